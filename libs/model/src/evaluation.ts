@@ -1,0 +1,52 @@
+import type { HostName, StorePath } from './brands.ts';
+
+/** What a revision means for one host, against the host's last release. */
+export const EVALUATION_OUTCOMES = ['CHANGED', 'UNCHANGED', 'NEW', 'REMOVED', 'EVAL_ERROR', 'BUILD_ERROR'] as const;
+export type EvaluationOutcome = (typeof EVALUATION_OUTCOMES)[number];
+
+/** A host's evaluation at one revision. The truth is the derivation: same derivation, same system. */
+export interface EvaluatedHost {
+  readonly host: HostName;
+  readonly drvPath: string;
+  readonly toplevel: StorePath;
+}
+
+export interface FleetDiff {
+  /** To be built and released: not yet released, or released with another toplevel. */
+  readonly changed: readonly HostName[];
+  readonly added: readonly HostName[];
+  readonly unchanged: readonly HostName[];
+  /** Had a release and is no longer in the flake. It keeps its last release. */
+  readonly removed: readonly HostName[];
+}
+
+/**
+ * Compares the hosts of a revision with the toplevel of each host's last release.
+ * `failed` hosts are in the flake but have no evaluation: they are neither changed nor removed.
+ */
+export function diffFleet(
+  evaluated: readonly EvaluatedHost[],
+  failed: readonly HostName[],
+  released: ReadonlyMap<HostName, StorePath>,
+): FleetDiff {
+  const present = new Set<HostName>([...evaluated.map((each) => each.host), ...failed]);
+  const changed: HostName[] = [];
+  const added: HostName[] = [];
+  const unchanged: HostName[] = [];
+  for (const { host, toplevel } of evaluated) {
+    const last = released.get(host);
+    if (last === undefined) added.push(host);
+    else if (last === toplevel) unchanged.push(host);
+    else changed.push(host);
+  }
+  return { changed, added, unchanged, removed: [...released.keys()].filter((host) => !present.has(host)) };
+}
+
+/**
+ * True when so many hosts vanished at once that an administrator must confirm: all of them, or more than half of a
+ * fleet of at least four. A broken generator of the host list looks just like this.
+ */
+export function isSuspiciousShrink(knownHosts: number, presentHosts: number): boolean {
+  if (knownHosts === 0) return false;
+  return presentHosts === 0 || (knownHosts >= 4 && presentHosts * 2 < knownHosts);
+}

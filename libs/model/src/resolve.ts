@@ -1,0 +1,43 @@
+import type { HostName, StorePath } from './brands.ts';
+
+/** The part of a signed release that decides what a host should run. */
+export interface ReleaseRef {
+  readonly id: string;
+  readonly host: HostName;
+  readonly sequence: number;
+  readonly toplevel: StorePath;
+}
+
+/** All that decides a host's desired state. */
+export interface HostSituation {
+  readonly pin: ReleaseRef | undefined;
+  /** The release that a hold froze the host on. */
+  readonly hold: ReleaseRef | undefined;
+  readonly isRingPromoted: boolean;
+  /** The host's release in the running rollout. */
+  readonly rollout: ReleaseRef | undefined;
+  /** The host's release in the last COMPLETE rollout. */
+  readonly stable: ReleaseRef | undefined;
+  readonly quarantined: ReadonlySet<StorePath>;
+}
+
+export type Desired =
+  | { readonly kind: 'release'; readonly release: ReleaseRef; readonly because: 'pin' | 'hold' | 'rollout' | 'stable' }
+  /** The host stays as it is: it tried this toplevel and put itself back. */
+  | { readonly kind: 'quarantined'; readonly release: ReleaseRef }
+  /** There is no release for the host yet. */
+  | { readonly kind: 'nothing' };
+
+/**
+ * The desired state of a host: `pin ?? hold ?? (its ring is promoted ? the rollout's release : stable)`, unless that
+ * toplevel is quarantined there. Pure and without memory: a host that was away for weeks gets one answer, the newest.
+ */
+export function resolve(situation: HostSituation): Desired {
+  const { pin, hold, isRingPromoted, rollout, stable, quarantined } = situation;
+  const promoted = isRingPromoted && rollout !== undefined;
+  const release = pin ?? hold ?? (promoted ? rollout : stable);
+  if (release === undefined) return { kind: 'nothing' };
+  if (quarantined.has(release.toplevel)) return { kind: 'quarantined', release };
+  const because = pin ? 'pin' : hold ? 'hold' : promoted ? 'rollout' : 'stable';
+  return { kind: 'release', release, because };
+}

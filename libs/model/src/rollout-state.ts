@@ -1,0 +1,73 @@
+import type { AgentState } from './agent-state.ts';
+import type { StorePath } from './brands.ts';
+import type { EvaluationOutcome } from './evaluation.ts';
+import { isOn, type Observed } from './observed.ts';
+
+export const ROLLOUT_STATES = [
+  'WAITING_APPROVAL', 'READY', 'ROLLING', 'SOAKING', 'COMPLETE', 'PAUSED', 'ABORTED', 'SUPERSEDED',
+] as const;
+export type RolloutState = (typeof ROLLOUT_STATES)[number];
+
+/** One host as a rollout sees it. */
+export interface RolloutHost {
+  /** The host's toplevel at the rollout's revision; undefined when it has none (evaluation or build failed). */
+  readonly toplevel: StorePath | undefined;
+  readonly outcome: EvaluationOutcome;
+  readonly isEnrolled: boolean;
+  readonly isConnected: boolean;
+  readonly observed: Observed;
+  readonly state: AgentState;
+  /** The toplevel that `state` is about. */
+  readonly subject: StorePath | undefined;
+  readonly isQuarantined: boolean;
+}
+
+/** Every host of a revision is in exactly one of these; they sum to `total`. */
+export interface RolloutCounts {
+  readonly total: number;
+  /** Runs it, and starts it next time. */
+  readonly onIt: number;
+  /** Told, and on its way. */
+  readonly underWay: number;
+  /** Tried it and put itself back. */
+  readonly rolledBack: number;
+  /** Tried or refused it, and is in no good state. */
+  readonly failed: number;
+  /** Not connected, and not on it. Not a failure. */
+  readonly away: number;
+  /** In the flake, but no agent ever enrolled. */
+  readonly notEnrolled: number;
+  /** Keeps its last release, because this revision gave it none. */
+  readonly behind: number;
+}
+
+export type RolloutHostStanding = Exclude<keyof RolloutCounts, 'total'>;
+
+/** Where one host stands in a rollout, from what was observed and nothing else. */
+export function standingOf(host: RolloutHost): RolloutHostStanding {
+  if (host.toplevel === undefined) return 'behind';
+  if (!host.isEnrolled) return 'notEnrolled';
+  if (isOn(host.observed, host.toplevel)) return 'onIt';
+  if (host.isQuarantined) return 'rolledBack';
+  if (host.subject === host.toplevel) {
+    if (host.state === 'ROLLED_BACK') return 'rolledBack';
+    if (host.state === 'ROLLBACK_FAILED' || host.state === 'REJECTED') return 'failed';
+  }
+  return host.isConnected ? 'underWay' : 'away';
+}
+
+/** Counts the hosts of a rollout. REMOVED hosts are not part of it. */
+export function countRollout(hosts: readonly RolloutHost[]): RolloutCounts {
+  const counts = { total: 0, onIt: 0, underWay: 0, rolledBack: 0, failed: 0, away: 0, notEnrolled: 0, behind: 0 };
+  for (const host of hosts) {
+    if (host.outcome === 'REMOVED') continue;
+    counts.total += 1;
+    counts[standingOf(host)] += 1;
+  }
+  return counts;
+}
+
+/** True when no connected host is still on its way: what is left is on it, failed, or not here. */
+export function isSettled(counts: RolloutCounts): boolean {
+  return counts.underWay === 0;
+}

@@ -1,0 +1,128 @@
+import { EVALUATION_OUTCOMES, REVISION_STATES, ROLLOUT_STATES } from '@floe/model';
+import * as v from 'valibot';
+import { CommitSha, Counter, HostName, MachineId, PublicKey, StorePath, Timestamp } from './ids.ts';
+import { AgentState, Detail, Observed, StageTimings } from './messages.ts';
+
+/** `POST /api/enrol`, without an API token: the one-time token is the authority. */
+export const EnrolRequest = v.strictObject({
+  token: v.pipe(v.string(), v.minLength(16), v.maxLength(128)),
+  host: HostName,
+  machineId: MachineId,
+  publicKey: PublicKey,
+  system: v.pipe(v.string(), v.maxLength(64)),
+});
+export type EnrolRequest = v.InferOutput<typeof EnrolRequest>;
+export const EnrolResponse = v.strictObject({ host: HostName });
+export type EnrolResponse = v.InferOutput<typeof EnrolResponse>;
+
+/** `POST /api/hosts/:host/enrolment-tokens`: a one-time token for one host, shown once, and what the host must pin. */
+export const EnrolmentTokenResponse = v.strictObject({
+  host: HostName,
+  token: v.string(),
+  expiresAt: Timestamp,
+  serverUrl: v.string(),
+  /** `keyId:base64` each. */
+  releaseKeys: v.array(v.string()),
+  serverKeys: v.array(v.string()),
+  substituter: v.string(),
+  /** Nix's form: `name:base64`. */
+  cachePublicKeys: v.array(v.string()),
+});
+export type EnrolmentTokenResponse = v.InferOutput<typeof EnrolmentTokenResponse>;
+
+/** Why a host is as it is, in one word. `away`, `not-enrolled` and `behind` are no failures of the machine. */
+export const HOST_STANDINGS = ['in-sync', 'under-way', 'rolled-back', 'failed', 'drifted', 'away', 'not-enrolled', 'no-release', 'revoked', 'quarantined'] as const;
+export const HostStanding = v.picklist(HOST_STANDINGS);
+export type HostStanding = v.InferOutput<typeof HostStanding>;
+
+export const HostView = v.object({
+  host: HostName,
+  standing: HostStanding,
+  isConnected: v.boolean(),
+  isEnrolled: v.boolean(),
+  /** The last revision gave this host no release (evaluation or build failed): it keeps the one before. */
+  isBehind: v.boolean(),
+  problem: v.nullable(v.string()),
+  desired: v.nullable(v.object({ toplevel: StorePath, commit: v.nullable(CommitSha), sequence: Counter, epoch: Counter, since: Timestamp })),
+  observed: Observed,
+  state: AgentState,
+  stateToplevel: v.nullable(StorePath),
+  stateSince: v.nullable(Timestamp),
+  detail: v.nullable(Detail),
+  progress: v.nullable(v.object({ doneBytes: Counter, expectedBytes: Counter })),
+  lastSeenAt: v.nullable(Timestamp),
+  agentVersion: v.nullable(v.string()),
+  machineId: v.nullable(v.string()),
+});
+export type HostView = v.InferOutput<typeof HostView>;
+
+export const RolloutCountsView = v.object({
+  total: Counter, onIt: Counter, underWay: Counter, rolledBack: Counter, failed: Counter, away: Counter, notEnrolled: Counter, behind: Counter,
+});
+
+export const RevisionHostView = v.object({
+  host: HostName,
+  outcome: v.nullable(v.picklist(EVALUATION_OUTCOMES)),
+  toplevel: v.nullable(StorePath),
+  error: v.nullable(v.string()),
+  evaluateMs: v.nullable(v.number()),
+  buildMs: v.nullable(v.number()),
+});
+
+export const RevisionView = v.object({
+  sha: CommitSha,
+  sequence: Counter,
+  state: v.picklist(REVISION_STATES),
+  error: v.nullable(v.string()),
+  subject: v.string(),
+  author: v.string(),
+  receivedAt: Timestamp,
+  fetchedAt: v.nullable(Timestamp),
+  evaluatedAt: v.nullable(Timestamp),
+  builtAt: v.nullable(Timestamp),
+  publishedAt: v.nullable(Timestamp),
+  rollout: v.nullable(v.object({ state: v.picklist(ROLLOUT_STATES), counts: RolloutCountsView, description: v.string(), startedAt: Timestamp, completedAt: v.nullable(Timestamp) })),
+  hosts: v.array(RevisionHostView),
+});
+export type RevisionView = v.InferOutput<typeof RevisionView>;
+
+export const RepositoryView = v.object({
+  url: v.string(),
+  branch: v.string(),
+  acceptedCommit: v.nullable(CommitSha),
+  lastFetchAt: v.nullable(Timestamp),
+  problem: v.nullable(v.object({ code: v.string(), message: v.string(), since: Timestamp })),
+  /** A head that is not a descendant of the accepted commit (force-push) or has far fewer hosts: waits for an administrator. */
+  held: v.nullable(v.object({ commit: CommitSha, reason: v.string(), since: Timestamp })),
+});
+export type RepositoryView = v.InferOutput<typeof RepositoryView>;
+
+/** `GET /api/fleet` */
+export const FleetView = v.object({
+  /** Grows with every change; `GET /api/events?after=<version>` continues here. */
+  version: Counter,
+  serverTime: Timestamp,
+  repository: RepositoryView,
+  revision: v.nullable(RevisionView),
+  hosts: v.array(HostView),
+});
+export type FleetView = v.InferOutput<typeof FleetView>;
+
+/** One line of `GET /api/hosts/:host/reports`. */
+export const ReportView = v.object({
+  host: HostName, seq: Counter, epoch: Counter, state: AgentState, toplevel: v.nullable(StorePath), observed: Observed,
+  detail: v.nullable(Detail), timings: v.nullable(StageTimings), at: Timestamp, receivedAt: Timestamp,
+});
+export type ReportView = v.InferOutput<typeof ReportView>;
+
+/** A change, as the page and `floe events --follow` get it. `host` and `revision` replace what was known of them. */
+export const FleetEvent = v.variant('type', [
+  v.object({ type: v.literal('host'), version: Counter, at: Timestamp, host: HostView }),
+  v.object({ type: v.literal('revision'), version: Counter, at: Timestamp, revision: RevisionView }),
+  v.object({ type: v.literal('repository'), version: Counter, at: Timestamp, repository: RepositoryView }),
+]);
+export type FleetEvent = v.InferOutput<typeof FleetEvent>;
+
+/** The body of every answer that is not 2xx. */
+export const ApiError = v.object({ error: v.object({ code: v.string(), message: v.string() }) });
+export type ApiError = v.InferOutput<typeof ApiError>;

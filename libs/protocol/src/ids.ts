@@ -1,0 +1,37 @@
+import type { CommitSha as CommitShaBrand, HostName as HostNameBrand, StorePath as StorePathBrand } from '@floe/model';
+import * as v from 'valibot';
+
+/** A host name: a DNS label, since NixOS puts it into `networking.hostName`. */
+export const HostName = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$/, 'a host name is 1 to 63 letters, digits, - or _'),
+  v.transform((text) => text as HostNameBrand),
+);
+export type HostName = HostNameBrand;
+
+export const CommitSha = v.pipe(
+  v.string(),
+  v.regex(/^[0-9a-f]{40}$/, 'a commit is 40 lower-case hex digits'),
+  v.transform((text) => text as CommitShaBrand),
+);
+export type CommitSha = CommitShaBrand;
+
+export const StorePath = v.pipe(
+  v.string(),
+  v.regex(/^\/nix\/store\/[0-9a-z]{32}-[0-9A-Za-z+\-._?=]+$/, 'a store path is /nix/store/<hash>-<name>'),
+  v.transform((text) => text as StorePathBrand),
+);
+export type StorePath = StorePathBrand;
+
+/** `/etc/machine-id`: 32 hex digits, one per installation. A cloned disk has its twin's. */
+export const MachineId = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, 'a machine id is 32 hex digits'));
+export type MachineId = v.InferOutput<typeof MachineId>;
+
+/** 32 raw bytes of an Ed25519 public key, base64. */
+export const PublicKey = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/, 'a public key is 32 bytes in base64'));
+export type PublicKey = v.InferOutput<typeof PublicKey>;
+
+/** Milliseconds since 1970-01-01 UTC. */
+export const Timestamp = v.pipe(v.number(), v.integer(), v.minValue(0));
+/** A counter that only grows. */
+export const Counter = v.pipe(v.number(), v.safeInteger(), v.minValue(0));

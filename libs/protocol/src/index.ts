@@ -1,0 +1,6 @@
+export * from './api.ts';
+export * from './envelope.ts';
+export * from './ids.ts';
+export * from './messages.ts';
+export * from './statements.ts';
+export * from './version.ts';

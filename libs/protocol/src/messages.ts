@@ -1,0 +1,132 @@
+import { AGENT_STATES } from '@floe/model';
+import * as v from 'valibot';
+import { Envelope } from './envelope.ts';
+import { Counter, HostName, MachineId, StorePath, Timestamp } from './ids.ts';
+
+/** What the machine really has, read back. See `Observed` in libs/model. */
+export const Observed = v.strictObject({
+  current: v.nullable(StorePath),
+  booted: v.nullable(StorePath),
+  profile: v.nullable(v.strictObject({ generation: Counter, toplevel: StorePath })),
+});
+export type Observed = v.InferOutput<typeof Observed>;
+
+export const AgentState = v.picklist(AGENT_STATES);
+
+/** A code for programs and a sentence for people: why a state was entered. */
+export const Detail = v.strictObject({
+  code: v.pipe(v.string(), v.maxLength(64)),
+  message: v.pipe(v.string(), v.maxLength(4096)),
+});
+export type Detail = v.InferOutput<typeof Detail>;
+
+/** Durations of the stages of one directive, in ms, as the agent measured them with a clock that does not jump. */
+export const StageTimings = v.strictObject({
+  downloadMs: v.optional(v.number()),
+  activateMs: v.optional(v.number()),
+  verifyMs: v.optional(v.number()),
+  commitMs: v.optional(v.number()),
+  rollbackMs: v.optional(v.number()),
+});
+export type StageTimings = v.InferOutput<typeof StageTimings>;
+
+// server → agent
+
+/** First message on every socket. The agent signs the nonce with its key in its hello. */
+export const Challenge = v.strictObject({ type: v.literal('challenge'), nonce: v.pipe(v.string(), v.minLength(16), v.maxLength(64)) });
+export type Challenge = v.InferOutput<typeof Challenge>;
+/** The hello was accepted. `reportSeq`: the newest report of this agent that is stored; older ones need not be sent again. */
+export const Welcome = v.strictObject({ type: v.literal('welcome'), serverTime: Timestamp, reportSeq: Counter });
+export type Welcome = v.InferOutput<typeof Welcome>;
+/** Carries a signed `Directive`. Replaces any earlier one of a lower epoch. */
+export const DirectiveMessage = v.strictObject({ type: v.literal('directive'), envelope: Envelope });
+export type DirectiveMessage = v.InferOutput<typeof DirectiveMessage>;
+/** Admission: the agent may activate the directive of this epoch within `leaseMs`. Answer to `ready`. */
+export const Go = v.strictObject({ type: v.literal('go'), epoch: Counter, leaseMs: Counter });
+export type Go = v.InferOutput<typeof Go>;
+/** All reports up to `seq` are stored. */
+export const Ack = v.strictObject({ type: v.literal('ack'), seq: Counter });
+export type Ack = v.InferOutput<typeof Ack>;
+/** Sent before the server closes the socket: what is wrong and what to do. */
+export const Refusal = v.strictObject({ type: v.literal('refusal'), code: v.string(), message: v.string() });
+export type Refusal = v.InferOutput<typeof Refusal>;
+
+export const ServerMessage = v.variant('type', [Challenge, Welcome, DirectiveMessage, Go, Ack, Refusal]);
+export type ServerMessage = v.InferOutput<typeof ServerMessage>;
+
+// agent → server
+
+/**
+ * Answer to the challenge. `signature` (base64) is by the host's key over {@link helloBytes}. `epoch` and `sequence` are
+ * the highest that the agent ever accepted: a server with a restored database continues above them.
+ */
+export const Hello = v.strictObject({
+  type: v.literal('hello'),
+  protocol: Counter,
+  agentVersion: v.pipe(v.string(), v.maxLength(64)),
+  host: HostName,
+  machineId: MachineId,
+  bootId: v.pipe(v.string(), v.maxLength(64)),
+  system: v.pipe(v.string(), v.maxLength(64)),
+  signature: v.pipe(v.string(), v.base64(), v.maxLength(128)),
+  observed: Observed,
+  state: AgentState,
+  /** The toplevel that `state` is about. */
+  toplevel: v.nullable(StorePath),
+  epoch: Counter,
+  sequence: Counter,
+  /** Seq of the newest report that the agent made. */
+  reportSeq: Counter,
+  capabilities: v.pipe(v.array(v.pipe(v.string(), v.maxLength(64))), v.maxLength(64)),
+});
+export type Hello = v.InferOutput<typeof Hello>;
+
+/** A durable fact: sent until acknowledged, stored once by (host, seq). */
+export const Report = v.strictObject({
+  type: v.literal('report'),
+  /** Counts the agent's reports from 1, without gaps. */
+  seq: Counter,
+  epoch: Counter,
+  state: AgentState,
+  toplevel: v.nullable(StorePath),
+  observed: Observed,
+  detail: v.optional(Detail),
+  timings: v.optional(StageTimings),
+  /** The agent's clock: shown, never compared. */
+  at: Timestamp,
+});
+export type Report = v.InferOutput<typeof Report>;
+
+/** Staged and clear to activate: asks for `go`. */
+export const Ready = v.strictObject({ type: v.literal('ready'), epoch: Counter });
+export type Ready = v.InferOutput<typeof Ready>;
+/** How far the download is. Lossy, throttled. */
+export const Progress = v.strictObject({
+  type: v.literal('progress'),
+  epoch: Counter,
+  doneBytes: Counter,
+  expectedBytes: Counter,
+});
+export type Progress = v.InferOutput<typeof Progress>;
+
+export const AgentMessage = v.variant('type', [Hello, Report, Ready, Progress]);
+export type AgentMessage = v.InferOutput<typeof AgentMessage>;
+
+/** The bytes that an agent signs in its hello: bound to the nonce, and to who it claims to be. */
+export function helloBytes(hello: { nonce: string; host: string; machineId: string; bootId: string }): Uint8Array {
+  return new TextEncoder().encode(`floe hello 1\n${hello.nonce}\n${hello.host}\n${hello.machineId}\n${hello.bootId}\n`);
+}
+
+export type Parsed<T> = { readonly kind: 'parsed'; readonly message: T } | { readonly kind: 'malformed'; readonly why: string };
+
+/** A socket frame as a message of `schema`'s union; never throws. */
+export function parseFrame<Schema extends v.GenericSchema>(schema: Schema, frame: string): Parsed<v.InferOutput<Schema>> {
+  let json: unknown;
+  try {
+    json = JSON.parse(frame);
+  } catch {
+    return { kind: 'malformed', why: 'not JSON' };
+  }
+  const parsed = v.safeParse(schema, json);
+  return parsed.success ? { kind: 'parsed', message: parsed.output } : { kind: 'malformed', why: v.summarize(parsed.issues) };
+}

@@ -1,0 +1,21 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** The time and the passing of it. Injected, so that decisions can be tested at any instant. */
+export interface Clock {
+  /** Milliseconds since 1970-01-01 UTC; may jump. For timestamps, never for durations. */
+  now(): number;
+  /** Milliseconds from an arbitrary start; never jumps. For durations. */
+  monotonic(): number;
+  /** Resolves after `ms`; resolves early (does not reject) when `signal` aborts. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** The machine's clock. */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  async sleep(ms, signal) {
+    if (signal?.aborted) return;
+    await delay(ms, undefined, signal ? { signal } : undefined).catch(() => undefined);
+  },
+};

@@ -1,0 +1,74 @@
+import { describeError } from './errors.ts';
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+export type LogFields = Readonly<Record<string, unknown>>;
+
+/** JSON lines: a static message, the facts in fields. An `error` field is written as its message chain and code. */
+export interface Logger {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+  child(fields: LogFields): Logger;
+}
+
+/** A value that never prints: `JSON.stringify`, template strings and `util.inspect` all show `[redacted]`. */
+export class Secret {
+  readonly #value: string;
+  constructor(value: string) {
+    this.#value = value;
+  }
+  /** The value itself, for the one call that needs it. */
+  reveal(): string {
+    return this.#value;
+  }
+  toString(): string {
+    return '[redacted]';
+  }
+  toJSON(): string {
+    return '[redacted]';
+  }
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return '[redacted]';
+  }
+}
+
+function printable(value: unknown): unknown {
+  if (!(value instanceof Error)) return value;
+  const code = 'code' in value ? value.code : undefined;
+  return { message: describeError(value), ...(code === undefined ? {} : { code }) };
+}
+
+/** A logger that gives each line, without its newline, to `write`. */
+export function createLogger(options: {
+  readonly level: LogLevel;
+  readonly write: (line: string) => void;
+  readonly now?: () => number;
+  readonly fields?: LogFields;
+}): Logger {
+  const now = options.now ?? Date.now;
+  const threshold = LOG_LEVELS.indexOf(options.level);
+  const base = options.fields ?? {};
+  function log(level: LogLevel, message: string, fields: LogFields = {}): void {
+    if (LOG_LEVELS.indexOf(level) < threshold) return;
+    const line: Record<string, unknown> = { time: new Date(now()).toISOString(), level, message };
+    for (const [key, value] of Object.entries({ ...base, ...fields })) line[key] = printable(value);
+    options.write(JSON.stringify(line));
+  }
+  return {
+    debug: (message, fields) => log('debug', message, fields),
+    info: (message, fields) => log('info', message, fields),
+    warn: (message, fields) => log('warn', message, fields),
+    error: (message, fields) => log('error', message, fields),
+    child: (fields) => createLogger({ ...options, fields: { ...base, ...fields } }),
+  };
+}
+
+/** JSON lines on standard error, which the service manager keeps. */
+export function stderrLogger(level: LogLevel, fields: LogFields = {}): Logger {
+  return createLogger({ level, fields, write: (line) => process.stderr.write(`${line}\n`) });
+}
+
+/** A logger that says nothing. */
+export const silentLogger: Logger = createLogger({ level: 'error', write: () => undefined });

@@ -1,0 +1,55 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify, type KeyObject } from 'node:crypto';
+import { FloeError } from './errors.ts';
+import { readFileIfPresent, writeFileDurably } from './files.ts';
+
+/** An Ed25519 key that signs, with the name that others pin it by. */
+export interface Signer {
+  readonly keyId: string;
+  /** 32 raw bytes, base64. */
+  readonly publicKey: string;
+  sign(bytes: Uint8Array): string;
+}
+
+// DER of an Ed25519 SubjectPublicKeyInfo without the 32 key bytes (RFC 8410).
+const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
+
+function rawPublicKey(key: KeyObject): string {
+  return createPublicKey(key).export({ type: 'spki', format: 'der' }).subarray(SPKI_PREFIX.length).toString('base64');
+}
+
+/** A signer over a PKCS#8 PEM private key. Throws `FloeError('KEY_UNREADABLE')` when it is not an Ed25519 key. */
+export function signerFromPem(keyId: string, pem: string): Signer {
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(pem);
+    if (key.asymmetricKeyType !== 'ed25519') throw new Error(`it is of type ${key.asymmetricKeyType}`);
+  } catch (cause) {
+    throw new FloeError('KEY_UNREADABLE', `the key ${keyId} is not an Ed25519 private key in PEM`, { data: { keyId }, cause });
+  }
+  return { keyId, publicKey: rawPublicKey(key), sign: (bytes) => sign(null, bytes, key).toString('base64') };
+}
+
+/** A new Ed25519 private key as PKCS#8 PEM. */
+export function generateKeyPem(): string {
+  return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
+/** The signer kept in `path` (mode 0600), made on first use. The key's name is the given one. */
+export async function loadOrCreateSigner(path: string, keyId: string): Promise<Signer> {
+  const existing = await readFileIfPresent(path);
+  if (existing !== undefined) return signerFromPem(keyId, existing);
+  const pem = generateKeyPem();
+  await writeFileDurably(path, pem, 0o600);
+  return signerFromPem(keyId, pem);
+}
+
+/** True when `signature` (base64) over `bytes` was made by the holder of `publicKey` (32 raw bytes, base64). Never throws. */
+export function verifySignature(publicKey: string, bytes: Uint8Array, signature: string): boolean {
+  try {
+    const der = Buffer.concat([SPKI_PREFIX, Buffer.from(publicKey, 'base64')]);
+    const key = createPublicKey({ key: der, format: 'der', type: 'spki' });
+    return verify(null, bytes, key, Buffer.from(signature, 'base64'));
+  } catch {
+    return false;
+  }
+}
