@@ -45,6 +45,8 @@ export const Directive = v.strictObject({
   /** The host's directive counter. */
   epoch: Counter,
   mode: v.picklist(DIRECTIVE_MODES),
+  /** An administrator asked to try again a toplevel that this host put back before: its local quarantine is lifted. */
+  isRetry: v.boolean(),
   release: Envelope,
   freshness: v.optional(Envelope),
   issuedAt: Timestamp,

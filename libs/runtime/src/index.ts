@@ -5,3 +5,4 @@ export * from './exec.ts';
 export * from './files.ts';
 export * from './logger.ts';
 export * from './signing.ts';
+export * from './wake.ts';

@@ -1,0 +1,169 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { FloeError, LOG_LEVELS, Secret, type LogLevel } from '@floe/runtime';
+import * as v from 'valibot';
+
+/** How to sign in to GitHub's API. */
+export type GithubAuth =
+  | { readonly kind: 'token'; readonly token: Secret }
+  | { readonly kind: 'app'; readonly appId: string; readonly privateKey: Secret; readonly installationId: number };
+
+export interface GithubConfig {
+  /** `owner/name` */
+  readonly repository: string;
+  readonly apiUrl: string;
+  readonly auth: GithubAuth;
+}
+
+/** All that floe-server is told from outside. Docs: docs/configuration.md. */
+export interface Config {
+  readonly listenHost: string;
+  readonly listenPort: number;
+  /** Where people and agents reach the server; without a slash at the end. */
+  readonly publicUrl: string;
+  readonly dataDir: string;
+  /** Undefined: embedded PGlite in the data folder. */
+  readonly databaseUrl: Secret | undefined;
+  readonly repository: { readonly url: string; readonly branch: string; readonly token: Secret | undefined };
+  readonly webhookSecrets: readonly Secret[];
+  readonly github: GithubConfig | undefined;
+  /** The substituter that agents are told. */
+  readonly substituter: string;
+  readonly hasEmbeddedBuilder: boolean;
+  readonly pollMs: number;
+  readonly logLevel: LogLevel;
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+const Port = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.maxValue(65_535));
+const Url = v.pipe(v.string(), v.url());
+
+/**
+ * The configuration from environment variables. Secrets come from files that the variables name.
+ * Throws `FloeError('CONFIG_INVALID')` whose message lists every problem, with what to do.
+ */
+export function parseConfig(env: Env, readFile: (path: string) => string = (path) => readFileSync(path, 'utf8')): Config {
+  const problems: string[] = [];
+
+  function value(name: string): string | undefined {
+    const text = env[name]?.trim();
+    return text === '' ? undefined : text;
+  }
+  function required(name: string, what: string): string {
+    const text = value(name);
+    if (text === undefined) problems.push(`${name} is missing: set it to ${what}`);
+    return text ?? '';
+  }
+  function checked<T>(name: string, schema: v.GenericSchema<string, T>, fallback: T, what: string): T {
+    const text = value(name);
+    if (text === undefined) return fallback;
+    const parsed = v.safeParse(schema, text);
+    if (parsed.success) return parsed.output;
+    problems.push(`${name} is "${text}": set it to ${what}`);
+    return fallback;
+  }
+  function secretFile(name: string): Secret | undefined {
+    const path = value(name);
+    if (path === undefined) return undefined;
+    try {
+      const text = readFile(path).trim();
+      if (text !== '') return new Secret(text);
+      problems.push(`${name}: the file ${path} is empty`);
+    } catch (error) {
+      problems.push(`${name}: the file ${path} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`);
+    }
+    return undefined;
+  }
+  function flag(name: string, fallback: boolean): boolean {
+    return checked(name, v.pipe(v.picklist(['true', 'false']), v.transform((text) => text === 'true')), fallback, 'true or false');
+  }
+
+  const [listenHost, listenPort] = parseListen(value('FLOE_LISTEN') ?? '127.0.0.1:8420', problems);
+  const publicUrl = checked('FLOE_PUBLIC_URL', Url, `http://${listenHost}:${listenPort}`, 'the URL at which agents and people reach this server').replace(/\/+$/, '');
+  const dataDir = value('FLOE_DATA_DIR') ?? '/var/lib/floe';
+  const databaseFile = secretFile('FLOE_DATABASE_URL_FILE');
+  const databaseUrl = databaseFile ?? (value('DATABASE_URL') === undefined ? undefined : new Secret(value('DATABASE_URL') ?? ''));
+  if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(databaseUrl.reveal())) {
+    problems.push('DATABASE_URL is not a postgres:// URL: set it to e.g. postgres://floe@/floe?host=/run/postgresql, or leave it out for the embedded database');
+  }
+  const github = parseGithub({ value, secretFile, checked, problems });
+  const webhookSecret = secretFile('FLOE_WEBHOOK_SECRET_FILE');
+  const previousSecret = secretFile('FLOE_WEBHOOK_PREVIOUS_SECRET_FILE');
+  const config: Config = {
+    listenHost,
+    listenPort,
+    publicUrl,
+    dataDir,
+    databaseUrl,
+    repository: {
+      url: required('FLOE_REPOSITORY_URL', 'the https:// URL of the fleet repository'),
+      branch: value('FLOE_REPOSITORY_BRANCH') ?? 'main',
+      token: secretFile('FLOE_REPOSITORY_TOKEN_FILE'),
+    },
+    webhookSecrets: [webhookSecret, previousSecret].filter((secret) => secret !== undefined),
+    github,
+    substituter: checked('FLOE_CACHE_URL', Url, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),
+    hasEmbeddedBuilder: flag('FLOE_EMBEDDED_BUILDER', databaseUrl === undefined),
+    pollMs: 1000 * checked('FLOE_POLL_SECONDS', v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.minValue(1)), 180, 'a whole number of seconds, 1 or more'),
+    logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),
+  };
+  if (databaseUrl === undefined && !config.hasEmbeddedBuilder) {
+    problems.push('FLOE_EMBEDDED_BUILDER is false, but the embedded database is for one process only: set DATABASE_URL too');
+  }
+  if (problems.length > 0) {
+    throw new FloeError('CONFIG_INVALID', `floe-server cannot start with this configuration:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
+  }
+  return Object.freeze(config);
+}
+
+function parseListen(text: string, problems: string[]): [host: string, port: number] {
+  const match = /^(?:\[(?<six>[0-9a-fA-F:]+)\]|(?<four>[^:]*)):(?<port>\d+)$/.exec(text);
+  const port = v.safeParse(Port, match?.groups?.['port'] ?? '');
+  if (match === null || !port.success) {
+    problems.push(`FLOE_LISTEN is "${text}": set it to address:port, e.g. 127.0.0.1:8420 or [::]:8420`);
+    return ['127.0.0.1', 8420];
+  }
+  return [match.groups?.['six'] ?? match.groups?.['four'] ?? '127.0.0.1', port.output];
+}
+
+function parseGithub(read: {
+  value(name: string): string | undefined;
+  secretFile(name: string): Secret | undefined;
+  checked<T>(name: string, schema: v.GenericSchema<string, T>, fallback: T, what: string): T;
+  problems: string[];
+}): GithubConfig | undefined {
+  const repository = read.value('FLOE_GITHUB_REPOSITORY');
+  if (repository === undefined) return undefined;
+  if (!/^[\w.-]+\/[\w.-]+$/.test(repository)) read.problems.push(`FLOE_GITHUB_REPOSITORY is "${repository}": set it to owner/name`);
+  const apiUrl = read.checked('FLOE_GITHUB_API_URL', Url, 'https://api.github.com', 'the URL of the API').replace(/\/+$/, '');
+  const token = read.secretFile('FLOE_GITHUB_TOKEN_FILE');
+  if (token !== undefined) return { repository, apiUrl, auth: { kind: 'token', token } };
+  const appId = read.value('FLOE_GITHUB_APP_ID');
+  const privateKey = read.secretFile('FLOE_GITHUB_APP_KEY_FILE');
+  const installationId = Number(read.value('FLOE_GITHUB_INSTALLATION_ID') ?? Number.NaN);
+  if (appId !== undefined && privateKey !== undefined && Number.isSafeInteger(installationId)) {
+    return { repository, apiUrl, auth: { kind: 'app', appId, privateKey, installationId } };
+  }
+  read.problems.push(
+    'FLOE_GITHUB_REPOSITORY is set, but not how to sign in: set FLOE_GITHUB_TOKEN_FILE, or FLOE_GITHUB_APP_ID, FLOE_GITHUB_APP_KEY_FILE and FLOE_GITHUB_INSTALLATION_ID',
+  );
+  return undefined;
+}
+
+/** Where things lie in the data folder. */
+export function dataPaths(dataDir: string) {
+  return {
+    database: join(dataDir, 'database'),
+    mirror: join(dataDir, 'mirror.git'),
+    cache: join(dataDir, 'cache'),
+    statements: join(dataDir, 'statements'),
+    roots: join(dataDir, 'roots'),
+    keys: join(dataDir, 'keys'),
+    releaseKey: join(dataDir, 'keys', 'release.pem'),
+    serverKey: join(dataDir, 'keys', 'server.pem'),
+    cacheKey: join(dataDir, 'keys', 'cache.secret'),
+    adminToken: join(dataDir, 'admin-token'),
+    home: join(dataDir, 'home'),
+  };
+}

@@ -1,0 +1,66 @@
+import { join } from 'node:path';
+import type { HostName, StorePath } from '@floe/model';
+import { FloeError } from '@floe/runtime';
+import type { Revision } from '@floe/store';
+import type { PipelineDeps } from './deps.ts';
+
+/** A host's toplevel as it lies in the cache, read back. */
+export interface PublishedHost {
+  readonly host: HostName;
+  readonly toplevel: StorePath;
+  readonly system: string;
+  readonly narHash: string;
+  readonly closureSizeBytes: number;
+}
+
+export type BuildOutcome =
+  | { readonly kind: 'published'; readonly hosts: readonly PublishedHost[] }
+  | { readonly kind: 'failed'; readonly error: string };
+
+/**
+ * Builds what changed, publishes it to the cache and reads it back from there. A host whose build fails is a row with
+ * its error and keeps its last release. Throws retryable errors (cache full or away): the step is repeated whole.
+ */
+export async function buildRevision(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<BuildOutcome> {
+  const { store, nix, cache, limits, clock, logger } = deps;
+  const evaluations = await store.revisions.evaluations(revision.id);
+  const wanted = evaluations.flatMap(({ host, outcome, drvPath, toplevel, system }) =>
+    (outcome === 'CHANGED' || outcome === 'NEW') && drvPath !== undefined && toplevel !== undefined
+      ? [{ host, drvPath, toplevel, system: system ?? 'unknown' }]
+      : [],
+  );
+
+  const built: typeof wanted = [];
+  const errors: string[] = [];
+  const queue = [...wanted];
+  async function worker(): Promise<void> {
+    for (let next = queue.shift(); next !== undefined && !signal.aborted; next = queue.shift()) {
+      const { host, drvPath, toplevel } = next;
+      const root = join(deps.rootsDir, `${host}-${toplevel.slice('/nix/store/'.length)}`);
+      const result = await nix.build({ drvPath, toplevel }, { signal, timeoutMs: limits.buildTimeoutMs, root });
+      if (signal.aborted) return;
+      if (result.kind === 'built') {
+        built.push(next);
+        await store.revisions.saveBuilds(revision.id, [{ host, buildMs: Math.round(result.durationMs), builtAt: clock.now() }]);
+      } else {
+        errors.push(`${host}: ${result.error}`);
+        logger.info('a host does not build', { host, code: result.code });
+        await store.revisions.saveBuilds(revision.id, [{ host, outcome: 'BUILD_ERROR', error: result.error }]);
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: Math.max(1, Math.min(limits.builds, wanted.length)) }, worker));
+  if (signal.aborted) throw new FloeError('BUILD_STOPPED', 'the build was stopped', { retryable: true });
+  if (built.length === 0 && errors.length > 0) return { kind: 'failed', error: `nothing could be built; ${errors[0]}` };
+
+  if (built.length > 0) {
+    await nix.publish(built.map((each) => each.toplevel), { cacheUrl: cache.url, secretKeyFile: cache.secretKeyFile, signal });
+  }
+  const hosts: PublishedHost[] = [];
+  for (const { host, toplevel, system } of built) {
+    const { narHash, closureSizeBytes } = await nix.readBack(cache.url, toplevel, cache.publicKey);
+    await store.revisions.savePublished(revision.id, host, narHash, closureSizeBytes);
+    hosts.push({ host, toplevel, system, narHash, closureSizeBytes });
+  }
+  return { kind: 'published', hosts };
+}

@@ -1,0 +1,42 @@
+import type { GitMirror } from '@floe/git';
+import type { Nix } from '@floe/nix';
+import type { Clock, Logger, Signer } from '@floe/runtime';
+import type { Store } from '@floe/store';
+import type { StatementLog } from './statement-log.ts';
+
+export interface PipelineLimits {
+  /** Evaluations at once. */
+  readonly evaluations: number;
+  readonly builds: number;
+  readonly evaluationTimeoutMs: number;
+  readonly evaluationMemoryBytes: number;
+  readonly buildTimeoutMs: number;
+}
+
+/** Where closures are published, and the Nix key that signs them. */
+export interface CacheTarget {
+  /** A Nix store URL: `file:///…`, `s3://…` */
+  readonly url: string;
+  readonly secretKeyFile: string;
+  /** Nix's form: `name:base64`. */
+  readonly publicKey: string;
+}
+
+export interface PipelineDeps {
+  readonly store: Store;
+  readonly mirror: GitMirror;
+  readonly nix: Nix;
+  readonly cache: CacheTarget;
+  readonly statements: StatementLog;
+  readonly releaseSigner: Signer;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly random: () => number;
+  readonly limits: PipelineLimits;
+  /** Folder of the builder's GC roots. */
+  readonly rootsDir: string;
+  /** How often the repository is fetched when no webhook comes, in ms; ± 20 % jitter. */
+  readonly pollMs: number;
+  /** Names this process in leases; unique per start. */
+  readonly owner: string;
+}

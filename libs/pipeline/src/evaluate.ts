@@ -1,0 +1,92 @@
+import { diffFleet, isSuspiciousShrink, type EvaluatedHost, type HostName } from '@floe/model';
+import { describeError, FloeError, isFloeError } from '@floe/runtime';
+import type { EvaluationRow, Revision } from '@floe/store';
+import type { PipelineDeps } from './deps.ts';
+
+export type EvaluateOutcome =
+  | { readonly kind: 'evaluated' }
+  /** Nothing of the revision can be used; says why. */
+  | { readonly kind: 'failed'; readonly error: string }
+  /** Far fewer hosts than before: waits for an administrator. */
+  | { readonly kind: 'held'; readonly reason: string };
+
+/**
+ * Evaluates every host of the revision, each in a process of its own, and stores what it means for each against the
+ * host's last release. A host that fails is a row with its error; the others go on.
+ */
+export async function evaluateRevision(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<EvaluateOutcome> {
+  const { store, mirror, nix, limits, logger } = deps;
+  const flakeUrl = mirror.flakeUrl(revision.sha);
+  const releases = await store.releases.latest(revision.repositoryId);
+  const released = new Map(releases.map((release) => [release.host, release.toplevel]));
+
+  let hosts: readonly HostName[];
+  try {
+    hosts = await nix.listHosts(flakeUrl, signal);
+  } catch (error) {
+    const isOurs = isFloeError(error) && !error.retryable && !signal.aborted;
+    if (!isOurs) throw error;
+    return { kind: 'failed', error: describeError(error) };
+  }
+  const isAllowed = (await store.repositories.get(revision.repositoryId)).allowedCommit === revision.sha;
+  if (isSuspiciousShrink(released.size, hosts.length) && !isAllowed) {
+    const reason = `only ${hosts.length} of ${released.size} hosts are left in the flake; if that is meant, run: floe accept ${revision.sha.slice(0, 12)} --reason "…"`;
+    return { kind: 'held', reason };
+  }
+  await store.hosts.ensure(revision.repositoryId, hosts);
+
+  const ordered = await probablyTouchedFirst(deps, revision, hosts, released);
+  const evaluated: (EvaluatedHost & { system: string; evaluateMs: number })[] = [];
+  const failed: { host: HostName; error: string; evaluateMs: number }[] = [];
+  await nix.evaluateHosts(flakeUrl, ordered, {
+    concurrency: limits.evaluations,
+    timeoutMs: limits.evaluationTimeoutMs,
+    maxMemoryBytes: limits.evaluationMemoryBytes,
+    signal,
+    onResult(result) {
+      if (result.kind === 'evaluated') {
+        evaluated.push({ host: result.host, drvPath: result.drvPath, toplevel: result.toplevel, system: result.system, evaluateMs: result.durationMs });
+      } else {
+        logger.info('a host does not evaluate', { host: result.host, code: result.code });
+        failed.push({ host: result.host, error: result.error, evaluateMs: result.durationMs });
+      }
+    },
+  });
+  if (signal.aborted) throw new FloeError('EVALUATION_STOPPED', 'the evaluation was stopped', { retryable: true });
+
+  const diff = diffFleet(evaluated, failed.map((each) => each.host), released);
+  const changed = new Set(diff.changed);
+  const added = new Set(diff.added);
+  const rows: EvaluationRow[] = [
+    ...evaluated.map((each) => ({
+      host: each.host,
+      outcome: added.has(each.host) ? ('NEW' as const) : changed.has(each.host) ? ('CHANGED' as const) : ('UNCHANGED' as const),
+      drvPath: each.drvPath,
+      toplevel: each.toplevel,
+      system: each.system,
+      evaluateMs: Math.round(each.evaluateMs),
+    })),
+    ...failed.map((each) => ({ host: each.host, outcome: 'EVAL_ERROR' as const, error: each.error, evaluateMs: Math.round(each.evaluateMs) })),
+    ...diff.removed.map((host) => ({ host, outcome: 'REMOVED' as const })),
+  ];
+  await store.revisions.saveEvaluations(revision.id, rows);
+  if (evaluated.length === 0) {
+    return { kind: 'failed', error: `none of the ${failed.length} hosts evaluates; the first error, of ${failed[0]?.host}: ${failed[0]?.error}` };
+  }
+  return { kind: 'evaluated' };
+}
+
+/** Hosts whose own files changed come first, so that a large fleet's small change is on its way early. Order only. */
+async function probablyTouchedFirst(
+  deps: PipelineDeps,
+  revision: Revision,
+  hosts: readonly HostName[],
+  released: ReadonlyMap<HostName, string>,
+): Promise<readonly HostName[]> {
+  const previous = await deps.store.revisions.newestPublished(revision.repositoryId);
+  if (previous === undefined || hosts.length <= deps.limits.evaluations) return hosts;
+  const changes = await deps.mirror.changedPaths(previous.sha, revision.sha);
+  const isTouched = (host: HostName): boolean => !released.has(host) || changes.some(({ path }) => path.split(/[/.]/).includes(host));
+  const touched = new Set(hosts.filter(isTouched));
+  return [...touched, ...hosts.filter((host) => !touched.has(host))];
+}

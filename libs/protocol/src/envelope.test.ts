@@ -1,0 +1,34 @@
+import { generateKeyPem, signerFromPem, verifySignature } from '@floe/runtime';
+import { describe, expect, test } from 'vitest';
+import * as v from 'valibot';
+import { open, seal, type Envelope } from './envelope.ts';
+
+const Note = v.strictObject({ text: v.string() });
+const signer = signerFromPem('release-1', generateKeyPem());
+const trusted = [{ keyId: signer.keyId, publicKey: signer.publicKey }];
+
+describe('an envelope', () => {
+  const envelope = seal(signer, 'floe/release', { text: 'häst' });
+
+  test('opens with the trusted key', () => {
+    expect(open(envelope, 'floe/release', Note, trusted, verifySignature)).toEqual({ kind: 'opened', statement: { text: 'häst' }, keyId: 'release-1' });
+  });
+  test('is refused as a statement of another type, even when the type is rewritten', () => {
+    expect(open(envelope, 'floe/freshness', Note, trusted, verifySignature)).toMatchObject({ why: 'wrong-type' });
+    const relabelled: Envelope = { ...envelope, type: 'floe/freshness' };
+    expect(open(relabelled, 'floe/freshness', Note, trusted, verifySignature)).toMatchObject({ why: 'bad-signature' });
+  });
+  test('is refused when one byte of it changed', () => {
+    const payload = Buffer.from(envelope.payload, 'base64');
+    payload[2] = (payload[2] ?? 0) ^ 1;
+    expect(open({ ...envelope, payload: payload.toString('base64') }, 'floe/release', Note, trusted, verifySignature)).toMatchObject({ why: 'bad-signature' });
+  });
+  test('is refused from a key that is not pinned, also under a pinned name', () => {
+    const stranger = signerFromPem('release-1', generateKeyPem());
+    expect(open(seal(stranger, 'floe/release', { text: '' }), 'floe/release', Note, trusted, verifySignature)).toMatchObject({ why: 'bad-signature' });
+    expect(open(envelope, 'floe/release', Note, [], verifySignature)).toMatchObject({ why: 'unknown-key' });
+  });
+  test('is refused when the signed content has another form', () => {
+    expect(open(seal(signer, 'floe/release', { other: 1 }), 'floe/release', Note, trusted, verifySignature)).toMatchObject({ why: 'malformed' });
+  });
+});

@@ -1,0 +1,38 @@
+/**
+ * A level-triggered wake-up: any number of `wake()` before a `wait()` are one. A hint that comes while its receiver is
+ * busy is not lost: the next `wait()` returns at once.
+ */
+export interface Wake {
+  wake(): void;
+  /** Resolves when woken, after `timeoutMs`, or when `signal` aborts. Says whether it was woken. */
+  wait(timeoutMs: number, signal: AbortSignal): Promise<boolean>;
+}
+
+export function createWake(): Wake {
+  let isWoken = false;
+  let waiting: (() => void) | undefined;
+  return {
+    wake() {
+      isWoken = true;
+      waiting?.();
+    },
+    async wait(timeoutMs, signal) {
+      if (!isWoken && !signal.aborted) {
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(finish, timeoutMs);
+          function finish(): void {
+            clearTimeout(timer);
+            signal.removeEventListener('abort', finish);
+            waiting = undefined;
+            resolve();
+          }
+          waiting = finish;
+          signal.addEventListener('abort', finish, { once: true });
+        });
+      }
+      const woken = isWoken;
+      isWoken = false;
+      return woken;
+    },
+  };
+}
