@@ -1,0 +1,38 @@
+import { CLOSE_CODES, helloBytes, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, type Hello } from '@floe/protocol';
+import { verifySignature } from '@floe/runtime';
+import type { HostRow } from '@floe/store';
+
+export type HelloVerdict =
+  | { readonly kind: 'welcome' }
+  | { readonly kind: 'refused'; readonly closeCode: number; readonly code: string; readonly message: string }
+  /** The host's key came from a second machine. */
+  | { readonly kind: 'cloned'; readonly closeCode: number; readonly code: string; readonly message: string };
+
+/** Whether a hello is let in. Pure: the host's row and the nonce of the connection's challenge decide. */
+export function judgeHello(hello: Hello, row: HostRow | undefined, nonce: string): HelloVerdict {
+  const refuse = (closeCode: number, code: string, message: string): HelloVerdict => ({ kind: 'refused', closeCode, code, message });
+  if (hello.protocol > PROTOCOL_VERSION || hello.protocol < OLDEST_PROTOCOL_VERSION) {
+    return refuse(
+      CLOSE_CODES.protocolUnsupported,
+      'PROTOCOL_UNSUPPORTED',
+      `this server speaks protocol ${OLDEST_PROTOCOL_VERSION} to ${PROTOCOL_VERSION}, the agent ${hello.protocol}: upgrade the ${hello.protocol > PROTOCOL_VERSION ? 'server' : 'agent'}`,
+    );
+  }
+  if (row?.publicKey === undefined) {
+    return refuse(CLOSE_CODES.unauthorized, 'HOST_NOT_ENROLLED', `no agent is enrolled for ${hello.host}: run "floe enrol ${hello.host}" and enrol this machine`);
+  }
+  const bytes = helloBytes({ nonce, host: hello.host, machineId: hello.machineId, bootId: hello.bootId });
+  if (!verifySignature(row.publicKey, bytes, hello.signature)) {
+    return refuse(CLOSE_CODES.unauthorized, 'HOST_KEY_UNKNOWN', `the key of this agent is not the one enrolled for ${hello.host}: enrol the machine again`);
+  }
+  if (row.revokedAt !== undefined) {
+    return refuse(CLOSE_CODES.unauthorized, 'HOST_REVOKED', `the enrolment of ${hello.host} was revoked`);
+  }
+  if (row.machineId !== hello.machineId) {
+    return { kind: 'cloned', closeCode: CLOSE_CODES.cloned, code: 'HOST_CLONED', message: `the key of ${hello.host} was used by a second machine (a cloned disk, or a stolen key): both are shut out until an administrator enrols one again` };
+  }
+  if (row.clonedAt !== undefined) {
+    return refuse(CLOSE_CODES.cloned, 'HOST_CLONED', `the key of ${hello.host} was used by two machines: enrol this machine again, or let it back in with "floe retry ${hello.host}"`);
+  }
+  return { kind: 'welcome' };
+}

@@ -1,0 +1,147 @@
+import { countRollout, isOn, isSettled, type HostName, type RolloutCounts, type RolloutHost } from '@floe/model';
+import type { HostStanding, HostView, RepositoryView, RevisionView } from '@floe/protocol';
+import type { Evaluation, HostRow, Quarantine, Repository, Revision, Rollout } from '@floe/store';
+
+/** What is known of a host beside its own row. */
+export interface HostContext {
+  readonly quarantines: readonly Quarantine[];
+  /** The host's evaluation at the newest ended revision. */
+  readonly evaluation: Evaluation | undefined;
+  readonly desiredCommit: HostView['desired'] extends infer D ? (D extends { commit: infer C } ? C : never) : never;
+  readonly progress: HostView['progress'];
+}
+
+/** A host's row as people see it. Pure. */
+export function viewHost(row: HostRow, context: HostContext): HostView {
+  const quarantine = context.quarantines.find((each) => each.toplevel === row.desired?.toplevel);
+  const isBehind = context.evaluation?.outcome === 'EVAL_ERROR' || context.evaluation?.outcome === 'BUILD_ERROR';
+  const standing = standingOfHost(row, quarantine !== undefined);
+  return {
+    host: row.host,
+    standing,
+    isConnected: row.isConnected,
+    isEnrolled: row.publicKey !== undefined && row.revokedAt === undefined,
+    isBehind,
+    problem: problemOf(row, standing, quarantine, isBehind ? context.evaluation : undefined),
+    desired:
+      row.desired === undefined
+        ? null
+        : { toplevel: row.desired.toplevel, commit: context.desiredCommit, sequence: row.desired.sequence, epoch: row.desired.epoch, since: row.desired.since },
+    observed: row.observed,
+    state: row.state,
+    stateToplevel: row.stateToplevel ?? null,
+    stateSince: row.stateSince ?? null,
+    detail: row.detail ?? null,
+    progress: row.state === 'DOWNLOADING' ? context.progress : null,
+    lastSeenAt: row.lastSeenAt ?? null,
+    agentVersion: row.agentVersion ?? null,
+    machineId: row.machineId ?? null,
+  };
+}
+
+function standingOfHost(row: HostRow, isQuarantined: boolean): HostStanding {
+  if (row.clonedAt !== undefined) return 'quarantined';
+  if (row.revokedAt !== undefined) return 'revoked';
+  if (row.publicKey === undefined) return 'not-enrolled';
+  if (row.desired === undefined) return 'no-release';
+  if (isOn(row.observed, row.desired.toplevel)) return 'in-sync';
+  if (isQuarantined) return 'rolled-back';
+  const isAboutDesired = row.stateToplevel === row.desired.toplevel;
+  if (isAboutDesired && (row.state === 'REJECTED' || row.state === 'ROLLBACK_FAILED' || row.state === 'BLOCKED')) return 'failed';
+  if (!row.isConnected) return 'away';
+  if (isAboutDesired && row.state === 'SUCCEEDED') return 'drifted';
+  return 'under-way';
+}
+
+function problemOf(row: HostRow, standing: HostStanding, quarantine: Quarantine | undefined, failed: Evaluation | undefined): string | null {
+  switch (standing) {
+    case 'rolled-back':
+      return `put itself back: ${row.detail?.message ?? quarantine?.reason ?? 'no reason was reported'}; push a fix, or run: floe retry ${row.host} --reason "…"`;
+    case 'failed':
+      return row.detail?.message ?? 'failed without a reason';
+    case 'drifted':
+      return 'runs something else than it was told, though nothing is under way';
+    case 'quarantined':
+      return `its key was used by two machines: enrol it again, or run: floe retry ${row.host} --reason "…"`;
+    case 'revoked':
+      return `its enrolment was revoked; to bring it back, run: floe enrol ${row.host}`;
+    default:
+      return failed?.error === undefined ? null : `${failed.outcome === 'EVAL_ERROR' ? 'does not evaluate' : 'does not build'}: ${failed.error}`;
+  }
+}
+
+export function viewRepository(repository: Repository): RepositoryView {
+  return {
+    url: repository.url,
+    branch: repository.branch,
+    acceptedCommit: repository.acceptedCommit ?? null,
+    lastFetchAt: repository.lastFetchAt ?? null,
+    problem: repository.problem ?? null,
+    held: repository.held ?? null,
+  };
+}
+
+/** The hosts of a revision as its rollout sees them. */
+export function rolloutHosts(
+  evaluations: readonly Evaluation[],
+  rows: ReadonlyMap<HostName, HostRow>,
+  quarantines: readonly Quarantine[],
+): RolloutHost[] {
+  return evaluations.map((evaluation) => {
+    const row = rows.get(evaluation.host);
+    const isUsable = evaluation.outcome === 'CHANGED' || evaluation.outcome === 'NEW' || evaluation.outcome === 'UNCHANGED';
+    return {
+      toplevel: isUsable ? evaluation.toplevel : undefined,
+      outcome: evaluation.outcome,
+      isEnrolled: row?.publicKey !== undefined && row.revokedAt === undefined,
+      isConnected: row?.isConnected ?? false,
+      observed: row?.observed ?? { current: null, booted: null, profile: null },
+      state: row?.state ?? 'IDLE',
+      subject: row?.stateToplevel,
+      isQuarantined: quarantines.some((each) => each.host === evaluation.host && each.toplevel === evaluation.toplevel),
+    };
+  });
+}
+
+export interface RolloutStanding {
+  readonly counts: RolloutCounts;
+  readonly isComplete: boolean;
+}
+
+/** Where a rollout stands. It is complete when nothing is under way and nothing failed; hosts that are away do not block it. */
+export function judgeRollout(hosts: readonly RolloutHost[]): RolloutStanding {
+  const counts = countRollout(hosts);
+  return { counts, isComplete: isSettled(counts) && counts.rolledBack === 0 && counts.failed === 0 };
+}
+
+export function viewRevision(
+  revision: Revision,
+  evaluations: readonly Evaluation[],
+  rollout: { readonly row: Rollout; readonly counts: RolloutCounts; readonly description: string } | undefined,
+): RevisionView {
+  return {
+    sha: revision.sha,
+    sequence: revision.sequence,
+    state: revision.state,
+    error: revision.error ?? null,
+    subject: revision.subject,
+    author: revision.authorName,
+    receivedAt: revision.receivedAt,
+    fetchedAt: revision.fetchedAt ?? null,
+    evaluatedAt: revision.evaluatedAt ?? null,
+    builtAt: revision.builtAt ?? null,
+    publishedAt: revision.publishedAt ?? null,
+    rollout:
+      rollout === undefined
+        ? null
+        : { state: rollout.row.state, counts: rollout.counts, description: rollout.description, startedAt: rollout.row.startedAt, completedAt: rollout.row.completedAt ?? null },
+    hosts: evaluations.map((each) => ({
+      host: each.host,
+      outcome: each.outcome ?? null,
+      toplevel: each.toplevel ?? null,
+      error: each.error ?? null,
+      evaluateMs: each.evaluateMs ?? null,
+      buildMs: each.buildMs ?? null,
+    })),
+  };
+}
