@@ -1,0 +1,74 @@
+import { describeBuild, describeEvaluation, describeRollout, STATUS_CONTEXTS } from '@floe/forge';
+import type { HostName } from '@floe/model';
+import type { Clock } from '@floe/runtime';
+import type { Revision, Store } from '@floe/store';
+import type { FleetFeed } from './feed.ts';
+import type { FleetReader } from './fleet-reader.ts';
+import { viewRepository } from './fleet-view.ts';
+
+/** Statuses of this many newest revisions are kept true; older ones were settled when they were newest. */
+const RECENT_REVISIONS = 5;
+
+/**
+ * After each pass: shows what changed to those who watch, ends a rollout that is complete, and puts the commit
+ * statuses that should stand now into the outbox (which drops what the forge has already).
+ */
+export class Announcer {
+  readonly #deps: {
+    readonly store: Store;
+    readonly reader: FleetReader;
+    readonly feed: FleetFeed;
+    readonly clock: Clock;
+    readonly repositoryId: string;
+    readonly publicUrl: string;
+    /** False: no forge is configured, nothing is put into the outbox. */
+    readonly hasForge: boolean;
+  };
+
+  constructor(deps: Announcer['#deps']) {
+    this.#deps = deps;
+  }
+
+  async announce(hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
+    const { store, reader, feed, repositoryId } = this.#deps;
+    feed.show({ type: 'repository', repository: viewRepository(await store.repositories.get(repositoryId)) });
+    for (const host of await reader.hosts(hosts)) feed.show({ type: 'host', host });
+    const recent = await store.revisions.list(repositoryId, RECENT_REVISIONS);
+    for (const revision of recent.toReversed()) {
+      if (revision.state === 'PUBLISHED') await this.#settleRollout(revision);
+      await this.#putStatuses(revision, recent);
+    }
+    const newest = recent[0];
+    if (newest !== undefined) feed.show({ type: 'revision', revision: await reader.revision(newest) });
+  }
+
+  async #settleRollout(revision: Revision): Promise<void> {
+    const { store, reader, clock } = this.#deps;
+    const rollout = await store.rollouts.forRevision(revision.id);
+    if (rollout?.state !== 'ROLLING') return;
+    const { isComplete } = await reader.rollout(revision);
+    if (isComplete) await store.rollouts.setState(rollout.id, 'ROLLING', 'COMPLETE', clock.now());
+  }
+
+  async #putStatuses(revision: Revision, recent: readonly Revision[]): Promise<void> {
+    const { store, reader, clock, repositoryId, publicUrl, hasForge } = this.#deps;
+    if (!hasForge) return;
+    const evaluations = await store.revisions.evaluations(revision.id);
+    const [evaluate, build, rollout] = STATUS_CONTEXTS;
+    const put = async (context: string, status: { readonly state: 'pending' | 'success' | 'failure' | 'error'; readonly description: string }): Promise<void> =>
+      await store.outbox.put({ repositoryId, sha: revision.sha, context, ...status, targetUrl: `${publicUrl}/#/revisions/${revision.sha}`, now: clock.now() });
+    const newer = recent.find((each) => each.sequence > revision.sequence);
+    // The same commit can come again later (a branch put back): the newest revision of it speaks for it.
+    if (recent.some((each) => each.sequence > revision.sequence && each.sha === revision.sha)) return;
+
+    await put(evaluate, describeEvaluation({ revision, evaluations, supersededBy: newer?.sha }));
+    if (evaluations.length > 0) await put(build, describeBuild({ revision, evaluations, supersededBy: newer?.sha }));
+    const row = await store.rollouts.forRevision(revision.id);
+    if (row === undefined) return;
+    const { counts } = await reader.rollout(revision);
+    // Once overtaken, the hosts move on to the newer revision, and the count of this one would only sink.
+    if (row.state === 'SUPERSEDED') return await put(rollout, { state: 'success', description: `superseded by ${newer?.sha.slice(0, 7) ?? 'a newer revision'}` });
+    if (row.state !== 'COMPLETE') await put(rollout, describeRollout(counts));
+    else if (newer === undefined || newer.state !== 'PUBLISHED') await put(rollout, describeRollout(counts));
+  }
+}

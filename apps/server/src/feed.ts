@@ -1,0 +1,43 @@
+import type { FleetEvent, FleetView } from '@floe/protocol';
+
+type Change = FleetEvent extends infer E ? (E extends { version: number; at: number } ? Omit<E, 'version' | 'at'> : never) : never;
+type Listener = (event: FleetEvent) => void;
+
+/**
+ * What people watch: the newest view of everything, and each change of it once. Views come in whole and often; only
+ * those that differ from what was shown before become events.
+ */
+export class FleetFeed {
+  readonly #now: () => number;
+  readonly #listeners = new Set<Listener>();
+  readonly #shown = new Map<string, string>();
+  #version = 0;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Shows a view; says whether it was news. */
+  show(change: Change): boolean {
+    const key = change.type === 'host' ? `host ${change.host.host}` : change.type === 'revision' ? `revision ${change.revision.sequence}` : 'repository';
+    const text = JSON.stringify(change);
+    if (this.#shown.get(key) === text) return false;
+    this.#shown.set(key, text);
+    this.#version += 1;
+    const event = { ...change, version: this.#version, at: this.#now() } as FleetEvent;
+    for (const listener of this.#listeners) listener(event);
+    return true;
+  }
+
+  subscribe(listener: Listener): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => this.#listeners.delete(listener) };
+  }
+}
+
+/** The snapshot that a subscriber starts with. */
+export type Snapshot = () => Promise<FleetView>;

@@ -1,0 +1,90 @@
+import { describeRollout } from '@floe/forge';
+import type { HostName } from '@floe/model';
+import type { FleetView, HostView, Progress, RevisionView } from '@floe/protocol';
+import type { Clock } from '@floe/runtime';
+import type { HostRow, Revision, Store } from '@floe/store';
+import type { FleetFeed } from './feed.ts';
+import { judgeRollout, rolloutHosts, viewHost, viewRepository, viewRevision, type RolloutStanding } from './fleet-view.ts';
+
+/** Reads the store and puts views together. */
+export class FleetReader {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #feed: FleetFeed;
+  readonly #repositoryId: string;
+  /** Downloads under way; memory only, since they are lossy. */
+  readonly #progress = new Map<HostName, HostView['progress']>();
+
+  constructor(deps: { store: Store; clock: Clock; feed: FleetFeed; repositoryId: string }) {
+    this.#store = deps.store;
+    this.#clock = deps.clock;
+    this.#feed = deps.feed;
+    this.#repositoryId = deps.repositoryId;
+  }
+
+  noteProgress(host: HostName, progress: Progress): void {
+    this.#progress.set(host, { doneBytes: progress.doneBytes, expectedBytes: progress.expectedBytes });
+  }
+
+  async fleet(): Promise<FleetView> {
+    const version = this.#feed.version;
+    const [repository, revision, hosts] = await Promise.all([this.#store.repositories.get(this.#repositoryId), this.#store.revisions.newest(this.#repositoryId), this.hosts('all')]);
+    return {
+      version,
+      serverTime: this.#clock.now(),
+      repository: viewRepository(repository),
+      revision: revision === undefined ? null : await this.revision(revision),
+      hosts,
+    };
+  }
+
+  async hosts(which: ReadonlySet<HostName> | 'all'): Promise<HostView[]> {
+    const rows = await this.#rows(which);
+    if (rows.length === 0) return [];
+    const [quarantines, newest, releases] = await Promise.all([
+      this.#store.hosts.quarantines(this.#repositoryId),
+      this.#store.revisions.newest(this.#repositoryId),
+      this.#store.releases.latest(this.#repositoryId),
+    ]);
+    const evaluations = newest === undefined ? [] : await this.#store.revisions.evaluations(newest.id);
+    const commits = new Map(releases.map((release) => [release.id, release.commit]));
+    const byHost = new Map(evaluations.map((evaluation) => [evaluation.host, evaluation]));
+    return rows.map((row) =>
+      viewHost(row, {
+        quarantines: quarantines.filter((each) => each.host === row.host),
+        evaluation: byHost.get(row.host),
+        desiredCommit: commits.get(row.desired?.releaseId ?? '') ?? null,
+        progress: this.#progress.get(row.host) ?? null,
+      }),
+    );
+  }
+
+  async revisions(limit: number): Promise<RevisionView[]> {
+    const revisions = await this.#store.revisions.list(this.#repositoryId, limit);
+    return await Promise.all(revisions.map(async (revision) => await this.revision(revision)));
+  }
+
+  async revision(revision: Revision): Promise<RevisionView> {
+    const evaluations = await this.#store.revisions.evaluations(revision.id);
+    const row = await this.#store.rollouts.forRevision(revision.id);
+    if (row === undefined) return viewRevision(revision, evaluations, undefined);
+    const { counts } = await this.rollout(revision);
+    return viewRevision(revision, evaluations, { row, counts, description: describeRollout(counts).description });
+  }
+
+  /** Where the revision's rollout stands, from what its hosts were observed to run. */
+  async rollout(revision: Revision): Promise<RolloutStanding> {
+    const [evaluations, rows, quarantines] = await Promise.all([
+      this.#store.revisions.evaluations(revision.id),
+      this.#store.hosts.list(this.#repositoryId),
+      this.#store.hosts.quarantines(this.#repositoryId),
+    ]);
+    return judgeRollout(rolloutHosts(evaluations, new Map(rows.map((row) => [row.host, row])), quarantines));
+  }
+
+  async #rows(which: ReadonlySet<HostName> | 'all'): Promise<HostRow[]> {
+    if (which === 'all') return await this.#store.hosts.list(this.#repositoryId);
+    const rows = await Promise.all([...which].map(async (host) => await this.#store.hosts.get(host)));
+    return rows.filter((row) => row !== undefined);
+  }
+}

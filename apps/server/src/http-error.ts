@@ -1,0 +1,22 @@
+import { describeError, isFloeError, type Logger } from '@floe/runtime';
+import type { Context } from 'hono';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+
+/** The one form of every answer that is not 2xx: `ApiError` of libs/protocol. */
+export function refuse(c: Context, status: ContentfulStatusCode, code: string, message: string) {
+  return c.json({ error: { code, message } }, status);
+}
+
+/** Turns what a route threw into an answer. */
+export function answerError(logger: Logger, error: unknown, c: Context) {
+  if (isFloeError(error)) {
+    if (error.retryable) {
+      logger.warn('a request failed for now', { path: c.req.path, error });
+      c.header('retry-after', '2');
+      return refuse(c, 503, error.code, `${describeError(error)}; try again`);
+    }
+    return refuse(c, 400, error.code, error.message);
+  }
+  logger.error('a request failed', { path: c.req.path, error });
+  return refuse(c, 500, 'INTERNAL', 'the server failed; its log says why');
+}

@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto';
+import { CLOSE_CODES, EnrolRequest, HostName, seal, type EnrolmentStatement, type EnrolmentTokenResponse, type RevocationStatement } from '@floe/protocol';
+import type { StatementLog } from '@floe/pipeline';
+import type { Clock, Logger, Signer } from '@floe/runtime';
+import type { Repository, Store } from '@floe/store';
+import { sValidator } from '@hono/standard-validator';
+import { Hono } from 'hono';
+import * as v from 'valibot';
+import type { AgentHub } from '../agents/hub.ts';
+import { requireToken, type AuthEnv } from '../auth.ts';
+import { refuse } from '../http-error.ts';
+import { orRefuse } from './validation.ts';
+
+const TOKEN_LIFETIME_MS = 15 * 60_000;
+
+export interface EnrolmentDeps {
+  readonly store: Store;
+  readonly repository: Repository;
+  readonly statements: StatementLog;
+  readonly hub: AgentHub;
+  readonly serverSigner: Signer;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** What a host must pin and use, told together with its token. */
+  readonly trust: Pick<EnrolmentTokenResponse, 'serverUrl' | 'releaseKeys' | 'serverKeys' | 'substituter' | 'cachePublicKeys'>;
+  readonly onHostChanged: (host: HostName) => void;
+}
+
+const Host = v.object({ host: HostName });
+const Reason = v.strictObject({ reason: v.pipe(v.string(), v.trim(), v.minLength(1, 'give a reason'), v.maxLength(500)) });
+
+const CONSUME_ERRORS = {
+  unknown: ['ENROLMENT_TOKEN_INVALID', 'the enrolment token is unknown: make a new one with "floe enrol HOST"'],
+  expired: ['ENROLMENT_TOKEN_EXPIRED', 'the enrolment token expired (15 min): make a new one with "floe enrol HOST"'],
+  used: ['ENROLMENT_TOKEN_USED', 'the enrolment token was already used: make a new one with "floe enrol HOST"; if you did not use it, somebody else did: revoke the host'],
+  'other-host': ['ENROLMENT_TOKEN_OTHER_HOST', 'the enrolment token is for another host name'],
+} as const;
+
+/** Who may be an agent: one-time tokens, enrolment with the agent's own key, revocation. */
+export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
+  const { store, statements, hub, clock, logger } = deps;
+  const app = new Hono<AuthEnv>();
+  const authenticated = requireToken(store);
+
+  app.post('/hosts/:host/enrolment-tokens', authenticated, sValidator('param', Host, orRefuse), async (c) => {
+    const { host } = c.req.valid('param');
+    const token = randomBytes(24).toString('base64url');
+    const expiresAt = clock.now() + TOKEN_LIFETIME_MS;
+    await store.tokens.createEnrolmentToken(host, token, expiresAt);
+    await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'enrolment-token', subject: host, detail: '' });
+    const body: EnrolmentTokenResponse = { host, token, expiresAt, ...deps.trust };
+    return c.json(body, 201);
+  });
+
+  app.post('/enrol', sValidator('json', EnrolRequest, orRefuse), async (c) => {
+    const { token, host, machineId, publicKey } = c.req.valid('json');
+    const consumed = await store.tokens.consumeEnrolmentToken(token, host, clock.now());
+    if (consumed.kind !== 'consumed') {
+      const [code, message] = CONSUME_ERRORS[consumed.kind];
+      logger.warn('an enrolment was refused', { host, code });
+      return refuse(c, 403, code, message);
+    }
+    const statement: EnrolmentStatement = { version: 1, host, machineId, publicKey, enrolledAt: clock.now() };
+    await statements.appendEnrolment(seal(deps.serverSigner, 'floe/enrolment', statement), statement);
+    await store.hosts.enrol({ host, repositoryId: deps.repository.id, machineId, publicKey, at: statement.enrolledAt });
+    await store.audit.append({ at: clock.now(), actor: host, action: 'enrol', subject: host, detail: machineId });
+    // Whoever was connected under this name with an older key is not this host any more.
+    hub.disconnect(host, CLOSE_CODES.unauthorized, 'enrolled again');
+    deps.onHostChanged(host);
+    logger.info('host enrolled', { host, machineId });
+    return c.json({ host }, 201);
+  });
+
+  app.delete('/hosts/:host/enrolment', authenticated, sValidator('param', Host, orRefuse), sValidator('json', Reason, orRefuse), async (c) => {
+    const { host } = c.req.valid('param');
+    const { reason } = c.req.valid('json');
+    const row = await store.hosts.get(host);
+    if (row?.publicKey === undefined) return refuse(c, 404, 'HOST_NOT_ENROLLED', `no agent is enrolled for ${host}`);
+    const statement: RevocationStatement = { version: 1, host, publicKey: row.publicKey, revokedAt: clock.now(), reason };
+    await statements.appendRevocation(seal(deps.serverSigner, 'floe/revocation', statement), statement);
+    await store.hosts.revoke(host, statement.revokedAt);
+    await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'revoke', subject: host, detail: reason });
+    hub.disconnect(host, CLOSE_CODES.unauthorized, 'revoked');
+    deps.onHostChanged(host);
+    return c.body(null, 204);
+  });
+
+  app.delete('/hosts/:host/quarantine', authenticated, sValidator('param', Host, orRefuse), sValidator('json', Reason, orRefuse), async (c) => {
+    const { host } = c.req.valid('param');
+    const { reason } = c.req.valid('json');
+    if ((await store.hosts.get(host)) === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
+    await store.hosts.clearQuarantine(host);
+    await store.hosts.clearCloned(host);
+    await store.hosts.bumpEpoch(host);
+    await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'retry', subject: host, detail: reason });
+    deps.onHostChanged(host);
+    return c.body(null, 204);
+  });
+  return app;
+}

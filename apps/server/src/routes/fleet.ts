@@ -1,0 +1,98 @@
+import { CommitSha, HostName, type FleetEvent, type ReportView } from '@floe/protocol';
+import type { Clock } from '@floe/runtime';
+import type { Repository, Store } from '@floe/store';
+import { sValidator } from '@hono/standard-validator';
+import { Hono } from 'hono';
+import { streamSSE } from 'hono/streaming';
+import * as v from 'valibot';
+import { requireToken, type AuthEnv } from '../auth.ts';
+import type { FleetFeed } from '../feed.ts';
+import type { FleetReader } from '../fleet-reader.ts';
+import { refuse } from '../http-error.ts';
+import { orRefuse } from './validation.ts';
+
+/** A subscriber that is this many events behind is cut off; it comes back and starts with a snapshot. */
+const MAX_BEHIND = 5_000;
+const PING_MS = 15_000;
+
+const Host = v.object({ host: HostName });
+const Limit = v.object({ limit: v.optional(v.pipe(v.string(), v.regex(/^\d{1,4}$/), v.transform(Number), v.minValue(1), v.maxValue(1000))) });
+const ShaPrefix = v.object({ sha: v.pipe(v.string(), v.regex(/^[0-9a-f]{7,40}$/, 'give at least 7 digits of the commit')) });
+const Accept = v.strictObject({ commit: CommitSha, reason: v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(500)) });
+
+export interface FleetRouteDeps {
+  readonly store: Store;
+  readonly repository: Repository;
+  readonly reader: FleetReader;
+  readonly feed: FleetFeed;
+  readonly clock: Clock;
+}
+
+/** What people and programs read: the fleet, its revisions, and the changes as they happen. */
+export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
+  const { store, repository, reader, feed, clock } = deps;
+  const app = new Hono<AuthEnv>();
+  app.use(requireToken(store));
+
+  app.get('/fleet', async (c) => c.json(await reader.fleet()));
+  app.get('/hosts', async (c) => c.json(await reader.hosts('all')));
+  app.get('/hosts/:host', sValidator('param', Host, orRefuse), async (c) => {
+    const { host } = c.req.valid('param');
+    const [view] = await reader.hosts(new Set([host]));
+    return view === undefined ? refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`) : c.json(view);
+  });
+  app.get('/hosts/:host/reports', sValidator('param', Host, orRefuse), sValidator('query', Limit, orRefuse), async (c) => {
+    const { host } = c.req.valid('param');
+    const reports: ReportView[] = (await store.reports.list(host, c.req.valid('query').limit ?? 50)).map((report) => ({
+      ...report,
+      toplevel: report.toplevel ?? null,
+      detail: report.detail ?? null,
+      timings: report.timings ?? null,
+    }));
+    return c.json(reports);
+  });
+  app.get('/revisions', sValidator('query', Limit, orRefuse), async (c) => c.json(await reader.revisions(c.req.valid('query').limit ?? 20)));
+  app.get('/revisions/:sha', sValidator('param', ShaPrefix, orRefuse), async (c) => {
+    const { sha } = c.req.valid('param');
+    const revision = await store.revisions.byShaPrefix(repository.id, sha);
+    return revision === undefined ? refuse(c, 404, 'REVISION_UNKNOWN', `no revision starts with ${sha}, or more than one does`) : c.json(await reader.revision(revision));
+  });
+
+  app.post('/repository/accept', sValidator('json', Accept, orRefuse), async (c) => {
+    const { commit, reason } = c.req.valid('json');
+    const { held } = await store.repositories.get(repository.id);
+    if (held?.commit !== commit) return refuse(c, 409, 'NOTHING_HELD', held === undefined ? 'nothing is held' : `the held commit is ${held.commit}, not ${commit}`);
+    await store.repositories.allow(repository.id, commit);
+    await store.repositories.wake(repository.id);
+    await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'accept-held', subject: commit, detail: reason });
+    return c.body(null, 204);
+  });
+
+  app.get('/events', (c) =>
+    streamSSE(c, async (stream) => {
+      const queue: FleetEvent[] = [];
+      let notify: (() => void) | undefined;
+      using _subscription = feed.subscribe((event) => {
+        queue.push(event);
+        notify?.();
+      });
+      stream.onAbort(() => notify?.());
+      await stream.writeSSE({ event: 'snapshot', data: JSON.stringify(await reader.fleet()) });
+      while (!stream.aborted && queue.length < MAX_BEHIND) {
+        for (const event of queue.splice(0)) await stream.writeSSE({ event: 'change', data: JSON.stringify(event) });
+        const isNews = await new Promise<boolean>((resolve) => {
+          const timer = setTimeout(() => resolve(false), PING_MS);
+          notify = () => {
+            clearTimeout(timer);
+            resolve(true);
+          };
+          if (queue.length > 0 || stream.aborted) notify();
+        });
+        notify = undefined;
+        if (!isNews) await stream.write(': ping\n\n');
+      }
+    }),
+  );
+  return app;
+}
+

@@ -1,0 +1,82 @@
+import { parseGithubWebhook } from '@floe/forge';
+import type { Clock, Logger, Secret } from '@floe/runtime';
+import type { Repository, Store } from '@floe/store';
+import { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { refuse } from '../http-error.ts';
+
+/** GitHub's own limit for a delivery (docs.github.com, "Webhook events and payloads"). */
+const MAX_BODY_BYTES = 25 * 1024 * 1024;
+
+export interface WebhookDeps {
+  readonly store: Store;
+  readonly repository: Repository;
+  readonly secrets: readonly Secret[];
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** `owner/name` at GitHub; undefined: known by the clone URL only. */
+  readonly githubRepository: string | undefined;
+}
+
+/**
+ * `POST /webhooks/github`: a push says "look again", and nothing more. Answered 202 once it is stored; a repeated
+ * delivery is answered 200 and changes nothing.
+ */
+export function webhookRoutes(deps: WebhookDeps): Hono {
+  const { store, repository, clock, logger } = deps;
+  const app = new Hono();
+  const limit = bodyLimit({
+    maxSize: MAX_BODY_BYTES,
+    onError: (c) => refuse(c, 413, 'BODY_TOO_LARGE', `the body is larger than ${MAX_BODY_BYTES} bytes`),
+  });
+
+  app.post('/github', limit, async (c) => {
+    if (deps.secrets.length === 0) {
+      return refuse(c, 403, 'WEBHOOKS_NOT_CONFIGURED', 'this server has no webhook secret: set FLOE_WEBHOOK_SECRET_FILE and use the same secret at GitHub');
+    }
+    const rawBody = new Uint8Array(await c.req.arrayBuffer());
+    const outcome = await parseGithubWebhook({ secret: deps.secrets, headers: { get: (name) => c.req.header(name) ?? null }, rawBody });
+    switch (outcome.kind) {
+      case 'refused':
+        logger.warn('a webhook was refused', { code: outcome.code });
+        return refuse(c, outcome.status, outcome.code, outcome.message);
+      case 'ping':
+        return c.json({ message: 'pong: the webhook reaches this server and its secret is right' });
+      case 'ignored':
+        return c.json({ message: `nothing to do for ${outcome.event}` }, 202);
+      case 'push': {
+        if (!isOurs(outcome.repository, deps)) {
+          return refuse(c, 404, 'REPOSITORY_UNKNOWN', `this server does not track ${outcome.repository.fullName}; it tracks ${repository.url}`);
+        }
+        const isTracked = outcome.ref === repository.ref && !outcome.isDeleted;
+        const stored = await store.deliveries.record({
+          id: outcome.deliveryId,
+          forge: 'github',
+          event: 'push',
+          repositoryId: repository.id,
+          ref: outcome.ref,
+          after: outcome.after,
+          outcome: isTracked ? 'accepted' : outcome.isDeleted ? 'branch-deleted' : 'other-branch',
+          receivedAt: clock.now(),
+        });
+        if (stored === 'duplicate') return c.json({ message: 'this delivery was already taken' });
+        if (!isTracked) {
+          if (outcome.isDeleted && outcome.ref === repository.ref) logger.warn('the tracked branch was deleted at the forge', { ref: outcome.ref });
+          return c.json({ message: `nothing to do: this server tracks ${repository.ref}` }, 202);
+        }
+        logger.info('push received', { deliveryId: outcome.deliveryId, after: outcome.after });
+        return c.json({ message: 'taken' }, 202);
+      }
+    }
+  });
+  return app;
+}
+
+function isOurs(pushed: { readonly fullName: string; readonly cloneUrl: string }, deps: WebhookDeps): boolean {
+  if (deps.githubRepository !== undefined) return pushed.fullName.toLowerCase() === deps.githubRepository.toLowerCase();
+  return withoutSuffix(pushed.cloneUrl) === withoutSuffix(deps.repository.url);
+}
+
+function withoutSuffix(url: string): string {
+  return url.replace(/\/+$/, '').replace(/\.git$/, '').toLowerCase();
+}
