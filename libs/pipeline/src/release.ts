@@ -19,11 +19,9 @@ export async function releaseRevision(
 ): Promise<void> {
   const { store, statements, releaseSigner, clock } = deps;
   const issuedAt = clock.now();
-  const already = new Map((await statements.read()).releases.filter((logged) => logged.statement.sequence === revision.sequence).map((logged) => [logged.statement.host, logged]));
   const releases = [];
   for (const published of hosts) {
-    const logged = already.get(published.host);
-    const statement: ReleaseStatement = logged?.statement ?? {
+    const statement: ReleaseStatement = {
       version: 1,
       repository: repository.url,
       ref: repository.ref,
@@ -33,15 +31,14 @@ export async function releaseRevision(
       issuedAt,
       expiresAt: issuedAt + RELEASE_LIFETIME_MS,
     };
-    const envelope = logged?.envelope ?? seal(releaseSigner, 'floe/release', statement);
-    await statements.appendRelease(envelope, statement);
+    const kept = await statements.appendRelease(seal(releaseSigner, 'floe/release', statement), statement);
     releases.push({
-      host: statement.host,
-      sequence: statement.sequence,
-      toplevel: statement.toplevel,
-      commit: statement.commit,
-      issuedAt: statement.issuedAt,
-      envelope: JSON.stringify(envelope),
+      host: published.host,
+      sequence: revision.sequence,
+      toplevel: published.toplevel,
+      commit: revision.sha,
+      issuedAt: kept.statement.issuedAt,
+      envelope: JSON.stringify(kept.envelope),
     });
   }
   await store.releases.publish(revision.id, releases, clock.now());

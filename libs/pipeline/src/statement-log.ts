@@ -9,15 +9,21 @@ import * as v from 'valibot';
  * it (see rebuild.ts). One file per statement, named so that a listing is in order and a repeat writes the same file.
  */
 export interface StatementLog {
-  appendRelease(envelope: Envelope, statement: ReleaseStatement): Promise<void>;
+  /** Keeps one release per host and sequence: when there is one, it is returned and nothing is written. */
+  appendRelease(envelope: Envelope, statement: ReleaseStatement): Promise<LoggedRelease>;
   appendEnrolment(envelope: Envelope, statement: EnrolmentStatement): Promise<void>;
   appendRevocation(envelope: Envelope, statement: RevocationStatement): Promise<void>;
   /** All of them, releases by sequence, enrolments and revocations by time. Unreadable files are logged and left out. */
   read(): Promise<LoggedStatements>;
 }
 
+export interface LoggedRelease {
+  readonly envelope: Envelope;
+  readonly statement: ReleaseStatement;
+}
+
 export interface LoggedStatements {
-  readonly releases: readonly { readonly envelope: Envelope; readonly statement: ReleaseStatement }[];
+  readonly releases: readonly LoggedRelease[];
   readonly access: readonly (
     | { readonly kind: 'enrolment'; readonly envelope: Envelope; readonly statement: EnrolmentStatement }
     | { readonly kind: 'revocation'; readonly envelope: Envelope; readonly statement: RevocationStatement }
@@ -34,7 +40,10 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
   const access = join(dir, 'access');
 
   async function append(path: string, envelope: Envelope): Promise<void> {
-    if ((await readFileIfPresent(path)) !== undefined) return;
+    if ((await readFileIfPresent(path)) === undefined) await write(path, envelope);
+  }
+
+  async function write(path: string, envelope: Envelope): Promise<void> {
     try {
       await writeFileDurably(path, `${JSON.stringify(envelope)}\n`, 0o644);
     } catch (cause) {
@@ -61,11 +70,21 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
   }
 
   return {
-    appendRelease: (envelope, statement) => append(join(releases, `${padded(statement.sequence)}-${statement.host}.json`), envelope),
+    async appendRelease(envelope, statement) {
+      const path = join(releases, `${padded(statement.sequence)}-${statement.host}.json`);
+      const existing = await readFileIfPresent(path);
+      if (existing !== undefined) {
+        const kept = v.parse(Envelope, JSON.parse(existing));
+        const opened = peek(kept, ReleaseStatement);
+        if (opened.kind === 'opened' && opened.statement.toplevel === statement.toplevel) return { envelope: kept, statement: opened.statement };
+      }
+      await write(path, envelope);
+      return { envelope, statement };
+    },
     appendEnrolment: (envelope, statement) => append(join(access, `${padded(statement.enrolledAt)}-${statement.host}-enrolment.json`), envelope),
     appendRevocation: (envelope, statement) => append(join(access, `${padded(statement.revokedAt)}-${statement.host}-revocation.json`), envelope),
     async read() {
-      const loggedReleases: LoggedStatements['releases'][number][] = [];
+      const loggedReleases: LoggedRelease[] = [];
       for (const { name, envelope } of await readFolder(releases)) {
         const opened = peek(envelope, ReleaseStatement);
         if (opened.kind === 'opened') loggedReleases.push({ envelope, statement: opened.statement });

@@ -1,0 +1,4 @@
+export * from './deps.ts';
+export * from './pipeline.ts';
+export * from './rebuild.ts';
+export * from './statement-log.ts';

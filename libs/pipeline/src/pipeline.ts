@@ -1,0 +1,196 @@
+import type { RevisionEvent } from '@floe/model';
+import { createWake, describeError, fullJitter, isAbort, isFloeError } from '@floe/runtime';
+import type { Repository, Revision } from '@floe/store';
+import { buildRevision } from './build.ts';
+import type { PipelineDeps } from './deps.ts';
+import { evaluateRevision } from './evaluate.ts';
+import { releaseRevision, signFreshness } from './release.ts';
+import { takeIn } from './take-in.ts';
+
+const LEASE_MS = 30_000;
+/** Hints can be lost; the counter that they announce is read this often. */
+const HINT_POLL_MS = 5_000;
+const FRESHNESS_MS = 3600_000;
+const RETRY = { baseMs: 500, capMs: 60_000 };
+
+/**
+ * The worker of one repository: takes in the newest head and walks it to signed releases. Every step is found in the
+ * database, so that whoever holds the lease goes on where a killed worker stopped. Ends when `signal` aborts; waits
+ * while another process holds the lease.
+ */
+export async function runPipeline(deps: PipelineDeps, repositoryId: string, signal: AbortSignal): Promise<void> {
+  const { store, clock, owner, logger } = deps;
+  while (!signal.aborted) {
+    const isHeld = await retrying(deps, signal, async () => await store.repositories.claim(repositoryId, owner, LEASE_MS, clock.now()));
+    if (isHeld !== true) {
+      await clock.sleep(LEASE_MS / 3, signal);
+      continue;
+    }
+    logger.debug('lease taken', { repositoryId });
+    await workUnderLease(deps, repositoryId, signal);
+  }
+  await store.repositories.unclaim(repositoryId, owner).catch((error: unknown) => logger.debug('the lease was not given back', { error }));
+}
+
+/** Runs until the lease is lost or `signal` aborts. */
+async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: AbortSignal): Promise<void> {
+  const { store, clock, owner, logger } = deps;
+  const lost = new AbortController();
+  const inner = AbortSignal.any([signal, lost.signal]);
+  const looking = createWake();
+  const working = createWake();
+  const overtaken: { controller: AbortController } = { controller: new AbortController() };
+  looking.wake();
+  working.wake();
+  await using _listener = await listen(deps, (id) => {
+    if (id === repositoryId) looking.wake();
+  });
+
+  async function keepLease(): Promise<void> {
+    let heldUntil = clock.monotonic() + LEASE_MS;
+    while (!inner.aborted) {
+      await clock.sleep(LEASE_MS / 3, inner);
+      if (inner.aborted) return;
+      try {
+        if (!(await store.repositories.claim(repositoryId, owner, LEASE_MS, clock.now()))) break;
+        heldUntil = clock.monotonic() + LEASE_MS;
+      } catch (error) {
+        logger.warn('the lease could not be renewed', { error });
+        if (clock.monotonic() > heldUntil) break;
+      }
+    }
+    if (!inner.aborted) logger.warn('the lease was lost; another process goes on', { repositoryId });
+    lost.abort();
+  }
+
+  async function look(): Promise<void> {
+    let seenHints = -1;
+    let nextPollAt = 0;
+    let attempt = 0;
+    while (!inner.aborted) {
+      const isWoken = await looking.wait(HINT_POLL_MS, inner);
+      if (inner.aborted) return;
+      try {
+        const { hintCount } = await store.repositories.get(repositoryId);
+        if (!isWoken && hintCount === seenHints && clock.monotonic() < nextPollAt) continue;
+        const outcome = await takeIn(deps, repositoryId, inner);
+        seenHints = hintCount;
+        const isRetry = outcome.kind === 'failed' && outcome.isRetryable;
+        attempt = isRetry ? attempt + 1 : 0;
+        const pause = isRetry ? Math.min(deps.pollMs, 1_000 + fullJitter(attempt, { baseMs: 1_000, capMs: 60_000 }, deps.random)) : deps.pollMs * (0.8 + 0.4 * deps.random());
+        nextPollAt = clock.monotonic() + pause;
+        if (isRetry) seenHints = hintCount;
+        if (outcome.kind === 'received') {
+          overtaken.controller.abort();
+          overtaken.controller = new AbortController();
+          working.wake();
+        }
+      } catch (error) {
+        if (inner.aborted || isAbort(error)) return;
+        if (!isFloeError(error)) throw error;
+        logger.warn('looking at the repository failed', { error });
+        attempt += 1;
+        nextPollAt = clock.monotonic() + fullJitter(attempt, RETRY, deps.random);
+      }
+    }
+  }
+
+  async function work(): Promise<void> {
+    let attempt = 0;
+    let freshUntil = 0;
+    while (!inner.aborted) {
+      const step = AbortSignal.any([inner, overtaken.controller.signal]);
+      try {
+        const repository = await store.repositories.get(repositoryId);
+        const revision = await store.revisions.newestUnfinished(repositoryId);
+        if (clock.monotonic() > freshUntil) {
+          await signFreshness(deps, repository);
+          freshUntil = clock.monotonic() + FRESHNESS_MS;
+        }
+        if (revision === undefined) {
+          attempt = 0;
+          await working.wait(HINT_POLL_MS, inner);
+          continue;
+        }
+        const isHeld = await advance(deps, repository, revision, step);
+        attempt = 0;
+        if (isHeld) await working.wait(HINT_POLL_MS, inner);
+      } catch (error) {
+        if (inner.aborted) return;
+        if (step.aborted) continue; // A newer revision arrived: it goes first.
+        if (!isFloeError(error)) throw error;
+        logger.warn('a step failed; it is tried again', { error, code: error.code });
+        await store.repositories.recordProblem(repositoryId, { code: error.code, message: describeError(error) }, clock.now()).catch(() => undefined);
+        await working.wait(500 + fullJitter(attempt, RETRY, deps.random), step);
+        attempt += 1;
+      }
+    }
+  }
+
+  try {
+    await Promise.all([keepLease(), look(), work()]);
+  } finally {
+    lost.abort();
+  }
+}
+
+/** Takes the revision one step further. Every step can be repeated. Says whether it waits for an administrator. */
+async function advance(deps: PipelineDeps, repository: Repository, revision: Revision, signal: AbortSignal): Promise<boolean> {
+  const { store, clock, logger } = deps;
+  async function record(event: RevisionEvent, error?: string): Promise<void> {
+    const result = await store.revisions.advance(revision.id, event, clock.now(), error);
+    if (result.kind === 'stale') logger.info('a step was overtaken', { revision: revision.sha, state: result.state, event });
+    else logger.info('revision', { commit: revision.sha, state: result.state, ...(error === undefined ? {} : { error }) });
+  }
+  switch (revision.state) {
+    case 'RECEIVED':
+      await record('accepted');
+      return false;
+    case 'VERIFYING':
+      await record('verified');
+      return false;
+    case 'EVALUATING': {
+      const outcome = await evaluateRevision(deps, revision, signal);
+      if (outcome.kind === 'held') {
+        await store.repositories.recordFetch(repository.id, { now: clock.now(), held: { commit: revision.sha, reason: outcome.reason } });
+        return true;
+      }
+      if (outcome.kind === 'evaluated') await record('evaluated');
+      else await record('evaluation-failed', outcome.error);
+      return false;
+    }
+    case 'BUILDING': {
+      const outcome = await buildRevision(deps, revision, signal);
+      if (outcome.kind === 'failed') await record('build-failed', outcome.error);
+      else await releaseRevision(deps, repository, revision, outcome.hosts);
+      await store.repositories.recordProblem(repository.id, undefined, clock.now());
+      return false;
+    }
+    case 'PUBLISHED':
+    case 'REJECTED':
+    case 'EVAL_FAILED':
+    case 'BUILD_FAILED':
+    case 'SUPERSEDED':
+      return false;
+  }
+}
+
+async function listen(deps: PipelineDeps, onRepository: (id: string) => void): Promise<AsyncDisposable> {
+  return await deps.store.hints.listen((hint) => {
+    if (hint.topic === 'repository') onRepository(hint.id);
+  });
+}
+
+/** Repeats `action` while the database is away. */
+async function retrying<T>(deps: PipelineDeps, signal: AbortSignal, action: () => Promise<T>): Promise<T | undefined> {
+  for (let attempt = 0; !signal.aborted; attempt += 1) {
+    try {
+      return await action();
+    } catch (error) {
+      if (!isFloeError(error) || !error.retryable) throw error;
+      deps.logger.warn('the database is away; trying again', { error });
+      await deps.clock.sleep(200 + fullJitter(attempt, { baseMs: 200, capMs: 5_000 }, deps.random), signal);
+    }
+  }
+  return undefined;
+}
