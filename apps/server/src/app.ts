@@ -1,0 +1,54 @@
+import { serveStatic } from '@hono/node-server/serve-static';
+import type { Logger } from '@floe/runtime';
+import { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { secureHeaders } from 'hono/secure-headers';
+import { answerError, refuse } from './http-error.ts';
+import { cacheRoutes } from './routes/cache.ts';
+import { enrolmentRoutes, type EnrolmentDeps } from './routes/enrolment.ts';
+import { fleetRoutes, type FleetRouteDeps } from './routes/fleet.ts';
+import { sessionRoutes } from './routes/session.ts';
+import { webhookRoutes, type WebhookDeps } from './routes/webhooks.ts';
+
+export interface AppDeps extends EnrolmentDeps, FleetRouteDeps {
+  readonly logger: Logger;
+  readonly isHttps: boolean;
+  readonly webhooks: WebhookDeps;
+  /** The folder of the cache to serve; undefined: the cache is elsewhere. */
+  readonly cacheDir: string | undefined;
+  /** The built dashboard. */
+  readonly dashboardDir: string;
+  /** What is not ready yet; empty when all is. */
+  readonly notReady: () => Promise<readonly string[]>;
+}
+
+const MAX_API_BODY_BYTES = 64 * 1024;
+
+/** All of the server's HTTP, without a port. */
+export function createApp(deps: AppDeps): Hono {
+  const app = new Hono();
+  app.onError((error, c) => answerError(deps.logger, error, c));
+  app.notFound((c) => refuse(c, 404, 'NOT_FOUND', `there is nothing at ${c.req.path}`));
+
+  app.get('/healthz', (c) => c.json({ status: 'alive' }));
+  app.get('/readyz', async (c) => {
+    const reasons = await deps.notReady();
+    return reasons.length === 0 ? c.json({ status: 'ready' }) : c.json({ status: 'not-ready', reasons }, 503);
+  });
+  app.route('/webhooks', webhookRoutes(deps.webhooks));
+  if (deps.cacheDir !== undefined) app.route('/cache', cacheRoutes(deps.cacheDir));
+
+  const api = new Hono();
+  api.use(bodyLimit({ maxSize: MAX_API_BODY_BYTES, onError: (c) => refuse(c, 413, 'BODY_TOO_LARGE', `the body is larger than ${MAX_API_BODY_BYTES} bytes`) }));
+  api.route('/session', sessionRoutes(deps.store, deps.isHttps));
+  // Enrolment comes before the fleet: its token is its authority, and the fleet's routes ask for an API token.
+  api.route('/', enrolmentRoutes(deps));
+  api.route('/', fleetRoutes(deps));
+  app.route('/api', api);
+
+  const pageHeaders = secureHeaders({
+    contentSecurityPolicy: { defaultSrc: ["'self'"], styleSrc: ["'self'"], imgSrc: ["'self'", 'data:'], frameAncestors: ["'none'"], baseUri: ["'none'"] },
+  });
+  app.get('*', pageHeaders, serveStatic({ root: deps.dashboardDir }));
+  return app;
+}

@@ -1,0 +1,2 @@
+export * from './git-http-server.ts';
+export * from './git-origin.ts';
