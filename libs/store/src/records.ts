@@ -1,0 +1,229 @@
+import type { AgentState, CommitSha, EvaluationOutcome, HostName, HostSituation, Observed, ReleaseRef, RevisionState, RolloutState, StorePath } from '@floe/model';
+
+/** Milliseconds since 1970-01-01 UTC. */
+export type Timestamp = number;
+
+/** A tracked branch of a git repository. */
+export interface Repository {
+  readonly id: string;
+  /** Without credentials. */
+  readonly url: string;
+  readonly branch: string;
+  /** `refs/heads/<branch>` */
+  readonly ref: string;
+  /** The newest commit that was taken in. */
+  readonly acceptedCommit?: CommitSha | undefined;
+  /** The sequence of the newest revision; 0 before the first. Never falls. */
+  readonly sequence: number;
+  /** Grows with every "look again": a worker that sees another number than at its start looks once more. */
+  readonly hintCount: number;
+  /** The last time that a fetch worked. */
+  readonly lastFetchAt?: Timestamp | undefined;
+  readonly problem?: { readonly code: string; readonly message: string; readonly since: Timestamp } | undefined;
+  /** A head that waits for an administrator's word. */
+  readonly held?: { readonly commit: CommitSha; readonly reason: string; readonly since: Timestamp } | undefined;
+  /** The held commit that an administrator let in. */
+  readonly allowedCommit?: CommitSha | undefined;
+}
+
+/** A webhook delivery. `(forge, id)` is unique. */
+export interface Delivery {
+  readonly id: string;
+  readonly forge: string;
+  readonly event: string;
+  readonly repositoryId?: string | undefined;
+  readonly ref?: string | undefined;
+  /** The commit that the branch was moved to. */
+  readonly after?: string | undefined;
+  /** 'accepted', or why nothing follows from it. */
+  readonly outcome: string;
+  readonly receivedAt: Timestamp;
+}
+
+export interface CommitInfo {
+  readonly sha: CommitSha;
+  readonly subject: string;
+  readonly authorName: string;
+  readonly authorEmail: string;
+  readonly committedAt: Timestamp;
+}
+
+/** A commit of the tracked branch, as taken in. The same commit can be there twice, with two sequences. */
+export interface Revision extends CommitInfo {
+  readonly id: string;
+  readonly repositoryId: string;
+  readonly sequence: number;
+  readonly state: RevisionState;
+  readonly error?: string | undefined;
+  readonly receivedAt: Timestamp;
+  readonly fetchedAt?: Timestamp | undefined;
+  readonly verifiedAt?: Timestamp | undefined;
+  readonly evaluatedAt?: Timestamp | undefined;
+  readonly builtAt?: Timestamp | undefined;
+  readonly publishedAt?: Timestamp | undefined;
+}
+
+/** What evaluating one host came to. */
+export interface EvaluationRow {
+  readonly host: HostName;
+  readonly outcome: EvaluationOutcome;
+  readonly drvPath?: string | undefined;
+  readonly toplevel?: StorePath | undefined;
+  readonly system?: string | undefined;
+  readonly error?: string | undefined;
+  readonly evaluateMs?: number | undefined;
+}
+
+/** What building one host came to. `outcome` only when it failed. */
+export interface BuildRow {
+  readonly host: HostName;
+  readonly outcome?: 'BUILD_ERROR' | undefined;
+  readonly error?: string | undefined;
+  readonly buildMs?: number | undefined;
+  readonly builtAt?: Timestamp | undefined;
+}
+
+/** One host at one revision. */
+export interface Evaluation extends EvaluationRow {
+  readonly buildMs?: number | undefined;
+  readonly builtAt?: Timestamp | undefined;
+  readonly narHash?: string | undefined;
+  readonly closureSizeBytes?: number | undefined;
+}
+
+/** A signed release, with the envelope as JSON text. */
+export interface Release extends ReleaseRef {
+  /** Undefined when the release came back from the statement log. */
+  readonly revisionId?: string | undefined;
+  readonly commit: CommitSha;
+  readonly issuedAt: Timestamp;
+  readonly envelope: string;
+}
+
+export type NewRelease = Omit<Release, 'id' | 'revisionId'>;
+
+export interface Rollout {
+  readonly id: string;
+  readonly revisionId: string;
+  readonly state: RolloutState;
+  readonly startedAt: Timestamp;
+  readonly completedAt?: Timestamp | undefined;
+}
+
+/** A code for programs and a sentence for people. */
+export interface Detail {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Durations of the stages of one directive, in ms. */
+export interface StageTimings {
+  readonly downloadMs?: number | undefined;
+  readonly activateMs?: number | undefined;
+  readonly verifyMs?: number | undefined;
+  readonly commitMs?: number | undefined;
+  readonly rollbackMs?: number | undefined;
+}
+
+export interface HostRow {
+  readonly host: HostName;
+  readonly repositoryId: string;
+  readonly machineId?: string | undefined;
+  readonly publicKey?: string | undefined;
+  readonly enrolledAt?: Timestamp | undefined;
+  readonly revokedAt?: Timestamp | undefined;
+  /** Since when the key is shut out because two machines used it. */
+  readonly clonedAt?: Timestamp | undefined;
+  readonly desired?:
+    | { readonly releaseId: string; readonly toplevel: StorePath; readonly sequence: number; readonly epoch: number; readonly since: Timestamp }
+    | undefined;
+  /** The directive counter. Equals `desired.epoch` while there is a desired release. */
+  readonly epoch: number;
+  readonly observed: Observed;
+  readonly state: AgentState;
+  /** The toplevel that `state` is about. */
+  readonly stateToplevel?: StorePath | undefined;
+  readonly stateSince?: Timestamp | undefined;
+  readonly detail?: Detail | undefined;
+  readonly timings?: StageTimings | undefined;
+  readonly isConnected: boolean;
+  readonly sessionId?: string | undefined;
+  readonly bootId?: string | undefined;
+  readonly lastSeenAt?: Timestamp | undefined;
+  readonly agentVersion?: string | undefined;
+  readonly system?: string | undefined;
+  /** Seq of the newest stored report of the agent's present series. */
+  readonly reportSeq: number;
+}
+
+/** What an agent says when it connects. */
+export interface HostPresence {
+  readonly sessionId: string;
+  readonly bootId: string;
+  readonly machineId: string;
+  readonly agentVersion: string;
+  readonly system: string;
+  readonly observed: Observed;
+  readonly state: AgentState;
+  readonly stateToplevel?: StorePath | undefined;
+  /** The highest epoch that the agent ever accepted. */
+  readonly epoch: number;
+  /** Seq of the newest report that the agent made. */
+  readonly reportSeq: number;
+  readonly at: Timestamp;
+}
+
+/** All that `resolve()` of libs/model needs to know about a host. */
+export type StoredSituation = HostSituation & { readonly host: HostName };
+
+/** A toplevel that a host put itself back from: not offered there again until a person says so. */
+export interface Quarantine {
+  readonly host: HostName;
+  readonly toplevel: StorePath;
+  readonly reason: string;
+  readonly at: Timestamp;
+}
+
+export type PinKind = 'pin' | 'hold';
+
+/** A person's word that a host is to stay on one release. */
+export interface Pin {
+  readonly host: HostName;
+  readonly kind: PinKind;
+  readonly releaseId: string;
+  readonly reason: string;
+  readonly by: string;
+  readonly at: Timestamp;
+  readonly expiresAt?: Timestamp | undefined;
+}
+
+export interface DirectiveRow {
+  readonly host: HostName;
+  readonly epoch: number;
+  readonly releaseId: string;
+  readonly mode: string;
+  readonly issuedAt: Timestamp;
+}
+
+/** A report of an agent. Unique by host and seq within one series (one enrolment). */
+export interface StoredReport {
+  readonly host: HostName;
+  readonly seq: number;
+  readonly epoch: number;
+  readonly state: AgentState;
+  readonly toplevel: StorePath | null;
+  readonly observed: Observed;
+  readonly detail?: Detail | undefined;
+  readonly timings?: StageTimings | undefined;
+  /** The agent's clock: shown, never compared. */
+  readonly at: Timestamp;
+  readonly receivedAt: Timestamp;
+}
+
+export interface AuditEntry {
+  readonly at: Timestamp;
+  readonly actor: string;
+  readonly action: string;
+  readonly subject: string;
+  readonly detail: string;
+}

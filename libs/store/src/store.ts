@@ -1,0 +1,221 @@
+import type { CommitSha, HostName, ReleaseRef, RevisionEvent, RevisionState, RolloutState, StorePath } from '@floe/model';
+import type {
+  AuditEntry, BuildRow, CommitInfo, Delivery, DirectiveRow, Evaluation, EvaluationRow, HostPresence, HostRow, NewRelease, Pin, PinKind,
+  Quarantine, Release, Repository, Revision, Rollout, StoredReport, StoredSituation, Timestamp,
+} from './records.ts';
+import type { OutboxStore } from './outbox-contract.ts';
+
+export type StoreTarget =
+  /** `dataDir` undefined: in memory, gone with the process. */
+  | { readonly kind: 'pglite'; readonly dataDir: string | undefined }
+  | { readonly kind: 'postgres'; readonly url: string; readonly maxConnections?: number | undefined };
+
+/**
+ * All that Floe remembers. Every method may throw `FloeError('STORE_UNREACHABLE')` (retryable) while the database is
+ * away. An id that the store never gave out is a bug: `FloeError('STORE_ROW_MISSING')`. Writers send their hints by
+ * themselves, in the transaction of the write.
+ */
+export interface Store extends AsyncDisposable {
+  /** Resolves when the database answers. */
+  ping(): Promise<void>;
+  readonly repositories: RepositoryStore;
+  readonly deliveries: DeliveryStore;
+  readonly revisions: RevisionStore;
+  readonly releases: ReleaseStore;
+  readonly rollouts: RolloutStore;
+  readonly hosts: HostStore;
+  readonly reports: ReportStore;
+  readonly tokens: TokenStore;
+  readonly outbox: OutboxStore;
+  readonly audit: AuditStore;
+  readonly hints: HintChannel;
+}
+
+/** "Look there again." May be lost, repeated or reordered: polling is the truth. */
+export type Hint =
+  | { readonly topic: 'repository'; readonly id: string }
+  /** `*`: many hosts at once. */
+  | { readonly topic: 'host'; readonly host: HostName | '*' }
+  | { readonly topic: 'revision'; readonly id: string }
+  | { readonly topic: 'outbox' };
+
+export interface HintChannel {
+  notify(hint: Hint): Promise<void>;
+  /** Hints of all processes on this database, this one's too, until disposed. Comes back by itself after an outage. */
+  listen(onHint: (hint: Hint) => void): Promise<AsyncDisposable>;
+}
+
+export interface RepositoryStore {
+  /** The repository's row, made on first use. */
+  ensure(repository: { readonly url: string; readonly branch: string; readonly now: Timestamp }): Promise<Repository>;
+  get(id: string): Promise<Repository>;
+  /** Says "look again" to whoever works on the repository. */
+  wake(id: string): Promise<void>;
+  /** True when `owner` now holds the repository's lease until `now + leaseMs`: it was free, expired or its own. */
+  claim(id: string, owner: string, leaseMs: number, now: Timestamp): Promise<boolean>;
+  /** Gives the lease back, if it is still `owner`'s. */
+  unclaim(id: string, owner: string): Promise<void>;
+  /**
+   * What a fetch came to. Without `problem` the fetch worked: the problem ends, and so does `held` unless given again.
+   * With a `problem` a held commit stays, since nothing was learned about it. A repeat keeps its `since`.
+   */
+  recordFetch(
+    id: string,
+    outcome: {
+      readonly now: Timestamp;
+      readonly problem?: { readonly code: string; readonly message: string } | undefined;
+      readonly held?: { readonly commit: CommitSha; readonly reason: string } | undefined;
+    },
+  ): Promise<void>;
+  /** An administrator lets a held commit in. Wakes the repository. */
+  allow(id: string, commit: CommitSha): Promise<void>;
+  /** Sets the accepted commit. */
+  accept(id: string, commit: CommitSha): Promise<void>;
+  /** The sequence becomes at least this. */
+  raiseSequence(id: string, atLeast: number): Promise<void>;
+}
+
+export interface DeliveryStore {
+  /** Stores a delivery once. One that is 'accepted' for a repository wakes it, in the same transaction. */
+  record(delivery: Delivery): Promise<'stored' | 'duplicate'>;
+  /** When the last delivery came that moved the repository to `commit`. */
+  latestFor(repositoryId: string, commit: CommitSha): Promise<Timestamp | undefined>;
+  /** Forgets deliveries received before; says how many. */
+  prune(before: Timestamp): Promise<number>;
+}
+
+export type Advanced =
+  | { readonly kind: 'advanced'; readonly state: RevisionState }
+  /** The event means nothing in `state`, or someone else moved the revision there first. */
+  | { readonly kind: 'stale'; readonly state: RevisionState };
+
+export interface RevisionStore {
+  /**
+   * Takes a commit in as the repository's newest revision, supersedes unfinished older ones and sets the accepted commit.
+   * When the newest revision is of this commit already, it is returned as it is.
+   */
+  receive(repositoryId: string, commit: CommitInfo & { readonly receivedAt: Timestamp; readonly fetchedAt: Timestamp }): Promise<Revision>;
+  get(id: string): Promise<Revision | undefined>;
+  newest(repositoryId: string): Promise<Revision | undefined>;
+  newestUnfinished(repositoryId: string): Promise<Revision | undefined>;
+  newestPublished(repositoryId: string): Promise<Revision | undefined>;
+  /** Newest first. */
+  list(repositoryId: string, limit: number): Promise<readonly Revision[]>;
+  /** Newest first; more than one commit may match. */
+  byShaPrefix(repositoryId: string, prefix: string): Promise<readonly Revision[]>;
+  /** Moves the revision by `event`, and stamps the time of the state that ended well. */
+  advance(id: string, event: RevisionEvent, at: Timestamp, error?: string): Promise<Advanced>;
+  /** Inserts or replaces the evaluations of these hosts. */
+  saveEvaluations(id: string, rows: readonly EvaluationRow[]): Promise<void>;
+  /** Adds to evaluations that are there. */
+  saveBuilds(id: string, rows: readonly BuildRow[]): Promise<void>;
+  savePublished(id: string, host: HostName, narHash: string, closureSizeBytes: number): Promise<void>;
+  /** By host name. */
+  evaluations(id: string): Promise<readonly Evaluation[]>;
+}
+
+export type Published =
+  | { readonly kind: 'published'; readonly releases: readonly Release[] }
+  /** The revision was not BUILDING (superseded meanwhile): nothing was stored. */
+  | { readonly kind: 'stale'; readonly state: RevisionState };
+
+export interface ReleaseStore {
+  /**
+   * Hands out a revision's releases: stores them, moves the revision from BUILDING to PUBLISHED, starts its rollout and
+   * supersedes unfinished older ones, all or nothing. A repeat returns the releases that are there.
+   */
+  publish(revisionId: string, releases: readonly NewRelease[], at: Timestamp): Promise<Published>;
+  /** Brings back a release from the statement log. A repeat changes nothing. */
+  importStatement(release: NewRelease & { readonly repositoryId: string }): Promise<void>;
+  /** The newest release of each host. */
+  latest(repositoryId: string): Promise<readonly Release[]>;
+  latestFor(host: HostName): Promise<Release | undefined>;
+  byId(id: string): Promise<Release | undefined>;
+  /** Replaces the freshness statement, unless the stored one is newer. */
+  saveFreshness(repositoryId: string, envelope: string, sequence: number, asOf: Timestamp): Promise<void>;
+  /** The envelope of the newest freshness statement, as JSON text. */
+  freshness(repositoryId: string): Promise<string | undefined>;
+}
+
+export interface RolloutStore {
+  /** The rollout of the newest published revision. */
+  current(repositoryId: string): Promise<Rollout | undefined>;
+  forRevision(revisionId: string): Promise<Rollout | undefined>;
+  /** False when it was not in `from` any more. */
+  setState(id: string, from: RolloutState, to: RolloutState, at: Timestamp): Promise<boolean>;
+  /** Ends an unfinished rollout well. False when it had ended already. */
+  complete(id: string, at: Timestamp): Promise<boolean>;
+  /** A COMPLETE rollout rolls again (a host left it). False when it was not COMPLETE. */
+  reopen(id: string, at: Timestamp): Promise<boolean>;
+}
+
+export interface HostStore {
+  /** Rows for hosts seen in the flake; those that are there stay as they are. */
+  ensure(repositoryId: string, hosts: readonly HostName[]): Promise<void>;
+  get(host: HostName): Promise<HostRow | undefined>;
+  /** By host name. */
+  list(repositoryId: string): Promise<readonly HostRow[]>;
+  byPublicKey(publicKey: string): Promise<HostRow | undefined>;
+  /** Sets the host's key; ends a revocation and a clone quarantine; the agent's reports count from 1 again. */
+  enrol(enrolment: { readonly host: HostName; readonly repositoryId: string; readonly machineId: string; readonly publicKey: string; readonly at: Timestamp }): Promise<HostRow>;
+  revoke(host: HostName, at: Timestamp): Promise<void>;
+  markCloned(host: HostName, at: Timestamp): Promise<void>;
+  clearCloned(host: HostName): Promise<void>;
+  /**
+   * The host is here, as it says. Its epoch continues above what the agent ever accepted: after a restored database a
+   * desired release gets a fresh epoch.
+   */
+  connect(host: HostName, presence: HostPresence): Promise<HostRow>;
+  /** False when another session is the current one. */
+  disconnect(host: HostName, sessionId: string, at: Timestamp): Promise<boolean>;
+  /** Ends the presence of all sessions whose id starts so (undefined: of all); says how many. */
+  disconnectAll(sessionIdPrefix: string | undefined, at: Timestamp): Promise<number>;
+  /** For `resolve()`: of these hosts, or of all of the repository. By host name. */
+  situation(repositoryId: string, hosts: readonly HostName[] | undefined): Promise<readonly StoredSituation[]>;
+  /** Sets the desired release with a new epoch; a repeat changes nothing and is not `isNew`. */
+  desire(host: HostName, release: ReleaseRef, at: Timestamp): Promise<{ readonly epoch: number; readonly isNew: boolean }>;
+  undesire(host: HostName, at: Timestamp): Promise<void>;
+  /** A new epoch for the same desired release, so that the agent is told again. Returns it. */
+  bumpEpoch(host: HostName): Promise<number>;
+  pin(pin: Pin): Promise<void>;
+  unpin(host: HostName, kind: PinKind): Promise<void>;
+  /** Does nothing when the toplevel is quarantined there already. */
+  quarantine(host: HostName, toplevel: StorePath, reason: string, at: Timestamp): Promise<void>;
+  /** Lets the host try again all that it put back; says how many. */
+  clearQuarantine(host: HostName): Promise<number>;
+  quarantines(repositoryId: string): Promise<readonly Quarantine[]>;
+  /** Append-only history of what was told. */
+  saveDirective(directive: DirectiveRow): Promise<void>;
+}
+
+export interface ReportStore {
+  /**
+   * Stores a batch, each report once, and moves the host rows to their newest. Returns for each host the seq up to which
+   * it need not send again; hosts that are not known are left out. Costs a constant number of statements.
+   */
+  store(batch: readonly StoredReport[]): Promise<ReadonlyMap<HostName, number>>;
+  /** Newest first. */
+  list(host: HostName, limit: number): Promise<readonly StoredReport[]>;
+  /** Forgets reports received before, but each host's newest; says how many. */
+  prune(before: Timestamp): Promise<number>;
+}
+
+export type ConsumedToken = { readonly kind: 'consumed' } | { readonly kind: 'unknown' | 'expired' | 'used' | 'other-host' };
+
+/** Tokens come in as they are and are stored as their SHA-256. */
+export interface TokenStore {
+  createApiToken(name: string, token: string, at: Timestamp): Promise<'created' | 'name-taken'>;
+  findApiToken(token: string): Promise<{ readonly name: string; readonly lastUsedAt?: Timestamp | undefined } | undefined>;
+  hasApiTokens(): Promise<boolean>;
+  /** False when there was none of that name. */
+  revokeApiToken(name: string): Promise<boolean>;
+  createEnrolmentToken(host: HostName, token: string, expiresAt: Timestamp): Promise<void>;
+  /** Of two requests with one token, one gets 'consumed'. */
+  consumeEnrolmentToken(token: string, host: HostName, now: Timestamp): Promise<ConsumedToken>;
+}
+
+export interface AuditStore {
+  append(entry: AuditEntry): Promise<void>;
+  /** Newest first. */
+  list(limit: number): Promise<readonly AuditEntry[]>;
+}
