@@ -1,0 +1,178 @@
+import { createHmac, randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { createGitHttpHandler, type RefUpdate } from './git-http-server.ts';
+
+export interface PostedStatus {
+  readonly sha: string;
+  readonly context: string;
+  readonly state: string;
+  readonly description: string;
+  readonly targetUrl: string | undefined;
+  /** When it arrived, ms since 1970. */
+  readonly at: number;
+}
+
+export interface LocalForgeOptions {
+  /** Folder that holds `<name>.git` bare repositories. */
+  readonly projectRoot: string;
+  /** `owner/name`; the repository is served at `/<owner>/<name>.git`. */
+  readonly repository: string;
+  readonly webhookSecret: string;
+  /** Accepted as the password of git requests and as the bearer token of API requests. */
+  readonly token: string;
+  /** Where pushes are announced; may be set later. */
+  readonly webhookUrl?: string;
+}
+
+/**
+ * A small forge: git over smart HTTP by native git, GitHub-shaped signed webhooks on every push, and the part of
+ * GitHub's API that takes commit statuses.
+ */
+export class LocalForge implements AsyncDisposable {
+  readonly statuses: PostedStatus[] = [];
+  readonly deliveries: { readonly id: string; readonly ref: string; readonly after: string; readonly at: number; readonly answer: number }[] = [];
+  webhookUrl: string | undefined;
+  /** When set, the API answers every request with this status instead. */
+  failWith: { readonly status: number; readonly headers?: Record<string, string> } | undefined;
+  /** When false, pushes are not announced: only the poll finds them. */
+  announces = true;
+  readonly #options: LocalForgeOptions;
+  readonly #server = createServer((request, response) => this.#answer(request, response));
+  readonly #git: (request: IncomingMessage, response: ServerResponse) => void;
+  readonly #announcing = new Set<Promise<void>>();
+  #port = 0;
+
+  constructor(options: LocalForgeOptions) {
+    this.#options = options;
+    this.webhookUrl = options.webhookUrl;
+    this.#git = createGitHttpHandler({
+      projectRoot: options.projectRoot,
+      authorise: ({ password }) => password === options.token,
+      onPush: (_repository, updates) => {
+        if (!this.announces) return;
+        const sending = this.#announce(updates).finally(() => this.#announcing.delete(sending));
+        this.#announcing.add(sending);
+      },
+    });
+  }
+
+  async listen(port = 0): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(port, '127.0.0.1', resolve);
+    });
+    const address = this.#server.address();
+    this.#port = typeof address === 'object' && address !== null ? address.port : port;
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  /** The clone URL, without credentials. */
+  get cloneUrl(): string {
+    return `${this.origin}/${this.#options.repository}.git`;
+  }
+
+  /** The newest status of each context of a commit. */
+  statusOf(sha: string, context: string): PostedStatus | undefined {
+    return this.statuses.findLast((status) => status.sha === sha && status.context === context);
+  }
+
+  /** Sends a webhook as GitHub would; `tamper` may change the body or headers after signing. */
+  async deliver(
+    update: RefUpdate,
+    options: { readonly id?: string; readonly secret?: string; readonly tamper?: (request: { body: string; headers: Record<string, string> }) => void } = {},
+  ): Promise<Response> {
+    if (this.webhookUrl === undefined) throw new Error('the forge has no webhook URL yet');
+    const id = options.id ?? randomUUID();
+    const body = JSON.stringify(this.#pushPayload(update));
+    const signature = createHmac('sha256', options.secret ?? this.#options.webhookSecret).update(body).digest('hex');
+    const request = {
+      body,
+      headers: {
+        'content-type': 'application/json',
+        'user-agent': 'GitHub-Hookshot/local',
+        'x-github-event': 'push',
+        'x-github-delivery': id,
+        'x-hub-signature-256': `sha256=${signature}`,
+      } as Record<string, string>,
+    };
+    options.tamper?.(request);
+    const response = await fetch(this.webhookUrl, { method: 'POST', body: request.body, headers: request.headers });
+    this.deliveries.push({ id, ref: update.ref, after: update.after, at: Date.now(), answer: response.status });
+    return response;
+  }
+
+  async #announce(updates: readonly RefUpdate[]): Promise<void> {
+    for (const update of updates) {
+      if (this.webhookUrl === undefined) return;
+      // A server that is away misses the push; like GitHub, the forge does not try again by itself.
+      await this.deliver(update).then(
+        async (response) => await response.arrayBuffer(),
+        () => undefined,
+      );
+    }
+  }
+
+  #pushPayload({ ref, before, after }: RefUpdate): object {
+    const [owner = '', name = ''] = this.#options.repository.split('/');
+    const zero = '0'.repeat(40);
+    return {
+      ref,
+      before,
+      after,
+      created: before === zero,
+      deleted: after === zero,
+      forced: false,
+      base_ref: null,
+      compare: `${this.origin}/${this.#options.repository}/compare`,
+      commits: [],
+      head_commit: null,
+      pusher: { name: owner, email: `${owner}@example.org` },
+      sender: { login: owner, id: 1, type: 'User' },
+      repository: {
+        id: 1,
+        node_id: 'R_1',
+        name,
+        full_name: this.#options.repository,
+        private: true,
+        owner: { name: owner, login: owner, id: 1 },
+        html_url: `${this.origin}/${this.#options.repository}`,
+        clone_url: this.cloneUrl,
+        default_branch: 'main',
+      },
+    };
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const path = new URL(request.url ?? '/', this.origin).pathname;
+    const status = new RegExp(`^/repos/${this.#options.repository}/statuses/([0-9a-f]{40})$`).exec(path);
+    if (status?.[1] !== undefined && request.method === 'POST') void this.#takeStatus(status[1], request, response);
+    else this.#git(request, response);
+  }
+
+  async #takeStatus(sha: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const answer = (code: number, body: object, headers: Record<string, string> = {}): void => {
+      response.writeHead(code, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
+    };
+    if (this.failWith !== undefined) return answer(this.failWith.status, { message: 'as told' }, this.failWith.headers);
+    if (!(request.headers.authorization ?? '').endsWith(this.#options.token)) return answer(401, { message: 'Bad credentials' });
+    const body = JSON.parse(Buffer.concat(chunks).toString('utf8')) as { context: string; state: string; description?: string; target_url?: string };
+    this.statuses.push({ sha, context: body.context, state: body.state, description: body.description ?? '', targetUrl: body.target_url, at: Date.now() });
+    return answer(201, { id: this.statuses.length, ...body });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#announcing);
+    this.#server.closeAllConnections();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  bareRepository(): string {
+    return join(this.#options.projectRoot, `${this.#options.repository}.git`);
+  }
+}

@@ -1,0 +1,90 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
+
+export interface ServiceOptions {
+  readonly name: string;
+  /** Path of the TypeScript or JavaScript file that Node runs. */
+  readonly main: string;
+  readonly args?: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  /** Called with each line that the service writes to stderr. */
+  readonly onLine?: (line: string) => void;
+}
+
+/** A Floe program as a process of its own, that can be stopped, killed and started again. */
+export class ServiceProcess implements AsyncDisposable {
+  readonly #options: ServiceOptions;
+  readonly #lines: string[] = [];
+  #child: ChildProcess | undefined;
+  #ended: Promise<number | NodeJS.Signals> | undefined;
+
+  constructor(options: ServiceOptions) {
+    this.#options = options;
+  }
+
+  get isRunning(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** The last lines of its log. */
+  log(): string {
+    return this.#lines.join('\n');
+  }
+
+  start(env: NodeJS.ProcessEnv = {}): void {
+    if (this.isRunning) throw new Error(`${this.#options.name} already runs`);
+    const child = spawn(process.execPath, [this.#options.main, ...(this.#options.args ?? [])], {
+      env: { ...this.#options.env, ...env },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    this.#child = child;
+    this.#ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code ?? -1)));
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      this.#lines.push(line);
+      if (this.#lines.length > 2_000) this.#lines.shift();
+      this.#options.onLine?.(line);
+    });
+  }
+
+  /** Ends it with `signal` and waits until it is gone; says how it ended. SIGKILL follows after 15 s. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | NodeJS.Signals | undefined> {
+    const child = this.#child;
+    if (child === undefined) return undefined;
+    if (this.isRunning) child.kill(signal);
+    const late = setTimeout(() => child.kill('SIGKILL'), 15_000);
+    const ended = await this.#ended;
+    clearTimeout(late);
+    return ended;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+/** Waits until `look` gives something; throws with `what` (and what `explain` says) after `timeoutMs`. */
+export async function eventually<T>(
+  what: string,
+  look: () => Promise<T | undefined> | T | undefined,
+  options: { readonly timeoutMs?: number; readonly everyMs?: number; readonly explain?: () => Promise<string> | string } = {},
+): Promise<T> {
+  const deadline = performance.now() + (options.timeoutMs ?? 60_000);
+  let last: unknown;
+  for (;;) {
+    try {
+      const found = await look();
+      if (found !== undefined) return found;
+    } catch (error) {
+      last = error;
+    }
+    if (performance.now() > deadline) {
+      const explanation = options.explain === undefined ? '' : `\n${await options.explain()}`;
+      throw new Error(`waited in vain until ${what}${explanation}`, { cause: last });
+    }
+    await new Promise((resolve) => setTimeout(resolve, options.everyMs ?? 25));
+  }
+}
