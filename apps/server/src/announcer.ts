@@ -9,23 +9,25 @@ import { viewRepository } from './fleet-view.ts';
 /** Statuses of this many newest revisions are kept true; older ones were settled when they were newest. */
 const RECENT_REVISIONS = 5;
 
+export interface AnnouncerDeps {
+  readonly store: Store;
+  readonly reader: FleetReader;
+  readonly feed: FleetFeed;
+  readonly clock: Clock;
+  readonly repositoryId: string;
+  readonly publicUrl: string;
+  /** False: no forge is configured, nothing is put into the outbox. */
+  readonly hasForge: boolean;
+}
+
 /**
  * After each pass: shows what changed to those who watch, ends a rollout that is complete, and puts the commit
  * statuses that should stand now into the outbox (which drops what the forge has already).
  */
 export class Announcer {
-  readonly #deps: {
-    readonly store: Store;
-    readonly reader: FleetReader;
-    readonly feed: FleetFeed;
-    readonly clock: Clock;
-    readonly repositoryId: string;
-    readonly publicUrl: string;
-    /** False: no forge is configured, nothing is put into the outbox. */
-    readonly hasForge: boolean;
-  };
+  readonly #deps: AnnouncerDeps;
 
-  constructor(deps: Announcer['#deps']) {
+  constructor(deps: AnnouncerDeps) {
     this.#deps = deps;
   }
 

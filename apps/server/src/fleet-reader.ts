@@ -82,7 +82,7 @@ export class FleetReader {
     return judgeRollout(rolloutHosts(evaluations, new Map(rows.map((row) => [row.host, row])), quarantines));
   }
 
-  async #rows(which: ReadonlySet<HostName> | 'all'): Promise<HostRow[]> {
+  async #rows(which: ReadonlySet<HostName> | 'all'): Promise<readonly HostRow[]> {
     if (which === 'all') return await this.#store.hosts.list(this.#repositoryId);
     const rows = await Promise.all([...which].map(async (host) => await this.#store.hosts.get(host)));
     return rows.filter((row) => row !== undefined);

@@ -9,6 +9,15 @@ const FULL_PASS_MS = 30_000;
 /** After a failure (database away), the next try. */
 const RETRY_MS = 1_000;
 
+export interface SteeringDeps {
+  readonly store: Store;
+  readonly hub: AgentHub;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly serverSigner: Signer;
+  readonly repositoryId: string;
+}
+
 /** Called after a pass with the hosts that were looked at, or 'all'. */
 export type AfterPass = (hosts: ReadonlySet<HostName> | 'all') => Promise<void>;
 
@@ -18,13 +27,13 @@ export type AfterPass = (hosts: ReadonlySet<HostName> | 'all') => Promise<void>;
  * changes nothing.
  */
 export class Steering {
-  readonly #deps: { readonly store: Store; readonly hub: AgentHub; readonly clock: Clock; readonly logger: Logger; readonly serverSigner: Signer; readonly repositoryId: string };
+  readonly #deps: SteeringDeps;
   readonly #wake = createWake();
   readonly #afterPass: AfterPass;
   #marked = new Set<HostName>();
   #isAllMarked = true;
 
-  constructor(deps: Steering['#deps'], afterPass: AfterPass) {
+  constructor(deps: SteeringDeps, afterPass: AfterPass) {
     this.#deps = deps;
     this.#afterPass = afterPass;
   }
@@ -73,7 +82,7 @@ export class Steering {
       const session = hub.session(host);
       if (session === undefined || desired.kind !== 'release') continue;
       const row = await store.hosts.get(host);
-      if (row === undefined || row.observed.current === null && row.desired === undefined) continue;
+      if (row === undefined) continue;
       if (await offerDirective(this.#deps, session, row)) logger.info('directive sent', { host, epoch: row.desired?.epoch });
     }
   }

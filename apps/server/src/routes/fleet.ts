@@ -54,8 +54,10 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
   app.get('/revisions', sValidator('query', Limit, orRefuse), async (c) => c.json(await reader.revisions(c.req.valid('query').limit ?? 20)));
   app.get('/revisions/:sha', sValidator('param', ShaPrefix, orRefuse), async (c) => {
     const { sha } = c.req.valid('param');
-    const revision = await store.revisions.byShaPrefix(repository.id, sha);
-    return revision === undefined ? refuse(c, 404, 'REVISION_UNKNOWN', `no revision starts with ${sha}, or more than one does`) : c.json(await reader.revision(revision));
+    const [newest, ...others] = await store.revisions.byShaPrefix(repository.id, sha);
+    if (newest === undefined) return refuse(c, 404, 'REVISION_UNKNOWN', `no revision starts with ${sha}`);
+    if (others.some((other) => other.sha !== newest.sha)) return refuse(c, 409, 'REVISION_AMBIGUOUS', `more than one revision starts with ${sha}: give more digits`);
+    return c.json(await reader.revision(newest));
   });
 
   app.post('/repository/accept', sValidator('json', Accept, orRefuse), async (c) => {
