@@ -14,9 +14,9 @@ export interface PostedStatus {
 }
 
 export interface LocalForgeOptions {
-  /** Folder that holds `<name>.git` bare repositories. */
+  /** Folder that holds the bare repository, `<name>.git`. */
   readonly projectRoot: string;
-  /** `owner/name`; the repository is served at `/<owner>/<name>.git`. */
+  /** `owner/name`, as the API and the webhooks call it; git finds it at `/<name>.git`. */
   readonly repository: string;
   readonly webhookSecret: string;
   /** Accepted as the password of git requests and as the bearer token of API requests. */
@@ -24,6 +24,8 @@ export interface LocalForgeOptions {
   /** Where pushes are announced; may be set later. */
   readonly webhookUrl?: string;
 }
+
+const ZERO = '0'.repeat(40);
 
 /**
  * A small forge: git over smart HTTP by native git, GitHub-shaped signed webhooks on every push, and the part of
@@ -48,7 +50,7 @@ export class LocalForge implements AsyncDisposable {
     this.webhookUrl = options.webhookUrl;
     this.#git = createGitHttpHandler({
       projectRoot: options.projectRoot,
-      authorise: ({ password }) => password === options.token,
+      authorise: (credentials) => credentials?.password === options.token,
       onPush: (_repository, updates) => {
         if (!this.announces) return;
         const sending = this.#announce(updates).finally(() => this.#announcing.delete(sending));
@@ -72,7 +74,21 @@ export class LocalForge implements AsyncDisposable {
 
   /** The clone URL, without credentials. */
   get cloneUrl(): string {
-    return `${this.origin}/${this.#options.repository}.git`;
+    return `${this.origin}/${this.#name}.git`;
+  }
+
+  /** The clone URL with which git may read and push without asking. */
+  get pushUrl(): string {
+    return this.cloneUrl.replace('http://', `http://floe:${this.#options.token}@`);
+  }
+
+  /** The bare repository on disk. */
+  get bareDir(): string {
+    return join(this.#options.projectRoot, `${this.#name}.git`);
+  }
+
+  get #name(): string {
+    return this.#options.repository.split('/')[1] ?? '';
   }
 
   /** The newest status of each context of a commit. */
@@ -101,7 +117,7 @@ export class LocalForge implements AsyncDisposable {
     };
     options.tamper?.(request);
     const response = await fetch(this.webhookUrl, { method: 'POST', body: request.body, headers: request.headers });
-    this.deliveries.push({ id, ref: update.ref, after: update.after, at: Date.now(), answer: response.status });
+    this.deliveries.push({ id, ref: update.ref, after: update.after ?? ZERO, at: Date.now(), answer: response.status });
     return response;
   }
 
@@ -118,13 +134,12 @@ export class LocalForge implements AsyncDisposable {
 
   #pushPayload({ ref, before, after }: RefUpdate): object {
     const [owner = '', name = ''] = this.#options.repository.split('/');
-    const zero = '0'.repeat(40);
     return {
       ref,
-      before,
-      after,
-      created: before === zero,
-      deleted: after === zero,
+      before: before ?? ZERO,
+      after: after ?? ZERO,
+      created: before === undefined,
+      deleted: after === undefined,
       forced: false,
       base_ref: null,
       compare: `${this.origin}/${this.#options.repository}/compare`,
@@ -159,7 +174,7 @@ export class LocalForge implements AsyncDisposable {
     const answer = (code: number, body: object, headers: Record<string, string> = {}): void => {
       response.writeHead(code, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
     };
-    if (this.failWith !== undefined) return answer(this.failWith.status, { message: 'as told' }, this.failWith.headers);
+    if (this.failWith !== undefined) return answer(this.failWith.status, { message: 'as told' }, this.failWith.headers ?? {});
     if (!(request.headers.authorization ?? '').endsWith(this.#options.token)) return answer(401, { message: 'Bad credentials' });
     const body = JSON.parse(Buffer.concat(chunks).toString('utf8')) as { context: string; state: string; description?: string; target_url?: string };
     this.statuses.push({ sha, context: body.context, state: body.state, description: body.description ?? '', targetUrl: body.target_url, at: Date.now() });
@@ -170,9 +185,5 @@ export class LocalForge implements AsyncDisposable {
     await Promise.allSettled(this.#announcing);
     this.#server.closeAllConnections();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
-  }
-
-  bareRepository(): string {
-    return join(this.#options.projectRoot, `${this.#options.repository}.git`);
   }
 }

@@ -1,0 +1,274 @@
+import { mkdir, mkdtemp, readlink, rm, writeFile, readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { EnrolmentTokenResponse, FleetView, HostName, RevisionView, type HostView } from '@floe/protocol';
+import { exec } from '@floe/runtime';
+import * as v from 'valibot';
+import { ISOLATED_GIT_ENV } from './git-http-server.ts';
+import { LocalForge } from './local-forge.ts';
+import { eventually, ServiceProcess } from './service-process.ts';
+
+const PROJECT = join(import.meta.dirname, '../../..');
+const FORGE_TOKEN = 'local-forge-token';
+const WEBHOOK_SECRET = 'local-webhook-secret';
+
+export interface TestFleetOptions {
+  /** Path → content of the fleet repository's first commit. */
+  readonly files: Readonly<Record<string, string>>;
+  /** Where everything is kept; default: a temporary folder that is removed at the end. */
+  readonly dir?: string;
+  /** Default: embedded PGlite. */
+  readonly databaseUrl?: string;
+  /** Added to the server's environment. */
+  readonly serverEnv?: Readonly<Record<string, string>>;
+  readonly serverPort?: number;
+  /** Settings for Nix, one `name = value` per line. */
+  readonly nixConfig: string;
+  readonly pollSeconds?: number;
+  readonly onLine?: (who: string, line: string) => void;
+}
+
+/** What a machine folder really holds, read from its links. */
+export interface FolderObservation {
+  readonly current: string | undefined;
+  readonly profile: string | undefined;
+}
+
+/** An agent of its own process on a folder that plays a machine. */
+export interface TestMachine {
+  readonly host: HostName;
+  readonly root: string;
+  readonly agent: ServiceProcess;
+  observe(): Promise<FolderObservation>;
+}
+
+/**
+ * A whole Floe on this machine: a local forge, the server as a process, agents as processes on folders. Everything
+ * between them is real: git over HTTP, webhooks, WebSockets, Nix.
+ */
+export class TestFleet implements AsyncDisposable {
+  readonly dir: string;
+  readonly forge: LocalForge;
+  readonly server: ServiceProcess;
+  readonly machines = new Map<string, TestMachine>();
+  readonly serverUrl: string;
+  /** The work tree that pushes are made from. */
+  readonly workTree: string;
+  readonly #options: TestFleetOptions;
+  readonly #isTemporary: boolean;
+  #token: string | undefined;
+
+  private constructor(options: TestFleetOptions, dir: string, forge: LocalForge, serverPort: number) {
+    this.#options = options;
+    this.#isTemporary = options.dir === undefined;
+    this.dir = dir;
+    this.forge = forge;
+    this.serverUrl = `http://127.0.0.1:${serverPort}`;
+    this.workTree = join(dir, 'fleet');
+    this.server = new ServiceProcess({
+      name: 'server',
+      main: join(PROJECT, 'apps/server/src/main.ts'),
+      env: {
+        ...this.#baseEnv(),
+        FLOE_LISTEN: `127.0.0.1:${serverPort}`,
+        FLOE_PUBLIC_URL: this.serverUrl,
+        FLOE_DATA_DIR: join(dir, 'server'),
+        FLOE_REPOSITORY_URL: forge.cloneUrl,
+        FLOE_REPOSITORY_TOKEN_FILE: join(dir, 'secrets/repository-token'),
+        FLOE_WEBHOOK_SECRET_FILE: join(dir, 'secrets/webhook-secret'),
+        FLOE_GITHUB_REPOSITORY: 'family/fleet',
+        FLOE_GITHUB_API_URL: forge.origin,
+        FLOE_GITHUB_TOKEN_FILE: join(dir, 'secrets/repository-token'),
+        FLOE_POLL_SECONDS: String(options.pollSeconds ?? 180),
+        ...(options.databaseUrl === undefined ? {} : { DATABASE_URL: options.databaseUrl, FLOE_EMBEDDED_BUILDER: 'true' }),
+        ...options.serverEnv,
+      },
+      onLine: (line) => options.onLine?.('server', line),
+    });
+  }
+
+  /** Makes the forge with the first commit; the server is not started yet. */
+  static async create(options: TestFleetOptions): Promise<TestFleet> {
+    const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'floe-fleet-')));
+    const repositories = join(dir, 'forge');
+    await mkdir(join(dir, 'secrets'), { recursive: true, mode: 0o700 });
+    await mkdir(repositories, { recursive: true });
+    await mkdir(join(dir, 'home'), { recursive: true });
+    await writeFile(join(dir, 'secrets/repository-token'), FORGE_TOKEN, { mode: 0o600 });
+    await writeFile(join(dir, 'secrets/webhook-secret'), WEBHOOK_SECRET, { mode: 0o600 });
+    const port = options.serverPort ?? (await freePort());
+    const forge = new LocalForge({ projectRoot: repositories, repository: 'family/fleet', webhookSecret: WEBHOOK_SECRET, token: FORGE_TOKEN });
+    await forge.listen();
+    const fleet = new TestFleet(options, dir, forge, port);
+    forge.webhookUrl = `${fleet.serverUrl}/webhooks/github`;
+    await fleet.git('init', '-q', '--bare', '-b', 'main', forge.bareDir);
+    await fleet.git('-C', forge.bareDir, 'config', 'http.receivepack', 'true');
+    await fleet.git('init', '-q', '-b', 'main', fleet.workTree);
+    await fleet.git('-C', fleet.workTree, 'remote', 'add', 'origin', forge.pushUrl);
+    await fleet.push('The first three machines', options.files);
+    return fleet;
+  }
+
+  /** Runs git with nobody's configuration; returns its output. */
+  async git(...args: string[]): Promise<string> {
+    const identity = { GIT_AUTHOR_NAME: 'Ada', GIT_AUTHOR_EMAIL: 'ada@example.org', GIT_COMMITTER_NAME: 'Ada', GIT_COMMITTER_EMAIL: 'ada@example.org' };
+    const result = await exec('git', args, { env: { ...process.env, ...ISOLATED_GIT_ENV, ...identity, HOME: join(this.dir, 'home') } });
+    if (result.exitCode !== 0) throw new Error(`git ${args.join(' ')} failed: ${result.stderr}`);
+    return result.stdout.trim();
+  }
+
+  /** Commits the files (null: removed) and pushes over HTTP; returns the commit. */
+  async push(message: string, files: Readonly<Record<string, string | null>>, options: { readonly force?: boolean } = {}): Promise<string> {
+    for (const [path, content] of Object.entries(files)) {
+      const file = join(this.workTree, path);
+      if (content === null) await rm(file, { force: true });
+      else {
+        await mkdir(dirname(file), { recursive: true });
+        await writeFile(file, content, { mode: path.endsWith('.sh') ? 0o755 : 0o644 });
+      }
+    }
+    await this.git('-C', this.workTree, 'add', '-A');
+    await this.git('-C', this.workTree, 'commit', '-q', '--allow-empty', '-m', message);
+    const commit = await this.git('-C', this.workTree, 'rev-parse', 'HEAD');
+    await this.git('-C', this.workTree, 'push', '-q', ...(options.force === true ? ['--force'] : []), 'origin', 'HEAD:main');
+    return commit;
+  }
+
+  /** Starts the server and waits until it is ready. */
+  async startServer(env: NodeJS.ProcessEnv = {}): Promise<void> {
+    this.server.start(env);
+    await eventually(
+      'the server is ready',
+      async () => {
+        if (!this.server.isRunning) throw new Error('the server ended');
+        return (await fetch(`${this.serverUrl}/readyz`)).ok ? true : undefined;
+      },
+      { timeoutMs: 30_000, explain: () => this.server.log() },
+    );
+  }
+
+  /** The administrator's token, as the first start wrote it. */
+  async token(): Promise<string> {
+    this.#token ??= (await readFile(join(this.dir, 'server/admin-token'), 'utf8')).trim();
+    return this.#token;
+  }
+
+  /** A request to the server's API with the administrator's token. */
+  async request(path: string, init: RequestInit = {}): Promise<Response> {
+    return await fetch(`${this.serverUrl}${path}`, {
+      ...init,
+      headers: { authorization: `Bearer ${await this.token()}`, 'content-type': 'application/json', ...init.headers },
+    });
+  }
+
+  async fleetView(): Promise<FleetView> {
+    return v.parse(FleetView, await (await this.request('/api/fleet')).json());
+  }
+
+  async hostView(host: string): Promise<HostView> {
+    const found = (await this.fleetView()).hosts.find((each) => each.host === host);
+    if (found === undefined) throw new Error(`the server knows no host ${host}`);
+    return found;
+  }
+
+  async revision(sha: string): Promise<RevisionView | undefined> {
+    const response = await this.request(`/api/revisions/${sha}`);
+    return response.status === 404 ? undefined : v.parse(RevisionView, await response.json());
+  }
+
+  /** Waits until the revision, and the rollout of what it published, are done. */
+  async settled(sha: string, timeoutMs = 120_000): Promise<RevisionView> {
+    return await eventually(
+      `revision ${sha.slice(0, 7)} is settled`,
+      async () => {
+        const revision = await this.revision(sha);
+        if (revision === undefined) return undefined;
+        if (['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED', 'SUPERSEDED'].includes(revision.state)) return revision;
+        const counts = revision.rollout?.counts;
+        return counts !== undefined && counts.underWay === 0 ? revision : undefined;
+      },
+      { timeoutMs, explain: async () => `${JSON.stringify(await this.fleetView(), null, 1)}\n${this.server.log()}` },
+    );
+  }
+
+  /** A one-time token for the host, and what the host has to pin. */
+  async enrolmentToken(host: string): Promise<EnrolmentTokenResponse> {
+    const response = await this.request(`/api/hosts/${host}/enrolment-tokens`, { method: 'POST' });
+    return v.parse(EnrolmentTokenResponse, await response.json());
+  }
+
+  /** Makes a machine folder, enrols it under `host` and starts its agent. */
+  async addMachine(host: string, env: NodeJS.ProcessEnv = {}): Promise<TestMachine> {
+    const enrolment = await this.enrolmentToken(host);
+    const root = join(this.dir, 'machines', host);
+    await mkdir(root, { recursive: true });
+    const tokenFile = join(this.dir, 'secrets', `enrol-${host}`);
+    await writeFile(tokenFile, enrolment.token, { mode: 0o600 });
+    const agent = new ServiceProcess({
+      name: host,
+      main: join(PROJECT, 'apps/agent/src/main.ts'),
+      args: ['run'],
+      env: {
+        ...this.#baseEnv(),
+        FLOE_SERVER_URL: enrolment.serverUrl,
+        FLOE_HOST: host,
+        FLOE_ROOT: root,
+        FLOE_ENROLMENT_TOKEN_FILE: tokenFile,
+        FLOE_TRUSTED_RELEASE_KEYS: enrolment.releaseKeys.join(' '),
+        FLOE_TRUSTED_SERVER_KEYS: enrolment.serverKeys.join(' '),
+        FLOE_SUBSTITUTERS: enrolment.substituter,
+        FLOE_TRUSTED_PUBLIC_KEYS: enrolment.cachePublicKeys.join(' '),
+        ...env,
+      },
+      onLine: (line) => this.#options.onLine?.(host, line),
+    });
+    agent.start();
+    const machine: TestMachine = { host: v.parse(HostName, host), root, agent, observe: async () => await observeFolder(root) };
+    this.machines.set(host, machine);
+    return machine;
+  }
+
+  machine(host: string): TestMachine {
+    const found = this.machines.get(host);
+    if (found === undefined) throw new Error(`there is no machine ${host}`);
+    return found;
+  }
+
+  #baseEnv(): NodeJS.ProcessEnv {
+    return {
+      PATH: process.env['PATH'],
+      HOME: join(this.dir, 'home'),
+      NIX_CONFIG: this.#options.nixConfig,
+      FLOE_LOG_LEVEL: 'debug',
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.machines.values()].map(async ({ agent }) => await agent[Symbol.asyncDispose]()));
+    await this.server[Symbol.asyncDispose]();
+    await this.forge[Symbol.asyncDispose]();
+    if (!this.#isTemporary) return;
+    // Store paths are read-only folders.
+    await exec('chmod', ['-R', 'u+w', this.dir]);
+    await rm(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** Reads a machine folder's own links; `undefined` where there is none. */
+export async function observeFolder(root: string): Promise<FolderObservation> {
+  const read = async (path: string): Promise<string | undefined> => await readlink(path).catch(() => undefined);
+  const profiles = join(root, 'nix/var/nix/profiles');
+  const generation = await read(join(profiles, 'system'));
+  const profile = generation === undefined ? undefined : await read(join(profiles, generation.split('/').at(-1) ?? generation));
+  return { current: await read(join(root, 'run/current-system')), profile };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  if (typeof address !== 'object' || address === null) throw new Error('no port is free');
+  return address.port;
+}
