@@ -1,0 +1,87 @@
+import { parseArgs } from 'node:util';
+import { exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
+import { createNarrator } from './narrator.ts';
+import { observePush, type PushResult } from './observe-push.ts';
+import { DEMO_PUSHES, type Expected } from './pushes.ts';
+
+const USAGE = `npm run demo -- [--once] [--verbose]
+
+Shows Floe's main job on this machine alone: a local forge, the server, three machines that are folders.
+  --once     do not stay up; the last line is a JSON summary, and the exit status says whether all was as it should be
+  --verbose  print the programs' logs too`;
+
+const HOSTS = ['ada', 'bob', 'cyd'] as const;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { once: { type: 'boolean', default: false }, verbose: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } } });
+  if (values.help) {
+    console.log(USAGE);
+    return;
+  }
+  const narrator = createNarrator((line) => console.log(line));
+  const startedAt = performance.now();
+  const files = await exampleFleetFiles();
+
+  narrator.heading('Floe: a push becomes switched workstations');
+  await using fleet = await TestFleet.create({
+    files,
+    nixConfig: testNixSettings,
+    ...(values.verbose ? { onLine: (who, line) => console.error(`${who}: ${line}`) } : {}),
+  });
+  await fleet.startServer();
+  narrator.say(`A forge serves the fleet repository at ${fleet.forge.cloneUrl}; the server is at ${fleet.serverUrl}.`);
+  for (const host of HOSTS) await fleet.addMachine(host);
+  narrator.say(`Three machines enrolled with one-time tokens: ${HOSTS.join(', ')}. Each is a folder with an agent of its own.`);
+
+  const results: PushResult[] = [];
+  const first = await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD');
+  results.push(await tellPush('The first three machines', 'the first commit: three systems where there was none', first, Date.now(), new Map(), { ada: 'switched', bob: 'switched', cyd: 'switched' }));
+
+  const now: Record<string, string> = { ...files };
+  for (const push of DEMO_PUSHES) {
+    const before = new Map(await Promise.all(HOSTS.map(async (host) => [host, await fleet.machine(host).observe()] as const)));
+    const change = push.change(now);
+    Object.assign(now, change);
+    const pushedAt = Date.now();
+    const commit = await fleet.push(push.message, change);
+    results.push(await tellPush(push.message, push.tells, commit, pushedAt, before, push.expected));
+  }
+  const isOk = results.every((result) => Object.values(result.hosts).every((host) => host.isAsExpected));
+
+  if (!values.once) {
+    narrator.heading('It stays up: try it');
+    narrator.say(`The page:      ${fleet.serverUrl}/   (token: ${await fleet.token()})`);
+    narrator.say(`A work tree:   cd ${fleet.workTree} && $EDITOR hosts/ada.nix && git commit -am "My change" && git push origin main`);
+    narrator.say(`A machine:     ls -l ${fleet.machine('ada').root}/run/current-system ${fleet.machine('ada').root}/etc/`);
+    narrator.say('Ctrl-C ends it and removes everything.');
+    await new Promise<void>((resolve) => {
+      process.once('SIGINT', () => resolve());
+      process.once('SIGTERM', () => resolve());
+    });
+    return;
+  }
+  console.log(JSON.stringify({ ok: isOk, seconds: Math.round((performance.now() - startedAt) / 100) / 10, pushes: results }));
+  if (!isOk) process.exitCode = 1;
+
+  async function tellPush(
+    message: string,
+    tells: string,
+    commit: string,
+    pushedAt: number,
+    before: Parameters<typeof observePush>[1]['before'],
+    expected: Readonly<Record<string, Expected>>,
+  ): Promise<PushResult> {
+    narrator.heading(`Push ${commit.slice(0, 7)} "${message}": ${tells}`);
+    const result = await observePush(fleet, { message, commit, pushedAt, before, expected });
+    narrator.table(Object.entries(result.hosts).map(([host, { outcome, observed, isAsExpected }]) => [isAsExpected ? '✓' : '✗', host, outcome, `runs ${(observed ?? 'nothing').replace('/nix/store/', '').slice(0, 12)}`]));
+    const stages = Object.entries(result.stagesMs).filter((stage): stage is [string, number] => stage[1] !== null);
+    narrator.say(`  ${stages.map(([stage, ms]) => `${stage} ${ms} ms`).join(' → ')}`);
+    for (const context of ['floe/evaluate', 'floe/build', 'floe/rollout']) {
+      const status = fleet.forge.statusOf(commit, context);
+      if (status !== undefined) narrator.say(`  on the commit: ${status.context.padEnd(13)} ${status.state.padEnd(8)} ${status.description}`);
+    }
+    return result;
+  }
+}
+
+await main();

@@ -1,0 +1,96 @@
+import type { HostView, RevisionView } from '@floe/protocol';
+import type { FolderObservation, TestFleet } from '@floe/testkit';
+import { eventually } from '@floe/testkit';
+import type { Expected } from './pushes.ts';
+
+/** Durations in ms; null where the push did not get that far. */
+export interface StageTimes {
+  readonly received: number | null;
+  readonly fetched: number | null;
+  readonly evaluated: number | null;
+  readonly built: number | null;
+  readonly published: number | null;
+  readonly directed: number | null;
+  readonly switched: number | null;
+  readonly statusPosted: number | null;
+}
+
+export interface HostResult {
+  /** The toplevel of the host at the pushed commit; null when it has none. */
+  readonly wanted: string | null;
+  /** What its folder's links say that it runs and starts next time. */
+  readonly observed: string | null;
+  readonly outcome: Expected | 'unexpected';
+  readonly isAsExpected: boolean;
+}
+
+export interface PushResult {
+  readonly push: string;
+  readonly commit: string;
+  readonly hosts: Record<string, HostResult>;
+  readonly stagesMs: StageTimes;
+  readonly totalMs: number;
+}
+
+export type Before = ReadonlyMap<string, FolderObservation>;
+
+/** Waits until a push came to its end, and reads back from the machines' folders what it came to. */
+export async function observePush(
+  fleet: TestFleet,
+  push: { readonly message: string; readonly commit: string; readonly pushedAt: number; readonly before: Before; readonly expected: Readonly<Record<string, Expected>> },
+): Promise<PushResult> {
+  const revision = await fleet.settled(push.commit);
+  const status = await eventually('the forge has the final status', () => finalStatus(fleet, revision), { timeoutMs: 30_000 });
+  const view = await fleet.fleetView();
+  const hosts: Record<string, HostResult> = {};
+  for (const [host, expected] of Object.entries(push.expected)) {
+    const after = await fleet.machine(host).observe();
+    const wanted = revision.hosts.find((each) => each.host === host)?.toplevel ?? null;
+    const outcome = judge(wanted, push.before.get(host), after);
+    hosts[host] = { wanted, observed: after.current ?? null, outcome, isAsExpected: outcome === expected };
+  }
+  const moved = view.hosts.filter((host) => Object.entries(hosts).some(([name, result]) => name === host.host && (result.outcome === 'switched' || result.outcome === 'rolled-back')));
+  return {
+    push: push.message,
+    commit: push.commit,
+    hosts,
+    stagesMs: stageTimes(push.pushedAt, revision, moved, status.at),
+    totalMs: status.at - push.pushedAt,
+  };
+}
+
+function finalStatus(fleet: TestFleet, revision: RevisionView) {
+  const context = revision.rollout === null ? 'floe/evaluate' : 'floe/rollout';
+  const status = fleet.forge.statusOf(revision.sha, context);
+  return status === undefined || status.state === 'pending' ? undefined : status;
+}
+
+function judge(wanted: string | null, before: FolderObservation | undefined, after: FolderObservation): Expected | 'unexpected' {
+  const isUnmoved = after.current === before?.current && after.profile === before?.profile;
+  const isWhole = after.current !== undefined && after.current === after.profile;
+  if (!isWhole) return 'unexpected';
+  if (wanted === null) return isUnmoved ? 'behind' : 'unexpected';
+  if (after.current === wanted) return isUnmoved ? 'untouched' : 'switched';
+  return isUnmoved ? 'rolled-back' : 'unexpected';
+}
+
+function stageTimes(pushedAt: number, revision: RevisionView, moved: readonly HostView[], statusAt: number): StageTimes {
+  const since = (later: number | null, earlier: number | null): number | null => (later === null || earlier === null ? null : Math.max(0, later - earlier));
+  const directedAt = maximum(moved.map((host) => host.desired?.since ?? null));
+  const switchedAt = maximum(moved.map((host) => host.stateSince));
+  return {
+    received: since(revision.receivedAt, pushedAt),
+    fetched: since(revision.fetchedAt, revision.receivedAt),
+    evaluated: since(revision.evaluatedAt, revision.fetchedAt),
+    built: since(revision.builtAt, revision.evaluatedAt),
+    published: since(revision.publishedAt, revision.builtAt),
+    directed: since(directedAt, revision.publishedAt),
+    switched: since(switchedAt, directedAt),
+    statusPosted: since(statusAt, switchedAt ?? revision.publishedAt ?? revision.evaluatedAt),
+  };
+}
+
+function maximum(values: readonly (number | null)[]): number | null {
+  const numbers = values.filter((value) => value !== null);
+  return numbers.length === 0 ? null : Math.max(...numbers);
+}
