@@ -1,0 +1,136 @@
+import type { AgentState } from './agent-state.ts';
+import type { CommitSha, StorePath } from './brands.ts';
+import type { Observed } from './observed.ts';
+
+/** The version of the journal's form on disk. */
+export const AGENT_JOURNAL_VERSION = 1;
+
+/** The parts of a signed release that the agent acts on. */
+export interface AgentRelease {
+  readonly repository: string;
+  readonly ref: string;
+  readonly commit: CommitSha;
+  readonly sequence: number;
+  readonly toplevel: StorePath;
+  readonly closureSizeBytes: number;
+}
+
+/** A directive whose signatures and claims were checked. */
+export interface AgentDirective {
+  readonly epoch: number;
+  readonly mode: 'stage' | 'activate' | 'boot' | 'hold';
+  /** A person asked to try a quarantined toplevel again. */
+  readonly isRetry: boolean;
+  readonly release: AgentRelease;
+  /** The signed envelope as it came, in JSON: the proof of why the machine changed. */
+  readonly envelope: string;
+}
+
+/** A code for programs and a sentence for people: why a state was entered. */
+export interface AgentDetail {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Durations of the stages of one directive, in ms, by a clock that does not jump. */
+export interface AgentTimings {
+  readonly downloadMs?: number;
+  readonly activateMs?: number;
+  readonly verifyMs?: number;
+  readonly commitMs?: number;
+  readonly rollbackMs?: number;
+}
+
+/** The highest sequence that was accepted of one repository and ref. */
+export interface AcceptedSequence {
+  readonly repository: string;
+  readonly ref: string;
+  readonly sequence: number;
+}
+
+/** "The newest sequence is N, as of T", as the release key signed it. */
+export interface AgentFreshness extends AcceptedSequence {
+  readonly asOf: number;
+}
+
+/** What was there before an activation, written down before the first change. */
+export interface BeforeActivation {
+  /** The only path that a rollback goes to; null on a machine that never ran a system that could be gone back to. */
+  readonly toplevel: StorePath | null;
+  /** What the profile named. It stays that until COMMITTING. */
+  readonly profile: StorePath | null;
+  /** Units that had failed already; null where there is no systemd. */
+  readonly failedUnits: readonly string[] | null;
+}
+
+/** A durable fact for the server. It is part of the journal, so that a step and its report are written in one. */
+export interface AgentReport {
+  readonly seq: number;
+  readonly epoch: number;
+  readonly state: AgentState;
+  readonly toplevel: StorePath | null;
+  readonly observed: Observed;
+  readonly detail?: AgentDetail;
+  readonly timings?: AgentTimings;
+  readonly at: number;
+}
+
+/** All that an agent remembers. Replaced on disk before the side effect of every step. */
+export interface AgentJournal {
+  readonly version: typeof AGENT_JOURNAL_VERSION;
+  readonly state: AgentState;
+  /** When `state` was entered: the agent's clock, shown and never compared. */
+  readonly since: number;
+  readonly detail: AgentDetail | null;
+  /** The directive that `state` is about. */
+  readonly directive: AgentDirective | null;
+  /** A newer one that came during an activation and waits for its verdict. */
+  readonly pending: AgentDirective | null;
+  /** The highest epoch that was ever accepted. */
+  readonly epoch: number;
+  readonly sequences: readonly AcceptedSequence[];
+  readonly freshness: AgentFreshness | null;
+  readonly before: BeforeActivation | null;
+  /** Whether the activated system was found to work; null until that is known. */
+  readonly verdict: 'passed' | 'failed' | null;
+  /** How often the agent was stopped between ACTIVATING and the verdict, for this directive. */
+  readonly interruptions: number;
+  /** Failed tries in a row of what `state` is waiting for. */
+  readonly attempt: number;
+  /** Systems that were put back here, oldest first. Only a person lets one be tried again. */
+  readonly quarantined: readonly StorePath[];
+  /** Someone switched by hand: not fought. Reserved: always null in this version. */
+  readonly override: null;
+  readonly timings: AgentTimings;
+  readonly nextReportSeq: number;
+  /** The newest report. The queue has it too, but for a crash between the two writes. */
+  readonly report: AgentReport | null;
+}
+
+/** The journal of an agent that was never told anything. */
+export function emptyJournal(now: number): AgentJournal {
+  return {
+    version: AGENT_JOURNAL_VERSION, state: 'IDLE', since: now, detail: null, directive: null, pending: null,
+    epoch: 0, sequences: [], freshness: null, before: null, verdict: null, interruptions: 0, attempt: 0,
+    quarantined: [], override: null, timings: {}, nextReportSeq: 1, report: null,
+  };
+}
+
+/** The highest sequence accepted of this repository and ref; 0 when there is none. */
+export function acceptedSequence(journal: AgentJournal, repository: string, ref: string): number {
+  return journal.sequences.find((each) => each.repository === repository && each.ref === ref)?.sequence ?? 0;
+}
+
+/** The newest directive that was accepted, whether it is under way or waits. */
+export function newestDirective(journal: AgentJournal): AgentDirective | null {
+  return journal.pending ?? journal.directive;
+}
+
+/**
+ * Where a rollback would go: the first of what runs now, what the profile names and what was booted that is neither
+ * the new system itself nor one that was put back before. Null when nothing is left.
+ */
+export function rollbackTarget(journal: AgentJournal, observed: Observed, toplevel: StorePath): StorePath | null {
+  const candidates = [observed.current, observed.profile?.toplevel, observed.booted];
+  return candidates.find((path) => path != null && path !== toplevel && !journal.quarantined.includes(path)) ?? null;
+}

@@ -1,0 +1,33 @@
+import { describe, expect, test } from 'vitest';
+import type { HostName, StorePath } from './brands.ts';
+import { diffFleet, isSuspiciousShrink } from './evaluation.ts';
+
+const name = (text: string): HostName => text as HostName;
+const path = (text: string): StorePath => text as StorePath;
+const evaluated = (host: string, toplevel: string) => ({ host: name(host), drvPath: `${toplevel}.drv`, toplevel: path(toplevel) });
+
+describe('the difference that a revision makes', () => {
+  const released = new Map([[name('ada'), path('/a1')], [name('bob'), path('/b1')], [name('cyd'), path('/c1')], [name('dan'), path('/d1')]]);
+
+  test('is told per host against its last release', () => {
+    const diff = diffFleet([evaluated('ada', '/a2'), evaluated('bob', '/b1'), evaluated('eve', '/e1')], [name('cyd')], released);
+    expect(diff).toEqual({ changed: ['ada'], unchanged: ['bob'], added: ['eve'], removed: ['dan'] });
+  });
+  test('a host that does not evaluate is not removed', () => {
+    expect(diffFleet([], [...released.keys()], released)).toEqual({ changed: [], unchanged: [], added: [], removed: [] });
+  });
+});
+
+describe('a host list that shrank', () => {
+  test.each([
+    [0, 0, false],
+    [3, 0, true],
+    [3, 1, false],
+    [4, 2, false],
+    [4, 1, true],
+    [1000, 499, true],
+    [1000, 500, false],
+  ])('from %i to %i hosts: suspicious is %s', (known, present, expected) => {
+    expect(isSuspiciousShrink(known, present)).toBe(expected);
+  });
+});

@@ -1,0 +1,65 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { AGENT_STATES } from './agent-state.ts';
+import type { StorePath } from './brands.ts';
+import { EVALUATION_OUTCOMES } from './evaluation.ts';
+import { NOTHING_OBSERVED } from './observed.ts';
+import { countRollout, isSettled, standingOf, type RolloutHost } from './rollout-state.ts';
+
+const wanted = '/nix/store/wanted' as StorePath;
+const other = '/nix/store/other' as StorePath;
+const onIt = { current: wanted, booted: other, profile: { generation: 2, toplevel: wanted } };
+
+const host: RolloutHost = {
+  toplevel: wanted, outcome: 'CHANGED', isEnrolled: true, isConnected: true,
+  observed: NOTHING_OBSERVED, state: 'IDLE', subject: undefined, isQuarantined: false,
+};
+
+describe('where a host stands in a rollout', () => {
+  test('is on it only when it runs the toplevel and starts it next time', () => {
+    expect(standingOf({ ...host, observed: onIt })).toBe('onIt');
+    expect(standingOf({ ...host, observed: { ...onIt, profile: { generation: 1, toplevel: other } } })).toBe('underWay');
+    expect(standingOf({ ...host, observed: { ...onIt, current: other } })).toBe('underWay');
+  });
+  test('a report of success is nothing without the observation', () => {
+    expect(standingOf({ ...host, state: 'SUCCEEDED', subject: wanted })).toBe('underWay');
+  });
+  test('is away when it is not here, and still on it when it was seen on it', () => {
+    expect(standingOf({ ...host, isConnected: false })).toBe('away');
+    expect(standingOf({ ...host, isConnected: false, observed: onIt })).toBe('onIt');
+  });
+  test('rolled back counts for this toplevel only', () => {
+    expect(standingOf({ ...host, state: 'ROLLED_BACK', subject: wanted })).toBe('rolledBack');
+    expect(standingOf({ ...host, state: 'ROLLED_BACK', subject: other })).toBe('underWay');
+  });
+  test('is behind when the revision has nothing for it', () => {
+    expect(standingOf({ ...host, outcome: 'EVAL_ERROR', toplevel: undefined })).toBe('behind');
+  });
+});
+
+const anyHost: fc.Arbitrary<RolloutHost> = fc.record({
+  toplevel: fc.constantFrom(wanted, undefined),
+  outcome: fc.constantFrom(...EVALUATION_OUTCOMES),
+  isEnrolled: fc.boolean(),
+  isConnected: fc.boolean(),
+  observed: fc.constantFrom(NOTHING_OBSERVED, onIt),
+  state: fc.constantFrom(...AGENT_STATES),
+  subject: fc.constantFrom(wanted, other, undefined),
+  isQuarantined: fc.boolean(),
+});
+
+describe('the counts of a rollout', () => {
+  test('every host is counted once (O1)', () => {
+    fc.assert(
+      fc.property(fc.array(anyHost), (hosts) => {
+        const { total, ...standings } = countRollout(hosts);
+        expect(Object.values(standings).reduce((sum, count) => sum + count, 0)).toBe(total);
+        expect(total).toBe(hosts.filter((each) => each.outcome !== 'REMOVED').length);
+      }),
+    );
+  });
+  test('hosts that are away settle with the rest (O3)', () => {
+    expect(isSettled(countRollout([{ ...host, isConnected: false }, { ...host, observed: onIt }]))).toBe(true);
+    expect(isSettled(countRollout([host]))).toBe(false);
+  });
+});
