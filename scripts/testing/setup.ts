@@ -1,0 +1,39 @@
+// Runs in the process of each test file, before the file is loaded: nothing of the developer's own settings reaches a
+// test, and a file that leaves something running fails.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+import { watchLeaks } from './leaks.ts';
+
+const home = mkdtempSync(join(tmpdir(), 'floe-test-home-'));
+for (const name of ['XDG_CACHE_HOME', 'XDG_CONFIG_HOME', 'XDG_CONFIG_DIRS', 'XDG_DATA_HOME', 'XDG_STATE_HOME', 'NIX_PATH']) {
+  Reflect.deleteProperty(process.env, name);
+}
+Object.assign(process.env, {
+  HOME: home,
+  TZ: 'UTC',
+  GIT_CONFIG_GLOBAL: '/dev/null',
+  GIT_CONFIG_NOSYSTEM: '1',
+  GIT_TERMINAL_PROMPT: '0',
+  GIT_AUTHOR_NAME: 'Floe tests',
+  GIT_AUTHOR_EMAIL: 'tests@floe.invalid',
+  GIT_COMMITTER_NAME: 'Floe tests',
+  GIT_COMMITTER_EMAIL: 'tests@floe.invalid',
+  NIX_CONFIG: nixConfig(process.getuid?.() === 0),
+});
+
+// Without substituters, or each build waits for a cache that it does not need. Root without a daemon builds as root.
+function nixConfig(isRoot: boolean): string {
+  const lines = ['experimental-features = nix-command flakes', 'substituters ='];
+  if (isRoot) lines.push('sandbox = false', 'build-users-group =');
+  return lines.join('\n');
+}
+
+const leaks = watchLeaks();
+// Hooks run in reverse order: this one, the first, sees what is left after all of the file's own clean-up.
+afterAll(async () => {
+  rmSync(home, { recursive: true, force: true });
+  const left = await leaks.settle();
+  if (left.length > 0) throw new Error(`This test file leaves running: ${left.join(', ')}. End them in afterEach or afterAll.`);
+});
