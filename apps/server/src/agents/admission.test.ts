@@ -1,0 +1,61 @@
+import { CLOSE_CODES, helloBytes, HostName, PROTOCOL_VERSION, type Hello } from '@floe/protocol';
+import { generateKeyPem, signerFromPem } from '@floe/runtime';
+import { NOTHING_OBSERVED } from '@floe/model';
+import type { HostRow } from '@floe/store';
+import * as v from 'valibot';
+import { describe, expect, test } from 'vitest';
+import { judgeHello } from './admission.ts';
+
+const key = signerFromPem('host', generateKeyPem());
+const host = v.parse(HostName, 'ada');
+const machineId = 'a'.repeat(32);
+const nonce = 'nonce-of-this-connection';
+
+function hello(changes: Partial<Hello> = {}): Hello {
+  const who = { host, machineId, bootId: 'boot', ...changes };
+  return {
+    type: 'hello', protocol: PROTOCOL_VERSION, agentVersion: '0', system: 'x86_64-linux', observed: NOTHING_OBSERVED,
+    state: 'IDLE', toplevel: null, epoch: 0, sequence: 0, reportSeq: 0, capabilities: [],
+    signature: key.sign(helloBytes({ nonce, host: who.host, machineId: who.machineId, bootId: who.bootId })),
+    ...who,
+  };
+}
+
+const row: HostRow = {
+  host, repositoryId: '1', machineId, publicKey: key.publicKey, enrolledAt: 1, epoch: 0, observed: NOTHING_OBSERVED,
+  state: 'IDLE', isConnected: false, reportSeq: 0,
+};
+
+describe('a hello', () => {
+  test('is welcome with the enrolled key, machine and this nonce', () => {
+    expect(judgeHello(hello(), row, nonce)).toEqual({ kind: 'welcome' });
+  });
+  test('of another connection is refused: a recorded hello is worth nothing', () => {
+    expect(judgeHello(hello(), row, 'another-nonce')).toMatchObject({ code: 'HOST_KEY_UNKNOWN' });
+  });
+  test('of a host that nobody enrolled is refused, and says how to enrol', () => {
+    expect(judgeHello(hello(), undefined, nonce)).toMatchObject({ code: 'HOST_NOT_ENROLLED', closeCode: CLOSE_CODES.unauthorized });
+  });
+  test('with an unknown key is refused', () => {
+    const stranger = signerFromPem('host', generateKeyPem());
+    expect(judgeHello(hello(), { ...row, publicKey: stranger.publicKey }, nonce)).toMatchObject({ code: 'HOST_KEY_UNKNOWN' });
+  });
+  test('with a revoked key is refused', () => {
+    expect(judgeHello(hello(), { ...row, revokedAt: 2 }, nonce)).toMatchObject({ code: 'HOST_REVOKED' });
+  });
+  test('with the right key from another machine is a clone', () => {
+    expect(judgeHello(hello({ machineId: 'b'.repeat(32) }), row, nonce)).toMatchObject({ kind: 'cloned' });
+  });
+  test('of a host whose key was cloned is refused, on the first machine too', () => {
+    expect(judgeHello(hello(), { ...row, clonedAt: 2 }, nonce)).toMatchObject({ kind: 'refused', closeCode: CLOSE_CODES.cloned });
+  });
+  test.each([PROTOCOL_VERSION + 1, 0])('of protocol %i is refused, and says which side to upgrade', (protocol) => {
+    expect(judgeHello(hello({ protocol }), row, nonce)).toMatchObject({ closeCode: CLOSE_CODES.protocolUnsupported, message: expect.stringContaining(protocol > PROTOCOL_VERSION ? 'upgrade the server' : 'upgrade the agent') });
+  });
+  test('a stranger with an unknown key cannot shut a host out as a clone', () => {
+    const stranger = signerFromPem('host', generateKeyPem());
+    const forged = hello({ machineId: 'b'.repeat(32) });
+    const signature = stranger.sign(helloBytes({ nonce, host, machineId: forged.machineId, bootId: forged.bootId }));
+    expect(judgeHello({ ...forged, signature }, row, nonce)).toMatchObject({ kind: 'refused', code: 'HOST_KEY_UNKNOWN' });
+  });
+});

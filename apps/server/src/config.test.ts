@@ -1,0 +1,50 @@
+import { isFloeError } from '@floe/runtime';
+import { describe, expect, test } from 'vitest';
+import { parseConfig } from './config.ts';
+
+const minimal = { FLOE_REPOSITORY_URL: 'https://git.example.org/family/fleet.git' };
+const files: Record<string, string> = { '/run/token': 'secret-token\n', '/run/empty': '' };
+
+function readFile(path: string): string {
+  const text = files[path];
+  if (text === undefined) throw Object.assign(new Error('no such file'), { code: 'ENOENT' });
+  return text;
+}
+
+function problemsOf(env: Record<string, string>): string {
+  try {
+    parseConfig(env, readFile);
+  } catch (error) {
+    if (isFloeError(error, 'CONFIG_INVALID')) return error.message;
+    throw error;
+  }
+  throw new Error('the configuration was accepted');
+}
+
+describe('the configuration', () => {
+  test('needs only the repository; everything else has a default', () => {
+    expect(parseConfig(minimal)).toMatchObject({
+      listenHost: '127.0.0.1', listenPort: 8420, publicUrl: 'http://127.0.0.1:8420', dataDir: '/var/lib/floe',
+      databaseUrl: undefined, hasEmbeddedBuilder: true, substituter: 'http://127.0.0.1:8420/cache', pollMs: 180_000,
+      repository: { url: minimal.FLOE_REPOSITORY_URL, branch: 'main' },
+    });
+  });
+  test('says every problem at once, with what to do', () => {
+    const message = problemsOf({ FLOE_LISTEN: 'nowhere', FLOE_POLL_SECONDS: 'often', FLOE_WEBHOOK_SECRET_FILE: '/run/none', FLOE_REPOSITORY_TOKEN_FILE: '/run/empty', FLOE_GITHUB_REPOSITORY: 'family/fleet' });
+    for (const part of ['FLOE_REPOSITORY_URL is missing', 'FLOE_LISTEN is "nowhere"', 'FLOE_POLL_SECONDS is "often"', '/run/none cannot be read (ENOENT)', '/run/empty is empty', 'FLOE_GITHUB_TOKEN_FILE']) {
+      expect(message).toContain(part);
+    }
+  });
+  test('secrets come from files and never print', () => {
+    const config = parseConfig({ ...minimal, FLOE_REPOSITORY_TOKEN_FILE: '/run/token', DATABASE_URL: 'postgres://floe:hidden@db/floe' }, readFile);
+    expect(config.repository.token?.reveal()).toBe('secret-token');
+    expect(JSON.stringify(config)).not.toMatch(/secret-token|hidden/);
+    expect(config.hasEmbeddedBuilder).toBe(false);
+  });
+  test('an embedded database without the embedded builder is refused', () => {
+    expect(problemsOf({ ...minimal, FLOE_EMBEDDED_BUILDER: 'false' })).toContain('set DATABASE_URL too');
+  });
+  test('an IPv6 address is taken in brackets', () => {
+    expect(parseConfig({ ...minimal, FLOE_LISTEN: '[::1]:9000' })).toMatchObject({ listenHost: '::1', listenPort: 9000 });
+  });
+});
