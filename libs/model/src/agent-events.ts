@@ -33,7 +33,7 @@ export type AgentEvent =
   /** The server's admission. */
   | ({ readonly type: 'go' } & OfWork)
   | ({ readonly type: 'cleared'; readonly before: BeforeActivation } & OfWork)
-  | ({ readonly type: 'not-clear'; readonly detail: AgentDetail } & OfWork)
+  | ({ readonly type: 'not-clear'; /** The staged system is not there any more. */ readonly isGone: boolean; readonly detail: AgentDetail } & OfWork)
   | ({ readonly type: 'switched' } & Timed)
   | ({ readonly type: 'switch-failed' } & Failed)
   /** `note`: what a person should know although it passed. */

@@ -1,6 +1,6 @@
 import type { AgentEffect, AgentEvent, AgentEventOf, AgentEventType, AgentWork } from './agent-events.ts';
 import { acceptedSequence, type AgentDetail, type AgentDirective, type AgentJournal, type AgentTimings } from './agent-journal.ts';
-import { isActivating, type AgentState } from './agent-state.ts';
+import type { AgentState } from './agent-state.ts';
 
 export interface AgentStep {
   readonly journal: AgentJournal;
@@ -99,13 +99,13 @@ function accept(journal: AgentJournal, event: AgentEventOf<'offered'>): AgentJou
     ...journal,
     epoch,
     sequences: [...others, { repository, ref, sequence }].slice(-MAX_SEQUENCES),
-    quarantined: journal.quarantined.filter((each) => each !== toplevel),
     freshness: event.freshness ?? journal.freshness,
   };
 }
 
 function begin(journal: AgentJournal, directive: AgentDirective, now: number, first: readonly AgentEffect[] = []): AgentStep {
-  const fresh = { directive, pending: null, before: null, verdict: null, interruptions: 0, timings: {} };
+  const quarantined = journal.quarantined.filter((each) => each !== directive.release.toplevel);
+  const fresh = { directive, quarantined, pending: null, before: null, verdict: null, interruptions: 0, timings: {} };
   return enter(journal, 'OFFERED', now, { changes: fresh, effects: [...first, work('inspect')] });
 }
 
@@ -124,8 +124,14 @@ function keepWaiting(journal: AgentJournal, event: AgentEventOf<'offered'>): Age
   return { journal: accepted === undefined ? journal : { ...accepted, pending: event.directive }, effects: [] };
 }
 
-function takePending(journal: AgentJournal, _event: AgentEventOf<'pending-due'>, now: number): AgentStep {
-  return journal.pending === null ? ignore(journal) : begin(journal, journal.pending, now);
+/** The turn of the directive that waited. While it did, its system may have been found not to work. */
+function takePending(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {
+  const { pending } = journal;
+  if (pending === null) return ignore(journal);
+  const { toplevel } = pending.release;
+  if (pending.isRetry || !journal.quarantined.includes(toplevel)) return begin(journal, pending, now);
+  const detail = { code: 'QUARANTINED', message: 'this system was put back here before: push another one, or ask for a retry' };
+  return { journal: { ...journal, pending: null }, effects: [{ type: 'report', state: 'REJECTED', epoch: pending.epoch, toplevel, detail }] };
 }
 
 function refuse(journal: AgentJournal, event: AgentEventOf<'refused'>): AgentStep {
@@ -141,7 +147,7 @@ function reportDrift(journal: AgentJournal): AgentStep {
 
 function inspected(journal: AgentJournal, event: AgentEventOf<'inspected'>, now: number): AgentStep {
   if (journal.directive?.mode === 'hold') {
-    return enter(journal, 'IDLE', now, { detail: { code: 'HELD', message: 'told to stay as it is' } });
+    return enter(journal, 'IDLE', now, { detail: { code: 'HELD', message: 'told to stay as it is' }, effects: [{ type: 'tidy' }] });
   }
   // Nothing is left to be done, so nothing is switched: to restart units of a system that runs already helps nobody.
   if (event.isOnIt) return end(journal, 'SUCCEEDED', now, { detail: { code: 'ALREADY_ON_IT', message: 'the machine already runs and boots this system' } });
@@ -149,7 +155,7 @@ function inspected(journal: AgentJournal, event: AgentEventOf<'inspected'>, now:
 }
 
 function downloaded(journal: AgentJournal, event: AgentEventOf<'downloaded'>, now: number): AgentStep {
-  const effects: AgentEffect[] = journal.directive?.mode === 'stage' ? [] : [{ type: 'ask' }];
+  const effects: AgentEffect[] = journal.directive?.mode === 'activate' ? [{ type: 'ask' }] : [];
   return enter(journal, 'STAGED', now, { timings: { downloadMs: event.tookMs }, effects });
 }
 
@@ -174,7 +180,9 @@ function goAhead(journal: AgentJournal, _event: AgentEventOf<'go'>, now: number)
 }
 
 function notClear(journal: AgentJournal, event: AgentEventOf<'not-clear'>, now: number): AgentStep {
-  return download(journal, now, event.detail);
+  if (event.isGone) return download(journal, now, event.detail);
+  const effects: AgentEffect[] = [{ type: 'retry-later', pace: 'slowly', attempt: 1 }];
+  return enter(journal, 'BLOCKED', now, { detail: event.detail, effects });
 }
 
 function cleared(journal: AgentJournal, event: AgentEventOf<'cleared'>, now: number): AgentStep {
@@ -196,7 +204,8 @@ function verified(journal: AgentJournal, event: AgentEventOf<'verified'>, now: n
 }
 
 function committed(journal: AgentJournal, event: AgentEventOf<'committed'>, now: number): AgentStep {
-  return end(journal, 'SUCCEEDED', now, { detail: journal.detail, timings: { commitMs: event.tookMs } });
+  // A first try keeps the note of the verification; after failed ones the detail is theirs, and over.
+  return end(journal, 'SUCCEEDED', now, { detail: journal.attempt === 0 ? journal.detail : null, timings: { commitMs: event.tookMs } });
 }
 
 /** It runs and works, but is not what the machine starts next time: shown, tried again, and open to a newer directive. */
@@ -207,8 +216,8 @@ function commitFailed(journal: AgentJournal, event: AgentEventOf<'commit-failed'
   return { ...step, effects: [...step.effects, next] };
 }
 
-function resumeBlocked(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {
-  if (journal.pending !== null) return begin(journal, journal.pending, now);
+function resumeBlocked(journal: AgentJournal, event: AgentEvent, now: number): AgentStep {
+  if (journal.pending !== null) return takePending(journal, event, now);
   const { attempt, detail } = journal;
   return journal.verdict === 'passed'
     ? enter(journal, 'COMMITTING', now, { detail, changes: { attempt }, effects: [work('commit')] })
@@ -229,7 +238,12 @@ function undo(journal: AgentJournal, now: number, detail: AgentDetail, changes: 
     const ending = { ...changes, quarantined: withQuarantined(journal) };
     return end(journal, 'ROLLBACK_FAILED', now, { detail: { code: 'NO_PREVIOUS_SYSTEM', message }, changes: ending, timings });
   }
-  return startOver(unmended, now, detail);
+  return tryAgain(unmended, now, detail);
+}
+
+/** Nothing was learned about the system: once more, or on to the newer directive. */
+function tryAgain(journal: AgentJournal, now: number, detail: AgentDetail | null): AgentStep {
+  return journal.pending === null ? startOver(journal, now, detail) : begin(journal, journal.pending, now);
 }
 
 function switchFailed(journal: AgentJournal, event: AgentEventOf<'switch-failed'>, now: number): AgentStep {
@@ -255,7 +269,7 @@ function rolledBack(journal: AgentJournal, event: AgentEventOf<'rolled-back'>, n
   const timings = { rollbackMs: event.tookMs };
   const isConclusive = journal.verdict === 'failed' || journal.interruptions >= MAX_INTERRUPTIONS;
   if (isConclusive) return end(journal, 'ROLLED_BACK', now, { detail: journal.detail, changes: { quarantined: withQuarantined(journal) }, timings });
-  return journal.pending === null ? startOver(journal, now, journal.detail) : begin(journal, journal.pending, now);
+  return tryAgain(journal, now, journal.detail);
 }
 
 function rollbackFailed(journal: AgentJournal, event: AgentEventOf<'rollback-failed'>, now: number): AgentStep {
@@ -303,8 +317,3 @@ const TABLE: Record<AgentState, Row> = {
   BLOCKED: { ...PREPARING, restarted: resumeBlocked, 'retry-due': resumeBlocked, 'pending-due': takePending },
   REJECTED: RESTING,
 };
-
-/** True when a newer directive must wait for the verdict: from PRECHECK's end until then. */
-export function mustWait(state: AgentState): boolean {
-  return isActivating(state) && state !== 'PRECHECK';
-}

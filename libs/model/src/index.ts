@@ -1,3 +1,6 @@
+export * from './agent-events.ts';
+export * from './agent-journal.ts';
+export * from './agent-machine.ts';
 export * from './agent-state.ts';
 export * from './brands.ts';
 export * from './evaluation.ts';

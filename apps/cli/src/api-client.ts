@@ -1,0 +1,141 @@
+import { ApiError } from '@floe/protocol';
+import { FloeError, isAbort, type Secret } from '@floe/runtime';
+import * as v from 'valibot';
+
+/** How long an answer may take. Event streams have their own limit. */
+const ANSWER_MS = 30_000;
+
+/** The server's HTTP API. Each answer is parsed by its schema; see {@link refusalOf} for the errors. */
+export interface ApiClient {
+  readonly serverUrl: string;
+  get<Schema extends v.GenericSchema>(path: string, schema: Schema): Promise<v.InferOutput<Schema>>;
+  post<Schema extends v.GenericSchema>(path: string, body: object, schema: Schema): Promise<v.InferOutput<Schema>>;
+  /** A change that is answered without content. */
+  send(method: 'POST' | 'DELETE', path: string, body: object): Promise<void>;
+  /** The body of an event stream, until `signal` aborts. */
+  openStream(path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>>;
+}
+
+export interface ApiClientOptions {
+  readonly serverUrl: string;
+  readonly token: Secret;
+  readonly fetch: typeof fetch;
+  readonly signal: AbortSignal;
+}
+
+export function createApiClient(options: ApiClientOptions): ApiClient {
+  const { serverUrl, token } = options;
+
+  async function request(method: string, path: string, body: object | undefined, accept: string, signal: AbortSignal): Promise<Response> {
+    let response: Response;
+    try {
+      response = await options.fetch(`${serverUrl}${path}`, {
+        method,
+        headers: {
+          accept,
+          authorization: `Bearer ${token.reveal()}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        redirect: 'manual',
+        signal,
+      });
+    } catch (cause) {
+      if (options.signal.aborted) throw new FloeError('INTERRUPTED', 'stopped', { cause });
+      throw unreachable(serverUrl, cause);
+    }
+    if (!response.ok) throw await refusalOf(response, serverUrl);
+    return response;
+  }
+
+  async function answer<Schema extends v.GenericSchema>(method: string, path: string, body: object | undefined, schema: Schema): Promise<v.InferOutput<Schema>> {
+    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(ANSWER_MS)]);
+    const response = await request(method, path, body, 'application/json', signal);
+    let json: unknown;
+    try {
+      json = await response.json();
+    } catch (cause) {
+      if (signal.aborted || !(cause instanceof SyntaxError)) throw unreachable(serverUrl, cause);
+      throw notFloe(serverUrl, `${path} is not JSON`, cause);
+    }
+    const parsed = v.safeParse(schema, json);
+    if (!parsed.success) throw notFloe(serverUrl, `${path} has another form: ${v.summarize(parsed.issues)}`);
+    return parsed.output;
+  }
+
+  return {
+    serverUrl,
+    get: (path, schema) => answer('GET', path, undefined, schema),
+    post: (path, body, schema) => answer('POST', path, body, schema),
+    async send(method, path, body) {
+      const signal = AbortSignal.any([options.signal, AbortSignal.timeout(ANSWER_MS)]);
+      const response = await request(method, path, body, 'application/json', signal);
+      await response.body?.cancel();
+    },
+    async openStream(path, signal) {
+      const response = await request('GET', path, undefined, 'text/event-stream', signal);
+      if (response.body === null || response.headers.get('content-type')?.startsWith('text/event-stream') !== true) {
+        throw notFloe(serverUrl, `${path} is no event stream`);
+      }
+      return response.body;
+    },
+  };
+}
+
+function notFloe(serverUrl: string, what: string, cause?: unknown): FloeError {
+  return new FloeError('ANSWER_MALFORMED', `the answer to ${what}. Is ${serverUrl} a Floe server of the same version as this command?`, { cause });
+}
+
+function unreachable(serverUrl: string, cause: unknown): FloeError {
+  const code = reasonOf(cause);
+  const advice = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(code)
+    ? 'its certificate is not trusted here: for a private authority set NODE_EXTRA_CA_CERTS to its file'
+    : 'check the URL, the network and that the server runs';
+  return new FloeError('SERVER_UNREACHABLE', `cannot reach ${serverUrl} (${code}): ${advice}`, { retryable: true, data: { serverUrl }, cause });
+}
+
+function reasonOf(error: unknown): string {
+  let current: unknown = error;
+  while (current instanceof Error) {
+    if (current.name === 'TimeoutError') return `no answer within ${ANSWER_MS / 1000} s`;
+    if (isAbort(current)) return 'silent for too long';
+    if ('code' in current && typeof current.code === 'string') return current.code;
+    current = current.cause;
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * What an answer other than 2xx means: `UNAUTHENTICATED`, `FORBIDDEN`, `NOT_FOUND`, `SERVER_UNREACHABLE` (a gateway
+ * says so), `SERVER_FAILED`, `REFUSED`. The server's own code is in `data.serverCode`.
+ */
+async function refusalOf(response: Response, serverUrl: string): Promise<FloeError> {
+  const { status } = response;
+  if (status >= 300 && status < 400) {
+    await response.body?.cancel();
+    return notFloe(serverUrl, `the request is a redirect to ${response.headers.get('location') ?? 'nowhere'}: log in with that URL`);
+  }
+  const text = await response.text().catch(() => '');
+  const error = parseApiError(text);
+  const data = { status, serverCode: error?.code };
+  if (status === 401) return new FloeError('UNAUTHENTICATED', `${serverUrl} does not accept the token: run: floe login ${serverUrl}`, { data });
+  if (error === undefined) {
+    if (status >= 502 && status <= 504) {
+      return new FloeError('SERVER_UNREACHABLE', `the gateway at ${serverUrl} does not reach the server (HTTP ${status}): check that it runs`, { retryable: true, data });
+    }
+    return notFloe(serverUrl, `the request is HTTP ${status} without a reason`);
+  }
+  if (status === 403) return new FloeError('FORBIDDEN', error.message, { data });
+  if (status === 404) return new FloeError('NOT_FOUND', error.message, { data });
+  if (status >= 500) return new FloeError('SERVER_FAILED', `the server failed: ${error.message}`, { retryable: true, data });
+  return new FloeError('REFUSED', error.message, { data });
+}
+
+function parseApiError(text: string): ApiError['error'] | undefined {
+  try {
+    const parsed = v.safeParse(ApiError, JSON.parse(text));
+    return parsed.success ? parsed.output.error : undefined;
+  } catch {
+    return undefined;
+  }
+}

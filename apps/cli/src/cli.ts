@@ -1,0 +1,58 @@
+import type { Clock } from '@floe/runtime';
+import type { ApiClient } from './api-client.ts';
+import type { Style } from './view/terminal.ts';
+
+/** A stream that text is written to; `columns` is set on a terminal. */
+export interface TextSink {
+  write(text: string): unknown;
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+}
+
+/** Where a token is read from. On a terminal `setRawMode` hides what is typed. */
+export interface TextSource extends AsyncIterable<Uint8Array | string> {
+  readonly isTTY?: boolean | undefined;
+  setRawMode?(isRaw: boolean): unknown;
+}
+
+/** All that `floe` touches of the machine. */
+export interface CliDeps {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdin: TextSource;
+  readonly stdout: TextSink;
+  readonly stderr: TextSink;
+  readonly fetch: typeof fetch;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** Aborts on Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
+/** Options that every command takes, before or after its name. */
+export interface GlobalOptions {
+  readonly server?: string;
+  readonly tokenFile?: string;
+  readonly json?: boolean;
+}
+
+/** Data goes to stdout, remarks to stderr. */
+export interface Output {
+  readonly style: Style;
+  /** Width of the terminal; undefined when stdout is none. */
+  readonly columns: number | undefined;
+  print(text: string): void;
+  /** One JSON document; `json line` form when `isLine`. */
+  json(value: unknown, isLine?: boolean): void;
+  note(text: string): void;
+}
+
+/** What a command works with. */
+export interface Cli {
+  readonly deps: CliDeps;
+  readonly out: Output;
+  options(): GlobalOptions;
+  /** The server that the options, the environment or the login name, with its token. */
+  api(): Promise<ApiClient>;
+  /** What the process ends with when the command did not fail. */
+  exitCode: number;
+}

@@ -1,0 +1,48 @@
+import { HostView, ReportView, type HostName } from '@floe/protocol';
+import type { Command } from 'commander';
+import * as v from 'valibot';
+import type { Cli } from '../cli.ts';
+import { hostNeedsAttention } from '../view/attention.ts';
+import { formatHost, formatHosts } from '../view/hosts.ts';
+import { hostArgument, limitArgument } from './arguments.ts';
+
+export function addHosts(program: Command, cli: Cli): void {
+  program
+    .command('hosts')
+    .description('the hosts, or everything about one of them')
+    .argument('[name]', 'a host as in nixosConfigurations', hostArgument)
+    .option('--attention', 'only those that need a person')
+    .option('--reports <n>', 'how many reports of the host to show', limitArgument, 10)
+    .addHelpText(
+      'after',
+      `
+DESIRED is what a host was told to run, RUNNING what it really runs: the first 8 characters of the store path's hash.
+
+Examples:
+  $ floe hosts
+  $ floe hosts --attention
+  $ floe hosts ws0001
+  $ floe hosts --json | jq -r '.[] | select(.standing == "away") | .host'`,
+    )
+    .action((name: HostName | undefined, options: { attention?: true; reports: number }) =>
+      name === undefined ? listHosts(cli, options.attention === true) : showHost(cli, name, options.reports),
+    );
+}
+
+async function listHosts(cli: Cli, isAttentionOnly: boolean): Promise<void> {
+  const { out, deps } = cli;
+  const all = await (await cli.api()).get('/api/hosts', v.array(HostView));
+  const hosts = isAttentionOnly ? all.filter(hostNeedsAttention) : all;
+  if (cli.options().json === true) out.json(hosts);
+  else if (hosts.length > 0) out.print(formatHosts(hosts, deps.clock.now(), out.style, out.columns));
+  else out.note(all.length === 0 ? 'no hosts yet: they appear with the first revision' : 'no host needs attention');
+}
+
+async function showHost(cli: Cli, name: HostName, limit: number): Promise<void> {
+  const { out, deps } = cli;
+  const api = await cli.api();
+  const host = await api.get(`/api/hosts/${name}`, HostView);
+  const reports = await api.get(`/api/hosts/${name}/reports?limit=${limit}`, v.array(ReportView));
+  if (cli.options().json === true) out.json({ host, reports });
+  else out.print(formatHost(host, reports, deps.clock.now(), out.style));
+}

@@ -1,0 +1,40 @@
+import { FleetView } from '@floe/protocol';
+import type { Command } from 'commander';
+import { createApiClient } from '../api-client.ts';
+import type { Cli } from '../cli.ts';
+import { checkToken, isCleartext, parseServerUrl, readTokenFile } from '../connect.ts';
+import { readHidden } from '../prompt.ts';
+import { saveLogin, serversFilePath } from '../servers-file.ts';
+
+export function addLogin(program: Command, cli: Cli): void {
+  program
+    .command('login')
+    .description('log in to a server and remember it')
+    .argument('<url>', 'where the server is, e.g. https://floe.example.org')
+    .addHelpText(
+      'after',
+      `
+The token is read from --token-file, else asked for on the terminal, else read from stdin. It is tried first, and
+then kept in $XDG_CONFIG_HOME/floe/config.json, which only you can read. The server printed the first token when it
+started for the first time, and keeps it in its data folder as "admin-token".
+
+Examples:
+  $ floe login https://floe.example.org
+  $ floe login https://floe.example.org --token-file ./token
+  $ ssh floe.example.org cat /var/lib/floe/admin-token | floe login https://floe.example.org`,
+    )
+    .action((url: string) => login(cli, url));
+}
+
+async function login(cli: Cli, url: string): Promise<void> {
+  const { deps, out } = cli;
+  const serverUrl = parseServerUrl(url);
+  const path = serversFilePath(deps.env);
+  if (isCleartext(serverUrl)) out.note('careful: over http:// everyone on the way can read the token');
+  const tokenFile = cli.options().tokenFile ?? deps.env['FLOE_TOKEN_FILE'];
+  const token = tokenFile ? await readTokenFile(tokenFile) : checkToken(await readHidden(deps, `Token for ${serverUrl}: `), 'the token');
+  const fleet = await createApiClient({ ...deps, serverUrl, token }).get('/api/fleet', FleetView);
+  await saveLogin(path, serverUrl, token.reveal());
+  if (cli.options().json === true) out.json({ server: serverUrl, configFile: path });
+  else out.print(`Logged in to ${serverUrl}: ${fleet.hosts.length} hosts of ${fleet.repository.url} (${fleet.repository.branch}).`);
+}

@@ -1,0 +1,81 @@
+import { RevisionView } from '@floe/protocol';
+import type { Command } from 'commander';
+import * as v from 'valibot';
+import type { Cli } from '../cli.ts';
+import { formatRevision } from '../view/revision.ts';
+import { formatTable, indent, type Cell, type Style } from '../view/terminal.ts';
+import { ago, duration, shortHash, shortSha, words } from '../view/text.ts';
+import { commitPrefixArgument, limitArgument } from './arguments.ts';
+
+export function addRevisions(program: Command, cli: Cli): void {
+  program
+    .command('revisions')
+    .description('the commits taken in, or what one of them meant for each host')
+    .argument('[sha]', 'a commit, at least 7 digits of it', commitPrefixArgument)
+    .option('--limit <n>', 'how many to list', limitArgument, 20)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ floe revisions
+  $ floe revisions 3f9c2ab
+  $ floe revisions 3f9c2ab --json | jq -r '.hosts[] | select(.error) | .host'`,
+    )
+    .action((sha: string | undefined, options: { limit: number }) => (sha === undefined ? listRevisions(cli, options.limit) : showRevision(cli, sha)));
+}
+
+async function listRevisions(cli: Cli, limit: number): Promise<void> {
+  const { out, deps } = cli;
+  const revisions = await (await cli.api()).get(`/api/revisions?limit=${limit}`, v.array(RevisionView));
+  if (cli.options().json === true) {
+    out.json(revisions);
+    return;
+  }
+  if (revisions.length === 0) {
+    out.note('no revisions yet: push a commit to the tracked branch');
+    return;
+  }
+  const now = deps.clock.now();
+  const rows = revisions.map((revision): Cell[] => [
+    { text: String(revision.sequence) },
+    { text: shortSha(revision.sha) },
+    { text: ago(revision.receivedAt, now) },
+    { text: words(revision.state), ...(hasFailed(revision) ? { tone: 'bad' as const } : {}) },
+    { text: revision.publishedAt === null ? '' : duration(revision.publishedAt - revision.receivedAt) },
+    { text: revision.rollout === null ? '' : revision.rollout.description },
+    { text: revision.subject },
+  ]);
+  out.print(formatTable(['SEQ', 'COMMIT', 'RECEIVED', 'STATE', 'PUBLISHED IN', 'ROLLOUT', 'SUBJECT'], rows, out.style, out.columns));
+}
+
+async function showRevision(cli: Cli, sha: string): Promise<void> {
+  const { out, deps } = cli;
+  const revision = await (await cli.api()).get(`/api/revisions/${sha}`, RevisionView);
+  if (cli.options().json === true) out.json(revision);
+  else out.print(formatRevisionInFull(revision, deps.clock.now(), out.style));
+}
+
+function formatRevisionInFull(revision: RevisionView, now: number, style: Style): string {
+  const parts = [formatRevision(revision, now, style), `${style('quiet', 'commit')} ${revision.sha}`];
+  if (revision.error !== null) parts.push(`${style('bad', 'Error')}\n${indent(revision.error)}`);
+  if (revision.hosts.length > 0) parts.push(formatOutcomes(revision, style));
+  for (const host of revision.hosts) {
+    if (host.error !== null) parts.push(`${style('bad', host.host)}\n${indent(host.error)}`);
+  }
+  return parts.join('\n\n');
+}
+
+function formatOutcomes(revision: RevisionView, style: Style): string {
+  const rows = revision.hosts.map((host): Cell[] => [
+    { text: host.host },
+    { text: host.outcome === null ? 'not known yet' : words(host.outcome), ...(host.error === null ? {} : { tone: 'bad' as const }) },
+    { text: host.evaluateMs === null ? '' : duration(host.evaluateMs) },
+    { text: host.buildMs === null ? '' : duration(host.buildMs) },
+    { text: host.toplevel === null ? '–' : shortHash(host.toplevel) },
+  ]);
+  return formatTable(['HOST', 'OUTCOME', 'EVALUATED', 'BUILT', 'TOPLEVEL'], rows, style);
+}
+
+function hasFailed(revision: RevisionView): boolean {
+  return revision.state === 'REJECTED' || revision.state === 'EVAL_FAILED' || revision.state === 'BUILD_FAILED';
+}

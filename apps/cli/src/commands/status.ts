@@ -1,0 +1,69 @@
+import { FleetView, HOST_STANDINGS } from '@floe/protocol';
+import type { Command } from 'commander';
+import type { Cli } from '../cli.ts';
+import { EXIT_CODES } from '../exit-codes.ts';
+import { attentionOf, type Attention } from '../view/attention.ts';
+import { formatRevision } from '../view/revision.ts';
+import { formatFacts, indent, type Style } from '../view/terminal.ts';
+import { ago, shortSha, words } from '../view/text.ts';
+
+export function addStatus(program: Command, cli: Cli): void {
+  program
+    .command('status')
+    .description('where the fleet stands: repository, newest revision, and what needs you')
+    .option('--exit-code', `end with ${EXIT_CODES.needsAttention} when something needs a person`)
+    .addHelpText(
+      'after',
+      `
+Hosts that are away or not enrolled need nobody: they catch up when they come.
+
+Examples:
+  $ floe status
+  $ floe status --exit-code || mail -s "the fleet needs you" admin@example.org
+  $ floe status --json | jq -r '.attention[].message'`,
+    )
+    .action((options: { exitCode?: true }) => showStatus(cli, options.exitCode === true));
+}
+
+async function showStatus(cli: Cli, hasExitCode: boolean): Promise<void> {
+  const { out } = cli;
+  const api = await cli.api();
+  const fleet = await api.get('/api/fleet', FleetView);
+  const attention = attentionOf(fleet);
+  if (cli.options().json === true) out.json({ ...fleet, attention });
+  else out.print(formatStatus(fleet, attention, out.style));
+  if (hasExitCode && attention.length > 0) cli.exitCode = EXIT_CODES.needsAttention;
+}
+
+function formatStatus(fleet: FleetView, attention: readonly Attention[], style: Style): string {
+  const { repository, revision, serverTime: now } = fleet;
+  const looked = repository.lastFetchAt === null ? 'not fetched yet' : `fetched ${ago(repository.lastFetchAt, now)}`;
+  const facts: (readonly [string, string])[] = [
+    ['Repository', `${repository.url}  (${repository.branch}, ${looked})`],
+    ['Accepted', repository.acceptedCommit === null ? 'nothing yet' : shortSha(repository.acceptedCommit)],
+    ['Hosts', countHosts(fleet)],
+  ];
+  const parts = [formatFacts(facts, style)];
+  if (revision !== null) parts.push(formatRevision(revision, now, style));
+  parts.push(attention.length === 0 ? style('good', 'Nothing needs you.') : formatAttention(attention, now, style));
+  return parts.join('\n\n');
+}
+
+function countHosts(fleet: FleetView): string {
+  const counts = HOST_STANDINGS.map((standing) => ({ standing, count: fleet.hosts.filter((host) => host.standing === standing).length }));
+  const parts = counts.filter(({ count }) => count > 0).map(({ standing, count }) => `${count} ${words(standing)}`);
+  return parts.length === 0 ? 'none yet' : `${fleet.hosts.length}: ${parts.join(', ')}`;
+}
+
+/** Long errors are cut here; `floe hosts NAME` and `floe revisions SHA` have all of them. */
+const MESSAGE_LINES = 6;
+
+function formatAttention(attention: readonly Attention[], now: number, style: Style): string {
+  const blocks = attention.map(({ subject, message, todo, since }) => {
+    const lines = message.trim().split('\n');
+    const cut = lines.length > MESSAGE_LINES ? [...lines.slice(0, MESSAGE_LINES), '…'] : lines;
+    const head = `${style('bad', subject)}${since === null ? '' : style('quiet', `  ${ago(since, now)}`)}`;
+    return [`  ${head}`, indent(cut.join('\n'), '    '), ...(todo === null ? [] : [indent(`→ ${todo}`, '    ')])].join('\n');
+  });
+  return [style('strong', `Needs attention (${attention.length})`), ...blocks].join('\n');
+}

@@ -1,0 +1,55 @@
+import type { CommitSha, HostName } from '@floe/protocol';
+import type { Command } from 'commander';
+import type { Cli } from '../cli.ts';
+import { shortSha } from '../view/text.ts';
+import { commitArgument, hostArgument, reasonArgument } from './arguments.ts';
+
+interface ReasonOption {
+  readonly reason: string;
+}
+
+const REASON = ['--reason <text>', 'why; kept in the history', reasonArgument] as const;
+
+/** The commands by which an administrator decides something: each needs a reason. */
+export function addSteering(program: Command, cli: Cli): void {
+  program
+    .command('revoke')
+    .description("end a host's enrolment: its key is refused from now on")
+    .argument('<host>', 'a host as in nixosConfigurations', hostArgument)
+    .requiredOption(...REASON)
+    .addHelpText('after', '\nThe machine stays as it is. To bring it back: floe enrol HOST.\n\nExample:\n  $ floe revoke ws0001 --reason "stolen on the train"')
+    .action((host: HostName, { reason }: ReasonOption) => decide(cli, 'DELETE', `/api/hosts/${host}/enrolment`, { reason }, `${host} is revoked.`));
+
+  program
+    .command('retry')
+    .description('let a host try again what it put back')
+    .argument('<host>', 'a host as in nixosConfigurations', hostArgument)
+    .requiredOption(...REASON)
+    .addHelpText(
+      'after',
+      `
+A host that rolled back keeps away from that toplevel until another one is released, or until this command. It also
+ends the quarantine of a host whose key was used by two machines: first make sure that only the right one has it.
+
+Example:
+  $ floe retry ws0001 --reason "the license server is back"`,
+    )
+    .action((host: HostName, { reason }: ReasonOption) => decide(cli, 'DELETE', `/api/hosts/${host}/quarantine`, { reason }, `${host} may try again.`));
+
+  program
+    .command('accept')
+    .description('let in a commit that is held: a force-push, or one with far fewer hosts')
+    .argument('<commit>', 'the whole commit id, as floe status shows it', commitArgument)
+    .requiredOption(...REASON)
+    .addHelpText('after', '\nExample:\n  $ floe accept 3f9c2ab1d0e4c5b6a7988b9cadbecfd0e1f20314 --reason "history rewritten to drop a secret"')
+    .action((commit: CommitSha, { reason }: ReasonOption) =>
+      decide(cli, 'POST', '/api/repository/accept', { commit, reason }, `${shortSha(commit)} is let in.`),
+    );
+}
+
+async function decide(cli: Cli, method: 'POST' | 'DELETE', path: string, body: object, done: string): Promise<void> {
+  const api = await cli.api();
+  await api.send(method, path, body);
+  if (cli.options().json === true) cli.out.json({ done: true });
+  else cli.out.print(done);
+}

@@ -1,0 +1,78 @@
+import { FleetEvent, FleetView } from '@floe/protocol';
+import { FloeError, describeError, fullJitter, isFloeError, type Clock } from '@floe/runtime';
+import * as v from 'valibot';
+import type { ApiClient } from './api-client.ts';
+import { readEvents } from './event-stream.ts';
+
+/** The server pings every 15 s: after three missed ones the connection is dead, whatever TCP believes. */
+const SILENCE_MS = 45_000;
+const BACKOFF = { baseMs: 500, capMs: 30_000 };
+
+/** What the event stream brings: a snapshot at each connection, then changes. */
+export type FleetMessage = { readonly type: 'snapshot'; readonly fleet: FleetView } | FleetEvent;
+
+export interface FleetStreamDeps {
+  readonly api: ApiClient;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly signal: AbortSignal;
+  /** Told why, each time a connection was lost. */
+  readonly onLost: (reason: string, retryInMs: number) => void;
+}
+
+/** The messages of one connection. Ends when the server ends it; throws `FloeError` when it breaks. */
+export async function* readFleet(api: ApiClient, outer: AbortSignal): AsyncGenerator<FleetMessage> {
+  const silence = new AbortController();
+  const signal = AbortSignal.any([outer, silence.signal]);
+  let timer = setTimeout(() => silence.abort(), SILENCE_MS);
+  try {
+    for await (const event of readEvents(await api.openStream('/api/events', signal))) {
+      clearTimeout(timer);
+      timer = setTimeout(() => silence.abort(), SILENCE_MS);
+      if (event.name === 'snapshot') yield { type: 'snapshot', fleet: parse(FleetView, event.data) };
+      if (event.name === 'change') yield parse(FleetEvent, event.data);
+    }
+  } catch (cause) {
+    if (outer.aborted) throw new FloeError('INTERRUPTED', 'stopped', { cause });
+    if (isFloeError(cause)) throw cause;
+    throw new FloeError('SERVER_UNREACHABLE', silence.signal.aborted ? 'the server fell silent' : 'the connection broke', { retryable: true, cause });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function parse<Schema extends v.GenericSchema>(schema: Schema, data: string): v.InferOutput<Schema> {
+  try {
+    return v.parse(schema, JSON.parse(data));
+  } catch (cause) {
+    throw new FloeError('ANSWER_MALFORMED', 'an event of the server has another form: is it of the same version as this command?', { cause });
+  }
+}
+
+/**
+ * The messages until `signal` aborts. The first connection must work; later ones are made again with growing, jittered
+ * pauses. A refusal (token revoked) ends it.
+ */
+export async function* followFleet(deps: FleetStreamDeps): AsyncGenerator<FleetMessage> {
+  const { api, clock, random, signal } = deps;
+  let hasConnected = false;
+  let attempt = 0;
+  while (!signal.aborted) {
+    let reason = 'the server closed the connection';
+    try {
+      for await (const message of readFleet(api, signal)) {
+        hasConnected = true;
+        attempt = 0;
+        yield message;
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!hasConnected || !isFloeError(error) || !error.retryable) throw error;
+      reason = describeError(error);
+    }
+    const retryInMs = fullJitter(attempt, BACKOFF, random);
+    attempt += 1;
+    deps.onLost(reason, retryInMs);
+    await clock.sleep(retryInMs, signal);
+  }
+}

@@ -1,0 +1,65 @@
+import { FloeError, describeError, isFloeError } from '@floe/runtime';
+import { Command, CommanderError } from 'commander';
+import packageJson from '../package.json' with { type: 'json' };
+import type { Cli, CliDeps, GlobalOptions } from './cli.ts';
+import { addEnrol } from './commands/enrol.ts';
+import { addEvents } from './commands/events.ts';
+import { addHosts } from './commands/hosts.ts';
+import { addLogin } from './commands/login.ts';
+import { addRevisions } from './commands/revisions.ts';
+import { addStatus } from './commands/status.ts';
+import { addSteering } from './commands/steer.ts';
+import { connect } from './connect.ts';
+import { EXIT_CODES, exitCodeOf } from './exit-codes.ts';
+import { createOutput } from './output.ts';
+
+const HELP = `
+Environment:
+  FLOE_SERVER_URL  the server, when --server is not given
+  FLOE_TOKEN_FILE  a file with the token, when --token-file is not given
+  NO_COLOR         no colours, also on a terminal
+
+Exit status:
+  0 done   1 failed   2 wrong usage   3 not logged in or not allowed   4 server not reached   5 not found
+  10 something needs a person (floe status --exit-code)
+
+Examples:
+  $ floe login https://floe.example.org
+  $ floe status
+  $ floe events --follow`;
+
+/** Runs one command line (without node and script) and gives what the process should end with. */
+export async function runCli(argv: readonly string[], deps: CliDeps): Promise<number> {
+  const out = createOutput(deps);
+  const program = new Command('floe');
+  const cli: Cli = {
+    deps,
+    out,
+    exitCode: EXIT_CODES.ok,
+    options: () => program.opts<GlobalOptions>(),
+    api: () => connect(deps, program.opts<GlobalOptions>()),
+  };
+  program
+    .description("Watch and steer a fleet of NixOS machines that follows one git repository's branch.")
+    .version(packageJson.version, '-V, --version', 'print the version')
+    .option('--json', 'print JSON; times are milliseconds since 1970')
+    .option('--server <url>', 'talk to this server')
+    .option('--token-file <path>', 'read the API token from this file')
+    .addHelpText('after', HELP)
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({ writeOut: (text) => deps.stdout.write(text), writeErr: (text) => deps.stderr.write(text) })
+    .showHelpAfterError('(see: floe --help)')
+    .exitOverride();
+  for (const add of [addLogin, addStatus, addHosts, addRevisions, addEvents, addEnrol, addSteering]) add(program, cli);
+  for (const command of program.commands) command.showHelpAfterError(`(see: floe ${command.name()} --help)`);
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return cli.exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage;
+    const isExpected = isFloeError(error) || (error instanceof Error && 'code' in error);
+    if (!isExpected) throw error;
+    if (!(error instanceof FloeError && error.code === 'INTERRUPTED')) out.note(error instanceof FloeError ? error.message : describeError(error));
+    return exitCodeOf(error);
+  }
+}

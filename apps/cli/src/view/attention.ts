@@ -1,0 +1,64 @@
+import type { FleetView, HostView, RepositoryView, RevisionView } from '@floe/protocol';
+import { shortSha } from './text.ts';
+
+/** Something that does not get better by itself. */
+export interface Attention {
+  /** A host's name, or "repository" or "revision". */
+  readonly subject: string;
+  readonly message: string;
+  /** What an administrator does about it, where the message does not say so already. */
+  readonly todo: string | null;
+  readonly since: number | null;
+}
+
+const CALLING = ['rolled-back', 'failed', 'drifted', 'quarantined'] as const satisfies readonly HostView['standing'][];
+
+/** True when a person must look. A host that is away, not enrolled, or revoked on purpose needs nobody. */
+export function hostNeedsAttention(host: HostView): boolean {
+  return host.isBehind || (CALLING as readonly string[]).includes(host.standing);
+}
+
+/** All that needs a person, the most far-reaching first. Empty: the fleet takes care of itself. */
+export function attentionOf(fleet: FleetView): readonly Attention[] {
+  const hosts = fleet.hosts.filter(hostNeedsAttention);
+  return [
+    ...attentionOfRepository(fleet.repository),
+    ...(fleet.revision === null ? [] : attentionOfRevision(fleet.revision, hosts)),
+    ...hosts.map((host) => ({ subject: host.host, message: host.problem ?? host.detail?.message ?? host.standing, todo: todoForHost(host), since: host.stateSince })),
+  ];
+}
+
+function attentionOfRepository(repository: RepositoryView): readonly Attention[] {
+  const { problem, held } = repository;
+  const found: Attention[] = [];
+  if (problem !== null) found.push({ subject: 'repository', message: problem.message, todo: null, since: problem.since });
+  if (held !== null) {
+    const todo = `push a commit that follows the accepted one, or let it in with: floe accept ${held.commit} --reason "…"`;
+    found.push({ subject: 'repository', message: `${shortSha(held.commit)} is held: ${held.reason}`, todo, since: held.since });
+  }
+  return found;
+}
+
+function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[]): readonly Attention[] {
+  const isFailed = revision.state === 'REJECTED' || revision.state === 'EVAL_FAILED' || revision.state === 'BUILD_FAILED';
+  const found: Attention[] = [];
+  if (isFailed || revision.error !== null) {
+    found.push({ subject: 'revision', message: revision.error ?? `${shortSha(revision.sha)} failed`, todo: `see: floe revisions ${shortSha(revision.sha)}`, since: revision.receivedAt });
+  }
+  // A host that nobody enrolled yet still shows that its configuration is broken.
+  const listed = new Set(hosts.map((host) => host.host));
+  for (const host of revision.hosts) {
+    if (host.error === null || listed.has(host.host)) continue;
+    found.push({ subject: host.host, message: host.error, todo: `push a fix; see: floe revisions ${shortSha(revision.sha)}`, since: revision.receivedAt });
+  }
+  if (revision.rollout?.state === 'PAUSED' || revision.rollout?.state === 'WAITING_APPROVAL') {
+    found.push({ subject: 'rollout', message: revision.rollout.description, todo: null, since: revision.rollout.startedAt });
+  }
+  return found;
+}
+
+function todoForHost(host: HostView): string | null {
+  if (host.standing === 'drifted') return 'someone changed it by hand: bring it back there, or push the change';
+  if (host.isBehind && host.standing !== 'rolled-back' && host.standing !== 'failed') return 'push a fix; it keeps its last release until then';
+  return null;
+}

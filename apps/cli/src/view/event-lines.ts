@@ -1,0 +1,80 @@
+import type { FleetEvent, FleetView, HostView, RepositoryView, RevisionView } from '@floe/protocol';
+import { standingText, stateText } from './hosts.ts';
+import { harmless } from './terminal.ts';
+import { firstLine, shortHash, shortSha, words } from './text.ts';
+
+/** One line about one thing that changed. */
+export interface EventLine {
+  readonly at: number;
+  readonly text: string;
+}
+
+/** What changed since the last time, in lines for people. Changes that read the same (progress of a download) are one. */
+export interface EventLines {
+  /** The lines of whatever differs from what was told before, oldest first; at the start, of everything. */
+  snapshot(fleet: FleetView): readonly EventLine[];
+  change(event: FleetEvent): readonly EventLine[];
+}
+
+export function createEventLines(): EventLines {
+  const told = new Map<string, string>();
+
+  function tell(key: string, at: number, text: string): EventLine[] {
+    if (told.get(key) === text) return [];
+    told.set(key, text);
+    return [{ at, text: harmless(text).replaceAll('\n', ' ') }];
+  }
+  return {
+    snapshot(fleet) {
+      const lines = [
+        ...tell('repository', fleet.repository.held?.since ?? fleet.repository.problem?.since ?? fleet.repository.lastFetchAt ?? fleet.serverTime, repositoryLine(fleet.repository)),
+        ...(fleet.revision === null ? [] : tell('revision', newestTime(fleet.revision), revisionLine(fleet.revision))),
+        ...fleet.hosts.flatMap((host) => tell(`host ${host.host}`, host.stateSince ?? host.lastSeenAt ?? fleet.serverTime, hostLine(host))),
+      ];
+      return lines.toSorted((a, b) => a.at - b.at);
+    },
+    change(event) {
+      switch (event.type) {
+        case 'host':
+          return tell(`host ${event.host.host}`, event.at, hostLine(event.host));
+        case 'revision':
+          return tell('revision', event.at, revisionLine(event.revision));
+        case 'repository':
+          return tell('repository', event.at, repositoryLine(event.repository));
+      }
+    },
+  };
+}
+
+function hostLine(host: HostView): string {
+  const state = host.progress === null ? stateText(host) : words(host.state);
+  const about = host.stateToplevel ?? host.desired?.toplevel;
+  const what = host.isEnrolled ? `${state}${about === undefined ? '' : ` ${shortHash(about)}`}` : '';
+  const why = firstLine(host.problem ?? host.detail?.message ?? '');
+  return ['host', host.host, standingText(host), what, why].filter((part) => part !== '').join('  ');
+}
+
+function revisionLine(revision: RevisionView): string {
+  const rollout = revision.rollout === null ? '' : `rollout ${words(revision.rollout.state)}: ${revision.rollout.description}`;
+  return ['revision', shortSha(revision.sha), words(revision.state), rollout, firstLine(revision.error ?? '')].filter((part) => part !== '').join('  ');
+}
+
+function repositoryLine(repository: RepositoryView): string {
+  const { problem, held, acceptedCommit } = repository;
+  if (held !== null) return `repository  holds ${shortSha(held.commit)}: ${firstLine(held.reason)}`;
+  if (problem !== null) return `repository  ${firstLine(problem.message)}`;
+  return `repository  accepted ${acceptedCommit === null ? 'nothing yet' : shortSha(acceptedCommit)}`;
+}
+
+function newestTime(revision: RevisionView): number {
+  const { rollout } = revision;
+  return Math.max(revision.receivedAt, revision.publishedAt ?? 0, rollout?.startedAt ?? 0, rollout?.completedAt ?? 0);
+}
+
+/** Date and time of day where the reader is. */
+export function clockTime(at: number): string {
+  const date = new Date(at);
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}

@@ -1,0 +1,77 @@
+import type { HostView, ReportView } from '@floe/protocol';
+import { formatFacts, formatTable, indent, type Cell, type Style, type Tone } from './terminal.ts';
+import { hostNeedsAttention } from './attention.ts';
+import { ago, duration, firstLine, percent, shortHash, shortSha, words } from './text.ts';
+
+const STANDING_TONES: Record<HostView['standing'], Tone> = {
+  'in-sync': 'good', 'under-way': 'busy', 'rolled-back': 'bad', failed: 'bad', drifted: 'bad', away: 'quiet',
+  'not-enrolled': 'quiet', 'no-release': 'quiet', revoked: 'quiet', quarantined: 'bad',
+};
+
+/** Where a host stands, in words: "in sync, behind". */
+export function standingText(host: HostView): string {
+  return host.isBehind ? `${words(host.standing)}, behind` : words(host.standing);
+}
+
+/** What the agent does, with how far a download is. */
+export function stateText(host: HostView): string {
+  const done = host.progress === null ? undefined : percent(host.progress);
+  return done === undefined ? words(host.state) : `${words(host.state)} ${done} %`;
+}
+
+/** One line per host, sorted by name as people count (ws2 before ws10). */
+export function formatHosts(hosts: readonly HostView[], now: number, style: Style, columns?: number): string {
+  const rows = hosts.toSorted((a, b) => a.host.localeCompare(b.host, 'en', { numeric: true })).map((host): Cell[] => [
+    { text: host.host },
+    { text: standingText(host), tone: hostNeedsAttention(host) ? 'bad' : STANDING_TONES[host.standing] },
+    { text: host.isEnrolled ? stateText(host) : '' },
+    { text: host.stateSince === null ? '' : ago(host.stateSince, now) },
+    { text: host.desired === null ? '–' : shortHash(host.desired.toplevel) },
+    { text: host.observed.current === null ? '–' : shortHash(host.observed.current) },
+    { text: host.isConnected ? 'now' : host.lastSeenAt === null ? 'never' : ago(host.lastSeenAt, now) },
+    { text: firstLine(host.problem ?? '') },
+  ]);
+  return formatTable(['HOST', 'STANDING', 'STATE', 'SINCE', 'DESIRED', 'RUNNING', 'SEEN', 'PROBLEM'], rows, style, columns);
+}
+
+/** Everything known of one host. */
+export function formatHost(host: HostView, reports: readonly ReportView[], now: number, style: Style): string {
+  const { desired, observed } = host;
+  const since = host.stateSince === null ? '' : `, ${ago(host.stateSince, now)}`;
+  const facts: (readonly [string, string])[] = [
+    ['Host', host.host],
+    ['Standing', standingText(host)],
+    ['State', `${stateText(host)}${since}`],
+    ['Desired', desired?.toplevel ?? 'nothing yet'],
+    ...(desired === null ? [] : ([['', `commit ${desired.commit === null ? 'unknown' : shortSha(desired.commit)}, sequence ${desired.sequence}, epoch ${desired.epoch}, ${ago(desired.since, now)}`]] as const)),
+    ['Running', observed.current ?? 'unknown'],
+    ['Booted', observed.booted ?? 'unknown'],
+    ['Next boot', observed.profile === null ? 'unknown' : `${observed.profile.toplevel} (generation ${observed.profile.generation})`],
+    ['Seen', host.isConnected ? 'connected' : host.lastSeenAt === null ? 'never' : ago(host.lastSeenAt, now)],
+    ['Agent', host.agentVersion ?? 'unknown'],
+    ['Machine id', host.machineId ?? 'unknown'],
+  ];
+  const parts = [formatFacts(facts, style)];
+  const reason = host.problem ?? host.detail?.message;
+  if (reason) parts.push(`${style(host.problem === null ? 'quiet' : 'bad', host.problem === null ? 'Last word' : 'Problem')}\n${indent(reason)}`);
+  if (reports.length > 0) parts.push(`${style('strong', 'Last reports')}\n${formatReports(reports, now, style)}`);
+  return parts.join('\n\n');
+}
+
+function formatReports(reports: readonly ReportView[], now: number, style: Style): string {
+  const rows = reports.map((report): Cell[] => [
+    { text: ago(report.receivedAt, now) },
+    { text: words(report.state) },
+    { text: report.toplevel === null ? '' : shortHash(report.toplevel) },
+    { text: report.observed.current === null ? '' : shortHash(report.observed.current) },
+    { text: timingsText(report.timings) },
+    { text: firstLine(report.detail?.message ?? '') },
+  ]);
+  return indent(formatTable(['WHEN', 'STATE', 'ABOUT', 'RUNNING', 'TOOK', 'DETAIL'], rows, style));
+}
+
+/** "download 2.1 s, activate 340 ms" */
+export function timingsText(timings: ReportView['timings']): string {
+  const parts = Object.entries(timings ?? {}).flatMap(([name, ms]) => (ms === undefined ? [] : [`${name.replace(/Ms$/, '')} ${duration(ms)}`]));
+  return parts.join(', ');
+}

@@ -1,0 +1,120 @@
+import { Worker } from 'node:worker_threads';
+import type { Logger } from '@floe/runtime';
+import { gitError } from './errors.ts';
+import type { MirrorOperations } from './mirror-types.ts';
+import { unpackError, type ThreadData, type ThreadReply, type ThreadRequest } from './thread-messages.ts';
+
+export interface MirrorThreadOptions {
+  readonly workerUrl: URL;
+  readonly data: ThreadData;
+  readonly logger: Logger;
+  readonly timeoutMs: number;
+}
+
+// How long a call may take to end by itself after it was cancelled; then the thread is stopped under it. Ending by
+// itself keeps the packs that the thread has in memory.
+const CANCEL_GRACE_MS = 2_000;
+
+/**
+ * The thread that does the work of one mirror. Started by the first call, and again by the first call after it died;
+ * one call is in it at a time, the others wait their turn.
+ */
+export class MirrorThread implements AsyncDisposable {
+  readonly #options: MirrorThreadOptions;
+  #worker: Worker | undefined;
+  #lastTurn: Promise<unknown> = Promise.resolve();
+  #lastId = 0;
+  readonly #disposal = new AbortController();
+
+  constructor(options: MirrorThreadOptions) {
+    this.#options = options;
+  }
+
+  /** Runs one operation in the thread. Rejects with the signal's reason as soon as it aborts. */
+  async call<Name extends keyof MirrorOperations>(
+    name: Name,
+    args: Parameters<MirrorOperations[Name]>,
+    signal?: AbortSignal,
+  ): Promise<Awaited<ReturnType<MirrorOperations[Name]>>> {
+    const end = AbortSignal.any([this.#disposal.signal, ...(signal ? [signal] : [])]);
+    end.throwIfAborted();
+    this.#lastId += 1;
+    const request = { kind: 'call', id: this.#lastId, name, args } as Extract<ThreadRequest, { kind: 'call' }>;
+    const turn = this.#lastTurn.then(() => this.#perform(request, end));
+    this.#lastTurn = turn.catch(() => undefined);
+    // The thread sends what the operation of that name returned: both sides are this package.
+    return (await rejectOnAbort(turn, end)) as Awaited<ReturnType<MirrorOperations[Name]>>;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#disposal.signal.aborted) this.#disposal.abort(new DOMException('the mirror is closed', 'AbortError'));
+    await this.#lastTurn;
+    await this.#worker?.terminate();
+  }
+
+  #start(): Worker {
+    const { workerUrl, data, logger } = this.#options;
+    const worker = new Worker(workerUrl, { workerData: data, name: 'git-mirror' });
+    worker.on('error', (error) => logger.error('the git thread failed', { dir: data.dir, error }));
+    worker.on('exit', () => {
+      if (this.#worker === worker) this.#worker = undefined;
+    });
+    this.#worker = worker;
+    return worker;
+  }
+
+  /** Settles when the thread is free again: its answer has come, or it is gone. */
+  async #perform(request: Extract<ThreadRequest, { kind: 'call' }>, end: AbortSignal): Promise<unknown> {
+    end.throwIfAborted();
+    const { timeoutMs, data, logger } = this.#options;
+    const worker = this.#worker ?? this.#start();
+    let isTimedOut = false;
+    let graceTimer: NodeJS.Timeout | undefined;
+    function cancel(): void {
+      worker.postMessage({ kind: 'cancel', id: request.id } satisfies ThreadRequest);
+      graceTimer ??= setTimeout(() => void worker.terminate(), CANCEL_GRACE_MS);
+    }
+    const limit = setTimeout(() => {
+      isTimedOut = true;
+      cancel();
+    }, timeoutMs);
+    end.addEventListener('abort', cancel, { once: true });
+    const heard = Promise.withResolvers<unknown>();
+    function onMessage(reply: ThreadReply): void {
+      if (reply.kind === 'warning') logger.warn(reply.message, reply.fields);
+      else if (reply.id !== request.id) return;
+      else if (reply.kind === 'done') heard.resolve(reply.value);
+      else heard.reject(unpackError(reply.failure));
+    }
+    function onExit(): void {
+      heard.reject(gitError('GIT_WORKER_STOPPED', 'the git thread ended in the middle of its work; it is started again', { data: { dir: data.dir } }));
+    }
+    worker.on('message', onMessage);
+    worker.on('exit', onExit);
+    try {
+      worker.postMessage(request);
+      return await heard.promise;
+    } catch (error) {
+      end.throwIfAborted();
+      if (!isTimedOut) throw error;
+      throw gitError('GIT_TIMED_OUT', `git took longer than ${timeoutMs} ms for ${data.url}; it is tried again`, {
+        data: { url: data.url, timeoutMs, operation: request.name },
+        cause: error,
+      });
+    } finally {
+      clearTimeout(limit);
+      clearTimeout(graceTimer);
+      end.removeEventListener('abort', cancel);
+      worker.off('message', onMessage);
+      worker.off('exit', onExit);
+    }
+  }
+}
+
+function rejectOnAbort<Result>(promise: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as Error);
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

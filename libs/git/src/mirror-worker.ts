@@ -1,0 +1,54 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { describeError, Secret } from '@floe/runtime';
+import { createLocalMirror, type LocalMirror } from './local-mirror.ts';
+import { packError, type ThreadData, type ThreadReply, type ThreadRequest } from './thread-messages.ts';
+
+// The thread of one mirror: see mirror-thread.ts, which starts it and sends one call at a time.
+
+type Call = Extract<ThreadRequest, { readonly kind: 'call' }>;
+
+function perform(mirror: LocalMirror, call: Call, signal: AbortSignal): Promise<unknown> {
+  switch (call.name) {
+    case 'fetch':
+      return mirror.fetch(signal, ...call.args);
+    case 'accept':
+      return mirror.accept(signal, ...call.args);
+    case 'commit':
+      return mirror.commit(signal, ...call.args);
+    case 'changedPaths':
+      return mirror.changedPaths(signal, ...call.args);
+    case 'readFile':
+      return mirror.readFile(signal, ...call.args);
+  }
+}
+
+function serve(port: NonNullable<typeof parentPort>, data: ThreadData): void {
+  const reply = (message: ThreadReply): void => port.postMessage(message);
+  const mirror = createLocalMirror({
+    dir: data.dir,
+    url: data.url,
+    branch: data.branch,
+    token: data.token === undefined ? undefined : new Secret(data.token),
+    warn: (message, fields) =>
+      reply({
+        kind: 'warning',
+        message,
+        fields: Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, value instanceof Error ? describeError(value) : value])),
+      }),
+  });
+  let current: { readonly id: number; readonly controller: AbortController } | undefined;
+  port.on('message', (request: ThreadRequest) => {
+    if (request.kind === 'cancel') {
+      if (current?.id === request.id) current.controller.abort();
+      return;
+    }
+    const controller = new AbortController();
+    current = { id: request.id, controller };
+    perform(mirror, request, controller.signal).then(
+      (value) => reply({ kind: 'done', id: request.id, value }),
+      (error: unknown) => reply({ kind: 'failed', id: request.id, failure: packError(error) }),
+    );
+  });
+}
+
+if (parentPort) serve(parentPort, workerData as ThreadData);

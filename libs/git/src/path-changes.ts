@@ -1,0 +1,60 @@
+/** How a path differs between two commits. A changed mode or target of a link or submodule is 'modified'. */
+export interface PathChange {
+  /** From the root of the repository, with `/`. A file, a symbolic link or a submodule; never a folder. */
+  readonly path: string;
+  readonly kind: 'added' | 'modified' | 'removed';
+}
+
+/** An entry of a git tree. */
+export interface TreeEntry {
+  readonly path: string;
+  readonly oid: string;
+  readonly mode: string;
+  readonly type: 'blob' | 'tree' | 'commit';
+}
+
+type ReadTree = (oid: string) => Promise<readonly TreeEntry[]>;
+
+/**
+ * The paths that differ between two trees, sorted. Only folders with different ids are read, so the cost follows the
+ * change and not the size of the repository. `from` undefined stands for a tree with nothing in it.
+ */
+export async function diffTrees(from: string | undefined, to: string, readTree: ReadTree): Promise<PathChange[]> {
+  const changes: PathChange[] = [];
+  await collectChanges(from, to, '', readTree, changes);
+  return changes.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+}
+
+async function collectChanges(
+  from: string | undefined,
+  to: string | undefined,
+  prefix: string,
+  readTree: ReadTree,
+  changes: PathChange[],
+): Promise<void> {
+  if (from === to) return;
+  const before = new Map((from === undefined ? [] : await readTree(from)).map((entry) => [entry.path, entry]));
+  const after = to === undefined ? [] : await readTree(to);
+  for (const entry of after) {
+    const old = before.get(entry.path);
+    before.delete(entry.path);
+    if (old?.oid === entry.oid && old.mode === entry.mode) continue;
+    await compareEntries(old, entry, `${prefix}${entry.path}`, readTree, changes);
+  }
+  for (const old of before.values()) await compareEntries(old, undefined, `${prefix}${old.path}`, readTree, changes);
+}
+
+async function compareEntries(
+  old: TreeEntry | undefined,
+  entry: TreeEntry | undefined,
+  path: string,
+  readTree: ReadTree,
+  changes: PathChange[],
+): Promise<void> {
+  const oldTree = old?.type === 'tree' ? old.oid : undefined;
+  const newTree = entry?.type === 'tree' ? entry.oid : undefined;
+  const wasFile = old !== undefined && oldTree === undefined;
+  const isFile = entry !== undefined && newTree === undefined;
+  if (wasFile || isFile) changes.push({ path, kind: wasFile && isFile ? 'modified' : isFile ? 'added' : 'removed' });
+  await collectChanges(oldTree, newTree, `${path}/`, readTree, changes);
+}

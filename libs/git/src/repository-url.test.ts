@@ -1,0 +1,67 @@
+import type { CommitSha } from '@floe/model';
+import { describe, expect, it } from 'vitest';
+import { flakeUrl, parseBranchName, parseRepositoryUrl } from './repository-url.ts';
+
+function failureOf(run: () => unknown): { code: unknown; message: string; text: string } {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return { code: error.code, message: error.message, text: JSON.stringify(error) };
+    throw error;
+  }
+  throw new Error('it was accepted');
+}
+
+describe('parseRepositoryUrl', () => {
+  it.each([
+    ['https://github.com/acme/fleet.git', 'https://github.com/acme/fleet.git'],
+    ['https://git.example.org:8443/acme/fleet/', 'https://git.example.org:8443/acme/fleet'],
+    [' http://127.0.0.1:3000/fleet.git ', 'http://127.0.0.1:3000/fleet.git'],
+  ])('takes %s', (text, url) => {
+    expect(parseRepositoryUrl(text)).toBe(url);
+  });
+
+  it.each(['ssh://git@github.com/acme/fleet.git', 'git@github.com:acme/fleet.git', 'github.com:acme/fleet', 'git+ssh://host/fleet'])(
+    'sends %s to https with a token',
+    (text) => {
+      const failure = failureOf(() => parseRepositoryUrl(text));
+      expect(failure.code).toBe('REPOSITORY_URL_UNSUPPORTED');
+      expect(failure.message).toMatch(/https:\/\/.*token/);
+    },
+  );
+
+  it.each(['', 'fleet', '/srv/fleet.git', 'file:///srv/fleet.git', 'git://host/fleet.git', 'https://host/fleet?a=b', 'https://host/fleet#main'])(
+    'refuses "%s"',
+    (text) => {
+      expect(failureOf(() => parseRepositoryUrl(text)).code).toBe('REPOSITORY_URL_UNSUPPORTED');
+    },
+  );
+
+  it.each(['https://user:s3cret@host/fleet.git', 'https://s3cret@host/fleet.git', 'ssh://u:s3cret@host/fleet'])(
+    'refuses credentials without repeating them (%#)',
+    (text) => {
+      const failure = failureOf(() => parseRepositoryUrl(text));
+      expect(failure.code).toBe('REPOSITORY_URL_UNSUPPORTED');
+      expect(failure.message + failure.text).not.toContain('s3cret');
+    },
+  );
+});
+
+describe('parseBranchName', () => {
+  it.each(['main', 'release/25.05', 'feature/ünï', 'a@b'])('takes %s', (name) => {
+    expect(parseBranchName(name)).toBe(name);
+  });
+
+  it.each(['', '@', '-x', '../x', 'a..b', 'a b', 'a:b', '/a', 'a/', 'a//b', '.a', 'a.lock', 'a\n', 'a@{1}'])('refuses "%s"', (name) => {
+    expect(failureOf(() => parseBranchName(name)).code).toBe('BRANCH_NAME_INVALID');
+  });
+});
+
+describe('flakeUrl', () => {
+  it('encodes the folder and the branch', () => {
+    const sha = 'a'.repeat(40) as CommitSha;
+    expect(flakeUrl('/var/lib/my floe/50%#?', 'release/1&2', sha)).toBe(
+      `git+file:///var/lib/my%20floe/50%25%23%3F?ref=release/1%262&rev=${sha}`,
+    );
+  });
+});

@@ -1,0 +1,52 @@
+import type { CommitSha } from '@floe/model';
+import { gitError } from './errors.ts';
+
+const SCP_LIKE = /^(?:[^/@\s]+@)?[^/:\s]+:(?!\/\/)/;
+
+/**
+ * The address of a repository in the form that requests use. Throws `REPOSITORY_URL_UNSUPPORTED` for anything but
+ * HTTP(S), and for an address with a password in it: it would end up in logs and in the mirror's configuration.
+ */
+export function parseRepositoryUrl(text: string): string {
+  const trimmed = text.trim();
+  const url = URL.canParse(trimmed) ? new URL(trimmed) : undefined;
+  if (url?.protocol === 'ssh:' || url?.protocol === 'git+ssh:' || SCP_LIKE.test(trimmed)) {
+    throw unsupported('it is an SSH address: use the https:// address of the repository, and a token in FLOE_REPOSITORY_TOKEN_FILE when it is private');
+  }
+  if (url === undefined) throw unsupported('it is not a URL: use the https:// address of the repository');
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') {
+    throw unsupported(`${url.protocol}// is not supported: use the https:// address of the repository`);
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw unsupported('it has credentials in it: remove them, and put the token into the file named by FLOE_REPOSITORY_TOKEN_FILE');
+  }
+  if (url.search !== '' || url.hash !== '') throw unsupported('it has a query or a fragment: use the address that "git clone" takes');
+  return url.href.replace(/\/+$/, '');
+}
+
+// The address itself stays out of the message and the data: it may hold a password.
+function unsupported(reason: string): Error {
+  return gitError('REPOSITORY_URL_UNSUPPORTED', `the repository's URL cannot be used: ${reason}`);
+}
+
+/** Checks a branch's name as git does (git-check-ref-format), short of its rarest rules. Throws `BRANCH_NAME_INVALID`. */
+export function parseBranchName(text: string): string {
+  const parts = text.split('/');
+  const isValid =
+    text !== '@' &&
+    // oxlint-disable-next-line no-control-regex -- git forbids control characters in names of refs
+    !/[\u0000-\u0020\u007f~^:?*[\\]|\.\.|@\{/.test(text) &&
+    !text.startsWith('-') &&
+    parts.every((part) => part !== '' && !part.startsWith('.') && !part.endsWith('.') && !part.endsWith('.lock'));
+  if (isValid) return text;
+  throw gitError('BRANCH_NAME_INVALID', `"${text}" is not a name of a branch: set FLOE_REPOSITORY_BRANCH to one, such as main`, {
+    data: { branch: text },
+  });
+}
+
+/** What Nix calls a commit of the mirror. The commit must be on the mirror's branch. */
+export function flakeUrl(dir: string, branch: string, sha: CommitSha): string {
+  const path = dir.split('/').map(encodeURIComponent).join('/');
+  const ref = branch.split('/').map(encodeURIComponent).join('/');
+  return `git+file://${path}?ref=${ref}&rev=${sha}`;
+}

@@ -1,0 +1,59 @@
+import { FloeError, isAbort, isFloeError, type ErrorData, type LogFields } from '@floe/runtime';
+import type { MirrorOperations } from './mirror-types.ts';
+
+/** What the thread is started with. The token is handed over in memory only. */
+export interface ThreadData {
+  readonly dir: string;
+  readonly url: string;
+  readonly branch: string;
+  readonly token: string | undefined;
+}
+
+/** To the thread: one call at a time, and the end of the current one. */
+export type ThreadRequest =
+  | {
+      [Name in keyof MirrorOperations]: {
+        readonly kind: 'call';
+        readonly id: number;
+        readonly name: Name;
+        readonly args: Parameters<MirrorOperations[Name]>;
+      };
+    }[keyof MirrorOperations]
+  | { readonly kind: 'cancel'; readonly id: number };
+
+/** From the thread. */
+export type ThreadReply =
+  | { readonly kind: 'done'; readonly id: number; readonly value: unknown }
+  | { readonly kind: 'failed'; readonly id: number; readonly failure: ThreadFailure }
+  | { readonly kind: 'warning'; readonly message: string; readonly fields: LogFields };
+
+/** An error in a form that survives the way between threads, with the messages of its causes. */
+export interface ThreadFailure {
+  readonly code: string | undefined;
+  readonly isAbort: boolean;
+  readonly message: string;
+  readonly retryable: boolean;
+  readonly data: ErrorData;
+  readonly cause: ThreadFailure | undefined;
+}
+
+/** Takes an error apart for the way between threads. */
+export function packError(error: unknown): ThreadFailure {
+  const isError = error instanceof Error;
+  const failure = isFloeError(error) ? error : undefined;
+  return {
+    code: failure?.code,
+    isAbort: isAbort(error),
+    message: isError ? error.message : String(error),
+    retryable: failure?.retryable ?? false,
+    data: failure?.data ?? {},
+    cause: isError && error.cause !== undefined ? packError(error.cause) : undefined,
+  };
+}
+
+/** Puts an error together again. */
+export function unpackError(failure: ThreadFailure): Error {
+  const cause = failure.cause && unpackError(failure.cause);
+  if (failure.code === undefined) return new Error(failure.message, { cause });
+  return new FloeError(failure.code, failure.message, { retryable: failure.retryable, data: failure.data, cause });
+}

@@ -1,0 +1,77 @@
+import type { HostName } from '@floe/model';
+import { and, asc, eq, sql } from 'drizzle-orm';
+import type { Database } from './database.ts';
+import { missingRow } from './errors.ts';
+import { notify } from './hints.ts';
+import type { BuildRow, EvaluationRow } from './records.ts';
+import { withoutNulls } from './rows.ts';
+import type { RevisionStore } from './store.ts';
+import { evaluations } from './tables/index.ts';
+
+/** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 8. */
+const ROWS_PER_INSERT = 5_000;
+
+/** An evaluation replaces an earlier one whole: what an interrupted build had added is built again. */
+async function saveEvaluations(db: Database, revisionId: string, rows: readonly EvaluationRow[]): Promise<void> {
+  for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
+    const values = rows.slice(start, start + ROWS_PER_INSERT).map(({ host, outcome, drvPath, toplevel, system, error, evaluateMs }) => ({
+      revisionId, host, outcome, drvPath: drvPath ?? null, toplevel: toplevel ?? null, system: system ?? null, error: error ?? null, evaluateMs: evaluateMs ?? null,
+    }));
+    await db
+      .insert(evaluations)
+      .values(values)
+      .onConflictDoUpdate({
+        target: [evaluations.revisionId, evaluations.host],
+        set: {
+          outcome: sql`excluded.outcome`,
+          drvPath: sql`excluded.drv_path`,
+          toplevel: sql`excluded.toplevel`,
+          system: sql`excluded.system`,
+          error: sql`excluded.error`,
+          evaluateMs: sql`excluded.evaluate_ms`,
+          buildMs: null,
+          builtAt: null,
+          narHash: null,
+          closureSizeBytes: null,
+        },
+      });
+  }
+}
+
+async function saveBuild(db: Database, revisionId: string, row: BuildRow): Promise<void> {
+  const { host, outcome, error, buildMs, builtAt } = row;
+  const saved = await db
+    .update(evaluations)
+    .set({
+      ...(outcome === undefined ? {} : { outcome }),
+      ...(error === undefined ? {} : { error }),
+      ...(buildMs === undefined ? {} : { buildMs }),
+      ...(builtAt === undefined ? {} : { builtAt }),
+      host,
+    })
+    .where(and(eq(evaluations.revisionId, revisionId), eq(evaluations.host, host)))
+    .returning({ host: evaluations.host });
+  if (saved.length === 0) throw missingRow('evaluation of', host);
+}
+
+export function createEvaluationStore(db: Database): Pick<RevisionStore, 'saveEvaluations' | 'saveBuilds' | 'savePublished' | 'evaluations'> {
+  return {
+    saveEvaluations: async (id, rows) =>
+      await db.transaction(async (tx) => {
+        await saveEvaluations(tx, id, rows);
+        await notify(tx, { topic: 'revision', id });
+      }),
+    saveBuilds: async (id, rows) =>
+      await db.transaction(async (tx) => {
+        for (const row of rows) await saveBuild(tx, id, row);
+        await notify(tx, { topic: 'revision', id });
+      }),
+    async savePublished(id: string, host: HostName, narHash: string, closureSizeBytes: number) {
+      await db.update(evaluations).set({ narHash, closureSizeBytes }).where(and(eq(evaluations.revisionId, id), eq(evaluations.host, host)));
+    },
+    async evaluations(id) {
+      const rows = await db.select().from(evaluations).where(eq(evaluations.revisionId, id)).orderBy(asc(evaluations.host));
+      return rows.map(({ revisionId: _, ...row }) => withoutNulls(row));
+    },
+  };
+}

@@ -1,0 +1,49 @@
+import type { HostName } from '@floe/model';
+import type { Logger } from '@floe/runtime';
+import { sql } from 'drizzle-orm';
+import * as v from 'valibot';
+import type { Connection, Database } from './database.ts';
+import { HostNameText } from './rows.ts';
+import type { Hint, HintChannel } from './store.ts';
+
+const CHANNEL = 'floe';
+
+const Hints = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.array(
+    v.variant('topic', [
+      v.object({ topic: v.literal('repository'), id: v.string() }),
+      v.object({ topic: v.literal('host'), host: HostNameText }),
+      v.object({ topic: v.literal('revision'), id: v.string() }),
+      v.object({ topic: v.literal('outbox') }),
+    ]),
+  ),
+);
+
+/** A notification's payload ends at 8000 bytes, and a host name at 63: this many fit, with their wrapping. */
+export const MAX_HOST_HINTS = 64;
+
+/** Sends hints when the transaction commits; nothing is sent when it rolls back. */
+export async function notify(db: Database, ...hints: readonly Hint[]): Promise<void> {
+  if (hints.length > 0) await db.execute(sql`select pg_notify(${CHANNEL}, ${JSON.stringify(hints)})`);
+}
+
+/** One notification for many hosts: by name while they fit, else `*`. */
+export async function notifyHosts(db: Database, hosts: readonly HostName[]): Promise<void> {
+  const hints: readonly Hint[] = hosts.length > MAX_HOST_HINTS ? [{ topic: 'host', host: '*' }] : hosts.map((host) => ({ topic: 'host', host }));
+  await notify(db, ...hints);
+}
+
+export function createHintChannel(connection: Connection, logger: Logger): HintChannel {
+  return {
+    notify: async (hint) => await notify(connection.db, hint),
+    listen: async (onHint) =>
+      await connection.listen(CHANNEL, (payload) => {
+        const parsed = v.safeParse(Hints, payload);
+        // A newer version may hint at what is not known here; polling finds it.
+        if (!parsed.success) logger.debug('a hint was not understood', { why: v.summarize(parsed.issues) });
+        else parsed.output.forEach(onHint);
+      }),
+  };
+}

@@ -1,0 +1,1 @@
+import { isEndedRollout } from './rollouts.ts';

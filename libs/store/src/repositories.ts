@@ -1,0 +1,111 @@
+import { and, eq, isNull, lte, or, sql } from 'drizzle-orm';
+import type { Database } from './database.ts';
+import { missingRow } from './errors.ts';
+import { notify } from './hints.ts';
+import type { Repository } from './records.ts';
+import type { RepositoryStore } from './store.ts';
+import { repositories } from './tables/index.ts';
+
+type Row = typeof repositories.$inferSelect;
+
+function toRepository(row: Row): Repository {
+  const { problemCode, problemMessage, problemSince, heldCommit, heldReason, heldSince } = row;
+  return {
+    id: row.id,
+    url: row.url,
+    branch: row.branch,
+    ref: `refs/heads/${row.branch}`,
+    acceptedCommit: row.acceptedCommit ?? undefined,
+    sequence: row.sequence,
+    hintCount: row.hintCount,
+    lastFetchAt: row.lastFetchAt ?? undefined,
+    problem: problemCode === null ? undefined : { code: problemCode, message: problemMessage ?? '', since: problemSince ?? 0 },
+    held: heldCommit === null ? undefined : { commit: heldCommit, reason: heldReason ?? '', since: heldSince ?? 0 },
+    allowedCommit: row.allowedCommit ?? undefined,
+  };
+}
+
+/** Says "look again" to whoever works on the repository: counted, so that a worker that was busy sees it afterwards. */
+export async function wakeRepository(db: Database, id: string): Promise<void> {
+  await db.update(repositories).set({ hintCount: sql`${repositories.hintCount} + 1` }).where(eq(repositories.id, id));
+  await notify(db, { topic: 'repository', id });
+}
+
+/**
+ * Takes the lease if it is free, expired or `owner`'s own. Two workers that claim at once both update the same row: the
+ * second waits for the first's commit, and Postgres then checks its condition again on the new row, where it fails.
+ */
+async function claim(db: Database, id: string, owner: string, leaseMs: number, now: number): Promise<boolean> {
+  const claimed = await db
+    .update(repositories)
+    .set({ leaseOwner: owner, leaseExpiresAt: now + leaseMs })
+    .where(and(eq(repositories.id, id), or(isNull(repositories.leaseOwner), eq(repositories.leaseOwner, owner), lte(repositories.leaseExpiresAt, now))))
+    .returning({ id: repositories.id });
+  return claimed.length > 0;
+}
+
+/** Clears the lease only where it still is `owner`'s: a worker that was too slow must not end its successor's. */
+async function unclaim(db: Database, id: string, owner: string): Promise<void> {
+  await db
+    .update(repositories)
+    .set({ leaseOwner: null, leaseExpiresAt: null })
+    .where(and(eq(repositories.id, id), eq(repositories.leaseOwner, owner)));
+}
+
+async function recordFetch(db: Database, id: string, outcome: Parameters<RepositoryStore['recordFetch']>[1]): Promise<void> {
+  const { now, problem, held } = outcome;
+  const keepsHeld = problem !== undefined && held === undefined;
+  const updated = await db
+    .update(repositories)
+    .set({
+      ...(problem === undefined ? { lastFetchAt: now } : {}),
+      problemCode: problem?.code ?? null,
+      problemMessage: problem?.message ?? null,
+      problemSince: problem === undefined ? null : sql`case when ${repositories.problemCode} = ${problem.code} then ${repositories.problemSince} else ${now} end`,
+      ...(keepsHeld
+        ? {}
+        : {
+            heldCommit: held?.commit ?? null,
+            heldReason: held?.reason ?? null,
+            heldSince: held === undefined ? null : sql`case when ${repositories.heldCommit} = ${held.commit} then ${repositories.heldSince} else ${now} end`,
+          }),
+    })
+    .where(eq(repositories.id, id))
+    .returning({ id: repositories.id });
+  if (updated.length === 0) throw missingRow('repository', id);
+}
+
+export function createRepositoryStore(db: Database): RepositoryStore {
+  return {
+    async ensure({ url, branch, now }) {
+      await db.insert(repositories).values({ url, branch, createdAt: now }).onConflictDoNothing();
+      const [row] = await db.select().from(repositories).where(and(eq(repositories.url, url), eq(repositories.branch, branch)));
+      if (row === undefined) throw missingRow('repository', url);
+      return toRepository(row);
+    },
+    async get(id) {
+      const [row] = await db.select().from(repositories).where(eq(repositories.id, id));
+      if (row === undefined) throw missingRow('repository', id);
+      return toRepository(row);
+    },
+    wake: async (id) => await db.transaction(async (tx) => await wakeRepository(tx, id)),
+    claim: async (id, owner, leaseMs, now) => await claim(db, id, owner, leaseMs, now),
+    unclaim: async (id, owner) => await unclaim(db, id, owner),
+    recordFetch: async (id, outcome) =>
+      await db.transaction(async (tx) => {
+        await recordFetch(tx, id, outcome);
+        await notify(tx, { topic: 'repository', id });
+      }),
+    allow: async (id, commit) =>
+      await db.transaction(async (tx) => {
+        await tx.update(repositories).set({ allowedCommit: commit }).where(eq(repositories.id, id));
+        await wakeRepository(tx, id);
+      }),
+    async accept(id, commit) {
+      await db.update(repositories).set({ acceptedCommit: commit }).where(eq(repositories.id, id));
+    },
+    async raiseSequence(id, atLeast) {
+      await db.update(repositories).set({ sequence: sql`greatest(${repositories.sequence}, ${atLeast})` }).where(eq(repositories.id, id));
+    },
+  };
+}

@@ -1,0 +1,100 @@
+import { isEndedRevision, nextRevisionState, REVISION_STATES, type RevisionEvent, type RevisionState } from '@floe/model';
+import { and, desc, eq, inArray, lt, like, type SQL } from 'drizzle-orm';
+import type { Database } from './database.ts';
+import { missingRow } from './errors.ts';
+import { createEvaluationStore } from './evaluations.ts';
+import { notify } from './hints.ts';
+import type { Revision } from './records.ts';
+import { withoutNulls } from './rows.ts';
+import type { Advanced, RevisionStore } from './store.ts';
+import { repositories, revisions } from './tables/index.ts';
+
+const UNFINISHED = REVISION_STATES.filter((state) => !isEndedRevision(state));
+
+/** The column that says when a revision came into a state. */
+const STAMPS: Partial<Record<RevisionState, 'verifiedAt' | 'evaluatedAt' | 'publishedAt'>> = {
+  EVALUATING: 'verifiedAt',
+  BUILDING: 'evaluatedAt',
+  PUBLISHED: 'publishedAt',
+};
+
+async function newestFirst(db: Database, where: SQL | undefined, limit: number): Promise<Revision[]> {
+  const rows = await db.select().from(revisions).where(where).orderBy(desc(revisions.sequence)).limit(limit);
+  return rows.map(withoutNulls);
+}
+
+/**
+ * Takes a commit in. The lock on the repository's row makes takers-in follow one another: two that fetched the same head
+ * would else both number it.
+ */
+async function receive(db: Database, repositoryId: string, commit: Parameters<RevisionStore['receive']>[1]): Promise<Revision> {
+  const { sha, subject, authorName, authorEmail, committedAt, receivedAt, fetchedAt } = commit;
+  return await db.transaction(async (tx) => {
+    const [repository] = await tx.select({ sequence: repositories.sequence }).from(repositories).where(eq(repositories.id, repositoryId)).for('update');
+    if (repository === undefined) throw missingRow('repository', repositoryId);
+    const [newest] = await newestFirst(tx, eq(revisions.repositoryId, repositoryId), 1);
+    if (newest?.sha === sha) {
+      await tx.update(repositories).set({ acceptedCommit: sha }).where(eq(repositories.id, repositoryId));
+      return newest;
+    }
+    const sequence = repository.sequence + 1;
+    await tx.update(repositories).set({ sequence, acceptedCommit: sha }).where(eq(repositories.id, repositoryId));
+    const superseded = await tx
+      .update(revisions)
+      .set({ state: 'SUPERSEDED' })
+      .where(and(eq(revisions.repositoryId, repositoryId), lt(revisions.sequence, sequence), inArray(revisions.state, UNFINISHED)))
+      .returning({ id: revisions.id });
+    const [row] = await tx
+      .insert(revisions)
+      .values({ repositoryId, sha, sequence, state: 'RECEIVED', subject, authorName, authorEmail, committedAt, receivedAt, fetchedAt })
+      .returning();
+    if (row === undefined) throw missingRow('revision', sha);
+    await notify(tx, { topic: 'repository', id: repositoryId }, ...[row, ...superseded].map(({ id }) => ({ topic: 'revision' as const, id })));
+    return withoutNulls(row);
+  });
+}
+
+/**
+ * Moves a revision. The update names the state that was read, so of two writers the second changes nothing and learns
+ * the state that it came too late for (e.g. a builder, when a newer commit superseded its revision).
+ */
+async function advance(db: Database, id: string, event: RevisionEvent, at: number, error: string | undefined): Promise<Advanced> {
+  return await db.transaction(async (tx) => {
+    const before = await stateOf(tx, id);
+    const state = nextRevisionState(before, event);
+    if (state === null) return { kind: 'stale', state: before };
+    const stamp = STAMPS[state];
+    const moved = await tx
+      .update(revisions)
+      .set({ state, ...(stamp === undefined ? {} : { [stamp]: at }), ...(error === undefined ? {} : { error }) })
+      .where(and(eq(revisions.id, id), eq(revisions.state, before)))
+      .returning({ id: revisions.id });
+    if (moved.length === 0) return { kind: 'stale', state: await stateOf(tx, id) };
+    await notify(tx, { topic: 'revision', id });
+    return { kind: 'advanced', state };
+  });
+}
+
+async function stateOf(db: Database, id: string): Promise<RevisionState> {
+  const [row] = await db.select({ state: revisions.state }).from(revisions).where(eq(revisions.id, id));
+  if (row === undefined) throw missingRow('revision', id);
+  return row.state;
+}
+
+export function createRevisionStore(db: Database): RevisionStore {
+  const ofRepository = (repositoryId: string): SQL => eq(revisions.repositoryId, repositoryId);
+  return {
+    receive: async (repositoryId, commit) => await receive(db, repositoryId, commit),
+    get: async (id) => (await newestFirst(db, eq(revisions.id, id), 1))[0],
+    newest: async (repositoryId) => (await newestFirst(db, ofRepository(repositoryId), 1))[0],
+    newestUnfinished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, UNFINISHED)), 1))[0],
+    newestPublished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), eq(revisions.state, 'PUBLISHED')), 1))[0],
+    list: async (repositoryId, limit) => await newestFirst(db, ofRepository(repositoryId), limit),
+    async byShaPrefix(repositoryId, prefix) {
+      if (!/^[0-9a-f]{1,40}$/.test(prefix)) return [];
+      return await newestFirst(db, and(ofRepository(repositoryId), like(revisions.sha, `${prefix}%`)), 20);
+    },
+    advance: async (id, event, at, error) => await advance(db, id, event, at, error),
+    ...createEvaluationStore(db),
+  };
+}

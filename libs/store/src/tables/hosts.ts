@@ -1,0 +1,100 @@
+import { AGENT_STATES } from '@floe/model';
+import { bigint, boolean, index, jsonb, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
+import { at, count, hostName, storePath } from './columns.ts';
+import { repositories } from './pipeline.ts';
+import { releases } from './releases.ts';
+
+export const hosts = pgTable(
+  'hosts',
+  {
+    host: hostName('host').primaryKey(),
+    repositoryId: text('repository_id').notNull().references(() => repositories.id),
+    machineId: text('machine_id'),
+    publicKey: text('public_key'),
+    enrolledAt: at('enrolled_at'),
+    revokedAt: at('revoked_at'),
+    clonedAt: at('cloned_at'),
+    desiredReleaseId: text('desired_release_id').references(() => releases.id),
+    desiredToplevel: storePath('desired_toplevel'),
+    desiredSequence: count('desired_sequence'),
+    desiredSince: at('desired_since'),
+    epoch: count('epoch').notNull().default(0),
+    observed: jsonb('observed'),
+    state: text('state', { enum: AGENT_STATES }).notNull().default('IDLE'),
+    stateToplevel: storePath('state_toplevel'),
+    stateSince: at('state_since'),
+    /** Seq of the report that `state` is from: an older report never replaces a newer one. */
+    stateSeq: count('state_seq').notNull().default(0),
+    detail: jsonb('detail'),
+    timings: jsonb('timings'),
+    isConnected: boolean('is_connected').notNull().default(false),
+    sessionId: text('session_id'),
+    bootId: text('boot_id'),
+    lastSeenAt: at('last_seen_at'),
+    agentVersion: text('agent_version'),
+    system: text('system'),
+    /** Counts the times that the agent's reports began at 1 again: an enrolment, or a disk put back to an older day. */
+    reportSeries: count('report_series').notNull().default(0),
+    reportSeq: count('report_seq').notNull().default(0),
+  },
+  (table) => [index('hosts_repository').on(table.repositoryId), index('hosts_public_key').on(table.publicKey)],
+);
+
+export const pins = pgTable(
+  'pins',
+  {
+    host: hostName('host').notNull().references(() => hosts.host),
+    kind: text('kind', { enum: ['pin', 'hold'] }).notNull(),
+    releaseId: text('release_id').notNull().references(() => releases.id),
+    reason: text('reason').notNull(),
+    by: text('by').notNull(),
+    createdAt: at('created_at').notNull(),
+    expiresAt: at('expires_at'),
+  },
+  (table) => [primaryKey({ columns: [table.host, table.kind] })],
+);
+
+export const quarantines = pgTable(
+  'quarantines',
+  {
+    host: hostName('host').notNull().references(() => hosts.host),
+    toplevel: storePath('toplevel').notNull(),
+    reason: text('reason').notNull(),
+    createdAt: at('created_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.host, table.toplevel] })],
+);
+
+/** Append-only: what each agent was told. */
+export const directives = pgTable(
+  'directives',
+  {
+    id: bigint('id', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+    host: hostName('host').notNull().references(() => hosts.host),
+    epoch: count('epoch').notNull(),
+    releaseId: text('release_id').notNull().references(() => releases.id),
+    mode: text('mode').notNull(),
+    issuedAt: at('issued_at').notNull(),
+  },
+  (table) => [index('directives_host').on(table.host, table.epoch)],
+);
+
+/** Append-only: what each agent said. */
+export const reports = pgTable(
+  'reports',
+  {
+    host: hostName('host').notNull(),
+    series: count('series').notNull(),
+    seq: count('seq').notNull(),
+    epoch: count('epoch').notNull(),
+    state: text('state', { enum: AGENT_STATES }).notNull(),
+    toplevel: storePath('toplevel'),
+    observed: jsonb('observed').notNull(),
+    detail: jsonb('detail'),
+    timings: jsonb('timings'),
+    at: at('at').notNull(),
+    receivedAt: at('received_at').notNull(),
+  },
+  // No foreign key: it would cost a look-up per row, and the insert joins the hosts anyway.
+  (table) => [primaryKey({ columns: [table.host, table.series, table.seq] }), index('reports_received').on(table.receivedAt)],
+);

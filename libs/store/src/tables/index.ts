@@ -1,0 +1,5 @@
+export * from './access.ts';
+export * from './hosts.ts';
+export * from './outbox.ts';
+export * from './pipeline.ts';
+export * from './releases.ts';

@@ -1,0 +1,88 @@
+import { EVALUATION_OUTCOMES, REVISION_STATES } from '@floe/model';
+import { index, pgTable, primaryKey, text, unique } from 'drizzle-orm/pg-core';
+import { at, commitSha, count, hostName, id, storePath } from './columns.ts';
+
+export const repositories = pgTable(
+  'repositories',
+  {
+    id: id(),
+    url: text('url').notNull(),
+    branch: text('branch').notNull(),
+    createdAt: at('created_at').notNull(),
+    acceptedCommit: commitSha('accepted_commit'),
+    sequence: count('sequence').notNull().default(0),
+    hintCount: count('hint_count').notNull().default(0),
+    lastFetchAt: at('last_fetch_at'),
+    problemCode: text('problem_code'),
+    problemMessage: text('problem_message'),
+    problemSince: at('problem_since'),
+    heldCommit: commitSha('held_commit'),
+    heldReason: text('held_reason'),
+    heldSince: at('held_since'),
+    allowedCommit: commitSha('allowed_commit'),
+    leaseOwner: text('lease_owner'),
+    leaseExpiresAt: at('lease_expires_at'),
+  },
+  (table) => [unique('repositories_url_branch').on(table.url, table.branch)],
+);
+
+export const webhookDeliveries = pgTable(
+  'webhook_deliveries',
+  {
+    forge: text('forge').notNull(),
+    id: text('id').notNull(),
+    event: text('event').notNull(),
+    repositoryId: text('repository_id').references(() => repositories.id),
+    ref: text('ref'),
+    after: text('after'),
+    outcome: text('outcome').notNull(),
+    receivedAt: at('received_at').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.forge, table.id] }),
+    index('webhook_deliveries_commit').on(table.repositoryId, table.after),
+    index('webhook_deliveries_received').on(table.receivedAt),
+  ],
+);
+
+export const revisions = pgTable(
+  'revisions',
+  {
+    id: id(),
+    repositoryId: text('repository_id').notNull().references(() => repositories.id),
+    sha: commitSha('sha').notNull(),
+    sequence: count('sequence').notNull(),
+    state: text('state', { enum: REVISION_STATES }).notNull(),
+    error: text('error'),
+    subject: text('subject').notNull(),
+    authorName: text('author_name').notNull(),
+    authorEmail: text('author_email').notNull(),
+    committedAt: at('committed_at').notNull(),
+    receivedAt: at('received_at').notNull(),
+    fetchedAt: at('fetched_at'),
+    verifiedAt: at('verified_at'),
+    evaluatedAt: at('evaluated_at'),
+    builtAt: at('built_at'),
+    publishedAt: at('published_at'),
+  },
+  (table) => [unique('revisions_sequence').on(table.repositoryId, table.sequence)],
+);
+
+export const evaluations = pgTable(
+  'evaluations',
+  {
+    revisionId: text('revision_id').notNull().references(() => revisions.id),
+    host: hostName('host').notNull(),
+    outcome: text('outcome', { enum: EVALUATION_OUTCOMES }).notNull(),
+    drvPath: text('drv_path'),
+    toplevel: storePath('toplevel'),
+    system: text('system'),
+    error: text('error'),
+    evaluateMs: count('evaluate_ms'),
+    buildMs: count('build_ms'),
+    builtAt: at('built_at'),
+    narHash: text('nar_hash'),
+    closureSizeBytes: count('closure_size_bytes'),
+  },
+  (table) => [primaryKey({ columns: [table.revisionId, table.host] })],
+);

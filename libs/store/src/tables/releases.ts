@@ -1,0 +1,42 @@
+import { ROLLOUT_STATES } from '@floe/model';
+import { index, pgTable, text, unique } from 'drizzle-orm/pg-core';
+import { at, commitSha, count, hostName, id, storePath } from './columns.ts';
+import { repositories, revisions } from './pipeline.ts';
+
+export const releases = pgTable(
+  'releases',
+  {
+    id: id(),
+    repositoryId: text('repository_id').notNull().references(() => repositories.id),
+    /** Null when the release came back from the statement log. */
+    revisionId: text('revision_id').references(() => revisions.id),
+    host: hostName('host').notNull(),
+    sequence: count('sequence').notNull(),
+    toplevel: storePath('toplevel').notNull(),
+    commit: commitSha('commit').notNull(),
+    issuedAt: at('issued_at').notNull(),
+    /** The signed statement, as JSON text: its bytes are what was signed. */
+    envelope: text('envelope').notNull(),
+  },
+  (table) => [
+    unique('releases_host_sequence').on(table.host, table.sequence),
+    index('releases_repository').on(table.repositoryId, table.host, table.sequence),
+    index('releases_revision').on(table.revisionId),
+  ],
+);
+
+export const rollouts = pgTable('rollouts', {
+  id: id(),
+  revisionId: text('revision_id').notNull().unique().references(() => revisions.id),
+  state: text('state', { enum: ROLLOUT_STATES }).notNull(),
+  startedAt: at('started_at').notNull(),
+  completedAt: at('completed_at'),
+});
+
+/** The newest freshness statement of each repository. */
+export const freshness = pgTable('freshness', {
+  repositoryId: text('repository_id').primaryKey().references(() => repositories.id),
+  envelope: text('envelope').notNull(),
+  sequence: count('sequence').notNull(),
+  asOf: at('as_of').notNull(),
+});
