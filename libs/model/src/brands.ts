@@ -8,3 +8,8 @@ export type HostName = Brand<'HostName'>;
 export type CommitSha = Brand<'CommitSha'>;
 /** `/nix/store/<hash>-<name>`, nothing below it. */
 export type StorePath = Brand<'StorePath'>;
+
+/** The form of a {@link HostName}: a DNS label, since NixOS puts it into `networking.hostName`. */
+export const HOST_NAME_FORM = /^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$/;
+/** The form of a {@link StorePath}. */
+export const STORE_PATH_FORM = /^\/nix\/store\/[0-9a-z]{32}-[0-9A-Za-z+\-._?=]+$/;

@@ -22,7 +22,9 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
 
   let hosts: readonly HostName[];
   try {
-    hosts = await nix.listHosts(flakeUrl, signal);
+    const list = await nix.listHosts(flakeUrl, signal);
+    hosts = list.hosts;
+    if (list.invalid.length > 0) logger.warn('names in nixosConfigurations that no host can have are left out', { names: list.invalid });
   } catch (error) {
     const isOurs = isFloeError(error) && !error.retryable && !signal.aborted;
     if (!isOurs) throw error;

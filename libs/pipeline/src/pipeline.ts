@@ -100,9 +100,10 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
     let freshUntil = 0;
     while (!inner.aborted) {
       const step = AbortSignal.any([inner, overtaken.controller.signal]);
+      let revision: Revision | undefined;
       try {
         const repository = await store.repositories.get(repositoryId);
-        const revision = await store.revisions.newestUnfinished(repositoryId);
+        revision = await store.revisions.newestUnfinished(repositoryId);
         if (clock.monotonic() > freshUntil) {
           await signFreshness(deps, repository);
           freshUntil = clock.monotonic() + FRESHNESS_MS;
@@ -120,7 +121,7 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
         if (step.aborted) continue; // A newer revision arrived: it goes first.
         if (!isFloeError(error)) throw error;
         logger.warn('a step failed; it is tried again', { error, code: error.code });
-        await store.repositories.recordProblem(repositoryId, { code: error.code, message: describeError(error) }, clock.now()).catch(() => undefined);
+        if (revision !== undefined) await store.revisions.noteError(revision.id, describeError(error)).catch(() => undefined);
         await working.wait(500 + fullJitter(attempt, RETRY, deps.random), step);
         attempt += 1;
       }
@@ -163,7 +164,6 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
       const outcome = await buildRevision(deps, revision, signal);
       if (outcome.kind === 'failed') await record('build-failed', outcome.error);
       else await releaseRevision(deps, repository, revision, outcome.hosts);
-      await store.repositories.recordProblem(repository.id, undefined, clock.now());
       return false;
     }
     case 'PUBLISHED':

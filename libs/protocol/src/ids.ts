@@ -1,10 +1,9 @@
-import type { CommitSha as CommitShaBrand, HostName as HostNameBrand, StorePath as StorePathBrand } from '@floe/model';
+import { HOST_NAME_FORM, STORE_PATH_FORM, type CommitSha as CommitShaBrand, type HostName as HostNameBrand, type StorePath as StorePathBrand } from '@floe/model';
 import * as v from 'valibot';
 
-/** A host name: a DNS label, since NixOS puts it into `networking.hostName`. */
 export const HostName = v.pipe(
   v.string(),
-  v.regex(/^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$/, 'a host name is 1 to 63 letters, digits, - or _'),
+  v.regex(HOST_NAME_FORM, 'a host name is 1 to 63 letters, digits, - or _'),
   v.transform((text) => text as HostNameBrand),
 );
 export type HostName = HostNameBrand;
@@ -18,7 +17,7 @@ export type CommitSha = CommitShaBrand;
 
 export const StorePath = v.pipe(
   v.string(),
-  v.regex(/^\/nix\/store\/[0-9a-z]{32}-[0-9A-Za-z+\-._?=]+$/, 'a store path is /nix/store/<hash>-<name>'),
+  v.regex(STORE_PATH_FORM, 'a store path is /nix/store/<hash>-<name>'),
   v.transform((text) => text as StorePathBrand),
 );
 export type StorePath = StorePathBrand;

@@ -1,0 +1,13 @@
+{
+  description = "A fleet of three workstations, in plain Nix: no nixpkgs, so that it builds anywhere in seconds";
+
+  # A real fleet has nixpkgs here and `nixpkgs.lib.nixosSystem` below; see docs/operate.md.
+  inputs = { };
+
+  outputs = { self }:
+    let lib = import ./lib.nix;
+    in {
+      # Every file hosts/NAME.nix is the host NAME.
+      nixosConfigurations = lib.fleetOf ./hosts [ ./modules/base.nix ];
+    };
+}

@@ -1,0 +1,4 @@
+# Ada's laptop.
+{ config, ... }: {
+  environment.etc."role" = "laptop\n";
+}

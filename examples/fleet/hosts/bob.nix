@@ -1,0 +1,4 @@
+# Bob's desktop.
+{ config, ... }: {
+  environment.etc."role" = "desktop\n";
+}

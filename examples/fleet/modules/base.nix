@@ -1,0 +1,6 @@
+# What all machines share.
+{ config, ... }: {
+  system.nixos.label = "26.05";
+
+  environment.etc."issue" = "This machine is kept by Floe.\n";
+}

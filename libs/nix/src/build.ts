@@ -1,0 +1,44 @@
+import { mkdir, readlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { StorePath } from '@floe/model';
+import type { NixCommand } from './command.ts';
+import { commandFailed, explain, isDiskFull } from './failure.ts';
+
+export type BuildResult =
+  | { readonly kind: 'built'; readonly durationMs: number }
+  | { readonly kind: 'failed'; readonly code: 'BUILD_FAILED' | 'BUILD_TIMED_OUT'; readonly error: string; readonly durationMs: number };
+
+export interface BuildOptions {
+  readonly signal: AbortSignal;
+  /** Of the whole build. */
+  readonly timeoutMs: number;
+  /** Path of the GC root that keeps the result. */
+  readonly root: string;
+}
+
+/** nix-store(1), "EXIT STATUS": 101 is a build's time limit. */
+const TIMED_OUT = 101;
+
+/**
+ * Builds a derivation whose output is `toplevel`, and keeps it by a GC root. A build that fails is a result. Throws
+ * retryable DISK_FULL, NIX_STOPPED.
+ */
+export async function build(
+  command: NixCommand,
+  { drvPath, toplevel }: { readonly drvPath: string; readonly toplevel: StorePath },
+  { signal, timeoutMs, root }: BuildOptions,
+): Promise<BuildResult> {
+  await mkdir(dirname(root), { recursive: true });
+  const { result, log, isOk } = await command.run('nix-store', ['--realise', drvPath, '--add-root', root, '--indirect'], { signal, timeoutMs });
+  const { durationMs } = result;
+  if (isOk) {
+    const built = await readlink(root);
+    if (built === toplevel) return { kind: 'built', durationMs };
+    return { kind: 'failed', code: 'BUILD_FAILED', error: `the build gave ${built} where ${toplevel} was evaluated`, durationMs };
+  }
+  if (result.end === 'aborted' || isDiskFull(log)) throw commandFailed('building', log, result);
+  if (result.end === 'timed-out' || result.exitCode === TIMED_OUT) {
+    return { kind: 'failed', code: 'BUILD_TIMED_OUT', error: `the build took too long and was stopped\n${explain(log, result)}`, durationMs };
+  }
+  return { kind: 'failed', code: 'BUILD_FAILED', error: explain(log, result), durationMs };
+}

@@ -1,0 +1,297 @@
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile, chmod } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { HostName, StorePath } from '@floe/model';
+import { exec, silentLogger } from '@floe/runtime';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createNix, loadOrCreateCacheKey, type HostEvaluation, type Nix } from './index.ts';
+
+const SETTINGS = ['experimental-features = nix-command flakes', 'substituters =', 'sandbox = false', 'build-users-group ='].join('\n');
+const SYSTEM = process.arch === 'arm64' ? 'aarch64-linux' : 'x86_64-linux';
+const signal = new AbortController().signal;
+
+/** A host that builds a folder with one file. The unique text makes its store path this test run's own. */
+const host = (name: string, script: string): string =>
+  `nixosConfigurations.${name}.config.system.build.toplevel = derivation { name = "system-${name}"; system = "${SYSTEM}"; builder = "/bin/sh"; args = [ "-c" ''${script}'' ]; PATH = "/usr/bin:/bin:/run/current-system/sw/bin"; unique = "${unique}"; };`;
+const broken = (name: string, expression: string): string => `nixosConfigurations.${name}.config.system.build.toplevel = ${expression};`;
+
+/** Works for hours in little memory. */
+const ENDLESS = 'builtins.length (builtins.filter (x: builtins.length (builtins.genList (i: i) 100000) < 0) (builtins.genList (i: i) 10000000))';
+
+let unique = '';
+let dir = '';
+let nix: Nix;
+let flakes = 0;
+
+async function flake(outputs: string, files: Readonly<Record<string, string>> = {}): Promise<string> {
+  return await repository({ 'flake.nix': `{ outputs = { self }: { ${outputs} }; }`, ...files });
+}
+
+async function repository(files: Readonly<Record<string, string>>): Promise<string> {
+  flakes += 1;
+  const repo = join(dir, `repo-${flakes}`);
+  await mkdir(repo);
+  for (const [name, content] of Object.entries(files)) await writeFile(join(repo, name), content);
+  const env = { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1', GIT_AUTHOR_NAME: 'a', GIT_AUTHOR_EMAIL: 'a@b', GIT_COMMITTER_NAME: 'a', GIT_COMMITTER_EMAIL: 'a@b' };
+  const git = async (...args: string[]): Promise<string> => {
+    const result = await exec('git', ['-C', repo, ...args], { env });
+    expect(result.exitCode, result.stderr).toBe(0);
+    return result.stdout.trim();
+  };
+  await git('init', '-q', '-b', 'main');
+  await git('add', '-A');
+  await git('commit', '-q', '--allow-empty', '-m', 'x');
+  return `git+file://${repo}?ref=main&rev=${await git('rev-parse', 'HEAD')}`;
+}
+
+async function evaluate(url: string, hosts: readonly string[], options: { timeoutMs?: number; maxMemoryBytes?: number; signal?: AbortSignal } = {}): Promise<Map<string, HostEvaluation>> {
+  const results = new Map<string, HostEvaluation>();
+  await nix.evaluateHosts(url, hosts as readonly HostName[], {
+    concurrency: 2,
+    timeoutMs: 60_000,
+    maxMemoryBytes: 4 * 1024 ** 3,
+    signal,
+    ...options,
+    onResult: (result) => results.set(result.host, result),
+  });
+  return results;
+}
+
+async function evaluated(url: string, name: string): Promise<{ drvPath: string; toplevel: StorePath }> {
+  const result = (await evaluate(url, [name])).get(name);
+  if (result?.kind !== 'evaluated') throw new Error(`${name} does not evaluate: ${JSON.stringify(result)}`);
+  return result;
+}
+
+async function built(url: string, name: string): Promise<StorePath> {
+  const target = await evaluated(url, name);
+  const result = await nix.build(target, { signal, timeoutMs: 60_000, root: join(dir, 'roots', name) });
+  expect(result).toMatchObject({ kind: 'built' });
+  return target.toplevel;
+}
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'floe-nix-'));
+  unique = dir;
+  nix = createNix({ exec, logger: silentLogger, env: { PATH: process.env['PATH'], HOME: dir, NIX_CONFIG: SETTINGS } });
+});
+afterAll(async () => {
+  await exec('chmod', ['-R', 'u+w', dir]);
+  await rm(dir, { recursive: true, force: true });
+});
+
+describe('listing hosts', () => {
+  it('names all hosts, broken ones too, and leaves out impossible names', async () => {
+    const url = await flake(`${host('ada', 'mkdir $out')} ${broken('bad', 'throw "no"')} nixosConfigurations."not a host" = { };`);
+    expect(await nix.listHosts(url, signal)).toEqual({ hosts: ['ada', 'bad'], invalid: ['not a host'] });
+  });
+
+  it.each([
+    ['no flake.nix', { 'README.md': 'hello' }, 'FLAKE_INVALID', /flake\.nix/],
+    ['a flake.nix that does not parse', { 'flake.nix': '{ outputs = { self }: { nixosConfigurations = ; }; }' }, 'FLAKE_INVALID', /syntax error.*\(flake\.nix:1:\d+\)/],
+    ['a flake that throws', { 'flake.nix': '{ outputs = { self }: throw "closed for today"; }' }, 'FLAKE_INVALID', /closed for today/],
+    ['no nixosConfigurations', { 'flake.nix': '{ outputs = { self }: { packages = { }; }; }' }, 'FLAKE_HAS_NO_HOSTS', /no output nixosConfigurations/],
+    ['no hosts', { 'flake.nix': '{ outputs = { self }: { nixosConfigurations = { }; }; }' }, 'FLAKE_HAS_NO_HOSTS', /is empty/],
+  ])('says what is wrong with %s', async (_name, files, code, message) => {
+    const url = await repository(files as unknown as Record<string, string>);
+    const error: unknown = await nix.listHosts(url, signal).catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ code, retryable: false, message: expect.stringMatching(message) as string });
+    expect(String(error)).not.toMatch(/\/nix\/store/);
+  });
+});
+
+describe('evaluating', () => {
+  it('gives each good host its derivation, and each bad one its cause with the place in the repository', async () => {
+    const url = await flake(
+      [
+        host('ada', 'mkdir $out'),
+        broken('throws', 'throw "host says no"'),
+        broken('missing', '{ }.nothing'),
+        broken('syntax', 'import ./bad.nix'),
+        broken('recursive', 'let x = x; in x'),
+        broken('deep', 'let f = n: 1 + f n; in f 0'),
+        broken('aborts', 'abort "stop"'),
+        'nixosConfigurations.bare = { };',
+      ].join('\n'),
+      { 'bad.nix': '{ a = [ ; }' },
+    );
+    const results = await evaluate(url, ['ada', 'throws', 'missing', 'syntax', 'recursive', 'deep', 'aborts', 'bare']);
+    expect(results.get('ada')).toMatchObject({ kind: 'evaluated', system: SYSTEM, toplevel: expect.stringMatching(/^\/nix\/store\/.*-system-ada$/) as string });
+    const errors = new Map([...results].flatMap(([name, result]) => (result.kind === 'failed' ? [[name, result.error] as const] : [])));
+    expect(errors.get('throws')).toBe('host says no');
+    expect(errors.get('missing')).toMatch(/^attribute 'nothing' missing \(flake\.nix:\d+:\d+\)/);
+    expect(errors.get('syntax')).toMatch(/^syntax error.*\(bad\.nix:1:9\)/);
+    expect(errors.get('recursive')).toMatch(/^infinite recursion/);
+    expect(errors.get('deep')).toMatch(/recursion|max-call-depth/);
+    expect(errors.get('aborts')).toMatch(/stop/);
+    expect(errors.get('bare')).toMatch(/attribute 'config' missing/);
+    expect([...errors.values()].join()).not.toMatch(/\/nix\/store|show-trace/);
+  });
+
+  it('stops a host that never ends and one that needs too much memory; the others go on', async () => {
+    const url = await flake(
+      `${host('ada', 'mkdir $out')}
+       ${broken('endless', ENDLESS)}
+       ${broken('hungry', "builtins.length (builtins.concatLists (builtins.genList (i: builtins.genList (j: i + j) 100000) 100000))")}`,
+    );
+    const timed = await evaluate(url, ['endless', 'ada'], { timeoutMs: 3_000 });
+    expect(timed.get('endless')).toMatchObject({ kind: 'failed', code: 'EVALUATION_TIMED_OUT', error: expect.stringContaining('3 s') as string });
+    expect(timed.get('ada')).toMatchObject({ kind: 'evaluated' });
+    const limited = await evaluate(url, ['hungry', 'ada'], { maxMemoryBytes: 1024 ** 3 });
+    expect(limited.get('hungry')).toMatchObject({ kind: 'failed', code: 'EVALUATION_OUT_OF_MEMORY', error: expect.stringContaining('1024 MiB') as string });
+    expect(limited.get('ada')).toMatchObject({ kind: 'evaluated' });
+  });
+
+  it('gives a host that names its commit another derivation with each commit, and any other host the same', async () => {
+    const outputs = `${host('ada', 'mkdir $out')} ${host('bob', 'echo ${self.rev or "dirty"} > $out')}`;
+    const [first, second] = [await flake(outputs), await flake(outputs, { 'README.md': 'changed' })];
+    const [one, two] = [await evaluate(first, ['ada', 'bob']), await evaluate(second, ['ada', 'bob'])];
+    const path = (results: Map<string, HostEvaluation>, name: string): string | undefined => {
+      const result = results.get(name);
+      return result?.kind === 'evaluated' ? result.toplevel : undefined;
+    };
+    expect(path(one, 'ada')).toBe(path(two, 'ada'));
+    expect(path(one, 'bob')).not.toBe(path(two, 'bob'));
+  });
+
+  it('returns when it is stopped, without results for what was not finished', async () => {
+    const url = await flake(broken('endless', ENDLESS));
+    const controller = new AbortController();
+    const running = evaluate(url, ['endless'], { signal: controller.signal });
+    controller.abort();
+    expect((await running).size).toBe(0);
+  });
+});
+
+describe('building', () => {
+  it('builds and keeps the result by a root', async () => {
+    const toplevel = await built(await flake(host('kept', 'mkdir $out; echo hi > $out/hi')), 'kept');
+    expect(await readlink(join(dir, 'roots/kept'))).toBe(toplevel);
+    expect(await readFile(join(nix.storeFilePath(toplevel), 'hi'), 'utf8')).toBe('hi\n');
+    expect(await nix.isValid(toplevel)).toBe(true);
+  });
+
+  it('tells why a build failed with the end of its log', async () => {
+    const target = await evaluated(await flake(host('fails', 'echo compiling; echo no such header >&2; exit 3')), 'fails');
+    const result = await nix.build(target, { signal, timeoutMs: 60_000, root: join(dir, 'roots/fails') });
+    expect(result).toMatchObject({ kind: 'failed', code: 'BUILD_FAILED', error: expect.stringMatching(/exit code 3[^]*compiling\nno such header/) as string });
+    expect(JSON.stringify(result)).not.toContain('/nix/store');
+  });
+
+  it('stops a build that never ends', async () => {
+    const target = await evaluated(await flake(host('slow', 'while :; do :; done')), 'slow');
+    const result = await nix.build(target, { signal, timeoutMs: 1_500, root: join(dir, 'roots/slow') });
+    expect(result).toMatchObject({ kind: 'failed', code: 'BUILD_TIMED_OUT' });
+  });
+});
+
+describe('publishing and downloading', () => {
+  async function published(name: string, script = `mkdir $out; echo ${name} > $out/name`): Promise<{ toplevel: StorePath; cache: string; cacheUrl: string; publicKey: string; secretKeyFile: string }> {
+    const toplevel = await built(await flake(host(name, script)), name);
+    const cache = join(dir, `cache-${name}`);
+    const key = await loadOrCreateCacheKey(join(dir, `key-${name}`), 'test-1');
+    await nix.publish([toplevel], { cacheUrl: `file://${cache}`, secretKeyFile: key.secretKeyFile, signal });
+    return { toplevel, cache, cacheUrl: `file://${cache}`, ...key };
+  }
+  const machine = (name: string): Nix =>
+    createNix({ exec, logger: silentLogger, env: { PATH: process.env['PATH'], HOME: join(dir, name), NIX_CONFIG: SETTINGS }, store: { kind: 'root', dir: join(dir, name) } });
+
+  it('publishes signed, reads back, and a store of its own downloads it with progress', async () => {
+    const { toplevel, cacheUrl, publicKey } = await published('mary', 'mkdir $out; head -c 3000000 /dev/urandom > $out/blob');
+    expect(await nix.readBack(cacheUrl, toplevel, publicKey)).toMatchObject({ narHash: expect.stringMatching(/^sha256/) as string, closureSizeBytes: expect.toSatisfy((size: number) => size > 3_000_000) as number });
+    const away = machine('away');
+    expect(await away.isValid(toplevel)).toBe(false);
+    const progress: { doneBytes: number; totalBytes: number }[] = [];
+    await away.realise(toplevel, { root: join(dir, 'away/root'), substituters: [cacheUrl], trustedPublicKeys: [publicKey], onProgress: (each) => progress.push(each) });
+    expect(await away.isValid(toplevel)).toBe(true);
+    expect(progress.at(-1)?.doneBytes).toBeGreaterThan(3_000_000);
+    expect(await readdir(away.storeFilePath(toplevel))).toEqual(['blob']);
+
+    const profile = join(dir, 'away/nix/var/nix/profiles/system');
+    expect(await away.profileGeneration(profile)).toBeUndefined();
+    await away.setProfile(profile, toplevel);
+    expect(await away.profileGeneration(profile)).toEqual({ number: 1, toplevel });
+    await away.addRoot(join(dir, 'away/kept'), toplevel);
+    expect(await readlink(join(dir, 'away/kept'))).toBe(toplevel);
+  });
+
+  it('does not publish with a key that is not the one to verify with', async () => {
+    const { toplevel, cacheUrl } = await published('other');
+    const stranger = await loadOrCreateCacheKey(join(dir, 'key-stranger'), 'test-1');
+    await expect(nix.readBack(cacheUrl, toplevel, stranger.publicKey)).rejects.toMatchObject({ code: 'CACHE_PATH_UNSIGNED' });
+  });
+
+  it('refuses a path that no trusted key signed, and takes it once it is trusted', async () => {
+    const { toplevel, cacheUrl, publicKey } = await published('unsigned');
+    const stranger = await loadOrCreateCacheKey(join(dir, 'key-stranger'), 'test-1');
+    const away = machine('away-unsigned');
+    const options = { root: join(dir, 'away-unsigned/root'), substituters: [cacheUrl] };
+    await expect(away.realise(toplevel, { ...options, trustedPublicKeys: [stranger.publicKey] })).rejects.toMatchObject({ code: 'STORE_PATH_UNTRUSTED', retryable: true });
+    expect(await away.isValid(toplevel)).toBe(false);
+    await away.realise(toplevel, { ...options, trustedPublicKeys: [publicKey] });
+  });
+
+  it('refuses a tampered archive, and takes the true one afterwards', async () => {
+    const { toplevel, cache, cacheUrl, publicKey } = await published('tampered');
+    const fake = await published('fake');
+    const narinfo = async (from: string, path: string): Promise<{ file: string; text: string }> => {
+      const file = join(from, `${path.slice('/nix/store/'.length, '/nix/store/'.length + 32)}.narinfo`);
+      return { file, text: await readFile(file, 'utf8') };
+    };
+    const [mine, theirs] = [await narinfo(cache, toplevel), await narinfo(fake.cache, fake.toplevel)];
+    const nar = (text: string): string => /^URL: (.*)$/m.exec(text)?.[1] ?? '';
+    const target = join(cache, nar(mine.text));
+    const original = await readFile(target);
+    await chmod(target, 0o644);
+    await writeFile(target, await readFile(join(fake.cache, nar(theirs.text))));
+    const away = machine('away-tampered');
+    const options = { root: join(dir, 'away-tampered/root'), substituters: [cacheUrl], trustedPublicKeys: [publicKey] };
+    await expect(away.realise(toplevel, options)).rejects.toMatchObject({ code: 'STORE_PATH_UNTRUSTED' });
+    expect(await away.isValid(toplevel)).toBe(false);
+    await writeFile(target, original);
+    await away.realise(toplevel, options);
+    expect(await readFile(join(away.storeFilePath(toplevel), 'name'), 'utf8')).toBe('tampered\n');
+  });
+
+  it('says that a path is not there, and that a cache is away', async () => {
+    const { cacheUrl, publicKey } = await published('present');
+    const absent = (await evaluated(await flake(host('absent', 'mkdir $out')), 'absent')).toplevel;
+    const away = machine('away-absent');
+    const options = { root: join(dir, 'away-absent/root'), trustedPublicKeys: [publicKey] };
+    await expect(away.realise(absent, { ...options, substituters: [cacheUrl] })).rejects.toMatchObject({ code: 'STORE_PATH_NOT_AVAILABLE', retryable: true });
+    await expect(away.realise(absent, { ...options, substituters: ['http://127.0.0.1:9'] })).rejects.toMatchObject({ code: 'STORE_PATH_NOT_AVAILABLE', retryable: true });
+  });
+
+  it('says that the disk is full, and publishes once there is room', async () => {
+    const toplevel = await built(await flake(host('large', 'mkdir $out; head -c 3000000 /dev/urandom > $out/blob')), 'large');
+    const { secretKeyFile, publicKey } = await loadOrCreateCacheKey(join(dir, 'key-large'), 'test-1');
+    const disk = join(dir, 'small-disk');
+    await mkdir(disk);
+    const mount = async (...args: string[]): Promise<void> => {
+      const result = await exec('mount', args);
+      expect(result.exitCode, result.stderr).toBe(0);
+    };
+    await mount('-t', 'tmpfs', '-o', 'size=1m', 'floe-test', disk);
+    try {
+      const options = { cacheUrl: `file://${disk}`, secretKeyFile, signal };
+      await expect(nix.publish([toplevel], options)).rejects.toMatchObject({ code: 'DISK_FULL', retryable: true });
+      await mount('-o', 'remount,size=20m', disk);
+      await nix.publish([toplevel], options);
+      await nix.readBack(`file://${disk}`, toplevel, publicKey);
+    } finally {
+      await exec('umount', [disk]);
+    }
+  });
+});
+
+describe('the cache key', () => {
+  it('is made once, readable by its owner only, and never replaced', async () => {
+    const path = join(dir, 'keys/cache');
+    const first = await loadOrCreateCacheKey(path, 'fleet-1');
+    expect(first.publicKey).toMatch(/^fleet-1:[A-Za-z0-9+/]{43}=$/);
+    expect(await loadOrCreateCacheKey(path, 'other-name')).toEqual(first);
+    await writeFile(path, 'nonsense');
+    await expect(loadOrCreateCacheKey(path, 'fleet-1')).rejects.toMatchObject({ code: 'CACHE_KEY_INVALID' });
+    expect(await readFile(path, 'utf8')).toBe('nonsense');
+  });
+});

@@ -1,0 +1,42 @@
+import type { HostName, StorePath } from '@floe/model';
+import { build, type BuildOptions, type BuildResult } from './build.ts';
+import { NixCommand, type NixDeps } from './command.ts';
+import { evaluateHosts, listHosts, type EvaluateOptions, type HostList } from './evaluate.ts';
+import { addRoot, profileGeneration, removeRoot, setProfile, type ProfileGeneration } from './profile.ts';
+import { publish, readBack, type PublishedPath, type PublishOptions } from './publish.ts';
+import { isValid, realise, type RealiseOptions } from './realise.ts';
+
+/** The Nix command line, typed. What each call does and throws is said at the function of the same name. */
+export interface Nix {
+  listHosts(flakeUrl: string, signal: AbortSignal): Promise<HostList>;
+  evaluateHosts(flakeUrl: string, hosts: readonly HostName[], options: EvaluateOptions): Promise<void>;
+  build(target: { readonly drvPath: string; readonly toplevel: StorePath }, options: BuildOptions): Promise<BuildResult>;
+  publish(paths: readonly StorePath[], options: PublishOptions): Promise<void>;
+  readBack(cacheUrl: string, path: StorePath, publicKey: string): Promise<PublishedPath>;
+  realise(path: StorePath, options: RealiseOptions): Promise<void>;
+  isValid(path: StorePath): Promise<boolean>;
+  setProfile(profile: string, path: StorePath): Promise<void>;
+  profileGeneration(profile: string): Promise<ProfileGeneration | undefined>;
+  addRoot(link: string, path: StorePath): Promise<void>;
+  removeRoot(link: string): Promise<void>;
+  /** Where the files of a store path lie on this disk. */
+  storeFilePath(path: StorePath): string;
+}
+
+export function createNix(deps: NixDeps): Nix {
+  const command = new NixCommand(deps);
+  return {
+    listHosts: async (flakeUrl, signal) => await listHosts(command, flakeUrl, signal),
+    evaluateHosts: async (flakeUrl, hosts, options) => await evaluateHosts(command, flakeUrl, hosts, options),
+    build: async (target, options) => await build(command, target, options),
+    publish: async (paths, options) => await publish(command, paths, options),
+    readBack: async (cacheUrl, path, publicKey) => await readBack(command, cacheUrl, path, publicKey),
+    realise: async (path, options) => await realise(command, path, options),
+    isValid: async (path) => await isValid(command, path),
+    setProfile: async (profile, path) => await setProfile(command, profile, path),
+    profileGeneration,
+    addRoot: async (link, path) => await addRoot(command, link, path),
+    removeRoot,
+    storeFilePath: (path) => command.filePath(path),
+  };
+}
