@@ -16,7 +16,7 @@ const host = (name: string, script: string): string =>
 const broken = (name: string, expression: string): string => `nixosConfigurations.${name}.config.system.build.toplevel = ${expression};`;
 
 /** Works for hours in little memory. */
-const ENDLESS = 'builtins.length (builtins.filter (x: builtins.length (builtins.genList (i: i) 100000) < 0) (builtins.genList (i: i) 10000000))';
+const ENDLESS = 'builtins.length (builtins.filter (x: builtins.length (builtins.genList (i: i) 1000000) < 0) (builtins.genList (i: i) 300000))';
 
 let unique = '';
 let dir = '';
@@ -204,7 +204,7 @@ describe('publishing and downloading', () => {
     const progress: { doneBytes: number; totalBytes: number }[] = [];
     await away.realise(toplevel, { root: join(dir, 'away/root'), substituters: [cacheUrl], trustedPublicKeys: [publicKey], onProgress: (each) => progress.push(each) });
     expect(await away.isValid(toplevel)).toBe(true);
-    expect(progress.at(-1)?.doneBytes).toBeGreaterThan(3_000_000);
+    expect(progress.at(-1)?.doneBytes).toBeGreaterThan(2_900_000);
     expect(await readdir(away.storeFilePath(toplevel))).toEqual(['blob']);
 
     const profile = join(dir, 'away/nix/var/nix/profiles/system');
