@@ -29,7 +29,6 @@ export interface Config {
   readonly github: GithubConfig | undefined;
   /** The substituter that agents are told. */
   readonly substituter: string;
-  readonly hasEmbeddedBuilder: boolean;
   readonly pollMs: number;
   readonly logLevel: LogLevel;
 }
@@ -75,9 +74,6 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
     }
     return undefined;
   }
-  function flag(name: string, fallback: boolean): boolean {
-    return checked(name, v.pipe(v.picklist(['true', 'false']), v.transform((text) => text === 'true')), fallback, 'true or false');
-  }
 
   const [listenHost, listenPort] = parseListen(value('FLOE_LISTEN') ?? '127.0.0.1:8420', problems);
   const publicUrl = checked('FLOE_PUBLIC_URL', Url, `http://${listenHost}:${listenPort}`, 'the URL at which agents and people reach this server').replace(/\/+$/, '');
@@ -104,13 +100,9 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
     webhookSecrets: [webhookSecret, previousSecret].filter((secret) => secret !== undefined),
     github,
     substituter: checked('FLOE_CACHE_URL', Url, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),
-    hasEmbeddedBuilder: flag('FLOE_EMBEDDED_BUILDER', databaseUrl === undefined),
     pollMs: 1000 * checked('FLOE_POLL_SECONDS', v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.minValue(1)), 180, 'a whole number of seconds, 1 or more'),
     logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),
   };
-  if (databaseUrl === undefined && !config.hasEmbeddedBuilder) {
-    problems.push('FLOE_EMBEDDED_BUILDER is false, but the embedded database is for one process only: set DATABASE_URL too');
-  }
   if (problems.length > 0) {
     throw new FloeError('CONFIG_INVALID', `floe-server cannot start with this configuration:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
   }

@@ -167,14 +167,12 @@ export async function createServerContext(config: Config, logger: Logger, signal
       });
       const loops = [steering.run(runSignal)];
       if (config.github !== undefined) loops.push(postStatuses(store, config, { clock, random, logger }, outboxWake, runSignal));
-      if (config.hasEmbeddedBuilder) {
-        loops.push(
-          (async () => {
-            await using deps = await pipelineDeps();
-            await runPipeline(deps, repository.id, runSignal);
-          })(),
-        );
-      }
+      loops.push(
+        (async () => {
+          await using deps = await pipelineDeps();
+          await runPipeline(deps, repository.id, runSignal);
+        })(),
+      );
       await Promise.all(loops);
     },
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),

@@ -81,7 +81,7 @@ export class TestFleet implements AsyncDisposable {
         FLOE_GITHUB_API_URL: forge.origin,
         FLOE_GITHUB_TOKEN_FILE: join(dir, 'secrets/repository-token'),
         FLOE_POLL_SECONDS: String(options.pollSeconds ?? 180),
-        ...(options.databaseUrl === undefined ? {} : { DATABASE_URL: options.databaseUrl, FLOE_EMBEDDED_BUILDER: 'true' }),
+        ...(options.databaseUrl === undefined ? {} : { DATABASE_URL: options.databaseUrl }),
         ...options.serverEnv,
       },
       onLine: (line) => options.onLine?.('server', line),
