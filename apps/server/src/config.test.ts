@@ -25,7 +25,7 @@ describe('the configuration', () => {
   test('needs only the repository; everything else has a default', () => {
     expect(parseConfig(minimal)).toMatchObject({
       listenHost: '127.0.0.1', listenPort: 8420, publicUrl: 'http://127.0.0.1:8420', dataDir: '/var/lib/floe',
-      databaseUrl: undefined, hasEmbeddedBuilder: true, substituter: 'http://127.0.0.1:8420/cache', pollMs: 180_000,
+      databaseUrl: undefined, substituter: 'http://127.0.0.1:8420/cache', pollMs: 180_000,
       repository: { url: minimal.FLOE_REPOSITORY_URL, branch: 'main' },
     });
   });
@@ -39,10 +39,9 @@ describe('the configuration', () => {
     const config = parseConfig({ ...minimal, FLOE_REPOSITORY_TOKEN_FILE: '/run/token', DATABASE_URL: 'postgres://floe:hidden@db/floe' }, readFile);
     expect(config.repository.token?.reveal()).toBe('secret-token');
     expect(JSON.stringify(config)).not.toMatch(/secret-token|hidden/);
-    expect(config.hasEmbeddedBuilder).toBe(false);
   });
   test('an embedded database without the embedded builder is refused', () => {
-    expect(problemsOf({ ...minimal, FLOE_EMBEDDED_BUILDER: 'false' })).toContain('set DATABASE_URL too');
+    expect(problemsOf({ ...minimal, FLOE_EVALUATION_MEMORY_MIB: 'lots' })).toContain('a whole number of MiB');
   });
   test('an IPv6 address is taken in brackets', () => {
     expect(parseConfig({ ...minimal, FLOE_LISTEN: '[::1]:9000' })).toMatchObject({ listenHost: '::1', listenPort: 9000 });

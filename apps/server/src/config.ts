@@ -15,6 +15,13 @@ export interface GithubConfig {
   readonly auth: GithubAuth;
 }
 
+/** Bounds of one host's evaluation and build. */
+export interface Limits {
+  readonly evaluationTimeoutMs: number;
+  readonly evaluationMemoryBytes: number;
+  readonly buildTimeoutMs: number;
+}
+
 /** All that floe-server is told from outside. Docs: docs/configuration.md. */
 export interface Config {
   readonly listenHost: string;
@@ -30,6 +37,7 @@ export interface Config {
   /** The substituter that agents are told. */
   readonly substituter: string;
   readonly pollMs: number;
+  readonly limits: Limits;
   readonly logLevel: LogLevel;
 }
 
@@ -37,6 +45,8 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 const Port = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.maxValue(65_535));
 const Url = v.pipe(v.string(), v.url());
+const Count = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.minValue(1));
+const MIB = 1024 ** 2;
 
 /**
  * The configuration from environment variables. Secrets come from files that the variables name.
@@ -74,6 +84,9 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
     }
     return undefined;
   }
+  function count(name: string, fallback: number, unit: string): number {
+    return checked(name, Count, fallback, `a whole number of ${unit}, 1 or more`);
+  }
 
   const [listenHost, listenPort] = parseListen(value('FLOE_LISTEN') ?? '127.0.0.1:8420', problems);
   const publicUrl = checked('FLOE_PUBLIC_URL', Url, `http://${listenHost}:${listenPort}`, 'the URL at which agents and people reach this server').replace(/\/+$/, '');
@@ -100,7 +113,12 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
     webhookSecrets: [webhookSecret, previousSecret].filter((secret) => secret !== undefined),
     github,
     substituter: checked('FLOE_CACHE_URL', Url, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),
-    pollMs: 1000 * checked('FLOE_POLL_SECONDS', v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.minValue(1)), 180, 'a whole number of seconds, 1 or more'),
+    pollMs: 1000 * count('FLOE_POLL_SECONDS', 180, 'seconds'),
+    limits: {
+      evaluationTimeoutMs: 1000 * count('FLOE_EVALUATION_TIMEOUT_SECONDS', 600, 'seconds'),
+      evaluationMemoryBytes: MIB * count('FLOE_EVALUATION_MEMORY_MIB', 8192, 'MiB'),
+      buildTimeoutMs: 1000 * count('FLOE_BUILD_TIMEOUT_SECONDS', 7200, 'seconds'),
+    },
     logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),
   };
   if (problems.length > 0) {

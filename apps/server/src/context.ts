@@ -20,7 +20,8 @@ import { FleetFeed } from './feed.ts';
 import { FleetReader } from './fleet-reader.ts';
 import { Steering } from './steering.ts';
 
-const GIB = 1024 ** 3;
+/** What a NixOS host's evaluation takes, roughly, in bytes. */
+const MEMORY_PER_EVALUATION = 0.8 * 1024 ** 3;
 const STORE_RETRY_MS = 1_000;
 
 /** What tests and other compositions may replace. */
@@ -142,11 +143,9 @@ export async function createServerContext(config: Config, logger: Logger, signal
       logger,
       random,
       limits: {
-        evaluations: estimateConcurrency(cores, freemem(), 0.8 * GIB),
+        evaluations: estimateConcurrency(cores, freemem(), MEMORY_PER_EVALUATION),
         builds: cores,
-        evaluationTimeoutMs: 10 * 60_000,
-        evaluationMemoryBytes: 8 * GIB,
-        buildTimeoutMs: 2 * 3600_000,
+        ...config.limits,
       },
       rootsDir: paths.roots,
       pollMs: config.pollMs,

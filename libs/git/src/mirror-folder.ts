@@ -32,14 +32,14 @@ export function openMirrorFolder(dir: string, url: string, branch: string): Mirr
   async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
     if (/\/objects\/pack\/[^/]+\.pack$/.test(path)) assertWholePack(content, url);
     const beside = join(temporary, randomUUID());
-    const file = await fs.open(beside, 'wx', 0o644);
     try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
+      await writeSynced(beside, content);
+      // Fails when the target's folder is not there: isomorphic-git then makes the folder and writes once more.
+      await fs.rename(beside, path);
+    } catch (error) {
+      await fs.rm(beside, { force: true });
+      throw error;
     }
-    await fs.rename(beside, path);
   }
 
   async function writeIfChanged(name: string, content: string): Promise<void> {
@@ -89,6 +89,16 @@ export function openMirrorFolder(dir: string, url: string, branch: string): Mirr
       await fillIn();
     },
   };
+}
+
+async function writeSynced(path: string, content: string | Uint8Array): Promise<void> {
+  const file = await fs.open(path, 'wx', 0o644);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }
 
 function configuration(url: string): string {

@@ -8,7 +8,7 @@ import { startGitOrigin, type GitOrigin, type GitOriginOptions } from '@floe/tes
 import { afterEach, describe, expect, it } from 'vitest';
 import { openMirror, type GitMirror, type MirrorOptions } from './index.ts';
 
-const cleanups: (() => Promise<unknown>)[] = [];
+const cleanups: (() => PromiseLike<unknown>)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });

@@ -1,4 +1,4 @@
-import { FloeError, isAbort, isFloeError, type ErrorData, type LogFields } from '@floe/runtime';
+import { FloeError, isFloeError, type ErrorData, type LogFields } from '@floe/runtime';
 import type { MirrorOperations } from './mirror-types.ts';
 
 /** What the thread is started with. The token is handed over in memory only. */
@@ -30,7 +30,6 @@ export type ThreadReply =
 /** An error in a form that survives the way between threads, with the messages of its causes. */
 export interface ThreadFailure {
   readonly code: string | undefined;
-  readonly isAbort: boolean;
   readonly message: string;
   readonly retryable: boolean;
   readonly data: ErrorData;
@@ -43,7 +42,6 @@ export function packError(error: unknown): ThreadFailure {
   const failure = isFloeError(error) ? error : undefined;
   return {
     code: failure?.code,
-    isAbort: isAbort(error),
     message: isError ? error.message : String(error),
     retryable: failure?.retryable ?? false,
     data: failure?.data ?? {},

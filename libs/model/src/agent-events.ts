@@ -38,10 +38,12 @@ export type AgentEvent =
   | ({ readonly type: 'switch-failed' } & Failed)
   /** `note`: what a person should know although it passed. */
   | ({ readonly type: 'verified'; readonly note: AgentDetail | null } & Timed)
-  | ({ readonly type: 'verify-failed' } & Failed)
+  /** `isContactLost`: the only thing wrong is that the server does not answer, which may not be this machine's fault. */
+  | ({ readonly type: 'verify-failed'; readonly isContactLost: boolean } & Failed)
   | ({ readonly type: 'committed' } & Timed)
   | ({ readonly type: 'commit-failed' } & Failed)
-  | ({ readonly type: 'rolled-back' } & Timed)
+  /** `hasContact`: from the system before, the server answers. */
+  | ({ readonly type: 'rolled-back'; readonly hasContact: boolean } & Timed)
   | ({ readonly type: 'rollback-failed' } & Failed);
 
 export type AgentEventType = AgentEvent['type'];

@@ -91,8 +91,11 @@ export interface AgentJournal {
   readonly sequences: readonly AcceptedSequence[];
   readonly freshness: AgentFreshness | null;
   readonly before: BeforeActivation | null;
-  /** Whether the activated system was found to work; null until that is known. */
-  readonly verdict: 'passed' | 'failed' | null;
+  /**
+   * Whether the activated system was found to work; null until that is known. 'no-contact': it could not reach the
+   * server, which counts against it only if the system before can.
+   */
+  readonly verdict: 'passed' | 'failed' | 'no-contact' | null;
   /** How often the agent was stopped between ACTIVATING and the verdict, for this directive. */
   readonly interruptions: number;
   /** Failed tries in a row of what `state` is waiting for. */

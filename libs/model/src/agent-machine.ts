@@ -251,7 +251,14 @@ function switchFailed(journal: AgentJournal, event: AgentEventOf<'switch-failed'
 }
 
 function verifyFailed(journal: AgentJournal, event: AgentEventOf<'verify-failed'>, now: number): AgentStep {
-  return undo(journal, now, event.detail, { verdict: 'failed' }, { verifyMs: event.tookMs });
+  return undo(journal, now, event.detail, { verdict: event.isContactLost ? 'no-contact' : 'failed' }, { verifyMs: event.tookMs });
+}
+
+/** The agent was restarted while it verified, and found that the switch had gone through: the checks begin again. */
+function verifyAgain(journal: AgentJournal, event: AgentEventOf<'switched'>, now: number): AgentStep {
+  const interruptions = journal.interruptions + 1;
+  if (interruptions >= MAX_INTERRUPTIONS) return interrupted(journal, { ...event, type: 'restarted' }, now);
+  return { journal: { ...journal, interruptions }, effects: [work('verify')] };
 }
 
 /** The agent died between the first change and the verdict. That says nothing about the system, unless it goes on. */
@@ -267,7 +274,8 @@ function rollBackAgain(journal: AgentJournal): AgentStep {
 
 function rolledBack(journal: AgentJournal, event: AgentEventOf<'rolled-back'>, now: number): AgentStep {
   const timings = { rollbackMs: event.tookMs };
-  const isConclusive = journal.verdict === 'failed' || journal.interruptions >= MAX_INTERRUPTIONS;
+  const isAtFault = journal.verdict === 'failed' || (journal.verdict === 'no-contact' && event.hasContact);
+  const isConclusive = isAtFault || journal.interruptions >= MAX_INTERRUPTIONS;
   if (isConclusive) return end(journal, 'ROLLED_BACK', now, { detail: journal.detail, changes: { quarantined: withQuarantined(journal) }, timings });
   return tryAgain(journal, now, journal.detail);
 }
@@ -306,7 +314,7 @@ const TABLE: Record<AgentState, Row> = {
   DEFERRED: { ...PREPARING, go: goAhead },
   PRECHECK: { ...CHANGING, restarted: prepareAgain, offered: replace, cleared, 'not-clear': notClear },
   ACTIVATING: { ...CHANGING, switched, 'switch-failed': switchFailed },
-  VERIFYING: { ...CHANGING, verified, 'verify-failed': verifyFailed },
+  VERIFYING: { ...CHANGING, switched: verifyAgain, verified, 'verify-failed': verifyFailed },
   COMMITTING: { ...CHANGING, restarted: commitAgain, committed, 'commit-failed': commitFailed },
   SUCCEEDED: RESTING,
   BOOT_STAGED: PREPARING,
