@@ -83,6 +83,12 @@ export function translateRemoteError(error: unknown, url: string, hasToken: bool
   }
 }
 
+/** True for an error of isomorphic-git about an answer that ends too early. */
+export function isCutShort(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === 'ParseError' || code === 'EmptyServerResponseError';
+}
+
 function translateStatus(error: unknown, url: string, hasToken: boolean): GitError {
   const status = httpStatus(error);
   if (status === 401 || status === 403) return unauthorized(url, hasToken, status, error);

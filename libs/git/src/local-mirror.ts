@@ -3,7 +3,7 @@ import type { CommitSha } from '@floe/model';
 import type { LogFields, Secret } from '@floe/runtime';
 import { compareHistory } from './ancestry.ts';
 import { toCommitSha } from './commit-sha.ts';
-import { codeOf, gitError, isTranslated, translateFolderError, translateRemoteError } from './errors.ts';
+import { codeOf, gitError, isCutShort, isTranslated, translateFolderError, translateRemoteError } from './errors.ts';
 import { createGitHttp } from './git-http.ts';
 import { incompleteTransfer, openMirrorFolder } from './mirror-folder.ts';
 import type { CommitInfo, FetchOutcome, MirrorOperations } from './mirror-types.ts';
@@ -136,7 +136,10 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
   async function download(head: CommitSha, remote: RemoteOptions): Promise<void> {
     if ((await readCommit(head)) === undefined) {
       const refs = { ref: FETCHED_REF, remote: 'origin', remoteRef: `refs/heads/${branch}` };
-      await git.fetch({ ...local(), ...remote, ...refs, singleBranch: true, tags: false });
+      await git.fetch({ ...local(), ...remote, ...refs, singleBranch: true, tags: false }).catch((error: unknown) => {
+        // The server spoke git when it listed its branches: what cannot be read after that was cut short.
+        throw isCutShort(error) ? incompleteTransfer(url) : error;
+      });
       if ((await readCommit(head)) === undefined) throw incompleteTransfer(url);
     }
     await moveRef(FETCHED_REF, head);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommitSha } from '@floe/model';
 import { createLogger, exec, Secret, silentLogger, type Logger } from '@floe/runtime';
-import { startGitOrigin, type GitOrigin, type GitOriginOptions } from '@floe/testkit';
+import { startGitOrigin, type GitOrigin, type GitOriginOptions, type OriginRepository } from '@floe/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openMirror, type GitMirror, type MirrorOptions } from './index.ts';
 
@@ -492,7 +492,14 @@ describe('time limits and threads', () => {
 });
 
 describe('healing', () => {
-  async function mirroredRepository(): Promise<{ server: GitOrigin; url: string; dir: string; first: CommitSha; head: CommitSha }> {
+  async function mirroredRepository(): Promise<{
+    server: GitOrigin;
+    repository: OriginRepository;
+    url: string;
+    dir: string;
+    first: CommitSha;
+    head: CommitSha;
+  }> {
     const server = await origin();
     const repository = await server.repository('fleet');
     const first = await repository.commit({ a: '1', 'b/c': '1' }, 'first');
@@ -501,7 +508,7 @@ describe('healing', () => {
     const head = await repository.commit({ a: '2' }, 'second');
     await mirror.fetch(first);
     await mirror[Symbol.asyncDispose]();
-    return { server, url: repository.url, dir: mirror.dir, first, head };
+    return { server, repository, url: repository.url, dir: mirror.dir, first, head };
   }
 
   async function packs(dir: string, suffix: string): Promise<string[]> {
@@ -559,31 +566,65 @@ describe('healing', () => {
     expect(await readdir(dir)).toEqual(['precious']);
   });
 
-  it('survives being killed at any point of the first fetch', async () => {
+  /** Fetches in a process of its own that is killed as soon as the folder shows `sign`. */
+  async function fetchAndDie(url: string, dir: string, sign: string): Promise<void> {
+    const script = join(await temporaryFolder(), 'fetch.mjs');
+    await writeFile(
+      script,
+      `import { readdirSync } from 'node:fs';
+       import { openMirror } from ${JSON.stringify(new URL('./index.ts', import.meta.url).href)};
+       const [dir, url, sign] = process.argv.slice(2);
+       const names = () => { try { return readdirSync(dir, { recursive: true }); } catch { return []; } };
+       const count = (all) => all.filter((name) => new RegExp(sign).test(name)).length;
+       const before = count(names());
+       const silent = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };
+       const mirror = await openMirror({ dir, url, branch: 'main', logger: silent });
+       mirror.fetch(undefined).then(() => process.exit(0), (error) => { console.error(error); process.exit(1); });
+       const look = () => { if (count(names()) > before) process.kill(process.pid, 'SIGKILL'); setImmediate(look); };
+       look();`,
+    );
+    const result = await exec(process.execPath, [script, dir, url, sign]);
+    expect(result.signal, `${sign}: ${result.stderr}`).toBe('SIGKILL');
+  }
+
+  it.each([
+    ['the folder was made', 'floe-tmp$'],
+    ['the configuration was written', '^config$'],
+    ['the branch was seen', 'refs/floe/seen/main$'],
+    ['the pack came', String.raw`\.pack$`],
+    ['the pack has its index', String.raw`\.idx$`],
+    ['the end of the fetch was noted', 'refs/floe/fetched$'],
+    ['the branch was moved', 'refs/heads/main$'],
+  ])('survives being killed in the first fetch once %s', async (_what, sign) => {
     const server = await origin();
     const repository = await server.repository('fleet');
-    const files = Object.fromEntries(Array.from({ length: 300 }, (_, index) => [`d${index % 7}/f${index}`, `${index}\n`.repeat(50)]));
+    const files = Object.fromEntries(Array.from({ length: 30 }, (_, index) => [`d${index % 7}/f${index}`, `${index}\n`.repeat(50)]));
     const head = await repository.commit(files, 'first');
     const dir = join(await temporaryFolder(), 'mirror');
-    const script = `import { openMirror } from ${JSON.stringify(new URL('./index.ts', import.meta.url).href)};
-      import { silentLogger } from '@floe/runtime';
-      const mirror = await openMirror({ dir: ${JSON.stringify(dir)}, url: ${JSON.stringify(repository.url)}, branch: 'main', logger: silentLogger });
-      setInterval(() => { if (performance.now() - started > Number(process.argv[1])) process.kill(process.pid, 'SIGKILL'); }, 1);
-      const started = performance.now();
-      await mirror.fetch(undefined);
-      await new Promise(() => undefined);`;
-    for (const afterMs of [40, 100, 160, 220, 280, 340]) {
-      await rm(dir, { recursive: true, force: true });
-      const result = await exec(process.execPath, ['--input-type=module', '-e', script, String(afterMs)], {
-        cwd: new URL('.', import.meta.url).pathname,
-      });
-      expect(result.signal, result.stderr).toBe('SIGKILL');
-      const mirror = await mirrorOf(repository.url, { dir });
-      expect(await mirror.fetch(undefined), `killed after ${afterMs} ms`).toEqual({ kind: 'advanced', head, from: undefined, count: 1 });
-      expect(await mirror.changedPaths(undefined, head)).toHaveLength(300);
-      await mirror[Symbol.asyncDispose]();
-    }
-  }, 30_000);
+    await fetchAndDie(repository.url, dir, sign);
+    const mirror = await mirrorOf(repository.url, { dir });
+    expect(await mirror.fetch(undefined)).toEqual({ kind: 'advanced', head, from: undefined, count: 1 });
+    expect(await mirror.changedPaths(undefined, head)).toHaveLength(30);
+    expect(await nativeGit(dir, 'fsck', '--full')).not.toMatch(/failed|error|missing|bad/);
+    expect(await nativeGit(dir, 'rev-parse', 'refs/heads/main')).toBe(head);
+  });
+
+  it.each([
+    ['a file is being written', 'floe-tmp/.'],
+    ['the pack came', String.raw`\.pack$`],
+    ['the pack has its index', String.raw`\.idx$`],
+  ])('survives being killed in a later fetch once %s, and stays of use meanwhile', async (_what, sign) => {
+    const { repository, url, dir, first, head } = await mirroredRepository();
+    const next = await repository.commit({ a: '3' }, 'third');
+    await fetchAndDie(url, dir, sign);
+    expect(await nativeGit(dir, 'rev-list', '--count', 'refs/heads/main')).toMatch(/^[23]$/);
+    const log = memoryLogger();
+    const mirror = await mirrorOf(url, { dir, logger: log.logger });
+    expect(await mirror.changedPaths(first, head)).toEqual([{ path: 'a', kind: 'modified' }]);
+    expect(await mirror.fetch(head)).toEqual({ kind: 'advanced', head: next, from: head, count: 1 });
+    expect(await nativeGit(dir, 'fsck', '--full')).not.toMatch(/failed|error|missing|bad/);
+    expect(log.lines, 'nothing had to be made anew').toEqual([]);
+  });
 });
 
 describe('openMirror', () => {
