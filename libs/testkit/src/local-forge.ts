@@ -25,6 +25,9 @@ export interface LocalForgeOptions {
   readonly webhookUrl?: string;
 }
 
+/** A moved branch; without `before` it is new, without `after` deleted. */
+export type PushedRef = Pick<RefUpdate, 'ref'> & Partial<RefUpdate>;
+
 const ZERO = '0'.repeat(40);
 
 /**
@@ -96,14 +99,15 @@ export class LocalForge implements AsyncDisposable {
     return this.statuses.findLast((status) => status.sha === sha && status.context === context);
   }
 
-  /** Sends a webhook as GitHub would; `tamper` may change the body or headers after signing. */
+  /** Sends a webhook as GitHub would; `change` may change the body before it is signed, `tamper` anything afterwards. */
   async deliver(
-    update: RefUpdate,
-    options: { readonly id?: string; readonly secret?: string; readonly tamper?: (request: { body: string; headers: Record<string, string> }) => void } = {},
+    update: PushedRef,
+    options: { readonly id?: string; readonly secret?: string; readonly change?: (body: string) => string; readonly tamper?: (request: { body: string; headers: Record<string, string> }) => void } = {},
   ): Promise<Response> {
     if (this.webhookUrl === undefined) throw new Error('the forge has no webhook URL yet');
     const id = options.id ?? randomUUID();
-    const body = JSON.stringify(this.#pushPayload(update));
+    const payload = JSON.stringify(this.#pushPayload(update));
+    const body = options.change?.(payload) ?? payload;
     const signature = createHmac('sha256', options.secret ?? this.#options.webhookSecret).update(body).digest('hex');
     const request = {
       body,
@@ -132,7 +136,7 @@ export class LocalForge implements AsyncDisposable {
     }
   }
 
-  #pushPayload({ ref, before, after }: RefUpdate): object {
+  #pushPayload({ ref, before, after }: PushedRef): object {
     const [owner = '', name = ''] = this.#options.repository.split('/');
     return {
       ref,
@@ -181,9 +185,19 @@ export class LocalForge implements AsyncDisposable {
     return answer(201, { id: this.statuses.length, ...body });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** What is accepted as a password and as a bearer token. */
+  get token(): string {
+    return this.#options.token;
+  }
+
+  /** Goes away as a forge that is down; {@link listen} on the same port brings it back. */
+  async close(): Promise<void> {
     await Promise.allSettled(this.#announcing);
     this.#server.closeAllConnections();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 }

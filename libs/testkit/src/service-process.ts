@@ -15,6 +15,7 @@ export interface ServiceOptions {
 export class ServiceProcess implements AsyncDisposable {
   readonly #options: ServiceOptions;
   readonly #lines: string[] = [];
+  readonly #watchers = new Set<(line: string) => void>();
   #child: ChildProcess | undefined;
   #ended: Promise<number | NodeJS.Signals> | undefined;
 
@@ -46,6 +47,7 @@ export class ServiceProcess implements AsyncDisposable {
     createInterface({ input: child.stderr }).on('line', (line) => {
       this.#lines.push(line);
       if (this.#lines.length > 2_000) this.#lines.shift();
+      for (const watch of this.#watchers) watch(line);
       this.#options.onLine?.(line);
     });
   }
@@ -59,6 +61,22 @@ export class ServiceProcess implements AsyncDisposable {
     const ended = await this.#ended;
     clearTimeout(late);
     return ended;
+  }
+
+  /** Kills it (SIGKILL) as soon as it logs a line with `text`; resolves when it is gone. */
+  async killAt(text: string): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || !this.isRunning) throw new Error(`${this.#options.name} does not run`);
+    await new Promise<void>((resolve) => {
+      const watch = (line: string): void => {
+        if (!line.includes(text)) return;
+        this.#watchers.delete(watch);
+        child.kill('SIGKILL');
+        resolve();
+      };
+      this.#watchers.add(watch);
+    });
+    await this.#ended;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readlink, rm, writeFile, readFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -138,6 +138,10 @@ export class TestFleet implements AsyncDisposable {
   /** Starts the server and waits until it is ready. */
   async startServer(env: NodeJS.ProcessEnv = {}): Promise<void> {
     this.server.start(env);
+    await this.serverReady();
+  }
+
+  async serverReady(): Promise<void> {
     await eventually(
       'the server is ready',
       async () => {
@@ -227,6 +231,20 @@ export class TestFleet implements AsyncDisposable {
     const machine: TestMachine = { host: v.parse(HostName, host), root, agent, observe: async () => await observeFolder(root) };
     this.machines.set(host, machine);
     return machine;
+  }
+
+  /** Puts another archive in the place of the path's one in the server's cache; returns what puts the true one back. */
+  async tamperWithCache(path: string): Promise<() => Promise<void>> {
+    const cache = join(this.dir, 'server/cache');
+    const narinfo = await readFile(join(cache, `${path.slice('/nix/store/'.length).split('-')[0]}.narinfo`), 'utf8');
+    const archive = join(cache, /^URL: (.*)$/m.exec(narinfo)?.[1] ?? '');
+    const names = await readdir(join(cache, 'nar'));
+    const other = names.map((name) => join(cache, 'nar', name)).find((name) => name !== archive);
+    if (other === undefined) throw new Error('the cache holds no second archive');
+    const original = await readFile(archive);
+    await chmod(archive, 0o644);
+    await writeFile(archive, await readFile(other));
+    return async () => await writeFile(archive, original);
   }
 
   machine(host: string): TestMachine {

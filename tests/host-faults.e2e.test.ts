@@ -1,0 +1,67 @@
+import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+let fleet: TestFleet;
+let files: Record<string, string>;
+
+beforeAll(async () => {
+  files = await exampleFleetFiles();
+  fleet = await TestFleet.create({
+    files,
+    nixConfig: testNixSettings,
+    serverEnv: { FLOE_EVALUATION_TIMEOUT_SECONDS: '4', FLOE_EVALUATION_MEMORY_MIB: '1024', FLOE_BUILD_TIMEOUT_SECONDS: '4' },
+  });
+  await fleet.startServer();
+  await fleet.addMachine('ada');
+  await fleet.settled(await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
+});
+afterAll(async () => {
+  await fleet[Symbol.asyncDispose]();
+});
+
+const value = (expression: string): string => `{ config, ... }: { environment.etc."x" = ${expression}; }\n`;
+let counter = 0;
+
+describe('a host that', () => {
+  it.each([
+    ['throws', 'bob', value('throw "bob is on holiday"'), 'EVAL_ERROR', /bob is on holiday/],
+    ['recurses for ever', 'bob', value('let x = x; in x'), 'EVAL_ERROR', /infinite recursion/],
+    ['evaluates for too long', 'bob', value('toString (builtins.length (builtins.filter (x: builtins.length (builtins.genList (i: i) 1000000) < 0) (builtins.genList (i: i) 300000)))'), 'EVAL_ERROR', /longer than 4 s/],
+    ['needs too much memory', 'bob', value('toString (builtins.length (builtins.concatLists (builtins.genList (i: builtins.genList (j: i + j) 100000) 100000)))'), 'EVAL_ERROR', /more memory.*1024 MiB/],
+    ['fails to build', 'bob', '{ config, ... }: { system.nixos.label = "26.05-broken"; environment.etc."/dev/null/no" = "x"; }\n', 'BUILD_ERROR', /exit code/],
+  ] as const)('%s stays behind; the others switch, and it follows once it is mended', async (name, host, broken, outcome, cause) => {
+    counter += 1;
+    const sha = await fleet.push(`A host that ${name}`, { 'hosts/ada.nix': value(`"${counter}"`), [`hosts/${host}.nix`]: broken });
+    const revision = await fleet.settled(sha);
+    expect(revision.state).toBe('PUBLISHED');
+    const result = revision.hosts.find((each) => each.host === host);
+    expect(result).toMatchObject({ outcome, error: expect.stringMatching(cause) as string });
+    expect(result?.error).not.toMatch(/\/nix\/store/);
+    const ada = revision.hosts.find((each) => each.host === 'ada');
+    expect((await fleet.machine('ada').observe()).current).toBe(ada?.toplevel);
+
+    const view = await fleet.hostView(host);
+    expect(view).toMatchObject({ isBehind: true, problem: expect.stringMatching(cause) as string });
+    const context = outcome === 'EVAL_ERROR' ? 'floe/evaluate' : 'floe/build';
+    const status = await eventually('the commit says so', () => {
+      const found = fleet.forge.statusOf(sha, context);
+      return found === undefined || found.state === 'pending' ? undefined : found;
+    });
+    expect(status).toMatchObject({ state: 'failure', description: expect.stringContaining(host) as string });
+
+    const mended = await fleet.push('Mended', { [`hosts/${host}.nix`]: value(`"mended ${counter}"`) });
+    expect((await fleet.settled(mended)).hosts.find((each) => each.host === host)).toMatchObject({ outcome: 'CHANGED', error: null });
+    expect(await fleet.hostView(host)).toMatchObject({ isBehind: false });
+  });
+
+  it('nobody enrolled is shown as such and holds nothing up; enrolled, it gets its release', async () => {
+    const sha = await fleet.push('For cyd', { 'hosts/cyd.nix': value('"for cyd"') });
+    const revision = await fleet.settled(sha);
+    expect(revision.rollout).toMatchObject({ state: 'COMPLETE', counts: { notEnrolled: 2 } });
+    expect(await fleet.hostView('cyd')).toMatchObject({ standing: 'not-enrolled', isEnrolled: false });
+    const cyd = await fleet.addMachine('cyd');
+    const wanted = revision.hosts.find((each) => each.host === 'cyd')?.toplevel;
+    await eventually('cyd runs it', async () => ((await cyd.observe()).profile === wanted ? true : undefined), { explain: () => cyd.agent.log() });
+    await eventually('the server says so', async () => ((await fleet.hostView('cyd')).standing === 'in-sync' ? true : undefined));
+  });
+});

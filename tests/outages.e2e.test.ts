@@ -1,0 +1,221 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { exec } from '@floe/runtime';
+import { eventually, exampleFleetFiles, startPostgres, TestFleet, testNixSettings, type PostgresServer } from '@floe/testkit';
+import { afterEach, describe, expect, it } from 'vitest';
+
+// Every test pulls a plug in the middle of a push, and expects the fleet to come to the pushed state without help.
+
+let fleet: TestFleet | undefined;
+let postgres: PostgresServer | undefined;
+let counter = 0;
+
+afterEach(async () => {
+  await fleet?.[Symbol.asyncDispose]();
+  await postgres?.[Symbol.asyncDispose]();
+  fleet = undefined;
+  postgres = undefined;
+});
+
+function motd(text: string): Record<string, string> {
+  return { 'hosts/ada.nix': `{ config, ... }: { environment.etc."motd" = "${text}"; }\n` };
+}
+
+async function start(options: Partial<Parameters<typeof TestFleet.create>[0]> = {}): Promise<TestFleet> {
+  return await TestFleet.create({ files: await exampleFleetFiles(), nixConfig: testNixSettings, pollSeconds: 1, ...options });
+}
+
+async function pushed(on: TestFleet): Promise<string> {
+  counter += 1;
+  return await on.push(`Push ${counter}`, motd(`outage ${counter} in ${on.dir}`));
+}
+
+/** Ada's folder is on what the commit wants, and the server knows. */
+async function converged(on: TestFleet, sha: string): Promise<void> {
+  const revision = await on.settled(sha);
+  expect(revision.state).toBe('PUBLISHED');
+  const wanted = revision.hosts.find((each) => each.host === 'ada')?.toplevel;
+  await eventually('ada runs what was pushed', async () => ((await on.machine('ada').observe()).profile === wanted ? true : undefined), { explain: () => on.machine('ada').agent.log() });
+  await eventually('the server knows', async () => ((await on.hostView('ada')).standing === 'in-sync' ? true : undefined), { explain: () => on.server.log() });
+}
+
+async function logged(on: TestFleet, text: string): Promise<void> {
+  await eventually(`the server logs "${text}"`, () => (on.server.log().includes(text) ? true : undefined), { explain: () => on.server.log() });
+}
+
+describe('the server', () => {
+  // Each stage is seen in the log, and the server dies there: SIGKILL leaves nothing tidy behind.
+  it.each(['push received', 'a revision was taken in', '"state":"BUILDING"', '"state":"PUBLISHED"', 'directive sent'])('killed at "%s" goes on where it was', async (stage) => {
+    fleet = await start();
+    await fleet.startServer();
+    await fleet.addMachine('ada');
+    await converged(fleet, await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
+    await fleet.server.stop('SIGKILL');
+    await fleet.startServer();
+    const dying = fleet.server.killAt(stage);
+    const sha = await pushed(fleet);
+    await dying;
+    await fleet.startServer();
+    await converged(fleet, sha);
+  });
+
+  it('ends on SIGTERM with status 0, and lets the port go', async () => {
+    fleet = await start();
+    await fleet.startServer();
+    await fleet.addMachine('ada');
+    expect(await fleet.server.stop('SIGTERM')).toBe(0);
+    await expect(fetch(fleet.serverUrl)).rejects.toThrow();
+  });
+});
+
+describe('an agent', () => {
+  it.each(['DOWNLOADING', 'ACTIVATING', 'VERIFYING', 'COMMITTING'])('killed in %s ends on what was pushed', async (state) => {
+    fleet = await start();
+    await fleet.startServer();
+    const ada = await fleet.addMachine('ada');
+    await converged(fleet, await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
+    const dying = ada.agent.killAt(`"state":"${state}"`);
+    const sha = await pushed(fleet);
+    await dying;
+    ada.agent.start();
+    await converged(fleet, sha);
+  });
+});
+
+describe('Postgres', () => {
+  it('away at start: the server waits for it', async () => {
+    postgres = await startPostgres();
+    await postgres.stop();
+    fleet = await start({ databaseUrl: postgres.url });
+    fleet.server.start();
+    await logged(fleet, 'the database is away');
+    await postgres.start();
+    await fleet.serverReady();
+    await fleet.addMachine('ada');
+    await converged(fleet, await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
+  });
+
+  it('away in the middle of a push: the server says so, keeps running and goes on', async () => {
+    postgres = await startPostgres();
+    fleet = await start({ databaseUrl: postgres.url });
+    await fleet.startServer();
+    await fleet.addMachine('ada');
+    await converged(fleet, await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
+    const sha = await pushed(fleet);
+    await logged(fleet, `"commit":"${sha}"`);
+    await postgres.stop();
+    const serverUrl = fleet.serverUrl;
+    await eventually('it says that it is not ready', async () => ((await fetch(`${serverUrl}/readyz`)).status === 503 ? true : undefined));
+    expect((await fetch(`${serverUrl}/healthz`)).status).toBe(200);
+    await postgres.start();
+    await converged(fleet, sha);
+    expect(fleet.server.isRunning).toBe(true);
+  });
+});
+
+describe('the cache', () => {
+  it('whose disk is full: the revision says so, and goes on when there is room', async () => {
+    fleet = await start();
+    const cache = join(fleet.dir, 'server/cache');
+    await mkdir(cache, { recursive: true });
+    await mount('-t', 'tmpfs', '-o', 'size=600k', 'floe-test', cache);
+    try {
+      await fleet.startServer();
+      await fleet.addMachine('ada');
+      const blob = `{ config, ... }: { environment.etc."blob" = builtins.concatStringsSep "\\n" (builtins.genList (i: builtins.hashString "sha512" "\${toString i} ${fleet.dir}") 20000); }\n`;
+      const sha = await fleet.push('Something large', { 'hosts/ada.nix': blob });
+      const on = fleet;
+      await eventually('the revision says why it waits', async () => (/disk is full/.test((await on.revision(sha))?.error ?? '') ? true : undefined), { explain: () => on.server.log() });
+      await mount('-o', 'remount,size=64m', cache);
+      await converged(fleet, sha);
+      await fleet.server.stop();
+    } finally {
+      await exec('umount', ['--lazy', cache]);
+    }
+  });
+
+  it('with a tampered archive: the agent does not take it, and takes the true one when it is back', async () => {
+    fleet = await start();
+    await fleet.startServer();
+    await converged1(fleet);
+    const sha = await pushed(fleet);
+    const on = fleet;
+    const revision = await eventually('it is published', async () => {
+      const found = await on.revision(sha);
+      return found?.state === 'PUBLISHED' ? found : undefined;
+    });
+    const toplevel = revision.hosts.find((each) => each.host === 'ada')?.toplevel ?? '';
+    const restore = await fleet.tamperWithCache(toplevel);
+    const ada = await fleet.addMachine('ada');
+    await eventually('the agent refuses it', () => (ada.agent.log().includes('STORE_PATH_UNTRUSTED') ? true : undefined), { explain: () => ada.agent.log() });
+    expect((await ada.observe()).current).not.toBe(toplevel);
+    await restore();
+    await converged(fleet, sha);
+  });
+});
+
+/** The first commit is published; there is no machine yet. */
+async function converged1(on: TestFleet): Promise<void> {
+  expect((await on.settled(await on.git('-C', on.workTree, 'rev-parse', 'HEAD'))).state).toBe('PUBLISHED');
+}
+
+async function mount(...args: string[]): Promise<void> {
+  const result = await exec('mount', args);
+  expect(result.exitCode, result.stderr).toBe(0);
+}
+
+describe('the database', () => {
+  it('lost altogether is rebuilt from the statements: no machine moves, and the next push goes on', async () => {
+    fleet = await start();
+    await fleet.startServer();
+    const ada = await fleet.addMachine('ada');
+    await converged(fleet, await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
+    const first = await pushed(fleet);
+    await converged(fleet, first);
+    const before = await ada.observe();
+    const sequence = (await fleet.revision(first))?.sequence ?? 0;
+
+    await fleet.server.stop();
+    await rm(join(fleet.dir, 'server/database'), { recursive: true });
+    await fleet.startServer();
+    const on = fleet;
+    await eventually('ada is known again', async () => ((await on.hostView('ada')).standing === 'in-sync' ? true : undefined), { explain: () => on.server.log() });
+    expect(await ada.observe()).toEqual(before);
+
+    const next = await pushed(fleet);
+    await converged(fleet, next);
+    expect((await fleet.revision(next))?.sequence).toBeGreaterThan(sequence);
+  });
+
+  it('restored from yesterday moves no machine back', async () => {
+    fleet = await start();
+    await fleet.startServer();
+    const ada = await fleet.addMachine('ada');
+    await converged(fleet, await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
+    await fleet.server.stop();
+    const [database, yesterday] = [join(fleet.dir, 'server/database'), join(fleet.dir, 'yesterday')];
+    await copy(database, yesterday);
+    await fleet.startServer();
+    await converged(fleet, await pushed(fleet));
+    const second = await pushed(fleet);
+    await converged(fleet, second);
+    const before = await ada.observe();
+
+    await fleet.server.stop();
+    await rm(database, { recursive: true });
+    await copy(yesterday, database);
+    await fleet.startServer();
+    const on = fleet;
+    await eventually('ada is in sync with the newest release', async () => {
+      const { standing, desired } = await on.hostView('ada');
+      return standing === 'in-sync' && desired?.toplevel === before.current ? true : undefined;
+    }, { explain: () => on.server.log() });
+    expect(await ada.observe()).toEqual(before);
+    await converged(fleet, await pushed(fleet));
+  });
+});
+
+async function copy(from: string, to: string): Promise<void> {
+  const result = await exec('cp', ['-a', from, to]);
+  expect(result.exitCode, result.stderr).toBe(0);
+}

@@ -1,0 +1,130 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+// One server without machines: what goes wrong here is between the forge and the evaluation. Each test leaves the
+// branch in good order, and shows that the server went on without help.
+
+let fleet: TestFleet;
+let files: Record<string, string>;
+
+beforeAll(async () => {
+  files = await exampleFleetFiles();
+  fleet = await TestFleet.create({ files, nixConfig: testNixSettings, pollSeconds: 1 });
+  await fleet.startServer();
+  await fleet.settled(await headOfWorkTree());
+});
+afterAll(async () => {
+  await fleet[Symbol.asyncDispose]();
+});
+
+async function headOfWorkTree(): Promise<string> {
+  return await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD');
+}
+
+async function problem(code: string): Promise<string> {
+  return await eventually(`the problem ${code} is shown`, async () => {
+    const found = (await fleet.fleetView()).repository.problem;
+    return found?.code === code ? found.message : undefined;
+  });
+}
+
+async function noProblem(): Promise<void> {
+  await eventually('the problem is gone', async () => ((await fleet.fleetView()).repository.problem === null ? true : undefined));
+}
+
+let counter = 0;
+/** A push that every fault has to let through once it is over. */
+async function pushGood(): Promise<void> {
+  counter += 1;
+  const sha = await fleet.push(`Good ${counter}`, { ...files, 'README.md': `${counter}` });
+  expect(await fleet.settled(sha)).toMatchObject({ state: 'PUBLISHED' });
+}
+
+describe('the repository', () => {
+  it('force-pushed: is held and shown, and goes on when an administrator accepts it', async () => {
+    await pushGood();
+    const accepted = await headOfWorkTree();
+    await fleet.git('-C', fleet.workTree, 'reset', '-q', '--hard', 'HEAD~1');
+    const rewritten = await fleet.push('Another history', { 'README.md': 'rewritten' }, { force: true });
+    const held = await eventually('the force-push is held', async () => (await fleet.fleetView()).repository.held ?? undefined);
+    expect(held).toMatchObject({ commit: rewritten, reason: expect.stringMatching(/rewritten.*floe accept/) as string });
+    expect((await fleet.fleetView()).repository.acceptedCommit).toBe(accepted);
+    expect(await fleet.revision(rewritten)).toBeUndefined();
+
+    const other = await fleet.request('/api/repository/accept', { method: 'POST', body: JSON.stringify({ commit: accepted, reason: 'a mistake' }) });
+    expect(other.status).toBe(409);
+    const answer = await fleet.request('/api/repository/accept', { method: 'POST', body: JSON.stringify({ commit: rewritten, reason: 'cleaned the history' }) });
+    expect(answer.status).toBe(204);
+    expect(await fleet.settled(rewritten)).toMatchObject({ state: 'PUBLISHED' });
+    expect((await fleet.fleetView()).repository.held).toBeNull();
+  });
+
+  it('without its branch: says so, and goes on when the branch is back', async () => {
+    await fleet.git('-C', fleet.forge.bareDir, 'symbolic-ref', 'HEAD', 'refs/heads/other');
+    await fleet.git('-C', fleet.workTree, 'push', '-q', 'origin', ':main');
+    expect(await problem('BRANCH_NOT_FOUND')).toMatch(/main/);
+    await pushGood();
+    await noProblem();
+  });
+
+  it('that cannot be reached: says so, and goes on when it is back', async () => {
+    const port = Number(new URL(fleet.forge.origin).port);
+    await fleet.forge.close();
+    expect(await problem('REPOSITORY_UNREACHABLE')).toMatch(/127\.0\.0\.1/);
+    expect((await fetch(`${fleet.serverUrl}/readyz`)).status).toBe(200);
+    await fleet.forge.listen(port);
+    await pushGood();
+    await noProblem();
+  });
+
+  it('that wants another token: says so without showing the token, and goes on when it is right', async () => {
+    const file = join(fleet.dir, 'secrets/repository-token');
+    await fleet.server.stop();
+    await writeFile(file, 'an-old-token');
+    await fleet.startServer();
+    const message = await problem('REPOSITORY_UNAUTHORIZED');
+    expect(message).toMatch(/token/i);
+    expect(`${message}${fleet.server.log()}`).not.toContain('an-old-token');
+    await fleet.server.stop();
+    await writeFile(file, fleet.forge.token);
+    await fleet.startServer();
+    await pushGood();
+    await noProblem();
+  });
+});
+
+describe('a flake', () => {
+  it.each([
+    ['without flake.nix', { 'flake.nix': null }, /flake\.nix/],
+    ['that does not parse', { 'flake.nix': '{ outputs = { self }: { a = ; }; }' }, /syntax error.*flake\.nix:1/],
+    ['without nixosConfigurations', { 'flake.nix': '{ outputs = { self }: { }; }' }, /no output nixosConfigurations/],
+    ['without hosts', { 'flake.nix': '{ outputs = { self }: { nixosConfigurations = { }; }; }' }, /nixosConfigurations of the flake is empty/],
+  ])('%s: fails with the cause on the page and on the commit, and the next push goes through', async (_name, change, cause) => {
+    const sha = await fleet.push('A mistake', change as Record<string, string | null>);
+    const revision = await fleet.settled(sha);
+    expect(revision).toMatchObject({ state: 'EVAL_FAILED', error: expect.stringMatching(cause) as string });
+    const status = await eventually('the commit says so', () => {
+      const found = fleet.forge.statusOf(sha, 'floe/evaluate');
+      return found === undefined || found.state === 'pending' ? undefined : found;
+    });
+    expect(status.state).toBe('failure');
+    expect(status.description).toMatch(cause);
+    await pushGood();
+  });
+
+  it('that lost most of its hosts is held until an administrator says that it is meant', async () => {
+    const many = Object.fromEntries(['dan', 'eve', 'fay'].map((host) => [`hosts/${host}.nix`, '{ ... }: { }\n']));
+    const grown = await fleet.push('Three more', many);
+    expect(await fleet.settled(grown)).toMatchObject({ state: 'PUBLISHED' });
+    const gone = Object.fromEntries(['bob', 'cyd', 'dan', 'eve', 'fay'].map((host) => [`hosts/${host}.nix`, null]));
+    for (const path of Object.keys(gone)) await rm(join(fleet.workTree, path), { force: true });
+    const shrunk = await fleet.push('Where are they', gone);
+    const held = await eventually('it is held', async () => (await fleet.fleetView()).repository.held ?? undefined);
+    expect(held).toMatchObject({ commit: shrunk, reason: expect.stringContaining('only 1 of 6 hosts') as string });
+    await fleet.request('/api/repository/accept', { method: 'POST', body: JSON.stringify({ commit: shrunk, reason: 'sold' }) });
+    expect(await fleet.settled(shrunk)).toMatchObject({ state: 'PUBLISHED' });
+    await pushGood();
+  });
+});
