@@ -1,0 +1,22 @@
+import { join } from 'node:path';
+import { exec } from '@floe/runtime';
+import { describe, expect, it } from 'vitest';
+
+describe('the demo', () => {
+  it('shows six pushes, each as it should be, and sums up in JSON', async () => {
+    const main = join(import.meta.dirname, '../scripts/demo/main.ts');
+    const result = await exec(process.execPath, [main, '--once'], { timeoutMs: 110_000 });
+    expect(result.exitCode, `${result.stdout}\n${result.stderr}`).toBe(0);
+    const summary = JSON.parse(result.stdout.trimEnd().split('\n').at(-1) ?? '') as { ok: boolean; pushes: { push: string; hosts: Record<string, { outcome: string; isAsExpected: boolean }>; stagesMs: object }[] };
+    expect(summary.ok).toBe(true);
+    expect(summary.pushes.map(({ hosts }) => Object.entries(hosts).map(([host, { outcome }]) => `${host} ${outcome}`).join(', '))).toEqual([
+      'ada switched, bob switched, cyd switched',
+      'ada switched, bob untouched, cyd untouched',
+      'ada switched, bob switched, cyd switched',
+      'ada untouched, bob untouched, cyd rolled-back',
+      'ada untouched, bob behind, cyd switched',
+      'ada untouched, bob switched, cyd untouched',
+    ]);
+    expect(Object.keys(summary.pushes[0]?.stagesMs ?? {})).toEqual(['received', 'fetched', 'evaluated', 'built', 'published', 'directed', 'switched', 'statusPosted']);
+  }, 120_000);
+});
