@@ -4,7 +4,7 @@ import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify } from './hints.ts';
 import type { BuildRow, EvaluationRow } from './records.ts';
-import { withoutNulls } from './rows.ts';
+import { cleanText, withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
 import { evaluations } from './tables/index.ts';
 
@@ -15,7 +15,7 @@ const ROWS_PER_INSERT = 5_000;
 async function saveEvaluations(db: Database, revisionId: string, rows: readonly EvaluationRow[]): Promise<void> {
   for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
     const values = rows.slice(start, start + ROWS_PER_INSERT).map(({ host, outcome, drvPath, toplevel, system, error, evaluateMs }) => ({
-      revisionId, host, outcome, drvPath: drvPath ?? null, toplevel: toplevel ?? null, system: system ?? null, error: error ?? null, evaluateMs: evaluateMs ?? null,
+      revisionId, host, outcome, drvPath: drvPath ?? null, toplevel: toplevel ?? null, system: system ?? null, error: error === undefined ? null : cleanText(error), evaluateMs: evaluateMs ?? null,
     }));
     await db
       .insert(evaluations)
@@ -44,7 +44,7 @@ async function saveBuild(db: Database, revisionId: string, row: BuildRow): Promi
     .update(evaluations)
     .set({
       ...(outcome === undefined ? {} : { outcome }),
-      ...(error === undefined ? {} : { error }),
+      ...(error === undefined ? {} : { error: cleanText(error) }),
       ...(buildMs === undefined ? {} : { buildMs }),
       ...(builtAt === undefined ? {} : { builtAt }),
       host,

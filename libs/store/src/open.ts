@@ -1,5 +1,20 @@
-import { FloeError, type Clock, type Logger } from '@floe/runtime';
+import type { Clock, Logger } from '@floe/runtime';
+import { sql } from 'drizzle-orm';
+import { createAuditStore } from './audit.ts';
+import { connect, type Connection } from './database.ts';
+import { createDeliveryStore } from './deliveries.ts';
+import { translateError, translating } from './errors.ts';
+import { createHintChannel } from './hints.ts';
+import { createHostStore } from './hosts.ts';
+import { migrate } from './migrate.ts';
+import { createOutboxStore } from './outbox.ts';
+import { createReleaseStore } from './releases.ts';
+import { createReportStore } from './reports.ts';
+import { createRepositoryStore } from './repositories.ts';
+import { createRevisionStore } from './revisions.ts';
+import { createRolloutStore } from './rollouts.ts';
 import type { Store, StoreTarget } from './store.ts';
+import { createTokenStore } from './tokens.ts';
 
 export interface StoreDeps {
   readonly clock: Clock;
@@ -10,9 +25,42 @@ export interface StoreDeps {
 
 /**
  * Opens the database and brings it to this version's tables. Throws `FloeError('STORE_UNREACHABLE')` (retryable: try
- * again) and `FloeError('STORE_TOO_NEW')` when a newer Floe migrated it before.
+ * again), `FloeError('STORE_TOO_NEW')` when a newer Floe migrated it before, and `FloeError('STORE_IN_USE')` when
+ * another process has the embedded database's folder.
  */
 export async function openStore(target: StoreTarget, deps: StoreDeps): Promise<Store> {
-  await Promise.resolve([target, deps]);
-  throw new FloeError('STORE_UNREACHABLE', 'not there yet', { retryable: true });
+  const connection = await connect(target);
+  try {
+    await migrate(connection.db, deps);
+  } catch (error) {
+    await connection.close().catch((closing: unknown) => deps.logger.debug('the database was not closed', { error: closing }));
+    throw translateError(error, false);
+  }
+  return composeStore(connection, deps);
+}
+
+function composeStore(connection: Connection, { clock, logger }: StoreDeps): Store {
+  const { db } = connection;
+  const closed = new AbortController();
+  const isClosed = (): boolean => closed.signal.aborted;
+  const { ping } = translating({ ping: async () => void (await db.execute(sql`select 1`)) }, isClosed);
+  return {
+    ping,
+    repositories: translating(createRepositoryStore(db), isClosed),
+    deliveries: translating(createDeliveryStore(db), isClosed),
+    revisions: translating(createRevisionStore(db), isClosed),
+    releases: translating(createReleaseStore(db), isClosed),
+    rollouts: translating(createRolloutStore(db), isClosed),
+    hosts: translating(createHostStore(db, clock), isClosed),
+    reports: translating(createReportStore(db), isClosed),
+    tokens: translating(createTokenStore(db, clock), isClosed),
+    outbox: translating(createOutboxStore(db), isClosed),
+    audit: translating(createAuditStore(db), isClosed),
+    hints: translating(createHintChannel(connection, logger), isClosed),
+    async [Symbol.asyncDispose]() {
+      if (isClosed()) return;
+      closed.abort();
+      await connection.close();
+    },
+  };
 }

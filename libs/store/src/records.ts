@@ -54,6 +54,7 @@ export interface Revision extends CommitInfo {
   readonly repositoryId: string;
   readonly sequence: number;
   readonly state: RevisionState;
+  /** Why it ended, or why its present step is being tried again. */
   readonly error?: string | undefined;
   readonly receivedAt: Timestamp;
   readonly fetchedAt?: Timestamp | undefined;

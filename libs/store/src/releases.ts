@@ -1,1 +1,150 @@
-import { isEndedRollout } from './rollouts.ts';
+import { and, asc, desc, eq, inArray, isNull, lt, lte, or, sql, type SQL } from 'drizzle-orm';
+import type { HostName, RevisionState } from '@floe/model';
+import type { Database } from './database.ts';
+import { missingRow } from './errors.ts';
+import { notify, notifyHosts } from './hints.ts';
+import type { NewRelease, Release } from './records.ts';
+import { UNFINISHED_ROLLOUT } from './rollouts.ts';
+import { isOneOf, withoutNulls } from './rows.ts';
+import type { Published, ReleaseStore } from './store.ts';
+import { evaluations, freshness, releases, revisions, rollouts } from './tables/index.ts';
+
+/** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 8. */
+const ROWS_PER_INSERT = 5_000;
+
+function toRelease(row: typeof releases.$inferSelect): Release {
+  const { repositoryId: _, ...release } = withoutNulls(row);
+  return release;
+}
+
+/**
+ * Of each host the newest release that counts at `sequence`: what it got by then, since a host that a revision does not
+ * change keeps its release. One that came back from the statement log counts always: it was handed out in a time that
+ * the database forgot, and nothing may move a machine behind it.
+ */
+export async function releasesAsOf(db: Database, repositoryId: string, sequence: number, hosts: readonly HostName[] | undefined): Promise<Release[]> {
+  return await newestPerHost(
+    db,
+    and(
+      eq(releases.repositoryId, repositoryId),
+      or(lte(releases.sequence, sequence), isNull(releases.revisionId)),
+      hosts === undefined ? undefined : isOneOf(releases.host, hosts),
+    ),
+  );
+}
+
+async function newestPerHost(db: Database, where: SQL | undefined): Promise<Release[]> {
+  const rows = await db.selectDistinctOn([releases.host]).from(releases).where(where).orderBy(asc(releases.host), desc(releases.sequence));
+  return rows.map(toRelease);
+}
+
+async function ofRevision(db: Database, revisionId: string): Promise<Release[]> {
+  const rows = await db.select().from(releases).where(eq(releases.revisionId, revisionId)).orderBy(asc(releases.host));
+  return rows.map(toRelease);
+}
+
+/** Stores a revision's releases. One that came back from the statement log before becomes the revision's. */
+async function insertReleases(db: Database, repositoryId: string, revisionId: string, rows: readonly NewRelease[]): Promise<void> {
+  for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
+    const values = rows
+      .slice(start, start + ROWS_PER_INSERT)
+      .map(({ host, sequence, toplevel, commit, issuedAt, envelope }) => ({ repositoryId, revisionId, host, sequence, toplevel, commit, issuedAt, envelope }));
+    await db
+      .insert(releases)
+      .values(values)
+      .onConflictDoUpdate({
+        target: [releases.host, releases.sequence],
+        set: {
+          revisionId,
+          toplevel: sql`excluded.toplevel`,
+          commit: sql`excluded.commit`,
+          issuedAt: sql`excluded.issued_at`,
+          envelope: sql`excluded.envelope`,
+        },
+        setWhere: isNull(releases.revisionId),
+      });
+  }
+}
+
+/**
+ * Publishes. The lock on the revision's row closes two races: with another worker that publishes the same revision after
+ * a lost lease (it waits, and finds the releases there), and with a newer commit that supersedes this one (whoever comes
+ * second finds the other's state).
+ */
+async function publish(db: Database, revisionId: string, news: readonly NewRelease[], at: number): Promise<Published> {
+  return await db.transaction(async (tx) => {
+    const [revision] = await tx
+      .select({ state: revisions.state, repositoryId: revisions.repositoryId, sequence: revisions.sequence, builtAt: revisions.builtAt })
+      .from(revisions)
+      .where(eq(revisions.id, revisionId))
+      .for('update');
+    if (revision === undefined) throw missingRow('revision', revisionId);
+    if (revision.state === 'PUBLISHED') return { kind: 'published', releases: await ofRevision(tx, revisionId) };
+    if (revision.state !== 'BUILDING') return { kind: 'stale', state: revision.state };
+
+    const lastBuilt = tx.select({ at: sql`max(${evaluations.builtAt})` }).from(evaluations).where(eq(evaluations.revisionId, revisionId));
+    const published: RevisionState = 'PUBLISHED';
+    await tx
+      .update(revisions)
+      .set({ state: published, error: null, publishedAt: at, builtAt: sql`coalesce(${revisions.builtAt}, (${lastBuilt}), ${at})` })
+      .where(eq(revisions.id, revisionId));
+    await insertReleases(tx, revision.repositoryId, revisionId, news);
+    await tx.insert(rollouts).values({ revisionId, state: 'ROLLING', startedAt: at });
+    const older = tx
+      .select({ id: revisions.id })
+      .from(revisions)
+      .where(and(eq(revisions.repositoryId, revision.repositoryId), lt(revisions.sequence, revision.sequence)));
+    const superseded = await tx
+      .update(rollouts)
+      .set({ state: 'SUPERSEDED' })
+      .where(and(inArray(rollouts.revisionId, older), inArray(rollouts.state, UNFINISHED_ROLLOUT)))
+      .returning({ id: rollouts.revisionId });
+    await notify(tx, ...[{ id: revisionId }, ...superseded].map(({ id }) => ({ topic: 'revision' as const, id })));
+    await notifyHosts(tx, news.map(({ host }) => host));
+    return { kind: 'published', releases: await ofRevision(tx, revisionId) };
+  });
+}
+
+/**
+ * Statements are logged before they are published. Where the database knows the revision and never published it, the
+ * statement was not handed out: either it will be, by the step that is repeated, or the revision was superseded.
+ */
+async function importStatement(db: Database, release: Parameters<ReleaseStore['importStatement']>[0]): Promise<void> {
+  const { repositoryId, host, sequence, toplevel, commit, issuedAt, envelope } = release;
+  const [revision] = await db
+    .select({ state: revisions.state })
+    .from(revisions)
+    .where(and(eq(revisions.repositoryId, repositoryId), eq(revisions.sequence, sequence), eq(revisions.sha, commit)));
+  if (revision !== undefined && revision.state !== 'PUBLISHED') return;
+  await db.transaction(async (tx) => {
+    const added = await tx
+      .insert(releases)
+      .values({ repositoryId, host, sequence, toplevel, commit, issuedAt, envelope })
+      .onConflictDoNothing()
+      .returning({ id: releases.id });
+    if (added.length > 0) await notify(tx, { topic: 'host', host });
+  });
+}
+
+export function createReleaseStore(db: Database): ReleaseStore {
+  return {
+    publish: async (revisionId, news, at) => await publish(db, revisionId, news, at),
+    importStatement: async (release) => await importStatement(db, release),
+    latest: async (repositoryId) => await newestPerHost(db, eq(releases.repositoryId, repositoryId)),
+    latestFor: async (host) => (await newestPerHost(db, eq(releases.host, host)))[0],
+    async byId(id) {
+      const [row] = await db.select().from(releases).where(eq(releases.id, id));
+      return row === undefined ? undefined : toRelease(row);
+    },
+    async saveFreshness(repositoryId, envelope, sequence, asOf) {
+      await db
+        .insert(freshness)
+        .values({ repositoryId, envelope, sequence, asOf })
+        .onConflictDoUpdate({ target: freshness.repositoryId, set: { envelope, sequence, asOf }, setWhere: lte(freshness.asOf, asOf) });
+    },
+    async freshness(repositoryId) {
+      const [row] = await db.select({ envelope: freshness.envelope }).from(freshness).where(eq(freshness.repositoryId, repositoryId));
+      return row?.envelope;
+    },
+  };
+}

@@ -1,11 +1,11 @@
 import { isEndedRevision, nextRevisionState, REVISION_STATES, type RevisionEvent, type RevisionState } from '@floe/model';
-import { and, desc, eq, inArray, lt, like, type SQL } from 'drizzle-orm';
+import { and, desc, eq, inArray, like, lt, sql, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { createEvaluationStore } from './evaluations.ts';
 import { notify } from './hints.ts';
 import type { Revision } from './records.ts';
-import { withoutNulls } from './rows.ts';
+import { cleanText, withoutNulls } from './rows.ts';
 import type { Advanced, RevisionStore } from './store.ts';
 import { repositories, revisions } from './tables/index.ts';
 
@@ -41,12 +41,16 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
     await tx.update(repositories).set({ sequence, acceptedCommit: sha }).where(eq(repositories.id, repositoryId));
     const superseded = await tx
       .update(revisions)
-      .set({ state: 'SUPERSEDED' })
+      .set({ state: 'SUPERSEDED', error: null })
       .where(and(eq(revisions.repositoryId, repositoryId), lt(revisions.sequence, sequence), inArray(revisions.state, UNFINISHED)))
       .returning({ id: revisions.id });
     const [row] = await tx
       .insert(revisions)
-      .values({ repositoryId, sha, sequence, state: 'RECEIVED', subject, authorName, authorEmail, committedAt, receivedAt, fetchedAt })
+      .values({
+        repositoryId, sha, sequence, state: 'RECEIVED',
+        subject: cleanText(subject), authorName: cleanText(authorName), authorEmail: cleanText(authorEmail),
+        committedAt, receivedAt, fetchedAt,
+      })
       .returning();
     if (row === undefined) throw missingRow('revision', sha);
     await notify(tx, { topic: 'repository', id: repositoryId }, ...[row, ...superseded].map(({ id }) => ({ topic: 'revision' as const, id })));
@@ -66,13 +70,30 @@ async function advance(db: Database, id: string, event: RevisionEvent, at: numbe
     const stamp = STAMPS[state];
     const moved = await tx
       .update(revisions)
-      .set({ state, ...(stamp === undefined ? {} : { [stamp]: at }), ...(error === undefined ? {} : { error }) })
+      .set({ state, ...(stamp === undefined ? {} : { [stamp]: at }), error: textOrNull(error) })
       .where(and(eq(revisions.id, id), eq(revisions.state, before)))
       .returning({ id: revisions.id });
     if (moved.length === 0) return { kind: 'stale', state: await stateOf(tx, id) };
     await notify(tx, { topic: 'revision', id });
     return { kind: 'advanced', state };
   });
+}
+
+/** Only while something is still to be tried: the reason why a revision ended stays. */
+async function noteError(db: Database, id: string, error: string | undefined): Promise<void> {
+  await db.transaction(async (tx) => {
+    const text = textOrNull(error);
+    const noted = await tx
+      .update(revisions)
+      .set({ error: text })
+      .where(and(eq(revisions.id, id), inArray(revisions.state, UNFINISHED), sql`${revisions.error} is distinct from ${text}`))
+      .returning({ id: revisions.id });
+    if (noted.length > 0) await notify(tx, { topic: 'revision', id });
+  });
+}
+
+function textOrNull(text: string | undefined): string | null {
+  return text === undefined ? null : cleanText(text);
 }
 
 async function stateOf(db: Database, id: string): Promise<RevisionState> {
@@ -95,6 +116,7 @@ export function createRevisionStore(db: Database): RevisionStore {
       return await newestFirst(db, and(ofRepository(repositoryId), like(revisions.sha, `${prefix}%`)), 20);
     },
     advance: async (id, event, at, error) => await advance(db, id, event, at, error),
+    noteError: async (id, error) => await noteError(db, id, error),
     ...createEvaluationStore(db),
   };
 }

@@ -105,6 +105,8 @@ export interface RevisionStore {
   byShaPrefix(repositoryId: string, prefix: string): Promise<readonly Revision[]>;
   /** Moves the revision by `event`, and stamps the time of the state that ended well. */
   advance(id: string, event: RevisionEvent, at: Timestamp, error?: string): Promise<Advanced>;
+  /** Why a step of an unfinished revision is being tried again; undefined ends it, and so does `advance`. */
+  noteError(id: string, error: string | undefined): Promise<void>;
   /** Inserts or replaces the evaluations of these hosts. */
   saveEvaluations(id: string, rows: readonly EvaluationRow[]): Promise<void>;
   /** Adds to evaluations that are there. */

@@ -1,0 +1,17 @@
+import { desc } from 'drizzle-orm';
+import type { Database } from './database.ts';
+import { cleanText } from './rows.ts';
+import type { AuditStore } from './store.ts';
+import { auditLog } from './tables/index.ts';
+
+export function createAuditStore(db: Database): AuditStore {
+  return {
+    async append({ at, actor, action, subject, detail }) {
+      await db.insert(auditLog).values({ at, actor: cleanText(actor), action, subject: cleanText(subject), detail: cleanText(detail) });
+    },
+    async list(limit) {
+      const rows = await db.select().from(auditLog).orderBy(desc(auditLog.id)).limit(limit);
+      return rows.map(({ id: _, ...entry }) => entry);
+    },
+  };
+}

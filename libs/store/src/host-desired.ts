@@ -1,0 +1,140 @@
+import type { HostName, ReleaseRef, RolloutState, StorePath } from '@floe/model';
+import type { Clock } from '@floe/runtime';
+import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
+import type { Database } from './database.ts';
+import { missingRow } from './errors.ts';
+import { notify } from './hints.ts';
+import type { PinKind, StoredSituation } from './records.ts';
+import { releasesAsOf } from './releases.ts';
+import { newestRollout } from './rollouts.ts';
+import { isOneOf } from './rows.ts';
+import type { HostStore } from './store.ts';
+import { hosts, pins, quarantines, releases, revisions, rollouts } from './tables/index.ts';
+
+/** Every host is in the one ring, which is promoted as soon as the rollout rolls. */
+const PROMOTED: readonly RolloutState[] = ['ROLLING', 'SOAKING', 'COMPLETE'];
+
+type Hosts = readonly HostName[] | undefined;
+
+async function pinned(db: Database, repositoryId: string, names: Hosts, now: number): Promise<ReadonlyMap<string, ReleaseRef>> {
+  const rows = await db
+    .select({ kind: pins.kind, id: releases.id, host: pins.host, sequence: releases.sequence, toplevel: releases.toplevel })
+    .from(pins)
+    .innerJoin(hosts, eq(hosts.host, pins.host))
+    .innerJoin(releases, eq(releases.id, pins.releaseId))
+    .where(
+      and(
+        eq(hosts.repositoryId, repositoryId),
+        or(isNull(pins.expiresAt), gt(pins.expiresAt, now)),
+        names === undefined ? undefined : isOneOf(pins.host, names),
+      ),
+    );
+  return new Map(rows.map(({ kind, ...release }) => [keyOf(release.host, kind), release]));
+}
+
+function keyOf(host: HostName, kind: PinKind): string {
+  return `${kind} ${host}`;
+}
+
+async function quarantined(db: Database, repositoryId: string, names: Hosts): Promise<ReadonlyMap<HostName, ReadonlySet<StorePath>>> {
+  const rows = await db
+    .select({ host: quarantines.host, toplevel: quarantines.toplevel })
+    .from(quarantines)
+    .innerJoin(hosts, eq(hosts.host, quarantines.host))
+    .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(quarantines.host, names)));
+  const sets = new Map<HostName, Set<StorePath>>();
+  for (const { host, toplevel } of rows) sets.set(host, (sets.get(host) ?? new Set()).add(toplevel));
+  return sets;
+}
+
+/** Reads without a transaction: a situation that is torn by a write is put right by the hint of that write. */
+async function situation(db: Database, repositoryId: string, names: Hosts, now: number): Promise<StoredSituation[]> {
+  const ofRepository = eq(revisions.repositoryId, repositoryId);
+  const current = await newestRollout(db, ofRepository);
+  const completed = current?.state === 'COMPLETE' ? current : await newestRollout(db, and(ofRepository, eq(rollouts.state, 'COMPLETE')));
+  const stableSequence = completed?.sequence ?? 0;
+  const stable = refsByHost(await releasesAsOf(db, repositoryId, stableSequence, names));
+  const isSame = current === undefined || current.sequence === stableSequence;
+  const rolling = isSame ? stable : refsByHost(await releasesAsOf(db, repositoryId, current.sequence, names));
+  const pinnedTo = await pinned(db, repositoryId, names, now);
+  const putBack = await quarantined(db, repositoryId, names);
+  const rows = await db
+    .select({ host: hosts.host })
+    .from(hosts)
+    .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names)))
+    .orderBy(asc(hosts.host));
+  return rows.map(({ host }) => ({
+    host,
+    pin: pinnedTo.get(keyOf(host, 'pin')),
+    hold: pinnedTo.get(keyOf(host, 'hold')),
+    isRingPromoted: current !== undefined && PROMOTED.includes(current.state),
+    rollout: current === undefined ? undefined : rolling.get(host),
+    stable: stable.get(host),
+    quarantined: putBack.get(host) ?? new Set(),
+  }));
+}
+
+function refsByHost(rows: readonly ReleaseRef[]): ReadonlyMap<HostName, ReleaseRef> {
+  return new Map(rows.map(({ id, host, sequence, toplevel }) => [host, { id, host, sequence, toplevel }]));
+}
+
+/**
+ * Most calls repeat what is there, and cost one read. Otherwise the update repeats the condition: of two servers that
+ * desire the same release at once only one takes an epoch for it.
+ */
+async function desire(db: Database, host: HostName, release: ReleaseRef, at: number): ReturnType<HostStore['desire']> {
+  if ((await desiredOf(db, host)).releaseId !== release.id) {
+    const epoch = await db.transaction(async (tx) => {
+      const [moved] = await tx
+        .update(hosts)
+        .set({
+          desiredReleaseId: release.id,
+          desiredToplevel: release.toplevel,
+          desiredSequence: release.sequence,
+          desiredSince: at,
+          epoch: sql`${hosts.epoch} + 1`,
+        })
+        .where(and(eq(hosts.host, host), sql`${hosts.desiredReleaseId} is distinct from ${release.id}`))
+        .returning({ epoch: hosts.epoch });
+      if (moved !== undefined) await notify(tx, { topic: 'host', host });
+      return moved?.epoch;
+    });
+    if (epoch !== undefined) return { epoch, isNew: true };
+  }
+  return { epoch: (await desiredOf(db, host)).epoch, isNew: false };
+}
+
+async function desiredOf(db: Database, host: HostName): Promise<{ readonly releaseId: string | null; readonly epoch: number }> {
+  const [row] = await db.select({ releaseId: hosts.desiredReleaseId, epoch: hosts.epoch }).from(hosts).where(eq(hosts.host, host));
+  if (row === undefined) throw missingRow('host', host);
+  return row;
+}
+
+async function undesire(db: Database, host: HostName): Promise<void> {
+  await db.transaction(async (tx) => {
+    const changed = await tx
+      .update(hosts)
+      .set({ desiredReleaseId: null, desiredToplevel: null, desiredSequence: null, desiredSince: null })
+      .where(and(eq(hosts.host, host), sql`${hosts.desiredReleaseId} is not null`))
+      .returning({ host: hosts.host });
+    if (changed.length > 0) await notify(tx, { topic: 'host', host });
+  });
+}
+
+async function bumpEpoch(db: Database, host: HostName): Promise<number> {
+  return await db.transaction(async (tx) => {
+    const [row] = await tx.update(hosts).set({ epoch: sql`${hosts.epoch} + 1` }).where(eq(hosts.host, host)).returning({ epoch: hosts.epoch });
+    if (row === undefined) throw missingRow('host', host);
+    await notify(tx, { topic: 'host', host });
+    return row.epoch;
+  });
+}
+
+export function createHostDesired(db: Database, clock: Clock): Pick<HostStore, 'situation' | 'desire' | 'undesire' | 'bumpEpoch'> {
+  return {
+    situation: async (repositoryId, names) => await situation(db, repositoryId, names, clock.now()),
+    desire: async (host, release, at) => await desire(db, host, release, at),
+    undesire: async (host) => await undesire(db, host),
+    bumpEpoch: async (host) => await bumpEpoch(db, host),
+  };
+}

@@ -1,0 +1,85 @@
+import { and, eq, sql } from 'drizzle-orm';
+import type { HostName } from '@floe/model';
+import type { Database } from './database.ts';
+import { missingRow } from './errors.ts';
+import { notify, notifyHosts } from './hints.ts';
+import { lockHost, toHostRow, type StoredHost } from './host-rows.ts';
+import type { HostPresence, HostRow } from './records.ts';
+import type { HostStore } from './store.ts';
+import { hosts } from './tables/index.ts';
+
+/**
+ * The epoch to go on from. An agent that accepted a higher one, or this one for something else, was told by a database
+ * that is gone: the desired release then gets an epoch that the agent has never seen, or it would take the directive
+ * for one that it knows.
+ */
+function epochAfter(row: StoredHost, presence: HostPresence): number {
+  const isAhead = presence.epoch > row.epoch;
+  const isOther = presence.epoch === row.epoch && row.desiredToplevel !== null && presence.stateToplevel !== row.desiredToplevel;
+  return isAhead || isOther ? presence.epoch + 1 : row.epoch;
+}
+
+async function connect(db: Database, host: HostName, presence: HostPresence): Promise<HostRow> {
+  return await db.transaction(async (tx) => {
+    const row = await lockHost(tx, host);
+    const stateToplevel = presence.stateToplevel ?? null;
+    const isSameState = row.state === presence.state && row.stateToplevel === stateToplevel;
+    // Fewer reports than are stored: the agent's disk was put back to an older day, and its numbers come again.
+    const isNewSeries = presence.reportSeq < row.reportSeq;
+    const [connected] = await tx
+      .update(hosts)
+      .set({
+        isConnected: true,
+        sessionId: presence.sessionId,
+        bootId: presence.bootId,
+        machineId: row.machineId ?? presence.machineId,
+        agentVersion: presence.agentVersion,
+        system: presence.system,
+        lastSeenAt: presence.at,
+        observed: presence.observed,
+        epoch: epochAfter(row, presence),
+        ...(isSameState ? {} : { state: presence.state, stateToplevel, stateSince: presence.at, detail: null, timings: null }),
+        // Reports up to here are no newer than this hello. The last of them has the detail of this very state.
+        stateSeq: presence.reportSeq,
+        ...(isNewSeries ? { reportSeries: row.reportSeries + 1, reportSeq: 0 } : {}),
+      })
+      .where(eq(hosts.host, host))
+      .returning();
+    if (connected === undefined) throw missingRow('host', host);
+    await notify(tx, { topic: 'host', host });
+    return toHostRow(connected);
+  });
+}
+
+/** Only for the session that is the current one: a socket that dies late must not end its successor's presence. */
+async function disconnect(db: Database, host: HostName, sessionId: string, at: number): Promise<boolean> {
+  return await db.transaction(async (tx) => {
+    const gone = await tx
+      .update(hosts)
+      .set({ isConnected: false, lastSeenAt: at })
+      .where(and(eq(hosts.host, host), eq(hosts.sessionId, sessionId), eq(hosts.isConnected, true)))
+      .returning({ host: hosts.host });
+    if (gone.length > 0) await notify(tx, { topic: 'host', host });
+    return gone.length > 0;
+  });
+}
+
+async function disconnectAll(db: Database, sessionIdPrefix: string | undefined, at: number): Promise<number> {
+  return await db.transaction(async (tx) => {
+    const gone = await tx
+      .update(hosts)
+      .set({ isConnected: false, lastSeenAt: at })
+      .where(and(eq(hosts.isConnected, true), sessionIdPrefix === undefined ? undefined : sql`starts_with(${hosts.sessionId}, ${sessionIdPrefix})`))
+      .returning({ host: hosts.host });
+    await notifyHosts(tx, gone.map(({ host }) => host));
+    return gone.length;
+  });
+}
+
+export function createHostPresence(db: Database): Pick<HostStore, 'connect' | 'disconnect' | 'disconnectAll'> {
+  return {
+    connect: async (host, presence) => await connect(db, host, presence),
+    disconnect: async (host, sessionId, at) => await disconnect(db, host, sessionId, at),
+    disconnectAll: async (sessionIdPrefix, at) => await disconnectAll(db, sessionIdPrefix, at),
+  };
+}

@@ -1,0 +1,77 @@
+import type { HostName } from '@floe/model';
+import type { Clock } from '@floe/runtime';
+import { asc, eq, sql } from 'drizzle-orm';
+import type { Database } from './database.ts';
+import { missingRow } from './errors.ts';
+import { notify, notifyHosts } from './hints.ts';
+import { createHostDesired } from './host-desired.ts';
+import { createHostMarks } from './host-marks.ts';
+import { createHostPresence } from './host-presence.ts';
+import { toHostRow } from './host-rows.ts';
+import type { HostRow } from './records.ts';
+import type { HostStore } from './store.ts';
+import { hosts } from './tables/index.ts';
+
+/** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 2. */
+const ROWS_PER_INSERT = 10_000;
+
+async function ensure(db: Database, repositoryId: string, names: readonly HostName[]): Promise<void> {
+  await db.transaction(async (tx) => {
+    const added: HostName[] = [];
+    for (let start = 0; start < names.length; start += ROWS_PER_INSERT) {
+      const values = names.slice(start, start + ROWS_PER_INSERT).map((host) => ({ host, repositoryId }));
+      const rows = await tx.insert(hosts).values(values).onConflictDoNothing().returning({ host: hosts.host });
+      added.push(...rows.map(({ host }) => host));
+    }
+    await notifyHosts(tx, added);
+  });
+}
+
+/** What the agent before said of itself is forgotten: the next hello says how the machine is. The epoch goes on. */
+async function enrol(db: Database, enrolment: Parameters<HostStore['enrol']>[0]): Promise<HostRow> {
+  const { host, repositoryId, machineId, publicKey, at } = enrolment;
+  const fresh = {
+    machineId, publicKey, enrolledAt: at, revokedAt: null, clonedAt: null,
+    observed: null, state: 'IDLE', stateToplevel: null, stateSince: null, stateSeq: 0, detail: null, timings: null,
+    isConnected: false, sessionId: null, bootId: null, reportSeq: 0,
+  } as const;
+  return await db.transaction(async (tx) => {
+    const [row] = await tx
+      .insert(hosts)
+      .values({ host, repositoryId, ...fresh })
+      .onConflictDoUpdate({ target: hosts.host, set: { ...fresh, reportSeries: sql`${hosts.reportSeries} + 1` } })
+      .returning();
+    if (row === undefined) throw missingRow('host', host);
+    await notify(tx, { topic: 'host', host });
+    return toHostRow(row);
+  });
+}
+
+export function createHostStore(db: Database, clock: Clock): HostStore {
+  async function mark(host: HostName, set: Partial<typeof hosts.$inferInsert>): Promise<void> {
+    await db.transaction(async (tx) => {
+      const marked = await tx.update(hosts).set(set).where(eq(hosts.host, host)).returning({ host: hosts.host });
+      if (marked.length === 0) throw missingRow('host', host);
+      await notify(tx, { topic: 'host', host });
+    });
+  }
+  return {
+    ensure: async (repositoryId, names) => await ensure(db, repositoryId, names),
+    async get(host) {
+      const [row] = await db.select().from(hosts).where(eq(hosts.host, host));
+      return row === undefined ? undefined : toHostRow(row);
+    },
+    list: async (repositoryId) => (await db.select().from(hosts).where(eq(hosts.repositoryId, repositoryId)).orderBy(asc(hosts.host))).map(toHostRow),
+    async byPublicKey(publicKey) {
+      const [row] = await db.select().from(hosts).where(eq(hosts.publicKey, publicKey)).limit(1);
+      return row === undefined ? undefined : toHostRow(row);
+    },
+    enrol: async (enrolment) => await enrol(db, enrolment),
+    revoke: async (host, at) => await mark(host, { revokedAt: at }),
+    markCloned: async (host, at) => await mark(host, { clonedAt: at }),
+    clearCloned: async (host) => await mark(host, { clonedAt: null }),
+    ...createHostPresence(db),
+    ...createHostDesired(db, clock),
+    ...createHostMarks(db),
+  };
+}

@@ -1,0 +1,58 @@
+import { ROLLOUT_STATES, type RolloutState } from '@floe/model';
+import { and, desc, eq, inArray, type SQL } from 'drizzle-orm';
+import type { Database } from './database.ts';
+import { notify } from './hints.ts';
+import type { Rollout } from './records.ts';
+import { withoutNulls } from './rows.ts';
+import type { RolloutStore } from './store.ts';
+import { revisions, rollouts } from './tables/index.ts';
+
+const ENDED: readonly RolloutState[] = ['COMPLETE', 'ABORTED', 'SUPERSEDED'];
+
+/** The states of a rollout that is still to come to an end. */
+export const UNFINISHED_ROLLOUT = ROLLOUT_STATES.filter((state) => !ENDED.includes(state));
+
+/** Moves a rollout that is in one of `from`: the condition lets one of two servers win, the other learns it by `false`. */
+async function move(db: Database, id: string, from: readonly RolloutState[], to: RolloutState, at: number): Promise<boolean> {
+  return await db.transaction(async (tx) => {
+    const [moved] = await tx
+      .update(rollouts)
+      .set({ state: to, completedAt: to === 'COMPLETE' ? at : null })
+      .where(and(eq(rollouts.id, id), inArray(rollouts.state, [...from])))
+      .returning({ revisionId: rollouts.revisionId });
+    if (moved === undefined) return false;
+    await notify(tx, { topic: 'revision', id: moved.revisionId });
+    return true;
+  });
+}
+
+/** The rollout of the newest revision that fits, with the revision's sequence. */
+export async function newestRollout(db: Database, where: SQL | undefined): Promise<(Rollout & { readonly sequence: number }) | undefined> {
+  const [row] = await db
+    .select({ rollout: rollouts, sequence: revisions.sequence })
+    .from(rollouts)
+    .innerJoin(revisions, eq(revisions.id, rollouts.revisionId))
+    .where(where)
+    .orderBy(desc(revisions.sequence))
+    .limit(1);
+  return row === undefined ? undefined : { ...withoutNulls(row.rollout), sequence: row.sequence };
+}
+
+function toRollout(row: Rollout & { readonly sequence: number }): Rollout {
+  const { sequence: _, ...rollout } = row;
+  return rollout;
+}
+
+export function createRolloutStore(db: Database): RolloutStore {
+  async function one(where: SQL): Promise<Rollout | undefined> {
+    const row = await newestRollout(db, where);
+    return row === undefined ? undefined : toRollout(row);
+  }
+  return {
+    current: async (repositoryId) => await one(eq(revisions.repositoryId, repositoryId)),
+    forRevision: async (revisionId) => await one(eq(rollouts.revisionId, revisionId)),
+    setState: async (id, from, to, at) => await move(db, id, [from], to, at),
+    complete: async (id, at) => await move(db, id, UNFINISHED_ROLLOUT, 'COMPLETE', at),
+    reopen: async (id, at) => await move(db, id, ['COMPLETE'], 'ROLLING', at),
+  };
+}

@@ -1,0 +1,63 @@
+import type { Clock } from '@floe/runtime';
+import { and, eq, gt, isNull, lt, or } from 'drizzle-orm';
+import type { Database } from './database.ts';
+import type { ConsumedToken, TokenStore } from './store.ts';
+import { apiTokens, enrolmentTokens } from './tables/index.ts';
+import { hashToken } from './token-hash.ts';
+
+/** "Last used" is this coarse, so that reading a page is not a write per request. */
+const LAST_USED_STEP_MS = 60_000;
+
+async function findApiToken(db: Database, token: string, now: number): ReturnType<TokenStore['findApiToken']> {
+  const hash = hashToken(token);
+  const [row] = await db.select({ name: apiTokens.name, lastUsedAt: apiTokens.lastUsedAt }).from(apiTokens).where(eq(apiTokens.hash, hash));
+  if (row === undefined) return undefined;
+  if (row.lastUsedAt === null || row.lastUsedAt < now - LAST_USED_STEP_MS) {
+    await db
+      .update(apiTokens)
+      .set({ lastUsedAt: now })
+      .where(and(eq(apiTokens.hash, hash), or(isNull(apiTokens.lastUsedAt), lt(apiTokens.lastUsedAt, now))));
+  }
+  return { name: row.name, lastUsedAt: row.lastUsedAt ?? undefined };
+}
+
+/**
+ * Uses the token up and checks it in one statement: of two requests that come together the second waits for the first's
+ * row, finds it used, and is told why by a second look.
+ */
+async function consume(db: Database, token: string, host: typeof enrolmentTokens.$inferSelect.host, now: number): Promise<ConsumedToken> {
+  const hash = hashToken(token);
+  const consumed = await db
+    .update(enrolmentTokens)
+    .set({ usedAt: now })
+    .where(and(eq(enrolmentTokens.hash, hash), eq(enrolmentTokens.host, host), isNull(enrolmentTokens.usedAt), gt(enrolmentTokens.expiresAt, now)))
+    .returning({ host: enrolmentTokens.host });
+  if (consumed.length > 0) return { kind: 'consumed' };
+  const [row] = await db.select({ host: enrolmentTokens.host, usedAt: enrolmentTokens.usedAt }).from(enrolmentTokens).where(eq(enrolmentTokens.hash, hash));
+  if (row === undefined) return { kind: 'unknown' };
+  if (row.host !== host) return { kind: 'other-host' };
+  return { kind: row.usedAt === null ? 'expired' : 'used' };
+}
+
+export function createTokenStore(db: Database, clock: Clock): TokenStore {
+  return {
+    async createApiToken(name, token, at) {
+      const created = await db
+        .insert(apiTokens)
+        .values({ hash: hashToken(token), name, createdAt: at })
+        .onConflictDoNothing({ target: apiTokens.name })
+        .returning({ name: apiTokens.name });
+      return created.length > 0 ? 'created' : 'name-taken';
+    },
+    findApiToken: async (token) => await findApiToken(db, token, clock.now()),
+    hasApiTokens: async () => (await db.select({ name: apiTokens.name }).from(apiTokens).limit(1)).length > 0,
+    async revokeApiToken(name) {
+      const revoked = await db.delete(apiTokens).where(eq(apiTokens.name, name)).returning({ name: apiTokens.name });
+      return revoked.length > 0;
+    },
+    async createEnrolmentToken(host, token, expiresAt) {
+      await db.insert(enrolmentTokens).values({ hash: hashToken(token), host, expiresAt });
+    },
+    consumeEnrolmentToken: async (token, host, now) => await consume(db, token, host, now),
+  };
+}
