@@ -18,6 +18,7 @@ import { dataPaths, type Config } from './config.ts';
 import { mayActivate } from './directives.ts';
 import { FleetFeed } from './feed.ts';
 import { FleetReader } from './fleet-reader.ts';
+import { statusOutbox } from './status-outbox.ts';
 import { Steering } from './steering.ts';
 
 /** What a NixOS host's evaluation takes, roughly, in bytes. */
@@ -159,20 +160,24 @@ export async function createServerContext(config: Config, logger: Logger, signal
     app,
     hub,
     async run(runSignal) {
+      // A loop that fails takes the others with it: the service manager starts the whole anew.
+      const failed = new AbortController();
+      const signal = AbortSignal.any([runSignal, failed.signal]);
       await using _listener = await store.hints.listen((hint) => {
         if (hint.topic === 'host' && hint.host !== '*') steering.mark(hint.host);
         else if (hint.topic === 'outbox') outboxWake.wake();
         else steering.markAll();
       });
-      const loops = [steering.run(runSignal)];
-      if (config.github !== undefined) loops.push(postStatuses(store, config, { clock, random, logger }, outboxWake, runSignal));
-      loops.push(
-        (async () => {
-          await using deps = await pipelineDeps();
-          await runPipeline(deps, repository.id, runSignal);
-        })(),
-      );
-      await Promise.all(loops);
+      async function runPipelineHere(): Promise<void> {
+        await using deps = await pipelineDeps();
+        await runPipeline(deps, repository.id, signal);
+      }
+      const loops = [steering.run(signal), runPipelineHere()];
+      if (config.github !== undefined) loops.push(postStatuses(store, config, { clock, random, logger }, outboxWake, signal));
+      for (const loop of loops) loop.catch(() => failed.abort());
+      const ended = await Promise.allSettled(loops);
+      const failure = ended.find((each) => each.status === 'rejected');
+      if (failure !== undefined) throw failure.reason;
     },
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };
@@ -190,7 +195,7 @@ async function postStatuses(
   const statuses = createGithubStatuses({ apiUrl, repository, auth, userAgent: 'floe' });
   await runStatusOutbox(
     {
-      outbox: store.outbox,
+      outbox: statusOutbox(store.outbox),
       statuses,
       ...deps,
       wake: async (waitSignal) => {
