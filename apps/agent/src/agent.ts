@@ -1,0 +1,322 @@
+import { decide, isActivating, NOTHING_OBSERVED, type AgentEffect, type AgentEvent, type AgentJournal, type AgentReport, type Observed } from '@floe/model';
+import { helloBytes, PROTOCOL_VERSION, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
+import { fullJitter, verifySignature, type Clock, type Exec, type Logger } from '@floe/runtime';
+import { judgeDirective } from './admission.ts';
+import { Connection, type ConnectionHandlers } from './connection.ts';
+import { hasContact } from './contact.ts';
+import type { Identity } from './identity.ts';
+import { Inbox } from './inbox.ts';
+import type { Machine } from './machine.ts';
+import type { ReportQueue } from './report-queue.ts';
+import { performWork, type WorkDeps, type WorkSettings } from './work.ts';
+import { Workbench } from './workbench.ts';
+
+/** What the machine has is compared with what was last told this often. */
+const DRIFT_CHECK_MS = 15_000;
+/** A change under way is brought to its verdict for so long when the agent is stopped. */
+const STOP_GRACE_MS = 10_000;
+/** A release whose branch was last vouched for longer ago than this is old news, and said to be. */
+const STALE_MS = 3 * 24 * 3600 * 1000;
+/** A machine's clock that is this far from the server's is worth a word. */
+const CLOCK_DIFFERS_MS = 5 * 60_000;
+const PROGRESS_EVERY_MS = 500;
+const MAX_DETAIL_CHARACTERS = 4_000;
+
+export interface AgentSettings extends WorkSettings {
+  readonly serverUrl: string;
+  readonly releaseKeys: readonly TrustedKey[];
+  readonly serverKeys: readonly TrustedKey[];
+  readonly repository: string | undefined;
+  readonly slowRetryMs: number;
+  readonly agentVersion: string;
+}
+
+export interface AgentDeps {
+  readonly settings: AgentSettings;
+  readonly identity: Identity;
+  readonly machine: Machine;
+  /** As it was on disk. */
+  readonly journal: AgentJournal;
+  /** Returns when the journal is on disk. */
+  readonly saveJournal: (journal: AgentJournal) => Promise<void>;
+  readonly reports: ReportQueue;
+  readonly ensureEnrolled: (signal: AbortSignal) => Promise<void>;
+  readonly enrolAnew: (signal: AbortSignal) => Promise<boolean>;
+  readonly exec: Exec;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly random: () => number;
+}
+
+/** The daemon: events go through the state machine, its journal to the disk, then its effects are done. */
+export class Agent {
+  readonly #deps: AgentDeps;
+  readonly #inbox = new Inbox();
+  readonly #bench: Workbench;
+  readonly #connection: Connection;
+  readonly #bugs = Promise.withResolvers<never>();
+  readonly #stopping = new AbortController();
+  #journal: AgentJournal;
+  /** What the server was last told that the machine has. */
+  #told: Observed = NOTHING_OBSERVED;
+  #progressAt = Number.NEGATIVE_INFINITY;
+
+  constructor(deps: AgentDeps) {
+    const { settings, machine, exec, clock, logger, random } = deps;
+    this.#deps = deps;
+    this.#journal = deps.journal;
+    this.#connection = new Connection({ serverUrl: settings.serverUrl, slowRetryMs: settings.slowRetryMs, handlers: this.#handlers(), clock, logger, random });
+    const work: WorkDeps = {
+      machine,
+      exec,
+      clock,
+      logger,
+      settings,
+      hasContact: async (timeoutMs, signal) => await hasContact({ serverUrl: settings.serverUrl, clock }, timeoutMs, signal),
+      onProgress: (epoch, progress) => this.#tellProgress(epoch, progress.doneBytes, progress.totalBytes),
+    };
+    this.#bench = new Workbench({
+      perform: async (name, journal, signal) => await performWork(name, work, journal, signal),
+      sayReady: (epoch) => this.#connection.send({ type: 'ready', epoch }),
+      dispatch: (event) => this.#dispatch(event),
+      onBug: (error) => this.#bugs.reject(error),
+      switchesOutliveAgent: machine.switchesOutliveAgent,
+      clock,
+      random,
+    });
+  }
+
+  /** Runs until `signal` aborts; throws on a bug. */
+  async run(signal: AbortSignal): Promise<void> {
+    const ended = new AbortController();
+    signal.addEventListener('abort', () => this.#stopping.abort(), { once: true });
+    if (signal.aborted) this.#stopping.abort();
+    const inbox = this.#inbox.run(ended.signal);
+    this.#inbox.add(async () => await this.#start(this.#stopping.signal));
+    const always = [this.#connect(this.#stopping.signal), this.#watchDrift(this.#stopping.signal)];
+    try {
+      await Promise.race([Promise.all(always), inbox, this.#bugs.promise]);
+      await this.#bench.stop(STOP_GRACE_MS, () => this.#journal.state !== 'PRECHECK' && isActivating(this.#journal.state));
+    } finally {
+      this.#stopping.abort();
+      this.#bench.stopWork();
+      ended.abort();
+    }
+    await Promise.all([inbox, ...always]);
+  }
+
+  async #connect(signal: AbortSignal): Promise<void> {
+    await this.#deps.ensureEnrolled(signal);
+    await this.#connection.run(signal);
+  }
+
+  /** The first event: what a stop or a crash left. */
+  async #start(signal: AbortSignal): Promise<void> {
+    const { machine, logger } = this.#deps;
+    const { state, directive } = this.#journal;
+    logger.info('started', { state, epoch: this.#journal.epoch, toplevel: directive?.release.toplevel ?? null });
+    if (directive !== null && (state === 'ACTIVATING' || state === 'VERIFYING')) {
+      const unfinished = await machine.unfinishedSwitch(directive.release.toplevel, signal).catch((error: unknown) => {
+        logger.warn('whether a switch was under way cannot be found out', { error });
+        return { kind: 'unknown' } as const;
+      });
+      if (signal.aborted) return;
+      if (unfinished.kind === 'ended' && unfinished.outcome.kind === 'switched') {
+        await this.#step({ type: 'switched', epoch: directive.epoch, tookMs: 0 });
+        return;
+      }
+      if (unfinished.kind === 'ended' && unfinished.outcome.kind === 'failed' && state === 'ACTIVATING') {
+        await this.#step({ type: 'switch-failed', epoch: directive.epoch, tookMs: 0, detail: unfinished.outcome.detail });
+        return;
+      }
+    }
+    await this.#step({ type: 'restarted' });
+  }
+
+  #dispatch(event: AgentEvent): void {
+    this.#inbox.add(async () => await this.#step(event));
+  }
+
+  /** Decides, writes down, acts: in this order. */
+  async #step(event: AgentEvent): Promise<void> {
+    const { journal, effects } = decide(this.#journal, event, this.#deps.clock.now());
+    if (journal === this.#journal && effects.length === 0) return;
+    const effect = effects.find((each) => each.type === 'report');
+    const report = effect === undefined ? undefined : await this.#makeReport(journal, effect);
+    const next = report === undefined ? journal : { ...journal, report, nextReportSeq: report.seq + 1 };
+    if (!(await this.#save(next))) return;
+    if (report !== undefined) await this.#report(report);
+    for (const each of effects) await this.#perform(each);
+  }
+
+  async #makeReport(journal: AgentJournal, effect: Extract<AgentEffect, { type: 'report' }>): Promise<AgentReport> {
+    const { state, epoch, toplevel, detail } = effect;
+    const isOfDirective = state === journal.state && epoch === journal.directive?.epoch;
+    return {
+      seq: journal.nextReportSeq,
+      epoch,
+      state,
+      toplevel,
+      observed: await this.#deps.machine.observe(),
+      ...(detail === null ? {} : { detail: { code: detail.code.slice(0, 64), message: detail.message.slice(0, MAX_DETAIL_CHARACTERS) } }),
+      ...(isOfDirective ? { timings: journal.timings } : {}),
+      at: this.#deps.clock.now(),
+    };
+  }
+
+  /** Nothing is done that is not written down: while the disk is full, the agent waits. False when it was stopped. */
+  async #save(journal: AgentJournal): Promise<boolean> {
+    const { clock, logger, random, saveJournal } = this.#deps;
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        await saveJournal(journal);
+        this.#journal = journal;
+        return true;
+      } catch (error) {
+        logger.error('the journal cannot be written; nothing is done before it is (is the disk full?)', { error });
+      }
+      if (this.#stopping.signal.aborted) return false;
+      await clock.sleep(1_000 + fullJitter(attempt, { baseMs: 1_000, capMs: 60_000 }, random), this.#stopping.signal);
+    }
+  }
+
+  async #report(report: AgentReport): Promise<void> {
+    const { logger, reports } = this.#deps;
+    const { state, epoch, toplevel, detail } = report;
+    const isBad = state === 'ROLLED_BACK' || state === 'ROLLBACK_FAILED' || state === 'REJECTED' || state === 'BLOCKED';
+    logger[isBad ? 'error' : 'info']('state', { state, epoch, toplevel, ...(detail === undefined ? {} : { code: detail.code, reason: detail.message }) });
+    this.#told = report.observed;
+    await reports.append(report).catch((error: unknown) => logger.error('a report cannot be written to the queue', { error }));
+    this.#connection.send({ type: 'report', ...report });
+  }
+
+  async #perform(effect: AgentEffect): Promise<void> {
+    const epoch = this.#journal.directive?.epoch ?? 0;
+    switch (effect.type) {
+      case 'report':
+        break;
+      case 'stop-work':
+        this.#bench.stopWork();
+        break;
+      case 'work':
+        this.#bench.begin(effect.work, this.#journal);
+        break;
+      case 'ask':
+        this.#bench.ask(epoch);
+        break;
+      case 'retry-later':
+        this.#bench.retryLater(effect.pace, effect.attempt, epoch);
+        break;
+      case 'take-pending':
+        this.#dispatch({ type: 'pending-due' });
+        break;
+      case 'tidy':
+        await Promise.all([this.#deps.machine.letGo('next'), this.#deps.machine.letGo('before')]).catch((error: unknown) => {
+          this.#deps.logger.warn('a garbage collector root could not be removed', { error });
+        });
+        break;
+    }
+  }
+
+  #handlers(): ConnectionHandlers {
+    return {
+      hello: async (nonce) => await this.#hello(nonce),
+      welcomed: (welcome) => this.#inbox.add(async () => await this.#welcomed(welcome)),
+      directive: (envelope, nonce) => this.#inbox.add(async () => await this.#admit(envelope, nonce)),
+      go: (epoch) => this.#dispatch({ type: 'go', epoch }),
+      acknowledged: (seq) => this.#inbox.add(async () => await this.#deps.reports.acknowledge(seq)),
+      refused: async () => await this.#deps.enrolAnew(this.#stopping.signal),
+    };
+  }
+
+  async #hello(nonce: string): Promise<Hello> {
+    const { identity, machine, settings } = this.#deps;
+    const { host, machineId, bootId, system, signer } = identity;
+    const { state, directive, epoch, sequences, nextReportSeq } = this.#journal;
+    const observed = await machine.observe();
+    this.#told = observed;
+    return {
+      type: 'hello',
+      protocol: PROTOCOL_VERSION,
+      agentVersion: settings.agentVersion,
+      host,
+      machineId,
+      bootId,
+      system,
+      signature: signer.sign(helloBytes({ nonce, host, machineId, bootId })),
+      observed,
+      state,
+      toplevel: directive?.release.toplevel ?? null,
+      epoch,
+      sequence: Math.max(0, ...sequences.map(({ sequence }) => sequence)),
+      reportSeq: nextReportSeq - 1,
+      capabilities: [],
+    };
+  }
+
+  async #welcomed(welcome: Welcome): Promise<void> {
+    const { reports, logger, clock } = this.#deps;
+    const differenceMs = welcome.serverTime - clock.now();
+    if (Math.abs(differenceMs) > CLOCK_DIFFERS_MS) logger.warn("this machine's clock and the server's differ; the server's is used to judge what expired", { differenceMs });
+    if (welcome.reportSeq >= this.#journal.nextReportSeq) {
+      // The server has reports that this journal knows nothing of: the journal was lost. Number on from there.
+      const nextReportSeq = await reports.renumber(welcome.reportSeq + 1);
+      const report = reports.waiting.at(-1) ?? null;
+      if (!(await this.#save({ ...this.#journal, nextReportSeq, report }))) return;
+    } else {
+      await reports.acknowledge(welcome.reportSeq);
+    }
+    for (const report of reports.waiting) this.#connection.send({ type: 'report', ...report });
+    this.#bench.askAgain();
+  }
+
+  async #admit(envelope: Envelope, nonce: string): Promise<void> {
+    const { settings, identity, logger } = this.#deps;
+    const { serverNow } = this.#connection;
+    // The connection ended meanwhile: the directive was for it alone, and comes again on the next.
+    if (serverNow === undefined) return;
+    const { host, machineId, system } = identity;
+    const { releaseKeys, serverKeys, repository } = settings;
+    const admission = judgeDirective(envelope, { host, machineId, system, nonce, serverNow, releaseKeys, serverKeys, repository, journal: this.#journal, verify: verifySignature });
+    if (admission.kind === 'known') return;
+    if (admission.kind === 'refused') {
+      await this.#step({ type: 'refused', epoch: admission.epoch, toplevel: admission.toplevel, detail: admission.detail });
+      return;
+    }
+    const { directive, freshness } = admission;
+    logger.info('directive accepted', { epoch: directive.epoch, mode: directive.mode, ...directive.release });
+    if (freshness !== null && serverNow - freshness.asOf > STALE_MS) {
+      logger.warn('the newest word of the builder about this branch is old: is it running?', { asOf: new Date(freshness.asOf).toISOString() });
+    }
+    await this.#step({ type: 'offered', directive, freshness });
+  }
+
+  #tellProgress(epoch: number, doneBytes: number, expectedBytes: number): void {
+    const now = this.#deps.clock.monotonic();
+    if (now - this.#progressAt < PROGRESS_EVERY_MS) return;
+    this.#progressAt = now;
+    this.#connection.send({ type: 'progress', epoch, doneBytes, expectedBytes }, { lossy: true });
+  }
+
+  async #watchDrift(signal: AbortSignal): Promise<void> {
+    const { clock, machine, logger } = this.#deps;
+    for (;;) {
+      await clock.sleep(DRIFT_CHECK_MS, signal);
+      if (signal.aborted) return;
+      if (isActivating(this.#journal.state)) continue;
+      const observed = await machine.observe();
+      if (isSame(observed, this.#told)) continue;
+      logger.warn('what the machine has was changed by someone else', { ...observed });
+      this.#dispatch({ type: 'drifted' });
+    }
+  }
+}
+
+function isSame(one: Observed, other: Observed): boolean {
+  return (
+    one.current === other.current &&
+    one.booted === other.booted &&
+    one.profile?.toplevel === other.profile?.toplevel &&
+    one.profile?.generation === other.profile?.generation
+  );
+}

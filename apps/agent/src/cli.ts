@@ -1,0 +1,96 @@
+import { parseArgs } from 'node:util';
+import { describeError, FloeError, isFloeError, stderrLogger } from '@floe/runtime';
+import { parseConfig, rootOf, stateDirOf, type Env } from './config.ts';
+
+export const HELP = `floe-agent: keeps this machine on the system that its fleet's repository names
+
+Usage: floe-agent COMMAND [--root DIR]
+
+Commands
+  run        Connect to the server and stay. This is what the service runs.
+  status     Show where this agent stands, from its journal. With --json for programs.
+  identity   Show this machine's host key and machine id. With --json for programs.
+
+Options
+  --root DIR   A folder that plays the machine: its own store, profile and state. The same as FLOE_ROOT.
+  --json       One JSON object.
+  --help       This text.
+  --version    The version.
+
+Settings (environment)
+  FLOE_SERVER_URL             URL of the server
+  FLOE_HOST                   this machine's name in nixosConfigurations
+  FLOE_ENROLMENT_TOKEN_FILE   file with the one-time token of "floe enrol HOST"; needed once
+  FLOE_TRUSTED_RELEASE_KEYS   KEYID:BASE64 of those who sign releases, separated by spaces
+  FLOE_TRUSTED_SERVER_KEYS    KEYID:BASE64 of the server, separated by spaces
+  FLOE_SUBSTITUTERS           URLs of the Nix caches, separated by spaces
+  FLOE_TRUSTED_PUBLIC_KEYS    NAME:BASE64 of the Nix caches' keys, separated by spaces
+  FLOE_REPOSITORY             accept releases of this repository only (default: of any that a release key signed)
+  FLOE_STATE_DIR              default: /var/lib/floe-agent, below --root if there is one
+  FLOE_LOG_LEVEL              debug, info (default), warn or error
+  FLOE_HEALTH_GRACE_SECONDS, FLOE_SETTLE_SECONDS, FLOE_CONTACT_TIMEOUT_SECONDS, FLOE_MIN_FREE_MB,
+  FLOE_SLOW_RETRY_SECONDS     see docs/configuration.md
+
+Exit status: 0 stopped as asked, 1 a failure, 2 wrong usage or settings.
+`;
+
+export interface CliDeps {
+  readonly args: readonly string[];
+  readonly env: Env;
+  readonly version: string;
+  /** Aborts when the process is asked to stop. */
+  readonly signal: AbortSignal;
+  readonly random: () => number;
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+}
+
+/** Runs one command; returns the exit status. */
+export async function runCli(deps: CliDeps): Promise<number> {
+  try {
+    const { values, positionals } = readArguments(deps.args);
+    if (values.version === true) {
+      deps.stdout(`floe-agent ${deps.version}\n`);
+      return 0;
+    }
+    const [command] = positionals;
+    if (values.help === true || command === 'help') {
+      deps.stdout(HELP);
+      return 0;
+    }
+    if (command === 'run') return await runDaemon(deps, values.root);
+    if (command === 'status' || command === 'identity') {
+      const { showIdentity, showStatus } = await import('./status.ts');
+      const root = rootOf(deps.env, values.root);
+      const text = await (command === 'status' ? showStatus : showIdentity)({ root, stateDir: stateDirOf(deps.env, root), isJson: values.json === true });
+      deps.stdout(text);
+      return 0;
+    }
+    throw new FloeError('USAGE', `${command === undefined ? 'a command is missing' : `there is no command "${command}"`}: run, status or identity (see floe-agent --help)`);
+  } catch (error) {
+    deps.stderr(`${isFloeError(error) ? describeError(error) : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    return isFloeError(error, 'USAGE') || isFloeError(error, 'CONFIG_INVALID') ? 2 : 1;
+  }
+}
+
+function readArguments(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { root: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' }, version: { type: 'boolean' } },
+    });
+  } catch (cause) {
+    throw new FloeError('USAGE', `${describeError(cause)} (see floe-agent --help)`);
+  }
+}
+
+async function runDaemon(deps: CliDeps, root: string | undefined): Promise<number> {
+  const config = parseConfig(deps.env, { root });
+  const logger = stderrLogger(config.logLevel);
+  const { createAgentContext } = await import('./context.ts');
+  await using context = await createAgentContext({ config, env: deps.env, agentVersion: deps.version, logger, random: deps.random });
+  await context.agent.run(deps.signal);
+  logger.info('stopped', { host: config.host });
+  return 0;
+}

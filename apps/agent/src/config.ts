@@ -1,0 +1,127 @@
+import { PublicKey, HostName, type TrustedKey } from '@floe/protocol';
+import { FloeError, LOG_LEVELS, type LogLevel } from '@floe/runtime';
+import { join, resolve } from 'node:path';
+import * as v from 'valibot';
+
+/** All that floe-agent is told from outside. */
+export interface Config {
+  /** `http(s)://…`, without a slash at the end. */
+  readonly serverUrl: string;
+  readonly host: HostName;
+  /** A folder that plays the machine; undefined: the machine itself. */
+  readonly root: string | undefined;
+  readonly stateDir: string;
+  readonly enrolmentTokenFile: string | undefined;
+  readonly releaseKeys: readonly TrustedKey[];
+  readonly serverKeys: readonly TrustedKey[];
+  /** Only releases of this repository are accepted; undefined: of any that a release key signed. */
+  readonly repository: string | undefined;
+  readonly substituters: readonly string[];
+  readonly cachePublicKeys: readonly string[];
+  /** How long a check may fail after a switch before it counts, in ms. */
+  readonly healthGraceMs: number;
+  /** How long services get after a switch to show that they stay up, in ms. */
+  readonly settleMs: number;
+  /** How long the server may take to answer after a switch, in ms. */
+  readonly contactTimeoutMs: number;
+  /** Less free room than this, in bytes, and nothing is downloaded or switched. */
+  readonly minFreeBytes: number;
+  /** Shortest wait after the server refused this agent, in ms. */
+  readonly slowRetryMs: number;
+  readonly logLevel: LogLevel;
+}
+
+export type Env = Readonly<Record<string, string | undefined>>;
+
+const Seconds = v.pipe(v.string(), v.regex(/^\d{1,5}$/), v.transform(Number));
+const Megabytes = v.pipe(v.string(), v.regex(/^\d{1,7}$/), v.transform(Number));
+const CachePublicKey = v.pipe(v.string(), v.regex(/^[^\s:]+:[A-Za-z0-9+/=]+$/));
+
+/** Where the agent keeps what it remembers. */
+export function stateDirOf(env: Env, root: string | undefined): string {
+  return env['FLOE_STATE_DIR']?.trim() || join(root ?? '/', 'var/lib/floe-agent');
+}
+
+/** The folder that plays the machine: `--root DIR` or FLOE_ROOT. */
+export function rootOf(env: Env, option: string | undefined): string | undefined {
+  const root = option ?? env['FLOE_ROOT']?.trim();
+  return root === undefined || root === '' ? undefined : resolve(root);
+}
+
+/**
+ * The configuration from environment variables. Throws `FloeError('CONFIG_INVALID')` whose message lists every
+ * problem, with what to do.
+ */
+export function parseConfig(env: Env, options: { readonly root?: string | undefined } = {}): Config {
+  const problems: string[] = [];
+
+  function value(name: string): string | undefined {
+    const text = env[name]?.trim();
+    return text === '' ? undefined : text;
+  }
+  function checked<T>(name: string, schema: v.GenericSchema<string, T>, fallback: T, what: string): T {
+    const text = value(name);
+    if (text === undefined) return fallback;
+    const parsed = v.safeParse(schema, text);
+    if (parsed.success) return parsed.output;
+    problems.push(`${name} is "${text}": set it to ${what}`);
+    return fallback;
+  }
+  function required<T>(name: string, schema: v.GenericSchema<string, T>, what: string): T | undefined {
+    if (value(name) === undefined) problems.push(`${name} is missing: set it to ${what}`);
+    return checked<T | undefined>(name, schema, undefined, what);
+  }
+  function words(name: string, what: string): string[] {
+    const list = value(name)?.split(/\s+/) ?? [];
+    if (list.length === 0) problems.push(`${name} is missing: set it to ${what}`);
+    return list;
+  }
+  function keys(name: string, what: string): TrustedKey[] {
+    return words(name, what).flatMap((word) => {
+      const key = parseTrustedKey(word);
+      if (key === undefined) problems.push(`${name} has "${word}": each key is KEYID:BASE64 as "floe enrol HOST" shows it`);
+      return key ?? [];
+    });
+  }
+
+  const enrolment = '"floe enrol HOST" shows it';
+  const root = rootOf(env, options.root);
+  const isFolder = root !== undefined;
+  const serverUrl = required('FLOE_SERVER_URL', v.pipe(v.string(), v.regex(/^https?:\/\/[^\s/]+/)), 'the https:// URL of the server');
+  const host = required('FLOE_HOST', HostName, "this machine's name in nixosConfigurations");
+  const releaseKeys = keys('FLOE_TRUSTED_RELEASE_KEYS', `the keys that sign releases (${enrolment})`);
+  const serverKeys = keys('FLOE_TRUSTED_SERVER_KEYS', `the keys of the server (${enrolment})`);
+  const substituters = words('FLOE_SUBSTITUTERS', `the URLs of the Nix caches to download from (${enrolment})`);
+  const cachePublicKeys = words('FLOE_TRUSTED_PUBLIC_KEYS', `the public keys of the Nix caches (${enrolment})`);
+  for (const key of cachePublicKeys) {
+    if (!v.is(CachePublicKey, key)) problems.push(`FLOE_TRUSTED_PUBLIC_KEYS has "${key}": each key is NAME:BASE64, as Nix writes it`);
+  }
+  const config = {
+    root,
+    stateDir: stateDirOf(env, root),
+    enrolmentTokenFile: value('FLOE_ENROLMENT_TOKEN_FILE'),
+    releaseKeys,
+    serverKeys,
+    repository: value('FLOE_REPOSITORY'),
+    substituters,
+    cachePublicKeys,
+    // A folder has no services that take time to start.
+    healthGraceMs: 1000 * checked('FLOE_HEALTH_GRACE_SECONDS', Seconds, isFolder ? 0 : 30, 'a whole number of seconds'),
+    settleMs: 1000 * checked('FLOE_SETTLE_SECONDS', Seconds, isFolder ? 0 : 3, 'a whole number of seconds'),
+    contactTimeoutMs: 1000 * checked('FLOE_CONTACT_TIMEOUT_SECONDS', Seconds, 60, 'a whole number of seconds'),
+    minFreeBytes: 1024 * 1024 * checked('FLOE_MIN_FREE_MB', Megabytes, 64, 'a whole number of megabytes'),
+    slowRetryMs: 1000 * checked('FLOE_SLOW_RETRY_SECONDS', Seconds, 60, 'a whole number of seconds'),
+    logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),
+  };
+  if (serverUrl === undefined || host === undefined || problems.length > 0) {
+    throw new FloeError('CONFIG_INVALID', `floe-agent cannot start with these settings:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
+  }
+  return Object.freeze({ ...config, host, serverUrl: serverUrl.replace(/\/+$/, '') });
+}
+
+/** `keyId:base64`; the name may have colons of its own. */
+function parseTrustedKey(text: string): TrustedKey | undefined {
+  const colon = text.lastIndexOf(':');
+  const publicKey = text.slice(colon + 1);
+  return colon > 0 && v.is(PublicKey, publicKey) ? { keyId: text.slice(0, colon), publicKey } : undefined;
+}

@@ -1,0 +1,223 @@
+import { CLOSE_CODES, HEARTBEAT_MS, MAX_FRAME_BYTES, parseFrame, ServerMessage, type AgentMessage, type Envelope, type Hello, type Refusal, type Welcome } from '@floe/protocol';
+import { fullJitter, type Clock, type Logger } from '@floe/runtime';
+import type { WebSocket } from 'ws';
+
+/** A server that has not let the agent in within this time is left, in ms. */
+const HANDSHAKE_MS = 15_000;
+/** Reconnects spread over this, so that a restarted server is not met by its whole fleet at once. */
+const RECONNECT = { baseMs: 1_000, capMs: 60_000 } as const;
+/** Refusals are repeated at most this slowly. */
+const SLOW_CAP_MS = 10 * 60_000;
+/** Unsent messages above this, in bytes, and lossy ones are left out. */
+const MAX_BUFFERED_BYTES = 64 * 1024;
+
+/** What one connection came to. */
+export type Ending =
+  | { readonly kind: 'not-reached'; readonly why: string }
+  | { readonly kind: 'lost'; readonly closeCode: number; readonly wasWelcomed: boolean }
+  /** The server will have nothing to do with this agent until somebody changes something. */
+  | { readonly kind: 'refused'; readonly closeCode: number; readonly code: string; readonly message: string };
+
+export interface ConnectionHandlers {
+  /** The answer to a challenge. */
+  hello(nonce: string): Promise<Hello>;
+  welcomed(welcome: Welcome): void;
+  directive(envelope: Envelope, nonce: string): void;
+  go(epoch: number): void;
+  acknowledged(seq: number): void;
+  /** The server refused. True when something was done about it, and another try is worth making at once. */
+  refused(ending: Extract<Ending, { kind: 'refused' }>): Promise<boolean>;
+}
+
+export interface ConnectionDeps {
+  readonly serverUrl: string;
+  /** Shortest wait after a refusal, in ms. */
+  readonly slowRetryMs: number;
+  readonly handlers: ConnectionHandlers;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly random: () => number;
+}
+
+/** Where the server's sockets are. */
+export function agentSocketUrl(serverUrl: string): string {
+  return `${serverUrl.replace(/^http/, 'ws')}/agent`;
+}
+
+/** The agent's way to its server: always there or coming back. */
+export class Connection {
+  readonly #deps: ConnectionDeps;
+  #welcomed: { readonly socket: WebSocket; readonly serverTime: number; readonly at: number } | undefined;
+
+  constructor(deps: ConnectionDeps) {
+    this.#deps = deps;
+  }
+
+  get isWelcomed(): boolean {
+    return this.#welcomed !== undefined;
+  }
+
+  /** The server's clock, as it said and by what passed since; undefined while there is no connection. */
+  get serverNow(): number | undefined {
+    return this.#welcomed === undefined ? undefined : this.#welcomed.serverTime + this.#deps.clock.monotonic() - this.#welcomed.at;
+  }
+
+  /** Sends what can be sent now; says whether it was. `lossy`: left out when the line is busy. */
+  send(message: AgentMessage, options: { readonly lossy?: boolean } = {}): boolean {
+    const socket = this.#welcomed?.socket;
+    if (socket === undefined || socket.readyState !== socket.OPEN) return false;
+    if (options.lossy === true && socket.bufferedAmount > MAX_BUFFERED_BYTES) return false;
+    socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  /** Connects, and connects again, until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, random, logger } = this.#deps;
+    let attempt = 0;
+    while (!signal.aborted) {
+      const ending = await this.#converse(signal);
+      if (signal.aborted) return;
+      if (ending.kind === 'lost' && ending.wasWelcomed) attempt = 0;
+      const wait = await this.#judge(ending, attempt);
+      attempt += 1;
+      const waitMs = wait === 'at-once' ? 0 : wait === 'soon' ? fullJitter(attempt - 1, RECONNECT, random) : this.#slowly(attempt - 1);
+      logger.debug('connecting again', { waitMs });
+      await clock.sleep(waitMs, signal);
+    }
+  }
+
+  #slowly(attempt: number): number {
+    const { slowRetryMs, random } = this.#deps;
+    return slowRetryMs + fullJitter(attempt, { baseMs: slowRetryMs, capMs: SLOW_CAP_MS }, random);
+  }
+
+  async #judge(ending: Ending, attempt: number): Promise<'at-once' | 'soon' | 'slowly'> {
+    const { logger, serverUrl, handlers } = this.#deps;
+    switch (ending.kind) {
+      case 'not-reached':
+        // A server that is away for a weekend is not worth a line per try.
+        logger[attempt % 10 === 0 ? 'warn' : 'debug']('the server cannot be reached; trying again', { serverUrl, why: ending.why });
+        return 'soon';
+      case 'lost':
+        logger.info('the connection ended; connecting again', { closeCode: ending.closeCode });
+        return 'soon';
+      case 'refused':
+        logger.error('the server refuses this agent; trying again slowly', { closeCode: ending.closeCode, code: ending.code, reason: ending.message });
+        return (await handlers.refused(ending)) ? 'at-once' : 'slowly';
+    }
+  }
+
+  /** One connection from its beginning to its end. */
+  async #converse(signal: AbortSignal): Promise<Ending> {
+    const { serverUrl, clock, logger, handlers } = this.#deps;
+    const { WebSocket } = await import('ws');
+    if (signal.aborted) return { kind: 'lost', closeCode: 1001, wasWelcomed: false };
+    const socket = new WebSocket(agentSocketUrl(serverUrl), { maxPayload: MAX_FRAME_BYTES, perMessageDeflate: false, handshakeTimeout: HANDSHAKE_MS });
+    let nonce: string | undefined;
+    let refusal: Refusal | undefined;
+    let failure = '';
+    let wasOpen = false;
+    let wasWelcomed = false;
+    let silentBeats = 0;
+
+    const take = (frame: string): void => {
+      const parsed = parseFrame(ServerMessage, frame);
+      if (parsed.kind === 'malformed') {
+        logger.error('the server sent a frame that is not of the protocol: it may be newer than this agent; closing', { why: parsed.why.slice(0, 300) });
+        socket.close(CLOSE_CODES.badMessage, 'bad message');
+        return;
+      }
+      const message = parsed.message;
+      if (message.type === 'refusal') {
+        refusal = message;
+      } else if (message.type === 'challenge') {
+        if (nonce !== undefined) {
+          socket.close(CLOSE_CODES.badMessage, 'one challenge only');
+          return;
+        }
+        nonce = message.nonce;
+        handlers.hello(nonce).then((hello) => socket.readyState === socket.OPEN && socket.send(JSON.stringify(hello)), (error: unknown) => {
+          logger.error('the hello could not be made', { error });
+          socket.terminate();
+        });
+      } else if (message.type === 'welcome') {
+        wasWelcomed = true;
+        clearTimeout(handshake);
+        this.#welcomed = { socket, serverTime: message.serverTime, at: clock.monotonic() };
+        logger.info('connected', { serverUrl });
+        handlers.welcomed(message);
+      } else if (nonce === undefined || !wasWelcomed) {
+        socket.close(CLOSE_CODES.badMessage, 'welcome first');
+      } else if (message.type === 'directive') {
+        handlers.directive(message.envelope, nonce);
+      } else if (message.type === 'go') {
+        handlers.go(message.epoch);
+      } else {
+        handlers.acknowledged(message.seq);
+      }
+    };
+
+    const handshake = setTimeout(() => {
+      failure = `the server did not welcome this agent within ${HANDSHAKE_MS / 1000} s`;
+      socket.terminate();
+    }, HANDSHAKE_MS);
+    const heartbeat = setInterval(() => {
+      silentBeats += 1;
+      // A laptop that changed networks, or slept: the socket looks alive for hours.
+      if (silentBeats > 3) socket.terminate();
+      else if (socket.readyState === socket.OPEN) socket.ping();
+    }, HEARTBEAT_MS);
+    const onAbort = (): void => {
+      socket.close(1001, 'the agent stops');
+      setTimeout(() => socket.terminate(), 1_000).unref();
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+
+    try {
+      return await new Promise<Ending>((resolve) => {
+        socket.on('open', () => (wasOpen = true));
+        socket.on('ping', () => (silentBeats = 0));
+        socket.on('pong', () => (silentBeats = 0));
+        socket.on('message', (data, isBinary) => {
+          silentBeats = 0;
+          take(isBinary || !Buffer.isBuffer(data) ? '' : data.toString('utf8'));
+        });
+        socket.on('error', (error) => {
+          failure = error.message;
+          if (wasOpen) logger.warn('the connection is broken', { error });
+        });
+        socket.on('close', (code, reason) => resolve(endingOf({ code, reason: reason.toString('utf8'), refusal, wasOpen, wasWelcomed, failure })));
+      });
+    } finally {
+      this.#welcomed = undefined;
+      clearTimeout(handshake);
+      clearInterval(heartbeat);
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+}
+
+const REFUSALS: ReadonlyMap<number, string> = new Map([
+  [CLOSE_CODES.unauthorized, 'the enrolment of this machine is not valid (any more): run "floe enrol HOST" and enrol it again'],
+  [CLOSE_CODES.cloned, 'the key of this machine was used by two machines: an administrator has to decide'],
+  [CLOSE_CODES.protocolUnsupported, 'the server does not speak the protocol of this agent: upgrade the older of the two'],
+  [CLOSE_CODES.replaced, 'another agent with the state of this one is connected: stop one of them'],
+  [CLOSE_CODES.badMessage, 'the server found a message of this agent wrong'],
+]);
+
+/** What the end of a socket means. Pure. */
+export function endingOf(facts: {
+  readonly code: number;
+  readonly reason: string;
+  readonly refusal: Refusal | undefined;
+  readonly wasOpen: boolean;
+  readonly wasWelcomed: boolean;
+  readonly failure: string;
+}): Ending {
+  const { code, refusal } = facts;
+  const meaning = REFUSALS.get(code);
+  if (meaning !== undefined) return { kind: 'refused', closeCode: code, code: refusal?.code ?? (facts.reason || 'REFUSED'), message: refusal?.message ?? meaning };
+  if (!facts.wasOpen || facts.failure.startsWith('the server did not welcome')) return { kind: 'not-reached', why: facts.failure || 'the connection was closed' };
+  return { kind: 'lost', closeCode: code, wasWelcomed: facts.wasWelcomed };
+}

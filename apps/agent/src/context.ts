@@ -1,0 +1,73 @@
+import type { Nix, NixStore } from '@floe/nix';
+import { exec, systemClock, type Logger } from '@floe/runtime';
+import { Agent } from './agent.ts';
+import type { Config, Env } from './config.ts';
+import { assertCanEnrol, enrolAnew, ensureEnrolled, type EnrolmentDeps } from './enrolment.ts';
+import { FolderMachine } from './folder-machine.ts';
+import { loadIdentity, nixSystem } from './identity.ts';
+import { openJournal, saveJournal } from './journal-file.ts';
+import type { Machine } from './machine.ts';
+import { NixosMachine } from './nixos-machine.ts';
+import { postJson } from './post-json.ts';
+import { ReportQueue } from './report-queue.ts';
+import { lockState, makeStateFolder, statePaths, type StatePaths } from './state-folder.ts';
+
+export interface AgentContext extends AsyncDisposable {
+  readonly agent: Agent;
+}
+
+export interface ContextOptions {
+  readonly config: Config;
+  readonly env: Env;
+  readonly agentVersion: string;
+  readonly logger: Logger;
+  readonly random: () => number;
+}
+
+/** Everything of a running agent, from its settings and its state folder. */
+export async function createAgentContext(options: ContextOptions): Promise<AgentContext> {
+  const { config, random } = options;
+  const logger = options.logger.child({ host: config.host });
+  const paths = statePaths(config.stateDir);
+  await makeStateFolder(config.stateDir);
+  const stack = new AsyncDisposableStack();
+  try {
+    stack.use(await lockState(paths));
+    await assertCanEnrol({ paths, tokenFile: config.enrolmentTokenFile, host: config.host });
+    const identity = await loadIdentity({ host: config.host, root: config.root, paths, system: nixSystem(process.arch, process.platform) });
+    const journal = await openJournal(paths.journal, { clock: systemClock, logger });
+    const reports = stack.use(await ReportQueue.open(paths.reports, journal.report, logger));
+    const enrolment: EnrolmentDeps = { identity, serverUrl: config.serverUrl, tokenFile: config.enrolmentTokenFile, paths, post: postJson, clock: systemClock, logger, random };
+    const agent = new Agent({
+      settings: { ...config, agentVersion: options.agentVersion },
+      identity,
+      machine: createMachine(options, paths),
+      journal,
+      saveJournal: async (next) => await saveJournal(paths.journal, next),
+      reports,
+      ensureEnrolled: async (signal) => await ensureEnrolled(enrolment, signal),
+      enrolAnew: async (signal) => await enrolAnew(enrolment, signal),
+      exec,
+      clock: systemClock,
+      logger,
+      random,
+    });
+    return { agent, [Symbol.asyncDispose]: async () => await stack.disposeAsync() };
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+function createMachine({ config, env, logger }: ContextOptions, paths: StatePaths): Machine {
+  // What the agent itself was told is not for the programs that it starts.
+  const childEnv = Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('FLOE_')));
+  const store: NixStore = config.root === undefined ? { kind: 'system' } : { kind: 'root', dir: config.root };
+  let loaded: Promise<Nix> | undefined;
+  const nix = async (): Promise<Nix> => {
+    loaded ??= import('@floe/nix').then(({ createNix }) => createNix({ exec, logger, env: childEnv, store }));
+    return await loaded;
+  };
+  const deps = { roots: paths.roots, exec, nix, env: childEnv };
+  return config.root === undefined ? new NixosMachine(deps) : new FolderMachine({ ...deps, root: config.root });
+}

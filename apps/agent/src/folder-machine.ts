@@ -1,0 +1,88 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Observed, StorePath } from '@floe/model';
+import type { Nix } from '@floe/nix';
+import type { Exec } from '@floe/runtime';
+import type { CommandPlace, DownloadOptions, KeptPath, Machine, SwitchAction, SwitchOutcome, UnfinishedSwitch } from './machine.ts';
+import { describeSwitch, SWITCH_TIMEOUT_MS } from './switch-outcome.ts';
+import { freeBytesAt, observeLinks, readBelow } from './system-files.ts';
+
+export interface FolderMachineDeps {
+  readonly root: string;
+  /** Where the links are that keep store paths alive. */
+  readonly roots: string;
+  readonly exec: Exec;
+  /** Loaded when it is first needed: an idle agent has no use for it. */
+  readonly nix: () => Promise<Nix>;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** A folder that plays a machine: with a store, a profile and a current system of its own, and no services. */
+export class FolderMachine implements Machine {
+  readonly switchesOutliveAgent = false;
+  readonly #deps: FolderMachineDeps;
+
+  constructor(deps: FolderMachineDeps) {
+    this.#deps = deps;
+  }
+
+  async observe(): Promise<Observed> {
+    return await observeLinks(this.#deps.root);
+  }
+
+  async download(path: StorePath, options: DownloadOptions): Promise<void> {
+    const nix = await this.#deps.nix();
+    await nix.realise(path, { root: this.#root('next'), ...options });
+  }
+
+  async isValid(path: StorePath): Promise<boolean> {
+    return await (await this.#deps.nix()).isValid(path);
+  }
+
+  async keep(as: KeptPath, path: StorePath): Promise<void> {
+    await (await this.#deps.nix()).addRoot(this.#root(as), path);
+  }
+
+  async letGo(as: KeptPath): Promise<void> {
+    await (await this.#deps.nix()).removeRoot(this.#root(as));
+  }
+
+  async freeBytes(): Promise<number> {
+    return await freeBytesAt(this.#deps.root);
+  }
+
+  async switchTo(path: StorePath, action: SwitchAction, signal: AbortSignal): Promise<SwitchOutcome> {
+    const { root, exec } = this.#deps;
+    await mkdir(join(root, 'run'), { recursive: true });
+    const { file, args, env } = this.place([`${path}/bin/switch-to-configuration`, action]);
+    // A killed agent leaves its switch running; flock makes the next one wait for that one's end.
+    const result = await exec('flock', ['--close', join(root, 'run/switch.lock'), file, ...args], { env, cwd: root, signal, timeoutMs: SWITCH_TIMEOUT_MS });
+    return describeSwitch(action, result);
+  }
+
+  async unfinishedSwitch(): Promise<UnfinishedSwitch> {
+    return await Promise.resolve({ kind: 'unknown' });
+  }
+
+  async setProfile(path: StorePath): Promise<void> {
+    await (await this.#deps.nix()).setProfile(join(this.#deps.root, 'nix/var/nix/profiles/system'), path);
+  }
+
+  async failedUnits(): Promise<null> {
+    return await Promise.resolve(null);
+  }
+
+  async readSystemFile(path: StorePath, file: string): Promise<string | undefined> {
+    return await readBelow(this.#deps.root, `${path}/${file}`);
+  }
+
+  place(command: readonly [string, ...string[]]): CommandPlace {
+    const { root } = this.#deps;
+    const [file, ...args] = command;
+    return { file: file.startsWith('/nix/store/') ? `${root}${file}` : file, args, env: { ...this.#deps.env, NIXOS_ROOT: root } };
+  }
+
+  #root(as: KeptPath): string {
+    return join(this.#deps.roots, as);
+  }
+}

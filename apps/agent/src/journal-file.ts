@@ -1,0 +1,96 @@
+import { rename } from 'node:fs/promises';
+import { AGENT_JOURNAL_VERSION, emptyJournal, type AgentJournal } from '@floe/model';
+import { AgentState, CommitSha, Counter, DIRECTIVE_MODES, Observed, StorePath, Timestamp } from '@floe/protocol';
+import { readFileIfPresent, writeFileDurably, type Clock, type Logger } from '@floe/runtime';
+import * as v from 'valibot';
+
+const Detail = v.strictObject({ code: v.string(), message: v.string() });
+const Sequence = { repository: v.string(), ref: v.string(), sequence: Counter };
+const Timings = v.strictObject({
+  downloadMs: v.exactOptional(v.number()),
+  activateMs: v.exactOptional(v.number()),
+  verifyMs: v.exactOptional(v.number()),
+  commitMs: v.exactOptional(v.number()),
+  rollbackMs: v.exactOptional(v.number()),
+});
+const StoredDirective = v.strictObject({
+  epoch: Counter,
+  mode: v.picklist(DIRECTIVE_MODES),
+  isRetry: v.boolean(),
+  release: v.strictObject({ ...Sequence, commit: CommitSha, toplevel: StorePath, closureSizeBytes: Counter }),
+  envelope: v.string(),
+});
+
+/** A report as it is kept until the server has it. */
+export const StoredReport = v.strictObject({
+  seq: Counter,
+  epoch: Counter,
+  state: AgentState,
+  toplevel: v.nullable(StorePath),
+  observed: Observed,
+  detail: v.exactOptional(Detail),
+  timings: v.exactOptional(Timings),
+  at: Timestamp,
+});
+
+/** The form of the journal on disk: `AgentJournal` of libs/model. */
+export const Journal: v.GenericSchema<unknown, AgentJournal> = v.strictObject({
+  version: v.literal(AGENT_JOURNAL_VERSION),
+  state: AgentState,
+  since: Timestamp,
+  detail: v.nullable(Detail),
+  directive: v.nullable(StoredDirective),
+  pending: v.nullable(StoredDirective),
+  epoch: Counter,
+  sequences: v.array(v.strictObject(Sequence)),
+  freshness: v.nullable(v.strictObject({ ...Sequence, asOf: Timestamp })),
+  before: v.nullable(v.strictObject({ toplevel: v.nullable(StorePath), profile: v.nullable(StorePath), failedUnits: v.nullable(v.array(v.string())) })),
+  verdict: v.nullable(v.picklist(['passed', 'failed', 'no-contact'])),
+  interruptions: Counter,
+  attempt: Counter,
+  quarantined: v.array(StorePath),
+  override: v.null(),
+  timings: Timings,
+  nextReportSeq: Counter,
+  report: v.nullable(StoredReport),
+});
+
+/** What a journal file holds. */
+export type JournalReading =
+  | { readonly kind: 'read'; readonly journal: AgentJournal }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'broken'; readonly why: string };
+
+/** Reads the journal and changes nothing. */
+export async function readJournal(path: string): Promise<JournalReading> {
+  const text = await readFileIfPresent(path);
+  if (text === undefined) return { kind: 'absent' };
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return { kind: 'broken', why: 'it is not JSON' };
+  }
+  const parsed = v.safeParse(Journal, json);
+  return parsed.success ? { kind: 'read', journal: parsed.output } : { kind: 'broken', why: v.summarize(parsed.issues).slice(0, 500) };
+}
+
+/**
+ * The journal to start with. A broken one is moved aside: the agent then knows nothing of what it did, takes the
+ * machine as it finds it, and is told again what to want.
+ */
+export async function openJournal(path: string, deps: { readonly clock: Clock; readonly logger: Logger }): Promise<AgentJournal> {
+  const reading = await readJournal(path);
+  if (reading.kind === 'read') return reading.journal;
+  if (reading.kind === 'broken') {
+    const aside = `${path}.broken-${deps.clock.now()}`;
+    await rename(path, aside);
+    deps.logger.error('the journal cannot be read and was moved aside; starting from what the machine has', { journal: path, movedTo: aside, why: reading.why });
+  }
+  return emptyJournal(deps.clock.now());
+}
+
+/** Returns when the journal is on disk. */
+export async function saveJournal(path: string, journal: AgentJournal): Promise<void> {
+  await writeFileDurably(path, JSON.stringify(journal));
+}

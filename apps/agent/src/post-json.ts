@@ -1,0 +1,38 @@
+import { request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { FloeError } from '@floe/runtime';
+
+const TIMEOUT_MS = 15_000;
+const MAX_ANSWER_BYTES = 64 * 1024;
+
+export interface Answer {
+  readonly status: number;
+  readonly body: string;
+}
+
+/**
+ * Posts JSON and returns the answer, whatever its status. Throws `FloeError('SERVER_UNREACHABLE')`, retryable. Not by
+ * `fetch`, which costs a long-running agent several megabytes from its first use.
+ */
+export async function postJson(url: string, body: object, signal: AbortSignal): Promise<Answer> {
+  const text = JSON.stringify(body);
+  const send = url.startsWith('https:') ? requestHttps : requestHttp;
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), connection: 'close' };
+  return await new Promise((resolve, reject) => {
+    const unreachable = (cause: unknown): void => reject(new FloeError('SERVER_UNREACHABLE', `${url} cannot be reached`, { retryable: true, cause }));
+    const request = send(url, { method: 'POST', headers, signal, timeout: TIMEOUT_MS }, (response) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      response.on('data', (chunk: Buffer) => {
+        size += chunk.length;
+        if (size > MAX_ANSWER_BYTES) request.destroy(new Error('the answer is too long'));
+        else chunks.push(chunk);
+      });
+      response.on('error', unreachable);
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') }));
+    });
+    request.on('timeout', () => request.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
+    request.on('error', unreachable);
+    request.end(text);
+  });
+}
