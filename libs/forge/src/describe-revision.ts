@@ -1,0 +1,102 @@
+import { isEndedRevision, type EvaluationOutcome, type RevisionState } from '@floe/model';
+import { fitDescription, hosts, listNames, progressOf } from './describe-text.ts';
+import type { StatusText } from './status.ts';
+
+/** What the descriptions of a revision are made from. */
+export interface RevisionFacts {
+  readonly revision: { readonly state: RevisionState; readonly error?: string | undefined };
+  readonly evaluations: readonly {
+    readonly host: string;
+    readonly outcome: EvaluationOutcome;
+    readonly error?: string | undefined;
+    /** Set once the host is built. */
+    readonly builtAt?: number | undefined;
+  }[];
+  /** The newer commit, if there is one. */
+  readonly supersededBy?: string | undefined;
+}
+
+/** How far the evaluation of a revision's hosts is, or what it came to. */
+export function describeEvaluation(facts: RevisionFacts): StatusText {
+  const { revision, evaluations } = facts;
+  switch (revision.state) {
+    case 'RECEIVED':
+    case 'VERIFYING':
+      return text('pending', 'received, about to be evaluated');
+    case 'EVALUATING':
+      return text('pending', 'evaluating the hosts');
+    case 'REJECTED':
+      return text('failure', `not accepted: ${revision.error ?? 'no reason was recorded'}`);
+    case 'EVAL_FAILED':
+      return text('failure', revision.error ?? 'no host could be evaluated');
+    case 'SUPERSEDED':
+      return evaluations.length === 0 ? superseded('not evaluated', facts) : evaluated(facts);
+    case 'BUILDING':
+    case 'PUBLISHED':
+    case 'BUILD_FAILED':
+      return evaluated(facts);
+  }
+}
+
+function evaluated({ evaluations }: RevisionFacts): StatusText {
+  const present = evaluations.filter((each) => each.outcome !== 'REMOVED');
+  const broken = present.filter((each) => each.outcome === 'EVAL_ERROR');
+  if (broken.length > 0) return text('failure', brokenHosts(broken, present.length, 'evaluate'));
+  const count = (...outcomes: readonly EvaluationOutcome[]): number => evaluations.filter((each) => outcomes.includes(each.outcome)).length;
+  // A host that was evaluated and then did not build had changed: an unchanged one is not built.
+  const parts: readonly (readonly [number, string])[] = [
+    [count('CHANGED', 'BUILD_ERROR'), 'changed'],
+    [count('NEW'), 'new'],
+    [count('UNCHANGED'), 'unchanged'],
+    [count('REMOVED'), 'removed'],
+  ];
+  const told = parts.filter(([number]) => number > 0).map(([number, word]) => `${number} ${word}`);
+  return text('success', [`${hosts(present.length)} evaluated`, told.join(', ')].filter((part) => part !== '').join(': '));
+}
+
+/** How far building and publishing a revision's hosts is, or what it came to. */
+export function describeBuild(facts: RevisionFacts): StatusText {
+  const { revision, evaluations } = facts;
+  const wanted = evaluations.filter((each) => each.outcome === 'CHANGED' || each.outcome === 'NEW' || each.outcome === 'BUILD_ERROR');
+  const broken = evaluations.filter((each) => each.outcome === 'BUILD_ERROR');
+  if (broken.length > 0 && isEndedRevision(revision.state)) return text('failure', brokenHosts(broken, wanted.length, 'build'));
+  switch (revision.state) {
+    case 'RECEIVED':
+    case 'VERIFYING':
+    case 'EVALUATING':
+      return text('pending', 'waiting for the evaluation');
+    case 'BUILDING':
+      return text('pending', building(wanted, broken.length));
+    case 'PUBLISHED':
+      return text('success', wanted.length === 0 ? 'nothing to build: no host changed' : `${hosts(wanted.length)} built and published`);
+    case 'BUILD_FAILED':
+      return text('failure', revision.error ?? 'nothing could be built');
+    case 'REJECTED':
+    case 'EVAL_FAILED':
+      return text('error', 'nothing to build: the evaluation failed');
+    case 'SUPERSEDED':
+      return superseded('not built', facts);
+  }
+}
+
+function building(wanted: RevisionFacts['evaluations'], brokenCount: number): string {
+  if (wanted.length === 0) return 'nothing to build, about to be published';
+  const doneCount = wanted.filter((each) => each.builtAt !== undefined && each.outcome !== 'BUILD_ERROR').length;
+  return `${progressOf(doneCount, wanted.length)} built${brokenCount === 0 ? '' : `, ${brokenCount} failed`}`;
+}
+
+function brokenHosts(broken: RevisionFacts['evaluations'], total: number, verb: 'evaluate' | 'build'): string {
+  const names = listNames(broken.map((each) => each.host));
+  const [first] = broken;
+  const reason = broken.length === 1 && first?.error !== undefined ? `: ${first.error}` : '';
+  return `${broken.length} of ${hosts(total)} ${broken.length === 1 ? 'does' : 'do'} not ${verb}: ${names}${reason}`;
+}
+
+/** `error`, not `success`: nobody saw this commit work. */
+function superseded(what: string, { supersededBy }: RevisionFacts): StatusText {
+  return text('error', `${what}: superseded by ${supersededBy === undefined ? 'a newer commit' : supersededBy.slice(0, 7)}`);
+}
+
+function text(state: StatusText['state'], description: string): StatusText {
+  return { state, description: fitDescription(description) };
+}

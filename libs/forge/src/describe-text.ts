@@ -1,0 +1,34 @@
+/** The longest description that GitHub takes, in characters. */
+export const MAX_DESCRIPTION_LENGTH = 140;
+const MAX_NAMES = 3;
+
+/** One line of at most `maxLength` characters; a cut is shown by `…`. Characters outside the BMP stay whole. */
+export function fitDescription(text: string, maxLength = MAX_DESCRIPTION_LENGTH): string {
+  const characters = [...text.replace(/[\s\p{Cc}]+/gu, ' ').trim()];
+  if (characters.length <= maxLength) return characters.join('');
+  return `${characters.slice(0, maxLength - 1).join('').trimEnd()}…`;
+}
+
+/** `alice, bob and 3 more` */
+export function listNames(names: readonly string[]): string {
+  if (names.length <= MAX_NAMES) return names.join(', ');
+  return `${names.slice(0, MAX_NAMES - 1).join(', ')} and ${names.length - MAX_NAMES + 1} more`;
+}
+
+/** `1 host`, `2 hosts` */
+export function hosts(count: number): string {
+  return count === 1 ? '1 host' : `${count} hosts`;
+}
+
+/** True when one status for each host would be too many. */
+export function isLargeFleet(total: number): boolean {
+  return total > 100;
+}
+
+/**
+ * `3 of 7`; for large fleets `41% of 1000`: a forge takes a limited number of statuses per commit and context (GitHub:
+ * 1000), and one for each host of a large fleet would leave no room for the last.
+ */
+export function progressOf(done: number, total: number): string {
+  return !isLargeFleet(total) || done === 0 || done >= total ? `${done} of ${total}` : `${Math.floor((100 * done) / total)}% of ${total}`;
+}

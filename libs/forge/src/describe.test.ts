@@ -1,0 +1,121 @@
+import { REVISION_STATES, type EvaluationOutcome, type RevisionState, type RolloutCounts } from '@floe/model';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { describeBuild, describeEvaluation, type RevisionFacts } from './describe-revision.ts';
+import { describeRollout } from './describe-rollout.ts';
+import { fitDescription } from './describe-text.ts';
+
+function counts(some: Partial<Omit<RolloutCounts, 'total'>>): RolloutCounts {
+  const all = { onIt: 0, underWay: 0, rolledBack: 0, failed: 0, away: 0, notEnrolled: 0, behind: 0, ...some };
+  return { ...all, total: Object.values(all).reduce((sum, each) => sum + each, 0) };
+}
+
+function facts(state: RevisionState, hosts: Record<string, EvaluationOutcome | [EvaluationOutcome, string]>, more: Partial<RevisionFacts['revision']> & { builtAt?: Record<string, number>; supersededBy?: string } = {}): RevisionFacts {
+  return {
+    revision: { state, error: more.error },
+    supersededBy: more.supersededBy,
+    evaluations: Object.entries(hosts).map(([host, each]) => {
+      const [outcome, error] = typeof each === 'string' ? [each, undefined] : each;
+      return { host, outcome, error, builtAt: more.builtAt?.[host] };
+    }),
+  };
+}
+
+describe('a rollout', () => {
+  it.each([
+    [counts({ onIt: 3 }), 'success', 'all 3 hosts run it'],
+    [counts({ onIt: 1 }), 'success', 'the only host runs it'],
+    [counts({ onIt: 1, underWay: 2 }), 'pending', '1 of 3 hosts runs it, 2 under way'],
+    [counts({ underWay: 3 }), 'pending', '0 of 3 hosts run it, 3 under way'],
+    [counts({ onIt: 2, rolledBack: 1 }), 'failure', '2 of 3 hosts run it, 1 rolled back'],
+    [counts({ rolledBack: 1, underWay: 2 }), 'failure', '0 of 3 hosts run it, 1 rolled back, 2 under way'],
+    [counts({ onIt: 37, away: 2, failed: 1 }), 'failure', '37 of 40 hosts run it, 1 failed, 2 away'],
+    [counts({ onIt: 38, away: 2 }), 'success', '38 of 40 hosts run it, 2 away'],
+    [counts({ onIt: 2, behind: 1 }), 'success', '2 of 3 hosts run it, 1 behind'],
+    [counts({ away: 3 }), 'pending', '0 of 3 hosts run it, 3 away'],
+    [counts({ notEnrolled: 1 }), 'pending', '0 of 1 host runs it, 1 not enrolled'],
+    [counts({}), 'success', 'no host is left in the flake'],
+  ] as const)('%j is %s', (given, state, description) => {
+    expect(describeRollout(given)).toEqual({ state, description });
+  });
+
+  it('names hosts while they fit', () => {
+    expect(describeRollout(counts({ onIt: 2, rolledBack: 1 }), { rolledBack: ['bob'] }).description).toBe('2 of 3 hosts run it, 1 rolled back: bob');
+    expect(describeRollout(counts({ onIt: 1, rolledBack: 4 }), { rolledBack: ['a', 'b', 'c', 'd'] }).description).toBe('1 of 5 hosts runs it, 4 rolled back: a, b and 2 more');
+    const long = Array.from({ length: 3 }, (_, index) => `${index}`.repeat(60));
+    expect(describeRollout(counts({ onIt: 1, rolledBack: 3 }), { rolledBack: long }).description).toBe('1 of 4 hosts runs it, 3 rolled back');
+  });
+
+  it('of a large fleet changes its sentence so rarely that the forge takes all of them', () => {
+    const sentences = new Set(Array.from({ length: 5001 }, (_, onIt) => describeRollout(counts({ onIt, underWay: 5000 - onIt })).description));
+    expect(sentences.size).toBeLessThan(150);
+    expect(describeRollout(counts({ onIt: 4999, away: 1 })).description).toBe('4999 of 5000 hosts run it, 1 away');
+  });
+});
+
+describe('an evaluation', () => {
+  it.each([
+    [facts('RECEIVED', {}), 'pending', 'received, about to be evaluated'],
+    [facts('EVALUATING', {}), 'pending', 'evaluating the hosts'],
+    [facts('BUILDING', { a: 'CHANGED', b: 'UNCHANGED', c: 'NEW', d: 'REMOVED' }), 'success', '3 hosts evaluated: 1 changed, 1 new, 1 unchanged, 1 removed'],
+    [facts('PUBLISHED', { a: 'UNCHANGED' }), 'success', '1 host evaluated: 1 unchanged'],
+    [facts('PUBLISHED', { a: 'BUILD_ERROR', b: 'CHANGED' }), 'success', '2 hosts evaluated: 2 changed'],
+    [facts('PUBLISHED', { a: 'CHANGED', bob: ['EVAL_ERROR', 'syntax error, unexpected end of file\n at hosts/bob.nix:3'] }), 'failure', '1 of 2 hosts does not evaluate: bob: syntax error, unexpected end of file at hosts/bob.nix:3'],
+    [facts('PUBLISHED', { a: 'EVAL_ERROR', b: 'EVAL_ERROR', c: 'CHANGED' }), 'failure', '2 of 3 hosts do not evaluate: a, b'],
+    [facts('EVAL_FAILED', {}, { error: 'flake.nix is missing' }), 'failure', 'flake.nix is missing'],
+    [facts('REJECTED', {}, { error: 'not signed' }), 'failure', 'not accepted: not signed'],
+    [facts('SUPERSEDED', {}, { supersededBy: 'abcdef0123456789' }), 'error', 'not evaluated: superseded by abcdef0'],
+    [facts('SUPERSEDED', { a: 'CHANGED' }), 'success', '1 host evaluated: 1 changed'],
+  ] as const)('%# reads well', (given, state, description) => {
+    expect(describeEvaluation(given)).toEqual({ state, description });
+  });
+});
+
+describe('a build', () => {
+  it.each([
+    [facts('EVALUATING', { a: 'CHANGED' }), 'pending', 'waiting for the evaluation'],
+    [facts('BUILDING', { a: 'CHANGED', b: 'NEW', c: 'UNCHANGED' }, { builtAt: { a: 5 } }), 'pending', '1 of 2 built'],
+    [facts('BUILDING', { a: 'CHANGED', b: 'BUILD_ERROR' }, { builtAt: { a: 5 } }), 'pending', '1 of 2 built, 1 failed'],
+    [facts('BUILDING', { a: 'UNCHANGED' }), 'pending', 'nothing to build, about to be published'],
+    [facts('PUBLISHED', { a: 'CHANGED', b: 'NEW', c: 'UNCHANGED' }), 'success', '2 hosts built and published'],
+    [facts('PUBLISHED', { a: 'UNCHANGED' }), 'success', 'nothing to build: no host changed'],
+    [facts('PUBLISHED', { a: 'CHANGED', bob: ['BUILD_ERROR', 'builder failed with exit code 1'] }), 'failure', '1 of 2 hosts does not build: bob: builder failed with exit code 1'],
+    [facts('BUILD_FAILED', { bob: ['BUILD_ERROR', 'no space'] }), 'failure', '1 of 1 host does not build: bob: no space'],
+    [facts('BUILD_FAILED', { bob: 'CHANGED' }, { error: 'the builder is away' }), 'failure', 'the builder is away'],
+    [facts('EVAL_FAILED', { bob: 'EVAL_ERROR' }), 'error', 'nothing to build: the evaluation failed'],
+    [facts('SUPERSEDED', { bob: 'CHANGED' }), 'error', 'not built: superseded by a newer commit'],
+  ] as const)('%# reads well', (given, state, description) => {
+    expect(describeBuild(given)).toEqual({ state, description });
+  });
+});
+
+it('an ended revision never stays pending, and a going one never ends', () => {
+  const going = new Set<RevisionState>(['RECEIVED', 'VERIFYING', 'EVALUATING', 'BUILDING']);
+  for (const state of REVISION_STATES) {
+    for (const hosts of [{}, { a: 'CHANGED' }, { a: 'EVAL_ERROR', b: 'BUILD_ERROR' }, { a: 'REMOVED' }] as const) {
+      expect([state, describeBuild(facts(state, hosts)).state === 'pending']).toEqual([state, going.has(state)]);
+      const isEvaluating = going.has(state) && state !== 'BUILDING';
+      expect([state, describeEvaluation(facts(state, hosts)).state === 'pending']).toEqual([state, isEvaluating]);
+    }
+  }
+});
+
+it('a description is one line of at most 140 characters, whatever it is made from', () => {
+  const evaluations = fc.array(fc.record({ host: fc.string({ minLength: 1, maxLength: 63 }), outcome: fc.constantFrom<EvaluationOutcome>('CHANGED', 'EVAL_ERROR', 'BUILD_ERROR'), error: fc.string({ unit: 'binary', maxLength: 160 }) }), { maxLength: 4 });
+  fc.assert(
+    fc.property(fc.constantFrom(...REVISION_STATES), evaluations, fc.string({ unit: 'binary', minLength: 1 }), (state, rows, error) => {
+      for (const { description } of [describeEvaluation({ revision: { state, error }, evaluations: rows }), describeBuild({ revision: { state, error }, evaluations: rows })]) {
+        expect([...description].length).toBeLessThanOrEqual(140);
+        expect(description).not.toMatch(/\p{Cc}/u);
+      }
+    }),
+    { numRuns: 50 },
+  );
+});
+
+it('a cut description is marked, and no character is cut in two', () => {
+  expect(fitDescription('x'.repeat(140))).toBe('x'.repeat(140));
+  expect(fitDescription('x'.repeat(141))).toBe(`${'x'.repeat(139)}…`);
+  expect(fitDescription('🧊'.repeat(200))).toBe(`${'🧊'.repeat(139)}…`);
+  expect(fitDescription('a\n\n  b')).toBe('a b');
+});

@@ -1,0 +1,92 @@
+import { describeError, FloeError } from '@floe/runtime';
+import * as v from 'valibot';
+import type { PostOutcome, RefusalCode, RetryCode } from './status.ts';
+
+/** What GitHub asks to wait at least when it limits without saying for how long (docs.github.com, "Rate limits for the REST API"). */
+const UNNAMED_LIMIT_MS = 60_000;
+/** GitHub's limits are counted by the hour. A wish for more is a mistake, and would silence us for no reason. */
+const MAX_WAIT_MS = 3_600_000;
+
+/** The error of @octokit/request, as far as it is used. `response` is missing when nothing was answered. */
+const RequestFailure = v.object({
+  status: v.number(),
+  response: v.object({ headers: v.record(v.string(), v.unknown()), data: v.unknown() }),
+});
+const Message = v.object({ message: v.string(), errors: v.optional(v.array(v.unknown())) });
+
+/** What a failed request to GitHub means for the status that was to be posted. */
+export function judgeGithubFailure(error: unknown, now: number): Exclude<PostOutcome, { kind: 'sent' }> {
+  if (error instanceof FloeError) return refused('access', 'CREDENTIALS_REFUSED', describeError(error));
+  const parsed = v.safeParse(RequestFailure, error);
+  if (!parsed.success) return retry('FORGE_UNREACHABLE', `GitHub does not answer: ${describeError(error)}`, undefined);
+  const { status, response } = parsed.output;
+  const headers = new Headers(Object.entries(response.headers).map(([name, value]): [string, string] => [name, String(value)]));
+  const said = messageOf(response.data);
+  const afterMs = waitAskedFor(headers, now);
+
+  if (status === 429 || (status === 403 && isLimit(headers, said))) {
+    return retry('RATE_LIMITED', `GitHub limits how often we may ask (${status}): ${said}`, afterMs ?? UNNAMED_LIMIT_MS);
+  }
+  if (status >= 500 || status === 408) return retry('FORGE_FAILED', `GitHub failed (${status}): ${said}`, afterMs);
+  switch (status) {
+    case 401:
+      return refused('access', 'CREDENTIALS_REFUSED', `GitHub does not accept the credentials (401): ${said}; make a new token, or check the App's id and key`);
+    case 403:
+      return refused('access', 'FORBIDDEN', `GitHub does not allow it (403): ${said}; give the token or App the permission "Commit statuses: write"`);
+    case 404:
+    case 410:
+    case 451:
+      return refused('access', 'REPOSITORY_NOT_FOUND', `GitHub does not show us the repository or installation (${status}): ${said}; check its name, and that the token or App may see it`);
+    case 400:
+    case 422:
+      return refused('status', 'STATUS_REJECTED', `GitHub does not take this status (${status}): ${said}`);
+    default:
+      return unexpectedAnswer(status);
+  }
+}
+
+/** An answer that GitHub does not describe: most likely not GitHub, or a proxy in between. */
+export function unexpectedAnswer(status: number): Exclude<PostOutcome, { kind: 'sent' }> {
+  return refused('access', 'ANSWER_UNEXPECTED', `the answer ${status} is not one of GitHub's to a status: check the URL of the API`);
+}
+
+/**
+ * How long the answer asks to wait, in ms: Retry-After (seconds or a date), else until the reset of a used-up limit.
+ * Dates are counted from the answer's own date, so that a clock that is off on either side does not matter.
+ */
+function waitAskedFor(headers: Headers, now: number): number | undefined {
+  const date = Date.parse(headers.get('date') ?? '');
+  const answeredAt = Number.isNaN(date) ? now : date;
+  const after = headers.get('retry-after');
+  if (after !== null) {
+    const waitMs = /^\d+$/.test(after.trim()) ? Number(after) * 1000 : Date.parse(after) - answeredAt;
+    if (!Number.isNaN(waitMs)) return bounded(waitMs);
+  }
+  const reset = headers.get('x-ratelimit-reset');
+  if (headers.get('x-ratelimit-remaining') !== '0' || reset === null || !/^\d+$/.test(reset)) return undefined;
+  return bounded(Number(reset) * 1000 - answeredAt);
+}
+
+function bounded(waitMs: number): number {
+  return Math.min(MAX_WAIT_MS, Math.max(0, waitMs));
+}
+
+/** GitHub answers 403 both to "not allowed" and to "too often". */
+function isLimit(headers: Headers, said: string): boolean {
+  return headers.has('retry-after') || headers.get('x-ratelimit-remaining') === '0' || /rate limit/i.test(said);
+}
+
+function messageOf(data: unknown): string {
+  const parsed = v.safeParse(Message, data);
+  if (!parsed.success) return 'without a reason';
+  const details = (parsed.output.errors ?? []).map((detail) => (typeof detail === 'string' ? detail : JSON.stringify(detail)));
+  return [parsed.output.message, ...details].join('; ').slice(0, 500);
+}
+
+function retry(code: RetryCode, message: string, afterMs: number | undefined): Exclude<PostOutcome, { kind: 'sent' }> {
+  return { kind: 'retry', code, message, afterMs };
+}
+
+function refused(concerns: 'status' | 'access', code: RefusalCode, message: string): Exclude<PostOutcome, { kind: 'sent' }> {
+  return { kind: 'refused', concerns, code, message };
+}

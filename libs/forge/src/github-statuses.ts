@@ -1,0 +1,81 @@
+import { FloeError, systemClock } from '@floe/runtime';
+import { request } from '@octokit/request';
+import { fitDescription } from './describe-text.ts';
+import { judgeGithubFailure, unexpectedAnswer } from './github-failure.ts';
+import { createSignIn, type GithubAuth } from './github-sign-in.ts';
+import type { CommitStatuses, OutgoingStatus, PostOutcome } from './status.ts';
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+/** The version of the API that the requests are written for. */
+const API_VERSION = '2022-11-28';
+
+export interface GithubStatusesOptions {
+  /** `https://api.github.com`, or `https://HOST/api/v3` of a GitHub Enterprise Server. */
+  readonly apiUrl: string;
+  /** `owner/name` */
+  readonly repository: string;
+  readonly auth: GithubAuth;
+  /** GitHub answers no request without one. */
+  readonly userAgent: string;
+  /** For each single request; signing in as an App takes one more. */
+  readonly timeoutMs?: number;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+}
+
+/** Posts commit statuses to a repository at GitHub. Throws `FloeError('GITHUB_REPOSITORY_INVALID')`. */
+export function createGithubStatuses(options: GithubStatusesOptions): CommitStatuses {
+  const { apiUrl, repository, userAgent, timeoutMs = DEFAULT_TIMEOUT_MS, now = systemClock.now } = options;
+  const { owner, repo } = splitRepository(repository);
+  const signIn = createSignIn(options.auth, now);
+
+  /** The API for one call: every request of it ends with `signal` or after the time limit. */
+  function apiFor(signal: AbortSignal): typeof request {
+    return request.defaults({
+      baseUrl: apiUrl.replace(/\/+$/, ''),
+      headers: { 'user-agent': userAgent, accept: 'application/vnd.github+json', 'x-github-api-version': API_VERSION },
+      request: {
+        fetch: async (url: string, init: RequestInit) => await fetch(url, { ...init, signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) }),
+        log: { debug: ignore, info: ignore, warn: ignore, error: ignore },
+      },
+    });
+  }
+
+  async function post(status: OutgoingStatus, signal: AbortSignal): Promise<PostOutcome> {
+    const api = apiFor(signal);
+    let isFresh = true;
+    try {
+      const authorization = await signIn.authorization(api);
+      isFresh = authorization.isFresh;
+      const answer = await api('POST /repos/{owner}/{repo}/statuses/{sha}', {
+        owner,
+        repo,
+        sha: status.sha,
+        state: status.state,
+        context: status.context,
+        description: fitDescription(status.description),
+        target_url: status.targetUrl,
+        headers: { authorization: authorization.header },
+      });
+      // Not any 2xx: a redirected POST comes back as the 200 of a GET, and nothing was posted.
+      return answer.status === 201 ? { kind: 'sent' } : unexpectedAnswer(answer.status);
+    } catch (error) {
+      const failure = judgeGithubFailure(error, now());
+      if (failure.kind === 'retry' || failure.code !== 'CREDENTIALS_REFUSED') return failure;
+      signIn.forget();
+      // A kept token may have been revoked before its hour was over: that is no refusal of the App.
+      return isFresh ? failure : await post(status, signal);
+    }
+  }
+  return { post };
+}
+
+function splitRepository(repository: string): { owner: string; repo: string } {
+  const [, owner, repo] = /^([\w.-]+)\/([\w.-]+)$/.exec(repository) ?? [];
+  if (owner !== undefined && repo !== undefined) return { owner, repo };
+  throw new FloeError('GITHUB_REPOSITORY_INVALID', `"${repository}" is not a repository at GitHub: write it as owner/name`, { data: { repository } });
+}
+
+function ignore(): void {
+  // @octokit/request would write to the console.
+}

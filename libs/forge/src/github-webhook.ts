@@ -1,0 +1,147 @@
+import { CommitSha } from '@floe/protocol';
+import { FloeError, type Secret } from '@floe/runtime';
+import { Webhooks } from '@octokit/webhooks';
+import * as v from 'valibot';
+
+/** What git and GitHub write where there is no commit: before a branch was made, after it was deleted. */
+const NO_COMMIT = '0'.repeat(40);
+const SIGNATURE_FORM = /^sha256=[0-9a-f]{64}$/;
+
+const CommitOrNone = v.pipe(v.string(), v.transform((sha) => (sha === NO_COMMIT ? undefined : sha)), v.optional(CommitSha));
+
+const DeliveryId = v.pipe(v.string(), v.regex(/^[\w-]{1,128}$/));
+
+/** The fields of a push payload that are used. docs.github.com, "Webhook events and payloads", push. */
+const PushPayload = v.object({
+  ref: v.pipe(v.string(), v.startsWith('refs/')),
+  before: CommitOrNone,
+  after: CommitOrNone,
+  deleted: v.boolean(),
+  forced: v.boolean(),
+  repository: v.object({ full_name: v.string(), clone_url: v.string() }),
+});
+
+export interface GithubDelivery {
+  /** The webhook's secret, or several while it is being changed: any of them may have signed. */
+  readonly secret: Secret | readonly Secret[];
+  readonly headers: { get(name: string): string | null };
+  /** The body as it came, byte for byte: the signature is over these bytes. */
+  readonly rawBody: Uint8Array;
+}
+
+export interface GithubPush {
+  readonly kind: 'push';
+  readonly deliveryId: string;
+  /** `refs/heads/…` or `refs/tags/…` */
+  readonly ref: string;
+  /** Undefined when the ref is new. */
+  readonly before: CommitSha | undefined;
+  /** Undefined when the ref was deleted. */
+  readonly after: CommitSha | undefined;
+  readonly isDeleted: boolean;
+  /** GitHub's word; libs/git finds out by itself. */
+  readonly isForced: boolean;
+  readonly repository: { readonly fullName: string; readonly cloneUrl: string };
+}
+
+export type WebhookRefusalCode =
+  | 'SIGNATURE_MISSING'
+  | 'SIGNATURE_MALFORMED'
+  | 'SIGNATURE_WRONG'
+  | 'BODY_EMPTY'
+  | 'BODY_NOT_UTF8'
+  | 'BODY_NOT_JSON'
+  | 'BODY_FORM_ENCODED'
+  | 'EVENT_MISSING'
+  | 'DELIVERY_ID_MISSING'
+  | 'PAYLOAD_INVALID';
+
+export interface WebhookRefusal {
+  readonly kind: 'refused';
+  /** The HTTP status to answer with. */
+  readonly status: 400 | 401 | 415 | 422;
+  readonly code: WebhookRefusalCode;
+  /** What is wrong and what to do; GitHub shows it to the administrator under "Recent deliveries". */
+  readonly message: string;
+}
+
+export type WebhookOutcome =
+  | GithubPush
+  | { readonly kind: 'ping'; readonly deliveryId: string }
+  /** Signed by GitHub, but of no meaning here. */
+  | { readonly kind: 'ignored'; readonly deliveryId: string; readonly event: string }
+  | WebhookRefusal;
+
+/**
+ * Judges a webhook delivery of GitHub. Nothing of the body is looked at before its signature is found right. Never
+ * throws because of what was sent; throws `FloeError('WEBHOOK_SECRET_MISSING')` when `secret` names none.
+ */
+export async function parseGithubWebhook({ secret, headers, rawBody }: GithubDelivery): Promise<WebhookOutcome> {
+  const signature = headers.get('x-hub-signature-256');
+  if (signature === null) {
+    return refused(401, 'SIGNATURE_MISSING', 'the header x-hub-signature-256 is missing: set a secret in the settings of the webhook at GitHub, the same as here');
+  }
+  if (!SIGNATURE_FORM.test(signature)) return refused(401, 'SIGNATURE_MALFORMED', 'the header x-hub-signature-256 is not sha256= and 64 hex digits');
+  if (rawBody.length === 0) return refused(400, 'BODY_EMPTY', 'the body is empty');
+  const body = decodeUtf8(rawBody);
+  if (body === undefined) return refused(400, 'BODY_NOT_UTF8', 'the body is not UTF-8');
+  if (!(await isSigned(body, signature, 'reveal' in secret ? [secret] : secret))) {
+    return refused(401, 'SIGNATURE_WRONG', 'the signature does not fit the body: the secret at GitHub and the secret here differ, or the body was changed on its way');
+  }
+
+  const event = headers.get('x-github-event');
+  if (event === null || event === '') return refused(400, 'EVENT_MISSING', 'the header x-github-event is missing');
+  const id = v.safeParse(DeliveryId, headers.get('x-github-delivery'));
+  if (!id.success) return refused(400, 'DELIVERY_ID_MISSING', 'the header x-github-delivery is missing or is no delivery id: without it a repeated delivery is not recognised');
+  const deliveryId = id.output;
+  if (event === 'ping') return { kind: 'ping', deliveryId };
+  if (event !== 'push') return { kind: 'ignored', deliveryId, event };
+  return parsePush(body, deliveryId, headers.get('content-type') ?? '');
+}
+
+function parsePush(body: string, deliveryId: string, contentType: string): GithubPush | WebhookRefusal {
+  if (contentType.toLowerCase().startsWith('application/x-www-form-urlencoded')) {
+    return refused(415, 'BODY_FORM_ENCODED', 'the body is form-encoded: set the content type of the webhook at GitHub to application/json');
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(body);
+  } catch {
+    return refused(400, 'BODY_NOT_JSON', 'the body is not JSON');
+  }
+  const parsed = v.safeParse(PushPayload, json);
+  if (!parsed.success) {
+    const [issue] = parsed.issues;
+    return refused(422, 'PAYLOAD_INVALID', `the body is not a push as GitHub describes it: ${v.getDotPath(issue) ?? 'the whole'}: ${issue.message}`);
+  }
+  const { ref, before, after, deleted, forced, repository } = parsed.output;
+  return {
+    kind: 'push',
+    deliveryId,
+    ref,
+    before,
+    after,
+    isDeleted: deleted || after === undefined,
+    isForced: forced,
+    repository: { fullName: repository.full_name, cloneUrl: repository.clone_url },
+  };
+}
+
+async function isSigned(body: string, signature: string, secrets: readonly Secret[]): Promise<boolean> {
+  if (secrets.length === 0) throw new FloeError('WEBHOOK_SECRET_MISSING', 'no webhook secret is configured, so no delivery can be checked');
+  const checks = secrets.map(async (secret) => await new Webhooks({ secret: secret.reveal() }).verify(body, signature));
+  return (await Promise.all(checks)).includes(true);
+}
+
+/** The text whose UTF-8 is exactly `bytes`, or undefined: a lossy decoding would not be what was signed. */
+function decodeUtf8(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function refused(status: WebhookRefusal['status'], code: WebhookRefusalCode, message: string): WebhookRefusal {
+  return { kind: 'refused', status, code, message };
+}
