@@ -1,0 +1,34 @@
+import type { FleetEvent } from '@floe/protocol';
+import { expect, test } from 'vitest';
+import { announce } from './announce.ts';
+import { applyEvents, fromSnapshot } from './live-fleet.ts';
+import { NOW, SHA, fleetView, hostView, revisionView } from './test/fixtures.ts';
+
+const before = fromSnapshot(fleetView({ hosts: Array.from({ length: 9 }, (_, index) => hostView(`ws${index}`)) }));
+const hosts = (...changed: Parameters<typeof hostView>[]): FleetEvent[] =>
+  changed.map((args, index) => ({ type: 'host', version: 41 + index, at: NOW, host: hostView(...args) }));
+
+test('few changes are named', () => {
+  const after = applyEvents(before, hosts(['ws1', { standing: 'rolled-back' }], ['ws2', { standing: 'under-way', state: 'DOWNLOADING' }]));
+  expect(announce(before, after)).toBe('ws1 rolled back. ws2 under way');
+});
+
+test('many are counted', () => {
+  const after = applyEvents(before, hosts(...before.names.slice(0, 5).map((name): Parameters<typeof hostView> => [name, { standing: 'away' }])));
+  expect(announce(before, after)).toBe('5 hosts changed');
+});
+
+test('a step of a download is not worth a word', () => {
+  const moving = applyEvents(before, hosts(['ws1', { standing: 'under-way', state: 'DOWNLOADING' }]));
+  const further = applyEvents(moving, [{ type: 'host', version: 90, at: NOW, host: hostView('ws1', { standing: 'under-way', state: 'ACTIVATING' }) }]);
+  expect(announce(moving, further)).toBe('');
+});
+
+test('a held commit and a new revision are', () => {
+  const repository = { ...before.repository, held: { commit: revisionView().sha, reason: 'force-push', since: NOW } };
+  const after = applyEvents(before, [
+    { type: 'repository', version: 41, at: NOW, repository },
+    { type: 'revision', version: 42, at: NOW, revision: revisionView({ sha: 'e'.repeat(40), sequence: 8, state: 'EVALUATING' }) },
+  ]);
+  expect(announce(before, after)).toBe(`Commit ${SHA.slice(0, 10)} is held. Revision eeeeeeeeee evaluating`);
+});

@@ -1,0 +1,31 @@
+import { describe, expect, test } from 'vitest';
+import { createApi } from './api.ts';
+import { reportView } from './test/fixtures.ts';
+
+function apiAnswering(response: () => Response | Promise<never>) {
+  const asked: string[] = [];
+  const fetch: typeof globalThis.fetch = async (input, init) => {
+    asked.push(`${init?.method ?? 'GET'} ${String(input)}`);
+    return await response();
+  };
+  return { asked, api: createApi({ fetch, baseUrl: 'https://floe.example.org/below/#/hosts/ws1' }) };
+}
+const { signal } = new AbortController();
+
+test('addresses are relative to the page, also below a path', async () => {
+  const { api, asked } = apiAnswering(() => Response.json([reportView('ws1')]));
+  expect(await api.reports('ws1', signal)).toMatchObject({ kind: 'ok', value: [{ host: 'ws1' }] });
+  expect(asked).toEqual(['GET https://floe.example.org/below/api/hosts/ws1/reports?limit=20']);
+});
+
+describe('what goes wrong is a sentence', () => {
+  test.each<[string, () => Response | Promise<never>, object]>([
+    ['wrong token', () => Response.json({ error: { code: 'UNAUTHENTICATED', message: 'unknown token' } }, { status: 401 }), { kind: 'signed-out', message: 'unknown token' }],
+    ['refused', () => Response.json({ error: { code: 'X', message: 'because' } }, { status: 409 }), { kind: 'failed', message: 'because' }],
+    ['a proxy in between', () => new Response('<html>', { status: 502 }), { kind: 'failed', message: 'The server answered 502.' }],
+    ['unreachable', async () => await Promise.reject(new TypeError('fetch failed')), { kind: 'failed', message: 'The server cannot be reached.' }],
+    ['another form', () => Response.json([{ host: 1 }]), { kind: 'failed', message: expect.stringContaining('Reload') }],
+  ])('%s', async (_, response, expected) => {
+    expect(await apiAnswering(response).api.reports('ws1', signal)).toMatchObject(expected);
+  });
+});

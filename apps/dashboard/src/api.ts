@@ -1,0 +1,76 @@
+import { ApiError, ReportView, RevisionView } from '@floe/protocol';
+import * as v from 'valibot';
+
+/** What came of a request. `signed-out`: the token is missing, wrong or revoked. `failed`: a sentence for people. */
+export type Answer<T> =
+  | { readonly kind: 'ok'; readonly value: T }
+  | { readonly kind: 'signed-out'; readonly message: string }
+  | { readonly kind: 'failed'; readonly message: string };
+
+/** The part of the server's API that the page uses. No method throws. */
+export interface Api {
+  /** Turns an API token into this browser's session cookie. */
+  signIn(token: string): Promise<Answer<null>>;
+  signOut(): Promise<Answer<null>>;
+  /** The newest reports of a host, newest first. */
+  reports(host: string, signal: AbortSignal): Promise<Answer<readonly ReportView[]>>;
+  /** One revision, by its commit. */
+  revision(sha: string, signal: AbortSignal): Promise<Answer<RevisionView>>;
+  /** The live stream: a snapshot, then changes. */
+  openEvents(signal: AbortSignal): Promise<Answer<ReadableStream<Uint8Array>>>;
+}
+
+export interface ApiDeps {
+  readonly fetch: typeof globalThis.fetch;
+  /** The page's own address: the API is found relative to it. */
+  readonly baseUrl: string;
+}
+
+const REPORTS_SHOWN = 20;
+
+/** The API over HTTP. */
+export function createApi(deps: ApiDeps): Api {
+  async function request<T>(path: string, init: RequestInit, read: (response: Response) => Promise<T>): Promise<Answer<T>> {
+    let response: Response;
+    try {
+      response = await deps.fetch(new URL(path, deps.baseUrl), { cache: 'no-store', credentials: 'same-origin', ...init });
+    } catch {
+      return { kind: 'failed', message: 'The server cannot be reached.' };
+    }
+    if (!response.ok) return await refusal(response);
+    try {
+      return { kind: 'ok', value: await read(response) };
+    } catch {
+      return { kind: 'failed', message: 'The server answered in another form than this page knows. Reload the page.' };
+    }
+  }
+
+  return {
+    signIn: async (token) =>
+      await request('api/session', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ token }) }, nothing),
+    signOut: async () => await request('api/session', { method: 'DELETE' }, nothing),
+    reports: async (host, signal) =>
+      await request(`api/hosts/${encodeURIComponent(host)}/reports?limit=${REPORTS_SHOWN}`, { signal }, async (response) =>
+        v.parse(v.array(ReportView), await response.json()),
+      ),
+    revision: async (sha, signal) =>
+      await request(`api/revisions/${encodeURIComponent(sha)}`, { signal }, async (response) => v.parse(RevisionView, await response.json())),
+    openEvents: async (signal) =>
+      await request('api/events', { signal, headers: { accept: 'text/event-stream' } }, async (response) => {
+        if (response.body === null) throw new TypeError('the event stream has no body');
+        return await Promise.resolve(response.body);
+      }),
+  };
+}
+
+async function nothing(): Promise<null> {
+  return await Promise.resolve(null);
+}
+
+async function refusal(response: Response): Promise<Answer<never>> {
+  const body: unknown = await response.json().catch(() => null);
+  const parsed = v.safeParse(ApiError, body);
+  // Whatever stands between (a proxy) may answer without our form.
+  const message = parsed.success ? parsed.output.error.message : `The server answered ${response.status}.`;
+  return response.status === 401 ? { kind: 'signed-out', message } : { kind: 'failed', message };
+}

@@ -1,0 +1,40 @@
+import type { HostView } from '@floe/protocol';
+import type { StageStatus } from '../stages.ts';
+
+export type IconName = HostView['standing'] | StageStatus | 'behind' | 'online';
+
+const RING = 'M8 1.75a6.25 6.25 0 1 0 0 12.5a6.25 6.25 0 0 0 0-12.5';
+const CHECK = `${RING}M5.2 8.2l2 2l3.7-4.2`;
+const CROSS = `${RING}M5.8 5.8l4.4 4.4M10.2 5.8l-4.4 4.4`;
+const ARC = 'M8 1.75a6.25 6.25 0 1 1-6.25 6.25';
+const WARNING = 'M8 2L14.5 13.5h-13zM8 6.5v3.2M8 11.4v.3';
+const DASH = 'M4 8h8';
+
+/** One shape for each, so that nothing hangs on its colour. Strokes on a square of 16. */
+const SHAPES: Record<IconName, string> = {
+  'in-sync': CHECK,
+  done: CHECK,
+  failed: CROSS,
+  'under-way': ARC,
+  running: ARC,
+  'rolled-back': 'M6 2.5L2.5 6L6 9.5M2.8 6h6.4a3.75 3.75 0 0 1 0 7.5H6',
+  drifted: 'M2.5 6h11M2.5 10h11M10.5 3l-5 10',
+  quarantined: WARNING,
+  behind: WARNING,
+  away: 'M13.5 9.6A5.9 5.9 0 1 1 6.4 2.5a4.7 4.7 0 0 0 7.1 7.1z',
+  'not-enrolled': RING,
+  waiting: RING,
+  'no-release': DASH,
+  skipped: DASH,
+  revoked: `${RING}M3.7 3.7l8.6 8.6`,
+  online: 'M8 5.2a2.8 2.8 0 1 0 0 5.6a2.8 2.8 0 0 0 0-5.6',
+};
+
+/** Always beside words that say the same: hidden from screen readers. */
+export function Icon({ name }: { readonly name: IconName }) {
+  return (
+    <svg class={`icon icon-${name}`} viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
+      <path d={SHAPES[name]} />
+    </svg>
+  );
+}

@@ -1,0 +1,57 @@
+import type { ReportView } from '@floe/protocol';
+import type { ReadonlySignal } from '@preact/signals';
+import { capitalised, duration, shortHash, words } from '../text.ts';
+import { Age } from './age.tsx';
+
+const COLUMNS = ['When', 'State', 'About', 'Observed', 'Took', 'Detail'] as const;
+
+/** What a host said, newest first. Roles: see the table of hosts. */
+export function ReportTable({ reports, now }: { readonly reports: readonly ReportView[]; readonly now: ReadonlySignal<number> }) {
+  return (
+    <table role="table" class="reports" aria-label="Last reports">
+      <thead role="rowgroup">
+        <tr role="row">
+          {COLUMNS.map((title) => (
+            <th key={title} role="columnheader" scope="col">
+              {title}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody role="rowgroup">
+        {reports.map((report) => (
+          <tr key={report.seq} role="row">
+            <td role="cell" data-label="When">
+              <Age at={report.receivedAt} now={now} />
+            </td>
+            <td role="cell" data-label="State">
+              {capitalised(words(report.state))}
+            </td>
+            <td role="cell" data-label="About">
+              <Hash path={report.toplevel} />
+            </td>
+            <td role="cell" data-label="Observed">
+              <Hash path={report.observed.current} />
+            </td>
+            <td role="cell" data-label="Took">
+              {timingsText(report.timings) || '–'}
+            </td>
+            <td role="cell" data-label="Detail" class="detail">
+              {report.detail?.message ?? '–'}
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function Hash({ path }: { readonly path: ReportView['toplevel'] }) {
+  return path === null ? <>–</> : <code title={path}>{shortHash(path)}</code>;
+}
+
+/** "download 2.1 s, activate 340 ms" */
+function timingsText(timings: ReportView['timings']): string {
+  const parts = Object.entries(timings ?? {}).flatMap(([name, ms]) => (ms === undefined ? [] : [`${name.replace(/Ms$/, '')} ${duration(ms)}`]));
+  return parts.join(', ');
+}

@@ -1,0 +1,40 @@
+import { describe, expect, test } from 'vitest';
+import { commitOf, hintOf, otherNextBoot, standingText, toneOf } from './standing.ts';
+import { SHA, hostView, revisionView, storePath } from './test/fixtures.ts';
+
+describe('a host under way says the step that it is at', () => {
+  test.each([
+    [{ state: 'DOWNLOADING', progress: { doneBytes: 40, expectedBytes: 100 } }, 'downloading 40 %'],
+    [{ state: 'DOWNLOADING', progress: null }, 'downloading'],
+    [{ state: 'ACTIVATING' }, 'activating'],
+    [{ state: 'SUCCEEDED' }, 'about to start'],
+  ] as const)('%o', (over, text) => {
+    expect(standingText(hostView('ws1', { standing: 'under-way', ...over }))).toBe(text);
+  });
+});
+
+test('a host in sync with an older release is not shown as all well', () => {
+  const host = hostView('ws1', { isBehind: true });
+  expect([standingText(host), toneOf(host)]).toEqual(['in sync, behind', 'warn']);
+});
+
+test('a host that nobody enrolled says how', () => {
+  expect(hintOf(hostView('ws1', { standing: 'not-enrolled' }))).toBe('to enrol it, run: floe enrol ws1');
+});
+
+test('a generation has a commit only where it is known', () => {
+  const host = hostView('ws1');
+  const [desired] = [host.desired?.toplevel];
+  const other = hostView('ws1', { observed: { current: storePath('bbbbbbbb'), booted: null, profile: null } }).observed.current;
+  if (desired === undefined || other === null) throw new Error('the fixture has both');
+  expect(commitOf(desired, host, null)).toBe(SHA);
+  expect(commitOf(other, host, null)).toBeNull();
+  const revision = revisionView({ hosts: [{ host: 'ws1', outcome: 'CHANGED', toplevel: other, error: null, evaluateMs: 1, buildMs: 1 }] });
+  expect(commitOf(other, host, revision)).toBe(SHA);
+});
+
+test('a machine that will start something else than it runs shows it', () => {
+  const profile = { generation: 3, toplevel: storePath('bbbbbbbb') };
+  expect(otherNextBoot(hostView('ws1', { observed: { current: storePath('aaaaaaaa'), booted: null, profile } }))).toBe(profile.toplevel);
+  expect(otherNextBoot(hostView('ws1'))).toBeNull();
+});

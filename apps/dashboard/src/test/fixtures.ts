@@ -1,0 +1,89 @@
+import { FleetView, HostView, ReportView, RevisionView } from '@floe/protocol';
+import * as v from 'valibot';
+
+/** The server's time in every canned view. */
+export const NOW = 1_790_000_000_000;
+export const SHA = '3f9c2ab1d0e4c5b6a7988b9cadbecfd0e1f20314';
+
+/** A store path whose hash starts with `start`. */
+export function storePath(start: string): string {
+  return `/nix/store/${start.padEnd(32, '0')}-nixos-system-ws-26.05`;
+}
+
+/** A host in sync on `aaaaaaaa…`, with `over` in place of what it names. */
+export function hostView(host: string, over: Partial<v.InferInput<typeof HostView>> = {}, now = NOW): HostView {
+  const toplevel = storePath('aaaaaaaa');
+  return v.parse(HostView, {
+    host,
+    standing: 'in-sync',
+    isConnected: true,
+    isEnrolled: true,
+    isBehind: false,
+    problem: null,
+    desired: { toplevel, commit: SHA, sequence: 7, epoch: 3, since: now - 60_000 },
+    observed: { current: toplevel, booted: toplevel, profile: { generation: 12, toplevel } },
+    state: 'SUCCEEDED',
+    stateToplevel: toplevel,
+    stateSince: now - 50_000,
+    detail: null,
+    progress: null,
+    lastSeenAt: now - 1_000,
+    agentVersion: '0.1.0',
+    machineId: 'c'.repeat(32),
+    ...over,
+  });
+}
+
+/** A published revision whose rollout is under way, with `over` in place of what it names. */
+export function revisionView(over: Partial<v.InferInput<typeof RevisionView>> = {}, now = NOW): RevisionView {
+  return v.parse(RevisionView, {
+    sha: SHA,
+    sequence: 7,
+    state: 'PUBLISHED',
+    error: null,
+    subject: 'Add the printer of the second floor',
+    author: 'Ada Lovelace',
+    receivedAt: now - 240_000,
+    fetchedAt: now - 239_600,
+    evaluatedAt: now - 236_000,
+    builtAt: now - 224_000,
+    publishedAt: now - 222_000,
+    rollout: {
+      state: 'ROLLING',
+      counts: { total: 3, onIt: 1, underWay: 1, rolledBack: 1, failed: 0, away: 0, notEnrolled: 0, behind: 0 },
+      description: '1 of 3 on it, 1 under way, 1 rolled back',
+      startedAt: now - 222_000,
+      completedAt: null,
+    },
+    hosts: [],
+    ...over,
+  });
+}
+
+export function fleetView(over: Partial<v.InferInput<typeof FleetView>> = {}, now = NOW): FleetView {
+  return v.parse(FleetView, {
+    version: 40,
+    serverTime: now,
+    repository: { url: 'https://git.example.org/it/fleet.git', branch: 'main', acceptedCommit: SHA, lastFetchAt: now - 12_000, problem: null, held: null },
+    revision: revisionView({}, now),
+    hosts: [hostView('ws10', {}, now), hostView('ws2', {}, now)],
+    ...over,
+  });
+}
+
+export function reportView(host: string, over: Partial<v.InferInput<typeof ReportView>> = {}, now = NOW): ReportView {
+  const toplevel = storePath('aaaaaaaa');
+  return v.parse(ReportView, {
+    host,
+    seq: 5,
+    epoch: 3,
+    state: 'SUCCEEDED',
+    toplevel,
+    observed: { current: toplevel, booted: toplevel, profile: { generation: 12, toplevel } },
+    detail: null,
+    timings: { downloadMs: 2_100, activateMs: 340 },
+    at: now - 50_000,
+    receivedAt: now - 50_000,
+    ...over,
+  });
+}
