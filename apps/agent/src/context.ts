@@ -62,10 +62,12 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
 function createMachine({ config, env, logger }: ContextOptions, paths: StatePaths): Machine {
   // What the agent itself was told is not for the programs that it starts.
   const childEnv = Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('FLOE_')));
+  // Nix remembers what caches said in SQLite, which agents on folders of one machine would fight over.
+  const nixEnv = { ...childEnv, XDG_CACHE_HOME: paths.cache };
   const store: NixStore = config.root === undefined ? { kind: 'system' } : { kind: 'root', dir: config.root };
   let loaded: Promise<Nix> | undefined;
   const nix = async (): Promise<Nix> => {
-    loaded ??= import('@floe/nix').then(({ createNix }) => createNix({ exec, logger, env: childEnv, store }));
+    loaded ??= import('@floe/nix').then(({ createNix }) => createNix({ exec, logger, env: nixEnv, store }));
     return await loaded;
   };
   const deps = { roots: paths.roots, exec, nix, env: childEnv };

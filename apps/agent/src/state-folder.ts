@@ -12,6 +12,8 @@ export interface StatePaths {
   readonly lock: string;
   /** GC roots of what an activation needs. */
   readonly roots: string;
+  /** What Nix remembers of caches; may be lost. */
+  readonly cache: string;
 }
 
 export function statePaths(dir: string): StatePaths {
@@ -23,6 +25,7 @@ export function statePaths(dir: string): StatePaths {
     reports: join(dir, 'reports.jsonl'),
     lock: join(dir, 'lock'),
     roots: join(dir, 'roots'),
+    cache: join(dir, 'cache'),
   };
 }
 

@@ -109,10 +109,13 @@ export class Workbench {
     const { clock } = this.#deps;
     const deadline = clock.monotonic() + graceMs;
     const isWaitedFor = (): boolean => isChanging() && this.#job?.stop.signal.aborted !== true && clock.monotonic() < deadline;
+    const over = new AbortController();
     while (isWaitedFor()) {
       // Between two jobs there is none: the next is begun once the event of the one before is in the journal.
-      await Promise.race([this.#job?.done, clock.sleep(this.#job === undefined ? 10 : deadline - clock.monotonic())]);
+      if (this.#job === undefined) await clock.sleep(10);
+      else await Promise.race([this.#job.done, clock.sleep(deadline - clock.monotonic(), over.signal)]);
     }
+    over.abort();
     const last = this.#job;
     last?.stop.abort();
     await last?.done;
