@@ -59,6 +59,10 @@ class FakeGithub implements AsyncDisposable {
   }
 }
 
+function isTokenRequest({ path }: Received): boolean {
+  return path.endsWith('/access_tokens');
+}
+
 const started: FakeGithub[] = [];
 afterEach(async () => {
   for (const github of started.splice(0)) await github[Symbol.asyncDispose]();
@@ -161,7 +165,7 @@ describe("against GitHub's published description", () => {
   it('a long description is cut to 140 characters', async () => {
     const github = await startGithub();
     await statusesFor(github).post({ ...status, description: 'x'.repeat(500) }, never);
-    expect((github.received[0]?.body as { description: string }).description).toBe(`${'x'.repeat(139)}…`);
+    expect(github.received[0]).toMatchObject({ body: { description: `${'x'.repeat(139)}…` } });
   });
 
   it('an API below a path (GitHub Enterprise Server) is asked there', async () => {
@@ -250,8 +254,6 @@ describe('a forge that does not answer', () => {
 describe('as an installation of a GitHub App', () => {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048, publicKeyEncoding: { type: 'spki', format: 'pem' }, privateKeyEncoding: { type: 'pkcs1', format: 'pem' } });
   const auth: GithubAuth = { kind: 'app', appId: '4711', privateKey: new Secret(privateKey), installationId: 42 };
-  const isTokenRequest = ({ path }: Received): boolean => path.endsWith('/access_tokens');
-
   /** Hands out `ghs_1`, `ghs_2`, … to who has the App's key; takes statuses signed by one that `accepts`. */
   async function startWithApp(accepts: (token: string) => boolean = () => true, lifeMs = 3_600_000): Promise<FakeGithub> {
     const github = await startGithub();

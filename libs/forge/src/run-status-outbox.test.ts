@@ -306,38 +306,42 @@ describe('the sender', () => {
 
 it('whatever is wanted and whatever fails: each context ends on what was wanted last, and never goes back', async () => {
   const contexts = ['floe/evaluate', 'floe/build', 'floe/rollout'] as const;
-  const wishes = fc.array(fc.record({ context: fc.constantFrom(...contexts), atPost: fc.nat(30) }), { minLength: 1, maxLength: 25 });
-  const answers = fc.array(fc.option(fc.constantFrom(away(), away(0), away(30_000), refusal('access')), { nil: undefined }), { maxLength: 25 });
+  const wishes = fc.array(fc.record({ context: fc.constantFrom(...contexts), atTurn: fc.nat(30) }), { minLength: 1, maxLength: 25 });
+  const answers = fc.array(fc.option(fc.constantFrom(away(), away(0), away(30_000), refusal('access')), { nil: undefined }), { maxLength: 10 });
+  const senders = fc.integer({ min: 1, max: 3 });
+  const durations = fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 20 });
   await fc.assert(
-    fc.asyncProperty(wishes, answers, fc.integer({ min: 1, max: 3 }), async (wanted, given, senders) => {
+    fc.asyncProperty(fc.record({ wishes, answers, senders, durations }), async (given) => {
       const { clock, outbox, forge, random, logger } = setUp();
-      forge.answers = [...given];
-      let posts = 0;
-      let number = 0;
-      const queue = wanted.toSorted((a, b) => a.atPost - b.atPost);
-      const putUntil = (limit: number): void => {
-        while (queue[0] !== undefined && queue[0].atPost <= limit) outbox.put(queue.shift()?.context ?? '', 'pending', String(++number));
-      };
-      const seen = new Map<string, number>();
-      forge.during = async ({ context, description }) => {
-        putUntil(posts++);
-        clock.held += 1;
+      forge.answers = [...given.answers];
+      const queue = given.wishes.toSorted((a, b) => a.atTurn - b.atTurn);
+      const shown = new Map<string, number>();
+      let turn = 0;
+      let wishCount = 0;
+      let postCount = 0;
+      /** Others get their turn, and what is to be wanted by then is wanted. */
+      const takeTurn = async (): Promise<void> => {
+        turn += 1;
+        for (; queue[0] !== undefined && queue[0].atTurn < turn; wishCount += 1) outbox.put(queue.shift()?.context ?? '', 'pending', String(wishCount));
         await setImmediate();
-        clock.held -= 1;
-        expect(Number(description)).toBeGreaterThanOrEqual(seen.get(context) ?? 0);
-        seen.set(context, Number(description));
       };
-      putUntil(0);
+      forge.during = async ({ context, description }) => {
+        const turns = given.durations[postCount++ % given.durations.length] ?? 1;
+        clock.held += 1;
+        for (let each = 0; each < turns; each += 1) await takeTurn();
+        clock.held -= 1;
+        expect(Number(description)).toBeGreaterThanOrEqual(shown.get(context) ?? 0);
+        shown.set(context, Number(description));
+      };
       const stop = new AbortController();
-      const wake = async (signal: AbortSignal): Promise<void> => {
-        putUntil(++posts);
+      const wake = async (): Promise<void> => {
+        await takeTurn();
         const dueAt = outbox.nextDueAt;
         if (dueAt === undefined && queue.length === 0) stop.abort();
-        else await clock.sleep(Math.max(0, (dueAt ?? 0) - clock.now()), signal);
+        else if (dueAt !== undefined && clock.held === 0) clock.time = Math.max(clock.time, dueAt);
       };
-      await Promise.all(Array.from({ length: senders }, async () => await runStatusOutbox({ outbox, statuses: forge, clock, random, logger, wake }, stop.signal)));
+      await Promise.all(Array.from({ length: given.senders }, async () => await runStatusOutbox({ outbox, statuses: forge, clock, random, logger, wake }, stop.signal)));
       for (const [id, row] of outbox.rows) expect(forge.shown.get(id)).toMatchObject(row.status);
     }),
-    { numRuns: 60 },
   );
 });
