@@ -1,0 +1,256 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eventually } from '@floe/testkit';
+import type { DueStatus } from './outbox-contract.ts';
+import type { Hint } from './store.ts';
+import { commit, newHost, newRepository, presence, publishNext, receive, report, unique, WORLDS, type World } from './test/test-store.ts';
+
+describe.each(WORLDS)('on $name', ({ open }) => {
+  let world: World;
+  beforeAll(async () => {
+    world = await open();
+  });
+  afterAll(async () => await world[Symbol.asyncDispose]());
+
+  describe('an API token', () => {
+    test('is known by itself, until it is revoked', async () => {
+      const { store, clock } = world;
+      const { tokens } = store;
+      expect(await tokens.hasApiTokens()).toBe(false);
+      const name = unique('token');
+      expect(await tokens.createApiToken(name, 'secret one', 1)).toBe('created');
+      expect(await tokens.createApiToken(name, 'secret two', 2)).toBe('name-taken');
+      expect(await tokens.hasApiTokens()).toBe(true);
+      clock.time = 5_000;
+      expect(await tokens.findApiToken('secret one')).toEqual({ name, lastUsedAt: undefined });
+      clock.time = 6_000;
+      expect(await tokens.findApiToken('secret one')).toEqual({ name, lastUsedAt: 5_000 });
+      expect(await tokens.findApiToken('secret two')).toBeUndefined();
+      expect(await tokens.revokeApiToken(name)).toBe(true);
+      expect(await tokens.revokeApiToken(name)).toBe(false);
+      expect(await tokens.findApiToken('secret one')).toBeUndefined();
+    });
+  });
+
+  describe('an enrolment token', () => {
+    test('is used once, by its host, in time', async () => {
+      const { tokens } = world.store;
+      const [ada, bob] = [newHost(), newHost()];
+      await tokens.createEnrolmentToken(ada, `good ${ada}`, 1_000);
+      expect(await tokens.consumeEnrolmentToken('nonsense', ada, 1)).toEqual({ kind: 'unknown' });
+      expect(await tokens.consumeEnrolmentToken(`good ${ada}`, bob, 1)).toEqual({ kind: 'other-host' });
+      expect(await tokens.consumeEnrolmentToken(`good ${ada}`, ada, 1_000)).toEqual({ kind: 'expired' });
+      expect(await tokens.consumeEnrolmentToken(`good ${ada}`, ada, 999)).toEqual({ kind: 'consumed' });
+      expect(await tokens.consumeEnrolmentToken(`good ${ada}`, ada, 999)).toEqual({ kind: 'used' });
+    });
+
+    test('is used once by two requests at the same time', async () => {
+      const { tokens } = world.store;
+      for (let round = 0; round < 10; round += 1) {
+        const host = newHost();
+        await tokens.createEnrolmentToken(host, `race ${host}`, 1_000);
+        const outcomes = await Promise.all([1, 2, 3, 4].map(async () => (await tokens.consumeEnrolmentToken(`race ${host}`, host, 1)).kind));
+        expect(outcomes.toSorted()).toEqual(['consumed', 'used', 'used', 'used']);
+      }
+    });
+  });
+
+  test('the audit log is read newest first', async () => {
+    const { audit } = world.store;
+    const entry = { at: 5, actor: 'admin', action: 'revoke', subject: 'ada', detail: 'stolen\0' };
+    await audit.append({ ...entry, at: 4 });
+    await audit.append(entry);
+    expect(await audit.list(1)).toEqual([{ ...entry, detail: 'stolen\uFFFD' }]);
+    expect((await audit.list(2)).map(({ at }) => at)).toEqual([5, 4]);
+  });
+
+  describe('the outbox', () => {
+    type Put = Parameters<World['store']['outbox']['put']>[0];
+    let status: Put;
+    beforeAll(async () => {
+      const repository = await newRepository(world.store);
+      status = { repositoryId: repository.id, sha: commit('a'), context: 'floe/rollout', state: 'pending', description: '0 of 3', targetUrl: 'https://floe/', now: 100 };
+    });
+    /** Each test has a commit of its own, and leaves nothing that is due. */
+    let digits = 0;
+    function fresh(changes: Partial<Put> = {}): Put {
+      digits += 1;
+      return { ...status, sha: commit(digits.toString(16).padStart(2, '0')), ...changes };
+    }
+    async function claim(now: number): Promise<DueStatus | undefined> {
+      return (await world.store.outbox.claimDue({ now, limit: 10, leaseMs: 50 }))[0];
+    }
+    async function mustClaim(now: number): Promise<DueStatus> {
+      const claimed = await claim(now);
+      if (claimed === undefined) throw new Error('nothing was due');
+      return claimed;
+    }
+
+    test('has nothing due before something is wanted', async () => {
+      expect(await world.store.outbox.nextDueAt()).toBeUndefined();
+      expect(await claim(1_000_000)).toBeUndefined();
+    });
+
+    test('hands a status out once, and drops repeats', async () => {
+      const { outbox } = world.store;
+      const wanted = fresh();
+      await outbox.put(wanted);
+      expect(await outbox.nextDueAt()).toBe(100);
+      expect(await claim(99)).toBeUndefined();
+      const claimed = await mustClaim(100);
+      const { now: _, ...content } = wanted;
+      expect(claimed).toEqual({ ...content, id: claimed.id, version: 1, attempts: 1 });
+      expect(await claim(120)).toBeUndefined();
+      expect(await outbox.nextDueAt()).toBe(150);
+      await outbox.markSent(claimed, 130);
+      await outbox.put({ ...wanted, now: 140 });
+      expect(await outbox.nextDueAt()).toBeUndefined();
+    });
+
+    test('coalesces what was not sent yet', async () => {
+      const { outbox } = world.store;
+      const wanted = fresh();
+      await outbox.put(wanted);
+      await outbox.put({ ...wanted, description: '1 of 3', now: 110 });
+      await outbox.put({ ...wanted, description: '2 of 3', now: 120 });
+      const claimed = await mustClaim(120);
+      expect(claimed).toMatchObject({ description: '2 of 3', version: 3 });
+      await outbox.markSent(claimed, 130);
+      expect(await claim(10_000)).toBeUndefined();
+    });
+
+    test('sends a change that came during a try only after it, and the last one always', async () => {
+      const { outbox } = world.store;
+      const wanted = fresh();
+      await outbox.put(wanted);
+      const first = await mustClaim(100);
+      await outbox.put({ ...wanted, description: '1 of 3', now: 101 });
+      await outbox.put({ ...wanted, state: 'success', description: '3 of 3', now: 102 });
+      expect(await claim(103)).toBeUndefined(); // else the older one could land last
+      await outbox.markSent(first, 104);
+      const second = await mustClaim(104);
+      expect(second).toMatchObject({ state: 'success', description: '3 of 3', attempts: 1 });
+      await outbox.markSent(second, 105);
+      expect(await outbox.nextDueAt()).toBeUndefined();
+    });
+
+    test('tries again when the forge said, with what it has become by then', async () => {
+      const { outbox } = world.store;
+      const wanted = fresh();
+      await outbox.put(wanted);
+      await outbox.markRetry(await mustClaim(100), 'rate limit', 5_000);
+      await outbox.put({ ...wanted, state: 'failure', now: 200 });
+      expect(await outbox.nextDueAt()).toBe(5_000);
+      expect(await claim(4_999)).toBeUndefined();
+      const again = await mustClaim(5_000);
+      expect(again).toMatchObject({ state: 'failure', attempts: 2 });
+      await outbox.markSent(again, 5_001);
+    });
+
+    test('gives up what the forge never takes, and tries a change of it', async () => {
+      const { outbox } = world.store;
+      const wanted = fresh();
+      await outbox.put(wanted);
+      await outbox.markFailed(await mustClaim(100), '422', 110);
+      await outbox.put({ ...wanted, now: 120 });
+      expect(await outbox.nextDueAt()).toBeUndefined();
+      await outbox.put({ ...wanted, description: 'shorter', now: 130 });
+      const changed = await mustClaim(130);
+      expect(changed).toMatchObject({ description: 'shorter', attempts: 1 });
+      await outbox.markSent(changed, 140);
+    });
+
+    test('hands a status out again when its sender died, and ignores that one from then on', async () => {
+      const { outbox } = world.store;
+      await outbox.put(fresh());
+      const dead = await mustClaim(100);
+      const alive = await mustClaim(150);
+      expect(alive).toMatchObject({ id: dead.id, attempts: 2 });
+      await outbox.markRetry(dead, 'late', 9_000);
+      await outbox.markSent(dead, 160);
+      await outbox.markFailed(dead, 'late', 160);
+      expect(await outbox.nextDueAt()).toBe(200); // still the second one's
+      await outbox.markSent(alive, 170);
+      expect(await outbox.nextDueAt()).toBeUndefined();
+      await outbox.markRetry(alive, 'late', 9_000);
+      expect(await outbox.nextDueAt()).toBeUndefined();
+    });
+
+    test('hands each context and commit out by itself, longest wanted first', async () => {
+      const { outbox } = world.store;
+      const [evaluate, build] = [fresh({ context: 'floe/evaluate', now: 300 }), fresh({ context: 'floe/build', now: 200 })];
+      await outbox.put(evaluate);
+      await outbox.put(build);
+      await outbox.put({ ...evaluate, context: 'floe/build', now: 250 });
+      const claimed = await outbox.claimDue({ now: 1_000, limit: 2, leaseMs: 50 });
+      expect(claimed.map(({ sha, context }) => [sha, context])).toEqual([[build.sha, 'floe/build'], [evaluate.sha, 'floe/build']]);
+      const rest = await outbox.claimDue({ now: 1_000, limit: 2, leaseMs: 50 });
+      expect(rest.map(({ context }) => context)).toEqual(['floe/evaluate']);
+      for (const each of [...claimed, ...rest]) await outbox.markSent(each, 1_001);
+    });
+  });
+
+  describe('hints', () => {
+    test('tell of every write that somebody may wait for', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const [ada, bob] = [newHost(), newHost()];
+      const heard: string[] = [];
+      const name = (hint: Hint): string => ('id' in hint ? `${hint.topic} ${hint.id}` : 'host' in hint ? `host ${hint.host}` : hint.topic);
+      await using _listener = await store.hints.listen((hint) => heard.push(name(hint)));
+      /** All that was hinted at before is heard when this resolves. */
+      async function caughtUp(): Promise<void> {
+        const marker = unique('marker');
+        await store.hints.notify({ topic: 'revision', id: marker });
+        await eventually('the hints arrive', () => (heard.includes(`revision ${marker}`) ? true : undefined));
+      }
+      async function expectAfter(write: () => Promise<unknown>, expected: readonly string[]): Promise<void> {
+        await caughtUp();
+        heard.length = 0;
+        await write();
+        await caughtUp();
+        expect(heard.slice(0, -1)).toEqual(expected);
+      }
+      await expectAfter(async () => await store.repositories.wake(repository.id), [`repository ${repository.id}`]);
+      await expectAfter(async () => await store.hosts.ensure(repository.id, [ada, bob]), [`host ${ada}`, `host ${bob}`]);
+      await expectAfter(async () => await store.hosts.ensure(repository.id, [ada, bob]), []);
+      const revision = await receive(store, repository, commit('a'));
+      await expectAfter(async () => await store.revisions.advance(revision.id, 'accepted', 1), [`revision ${revision.id}`]);
+      await expectAfter(async () => await store.revisions.advance(revision.id, 'accepted', 1), []);
+      await expectAfter(async () => await store.hosts.connect(ada, presence()), [`host ${ada}`]);
+      await expectAfter(async () => await store.reports.store([report(ada, 1), report(bob, 1)]), [`host ${ada}`, `host ${bob}`]);
+      const published = await publishNext(store, repository, commit('b'), [ada]);
+      const release = await store.releases.latestFor(ada);
+      if (release === undefined) throw new Error('no release');
+      await expectAfter(async () => await store.hosts.desire(ada, release, 1), [`host ${ada}`]);
+      await expectAfter(async () => await store.hosts.desire(ada, release, 1), []);
+      const rollout = await store.rollouts.current(repository.id);
+      await expectAfter(async () => await store.rollouts.complete(rollout?.id ?? '', 1), [`revision ${published.id}`]);
+    });
+
+    test('name hosts while they fit, and say "many" above', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const heard: Hint[] = [];
+      await using _listener = await store.hints.listen((hint) => heard.push(hint));
+      await store.hosts.ensure(repository.id, Array.from({ length: 64 }, () => `${newHost()}${'x'.repeat(50)}` as ReturnType<typeof newHost>));
+      await eventually('the hints arrive', () => (heard.length >= 64 ? true : undefined));
+      expect(heard).not.toContainEqual({ topic: 'host', host: '*' });
+      heard.length = 0;
+      await store.hosts.ensure(repository.id, Array.from({ length: 65 }, newHost));
+      await eventually('the hint arrives', () => (heard.length > 0 ? true : undefined));
+      expect(heard).toEqual([{ topic: 'host', host: '*' }]);
+    });
+
+    test('end when nobody listens any more', async () => {
+      const { hints } = world.store;
+      const first: Hint[] = [];
+      const second: Hint[] = [];
+      const ended = await hints.listen((hint) => first.push(hint));
+      await using _staying = await hints.listen((hint) => second.push(hint));
+      await ended[Symbol.asyncDispose]();
+      await hints.notify({ topic: 'outbox' });
+      await eventually('the hint arrives', () => (second.length > 0 ? true : undefined));
+      expect(first).toEqual([]);
+    });
+  });
+});

@@ -1,0 +1,377 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { HostName, ReleaseRef } from '@floe/model';
+import type { HostRow, Repository } from './records.ts';
+import { commit, newHost, newRelease, newRepository, observed, path, presence, publishNext, receive, report, toBuilding, WORLDS, type World } from './test/test-store.ts';
+
+describe.each(WORLDS)('on $name', ({ open }) => {
+  let world: World;
+  beforeAll(async () => {
+    world = await open();
+  });
+  afterAll(async () => await world[Symbol.asyncDispose]());
+
+  async function enrolled(repository: Repository, machineId = 'machine'): Promise<HostName> {
+    const host = newHost();
+    await world.store.hosts.enrol({ host, repositoryId: repository.id, machineId, publicKey: `key of ${host}`, at: 5 });
+    return host;
+  }
+  async function get(host: HostName): Promise<HostRow> {
+    const row = await world.store.hosts.get(host);
+    if (row === undefined) throw new Error(`no ${host}`);
+    return row;
+  }
+  /** An enrolled host, and two releases for it. */
+  async function withReleases(): Promise<{ host: HostName; repository: Repository; first: ReleaseRef; second: ReleaseRef }> {
+    const repository = await newRepository(world.store);
+    const host = await enrolled(repository);
+    const refs: ReleaseRef[] = [];
+    for (const digit of ['1', '2']) {
+      await publishNext(world.store, repository, commit(digit), [host]);
+      const latest = await world.store.releases.latestFor(host);
+      if (latest !== undefined) refs.push({ id: latest.id, host, sequence: latest.sequence, toplevel: latest.toplevel });
+    }
+    const [first, second] = refs;
+    if (first === undefined || second === undefined) throw new Error('no releases');
+    return { host, repository, first, second };
+  }
+
+  describe('a host', () => {
+    test('has a row as soon as it is in the flake', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const [ada, bob] = [newHost(), newHost()];
+      await store.hosts.ensure(repository.id, [bob, ada]);
+      await store.hosts.connect(ada, presence({ state: 'SUCCEEDED' }));
+      await store.hosts.ensure(repository.id, [ada, bob]);
+      await store.hosts.ensure(repository.id, []);
+      const rows = await store.hosts.list(repository.id);
+      expect(rows.map(({ host, state }) => [host, state])).toEqual([[ada, 'SUCCEEDED'], [bob, 'IDLE']]);
+      expect(rows[1]).toMatchObject({ epoch: 0, isConnected: false, reportSeq: 0, desired: undefined, observed: { current: null, booted: null, profile: null } });
+      expect(await store.hosts.get(newHost())).toBeUndefined();
+    });
+
+    test('enrols, is found by its key, and is shut out and let in again', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const host = await enrolled(repository, 'laptop');
+      expect(await store.hosts.byPublicKey(`key of ${host}`)).toMatchObject({ host, machineId: 'laptop', enrolledAt: 5 });
+      expect(await store.hosts.byPublicKey('other')).toBeUndefined();
+      await store.hosts.revoke(host, 7);
+      await store.hosts.markCloned(host, 8);
+      expect(await get(host)).toMatchObject({ revokedAt: 7, clonedAt: 8 });
+      await store.hosts.clearCloned(host);
+      expect((await get(host)).clonedAt).toBeUndefined();
+      await store.hosts.markCloned(host, 9);
+      await store.hosts.enrol({ host, repositoryId: repository.id, machineId: 'new laptop', publicKey: 'new key', at: 10 });
+      expect(await get(host)).toMatchObject({ machineId: 'new laptop', publicKey: 'new key', enrolledAt: 10, revokedAt: undefined, clonedAt: undefined });
+      await expect(store.hosts.revoke(newHost(), 1)).rejects.toMatchObject({ code: 'STORE_ROW_MISSING' });
+    });
+
+    test('that enrols again keeps its epoch, and its reports count from 1', async () => {
+      const { host, repository, first } = await withReleases();
+      const { store } = world;
+      await store.hosts.desire(host, first, 1);
+      await store.reports.store([report(host, 1, { state: 'SUCCEEDED' }), report(host, 2)]);
+      await store.hosts.enrol({ host, repositoryId: repository.id, machineId: 'new', publicKey: 'new key', at: 10 });
+      expect(await get(host)).toMatchObject({ epoch: 1, reportSeq: 0, state: 'IDLE', isConnected: false, stateToplevel: undefined });
+      expect(await store.reports.store([report(host, 1, { state: 'OFFERED' })])).toEqual(new Map([[host, 1]]));
+      expect((await get(host)).state).toBe('OFFERED');
+      expect((await store.reports.list(host, 10)).map(({ seq, state }) => `${seq} ${state}`)).toEqual(['1 OFFERED', '2 DOWNLOADING', '1 SUCCEEDED']);
+    });
+  });
+
+  describe('presence', () => {
+    test('is what the agent says when it connects', async () => {
+      const { store } = world;
+      const host = await enrolled(await newRepository(store));
+      const row = await store.hosts.connect(host, presence({ state: 'SUCCEEDED', stateToplevel: path('x'), observed: observed(path('x')), at: 100 }));
+      expect(row).toMatchObject({ isConnected: true, sessionId: 'server/1', bootId: 'boot', state: 'SUCCEEDED', stateSince: 100, observed: observed(path('x')), lastSeenAt: 100 });
+      expect(await get(host)).toEqual(row);
+      const again = await store.hosts.connect(host, presence({ sessionId: 'server/2', state: 'SUCCEEDED', stateToplevel: path('x'), at: 200 }));
+      expect(again).toMatchObject({ sessionId: 'server/2', stateSince: 100, lastSeenAt: 200 });
+    });
+
+    test('ends with its own session only', async () => {
+      const { hosts } = world.store;
+      const host = await enrolled(await newRepository(world.store));
+      await hosts.connect(host, presence({ sessionId: 'a/1' }));
+      await hosts.connect(host, presence({ sessionId: 'a/2' }));
+      expect(await hosts.disconnect(host, 'a/1', 300)).toBe(false);
+      expect((await get(host)).isConnected).toBe(true);
+      expect(await hosts.disconnect(host, 'a/2', 300)).toBe(true);
+      expect(await get(host)).toMatchObject({ isConnected: false, lastSeenAt: 300 });
+      expect(await hosts.disconnect(host, 'a/2', 400)).toBe(false);
+    });
+
+    test('of a server that is gone ends at once', async () => {
+      const { hosts } = world.store;
+      const repository = await newRepository(world.store);
+      const [one, two, three] = [await enrolled(repository), await enrolled(repository), await enrolled(repository)];
+      await hosts.disconnectAll(undefined, 1);
+      await hosts.connect(one, presence({ sessionId: 'dead%/1' }));
+      await hosts.connect(two, presence({ sessionId: 'dead%/2' }));
+      await hosts.connect(three, presence({ sessionId: 'deadline/1' }));
+      expect(await hosts.disconnectAll('dead%/', 500)).toBe(2);
+      expect((await get(three)).isConnected).toBe(true);
+      expect(await hosts.disconnectAll(undefined, 600)).toBe(1);
+      expect(await get(three)).toMatchObject({ isConnected: false, lastSeenAt: 600 });
+      expect(await get(one)).toMatchObject({ isConnected: false, lastSeenAt: 500 });
+    });
+  });
+
+  describe('the desired release', () => {
+    test('gets an epoch when it changes, and only then', async () => {
+      const { hosts } = world.store;
+      const { host, first, second } = await withReleases();
+      expect(await hosts.desire(host, first, 10)).toEqual({ epoch: 1, isNew: true });
+      expect(await hosts.desire(host, first, 20)).toEqual({ epoch: 1, isNew: false });
+      expect(await get(host)).toMatchObject({ epoch: 1, desired: { releaseId: first.id, toplevel: first.toplevel, sequence: 1, epoch: 1, since: 10 } });
+      expect(await hosts.desire(host, second, 30)).toEqual({ epoch: 2, isNew: true });
+      expect(await hosts.desire(host, first, 40)).toEqual({ epoch: 3, isNew: true }); // a pin, say
+      expect(await hosts.bumpEpoch(host)).toBe(4);
+      expect(await hosts.desire(host, first, 50)).toEqual({ epoch: 4, isNew: false });
+      await hosts.undesire(host, 60);
+      expect(await get(host)).toMatchObject({ epoch: 4, desired: undefined });
+      expect(await hosts.desire(host, first, 70)).toEqual({ epoch: 5, isNew: true });
+      await expect(hosts.desire(newHost(), first, 1)).rejects.toMatchObject({ code: 'STORE_ROW_MISSING' });
+      await expect(hosts.bumpEpoch(newHost())).rejects.toMatchObject({ code: 'STORE_ROW_MISSING' });
+    });
+
+    test('keeps its epoch over a reconnection', async () => {
+      const { hosts } = world.store;
+      const { host, first } = await withReleases();
+      await hosts.desire(host, first, 10);
+      expect((await hosts.connect(host, presence({ epoch: 0 }))).epoch).toBe(1);
+      const row = await hosts.connect(host, presence({ epoch: 1, state: 'SUCCEEDED', stateToplevel: first.toplevel }));
+      expect(row.desired).toMatchObject({ epoch: 1, since: 10 });
+    });
+
+    test('gets a fresh epoch when the agent knows more than a restored database', async () => {
+      const { hosts } = world.store;
+      const { host, first, second } = await withReleases();
+      await hosts.desire(host, first, 10);
+      const ahead = await hosts.connect(host, presence({ epoch: 8, state: 'SUCCEEDED', stateToplevel: second.toplevel }));
+      expect(ahead).toMatchObject({ epoch: 9, desired: { releaseId: first.id, epoch: 9 } });
+      expect(await hosts.desire(host, second, 20)).toEqual({ epoch: 10, isNew: true });
+    });
+
+    test('gets a fresh epoch when the agent knows this one for something else', async () => {
+      const { hosts } = world.store;
+      const { host, first, second } = await withReleases();
+      await hosts.desire(host, first, 10);
+      expect(await hosts.connect(host, presence({ epoch: 1, state: 'SUCCEEDED', stateToplevel: second.toplevel }))).toMatchObject({ epoch: 2, desired: { epoch: 2 } });
+    });
+
+    test('that is none has an epoch above the agent\'s, for the next', async () => {
+      const { hosts } = world.store;
+      const { host, first } = await withReleases();
+      await hosts.connect(host, presence({ epoch: 5 }));
+      expect(await hosts.desire(host, first, 10)).toEqual({ epoch: 7, isNew: true });
+    });
+  });
+
+  describe('a situation', () => {
+    async function situationOf(repository: Repository, host: HostName) {
+      const [situation] = await world.store.hosts.situation(repository.id, [host]);
+      if (situation === undefined) throw new Error('no situation');
+      return situation;
+    }
+
+    test('of a new host is empty', async () => {
+      const repository = await newRepository(world.store);
+      const host = await enrolled(repository);
+      expect(await situationOf(repository, host)).toEqual({
+        host, pin: undefined, hold: undefined, isRingPromoted: false, rollout: undefined, stable: undefined, quarantined: new Set(),
+      });
+    });
+
+    test('has the release of the rollout, and stable from the last complete one', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const [ada, bob] = [await enrolled(repository), await enrolled(repository)];
+      await publishNext(store, repository, commit('1'), [ada, bob]);
+      expect(await situationOf(repository, ada)).toMatchObject({ isRingPromoted: true, rollout: { host: ada, sequence: 1 }, stable: undefined });
+      await store.rollouts.complete((await store.rollouts.current(repository.id))?.id ?? '', 60);
+      expect(await situationOf(repository, ada)).toMatchObject({ isRingPromoted: true, rollout: { sequence: 1 }, stable: { sequence: 1 } });
+      await publishNext(store, repository, commit('2'), [ada]);
+      expect(await situationOf(repository, ada)).toMatchObject({ isRingPromoted: true, rollout: { sequence: 2 }, stable: { sequence: 1 } });
+      // Not changed by the revision: its release stays the one that it has.
+      expect(await situationOf(repository, bob)).toMatchObject({ rollout: { sequence: 1 }, stable: { sequence: 1 } });
+    });
+
+    test('does not lose a host whose rollout was superseded before it was reached', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const [ada, bob] = [await enrolled(repository), await enrolled(repository)];
+      await publishNext(store, repository, commit('1'), [ada, bob]);
+      await publishNext(store, repository, commit('2'), [ada]);
+      expect(await situationOf(repository, bob)).toMatchObject({ isRingPromoted: true, rollout: { host: bob, sequence: 1 }, stable: undefined });
+    });
+
+    test('never falls behind what came back from the statement log', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const host = await enrolled(repository);
+      await publishNext(store, repository, commit('1'), [host]);
+      const lost = { repositoryId: repository.id, host, sequence: 7, toplevel: path('seven'), commit: commit('7'), issuedAt: 1, envelope: '{}' };
+      await store.releases.importStatement(lost);
+      await store.repositories.raiseSequence(repository.id, 7);
+      expect(await situationOf(repository, host)).toMatchObject({ rollout: { sequence: 7 }, stable: { sequence: 7 } });
+      await publishNext(store, repository, commit('8'), [host]);
+      expect(await situationOf(repository, host)).toMatchObject({ rollout: { sequence: 8 }, stable: { sequence: 7 } });
+    });
+
+    test('ignores the releases of a revision that is not published', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const host = await enrolled(repository);
+      await publishNext(store, repository, commit('1'), [host]);
+      const next = await receive(store, repository, commit('2'));
+      await toBuilding(store, next.id);
+      await store.releases.importStatement({ repositoryId: repository.id, ...newRelease(next, host, path('unpublished')) });
+      expect(await situationOf(repository, host)).toMatchObject({ rollout: { sequence: 1 } });
+    });
+
+    test('has pins and holds until they expire or are taken off', async () => {
+      const { store, clock } = world;
+      const { host, repository, first, second } = await withReleases();
+      clock.time = 1_000;
+      const word = { host, reason: 'shows a bug', by: 'ada', at: 900 };
+      await store.hosts.pin({ ...word, kind: 'hold', releaseId: first.id });
+      await store.hosts.pin({ ...word, kind: 'pin', releaseId: first.id, expiresAt: 1_001 });
+      expect(await situationOf(repository, host)).toMatchObject({ pin: first, hold: first });
+      clock.time = 1_001;
+      expect(await situationOf(repository, host)).toMatchObject({ pin: undefined, hold: first });
+      await store.hosts.pin({ ...word, kind: 'hold', releaseId: second.id });
+      expect(await situationOf(repository, host)).toMatchObject({ hold: second });
+      await store.hosts.unpin(host, 'hold');
+      await store.hosts.unpin(host, 'hold');
+      expect(await situationOf(repository, host)).toMatchObject({ pin: undefined, hold: undefined });
+    });
+
+    test('has what the host put back, until a person lets it try again', async () => {
+      const { store } = world;
+      const { host, repository, second } = await withReleases();
+      await store.hosts.quarantine(host, second.toplevel, 'no network', 10);
+      await store.hosts.quarantine(host, second.toplevel, 'again', 20);
+      expect((await situationOf(repository, host)).quarantined).toEqual(new Set([second.toplevel]));
+      expect(await store.hosts.quarantines(repository.id)).toEqual([{ host, toplevel: second.toplevel, reason: 'no network', at: 10 }]);
+      expect(await store.hosts.clearQuarantine(host)).toBe(1);
+      expect(await store.hosts.clearQuarantine(host)).toBe(0);
+      expect((await situationOf(repository, host)).quarantined).toEqual(new Set());
+    });
+
+    test('is of those that were asked for, or of all of the repository', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const [ada, bob] = [await enrolled(repository), await enrolled(repository)];
+      const elsewhere = await enrolled(await newRepository(store));
+      const names = async (hosts: HostName[] | undefined): Promise<string[]> => (await store.hosts.situation(repository.id, hosts)).map(({ host }) => host);
+      expect(await names(undefined)).toEqual([ada, bob]);
+      expect(await names([bob, elsewhere])).toEqual([bob]);
+      expect(await names([])).toEqual([]);
+    });
+  });
+
+  test('a directive that was sent is kept', async () => {
+    const { store } = world;
+    const { host, first } = await withReleases();
+    const directive = { host, epoch: 1, releaseId: first.id, mode: 'activate', issuedAt: 5 };
+    await store.hosts.saveDirective(directive);
+    await store.hosts.saveDirective(directive);
+    await expect(store.hosts.saveDirective({ ...directive, releaseId: 'none' })).rejects.toThrow();
+  });
+
+  describe('reports', () => {
+    test('are stored once, move the row to the newest, and are acknowledged', async () => {
+      const { store } = world;
+      const host = await enrolled(await newRepository(store));
+      const detail = { code: 'SWITCH_FAILED', message: 'unit \0 failed \uD800' };
+      const batch = [report(host, 1, { state: 'OFFERED' }), report(host, 2, { state: 'SUCCEEDED', observed: observed(path('new')), detail, timings: { downloadMs: 1.5 } })];
+      expect(await store.reports.store(batch)).toEqual(new Map([[host, 2]]));
+      const row = await get(host);
+      expect(row).toMatchObject({ state: 'SUCCEEDED', stateToplevel: path('new'), stateSince: 1_002, lastSeenAt: 1_002, reportSeq: 2, observed: observed(path('new')), timings: { downloadMs: 1.5 } });
+      expect(row.detail).toEqual({ code: 'SWITCH_FAILED', message: 'unit \uFFFD failed \uFFFD' });
+      expect(await store.reports.store(batch)).toEqual(new Map([[host, 2]]));
+      expect(await get(host)).toEqual(row);
+      expect((await store.reports.list(host, 10)).map(({ seq }) => seq)).toEqual([2, 1]);
+      expect((await store.reports.list(host, 1))[0]).toEqual({ ...batch[1], detail: row.detail });
+      expect((await store.reports.list(host, 10))[1]).toEqual({ ...batch[0], detail: undefined, timings: undefined });
+    });
+
+    test('may come in any order and twice in one batch', async () => {
+      const { store } = world;
+      const host = await enrolled(await newRepository(store));
+      const third = report(host, 3, { state: 'VERIFYING' });
+      expect(await store.reports.store([third, report(host, 1, { state: 'OFFERED' }), third])).toEqual(new Map([[host, 3]]));
+      expect(await store.reports.store([report(host, 2, { state: 'STAGED' })])).toEqual(new Map([[host, 3]]));
+      expect(await get(host)).toMatchObject({ state: 'VERIFYING', reportSeq: 3 });
+      expect((await store.reports.list(host, 10)).map(({ seq }) => seq)).toEqual([3, 2, 1]);
+    });
+
+    test('from before the last hello do not undo what it said', async () => {
+      const { store } = world;
+      const host = await enrolled(await newRepository(store));
+      await store.hosts.connect(host, presence({ state: 'SUCCEEDED', stateToplevel: path('new'), observed: observed(path('new')), reportSeq: 5, at: 2_000 }));
+      await store.reports.store([report(host, 4, { state: 'VERIFYING' })]);
+      expect(await get(host)).toMatchObject({ state: 'SUCCEEDED', observed: observed(path('new')), reportSeq: 4, lastSeenAt: 2_000 });
+      const detail = { code: 'FINE', message: 'all well' };
+      await store.reports.store([report(host, 5, { state: 'SUCCEEDED', observed: observed(path('new')), detail })]);
+      expect(await get(host)).toMatchObject({ state: 'SUCCEEDED', stateSince: 2_000, detail, reportSeq: 5 });
+    });
+
+    test('of a disk that was put back to an older day are new ones', async () => {
+      const { store } = world;
+      const host = await enrolled(await newRepository(store));
+      await store.reports.store([1, 2, 3].map((seq) => report(host, seq)));
+      const row = await store.hosts.connect(host, presence({ state: 'SUCCEEDED', reportSeq: 1 }));
+      expect(row.reportSeq).toBe(0);
+      expect(await store.reports.store([report(host, 2, { state: 'STAGED' })])).toEqual(new Map([[host, 2]]));
+      expect((await get(host)).state).toBe('STAGED');
+      expect((await store.reports.list(host, 10)).map(({ seq }) => seq)).toEqual([2, 3, 2, 1]);
+    });
+
+    test('of a rollback quarantine the system, once', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const host = await enrolled(repository);
+      const detail = { code: 'CHECK_FAILED', message: 'no network' };
+      const batch = [report(host, 1, { state: 'ROLLING_BACK', detail }), report(host, 2, { state: 'ROLLED_BACK', detail })];
+      await store.reports.store(batch);
+      expect(await store.hosts.quarantines(repository.id)).toEqual([{ host, toplevel: path('new'), reason: 'no network', at: 1_002 }]);
+      await store.hosts.clearQuarantine(host);
+      await store.reports.store(batch); // sent again: it is no news
+      expect(await store.hosts.quarantines(repository.id)).toEqual([]);
+    });
+
+    test('of unknown hosts are left out', async () => {
+      const { store } = world;
+      const host = await enrolled(await newRepository(store));
+      const stranger = newHost();
+      expect(await store.reports.store([report(stranger, 1), report(host, 1)])).toEqual(new Map([[host, 1]]));
+      expect(await store.reports.list(stranger, 10)).toEqual([]);
+      expect(await store.reports.store([])).toEqual(new Map());
+    });
+
+    test('come in batches of thousands', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const hosts = Array.from({ length: 3_000 }, newHost);
+      await store.hosts.ensure(repository.id, hosts);
+      const acks = await store.reports.store(hosts.flatMap((host) => [report(host, 1), report(host, 2, { state: 'SUCCEEDED' })]));
+      expect(acks.size).toBe(3_000);
+      expect(new Set(acks.values())).toEqual(new Set([2]));
+      expect((await store.hosts.list(repository.id)).every(({ state }) => state === 'SUCCEEDED')).toBe(true);
+      expect((await store.hosts.situation(repository.id, hosts)).length).toBe(3_000);
+    });
+
+    test('are forgotten in time, but for the newest of each host', async () => {
+      const { store } = world;
+      const host = await enrolled(await newRepository(store));
+      await store.reports.store([report(host, 1, { receivedAt: 10 }), report(host, 2, { receivedAt: 20 }), report(host, 3, { receivedAt: 30 })]);
+      expect(await store.reports.prune(25)).toBe(2);
+      expect(await store.reports.prune(100)).toBe(0);
+      expect((await store.reports.list(host, 10)).map(({ seq }) => seq)).toEqual([3]);
+    });
+  });
+});

@@ -1,0 +1,323 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { HostName } from '@floe/model';
+import { commit, newHost, newRelease, newRepository, path, publishNext, receive, toBuilding, WORLDS, type World } from './test/test-store.ts';
+
+describe.each(WORLDS)('on $name', ({ open }) => {
+  let world: World;
+  beforeAll(async () => {
+    world = await open();
+  });
+  afterAll(async () => await world[Symbol.asyncDispose]());
+
+  describe('a repository', () => {
+    test('is made once', async () => {
+      const { store } = world;
+      const made = await newRepository(store);
+      expect(made).toMatchObject({ branch: 'main', ref: 'refs/heads/main', sequence: 0, hintCount: 0 });
+      expect(await store.repositories.ensure({ url: made.url, branch: 'main', now: 99 })).toEqual(made);
+      expect((await store.repositories.ensure({ url: made.url, branch: 'next', now: 99 })).id).not.toBe(made.id);
+    });
+
+    test('that nobody made is a bug', async () => {
+      await expect(world.store.repositories.get('none')).rejects.toMatchObject({ code: 'STORE_ROW_MISSING', retryable: false });
+    });
+
+    test('has one lease: a second owner waits until it expires or is given back', async () => {
+      const { repositories } = world.store;
+      const { id } = await newRepository(world.store);
+      expect(await repositories.claim(id, 'one', 100, 1_000)).toBe(true);
+      expect(await repositories.claim(id, 'two', 100, 1_099)).toBe(false);
+      expect(await repositories.claim(id, 'one', 100, 1_050)).toBe(true); // renewed, until 1150
+      expect(await repositories.claim(id, 'two', 100, 1_149)).toBe(false);
+      expect(await repositories.claim(id, 'two', 100, 1_150)).toBe(true);
+      await repositories.unclaim(id, 'one'); // late: the lease is not its own any more
+      expect(await repositories.claim(id, 'one', 100, 1_160)).toBe(false);
+      await repositories.unclaim(id, 'two');
+      expect(await repositories.claim(id, 'one', 100, 1_160)).toBe(true);
+    });
+
+    test('keeps the beginning of a problem and of a held commit', async () => {
+      const { repositories } = world.store;
+      const { id } = await newRepository(world.store);
+      const problem = { code: 'GIT_UNREACHABLE', message: 'no route' };
+      const held = { commit: commit('a'), reason: 'force-push' };
+      await repositories.recordFetch(id, { now: 1, held });
+      await repositories.recordFetch(id, { now: 2, problem });
+      await repositories.recordFetch(id, { now: 3, problem });
+      expect(await repositories.get(id)).toMatchObject({ problem: { ...problem, since: 2 }, held: { ...held, since: 1 }, lastFetchAt: 1 });
+      await repositories.recordFetch(id, { now: 4, problem: { code: 'GIT_DENIED', message: 'token' } });
+      expect(await repositories.get(id)).toMatchObject({ problem: { code: 'GIT_DENIED', since: 4 } });
+      await repositories.recordFetch(id, { now: 5 });
+      expect(await repositories.get(id)).toMatchObject({ problem: undefined, held: undefined, lastFetchAt: 5 });
+    });
+
+    test('has a sequence that never falls', async () => {
+      const { store } = world;
+      const { id } = await newRepository(store);
+      await store.repositories.raiseSequence(id, 7);
+      await store.repositories.raiseSequence(id, 3);
+      expect((await store.repositories.get(id)).sequence).toBe(7);
+    });
+  });
+
+  describe('a webhook delivery', () => {
+    const delivery = { id: 'd-1', forge: 'github', event: 'push', outcome: 'accepted' };
+
+    test('is stored once, and wakes its repository once', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const push = { ...delivery, id: repository.id, repositoryId: repository.id, ref: repository.ref, after: commit('b'), receivedAt: 5 };
+      expect(await store.deliveries.record(push)).toBe('stored');
+      expect(await store.deliveries.record(push)).toBe('duplicate');
+      expect(await store.deliveries.record({ ...push, forge: 'forgejo', receivedAt: 9 })).toBe('stored');
+      expect((await store.repositories.get(repository.id)).hintCount).toBe(2);
+      expect(await store.deliveries.latestFor(repository.id, commit('b'))).toBe(9);
+      expect(await store.deliveries.latestFor(repository.id, commit('c'))).toBeUndefined();
+    });
+
+    test('that nothing follows from wakes nobody, and is forgotten in time', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      await store.deliveries.record({ ...delivery, id: `old ${repository.id}`, repositoryId: repository.id, outcome: 'other branch', receivedAt: 1 });
+      expect((await store.repositories.get(repository.id)).hintCount).toBe(0);
+      expect(await store.deliveries.prune(2)).toBe(1);
+      expect(await store.deliveries.prune(2)).toBe(0);
+    });
+  });
+
+  describe('a revision', () => {
+    test('of the newest commit is not taken in twice', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const first = await receive(store, repository, commit('a'));
+      expect(first).toMatchObject({ sequence: 1, state: 'RECEIVED', receivedAt: 10, fetchedAt: 20 });
+      expect(await receive(store, repository, commit('a'))).toEqual(first);
+      expect(await store.repositories.get(repository.id)).toMatchObject({ sequence: 1, acceptedCommit: commit('a') });
+    });
+
+    test('supersedes unfinished older ones, and no ended one', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const published = await publishNext(store, repository, commit('1'), []);
+      const failed = await receive(store, repository, commit('2'));
+      await store.revisions.advance(failed.id, 'refused', 1, 'unsigned');
+      const overtaken = await receive(store, repository, commit('3'));
+      await toBuilding(store, overtaken.id);
+      const newest = await receive(store, repository, commit('1')); // put back: a revision of its own
+      expect(newest.sequence).toBe(4);
+      const states = (await store.revisions.list(repository.id, 10)).map(({ sequence, state }) => `${sequence} ${state}`);
+      expect(states).toEqual(['4 RECEIVED', '3 SUPERSEDED', '2 REJECTED', '1 PUBLISHED']);
+      expect((await store.revisions.newestUnfinished(repository.id))?.id).toBe(newest.id);
+      expect((await store.revisions.newestPublished(repository.id))?.id).toBe(published.id);
+      expect((await store.revisions.get(failed.id))?.error).toBe('unsigned');
+    });
+
+    test('numbers continue above what was raised', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      await store.repositories.raiseSequence(repository.id, 41);
+      expect((await receive(store, repository, commit('a'))).sequence).toBe(42);
+    });
+
+    test('moves by events, stamps the times, and refuses what comes too late', async () => {
+      const { store } = world;
+      const { id } = await receive(store, await newRepository(store), commit('a'));
+      expect(await store.revisions.advance(id, 'evaluated', 1)).toEqual({ kind: 'stale', state: 'RECEIVED' });
+      expect(await store.revisions.advance(id, 'accepted', 100)).toEqual({ kind: 'advanced', state: 'VERIFYING' });
+      expect(await store.revisions.advance(id, 'verified', 101)).toEqual({ kind: 'advanced', state: 'EVALUATING' });
+      expect(await store.revisions.advance(id, 'evaluated', 102)).toEqual({ kind: 'advanced', state: 'BUILDING' });
+      expect(await store.revisions.advance(id, 'evaluated', 103)).toEqual({ kind: 'stale', state: 'BUILDING' });
+      expect(await store.revisions.advance(id, 'build-failed', 104, 'no space')).toEqual({ kind: 'advanced', state: 'BUILD_FAILED' });
+      expect(await store.revisions.get(id)).toMatchObject({ verifiedAt: 101, evaluatedAt: 102, publishedAt: undefined, error: 'no space' });
+    });
+
+    test('says why a step is tried again, until the step is done', async () => {
+      const { revisions } = world.store;
+      const { id } = await receive(world.store, await newRepository(world.store), commit('a'));
+      await revisions.noteError(id, 'the cache is full\0');
+      expect((await revisions.get(id))?.error).toBe('the cache is full\uFFFD');
+      await revisions.noteError(id, undefined);
+      expect((await revisions.get(id))?.error).toBeUndefined();
+      await revisions.noteError(id, 'again');
+      await revisions.advance(id, 'accepted', 1);
+      expect((await revisions.get(id))?.error).toBeUndefined();
+      await revisions.advance(id, 'refused', 2, 'unsigned');
+      await revisions.noteError(id, 'late');
+      expect((await revisions.get(id))?.error).toBe('unsigned');
+    });
+
+    test('is found by the beginning of its commit', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const one = await receive(store, repository, commit('ab1'));
+      const two = await receive(store, repository, commit('ab2'));
+      const find = async (prefix: string): Promise<string[]> => (await store.revisions.byShaPrefix(repository.id, prefix)).map(({ id }) => id);
+      expect(await find('ab')).toEqual([two.id, one.id]);
+      expect(await find('ab1')).toEqual([one.id]);
+      expect(await find('%')).toEqual([]);
+    });
+
+    test('has evaluations, that are replaced whole, and builds on top', async () => {
+      const { store } = world;
+      const { id } = await receive(store, await newRepository(store), commit('a'));
+      const [ada, bob] = ['ada', 'bob'] as HostName[] as [HostName, HostName];
+      await store.revisions.saveEvaluations(id, [
+        { host: bob, outcome: 'EVAL_ERROR', error: 'undefined variable' },
+        { host: ada, outcome: 'CHANGED', drvPath: '/nix/store/a.drv', toplevel: path('a'), system: 'x86_64-linux', evaluateMs: 7 },
+      ]);
+      await store.revisions.saveBuilds(id, [{ host: ada, buildMs: 8, builtAt: 60 }]);
+      await store.revisions.savePublished(id, ada, 'sha256-x', 2 ** 40);
+      expect(await store.revisions.evaluations(id)).toMatchObject([
+        { host: ada, outcome: 'CHANGED', toplevel: path('a'), evaluateMs: 7, buildMs: 8, builtAt: 60, narHash: 'sha256-x', closureSizeBytes: 2 ** 40 },
+        { host: bob, outcome: 'EVAL_ERROR', error: 'undefined variable', toplevel: undefined },
+      ]);
+      await store.revisions.saveBuilds(id, [{ host: ada, outcome: 'BUILD_ERROR', error: 'gcc' }]);
+      expect((await store.revisions.evaluations(id))[0]).toMatchObject({ outcome: 'BUILD_ERROR', error: 'gcc', toplevel: path('a') });
+      await store.revisions.saveEvaluations(id, [{ host: ada, outcome: 'UNCHANGED', toplevel: path('a') }]);
+      expect((await store.revisions.evaluations(id))[0]).toEqual({
+        host: ada, outcome: 'UNCHANGED', toplevel: path('a'), drvPath: undefined, system: undefined, error: undefined,
+        evaluateMs: undefined, buildMs: undefined, builtAt: undefined, narHash: undefined, closureSizeBytes: undefined,
+      });
+      await expect(store.revisions.saveBuilds(id, [{ host: 'eve' as HostName, buildMs: 1 }])).rejects.toMatchObject({ code: 'STORE_ROW_MISSING' });
+    });
+
+    test('may have thousands of hosts', async () => {
+      const { store } = world;
+      const { id } = await receive(store, await newRepository(store), commit('a'));
+      const rows = Array.from({ length: 5_001 }, (_, index) => ({ host: `many${index}` as HostName, outcome: 'UNCHANGED' as const }));
+      await store.revisions.saveEvaluations(id, rows);
+      expect((await store.revisions.evaluations(id)).length).toBe(5_001);
+    });
+  });
+
+  describe('publishing', () => {
+    test('hands out releases, moves the revision and starts its rollout, once', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const host = newHost();
+      const revision = await receive(store, repository, commit('a'));
+      await toBuilding(store, revision.id);
+      await store.revisions.saveEvaluations(revision.id, [{ host, outcome: 'NEW' }, { host: newHost(), outcome: 'NEW' }]);
+      await store.revisions.saveBuilds(revision.id, [{ host, builtAt: 45 }]);
+      const first = await store.releases.publish(revision.id, [newRelease(revision, host, path('x'))], 50);
+      expect(first).toMatchObject({ kind: 'published', releases: [{ host, sequence: 1, revisionId: revision.id, toplevel: path('x') }] });
+      expect(await store.revisions.get(revision.id)).toMatchObject({ state: 'PUBLISHED', builtAt: 45, publishedAt: 50 });
+      expect(await store.rollouts.current(repository.id)).toMatchObject({ revisionId: revision.id, state: 'ROLLING', startedAt: 50 });
+      expect(await store.releases.publish(revision.id, [newRelease(revision, host, path('other'))], 60)).toEqual(first);
+      expect(await store.releases.latest(repository.id)).toEqual(first.kind === 'published' ? first.releases : []);
+    });
+
+    test('of nothing is a rollout too, built when it was published', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const revision = await publishNext(store, repository, commit('a'), []);
+      expect(await store.revisions.get(revision.id)).toMatchObject({ state: 'PUBLISHED', builtAt: 50 });
+      expect(await store.rollouts.forRevision(revision.id)).toMatchObject({ state: 'ROLLING' });
+    });
+
+    test('a superseded revision stores nothing', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const host = newHost();
+      const overtaken = await receive(store, repository, commit('a'));
+      await toBuilding(store, overtaken.id);
+      await receive(store, repository, commit('b'));
+      expect(await store.releases.publish(overtaken.id, [newRelease(overtaken, host, path('x'))], 50)).toEqual({ kind: 'stale', state: 'SUPERSEDED' });
+      expect(await store.releases.latestFor(host)).toBeUndefined();
+      expect(await store.rollouts.forRevision(overtaken.id)).toBeUndefined();
+    });
+
+    test('is all or nothing', async () => {
+      const { store } = world;
+      const revision = await receive(store, await newRepository(store), commit('a'));
+      await toBuilding(store, revision.id);
+      const [good, bad] = [newHost(), newHost()];
+      const broken = { ...newRelease(revision, bad, path('x')), envelope: 'text with a \0' };
+      await expect(store.releases.publish(revision.id, [newRelease(revision, good, path('x')), broken], 50)).rejects.toThrow();
+      expect(await store.revisions.get(revision.id)).toMatchObject({ state: 'BUILDING', publishedAt: undefined });
+      expect(await store.releases.latestFor(good)).toBeUndefined();
+    });
+
+    test('supersedes the rollouts before it, and leaves ended ones', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const [one, two, three] = [
+        await publishNext(store, repository, commit('1'), []),
+        await publishNext(store, repository, commit('2'), []),
+        await publishNext(store, repository, commit('3'), []),
+      ];
+      const four = await (async () => {
+        const rollout = await store.rollouts.current(repository.id);
+        expect(await store.rollouts.complete(rollout?.id ?? '', 70)).toBe(true);
+        return await publishNext(store, repository, commit('4'), []);
+      })();
+      const states = await Promise.all([one, two, three, four].map(async ({ id }) => (await store.rollouts.forRevision(id))?.state));
+      expect(states).toEqual(['SUPERSEDED', 'SUPERSEDED', 'COMPLETE', 'ROLLING']);
+    });
+  });
+
+  describe('a rollout', () => {
+    test('moves only from the state that was meant', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      await publishNext(store, repository, commit('a'), []);
+      const id = (await store.rollouts.current(repository.id))?.id ?? '';
+      expect(await store.rollouts.setState(id, 'SOAKING', 'COMPLETE', 60)).toBe(false);
+      expect(await store.rollouts.setState(id, 'ROLLING', 'COMPLETE', 60)).toBe(true);
+      expect(await store.rollouts.current(repository.id)).toMatchObject({ state: 'COMPLETE', completedAt: 60 });
+      expect(await store.rollouts.complete(id, 70)).toBe(false);
+      expect(await store.rollouts.reopen(id, 80)).toBe(true);
+      expect(await store.rollouts.reopen(id, 80)).toBe(false);
+      expect(await store.rollouts.current(repository.id)).toMatchObject({ state: 'ROLLING', completedAt: undefined });
+      expect(await store.rollouts.complete(id, 90)).toBe(true);
+    });
+  });
+
+  describe('a release', () => {
+    test('is the newest of its host, found in three ways', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const [ada, bob] = [newHost(), newHost()];
+      await publishNext(store, repository, commit('1'), [ada, bob]);
+      await publishNext(store, repository, commit('2'), [ada]);
+      expect((await store.releases.latest(repository.id)).map(({ host, sequence }) => [host, sequence])).toEqual([[ada, 2], [bob, 1]]);
+      const latest = await store.releases.latestFor(ada);
+      expect(latest?.sequence).toBe(2);
+      expect(await store.releases.byId(latest?.id ?? '')).toEqual(latest);
+      expect(await store.releases.byId('none')).toBeUndefined();
+    });
+
+    test('comes back from the statement log once', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const host = newHost();
+      const statement = { repositoryId: repository.id, host, sequence: 9, toplevel: path('x'), commit: commit('9'), issuedAt: 1, envelope: '{}' };
+      await store.releases.importStatement(statement);
+      const imported = await store.releases.latestFor(host);
+      expect(imported).toMatchObject({ sequence: 9, toplevel: path('x'), revisionId: undefined });
+      await store.releases.importStatement({ ...statement, toplevel: path('y') });
+      expect(await store.releases.latestFor(host)).toEqual(imported);
+    });
+
+    test('of a revision that was never published does not come back', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const host = newHost();
+      const revision = await receive(store, repository, commit('a'));
+      await receive(store, repository, commit('b'));
+      await store.releases.importStatement({ repositoryId: repository.id, ...newRelease(revision, host, path('x')) });
+      expect(await store.releases.latestFor(host)).toBeUndefined();
+    });
+
+    test('has a freshness statement that is only replaced by a newer one', async () => {
+      const { store } = world;
+      const { id } = await newRepository(store);
+      expect(await store.releases.freshness(id)).toBeUndefined();
+      await store.releases.saveFreshness(id, 'second', 2, 200);
+      await store.releases.saveFreshness(id, 'first', 1, 100);
+      expect(await store.releases.freshness(id)).toBe('second');
+      await store.releases.saveFreshness(id, 'third', 2, 300);
+      expect(await store.releases.freshness(id)).toBe('third');
+    });
+  });
+});

@@ -1,0 +1,152 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startPostgres, type PostgresServer } from '@floe/testkit';
+import { openStore } from './open.ts';
+import type { Store } from './store.ts';
+import { commit, newHost, newRelease, newRepository, path, receive, report, storeDeps, toBuilding } from './test/test-store.ts';
+
+// Two processes on one Postgres, each with several connections. Every race is run often: a lost one shows as a failure
+// now and then, never as a failure of code that is right.
+const ROUNDS = 15;
+
+let server: PostgresServer;
+let one: Store;
+let two: Store;
+beforeAll(async () => {
+  server = await startPostgres();
+  one = await openStore({ kind: 'postgres', url: server.url }, storeDeps());
+  two = await openStore({ kind: 'postgres', url: server.url }, storeDeps());
+});
+afterAll(async () => {
+  await one?.[Symbol.asyncDispose]();
+  await two?.[Symbol.asyncDispose]();
+  await server?.[Symbol.asyncDispose]();
+});
+
+async function rounds(run: (round: number) => Promise<void>): Promise<void> {
+  for (let round = 0; round < ROUNDS; round += 1) await run(round);
+}
+
+describe('of two processes at once', () => {
+  test('one gets a repository\'s lease', async () => {
+    await rounds(async () => {
+      const { id } = await newRepository(one);
+      const claims = [one, two, one, two].map(async (store, index) => await store.repositories.claim(id, `owner ${index}`, 1_000, 1));
+      expect((await Promise.all(claims)).filter((isHeld) => isHeld).length).toBe(1);
+    });
+  });
+
+  test('one takes a head in, the other gets the same revision', async () => {
+    await rounds(async () => {
+      const repository = await newRepository(one);
+      const [first, second] = await Promise.all([receive(one, repository, commit('a')), receive(two, repository, commit('a'))]);
+      expect(first.id).toBe(second.id);
+      expect((await one.repositories.get(repository.id)).sequence).toBe(1);
+    });
+  });
+
+  test('both take in heads of their own, and one is superseded', async () => {
+    await rounds(async () => {
+      const repository = await newRepository(one);
+      await Promise.all([receive(one, repository, commit('a')), receive(two, repository, commit('b'))]);
+      const revisions = await one.revisions.list(repository.id, 10);
+      expect(revisions.map(({ sequence, state }) => [sequence, state])).toEqual([[2, 'RECEIVED'], [1, 'SUPERSEDED']]);
+      expect((await one.repositories.get(repository.id)).acceptedCommit).toBe(revisions[0]?.sha);
+    });
+  });
+
+  test('one moves a revision', async () => {
+    await rounds(async () => {
+      const { id } = await receive(one, await newRepository(one), commit('a'));
+      const moves = await Promise.all([one.revisions.advance(id, 'accepted', 1), two.revisions.advance(id, 'accepted', 2)]);
+      expect(moves.toSorted((a, b) => a.kind.localeCompare(b.kind))).toEqual([{ kind: 'advanced', state: 'VERIFYING' }, { kind: 'stale', state: 'VERIFYING' }]);
+    });
+  });
+
+  test('one publishes, the other gets its releases', async () => {
+    await rounds(async () => {
+      const host = newHost();
+      const revision = await receive(one, await newRepository(one), commit('a'));
+      await toBuilding(one, revision.id);
+      const [first, second] = await Promise.all(
+        [one, two].map(async (store, index) => await store.releases.publish(revision.id, [newRelease(revision, host, path(`x${index}`))], 50)),
+      );
+      expect(first).toEqual(second);
+      expect(first?.kind).toBe('published');
+    });
+  });
+
+  test('one publishes while the other supersedes: either, and never half of both', async () => {
+    const ends = new Set<string>();
+    await rounds(async () => {
+      const repository = await newRepository(one);
+      const host = newHost();
+      const revision = await receive(one, repository, commit('a'));
+      await toBuilding(one, revision.id);
+      const [published] = await Promise.all([
+        one.releases.publish(revision.id, [newRelease(revision, host, path('x'))], 50),
+        receive(two, repository, commit('b')),
+      ]);
+      const after = await one.revisions.get(revision.id);
+      const release = await one.releases.latestFor(host);
+      ends.add(`${published.kind}, ${after?.state}, ${release === undefined ? 'no release' : 'a release'}`);
+    });
+    const allowed = new Set(['published, PUBLISHED, a release', 'stale, SUPERSEDED, no release']);
+    expect(ends.difference(allowed)).toEqual(new Set());
+  });
+
+  test('both desire: one epoch for one release', async () => {
+    await rounds(async () => {
+      const repository = await newRepository(one);
+      const host = newHost();
+      await one.hosts.ensure(repository.id, [host]);
+      await one.releases.importStatement({ repositoryId: repository.id, host, sequence: 1, toplevel: path('x'), commit: commit('a'), issuedAt: 1, envelope: '{}' });
+      const release = await one.releases.latestFor(host);
+      if (release === undefined) throw new Error('no release');
+      const desires = await Promise.all([one, two, one, two].map(async (store) => await store.hosts.desire(host, release, 1)));
+      expect(desires.map(({ epoch }) => epoch)).toEqual([1, 1, 1, 1]);
+      expect(desires.filter(({ isNew }) => isNew).length).toBe(1);
+    });
+  });
+
+  test('both store reports of the same hosts, in opposite orders', async () => {
+    const repository = await newRepository(one);
+    const hosts = Array.from({ length: 200 }, newHost);
+    await one.hosts.ensure(repository.id, hosts);
+    await rounds(async (round) => {
+      const batch = hosts.map((host) => report(host, round + 1));
+      const [first, second] = await Promise.all([one.reports.store(batch), two.reports.store(batch.toReversed())]);
+      expect(new Set([...first.values(), ...second.values()])).toEqual(new Set([round + 1]));
+    });
+    expect((await one.reports.list(hosts[0] ?? newHost(), 1_000)).length).toBe(ROUNDS);
+  });
+
+  test('one uses an enrolment token', async () => {
+    await rounds(async () => {
+      const host = newHost();
+      await one.tokens.createEnrolmentToken(host, `token ${host}`, 1_000);
+      const kinds = await Promise.all([one, two].map(async (store) => (await store.tokens.consumeEnrolmentToken(`token ${host}`, host, 1)).kind));
+      expect(kinds.toSorted()).toEqual(['consumed', 'used']);
+    });
+  });
+
+  test('each gets other statuses to send', async () => {
+    const { id } = await newRepository(one);
+    await rounds(async (round) => {
+      const about = { repositoryId: id, sha: commit('a'), state: 'pending', description: `${round}`, targetUrl: '', now: 1 } as const;
+      for (let index = 0; index < 10; index += 1) await one.outbox.put({ ...about, context: `context ${index}` });
+      const claims = await Promise.all([one, two].map(async (store) => await store.outbox.claimDue({ now: 1, limit: 10, leaseMs: 10 })));
+      const ids = claims.flat().map((claimed) => claimed.id);
+      expect(new Set(ids).size).toBe(ids.length);
+      for (const store of [one, two]) for (const left of await store.outbox.claimDue({ now: 1, limit: 10, leaseMs: 10 })) claims.push([left]);
+      for (const claimed of claims.flat()) await one.outbox.markSent(claimed, 2);
+      expect(claims.flat().length).toBe(10);
+    });
+  });
+
+  test('hints of one reach the other', async () => {
+    const heard = Promise.withResolvers<unknown>();
+    await using _listener = await two.hints.listen(heard.resolve);
+    await one.hints.notify({ topic: 'outbox' });
+    expect(await heard.promise).toEqual({ topic: 'outbox' });
+  });
+});

@@ -1,0 +1,117 @@
+import { fileURLToPath } from 'node:url';
+import type { CommitSha, HostName, Observed, StorePath } from '@floe/model';
+import { silentLogger, type Clock } from '@floe/runtime';
+import { startPostgres } from '@floe/testkit';
+import { openStore, type StoreDeps } from '../open.ts';
+import type { HostPresence, NewRelease, Repository, Revision, StoredReport } from '../records.ts';
+import type { Store } from '../store.ts';
+
+/** The migrations of this checkout. */
+export const MIGRATIONS_DIR = fileURLToPath(new URL('../../../../migrations', import.meta.url));
+
+/** A clock that stands still until it is set. */
+export class TestClock implements Clock {
+  time = 1_000_000;
+  now(): number {
+    return this.time;
+  }
+  monotonic(): number {
+    return this.time;
+  }
+  async sleep(): Promise<void> {
+    await Promise.resolve();
+  }
+}
+
+export function storeDeps(clock: Clock = new TestClock()): StoreDeps {
+  return { clock, logger: silentLogger, migrationsDir: MIGRATIONS_DIR };
+}
+
+/** A store and what it lies on; all gone when disposed. */
+export interface World extends AsyncDisposable {
+  readonly store: Store;
+  readonly clock: TestClock;
+}
+
+async function openPglite(): Promise<World> {
+  const clock = new TestClock();
+  const store = await openStore({ kind: 'pglite', dataDir: undefined }, storeDeps(clock));
+  return { store, clock, [Symbol.asyncDispose]: async () => await store[Symbol.asyncDispose]() };
+}
+
+async function openPostgres(): Promise<World> {
+  await using opening = new AsyncDisposableStack();
+  const server = opening.use(await startPostgres());
+  const clock = new TestClock();
+  const store = opening.use(await openStore({ kind: 'postgres', url: server.url }, storeDeps(clock)));
+  const held = opening.move();
+  return { store, clock, [Symbol.asyncDispose]: async () => await held.disposeAsync() };
+}
+
+/** What every test of the store's behaviour runs on. */
+export const WORLDS = [
+  { name: 'PGlite', open: openPglite },
+  { name: 'Postgres', open: openPostgres },
+] as const;
+
+let counter = 0;
+
+/** Tests share a database: each has repositories and hosts of its own. */
+export function unique(prefix: string): string {
+  counter += 1;
+  return `${prefix}${counter}`;
+}
+
+export function newHost(): HostName {
+  return unique('host') as HostName;
+}
+
+export function commit(digit: string): CommitSha {
+  return digit.repeat(40).slice(0, 40) as CommitSha;
+}
+
+export function path(name: string): StorePath {
+  return `/nix/store/${name}` as StorePath;
+}
+
+export async function newRepository(store: Store): Promise<Repository> {
+  return await store.repositories.ensure({ url: `https://forge.example/${unique('fleet')}.git`, branch: 'main', now: 1 });
+}
+
+export async function receive(store: Store, repository: Repository, sha: CommitSha): Promise<Revision> {
+  const about = { subject: 'Change', authorName: 'Ada', authorEmail: 'ada@example.org', committedAt: 1 };
+  return await store.revisions.receive(repository.id, { sha, ...about, receivedAt: 10, fetchedAt: 20 });
+}
+
+/** Walks a received revision to BUILDING. */
+export async function toBuilding(store: Store, id: string): Promise<void> {
+  for (const event of ['accepted', 'verified', 'evaluated'] as const) await store.revisions.advance(id, event, 30);
+}
+
+export function newRelease(revision: Revision, host: HostName, toplevel: StorePath): NewRelease {
+  return { host, sequence: revision.sequence, toplevel, commit: revision.sha, issuedAt: 40, envelope: JSON.stringify({ toplevel }) };
+}
+
+/** A published revision that gives each of `hosts` a system of its own. */
+export async function publishNext(store: Store, repository: Repository, sha: CommitSha, hosts: readonly HostName[]): Promise<Revision> {
+  const revision = await receive(store, repository, sha);
+  await toBuilding(store, revision.id);
+  await store.hosts.ensure(repository.id, hosts);
+  await store.releases.publish(revision.id, hosts.map((host) => newRelease(revision, host, path(`${host}-${revision.sequence}`))), 50);
+  return revision;
+}
+
+export function observed(toplevel: StorePath): Observed {
+  return { current: toplevel, booted: toplevel, profile: { generation: 1, toplevel } };
+}
+
+export function presence(changes: Partial<HostPresence> = {}): HostPresence {
+  return {
+    sessionId: 'server/1', bootId: 'boot', machineId: 'machine', agentVersion: '0.1.0', system: 'x86_64-linux',
+    observed: { current: null, booted: null, profile: null }, state: 'IDLE', epoch: 0, reportSeq: 0, at: 100, ...changes,
+  };
+}
+
+export function report(host: HostName, seq: number, changes: Partial<StoredReport> = {}): StoredReport {
+  return { host, seq, epoch: 1, state: 'DOWNLOADING', toplevel: path('new'), observed: observed(path('old')), at: seq, receivedAt: 1_000 + seq, ...changes };
+}
