@@ -1,0 +1,272 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import {
+  acceptedSequence, AGENT_STATES, AGENT_WORK, decide, emptyJournal, isActivating, isTerminalAgentState, MAX_INTERRUPTIONS,
+  type AgentDirective, type AgentEffect, type AgentEvent, type AgentJournal, type AgentState, type AgentStep, type AgentWork, type CommitSha, type StorePath,
+} from './index.ts';
+
+const path = (name: string): StorePath => `/nix/store/${'a'.repeat(32)}-${name}` as StorePath;
+const OLD = path('old');
+const NEW = path('new');
+const NEWER = path('newer');
+const detail = { code: 'TEST', message: 'because' };
+const before = { toplevel: OLD, profile: OLD, failedUnits: [] };
+
+function directive(epoch: number, toplevel = NEW, more: Partial<AgentDirective> & { sequence?: number } = {}): AgentDirective {
+  const { sequence = epoch, ...rest } = more;
+  const release = { repository: 'r', ref: 'refs/heads/main', commit: 'c'.repeat(40) as CommitSha, sequence, toplevel, closureSizeBytes: 1 };
+  return { epoch, mode: 'activate', isRetry: false, release, envelope: '{}', ...rest };
+}
+
+function offered(epoch: number, toplevel = NEW, more: Partial<AgentDirective> & { sequence?: number } = {}): AgentEvent {
+  return { type: 'offered', directive: directive(epoch, toplevel, more), freshness: null };
+}
+
+/** Feeds events one after another; effects are of the last one. */
+function play(events: readonly AgentEvent[], from: AgentJournal = emptyJournal(0)): AgentStep {
+  return events.reduce<AgentStep>((step, event) => decide(step.journal, event, 1), { journal: from, effects: [] });
+}
+
+const worksOf = (effects: readonly AgentEffect[]): AgentWork[] => effects.flatMap((effect) => (effect.type === 'work' ? [effect.work] : []));
+const statesOf = (effects: readonly AgentEffect[]): AgentState[] => effects.flatMap((effect) => (effect.type === 'report' ? [effect.state] : []));
+
+const toStaged = (epoch = 1): AgentEvent[] => [offered(epoch), { type: 'inspected', epoch, isOnIt: false }, { type: 'downloaded', epoch, tookMs: 1 }];
+const toActivating = (epoch = 1): AgentEvent[] => [...toStaged(epoch), { type: 'go', epoch }, { type: 'cleared', epoch, before }];
+const toVerifying = (epoch = 1): AgentEvent[] => [...toActivating(epoch), { type: 'switched', epoch, tookMs: 2 }];
+const toCommitting = (epoch = 1): AgentEvent[] => [...toVerifying(epoch), { type: 'verified', epoch, tookMs: 3, note: null }];
+
+test('a directive walks to SUCCEEDED, one job after another, each reported', () => {
+  let journal = emptyJournal(0);
+  const seen: [AgentState, AgentWork | 'ask' | undefined][] = [];
+  for (const event of [...toCommitting(), { type: 'committed', epoch: 1, tookMs: 4 } as const]) {
+    const step = decide(journal, event, 1);
+    journal = step.journal;
+    seen.push([journal.state, worksOf(step.effects)[0] ?? (step.effects.some(({ type }) => type === 'ask') ? 'ask' : undefined)]);
+    expect(statesOf(step.effects)).toEqual([journal.state]);
+  }
+  expect(seen).toEqual([
+    ['OFFERED', 'inspect'], ['DOWNLOADING', 'download'], ['STAGED', 'ask'], ['PRECHECK', 'precheck'],
+    ['ACTIVATING', 'activate'], ['VERIFYING', 'verify'], ['COMMITTING', 'commit'], ['SUCCEEDED', undefined],
+  ]);
+  expect(journal.timings).toEqual({ downloadMs: 1, activateMs: 2, verifyMs: 3, commitMs: 4 });
+});
+
+test('nothing is downloaded or switched on a machine that is on it already', () => {
+  const { journal, effects } = play([offered(1), { type: 'inspected', epoch: 1, isOnIt: true }]);
+  expect(journal.state).toBe('SUCCEEDED');
+  expect(worksOf(effects)).toEqual([]);
+});
+
+test('a failed switch goes back, and the system is not tried again without a person', () => {
+  const failed = play([...toActivating(), { type: 'switch-failed', epoch: 1, tookMs: 1, detail }]);
+  expect([failed.journal.state, worksOf(failed.effects)]).toEqual(['ROLLING_BACK', ['roll-back']]);
+  const { journal } = play([{ type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }], failed.journal);
+  expect(journal).toMatchObject({ state: 'ROLLED_BACK', quarantined: [NEW], detail });
+  expect(play([offered(2, NEW)], journal).journal).toBe(journal);
+  expect(play([offered(2, NEW, { isRetry: true })], journal).journal.state).toBe('OFFERED');
+  expect(play([offered(2, NEWER)], journal).journal.state).toBe('OFFERED');
+});
+
+test('a system that cannot reach the server is blamed only when the one before can', () => {
+  const lost = play([...toVerifying(), { type: 'verify-failed', epoch: 1, tookMs: 1, detail, isContactLost: true }]).journal;
+  expect(lost.state).toBe('ROLLING_BACK');
+  const blamed = play([{ type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }], lost).journal;
+  expect(blamed).toMatchObject({ state: 'ROLLED_BACK', quarantined: [NEW] });
+  const spared = play([{ type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: false }], lost).journal;
+  expect(spared).toMatchObject({ state: 'OFFERED', quarantined: [] });
+});
+
+test('a newer directive replaces one that changed nothing yet, and waits for the verdict of one that did', () => {
+  const replaced = play([...toStaged(), offered(2, NEWER)]);
+  expect(replaced.journal).toMatchObject({ state: 'OFFERED', epoch: 2 });
+  expect(replaced.effects.map(({ type }) => type)).toContain('stop-work');
+
+  const waiting = play([...toVerifying(), offered(2, NEWER)]).journal;
+  expect(waiting).toMatchObject({ state: 'VERIFYING', epoch: 2, pending: { epoch: 2 }, directive: { epoch: 1 } });
+  const ended = play([{ type: 'verified', epoch: 1, tookMs: 1, note: null }, { type: 'committed', epoch: 1, tookMs: 1 }], waiting);
+  expect(ended.effects.map(({ type }) => type)).toContain('take-pending');
+  expect(play([{ type: 'pending-due' }], ended.journal).journal).toMatchObject({ state: 'OFFERED', directive: { epoch: 2 }, pending: null });
+});
+
+test('a directive of an epoch or a sequence that is not newer changes nothing', () => {
+  const { journal } = play([...toStaged(5)]);
+  expect(play([offered(5, NEWER)], journal).journal).toBe(journal);
+  expect(play([offered(6, NEWER, { sequence: 4 })], journal).journal).toBe(journal);
+});
+
+test('late events of a replaced directive change nothing', () => {
+  const { journal } = play([...toStaged(1), offered(2, NEWER)]);
+  for (const event of [{ type: 'downloaded', epoch: 1, tookMs: 1 }, { type: 'go', epoch: 1 }, { type: 'switched', epoch: 1, tookMs: 1 }] as const) {
+    expect(play([event], journal)).toEqual({ journal, effects: [] });
+  }
+});
+
+test('after a restart the work begins again where the journal says', () => {
+  const cases: [AgentEvent[], AgentState, AgentWork[]][] = [
+    [[offered(1)], 'OFFERED', ['inspect']],
+    [toStaged().slice(0, 2), 'DOWNLOADING', ['download']],
+    [toStaged(), 'DOWNLOADING', ['download']],
+    [[...toStaged(), { type: 'go', epoch: 1 }], 'DOWNLOADING', ['download']],
+    [toActivating(), 'ROLLING_BACK', ['roll-back']],
+    [toVerifying(), 'ROLLING_BACK', ['roll-back']],
+    [toCommitting(), 'COMMITTING', ['commit']],
+  ];
+  for (const [events, state, works] of cases) {
+    const { journal, effects } = play([...events, { type: 'restarted' }]);
+    expect([journal.state, worksOf(effects)]).toEqual([state, works]);
+  }
+});
+
+test('an interrupted activation is tried again, but not for ever', () => {
+  let { journal } = play(toActivating());
+  for (let time = 1; time < MAX_INTERRUPTIONS; time += 1) {
+    journal = play([{ type: 'restarted' }, { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }], journal).journal;
+    expect(journal).toMatchObject({ state: 'OFFERED', interruptions: time, quarantined: [] });
+    journal = play(toActivating().slice(1), journal).journal;
+  }
+  journal = play([{ type: 'restarted' }, { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }], journal).journal;
+  expect(journal).toMatchObject({ state: 'ROLLED_BACK', quarantined: [NEW] });
+});
+
+test('a switch that went through while the agent was restarted is verified, but not for ever', () => {
+  let { journal } = play(toVerifying());
+  const first = play([{ type: 'switched', epoch: 1, tookMs: 0 }], journal);
+  expect([first.journal.state, worksOf(first.effects)]).toEqual(['VERIFYING', ['verify']]);
+  journal = first.journal;
+  for (let time = 1; time < MAX_INTERRUPTIONS; time += 1) journal = play([{ type: 'switched', epoch: 1, tookMs: 0 }], journal).journal;
+  expect(journal.state).toBe('ROLLING_BACK');
+});
+
+test('a first system that does not work has nothing to go back to, and says so', () => {
+  const { journal } = play([...toStaged(), { type: 'go', epoch: 1 }, { type: 'cleared', epoch: 1, before: { toplevel: null, profile: null, failedUnits: null } }, { type: 'switch-failed', epoch: 1, tookMs: 1, detail }]);
+  expect(journal).toMatchObject({ state: 'ROLLBACK_FAILED', detail: { code: 'NO_PREVIOUS_SYSTEM' }, quarantined: [NEW] });
+});
+
+test('what could not be made the boot default is tried again, and no success', () => {
+  const blocked = play([...toCommitting(), { type: 'commit-failed', epoch: 1, tookMs: 1, detail }]);
+  expect(blocked.journal).toMatchObject({ state: 'BLOCKED', verdict: 'passed', attempt: 1 });
+  expect(blocked.effects).toContainEqual({ type: 'retry-later', pace: 'slowly', attempt: 1 });
+  const again = play([{ type: 'retry-due', epoch: 1 }], blocked.journal);
+  expect([again.journal.state, worksOf(again.effects)]).toEqual(['COMMITTING', ['commit']]);
+});
+
+test('downloads are tried for as long as it takes, and a reason is reported once', () => {
+  const failed: AgentEvent = { type: 'download-failed', epoch: 1, tookMs: 1, detail, isRetryable: true };
+  const first = play([...toStaged().slice(0, 2), failed]);
+  expect(first.effects.map(({ type }) => type)).toEqual(['report', 'retry-later']);
+  const second = play([{ type: 'retry-due', epoch: 1 }, failed], first.journal);
+  expect(second.effects).toEqual([{ type: 'retry-later', pace: 'soon', attempt: 2 }]);
+  expect(second.journal.state).toBe('DOWNLOADING');
+});
+
+// ---- invariants under any events -----------------------------------------------------------------------------------
+
+const anyEpoch = fc.integer({ min: 1, max: 12 });
+const anyToplevel = fc.constantFrom(NEW, NEWER, path('third'));
+const timed = { epoch: anyEpoch, tookMs: fc.constant(1) };
+const failing = { ...timed, detail: fc.constant(detail) };
+const record = <T extends AgentEvent['type']>(type: T, fields: object): fc.Arbitrary<AgentEvent> => fc.record({ type: fc.constant(type), ...fields }) as fc.Arbitrary<AgentEvent>;
+
+const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
+  record('restarted', {}),
+  fc.tuple(anyEpoch, anyToplevel, fc.boolean(), fc.constantFrom('activate' as const, 'stage' as const, 'hold' as const), fc.integer({ min: 1, max: 4 }))
+    .map(([epoch, toplevel, isRetry, mode, sequence]) => offered(epoch, toplevel, { isRetry, mode, sequence })),
+  record('refused', { epoch: anyEpoch, toplevel: fc.constant(null), detail: fc.constant(detail) }),
+  record('drifted', {}),
+  record('retry-due', { epoch: anyEpoch }),
+  record('pending-due', {}),
+  record('inspected', { epoch: anyEpoch, isOnIt: fc.boolean() }),
+  record('downloaded', timed),
+  record('download-failed', { ...failing, isRetryable: fc.boolean() }),
+  record('go', { epoch: anyEpoch }),
+  record('cleared', { epoch: anyEpoch, before: fc.constantFrom(before, { ...before, toplevel: null }) }),
+  record('not-clear', { epoch: anyEpoch, isGone: fc.boolean(), detail: fc.constant(detail) }),
+  record('switched', timed),
+  record('switch-failed', failing),
+  record('verified', { ...timed, note: fc.constant(null) }),
+  record('verify-failed', { ...failing, isContactLost: fc.boolean() }),
+  record('committed', timed),
+  record('commit-failed', failing),
+  record('rolled-back', { ...timed, hasContact: fc.boolean() }),
+  record('rollback-failed', failing),
+);
+
+/** What each state waits for. Without a bias to it, random events would never leave OFFERED. */
+const AWAITED: Partial<Record<AgentState, readonly AgentEvent['type'][]>> = {
+  OFFERED: ['inspected'], DOWNLOADING: ['downloaded', 'downloaded', 'download-failed', 'retry-due'], STAGED: ['go'], PRECHECK: ['cleared', 'cleared', 'not-clear'],
+  ACTIVATING: ['switched', 'switched', 'switch-failed', 'restarted'], VERIFYING: ['verified', 'verify-failed', 'switched'], COMMITTING: ['committed', 'commit-failed'],
+  ROLLING_BACK: ['rolled-back', 'rollback-failed'], BLOCKED: ['retry-due'],
+};
+
+const anyWalk = fc.array(fc.tuple(fc.array(anyEvent, { minLength: 12, maxLength: 12 }), fc.integer({ min: 0, max: 9 })), { minLength: 10, maxLength: 40, size: 'max' });
+
+/** Most often the first of the candidates that the state waits for, about the directive under way; else any. */
+function choose(journal: AgentJournal, candidates: readonly AgentEvent[], bias: number): AgentEvent {
+  const awaited = AWAITED[journal.state] ?? ['offered', 'pending-due'];
+  const first = candidates[0] ?? { type: 'restarted' };
+  if (bias > 6) return first;
+  const event = candidates.find(({ type }) => awaited.includes(type)) ?? first;
+  return 'epoch' in event && journal.directive !== null ? { ...event, epoch: journal.directive.epoch } : event;
+}
+
+test('SPEC A1 to A8 hold after every step of any sequence of events', () => {
+  const reached = new Set<AgentState>();
+  fc.assert(
+    fc.property(anyWalk, (walk) => {
+      let journal = emptyJournal(0);
+      for (const [candidates, bias] of walk) {
+        const event = choose(journal, candidates, bias);
+        const { journal: next, effects } = decide(journal, event, 1);
+        reached.add(next.state);
+        checkStep(journal, next, effects, event);
+        journal = next;
+      }
+    }),
+    { numRuns: 400 },
+  );
+  const unused: AgentState[] = ['DEFERRED', 'BOOT_STAGED', 'BOOT_VERIFYING', 'REJECTED'];
+  expect([...reached].toSorted()).toEqual(AGENT_STATES.filter((state) => !unused.includes(state)).toSorted());
+});
+
+function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly AgentEffect[], event: AgentEvent): void {
+  const works = worksOf(effects);
+  const told = JSON.stringify({ from: journal.state, to: next.state, event, works });
+  // A1: what was accepted never falls.
+  expect(next.epoch, told).toBeGreaterThanOrEqual(journal.epoch);
+  expect(acceptedSequence(next, 'r', 'refs/heads/main'), told).toBeGreaterThanOrEqual(acceptedSequence(journal, 'r', 'refs/heads/main'));
+  // A2: one job at a time, and one report.
+  expect(works.length, told).toBeLessThanOrEqual(1);
+  expect(statesOf(effects).length, told).toBeLessThanOrEqual(1);
+  // A3: the machine is changed only after it was cleared, with the way back written down.
+  if (works.includes('activate')) expect([event.type, next.state, next.before === null], told).toEqual(['cleared', 'ACTIVATING', false]);
+  // A4: a commit needs a passed verdict.
+  if (works.includes('commit') || next.state === 'COMMITTING') expect(next.verdict, told).toBe('passed');
+  if (next.state === 'SUCCEEDED' && journal.state !== 'SUCCEEDED') expect(['committed', 'inspected'], told).toContain(event.type);
+  // A5: a rollback has a place to go to, and none follows a passed verdict.
+  if (next.state === 'ROLLING_BACK') expect([next.before?.toplevel, next.verdict === 'passed'], told).toEqual([OLD, false]);
+  // A6: what is changing the machine is not replaced.
+  if (isActivating(journal.state) && journal.state !== 'PRECHECK' && event.type === 'offered') expect(next.directive, told).toBe(journal.directive);
+  // A7: what was put back is not under way again, unless a person asked.
+  if (next.directive !== null && !next.directive.isRetry && !isTerminalAgentState(next.state)) expect(next.quarantined, told).not.toContain(next.directive.release.toplevel);
+  // A8: a state that does something is left by an event: work, a question or a wait goes with entering it.
+  const isEntered = next.state !== journal.state || next.directive !== journal.directive;
+  const needsWork: Partial<Record<AgentState, AgentWork>> = {
+    OFFERED: 'inspect', DOWNLOADING: 'download', PRECHECK: 'precheck', ACTIVATING: 'activate', VERIFYING: 'verify', COMMITTING: 'commit', ROLLING_BACK: 'roll-back',
+  };
+  if (isEntered && needsWork[next.state] !== undefined) expect(works, told).toEqual([needsWork[next.state]]);
+  if (isEntered && next.state === 'BLOCKED') expect(effects.some(({ type }) => type === 'retry-later' || type === 'take-pending'), told).toBe(true);
+  if (isEntered && isTerminalAgentState(next.state) && next.pending !== null) expect(effects.some(({ type }) => type === 'take-pending'), told).toBe(true);
+}
+
+test('every kind of work is begun by some step', () => {
+  const begun = new Set<AgentWork>();
+  for (const events of [toCommitting(), [...toActivating(), { type: 'switch-failed', epoch: 1, tookMs: 1, detail } as const]]) {
+    let journal = emptyJournal(0);
+    for (const event of events) {
+      const step = decide(journal, event, 1);
+      journal = step.journal;
+      for (const each of worksOf(step.effects)) begun.add(each);
+    }
+  }
+  expect([...begun].toSorted()).toEqual([...AGENT_WORK].toSorted());
+});
