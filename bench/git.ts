@@ -49,7 +49,9 @@ export async function benchGit(size: GitBenchmarkSize = DEFAULT_SIZE): Promise<G
   await importInto(origin, history(size));
   await git(origin, 'repack', '-a', '-d', '--quiet', '--write-bitmap-index');
 
-  const server = createServer(createGitHttpHandler({ projectRoot: join(dir, 'served') }));
+  const handler = createGitHttpHandler({ projectRoot: join(dir, 'served') });
+  const server = createServer(handler);
+  stack.defer(() => handler.settled());
   const url = `http://127.0.0.1:${await listen(server)}/fleet.git`;
   stack.defer(async () => await new Promise<void>((resolve) => void server.close(() => resolve())));
   stack.defer(() => server.closeAllConnections());

@@ -1,5 +1,5 @@
 import type { CommitSha } from '@floe/model';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compareHistory, type AncestryCommit } from './ancestry.ts';
 

@@ -97,6 +97,15 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     throw new Error(`the history lacks the commit ${sha}`); // Damage, not an unknown commit.
   }
 
+  async function rootOf(sha: CommitSha): Promise<string> {
+    await knownCommit(sha);
+    return (await git.readCommit({ ...local(), oid: sha })).commit.tree;
+  }
+
+  async function readTree(oid: string): Promise<git.TreeEntry[]> {
+    return (await git.readTree({ ...local(), oid })).tree;
+  }
+
   async function moveRef(ref: string, sha: CommitSha): Promise<void> {
     const current = await git.resolveRef({ ...local(), ref }).catch(() => undefined);
     if (current !== sha) await git.writeRef({ ...local(), ref, value: sha, force: true });
@@ -192,11 +201,6 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     commit: (signal, sha) => reading(signal, () => knownCommit(sha)),
     changedPaths: (signal, from, to) =>
       reading(signal, async () => {
-        const readTree = async (oid: string): Promise<git.TreeEntry[]> => (await git.readTree({ ...local(), oid })).tree;
-        const rootOf = async (sha: CommitSha): Promise<string> => {
-          await knownCommit(sha);
-          return (await git.readCommit({ ...local(), oid: sha })).commit.tree;
-        };
         return diffTrees(from === undefined ? undefined : await rootOf(from), await rootOf(to), readTree);
       }),
     readFile: (signal, sha, path) =>

@@ -22,7 +22,7 @@ type ReadTree = (oid: string) => Promise<readonly TreeEntry[]>;
 export async function diffTrees(from: string | undefined, to: string, readTree: ReadTree): Promise<PathChange[]> {
   const changes: PathChange[] = [];
   await collectChanges(from, to, '', readTree, changes);
-  return changes.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+  return changes.toSorted((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
 }
 
 async function collectChanges(

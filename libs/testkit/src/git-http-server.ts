@@ -20,6 +20,13 @@ export interface GitHttpHandlerOptions {
   readonly onPush?: (repository: string, updates: readonly RefUpdate[]) => void;
 }
 
+/** A listener for Node's HTTP server. */
+export interface GitHttpHandler {
+  (req: IncomingMessage, res: ServerResponse): void;
+  /** Resolves when the programs behind all requests so far have ended: they outlive a client that went away. */
+  settled(): Promise<void>;
+}
+
 export interface BasicCredentials {
   readonly username: string;
   readonly password: string;
@@ -39,7 +46,7 @@ const MAX_CGI_HEADER_BYTES = 64 * 1024;
  * Serves the bare repositories of a folder over git's smart HTTP: each request is one run of `git http-backend`, with
  * the bodies streamed both ways. Repositories lie directly in the folder and their names end in `.git`.
  */
-export function createGitHttpHandler(options: GitHttpHandlerOptions): (req: IncomingMessage, res: ServerResponse) => void {
+export function createGitHttpHandler(options: GitHttpHandlerOptions): GitHttpHandler {
   const pushes = new Map<string, Promise<void>>();
 
   async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
@@ -69,12 +76,20 @@ export function createGitHttpHandler(options: GitHttpHandlerOptions): (req: Inco
     await turn;
   }
 
-  return (req, res) => {
-    serve(req, res).catch((error: unknown) => {
+  const running = new Set<Promise<void>>();
+  function listener(req: IncomingMessage, res: ServerResponse): void {
+    const answered = serve(req, res).catch((error: unknown) => {
       if (res.headersSent) res.destroy();
       else refuse(res, 500, error instanceof Error ? error.message : 'the request failed');
     });
-  };
+    running.add(answered);
+    void answered.finally(() => running.delete(answered));
+  }
+  return Object.assign(listener, {
+    async settled() {
+      await Promise.all(running);
+    },
+  });
 }
 
 function refuse(res: ServerResponse, status: number, text: string): void {
@@ -179,7 +194,7 @@ async function readRefs(folder: string): Promise<ReadonlyMap<string, string>> {
 }
 
 function compareRefs(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): RefUpdate[] {
-  const refs = [...new Set([...before.keys(), ...after.keys()])].sort();
+  const refs = [...new Set([...before.keys(), ...after.keys()])].toSorted();
   return refs
     .map((ref) => ({ ref, before: before.get(ref), after: after.get(ref) }))
     .filter((update) => update.before !== update.after);

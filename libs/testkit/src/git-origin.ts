@@ -101,6 +101,7 @@ export async function startGitOrigin(options: GitOriginOptions = {}): Promise<Gi
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();
       await closed;
+      await handler.settled();
       await rm(temporary, { recursive: true, force: true });
     },
   };
