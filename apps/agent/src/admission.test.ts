@@ -1,0 +1,92 @@
+import { verifySignature } from '@floe/runtime';
+import { describe, expect, test } from 'vitest';
+import { judgeDirective, type Admission, type AdmissionContext } from './admission.ts';
+import { HOST, journalWith, MACHINE_ID, newAuthorities, newSigner, NONCE, NOW, REF, REPOSITORY, sealDirective, storePath, SYSTEM, type SealOptions } from './test/fixtures.ts';
+import type { AgentDirective, HostName } from '@floe/model';
+
+const keys = newAuthorities();
+
+function judge(options: SealOptions = {}, changes: Partial<AdmissionContext> = {}): Admission {
+  return judgeDirective(sealDirective(keys, options), {
+    host: HOST, machineId: MACHINE_ID, system: SYSTEM, nonce: NONCE, serverNow: NOW + 1_000, repository: undefined, journal: journalWith(), verify: verifySignature,
+    releaseKeys: [keys.release], serverKeys: [keys.server], ...changes,
+  });
+}
+
+function codeOf(admission: Admission): string {
+  return admission.kind === 'refused' ? admission.detail.code : admission.kind;
+}
+
+const accepted = { repository: REPOSITORY, ref: REF, sequence: 7 };
+
+test('a directive that is all right is accepted, with its release and the proof of it', () => {
+  const admission = judge({ freshness: {} });
+  expect(admission).toMatchObject({
+    kind: 'accepted',
+    directive: { epoch: 3, mode: 'activate', isRetry: false, release: { ...accepted, toplevel: storePath('new'), closureSizeBytes: 10 } },
+    freshness: { ...accepted, asOf: NOW },
+  });
+  expect(admission.kind === 'accepted' && JSON.parse(admission.directive.envelope)).toMatchObject({ type: 'floe/directive', keyId: 'server-1' });
+});
+
+describe('a directive is refused when', () => {
+  const impostor = newSigner('release-1');
+  const stranger = newSigner('stranger');
+  const cases: [string, SealOptions, Partial<AdmissionContext>, string][] = [
+    ['an unknown key signed it', { signers: { server: stranger } }, {}, 'DIRECTIVE_KEY_UNKNOWN'],
+    ["the release key signed it in the server's place", { signers: { server: keys.release } }, {}, 'DIRECTIVE_KEY_UNKNOWN'],
+    ["the server signed the release in the builder's place", { signers: { release: keys.server } }, {}, 'RELEASE_KEY_UNKNOWN'],
+    ['another key with the name of the release key signed it', { signers: { release: impostor } }, {}, 'RELEASE_SIGNATURE_WRONG'],
+    ['it is for another host', { directive: { host: 'bob' as HostName } }, {}, 'WRONG_HOST'],
+    ['its release is for another host', { release: { host: 'bob' as HostName } }, {}, 'RELEASE_WRONG_HOST'],
+    ['it is for another machine', { directive: { machineId: 'b'.repeat(32) } }, {}, 'WRONG_MACHINE'],
+    ['its release is for another architecture', { release: { system: 'aarch64-linux' } }, {}, 'RELEASE_WRONG_SYSTEM'],
+    ['it is replayed from another connection', {}, { nonce: 'another-connection' }, 'DIRECTIVE_REPLAYED'],
+    ['it expired', { directive: { expiresAt: NOW } }, {}, 'DIRECTIVE_EXPIRED'],
+    ['its release expired', { release: { expiresAt: NOW } }, {}, 'RELEASE_EXPIRED'],
+    ['its release expired by what the builder dated, whatever the server says', { release: { expiresAt: NOW + 5_000 }, freshness: { asOf: NOW + 6_000 } }, {}, 'RELEASE_EXPIRED'],
+    ['it is of another repository', { release: { repository: 'https://evil.example/fleet' } }, { repository: REPOSITORY }, 'RELEASE_WRONG_REPOSITORY'],
+    ['its freshness is of another branch', { freshness: { ref: 'refs/heads/other' } }, {}, 'FRESHNESS_WRONG_REPOSITORY'],
+    ['its sequence is lower than one accepted', { release: { sequence: 6 } }, { journal: journalWith({ sequences: [accepted] }) }, 'SEQUENCE_LOWER'],
+    ['its epoch is lower than one accepted', {}, { journal: journalWith({ epoch: 4 }) }, 'EPOCH_LOWER'],
+    ['its system was put back here', {}, { journal: journalWith({ quarantined: [storePath('new')] }) }, 'QUARANTINED'],
+  ];
+  for (const [what, options, context, code] of cases) {
+    test(what, () => expect(codeOf(judge(options, context))).toBe(code));
+  }
+
+  test('its payload was changed', () => {
+    const envelope = sealDirective(keys);
+    const payload = Buffer.from(envelope.payload, 'base64').toString('utf8').replace('"epoch":3', '"epoch":4');
+    const context = { host: HOST, machineId: MACHINE_ID, system: SYSTEM, nonce: NONCE, serverNow: NOW, repository: undefined, journal: journalWith(), verify: verifySignature };
+    const changed = { ...envelope, payload: Buffer.from(payload).toString('base64') };
+    expect(codeOf(judgeDirective(changed, { ...context, releaseKeys: [keys.release], serverKeys: [keys.server] }))).toBe('DIRECTIVE_SIGNATURE_WRONG');
+  });
+});
+
+test('a refusal names the epoch and the system only where they are known to be true', () => {
+  expect(judge({ signers: { server: newSigner('stranger') } })).toMatchObject({ epoch: 0, toplevel: null });
+  expect(judge({ signers: { release: newSigner('stranger') } })).toMatchObject({ epoch: 3, toplevel: null });
+  expect(judge({ release: { expiresAt: 1 } })).toMatchObject({ epoch: 3, toplevel: storePath('new') });
+});
+
+test('another repository is fine when none is pinned, and has a sequence of its own', () => {
+  const journal = journalWith({ sequences: [{ ...accepted, sequence: 100 }] });
+  expect(codeOf(judge({ release: { repository: 'https://git.example/moved', sequence: 1 } }, { journal }))).toBe('accepted');
+});
+
+test('the epoch that is known already goes on, but may not become another system', () => {
+  const directive = { epoch: 3, release: { ...accepted, toplevel: storePath('new') } } as AgentDirective;
+  expect(codeOf(judge({}, { journal: journalWith({ epoch: 3, directive, sequences: [accepted] }) }))).toBe('known');
+  expect(codeOf(judge({ release: { toplevel: storePath('other') } }, { journal: journalWith({ epoch: 3, directive, sequences: [accepted] }) }))).toBe('EPOCH_REUSED');
+});
+
+test('a person may have a system tried again that was put back', () => {
+  const journal = journalWith({ quarantined: [storePath('new')] });
+  expect(judge({ directive: { isRetry: true } }, { journal })).toMatchObject({ kind: 'accepted', directive: { isRetry: true } });
+});
+
+test('a freshness statement that is older than the known one does not replace it', () => {
+  const known = { ...accepted, asOf: NOW + 5 };
+  expect(judge({ freshness: { asOf: NOW } }, { journal: journalWith({ freshness: known }) })).toMatchObject({ kind: 'accepted', freshness: known });
+});

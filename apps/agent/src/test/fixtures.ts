@@ -1,0 +1,67 @@
+import { emptyJournal, type AgentJournal, type AgentReport, type CommitSha, type HostName, type StorePath } from '@floe/model';
+import { seal, type Directive, type Envelope, type FreshnessStatement, type ReleaseStatement } from '@floe/protocol';
+import { generateKeyPem, signerFromPem, type Signer } from '@floe/runtime';
+
+export const HOST = 'ada' as HostName;
+export const MACHINE_ID = 'a'.repeat(32);
+export const NONCE = 'nonce-of-this-connection';
+export const SYSTEM = 'x86_64-linux';
+export const REPOSITORY = 'https://git.example/fleet';
+export const REF = 'refs/heads/main';
+export const NOW = Date.UTC(2026, 10, 1);
+
+export function storePath(name: string): StorePath {
+  return `/nix/store/${'a'.repeat(32)}-${name}` as StorePath;
+}
+
+export function newSigner(keyId: string): Signer {
+  return signerFromPem(keyId, generateKeyPem());
+}
+
+/** Keys of a server and a builder, and what they sign. */
+export interface Authorities {
+  readonly release: Signer;
+  readonly server: Signer;
+}
+
+export function newAuthorities(): Authorities {
+  return { release: newSigner('release-1'), server: newSigner('server-1') };
+}
+
+export function releaseStatement(changes: Partial<ReleaseStatement> = {}): ReleaseStatement {
+  return {
+    version: 1, repository: REPOSITORY, ref: REF, commit: 'c'.repeat(40) as CommitSha, sequence: 7, host: HOST, toplevel: storePath('new'),
+    narHash: 'sha256:x', closureSizeBytes: 10, system: SYSTEM, issuedAt: NOW, expiresAt: NOW + 365 * 24 * 3600_000, ...changes,
+  };
+}
+
+export function freshnessStatement(changes: Partial<FreshnessStatement> = {}): FreshnessStatement {
+  return { version: 1, repository: REPOSITORY, ref: REF, sequence: 7, asOf: NOW, ...changes };
+}
+
+export interface SealOptions {
+  readonly directive?: Partial<Directive>;
+  readonly release?: Partial<ReleaseStatement>;
+  readonly freshness?: Partial<FreshnessStatement>;
+  readonly signers?: Partial<Authorities>;
+}
+
+/** A directive with its release, as a server would send it. */
+export function sealDirective(keys: Authorities, options: SealOptions = {}): Envelope {
+  const { release, server } = { ...keys, ...options.signers };
+  const directive: Directive = {
+    version: 1, host: HOST, machineId: MACHINE_ID, epoch: 3, mode: 'activate', isRetry: false,
+    release: seal(release, 'floe/release', releaseStatement(options.release)),
+    ...(options.freshness === undefined ? {} : { freshness: seal(release, 'floe/freshness', freshnessStatement(options.freshness)) }),
+    issuedAt: NOW, expiresAt: NOW + 24 * 3600_000, nonce: NONCE, ...options.directive,
+  };
+  return seal(server, 'floe/directive', directive);
+}
+
+export function journalWith(changes: Partial<AgentJournal> = {}): AgentJournal {
+  return { ...emptyJournal(NOW), ...changes };
+}
+
+export function reportWith(seq: number, changes: Partial<AgentReport> = {}): AgentReport {
+  return { seq, epoch: 1, state: 'OFFERED', toplevel: storePath('new'), observed: { current: null, booted: null, profile: null }, at: NOW, ...changes };
+}
