@@ -15,6 +15,8 @@ const MAX_BUFFERED_BYTES = 64 * 1024;
 export type Ending =
   | { readonly kind: 'not-reached'; readonly why: string }
   | { readonly kind: 'lost'; readonly closeCode: number; readonly wasWelcomed: boolean }
+  /** The server does not speak as it should; this agent closed. */
+  | { readonly kind: 'not-understood' }
   /** The server will have nothing to do with this agent until somebody changes something. */
   | { readonly kind: 'refused'; readonly closeCode: number; readonly code: string; readonly message: string };
 
@@ -102,6 +104,8 @@ export class Connection {
       case 'lost':
         logger.info('the connection ended; connecting again', { closeCode: ending.closeCode });
         return 'soon';
+      case 'not-understood':
+        return 'slowly';
       case 'refused':
         logger.error('the server refuses this agent; trying again slowly', { closeCode: ending.closeCode, code: ending.code, reason: ending.message });
         return (await handlers.refused(ending)) ? 'at-once' : 'slowly';
@@ -119,13 +123,19 @@ export class Connection {
     let failure = '';
     let wasOpen = false;
     let wasWelcomed = false;
+    let isUnderstood = true;
     let silentBeats = 0;
 
+    const reject = (why: string): void => {
+      isUnderstood = false;
+      logger.error('the server sent a frame that is not of the protocol: is it newer than this agent? Closing; trying again slowly', { why: why.slice(0, 300) });
+      socket.close(CLOSE_CODES.badMessage, 'bad message');
+    };
     const take = (frame: string): void => {
+      if (!isUnderstood) return;
       const parsed = parseFrame(ServerMessage, frame);
       if (parsed.kind === 'malformed') {
-        logger.error('the server sent a frame that is not of the protocol: it may be newer than this agent; closing', { why: parsed.why.slice(0, 300) });
-        socket.close(CLOSE_CODES.badMessage, 'bad message');
+        reject(parsed.why);
         return;
       }
       const message = parsed.message;
@@ -133,7 +143,7 @@ export class Connection {
         refusal = message;
       } else if (message.type === 'challenge') {
         if (nonce !== undefined) {
-          socket.close(CLOSE_CODES.badMessage, 'one challenge only');
+          reject('a second challenge');
           return;
         }
         nonce = message.nonce;
@@ -148,7 +158,7 @@ export class Connection {
         logger.info('connected', { serverUrl });
         handlers.welcomed(message);
       } else if (nonce === undefined || !wasWelcomed) {
-        socket.close(CLOSE_CODES.badMessage, 'welcome first');
+        reject(`${message.type} before the welcome`);
       } else if (message.type === 'directive') {
         handlers.directive(message.envelope, nonce);
       } else if (message.type === 'go') {
@@ -181,13 +191,14 @@ export class Connection {
         socket.on('pong', () => (silentBeats = 0));
         socket.on('message', (data, isBinary) => {
           silentBeats = 0;
-          take(isBinary || !Buffer.isBuffer(data) ? '' : data.toString('utf8'));
+          if (isBinary || !Buffer.isBuffer(data)) reject('not a text frame');
+          else take(data.toString('utf8'));
         });
         socket.on('error', (error) => {
           failure = error.message;
           if (wasOpen) logger.warn('the connection is broken', { error });
         });
-        socket.on('close', (code, reason) => resolve(endingOf({ code, reason: reason.toString('utf8'), refusal, wasOpen, wasWelcomed, failure })));
+        socket.on('close', (code, reason) => resolve(endingOf({ code, reason: reason.toString('utf8'), refusal, wasOpen, wasWelcomed, isUnderstood, failure })));
       });
     } finally {
       this.#welcomed = undefined;
@@ -213,9 +224,11 @@ export function endingOf(facts: {
   readonly refusal: Refusal | undefined;
   readonly wasOpen: boolean;
   readonly wasWelcomed: boolean;
+  readonly isUnderstood: boolean;
   readonly failure: string;
 }): Ending {
   const { code, refusal } = facts;
+  if (!facts.isUnderstood) return { kind: 'not-understood' };
   const meaning = REFUSALS.get(code);
   if (meaning !== undefined) return { kind: 'refused', closeCode: code, code: refusal?.code ?? (facts.reason || 'REFUSED'), message: refusal?.message ?? meaning };
   if (!facts.wasOpen || facts.failure.startsWith('the server did not welcome')) return { kind: 'not-reached', why: facts.failure || 'the connection was closed' };

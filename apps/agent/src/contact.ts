@@ -2,7 +2,7 @@ import { MAX_FRAME_BYTES, parseFrame, ServerMessage } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
 import { agentSocketUrl } from './connection.ts';
 
-/** One try may take this long, in ms. */
+/** One try may take so long, in ms, and never longer than what is left. */
 const TRY_MS = 5_000;
 const PAUSE_MS = 500;
 
@@ -14,7 +14,8 @@ export async function hasContact(deps: { readonly serverUrl: string; readonly cl
   const { clock } = deps;
   const deadline = clock.monotonic() + timeoutMs;
   while (!signal.aborted) {
-    if (await isChallenged(agentSocketUrl(deps.serverUrl), signal)) return true;
+    const leftMs = Math.min(TRY_MS, deadline - clock.monotonic());
+    if (leftMs > 0 && (await isChallenged(agentSocketUrl(deps.serverUrl), leftMs, signal))) return true;
     if (clock.monotonic() >= deadline) return false;
     await clock.sleep(PAUSE_MS, signal);
   }
@@ -22,11 +23,11 @@ export async function hasContact(deps: { readonly serverUrl: string; readonly cl
 }
 
 /** Opens a socket; true when the server's first message, a challenge, came. */
-async function isChallenged(url: string, signal: AbortSignal): Promise<boolean> {
+async function isChallenged(url: string, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
   const { WebSocket } = await import('ws');
-  const socket = new WebSocket(url, { maxPayload: MAX_FRAME_BYTES, perMessageDeflate: false, handshakeTimeout: TRY_MS });
+  const socket = new WebSocket(url, { maxPayload: MAX_FRAME_BYTES, perMessageDeflate: false, handshakeTimeout: timeoutMs });
   const stop = (): void => socket.terminate();
-  const late = setTimeout(stop, TRY_MS);
+  const late = setTimeout(stop, timeoutMs);
   signal.addEventListener('abort', stop, { once: true });
   let isChallenge = false;
   await new Promise<void>((resolve) => {

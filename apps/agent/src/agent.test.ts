@@ -1,0 +1,395 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { AgentJournal, AgentState } from '@floe/model';
+import { verifySignature, createLogger, exec, FloeError, silentLogger, systemClock, type Clock } from '@floe/runtime';
+import { helloBytes } from '@floe/protocol';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { Agent, type AgentDeps } from './agent.ts';
+import { openJournal, readJournal, saveJournal } from './journal-file.ts';
+import { ReportQueue } from './report-queue.ts';
+import { FakeMachine } from './test/fake-machine.ts';
+import { HOST, journalWith, MACHINE_ID, newAuthorities, newSigner, reportWith, sealDirective, storePath, SYSTEM, type SealOptions } from './test/fixtures.ts';
+import { TestServer } from './test/test-server.ts';
+import { until } from './test/until.ts';
+
+vi.setConfig({ testTimeout: 30_000 });
+
+const keys = newAuthorities();
+const signer = newSigner('ada');
+const OLD = storePath('old');
+const NEW = storePath('new');
+const NEWER = storePath('newer');
+
+let dir: string;
+let server: TestServer;
+let machine: FakeMachine;
+let running: { stop: AbortController; ended: Promise<void>; reports: ReportQueue } | undefined;
+let lines: string[];
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'floe-agent-'));
+  server = await TestServer.start();
+  machine = new FakeMachine();
+  machine.observed = { current: OLD, booted: OLD, profile: { generation: 1, toplevel: OLD } };
+  lines = [];
+});
+afterEach(async () => {
+  await stopAgent();
+  await server[Symbol.asyncDispose]();
+  await rm(dir, { recursive: true });
+});
+
+/** Long waits are short here; the agent's logic does not look at how long they were. */
+const clock: Clock = { ...systemClock, sleep: async (ms, signal) => await systemClock.sleep(Math.min(ms, 20), signal) };
+
+async function startAgent(changes: Partial<AgentDeps> = {}): Promise<void> {
+  const journal = await openJournal(join(dir, 'journal.json'), { clock, logger: silentLogger });
+  const reports = await ReportQueue.open(join(dir, 'reports.jsonl'), journal.report, silentLogger);
+  const stop = new AbortController();
+  const agent = new Agent({
+    settings: {
+      serverUrl: server.url, releaseKeys: [keys.release], serverKeys: [keys.server], repository: undefined, slowRetryMs: 1_000, agentVersion: 'test',
+      substituters: [], cachePublicKeys: [], minFreeBytes: 1, healthGraceMs: 0, settleMs: 0, contactTimeoutMs: 400,
+    },
+    identity: { host: HOST, machineId: MACHINE_ID, bootId: 'boot', system: SYSTEM, signer },
+    machine, journal, reports, exec, clock, logger: createLogger({ level: 'debug', write: (line) => lines.push(line) }), random: () => 0.5,
+    saveJournal: async (next) => await saveJournal(join(dir, 'journal.json'), next),
+    ensureEnrolled: async () => await Promise.resolve(),
+    enrolAnew: async () => await Promise.resolve(false),
+    ...changes,
+  });
+  running = { stop, ended: agent.run(stop.signal), reports };
+  running.ended.catch(() => undefined);
+}
+
+async function stopAgent(): Promise<void> {
+  if (running === undefined) return;
+  const { stop, ended, reports } = running;
+  running = undefined;
+  stop.abort();
+  await ended;
+  await reports[Symbol.asyncDispose]();
+}
+
+async function connected(): Promise<void> {
+  await until(() => server.peer !== undefined);
+}
+
+function offer(options: SealOptions = {}): void {
+  server.offer((nonce) => sealDirective(keys, { ...options, directive: { expiresAt: Date.now() + 3600_000, ...options.directive, nonce } }));
+}
+
+async function journal(): Promise<AgentJournal> {
+  const reading = await readJournal(join(dir, 'journal.json'));
+  return reading.kind === 'read' ? reading.journal : journalWith();
+}
+
+const states = (): AgentState[] => server.reports.map(({ state }) => state);
+const reached = async (state: AgentState): Promise<void> => await until(() => states().includes(state));
+
+test('the hello proves the key over the nonce and says what the machine has', async () => {
+  await startAgent();
+  await connected();
+  const [hello] = server.peer?.of('hello') ?? [];
+  expect(hello).toMatchObject({ host: HOST, machineId: MACHINE_ID, observed: machine.observed, state: 'IDLE', epoch: 0, reportSeq: 0 });
+  const bytes = helloBytes({ nonce: server.peer?.nonce ?? '', host: HOST, machineId: MACHINE_ID, bootId: 'boot' });
+  expect(verifySignature(signer.publicKey, bytes, hello?.signature ?? '')).toBe(true);
+});
+
+test('a directive is downloaded, switched to, proved, made the default: in this order, each step reported', async () => {
+  await startAgent();
+  await connected();
+  offer();
+  await reached('SUCCEEDED');
+  expect(states()).toEqual(['OFFERED', 'DOWNLOADING', 'STAGED', 'PRECHECK', 'ACTIVATING', 'VERIFYING', 'COMMITTING', 'SUCCEEDED']);
+  expect(machine.log).toEqual([`download ${NEW}`, `test ${NEW}`, `profile ${NEW}`, `boot ${NEW}`]);
+  expect(server.reports.at(-1)).toMatchObject({ epoch: 3, toplevel: NEW, observed: { current: NEW, profile: { toplevel: NEW } } });
+  expect(server.reports.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  expect(server.peer?.of('progress')).toMatchObject([{ epoch: 3, doneBytes: 5, expectedBytes: 10 }]);
+  expect(machine.kept.size).toBe(0);
+});
+
+test('nothing is switched before the server says go', async () => {
+  server.onMessage = () => undefined;
+  await startAgent();
+  await connected();
+  offer();
+  await until(() => (server.peer?.of('ready').length ?? 0) >= 3);
+  expect(machine.log).toEqual([`download ${NEW}`]);
+  server.peer?.send({ type: 'go', epoch: 2, leaseMs: 1 });
+  server.peer?.send({ type: 'go', epoch: 3, leaseMs: 1 });
+  await reached('SUCCEEDED');
+});
+
+test('a failed health check puts the old system back, and the same system is refused from then on', async () => {
+  machine.healthChecks = JSON.stringify([{ name: 'web', command: ['/bin/false'] }]);
+  await startAgent();
+  await connected();
+  offer();
+  await reached('ROLLED_BACK');
+  expect(machine.log).toEqual([`download ${NEW}`, `test ${NEW}`, `test ${OLD}`]);
+  expect(server.reports.at(-1)).toMatchObject({ detail: { code: 'HEALTH_CHECK_FAILED' }, observed: { current: OLD, profile: { toplevel: OLD } } });
+
+  offer({ directive: { epoch: 4 } });
+  await reached('REJECTED');
+  expect(server.reports.at(-1)).toMatchObject({ epoch: 4, toplevel: NEW, detail: { code: 'QUARANTINED' } });
+  machine.healthChecks = undefined;
+  offer({ directive: { epoch: 5, isRetry: true } });
+  await reached('SUCCEEDED');
+});
+
+test('units that fail since the switch count, those that failed before do not', async () => {
+  machine.units = ['known.service'];
+  machine.before = async (what) => {
+    if (what === `test ${NEW}`) machine.units = ['known.service', 'new.service'];
+    return await Promise.resolve();
+  };
+  await startAgent();
+  await connected();
+  offer();
+  await reached('ROLLED_BACK');
+  expect(server.reports.at(-1)?.detail).toEqual({ code: 'UNITS_FAILED', message: 'failed since the switch: new.service' });
+});
+
+test('a switch that fails goes back, and says in its own words why', async () => {
+  machine.outcomeOf = (path) => (path === NEW ? { kind: 'failed', detail: { code: 'SWITCH_FAILED', message: 'activation script snippet etc failed' } } : undefined);
+  await startAgent();
+  await connected();
+  offer();
+  await reached('ROLLED_BACK');
+  expect(server.reports.at(-1)?.detail?.message).toContain('snippet etc failed');
+});
+
+test('a switch after which the server is out of reach goes back; blamed is it only if the old system has contact', async () => {
+  let isCut = true;
+  machine.before = async (what) => {
+    // The new system breaks the network until the old one is back.
+    if (what === `test ${NEW}` && isCut) server.isTalking = false;
+    if (what === `test ${OLD}`) server.isTalking = true;
+    return await Promise.resolve();
+  };
+  await startAgent();
+  await connected();
+  offer();
+  await reached('ROLLED_BACK');
+  expect(server.reports.at(-1)?.detail?.code).toBe('NO_CONTACT');
+  expect((await journal()).quarantined).toEqual([NEW]);
+
+  // Now the server itself is away for a while, for both systems.
+  let tries = 0;
+  isCut = false;
+  machine.before = async (what) => {
+    tries += what === `test ${NEWER}` ? 1 : 0;
+    if (what === `test ${NEWER}` && tries === 1) server.isTalking = false;
+    if (what === `test ${NEWER}` && tries > 1) server.isTalking = true;
+    return await Promise.resolve();
+  };
+  offer({ directive: { epoch: 4 }, release: { toplevel: NEWER, sequence: 8 } });
+  await until(() => server.reports.some(({ epoch, state }) => epoch === 4 && state === 'SUCCEEDED'));
+  expect(tries).toBe(2);
+  expect((await journal()).quarantined).toEqual([NEW]);
+});
+
+test('a directive that may not be acted on is rejected with its reason, and changes nothing', async () => {
+  await startAgent();
+  await connected();
+  offer({ signers: { release: newSigner('release-1') } });
+  await reached('REJECTED');
+  expect(server.reports).toMatchObject([{ state: 'REJECTED', detail: { code: 'RELEASE_SIGNATURE_WRONG' } }]);
+  expect(machine.log).toEqual([]);
+  offer();
+  await reached('SUCCEEDED');
+});
+
+test('downloads are retried until they work, and say why they do not', async () => {
+  let tries = 0;
+  machine.before = async () => {
+    tries += 1;
+    if (tries <= 3) throw new FloeError('STORE_PATH_NOT_AVAILABLE', 'the cache does not have it', { retryable: true });
+    return await Promise.resolve();
+  };
+  await startAgent();
+  await connected();
+  offer();
+  await reached('SUCCEEDED');
+  expect(server.reports.filter(({ detail }) => detail?.code === 'STORE_PATH_NOT_AVAILABLE')).toHaveLength(1);
+});
+
+test('with a full disk nothing is downloaded; with room it goes on by itself', async () => {
+  machine.free = 0;
+  await startAgent();
+  await connected();
+  offer();
+  await until(() => server.reports.some(({ detail }) => detail?.code === 'DISK_FULL'));
+  expect(machine.log).toEqual([]);
+  machine.free = 1e12;
+  await reached('SUCCEEDED');
+});
+
+test('a newer directive stops the download of the one before', async () => {
+  machine.before = async (what, signal) => {
+    if (what === `download ${NEW}`) await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
+  };
+  await startAgent();
+  await connected();
+  offer();
+  await reached('DOWNLOADING');
+  offer({ directive: { epoch: 4 }, release: { toplevel: NEWER, sequence: 8 } });
+  await reached('SUCCEEDED');
+  expect(machine.observed.current).toBe(NEWER);
+  expect(machine.log).not.toContain(`test ${NEW}`);
+});
+
+test('the directive that is known already is neither begun anew nor refused', async () => {
+  await startAgent();
+  await connected();
+  offer();
+  await reached('SUCCEEDED');
+  server.peer?.socket.terminate();
+  await until(() => server.peers.filter((peer) => peer.of('hello').length > 0).length === 2);
+  offer();
+  offer({ directive: { epoch: 4 }, release: { toplevel: NEW } });
+  await until(() => server.reports.some(({ epoch }) => epoch === 4));
+  expect(server.reports.filter(({ epoch }) => epoch === 4).map(({ state }) => state)[0]).toBe('OFFERED');
+  expect(server.reports.filter(({ epoch }) => epoch === 3)).toHaveLength(8);
+});
+
+test('what was reported while the server was away arrives later, once and in order', async () => {
+  server.onMessage = (peer, message) => {
+    if (message.type === 'ready') peer.send({ type: 'go', epoch: message.epoch, leaseMs: 1 });
+    if (message.type === 'report' && message.state === 'ACTIVATING' && server.peers.indexOf(peer) === 0) peer.socket.terminate();
+  };
+  await startAgent();
+  await connected();
+  offer();
+  await reached('SUCCEEDED');
+  expect(states()).toEqual(['OFFERED', 'DOWNLOADING', 'STAGED', 'PRECHECK', 'ACTIVATING', 'VERIFYING', 'COMMITTING', 'SUCCEEDED']);
+  const last = server.reports.at(-1)?.seq ?? 0;
+  server.peer?.send({ type: 'ack', seq: last });
+  await until(() => running?.reports.waiting.length === 0);
+});
+
+test('a server that lost the reports of a year gets what waits, one that knows more than the journal is followed', async () => {
+  await saveJournal(join(dir, 'journal.json'), journalWith({ nextReportSeq: 4, report: reportWith(3) }));
+  server.onHello = (peer) => peer.send({ type: 'welcome', serverTime: Date.now(), reportSeq: 50 });
+  await startAgent();
+  await until(() => server.reports.length === 1);
+  expect(server.reports[0]?.seq).toBe(51);
+  await until(() => running?.reports.waiting.length === 0);
+  expect((await journal()).nextReportSeq).toBe(52);
+});
+
+test('what someone switched by hand is reported, and not fought', async () => {
+  await startAgent();
+  await connected();
+  machine.observed = { ...machine.observed, current: NEWER };
+  await until(() => server.reports.some(({ observed }) => observed.current === NEWER));
+  expect(machine.log).toEqual([]);
+});
+
+// ---- being stopped -------------------------------------------------------------------------------------------------
+
+/** Stops the agent when `what` begins, and leaves the machine as it is then, as a kill would. */
+async function killAt(what: string): Promise<void> {
+  const killed = Promise.withResolvers<void>();
+  machine.before = async (each, signal) => {
+    if (each !== what) return;
+    killed.resolve();
+    await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('killed'))));
+  };
+  // As if it could not wait: the stop ends even a switch.
+  machine.switchesOutliveAgent = true;
+  await startAgent();
+  await connected();
+  offer();
+  await killed.promise;
+  await stopAgent();
+  machine.before = async () => await Promise.resolve();
+  machine.switchesOutliveAgent = false;
+}
+
+test.each([
+  ['the download', `download ${NEW}`, 'DOWNLOADING'],
+  ['the switch', `test ${NEW}`, 'ACTIVATING'],
+  ['making it the default', `boot ${NEW}`, 'COMMITTING'],
+])('stopped in %s, the agent comes back and gets the machine there', async (_what, at, state) => {
+  await killAt(at);
+  expect((await journal()).state).toBe(state);
+  await startAgent();
+  await reached('SUCCEEDED');
+  expect(machine.observed).toMatchObject({ current: NEW, profile: { toplevel: NEW } });
+  expect(new Set(server.reports.map(({ seq }) => seq)).size).toBe(server.reports.length);
+  expect(server.reports.map(({ seq }) => seq)).toEqual(server.reports.map((_report, index) => index + 1));
+});
+
+test('stopped in the switch, the agent first goes back to the recorded system', async () => {
+  await killAt(`test ${NEW}`);
+  await startAgent();
+  await reached('SUCCEEDED');
+  expect(machine.log).toEqual([`download ${NEW}`, `test ${NEW}`, `test ${OLD}`, `download ${NEW}`, `test ${NEW}`, `profile ${NEW}`, `boot ${NEW}`]);
+});
+
+test('a switch that outlived the agent is verified, not undone', async () => {
+  await killAt(`test ${NEW}`);
+  machine.observed = { ...machine.observed, current: NEW };
+  machine.unfinished = { kind: 'ended', outcome: { kind: 'switched', note: null } };
+  await startAgent();
+  await reached('SUCCEEDED');
+  expect(machine.log.filter((each) => each === `test ${OLD}`)).toEqual([]);
+});
+
+test('a switch that outlived the agent and failed is undone', async () => {
+  await killAt(`test ${NEW}`);
+  machine.unfinished = { kind: 'ended', outcome: { kind: 'failed', detail: { code: 'SWITCH_FAILED', message: 'no' } } };
+  await startAgent();
+  await reached('ROLLED_BACK');
+});
+
+test('asked to stop, the agent brings a change under way to its verdict', async () => {
+  const begun = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  machine.before = async (each) => {
+    if (each !== `test ${NEW}`) return;
+    begun.resolve();
+    await goOn.promise;
+  };
+  // Real waits: the grace is for this.
+  await startAgent({ clock: systemClock });
+  await connected();
+  offer();
+  await begun.promise;
+  const stopped = stopAgent();
+  goOn.resolve();
+  await stopped;
+  expect((await journal()).state).toBe('SUCCEEDED');
+  // What the server did not hear any more, it hears next time.
+  await startAgent();
+  await reached('SUCCEEDED');
+});
+
+test('while the journal cannot be written nothing is done', async () => {
+  let isFull = true;
+  await startAgent({
+    saveJournal: async (next) => {
+      if (isFull) throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+      await saveJournal(join(dir, 'journal.json'), next);
+    },
+  });
+  await connected();
+  offer();
+  await until(() => lines.filter((line) => line.includes('the journal cannot be written')).length >= 2);
+  expect(machine.log).toEqual([]);
+  expect(server.reports).toEqual([]);
+  isFull = false;
+  await reached('SUCCEEDED');
+});
+
+test('the envelope that made the machine change is kept in the journal', async () => {
+  await startAgent();
+  await connected();
+  offer();
+  await reached('SUCCEEDED');
+  const text = await readFile(join(dir, 'journal.json'), 'utf8');
+  expect(JSON.parse((JSON.parse(text) as AgentJournal).directive?.envelope ?? '')).toMatchObject({ type: 'floe/directive' });
+});

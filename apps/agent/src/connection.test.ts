@@ -1,0 +1,194 @@
+import { CLOSE_CODES, MAX_FRAME_BYTES, type Hello } from '@floe/protocol';
+import { createLogger, systemClock, type Clock } from '@floe/runtime';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Connection, endingOf, type ConnectionHandlers } from './connection.ts';
+import { hasContact } from './contact.ts';
+import { HOST, MACHINE_ID } from './test/fixtures.ts';
+import { TestServer } from './test/test-server.ts';
+import { until } from './test/until.ts';
+
+let server: TestServer;
+let stop: AbortController;
+let running: Promise<void> | undefined;
+const lines: string[] = [];
+const sleeps: number[] = [];
+/** Waits are noted and over at once: what is tested is how long they would be. */
+const clock: Clock = { ...systemClock, sleep: async (ms) => void sleeps.push(ms) };
+
+beforeEach(async () => {
+  server = await TestServer.start();
+  stop = new AbortController();
+  lines.length = 0;
+  sleeps.length = 0;
+});
+afterEach(async () => {
+  stop.abort();
+  await running;
+  await server[Symbol.asyncDispose]();
+});
+
+const hello: Hello = {
+  type: 'hello', protocol: 1, agentVersion: '0', host: HOST, machineId: MACHINE_ID, bootId: 'boot', system: 'x86_64-linux', signature: 'AAAA',
+  observed: { current: null, booted: null, profile: null }, state: 'IDLE', toplevel: null, epoch: 0, sequence: 0, reportSeq: 0, capabilities: [],
+};
+
+function connect(changes: Partial<ConnectionHandlers> = {}): { connection: Connection; events: string[] } {
+  const events: string[] = [];
+  const handlers: ConnectionHandlers = {
+    hello: async () => await Promise.resolve(hello),
+    welcomed: () => void events.push('welcomed'),
+    directive: (_envelope, nonce) => void events.push(`directive on ${nonce}`),
+    go: (epoch) => void events.push(`go ${epoch}`),
+    acknowledged: (seq) => void events.push(`ack ${seq}`),
+    refused: async ({ code, message }) => {
+      events.push(`refused ${code}: ${message}`);
+      stop.abort();
+      return await Promise.resolve(false);
+    },
+    ...changes,
+  };
+  const logger = createLogger({ level: 'debug', write: (line) => lines.push(line) });
+  const connection = new Connection({ serverUrl: server.url, slowRetryMs: 60_000, handlers, clock, logger, random: () => 0.5 });
+  running = connection.run(stop.signal);
+  return { connection, events };
+}
+
+test('after the challenge and the hello, messages go both ways', async () => {
+  const { connection, events } = connect();
+  await until(() => connection.isWelcomed);
+  const { peer } = server;
+  peer?.send({ type: 'go', epoch: 4, leaseMs: 1 });
+  peer?.send({ type: 'ack', seq: 9 });
+  await until(() => events.includes('ack 9'));
+  expect(events).toEqual(['welcomed', 'go 4', 'ack 9']);
+  expect(connection.send({ type: 'ready', epoch: 4 })).toBe(true);
+  await until(() => peer?.of('ready').length === 1);
+});
+
+test("the server's clock is what it said, whatever this machine's clock says", async () => {
+  server.onHello = (peer) => peer.send({ type: 'welcome', serverTime: 1_000_000_000, reportSeq: 0 });
+  const { connection } = connect();
+  await until(() => connection.isWelcomed);
+  expect(connection.serverNow).toBeGreaterThanOrEqual(1_000_000_000);
+  expect(connection.serverNow).toBeLessThan(1_000_010_000);
+});
+
+test('nothing is sent before the welcome', async () => {
+  server.onHello = () => undefined;
+  const { connection } = connect();
+  await until(() => server.peer !== undefined);
+  expect(connection.send({ type: 'ready', epoch: 1 })).toBe(false);
+});
+
+test('a lost connection is made again, after a jittered wait', async () => {
+  const { connection } = connect();
+  await until(() => connection.isWelcomed);
+  server.peer?.socket.terminate();
+  await until(() => server.peers.length === 2 && connection.isWelcomed);
+  expect(sleeps).toEqual([500]);
+});
+
+test('a server that is away is tried with growing waits', async () => {
+  const { connection } = connect();
+  await until(() => connection.isWelcomed);
+  const { port } = server;
+  await server[Symbol.asyncDispose]();
+  await until(() => sleeps.length >= 9);
+  expect(sleeps.slice(0, 9)).toEqual([500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+  expect(lines.filter((line) => line.includes('cannot be reached') && line.includes('"warn"')).length).toBeLessThan(sleeps.length);
+  server = await TestServer.start(port);
+  await until(() => connection.isWelcomed);
+});
+
+test.each([
+  ['unauthorized', 'HOST_REVOKED', 'the enrolment of ada was revoked'],
+  ['cloned', 'HOST_CLONED', 'two machines'],
+  ['protocolUnsupported', 'PROTOCOL_UNSUPPORTED', 'upgrade the agent'],
+] as const)('a refusal (%s) is said as the server says it, and tried again slowly', async (name, code, message) => {
+  server.onHello = (peer) => {
+    peer.send({ type: 'refusal', code, message });
+    peer.socket.close(CLOSE_CODES[name], code);
+  };
+  const refusals: string[] = [];
+  connect({
+    refused: async (ending) => {
+      refusals.push(`${ending.code}: ${ending.message}`);
+      if (refusals.length === 3) stop.abort();
+      return await Promise.resolve(false);
+    },
+  });
+  await running;
+  expect(refusals[0]).toBe(`${code}: ${message}`);
+  expect(sleeps.slice(0, 2)).toEqual([60_000 + 30_000, 60_000 + 60_000]);
+  expect(lines.join()).toContain('refuses this agent');
+});
+
+test('an agent that was let in after all connects at once', async () => {
+  server.onHello = (peer) => peer.socket.close(CLOSE_CODES.unauthorized, 'HOST_NOT_ENROLLED');
+  const { connection } = connect({
+    refused: async () => {
+      server.onHello = (peer) => peer.send({ type: 'welcome', serverTime: 1, reportSeq: 0 });
+      return await Promise.resolve(true);
+    },
+  });
+  await until(() => connection.isWelcomed);
+  expect(sleeps).toEqual([0]);
+});
+
+test.each([
+  ['garbage', '{"type":"go"'],
+  ['an unknown message', '{"type":"self-destruct"}'],
+  ['a wrong field', '{"type":"go","epoch":-1,"leaseMs":1}'],
+])('a frame that is %s ends the connection with a clear log, and the agent comes back', async (_what, frame) => {
+  const { connection } = connect();
+  await until(() => connection.isWelcomed);
+  const first = server.peer;
+  first?.send(frame);
+  await until(() => server.peers.length === 2);
+  expect(first?.closeCode).toBe(CLOSE_CODES.badMessage);
+  expect(lines.join()).toContain('not of the protocol');
+  expect(sleeps[0]).toBe(90_000);
+});
+
+test('a binary frame ends the connection', async () => {
+  const { connection } = connect();
+  await until(() => connection.isWelcomed);
+  const first = server.peer;
+  first?.socket.send(Buffer.from([1, 2, 3]));
+  await until(() => first?.closeCode === CLOSE_CODES.badMessage);
+});
+
+test('an oversized frame ends the connection with a clear log', async () => {
+  const { connection } = connect();
+  await until(() => connection.isWelcomed);
+  const first = server.peer;
+  first?.send(JSON.stringify({ type: 'refusal', code: 'X', message: 'x'.repeat(MAX_FRAME_BYTES) }));
+  await until(() => first?.closeCode === 1009);
+  expect(lines.join()).toContain('the connection is broken');
+  await until(() => server.peers.length === 2);
+});
+
+test('an instruction before the welcome ends the connection', async () => {
+  server.onHello = (peer) => peer.send({ type: 'go', epoch: 1, leaseMs: 1 });
+  const { events } = connect();
+  await until(() => server.peers[0]?.closeCode !== undefined);
+  expect(server.peers[0]?.closeCode).toBe(CLOSE_CODES.badMessage);
+  expect(events.filter((event) => event.startsWith('go'))).toEqual([]);
+});
+
+test('contact is a challenge on a new connection, not an open port', async () => {
+  const signal = new AbortController().signal;
+  expect(await hasContact({ serverUrl: server.url, clock: systemClock }, 10_000, signal)).toBe(true);
+  server.isTalking = false;
+  const impatient = AbortSignal.timeout(300);
+  expect(await hasContact({ serverUrl: server.url, clock: systemClock }, 10_000, impatient)).toBe(false);
+  expect(await hasContact({ serverUrl: 'http://127.0.0.1:1', clock: systemClock }, 100, signal)).toBe(false);
+});
+
+test('every close code that needs a person has a sentence of its own', () => {
+  const facts = { reason: '', refusal: undefined, wasOpen: true, wasWelcomed: true, isUnderstood: true, failure: '' };
+  const endings = [4400, 4401, 4406, 4409, 4423].map((code) => endingOf({ ...facts, code }));
+  expect(new Set(endings.map((ending) => ending.kind === 'refused' && ending.message)).size).toBe(5);
+  expect(endings.every(({ kind }) => kind === 'refused')).toBe(true);
+  for (const code of [1000, 1006, 1011, 1012, 4429]) expect(endingOf({ ...facts, code }).kind).toBe('lost');
+});

@@ -1,0 +1,84 @@
+import { NOTHING_OBSERVED, type Observed, type StorePath } from '@floe/model';
+import type { CommandPlace, DownloadOptions, KeptPath, Machine, SwitchAction, SwitchOutcome, UnfinishedSwitch } from '../machine.ts';
+
+/** A machine in memory. What it is told to do fails or waits as a test says. */
+export class FakeMachine implements Machine {
+  switchesOutliveAgent = false;
+  observed: Observed = NOTHING_OBSERVED;
+  healthChecks: string | undefined;
+  free = 1e12;
+  units: readonly string[] | null = null;
+  unfinished: UnfinishedSwitch = { kind: 'unknown' };
+  /** What was done, in order. */
+  readonly log: string[] = [];
+  readonly valid = new Set<StorePath>();
+  readonly kept = new Map<KeptPath, StorePath>();
+  /** Called before each download or switch; may throw or wait. */
+  before: (what: string, signal: AbortSignal) => Promise<void> = async () => await Promise.resolve();
+  /** How a switch ends; undefined: well. */
+  outcomeOf: (path: StorePath, action: SwitchAction) => SwitchOutcome | undefined = () => undefined;
+
+  async observe(): Promise<Observed> {
+    return await Promise.resolve(this.observed);
+  }
+
+  async download(path: StorePath, options: DownloadOptions): Promise<void> {
+    await this.#note(`download ${path}`, options.signal);
+    options.onProgress({ donePaths: 1, totalPaths: 1, doneBytes: 5, totalBytes: 10 });
+    this.valid.add(path);
+    this.kept.set('next', path);
+  }
+
+  async isValid(path: StorePath): Promise<boolean> {
+    return await Promise.resolve(this.valid.has(path));
+  }
+
+  async keep(as: KeptPath, path: StorePath): Promise<void> {
+    this.kept.set(as, path);
+    return await Promise.resolve();
+  }
+
+  async letGo(as: KeptPath): Promise<void> {
+    this.kept.delete(as);
+    return await Promise.resolve();
+  }
+
+  async freeBytes(): Promise<number> {
+    return await Promise.resolve(this.free);
+  }
+
+  async switchTo(path: StorePath, action: SwitchAction, signal: AbortSignal): Promise<SwitchOutcome> {
+    await this.#note(`${action} ${path}`, signal);
+    const outcome = this.outcomeOf(path, action) ?? { kind: 'switched', note: null };
+    if (outcome.kind === 'switched' && action === 'test') this.observed = { ...this.observed, current: path };
+    return outcome;
+  }
+
+  async unfinishedSwitch(): Promise<UnfinishedSwitch> {
+    return await Promise.resolve(this.unfinished);
+  }
+
+  async setProfile(path: StorePath): Promise<void> {
+    this.log.push(`profile ${path}`);
+    this.observed = { ...this.observed, profile: { generation: (this.observed.profile?.generation ?? 0) + 1, toplevel: path } };
+    return await Promise.resolve();
+  }
+
+  async failedUnits(): Promise<readonly string[] | null> {
+    return await Promise.resolve(this.units);
+  }
+
+  async readSystemFile(): Promise<string | undefined> {
+    return await Promise.resolve(this.healthChecks);
+  }
+
+  place(command: readonly [string, ...string[]]): CommandPlace {
+    const [file, ...args] = command;
+    return { file, args, env: { PATH: '/usr/bin:/bin' } };
+  }
+
+  async #note(what: string, signal: AbortSignal): Promise<void> {
+    this.log.push(what);
+    await this.before(what, signal);
+  }
+}
