@@ -67,10 +67,10 @@ export class Announcer {
     if (evaluations.length > 0) await put(build, describeBuild({ revision, evaluations, supersededBy: newer?.sha }));
     const row = await store.rollouts.forRevision(revision.id);
     if (row === undefined) return;
-    const { counts } = await reader.rollout(revision);
+    const { counts, names } = await reader.rollout(revision);
     // Once overtaken, the hosts move on to the newer revision, and the count of this one would only sink.
-    if (row.state === 'SUPERSEDED') return await put(rollout, { state: 'success', description: `superseded by ${newer?.sha.slice(0, 7) ?? 'a newer revision'}` });
-    if (row.state !== 'COMPLETE') await put(rollout, describeRollout(counts));
-    else if (newer === undefined || newer.state !== 'PUBLISHED') await put(rollout, describeRollout(counts));
+    if (row.state === 'SUPERSEDED') return await put(rollout, { state: 'error', description: `superseded by ${newer?.sha.slice(0, 7) ?? 'a newer revision'}` });
+    if (row.state !== 'COMPLETE') await put(rollout, describeRollout(counts, names));
+    else if (newer === undefined || newer.state !== 'PUBLISHED') await put(rollout, describeRollout(counts, names));
   }
 }

@@ -68,8 +68,8 @@ export class FleetReader {
     const evaluations = await this.#store.revisions.evaluations(revision.id);
     const row = await this.#store.rollouts.forRevision(revision.id);
     if (row === undefined) return viewRevision(revision, evaluations, undefined);
-    const { counts } = await this.rollout(revision);
-    return viewRevision(revision, evaluations, { row, counts, description: describeRollout(counts).description });
+    const { counts, names } = await this.rollout(revision);
+    return viewRevision(revision, evaluations, { row, counts, description: describeRollout(counts, names).description });
   }
 
   /** Where the revision's rollout stands, from what its hosts were observed to run. */

@@ -1,4 +1,4 @@
-import { countRollout, isOn, isSettled, type HostName, type RolloutCounts, type RolloutHost } from '@floe/model';
+import { countRollout, isOn, isSettled, standingOf, type HostName, type RolloutCounts, type RolloutHost, type RolloutHostStanding } from '@floe/model';
 import type { HostStanding, HostView, RepositoryView, RevisionView } from '@floe/protocol';
 import type { Evaluation, HostRow, Quarantine, Repository, Revision, Rollout } from '@floe/store';
 
@@ -86,11 +86,12 @@ export function rolloutHosts(
   evaluations: readonly Evaluation[],
   rows: ReadonlyMap<HostName, HostRow>,
   quarantines: readonly Quarantine[],
-): RolloutHost[] {
+): (RolloutHost & { readonly host: HostName })[] {
   return evaluations.map((evaluation) => {
     const row = rows.get(evaluation.host);
     const isUsable = evaluation.outcome === 'CHANGED' || evaluation.outcome === 'NEW' || evaluation.outcome === 'UNCHANGED';
     return {
+      host: evaluation.host,
       toplevel: isUsable ? evaluation.toplevel : undefined,
       outcome: evaluation.outcome,
       isEnrolled: row?.publicKey !== undefined && row.revokedAt === undefined,
@@ -105,13 +106,17 @@ export function rolloutHosts(
 
 export interface RolloutStanding {
   readonly counts: RolloutCounts;
+  /** The hosts that a person has to look after. */
+  readonly names: { readonly rolledBack: readonly HostName[]; readonly failed: readonly HostName[]; readonly behind: readonly HostName[] };
   readonly isComplete: boolean;
 }
 
 /** Where a rollout stands. It is complete when nothing is under way and nothing failed; hosts that are away do not block it. */
-export function judgeRollout(hosts: readonly RolloutHost[]): RolloutStanding {
+export function judgeRollout(hosts: readonly (RolloutHost & { readonly host: HostName })[]): RolloutStanding {
   const counts = countRollout(hosts);
-  return { counts, isComplete: isSettled(counts) && counts.rolledBack === 0 && counts.failed === 0 };
+  const named = (standing: RolloutHostStanding): HostName[] => hosts.filter((host) => host.outcome !== 'REMOVED' && standingOf(host) === standing).map(({ host }) => host);
+  const names = { rolledBack: named('rolledBack'), failed: named('failed'), behind: named('behind') };
+  return { counts, names, isComplete: isSettled(counts) && counts.rolledBack === 0 && counts.failed === 0 };
 }
 
 export function viewRevision(

@@ -8,6 +8,7 @@ import { createGitHttp } from './git-http.ts';
 import { incompleteTransfer, openMirrorFolder } from './mirror-folder.ts';
 import type { CommitInfo, FetchOutcome, MirrorOperations } from './mirror-types.ts';
 import { diffTrees } from './path-changes.ts';
+import { withHead } from './unborn-head.ts';
 
 export interface LocalMirrorOptions {
   readonly dir: string;
@@ -145,7 +146,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
   async function download(head: CommitSha, remote: RemoteOptions): Promise<void> {
     if ((await readCommit(head)) === undefined) {
       const refs = { ref: FETCHED_REF, remote: 'origin', remoteRef: `refs/heads/${branch}` };
-      await git.fetch({ ...local(), ...remote, ...refs, singleBranch: true, tags: false }).catch((error: unknown) => {
+      await git.fetch({ ...local(), ...remote, http: withHead(remote.http, head), ...refs, singleBranch: true, tags: false }).catch((error: unknown) => {
         // The server spoke git when it listed its branches: what cannot be read after that was cut short.
         throw isCutShort(error) ? incompleteTransfer(url) : error;
       });

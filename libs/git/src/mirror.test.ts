@@ -347,6 +347,18 @@ describe('what the server may say', () => {
     expect(await mirror.fetch(head)).toMatchObject({ head: back });
   });
 
+  it('fetches on while the HEAD of the server names a branch that is not there', async () => {
+    const server = await origin();
+    const repository = await server.repository('fleet');
+    const first = await repository.commit({ a: '1' }, 'first');
+    const mirror = await mirrorOf(repository.url);
+    await mirror.fetch(undefined);
+    await writeFile(join(repository.bareDir, 'HEAD'), 'ref: refs/heads/unborn\n');
+    const second = await repository.commit({ a: '2' }, 'second');
+    expect(await mirror.fetch(first)).toMatchObject({ kind: 'advanced', head: second });
+    expect(await mirror.readFile(second, 'a')).toBe('2');
+  });
+
   it('says that a page is not a repository, and that a server has a fault', async () => {
     let status = 200;
     const server = await origin({

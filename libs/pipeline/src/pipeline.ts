@@ -68,18 +68,18 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
     let nextPollAt = 0;
     let attempt = 0;
     while (!inner.aborted) {
-      const isWoken = await looking.wait(HINT_POLL_MS, inner);
+      await looking.wait(Math.min(HINT_POLL_MS, Math.max(1, nextPollAt - clock.monotonic())), inner);
       if (inner.aborted) return;
       try {
         const { hintCount } = await store.repositories.get(repositoryId);
-        if (!isWoken && hintCount === seenHints && clock.monotonic() < nextPollAt) continue;
+        // Only a counted "look again" is one: the hint alone may be the echo of our own writing.
+        if (hintCount === seenHints && clock.monotonic() < nextPollAt) continue;
         const outcome = await takeIn(deps, repositoryId, inner);
         seenHints = hintCount;
         const isRetry = outcome.kind === 'failed' && outcome.isRetryable;
         attempt = isRetry ? attempt + 1 : 0;
         const pause = isRetry ? Math.min(deps.pollMs, 1_000 + fullJitter(attempt, { baseMs: 1_000, capMs: 60_000 }, deps.random)) : deps.pollMs * (0.8 + 0.4 * deps.random());
         nextPollAt = clock.monotonic() + pause;
-        if (isRetry) seenHints = hintCount;
         if (outcome.kind === 'received') {
           overtaken.controller.abort();
           overtaken.controller = new AbortController();
