@@ -3,9 +3,13 @@ import { PGlite } from '@electric-sql/pglite';
 import { drizzle as drizzlePglite } from 'drizzle-orm/pglite';
 import { drizzle as drizzlePostgres } from 'drizzle-orm/postgres-js';
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
-import postgres from 'postgres';
-import type { StoreTarget } from './store.ts';
+import type { Clock, Logger } from '@floe/runtime';
 import { lockFolder } from './folder-lock.ts';
+import { drizzleClient } from './postgres-client.ts';
+import type { PostgresAddress } from './postgres-line.ts';
+import { PostgresListener } from './postgres-listener.ts';
+import { PostgresPool } from './postgres-pool.ts';
+import type { StoreTarget } from './store.ts';
 
 /** A database or a transaction in it, of either driver. */
 export type Database = PgDatabase<PgQueryResultHKT>;
@@ -13,20 +17,27 @@ export type Database = PgDatabase<PgQueryResultHKT>;
 /** What differs between the drivers. */
 export interface Connection {
   readonly db: Database;
-  /** Calls back with the payload of each NOTIFY on `channel` until disposed. */
-  listen(channel: string, onPayload: (payload: string) => void): Promise<AsyncDisposable>;
+  /** The same database, for statements that may take as long as they need. */
+  readonly patientDb: Database;
+  /** Calls back with the payload of each NOTIFY until disposed. */
+  listen(onPayload: (payload: string) => void): Promise<AsyncDisposable>;
   close(): Promise<void>;
 }
 
-/** Longer than any statement here takes; a server that hangs is then taken for one that is away. */
-const STATEMENT_TIMEOUT_MS = 60_000;
-const CONNECT_TIMEOUT_S = 10;
+/** The one channel of all hints. */
+export const CHANNEL = 'floe';
+
 /** On close, running statements get this long. */
-const END_TIMEOUT_S = 5;
+const CLOSE_GRACE_MS = 5_000;
+
+export interface ConnectDeps {
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
 
 /** Opens the driver. Postgres connects with the first statement. */
-export async function connect(target: StoreTarget): Promise<Connection> {
-  return target.kind === 'pglite' ? await openPglite(target.dataDir) : openPostgres(target.url, target.maxConnections ?? 10);
+export async function connect(target: StoreTarget, deps: ConnectDeps): Promise<Connection> {
+  return target.kind === 'pglite' ? await openPglite(target.dataDir) : openPostgres(target.url, target.maxConnections ?? 10, deps);
 }
 
 async function openPglite(dataDir: string | undefined): Promise<Connection> {
@@ -38,39 +49,37 @@ async function openPglite(dataDir: string | undefined): Promise<Connection> {
   const client = await PGlite.create(dataDir === undefined ? {} : { dataDir });
   opening.defer(async () => await client.close());
   const held = opening.move();
+  const db = drizzlePglite({ client });
   return {
-    db: drizzlePglite({ client }),
-    async listen(channel, onPayload) {
-      const stop = await client.listen(channel, onPayload);
+    db,
+    patientDb: db,
+    async listen(onPayload) {
+      const stop = await client.listen(CHANNEL, onPayload);
       return { [Symbol.asyncDispose]: async () => await (client.closed ? undefined : stop()) };
     },
     close: async () => await held.disposeAsync(),
   };
 }
 
-function openPostgres(url: string, maxConnections: number): Connection {
-  const { address, socketFolder } = splitSocketFolder(url);
-  const client = postgres(address, {
-    ...(socketFolder === undefined ? {} : { host: socketFolder }),
-    max: maxConnections,
-    connect_timeout: CONNECT_TIMEOUT_S,
-    connection: { application_name: 'floe', statement_timeout: STATEMENT_TIMEOUT_MS, idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS },
-    onnotice: () => undefined,
-  });
+function openPostgres(url: string, maxConnections: number, deps: ConnectDeps): Connection {
+  const address = parseAddress(url);
+  const pool = new PostgresPool(address, maxConnections);
+  const listener = new PostgresListener(address, CHANNEL, deps);
   return {
-    db: drizzlePostgres({ client }),
-    async listen(channel, onPayload) {
-      const { unlisten } = await client.listen(channel, onPayload);
-      return { [Symbol.asyncDispose]: async () => await unlisten().catch(() => undefined) };
+    db: drizzlePostgres({ client: drizzleClient(pool, undefined) }),
+    patientDb: drizzlePostgres({ client: drizzleClient(pool, Infinity) }),
+    listen: async (onPayload) => await listener.add(onPayload),
+    async close() {
+      await listener[Symbol.asyncDispose]();
+      await pool.close(CLOSE_GRACE_MS);
     },
-    close: async () => await client.end({ timeout: END_TIMEOUT_S }),
   };
 }
 
-/** `postgres:///floe?host=/run/postgresql`, as libpq writes a unix socket; postgres.js takes the folder as an option. */
-function splitSocketFolder(url: string): { readonly address: string; readonly socketFolder: string | undefined } {
+/** `postgres://floe@localhost/floe?host=/run/postgresql`, as libpq writes a unix socket; postgres.js takes the folder as an option. */
+function parseAddress(url: string): PostgresAddress {
   const parsed = new URL(url);
   const socketFolder = parsed.searchParams.get('host') ?? undefined;
   parsed.searchParams.delete('host');
-  return { address: parsed.href, socketFolder };
+  return { url: parsed.href, socketFolder };
 }

@@ -2,11 +2,9 @@ import type { HostName } from '@floe/model';
 import type { Logger } from '@floe/runtime';
 import { sql } from 'drizzle-orm';
 import * as v from 'valibot';
-import type { Connection, Database } from './database.ts';
+import { CHANNEL, type Connection, type Database } from './database.ts';
 import { HostNameText } from './rows.ts';
 import type { Hint, HintChannel } from './store.ts';
-
-const CHANNEL = 'floe';
 
 const Hints = v.pipe(
   v.string(),
@@ -39,7 +37,7 @@ export function createHintChannel(connection: Connection, logger: Logger): HintC
   return {
     notify: async (hint) => await notify(connection.db, hint),
     listen: async (onHint) =>
-      await connection.listen(CHANNEL, (payload) => {
+      await connection.listen((payload) => {
         const parsed = v.safeParse(Hints, payload);
         // A newer version may hint at what is not known here; polling finds it.
         if (!parsed.success) logger.debug('a hint was not understood', { why: v.summarize(parsed.issues) });

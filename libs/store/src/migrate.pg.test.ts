@@ -24,10 +24,12 @@ beforeAll(async () => {
 afterAll(async () => {
   await server?.[Symbol.asyncDispose]();
   await rm(dir, { recursive: true, force: true });
+  // drizzle-kit opens it for its prompts as soon as it is loaded.
+  process.stdin.destroy();
 });
 
 async function withDatabase<Result>(run: (connection: Connection) => Promise<Result>): Promise<Result> {
-  const connection = await connect({ kind: 'postgres', url: await server.createDatabase() });
+  const connection = await connect({ kind: 'postgres', url: await server.createDatabase() }, storeDeps());
   try {
     return await run(connection);
   } finally {

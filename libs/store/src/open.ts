@@ -29,9 +29,9 @@ export interface StoreDeps {
  * another process has the embedded database's folder.
  */
 export async function openStore(target: StoreTarget, deps: StoreDeps): Promise<Store> {
-  const connection = await connect(target);
+  const connection = await connect(target, deps);
   try {
-    await migrate(connection.db, deps);
+    await migrate(connection.patientDb, deps);
   } catch (error) {
     await connection.close().catch((closing: unknown) => deps.logger.debug('the database was not closed', { error: closing }));
     throw translateError(error, false);

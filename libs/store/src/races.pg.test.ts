@@ -90,8 +90,7 @@ describe('of two processes at once', () => {
       const release = await one.releases.latestFor(host);
       ends.add(`${published.kind}, ${after?.state}, ${release === undefined ? 'no release' : 'a release'}`);
     });
-    const allowed = new Set(['published, PUBLISHED, a release', 'stale, SUPERSEDED, no release']);
-    expect(ends.difference(allowed)).toEqual(new Set());
+    for (const end of ends) expect(['published, PUBLISHED, a release', 'stale, SUPERSEDED, no release']).toContain(end);
   });
 
   test('both desire: one epoch for one release', async () => {

@@ -69,7 +69,8 @@ async function insertReleases(db: Database, repositoryId: string, revisionId: st
 /**
  * Publishes. The lock on the revision's row closes two races: with another worker that publishes the same revision after
  * a lost lease (it waits, and finds the releases there), and with a newer commit that supersedes this one (whoever comes
- * second finds the other's state).
+ * second finds the other's state). `receive` holds the repository's row in a mode that lets the releases refer to it:
+ * else each could wait for what the other holds.
  */
 async function publish(db: Database, revisionId: string, news: readonly NewRelease[], at: number): Promise<Published> {
   return await db.transaction(async (tx) => {

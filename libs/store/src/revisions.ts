@@ -30,7 +30,7 @@ async function newestFirst(db: Database, where: SQL | undefined, limit: number):
 async function receive(db: Database, repositoryId: string, commit: Parameters<RevisionStore['receive']>[1]): Promise<Revision> {
   const { sha, subject, authorName, authorEmail, committedAt, receivedAt, fetchedAt } = commit;
   return await db.transaction(async (tx) => {
-    const [repository] = await tx.select({ sequence: repositories.sequence }).from(repositories).where(eq(repositories.id, repositoryId)).for('update');
+    const [repository] = await tx.select({ sequence: repositories.sequence }).from(repositories).where(eq(repositories.id, repositoryId)).for('no key update');
     if (repository === undefined) throw missingRow('repository', repositoryId);
     const [newest] = await newestFirst(tx, eq(revisions.repositoryId, repositoryId), 1);
     if (newest?.sha === sha) {

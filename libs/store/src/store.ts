@@ -41,7 +41,10 @@ export type Hint =
 
 export interface HintChannel {
   notify(hint: Hint): Promise<void>;
-  /** Hints of all processes on this database, this one's too, until disposed. Comes back by itself after an outage. */
+  /**
+   * Hints of all processes on this database, this one's too, until disposed. Comes back by itself after an outage, and
+   * does not fail when there is one: it hears from the end of it on.
+   */
   listen(onHint: (hint: Hint) => void): Promise<AsyncDisposable>;
 }
 

@@ -9,9 +9,12 @@ import { exec } from '@floe/runtime';
 /** The only role of the server; connections are trusted, and come only through the socket in its folder. */
 const ROLE = 'floe';
 
-/** Nothing here outlives the test: no need to wait for a disk. */
+/**
+ * Nothing here outlives the test: no need to wait for a disk. What was committed is still there after an `immediate`
+ * stop, since the machine goes on (`synchronous_commit=off` would lose it).
+ */
 const SETTINGS = [
-  'listen_addresses=', 'fsync=off', 'synchronous_commit=off', 'full_page_writes=off', 'shared_buffers=16MB', 'max_connections=60',
+  'listen_addresses=', 'fsync=off', 'full_page_writes=off', 'shared_buffers=16MB', 'max_connections=60',
   'lc_messages=C', 'logging_collector=off', 'log_destination=stderr',
 ];
 

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import type { CommitSha, HostName, Observed, StorePath } from '@floe/model';
-import { silentLogger, type Clock } from '@floe/runtime';
+import { silentLogger, systemClock, type Clock } from '@floe/runtime';
 import { startPostgres } from '@floe/testkit';
 import { openStore, type StoreDeps } from '../open.ts';
 import type { HostPresence, NewRelease, Repository, Revision, StoredReport } from '../records.ts';
@@ -9,7 +9,7 @@ import type { Store } from '../store.ts';
 /** The migrations of this checkout. */
 export const MIGRATIONS_DIR = fileURLToPath(new URL('../../../../migrations', import.meta.url));
 
-/** A clock that stands still until it is set. */
+/** A clock that shows the same time until it is set. */
 export class TestClock implements Clock {
   time = 1_000_000;
   now(): number {
@@ -18,8 +18,8 @@ export class TestClock implements Clock {
   monotonic(): number {
     return this.time;
   }
-  async sleep(): Promise<void> {
-    await Promise.resolve();
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    await systemClock.sleep(ms, signal);
   }
 }
 

@@ -1,0 +1,63 @@
+import type postgres from 'postgres';
+import type { PostgresLine } from './postgres-line.ts';
+import type { PostgresPool } from './postgres-pool.ts';
+
+type Parameters = Exclude<globalThis.Parameters<postgres.Sql['unsafe']>[1], undefined>;
+type QueryOptions = globalThis.Parameters<postgres.Sql['unsafe']>[2];
+
+/** A statement as Drizzle waits for it: itself for rows as objects, `values()` for rows as arrays. */
+interface Statement extends PromiseLike<unknown> {
+  values(): Promise<unknown>;
+}
+
+/** The part of postgres.js that Drizzle uses. */
+interface DrizzleClient {
+  readonly options: { readonly parsers: Record<string, unknown>; readonly serializers: Record<string, unknown> };
+  unsafe(query: string, parameters?: Parameters, options?: QueryOptions): Statement;
+  begin<Result>(run: (transaction: DrizzleClient) => Promise<Result>): Promise<Result>;
+}
+
+type WithLine = <Result>(use: (line: PostgresLine) => Promise<Result>) => Promise<Result>;
+
+/** A client for Drizzle that runs on the pool. `answerTimeoutMs` undefined: the pool's usual one. */
+export function drizzleClient(pool: PostgresPool, answerTimeoutMs: number | undefined): postgres.Sql {
+  const client = clientOn(async (use) => await pool.withLine(use), answerTimeoutMs);
+  // Drizzle's type asks for all of postgres.js; its session (pinned version) uses no more than this.
+  return client as unknown as postgres.Sql;
+}
+
+function clientOn(withLine: WithLine, answerTimeoutMs: number | undefined): DrizzleClient {
+  return {
+    // Drizzle writes here; the lines have their own.
+    options: { parsers: {}, serializers: {} },
+    unsafe(query, parameters, options) {
+      const run = async (asArrays: boolean): Promise<unknown> =>
+        await withLine(
+          async (line) =>
+            await line.run(async (client) => {
+              const statement = client.unsafe(query, parameters, options);
+              return await (asArrays ? statement.values() : statement);
+            }, answerTimeoutMs),
+        );
+      // Sent when it is awaited, like the driver's own: only then is it known in which form.
+      // oxlint-disable-next-line unicorn/no-thenable
+      return { then: async (resolve, reject) => await run(false).then(resolve, reject), values: async () => await run(true) };
+    },
+    begin: async (run) => await withLine(async (line) => await transact(line, answerTimeoutMs, run)),
+  };
+}
+
+async function transact<Result>(line: PostgresLine, answerTimeoutMs: number | undefined, run: (transaction: DrizzleClient) => Promise<Result>): Promise<Result> {
+  const send = async (statement: string): Promise<string> => await line.run(async (client) => (await client.unsafe(statement)).command, answerTimeoutMs);
+  await send('begin');
+  try {
+    const result = await run(clientOn(async (use) => await use(line), answerTimeoutMs));
+    // Postgres answers the commit of a transaction in which a statement failed, unnoticed, by rolling back.
+    if ((await send('commit')) !== 'COMMIT') throw new Error('a statement of the transaction failed and nobody looked');
+    return result;
+  } catch (error) {
+    // Whatever is wrong with this connection now, nobody else is to find a transaction open on it.
+    if (!line.isLost) await send('rollback').catch((cause: unknown) => line.lose(new Error('a transaction could not be rolled back', { cause })));
+    throw error;
+  }
+}

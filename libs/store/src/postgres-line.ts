@@ -1,0 +1,108 @@
+import postgres from 'postgres';
+
+/** How to reach the server. */
+export interface PostgresAddress {
+  readonly url: string;
+  /** The folder of the unix socket, where the server is reached through one. */
+  readonly socketFolder: string | undefined;
+}
+
+/** Longer than any statement here takes; a server that hangs is then taken for one that is away. */
+const STATEMENT_TIMEOUT_MS = 60_000;
+/** The server's own limit comes first; this one is for a server, or a network, that does not even say that. */
+const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 10_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** json and jsonb: Drizzle has made the text already. */
+const JSON_TYPES = [114, 3802];
+
+type Onnotify = (channel: string, payload: string) => void;
+
+/**
+ * One connection to Postgres, used by one at a time, that is thrown away when it is lost.
+ *
+ * It is a client of postgres.js that never gets to queue, to pool or to reconnect: in 3.4.9 whatever is sent on a
+ * connection that was just lost, like the `rollback` of a transaction, throws outside of every promise and ends the
+ * process (porsager/postgres#1154, #1208), or is never answered. So nothing is sent after the loss, and every answer
+ * that is still awaited then fails here.
+ */
+export class PostgresLine {
+  readonly #client: postgres.Sql;
+  readonly #awaited = new Set<(reason: Error) => void>();
+  #loss: Error | undefined;
+
+  private constructor(address: PostgresAddress, onNotify: Onnotify) {
+    const options = {
+      ...(address.socketFolder === undefined ? {} : { host: address.socketFolder }),
+      max: 1,
+      max_lifetime: null,
+      fetch_types: false,
+      connect_timeout: CONNECT_TIMEOUT_MS / 1000,
+      connection: { application_name: 'floe', statement_timeout: STATEMENT_TIMEOUT_MS, idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS },
+      onnotice: () => undefined,
+      onclose: () => this.lose(lossOf('CONNECTION_CLOSED', 'the connection was closed')),
+      // What postgres.js hands notifications to; its own `listen` would open a client that reconnects.
+      onnotify: onNotify,
+    };
+    this.#client = postgres(address.url, options);
+    for (const type of JSON_TYPES) this.#client.options.serializers[type] = (text: unknown) => text;
+  }
+
+  /** Connects. Throws the driver's error when that fails. */
+  static async open(address: PostgresAddress, onNotify: Onnotify = () => undefined): Promise<PostgresLine> {
+    const line = new PostgresLine(address, onNotify);
+    try {
+      await line.run(async (client) => await client.unsafe('select 1'), CONNECT_TIMEOUT_MS);
+      return line;
+    } catch (error) {
+      line.lose(lossOf('CONNECTION_CLOSED', 'the connection was not made'));
+      throw error;
+    }
+  }
+
+  get isLost(): boolean {
+    return this.#loss !== undefined;
+  }
+
+  /** Sends what `send` sends, unless the line is lost; fails when it is lost before the answer, or after `timeoutMs`. */
+  async run<Result>(send: (client: postgres.Sql) => Promise<Result>, timeoutMs: number | undefined = ANSWER_TIMEOUT_MS): Promise<Result> {
+    if (this.#loss !== undefined) throw this.#loss;
+    const { promise, resolve, reject } = Promise.withResolvers<Result>();
+    this.#awaited.add(reject);
+    const late = timeoutMs === Infinity ? undefined : setTimeout(() => this.lose(lossOf('CONNECT_TIMEOUT', 'the database gave no answer')), timeoutMs);
+    // Not a race with one long promise for the loss: that would keep every answer in memory as long as the line lives.
+    send(this.#client).then(resolve, reject);
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(late);
+      this.#awaited.delete(reject);
+    }
+  }
+
+  /** Resolves when the line is lost. */
+  async untilLost(): Promise<void> {
+    if (this.#loss !== undefined) return;
+    await new Promise<void>((resolve) => this.#awaited.add(() => resolve()));
+  }
+
+  /** Gives the line up: all that is awaited on it fails with `reason`. */
+  lose(reason: Error): void {
+    if (this.#loss !== undefined) return;
+    this.#loss = reason;
+    for (const reject of this.#awaited) reject(reason);
+    this.#awaited.clear();
+    void this.#client.end({ timeout: 0 });
+  }
+
+  /** Ends the connection; waits until it is closed. */
+  async close(): Promise<void> {
+    this.#loss ??= lossOf('CONNECTION_ENDED', 'the connection was ended');
+    await this.#client.end({ timeout: CONNECT_TIMEOUT_MS / 1000 });
+  }
+}
+
+/** An error as postgres.js makes them. */
+function lossOf(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}
