@@ -1,0 +1,26 @@
+/** What `floe-server --help` prints. Docs: docs/configuration.md. */
+export const USAGE = `floe-server: follows a fleet's repository, and brings its machines to what is committed there
+
+Usage: floe-server
+
+Settings (environment; files hold one secret each)
+  FLOE_REPOSITORY_URL              https:// URL of the fleet repository (required)
+  FLOE_REPOSITORY_BRANCH           default: main
+  FLOE_REPOSITORY_TOKEN_FILE       token that may read the repository
+  FLOE_WEBHOOK_SECRET_FILE         secret of the forge's webhook; FLOE_WEBHOOK_PREVIOUS_SECRET_FILE while it is changed
+  FLOE_GITHUB_REPOSITORY           owner/name, to show the rollout on the commit; with FLOE_GITHUB_TOKEN_FILE, or
+                                   FLOE_GITHUB_APP_ID, FLOE_GITHUB_APP_KEY_FILE and FLOE_GITHUB_INSTALLATION_ID
+  FLOE_GITHUB_API_URL              default: https://api.github.com
+  FLOE_LISTEN                      default: 127.0.0.1:8420
+  FLOE_PUBLIC_URL                  where agents and people reach this server; default: http:// and FLOE_LISTEN
+  FLOE_DATA_DIR                    default: /var/lib/floe
+  DATABASE_URL                     postgres:// URL, or FLOE_DATABASE_URL_FILE; default: embedded, in the data folder
+  FLOE_CACHE_URL                   Nix cache that agents download from; default: the server's own, FLOE_PUBLIC_URL/cache
+  FLOE_POLL_SECONDS                how often to look without a webhook; default: 180
+  FLOE_EVALUATION_TIMEOUT_SECONDS  of one host; default: 600
+  FLOE_EVALUATION_MEMORY_MIB       of one host; default: 8192
+  FLOE_BUILD_TIMEOUT_SECONDS       of one host; default: 7200
+  FLOE_LOG_LEVEL                   debug, info (default), warn or error
+
+Exit status: 0 stopped as asked, 1 a failure, 2 wrong usage or settings.
+`;

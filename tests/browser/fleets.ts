@@ -1,0 +1,84 @@
+import { fleetView, hostView, revisionView, storePath } from '../../apps/dashboard/src/test/fixtures.ts';
+import type { FleetView } from '@floe/protocol';
+
+const HELD = '90ab12cd34ef567890ab12cd34ef567890ab12cd';
+const OLD = storePath('k3v9x1zq');
+const NEW = storePath('aaaaaaaa');
+const SECOND = 1_000;
+const HOUR = 3_600 * SECOND;
+
+/** One host in each standing that there is, in the middle of a rollout. */
+export function busyFleet(now: number): FleetView {
+  const onOld = { current: OLD, booted: OLD, profile: { generation: 41, toplevel: OLD } };
+  const host = (name: string, over: Parameters<typeof hostView>[1] = {}) => hostView(name, over, now);
+  const gone = { isConnected: false, lastSeenAt: now - 5 * HOUR } as const;
+  return fleetView(
+    {
+      repository: {
+        url: 'https://git.example.org/it/fleet.git',
+        branch: 'main',
+        acceptedCommit: revisionView().sha,
+        lastFetchAt: now - 12 * SECOND,
+        problem: null,
+        held: { commit: HELD, reason: 'the branch was rewritten: this commit does not follow the accepted one', since: now - 400 * SECOND },
+      },
+      revision: revisionView(
+        {
+          rollout: {
+            state: 'ROLLING',
+            counts: { total: 9, onIt: 3, underWay: 1, rolledBack: 1, failed: 1, away: 1, notEnrolled: 1, behind: 1 },
+            description: '3 of 9 on it',
+            startedAt: now - 222 * SECOND,
+            completedAt: null,
+          },
+          hosts: [
+            {
+              host: 'family-mira',
+              outcome: 'EVAL_ERROR',
+              toplevel: null,
+              error: "error: undefined variable 'pkgz'\n\n       at hosts/family-mira.nix:12:34:\n\n           11|   environment.systemPackages = [\n           12|     pkgz.firefox\n             |     ^",
+              evaluateMs: 1_400,
+              buildMs: null,
+            },
+          ],
+        },
+        now,
+      ),
+      hosts: [
+        host('desk-ada'),
+        host('desk-grace'),
+        host('laptop-linus', { standing: 'under-way', state: 'DOWNLOADING', progress: { doneBytes: 42_000_000, expectedBytes: 100_000_000 }, observed: onOld, stateSince: now - 8 * SECOND }),
+        host('laptop-ken', {
+          standing: 'rolled-back',
+          state: 'ROLLED_BACK',
+          observed: onOld,
+          detail: { code: 'CHECK_FAILED', message: 'the check "printer" failed 3 times' },
+          problem: 'put itself back: the check "printer" failed 3 times; push a fix, or run: floe retry laptop-ken --reason "…"',
+        }),
+        host('laptop-barbara', { standing: 'away', observed: onOld, stateSince: now - 26 * HOUR, ...gone }),
+        host('server-dns', { standing: 'failed', state: 'REJECTED', observed: onOld, detail: { code: 'BAD_SIGNATURE', message: 'the release is signed by a key that this machine does not know' }, problem: 'the release is signed by a key that this machine does not know' }),
+        host('server-mail', { standing: 'drifted', observed: { current: OLD, booted: NEW, profile: { generation: 12, toplevel: NEW } }, problem: 'runs something else than it was told, though nothing is under way' }),
+        host('family-mira', { isBehind: true, problem: "does not evaluate: error: undefined variable 'pkgz'" }),
+        host('kiosk-lobby', {
+          standing: 'not-enrolled', isEnrolled: false, isConnected: false, lastSeenAt: null, stateSince: null, state: 'IDLE', agentVersion: null, machineId: null,
+          observed: { current: null, booted: null, profile: null },
+        }),
+      ],
+    },
+    now,
+  );
+}
+
+/** Before the first push. */
+export function emptyFleet(now: number): FleetView {
+  return fleetView(
+    { revision: null, hosts: [], repository: { url: 'https://git.example.org/it/fleet.git', branch: 'main', acceptedCommit: null, lastFetchAt: null, problem: null, held: null } },
+    now,
+  );
+}
+
+/** `size` hosts, all but one in sync: the last one failed. */
+export function largeFleet(now: number, size: number): FleetView {
+  const hosts = Array.from({ length: size }, (_, index) => hostView(`ws${index}`, index === size - 1 ? { standing: 'failed', state: 'REJECTED' } : {}, now));
+  return fleetView({ hosts }, now);
+}
