@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { emptyJournal } from '@floe/model';
 import { FloeError, readFileIfPresent, signerFromPem } from '@floe/runtime';
 import { readJournal } from './journal-file.ts';
 import { statePaths } from './state-folder.ts';
@@ -12,14 +13,15 @@ export interface StatusOptions {
 
 /** Where the agent stands and what the machine has, as text or JSON. */
 export async function showStatus(options: StatusOptions): Promise<string> {
-  const { journal: path } = statePaths(options.stateDir);
-  const [reading, observed] = await Promise.all([readJournal(path), observeLinks(options.root ?? '')]);
-  if (reading.kind === 'absent') throw new FloeError('NO_STATE', `no agent has run here yet: there is no ${path}`);
+  const { journal: path, key } = statePaths(options.stateDir);
+  const [reading, pem, observed] = await Promise.all([readJournal(path), readFileIfPresent(key), observeLinks(options.root ?? '')]);
+  if (reading.kind === 'absent' && pem === undefined) throw new FloeError('NO_STATE', `no agent has run here yet: there is no ${key}`);
   if (reading.kind === 'broken') throw new FloeError('JOURNAL_BROKEN', `${path} cannot be read (${reading.why}); the agent moves it aside when it starts`);
-  const { state, since, detail, directive, pending, quarantined } = reading.journal;
+  // An agent that was never told anything has written nothing down.
+  const { state, since, detail, directive, pending, quarantined } = reading.kind === 'read' ? reading.journal : emptyJournal(0);
   if (options.isJson) return `${JSON.stringify({ state, since, detail, desired: directive?.release ?? null, waiting: pending?.release ?? null, quarantined, observed })}\n`;
   const rows: [string, string][] = [
-    ['state', `${state} since ${new Date(since).toISOString()}`],
+    ['state', since === 0 ? `${state}: nothing was asked of this machine yet` : `${state} since ${new Date(since).toISOString()}`],
     ...(detail === null ? [] : [['because', `${detail.message} (${detail.code})`] satisfies [string, string]]),
     ['desired', directive?.release.toplevel ?? '-'],
     ['commit', directive?.release.commit ?? '-'],
