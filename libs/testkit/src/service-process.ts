@@ -9,6 +9,8 @@ export interface ServiceOptions {
   readonly env: NodeJS.ProcessEnv;
   /** Called with each line that the service writes to stderr. */
   readonly onLine?: (line: string) => void;
+  /** Called with each line that it writes to stdout; without it stdout is thrown away. */
+  readonly onOutput?: (line: string) => void;
 }
 
 /** A Floe program as a process of its own, that can be stopped, killed and started again. */
@@ -40,11 +42,12 @@ export class ServiceProcess implements AsyncDisposable {
     if (this.isRunning) throw new Error(`${this.#options.name} already runs`);
     const child = spawn(process.execPath, [this.#options.main, ...(this.#options.args ?? [])], {
       env: { ...this.#options.env, ...env },
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', this.#options.onOutput === undefined ? 'ignore' : 'pipe', 'pipe'],
     });
     this.#child = child;
     this.#ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code ?? -1)));
-    createInterface({ input: child.stderr }).on('line', (line) => {
+    if (child.stdout !== null) createInterface({ input: child.stdout }).on('line', (line) => this.#options.onOutput?.(line));
+    if (child.stderr !== null) createInterface({ input: child.stderr }).on('line', (line) => {
       this.#lines.push(line);
       if (this.#lines.length > 2_000) this.#lines.shift();
       for (const watch of this.#watchers) watch(line);

@@ -1,0 +1,77 @@
+import { join } from 'node:path';
+import { FleetView } from '@floe/protocol';
+import { exec, type ExecResult } from '@floe/runtime';
+import { eventually, exampleFleetFiles, ServiceProcess, TestFleet, testNixSettings } from '@floe/testkit';
+import * as v from 'valibot';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const CLI = join(import.meta.dirname, '../apps/cli/src/main.ts');
+
+let fleet: TestFleet;
+let env: NodeJS.ProcessEnv;
+
+async function floe(...args: string[]): Promise<ExecResult> {
+  return await exec(process.execPath, [CLI, ...args], { env, timeoutMs: 30_000 });
+}
+async function succeeds(...args: string[]): Promise<string> {
+  const { exitCode, stdout, stderr } = await floe(...args);
+  expect(exitCode, `floe ${args.join(' ')}: ${stdout}${stderr}`).toBe(0);
+  return stdout;
+}
+
+beforeAll(async () => {
+  fleet = await TestFleet.create({ files: await exampleFleetFiles(), nixConfig: testNixSettings });
+  await fleet.startServer();
+  await fleet.addMachine('ada');
+  env = { PATH: process.env['PATH'], HOME: join(fleet.dir, 'home'), NO_COLOR: '1' };
+  await fleet.settled(await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
+});
+afterAll(async () => {
+  await fleet[Symbol.asyncDispose]();
+});
+
+describe('floe, against a whole Floe', () => {
+  it('says how to log in before anything else, and what is wrong with a token', async () => {
+    expect(await floe('status')).toMatchObject({ exitCode: 3, stderr: expect.stringContaining('floe login') as string });
+    const wrong = join(fleet.dir, 'secrets/webhook-secret');
+    expect(await floe('login', fleet.serverUrl, '--token-file', wrong)).toMatchObject({ exitCode: 3 });
+    expect(await floe('login', 'http://127.0.0.1:9', '--token-file', wrong)).toMatchObject({ exitCode: 4 });
+  });
+
+  it('logs in with the token of the first start, and shows the fleet', async () => {
+    await succeeds('login', fleet.serverUrl, '--token-file', join(fleet.dir, 'server/admin-token'));
+    expect(await succeeds('status')).toMatch(/1 of 3 hosts run/);
+    const hosts = await succeeds('hosts');
+    expect(hosts).toMatch(/ada\s+.*in sync/i);
+    expect(hosts).toMatch(/bob\s+.*not enrolled/i);
+    expect(await succeeds('hosts', 'ada', '--json')).toContain('"standing": "in-sync"');
+    expect(await succeeds('revisions')).toContain('The first three machines');
+    expect(await floe('hosts', 'adda')).toMatchObject({ exitCode: 5, stderr: expect.stringContaining('there is no host adda') as string });
+    const status: unknown = JSON.parse(await succeeds('status', '--json'));
+    expect(status).toBeTypeOf('object');
+  });
+
+  it('enrols a host: what it prints lets the machine in', async () => {
+    const printed = await succeeds('enrol', 'bob');
+    expect(printed).toMatch(/release-1:/);
+    const { token } = JSON.parse(await succeeds('enrol', 'bob', '--json')) as { token: string };
+    expect(token.length).toBeGreaterThan(20);
+    const bob = await fleet.addMachine('bob');
+    await eventually('bob switched', async () => ((await bob.observe()).profile === undefined ? undefined : true));
+  });
+
+  it('follows what happens, and comes back after the server was away', async () => {
+    const lines: string[] = [];
+    await using following = new ServiceProcess({ name: 'floe events', main: CLI, args: ['events', '--follow', '--json'], env, onOutput: (line) => lines.push(line) });
+    following.start();
+    const snapshots = (): number => lines.filter((line) => line.includes('"type":"snapshot"')).length;
+    await eventually('the snapshot is there', () => (snapshots() === 1 ? true : undefined));
+    const first = JSON.parse(lines[0] ?? '') as { fleet: unknown };
+    expect(v.is(FleetView, first.fleet)).toBe(true);
+    await fleet.server.stop();
+    await fleet.startServer();
+    await eventually('it is back with a new snapshot', () => (snapshots() === 2 ? true : undefined), { explain: () => following.log() });
+    const sha = await fleet.push('While someone watches', { 'README.md': 'x' });
+    await eventually('the push is told', () => (lines.some((line) => line.includes(sha) && line.includes('PUBLISHED')) ? true : undefined), { explain: () => lines.join('\n') });
+  });
+});
