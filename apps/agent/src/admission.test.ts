@@ -51,9 +51,9 @@ describe('a directive is refused when', () => {
     ['its epoch is lower than one accepted', {}, { journal: journalWith({ epoch: 4 }) }, 'EPOCH_LOWER'],
     ['its system was put back here', {}, { journal: journalWith({ quarantined: [storePath('new')] }) }, 'QUARANTINED'],
   ];
-  for (const [what, options, context, code] of cases) {
-    test(what, () => expect(codeOf(judge(options, context))).toBe(code));
-  }
+  test.each(cases)('%s', (_what, options, context, code) => {
+    expect(codeOf(judge(options, context))).toBe(code);
+  });
 
   test('its payload was changed', () => {
     const envelope = sealDirective(keys);

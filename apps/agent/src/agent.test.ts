@@ -80,7 +80,7 @@ function offer(options: SealOptions = {}): void {
   server.offer((nonce) => sealDirective(keys, { ...options, directive: { expiresAt: Date.now() + 3600_000, ...options.directive, nonce } }));
 }
 
-async function journal(): Promise<AgentJournal> {
+async function savedJournal(): Promise<AgentJournal> {
   const reading = await readJournal(join(dir, 'journal.json'));
   return reading.kind === 'read' ? reading.journal : journalWith();
 }
@@ -174,7 +174,7 @@ test('a switch after which the server is out of reach goes back; blamed is it on
   offer();
   await reached('ROLLED_BACK');
   expect(server.reports.at(-1)?.detail?.code).toBe('NO_CONTACT');
-  expect((await journal()).quarantined).toEqual([NEW]);
+  expect((await savedJournal()).quarantined).toEqual([NEW]);
 
   // Now the server itself is away for a while, for both systems.
   let tries = 0;
@@ -188,7 +188,7 @@ test('a switch after which the server is out of reach goes back; blamed is it on
   offer({ directive: { epoch: 4 }, release: { toplevel: NEWER, sequence: 8 } });
   await until(() => server.reports.some(({ epoch, state }) => epoch === 4 && state === 'SUCCEEDED'));
   expect(tries).toBe(2);
-  expect((await journal()).quarantined).toEqual([NEW]);
+  expect((await savedJournal()).quarantined).toEqual([NEW]);
 });
 
 test('a directive that may not be acted on is rejected with its reason, and changes nothing', async () => {
@@ -277,7 +277,7 @@ test('a server that lost the reports of a year gets what waits, one that knows m
   await until(() => server.reports.length === 1);
   expect(server.reports[0]?.seq).toBe(51);
   await until(() => running?.reports.waiting.length === 0);
-  expect((await journal()).nextReportSeq).toBe(52);
+  expect((await savedJournal()).nextReportSeq).toBe(52);
 });
 
 test('what someone switched by hand is reported, and not fought', async () => {
@@ -315,7 +315,7 @@ test.each([
   ['making it the default', `boot ${NEW}`, 'COMMITTING'],
 ])('stopped in %s, the agent comes back and gets the machine there', async (_what, at, state) => {
   await killAt(at);
-  expect((await journal()).state).toBe(state);
+  expect((await savedJournal()).state).toBe(state);
   await startAgent();
   await reached('SUCCEEDED');
   expect(machine.observed).toMatchObject({ current: NEW, profile: { toplevel: NEW } });
@@ -344,6 +344,7 @@ test('a switch that outlived the agent and failed is undone', async () => {
   machine.unfinished = { kind: 'ended', outcome: { kind: 'failed', detail: { code: 'SWITCH_FAILED', message: 'no' } } };
   await startAgent();
   await reached('ROLLED_BACK');
+  expect(machine.observed.current).toBe(OLD);
 });
 
 test('asked to stop, the agent brings a change under way to its verdict', async () => {
@@ -362,7 +363,7 @@ test('asked to stop, the agent brings a change under way to its verdict', async 
   const stopped = stopAgent();
   goOn.resolve();
   await stopped;
-  expect((await journal()).state).toBe('SUCCEEDED');
+  expect((await savedJournal()).state).toBe('SUCCEEDED');
   // What the server did not hear any more, it hears next time.
   await startAgent();
   await reached('SUCCEEDED');

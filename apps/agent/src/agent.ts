@@ -22,7 +22,7 @@ const CLOCK_DIFFERS_MS = 5 * 60_000;
 const PROGRESS_EVERY_MS = 500;
 const MAX_DETAIL_CHARACTERS = 4_000;
 
-export interface AgentSettings extends WorkSettings {
+interface AgentSettings extends WorkSettings {
   readonly serverUrl: string;
   readonly releaseKeys: readonly TrustedKey[];
   readonly serverKeys: readonly TrustedKey[];

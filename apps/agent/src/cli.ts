@@ -88,9 +88,15 @@ function readArguments(args: readonly string[]) {
 async function runDaemon(deps: CliDeps, root: string | undefined): Promise<number> {
   const config = parseConfig(deps.env, { root });
   const logger = stderrLogger(config.logLevel);
+  if (isExposed(config.serverUrl)) logger.warn('the way to the server is not encrypted: use https', { serverUrl: config.serverUrl });
   const { createAgentContext } = await import('./context.ts');
   await using context = await createAgentContext({ config, env: deps.env, agentVersion: deps.version, logger, random: deps.random });
   await context.agent.run(deps.signal);
   logger.info('stopped', { host: config.host });
   return 0;
+}
+
+/** http is for a server on the same machine. What the agent acts on is signed, but the enrolment token would be seen. */
+function isExposed(serverUrl: string): boolean {
+  return /^http:\/\/(?!localhost[:/]|localhost$|127\.|\[::1\])/.test(serverUrl);
 }

@@ -94,7 +94,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
   const substituters = words('FLOE_SUBSTITUTERS', `the URLs of the Nix caches to download from (${enrolment})`);
   const cachePublicKeys = words('FLOE_TRUSTED_PUBLIC_KEYS', `the public keys of the Nix caches (${enrolment})`);
   for (const key of cachePublicKeys) {
-    if (!v.is(CachePublicKey, key)) problems.push(`FLOE_TRUSTED_PUBLIC_KEYS has "${key}": each key is NAME:BASE64, as Nix writes it`);
+    if (!v.safeParse(CachePublicKey, key).success) problems.push(`FLOE_TRUSTED_PUBLIC_KEYS has "${key}": each key is NAME:BASE64, as Nix writes it`);
   }
   const config = {
     root,

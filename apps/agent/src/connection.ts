@@ -77,11 +77,13 @@ export class Connection {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, random, logger } = this.#deps;
     let attempt = 0;
+    let misses = 0;
     while (!signal.aborted) {
       const ending = await this.#converse(signal);
       if (signal.aborted) return;
       if (ending.kind === 'lost' && ending.wasWelcomed) attempt = 0;
-      const wait = await this.#judge(ending, attempt);
+      misses = ending.kind === 'not-reached' ? misses + 1 : 0;
+      const wait = await this.#judge(ending, misses);
       attempt += 1;
       const waitMs = wait === 'at-once' ? 0 : wait === 'soon' ? fullJitter(attempt - 1, RECONNECT, random) : this.#slowly(attempt - 1);
       logger.debug('connecting again', { waitMs });
@@ -94,22 +96,17 @@ export class Connection {
     return slowRetryMs + fullJitter(attempt, { baseMs: slowRetryMs, capMs: SLOW_CAP_MS }, random);
   }
 
-  async #judge(ending: Ending, attempt: number): Promise<'at-once' | 'soon' | 'slowly'> {
+  async #judge(ending: Ending, misses: number): Promise<'at-once' | 'soon' | 'slowly'> {
     const { logger, serverUrl, handlers } = this.#deps;
-    switch (ending.kind) {
-      case 'not-reached':
-        // A server that is away for a weekend is not worth a line per try.
-        logger[attempt % 10 === 0 ? 'warn' : 'debug']('the server cannot be reached; trying again', { serverUrl, why: ending.why });
-        return 'soon';
-      case 'lost':
-        logger.info('the connection ended; connecting again', { closeCode: ending.closeCode });
-        return 'soon';
-      case 'not-understood':
-        return 'slowly';
-      case 'refused':
-        logger.error('the server refuses this agent; trying again slowly', { closeCode: ending.closeCode, code: ending.code, reason: ending.message });
-        return (await handlers.refused(ending)) ? 'at-once' : 'slowly';
+    if (ending.kind === 'refused') {
+      logger.error('the server refuses this agent; trying again slowly', { closeCode: ending.closeCode, code: ending.code, reason: ending.message });
+      return (await handlers.refused(ending)) ? 'at-once' : 'slowly';
     }
+    if (ending.kind === 'not-understood') return 'slowly';
+    if (ending.kind === 'lost') logger.info('the connection ended; connecting again', { closeCode: ending.closeCode });
+    // A server that is away for a weekend is not worth a line per try.
+    else logger[misses % 10 === 1 ? 'warn' : 'debug']('the server cannot be reached; trying again', { serverUrl, why: ending.why });
+    return 'soon';
   }
 
   /** One connection from its beginning to its end. */

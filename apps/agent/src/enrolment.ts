@@ -99,7 +99,7 @@ async function enrol(deps: EnrolmentDeps, token: string, signal: AbortSignal): P
     return { kind: 'unreachable', why: describeError(error) };
   }
   if (answer.status === 201 && v.is(SuccessAnswer, answer.body)) {
-    await record(deps, token);
+    await writeRecord(deps, token);
     logger.info('enrolled', { serverUrl, machineId });
     return { kind: 'enrolled' };
   }
@@ -115,7 +115,7 @@ async function enrol(deps: EnrolmentDeps, token: string, signal: AbortSignal): P
   return { kind: 'token-used' };
 }
 
-async function record(deps: EnrolmentDeps, token: string): Promise<void> {
+async function writeRecord(deps: EnrolmentDeps, token: string): Promise<void> {
   const { identity, serverUrl, paths, clock } = deps;
   const record: v.InferOutput<typeof EnrolmentRecord> = { host: identity.host, serverUrl, tokenHash: hashOf(token), enrolledAt: clock.now() };
   await writeFileDurably(paths.enrolment, JSON.stringify(record));

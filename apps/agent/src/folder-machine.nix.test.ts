@@ -128,7 +128,7 @@ test('a system that the cache does not have is said to be missing', async () => 
 });
 
 test("the system's own checks are read from its store, and run where its files are", async () => {
-  const system = await publishSystem(`floe.healthChecks.role.command = ''grep -q ${'$'}{config.environment.etc."role"} "$NIXOS_ROOT/run/role"''; environment.etc."role" = "laptop";`);
+  const system = await publishSystem(`floe.healthChecks.role.command = ''grep -q laptop "$NIXOS_ROOT/run/role"''; environment.etc."role" = "laptop";`);
   const { machine, root } = await newMachine();
   await download(machine, system);
   const check = async () => await checkHealth({ machine, exec, clock: systemClock }, system, { passes: 1, pauseMs: 0, graceMs: 0, signal });

@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import type { Machine } from './machine.ts';
 
 /** Where a system says how to find out whether it works. */
-export const HEALTH_CHECKS_FILE = 'etc/floe/health-checks.json';
+const HEALTH_CHECKS_FILE = 'etc/floe/health-checks.json';
 
 const HealthCheck = v.object({
   name: v.pipe(v.string(), v.minLength(1), v.maxLength(200)),

@@ -34,7 +34,7 @@ export const StoredReport = v.strictObject({
 });
 
 /** The form of the journal on disk: `AgentJournal` of libs/model. */
-export const Journal: v.GenericSchema<unknown, AgentJournal> = v.strictObject({
+const Journal: v.GenericSchema<unknown, AgentJournal> = v.strictObject({
   version: v.literal(AGENT_JOURNAL_VERSION),
   state: AgentState,
   since: Timestamp,

@@ -37,7 +37,7 @@ afterEach(async () => {
 
 interface Running {
   readonly child: ChildProcess;
-  log(): string;
+  readonly log: () => string;
 }
 
 function start(): Running {

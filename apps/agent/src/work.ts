@@ -162,8 +162,11 @@ const JOBS: Record<AgentWork, Job> = {
 async function diskIsFull({ machine, settings }: WorkDeps): Promise<AgentDetail | null> {
   const free = await machine.freeBytes();
   if (free >= settings.minFreeBytes) return null;
-  const megabytes = (bytes: number): string => `${Math.floor(bytes / 1024 / 1024)} MB`;
   return { code: 'DISK_FULL', message: `only ${megabytes(free)} are free, ${megabytes(settings.minFreeBytes)} are needed: make room and it goes on by itself` };
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.floor(bytes / 1024 / 1024)} MB`;
 }
 
 function subtract(units: readonly string[] | null, known: readonly string[] | null): string[] {

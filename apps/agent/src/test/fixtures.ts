@@ -28,14 +28,14 @@ export function newAuthorities(): Authorities {
   return { release: newSigner('release-1'), server: newSigner('server-1') };
 }
 
-export function releaseStatement(changes: Partial<ReleaseStatement> = {}): ReleaseStatement {
+function releaseStatement(changes: Partial<ReleaseStatement> = {}): ReleaseStatement {
   return {
     version: 1, repository: REPOSITORY, ref: REF, commit: 'c'.repeat(40) as CommitSha, sequence: 7, host: HOST, toplevel: storePath('new'),
     narHash: 'sha256:x', closureSizeBytes: 10, system: SYSTEM, issuedAt: NOW, expiresAt: NOW + 365 * 24 * 3600_000, ...changes,
   };
 }
 
-export function freshnessStatement(changes: Partial<FreshnessStatement> = {}): FreshnessStatement {
+function freshnessStatement(changes: Partial<FreshnessStatement> = {}): FreshnessStatement {
   return { version: 1, repository: REPOSITORY, ref: REF, sequence: 7, asOf: NOW, ...changes };
 }
 

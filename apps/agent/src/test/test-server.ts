@@ -92,7 +92,7 @@ export class TestServer implements AsyncDisposable {
     socket.on('error', () => undefined);
     socket.on('close', (code) => (peer.closeCode = code));
     socket.on('message', (data) => {
-      const parsed = parseFrame(AgentMessage, String(data));
+      const parsed = parseFrame(AgentMessage, Buffer.isBuffer(data) ? data.toString('utf8') : '');
       if (parsed.kind === 'malformed') throw new Error(`the agent sent: ${parsed.why}`);
       peer.received.push(parsed.message);
       if (parsed.message.type === 'hello') this.onHello(peer, parsed.message);
