@@ -82,14 +82,13 @@ const JOBS: Record<AgentWork, Job> = {
   async precheck(deps, journal, { epoch, release }) {
     const { machine } = deps;
     const { toplevel } = release;
-    if (!(await machine.isValid(toplevel))) {
-      return { type: 'not-clear', epoch, isGone: true, detail: { code: 'STORE_PATH_GONE', message: 'the downloaded system is not in the store any more' } };
-    }
     const full = await diskIsFull(deps);
     if (full !== null) return { type: 'not-clear', epoch, isGone: false, detail: full };
-    const [observed, failedUnits] = await Promise.all([machine.observe(), machine.failedUnits()]);
+    const observed = await machine.observe();
     const before = rollbackTarget(journal, observed, toplevel);
-    if (before !== null) await machine.keep('before', before);
+    const keepBefore = before === null ? Promise.resolve() : machine.keep('before', before);
+    const [isValid, failedUnits] = await Promise.all([machine.isValid(toplevel), machine.failedUnits(), keepBefore]);
+    if (!isValid) return { type: 'not-clear', epoch, isGone: true, detail: { code: 'STORE_PATH_GONE', message: 'the downloaded system is not in the store any more' } };
     return { type: 'cleared', epoch, before: { toplevel: before, profile: observed.profile?.toplevel ?? null, failedUnits } };
   },
 
