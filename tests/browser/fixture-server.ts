@@ -1,13 +1,15 @@
 import type { FleetEvent, FleetView, ReportView, RevisionView } from '@floe/protocol';
 import { serve, type ServerType } from '@hono/node-server';
-import { serveStatic } from '@hono/node-server/serve-static';
 import { Hono, type Context } from 'hono';
 import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
 import { secureHeaders } from 'hono/secure-headers';
 import { streamSSE } from 'hono/streaming';
+import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
+import { extname, join } from 'node:path';
 
 const COOKIE = 'floe_session';
+const TYPES: Readonly<Record<string, string>> = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 type Change = FleetEvent extends infer E ? (E extends FleetEvent ? Omit<E, 'version' | 'at'> : never) : never;
 
 export interface FixtureServerOptions {
@@ -105,7 +107,12 @@ export class FixtureServer implements AsyncDisposable {
     const pageHeaders = secureHeaders({
       contentSecurityPolicy: { defaultSrc: ["'self'"], styleSrc: ["'self'"], imgSrc: ["'self'", 'data:'], frameAncestors: ["'none'"], baseUri: ["'none'"] },
     });
-    app.get('*', pageHeaders, serveStatic({ root: this.#dashboardDir }));
+    // Not hono's serveStatic: it imports node:process, which opens the standard input, and that looks like a leak.
+    app.get('*', pageHeaders, async (c) => {
+      const path = c.req.path === '/' ? '/index.html' : c.req.path;
+      const content = await readFile(join(this.#dashboardDir, path)).catch(() => undefined);
+      return content === undefined ? c.notFound() : c.body(content, 200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream' });
+    });
     return app;
   }
 

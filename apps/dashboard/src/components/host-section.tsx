@@ -36,7 +36,8 @@ export function HostSection({ dashboard, fleet, route }: HostSectionProps) {
     <section class="panel hosts" aria-labelledby="hosts-title">
       <h2 id="hosts-title" class="overline">
         {count(fleet.hosts.size, 'host')}
-        <span class="aside"> {countStandings(fleet).map((each) => `${each.count.toLocaleString('en')} ${each.text}`).join(', ')}</span>
+        {' '}
+        <span class="aside">{countStandings(fleet).map((each) => `${each.count.toLocaleString('en')} ${each.text}`).join(', ')}</span>
       </h2>
       <FilterBar dashboard={dashboard} attention={countAttention(fleet)} found={found.length} />
       {route.kind === 'host' && open === undefined && (

@@ -1,5 +1,6 @@
 import type { RevisionView } from '@floe/protocol';
-import type { ReadonlySignal } from '@preact/signals';
+import { useSignal, type ReadonlySignal } from '@preact/signals';
+import type { ComponentChildren } from 'preact';
 import { useEffect } from 'preact/hooks';
 import type { Answer } from '../api.ts';
 import type { Dashboard } from '../dashboard.ts';
@@ -10,7 +11,6 @@ import { Age } from './age.tsx';
 import { RevisionErrors } from './revision-errors.tsx';
 import { RolloutProgress } from './rollout-progress.tsx';
 import { StageList } from './stage-list.tsx';
-import { useSignal } from '@preact/signals';
 
 export interface RevisionSectionProps {
   readonly dashboard: Dashboard;
@@ -66,7 +66,7 @@ interface RevisionProps {
   readonly revision: RevisionView;
   readonly title: string;
   readonly now: ReadonlySignal<number>;
-  readonly children?: preact.ComponentChildren;
+  readonly children?: ComponentChildren;
 }
 
 function Revision({ revision, title, now, children }: RevisionProps) {
