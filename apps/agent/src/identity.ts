@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { MachineId, type HostName } from '@floe/protocol';
-import { FloeError, loadOrCreateSigner, readFileIfPresent, writeFileDurably, type Signer } from '@floe/runtime';
+import { FloeError, loadOrCreateSigner, readBootId, readFileIfPresent, type Signer, writeFileDurably } from '@floe/runtime';
 import * as v from 'valibot';
-import { readBootId, type StatePaths } from './state-folder.ts';
+import type { StatePaths } from './state-folder.ts';
 
 /** Who this agent is. */
 export interface Identity {

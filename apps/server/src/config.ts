@@ -175,5 +175,7 @@ export function dataPaths(dataDir: string) {
     cacheKey: join(dataDir, 'keys', 'cache.secret'),
     adminToken: join(dataDir, 'admin-token'),
     home: join(dataDir, 'home'),
+    lock: join(dataDir, 'lock'),
+    instanceId: join(dataDir, 'instance-id'),
   };
 }

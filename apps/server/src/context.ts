@@ -6,7 +6,10 @@ import { createGithubStatuses, runStatusOutbox } from '@floe/forge';
 import { openMirror } from '@floe/git';
 import { createNix, estimateConcurrency, loadOrCreateCacheKey } from '@floe/nix';
 import { openStatementLog, rebuildFromStatements, runPipeline, type PipelineDeps } from '@floe/pipeline';
-import { createWake, exec, isFloeError, loadOrCreateSigner, systemClock, type Clock, type Logger, type Wake } from '@floe/runtime';
+import {
+  createWake, exec, FloeError, isFloeError, loadOrCreateSigner, readFileIfPresent, systemClock, takeProcessLock, writeFileDurably,
+  type Clock, type Logger, type Wake,
+} from '@floe/runtime';
 import { openStore, type Store } from '@floe/store';
 import type { Hono } from 'hono';
 import { ensureAdminToken } from './admin-token.ts';
@@ -56,6 +59,22 @@ async function openStoreWhenReady(config: Config, deps: { clock: Clock; logger: 
   }
 }
 
+/** Two servers in one data folder would write one mirror and take each other's leases. */
+async function lockDataFolder(dataDir: string, path: string): Promise<AsyncDisposable> {
+  const taken = await takeProcessLock(path);
+  if (taken.kind === 'taken') return taken.lock;
+  throw new FloeError('DATA_FOLDER_IN_USE', `another floe-server (process ${taken.pid}) uses ${dataDir}: stop it, or set another FLOE_DATA_DIR`);
+}
+
+/** The same at each start, so that a server that was killed takes its own lease up again at once. */
+async function loadOrCreateInstanceId(path: string): Promise<string> {
+  const existing = (await readFileIfPresent(path))?.trim();
+  if (existing !== undefined && existing !== '') return existing;
+  const id = randomUUID();
+  await writeFileDurably(path, id);
+  return id;
+}
+
 /** Builds everything from the configuration. */
 export async function createServerContext(config: Config, logger: Logger, signal: AbortSignal, overrides: Overrides = {}): Promise<ServerContext> {
   const clock = overrides.clock ?? systemClock;
@@ -67,6 +86,7 @@ export async function createServerContext(config: Config, logger: Logger, signal
   await mkdir(paths.home, { recursive: true });
 
   await using stack = new AsyncDisposableStack();
+  stack.use(await lockDataFolder(config.dataDir, paths.lock));
   const store = stack.use(await openStoreWhenReady(config, { clock, logger, migrationsDir: join(rootDir, 'migrations') }, signal));
   const repository = await store.repositories.ensure({ url: config.repository.url, branch: config.repository.branch, now: clock.now() });
   await ensureAdminToken({ store, clock, logger }, paths.adminToken);
@@ -150,7 +170,7 @@ export async function createServerContext(config: Config, logger: Logger, signal
       },
       rootsDir: paths.roots,
       pollMs: config.pollMs,
-      owner: randomUUID(),
+      owner: await loadOrCreateInstanceId(paths.instanceId),
       [Symbol.asyncDispose]: async () => await mirror[Symbol.asyncDispose](),
     };
   }

@@ -37,6 +37,6 @@ export interface PipelineDeps {
   readonly rootsDir: string;
   /** How often the repository is fetched when no webhook comes, in ms; ± 20 % jitter. */
   readonly pollMs: number;
-  /** Names this process in leases; unique per start. */
+  /** Names this server in leases; the same after a restart. */
   readonly owner: string;
 }

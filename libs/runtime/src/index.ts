@@ -6,3 +6,4 @@ export * from './files.ts';
 export * from './logger.ts';
 export * from './signing.ts';
 export * from './wake.ts';
+export * from './process-lock.ts';
