@@ -10,8 +10,8 @@ export function createAuditStore(db: Database): AuditStore {
       await db.insert(auditLog).values({ at, actor: cleanText(actor), action, subject: cleanText(subject), detail: cleanText(detail) });
     },
     async list(limit) {
-      const rows = await db.select().from(auditLog).orderBy(desc(auditLog.id)).limit(limit);
-      return rows.map(({ id: _, ...entry }) => entry);
+      const { at, actor, action, subject, detail } = auditLog;
+      return await db.select({ at, actor, action, subject, detail }).from(auditLog).orderBy(desc(auditLog.id)).limit(limit);
     },
   };
 }

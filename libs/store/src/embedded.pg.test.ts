@@ -20,7 +20,7 @@ test('an embedded database is kept in its folder, and opened by one at a time', 
   expect(await first.repositories.get(repository.id)).toEqual(repository); // the second did it no harm
   await first[Symbol.asyncDispose]();
   await first[Symbol.asyncDispose]();
-  await expect(access(`${dataDir}.lock`)).rejects.toThrow();
+  await expect(access(`${dataDir}.lock`)).rejects.toMatchObject({ code: 'ENOENT' });
   await expect(first.ping()).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
 
   await using second = await openStore({ kind: 'pglite', dataDir }, storeDeps());
@@ -41,7 +41,7 @@ test('the lock of a process that is gone is taken over', async () => {
 
 test('a database whose migration fails leaves no lock behind', async () => {
   const deps = { ...storeDeps(), migrationsDir: join(dir, 'nowhere') };
-  await expect(openStore({ kind: 'pglite', dataDir }, deps)).rejects.toThrow();
+  await expect(openStore({ kind: 'pglite', dataDir }, deps)).rejects.toThrow('_journal.json');
   await using opened = await openStore({ kind: 'pglite', dataDir }, storeDeps());
   await opened.ping();
 });

@@ -70,8 +70,13 @@ export function createEvaluationStore(db: Database): Pick<RevisionStore, 'saveEv
       await db.update(evaluations).set({ narHash, closureSizeBytes }).where(and(eq(evaluations.revisionId, id), eq(evaluations.host, host)));
     },
     async evaluations(id) {
-      const rows = await db.select().from(evaluations).where(eq(evaluations.revisionId, id)).orderBy(asc(evaluations.host));
-      return rows.map(({ revisionId: _, ...row }) => withoutNulls(row));
+      const { host, outcome, drvPath, toplevel, system, error, evaluateMs, buildMs, builtAt, narHash, closureSizeBytes } = evaluations;
+      const rows = await db
+        .select({ host, outcome, drvPath, toplevel, system, error, evaluateMs, buildMs, builtAt, narHash, closureSizeBytes })
+        .from(evaluations)
+        .where(eq(evaluations.revisionId, id))
+        .orderBy(asc(evaluations.host));
+      return rows.map(withoutNulls);
     },
   };
 }

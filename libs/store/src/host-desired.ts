@@ -12,7 +12,7 @@ import type { HostStore } from './store.ts';
 import { hosts, pins, quarantines, releases, revisions, rollouts } from './tables/index.ts';
 
 /** Every host is in the one ring, which is promoted as soon as the rollout rolls. */
-const PROMOTED: readonly RolloutState[] = ['ROLLING', 'SOAKING', 'COMPLETE'];
+const PROMOTED: ReadonlySet<RolloutState> = new Set(['ROLLING', 'SOAKING', 'COMPLETE']);
 
 type Hosts = readonly HostName[] | undefined;
 
@@ -67,7 +67,7 @@ async function situation(db: Database, repositoryId: string, names: Hosts, now: 
     host,
     pin: pinnedTo.get(keyOf(host, 'pin')),
     hold: pinnedTo.get(keyOf(host, 'hold')),
-    isRingPromoted: current !== undefined && PROMOTED.includes(current.state),
+    isRingPromoted: current !== undefined && PROMOTED.has(current.state),
     rollout: current === undefined ? undefined : rolling.get(host),
     stable: stable.get(host),
     quarantined: putBack.get(host) ?? new Set(),

@@ -279,7 +279,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     const directive = { host, epoch: 1, releaseId: first.id, mode: 'activate', issuedAt: 5 };
     await store.hosts.saveDirective(directive);
     await store.hosts.saveDirective(directive);
-    await expect(store.hosts.saveDirective({ ...directive, releaseId: 'none' })).rejects.toThrow();
+    await expect(store.hosts.saveDirective({ ...directive, releaseId: 'none' })).rejects.toThrow('insert into "directives"');
   });
 
   describe('reports', () => {

@@ -107,7 +107,7 @@ describe('the migrations', () => {
   test('are done whole or not at all', async () => {
     await withDatabase(async ({ db }) => {
       const migrationsDir = await newerMigrations('create table half_done (id int);\n--> statement-breakpoint\nselect 1 / 0;');
-      await expect(migrate(db, { ...storeDeps(), migrationsDir })).rejects.toThrow();
+      await expect(migrate(db, { ...storeDeps(), migrationsDir })).rejects.toMatchObject({ cause: { code: '22012' } }); // division by zero
       expect(await describeTables(db)).toEqual([]);
     });
   });

@@ -233,7 +233,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await toBuilding(store, revision.id);
       const [good, bad] = [newHost(), newHost()];
       const broken = { ...newRelease(revision, bad, path('x')), envelope: 'text with a \0' };
-      await expect(store.releases.publish(revision.id, [newRelease(revision, good, path('x')), broken], 50)).rejects.toThrow();
+      await expect(store.releases.publish(revision.id, [newRelease(revision, good, path('x')), broken], 50)).rejects.toThrow('insert into "releases"');
       expect(await store.revisions.get(revision.id)).toMatchObject({ state: 'BUILDING', publishedAt: undefined });
       expect(await store.releases.latestFor(good)).toBeUndefined();
     });

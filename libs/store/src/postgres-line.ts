@@ -1,3 +1,4 @@
+import { connect, type Socket } from 'node:net';
 import postgres from 'postgres';
 
 /** How to reach the server. */
@@ -16,7 +17,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 /** json and jsonb: Drizzle has made the text already. */
 const JSON_TYPES = [114, 3802];
 
-type Onnotify = (channel: string, payload: string) => void;
+type OnNotify = (channel: string, payload: string) => void;
 
 /**
  * One connection to Postgres, used by one at a time, that is thrown away when it is lost.
@@ -31,13 +32,14 @@ export class PostgresLine {
   readonly #awaited = new Set<(reason: Error) => void>();
   #loss: Error | undefined;
 
-  private constructor(address: PostgresAddress, onNotify: Onnotify) {
+  private constructor(address: PostgresAddress, onNotify: OnNotify) {
     const options = {
       ...(address.socketFolder === undefined ? {} : { host: address.socketFolder }),
       max: 1,
       max_lifetime: null,
       fetch_types: false,
       connect_timeout: CONNECT_TIMEOUT_MS / 1000,
+      socket: oneSocket(),
       connection: { application_name: 'floe', statement_timeout: STATEMENT_TIMEOUT_MS, idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS },
       onnotice: () => undefined,
       onclose: () => this.lose(lossOf('CONNECTION_CLOSED', 'the connection was closed')),
@@ -49,7 +51,7 @@ export class PostgresLine {
   }
 
   /** Connects. Throws the driver's error when that fails. */
-  static async open(address: PostgresAddress, onNotify: Onnotify = () => undefined): Promise<PostgresLine> {
+  static async open(address: PostgresAddress, onNotify: OnNotify = () => undefined): Promise<PostgresLine> {
     const line = new PostgresLine(address, onNotify);
     try {
       await line.run(async (client) => await client.unsafe('select 1'), CONNECT_TIMEOUT_MS);
@@ -71,7 +73,10 @@ export class PostgresLine {
     this.#awaited.add(reject);
     const late = timeoutMs === Infinity ? undefined : setTimeout(() => this.lose(lossOf('CONNECT_TIMEOUT', 'the database gave no answer')), timeoutMs);
     // Not a race with one long promise for the loss: that would keep every answer in memory as long as the line lives.
-    send(this.#client).then(resolve, reject);
+    send(this.#client).then(resolve, (error: unknown) => {
+      reject(error);
+      if (!isAnswer(error)) this.lose(error instanceof Error ? error : lossOf('CONNECTION_CLOSED', String(error)));
+    });
     try {
       return await promise;
     } finally {
@@ -100,6 +105,37 @@ export class PostgresLine {
     this.#loss ??= lossOf('CONNECTION_ENDED', 'the connection was ended');
     await this.#client.end({ timeout: CONNECT_TIMEOUT_MS / 1000 });
   }
+}
+
+/** What postgres.js hands to a function that makes its sockets. */
+interface SocketOptions {
+  readonly host: readonly string[];
+  readonly port: readonly number[];
+  /** Of the unix socket, where there is one. */
+  readonly path: string | false;
+}
+
+/**
+ * Makes a socket once. Of itself postgres.js connects again, without a pause, as long as a server takes connections and
+ * hangs up, like a proxy whose database is away.
+ */
+function oneSocket(): (options: SocketOptions) => Socket {
+  let isMade = false;
+  return ({ host: [host = 'localhost'], port: [port = 5432], path }) => {
+    if (isMade) throw lossOf('CONNECTION_CLOSED', 'the database closed the connection before it answered');
+    isMade = true;
+    const socket = typeof path === 'string' ? connect({ path }) : connect({ host, port });
+    // Where postgres.js looks for the name that the server's certificate is to have.
+    return Object.assign(socket, { host });
+  };
+}
+
+/**
+ * True when Postgres refused the statement, and goes on. Any other error is, or is about to be, the end of the session;
+ * the socket's own error comes some turns of the event loop before its end is noticed.
+ */
+function isAnswer(error: unknown): boolean {
+  return error instanceof postgres.PostgresError && error.severity === 'ERROR';
 }
 
 /** An error as postgres.js makes them. */

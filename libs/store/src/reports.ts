@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notifyHosts } from './hints.ts';
 import type { StoredReport, Timestamp } from './records.ts';
-import { cleanText, HostNameText, Int8, readDetail, readObserved, readRows, readTimings, withoutNulls } from './rows.ts';
+import { cleanText, HostNameText, Int8, readDetail, readObserved, readRows, readTimings } from './rows.ts';
 import type { ReportStore } from './store.ts';
 import { reports } from './tables/index.ts';
 
@@ -79,6 +79,11 @@ async function storeBatch(db: Database, batch: readonly StoredReport[]): Promise
   });
 }
 
+function toReport(row: typeof reports.$inferSelect): StoredReport {
+  const { host, seq, epoch, state, toplevel, at, receivedAt } = row;
+  return { host, seq, epoch, state, toplevel, observed: readObserved(row.observed), detail: readDetail(row.detail), timings: readTimings(row.timings), at, receivedAt };
+}
+
 async function prune(db: Database, before: Timestamp): Promise<number> {
   const pruned = await db.execute(sql`
     with pruned as (
@@ -96,13 +101,7 @@ export function createReportStore(db: Database): ReportStore {
     store: async (batch) => await storeBatch(db, batch),
     async list(host, limit) {
       const rows = await db.select().from(reports).where(eq(reports.host, host)).orderBy(desc(reports.series), desc(reports.seq)).limit(limit);
-      return rows.map(({ series: _, observed, detail, timings, ...row }) => ({
-        ...withoutNulls(row),
-        toplevel: row.toplevel,
-        observed: readObserved(observed),
-        detail: readDetail(detail),
-        timings: readTimings(timings),
-      }));
+      return rows.map(toReport);
     },
     prune: async (before) => await prune(db, before),
   };

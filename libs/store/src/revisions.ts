@@ -102,8 +102,11 @@ async function stateOf(db: Database, id: string): Promise<RevisionState> {
   return row.state;
 }
 
+function ofRepository(repositoryId: string): SQL {
+  return eq(revisions.repositoryId, repositoryId);
+}
+
 export function createRevisionStore(db: Database): RevisionStore {
-  const ofRepository = (repositoryId: string): SQL => eq(revisions.repositoryId, repositoryId);
   return {
     receive: async (repositoryId, commit) => await receive(db, repositoryId, commit),
     get: async (id) => (await newestFirst(db, eq(revisions.id, id), 1))[0],

@@ -7,10 +7,10 @@ import { withoutNulls } from './rows.ts';
 import type { RolloutStore } from './store.ts';
 import { revisions, rollouts } from './tables/index.ts';
 
-const ENDED: readonly RolloutState[] = ['COMPLETE', 'ABORTED', 'SUPERSEDED'];
+const ENDED: ReadonlySet<RolloutState> = new Set(['COMPLETE', 'ABORTED', 'SUPERSEDED']);
 
 /** The states of a rollout that is still to come to an end. */
-export const UNFINISHED_ROLLOUT = ROLLOUT_STATES.filter((state) => !ENDED.includes(state));
+export const UNFINISHED_ROLLOUT = ROLLOUT_STATES.filter((state) => !ENDED.has(state));
 
 /** Moves a rollout that is in one of `from`: the condition lets one of two servers win, the other learns it by `false`. */
 async function move(db: Database, id: string, from: readonly RolloutState[], to: RolloutState, at: number): Promise<boolean> {
