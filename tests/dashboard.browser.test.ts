@@ -79,7 +79,17 @@ describe('signing in', () => {
     await opened.page.context().clearCookies();
     await server.stop();
     await server.start();
-    await opened.page.getByLabel('API token').waitFor();
+    await opened.page.getByText('The session has ended').waitFor();
+    expect(await opened.page.getByText('desk-ada').count()).toBe(0);
+  });
+
+  test('signing out while the server is away hides the fleet, and says that the cookie is still there', async () => {
+    await using server = await startServer(busyFleet(Date.now()));
+    await using opened = await openFleet(server);
+    await server.stop();
+    await opened.page.getByRole('button', { name: 'Sign out' }).click();
+    await opened.page.getByText('this browser is still signed in').waitFor();
+    expect(await opened.page.getByText('desk-ada').count()).toBe(0);
   });
 });
 

@@ -1,4 +1,4 @@
-import preact from '@preact/preset-vite';
+import { preact } from '@preact/preset-vite';
 import { defineConfig } from 'vite';
 
 // Addresses are relative, so that the page also works below a path of a reverse proxy. Nothing may be inlined: the

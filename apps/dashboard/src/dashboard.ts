@@ -40,6 +40,9 @@ export class Dashboard {
   /** What a screen reader says next. */
   readonly announcement: Signal<string> = signal('');
 
+  /** Why the page asks for a token, when the reader did not simply come. */
+  readonly signedOutBecause: Signal<string> = signal('');
+
   readonly #deps: DashboardDeps;
   #clockOffsetMs = 0;
   #waiting: FleetEvent[] = [];
@@ -66,8 +69,8 @@ export class Dashboard {
 
   async signOut(): Promise<Answer<null>> {
     const answer = await this.api.signOut();
-    // Also when the server did not answer: who signs out wants nothing left on the screen.
-    this.#forget();
+    // Also when the server did not hear it: who signs out wants nothing left on the screen, but must know of the cookie.
+    this.#forget(answer.kind === 'ok' ? '' : `Nothing is shown any more, but this browser is still signed in: ${answer.message} Reload the page and sign out again.`);
     return answer;
   }
 
@@ -102,14 +105,14 @@ export class Dashboard {
       {
         api: this.api,
         random: this.#deps.random,
-        pause: async (ms, signal) => await this.#pause(ms, signal),
+        pause: async (ms, stopped) => await this.#pause(ms, stopped),
         onMessage: (message) => this.#take(message),
         onAlive: () => (this.lastHeardAt.value = this.#serverNow()),
         onLost: (reason, retryInMs) => this.#lose(reason, retryInMs),
       },
       AbortSignal.any([stop, session.signal]),
     );
-    if (end === 'signed-out') this.#forget();
+    if (end === 'signed-out') this.#forget(this.fleet.value === null ? '' : 'The session has ended: sign in again.');
   }
 
   #take(message: FleetMessage): void {
@@ -152,12 +155,13 @@ export class Dashboard {
     if (wasLive) this.announcement.value = `The page is not live any more. ${reason}`;
   }
 
-  #forget(): void {
+  #forget(because: string): void {
     this.#endSession?.();
     this.#waiting = [];
     this.#announced = null;
     batch(() => {
       this.session.value = 'signed-out';
+      this.signedOutBecause.value = because;
       this.connection.value = { kind: 'connecting' };
       this.fleet.value = null;
       this.announcement.value = '';
@@ -168,17 +172,17 @@ export class Dashboard {
     return this.#deps.now() + this.#clockOffsetMs;
   }
 
-  async #pause(ms: number | undefined, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return;
+  async #pause(ms: number | undefined, stop: AbortSignal): Promise<void> {
+    if (stop.aborted) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const { promise, resolve } = Promise.withResolvers<undefined>();
     const end = () => resolve(undefined);
     this.#endPause = end;
-    signal.addEventListener('abort', end, { once: true });
+    stop.addEventListener('abort', end, { once: true });
     if (ms !== undefined) timer = setTimeout(end, ms);
     await promise;
     clearTimeout(timer);
-    signal.removeEventListener('abort', end);
+    stop.removeEventListener('abort', end);
     this.#endPause = undefined;
   }
 }

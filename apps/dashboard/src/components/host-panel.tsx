@@ -19,9 +19,11 @@ export function HostPanel({ dashboard, host }: HostPanelProps) {
   const attempt = useSignal(0);
   useEffect(() => {
     const leave = new AbortController();
-    void dashboard.api.reports(host.host, leave.signal).then((got) => {
+    async function load(): Promise<void> {
+      const got = await dashboard.api.reports(host.host, leave.signal);
       if (!leave.signal.aborted) answer.value = got;
-    });
+    }
+    void load();
     return () => leave.abort();
   }, [host.host, host.state, host.stateSince, attempt.value]);
   const hint = hintOf(host);

@@ -40,9 +40,11 @@ function OlderRevision({ sha, dashboard }: { readonly sha: string; readonly dash
   const answer = useSignal<Answer<RevisionView> | undefined>(undefined);
   useEffect(() => {
     const leave = new AbortController();
-    void dashboard.api.revision(sha, leave.signal).then((got) => {
+    async function load(): Promise<void> {
+      const got = await dashboard.api.revision(sha, leave.signal);
       if (!leave.signal.aborted) answer.value = got;
-    });
+    }
+    void load();
     return () => leave.abort();
   }, [sha]);
   const back = <a href={formatRoute({ kind: 'fleet' })}>Show the newest revision</a>;

@@ -5,7 +5,8 @@ import type { Dashboard } from '../dashboard.ts';
 /** Asks for an API token, which the server turns into a cookie; the page itself keeps none. */
 export function SignIn({ dashboard }: { readonly dashboard: Dashboard }) {
   const field = useRef<HTMLInputElement>(null);
-  const message = useSignal('');
+  const message = useSignal(dashboard.signedOutBecause.value);
+  const isRefused = useSignal(false);
   const isBusy = useSignal(false);
   useEffect(() => field.current?.focus(), []);
 
@@ -14,6 +15,7 @@ export function SignIn({ dashboard }: { readonly dashboard: Dashboard }) {
     const token = field.current?.value.trim() ?? '';
     if (token === '') {
       message.value = 'Enter an API token.';
+      isRefused.value = true;
       field.current?.focus();
       return;
     }
@@ -22,6 +24,7 @@ export function SignIn({ dashboard }: { readonly dashboard: Dashboard }) {
     const answer = await dashboard.signIn(token);
     isBusy.value = false;
     if (answer.kind === 'ok') return;
+    isRefused.value = answer.kind === 'signed-out';
     message.value = answer.kind === 'signed-out' ? 'This token is not known to the server, or was revoked.' : answer.message;
     field.current?.select();
   }
@@ -41,7 +44,7 @@ export function SignIn({ dashboard }: { readonly dashboard: Dashboard }) {
           autocomplete="current-password"
           spellcheck={false}
           aria-describedby="token-help token-message"
-          aria-invalid={message.value !== ''}
+          aria-invalid={isRefused.value}
         />
         <p id="token-message" class="message" role="alert">
           {message}
