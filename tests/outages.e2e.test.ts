@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exec } from '@floe/runtime';
 import { eventually, exampleFleetFiles, startPostgres, TestFleet, testNixSettings, type PostgresServer } from '@floe/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 // Every test pulls a plug in the middle of a push, and expects the fleet to come to the pushed state without help.
 
@@ -43,42 +43,87 @@ async function logged(on: TestFleet, text: string): Promise<void> {
   await eventually(`the server logs "${text}"`, () => (on.server.log().includes(text) ? true : undefined), { explain: () => on.server.log() });
 }
 
-describe('the server', () => {
-  // Each stage is seen in the log, and the server dies there: SIGKILL leaves nothing tidy behind.
-  it.each(['push received', 'a revision was taken in', '"state":"BUILDING"', '"state":"PUBLISHED"', 'directive sent'])('killed at "%s" goes on where it was', async (stage) => {
-    fleet = await start();
-    await fleet.startServer();
-    await fleet.addMachine('ada');
-    await converged(fleet, await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
-    await fleet.server.stop('SIGKILL');
-    await fleet.startServer();
-    const dying = fleet.server.killAt(stage);
-    const sha = await pushed(fleet);
-    await dying;
-    await fleet.startServer();
-    await converged(fleet, sha);
+describe('on one fleet', () => {
+  let shared: TestFleet;
+  beforeAll(async () => {
+    shared = await start();
+    await shared.startServer();
+    await shared.addMachine('ada');
+    await converged(shared, await shared.git('-C', shared.workTree, 'rev-parse', 'HEAD'));
+  });
+  afterAll(async () => {
+    await shared[Symbol.asyncDispose]();
   });
 
-  it('ends on SIGTERM with status 0, and lets the port go', async () => {
-    fleet = await start();
-    await fleet.startServer();
-    await fleet.addMachine('ada');
-    expect(await fleet.server.stop('SIGTERM')).toBe(0);
-    await expect(fetch(fleet.serverUrl)).rejects.toThrow();
-  });
-});
-
-describe('an agent', () => {
-  it.each(['DOWNLOADING', 'ACTIVATING', 'VERIFYING', 'COMMITTING'])('killed in %s ends on what was pushed', async (state) => {
-    fleet = await start();
-    await fleet.startServer();
-    const ada = await fleet.addMachine('ada');
-    await converged(fleet, await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
-    const dying = ada.agent.killAt(`"state":"${state}"`);
-    const sha = await pushed(fleet);
+  // Each stage is seen in the log, and the process dies there: SIGKILL leaves nothing tidy behind.
+  it.each(['push received', 'a revision was taken in', '"state":"BUILDING"', 'directive sent'])('the server killed at "%s" goes on where it was', async (stage) => {
+    const dying = shared.server.killAt(stage);
+    const sha = await pushed(shared);
     await dying;
-    ada.agent.start();
-    await converged(fleet, sha);
+    await shared.startServer();
+    await converged(shared, sha);
+  });
+
+  it.each(['DOWNLOADING', 'ACTIVATING', 'VERIFYING', 'COMMITTING'])('the agent killed in %s ends on what was pushed', async (state) => {
+    const { agent } = shared.machine('ada');
+    const dying = agent.killAt(`"state":"${state}"`);
+    const sha = await pushed(shared);
+    await dying;
+    agent.start();
+    await converged(shared, sha);
+  });
+
+  it('a second server or agent in the same folder is told to stay away', async () => {
+    const second = await exec(process.execPath, [...shared.server.command], { env: { ...shared.server.env, FLOE_LISTEN: '127.0.0.1:0' }, timeoutMs: 20_000 });
+    expect(second).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/another floe-server .*FLOE_DATA_DIR/) as string });
+    const { agent } = shared.machine('ada');
+    const twin = await exec(process.execPath, [...agent.command], { env: agent.env, timeoutMs: 20_000 });
+    expect(twin).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('another floe-agent') as string });
+  });
+
+  it('the database restored from yesterday moves no machine back', async () => {
+    const ada = shared.machine('ada');
+    await shared.server.stop();
+    const [database, yesterday] = [join(shared.dir, 'server/database'), join(shared.dir, 'yesterday')];
+    await copy(database, yesterday);
+    await shared.startServer();
+    await converged(shared, await pushed(shared));
+    await converged(shared, await pushed(shared));
+    const before = await ada.observe();
+
+    await shared.server.stop();
+    await rm(database, { recursive: true });
+    await copy(yesterday, database);
+    await shared.startServer();
+    await eventually('ada is in sync with the newest release', async () => {
+      const { standing, desired } = await shared.hostView('ada');
+      return standing === 'in-sync' && desired?.toplevel === before.current ? true : undefined;
+    }, { explain: () => shared.server.log() });
+    expect(await ada.observe()).toEqual(before);
+    await converged(shared, await pushed(shared));
+  });
+
+  it('the database lost altogether is rebuilt from the statements: no machine moves, and the next push goes on', async () => {
+    const ada = shared.machine('ada');
+    const last = await pushed(shared);
+    await converged(shared, last);
+    const before = await ada.observe();
+    const sequence = (await shared.revision(last))?.sequence ?? 0;
+
+    await shared.server.stop();
+    await rm(join(shared.dir, 'server/database'), { recursive: true });
+    await shared.startServer();
+    await eventually('ada is known again', async () => ((await shared.hostView('ada')).standing === 'in-sync' ? true : undefined), { explain: () => shared.server.log() });
+    expect(await ada.observe()).toEqual(before);
+
+    const next = await pushed(shared);
+    await converged(shared, next);
+    expect((await shared.revision(next))?.sequence).toBeGreaterThan(sequence);
+  });
+
+  it('the server ends on SIGTERM with status 0, and lets the port go', async () => {
+    expect(await shared.server.stop('SIGTERM')).toBe(0);
+    await expect(fetch(shared.serverUrl)).rejects.toThrow();
   });
 });
 
@@ -163,57 +208,6 @@ async function mount(...args: string[]): Promise<void> {
   const result = await exec('mount', args);
   expect(result.exitCode, result.stderr).toBe(0);
 }
-
-describe('the database', () => {
-  it('lost altogether is rebuilt from the statements: no machine moves, and the next push goes on', async () => {
-    fleet = await start();
-    await fleet.startServer();
-    const ada = await fleet.addMachine('ada');
-    await converged(fleet, await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
-    const first = await pushed(fleet);
-    await converged(fleet, first);
-    const before = await ada.observe();
-    const sequence = (await fleet.revision(first))?.sequence ?? 0;
-
-    await fleet.server.stop();
-    await rm(join(fleet.dir, 'server/database'), { recursive: true });
-    await fleet.startServer();
-    const on = fleet;
-    await eventually('ada is known again', async () => ((await on.hostView('ada')).standing === 'in-sync' ? true : undefined), { explain: () => on.server.log() });
-    expect(await ada.observe()).toEqual(before);
-
-    const next = await pushed(fleet);
-    await converged(fleet, next);
-    expect((await fleet.revision(next))?.sequence).toBeGreaterThan(sequence);
-  });
-
-  it('restored from yesterday moves no machine back', async () => {
-    fleet = await start();
-    await fleet.startServer();
-    const ada = await fleet.addMachine('ada');
-    await converged(fleet, await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
-    await fleet.server.stop();
-    const [database, yesterday] = [join(fleet.dir, 'server/database'), join(fleet.dir, 'yesterday')];
-    await copy(database, yesterday);
-    await fleet.startServer();
-    await converged(fleet, await pushed(fleet));
-    const second = await pushed(fleet);
-    await converged(fleet, second);
-    const before = await ada.observe();
-
-    await fleet.server.stop();
-    await rm(database, { recursive: true });
-    await copy(yesterday, database);
-    await fleet.startServer();
-    const on = fleet;
-    await eventually('ada is in sync with the newest release', async () => {
-      const { standing, desired } = await on.hostView('ada');
-      return standing === 'in-sync' && desired?.toplevel === before.current ? true : undefined;
-    }, { explain: () => on.server.log() });
-    expect(await ada.observe()).toEqual(before);
-    await converged(fleet, await pushed(fleet));
-  });
-});
 
 async function copy(from: string, to: string): Promise<void> {
   const result = await exec('cp', ['-a', from, to]);

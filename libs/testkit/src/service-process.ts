@@ -33,6 +33,15 @@ export class ServiceProcess implements AsyncDisposable {
     return this.#child?.pid;
   }
 
+  /** What Node is started with. */
+  get command(): readonly string[] {
+    return [this.#options.main, ...(this.#options.args ?? [])];
+  }
+
+  get env(): NodeJS.ProcessEnv {
+    return this.#options.env;
+  }
+
   /** The last lines of its log. */
   log(): string {
     return this.#lines.join('\n');
@@ -40,7 +49,7 @@ export class ServiceProcess implements AsyncDisposable {
 
   start(env: NodeJS.ProcessEnv = {}): void {
     if (this.isRunning) throw new Error(`${this.#options.name} already runs`);
-    const child = spawn(process.execPath, [this.#options.main, ...(this.#options.args ?? [])], {
+    const child = spawn(process.execPath, [...this.command], {
       env: { ...this.#options.env, ...env },
       stdio: ['ignore', this.#options.onOutput === undefined ? 'ignore' : 'pipe', 'pipe'],
     });
