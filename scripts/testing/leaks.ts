@@ -13,7 +13,7 @@ export interface LeakWatch {
 /** Starts to watch. To be called before the code that is watched is loaded. */
 export function watchLeaks(): LeakWatch {
   // Node opens these on first use: a test that prints must not look like one that leaks.
-  void [process.stdout, process.stderr];
+  void [process.stdin, process.stdout, process.stderr];
   const before = openResources();
   const workers = new Set<Worker>();
   process.on('worker', (worker) => {

@@ -49,6 +49,14 @@ export function createApp(deps: AppDeps): Hono {
   const pageHeaders = secureHeaders({
     contentSecurityPolicy: { defaultSrc: ["'self'"], styleSrc: ["'self'"], imgSrc: ["'self'", 'data:'], frameAncestors: ["'none'"], baseUri: ["'none'"] },
   });
-  app.get('*', pageHeaders, serveStatic({ root: deps.dashboardDir }));
+  app.get(
+    '*',
+    pageHeaders,
+    serveStatic({
+      root: deps.dashboardDir,
+      // The files of a build are named after their content; the page that names them is asked for each time.
+      onFound: (path, c) => c.header('cache-control', path.includes('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache'),
+    }),
+  );
   return app;
 }
