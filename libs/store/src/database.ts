@@ -30,7 +30,7 @@ export const CHANNEL = 'floe';
 /** On close, running statements get this long. */
 const CLOSE_GRACE_MS = 5_000;
 
-export interface ConnectDeps {
+interface ConnectDeps {
   readonly clock: Clock;
   readonly logger: Logger;
 }

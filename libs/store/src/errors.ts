@@ -20,11 +20,6 @@ function driverCode(error: unknown): string | undefined {
   return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
 }
 
-/** True when a unique constraint refused the row. */
-export function isUniqueViolation(error: unknown): boolean {
-  return driverCode(error) === '23505';
-}
-
 /**
  * A driver's error as ours, where it is a failure; a bug (broken SQL, a constraint that should hold) stays what it is.
  * `isClosed`: the store was disposed, so whatever the driver says is that.

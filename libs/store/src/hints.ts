@@ -20,7 +20,7 @@ const Hints = v.pipe(
 );
 
 /** A notification's payload ends at 8000 bytes, and a host name at 63: this many fit, with their wrapping. */
-export const MAX_HOST_HINTS = 64;
+const MAX_HOST_HINTS = 64;
 
 /** Sends hints when the transaction commits; nothing is sent when it rolls back. */
 export async function notify(db: Database, ...hints: readonly Hint[]): Promise<void> {

@@ -57,7 +57,7 @@ async function transact<Result>(line: PostgresLine, answerTimeoutMs: number | un
     return result;
   } catch (error) {
     // Whatever is wrong with this connection now, nobody else is to find a transaction open on it.
-    if (!line.isLost) await send('rollback').catch((cause: unknown) => line.lose(new Error('a transaction could not be rolled back', { cause })));
+    await send('rollback').catch((cause: unknown) => line.lose(new Error('a transaction could not be rolled back', { cause })));
     throw error;
   }
 }

@@ -10,7 +10,7 @@ import type { Store } from '../store.ts';
 export const MIGRATIONS_DIR = fileURLToPath(new URL('../../../../migrations', import.meta.url));
 
 /** A clock that shows the same time until it is set. */
-export class TestClock implements Clock {
+class TestClock implements Clock {
   time = 1_000_000;
   now(): number {
     return this.time;
