@@ -102,7 +102,13 @@ function reasonOf(error: unknown): string {
     if ('code' in current && typeof current.code === 'string') return current.code;
     current = current.cause;
   }
-  return error instanceof Error ? error.message : String(error);
+  return rootMessage(error);
+}
+
+/** `fetch` says "fetch failed"; the reason is in the cause behind it. */
+function rootMessage(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : rootMessage(error.cause);
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Clock } from '@floe/runtime';
 import type { ApiClient } from './api-client.ts';
-import type { Style } from './view/terminal.ts';
+import type { Style, View } from './view/terminal.ts';
 
 /** A stream that text is written to; `columns` is set on a terminal. */
 export interface TextSink {
@@ -41,7 +41,7 @@ export interface Output {
   /** Width of the terminal; undefined when stdout is none. */
   readonly columns: number | undefined;
   print(text: string): void;
-  /** One JSON document; `json line` form when `isLine`. */
+  /** One JSON document, on one line when `isLine`. */
   json(value: unknown, isLine?: boolean): void;
   note(text: string): void;
 }
@@ -55,4 +55,9 @@ export interface Cli {
   api(): Promise<ApiClient>;
   /** What the process ends with when the command did not fail. */
   exitCode: number;
+}
+
+/** What things are shown with now. */
+export function viewOf({ deps, out }: Pick<Cli, 'deps' | 'out'>): View {
+  return { now: deps.clock.now(), style: out.style, columns: out.columns };
 }

@@ -29,9 +29,13 @@ export async function readTokenFile(path: string): Promise<Secret> {
   try {
     text = await readFile(path, 'utf8');
   } catch (cause) {
-    throw new FloeError('USAGE', `the token file ${path} cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown error'})`, { cause });
+    throw new FloeError('USAGE', `the token file ${path} cannot be read (${codeOf(cause)})`, { cause });
   }
   return checkToken(text, `the token file ${path}`);
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
 }
 
 /** A token as typed or read. It goes into an HTTP header, so anything but printable ASCII is a mistake. */

@@ -34,7 +34,7 @@ export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
       } else if (line.startsWith(':')) {
         yield { name: 'comment', data: line.slice(1).trim() };
       } else {
-        const [field = '', value = ''] = cut(line);
+        const [field, value] = cut(line);
         if (field === 'event') name = value;
         if (field === 'data') data.push(value);
       }

@@ -1,7 +1,8 @@
 import { HostView, ReportView, type HostName } from '@floe/protocol';
 import type { Command } from 'commander';
 import * as v from 'valibot';
-import type { Cli } from '../cli.ts';
+import { viewOf, type Cli } from '../cli.ts';
+import { suggestingHosts } from '../host-suggestions.ts';
 import { hostNeedsAttention } from '../view/attention.ts';
 import { formatHost, formatHosts } from '../view/hosts.ts';
 import { hostArgument, limitArgument } from './arguments.ts';
@@ -30,19 +31,19 @@ Examples:
 }
 
 async function listHosts(cli: Cli, isAttentionOnly: boolean): Promise<void> {
-  const { out, deps } = cli;
+  const { out } = cli;
   const all = await (await cli.api()).get('/api/hosts', v.array(HostView));
   const hosts = isAttentionOnly ? all.filter(hostNeedsAttention) : all;
   if (cli.options().json === true) out.json(hosts);
-  else if (hosts.length > 0) out.print(formatHosts(hosts, deps.clock.now(), out.style, out.columns));
+  else if (hosts.length > 0) out.print(formatHosts(hosts, viewOf(cli)));
   else out.note(all.length === 0 ? 'no hosts yet: they appear with the first revision' : 'no host needs attention');
 }
 
 async function showHost(cli: Cli, name: HostName, limit: number): Promise<void> {
-  const { out, deps } = cli;
+  const { out } = cli;
   const api = await cli.api();
-  const host = await api.get(`/api/hosts/${name}`, HostView);
+  const host = await suggestingHosts(api, name, () => api.get(`/api/hosts/${name}`, HostView));
   const reports = await api.get(`/api/hosts/${name}/reports?limit=${limit}`, v.array(ReportView));
   if (cli.options().json === true) out.json({ host, reports });
-  else out.print(formatHost(host, reports, deps.clock.now(), out.style));
+  else out.print(formatHost(host, reports, viewOf(cli)));
 }

@@ -1,9 +1,9 @@
 import { RevisionView } from '@floe/protocol';
 import type { Command } from 'commander';
 import * as v from 'valibot';
-import type { Cli } from '../cli.ts';
+import { viewOf, type Cli } from '../cli.ts';
 import { formatRevision } from '../view/revision.ts';
-import { formatTable, indent, type Cell, type Style } from '../view/terminal.ts';
+import { formatBlock, formatTable, type Cell, type View } from '../view/terminal.ts';
 import { ago, duration, shortHash, shortSha, words } from '../view/text.ts';
 import { commitPrefixArgument, limitArgument } from './arguments.ts';
 
@@ -25,7 +25,7 @@ Examples:
 }
 
 async function listRevisions(cli: Cli, limit: number): Promise<void> {
-  const { out, deps } = cli;
+  const { out } = cli;
   const revisions = await (await cli.api()).get(`/api/revisions?limit=${limit}`, v.array(RevisionView));
   if (cli.options().json === true) {
     out.json(revisions);
@@ -35,37 +35,38 @@ async function listRevisions(cli: Cli, limit: number): Promise<void> {
     out.note('no revisions yet: push a commit to the tracked branch');
     return;
   }
-  const now = deps.clock.now();
+  const view = viewOf(cli);
   const rows = revisions.map((revision): Cell[] => [
     { text: String(revision.sequence) },
     { text: shortSha(revision.sha) },
-    { text: ago(revision.receivedAt, now) },
+    { text: ago(revision.receivedAt, view.now) },
     { text: words(revision.state), ...(hasFailed(revision) ? { tone: 'bad' as const } : {}) },
     { text: revision.publishedAt === null ? '' : duration(revision.publishedAt - revision.receivedAt) },
     { text: revision.rollout === null ? '' : revision.rollout.description },
     { text: revision.subject },
   ]);
-  out.print(formatTable(['SEQ', 'COMMIT', 'RECEIVED', 'STATE', 'PUBLISHED IN', 'ROLLOUT', 'SUBJECT'], rows, out.style, out.columns));
+  out.print(formatTable(['SEQ', 'COMMIT', 'RECEIVED', 'STATE', 'PUBLISHED IN', 'ROLLOUT', 'SUBJECT'], rows, view, ['PUBLISHED IN', 'ROLLOUT', 'SEQ', 'RECEIVED']));
 }
 
 async function showRevision(cli: Cli, sha: string): Promise<void> {
-  const { out, deps } = cli;
+  const { out } = cli;
   const revision = await (await cli.api()).get(`/api/revisions/${sha}`, RevisionView);
   if (cli.options().json === true) out.json(revision);
-  else out.print(formatRevisionInFull(revision, deps.clock.now(), out.style));
+  else out.print(formatRevisionInFull(revision, viewOf(cli)));
 }
 
-function formatRevisionInFull(revision: RevisionView, now: number, style: Style): string {
-  const parts = [formatRevision(revision, now, style), `${style('quiet', 'commit')} ${revision.sha}`];
-  if (revision.error !== null) parts.push(`${style('bad', 'Error')}\n${indent(revision.error)}`);
-  if (revision.hosts.length > 0) parts.push(formatOutcomes(revision, style));
+function formatRevisionInFull(revision: RevisionView, view: View): string {
+  const { style, columns } = view;
+  const parts = [formatRevision(revision, view), `${style('quiet', 'commit')} ${revision.sha}`];
+  if (revision.error !== null) parts.push(`${style('bad', 'Error')}\n${formatBlock(revision.error, columns)}`);
+  if (revision.hosts.length > 0) parts.push(formatOutcomes(revision, view));
   for (const host of revision.hosts) {
-    if (host.error !== null) parts.push(`${style('bad', host.host)}\n${indent(host.error)}`);
+    if (host.error !== null) parts.push(`${style('bad', host.host)}\n${formatBlock(host.error, columns)}`);
   }
   return parts.join('\n\n');
 }
 
-function formatOutcomes(revision: RevisionView, style: Style): string {
+function formatOutcomes(revision: RevisionView, view: View): string {
   const rows = revision.hosts.map((host): Cell[] => [
     { text: host.host },
     { text: host.outcome === null ? 'not known yet' : words(host.outcome), ...(host.error === null ? {} : { tone: 'bad' as const }) },
@@ -73,7 +74,7 @@ function formatOutcomes(revision: RevisionView, style: Style): string {
     { text: host.buildMs === null ? '' : duration(host.buildMs) },
     { text: host.toplevel === null ? '–' : shortHash(host.toplevel) },
   ]);
-  return formatTable(['HOST', 'OUTCOME', 'EVALUATED', 'BUILT', 'TOPLEVEL'], rows, style);
+  return formatTable(['HOST', 'OUTCOME', 'EVALUATED', 'BUILT', 'TOPLEVEL'], rows, view, ['BUILT', 'EVALUATED']);
 }
 
 function hasFailed(revision: RevisionView): boolean {

@@ -1,10 +1,10 @@
 import { FleetView, HOST_STANDINGS } from '@floe/protocol';
 import type { Command } from 'commander';
-import type { Cli } from '../cli.ts';
+import { viewOf, type Cli } from '../cli.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
 import { attentionOf, type Attention } from '../view/attention.ts';
 import { formatRevision } from '../view/revision.ts';
-import { formatFacts, indent, type Style } from '../view/terminal.ts';
+import { formatBlock, formatFacts, type View } from '../view/terminal.ts';
 import { ago, shortSha, words } from '../view/text.ts';
 
 export function addStatus(program: Command, cli: Cli): void {
@@ -31,12 +31,13 @@ async function showStatus(cli: Cli, hasExitCode: boolean): Promise<void> {
   const fleet = await api.get('/api/fleet', FleetView);
   const attention = attentionOf(fleet);
   if (cli.options().json === true) out.json({ ...fleet, attention });
-  else out.print(formatStatus(fleet, attention, out.style));
+  else out.print(formatStatus(fleet, attention, { ...viewOf(cli), now: fleet.serverTime }));
   if (hasExitCode && attention.length > 0) cli.exitCode = EXIT_CODES.needsAttention;
 }
 
-function formatStatus(fleet: FleetView, attention: readonly Attention[], style: Style): string {
-  const { repository, revision, serverTime: now } = fleet;
+function formatStatus(fleet: FleetView, attention: readonly Attention[], view: View): string {
+  const { repository, revision } = fleet;
+  const { now, style } = view;
   const looked = repository.lastFetchAt === null ? 'not fetched yet' : `fetched ${ago(repository.lastFetchAt, now)}`;
   const facts: (readonly [string, string])[] = [
     ['Repository', `${repository.url}  (${repository.branch}, ${looked})`],
@@ -44,8 +45,8 @@ function formatStatus(fleet: FleetView, attention: readonly Attention[], style: 
     ['Hosts', countHosts(fleet)],
   ];
   const parts = [formatFacts(facts, style)];
-  if (revision !== null) parts.push(formatRevision(revision, now, style));
-  parts.push(attention.length === 0 ? style('good', 'Nothing needs you.') : formatAttention(attention, now, style));
+  if (revision !== null) parts.push(formatRevision(revision, view));
+  parts.push(attention.length === 0 ? style('good', 'Nothing needs you.') : formatAttention(attention, view));
   return parts.join('\n\n');
 }
 
@@ -58,12 +59,12 @@ function countHosts(fleet: FleetView): string {
 /** Long errors are cut here; `floe hosts NAME` and `floe revisions SHA` have all of them. */
 const MESSAGE_LINES = 6;
 
-function formatAttention(attention: readonly Attention[], now: number, style: Style): string {
+function formatAttention(attention: readonly Attention[], { now, style, columns }: View): string {
   const blocks = attention.map(({ subject, message, todo, since }) => {
     const lines = message.trim().split('\n');
     const cut = lines.length > MESSAGE_LINES ? [...lines.slice(0, MESSAGE_LINES), '…'] : lines;
     const head = `${style('bad', subject)}${since === null ? '' : style('quiet', `  ${ago(since, now)}`)}`;
-    return [`  ${head}`, indent(cut.join('\n'), '    '), ...(todo === null ? [] : [indent(`→ ${todo}`, '    ')])].join('\n');
+    return [`  ${head}`, formatBlock(cut.join('\n'), columns, '    '), ...(todo === null ? [] : [formatBlock(`→ ${todo}`, columns, '    ')])].join('\n');
   });
   return [style('strong', `Needs attention (${attention.length})`), ...blocks].join('\n');
 }

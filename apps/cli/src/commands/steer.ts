@@ -1,6 +1,7 @@
 import type { CommitSha, HostName } from '@floe/protocol';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
+import { suggestingHosts } from '../host-suggestions.ts';
 import { shortSha } from '../view/text.ts';
 import { commitArgument, hostArgument, reasonArgument } from './arguments.ts';
 
@@ -18,7 +19,7 @@ export function addSteering(program: Command, cli: Cli): void {
     .argument('<host>', 'a host as in nixosConfigurations', hostArgument)
     .requiredOption(...REASON)
     .addHelpText('after', '\nThe machine stays as it is. To bring it back: floe enrol HOST.\n\nExample:\n  $ floe revoke ws0001 --reason "stolen on the train"')
-    .action((host: HostName, { reason }: ReasonOption) => decide(cli, 'DELETE', `/api/hosts/${host}/enrolment`, { reason }, `${host} is revoked.`));
+    .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, host, 'enrolment', reason, `${host} is revoked.`));
 
   program
     .command('retry')
@@ -34,7 +35,7 @@ ends the quarantine of a host whose key was used by two machines: first make sur
 Example:
   $ floe retry ws0001 --reason "the license server is back"`,
     )
-    .action((host: HostName, { reason }: ReasonOption) => decide(cli, 'DELETE', `/api/hosts/${host}/quarantine`, { reason }, `${host} may try again.`));
+    .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, host, 'quarantine', reason, `${host} may try again.`));
 
   program
     .command('accept')
@@ -42,14 +43,22 @@ Example:
     .argument('<commit>', 'the whole commit id, as floe status shows it', commitArgument)
     .requiredOption(...REASON)
     .addHelpText('after', '\nExample:\n  $ floe accept 3f9c2ab1d0e4c5b6a7988b9cadbecfd0e1f20314 --reason "history rewritten to drop a secret"')
-    .action((commit: CommitSha, { reason }: ReasonOption) =>
-      decide(cli, 'POST', '/api/repository/accept', { commit, reason }, `${shortSha(commit)} is let in.`),
-    );
+    .action((commit: CommitSha, { reason }: ReasonOption) => accept(cli, commit, reason));
 }
 
-async function decide(cli: Cli, method: 'POST' | 'DELETE', path: string, body: object, done: string): Promise<void> {
+async function decideOnHost(cli: Cli, host: HostName, what: 'enrolment' | 'quarantine', reason: string, done: string): Promise<void> {
   const api = await cli.api();
-  await api.send(method, path, body);
+  await suggestingHosts(api, host, () => api.send('DELETE', `/api/hosts/${host}/${what}`, { reason }));
+  confirm(cli, done);
+}
+
+async function accept(cli: Cli, commit: CommitSha, reason: string): Promise<void> {
+  const api = await cli.api();
+  await api.send('POST', '/api/repository/accept', { commit, reason });
+  confirm(cli, `${shortSha(commit)} is let in.`);
+}
+
+function confirm(cli: Cli, done: string): void {
   if (cli.options().json === true) cli.out.json({ done: true });
   else cli.out.print(done);
 }

@@ -1,9 +1,9 @@
 import type { EnrolmentTokenResponse } from '@floe/protocol';
-import { harmless, indent, type Style } from './terminal.ts';
+import { harmless, harmlessLine, indent, type View } from './terminal.ts';
 import { duration } from './text.ts';
 
-/** Where the examples put the token on the machine: in memory, gone with the next boot. */
-const TOKEN_PATH = '/run/floe-token';
+/** Where the token is put on the machine: in memory, gone with the next boot. */
+const TOKEN_PATH = '/run/floe-enrolment-token';
 
 /** A Nix string literal. `${` would start an antiquotation. */
 export function nixString(text: string): string {
@@ -14,39 +14,68 @@ function nixList(texts: readonly string[]): string {
   return texts.length === 0 ? '[ ]' : `[ ${texts.map(nixString).join(' ')} ]`;
 }
 
+/** A word for a POSIX shell. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
+
 /** What a host's configuration must hold to be looked after by this server. */
-export function moduleSnippet(made: EnrolmentTokenResponse): string {
+export function nixosSettings(made: EnrolmentTokenResponse): string {
   return `{
   imports = [ floe.nixosModules.agent ];
-  services.floe-agent = {
+  services.floe.agent = {
     enable = true;
     host = ${nixString(made.host)};
-    server = ${nixString(made.serverUrl)};
-    releaseKeys = ${nixList(made.releaseKeys)};
-    serverKeys = ${nixList(made.serverKeys)};
-  };
-  nix.settings = {
+    serverUrl = ${nixString(made.serverUrl)};
+    enrolmentTokenFile = ${nixString(TOKEN_PATH)};
+    trustedReleaseKeys = ${nixList(made.releaseKeys)};
+    trustedServerKeys = ${nixList(made.serverKeys)};
     substituters = ${nixList([made.substituter])};
-    trusted-public-keys = ${nixList(made.cachePublicKeys)};
+    trustedPublicKeys = ${nixList(made.cachePublicKeys)};
   };
 }`;
 }
 
+/** The command by which a folder plays the machine, for a trial without root and NixOS. */
+export function folderMachineCommand(made: EnrolmentTokenResponse, tokenFile: string): string {
+  const settings = {
+    FLOE_SERVER_URL: made.serverUrl,
+    FLOE_HOST: made.host,
+    FLOE_ENROLMENT_TOKEN_FILE: tokenFile,
+    FLOE_TRUSTED_RELEASE_KEYS: made.releaseKeys.join(' '),
+    FLOE_TRUSTED_SERVER_KEYS: made.serverKeys.join(' '),
+    FLOE_SUBSTITUTERS: made.substituter,
+    FLOE_TRUSTED_PUBLIC_KEYS: made.cachePublicKeys.join(' '),
+  };
+  const words = Object.entries(settings).map(([name, value]) => `${name}=${shellWord(value)}`);
+  return [...words, `floe-agent run --root ${shellWord(`./${made.host}`)}`].join(' \\\n');
+}
+
 /** What an administrator does to bring a host in, ready to be copied. */
-export function formatEnrolment(made: EnrolmentTokenResponse, options: { readonly now: number; readonly tokenFile: string | undefined }, style: Style): string {
-  const { tokenFile } = options;
+export function formatEnrolment(made: EnrolmentTokenResponse, tokenFile: string | undefined, { now, style }: View): string {
+  const { host } = made;
   const handOver =
     tokenFile === undefined
-      ? `Then, as root on ${made.host}, type this and paste the token:\n\n${indent(`floe-agent enrol --token-file /dev/stdin`)}\n\n${indent(`${style('strong', made.token)}`)}`
-      : `Then copy ${harmless(tokenFile)} to ${made.host} as ${TOKEN_PATH}, and as root there:\n\n${indent(`floe-agent enrol --token-file ${TOKEN_PATH}`)}`;
-  return `${style('strong', `Enrol ${made.host}`)}
+      ? `1. As root on ${host}, type this, paste the token, and press Enter and Ctrl-D:
 
-Put this into the configuration of ${made.host} (floe is the flake input of Floe), and switch to it once by hand:
+  install -m 600 /dev/stdin ${TOKEN_PATH}
 
-${indent(moduleSnippet(made))}
+  ${style('strong', harmlessLine(made.token))}`
+      : `1. Bring the token to ${host}:
+
+  scp ${shellWord(harmlessLine(tokenFile))} root@${host}:${TOKEN_PATH}`;
+  return `${style('strong', `Enrol ${host}`)}
 
 ${handOver}
 
-The token works once, and for ${duration(Math.max(0, made.expiresAt - options.now))} from now. The keys above are what ${made.host} will trust: check that
-they are your server's.`;
+2. Put this into the configuration of ${host} (floe is the flake input of Floe), and switch to it once by hand:
+
+${indent(harmless(nixosSettings(made)))}
+
+The token works once, and for ${duration(Math.max(0, made.expiresAt - now))} from now. ${host} will trust the keys above: check that they
+are your server's.
+
+For a trial without root and NixOS, a folder can play ${host}${tokenFile === undefined ? `, with the token in ./${host}.token` : ''}:
+
+${indent(harmless(folderMachineCommand(made, tokenFile ?? `./${host}.token`)))}`;
 }

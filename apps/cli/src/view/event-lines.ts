@@ -1,6 +1,6 @@
 import type { FleetEvent, FleetView, HostView, RepositoryView, RevisionView } from '@floe/protocol';
 import { standingText, stateText } from './hosts.ts';
-import { harmless } from './terminal.ts';
+import { harmlessLine } from './terminal.ts';
 import { firstLine, shortHash, shortSha, words } from './text.ts';
 
 /** One line about one thing that changed. */
@@ -22,7 +22,7 @@ export function createEventLines(): EventLines {
   function tell(key: string, at: number, text: string): EventLine[] {
     if (told.get(key) === text) return [];
     told.set(key, text);
-    return [{ at, text: harmless(text).replaceAll('\n', ' ') }];
+    return [{ at, text: harmlessLine(text) }];
   }
   return {
     snapshot(fleet) {
@@ -74,7 +74,10 @@ function newestTime(revision: RevisionView): number {
 /** Date and time of day where the reader is. */
 export function clockTime(at: number): string {
   const date = new Date(at);
-  const two = (value: number): string => String(value).padStart(2, '0');
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+  const day = [date.getFullYear(), date.getMonth() + 1, date.getDate()].map(twoDigits).join('-');
+  return `${day} ${[date.getHours(), date.getMinutes(), date.getSeconds()].map(twoDigits).join(':')}`;
+}
+
+function twoDigits(value: number): string {
+  return String(value).padStart(2, '0');
 }

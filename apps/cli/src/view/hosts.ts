@@ -1,5 +1,5 @@
 import type { HostView, ReportView } from '@floe/protocol';
-import { formatFacts, formatTable, indent, type Cell, type Style, type Tone } from './terminal.ts';
+import { formatBlock, formatFacts, formatTable, indent, type Cell, type Tone, type View } from './terminal.ts';
 import { hostNeedsAttention } from './attention.ts';
 import { ago, duration, firstLine, percent, shortHash, shortSha, words } from './text.ts';
 
@@ -20,7 +20,8 @@ export function stateText(host: HostView): string {
 }
 
 /** One line per host, sorted by name as people count (ws2 before ws10). */
-export function formatHosts(hosts: readonly HostView[], now: number, style: Style, columns?: number): string {
+export function formatHosts(hosts: readonly HostView[], view: View): string {
+  const { now } = view;
   const rows = hosts.toSorted((a, b) => a.host.localeCompare(b.host, 'en', { numeric: true })).map((host): Cell[] => [
     { text: host.host },
     { text: standingText(host), tone: hostNeedsAttention(host) ? 'bad' : STANDING_TONES[host.standing] },
@@ -31,12 +32,13 @@ export function formatHosts(hosts: readonly HostView[], now: number, style: Styl
     { text: host.isConnected ? 'now' : host.lastSeenAt === null ? 'never' : ago(host.lastSeenAt, now) },
     { text: firstLine(host.problem ?? '') },
   ]);
-  return formatTable(['HOST', 'STANDING', 'STATE', 'SINCE', 'DESIRED', 'RUNNING', 'SEEN', 'PROBLEM'], rows, style, columns);
+  return formatTable(['HOST', 'STANDING', 'STATE', 'SINCE', 'DESIRED', 'RUNNING', 'SEEN', 'PROBLEM'], rows, view, ['SINCE', 'DESIRED', 'RUNNING', 'SEEN', 'STATE']);
 }
 
 /** Everything known of one host. */
-export function formatHost(host: HostView, reports: readonly ReportView[], now: number, style: Style): string {
+export function formatHost(host: HostView, reports: readonly ReportView[], view: View): string {
   const { desired, observed } = host;
+  const { now, style, columns } = view;
   const since = host.stateSince === null ? '' : `, ${ago(host.stateSince, now)}`;
   const facts: (readonly [string, string])[] = [
     ['Host', host.host],
@@ -53,12 +55,13 @@ export function formatHost(host: HostView, reports: readonly ReportView[], now: 
   ];
   const parts = [formatFacts(facts, style)];
   const reason = host.problem ?? host.detail?.message;
-  if (reason) parts.push(`${style(host.problem === null ? 'quiet' : 'bad', host.problem === null ? 'Last word' : 'Problem')}\n${indent(reason)}`);
-  if (reports.length > 0) parts.push(`${style('strong', 'Last reports')}\n${formatReports(reports, now, style)}`);
+  if (reason) parts.push(`${style(host.problem === null ? 'quiet' : 'bad', host.problem === null ? 'Last word' : 'Problem')}\n${formatBlock(reason, columns)}`);
+  if (reports.length > 0) parts.push(`${style('strong', 'Last reports')}\n${formatReports(reports, view)}`);
   return parts.join('\n\n');
 }
 
-function formatReports(reports: readonly ReportView[], now: number, style: Style): string {
+function formatReports(reports: readonly ReportView[], view: View): string {
+  const { now } = view;
   const rows = reports.map((report): Cell[] => [
     { text: ago(report.receivedAt, now) },
     { text: words(report.state) },
@@ -67,7 +70,8 @@ function formatReports(reports: readonly ReportView[], now: number, style: Style
     { text: timingsText(report.timings) },
     { text: firstLine(report.detail?.message ?? '') },
   ]);
-  return indent(formatTable(['WHEN', 'STATE', 'ABOUT', 'RUNNING', 'TOOK', 'DETAIL'], rows, style));
+  const inner = { ...view, columns: view.columns === undefined ? undefined : view.columns - 2 };
+  return indent(formatTable(['WHEN', 'STATE', 'ABOUT', 'RUNNING', 'TOOK', 'DETAIL'], rows, inner, ['TOOK', 'RUNNING', 'ABOUT']));
 }
 
 /** "download 2.1 s, activate 340 ms" */

@@ -1,21 +1,21 @@
 import type { RevisionView } from '@floe/protocol';
 import { stageMs, stagesOf, type StageStatus } from './stages.ts';
-import { harmless, type Style, type Tone } from './terminal.ts';
+import { harmlessLine, type Tone, type View } from './terminal.ts';
 import { ago, duration, shortSha, words } from './text.ts';
 
 const STAGE_TONES: Record<StageStatus, Tone> = { done: 'good', running: 'busy', failed: 'bad', waiting: 'quiet', skipped: 'quiet' };
 const STAGE_MARKS: Record<StageStatus, string> = { done: '✓', running: '…', failed: '✗', waiting: '·', skipped: '–' };
 
 /** A revision with its stages and how long each took. */
-export function formatRevision(revision: RevisionView, now: number, style: Style): string {
-  const subject = harmless(revision.subject).replaceAll('\n', ' ');
-  const title = `${style('strong', `${shortSha(revision.sha)}  ${subject}`)}  ${style('quiet', `#${revision.sequence} by ${harmless(revision.author)}, ${words(revision.state)}`)}`;
+export function formatRevision(revision: RevisionView, { now, style }: Pick<View, 'now' | 'style'>): string {
+  const subject = harmlessLine(revision.subject);
+  const title = `${style('strong', `${shortSha(revision.sha)}  ${subject}`)}  ${style('quiet', `#${revision.sequence} by ${harmlessLine(revision.author)}, ${words(revision.state)}`)}`;
   const lines = stagesOf(revision).map((stage) => {
     const took = stageMs(stage, now);
     const isOpenRollout = stage.name === 'rollout' && revision.rollout !== null;
     const told = [
       stage.name === 'received' ? ago(revision.receivedAt, now) : took === null ? (isOpenRollout ? '' : words(stage.status)) : duration(took),
-      isOpenRollout ? `${words(revision.rollout?.state ?? '')}: ${harmless(revision.rollout?.description ?? '')}` : '',
+      isOpenRollout ? `${words(revision.rollout?.state ?? '')}: ${harmlessLine(revision.rollout?.description ?? '')}` : '',
     ].filter((text) => text !== '' && text !== 'done');
     return `  ${style(STAGE_TONES[stage.status], `${STAGE_MARKS[stage.status]} ${stage.name.padEnd(9)}`)}  ${told.join('  ')}`.trimEnd();
   });

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { ago, duration, firstLine, percent, shortHash, words } from './text.ts';
-import { hostView } from '../test/fixtures.ts';
+import { StorePath } from '@floe/protocol';
+import * as v from 'valibot';
+import { storePath } from '../test/fixtures.ts';
 import { harmless, formatTable, plainStyle } from './terminal.ts';
 import { nixString } from './enrolment.ts';
 
@@ -20,7 +22,7 @@ describe('times', () => {
 });
 
 test('store paths, states and errors are shortened', () => {
-  expect(shortHash(hostView('ws1').desired?.toplevel ?? expect.fail())).toBe('aaaaaaaa');
+  expect(shortHash(v.parse(StorePath, storePath('aaaaaaaa')))).toBe('aaaaaaaa');
   expect([words('ROLLED_BACK'), words('in-sync')]).toEqual(['rolled back', 'in sync']);
   expect(firstLine('\n error: one \n two')).toBe('error: one');
   expect([percent({ doneBytes: 5, expectedBytes: 0 }), percent({ doneBytes: 999, expectedBytes: 1000 }), percent({ doneBytes: 9, expectedBytes: 8 })]).toEqual([undefined, 99, 100]);
@@ -32,8 +34,8 @@ test('text from elsewhere cannot steer the terminal', () => {
 
 test('the last column of a table is cut to the width of the terminal, and nothing without one', () => {
   const rows = [[{ text: 'ws1' }, { text: 'x'.repeat(60) }]];
-  expect(formatTable(['A', 'B'], rows, plainStyle, 40).split('\n')).toEqual(['A    B', `ws1  ${'x'.repeat(34)}…`]);
-  expect(formatTable(['A', 'B'], rows, plainStyle).split('\n')[1]).toHaveLength(65);
+  expect(formatTable(['A', 'B'], rows, { style: plainStyle, columns: 40 }).split('\n')).toEqual(['A    B', `ws1  ${'x'.repeat(34)}…`]);
+  expect(formatTable(['A', 'B'], rows, { style: plainStyle, columns: undefined }).split('\n')[1]).toHaveLength(65);
 });
 
 test('a Nix string holds what it was given', () => {
