@@ -57,7 +57,6 @@ export class TestFleet implements AsyncDisposable {
   readonly workTree: string;
   readonly #options: TestFleetOptions;
   readonly #isTemporary: boolean;
-  #token: string | undefined;
 
   private constructor(options: TestFleetOptions, dir: string, forge: LocalForge, serverPort: number) {
     this.#options = options;
@@ -154,8 +153,7 @@ export class TestFleet implements AsyncDisposable {
 
   /** The administrator's token, as the first start wrote it. */
   async token(): Promise<string> {
-    this.#token ??= (await readFile(join(this.dir, 'server/admin-token'), 'utf8')).trim();
-    return this.#token;
+    return (await readFile(join(this.dir, 'server/admin-token'), 'utf8')).trim();
   }
 
   /** A request to the server's API with the administrator's token. */

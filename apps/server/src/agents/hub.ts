@@ -31,6 +31,8 @@ export class AgentHub implements AsyncDisposable {
   readonly #deps: HubDeps;
   readonly #sessions = new Map<HostName, AgentSession>();
   readonly #sockets = new Set<AgentSocket>();
+  /** Closed sockets whose end is not stored yet. */
+  readonly #closing = new Set<Promise<void>>();
   readonly #heartbeat: NodeJS.Timeout;
   /** Session ids start with it, so that a restarted server knows its own old presence rows. */
   readonly #serverId = randomUUID();
@@ -54,7 +56,7 @@ export class AgentHub implements AsyncDisposable {
     const wire = new AgentSocket(socket);
     const logger = this.#deps.logger.child({ remoteAddress });
     if (this.#isStopping) {
-      wire.close(CLOSE_CODES.restarting, 'restarting');
+      void wire.close(CLOSE_CODES.restarting, 'restarting');
       return;
     }
     this.#sockets.add(wire);
@@ -63,7 +65,7 @@ export class AgentHub implements AsyncDisposable {
     // Messages of one socket are taken one after another: the hello must be settled before what follows it.
     let chain: Promise<void> = Promise.resolve();
 
-    const handshake = setTimeout(() => wire.close(CLOSE_CODES.badMessage, 'no hello'), HANDSHAKE_MS);
+    const handshake = setTimeout(() => void wire.close(CLOSE_CODES.badMessage, 'no hello'), HANDSHAKE_MS);
     socket.on('message', (data, isBinary) => {
       wire.touch();
       const frame = isBinary || !Buffer.isBuffer(data) ? undefined : data.toString('utf8');
@@ -75,7 +77,7 @@ export class AgentHub implements AsyncDisposable {
         (error: unknown) => {
           // A store that is away is the only way here; the agent comes back with jitter.
           logger.warn('an agent could not be served', { error });
-          wire.close(isFloeError(error) && error.retryable ? CLOSE_CODES.restarting : 1011, 'try again later');
+          void wire.close(isFloeError(error) && error.retryable ? CLOSE_CODES.restarting : 1011, 'try again later');
         },
       );
     });
@@ -83,7 +85,8 @@ export class AgentHub implements AsyncDisposable {
     socket.on('close', (code) => {
       clearTimeout(handshake);
       this.#sockets.delete(wire);
-      void chain.then(() => this.#close(session, code, logger));
+      const closing = chain.then(async () => await this.#close(session, code, logger)).finally(() => this.#closing.delete(closing));
+      this.#closing.add(closing);
     });
     wire.send({ type: 'challenge', nonce });
   }
@@ -94,21 +97,21 @@ export class AgentHub implements AsyncDisposable {
       if (parsed.kind === 'malformed') {
         logger.warn('a frame is not of the protocol', { host: session?.host, why: parsed.why.slice(0, 300) });
         wire.send({ type: 'refusal', code: 'BAD_MESSAGE', message: `the frame is not of the protocol: ${parsed.why.slice(0, 500)}` });
-        wire.close(CLOSE_CODES.badMessage, 'bad message');
+        void wire.close(CLOSE_CODES.badMessage, 'bad message');
         return session;
       }
       const message = parsed.message;
       if (session === undefined) {
         if (message.type === 'hello') return await this.#greet(wire, nonce, message, logger);
-        wire.close(CLOSE_CODES.badMessage, 'hello first');
+        void wire.close(CLOSE_CODES.badMessage, 'hello first');
         return undefined;
       }
       switch (message.type) {
         case 'hello':
-          wire.close(CLOSE_CODES.badMessage, 'one hello only');
+          void wire.close(CLOSE_CODES.badMessage, 'one hello only');
           break;
         case 'report':
-          if (this.#deps.reports.waiting > MAX_WAITING_REPORTS) wire.close(CLOSE_CODES.restarting, 'overloaded');
+          if (this.#deps.reports.waiting > MAX_WAITING_REPORTS) void wire.close(CLOSE_CODES.restarting, 'overloaded');
           else this.#deps.reports.add({ host: session.host, report: message, stored: (seq) => wire.send({ type: 'ack', seq }) });
           break;
         case 'ready':
@@ -131,7 +134,7 @@ export class AgentHub implements AsyncDisposable {
       if (verdict.kind === 'cloned') await this.#quarantineClone(hello.host, verdict.message);
       logger.warn('an agent was refused', { host: hello.host, code: verdict.code });
       wire.send({ type: 'refusal', code: verdict.code, message: verdict.message });
-      wire.close(verdict.closeCode, verdict.code);
+      void wire.close(verdict.closeCode, verdict.code);
       return undefined;
     }
     const session: AgentSession = {
@@ -144,7 +147,7 @@ export class AgentHub implements AsyncDisposable {
       offeredEpoch: 0,
     };
     // The newest session wins: a laptop that changed networks is here again while its old socket still looks alive.
-    this.#sessions.get(hello.host)?.socket.close(CLOSE_CODES.replaced, 'replaced');
+    void this.#sessions.get(hello.host)?.socket.close(CLOSE_CODES.replaced, 'replaced');
     this.#sessions.set(hello.host, session);
     const connected = await store.hosts.connect(hello.host, {
       sessionId: session.id,
@@ -176,7 +179,7 @@ export class AgentHub implements AsyncDisposable {
     const { store, clock } = this.#deps;
     await store.hosts.markCloned(host, clock.now());
     await store.audit.append({ at: clock.now(), actor: 'floe-server', action: 'quarantine-clone', subject: host, detail: message });
-    this.#sessions.get(host)?.socket.close(CLOSE_CODES.cloned, 'HOST_CLONED');
+    void this.#sessions.get(host)?.socket.close(CLOSE_CODES.cloned, 'HOST_CLONED');
     this.#deps.onHostChanged(host);
   }
 
@@ -199,15 +202,14 @@ export class AgentHub implements AsyncDisposable {
 
   /** Ends a host's connection, e.g. when its enrolment is revoked. */
   disconnect(host: HostName, closeCode: number, reason: string): void {
-    this.#sessions.get(host)?.socket.close(closeCode, reason);
+    void this.#sessions.get(host)?.socket.close(closeCode, reason);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isStopping = true;
     clearInterval(this.#heartbeat);
-    for (const socket of this.#sockets) socket.close(CLOSE_CODES.restarting, 'restarting');
-    this.#sessions.clear();
-    await Promise.resolve();
+    await Promise.all([...this.#sockets].map(async (socket) => await socket.close(CLOSE_CODES.restarting, 'restarting')));
+    await Promise.all(this.#closing);
   }
 }
 

@@ -1,11 +1,12 @@
+import { once } from 'node:events';
 import type { HostName } from '@floe/model';
-import { HEARTBEAT_MS, type CLOSE_CODES, type ServerMessage } from '@floe/protocol';
+import { CLOSE_CODES, type ServerMessage } from '@floe/protocol';
 import type { WebSocket } from 'ws';
 
 /** A socket that holds this much unsent data is closed: its reader is too slow or gone. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
-
-export type CloseReason = keyof typeof CLOSE_CODES;
+/** How long the other side has to answer a close. */
+const CLOSE_GRACE_MS = 2_000;
 
 /** One authenticated connection of one host. */
 export interface AgentSession {
@@ -36,7 +37,7 @@ export class AgentSocket {
     this.#silentBeats = 0;
   }
 
-  /** Called every {@link HEARTBEAT_MS}: pings, and cuts a socket that was silent for three beats (it only looks alive). */
+  /** Called with every heartbeat: pings, and cuts a socket that was silent for three beats (it only looks alive). */
   beat(): void {
     if (!this.#isAlive) return;
     this.#silentBeats += 1;
@@ -47,19 +48,20 @@ export class AgentSocket {
   send(message: ServerMessage): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
     if (this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) {
-      this.close(4429, 'too slow');
+      void this.close(CLOSE_CODES.tooSlow, 'too slow');
       return;
     }
     this.#socket.send(JSON.stringify(message));
   }
 
-  /** Says why, then closes; cuts the connection when the other side does not answer the close. */
-  close(code: number, reason: string): void {
+  /** Says why, then closes; cuts the connection when the other side does not answer the close. Resolves when it is closed. */
+  async close(code: number, reason: string): Promise<void> {
     if (!this.#isAlive) return;
     this.#isAlive = false;
+    const closed = once(this.#socket, 'close');
     this.#socket.close(code, reason.slice(0, 100));
-    setTimeout(() => this.#socket.terminate(), 2 * 1000).unref();
+    const late = setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS);
+    await closed;
+    clearTimeout(late);
   }
 }
-
-export { HEARTBEAT_MS };
