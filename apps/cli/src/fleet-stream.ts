@@ -59,10 +59,10 @@ export async function* followFleet(deps: FleetStreamDeps): AsyncGenerator<FleetM
   let attempt = 0;
   while (!signal.aborted) {
     let reason = 'the server closed the connection';
+    const connectedAt = clock.monotonic();
     try {
       for await (const message of readFleet(api, signal)) {
         hasConnected = true;
-        attempt = 0;
         yield message;
       }
     } catch (error) {
@@ -70,6 +70,8 @@ export async function* followFleet(deps: FleetStreamDeps): AsyncGenerator<FleetM
       if (!hasConnected || !isFloeError(error) || !error.retryable) throw error;
       reason = describeError(error);
     }
+    // A server that cuts each connection off at once must not be asked for its whole snapshot again and again.
+    if (clock.monotonic() - connectedAt > BACKOFF.capMs) attempt = 0;
     const retryInMs = fullJitter(attempt, BACKOFF, random);
     attempt += 1;
     deps.onLost(reason, retryInMs);

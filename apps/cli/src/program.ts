@@ -12,6 +12,10 @@ import { addSteering } from './commands/steer.ts';
 import { connect } from './connect.ts';
 import { EXIT_CODES, exitCodeOf } from './exit-codes.ts';
 import { createOutput } from './output.ts';
+import { harmless } from './view/terminal.ts';
+
+/** As wide as the texts below that are not wrapped. */
+const HELP_WIDTH = 120;
 
 const HELP = `
 Environment:
@@ -20,8 +24,14 @@ Environment:
   NO_COLOR         no colours, also on a terminal
 
 Exit status:
-  0 done   1 failed   2 wrong usage   3 not logged in or not allowed   4 server not reached   5 not found
-  10 something needs a person (floe status --exit-code)
+  ${EXIT_CODES.ok}    done
+  ${EXIT_CODES.failed}    failed, or refused by the server
+  ${EXIT_CODES.usage}    wrong usage
+  ${EXIT_CODES.unauthorized}    not logged in, or not allowed
+  ${EXIT_CODES.unreachable}    the server cannot be reached
+  ${EXIT_CODES.notFound}    no such host or revision
+  ${EXIT_CODES.needsAttention}   something needs a person (floe status --exit-code)
+  ${EXIT_CODES.interrupted}  stopped by Ctrl-C
 
 Examples:
   $ floe login https://floe.example.org
@@ -47,7 +57,16 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     .option('--token-file <path>', 'read the API token from this file')
     .addHelpText('after', HELP)
     .configureHelp({ showGlobalOptions: true })
-    .configureOutput({ writeOut: (text) => deps.stdout.write(text), writeErr: (text) => deps.stderr.write(text) })
+    .configureOutput({
+      writeOut: (text) => deps.stdout.write(text),
+      writeErr: (text) => deps.stderr.write(text),
+      outputError: (text, write) => write(harmless(text.replace(/^error: /, 'floe: '))),
+      // Commander would look at the process's own streams.
+      getOutHelpWidth: () => deps.stdout.columns ?? HELP_WIDTH,
+      getErrHelpWidth: () => deps.stderr.columns ?? HELP_WIDTH,
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
     .showHelpAfterError('(see: floe --help)')
     .exitOverride();
   for (const add of [addLogin, addStatus, addHosts, addRevisions, addEvents, addEnrol, addSteering]) add(program, cli);

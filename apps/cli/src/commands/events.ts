@@ -14,7 +14,8 @@ export function addEvents(program: Command, cli: Cli): void {
       `
 One line per change: when, what, where it stands. With --json each line is a JSON object: first {"type":"snapshot",
 "fleet":…} (again after each reconnect), then {"type":"host"|"revision"|"repository", …} with what replaces the old.
-Reconnects by itself; ends with Ctrl-C, or when the token is no longer accepted.
+While the server is away it tries again, at growing intervals. Ends with Ctrl-C (exit status 0), or when the token is
+no longer accepted.
 
 Examples:
   $ floe events

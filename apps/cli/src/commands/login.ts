@@ -15,8 +15,8 @@ export function addLogin(program: Command, cli: Cli): void {
       'after',
       `
 The token is read from --token-file, else asked for on the terminal, else read from stdin. It is tried first, and
-then kept in $XDG_CONFIG_HOME/floe/config.json, which only you can read. The server printed the first token when it
-started for the first time, and keeps it in its data folder as "admin-token".
+then kept in $XDG_CONFIG_HOME/floe/config.json (by default under ~/.config), which only you can read. At its first
+start the server writes the first token into its data folder, as "admin-token".
 
 Examples:
   $ floe login https://floe.example.org
@@ -32,7 +32,7 @@ async function login(cli: Cli, url: string): Promise<void> {
   const path = serversFilePath(deps.env);
   if (isCleartext(serverUrl)) out.note('careful: over http:// everyone on the way can read the token');
   const tokenFile = cli.options().tokenFile ?? deps.env['FLOE_TOKEN_FILE'];
-  const token = tokenFile ? await readTokenFile(tokenFile) : checkToken(await readHidden(deps, `Token for ${serverUrl}: `), 'the token');
+  const token = tokenFile !== undefined && tokenFile !== '' ? await readTokenFile(tokenFile) : checkToken(await readHidden(deps, `Token for ${serverUrl}: `), 'the token');
   const fleet = await createApiClient({ ...deps, serverUrl, token }).get('/api/fleet', FleetView);
   await saveLogin(path, serverUrl, token.reveal());
   if (cli.options().json === true) out.json({ server: serverUrl, configFile: path });

@@ -56,12 +56,12 @@ async function showRevision(cli: Cli, sha: string): Promise<void> {
 }
 
 function formatRevisionInFull(revision: RevisionView, view: View): string {
-  const { style, columns } = view;
+  const { style } = view;
   const parts = [formatRevision(revision, view), `${style('quiet', 'commit')} ${revision.sha}`];
-  if (revision.error !== null) parts.push(`${style('bad', 'Error')}\n${formatBlock(revision.error, columns)}`);
+  if (revision.error !== null) parts.push(`${style('bad', 'Error')}\n${formatBlock(revision.error)}`);
   if (revision.hosts.length > 0) parts.push(formatOutcomes(revision, view));
   for (const host of revision.hosts) {
-    if (host.error !== null) parts.push(`${style('bad', host.host)}\n${formatBlock(host.error, columns)}`);
+    if (host.error !== null) parts.push(`${style('bad', host.host)}\n${formatBlock(host.error)}`);
   }
   return parts.join('\n\n');
 }

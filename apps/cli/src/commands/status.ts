@@ -59,12 +59,12 @@ function countHosts(fleet: FleetView): string {
 /** Long errors are cut here; `floe hosts NAME` and `floe revisions SHA` have all of them. */
 const MESSAGE_LINES = 6;
 
-function formatAttention(attention: readonly Attention[], { now, style, columns }: View): string {
+function formatAttention(attention: readonly Attention[], { now, style }: View): string {
   const blocks = attention.map(({ subject, message, todo, since }) => {
     const lines = message.trim().split('\n');
     const cut = lines.length > MESSAGE_LINES ? [...lines.slice(0, MESSAGE_LINES), '…'] : lines;
     const head = `${style('bad', subject)}${since === null ? '' : style('quiet', `  ${ago(since, now)}`)}`;
-    return [`  ${head}`, formatBlock(cut.join('\n'), columns, '    '), ...(todo === null ? [] : [formatBlock(`→ ${todo}`, columns, '    ')])].join('\n');
+    return [`  ${head}`, formatBlock(cut.join('\n'), '    '), ...(todo === null ? [] : [formatBlock(`→ ${todo}`, '    ')])].join('\n');
   });
   return [style('strong', `Needs attention (${attention.length})`), ...blocks].join('\n');
 }

@@ -38,7 +38,7 @@ export function formatHosts(hosts: readonly HostView[], view: View): string {
 /** Everything known of one host. */
 export function formatHost(host: HostView, reports: readonly ReportView[], view: View): string {
   const { desired, observed } = host;
-  const { now, style, columns } = view;
+  const { now, style } = view;
   const since = host.stateSince === null ? '' : `, ${ago(host.stateSince, now)}`;
   const facts: (readonly [string, string])[] = [
     ['Host', host.host],
@@ -55,7 +55,7 @@ export function formatHost(host: HostView, reports: readonly ReportView[], view:
   ];
   const parts = [formatFacts(facts, style)];
   const reason = host.problem ?? host.detail?.message;
-  if (reason) parts.push(`${style(host.problem === null ? 'quiet' : 'bad', host.problem === null ? 'Last word' : 'Problem')}\n${formatBlock(reason, columns)}`);
+  if (reason) parts.push(`${style(host.problem === null ? 'quiet' : 'bad', host.problem === null ? 'Last word' : 'Problem')}\n${formatBlock(reason)}`);
   if (reports.length > 0) parts.push(`${style('strong', 'Last reports')}\n${formatReports(reports, view)}`);
   return parts.join('\n\n');
 }

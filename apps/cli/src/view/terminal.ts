@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import { cutToWidth, widthOf, wrap } from './width.ts';
+import { cutToWidth, widthOf } from './width.ts';
 
 /** What a piece of text means; how that looks is the terminal's matter. */
 export type Tone = 'good' | 'busy' | 'bad' | 'quiet' | 'strong';
@@ -84,8 +84,10 @@ export function indent(text: string, by = '  '): string {
   return text.split('\n').map((line) => (line === '' ? line : by + line)).join('\n');
 }
 
-/** Text from elsewhere as a block of its own: harmless, broken to fit the terminal, pushed to the right. */
-export function formatBlock(text: string, columns: number | undefined, by = '  '): string {
-  const clean = harmless(text).trim();
-  return indent(columns === undefined ? clean : wrap(clean, Math.max(LAST_COLUMN_MIN, columns - by.length)), by);
+/**
+ * Text from elsewhere as a block of its own: harmless and pushed to the right. Long lines are left to the terminal,
+ * so that a command in them can be copied.
+ */
+export function formatBlock(text: string, by = '  '): string {
+  return indent(harmless(text).trim(), by);
 }

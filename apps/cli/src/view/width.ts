@@ -27,24 +27,3 @@ export function cutToWidth(text: string, width: number): string {
   }
   return `${kept}…`;
 }
-
-/** Lines broken between words so that each takes at most `width` columns; a longer word stays whole. Continued lines keep the indentation. */
-export function wrap(text: string, width: number): string {
-  return text.split('\n').map((line) => wrapLine(line, width)).join('\n');
-}
-
-function wrapLine(line: string, width: number): string {
-  if (widthOf(line) <= width) return line;
-  const margin = /^ */.exec(line)?.[0] ?? '';
-  const lines: string[] = [];
-  let current = '';
-  for (const word of line.slice(margin.length).split(' ')) {
-    if (current !== '' && widthOf(margin) + widthOf(current) + 1 + widthOf(word) > width) {
-      lines.push(margin + current);
-      current = word;
-    } else {
-      current = current === '' ? word : `${current} ${word}`;
-    }
-  }
-  return [...lines, margin + current].join('\n');
-}
