@@ -1,4 +1,4 @@
-import { describeBuild, describeEvaluation, describeRollout, STATUS_CONTEXTS } from '@floe/forge';
+import { describeBuild, describeEvaluation, describeRollout, STATUS_CONTEXTS, type StatusText } from '@floe/forge';
 import type { HostName } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import type { Revision, Store } from '@floe/store';
@@ -57,7 +57,7 @@ export class Announcer {
     if (!hasForge) return;
     const evaluations = await store.revisions.evaluations(revision.id);
     const [evaluate, build, rollout] = STATUS_CONTEXTS;
-    const put = async (context: string, status: { readonly state: 'pending' | 'success' | 'failure' | 'error'; readonly description: string }): Promise<void> =>
+    const put = async (context: string, status: StatusText & { readonly onlyOverPending?: boolean }): Promise<void> =>
       await store.outbox.put({ repositoryId, sha: revision.sha, context, ...status, targetUrl: `${publicUrl}/#/revisions/${revision.sha}`, now: clock.now() });
     const newer = recent.find((each) => each.sequence > revision.sequence);
     // The same commit can come again later (a branch put back): the newest revision of it speaks for it.
@@ -69,7 +69,9 @@ export class Announcer {
     if (row === undefined) return;
     const { counts, names } = await reader.rollout(revision);
     // Once overtaken, the hosts move on to the newer revision, and the count of this one would only sink.
-    if (row.state === 'SUPERSEDED') return await put(rollout, { state: 'error', description: `superseded by ${newer?.sha.slice(0, 7) ?? 'a newer revision'}` });
+    if (row.state === 'SUPERSEDED') {
+      return await put(rollout, { state: 'error', description: `superseded by ${newer?.sha.slice(0, 7) ?? 'a newer revision'}`, onlyOverPending: true });
+    }
     if (row.state !== 'COMPLETE') await put(rollout, describeRollout(counts, names));
     else if (newer === undefined || newer.state !== 'PUBLISHED') await put(rollout, describeRollout(counts, names));
   }

@@ -21,6 +21,7 @@ import { dataPaths, type Config } from './config.ts';
 import { mayActivate } from './directives.ts';
 import { FleetFeed } from './feed.ts';
 import { FleetReader } from './fleet-reader.ts';
+import { keepHouse } from './housekeeping.ts';
 import { statusOutbox } from './status-outbox.ts';
 import { Steering } from './steering.ts';
 
@@ -192,7 +193,7 @@ export async function createServerContext(config: Config, logger: Logger, signal
         await using deps = await pipelineDeps();
         await runPipeline(deps, repository.id, signal);
       }
-      const loops = [steering.run(signal), runPipelineHere()];
+      const loops = [steering.run(signal), runPipelineHere(), keepHouse({ store, clock, logger }, signal)];
       if (config.github !== undefined) loops.push(postStatuses(store, config, { clock, random, logger }, outboxWake, signal));
       for (const loop of loops) loop.catch(() => failed.abort());
       const ended = await Promise.allSettled(loops);

@@ -59,7 +59,7 @@ export async function rebuildFromStatements(
     if (highest === undefined || statement.sequence > highest.sequence) highest = statement;
     if (statement.sequence <= (known.get(statement.host) ?? -1)) continue;
     await store.hosts.ensure(repository.id, [statement.host]);
-    await store.releases.importStatement({
+    const isImported = await store.releases.importStatement({
       repositoryId: repository.id,
       host: statement.host,
       sequence: statement.sequence,
@@ -68,7 +68,7 @@ export async function rebuildFromStatements(
       issuedAt: statement.issuedAt,
       envelope: JSON.stringify(envelope),
     });
-    releases += 1;
+    if (isImported) releases += 1;
   }
   if (highest !== undefined) {
     const row = await store.repositories.get(repository.id);

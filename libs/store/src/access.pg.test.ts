@@ -106,6 +106,16 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await outbox.nextDueAt()).toBeUndefined();
     });
 
+    test('keeps a verdict against the word that the commit was overtaken, and ends what is pending', async () => {
+      const { outbox } = world.store;
+      const overtaken = { state: 'error', description: 'superseded by abc1234', onlyOverPending: true } as const;
+      const [judged, open] = [fresh({ state: 'failure' }), fresh()];
+      for (const wanted of [judged, { ...judged, ...overtaken }, open, { ...open, ...overtaken }]) await outbox.put(wanted);
+      const due = await outbox.claimDue({ now: 100, limit: 10, leaseMs: 50 });
+      expect(new Map(due.map((each) => [each.sha, each.state]))).toEqual(new Map([[judged.sha, 'failure'], [open.sha, 'error']]));
+      for (const each of due) await outbox.markSent(each, 110);
+    });
+
     test('coalesces what was not sent yet', async () => {
       const { outbox } = world.store;
       const wanted = fresh();

@@ -28,8 +28,11 @@ export interface DueStatus extends CommitStatus {
  * lands on a newer. The marks of a claim that ran out, and was claimed again, do nothing.
  */
 export interface OutboxStore {
-  /** Wants this status. Repeats are dropped; a changed one replaces what was not sent yet. */
-  put(status: CommitStatus & { readonly now: Timestamp }): Promise<void>;
+  /**
+   * Wants this status. Repeats are dropped; a changed one replaces what was not sent yet. With `onlyOverPending` it is
+   * for a commit that was overtaken: a verdict that stands is kept.
+   */
+  put(status: CommitStatus & { readonly now: Timestamp; readonly onlyOverPending?: boolean | undefined }): Promise<void>;
   /** Takes due statuses, longest due first, for `leaseMs`: longer than any try of a request may take. */
   claimDue(options: { readonly now: Timestamp; readonly limit: number; readonly leaseMs: number }): Promise<readonly DueStatus[]>;
   /** The forge has it. A status that changed meanwhile is due at once. */

@@ -10,7 +10,7 @@ import { statusOutbox } from './tables/index.ts';
  * older one land last) or the time that the forge asked to be left alone until.
  */
 async function put(db: Database, status: Parameters<OutboxStore['put']>[0]): Promise<void> {
-  const { repositoryId, sha, context, state, description, targetUrl, now } = status;
+  const { repositoryId, sha, context, state, description, targetUrl, now, onlyOverPending = false } = status;
   await db.transaction(async (tx) => {
     const changed = await tx
       .insert(statusOutbox)
@@ -25,7 +25,7 @@ async function put(db: Database, status: Parameters<OutboxStore['put']>[0]): Pro
           dueAt: sql`coalesce(${statusOutbox.dueAt}, excluded.due_at)`,
           updatedAt: now,
         },
-        setWhere: sql`(${statusOutbox.state}, ${statusOutbox.description}, ${statusOutbox.targetUrl}) <> (excluded.state, excluded.description, excluded.target_url)`,
+        setWhere: sql`(not ${onlyOverPending} or ${statusOutbox.state} = 'pending') and (${statusOutbox.state}, ${statusOutbox.description}, ${statusOutbox.targetUrl}) <> (excluded.state, excluded.description, excluded.target_url)`,
       })
       .returning({ id: statusOutbox.id });
     if (changed.length > 0) await notify(tx, { topic: 'outbox' });

@@ -110,20 +110,21 @@ async function publish(db: Database, revisionId: string, news: readonly NewRelea
  * Statements are logged before they are published. Where the database knows the revision and never published it, the
  * statement was not handed out: either it will be, by the step that is repeated, or the revision was superseded.
  */
-async function importStatement(db: Database, release: Parameters<ReleaseStore['importStatement']>[0]): Promise<void> {
+async function importStatement(db: Database, release: Parameters<ReleaseStore['importStatement']>[0]): Promise<boolean> {
   const { repositoryId, host, sequence, toplevel, commit, issuedAt, envelope } = release;
   const [revision] = await db
     .select({ state: revisions.state })
     .from(revisions)
     .where(and(eq(revisions.repositoryId, repositoryId), eq(revisions.sequence, sequence), eq(revisions.sha, commit)));
-  if (revision !== undefined && revision.state !== 'PUBLISHED') return;
-  await db.transaction(async (tx) => {
+  if (revision !== undefined && revision.state !== 'PUBLISHED') return false;
+  return await db.transaction(async (tx) => {
     const added = await tx
       .insert(releases)
       .values({ repositoryId, host, sequence, toplevel, commit, issuedAt, envelope })
       .onConflictDoNothing()
       .returning({ id: releases.id });
     if (added.length > 0) await notify(tx, { topic: 'host', host });
+    return added.length > 0;
   });
 }
 

@@ -130,8 +130,8 @@ export interface ReleaseStore {
    * supersedes unfinished older ones, all or nothing. A repeat returns the releases that are there.
    */
   publish(revisionId: string, releases: readonly NewRelease[], at: Timestamp): Promise<Published>;
-  /** Brings back a release from the statement log. A repeat changes nothing. */
-  importStatement(release: NewRelease & { readonly repositoryId: string }): Promise<void>;
+  /** Brings back a release from the statement log. False when it was there already, or its revision was never published. */
+  importStatement(release: NewRelease & { readonly repositoryId: string }): Promise<boolean>;
   /** The newest release of each host. */
   latest(repositoryId: string): Promise<readonly Release[]>;
   latestFor(host: HostName): Promise<Release | undefined>;
