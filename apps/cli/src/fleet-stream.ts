@@ -1,5 +1,5 @@
 import { FleetEvent, FleetView } from '@floe/protocol';
-import { FloeError, describeError, fullJitter, isFloeError, type Clock } from '@floe/runtime';
+import { FloeError, fullJitter, isFloeError, type Clock } from '@floe/runtime';
 import * as v from 'valibot';
 import type { ApiClient } from './api-client.ts';
 import { readEvents } from './event-stream.ts';
@@ -68,7 +68,7 @@ export async function* followFleet(deps: FleetStreamDeps): AsyncGenerator<FleetM
     } catch (error) {
       if (signal.aborted) return;
       if (!hasConnected || !isFloeError(error) || !error.retryable) throw error;
-      reason = describeError(error);
+      reason = error.message;
     }
     // A server that cuts each connection off at once must not be asked for its whole snapshot again and again.
     if (clock.monotonic() - connectedAt > BACKOFF.capMs) attempt = 0;

@@ -2,7 +2,7 @@ import { describeRollout } from '@floe/forge';
 import type { HostName } from '@floe/model';
 import type { FleetView, HostView, Progress, RevisionView } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
-import type { HostRow, Revision, Store } from '@floe/store';
+import type { HostRow, Revision, Rollout, Store } from '@floe/store';
 import type { FleetFeed } from './feed.ts';
 import { judgeRollout, rolloutHosts, viewHost, viewRepository, viewRevision, type RolloutStanding } from './fleet-view.ts';
 
@@ -69,7 +69,9 @@ export class FleetReader {
     const row = await this.#store.rollouts.forRevision(revision.id);
     if (row === undefined) return viewRevision(revision, evaluations, undefined);
     const { counts, names } = await this.rollout(revision);
-    return viewRevision(revision, evaluations, { row, counts, description: describeRollout(counts, names).description });
+    const current = await this.#store.rollouts.current(this.#repositoryId);
+    const description = current?.id === row.id ? describeRollout(counts, names).description : describePast(row);
+    return viewRevision(revision, evaluations, { row, counts, description });
   }
 
   /** Where the revision's rollout stands, from what its hosts were observed to run. */
@@ -87,4 +89,9 @@ export class FleetReader {
     const rows = await Promise.all([...which].map(async (host) => await this.#store.hosts.get(host)));
     return rows.filter((row) => row !== undefined);
   }
+}
+
+/** Of a rollout that a newer one followed: its hosts have moved on, so counting them says nothing about it. */
+function describePast({ state }: Rollout): string {
+  return state === 'COMPLETE' ? 'rolled out; the hosts have moved on' : 'superseded before it was complete';
 }

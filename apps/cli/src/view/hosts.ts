@@ -32,7 +32,7 @@ export function formatHosts(hosts: readonly HostView[], view: View): string {
     { text: host.isConnected ? 'now' : host.lastSeenAt === null ? 'never' : ago(host.lastSeenAt, now) },
     { text: firstLine(host.problem ?? '') },
   ]);
-  return formatTable(['HOST', 'STANDING', 'STATE', 'SINCE', 'DESIRED', 'RUNNING', 'SEEN', 'PROBLEM'], rows, view, ['SINCE', 'DESIRED', 'RUNNING', 'SEEN', 'STATE']);
+  return formatTable(['HOST', 'STANDING', 'STATE', 'SINCE', 'DESIRED', 'RUNNING', 'SEEN', 'PROBLEM'], rows, view, ['SINCE', 'DESIRED', 'RUNNING', 'STATE', 'SEEN']);
 }
 
 /** Everything known of one host. */
