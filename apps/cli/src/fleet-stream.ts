@@ -4,8 +4,8 @@ import * as v from 'valibot';
 import type { ApiClient } from './api-client.ts';
 import { readEvents } from './event-stream.ts';
 
-/** The server pings every 15 s: after three missed ones the connection is dead, whatever TCP believes. */
-const SILENCE_MS = 45_000;
+/** The server pings every 15 s: after three missed ones the connection is dead, whatever TCP believes. Longer than any pause between tries. */
+export const SILENCE_MS = 45_000;
 const BACKOFF = { baseMs: 500, capMs: 30_000 };
 
 /** What the event stream brings: a snapshot at each connection, then changes. */
@@ -21,14 +21,14 @@ export interface FleetStreamDeps {
 }
 
 /** The messages of one connection. Ends when the server ends it; throws `FloeError` when it breaks. */
-export async function* readFleet(api: ApiClient, outer: AbortSignal): AsyncGenerator<FleetMessage> {
+export async function* readFleet(deps: Pick<FleetStreamDeps, 'api' | 'clock' | 'signal'>): AsyncGenerator<FleetMessage> {
+  const { api, clock, signal: outer } = deps;
   const silence = new AbortController();
-  const signal = AbortSignal.any([outer, silence.signal]);
-  let timer = setTimeout(() => silence.abort(), SILENCE_MS);
+  let heard = watchSilence(clock, () => silence.abort());
   try {
-    for await (const event of readEvents(await api.openStream('/api/events', signal))) {
-      clearTimeout(timer);
-      timer = setTimeout(() => silence.abort(), SILENCE_MS);
+    for await (const event of readEvents(await api.openStream('/api/events', AbortSignal.any([outer, silence.signal])))) {
+      heard();
+      heard = watchSilence(clock, () => silence.abort());
       if (event.name === 'snapshot') yield { type: 'snapshot', fleet: parse(FleetView, event.data) };
       if (event.name === 'change') yield parse(FleetEvent, event.data);
     }
@@ -37,8 +37,17 @@ export async function* readFleet(api: ApiClient, outer: AbortSignal): AsyncGener
     if (isFloeError(cause)) throw cause;
     throw new FloeError('SERVER_UNREACHABLE', silence.signal.aborted ? 'the server fell silent' : 'the connection broke', { retryable: true, cause });
   } finally {
-    clearTimeout(timer);
+    heard();
   }
+}
+
+/** Calls `onSilent` unless the function that it returns is called in time. */
+function watchSilence(clock: Clock, onSilent: () => void): () => void {
+  const heard = new AbortController();
+  void clock.sleep(SILENCE_MS, heard.signal).then(() => {
+    if (!heard.signal.aborted) onSilent();
+  });
+  return () => heard.abort();
 }
 
 function parse<Schema extends v.GenericSchema>(schema: Schema, data: string): v.InferOutput<Schema> {
@@ -54,14 +63,14 @@ function parse<Schema extends v.GenericSchema>(schema: Schema, data: string): v.
  * pauses. A refusal (token revoked) ends it.
  */
 export async function* followFleet(deps: FleetStreamDeps): AsyncGenerator<FleetMessage> {
-  const { api, clock, random, signal } = deps;
+  const { clock, random, signal } = deps;
   let hasConnected = false;
   let attempt = 0;
   while (!signal.aborted) {
     let reason = 'the server closed the connection';
     const connectedAt = clock.monotonic();
     try {
-      for await (const message of readFleet(api, signal)) {
+      for await (const message of readFleet(deps)) {
         hasConnected = true;
         yield message;
       }

@@ -40,7 +40,7 @@ async function showEvents(cli: Cli, isFollowing: boolean): Promise<void> {
   }
 
   if (!isFollowing) {
-    for await (const message of readFleet(api, deps.signal)) {
+    for await (const message of readFleet({ ...deps, api })) {
       show(message);
       if (message.type === 'snapshot') return;
     }

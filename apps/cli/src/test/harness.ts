@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -5,6 +6,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { systemClock, type Clock } from '@floe/runtime';
 import type { CliDeps } from '../cli.ts';
+import { SILENCE_MS } from '../fleet-stream.ts';
 import { runCli } from '../program.ts';
 import { NOW } from './fixtures.ts';
 
@@ -76,8 +78,14 @@ export async function makeHome() {
   };
 }
 
-/** The clock of the canned views; sleeping takes no time. */
-export const fixedClock: Clock = { now: () => NOW, monotonic: () => systemClock.monotonic(), sleep: async () => undefined };
+/** The clock of the canned views. A pause takes no time; the limit on the server's silence never comes. */
+export const fixedClock: Clock = {
+  now: () => NOW,
+  monotonic: () => systemClock.monotonic(),
+  sleep: async (ms, signal) => {
+    if (ms >= SILENCE_MS && signal !== undefined && !signal.aborted) await once(signal, 'abort');
+  },
+};
 
 export interface Run {
   readonly code: number;

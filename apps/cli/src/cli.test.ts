@@ -1,0 +1,316 @@
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { calmFleet, fleetView, hostView, NOW, reportView, revisionView, rolledBackHost, SHA } from './test/fixtures.ts';
+import { makeHome, refusal, run, startServer, TOKEN, type Answer, type Run } from './test/harness.ts';
+
+const UNREACHABLE = 'http://127.0.0.1:1';
+
+let home: Awaited<ReturnType<typeof makeHome>>;
+let server: Awaited<ReturnType<typeof startServer>> | undefined;
+
+beforeEach(async () => {
+  home = await makeHome();
+});
+afterEach(async () => {
+  await server?.[Symbol.asyncDispose]();
+  server = undefined;
+  await home[Symbol.asyncDispose]();
+});
+
+/** Starts the server with these routes and gives how to run commands against it. */
+async function serving(routes: Readonly<Record<string, Answer>>): Promise<(...argv: string[]) => Promise<Run>> {
+  server = await startServer(routes);
+  const env = { XDG_CONFIG_HOME: home.folder, FLOE_SERVER_URL: server.url, FLOE_TOKEN_FILE: home.tokenFile };
+  return (...argv) => run(argv, env);
+}
+
+describe('floe login', () => {
+  test('tries the token, keeps it in a file that only the user can read, and other commands use it', async () => {
+    server = await startServer({ 'GET /api/fleet': { json: fleetView() } });
+    const env = { XDG_CONFIG_HOME: home.folder };
+    const login = await run(['login', `${server.url}/`, '--token-file', home.tokenFile], env);
+    expect(login).toEqual({ code: 0, stdout: `Logged in to ${server.url}: 3 hosts of https://git.example.org/fleet (main).\n`, stderr: '' });
+    expect((await stat(home.configFile)).mode & 0o777).toBe(0o600);
+    expect(JSON.parse(await readFile(home.configFile, 'utf8'))).toEqual({ version: 1, current: server.url, servers: [{ url: server.url, token: TOKEN }] });
+    expect((await run(['status'], env)).code).toBe(0);
+  });
+
+  test('reads the token from stdin, and keeps the login of another server', async () => {
+    server = await startServer({ 'GET /api/fleet': { json: fleetView() } });
+    const other = { url: 'https://other.example.org', token: 'other-token' };
+    await mkdir(dirname(home.configFile));
+    await writeFile(home.configFile, JSON.stringify({ version: 1, current: other.url, servers: [other] }));
+    const { code } = await run(['login', server.url], { XDG_CONFIG_HOME: home.folder }, { stdin: Readable.from([`${TOKEN}\n`]) });
+    expect(code).toBe(0);
+    expect(JSON.parse(await readFile(home.configFile, 'utf8'))).toMatchObject({ current: server.url, servers: [other, { url: server.url }] });
+  });
+
+  test('asks on a terminal, and shows nothing of what is typed', async () => {
+    server = await startServer({ 'GET /api/fleet': { json: fleetView() } });
+    const raw: boolean[] = [];
+    const keys = Readable.from([`${TOKEN}xy`, '\u007f\u007f', '\r']);
+    const stdin = Object.assign(keys, { isTTY: true, setRawMode: (isRaw: boolean) => raw.push(isRaw) });
+    const { code, stdout, stderr } = await run(['login', server.url], { XDG_CONFIG_HOME: home.folder }, { stdin });
+    expect([code, raw]).toEqual([0, [true, false]]);
+    expect(stderr).toBe(`Token for ${server.url}: \n`);
+    expect(stdout).not.toContain(TOKEN);
+  });
+
+  test('ends with 130 when Ctrl-C is typed instead of a token', async () => {
+    const stdin = Object.assign(Readable.from(['abc\u0003']), { isTTY: true, setRawMode: () => undefined });
+    expect(await run(['login', UNREACHABLE], { XDG_CONFIG_HOME: home.folder }, { stdin })).toMatchObject({ code: 130 });
+  });
+
+  test('keeps nothing when the token is wrong', async () => {
+    server = await startServer({});
+    await writeFile(home.tokenFile, 'some-other-token');
+    const { code, stderr } = await run(['login', server.url, '--token-file', home.tokenFile], { XDG_CONFIG_HOME: home.folder });
+    expect({ code, stderr }).toEqual({ code: 3, stderr: `floe: ${server.url} does not accept the token: run: floe login ${server.url}\n` });
+    await expect(stat(home.configFile)).rejects.toThrow('ENOENT');
+  });
+
+  test.each([
+    ['floe.example.org', 'is not a URL: write e.g. https://'],
+    ['ftp://floe.example.org', 'neither https:// nor http://'],
+    ['https://me:secret@floe.example.org', 'leave them out'],
+  ])('refuses the URL %s', async (url, message) => {
+    const { code, stderr } = await run(['login', url, '--token-file', home.tokenFile], { XDG_CONFIG_HOME: home.folder });
+    expect(code).toBe(2);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toContain('at ');
+  });
+
+  test('says that a token would be readable on the way', async () => {
+    const fetch = (): Promise<Response> => Promise.reject(new TypeError('fetch failed'));
+    const { stderr } = await run(['login', 'http://floe.example.org', '--token-file', home.tokenFile], { XDG_CONFIG_HOME: home.folder }, { fetch });
+    expect(stderr).toContain('careful: over http://');
+  });
+});
+
+describe('when something is wrong, floe says what to do', () => {
+  test('not logged in', async () => {
+    expect(await run(['status'], { XDG_CONFIG_HOME: home.folder })).toEqual({ code: 3, stdout: '', stderr: 'floe: not logged in to a server yet: run: floe login URL\n' });
+  });
+  test('a server that someone else logged in to gets no token', async () => {
+    server = await startServer({ 'GET /api/fleet': { json: fleetView() } });
+    await run(['login', server.url, '--token-file', home.tokenFile], { XDG_CONFIG_HOME: home.folder });
+    const { code, stderr } = await run(['status', '--server', UNREACHABLE], { XDG_CONFIG_HOME: home.folder });
+    expect(code).toBe(3);
+    expect(stderr).toContain(`not logged in to ${UNREACHABLE}: run: floe login ${UNREACHABLE}`);
+  });
+  test('nothing listens there', async () => {
+    const floe = await serving({});
+    await server?.[Symbol.asyncDispose]();
+    expect(await floe('status')).toEqual({ code: 4, stdout: '', stderr: `floe: cannot reach ${server?.url} (ECONNREFUSED): check the URL, the network and that the server runs\n` });
+  });
+  test('something else answers', async () => {
+    const page: Answer = (_request, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>');
+    const { code, stderr } = await (await serving({ 'GET /api/fleet': page }))('status');
+    expect(code).toBe(1);
+    expect(stderr).toContain('is not JSON');
+    expect(stderr).toContain('a Floe server of the same version');
+  });
+  test('the server moved: the token does not follow', async () => {
+    const moved: Answer = (_request, response) => response.writeHead(301, { location: 'https://elsewhere.example.org/' }).end();
+    expect(await (await serving({ 'GET /api/fleet': moved }))('status')).toMatchObject({ code: 1, stderr: expect.stringContaining('redirect to https://elsewhere.example.org/: log in with that URL') as string });
+  });
+  test('a gateway stands before a server that is away', async () => {
+    const gateway: Answer = (_request, response) => response.writeHead(502).end('<h1>Bad gateway</h1>');
+    expect(await (await serving({ 'GET /api/fleet': gateway }))('status')).toMatchObject({ code: 4, stderr: expect.stringContaining('does not reach the server (HTTP 502)') as string });
+  });
+  test('the login file is damaged', async () => {
+    await mkdir(dirname(home.configFile));
+    await writeFile(home.configFile, '{');
+    const { code, stderr } = await run(['status'], { XDG_CONFIG_HOME: home.folder });
+    expect([code, stderr]).toEqual([1, `floe: ${home.configFile} is not as floe wrote it: remove it and log in again\n`]);
+  });
+  test('the token file is missing, or empty', async () => {
+    const missing = join(home.folder, 'none');
+    expect(await run(['status', '--server', UNREACHABLE, '--token-file', missing], {})).toMatchObject({ code: 2, stderr: `floe: the token file ${missing} cannot be read (ENOENT)\n` });
+    await writeFile(home.tokenFile, '\n');
+    expect(await run(['status', '--server', UNREACHABLE, '--token-file', home.tokenFile], {})).toMatchObject({ code: 2, stderr: `floe: the token file ${home.tokenFile} is empty\n` });
+  });
+  test.each([
+    [['stauts'], 'Did you mean status?'],
+    [['hosts', 'Not A Host'], "invalid for argument 'name'"],
+    [['hosts', '--reports', '0'], 'a whole number from 1 to 9999'],
+    [['revisions', 'xyz'], '7 to 40 hex digits'],
+    [['revoke', 'ws1'], "required option '--reason <text>' not specified"],
+    [['revoke', 'ws1', '--reason', ' '], 'say why in a few words'],
+    [['accept', '3f9c2ab', '--reason', 'x'], '40 lower-case hex digits'],
+  ])('floe %j is wrong usage', async (argv, message) => {
+    const { code, stdout, stderr } = await run(argv, {});
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(/^floe: /);
+    expect(stderr).toContain(message);
+    expect(stderr).toContain('--help)');
+  });
+});
+
+describe('floe status', () => {
+  test('shows the repository, the newest revision and what needs a person', async () => {
+    const floe = await serving({ 'GET /api/fleet': { json: fleetView() } });
+    const { code, stdout } = await floe('status');
+    expect(code).toBe(0);
+    expect(stdout).toBe(`Repository  https://git.example.org/fleet  (main, fetched 12 s ago)
+Accepted    3f9c2ab1d0
+Hosts       3: 1 in sync, 1 rolled back, 1 away
+
+3f9c2ab1d0  Add the printer of the second floor  #7 by Ada Lovelace, published
+  ✓ received   4 min ago
+  ✓ fetched    400 ms
+  ✓ evaluated  3.6 s
+  ✓ built      12 s
+  ✓ published  2.0 s
+  … rollout    3 min 42 s  rolling: 1 of 3 on it, 1 under way, 1 rolled back
+
+Needs attention (1)
+  ws2  3 min ago
+    put itself back: the check "printer" failed 3 times; push a fix, or run: floe retry ws2 --reason "…"
+`);
+  });
+  test('--exit-code tells a script', async () => {
+    const floe = await serving({ 'GET /api/fleet': { json: fleetView() } });
+    expect((await floe('status', '--exit-code')).code).toBe(10);
+    await server?.[Symbol.asyncDispose]();
+    const calm = await serving({ 'GET /api/fleet': { json: calmFleet() } });
+    expect(await calm('status', '--exit-code')).toMatchObject({ code: 0, stdout: expect.stringContaining('Nothing needs you.') as string });
+  });
+  test('tells how to let in a commit that is held', async () => {
+    const held = { commit: SHA, reason: 'it does not follow the accepted commit', since: NOW - 60_000 };
+    const fleet = fleetView({ repository: { url: 'u', branch: 'main', acceptedCommit: null, lastFetchAt: null, problem: null, held } });
+    const { stdout } = await (await serving({ 'GET /api/fleet': { json: fleet } }))('status');
+    expect(stdout).toContain(`floe accept ${SHA} --reason "…"`);
+  });
+  test('--json is what the server said, with what needs a person', async () => {
+    const { stdout } = await (await serving({ 'GET /api/fleet': { json: fleetView() } }))('--json', 'status');
+    expect(JSON.parse(stdout)).toMatchObject({ version: 40, attention: [{ subject: 'ws2', todo: null }] });
+  });
+});
+
+describe('floe hosts', () => {
+  const hosts = [hostView('ws10', { standing: 'away', isConnected: false, lastSeenAt: NOW - 7_200_000 }), rolledBackHost('ws2'), hostView('ada')];
+  const ROUTES = {
+    'GET /api/hosts': { json: hosts },
+    'GET /api/hosts/ws2': { json: rolledBackHost('ws2') },
+    'GET /api/hosts/ws2/reports?limit=10': { json: [reportView('ws2')] },
+    'GET /api/hosts/ws3': refusal(404, 'HOST_UNKNOWN', 'there is no host ws3'),
+    'GET /api/hosts/zebra': refusal(404, 'HOST_UNKNOWN', 'there is no host zebra'),
+  };
+  test('lists them in the order of people, in columns', async () => {
+    const { stdout } = await (await serving(ROUTES))('hosts');
+    expect(stdout).toBe(`HOST  STANDING     STATE        SINCE      DESIRED   RUNNING   SEEN     PROBLEM
+ada   in sync      succeeded    50 s ago   aaaaaaaa  aaaaaaaa  now
+ws2   rolled back  rolled back  3 min ago  bbbbbbbb  aaaaaaaa  now      put itself back: the check "printer" failed 3 times; push a fix, or run: floe retry ws2 --reason "…"
+ws10  away         succeeded    50 s ago   aaaaaaaa  aaaaaaaa  2 h ago
+`);
+  });
+  test('--attention leaves out those that need nobody', async () => {
+    const { stdout } = await (await serving(ROUTES))('hosts', '--attention', '--json');
+    expect(JSON.parse(stdout)).toMatchObject([{ host: 'ws2' }]);
+  });
+  test('shows one host with its last reports', async () => {
+    const { stdout } = await (await serving(ROUTES))('hosts', 'ws2');
+    expect(stdout).toContain('Running     /nix/store/aaaaaaaa');
+    expect(stdout).toContain('download 2.1 s, activate 340 ms');
+  });
+  test('an unknown name is answered with those that come near', async () => {
+    const floe = await serving(ROUTES);
+    expect(await floe('hosts', 'ws3')).toEqual({ code: 5, stdout: '', stderr: 'floe: there is no host ws3; did you mean ws2?\n' });
+    expect(await floe('hosts', 'zebra')).toMatchObject({ code: 5, stderr: 'floe: there is no host zebra; floe hosts lists them\n' });
+  });
+  test('on a terminal: colours unless NO_COLOR, and never wider than it', async () => {
+    server = await startServer(ROUTES);
+    const env = { FLOE_SERVER_URL: server.url, FLOE_TOKEN_FILE: home.tokenFile };
+    async function onTerminal(extra: Record<string, string>, columns: number): Promise<string> {
+      let text = '';
+      const stdout = { isTTY: true, columns, write: (chunk: string) => (text += chunk) };
+      await run(['hosts', 'ws2'], { ...env, ...extra }, { stdout });
+      await run(['hosts'], { ...env, ...extra }, { stdout });
+      return text;
+    }
+    const coloured = await onTerminal({}, 200);
+    expect(coloured).toContain('\u001b[31mrolled back\u001b[39m');
+    expect(coloured).not.toContain('\ufffd');
+    const narrow = await onTerminal({ NO_COLOR: '1' }, 50);
+    expect(narrow).not.toContain('\u001b');
+    expect(narrow.slice(narrow.indexOf('HOST '))).toBe('HOST  STANDING     SEEN     PROBLEM\nada   in sync      now\nws2   rolled back  now      put itself back: the …\nws10  away         2 h ago\n');
+  });
+});
+
+describe('floe revisions', () => {
+  test('lists them, newest first as the server has them', async () => {
+    const { stdout } = await (await serving({ 'GET /api/revisions?limit=3': { json: [revisionView()] } }))('revisions', '--limit', '3');
+    expect(stdout.split('\n')[1]).toBe('7    3f9c2ab1d0  4 min ago  published  18 s          1 of 3 on it, 1 under way, 1 rolled back  Add the printer of the second floor');
+  });
+  test('shows what one meant for each host, with whole errors that cannot steer the terminal', async () => {
+    const broken = revisionView({ state: 'EVAL_FAILED', error: 'no host evaluates', hosts: [{ host: 'ws1', outcome: 'EVAL_ERROR', toplevel: null, error: 'error: one\n\u001b[2Jtwo', evaluateMs: 5, buildMs: null }] });
+    const { stdout } = await (await serving({ 'GET /api/revisions/3f9c2ab': { json: broken } }))('revisions', '3F9C2AB');
+    expect(stdout).toContain('ws1   eval error  5 ms              –');
+    expect(stdout).toContain('  error: one\n  \ufffd[2Jtwo');
+  });
+  test('none yet, and one that is not there', async () => {
+    const floe = await serving({ 'GET /api/revisions?limit=20': { json: [] }, 'GET /api/revisions/0000000': refusal(404, 'REVISION_UNKNOWN', 'no revision starts with 0000000') });
+    expect(await floe('revisions')).toEqual({ code: 0, stdout: '', stderr: 'floe: no revisions yet: push a commit to the tracked branch\n' });
+    expect(await floe('revisions', '0000000')).toMatchObject({ code: 5, stderr: 'floe: no revision starts with 0000000\n' });
+  });
+});
+
+describe('floe enrol', () => {
+  const made = {
+    host: 'ws1', token: 'one-time-token-0123456789', expiresAt: NOW + 900_000, serverUrl: 'https://floe.example.org',
+    releaseKeys: ['release-1:AAAA', 'release-2:BBBB'], serverKeys: ['server-1:CCCC'], substituter: 'https://floe.example.org/cache', cachePublicKeys: ['cache-1:DDDD'],
+  };
+  const ROUTES = { 'GET /api/hosts': { json: [hostView('ws1')] }, 'POST /api/hosts/ws1/enrolment-tokens': { status: 201, json: made } };
+
+  test('shows the token, the settings to paste and the command of a folder machine', async () => {
+    const { code, stdout, stderr } = await (await serving(ROUTES))('enrol', 'ws1');
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toContain('\n  one-time-token-0123456789\n');
+    expect(stdout).toContain('trustedReleaseKeys = [ "release-1:AAAA" "release-2:BBBB" ];');
+    expect(stdout).toContain("FLOE_TRUSTED_RELEASE_KEYS='release-1:AAAA release-2:BBBB' \\\n");
+    expect(stdout).toContain('floe-agent run --root ./ws1');
+    expect(stdout).toContain('for 15 min 0 s from now');
+  });
+  test('--out keeps the token off the screen', async () => {
+    const floe = await serving(ROUTES);
+    const file = join(home.folder, 'ws1.token');
+    for (const { stdout } of [await floe('enrol', 'ws1', '--out', file), await floe('enrol', 'ws1', '--out', file, '--json')]) {
+      expect(stdout).toContain(file);
+      expect(stdout).not.toContain(made.token);
+    }
+    expect(await readFile(file, 'utf8')).toBe(`${made.token}\n`);
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+  });
+  test('says that no revision has such a host, and which name comes near', async () => {
+    const routes = { ...ROUTES, 'POST /api/hosts/ws11/enrolment-tokens': { status: 201, json: { ...made, host: 'ws11' } } };
+    expect(await (await serving(routes))('enrol', 'ws11', '--json')).toMatchObject({ code: 0, stderr: 'floe: no revision has a host ws11 yet: it waits for the commit that adds it (did you mean ws1?)\n' });
+  });
+});
+
+describe('what an administrator decides', () => {
+  test('goes to the server with its reason', async () => {
+    const floe = await serving({ 'DELETE /api/hosts/ws1/enrolment': { status: 204 }, 'DELETE /api/hosts/ws1/quarantine': { status: 204 }, 'POST /api/repository/accept': { status: 204 } });
+    expect(await floe('revoke', 'ws1', '--reason', ' stolen ')).toEqual({ code: 0, stdout: 'ws1 is revoked.\n', stderr: '' });
+    expect(await floe('retry', 'ws1', '--reason', 'fixed', '--json')).toMatchObject({ code: 0, stdout: '{\n  "done": true\n}\n' });
+    expect(await floe('accept', SHA, '--reason', 'rewritten')).toMatchObject({ code: 0, stdout: '3f9c2ab1d0 is let in.\n' });
+    expect(server?.seen).toEqual([
+      { method: 'DELETE', path: '/api/hosts/ws1/enrolment', body: { reason: 'stolen' } },
+      { method: 'DELETE', path: '/api/hosts/ws1/quarantine', body: { reason: 'fixed' } },
+      { method: 'POST', path: '/api/repository/accept', body: { commit: SHA, reason: 'rewritten' } },
+    ]);
+  });
+  test('is refused with the reason of the server', async () => {
+    const floe = await serving({
+      'GET /api/hosts': { json: [hostView('ws1')] },
+      'DELETE /api/hosts/ws1/enrolment': refusal(404, 'HOST_NOT_ENROLLED', 'no agent is enrolled for ws1'),
+      'DELETE /api/hosts/ws2/enrolment': refusal(404, 'HOST_NOT_ENROLLED', 'no agent is enrolled for ws2'),
+      'POST /api/repository/accept': refusal(409, 'NOTHING_HELD', 'nothing is held'),
+    });
+    expect(await floe('revoke', 'ws1', '--reason', 'x')).toMatchObject({ code: 5, stderr: 'floe: no agent is enrolled for ws1\n' });
+    expect(await floe('revoke', 'ws2', '--reason', 'x')).toMatchObject({ code: 5, stderr: 'floe: there is no host ws2; did you mean ws1?\n' });
+    expect(await floe('accept', SHA, '--reason', 'x')).toMatchObject({ code: 1, stderr: 'floe: nothing is held\n' });
+  });
+});
