@@ -1,7 +1,7 @@
-import { join } from 'node:path';
 import type { HostName, StorePath } from '@floe/model';
 import { FloeError } from '@floe/runtime';
 import type { Revision } from '@floe/store';
+import { buildRoot, tidyBuildRoots } from './build-roots.ts';
 import type { PipelineDeps } from './deps.ts';
 
 /** A host's toplevel as it lies in the cache, read back. */
@@ -36,7 +36,7 @@ export async function buildRevision(deps: PipelineDeps, revision: Revision, sign
   async function worker(): Promise<void> {
     for (let next = queue.shift(); next !== undefined && !signal.aborted; next = queue.shift()) {
       const { host, drvPath, toplevel } = next;
-      const root = join(deps.rootsDir, `${host}-${toplevel.slice('/nix/store/'.length)}`);
+      const root = buildRoot(deps.rootsDir, host, toplevel);
       const result = await nix.build({ drvPath, toplevel }, { signal, timeoutMs: limits.buildTimeoutMs, root });
       if (signal.aborted) return;
       if (result.kind === 'built') {
@@ -61,6 +61,7 @@ export async function buildRevision(deps: PipelineDeps, revision: Revision, sign
     const { narHash, closureSizeBytes } = await nix.readBack(cache.url, toplevel, cache.publicKey);
     await store.revisions.savePublished(revision.id, host, narHash, closureSizeBytes);
     hosts.push({ host, toplevel, system, narHash, closureSizeBytes });
+    await tidyBuildRoots(deps.rootsDir, host);
   }
   return { kind: 'published', hosts };
 }
