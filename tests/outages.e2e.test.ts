@@ -193,6 +193,7 @@ describe('the cache', () => {
     const restore = await fleet.tamperWithCache(toplevel);
     const ada = await fleet.addMachine('ada');
     await eventually('the agent refuses it', () => (ada.agent.log().includes('STORE_PATH_UNTRUSTED') ? true : undefined), { explain: () => ada.agent.log() });
+    await eventually('the server shows why', async () => (/trusted key signed/.test((await on.hostView('ada')).problem ?? '') ? true : undefined));
     expect((await ada.observe()).current).not.toBe(toplevel);
     await restore();
     await converged(fleet, sha);

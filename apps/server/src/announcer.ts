@@ -1,5 +1,5 @@
-import { describeBuild, describeEvaluation, describeRollout, STATUS_CONTEXTS, type StatusText } from '@floe/forge';
-import type { HostName } from '@floe/model';
+import { describeBuild, describeEvaluation, describeRollout, type StatusContext, type StatusText } from '@floe/forge';
+import type { CommitSha, HostName } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import type { Revision, Store } from '@floe/store';
 import type { FleetFeed } from './feed.ts';
@@ -33,13 +33,15 @@ export class Announcer {
 
   async announce(hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
     const { store, reader, feed, repositoryId } = this.#deps;
-    feed.show({ type: 'repository', repository: viewRepository(await store.repositories.get(repositoryId)) });
+    const repository = await store.repositories.get(repositoryId);
+    feed.show({ type: 'repository', repository: viewRepository(repository) });
     for (const host of await reader.hosts(hosts)) feed.show({ type: 'host', host });
     const recent = await store.revisions.list(repositoryId, RECENT_REVISIONS);
     for (const revision of recent.toReversed()) {
       if (revision.state === 'PUBLISHED') await this.#settleRollout(revision);
-      await this.#putStatuses(revision, recent);
+      if (revision.sha !== repository.held?.commit) await this.#putStatuses(revision, recent);
     }
+    if (repository.held !== undefined) await this.#put(repository.held.commit, 'floe/evaluate', { state: 'error', description: `held: ${repository.held.reason}` });
     const newest = recent[0];
     if (newest !== undefined) feed.show({ type: 'revision', revision: await reader.revision(newest) });
   }
@@ -52,27 +54,29 @@ export class Announcer {
     if (isComplete) await store.rollouts.setState(rollout.id, 'ROLLING', 'COMPLETE', clock.now());
   }
 
+  async #put(sha: CommitSha, context: StatusContext, status: StatusText & { readonly onlyOverPending?: boolean }): Promise<void> {
+    const { store, clock, repositoryId, publicUrl, hasForge } = this.#deps;
+    if (hasForge) await store.outbox.put({ repositoryId, sha, context, ...status, targetUrl: `${publicUrl}/#/revisions/${sha}`, now: clock.now() });
+  }
+
   async #putStatuses(revision: Revision, recent: readonly Revision[]): Promise<void> {
-    const { store, reader, clock, repositoryId, publicUrl, hasForge } = this.#deps;
-    if (!hasForge) return;
+    const { store, reader } = this.#deps;
+    const { sha } = revision;
     const evaluations = await store.revisions.evaluations(revision.id);
-    const [evaluate, build, rollout] = STATUS_CONTEXTS;
-    const put = async (context: string, status: StatusText & { readonly onlyOverPending?: boolean }): Promise<void> =>
-      await store.outbox.put({ repositoryId, sha: revision.sha, context, ...status, targetUrl: `${publicUrl}/#/revisions/${revision.sha}`, now: clock.now() });
     const newer = recent.find((each) => each.sequence > revision.sequence);
     // The same commit can come again later (a branch put back): the newest revision of it speaks for it.
-    if (recent.some((each) => each.sequence > revision.sequence && each.sha === revision.sha)) return;
+    if (recent.some((each) => each.sequence > revision.sequence && each.sha === sha)) return;
 
-    await put(evaluate, describeEvaluation({ revision, evaluations, supersededBy: newer?.sha }));
-    if (evaluations.length > 0) await put(build, describeBuild({ revision, evaluations, supersededBy: newer?.sha }));
+    await this.#put(sha, 'floe/evaluate', describeEvaluation({ revision, evaluations, supersededBy: newer?.sha }));
+    if (evaluations.length > 0) await this.#put(sha, 'floe/build', describeBuild({ revision, evaluations, supersededBy: newer?.sha }));
     const row = await store.rollouts.forRevision(revision.id);
     if (row === undefined) return;
     const { counts, names } = await reader.rollout(revision);
     // Once overtaken, the hosts move on to the newer revision, and the count of this one would only sink.
     if (row.state === 'SUPERSEDED') {
-      return await put(rollout, { state: 'error', description: `superseded by ${newer?.sha.slice(0, 7) ?? 'a newer revision'}`, onlyOverPending: true });
+      return await this.#put(sha, 'floe/rollout', { state: 'error', description: `superseded by ${newer?.sha.slice(0, 7) ?? 'a newer revision'}`, onlyOverPending: true });
     }
-    if (row.state !== 'COMPLETE') await put(rollout, describeRollout(counts, names));
-    else if (newer === undefined || newer.state !== 'PUBLISHED') await put(rollout, describeRollout(counts, names));
+    if (row.state !== 'COMPLETE') await this.#put(sha, 'floe/rollout', describeRollout(counts, names));
+    else if (newer === undefined || newer.state !== 'PUBLISHED') await this.#put(sha, 'floe/rollout', describeRollout(counts, names));
   }
 }

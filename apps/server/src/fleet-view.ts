@@ -65,6 +65,9 @@ function problemOf(row: HostRow, standing: HostStanding, quarantine: Quarantine 
       return `its key was used by two machines: enrol it again, or run: floe retry ${row.host} --reason "…"`;
     case 'revoked':
       return `its enrolment was revoked; to bring it back, run: floe enrol ${row.host}`;
+    case 'under-way':
+      // Something is in its way, and it tries again by itself.
+      return row.stateToplevel === row.desired?.toplevel ? (row.detail?.message ?? null) : null;
     default:
       return failed?.error === undefined ? null : `${failed.outcome === 'EVAL_ERROR' ? 'does not evaluate' : 'does not build'}: ${failed.error}`;
   }
