@@ -4,12 +4,15 @@ export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 export type LogFields = Readonly<Record<string, unknown>>;
 
+/** Needs no `this`, so that a level may be chosen first. */
+type Log = (message: string, fields?: LogFields) => void;
+
 /** JSON lines: a static message, the facts in fields. An `error` field is written as its message chain and code. */
 export interface Logger {
-  debug(message: string, fields?: LogFields): void;
-  info(message: string, fields?: LogFields): void;
-  warn(message: string, fields?: LogFields): void;
-  error(message: string, fields?: LogFields): void;
+  readonly debug: Log;
+  readonly info: Log;
+  readonly warn: Log;
+  readonly error: Log;
   child(fields: LogFields): Logger;
 }
 
