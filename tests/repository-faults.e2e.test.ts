@@ -103,7 +103,7 @@ describe('a flake', () => {
     ['without nixosConfigurations', { 'flake.nix': '{ outputs = { self }: { }; }' }, /no output nixosConfigurations/],
     ['without hosts', { 'flake.nix': '{ outputs = { self }: { nixosConfigurations = { }; }; }' }, /nixosConfigurations of the flake is empty/],
   ])('%s: fails with the cause on the page and on the commit, and the next push goes through', async (_name, change, cause) => {
-    const sha = await fleet.push('A mistake', change as Record<string, string | null>);
+    const sha = await fleet.push('A mistake', change);
     const revision = await fleet.settled(sha);
     expect(revision).toMatchObject({ state: 'EVAL_FAILED', error: expect.stringMatching(cause) as string });
     const status = await eventually('the commit says so', () => {

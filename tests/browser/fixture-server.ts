@@ -58,7 +58,7 @@ export class FixtureServer implements AsyncDisposable {
     const server = this.#server;
     if (server === undefined) return;
     this.#server = undefined;
-    for (const listener of [...this.#listeners]) listener('end');
+    this.#listeners.forEach((listener) => listener('end'));
     const { promise, resolve } = Promise.withResolvers<undefined>();
     server.close(() => resolve(undefined));
     if ('closeAllConnections' in server) server.closeAllConnections();
@@ -120,20 +120,20 @@ export class FixtureServer implements AsyncDisposable {
     return streamSSE(c, async (stream) => {
       const queue: FleetEvent[] = [];
       let wake: (() => void) | undefined;
-      let isOpen = true;
+      const ended = new AbortController();
       const listener = (event: FleetEvent | 'end') => {
-        if (event === 'end') isOpen = false;
+        if (event === 'end') ended.abort();
         else queue.push(event);
         wake?.();
       };
       this.#listeners.add(listener);
       stream.onAbort(() => listener('end'));
       await stream.writeSSE({ event: 'snapshot', data: JSON.stringify({ ...this.fleet, serverTime: Date.now() }) });
-      while (isOpen) {
+      while (!ended.signal.aborted) {
         for (const event of queue.splice(0)) await stream.writeSSE({ event: 'change', data: JSON.stringify(event) });
         await new Promise<void>((resolve) => {
           wake = resolve;
-          if (queue.length > 0 || !isOpen) resolve();
+          if (queue.length > 0 || ended.signal.aborted) resolve();
         });
       }
       this.#listeners.delete(listener);

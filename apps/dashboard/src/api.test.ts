@@ -5,7 +5,7 @@ import { reportView } from './test/fixtures.ts';
 function apiAnswering(response: () => Response | Promise<never>) {
   const asked: string[] = [];
   const fetch: typeof globalThis.fetch = async (input, init) => {
-    asked.push(`${init?.method ?? 'GET'} ${String(input)}`);
+    asked.push(`${init?.method ?? 'GET'} ${input instanceof Request ? input.url : input.toString()}`);
     return await response();
   };
   return { asked, api: createApi({ fetch, baseUrl: 'https://floe.example.org/below/#/hosts/ws1' }) };

@@ -1,16 +1,9 @@
-import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import { cpus, freemem, hostname } from 'node:os';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { createGithubStatuses, runStatusOutbox } from '@floe/forge';
-import { openMirror } from '@floe/git';
-import { createNix, estimateConcurrency, loadOrCreateCacheKey } from '@floe/nix';
-import { openStatementLog, rebuildFromStatements, runPipeline, type PipelineDeps } from '@floe/pipeline';
-import {
-  createWake, exec, FloeError, isFloeError, loadOrCreateSigner, readFileIfPresent, systemClock, takeProcessLock, writeFileDurably,
-  type Clock, type Logger, type Wake,
-} from '@floe/runtime';
-import { openStore, type Store } from '@floe/store';
+import { loadOrCreateCacheKey } from '@floe/nix';
+import { openStatementLog, rebuildFromStatements } from '@floe/pipeline';
+import { createWake, loadOrCreateSigner, type Clock, type Logger } from '@floe/runtime';
 import type { Hono } from 'hono';
 import { ensureAdminToken } from './admin-token.ts';
 import { AgentHub } from './agents/hub.ts';
@@ -18,22 +11,25 @@ import { ReportWriter } from './agents/report-writer.ts';
 import { Announcer } from './announcer.ts';
 import { createApp } from './app.ts';
 import { dataPaths, type Config } from './config.ts';
+import { lockDataFolder } from './data-folder.ts';
 import { mayActivate } from './directives.ts';
 import { FleetFeed } from './feed.ts';
 import { FleetReader } from './fleet-reader.ts';
 import { keepHouse } from './housekeeping.ts';
-import { statusOutbox } from './status-outbox.ts';
+import { openStoreWhenReady } from './open-store.ts';
+import { servePipeline } from './serve-pipeline.ts';
+import { postStatuses } from './status-outbox.ts';
 import { Steering } from './steering.ts';
 
-/** What a NixOS host's evaluation takes, roughly, in bytes. */
-const MEMORY_PER_EVALUATION = 0.8 * 1024 ** 3;
-const STORE_RETRY_MS = 1_000;
 
-/** What tests and other compositions may replace. */
-export interface Overrides {
-  readonly clock?: Clock;
-  readonly random?: () => number;
-  readonly rootDir?: string;
+/** What only the process itself can give. */
+export interface System {
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** What Nix is run with. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Holds migrations/ and the built dashboard. */
+  readonly rootDir: string;
 }
 
 export interface ServerContext extends AsyncDisposable {
@@ -43,48 +39,12 @@ export interface ServerContext extends AsyncDisposable {
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** Waits for the database instead of failing: at boot it often starts after us. */
-async function openStoreWhenReady(config: Config, deps: { clock: Clock; logger: Logger; migrationsDir: string }, signal: AbortSignal): Promise<Store> {
-  const target =
-    config.databaseUrl === undefined
-      ? ({ kind: 'pglite', dataDir: dataPaths(config.dataDir).database } as const)
-      : ({ kind: 'postgres', url: config.databaseUrl.reveal() } as const);
-  for (;;) {
-    try {
-      return await openStore(target, deps);
-    } catch (error) {
-      if (!isFloeError(error) || !error.retryable || signal.aborted) throw error;
-      deps.logger.warn('the database is away; waiting for it', { error });
-      await deps.clock.sleep(STORE_RETRY_MS, signal);
-    }
-  }
-}
-
-/** Two servers in one data folder would write one mirror and take each other's leases. */
-async function lockDataFolder(dataDir: string, path: string): Promise<AsyncDisposable> {
-  const taken = await takeProcessLock(path);
-  if (taken.kind === 'taken') return taken.lock;
-  throw new FloeError('DATA_FOLDER_IN_USE', `another floe-server (process ${taken.pid}) uses ${dataDir}: stop it, or set another FLOE_DATA_DIR`);
-}
-
-/** The same at each start, so that a server that was killed takes its own lease up again at once. */
-async function loadOrCreateInstanceId(path: string): Promise<string> {
-  const existing = (await readFileIfPresent(path))?.trim();
-  if (existing !== undefined && existing !== '') return existing;
-  const id = randomUUID();
-  await writeFileDurably(path, id);
-  return id;
-}
-
 /** Builds everything from the configuration. */
-export async function createServerContext(config: Config, logger: Logger, signal: AbortSignal, overrides: Overrides = {}): Promise<ServerContext> {
-  const clock = overrides.clock ?? systemClock;
-  const random = overrides.random ?? Math.random;
-  const rootDir = overrides.rootDir ?? join(import.meta.dirname, '../../..');
+export async function createServerContext(config: Config, logger: Logger, system: System, signal: AbortSignal): Promise<ServerContext> {
+  const { clock, random, rootDir } = system;
   const paths = dataPaths(config.dataDir);
   await mkdir(paths.keys, { recursive: true, mode: 0o700 });
   await mkdir(paths.cache, { recursive: true });
-  await mkdir(paths.home, { recursive: true });
 
   await using stack = new AsyncDisposableStack();
   stack.use(await lockDataFolder(config.dataDir, paths.lock));
@@ -150,51 +110,22 @@ export async function createServerContext(config: Config, logger: Logger, signal
     notReady: async () => await store.ping().then(() => [], () => ['the database does not answer']),
   });
 
-  async function pipelineDeps(): Promise<PipelineDeps & AsyncDisposable> {
-    const { url, branch, token } = config.repository;
-    const mirror = await openMirror({ dir: paths.mirror, url, branch, ...(token === undefined ? {} : { token }), logger });
-    const cores = cpus().length;
-    return {
-      store,
-      mirror,
-      nix: createNix({ exec, logger, env: { ...process.env, HOME: paths.home, XDG_CACHE_HOME: join(paths.home, 'cache') } }),
-      cache: { url: `file://${paths.cache}`, secretKeyFile: cacheKey.secretKeyFile, publicKey: cacheKey.publicKey },
-      statements,
-      releaseSigner,
-      clock,
-      logger,
-      random,
-      limits: {
-        evaluations: estimateConcurrency(cores, freemem(), MEMORY_PER_EVALUATION),
-        builds: cores,
-        ...config.limits,
-      },
-      rootsDir: paths.roots,
-      pollMs: config.pollMs,
-      owner: await loadOrCreateInstanceId(paths.instanceId),
-      [Symbol.asyncDispose]: async () => await mirror[Symbol.asyncDispose](),
-    };
-  }
-
   const owned = stack.move();
   return {
     app,
     hub,
-    async run(runSignal) {
+    async run(stopping) {
       // A loop that fails takes the others with it: the service manager starts the whole anew.
       const failed = new AbortController();
-      const signal = AbortSignal.any([runSignal, failed.signal]);
+      const running = AbortSignal.any([stopping, failed.signal]);
       await using _listener = await store.hints.listen((hint) => {
         if (hint.topic === 'host' && hint.host !== '*') steering.mark(hint.host);
         else if (hint.topic === 'outbox') outboxWake.wake();
         else steering.markAll();
       });
-      async function runPipelineHere(): Promise<void> {
-        await using deps = await pipelineDeps();
-        await runPipeline(deps, repository.id, signal);
-      }
-      const loops = [steering.run(signal), runPipelineHere(), keepHouse({ store, clock, logger }, signal)];
-      if (config.github !== undefined) loops.push(postStatuses(store, config, { clock, random, logger }, outboxWake, signal));
+      const pipeline = servePipeline({ ...system, config, logger, store, statements, releaseSigner, cacheKey }, repository.id, running);
+      const loops = [steering.run(running), pipeline, keepHouse({ store, clock, logger }, running)];
+      if (config.github !== undefined) loops.push(postStatuses(store, config, { clock, random, logger }, outboxWake, running));
       for (const loop of loops) loop.catch(() => failed.abort());
       const ended = await Promise.allSettled(loops);
       const failure = ended.find((each) => each.status === 'rejected');
@@ -202,29 +133,4 @@ export async function createServerContext(config: Config, logger: Logger, signal
     },
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };
-}
-
-async function postStatuses(
-  store: Store,
-  config: Config,
-  deps: { readonly clock: Clock; readonly random: () => number; readonly logger: Logger },
-  wake: Wake,
-  signal: AbortSignal,
-): Promise<void> {
-  if (config.github === undefined) return;
-  const { repository, apiUrl, auth } = config.github;
-  const statuses = createGithubStatuses({ apiUrl, repository, auth, userAgent: 'floe' });
-  await runStatusOutbox(
-    {
-      outbox: statusOutbox(store.outbox),
-      statuses,
-      ...deps,
-      wake: async (waitSignal) => {
-        const dueAt = await store.outbox.nextDueAt();
-        const waitMs = dueAt === undefined ? 30_000 : Math.min(30_000, Math.max(0, dueAt - deps.clock.now()));
-        await wake.wait(waitMs, waitSignal);
-      },
-    },
-    signal,
-  );
 }

@@ -1,4 +1,4 @@
-import type { FleetEvent, FleetView } from '@floe/protocol';
+import type { FleetEvent } from '@floe/protocol';
 
 type Change = FleetEvent extends infer E ? (E extends { version: number; at: number } ? Omit<E, 'version' | 'at'> : never) : never;
 type Listener = (event: FleetEvent) => void;
@@ -28,7 +28,7 @@ export class FleetFeed {
     if (this.#shown.get(key) === text) return false;
     this.#shown.set(key, text);
     this.#version += 1;
-    const event = { ...change, version: this.#version, at: this.#now() } as FleetEvent;
+    const event: FleetEvent = { ...change, version: this.#version, at: this.#now() };
     for (const listener of this.#listeners) listener(event);
     return true;
   }
@@ -38,6 +38,3 @@ export class FleetFeed {
     return { [Symbol.dispose]: () => this.#listeners.delete(listener) };
   }
 }
-
-/** The snapshot that a subscriber starts with. */
-export type Snapshot = () => Promise<FleetView>;

@@ -1,5 +1,6 @@
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { describeError, isFloeError, stderrLogger } from '@floe/runtime';
+import { describeError, isFloeError, stderrLogger, systemClock } from '@floe/runtime';
 import { parseConfig, type Config } from './config.ts';
 import { createServerContext } from './context.ts';
 import { listen } from './listen.ts';
@@ -12,7 +13,8 @@ async function serve(config: Config): Promise<void> {
   process.once('SIGTERM', () => stopping.abort());
   process.once('SIGINT', () => stopping.abort());
   const logger = stderrLogger(config.logLevel);
-  await using context = await createServerContext(config, logger, stopping.signal);
+  const system = { clock: systemClock, random: Math.random, env: process.env, rootDir: join(import.meta.dirname, '../../..') };
+  await using context = await createServerContext(config, logger, system, stopping.signal);
   await using _listening = await listen(context, config, logger);
   await context.run(stopping.signal);
   logger.info('stopped');

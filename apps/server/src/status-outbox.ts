@@ -1,11 +1,16 @@
-import type { StatusOutbox } from '@floe/forge';
-import type { DueStatus, OutboxStore } from '@floe/store';
+import { createGithubStatuses, runStatusOutbox, type StatusOutbox } from '@floe/forge';
+import type { Clock, Logger, Wake } from '@floe/runtime';
+import type { DueStatus, OutboxStore, Store } from '@floe/store';
+import type { Config } from './config.ts';
+
+/** Without news, the outbox is looked at this often. */
+const LOOK_MS = 30_000;
 
 /**
  * The store's outbox as the sender of libs/forge sees it. The store tells claims of one row apart, so the claim that an
  * answer belongs to is kept until it is answered.
  */
-export function statusOutbox(store: OutboxStore): StatusOutbox {
+function statusOutbox(store: OutboxStore): StatusOutbox {
   const claims = new Map<string, DueStatus>();
   function take(id: string): DueStatus | undefined {
     const claimed = claims.get(id);
@@ -32,4 +37,30 @@ export function statusOutbox(store: OutboxStore): StatusOutbox {
       if (claimed !== undefined) await store.markFailed(claimed, error, now);
     },
   };
+}
+
+/** Sends the commit statuses that are due, until `signal` aborts. Returns at once when no forge is configured. */
+export async function postStatuses(
+  store: Store,
+  config: Config,
+  deps: { readonly clock: Clock; readonly random: () => number; readonly logger: Logger },
+  wake: Wake,
+  signal: AbortSignal,
+): Promise<void> {
+  if (config.github === undefined) return;
+  const { repository, apiUrl, auth } = config.github;
+  const statuses = createGithubStatuses({ apiUrl, repository, auth, userAgent: 'floe' });
+  await runStatusOutbox(
+    {
+      outbox: statusOutbox(store.outbox),
+      statuses,
+      ...deps,
+      wake: async (waitSignal) => {
+        const dueAt = await store.outbox.nextDueAt();
+        const waitMs = dueAt === undefined ? LOOK_MS : Math.min(LOOK_MS, Math.max(0, dueAt - deps.clock.now()));
+        await wake.wait(waitMs, waitSignal);
+      },
+    },
+    signal,
+  );
 }

@@ -25,7 +25,7 @@ export interface GithubStatusesOptions {
 
 /** Posts commit statuses to a repository at GitHub. Throws `FloeError('GITHUB_REPOSITORY_INVALID')`. */
 export function createGithubStatuses(options: GithubStatusesOptions): CommitStatuses {
-  const { apiUrl, repository, userAgent, timeoutMs = DEFAULT_TIMEOUT_MS, now = systemClock.now } = options;
+  const { apiUrl, repository, userAgent, timeoutMs = DEFAULT_TIMEOUT_MS, now = () => systemClock.now() } = options;
   const { owner, repo } = splitRepository(repository);
   const signIn = createSignIn(options.auth, now);
 

@@ -103,7 +103,7 @@ async function sendOnce(
     if (isAbort(cause) || options.signal.aborted) throw cause;
     // Node's fetch says only "fetch failed"; why is in the cause.
     const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
-    const text = reason instanceof Error ? (('code' in reason && `${String(reason.code)}`) || reason.message) : String(reason);
+    const text = reason instanceof Error ? (('code' in reason && String(reason.code)) || reason.message) : String(reason);
     throw gitError('REPOSITORY_UNREACHABLE', `${options.url} could not be reached (${text}): check the network, the server and FLOE_REPOSITORY_URL`, {
       data: { url: options.url, reason: text },
       cause,

@@ -185,7 +185,8 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
           await download(head, remote);
           return await classify(accepted, head);
         } catch (error) {
-          const known = isTranslated(error) ? error : (translateRemoteError(error, url, token !== undefined) ?? translateFolderError(error, dir));
+          if (isTranslated(error)) throw error;
+          const known = translateRemoteError(error, url, token !== undefined) ?? translateFolderError(error, dir);
           if (known) throw known;
           await remake(error);
           await download(head, remote);

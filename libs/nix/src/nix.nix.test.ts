@@ -93,7 +93,7 @@ describe('listing hosts', () => {
     ['no nixosConfigurations', { 'flake.nix': '{ outputs = { self }: { packages = { }; }; }' }, 'FLAKE_HAS_NO_HOSTS', /no output nixosConfigurations/],
     ['no hosts', { 'flake.nix': '{ outputs = { self }: { nixosConfigurations = { }; }; }' }, 'FLAKE_HAS_NO_HOSTS', /is empty/],
   ])('says what is wrong with %s', async (_name, files, code, message) => {
-    const url = await repository(files as unknown as Record<string, string>);
+    const url = await repository(files);
     const error: unknown = await nix.listHosts(url, signal).catch((caught: unknown) => caught);
     expect(error).toMatchObject({ code, retryable: false, message: expect.stringMatching(message) as string });
     expect(String(error)).not.toMatch(/\/nix\/store/);

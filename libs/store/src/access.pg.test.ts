@@ -109,10 +109,10 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     test('keeps a verdict against the word that the commit was overtaken, and ends what is pending', async () => {
       const { outbox } = world.store;
       const overtaken = { state: 'error', description: 'superseded by abc1234', onlyOverPending: true } as const;
-      const [judged, open] = [fresh({ state: 'failure' }), fresh()];
-      for (const wanted of [judged, { ...judged, ...overtaken }, open, { ...open, ...overtaken }]) await outbox.put(wanted);
+      const [judged, pending] = [fresh({ state: 'failure' }), fresh()];
+      for (const wanted of [judged, { ...judged, ...overtaken }, pending, { ...pending, ...overtaken }]) await outbox.put(wanted);
       const due = await outbox.claimDue({ now: 100, limit: 10, leaseMs: 50 });
-      expect(new Map(due.map((each) => [each.sha, each.state]))).toEqual(new Map([[judged.sha, 'failure'], [open.sha, 'error']]));
+      expect(new Map(due.map((each) => [each.sha, each.state]))).toEqual(new Map([[judged.sha, 'failure'], [pending.sha, 'error']]));
       for (const each of due) await outbox.markSent(each, 110);
     });
 

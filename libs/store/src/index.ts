@@ -2,4 +2,3 @@ export { openStore, type StoreDeps } from './open.ts';
 export type * from './outbox-contract.ts';
 export type * from './records.ts';
 export type * from './store.ts';
-export { hashToken } from './token-hash.ts';

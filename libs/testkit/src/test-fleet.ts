@@ -157,10 +157,10 @@ export class TestFleet implements AsyncDisposable {
   }
 
   /** A request to the server's API with the administrator's token. */
-  async request(path: string, init: RequestInit = {}): Promise<Response> {
+  async request(path: string, init: Omit<RequestInit, 'headers'> = {}): Promise<Response> {
     return await fetch(`${this.serverUrl}${path}`, {
       ...init,
-      headers: { authorization: `Bearer ${await this.token()}`, 'content-type': 'application/json', ...init.headers },
+      headers: { authorization: `Bearer ${await this.token()}`, 'content-type': 'application/json' },
     });
   }
 

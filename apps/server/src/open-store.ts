@@ -1,0 +1,22 @@
+import { isFloeError, type Clock, type Logger } from '@floe/runtime';
+import { openStore, type Store } from '@floe/store';
+import { dataPaths, type Config } from './config.ts';
+
+const RETRY_MS = 1_000;
+
+/** Waits for the database instead of failing: at boot it often starts after us. */
+export async function openStoreWhenReady(config: Config, deps: { clock: Clock; logger: Logger; migrationsDir: string }, signal: AbortSignal): Promise<Store> {
+  const target =
+    config.databaseUrl === undefined
+      ? ({ kind: 'pglite', dataDir: dataPaths(config.dataDir).database } as const)
+      : ({ kind: 'postgres', url: config.databaseUrl.reveal() } as const);
+  for (;;) {
+    try {
+      return await openStore(target, deps);
+    } catch (error) {
+      if (!isFloeError(error) || !error.retryable || signal.aborted) throw error;
+      deps.logger.warn('the database is away; waiting for it', { error });
+      await deps.clock.sleep(RETRY_MS, signal);
+    }
+  }
+}
