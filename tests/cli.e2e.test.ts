@@ -62,7 +62,13 @@ describe('floe, against a whole Floe', () => {
 
   it('follows what happens, and comes back after the server was away', async () => {
     const lines: string[] = [];
-    await using following = new ServiceProcess({ name: 'floe events', main: CLI, args: ['events', '--follow', '--json'], env, onOutput: (line) => lines.push(line) });
+    await using following = new ServiceProcess({
+      name: 'floe events',
+      main: CLI,
+      args: ['events', '--follow', '--json'],
+      env,
+      onOutput: (line) => lines.push(line),
+    });
     following.start();
     const snapshots = (): number => lines.filter((line) => line.includes('"type":"snapshot"')).length;
     await eventually('the snapshot is there', () => (snapshots() === 1 ? true : undefined));
@@ -72,6 +78,8 @@ describe('floe, against a whole Floe', () => {
     await fleet.startServer();
     await eventually('it is back with a new snapshot', () => (snapshots() === 2 ? true : undefined), { explain: () => following.log() });
     const sha = await fleet.push('While someone watches', { 'README.md': 'x' });
-    await eventually('the push is told', () => (lines.some((line) => line.includes(sha) && line.includes('PUBLISHED')) ? true : undefined), { explain: () => lines.join('\n') });
+    await eventually('the push is told', () => (lines.some((line) => line.includes(sha) && line.includes('PUBLISHED')) ? true : undefined), {
+      explain: () => lines.join('\n'),
+    });
   });
 });

@@ -21,7 +21,11 @@ beforeAll(async () => {
   dashboardDir = mkdtempSync(join(tmpdir(), 'floe-dashboard-'));
   const root = fileURLToPath(new URL('..', import.meta.url));
   // A process of its own: in this one, Vite would keep the standard input open.
-  await promisify(execFile)(process.execPath, [join(root, 'node_modules/vite/bin/vite.js'), 'build', 'apps/dashboard', '--outDir', dashboardDir, '--emptyOutDir'], { cwd: root });
+  await promisify(execFile)(
+    process.execPath,
+    [join(root, 'node_modules/vite/bin/vite.js'), 'build', 'apps/dashboard', '--outDir', dashboardDir, '--emptyOutDir'],
+    { cwd: root },
+  );
   browser = await launchBrowser();
 });
 afterAll(async () => {
@@ -101,14 +105,26 @@ describe('the fleet', () => {
     await page.getByText('git.example.org/it/fleet', { exact: true }).waitFor();
     expect(await page.locator('.command').innerText()).toBe(`floe accept ${server.fleet.repository.held?.commit ?? ''} --reason "…"`);
     expect(await page.locator('tbody .name').allInnerTexts()).toEqual([
-      'server-dns', 'laptop-ken', 'server-mail', 'family-mira', 'laptop-linus', 'desk-ada', 'desk-grace', 'kiosk-lobby', 'laptop-barbara',
+      'server-dns',
+      'laptop-ken',
+      'server-mail',
+      'family-mira',
+      'laptop-linus',
+      'desk-ada',
+      'desk-grace',
+      'kiosk-lobby',
+      'laptop-barbara',
     ]);
     expect(await rowOf(page, 'laptop-ken').innerText()).toContain('the check "printer" failed 3 times');
     expect(await rowOf(page, 'laptop-linus').innerText()).toContain('Downloading 42 %');
     expect(await rowOf(page, 'kiosk-lobby').innerText()).toContain('floe enrol kiosk-lobby');
     expect(await page.getByRole('list', { name: 'Stages' }).getByRole('listitem').allInnerTexts()).toEqual([
-      expect.stringContaining('Received'), expect.stringMatching(/Fetched\s+in 400 ms/), expect.stringMatching(/Evaluated\s+in 3.6 s/),
-      expect.stringMatching(/Built\s+in 12 s/), expect.stringMatching(/Published\s+in 2.0 s/), expect.stringMatching(/Rolled out\s+for 3 min/),
+      expect.stringContaining('Received'),
+      expect.stringMatching(/Fetched\s+in 400 ms/),
+      expect.stringMatching(/Evaluated\s+in 3.6 s/),
+      expect.stringMatching(/Built\s+in 12 s/),
+      expect.stringMatching(/Published\s+in 2.0 s/),
+      expect.stringMatching(/Rolled out\s+for 3 min/),
     ]);
     await page.getByText('undefined variable').first().click();
     await page.getByText('at hosts/family-mira.nix:12:34').waitFor();
@@ -122,7 +138,22 @@ describe('the fleet', () => {
     await page.evaluate('window.sameDocument = true');
     server.change(
       { type: 'host', host: hostView('laptop-linus', {}, Date.now()) },
-      { type: 'revision', revision: revisionView({ sha: 'e'.repeat(40), sequence: 8, subject: 'Undo the printer', state: 'EVALUATING', evaluatedAt: null, builtAt: null, publishedAt: null, rollout: null }, Date.now()) },
+      {
+        type: 'revision',
+        revision: revisionView(
+          {
+            sha: 'e'.repeat(40),
+            sequence: 8,
+            subject: 'Undo the printer',
+            state: 'EVALUATING',
+            evaluatedAt: null,
+            builtAt: null,
+            publishedAt: null,
+            rollout: null,
+          },
+          Date.now(),
+        ),
+      },
     );
     await rowOf(page, 'laptop-linus').filter({ hasText: 'In sync' }).waitFor();
     await page.getByText('Undo the printer').waitFor();
@@ -148,7 +179,13 @@ describe('the fleet', () => {
   test('unfolds the reports of a host by keyboard, and reads them anew when it changes', async () => {
     const now = Date.now();
     await using server = await startServer(busyFleet(now));
-    server.reports = [reportView('laptop-ken', { state: 'ROLLED_BACK', detail: { code: 'CHECK_FAILED', message: 'lp0 on fire' }, timings: { activateMs: 340, rollbackMs: 2_100 } }, now)];
+    server.reports = [
+      reportView(
+        'laptop-ken',
+        { state: 'ROLLED_BACK', detail: { code: 'CHECK_FAILED', message: 'lp0 on fire' }, timings: { activateMs: 340, rollbackMs: 2_100 } },
+        now,
+      ),
+    ];
     await using opened = await openFleet(server);
     const { page } = opened;
     await page.getByRole('searchbox', { name: 'Filter' }).focus();
@@ -220,7 +257,9 @@ test('10,000 hosts: few rows are drawn, the filter finds any, and a push to all 
   await using server = await startServer(largeFleet(now, 10_000));
   await using opened = await openFleet(server);
   const { page } = opened;
-  await page.evaluate('window.longest = 0; new PerformanceObserver((list) => { for (const entry of list.getEntries()) window.longest = Math.max(window.longest, entry.duration); }).observe({ entryTypes: ["longtask"] })');
+  await page.evaluate(
+    'window.longest = 0; new PerformanceObserver((list) => { for (const entry of list.getEntries()) window.longest = Math.max(window.longest, entry.duration); }).observe({ entryTypes: ["longtask"] })',
+  );
   await page.getByText('9,999 in sync').waitFor();
   expect(await page.locator('tbody .name').count()).toBe(200);
   expect(await page.locator('tbody .name').first().innerText()).toBe('ws9999');
@@ -230,7 +269,10 @@ test('10,000 hosts: few rows are drawn, the filter finds any, and a push to all 
   await page.getByRole('button', { name: 'Show 200 more' }).click();
   expect(await page.locator('tbody .name').count()).toBe(400);
 
-  const moved = server.fleet.hosts.map((host) => ({ type: 'host' as const, host: { ...host, standing: 'under-way' as const, state: 'ACTIVATING' as const } }));
+  const moved = server.fleet.hosts.map((host) => ({
+    type: 'host' as const,
+    host: { ...host, standing: 'under-way' as const, state: 'ACTIVATING' as const },
+  }));
   server.change(...moved);
   await page.getByText('10,000 under way').waitFor();
   // Frozen is what people notice: a second and more without an answer.

@@ -7,9 +7,18 @@ describe('the demo', () => {
     const main = join(import.meta.dirname, '../scripts/demo/main.ts');
     const result = await exec(process.execPath, [main, '--once'], { timeoutMs: 110_000 });
     expect(result.exitCode, `${result.stdout}\n${result.stderr}`).toBe(0);
-    const summary = JSON.parse(result.stdout.trimEnd().split('\n').at(-1) ?? '') as { ok: boolean; pushes: { push: string; hosts: Record<string, { outcome: string; isAsExpected: boolean }>; stagesMs: object }[] };
+    const summary = JSON.parse(result.stdout.trimEnd().split('\n').at(-1) ?? '') as {
+      ok: boolean;
+      pushes: { push: string; hosts: Record<string, { outcome: string; isAsExpected: boolean }>; stagesMs: object }[];
+    };
     expect(summary.ok).toBe(true);
-    expect(summary.pushes.map(({ hosts }) => Object.entries(hosts).map(([host, { outcome }]) => `${host} ${outcome}`).join(', '))).toEqual([
+    expect(
+      summary.pushes.map(({ hosts }) =>
+        Object.entries(hosts)
+          .map(([host, { outcome }]) => `${host} ${outcome}`)
+          .join(', '),
+      ),
+    ).toEqual([
       'ada switched, bob switched, cyd switched',
       'ada switched, bob untouched, cyd untouched',
       'ada switched, bob switched, cyd switched',
@@ -17,6 +26,15 @@ describe('the demo', () => {
       'ada untouched, bob behind, cyd switched',
       'ada untouched, bob switched, cyd untouched',
     ]);
-    expect(Object.keys(summary.pushes[0]?.stagesMs ?? {})).toEqual(['received', 'fetched', 'evaluated', 'built', 'published', 'directed', 'switched', 'statusPosted']);
+    expect(Object.keys(summary.pushes[0]?.stagesMs ?? {})).toEqual([
+      'received',
+      'fetched',
+      'evaluated',
+      'built',
+      'published',
+      'directed',
+      'switched',
+      'statusPosted',
+    ]);
   }, 120_000);
 });

@@ -49,7 +49,9 @@ export class FakeAgent implements AsyncDisposable {
         resolve(found);
       };
       this.#waiting.add(check);
-      void this.closed.then(({ code, reason }) => reject(new Error(`closed with ${code} ${reason} before a ${type}; got ${JSON.stringify(this.messages)}`)));
+      void this.closed.then(({ code, reason }) =>
+        reject(new Error(`closed with ${code} ${reason} before a ${type}; got ${JSON.stringify(this.messages)}`)),
+      );
       check();
     });
   }
@@ -58,8 +60,17 @@ export class FakeAgent implements AsyncDisposable {
     const { nonce } = await this.next('challenge');
     const who = { host: identity.host, machineId: identity.machineId, bootId: 'boot-1', ...changes };
     this.send({
-      type: 'hello', protocol: PROTOCOL_VERSION, agentVersion: '0', system: 'x86_64-linux', observed: NOTHING_OBSERVED, state: 'IDLE', toplevel: null,
-      epoch: 0, sequence: 0, reportSeq: 0, capabilities: [],
+      type: 'hello',
+      protocol: PROTOCOL_VERSION,
+      agentVersion: '0',
+      system: 'x86_64-linux',
+      observed: NOTHING_OBSERVED,
+      state: 'IDLE',
+      toplevel: null,
+      epoch: 0,
+      sequence: 0,
+      reportSeq: 0,
+      capabilities: [],
       signature: identity.signer.sign(helloBytes({ nonce, ...who })),
       ...who,
     });

@@ -26,9 +26,29 @@ describe('a host that', () => {
   it.each([
     ['throws', 'bob', value('throw "bob is on holiday"'), 'EVAL_ERROR', /bob is on holiday/],
     ['recurses for ever', 'bob', value('let x = x; in x'), 'EVAL_ERROR', /infinite recursion/],
-    ['evaluates for too long', 'bob', value('toString (builtins.length (builtins.filter (x: builtins.length (builtins.genList (i: i) 1000000) < 0) (builtins.genList (i: i) 300000)))'), 'EVAL_ERROR', /longer than 4 s/],
-    ['needs too much memory', 'bob', value('toString (builtins.length (builtins.concatLists (builtins.genList (i: builtins.genList (j: i + j) 100000) 100000)))'), 'EVAL_ERROR', /more memory.*1024 MiB/],
-    ['fails to build', 'bob', '{ config, ... }: { environment.etc."x" = "a file"; environment.etc."x/y" = "so x is no folder"; }\n', 'BUILD_ERROR', /exit code.*File exists/s],
+    [
+      'evaluates for too long',
+      'bob',
+      value(
+        'toString (builtins.length (builtins.filter (x: builtins.length (builtins.genList (i: i) 1000000) < 0) (builtins.genList (i: i) 300000)))',
+      ),
+      'EVAL_ERROR',
+      /longer than 4 s/,
+    ],
+    [
+      'needs too much memory',
+      'bob',
+      value('toString (builtins.length (builtins.concatLists (builtins.genList (i: builtins.genList (j: i + j) 100000) 100000)))'),
+      'EVAL_ERROR',
+      /more memory.*1024 MiB/,
+    ],
+    [
+      'fails to build',
+      'bob',
+      '{ config, ... }: { environment.etc."x" = "a file"; environment.etc."x/y" = "so x is no folder"; }\n',
+      'BUILD_ERROR',
+      /exit code.*File exists/s,
+    ],
   ] as const)('%s stays behind; the others switch, and it follows once it is mended', async (name, host, broken, outcome, cause) => {
     counter += 1;
     const sha = await fleet.push(`A host that ${name}`, { 'hosts/ada.nix': value(`"${counter}"`), [`hosts/${host}.nix`]: broken });

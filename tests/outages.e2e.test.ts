@@ -35,8 +35,12 @@ async function converged(on: TestFleet, sha: string): Promise<void> {
   const revision = await on.settled(sha);
   expect(revision.state).toBe('PUBLISHED');
   const wanted = revision.hosts.find((each) => each.host === 'ada')?.toplevel;
-  await eventually('ada runs what was pushed', async () => ((await on.machine('ada').observe()).profile === wanted ? true : undefined), { explain: () => on.machine('ada').agent.log() });
-  await eventually('the server knows', async () => ((await on.hostView('ada')).standing === 'in-sync' ? true : undefined), { explain: () => on.server.log() });
+  await eventually('ada runs what was pushed', async () => ((await on.machine('ada').observe()).profile === wanted ? true : undefined), {
+    explain: () => on.machine('ada').agent.log(),
+  });
+  await eventually('the server knows', async () => ((await on.hostView('ada')).standing === 'in-sync' ? true : undefined), {
+    explain: () => on.server.log(),
+  });
 }
 
 async function logged(on: TestFleet, text: string): Promise<void> {
@@ -56,13 +60,16 @@ describe('on one fleet', () => {
   });
 
   // Each stage is seen in the log, and the process dies there: SIGKILL leaves nothing tidy behind.
-  it.each(['push received', 'a revision was taken in', '"state":"BUILDING"', 'directive sent'])('the server killed at "%s" goes on where it was', async (stage) => {
-    const dying = shared.server.killAt(stage);
-    const sha = await pushed(shared);
-    await dying;
-    await shared.startServer();
-    await converged(shared, sha);
-  });
+  it.each(['push received', 'a revision was taken in', '"state":"BUILDING"', 'directive sent'])(
+    'the server killed at "%s" goes on where it was',
+    async (stage) => {
+      const dying = shared.server.killAt(stage);
+      const sha = await pushed(shared);
+      await dying;
+      await shared.startServer();
+      await converged(shared, sha);
+    },
+  );
 
   it.each(['DOWNLOADING', 'ACTIVATING', 'VERIFYING', 'COMMITTING'])('the agent killed in %s ends on what was pushed', async (state) => {
     const { agent } = shared.machine('ada');
@@ -74,7 +81,10 @@ describe('on one fleet', () => {
   });
 
   it('a second server or agent in the same folder is told to stay away', async () => {
-    const second = await exec(process.execPath, [...shared.server.command], { env: { ...shared.server.env, FLOE_LISTEN: '127.0.0.1:0' }, timeoutMs: 20_000 });
+    const second = await exec(process.execPath, [...shared.server.command], {
+      env: { ...shared.server.env, FLOE_LISTEN: '127.0.0.1:0' },
+      timeoutMs: 20_000,
+    });
     expect(second).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/another floe-server .*FLOE_DATA_DIR/) as string });
     const { agent } = shared.machine('ada');
     const twin = await exec(process.execPath, [...agent.command], { env: agent.env, timeoutMs: 20_000 });
@@ -95,10 +105,14 @@ describe('on one fleet', () => {
     await rm(database, { recursive: true });
     await copy(yesterday, database);
     await shared.startServer();
-    await eventually('ada is in sync with the newest release', async () => {
-      const { standing, desired } = await shared.hostView('ada');
-      return standing === 'in-sync' && desired?.toplevel === before.current ? true : undefined;
-    }, { explain: () => shared.server.log() });
+    await eventually(
+      'ada is in sync with the newest release',
+      async () => {
+        const { standing, desired } = await shared.hostView('ada');
+        return standing === 'in-sync' && desired?.toplevel === before.current ? true : undefined;
+      },
+      { explain: () => shared.server.log() },
+    );
     expect(await ada.observe()).toEqual(before);
     await converged(shared, await pushed(shared));
   });
@@ -113,7 +127,9 @@ describe('on one fleet', () => {
     await shared.server.stop();
     await rm(join(shared.dir, 'server/database'), { recursive: true });
     await shared.startServer();
-    await eventually('ada is known again', async () => ((await shared.hostView('ada')).standing === 'in-sync' ? true : undefined), { explain: () => shared.server.log() });
+    await eventually('ada is known again', async () => ((await shared.hostView('ada')).standing === 'in-sync' ? true : undefined), {
+      explain: () => shared.server.log(),
+    });
     expect(await ada.observe()).toEqual(before);
 
     const next = await pushed(shared);
@@ -170,7 +186,11 @@ describe('the cache', () => {
       const blob = `{ config, ... }: { environment.etc."blob" = builtins.concatStringsSep "\\n" (builtins.genList (i: builtins.hashString "sha512" "\${toString i} ${fleet.dir}") 20000); }\n`;
       const sha = await fleet.push('Something large', { 'hosts/ada.nix': blob });
       const on = fleet;
-      await eventually('the revision says why it waits', async () => (/disk is full/.test((await on.revision(sha))?.error ?? '') ? true : undefined), { explain: () => on.server.log() });
+      await eventually(
+        'the revision says why it waits',
+        async () => (/disk is full/.test((await on.revision(sha))?.error ?? '') ? true : undefined),
+        { explain: () => on.server.log() },
+      );
       await mount('-o', 'remount,size=64m', cache);
       await converged(fleet, sha);
       await fleet.server.stop();
@@ -192,7 +212,9 @@ describe('the cache', () => {
     const toplevel = revision.hosts.find((each) => each.host === 'ada')?.toplevel ?? '';
     const restore = await fleet.tamperWithCache(toplevel);
     const ada = await fleet.addMachine('ada');
-    await eventually('the agent refuses it', () => (ada.agent.log().includes('STORE_PATH_UNTRUSTED') ? true : undefined), { explain: () => ada.agent.log() });
+    await eventually('the agent refuses it', () => (ada.agent.log().includes('STORE_PATH_UNTRUSTED') ? true : undefined), {
+      explain: () => ada.agent.log(),
+    });
     await eventually('the server shows why', async () => (/trusted key signed/.test((await on.hostView('ada')).problem ?? '') ? true : undefined));
     expect((await ada.observe()).current).not.toBe(toplevel);
     await restore();

@@ -52,11 +52,16 @@ describe('the repository', () => {
     expect(held).toMatchObject({ commit: rewritten, reason: expect.stringMatching(/rewritten.*floe accept/) as string });
     expect((await fleet.fleetView()).repository.acceptedCommit).toBe(accepted);
     expect(await fleet.revision(rewritten)).toBeUndefined();
-    await eventually('the commit says so', () => (/^held: .*rewritten/.test(fleet.forge.statusOf(rewritten, 'floe/evaluate')?.description ?? '') ? true : undefined));
+    await eventually('the commit says so', () =>
+      /^held: .*rewritten/.test(fleet.forge.statusOf(rewritten, 'floe/evaluate')?.description ?? '') ? true : undefined,
+    );
 
     const other = await fleet.request('/api/repository/accept', { method: 'POST', body: JSON.stringify({ commit: accepted, reason: 'a mistake' }) });
     expect(other.status).toBe(409);
-    const answer = await fleet.request('/api/repository/accept', { method: 'POST', body: JSON.stringify({ commit: rewritten, reason: 'cleaned the history' }) });
+    const answer = await fleet.request('/api/repository/accept', {
+      method: 'POST',
+      body: JSON.stringify({ commit: rewritten, reason: 'cleaned the history' }),
+    });
     expect(answer.status).toBe(204);
     expect(await fleet.settled(rewritten)).toMatchObject({ state: 'PUBLISHED' });
     expect((await fleet.fleetView()).repository.held).toBeNull();

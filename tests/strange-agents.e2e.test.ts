@@ -16,7 +16,10 @@ async function enrolWith(token: string, { host, machineId, signer }: FakeIdentit
 }
 
 /** What the server says and does to someone who introduces themselves so. */
-async function refusalOf(identity: FakeIdentity, changes: Parameters<FakeAgent['hello']>[1] = {}): Promise<{ code: string; message: string; closeCode: number }> {
+async function refusalOf(
+  identity: FakeIdentity,
+  changes: Parameters<FakeAgent['hello']>[1] = {},
+): Promise<{ code: string; message: string; closeCode: number }> {
   await using agent = await FakeAgent.connect(fleet.serverUrl);
   await agent.hello(identity, changes);
   const { code, message } = await agent.next('refusal');
@@ -55,10 +58,21 @@ describe('an agent', () => {
   });
 
   it('that nobody enrolled, with an unknown key, or of another protocol is refused with what to do', async () => {
-    expect(await refusalOf(fakeIdentity('zoe', 'f'.repeat(32)))).toMatchObject({ code: 'HOST_NOT_ENROLLED', closeCode: CLOSE_CODES.unauthorized, message: expect.stringContaining('floe enrol zoe') as string });
+    expect(await refusalOf(fakeIdentity('zoe', 'f'.repeat(32)))).toMatchObject({
+      code: 'HOST_NOT_ENROLLED',
+      closeCode: CLOSE_CODES.unauthorized,
+      message: expect.stringContaining('floe enrol zoe') as string,
+    });
     expect(await refusalOf(fakeIdentity('ada', 'a'.repeat(32)))).toMatchObject({ code: 'HOST_KEY_UNKNOWN', closeCode: CLOSE_CODES.unauthorized });
-    expect(await refusalOf(ada, { protocol: 99 })).toMatchObject({ code: 'PROTOCOL_UNSUPPORTED', closeCode: CLOSE_CODES.protocolUnsupported, message: expect.stringContaining('upgrade the server') as string });
-    expect(await refusalOf(ada, { protocol: 0 })).toMatchObject({ code: 'PROTOCOL_UNSUPPORTED', message: expect.stringContaining('upgrade the agent') as string });
+    expect(await refusalOf(ada, { protocol: 99 })).toMatchObject({
+      code: 'PROTOCOL_UNSUPPORTED',
+      closeCode: CLOSE_CODES.protocolUnsupported,
+      message: expect.stringContaining('upgrade the server') as string,
+    });
+    expect(await refusalOf(ada, { protocol: 0 })).toMatchObject({
+      code: 'PROTOCOL_UNSUPPORTED',
+      message: expect.stringContaining('upgrade the agent') as string,
+    });
   });
 
   it('that replays a hello of another connection is refused', async () => {
@@ -87,7 +101,15 @@ describe('an agent', () => {
     await using agent = await FakeAgent.connect(fleet.serverUrl);
     await agent.hello(ada);
     await agent.next('welcome');
-    const report = { type: 'report', seq: 1, epoch: 0, state: 'IDLE', toplevel: null, observed: { current: null, booted: null, profile: null }, at: 1 };
+    const report = {
+      type: 'report',
+      seq: 1,
+      epoch: 0,
+      state: 'IDLE',
+      toplevel: null,
+      observed: { current: null, booted: null, profile: null },
+      at: 1,
+    };
     agent.send(report);
     expect((await agent.next('ack')).seq).toBe(1);
     agent.send(report);
@@ -126,7 +148,9 @@ describe('an agent', () => {
     await using agent = await FakeAgent.connect(fleet.serverUrl);
     await agent.hello(ada);
     await agent.next('welcome');
-    expect((await fleet.request('/api/hosts/ada/enrolment', { method: 'DELETE', body: JSON.stringify({ reason: 'lost in a train' }) })).status).toBe(204);
+    expect((await fleet.request('/api/hosts/ada/enrolment', { method: 'DELETE', body: JSON.stringify({ reason: 'lost in a train' }) })).status).toBe(
+      204,
+    );
     expect((await agent.closed).code).toBe(CLOSE_CODES.unauthorized);
     expect(await refusalOf(ada)).toMatchObject({ code: 'HOST_REVOKED' });
     expect((await enrol(ada)).status).toBe(201);
@@ -146,7 +170,12 @@ describe('the API', () => {
 
   it('serves the cache and nothing else of its folder', async () => {
     expect((await fetch(`${fleet.serverUrl}/cache/nix-cache-info`)).status).toBe(200);
-    for (const path of ['/cache/../keys/cache.secret', '/cache/%2e%2e/keys/cache.secret', '/cache/..%2fkeys%2fcache.secret', '/cache/nar/..%2f..%2fadmin-token']) {
+    for (const path of [
+      '/cache/../keys/cache.secret',
+      '/cache/%2e%2e/keys/cache.secret',
+      '/cache/..%2fkeys%2fcache.secret',
+      '/cache/nar/..%2f..%2fadmin-token',
+    ]) {
       expect((await fetch(`${fleet.serverUrl}${path}`)).status).toBe(404);
     }
   });

@@ -42,12 +42,17 @@ describe('POST /webhooks/github', () => {
 
   it('refuses a wrong secret and a changed body', async () => {
     expect(await answerOf(fleet.forge.deliver({ ref: MAIN, after: head }, { secret: 'guessed' }))).toMatchObject({ status: 401 });
-    const changed = fleet.forge.deliver({ ref: MAIN, after: head }, { tamper: (request) => (request.body = request.body.replace(head, '0'.repeat(39) + '1')) });
+    const changed = fleet.forge.deliver(
+      { ref: MAIN, after: head },
+      { tamper: (request) => (request.body = request.body.replace(head, '0'.repeat(39) + '1')) },
+    );
     expect(await answerOf(changed)).toMatchObject({ status: 401 });
   });
 
   it('refuses a body over the limit before reading it all', async () => {
-    const refused = await answerOf(fleet.forge.deliver({ ref: MAIN, after: head }, { tamper: (request) => (request.body = `${request.body}${' '.repeat(26 * 1024 * 1024)}`) }));
+    const refused = await answerOf(
+      fleet.forge.deliver({ ref: MAIN, after: head }, { tamper: (request) => (request.body = `${request.body}${' '.repeat(26 * 1024 * 1024)}`) }),
+    );
     expect(refused).toMatchObject({ status: 413, text: expect.stringContaining('BODY_TOO_LARGE') as string });
   });
 
@@ -58,7 +63,10 @@ describe('POST /webhooks/github', () => {
   });
 
   it('stores a push of another branch, and of the deleted branch, and does nothing for them', async () => {
-    expect(await answerOf(fleet.forge.deliver({ ref: 'refs/heads/drafts', after: head }))).toMatchObject({ status: 202, text: expect.stringContaining('refs/heads/main') as string });
+    expect(await answerOf(fleet.forge.deliver({ ref: 'refs/heads/drafts', after: head }))).toMatchObject({
+      status: 202,
+      text: expect.stringContaining('refs/heads/main') as string,
+    });
     expect(await answerOf(fleet.forge.deliver({ ref: MAIN, before: head }))).toMatchObject({ status: 202 });
     expect((await fleet.fleetView()).revision).toMatchObject({ sha: head, sequence: 1 });
   });

@@ -13,7 +13,13 @@ Shows Floe's main job on this machine alone: a local forge, the server, three ma
 const HOSTS = ['ada', 'bob', 'cyd'] as const;
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { once: { type: 'boolean', default: false }, verbose: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } } });
+  const { values } = parseArgs({
+    options: {
+      once: { type: 'boolean', default: false },
+      verbose: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
   if (values.help) {
     console.log(USAGE);
     return;
@@ -35,7 +41,13 @@ async function main(): Promise<void> {
 
   const results: PushResult[] = [];
   const first = await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD');
-  results.push(await tellPush('The first three machines', 'the first commit: three systems where there was none', first, Date.now(), new Map(), { ada: 'switched', bob: 'switched', cyd: 'switched' }));
+  results.push(
+    await tellPush('The first three machines', 'the first commit: three systems where there was none', first, Date.now(), new Map(), {
+      ada: 'switched',
+      bob: 'switched',
+      cyd: 'switched',
+    }),
+  );
 
   const now: Record<string, string> = { ...files };
   for (const push of DEMO_PUSHES) {
@@ -73,7 +85,14 @@ async function main(): Promise<void> {
   ): Promise<PushResult> {
     narrator.heading(`Push ${commit.slice(0, 7)} "${message}": ${tells}`);
     const result = await observePush(fleet, { message, commit, pushedAt, before, expected });
-    narrator.table(Object.entries(result.hosts).map(([host, { outcome, observed, isAsExpected }]) => [isAsExpected ? '✓' : '✗', host, outcome, `runs ${(observed ?? 'nothing').replace('/nix/store/', '').slice(0, 12)}`]));
+    narrator.table(
+      Object.entries(result.hosts).map(([host, { outcome, observed, isAsExpected }]) => [
+        isAsExpected ? '✓' : '✗',
+        host,
+        outcome,
+        `runs ${(observed ?? 'nothing').replace('/nix/store/', '').slice(0, 12)}`,
+      ]),
+    );
     const stages = Object.entries(result.stagesMs).filter((stage): stage is [string, number] => stage[1] !== null);
     narrator.say(`  ${stages.map(([stage, ms]) => `${stage} ${ms} ms`).join(' → ')}`);
     for (const context of ['floe/evaluate', 'floe/build', 'floe/rollout']) {

@@ -37,7 +37,13 @@ export type Before = ReadonlyMap<string, FolderObservation>;
 /** Waits until a push came to its end, and reads back from the machines' folders what it came to. */
 export async function observePush(
   fleet: TestFleet,
-  push: { readonly message: string; readonly commit: string; readonly pushedAt: number; readonly before: Before; readonly expected: Readonly<Record<string, Expected>> },
+  push: {
+    readonly message: string;
+    readonly commit: string;
+    readonly pushedAt: number;
+    readonly before: Before;
+    readonly expected: Readonly<Record<string, Expected>>;
+  },
 ): Promise<PushResult> {
   const revision = await fleet.settled(push.commit);
   const status = await eventually('the forge has the final status', () => finalStatus(fleet, revision), { timeoutMs: 30_000 });
@@ -49,7 +55,9 @@ export async function observePush(
     const outcome = judge(wanted, push.before.get(host), after);
     hosts[host] = { wanted, observed: after.current ?? null, outcome, isAsExpected: outcome === expected };
   }
-  const moved = view.hosts.filter((host) => Object.entries(hosts).some(([name, result]) => name === host.host && (result.outcome === 'switched' || result.outcome === 'rolled-back')));
+  const moved = view.hosts.filter((host) =>
+    Object.entries(hosts).some(([name, result]) => name === host.host && (result.outcome === 'switched' || result.outcome === 'rolled-back')),
+  );
   return {
     push: push.message,
     commit: push.commit,
@@ -75,7 +83,8 @@ function judge(wanted: string | null, before: FolderObservation | undefined, aft
 }
 
 function stageTimes(pushedAt: number, revision: RevisionView, moved: readonly HostView[], statusAt: number): StageTimes {
-  const since = (later: number | null, earlier: number | null): number | null => (later === null || earlier === null ? null : Math.max(0, later - earlier));
+  const since = (later: number | null, earlier: number | null): number | null =>
+    later === null || earlier === null ? null : Math.max(0, later - earlier);
   const directedAt = maximum(moved.map((host) => host.desired?.since ?? null));
   const switchedAt = maximum(moved.map((host) => host.stateSince));
   return {

@@ -9,7 +9,12 @@ import type { AddressInfo } from 'node:net';
 import { extname, join } from 'node:path';
 
 const COOKIE = 'floe_session';
-const TYPES: Readonly<Record<string, string>> = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+};
 type Change = FleetEvent extends infer E ? (E extends FleetEvent ? Omit<E, 'version' | 'at'> : never) : never;
 
 export interface FixtureServerOptions {
@@ -100,12 +105,20 @@ export class FixtureServer implements AsyncDisposable {
     app.get('/api/hosts/:host/reports', (c) => c.json(this.reports.filter((report) => report.host === c.req.param('host'))));
     app.get('/api/revisions/:sha', (c) => {
       const found = this.revisions.find((revision) => revision.sha.startsWith(c.req.param('sha')));
-      return found === undefined ? c.json({ error: { code: 'REVISION_UNKNOWN', message: `no revision starts with ${c.req.param('sha')}` } }, 404) : c.json(found);
+      return found === undefined
+        ? c.json({ error: { code: 'REVISION_UNKNOWN', message: `no revision starts with ${c.req.param('sha')}` } }, 404)
+        : c.json(found);
     });
     app.get('/api/events', (c) => this.#follow(c));
     // The policy of apps/server/src/app.ts.
     const pageHeaders = secureHeaders({
-      contentSecurityPolicy: { defaultSrc: ["'self'"], styleSrc: ["'self'"], imgSrc: ["'self'", 'data:'], frameAncestors: ["'none'"], baseUri: ["'none'"] },
+      contentSecurityPolicy: {
+        defaultSrc: ["'self'"],
+        styleSrc: ["'self'"],
+        imgSrc: ["'self'", 'data:'],
+        frameAncestors: ["'none'"],
+        baseUri: ["'none'"],
+      },
     });
     // Not hono's serveStatic: it imports node:process, which opens the standard input, and that looks like a leak.
     app.get('*', pageHeaders, async (c) => {

@@ -36,7 +36,8 @@ export function busyFleet(now: number): FleetView {
               host: 'family-mira',
               outcome: 'EVAL_ERROR',
               toplevel: null,
-              error: "error: undefined variable 'pkgz'\n\n       at hosts/family-mira.nix:12:34:\n\n           11|   environment.systemPackages = [\n           12|     pkgz.firefox\n             |     ^",
+              error:
+                "error: undefined variable 'pkgz'\n\n       at hosts/family-mira.nix:12:34:\n\n           11|   environment.systemPackages = [\n           12|     pkgz.firefox\n             |     ^",
               evaluateMs: 1_400,
               buildMs: null,
             },
@@ -47,7 +48,13 @@ export function busyFleet(now: number): FleetView {
       hosts: [
         host('desk-ada'),
         host('desk-grace'),
-        host('laptop-linus', { standing: 'under-way', state: 'DOWNLOADING', progress: { doneBytes: 42_000_000, expectedBytes: 100_000_000 }, observed: onOld, stateSince: now - 8 * SECOND }),
+        host('laptop-linus', {
+          standing: 'under-way',
+          state: 'DOWNLOADING',
+          progress: { doneBytes: 42_000_000, expectedBytes: 100_000_000 },
+          observed: onOld,
+          stateSince: now - 8 * SECOND,
+        }),
         host('laptop-ken', {
           standing: 'rolled-back',
           state: 'ROLLED_BACK',
@@ -56,11 +63,28 @@ export function busyFleet(now: number): FleetView {
           problem: 'put itself back: the check "printer" failed 3 times; push a fix, or run: floe retry laptop-ken --reason "…"',
         }),
         host('laptop-barbara', { standing: 'away', observed: onOld, stateSince: now - 26 * HOUR, ...gone }),
-        host('server-dns', { standing: 'failed', state: 'REJECTED', observed: onOld, detail: { code: 'BAD_SIGNATURE', message: 'the release is signed by a key that this machine does not know' }, problem: 'the release is signed by a key that this machine does not know' }),
-        host('server-mail', { standing: 'drifted', observed: { current: OLD, booted: NEW, profile: { generation: 12, toplevel: NEW } }, problem: 'runs something else than it was told, though nothing is under way' }),
+        host('server-dns', {
+          standing: 'failed',
+          state: 'REJECTED',
+          observed: onOld,
+          detail: { code: 'BAD_SIGNATURE', message: 'the release is signed by a key that this machine does not know' },
+          problem: 'the release is signed by a key that this machine does not know',
+        }),
+        host('server-mail', {
+          standing: 'drifted',
+          observed: { current: OLD, booted: NEW, profile: { generation: 12, toplevel: NEW } },
+          problem: 'runs something else than it was told, though nothing is under way',
+        }),
         host('family-mira', { isBehind: true, problem: "does not evaluate: error: undefined variable 'pkgz'" }),
         host('kiosk-lobby', {
-          standing: 'not-enrolled', isEnrolled: false, isConnected: false, lastSeenAt: null, stateSince: null, state: 'IDLE', agentVersion: null, machineId: null,
+          standing: 'not-enrolled',
+          isEnrolled: false,
+          isConnected: false,
+          lastSeenAt: null,
+          stateSince: null,
+          state: 'IDLE',
+          agentVersion: null,
+          machineId: null,
           observed: { current: null, booted: null, profile: null },
         }),
       ],
@@ -72,13 +96,19 @@ export function busyFleet(now: number): FleetView {
 /** Before the first push. */
 export function emptyFleet(now: number): FleetView {
   return fleetView(
-    { revision: null, hosts: [], repository: { url: 'https://git.example.org/it/fleet.git', branch: 'main', acceptedCommit: null, lastFetchAt: null, problem: null, held: null } },
+    {
+      revision: null,
+      hosts: [],
+      repository: { url: 'https://git.example.org/it/fleet.git', branch: 'main', acceptedCommit: null, lastFetchAt: null, problem: null, held: null },
+    },
     now,
   );
 }
 
 /** `size` hosts, all but one in sync: the last one failed. */
 export function largeFleet(now: number, size: number): FleetView {
-  const hosts = Array.from({ length: size }, (_, index) => hostView(`ws${index}`, index === size - 1 ? { standing: 'failed', state: 'REJECTED' } : {}, now));
+  const hosts = Array.from({ length: size }, (_, index) =>
+    hostView(`ws${index}`, index === size - 1 ? { standing: 'failed', state: 'REJECTED' } : {}, now),
+  );
   return fleetView({ hosts }, now);
 }

@@ -14,7 +14,8 @@
   for (const id of new Set(ids)) if (ids.filter((each) => each === id).length > 1) found.push(`the id ${id} is there twice`);
   for (const attribute of ['aria-labelledby', 'aria-describedby', 'aria-controls', 'for']) {
     for (const element of document.querySelectorAll(`[${attribute}]`)) {
-      for (const id of element.getAttribute(attribute).split(/\s+/)) if (!ids.includes(id)) found.push(`${attribute} names ${id}, which is not there: ${describe(element)}`);
+      for (const id of element.getAttribute(attribute).split(/\s+/))
+        if (!ids.includes(id)) found.push(`${attribute} names ${id}, which is not there: ${describe(element)}`);
     }
   }
   for (const control of document.querySelectorAll('input, select, textarea')) {
@@ -24,7 +25,8 @@
   for (const control of document.querySelectorAll('button, a[href], summary')) {
     if (control.textContent.trim() === '' && !control.hasAttribute('aria-label')) found.push(`no name: ${describe(control)}`);
   }
-  for (const icon of document.querySelectorAll('svg')) if (icon.getAttribute('aria-hidden') !== 'true') found.push(`an icon without words: ${describe(icon)}`);
+  for (const icon of document.querySelectorAll('svg'))
+    if (icon.getAttribute('aria-hidden') !== 'true') found.push(`an icon without words: ${describe(icon)}`);
   let level = 0;
   for (const heading of document.querySelectorAll('h1, h2, h3, h4')) {
     const next = Number(heading.tagName[1]);
@@ -59,7 +61,8 @@
   const seen = new Set();
   for (let node = walker.nextNode(); node !== null; node = walker.nextNode()) {
     const element = node.parentElement;
-    if (node.textContent.trim() === '' || seen.has(element) || !isShown(element) || element.closest('.unseen, noscript, :disabled') !== null) continue;
+    if (node.textContent.trim() === '' || seen.has(element) || !isShown(element) || element.closest('.unseen, noscript, :disabled') !== null)
+      continue;
     seen.add(element);
     const [light, dark] = [luminance(rgba(getComputedStyle(element).color)), luminance(ground(element))].toSorted((a, b) => b - a);
     const ratio = (light + 0.05) / (dark + 0.05);

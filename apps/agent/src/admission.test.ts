@@ -1,15 +1,38 @@
 import { verifySignature } from '@floe/runtime';
 import { describe, expect, test } from 'vitest';
 import { judgeDirective, type Admission, type AdmissionContext } from './admission.ts';
-import { HOST, journalWith, MACHINE_ID, newAuthorities, newSigner, NONCE, NOW, REF, REPOSITORY, sealDirective, storePath, SYSTEM, type SealOptions } from './test/fixtures.ts';
+import {
+  HOST,
+  journalWith,
+  MACHINE_ID,
+  newAuthorities,
+  newSigner,
+  NONCE,
+  NOW,
+  REF,
+  REPOSITORY,
+  sealDirective,
+  storePath,
+  SYSTEM,
+  type SealOptions,
+} from './test/fixtures.ts';
 import type { AgentDirective, HostName } from '@floe/model';
 
 const keys = newAuthorities();
 
 function judge(options: SealOptions = {}, changes: Partial<AdmissionContext> = {}): Admission {
   return judgeDirective(sealDirective(keys, options), {
-    host: HOST, machineId: MACHINE_ID, system: SYSTEM, nonce: NONCE, serverNow: NOW + 1_000, repository: undefined, journal: journalWith(), verify: verifySignature,
-    releaseKeys: [keys.release], serverKeys: [keys.server], ...changes,
+    host: HOST,
+    machineId: MACHINE_ID,
+    system: SYSTEM,
+    nonce: NONCE,
+    serverNow: NOW + 1_000,
+    repository: undefined,
+    journal: journalWith(),
+    verify: verifySignature,
+    releaseKeys: [keys.release],
+    serverKeys: [keys.server],
+    ...changes,
   });
 }
 
@@ -44,8 +67,18 @@ describe('a directive is refused when', () => {
     ['it is replayed from another connection', {}, { nonce: 'another-connection' }, 'DIRECTIVE_REPLAYED'],
     ['it expired', { directive: { expiresAt: NOW } }, {}, 'DIRECTIVE_EXPIRED'],
     ['its release expired', { release: { expiresAt: NOW } }, {}, 'RELEASE_EXPIRED'],
-    ['its release expired by what the builder dated, whatever the server says', { release: { expiresAt: NOW + 5_000 }, freshness: { asOf: NOW + 6_000 } }, {}, 'RELEASE_EXPIRED'],
-    ['it is of another repository', { release: { repository: 'https://evil.example/fleet' } }, { repository: REPOSITORY }, 'RELEASE_WRONG_REPOSITORY'],
+    [
+      'its release expired by what the builder dated, whatever the server says',
+      { release: { expiresAt: NOW + 5_000 }, freshness: { asOf: NOW + 6_000 } },
+      {},
+      'RELEASE_EXPIRED',
+    ],
+    [
+      'it is of another repository',
+      { release: { repository: 'https://evil.example/fleet' } },
+      { repository: REPOSITORY },
+      'RELEASE_WRONG_REPOSITORY',
+    ],
     ['its freshness is of another branch', { freshness: { ref: 'refs/heads/other' } }, {}, 'FRESHNESS_WRONG_REPOSITORY'],
     ['its sequence is lower than one accepted', { release: { sequence: 6 } }, { journal: journalWith({ sequences: [accepted] }) }, 'SEQUENCE_LOWER'],
     ['its epoch is lower than one accepted', {}, { journal: journalWith({ epoch: 4 }) }, 'EPOCH_LOWER'],
@@ -58,7 +91,16 @@ describe('a directive is refused when', () => {
   test('its payload was changed', () => {
     const envelope = sealDirective(keys);
     const payload = Buffer.from(envelope.payload, 'base64').toString('utf8').replace('"epoch":3', '"epoch":4');
-    const context = { host: HOST, machineId: MACHINE_ID, system: SYSTEM, nonce: NONCE, serverNow: NOW, repository: undefined, journal: journalWith(), verify: verifySignature };
+    const context = {
+      host: HOST,
+      machineId: MACHINE_ID,
+      system: SYSTEM,
+      nonce: NONCE,
+      serverNow: NOW,
+      repository: undefined,
+      journal: journalWith(),
+      verify: verifySignature,
+    };
     const changed = { ...envelope, payload: Buffer.from(payload).toString('base64') };
     expect(codeOf(judgeDirective(changed, { ...context, releaseKeys: [keys.release], serverKeys: [keys.server] }))).toBe('DIRECTIVE_SIGNATURE_WRONG');
   });
@@ -78,7 +120,9 @@ test('another repository is fine when none is pinned, and has a sequence of its 
 test('the epoch that is known already goes on, but may not become another system', () => {
   const directive = { epoch: 3, release: { ...accepted, toplevel: storePath('new') } } as AgentDirective;
   expect(codeOf(judge({}, { journal: journalWith({ epoch: 3, directive, sequences: [accepted] }) }))).toBe('known');
-  expect(codeOf(judge({ release: { toplevel: storePath('other') } }, { journal: journalWith({ epoch: 3, directive, sequences: [accepted] }) }))).toBe('EPOCH_REUSED');
+  expect(codeOf(judge({ release: { toplevel: storePath('other') } }, { journal: journalWith({ epoch: 3, directive, sequences: [accepted] }) }))).toBe(
+    'EPOCH_REUSED',
+  );
 });
 
 test('a person may have a system tried again that was put back', () => {

@@ -1,5 +1,23 @@
-import { acceptedSequence, newestDirective, type AgentDetail, type AgentDirective, type AgentFreshness, type AgentJournal, type HostName, type StorePath } from '@floe/model';
-import { Directive, FreshnessStatement, open, ReleaseStatement, type Envelope, type Opened, type TrustedKey, type VerifySignature } from '@floe/protocol';
+import {
+  acceptedSequence,
+  newestDirective,
+  type AgentDetail,
+  type AgentDirective,
+  type AgentFreshness,
+  type AgentJournal,
+  type HostName,
+  type StorePath,
+} from '@floe/model';
+import {
+  Directive,
+  FreshnessStatement,
+  open,
+  ReleaseStatement,
+  type Envelope,
+  type Opened,
+  type TrustedKey,
+  type VerifySignature,
+} from '@floe/protocol';
 
 /** What a directive is judged by. */
 export interface AdmissionContext {
@@ -59,14 +77,23 @@ export function judgeDirective(envelope: Envelope, context: AdmissionContext): A
   if (freshness.kind === 'refused') return refuse(freshness.code, freshness.message, toplevel);
   // What the release key itself dated is a lower bound of the time, whatever the server says that it is.
   if (expiresAt <= Math.max(context.serverNow, freshness.statement?.asOf ?? 0)) {
-    return refuse('RELEASE_EXPIRED', `the release expired at ${new Date(expiresAt).toISOString()}: push a commit, or let the builder sign again`, toplevel);
+    return refuse(
+      'RELEASE_EXPIRED',
+      `the release expired at ${new Date(expiresAt).toISOString()}: push a commit, or let the builder sign again`,
+      toplevel,
+    );
   }
 
   const accepted = acceptedSequence(journal, repository, ref);
   if (sequence < accepted) {
-    return refuse('SEQUENCE_LOWER', `the release has the sequence ${sequence}, but ${accepted} was accepted before: going back needs a permit`, toplevel);
+    return refuse(
+      'SEQUENCE_LOWER',
+      `the release has the sequence ${sequence}, but ${accepted} was accepted before: going back needs a permit`,
+      toplevel,
+    );
   }
-  if (order.epoch < journal.epoch) return refuse('EPOCH_LOWER', `the directive has the epoch ${order.epoch}, but ${journal.epoch} was accepted before`, toplevel);
+  if (order.epoch < journal.epoch)
+    return refuse('EPOCH_LOWER', `the directive has the epoch ${order.epoch}, but ${journal.epoch} was accepted before`, toplevel);
   if (order.epoch === journal.epoch) return sameEpoch(journal, toplevel, refuse);
   if (journal.quarantined.includes(toplevel) && !order.isRetry) {
     return refuse('QUARANTINED', 'this system was put back here before: push another one, or ask for a retry', toplevel);
@@ -96,10 +123,15 @@ type FreshnessVerdict =
 function judgeFreshness(order: Directive, repository: string, ref: string, context: AdmissionContext): FreshnessVerdict {
   if (order.freshness === undefined) return { kind: 'fine', statement: null };
   const opened: Opened<FreshnessStatement> = open(order.freshness, 'floe/freshness', FreshnessStatement, context.releaseKeys, context.verify);
-  if (opened.kind === 'refused') return { kind: 'refused', code: `FRESHNESS_${WHY_CODES[opened.why]}`, message: `the freshness statement: ${opened.message}` };
+  if (opened.kind === 'refused')
+    return { kind: 'refused', code: `FRESHNESS_${WHY_CODES[opened.why]}`, message: `the freshness statement: ${opened.message}` };
   const { sequence, asOf } = opened.statement;
   if (opened.statement.repository !== repository || opened.statement.ref !== ref) {
-    return { kind: 'refused', code: 'FRESHNESS_WRONG_REPOSITORY', message: 'the freshness statement is of another repository or branch than the release' };
+    return {
+      kind: 'refused',
+      code: 'FRESHNESS_WRONG_REPOSITORY',
+      message: 'the freshness statement is of another repository or branch than the release',
+    };
   }
   const known = context.journal.freshness;
   const isOlder = known !== null && known.repository === repository && known.ref === ref && known.asOf >= asOf;

@@ -9,7 +9,18 @@ import { Agent, type AgentDeps } from './agent.ts';
 import { openJournal, readJournal, saveJournal } from './journal-file.ts';
 import { ReportQueue } from './report-queue.ts';
 import { FakeMachine } from './test/fake-machine.ts';
-import { HOST, journalWith, MACHINE_ID, newAuthorities, newSigner, reportWith, sealDirective, storePath, SYSTEM, type SealOptions } from './test/fixtures.ts';
+import {
+  HOST,
+  journalWith,
+  MACHINE_ID,
+  newAuthorities,
+  newSigner,
+  reportWith,
+  sealDirective,
+  storePath,
+  SYSTEM,
+  type SealOptions,
+} from './test/fixtures.ts';
 import { TestServer } from './test/test-server.ts';
 import { until } from './test/until.ts';
 
@@ -49,11 +60,27 @@ async function startAgent(changes: Partial<AgentDeps> = {}): Promise<void> {
   const stop = new AbortController();
   const agent = new Agent({
     settings: {
-      serverUrl: server.url, releaseKeys: [keys.release], serverKeys: [keys.server], repository: undefined, slowRetryMs: 1_000, agentVersion: 'test',
-      substituters: [], cachePublicKeys: [], minFreeBytes: 1, healthGraceMs: 0, settleMs: 0, contactTimeoutMs: 400,
+      serverUrl: server.url,
+      releaseKeys: [keys.release],
+      serverKeys: [keys.server],
+      repository: undefined,
+      slowRetryMs: 1_000,
+      agentVersion: 'test',
+      substituters: [],
+      cachePublicKeys: [],
+      minFreeBytes: 1,
+      healthGraceMs: 0,
+      settleMs: 0,
+      contactTimeoutMs: 400,
     },
     identity: { host: HOST, machineId: MACHINE_ID, bootId: 'boot', system: SYSTEM, signer },
-    machine, journal, reports, exec, clock, logger: createLogger({ level: 'debug', write: (line) => lines.push(line) }), random: () => 0.5,
+    machine,
+    journal,
+    reports,
+    exec,
+    clock,
+    logger: createLogger({ level: 'debug', write: (line) => lines.push(line) }),
+    random: () => 0.5,
     saveJournal: async (next) => await saveJournal(join(dir, 'journal.json'), next),
     ensureEnrolled: async () => await Promise.resolve(),
     enrolAnew: async () => await Promise.resolve(false),
@@ -153,7 +180,8 @@ test('units that fail since the switch count, those that failed before do not', 
 });
 
 test('a switch that fails goes back, and says in its own words why', async () => {
-  machine.outcomeOf = (path) => (path === NEW ? { kind: 'failed', detail: { code: 'SWITCH_FAILED', message: 'activation script snippet etc failed' } } : undefined);
+  machine.outcomeOf = (path) =>
+    path === NEW ? { kind: 'failed', detail: { code: 'SWITCH_FAILED', message: 'activation script snippet etc failed' } } : undefined;
   await startAgent();
   await connected();
   offer();

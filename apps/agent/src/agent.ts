@@ -1,4 +1,13 @@
-import { decide, isActivating, NOTHING_OBSERVED, type AgentEffect, type AgentEvent, type AgentJournal, type AgentReport, type Observed } from '@floe/model';
+import {
+  decide,
+  isActivating,
+  NOTHING_OBSERVED,
+  type AgentEffect,
+  type AgentEvent,
+  type AgentJournal,
+  type AgentReport,
+  type Observed,
+} from '@floe/model';
 import { helloBytes, PROTOCOL_VERSION, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
 import { fullJitter, verifySignature, type Clock, type Exec, type Logger } from '@floe/runtime';
 import { judgeDirective } from './admission.ts';
@@ -65,7 +74,14 @@ export class Agent {
     const { settings, machine, exec, clock, logger, random } = deps;
     this.#deps = deps;
     this.#journal = deps.journal;
-    this.#connection = new Connection({ serverUrl: settings.serverUrl, slowRetryMs: settings.slowRetryMs, handlers: this.#handlers(), clock, logger, random });
+    this.#connection = new Connection({
+      serverUrl: settings.serverUrl,
+      slowRetryMs: settings.slowRetryMs,
+      handlers: this.#handlers(),
+      clock,
+      logger,
+      random,
+    });
     const work: WorkDeps = {
       machine,
       exec,
@@ -184,7 +200,12 @@ export class Agent {
     const { logger, reports } = this.#deps;
     const { state, epoch, toplevel, detail } = report;
     const isBad = state === 'ROLLED_BACK' || state === 'ROLLBACK_FAILED' || state === 'REJECTED' || state === 'BLOCKED';
-    logger[isBad ? 'error' : 'info']('state', { state, epoch, toplevel, ...(detail === undefined ? {} : { code: detail.code, reason: detail.message }) });
+    logger[isBad ? 'error' : 'info']('state', {
+      state,
+      epoch,
+      toplevel,
+      ...(detail === undefined ? {} : { code: detail.code, reason: detail.message }),
+    });
     this.#told = report.observed;
     await reports.append(report).catch((error: unknown) => logger.error('a report cannot be written to the queue', { error }));
     this.#connection.send({ type: 'report', ...report });
@@ -257,7 +278,8 @@ export class Agent {
   async #welcomed(welcome: Welcome): Promise<void> {
     const { reports, logger, clock } = this.#deps;
     const differenceMs = welcome.serverTime - clock.now();
-    if (Math.abs(differenceMs) > CLOCK_DIFFERS_MS) logger.warn("this machine's clock and the server's differ; the server's is used to judge what expired", { differenceMs });
+    if (Math.abs(differenceMs) > CLOCK_DIFFERS_MS)
+      logger.warn("this machine's clock and the server's differ; the server's is used to judge what expired", { differenceMs });
     if (welcome.reportSeq >= this.#journal.nextReportSeq) {
       // The server has reports that this journal knows nothing of: the journal was lost. Number on from there.
       const nextReportSeq = await reports.renumber(welcome.reportSeq + 1);
@@ -277,7 +299,18 @@ export class Agent {
     if (serverNow === undefined) return;
     const { host, machineId, system } = identity;
     const { releaseKeys, serverKeys, repository } = settings;
-    const admission = judgeDirective(envelope, { host, machineId, system, nonce, serverNow, releaseKeys, serverKeys, repository, journal: this.#journal, verify: verifySignature });
+    const admission = judgeDirective(envelope, {
+      host,
+      machineId,
+      system,
+      nonce,
+      serverNow,
+      releaseKeys,
+      serverKeys,
+      repository,
+      journal: this.#journal,
+      verify: verifySignature,
+    });
     if (admission.kind === 'known') return;
     if (admission.kind === 'refused') {
       await this.#step({ type: 'refused', epoch: admission.epoch, toplevel: admission.toplevel, detail: admission.detail });

@@ -62,11 +62,18 @@ export async function runCli(deps: CliDeps): Promise<number> {
     if (command === 'status' || command === 'identity') {
       const { showIdentity, showStatus } = await import('./status.ts');
       const root = rootOf(deps.env, values.root);
-      const text = await (command === 'status' ? showStatus : showIdentity)({ root, stateDir: stateDirOf(deps.env, root), isJson: values.json === true });
+      const text = await (command === 'status' ? showStatus : showIdentity)({
+        root,
+        stateDir: stateDirOf(deps.env, root),
+        isJson: values.json === true,
+      });
       deps.stdout(text);
       return 0;
     }
-    throw new FloeError('USAGE', `${command === undefined ? 'a command is missing' : `there is no command "${command}"`}: run, status or identity (see floe-agent --help)`);
+    throw new FloeError(
+      'USAGE',
+      `${command === undefined ? 'a command is missing' : `there is no command "${command}"`}: run, status or identity (see floe-agent --help)`,
+    );
   } catch (error) {
     deps.stderr(`${isFloeError(error) ? describeError(error) : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
     return isFloeError(error, 'USAGE') || isFloeError(error, 'CONFIG_INVALID') ? 2 : 1;

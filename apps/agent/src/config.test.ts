@@ -3,8 +3,12 @@ import { parseConfig, type Env } from './config.ts';
 
 const KEY = `${'A'.repeat(43)}=`;
 const env: Env = {
-  FLOE_SERVER_URL: 'https://floe.example/', FLOE_HOST: 'ada', FLOE_TRUSTED_RELEASE_KEYS: `release-1:${KEY} release:2:${KEY}`, FLOE_TRUSTED_SERVER_KEYS: `server-1:${KEY}`,
-  FLOE_SUBSTITUTERS: 'https://cache.example', FLOE_TRUSTED_PUBLIC_KEYS: `cache-1:${KEY}`,
+  FLOE_SERVER_URL: 'https://floe.example/',
+  FLOE_HOST: 'ada',
+  FLOE_TRUSTED_RELEASE_KEYS: `release-1:${KEY} release:2:${KEY}`,
+  FLOE_TRUSTED_SERVER_KEYS: `server-1:${KEY}`,
+  FLOE_SUBSTITUTERS: 'https://cache.example',
+  FLOE_TRUSTED_PUBLIC_KEYS: `cache-1:${KEY}`,
 };
 
 function problems(changes: Env): string {
@@ -18,13 +22,26 @@ function problems(changes: Env): string {
 
 test('settings are read, with defaults of a real machine', () => {
   expect(parseConfig(env)).toMatchObject({
-    serverUrl: 'https://floe.example', host: 'ada', root: undefined, stateDir: '/var/lib/floe-agent', logLevel: 'info', healthGraceMs: 30_000,
-    releaseKeys: [{ keyId: 'release-1', publicKey: KEY }, { keyId: 'release:2', publicKey: KEY }], substituters: ['https://cache.example'],
+    serverUrl: 'https://floe.example',
+    host: 'ada',
+    root: undefined,
+    stateDir: '/var/lib/floe-agent',
+    logLevel: 'info',
+    healthGraceMs: 30_000,
+    releaseKeys: [
+      { keyId: 'release-1', publicKey: KEY },
+      { keyId: 'release:2', publicKey: KEY },
+    ],
+    substituters: ['https://cache.example'],
   });
 });
 
 test('a folder has its state in it, by FLOE_ROOT or --root', () => {
-  expect(parseConfig({ ...env, FLOE_ROOT: '/tmp/ada' })).toMatchObject({ root: '/tmp/ada', stateDir: '/tmp/ada/var/lib/floe-agent', healthGraceMs: 0 });
+  expect(parseConfig({ ...env, FLOE_ROOT: '/tmp/ada' })).toMatchObject({
+    root: '/tmp/ada',
+    stateDir: '/tmp/ada/var/lib/floe-agent',
+    healthGraceMs: 0,
+  });
   expect(parseConfig(env, { root: '/tmp/bob' }).stateDir).toBe('/tmp/bob/var/lib/floe-agent');
 });
 

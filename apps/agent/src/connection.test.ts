@@ -28,8 +28,21 @@ afterEach(async () => {
 });
 
 const hello: Hello = {
-  type: 'hello', protocol: 1, agentVersion: '0', host: HOST, machineId: MACHINE_ID, bootId: 'boot', system: 'x86_64-linux', signature: 'AAAA',
-  observed: { current: null, booted: null, profile: null }, state: 'IDLE', toplevel: null, epoch: 0, sequence: 0, reportSeq: 0, capabilities: [],
+  type: 'hello',
+  protocol: 1,
+  agentVersion: '0',
+  host: HOST,
+  machineId: MACHINE_ID,
+  bootId: 'boot',
+  system: 'x86_64-linux',
+  signature: 'AAAA',
+  observed: { current: null, booted: null, profile: null },
+  state: 'IDLE',
+  toplevel: null,
+  epoch: 0,
+  sequence: 0,
+  reportSeq: 0,
+  capabilities: [],
 };
 
 function connect(changes: Partial<ConnectionHandlers> = {}): { connection: Connection; events: string[] } {

@@ -1,4 +1,15 @@
-import { CLOSE_CODES, HEARTBEAT_MS, MAX_FRAME_BYTES, parseFrame, ServerMessage, type AgentMessage, type Envelope, type Hello, type Refusal, type Welcome } from '@floe/protocol';
+import {
+  CLOSE_CODES,
+  HEARTBEAT_MS,
+  MAX_FRAME_BYTES,
+  parseFrame,
+  ServerMessage,
+  type AgentMessage,
+  type Envelope,
+  type Hello,
+  type Refusal,
+  type Welcome,
+} from '@floe/protocol';
 import { fullJitter, type Clock, type Logger } from '@floe/runtime';
 import type { WebSocket } from 'ws';
 
@@ -114,7 +125,11 @@ export class Connection {
     const { serverUrl, clock, logger, handlers } = this.#deps;
     const { WebSocket } = await import('ws');
     if (signal.aborted) return { kind: 'lost', closeCode: 1001, wasWelcomed: false };
-    const socket = new WebSocket(agentSocketUrl(serverUrl), { maxPayload: MAX_FRAME_BYTES, perMessageDeflate: false, handshakeTimeout: HANDSHAKE_MS });
+    const socket = new WebSocket(agentSocketUrl(serverUrl), {
+      maxPayload: MAX_FRAME_BYTES,
+      perMessageDeflate: false,
+      handshakeTimeout: HANDSHAKE_MS,
+    });
     let nonce: string | undefined;
     let refusal: Refusal | undefined;
     let failure = '';
@@ -125,7 +140,9 @@ export class Connection {
 
     const reject = (why: string): void => {
       isUnderstood = false;
-      logger.error('the server sent a frame that is not of the protocol: is it newer than this agent? Closing; trying again slowly', { why: why.slice(0, 300) });
+      logger.error('the server sent a frame that is not of the protocol: is it newer than this agent? Closing; trying again slowly', {
+        why: why.slice(0, 300),
+      });
       socket.close(CLOSE_CODES.badMessage, 'bad message');
     };
     const take = (frame: string): void => {
@@ -144,10 +161,13 @@ export class Connection {
           return;
         }
         nonce = message.nonce;
-        handlers.hello(nonce).then((hello) => socket.readyState === socket.OPEN && socket.send(JSON.stringify(hello)), (error: unknown) => {
-          logger.error('the hello could not be made', { error });
-          socket.terminate();
-        });
+        handlers.hello(nonce).then(
+          (hello) => socket.readyState === socket.OPEN && socket.send(JSON.stringify(hello)),
+          (error: unknown) => {
+            logger.error('the hello could not be made', { error });
+            socket.terminate();
+          },
+        );
       } else if (message.type === 'welcome') {
         wasWelcomed = true;
         clearTimeout(handshake);
@@ -195,7 +215,9 @@ export class Connection {
           failure = error.message;
           if (wasOpen) logger.warn('the connection is broken', { error });
         });
-        socket.on('close', (code, reason) => resolve(endingOf({ code, reason: reason.toString('utf8'), refusal, wasOpen, wasWelcomed, isUnderstood, failure })));
+        socket.on('close', (code, reason) =>
+          resolve(endingOf({ code, reason: reason.toString('utf8'), refusal, wasOpen, wasWelcomed, isUnderstood, failure })),
+        );
       });
     } finally {
       this.#welcomed = undefined;
@@ -227,7 +249,9 @@ export function endingOf(facts: {
   const { code, refusal } = facts;
   if (!facts.isUnderstood) return { kind: 'not-understood' };
   const meaning = REFUSALS.get(code);
-  if (meaning !== undefined) return { kind: 'refused', closeCode: code, code: refusal?.code ?? (facts.reason || 'REFUSED'), message: refusal?.message ?? meaning };
-  if (!facts.wasOpen || facts.failure.startsWith('the server did not welcome')) return { kind: 'not-reached', why: facts.failure || 'the connection was closed' };
+  if (meaning !== undefined)
+    return { kind: 'refused', closeCode: code, code: refusal?.code ?? (facts.reason || 'REFUSED'), message: refusal?.message ?? meaning };
+  if (!facts.wasOpen || facts.failure.startsWith('the server did not welcome'))
+    return { kind: 'not-reached', why: facts.failure || 'the connection was closed' };
   return { kind: 'lost', closeCode: code, wasWelcomed: facts.wasWelcomed };
 }

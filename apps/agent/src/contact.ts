@@ -10,7 +10,11 @@ const PAUSE_MS = 500;
  * Whether the server answers on a new connection: name look-up, route, TLS and proxy are all gone through again, as an
  * old socket does not. Tries until `timeoutMs` have passed.
  */
-export async function hasContact(deps: { readonly serverUrl: string; readonly clock: Clock }, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+export async function hasContact(
+  deps: { readonly serverUrl: string; readonly clock: Clock },
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
   const { clock } = deps;
   const deadline = clock.monotonic() + timeoutMs;
   while (!signal.aborted) {

@@ -37,7 +37,16 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
     const identity = await loadIdentity({ host: config.host, root: config.root, paths, system: nixSystem(process.arch, process.platform) });
     const journal = await openJournal(paths.journal, { clock: systemClock, logger });
     const reports = stack.use(await ReportQueue.open(paths.reports, journal.report, logger));
-    const enrolment: EnrolmentDeps = { identity, serverUrl: config.serverUrl, tokenFile: config.enrolmentTokenFile, paths, post: postJson, clock: systemClock, logger, random };
+    const enrolment: EnrolmentDeps = {
+      identity,
+      serverUrl: config.serverUrl,
+      tokenFile: config.enrolmentTokenFile,
+      paths,
+      post: postJson,
+      clock: systemClock,
+      logger,
+      random,
+    };
     const agent = new Agent({
       settings: { ...config, agentVersion: options.agentVersion },
       identity,

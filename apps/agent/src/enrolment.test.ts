@@ -88,7 +88,9 @@ test('a token that was used already is no reason to give up: the agent died befo
 
 test('an answer that is not of Floe is no enrolment', async () => {
   let tries = 0;
-  const deps = await newDeps({ post: async (...args) => ((tries += 1) === 1 ? { status: 200, body: '<html>It works!</html>' } : await postJson(...args)) });
+  const deps = await newDeps({
+    post: async (...args) => ((tries += 1) === 1 ? { status: 200, body: '<html>It works!</html>' } : await postJson(...args)),
+  });
   await ensureEnrolled(deps, signal);
   expect(lines.join()).toContain('not as a Floe server');
   expect(server.enrolments).toHaveLength(1);

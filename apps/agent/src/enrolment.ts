@@ -55,7 +55,9 @@ export async function ensureEnrolled(deps: EnrolmentDeps, signal: AbortSignal): 
     if (await isRecorded(deps)) return;
     const token = await readToken(deps.tokenFile);
     if (token === undefined) {
-      logger.warn('there is no record of an enrolment and no token to enrol with; connecting with the key that is here', { tokenFile: deps.tokenFile });
+      logger.warn('there is no record of an enrolment and no token to enrol with; connecting with the key that is here', {
+        tokenFile: deps.tokenFile,
+      });
       return;
     }
     const outcome = await enrol(deps, token, signal);
@@ -73,7 +75,11 @@ export async function enrolAnew(deps: EnrolmentDeps, signal: AbortSignal): Promi
 }
 
 /** Says why an agent could never get in, before it tries: `FloeError('NOT_ENROLLED')`. */
-export async function assertCanEnrol(deps: { readonly paths: StatePaths; readonly tokenFile: string | undefined; readonly host: HostName }): Promise<void> {
+export async function assertCanEnrol(deps: {
+  readonly paths: StatePaths;
+  readonly tokenFile: string | undefined;
+  readonly host: HostName;
+}): Promise<void> {
   const hasState = (await readFileIfPresent(deps.paths.key)) !== undefined || (await readRecord(deps.paths)) !== undefined;
   if (hasState || (await readToken(deps.tokenFile)) !== undefined) return;
   const where = deps.tokenFile === undefined ? 'put it into a file that FLOE_ENROLMENT_TOKEN_FILE names' : `put it into ${deps.tokenFile}`;

@@ -33,7 +33,10 @@ async function publishSystem(module: string): Promise<StorePath> {
   await git('commit', '-q', '-m', 'x');
   const systems: { drvPath: string; toplevel: StorePath }[] = [];
   await builder.evaluateHosts(`git+file://${repo}?ref=main&rev=${await git('rev-parse', 'HEAD')}`, ['ada' as HostName], {
-    concurrency: 1, timeoutMs: 60_000, maxMemoryBytes: 4 * 1024 ** 3, signal,
+    concurrency: 1,
+    timeoutMs: 60_000,
+    maxMemoryBytes: 4 * 1024 ** 3,
+    signal,
     onResult: (result) => {
       if (result.kind !== 'evaluated') throw new Error(JSON.stringify(result));
       systems.push(result);
@@ -124,11 +127,16 @@ test('a system signed by a key that is not trusted is refused', async () => {
 
 test('a system that the cache does not have is said to be missing', async () => {
   const { machine } = await newMachine();
-  await expect(download(machine, `/nix/store/${'0'.repeat(32)}-missing` as StorePath)).rejects.toMatchObject({ code: 'STORE_PATH_NOT_AVAILABLE', retryable: true });
+  await expect(download(machine, `/nix/store/${'0'.repeat(32)}-missing` as StorePath)).rejects.toMatchObject({
+    code: 'STORE_PATH_NOT_AVAILABLE',
+    retryable: true,
+  });
 });
 
 test("the system's own checks are read from its store, and run where its files are", async () => {
-  const system = await publishSystem(`floe.healthChecks.role.command = ''grep -q laptop "$NIXOS_ROOT/run/role"''; environment.etc."role" = "laptop";`);
+  const system = await publishSystem(
+    `floe.healthChecks.role.command = ''grep -q laptop "$NIXOS_ROOT/run/role"''; environment.etc."role" = "laptop";`,
+  );
   const { machine, root } = await newMachine();
   await download(machine, system);
   const check = async () => await checkHealth({ machine, exec, clock: systemClock }, system, { passes: 1, pauseMs: 0, graceMs: 0, signal });
@@ -144,7 +152,12 @@ test('a second switch waits for the end of one that a killed agent left running'
   await download(machine, system);
   await mkdir(join(root, 'run'), { recursive: true });
   // Holds the lock as a switch does, until told.
-  const held = exec('flock', [join(root, 'run/switch.lock'), 'sh', '-c', `touch ${root}/held; while [ ! -e ${root}/let-go ]; do sleep 0.05; done; ln -sfn left-behind ${root}/run/current-system`]);
+  const held = exec('flock', [
+    join(root, 'run/switch.lock'),
+    'sh',
+    '-c',
+    `touch ${root}/held; while [ ! -e ${root}/let-go ]; do sleep 0.05; done; ln -sfn left-behind ${root}/run/current-system`,
+  ]);
   while (!(await readdir(root)).includes('held')) await systemClock.sleep(10);
   const switched = machine.switchTo(system, 'test', signal);
   await writeFile(join(root, 'let-go'), '');

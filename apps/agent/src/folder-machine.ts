@@ -56,7 +56,12 @@ export class FolderMachine implements Machine {
     await mkdir(join(root, 'run'), { recursive: true });
     const { file, args, env } = this.place([`${path}/bin/switch-to-configuration`, action]);
     // A killed agent leaves its switch running; flock makes the next one wait for that one's end.
-    const result = await exec('flock', ['--close', join(root, 'run/switch.lock'), file, ...args], { env, cwd: root, signal, timeoutMs: SWITCH_TIMEOUT_MS });
+    const result = await exec('flock', ['--close', join(root, 'run/switch.lock'), file, ...args], {
+      env,
+      cwd: root,
+      signal,
+      timeoutMs: SWITCH_TIMEOUT_MS,
+    });
     return describeSwitch(action, result);
   }
 

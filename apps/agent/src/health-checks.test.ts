@@ -38,9 +38,12 @@ test('a check whose program is missing fails', async () => {
   expect((await check([{ name: 'it', command: ['/nonexistent/program'] }]))?.message).toContain('there is no program /nonexistent/program');
 });
 
-test.each(['{', '{"not":"a list"}', '[{"name":"x","command":[]}]', '[{"name":"x","command":["a"],"timeoutSeconds":-1}]'])('checks of a wrong form are a failure: %s', async (text) => {
-  expect(await check(text)).toMatchObject({ code: 'HEALTH_CHECKS_INVALID' });
-});
+test.each(['{', '{"not":"a list"}', '[{"name":"x","command":[]}]', '[{"name":"x","command":["a"],"timeoutSeconds":-1}]'])(
+  'checks of a wrong form are a failure: %s',
+  async (text) => {
+    expect(await check(text)).toMatchObject({ code: 'HEALTH_CHECKS_INVALID' });
+  },
+);
 
 test('one lucky pass is not enough, and within the grace failing is no failure', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'floe-health-'));

@@ -8,7 +8,10 @@ const HEALTH_CHECKS_FILE = 'etc/floe/health-checks.json';
 
 const HealthCheck = v.object({
   name: v.pipe(v.string(), v.minLength(1), v.maxLength(200)),
-  command: v.pipe(v.tupleWithRest([v.string()], v.string()), v.check(([file]) => file !== '', 'a command has a program')),
+  command: v.pipe(
+    v.tupleWithRest([v.string()], v.string()),
+    v.check(([file]) => file !== '', 'a command has a program'),
+  ),
   timeoutSeconds: v.optional(v.pipe(v.number(), v.minValue(0.1), v.maxValue(600)), 10),
 });
 type HealthCheck = v.InferOutput<typeof HealthCheck>;
@@ -36,7 +39,10 @@ export async function checkHealth(deps: HealthCheckDeps, toplevel: StorePath, op
   if (text === undefined) return null;
   const parsed = v.safeParse(HealthChecks, text);
   if (!parsed.success) {
-    return { code: 'HEALTH_CHECKS_INVALID', message: `${HEALTH_CHECKS_FILE} of the new system cannot be read: ${v.summarize(parsed.issues).slice(0, 500)}` };
+    return {
+      code: 'HEALTH_CHECKS_INVALID',
+      message: `${HEALTH_CHECKS_FILE} of the new system cannot be read: ${v.summarize(parsed.issues).slice(0, 500)}`,
+    };
   }
   const deadline = clock.monotonic() + options.graceMs;
   const failures = await Promise.all(parsed.output.map(async (check) => await passes(deps, check, options, deadline)));
@@ -72,7 +78,11 @@ async function runOnce(deps: HealthCheckDeps, check: HealthCheck, signal: AbortS
   }
   if (result.end === 'exited' && result.exitCode === 0) return null;
   const how =
-    result.end === 'timed-out' ? `did not end within ${check.timeoutSeconds} s` : result.end === 'exited' ? `ended with status ${result.exitCode}` : `was ended by ${result.signal ?? result.end}`;
+    result.end === 'timed-out'
+      ? `did not end within ${check.timeoutSeconds} s`
+      : result.end === 'exited'
+        ? `ended with status ${result.exitCode}`
+        : `was ended by ${result.signal ?? result.end}`;
   const words = (result.stderr.trim() || result.stdout.trim()).slice(-300);
   return `the check "${check.name}" ${how}${words === '' ? '' : `: ${words}`}`;
 }

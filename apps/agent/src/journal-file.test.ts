@@ -18,15 +18,29 @@ afterEach(async () => await rm(dir, { recursive: true }));
 
 const clock = { ...systemClock, now: () => NOW };
 const directive: AgentDirective = {
-  epoch: 1, mode: 'activate', isRetry: false, envelope: '{}',
+  epoch: 1,
+  mode: 'activate',
+  isRetry: false,
+  envelope: '{}',
   release: { repository: REPOSITORY, ref: REF, commit: 'c'.repeat(40) as CommitSha, sequence: 1, toplevel: storePath('new'), closureSizeBytes: 1 },
 };
 
 test('a journal comes back as it was written, with everything in it', async () => {
   const full = journalWith({
-    state: 'ROLLING_BACK', detail: { code: 'X', message: 'y' }, directive, pending: { ...directive, epoch: 2 }, epoch: 2, sequences: [directive.release].map(({ repository, ref, sequence }) => ({ repository, ref, sequence })),
-    freshness: { repository: REPOSITORY, ref: REF, sequence: 1, asOf: NOW }, before: { toplevel: storePath('old'), profile: null, failedUnits: ['a.service'] }, verdict: 'no-contact',
-    interruptions: 1, attempt: 2, quarantined: [storePath('bad')], timings: { downloadMs: 1.5 }, nextReportSeq: 9,
+    state: 'ROLLING_BACK',
+    detail: { code: 'X', message: 'y' },
+    directive,
+    pending: { ...directive, epoch: 2 },
+    epoch: 2,
+    sequences: [directive.release].map(({ repository, ref, sequence }) => ({ repository, ref, sequence })),
+    freshness: { repository: REPOSITORY, ref: REF, sequence: 1, asOf: NOW },
+    before: { toplevel: storePath('old'), profile: null, failedUnits: ['a.service'] },
+    verdict: 'no-contact',
+    interruptions: 1,
+    attempt: 2,
+    quarantined: [storePath('bad')],
+    timings: { downloadMs: 1.5 },
+    nextReportSeq: 9,
     report: reportWith(8, { detail: { code: 'X', message: 'y' }, timings: { downloadMs: 1.5 } }),
   });
   await saveJournal(path, full);

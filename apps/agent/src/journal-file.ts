@@ -44,7 +44,9 @@ const Journal: v.GenericSchema<unknown, AgentJournal> = v.strictObject({
   epoch: Counter,
   sequences: v.array(v.strictObject(Sequence)),
   freshness: v.nullable(v.strictObject({ ...Sequence, asOf: Timestamp })),
-  before: v.nullable(v.strictObject({ toplevel: v.nullable(StorePath), profile: v.nullable(StorePath), failedUnits: v.nullable(v.array(v.string())) })),
+  before: v.nullable(
+    v.strictObject({ toplevel: v.nullable(StorePath), profile: v.nullable(StorePath), failedUnits: v.nullable(v.array(v.string())) }),
+  ),
   verdict: v.nullable(v.picklist(['passed', 'failed', 'no-contact'])),
   interruptions: Counter,
   attempt: Counter,
@@ -85,7 +87,11 @@ export async function openJournal(path: string, deps: { readonly clock: Clock; r
   if (reading.kind === 'broken') {
     const aside = `${path}.broken-${deps.clock.now()}`;
     await rename(path, aside);
-    deps.logger.error('the journal cannot be read and was moved aside; starting from what the machine has', { journal: path, movedTo: aside, why: reading.why });
+    deps.logger.error('the journal cannot be read and was moved aside; starting from what the machine has', {
+      journal: path,
+      movedTo: aside,
+      why: reading.why,
+    });
   }
   return emptyJournal(deps.clock.now());
 }

@@ -6,8 +6,7 @@ export type SwitchAction = 'test' | 'boot';
 
 export type SwitchOutcome =
   /** `note`: it is on, but units failed; whether newly is for the one who asked to find out. */
-  | { readonly kind: 'switched'; readonly note: AgentDetail | null }
-  | { readonly kind: 'failed'; readonly detail: AgentDetail };
+  { readonly kind: 'switched'; readonly note: AgentDetail | null } | { readonly kind: 'failed'; readonly detail: AgentDetail };
 
 /** What became of a switch that was under way when the agent was stopped. */
 export type UnfinishedSwitch = { readonly kind: 'unknown' } | { readonly kind: 'ended'; readonly outcome: SwitchOutcome };

@@ -24,9 +24,17 @@ beforeEach(async () => {
   await mkdir(root);
   await writeFile(join(dir, 'token'), 'token-of-sixteen-characters');
   env = {
-    PATH: process.env['PATH'] ?? '', HOME: dir, FLOE_SERVER_URL: server.url, FLOE_HOST: 'ada', FLOE_ROOT: root, FLOE_ENROLMENT_TOKEN_FILE: join(dir, 'token'),
-    FLOE_TRUSTED_RELEASE_KEYS: `release-1:${keys.release.publicKey}`, FLOE_TRUSTED_SERVER_KEYS: `server-1:${keys.server.publicKey}`,
-    FLOE_SUBSTITUTERS: `file://${dir}/cache`, FLOE_TRUSTED_PUBLIC_KEYS: `cache-1:${keys.server.publicKey}`, FLOE_LOG_LEVEL: 'debug',
+    PATH: process.env['PATH'] ?? '',
+    HOME: dir,
+    FLOE_SERVER_URL: server.url,
+    FLOE_HOST: 'ada',
+    FLOE_ROOT: root,
+    FLOE_ENROLMENT_TOKEN_FILE: join(dir, 'token'),
+    FLOE_TRUSTED_RELEASE_KEYS: `release-1:${keys.release.publicKey}`,
+    FLOE_TRUSTED_SERVER_KEYS: `server-1:${keys.server.publicKey}`,
+    FLOE_SUBSTITUTERS: `file://${dir}/cache`,
+    FLOE_TRUSTED_PUBLIC_KEYS: `cache-1:${keys.server.publicKey}`,
+    FLOE_LOG_LEVEL: 'debug',
   };
 });
 afterEach(async () => {

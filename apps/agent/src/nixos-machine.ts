@@ -70,7 +70,10 @@ export class NixosMachine implements Machine {
 
   async failedUnits(): Promise<readonly string[]> {
     const { exec, env } = this.#deps;
-    const result = await exec('systemctl', ['list-units', '--state=failed', '--plain', '--no-legend', '--no-pager', '--full'], { env, timeoutMs: 30_000 });
+    const result = await exec('systemctl', ['list-units', '--state=failed', '--plain', '--no-legend', '--no-pager', '--full'], {
+      env,
+      timeoutMs: 30_000,
+    });
     const names = result.stdout.split('\n').map((line) => line.trim().split(/\s+/)[0] ?? '');
     return names.filter((name) => name !== '');
   }

@@ -34,7 +34,10 @@ export async function makeStateFolder(dir: string): Promise<void> {
   try {
     await mkdir(dir, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new FloeError('STATE_UNWRITABLE', `the state folder ${dir} cannot be made: run floe-agent as root, or with --root DIR`, { data: { dir }, cause });
+    throw new FloeError('STATE_UNWRITABLE', `the state folder ${dir} cannot be made: run floe-agent as root, or with --root DIR`, {
+      data: { dir },
+      cause,
+    });
   }
 }
 

@@ -16,10 +16,12 @@ export async function showStatus(options: StatusOptions): Promise<string> {
   const { journal: path, key } = statePaths(options.stateDir);
   const [reading, pem, observed] = await Promise.all([readJournal(path), readFileIfPresent(key), observeLinks(options.root ?? '')]);
   if (reading.kind === 'absent' && pem === undefined) throw new FloeError('NO_STATE', `no agent has run here yet: there is no ${key}`);
-  if (reading.kind === 'broken') throw new FloeError('JOURNAL_BROKEN', `${path} cannot be read (${reading.why}); the agent moves it aside when it starts`);
+  if (reading.kind === 'broken')
+    throw new FloeError('JOURNAL_BROKEN', `${path} cannot be read (${reading.why}); the agent moves it aside when it starts`);
   // An agent that was never told anything has written nothing down.
   const { state, since, detail, directive, pending, quarantined } = reading.kind === 'read' ? reading.journal : emptyJournal(0);
-  if (options.isJson) return `${JSON.stringify({ state, since, detail, desired: directive?.release ?? null, waiting: pending?.release ?? null, quarantined, observed })}\n`;
+  if (options.isJson)
+    return `${JSON.stringify({ state, since, detail, desired: directive?.release ?? null, waiting: pending?.release ?? null, quarantined, observed })}\n`;
   const rows: [string, string][] = [
     ['state', since === 0 ? `${state}: nothing was asked of this machine yet` : `${state} since ${new Date(since).toISOString()}`],
     ...(detail === null ? [] : [['because', `${detail.message} (${detail.code})`] satisfies [string, string]]),

@@ -15,7 +15,8 @@ const MAX_WORDS = 600;
 export function describeSwitch(action: SwitchAction, result: Pick<ExecResult, 'end' | 'exitCode' | 'signal' | 'stderr'>): SwitchOutcome {
   const words = result.stderr.trim().slice(-MAX_WORDS);
   const said = words === '' ? '' : `: ${words}`;
-  if (result.end === 'timed-out') return failed('SWITCH_TIMED_OUT', `the switch (${action}) did not end within ${SWITCH_TIMEOUT_MS / 60_000} min${said}`);
+  if (result.end === 'timed-out')
+    return failed('SWITCH_TIMED_OUT', `the switch (${action}) did not end within ${SWITCH_TIMEOUT_MS / 60_000} min${said}`);
   if (result.end !== 'exited') return failed('SWITCH_KILLED', `the switch (${action}) was ended by ${result.signal ?? result.end}${said}`);
   switch (result.exitCode) {
     case 0:

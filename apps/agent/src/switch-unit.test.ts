@@ -15,7 +15,12 @@ function fakeSystemd(states: Record<string, string>[]): { exec: Exec; calls: str
     calls.push([file, ...args.slice(0, 1)].join(' '));
     if (file === 'systemctl' && args[0] === 'show') {
       const state = (states.length > 1 ? states.shift() : states[0]) ?? {};
-      return await Promise.resolve({ ...result, stdout: Object.entries(state).map(([name, value]) => `${name}=${value}\n`).join('') });
+      return await Promise.resolve({
+        ...result,
+        stdout: Object.entries(state)
+          .map(([name, value]) => `${name}=${value}\n`)
+          .join(''),
+      });
     }
     return await Promise.resolve(file === 'journalctl' ? { ...result, stdout: 'warning: the following units failed: web.service\n' } : result);
   };
@@ -23,14 +28,26 @@ function fakeSystemd(states: Record<string, string>[]): { exec: Exec; calls: str
 }
 
 const exited = (status: string, action = 'test'): Record<string, string> => ({
-  ActiveState: status === '0' ? 'active' : 'failed', SubState: status === '0' ? 'exited' : 'failed', Description: `Floe: ${action} ${NEW}`, ExecMainCode: '1', ExecMainStatus: status, Result: status === '0' ? 'success' : 'exit-code', InvocationID: 'x',
+  ActiveState: status === '0' ? 'active' : 'failed',
+  SubState: status === '0' ? 'exited' : 'failed',
+  Description: `Floe: ${action} ${NEW}`,
+  ExecMainCode: '1',
+  ExecMainStatus: status,
+  Result: status === '0' ? 'success' : 'exit-code',
+  InvocationID: 'x',
 });
 
 test('a switch runs in a unit of its own, that is not collected', async () => {
   const { exec, calls } = fakeSystemd([exited('0')]);
   const outcome = await switchUnit({ exec, env: {} }).run(NEW, 'test', signal);
   expect(describeSwitch('test', outcome)).toEqual({ kind: 'switched', note: null });
-  expect(calls).toEqual(['systemctl stop', 'systemctl reset-failed', 'systemd-run --unit=floe-switch.service', 'systemctl show', 'journalctl --output=cat']);
+  expect(calls).toEqual([
+    'systemctl stop',
+    'systemctl reset-failed',
+    'systemd-run --unit=floe-switch.service',
+    'systemctl show',
+    'journalctl --output=cat',
+  ]);
 });
 
 test('the exit status is that of the script, with its last words', async () => {

@@ -30,21 +30,33 @@ export function switchUnit(deps: { readonly exec: Exec; readonly env: NodeJS.Pro
   async function show(): Promise<Map<string, string>> {
     const properties = ['ActiveState', 'SubState', 'Description', 'ExecMainCode', 'ExecMainStatus', 'Result', 'InvocationID'];
     const result = await exec('systemctl', ['show', UNIT, ...properties.map((name) => `--property=${name}`)], { env, timeoutMs: 30_000 });
-    return new Map(result.stdout.split('\n').filter((line) => line.includes('=')).map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
+    return new Map(
+      result.stdout
+        .split('\n')
+        .filter((line) => line.includes('='))
+        .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+    );
   }
 
   /** The unit's properties once it does not run any more. */
   async function ended(signal: AbortSignal): Promise<Map<string, string>> {
     for (;;) {
       const properties = await show();
-      const isRunning = properties.get('ActiveState') === 'activating' || properties.get('SubState') === 'running' || properties.get('ActiveState') === 'deactivating';
+      const isRunning =
+        properties.get('ActiveState') === 'activating' ||
+        properties.get('SubState') === 'running' ||
+        properties.get('ActiveState') === 'deactivating';
       if (!isRunning) return properties;
       await delay(POLL_MS, undefined, { signal });
     }
   }
 
   async function readResult(properties: ReadonlyMap<string, string>): Promise<UnitResult> {
-    const log = await exec('journalctl', ['--output=cat', '--no-pager', '--lines=20', `_SYSTEMD_INVOCATION_ID=${properties.get('InvocationID') ?? ''}`], { env, timeoutMs: 30_000 });
+    const log = await exec(
+      'journalctl',
+      ['--output=cat', '--no-pager', '--lines=20', `_SYSTEMD_INVOCATION_ID=${properties.get('InvocationID') ?? ''}`],
+      { env, timeoutMs: 30_000 },
+    );
     const isTimeout = properties.get('Result') === 'timeout';
     // CLD_EXITED of sigaction(2); anything else was a signal.
     const isExit = properties.get('ExecMainCode') === '1';
@@ -62,7 +74,15 @@ export function switchUnit(deps: { readonly exec: Exec; readonly env: NodeJS.Pro
       // A oneshot unit's start returns when its program has ended.
       const properties = ['Type=oneshot', `TimeoutStartSec=${SWITCH_TIMEOUT_MS / 1000}`, 'KillMode=process'];
       const command = [`${path}/bin/switch-to-configuration`, action];
-      const args = [`--unit=${UNIT}`, `--description=${describe(path, action)}`, '--remain-after-exit', '--quiet', ...properties.map((each) => `--property=${each}`), '--', ...command];
+      const args = [
+        `--unit=${UNIT}`,
+        `--description=${describe(path, action)}`,
+        '--remain-after-exit',
+        '--quiet',
+        ...properties.map((each) => `--property=${each}`),
+        '--',
+        ...command,
+      ];
       const started = await exec('systemd-run', args, { env, signal });
       const outcome = await ended(signal);
       if (outcome.get('Description') !== describe(path, action)) {

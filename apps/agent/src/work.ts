@@ -32,7 +32,13 @@ type Job = (deps: WorkDeps, journal: AgentJournal, directive: AgentDirective, si
 /** How each job's failure is told, when it was not foreseen. */
 const FAILURES: Record<AgentWork, (epoch: number, tookMs: number, detail: AgentDetail, error: unknown) => AgentEvent> = {
   inspect: (epoch) => ({ type: 'inspected', epoch, isOnIt: false }),
-  download: (epoch, tookMs, detail, error) => ({ type: 'download-failed', epoch, tookMs, detail, isRetryable: !isFloeError(error) || error.retryable }),
+  download: (epoch, tookMs, detail, error) => ({
+    type: 'download-failed',
+    epoch,
+    tookMs,
+    detail,
+    isRetryable: !isFloeError(error) || error.retryable,
+  }),
   precheck: (epoch, _tookMs, detail) => ({ type: 'not-clear', epoch, isGone: false, detail }),
   activate: (epoch, tookMs, detail) => ({ type: 'switch-failed', epoch, tookMs, detail }),
   verify: (epoch, tookMs, detail) => ({ type: 'verify-failed', epoch, tookMs, detail, isContactLost: false }),
@@ -88,7 +94,13 @@ const JOBS: Record<AgentWork, Job> = {
     const before = rollbackTarget(journal, observed, toplevel);
     const keepBefore = before === null ? Promise.resolve() : machine.keep('before', before);
     const [isValid, failedUnits] = await Promise.all([machine.isValid(toplevel), machine.failedUnits(), keepBefore]);
-    if (!isValid) return { type: 'not-clear', epoch, isGone: true, detail: { code: 'STORE_PATH_GONE', message: 'the downloaded system is not in the store any more' } };
+    if (!isValid)
+      return {
+        type: 'not-clear',
+        epoch,
+        isGone: true,
+        detail: { code: 'STORE_PATH_GONE', message: 'the downloaded system is not in the store any more' },
+      };
     return { type: 'cleared', epoch, before: { toplevel: before, profile: observed.profile?.toplevel ?? null, failedUnits } };
   },
 
@@ -107,7 +119,12 @@ const JOBS: Record<AgentWork, Job> = {
       return failed({ code: 'CURRENT_SYSTEM_DIFFERS', message: `the switch said that it worked, but what runs is ${observed.current ?? 'nothing'}` });
     }
     const [health, isInContact] = await Promise.all([
-      checkHealth(deps, release.toplevel, { passes: HEALTH_PASSES, pauseMs: settings.settleMs / HEALTH_PASSES, graceMs: settings.healthGraceMs, signal }),
+      checkHealth(deps, release.toplevel, {
+        passes: HEALTH_PASSES,
+        pauseMs: settings.settleMs / HEALTH_PASSES,
+        graceMs: settings.healthGraceMs,
+        signal,
+      }),
       deps.hasContact(settings.contactTimeoutMs, signal),
       clock.sleep(settings.settleMs, signal),
     ]);
@@ -115,7 +132,10 @@ const JOBS: Record<AgentWork, Job> = {
     const newlyFailed = subtract(await machine.failedUnits(), journal.before?.failedUnits ?? null);
     if (newlyFailed.length > 0) return failed({ code: 'UNITS_FAILED', message: `failed since the switch: ${newlyFailed.join(', ')}` });
     if (!isInContact) {
-      return failed({ code: 'NO_CONTACT', message: `the server did not answer on a new connection within ${settings.contactTimeoutMs / 1000} s of the switch` }, true);
+      return failed(
+        { code: 'NO_CONTACT', message: `the server did not answer on a new connection within ${settings.contactTimeoutMs / 1000} s of the switch` },
+        true,
+      );
     }
     return { type: 'verified', epoch, tookMs: 0, note: null };
   },
@@ -125,7 +145,8 @@ const JOBS: Record<AgentWork, Job> = {
     const failed = (code: string, message: string): AgentEvent => ({ type: 'commit-failed', epoch, tookMs: 0, detail: { code, message } });
     if ((await machine.observe()).profile?.toplevel !== toplevel) await machine.setProfile(toplevel);
     const boot = await machine.switchTo(toplevel, 'boot', signal);
-    if (boot.kind === 'failed') return failed('BOOT_NOT_SET', `the system works, but could not be made what the machine starts: ${boot.detail.message}`);
+    if (boot.kind === 'failed')
+      return failed('BOOT_NOT_SET', `the system works, but could not be made what the machine starts: ${boot.detail.message}`);
     let observed = await machine.observe();
     if (observed.current !== toplevel) {
       // A reboot between the verdict and here brought the old system back; this one was proved before.
@@ -133,7 +154,10 @@ const JOBS: Record<AgentWork, Job> = {
       observed = await machine.observe();
     }
     if (!isOn(observed, toplevel)) {
-      return failed('NOT_ON_IT', `after the switch the machine runs ${observed.current ?? 'nothing'} and its profile is ${observed.profile?.toplevel ?? 'empty'}`);
+      return failed(
+        'NOT_ON_IT',
+        `after the switch the machine runs ${observed.current ?? 'nothing'} and its profile is ${observed.profile?.toplevel ?? 'empty'}`,
+      );
     }
     return { type: 'committed', epoch, tookMs: 0 };
   },
@@ -150,7 +174,8 @@ const JOBS: Record<AgentWork, Job> = {
       await machine.setProfile(before.profile);
       await machine.switchTo(before.profile, 'boot', signal);
     }
-    if (observed.current !== before.toplevel) return failed('CURRENT_SYSTEM_DIFFERS', `after going back, what runs is ${observed.current ?? 'nothing'}`);
+    if (observed.current !== before.toplevel)
+      return failed('CURRENT_SYSTEM_DIFFERS', `after going back, what runs is ${observed.current ?? 'nothing'}`);
     // Asked only when it decides something: whether it was the new system that kept the server away.
     const contact = journal.verdict === 'no-contact' ? await deps.hasContact(settings.contactTimeoutMs, signal) : true;
     return { type: 'rolled-back', epoch, tookMs: 0, hasContact: contact };
@@ -161,7 +186,10 @@ const JOBS: Record<AgentWork, Job> = {
 async function diskIsFull({ machine, settings }: WorkDeps): Promise<AgentDetail | null> {
   const free = await machine.freeBytes();
   if (free >= settings.minFreeBytes) return null;
-  return { code: 'DISK_FULL', message: `only ${megabytes(free)} are free, ${megabytes(settings.minFreeBytes)} are needed: make room and it goes on by itself` };
+  return {
+    code: 'DISK_FULL',
+    message: `only ${megabytes(free)} are free, ${megabytes(settings.minFreeBytes)} are needed: make room and it goes on by itself`,
+  };
 }
 
 function megabytes(bytes: number): string {

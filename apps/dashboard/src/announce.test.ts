@@ -20,7 +20,9 @@ test('many are counted', () => {
 
 test('a step of a download is not worth a word', () => {
   const moving = applyEvents(before, hosts(['ws1', { standing: 'under-way', state: 'DOWNLOADING' }]));
-  const further = applyEvents(moving, [{ type: 'host', version: 90, at: NOW, host: hostView('ws1', { standing: 'under-way', state: 'ACTIVATING' }) }]);
+  const further = applyEvents(moving, [
+    { type: 'host', version: 90, at: NOW, host: hostView('ws1', { standing: 'under-way', state: 'ACTIVATING' }) },
+  ]);
   expect(announce(moving, further)).toBe('');
 });
 

@@ -20,7 +20,11 @@ test('addresses are relative to the page, also below a path', async () => {
 
 describe('what goes wrong is a sentence', () => {
   test.each<[string, () => Response | Promise<never>, object]>([
-    ['wrong token', () => Response.json({ error: { code: 'UNAUTHENTICATED', message: 'unknown token' } }, { status: 401 }), { kind: 'signed-out', message: 'unknown token' }],
+    [
+      'wrong token',
+      () => Response.json({ error: { code: 'UNAUTHENTICATED', message: 'unknown token' } }, { status: 401 }),
+      { kind: 'signed-out', message: 'unknown token' },
+    ],
     ['refused', () => Response.json({ error: { code: 'X', message: 'because' } }, { status: 409 }), { kind: 'failed', message: 'because' }],
     ['a proxy in between', () => new Response('<html>', { status: 502 }), { kind: 'failed', message: 'The server answered 502.' }],
     ['unreachable', async () => await Promise.reject(new TypeError('fetch failed')), { kind: 'failed', message: 'The server cannot be reached.' }],

@@ -32,7 +32,9 @@ export class Dashboard {
   /** Null until the first snapshot. */
   readonly fleet: Signal<LiveFleet | null> = signal(null);
   readonly filter: Signal<HostFilter> = signal({ text: '', onlyAttention: false });
-  readonly hosts: ReadonlySignal<readonly HostView[]> = computed(() => (this.fleet.value === null ? [] : listHosts(this.fleet.value, this.filter.value)));
+  readonly hosts: ReadonlySignal<readonly HostView[]> = computed(() =>
+    this.fleet.value === null ? [] : listHosts(this.fleet.value, this.filter.value),
+  );
   /** The server's time, every second: ages are right also where this machine's clock is not. */
   readonly now: Signal<number>;
   /** When the server was last heard, by its time. */
@@ -70,7 +72,11 @@ export class Dashboard {
   async signOut(): Promise<Answer<null>> {
     const answer = await this.api.signOut();
     // Also when the server did not hear it: who signs out wants nothing left on the screen, but must know of the cookie.
-    this.#forget(answer.kind === 'ok' ? '' : `Nothing is shown any more, but this browser is still signed in: ${answer.message} Reload the page and sign out again.`);
+    this.#forget(
+      answer.kind === 'ok'
+        ? ''
+        : `Nothing is shown any more, but this browser is still signed in: ${answer.message} Reload the page and sign out again.`,
+    );
     return answer;
   }
 

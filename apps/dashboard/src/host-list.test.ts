@@ -42,7 +42,13 @@ describe('the filter', () => {
 });
 
 test('every host is counted once', () => {
-  expect(countStandings(fleet).map(({ text, count }) => `${count} ${text}`)).toEqual(['1 failed', '1 rolled back', '1 under way', '2 in sync', '1 away']);
+  expect(countStandings(fleet).map(({ text, count }) => `${count} ${text}`)).toEqual([
+    '1 failed',
+    '1 rolled back',
+    '1 under way',
+    '2 in sync',
+    '1 away',
+  ]);
 });
 
 test('a machine that is asleep, new or gone on purpose calls nobody', () => {

@@ -10,7 +10,10 @@ export interface HostFilter {
 
 /** The hosts to show, those that need a person first, each group by name. One pass per rank instead of a sort. */
 export function listHosts(fleet: LiveFleet, filter: HostFilter): readonly HostView[] {
-  const terms = filter.text.toLowerCase().split(/\s+/).filter((term) => term !== '');
+  const terms = filter.text
+    .toLowerCase()
+    .split(/\s+/)
+    .filter((term) => term !== '');
   const groups: HostView[][] = [];
   for (const name of fleet.names) {
     const host = fleet.hosts.get(name);
@@ -45,8 +48,17 @@ function matches(host: HostView, terms: readonly string[]): boolean {
   if (terms.length === 0) return true;
   const { desired, observed } = host;
   const text = [
-    host.host, words(host.standing), standingText(host), host.isConnected ? 'online' : 'away', host.detail?.code, host.problem,
-    desired?.toplevel, desired?.commit, observed.current,
-  ].join(' ').toLowerCase();
+    host.host,
+    words(host.standing),
+    standingText(host),
+    host.isConnected ? 'online' : 'away',
+    host.detail?.code,
+    host.problem,
+    desired?.toplevel,
+    desired?.commit,
+    observed.current,
+  ]
+    .join(' ')
+    .toLowerCase();
   return terms.every((term) => text.includes(term));
 }

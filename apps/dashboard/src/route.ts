@@ -1,7 +1,10 @@
 import { HOST_NAME_FORM } from '@floe/model';
 
 /** What the address asks to look at. Commit statuses link to `#/revisions/<sha>`. */
-export type Route = { readonly kind: 'fleet' } | { readonly kind: 'host'; readonly host: string } | { readonly kind: 'revision'; readonly sha: string };
+export type Route =
+  | { readonly kind: 'fleet' }
+  | { readonly kind: 'host'; readonly host: string }
+  | { readonly kind: 'revision'; readonly sha: string };
 
 /** The route of a fragment; whatever it does not know is the fleet. */
 export function parseRoute(fragment: string): Route {

@@ -4,7 +4,10 @@ import { NOW, revisionView } from './test/fixtures.ts';
 
 type Over = NonNullable<Parameters<typeof revisionView>[0]>;
 const OPEN = { fetchedAt: null, evaluatedAt: null, builtAt: null, publishedAt: null, rollout: null } as const;
-const statuses = (over: Over) => stagesOf(revisionView(over)).map((stage) => stage.status).join(' ');
+const statuses = (over: Over) =>
+  stagesOf(revisionView(over))
+    .map((stage) => stage.status)
+    .join(' ');
 
 describe('the way of a revision', () => {
   test.each<[string, Over, string]>([

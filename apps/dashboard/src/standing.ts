@@ -7,14 +7,30 @@ export type Tone = 'good' | 'busy' | 'warn' | 'bad' | 'quiet';
 
 /** Order on the page: what needs a person, then what moves, then the rest. */
 const RANKS: Record<HostStanding, number> = {
-  failed: 0, quarantined: 1, 'rolled-back': 2, drifted: 3, 'under-way': 5,
-  'in-sync': 6, away: 6, 'not-enrolled': 6, 'no-release': 6, revoked: 7,
+  failed: 0,
+  quarantined: 1,
+  'rolled-back': 2,
+  drifted: 3,
+  'under-way': 5,
+  'in-sync': 6,
+  away: 6,
+  'not-enrolled': 6,
+  'no-release': 6,
+  revoked: 7,
 };
 const BEHIND_RANK = 4;
 
 const TONES: Record<HostStanding, Tone> = {
-  failed: 'bad', quarantined: 'bad', 'rolled-back': 'bad', drifted: 'warn', 'under-way': 'busy',
-  'in-sync': 'good', away: 'quiet', 'not-enrolled': 'quiet', 'no-release': 'quiet', revoked: 'quiet',
+  failed: 'bad',
+  quarantined: 'bad',
+  'rolled-back': 'bad',
+  drifted: 'warn',
+  'under-way': 'busy',
+  'in-sync': 'good',
+  away: 'quiet',
+  'not-enrolled': 'quiet',
+  'no-release': 'quiet',
+  revoked: 'quiet',
 };
 
 /** Where a host belongs on the page; lower comes first. */

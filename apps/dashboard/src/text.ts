@@ -67,5 +67,9 @@ export function percent(progress: { readonly doneBytes: number; readonly expecte
 
 /** A repository's address as people say it: without scheme, credentials and `.git`. */
 export function repositoryName(url: string): string {
-  return url.replace(/^[a-z+]+:\/\//, '').replace(/^[^/@]*@/, '').replace(/\/$/, '').replace(/\.git$/, '');
+  return url
+    .replace(/^[a-z+]+:\/\//, '')
+    .replace(/^[^/@]*@/, '')
+    .replace(/\/$/, '')
+    .replace(/\.git$/, '');
 }

@@ -41,7 +41,8 @@ export class Announcer {
       if (revision.state === 'PUBLISHED') await this.#settleRollout(revision);
       if (revision.sha !== repository.held?.commit) await this.#putStatuses(revision, recent);
     }
-    if (repository.held !== undefined) await this.#put(repository.held.commit, 'floe/evaluate', { state: 'error', description: `held: ${repository.held.reason}` });
+    if (repository.held !== undefined)
+      await this.#put(repository.held.commit, 'floe/evaluate', { state: 'error', description: `held: ${repository.held.reason}` });
     const newest = recent[0];
     if (newest !== undefined) feed.show({ type: 'revision', revision: await reader.revision(newest) });
   }
@@ -74,7 +75,11 @@ export class Announcer {
     const { counts, names } = await reader.rollout(revision);
     // Once overtaken, the hosts move on to the newer revision, and the count of this one would only sink.
     if (row.state === 'SUPERSEDED') {
-      return await this.#put(sha, 'floe/rollout', { state: 'error', description: `superseded by ${newer?.sha.slice(0, 7) ?? 'a newer revision'}`, onlyOverPending: true });
+      return await this.#put(sha, 'floe/rollout', {
+        state: 'error',
+        description: `superseded by ${newer?.sha.slice(0, 7) ?? 'a newer revision'}`,
+        onlyOverPending: true,
+      });
     }
     if (row.state !== 'COMPLETE') await this.#put(sha, 'floe/rollout', describeRollout(counts, names));
     else if (newer === undefined || newer.state !== 'PUBLISHED') await this.#put(sha, 'floe/rollout', describeRollout(counts, names));

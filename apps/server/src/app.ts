@@ -39,7 +39,12 @@ export function createApp(deps: AppDeps): Hono {
   if (deps.cacheDir !== undefined) app.route('/cache', cacheRoutes(deps.cacheDir));
 
   const api = new Hono();
-  api.use(bodyLimit({ maxSize: MAX_API_BODY_BYTES, onError: (c) => refuse(c, 413, 'BODY_TOO_LARGE', `the body is larger than ${MAX_API_BODY_BYTES} bytes`) }));
+  api.use(
+    bodyLimit({
+      maxSize: MAX_API_BODY_BYTES,
+      onError: (c) => refuse(c, 413, 'BODY_TOO_LARGE', `the body is larger than ${MAX_API_BODY_BYTES} bytes`),
+    }),
+  );
   api.route('/session', sessionRoutes(deps.store, deps.isHttps));
   // Enrolment comes before the fleet: its token is its authority, and the fleet's routes ask for an API token.
   api.route('/', enrolmentRoutes(deps));
@@ -47,7 +52,13 @@ export function createApp(deps: AppDeps): Hono {
   app.route('/api', api);
 
   const pageHeaders = secureHeaders({
-    contentSecurityPolicy: { defaultSrc: ["'self'"], styleSrc: ["'self'"], imgSrc: ["'self'", 'data:'], frameAncestors: ["'none'"], baseUri: ["'none'"] },
+    contentSecurityPolicy: {
+      defaultSrc: ["'self'"],
+      styleSrc: ["'self'"],
+      imgSrc: ["'self'", 'data:'],
+      frameAncestors: ["'none'"],
+      baseUri: ["'none'"],
+    },
   });
   app.get(
     '*',

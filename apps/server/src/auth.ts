@@ -17,7 +17,12 @@ export function requireToken(store: Store) {
     const found = token === undefined ? undefined : await store.tokens.findApiToken(token);
     if (found === undefined) {
       c.header('www-authenticate', 'Bearer realm="floe"');
-      return refuse(c, 401, 'UNAUTHENTICATED', token === undefined ? 'send an API token: "Authorization: Bearer …"' : 'the API token is unknown or revoked: run "floe login" again');
+      return refuse(
+        c,
+        401,
+        'UNAUTHENTICATED',
+        token === undefined ? 'send an API token: "Authorization: Bearer …"' : 'the API token is unknown or revoked: run "floe login" again',
+      );
     }
     c.set('actor', found.name);
     return await next();

@@ -24,14 +24,32 @@ function problemsOf(env: Record<string, string>): string {
 describe('the configuration', () => {
   test('needs only the repository; everything else has a default', () => {
     expect(parseConfig(minimal)).toMatchObject({
-      listenHost: '127.0.0.1', listenPort: 8420, publicUrl: 'http://127.0.0.1:8420', dataDir: '/var/lib/floe',
-      databaseUrl: undefined, substituter: 'http://127.0.0.1:8420/cache', pollMs: 180_000,
+      listenHost: '127.0.0.1',
+      listenPort: 8420,
+      publicUrl: 'http://127.0.0.1:8420',
+      dataDir: '/var/lib/floe',
+      databaseUrl: undefined,
+      substituter: 'http://127.0.0.1:8420/cache',
+      pollMs: 180_000,
       repository: { url: minimal.FLOE_REPOSITORY_URL, branch: 'main' },
     });
   });
   test('says every problem at once, with what to do', () => {
-    const message = problemsOf({ FLOE_LISTEN: 'nowhere', FLOE_POLL_SECONDS: 'often', FLOE_WEBHOOK_SECRET_FILE: '/run/none', FLOE_REPOSITORY_TOKEN_FILE: '/run/empty', FLOE_GITHUB_REPOSITORY: 'family/fleet' });
-    for (const part of ['FLOE_REPOSITORY_URL is missing', 'FLOE_LISTEN is "nowhere"', 'FLOE_POLL_SECONDS is "often"', '/run/none cannot be read (ENOENT)', '/run/empty is empty', 'FLOE_GITHUB_TOKEN_FILE']) {
+    const message = problemsOf({
+      FLOE_LISTEN: 'nowhere',
+      FLOE_POLL_SECONDS: 'often',
+      FLOE_WEBHOOK_SECRET_FILE: '/run/none',
+      FLOE_REPOSITORY_TOKEN_FILE: '/run/empty',
+      FLOE_GITHUB_REPOSITORY: 'family/fleet',
+    });
+    for (const part of [
+      'FLOE_REPOSITORY_URL is missing',
+      'FLOE_LISTEN is "nowhere"',
+      'FLOE_POLL_SECONDS is "often"',
+      '/run/none cannot be read (ENOENT)',
+      '/run/empty is empty',
+      'FLOE_GITHUB_TOKEN_FILE',
+    ]) {
       expect(message).toContain(part);
     }
   });

@@ -89,12 +89,19 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
   }
 
   const [listenHost, listenPort] = parseListen(value('FLOE_LISTEN') ?? '127.0.0.1:8420', problems);
-  const publicUrl = checked('FLOE_PUBLIC_URL', Url, `http://${listenHost}:${listenPort}`, 'the URL at which agents and people reach this server').replace(/\/+$/, '');
+  const publicUrl = checked(
+    'FLOE_PUBLIC_URL',
+    Url,
+    `http://${listenHost}:${listenPort}`,
+    'the URL at which agents and people reach this server',
+  ).replace(/\/+$/, '');
   const dataDir = value('FLOE_DATA_DIR') ?? '/var/lib/floe';
   const databaseFile = secretFile('FLOE_DATABASE_URL_FILE');
   const databaseUrl = databaseFile ?? (value('DATABASE_URL') === undefined ? undefined : new Secret(value('DATABASE_URL') ?? ''));
   if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(databaseUrl.reveal())) {
-    problems.push('DATABASE_URL is not a postgres:// URL: set it to e.g. postgres://floe@/floe?host=/run/postgresql, or leave it out for the embedded database');
+    problems.push(
+      'DATABASE_URL is not a postgres:// URL: set it to e.g. postgres://floe@/floe?host=/run/postgresql, or leave it out for the embedded database',
+    );
   }
   const github = parseGithub({ value, secretFile, checked, problems });
   const webhookSecret = secretFile('FLOE_WEBHOOK_SECRET_FILE');
@@ -122,7 +129,10 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
     logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),
   };
   if (problems.length > 0) {
-    throw new FloeError('CONFIG_INVALID', `floe-server cannot start with this configuration:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
+    throw new FloeError(
+      'CONFIG_INVALID',
+      `floe-server cannot start with this configuration:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`,
+    );
   }
   return Object.freeze(config);
 }

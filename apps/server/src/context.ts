@@ -21,7 +21,6 @@ import { servePipeline } from './serve-pipeline.ts';
 import { postStatuses } from './status-outbox.ts';
 import { Steering } from './steering.ts';
 
-
 /** What only the process itself can give. */
 export interface System {
   readonly clock: Clock;
@@ -61,7 +60,15 @@ export async function createServerContext(config: Config, logger: Logger, system
 
   const feed = new FleetFeed(() => clock.now());
   const reader = new FleetReader({ store, clock, feed, repositoryId: repository.id });
-  const announcer = new Announcer({ store, reader, feed, clock, repositoryId: repository.id, publicUrl: config.publicUrl, hasForge: config.github !== undefined });
+  const announcer = new Announcer({
+    store,
+    reader,
+    feed,
+    clock,
+    repositoryId: repository.id,
+    publicUrl: config.publicUrl,
+    hasForge: config.github !== undefined,
+  });
   const outboxWake = createWake();
 
   const reports = stack.use(new ReportWriter({ store, clock, logger, onStored: (hosts) => hosts.forEach((host) => steering.mark(host)) }));
@@ -107,7 +114,11 @@ export async function createServerContext(config: Config, logger: Logger, system
     webhooks: { store, repository, secrets: config.webhookSecrets, clock, logger, githubRepository: config.github?.repository },
     cacheDir: paths.cache,
     dashboardDir: join(rootDir, 'apps/dashboard/dist'),
-    notReady: async () => await store.ping().then(() => [], () => ['the database does not answer']),
+    notReady: async () =>
+      await store.ping().then(
+        () => [],
+        () => ['the database does not answer'],
+      ),
   });
 
   const owned = stack.move();

@@ -23,7 +23,8 @@ export class FleetFeed {
 
   /** Shows a view; says whether it was news. */
   show(change: Change): boolean {
-    const key = change.type === 'host' ? `host ${change.host.host}` : change.type === 'revision' ? `revision ${change.revision.sequence}` : 'repository';
+    const key =
+      change.type === 'host' ? `host ${change.host.host}` : change.type === 'revision' ? `revision ${change.revision.sequence}` : 'repository';
     const text = JSON.stringify(change);
     if (this.#shown.get(key) === text) return false;
     this.#shown.set(key, text);

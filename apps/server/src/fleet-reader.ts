@@ -28,7 +28,11 @@ export class FleetReader {
 
   async fleet(): Promise<FleetView> {
     const version = this.#feed.version;
-    const [repository, revision, hosts] = await Promise.all([this.#store.repositories.get(this.#repositoryId), this.#store.revisions.newest(this.#repositoryId), this.hosts('all')]);
+    const [repository, revision, hosts] = await Promise.all([
+      this.#store.repositories.get(this.#repositoryId),
+      this.#store.revisions.newest(this.#repositoryId),
+      this.hosts('all'),
+    ]);
     return {
       version,
       serverTime: this.#clock.now(),

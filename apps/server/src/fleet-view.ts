@@ -1,4 +1,13 @@
-import { countRollout, isOn, isSettled, standingOf, type HostName, type RolloutCounts, type RolloutHost, type RolloutHostStanding } from '@floe/model';
+import {
+  countRollout,
+  isOn,
+  isSettled,
+  standingOf,
+  type HostName,
+  type RolloutCounts,
+  type RolloutHost,
+  type RolloutHostStanding,
+} from '@floe/model';
 import type { HostStanding, HostView, RepositoryView, RevisionView } from '@floe/protocol';
 import type { Evaluation, HostRow, Quarantine, Repository, Revision, Rollout } from '@floe/store';
 
@@ -26,7 +35,13 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
     desired:
       row.desired === undefined
         ? null
-        : { toplevel: row.desired.toplevel, commit: context.desiredCommit, sequence: row.desired.sequence, epoch: row.desired.epoch, since: row.desired.since },
+        : {
+            toplevel: row.desired.toplevel,
+            commit: context.desiredCommit,
+            sequence: row.desired.sequence,
+            epoch: row.desired.epoch,
+            since: row.desired.since,
+          },
     observed: row.observed,
     state: row.state,
     stateToplevel: row.stateToplevel ?? null,
@@ -117,7 +132,8 @@ export interface RolloutStanding {
 /** Where a rollout stands. It is complete when nothing is under way and nothing failed; hosts that are away do not block it. */
 export function judgeRollout(hosts: readonly (RolloutHost & { readonly host: HostName })[]): RolloutStanding {
   const counts = countRollout(hosts);
-  const named = (standing: RolloutHostStanding): HostName[] => hosts.filter((host) => host.outcome !== 'REMOVED' && standingOf(host) === standing).map(({ host }) => host);
+  const named = (standing: RolloutHostStanding): HostName[] =>
+    hosts.filter((host) => host.outcome !== 'REMOVED' && standingOf(host) === standing).map(({ host }) => host);
   const names = { rolledBack: named('rolledBack'), failed: named('failed'), behind: named('behind') };
   return { counts, names, isComplete: isSettled(counts) && counts.rolledBack === 0 && counts.failed === 0 };
 }
@@ -142,7 +158,13 @@ export function viewRevision(
     rollout:
       rollout === undefined
         ? null
-        : { state: rollout.row.state, counts: rollout.counts, description: rollout.description, startedAt: rollout.row.startedAt, completedAt: rollout.row.completedAt ?? null },
+        : {
+            state: rollout.row.state,
+            counts: rollout.counts,
+            description: rollout.description,
+            startedAt: rollout.row.startedAt,
+            completedAt: rollout.row.completedAt ?? null,
+          },
     hosts: evaluations.map((each) => ({
       host: each.host,
       outcome: each.outcome ?? null,

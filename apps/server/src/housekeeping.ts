@@ -9,7 +9,10 @@ const KEEP_DELIVERIES_MS = 30 * DAY_MS;
 const KEEP_REPORTS_MS = 90 * DAY_MS;
 
 /** Forgets what nobody looks at any more, every hour until `signal` aborts. */
-export async function keepHouse({ store, clock, logger }: { readonly store: Store; readonly clock: Clock; readonly logger: Logger }, signal: AbortSignal): Promise<void> {
+export async function keepHouse(
+  { store, clock, logger }: { readonly store: Store; readonly clock: Clock; readonly logger: Logger },
+  signal: AbortSignal,
+): Promise<void> {
   while (!signal.aborted) {
     try {
       const deliveries = await store.deliveries.prune(clock.now() - KEEP_DELIVERIES_MS);

@@ -5,7 +5,11 @@ import { dataPaths, type Config } from './config.ts';
 const RETRY_MS = 1_000;
 
 /** Waits for the database instead of failing: at boot it often starts after us. */
-export async function openStoreWhenReady(config: Config, deps: { clock: Clock; logger: Logger; migrationsDir: string }, signal: AbortSignal): Promise<Store> {
+export async function openStoreWhenReady(
+  config: Config,
+  deps: { clock: Clock; logger: Logger; migrationsDir: string },
+  signal: AbortSignal,
+): Promise<Store> {
   const target =
     config.databaseUrl === undefined
       ? ({ kind: 'pglite', dataDir: dataPaths(config.dataDir).database } as const)

@@ -6,7 +6,10 @@ const MAX_NAMES = 3;
 export function fitDescription(text: string, maxLength = MAX_DESCRIPTION_LENGTH): string {
   const characters = [...text.replace(/[\s\p{Cc}]+/gu, ' ').trim()];
   if (characters.length <= maxLength) return characters.join('');
-  return `${characters.slice(0, maxLength - 1).join('').trimEnd()}…`;
+  return `${characters
+    .slice(0, maxLength - 1)
+    .join('')
+    .trimEnd()}…`;
 }
 
 /** `alice, bob and 3 more` */

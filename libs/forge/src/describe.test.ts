@@ -10,7 +10,11 @@ function counts(some: Partial<Omit<RolloutCounts, 'total'>>): RolloutCounts {
   return { ...all, total: Object.values(all).reduce((sum, each) => sum + each, 0) };
 }
 
-function facts(state: RevisionState, hosts: Record<string, EvaluationOutcome | [EvaluationOutcome, string]>, more: Partial<RevisionFacts['revision']> & { builtAt?: Record<string, number>; supersededBy?: string } = {}): RevisionFacts {
+function facts(
+  state: RevisionState,
+  hosts: Record<string, EvaluationOutcome | [EvaluationOutcome, string]>,
+  more: Partial<RevisionFacts['revision']> & { builtAt?: Record<string, number>; supersededBy?: string } = {},
+): RevisionFacts {
   return {
     revision: { state, error: more.error },
     supersededBy: more.supersededBy,
@@ -41,7 +45,9 @@ describe('a rollout', () => {
 
   it('names hosts while they fit', () => {
     expect(describeRollout(counts({ onIt: 2, rolledBack: 1 }), { rolledBack: ['bob'] }).description).toBe('2 of 3 hosts run it, 1 rolled back: bob');
-    expect(describeRollout(counts({ onIt: 1, rolledBack: 4 }), { rolledBack: ['a', 'b', 'c', 'd'] }).description).toBe('1 of 5 hosts runs it, 4 rolled back: a, b and 2 more');
+    expect(describeRollout(counts({ onIt: 1, rolledBack: 4 }), { rolledBack: ['a', 'b', 'c', 'd'] }).description).toBe(
+      '1 of 5 hosts runs it, 4 rolled back: a, b and 2 more',
+    );
     const long = Array.from({ length: 3 }, (_, index) => `${index}`.repeat(60));
     expect(describeRollout(counts({ onIt: 1, rolledBack: 3 }), { rolledBack: long }).description).toBe('1 of 4 hosts runs it, 3 rolled back');
   });
@@ -57,10 +63,18 @@ describe('an evaluation', () => {
   it.each([
     [facts('RECEIVED', {}), 'pending', 'received, about to be evaluated'],
     [facts('EVALUATING', {}), 'pending', 'evaluating the hosts'],
-    [facts('BUILDING', { a: 'CHANGED', b: 'UNCHANGED', c: 'NEW', d: 'REMOVED' }), 'success', '3 hosts evaluated: 1 changed, 1 new, 1 unchanged, 1 removed'],
+    [
+      facts('BUILDING', { a: 'CHANGED', b: 'UNCHANGED', c: 'NEW', d: 'REMOVED' }),
+      'success',
+      '3 hosts evaluated: 1 changed, 1 new, 1 unchanged, 1 removed',
+    ],
     [facts('PUBLISHED', { a: 'UNCHANGED' }), 'success', '1 host evaluated: 1 unchanged'],
     [facts('PUBLISHED', { a: 'BUILD_ERROR', b: 'CHANGED' }), 'success', '2 hosts evaluated: 2 changed'],
-    [facts('PUBLISHED', { a: 'CHANGED', bob: ['EVAL_ERROR', 'syntax error, unexpected end of file\n at hosts/bob.nix:3'] }), 'failure', '1 of 2 hosts does not evaluate: bob: syntax error, unexpected end of file at hosts/bob.nix:3'],
+    [
+      facts('PUBLISHED', { a: 'CHANGED', bob: ['EVAL_ERROR', 'syntax error, unexpected end of file\n at hosts/bob.nix:3'] }),
+      'failure',
+      '1 of 2 hosts does not evaluate: bob: syntax error, unexpected end of file at hosts/bob.nix:3',
+    ],
     [facts('PUBLISHED', { a: 'EVAL_ERROR', b: 'EVAL_ERROR', c: 'CHANGED' }), 'failure', '2 of 3 hosts do not evaluate: a, b'],
     [facts('EVAL_FAILED', {}, { error: 'flake.nix is missing' }), 'failure', 'flake.nix is missing'],
     [facts('REJECTED', {}, { error: 'not signed' }), 'failure', 'not accepted: not signed'],
@@ -79,7 +93,11 @@ describe('a build', () => {
     [facts('BUILDING', { a: 'UNCHANGED' }), 'pending', 'nothing to build, about to be published'],
     [facts('PUBLISHED', { a: 'CHANGED', b: 'NEW', c: 'UNCHANGED' }), 'success', '2 hosts built and published'],
     [facts('PUBLISHED', { a: 'UNCHANGED' }), 'success', 'nothing to build: no host changed'],
-    [facts('PUBLISHED', { a: 'CHANGED', bob: ['BUILD_ERROR', 'builder failed with exit code 1'] }), 'failure', '1 of 2 hosts does not build: bob: builder failed with exit code 1'],
+    [
+      facts('PUBLISHED', { a: 'CHANGED', bob: ['BUILD_ERROR', 'builder failed with exit code 1'] }),
+      'failure',
+      '1 of 2 hosts does not build: bob: builder failed with exit code 1',
+    ],
     [facts('BUILD_FAILED', { bob: ['BUILD_ERROR', 'no space'] }), 'failure', '1 of 1 host does not build: bob: no space'],
     [facts('BUILD_FAILED', { bob: 'CHANGED' }, { error: 'the builder is away' }), 'failure', 'the builder is away'],
     [facts('EVAL_FAILED', { bob: 'EVAL_ERROR' }), 'error', 'nothing to build: the evaluation failed'],
@@ -101,10 +119,20 @@ it('an ended revision never stays pending, and a going one never ends', () => {
 });
 
 it('a description is one line of at most 140 characters, whatever it is made from', () => {
-  const evaluations = fc.array(fc.record({ host: fc.string({ minLength: 1, maxLength: 63 }), outcome: fc.constantFrom<EvaluationOutcome>('CHANGED', 'EVAL_ERROR', 'BUILD_ERROR'), error: fc.string({ unit: 'binary', maxLength: 160 }) }), { maxLength: 4 });
+  const evaluations = fc.array(
+    fc.record({
+      host: fc.string({ minLength: 1, maxLength: 63 }),
+      outcome: fc.constantFrom<EvaluationOutcome>('CHANGED', 'EVAL_ERROR', 'BUILD_ERROR'),
+      error: fc.string({ unit: 'binary', maxLength: 160 }),
+    }),
+    { maxLength: 4 },
+  );
   fc.assert(
     fc.property(fc.constantFrom(...REVISION_STATES), evaluations, fc.string({ unit: 'binary', minLength: 1 }), (state, rows, error) => {
-      for (const { description } of [describeEvaluation({ revision: { state, error }, evaluations: rows }), describeBuild({ revision: { state, error }, evaluations: rows })]) {
+      for (const { description } of [
+        describeEvaluation({ revision: { state, error }, evaluations: rows }),
+        describeBuild({ revision: { state, error }, evaluations: rows }),
+      ]) {
         expect([...description].length).toBeLessThanOrEqual(140);
         expect(description).not.toMatch(/\p{Cc}/u);
       }

@@ -30,13 +30,21 @@ export function judgeGithubFailure(error: unknown, now: number): Exclude<PostOut
   if (status >= 500 || status === 408) return retry('FORGE_FAILED', `GitHub failed (${status}): ${said}`, afterMs);
   switch (status) {
     case 401:
-      return refused('access', 'CREDENTIALS_REFUSED', `GitHub does not accept the credentials (401): ${said}; make a new token, or check the App's id and key`);
+      return refused(
+        'access',
+        'CREDENTIALS_REFUSED',
+        `GitHub does not accept the credentials (401): ${said}; make a new token, or check the App's id and key`,
+      );
     case 403:
       return refused('access', 'FORBIDDEN', `GitHub does not allow it (403): ${said}; give the token or App the permission "Commit statuses: write"`);
     case 404:
     case 410:
     case 451:
-      return refused('access', 'REPOSITORY_NOT_FOUND', `GitHub does not show us the repository or installation (${status}): ${said}; check its name, and that the token or App may see it`);
+      return refused(
+        'access',
+        'REPOSITORY_NOT_FOUND',
+        `GitHub does not show us the repository or installation (${status}): ${said}; check its name, and that the token or App may see it`,
+      );
     case 400:
     case 422:
       return refused('status', 'STATUS_REJECTED', `GitHub does not take this status (${status}): ${said}`);

@@ -49,6 +49,8 @@ async function checkKey(app: ReturnType<typeof createAppAuth>): Promise<void> {
   try {
     await app({ type: 'app' });
   } catch (error) {
-    throw new FloeError('APP_KEY_UNUSABLE', "the GitHub App's private key cannot be used: store the PEM file as GitHub hands it out", { cause: error });
+    throw new FloeError('APP_KEY_UNUSABLE', "the GitHub App's private key cannot be used: store the PEM file as GitHub hands it out", {
+      cause: error,
+    });
   }
 }

@@ -14,7 +14,13 @@ const SHA = '6113728f27ae82c7b1a177c8d03f9e96e0adf246' as CommitSha;
 const STATUS_ROUTE = '/repos/{owner}/{repo}/statuses/{sha}';
 const TOKEN_ROUTE = '/app/installations/{installation_id}/access_tokens';
 const never = new AbortController().signal;
-const status: OutgoingStatus = { sha: SHA, context: 'floe/rollout', state: 'success', description: 'all 3 hosts run it', targetUrl: 'https://floe.example.org/#/revisions/1' };
+const status: OutgoingStatus = {
+  sha: SHA,
+  context: 'floe/rollout',
+  state: 'success',
+  description: 'all 3 hosts run it',
+  targetUrl: 'https://floe.example.org/#/revisions/1',
+};
 
 interface Received {
   readonly method: string;
@@ -37,10 +43,16 @@ class FakeGithub implements AsyncDisposable {
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
       const text = Buffer.concat(chunks).toString('utf8');
-      const received = { method: request.method ?? '', path: request.url ?? '', headers: request.headers, body: text === '' ? undefined : (JSON.parse(text) as unknown) };
+      const received = {
+        method: request.method ?? '',
+        path: request.url ?? '',
+        headers: request.headers,
+        body: text === '' ? undefined : (JSON.parse(text) as unknown),
+      };
       this.received.push(received);
       const answer = this.answer(received);
-      if (answer !== undefined) response.writeHead(answer.status, { 'content-type': 'application/json', ...answer.headers }).end(JSON.stringify(answer.body ?? {}));
+      if (answer !== undefined)
+        response.writeHead(answer.status, { 'content-type': 'application/json', ...answer.headers }).end(JSON.stringify(answer.body ?? {}));
     });
   });
 
@@ -76,7 +88,13 @@ async function startGithub(): Promise<FakeGithub> {
 }
 
 function statusesFor(github: FakeGithub, more: Partial<GithubStatusesOptions> = {}) {
-  return createGithubStatuses({ apiUrl: github.url, repository: 'ice/fleet', auth: { kind: 'token', token: new Secret('ghp_abc') }, userAgent: 'floe', ...more });
+  return createGithubStatuses({
+    apiUrl: github.url,
+    repository: 'ice/fleet',
+    auth: { kind: 'token', token: new Secret('ghp_abc') },
+    userAgent: 'floe',
+    ...more,
+  });
 }
 
 interface Operation {
@@ -113,9 +131,13 @@ function operationCheck(description: Description, route: string): Check {
   const body = operation.requestBody;
   // Unknown fields are allowed by the description and ignored by GitHub: here they would be mistakes.
   const schema = body.content['application/json'].schema;
-  const schemas = Object.fromEntries(Object.entries(description.components.schemas).filter(([name]) => JSON.stringify(schema).includes(`#/components/schemas/${name}"`)));
+  const schemas = Object.fromEntries(
+    Object.entries(description.components.schemas).filter(([name]) => JSON.stringify(schema).includes(`#/components/schemas/${name}"`)),
+  );
   const checkBody = ajv.compile({ ...schema, additionalProperties: false, components: { schemas } });
-  const parameters = operation.parameters.map((each) => ('$ref' in each ? description.components.parameters[each.$ref.split('/').at(-1) ?? ''] : each)).filter((each) => each !== undefined);
+  const parameters = operation.parameters
+    .map((each) => ('$ref' in each ? description.components.parameters[each.$ref.split('/').at(-1) ?? ''] : each))
+    .filter((each) => each !== undefined);
   const path = new RegExp(`^${route.replace(/\{(\w+)\}/g, '(?<$1>[^/?]+)')}$`);
   return ({ method, path: asked, headers, body: sent }) => {
     const problems: string[] = [];
@@ -125,7 +147,8 @@ function operationCheck(description: Description, route: string): Check {
     for (const parameter of parameters) {
       const text = match.groups?.[parameter.name];
       const isInteger = (parameter.schema as { type?: string }).type === 'integer';
-      if (parameter.in === 'path' && !ajv.validate(parameter.schema, isInteger ? Number(text) : text)) problems.push(`parameter ${parameter.name}: ${text}`);
+      if (parameter.in === 'path' && !ajv.validate(parameter.schema, isInteger ? Number(text) : text))
+        problems.push(`parameter ${parameter.name}: ${text}`);
     }
     if (sent !== undefined || body.required === true) {
       if (!/^application\/json\b/.test(headers['content-type'] ?? '')) problems.push(`content-type ${headers['content-type']}`);
@@ -183,13 +206,37 @@ describe('what GitHub answers', () => {
     ['201', { status: 201 }, { kind: 'sent' }],
     ['429 with Retry-After', { status: 429, headers: { 'retry-after': '17' } }, { kind: 'retry', code: 'RATE_LIMITED', afterMs: 17_000 }],
     ['429 with nothing', { status: 429 }, { kind: 'retry', code: 'RATE_LIMITED', afterMs: 60_000 }],
-    ['Retry-After as a date', { status: 503, headers: { date: DATE, 'retry-after': 'Tue, 06 Jan 2026 10:00:05 GMT' } }, { kind: 'retry', code: 'FORGE_FAILED', afterMs: 5_000 }],
-    ['an absurd Retry-After', { status: 429, headers: { 'retry-after': '99999999999' } }, { kind: 'retry', code: 'RATE_LIMITED', afterMs: 3_600_000 }],
+    [
+      'Retry-After as a date',
+      { status: 503, headers: { date: DATE, 'retry-after': 'Tue, 06 Jan 2026 10:00:05 GMT' } },
+      { kind: 'retry', code: 'FORGE_FAILED', afterMs: 5_000 },
+    ],
+    [
+      'an absurd Retry-After',
+      { status: 429, headers: { 'retry-after': '99999999999' } },
+      { kind: 'retry', code: 'RATE_LIMITED', afterMs: 3_600_000 },
+    ],
     ['a Retry-After that is none', { status: 503, headers: { 'retry-after': 'soon' } }, { kind: 'retry', code: 'FORGE_FAILED', afterMs: undefined }],
-    ['a used-up limit', { status: 403, headers: { date: DATE, 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': RESET } }, { kind: 'retry', code: 'RATE_LIMITED', afterMs: 90_000 }],
-    ['Retry-After before the reset', { status: 403, headers: { date: DATE, 'retry-after': '3', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': RESET } }, { kind: 'retry', code: 'RATE_LIMITED', afterMs: 3_000 }],
-    ['a secondary limit by its words', { status: 403, body: { message: 'You have exceeded a secondary rate limit.' } }, { kind: 'retry', code: 'RATE_LIMITED', afterMs: 60_000 }],
-    ['403 with limit left', { status: 403, headers: { 'x-ratelimit-remaining': '4999', 'x-ratelimit-reset': RESET } }, { kind: 'refused', concerns: 'access', code: 'FORBIDDEN' }],
+    [
+      'a used-up limit',
+      { status: 403, headers: { date: DATE, 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': RESET } },
+      { kind: 'retry', code: 'RATE_LIMITED', afterMs: 90_000 },
+    ],
+    [
+      'Retry-After before the reset',
+      { status: 403, headers: { date: DATE, 'retry-after': '3', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': RESET } },
+      { kind: 'retry', code: 'RATE_LIMITED', afterMs: 3_000 },
+    ],
+    [
+      'a secondary limit by its words',
+      { status: 403, body: { message: 'You have exceeded a secondary rate limit.' } },
+      { kind: 'retry', code: 'RATE_LIMITED', afterMs: 60_000 },
+    ],
+    [
+      '403 with limit left',
+      { status: 403, headers: { 'x-ratelimit-remaining': '4999', 'x-ratelimit-reset': RESET } },
+      { kind: 'refused', concerns: 'access', code: 'FORBIDDEN' },
+    ],
     ['401', { status: 401, body: { message: 'Bad credentials' } }, { kind: 'refused', concerns: 'access', code: 'CREDENTIALS_REFUSED' }],
     ['404', { status: 404 }, { kind: 'refused', concerns: 'access', code: 'REPOSITORY_NOT_FOUND' }],
     ['422', { status: 422, body: { message: 'No commit found for SHA' } }, { kind: 'refused', concerns: 'status', code: 'STATUS_REJECTED' }],
@@ -206,13 +253,15 @@ describe('what GitHub answers', () => {
 
   it('a redirect that loses the POST is not taken for a status', async () => {
     const github = await startGithub();
-    github.answer = ({ method }) => (method === 'POST' ? { status: 301, headers: { location: `/repositories/1/statuses/${SHA}` } } : { status: 200, body: [] });
+    github.answer = ({ method }) =>
+      method === 'POST' ? { status: 301, headers: { location: `/repositories/1/statuses/${SHA}` } } : { status: 200, body: [] };
     expect(await statusesFor(github).post(status, never)).toMatchObject({ kind: 'refused', code: 'ANSWER_UNEXPECTED' });
   });
 
   it('a renamed repository (307) is followed', async () => {
     const github = await startGithub();
-    github.answer = ({ path }) => (path.startsWith('/repos/') ? { status: 307, headers: { location: `/repositories/1/statuses/${SHA}` } } : { status: 201 });
+    github.answer = ({ path }) =>
+      path.startsWith('/repos/') ? { status: 307, headers: { location: `/repositories/1/statuses/${SHA}` } } : { status: 201 };
     expect(await statusesFor(github).post(status, never)).toEqual({ kind: 'sent' });
     expect(github.received[1]).toMatchObject({ method: 'POST', headers: { authorization: 'Bearer ghp_abc' }, body: { state: 'success' } });
   });
@@ -247,22 +296,41 @@ describe('a forge that does not answer', () => {
     const github = await startGithub();
     const apiUrl = github.url;
     await github[Symbol.asyncDispose]();
-    expect(await statusesFor(github, { apiUrl }).post(status, never)).toMatchObject({ kind: 'retry', code: 'FORGE_UNREACHABLE', message: expect.stringContaining('ECONNREFUSED') as unknown });
+    expect(await statusesFor(github, { apiUrl }).post(status, never)).toMatchObject({
+      kind: 'retry',
+      code: 'FORGE_UNREACHABLE',
+      message: expect.stringContaining('ECONNREFUSED') as unknown,
+    });
   });
 });
 
 describe('as an installation of a GitHub App', () => {
-  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048, publicKeyEncoding: { type: 'spki', format: 'pem' }, privateKeyEncoding: { type: 'pkcs1', format: 'pem' } });
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+  });
   const auth: GithubAuth = { kind: 'app', appId: '4711', privateKey: new Secret(privateKey), installationId: 42 };
   /** Hands out `ghs_1`, `ghs_2`, … to who has the App's key; takes statuses signed by one that `accepts`. */
   async function startWithApp(accepts: (token: string) => boolean = () => true, lifeMs = 3_600_000): Promise<FakeGithub> {
     const github = await startGithub();
     let handedOut = 0;
     github.answer = (request) => {
-      if (!isTokenRequest(request)) return accepts(request.headers.authorization?.replace('Bearer ', '') ?? '') ? { status: 201 } : { status: 401, body: { message: 'Bad credentials' } };
+      if (!isTokenRequest(request))
+        return accepts(request.headers.authorization?.replace('Bearer ', '') ?? '')
+          ? { status: 201 }
+          : { status: 401, body: { message: 'Bad credentials' } };
       if (!isSignedByApp(request.headers.authorization ?? '')) return { status: 401, body: { message: 'A JSON web token could not be decoded' } };
       handedOut += 1;
-      return { status: 201, body: { token: `ghs_${handedOut}`, expires_at: new Date(Date.now() + lifeMs).toISOString(), permissions: { statuses: 'write' }, repository_selection: 'selected' } };
+      return {
+        status: 201,
+        body: {
+          token: `ghs_${handedOut}`,
+          expires_at: new Date(Date.now() + lifeMs).toISOString(),
+          permissions: { statuses: 'write' },
+          repository_selection: 'selected',
+        },
+      };
     };
     return github;
   }
@@ -309,12 +377,20 @@ describe('as an installation of a GitHub App', () => {
 
   it('does not try a third time when a fresh token is refused', async () => {
     const github = await startWithApp(() => false);
-    expect(await statusesFor(github, { auth }).post(status, never)).toMatchObject({ kind: 'refused', concerns: 'access', code: 'CREDENTIALS_REFUSED' });
+    expect(await statusesFor(github, { auth }).post(status, never)).toMatchObject({
+      kind: 'refused',
+      concerns: 'access',
+      code: 'CREDENTIALS_REFUSED',
+    });
     expect(github.received).toHaveLength(2);
   });
 
   it('with the key of another App is refused', async () => {
-    const other = generateKeyPairSync('rsa', { modulusLength: 2048, publicKeyEncoding: { type: 'spki', format: 'pem' }, privateKeyEncoding: { type: 'pkcs1', format: 'pem' } });
+    const other = generateKeyPairSync('rsa', {
+      modulusLength: 2048,
+      publicKeyEncoding: { type: 'spki', format: 'pem' },
+      privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+    });
     const github = await startWithApp();
     const outcome = await statusesFor(github, { auth: { ...auth, privateKey: new Secret(other.privateKey) } }).post(status, never);
     expect(outcome).toMatchObject({ kind: 'refused', concerns: 'access', code: 'CREDENTIALS_REFUSED' });
@@ -323,7 +399,12 @@ describe('as an installation of a GitHub App', () => {
   it('with a file that is no key is refused without asking', async () => {
     const github = await startWithApp();
     const outcome = await statusesFor(github, { auth: { ...auth, privateKey: new Secret('not a key') } }).post(status, never);
-    expect(outcome).toMatchObject({ kind: 'refused', concerns: 'access', code: 'CREDENTIALS_REFUSED', message: expect.stringContaining('private key') as unknown });
+    expect(outcome).toMatchObject({
+      kind: 'refused',
+      concerns: 'access',
+      code: 'CREDENTIALS_REFUSED',
+      message: expect.stringContaining('private key') as unknown,
+    });
     expect(JSON.stringify(outcome)).not.toContain('not a key');
     expect(github.received).toEqual([]);
   });
@@ -331,7 +412,11 @@ describe('as an installation of a GitHub App', () => {
   it('that is gone is refused, one that is limited waits', async () => {
     const github = await startGithub();
     github.answer = () => ({ status: 404, body: { message: 'Integration not found' } });
-    expect(await statusesFor(github, { auth }).post(status, never)).toMatchObject({ kind: 'refused', concerns: 'access', code: 'REPOSITORY_NOT_FOUND' });
+    expect(await statusesFor(github, { auth }).post(status, never)).toMatchObject({
+      kind: 'refused',
+      concerns: 'access',
+      code: 'REPOSITORY_NOT_FOUND',
+    });
     github.answer = () => ({ status: 429, headers: { 'retry-after': '4' } });
     expect(await statusesFor(github, { auth }).post(status, never)).toMatchObject({ kind: 'retry', afterMs: 4_000 });
   });
@@ -339,5 +424,7 @@ describe('as an installation of a GitHub App', () => {
 
 it('a repository that is none is refused at once', async () => {
   const github = await startGithub();
-  expect(() => statusesFor(github, { repository: 'https://github.com/ice/fleet' })).toThrow(expect.objectContaining({ code: 'GITHUB_REPOSITORY_INVALID' }) as Error);
+  expect(() => statusesFor(github, { repository: 'https://github.com/ice/fleet' })).toThrow(
+    expect.objectContaining({ code: 'GITHUB_REPOSITORY_INVALID' }) as Error,
+  );
 });

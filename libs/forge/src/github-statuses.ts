@@ -35,7 +35,8 @@ export function createGithubStatuses(options: GithubStatusesOptions): CommitStat
       baseUrl: apiUrl.replace(/\/+$/, ''),
       headers: { 'user-agent': userAgent, accept: 'application/vnd.github+json', 'x-github-api-version': API_VERSION },
       request: {
-        fetch: async (url: string, init: RequestInit) => await fetch(url, { ...init, signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) }),
+        fetch: async (url: string, init: RequestInit) =>
+          await fetch(url, { ...init, signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) }),
         log: { debug: ignore, info: ignore, warn: ignore, error: ignore },
       },
     });

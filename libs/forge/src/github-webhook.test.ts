@@ -30,7 +30,12 @@ interface Sent {
 
 async function receive({ body, headers = {}, secret = new Secret(SECRET) }: Sent): Promise<WebhookOutcome> {
   const all = new Headers();
-  const defaults = { 'content-type': 'application/json', 'x-github-event': 'push', 'x-github-delivery': DELIVERY_ID, 'x-hub-signature-256': sign(body) };
+  const defaults = {
+    'content-type': 'application/json',
+    'x-github-event': 'push',
+    'x-github-delivery': DELIVERY_ID,
+    'x-hub-signature-256': sign(body),
+  };
   for (const [name, value] of Object.entries({ ...defaults, ...headers })) if (value !== undefined) all.set(name, value);
   return await parseGithubWebhook({ secret, headers: all, rawBody: typeof body === 'string' ? new TextEncoder().encode(body) : body });
 }
@@ -65,7 +70,10 @@ describe("GitHub's published examples", () => {
   });
 
   it.each(examplesOf('ping').map((example, index) => ({ index, example })))('ping $index is a ping', async ({ example }) => {
-    expect(await receive({ body: JSON.stringify(example), headers: { 'x-github-event': 'ping' } })).toEqual({ kind: 'ping', deliveryId: DELIVERY_ID });
+    expect(await receive({ body: JSON.stringify(example), headers: { 'x-github-event': 'ping' } })).toEqual({
+      kind: 'ping',
+      deliveryId: DELIVERY_ID,
+    });
   });
 
   it('of every other event are ignored by name', async () => {
@@ -98,7 +106,11 @@ describe('tampering', () => {
       fc.asyncProperty(fc.integer({ min: 'sha256='.length, max: right.length - 1 }), fc.integer({ min: 1, max: 15 }), async (at, shift) => {
         const digit = ((Number.parseInt(right[at] ?? '0', 16) + shift) % 16).toString(16);
         const signature = right.slice(0, at) + digit + right.slice(at + 1);
-        expect(await receive({ body, headers: { 'x-hub-signature-256': signature } })).toMatchObject({ kind: 'refused', status: 401, code: 'SIGNATURE_WRONG' });
+        expect(await receive({ body, headers: { 'x-hub-signature-256': signature } })).toMatchObject({
+          kind: 'refused',
+          status: 401,
+          code: 'SIGNATURE_WRONG',
+        });
       }),
     );
   });
@@ -121,7 +133,12 @@ describe('refusals', () => {
   const body = JSON.stringify(branchPush);
   it.each([
     ['no signature', { body, headers: { 'x-hub-signature-256': undefined } }, 401, 'SIGNATURE_MISSING'],
-    ['the old SHA-1 signature alone', { body, headers: { 'x-hub-signature-256': undefined, 'x-hub-signature': 'sha1=00' } }, 401, 'SIGNATURE_MISSING'],
+    [
+      'the old SHA-1 signature alone',
+      { body, headers: { 'x-hub-signature-256': undefined, 'x-hub-signature': 'sha1=00' } },
+      401,
+      'SIGNATURE_MISSING',
+    ],
     ['a signature of another form', { body, headers: { 'x-hub-signature-256': sign(body).slice(0, -1) } }, 401, 'SIGNATURE_MALFORMED'],
     ['a signature of another secret', { body, headers: { 'x-hub-signature-256': sign(body, 'other') } }, 401, 'SIGNATURE_WRONG'],
     ['no event', { body, headers: { 'x-github-event': undefined } }, 400, 'EVENT_MISSING'],
@@ -129,7 +146,12 @@ describe('refusals', () => {
     ['a delivery id that is none', { body, headers: { 'x-github-delivery': 'a b' } }, 400, 'DELIVERY_ID_MISSING'],
     ['an empty body', { body: '' }, 400, 'BODY_EMPTY'],
     ['a body that is not JSON', { body: '{"ref"' }, 400, 'BODY_NOT_JSON'],
-    ['a form', { body: `payload=${encodeURIComponent(body)}`, headers: { 'content-type': 'application/x-www-form-urlencoded' } }, 415, 'BODY_FORM_ENCODED'],
+    [
+      'a form',
+      { body: `payload=${encodeURIComponent(body)}`, headers: { 'content-type': 'application/x-www-form-urlencoded' } },
+      415,
+      'BODY_FORM_ENCODED',
+    ],
     ['a JSON that is no push', { body: '[]' }, 422, 'PAYLOAD_INVALID'],
     ['a commit that is none', { body: JSON.stringify({ ...branchPush, after: 'main' }) }, 422, 'PAYLOAD_INVALID'],
     ['a ref that is none', { body: JSON.stringify({ ...branchPush, ref: 'main' }) }, 422, 'PAYLOAD_INVALID'],

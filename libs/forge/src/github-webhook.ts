@@ -7,7 +7,11 @@ import * as v from 'valibot';
 const NO_COMMIT = '0'.repeat(40);
 const SIGNATURE_FORM = /^sha256=[0-9a-f]{64}$/;
 
-const CommitOrNone = v.pipe(v.string(), v.transform((sha) => (sha === NO_COMMIT ? undefined : sha)), v.optional(CommitSha));
+const CommitOrNone = v.pipe(
+  v.string(),
+  v.transform((sha) => (sha === NO_COMMIT ? undefined : sha)),
+  v.optional(CommitSha),
+);
 
 const DeliveryId = v.pipe(v.string(), v.regex(/^[\w-]{1,128}$/));
 
@@ -79,20 +83,33 @@ export type WebhookOutcome =
 export async function parseGithubWebhook({ secret, headers, rawBody }: GithubDelivery): Promise<WebhookOutcome> {
   const signature = headers.get('x-hub-signature-256');
   if (signature === null) {
-    return refused(401, 'SIGNATURE_MISSING', 'the header x-hub-signature-256 is missing: set a secret in the settings of the webhook at GitHub, the same as here');
+    return refused(
+      401,
+      'SIGNATURE_MISSING',
+      'the header x-hub-signature-256 is missing: set a secret in the settings of the webhook at GitHub, the same as here',
+    );
   }
   if (!SIGNATURE_FORM.test(signature)) return refused(401, 'SIGNATURE_MALFORMED', 'the header x-hub-signature-256 is not sha256= and 64 hex digits');
   if (rawBody.length === 0) return refused(400, 'BODY_EMPTY', 'the body is empty');
   const body = decodeUtf8(rawBody);
   if (body === undefined) return refused(400, 'BODY_NOT_UTF8', 'the body is not UTF-8');
   if (!(await isSigned(body, signature, 'reveal' in secret ? [secret] : secret))) {
-    return refused(401, 'SIGNATURE_WRONG', 'the signature does not fit the body: the secret at GitHub and the secret here differ, or the body was changed on its way');
+    return refused(
+      401,
+      'SIGNATURE_WRONG',
+      'the signature does not fit the body: the secret at GitHub and the secret here differ, or the body was changed on its way',
+    );
   }
 
   const event = headers.get('x-github-event');
   if (event === null || event === '') return refused(400, 'EVENT_MISSING', 'the header x-github-event is missing');
   const id = v.safeParse(DeliveryId, headers.get('x-github-delivery'));
-  if (!id.success) return refused(400, 'DELIVERY_ID_MISSING', 'the header x-github-delivery is missing or is no delivery id: without it a repeated delivery is not recognised');
+  if (!id.success)
+    return refused(
+      400,
+      'DELIVERY_ID_MISSING',
+      'the header x-github-delivery is missing or is no delivery id: without it a repeated delivery is not recognised',
+    );
   const deliveryId = id.output;
   if (event === 'ping') return { kind: 'ping', deliveryId };
   if (event !== 'push') return { kind: 'ignored', deliveryId, event };

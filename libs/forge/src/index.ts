@@ -2,7 +2,14 @@ export { describeBuild, describeEvaluation, type RevisionFacts } from './describ
 export { describeRollout, type RolloutNames } from './describe-rollout.ts';
 export { createGithubStatuses, type GithubStatusesOptions } from './github-statuses.ts';
 export type { GithubAuth } from './github-sign-in.ts';
-export { parseGithubWebhook, type GithubDelivery, type GithubPush, type WebhookOutcome, type WebhookRefusal, type WebhookRefusalCode } from './github-webhook.ts';
+export {
+  parseGithubWebhook,
+  type GithubDelivery,
+  type GithubPush,
+  type WebhookOutcome,
+  type WebhookRefusal,
+  type WebhookRefusalCode,
+} from './github-webhook.ts';
 export { runStatusOutbox, type StatusOutboxDeps } from './run-status-outbox.ts';
 export * from './status.ts';
 export type * from './status-outbox.ts';

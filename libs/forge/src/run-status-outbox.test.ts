@@ -48,8 +48,20 @@ class FakeOutbox implements StatusOutbox {
 
   put(context: string, state: StatusState, description: string = state, sha: CommitSha = SHA): void {
     const id = `${sha} ${context}`;
-    const row = this.rows.get(id) ?? { version: 0, sentVersion: 0, attempts: 0, dueAt: undefined, error: undefined, status: undefined as unknown as OutgoingStatus };
-    this.rows.set(id, { ...row, status: { sha, context, state, description, targetUrl: 'https://floe.example.org' }, version: row.version + 1, dueAt: row.dueAt ?? this.#now() });
+    const row = this.rows.get(id) ?? {
+      version: 0,
+      sentVersion: 0,
+      attempts: 0,
+      dueAt: undefined,
+      error: undefined,
+      status: undefined as unknown as OutgoingStatus,
+    };
+    this.rows.set(id, {
+      ...row,
+      status: { sha, context, state, description, targetUrl: 'https://floe.example.org' },
+      version: row.version + 1,
+      dueAt: row.dueAt ?? this.#now(),
+    });
   }
 
   get nextDueAt(): number | undefined {
@@ -59,7 +71,9 @@ class FakeOutbox implements StatusOutbox {
 
   async claim(now: number, leaseMs: number): Promise<ClaimedStatus | undefined> {
     this.#work();
-    const due = [...this.rows].filter(([, row]) => row.dueAt !== undefined && row.dueAt <= now).toSorted(([, a], [, b]) => (a.dueAt ?? 0) - (b.dueAt ?? 0));
+    const due = [...this.rows]
+      .filter(([, row]) => row.dueAt !== undefined && row.dueAt <= now)
+      .toSorted(([, a], [, b]) => (a.dueAt ?? 0) - (b.dueAt ?? 0));
     const [first] = due;
     if (first === undefined) return undefined;
     const [id, row] = first;
@@ -69,7 +83,12 @@ class FakeOutbox implements StatusOutbox {
 
   async settle(id: string, version: number, now: number): Promise<void> {
     const row = this.#row(id);
-    Object.assign(row, { sentVersion: Math.max(row.sentVersion, version), attempts: 0, error: undefined, dueAt: row.version === version ? undefined : now });
+    Object.assign(row, {
+      sentVersion: Math.max(row.sentVersion, version),
+      attempts: 0,
+      error: undefined,
+      dueAt: row.version === version ? undefined : now,
+    });
   }
 
   async postpone(id: string, dueAt: number, error: string): Promise<void> {
@@ -322,7 +341,8 @@ it('whatever is wanted and whatever fails: each context ends on what was wanted 
       /** Others get their turn, and what is to be wanted by then is wanted. */
       const takeTurn = async (): Promise<void> => {
         turn += 1;
-        for (; queue[0] !== undefined && queue[0].atTurn < turn; wishCount += 1) outbox.put(queue.shift()?.context ?? '', 'pending', String(wishCount));
+        for (; queue[0] !== undefined && queue[0].atTurn < turn; wishCount += 1)
+          outbox.put(queue.shift()?.context ?? '', 'pending', String(wishCount));
         await setImmediate();
       };
       forge.during = async ({ context, description }) => {
@@ -340,7 +360,12 @@ it('whatever is wanted and whatever fails: each context ends on what was wanted 
         if (dueAt === undefined && queue.length === 0) stop.abort();
         else if (dueAt !== undefined && clock.held === 0) clock.time = Math.max(clock.time, dueAt);
       };
-      await Promise.all(Array.from({ length: given.senders }, async () => await runStatusOutbox({ outbox, statuses: forge, clock, random, logger, wake }, stop.signal)));
+      await Promise.all(
+        Array.from(
+          { length: given.senders },
+          async () => await runStatusOutbox({ outbox, statuses: forge, clock, random, logger, wake }, stop.signal),
+        ),
+      );
       for (const [id, row] of outbox.rows) expect(forge.shown.get(id)).toMatchObject(row.status);
     }),
   );

@@ -59,7 +59,10 @@ describe('compareHistory', () => {
   it('tells a fast-forward exactly whatever the clocks say', async () => {
     await fc.assert(
       fc.asyncProperty(parentLists, fc.nat(), fc.nat(), fc.infiniteStream(fc.nat(9)), async (parents, a, b, clock) => {
-        const graph = graphOf(parents, parents.map(() => clock.next().value));
+        const graph = graphOf(
+          parents,
+          parents.map(() => clock.next().value),
+        );
         const [from, to] = [name(a % parents.length), name(b % parents.length)];
         const result = await compareHistory(from, to, reader(graph));
         expect(result.isFastForward).toBe(historyOf(graph, to).has(from));

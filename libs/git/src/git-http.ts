@@ -90,11 +90,7 @@ async function send(url: string, init: SendInit, options: GitHttpOptions): Promi
   throw gitError('REPOSITORY_UNREACHABLE', `${options.url} redirects more than ${MAX_REDIRECTS} times`, { data: { url: options.url } });
 }
 
-async function sendOnce(
-  url: string,
-  init: SendInit,
-  options: GitHttpOptions,
-): Promise<{ readonly response: Response; readonly body: Uint8Array }> {
+async function sendOnce(url: string, init: SendInit, options: GitHttpOptions): Promise<{ readonly response: Response; readonly body: Uint8Array }> {
   try {
     const response = await fetch(url, { ...init, redirect: 'manual', signal: options.signal });
     // isomorphic-git holds a whole pack in memory anyway; read here, a transfer that breaks off is an error.
@@ -103,7 +99,7 @@ async function sendOnce(
     if (isAbort(cause) || options.signal.aborted) throw cause;
     // Node's fetch says only "fetch failed"; why is in the cause.
     const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
-    const text = reason instanceof Error ? (('code' in reason && String(reason.code)) || reason.message) : String(reason);
+    const text = reason instanceof Error ? ('code' in reason && String(reason.code)) || reason.message : String(reason);
     throw gitError('REPOSITORY_UNREACHABLE', `${options.url} could not be reached (${text}): check the network, the server and FLOE_REPOSITORY_URL`, {
       data: { url: options.url, reason: text },
       cause,

@@ -21,10 +21,7 @@ export interface LocalMirrorOptions {
 
 /** A mirror that works in the calling thread, one call at a time; calls end early with their signal. */
 export type LocalMirror = {
-  readonly [Name in keyof MirrorOperations]: (
-    signal: AbortSignal,
-    ...args: Parameters<MirrorOperations[Name]>
-  ) => ReturnType<MirrorOperations[Name]>;
+  readonly [Name in keyof MirrorOperations]: (signal: AbortSignal, ...args: Parameters<MirrorOperations[Name]>) => ReturnType<MirrorOperations[Name]>;
 };
 
 // The last head that came whole. What is told to the server as "we have this": a remote-tracking ref would not do,
@@ -146,10 +143,12 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
   async function download(head: CommitSha, remote: RemoteOptions): Promise<void> {
     if ((await readCommit(head)) === undefined) {
       const refs = { ref: FETCHED_REF, remote: 'origin', remoteRef: `refs/heads/${branch}` };
-      await git.fetch({ ...local(), ...remote, http: withHead(remote.http, head), ...refs, singleBranch: true, tags: false }).catch((error: unknown) => {
-        // The server spoke git when it listed its branches: what cannot be read after that was cut short.
-        throw isCutShort(error) ? incompleteTransfer(url) : error;
-      });
+      await git
+        .fetch({ ...local(), ...remote, http: withHead(remote.http, head), ...refs, singleBranch: true, tags: false })
+        .catch((error: unknown) => {
+          // The server spoke git when it listed its branches: what cannot be read after that was cut short.
+          throw isCutShort(error) ? incompleteTransfer(url) : error;
+        });
       if ((await readCommit(head)) === undefined) throw incompleteTransfer(url);
     }
     await moveRef(FETCHED_REF, head);

@@ -87,7 +87,9 @@ export class MirrorThread implements AsyncDisposable {
       else heard.reject(unpackError(reply.failure));
     }
     function onExit(): void {
-      heard.reject(gitError('GIT_WORKER_STOPPED', 'the git thread ended in the middle of its work; it is started again', { data: { dir: data.dir } }));
+      heard.reject(
+        gitError('GIT_WORKER_STOPPED', 'the git thread ended in the middle of its work; it is started again', { data: { dir: data.dir } }),
+      );
     }
     worker.on('message', onMessage);
     worker.on('exit', onExit);

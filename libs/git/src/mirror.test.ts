@@ -447,9 +447,7 @@ describe('time limits and threads', () => {
     const mirror = await mirrorOf(url, { timeoutMs: 300 });
     expect(await failureOf(mirror.fetch(undefined))).toMatchObject({ code: 'GIT_TIMED_OUT', retryable: true });
     // The limit is short enough to end a thread that is only slow to start: asked until it has started in time.
-    await expect
-      .poll(() => failureOf(mirror.commit('a'.repeat(40) as CommitSha)), { timeout: 30_000 })
-      .toMatchObject({ code: 'COMMIT_NOT_FOUND' });
+    await expect.poll(() => failureOf(mirror.commit('a'.repeat(40) as CommitSha)), { timeout: 30_000 }).toMatchObject({ code: 'COMMIT_NOT_FOUND' });
   });
 
   it('obeys the signal, while waiting too', async () => {
@@ -547,7 +545,10 @@ describe('healing', () => {
 
   it.each<[string, (dir: string) => Promise<unknown>]>([
     ['a pack cut short', async (dir) => Promise.all((await packs(dir, '.pack')).map((path) => truncate(path, 40)))],
-    ['a pack with other bytes', async (dir) => Promise.all((await packs(dir, '.pack')).map(async (path) => writeFile(path, Buffer.alloc((await stat(path)).size, 7))))],
+    [
+      'a pack with other bytes',
+      async (dir) => Promise.all((await packs(dir, '.pack')).map(async (path) => writeFile(path, Buffer.alloc((await stat(path)).size, 7)))),
+    ],
     ['packs without content', async (dir) => Promise.all((await packs(dir, '.pack')).map((path) => truncate(path, 0)))],
     ['indices without content', async (dir) => Promise.all((await packs(dir, '.idx')).map((path) => truncate(path, 0)))],
     ['no packs', async (dir) => rm(join(dir, 'objects/pack'), { recursive: true })],

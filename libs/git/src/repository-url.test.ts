@@ -60,8 +60,6 @@ describe('parseBranchName', () => {
 describe('flakeUrl', () => {
   it('encodes the folder and the branch', () => {
     const sha = 'a'.repeat(40) as CommitSha;
-    expect(flakeUrl('/var/lib/my floe/50%#?', 'release/1&2', sha)).toBe(
-      `git+file:///var/lib/my%20floe/50%25%23%3F?ref=release/1%262&rev=${sha}`,
-    );
+    expect(flakeUrl('/var/lib/my floe/50%#?', 'release/1&2', sha)).toBe(`git+file:///var/lib/my%20floe/50%25%23%3F?ref=release/1%262&rev=${sha}`);
   });
 });

@@ -11,7 +11,9 @@ export function parseRepositoryUrl(text: string): string {
   const trimmed = text.trim();
   const url = URL.canParse(trimmed) ? new URL(trimmed) : undefined;
   if (url?.protocol === 'ssh:' || url?.protocol === 'git+ssh:' || SCP_LIKE.test(trimmed)) {
-    throw unsupported('it is an SSH address: use the https:// address of the repository, and a token in FLOE_REPOSITORY_TOKEN_FILE when it is private');
+    throw unsupported(
+      'it is an SSH address: use the https:// address of the repository, and a token in FLOE_REPOSITORY_TOKEN_FILE when it is private',
+    );
   }
   if (url === undefined) throw unsupported('it is not a URL: use the https:// address of the repository');
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {

@@ -55,7 +55,13 @@ export type AgentWork = (typeof AGENT_WORK)[number];
 
 /** What the runner does after the journal is on disk, in this order. */
 export type AgentEffect =
-  | { readonly type: 'report'; readonly state: AgentState; readonly epoch: number; readonly toplevel: StorePath | null; readonly detail: AgentDetail | null }
+  | {
+      readonly type: 'report';
+      readonly state: AgentState;
+      readonly epoch: number;
+      readonly toplevel: StorePath | null;
+      readonly detail: AgentDetail | null;
+    }
   /** The work under way is not wanted any more. */
   | { readonly type: 'stop-work' }
   | { readonly type: 'work'; readonly work: AgentWork }

@@ -113,9 +113,24 @@ export interface AgentJournal {
 /** The journal of an agent that was never told anything. */
 export function emptyJournal(now: number): AgentJournal {
   return {
-    version: AGENT_JOURNAL_VERSION, state: 'IDLE', since: now, detail: null, directive: null, pending: null,
-    epoch: 0, sequences: [], freshness: null, before: null, verdict: null, interruptions: 0, attempt: 0,
-    quarantined: [], override: null, timings: {}, nextReportSeq: 1, report: null,
+    version: AGENT_JOURNAL_VERSION,
+    state: 'IDLE',
+    since: now,
+    detail: null,
+    directive: null,
+    pending: null,
+    epoch: 0,
+    sequences: [],
+    freshness: null,
+    before: null,
+    verdict: null,
+    interruptions: 0,
+    attempt: 0,
+    quarantined: [],
+    override: null,
+    timings: {},
+    nextReportSeq: 1,
+    report: null,
   };
 }
 

@@ -1,8 +1,23 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
-  acceptedSequence, AGENT_STATES, AGENT_WORK, decide, emptyJournal, isActivating, isTerminalAgentState, MAX_INTERRUPTIONS,
-  type AgentDirective, type AgentEffect, type AgentEvent, type AgentJournal, type AgentState, type AgentStep, type AgentWork, type CommitSha, type StorePath,
+  acceptedSequence,
+  AGENT_STATES,
+  AGENT_WORK,
+  decide,
+  emptyJournal,
+  isActivating,
+  isTerminalAgentState,
+  MAX_INTERRUPTIONS,
+  type AgentDirective,
+  type AgentEffect,
+  type AgentEvent,
+  type AgentJournal,
+  type AgentState,
+  type AgentStep,
+  type AgentWork,
+  type CommitSha,
+  type StorePath,
 } from './index.ts';
 
 const path = (name: string): StorePath => `/nix/store/${'a'.repeat(32)}-${name}` as StorePath;
@@ -45,8 +60,14 @@ test('a directive walks to SUCCEEDED, one job after another, each reported', () 
     expect(statesOf(step.effects)).toEqual([journal.state]);
   }
   expect(seen).toEqual([
-    ['OFFERED', 'inspect'], ['DOWNLOADING', 'download'], ['STAGED', 'ask'], ['PRECHECK', 'precheck'],
-    ['ACTIVATING', 'activate'], ['VERIFYING', 'verify'], ['COMMITTING', 'commit'], ['SUCCEEDED', undefined],
+    ['OFFERED', 'inspect'],
+    ['DOWNLOADING', 'download'],
+    ['STAGED', 'ask'],
+    ['PRECHECK', 'precheck'],
+    ['ACTIVATING', 'activate'],
+    ['VERIFYING', 'verify'],
+    ['COMMITTING', 'commit'],
+    ['SUCCEEDED', undefined],
   ]);
   expect(journal.timings).toEqual({ downloadMs: 1, activateMs: 2, verifyMs: 3, commitMs: 4 });
 });
@@ -83,7 +104,13 @@ test('a newer directive replaces one that changed nothing yet, and waits for the
 
   const waiting = play([...toVerifying(), offered(2, NEWER)]).journal;
   expect(waiting).toMatchObject({ state: 'VERIFYING', epoch: 2, pending: { epoch: 2 }, directive: { epoch: 1 } });
-  const ended = play([{ type: 'verified', epoch: 1, tookMs: 1, note: null }, { type: 'committed', epoch: 1, tookMs: 1 }], waiting);
+  const ended = play(
+    [
+      { type: 'verified', epoch: 1, tookMs: 1, note: null },
+      { type: 'committed', epoch: 1, tookMs: 1 },
+    ],
+    waiting,
+  );
   expect(ended.effects.map(({ type }) => type)).toContain('take-pending');
   expect(play([{ type: 'pending-due' }], ended.journal).journal).toMatchObject({ state: 'OFFERED', directive: { epoch: 2 }, pending: null });
 });
@@ -96,7 +123,11 @@ test('a directive of an epoch or a sequence that is not newer changes nothing', 
 
 test('late events of a replaced directive change nothing', () => {
   const { journal } = play([...toStaged(1), offered(2, NEWER)]);
-  for (const event of [{ type: 'downloaded', epoch: 1, tookMs: 1 }, { type: 'go', epoch: 1 }, { type: 'switched', epoch: 1, tookMs: 1 }] as const) {
+  for (const event of [
+    { type: 'downloaded', epoch: 1, tookMs: 1 },
+    { type: 'go', epoch: 1 },
+    { type: 'switched', epoch: 1, tookMs: 1 },
+  ] as const) {
     expect(play([event], journal)).toEqual({ journal, effects: [] });
   }
 });
@@ -138,7 +169,12 @@ test('a switch that went through while the agent was restarted is verified, but 
 });
 
 test('a first system that does not work has nothing to go back to, and says so', () => {
-  const { journal } = play([...toStaged(), { type: 'go', epoch: 1 }, { type: 'cleared', epoch: 1, before: { toplevel: null, profile: null, failedUnits: null } }, { type: 'switch-failed', epoch: 1, tookMs: 1, detail }]);
+  const { journal } = play([
+    ...toStaged(),
+    { type: 'go', epoch: 1 },
+    { type: 'cleared', epoch: 1, before: { toplevel: null, profile: null, failedUnits: null } },
+    { type: 'switch-failed', epoch: 1, tookMs: 1, detail },
+  ]);
   expect(journal).toMatchObject({ state: 'ROLLBACK_FAILED', detail: { code: 'NO_PREVIOUS_SYSTEM' }, quarantined: [NEW] });
 });
 
@@ -165,11 +201,19 @@ const anyEpoch = fc.integer({ min: 1, max: 12 });
 const anyToplevel = fc.constantFrom(NEW, NEWER, path('third'));
 const timed = { epoch: anyEpoch, tookMs: fc.constant(1) };
 const failing = { ...timed, detail: fc.constant(detail) };
-const record = (type: AgentEvent['type'], fields: object): fc.Arbitrary<AgentEvent> => fc.record({ type: fc.constant(type), ...fields }) as fc.Arbitrary<AgentEvent>;
+const record = (type: AgentEvent['type'], fields: object): fc.Arbitrary<AgentEvent> =>
+  fc.record({ type: fc.constant(type), ...fields }) as fc.Arbitrary<AgentEvent>;
 
 const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
   record('restarted', {}),
-  fc.tuple(anyEpoch, anyToplevel, fc.boolean(), fc.constantFrom('activate' as const, 'stage' as const, 'hold' as const), fc.integer({ min: 1, max: 4 }))
+  fc
+    .tuple(
+      anyEpoch,
+      anyToplevel,
+      fc.boolean(),
+      fc.constantFrom('activate' as const, 'stage' as const, 'hold' as const),
+      fc.integer({ min: 1, max: 4 }),
+    )
     .map(([epoch, toplevel, isRetry, mode, sequence]) => offered(epoch, toplevel, { isRetry, mode, sequence })),
   record('refused', { epoch: anyEpoch, toplevel: fc.constant(null), detail: fc.constant(detail) }),
   record('drifted', {}),
@@ -193,12 +237,22 @@ const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
 
 /** What each state waits for. Without a bias to it, random events would never leave OFFERED. */
 const AWAITED: Partial<Record<AgentState, readonly AgentEvent['type'][]>> = {
-  OFFERED: ['inspected'], DOWNLOADING: ['downloaded', 'downloaded', 'download-failed', 'retry-due'], STAGED: ['go'], PRECHECK: ['cleared', 'cleared', 'not-clear'],
-  ACTIVATING: ['switched', 'switched', 'switch-failed', 'restarted'], VERIFYING: ['verified', 'verify-failed', 'switched'], COMMITTING: ['committed', 'commit-failed'],
-  ROLLING_BACK: ['rolled-back', 'rollback-failed'], BLOCKED: ['retry-due'],
+  OFFERED: ['inspected'],
+  DOWNLOADING: ['downloaded', 'downloaded', 'download-failed', 'retry-due'],
+  STAGED: ['go'],
+  PRECHECK: ['cleared', 'cleared', 'not-clear'],
+  ACTIVATING: ['switched', 'switched', 'switch-failed', 'restarted'],
+  VERIFYING: ['verified', 'verify-failed', 'switched'],
+  COMMITTING: ['committed', 'commit-failed'],
+  ROLLING_BACK: ['rolled-back', 'rollback-failed'],
+  BLOCKED: ['retry-due'],
 };
 
-const anyWalk = fc.array(fc.tuple(fc.array(anyEvent, { minLength: 12, maxLength: 12 }), fc.integer({ min: 0, max: 9 })), { minLength: 10, maxLength: 40, size: 'max' });
+const anyWalk = fc.array(fc.tuple(fc.array(anyEvent, { minLength: 12, maxLength: 12 }), fc.integer({ min: 0, max: 9 })), {
+  minLength: 10,
+  maxLength: 40,
+  size: 'max',
+});
 
 /** Most often the first of the candidates that the state waits for, about the directive under way; else any. */
 function choose(journal: AgentJournal, candidates: readonly AgentEvent[], bias: number): AgentEvent {
@@ -247,15 +301,30 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
   // A6: what is changing the machine is not replaced.
   if (isActivating(journal.state) && journal.state !== 'PRECHECK' && event.type === 'offered') expect(next.directive, told).toBe(journal.directive);
   // A7: what was put back is not under way again, unless a person asked.
-  if (next.directive !== null && !next.directive.isRetry && !isTerminalAgentState(next.state)) expect(next.quarantined, told).not.toContain(next.directive.release.toplevel);
+  if (next.directive !== null && !next.directive.isRetry && !isTerminalAgentState(next.state))
+    expect(next.quarantined, told).not.toContain(next.directive.release.toplevel);
   // A8: a state that does something is left by an event: work, a question or a wait goes with entering it.
   const isEntered = next.state !== journal.state || next.directive !== journal.directive;
   const needsWork: Partial<Record<AgentState, AgentWork>> = {
-    OFFERED: 'inspect', DOWNLOADING: 'download', PRECHECK: 'precheck', ACTIVATING: 'activate', VERIFYING: 'verify', COMMITTING: 'commit', ROLLING_BACK: 'roll-back',
+    OFFERED: 'inspect',
+    DOWNLOADING: 'download',
+    PRECHECK: 'precheck',
+    ACTIVATING: 'activate',
+    VERIFYING: 'verify',
+    COMMITTING: 'commit',
+    ROLLING_BACK: 'roll-back',
   };
   if (isEntered && needsWork[next.state] !== undefined) expect(works, told).toEqual([needsWork[next.state]]);
-  if (isEntered && next.state === 'BLOCKED') expect(effects.some(({ type }) => type === 'retry-later' || type === 'take-pending'), told).toBe(true);
-  if (isEntered && isTerminalAgentState(next.state) && next.pending !== null) expect(effects.some(({ type }) => type === 'take-pending'), told).toBe(true);
+  if (isEntered && next.state === 'BLOCKED')
+    expect(
+      effects.some(({ type }) => type === 'retry-later' || type === 'take-pending'),
+      told,
+    ).toBe(true);
+  if (isEntered && isTerminalAgentState(next.state) && next.pending !== null)
+    expect(
+      effects.some(({ type }) => type === 'take-pending'),
+      told,
+    ).toBe(true);
 }
 
 test('every kind of work is begun by some step', () => {

@@ -150,7 +150,8 @@ function inspected(journal: AgentJournal, event: AgentEventOf<'inspected'>, now:
     return enter(journal, 'IDLE', now, { detail: { code: 'HELD', message: 'told to stay as it is' }, effects: [{ type: 'tidy' }] });
   }
   // Nothing is left to be done, so nothing is switched: to restart units of a system that runs already helps nobody.
-  if (event.isOnIt) return end(journal, 'SUCCEEDED', now, { detail: { code: 'ALREADY_ON_IT', message: 'the machine already runs and boots this system' } });
+  if (event.isOnIt)
+    return end(journal, 'SUCCEEDED', now, { detail: { code: 'ALREADY_ON_IT', message: 'the machine already runs and boots this system' } });
   return download(journal, now);
 }
 
@@ -162,7 +163,11 @@ function downloaded(journal: AgentJournal, event: AgentEventOf<'downloaded'>, no
 function downloadFailed(journal: AgentJournal, event: AgentEventOf<'download-failed'>, now: number): AgentStep {
   const attempt = journal.attempt + 1;
   if (!event.isRetryable) {
-    return enter(journal, 'BLOCKED', now, { detail: event.detail, changes: { attempt }, effects: [{ type: 'retry-later', pace: 'slowly', attempt }] });
+    return enter(journal, 'BLOCKED', now, {
+      detail: event.detail,
+      changes: { attempt },
+      effects: [{ type: 'retry-later', pace: 'slowly', attempt }],
+    });
   }
   const next: AgentJournal = { ...journal, attempt, detail: event.detail };
   const retry: AgentEffect = { type: 'retry-later', pace: 'soon', attempt };
@@ -200,7 +205,12 @@ function switched(journal: AgentJournal, event: AgentEventOf<'switched'>, now: n
 }
 
 function verified(journal: AgentJournal, event: AgentEventOf<'verified'>, now: number): AgentStep {
-  return enter(journal, 'COMMITTING', now, { detail: event.note, changes: { verdict: 'passed' }, timings: { verifyMs: event.tookMs }, effects: [work('commit')] });
+  return enter(journal, 'COMMITTING', now, {
+    detail: event.note,
+    changes: { verdict: 'passed' },
+    timings: { verifyMs: event.tookMs },
+    effects: [work('commit')],
+  });
 }
 
 function committed(journal: AgentJournal, event: AgentEventOf<'committed'>, now: number): AgentStep {
@@ -294,9 +304,22 @@ function wakePending(journal: AgentJournal): AgentStep {
 
 /** What no state does anything about, unless its row says otherwise. */
 const NOTHING = {
-  'retry-due': ignore, 'pending-due': ignore, inspected: ignore, downloaded: ignore, 'download-failed': ignore, go: ignore,
-  cleared: ignore, 'not-clear': ignore, switched: ignore, 'switch-failed': ignore, verified: ignore, 'verify-failed': ignore,
-  committed: ignore, 'commit-failed': ignore, 'rolled-back': ignore, 'rollback-failed': ignore,
+  'retry-due': ignore,
+  'pending-due': ignore,
+  inspected: ignore,
+  downloaded: ignore,
+  'download-failed': ignore,
+  go: ignore,
+  cleared: ignore,
+  'not-clear': ignore,
+  switched: ignore,
+  'switch-failed': ignore,
+  verified: ignore,
+  'verify-failed': ignore,
+  committed: ignore,
+  'commit-failed': ignore,
+  'rolled-back': ignore,
+  'rollback-failed': ignore,
 } satisfies Partial<Row>;
 
 /** No directive is under way. */

@@ -1,7 +1,22 @@
 /** Where an agent stands with its directive (SPEC.md, "Agent"). */
 export const AGENT_STATES = [
-  'IDLE', 'OFFERED', 'DOWNLOADING', 'STAGED', 'DEFERRED', 'PRECHECK', 'ACTIVATING', 'VERIFYING', 'COMMITTING', 'SUCCEEDED',
-  'BOOT_STAGED', 'BOOT_VERIFYING', 'ROLLING_BACK', 'ROLLED_BACK', 'ROLLBACK_FAILED', 'BLOCKED', 'REJECTED',
+  'IDLE',
+  'OFFERED',
+  'DOWNLOADING',
+  'STAGED',
+  'DEFERRED',
+  'PRECHECK',
+  'ACTIVATING',
+  'VERIFYING',
+  'COMMITTING',
+  'SUCCEEDED',
+  'BOOT_STAGED',
+  'BOOT_VERIFYING',
+  'ROLLING_BACK',
+  'ROLLED_BACK',
+  'ROLLBACK_FAILED',
+  'BLOCKED',
+  'REJECTED',
 ] as const;
 export type AgentState = (typeof AGENT_STATES)[number];
 
@@ -15,5 +30,12 @@ export function isTerminalAgentState(state: AgentState): state is TerminalAgentS
 
 /** True from the first change to the running system until the verdict about it. A newer directive waits this long. */
 export function isActivating(state: AgentState): boolean {
-  return state === 'PRECHECK' || state === 'ACTIVATING' || state === 'VERIFYING' || state === 'COMMITTING' || state === 'ROLLING_BACK' || state === 'BOOT_VERIFYING';
+  return (
+    state === 'PRECHECK' ||
+    state === 'ACTIVATING' ||
+    state === 'VERIFYING' ||
+    state === 'COMMITTING' ||
+    state === 'ROLLING_BACK' ||
+    state === 'BOOT_VERIFYING'
+  );
 }

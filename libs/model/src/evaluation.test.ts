@@ -7,7 +7,12 @@ const path = (text: string): StorePath => text as StorePath;
 const evaluated = (host: string, toplevel: string) => ({ host: name(host), drvPath: `${toplevel}.drv`, toplevel: path(toplevel) });
 
 describe('the difference that a revision makes', () => {
-  const released = new Map([[name('ada'), path('/a1')], [name('bob'), path('/b1')], [name('cyd'), path('/c1')], [name('dan'), path('/d1')]]);
+  const released = new Map([
+    [name('ada'), path('/a1')],
+    [name('bob'), path('/b1')],
+    [name('cyd'), path('/c1')],
+    [name('dan'), path('/d1')],
+  ]);
 
   test('is told per host against its last release', () => {
     const diff = diffFleet([evaluated('ada', '/a2'), evaluated('bob', '/b1'), evaluated('eve', '/e1')], [name('cyd')], released);

@@ -24,11 +24,7 @@ export interface FleetDiff {
  * Compares the hosts of a revision with the toplevel of each host's last release.
  * `failed` hosts are in the flake but have no evaluation: they are neither changed nor removed.
  */
-export function diffFleet(
-  evaluated: readonly EvaluatedHost[],
-  failed: readonly HostName[],
-  released: ReadonlyMap<HostName, StorePath>,
-): FleetDiff {
+export function diffFleet(evaluated: readonly EvaluatedHost[], failed: readonly HostName[], released: ReadonlyMap<HostName, StorePath>): FleetDiff {
   const present = new Set<HostName>([...evaluated.map((each) => each.host), ...failed]);
   const changed: HostName[] = [];
   const added: HostName[] = [];

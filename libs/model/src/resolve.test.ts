@@ -7,8 +7,12 @@ function release(id: string): ReleaseRef {
 }
 
 const situation: HostSituation = {
-  pin: undefined, hold: undefined, isRingPromoted: true,
-  rollout: release('new'), stable: release('old'), quarantined: new Set(),
+  pin: undefined,
+  hold: undefined,
+  isRingPromoted: true,
+  rollout: release('new'),
+  stable: release('old'),
+  quarantined: new Set(),
 };
 
 describe('the desired state of a host', () => {

@@ -4,7 +4,10 @@ import { isEndedRevision, nextRevisionState, REVISION_EVENTS, REVISION_STATES, t
 
 describe('a revision', () => {
   test('walks from RECEIVED to PUBLISHED', () => {
-    const walk = (['accepted', 'verified', 'evaluated', 'built'] as const).reduce<RevisionState>((state, event) => nextRevisionState(state, event) ?? state, 'RECEIVED');
+    const walk = (['accepted', 'verified', 'evaluated', 'built'] as const).reduce<RevisionState>(
+      (state, event) => nextRevisionState(state, event) ?? state,
+      'RECEIVED',
+    );
     expect(walk).toBe('PUBLISHED');
   });
   test('can be superseded until it has ended, and never after', () => {

@@ -1,7 +1,14 @@
 /** The walk of a revision from its arrival to signed releases (SPEC.md, "Revision"). */
 export const REVISION_STATES = [
-  'RECEIVED', 'VERIFYING', 'EVALUATING', 'BUILDING', 'PUBLISHED',
-  'REJECTED', 'EVAL_FAILED', 'BUILD_FAILED', 'SUPERSEDED',
+  'RECEIVED',
+  'VERIFYING',
+  'EVALUATING',
+  'BUILDING',
+  'PUBLISHED',
+  'REJECTED',
+  'EVAL_FAILED',
+  'BUILD_FAILED',
+  'SUPERSEDED',
 ] as const;
 export type RevisionState = (typeof REVISION_STATES)[number];
 
@@ -10,8 +17,14 @@ export type RevisionEvent = (typeof REVISION_EVENTS)[number];
 
 type Row = Record<RevisionEvent, RevisionState | null>;
 const ENDED: Row = {
-  accepted: null, verified: null, refused: null, evaluated: null,
-  'evaluation-failed': null, built: null, 'build-failed': null, superseded: null,
+  accepted: null,
+  verified: null,
+  refused: null,
+  evaluated: null,
+  'evaluation-failed': null,
+  built: null,
+  'build-failed': null,
+  superseded: null,
 };
 
 /** `null`: the event means nothing in this state and changes nothing. A missing cell does not compile. */

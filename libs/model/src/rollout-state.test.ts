@@ -11,8 +11,14 @@ const other = '/nix/store/other' as StorePath;
 const onIt = { current: wanted, booted: other, profile: { generation: 2, toplevel: wanted } };
 
 const host: RolloutHost = {
-  toplevel: wanted, outcome: 'CHANGED', isEnrolled: true, isConnected: true,
-  observed: NOTHING_OBSERVED, state: 'IDLE', subject: undefined, isQuarantined: false,
+  toplevel: wanted,
+  outcome: 'CHANGED',
+  isEnrolled: true,
+  isConnected: true,
+  observed: NOTHING_OBSERVED,
+  state: 'IDLE',
+  subject: undefined,
+  isQuarantined: false,
 };
 
 describe('where a host stands in a rollout', () => {
@@ -59,7 +65,14 @@ describe('the counts of a rollout', () => {
     );
   });
   test('hosts that are away settle with the rest (O3)', () => {
-    expect(isSettled(countRollout([{ ...host, isConnected: false }, { ...host, observed: onIt }]))).toBe(true);
+    expect(
+      isSettled(
+        countRollout([
+          { ...host, isConnected: false },
+          { ...host, observed: onIt },
+        ]),
+      ),
+    ).toBe(true);
     expect(isSettled(countRollout([host]))).toBe(false);
   });
 });

@@ -3,9 +3,7 @@ import type { StorePath } from './brands.ts';
 import type { EvaluationOutcome } from './evaluation.ts';
 import { isOn, type Observed } from './observed.ts';
 
-export const ROLLOUT_STATES = [
-  'WAITING_APPROVAL', 'READY', 'ROLLING', 'SOAKING', 'COMPLETE', 'PAUSED', 'ABORTED', 'SUPERSEDED',
-] as const;
+export const ROLLOUT_STATES = ['WAITING_APPROVAL', 'READY', 'ROLLING', 'SOAKING', 'COMPLETE', 'PAUSED', 'ABORTED', 'SUPERSEDED'] as const;
 export type RolloutState = (typeof ROLLOUT_STATES)[number];
 
 /** One host as a rollout sees it. */

@@ -32,7 +32,10 @@ function publicKeyOf(text: string, path: string): string {
   const [name, base64] = text.split(':');
   const secret = Buffer.from(base64 ?? '', 'base64');
   if (name === undefined || name === '' || secret.length !== SECRET_BYTES) {
-    throw new FloeError('CACHE_KEY_INVALID', `${path} holds no Nix signing key: bring the key back from a backup, or move the file away to get a new one (every host must then trust the new one)`);
+    throw new FloeError(
+      'CACHE_KEY_INVALID',
+      `${path} holds no Nix signing key: bring the key back from a backup, or move the file away to get a new one (every host must then trust the new one)`,
+    );
   }
   return `${name}:${secret.subarray(SEED_BYTES).toString('base64')}`;
 }

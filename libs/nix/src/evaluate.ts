@@ -62,7 +62,10 @@ export function nixString(text: string): string {
  */
 export async function listHosts(command: NixCommand, flakeUrl: string, signal: AbortSignal): Promise<HostList> {
   const expression = `let flake = builtins.getFlake ${nixString(flakeUrl)}; in if flake ? nixosConfigurations then builtins.attrNames flake.nixosConfigurations else null`;
-  const { result, log, isOk } = await command.run('nix', ['eval', '--json', ...NO_EVAL_CACHE, '--expr', expression], { signal, timeoutMs: LIST_TIMEOUT_MS });
+  const { result, log, isOk } = await command.run('nix', ['eval', '--json', ...NO_EVAL_CACHE, '--expr', expression], {
+    signal,
+    timeoutMs: LIST_TIMEOUT_MS,
+  });
   if (!isOk) {
     if (result.end !== 'exited' || isDiskFull(log) || log.messages.length === 0) throw commandFailed('reading the flake', log, result);
     throw new FloeError('FLAKE_INVALID', `the flake cannot be read: ${explain(log, result)}`);
@@ -71,7 +74,8 @@ export async function listHosts(command: NixCommand, flakeUrl: string, signal: A
   if (names === null) {
     throw new FloeError('FLAKE_HAS_NO_HOSTS', 'the flake has no output nixosConfigurations: add one attribute per host, named as the host');
   }
-  if (names.length === 0) throw new FloeError('FLAKE_HAS_NO_HOSTS', 'nixosConfigurations of the flake is empty: add one attribute per host, named as the host');
+  if (names.length === 0)
+    throw new FloeError('FLAKE_HAS_NO_HOSTS', 'nixosConfigurations of the flake is empty: add one attribute per host, named as the host');
   const hosts = names.filter((name): name is HostName => HOST_NAME_FORM.test(name));
   return { hosts, invalid: names.filter((name) => !HOST_NAME_FORM.test(name)) };
 }
@@ -110,7 +114,11 @@ async function evaluateHost(
   const toplevel = `(builtins.getFlake ${nixString(flakeUrl)}).nixosConfigurations.${nixString(host)}.config.system.build.toplevel`;
   // An attribute *called* outPath would make Nix print the whole set as that string.
   const expression = `let t = ${toplevel}; in { drv = t.drvPath; out = t.outPath; system = t.system; }`;
-  const { result, log, isOk } = await command.run('nix', ['eval', '--json', ...NO_EVAL_CACHE, '--expr', expression], { signal, timeoutMs, maxMemoryBytes });
+  const { result, log, isOk } = await command.run('nix', ['eval', '--json', ...NO_EVAL_CACHE, '--expr', expression], {
+    signal,
+    timeoutMs,
+    maxMemoryBytes,
+  });
   if (result.end === 'aborted') return undefined;
   const { durationMs } = result;
   const fail = (code: HostFailed['code'], error: string): HostFailed => ({ kind: 'failed', host, code, error, durationMs });

@@ -46,20 +46,24 @@ export function explain(log: FailureLog, result: ExecResult): string {
   const useful = log.messages.map(sentence).filter((text) => text !== '' && !NOISE.some((noise) => noise.test(text)));
   const parts = [...new Set(useful)];
   if (parts.length === 0) parts.push(...log.plainLines.slice(-3).map((line) => cleanText(line).replace(/^error:\s*/, '')));
-  if (parts.length === 0) parts.push(`Nix ended with ${result.end === 'exited' ? `status ${result.exitCode}` : (result.signal ?? result.end)} and said nothing`);
+  if (parts.length === 0)
+    parts.push(`Nix ended with ${result.end === 'exited' ? `status ${result.exitCode}` : (result.signal ?? result.end)} and said nothing`);
   if (log.buildLines.length > 0) parts.push(`the end of its log:\n${log.buildLines.map(cleanText).join('\n')}`);
   return parts.join('\n').slice(0, MAX_ERROR_CHARACTERS);
 }
 
 /** True when the messages name ENOSPC or EDQUOT; Nix passes on the system's own words for them. */
 export function isDiskFull(log: FailureLog): boolean {
-  return [...log.messages.map(({ text }) => text), ...log.plainLines].some((text) => /No space left on device|Disk quota exceeded|database or disk is full/i.test(text));
+  return [...log.messages.map(({ text }) => text), ...log.plainLines].some((text) =>
+    /No space left on device|Disk quota exceeded|database or disk is full/i.test(text),
+  );
 }
 
 /** The error for a command that failed for a reason outside of what it worked on; worth another try. */
 export function commandFailed(what: string, log: FailureLog, result: ExecResult): NixError {
   if (result.end === 'aborted') return new FloeError('NIX_STOPPED', `${what} was stopped`, { retryable: true });
   const reason = explain(log, result);
-  if (isDiskFull(log)) return new FloeError('DISK_FULL', `${what}: the disk is full; make room and it goes on by itself (${reason})`, { retryable: true });
+  if (isDiskFull(log))
+    return new FloeError('DISK_FULL', `${what}: the disk is full; make room and it goes on by itself (${reason})`, { retryable: true });
   return new FloeError('NIX_FAILED', `${what}: ${reason}`, { retryable: true });
 }

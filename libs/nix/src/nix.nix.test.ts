@@ -32,7 +32,15 @@ async function repository(files: Readonly<Record<string, string>>): Promise<stri
   const repo = join(dir, `repo-${flakes}`);
   await mkdir(repo);
   for (const [name, content] of Object.entries(files)) await writeFile(join(repo, name), content);
-  const env = { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1', GIT_AUTHOR_NAME: 'a', GIT_AUTHOR_EMAIL: 'a@b', GIT_COMMITTER_NAME: 'a', GIT_COMMITTER_EMAIL: 'a@b' };
+  const env = {
+    ...process.env,
+    GIT_CONFIG_GLOBAL: '/dev/null',
+    GIT_CONFIG_NOSYSTEM: '1',
+    GIT_AUTHOR_NAME: 'a',
+    GIT_AUTHOR_EMAIL: 'a@b',
+    GIT_COMMITTER_NAME: 'a',
+    GIT_COMMITTER_EMAIL: 'a@b',
+  };
   const git = async (...args: string[]): Promise<string> => {
     const result = await exec('git', ['-C', repo, ...args], { env });
     expect(result.exitCode, result.stderr).toBe(0);
@@ -44,7 +52,11 @@ async function repository(files: Readonly<Record<string, string>>): Promise<stri
   return `git+file://${repo}?ref=main&rev=${await git('rev-parse', 'HEAD')}`;
 }
 
-async function evaluate(url: string, hosts: readonly string[], options: { timeoutMs?: number; maxMemoryBytes?: number; signal?: AbortSignal } = {}): Promise<Map<string, HostEvaluation>> {
+async function evaluate(
+  url: string,
+  hosts: readonly string[],
+  options: { timeoutMs?: number; maxMemoryBytes?: number; signal?: AbortSignal } = {},
+): Promise<Map<string, HostEvaluation>> {
   const results = new Map<string, HostEvaluation>();
   await nix.evaluateHosts(url, hosts as readonly HostName[], {
     concurrency: 2,
@@ -88,9 +100,19 @@ describe('listing hosts', () => {
 
   it.each([
     ['no flake.nix', { 'README.md': 'hello' }, 'FLAKE_INVALID', /flake\.nix/],
-    ['a flake.nix that does not parse', { 'flake.nix': '{ outputs = { self }: { nixosConfigurations = ; }; }' }, 'FLAKE_INVALID', /syntax error.*\(flake\.nix:1:\d+\)/],
+    [
+      'a flake.nix that does not parse',
+      { 'flake.nix': '{ outputs = { self }: { nixosConfigurations = ; }; }' },
+      'FLAKE_INVALID',
+      /syntax error.*\(flake\.nix:1:\d+\)/,
+    ],
     ['a flake that throws', { 'flake.nix': '{ outputs = { self }: throw "closed for today"; }' }, 'FLAKE_INVALID', /closed for today/],
-    ['no nixosConfigurations', { 'flake.nix': '{ outputs = { self }: { packages = { }; }; }' }, 'FLAKE_HAS_NO_HOSTS', /no output nixosConfigurations/],
+    [
+      'no nixosConfigurations',
+      { 'flake.nix': '{ outputs = { self }: { packages = { }; }; }' },
+      'FLAKE_HAS_NO_HOSTS',
+      /no output nixosConfigurations/,
+    ],
     ['no hosts', { 'flake.nix': '{ outputs = { self }: { nixosConfigurations = { }; }; }' }, 'FLAKE_HAS_NO_HOSTS', /is empty/],
   ])('says what is wrong with %s', async (_name, files, code, message) => {
     const url = await repository(files);
@@ -116,7 +138,11 @@ describe('evaluating', () => {
       { 'bad.nix': '{ a = [ ; }' },
     );
     const results = await evaluate(url, ['ada', 'throws', 'missing', 'syntax', 'recursive', 'deep', 'aborts', 'bare']);
-    expect(results.get('ada')).toMatchObject({ kind: 'evaluated', system: SYSTEM, toplevel: expect.stringMatching(/^\/nix\/store\/.*-system-ada$/) as string });
+    expect(results.get('ada')).toMatchObject({
+      kind: 'evaluated',
+      system: SYSTEM,
+      toplevel: expect.stringMatching(/^\/nix\/store\/.*-system-ada$/) as string,
+    });
     const errors = new Map([...results].flatMap(([name, result]) => (result.kind === 'failed' ? [[name, result.error] as const] : [])));
     expect(errors.get('throws')).toBe('host says no');
     expect(errors.get('missing')).toMatch(/^attribute 'nothing' missing \(flake\.nix:\d+:\d+\)/);
@@ -132,13 +158,17 @@ describe('evaluating', () => {
     const url = await flake(
       `${host('ada', 'mkdir $out')}
        ${broken('endless', ENDLESS)}
-       ${broken('hungry', "builtins.length (builtins.concatLists (builtins.genList (i: builtins.genList (j: i + j) 100000) 100000))")}`,
+       ${broken('hungry', 'builtins.length (builtins.concatLists (builtins.genList (i: builtins.genList (j: i + j) 100000) 100000))')}`,
     );
     const timed = await evaluate(url, ['endless', 'ada'], { timeoutMs: 3_000 });
     expect(timed.get('endless')).toMatchObject({ kind: 'failed', code: 'EVALUATION_TIMED_OUT', error: expect.stringContaining('3 s') as string });
     expect(timed.get('ada')).toMatchObject({ kind: 'evaluated' });
     const limited = await evaluate(url, ['hungry', 'ada'], { maxMemoryBytes: 1024 ** 3 });
-    expect(limited.get('hungry')).toMatchObject({ kind: 'failed', code: 'EVALUATION_OUT_OF_MEMORY', error: expect.stringContaining('1024 MiB') as string });
+    expect(limited.get('hungry')).toMatchObject({
+      kind: 'failed',
+      code: 'EVALUATION_OUT_OF_MEMORY',
+      error: expect.stringContaining('1024 MiB') as string,
+    });
     expect(limited.get('ada')).toMatchObject({ kind: 'evaluated' });
   });
 
@@ -174,7 +204,11 @@ describe('building', () => {
   it('tells why a build failed with the end of its log', async () => {
     const target = await evaluated(await flake(host('fails', 'echo compiling; echo no such header >&2; exit 3')), 'fails');
     const result = await nix.build(target, { signal, timeoutMs: 60_000, root: join(dir, 'roots/fails') });
-    expect(result).toMatchObject({ kind: 'failed', code: 'BUILD_FAILED', error: expect.stringMatching(/exit code 3[^]*compiling\nno such header/) as string });
+    expect(result).toMatchObject({
+      kind: 'failed',
+      code: 'BUILD_FAILED',
+      error: expect.stringMatching(/exit code 3[^]*compiling\nno such header/) as string,
+    });
     expect(JSON.stringify(result)).not.toContain('/nix/store');
   });
 
@@ -186,7 +220,10 @@ describe('building', () => {
 });
 
 describe('publishing and downloading', () => {
-  async function published(name: string, script = `mkdir $out; echo ${name} > $out/name`): Promise<{ toplevel: StorePath; cache: string; cacheUrl: string; publicKey: string; secretKeyFile: string }> {
+  async function published(
+    name: string,
+    script = `mkdir $out; echo ${name} > $out/name`,
+  ): Promise<{ toplevel: StorePath; cache: string; cacheUrl: string; publicKey: string; secretKeyFile: string }> {
     const toplevel = await built(await flake(host(name, script)), name);
     const cache = join(dir, `cache-${name}`);
     const key = await loadOrCreateCacheKey(join(dir, `key-${name}`), 'test-1');
@@ -194,15 +231,28 @@ describe('publishing and downloading', () => {
     return { toplevel, cache, cacheUrl: `file://${cache}`, ...key };
   }
   const machine = (name: string): Nix =>
-    createNix({ exec, logger: silentLogger, env: { PATH: process.env['PATH'], HOME: join(dir, name), NIX_CONFIG: SETTINGS }, store: { kind: 'root', dir: join(dir, name) } });
+    createNix({
+      exec,
+      logger: silentLogger,
+      env: { PATH: process.env['PATH'], HOME: join(dir, name), NIX_CONFIG: SETTINGS },
+      store: { kind: 'root', dir: join(dir, name) },
+    });
 
   it('publishes signed, reads back, and a store of its own downloads it with progress', async () => {
     const { toplevel, cacheUrl, publicKey } = await published('mary', 'mkdir $out; head -c 3000000 /dev/urandom > $out/blob');
-    expect(await nix.readBack(cacheUrl, toplevel, publicKey)).toMatchObject({ narHash: expect.stringMatching(/^sha256/) as string, closureSizeBytes: expect.toSatisfy((size: number) => size > 3_000_000) as number });
+    expect(await nix.readBack(cacheUrl, toplevel, publicKey)).toMatchObject({
+      narHash: expect.stringMatching(/^sha256/) as string,
+      closureSizeBytes: expect.toSatisfy((size: number) => size > 3_000_000) as number,
+    });
     const away = machine('away');
     expect(await away.isValid(toplevel)).toBe(false);
     const progress: { doneBytes: number; totalBytes: number }[] = [];
-    await away.realise(toplevel, { root: join(dir, 'away/root'), substituters: [cacheUrl], trustedPublicKeys: [publicKey], onProgress: (each) => progress.push(each) });
+    await away.realise(toplevel, {
+      root: join(dir, 'away/root'),
+      substituters: [cacheUrl],
+      trustedPublicKeys: [publicKey],
+      onProgress: (each) => progress.push(each),
+    });
     expect(await away.isValid(toplevel)).toBe(true);
     expect(progress.at(-1)?.doneBytes).toBeGreaterThan(2_900_000);
     expect(await readdir(away.storeFilePath(toplevel))).toEqual(['blob']);
@@ -226,7 +276,10 @@ describe('publishing and downloading', () => {
     const stranger = await loadOrCreateCacheKey(join(dir, 'key-stranger'), 'test-1');
     const away = machine('away-unsigned');
     const options = { root: join(dir, 'away-unsigned/root'), substituters: [cacheUrl] };
-    await expect(away.realise(toplevel, { ...options, trustedPublicKeys: [stranger.publicKey] })).rejects.toMatchObject({ code: 'STORE_PATH_UNTRUSTED', retryable: true });
+    await expect(away.realise(toplevel, { ...options, trustedPublicKeys: [stranger.publicKey] })).rejects.toMatchObject({
+      code: 'STORE_PATH_UNTRUSTED',
+      retryable: true,
+    });
     expect(await away.isValid(toplevel)).toBe(false);
     await away.realise(toplevel, { ...options, trustedPublicKeys: [publicKey] });
   });
@@ -258,8 +311,14 @@ describe('publishing and downloading', () => {
     const absent = (await evaluated(await flake(host('absent', 'mkdir $out')), 'absent')).toplevel;
     const away = machine('away-absent');
     const options = { root: join(dir, 'away-absent/root'), trustedPublicKeys: [publicKey] };
-    await expect(away.realise(absent, { ...options, substituters: [cacheUrl] })).rejects.toMatchObject({ code: 'STORE_PATH_NOT_AVAILABLE', retryable: true });
-    await expect(away.realise(absent, { ...options, substituters: ['http://127.0.0.1:9'] })).rejects.toMatchObject({ code: 'STORE_PATH_NOT_AVAILABLE', retryable: true });
+    await expect(away.realise(absent, { ...options, substituters: [cacheUrl] })).rejects.toMatchObject({
+      code: 'STORE_PATH_NOT_AVAILABLE',
+      retryable: true,
+    });
+    await expect(away.realise(absent, { ...options, substituters: ['http://127.0.0.1:9'] })).rejects.toMatchObject({
+      code: 'STORE_PATH_NOT_AVAILABLE',
+      retryable: true,
+    });
   });
 
   it('says that the disk is full, and publishes once there is room', async () => {

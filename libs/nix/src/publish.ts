@@ -41,11 +41,25 @@ export async function readBack(command: NixCommand, cacheUrl: string, path: Stor
   if (info === null || info === undefined) throw commandFailed(`reading ${path} back from the cache: it is not there`, about.log, about.result);
 
   const verified = await command.runBare('nix', [
-    'store', 'verify', '--recursive', '--no-contents', '--sigs-needed', '1', '--option', 'trusted-public-keys', publicKey, '--store', cacheUrl, path,
+    'store',
+    'verify',
+    '--recursive',
+    '--no-contents',
+    '--sigs-needed',
+    '1',
+    '--option',
+    'trusted-public-keys',
+    publicKey,
+    '--store',
+    cacheUrl,
+    path,
   ]);
   if (!verified.isOk) {
     const [keyName] = publicKey.split(':');
-    throw new FloeError('CACHE_PATH_UNSIGNED', `the cache holds paths of ${path} that the key ${keyName} did not sign; remove them from the cache, and they are published anew`);
+    throw new FloeError(
+      'CACHE_PATH_UNSIGNED',
+      `the cache holds paths of ${path} that the key ${keyName} did not sign; remove them from the cache, and they are published anew`,
+    );
   }
   return { narHash: info.narHash, closureSizeBytes: info.closureSize };
 }

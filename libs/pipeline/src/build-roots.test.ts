@@ -16,7 +16,14 @@ test('the newest systems of a host are kept, whatever their names; other hosts a
       await symlink(`/nix/store/${name}`, root);
       await lutimes(root, madeAt, madeAt);
     };
-    for (const [name, madeAt] of [['d', 4], ['a', 5], ['c', 1], ['e', 2], ['b', 3]] as const) await made(ada, name, madeAt);
+    for (const [name, madeAt] of [
+      ['d', 4],
+      ['a', 5],
+      ['c', 1],
+      ['e', 2],
+      ['b', 3],
+    ] as const)
+      await made(ada, name, madeAt);
     await made(adaTwo, 'z', 0);
     await tidyBuildRoots(dir, ada);
     expect((await readdir(join(dir, 'ada'))).toSorted()).toEqual(['a', 'b', 'd']);

@@ -13,7 +13,9 @@ export function buildRoot(rootsDir: string, host: HostName, toplevel: StorePath)
 /** Lets go of a host's older systems; the cache has them. */
 export async function tidyBuildRoots(rootsDir: string, host: HostName): Promise<void> {
   const folder = join(rootsDir, host);
-  const roots = await Promise.all((await readdir(folder)).map(async (name) => ({ path: join(folder, name), madeAt: (await lstat(join(folder, name))).mtimeMs })));
+  const roots = await Promise.all(
+    (await readdir(folder)).map(async (name) => ({ path: join(folder, name), madeAt: (await lstat(join(folder, name))).mtimeMs })),
+  );
   const old = roots.toSorted((left, right) => right.madeAt - left.madeAt).slice(KEPT_PER_HOST);
   await Promise.all(old.map(async ({ path }) => await rm(path, { force: true })));
 }

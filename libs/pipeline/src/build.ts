@@ -54,7 +54,10 @@ export async function buildRevision(deps: PipelineDeps, revision: Revision, sign
   if (built.length === 0 && errors.length > 0) return { kind: 'failed', error: `nothing could be built; ${errors[0]}` };
 
   if (built.length > 0) {
-    await nix.publish(built.map((each) => each.toplevel), { cacheUrl: cache.url, secretKeyFile: cache.secretKeyFile, signal });
+    await nix.publish(
+      built.map((each) => each.toplevel),
+      { cacheUrl: cache.url, secretKeyFile: cache.secretKeyFile, signal },
+    );
   }
   const hosts: PublishedHost[] = [];
   for (const { host, toplevel, system } of built) {

@@ -47,7 +47,13 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
     signal,
     onResult(result) {
       if (result.kind === 'evaluated') {
-        evaluated.push({ host: result.host, drvPath: result.drvPath, toplevel: result.toplevel, system: result.system, evaluateMs: result.durationMs });
+        evaluated.push({
+          host: result.host,
+          drvPath: result.drvPath,
+          toplevel: result.toplevel,
+          system: result.system,
+          evaluateMs: result.durationMs,
+        });
       } else {
         logger.info('a host does not evaluate', { host: result.host, code: result.code });
         failed.push({ host: result.host, error: result.error, evaluateMs: result.durationMs });
@@ -56,7 +62,11 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
   });
   if (signal.aborted) throw new FloeError('EVALUATION_STOPPED', 'the evaluation was stopped', { retryable: true });
 
-  const diff = diffFleet(evaluated, failed.map((each) => each.host), released);
+  const diff = diffFleet(
+    evaluated,
+    failed.map((each) => each.host),
+    released,
+  );
   const changed = new Set(diff.changed);
   const added = new Set(diff.added);
   const rows: EvaluationRow[] = [

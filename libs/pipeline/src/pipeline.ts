@@ -78,7 +78,9 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
         seenHints = hintCount;
         const isRetry = outcome.kind === 'failed' && outcome.isRetryable;
         attempt = isRetry ? attempt + 1 : 0;
-        const pause = isRetry ? Math.min(deps.pollMs, 1_000 + fullJitter(attempt, { baseMs: 1_000, capMs: 60_000 }, deps.random)) : deps.pollMs * (0.8 + 0.4 * deps.random());
+        const pause = isRetry
+          ? Math.min(deps.pollMs, 1_000 + fullJitter(attempt, { baseMs: 1_000, capMs: 60_000 }, deps.random))
+          : deps.pollMs * (0.8 + 0.4 * deps.random());
         nextPollAt = clock.monotonic() + pause;
         if (outcome.kind === 'received') {
           overtaken.controller.abort();

@@ -31,7 +31,18 @@ export const EnrolmentTokenResponse = v.strictObject({
 export type EnrolmentTokenResponse = v.InferOutput<typeof EnrolmentTokenResponse>;
 
 /** Why a host is as it is, in one word. `away`, `not-enrolled` and `behind` are no failures of the machine. */
-export const HOST_STANDINGS = ['in-sync', 'under-way', 'rolled-back', 'failed', 'drifted', 'away', 'not-enrolled', 'no-release', 'revoked', 'quarantined'] as const;
+export const HOST_STANDINGS = [
+  'in-sync',
+  'under-way',
+  'rolled-back',
+  'failed',
+  'drifted',
+  'away',
+  'not-enrolled',
+  'no-release',
+  'revoked',
+  'quarantined',
+] as const;
 export const HostStanding = v.picklist(HOST_STANDINGS);
 export type HostStanding = v.InferOutput<typeof HostStanding>;
 
@@ -57,7 +68,14 @@ export const HostView = v.object({
 export type HostView = v.InferOutput<typeof HostView>;
 
 export const RolloutCountsView = v.object({
-  total: Counter, onIt: Counter, underWay: Counter, rolledBack: Counter, failed: Counter, away: Counter, notEnrolled: Counter, behind: Counter,
+  total: Counter,
+  onIt: Counter,
+  underWay: Counter,
+  rolledBack: Counter,
+  failed: Counter,
+  away: Counter,
+  notEnrolled: Counter,
+  behind: Counter,
 });
 
 export const RevisionHostView = v.object({
@@ -81,7 +99,15 @@ export const RevisionView = v.object({
   evaluatedAt: v.nullable(Timestamp),
   builtAt: v.nullable(Timestamp),
   publishedAt: v.nullable(Timestamp),
-  rollout: v.nullable(v.object({ state: v.picklist(ROLLOUT_STATES), counts: RolloutCountsView, description: v.string(), startedAt: Timestamp, completedAt: v.nullable(Timestamp) })),
+  rollout: v.nullable(
+    v.object({
+      state: v.picklist(ROLLOUT_STATES),
+      counts: RolloutCountsView,
+      description: v.string(),
+      startedAt: Timestamp,
+      completedAt: v.nullable(Timestamp),
+    }),
+  ),
   hosts: v.array(RevisionHostView),
 });
 export type RevisionView = v.InferOutput<typeof RevisionView>;
@@ -110,8 +136,16 @@ export type FleetView = v.InferOutput<typeof FleetView>;
 
 /** One line of `GET /api/hosts/:host/reports`. */
 export const ReportView = v.object({
-  host: HostName, seq: Counter, epoch: Counter, state: AgentState, toplevel: v.nullable(StorePath), observed: Observed,
-  detail: v.nullable(Detail), timings: v.nullable(StageTimings), at: Timestamp, receivedAt: Timestamp,
+  host: HostName,
+  seq: Counter,
+  epoch: Counter,
+  state: AgentState,
+  toplevel: v.nullable(StorePath),
+  observed: Observed,
+  detail: v.nullable(Detail),
+  timings: v.nullable(StageTimings),
+  at: Timestamp,
+  receivedAt: Timestamp,
 });
 export type ReportView = v.InferOutput<typeof ReportView>;
 

@@ -11,7 +11,11 @@ describe('an envelope', () => {
   const envelope = seal(signer, 'floe/release', { text: 'häst' });
 
   test('opens with the trusted key', () => {
-    expect(open(envelope, 'floe/release', Note, trusted, verifySignature)).toEqual({ kind: 'opened', statement: { text: 'häst' }, keyId: 'release-1' });
+    expect(open(envelope, 'floe/release', Note, trusted, verifySignature)).toEqual({
+      kind: 'opened',
+      statement: { text: 'häst' },
+      keyId: 'release-1',
+    });
   });
   test('is refused as a statement of another type, even when the type is rewritten', () => {
     expect(open(envelope, 'floe/freshness', Note, trusted, verifySignature)).toMatchObject({ why: 'wrong-type' });
@@ -21,11 +25,15 @@ describe('an envelope', () => {
   test('is refused when one byte of it changed', () => {
     const payload = Buffer.from(envelope.payload, 'base64');
     payload[2] = (payload[2] ?? 0) ^ 1;
-    expect(open({ ...envelope, payload: payload.toString('base64') }, 'floe/release', Note, trusted, verifySignature)).toMatchObject({ why: 'bad-signature' });
+    expect(open({ ...envelope, payload: payload.toString('base64') }, 'floe/release', Note, trusted, verifySignature)).toMatchObject({
+      why: 'bad-signature',
+    });
   });
   test('is refused from a key that is not pinned, also under a pinned name', () => {
     const stranger = signerFromPem('release-1', generateKeyPem());
-    expect(open(seal(stranger, 'floe/release', { text: '' }), 'floe/release', Note, trusted, verifySignature)).toMatchObject({ why: 'bad-signature' });
+    expect(open(seal(stranger, 'floe/release', { text: '' }), 'floe/release', Note, trusted, verifySignature)).toMatchObject({
+      why: 'bad-signature',
+    });
     expect(open(envelope, 'floe/release', Note, [], verifySignature)).toMatchObject({ why: 'unknown-key' });
   });
   test('is refused when the signed content has another form', () => {

@@ -1,4 +1,10 @@
-import { HOST_NAME_FORM, STORE_PATH_FORM, type CommitSha as CommitShaBrand, type HostName as HostNameBrand, type StorePath as StorePathBrand } from '@floe/model';
+import {
+  HOST_NAME_FORM,
+  STORE_PATH_FORM,
+  type CommitSha as CommitShaBrand,
+  type HostName as HostNameBrand,
+  type StorePath as StorePathBrand,
+} from '@floe/model';
 import * as v from 'valibot';
 
 export const HostName = v.pipe(

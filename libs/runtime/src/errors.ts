@@ -11,11 +11,7 @@ export class FloeError<Code extends string = string> extends Error {
   readonly retryable: boolean;
   readonly data: ErrorData;
 
-  constructor(
-    code: Code,
-    message: string,
-    options: { retryable?: boolean; data?: ErrorData; cause?: unknown } = {},
-  ) {
+  constructor(code: Code, message: string, options: { retryable?: boolean; data?: ErrorData; cause?: unknown } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryable = options.retryable ?? false;

@@ -68,7 +68,15 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     let status: Put;
     beforeAll(async () => {
       const repository = await newRepository(world.store);
-      status = { repositoryId: repository.id, sha: commit('a'), context: 'floe/rollout', state: 'pending', description: '0 of 3', targetUrl: 'https://floe/', now: 100 };
+      status = {
+        repositoryId: repository.id,
+        sha: commit('a'),
+        context: 'floe/rollout',
+        state: 'pending',
+        description: '0 of 3',
+        targetUrl: 'https://floe/',
+        now: 100,
+      };
     });
     /** Each test has a commit of its own, and leaves nothing that is due. */
     let digits = 0;
@@ -112,7 +120,12 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const [judged, pending] = [fresh({ state: 'failure' }), fresh()];
       for (const wanted of [judged, { ...judged, ...overtaken }, pending, { ...pending, ...overtaken }]) await outbox.put(wanted);
       const due = await outbox.claimDue({ now: 100, limit: 10, leaseMs: 50 });
-      expect(new Map(due.map((each) => [each.sha, each.state]))).toEqual(new Map([[judged.sha, 'failure'], [pending.sha, 'error']]));
+      expect(new Map(due.map((each) => [each.sha, each.state]))).toEqual(
+        new Map([
+          [judged.sha, 'failure'],
+          [pending.sha, 'error'],
+        ]),
+      );
       for (const each of due) await outbox.markSent(each, 110);
     });
 
@@ -192,7 +205,10 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await outbox.put(build);
       await outbox.put({ ...evaluate, context: 'floe/build', now: 250 });
       const claimed = await outbox.claimDue({ now: 1_000, limit: 2, leaseMs: 50 });
-      expect(claimed.map(({ sha, context }) => [sha, context])).toEqual([[build.sha, 'floe/build'], [evaluate.sha, 'floe/build']]);
+      expect(claimed.map(({ sha, context }) => [sha, context])).toEqual([
+        [build.sha, 'floe/build'],
+        [evaluate.sha, 'floe/build'],
+      ]);
       const rest = await outbox.claimDue({ now: 1_000, limit: 2, leaseMs: 50 });
       expect(rest.map(({ context }) => context)).toEqual(['floe/evaluate']);
       for (const each of [...claimed, ...rest]) await outbox.markSent(each, 1_001);
@@ -242,7 +258,10 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const repository = await newRepository(store);
       const heard: Hint[] = [];
       await using _listener = await store.hints.listen((hint) => heard.push(hint));
-      await store.hosts.ensure(repository.id, Array.from({ length: 64 }, () => `${newHost()}${'x'.repeat(50)}` as ReturnType<typeof newHost>));
+      await store.hosts.ensure(
+        repository.id,
+        Array.from({ length: 64 }, () => `${newHost()}${'x'.repeat(50)}` as ReturnType<typeof newHost>),
+      );
       await eventually('the hints arrive', () => (heard.length >= 64 ? true : undefined));
       expect(heard).not.toContainEqual({ topic: 'host', host: '*' });
       heard.length = 0;

@@ -16,7 +16,11 @@ afterEach(async () => await rm(dir, { recursive: true, force: true }));
 test('an embedded database is kept in its folder, and opened by one at a time', async () => {
   const first = await openStore({ kind: 'pglite', dataDir }, storeDeps());
   const repository = await newRepository(first);
-  await expect(openStore({ kind: 'pglite', dataDir }, storeDeps())).rejects.toMatchObject({ code: 'STORE_IN_USE', retryable: false, data: { folder: dataDir } });
+  await expect(openStore({ kind: 'pglite', dataDir }, storeDeps())).rejects.toMatchObject({
+    code: 'STORE_IN_USE',
+    retryable: false,
+    data: { folder: dataDir },
+  });
   expect(await first.repositories.get(repository.id)).toEqual(repository); // the second did it no harm
   await first[Symbol.asyncDispose]();
   await first[Symbol.asyncDispose]();

@@ -15,7 +15,14 @@ const ROWS_PER_INSERT = 5_000;
 async function saveEvaluations(db: Database, revisionId: string, rows: readonly EvaluationRow[]): Promise<void> {
   for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
     const values = rows.slice(start, start + ROWS_PER_INSERT).map(({ host, outcome, drvPath, toplevel, system, error, evaluateMs }) => ({
-      revisionId, host, outcome, drvPath: drvPath ?? null, toplevel: toplevel ?? null, system: system ?? null, error: error === undefined ? null : cleanText(error), evaluateMs: evaluateMs ?? null,
+      revisionId,
+      host,
+      outcome,
+      drvPath: drvPath ?? null,
+      toplevel: toplevel ?? null,
+      system: system ?? null,
+      error: error === undefined ? null : cleanText(error),
+      evaluateMs: evaluateMs ?? null,
     }));
     await db
       .insert(evaluations)
@@ -67,7 +74,10 @@ export function createEvaluationStore(db: Database): Pick<RevisionStore, 'saveEv
         await notify(tx, { topic: 'revision', id });
       }),
     async savePublished(id: string, host: HostName, narHash: string, closureSizeBytes: number) {
-      await db.update(evaluations).set({ narHash, closureSizeBytes }).where(and(eq(evaluations.revisionId, id), eq(evaluations.host, host)));
+      await db
+        .update(evaluations)
+        .set({ narHash, closureSizeBytes })
+        .where(and(eq(evaluations.revisionId, id), eq(evaluations.host, host)));
     },
     async evaluations(id) {
       const { host, outcome, drvPath, toplevel, system, error, evaluateMs, buildMs, builtAt, narHash, closureSizeBytes } = evaluations;

@@ -7,5 +7,7 @@ import { FloeError, takeProcessLock } from '@floe/runtime';
 export async function lockFolder(folder: string): Promise<AsyncDisposable> {
   const taken = await takeProcessLock(`${folder.replace(/\/+$/, '')}.lock`);
   if (taken.kind === 'taken') return taken.lock;
-  throw new FloeError('STORE_IN_USE', `another process (${taken.pid}) uses the database in ${folder}: stop it, or use Postgres to share one`, { data: { folder } });
+  throw new FloeError('STORE_IN_USE', `another process (${taken.pid}) uses the database in ${folder}: stop it, or use Postgres to share one`, {
+    data: { folder },
+  });
 }

@@ -123,7 +123,11 @@ async function undesire(db: Database, host: HostName): Promise<void> {
 
 async function bumpEpoch(db: Database, host: HostName): Promise<number> {
   return await db.transaction(async (tx) => {
-    const [row] = await tx.update(hosts).set({ epoch: sql`${hosts.epoch} + 1` }).where(eq(hosts.host, host)).returning({ epoch: hosts.epoch });
+    const [row] = await tx
+      .update(hosts)
+      .set({ epoch: sql`${hosts.epoch} + 1` })
+      .where(eq(hosts.host, host))
+      .returning({ epoch: hosts.epoch });
     if (row === undefined) throw missingRow('host', host);
     await notify(tx, { topic: 'host', host });
     return row.epoch;

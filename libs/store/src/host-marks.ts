@@ -11,7 +11,10 @@ type Marks = Pick<HostStore, 'pin' | 'unpin' | 'quarantine' | 'clearQuarantine' 
 /** Pins, holds, quarantines, and the history of directives. */
 export function createHostMarks(db: Database): Marks {
   /** Runs a write and hints at its host when it says that something changed. */
-  async function writeFor<Result>(host: HostName, write: (tx: Database) => Promise<{ readonly result: Result; readonly isChange: boolean }>): Promise<Result> {
+  async function writeFor<Result>(
+    host: HostName,
+    write: (tx: Database) => Promise<{ readonly result: Result; readonly isChange: boolean }>,
+  ): Promise<Result> {
     return await db.transaction(async (tx) => {
       const { result, isChange } = await write(tx);
       if (isChange) await notify(tx, { topic: 'host', host });
@@ -22,12 +25,18 @@ export function createHostMarks(db: Database): Marks {
     pin: async ({ host, kind, releaseId, reason, by, at, expiresAt }) =>
       await writeFor(host, async (tx) => {
         const set = { releaseId, reason: cleanText(reason), by, createdAt: at, expiresAt: expiresAt ?? null };
-        await tx.insert(pins).values({ host, kind, ...set }).onConflictDoUpdate({ target: [pins.host, pins.kind], set });
+        await tx
+          .insert(pins)
+          .values({ host, kind, ...set })
+          .onConflictDoUpdate({ target: [pins.host, pins.kind], set });
         return { result: undefined, isChange: true };
       }),
     unpin: async (host, kind) =>
       await writeFor(host, async (tx) => {
-        const removed = await tx.delete(pins).where(and(eq(pins.host, host), eq(pins.kind, kind))).returning({ host: pins.host });
+        const removed = await tx
+          .delete(pins)
+          .where(and(eq(pins.host, host), eq(pins.kind, kind)))
+          .returning({ host: pins.host });
         return { result: undefined, isChange: removed.length > 0 };
       }),
     quarantine: async (host, toplevel, reason, at) =>

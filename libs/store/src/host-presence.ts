@@ -71,7 +71,10 @@ async function disconnectAll(db: Database, sessionIdPrefix: string | undefined, 
       .set({ isConnected: false, lastSeenAt: at })
       .where(and(eq(hosts.isConnected, true), sessionIdPrefix === undefined ? undefined : sql`starts_with(${hosts.sessionId}, ${sessionIdPrefix})`))
       .returning({ host: hosts.host });
-    await notifyHosts(tx, gone.map(({ host }) => host));
+    await notifyHosts(
+      tx,
+      gone.map(({ host }) => host),
+    );
     return gone.length;
   });
 }

@@ -11,7 +11,18 @@ export type StoredHost = typeof hosts.$inferSelect;
 
 /** A host as the rest of Floe knows it. */
 export function toHostRow(row: StoredHost): HostRow {
-  const { desiredReleaseId, desiredToplevel, desiredSequence, desiredSince, stateSeq: _seq, reportSeries: _series, observed, detail, timings, ...plain } = row;
+  const {
+    desiredReleaseId,
+    desiredToplevel,
+    desiredSequence,
+    desiredSince,
+    stateSeq: _seq,
+    reportSeries: _series,
+    observed,
+    detail,
+    timings,
+    ...plain
+  } = row;
   const hasDesired = desiredReleaseId !== null && desiredToplevel !== null && desiredSequence !== null;
   return {
     ...withoutNulls(plain),

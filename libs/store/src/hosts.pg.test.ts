@@ -1,7 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { HostName, ReleaseRef } from '@floe/model';
 import type { HostRow, Repository } from './records.ts';
-import { commit, newHost, newRelease, newRepository, observed, path, presence, publishNext, receive, report, toBuilding, WORLDS, type World } from './test/test-store.ts';
+import {
+  commit,
+  newHost,
+  newRelease,
+  newRepository,
+  observed,
+  path,
+  presence,
+  publishNext,
+  receive,
+  report,
+  toBuilding,
+  WORLDS,
+  type World,
+} from './test/test-store.ts';
 
 describe.each(WORLDS)('on $name', ({ open }) => {
   let world: World;
@@ -45,8 +59,17 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await store.hosts.ensure(repository.id, [ada, bob]);
       await store.hosts.ensure(repository.id, []);
       const rows = await store.hosts.list(repository.id);
-      expect(rows.map(({ host, state }) => [host, state])).toEqual([[ada, 'SUCCEEDED'], [bob, 'IDLE']]);
-      expect(rows[1]).toMatchObject({ epoch: 0, isConnected: false, reportSeq: 0, desired: undefined, observed: { current: null, booted: null, profile: null } });
+      expect(rows.map(({ host, state }) => [host, state])).toEqual([
+        [ada, 'SUCCEEDED'],
+        [bob, 'IDLE'],
+      ]);
+      expect(rows[1]).toMatchObject({
+        epoch: 0,
+        isConnected: false,
+        reportSeq: 0,
+        desired: undefined,
+        observed: { current: null, booted: null, profile: null },
+      });
       expect(await store.hosts.get(newHost())).toBeUndefined();
     });
 
@@ -63,7 +86,13 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect((await get(host)).clonedAt).toBeUndefined();
       await store.hosts.markCloned(host, 9);
       await store.hosts.enrol({ host, repositoryId: repository.id, machineId: 'new laptop', publicKey: 'new key', at: 10 });
-      expect(await get(host)).toMatchObject({ machineId: 'new laptop', publicKey: 'new key', enrolledAt: 10, revokedAt: undefined, clonedAt: undefined });
+      expect(await get(host)).toMatchObject({
+        machineId: 'new laptop',
+        publicKey: 'new key',
+        enrolledAt: 10,
+        revokedAt: undefined,
+        clonedAt: undefined,
+      });
       await expect(store.hosts.revoke(newHost(), 1)).rejects.toMatchObject({ code: 'STORE_ROW_MISSING' });
     });
 
@@ -85,7 +114,15 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const { store } = world;
       const host = await enrolled(await newRepository(store));
       const row = await store.hosts.connect(host, presence({ state: 'SUCCEEDED', stateToplevel: path('x'), observed: observed(path('x')), at: 100 }));
-      expect(row).toMatchObject({ isConnected: true, sessionId: 'server/1', bootId: 'boot', state: 'SUCCEEDED', stateSince: 100, observed: observed(path('x')), lastSeenAt: 100 });
+      expect(row).toMatchObject({
+        isConnected: true,
+        sessionId: 'server/1',
+        bootId: 'boot',
+        state: 'SUCCEEDED',
+        stateSince: 100,
+        observed: observed(path('x')),
+        lastSeenAt: 100,
+      });
       expect(await get(host)).toEqual(row);
       const again = await store.hosts.connect(host, presence({ sessionId: 'server/2', state: 'SUCCEEDED', stateToplevel: path('x'), at: 200 }));
       expect(again).toMatchObject({ sessionId: 'server/2', stateSince: 100, lastSeenAt: 200 });
@@ -125,7 +162,10 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const { host, first, second } = await withReleases();
       expect(await hosts.desire(host, first, 10)).toEqual({ epoch: 1, isNew: true });
       expect(await hosts.desire(host, first, 20)).toEqual({ epoch: 1, isNew: false });
-      expect(await get(host)).toMatchObject({ epoch: 1, desired: { releaseId: first.id, toplevel: first.toplevel, sequence: 1, epoch: 1, since: 10 } });
+      expect(await get(host)).toMatchObject({
+        epoch: 1,
+        desired: { releaseId: first.id, toplevel: first.toplevel, sequence: 1, epoch: 1, since: 10 },
+      });
       expect(await hosts.desire(host, second, 30)).toEqual({ epoch: 2, isNew: true });
       expect(await hosts.desire(host, first, 40)).toEqual({ epoch: 3, isNew: true }); // a pin, say
       expect(await hosts.bumpEpoch(host)).toBe(4);
@@ -159,10 +199,13 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const { hosts } = world.store;
       const { host, first, second } = await withReleases();
       await hosts.desire(host, first, 10);
-      expect(await hosts.connect(host, presence({ epoch: 1, state: 'SUCCEEDED', stateToplevel: second.toplevel }))).toMatchObject({ epoch: 2, desired: { epoch: 2 } });
+      expect(await hosts.connect(host, presence({ epoch: 1, state: 'SUCCEEDED', stateToplevel: second.toplevel }))).toMatchObject({
+        epoch: 2,
+        desired: { epoch: 2 },
+      });
     });
 
-    test('that is none has an epoch above the agent\'s, for the next', async () => {
+    test("that is none has an epoch above the agent's, for the next", async () => {
       const { hosts } = world.store;
       const { host, first } = await withReleases();
       await hosts.connect(host, presence({ epoch: 5 }));
@@ -181,7 +224,13 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const repository = await newRepository(world.store);
       const host = await enrolled(repository);
       expect(await situationOf(repository, host)).toEqual({
-        host, pin: undefined, hold: undefined, isRingPromoted: false, rollout: undefined, stable: undefined, quarantined: new Set(),
+        host,
+        pin: undefined,
+        hold: undefined,
+        isRingPromoted: false,
+        rollout: undefined,
+        stable: undefined,
+        quarantined: new Set(),
       });
     });
 
@@ -266,7 +315,8 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const repository = await newRepository(store);
       const [ada, bob] = [await enrolled(repository), await enrolled(repository)];
       const elsewhere = await enrolled(await newRepository(store));
-      const names = async (hosts: HostName[] | undefined): Promise<string[]> => (await store.hosts.situation(repository.id, hosts)).map(({ host }) => host);
+      const names = async (hosts: HostName[] | undefined): Promise<string[]> =>
+        (await store.hosts.situation(repository.id, hosts)).map(({ host }) => host);
       expect(await names(undefined)).toEqual([ada, bob]);
       expect(await names([bob, elsewhere])).toEqual([bob]);
       expect(await names([])).toEqual([]);
@@ -287,10 +337,21 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const { store } = world;
       const host = await enrolled(await newRepository(store));
       const detail = { code: 'SWITCH_FAILED', message: 'unit \0 failed \uD800' };
-      const batch = [report(host, 1, { state: 'OFFERED' }), report(host, 2, { state: 'SUCCEEDED', observed: observed(path('new')), detail, timings: { downloadMs: 1.5 } })];
+      const batch = [
+        report(host, 1, { state: 'OFFERED' }),
+        report(host, 2, { state: 'SUCCEEDED', observed: observed(path('new')), detail, timings: { downloadMs: 1.5 } }),
+      ];
       expect(await store.reports.store(batch)).toEqual(new Map([[host, 2]]));
       const row = await get(host);
-      expect(row).toMatchObject({ state: 'SUCCEEDED', stateToplevel: path('new'), stateSince: 1_002, lastSeenAt: 1_002, reportSeq: 2, observed: observed(path('new')), timings: { downloadMs: 1.5 } });
+      expect(row).toMatchObject({
+        state: 'SUCCEEDED',
+        stateToplevel: path('new'),
+        stateSince: 1_002,
+        lastSeenAt: 1_002,
+        reportSeq: 2,
+        observed: observed(path('new')),
+        timings: { downloadMs: 1.5 },
+      });
       expect(row.detail).toEqual({ code: 'SWITCH_FAILED', message: 'unit \uFFFD failed \uFFFD' });
       expect(await store.reports.store(batch)).toEqual(new Map([[host, 2]]));
       expect(await get(host)).toEqual(row);
@@ -312,7 +373,10 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     test('from before the last hello do not undo what it said', async () => {
       const { store } = world;
       const host = await enrolled(await newRepository(store));
-      await store.hosts.connect(host, presence({ state: 'SUCCEEDED', stateToplevel: path('new'), observed: observed(path('new')), reportSeq: 5, at: 2_000 }));
+      await store.hosts.connect(
+        host,
+        presence({ state: 'SUCCEEDED', stateToplevel: path('new'), observed: observed(path('new')), reportSeq: 5, at: 2_000 }),
+      );
       await store.reports.store([report(host, 4, { state: 'VERIFYING' })]);
       expect(await get(host)).toMatchObject({ state: 'SUCCEEDED', observed: observed(path('new')), reportSeq: 4, lastSeenAt: 2_000 });
       const detail = { code: 'FINE', message: 'all well' };

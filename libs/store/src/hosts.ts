@@ -31,9 +31,22 @@ async function ensure(db: Database, repositoryId: string, names: readonly HostNa
 async function enrol(db: Database, enrolment: Parameters<HostStore['enrol']>[0]): Promise<HostRow> {
   const { host, repositoryId, machineId, publicKey, at } = enrolment;
   const fresh = {
-    machineId, publicKey, enrolledAt: at, revokedAt: null, clonedAt: null,
-    observed: null, state: 'IDLE', stateToplevel: null, stateSince: null, stateSeq: 0, detail: null, timings: null,
-    isConnected: false, sessionId: null, bootId: null, reportSeq: 0,
+    machineId,
+    publicKey,
+    enrolledAt: at,
+    revokedAt: null,
+    clonedAt: null,
+    observed: null,
+    state: 'IDLE',
+    stateToplevel: null,
+    stateSince: null,
+    stateSeq: 0,
+    detail: null,
+    timings: null,
+    isConnected: false,
+    sessionId: null,
+    bootId: null,
+    reportSeq: 0,
   } as const;
   return await db.transaction(async (tx) => {
     const [row] = await tx

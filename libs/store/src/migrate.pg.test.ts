@@ -98,7 +98,9 @@ describe('the migrations', () => {
 
   test('run by several processes at once are run once', async () => {
     const url = await server.createDatabase();
-    const stores = await Promise.all(Array.from({ length: 6 }, async () => await openStore({ kind: 'postgres', url, maxConnections: 2 }, storeDeps())));
+    const stores = await Promise.all(
+      Array.from({ length: 6 }, async () => await openStore({ kind: 'postgres', url, maxConnections: 2 }, storeDeps())),
+    );
     await using closing = new AsyncDisposableStack();
     for (const store of stores) closing.use(store);
     await Promise.all(stores.map(async (store) => await newRepository(store)));
@@ -116,7 +118,11 @@ describe('the migrations', () => {
     await withDatabase(async ({ db }) => {
       await migrate(db, storeDeps());
       await migrate(db, { ...storeDeps(), migrationsDir: await newerMigrations('create table from_the_future (id int);') });
-      await expect(migrate(db, storeDeps())).rejects.toMatchObject({ code: 'STORE_TOO_NEW', retryable: false, data: { newest: '2099-01-01T00:00:00.000Z' } });
+      await expect(migrate(db, storeDeps())).rejects.toMatchObject({
+        code: 'STORE_TOO_NEW',
+        retryable: false,
+        data: { newest: '2099-01-01T00:00:00.000Z' },
+      });
     });
   });
 });

@@ -31,7 +31,9 @@ export async function migrate(db: Database, deps: { readonly clock: Clock; reado
     for (const migration of known) {
       if (applied.has(migration.folderMillis)) continue;
       for (const statement of migration.sql) await tx.execute(sql.raw(statement));
-      await tx.execute(sql`insert into floe_migrations (made_at, hash, applied_at) values (${migration.folderMillis}, ${migration.hash}, ${deps.clock.now()})`);
+      await tx.execute(
+        sql`insert into floe_migrations (made_at, hash, applied_at) values (${migration.folderMillis}, ${migration.hash}, ${deps.clock.now()})`,
+      );
       deps.logger.info('the database was migrated', { migration: new Date(migration.folderMillis).toISOString() });
     }
   });

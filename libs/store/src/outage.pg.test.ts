@@ -92,10 +92,14 @@ test('listening comes back by itself, also after an outage that outlasts several
     await world.server.start();
     await back(world.store);
     heard.length = 0;
-    await eventually('a hint is heard again', async () => {
-      await world.store.hints.notify({ topic: 'outbox' });
-      return heard.length > 0 ? true : undefined;
-    }, { timeoutMs: 30_000 });
+    await eventually(
+      'a hint is heard again',
+      async () => {
+        await world.store.hints.notify({ topic: 'outbox' });
+        return heard.length > 0 ? true : undefined;
+      },
+      { timeoutMs: 30_000 },
+    );
   }
 });
 

@@ -52,7 +52,15 @@ async function claimDue(db: Database, { now, limit, leaseMs }: Parameters<Outbox
   return claimed
     .toSorted((left, right) => left.updatedAt - right.updatedAt)
     .map(({ id, repositoryId, sha, context, state, description, targetUrl, version, attempts }) => ({
-      id, repositoryId, sha, context, state, description, targetUrl, version, attempts,
+      id,
+      repositoryId,
+      sha,
+      context,
+      state,
+      description,
+      targetUrl,
+      version,
+      attempts,
     }));
 }
 
@@ -84,7 +92,10 @@ export function createOutboxStore(db: Database): OutboxStore {
     claimDue: async (options) => await claimDue(db, options),
     markSent: async (claimed, at) => await settle(db, claimed, null, at),
     async markRetry(claimed, error, dueAt) {
-      await db.update(statusOutbox).set({ dueAt, lastError: cleanText(error) }).where(isStill(claimed));
+      await db
+        .update(statusOutbox)
+        .set({ dueAt, lastError: cleanText(error) })
+        .where(isStill(claimed));
     },
     markFailed: async (claimed, error, at) => await settle(db, claimed, cleanText(error), at),
     async nextDueAt() {

@@ -168,15 +168,33 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await store.revisions.saveBuilds(id, [{ host: ada, buildMs: 8, builtAt: 60 }]);
       await store.revisions.savePublished(id, ada, 'sha256-x', 2 ** 40);
       expect(await store.revisions.evaluations(id)).toMatchObject([
-        { host: ada, outcome: 'CHANGED', toplevel: path('a'), evaluateMs: 7, buildMs: 8, builtAt: 60, narHash: 'sha256-x', closureSizeBytes: 2 ** 40 },
+        {
+          host: ada,
+          outcome: 'CHANGED',
+          toplevel: path('a'),
+          evaluateMs: 7,
+          buildMs: 8,
+          builtAt: 60,
+          narHash: 'sha256-x',
+          closureSizeBytes: 2 ** 40,
+        },
         { host: bob, outcome: 'EVAL_ERROR', error: 'undefined variable', toplevel: undefined },
       ]);
       await store.revisions.saveBuilds(id, [{ host: ada, outcome: 'BUILD_ERROR', error: 'gcc' }]);
       expect((await store.revisions.evaluations(id))[0]).toMatchObject({ outcome: 'BUILD_ERROR', error: 'gcc', toplevel: path('a') });
       await store.revisions.saveEvaluations(id, [{ host: ada, outcome: 'UNCHANGED', toplevel: path('a') }]);
       expect((await store.revisions.evaluations(id))[0]).toEqual({
-        host: ada, outcome: 'UNCHANGED', toplevel: path('a'), drvPath: undefined, system: undefined, error: undefined,
-        evaluateMs: undefined, buildMs: undefined, builtAt: undefined, narHash: undefined, closureSizeBytes: undefined,
+        host: ada,
+        outcome: 'UNCHANGED',
+        toplevel: path('a'),
+        drvPath: undefined,
+        system: undefined,
+        error: undefined,
+        evaluateMs: undefined,
+        buildMs: undefined,
+        builtAt: undefined,
+        narHash: undefined,
+        closureSizeBytes: undefined,
       });
       await expect(store.revisions.saveBuilds(id, [{ host: 'eve' as HostName, buildMs: 1 }])).rejects.toMatchObject({ code: 'STORE_ROW_MISSING' });
     });
@@ -197,7 +215,10 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const host = newHost();
       const revision = await receive(store, repository, commit('a'));
       await toBuilding(store, revision.id);
-      await store.revisions.saveEvaluations(revision.id, [{ host, outcome: 'NEW' }, { host: newHost(), outcome: 'NEW' }]);
+      await store.revisions.saveEvaluations(revision.id, [
+        { host, outcome: 'NEW' },
+        { host: newHost(), outcome: 'NEW' },
+      ]);
       await store.revisions.saveBuilds(revision.id, [{ host, builtAt: 45 }]);
       const first = await store.releases.publish(revision.id, [newRelease(revision, host, path('x'))], 50);
       expect(first).toMatchObject({ kind: 'published', releases: [{ host, sequence: 1, revisionId: revision.id, toplevel: path('x') }] });
@@ -222,7 +243,10 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const overtaken = await receive(store, repository, commit('a'));
       await toBuilding(store, overtaken.id);
       await receive(store, repository, commit('b'));
-      expect(await store.releases.publish(overtaken.id, [newRelease(overtaken, host, path('x'))], 50)).toEqual({ kind: 'stale', state: 'SUPERSEDED' });
+      expect(await store.releases.publish(overtaken.id, [newRelease(overtaken, host, path('x'))], 50)).toEqual({
+        kind: 'stale',
+        state: 'SUPERSEDED',
+      });
       expect(await store.releases.latestFor(host)).toBeUndefined();
       expect(await store.rollouts.forRevision(overtaken.id)).toBeUndefined();
     });
@@ -233,7 +257,9 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await toBuilding(store, revision.id);
       const [good, bad] = [newHost(), newHost()];
       const broken = { ...newRelease(revision, bad, path('x')), envelope: 'text with a \0' };
-      await expect(store.releases.publish(revision.id, [newRelease(revision, good, path('x')), broken], 50)).rejects.toThrow('insert into "releases"');
+      await expect(store.releases.publish(revision.id, [newRelease(revision, good, path('x')), broken], 50)).rejects.toThrow(
+        'insert into "releases"',
+      );
       expect(await store.revisions.get(revision.id)).toMatchObject({ state: 'BUILDING', publishedAt: undefined });
       expect(await store.releases.latestFor(good)).toBeUndefined();
     });
@@ -280,7 +306,10 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const [ada, bob] = [newHost(), newHost()];
       await publishNext(store, repository, commit('1'), [ada, bob]);
       await publishNext(store, repository, commit('2'), [ada]);
-      expect((await store.releases.latest(repository.id)).map(({ host, sequence }) => [host, sequence])).toEqual([[ada, 2], [bob, 1]]);
+      expect((await store.releases.latest(repository.id)).map(({ host, sequence }) => [host, sequence])).toEqual([
+        [ada, 2],
+        [bob, 1],
+      ]);
       const latest = await store.releases.latestFor(ada);
       expect(latest?.sequence).toBe(2);
       expect(await store.releases.byId(latest?.id ?? '')).toEqual(latest);

@@ -47,8 +47,13 @@ function clientOn(withLine: WithLine, answerTimeoutMs: number | undefined): Driz
   };
 }
 
-async function transact<Result>(line: PostgresLine, answerTimeoutMs: number | undefined, run: (transaction: DrizzleClient) => Promise<Result>): Promise<Result> {
-  const send = async (statement: string): Promise<string> => await line.run(async (client) => (await client.unsafe(statement)).command, answerTimeoutMs);
+async function transact<Result>(
+  line: PostgresLine,
+  answerTimeoutMs: number | undefined,
+  run: (transaction: DrizzleClient) => Promise<Result>,
+): Promise<Result> {
+  const send = async (statement: string): Promise<string> =>
+    await line.run(async (client) => (await client.unsafe(statement)).command, answerTimeoutMs);
   await send('begin');
   try {
     const result = await run(clientOn(async (use) => await use(line), answerTimeoutMs));

@@ -39,7 +39,9 @@ describe('a line', () => {
     let calls = 0;
     hangsUp.on('connection', () => (calls += 1));
     try {
-      await expect(PostgresLine.open({ url: `postgres://floe@127.0.0.1:${port}/floe`, socketFolder: undefined })).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' });
+      await expect(PostgresLine.open({ url: `postgres://floe@127.0.0.1:${port}/floe`, socketFolder: undefined })).rejects.toMatchObject({
+        code: 'CONNECTION_CLOSED',
+      });
       expect(calls).toBe(1);
     } finally {
       hangsUp.close();
@@ -54,15 +56,17 @@ describe('a pool', () => {
     let atOnce = 0;
     let most = 0;
     const pids = await Promise.all(
-      Array.from({ length: 20 }, async () =>
-        await pool.withLine(async (line) => {
-          most = Math.max(most, (atOnce += 1));
-          if (atOnce === 2) bothThere.resolve();
-          await bothThere.promise;
-          const pid = await pidOf(line);
-          atOnce -= 1;
-          return pid;
-        }),
+      Array.from(
+        { length: 20 },
+        async () =>
+          await pool.withLine(async (line) => {
+            most = Math.max(most, (atOnce += 1));
+            if (atOnce === 2) bothThere.resolve();
+            await bothThere.promise;
+            const pid = await pidOf(line);
+            atOnce -= 1;
+            return pid;
+          }),
       ),
     );
     expect(most).toBe(2);

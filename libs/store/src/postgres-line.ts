@@ -71,7 +71,8 @@ export class PostgresLine {
     if (this.#loss !== undefined) throw this.#loss;
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     this.#awaited.add(reject);
-    const late = timeoutMs === Infinity ? undefined : setTimeout(() => this.lose(lossOf('CONNECT_TIMEOUT', 'the database gave no answer')), timeoutMs);
+    const late =
+      timeoutMs === Infinity ? undefined : setTimeout(() => this.lose(lossOf('CONNECT_TIMEOUT', 'the database gave no answer')), timeoutMs);
     // Not a race with one long promise for the loss: that would keep every answer in memory as long as the line lives.
     send(this.#client).then(resolve, (error: unknown) => {
       reject(error);

@@ -27,7 +27,7 @@ async function rounds(run: (round: number) => Promise<void>): Promise<void> {
 }
 
 describe('of two processes at once', () => {
-  test('one gets a repository\'s lease', async () => {
+  test("one gets a repository's lease", async () => {
     await rounds(async () => {
       const { id } = await newRepository(one);
       const claims = [one, two, one, two].map(async (store, index) => await store.repositories.claim(id, `owner ${index}`, 1_000, 1));
@@ -49,7 +49,10 @@ describe('of two processes at once', () => {
       const repository = await newRepository(one);
       await Promise.all([receive(one, repository, commit('a')), receive(two, repository, commit('b'))]);
       const revisions = await one.revisions.list(repository.id, 10);
-      expect(revisions.map(({ sequence, state }) => [sequence, state])).toEqual([[2, 'RECEIVED'], [1, 'SUPERSEDED']]);
+      expect(revisions.map(({ sequence, state }) => [sequence, state])).toEqual([
+        [2, 'RECEIVED'],
+        [1, 'SUPERSEDED'],
+      ]);
       expect((await one.repositories.get(repository.id)).acceptedCommit).toBe(revisions[0]?.sha);
     });
   });
@@ -58,7 +61,10 @@ describe('of two processes at once', () => {
     await rounds(async () => {
       const { id } = await receive(one, await newRepository(one), commit('a'));
       const moves = await Promise.all([one.revisions.advance(id, 'accepted', 1), two.revisions.advance(id, 'accepted', 2)]);
-      expect(moves.toSorted((a, b) => a.kind.localeCompare(b.kind))).toEqual([{ kind: 'advanced', state: 'VERIFYING' }, { kind: 'stale', state: 'VERIFYING' }]);
+      expect(moves.toSorted((a, b) => a.kind.localeCompare(b.kind))).toEqual([
+        { kind: 'advanced', state: 'VERIFYING' },
+        { kind: 'stale', state: 'VERIFYING' },
+      ]);
     });
   });
 
@@ -98,7 +104,15 @@ describe('of two processes at once', () => {
       const repository = await newRepository(one);
       const host = newHost();
       await one.hosts.ensure(repository.id, [host]);
-      await one.releases.importStatement({ repositoryId: repository.id, host, sequence: 1, toplevel: path('x'), commit: commit('a'), issuedAt: 1, envelope: '{}' });
+      await one.releases.importStatement({
+        repositoryId: repository.id,
+        host,
+        sequence: 1,
+        toplevel: path('x'),
+        commit: commit('a'),
+        issuedAt: 1,
+        envelope: '{}',
+      });
       const release = await one.releases.latestFor(host);
       if (release === undefined) throw new Error('no release');
       const desires = await Promise.all([one, two, one, two].map(async (store) => await store.hosts.desire(host, release, 1)));

@@ -1,4 +1,15 @@
-import type { AgentState, CommitSha, EvaluationOutcome, HostName, HostSituation, Observed, ReleaseRef, RevisionState, RolloutState, StorePath } from '@floe/model';
+import type {
+  AgentState,
+  CommitSha,
+  EvaluationOutcome,
+  HostName,
+  HostSituation,
+  Observed,
+  ReleaseRef,
+  RevisionState,
+  RolloutState,
+  StorePath,
+} from '@floe/model';
 
 /** Milliseconds since 1970-01-01 UTC. */
 export type Timestamp = number;

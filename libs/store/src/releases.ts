@@ -48,7 +48,16 @@ async function insertReleases(db: Database, repositoryId: string, revisionId: st
   for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
     const values = rows
       .slice(start, start + ROWS_PER_INSERT)
-      .map(({ host, sequence, toplevel, commit, issuedAt, envelope }) => ({ repositoryId, revisionId, host, sequence, toplevel, commit, issuedAt, envelope }));
+      .map(({ host, sequence, toplevel, commit, issuedAt, envelope }) => ({
+        repositoryId,
+        revisionId,
+        host,
+        sequence,
+        toplevel,
+        commit,
+        issuedAt,
+        envelope,
+      }));
     await db
       .insert(releases)
       .values(values)
@@ -83,7 +92,10 @@ async function publish(db: Database, revisionId: string, news: readonly NewRelea
     if (revision.state === 'PUBLISHED') return { kind: 'published', releases: await ofRevision(tx, revisionId) };
     if (revision.state !== 'BUILDING') return { kind: 'stale', state: revision.state };
 
-    const lastBuilt = tx.select({ at: sql`max(${evaluations.builtAt})` }).from(evaluations).where(eq(evaluations.revisionId, revisionId));
+    const lastBuilt = tx
+      .select({ at: sql`max(${evaluations.builtAt})` })
+      .from(evaluations)
+      .where(eq(evaluations.revisionId, revisionId));
     const published: RevisionState = 'PUBLISHED';
     await tx
       .update(revisions)
@@ -101,7 +113,10 @@ async function publish(db: Database, revisionId: string, news: readonly NewRelea
       .where(and(inArray(rollouts.revisionId, older), inArray(rollouts.state, UNFINISHED_ROLLOUT)))
       .returning({ id: rollouts.revisionId });
     await notify(tx, ...[{ id: revisionId }, ...superseded].map(({ id }) => ({ topic: 'revision' as const, id })));
-    await notifyHosts(tx, news.map(({ host }) => host));
+    await notifyHosts(
+      tx,
+      news.map(({ host }) => host),
+    );
     return { kind: 'published', releases: await ofRevision(tx, revisionId) };
   });
 }

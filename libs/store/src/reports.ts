@@ -81,7 +81,18 @@ async function storeBatch(db: Database, batch: readonly StoredReport[]): Promise
 
 function toReport(row: typeof reports.$inferSelect): StoredReport {
   const { host, seq, epoch, state, toplevel, at, receivedAt } = row;
-  return { host, seq, epoch, state, toplevel, observed: readObserved(row.observed), detail: readDetail(row.detail), timings: readTimings(row.timings), at, receivedAt };
+  return {
+    host,
+    seq,
+    epoch,
+    state,
+    toplevel,
+    observed: readObserved(row.observed),
+    detail: readDetail(row.detail),
+    timings: readTimings(row.timings),
+    at,
+    receivedAt,
+  };
 }
 
 async function prune(db: Database, before: Timestamp): Promise<number> {

@@ -27,7 +27,10 @@ function toRepository(row: Row): Repository {
 
 /** Says "look again" to whoever works on the repository: counted, so that a worker that was busy sees it afterwards. */
 export async function wakeRepository(db: Database, id: string): Promise<void> {
-  await db.update(repositories).set({ hintCount: sql`${repositories.hintCount} + 1` }).where(eq(repositories.id, id));
+  await db
+    .update(repositories)
+    .set({ hintCount: sql`${repositories.hintCount} + 1` })
+    .where(eq(repositories.id, id));
   await notify(db, { topic: 'repository', id });
 }
 
@@ -39,7 +42,9 @@ async function claim(db: Database, id: string, owner: string, leaseMs: number, n
   const claimed = await db
     .update(repositories)
     .set({ leaseOwner: owner, leaseExpiresAt: now + leaseMs })
-    .where(and(eq(repositories.id, id), or(isNull(repositories.leaseOwner), eq(repositories.leaseOwner, owner), lte(repositories.leaseExpiresAt, now))))
+    .where(
+      and(eq(repositories.id, id), or(isNull(repositories.leaseOwner), eq(repositories.leaseOwner, owner), lte(repositories.leaseExpiresAt, now))),
+    )
     .returning({ id: repositories.id });
   return claimed.length > 0;
 }
@@ -61,13 +66,15 @@ async function recordFetch(db: Database, id: string, outcome: Parameters<Reposit
       ...(problem === undefined ? { lastFetchAt: now } : {}),
       problemCode: problem?.code ?? null,
       problemMessage: problem?.message ?? null,
-      problemSince: problem === undefined ? null : sql`case when ${repositories.problemCode} = ${problem.code} then ${repositories.problemSince} else ${now} end`,
+      problemSince:
+        problem === undefined ? null : sql`case when ${repositories.problemCode} = ${problem.code} then ${repositories.problemSince} else ${now} end`,
       ...(keepsHeld
         ? {}
         : {
             heldCommit: held?.commit ?? null,
             heldReason: held?.reason ?? null,
-            heldSince: held === undefined ? null : sql`case when ${repositories.heldCommit} = ${held.commit} then ${repositories.heldSince} else ${now} end`,
+            heldSince:
+              held === undefined ? null : sql`case when ${repositories.heldCommit} = ${held.commit} then ${repositories.heldSince} else ${now} end`,
           }),
     })
     .where(eq(repositories.id, id))
@@ -79,7 +86,10 @@ export function createRepositoryStore(db: Database): RepositoryStore {
   return {
     async ensure({ url, branch, now }) {
       await db.insert(repositories).values({ url, branch, createdAt: now }).onConflictDoNothing();
-      const [row] = await db.select().from(repositories).where(and(eq(repositories.url, url), eq(repositories.branch, branch)));
+      const [row] = await db
+        .select()
+        .from(repositories)
+        .where(and(eq(repositories.url, url), eq(repositories.branch, branch)));
       if (row === undefined) throw missingRow('repository', url);
       return toRepository(row);
     },
@@ -105,7 +115,10 @@ export function createRepositoryStore(db: Database): RepositoryStore {
       await db.update(repositories).set({ acceptedCommit: commit }).where(eq(repositories.id, id));
     },
     async raiseSequence(id, atLeast) {
-      await db.update(repositories).set({ sequence: sql`greatest(${repositories.sequence}, ${atLeast})` }).where(eq(repositories.id, id));
+      await db
+        .update(repositories)
+        .set({ sequence: sql`greatest(${repositories.sequence}, ${atLeast})` })
+        .where(eq(repositories.id, id));
     },
   };
 }

@@ -30,7 +30,11 @@ async function newestFirst(db: Database, where: SQL | undefined, limit: number):
 async function receive(db: Database, repositoryId: string, commit: Parameters<RevisionStore['receive']>[1]): Promise<Revision> {
   const { sha, subject, authorName, authorEmail, committedAt, receivedAt, fetchedAt } = commit;
   return await db.transaction(async (tx) => {
-    const [repository] = await tx.select({ sequence: repositories.sequence }).from(repositories).where(eq(repositories.id, repositoryId)).for('no key update');
+    const [repository] = await tx
+      .select({ sequence: repositories.sequence })
+      .from(repositories)
+      .where(eq(repositories.id, repositoryId))
+      .for('no key update');
     if (repository === undefined) throw missingRow('repository', repositoryId);
     const [newest] = await newestFirst(tx, eq(revisions.repositoryId, repositoryId), 1);
     if (newest?.sha === sha) {
@@ -47,9 +51,16 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
     const [row] = await tx
       .insert(revisions)
       .values({
-        repositoryId, sha, sequence, state: 'RECEIVED',
-        subject: cleanText(subject), authorName: cleanText(authorName), authorEmail: cleanText(authorEmail),
-        committedAt, receivedAt, fetchedAt,
+        repositoryId,
+        sha,
+        sequence,
+        state: 'RECEIVED',
+        subject: cleanText(subject),
+        authorName: cleanText(authorName),
+        authorEmail: cleanText(authorEmail),
+        committedAt,
+        receivedAt,
+        fetchedAt,
       })
       .returning();
     if (row === undefined) throw missingRow('revision', sha);

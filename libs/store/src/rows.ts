@@ -9,8 +9,14 @@ import type { Detail as HostDetail, StageTimings as HostTimings } from './record
 
 /** A bigint: postgres.js gives text, PGlite a number. */
 export const Int8 = v.pipe(v.union([v.number(), v.string()]), v.transform(Number), v.safeInteger());
-export const HostNameText = v.pipe(v.string(), v.transform((text) => text as HostName));
-const StorePathText = v.pipe(v.string(), v.transform((text) => text as StorePath));
+export const HostNameText = v.pipe(
+  v.string(),
+  v.transform((text) => text as HostName),
+);
+const StorePathText = v.pipe(
+  v.string(),
+  v.transform((text) => text as StorePath),
+);
 
 const Observed = v.object({
   current: v.nullable(StorePathText),
@@ -37,7 +43,13 @@ export function readTimings(column: unknown): HostTimings | undefined {
   return column === null ? undefined : v.parse(StageTimings, column);
 }
 
-const Result = v.union([v.array(v.unknown()), v.pipe(v.object({ rows: v.array(v.unknown()) }), v.transform((result) => result.rows))]);
+const Result = v.union([
+  v.array(v.unknown()),
+  v.pipe(
+    v.object({ rows: v.array(v.unknown()) }),
+    v.transform((result) => result.rows),
+  ),
+]);
 
 /** The rows of `db.execute()`: postgres.js gives an array, PGlite an object with it. */
 export function readRows<Schema extends v.GenericSchema>(schema: Schema, result: unknown): v.InferOutput<Schema>[] {

@@ -1,7 +1,25 @@
 import type { CommitSha, HostName, ReleaseRef, RevisionEvent, RevisionState, RolloutState, StorePath } from '@floe/model';
 import type {
-  AuditEntry, BuildRow, CommitInfo, Delivery, DirectiveRow, Evaluation, EvaluationRow, HostPresence, HostRow, NewRelease, Pin, PinKind,
-  Quarantine, Release, Repository, Revision, Rollout, StoredReport, StoredSituation, Timestamp,
+  AuditEntry,
+  BuildRow,
+  CommitInfo,
+  Delivery,
+  DirectiveRow,
+  Evaluation,
+  EvaluationRow,
+  HostPresence,
+  HostRow,
+  NewRelease,
+  Pin,
+  PinKind,
+  Quarantine,
+  Release,
+  Repository,
+  Revision,
+  Rollout,
+  StoredReport,
+  StoredSituation,
+  Timestamp,
 } from './records.ts';
 import type { OutboxStore } from './outbox-contract.ts';
 
@@ -162,7 +180,13 @@ export interface HostStore {
   list(repositoryId: string): Promise<readonly HostRow[]>;
   byPublicKey(publicKey: string): Promise<HostRow | undefined>;
   /** Sets the host's key; ends a revocation and a clone quarantine; the agent's reports count from 1 again. */
-  enrol(enrolment: { readonly host: HostName; readonly repositoryId: string; readonly machineId: string; readonly publicKey: string; readonly at: Timestamp }): Promise<HostRow>;
+  enrol(enrolment: {
+    readonly host: HostName;
+    readonly repositoryId: string;
+    readonly machineId: string;
+    readonly publicKey: string;
+    readonly at: Timestamp;
+  }): Promise<HostRow>;
   revoke(host: HostName, at: Timestamp): Promise<void>;
   markCloned(host: HostName, at: Timestamp): Promise<void>;
   clearCloned(host: HostName): Promise<void>;

@@ -33,7 +33,10 @@ async function consume(db: Database, token: string, host: typeof enrolmentTokens
     .where(and(eq(enrolmentTokens.hash, hash), eq(enrolmentTokens.host, host), isNull(enrolmentTokens.usedAt), gt(enrolmentTokens.expiresAt, now)))
     .returning({ host: enrolmentTokens.host });
   if (consumed.length > 0) return { kind: 'consumed' };
-  const [row] = await db.select({ host: enrolmentTokens.host, usedAt: enrolmentTokens.usedAt }).from(enrolmentTokens).where(eq(enrolmentTokens.hash, hash));
+  const [row] = await db
+    .select({ host: enrolmentTokens.host, usedAt: enrolmentTokens.usedAt })
+    .from(enrolmentTokens)
+    .where(eq(enrolmentTokens.hash, hash));
   if (row === undefined) return { kind: 'unknown' };
   if (row.host !== host) return { kind: 'other-host' };
   return { kind: row.usedAt === null ? 'expired' : 'used' };

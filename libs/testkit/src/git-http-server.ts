@@ -195,7 +195,5 @@ async function readRefs(folder: string): Promise<ReadonlyMap<string, string>> {
 
 function compareRefs(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): RefUpdate[] {
   const refs = [...new Set([...before.keys(), ...after.keys()])].toSorted();
-  return refs
-    .map((ref) => ({ ref, before: before.get(ref), after: after.get(ref) }))
-    .filter((update) => update.before !== update.after);
+  return refs.map((ref) => ({ ref, before: before.get(ref), after: after.get(ref) })).filter((update) => update.before !== update.after);
 }

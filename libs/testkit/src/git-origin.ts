@@ -42,12 +42,7 @@ export interface CommitOptions {
 }
 
 /** What a path becomes: a file's text, gone (null), or something other than a plain file. */
-export type OriginEntry =
-  | string
-  | null
-  | { readonly symlink: string }
-  | { readonly executable: string }
-  | { readonly submodule: CommitSha };
+export type OriginEntry = string | null | { readonly symlink: string } | { readonly executable: string } | { readonly submodule: CommitSha };
 
 /** A repository of a {@link GitOrigin}, written to by native git over the file system. */
 export interface OriginRepository {
@@ -127,11 +122,7 @@ async function createRepository(at: {
     else await git('checkout', '--quiet', '--force', '-B', branch, `origin/${start}`);
   }
 
-  async function record(
-    files: Readonly<Record<string, OriginEntry>>,
-    options: CommitOptions,
-    commitArgs: readonly string[],
-  ): Promise<CommitSha> {
+  async function record(files: Readonly<Record<string, OriginEntry>>, options: CommitOptions, commitArgs: readonly string[]): Promise<CommitSha> {
     const branch = options.branch ?? 'main';
     await checkOut(branch);
     await stage(git, at.workDir, files);
@@ -145,8 +136,7 @@ async function createRepository(at: {
     bareDir,
     git,
     commit: (files, message, options = {}) => record(files, options, ['-m', message]),
-    rewrite: (files, message, options = {}) =>
-      record(files, { ...options, force: true }, ['--amend', '-m', message]),
+    rewrite: (files, message, options = {}) => record(files, { ...options, force: true }, ['--amend', '-m', message]),
     async merge(branch, message) {
       await checkOut('main');
       await git('merge', '--quiet', '--no-ff', '-m', message, `origin/${branch}`);

@@ -102,13 +102,20 @@ export class LocalForge implements AsyncDisposable {
   /** Sends a webhook as GitHub would; `change` may change the body before it is signed, `tamper` anything afterwards. */
   async deliver(
     update: PushedRef,
-    options: { readonly id?: string; readonly secret?: string; readonly change?: (body: string) => string; readonly tamper?: (request: { body: string; headers: Record<string, string> }) => void } = {},
+    options: {
+      readonly id?: string;
+      readonly secret?: string;
+      readonly change?: (body: string) => string;
+      readonly tamper?: (request: { body: string; headers: Record<string, string> }) => void;
+    } = {},
   ): Promise<Response> {
     if (this.webhookUrl === undefined) throw new Error('the forge has no webhook URL yet');
     const id = options.id ?? randomUUID();
     const payload = JSON.stringify(this.#pushPayload(update));
     const body = options.change?.(payload) ?? payload;
-    const signature = createHmac('sha256', options.secret ?? this.#options.webhookSecret).update(body).digest('hex');
+    const signature = createHmac('sha256', options.secret ?? this.#options.webhookSecret)
+      .update(body)
+      .digest('hex');
     const request = {
       body,
       headers: {
@@ -181,7 +188,14 @@ export class LocalForge implements AsyncDisposable {
     if (this.failWith !== undefined) return answer(this.failWith.status, { message: 'as told' }, this.failWith.headers ?? {});
     if (!(request.headers.authorization ?? '').endsWith(this.#options.token)) return answer(401, { message: 'Bad credentials' });
     const body = JSON.parse(Buffer.concat(chunks).toString('utf8')) as { context: string; state: string; description?: string; target_url?: string };
-    this.statuses.push({ sha, context: body.context, state: body.state, description: body.description ?? '', targetUrl: body.target_url, at: Date.now() });
+    this.statuses.push({
+      sha,
+      context: body.context,
+      state: body.state,
+      description: body.description ?? '',
+      targetUrl: body.target_url,
+      at: Date.now(),
+    });
     return answer(201, { id: this.statuses.length, ...body });
   }
 

@@ -10,7 +10,9 @@ export const testNixSettings = ['experimental-features = nix-command flakes', 's
 export async function exampleFleetFiles(): Promise<Record<string, string>> {
   const entries = await readdir(EXAMPLE_FLEET, { recursive: true, withFileTypes: true });
   const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  const files = await Promise.all(paths.map(async (path) => [path.slice(EXAMPLE_FLEET.length + 1), forThisMachine(await readFile(path, 'utf8'))] as const));
+  const files = await Promise.all(
+    paths.map(async (path) => [path.slice(EXAMPLE_FLEET.length + 1), forThisMachine(await readFile(path, 'utf8'))] as const),
+  );
   return Object.fromEntries(files);
 }
 

@@ -14,8 +14,14 @@ const ROLE = 'floe';
  * stop, since the machine goes on (`synchronous_commit=off` would lose it).
  */
 const SETTINGS = [
-  'listen_addresses=', 'fsync=off', 'full_page_writes=off', 'shared_buffers=16MB', 'max_connections=60',
-  'lc_messages=C', 'logging_collector=off', 'log_destination=stderr',
+  'listen_addresses=',
+  'fsync=off',
+  'full_page_writes=off',
+  'shared_buffers=16MB',
+  'max_connections=60',
+  'lc_messages=C',
+  'logging_collector=off',
+  'log_destination=stderr',
 ];
 
 interface Ids {
@@ -66,7 +72,11 @@ export class PostgresServer implements AsyncDisposable {
   async start(): Promise<void> {
     if (this.isRunning) throw new Error('this Postgres already runs');
     const settings = [...SETTINGS, `unix_socket_directories=${this.#dir}`].flatMap((setting) => ['-c', setting]);
-    const child = spawn(join(this.#binDir, 'postgres'), ['-D', this.#dataDir, ...settings], { ...this.#ids, cwd: this.#dir, stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(join(this.#binDir, 'postgres'), ['-D', this.#dataDir, ...settings], {
+      ...this.#ids,
+      cwd: this.#dir,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     this.#child = child;
     const lines: string[] = [];
     await new Promise<void>((resolve, reject) => {
@@ -150,7 +160,9 @@ async function findBinDir(): Promise<string> {
     const initdb = await realpath(path).catch(() => undefined);
     if (initdb !== undefined) return dirname(initdb);
   }
-  throw new Error('These tests need Postgres: install the server (Debian: apt install postgresql; Nix: the package postgresql), or put its bin folder into PATH.');
+  throw new Error(
+    'These tests need Postgres: install the server (Debian: apt install postgresql; Nix: the package postgresql), or put its bin folder into PATH.',
+  );
 }
 
 function debianVersion(path: string): number {
@@ -162,6 +174,7 @@ async function unprivilegedIds(): Promise<Ids> {
   if (process.getuid?.() !== 0) return {};
   const accounts = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => line.split(':'));
   const account = ['postgres', 'nobody'].map((name) => accounts.find((fields) => fields[0] === name)).find((fields) => fields !== undefined);
-  if (account === undefined) throw new Error('Postgres refuses to run as root, and there is neither a user "postgres" nor "nobody": run the tests as another user.');
+  if (account === undefined)
+    throw new Error('Postgres refuses to run as root, and there is neither a user "postgres" nor "nobody": run the tests as another user.');
   return { uid: Number(account[2]), gid: Number(account[3]) };
 }

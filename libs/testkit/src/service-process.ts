@@ -56,12 +56,13 @@ export class ServiceProcess implements AsyncDisposable {
     this.#child = child;
     this.#ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code ?? -1)));
     if (child.stdout !== null) createInterface({ input: child.stdout }).on('line', (line) => this.#options.onOutput?.(line));
-    if (child.stderr !== null) createInterface({ input: child.stderr }).on('line', (line) => {
-      this.#lines.push(line);
-      if (this.#lines.length > 2_000) this.#lines.shift();
-      for (const watch of this.#watchers) watch(line);
-      this.#options.onLine?.(line);
-    });
+    if (child.stderr !== null)
+      createInterface({ input: child.stderr }).on('line', (line) => {
+        this.#lines.push(line);
+        if (this.#lines.length > 2_000) this.#lines.shift();
+        for (const watch of this.#watchers) watch(line);
+        this.#options.onLine?.(line);
+      });
   }
 
   /** Ends it with `signal` and waits until it is gone; says how it ended. SIGKILL follows after 15 s. */

@@ -111,7 +111,12 @@ export class TestFleet implements AsyncDisposable {
 
   /** Runs git with nobody's configuration; returns its output. */
   async git(...args: string[]): Promise<string> {
-    const identity = { GIT_AUTHOR_NAME: 'Ada', GIT_AUTHOR_EMAIL: 'ada@example.org', GIT_COMMITTER_NAME: 'Ada', GIT_COMMITTER_EMAIL: 'ada@example.org' };
+    const identity = {
+      GIT_AUTHOR_NAME: 'Ada',
+      GIT_AUTHOR_EMAIL: 'ada@example.org',
+      GIT_COMMITTER_NAME: 'Ada',
+      GIT_COMMITTER_EMAIL: 'ada@example.org',
+    };
     const result = await exec('git', args, { env: { ...process.env, ...ISOLATED_GIT_ENV, ...identity, HOME: join(this.dir, 'home') } });
     if (result.exitCode !== 0) throw new Error(`git ${args.join(' ')} failed: ${result.stderr}`);
     return result.stdout.trim();

@@ -30,8 +30,19 @@ export function newAuthorities(): Authorities {
 
 function releaseStatement(changes: Partial<ReleaseStatement> = {}): ReleaseStatement {
   return {
-    version: 1, repository: REPOSITORY, ref: REF, commit: 'c'.repeat(40) as CommitSha, sequence: 7, host: HOST, toplevel: storePath('new'),
-    narHash: 'sha256:x', closureSizeBytes: 10, system: SYSTEM, issuedAt: NOW, expiresAt: NOW + 365 * 24 * 3600_000, ...changes,
+    version: 1,
+    repository: REPOSITORY,
+    ref: REF,
+    commit: 'c'.repeat(40) as CommitSha,
+    sequence: 7,
+    host: HOST,
+    toplevel: storePath('new'),
+    narHash: 'sha256:x',
+    closureSizeBytes: 10,
+    system: SYSTEM,
+    issuedAt: NOW,
+    expiresAt: NOW + 365 * 24 * 3600_000,
+    ...changes,
   };
 }
 
@@ -50,10 +61,18 @@ export interface SealOptions {
 export function sealDirective(keys: Authorities, options: SealOptions = {}): Envelope {
   const { release, server } = { ...keys, ...options.signers };
   const directive: Directive = {
-    version: 1, host: HOST, machineId: MACHINE_ID, epoch: 3, mode: 'activate', isRetry: false,
+    version: 1,
+    host: HOST,
+    machineId: MACHINE_ID,
+    epoch: 3,
+    mode: 'activate',
+    isRetry: false,
     release: seal(release, 'floe/release', releaseStatement(options.release)),
     ...(options.freshness === undefined ? {} : { freshness: seal(release, 'floe/freshness', freshnessStatement(options.freshness)) }),
-    issuedAt: NOW, expiresAt: NOW + 24 * 3600_000, nonce: NONCE, ...options.directive,
+    issuedAt: NOW,
+    expiresAt: NOW + 24 * 3600_000,
+    nonce: NONCE,
+    ...options.directive,
   };
   return seal(server, 'floe/directive', directive);
 }
@@ -63,5 +82,13 @@ export function journalWith(changes: Partial<AgentJournal> = {}): AgentJournal {
 }
 
 export function reportWith(seq: number, changes: Partial<AgentReport> = {}): AgentReport {
-  return { seq, epoch: 1, state: 'OFFERED', toplevel: storePath('new'), observed: { current: null, booted: null, profile: null }, at: NOW, ...changes };
+  return {
+    seq,
+    epoch: 1,
+    state: 'OFFERED',
+    toplevel: storePath('new'),
+    observed: { current: null, booted: null, profile: null },
+    at: NOW,
+    ...changes,
+  };
 }

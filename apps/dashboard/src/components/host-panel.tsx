@@ -67,7 +67,8 @@ function Facts({ dashboard, host }: HostPanelProps) {
         {desired === null ? 'nothing yet' : <code>{desired.toplevel}</code>}
         {desired !== null && (
           <span class="aside">
-            {desired.commit !== null && `commit ${desired.commit}, `}sequence {desired.sequence}, epoch {desired.epoch}, <Age at={desired.since} now={dashboard.now} />
+            {desired.commit !== null && `commit ${desired.commit}, `}sequence {desired.sequence}, epoch {desired.epoch},{' '}
+            <Age at={desired.since} now={dashboard.now} />
           </span>
         )}
       </Fact>

@@ -35,9 +35,12 @@ export function HostSection({ dashboard, fleet, route }: HostSectionProps) {
   return (
     <section class="panel hosts" aria-labelledby="hosts-title">
       <h2 id="hosts-title" class="overline">
-        {count(fleet.hosts.size, 'host')}
-        {' '}
-        <span class="aside">{countStandings(fleet).map((each) => `${each.count.toLocaleString('en')} ${each.text}`).join(', ')}</span>
+        {count(fleet.hosts.size, 'host')}{' '}
+        <span class="aside">
+          {countStandings(fleet)
+            .map((each) => `${each.count.toLocaleString('en')} ${each.text}`)
+            .join(', ')}
+        </span>
       </h2>
       <FilterBar dashboard={dashboard} attention={countAttention(fleet)} found={found.length} />
       {route.kind === 'host' && open === undefined && (
@@ -45,7 +48,11 @@ export function HostSection({ dashboard, fleet, route }: HostSectionProps) {
           There is no host {route.host} in this fleet. <a href={formatRoute({ kind: 'fleet' })}>Show all</a>
         </p>
       )}
-      {shown.length === 0 ? <NoMatch dashboard={dashboard} /> : <HostTable dashboard={dashboard} hosts={shown} revision={fleet.revision} open={open} />}
+      {shown.length === 0 ? (
+        <NoMatch dashboard={dashboard} />
+      ) : (
+        <HostTable dashboard={dashboard} hosts={shown} revision={fleet.revision} open={open} />
+      )}
       {hidden > 0 && (
         <p class="more">
           <button type="button" onClick={() => (limit.value += PAGE_ROWS)}>

@@ -14,7 +14,8 @@ export function RevisionErrors({ revision }: { readonly revision: RevisionView }
       {failed.slice(0, MAX_SHOWN).map((host) => (
         <details key={host.host}>
           <summary>
-            <strong>{host.host}</strong> {host.outcome === 'BUILD_ERROR' ? 'does not build' : 'does not evaluate'}: <span class="told">{firstLine(host.error ?? '')}</span>
+            <strong>{host.host}</strong> {host.outcome === 'BUILD_ERROR' ? 'does not build' : 'does not evaluate'}:{' '}
+            <span class="told">{firstLine(host.error ?? '')}</span>
           </summary>
           <pre class="error">{host.error}</pre>
         </details>

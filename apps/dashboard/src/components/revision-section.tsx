@@ -21,7 +21,8 @@ export interface RevisionSectionProps {
 /** The newest revision, live; or the one that the address names, as it stands. */
 export function RevisionSection({ dashboard, fleet, route }: RevisionSectionProps) {
   const { revision } = fleet;
-  if (route.kind === 'revision' && !revision?.sha.startsWith(route.sha)) return <OlderRevision key={route.sha} sha={route.sha} dashboard={dashboard} />;
+  if (route.kind === 'revision' && !revision?.sha.startsWith(route.sha))
+    return <OlderRevision key={route.sha} sha={route.sha} dashboard={dashboard} />;
   if (revision !== null) return <Revision revision={revision} title="Newest revision" now={dashboard.now} />;
   const { repository } = fleet;
   return (
@@ -79,7 +80,8 @@ function Revision({ revision, title, now, children }: RevisionProps) {
       </h2>
       <p class="subject">{revision.subject}</p>
       <p class="aside">
-        <code title={revision.sha}>{shortSha(revision.sha)}</code> by {revision.author}, received <Age at={revision.receivedAt} now={now} /> {children}
+        <code title={revision.sha}>{shortSha(revision.sha)}</code> by {revision.author}, received <Age at={revision.receivedAt} now={now} />{' '}
+        {children}
       </p>
       {revision.error !== null && <pre class="error">{revision.error}</pre>}
       <StageList revision={revision} now={now} />

@@ -26,7 +26,8 @@ function StageTime({ stage, now }: { readonly stage: Stage; readonly now: Readon
   // Only a running stage is drawn anew every second.
   const ms = stageMs(stage, stage.status === 'running' ? now.value : 0);
   if (stage.status === 'failed') return <span class="tone-bad">failed</span>;
-  if (stage.status === 'running') return <span class="tone-busy">{ms === null ? 'under way' : `for ${duration(Math.floor(ms / 1_000) * 1_000)}`}</span>;
+  if (stage.status === 'running')
+    return <span class="tone-busy">{ms === null ? 'under way' : `for ${duration(Math.floor(ms / 1_000) * 1_000)}`}</span>;
   if (stage.at === null) return <span class="aside">done</span>;
   return (
     <time class="aside" dateTime={new Date(stage.at).toISOString()} title={exactTime(stage.at)}>

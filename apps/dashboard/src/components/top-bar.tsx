@@ -21,7 +21,9 @@ export function TopBar({ dashboard }: { readonly dashboard: Dashboard }) {
           </div>
           <div>
             <dt>Head</dt>
-            <dd>{repository.acceptedCommit === null ? 'none yet' : <code title={repository.acceptedCommit}>{shortSha(repository.acceptedCommit)}</code>}</dd>
+            <dd>
+              {repository.acceptedCommit === null ? 'none yet' : <code title={repository.acceptedCommit}>{shortSha(repository.acceptedCommit)}</code>}
+            </dd>
           </div>
         </dl>
       )}

@@ -64,7 +64,14 @@ export function fleetView(over: Partial<v.InferInput<typeof FleetView>> = {}, no
   return v.parse(FleetView, {
     version: 40,
     serverTime: now,
-    repository: { url: 'https://git.example.org/it/fleet.git', branch: 'main', acceptedCommit: SHA, lastFetchAt: now - 12_000, problem: null, held: null },
+    repository: {
+      url: 'https://git.example.org/it/fleet.git',
+      branch: 'main',
+      acceptedCommit: SHA,
+      lastFetchAt: now - 12_000,
+      problem: null,
+      held: null,
+    },
     revision: revisionView({}, now),
     hosts: [hostView('ws10', {}, now), hostView('ws2', {}, now)],
     ...over,

@@ -14,16 +14,33 @@ const nonce = 'nonce-of-this-connection';
 function hello(changes: Partial<Hello> = {}): Hello {
   const who = { host, machineId, bootId: 'boot', ...changes };
   return {
-    type: 'hello', protocol: PROTOCOL_VERSION, agentVersion: '0', system: 'x86_64-linux', observed: NOTHING_OBSERVED,
-    state: 'IDLE', toplevel: null, epoch: 0, sequence: 0, reportSeq: 0, capabilities: [],
+    type: 'hello',
+    protocol: PROTOCOL_VERSION,
+    agentVersion: '0',
+    system: 'x86_64-linux',
+    observed: NOTHING_OBSERVED,
+    state: 'IDLE',
+    toplevel: null,
+    epoch: 0,
+    sequence: 0,
+    reportSeq: 0,
+    capabilities: [],
     signature: key.sign(helloBytes({ nonce, host: who.host, machineId: who.machineId, bootId: who.bootId })),
     ...who,
   };
 }
 
 const row: HostRow = {
-  host, repositoryId: '1', machineId, publicKey: key.publicKey, enrolledAt: 1, epoch: 0, observed: NOTHING_OBSERVED,
-  state: 'IDLE', isConnected: false, reportSeq: 0,
+  host,
+  repositoryId: '1',
+  machineId,
+  publicKey: key.publicKey,
+  enrolledAt: 1,
+  epoch: 0,
+  observed: NOTHING_OBSERVED,
+  state: 'IDLE',
+  isConnected: false,
+  reportSeq: 0,
 };
 
 describe('a hello', () => {
@@ -50,7 +67,10 @@ describe('a hello', () => {
     expect(judgeHello(hello(), { ...row, clonedAt: 2 }, nonce)).toMatchObject({ kind: 'refused', closeCode: CLOSE_CODES.cloned });
   });
   test.each([PROTOCOL_VERSION + 1, 0])('of protocol %i is refused, and says which side to upgrade', (protocol) => {
-    expect(judgeHello(hello({ protocol }), row, nonce)).toMatchObject({ closeCode: CLOSE_CODES.protocolUnsupported, message: expect.stringContaining(protocol > PROTOCOL_VERSION ? 'upgrade the server' : 'upgrade the agent') });
+    expect(judgeHello(hello({ protocol }), row, nonce)).toMatchObject({
+      closeCode: CLOSE_CODES.protocolUnsupported,
+      message: expect.stringContaining(protocol > PROTOCOL_VERSION ? 'upgrade the server' : 'upgrade the agent'),
+    });
   });
   test('a stranger with an unknown key cannot shut a host out as a clone', () => {
     const stranger = signerFromPem('host', generateKeyPem());

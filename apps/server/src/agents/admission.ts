@@ -19,20 +19,37 @@ export function judgeHello(hello: Hello, row: HostRow | undefined, nonce: string
     );
   }
   if (row?.publicKey === undefined) {
-    return refuse(CLOSE_CODES.unauthorized, 'HOST_NOT_ENROLLED', `no agent is enrolled for ${hello.host}: run "floe enrol ${hello.host}" and enrol this machine`);
+    return refuse(
+      CLOSE_CODES.unauthorized,
+      'HOST_NOT_ENROLLED',
+      `no agent is enrolled for ${hello.host}: run "floe enrol ${hello.host}" and enrol this machine`,
+    );
   }
   const bytes = helloBytes({ nonce, host: hello.host, machineId: hello.machineId, bootId: hello.bootId });
   if (!verifySignature(row.publicKey, bytes, hello.signature)) {
-    return refuse(CLOSE_CODES.unauthorized, 'HOST_KEY_UNKNOWN', `the key of this agent is not the one enrolled for ${hello.host}: enrol the machine again`);
+    return refuse(
+      CLOSE_CODES.unauthorized,
+      'HOST_KEY_UNKNOWN',
+      `the key of this agent is not the one enrolled for ${hello.host}: enrol the machine again`,
+    );
   }
   if (row.revokedAt !== undefined) {
     return refuse(CLOSE_CODES.unauthorized, 'HOST_REVOKED', `the enrolment of ${hello.host} was revoked`);
   }
   if (row.machineId !== hello.machineId) {
-    return { kind: 'cloned', closeCode: CLOSE_CODES.cloned, code: 'HOST_CLONED', message: `the key of ${hello.host} was used by a second machine (a cloned disk, or a stolen key): both are shut out until an administrator enrols one again` };
+    return {
+      kind: 'cloned',
+      closeCode: CLOSE_CODES.cloned,
+      code: 'HOST_CLONED',
+      message: `the key of ${hello.host} was used by a second machine (a cloned disk, or a stolen key): both are shut out until an administrator enrols one again`,
+    };
   }
   if (row.clonedAt !== undefined) {
-    return refuse(CLOSE_CODES.cloned, 'HOST_CLONED', `the key of ${hello.host} was used by two machines: enrol this machine again, or let it back in with "floe retry ${hello.host}"`);
+    return refuse(
+      CLOSE_CODES.cloned,
+      'HOST_CLONED',
+      `the key of ${hello.host} was used by two machines: enrol this machine again, or let it back in with "floe retry ${hello.host}"`,
+    );
   }
   return { kind: 'welcome' };
 }

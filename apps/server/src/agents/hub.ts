@@ -69,17 +69,19 @@ export class AgentHub implements AsyncDisposable {
     socket.on('message', (data, isBinary) => {
       wire.touch();
       const frame = isBinary || !Buffer.isBuffer(data) ? undefined : data.toString('utf8');
-      chain = chain.then(() => this.#take(frame)(wire, nonce, session, logger)).then(
-        (next) => {
-          if (next !== undefined && session === undefined) clearTimeout(handshake);
-          session = next;
-        },
-        (error: unknown) => {
-          // A store that is away is the only way here; the agent comes back with jitter.
-          logger.warn('an agent could not be served', { error });
-          void wire.close(isFloeError(error) && error.retryable ? CLOSE_CODES.restarting : 1011, 'try again later');
-        },
-      );
+      chain = chain
+        .then(() => this.#take(frame)(wire, nonce, session, logger))
+        .then(
+          (next) => {
+            if (next !== undefined && session === undefined) clearTimeout(handshake);
+            session = next;
+          },
+          (error: unknown) => {
+            // A store that is away is the only way here; the agent comes back with jitter.
+            logger.warn('an agent could not be served', { error });
+            void wire.close(isFloeError(error) && error.retryable ? CLOSE_CODES.restarting : 1011, 'try again later');
+          },
+        );
     });
     socket.on('error', (error) => logger.debug('socket error', { error }));
     socket.on('close', (code) => {

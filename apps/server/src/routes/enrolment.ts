@@ -1,5 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { CLOSE_CODES, EnrolRequest, HostName, seal, type EnrolmentStatement, type EnrolmentTokenResponse, type RevocationStatement } from '@floe/protocol';
+import {
+  CLOSE_CODES,
+  EnrolRequest,
+  HostName,
+  seal,
+  type EnrolmentStatement,
+  type EnrolmentTokenResponse,
+  type RevocationStatement,
+} from '@floe/protocol';
 import type { StatementLog } from '@floe/pipeline';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
@@ -32,7 +40,10 @@ const Reason = v.strictObject({ reason: v.pipe(v.string(), v.trim(), v.minLength
 const CONSUME_ERRORS = {
   unknown: ['ENROLMENT_TOKEN_INVALID', 'the enrolment token is unknown: make a new one with "floe enrol HOST"'],
   expired: ['ENROLMENT_TOKEN_EXPIRED', 'the enrolment token expired (15 min): make a new one with "floe enrol HOST"'],
-  used: ['ENROLMENT_TOKEN_USED', 'the enrolment token was already used: make a new one with "floe enrol HOST"; if you did not use it, somebody else did: revoke the host'],
+  used: [
+    'ENROLMENT_TOKEN_USED',
+    'the enrolment token was already used: make a new one with "floe enrol HOST"; if you did not use it, somebody else did: revoke the host',
+  ],
   'other-host': ['ENROLMENT_TOKEN_OTHER_HOST', 'the enrolment token is for another host name'],
 } as const;
 

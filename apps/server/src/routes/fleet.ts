@@ -56,14 +56,16 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     const { sha } = c.req.valid('param');
     const [newest, ...others] = await store.revisions.byShaPrefix(repository.id, sha);
     if (newest === undefined) return refuse(c, 404, 'REVISION_UNKNOWN', `no revision starts with ${sha}`);
-    if (others.some((other) => other.sha !== newest.sha)) return refuse(c, 409, 'REVISION_AMBIGUOUS', `more than one revision starts with ${sha}: give more digits`);
+    if (others.some((other) => other.sha !== newest.sha))
+      return refuse(c, 409, 'REVISION_AMBIGUOUS', `more than one revision starts with ${sha}: give more digits`);
     return c.json(await reader.revision(newest));
   });
 
   app.post('/repository/accept', sValidator('json', Accept, orRefuse), async (c) => {
     const { commit, reason } = c.req.valid('json');
     const { held } = await store.repositories.get(repository.id);
-    if (held?.commit !== commit) return refuse(c, 409, 'NOTHING_HELD', held === undefined ? 'nothing is held' : `the held commit is ${held.commit}, not ${commit}`);
+    if (held?.commit !== commit)
+      return refuse(c, 409, 'NOTHING_HELD', held === undefined ? 'nothing is held' : `the held commit is ${held.commit}, not ${commit}`);
     await store.repositories.allow(repository.id, commit);
     await store.repositories.wake(repository.id);
     await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'accept-held', subject: commit, detail: reason });
@@ -97,4 +99,3 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
   );
   return app;
 }
-

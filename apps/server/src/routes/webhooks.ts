@@ -32,7 +32,12 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
 
   app.post('/github', limit, async (c) => {
     if (deps.secrets.length === 0) {
-      return refuse(c, 403, 'WEBHOOKS_NOT_CONFIGURED', 'this server has no webhook secret: set FLOE_WEBHOOK_SECRET_FILE and use the same secret at GitHub');
+      return refuse(
+        c,
+        403,
+        'WEBHOOKS_NOT_CONFIGURED',
+        'this server has no webhook secret: set FLOE_WEBHOOK_SECRET_FILE and use the same secret at GitHub',
+      );
     }
     const rawBody = new Uint8Array(await c.req.arrayBuffer());
     const outcome = await parseGithubWebhook({ secret: deps.secrets, headers: { get: (name) => c.req.header(name) ?? null }, rawBody });
@@ -78,5 +83,8 @@ function isOurs(pushed: { readonly fullName: string; readonly cloneUrl: string }
 }
 
 function withoutSuffix(url: string): string {
-  return url.replace(/\/+$/, '').replace(/\.git$/, '').toLowerCase();
+  return url
+    .replace(/\/+$/, '')
+    .replace(/\.git$/, '')
+    .toLowerCase();
 }

@@ -3,7 +3,10 @@ import { sql } from 'drizzle-orm';
 import type { CommitSha, HostName, StorePath } from '@floe/model';
 
 /** A row's name. Random, so that nothing is learned from it and databases can be merged. */
-export const id = () => text('id').primaryKey().default(sql`gen_random_uuid()::text`);
+export const id = () =>
+  text('id')
+    .primaryKey()
+    .default(sql`gen_random_uuid()::text`);
 /** Milliseconds since 1970-01-01 UTC: the same number in the database, the code and the messages. */
 export const at = (name: string) => bigint(name, { mode: 'number' });
 /** A counter or a size: safe up to 2^53. */

@@ -8,7 +8,9 @@ export const hosts = pgTable(
   'hosts',
   {
     host: hostName('host').primaryKey(),
-    repositoryId: text('repository_id').notNull().references(() => repositories.id),
+    repositoryId: text('repository_id')
+      .notNull()
+      .references(() => repositories.id),
     machineId: text('machine_id'),
     publicKey: text('public_key'),
     enrolledAt: at('enrolled_at'),
@@ -43,9 +45,13 @@ export const hosts = pgTable(
 export const pins = pgTable(
   'pins',
   {
-    host: hostName('host').notNull().references(() => hosts.host),
+    host: hostName('host')
+      .notNull()
+      .references(() => hosts.host),
     kind: text('kind', { enum: ['pin', 'hold'] }).notNull(),
-    releaseId: text('release_id').notNull().references(() => releases.id),
+    releaseId: text('release_id')
+      .notNull()
+      .references(() => releases.id),
     reason: text('reason').notNull(),
     by: text('by').notNull(),
     createdAt: at('created_at').notNull(),
@@ -57,7 +63,9 @@ export const pins = pgTable(
 export const quarantines = pgTable(
   'quarantines',
   {
-    host: hostName('host').notNull().references(() => hosts.host),
+    host: hostName('host')
+      .notNull()
+      .references(() => hosts.host),
     toplevel: storePath('toplevel').notNull(),
     reason: text('reason').notNull(),
     createdAt: at('created_at').notNull(),
@@ -70,9 +78,13 @@ export const directives = pgTable(
   'directives',
   {
     id: bigint('id', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
-    host: hostName('host').notNull().references(() => hosts.host),
+    host: hostName('host')
+      .notNull()
+      .references(() => hosts.host),
     epoch: count('epoch').notNull(),
-    releaseId: text('release_id').notNull().references(() => releases.id),
+    releaseId: text('release_id')
+      .notNull()
+      .references(() => releases.id),
     mode: text('mode').notNull(),
     issuedAt: at('issued_at').notNull(),
   },

@@ -8,7 +8,9 @@ export const statusOutbox = pgTable(
   'status_outbox',
   {
     id: id(),
-    repositoryId: text('repository_id').notNull().references(() => repositories.id),
+    repositoryId: text('repository_id')
+      .notNull()
+      .references(() => repositories.id),
     sha: commitSha('sha').notNull(),
     context: text('context').notNull(),
     state: text('state', { enum: STATUS_STATES }).notNull(),

@@ -49,7 +49,9 @@ export const revisions = pgTable(
   'revisions',
   {
     id: id(),
-    repositoryId: text('repository_id').notNull().references(() => repositories.id),
+    repositoryId: text('repository_id')
+      .notNull()
+      .references(() => repositories.id),
     sha: commitSha('sha').notNull(),
     sequence: count('sequence').notNull(),
     state: text('state', { enum: REVISION_STATES }).notNull(),
@@ -71,7 +73,9 @@ export const revisions = pgTable(
 export const evaluations = pgTable(
   'evaluations',
   {
-    revisionId: text('revision_id').notNull().references(() => revisions.id),
+    revisionId: text('revision_id')
+      .notNull()
+      .references(() => revisions.id),
     host: hostName('host').notNull(),
     outcome: text('outcome', { enum: EVALUATION_OUTCOMES }).notNull(),
     drvPath: text('drv_path'),

@@ -7,7 +7,9 @@ export const releases = pgTable(
   'releases',
   {
     id: id(),
-    repositoryId: text('repository_id').notNull().references(() => repositories.id),
+    repositoryId: text('repository_id')
+      .notNull()
+      .references(() => repositories.id),
     /** Null when the release came back from the statement log. */
     revisionId: text('revision_id').references(() => revisions.id),
     host: hostName('host').notNull(),
@@ -27,7 +29,10 @@ export const releases = pgTable(
 
 export const rollouts = pgTable('rollouts', {
   id: id(),
-  revisionId: text('revision_id').notNull().unique().references(() => revisions.id),
+  revisionId: text('revision_id')
+    .notNull()
+    .unique()
+    .references(() => revisions.id),
   state: text('state', { enum: ROLLOUT_STATES }).notNull(),
   startedAt: at('started_at').notNull(),
   completedAt: at('completed_at'),
@@ -35,7 +40,9 @@ export const rollouts = pgTable('rollouts', {
 
 /** The newest freshness statement of each repository. */
 export const freshness = pgTable('freshness', {
-  repositoryId: text('repository_id').primaryKey().references(() => repositories.id),
+  repositoryId: text('repository_id')
+    .primaryKey()
+    .references(() => repositories.id),
   envelope: text('envelope').notNull(),
   sequence: count('sequence').notNull(),
   asOf: at('as_of').notNull(),

@@ -97,7 +97,11 @@ export async function publishNext(store: Store, repository: Repository, sha: Com
   const revision = await receive(store, repository, sha);
   await toBuilding(store, revision.id);
   await store.hosts.ensure(repository.id, hosts);
-  await store.releases.publish(revision.id, hosts.map((host) => newRelease(revision, host, path(`${host}-${revision.sequence}`))), 50);
+  await store.releases.publish(
+    revision.id,
+    hosts.map((host) => newRelease(revision, host, path(`${host}-${revision.sequence}`))),
+    50,
+  );
   return revision;
 }
 
@@ -107,11 +111,30 @@ export function observed(toplevel: StorePath): Observed {
 
 export function presence(changes: Partial<HostPresence> = {}): HostPresence {
   return {
-    sessionId: 'server/1', bootId: 'boot', machineId: 'machine', agentVersion: '0.1.0', system: 'x86_64-linux',
-    observed: { current: null, booted: null, profile: null }, state: 'IDLE', epoch: 0, reportSeq: 0, at: 100, ...changes,
+    sessionId: 'server/1',
+    bootId: 'boot',
+    machineId: 'machine',
+    agentVersion: '0.1.0',
+    system: 'x86_64-linux',
+    observed: { current: null, booted: null, profile: null },
+    state: 'IDLE',
+    epoch: 0,
+    reportSeq: 0,
+    at: 100,
+    ...changes,
   };
 }
 
 export function report(host: HostName, seq: number, changes: Partial<StoredReport> = {}): StoredReport {
-  return { host, seq, epoch: 1, state: 'DOWNLOADING', toplevel: path('new'), observed: observed(path('old')), at: seq, receivedAt: 1_000 + seq, ...changes };
+  return {
+    host,
+    seq,
+    epoch: 1,
+    state: 'DOWNLOADING',
+    toplevel: path('new'),
+    observed: observed(path('old')),
+    at: seq,
+    receivedAt: 1_000 + seq,
+    ...changes,
+  };
 }
