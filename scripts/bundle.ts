@@ -19,9 +19,9 @@ const PLACES = [
 
 const placesInBundle: Plugin = {
   name: 'places-in-bundle',
-  setup({ onLoad, onEnd }) {
+  setup(bundling) {
     const missing = new Set(PLACES.map(({ inRepository }) => inRepository));
-    onLoad({ filter: /\/(apps|libs)\/\w+\/src\/.*\.ts$/ }, async ({ path }) => {
+    bundling.onLoad({ filter: /\/(apps|libs)\/\w+\/src\/.*\.ts$/ }, async ({ path }) => {
       let contents = await readFile(path, 'utf8');
       for (const { inRepository, inBundle } of PLACES) {
         if (!contents.includes(inRepository)) continue;
@@ -30,7 +30,9 @@ const placesInBundle: Plugin = {
       }
       return { contents, loader: 'ts' };
     });
-    onEnd(() => ({ errors: [...missing].map((text) => ({ text: `no source asks for ${text} any more: bring scripts/bundle.ts in line` })) }));
+    bundling.onEnd(() => ({
+      errors: [...missing].map((text) => ({ text: `no source asks for ${text} any more: bring scripts/bundle.ts in line` })),
+    }));
   },
 };
 
