@@ -1,0 +1,254 @@
+# floe-server: HTTP, rollouts, and the builder. Put a proxy with TLS in front of it (docs/operate.md).
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  inherit (lib) mkOption types;
+  cfg = config.services.floe.server;
+
+  # By its path, as a string: a Nix path would copy the secret into the store, which everyone can read.
+  secretFile = description: mkOption {
+    type = types.nullOr (types.strMatching "/.+");
+    default = null;
+    description = "${description} A file that only root need be able to read.";
+  };
+
+  orNull = type: description: mkOption {
+    type = types.nullOr type;
+    default = null;
+    inherit description;
+  };
+
+  # Setting → file. systemd hands each to the service alone, as a credential.
+  secrets = lib.filterAttrs (_: file: file != null) {
+    FLOE_REPOSITORY_TOKEN_FILE = cfg.repository.tokenFile;
+    FLOE_WEBHOOK_SECRET_FILE = cfg.webhookSecretFile;
+    FLOE_WEBHOOK_PREVIOUS_SECRET_FILE = cfg.webhookPreviousSecretFile;
+    FLOE_GITHUB_TOKEN_FILE = cfg.github.tokenFile;
+    FLOE_GITHUB_APP_KEY_FILE = cfg.github.appKeyFile;
+    FLOE_DATABASE_URL_FILE = cfg.database.urlFile;
+  };
+
+  settings = lib.filterAttrs (_: value: value != null) {
+    FLOE_REPOSITORY_URL = cfg.repository.url;
+    FLOE_REPOSITORY_BRANCH = cfg.repository.branch;
+    FLOE_LISTEN = cfg.listen;
+    FLOE_PUBLIC_URL = cfg.publicUrl;
+    FLOE_DATA_DIR = "/var/lib/floe";
+    FLOE_CACHE_URL = cfg.cacheUrl;
+    FLOE_GITHUB_REPOSITORY = cfg.github.repository;
+    FLOE_GITHUB_API_URL = cfg.github.apiUrl;
+    FLOE_GITHUB_APP_ID = cfg.github.appId;
+    FLOE_GITHUB_INSTALLATION_ID = cfg.github.installationId;
+    FLOE_POLL_SECONDS = cfg.pollSeconds;
+    FLOE_EVALUATION_TIMEOUT_SECONDS = cfg.evaluationTimeoutSeconds;
+    FLOE_EVALUATION_MEMORY_MIB = cfg.evaluationMemoryMib;
+    FLOE_BUILD_TIMEOUT_SECONDS = cfg.buildTimeoutSeconds;
+    FLOE_LOG_LEVEL = cfg.logLevel;
+    DATABASE_URL = if cfg.database.createLocally then "postgres://floe@localhost/floe?host=/run/postgresql" else null;
+  };
+  # systemd reads % as the start of a specifier.
+  escape = value: lib.replaceStrings [ "%" ] [ "%%" ] (toString value);
+in
+{
+  options.services.floe.server = {
+    enable = lib.mkEnableOption "floe-server, which brings a fleet's machines to what is committed";
+
+    package = mkOption {
+      type = types.package;
+      description = "The package that has bin/floe-server.";
+    };
+
+    publicUrl = mkOption {
+      type = types.strMatching "https?://.+";
+      example = "https://floe.example.org";
+      description = "Where agents, people and the forge reach this server.";
+    };
+
+    listen = mkOption {
+      type = types.str;
+      default = "127.0.0.1:8420";
+      description = "Address and port. Floe itself speaks no TLS.";
+    };
+
+    repository = {
+      url = mkOption {
+        type = types.strMatching "https?://.+";
+        example = "https://github.com/example/fleet.git";
+        description = "The fleet's repository. Not an SSH address.";
+      };
+      branch = mkOption {
+        type = types.str;
+        default = "main";
+        description = "The branch that is followed.";
+      };
+      tokenFile = secretFile "Token that may read the repository, when it is not public.";
+    };
+
+    webhookSecretFile = secretFile "Secret of the forge's webhook. Without one Floe only polls.";
+    webhookPreviousSecretFile = secretFile "The secret before, while it is being changed.";
+
+    github = {
+      repository = orNull (types.strMatching "[[:alnum:]_.-]+/[[:alnum:]_.-]+") "OWNER/NAME, to show the rollout on its commits.";
+      apiUrl = mkOption {
+        type = types.str;
+        default = "https://api.github.com";
+        description = "Another one for GitHub Enterprise.";
+      };
+      tokenFile = secretFile "Token that may write commit statuses. Or sign in as an App, with the three below.";
+      appId = orNull types.str "The App's id.";
+      appKeyFile = secretFile "The App's private key, PEM.";
+      installationId = orNull types.ints.positive "The id of the App's installation.";
+    };
+
+    database = {
+      createLocally = lib.mkEnableOption "Postgres on this machine, with a database for Floe, instead of the embedded one";
+      urlFile = secretFile "postgres:// URL of a database elsewhere.";
+    };
+
+    cacheUrl = orNull (types.strMatching "https?://.+") "Where agents download from. Null: from this server, publicUrl/cache.";
+
+    pollSeconds = mkOption {
+      type = types.ints.positive;
+      default = 180;
+      description = "How often the repository is looked at without a webhook.";
+    };
+    evaluationTimeoutSeconds = mkOption {
+      type = types.ints.positive;
+      default = 600;
+      description = "Of one host.";
+    };
+    evaluationMemoryMib = mkOption {
+      type = types.ints.positive;
+      default = 8192;
+      description = "Of one host: address space, in MiB.";
+    };
+    buildTimeoutSeconds = mkOption {
+      type = types.ints.positive;
+      default = 7200;
+      description = "Of one host.";
+    };
+
+    logLevel = mkOption {
+      type = types.enum [
+        "debug"
+        "info"
+        "warn"
+        "error"
+      ];
+      default = "info";
+      description = "What goes to the journal.";
+    };
+
+    environment = mkOption {
+      type = types.attrsOf types.str;
+      default = { };
+      example = {
+        NIX_CONFIG = "netrc-file = /run/secrets/netrc";
+      };
+      description = "More of the service's environment. Nix inherits it.";
+    };
+  };
+
+  config = lib.mkIf cfg.enable {
+    assertions = [
+      {
+        assertion = cfg.database.createLocally -> cfg.database.urlFile == null;
+        message = "services.floe.server.database: set createLocally or urlFile, not both";
+      }
+      {
+        assertion =
+          cfg.github.repository != null
+          -> cfg.github.tokenFile != null
+            || (cfg.github.appId != null && cfg.github.appKeyFile != null && cfg.github.installationId != null);
+        message = "services.floe.server.github: set tokenFile, or appId, appKeyFile and installationId";
+      }
+    ];
+
+    users.users.floe = {
+      isSystemUser = true;
+      group = "floe";
+      home = "/var/lib/floe";
+      description = "Floe server";
+    };
+    users.groups.floe = { };
+
+    services.postgresql = lib.mkIf cfg.database.createLocally {
+      enable = true;
+      ensureDatabases = [ "floe" ];
+      ensureUsers = [
+        {
+          name = "floe";
+          ensureDBOwnership = true;
+        }
+      ];
+    };
+
+    systemd.services.floe-server = {
+      description = "Floe server";
+      documentation = [ "https://github.com/floe-fleet/floe" ];
+      wantedBy = [ "multi-user.target" ];
+      wants = [ "network-online.target" ];
+      after = [
+        "network-online.target"
+        "nix-daemon.socket"
+      ]
+      # The server waits by itself for a database that starts later.
+      ++ lib.optional cfg.database.createLocally "postgresql.service";
+
+      path = [ config.nix.package ];
+
+      environment =
+        lib.mapAttrs (_: escape) (settings // cfg.environment)
+        // lib.mapAttrs (name: _: "%d/${name}") secrets;
+
+      serviceConfig = {
+        ExecStart = lib.getExe' cfg.package "floe-server";
+        User = "floe";
+        Group = "floe";
+        Restart = "always";
+        RestartSec = 2;
+        TimeoutStopSec = 60;
+        StateDirectory = "floe";
+        StateDirectoryMode = "0700";
+        UMask = "0077";
+        LoadCredential = lib.mapAttrsToList (name: file: "${name}:${file}") secrets;
+
+        # Nix's daemon builds, in its own sandbox; here only evaluations run. JavaScript is compiled in memory, so
+        # MemoryDenyWriteExecute is out of the question.
+        CapabilityBoundingSet = "";
+        LockPersonality = true;
+        NoNewPrivileges = true;
+        PrivateDevices = true;
+        PrivateTmp = true;
+        ProtectClock = true;
+        ProtectControlGroups = true;
+        ProtectHome = true;
+        ProtectHostname = true;
+        ProtectKernelLogs = true;
+        ProtectKernelModules = true;
+        ProtectKernelTunables = true;
+        ProtectProc = "invisible";
+        ProtectSystem = "strict";
+        RemoveIPC = true;
+        RestrictAddressFamilies = [
+          "AF_INET"
+          "AF_INET6"
+          "AF_NETLINK"
+          "AF_UNIX"
+        ];
+        RestrictNamespaces = true;
+        RestrictRealtime = true;
+        RestrictSUIDSGID = true;
+        SystemCallArchitectures = "native";
+        SystemCallFilter = [
+          "@system-service"
+          "~@privileged"
+        ];
+      };
+    };
+  };
+}
