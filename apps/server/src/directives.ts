@@ -1,47 +1,70 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { HostName } from '@floe/model';
 import { Envelope, seal, type Directive } from '@floe/protocol';
 import type { Clock, Signer } from '@floe/runtime';
-import type { HostRow, Store } from '@floe/store';
+import type { DirectiveRow, HostRow, Store } from '@floe/store';
 import * as v from 'valibot';
 import type { AgentSession } from './agents/session.ts';
 
 /** A directive is for one connection; this only bounds how long a stalled one stays good. */
 const DIRECTIVE_LIFETIME_MS = 24 * 3600 * 1000;
+const YIELD_EVERY = 100;
 
 const StoredEnvelope = v.pipe(v.string(), v.parseJson(), Envelope);
 
+export interface DirectiveDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly serverSigner: Signer;
+}
+
+/** A connected agent, and its host's row. */
+export interface Addressee {
+  readonly session: AgentSession;
+  readonly row: HostRow;
+}
+
 /**
- * Tells a connected agent its desired release, once per epoch and connection. Says nothing when the host has no
- * desired release. The agent takes a repeat of an epoch that it knows for what it is.
+ * Tells connected agents their desired release, each once per epoch and connection. Those that have none or were told
+ * already are left out. The agent takes a repeat of an epoch that it knows for what it is. Returns what was sent.
  */
-export async function offerDirective(
-  deps: { readonly store: Store; readonly clock: Clock; readonly serverSigner: Signer },
-  session: AgentSession,
-  row: HostRow,
-): Promise<boolean> {
-  const { desired } = row;
-  if (desired === undefined || session.offeredEpoch >= desired.epoch) return false;
-  const release = await deps.store.releases.byId(desired.releaseId);
-  if (release === undefined) return false;
-  const freshness = await deps.store.releases.freshness(row.repositoryId);
-  const issuedAt = deps.clock.now();
-  const directive: Directive = {
-    version: 1,
-    host: session.host,
-    machineId: session.machineId,
-    epoch: desired.epoch,
-    mode: 'activate',
-    isRetry: row.state === 'ROLLED_BACK' && row.stateToplevel === desired.toplevel,
-    release: v.parse(StoredEnvelope, release.envelope),
-    ...(freshness === undefined ? {} : { freshness: v.parse(StoredEnvelope, freshness) }),
-    issuedAt,
-    expiresAt: issuedAt + DIRECTIVE_LIFETIME_MS,
-    nonce: session.nonce,
-  };
-  session.offeredEpoch = desired.epoch;
-  session.socket.send({ type: 'directive', envelope: seal(deps.serverSigner, 'floe/directive', directive) });
-  await deps.store.hosts.saveDirective({ host: session.host, epoch: desired.epoch, releaseId: desired.releaseId, mode: directive.mode, issuedAt });
-  return true;
+export async function offerDirectives(deps: DirectiveDeps, repositoryId: string, addressees: readonly Addressee[]): Promise<readonly DirectiveRow[]> {
+  const { store, clock, serverSigner } = deps;
+  const untold = addressees.flatMap(({ session, row: { desired, ...row } }) =>
+    desired === undefined || session.offeredEpoch >= desired.epoch ? [] : [{ session, row, desired }],
+  );
+  if (untold.length === 0) return [];
+  const stored = await store.releases.byIds(untold.map(({ desired }) => desired.releaseId));
+  const releases = new Map(stored.map((release) => [release.id, v.parse(StoredEnvelope, release.envelope)]));
+  const freshness = await store.releases.freshness(repositoryId);
+  const freshnessEnvelope = freshness === undefined ? undefined : v.parse(StoredEnvelope, freshness);
+
+  const sent: DirectiveRow[] = [];
+  for (const { session, row, desired } of untold) {
+    const release = releases.get(desired.releaseId);
+    if (release === undefined) continue;
+    const issuedAt = clock.now();
+    const directive: Directive = {
+      version: 1,
+      host: session.host,
+      machineId: session.machineId,
+      epoch: desired.epoch,
+      mode: 'activate',
+      isRetry: row.state === 'ROLLED_BACK' && row.stateToplevel === desired.toplevel,
+      release,
+      ...(freshnessEnvelope === undefined ? {} : { freshness: freshnessEnvelope }),
+      issuedAt,
+      expiresAt: issuedAt + DIRECTIVE_LIFETIME_MS,
+      nonce: session.nonce,
+    };
+    session.offeredEpoch = desired.epoch;
+    session.socket.send({ type: 'directive', envelope: seal(serverSigner, 'floe/directive', directive) });
+    sent.push({ host: session.host, epoch: desired.epoch, releaseId: desired.releaseId, mode: directive.mode, issuedAt });
+    // Signing and sending to thousands takes seconds: heartbeats and reports go on meanwhile.
+    if (sent.length % YIELD_EVERY === 0) await nextTurn();
+  }
+  await store.hosts.saveDirectives(sent);
+  return sent;
 }
 
 /** True when the agent may start the activation that it is staged for: its directive is still the newest. */

@@ -2,7 +2,7 @@ import { resolve, type HostName } from '@floe/model';
 import { createWake, describeError, isFloeError, type Clock, type Logger, type Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { AgentHub } from './agents/hub.ts';
-import { offerDirective } from './directives.ts';
+import { offerDirectives } from './directives.ts';
 
 /** Everything is looked at again this often, whatever hints were lost. */
 const FULL_PASS_MS = 30_000;
@@ -72,18 +72,23 @@ export class Steering {
   async #pass(hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
     const { store, hub, clock, logger, repositoryId } = this.#deps;
     if (hosts !== 'all' && hosts.size === 0) return;
-    const situations = await store.hosts.situation(repositoryId, hosts === 'all' ? undefined : [...hosts]);
-    for (const { host, ...situation } of situations) {
-      const desired = resolve(situation);
-      if (desired.kind === 'release') {
-        const { isNew, epoch } = await store.hosts.desire(host, desired.release, clock.now());
-        if (isNew) logger.info('desired state changed', { host, epoch, toplevel: desired.release.toplevel, because: desired.because });
-      }
-      const session = hub.session(host);
-      if (session === undefined || desired.kind !== 'release') continue;
-      const row = await store.hosts.get(host);
-      if (row === undefined) continue;
-      if (await offerDirective(this.#deps, session, row)) logger.info('directive sent', { host, epoch: row.desired?.epoch });
-    }
+    const names = hosts === 'all' ? undefined : [...hosts];
+    const situations = await store.hosts.situation(repositoryId, names);
+    const resolved = situations.map(({ host, ...situation }) => ({ host, desired: resolve(situation) }));
+    const wanted = new Map(resolved.flatMap(({ host, desired }) => (desired.kind === 'release' ? [[host, desired] as const] : [])));
+    const changed = await store.hosts.desire(
+      [...wanted.values()].map(({ release }) => release),
+      clock.now(),
+    );
+    for (const { host, epoch } of changed)
+      logger.info('desired state changed', { host, epoch, toplevel: wanted.get(host)?.release.toplevel, because: wanted.get(host)?.because });
+
+    const rows = await store.hosts.list(repositoryId, names);
+    const addressees = rows.flatMap((row) => {
+      const session = wanted.has(row.host) ? hub.session(row.host) : undefined;
+      return session === undefined ? [] : [{ session, row }];
+    });
+    const sent = await offerDirectives(this.#deps, repositoryId, addressees);
+    for (const { host, epoch } of sent) logger.info('directive sent', { host, epoch });
   }
 }

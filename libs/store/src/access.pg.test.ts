@@ -247,8 +247,8 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const published = await publishNext(store, repository, commit('b'), [ada]);
       const release = await store.releases.latestFor(ada);
       if (release === undefined) throw new Error('no release');
-      await expectAfter(async () => await store.hosts.desire(ada, release, 1), [`host ${ada}`]);
-      await expectAfter(async () => await store.hosts.desire(ada, release, 1), []);
+      await expectAfter(async () => await store.hosts.desire([release], 1), [`host ${ada}`]);
+      await expectAfter(async () => await store.hosts.desire([release], 1), []);
       const rollout = await store.rollouts.current(repository.id);
       await expectAfter(async () => await store.rollouts.complete(rollout?.id ?? '', 1), [`revision ${published.id}`]);
     });

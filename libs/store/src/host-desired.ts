@@ -1,13 +1,14 @@
 import type { HostName, ReleaseRef, RolloutState, StorePath } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
+import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
-import { notify } from './hints.ts';
+import { notify, notifyHosts } from './hints.ts';
 import type { PinKind, StoredSituation } from './records.ts';
 import { releasesAsOf } from './releases.ts';
 import { newestRollout } from './rollouts.ts';
-import { isOneOf } from './rows.ts';
+import { HostNameText, Int8, isOneOf, readRows } from './rows.ts';
 import type { HostStore } from './store.ts';
 import { hosts, pins, quarantines, releases, revisions, rollouts } from './tables/index.ts';
 
@@ -78,36 +79,26 @@ function refsByHost(rows: readonly ReleaseRef[]): ReadonlyMap<HostName, ReleaseR
   return new Map(rows.map(({ id, host, sequence, toplevel }) => [host, { id, host, sequence, toplevel }]));
 }
 
-/**
- * Most calls repeat what is there, and cost one read. Otherwise the update repeats the condition: of two servers that
- * desire the same release at once only one takes an epoch for it.
- */
-async function desire(db: Database, host: HostName, release: ReleaseRef, at: number): ReturnType<HostStore['desire']> {
-  if ((await desiredOf(db, host)).releaseId !== release.id) {
-    const epoch = await db.transaction(async (tx) => {
-      const [moved] = await tx
-        .update(hosts)
-        .set({
-          desiredReleaseId: release.id,
-          desiredToplevel: release.toplevel,
-          desiredSequence: release.sequence,
-          desiredSince: at,
-          epoch: sql`${hosts.epoch} + 1`,
-        })
-        .where(and(eq(hosts.host, host), sql`${hosts.desiredReleaseId} is distinct from ${release.id}`))
-        .returning({ epoch: hosts.epoch });
-      if (moved !== undefined) await notify(tx, { topic: 'host', host });
-      return moved?.epoch;
-    });
-    if (epoch !== undefined) return { epoch, isNew: true };
-  }
-  return { epoch: (await desiredOf(db, host)).epoch, isNew: false };
-}
+const Desired = v.object({ host: HostNameText, epoch: Int8 });
 
-async function desiredOf(db: Database, host: HostName): Promise<{ readonly releaseId: string | null; readonly epoch: number }> {
-  const [row] = await db.select({ releaseId: hosts.desiredReleaseId, epoch: hosts.epoch }).from(hosts).where(eq(hosts.host, host));
-  if (row === undefined) throw missingRow('host', host);
-  return row;
+/** One statement for all: of two servers that desire the same release at once only one takes an epoch for it. */
+async function desire(db: Database, wanted: readonly ReleaseRef[], at: number): ReturnType<HostStore['desire']> {
+  if (wanted.length === 0) return [];
+  const rows = JSON.stringify(wanted.map(({ host, id, toplevel, sequence }) => ({ host, id, toplevel, sequence })));
+  return await db.transaction(async (tx) => {
+    const moved = await tx.execute(sql`
+      update hosts h set
+        desired_release_id = w.id, desired_toplevel = w.toplevel, desired_sequence = w.sequence, desired_since = ${at}::bigint, epoch = h.epoch + 1
+      from jsonb_to_recordset(${rows}::text::jsonb) as w (host text, id text, toplevel text, sequence bigint)
+      where h.host = w.host and h.desired_release_id is distinct from w.id
+      returning h.host, h.epoch`);
+    const desired = readRows(Desired, moved);
+    await notifyHosts(
+      tx,
+      desired.map(({ host }) => host),
+    );
+    return desired;
+  });
 }
 
 async function undesire(db: Database, host: HostName): Promise<void> {
@@ -137,7 +128,7 @@ async function bumpEpoch(db: Database, host: HostName): Promise<number> {
 export function createHostDesired(db: Database, clock: Clock): Pick<HostStore, 'situation' | 'desire' | 'undesire' | 'bumpEpoch'> {
   return {
     situation: async (repositoryId, names) => await situation(db, repositoryId, names, clock.now()),
-    desire: async (host, release, at) => await desire(db, host, release, at),
+    desire: async (wanted, at) => await desire(db, wanted, at),
     undesire: async (host) => await undesire(db, host),
     bumpEpoch: async (host) => await bumpEpoch(db, host),
   };

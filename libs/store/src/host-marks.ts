@@ -1,12 +1,12 @@
-import { and, asc, eq } from 'drizzle-orm';
+import { and, asc, eq, sql } from 'drizzle-orm';
 import type { HostName } from '@floe/model';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import { cleanText } from './rows.ts';
 import type { HostStore } from './store.ts';
-import { directives, hosts, pins, quarantines } from './tables/index.ts';
+import { hosts, pins, quarantines } from './tables/index.ts';
 
-type Marks = Pick<HostStore, 'pin' | 'unpin' | 'quarantine' | 'clearQuarantine' | 'quarantines' | 'saveDirective'>;
+type Marks = Pick<HostStore, 'pin' | 'unpin' | 'quarantine' | 'clearQuarantine' | 'quarantines' | 'saveDirectives'>;
 
 /** Pins, holds, quarantines, and the history of directives. */
 export function createHostMarks(db: Database): Marks {
@@ -57,8 +57,13 @@ export function createHostMarks(db: Database): Marks {
         .innerJoin(hosts, eq(hosts.host, quarantines.host))
         .where(eq(hosts.repositoryId, repositoryId))
         .orderBy(asc(quarantines.host), asc(quarantines.createdAt)),
-    async saveDirective({ host, epoch, releaseId, mode, issuedAt }) {
-      await db.insert(directives).values({ host, epoch, releaseId, mode, issuedAt });
+    async saveDirectives(rows) {
+      if (rows.length === 0) return;
+      await db.execute(sql`
+        insert into directives (host, epoch, release_id, mode, issued_at)
+        select host, epoch, release_id, mode, issued_at
+        from jsonb_to_recordset(${JSON.stringify(rows.map(({ releaseId, issuedAt, ...row }) => ({ ...row, release_id: releaseId, issued_at: issuedAt })))}::text::jsonb)
+          as d (host text, epoch bigint, release_id text, mode text, issued_at bigint)`);
     },
   };
 }

@@ -99,7 +99,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     test('that enrols again keeps its epoch, and its reports count from 1', async () => {
       const { host, repository, first } = await withReleases();
       const { store } = world;
-      await store.hosts.desire(host, first, 1);
+      await store.hosts.desire([first], 1);
       await store.reports.store([report(host, 1, { state: 'SUCCEEDED' }), report(host, 2)]);
       await store.hosts.enrol({ host, repositoryId: repository.id, machineId: 'new', publicKey: 'new key', at: 10 });
       expect(await get(host)).toMatchObject({ epoch: 1, reportSeq: 0, state: 'IDLE', isConnected: false, stateToplevel: undefined });
@@ -160,27 +160,27 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     test('gets an epoch when it changes, and only then', async () => {
       const { hosts } = world.store;
       const { host, first, second } = await withReleases();
-      expect(await hosts.desire(host, first, 10)).toEqual({ epoch: 1, isNew: true });
-      expect(await hosts.desire(host, first, 20)).toEqual({ epoch: 1, isNew: false });
+      expect(await hosts.desire([first], 10)).toEqual([{ host, epoch: 1 }]);
+      expect(await hosts.desire([first], 20)).toEqual([]);
       expect(await get(host)).toMatchObject({
         epoch: 1,
         desired: { releaseId: first.id, toplevel: first.toplevel, sequence: 1, epoch: 1, since: 10 },
       });
-      expect(await hosts.desire(host, second, 30)).toEqual({ epoch: 2, isNew: true });
-      expect(await hosts.desire(host, first, 40)).toEqual({ epoch: 3, isNew: true }); // a pin, say
+      expect(await hosts.desire([second], 30)).toEqual([{ host, epoch: 2 }]);
+      expect(await hosts.desire([first], 40)).toEqual([{ host, epoch: 3 }]); // a pin, say
       expect(await hosts.bumpEpoch(host)).toBe(4);
-      expect(await hosts.desire(host, first, 50)).toEqual({ epoch: 4, isNew: false });
+      expect(await hosts.desire([first], 50)).toEqual([]);
       await hosts.undesire(host, 60);
       expect(await get(host)).toMatchObject({ epoch: 4, desired: undefined });
-      expect(await hosts.desire(host, first, 70)).toEqual({ epoch: 5, isNew: true });
-      await expect(hosts.desire(newHost(), first, 1)).rejects.toMatchObject({ code: 'STORE_ROW_MISSING' });
+      expect(await hosts.desire([first], 70)).toEqual([{ host, epoch: 5 }]);
+      expect(await hosts.desire([{ ...first, host: newHost() }], 1)).toEqual([]);
       await expect(hosts.bumpEpoch(newHost())).rejects.toMatchObject({ code: 'STORE_ROW_MISSING' });
     });
 
     test('keeps its epoch over a reconnection', async () => {
       const { hosts } = world.store;
       const { host, first } = await withReleases();
-      await hosts.desire(host, first, 10);
+      await hosts.desire([first], 10);
       expect((await hosts.connect(host, presence({ epoch: 0 }))).epoch).toBe(1);
       const row = await hosts.connect(host, presence({ epoch: 1, state: 'SUCCEEDED', stateToplevel: first.toplevel }));
       expect(row.desired).toMatchObject({ epoch: 1, since: 10 });
@@ -189,16 +189,16 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     test('gets a fresh epoch when the agent knows more than a restored database', async () => {
       const { hosts } = world.store;
       const { host, first, second } = await withReleases();
-      await hosts.desire(host, first, 10);
+      await hosts.desire([first], 10);
       const ahead = await hosts.connect(host, presence({ epoch: 8, state: 'SUCCEEDED', stateToplevel: second.toplevel }));
       expect(ahead).toMatchObject({ epoch: 9, desired: { releaseId: first.id, epoch: 9 } });
-      expect(await hosts.desire(host, second, 20)).toEqual({ epoch: 10, isNew: true });
+      expect(await hosts.desire([second], 20)).toEqual([{ host, epoch: 10 }]);
     });
 
     test('gets a fresh epoch when the agent knows this one for something else', async () => {
       const { hosts } = world.store;
       const { host, first, second } = await withReleases();
-      await hosts.desire(host, first, 10);
+      await hosts.desire([first], 10);
       expect(await hosts.connect(host, presence({ epoch: 1, state: 'SUCCEEDED', stateToplevel: second.toplevel }))).toMatchObject({
         epoch: 2,
         desired: { epoch: 2 },
@@ -209,7 +209,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const { hosts } = world.store;
       const { host, first } = await withReleases();
       await hosts.connect(host, presence({ epoch: 5 }));
-      expect(await hosts.desire(host, first, 10)).toEqual({ epoch: 7, isNew: true });
+      expect(await hosts.desire([first], 10)).toEqual([{ host, epoch: 7 }]);
     });
   });
 
@@ -327,9 +327,9 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     const { store } = world;
     const { host, first } = await withReleases();
     const directive = { host, epoch: 1, releaseId: first.id, mode: 'activate', issuedAt: 5 };
-    await store.hosts.saveDirective(directive);
-    await store.hosts.saveDirective(directive);
-    await expect(store.hosts.saveDirective({ ...directive, releaseId: 'none' })).rejects.toThrow('insert into "directives"');
+    await store.hosts.saveDirectives([directive]);
+    await store.hosts.saveDirectives([directive]);
+    await expect(store.hosts.saveDirectives([{ ...directive, releaseId: 'none' }])).rejects.toThrow('insert into directives');
   });
 
   describe('reports', () => {

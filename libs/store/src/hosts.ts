@@ -1,6 +1,6 @@
 import type { HostName } from '@floe/model';
 import type { Clock } from '@floe/runtime';
-import { asc, eq, sql } from 'drizzle-orm';
+import { and, asc, eq, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify, notifyHosts } from './hints.ts';
@@ -9,6 +9,7 @@ import { createHostMarks } from './host-marks.ts';
 import { createHostPresence } from './host-presence.ts';
 import { toHostRow } from './host-rows.ts';
 import type { HostRow } from './records.ts';
+import { isOneOf } from './rows.ts';
 import type { HostStore } from './store.ts';
 import { hosts } from './tables/index.ts';
 
@@ -74,7 +75,15 @@ export function createHostStore(db: Database, clock: Clock): HostStore {
       const [row] = await db.select().from(hosts).where(eq(hosts.host, host));
       return row === undefined ? undefined : toHostRow(row);
     },
-    list: async (repositoryId) => (await db.select().from(hosts).where(eq(hosts.repositoryId, repositoryId)).orderBy(asc(hosts.host))).map(toHostRow),
+    async list(repositoryId, names) {
+      const named = names === undefined ? undefined : isOneOf(hosts.host, names);
+      const rows = await db
+        .select()
+        .from(hosts)
+        .where(and(eq(hosts.repositoryId, repositoryId), named))
+        .orderBy(asc(hosts.host));
+      return rows.map(toHostRow);
+    },
     async byPublicKey(publicKey) {
       const [row] = await db.select().from(hosts).where(eq(hosts.publicKey, publicKey)).limit(1);
       return row === undefined ? undefined : toHostRow(row);

@@ -312,8 +312,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       ]);
       const latest = await store.releases.latestFor(ada);
       expect(latest?.sequence).toBe(2);
-      expect(await store.releases.byId(latest?.id ?? '')).toEqual(latest);
-      expect(await store.releases.byId('none')).toBeUndefined();
+      expect(await store.releases.byIds([latest?.id ?? '', 'none'])).toEqual([latest]);
     });
 
     test('comes back from the statement log once', async () => {

@@ -46,18 +46,16 @@ async function ofRevision(db: Database, revisionId: string): Promise<Release[]> 
 /** Stores a revision's releases. One that came back from the statement log before becomes the revision's. */
 async function insertReleases(db: Database, repositoryId: string, revisionId: string, rows: readonly NewRelease[]): Promise<void> {
   for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
-    const values = rows
-      .slice(start, start + ROWS_PER_INSERT)
-      .map(({ host, sequence, toplevel, commit, issuedAt, envelope }) => ({
-        repositoryId,
-        revisionId,
-        host,
-        sequence,
-        toplevel,
-        commit,
-        issuedAt,
-        envelope,
-      }));
+    const values = rows.slice(start, start + ROWS_PER_INSERT).map(({ host, sequence, toplevel, commit, issuedAt, envelope }) => ({
+      repositoryId,
+      revisionId,
+      host,
+      sequence,
+      toplevel,
+      commit,
+      issuedAt,
+      envelope,
+    }));
     await db
       .insert(releases)
       .values(values)
@@ -149,10 +147,7 @@ export function createReleaseStore(db: Database): ReleaseStore {
     importStatement: async (release) => await importStatement(db, release),
     latest: async (repositoryId) => await newestPerHost(db, eq(releases.repositoryId, repositoryId)),
     latestFor: async (host) => (await newestPerHost(db, eq(releases.host, host)))[0],
-    async byId(id) {
-      const [row] = await db.select().from(releases).where(eq(releases.id, id));
-      return row === undefined ? undefined : toRelease(row);
-    },
+    byIds: async (ids) => (await db.select().from(releases).where(isOneOf(releases.id, ids))).map(toRelease),
     async saveFreshness(repositoryId, envelope, sequence, asOf) {
       await db
         .insert(freshness)

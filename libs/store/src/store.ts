@@ -153,7 +153,8 @@ export interface ReleaseStore {
   /** The newest release of each host. */
   latest(repositoryId: string): Promise<readonly Release[]>;
   latestFor(host: HostName): Promise<Release | undefined>;
-  byId(id: string): Promise<Release | undefined>;
+  /** In no order; ids that are not there are left out. */
+  byIds(ids: readonly string[]): Promise<readonly Release[]>;
   /** Replaces the freshness statement, unless the stored one is newer. */
   saveFreshness(repositoryId: string, envelope: string, sequence: number, asOf: Timestamp): Promise<void>;
   /** The envelope of the newest freshness statement, as JSON text. */
@@ -176,8 +177,8 @@ export interface HostStore {
   /** Rows for hosts seen in the flake; those that are there stay as they are. */
   ensure(repositoryId: string, hosts: readonly HostName[]): Promise<void>;
   get(host: HostName): Promise<HostRow | undefined>;
-  /** By host name. */
-  list(repositoryId: string): Promise<readonly HostRow[]>;
+  /** All, or those named; by host name. */
+  list(repositoryId: string, hosts?: readonly HostName[]): Promise<readonly HostRow[]>;
   byPublicKey(publicKey: string): Promise<HostRow | undefined>;
   /** Sets the host's key; ends a revocation and a clone quarantine; the agent's reports count from 1 again. */
   enrol(enrolment: {
@@ -201,8 +202,8 @@ export interface HostStore {
   disconnectAll(sessionIdPrefix: string | undefined, at: Timestamp): Promise<number>;
   /** For `resolve()`: of these hosts, or of all of the repository. By host name. */
   situation(repositoryId: string, hosts: readonly HostName[] | undefined): Promise<readonly StoredSituation[]>;
-  /** Sets the desired release with a new epoch; a repeat changes nothing and is not `isNew`. */
-  desire(host: HostName, release: ReleaseRef, at: Timestamp): Promise<{ readonly epoch: number; readonly isNew: boolean }>;
+  /** Sets each host's desired release with a new epoch, and returns those; a repeat changes nothing. */
+  desire(wanted: readonly ReleaseRef[], at: Timestamp): Promise<readonly { readonly host: HostName; readonly epoch: number }[]>;
   undesire(host: HostName, at: Timestamp): Promise<void>;
   /** A new epoch for the same desired release, so that the agent is told again. Returns it. */
   bumpEpoch(host: HostName): Promise<number>;
@@ -214,7 +215,7 @@ export interface HostStore {
   clearQuarantine(host: HostName): Promise<number>;
   quarantines(repositoryId: string): Promise<readonly Quarantine[]>;
   /** Append-only history of what was told. */
-  saveDirective(directive: DirectiveRow): Promise<void>;
+  saveDirectives(directives: readonly DirectiveRow[]): Promise<void>;
 }
 
 export interface ReportStore {
