@@ -115,7 +115,7 @@ use_dashboard() {
   [ -f "$root/apps/dashboard/vite.config.ts" ] || return 0
   cd "$root"
   stamp=$root/.tools/dashboard-stamp
-  want=$(find package-lock.json apps/dashboard libs/model libs/protocol \
+  want=$(find package-lock.json apps/dashboard libs/model libs/protocol libs/views \
     \( -name dist -o -name node_modules -o -name '*.test.ts' \) -prune -o -type f -exec cksum {} + | sort | cksum)
   [ -f apps/dashboard/dist/index.html ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && return
   step 'building the dashboard (vite)' node_modules/.bin/vite build apps/dashboard

@@ -48,7 +48,12 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
     return response;
   }
 
-  async function answer<Schema extends v.GenericSchema>(method: string, path: string, body: object | undefined, schema: Schema): Promise<v.InferOutput<Schema>> {
+  async function answer<Schema extends v.GenericSchema>(
+    method: string,
+    path: string,
+    body: object | undefined,
+    schema: Schema,
+  ): Promise<v.InferOutput<Schema>> {
     const signal = AbortSignal.any([options.signal, AbortSignal.timeout(ANSWER_MS)]);
     const response = await request(method, path, body, 'application/json', signal);
     let json: unknown;
@@ -127,7 +132,10 @@ async function refusalOf(response: Response, serverUrl: string): Promise<FloeErr
   if (status === 401) return new FloeError('UNAUTHENTICATED', `${serverUrl} does not accept the token: run: floe login ${serverUrl}`, { data });
   if (error === undefined) {
     if (status >= 502 && status <= 504) {
-      return new FloeError('SERVER_UNREACHABLE', `the gateway at ${serverUrl} does not reach the server (HTTP ${status}): check that it runs`, { retryable: true, data });
+      return new FloeError('SERVER_UNREACHABLE', `the gateway at ${serverUrl} does not reach the server (HTTP ${status}): check that it runs`, {
+        retryable: true,
+        data,
+      });
     }
     return notFloe(serverUrl, `the request is HTTP ${status} without a reason`);
   }

@@ -33,7 +33,11 @@ describe('floe login', () => {
     const login = await run(['login', `${server.url}/`, '--token-file', home.tokenFile], env);
     expect(login).toEqual({ code: 0, stdout: `Logged in to ${server.url}: 3 hosts of https://git.example.org/fleet (main).\n`, stderr: '' });
     expect((await stat(home.configFile)).mode & 0o777).toBe(0o600);
-    expect(JSON.parse(await readFile(home.configFile, 'utf8'))).toEqual({ version: 1, current: server.url, servers: [{ url: server.url, token: TOKEN }] });
+    expect(JSON.parse(await readFile(home.configFile, 'utf8'))).toEqual({
+      version: 1,
+      current: server.url,
+      servers: [{ url: server.url, token: TOKEN }],
+    });
     expect((await run(['status'], env)).code).toBe(0);
   });
 
@@ -91,7 +95,11 @@ describe('floe login', () => {
 
 describe('when something is wrong, floe says what to do', () => {
   test('not logged in', async () => {
-    expect(await run(['status'], { XDG_CONFIG_HOME: home.folder })).toEqual({ code: 3, stdout: '', stderr: 'floe: not logged in to a server yet: run: floe login URL\n' });
+    expect(await run(['status'], { XDG_CONFIG_HOME: home.folder })).toEqual({
+      code: 3,
+      stdout: '',
+      stderr: 'floe: not logged in to a server yet: run: floe login URL\n',
+    });
   });
   test('a server that someone else logged in to gets no token', async () => {
     server = await startServer({ 'GET /api/fleet': { json: fleetView() } });
@@ -103,7 +111,11 @@ describe('when something is wrong, floe says what to do', () => {
   test('nothing listens there', async () => {
     const floe = await serving({});
     await server?.[Symbol.asyncDispose]();
-    expect(await floe('status')).toEqual({ code: 4, stdout: '', stderr: `floe: cannot reach ${server?.url} (ECONNREFUSED): check the URL, the network and that the server runs\n` });
+    expect(await floe('status')).toEqual({
+      code: 4,
+      stdout: '',
+      stderr: `floe: cannot reach ${server?.url} (ECONNREFUSED): check the URL, the network and that the server runs\n`,
+    });
   });
   test('something else answers', async () => {
     const page: Answer = (_request, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>');
@@ -114,11 +126,17 @@ describe('when something is wrong, floe says what to do', () => {
   });
   test('the server moved: the token does not follow', async () => {
     const moved: Answer = (_request, response) => response.writeHead(301, { location: 'https://elsewhere.example.org/' }).end();
-    expect(await (await serving({ 'GET /api/fleet': moved }))('status')).toMatchObject({ code: 1, stderr: expect.stringContaining('redirect to https://elsewhere.example.org/: log in with that URL') as string });
+    expect(await (await serving({ 'GET /api/fleet': moved }))('status')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('redirect to https://elsewhere.example.org/: log in with that URL') as string,
+    });
   });
   test('a gateway stands before a server that is away', async () => {
     const gateway: Answer = (_request, response) => response.writeHead(502).end('<h1>Bad gateway</h1>');
-    expect(await (await serving({ 'GET /api/fleet': gateway }))('status')).toMatchObject({ code: 4, stderr: expect.stringContaining('does not reach the server (HTTP 502)') as string });
+    expect(await (await serving({ 'GET /api/fleet': gateway }))('status')).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining('does not reach the server (HTTP 502)') as string,
+    });
   });
   test('the login file is damaged', async () => {
     await mkdir(dirname(home.configFile));
@@ -128,9 +146,15 @@ describe('when something is wrong, floe says what to do', () => {
   });
   test('the token file is missing, or empty', async () => {
     const missing = join(home.folder, 'none');
-    expect(await run(['status', '--server', UNREACHABLE, '--token-file', missing], {})).toMatchObject({ code: 2, stderr: `floe: the token file ${missing} cannot be read (ENOENT)\n` });
+    expect(await run(['status', '--server', UNREACHABLE, '--token-file', missing], {})).toMatchObject({
+      code: 2,
+      stderr: `floe: the token file ${missing} cannot be read (ENOENT)\n`,
+    });
     await writeFile(home.tokenFile, '\n');
-    expect(await run(['status', '--server', UNREACHABLE, '--token-file', home.tokenFile], {})).toMatchObject({ code: 2, stderr: `floe: the token file ${home.tokenFile} is empty\n` });
+    expect(await run(['status', '--server', UNREACHABLE, '--token-file', home.tokenFile], {})).toMatchObject({
+      code: 2,
+      stderr: `floe: the token file ${home.tokenFile} is empty\n`,
+    });
   });
   test.each([
     [['stauts'], 'Did you mean status?'],
@@ -236,23 +260,34 @@ ws10  away         succeeded    50 s ago   aaaaaaaa  aaaaaaaa  2 h ago
     expect(coloured).not.toContain('\ufffd');
     const narrow = await onTerminal({ NO_COLOR: '1' }, 50);
     expect(narrow).not.toContain('\u001b');
-    expect(narrow.slice(narrow.indexOf('HOST '))).toBe('HOST  STANDING     SEEN     PROBLEM\nada   in sync      now\nws2   rolled back  now      put itself back: the …\nws10  away         2 h ago\n');
+    expect(narrow.slice(narrow.indexOf('HOST '))).toBe(
+      'HOST  STANDING     SEEN     PROBLEM\nada   in sync      now\nws2   rolled back  now      put itself back: the …\nws10  away         2 h ago\n',
+    );
   });
 });
 
 describe('floe revisions', () => {
   test('lists them, newest first as the server has them', async () => {
     const { stdout } = await (await serving({ 'GET /api/revisions?limit=3': { json: [revisionView()] } }))('revisions', '--limit', '3');
-    expect(stdout.split('\n')[1]).toBe('7    3f9c2ab1d0  4 min ago  published  18 s          1 of 3 on it, 1 under way, 1 rolled back  Add the printer of the second floor');
+    expect(stdout.split('\n')[1]).toBe(
+      '7    3f9c2ab1d0  4 min ago  published  18 s          1 of 3 on it, 1 under way, 1 rolled back  Add the printer of the second floor',
+    );
   });
   test('shows what one meant for each host, with whole errors that cannot steer the terminal', async () => {
-    const broken = revisionView({ state: 'EVAL_FAILED', error: 'no host evaluates', hosts: [{ host: 'ws1', outcome: 'EVAL_ERROR', toplevel: null, error: 'error: one\n\u001b[2Jtwo', evaluateMs: 5, buildMs: null }] });
+    const broken = revisionView({
+      state: 'EVAL_FAILED',
+      error: 'no host evaluates',
+      hosts: [{ host: 'ws1', outcome: 'EVAL_ERROR', toplevel: null, error: 'error: one\n\u001b[2Jtwo', evaluateMs: 5, buildMs: null }],
+    });
     const { stdout } = await (await serving({ 'GET /api/revisions/3f9c2ab': { json: broken } }))('revisions', '3F9C2AB');
     expect(stdout).toContain('ws1   eval error  5 ms              –');
     expect(stdout).toContain('  error: one\n  \ufffd[2Jtwo');
   });
   test('none yet, and one that is not there', async () => {
-    const floe = await serving({ 'GET /api/revisions?limit=20': { json: [] }, 'GET /api/revisions/0000000': refusal(404, 'REVISION_UNKNOWN', 'no revision starts with 0000000') });
+    const floe = await serving({
+      'GET /api/revisions?limit=20': { json: [] },
+      'GET /api/revisions/0000000': refusal(404, 'REVISION_UNKNOWN', 'no revision starts with 0000000'),
+    });
     expect(await floe('revisions')).toEqual({ code: 0, stdout: '', stderr: 'floe: no revisions yet: push a commit to the tracked branch\n' });
     expect(await floe('revisions', '0000000')).toMatchObject({ code: 5, stderr: 'floe: no revision starts with 0000000\n' });
   });
@@ -260,8 +295,14 @@ describe('floe revisions', () => {
 
 describe('floe enrol', () => {
   const made = {
-    host: 'ws1', token: 'one-time-token-0123456789', expiresAt: NOW + 900_000, serverUrl: 'https://floe.example.org',
-    releaseKeys: ['release-1:AAAA', 'release-2:BBBB'], serverKeys: ['server-1:CCCC'], substituter: 'https://floe.example.org/cache', cachePublicKeys: ['cache-1:DDDD'],
+    host: 'ws1',
+    token: 'one-time-token-0123456789',
+    expiresAt: NOW + 900_000,
+    serverUrl: 'https://floe.example.org',
+    releaseKeys: ['release-1:AAAA', 'release-2:BBBB'],
+    serverKeys: ['server-1:CCCC'],
+    substituter: 'https://floe.example.org/cache',
+    cachePublicKeys: ['cache-1:DDDD'],
   };
   const ROUTES = { 'GET /api/hosts': { json: [hostView('ws1')] }, 'POST /api/hosts/ws1/enrolment-tokens': { status: 201, json: made } };
 
@@ -286,13 +327,20 @@ describe('floe enrol', () => {
   });
   test('says that no revision has such a host, and which name comes near', async () => {
     const routes = { ...ROUTES, 'POST /api/hosts/ws11/enrolment-tokens': { status: 201, json: { ...made, host: 'ws11' } } };
-    expect(await (await serving(routes))('enrol', 'ws11', '--json')).toMatchObject({ code: 0, stderr: 'floe: no revision has a host ws11 yet: it waits for the commit that adds it (did you mean ws1?)\n' });
+    expect(await (await serving(routes))('enrol', 'ws11', '--json')).toMatchObject({
+      code: 0,
+      stderr: 'floe: no revision has a host ws11 yet: it waits for the commit that adds it (did you mean ws1?)\n',
+    });
   });
 });
 
 describe('what an administrator decides', () => {
   test('goes to the server with its reason', async () => {
-    const floe = await serving({ 'DELETE /api/hosts/ws1/enrolment': { status: 204 }, 'DELETE /api/hosts/ws1/quarantine': { status: 204 }, 'POST /api/repository/accept': { status: 204 } });
+    const floe = await serving({
+      'DELETE /api/hosts/ws1/enrolment': { status: 204 },
+      'DELETE /api/hosts/ws1/quarantine': { status: 204 },
+      'POST /api/repository/accept': { status: 204 },
+    });
     expect(await floe('revoke', 'ws1', '--reason', ' stolen ')).toEqual({ code: 0, stdout: 'ws1 is revoked.\n', stderr: '' });
     expect(await floe('retry', 'ws1', '--reason', 'fixed', '--json')).toMatchObject({ code: 0, stdout: '{\n  "done": true\n}\n' });
     expect(await floe('accept', SHA, '--reason', 'rewritten')).toMatchObject({ code: 0, stdout: '3f9c2ab1d0 is let in.\n' });

@@ -13,7 +13,8 @@ export function parseServerUrl(text: string): string {
     throw new FloeError('USAGE', `"${text}" is not a URL: write e.g. https://floe.example.org`);
   }
   if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new FloeError('USAGE', `"${text}" is neither https:// nor http://`);
-  if (url.username !== '' || url.password !== '') throw new FloeError('USAGE', 'the URL holds a user name or password: leave them out; floe logs in with a token');
+  if (url.username !== '' || url.password !== '')
+    throw new FloeError('USAGE', 'the URL holds a user name or password: leave them out; floe logs in with a token');
   return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
 }
 
@@ -42,7 +43,8 @@ function codeOf(error: unknown): string {
 export function checkToken(text: string, where: string): Secret {
   const token = text.trim();
   if (token === '') throw new FloeError('USAGE', `${where} is empty`);
-  if (!/^[\u0021-\u007e]+$/.test(token)) throw new FloeError('USAGE', `${where} holds more than one token: it must be one line of printable characters`);
+  if (!/^[\u0021-\u007e]+$/.test(token))
+    throw new FloeError('USAGE', `${where} holds more than one token: it must be one line of printable characters`);
   return new Secret(token);
 }
 

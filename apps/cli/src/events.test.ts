@@ -86,7 +86,10 @@ describe('floe events', () => {
   });
 
   test('tells a change once, however often the server repeats it, and a download once', async () => {
-    const downloading = (doneBytes: number) => ({ ...changed, host: hostView('ws1', { standing: 'under-way', state: 'DOWNLOADING', progress: { doneBytes, expectedBytes: 100 } }) });
+    const downloading = (doneBytes: number) => ({
+      ...changed,
+      host: hostView('ws1', { standing: 'under-way', state: 'DOWNLOADING', progress: { doneBytes, expectedBytes: 100 } }),
+    });
     const last = { ...changed, host: hostView('ws9') };
     const changes = streaming(calmFleet(), (response) => {
       for (const event of [downloading(1), downloading(50), changed, changed, last]) sendEvent(response, 'change', event);
@@ -99,12 +102,7 @@ describe('floe events', () => {
   test('comes back when the server was away, says so, and tells only what is new', async () => {
     const after = { ...calmFleet(), revision: revisionView({ state: 'SUPERSEDED', rollout: null }) };
     const { code, stdout, stderr } = await follow(
-      [
-        streaming(calmFleet(), cutOff),
-        answering(502, 'Bad gateway'),
-        (response) => response.destroy(),
-        streaming(after, () => undefined),
-      ],
+      [streaming(calmFleet(), cutOff), answering(502, 'Bad gateway'), (response) => response.destroy(), streaming(after, () => undefined)],
       { until: /superseded/ },
     );
     expect(code).toBe(0);
@@ -128,7 +126,10 @@ describe('floe events', () => {
       ],
       { argv: ['--follow', '--json'], until: /"snapshot"[^]*"snapshot"/ },
     );
-    const types = stdout.trim().split('\n').map((line) => (JSON.parse(line) as { type: string }).type);
+    const types = stdout
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { type: string }).type);
     expect(types).toEqual(['snapshot', 'host', 'snapshot']);
   });
 

@@ -3,7 +3,13 @@ import { expect, test } from 'vitest';
 import { editDistance, nearest } from './host-suggestions.ts';
 
 test.each([
-  ['', '', 0], ['ada', 'ada', 0], ['adda', 'ada', 1], ['daa', 'ada', 1], ['ws1', 'ws2', 1], ['kitten', 'sitting', 3], ['', 'abc', 3],
+  ['', '', 0],
+  ['ada', 'ada', 0],
+  ['adda', 'ada', 1],
+  ['daa', 'ada', 1],
+  ['ws1', 'ws2', 1],
+  ['kitten', 'sitting', 3],
+  ['', 'abc', 3],
 ])('from "%s" to "%s" it takes %d', (a, b, distance) => expect(editDistance(a, b)).toBe(distance));
 
 test('the distance is the same both ways, and 0 only between equals', () => {

@@ -17,7 +17,8 @@ export function serversFilePath(env: Readonly<Record<string, string | undefined>
   // The XDG base directory specification: a relative path is invalid and ignored.
   if (xdg?.startsWith('/')) return join(xdg, 'floe', 'config.json');
   const home = env['HOME'];
-  if (home === undefined || home === '') throw new FloeError('USAGE', 'neither XDG_CONFIG_HOME nor HOME is set: set one, or give --server and --token-file');
+  if (home === undefined || home === '')
+    throw new FloeError('USAGE', 'neither XDG_CONFIG_HOME nor HOME is set: set one, or give --server and --token-file');
   return join(home, '.config', 'floe', 'config.json');
 }
 

@@ -1,6 +1,6 @@
 import type { LiveFleet } from './live-fleet.ts';
 import { standingText } from './standing.ts';
-import { shortSha, words } from './text.ts';
+import { shortSha, words } from '@floe/views';
 
 /** More changes at once than this are counted, not read out. */
 const MAX_NAMED = 3;

@@ -2,7 +2,7 @@ import { HOST_STANDINGS } from '@floe/protocol';
 import { describe, expect, test } from 'vitest';
 import { countAttention, countStandings, listHosts } from './host-list.ts';
 import { fromSnapshot } from './live-fleet.ts';
-import { needsAttention } from './standing.ts';
+import { needsAttention } from '@floe/views';
 import { fleetView, hostView, storePath } from './test/fixtures.ts';
 
 const ALL = { text: '', onlyAttention: false };

@@ -1,7 +1,7 @@
 import type { HostView } from '@floe/protocol';
 import type { LiveFleet } from './live-fleet.ts';
-import { needsAttention, rankOf, standingText } from './standing.ts';
-import { words } from './text.ts';
+import { needsAttention, words } from '@floe/views';
+import { rankOf, standingText } from './standing.ts';
 
 export interface HostFilter {
   readonly text: string;

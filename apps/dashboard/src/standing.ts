@@ -1,6 +1,6 @@
 import { isTerminalAgentState, type StorePath } from '@floe/model';
 import type { HostStanding, HostView, RevisionView } from '@floe/protocol';
-import { percent, words } from './text.ts';
+import { percent, words } from '@floe/views';
 
 /** What a standing looks like. Each tone has its own colour and each standing its own shape and words. */
 export type Tone = 'good' | 'busy' | 'warn' | 'bad' | 'quiet';
@@ -36,11 +36,6 @@ const TONES: Record<HostStanding, Tone> = {
 /** Where a host belongs on the page; lower comes first. */
 export function rankOf(host: HostView): number {
   return host.isBehind ? Math.min(BEHIND_RANK, RANKS[host.standing]) : RANKS[host.standing];
-}
-
-/** True when it does not get better without a person. A host that is away or not enrolled yet is no failure. */
-export function needsAttention(host: HostView): boolean {
-  return rankOf(host) <= BEHIND_RANK;
 }
 
 export function toneOf(host: HostView): Tone {

@@ -30,5 +30,12 @@ export function reasonArgument(text: string): string {
 
 /** A number of rows. */
 export function limitArgument(text: string): number {
-  return parsed(v.pipe(v.string(), v.regex(/^[1-9]\d{0,3}$/, 'a whole number from 1 to 9999'), v.transform((digits) => Number(digits))), text);
+  return parsed(
+    v.pipe(
+      v.string(),
+      v.regex(/^[1-9]\d{0,3}$/, 'a whole number from 1 to 9999'),
+      v.transform((digits) => Number(digits)),
+    ),
+    text,
+  );
 }

@@ -36,7 +36,8 @@ async function enrol(cli: Cli, host: HostName, file: string | undefined): Promis
   if (cli.options().json === true) out.json(file === undefined ? made : { ...made, token: undefined, tokenFile: file });
   else out.print(formatEnrolment(made, file, viewOf(cli)));
   // Not refused: a machine may be enrolled before the commit that adds it.
-  if (!names.includes(host)) out.note(`no revision has a host ${host} yet: it waits for the commit that adds it${names.length === 0 ? '' : ` (${suggestion(host, names)})`}`);
+  if (!names.includes(host))
+    out.note(`no revision has a host ${host} yet: it waits for the commit that adds it${names.length === 0 ? '' : ` (${suggestion(host, names)})`}`);
 }
 
 async function writeToken(file: string, token: string): Promise<void> {

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import * as v from 'valibot';
 import { viewOf, type Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
-import { hostNeedsAttention } from '../view/attention.ts';
+import { needsAttention } from '@floe/views';
 import { formatHost, formatHosts } from '../view/hosts.ts';
 import { hostArgument, limitArgument } from './arguments.ts';
 
@@ -33,7 +33,7 @@ Examples:
 async function listHosts(cli: Cli, isAttentionOnly: boolean): Promise<void> {
   const { out } = cli;
   const all = await (await cli.api()).get('/api/hosts', v.array(HostView));
-  const hosts = isAttentionOnly ? all.filter(hostNeedsAttention) : all;
+  const hosts = isAttentionOnly ? all.filter(needsAttention) : all;
   if (cli.options().json === true) out.json(hosts);
   else if (hosts.length > 0) out.print(formatHosts(hosts, viewOf(cli)));
   else out.note(all.length === 0 ? 'no hosts yet: they appear with the first revision' : 'no host needs attention');

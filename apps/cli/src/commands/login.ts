@@ -32,7 +32,10 @@ async function login(cli: Cli, url: string): Promise<void> {
   const path = serversFilePath(deps.env);
   if (isCleartext(serverUrl)) out.note('careful: over http:// everyone on the way can read the token');
   const tokenFile = cli.options().tokenFile ?? deps.env['FLOE_TOKEN_FILE'];
-  const token = tokenFile !== undefined && tokenFile !== '' ? await readTokenFile(tokenFile) : checkToken(await readHidden(deps, `Token for ${serverUrl}: `), 'the token');
+  const token =
+    tokenFile !== undefined && tokenFile !== ''
+      ? await readTokenFile(tokenFile)
+      : checkToken(await readHidden(deps, `Token for ${serverUrl}: `), 'the token');
   const fleet = await createApiClient({ ...deps, serverUrl, token }).get('/api/fleet', FleetView);
   await saveLogin(path, serverUrl, token.reveal());
   if (cli.options().json === true) out.json({ server: serverUrl, configFile: path });

@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { viewOf, type Cli } from '../cli.ts';
 import { formatRevision } from '../view/revision.ts';
 import { formatBlock, formatTable, type Cell, type View } from '../view/terminal.ts';
-import { ago, duration, shortHash, shortSha, words } from '../view/text.ts';
+import { ago, duration, shortHash, shortSha, words } from '@floe/views';
 import { commitPrefixArgument, limitArgument } from './arguments.ts';
 
 export function addRevisions(program: Command, cli: Cli): void {
@@ -21,7 +21,9 @@ Examples:
   $ floe revisions 3f9c2ab
   $ floe revisions 3f9c2ab --json | jq -r '.hosts[] | select(.error) | .host'`,
     )
-    .action((sha: string | undefined, options: { limit: number }) => (sha === undefined ? listRevisions(cli, options.limit) : showRevision(cli, sha)));
+    .action((sha: string | undefined, options: { limit: number }) =>
+      sha === undefined ? listRevisions(cli, options.limit) : showRevision(cli, sha),
+    );
 }
 
 async function listRevisions(cli: Cli, limit: number): Promise<void> {
@@ -45,7 +47,14 @@ async function listRevisions(cli: Cli, limit: number): Promise<void> {
     { text: revision.rollout === null ? '' : revision.rollout.description },
     { text: revision.subject },
   ]);
-  out.print(formatTable(['SEQ', 'COMMIT', 'RECEIVED', 'STATE', 'PUBLISHED IN', 'ROLLOUT', 'SUBJECT'], rows, view, ['PUBLISHED IN', 'ROLLOUT', 'SEQ', 'RECEIVED']));
+  out.print(
+    formatTable(['SEQ', 'COMMIT', 'RECEIVED', 'STATE', 'PUBLISHED IN', 'ROLLOUT', 'SUBJECT'], rows, view, [
+      'PUBLISHED IN',
+      'ROLLOUT',
+      'SEQ',
+      'RECEIVED',
+    ]),
+  );
 }
 
 async function showRevision(cli: Cli, sha: string): Promise<void> {

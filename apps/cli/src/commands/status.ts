@@ -5,7 +5,7 @@ import { EXIT_CODES } from '../exit-codes.ts';
 import { attentionOf, type Attention } from '../view/attention.ts';
 import { formatRevision } from '../view/revision.ts';
 import { formatBlock, formatFacts, type View } from '../view/terminal.ts';
-import { ago, shortSha, words } from '../view/text.ts';
+import { ago, shortSha, words } from '@floe/views';
 
 export function addStatus(program: Command, cli: Cli): void {
   program

@@ -2,7 +2,7 @@ import type { CommitSha, HostName } from '@floe/protocol';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
-import { shortSha } from '../view/text.ts';
+import { shortSha } from '@floe/views';
 import { commitArgument, hostArgument, reasonArgument } from './arguments.ts';
 
 interface ReasonOption {
@@ -18,7 +18,10 @@ export function addSteering(program: Command, cli: Cli): void {
     .description("end a host's enrolment: its key is refused from now on")
     .argument('<host>', 'a host as in nixosConfigurations', hostArgument)
     .requiredOption(...REASON)
-    .addHelpText('after', '\nThe machine stays as it is. To bring it back: floe enrol HOST.\n\nExample:\n  $ floe revoke ws0001 --reason "stolen on the train"')
+    .addHelpText(
+      'after',
+      '\nThe machine stays as it is. To bring it back: floe enrol HOST.\n\nExample:\n  $ floe revoke ws0001 --reason "stolen on the train"',
+    )
     .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, host, 'enrolment', reason, `${host} is revoked.`));
 
   program

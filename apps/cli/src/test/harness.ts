@@ -31,7 +31,9 @@ export async function startServer(routes: Readonly<Record<string, Answer>>) {
       const path = request.url ?? '';
       seen.push({ method: request.method ?? '', path, body: text === '' ? undefined : JSON.parse(text) });
       const isKnown = request.headers.authorization === `Bearer ${TOKEN}`;
-      const route = isKnown ? (routes[`${request.method} ${path}`] ?? refusal(404, 'NOT_FOUND', `there is no ${path}`)) : refusal(401, 'UNAUTHENTICATED', 'no');
+      const route = isKnown
+        ? (routes[`${request.method} ${path}`] ?? refusal(404, 'NOT_FOUND', `there is no ${path}`))
+        : refusal(401, 'UNAUTHENTICATED', 'no');
       if (typeof route === 'function') {
         route(request, response);
         return;

@@ -1,5 +1,5 @@
 import type { FleetView, HostView, RepositoryView, RevisionView } from '@floe/protocol';
-import { shortSha } from './text.ts';
+import { needsAttention, shortSha } from '@floe/views';
 
 /** Something that does not get better by itself. */
 export interface Attention {
@@ -11,20 +11,18 @@ export interface Attention {
   readonly since: number | null;
 }
 
-const CALLING = ['rolled-back', 'failed', 'drifted', 'quarantined'] as const satisfies readonly HostView['standing'][];
-
-/** True when a person must look. A host that is away, not enrolled, or revoked on purpose needs nobody. */
-export function hostNeedsAttention(host: HostView): boolean {
-  return host.isBehind || (CALLING as readonly string[]).includes(host.standing);
-}
-
 /** All that needs a person, the most far-reaching first. Empty: the fleet takes care of itself. */
 export function attentionOf(fleet: FleetView): readonly Attention[] {
-  const hosts = fleet.hosts.filter(hostNeedsAttention);
+  const hosts = fleet.hosts.filter(needsAttention);
   return [
     ...attentionOfRepository(fleet.repository),
     ...(fleet.revision === null ? [] : attentionOfRevision(fleet.revision, hosts)),
-    ...hosts.map((host) => ({ subject: host.host, message: host.problem ?? host.detail?.message ?? host.standing, todo: todoForHost(host), since: host.stateSince })),
+    ...hosts.map((host) => ({
+      subject: host.host,
+      message: host.problem ?? host.detail?.message ?? host.standing,
+      todo: todoForHost(host),
+      since: host.stateSince,
+    })),
   ];
 }
 
@@ -43,13 +41,23 @@ function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[])
   const isFailed = revision.state === 'REJECTED' || revision.state === 'EVAL_FAILED' || revision.state === 'BUILD_FAILED';
   const found: Attention[] = [];
   if (isFailed || revision.error !== null) {
-    found.push({ subject: 'revision', message: revision.error ?? `${shortSha(revision.sha)} failed`, todo: `see: floe revisions ${shortSha(revision.sha)}`, since: revision.receivedAt });
+    found.push({
+      subject: 'revision',
+      message: revision.error ?? `${shortSha(revision.sha)} failed`,
+      todo: `see: floe revisions ${shortSha(revision.sha)}`,
+      since: revision.receivedAt,
+    });
   }
   // A host that nobody enrolled yet still shows that its configuration is broken.
   const listed = new Set(hosts.map((host) => host.host));
   for (const host of revision.hosts) {
     if (host.error === null || listed.has(host.host)) continue;
-    found.push({ subject: host.host, message: host.error, todo: `push a fix; see: floe revisions ${shortSha(revision.sha)}`, since: revision.receivedAt });
+    found.push({
+      subject: host.host,
+      message: host.error,
+      todo: `push a fix; see: floe revisions ${shortSha(revision.sha)}`,
+      since: revision.receivedAt,
+    });
   }
   if (revision.rollout?.state === 'PAUSED' || revision.rollout?.state === 'WAITING_APPROVAL') {
     found.push({ subject: 'rollout', message: revision.rollout.description, todo: null, since: revision.rollout.startedAt });
@@ -59,6 +67,7 @@ function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[])
 
 function todoForHost(host: HostView): string | null {
   if (host.standing === 'drifted') return 'someone changed it by hand: bring it back there, or push the change';
-  if (host.isBehind && host.standing !== 'rolled-back' && host.standing !== 'failed') return host.isEnrolled ? 'push a fix; it keeps its last release until then' : 'push a fix';
+  if (host.isBehind && host.standing !== 'rolled-back' && host.standing !== 'failed')
+    return host.isEnrolled ? 'push a fix; it keeps its last release until then' : 'push a fix';
   return null;
 }

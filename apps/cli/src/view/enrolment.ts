@@ -1,6 +1,6 @@
 import type { EnrolmentTokenResponse } from '@floe/protocol';
 import { harmless, harmlessLine, indent, type View } from './terminal.ts';
-import { duration } from './text.ts';
+import { duration } from '@floe/views';
 
 /** Where the token is put on the machine: in memory, gone with the next boot. */
 const TOKEN_PATH = '/run/floe-enrolment-token';

@@ -1,7 +1,7 @@
 import type { FleetEvent, FleetView, HostView, RepositoryView, RevisionView } from '@floe/protocol';
 import { standingText, stateText } from './hosts.ts';
 import { harmlessLine } from './terminal.ts';
-import { firstLine, shortHash, shortSha, words } from './text.ts';
+import { firstLine, shortHash, shortSha, words } from '@floe/views';
 
 /** One line about one thing that changed. */
 export interface EventLine {
@@ -27,7 +27,11 @@ export function createEventLines(): EventLines {
   return {
     snapshot(fleet) {
       const lines = [
-        ...tell('repository', fleet.repository.held?.since ?? fleet.repository.problem?.since ?? fleet.repository.lastFetchAt ?? fleet.serverTime, repositoryLine(fleet.repository)),
+        ...tell(
+          'repository',
+          fleet.repository.held?.since ?? fleet.repository.problem?.since ?? fleet.repository.lastFetchAt ?? fleet.serverTime,
+          repositoryLine(fleet.repository),
+        ),
         ...(fleet.revision === null ? [] : tell('revision', newestTime(fleet.revision), revisionLine(fleet.revision))),
         ...fleet.hosts.flatMap((host) => tell(`host ${host.host}`, host.stateSince ?? host.lastSeenAt ?? fleet.serverTime, hostLine(host))),
       ];
@@ -56,7 +60,9 @@ function hostLine(host: HostView): string {
 
 function revisionLine(revision: RevisionView): string {
   const rollout = revision.rollout === null ? '' : `rollout ${words(revision.rollout.state)}: ${revision.rollout.description}`;
-  return ['revision', shortSha(revision.sha), words(revision.state), rollout, firstLine(revision.error ?? '')].filter((part) => part !== '').join('  ');
+  return ['revision', shortSha(revision.sha), words(revision.state), rollout, firstLine(revision.error ?? '')]
+    .filter((part) => part !== '')
+    .join('  ');
 }
 
 function repositoryLine(repository: RepositoryView): string {

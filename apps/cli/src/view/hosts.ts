@@ -1,11 +1,19 @@
 import type { HostView, ReportView } from '@floe/protocol';
 import { formatBlock, formatFacts, formatTable, indent, type Cell, type Tone, type View } from './terminal.ts';
-import { hostNeedsAttention } from './attention.ts';
-import { ago, duration, firstLine, percent, shortHash, shortSha, words } from './text.ts';
+import { needsAttention } from '@floe/views';
+import { ago, duration, firstLine, percent, shortHash, shortSha, words } from '@floe/views';
 
 const STANDING_TONES: Record<HostView['standing'], Tone> = {
-  'in-sync': 'good', 'under-way': 'busy', 'rolled-back': 'bad', failed: 'bad', drifted: 'bad', away: 'quiet',
-  'not-enrolled': 'quiet', 'no-release': 'quiet', revoked: 'quiet', quarantined: 'bad',
+  'in-sync': 'good',
+  'under-way': 'busy',
+  'rolled-back': 'bad',
+  failed: 'bad',
+  drifted: 'bad',
+  away: 'quiet',
+  'not-enrolled': 'quiet',
+  'no-release': 'quiet',
+  revoked: 'quiet',
+  quarantined: 'bad',
 };
 
 /** Where a host stands, in words: "in sync, behind". */
@@ -22,17 +30,25 @@ export function stateText(host: HostView): string {
 /** One line per host, sorted by name as people count (ws2 before ws10). */
 export function formatHosts(hosts: readonly HostView[], view: View): string {
   const { now } = view;
-  const rows = hosts.toSorted((a, b) => a.host.localeCompare(b.host, 'en', { numeric: true })).map((host): Cell[] => [
-    { text: host.host },
-    { text: standingText(host), tone: hostNeedsAttention(host) ? 'bad' : STANDING_TONES[host.standing] },
-    { text: host.isEnrolled ? stateText(host) : '' },
-    { text: host.stateSince === null ? '' : ago(host.stateSince, now) },
-    { text: host.desired === null ? '–' : shortHash(host.desired.toplevel) },
-    { text: host.observed.current === null ? '–' : shortHash(host.observed.current) },
-    { text: host.isConnected ? 'now' : host.lastSeenAt === null ? 'never' : ago(host.lastSeenAt, now) },
-    { text: firstLine(host.problem ?? '') },
+  const rows = hosts
+    .toSorted((a, b) => a.host.localeCompare(b.host, 'en', { numeric: true }))
+    .map((host): Cell[] => [
+      { text: host.host },
+      { text: standingText(host), tone: needsAttention(host) ? 'bad' : STANDING_TONES[host.standing] },
+      { text: host.isEnrolled ? stateText(host) : '' },
+      { text: host.stateSince === null ? '' : ago(host.stateSince, now) },
+      { text: host.desired === null ? '–' : shortHash(host.desired.toplevel) },
+      { text: host.observed.current === null ? '–' : shortHash(host.observed.current) },
+      { text: host.isConnected ? 'now' : host.lastSeenAt === null ? 'never' : ago(host.lastSeenAt, now) },
+      { text: firstLine(host.problem ?? '') },
+    ]);
+  return formatTable(['HOST', 'STANDING', 'STATE', 'SINCE', 'DESIRED', 'RUNNING', 'SEEN', 'PROBLEM'], rows, view, [
+    'SINCE',
+    'DESIRED',
+    'RUNNING',
+    'STATE',
+    'SEEN',
   ]);
-  return formatTable(['HOST', 'STANDING', 'STATE', 'SINCE', 'DESIRED', 'RUNNING', 'SEEN', 'PROBLEM'], rows, view, ['SINCE', 'DESIRED', 'RUNNING', 'STATE', 'SEEN']);
 }
 
 /** Everything known of one host. */
@@ -45,7 +61,14 @@ export function formatHost(host: HostView, reports: readonly ReportView[], view:
     ['Standing', standingText(host)],
     ['State', `${stateText(host)}${since}`],
     ['Desired', desired?.toplevel ?? 'nothing yet'],
-    ...(desired === null ? [] : ([['', `commit ${desired.commit === null ? 'unknown' : shortSha(desired.commit)}, sequence ${desired.sequence}, epoch ${desired.epoch}, ${ago(desired.since, now)}`]] as const)),
+    ...(desired === null
+      ? []
+      : ([
+          [
+            '',
+            `commit ${desired.commit === null ? 'unknown' : shortSha(desired.commit)}, sequence ${desired.sequence}, epoch ${desired.epoch}, ${ago(desired.since, now)}`,
+          ],
+        ] as const)),
     ['Running', observed.current ?? 'unknown'],
     ['Booted', observed.booted ?? 'unknown'],
     ['Next boot', observed.profile === null ? 'unknown' : `${observed.profile.toplevel} (generation ${observed.profile.generation})`],
@@ -55,7 +78,8 @@ export function formatHost(host: HostView, reports: readonly ReportView[], view:
   ];
   const parts = [formatFacts(facts, style)];
   const reason = host.problem ?? host.detail?.message;
-  if (reason) parts.push(`${style(host.problem === null ? 'quiet' : 'bad', host.problem === null ? 'Last word' : 'Problem')}\n${formatBlock(reason)}`);
+  if (reason)
+    parts.push(`${style(host.problem === null ? 'quiet' : 'bad', host.problem === null ? 'Last word' : 'Problem')}\n${formatBlock(reason)}`);
   if (reports.length > 0) parts.push(`${style('strong', 'Last reports')}\n${formatReports(reports, view)}`);
   return parts.join('\n\n');
 }

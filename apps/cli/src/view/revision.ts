@@ -1,7 +1,7 @@
 import type { RevisionView } from '@floe/protocol';
-import { stageMs, stagesOf, type StageStatus } from './stages.ts';
+import { stageMs, stagesOf, type StageStatus } from '@floe/views';
 import { harmlessLine, type Tone, type View } from './terminal.ts';
-import { ago, duration, shortSha, words } from './text.ts';
+import { ago, duration, shortSha, words } from '@floe/views';
 
 const STAGE_TONES: Record<StageStatus, Tone> = { done: 'good', running: 'busy', failed: 'bad', waiting: 'quiet', skipped: 'quiet' };
 const STAGE_MARKS: Record<StageStatus, string> = { done: '✓', running: '…', failed: '✗', waiting: '·', skipped: '–' };

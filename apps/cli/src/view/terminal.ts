@@ -46,7 +46,12 @@ const LAST_COLUMN_MIN = 20;
  * Rows under headings, each column as wide as its widest cell. Where the terminal is too narrow, the columns in `spare`
  * are left out, the first named first, and then the last column is cut.
  */
-export function formatTable(headings: readonly string[], rows: readonly (readonly Cell[])[], view: Pick<View, 'style' | 'columns'>, spare: readonly string[] = []): string {
+export function formatTable(
+  headings: readonly string[],
+  rows: readonly (readonly Cell[])[],
+  view: Pick<View, 'style' | 'columns'>,
+  spare: readonly string[] = [],
+): string {
   const clean = rows.map((row) => row.map((cell) => ({ ...cell, text: harmlessLine(cell.text) })));
   const widths = headings.map((heading, index) => clean.reduce((widest, row) => Math.max(widest, widthOf(row[index]?.text ?? '')), heading.length));
   const last = headings.length - 1;
@@ -81,7 +86,10 @@ export function formatFacts(facts: readonly (readonly [name: string, value: stri
 
 /** Every line pushed to the right. */
 export function indent(text: string, by = '  '): string {
-  return text.split('\n').map((line) => (line === '' ? line : by + line)).join('\n');
+  return text
+    .split('\n')
+    .map((line) => (line === '' ? line : by + line))
+    .join('\n');
 }
 
 /**

@@ -1,5 +1,6 @@
 // Han, Hangul, kana and the full forms take two columns (Unicode Standard Annex 11); so do emoji.
-const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
 const PLAIN = /^[\u0020-\u007e]*$/;
 const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
 

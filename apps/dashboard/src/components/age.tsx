@@ -1,5 +1,5 @@
 import type { ReadonlySignal } from '@preact/signals';
-import { ago } from '../text.ts';
+import { ago } from '@floe/views';
 
 /** A moment as its age, which grows; the exact time is its title. */
 export function Age({ at, now }: { readonly at: number; readonly now: ReadonlySignal<number> }) {

@@ -4,7 +4,7 @@ import type { Dashboard } from '../dashboard.ts';
 import { countAttention, countStandings } from '../host-list.ts';
 import type { LiveFleet } from '../live-fleet.ts';
 import { formatRoute, type Route } from '../route.ts';
-import { count } from '../text.ts';
+import { count } from '@floe/views';
 import { HostTable } from './host-table.tsx';
 
 /** Rows drawn at once. Those that need a person come first, and the filter finds any other. */

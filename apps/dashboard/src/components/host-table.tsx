@@ -4,7 +4,7 @@ import { useRef } from 'preact/hooks';
 import type { Dashboard } from '../dashboard.ts';
 import { formatRoute } from '../route.ts';
 import { commitOf, hintOf, otherNextBoot, standingText, toneOf } from '../standing.ts';
-import { capitalised, firstLine, shortHash, shortSha } from '../text.ts';
+import { capitalised, firstLine, shortHash, shortSha } from '@floe/views';
 import { Age } from './age.tsx';
 import { HostPanel } from './host-panel.tsx';
 import { Icon } from './icon.tsx';

@@ -1,5 +1,5 @@
 import type { HostView } from '@floe/protocol';
-import type { StageStatus } from '../stages.ts';
+import type { StageStatus } from '@floe/views';
 
 export type IconName = HostView['standing'] | StageStatus | 'behind' | 'online';
 

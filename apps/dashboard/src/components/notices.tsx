@@ -1,7 +1,7 @@
 import type { RepositoryView } from '@floe/protocol';
 import type { ReadonlySignal } from '@preact/signals';
 import type { Dashboard } from '../dashboard.ts';
-import { ago, shortSha } from '../text.ts';
+import { ago, shortSha } from '@floe/views';
 import { Age, exactTime } from './age.tsx';
 import { Icon } from './icon.tsx';
 

@@ -1,6 +1,6 @@
 import type { ReportView } from '@floe/protocol';
 import type { ReadonlySignal } from '@preact/signals';
-import { capitalised, duration, shortHash, words } from '../text.ts';
+import { capitalised, duration, shortHash, words } from '@floe/views';
 import { Age } from './age.tsx';
 
 const COLUMNS = ['When', 'State', 'About', 'Observed', 'Took', 'Detail'] as const;

@@ -1,5 +1,5 @@
 import type { RevisionView } from '@floe/protocol';
-import { count, firstLine } from '../text.ts';
+import { count, firstLine } from '@floe/views';
 
 /** When everything fails it is for one reason: the first few say it. */
 const MAX_SHOWN = 20;

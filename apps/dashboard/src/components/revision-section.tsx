@@ -6,7 +6,7 @@ import type { Answer } from '../api.ts';
 import type { Dashboard } from '../dashboard.ts';
 import type { LiveFleet } from '../live-fleet.ts';
 import { formatRoute, type Route } from '../route.ts';
-import { repositoryName, shortSha, words } from '../text.ts';
+import { repositoryName, shortSha, words } from '@floe/views';
 import { Age } from './age.tsx';
 import { RevisionErrors } from './revision-errors.tsx';
 import { RolloutProgress } from './rollout-progress.tsx';

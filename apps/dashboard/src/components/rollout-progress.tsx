@@ -1,5 +1,5 @@
 import type { RevisionView } from '@floe/protocol';
-import { words } from '../text.ts';
+import { words } from '@floe/views';
 import { Icon, type IconName } from './icon.tsx';
 import type { Tone } from '../standing.ts';
 

@@ -1,7 +1,6 @@
 import type { RevisionView } from '@floe/protocol';
 import type { ReadonlySignal } from '@preact/signals';
-import { stageMs, stagesOf, type Stage } from '../stages.ts';
-import { duration } from '../text.ts';
+import { capitalised, duration, stageMs, stagesOf, type Stage } from '@floe/views';
 import { exactTime } from './age.tsx';
 import { Icon } from './icon.tsx';
 
@@ -10,14 +9,18 @@ export function StageList({ revision, now }: { readonly revision: RevisionView; 
   return (
     <ol class="stages" aria-label="Stages">
       {stagesOf(revision).map((stage) => (
-        <li key={stage.title} class={`stage stage-${stage.status}`}>
+        <li key={stage.name} class={`stage stage-${stage.status}`}>
           <Icon name={stage.status} />
-          <span class="stage-title">{stage.title}</span>
+          <span class="stage-title">{titleOf(stage)}</span>
           <StageTime stage={stage} now={now} />
         </li>
       ))}
     </ol>
   );
+}
+
+function titleOf({ name }: Stage): string {
+  return name === 'rollout' ? 'Rolled out' : capitalised(name);
 }
 
 function StageTime({ stage, now }: { readonly stage: Stage; readonly now: ReadonlySignal<number> }) {

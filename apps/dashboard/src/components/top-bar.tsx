@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 import type { Dashboard } from '../dashboard.ts';
-import { repositoryName, shortSha } from '../text.ts';
+import { repositoryName, shortSha } from '@floe/views';
 import { Icon } from './icon.tsx';
 
 /** What is tracked, whether the page is live, and the way out. */

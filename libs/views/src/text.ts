@@ -8,14 +8,17 @@ const DAY_MS = 24 * HOUR_MS;
 /** How long before `now` something was: "3 min ago". A time ahead of `now` (another clock) reads as just now. */
 export function ago(at: number, now: number): string {
   const passedMs = now - at;
-  if (passedMs < 2 * SECOND_MS) return 'just now';
-  if (passedMs < MINUTE_MS) return `${Math.floor(passedMs / SECOND_MS)} s ago`;
-  if (passedMs < HOUR_MS) return `${Math.floor(passedMs / MINUTE_MS)} min ago`;
-  if (passedMs < 2 * DAY_MS) return `${Math.floor(passedMs / HOUR_MS)} h ago`;
-  return `${Math.floor(passedMs / DAY_MS)} d ago`;
+  return passedMs < 2 * SECOND_MS ? 'just now' : `${wholeUnits(passedMs)} ago`;
 }
 
-/** A length of time with two digits that matter: "340 ms", "2.1 s", "12 s", "3 min 12 s", "2 h 5 min", "3 d 2 h". */
+function wholeUnits(ms: number): string {
+  if (ms < MINUTE_MS) return `${Math.floor(ms / SECOND_MS)} s`;
+  if (ms < HOUR_MS) return `${Math.floor(ms / MINUTE_MS)} min`;
+  if (ms < 2 * DAY_MS) return `${Math.floor(ms / HOUR_MS)} h`;
+  return `${Math.floor(ms / DAY_MS)} d`;
+}
+
+/** A length of time with the digits that matter: "340 ms", "2.1 s", "12 s", "3 min 12 s", "2 h 5 min", "3 d 2 h". */
 export function duration(ms: number): string {
   if (ms < SECOND_MS) return `${Math.max(0, Math.round(ms))} ms`;
   if (ms < 9.95 * SECOND_MS) return `${(ms / SECOND_MS).toFixed(1)} s`;
@@ -43,13 +46,32 @@ export function words(state: string): string {
   return state.toLowerCase().replaceAll(/[-_]/g, ' ');
 }
 
+/** The same, as the start of a line: "Rolled back". */
+export function capitalised(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
+}
+
+/** "1 host", "3 hosts", "10,000 hosts" */
+export function count(n: number, one: string, many = `${one}s`): string {
+  return `${n.toLocaleString('en')} ${n === 1 ? one : many}`;
+}
+
 /** The first line that says something. */
 export function firstLine(text: string): string {
   return text.trimStart().split('\n', 1)[0]?.trimEnd() ?? '';
 }
 
-/** How much of a download is there, in whole percent, or undefined when its size is not known yet. */
+/** How much of a download is there, in whole percent; undefined while its size is not known. */
 export function percent(progress: { readonly doneBytes: number; readonly expectedBytes: number }): number | undefined {
   if (progress.expectedBytes === 0) return undefined;
   return Math.min(100, Math.floor((100 * progress.doneBytes) / progress.expectedBytes));
+}
+
+/** A repository's address as people say it: without scheme, credentials and `.git`. */
+export function repositoryName(url: string): string {
+  return url
+    .replace(/^[a-z+]+:\/\//, '')
+    .replace(/^[^/@]*@/, '')
+    .replace(/\/$/, '')
+    .replace(/\.git$/, '');
 }

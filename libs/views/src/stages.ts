@@ -4,8 +4,11 @@ import type { RevisionView } from '@floe/protocol';
 /** `skipped`: it will not happen any more. */
 export type StageStatus = 'done' | 'running' | 'failed' | 'waiting' | 'skipped';
 
+const NAMES = ['received', 'fetched', 'evaluated', 'built', 'published'] as const;
+export type StageName = (typeof NAMES)[number] | 'rollout';
+
 export interface Stage {
-  readonly title: string;
+  readonly name: StageName;
   readonly status: StageStatus;
   /** When it was reached; null while it is not, or when the time was lost. */
   readonly at: number | null;
@@ -13,7 +16,6 @@ export interface Stage {
   readonly startedAt: number | null;
 }
 
-const TITLES = ['Received', 'Fetched', 'Evaluated', 'Built', 'Published'] as const;
 /** The stage that a failed revision failed in, where its state says so. */
 const FAILED_AT: Partial<Record<RevisionState, number>> = { EVAL_FAILED: 2, BUILD_FAILED: 3 };
 
@@ -28,17 +30,17 @@ export function stagesOf(revision: RevisionView): readonly Stage[] {
   const currentStatus: StageStatus = !isEndedRevision(state) ? 'running' : state === 'SUPERSEDED' ? 'skipped' : 'failed';
   const laterStatus: StageStatus = isEndedRevision(state) ? 'skipped' : 'waiting';
 
-  const stages = TITLES.map((title, index): Stage => {
+  const stages = NAMES.map((name, index): Stage => {
     const status = index < current ? 'done' : index === current ? currentStatus : laterStatus;
-    return { title, status, at: times[index] ?? null, startedAt: index === 0 ? null : (times[index - 1] ?? null) };
+    return { name, status, at: times[index] ?? null, startedAt: index === 0 ? null : (times[index - 1] ?? null) };
   });
   return [...stages, rolloutStage(revision, laterStatus)];
 }
 
 function rolloutStage({ state, rollout }: RevisionView, laterStatus: StageStatus): Stage {
-  const title = 'Rolled out';
-  if (rollout === null) return { title, status: state === 'PUBLISHED' ? 'waiting' : laterStatus, at: null, startedAt: null };
-  return { title, status: rolloutStatus(rollout), at: rollout.completedAt, startedAt: rollout.startedAt };
+  const name = 'rollout';
+  if (rollout === null) return { name, status: state === 'PUBLISHED' ? 'waiting' : laterStatus, at: null, startedAt: null };
+  return { name, status: rolloutStatus(rollout), at: rollout.completedAt, startedAt: rollout.startedAt };
 }
 
 function rolloutStatus({ state, counts }: NonNullable<RevisionView['rollout']>): StageStatus {

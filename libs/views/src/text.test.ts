@@ -12,7 +12,7 @@ describe('ago', () => {
     [60_000, '1 min ago'],
     [3_600_000, '1 h ago'],
     [47 * 3_600_000, '47 h ago'],
-    [48 * 3_600_000, '2 days ago'],
+    [48 * 3_600_000, '2 d ago'],
   ])('%i ms reads %s', (passedMs, text) => {
     expect(ago(NOW - passedMs, NOW)).toBe(text);
   });
@@ -24,6 +24,7 @@ test.each([
   [59_700, '1 min 0 s'],
   [192_000, '3 min 12 s'],
   [7_500_000, '2 h 5 min'],
+  [75 * 3_600_000, '3 d 3 h'],
 ])('%i ms took %s', (ms, text) => {
   expect(duration(ms)).toBe(text);
 });

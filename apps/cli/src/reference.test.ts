@@ -1,0 +1,42 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { EXIT_CODES } from './exit-codes.ts';
+import { run } from './test/harness.ts';
+
+const REFERENCE = join(import.meta.dirname, '../../../docs/cli.md');
+const MARK = '<!-- From here on this is the output of --help: npx vitest run -u apps/cli/src/reference.test.ts -->';
+
+async function helpOf(...argv: string[]): Promise<string> {
+  const { code, stdout } = await run([...argv, '--help'], {});
+  expect(code).toBe(0);
+  return stdout;
+}
+
+/** The names of the commands, as the help of the whole lists them. */
+function commandsIn(help: string): string[] {
+  const list = help.split('Commands:\n')[1]?.split('\n\n')[0] ?? '';
+  return [...list.matchAll(/^ {2}(\w+)/gm)].map(([, name = '']) => name).filter((name) => name !== 'help');
+}
+
+/** What all commands share is told once. */
+function withoutGlobalOptions(help: string): string {
+  return help.replace(/^ +-h, --help +.*\n/m, '').replace(/(Options:\n)?\nGlobal Options:\n( .*\n)+/, '');
+}
+
+test('docs/cli.md holds the help of every command', async () => {
+  const whole = await helpOf();
+  const commands = commandsIn(whole);
+  expect(commands).toContain('status');
+  const sections = await Promise.all(
+    commands.map(async (name) => `## floe ${name}\n\n\`\`\`text\n${withoutGlobalOptions(await helpOf(name)).trim()}\n\`\`\`\n`),
+  );
+  const [prose = ''] = (await readFile(REFERENCE, 'utf8')).split(MARK);
+  await expect([`${prose}${MARK}\n`, `## floe\n\n\`\`\`text\n${whole.trim()}\n\`\`\`\n`, ...sections].join('\n')).toMatchFileSnapshot(REFERENCE);
+});
+
+test('the help names every exit status', async () => {
+  const list = (await helpOf()).split('Exit status:\n')[1]?.split('\n\n')[0] ?? '';
+  const told = [...list.matchAll(/^ +(\d+) /gm)].map(([, code]) => Number(code));
+  expect(told.toSorted((a, b) => a - b)).toEqual(Object.values(EXIT_CODES).toSorted((a, b) => a - b));
+});

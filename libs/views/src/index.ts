@@ -1,0 +1,3 @@
+export * from './attention.ts';
+export * from './stages.ts';
+export * from './text.ts';
