@@ -1,0 +1,33 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '..');
+
+/** The names of settings that a file has. */
+async function settingsIn(file: string): Promise<string[]> {
+  const text = await readFile(join(ROOT, file), 'utf8');
+  return [...new Set<string>(text.match(/\b(?:FLOE_[A-Z_]*[A-Z]|DATABASE_URL)\b/g) ?? [])].toSorted();
+}
+
+describe.each([
+  { app: 'server', isForNixos: () => true },
+  // A machine is never played by a folder on NixOS.
+  { app: 'agent', isForNixos: (name: string) => name !== 'FLOE_ROOT' },
+])('the settings of the $app', ({ app, isForNixos }) => {
+  const source = `apps/${app}/src/config.ts`;
+
+  it('can all be set by its NixOS module, which sets no other', async () => {
+    expect(await settingsIn(`nix/modules/${app}.nix`)).toEqual((await settingsIn(source)).filter(isForNixos));
+  });
+
+  it('are all in docs/configuration.md', async () => {
+    expect(await settingsIn('docs/configuration.md')).toEqual(expect.arrayContaining(await settingsIn(source)));
+  });
+});
+
+it('docs/configuration.md names no setting that nothing reads', async () => {
+  const sources = ['apps/server/src/config.ts', 'apps/agent/src/config.ts', 'apps/cli/src/connect.ts'];
+  const known = new Set((await Promise.all(sources.map(settingsIn))).flat());
+  expect((await settingsIn('docs/configuration.md')).filter((name) => !known.has(name))).toEqual([]);
+});
