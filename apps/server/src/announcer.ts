@@ -3,7 +3,7 @@ import type { CommitSha, HostName } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import type { Revision, Store } from '@floe/store';
 import type { FleetFeed } from './feed.ts';
-import type { FleetReader } from './fleet-reader.ts';
+import { viewStanding, type FleetReader, type RevisionStanding } from './fleet-reader.ts';
 import { viewRepository } from './fleet-view.ts';
 
 /** Statuses of this many newest revisions are kept true; older ones were settled when they were newest. */
@@ -26,6 +26,8 @@ export interface AnnouncerDeps {
  */
 export class Announcer {
   readonly #deps: AnnouncerDeps;
+  /** What the statuses of a revision that was overtaken were put for. */
+  readonly #told = new Map<string, string>();
 
   constructor(deps: AnnouncerDeps) {
     this.#deps = deps;
@@ -37,22 +39,31 @@ export class Announcer {
     feed.show({ type: 'repository', repository: viewRepository(repository) });
     for (const host of await reader.hosts(hosts)) feed.show({ type: 'host', host });
     const recent = await store.revisions.list(repositoryId, RECENT_REVISIONS);
+    const current = await store.rollouts.current(repositoryId);
     for (const revision of recent.toReversed()) {
-      if (revision.state === 'PUBLISHED') await this.#settleRollout(revision);
-      if (revision.sha !== repository.held?.commit) await this.#putStatuses(revision, recent);
+      const newer = recent.filter((each) => each.sequence > revision.sequence);
+      const isMoving = newer.length === 0 || current?.revisionId === revision.id;
+      // What was overtaken changes with these alone; reading all its hosts in each pass would be for nothing.
+      const key = `${revision.state} ${(await store.rollouts.forRevision(revision.id))?.state} ${newer.at(-1)?.id}`;
+      if (!isMoving && this.#told.get(revision.id) === key) continue;
+      const standing = await this.#settleRollout(await reader.standing(revision));
+      if (revision.sha !== repository.held?.commit) await this.#putStatuses(standing, newer);
+      if (newer.length === 0) feed.show({ type: 'revision', revision: viewStanding(standing) });
+      this.#told.set(revision.id, key);
     }
-    if (repository.held !== undefined)
+    for (const id of this.#told.keys()) if (!recent.some((revision) => revision.id === id)) this.#told.delete(id);
+    if (repository.held !== undefined) {
       await this.#put(repository.held.commit, 'floe/evaluate', { state: 'error', description: `held: ${repository.held.reason}` });
-    const newest = recent[0];
-    if (newest !== undefined) feed.show({ type: 'revision', revision: await reader.revision(newest) });
+    }
   }
 
-  async #settleRollout(revision: Revision): Promise<void> {
-    const { store, reader, clock } = this.#deps;
-    const rollout = await store.rollouts.forRevision(revision.id);
-    if (rollout?.state !== 'ROLLING') return;
-    const { isComplete } = await reader.rollout(revision);
-    if (isComplete) await store.rollouts.setState(rollout.id, 'ROLLING', 'COMPLETE', clock.now());
+  async #settleRollout(standing: RevisionStanding): Promise<RevisionStanding> {
+    const { store, clock } = this.#deps;
+    const { rollout } = standing;
+    if (rollout?.row.state !== 'ROLLING' || !rollout.isComplete) return standing;
+    const completedAt = clock.now();
+    const isSet = await store.rollouts.setState(rollout.row.id, 'ROLLING', 'COMPLETE', completedAt);
+    return isSet ? { ...standing, rollout: { ...rollout, row: { ...rollout.row, state: 'COMPLETE', completedAt } } } : standing;
   }
 
   async #put(sha: CommitSha, context: StatusContext, status: StatusText & { readonly onlyOverPending?: boolean }): Promise<void> {
@@ -60,28 +71,22 @@ export class Announcer {
     if (hasForge) await store.outbox.put({ repositoryId, sha, context, ...status, targetUrl: `${publicUrl}/#/revisions/${sha}`, now: clock.now() });
   }
 
-  async #putStatuses(revision: Revision, recent: readonly Revision[]): Promise<void> {
-    const { store, reader } = this.#deps;
+  /** `newer`: the revisions after it, newest first. */
+  async #putStatuses({ revision, evaluations, rollout }: RevisionStanding, newer: readonly Revision[]): Promise<void> {
     const { sha } = revision;
-    const evaluations = await store.revisions.evaluations(revision.id);
-    const newer = recent.find((each) => each.sequence > revision.sequence);
     // The same commit can come again later (a branch put back): the newest revision of it speaks for it.
-    if (recent.some((each) => each.sequence > revision.sequence && each.sha === sha)) return;
+    if (newer.some((each) => each.sha === sha)) return;
+    const supersededBy = newer.at(-1)?.sha;
 
-    await this.#put(sha, 'floe/evaluate', describeEvaluation({ revision, evaluations, supersededBy: newer?.sha }));
-    if (evaluations.length > 0) await this.#put(sha, 'floe/build', describeBuild({ revision, evaluations, supersededBy: newer?.sha }));
-    const row = await store.rollouts.forRevision(revision.id);
-    if (row === undefined) return;
-    const { counts, names } = await reader.rollout(revision);
-    // Once overtaken, the hosts move on to the newer revision, and the count of this one would only sink.
-    if (row.state === 'SUPERSEDED') {
-      return await this.#put(sha, 'floe/rollout', {
-        state: 'error',
-        description: `superseded by ${newer?.sha.slice(0, 7) ?? 'a newer revision'}`,
-        onlyOverPending: true,
-      });
+    await this.#put(sha, 'floe/evaluate', describeEvaluation({ revision, evaluations, supersededBy }));
+    if (evaluations.length > 0) await this.#put(sha, 'floe/build', describeBuild({ revision, evaluations, supersededBy }));
+    if (rollout === undefined) return;
+    if (rollout.isCurrent) {
+      await this.#put(sha, 'floe/rollout', describeRollout(rollout.counts, rollout.names));
+    } else if (rollout.row.state === 'SUPERSEDED') {
+      // Its hosts have moved on, and counting them says nothing any more. A verdict that stands is kept.
+      const description = `superseded by ${supersededBy?.slice(0, 7) ?? 'a newer revision'}`;
+      await this.#put(sha, 'floe/rollout', { state: 'error', description, onlyOverPending: true });
     }
-    if (row.state !== 'COMPLETE') await this.#put(sha, 'floe/rollout', describeRollout(counts, names));
-    else if (newer === undefined || newer.state !== 'PUBLISHED') await this.#put(sha, 'floe/rollout', describeRollout(counts, names));
   }
 }

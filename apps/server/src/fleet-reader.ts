@@ -2,7 +2,7 @@ import { describeRollout } from '@floe/forge';
 import type { HostName } from '@floe/model';
 import type { FleetView, HostView, Progress, RevisionView } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
-import type { HostRow, Revision, Rollout, Store } from '@floe/store';
+import type { Evaluation, HostRow, Revision, Rollout, Store } from '@floe/store';
 import type { FleetFeed } from './feed.ts';
 import { judgeRollout, rolloutHosts, viewHost, viewRepository, viewRevision, type RolloutStanding } from './fleet-view.ts';
 
@@ -52,10 +52,11 @@ export class FleetReader {
     ]);
     const evaluations = newest === undefined ? [] : await this.#store.revisions.evaluations(newest.id);
     const commits = new Map(releases.map((release) => [release.id, release.commit]));
+    const quarantinesOf = Map.groupBy(quarantines, ({ host }) => host);
     const byHost = new Map(evaluations.map((evaluation) => [evaluation.host, evaluation]));
     return rows.map((row) =>
       viewHost(row, {
-        quarantines: quarantines.filter((each) => each.host === row.host),
+        quarantines: quarantinesOf.get(row.host) ?? [],
         evaluation: byHost.get(row.host),
         desiredCommit: commits.get(row.desired?.releaseId ?? '') ?? null,
         progress: this.#progress.get(row.host) ?? null,
@@ -69,30 +70,45 @@ export class FleetReader {
   }
 
   async revision(revision: Revision): Promise<RevisionView> {
-    const evaluations = await this.#store.revisions.evaluations(revision.id);
-    const row = await this.#store.rollouts.forRevision(revision.id);
-    if (row === undefined) return viewRevision(revision, evaluations, undefined);
-    const { counts, names } = await this.rollout(revision);
-    const current = await this.#store.rollouts.current(this.#repositoryId);
-    const description = current?.id === row.id ? describeRollout(counts, names).description : describePast(row);
-    return viewRevision(revision, evaluations, { row, counts, description });
+    return viewStanding(await this.standing(revision));
   }
 
-  /** Where the revision's rollout stands, from what its hosts were observed to run. */
-  async rollout(revision: Revision): Promise<RolloutStanding> {
-    const [evaluations, rows, quarantines] = await Promise.all([
-      this.#store.revisions.evaluations(revision.id),
+  /** Where the revision and its rollout stand, from what its hosts were observed to run. */
+  async standing(revision: Revision): Promise<RevisionStanding> {
+    const evaluations = await this.#store.revisions.evaluations(revision.id);
+    const row = await this.#store.rollouts.forRevision(revision.id);
+    if (row === undefined) return { revision, evaluations, rollout: undefined };
+    const [current, rows, quarantines] = await Promise.all([
+      this.#store.rollouts.current(this.#repositoryId),
       this.#store.hosts.list(this.#repositoryId),
       this.#store.hosts.quarantines(this.#repositoryId),
     ]);
-    return judgeRollout(rolloutHosts(evaluations, new Map(rows.map((row) => [row.host, row])), quarantines));
+    const hosts = rolloutHosts(evaluations, new Map(rows.map((each) => [each.host, each])), quarantines);
+    return { revision, evaluations, rollout: { row, isCurrent: current?.id === row.id, ...judgeRollout(hosts) } };
   }
 
   async #rows(which: ReadonlySet<HostName> | 'all'): Promise<readonly HostRow[]> {
     if (which === 'all') return await this.#store.hosts.list(this.#repositoryId);
-    const rows = await Promise.all([...which].map(async (host) => await this.#store.hosts.get(host)));
-    return rows.filter((row) => row !== undefined);
+    return await this.#store.hosts.list(this.#repositoryId, [...which]);
   }
+}
+
+/** A revision with what is known of its hosts. */
+export interface RevisionStanding {
+  readonly revision: Revision;
+  readonly evaluations: readonly Evaluation[];
+  readonly rollout: (RolloutStanding & { readonly row: Rollout; readonly isCurrent: boolean }) | undefined;
+}
+
+/** As people see it. */
+export function viewStanding({ revision, evaluations, rollout }: RevisionStanding): RevisionView {
+  if (rollout === undefined) return viewRevision(revision, evaluations, undefined);
+  const { row, isCurrent, counts, names } = rollout;
+  return viewRevision(revision, evaluations, {
+    row,
+    counts,
+    description: isCurrent ? describeRollout(counts, names).description : describePast(row),
+  });
 }
 
 /** Of a rollout that a newer one followed: its hosts have moved on, so counting them says nothing about it. */

@@ -105,6 +105,7 @@ export function rolloutHosts(
   rows: ReadonlyMap<HostName, HostRow>,
   quarantines: readonly Quarantine[],
 ): (RolloutHost & { readonly host: HostName })[] {
+  const quarantined = new Set(quarantines.map(({ host, toplevel }) => `${host} ${toplevel}`));
   return evaluations.map((evaluation) => {
     const row = rows.get(evaluation.host);
     const isUsable = evaluation.outcome === 'CHANGED' || evaluation.outcome === 'NEW' || evaluation.outcome === 'UNCHANGED';
@@ -117,7 +118,7 @@ export function rolloutHosts(
       observed: row?.observed ?? { current: null, booted: null, profile: null },
       state: row?.state ?? 'IDLE',
       subject: row?.stateToplevel,
-      isQuarantined: quarantines.some((each) => each.host === evaluation.host && each.toplevel === evaluation.toplevel),
+      isQuarantined: quarantined.has(`${evaluation.host} ${evaluation.toplevel}`),
     };
   });
 }
