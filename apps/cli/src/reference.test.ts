@@ -5,7 +5,7 @@ import { EXIT_CODES } from './exit-codes.ts';
 import { run } from './test/harness.ts';
 
 const REFERENCE = join(import.meta.dirname, '../../../docs/cli.md');
-const MARK = '<!-- From here on this is the output of --help: npx vitest run -u apps/cli/src/reference.test.ts -->';
+const MARK = '<!-- From here on this is the output of --help: npx vitest run apps/cli/src/reference.test.ts -u -->';
 
 async function helpOf(...argv: string[]): Promise<string> {
   const { code, stdout } = await run([...argv, '--help'], {});
@@ -21,7 +21,10 @@ function commandsIn(help: string): string[] {
 
 /** What all commands share is told once. */
 function withoutGlobalOptions(help: string): string {
-  return help.replace(/^ +-h, --help +.*\n/m, '').replace(/(Options:\n)?\nGlobal Options:\n( .*\n)+/, '');
+  return help
+    .replace(/^ +-h, --help +.*\n/m, '')
+    .replace(/(Options:\n)?\nGlobal Options:\n( .*\n)+/, '')
+    .replaceAll(/\n{3,}/g, '\n\n');
 }
 
 test('docs/cli.md holds the help of every command', async () => {
