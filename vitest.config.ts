@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-const everywhere = '{apps,libs,scripts,bench}';
+const everywhere = '{apps,libs,nix,scripts,bench}';
 const setupFiles = ['scripts/testing/setup.ts'];
 
 // The suffix of a test file names the world that it needs. Groups run one after another, so that tests that start many

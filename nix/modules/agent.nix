@@ -16,9 +16,9 @@ let
   healthCheck = types.submodule {
     options = {
       command = mkOption {
-        type = nonEmpty types.str;
+        type = types.either types.nonEmptyStr (nonEmpty types.str);
         example = lib.literalExpression ''[ "''${pkgs.curl}/bin/curl" "--fail" "http://localhost/" ]'';
-        description = "Program and arguments. Run as root, without a shell; exit status 0 is good.";
+        description = "Program and arguments, run as root without a shell; or one string, run by a shell. Exit status 0 is good.";
       };
       timeoutSeconds = mkOption {
         type = types.numbers.between 0.1 600;
@@ -125,7 +125,11 @@ in
     environment.systemPackages = [ cfg.package ];
 
     environment.etc."floe/health-checks.json".text = builtins.toJSON (
-      lib.mapAttrsToList (name: check: { inherit name; inherit (check) command timeoutSeconds; }) config.floe.healthChecks
+      lib.mapAttrsToList (name: check: {
+        inherit name;
+        inherit (check) timeoutSeconds;
+        command = if builtins.isString check.command then [ pkgs.runtimeShell "-c" check.command ] else check.command;
+      }) config.floe.healthChecks
     );
 
     systemd.services.floe-agent = {

@@ -32,7 +32,7 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
   }
   const isAllowed = (await store.repositories.get(revision.repositoryId)).allowedCommit === revision.sha;
   if (isSuspiciousShrink(released.size, hosts.length) && !isAllowed) {
-    const reason = `only ${hosts.length} of ${released.size} hosts are left in the flake; if that is meant, run: floe accept ${revision.sha.slice(0, 12)} --reason "…"`;
+    const reason = `only ${hosts.length} of ${released.size} hosts are left in the flake`;
     return { kind: 'held', reason };
   }
   await store.hosts.ensure(revision.repositoryId, hosts);

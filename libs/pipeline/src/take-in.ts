@@ -30,7 +30,7 @@ export async function takeIn(deps: PipelineDeps, repositoryId: string, signal: A
   const fetchedAt = clock.now();
 
   if (outcome.kind === 'diverged' && repository.allowedCommit !== outcome.head) {
-    const reason = `the branch was rewritten: ${outcome.head.slice(0, 12)} does not descend from ${outcome.accepted.slice(0, 12)}; to let it in, run: floe accept ${outcome.head.slice(0, 12)} --reason "…"`;
+    const reason = `the branch was rewritten: ${outcome.head.slice(0, 12)} does not descend from ${outcome.accepted.slice(0, 12)}`;
     await store.repositories.recordFetch(repositoryId, { now: fetchedAt, held: { commit: outcome.head, reason } });
     if (repository.held?.commit !== outcome.head) logger.warn('a force-push is held', { head: outcome.head, accepted: outcome.accepted });
     return { kind: 'held', commit: outcome.head };
