@@ -26,6 +26,8 @@ export interface TestFleetOptions {
   /** Settings for Nix, one `name = value` per line. */
   readonly nixConfig: string;
   readonly pollSeconds?: number;
+  /** The agents' program; default: its source. */
+  readonly agentMain?: string;
   readonly onLine?: (who: string, line: string) => void;
 }
 
@@ -214,7 +216,7 @@ export class TestFleet implements AsyncDisposable {
     await writeFile(tokenFile, enrolment.token, { mode: 0o600 });
     const agent = new ServiceProcess({
       name: host,
-      main: join(PROJECT, 'apps/agent/src/main.ts'),
+      main: this.#options.agentMain ?? join(PROJECT, 'apps/agent/src/main.ts'),
       args: ['run'],
       env: {
         ...this.#baseEnv(),

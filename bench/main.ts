@@ -1,0 +1,74 @@
+import { parseArgs } from 'node:util';
+import { benchAgents } from './agents.ts';
+import { benchGit } from './git.ts';
+import type { Figure } from './measure.ts';
+import { benchMemory } from './memory.ts';
+import { benchPush } from './push.ts';
+
+const USAGE = `npm run bench -- [--only a,b,c,d] [--quick] [--json]
+
+Measures Floe against the bare parts that do the same work in the same run.
+  a  push → all hosts switched, against the bare commands
+  b  fetch and diff of one commit in a large repository, against native git
+  c  one directive to 10,000 agents and all their reports, against bare ws
+  d  memory of a connection and of an idle agent, against a bare ws client
+  --quick  small sizes: shows that it runs, not how fast`;
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: 'a,b,c,d' },
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+});
+
+async function gitFigures(quick: boolean): Promise<Figure[]> {
+  const { floe, native } = await benchGit(quick ? { files: 500, commits: 50, changes: 5, rounds: 3 } : undefined);
+  const figure = (what: string, ours: number, floor: number, aim: number | undefined): Figure => ({
+    what,
+    unit: 'ms',
+    floe: ours,
+    floor,
+    compare: 'ratio',
+    aim,
+  });
+  return [
+    figure('(b) fetch + diff of one commit', floe.fetchMs + floe.diffMs, native.fetchMs + native.diffMs, undefined),
+    figure('(b) first clone', floe.cloneMs, native.cloneMs, undefined),
+  ];
+}
+
+function tell(text: string): void {
+  console.error(text);
+}
+
+function line({ what, unit, floe, floor, compare, aim }: Figure): string {
+  const number = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toFixed(1));
+  const result = compare === 'ratio' ? `${(floe / floor).toFixed(2)} ×` : `${floe >= floor ? '+' : ''}${number(floe - floor)} ${unit}`;
+  const goal = aim === undefined ? '' : compare === 'ratio' ? `aim ≤ ${aim}` : `aim ≤ +${aim} ${unit}`;
+  return [what.padEnd(46), `${number(floe)} ${unit}`.padStart(12), `${number(floor)} ${unit}`.padStart(12), result.padStart(12), `  ${goal}`].join(
+    '',
+  );
+}
+
+if (values.help) {
+  console.log(USAGE);
+} else {
+  const { quick } = values;
+  const parts: Record<string, () => Promise<Figure[]>> = {
+    a: async () => await benchPush(quick ? 1 : 7, tell),
+    b: async () => await gitFigures(quick),
+    c: async () => await benchAgents(quick ? 200 : 10_000, tell),
+    d: async () => await benchMemory(tell),
+  };
+  const chosen = values.only.split(',').map((part) => {
+    const bench = parts[part.trim()];
+    if (bench === undefined) throw new Error(`there is no part "${part}": choose of ${Object.keys(parts).join(', ')}`);
+    return bench;
+  });
+  const figures: Figure[] = [];
+  for (const bench of chosen) figures.push(...(await bench()));
+  if (values.json) console.log(JSON.stringify(figures));
+  else console.log([`${''.padEnd(46)}${'Floe'.padStart(12)}${'floor'.padStart(12)}${'result'.padStart(12)}`, ...figures.map(line)].join('\n'));
+}
