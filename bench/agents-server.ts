@@ -98,7 +98,16 @@ async function floe(): Promise<void> {
 
   const feed = new FleetFeed(() => clock.now());
   const reader = new FleetReader({ store, clock, feed, repositoryId: repository.id });
-  const announcer = new Announcer({ store, reader, feed, clock, repositoryId: repository.id, publicUrl: 'https://example.org', hasForge: true });
+  const announcer = new Announcer({
+    store,
+    reader,
+    feed,
+    clock,
+    logger,
+    repositoryId: repository.id,
+    publicUrl: 'https://example.org',
+    hasForge: true,
+  });
   const stored = new Set<HostName>();
   const reports = new ReportWriter({
     store,
@@ -121,10 +130,7 @@ async function floe(): Promise<void> {
     onProgress: () => undefined,
   });
   const serverSigner = signerFromPem('server-1', generateKeyPem());
-  const steering: Steering = new Steering(
-    { store, hub, clock, logger, serverSigner, repositoryId: repository.id },
-    async (names) => await announcer.announce(names),
-  );
+  const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, repositoryId: repository.id }, (names) => announcer.mark(names));
   const before = await listen((socket) => hub.accept(socket, '127.0.0.1'));
   await until(() => hub.hosts().length === request.count);
   await publish(store, repository, hosts);
@@ -133,7 +139,9 @@ async function floe(): Promise<void> {
     else if (hint.topic !== 'outbox') steering.markAll();
   });
   await measure(before, async () => {
-    void steering.run(new AbortController().signal);
+    const { signal } = new AbortController();
+    void steering.run(signal);
+    void announcer.run(signal, () => undefined);
     await until(() => stored.size === request.count);
   });
 }

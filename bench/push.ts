@@ -1,4 +1,7 @@
+import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { loadOrCreateCacheKey } from '@floe/nix';
@@ -16,7 +19,7 @@ export async function benchPush(rounds: number, progress: Progress): Promise<Fig
   await fleet.startServer();
   for (const host of HOSTS) await fleet.addMachine(host, { FLOE_LOG_LEVEL: 'info' });
   await fleet.settled(await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
-  const bare = await BareCommands.create(fleet);
+  await using bare = await BareCommands.create(fleet);
 
   const [floe, floor]: [number[], number[]] = [[], []];
   const stages = new Map<string, number[]>();
@@ -55,17 +58,44 @@ async function floePush(fleet: TestFleet, text: string): Promise<number> {
   return switchedAt - revision.receivedAt;
 }
 
+interface CacheServer extends AsyncDisposable {
+  readonly url: string;
+}
+
+/** The least that serves a binary cache over HTTP. */
+async function serveCache(dir: string): Promise<CacheServer> {
+  const server = createServer((request, response) => {
+    const file = createReadStream(join(dir, request.url ?? '/'));
+    file.on('error', () => response.writeHead(404).end());
+    file.pipe(response);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) throw new Error('no port');
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
 /** Native git and Nix, in stores and mirrors of their own, as parallel as Floe. */
-class BareCommands {
+class BareCommands implements AsyncDisposable {
   readonly #fleet: TestFleet;
   readonly #dir: string;
   readonly #publicKey: string;
+  readonly #cache: CacheServer;
   readonly #env: NodeJS.ProcessEnv;
 
-  private constructor(fleet: TestFleet, dir: string, publicKey: string) {
+  private constructor(fleet: TestFleet, dir: string, publicKey: string, cache: CacheServer) {
     this.#fleet = fleet;
     this.#dir = dir;
     this.#publicKey = publicKey;
+    this.#cache = cache;
     this.#env = { PATH: process.env['PATH'], HOME: join(dir, 'home'), NIX_CONFIG: `${testNixSettings}\neval-cache = false`, ...ISOLATED_GIT_ENV };
   }
 
@@ -73,7 +103,7 @@ class BareCommands {
     const dir = join(fleet.dir, 'bare');
     for (const folder of ['home', 'roots']) await mkdir(join(dir, folder), { recursive: true });
     const { publicKey } = await loadOrCreateCacheKey(join(dir, 'secret'), 'bare-1');
-    const bare = new BareCommands(fleet, dir, publicKey);
+    const bare = new BareCommands(fleet, dir, publicKey, await serveCache(join(dir, 'cache')));
     await run('git', ['clone', '-q', '--bare', fleet.forge.pushUrl, bare.#mirror], { env: bare.#env });
     await bare.push('warm-up');
     return bare;
@@ -81,6 +111,10 @@ class BareCommands {
 
   get #mirror(): string {
     return join(this.#dir, 'mirror.git');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#cache[Symbol.asyncDispose]();
   }
 
   /** How long each step took, in ms. */
@@ -92,7 +126,7 @@ class BareCommands {
     const env = this.#env;
     const flake = `git+file://${this.#mirror}?ref=main&rev=${sha}`;
     const target = `file://${this.#dir}/cache?compression=zstd&secret-key=${this.#dir}/secret`;
-    const substituters = ['--option', 'substituters', `file://${this.#dir}/cache`, '--option', 'trusted-public-keys', this.#publicKey];
+    const substituters = ['--option', 'substituters', this.#cache.url, '--option', 'trusted-public-keys', this.#publicKey];
     let systems: readonly { readonly host: string; readonly drv: string; readonly out: string }[] = [];
     const storeOf = (host: string): string => join(this.#dir, `machine-${host}`);
 

@@ -1,6 +1,6 @@
 import { describeBuild, describeEvaluation, describeRollout, type StatusContext, type StatusText } from '@floe/forge';
 import type { CommitSha, HostName } from '@floe/model';
-import type { Clock } from '@floe/runtime';
+import { createWake, isFloeError, type Clock, type Logger } from '@floe/runtime';
 import type { Revision, Store } from '@floe/store';
 import type { FleetFeed } from './feed.ts';
 import { viewStanding, type FleetReader, type RevisionStanding } from './fleet-reader.ts';
@@ -14,18 +14,27 @@ export interface AnnouncerDeps {
   readonly reader: FleetReader;
   readonly feed: FleetFeed;
   readonly clock: Clock;
+  readonly logger: Logger;
   readonly repositoryId: string;
   readonly publicUrl: string;
   /** False: no forge is configured, nothing is put into the outbox. */
   readonly hasForge: boolean;
 }
 
+/** A push makes a burst of passes: what they bring is told together. Short enough that nobody sees it. */
+const GATHER_MS = 50;
+const IDLE_MS = 60_000;
+/** After a failure (database away), the next try. */
+const RETRY_MS = 1_000;
+
 /**
- * After each pass: shows what changed to those who watch, ends a rollout that is complete, and puts the commit
+ * Shortly after each pass: shows what changed to those who watch, ends a rollout that is complete, and puts the commit
  * statuses that should stand now into the outbox (which drops what the forge has already).
  */
 export class Announcer {
   readonly #deps: AnnouncerDeps;
+  readonly #wake = createWake();
+  #marked: Set<HostName> | 'all' = new Set();
   /** What the statuses of a revision that was overtaken were put for. */
   readonly #told = new Map<string, string>();
 
@@ -33,7 +42,35 @@ export class Announcer {
     this.#deps = deps;
   }
 
-  async announce(hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
+  /** What a pass of steering looked at is to be told. */
+  mark(hosts: ReadonlySet<HostName> | 'all'): void {
+    if (hosts === 'all') this.#marked = 'all';
+    else if (this.#marked !== 'all') for (const host of hosts) this.#marked.add(host);
+    this.#wake.wake();
+  }
+
+  /** Tells what was marked, until `signal` aborts. `onTold`: the outbox may have news. */
+  async run(signal: AbortSignal, onTold: () => void): Promise<void> {
+    const { clock, logger } = this.#deps;
+    while (!signal.aborted) {
+      if (!(await this.#wake.wait(IDLE_MS, signal))) continue;
+      await clock.sleep(GATHER_MS, signal);
+      if (signal.aborted) return;
+      const hosts = this.#marked;
+      this.#marked = new Set();
+      try {
+        await this.#announce(hosts);
+        onTold();
+      } catch (error) {
+        if (!isFloeError(error) || !error.retryable) throw error;
+        logger.warn('telling failed; trying again', { error });
+        this.mark(hosts);
+        await clock.sleep(RETRY_MS, signal);
+      }
+    }
+  }
+
+  async #announce(hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
     const { store, reader, feed, repositoryId } = this.#deps;
     const repository = await store.repositories.get(repositoryId);
     feed.show({ type: 'repository', repository: viewRepository(repository) });

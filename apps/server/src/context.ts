@@ -65,6 +65,7 @@ export async function createServerContext(config: Config, logger: Logger, system
     reader,
     feed,
     clock,
+    logger,
     repositoryId: repository.id,
     publicUrl: config.publicUrl,
     hasForge: config.github !== undefined,
@@ -86,10 +87,7 @@ export async function createServerContext(config: Config, logger: Logger, system
       },
     }),
   );
-  const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, repositoryId: repository.id }, async (hosts) => {
-    await announcer.announce(hosts);
-    outboxWake.wake();
-  });
+  const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, repositoryId: repository.id }, (hosts) => announcer.mark(hosts));
 
   const pinned = (signer: { keyId: string; publicKey: string }): string[] => [`${signer.keyId}:${signer.publicKey}`];
   const app = createApp({
@@ -135,7 +133,7 @@ export async function createServerContext(config: Config, logger: Logger, system
         else steering.markAll();
       });
       const pipeline = servePipeline({ ...system, config, logger, store, statements, releaseSigner, cacheKey }, repository.id, running);
-      const loops = [steering.run(running), pipeline, keepHouse({ store, clock, logger }, running)];
+      const loops = [steering.run(running), announcer.run(running, () => outboxWake.wake()), pipeline, keepHouse({ store, clock, logger }, running)];
       if (config.github !== undefined) loops.push(postStatuses(store, config, { clock, random, logger }, outboxWake, running));
       for (const loop of loops) loop.catch(() => failed.abort());
       const ended = await Promise.allSettled(loops);

@@ -19,7 +19,7 @@ export interface SteeringDeps {
 }
 
 /** Called after a pass with the hosts that were looked at, or 'all'. */
-export type AfterPass = (hosts: ReadonlySet<HostName> | 'all') => Promise<void>;
+export type AfterPass = (hosts: ReadonlySet<HostName> | 'all') => void;
 
 /**
  * Brings stored desired state and connected agents together, level-triggered: a hint marks hosts, a pass computes what
@@ -56,7 +56,7 @@ export class Steering {
       this.#isAllMarked = false;
       try {
         await this.#pass(hosts);
-        await this.#afterPass(hosts);
+        this.#afterPass(hosts);
       } catch (error) {
         if (!isFloeError(error) || !error.retryable) throw error;
         logger.warn('steering failed; trying again', { error: describeError(error) });

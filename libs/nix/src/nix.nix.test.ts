@@ -240,7 +240,7 @@ describe('publishing and downloading', () => {
 
   it('publishes signed, reads back, and a store of its own downloads it with progress', async () => {
     const { toplevel, cacheUrl, publicKey } = await published('mary', 'mkdir $out; head -c 3000000 /dev/urandom > $out/blob');
-    expect(await nix.readBack(cacheUrl, toplevel, publicKey)).toMatchObject({
+    expect((await nix.readBack(cacheUrl, [toplevel], publicKey)).get(toplevel)).toMatchObject({
       narHash: expect.stringMatching(/^sha256/) as string,
       closureSizeBytes: expect.toSatisfy((size: number) => size > 3_000_000) as number,
     });
@@ -268,7 +268,7 @@ describe('publishing and downloading', () => {
   it('does not publish with a key that is not the one to verify with', async () => {
     const { toplevel, cacheUrl } = await published('other');
     const stranger = await loadOrCreateCacheKey(join(dir, 'key-stranger'), 'test-1');
-    await expect(nix.readBack(cacheUrl, toplevel, stranger.publicKey)).rejects.toMatchObject({ code: 'CACHE_PATH_UNSIGNED' });
+    await expect(nix.readBack(cacheUrl, [toplevel], stranger.publicKey)).rejects.toMatchObject({ code: 'CACHE_PATH_UNSIGNED' });
   });
 
   it('refuses a path that no trusted key signed, and takes it once it is trusted', async () => {
@@ -336,7 +336,7 @@ describe('publishing and downloading', () => {
       await expect(nix.publish([toplevel], options)).rejects.toMatchObject({ code: 'DISK_FULL', retryable: true });
       await mount('-o', 'remount,size=20m', disk);
       await nix.publish([toplevel], options);
-      await nix.readBack(`file://${disk}`, toplevel, publicKey);
+      await nix.readBack(`file://${disk}`, [toplevel], publicKey);
     } finally {
       await exec('umount', [disk]);
     }

@@ -12,7 +12,7 @@ export interface Nix {
   evaluateHosts(flakeUrl: string, hosts: readonly HostName[], options: EvaluateOptions): Promise<void>;
   build(target: { readonly drvPath: string; readonly toplevel: StorePath }, options: BuildOptions): Promise<BuildResult>;
   publish(paths: readonly StorePath[], options: PublishOptions): Promise<void>;
-  readBack(cacheUrl: string, path: StorePath, publicKey: string): Promise<PublishedPath>;
+  readBack(cacheUrl: string, paths: readonly StorePath[], publicKey: string): Promise<ReadonlyMap<StorePath, PublishedPath>>;
   realise(path: StorePath, options: RealiseOptions): Promise<void>;
   isValid(path: StorePath): Promise<boolean>;
   setProfile(profile: string, path: StorePath): Promise<void>;
@@ -30,7 +30,7 @@ export function createNix(deps: NixDeps): Nix {
     evaluateHosts: async (flakeUrl, hosts, options) => await evaluateHosts(command, flakeUrl, hosts, options),
     build: async (target, options) => await build(command, target, options),
     publish: async (paths, options) => await publish(command, paths, options),
-    readBack: async (cacheUrl, path, publicKey) => await readBack(command, cacheUrl, path, publicKey),
+    readBack: async (cacheUrl, paths, publicKey) => await readBack(command, cacheUrl, paths, publicKey),
     realise: async (path, options) => await realise(command, path, options),
     isValid: async (path) => await isValid(command, path),
     setProfile: async (profile, path) => await setProfile(command, profile, path),

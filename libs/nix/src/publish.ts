@@ -26,40 +26,48 @@ export async function publish(command: NixCommand, paths: readonly StorePath[], 
   if (!isOk) throw commandFailed('publishing to the cache', log, result);
 }
 
-const PathInfo = v.object({ narHash: v.string(), closureSize: v.number() });
-/** An array of infos with `path` up to Nix 2.18, an object by path since. */
-const PathInfos = v.union([v.pipe(v.array(v.nullable(PathInfo)), v.minLength(1)), v.record(v.string(), v.nullable(PathInfo))]);
+const Sizes = { narHash: v.string(), closureSize: v.number() };
+/** An array of infos with their `path` up to Nix 2.18, an object by path since; null: not there. */
+const PathInfos = v.union([
+  v.pipe(
+    v.array(v.nullable(v.object({ path: v.string(), ...Sizes }))),
+    v.transform((infos) => new Map(infos.flatMap((info) => (info === null ? [] : [[info.path, info] as const])))),
+  ),
+  v.pipe(
+    v.record(v.string(), v.nullable(v.object(Sizes))),
+    v.transform((infos) => new Map(Object.entries(infos).flatMap(([path, info]) => (info === null ? [] : [[path, info] as const])))),
+  ),
+]);
 
 /**
- * Reads a published path back: what the cache says of it, and that every path of its closure carries a good signature
- * by `publicKey`. Throws CACHE_PATH_UNSIGNED, retryable NIX_FAILED.
+ * Reads published paths back: what the cache says of each, and that every path of their closures carries a good
+ * signature by `publicKey`. Throws CACHE_PATH_UNSIGNED, retryable NIX_FAILED.
  */
-export async function readBack(command: NixCommand, cacheUrl: string, path: StorePath, publicKey: string): Promise<PublishedPath> {
-  const about = await command.runBare('nix', ['path-info', '--json', '--closure-size', '--store', cacheUrl, path]);
-  if (!about.isOk) throw commandFailed(`reading ${path} back from the cache`, about.log, about.result);
-  const [info] = Object.values(parseAnswer(PathInfos, about.result.stdout));
-  if (info === null || info === undefined) throw commandFailed(`reading ${path} back from the cache: it is not there`, about.log, about.result);
-
-  const verified = await command.runBare('nix', [
-    'store',
-    'verify',
-    '--recursive',
-    '--no-contents',
-    '--sigs-needed',
-    '1',
-    '--option',
-    'trusted-public-keys',
-    publicKey,
-    '--store',
-    cacheUrl,
-    path,
+export async function readBack(
+  command: NixCommand,
+  cacheUrl: string,
+  paths: readonly StorePath[],
+  publicKey: string,
+): Promise<ReadonlyMap<StorePath, PublishedPath>> {
+  const signed = ['--recursive', '--no-contents', '--sigs-needed', '1', '--option', 'trusted-public-keys', publicKey];
+  const [about, verified] = await Promise.all([
+    command.runBare('nix', ['path-info', '--json', '--closure-size', '--store', cacheUrl, ...paths]),
+    command.runBare('nix', ['store', 'verify', ...signed, '--store', cacheUrl, ...paths]),
   ]);
+  if (!about.isOk) throw commandFailed('reading back from the cache', about.log, about.result);
+  const infos = parseAnswer(PathInfos, about.result.stdout);
   if (!verified.isOk) {
     const [keyName] = publicKey.split(':');
     throw new FloeError(
       'CACHE_PATH_UNSIGNED',
-      `the cache holds paths of ${path} that the key ${keyName} did not sign; remove them from the cache, and they are published anew`,
+      `the cache holds paths of ${paths.join(', ')} that the key ${keyName} did not sign; remove them from the cache, and they are published anew`,
     );
   }
-  return { narHash: info.narHash, closureSizeBytes: info.closureSize };
+  return new Map(
+    paths.map((path) => {
+      const info = infos.get(path);
+      if (info === undefined) throw commandFailed(`reading ${path} back from the cache: it is not there`, about.log, about.result);
+      return [path, { narHash: info.narHash, closureSizeBytes: info.closureSize }];
+    }),
+  );
 }

@@ -43,8 +43,8 @@ export async function realise(command: NixCommand, path: StorePath, options: Rea
     signal: options.signal,
     onEvent: meter,
   });
-  // After a hash mismatch the wrong files may lie at the path: only Nix's own register counts.
-  if (isOk && (await isValid(command, path))) return;
+  // Success means that Nix has the path in its register: files that merely lie there, e.g. after a hash mismatch, do not do.
+  if (isOk) return;
   if (result.end === 'aborted' || isDiskFull(log)) throw commandFailed('downloading', log, result);
   const reason = explain(log, result);
   if ([reason, ...log.messages.map(({ text }) => text), ...log.plainLines].some((text) => UNTRUSTED.test(text))) {

@@ -4,6 +4,9 @@ import type { Revision } from '@floe/store';
 import { buildRoot, tidyBuildRoots } from './build-roots.ts';
 import type { PipelineDeps } from './deps.ts';
 
+/** What one command line holds for sure: the kernel bounds it at 2 MiB. */
+const PATHS_PER_COMMAND = 1_000;
+
 /** A host's toplevel as it lies in the cache, read back. */
 export interface PublishedHost {
   readonly host: HostName;
@@ -53,18 +56,22 @@ export async function buildRevision(deps: PipelineDeps, revision: Revision, sign
   if (signal.aborted) throw new FloeError('BUILD_STOPPED', 'the build was stopped', { retryable: true });
   if (built.length === 0 && errors.length > 0) return { kind: 'failed', error: `nothing could be built; ${errors[0]}` };
 
-  if (built.length > 0) {
-    await nix.publish(
-      built.map((each) => each.toplevel),
-      { cacheUrl: cache.url, secretKeyFile: cache.secretKeyFile, signal },
-    );
-  }
   const hosts: PublishedHost[] = [];
-  for (const { host, toplevel, system } of built) {
-    const { narHash, closureSizeBytes } = await nix.readBack(cache.url, toplevel, cache.publicKey);
-    await store.revisions.savePublished(revision.id, host, narHash, closureSizeBytes);
-    hosts.push({ host, toplevel, system, narHash, closureSizeBytes });
-    await tidyBuildRoots(deps.rootsDir, host);
+  for (let start = 0; start < built.length; start += PATHS_PER_COMMAND) {
+    const part = built.slice(start, start + PATHS_PER_COMMAND);
+    const paths = part.map(({ toplevel }) => toplevel);
+    await nix.publish(paths, { cacheUrl: cache.url, secretKeyFile: cache.secretKeyFile, signal });
+    const published = await nix.readBack(cache.url, paths, cache.publicKey);
+    for (const { host, toplevel, system } of part) {
+      const { narHash, closureSizeBytes } = published.get(toplevel) ?? missing(toplevel);
+      await store.revisions.savePublished(revision.id, host, narHash, closureSizeBytes);
+      hosts.push({ host, toplevel, system, narHash, closureSizeBytes });
+      await tidyBuildRoots(deps.rootsDir, host);
+    }
   }
   return { kind: 'published', hosts };
+}
+
+function missing(toplevel: StorePath): never {
+  throw new FloeError('CACHE_PATH_MISSING', `${toplevel} was published, but the cache does not have it`, { retryable: true });
 }
