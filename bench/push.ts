@@ -148,6 +148,7 @@ class BareCommands implements AsyncDisposable {
     const copy = await timed(async () => await run('nix', ['copy', '--to', target, ...systems.map(({ out }) => out)], { env }));
     const onMachines = async (work: (store: string, out: string) => Promise<unknown>): Promise<number> =>
       await timed(async () => await Promise.all(systems.map(async ({ host, out }) => await work(storeOf(host), out))));
+    // Each machine has its own memory of caches: Nix's is not made at once by several.
     const realise = await onMachines(
       async (store, out) =>
         await run('nix-store', ['--store', `local?root=${store}`, '--realise', out, '--add-root', `${store}/root`, '--indirect', ...substituters], {
