@@ -152,7 +152,7 @@ class BareCommands implements AsyncDisposable {
     const realise = await onMachines(
       async (store, out) =>
         await run('nix-store', ['--store', `local?root=${store}`, '--realise', out, '--add-root', `${store}/root`, '--indirect', ...substituters], {
-          env,
+          env: { ...env, HOME: join(store, 'home') },
         }),
     );
     const profile = await onMachines(
