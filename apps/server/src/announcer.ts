@@ -24,6 +24,8 @@ export interface AnnouncerDeps {
 /** A push makes a burst of passes: what they bring is told together. Short enough that nobody sees it. */
 const GATHER_MS = 50;
 const IDLE_MS = 60_000;
+/** Of thousands of hosts there is always news: after each telling others get this many times as long. */
+const REST_FACTOR = 3;
 /** After a failure (database away), the next try. */
 const RETRY_MS = 1_000;
 
@@ -52,10 +54,12 @@ export class Announcer {
   /** Tells what was marked, until `signal` aborts. `onTold`: the outbox may have news. */
   async run(signal: AbortSignal, onTold: () => void): Promise<void> {
     const { clock, logger } = this.#deps;
+    let tookMs = 0;
     while (!signal.aborted) {
       if (!(await this.#wake.wait(IDLE_MS, signal))) continue;
-      await clock.sleep(GATHER_MS, signal);
+      await clock.sleep(Math.max(GATHER_MS, tookMs * REST_FACTOR), signal);
       if (signal.aborted) return;
+      const startedAt = clock.monotonic();
       const hosts = this.#marked;
       this.#marked = new Set();
       try {
@@ -67,6 +71,7 @@ export class Announcer {
         this.mark(hosts);
         await clock.sleep(RETRY_MS, signal);
       }
+      tookMs = clock.monotonic() - startedAt;
     }
   }
 

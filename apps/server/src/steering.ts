@@ -51,6 +51,7 @@ export class Steering {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#deps;
     while (!signal.aborted) {
+      const startedAt = clock.monotonic();
       const hosts: ReadonlySet<HostName> | 'all' = this.#isAllMarked ? 'all' : this.#marked;
       this.#marked = new Set();
       this.#isAllMarked = false;
@@ -64,6 +65,8 @@ export class Steering {
         await clock.sleep(RETRY_MS, signal);
         continue;
       }
+      // Of thousands of hosts there is always news: others get as long as a pass takes.
+      await clock.sleep(clock.monotonic() - startedAt, signal);
       const isWoken = await this.#wake.wait(FULL_PASS_MS, signal);
       if (!isWoken) this.#isAllMarked = true;
     }
