@@ -27,6 +27,8 @@ let
     names == [ ] || builtins.elem value names || (denied != [ ] && !builtins.elem "!${value}" denied);
   isForUs = package: allows "os" os package && allows "cpu" cpu package && allows "libc" libc package;
 
+  npm = "registry.npmjs.org";
+
   # What has a hash comes from the registry; the rest are the packages of this repository.
   fetched = lib.filterAttrs (_: package: package ? integrity && isForUs package) packages;
   links = lib.filterAttrs (_: package: package.link or false) packages;
@@ -37,7 +39,7 @@ let
       name = package.name or (nameOf path);
     in
     fetchurl {
-      url = "https://registry.npmjs.org/${name}/-/${baseNameOf name}-${package.version}.tgz";
+      url = "https://${npm}/${name}/-/${baseNameOf name}-${package.version}.tgz";
       hash = package.integrity;
     };
 

@@ -60,7 +60,7 @@ describe('node_modules by Nix', () => {
       packages: Record<string, { version: string; integrity: string }>;
     };
     const preact = lock.packages['node_modules/@preact/signals'];
-    expect(script).toContain(`<https://registry.npmjs.org/@preact/signals/-/signals-${preact?.version}.tgz ${preact?.integrity}>`);
+    expect(script).toContain(`/@preact/signals/-/signals-${preact?.version}.tgz ${preact?.integrity}>`);
     expect(script).toContain('"$out/node_modules/@esbuild/linux-x64"');
     expect(script).toContain('"$out/node_modules/@rolldown/binding-linux-x64-gnu"');
     expect(script).not.toMatch(/win32|darwin|linux-arm64|linux-x64-musl/);

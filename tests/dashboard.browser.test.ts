@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import type { FleetView } from '@floe/protocol';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { hostView, reportView, revisionView, SHA } from '../apps/dashboard/src/test/fixtures.ts';
+import { hostView, reportView, revisionView, SHA } from '@floe/views/fixtures';
 import { launchBrowser, openPage, type OpenedPage } from './browser/browser.ts';
 import { FixtureServer } from './browser/fixture-server.ts';
 import { busyFleet, emptyFleet, largeFleet } from './browser/fleets.ts';

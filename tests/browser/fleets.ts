@@ -1,4 +1,4 @@
-import { fleetView, hostView, revisionView, storePath } from '../../apps/dashboard/src/test/fixtures.ts';
+import { fleetView, hostView, revisionView, storePath } from '@floe/views/fixtures';
 import type { FleetView } from '@floe/protocol';
 
 const HELD = '90ab12cd34ef567890ab12cd34ef567890ab12cd';

@@ -2,7 +2,7 @@ import type { FleetEvent } from '@floe/protocol';
 import { expect, test } from 'vitest';
 import { announce } from './announce.ts';
 import { applyEvents, fromSnapshot } from './live-fleet.ts';
-import { NOW, SHA, fleetView, hostView, revisionView } from './test/fixtures.ts';
+import { NOW, SHA, fleetView, hostView, revisionView } from '@floe/views/fixtures';
 
 const before = fromSnapshot(fleetView({ hosts: Array.from({ length: 9 }, (_, index) => hostView(`ws${index}`)) }));
 const hosts = (...changed: Parameters<typeof hostView>[]): FleetEvent[] =>

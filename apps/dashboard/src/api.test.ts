@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createApi } from './api.ts';
-import { reportView } from './test/fixtures.ts';
+import { reportView } from '@floe/views/fixtures';
 
 function apiAnswering(response: () => Response | Promise<never>) {
   const asked: string[] = [];

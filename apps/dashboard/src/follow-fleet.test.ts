@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Answer, Api } from './api.ts';
 import { SILENCE_MS, followFleet, type FollowDeps } from './follow-fleet.ts';
-import { fleetView } from './test/fixtures.ts';
+import { fleetView } from '@floe/views/fixtures';
 
 type Stream = Answer<ReadableStream<Uint8Array>>;
 const SNAPSHOT = `event: snapshot\ndata: ${JSON.stringify(fleetView())}\n\n`;

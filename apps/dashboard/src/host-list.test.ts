@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { countAttention, countStandings, listHosts } from './host-list.ts';
 import { fromSnapshot } from './live-fleet.ts';
 import { needsAttention } from '@floe/views';
-import { fleetView, hostView, storePath } from './test/fixtures.ts';
+import { fleetView, hostView, storePath } from '@floe/views/fixtures';
 
 const ALL = { text: '', onlyAttention: false };
 const fleet = fromSnapshot(

@@ -2,7 +2,7 @@ import type { FleetEvent } from '@floe/protocol';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { applyEvents, fromSnapshot } from './live-fleet.ts';
-import { NOW, fleetView, hostView, revisionView } from './test/fixtures.ts';
+import { NOW, fleetView, hostView, revisionView } from '@floe/views/fixtures';
 
 const event = (version: number, host = hostView('ws2', { standing: 'failed' })): FleetEvent => ({ type: 'host', version, at: NOW, host });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { commitOf, hintOf, otherNextBoot, standingText, toneOf } from './standing.ts';
-import { SHA, hostView, revisionView, storePath } from './test/fixtures.ts';
+import { SHA, hostView, revisionView, storePath } from '@floe/views/fixtures';
 
 describe('a host under way says the step that it is at', () => {
   test.each([

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { stageMs, stagesOf } from './stages.ts';
-import { NOW, revisionView } from './test/revision.ts';
+import { NOW, revisionView } from './fixtures.ts';
 
 type Over = NonNullable<Parameters<typeof revisionView>[0]>;
 const OPEN = { fetchedAt: null, evaluatedAt: null, builtAt: null, publishedAt: null, rollout: null } as const;
