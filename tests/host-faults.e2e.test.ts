@@ -77,7 +77,11 @@ describe('a host that', () => {
   it('nobody enrolled is shown as such and holds nothing up; enrolled, it gets its release', async () => {
     const sha = await fleet.push('For cyd', { 'hosts/cyd.nix': value('"for cyd"') });
     const revision = await fleet.settled(sha);
-    expect(revision.rollout).toMatchObject({ state: 'COMPLETE', counts: { notEnrolled: 2 } });
+    const rollout = await eventually('its rollout is complete', async () => {
+      const found = (await fleet.revision(sha))?.rollout;
+      return found?.state === 'COMPLETE' ? found : undefined;
+    });
+    expect(rollout.counts).toMatchObject({ notEnrolled: 2, underWay: 0 });
     expect(await fleet.hostView('cyd')).toMatchObject({ standing: 'not-enrolled', isEnrolled: false });
     const cyd = await fleet.addMachine('cyd');
     const wanted = revision.hosts.find((each) => each.host === 'cyd')?.toplevel;

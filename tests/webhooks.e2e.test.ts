@@ -77,7 +77,8 @@ describe('POST /webhooks/github', () => {
   });
 
   it('answers anything else with a precise error', async () => {
-    expect((await fetch(`${fleet.serverUrl}/webhooks/github`)).status).toBe(404);
+    expect((await fetch(`${fleet.serverUrl}/webhooks/github`)).status).toBe(405);
+    expect((await fetch(`${fleet.serverUrl}/webhooks/gitlab`, { method: 'POST' })).status).toBe(404);
     const noJson = fleet.forge.deliver({ ref: MAIN, after: head }, { change: () => 'hello' });
     expect(await answerOf(noJson)).toMatchObject({ status: 400 });
   });

@@ -74,6 +74,10 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
       }
     }
   });
+  app.all('/github', (c) => {
+    c.header('allow', 'POST');
+    return refuse(c, 405, 'METHOD_NOT_ALLOWED', 'webhooks are sent by POST');
+  });
   return app;
 }
 
