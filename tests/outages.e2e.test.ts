@@ -8,6 +8,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 let fleet: TestFleet | undefined;
 let postgres: PostgresServer | undefined;
+/** Only root can make a disk that is small enough to fill. */
+const mayMount = process.getuid?.() === 0;
 let counter = 0;
 
 afterEach(async () => {
@@ -175,7 +177,7 @@ describe('Postgres', () => {
 });
 
 describe('the cache', () => {
-  it('whose disk is full: the revision says so, and goes on when there is room', async () => {
+  it.skipIf(!mayMount)('whose disk is full: the revision says so, and goes on when there is room', async () => {
     fleet = await start();
     const cache = join(fleet.dir, 'server/cache');
     await mkdir(cache, { recursive: true });

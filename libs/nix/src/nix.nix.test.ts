@@ -321,7 +321,8 @@ describe('publishing and downloading', () => {
     });
   });
 
-  it('says that the disk is full, and publishes once there is room', async () => {
+  // Only root can make a disk that is small enough to fill.
+  it.skipIf(process.getuid?.() !== 0)('says that the disk is full, and publishes once there is room', async () => {
     const toplevel = await built(await flake(host('large', 'mkdir $out; head -c 3000000 /dev/urandom > $out/blob')), 'large');
     const { secretKeyFile, publicKey } = await loadOrCreateCacheKey(join(dir, 'key-large'), 'test-1');
     const disk = join(dir, 'small-disk');
