@@ -88,4 +88,17 @@ describe('a host that', () => {
     await eventually('cyd runs it', async () => ((await cyd.observe()).profile === wanted ? true : undefined), { explain: () => cyd.agent.log() });
     await eventually('the server says so', async () => ((await fleet.hostView('cyd')).standing === 'in-sync' ? true : undefined));
   });
+
+  it('is gone from the flake keeps its release and says that it gets no newer one, until it is revoked', async () => {
+    const cyd = await fleet.machine('cyd').observe();
+    await fleet.settled(await fleet.push('Without cyd', { 'hosts/cyd.nix': null }));
+    expect(await fleet.hostView('cyd')).toMatchObject({
+      standing: 'in-sync',
+      isBehind: true,
+      problem: expect.stringContaining('not in the flake') as string,
+    });
+    expect(await fleet.machine('cyd').observe()).toEqual(cyd);
+    await fleet.request('/api/hosts/cyd/enrolment', { method: 'DELETE', body: JSON.stringify({ reason: 'sold' }) });
+    expect(await fleet.hostView('cyd')).toMatchObject({ standing: 'revoked', isBehind: false });
+  });
 });

@@ -176,6 +176,25 @@ describe('Postgres', () => {
   });
 });
 
+describe('Nix', () => {
+  it('whose settings let no build start: the revision says so and waits, and goes on once they are mended', async () => {
+    fleet = await start();
+    await fleet.startServer({ NIX_CONFIG: `${testNixSettings}\nbuild-users-group = no-such-group` });
+    const on = fleet;
+    const sha = await on.git('-C', on.workTree, 'rev-parse', 'HEAD');
+    await eventually(
+      'the revision says why it waits',
+      async () => (/no build can be started.*no-such-group/.test((await on.revision(sha))?.error ?? '') ? true : undefined),
+      {
+        explain: () => on.server.log(),
+      },
+    );
+    await on.server.stop();
+    await on.startServer();
+    expect(await on.settled(sha)).toMatchObject({ state: 'PUBLISHED', error: null });
+  });
+});
+
 describe('the cache', () => {
   it.skipIf(!mayMount)('whose disk is full: the revision says so, and goes on when there is room', async () => {
     fleet = await start();

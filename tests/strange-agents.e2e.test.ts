@@ -49,6 +49,20 @@ describe('enrolment', () => {
   });
 });
 
+describe('an unused enrolment token', () => {
+  it('is void once a newer one was made, and once the host was revoked', async () => {
+    const dan = fakeIdentity('dan', '1'.repeat(32));
+    const older = (await fleet.enrolmentToken('dan')).token;
+    expect((await enrol(dan)).status).toBe(201);
+    expect((await enrolWith(older, dan)).status).toBe(403);
+    const open = (await fleet.enrolmentToken('dan')).token;
+    const revoked = await fleet.request('/api/hosts/dan/enrolment', { method: 'DELETE', body: JSON.stringify({ reason: 'stolen' }) });
+    expect(revoked.status).toBe(204);
+    expect((await enrolWith(open, dan)).status).toBe(403);
+    expect(await refusalOf(dan)).toMatchObject({ code: 'HOST_REVOKED' });
+  });
+});
+
 describe('an agent', () => {
   it('with its key is welcome and told what to run', async () => {
     await using agent = await FakeAgent.connect(fleet.serverUrl);
@@ -161,6 +175,13 @@ describe('an agent', () => {
 });
 
 describe('the API', () => {
+  it.each(['/api/enrol', '/api/session'])('answers 400 to what is no JSON at %s', async (path) => {
+    for (const body of ['{', '']) {
+      const answer = await fetch(`${fleet.serverUrl}${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+      expect([answer.status, await answer.text()]).toEqual([400, expect.stringContaining('JSON')]);
+    }
+  });
+
   it('tells nothing without a token or with a wrong one', async () => {
     for (const headers of [{}, { authorization: 'Bearer guessed-token' }]) {
       const answer = await fetch(`${fleet.serverUrl}/api/fleet`, { headers });

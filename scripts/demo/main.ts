@@ -64,7 +64,7 @@ async function main(): Promise<void> {
     narrator.heading('It stays up: try it');
     narrator.say(`The page:      ${fleet.serverUrl}/   (token: ${await fleet.token()})`);
     narrator.say(`A work tree:   cd ${fleet.workTree} && $EDITOR hosts/ada.nix && git commit -am "My change" && git push origin main`);
-    narrator.say(`A machine:     ls -l ${fleet.machine('ada').root}/run/current-system ${fleet.machine('ada').root}/etc/`);
+    narrator.say(`A machine:     ls -l ${fleet.machine('ada').root}/run/current-system ${fleet.machine('ada').root}/etc/static/`);
     narrator.say('Ctrl-C ends it and removes everything.');
     await new Promise<void>((resolve) => {
       process.once('SIGINT', () => resolve());

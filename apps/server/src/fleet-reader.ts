@@ -106,10 +106,12 @@ export function viewStanding({ revision, evaluations, rollout }: RevisionStandin
   const { row, isCurrent, counts, names } = rollout;
   return viewRevision(revision, evaluations, {
     row,
-    counts,
+    counts: isCurrent ? counts : { ...NOBODY, total: counts.total },
     description: isCurrent ? describeRollout(counts, names).description : describePast(row),
   });
 }
+
+const NOBODY = { total: 0, onIt: 0, underWay: 0, rolledBack: 0, failed: 0, away: 0, notEnrolled: 0, behind: 0 };
 
 /** Of a rollout that a newer one followed: its hosts have moved on, so counting them says nothing about it. */
 function describePast({ state }: Rollout): string {

@@ -23,13 +23,15 @@ export interface HostContext {
 /** A host's row as people see it. Pure. */
 export function viewHost(row: HostRow, context: HostContext): HostView {
   const quarantine = context.quarantines.find((each) => each.toplevel === row.desired?.toplevel);
-  const isBehind = context.evaluation?.outcome === 'EVAL_ERROR' || context.evaluation?.outcome === 'BUILD_ERROR';
+  const isEnrolled = row.publicKey !== undefined && row.revokedAt === undefined;
+  const outcome = context.evaluation?.outcome;
+  const isBehind = outcome === 'EVAL_ERROR' || outcome === 'BUILD_ERROR' || (outcome === 'REMOVED' && isEnrolled);
   const standing = standingOfHost(row, quarantine !== undefined);
   return {
     host: row.host,
     standing,
     isConnected: row.isConnected,
-    isEnrolled: row.publicKey !== undefined && row.revokedAt === undefined,
+    isEnrolled,
     isBehind,
     problem: problemOf(row, standing, quarantine, isBehind ? context.evaluation : undefined),
     desired:
@@ -84,6 +86,9 @@ function problemOf(row: HostRow, standing: HostStanding, quarantine: Quarantine 
       // Something is in its way, and it tries again by itself.
       return row.stateToplevel === row.desired?.toplevel ? (row.detail?.message ?? null) : null;
     default:
+      if (failed?.outcome === 'REMOVED') {
+        return `is not in the flake any more: it keeps its last release and gets no newer one; add it again, or run: floe revoke ${row.host} --reason "…"`;
+      }
       return failed?.error === undefined ? null : `${failed.outcome === 'EVAL_ERROR' ? 'does not evaluate' : 'does not build'}: ${failed.error}`;
   }
 }

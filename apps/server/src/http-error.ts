@@ -1,5 +1,6 @@
 import { describeError, isFloeError, type Logger } from '@floe/runtime';
 import type { Context } from 'hono';
+import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 
 /** The one form of every answer that is not 2xx: `ApiError` of libs/protocol. */
@@ -17,6 +18,8 @@ export function answerError(logger: Logger, error: unknown, c: Context) {
     }
     return refuse(c, 400, error.code, error.message);
   }
+  // What Hono itself refuses, e.g. a body that is not JSON.
+  if (error instanceof HTTPException) return refuse(c, error.status, 'BAD_REQUEST', error.message);
   logger.error('a request failed', { path: c.req.path, error });
   return refuse(c, 500, 'INTERNAL', 'the server failed; its log says why');
 }

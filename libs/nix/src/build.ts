@@ -2,11 +2,16 @@ import { mkdir, readlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { StorePath } from '@floe/model';
 import type { NixCommand } from './command.ts';
-import { commandFailed, explain, isDiskFull } from './failure.ts';
+import { commandFailed, explain, isNixUnwell } from './failure.ts';
 
 export type BuildResult =
   | { readonly kind: 'built'; readonly durationMs: number }
-  | { readonly kind: 'failed'; readonly code: 'BUILD_FAILED' | 'BUILD_TIMED_OUT'; readonly error: string; readonly durationMs: number };
+  | {
+      readonly kind: 'failed';
+      readonly code: 'BUILD_FAILED' | 'BUILD_TIMED_OUT' | 'BUILD_NOT_STARTED';
+      readonly error: string;
+      readonly durationMs: number;
+    };
 
 export interface BuildOptions {
   readonly signal: AbortSignal;
@@ -18,9 +23,12 @@ export interface BuildOptions {
 
 /** nix-store(1), "EXIT STATUS": 101 is a build's time limit. */
 const TIMED_OUT = 101;
+/** The lowest status that is about a build; below it none was started. */
+const BUILD_STATUS = 100;
 
 /**
- * Builds a derivation whose output is `toplevel`, and keeps it by a GC root. A build that fails is a result. Throws
+ * Builds a derivation whose output is `toplevel`, and keeps it by a GC root. A build that fails is a result, as is one that cannot be started
+ * here (another architecture, or Nix's settings). Throws
  * retryable DISK_FULL, NIX_STOPPED.
  */
 export async function build(
@@ -36,9 +44,10 @@ export async function build(
     if (built === toplevel) return { kind: 'built', durationMs };
     return { kind: 'failed', code: 'BUILD_FAILED', error: `the build gave ${built} where ${toplevel} was evaluated`, durationMs };
   }
-  if (result.end === 'aborted' || isDiskFull(log)) throw commandFailed('building', log, result);
+  if (result.end === 'aborted' || isNixUnwell(log)) throw commandFailed('building', log, result);
   if (result.end === 'timed-out' || result.exitCode === TIMED_OUT) {
     return { kind: 'failed', code: 'BUILD_TIMED_OUT', error: `the build took too long and was stopped\n${explain(log, result)}`, durationMs };
   }
-  return { kind: 'failed', code: 'BUILD_FAILED', error: explain(log, result), durationMs };
+  const code = result.exitCode >= BUILD_STATUS ? 'BUILD_FAILED' : 'BUILD_NOT_STARTED';
+  return { kind: 'failed', code, error: explain(log, result), durationMs };
 }

@@ -2,7 +2,7 @@ import { HOST_NAME_FORM, STORE_PATH_FORM, type HostName, type StorePath } from '
 import { FloeError } from '@floe/runtime';
 import * as v from 'valibot';
 import type { NixCommand } from './command.ts';
-import { commandFailed, explain, isDiskFull, type NixErrorCode } from './failure.ts';
+import { commandFailed, explain, isNixUnwell, type NixErrorCode } from './failure.ts';
 
 export interface HostEvaluated {
   readonly kind: 'evaluated';
@@ -67,7 +67,7 @@ export async function listHosts(command: NixCommand, flakeUrl: string, signal: A
     timeoutMs: LIST_TIMEOUT_MS,
   });
   if (!isOk) {
-    if (result.end !== 'exited' || isDiskFull(log) || log.messages.length === 0) throw commandFailed('reading the flake', log, result);
+    if (result.end !== 'exited' || isNixUnwell(log) || log.messages.length === 0) throw commandFailed('reading the flake', log, result);
     throw new FloeError('FLAKE_INVALID', `the flake cannot be read: ${explain(log, result)}`);
   }
   const names = parseAnswer(Names, result.stdout);
@@ -130,7 +130,7 @@ async function evaluateHost(
     return fail('EVALUATION_OUT_OF_MEMORY', `evaluating it needs more memory than there is (the limit is ${limit})`);
   }
   if (!isOk) {
-    if (isDiskFull(log)) throw commandFailed(`evaluating ${host}`, log, result);
+    if (isNixUnwell(log)) throw commandFailed(`evaluating ${host}`, log, result);
     return fail('EVALUATION_FAILED', explain(log, result));
   }
   const { drv, out, system } = parseAnswer(Evaluated, result.stdout);

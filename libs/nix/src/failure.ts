@@ -11,6 +11,7 @@ export type NixErrorCode =
   | 'EVALUATION_TIMED_OUT'
   | 'EVALUATION_OUT_OF_MEMORY'
   | 'BUILD_FAILED'
+  | 'BUILD_NOT_STARTED'
   | 'BUILD_TIMED_OUT'
   | 'CACHE_PATH_UNSIGNED'
   | 'STORE_PATH_NOT_AVAILABLE'
@@ -56,6 +57,13 @@ export function explain(log: FailureLog, result: ExecResult): string {
 export function isDiskFull(log: FailureLog): boolean {
   return [...log.messages.map(({ text }) => text), ...log.plainLines].some((text) =>
     /No space left on device|Disk quota exceeded|database or disk is full/i.test(text),
+  );
+}
+
+/** True when Nix itself cannot work for now: the disk, its daemon or its database. Says nothing about what it worked on. */
+export function isNixUnwell(log: FailureLog): boolean {
+  return (
+    isDiskFull(log) || log.messages.some(({ text }) => /cannot connect to (?:socket|daemon)|opening a connection to remote store|SQLite/i.test(text))
   );
 }
 

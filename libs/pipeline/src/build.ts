@@ -34,7 +34,7 @@ export async function buildRevision(deps: PipelineDeps, revision: Revision, sign
   );
 
   const built: typeof wanted = [];
-  const errors: string[] = [];
+  const failed: { readonly host: HostName; readonly code: string; readonly error: string }[] = [];
   const queue = [...wanted];
   async function worker(): Promise<void> {
     for (let next = queue.shift(); next !== undefined && !signal.aborted; next = queue.shift()) {
@@ -46,15 +46,23 @@ export async function buildRevision(deps: PipelineDeps, revision: Revision, sign
         built.push(next);
         await store.revisions.saveBuilds(revision.id, [{ host, buildMs: Math.round(result.durationMs), builtAt: clock.now() }]);
       } else {
-        errors.push(`${host}: ${result.error}`);
         logger.info('a host does not build', { host, code: result.code });
-        await store.revisions.saveBuilds(revision.id, [{ host, outcome: 'BUILD_ERROR', error: result.error }]);
+        failed.push({ host, code: result.code, error: result.error });
       }
     }
   }
   await Promise.all(Array.from({ length: Math.max(1, Math.min(limits.builds, wanted.length)) }, worker));
   if (signal.aborted) throw new FloeError('BUILD_STOPPED', 'the build was stopped', { retryable: true });
-  if (built.length === 0 && errors.length > 0) return { kind: 'failed', error: `nothing could be built; ${errors[0]}` };
+  const [first] = failed;
+  if (built.length === 0 && first !== undefined && failed.every(({ code }) => code === 'BUILD_NOT_STARTED')) {
+    // Not one build could be started: that is about this machine and not about the commit, and is tried until it is mended.
+    throw new FloeError('BUILDS_NOT_STARTED', `no build can be started on this server; ${first.host}: ${first.error}`, { retryable: true });
+  }
+  await store.revisions.saveBuilds(
+    revision.id,
+    failed.map(({ host, error }) => ({ host, outcome: 'BUILD_ERROR', error })),
+  );
+  if (built.length === 0 && first !== undefined) return { kind: 'failed', error: `nothing could be built; ${first.host}: ${first.error}` };
 
   const hosts: PublishedHost[] = [];
   for (let start = 0; start < built.length; start += PATHS_PER_COMMAND) {

@@ -31,8 +31,9 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
     return { kind: 'failed', error: describeError(error) };
   }
   const isAllowed = (await store.repositories.get(revision.repositoryId)).allowedCommit === revision.sha;
-  if (isSuspiciousShrink(released.size, hosts.length) && !isAllowed) {
-    const reason = `only ${hosts.length} of ${released.size} hosts are left in the flake`;
+  const before = await hostsBefore(deps, revision, released.size);
+  if (isSuspiciousShrink(before, hosts.length) && !isAllowed) {
+    const reason = `only ${hosts.length} of ${before} hosts are left in the flake`;
     return { kind: 'held', reason };
   }
   await store.hosts.ensure(revision.repositoryId, hosts);
@@ -86,6 +87,13 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
     return { kind: 'failed', error: `none of the ${failed.length} hosts evaluates; the first error, of ${failed[0]?.host}: ${failed[0]?.error}` };
   }
   return { kind: 'evaluated' };
+}
+
+/** How many hosts the last published revision had; a database that was rebuilt knows of releases only. */
+async function hostsBefore(deps: PipelineDeps, revision: Revision, released: number): Promise<number> {
+  const previous = await deps.store.revisions.newestPublished(revision.repositoryId);
+  if (previous === undefined) return released;
+  return (await deps.store.revisions.evaluations(previous.id)).filter(({ outcome }) => outcome !== 'REMOVED').length;
 }
 
 /** Hosts whose own files changed come first, so that a large fleet's small change is on its way early. Order only. */

@@ -10,6 +10,8 @@ export type TakeInOutcome =
   | { readonly kind: 'held'; readonly commit: CommitSha }
   | { readonly kind: 'failed'; readonly code: string; readonly isRetryable: boolean };
 
+const MAX_SUBJECT_LENGTH = 200;
+
 /**
  * Fetches the tracked branch and takes in its head as a revision, when it moved forward. Only ever looks at the newest
  * head: commits of a burst that were overtaken are never evaluated. Failures are recorded on the repository, where
@@ -45,7 +47,7 @@ export async function takeIn(deps: PipelineDeps, repositoryId: string, signal: A
   const delivered = await store.deliveries.latestFor(repositoryId, outcome.head);
   const revision = await store.revisions.receive(repositoryId, {
     sha: outcome.head,
-    subject: commit.subject,
+    subject: shortened(commit.subject),
     authorName: commit.authorName,
     authorEmail: commit.authorEmail,
     committedAt: commit.committedAt,
@@ -54,4 +56,9 @@ export async function takeIn(deps: PipelineDeps, repositoryId: string, signal: A
   });
   logger.info('a revision was taken in', { commit: outcome.head, sequence: revision.sequence, subject: commit.subject });
   return { kind: 'received', revisionId: revision.id, commit: outcome.head };
+}
+
+/** A commit's first line may be of any length; it is shown everywhere. */
+function shortened(subject: string): string {
+  return subject.length <= MAX_SUBJECT_LENGTH ? subject : `${subject.slice(0, MAX_SUBJECT_LENGTH - 1)}…`;
 }

@@ -51,7 +51,7 @@ export const HostView = v.object({
   standing: HostStanding,
   isConnected: v.boolean(),
   isEnrolled: v.boolean(),
-  /** The last revision gave this host no release (evaluation or build failed): it keeps the one before. */
+  /** The last revision gave this host no release (evaluation or build failed, or it is gone from the flake): it keeps the one before. */
   isBehind: v.boolean(),
   problem: v.nullable(v.string()),
   desired: v.nullable(v.object({ toplevel: StorePath, commit: v.nullable(CommitSha), sequence: Counter, epoch: Counter, since: Timestamp })),

@@ -239,7 +239,10 @@ export interface TokenStore {
   hasApiTokens(): Promise<boolean>;
   /** False when there was none of that name. */
   revokeApiToken(name: string): Promise<boolean>;
+  /** Takes the place of a host's unused tokens: who makes a new one may have lost the old. */
   createEnrolmentToken(host: HostName, token: string, expiresAt: Timestamp): Promise<void>;
+  /** No unused token lets the host in any more. */
+  voidEnrolmentTokens(host: HostName): Promise<void>;
   /** Of two requests with one token, one gets 'consumed'. */
   consumeEnrolmentToken(token: string, host: HostName, now: Timestamp): Promise<ConsumedToken>;
 }

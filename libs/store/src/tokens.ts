@@ -1,3 +1,4 @@
+import type { HostName } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import { and, eq, gt, isNull, lt, or } from 'drizzle-orm';
 import type { Database } from './database.ts';
@@ -42,6 +43,11 @@ async function consume(db: Database, token: string, host: typeof enrolmentTokens
   return { kind: row.usedAt === null ? 'expired' : 'used' };
 }
 
+/** A used one stays: a second use is told from a guess. */
+async function voidEnrolmentTokens(db: Database, host: HostName): Promise<void> {
+  await db.delete(enrolmentTokens).where(and(eq(enrolmentTokens.host, host), isNull(enrolmentTokens.usedAt)));
+}
+
 export function createTokenStore(db: Database, clock: Clock): TokenStore {
   return {
     async createApiToken(name, token, at) {
@@ -59,8 +65,12 @@ export function createTokenStore(db: Database, clock: Clock): TokenStore {
       return revoked.length > 0;
     },
     async createEnrolmentToken(host, token, expiresAt) {
-      await db.insert(enrolmentTokens).values({ hash: hashToken(token), host, expiresAt });
+      await db.transaction(async (tx) => {
+        await voidEnrolmentTokens(tx, host);
+        await tx.insert(enrolmentTokens).values({ hash: hashToken(token), host, expiresAt });
+      });
     },
+    voidEnrolmentTokens: async (host) => await voidEnrolmentTokens(db, host),
     consumeEnrolmentToken: async (token, host, now) => await consume(db, token, host, now),
   };
 }

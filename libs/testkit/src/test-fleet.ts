@@ -106,6 +106,11 @@ export class TestFleet implements AsyncDisposable {
     await fleet.git('init', '-q', '--bare', '-b', 'main', forge.bareDir);
     await fleet.git('-C', forge.bareDir, 'config', 'http.receivepack', 'true');
     await fleet.git('init', '-q', '-b', 'main', fleet.workTree);
+    for (const [name, value] of [
+      ['user.name', 'Ada'],
+      ['user.email', 'ada@example.org'],
+    ] as const)
+      await fleet.git('-C', fleet.workTree, 'config', name, value);
     await fleet.git('-C', fleet.workTree, 'remote', 'add', 'origin', forge.pushUrl);
     await fleet.push('The first three machines', options.files);
     return fleet;

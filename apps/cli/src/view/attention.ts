@@ -21,7 +21,7 @@ export function attentionOf(fleet: FleetView): readonly Attention[] {
       subject: host.host,
       message: host.problem ?? host.detail?.message ?? host.standing,
       todo: todoForHost(host),
-      since: host.stateSince,
+      since: host.isBehind && host.standing === 'in-sync' ? null : host.stateSince,
     })),
   ];
 }

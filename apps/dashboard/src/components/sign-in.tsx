@@ -53,7 +53,7 @@ export function SignIn({ dashboard }: { readonly dashboard: Dashboard }) {
           {isBusy.value ? 'Signing in …' : 'Sign in'}
         </button>
         <p id="token-help" class="help">
-          The server shows its first token once, when it starts for the first time. It is the same that <code>floe login</code> asks for.
+          The server wrote its first token to <code>admin-token</code> in its data folder. It is the same that <code>floe login</code> asks for.
         </p>
       </form>
     </main>

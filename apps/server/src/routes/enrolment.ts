@@ -89,6 +89,7 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
     if (row?.publicKey === undefined) return refuse(c, 404, 'HOST_NOT_ENROLLED', `no agent is enrolled for ${host}`);
     const statement: RevocationStatement = { version: 1, host, publicKey: row.publicKey, revokedAt: clock.now(), reason };
     await statements.appendRevocation(seal(deps.serverSigner, 'floe/revocation', statement), statement);
+    await store.tokens.voidEnrolmentTokens(host);
     await store.hosts.revoke(host, statement.revokedAt);
     await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'revoke', subject: host, detail: reason });
     hub.disconnect(host, CLOSE_CODES.unauthorized, 'revoked');

@@ -43,6 +43,7 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
   });
   app.get('/hosts/:host/reports', sValidator('param', Host, orRefuse), sValidator('query', Limit, orRefuse), async (c) => {
     const { host } = c.req.valid('param');
+    if ((await store.hosts.get(host)) === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
     const reports: ReportView[] = (await store.reports.list(host, c.req.valid('query').limit ?? 50)).map((report) => ({
       ...report,
       toplevel: report.toplevel ?? null,

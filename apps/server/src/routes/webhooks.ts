@@ -67,7 +67,8 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
         if (stored === 'duplicate') return c.json({ message: 'this delivery was already taken' });
         if (!isTracked) {
           if (outcome.isDeleted && outcome.ref === repository.ref) logger.warn('the tracked branch was deleted at the forge', { ref: outcome.ref });
-          return c.json({ message: `nothing to do: this server tracks ${repository.ref}` }, 202);
+          const why = outcome.isDeleted ? `${outcome.ref} was deleted` : `this server tracks ${repository.ref}`;
+          return c.json({ message: `nothing to do: ${why}` }, 202);
         }
         logger.info('push received', { deliveryId: outcome.deliveryId, after: outcome.after });
         return c.json({ message: 'taken' }, 202);
