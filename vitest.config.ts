@@ -17,6 +17,8 @@ export default defineConfig({
           exclude: ['**/*.{nix,pg,e2e,lab,browser}.test.ts', '**/node_modules/**'],
           setupFiles,
           sequence: { groupOrder: 0 },
+          // Property tests try hundreds of cases, on machines that may be busy.
+          testTimeout: 30_000,
         },
       },
       {
