@@ -89,6 +89,22 @@ describe('a host that', () => {
     await eventually('the server says so', async () => ((await fleet.hostView('cyd')).standing === 'in-sync' ? true : undefined));
   });
 
+  it('has a name that no machine can have is told as an error, and the others go on', async () => {
+    const sha = await fleet.push('A name', { 'hosts/ws.example.nix': value('"x"'), 'hosts/ada.nix': value('"beside a strange name"') });
+    const revision = await fleet.settled(sha);
+    expect(revision.state).toBe('PUBLISHED');
+    expect(revision.hosts.find((each) => each.host === 'ws.example')).toMatchObject({
+      outcome: 'EVAL_ERROR',
+      error: expect.stringContaining('no machine can have this name') as string,
+    });
+    const status = await eventually('the commit says so', () => {
+      const found = fleet.forge.statusOf(sha, 'floe/evaluate');
+      return found === undefined || found.state === 'pending' ? undefined : found;
+    });
+    expect(status).toMatchObject({ state: 'failure', description: expect.stringContaining('ws.example') as string });
+    await fleet.settled(await fleet.push('Without it', { 'hosts/ws.example.nix': null }));
+  });
+
   it('is gone from the flake keeps its release and says that it gets no newer one, until it is revoked', async () => {
     const cyd = await fleet.machine('cyd').observe();
     await fleet.settled(await fleet.push('Without cyd', { 'hosts/cyd.nix': null }));

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exec } from '@floe/runtime';
@@ -178,7 +179,10 @@ describe('Postgres', () => {
 
 describe('Nix', () => {
   it('whose settings let no build start: the revision says so and waits, and goes on once they are mended', async () => {
-    fleet = await start();
+    const files = await exampleFleetFiles();
+    // Systems that were never built on this machine.
+    const module = (files['modules/base.nix'] ?? '').replace('This machine', `This machine ${randomUUID()}`);
+    fleet = await start({ files: { ...files, 'modules/base.nix': module } });
     await fleet.startServer({ NIX_CONFIG: `${testNixSettings}\nbuild-users-group = no-such-group` });
     const on = fleet;
     const sha = await on.git('-C', on.workTree, 'rev-parse', 'HEAD');

@@ -10,6 +10,8 @@ export type EvaluateOutcome =
   /** Far fewer hosts than before: waits for an administrator. */
   | { readonly kind: 'held'; readonly reason: string };
 
+const MAX_NAME_LENGTH = 64;
+
 /**
  * Evaluates every host of the revision, each in a process of its own, and stores what it means for each against the
  * host's last release. A host that fails is a row with its error; the others go on.
@@ -21,10 +23,11 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
   const released = new Map(releases.map((release) => [release.host, release.toplevel]));
 
   let hosts: readonly HostName[];
+  let invalid: readonly string[];
   try {
     const list = await nix.listHosts(flakeUrl, signal);
     hosts = list.hosts;
-    if (list.invalid.length > 0) logger.warn('names in nixosConfigurations that no host can have are left out', { names: list.invalid });
+    invalid = list.invalid;
   } catch (error) {
     const isOurs = isFloeError(error) && !error.retryable && !signal.aborted;
     if (!isOurs) throw error;
@@ -70,6 +73,7 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
   );
   const changed = new Set(diff.changed);
   const added = new Set(diff.added);
+  const unusable = [...new Set(invalid.map((name) => name.slice(0, MAX_NAME_LENGTH)))].map(unusableName);
   const rows: EvaluationRow[] = [
     ...evaluated.map((each) => ({
       host: each.host,
@@ -81,12 +85,20 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
     })),
     ...failed.map((each) => ({ host: each.host, outcome: 'EVAL_ERROR' as const, error: each.error, evaluateMs: Math.round(each.evaluateMs) })),
     ...diff.removed.map((host) => ({ host, outcome: 'REMOVED' as const })),
+    ...unusable,
   ];
   await store.revisions.saveEvaluations(revision.id, rows);
   if (evaluated.length === 0) {
-    return { kind: 'failed', error: `none of the ${failed.length} hosts evaluates; the first error, of ${failed[0]?.host}: ${failed[0]?.error}` };
+    const errors = rows.filter(({ outcome }) => outcome === 'EVAL_ERROR');
+    return { kind: 'failed', error: `none of the ${errors.length} hosts evaluates; the first error, of ${errors[0]?.host}: ${errors[0]?.error}` };
   }
   return { kind: 'evaluated' };
+}
+
+/** A name that no host can have is told as an error of its own; nothing else is done with it. */
+function unusableName(name: string): EvaluationRow {
+  const error = `no machine can have this name: a host name is 1 to 63 letters, digits, - or _, and begins and ends with a letter or digit`;
+  return { host: name as HostName, outcome: 'EVAL_ERROR', error };
 }
 
 /** How many hosts the last published revision had; a database that was rebuilt knows of releases only. */

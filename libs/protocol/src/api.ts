@@ -79,7 +79,8 @@ export const RolloutCountsView = v.object({
 });
 
 export const RevisionHostView = v.object({
-  host: HostName,
+  /** Mostly a host's name; any text that `nixosConfigurations` has an attribute of, when no host can have that name. */
+  host: v.string(),
   outcome: v.nullable(v.picklist(EVALUATION_OUTCOMES)),
   toplevel: v.nullable(StorePath),
   error: v.nullable(v.string()),

@@ -49,7 +49,7 @@ function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[])
     });
   }
   // A host that nobody enrolled yet still shows that its configuration is broken.
-  const listed = new Set(hosts.map((host) => host.host));
+  const listed = new Set<string>(hosts.map((host) => host.host));
   for (const host of revision.hosts) {
     if (host.error === null || listed.has(host.host)) continue;
     found.push({
