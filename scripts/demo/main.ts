@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
 import { createNarrator } from './narrator.ts';
 import { observePush, type PushResult } from './observe-push.ts';
+import { watchPushes } from './watch-pushes.ts';
 import { DEMO_PUSHES, type Expected } from './pushes.ts';
 
 const USAGE = `npm run demo -- [--once] [--verbose]
@@ -65,11 +66,11 @@ async function main(): Promise<void> {
     narrator.say(`The page:      ${fleet.serverUrl}/   (token: ${await fleet.token()})`);
     narrator.say(`A work tree:   cd ${fleet.workTree} && $EDITOR hosts/ada.nix && git commit -am "My change" && git push origin main`);
     narrator.say(`A machine:     ls -l ${fleet.machine('ada').root}/run/current-system ${fleet.machine('ada').root}/etc/static/`);
-    narrator.say('Ctrl-C ends it and removes everything.');
-    await new Promise<void>((resolve) => {
-      process.once('SIGINT', () => resolve());
-      process.once('SIGTERM', () => resolve());
-    });
+    narrator.say(`Commands:      npm run -s floe -- --server ${fleet.serverUrl} --token-file ${fleet.dir}/server/admin-token status`);
+    narrator.say('What your pushes come to is told here. Ctrl-C ends it and removes everything.');
+    const stopping = new AbortController();
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
+    await watchPushes(fleet, narrator, stopping.signal);
     return;
   }
   console.log(JSON.stringify({ ok: isOk, seconds: Math.round((performance.now() - startedAt) / 100) / 10, pushes: results }));

@@ -1,0 +1,37 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { isEndedRevision } from '@floe/model';
+import type { RevisionView } from '@floe/protocol';
+import type { TestFleet } from '@floe/testkit';
+import type { Narrator } from './narrator.ts';
+
+const LOOK_MS = 300;
+
+/** Tells of the reader's own pushes as they come to their end, until `signal` aborts. */
+export async function watchPushes(fleet: TestFleet, narrator: Narrator, signal: AbortSignal): Promise<void> {
+  let told = (await fleet.fleetView()).revision?.sequence ?? 0;
+  while (!signal.aborted) {
+    await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
+    // The reader may have ended the server, to see what happens.
+    const view = await fleet.fleetView().catch(() => undefined);
+    const revision = view?.revision ?? undefined;
+    if (view === undefined || revision === undefined || revision.sequence <= told || !isSettled(revision)) continue;
+    told = revision.sequence;
+    narrator.heading(`Push ${revision.sha.slice(0, 7)} "${revision.subject}": ${revision.state.toLowerCase().replaceAll('_', ' ')}`);
+    if (revision.error !== null) narrator.say(`  ${revision.error}`);
+    narrator.table(
+      view.hosts.map(({ host, standing, observed, problem }) => [
+        host,
+        standing,
+        `runs ${(observed.current ?? 'nothing').replace('/nix/store/', '').slice(0, 12)}`,
+        problem ?? '',
+      ]),
+    );
+    for (const status of fleet.forge.statuses.filter(({ sha, state }) => sha === revision.sha && state !== 'pending')) {
+      narrator.say(`  on the commit: ${status.context.padEnd(13)} ${status.state.padEnd(8)} ${status.description}`);
+    }
+  }
+}
+
+function isSettled({ state, rollout }: RevisionView): boolean {
+  return rollout === null ? isEndedRevision(state) && state !== 'PUBLISHED' : rollout.counts.underWay === 0;
+}
