@@ -1,3 +1,4 @@
+export * from './agent-policy.ts';
 export * from './api.ts';
 export * from './envelope.ts';
 export * from './ids.ts';
