@@ -1,7 +1,9 @@
-export * from './agent-events.ts';
-export * from './agent-journal.ts';
-export * from './agent-machine.ts';
-export * from './agent-state.ts';
+export * from './agent/events.ts';
+export * from './agent/journal.ts';
+export { OVERRIDE_MIN_MS } from './agent/directives.ts';
+export * from './agent/machine.ts';
+export * from './agent/state.ts';
+export { MAX_INTERRUPTIONS, type AgentStep } from './agent/step.ts';
 export * from './brands.ts';
 export * from './evaluation.ts';
 export * from './observed.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { AGENT_STATES } from './agent-state.ts';
+import { AGENT_STATES } from './agent/state.ts';
 import type { StorePath } from './brands.ts';
 import { EVALUATION_OUTCOMES } from './evaluation.ts';
 import { NOTHING_OBSERVED } from './observed.ts';

@@ -1,4 +1,4 @@
-import type { AgentState } from './agent-state.ts';
+import type { AgentState } from './agent/state.ts';
 import type { StorePath } from './brands.ts';
 import type { EvaluationOutcome } from './evaluation.ts';
 import { isOn, type Observed } from './observed.ts';

@@ -1,6 +1,7 @@
-import type { AgentState } from './agent-state.ts';
-import type { CommitSha, StorePath } from './brands.ts';
-import type { Observed } from './observed.ts';
+import type { AgentImpact } from './events.ts';
+import type { AgentState } from './state.ts';
+import type { CommitSha, StorePath } from '../brands.ts';
+import type { Observed } from '../observed.ts';
 
 /** The version of the journal's form on disk. */
 export const AGENT_JOURNAL_VERSION = 1;
@@ -63,6 +64,31 @@ export interface BeforeActivation {
   readonly failedUnits: readonly string[] | null;
 }
 
+/** How long a system has waited on this machine, and what its people said about it. */
+export interface Deferral {
+  /** When the first system that still waits was staged, ms. A newer one goes on waiting from there. */
+  readonly since: number;
+  /** How often a person said "later". */
+  readonly laterCount: number;
+  readonly laterUntil: number | null;
+  /** A person said that it need not wait. */
+  readonly isOverruled: boolean;
+}
+
+/** A person's choice of a system on this machine. It is reported and not fought. */
+export interface LocalOverride {
+  /** What runs instead. */
+  readonly toplevel: StorePath | null;
+  readonly since: number;
+  readonly by: 'rollback' | 'switch' | 'boot';
+}
+
+/** A system that the next start of the machine brings. */
+export interface StagedBoot {
+  /** How often the machine was started since, without it. */
+  readonly misses: number;
+}
+
 /** A durable fact for the server. It is part of the journal, so that a step and its report are written in one. */
 export interface AgentReport {
   readonly seq: number;
@@ -93,17 +119,26 @@ export interface AgentJournal {
   readonly before: BeforeActivation | null;
   /**
    * Whether the activated system was found to work; null until that is known. 'no-contact': it could not reach the
-   * server, which counts against it only if the system before can.
+   * server, which counts against it only if the system before can. 'unwanted': it works, but a person wants the one
+   * before. 'superseded': never tried, a newer one came.
    */
-  readonly verdict: 'passed' | 'failed' | 'no-contact' | null;
+  readonly verdict: 'passed' | 'failed' | 'no-contact' | 'unwanted' | 'superseded' | null;
+  /** Counts the activations: their units and files are named by it. */
+  readonly activation: number;
+  /** What the switch would touch, once that is known. */
+  readonly impact: AgentImpact | null;
+  readonly deferral: Deferral | null;
+  /** What becomes the machine's system with its next start. */
+  readonly boot: StagedBoot | null;
   /** How often the agent was stopped between ACTIVATING and the verdict, for this directive. */
   readonly interruptions: number;
   /** Failed tries in a row of what `state` is waiting for. */
   readonly attempt: number;
   /** Systems that were put back here, oldest first. Only a person lets one be tried again. */
   readonly quarantined: readonly StorePath[];
-  /** Someone switched by hand: not fought. Reserved: always null in this version. */
-  readonly override: null;
+  readonly override: LocalOverride | null;
+  /** What ran before the newest system that this agent committed: where a person may go back to. */
+  readonly previous: StorePath | null;
   readonly timings: AgentTimings;
   readonly nextReportSeq: number;
   /** The newest report. The queue has it too, but for a crash between the two writes. */
@@ -124,10 +159,15 @@ export function emptyJournal(now: number): AgentJournal {
     freshness: null,
     before: null,
     verdict: null,
+    activation: 0,
+    impact: null,
+    deferral: null,
+    boot: null,
     interruptions: 0,
     attempt: 0,
     quarantined: [],
     override: null,
+    previous: null,
     timings: {},
     nextReportSeq: 1,
     report: null,
@@ -142,6 +182,12 @@ export function acceptedSequence(journal: AgentJournal, repository: string, ref:
 /** The newest directive that was accepted, whether it is under way or waits. */
 export function newestDirective(journal: AgentJournal): AgentDirective | null {
   return journal.pending ?? journal.directive;
+}
+
+/** What the machine should run as far as this agent left it; null when it left nothing. */
+export function expectedSystem({ state, directive, before }: AgentJournal): StorePath | null {
+  if (state === 'SUCCEEDED') return directive?.release.toplevel ?? null;
+  return state === 'ROLLED_BACK' ? (before?.toplevel ?? null) : null;
 }
 
 /**

@@ -1,6 +1,6 @@
-import type { AgentState } from './agent-state.ts';
-import type { StorePath } from './brands.ts';
-import type { AgentDetail, AgentDirective, AgentFreshness, BeforeActivation } from './agent-journal.ts';
+import type { AgentState } from './state.ts';
+import type { StorePath } from '../brands.ts';
+import type { AgentDetail, AgentDirective, AgentFreshness, BeforeActivation, Deferral, LocalOverride } from './journal.ts';
 
 interface OfWork {
   /** Of the directive that the work was for. An event about another one is late, and ignored. */
@@ -13,16 +13,41 @@ interface Failed extends Timed {
   readonly detail: AgentDetail;
 }
 
+/** See `Impact` in libs/protocol. */
+export type AgentImpact = 'none' | 'units' | 'session' | 'reboot';
+
+/** Why a staged system is not activated yet, and when looking again makes sense (ms); null: soon. */
+export interface AgentWait {
+  readonly detail: AgentDetail;
+  readonly until: number | null;
+}
+
 /** Everything that can happen to an agent. */
 export type AgentEvent =
   /** The process started with this journal. */
-  | { readonly type: 'restarted' }
+  | {
+      readonly type: 'restarted';
+      /** The machine was started since the journal was written. */
+      readonly isNewBoot: boolean;
+      /** It runs the system of the directive. */
+      readonly isOnTarget: boolean;
+      /** The boot guard gave the system of the directive up. */
+      readonly fellBack: boolean;
+    }
   /** A directive passed every check. */
   | { readonly type: 'offered'; readonly directive: AgentDirective; readonly freshness: AgentFreshness | null }
   /** A directive did not. */
   | { readonly type: 'refused'; readonly epoch: number; readonly toplevel: StorePath | null; readonly detail: AgentDetail }
   /** What the machine has is not what was last reported. */
   | { readonly type: 'drifted' }
+  /** Somebody runs another system than this agent left: by hand, or from the boot menu. */
+  | { readonly type: 'overridden'; readonly override: LocalOverride }
+  /** The local override is over: a person said so, or the machine's policy for drift. */
+  | { readonly type: 'resumed' }
+  /** The person at the machine wants `target` back. */
+  | { readonly type: 'rollback-asked'; readonly target: StorePath }
+  /** The person at the machine asked to wait, or not to wait any longer. */
+  | { readonly type: 'deferral-changed'; readonly deferral: Deferral }
   /** The wait before the next try is over. */
   | ({ readonly type: 'retry-due' } & OfWork)
   /** The verdict about the directive before is in: the turn of the one that waited. */
@@ -30,9 +55,12 @@ export type AgentEvent =
   | ({ readonly type: 'inspected'; readonly isOnIt: boolean } & OfWork)
   | ({ readonly type: 'downloaded' } & Timed)
   | ({ readonly type: 'download-failed'; readonly isRetryable: boolean } & Failed)
+  /** How disruptive the switch would be, and what it waits for; `wait` null: the conditions are clear. */
+  | ({ readonly type: 'assessed'; readonly impact: AgentImpact; readonly wait: AgentWait | null } & OfWork)
   /** The server's admission. */
   | ({ readonly type: 'go' } & OfWork)
-  | ({ readonly type: 'cleared'; readonly before: BeforeActivation } & OfWork)
+  /** `how`: switched to now, or made the system of the next start. */
+  | ({ readonly type: 'cleared'; readonly before: BeforeActivation; readonly how: 'switch' | 'boot' } & OfWork)
   | ({ readonly type: 'not-clear'; /** The staged system is not there any more. */ readonly isGone: boolean; readonly detail: AgentDetail } & OfWork)
   | ({ readonly type: 'switched' } & Timed)
   | ({ readonly type: 'switch-failed' } & Failed)
@@ -40,6 +68,14 @@ export type AgentEvent =
   | ({ readonly type: 'verified'; readonly note: AgentDetail | null } & Timed)
   /** `isContactLost`: the only thing wrong is that the server does not answer, which may not be this machine's fault. */
   | ({ readonly type: 'verify-failed'; readonly isContactLost: boolean } & Failed)
+  /** The watchdog outside the agent put the system before back, because no verdict came in time. */
+  | ({ readonly type: 'undone'; readonly detail: AgentDetail } & OfWork)
+  /** The next start of the machine brings the new system, and `detail` says when that may be. */
+  | ({ readonly type: 'boot-staged'; readonly detail: AgentDetail } & Timed)
+  | ({ readonly type: 'boot-stage-failed' } & Failed)
+  /** The machine's policy restarts it now. */
+  | ({ readonly type: 'reboot-due'; readonly detail: AgentDetail } & OfWork)
+  | ({ readonly type: 'reboot-failed' } & Failed)
   | ({ readonly type: 'committed' } & Timed)
   | ({ readonly type: 'commit-failed' } & Failed)
   /** `hasContact`: from the system before, the server answers. */
@@ -50,7 +86,7 @@ export type AgentEventType = AgentEvent['type'];
 export type AgentEventOf<Type extends AgentEventType> = Extract<AgentEvent, { readonly type: Type }>;
 
 /** Work on the machine. One at a time; its end is an event. */
-export const AGENT_WORK = ['inspect', 'download', 'precheck', 'activate', 'verify', 'commit', 'roll-back'] as const;
+export const AGENT_WORK = ['inspect', 'download', 'assess', 'precheck', 'activate', 'verify', 'commit', 'roll-back', 'stage-boot', 'reboot'] as const;
 export type AgentWork = (typeof AGENT_WORK)[number];
 
 /** What the runner does after the journal is on disk, in this order. */
@@ -68,6 +104,12 @@ export type AgentEffect =
   /** Staged: ask the server for `go`, again and again until it comes. */
   | { readonly type: 'ask' }
   | { readonly type: 'retry-later'; readonly pace: 'soon' | 'slowly'; readonly attempt: number }
+  /** Look again whether the conditions are clear: at `until`, or soon when null. Its end is `retry-due`. */
+  | { readonly type: 'look-again'; readonly until: number | null }
+  /** Ask the machine's policy, again and again, whether it may restart now. Its end is `reboot-due`. */
+  | { readonly type: 'await-reboot' }
+  /** Dispatch `pending-due` at `at`, ms. */
+  | { readonly type: 'take-pending-at'; readonly at: number }
   /** Dispatch `pending-due`. */
   | { readonly type: 'take-pending' }
   /** The directive ended: let go of what was held for it (GC roots). */

@@ -9,6 +9,7 @@ import {
   isActivating,
   isTerminalAgentState,
   MAX_INTERRUPTIONS,
+  OVERRIDE_MIN_MS,
   type AgentDirective,
   type AgentEffect,
   type AgentEvent,
@@ -18,7 +19,7 @@ import {
   type AgentWork,
   type CommitSha,
   type StorePath,
-} from './index.ts';
+} from '../index.ts';
 
 const path = (name: string): StorePath => `/nix/store/${'a'.repeat(32)}-${name}` as StorePath;
 const OLD = path('old');
@@ -45,8 +46,22 @@ function play(events: readonly AgentEvent[], from: AgentJournal = emptyJournal(0
 const worksOf = (effects: readonly AgentEffect[]): AgentWork[] => effects.flatMap((effect) => (effect.type === 'work' ? [effect.work] : []));
 const statesOf = (effects: readonly AgentEffect[]): AgentState[] => effects.flatMap((effect) => (effect.type === 'report' ? [effect.state] : []));
 
-const toStaged = (epoch = 1): AgentEvent[] => [offered(epoch), { type: 'inspected', epoch, isOnIt: false }, { type: 'downloaded', epoch, tookMs: 1 }];
-const toActivating = (epoch = 1): AgentEvent[] => [...toStaged(epoch), { type: 'go', epoch }, { type: 'cleared', epoch, before }];
+const clear = (epoch: number): AgentEvent => ({ type: 'assessed', epoch, impact: 'units', wait: null });
+const waits = (epoch: number, message = 'for the window'): AgentEvent => ({
+  type: 'assessed',
+  epoch,
+  impact: 'units',
+  wait: { detail: { code: 'WAITS', message }, until: 5 },
+});
+const restarted: AgentEvent = { type: 'restarted', isNewBoot: false, isOnTarget: false, fellBack: false };
+const rebooted = (isOnTarget: boolean, fellBack = false): AgentEvent => ({ type: 'restarted', isNewBoot: true, isOnTarget, fellBack });
+const toStaged = (epoch = 1): AgentEvent[] => [
+  offered(epoch),
+  { type: 'inspected', epoch, isOnIt: false },
+  { type: 'downloaded', epoch, tookMs: 1 },
+  clear(epoch),
+];
+const toActivating = (epoch = 1): AgentEvent[] => [...toStaged(epoch), { type: 'go', epoch }, { type: 'cleared', epoch, before, how: 'switch' }];
 const toVerifying = (epoch = 1): AgentEvent[] => [...toActivating(epoch), { type: 'switched', epoch, tookMs: 2 }];
 const toCommitting = (epoch = 1): AgentEvent[] => [...toVerifying(epoch), { type: 'verified', epoch, tookMs: 3, note: null }];
 
@@ -57,11 +72,12 @@ test('a directive walks to SUCCEEDED, one job after another, each reported', () 
     const step = decide(journal, event, 1);
     journal = step.journal;
     seen.push([journal.state, worksOf(step.effects)[0] ?? (step.effects.some(({ type }) => type === 'ask') ? 'ask' : undefined)]);
-    expect(statesOf(step.effects)).toEqual([journal.state]);
+    expect(statesOf(step.effects)).toEqual(event.type === 'assessed' ? [] : [journal.state]);
   }
   expect(seen).toEqual([
     ['OFFERED', 'inspect'],
     ['DOWNLOADING', 'download'],
+    ['STAGED', 'assess'],
     ['STAGED', 'ask'],
     ['PRECHECK', 'precheck'],
     ['ACTIVATING', 'activate'],
@@ -143,7 +159,7 @@ test('after a restart the work begins again where the journal says', () => {
     [toCommitting(), 'COMMITTING', ['commit']],
   ];
   for (const [events, state, works] of cases) {
-    const { journal, effects } = play([...events, { type: 'restarted' }]);
+    const { journal, effects } = play([...events, restarted]);
     expect([journal.state, worksOf(effects)]).toEqual([state, works]);
   }
 });
@@ -151,11 +167,11 @@ test('after a restart the work begins again where the journal says', () => {
 test('an interrupted activation is tried again, but not for ever', () => {
   let { journal } = play(toActivating());
   for (let time = 1; time < MAX_INTERRUPTIONS; time += 1) {
-    journal = play([{ type: 'restarted' }, { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }], journal).journal;
+    journal = play([restarted, { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }], journal).journal;
     expect(journal).toMatchObject({ state: 'OFFERED', interruptions: time, quarantined: [] });
     journal = play(toActivating().slice(1), journal).journal;
   }
-  journal = play([{ type: 'restarted' }, { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }], journal).journal;
+  journal = play([restarted, { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }], journal).journal;
   expect(journal).toMatchObject({ state: 'ROLLED_BACK', quarantined: [NEW] });
 });
 
@@ -172,7 +188,7 @@ test('a first system that does not work has nothing to go back to, and says so',
   const { journal } = play([
     ...toStaged(),
     { type: 'go', epoch: 1 },
-    { type: 'cleared', epoch: 1, before: { toplevel: null, profile: null, failedUnits: null } },
+    { type: 'cleared', epoch: 1, before: { toplevel: null, profile: null, failedUnits: null }, how: 'switch' },
     { type: 'switch-failed', epoch: 1, tookMs: 1, detail },
   ]);
   expect(journal).toMatchObject({ state: 'ROLLBACK_FAILED', detail: { code: 'NO_PREVIOUS_SYSTEM' }, quarantined: [NEW] });
@@ -195,6 +211,101 @@ test('downloads are tried for as long as it takes, and a reason is reported once
   expect(second.journal.state).toBe('DOWNLOADING');
 });
 
+// ---- waiting -------------------------------------------------------------------------------------------------------
+
+test('a staged system waits while the conditions are not clear, and says why once per reason', () => {
+  const staged = play(toStaged().slice(0, 3));
+  expect(worksOf(staged.effects)).toEqual(['assess']);
+  const deferred = play([waits(1)], staged.journal);
+  expect(deferred.journal).toMatchObject({ state: 'DEFERRED', detail: { code: 'WAITS' }, deferral: { since: 1 } });
+  expect(deferred.effects.at(-1)).toEqual({ type: 'look-again', until: 5 });
+  const looked = play([{ type: 'retry-due', epoch: 1 }, waits(1)], deferred.journal);
+  expect([looked.journal.state, statesOf(looked.effects)]).toEqual(['DEFERRED', []]);
+  const other = play([waits(1, 'on battery')], looked.journal);
+  expect(statesOf(other.effects)).toEqual(['DEFERRED']);
+  expect(play([clear(1)], other.journal)).toMatchObject({ journal: { state: 'STAGED' } });
+});
+
+test('what waited goes on waiting from when it did when a newer system comes', () => {
+  const deferred = play([...toStaged().slice(0, 3), waits(1)]).journal;
+  const newer = decide(deferred, offered(2, NEWER), 100).journal;
+  const staged = [
+    { type: 'inspected', epoch: 2, isOnIt: false },
+    { type: 'downloaded', epoch: 2, tookMs: 1 },
+  ] as const;
+  expect(staged.reduce((journal, event) => decide(journal, event, 100).journal, newer).deferral?.since).toBe(1);
+});
+
+test('conditions that changed before the first change make it wait again', () => {
+  const { journal } = play([...toStaged(), { type: 'go', epoch: 1 }, waits(1)]);
+  expect(journal.state).toBe('DEFERRED');
+});
+
+// ---- restarts of the machine ---------------------------------------------------------------------------------------
+
+const toBootStaged = (): AgentEvent[] => [...toStaged(), { type: 'go', epoch: 1 }, { type: 'cleared', epoch: 1, before, how: 'boot' }];
+
+test('a system for the next start is staged, started, verified, and only then kept', () => {
+  const staged = play(toBootStaged());
+  expect([staged.journal.state, worksOf(staged.effects)]).toEqual(['BOOT_STAGED', ['stage-boot']]);
+  const waiting = play([{ type: 'boot-staged', epoch: 1, tookMs: 1, detail }], staged.journal);
+  expect(waiting.effects.at(-1)).toEqual({ type: 'await-reboot' });
+  const booted = play([rebooted(true)], waiting.journal);
+  expect([booted.journal.state, worksOf(booted.effects)]).toEqual(['BOOT_VERIFYING', ['verify']]);
+  const kept = play(
+    [
+      { type: 'verified', epoch: 1, tookMs: 1, note: null },
+      { type: 'committed', epoch: 1, tookMs: 1 },
+    ],
+    booted.journal,
+  ).journal;
+  expect(kept).toMatchObject({ state: 'SUCCEEDED', previous: OLD, boot: null });
+});
+
+test('a start that fell back is a failure; one that brought another system is tried again, but not for ever', () => {
+  const { journal } = play([...toBootStaged(), { type: 'boot-staged', epoch: 1, tookMs: 1, detail }]);
+  expect(play([rebooted(false, true)], journal).journal).toMatchObject({ state: 'ROLLING_BACK', verdict: 'failed', detail: { code: 'BOOT_FAILED' } });
+  const once = play([rebooted(false)], journal);
+  expect([once.journal.state, worksOf(once.effects)]).toEqual(['BOOT_STAGED', ['stage-boot']]);
+  expect(play([rebooted(false), rebooted(false)], once.journal).journal).toMatchObject({
+    state: 'ROLLING_BACK',
+    detail: { code: 'BOOTS_ANOTHER_SYSTEM' },
+  });
+});
+
+test('a newer system takes the place of one that waits for a restart, after that was taken back', () => {
+  const step = play([...toBootStaged(), offered(2, NEWER)]);
+  expect([step.journal.state, worksOf(step.effects)]).toEqual(['ROLLING_BACK', ['roll-back']]);
+  const { journal } = play([{ type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }], step.journal);
+  expect(journal).toMatchObject({ state: 'OFFERED', directive: { epoch: 2 }, quarantined: [] });
+});
+
+// ---- people --------------------------------------------------------------------------------------------------------
+
+const toSucceeded = (): AgentEvent[] => [...toCommitting(), { type: 'committed', epoch: 1, tookMs: 1 }];
+
+test('a person who goes back is not fought by the same system, nor by another within a day', () => {
+  const { journal } = play([
+    ...toSucceeded(),
+    { type: 'rollback-asked', target: OLD },
+    { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true },
+  ]);
+  expect(journal).toMatchObject({ state: 'IDLE', detail: { code: 'LOCAL_OVERRIDE' }, override: { toplevel: OLD, by: 'rollback' }, quarantined: [] });
+  expect(play([offered(2, NEW)], journal).journal).toMatchObject({ state: 'IDLE', epoch: 2 });
+  const waiting = play([offered(2, NEWER)], journal);
+  expect(waiting.journal).toMatchObject({ state: 'IDLE', pending: { epoch: 2 } });
+  expect(waiting.effects).toEqual([{ type: 'take-pending-at', at: 1 + OVERRIDE_MIN_MS }]);
+  expect(decide(waiting.journal, { type: 'pending-due' }, 2).journal.state).toBe('IDLE');
+  expect(decide(waiting.journal, { type: 'pending-due' }, 2 + OVERRIDE_MIN_MS).journal).toMatchObject({ state: 'OFFERED', override: null });
+  expect(play([offered(2, NEW, { isRetry: true })], journal).journal).toMatchObject({ state: 'OFFERED', override: null });
+  expect(play([{ type: 'resumed' }], journal).journal).toMatchObject({ state: 'OFFERED', override: null });
+});
+
+test('the watchdog that was first is a failure of the system', () => {
+  const step = play([...toVerifying(), { type: 'undone', epoch: 1, detail }]);
+  expect([step.journal.state, step.journal.verdict, worksOf(step.effects)]).toEqual(['ROLLING_BACK', 'failed', ['roll-back']]);
+});
+
 // ---- invariants under any events -----------------------------------------------------------------------------------
 
 const anyEpoch = fc.integer({ min: 1, max: 12 });
@@ -205,30 +316,46 @@ const record = (type: AgentEvent['type'], fields: object): fc.Arbitrary<AgentEve
   fc.record({ type: fc.constant(type), ...fields }) as fc.Arbitrary<AgentEvent>;
 
 const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
-  record('restarted', {}),
+  record('restarted', { isNewBoot: fc.boolean(), isOnTarget: fc.boolean(), fellBack: fc.boolean() }),
   fc
     .tuple(
       anyEpoch,
       anyToplevel,
       fc.boolean(),
-      fc.constantFrom('activate' as const, 'stage' as const, 'hold' as const),
+      fc.constantFrom('activate' as const, 'boot' as const, 'stage' as const, 'hold' as const),
       fc.integer({ min: 1, max: 4 }),
     )
     .map(([epoch, toplevel, isRetry, mode, sequence]) => offered(epoch, toplevel, { isRetry, mode, sequence })),
   record('refused', { epoch: anyEpoch, toplevel: fc.constant(null), detail: fc.constant(detail) }),
   record('drifted', {}),
+  record('overridden', { override: fc.record({ toplevel: anyToplevel, since: fc.constant(1), by: fc.constant('switch' as const) }) }),
+  record('resumed', {}),
+  record('rollback-asked', { target: fc.constant(OLD) }),
+  record('deferral-changed', {
+    deferral: fc.record({ since: fc.constant(1), laterCount: fc.nat(3), laterUntil: fc.constant(null), isOverruled: fc.boolean() }),
+  }),
   record('retry-due', { epoch: anyEpoch }),
   record('pending-due', {}),
   record('inspected', { epoch: anyEpoch, isOnIt: fc.boolean() }),
   record('downloaded', timed),
   record('download-failed', { ...failing, isRetryable: fc.boolean() }),
+  record('assessed', {
+    epoch: anyEpoch,
+    impact: fc.constantFrom('none', 'units', 'session', 'reboot'),
+    wait: fc.option(fc.record({ detail: fc.constant(detail), until: fc.constant(null) })),
+  }),
   record('go', { epoch: anyEpoch }),
-  record('cleared', { epoch: anyEpoch, before: fc.constantFrom(before, { ...before, toplevel: null }) }),
+  record('cleared', { epoch: anyEpoch, before: fc.constantFrom(before, { ...before, toplevel: null }), how: fc.constantFrom('switch', 'boot') }),
   record('not-clear', { epoch: anyEpoch, isGone: fc.boolean(), detail: fc.constant(detail) }),
   record('switched', timed),
   record('switch-failed', failing),
   record('verified', { ...timed, note: fc.constant(null) }),
   record('verify-failed', { ...failing, isContactLost: fc.boolean() }),
+  record('undone', { epoch: anyEpoch, detail: fc.constant(detail) }),
+  record('boot-staged', failing),
+  record('boot-stage-failed', failing),
+  record('reboot-due', { epoch: anyEpoch, detail: fc.constant(detail) }),
+  record('reboot-failed', failing),
   record('committed', timed),
   record('commit-failed', failing),
   record('rolled-back', { ...timed, hasContact: fc.boolean() }),
@@ -239,9 +366,12 @@ const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
 const AWAITED: Partial<Record<AgentState, readonly AgentEvent['type'][]>> = {
   OFFERED: ['inspected'],
   DOWNLOADING: ['downloaded', 'downloaded', 'download-failed', 'retry-due'],
-  STAGED: ['go'],
+  STAGED: ['assessed', 'go', 'go'],
+  DEFERRED: ['retry-due', 'assessed'],
   PRECHECK: ['cleared', 'cleared', 'not-clear'],
   ACTIVATING: ['switched', 'switched', 'switch-failed', 'restarted'],
+  BOOT_STAGED: ['boot-staged', 'reboot-due', 'restarted', 'boot-stage-failed'],
+  BOOT_VERIFYING: ['verified', 'verify-failed', 'restarted'],
   VERIFYING: ['verified', 'verify-failed', 'switched'],
   COMMITTING: ['committed', 'commit-failed'],
   ROLLING_BACK: ['rolled-back', 'rollback-failed'],
@@ -257,13 +387,13 @@ const anyWalk = fc.array(fc.tuple(fc.array(anyEvent, { minLength: 12, maxLength:
 /** Most often the first of the candidates that the state waits for, about the directive under way; else any. */
 function choose(journal: AgentJournal, candidates: readonly AgentEvent[], bias: number): AgentEvent {
   const awaited = AWAITED[journal.state] ?? ['offered', 'pending-due'];
-  const first = candidates[0] ?? { type: 'restarted' };
+  const first = candidates[0] ?? restarted;
   if (bias > 6) return first;
   const event = candidates.find(({ type }) => awaited.includes(type)) ?? first;
   return 'epoch' in event && journal.directive !== null ? { ...event, epoch: journal.directive.epoch } : event;
 }
 
-test('SPEC A1 to A8 hold after every step of any sequence of events', () => {
+test('SPEC A1 to A10 hold after every step of any sequence of events', () => {
   const reached = new Set<AgentState>();
   fc.assert(
     fc.property(anyWalk, (walk) => {
@@ -278,7 +408,7 @@ test('SPEC A1 to A8 hold after every step of any sequence of events', () => {
     }),
     { numRuns: 400 },
   );
-  const unused = new Set<AgentState>(['DEFERRED', 'BOOT_STAGED', 'BOOT_VERIFYING', 'REJECTED']);
+  const unused = new Set<AgentState>(['REJECTED']);
   expect([...reached].toSorted()).toEqual(AGENT_STATES.filter((state) => !unused.has(state)).toSorted());
 });
 
@@ -293,6 +423,7 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
   expect(statesOf(effects).length, told).toBeLessThanOrEqual(1);
   // A3: the machine is changed only after it was cleared, with the way back written down.
   if (works.includes('activate')) expect([event.type, next.state, next.before === null], told).toEqual(['cleared', 'ACTIVATING', false]);
+  if (works.includes('stage-boot') || works.includes('reboot')) expect([next.state, next.before === null], told).toEqual(['BOOT_STAGED', false]);
   // A4: a commit needs a passed verdict.
   if (works.includes('commit') || next.state === 'COMMITTING') expect(next.verdict, told).toBe('passed');
   if (next.state === 'SUCCEEDED' && journal.state !== 'SUCCEEDED') expect(['committed', 'inspected'], told).toContain(event.type);
@@ -301,7 +432,13 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
   // A6: what is changing the machine is not replaced.
   if (isActivating(journal.state) && journal.state !== 'PRECHECK' && event.type === 'offered') expect(next.directive, told).toBe(journal.directive);
   // A7: what was put back is not under way again, unless a person asked.
-  if (next.directive !== null && !next.directive.isRetry && !isTerminalAgentState(next.state))
+  // A9: what a person chose at the machine is fought by nothing but another system, a person, or the policy for drift.
+  if (journal.override !== null && next.override === null)
+    expect(['offered', 'pending-due', 'resumed', 'rollback-asked', 'rolled-back'], told).toContain(event.type);
+  // A10: a system that was made the next start's is tried by that start, or taken back.
+  if (journal.state === 'BOOT_STAGED' && next.state !== 'BOOT_STAGED')
+    expect(['BOOT_VERIFYING', 'ROLLING_BACK', 'BLOCKED', 'OFFERED', 'ROLLBACK_FAILED'], told).toContain(next.state);
+  if (next.directive !== null && !next.directive.isRetry && !isTerminalAgentState(next.state) && next.state !== 'IDLE' && next.verdict !== 'unwanted')
     expect(next.quarantined, told).not.toContain(next.directive.release.toplevel);
   // A8: a state that does something is left by an event: work, a question or a wait goes with entering it.
   const isEntered = next.state !== journal.state || next.directive !== journal.directive;
@@ -313,6 +450,7 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
     VERIFYING: 'verify',
     COMMITTING: 'commit',
     ROLLING_BACK: 'roll-back',
+    BOOT_VERIFYING: 'verify',
   };
   if (isEntered && needsWork[next.state] !== undefined) expect(works, told).toEqual([needsWork[next.state]]);
   if (isEntered && next.state === 'BLOCKED')
@@ -329,7 +467,8 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
 
 test('every kind of work is begun by some step', () => {
   const begun = new Set<AgentWork>();
-  for (const events of [toCommitting(), [...toActivating(), { type: 'switch-failed', epoch: 1, tookMs: 1, detail } as const]]) {
+  const failing: AgentEvent[] = [...toActivating(), { type: 'switch-failed', epoch: 1, tookMs: 1, detail }];
+  for (const events of [toCommitting(), failing, [...toBootStaged(), { type: 'reboot-due', epoch: 1, detail } as const]]) {
     let journal = emptyJournal(0);
     for (const event of events) {
       const step = decide(journal, event, 1);

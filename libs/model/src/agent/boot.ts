@@ -1,0 +1,72 @@
+import type { AgentEventOf } from './events.ts';
+import type { AgentDetail, AgentJournal } from './journal.ts';
+import { undo, verifyAgain } from './changing.ts';
+import { keepWaiting } from './directives.ts';
+import { enter, reportOf, work, type AgentStep } from './step.ts';
+
+/** After so many starts without the staged system it is given up. */
+const MAX_MISSES = 3;
+
+function say(journal: AgentJournal, detail: AgentDetail): AgentStep {
+  const next = { ...journal, detail };
+  return { journal: next, effects: journal.detail?.message === detail.message ? [] : [reportOf(next)] };
+}
+
+/** From here the machine's own policy decides when it restarts, or a person does. */
+export function bootStaged(journal: AgentJournal, event: AgentEventOf<'boot-staged'>): AgentStep {
+  const { journal: next, effects } = say({ ...journal, timings: { ...journal.timings, activateMs: event.tookMs } }, event.detail);
+  return { journal: next, effects: [...effects, { type: 'await-reboot' }] };
+}
+
+export function bootStageFailed(journal: AgentJournal, event: AgentEventOf<'boot-stage-failed'>, now: number): AgentStep {
+  // What was begun at the boot loader is taken back; that it could not be begun says nothing about the system.
+  return enter(journal, 'BLOCKED', now, {
+    detail: event.detail,
+    changes: { attempt: journal.attempt + 1, boot: null },
+    effects: [{ type: 'retry-later', pace: 'slowly', attempt: journal.attempt + 1 }],
+  });
+}
+
+export function rebootDue(journal: AgentJournal, event: AgentEventOf<'reboot-due'>): AgentStep {
+  const { journal: next, effects } = say(journal, event.detail);
+  return { journal: next, effects: [...effects, work('reboot')] };
+}
+
+export function rebootFailed(journal: AgentJournal, event: AgentEventOf<'reboot-failed'>): AgentStep {
+  const { journal: next, effects } = say(journal, event.detail);
+  return { journal: next, effects: [...effects, { type: 'await-reboot' }] };
+}
+
+/** The agent starts with a system staged for the next start: was this that start? */
+export function startedStaged(journal: AgentJournal, event: AgentEventOf<'restarted'>, now: number): AgentStep {
+  if (event.fellBack) return fellBack(journal, now);
+  if (event.isNewBoot && event.isOnTarget) return enter(journal, 'BOOT_VERIFYING', now, { effects: [work('verify')] });
+  if (!event.isNewBoot) return { journal, effects: [work('stage-boot')] };
+  const misses = (journal.boot?.misses ?? 0) + 1;
+  const message = `the machine was started ${misses === 1 ? '' : `${misses} times `}with another system than the one that was staged`;
+  if (misses >= MAX_MISSES) return undo(journal, now, { code: 'BOOTS_ANOTHER_SYSTEM', message }, { verdict: 'failed' });
+  const next: AgentJournal = { ...journal, boot: { misses }, detail: { code: 'BOOTED_ANOTHER_SYSTEM', message: `${message}; staged once more` } };
+  return { journal: next, effects: [reportOf(next), work('stage-boot')] };
+}
+
+function fellBack(journal: AgentJournal, now: number): AgentStep {
+  return undo(
+    journal,
+    now,
+    { code: 'BOOT_FAILED', message: 'the machine did not come to work with the new system; it was started with the one before' },
+    { verdict: 'failed' },
+  );
+}
+
+export function restartedVerifying(journal: AgentJournal, event: AgentEventOf<'restarted'>, now: number): AgentStep {
+  if (event.fellBack || !event.isOnTarget) return fellBack(journal, now);
+  return verifyAgain(journal, event, now);
+}
+
+/** A newer directive: what was staged is taken back first. A machine that is restarted once a month is not kept waiting. */
+export function replaceStaged(journal: AgentJournal, event: AgentEventOf<'offered'>, now: number): AgentStep {
+  const waiting = keepWaiting(journal, event).journal;
+  if (waiting === journal) return { journal, effects: [] };
+  const step = undo(waiting, now, { code: 'SUPERSEDED', message: 'a newer system came before the restart' }, { verdict: 'superseded' });
+  return { ...step, effects: [{ type: 'stop-work' }, ...step.effects] };
+}

@@ -1,0 +1,106 @@
+import type { AgentEffect, AgentEvent, AgentEventOf } from './events.ts';
+import type { AgentDetail, AgentJournal, AgentTimings } from './journal.ts';
+import { takePending } from './directives.ts';
+import { wentBack } from './people.ts';
+import { end, enter, MAX_INTERRUPTIONS, tryAgain, withQuarantined, work, type AgentStep } from './step.ts';
+
+// ---- from the first change to the verdict ------------------------------------------------------------------------
+
+export function switched(journal: AgentJournal, event: AgentEventOf<'switched'>, now: number): AgentStep {
+  return enter(journal, 'VERIFYING', now, { timings: { activateMs: event.tookMs }, effects: [work('verify')] });
+}
+
+export function verified(journal: AgentJournal, event: AgentEventOf<'verified'>, now: number): AgentStep {
+  return enter(journal, 'COMMITTING', now, {
+    detail: event.note,
+    changes: { verdict: 'passed' },
+    timings: { verifyMs: event.tookMs },
+    effects: [work('commit')],
+  });
+}
+
+export function committed(journal: AgentJournal, event: AgentEventOf<'committed'>, now: number): AgentStep {
+  // A first try keeps the note of the verification; after failed ones the detail is theirs, and over.
+  const detail = journal.attempt === 0 ? journal.detail : null;
+  return end(journal, 'SUCCEEDED', now, { detail, changes: { previous: journal.before?.toplevel ?? null }, timings: { commitMs: event.tookMs } });
+}
+
+/** It runs and works, but is not what the machine starts next time: shown, tried again, and open to a newer directive. */
+export function commitFailed(journal: AgentJournal, event: AgentEventOf<'commit-failed'>, now: number): AgentStep {
+  const attempt = journal.attempt + 1;
+  const step = enter(journal, 'BLOCKED', now, { detail: event.detail, changes: { attempt } });
+  const next: AgentEffect = journal.pending === null ? { type: 'retry-later', pace: 'slowly', attempt } : { type: 'take-pending' };
+  return { ...step, effects: [...step.effects, next] };
+}
+
+export function resumeBlocked(journal: AgentJournal, event: AgentEvent, now: number): AgentStep {
+  if (journal.pending !== null) return takePending(journal, event, now);
+  const { attempt, detail } = journal;
+  return journal.verdict === 'passed'
+    ? enter(journal, 'COMMITTING', now, { detail, changes: { attempt }, effects: [work('commit')] })
+    : enter(journal, 'DOWNLOADING', now, { detail, changes: { attempt }, effects: [work('download')] });
+}
+
+export function commitAgain(journal: AgentJournal): AgentStep {
+  return { journal, effects: [work('commit')] };
+}
+
+// ---- the way back ------------------------------------------------------------------------------------------------
+
+/** Goes back to the recorded path, or says that there is none. */
+export function undo(journal: AgentJournal, now: number, detail: AgentDetail, changes: Partial<AgentJournal>, timings: AgentTimings = {}): AgentStep {
+  if (journal.before?.toplevel) return enter(journal, 'ROLLING_BACK', now, { detail, changes, timings, effects: [work('roll-back')] });
+  const unmended = { ...journal, ...changes };
+  if (changes.verdict === 'failed' || unmended.interruptions >= MAX_INTERRUPTIONS) {
+    const message = `there is no earlier system to go back to; ${detail.message}`;
+    const ending = { ...changes, quarantined: withQuarantined(journal) };
+    return end(journal, 'ROLLBACK_FAILED', now, { detail: { code: 'NO_PREVIOUS_SYSTEM', message }, changes: ending, timings });
+  }
+  return tryAgain(unmended, now, detail);
+}
+
+export function switchFailed(journal: AgentJournal, event: AgentEventOf<'switch-failed'>, now: number): AgentStep {
+  return undo(journal, now, event.detail, { verdict: 'failed' }, { activateMs: event.tookMs });
+}
+
+export function verifyFailed(journal: AgentJournal, event: AgentEventOf<'verify-failed'>, now: number): AgentStep {
+  return undo(journal, now, event.detail, { verdict: event.isContactLost ? 'no-contact' : 'failed' }, { verifyMs: event.tookMs });
+}
+
+/** The watchdog was first: the system before runs again. What is left is to look at it, and to say so. */
+export function undone(journal: AgentJournal, event: AgentEventOf<'undone'>, now: number): AgentStep {
+  return undo(journal, now, event.detail, { verdict: 'failed' });
+}
+
+/** The agent was restarted while it verified, and found that the switch had gone through: the checks begin again. */
+export function verifyAgain(journal: AgentJournal, event: AgentEvent, now: number): AgentStep {
+  const interruptions = journal.interruptions + 1;
+  if (interruptions >= MAX_INTERRUPTIONS) return interrupted(journal, event, now);
+  return { journal: { ...journal, interruptions }, effects: [work('verify')] };
+}
+
+/** The agent died between the first change and the verdict. That says nothing about the system, unless it goes on. */
+export function interrupted(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {
+  const interruptions = journal.interruptions + 1;
+  const message = `the agent was stopped in ${journal.state} (time ${interruptions} of at most ${MAX_INTERRUPTIONS})`;
+  return undo(journal, now, { code: 'INTERRUPTED', message }, { interruptions });
+}
+
+export function rollBackAgain(journal: AgentJournal): AgentStep {
+  return { journal, effects: [work('roll-back')] };
+}
+
+export function rolledBack(journal: AgentJournal, event: AgentEventOf<'rolled-back'>, now: number): AgentStep {
+  if (journal.verdict === 'unwanted') return wentBack(journal, now);
+  const timings = { rollbackMs: event.tookMs };
+  const isAtFault = journal.verdict === 'failed' || (journal.verdict === 'no-contact' && event.hasContact);
+  const isConclusive = isAtFault || journal.interruptions >= MAX_INTERRUPTIONS;
+  if (isConclusive) return end(journal, 'ROLLED_BACK', now, { detail: journal.detail, changes: { quarantined: withQuarantined(journal) }, timings });
+  return tryAgain(journal, now, journal.detail);
+}
+
+export function rollbackFailed(journal: AgentJournal, event: AgentEventOf<'rollback-failed'>, now: number): AgentStep {
+  const message = `${event.detail.message}; it went back because: ${journal.detail?.message ?? 'unknown'}`;
+  const changes = { quarantined: journal.verdict === 'failed' ? withQuarantined(journal) : journal.quarantined };
+  return end(journal, 'ROLLBACK_FAILED', now, { detail: { code: event.detail.code, message }, changes, timings: { rollbackMs: event.tookMs } });
+}

@@ -1,0 +1,81 @@
+import type { AgentEvent, AgentEventOf } from './events.ts';
+import { acceptedSequence, type AgentJournal } from './journal.ts';
+import { begin, ignore, reportOf, type AgentStep } from './step.ts';
+
+/** Bound of the list in the journal. */
+const MAX_SEQUENCES = 20;
+/** For so long at least a person's choice stands, also against another system than the one that they did not want. */
+export const OVERRIDE_MIN_MS = 24 * 3600 * 1000;
+
+/** Remembers that the directive was accepted; undefined when it may not be (whatever was checked before). */
+function accept(journal: AgentJournal, event: AgentEventOf<'offered'>): AgentJournal | undefined {
+  const { epoch, isRetry, release } = event.directive;
+  const { repository, ref, sequence, toplevel } = release;
+  if (epoch <= journal.epoch || sequence < acceptedSequence(journal, repository, ref)) return undefined;
+  if (journal.quarantined.includes(toplevel) && !isRetry) return undefined;
+  const others = journal.sequences.filter((each) => each.repository !== repository || each.ref !== ref);
+  return {
+    ...journal,
+    epoch,
+    sequences: [...others, { repository, ref, sequence }].slice(-MAX_SEQUENCES),
+    freshness: event.freshness ?? journal.freshness,
+  };
+}
+
+export function takeOffered(journal: AgentJournal, event: AgentEventOf<'offered'>, now: number): AgentStep {
+  const accepted = accept(journal, event);
+  if (accepted === undefined) return ignore(journal);
+  const { directive } = event;
+  const { override } = accepted;
+  if (override === null || directive.isRetry) return begin(accepted, directive, now);
+  if (directive.release.toplevel === journal.directive?.release.toplevel) {
+    // The very system that somebody here did not want, under a new number.
+    const next = { ...accepted, directive, pending: null };
+    return { journal: next, effects: [reportOf(next)] };
+  }
+  const next = { ...accepted, pending: directive };
+  const at = overrideEnd(override.since, now);
+  return at <= now ? begin(accepted, directive, now) : { journal: next, effects: [{ type: 'take-pending-at', at }] };
+}
+
+/** A clock that jumped back must not make a choice stand for a year. */
+function overrideEnd(since: number, now: number): number {
+  return Math.min(since, now) + OVERRIDE_MIN_MS;
+}
+
+export function replace(journal: AgentJournal, event: AgentEventOf<'offered'>, now: number): AgentStep {
+  const accepted = accept(journal, event);
+  return accepted === undefined ? ignore(journal) : begin(accepted, event.directive, now, [{ type: 'stop-work' }]);
+}
+
+export function keepWaiting(journal: AgentJournal, event: AgentEventOf<'offered'>): AgentStep {
+  const accepted = accept(journal, event);
+  return { journal: accepted === undefined ? journal : { ...accepted, pending: event.directive }, effects: [] };
+}
+
+/** The turn of the directive that waited. While it did, its system may have been found not to work. */
+export function takePending(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {
+  const { pending, override } = journal;
+  if (pending === null) return ignore(journal);
+  if (override !== null && !pending.isRetry) {
+    const at = overrideEnd(override.since, now);
+    if (at > now) return { journal, effects: [{ type: 'take-pending-at', at }] };
+  }
+  const { toplevel } = pending.release;
+  if (pending.isRetry || !journal.quarantined.includes(toplevel)) return begin(journal, pending, now);
+  const detail = { code: 'QUARANTINED', message: 'this system was put back here before: push another one, or ask for a retry' };
+  return { journal: { ...journal, pending: null }, effects: [{ type: 'report', state: 'REJECTED', epoch: pending.epoch, toplevel, detail }] };
+}
+
+export function wakePending(journal: AgentJournal): AgentStep {
+  return { journal, effects: journal.pending === null ? [] : [{ type: 'take-pending' }] };
+}
+
+export function refuse(journal: AgentJournal, event: AgentEventOf<'refused'>): AgentStep {
+  const { epoch, toplevel, detail } = event;
+  return { journal, effects: [{ type: 'report', state: 'REJECTED', epoch, toplevel, detail }] };
+}
+
+export function reportDrift(journal: AgentJournal): AgentStep {
+  return { journal, effects: [reportOf(journal)] };
+}

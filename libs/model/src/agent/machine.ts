@@ -1,0 +1,137 @@
+import { bootStaged, bootStageFailed, rebootDue, rebootFailed, replaceStaged, restartedVerifying, startedStaged } from './boot.ts';
+import {
+  commitAgain,
+  commitFailed,
+  committed,
+  interrupted,
+  resumeBlocked,
+  rollBackAgain,
+  rollbackFailed,
+  rolledBack,
+  switched,
+  switchFailed,
+  undone,
+  verified,
+  verifyAgain,
+  verifyFailed,
+} from './changing.ts';
+import { keepWaiting, refuse, replace, reportDrift, takeOffered, takePending, wakePending } from './directives.ts';
+import type { AgentEvent, AgentEventOf, AgentEventType } from './events.ts';
+import type { AgentJournal } from './journal.ts';
+import { changeDeferral, goBack, overridden, resume } from './people.ts';
+import {
+  assessAgain,
+  assessed,
+  cleared,
+  downloadAgain,
+  downloaded,
+  downloadFailed,
+  goAhead,
+  inspected,
+  notClear,
+  prepareAgain,
+} from './preparing.ts';
+import type { AgentState } from './state.ts';
+import { ignore, startOver, type AgentStep } from './step.ts';
+
+type Cell<Type extends AgentEventType> = (journal: AgentJournal, event: AgentEventOf<Type>, now: number) => AgentStep;
+type Row = { readonly [Type in AgentEventType]: Cell<Type> };
+
+/**
+ * What an agent does about an event: the journal to be on disk first, then the effects. Pure. SPEC.md, "Agent", has
+ * the table in words and its invariants; a missing cell does not compile.
+ */
+export function decide(journal: AgentJournal, event: AgentEvent, now: number): AgentStep {
+  if (isLate(journal, event)) return { journal, effects: [] };
+  const cell = TABLE[journal.state][event.type] as Cell<AgentEventType>;
+  return cell(journal, event, now);
+}
+
+function isLate(journal: AgentJournal, event: AgentEvent): boolean {
+  return 'epoch' in event && event.type !== 'refused' && event.epoch !== journal.directive?.epoch;
+}
+
+/** What no state does anything about, unless its row says otherwise. */
+const NOTHING = {
+  overridden: ignore,
+  resumed: ignore,
+  'rollback-asked': ignore,
+  'deferral-changed': ignore,
+  'retry-due': ignore,
+  'pending-due': ignore,
+  inspected: ignore,
+  downloaded: ignore,
+  'download-failed': ignore,
+  assessed: ignore,
+  go: ignore,
+  cleared: ignore,
+  'not-clear': ignore,
+  switched: ignore,
+  'switch-failed': ignore,
+  verified: ignore,
+  'verify-failed': ignore,
+  undone: ignore,
+  'boot-staged': ignore,
+  'boot-stage-failed': ignore,
+  'reboot-due': ignore,
+  'reboot-failed': ignore,
+  committed: ignore,
+  'commit-failed': ignore,
+  'rolled-back': ignore,
+  'rollback-failed': ignore,
+} satisfies Partial<Row>;
+
+/** No directive is under way. */
+const RESTING: Row = {
+  ...NOTHING,
+  restarted: wakePending,
+  offered: takeOffered,
+  refused: refuse,
+  drifted: reportDrift,
+  'pending-due': takePending,
+  overridden,
+  resumed: resume,
+  'rollback-asked': goBack,
+};
+/** A directive is under way, the machine is as it was: a newer one replaces it. */
+const PREPARING: Row = {
+  ...NOTHING,
+  restarted: prepareAgain,
+  offered: replace,
+  refused: refuse,
+  drifted: reportDrift,
+  'rollback-asked': goBack,
+};
+/** The machine is being changed: a newer directive waits. Drift is not told apart from the change. */
+const CHANGING: Row = { ...NOTHING, restarted: interrupted, offered: keepWaiting, refused: refuse, drifted: ignore };
+
+const TABLE: Record<AgentState, Row> = {
+  IDLE: RESTING,
+  OFFERED: { ...PREPARING, restarted: (journal, _event, now) => startOver(journal, now), inspected },
+  DOWNLOADING: { ...PREPARING, downloaded, 'download-failed': downloadFailed, 'retry-due': downloadAgain },
+  STAGED: { ...PREPARING, assessed, go: goAhead, 'deferral-changed': changeDeferral },
+  DEFERRED: { ...PREPARING, assessed, 'retry-due': assessAgain, 'deferral-changed': changeDeferral },
+  PRECHECK: { ...CHANGING, restarted: prepareAgain, offered: replace, assessed, cleared, 'not-clear': notClear },
+  ACTIVATING: { ...CHANGING, switched, 'switch-failed': switchFailed, undone },
+  VERIFYING: { ...CHANGING, switched: verifyAgain, verified, 'verify-failed': verifyFailed, undone },
+  COMMITTING: { ...CHANGING, restarted: commitAgain, committed, 'commit-failed': commitFailed },
+  SUCCEEDED: RESTING,
+  BOOT_STAGED: {
+    ...NOTHING,
+    restarted: startedStaged,
+    offered: replaceStaged,
+    refused: refuse,
+    drifted: reportDrift,
+    'boot-staged': bootStaged,
+    'boot-stage-failed': bootStageFailed,
+    'reboot-due': rebootDue,
+    'reboot-failed': rebootFailed,
+    'rollback-asked': goBack,
+  },
+  BOOT_VERIFYING: { ...CHANGING, restarted: restartedVerifying, verified, 'verify-failed': verifyFailed, undone },
+  ROLLING_BACK: { ...CHANGING, restarted: rollBackAgain, 'rolled-back': rolledBack, 'rollback-failed': rollbackFailed },
+  ROLLED_BACK: RESTING,
+  ROLLBACK_FAILED: RESTING,
+  BLOCKED: { ...PREPARING, restarted: resumeBlocked, 'retry-due': resumeBlocked, 'pending-due': takePending },
+  REJECTED: RESTING,
+};

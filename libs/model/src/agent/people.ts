@@ -1,0 +1,52 @@
+import type { AgentEvent, AgentEventOf } from './events.ts';
+import type { AgentDetail, AgentJournal, LocalOverride } from './journal.ts';
+import { end, enter, ignore, startOver, work, type AgentStep } from './step.ts';
+
+/** What the fleet sees of a choice that was made at the machine. */
+function describeOverride({ by, toplevel }: LocalOverride): AgentDetail {
+  const how = {
+    rollback: 'its user went back to the system before',
+    switch: 'somebody switched it by hand',
+    boot: 'it was started with another system',
+  }[by];
+  const message = `${how} (${toplevel ?? 'nothing'} runs): kept until another system is desired, "floe-agent resume", or "floe retry"`;
+  return { code: 'LOCAL_OVERRIDE', message };
+}
+
+export function overridden(journal: AgentJournal, event: AgentEventOf<'overridden'>, now: number): AgentStep {
+  const { override } = event;
+  return enter(journal, 'IDLE', now, { detail: describeOverride(override), changes: { override } });
+}
+
+/** Back to what the fleet wants: the newest directive, from its beginning. */
+export function resume(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {
+  const { directive, quarantined, override } = journal;
+  if (directive === null) return ignore(journal);
+  if (!quarantined.includes(directive.release.toplevel)) return startOver(journal, now);
+  if (override === null) return ignore(journal);
+  const detail = { code: 'QUARANTINED', message: 'the system that the fleet wants was put back here before: push another one, or ask for a retry' };
+  return enter(journal, 'ROLLED_BACK', now, { detail, changes: { override: null } });
+}
+
+/** The person at the machine wants an earlier system back. */
+export function goBack(journal: AgentJournal, event: AgentEventOf<'rollback-asked'>, now: number): AgentStep {
+  const { target } = event;
+  const detail = { code: 'ASKED', message: 'its user asked for the system before' };
+  const before = { toplevel: target, profile: target, failedUnits: journal.before?.failedUnits ?? null };
+  return enter(journal, 'ROLLING_BACK', now, {
+    detail,
+    changes: { before, verdict: 'unwanted' },
+    effects: [{ type: 'stop-work' }, work('roll-back')],
+  });
+}
+
+/** The end of {@link goBack}. */
+export function wentBack(journal: AgentJournal, now: number): AgentStep {
+  const override: LocalOverride = { toplevel: journal.before?.toplevel ?? null, since: now, by: 'rollback' };
+  return end(journal, 'IDLE', now, { detail: describeOverride(override), changes: { override, verdict: null } });
+}
+
+/** "Later", or "now": looked at again at once. */
+export function changeDeferral(journal: AgentJournal, event: AgentEventOf<'deferral-changed'>): AgentStep {
+  return { journal: { ...journal, deferral: event.deferral }, effects: [work('assess')] };
+}

@@ -1,0 +1,92 @@
+import type { AgentEffect, AgentEvent, AgentEventOf } from './events.ts';
+import type { AgentJournal } from './journal.ts';
+import { download, end, enter, ignore, reportOf, work, type AgentStep } from './step.ts';
+
+export function inspected(journal: AgentJournal, event: AgentEventOf<'inspected'>, now: number): AgentStep {
+  if (journal.directive?.mode === 'hold') {
+    return enter(journal, 'IDLE', now, { detail: { code: 'HELD', message: 'told to stay as it is' }, effects: [{ type: 'tidy' }] });
+  }
+  // Nothing is left to be done, so nothing is switched: to restart units of a system that runs already helps nobody.
+  if (event.isOnIt)
+    return end(journal, 'SUCCEEDED', now, { detail: { code: 'ALREADY_ON_IT', message: 'the machine already runs and boots this system' } });
+  return download(journal, now);
+}
+
+function isActivated(journal: AgentJournal): boolean {
+  const mode = journal.directive?.mode;
+  return mode === 'activate' || mode === 'boot';
+}
+
+export function downloaded(journal: AgentJournal, event: AgentEventOf<'downloaded'>, now: number): AgentStep {
+  const deferral = journal.deferral ?? { since: now, laterCount: 0, laterUntil: null, isOverruled: false };
+  return enter(journal, 'STAGED', now, {
+    timings: { downloadMs: event.tookMs },
+    changes: { deferral },
+    effects: isActivated(journal) ? [work('assess')] : [],
+  });
+}
+
+export function downloadFailed(journal: AgentJournal, event: AgentEventOf<'download-failed'>, now: number): AgentStep {
+  const attempt = journal.attempt + 1;
+  if (!event.isRetryable) {
+    return enter(journal, 'BLOCKED', now, {
+      detail: event.detail,
+      changes: { attempt },
+      effects: [{ type: 'retry-later', pace: 'slowly', attempt }],
+    });
+  }
+  const next: AgentJournal = { ...journal, attempt, detail: event.detail };
+  const retry: AgentEffect = { type: 'retry-later', pace: 'soon', attempt };
+  // Tries go on for as long as it takes: said once per reason, not once per try.
+  return { journal: next, effects: journal.detail?.code === event.detail.code ? [retry] : [reportOf(next), retry] };
+}
+
+export function downloadAgain(journal: AgentJournal): AgentStep {
+  return { journal, effects: [work('download')] };
+}
+
+/** The conditions, looked at when staged, while deferred, and once more before the first change. */
+export function assessed(journal: AgentJournal, event: AgentEventOf<'assessed'>, now: number): AgentStep {
+  const { impact, wait } = event;
+  if (wait === null) {
+    const asking: AgentEffect[] = [{ type: 'ask' }];
+    return journal.state === 'STAGED'
+      ? { journal: { ...journal, impact }, effects: asking }
+      : enter(journal, 'STAGED', now, { changes: { impact }, effects: asking });
+  }
+  const look: AgentEffect = { type: 'look-again', until: wait.until };
+  if (journal.state !== 'DEFERRED') return enter(journal, 'DEFERRED', now, { detail: wait.detail, changes: { impact }, effects: [look] });
+  const next: AgentJournal = { ...journal, impact, detail: wait.detail };
+  // Said when the reason changes, not with every look.
+  return { journal: next, effects: journal.detail?.message === wait.detail.message ? [look] : [reportOf(next), look] };
+}
+
+export function assessAgain(journal: AgentJournal): AgentStep {
+  return { journal, effects: [work('assess')] };
+}
+
+export function goAhead(journal: AgentJournal, _event: AgentEventOf<'go'>, now: number): AgentStep {
+  if (!isActivated(journal)) return ignore(journal);
+  return enter(journal, 'PRECHECK', now, { effects: [work('precheck')] });
+}
+
+export function notClear(journal: AgentJournal, event: AgentEventOf<'not-clear'>, now: number): AgentStep {
+  if (event.isGone) return download(journal, now, event.detail);
+  const effects: AgentEffect[] = [{ type: 'retry-later', pace: 'slowly', attempt: 1 }];
+  return enter(journal, 'BLOCKED', now, { detail: event.detail, effects });
+}
+
+export function cleared(journal: AgentJournal, event: AgentEventOf<'cleared'>, now: number): AgentStep {
+  const changes = { before: event.before, verdict: null, activation: journal.activation + 1 };
+  return event.how === 'boot'
+    ? enter(journal, 'BOOT_STAGED', now, {
+        changes: { ...changes, boot: { misses: 0 } },
+        detail: { code: 'STAGING', message: 'being made the system of the next start' },
+        effects: [work('stage-boot')],
+      })
+    : enter(journal, 'ACTIVATING', now, { changes, effects: [work('activate')] });
+}
+
+export function prepareAgain(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {
+  return download(journal, now);
+}

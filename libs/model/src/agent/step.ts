@@ -1,0 +1,95 @@
+import type { AgentEffect, AgentWork } from './events.ts';
+import type { AgentDetail, AgentDirective, AgentJournal, AgentTimings } from './journal.ts';
+import type { AgentState } from './state.ts';
+
+/** The journal to be on disk first, then the effects. */
+export interface AgentStep {
+  readonly journal: AgentJournal;
+  readonly effects: readonly AgentEffect[];
+}
+
+/** After this many interruptions of one activation the system itself is suspected, and quarantined. */
+export const MAX_INTERRUPTIONS = 3;
+/** Bound of the list in the journal. */
+const MAX_QUARANTINED = 100;
+
+/** The cell of what a state does nothing about. */
+export function ignore(journal: AgentJournal): AgentStep {
+  return { journal, effects: [] };
+}
+
+export interface Entry {
+  readonly detail?: AgentDetail | null;
+  readonly changes?: Partial<AgentJournal>;
+  readonly timings?: AgentTimings;
+  readonly effects?: readonly AgentEffect[];
+}
+
+/** Enters `state`, says so, then does the entry's effects. */
+export function enter(journal: AgentJournal, state: AgentState, now: number, entry: Entry = {}): AgentStep {
+  const next: AgentJournal = {
+    ...journal,
+    attempt: 0,
+    ...entry.changes,
+    timings: { ...(entry.changes?.timings ?? journal.timings), ...entry.timings },
+    detail: entry.detail ?? null,
+    state,
+    since: now,
+  };
+  return { journal: next, effects: [reportOf(next), ...(entry.effects ?? [])] };
+}
+
+export function reportOf(journal: AgentJournal): AgentEffect {
+  const { state, directive, detail } = journal;
+  return { type: 'report', state, epoch: directive?.epoch ?? 0, toplevel: directive?.release.toplevel ?? null, detail };
+}
+
+export function work(name: AgentWork): AgentEffect {
+  return { type: 'work', work: name };
+}
+
+/** Ends the directive. A newer one that waited has its turn. */
+export function end(journal: AgentJournal, state: AgentState, now: number, entry: Entry = {}): AgentStep {
+  const changes = { ...entry.changes, deferral: null, boot: null };
+  const step = enter(journal, state, now, { ...entry, changes, effects: [{ type: 'tidy' }] });
+  return journal.pending === null ? step : { ...step, effects: [...step.effects, { type: 'take-pending' }] };
+}
+
+/** Begins a directive that was accepted. What waited on this machine before goes on waiting from when it did. */
+export function begin(journal: AgentJournal, directive: AgentDirective, now: number, first: readonly AgentEffect[] = []): AgentStep {
+  const fresh: Partial<AgentJournal> = {
+    directive,
+    quarantined: journal.quarantined.filter((each) => each !== directive.release.toplevel),
+    pending: null,
+    before: null,
+    verdict: null,
+    impact: null,
+    boot: null,
+    override: null,
+    deferral: journal.deferral === null ? null : { ...journal.deferral, isOverruled: false },
+    interruptions: 0,
+    timings: {},
+  };
+  return enter(journal, 'OFFERED', now, { changes: fresh, effects: [...first, work('inspect')] });
+}
+
+export function startOver(journal: AgentJournal, now: number, detail: AgentDetail | null = null): AgentStep {
+  const changes = { before: null, verdict: null, boot: null, override: null };
+  return enter(journal, 'OFFERED', now, { detail, changes, effects: [work('inspect')] });
+}
+
+export function download(journal: AgentJournal, now: number, detail: AgentDetail | null = null): AgentStep {
+  return enter(journal, 'DOWNLOADING', now, { detail, effects: [work('download')] });
+}
+
+/** Nothing was learned about the system: once more, or on to the newer directive. */
+export function tryAgain(journal: AgentJournal, now: number, detail: AgentDetail | null): AgentStep {
+  return journal.pending === null ? startOver(journal, now, detail) : begin(journal, journal.pending, now);
+}
+
+/** The quarantine with the system of the directive. */
+export function withQuarantined(journal: AgentJournal): AgentJournal['quarantined'] {
+  const toplevel = journal.directive?.release.toplevel;
+  if (toplevel === undefined) return journal.quarantined;
+  return [...journal.quarantined.filter((each) => each !== toplevel), toplevel].slice(-MAX_QUARANTINED);
+}
