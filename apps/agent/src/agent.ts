@@ -6,18 +6,21 @@ import {
   type AgentEvent,
   type AgentJournal,
   type AgentReport,
+  type AgentState,
   type Observed,
 } from '@floe/model';
 import { helloBytes, PROTOCOL_VERSION, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
-import { fullJitter, verifySignature, type Clock, type Exec, type Logger } from '@floe/runtime';
+import { describeError, fullJitter, verifySignature, type Clock, type Exec, type Logger } from '@floe/runtime';
 import { judgeDirective } from './admission.ts';
+import type { Conditions } from './conditions.ts';
 import { Connection, type ConnectionHandlers } from './connection.ts';
-import { hasContact } from './contact.ts';
+import { isNetworkThere, type Contact } from './contact.ts';
 import type { Identity } from './identity.ts';
 import { Inbox } from './inbox.ts';
 import type { Machine } from './machine.ts';
+import { redactedTail } from './redact.ts';
 import type { ReportQueue } from './report-queue.ts';
-import { performWork, type WorkDeps, type WorkSettings } from './work.ts';
+import { findUnfinished, performWork, type WorkDeps, type WorkSettings } from './work.ts';
 import { Workbench } from './workbench.ts';
 
 /** What the machine has is compared with what was last told this often. */
@@ -30,9 +33,10 @@ const STALE_MS = 3 * 24 * 3600 * 1000;
 const CLOCK_DIFFERS_MS = 5 * 60_000;
 const PROGRESS_EVERY_MS = 500;
 const MAX_DETAIL_CHARACTERS = 4_000;
+/** Reports of these come with the last words of what was run. */
+const FAILED_STATES: ReadonlySet<AgentState> = new Set(['ROLLING_BACK', 'ROLLED_BACK', 'ROLLBACK_FAILED', 'BLOCKED']);
 
 interface AgentSettings extends WorkSettings {
-  readonly serverUrl: string;
   readonly releaseKeys: readonly TrustedKey[];
   readonly serverKeys: readonly TrustedKey[];
   readonly repository: string | undefined;
@@ -49,6 +53,7 @@ export interface AgentDeps {
   /** Returns when the journal is on disk. */
   readonly saveJournal: (journal: AgentJournal) => Promise<void>;
   readonly reports: ReportQueue;
+  readonly conditions: Conditions;
   readonly ensureEnrolled: (signal: AbortSignal) => Promise<void>;
   readonly enrolAnew: (signal: AbortSignal) => Promise<boolean>;
   readonly exec: Exec;
@@ -88,11 +93,13 @@ export class Agent {
       clock,
       logger,
       settings,
-      hasContact: async (timeoutMs, signal) => await hasContact({ serverUrl: settings.serverUrl, clock }, timeoutMs, signal),
+      contact: async (timeoutMs, signal) => await this.#contact(timeoutMs, signal),
+      assess: async (current, directive, signal) => await deps.conditions.assess(current, directive, this.#now(), signal),
       onProgress: (epoch, progress) => this.#tellProgress(epoch, progress.doneBytes, progress.totalBytes),
     };
     this.#bench = new Workbench({
       perform: async (name, journal, signal) => await performWork(name, work, journal, signal),
+      mayReboot: async () => await deps.conditions.mayReboot(this.#journal, this.#now()),
       sayReady: (epoch) => this.#connection.send({ type: 'ready', epoch }),
       dispatch: (event) => this.#dispatch(event),
       onBug: (error) => this.#bugs.reject(error),
@@ -109,13 +116,17 @@ export class Agent {
     if (signal.aborted) this.#stopping.abort();
     const inbox = this.#inbox.run(ended.signal);
     this.#inbox.add(async () => await this.#start(this.#stopping.signal));
-    const always = [this.#connect(this.#stopping.signal), this.#watchDrift(this.#stopping.signal)];
+    const stopped = new Promise<void>((resolve) => this.#stopping.signal.addEventListener('abort', () => resolve(), { once: true }));
+    // The connection stays until a change under way has its verdict, which asks for contact.
+    const leaving = new AbortController();
+    const always = [this.#connect(leaving.signal), this.#watchDrift(this.#stopping.signal)];
     try {
-      await Promise.race([Promise.all(always), inbox, this.#bugs.promise]);
+      if (!this.#stopping.signal.aborted) await Promise.race([stopped, ...always, inbox, this.#bugs.promise]);
       await this.#bench.stop(STOP_GRACE_MS, () => this.#journal.state !== 'PRECHECK' && isActivating(this.#journal.state));
     } finally {
       this.#stopping.abort();
       this.#bench.stopWork();
+      leaving.abort();
       ended.abort();
     }
     await Promise.all([inbox, ...always]);
@@ -131,22 +142,21 @@ export class Agent {
     const { machine, logger } = this.#deps;
     const { state, directive } = this.#journal;
     logger.info('started', { state, epoch: this.#journal.epoch, toplevel: directive?.release.toplevel ?? null });
-    if (directive !== null && (state === 'ACTIVATING' || state === 'VERIFYING')) {
-      const unfinished = await machine.unfinishedSwitch(directive.release.toplevel, signal).catch((error: unknown) => {
-        logger.warn('whether a switch was under way cannot be found out', { error });
-        return { kind: 'unknown' } as const;
-      });
-      if (signal.aborted) return;
-      if (unfinished.kind === 'ended' && unfinished.outcome.kind === 'switched') {
-        await this.#step({ type: 'switched', epoch: directive.epoch, tookMs: 0 });
-        return;
-      }
-      if (unfinished.kind === 'ended' && unfinished.outcome.kind === 'failed' && state === 'ACTIVATING') {
-        await this.#step({ type: 'switch-failed', epoch: directive.epoch, tookMs: 0, detail: unfinished.outcome.detail });
-        return;
-      }
-    }
-    await this.#step({ type: 'restarted' });
+    const found = await findUnfinished({ machine }, this.#journal, signal).catch((error: unknown): AgentEvent => {
+      logger.error('what an earlier run left cannot be found out', { error });
+      return { type: 'restarted', isNewBoot: false, isOnTarget: false, fellBack: false };
+    });
+    if (!signal.aborted) await this.#step(found);
+  }
+
+  /** The server's clock where it is known: what a person's deadline is measured by must not jump with the machine's. */
+  #now(): number {
+    return Math.round(this.#connection.serverNow ?? this.#deps.clock.now());
+  }
+
+  async #contact(timeoutMs: number, signal: AbortSignal): Promise<Contact> {
+    if (await this.#connection.renew(timeoutMs, signal)) return 'server';
+    return (await isNetworkThere(this.#deps.settings.substituters, signal)) ? 'network' : 'none';
   }
 
   #dispatch(event: AgentEvent): void {
@@ -155,7 +165,7 @@ export class Agent {
 
   /** Decides, writes down, acts: in this order. */
   async #step(event: AgentEvent): Promise<void> {
-    const { journal, effects } = decide(this.#journal, event, this.#deps.clock.now());
+    const { journal, effects } = decide(this.#journal, event, this.#now());
     if (journal === this.#journal && effects.length === 0) return;
     const effect = effects.find((each) => each.type === 'report');
     const report = effect === undefined ? undefined : await this.#makeReport(journal, effect);
@@ -168,6 +178,7 @@ export class Agent {
   async #makeReport(journal: AgentJournal, effect: Extract<AgentEffect, { type: 'report' }>): Promise<AgentReport> {
     const { state, epoch, toplevel, detail } = effect;
     const isOfDirective = state === journal.state && epoch === journal.directive?.epoch;
+    const log = isOfDirective && FAILED_STATES.has(state) ? redactedTail(await this.#activationLog(journal.activation)) : '';
     return {
       seq: journal.nextReportSeq,
       epoch,
@@ -176,8 +187,14 @@ export class Agent {
       observed: await this.#deps.machine.observe(),
       ...(detail === null ? {} : { detail: { code: detail.code.slice(0, 64), message: detail.message.slice(0, MAX_DETAIL_CHARACTERS) } }),
       ...(isOfDirective ? { timings: journal.timings } : {}),
+      ...(log === '' ? {} : { log }),
       at: this.#deps.clock.now(),
     };
+  }
+
+  async #activationLog(activation: number): Promise<string> {
+    if (activation === 0) return '';
+    return await this.#deps.machine.activationLog(activation).catch((error: unknown) => `the log cannot be read: ${describeError(error)}`);
   }
 
   /** Nothing is done that is not written down: while the disk is full, the agent waits. False when it was stopped. */
@@ -212,6 +229,7 @@ export class Agent {
   }
 
   async #perform(effect: AgentEffect): Promise<void> {
+    const { machine } = this.#deps;
     const epoch = this.#journal.directive?.epoch ?? 0;
     switch (effect.type) {
       case 'report':
@@ -228,12 +246,21 @@ export class Agent {
       case 'retry-later':
         this.#bench.retryLater(effect.pace, effect.attempt, epoch);
         break;
+      case 'look-again':
+        this.#bench.lookAgain(effect.until, epoch);
+        break;
+      case 'await-reboot':
+        this.#bench.awaitReboot(epoch);
+        break;
+      case 'take-pending-at':
+        this.#bench.takePendingAt(effect.at);
+        break;
       case 'take-pending':
         this.#dispatch({ type: 'pending-due' });
         break;
       case 'tidy':
-        await Promise.all([this.#deps.machine.letGo('next'), this.#deps.machine.letGo('before')]).catch((error: unknown) => {
-          this.#deps.logger.warn('a garbage collector root could not be removed', { error });
+        await Promise.all([machine.letGo('next'), machine.letGo('before'), machine.guard?.forget()]).catch((error: unknown) => {
+          this.#deps.logger.warn('what was held for an activation could not be removed', { error });
         });
         break;
     }

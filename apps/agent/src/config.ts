@@ -2,6 +2,7 @@ import { PublicKey, HostName, type TrustedKey } from '@floe/protocol';
 import { FloeError, LOG_LEVELS, type LogLevel } from '@floe/runtime';
 import { join, resolve } from 'node:path';
 import * as v from 'valibot';
+import { DEFAULT_SWITCH_LIMIT_MS } from './switch-outcome.ts';
 
 /** All that floe-agent is told from outside. */
 export interface Config {
@@ -24,6 +25,10 @@ export interface Config {
   readonly settleMs: number;
   /** How long the server may take to answer after a switch, in ms. */
   readonly contactTimeoutMs: number;
+  /** A switch that takes longer, in ms, is ended and undone. */
+  readonly switchLimitMs: number;
+  /** How long the agent has from the first change to its verdict, in ms; undefined: as the other limits add up. */
+  readonly watchdogMs: number | undefined;
   /** Less free room than this, in bytes, and nothing is downloaded or switched. */
   readonly minFreeBytes: number;
   /** Shortest wait after the server refused this agent, in ms. */
@@ -109,6 +114,8 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
     healthGraceMs: 1000 * checked('FLOE_HEALTH_GRACE_SECONDS', Seconds, isFolder ? 0 : 30, 'a whole number of seconds'),
     settleMs: 1000 * checked('FLOE_SETTLE_SECONDS', Seconds, isFolder ? 0 : 3, 'a whole number of seconds'),
     contactTimeoutMs: 1000 * checked('FLOE_CONTACT_TIMEOUT_SECONDS', Seconds, 60, 'a whole number of seconds'),
+    switchLimitMs: 1000 * checked('FLOE_SWITCH_TIMEOUT_SECONDS', Seconds, DEFAULT_SWITCH_LIMIT_MS / 1000, 'a whole number of seconds'),
+    watchdogMs: milliseconds(checked<number | undefined>('FLOE_WATCHDOG_SECONDS', Seconds, undefined, 'a whole number of seconds')),
     minFreeBytes: 1024 * 1024 * checked('FLOE_MIN_FREE_MB', Megabytes, 64, 'a whole number of megabytes'),
     slowRetryMs: 1000 * checked('FLOE_SLOW_RETRY_SECONDS', Seconds, 60, 'a whole number of seconds'),
     logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),
@@ -117,6 +124,10 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
     throw new FloeError('CONFIG_INVALID', `floe-agent cannot start with these settings:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
   }
   return Object.freeze({ ...config, host, serverUrl: serverUrl.replace(/\/+$/, '') });
+}
+
+function milliseconds(seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : seconds * 1000;
 }
 
 /** `keyId:base64`; the name may have colons of its own. */

@@ -2,7 +2,7 @@ import { CLOSE_CODES, MAX_FRAME_BYTES, type Hello } from '@floe/protocol';
 import { createLogger, systemClock, type Clock } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Connection, endingOf, type ConnectionHandlers } from './connection.ts';
-import { hasContact } from './contact.ts';
+import { isNetworkThere } from './contact.ts';
 import { HOST, MACHINE_ID } from './test/fixtures.ts';
 import { TestServer } from './test/test-server.ts';
 import { until } from './test/until.ts';
@@ -45,7 +45,7 @@ const hello: Hello = {
   capabilities: [],
 };
 
-function connect(changes: Partial<ConnectionHandlers> = {}): { connection: Connection; events: string[] } {
+function connect(changes: Partial<ConnectionHandlers> = {}, withClock = clock): { connection: Connection; events: string[] } {
   const events: string[] = [];
   const handlers: ConnectionHandlers = {
     hello: async () => await Promise.resolve(hello),
@@ -61,7 +61,7 @@ function connect(changes: Partial<ConnectionHandlers> = {}): { connection: Conne
     ...changes,
   };
   const logger = createLogger({ level: 'debug', write: (line) => lines.push(line) });
-  const connection = new Connection({ serverUrl: server.url, slowRetryMs: 60_000, handlers, clock, logger, random: () => 0.5 });
+  const connection = new Connection({ serverUrl: server.url, slowRetryMs: 60_000, handlers, clock: withClock, logger, random: () => 0.5 });
   running = connection.run(stop.signal);
   return { connection, events };
 }
@@ -190,13 +190,21 @@ test('an instruction before the welcome ends the connection', async () => {
   expect(events.filter((event) => event.startsWith('go'))).toEqual([]);
 });
 
-test('contact is a challenge on a new connection, not an open port', async () => {
-  const signal = new AbortController().signal;
-  expect(await hasContact({ serverUrl: server.url, clock: systemClock }, 10_000, signal)).toBe(true);
+test('a renewed connection is a new one, welcomed by the server', async () => {
+  const { connection } = connect({}, systemClock);
+  await until(() => connection.isWelcomed);
+  const first = server.peer;
+  expect(await connection.renew(5_000, stop.signal)).toBe(true);
+  expect(server.peer).not.toBe(first);
+  // An open port is not enough.
   server.isTalking = false;
-  const impatient = AbortSignal.timeout(300);
-  expect(await hasContact({ serverUrl: server.url, clock: systemClock }, 10_000, impatient)).toBe(false);
-  expect(await hasContact({ serverUrl: 'http://127.0.0.1:1', clock: systemClock }, 100, signal)).toBe(false);
+  expect(await connection.renew(300, stop.signal)).toBe(false);
+});
+
+test('a network is there when a cache answers; a folder says nothing about that', async () => {
+  const { signal } = new AbortController();
+  expect(await isNetworkThere([server.url], signal)).toBe(true);
+  expect(await isNetworkThere(['http://127.0.0.1:1', 'file:///cache'], signal)).toBe(false);
 });
 
 test('every close code that needs a person has a sentence of its own', () => {

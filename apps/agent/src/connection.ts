@@ -19,6 +19,10 @@ const HANDSHAKE_MS = 15_000;
 const RECONNECT = { baseMs: 1_000, capMs: 60_000 } as const;
 /** Refusals are repeated at most this slowly. */
 const SLOW_CAP_MS = 10 * 60_000;
+/** How a new connection is waited for, in ms: between looks, and between tries. */
+const RENEW_LOOK_MS = 10;
+const RENEW_PAUSE_MS = 500;
+const HURRIED_HANDSHAKE_MS = 4_000;
 /** Unsent messages above this, in bytes, and lossy ones are left out. */
 const MAX_BUFFERED_BYTES = 64 * 1024;
 
@@ -61,6 +65,10 @@ export function agentSocketUrl(serverUrl: string): string {
 export class Connection {
   readonly #deps: ConnectionDeps;
   #welcomed: { readonly socket: WebSocket; readonly serverTime: number; readonly at: number } | undefined;
+  /** Somebody waits for a new connection: no long waits between tries. */
+  #isHurried = false;
+  #socket: WebSocket | undefined;
+  #hurry = new AbortController();
 
   constructor(deps: ConnectionDeps) {
     this.#deps = deps;
@@ -73,6 +81,31 @@ export class Connection {
   /** The server's clock, as it said and by what passed since; undefined while there is no connection. */
   get serverNow(): number | undefined {
     return this.#welcomed === undefined ? undefined : this.#welcomed.serverTime + this.#deps.clock.monotonic() - this.#welcomed.at;
+  }
+
+  /**
+   * Closes the connection and waits for the server's welcome on a new one: name look-up, route, TLS, proxy and the
+   * host's key are all gone through again, as a socket that is merely still open does not. False after `timeoutMs`.
+   */
+  async renew(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    const { clock } = this.#deps;
+    const deadline = clock.monotonic() + timeoutMs;
+    const before = this.#welcomed;
+    this.#isHurried = true;
+    this.#hurry.abort();
+    // Also one that is on its way to a network that is not there any more.
+    this.#socket?.terminate();
+    try {
+      while (!signal.aborted) {
+        if (this.#welcomed !== undefined && this.#welcomed !== before) return true;
+        if (clock.monotonic() >= deadline) return false;
+        await clock.sleep(RENEW_LOOK_MS, signal);
+      }
+      return false;
+    } finally {
+      this.#isHurried = false;
+      this.#hurry = new AbortController();
+    }
   }
 
   /** Sends what can be sent now; says whether it was. `lossy`: left out when the line is busy. */
@@ -89,6 +122,7 @@ export class Connection {
     const { clock, random, logger } = this.#deps;
     let attempt = 0;
     let misses = 0;
+    let wasHurried = false;
     while (!signal.aborted) {
       const ending = await this.#converse(signal);
       if (signal.aborted) return;
@@ -96,9 +130,15 @@ export class Connection {
       misses = ending.kind === 'not-reached' ? misses + 1 : 0;
       const wait = await this.#judge(ending, misses);
       attempt += 1;
+      if (this.#isHurried) {
+        await clock.sleep(wasHurried ? RENEW_PAUSE_MS : 0, signal);
+        wasHurried = true;
+        continue;
+      }
+      wasHurried = false;
       const waitMs = wait === 'at-once' ? 0 : wait === 'soon' ? fullJitter(attempt - 1, RECONNECT, random) : this.#slowly(attempt - 1);
       logger.debug('connecting again', { waitMs });
-      await clock.sleep(waitMs, signal);
+      await clock.sleep(waitMs, AbortSignal.any([signal, this.#hurry.signal]));
     }
   }
 
@@ -125,11 +165,9 @@ export class Connection {
     const { serverUrl, clock, logger, handlers } = this.#deps;
     const { WebSocket } = await import('ws');
     if (signal.aborted) return { kind: 'lost', closeCode: 1001, wasWelcomed: false };
-    const socket = new WebSocket(agentSocketUrl(serverUrl), {
-      maxPayload: MAX_FRAME_BYTES,
-      perMessageDeflate: false,
-      handshakeTimeout: HANDSHAKE_MS,
-    });
+    const handshakeMs = this.#isHurried ? HURRIED_HANDSHAKE_MS : HANDSHAKE_MS;
+    const socket = new WebSocket(agentSocketUrl(serverUrl), { maxPayload: MAX_FRAME_BYTES, perMessageDeflate: false, handshakeTimeout: handshakeMs });
+    this.#socket = socket;
     let nonce: string | undefined;
     let refusal: Refusal | undefined;
     let failure = '';
@@ -186,9 +224,9 @@ export class Connection {
     };
 
     const handshake = setTimeout(() => {
-      failure = `the server did not welcome this agent within ${HANDSHAKE_MS / 1000} s`;
+      failure = `the server did not welcome this agent within ${handshakeMs / 1000} s`;
       socket.terminate();
-    }, HANDSHAKE_MS);
+    }, handshakeMs);
     const heartbeat = setInterval(() => {
       silentBeats += 1;
       // A laptop that changed networks, or slept: the socket looks alive for hours.

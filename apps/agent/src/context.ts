@@ -1,13 +1,14 @@
 import type { Nix, NixStore } from '@floe/nix';
 import { exec, systemClock, type Logger } from '@floe/runtime';
 import { Agent } from './agent.ts';
+import { NO_CONDITIONS } from './conditions.ts';
 import type { Config, Env } from './config.ts';
 import { assertCanEnrol, enrolAnew, ensureEnrolled, type EnrolmentDeps } from './enrolment.ts';
 import { FolderMachine } from './folder-machine.ts';
 import { loadIdentity, nixSystem } from './identity.ts';
 import { openJournal, saveJournal } from './journal-file.ts';
 import type { Machine } from './machine.ts';
-import { NixosMachine } from './nixos-machine.ts';
+import { NixosMachine } from './nixos/machine.ts';
 import { postJson } from './post-json.ts';
 import { ReportQueue } from './report-queue.ts';
 import { lockState, makeStateFolder, statePaths, type StatePaths } from './state-folder.ts';
@@ -54,6 +55,7 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
       journal,
       saveJournal: async (next) => await saveJournal(paths.journal, next),
       reports,
+      conditions: NO_CONDITIONS,
       ensureEnrolled: async (signal) => await ensureEnrolled(enrolment, signal),
       enrolAnew: async (signal) => await enrolAnew(enrolment, signal),
       exec,
@@ -80,5 +82,7 @@ function createMachine({ config, env, logger }: ContextOptions, paths: StatePath
     return await loaded;
   };
   const deps = { roots: paths.roots, exec, nix, env: childEnv };
-  return config.root === undefined ? new NixosMachine(deps) : new FolderMachine({ ...deps, root: config.root });
+  return config.root === undefined
+    ? new NixosMachine({ ...deps, stateDir: paths.dir, switchLimitMs: config.switchLimitMs })
+    : new FolderMachine({ ...deps, root: config.root });
 }

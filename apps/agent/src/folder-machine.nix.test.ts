@@ -86,17 +86,17 @@ test('a system is downloaded, run, made the default, and can be gone back from',
     expect(await machine.isValid(system)).toBe(false);
     await download(machine, system);
     expect(await machine.isValid(system)).toBe(true);
-    expect(await machine.switchTo(system, 'test', signal)).toEqual({ kind: 'switched', note: null });
+    expect(await machine.switchTo(system, 'test', { activation: 1, signal })).toEqual({ kind: 'switched', note: null });
     expect((await machine.observe()).current).toBe(system);
     expect(isOn(await machine.observe(), system)).toBe(false);
     await machine.setProfile(system);
-    expect(await machine.switchTo(system, 'boot', signal)).toEqual({ kind: 'switched', note: null });
+    expect(await machine.switchTo(system, 'boot', { activation: 1, signal })).toEqual({ kind: 'switched', note: null });
     expect(isOn(await machine.observe(), system)).toBe(true);
   }
   expect((await machine.observe()).profile?.generation).toBe(2);
   expect(await readFile(join(root, 'boot/loader/default'), 'utf8')).toContain(second);
 
-  await machine.switchTo(first, 'test', signal);
+  await machine.switchTo(first, 'test', { activation: 1, signal });
   expect(await machine.observe()).toMatchObject({ current: first, profile: { toplevel: second } });
 });
 
@@ -159,7 +159,7 @@ test('a second switch waits for the end of one that a killed agent left running'
     `touch ${root}/held; while [ ! -e ${root}/let-go ]; do sleep 0.05; done; ln -sfn left-behind ${root}/run/current-system`,
   ]);
   while (!(await readdir(root)).includes('held')) await systemClock.sleep(10);
-  const switched = machine.switchTo(system, 'test', signal);
+  const switched = machine.switchTo(system, 'test', { activation: 1, signal });
   await writeFile(join(root, 'let-go'), '');
   await Promise.all([held, switched]);
   expect(await readlink(join(root, 'run/current-system'))).toBe(system);

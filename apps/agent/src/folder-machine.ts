@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import type { Observed, StorePath } from '@floe/model';
 import type { Nix } from '@floe/nix';
 import type { Exec } from '@floe/runtime';
-import type { CommandPlace, DownloadOptions, KeptPath, Machine, SwitchAction, SwitchOutcome, UnfinishedSwitch } from './machine.ts';
-import { describeSwitch, SWITCH_TIMEOUT_MS } from './switch-outcome.ts';
+import type { CommandPlace, DownloadOptions, KeptPath, Machine, SwitchAction, SwitchOptions, SwitchOutcome } from './machine.ts';
+import { DEFAULT_SWITCH_LIMIT_MS, describeSwitch } from './switch-outcome.ts';
 import { freeBytesAt, observeLinks, readBelow } from './system-files.ts';
 
 export interface FolderMachineDeps {
@@ -20,6 +20,8 @@ export interface FolderMachineDeps {
 /** A folder that plays a machine: with a store, a profile and a current system of its own, and no services. */
 export class FolderMachine implements Machine {
   readonly switchesOutliveAgent = false;
+  readonly guard = null;
+  readonly boot = null;
   readonly #deps: FolderMachineDeps;
 
   constructor(deps: FolderMachineDeps) {
@@ -51,7 +53,7 @@ export class FolderMachine implements Machine {
     return await freeBytesAt(this.#deps.root);
   }
 
-  async switchTo(path: StorePath, action: SwitchAction, signal: AbortSignal): Promise<SwitchOutcome> {
+  async switchTo(path: StorePath, action: SwitchAction, { signal }: SwitchOptions): Promise<SwitchOutcome> {
     const { root, exec } = this.#deps;
     await mkdir(join(root, 'run'), { recursive: true });
     const { file, args, env } = this.place([`${path}/bin/switch-to-configuration`, action]);
@@ -60,13 +62,17 @@ export class FolderMachine implements Machine {
       env,
       cwd: root,
       signal,
-      timeoutMs: SWITCH_TIMEOUT_MS,
+      timeoutMs: DEFAULT_SWITCH_LIMIT_MS,
     });
     return describeSwitch(action, result);
   }
 
-  async unfinishedSwitch(): Promise<UnfinishedSwitch> {
-    return await Promise.resolve({ kind: 'unknown' });
+  async switchHeldBy(): Promise<null> {
+    return await Promise.resolve(null);
+  }
+
+  async activationLog(): Promise<string> {
+    return await Promise.resolve('');
   }
 
   async setProfile(path: StorePath): Promise<void> {

@@ -1,28 +1,28 @@
 import { rename } from 'node:fs/promises';
 import { AGENT_JOURNAL_VERSION, emptyJournal, type AgentJournal } from '@floe/model';
-import { AgentState, CommitSha, Counter, DIRECTIVE_MODES, Observed, StorePath, Timestamp } from '@floe/protocol';
+import { AgentState, CommitSha, Counter, DIRECTIVE_MODES, IMPACTS, Observed, StorePath, Timestamp } from '@floe/protocol';
 import { readFileIfPresent, writeFileDurably, type Clock, type Logger } from '@floe/runtime';
 import * as v from 'valibot';
 
-const Detail = v.strictObject({ code: v.string(), message: v.string() });
+const Detail = v.object({ code: v.string(), message: v.string() });
 const Sequence = { repository: v.string(), ref: v.string(), sequence: Counter };
-const Timings = v.strictObject({
+const Timings = v.object({
   downloadMs: v.exactOptional(v.number()),
   activateMs: v.exactOptional(v.number()),
   verifyMs: v.exactOptional(v.number()),
   commitMs: v.exactOptional(v.number()),
   rollbackMs: v.exactOptional(v.number()),
 });
-const StoredDirective = v.strictObject({
+const StoredDirective = v.object({
   epoch: Counter,
   mode: v.picklist(DIRECTIVE_MODES),
   isRetry: v.boolean(),
-  release: v.strictObject({ ...Sequence, commit: CommitSha, toplevel: StorePath, closureSizeBytes: Counter }),
+  release: v.object({ ...Sequence, commit: CommitSha, toplevel: StorePath, closureSizeBytes: Counter }),
   envelope: v.string(),
 });
 
 /** A report as it is kept until the server has it. */
-export const StoredReport = v.strictObject({
+export const StoredReport = v.object({
   seq: Counter,
   epoch: Counter,
   state: AgentState,
@@ -30,11 +30,15 @@ export const StoredReport = v.strictObject({
   observed: Observed,
   detail: v.exactOptional(Detail),
   timings: v.exactOptional(Timings),
+  log: v.exactOptional(v.string()),
   at: Timestamp,
 });
 
-/** The form of the journal on disk: `AgentJournal` of libs/model. */
-const Journal: v.GenericSchema<unknown, AgentJournal> = v.strictObject({
+/**
+ * The form of the journal on disk: `AgentJournal` of libs/model. It only ever grows: an agent that an undone switch
+ * brings back reads what a newer one wrote, and the other way round.
+ */
+const Journal: v.GenericSchema<unknown, AgentJournal> = v.object({
   version: v.literal(AGENT_JOURNAL_VERSION),
   state: AgentState,
   since: Timestamp,
@@ -42,16 +46,32 @@ const Journal: v.GenericSchema<unknown, AgentJournal> = v.strictObject({
   directive: v.nullable(StoredDirective),
   pending: v.nullable(StoredDirective),
   epoch: Counter,
-  sequences: v.array(v.strictObject(Sequence)),
-  freshness: v.nullable(v.strictObject({ ...Sequence, asOf: Timestamp })),
+  sequences: v.array(v.object(Sequence)),
+  freshness: v.nullable(v.object({ ...Sequence, asOf: Timestamp })),
   before: v.nullable(
-    v.strictObject({ toplevel: v.nullable(StorePath), profile: v.nullable(StorePath), failedUnits: v.nullable(v.array(v.string())) }),
+    v.object({
+      toplevel: v.nullable(StorePath),
+      profile: v.nullable(StorePath),
+      failedUnits: v.nullable(v.array(v.string())),
+      serverUrl: v.optional(v.nullable(v.string()), null),
+    }),
   ),
-  verdict: v.nullable(v.picklist(['passed', 'failed', 'no-contact'])),
+  verdict: v.nullable(v.picklist(['passed', 'failed', 'no-contact', 'unwanted', 'superseded'])),
+  activation: v.optional(Counter, 0),
+  impact: v.optional(v.nullable(v.picklist(IMPACTS)), null),
+  deferral: v.optional(
+    v.nullable(v.object({ since: Timestamp, laterCount: Counter, laterUntil: v.nullable(Timestamp), isOverruled: v.boolean() })),
+    null,
+  ),
+  boot: v.optional(v.nullable(v.object({ misses: Counter })), null),
   interruptions: Counter,
   attempt: Counter,
   quarantined: v.array(StorePath),
-  override: v.null(),
+  override: v.optional(
+    v.nullable(v.object({ toplevel: v.nullable(StorePath), since: Timestamp, by: v.picklist(['rollback', 'switch', 'boot']) })),
+    null,
+  ),
+  previous: v.optional(v.nullable(StorePath), null),
   timings: Timings,
   nextReportSeq: Counter,
   report: v.nullable(StoredReport),

@@ -8,8 +8,60 @@ export type SwitchOutcome =
   /** `note`: it is on, but units failed; whether newly is for the one who asked to find out. */
   { readonly kind: 'switched'; readonly note: AgentDetail | null } | { readonly kind: 'failed'; readonly detail: AgentDetail };
 
-/** What became of a switch that was under way when the agent was stopped. */
-export type UnfinishedSwitch = { readonly kind: 'unknown' } | { readonly kind: 'ended'; readonly outcome: SwitchOutcome };
+export interface SwitchOptions {
+  /** Names the units and files of the switch. */
+  readonly activation: number;
+  /** It is the way back: a switch of its own, although to the same kind of end. */
+  readonly isRollback?: boolean;
+  /** Ends the waiting, and the script where it can't outlive the agent. */
+  readonly signal: AbortSignal;
+}
+
+/** What an agent that starts finds of the activation that its journal tells of. */
+export type Unfinished =
+  /** Nothing is known: it was never begun, or the machine was started since. */
+  | { readonly kind: 'interrupted' }
+  | { readonly kind: 'ended'; readonly outcome: SwitchOutcome }
+  /** It had been found to work, and that was written down. */
+  | { readonly kind: 'passed' }
+  /** The watchdog put the system before back. */
+  | { readonly kind: 'undone' };
+
+/** An activation that is watched over, and what it goes back to. */
+export interface GuardedActivation {
+  readonly activation: number;
+  readonly toplevel: StorePath;
+  readonly before: StorePath;
+  readonly beforeProfile: StorePath;
+  /** How long the agent has to come to its verdict, in ms. */
+  readonly deadlineMs: number;
+}
+
+/** What watches over an activation, and puts the machine back without the agent. Only where there is systemd. */
+export interface MachineGuard {
+  /** Armed before the first change. Throws when it cannot be. */
+  arm(plan: GuardedActivation): Promise<void>;
+  /** Says that the new system works, or that it is to be undone; returns whose word stands. */
+  claim(activation: number, verdict: 'passed' | 'undo'): Promise<'passed' | 'undo'>;
+  /** Waits until what the watchdog began is done. */
+  settled(activation: number, signal: AbortSignal): Promise<void>;
+  disarm(activation: number): Promise<void>;
+  /** The directive ended: nothing of the activation stays. */
+  forget(): Promise<void>;
+  /** What an activation that the agent did not see the end of came to, waiting for its end. */
+  unfinished(activation: number, path: StorePath, signal: AbortSignal): Promise<Unfinished>;
+}
+
+/** A machine that can be restarted into another system. */
+export interface MachineBoot {
+  /** Makes `plan.toplevel` the system of the next start, guarded. Says how. */
+  stage(plan: GuardedActivation, signal: AbortSignal): Promise<SwitchOutcome & { readonly how?: 'one-shot' | 'guarded' }>;
+  /** Takes back what {@link stage} told the boot loader. */
+  unstage(): Promise<void>;
+  /** Whether the machine was started since, and whether its guard gave the new system up. */
+  boots(activation: number): Promise<{ readonly isNewBoot: boolean; readonly fellBack: boolean }>;
+  reboot(): Promise<void>;
+}
 
 export interface DownloadOptions {
   readonly substituters: readonly string[];
@@ -41,10 +93,16 @@ export interface Machine {
   letGo(as: KeptPath): Promise<void>;
   /** Room left where the store is, in bytes. */
   freeBytes(): Promise<number>;
-  /** Runs the system's own script and waits for its end; `signal` ends the waiting, and the script where it can't outlive the agent. */
-  switchTo(path: StorePath, action: SwitchAction, signal: AbortSignal): Promise<SwitchOutcome>;
-  /** Waits for the end of a `test` switch to `path` that an earlier run of the agent began. */
-  unfinishedSwitch(path: StorePath, signal: AbortSignal): Promise<UnfinishedSwitch>;
+  /** Runs the system's own script and waits for its end. */
+  switchTo(path: StorePath, action: SwitchAction, options: SwitchOptions): Promise<SwitchOutcome>;
+  /** Null where nothing outlives the agent. */
+  readonly guard: MachineGuard | null;
+  /** Null where a restart brings no other system. */
+  readonly boot: MachineBoot | null;
+  /** Who keeps a switch from being begun, e.g. another one; null: nobody. */
+  switchHeldBy(): Promise<string | null>;
+  /** The last words of what an activation ran, for people; '' when there are none. */
+  activationLog(activation: number): Promise<string>;
   /** Makes `path` a new generation of the system profile. */
   setProfile(path: StorePath): Promise<void>;
   /** Names of the failed units; null where there is no systemd. */

@@ -1,8 +1,8 @@
 import type { ExecResult } from '@floe/runtime';
 import type { SwitchAction, SwitchOutcome } from './machine.ts';
 
-/** A switch that takes longer is taken for stuck. */
-export const SWITCH_TIMEOUT_MS = 30 * 60_000;
+/** A switch that takes longer is taken for stuck, where nothing else is set. */
+export const DEFAULT_SWITCH_LIMIT_MS = 15 * 60_000;
 
 /** `switch-to-configuration` exits so when the system is on but units failed. */
 const UNITS_FAILED = 4;
@@ -15,8 +15,7 @@ const MAX_WORDS = 600;
 export function describeSwitch(action: SwitchAction, result: Pick<ExecResult, 'end' | 'exitCode' | 'signal' | 'stderr'>): SwitchOutcome {
   const words = result.stderr.trim().slice(-MAX_WORDS);
   const said = words === '' ? '' : `: ${words}`;
-  if (result.end === 'timed-out')
-    return failed('SWITCH_TIMED_OUT', `the switch (${action}) did not end within ${SWITCH_TIMEOUT_MS / 60_000} min${said}`);
+  if (result.end === 'timed-out') return failed('SWITCH_TIMED_OUT', `the switch (${action}) did not end in time and was ended${said}`);
   if (result.end !== 'exited') return failed('SWITCH_KILLED', `the switch (${action}) was ended by ${result.signal ?? result.end}${said}`);
   switch (result.exitCode) {
     case 0:

@@ -1,10 +1,22 @@
-import { isOn, rollbackTarget, type AgentDetail, type AgentDirective, type AgentEvent, type AgentJournal, type AgentWork } from '@floe/model';
+import {
+  isOn,
+  rollbackTarget,
+  type AgentDetail,
+  type AgentDirective,
+  type AgentEvent,
+  type AgentImpact,
+  type AgentJournal,
+  type AgentWait,
+  type AgentWork,
+} from '@floe/model';
 import type { DownloadProgress } from '@floe/nix';
 import { describeError, isFloeError, type Clock, type Exec, type Logger } from '@floe/runtime';
 import { checkHealth } from './health-checks.ts';
-import type { Machine } from './machine.ts';
+import type { Contact } from './contact.ts';
+import type { GuardedActivation, Machine } from './machine.ts';
 
 export interface WorkSettings {
+  readonly serverUrl: string;
   readonly substituters: readonly string[];
   readonly cachePublicKeys: readonly string[];
   readonly minFreeBytes: number;
@@ -12,6 +24,10 @@ export interface WorkSettings {
   /** Services that crash shortly after their start are given this long to do so, in ms. */
   readonly settleMs: number;
   readonly contactTimeoutMs: number;
+  /** A switch that takes longer, in ms, is ended. */
+  readonly switchLimitMs: number;
+  /** How long the agent has from the first change to its verdict, in ms; undefined: as the other limits add up. */
+  readonly watchdogMs: number | undefined;
 }
 
 export interface WorkDeps {
@@ -20,12 +36,21 @@ export interface WorkDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly settings: WorkSettings;
-  /** Whether the server answers on a new connection within that time. */
-  readonly hasContact: (timeoutMs: number, signal: AbortSignal) => Promise<boolean>;
+  /** Whom this machine reaches on new connections within that time. */
+  readonly contact: (timeoutMs: number, signal: AbortSignal) => Promise<Contact>;
+  /** How disruptive the switch would be, and what it waits for. */
+  readonly assess: (journal: AgentJournal, directive: AgentDirective, signal: AbortSignal) => Promise<Assessment>;
   readonly onProgress: (epoch: number, progress: DownloadProgress) => void;
 }
 
+export interface Assessment {
+  readonly impact: AgentImpact;
+  readonly wait: AgentWait | null;
+}
+
 const HEALTH_PASSES = 3;
+/** What a busy machine may take beside the limits of the single steps. */
+const WATCHDOG_MARGIN_MS = 60_000;
 
 type Job = (deps: WorkDeps, journal: AgentJournal, directive: AgentDirective, signal: AbortSignal) => Promise<AgentEvent>;
 
@@ -39,11 +64,15 @@ const FAILURES: Record<AgentWork, (epoch: number, tookMs: number, detail: AgentD
     detail,
     isRetryable: !isFloeError(error) || error.retryable,
   }),
+  // What a switch would do cannot be found out: it is taken for one that restarts units, and goes ahead.
+  assess: (epoch) => ({ type: 'assessed', epoch, impact: 'units', wait: null }),
   precheck: (epoch, _tookMs, detail) => ({ type: 'not-clear', epoch, isGone: false, detail }),
   activate: (epoch, tookMs, detail) => ({ type: 'switch-failed', epoch, tookMs, detail }),
   verify: (epoch, tookMs, detail) => ({ type: 'verify-failed', epoch, tookMs, detail, isContactLost: false }),
   commit: (epoch, tookMs, detail) => ({ type: 'commit-failed', epoch, tookMs, detail }),
   'roll-back': (epoch, tookMs, detail) => ({ type: 'rollback-failed', epoch, tookMs, detail }),
+  'stage-boot': (epoch, tookMs, detail) => ({ type: 'boot-stage-failed', epoch, tookMs, detail }),
+  reboot: (epoch, tookMs, detail) => ({ type: 'reboot-failed', epoch, tookMs, detail }),
 };
 
 /** Does one job of the state machine on the machine; its end, good or bad, is an event. Throws only when aborted. */
@@ -85,27 +114,40 @@ const JOBS: Record<AgentWork, Job> = {
     return { type: 'downloaded', epoch, tookMs: 0 };
   },
 
-  async precheck(deps, journal, { epoch, release }) {
-    const { machine } = deps;
+  async assess(deps, journal, directive, signal) {
+    return { type: 'assessed', epoch: directive.epoch, ...(await deps.assess(journal, directive, signal)) };
+  },
+
+  async precheck(deps, journal, directive, signal) {
+    const { machine, settings } = deps;
+    const { epoch, release, mode } = directive;
     const { toplevel } = release;
+    const notClear = (code: string, message: string, isGone = false): AgentEvent => ({ type: 'not-clear', epoch, isGone, detail: { code, message } });
     const full = await diskIsFull(deps);
-    if (full !== null) return { type: 'not-clear', epoch, isGone: false, detail: full };
+    if (full !== null) return notClear(full.code, full.message);
+    const heldBy = await machine.switchHeldBy();
+    if (heldBy !== null) return notClear('SWITCH_HELD', `another switch is under way: ${heldBy} holds its lock; tried again when it has ended`);
+    // Once more: minutes may have passed since the server was asked.
+    const { impact, wait } = await deps.assess(journal, directive, signal);
+    if (wait !== null) return { type: 'assessed', epoch, impact, wait };
     const observed = await machine.observe();
     const before = rollbackTarget(journal, observed, toplevel);
     const keepBefore = before === null ? Promise.resolve() : machine.keep('before', before);
     const [isValid, failedUnits] = await Promise.all([machine.isValid(toplevel), machine.failedUnits(), keepBefore]);
-    if (!isValid)
-      return {
-        type: 'not-clear',
-        epoch,
-        isGone: true,
-        detail: { code: 'STORE_PATH_GONE', message: 'the downloaded system is not in the store any more' },
-      };
-    return { type: 'cleared', epoch, before: { toplevel: before, profile: observed.profile?.toplevel ?? null, failedUnits } };
+    if (!isValid) return notClear('STORE_PATH_GONE', 'the downloaded system is not in the store any more', true);
+    const isForBoot = machine.boot !== null && before !== null && (mode === 'boot' || impact === 'reboot');
+    return {
+      type: 'cleared',
+      epoch,
+      how: isForBoot ? 'boot' : 'switch',
+      before: { toplevel: before, profile: observed.profile?.toplevel ?? null, failedUnits, serverUrl: settings.serverUrl },
+    };
   },
 
-  async activate({ machine, logger }, _journal, { epoch, release }, signal) {
-    const outcome = await machine.switchTo(release.toplevel, 'test', signal);
+  async activate({ machine, logger, settings }, journal, { epoch, release }, signal) {
+    const plan = guarded(journal, release.toplevel, settings);
+    if (plan !== null) await machine.guard?.arm(plan);
+    const outcome = await machine.switchTo(release.toplevel, 'test', { activation: journal.activation, signal });
     if (outcome.kind === 'failed') return { type: 'switch-failed', epoch, tookMs: 0, detail: outcome.detail };
     if (outcome.note !== null) logger.warn('switched, with failed units', { epoch, ...outcome.note });
     return { type: 'switched', epoch, tookMs: 0 };
@@ -118,39 +160,46 @@ const JOBS: Record<AgentWork, Job> = {
     if (observed.current !== release.toplevel) {
       return failed({ code: 'CURRENT_SYSTEM_DIFFERS', message: `the switch said that it worked, but what runs is ${observed.current ?? 'nothing'}` });
     }
-    const [health, isInContact] = await Promise.all([
+    const [health, contact] = await Promise.all([
       checkHealth(deps, release.toplevel, {
         passes: HEALTH_PASSES,
         pauseMs: settings.settleMs / HEALTH_PASSES,
         graceMs: settings.healthGraceMs,
         signal,
       }),
-      deps.hasContact(settings.contactTimeoutMs, signal),
+      deps.contact(settings.contactTimeoutMs, signal),
       clock.sleep(settings.settleMs, signal),
     ]);
     if (health !== null) return failed(health);
     const newlyFailed = subtract(await machine.failedUnits(), journal.before?.failedUnits ?? null);
     if (newlyFailed.length > 0) return failed({ code: 'UNITS_FAILED', message: `failed since the switch: ${newlyFailed.join(', ')}` });
-    if (!isInContact) {
+    const isSameServer = (journal.before?.serverUrl ?? settings.serverUrl) === settings.serverUrl;
+    if (contact === 'none' || (contact === 'network' && !isSameServer)) {
       return failed(
         { code: 'NO_CONTACT', message: `the server did not answer on a new connection within ${settings.contactTimeoutMs / 1000} s of the switch` },
         true,
       );
     }
-    return { type: 'verified', epoch, tookMs: 0, note: null };
+    if (machine.guard !== null && (await machine.guard.claim(journal.activation, 'passed')) === 'undo') {
+      await machine.guard.settled(journal.activation, signal);
+      return { type: 'undone', epoch, detail: WATCHDOG_WAS_FIRST };
+    }
+    const note =
+      contact === 'server' ? null : { code: 'SERVER_AWAY', message: 'the server did not answer, the network works: judged by the local checks' };
+    return { type: 'verified', epoch, tookMs: 0, note };
   },
 
-  async commit({ machine }, _journal, { epoch, release }, signal) {
+  async commit({ machine }, { activation }, { epoch, release }, signal) {
     const { toplevel } = release;
     const failed = (code: string, message: string): AgentEvent => ({ type: 'commit-failed', epoch, tookMs: 0, detail: { code, message } });
     if ((await machine.observe()).profile?.toplevel !== toplevel) await machine.setProfile(toplevel);
-    const boot = await machine.switchTo(toplevel, 'boot', signal);
+    const boot = await machine.switchTo(toplevel, 'boot', { activation, signal });
     if (boot.kind === 'failed')
       return failed('BOOT_NOT_SET', `the system works, but could not be made what the machine starts: ${boot.detail.message}`);
     let observed = await machine.observe();
     if (observed.current !== toplevel) {
       // A reboot between the verdict and here brought the old system back; this one was proved before.
-      await machine.switchTo(toplevel, 'test', signal);
+      await machine.switchTo(toplevel, 'test', { activation, signal });
       observed = await machine.observe();
     }
     if (!isOn(observed, toplevel)) {
@@ -159,28 +208,97 @@ const JOBS: Record<AgentWork, Job> = {
         `after the switch the machine runs ${observed.current ?? 'nothing'} and its profile is ${observed.profile?.toplevel ?? 'empty'}`,
       );
     }
+    await machine.guard?.disarm(activation);
     return { type: 'committed', epoch, tookMs: 0 };
   },
 
-  async 'roll-back'(deps, journal, { epoch }, signal) {
+  async 'roll-back'(deps, journal, { epoch, release }, signal) {
     const { machine, settings } = deps;
-    const { before } = journal;
+    const { before, activation, verdict } = journal;
     const failed = (code: string, message: string): AgentEvent => ({ type: 'rollback-failed', epoch, tookMs: 0, detail: { code, message } });
     if (before === null || before.toplevel === null) return failed('NO_PREVIOUS_SYSTEM', 'there is no earlier system to go back to');
-    const outcome = await machine.switchTo(before.toplevel, 'test', signal);
-    if (outcome.kind === 'failed') return failed(outcome.detail.code, `the system before could not be put back: ${outcome.detail.message}`);
+    const plan = guarded(journal, release.toplevel, settings);
+    if (machine.guard !== null && plan !== null && verdict !== 'unwanted') {
+      await machine.guard.claim(activation, 'undo');
+      await machine.guard.settled(activation, signal);
+      // For the agent that dies here: armed anew, with the whole time for the way back.
+      await machine.guard.arm(plan);
+    }
+    if (journal.boot !== null) await machine.boot?.unstage();
+    const isSwitched = (await machine.observe()).current !== before.toplevel || verdict === 'failed' || verdict === null;
+    if (isSwitched) {
+      const outcome = await machine.switchTo(before.toplevel, 'test', { activation, isRollback: true, signal });
+      if (outcome.kind === 'failed') return failed(outcome.detail.code, `the system before could not be put back: ${outcome.detail.message}`);
+    }
     const observed = await machine.observe();
-    if (before.profile !== null && observed.profile?.toplevel !== before.profile) {
+    if (before.profile !== null && (observed.profile?.toplevel !== before.profile || journal.boot !== null)) {
       await machine.setProfile(before.profile);
-      await machine.switchTo(before.profile, 'boot', signal);
+      await machine.switchTo(before.profile, 'boot', { activation, isRollback: true, signal });
     }
     if (observed.current !== before.toplevel)
       return failed('CURRENT_SYSTEM_DIFFERS', `after going back, what runs is ${observed.current ?? 'nothing'}`);
+    await machine.guard?.disarm(activation);
     // Asked only when it decides something: whether it was the new system that kept the server away.
-    const contact = journal.verdict === 'no-contact' ? await deps.hasContact(settings.contactTimeoutMs, signal) : true;
-    return { type: 'rolled-back', epoch, tookMs: 0, hasContact: contact };
+    const contact = verdict === 'no-contact' ? await deps.contact(settings.contactTimeoutMs, signal) : 'server';
+    return { type: 'rolled-back', epoch, tookMs: 0, hasContact: contact !== 'none' };
+  },
+
+  async 'stage-boot'(deps, journal, { epoch, release }, signal) {
+    const { machine, settings } = deps;
+    const plan = guarded(journal, release.toplevel, settings);
+    const failed = (detail: AgentDetail): AgentEvent => ({ type: 'boot-stage-failed', epoch, tookMs: 0, detail });
+    if (machine.boot === null || plan === null) return failed({ code: 'NOT_BOOTABLE', message: 'this machine starts no systems' });
+    const outcome = await machine.boot.stage(plan, signal);
+    if (outcome.kind === 'failed') {
+      await machine.setProfile(plan.beforeProfile);
+      await machine.switchTo(plan.beforeProfile, 'boot', { activation: plan.activation, isRollback: true, signal });
+      await machine.guard?.disarm(plan.activation);
+      return failed({ code: 'BOOT_NOT_SET', message: `it could not be made the system of the next start: ${outcome.detail.message}` });
+    }
+    const how = outcome.how === 'one-shot' ? 'once, by the boot loader' : 'under guard';
+    return { type: 'boot-staged', epoch, tookMs: 0, detail: { code: 'AWAITS_RESTART', message: `the next start of the machine tries it (${how})` } };
+  },
+
+  async reboot({ machine, logger }, _journal, { epoch, release }) {
+    logger.warn('restarting the machine', { epoch, toplevel: release.toplevel });
+    await machine.boot?.reboot();
+    return { type: 'reboot-due', epoch, detail: { code: 'RESTARTING', message: 'the machine is being restarted' } };
   },
 };
+
+const WATCHDOG_WAS_FIRST: AgentDetail = {
+  code: 'WATCHDOG',
+  message: 'no verdict came in time: the watchdog put the system before back',
+};
+
+/** What the agent is to find on its start about an activation that it did not see the end of. */
+export async function findUnfinished({ machine }: Pick<WorkDeps, 'machine'>, journal: AgentJournal, signal: AbortSignal): Promise<AgentEvent> {
+  const { directive, state, activation } = journal;
+  const boots = (await machine.boot?.boots(activation)) ?? { isNewBoot: false, fellBack: false };
+  const isOnTarget = directive !== null && (await machine.observe()).current === directive.release.toplevel;
+  const restarted: AgentEvent = { type: 'restarted', ...boots, isOnTarget };
+  if (directive === null || machine.guard === null || (state !== 'ACTIVATING' && state !== 'VERIFYING')) return restarted;
+  const { epoch, release } = directive;
+  const unfinished = await machine.guard.unfinished(activation, release.toplevel, signal);
+  if (unfinished.kind === 'passed') return { type: 'verified', epoch, tookMs: 0, note: null };
+  if (unfinished.kind === 'undone') return { type: 'undone', epoch, detail: WATCHDOG_WAS_FIRST };
+  if (unfinished.kind === 'interrupted') return restarted;
+  const { outcome } = unfinished;
+  if (outcome.kind === 'switched') return { type: 'switched', epoch, tookMs: 0 };
+  return state === 'ACTIVATING' ? { type: 'switch-failed', epoch, tookMs: 0, detail: outcome.detail } : restarted;
+}
+
+/** What is armed before the machine is changed; null when there is nothing to go back to. */
+function guarded(
+  { activation, before }: AgentJournal,
+  toplevel: AgentDirective['release']['toplevel'],
+  settings: WorkSettings,
+): GuardedActivation | null {
+  if (before === null || before.toplevel === null) return null;
+  const { switchLimitMs, healthGraceMs, settleMs, contactTimeoutMs } = settings;
+  const deadlineMs = settings.watchdogMs ?? switchLimitMs + healthGraceMs + settleMs + contactTimeoutMs + WATCHDOG_MARGIN_MS;
+  return { activation, toplevel, before: before.toplevel, beforeProfile: before.profile ?? before.toplevel, deadlineMs };
+}
 
 /** How much of a closure is here already only Nix knows: this only keeps a machine from running into the wall. */
 async function diskIsFull({ machine, settings }: WorkDeps): Promise<AgentDetail | null> {

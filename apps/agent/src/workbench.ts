@@ -1,16 +1,21 @@
-import type { AgentEvent, AgentJournal, AgentWork } from '@floe/model';
+import type { AgentDetail, AgentEvent, AgentJournal, AgentWork } from '@floe/model';
 import { fullJitter, type Clock } from '@floe/runtime';
 
 /** What may take a while, and is done again when the agent starts: it ends with the agent. */
-const STOPPABLE: ReadonlySet<AgentWork> = new Set(['inspect', 'download', 'precheck']);
+const STOPPABLE: ReadonlySet<AgentWork> = new Set(['inspect', 'download', 'assess', 'precheck']);
 const PACES = { soon: { baseMs: 2_000, capMs: 5 * 60_000 }, slowly: { baseMs: 30_000, capMs: 30 * 60_000 } } as const;
 /** `ready` is said again this often until `go` comes: the server keeps no list of who asked. */
 const ASK_EVERY_MS = 10_000;
+/** Conditions that end without a time that is known are looked at again this often; none is waited for longer than an hour. */
+const LOOK_EVERY_MS = 60_000;
+const MAX_LOOK_MS = 3600_000;
 
 export interface WorkbenchDeps {
   readonly perform: (work: AgentWork, journal: AgentJournal, signal: AbortSignal) => Promise<AgentEvent>;
   readonly sayReady: (epoch: number) => void;
   readonly dispatch: (event: AgentEvent) => void;
+  /** Why the machine may restart now; null: it may not. */
+  readonly mayReboot: () => Promise<AgentDetail | null>;
   /** Something that should not happen. */
   readonly onBug: (error: unknown) => void;
   /** True when a switch goes on without the agent, which then need not wait for it. */
@@ -65,6 +70,41 @@ export class Workbench {
     this.#startWait(async (signal) => {
       await this.#deps.clock.sleep(ms, signal);
       if (!signal.aborted) this.#deps.dispatch({ type: 'retry-due', epoch });
+    });
+  }
+
+  /** Dispatches `retry-due` at `until`, ms; soon when null. The clock may jump: it is never waited for long. */
+  lookAgain(until: number | null, epoch: number): void {
+    const { clock, dispatch } = this.#deps;
+    const ms = until === null ? LOOK_EVERY_MS : Math.min(Math.max(until - clock.now(), 1_000), MAX_LOOK_MS);
+    this.#startWait(async (signal) => {
+      await clock.sleep(ms, signal);
+      if (!signal.aborted) dispatch({ type: 'retry-due', epoch });
+    });
+  }
+
+  /** Dispatches `pending-due` at `at`, ms, and once in a while before: it is ignored then. */
+  takePendingAt(at: number): void {
+    const { clock, dispatch } = this.#deps;
+    this.#startWait(async (signal) => {
+      await clock.sleep(Math.min(Math.max(at - clock.now(), 1_000), MAX_LOOK_MS), signal);
+      if (!signal.aborted) dispatch({ type: 'pending-due' });
+    });
+  }
+
+  /** Asks whether the machine may restart, now and until it may. */
+  awaitReboot(epoch: number): void {
+    const { clock, dispatch, mayReboot } = this.#deps;
+    this.#startWait(async (signal) => {
+      while (!signal.aborted) {
+        const detail = await mayReboot();
+        if (signal.aborted) return;
+        if (detail !== null) {
+          dispatch({ type: 'reboot-due', epoch, detail });
+          return;
+        }
+        await clock.sleep(LOOK_EVERY_MS, signal);
+      }
     });
   }
 

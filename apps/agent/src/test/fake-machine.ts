@@ -1,5 +1,15 @@
 import { NOTHING_OBSERVED, type Observed, type StorePath } from '@floe/model';
-import type { CommandPlace, DownloadOptions, KeptPath, Machine, SwitchAction, SwitchOutcome, UnfinishedSwitch } from '../machine.ts';
+import type {
+  CommandPlace,
+  DownloadOptions,
+  KeptPath,
+  Machine,
+  MachineGuard,
+  SwitchAction,
+  SwitchOptions,
+  SwitchOutcome,
+  Unfinished,
+} from '../machine.ts';
 
 /** A machine in memory. What it is told to do fails or waits as a test says. */
 export class FakeMachine implements Machine {
@@ -8,7 +18,10 @@ export class FakeMachine implements Machine {
   healthChecks: string | undefined;
   free = 1e12;
   units: readonly string[] | null = null;
-  unfinished: UnfinishedSwitch = { kind: 'unknown' };
+  /** What a restarted agent finds; undefined: nothing watches over this machine. */
+  unfinished: Unfinished | undefined;
+  heldBy: string | null = null;
+  readonly boot = null;
   /** What was done, in order. */
   readonly log: string[] = [];
   readonly valid = new Set<StorePath>();
@@ -47,15 +60,32 @@ export class FakeMachine implements Machine {
     return await Promise.resolve(this.free);
   }
 
-  async switchTo(path: StorePath, action: SwitchAction, signal: AbortSignal): Promise<SwitchOutcome> {
+  async switchTo(path: StorePath, action: SwitchAction, { signal }: SwitchOptions): Promise<SwitchOutcome> {
     await this.#note(`${action} ${path}`, signal);
     const outcome = this.outcomeOf(path, action) ?? { kind: 'switched', note: null };
     if (outcome.kind === 'switched' && action === 'test') this.observed = { ...this.observed, current: path };
     return outcome;
   }
 
-  async unfinishedSwitch(): Promise<UnfinishedSwitch> {
-    return await Promise.resolve(this.unfinished);
+  get guard(): MachineGuard | null {
+    const { unfinished } = this;
+    if (unfinished === undefined) return null;
+    return {
+      arm: async () => await Promise.resolve(),
+      claim: async (_activation, verdict) => await Promise.resolve(verdict),
+      settled: async () => await Promise.resolve(),
+      disarm: async () => await Promise.resolve(),
+      forget: async () => await Promise.resolve(),
+      unfinished: async () => await Promise.resolve(unfinished),
+    };
+  }
+
+  async switchHeldBy(): Promise<string | null> {
+    return await Promise.resolve(this.heldBy);
+  }
+
+  async activationLog(): Promise<string> {
+    return await Promise.resolve('');
   }
 
   async setProfile(path: StorePath): Promise<void> {

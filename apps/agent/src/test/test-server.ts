@@ -102,6 +102,10 @@ export class TestServer implements AsyncDisposable {
   }
 
   answer(request: IncomingMessage, response: ServerResponse): void {
+    if (request.method === 'GET') {
+      response.writeHead(404).end();
+      return;
+    }
     let text = '';
     request.on('data', (chunk: Buffer) => (text += chunk.toString('utf8')));
     request.on('end', () => {

@@ -62,6 +62,8 @@ export interface BeforeActivation {
   readonly profile: StorePath | null;
   /** Units that had failed already; null where there is no systemd. */
   readonly failedUnits: readonly string[] | null;
+  /** The server that it talked to; null when that does not matter. */
+  readonly serverUrl: string | null;
 }
 
 /** How long a system has waited on this machine, and what its people said about it. */
@@ -98,6 +100,8 @@ export interface AgentReport {
   readonly observed: Observed;
   readonly detail?: AgentDetail;
   readonly timings?: AgentTimings;
+  /** The last words of what failed, redacted. */
+  readonly log?: string;
   readonly at: number;
 }
 

@@ -32,7 +32,7 @@ export function resume(journal: AgentJournal, _event: AgentEvent, now: number): 
 export function goBack(journal: AgentJournal, event: AgentEventOf<'rollback-asked'>, now: number): AgentStep {
   const { target } = event;
   const detail = { code: 'ASKED', message: 'its user asked for the system before' };
-  const before = { toplevel: target, profile: target, failedUnits: journal.before?.failedUnits ?? null };
+  const before = { toplevel: target, profile: target, failedUnits: journal.before?.failedUnits ?? null, serverUrl: null };
   return enter(journal, 'ROLLING_BACK', now, {
     detail,
     changes: { before, verdict: 'unwanted' },

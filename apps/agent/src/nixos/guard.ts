@@ -1,0 +1,114 @@
+import { readFile, rm } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { join } from 'node:path';
+import { FloeError, writeFileDurably, type Exec } from '@floe/runtime';
+import { activationFolder, removeActivations, type ActivationFolder, type Verdict } from './activation-folder.ts';
+import { BOOT_ID, FELL_BACK, GUARD_SCRIPT, guardScript, WATCHDOG_SCRIPT, watchdogScript, watchdogUnit, type Plan } from './scripts.ts';
+
+const POLL_MS = 100;
+
+export interface GuardDeps {
+  readonly stateDir: string;
+  readonly exec: Exec;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** What watches over an activation from outside of the agent. */
+export class ActivationGuard {
+  readonly #deps: GuardDeps;
+
+  constructor(deps: GuardDeps) {
+    this.#deps = deps;
+  }
+
+  folder(activation: number): ActivationFolder {
+    return activationFolder(join(this.#deps.stateDir, 'activation'), activation);
+  }
+
+  /** Arms a timer of systemd that goes back at the deadline, whatever becomes of the agent. Throws `WATCHDOG_NOT_ARMED`. */
+  async arm(plan: Plan): Promise<void> {
+    const folder = this.folder(plan.activation);
+    await folder.write(WATCHDOG_SCRIPT, watchdogScript(plan, folder.dir));
+    await folder.write(BOOT_ID, await bootId());
+    await this.disarm(plan.activation);
+    const unit = watchdogUnit(plan.activation);
+    const { exec, env } = this.#deps;
+    const armed = await exec(
+      'systemd-run',
+      [
+        '--quiet',
+        '--collect',
+        '--no-ask-password',
+        `--unit=${unit}`,
+        `--on-active=${Math.ceil(plan.deadlineMs / 1000)}`,
+        '--timer-property=AccuracySec=1s',
+        '--property=Type=oneshot',
+        '--',
+        '/bin/sh',
+        folder.file(WATCHDOG_SCRIPT),
+      ],
+      { env, timeoutMs: 60_000 },
+    );
+    if (armed.exitCode !== 0)
+      throw new FloeError(
+        'WATCHDOG_NOT_ARMED',
+        `nothing is switched without a watchdog, and systemd did not take it: ${armed.stderr.trim().slice(-300)}`,
+        {
+          retryable: true,
+        },
+      );
+  }
+
+  /** Puts the guard of the next start in its place. */
+  async guardBoot(plan: Plan): Promise<void> {
+    const folder = this.folder(plan.activation);
+    await folder.write(GUARD_SCRIPT, guardScript(plan, folder.dir));
+    await folder.write(BOOT_ID, await bootId());
+    await writeFileDurably(this.#bootGuard, `exec /bin/sh ${folder.file(GUARD_SCRIPT)}\n`);
+  }
+
+  /** What the machine's starts say about a staged or an interrupted activation. */
+  async boots(activation: number): Promise<{ readonly isNewBoot: boolean; readonly fellBack: boolean }> {
+    const folder = this.folder(activation);
+    const then = (await folder.read(BOOT_ID))?.trim();
+    return { isNewBoot: then !== undefined && then !== (await bootId()), fellBack: await folder.has(FELL_BACK) };
+  }
+
+  async claim(activation: number, verdict: Verdict): Promise<Verdict> {
+    return await this.folder(activation).claim(verdict);
+  }
+
+  /** Waits until what the watchdog began is done. */
+  async settled(activation: number, signal: AbortSignal): Promise<void> {
+    const { exec, env } = this.#deps;
+    for (;;) {
+      const shown = await exec('systemctl', ['show', `${watchdogUnit(activation)}.service`, '--property=ActiveState', '--value'], {
+        env,
+        timeoutMs: 30_000,
+      });
+      if (!['activating', 'active', 'deactivating'].includes(shown.stdout.trim())) return;
+      await delay(POLL_MS, undefined, { signal });
+    }
+  }
+
+  /** The verdict is in: nothing is left to watch. */
+  async disarm(activation: number): Promise<void> {
+    const { exec, env } = this.#deps;
+    await rm(this.#bootGuard, { force: true });
+    await exec('systemctl', ['stop', `${watchdogUnit(activation)}.timer`, `${watchdogUnit(activation)}.service`], { env, timeoutMs: 60_000 });
+  }
+
+  /** The directive ended: nothing of it stays. */
+  async forget(): Promise<void> {
+    await rm(this.#bootGuard, { force: true });
+    await removeActivations(join(this.#deps.stateDir, 'activation'));
+  }
+
+  get #bootGuard(): string {
+    return join(this.#deps.stateDir, 'boot-guard');
+  }
+}
+
+async function bootId(): Promise<string> {
+  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+}

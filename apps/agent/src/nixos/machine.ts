@@ -1,0 +1,209 @@
+import { readdir, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Observed, StorePath } from '@floe/model';
+import type { Nix } from '@floe/nix';
+import { FloeError, type Exec } from '@floe/runtime';
+import type {
+  CommandPlace,
+  DownloadOptions,
+  GuardedActivation,
+  KeptPath,
+  Machine,
+  MachineBoot,
+  MachineGuard,
+  SwitchAction,
+  SwitchOptions,
+  SwitchOutcome,
+  Unfinished,
+} from '../machine.ts';
+import { describeSwitch } from '../switch-outcome.ts';
+import { freeBytesAt, observeLinks, readBelow } from '../system-files.ts';
+import { ActivationGuard } from './guard.ts';
+import { bootEntryOf, setOneShot } from './one-shot.ts';
+import { SYSTEM_PROFILE, switchUnits, watchdogUnit } from './scripts.ts';
+import { switchUnit, type SwitchUnit } from './switch-unit.ts';
+import { failedUnits, killStuckUnits, runningJobs, switchLockHolder } from './units.ts';
+
+export interface NixosMachineDeps {
+  readonly stateDir: string;
+  /** Where the links are that keep store paths alive. */
+  readonly roots: string;
+  readonly exec: Exec;
+  /** Loaded when it is first needed: an idle agent has no use for it. */
+  readonly nix: () => Promise<Nix>;
+  readonly env: NodeJS.ProcessEnv;
+  /** A switch that takes longer, in ms, is ended. */
+  readonly switchLimitMs: number;
+}
+
+/** The NixOS machine that the agent runs on, as root. */
+export class NixosMachine implements Machine {
+  readonly switchesOutliveAgent = true;
+  readonly guard: MachineGuard;
+  readonly boot: MachineBoot;
+  readonly #deps: NixosMachineDeps;
+  readonly #guard: ActivationGuard;
+
+  constructor(deps: NixosMachineDeps) {
+    this.#deps = deps;
+    this.#guard = new ActivationGuard(deps);
+    this.guard = {
+      arm: async (plan) => await this.#guard.arm(plan),
+      claim: async (activation, verdict) => await this.#guard.claim(activation, verdict),
+      settled: async (activation, signal) => await this.#guard.settled(activation, signal),
+      disarm: async (activation) => await this.#guard.disarm(activation),
+      forget: async () => await this.#guard.forget(),
+      unfinished: async (activation, path, signal) => await this.#unfinished(activation, path, signal),
+    };
+    this.boot = {
+      stage: async (plan, signal) => await this.#stage(plan, signal),
+      unstage: async () => {
+        await setOneShot(deps, '');
+      },
+      boots: async (activation) => await this.#guard.boots(activation),
+      reboot: async () => {
+        const result = await deps.exec('systemctl', ['--no-block', 'reboot'], { env: deps.env, timeoutMs: 60_000 });
+        if (result.exitCode !== 0) throw new FloeError('REBOOT_FAILED', `systemd did not restart the machine: ${result.stderr.trim().slice(-300)}`);
+      },
+    };
+  }
+
+  /** A specialisation counts as the system that it belongs to. */
+  async observe(): Promise<Observed> {
+    const observed = await observeLinks('');
+    const { current, profile, booted } = observed;
+    if (current === null) return observed;
+    const candidates = [profile?.toplevel, await this.#kept('next'), await this.#kept('before'), booted];
+    for (const path of new Set(candidates)) {
+      if (path != null && path !== current && (await specialisationOf(path, current)) !== undefined) return { ...observed, current: path };
+    }
+    return observed;
+  }
+
+  async download(path: StorePath, options: DownloadOptions): Promise<void> {
+    const nix = await this.#deps.nix();
+    await nix.realise(path, { root: this.#root('next'), ...options });
+  }
+
+  async isValid(path: StorePath): Promise<boolean> {
+    return await (await this.#deps.nix()).isValid(path);
+  }
+
+  async keep(as: KeptPath, path: StorePath): Promise<void> {
+    await (await this.#deps.nix()).addRoot(this.#root(as), path);
+  }
+
+  async letGo(as: KeptPath): Promise<void> {
+    await (await this.#deps.nix()).removeRoot(this.#root(as));
+  }
+
+  async freeBytes(): Promise<number> {
+    return await freeBytesAt('/nix/store');
+  }
+
+  async switchTo(path: StorePath, action: SwitchAction, options: SwitchOptions): Promise<SwitchOutcome> {
+    const { switchLimitMs } = this.#deps;
+    const unit = this.#switchUnit(options.activation, action, options.isRollback ?? false);
+    const script = `${action === 'test' ? await this.#asItRuns(path) : path}/bin/switch-to-configuration`;
+    const result = await unit.run([script, action], switchLimitMs, options.signal);
+    const outcome = describeSwitch(action, result);
+    if (result.end !== 'timed-out' || outcome.kind !== 'failed') return outcome;
+    const jobs = await runningJobs(this.#deps);
+    await killStuckUnits(this.#deps, jobs);
+    const where = jobs.map(({ unit: name, kind }) => `the ${kind} of ${name}`).join(', ');
+    const { code, message } = outcome.detail;
+    return { kind: 'failed', detail: { code, message: where === '' ? message : `it hung at ${where}; ${message}` } };
+  }
+
+  /** A machine that runs a specialisation goes on to the same one of the new system, if that has it. */
+  async #asItRuns(path: StorePath): Promise<string> {
+    const { current } = await observeLinks('');
+    const parent = (await this.observe()).current;
+    if (current === null || parent === null || parent === current) return path;
+    const name = await specialisationOf(parent, current);
+    if (name === undefined) return path;
+    const same = `${path}/specialisation/${name}`;
+    return (await readlink(same).catch(() => undefined)) === undefined ? path : same;
+  }
+
+  async #unfinished(activation: number, path: StorePath, signal: AbortSignal): Promise<Unfinished> {
+    const folder = this.#guard.folder(activation);
+    const verdict = await folder.verdict();
+    if (verdict === 'passed') return { kind: 'passed' };
+    if ((await this.#guard.boots(activation)).isNewBoot) return { kind: 'interrupted' };
+    if (verdict === 'undo') {
+      await this.#guard.settled(activation, signal);
+      return { kind: 'undone' };
+    }
+    const result = await this.#switchUnit(activation, 'test', false).result(signal);
+    // The watchdog may have been the one that ended it.
+    if ((await folder.verdict()) === 'undo') return await this.#unfinished(activation, path, signal);
+    return result === undefined ? { kind: 'interrupted' } : { kind: 'ended', outcome: describeSwitch('test', result) };
+  }
+
+  async #stage(plan: GuardedActivation, signal: AbortSignal): Promise<SwitchOutcome & { readonly how?: 'one-shot' | 'guarded' }> {
+    const { activation, toplevel, beforeProfile } = plan;
+    await this.#guard.guardBoot(plan);
+    await this.setProfile(toplevel);
+    const outcome = await this.switchTo(toplevel, 'boot', { activation, signal });
+    if (outcome.kind === 'failed') return outcome;
+    const entry = await bootEntryOf(this.#deps, toplevel);
+    if (entry === undefined) return { ...outcome, how: 'guarded' };
+    // The boot loader tries it once, and by itself goes back to what is the default: the system before.
+    await this.setProfile(beforeProfile);
+    const restored = await this.switchTo(beforeProfile, 'boot', { activation, isRollback: true, signal });
+    if (restored.kind === 'failed') return restored;
+    if (await setOneShot(this.#deps, entry)) return { ...outcome, how: 'one-shot' };
+    await this.setProfile(toplevel);
+    return { ...(await this.switchTo(toplevel, 'boot', { activation, signal })), how: 'guarded' };
+  }
+
+  async setProfile(path: StorePath): Promise<void> {
+    await (await this.#deps.nix()).setProfile(SYSTEM_PROFILE, path);
+  }
+
+  async failedUnits(): Promise<readonly string[] | null> {
+    return await failedUnits(this.#deps);
+  }
+
+  async switchHeldBy(): Promise<string | null> {
+    return (await switchLockHolder()) ?? null;
+  }
+
+  async activationLog(activation: number): Promise<string> {
+    const { exec, env } = this.#deps;
+    const units = [`--unit=${switchUnits(activation)}`, `--unit=${watchdogUnit(activation)}.service`];
+    const log = await exec('journalctl', ['--output=short-iso', '--no-pager', '--quiet', '--lines=150', ...units], { env, timeoutMs: 30_000 });
+    return log.stdout;
+  }
+
+  async readSystemFile(path: StorePath, file: string): Promise<string | undefined> {
+    return await readBelow('', `${path}/${file}`);
+  }
+
+  place(command: readonly [string, ...string[]]): CommandPlace {
+    const [file, ...args] = command;
+    return { file, args, env: this.#deps.env };
+  }
+
+  #switchUnit(activation: number, action: SwitchAction, isRollback: boolean): SwitchUnit {
+    return switchUnit(this.#deps, this.#guard.folder(activation), `floe-switch-${activation}-${isRollback ? 'back-' : ''}${action}`);
+  }
+
+  #root(as: KeptPath): string {
+    return join(this.#deps.roots, as);
+  }
+
+  async #kept(as: KeptPath): Promise<StorePath | null> {
+    return ((await readlink(this.#root(as)).catch(() => undefined)) as StorePath | undefined) ?? null;
+  }
+}
+
+/** The name of `path`'s specialisation that is `system`; undefined when it is none of them. */
+async function specialisationOf(path: StorePath, system: StorePath): Promise<string | undefined> {
+  const folder = `${path}/specialisation`;
+  for (const name of await readdir(folder).catch(() => [])) {
+    if ((await readlink(join(folder, name)).catch(() => undefined)) === system) return name;
+  }
+  return undefined;
+}

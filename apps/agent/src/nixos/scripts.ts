@@ -1,0 +1,113 @@
+import type { StorePath } from '@floe/model';
+
+/** What is needed to put a machine back without an agent. */
+export interface Plan {
+  readonly activation: number;
+  /** The new system. */
+  readonly toplevel: StorePath;
+  /** The system to go back to. */
+  readonly before: StorePath;
+  /** What the profile named before, and the machine starts after going back. */
+  readonly beforeProfile: StorePath;
+  /** How long the agent has to come to its verdict, in ms. */
+  readonly deadlineMs: number;
+}
+
+export const SYSTEM_PROFILE = '/nix/var/nix/profiles/system';
+export const WATCHDOG_SCRIPT = 'watchdog.sh';
+export const GUARD_SCRIPT = 'guard.sh';
+export const WATCHDOG_RESULT = 'watchdog.result';
+export const FELL_BACK = 'fell-back';
+export const BOOT_ID = 'boot-id';
+
+export const watchdogUnit = (activation: number): string => `floe-watchdog-${activation}`;
+export const switchUnits = (activation: number): string => `floe-switch-${activation}-*`;
+
+/** What every script begins with: the old system's programs first, since the new one's may not work. */
+function preamble({ activation, toplevel, before, beforeProfile }: Plan, dir: string): string {
+  return `#!/bin/sh
+# Written by floe-agent for activation ${activation}. It needs no agent: it is for when there is none.
+set -u
+dir=${dir}
+target=${toplevel}
+before=${before}
+before_profile=${beforeProfile}
+PATH=$before/sw/bin:$target/sw/bin:/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+
+# The first word about an activation stands: a link to a name that exists fails.
+claim_undo() {
+  echo undo >"$dir/verdict.script" && sync "$dir/verdict.script"
+  ln "$dir/verdict.script" "$dir/verdict" 2>/dev/null
+  sync "$dir"
+}
+has_passed() { [ "$(cat "$dir/verdict" 2>/dev/null)" = passed ]; }
+finish_commit() {
+  nix-env --profile ${SYSTEM_PROFILE} --set "$target" && "$target/bin/switch-to-configuration" boot
+}
+done_with() {
+  echo "$1 $2" >"$dir/${WATCHDOG_RESULT}.tmp" && sync "$dir/${WATCHDOG_RESULT}.tmp"
+  mv "$dir/${WATCHDOG_RESULT}.tmp" "$dir/${WATCHDOG_RESULT}"
+}
+`;
+}
+
+/** Run at the deadline by a timer of systemd: finishes what was found to work, and takes anything else back. */
+export function watchdogScript(plan: Plan, dir: string): string {
+  return `${preamble(plan, dir)}
+claim_undo
+if has_passed; then
+  finish_commit
+  done_with committed $?
+else
+  echo "no verdict about $target: going back to $before" >&2
+  systemctl kill --signal=SIGKILL '${switchUnits(plan.activation)}' 2>/dev/null
+  systemctl stop '${switchUnits(plan.activation)}' 2>/dev/null
+  "$before/bin/switch-to-configuration" test
+  done_with undone $?
+fi
+# Whatever became of it: the agent of the system that runs now is to look at it.
+systemctl --no-block restart floe-agent.service
+`;
+}
+
+/**
+ * Run early at every start of the machine while a system is staged for it, by a unit that both systems have: gives the
+ * new system `deadlineMs` to be proved, and the machine's old system back if it is not, or if it was started twice in vain.
+ */
+export function guardScript(plan: Plan, dir: string): string {
+  return `${preamble(plan, dir)}
+undo() {
+  claim_undo
+  if has_passed; then
+    finish_commit
+    exit
+  fi
+  echo "$target was not proved: back to $before_profile" >&2
+  : >"$dir/${FELL_BACK}" && sync "$dir/${FELL_BACK}" "$dir"
+  nix-env --profile ${SYSTEM_PROFILE} --set "$before_profile"
+  "$before_profile/bin/switch-to-configuration" boot
+  systemctl --no-block reboot
+}
+[ "\${1:-}" != undo ] || { undo; exit; }
+! has_passed || exit 0
+
+is_on_target=
+current=$(readlink -f /run/current-system)
+for system in "$target" "$target"/specialisation/*; do
+  [ "$(readlink -f "$system")" != "$current" ] || is_on_target=1
+done
+tries=$(cat "$dir/tries" 2>/dev/null || echo 0)
+if [ -z "$is_on_target" ]; then
+  # The boot loader went back by itself after a try: an entry for one start, or one that counts its tries.
+  [ "$tries" = 0 ] || { : >"$dir/${FELL_BACK}" && sync "$dir/${FELL_BACK}" "$dir"; }
+  exit 0
+fi
+[ "$tries" -lt 2 ] || { undo; exit; }
+echo $((tries + 1)) >"$dir/tries.tmp" && sync "$dir/tries.tmp"
+mv "$dir/tries.tmp" "$dir/tries"
+sync "$dir"
+systemd-run --quiet --collect --unit=${watchdogUnit(plan.activation)} --on-active=${Math.ceil(plan.deadlineMs / 1000)} \\
+  --timer-property=AccuracySec=1s /bin/sh "$dir/${GUARD_SCRIPT}" undo
+`;
+}

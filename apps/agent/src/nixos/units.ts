@@ -1,0 +1,78 @@
+import { readFile, stat } from 'node:fs/promises';
+import type { Exec } from '@floe/runtime';
+import * as v from 'valibot';
+
+export interface UnitsDeps {
+  readonly exec: Exec;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+const FailedUnits = v.pipe(v.string(), v.parseJson(), v.array(v.object({ unit: v.string() })));
+/** What D-Bus's `ListJobs` answers: id, unit, type, state, and two object paths. */
+const Jobs = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({ data: v.tuple([v.array(v.tupleWithRest([v.number(), v.string(), v.string(), v.string()], v.unknown()))]) }),
+);
+
+/** Names of the failed units; null when systemd does not say. */
+export async function failedUnits({ exec, env }: UnitsDeps): Promise<readonly string[] | null> {
+  const shown = await exec('systemctl', ['list-units', '--state=failed', '--output=json', '--no-pager', '--full'], { env, timeoutMs: 30_000 });
+  const parsed = v.safeParse(FailedUnits, shown.stdout);
+  return parsed.success ? parsed.output.map(({ unit }) => unit) : null;
+}
+
+export interface RunningJob {
+  readonly unit: string;
+  /** `stop`, `start`, `restart`, … */
+  readonly kind: string;
+}
+
+/** What systemd is at work on: where a switch that does not end hangs. */
+export async function runningJobs({ exec, env }: UnitsDeps): Promise<readonly RunningJob[]> {
+  const systemd = 'org.freedesktop.systemd1';
+  const shown = await exec('busctl', ['--json=short', 'call', systemd, '/org/freedesktop/systemd1', `${systemd}.Manager`, 'ListJobs'], {
+    env,
+    timeoutMs: 30_000,
+  });
+  const parsed = v.safeParse(Jobs, shown.stdout);
+  if (!parsed.success) return [];
+  return parsed.output.data[0].filter(([, , , state]) => state === 'running').map(([, unit, kind]) => ({ unit, kind }));
+}
+
+/** Ends what a switch hangs on: its units are told to stop, and do not. */
+export async function killStuckUnits(deps: UnitsDeps, jobs: readonly RunningJob[]): Promise<void> {
+  for (const { unit, kind } of jobs) {
+    if (kind === 'start' || unit.startsWith('floe-')) continue;
+    await deps.exec('systemctl', ['kill', '--signal=SIGKILL', unit], { env: deps.env, timeoutMs: 30_000 });
+  }
+}
+
+/** Where NixOS's `switch-to-configuration` keeps others off. */
+const SWITCH_LOCK = '/run/nixos/switch-to-configuration.lock';
+
+/** Who holds the lock of another switch: its unit, or its process; undefined when nobody does. */
+export async function switchLockHolder(): Promise<string | undefined> {
+  const lock = await stat(SWITCH_LOCK).catch(() => undefined);
+  if (lock === undefined) return undefined;
+  const locks = await readFile('/proc/locks', 'utf8').catch(() => '');
+  const pid = holderOf(locks, lock.ino);
+  if (pid === undefined) return undefined;
+  const cgroup = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '');
+  const unit = cgroup
+    .trim()
+    .split('/')
+    .findLast((part) => /\.(?:service|scope)$/.test(part));
+  return unit === undefined ? `process ${pid}` : `${unit} (process ${pid})`;
+}
+
+/** The process that has the file with this inode locked, in the text of /proc/locks. */
+export function holderOf(locks: string, inode: number): number | undefined {
+  for (const line of locks.split('\n')) {
+    const [, kind, , , pid, file] = line.trim().split(/\s+/);
+    // A waiter's line has an arrow in the place of the kind.
+    if (kind === '->' || file === undefined) continue;
+    if (file.split(':').at(-1) === String(inode) && Number(pid) > 0) return Number(pid);
+  }
+  return undefined;
+}
