@@ -12,6 +12,8 @@ import { AgentSocket, type AgentSession } from './session.ts';
 const HANDSHAKE_MS = 10_000;
 /** How long an admitted activation keeps its slot, in ms. */
 const GO_LEASE_MS = 30 * 60_000;
+/** So long after its connection ended a host still counts as there, in ms. */
+const RECONNECT_GRACE_MS = 2_000;
 const MAX_WAITING_REPORTS = 50_000;
 
 export interface HubDeps {
@@ -37,6 +39,7 @@ export class AgentHub implements AsyncDisposable {
   /** Session ids start with it, so that a restarted server knows its own old presence rows. */
   readonly #serverId = randomUUID();
   #isStopping = false;
+  readonly #stopping = new AbortController();
 
   constructor(deps: HubDeps) {
     this.#deps = deps;
@@ -189,6 +192,9 @@ export class AgentHub implements AsyncDisposable {
     if (session === undefined) return;
     if (this.#sessions.get(session.host) === session) this.#sessions.delete(session.host);
     logger.info('agent disconnected', { host: session.host, closeCode: code });
+    // An agent that just switched wants a new connection, and is back at once: that is not a machine that went away.
+    await this.#deps.clock.sleep(RECONNECT_GRACE_MS, this.#stopping.signal);
+    if (this.#sessions.has(session.host)) return;
     try {
       await this.#deps.store.hosts.disconnect(session.host, session.id, this.#deps.clock.now());
     } catch (error) {
@@ -209,6 +215,7 @@ export class AgentHub implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isStopping = true;
+    this.#stopping.abort();
     clearInterval(this.#heartbeat);
     await Promise.all([...this.#sockets].map(async (socket) => await socket.close(CLOSE_CODES.restarting, 'restarting')));
     await Promise.all(this.#closing);
