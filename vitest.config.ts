@@ -53,6 +53,16 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'lab',
+          include: ['tests/**/*.lab.test.ts'],
+          setupFiles,
+          sequence: { groupOrder: 5 },
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+        },
+      },
+      {
+        test: {
           name: 'browser',
           include: ['tests/**/*.browser.test.ts'],
           setupFiles,

@@ -23,6 +23,8 @@ export interface TestFleetOptions {
   /** Added to the server's environment. */
   readonly serverEnv?: Readonly<Record<string, string>>;
   readonly serverPort?: number;
+  /** Where the server listens; default: the loopback. */
+  readonly serverAddress?: string;
   /** Settings for Nix, one `name = value` per line. */
   readonly nixConfig: string;
   readonly pollSeconds?: number;
@@ -65,14 +67,15 @@ export class TestFleet implements AsyncDisposable {
     this.#isTemporary = options.dir === undefined;
     this.dir = dir;
     this.forge = forge;
-    this.serverUrl = `http://127.0.0.1:${serverPort}`;
+    const address = options.serverAddress ?? '127.0.0.1';
+    this.serverUrl = `http://${address}:${serverPort}`;
     this.workTree = join(dir, 'fleet');
     this.server = new ServiceProcess({
       name: 'server',
       main: join(PROJECT, 'apps/server/src/main.ts'),
       env: {
         ...this.#baseEnv(),
-        FLOE_LISTEN: `127.0.0.1:${serverPort}`,
+        FLOE_LISTEN: `${address}:${serverPort}`,
         FLOE_PUBLIC_URL: this.serverUrl,
         FLOE_DATA_DIR: join(dir, 'server'),
         FLOE_REPOSITORY_URL: forge.cloneUrl,

@@ -1,0 +1,206 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { access, mkdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { exec, type ExecResult } from '@floe/runtime';
+import { eventually } from '../service-process.ts';
+
+/** What nspawn ends with when its guest restarts itself. */
+const RESTARTS = 133;
+const CGROUPS = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup'];
+const GUEST_ENV = { HOME: '/root', TERM: 'dumb', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
+
+export interface GuestOptions {
+  readonly name: string;
+  /** The root file system that guests share, read only. */
+  readonly rootfs: string;
+  /** What the guest writes lies below it. */
+  readonly dir: string;
+  readonly bridge: string;
+  /** `a.b.c.d/bits` */
+  readonly address: string;
+  /** Put over what the shared root file system has: path → content. */
+  readonly files: Readonly<Record<string, string>>;
+}
+
+/** A machine of its own under systemd-nspawn: its systemd, its store, its address; it restarts, and loses its power. */
+export class LabGuest implements AsyncDisposable {
+  readonly name: string;
+  readonly #options: GuestOptions;
+  #nspawn: ChildProcess | undefined;
+  #isWanted = false;
+  #starts = 0;
+  #console: string[] = [];
+
+  constructor(options: GuestOptions) {
+    this.#options = options;
+    this.name = options.name;
+  }
+
+  /** The guest's root, as seen from here. */
+  get root(): string {
+    return join(this.#options.dir, this.name, 'root');
+  }
+
+  /** The host's end of its network cable. */
+  get link(): string {
+    return `vb-${this.name}`;
+  }
+
+  /** How often it was started. */
+  get starts(): number {
+    return this.#starts;
+  }
+
+  path(path: string): string {
+    return `${this.root}${path}`;
+  }
+
+  /** Starts it, and waits until its systemd is up. */
+  async start(): Promise<void> {
+    await this.#mount();
+    this.#isWanted = true;
+    this.#spawn();
+    await this.isUp();
+  }
+
+  async #mount(): Promise<void> {
+    const { dir, rootfs, files } = this.#options;
+    const own = join(dir, this.name);
+    const [upper, work] = [join(own, 'upper'), join(own, 'work')];
+    for (const folder of [upper, work, this.root]) await mkdir(folder, { recursive: true });
+    if ((await exec('mountpoint', ['--quiet', this.root])).exitCode === 0) return;
+    await run('mount', ['-t', 'overlay', 'overlay', '-o', `lowerdir=${rootfs},upperdir=${upper},workdir=${work}`, this.root]);
+    for (const [path, content] of Object.entries({ ...this.#network(), ...files })) {
+      await mkdir(dirname(this.path(path)), { recursive: true });
+      await writeFile(this.path(path), content);
+    }
+  }
+
+  #network(): Record<string, string> {
+    const { address } = this.#options;
+    return {
+      '/etc/hostname': `${this.name}\n`,
+      '/etc/systemd/network/10-host0.network': `[Match]\nName=host0\n[Network]\nAddress=${address}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n`,
+    };
+  }
+
+  #spawn(): void {
+    this.#starts += 1;
+    const cgroups = CGROUPS.map((cgroup) => `${cgroup}/floe-lab/${this.name}`);
+    // One control group per guest, in each hierarchy that nspawn looks at, or all of them share one.
+    const enter =
+      'for group in "$@"; do [ "$group" != -- ] || break; shift; mkdir -p "$group" 2>/dev/null && echo $$ >"$group/cgroup.procs" 2>/dev/null || :; done; shift; exec "$@"';
+    const nspawn = [
+      'systemd-nspawn',
+      '--quiet',
+      '--register=no',
+      '--keep-unit',
+      '--boot',
+      `--directory=${this.root}`,
+      `--machine=${this.name}`,
+      `--network-bridge=${this.#options.bridge}`,
+      `--bind-ro=${process.execPath}:/usr/local/bin/node`,
+      '--console=pipe',
+      '--resolv-conf=off',
+    ];
+    const child = spawn('sh', ['-c', enter, 'sh', ...cgroups, '--', ...nspawn], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+      env: { ...GUEST_ENV, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1', SYSTEMD_NSPAWN_LOCK: '0' },
+    });
+    this.#nspawn = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk: Buffer) => {
+        this.#console = [...this.#console, chunk.toString('utf8')].slice(-200);
+      });
+    }
+    child.once('exit', (code) => {
+      if (code === RESTARTS && this.#isWanted) this.#spawn();
+    });
+  }
+
+  async isUp(): Promise<void> {
+    await eventually(
+      `${this.name} is up`,
+      async () => {
+        const { stdout } = await this.run('systemctl', 'is-system-running');
+        return /^(?:running|degraded)/.test(stdout) ? true : undefined;
+      },
+      { timeoutMs: 30_000, explain: () => this.#console.join('') },
+    );
+  }
+
+  /** The guest's PID 1, seen from here; undefined while it is off. */
+  async #init(): Promise<number | undefined> {
+    const pid = this.#nspawn?.pid;
+    if (pid === undefined || this.#nspawn?.exitCode !== null) return undefined;
+    const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '')).trim().split(' ');
+    for (const child of children) {
+      if ((await readFile(`/proc/${child}/comm`, 'utf8').catch(() => '')).trim() === 'systemd') return Number(child);
+    }
+    return undefined;
+  }
+
+  /** Runs a program in the guest. */
+  async run(file: string, ...args: string[]): Promise<ExecResult> {
+    const init = await this.#init();
+    if (init === undefined) throw new Error(`${this.name} is off`);
+    return await exec('nsenter', ['--target', String(init), '--all', file, ...args], { env: GUEST_ENV, timeoutMs: 60_000 });
+  }
+
+  /** Runs a shell script in the guest; throws when it fails. */
+  async sh(script: string): Promise<string> {
+    const result = await this.run('/bin/sh', '-euc', script);
+    if (result.exitCode !== 0) throw new Error(`${this.name}: ${script}\n${result.stdout}${result.stderr}`);
+    return result.stdout.trim();
+  }
+
+  /** The power fails: PID 1 and all below it are gone at once. */
+  async cutPower(): Promise<void> {
+    const init = await this.#init();
+    const child = this.#nspawn;
+    this.#isWanted = false;
+    if (init === undefined || child === undefined) return;
+    const ended = new Promise<void>((resolve) =>
+      child.exitCode === null && child.signalCode === null ? child.once('exit', () => resolve()) : resolve(),
+    );
+    process.kill(init, 'SIGKILL');
+    await ended;
+  }
+
+  async unplug(): Promise<void> {
+    await run('ip', ['link', 'set', this.link, 'down']);
+  }
+
+  async plug(): Promise<void> {
+    await run('ip', ['link', 'set', this.link, 'up']);
+  }
+
+  /** Where a link of the guest leads; undefined when there is none. */
+  async linkTarget(path: string): Promise<string | undefined> {
+    return await readlink(this.path(path)).catch(() => undefined);
+  }
+
+  async has(path: string): Promise<boolean> {
+    return await access(this.path(path)).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async log(): Promise<string> {
+    const journal = await this.run('journalctl', '--no-pager', '--lines=150', '--output=short-precise').catch(() => undefined);
+    return `${this.#console.join('').slice(-2_000)}\n${journal?.stdout ?? ''}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cutPower();
+    await exec('umount', ['--lazy', this.root]);
+    for (const cgroup of CGROUPS) await exec('find', [`${cgroup}/floe-lab/${this.name}`, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']);
+  }
+}
+
+async function run(file: string, args: readonly string[]): Promise<void> {
+  const result = await exec(file, args);
+  if (result.exitCode !== 0) throw new Error(`${file} ${args.join(' ')}: ${result.stderr}`);
+}

@@ -1,0 +1,69 @@
+import { access, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { exec } from '@floe/runtime';
+
+const PROJECT = join(import.meta.dirname, '../../../..');
+export const LAB_SUITES = ['bookworm', 'trixie'] as const;
+export type LabSuite = (typeof LAB_SUITES)[number];
+
+/** The root file system that guests of a suite share: made by scripts/lab-rootfs.sh. */
+export function labRootfs(suite: LabSuite): string {
+  return join(PROJECT, '.tools/lab', suite);
+}
+
+/** Whether guests can be started here: as root, with nspawn and their root file system. Otherwise why not. */
+export async function isLabReady(suite: LabSuite = 'bookworm'): Promise<{ readonly isReady: boolean; readonly why: string }> {
+  if (process.getuid?.() !== 0) return { isReady: false, why: 'guests need root' };
+  const has = async (path: string): Promise<boolean> =>
+    await access(path).then(
+      () => true,
+      () => false,
+    );
+  if (!(await has('/usr/bin/systemd-nspawn'))) return { isReady: false, why: 'systemd-nspawn is not installed' };
+  if (!(await has(join(labRootfs(suite), '.floe-stamp'))))
+    return { isReady: false, why: `there is no root file system of ${suite}: scripts/lab-rootfs.sh makes it` };
+  return { isReady: true, why: '' };
+}
+
+const INSTANCES = '/proc/sys/fs/inotify/max_user_instances';
+
+/** A bridge of this machine that guests and the server under test are on, and nobody else. */
+export class LabNetwork implements AsyncDisposable {
+  readonly bridge: string;
+  readonly #prefix: string;
+
+  private constructor(bridge: string, prefix: string) {
+    this.bridge = bridge;
+    this.#prefix = prefix;
+  }
+
+  /** `number` tells networks of one machine apart: 0 to 99. */
+  static async create(number: number): Promise<LabNetwork> {
+    const network = new LabNetwork(`floe-lab${number}`, `10.77.${100 + number}`);
+    await exec('ip', ['link', 'delete', network.bridge]);
+    for (const args of [
+      ['link', 'add', network.bridge, 'type', 'bridge'],
+      ['address', 'add', `${network.address}/24`, 'dev', network.bridge],
+      ['link', 'set', network.bridge, 'up'],
+    ]) {
+      const result = await exec('ip', args);
+      if (result.exitCode !== 0) throw new Error(`ip ${args.join(' ')}: ${result.stderr}`);
+    }
+    // The default is enough for about 25 systemds, and then they hang without a word.
+    if (Number(await readFile(INSTANCES, 'utf8')) < 1024) await writeFile(INSTANCES, '1024');
+    return network;
+  }
+
+  /** The address of this machine's end. */
+  get address(): string {
+    return `${this.#prefix}.1`;
+  }
+
+  guestAddress(index: number): string {
+    return `${this.#prefix}.${10 + index}/24`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await exec('ip', ['link', 'delete', this.bridge]);
+  }
+}

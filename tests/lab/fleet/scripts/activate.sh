@@ -1,0 +1,16 @@
+#!/bin/sh
+# As NixOS's: points the running system at this one. `activate boot` is what stage 2 does.
+set -eu
+mkdir -p /run/systemd/system
+ln -sfn @out@ /run/current-system.new && mv -T /run/current-system.new /run/current-system
+ln -sfn @out@/etc /etc/static
+ln -sfn /etc/static/floe /etc/floe
+if [ "${1:-}" = boot ]; then
+  ln -sfn @out@ /run/booted-system
+  for unit in @out@/etc/systemd/system/*; do ln -sfn "/etc/static/systemd/system/${unit##*/}" "/run/systemd/system/${unit##*/}"; done
+  systemctl daemon-reload
+  # Not waited for: this runs while the machine starts.
+  for unit in @out@/etc/systemd/system/*; do
+    if grep -q WantedBy=multi-user.target "$unit"; then systemctl start --no-block "${unit##*/}"; fi
+  done
+fi

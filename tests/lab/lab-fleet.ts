@@ -1,0 +1,257 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { AgentState } from '@floe/model';
+import { eventually, LabGuest, labRootfs, LabNetwork, TestFleet, testNixSettings, type LabSuite } from '@floe/testkit';
+import type { HostView } from '@floe/protocol';
+import { exec } from '@floe/runtime';
+
+const FLEET = join(import.meta.dirname, 'fleet');
+const PROJECT = join(import.meta.dirname, '../..');
+
+/** What a test sets of a machine: see fleet/lib.nix. */
+export interface LabHost {
+  readonly units?: Readonly<Record<string, string>>;
+  readonly health?: readonly object[];
+  readonly policy?: object;
+  readonly etc?: Readonly<Record<string, string>>;
+  readonly kernel?: string;
+  readonly specialisations?: Readonly<Record<string, LabHost>>;
+  readonly agent?: 'works' | 'broken';
+  readonly ballast?: number;
+  /** Settings of the agent beside what it needs. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+/** Limits that suit machines which switch in a third of a second. */
+const QUICK = {
+  FLOE_LOG_LEVEL: 'debug',
+  FLOE_HEALTH_GRACE_SECONDS: '0',
+  FLOE_SETTLE_SECONDS: '0',
+  FLOE_CONTACT_TIMEOUT_SECONDS: '5',
+  FLOE_SWITCH_TIMEOUT_SECONDS: '20',
+  FLOE_SLOW_RETRY_SECONDS: '1',
+  FLOE_MIN_FREE_MB: '1',
+};
+
+/** A fleet of real machines: guests with systemd, a store and a network of their own, a real server, a real forge. */
+export class LabFleet implements AsyncDisposable {
+  readonly fleet: TestFleet;
+  readonly guests = new Map<string, LabGuest>();
+  readonly #network: LabNetwork;
+  readonly #dir: string;
+  readonly #hosts = new Map<string, LabHost>();
+  #trust: Record<string, string> = {};
+
+  private constructor(fleet: TestFleet, network: LabNetwork, dir: string) {
+    this.fleet = fleet;
+    this.#network = network;
+    this.#dir = dir;
+  }
+
+  /** `number` is the network's: files of tests that run at the same time use different ones. */
+  static async create(number: number, hosts: Readonly<Record<string, LabHost & { readonly suite?: LabSuite }>>): Promise<LabFleet> {
+    const dir = await mkdtemp(join(tmpdir(), 'floe-lab-'));
+    const network = await LabNetwork.create(number);
+    const files = await readTree(FLEET);
+    files['agent/floe-agent.mjs'] = await readFile(await bundledAgent(dir), 'utf8');
+    for (const name of Object.keys(hosts)) Object.assign(files, hostFiles(name, {}, {}));
+    const fleet = await TestFleet.create({
+      files,
+      dir: join(dir, 'fleet'),
+      nixConfig: testNixSettings,
+      serverAddress: network.address,
+      pollSeconds: 3600,
+    });
+    const lab = new LabFleet(fleet, network, dir);
+    try {
+      await fleet.startServer();
+      const names = Object.keys(hosts);
+      await lab.#install(names, hosts);
+      return lab;
+    } catch (error) {
+      await lab[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #install(names: readonly string[], hosts: Readonly<Record<string, LabHost & { readonly suite?: LabSuite }>>): Promise<void> {
+    const tokens = new Map<string, string>();
+    let cacheKeys = '';
+    for (const name of names) {
+      const enrolment = await this.fleet.enrolmentToken(name);
+      tokens.set(name, enrolment.token);
+      cacheKeys = enrolment.cachePublicKeys.join(' ');
+      this.#trust = {
+        FLOE_SERVER_URL: enrolment.serverUrl,
+        FLOE_TRUSTED_RELEASE_KEYS: enrolment.releaseKeys.join(' '),
+        FLOE_TRUSTED_SERVER_KEYS: enrolment.serverKeys.join(' '),
+        FLOE_SUBSTITUTERS: enrolment.substituter,
+        FLOE_TRUSTED_PUBLIC_KEYS: cacheKeys,
+        FLOE_ENROLMENT_TOKEN_FILE: '/var/lib/lab/token',
+      };
+    }
+    const sha = await this.push('The first systems', Object.fromEntries(names.map((name) => [name, hosts[name] ?? {}])));
+    const revision = await this.fleet.settled(sha);
+    await Promise.all(
+      names.map(async (name, index) => {
+        const guest = new LabGuest({
+          name,
+          rootfs: labRootfs(hosts[name]?.suite ?? 'bookworm'),
+          dir: join(this.#dir, 'guests'),
+          bridge: this.#network.bridge,
+          address: this.#network.guestAddress(index),
+          files: { '/var/lib/lab/token': tokens.get(name) ?? '' },
+        });
+        this.guests.set(name, guest);
+        await guest.start();
+        const toplevel = revision.hosts.find(({ host }) => host === name)?.toplevel ?? '';
+        // As an installer does: the first system, from the cache.
+        await guest.sh(
+          [
+            `nix-store --realise ${toplevel} --option substituters '${this.#trust['FLOE_SUBSTITUTERS']}' --option trusted-public-keys '${cacheKeys}' >/dev/null`,
+            `nix-env --profile /nix/var/nix/profiles/system --set ${toplevel}`,
+            `${toplevel}/bin/switch-to-configuration switch`,
+            `ln -sfn ${toplevel} /run/booted-system`,
+          ].join('\n'),
+        );
+        await this.runs(name, toplevel);
+      }),
+    );
+  }
+
+  guest(name: string): LabGuest {
+    const guest = this.guests.get(name);
+    if (guest === undefined) throw new Error(`there is no guest ${name}`);
+    return guest;
+  }
+
+  /** Changes what hosts are to be, and pushes that; returns the commit. */
+  async push(message: string, changes: Readonly<Record<string, LabHost>>): Promise<string> {
+    const files: Record<string, string> = {};
+    for (const [name, host] of Object.entries(changes)) {
+      this.#hosts.set(name, host);
+      Object.assign(files, hostFiles(name, host, this.#trust));
+    }
+    return await this.fleet.push(message, files);
+  }
+
+  /** The toplevels that a commit gives the hosts, once it is published. */
+  async published(sha: string): Promise<Map<string, string>> {
+    return await eventually(
+      `${sha.slice(0, 7)} is published`,
+      async () => {
+        const revision = await this.fleet.revision(sha);
+        if (revision?.publishedAt == null) return undefined;
+        return new Map(revision.hosts.map(({ host, toplevel }) => [host, toplevel ?? '']));
+      },
+      { explain: () => this.fleet.server.log().slice(-3_000) },
+    );
+  }
+
+  /** Waits until the host runs and starts `toplevel`, by its own files and by the server's word. */
+  async runs(name: string, toplevel: string, timeoutMs = 60_000): Promise<void> {
+    await this.told(
+      name,
+      `runs ${toplevel}`,
+      ({ observed, isConnected }) => isConnected && observed.current === toplevel && observed.profile?.toplevel === toplevel,
+      timeoutMs,
+    );
+    const machine = await this.machine(name);
+    if (machine.current !== toplevel || machine.default !== toplevel)
+      throw new Error(`${name} says that it runs ${toplevel}, but ${JSON.stringify(machine)}`);
+  }
+
+  /** Waits for the server to know something of a host. */
+  async told(name: string, what: string, isSo: (host: HostView) => boolean, timeoutMs = 60_000): Promise<HostView> {
+    return await eventually(
+      `the server knows: ${name} ${what}`,
+      async () => {
+        const view = await this.fleet.hostView(name);
+        return isSo(view) ? view : undefined;
+      },
+      { timeoutMs, explain: async () => `${JSON.stringify(await this.fleet.hostView(name), null, 1)}\n${await this.guest(name).log()}` },
+    );
+  }
+
+  async reaches(name: string, state: AgentState, timeoutMs = 60_000): Promise<void> {
+    await eventually(`${name} is ${state}`, async () => ((await this.journal(name))?.state === state ? true : undefined), {
+      timeoutMs,
+      everyMs: 5,
+      explain: async () => await this.guest(name).log(),
+    });
+  }
+
+  /** The agent's journal, as it is on the guest's disk. */
+  async journal(
+    name: string,
+  ): Promise<
+    | {
+        readonly state: AgentState;
+        readonly verdict: string | null;
+        readonly detail: { code: string; message: string } | null;
+        readonly quarantined: string[];
+      }
+    | undefined
+  > {
+    const text = await readFile(this.guest(name).path('/var/lib/floe-agent/journal.json'), 'utf8').catch(() => '');
+    return text === '' ? undefined : (JSON.parse(text) as Awaited<ReturnType<LabFleet['journal']>>);
+  }
+
+  /** What the machine itself has, read from its disk. */
+  async machine(
+    name: string,
+  ): Promise<{ readonly current: string | undefined; readonly profile: string | undefined; readonly default: string | undefined }> {
+    const guest = this.guest(name);
+    const current = (await guest.sh('readlink /run/current-system || true')) || undefined;
+    const generation = await guest.linkTarget('/nix/var/nix/profiles/system');
+    const profile = generation === undefined ? undefined : await guest.linkTarget(`/nix/var/nix/profiles/${generation.split('/').at(-1)}`);
+    const loader = await readFile(guest.path('/boot/loader/default'), 'utf8').catch(() => '');
+    return { current, profile, default: /^init=(.*)\/init$/m.exec(loader)?.[1] };
+  }
+
+  /** Nothing of an activation is left behind: no unit, no root, no file. */
+  async isTidy(name: string): Promise<void> {
+    await eventually(
+      `${name} is tidy`,
+      async () => {
+        const guest = this.guest(name);
+        const units = await guest.sh("systemctl list-units --all --plain --no-legend 'floe-switch-*' 'floe-watchdog-*' | awk '{ print $1 }'");
+        const roots = await readdir(guest.path('/var/lib/floe-agent/roots')).catch(() => []);
+        const left = [...(units === '' ? [] : units.split('\n')), ...roots];
+        for (const path of ['/var/lib/floe-agent/activation', '/var/lib/floe-agent/boot-guard']) if (await guest.has(path)) left.push(path);
+        if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
+        return true;
+      },
+      { timeoutMs: 10_000 },
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.guests.values()].map(async (guest) => await guest[Symbol.asyncDispose]()));
+    await this.fleet[Symbol.asyncDispose]();
+    await this.#network[Symbol.asyncDispose]();
+    await exec('chmod', ['-R', 'u+w', this.#dir]);
+    await rm(this.#dir, { recursive: true, force: true });
+  }
+}
+
+function hostFiles(name: string, host: LabHost, trust: Readonly<Record<string, string>>): Record<string, string> {
+  const { settings, ...rest } = host;
+  const all = { ...rest, env: { ...QUICK, ...trust, FLOE_HOST: name, ...settings } };
+  return { [`hosts/${name}.nix`]: `builtins.fromJSON (builtins.readFile ../${name}.json)\n`, [`${name}.json`]: JSON.stringify(all, null, 1) };
+}
+
+async function readTree(folder: string): Promise<Record<string, string>> {
+  const names = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = names.filter((each) => each.isFile()).map(({ parentPath, name }) => join(parentPath, name));
+  return Object.fromEntries(await Promise.all(files.map(async (file) => [file.slice(folder.length + 1), await readFile(file, 'utf8')] as const)));
+}
+
+/** The agent as it is shipped: one file. */
+async function bundledAgent(dir: string): Promise<string> {
+  const target = join(dir, 'bundle');
+  const result = await exec(process.execPath, [join(PROJECT, 'scripts/bundle.ts'), target], { timeoutMs: 60_000 });
+  if (result.exitCode !== 0) throw new Error(result.stderr);
+  return join(target, 'floe-agent.mjs');
+}
