@@ -56,6 +56,7 @@ export default defineConfig({
           name: 'lab',
           include: ['tests/**/*.lab.test.ts'],
           setupFiles,
+          globalSetup: ['tests/lab/outcomes.ts'],
           sequence: { groupOrder: 5 },
           testTimeout: 180_000,
           hookTimeout: 180_000,

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AgentState } from '@floe/model';
@@ -183,9 +183,7 @@ export class LabFleet implements AsyncDisposable {
   }
 
   /** The agent's journal, as it is on the guest's disk. */
-  async journal(
-    name: string,
-  ): Promise<
+  async journal(name: string): Promise<
     | {
         readonly state: AgentState;
         readonly verdict: string | null;
@@ -208,6 +206,27 @@ export class LabFleet implements AsyncDisposable {
     const profile = generation === undefined ? undefined : await guest.linkTarget(`/nix/var/nix/profiles/${generation.split('/').at(-1)}`);
     const loader = await readFile(guest.path('/boot/loader/default'), 'utf8').catch(() => '');
     return { current, profile, default: /^init=(.*)\/init$/m.exec(loader)?.[1] };
+  }
+
+  /** Makes the host's next switch stop at a point; see fleet/scripts/switch-to-configuration.sh. */
+  async pauseAt(name: string, point: string): Promise<void> {
+    await writeFile(this.guest(name).path(`/var/lib/lab/pause-${point}`), '');
+  }
+
+  async isAt(name: string, point: string): Promise<void> {
+    await eventually(`${name} is at ${point}`, async () => ((await this.guest(name).has(`/var/lib/lab/at-${point}`)) ? true : undefined), {
+      everyMs: 5,
+      explain: async () => await this.guest(name).log(),
+    });
+  }
+
+  async goOn(name: string, point: string): Promise<void> {
+    for (const kind of ['pause', 'at']) await rm(this.guest(name).path(`/var/lib/lab/${kind}-${point}`), { force: true });
+  }
+
+  /** Kills the agent's process as a crash or the memory killer would. */
+  async killAgent(name: string): Promise<void> {
+    await this.guest(name).sh('systemctl kill --signal=SIGKILL floe-agent.service');
   }
 
   /** Nothing of an activation is left behind: no unit, no root, no file. */

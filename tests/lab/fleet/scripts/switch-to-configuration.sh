@@ -13,7 +13,7 @@ esac
 point() {
   pause=/var/lib/lab/pause-$action-$1
   [ -e "$pause" ] || return 0
-  touch "/run/lab-at-$action-$1"
+  touch "/var/lib/lab/at-$action-$1"
   while [ -e "$pause" ]; do sleep 0.02; done
 }
 mkdir -p /run/nixos
