@@ -24,6 +24,10 @@ export interface Config {
   readonly settleMs: number;
   /** How long the server may take to answer after a switch, in ms. */
   readonly contactTimeoutMs: number;
+  /** How long a switch may take before it is ended, in ms. */
+  readonly switchTimeoutMs: number;
+  /** The group whose members may talk to the agent, beside root; undefined: nobody. */
+  readonly socketGroup: string | undefined;
   /** Less free room than this, in bytes, and nothing is downloaded or switched. */
   readonly minFreeBytes: number;
   /** Shortest wait after the server refused this agent, in ms. */
@@ -34,6 +38,9 @@ export interface Config {
 export type Env = Readonly<Record<string, string | undefined>>;
 
 const Seconds = v.pipe(v.string(), v.regex(/^\d{1,5}$/), v.transform(Number));
+/** A switch that is ended in the middle costs more than one that takes long. */
+const SwitchSeconds = v.pipe(Seconds, v.minValue(60));
+const GroupName = v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/));
 const Megabytes = v.pipe(v.string(), v.regex(/^\d{1,7}$/), v.transform(Number));
 const CachePublicKey = v.pipe(v.string(), v.regex(/^[^\s:]+:[A-Za-z0-9+/=]+$/));
 
@@ -109,6 +116,8 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
     healthGraceMs: 1000 * checked('FLOE_HEALTH_GRACE_SECONDS', Seconds, isFolder ? 0 : 30, 'a whole number of seconds'),
     settleMs: 1000 * checked('FLOE_SETTLE_SECONDS', Seconds, isFolder ? 0 : 3, 'a whole number of seconds'),
     contactTimeoutMs: 1000 * checked('FLOE_CONTACT_TIMEOUT_SECONDS', Seconds, 60, 'a whole number of seconds'),
+    switchTimeoutMs: 1000 * checked('FLOE_SWITCH_TIMEOUT_SECONDS', SwitchSeconds, 900, 'a whole number of seconds, 60 or more'),
+    socketGroup: checked<string | undefined>('FLOE_SOCKET_GROUP', GroupName, undefined, 'the name of a group'),
     minFreeBytes: 1024 * 1024 * checked('FLOE_MIN_FREE_MB', Megabytes, 64, 'a whole number of megabytes'),
     slowRetryMs: 1000 * checked('FLOE_SLOW_RETRY_SECONDS', Seconds, 60, 'a whole number of seconds'),
     logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),
