@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { exec, systemClock, type Clock, type Exec } from '@floe/runtime';
+import { exec, systemClock, type Clock, type Exec, type ExecResult } from '@floe/runtime';
 import { describe, expect, test } from 'vitest';
 import { checkHealth, longestHealthCheckMs, type HealthCheckOptions } from './health-checks.ts';
 import { FakeMachine } from './test/fake-machine.ts';
@@ -110,6 +110,50 @@ describe('a command', () => {
   });
 });
 
+describe('a command on a machine with systemd', () => {
+  async function onSystemd(script: string, result: Partial<ExecResult>) {
+    const machine = machineWith([{ name: 'printer', command: ['/bin/sh', '-c', script], timeoutSeconds: 5 }]);
+    machine.switchesOutliveAgent = true;
+    const calls: { file: string; args: readonly string[]; timeoutMs: number | undefined }[] = [];
+    const systemdRun: Exec = async (file, args, how) => {
+      calls.push({ file, args, timeoutMs: how?.timeoutMs });
+      return await Promise.resolve({ end: 'exited', exitCode: 0, signal: null, stdout: '', stderr: '', durationMs: 10, ...result });
+    };
+    const detail = await checkHealth({ machine, exec: systemdRun, clock: systemClock }, storePath('new'), { ...options, passes: 1 });
+    return { message: detail?.message, call: calls[0] };
+  }
+
+  test("runs outside of the agent's unit, with its words as they are", async () => {
+    const { message, call } = await onSystemd('test "$HOME" = ${HOME} # 100%', {});
+    expect(message).toBeUndefined();
+    expect(call?.file).toBe('systemd-run');
+    expect(call?.args).toEqual([
+      '--quiet',
+      '--pipe',
+      '--wait',
+      '--collect',
+      '--service-type=exec',
+      '--description=Floe: health check printer',
+      '--property=RuntimeMaxSec=5',
+      '--property=TimeoutStopSec=5',
+      '--setenv=PATH=/usr/bin:/bin',
+      '--',
+      '/bin/sh',
+      '-c',
+      'test "$$HOME" = $${HOME} # 100%',
+    ]);
+    // systemd ends it before the agent gives up.
+    expect(call?.timeoutMs).toBeGreaterThan(10_000);
+  });
+
+  test('says how it failed, and when systemd ended it', async () => {
+    expect((await onSystemd('', { exitCode: 3, stderr: 'no paper\n' })).message).toBe(
+      'the check "printer" ended with status 3 instead of 0: no paper',
+    );
+    expect((await onSystemd('', { exitCode: 1, durationMs: 5010 })).message).toBe('the check "printer" did not end within 5 s');
+  });
+});
+
 describe('how often and how long', () => {
   test('one lucky pass is not enough, and within the grace failing is no failure', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'floe-health-'));
@@ -183,10 +227,10 @@ describe('how often and how long', () => {
       await longestHealthCheckMs(machineWith(checks), storePath('new'), { passes: 3, pauseMs: 1000, graceMs: 30_000 });
     expect(await longest(undefined)).toBe(0);
     expect(await longest('{')).toBe(0);
-    // Its grace, a last try with 5 s to be killed, then three tries after their pauses.
-    expect(await longest([sh('', { timeoutSeconds: 1 })])).toBe(30_000 + 6000 + 3 * (1000 + 6000));
+    // Its grace, a last try with 25 s to be started and ended, then three tries after their pauses.
+    expect(await longest([sh('', { timeoutSeconds: 1 })])).toBe(30_000 + 26_000 + 3 * (1000 + 26_000));
     expect(await longest([sh('', { timeoutSeconds: 1 }), sh('', { timeoutSeconds: 1, passes: 1, graceSeconds: 100, intervalSeconds: 0 })])).toBe(
-      100_000 + 6000 + 200 + 6000,
+      100_000 + 26_000 + 200 + 26_000,
     );
   });
 });

@@ -49,8 +49,8 @@ export async function longestHealthCheckMs(machine: Machine, toplevel: StorePath
     0,
     ...read.checks.map((check) => {
       const { passes, intervalMs, graceMs } = timing(check, options);
-      // A program that does not end when it is asked to is killed 5 s later.
-      const tryMs = check.timeoutSeconds * 1000 + 5000;
+      // A program that does not end when it is asked to is killed later; a unit takes time of its own to start and stop.
+      const tryMs = check.timeoutSeconds * 1000 + 25_000;
       // The last try within the grace fails at its very end; all that follow pass, as slowly as they may.
       return graceMs + tryMs + passes * (Math.max(intervalMs, SHORTEST_RETRY_MS) + tryMs);
     }),
