@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AgentPolicy, DEFAULT_AGENT_POLICY } from '@floe/protocol';
 import { exec } from '@floe/runtime';
@@ -203,6 +204,7 @@ describe('a mistake is named where it is made', () => {
     ['a group that is not there', agent('userGroup = "wheels";'), 'userGroup is "wheels", but there is no such group'],
     ['notifications for nobody', agent('notifications.enable = true;'), 'nobody may talk to the agent: set userGroup'],
     ['a token that all can read', agent('enrolmentTokenFile = "/nix/store/00000000000000000000000000000000-token";'), 'is in the Nix store'],
+    ['a token that the service cannot see', agent('enrolmentTokenFile = "/tmp/token";'), 'is where the service does not look'],
     ['a check of no kind', agent('healthChecks.web = { };'), 'healthChecks.web has no kind: give it exactly one of command, http, tcp, unit'],
     ['a check of two kinds', agent('healthChecks.web = { unit = "a.service"; tcp.port = 80; };'), 'healthChecks.web has tcp and unit'],
     ['a restart in no window', agent('policy.reboot.when = "window";'), 'policy.reboot.when is "window", but there is none'],
@@ -274,6 +276,26 @@ describe('a mistake is named where it is made', () => {
       /serverUrl'.*(?:not defined|no value defined)/,
     );
   });
+});
+
+it('the example fleet, which has no nixpkgs, writes checks as the module does', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'floe-example-'));
+  try {
+    const checks = 'a.http.url = "http://localhost/"; b = { tcp.port = 5432; passes = 2; }; c.unit = "a.service"; d.command = "true";';
+    await writeFile(join(dir, 'ada.nix'), `{ ... }: { system.nixos.label = "test"; floe.healthChecks = { ${checks} }; }`);
+    const expression = `((import ${join(import.meta.dirname, '../examples/fleet/lib.nix')}).fleetOf ${dir} [ ]).ada.config.system.build.toplevel.etcFiles`;
+    const result = await exec('nix-instantiate', ['--eval', '--json', '--read-write-mode', '--expr', expression], { timeoutMs: 60_000 });
+    expect(result.exitCode, result.stderr).toBe(0);
+    const [, path = ''] = v.parse(v.string(), JSON.parse(result.stdout)).split(' ');
+    expect(v.parse(HealthChecks, await readFile(path, 'utf8'))).toEqual([
+      { name: 'a', kind: 'http', url: 'http://localhost/', statuses: [], timeoutSeconds: 10 },
+      { name: 'b', kind: 'tcp', host: 'localhost', port: 5432, passes: 2, timeoutSeconds: 10 },
+      { name: 'c', kind: 'unit', unit: 'a.service', timeoutSeconds: 10 },
+      { name: 'd', kind: 'command', command: ['/bin/sh', '-c', 'true'], timeoutSeconds: 10 },
+    ]);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
 });
 
 describe('docs/agent-options.md', () => {

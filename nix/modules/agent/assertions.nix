@@ -35,6 +35,19 @@ in
         assertion = cfg.enrolmentTokenFile != null -> !lib.hasPrefix builtins.storeDir cfg.enrolmentTokenFile;
         message = "services.floe.agent.enrolmentTokenFile is in the Nix store, where everyone can read it: give the path of a file on the machine, as a string";
       }
+      {
+        # See ProtectHome and PrivateTmp of the service.
+        assertion =
+          cfg.enrolmentTokenFile != null
+          -> lib.all (folder: !lib.hasPrefix folder cfg.enrolmentTokenFile) [
+            "/home/"
+            "/root/"
+            "/run/user/"
+            "/tmp/"
+            "/var/tmp/"
+          ];
+        message = "services.floe.agent.enrolmentTokenFile is where the service does not look (homes, /tmp): put the file elsewhere, for example in /run";
+      }
     ];
 
     warnings = lib.optional (!isEncrypted && !isHere) "services.floe.agent.serverUrl is ${cfg.serverUrl}: the way to the server is not encrypted, and whoever listens learns the enrolment token. Use https://";
