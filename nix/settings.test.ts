@@ -1,12 +1,15 @@
-import { readFile } from 'node:fs/promises';
+import { glob, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '..');
 
-/** The names of settings that a file has. */
-async function settingsIn(file: string): Promise<string[]> {
-  const text = await readFile(join(ROOT, file), 'utf8');
+/** The names of settings that the files of a pattern have. */
+async function settingsIn(pattern: string): Promise<string[]> {
+  const files: string[] = [];
+  for await (const file of glob(pattern, { cwd: ROOT })) files.push(file);
+  expect(files, pattern).not.toEqual([]);
+  const text = (await Promise.all(files.map(async (file) => await readFile(join(ROOT, file), 'utf8')))).join('\n');
   return [...new Set<string>(text.match(/\b(?:FLOE_[A-Z_]*[A-Z]|DATABASE_URL)\b/g) ?? [])].toSorted();
 }
 
@@ -18,7 +21,7 @@ describe.each([
   const source = `apps/${app}/src/config.ts`;
 
   it('can all be set by its NixOS module, which sets no other', async () => {
-    expect(await settingsIn(`nix/modules/${app}.nix`)).toEqual((await settingsIn(source)).filter(isForNixos));
+    expect(await settingsIn(`nix/modules/{${app}.nix,${app}/*.nix}`)).toEqual((await settingsIn(source)).filter(isForNixos));
   });
 
   it('are all in docs/configuration.md', async () => {

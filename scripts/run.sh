@@ -2,7 +2,7 @@
 # run.sh TASK [ARGS]: sets up what the task needs, then runs it. Called by the npm scripts.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
-task=${1:?usage: run.sh demo|test|check|bench|format|floe|dashboard|bundle [ARGS]}
+task=${1:?usage: run.sh demo|test|check|bench|format|floe|dashboard|bundle|options [ARGS]}
 shift
 . "$root/scripts/bootstrap.sh"
 . "$root/scripts/gate.sh"
@@ -12,7 +12,7 @@ use_git
 use_node
 use_packages
 case $task in
-  demo | bench) use_nix ;;
+  demo | bench | options) use_nix ;;
   test) use_nix && use_postgres && use_chromium ;;
 esac
 case $task in demo | test | bench | bundle) use_dashboard ;; esac
@@ -28,6 +28,7 @@ case $task in
   format) exec oxfmt "$@" ;;
   dashboard) exec vite build apps/dashboard "$@" ;;
   bundle) exec node scripts/bundle.ts "$@" ;;
+  options) exec node scripts/agent-options.ts ;;
   check)
     gate
     [ -z "$gate_failed" ] || say "check failed:$gate_failed"

@@ -21,14 +21,15 @@ let
     floe.healthChecks = { };
   };
 
-  # What Floe's agent runs after a switch; the NixOS module of Floe writes the same file.
-  healthChecks = checks: toJSON (map
-    (name: {
-      inherit name;
-      command = [ "/bin/sh" "-c" checks.${name}.command ];
-      timeoutSeconds = checks.${name}.timeoutSeconds or 10;
-    })
-    (attrNames checks));
+  # What Floe's agent looks at after a switch; the NixOS module of Floe writes the same file.
+  healthChecks = checks: toJSON (map (name: { inherit name; } // healthCheck checks.${name}) (attrNames checks));
+
+  healthCheck = check:
+    removeAttrs check [ "command" "http" "tcp" "unit" ]
+    // (if check ? http then { kind = "http"; } // check.http
+      else if check ? tcp then { kind = "tcp"; } // check.tcp
+      else if check ? unit then { kind = "unit"; inherit (check) unit; }
+      else { kind = "command"; command = [ "/bin/sh" "-c" check.command ]; });
 
   # The system of one host. Nothing of the commit goes into it, or every commit would change every host.
   toplevel = hostName: config:

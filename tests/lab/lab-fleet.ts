@@ -29,7 +29,7 @@ const QUICK = {
   FLOE_HEALTH_GRACE_SECONDS: '0',
   FLOE_SETTLE_SECONDS: '0',
   FLOE_CONTACT_TIMEOUT_SECONDS: '5',
-  FLOE_SWITCH_TIMEOUT_SECONDS: '20',
+  FLOE_SWITCH_TIMEOUT_SECONDS: '15',
   FLOE_SLOW_RETRY_SECONDS: '1',
   FLOE_MIN_FREE_MB: '1',
 };
@@ -235,7 +235,9 @@ export class LabFleet implements AsyncDisposable {
       `${name} is tidy`,
       async () => {
         const guest = this.guest(name);
-        const units = await guest.sh("systemctl list-units --all --plain --no-legend 'floe-switch-*' 'floe-watchdog-*' | awk '{ print $1 }'");
+        const units = await guest.sh(
+          "systemctl list-units --all --plain --no-legend 'floe-switch-*' 'floe-watchdog-*' 'floe-verdict-*' | awk '{ print $1 }'",
+        );
         const roots = await readdir(guest.path('/var/lib/floe-agent/roots')).catch(() => []);
         const left = [...(units === '' ? [] : units.split('\n')), ...roots];
         for (const path of ['/var/lib/floe-agent/activation', '/var/lib/floe-agent/boot-guard']) if (await guest.has(path)) left.push(path);

@@ -14,19 +14,21 @@ export function noteOutcome(outcome: Outcome): void {
   appendFileSync(FILE, `${JSON.stringify(outcome)}\n`);
 }
 
-/** Vitest's global set-up: prints the table when all lab tests are over. */
-export default function printOutcomes(): () => void {
+/** Vitest's global set-up. */
+export function setup(): void {
   rmSync(FILE, { force: true });
-  return () => {
-    if (!existsSync(FILE)) return;
-    const rows = readFileSync(FILE, 'utf8')
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as Outcome);
-    const width = (key: keyof Outcome): number => Math.max(key.length, ...rows.map((row) => row[key].length));
-    const line = (row: Outcome): string => `  ${row.fault.padEnd(width('fault'))}  ${row.where.padEnd(width('where'))}  ${row.outcome}`;
-    console.log(
-      [`\nMachines under faults (${rows.length})`, line({ fault: 'fault', where: 'where', outcome: 'outcome' }), ...rows.map(line)].join('\n'),
-    );
-  };
+}
+
+/** Prints the table when all lab tests are over. */
+export function teardown(): void {
+  if (!existsSync(FILE)) return;
+  const rows = readFileSync(FILE, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Outcome);
+  const width = (key: keyof Outcome): number => Math.max(key.length, ...rows.map((row) => row[key].length));
+  const line = (row: Outcome): string => `  ${row.fault.padEnd(width('fault'))}  ${row.where.padEnd(width('where'))}  ${row.outcome}`;
+  console.log(
+    [`\nMachines under faults (${rows.length})`, line({ fault: 'fault', where: 'where', outcome: 'outcome' }), ...rows.map(line)].join('\n'),
+  );
 }

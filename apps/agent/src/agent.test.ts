@@ -74,7 +74,6 @@ async function startAgent(changes: Partial<AgentDeps> = {}): Promise<void> {
       settleMs: 0,
       contactTimeoutMs: 400,
       switchLimitMs: 60_000,
-      watchdogMs: undefined,
     },
     identity: { host: HOST, machineId: MACHINE_ID, bootId: 'boot', system: SYSTEM, signer },
     machine,

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { describeError, FloeError, isFloeError, stderrLogger } from '@floe/runtime';
+import { describeError, exec, FloeError, isFloeError, stderrLogger, systemClock } from '@floe/runtime';
 import { parseConfig, rootOf, stateDirOf, type Env } from './config.ts';
 
 export const HELP = `floe-agent: keeps this machine on the system that its fleet's repository names
@@ -28,7 +28,8 @@ Settings (environment)
   FLOE_REPOSITORY             accept releases of this repository only (default: of any that a release key signed)
   FLOE_STATE_DIR              default: /var/lib/floe-agent, below --root if there is one
   FLOE_LOG_LEVEL              debug, info (default), warn or error
-  FLOE_HEALTH_GRACE_SECONDS, FLOE_SETTLE_SECONDS, FLOE_CONTACT_TIMEOUT_SECONDS, FLOE_MIN_FREE_MB,
+  FLOE_SOCKET_GROUP           the group whose members may use the commands for people
+  FLOE_SWITCH_TIMEOUT_SECONDS, FLOE_HEALTH_GRACE_SECONDS, FLOE_SETTLE_SECONDS, FLOE_CONTACT_TIMEOUT_SECONDS, FLOE_MIN_FREE_MB,
   FLOE_SLOW_RETRY_SECONDS     see docs/configuration.md
 
 Exit status: 0 stopped as asked, 1 a failure, 2 wrong usage or settings.
@@ -97,8 +98,16 @@ async function runDaemon(deps: CliDeps, root: string | undefined): Promise<numbe
   const logger = stderrLogger(config.logLevel);
   if (isExposed(config.serverUrl)) logger.warn('the way to the server is not encrypted: use https', { serverUrl: config.serverUrl });
   const { createAgentContext } = await import('./context.ts');
+  const { tellServiceManager } = await import('./service-manager.ts');
   await using context = await createAgentContext({ config, env: deps.env, agentVersion: deps.version, logger, random: deps.random });
-  await context.agent.run(deps.signal);
+  const ended = new AbortController();
+  const telling = tellServiceManager({ exec, env: deps.env, clock: systemClock, logger }, ended.signal);
+  try {
+    await context.agent.run(deps.signal);
+  } finally {
+    ended.abort();
+    await telling;
+  }
   logger.info('stopped', { host: config.host });
   return 0;
 }

@@ -28,11 +28,20 @@ test('settings are read, with defaults of a real machine', () => {
     stateDir: '/var/lib/floe-agent',
     logLevel: 'info',
     healthGraceMs: 30_000,
+    switchLimitMs: 900_000,
+    socketGroup: undefined,
     releaseKeys: [
       { keyId: 'release-1', publicKey: KEY },
       { keyId: 'release:2', publicKey: KEY },
     ],
     substituters: ['https://cache.example'],
+  });
+});
+
+test('how long a switch may take and who may use the socket are read', () => {
+  expect(parseConfig({ ...env, FLOE_SWITCH_TIMEOUT_SECONDS: '120', FLOE_SOCKET_GROUP: 'wheel' })).toMatchObject({
+    switchLimitMs: 120_000,
+    socketGroup: 'wheel',
   });
 });
 
@@ -62,6 +71,8 @@ test.each([
   ['FLOE_TRUSTED_SERVER_KEYS', 'server-1:short', 'KEYID:BASE64'],
   ['FLOE_TRUSTED_PUBLIC_KEYS', 'nocolon', 'NAME:BASE64'],
   ['FLOE_LOG_LEVEL', 'loud', 'one of debug, info, warn, error'],
+  ['FLOE_SWITCH_TIMEOUT_SECONDS', '0', '1 or more'],
+  ['FLOE_SOCKET_GROUP', 'the wheel', 'the name of a group'],
   ['FLOE_CONTACT_TIMEOUT_SECONDS', 'soon', 'a whole number of seconds'],
 ])('%s = %s is refused with what to do', (name, value, hint) => {
   expect(problems({ [name]: value })).toContain(name);

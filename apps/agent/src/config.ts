@@ -27,8 +27,8 @@ export interface Config {
   readonly contactTimeoutMs: number;
   /** A switch that takes longer, in ms, is ended and undone. */
   readonly switchLimitMs: number;
-  /** How long the agent has from the first change to its verdict, in ms; undefined: as the other limits add up. */
-  readonly watchdogMs: number | undefined;
+  /** The group whose members may talk to the agent, beside root; undefined: nobody. */
+  readonly socketGroup: string | undefined;
   /** Less free room than this, in bytes, and nothing is downloaded or switched. */
   readonly minFreeBytes: number;
   /** Shortest wait after the server refused this agent, in ms. */
@@ -39,6 +39,9 @@ export interface Config {
 export type Env = Readonly<Record<string, string | undefined>>;
 
 const Seconds = v.pipe(v.string(), v.regex(/^\d{1,5}$/), v.transform(Number));
+/** A switch that is ended in the middle costs more than one that takes long. */
+const SwitchSeconds = v.pipe(Seconds, v.minValue(1));
+const GroupName = v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/));
 const Megabytes = v.pipe(v.string(), v.regex(/^\d{1,7}$/), v.transform(Number));
 const CachePublicKey = v.pipe(v.string(), v.regex(/^[^\s:]+:[A-Za-z0-9+/=]+$/));
 
@@ -114,8 +117,9 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
     healthGraceMs: 1000 * checked('FLOE_HEALTH_GRACE_SECONDS', Seconds, isFolder ? 0 : 30, 'a whole number of seconds'),
     settleMs: 1000 * checked('FLOE_SETTLE_SECONDS', Seconds, isFolder ? 0 : 3, 'a whole number of seconds'),
     contactTimeoutMs: 1000 * checked('FLOE_CONTACT_TIMEOUT_SECONDS', Seconds, 60, 'a whole number of seconds'),
-    switchLimitMs: 1000 * checked('FLOE_SWITCH_TIMEOUT_SECONDS', Seconds, DEFAULT_SWITCH_LIMIT_MS / 1000, 'a whole number of seconds'),
-    watchdogMs: milliseconds(checked<number | undefined>('FLOE_WATCHDOG_SECONDS', Seconds, undefined, 'a whole number of seconds')),
+    switchLimitMs:
+      1000 * checked('FLOE_SWITCH_TIMEOUT_SECONDS', SwitchSeconds, DEFAULT_SWITCH_LIMIT_MS / 1000, 'a whole number of seconds, 1 or more'),
+    socketGroup: checked<string | undefined>('FLOE_SOCKET_GROUP', GroupName, undefined, 'the name of a group'),
     minFreeBytes: 1024 * 1024 * checked('FLOE_MIN_FREE_MB', Megabytes, 64, 'a whole number of megabytes'),
     slowRetryMs: 1000 * checked('FLOE_SLOW_RETRY_SECONDS', Seconds, 60, 'a whole number of seconds'),
     logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),
@@ -124,10 +128,6 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
     throw new FloeError('CONFIG_INVALID', `floe-agent cannot start with these settings:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
   }
   return Object.freeze({ ...config, host, serverUrl: serverUrl.replace(/\/+$/, '') });
-}
-
-function milliseconds(seconds: number | undefined): number | undefined {
-  return seconds === undefined ? undefined : seconds * 1000;
 }
 
 /** `keyId:base64`; the name may have colons of its own. */

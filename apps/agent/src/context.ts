@@ -72,7 +72,7 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
 
 function createMachine({ config, env, logger }: ContextOptions, paths: StatePaths): Machine {
   // What the agent itself was told is not for the programs that it starts.
-  const childEnv = Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('FLOE_')));
+  const childEnv = Object.fromEntries(Object.entries(env).filter(([name]) => !/^(?:FLOE_|NOTIFY_SOCKET$|WATCHDOG_)/.test(name)));
   // Nix remembers what caches said in SQLite, which agents on folders of one machine would fight over.
   const nixEnv = { ...childEnv, XDG_CACHE_HOME: paths.cache };
   const store: NixStore = config.root === undefined ? { kind: 'system' } : { kind: 'root', dir: config.root };

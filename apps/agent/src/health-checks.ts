@@ -1,22 +1,14 @@
 import type { AgentDetail, StorePath } from '@floe/model';
-import type { Clock, Exec } from '@floe/runtime';
+import type { Clock } from '@floe/runtime';
 import * as v from 'valibot';
+import { HEALTH_CHECKS_FILE, HealthChecks, type HealthCheck } from './health/check-form.ts';
+import { createProbe, type ProbeDeps } from './health/probe.ts';
 import type { Machine } from './machine.ts';
 
-/** Where a system says how to find out whether it works. */
-const HEALTH_CHECKS_FILE = 'etc/floe/health-checks.json';
+/** How soon a check that fails is tried again at the earliest, in ms. */
+const SHORTEST_RETRY_MS = 200;
 
-const HealthCheck = v.object({
-  name: v.pipe(v.string(), v.minLength(1), v.maxLength(200)),
-  command: v.pipe(
-    v.tupleWithRest([v.string()], v.string()),
-    v.check(([file]) => file !== '', 'a command has a program'),
-  ),
-  timeoutSeconds: v.optional(v.pipe(v.number(), v.minValue(0.1), v.maxValue(600)), 10),
-});
-type HealthCheck = v.InferOutput<typeof HealthCheck>;
-const HealthChecks = v.pipe(v.string(), v.parseJson(), v.array(HealthCheck));
-
+/** For checks that do not say themselves. */
 export interface HealthCheckOptions {
   /** Each check must pass this often in a row: one lucky answer of a service that keeps crashing proves nothing. */
   readonly passes: number;
@@ -26,63 +18,95 @@ export interface HealthCheckOptions {
   readonly signal: AbortSignal;
 }
 
-export interface HealthCheckDeps {
+export interface HealthCheckDeps extends ProbeDeps {
   readonly machine: Machine;
-  readonly exec: Exec;
   readonly clock: Clock;
 }
 
-/** Runs the checks that the system itself names. Null when all pass, or there are none. */
+/** Runs the checks that the system itself names, all at the same time. Null when all pass, or there are none. */
 export async function checkHealth(deps: HealthCheckDeps, toplevel: StorePath, options: HealthCheckOptions): Promise<AgentDetail | null> {
-  const { machine, clock } = deps;
-  const text = await machine.readSystemFile(toplevel, HEALTH_CHECKS_FILE);
-  if (text === undefined) return null;
-  const parsed = v.safeParse(HealthChecks, text);
-  if (!parsed.success) {
-    return {
-      code: 'HEALTH_CHECKS_INVALID',
-      message: `${HEALTH_CHECKS_FILE} of the new system cannot be read: ${v.summarize(parsed.issues).slice(0, 500)}`,
-    };
-  }
-  const deadline = clock.monotonic() + options.graceMs;
-  const failures = await Promise.all(parsed.output.map(async (check) => await passes(deps, check, options, deadline)));
-  const found = failures.filter((failure) => failure !== null);
+  const read = await readChecks(deps.machine, toplevel);
+  if (read.kind === 'invalid') return read.detail;
+  // Once one has failed for good the others' time is up: the verdict stands, and the machine waits to be put back.
+  const decided = new AbortController();
+  const signal = AbortSignal.any([options.signal, decided.signal]);
+  const failures = await Promise.all(
+    read.checks.map(async (check) => {
+      const { isFinal, failure } = await watch(deps, check, { ...options, signal });
+      if (isFinal) decided.abort();
+      return failure === null ? [] : [`the check "${check.name}" ${failure}`];
+    }),
+  );
+  const found = failures.flat();
   return found.length === 0 ? null : { code: 'HEALTH_CHECK_FAILED', message: found.join('; ') };
 }
 
-/** Null when the check passes often enough in a row; else what was wrong at last. */
-async function passes(deps: HealthCheckDeps, check: HealthCheck, options: HealthCheckOptions, deadline: number): Promise<string | null> {
-  const { clock } = deps;
-  let passed = 0;
-  while (passed < options.passes && !options.signal.aborted) {
-    if (passed > 0) await clock.sleep(options.pauseMs, options.signal);
-    const failure = await runOnce(deps, check, options.signal);
-    if (failure === null) {
-      passed += 1;
-      continue;
-    }
-    if (clock.monotonic() >= deadline) return failure;
-    passed = 0;
-    await clock.sleep(Math.max(options.pauseMs, 200), options.signal);
-  }
-  return null;
+/** How long `checkHealth` can take at most, in ms: a watchdog must not end it earlier. */
+export async function longestHealthCheckMs(machine: Machine, toplevel: StorePath, options: Omit<HealthCheckOptions, 'signal'>): Promise<number> {
+  const read = await readChecks(machine, toplevel);
+  if (read.kind === 'invalid') return 0;
+  return Math.max(
+    0,
+    ...read.checks.map((check) => {
+      const { passes, intervalMs, graceMs } = timing(check, options);
+      // A program that does not end when it is asked to is killed later; a unit takes time of its own to start and stop.
+      const tryMs = check.timeoutSeconds * 1000 + 25_000;
+      // The last try within the grace fails at its very end; all that follow pass, as slowly as they may.
+      return graceMs + tryMs + passes * (Math.max(intervalMs, SHORTEST_RETRY_MS) + tryMs);
+    }),
+  );
 }
 
-async function runOnce(deps: HealthCheckDeps, check: HealthCheck, signal: AbortSignal): Promise<string | null> {
-  const { file, args, env } = deps.machine.place(check.command);
-  let result;
-  try {
-    result = await deps.exec(file, args, { env, signal, timeoutMs: check.timeoutSeconds * 1000, maxStdoutBytes: 4096, maxStderrBytes: 4096 });
-  } catch {
-    return `the check "${check.name}" cannot be started: there is no program ${file}`;
+type ReadChecks = { readonly kind: 'checks'; readonly checks: readonly HealthCheck[] } | { readonly kind: 'invalid'; readonly detail: AgentDetail };
+
+async function readChecks(machine: Machine, toplevel: StorePath): Promise<ReadChecks> {
+  const text = await machine.readSystemFile(toplevel, HEALTH_CHECKS_FILE);
+  if (text === undefined) return { kind: 'checks', checks: [] };
+  const parsed = v.safeParse(HealthChecks, text);
+  if (parsed.success) return { kind: 'checks', checks: parsed.output };
+  const message = `${HEALTH_CHECKS_FILE} of the new system cannot be read: ${v.summarize(parsed.issues).slice(0, 500)}`;
+  return { kind: 'invalid', detail: { code: 'HEALTH_CHECKS_INVALID', message } };
+}
+
+interface Watched {
+  /** It failed after its grace. */
+  readonly isFinal: boolean;
+  /** What was wrong at last; null when it passed, or was passing when the signal came. */
+  readonly failure: string | null;
+}
+
+/** Tries a check until it passes often enough in a row, fails after its grace, or the signal ends it. */
+async function watch(deps: HealthCheckDeps, check: HealthCheck, options: HealthCheckOptions): Promise<Watched> {
+  const { clock } = deps;
+  const { signal } = options;
+  const { passes, intervalMs, graceMs } = timing(check, options);
+  const probe = createProbe(deps, check);
+  const deadline = clock.monotonic() + graceMs;
+  let passed = 0;
+  let failure: string | null = null;
+  while (passed < passes && !signal.aborted) {
+    const found = await probe(signal);
+    // Cut off: it says nothing.
+    if (signal.aborted) break;
+    failure = found;
+    if (failure === null) {
+      passed += 1;
+      if (passed < passes) await clock.sleep(intervalMs, signal);
+      continue;
+    }
+    const leftMs = deadline - clock.monotonic();
+    if (leftMs <= 0) return { isFinal: true, failure };
+    // From the start: "twice, then not" is a service that does not stay up.
+    passed = 0;
+    await clock.sleep(Math.min(Math.max(intervalMs, SHORTEST_RETRY_MS), leftMs), signal);
   }
-  if (result.end === 'exited' && result.exitCode === 0) return null;
-  const how =
-    result.end === 'timed-out'
-      ? `did not end within ${check.timeoutSeconds} s`
-      : result.end === 'exited'
-        ? `ended with status ${result.exitCode}`
-        : `was ended by ${result.signal ?? result.end}`;
-  const words = (result.stderr.trim() || result.stdout.trim()).slice(-300);
-  return `the check "${check.name}" ${how}${words === '' ? '' : `: ${words}`}`;
+  return { isFinal: false, failure };
+}
+
+function timing(check: HealthCheck, options: Omit<HealthCheckOptions, 'signal'>) {
+  return {
+    passes: check.passes ?? options.passes,
+    intervalMs: check.intervalSeconds === undefined ? options.pauseMs : check.intervalSeconds * 1000,
+    graceMs: check.graceSeconds === undefined ? options.graceMs : check.graceSeconds * 1000,
+  };
 }

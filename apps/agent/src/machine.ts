@@ -33,8 +33,10 @@ export interface GuardedActivation {
   readonly toplevel: StorePath;
   readonly before: StorePath;
   readonly beforeProfile: StorePath;
-  /** How long the agent has to come to its verdict, in ms. */
-  readonly deadlineMs: number;
+  /** How long the switch may take, in ms. */
+  readonly switchMs: number;
+  /** How long the agent has from the end of the switch to its verdict, in ms. */
+  readonly verdictMs: number;
 }
 
 /** What watches over an activation, and puts the machine back without the agent. Only where there is systemd. */

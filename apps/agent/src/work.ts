@@ -8,10 +8,11 @@ import {
   type AgentJournal,
   type AgentWait,
   type AgentWork,
+  type StorePath,
 } from '@floe/model';
 import type { DownloadProgress } from '@floe/nix';
 import { describeError, isFloeError, type Clock, type Exec, type Logger } from '@floe/runtime';
-import { checkHealth } from './health-checks.ts';
+import { checkHealth, longestHealthCheckMs, type HealthCheckOptions } from './health-checks.ts';
 import type { Contact } from './contact.ts';
 import type { GuardedActivation, Machine } from './machine.ts';
 
@@ -26,8 +27,6 @@ export interface WorkSettings {
   readonly contactTimeoutMs: number;
   /** A switch that takes longer, in ms, is ended. */
   readonly switchLimitMs: number;
-  /** How long the agent has from the first change to its verdict, in ms; undefined: as the other limits add up. */
-  readonly watchdogMs: number | undefined;
 }
 
 export interface WorkDeps {
@@ -50,7 +49,7 @@ export interface Assessment {
 
 const HEALTH_PASSES = 3;
 /** What a busy machine may take beside the limits of the single steps. */
-const WATCHDOG_MARGIN_MS = 60_000;
+const WATCHDOG_MARGIN_MS = 20_000;
 
 type Job = (deps: WorkDeps, journal: AgentJournal, directive: AgentDirective, signal: AbortSignal) => Promise<AgentEvent>;
 
@@ -144,8 +143,9 @@ const JOBS: Record<AgentWork, Job> = {
     };
   },
 
-  async activate({ machine, logger, settings }, journal, { epoch, release }, signal) {
-    const plan = guarded(journal, release.toplevel, settings);
+  async activate(deps, journal, { epoch, release }, signal) {
+    const { machine, logger } = deps;
+    const plan = await guarded(deps, journal, release.toplevel);
     if (plan !== null) await machine.guard?.arm(plan);
     const outcome = await machine.switchTo(release.toplevel, 'test', { activation: journal.activation, signal });
     if (outcome.kind === 'failed') return { type: 'switch-failed', epoch, tookMs: 0, detail: outcome.detail };
@@ -161,12 +161,7 @@ const JOBS: Record<AgentWork, Job> = {
       return failed({ code: 'CURRENT_SYSTEM_DIFFERS', message: `the switch said that it worked, but what runs is ${observed.current ?? 'nothing'}` });
     }
     const [health, contact] = await Promise.all([
-      checkHealth(deps, release.toplevel, {
-        passes: HEALTH_PASSES,
-        pauseMs: settings.settleMs / HEALTH_PASSES,
-        graceMs: settings.healthGraceMs,
-        signal,
-      }),
+      checkHealth(deps, release.toplevel, { ...healthLimits(settings), signal }),
       deps.contact(settings.contactTimeoutMs, signal),
       clock.sleep(settings.settleMs, signal),
     ]);
@@ -217,7 +212,7 @@ const JOBS: Record<AgentWork, Job> = {
     const { before, activation, verdict } = journal;
     const failed = (code: string, message: string): AgentEvent => ({ type: 'rollback-failed', epoch, tookMs: 0, detail: { code, message } });
     if (before === null || before.toplevel === null) return failed('NO_PREVIOUS_SYSTEM', 'there is no earlier system to go back to');
-    const plan = guarded(journal, release.toplevel, settings);
+    const plan = await guarded(deps, journal, release.toplevel);
     if (machine.guard !== null && plan !== null && verdict !== 'unwanted') {
       await machine.guard.claim(activation, 'undo');
       await machine.guard.settled(activation, signal);
@@ -244,8 +239,8 @@ const JOBS: Record<AgentWork, Job> = {
   },
 
   async 'stage-boot'(deps, journal, { epoch, release }, signal) {
-    const { machine, settings } = deps;
-    const plan = guarded(journal, release.toplevel, settings);
+    const { machine } = deps;
+    const plan = await guarded(deps, journal, release.toplevel);
     const failed = (detail: AgentDetail): AgentEvent => ({ type: 'boot-stage-failed', epoch, tookMs: 0, detail });
     if (machine.boot === null || plan === null) return failed({ code: 'NOT_BOOTABLE', message: 'this machine starts no systems' });
     const outcome = await machine.boot.stage(plan, signal);
@@ -289,15 +284,27 @@ export async function findUnfinished({ machine }: Pick<WorkDeps, 'machine'>, jou
 }
 
 /** What is armed before the machine is changed; null when there is nothing to go back to. */
-function guarded(
+async function guarded(
+  { machine, settings }: WorkDeps,
   { activation, before }: AgentJournal,
-  toplevel: AgentDirective['release']['toplevel'],
-  settings: WorkSettings,
-): GuardedActivation | null {
+  toplevel: StorePath,
+): Promise<GuardedActivation | null> {
   if (before === null || before.toplevel === null) return null;
-  const { switchLimitMs, healthGraceMs, settleMs, contactTimeoutMs } = settings;
-  const deadlineMs = settings.watchdogMs ?? switchLimitMs + healthGraceMs + settleMs + contactTimeoutMs + WATCHDOG_MARGIN_MS;
-  return { activation, toplevel, before: before.toplevel, beforeProfile: before.profile ?? before.toplevel, deadlineMs };
+  const { switchLimitMs, settleMs, contactTimeoutMs } = settings;
+  const checksMs = await longestHealthCheckMs(machine, toplevel, healthLimits(settings));
+  const verdictMs = Math.max(checksMs, settleMs, contactTimeoutMs) + WATCHDOG_MARGIN_MS;
+  return {
+    activation,
+    toplevel,
+    before: before.toplevel,
+    beforeProfile: before.profile ?? before.toplevel,
+    switchMs: switchLimitMs + WATCHDOG_MARGIN_MS,
+    verdictMs,
+  };
+}
+
+function healthLimits({ settleMs, healthGraceMs }: WorkSettings): Omit<HealthCheckOptions, 'signal'> {
+  return { passes: HEALTH_PASSES, pauseMs: settleMs / HEALTH_PASSES, graceMs: healthGraceMs };
 }
 
 /** How much of a closure is here already only Nix knows: this only keeps a machine from running into the wall. */

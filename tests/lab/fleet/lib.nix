@@ -26,6 +26,9 @@ let
     Restart=always
     RestartSec=1
     TimeoutStopSec=20
+    Type=notify
+    NotifyAccess=all
+    WatchdogSec=60
     StateDirectory=floe-agent
     StateDirectoryMode=0700
     RuntimeDirectory=floe-agent

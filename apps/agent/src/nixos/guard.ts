@@ -3,7 +3,19 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { join } from 'node:path';
 import { FloeError, writeFileDurably, type Exec } from '@floe/runtime';
 import { activationFolder, removeActivations, type ActivationFolder, type Verdict } from './activation-folder.ts';
-import { BOOT_ID, FELL_BACK, GUARD_SCRIPT, guardScript, WATCHDOG_SCRIPT, watchdogScript, watchdogUnit, type Plan } from './scripts.ts';
+import {
+  AFTER_SWITCH_SCRIPT,
+  afterSwitchScript,
+  BOOT_ID,
+  FELL_BACK,
+  GUARD_SCRIPT,
+  guardScript,
+  WATCHDOG_SCRIPT,
+  watchdogScript,
+  verdictUnit,
+  watchdogUnit,
+  type Plan,
+} from './scripts.ts';
 
 const POLL_MS = 100;
 
@@ -29,6 +41,7 @@ export class ActivationGuard {
   async arm(plan: Plan): Promise<void> {
     const folder = this.folder(plan.activation);
     await folder.write(WATCHDOG_SCRIPT, watchdogScript(plan, folder.dir));
+    await folder.write(AFTER_SWITCH_SCRIPT, afterSwitchScript(plan, folder.dir));
     await folder.write(BOOT_ID, await bootId());
     await this.disarm(plan.activation);
     const unit = watchdogUnit(plan.activation);
@@ -40,7 +53,7 @@ export class ActivationGuard {
         '--collect',
         '--no-ask-password',
         `--unit=${unit}`,
-        `--on-active=${Math.ceil(plan.deadlineMs / 1000)}`,
+        `--on-active=${Math.ceil((plan.switchMs + plan.verdictMs) / 1000)}`,
         '--timer-property=AccuracySec=1s',
         '--property=Type=oneshot',
         '--',
@@ -95,7 +108,8 @@ export class ActivationGuard {
   async disarm(activation: number): Promise<void> {
     const { exec, env } = this.#deps;
     await rm(this.#bootGuard, { force: true });
-    await exec('systemctl', ['stop', `${watchdogUnit(activation)}.timer`, `${watchdogUnit(activation)}.service`], { env, timeoutMs: 60_000 });
+    const units = [verdictUnit(activation), watchdogUnit(activation)].flatMap((name) => [`${name}.timer`, `${name}.service`]);
+    await exec('systemctl', ['stop', ...units], { env, timeoutMs: 60_000 });
   }
 
   /** The directive ended: nothing of it stays. */

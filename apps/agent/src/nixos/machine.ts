@@ -20,7 +20,7 @@ import { describeSwitch } from '../switch-outcome.ts';
 import { freeBytesAt, observeLinks, readBelow } from '../system-files.ts';
 import { ActivationGuard } from './guard.ts';
 import { bootEntryOf, setOneShot } from './one-shot.ts';
-import { SYSTEM_PROFILE, switchUnits, watchdogUnit } from './scripts.ts';
+import { AFTER_SWITCH_SCRIPT, SYSTEM_PROFILE, switchUnits, verdictUnit, watchdogUnit } from './scripts.ts';
 import { switchUnit, type SwitchUnit } from './switch-unit.ts';
 import { failedUnits, killStuckUnits, runningJobs, switchLockHolder } from './units.ts';
 
@@ -105,7 +105,10 @@ export class NixosMachine implements Machine {
     const { switchLimitMs } = this.#deps;
     const unit = this.#switchUnit(options.activation, action, options.isRollback ?? false);
     const script = `${action === 'test' ? await this.#asItRuns(path) : path}/bin/switch-to-configuration`;
-    const result = await unit.run([script, action], switchLimitMs, options.signal);
+    const { signal, isRollback } = options;
+    const afterwards =
+      action === 'test' && isRollback !== true ? { afterwards: this.#guard.folder(options.activation).file(AFTER_SWITCH_SCRIPT) } : {};
+    const result = await unit.run([script, action], { limitMs: switchLimitMs, signal, ...afterwards });
     const outcome = describeSwitch(action, result);
     if (result.end !== 'timed-out' || outcome.kind !== 'failed') return outcome;
     const jobs = await runningJobs(this.#deps);
@@ -172,7 +175,9 @@ export class NixosMachine implements Machine {
 
   async activationLog(activation: number): Promise<string> {
     const { exec, env } = this.#deps;
-    const units = [`--unit=${switchUnits(activation)}`, `--unit=${watchdogUnit(activation)}.service`];
+    const units = [switchUnits(activation), `${watchdogUnit(activation)}.service`, `${verdictUnit(activation)}.service`].map(
+      (unit) => `--unit=${unit}`,
+    );
     const log = await exec('journalctl', ['--output=short-iso', '--no-pager', '--quiet', '--lines=150', ...units], { env, timeoutMs: 30_000 });
     return log.stdout;
   }

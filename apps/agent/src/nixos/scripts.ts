@@ -9,18 +9,23 @@ export interface Plan {
   readonly before: StorePath;
   /** What the profile named before, and the machine starts after going back. */
   readonly beforeProfile: StorePath;
-  /** How long the agent has to come to its verdict, in ms. */
-  readonly deadlineMs: number;
+  /** How long the switch may take, in ms. */
+  readonly switchMs: number;
+  /** How long the agent has from the end of the switch, or the start of the machine, to its verdict, in ms. */
+  readonly verdictMs: number;
 }
 
 export const SYSTEM_PROFILE = '/nix/var/nix/profiles/system';
 export const WATCHDOG_SCRIPT = 'watchdog.sh';
+export const AFTER_SWITCH_SCRIPT = 'after-switch.sh';
 export const GUARD_SCRIPT = 'guard.sh';
 export const WATCHDOG_RESULT = 'watchdog.result';
 export const FELL_BACK = 'fell-back';
 export const BOOT_ID = 'boot-id';
 
 export const watchdogUnit = (activation: number): string => `floe-watchdog-${activation}`;
+/** Armed by the end of the switch: the rest of the first one's time is the switch's, and would be waited for in vain. */
+export const verdictUnit = (activation: number): string => `floe-verdict-${activation}`;
 export const switchUnits = (activation: number): string => `floe-switch-${activation}-*`;
 
 /** What every script begins with: the old system's programs first, since the new one's may not work. */
@@ -71,9 +76,17 @@ systemctl --no-block restart floe-agent.service
 `;
 }
 
+/** Run when the switch ended, however: from here on it is the agent's verdict that is waited for. */
+export function afterSwitchScript(plan: Plan, dir: string): string {
+  return `${preamble(plan, dir)}
+systemd-run --quiet --collect --unit=${verdictUnit(plan.activation)} --on-active=${Math.ceil(plan.verdictMs / 1000)} \\
+  --timer-property=AccuracySec=1s --property=Type=oneshot /bin/sh "$dir/${WATCHDOG_SCRIPT}"
+`;
+}
+
 /**
  * Run early at every start of the machine while a system is staged for it, by a unit that both systems have: gives the
- * new system `deadlineMs` to be proved, and the machine's old system back if it is not, or if it was started twice in vain.
+ * new system `verdictMs` to be proved, and the machine's old system back if it is not, or if it was started twice in vain.
  */
 export function guardScript(plan: Plan, dir: string): string {
   return `${preamble(plan, dir)}
@@ -107,7 +120,7 @@ fi
 echo $((tries + 1)) >"$dir/tries.tmp" && sync "$dir/tries.tmp"
 mv "$dir/tries.tmp" "$dir/tries"
 sync "$dir"
-systemd-run --quiet --collect --unit=${watchdogUnit(plan.activation)} --on-active=${Math.ceil(plan.deadlineMs / 1000)} \\
+systemd-run --quiet --collect --unit=${watchdogUnit(plan.activation)} --on-active=${Math.ceil(plan.verdictMs / 1000)} \\
   --timer-property=AccuracySec=1s /bin/sh "$dir/${GUARD_SCRIPT}" undo
 `;
 }

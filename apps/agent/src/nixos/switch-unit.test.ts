@@ -54,10 +54,10 @@ test.each([
 ])('a unit that ended with "%s" is understood from what it left on disk', async (end, expected) => {
   const { fake, calls } = fakeSystemd(end);
   const unit = switchUnit({ exec: fake, env: {} }, folder, NAME);
-  const ended = await unit.run(['/system/bin/switch-to-configuration', 'test'], 90_000, signal);
+  const ended = await unit.run(['/system/bin/switch-to-configuration', 'test'], { limitMs: 90_000, signal });
   expect(describeSwitch('test', ended)).toMatchObject(expected);
   expect(ended.stderr.trim()).toBe('warning: the following units failed: web.service');
-  const [run] = calls.filter(([file]) => file === 'systemd-run');
+  const run = calls.find(([file]) => file === 'systemd-run');
   expect(run).toEqual(expect.arrayContaining([`--unit=${NAME}.service`, '--property=KillMode=control-group', '--property=TimeoutStartSec=90']));
   expect(run?.slice(-2)).toEqual(['/system/bin/switch-to-configuration', 'test']);
 
@@ -68,7 +68,7 @@ test.each([
 test('a switch that systemd does not take is an error that says so, and one that never ran has no result', async () => {
   const unit = switchUnit({ exec: fakeSystemd(undefined).fake, env: {} }, folder, NAME);
   expect(await unit.result(signal)).toBeUndefined();
-  await expect(unit.run(['/bin/true'], 1_000, signal)).rejects.toMatchObject({ code: 'SWITCH_NOT_STARTED', retryable: true });
+  await expect(unit.run(['/bin/true'], { limitMs: 1_000, signal })).rejects.toMatchObject({ code: 'SWITCH_NOT_STARTED', retryable: true });
 });
 
 test('the first word about an activation stands, whoever writes it', async () => {

@@ -20,8 +20,11 @@ export interface SwitchUnitDeps {
 
 /** A command in a transient systemd unit of its own: it goes on while the agent is restarted, and its end is on disk. */
 export interface SwitchUnit {
-  /** Runs it and waits for its end; one of the same name that still runs is waited for first. */
-  run(command: readonly [string, ...string[]], limitMs: number, signal: AbortSignal): Promise<UnitResult>;
+  /** Runs it and waits for its end; one of the same name that still runs is waited for first. `afterwards`: a script run by systemd when it ended. */
+  run(
+    command: readonly [string, ...string[]],
+    options: { readonly limitMs: number; readonly signal: AbortSignal; readonly afterwards?: string },
+  ): Promise<UnitResult>;
   /** How it ended, waiting for it if it still runs; undefined when it never ran or was lost. */
   result(signal: AbortSignal): Promise<UnitResult | undefined>;
 }
@@ -65,7 +68,7 @@ export function switchUnit(deps: SwitchUnitDeps, folder: ActivationFolder, name:
 
   return {
     result,
-    async run(command, limitMs, signal) {
+    async run(command, { limitMs, signal, afterwards }) {
       await result(signal);
       await rm(folder.file(resultFile), { force: true });
       await folder.write('record.sh', RECORD);
@@ -75,6 +78,7 @@ export function switchUnit(deps: SwitchUnitDeps, folder: ActivationFolder, name:
         `TimeoutStartSec=${Math.ceil(limitMs / 1000)}`,
         'TimeoutStopSec=10',
         'KillMode=control-group',
+        ...(afterwards === undefined ? [] : [`ExecStopPost=-/bin/sh ${afterwards}`]),
         `ExecStopPost=/bin/sh ${folder.file('record.sh')} ${folder.file(resultFile)}`,
       ];
       const args = [

@@ -467,8 +467,8 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
 
 test('every kind of work is begun by some step', () => {
   const begun = new Set<AgentWork>();
-  const failing: AgentEvent[] = [...toActivating(), { type: 'switch-failed', epoch: 1, tookMs: 1, detail }];
-  for (const events of [toCommitting(), failing, [...toBootStaged(), { type: 'reboot-due', epoch: 1, detail } as const]]) {
+  const failed: AgentEvent[] = [...toActivating(), { type: 'switch-failed', epoch: 1, tookMs: 1, detail }];
+  for (const events of [toCommitting(), failed, [...toBootStaged(), { type: 'reboot-due', epoch: 1, detail } as const]]) {
     let journal = emptyJournal(0);
     for (const event of events) {
       const step = decide(journal, event, 1);

@@ -1,0 +1,87 @@
+import type { IncomingMessage } from 'node:http';
+import type { HttpCheck } from './check-form.ts';
+
+const MAX_REDIRECTS = 5;
+/** Text that is looked for must come this early. */
+const MAX_BODY_BYTES = 1024 * 1024;
+
+interface Answer {
+  readonly status: number;
+  readonly body: string;
+  readonly location: string | undefined;
+}
+
+/** Asks once. Null when the answer is as it should be; else what was expected and what came. */
+export async function probeHttp(check: HttpCheck, signal: AbortSignal): Promise<string | null> {
+  const expected = check.statuses.length === 0 ? 'status 200 to 399' : `status ${check.statuses.join(' or ')}`;
+  const isGood = (status: number): boolean => (check.statuses.length === 0 ? status >= 200 && status <= 399 : check.statuses.includes(status));
+  let url = new URL(check.url);
+  for (let redirects = 0; ; redirects += 1) {
+    let answer: Answer;
+    try {
+      answer = await get(url, signal);
+    } catch (error) {
+      return `expected ${expected} from ${url.href}, got no answer: ${reason(error)}`;
+    }
+    const next = redirectOnSameHost(answer, url);
+    // A redirect that is asked for by its number is the answer.
+    if (next !== null && !check.statuses.includes(answer.status)) {
+      if (redirects === MAX_REDIRECTS)
+        return `expected ${expected} from ${check.url}, got more than ${MAX_REDIRECTS} redirects, the last to ${next.href}`;
+      url = next;
+      continue;
+    }
+    if (!isGood(answer.status)) return `expected ${expected} from ${url.href}, got status ${answer.status}${shown(answer.body)}`;
+    if (check.body !== undefined && !answer.body.includes(check.body)) {
+      return `expected "${check.body}" in the answer of ${url.href}, got status ${answer.status} without it${shown(answer.body)}`;
+    }
+    return null;
+  }
+}
+
+/** Null for a redirect to elsewhere as well: whether another machine works is not this machine's health. */
+function redirectOnSameHost({ status, location }: Answer, from: URL): URL | null {
+  if (status < 300 || status > 399 || location === undefined || !URL.canParse(location, from.href)) return null;
+  const next = new URL(location, from);
+  return next.hostname === from.hostname && /^https?:$/.test(next.protocol) ? next : null;
+}
+
+/** One GET over a connection of its own, by no proxy. `fetch` would refuse some ports, and stay in memory with 13 MB. */
+async function get(url: URL, signal: AbortSignal): Promise<Answer> {
+  const { request: send, Agent } = url.protocol === 'https:' ? process.getBuiltinModule('node:https') : process.getBuiltinModule('node:http');
+  // An agent of its own: the global one may have been told of a proxy by the environment.
+  const agent = new Agent({ keepAlive: false });
+  try {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const request = send(
+        url.href,
+        { agent, signal, headers: { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'floe-agent' } },
+        resolve,
+      );
+      request.on('error', reject);
+      request.end();
+    });
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      size += chunk.length;
+      // Leaving the loop ends the connection: a stream without an end is judged by its beginning.
+      if (size >= MAX_BODY_BYTES) break;
+    }
+    return { status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8'), location: response.headers.location };
+  } finally {
+    agent.destroy();
+  }
+}
+
+function shown(body: string): string {
+  const text = body.trim().slice(0, 200);
+  return text === '' ? '' : `: ${text}`;
+}
+
+function reason(error: unknown): string {
+  // Of several addresses each has its own error; the one that all have in common is its code.
+  const { code, message } = error as NodeJS.ErrnoException;
+  return message === '' || message === undefined ? (code ?? 'the connection failed') : message;
+}

@@ -1,0 +1,313 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { AgentPolicy, DEFAULT_AGENT_POLICY } from '@floe/protocol';
+import { exec } from '@floe/runtime';
+import * as v from 'valibot';
+import { describe, expect, it } from 'vitest';
+import { HealthChecks } from '../apps/agent/src/health/check-form.ts';
+import { parseConfig } from '../apps/agent/src/config.ts';
+import { agentOptionsReference } from './testing/options-reference.ts';
+
+const AGENT = join(import.meta.dirname, 'testing/agent.nix');
+// The little lib beside it needs nothing from outside; with FLOE_NIXPKGS_LIB=/path/to/nixpkgs/lib it is nixpkgs' own.
+const REAL_LIB = process.env['FLOE_NIXPKGS_LIB'];
+const LIB = REAL_LIB === undefined || REAL_LIB === '' ? undefined : `import ${REAL_LIB}`;
+
+const KEY = `${'A'.repeat(43)}=`;
+const REQUIRED = `
+  enable = true;
+  serverUrl = "https://floe.example.org";
+  trustedReleaseKeys = [ "release-1:${KEY}" ];
+  trustedServerKeys = [ "server-1:${KEY}" ];
+  substituters = [ "https://floe.example.org/cache" ];
+  trustedPublicKeys = [ "cache-1:${KEY}" ];
+`;
+const LEAST = `services.floe.agent = { ${REQUIRED} };`;
+
+async function tryEvaluate(settings: string, what: string) {
+  const expression = `(import ${AGENT} { ${LIB === undefined ? '' : `lib = ${LIB};`} settings = { lib, config, ... }: { ${settings} }; }).${what}`;
+  return await exec('nix-instantiate', ['--eval', '--strict', '--json', '--expr', expression], { timeoutMs: 60_000 });
+}
+
+async function evaluate(settings: string, what: string): Promise<unknown> {
+  const result = await tryEvaluate(settings, what);
+  expect(result.exitCode, result.stderr).toBe(0);
+  return JSON.parse(result.stdout);
+}
+
+/** More of services.floe.agent than must be set; what is said twice is said last. */
+function agent(more: string): string {
+  return `imports = [ { ${LEAST} } ]; services.floe.agent = { ${more} };`;
+}
+
+async function problems(settings: string): Promise<string> {
+  return v.parse(v.array(v.string()), await evaluate(settings, 'failed')).join('\n');
+}
+
+async function file(settings: string, name: string): Promise<string> {
+  return v.parse(v.string(), await evaluate(settings, `config.environment.etc."floe/${name}".text`));
+}
+
+const Unit = v.object({
+  description: v.string(),
+  wantedBy: v.array(v.string()),
+  after: v.array(v.string()),
+  environment: v.record(v.string(), v.string()),
+  unitConfig: v.record(v.string(), v.unknown()),
+  serviceConfig: v.record(v.string(), v.unknown()),
+});
+
+async function unit(settings: string, name: string): Promise<v.InferOutput<typeof Unit>> {
+  return v.parse(Unit, await evaluate(settings, `config.systemd.${name}`));
+}
+
+describe('a machine that sets no more than it must', () => {
+  it('has no problem, no warning, and nothing where the agent is off', async () => {
+    expect(await problems(LEAST)).toBe('');
+    expect(await evaluate(LEAST, 'config.warnings')).toEqual([]);
+    expect(await evaluate('', 'config.systemd.services')).toEqual({});
+    expect(await evaluate('', 'config.environment.etc')).toEqual({});
+    expect(await evaluate(LEAST, 'config.systemd.user.services')).toEqual({});
+  });
+
+  it('has an agent that can start, with settings that its module defaults do not change', async () => {
+    const { environment } = await unit(LEAST, 'services.floe-agent');
+    const must = ['SERVER_URL', 'HOST', 'TRUSTED_RELEASE_KEYS', 'TRUSTED_SERVER_KEYS', 'SUBSTITUTERS', 'TRUSTED_PUBLIC_KEYS'];
+    const least = Object.fromEntries(must.map((name) => [`FLOE_${name}`, environment[`FLOE_${name}`]]));
+    expect(parseConfig(environment)).toEqual({ ...parseConfig(least), enrolmentTokenFile: '/run/floe-enrolment-token' });
+    expect(parseConfig(environment).host).toBe('ada');
+  });
+
+  it("goes by the agent's own default policy, and has no checks", async () => {
+    expect(v.parse(AgentPolicy, JSON.parse(await file(LEAST, 'agent-policy.json')))).toEqual(DEFAULT_AGENT_POLICY);
+    expect(v.parse(HealthChecks, await file(LEAST, 'health-checks.json'))).toEqual([]);
+  });
+});
+
+describe('settings', () => {
+  it('reach the agent, and % is none of systemd’s', async () => {
+    const settings = agent(
+      'host = lib.mkForce "bob"; repository = "https://git.example/a%20b.git"; userGroup = "wheel"; switchTimeoutSeconds = 120; enrolmentTokenFile = null; minFreeMb = 512;',
+    );
+    const { environment } = await unit(`${settings} users.groups.wheel = { };`, 'services.floe-agent');
+    expect(environment['FLOE_REPOSITORY']).toBe('https://git.example/a%%20b.git');
+    expect(parseConfig(environment)).toMatchObject({
+      host: 'bob',
+      socketGroup: 'wheel',
+      switchLimitMs: 120_000,
+      enrolmentTokenFile: undefined,
+      minFreeBytes: 512 * 1024 * 1024,
+    });
+  });
+
+  it('of the policy make the file that the agent reads', async () => {
+    const settings = agent(`policy = {
+      windows = [ { cron = "0,30 3-5 * * mon-fri"; durationMinutes = 90; } { cron = "*/15 0 1 1 7"; durationMinutes = 5; timeZone = "America/Argentina/Buenos_Aires"; } ];
+      minBatteryPercent = 55.5; metered = "wait"; session = "wait-if-units"; idleMinutes = 2;
+      later = { maxCount = 1; maxMinutes = 30; }; deadlineHours = null;
+      reboot = { when = "window"; deadlineHours = 48; }; drift = { action = "correct-later"; afterMinutes = 5; };
+    };`);
+    expect(await problems(settings)).toBe('');
+    expect(v.parse(AgentPolicy, JSON.parse(await file(`${settings} time.timeZone = "Europe/Berlin";`, 'agent-policy.json')))).toEqual({
+      version: 1,
+      windows: [
+        { cron: '0,30 3-5 * * mon-fri', durationMinutes: 90, timeZone: 'Europe/Berlin' },
+        { cron: '*/15 0 1 1 7', durationMinutes: 5, timeZone: 'America/Argentina/Buenos_Aires' },
+      ],
+      minBatteryPercent: 55.5,
+      metered: 'wait',
+      session: 'wait-if-units',
+      idleMinutes: 2,
+      later: { maxCount: 1, maxMinutes: 30 },
+      deadlineHours: null,
+      reboot: { when: 'window', deadlineHours: 48 },
+      drift: { action: 'correct-later', afterMinutes: 5 },
+    });
+  });
+
+  it('of health checks make the file that the agent reads, by either name', async () => {
+    const settings = agent(`healthChecks = {
+      a.command = [ "/bin/lpstat" "-r" ];
+      b = { command = "test -e /dev/printer"; timeoutSeconds = 0.5; intervalSeconds = 2; passes = 5; graceSeconds = 120; };
+      c.http = { url = "http://localhost:8080/health"; statuses = [ 200 401 ]; body = "ok"; };
+      d.tcp.port = 5432;
+      e.unit = "foo@a\\\\x2db.service";
+    };`);
+    const short = 'floe.healthChecks = { f = lib.mkIf true { unit = "sshd.service"; }; a.passes = 2; g = lib.mkIf false { }; };';
+    expect(await problems(`${settings} ${short}`)).toBe('');
+    const usual = { timeoutSeconds: 10, intervalSeconds: 1, passes: 3 };
+    expect(v.parse(HealthChecks, await file(`${settings} ${short}`, 'health-checks.json'))).toEqual([
+      { ...usual, name: 'a', kind: 'command', command: ['/bin/lpstat', '-r'], passes: 2 },
+      {
+        name: 'b',
+        kind: 'command',
+        command: ['/bin/sh', '-c', 'test -e /dev/printer'],
+        timeoutSeconds: 0.5,
+        intervalSeconds: 2,
+        passes: 5,
+        graceSeconds: 120,
+      },
+      { ...usual, name: 'c', kind: 'http', url: 'http://localhost:8080/health', statuses: [200, 401], body: 'ok' },
+      { ...usual, name: 'd', kind: 'tcp', host: 'localhost', port: 5432 },
+      { ...usual, name: 'e', kind: 'unit', unit: 'foo@a\\x2db.service' },
+      { ...usual, name: 'f', kind: 'unit', unit: 'sshd.service' },
+    ]);
+  });
+});
+
+describe('the units', () => {
+  it('of the agent: it says that it lives, starts after the secrets, and may write where it must', async () => {
+    const { after, serviceConfig, unitConfig } = await unit(`${LEAST} boot.loader.efi.efiSysMountPoint = "/efi";`, 'services.floe-agent');
+    expect(after).toEqual(expect.arrayContaining(['sops-install-secrets.service', 'agenix-install-secrets.service']));
+    expect(unitConfig).toEqual({ StartLimitIntervalSec: 0 });
+    expect(serviceConfig).toMatchObject({
+      ExecStart: '/packages/floe-agent/bin/floe-agent run',
+      Type: 'notify',
+      NotifyAccess: 'main',
+      WatchdogSec: 60,
+      RuntimeDirectory: 'floe-agent',
+      RuntimeDirectoryMode: '0755',
+      ReadWritePaths: ['/nix', '-/boot', '-/efi', '-/sys/firmware/efi/efivars'],
+    });
+  });
+
+  it('of the boot guard: it needs nothing of the agent', async () => {
+    const guard = await unit(LEAST, 'services.floe-boot-guard');
+    expect(guard).toMatchObject({
+      wantedBy: ['multi-user.target'],
+      after: ['local-fs.target'],
+      unitConfig: { ConditionPathExists: '/var/lib/floe-agent/boot-guard', DefaultDependencies: false },
+      serviceConfig: { Type: 'oneshot', ExecStart: '/bin/sh /var/lib/floe-agent/boot-guard' },
+    });
+  });
+
+  it('of the notifications: for the people of the group, and only where there is one', async () => {
+    const settings = `${agent('userGroup = "people";')} users.groups.people = { };`;
+    expect(await unit(settings, 'user.services.floe-agent-notify')).toMatchObject({
+      wantedBy: ['graphical-session.target'],
+      unitConfig: { ConditionGroup: 'people' },
+      serviceConfig: { ExecStart: '/packages/floe-agent/bin/floe-agent notify' },
+    });
+    const without = settings.replace('userGroup', 'notifications.enable = false; userGroup');
+    expect(await evaluate(without, 'config.systemd.user.services')).toEqual({});
+  });
+});
+
+describe('a mistake is named where it is made', () => {
+  it.each([
+    ['no keys for releases', agent('trustedReleaseKeys = lib.mkForce [ ];'), 'trustedReleaseKeys is empty: "floe enrol ada" prints what to put here'],
+    ['no keys of the server', agent('trustedServerKeys = lib.mkForce [ ];'), 'trustedServerKeys is empty'],
+    ['no cache', agent('substituters = lib.mkForce [ ];'), 'substituters is empty'],
+    ['no keys of the cache', agent('trustedPublicKeys = lib.mkForce [ ];'), 'trustedPublicKeys is empty'],
+    ['a group that is not there', agent('userGroup = "wheels";'), 'userGroup is "wheels", but there is no such group'],
+    ['notifications for nobody', agent('notifications.enable = true;'), 'nobody may talk to the agent: set userGroup'],
+    ['a token that all can read', agent('enrolmentTokenFile = "/nix/store/00000000000000000000000000000000-token";'), 'is in the Nix store'],
+    ['a token that the service cannot see', agent('enrolmentTokenFile = "/tmp/token";'), 'is where the service does not look'],
+    ['a check of no kind', agent('healthChecks.web = { };'), 'healthChecks.web has no kind: give it exactly one of command, http, tcp, unit'],
+    ['a check of two kinds', agent('healthChecks.web = { unit = "a.service"; tcp.port = 80; };'), 'healthChecks.web has tcp and unit'],
+    ['a restart in no window', agent('policy.reboot.when = "window";'), 'policy.reboot.when is "window", but there is none'],
+    ['a window in no zone', window('0 3 * * *', 'Europe Berlin'), '"Europe Berlin" is no time zone'],
+    ['a window of four fields', window('0 3 * *'), '"0 3 * *" is no time: give minute, hour, day of the month, month and day of the week'],
+    ['a window of six', window('0 0 3 * * *'), '"0 0 3 * * *" is no time'],
+    ['the 25th hour', window('0 25 * * *'), '"0 25 * * *" is no time'],
+    ['the 0th of a month', window('0 0 0 * *'), '"0 0 0 * *" is no time'],
+    ['hours to the 24th', window('0 1-24 * * *'), '"0 1-24 * * *" is no time'],
+    ['a field of nothing', window('0 , * * *'), '"0 , * * *" is no time'],
+  ])('%s', async (_what, settings, words) => {
+    const found = await problems(settings);
+    expect(found).toContain(words);
+    expect(found).toContain('services.floe.agent.');
+    expect(found.split('\n')).toHaveLength(1);
+  });
+
+  function window(cron: string, timeZone = 'UTC'): string {
+    return agent(`policy.windows = [ { cron = "${cron}"; durationMinutes = 60; timeZone = "${timeZone}"; } ];`);
+  }
+
+  it.each(['* * * * *', '5 4 * * sun', '0 22 * * 1-5', '23 0-20/2 * * *', '59 08 31 12 0', '1,2,3 09 1-15 jan,feb *'])(
+    '%s is a good time',
+    async (cron) => {
+      expect(await problems(window(cron))).toBe('');
+    },
+  );
+
+  it('a server without encryption is warned of, unless it is on this machine', async () => {
+    const at = async (url: string): Promise<unknown> => await evaluate(agent(`serverUrl = lib.mkForce "${url}";`), 'config.warnings');
+    expect(await at('http://floe.example.org')).toEqual([expect.stringContaining('is not encrypted')]);
+    expect(await at('http://localhost.example.org')).toHaveLength(1);
+    for (const url of ['http://localhost:8420', 'http://127.0.0.1', 'http://[::1]:8420/floe', 'https://floe.example.org']) {
+      expect(await at(url), url).toEqual([]);
+    }
+  });
+
+  it.each([
+    ['serverUrl', '"floe.example.org"'],
+    ['host', '"ada lovelace"'],
+    ['trustedReleaseKeys', '[ "no-colon" ]'],
+    ['trustedReleaseKeys', `"release-1:${KEY}"`],
+    ['enrolmentTokenFile', '"relative"'],
+    ['userGroup', '"a group"'],
+    ['logLevel', '"loud"'],
+    ['switchTimeoutSeconds', '5'],
+    ['healthGraceSeconds', '1.5'],
+    ['minFreeMb', '"64"'],
+    ['policy.metered', '"sometimes"'],
+    ['policy.deadlineHours', '-1'],
+    ['policy.later.maxCount', '1000'],
+    ['healthChecks', '{ a.tcp.port = 0; }'],
+    ['healthChecks', '{ a.http.url = "ftp://localhost"; }'],
+    ['healthChecks', '{ a.unit = "-a.service"; }'],
+    ['healthChecks', '{ a.unit = "a.service b.service"; }'],
+    ['healthChecks', '{ a.command = [ ]; }'],
+    ['healthChecks', '{ a.command = ""; }'],
+    ['healthChecks', '{ a = { command = "true"; passes = 0; }; }'],
+  ])('%s = %s is not of its type', async (name, value) => {
+    const settings = agent(`${name} = lib.mkForce (${value});`);
+    const environment = await tryEvaluate(settings, 'config.systemd.services.floe-agent.environment');
+    const files = await tryEvaluate(settings, 'config.environment.etc');
+    expect(`${environment.stderr}${files.stderr}`).toMatch(new RegExp(`services\\.floe\\.agent\\.${name.replaceAll('.', '\\.')}.*is not of type`));
+  });
+
+  it('an option that there is not, and one that must be set', async () => {
+    expect((await tryEvaluate(agent('trustedKeys = [ ];'), 'failed')).stderr).toMatch(/services\.floe\.agent\.trustedKeys' does not exist/);
+    expect((await tryEvaluate('services.floe.agent.enable = true;', 'config.systemd.services')).stderr).toMatch(
+      /serverUrl'.*(?:not defined|no value defined)/,
+    );
+  });
+});
+
+it('the example fleet, which has no nixpkgs, writes checks as the module does', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'floe-example-'));
+  try {
+    const checks = 'a.http.url = "http://localhost/"; b = { tcp.port = 5432; passes = 2; }; c.unit = "a.service"; d.command = "true";';
+    await writeFile(join(dir, 'ada.nix'), `{ ... }: { system.nixos.label = "test"; floe.healthChecks = { ${checks} }; }`);
+    const expression = `((import ${join(import.meta.dirname, '../examples/fleet/lib.nix')}).fleetOf ${dir} [ ]).ada.config.system.build.toplevel.etcFiles`;
+    const result = await exec('nix-instantiate', ['--eval', '--json', '--read-write-mode', '--expr', expression], { timeoutMs: 60_000 });
+    expect(result.exitCode, result.stderr).toBe(0);
+    const [, path = ''] = v.parse(v.string(), JSON.parse(result.stdout)).split(' ');
+    expect(v.parse(HealthChecks, await readFile(path, 'utf8'))).toEqual([
+      { name: 'a', kind: 'http', url: 'http://localhost/', statuses: [], timeoutSeconds: 10 },
+      { name: 'b', kind: 'tcp', host: 'localhost', port: 5432, passes: 2, timeoutSeconds: 10 },
+      { name: 'c', kind: 'unit', unit: 'a.service', timeoutSeconds: 10 },
+      { name: 'd', kind: 'command', command: ['/bin/sh', '-c', 'true'], timeoutSeconds: 10 },
+    ]);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+});
+
+describe('docs/agent-options.md', () => {
+  it('is what the options say (sh scripts/run.sh options writes it anew)', async () => {
+    const written = await readFile(join(import.meta.dirname, '../docs/agent-options.md'), 'utf8');
+    expect(written).toBe(await agentOptionsReference(exec, process.env));
+  });
+
+  it('has every option, described', async () => {
+    const reference = await agentOptionsReference(exec, process.env, LIB);
+    for (const name of ['userGroup', 'healthChecks.<name>.http.statuses', 'policy.windows.*.cron', 'policy.reboot.when']) {
+      expect(reference).toContain(`\n## \`services.floe.agent.${name}\`\n\n`);
+    }
+    expect(reference).not.toMatch(/\n\n\n/);
+  });
+});

@@ -1,0 +1,55 @@
+# Settings that would leave a machine without its agent are found where they are written, not where they arrive.
+{ config, lib, ... }:
+let
+  cfg = config.services.floe.agent;
+
+  enrolment = "\"floe enrol ${cfg.host}\" prints what to put here";
+  filled = name: {
+    assertion = cfg.${name} != [ ];
+    message = "services.floe.agent.${name} is empty: ${enrolment}";
+  };
+  isEncrypted = lib.hasPrefix "https://" cfg.serverUrl;
+  isHere = builtins.match "http://(localhost|127[.][0-9.]+|\\[::1])([:/].*)?" cfg.serverUrl != null;
+in
+{
+  config = lib.mkIf cfg.enable {
+    assertions = [
+      (filled "trustedReleaseKeys")
+      (filled "trustedServerKeys")
+      (filled "substituters")
+      (filled "trustedPublicKeys")
+      {
+        assertion = cfg.host != "";
+        message = "services.floe.agent.host is empty: set it, or networking.hostName, to this machine's name in nixosConfigurations";
+      }
+      {
+        assertion = cfg.userGroup != null -> config.users.groups ? ${cfg.userGroup};
+        message = "services.floe.agent.userGroup is \"${toString cfg.userGroup}\", but there is no such group: name another one, or add users.groups.\"${toString cfg.userGroup}\" = { }";
+      }
+      {
+        assertion = cfg.notifications.enable -> cfg.userGroup != null;
+        message = "services.floe.agent.notifications.enable is on, but nobody may talk to the agent: set userGroup to a group of those who use this machine";
+      }
+      {
+        # The store can be read by everyone, here and in the cache.
+        assertion = cfg.enrolmentTokenFile != null -> !lib.hasPrefix builtins.storeDir cfg.enrolmentTokenFile;
+        message = "services.floe.agent.enrolmentTokenFile is in the Nix store, where everyone can read it: give the path of a file on the machine, as a string";
+      }
+      {
+        # See ProtectHome and PrivateTmp of the service.
+        assertion =
+          cfg.enrolmentTokenFile != null
+          -> lib.all (folder: !lib.hasPrefix folder cfg.enrolmentTokenFile) [
+            "/home/"
+            "/root/"
+            "/run/user/"
+            "/tmp/"
+            "/var/tmp/"
+          ];
+        message = "services.floe.agent.enrolmentTokenFile is where the service does not look (homes, /tmp): put the file elsewhere, for example in /run";
+      }
+    ];
+
+    warnings = lib.optional (!isEncrypted && !isHere) "services.floe.agent.serverUrl is ${cfg.serverUrl}: the way to the server is not encrypted, and whoever listens learns the enrolment token. Use https://";
+  };
+}

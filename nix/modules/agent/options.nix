@@ -1,0 +1,126 @@
+# Who this machine is, whom it trusts, and how long things may take.
+{ config, lib, ... }:
+let
+  inherit (lib) mkOption types;
+  cfg = config.services.floe.agent;
+
+  # A setting that the agent would refuse at its start must not become a release: that would leave the machine without one.
+  keys = { example, description }: mkOption {
+    type = types.listOf (types.strMatching "[^[:space:]]+:[A-Za-z0-9+/]+=*");
+    default = [ ];
+    inherit example description;
+  };
+
+  seconds = low: default: description: mkOption {
+    type = types.ints.between low 99999;
+    inherit default description;
+  };
+in
+{
+  options.services.floe.agent = {
+    enable = lib.mkEnableOption "floe-agent, which keeps this machine on its fleet's configuration";
+
+    package = mkOption {
+      type = types.package;
+      defaultText = lib.literalExpression "the flake's floe-agent";
+      description = "The package that has bin/floe-agent. It is in the system's path too: `floe-agent status`.";
+    };
+
+    host = mkOption {
+      type = types.strMatching "[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?";
+      default = config.networking.hostName;
+      defaultText = lib.literalExpression "config.networking.hostName";
+      example = "laptop-ada";
+      description = "This machine's name in `nixosConfigurations`.";
+    };
+
+    serverUrl = mkOption {
+      type = types.strMatching "https?://[^[:space:]/]+[^[:space:]]*";
+      example = "https://floe.example.org";
+      description = "Where floe-server is. https://, except for a server on this machine.";
+    };
+
+    enrolmentTokenFile = mkOption {
+      type = types.nullOr (types.strMatching "/.+");
+      default = "/run/floe-enrolment-token";
+      example = lib.literalExpression "config.sops.secrets.floe-enrolment-token.path";
+      description = ''
+        The one-time token of `floe enrol`. Needed once: the file may be missing afterwards, and may be missing when the
+        service starts. With sops-nix it is `config.sops.secrets.NAME.path`, with agenix `config.age.secrets.NAME.path`;
+        the service starts after theirs. Null: the machine is enrolled already.
+      '';
+    };
+
+    trustedReleaseKeys = keys {
+      example = [ "release-1:3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" ];
+      description = ''
+        Keys, as KEYID:BASE64, whose releases this machine runs. To change a key, first list both: what this machine trusts
+        is decided by the system that runs, so the new key must arrive signed by the old one.
+      '';
+    };
+
+    trustedServerKeys = keys {
+      example = [ "server-1:3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" ];
+      description = "Keys, as KEYID:BASE64, of the server that may tell this machine which release to run.";
+    };
+
+    substituters = mkOption {
+      type = types.listOf types.nonEmptyStr;
+      default = [ ];
+      example = [ "https://floe.example.org/cache" ];
+      description = "Nix caches that systems are downloaded from. They are used by Floe alone, beside `nix.settings`.";
+    };
+
+    trustedPublicKeys = keys {
+      example = [ "cache-1:3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" ];
+      description = "Keys, as NAME:BASE64, that must have signed what is downloaded.";
+    };
+
+    repository = mkOption {
+      type = types.nullOr types.nonEmptyStr;
+      default = null;
+      example = "https://github.com/example/fleet.git";
+      description = "Accept releases of this repository only, named as the server names it. Null: of any that a release key signed.";
+    };
+
+    userGroup = mkOption {
+      type = types.nullOr (types.strMatching "[A-Za-z_][A-Za-z0-9_.-]{0,31}");
+      default = null;
+      example = "wheel";
+      description = ''
+        The group whose members may ask the agent what it does, say "later", go back to the system before, and go on again
+        (`floe-agent status`, `later`, `rollback`, `resume`). Null: root alone.
+      '';
+    };
+
+    notifications.enable = mkOption {
+      type = types.bool;
+      default = cfg.userGroup != null;
+      defaultText = lib.literalExpression "config.services.floe.agent.userGroup != null";
+      description = "Whether people in `userGroup` see on their desktop what is about to change, and can answer there.";
+    };
+
+    logLevel = mkOption {
+      type = types.enum [
+        "debug"
+        "info"
+        "warn"
+        "error"
+      ];
+      default = "info";
+      description = "What goes to the journal.";
+    };
+
+    healthGraceSeconds = seconds 0 30 "How long a health check may fail after a switch before it counts, where the check does not say itself.";
+    settleSeconds = seconds 0 3 "How long services get after a switch to show that they stay up.";
+    contactTimeoutSeconds = seconds 1 60 "How long the server may take to answer after a switch, before it is undone.";
+    switchTimeoutSeconds = seconds 60 900 "How long a switch may take, before it is ended and undone.";
+    slowRetrySeconds = seconds 0 60 "The shortest wait after the server refused this machine.";
+
+    minFreeMb = mkOption {
+      type = types.ints.between 0 9999999;
+      default = 64;
+      description = "With less free space than this where the store is, nothing is downloaded or switched.";
+    };
+  };
+}

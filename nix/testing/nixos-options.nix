@@ -1,0 +1,51 @@
+# The options of NixOS that the agent's module sets or reads, as strict as NixOS is about them.
+{ lib, ... }:
+let
+  inherit (lib) mkOption types;
+
+  option = type: mkOption { inherit type; };
+  set = type: default: mkOption { inherit type default; };
+  words = set (types.listOf types.str) [ ];
+  setting = types.either types.bool (types.either types.int (types.either types.str (types.listOf types.str)));
+
+  service = types.submodule {
+    options = {
+      description = option types.str;
+      documentation = words;
+      wantedBy = words;
+      after = words;
+      before = words;
+      conflicts = words;
+      partOf = words;
+      path = set (types.listOf (types.either types.package types.str)) [ ];
+      environment = set (types.attrsOf types.str) { };
+      unitConfig = set (types.attrsOf setting) { };
+      serviceConfig = set (types.attrsOf setting) { };
+      restartIfChanged = set types.bool true;
+      stopIfChanged = set types.bool true;
+    };
+  };
+  assertion = types.submodule {
+    options = {
+      assertion = option types.bool;
+      message = option types.str;
+    };
+  };
+  file = types.submodule { options.text = option types.str; };
+in
+{
+  options = {
+    assertions = set (types.listOf assertion) [ ];
+    warnings = words;
+    boot.loader.efi.efiSysMountPoint = set types.str "/boot";
+    environment.etc = set (types.attrsOf file) { };
+    environment.systemPackages = set (types.listOf types.package) [ ];
+    networking.hostName = set types.str "ada";
+    nix.package = option types.package;
+    systemd.package = option types.package;
+    systemd.services = set (types.attrsOf service) { };
+    systemd.user.services = set (types.attrsOf service) { };
+    time.timeZone = set (types.nullOr types.str) null;
+    users.groups = set (types.attrsOf types.raw) { };
+  };
+}
