@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { exec } from '@floe/runtime';
 import { expect, test } from 'vitest';
 import { accountEnv, execAs, placeAs, type Account } from './account.ts';
@@ -41,6 +44,19 @@ test('a program runs as it is for the own user, and through the system for anoth
     args: ['asuser', '501', 'sudo', ...sudo],
     env,
   });
+});
+
+test('on macOS, a program whose name has "=" in it is run and not taken for a setting', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'floe-account-'));
+  try {
+    const program = join(dir, 'a=b');
+    await writeFile(program, '#!/bin/sh\necho "$HOME $1"\n', { mode: 0o755 });
+    const { args } = placeAs(ALICE, [program, 'two words'], { env: { HOME: '/home/alice' }, platform: 'darwin' });
+    const [file = '', ...rest] = args.slice(args.indexOf('--') + 1);
+    expect(await exec(file, rest)).toMatchObject({ exitCode: 0, stdout: '/home/alice two words\n' });
+  } finally {
+    await rm(dir, { recursive: true });
+  }
 });
 
 // Of all users only root may become another; `nobody` is on every Linux.

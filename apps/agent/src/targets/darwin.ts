@@ -25,7 +25,7 @@ export function darwinRules(options: { readonly root: string; readonly profile: 
           kind: 'refused',
           detail: {
             code: 'USER_NEEDED',
-            message: `this system is of a nix-darwin from before 2025 and has a part that a user must run: set FLOE_USER to its main user, or update nix-darwin`,
+            message: `this system is of a nix-darwin from before 25.05 and has a part that a user must run: set FLOE_USER to its main user, or update nix-darwin`,
           },
         };
       }

@@ -118,27 +118,6 @@ export class TargetMachine implements Machine {
     await this.#rules.remember?.(path);
   }
 
-  async #writeProfile(path: StorePath): Promise<void> {
-    const { account } = this.#rules;
-    const profile = await this.#rules.profile();
-    if (account === null || account.isOwn) {
-      await (await this.#deps.nix()).setProfile(profile, path);
-      return;
-    }
-    // Root writes nothing into a user's folders: what is a folder there may be a link tomorrow.
-    const { exec, platform } = this.#deps;
-    const env = accountEnv(account, this.#deps.env);
-    const asUser = execAs(exec, account, { env, platform });
-    const made = await asUser('mkdir', ['-p', dirname(profile)], { env, timeoutMs: 30_000 });
-    if (made.exitCode !== 0) {
-      throw new FloeError(
-        'PROFILE_NOT_SET',
-        `${account.name} cannot make the folder of the profile ${profile}: ${made.stderr.trim().slice(-MAX_WORDS)}`,
-      );
-    }
-    await (await this.#deps.nixAs({ exec: asUser, env })).setProfile(profile, path);
-  }
-
   async failedUnits(): Promise<null> {
     return await Promise.resolve(null);
   }
@@ -192,6 +171,27 @@ export class TargetMachine implements Machine {
     return named === path
       ? SWITCHED
       : failed('PROFILE_DIFFERS', `the profile ${await this.#rules.profile()} names ${named ?? 'nothing'}, not ${path}`);
+  }
+
+  async #writeProfile(path: StorePath): Promise<void> {
+    const { account } = this.#rules;
+    const profile = await this.#rules.profile();
+    if (account === null || account.isOwn) {
+      await (await this.#deps.nix()).setProfile(profile, path);
+      return;
+    }
+    // Root writes nothing into a user's folders: what is a folder there may be a link tomorrow.
+    const { exec, platform } = this.#deps;
+    const env = accountEnv(account, this.#deps.env);
+    const asUser = execAs(exec, account, { env, platform });
+    const made = await asUser('mkdir', ['-p', dirname(profile)], { env, timeoutMs: 30_000 });
+    if (made.exitCode !== 0) {
+      throw new FloeError(
+        'PROFILE_NOT_SET',
+        `${account.name} cannot make the folder of the profile ${profile}: ${made.stderr.trim().slice(-MAX_WORDS)}`,
+      );
+    }
+    await (await this.#deps.nixAs({ exec: asUser, env })).setProfile(profile, path);
   }
 
   #placeAs(account: Account | null, [file, ...args]: readonly [string, ...string[]], uid?: string): CommandPlace {
