@@ -1,0 +1,81 @@
+import type { StorePath } from '@floe/model';
+import { FloeError } from '@floe/runtime';
+import type { StoreFiles } from './store-files.ts';
+
+/** What an agent can keep up to date. */
+export const TARGET_KINDS = ['nixos', 'darwin', 'home-manager', 'profile'] as const;
+export type TargetKind = (typeof TARGET_KINDS)[number];
+
+/** What a store path is, by the files in it, and why it is taken for that. */
+export interface Shape {
+  readonly kind: TargetKind | 'unknown';
+  readonly why: string;
+}
+
+const NAMES: Record<Shape['kind'], string> = {
+  nixos: 'a NixOS system',
+  darwin: 'a nix-darwin system',
+  'home-manager': 'a Home Manager generation',
+  profile: 'a plain profile',
+  unknown: 'nothing that Floe knows',
+};
+
+/** What marks each kind: all files of one of the groups. docs/targets.md says where each is made. */
+const MARKS: Record<Exclude<TargetKind, 'profile'>, readonly (readonly string[])[]> = {
+  nixos: [['nixos-version'], ['bin/switch-to-configuration']],
+  darwin: [['darwin-version'], ['darwin-version.json']],
+  'home-manager': [['hm-version'], ['home-files', 'home-path']],
+};
+
+/** Without this a marked closure cannot be activated. */
+const ACTIVATED_BY: Record<Exclude<TargetKind, 'profile'>, string> = {
+  nixos: 'bin/switch-to-configuration',
+  darwin: 'activate',
+  'home-manager': 'activate',
+};
+
+const MARKED_KINDS = ['nixos', 'darwin', 'home-manager'] as const;
+/** A folder of programs, or what `nix-env` and `nix profile` write beside theirs. */
+const PROFILE_MARKS = ['bin', 'manifest.nix', 'manifest.json'];
+
+/** Says what a valid store path is. Nothing of it is run. Marks of two kinds make it unknown: a guess would be run as root. */
+export async function recogniseShape(files: StoreFiles, path: StorePath): Promise<Shape> {
+  const hasAll = async (group: readonly string[]): Promise<boolean> =>
+    (await Promise.all(group.map(async (file) => await files.has(path, file)))).every(Boolean);
+  const found: { readonly kind: (typeof MARKED_KINDS)[number]; readonly mark: string }[] = [];
+  for (const kind of MARKED_KINDS) {
+    for (const group of MARKS[kind]) {
+      if (await hasAll(group)) {
+        found.push({ kind, mark: group.join(' and ') });
+        break;
+      }
+    }
+  }
+  const [first, second] = found;
+  if (first !== undefined && second !== undefined) {
+    return { kind: 'unknown', why: `it has ${first.mark} as ${NAMES[first.kind]} has, but ${second.mark} as ${NAMES[second.kind]}` };
+  }
+  if (first !== undefined) {
+    const script = ACTIVATED_BY[first.kind];
+    if (await files.has(path, script)) return { kind: first.kind, why: `it has ${first.mark}` };
+    return { kind: 'unknown', why: `it has ${first.mark} as ${NAMES[first.kind]} has, but no ${script} to switch to it with` };
+  }
+  for (const mark of PROFILE_MARKS) {
+    if (await files.has(path, mark)) return { kind: 'profile', why: `it has ${mark} and no mark of a system` };
+  }
+  return { kind: 'unknown', why: `it has no mark of a system, and none of ${PROFILE_MARKS.join(', ')}` };
+}
+
+/**
+ * Throws `FloeError('SHAPE_MISMATCH')` unless what is offered is what this machine's target takes. To be asked before
+ * anything of a closure is run: a Home Manager generation must never be run as a system, nor the other way round.
+ */
+export function assertShape(target: TargetKind, shape: Shape): void {
+  if (shape.kind === target) return;
+  throw new FloeError(
+    'SHAPE_MISMATCH',
+    `this machine's target is ${target} and takes ${NAMES[target]}, but what is offered is ${NAMES[shape.kind]} (${shape.why}): ` +
+      `nothing of it was run. Correct this host's output in the fleet's flake, or FLOE_TARGET on the machine`,
+    { data: { target, shape: shape.kind } },
+  );
+}

@@ -1,0 +1,225 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { AgentDetail, Observed, StorePath } from '@floe/model';
+import type { Nix } from '@floe/nix';
+import { FloeError, isFloeError, type Exec, type ExecResult } from '@floe/runtime';
+import type { CommandPlace, DownloadOptions, KeptPath, Machine, SwitchAction, SwitchOutcome, UnfinishedSwitch } from '../machine.ts';
+import { SWITCH_TIMEOUT_MS } from '../switch-outcome.ts';
+import { freeBytesAt } from '../system-files.ts';
+import { accountEnv, execAs, placeAs, type Account } from './account.ts';
+import { assertShape, recogniseShape, type TargetKind } from './shape.ts';
+import { observeProfile, storeFilesBelow, type StoreFiles } from './store-files.ts';
+
+export interface TargetDeps {
+  /** The folder that plays the machine; '' for the machine itself. */
+  readonly root: string;
+  /** Where the links are that keep store paths alive. */
+  readonly roots: string;
+  /** Where the agent keeps what it remembers. */
+  readonly stateDir: string;
+  readonly exec: Exec;
+  readonly env: NodeJS.ProcessEnv;
+  readonly platform: NodeJS.Platform;
+  /** Loaded when it is first needed: an idle agent has no use for it. */
+  readonly nix: () => Promise<Nix>;
+  /** The same Nix on the same store, whose programs are run by `exec` in `env`: as another user. */
+  readonly nixAs: (how: { readonly exec: Exec; readonly env: NodeJS.ProcessEnv }) => Promise<Nix>;
+}
+
+/** One program of a closure; `file` is a path below it. */
+export interface ActivationStep {
+  readonly file: string;
+  readonly args: readonly string[];
+  /** null: as the agent itself. */
+  readonly as: Account | null;
+}
+
+export type Activation =
+  | { readonly kind: 'steps'; readonly steps: readonly ActivationStep[] }
+  /** This closure cannot be activated here. */
+  | { readonly kind: 'refused'; readonly detail: AgentDetail };
+
+/** In what the targets differ. */
+export interface TargetRules {
+  readonly kind: Exclude<TargetKind, 'nixos'>;
+  /** Whose profile it is, and who runs the commands that a closure names; null: the agent itself. */
+  readonly account: Account | null;
+  /** Folders of a closure in which its files are looked for, in this order; '' is the closure itself. */
+  readonly folders: readonly string[];
+  /** Where the profile's link is. */
+  profile(): Promise<string>;
+  /** What was activated last, where there is a record of it. Never throws. */
+  activated(): Promise<StorePath | null>;
+  /** What brings a closure to life and leaves the profile alone. */
+  activation(path: StorePath, files: StoreFiles): Promise<Activation>;
+  /** Called when `path` was activated or made the profile, for targets whose closures keep no record themselves. */
+  remember?: (path: StorePath) => Promise<void>;
+}
+
+/** A machine, or a user's part of one, that is not NixOS: a profile and, before it is set, an activation. */
+export class TargetMachine implements Machine {
+  /** A restarted agent finds no result of an activation. Running one again is safe: they are made for it. */
+  readonly switchesOutliveAgent = false;
+  readonly #deps: TargetDeps;
+  readonly #rules: TargetRules;
+  readonly #files: StoreFiles;
+
+  constructor(deps: TargetDeps, rules: TargetRules) {
+    this.#deps = deps;
+    this.#rules = rules;
+    this.#files = storeFilesBelow(deps.root);
+  }
+
+  async observe(): Promise<Observed> {
+    const [current, profile] = await Promise.all([this.#rules.activated(), this.#rules.profile().then(observeProfile)]);
+    // A profile that was set by others, before there was an agent, is what its users have.
+    const isProfileAll = this.#rules.kind !== 'darwin';
+    return { current: current ?? (isProfileAll ? (profile?.toplevel ?? null) : null), booted: null, profile };
+  }
+
+  async download(path: StorePath, options: DownloadOptions): Promise<void> {
+    await (await this.#deps.nix()).realise(path, { root: this.#root('next'), ...options });
+  }
+
+  async isValid(path: StorePath): Promise<boolean> {
+    return await (await this.#deps.nix()).isValid(path);
+  }
+
+  async keep(as: KeptPath, path: StorePath): Promise<void> {
+    await (await this.#deps.nix()).addRoot(this.#root(as), path);
+  }
+
+  async letGo(as: KeptPath): Promise<void> {
+    await (await this.#deps.nix()).removeRoot(this.#root(as));
+  }
+
+  async freeBytes(): Promise<number> {
+    return await freeBytesAt(this.#deps.root === '' ? '/nix/store' : this.#deps.root);
+  }
+
+  /** `test` activates and leaves the profile alone; `boot` finds out whether the profile names `path`: no more is to be done. */
+  async switchTo(path: StorePath, action: SwitchAction, signal: AbortSignal): Promise<SwitchOutcome> {
+    try {
+      await this.#assertShape(path);
+    } catch (error) {
+      if (isFloeError(error, 'SHAPE_MISMATCH')) return failed(error.code, error.message);
+      throw error;
+    }
+    return action === 'test' ? await this.#activate(path, signal) : await this.#confirmProfile(path);
+  }
+
+  async unfinishedSwitch(): Promise<UnfinishedSwitch> {
+    return await Promise.resolve({ kind: 'unknown' });
+  }
+
+  async setProfile(path: StorePath): Promise<void> {
+    await this.#assertShape(path);
+    await this.#writeProfile(path);
+    await this.#rules.remember?.(path);
+  }
+
+  async failedUnits(): Promise<null> {
+    return await Promise.resolve(null);
+  }
+
+  async readSystemFile(path: StorePath, file: string): Promise<string | undefined> {
+    for (const folder of this.#rules.folders) {
+      const text = await this.#files.read(path, join(folder, file));
+      if (text !== undefined) return text;
+    }
+    return undefined;
+  }
+
+  place(command: readonly [string, ...string[]]): CommandPlace {
+    return this.#placeAs(this.#rules.account, command);
+  }
+
+  async #assertShape(path: StorePath): Promise<void> {
+    assertShape(this.#rules.kind, await recogniseShape(this.#files, path));
+  }
+
+  async #activate(path: StorePath, signal: AbortSignal): Promise<SwitchOutcome> {
+    const activation = await this.#rules.activation(path, this.#files);
+    if (activation.kind === 'refused') return { kind: 'failed', detail: activation.detail };
+    for (const step of activation.steps) {
+      const outcome = describeActivation(step.file, await this.#run(path, step, signal));
+      if (outcome.kind === 'failed') return outcome;
+    }
+    await this.#rules.remember?.(path);
+    return SWITCHED;
+  }
+
+  async #run(path: StorePath, step: ActivationStep, signal: AbortSignal): Promise<ExecResult> {
+    const { root, stateDir, platform, exec } = this.#deps;
+    const lockFile = join(stateDir, 'activation.lock');
+    await mkdir(stateDir, { recursive: true });
+    const uid = platform === 'darwin' && step.as !== null && !step.as.isOwn ? await this.#uidOf(step.as) : undefined;
+    const { file, args, env } = this.#placeAs(step.as, [`${path}/${step.file}`, ...step.args], uid);
+    // A killed agent may leave its activation running; the next one waits for that one's end.
+    const [lock, ...lockArgs] = platform === 'darwin' ? (['lockf', '-k'] as const) : (['flock', '--close'] as const);
+    return await exec(lock, [...lockArgs, lockFile, file, ...args], { env, cwd: root === '' ? '/' : root, signal, timeoutMs: SWITCH_TIMEOUT_MS });
+  }
+
+  async #uidOf(account: Account): Promise<string> {
+    const result = await this.#deps.exec('id', ['-u', account.name], { env: this.#deps.env, timeoutMs: 30_000 });
+    return result.stdout.trim();
+  }
+
+  /** Nothing but the profile says what is there after a restart, so that there is nothing to install beside it. */
+  async #confirmProfile(path: StorePath): Promise<SwitchOutcome> {
+    const named = (await observeProfile(await this.#rules.profile()))?.toplevel ?? null;
+    return named === path
+      ? SWITCHED
+      : failed('PROFILE_DIFFERS', `the profile ${await this.#rules.profile()} names ${named ?? 'nothing'}, not ${path}`);
+  }
+
+  async #writeProfile(path: StorePath): Promise<void> {
+    const { account } = this.#rules;
+    const profile = await this.#rules.profile();
+    if (account === null || account.isOwn) {
+      await (await this.#deps.nix()).setProfile(profile, path);
+      return;
+    }
+    // Root writes nothing into a user's folders: what is a folder there may be a link tomorrow.
+    const { exec, platform } = this.#deps;
+    const env = accountEnv(account, this.#deps.env);
+    const asUser = execAs(exec, account, { env, platform });
+    const made = await asUser('mkdir', ['-p', dirname(profile)], { env, timeoutMs: 30_000 });
+    if (made.exitCode !== 0) {
+      throw new FloeError(
+        'PROFILE_NOT_SET',
+        `${account.name} cannot make the folder of the profile ${profile}: ${made.stderr.trim().slice(-MAX_WORDS)}`,
+      );
+    }
+    await (await this.#deps.nixAs({ exec: asUser, env })).setProfile(profile, path);
+  }
+
+  #placeAs(account: Account | null, [file, ...args]: readonly [string, ...string[]], uid?: string): CommandPlace {
+    const { root, platform } = this.#deps;
+    const agentEnv = root === '' ? this.#deps.env : { ...this.#deps.env, NIXOS_ROOT: root };
+    const located = root !== '' && file.startsWith('/nix/store/') ? `${root}${file}` : file;
+    if (account === null) return { file: located, args, env: agentEnv };
+    return placeAs(account, [located, ...args], { env: accountEnv(account, agentEnv), platform, uid });
+  }
+
+  #root(as: KeptPath): string {
+    return join(this.#deps.roots, as);
+  }
+}
+
+const SWITCHED: SwitchOutcome = { kind: 'switched', note: null };
+/** So much of a script's last words is reported. */
+const MAX_WORDS = 600;
+
+/** Unlike NixOS's script, these know one way to fail: any other status than 0. */
+function describeActivation(file: string, result: ExecResult): SwitchOutcome {
+  const words = (result.stderr.trim() || result.stdout.trim()).slice(-MAX_WORDS);
+  const said = words === '' ? '' : `: ${words}`;
+  if (result.end === 'timed-out') return failed('SWITCH_TIMED_OUT', `${file} did not end within ${SWITCH_TIMEOUT_MS / 60_000} min${said}`);
+  if (result.end !== 'exited') return failed('SWITCH_KILLED', `${file} was ended by ${result.signal ?? result.end}${said}`);
+  return result.exitCode === 0 ? SWITCHED : failed('SWITCH_FAILED', `${file} failed with status ${result.exitCode}${said}`);
+}
+
+function failed(code: string, message: string): SwitchOutcome {
+  return { kind: 'failed', detail: { code, message } };
+}
