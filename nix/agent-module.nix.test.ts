@@ -164,7 +164,7 @@ describe('the units', () => {
     expect(serviceConfig).toMatchObject({
       ExecStart: '/packages/floe-agent/bin/floe-agent run',
       Type: 'notify',
-      NotifyAccess: 'main',
+      NotifyAccess: 'all',
       WatchdogSec: 60,
       RuntimeDirectory: 'floe-agent',
       RuntimeDirectoryMode: '0755',

@@ -1,3 +1,4 @@
+import { homedir, userInfo } from 'node:os';
 import { parseArgs } from 'node:util';
 import { describeError, exec, FloeError, isFloeError, stderrLogger, systemClock } from '@floe/runtime';
 import { parseConfig, rootOf, stateDirOf, type Env } from './config.ts';
@@ -26,6 +27,7 @@ Settings (environment)
   FLOE_SUBSTITUTERS           URLs of the Nix caches, separated by spaces
   FLOE_TRUSTED_PUBLIC_KEYS    NAME:BASE64 of the Nix caches' keys, separated by spaces
   FLOE_REPOSITORY             accept releases of this repository only (default: of any that a release key signed)
+  FLOE_TARGET                 nixos (default), darwin, home-manager or profile; with FLOE_PROFILE, FLOE_USER, FLOE_HOME
   FLOE_STATE_DIR              default: /var/lib/floe-agent, below --root if there is one
   FLOE_LOG_LEVEL              debug, info (default), warn or error
   FLOE_SOCKET_GROUP           the group whose members may use the commands for people
@@ -94,7 +96,7 @@ function readArguments(args: readonly string[]) {
 }
 
 async function runDaemon(deps: CliDeps, root: string | undefined): Promise<number> {
-  const config = parseConfig(deps.env, { root });
+  const config = parseConfig(deps.env, { root, account: { platform: process.platform, user: userInfo().username, home: homedir() } });
   const logger = stderrLogger(config.logLevel);
   if (isExposed(config.serverUrl)) logger.warn('the way to the server is not encrypted: use https', { serverUrl: config.serverUrl });
   const { createAgentContext } = await import('./context.ts');

@@ -2,6 +2,7 @@ import { PublicKey, HostName, type TrustedKey } from '@floe/protocol';
 import { FloeError, LOG_LEVELS, type LogLevel } from '@floe/runtime';
 import { join, resolve } from 'node:path';
 import * as v from 'valibot';
+import { parseTarget, type AgentAccount, type TargetConfig } from './targets/config.ts';
 import { DEFAULT_SWITCH_LIMIT_MS } from './switch-outcome.ts';
 
 /** All that floe-agent is told from outside. */
@@ -12,6 +13,8 @@ export interface Config {
   /** A folder that plays the machine; undefined: the machine itself. */
   readonly root: string | undefined;
   readonly stateDir: string;
+  /** What of this machine is kept up to date. */
+  readonly target: TargetConfig;
   readonly enrolmentTokenFile: string | undefined;
   readonly releaseKeys: readonly TrustedKey[];
   readonly serverKeys: readonly TrustedKey[];
@@ -38,6 +41,8 @@ export interface Config {
 
 export type Env = Readonly<Record<string, string | undefined>>;
 
+const ROOT_ACCOUNT = { platform: 'linux', user: 'root', home: '/root' } as const;
+
 const Seconds = v.pipe(v.string(), v.regex(/^\d{1,5}$/), v.transform(Number));
 /** A switch that is ended in the middle costs more than one that takes long. */
 const SwitchSeconds = v.pipe(Seconds, v.minValue(1));
@@ -60,7 +65,7 @@ export function rootOf(env: Env, option: string | undefined): string | undefined
  * The configuration from environment variables. Throws `FloeError('CONFIG_INVALID')` whose message lists every
  * problem, with what to do.
  */
-export function parseConfig(env: Env, options: { readonly root?: string | undefined } = {}): Config {
+export function parseConfig(env: Env, options: { readonly root?: string | undefined; readonly account?: Omit<AgentAccount, 'root'> } = {}): Config {
   const problems: string[] = [];
 
   function value(name: string): string | undefined {
@@ -92,6 +97,8 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
     });
   }
 
+  const { target, problems: targetProblems } = parseTarget(env, { ...(options.account ?? ROOT_ACCOUNT), root: rootOf(env, options.root) });
+  problems.push(...targetProblems);
   const enrolment = '"floe enrol HOST" shows it';
   const root = rootOf(env, options.root);
   const isFolder = root !== undefined;
@@ -107,6 +114,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
   const config = {
     root,
     stateDir: stateDirOf(env, root),
+    target,
     enrolmentTokenFile: value('FLOE_ENROLMENT_TOKEN_FILE'),
     releaseKeys,
     serverKeys,

@@ -1,5 +1,5 @@
 import type { Nix, NixStore } from '@floe/nix';
-import { exec, systemClock, type Logger } from '@floe/runtime';
+import { exec, systemClock, type Exec, type Logger } from '@floe/runtime';
 import { Agent } from './agent.ts';
 import { NO_CONDITIONS } from './conditions.ts';
 import type { Config, Env } from './config.ts';
@@ -11,6 +11,7 @@ import type { Machine } from './machine.ts';
 import { NixosMachine } from './nixos/machine.ts';
 import { postJson } from './post-json.ts';
 import { ReportQueue } from './report-queue.ts';
+import { createTargetMachine } from './targets/create-target-machine.ts';
 import { lockState, makeStateFolder, statePaths, type StatePaths } from './state-folder.ts';
 
 export interface AgentContext extends AsyncDisposable {
@@ -76,13 +77,22 @@ function createMachine({ config, env, logger }: ContextOptions, paths: StatePath
   // Nix remembers what caches said in SQLite, which agents on folders of one machine would fight over.
   const nixEnv = { ...childEnv, XDG_CACHE_HOME: paths.cache };
   const store: NixStore = config.root === undefined ? { kind: 'system' } : { kind: 'root', dir: config.root };
+  const load = async (how: { readonly exec: Exec; readonly env: NodeJS.ProcessEnv }): Promise<Nix> => {
+    const { createNix } = await import('@floe/nix');
+    return createNix({ ...how, logger, store });
+  };
   let loaded: Promise<Nix> | undefined;
   const nix = async (): Promise<Nix> => {
-    loaded ??= import('@floe/nix').then(({ createNix }) => createNix({ exec, logger, env: nixEnv, store }));
+    loaded ??= load({ exec, env: nixEnv });
     return await loaded;
   };
-  const deps = { roots: paths.roots, exec, nix, env: childEnv };
-  return config.root === undefined
-    ? new NixosMachine({ ...deps, stateDir: paths.dir, switchLimitMs: config.switchLimitMs })
-    : new FolderMachine({ ...deps, root: config.root });
+  const { root, switchLimitMs } = config;
+  const deps = { roots: paths.roots, exec, nix, env: childEnv, stateDir: paths.dir, switchLimitMs };
+  return createTargetMachine(config.target, {
+    ...deps,
+    root: root ?? '',
+    platform: process.platform,
+    nixAs: load,
+    nixos: () => (root === undefined ? new NixosMachine(deps) : new FolderMachine({ ...deps, root })),
+  });
 }

@@ -1,11 +1,13 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Observed, StorePath } from '@floe/model';
+import type { AgentDetail, Observed, StorePath } from '@floe/model';
 import type { Nix } from '@floe/nix';
 import type { Exec } from '@floe/runtime';
 import type { CommandPlace, DownloadOptions, KeptPath, Machine, SwitchAction, SwitchOptions, SwitchOutcome } from './machine.ts';
 import { DEFAULT_SWITCH_LIMIT_MS, describeSwitch } from './switch-outcome.ts';
 import { freeBytesAt, observeLinks, readBelow } from './system-files.ts';
+import { misfitOf } from './targets/shape.ts';
+import { storeFilesBelow } from './targets/store-files.ts';
 
 export interface FolderMachineDeps {
   readonly root: string;
@@ -65,6 +67,10 @@ export class FolderMachine implements Machine {
       timeoutMs: DEFAULT_SWITCH_LIMIT_MS,
     });
     return describeSwitch(action, result);
+  }
+
+  async misfit(path: StorePath): Promise<AgentDetail | null> {
+    return await misfitOf('nixos', storeFilesBelow(this.#deps.root), path);
   }
 
   async switchHeldBy(): Promise<null> {

@@ -101,6 +101,8 @@ export interface Machine {
   readonly guard: MachineGuard | null;
   /** Null where a restart brings no other system. */
   readonly boot: MachineBoot | null;
+  /** Why `path` is nothing that this machine could run, by its shape; null: it is. */
+  misfit(path: StorePath): Promise<AgentDetail | null>;
   /** Who keeps a switch from being begun, e.g. another one; null: nobody. */
   switchHeldBy(): Promise<string | null>;
   /** The last words of what an activation ran, for people; '' when there are none. */

@@ -133,6 +133,8 @@ const JOBS: Record<AgentWork, Job> = {
     const before = rollbackTarget(journal, observed, toplevel);
     const keepBefore = before === null ? Promise.resolve() : machine.keep('before', before);
     const [isValid, failedUnits] = await Promise.all([machine.isValid(toplevel), machine.failedUnits(), keepBefore]);
+    const misfit = isValid ? await machine.misfit(toplevel) : null;
+    if (misfit !== null) return notClear(misfit.code, misfit.message);
     if (!isValid) return notClear('STORE_PATH_GONE', 'the downloaded system is not in the store any more', true);
     const isForBoot = machine.boot !== null && before !== null && (mode === 'boot' || impact === 'reboot');
     return {

@@ -1,6 +1,6 @@
 import { readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Observed, StorePath } from '@floe/model';
+import type { AgentDetail, Observed, StorePath } from '@floe/model';
 import type { Nix } from '@floe/nix';
 import { FloeError, type Exec } from '@floe/runtime';
 import type {
@@ -18,6 +18,8 @@ import type {
 } from '../machine.ts';
 import { describeSwitch } from '../switch-outcome.ts';
 import { freeBytesAt, observeLinks, readBelow } from '../system-files.ts';
+import { misfitOf } from '../targets/shape.ts';
+import { storeFilesBelow } from '../targets/store-files.ts';
 import { ActivationGuard } from './guard.ts';
 import { bootEntryOf, setOneShot } from './one-shot.ts';
 import { AFTER_SWITCH_SCRIPT, SYSTEM_PROFILE, switchUnits, verdictUnit, watchdogUnit } from './scripts.ts';
@@ -167,6 +169,10 @@ export class NixosMachine implements Machine {
 
   async failedUnits(): Promise<readonly string[] | null> {
     return await failedUnits(this.#deps);
+  }
+
+  async misfit(path: StorePath): Promise<AgentDetail | null> {
+    return await misfitOf('nixos', storeFilesBelow(''), path);
   }
 
   async switchHeldBy(): Promise<string | null> {

@@ -1,5 +1,5 @@
-import type { StorePath } from '@floe/model';
-import { FloeError } from '@floe/runtime';
+import type { AgentDetail, StorePath } from '@floe/model';
+import { FloeError, isFloeError } from '@floe/runtime';
 import type { StoreFiles } from './store-files.ts';
 
 /** What an agent can keep up to date. */
@@ -78,4 +78,15 @@ export function assertShape(target: TargetKind, shape: Shape): void {
       `nothing of it was run. Correct this host's output in the fleet's flake, or FLOE_TARGET on the machine`,
     { data: { target, shape: shape.kind } },
   );
+}
+
+/** Why a closure is not for this target; null when it is. What its shape says is believed before anything of it is run. */
+export async function misfitOf(target: TargetKind, files: StoreFiles, path: StorePath): Promise<AgentDetail | null> {
+  try {
+    assertShape(target, await recogniseShape(files, path));
+    return null;
+  } catch (error) {
+    if (isFloeError(error, 'SHAPE_MISMATCH')) return { code: error.code, message: error.message };
+    throw error;
+  }
 }

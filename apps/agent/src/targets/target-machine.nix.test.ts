@@ -98,6 +98,7 @@ async function newMachine(env: Record<string, string>, options: { agent?: Partia
     exec: options.exec ?? exec,
     env: agentEnv,
     platform: 'linux',
+    switchLimitMs: 60_000,
     nix: async () => await nixOf({ exec, env: agentEnv }),
     nixAs: nixOf,
     nixos: () => {
@@ -116,11 +117,11 @@ async function download({ machine }: TestMachine, ...paths: StorePath[]): Promis
 
 /** What the agent does with a closure that turns out well. */
 async function putOn(machine: Machine, path: StorePath): Promise<void> {
-  expect(await machine.switchTo(path, 'test', signal)).toEqual(SWITCHED);
+  expect(await machine.switchTo(path, 'test', { activation: 1, signal })).toEqual(SWITCHED);
   expect((await machine.observe()).current).toBe(path);
   expect(isOn(await machine.observe(), path)).toBe(false);
   await machine.setProfile(path);
-  expect(await machine.switchTo(path, 'boot', signal)).toEqual(SWITCHED);
+  expect(await machine.switchTo(path, 'boot', { activation: 1, signal })).toEqual(SWITCHED);
   expect(isOn(await machine.observe(), path)).toBe(true);
 }
 
@@ -150,13 +151,13 @@ describe.each([
     expect(await readdir(join(it.root, profile, '..'))).toContain(`${profile.split('/').at(-1) ?? ''}-2-link`);
 
     // Activated and found wanting: the profile was never touched, and the recorded path is put back.
-    await it.machine.switchTo(third, 'test', signal);
+    await it.machine.switchTo(third, 'test', { activation: 1, signal });
     expect(await it.machine.observe()).toMatchObject({ current: third, profile: { generation: 2, toplevel: second } });
-    expect(await it.machine.switchTo(second, 'test', signal)).toEqual(SWITCHED);
+    expect(await it.machine.switchTo(second, 'test', { activation: 1, signal })).toEqual(SWITCHED);
     expect(isOn(await it.machine.observe(), second)).toBe(true);
 
     // To any earlier path, not to whichever generation happens to be the one before.
-    await it.machine.switchTo(first, 'test', signal);
+    await it.machine.switchTo(first, 'test', { activation: 1, signal });
     await it.machine.setProfile(first);
     expect(await it.machine.observe()).toMatchObject({ current: first, profile: { generation: 3, toplevel: first } });
   });
@@ -166,7 +167,7 @@ describe.each([
     const it = await newMachine(env);
     await download(it, good, bad);
     await putOn(it.machine, good);
-    expect(await it.machine.switchTo(bad, 'test', signal)).toMatchObject({
+    expect(await it.machine.switchTo(bad, 'test', { activation: 1, signal })).toMatchObject({
       kind: 'failed',
       detail: { code: 'SWITCH_FAILED', message: expect.stringMatching(/failed with status 4: no such luck/) as string },
     });
@@ -189,7 +190,10 @@ describe.each([
       await download(it, path);
       expect((await recogniseShape(storeFilesBelow(it.root), path)).kind).toBe(shape);
       for (const action of ['test', 'boot'] as const) {
-        expect(await it.machine.switchTo(path, action, signal)).toMatchObject({ kind: 'failed', detail: { code: 'SHAPE_MISMATCH' } });
+        expect(await it.machine.switchTo(path, action, { activation: 1, signal })).toMatchObject({
+          kind: 'failed',
+          detail: { code: 'SHAPE_MISMATCH' },
+        });
       }
       await expect(it.machine.setProfile(path)).rejects.toMatchObject({ code: 'SHAPE_MISMATCH' });
     }
@@ -201,7 +205,7 @@ describe.each([
     const path = await publish(closure('true # next'));
     const it = await newMachine(env);
     await download(it, path);
-    expect(await it.machine.switchTo(path, 'boot', signal)).toMatchObject({ kind: 'failed', detail: { code: 'PROFILE_DIFFERS' } });
+    expect(await it.machine.switchTo(path, 'boot', { activation: 1, signal })).toMatchObject({ kind: 'failed', detail: { code: 'PROFILE_DIFFERS' } });
   });
 
   test('its own checks are found and run', async () => {
@@ -228,7 +232,7 @@ test('a second activation waits for the end of one that a killed agent left runn
   const script = `touch ${it.root}/held; while [ ! -e ${it.root}/let-go ]; do sleep 0.05; done; ln -s done ${it.root}/left-behind`;
   const held = exec('flock', [join(it.root, 'state/activation.lock'), 'sh', '-c', script]);
   while (!(await readdir(it.root)).includes('held')) await systemClock.sleep(10);
-  const switched = it.machine.switchTo(path, 'test', signal);
+  const switched = it.machine.switchTo(path, 'test', { activation: 1, signal });
   await writeFile(join(it.root, 'let-go'), '');
   expect(await switched).toEqual(SWITCHED);
   await held;
@@ -239,7 +243,7 @@ test('Home Manager is told to leave the profile alone, and hears nothing of dry 
   const path = await publish(homeManager('true'));
   const it = await newMachine({ FLOE_TARGET: 'home-manager' });
   await download(it, path);
-  expect(await it.machine.switchTo(path, 'test', signal)).toEqual(SWITCHED);
+  expect(await it.machine.switchTo(path, 'test', { activation: 1, signal })).toEqual(SWITCHED);
   expect(await readFile(join(it.home, 'arguments'), 'utf8')).toBe('--driver-version 1\n');
   const environment = (await readFile(join(it.home, 'environment'), 'utf8')).split('\n');
   expect(environment).toContain(`HOME=${it.home}`);
@@ -255,10 +259,10 @@ test('a generation from before that option is not told of it, and sets the profi
   );
   const it = await newMachine({ FLOE_TARGET: 'home-manager' });
   await download(it, old);
-  expect(await it.machine.switchTo(old, 'test', signal)).toEqual(SWITCHED);
+  expect(await it.machine.switchTo(old, 'test', { activation: 1, signal })).toEqual(SWITCHED);
   expect(await readFile(join(it.home, 'arguments'), 'utf8')).toBe('\n');
   expect(await it.machine.observe()).toEqual({ current: old, booted: null, profile: { generation: 7, toplevel: old } });
-  expect(await it.machine.switchTo(old, 'boot', signal)).toEqual(SWITCHED);
+  expect(await it.machine.switchTo(old, 'boot', { activation: 1, signal })).toEqual(SWITCHED);
 });
 
 test('a profile that others set before is what there is to go back to', async () => {
@@ -288,7 +292,7 @@ describe('a nix-darwin from before systems were activated by root alone', () => 
     const path = await publish(darwin(activate, userPart));
     const it = await newMachine({ FLOE_TARGET: 'darwin', FLOE_USER: USER });
     await download(it, path);
-    expect(await it.machine.switchTo(path, 'test', signal)).toEqual(SWITCHED);
+    expect(await it.machine.switchTo(path, 'test', { activation: 1, signal })).toEqual(SWITCHED);
     expect(await readFile(join(it.root, 'order'), 'utf8')).toBe('user\nsystem\n');
   });
 
@@ -296,7 +300,7 @@ describe('a nix-darwin from before systems were activated by root alone', () => 
     const path = await publish(darwin(activate, userPart));
     const it = await newMachine({ FLOE_TARGET: 'darwin' });
     await download(it, path);
-    expect(await it.machine.switchTo(path, 'test', signal)).toMatchObject({ kind: 'failed', detail: { code: 'USER_NEEDED' } });
+    expect(await it.machine.switchTo(path, 'test', { activation: 1, signal })).toMatchObject({ kind: 'failed', detail: { code: 'USER_NEEDED' } });
     expect(await readdir(it.root)).not.toContain('order');
   });
 
@@ -304,7 +308,7 @@ describe('a nix-darwin from before systems were activated by root alone', () => 
     const path = await publish(darwin(activate, emptyUserPart));
     const it = await newMachine({ FLOE_TARGET: 'darwin' });
     await download(it, path);
-    expect(await it.machine.switchTo(path, 'test', signal)).toEqual(SWITCHED);
+    expect(await it.machine.switchTo(path, 'test', { activation: 1, signal })).toEqual(SWITCHED);
     expect(await readFile(join(it.root, 'order'), 'utf8')).toBe('system\n');
   });
 });
@@ -324,7 +328,7 @@ test.runIf(process.getuid?.() === 0)("root's agent activates and sets the profil
   );
   await download(it, path);
   expect((await exec('chown', ['nobody', it.home])).exitCode).toBe(0);
-  expect(await it.machine.switchTo(path, 'test', signal)).toEqual(SWITCHED);
+  expect(await it.machine.switchTo(path, 'test', { activation: 1, signal })).toEqual(SWITCHED);
   expect(await readFile(join(it.home, 'who'), 'utf8')).toBe('nobody\n');
   // The store of this test is root's, so that Nix refuses here; what counts is who asked.
   await it.machine.setProfile(path).catch(() => undefined);

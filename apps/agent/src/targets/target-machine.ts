@@ -2,12 +2,11 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { AgentDetail, Observed, StorePath } from '@floe/model';
 import type { Nix } from '@floe/nix';
-import { FloeError, isFloeError, type Exec, type ExecResult } from '@floe/runtime';
-import type { CommandPlace, DownloadOptions, KeptPath, Machine, SwitchAction, SwitchOutcome, UnfinishedSwitch } from '../machine.ts';
-import { SWITCH_TIMEOUT_MS } from '../switch-outcome.ts';
+import { FloeError, type Exec, type ExecResult } from '@floe/runtime';
+import type { CommandPlace, DownloadOptions, KeptPath, Machine, SwitchAction, SwitchOptions, SwitchOutcome } from '../machine.ts';
 import { freeBytesAt } from '../system-files.ts';
 import { accountEnv, execAs, placeAs, type Account } from './account.ts';
-import { assertShape, recogniseShape, type TargetKind } from './shape.ts';
+import { assertShape, misfitOf, recogniseShape, type TargetKind } from './shape.ts';
 import { observeProfile, storeFilesBelow, type StoreFiles } from './store-files.ts';
 
 export interface TargetDeps {
@@ -20,6 +19,8 @@ export interface TargetDeps {
   readonly exec: Exec;
   readonly env: NodeJS.ProcessEnv;
   readonly platform: NodeJS.Platform;
+  /** An activation that takes longer, in ms, is ended. */
+  readonly switchLimitMs: number;
   /** Loaded when it is first needed: an idle agent has no use for it. */
   readonly nix: () => Promise<Nix>;
   /** The same Nix on the same store, whose programs are run by `exec` in `env`: as another user. */
@@ -60,6 +61,8 @@ export interface TargetRules {
 export class TargetMachine implements Machine {
   /** A restarted agent finds no result of an activation. Running one again is safe: they are made for it. */
   readonly switchesOutliveAgent = false;
+  readonly guard = null;
+  readonly boot = null;
   readonly #deps: TargetDeps;
   readonly #rules: TargetRules;
   readonly #files: StoreFiles;
@@ -98,18 +101,22 @@ export class TargetMachine implements Machine {
   }
 
   /** `test` activates and leaves the profile alone; `boot` finds out whether the profile names `path`: no more is to be done. */
-  async switchTo(path: StorePath, action: SwitchAction, signal: AbortSignal): Promise<SwitchOutcome> {
-    try {
-      await this.#assertShape(path);
-    } catch (error) {
-      if (isFloeError(error, 'SHAPE_MISMATCH')) return failed(error.code, error.message);
-      throw error;
-    }
+  async switchTo(path: StorePath, action: SwitchAction, { signal }: SwitchOptions): Promise<SwitchOutcome> {
+    const misfit = await this.misfit(path);
+    if (misfit !== null) return { kind: 'failed', detail: misfit };
     return action === 'test' ? await this.#activate(path, signal) : await this.#confirmProfile(path);
   }
 
-  async unfinishedSwitch(): Promise<UnfinishedSwitch> {
-    return await Promise.resolve({ kind: 'unknown' });
+  async misfit(path: StorePath): Promise<AgentDetail | null> {
+    return await misfitOf(this.#rules.kind, this.#files, path);
+  }
+
+  async switchHeldBy(): Promise<null> {
+    return await Promise.resolve(null);
+  }
+
+  async activationLog(): Promise<string> {
+    return await Promise.resolve('');
   }
 
   async setProfile(path: StorePath): Promise<void> {
@@ -142,7 +149,7 @@ export class TargetMachine implements Machine {
     const activation = await this.#rules.activation(path, this.#files);
     if (activation.kind === 'refused') return { kind: 'failed', detail: activation.detail };
     for (const step of activation.steps) {
-      const outcome = describeActivation(step.file, await this.#run(path, step, signal));
+      const outcome = describeActivation(step.file, await this.#run(path, step, signal), this.#deps.switchLimitMs);
       if (outcome.kind === 'failed') return outcome;
     }
     await this.#rules.remember?.(path);
@@ -157,7 +164,12 @@ export class TargetMachine implements Machine {
     const { file, args, env } = this.#placeAs(step.as, [`${path}/${step.file}`, ...step.args], uid);
     // A killed agent may leave its activation running; the next one waits for that one's end.
     const [lock, ...lockArgs] = platform === 'darwin' ? (['lockf', '-k'] as const) : (['flock', '--close'] as const);
-    return await exec(lock, [...lockArgs, lockFile, file, ...args], { env, cwd: root === '' ? '/' : root, signal, timeoutMs: SWITCH_TIMEOUT_MS });
+    return await exec(lock, [...lockArgs, lockFile, file, ...args], {
+      env,
+      cwd: root === '' ? '/' : root,
+      signal,
+      timeoutMs: this.#deps.switchLimitMs,
+    });
   }
 
   async #uidOf(account: Account): Promise<string> {
@@ -212,10 +224,10 @@ const SWITCHED: SwitchOutcome = { kind: 'switched', note: null };
 const MAX_WORDS = 600;
 
 /** Unlike NixOS's script, these know one way to fail: any other status than 0. */
-function describeActivation(file: string, result: ExecResult): SwitchOutcome {
+function describeActivation(file: string, result: ExecResult, limitMs: number): SwitchOutcome {
   const words = (result.stderr.trim() || result.stdout.trim()).slice(-MAX_WORDS);
   const said = words === '' ? '' : `: ${words}`;
-  if (result.end === 'timed-out') return failed('SWITCH_TIMED_OUT', `${file} did not end within ${SWITCH_TIMEOUT_MS / 60_000} min${said}`);
+  if (result.end === 'timed-out') return failed('SWITCH_TIMED_OUT', `${file} did not end within ${limitMs / 60_000} min${said}`);
   if (result.end !== 'exited') return failed('SWITCH_KILLED', `${file} was ended by ${result.signal ?? result.end}${said}`);
   return result.exitCode === 0 ? SWITCHED : failed('SWITCH_FAILED', `${file} failed with status ${result.exitCode}${said}`);
 }

@@ -80,6 +80,10 @@ export class FakeMachine implements Machine {
     };
   }
 
+  async misfit(): Promise<null> {
+    return await Promise.resolve(null);
+  }
+
   async switchHeldBy(): Promise<string | null> {
     return await Promise.resolve(this.heldBy);
   }

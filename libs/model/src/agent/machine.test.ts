@@ -406,7 +406,7 @@ test('SPEC A1 to A10 hold after every step of any sequence of events', () => {
         journal = next;
       }
     }),
-    { numRuns: 1_500 },
+    { numRuns: 4_000 },
   );
   const unused = new Set<AgentState>(['REJECTED']);
   expect([...reached].toSorted()).toEqual(AGENT_STATES.filter((state) => !unused.has(state)).toSorted());
