@@ -92,6 +92,8 @@ export const Report = v.strictObject({
   observed: Observed,
   detail: v.optional(Detail),
   timings: v.optional(StageTimings),
+  /** The last words of a step that failed, redacted and bounded. */
+  log: v.optional(v.pipe(v.string(), v.maxLength(16_384))),
   /** The agent's clock: shown, never compared. */
   at: Timestamp,
 });
