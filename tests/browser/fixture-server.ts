@@ -27,6 +27,8 @@ export interface FixtureServerOptions {
 export class FixtureServer implements AsyncDisposable {
   fleet: FleetView;
   reports: readonly ReportView[] = [];
+  /** By host, series and seq: `ada 0 5`. */
+  logs: ReadonlyMap<string, string> = new Map();
   revisions: readonly RevisionView[] = [];
   readonly token: string;
   readonly #dashboardDir: string;
@@ -103,6 +105,13 @@ export class FixtureServer implements AsyncDisposable {
     });
     app.use('/api/*', async (c, next) => (getCookie(c, COOKIE) === this.token ? await next() : unauthenticated(c)));
     app.get('/api/hosts/:host/reports', (c) => c.json(this.reports.filter((report) => report.host === c.req.param('host'))));
+    app.get('/api/hosts/:host/reports/:series/:seq/log', (c) => {
+      const { host, series, seq } = c.req.param();
+      const log = this.logs.get(`${host} ${series} ${seq}`);
+      return log === undefined
+        ? c.json({ error: { code: 'LOG_UNKNOWN', message: 'there is no log of this report any more' } }, 404)
+        : c.json({ log });
+    });
     app.get('/api/revisions/:sha', (c) => {
       const found = this.revisions.find((revision) => revision.sha.startsWith(c.req.param('sha')));
       return found === undefined

@@ -26,8 +26,8 @@ export function busyFleet(now: number): FleetView {
         {
           rollout: {
             state: 'ROLLING',
-            counts: { total: 9, onIt: 3, underWay: 1, rolledBack: 1, failed: 1, away: 1, notEnrolled: 1, behind: 1 },
-            description: '3 of 9 on it',
+            counts: { total: 12, onIt: 3, underWay: 1, waiting: 3, rolledBack: 1, failed: 1, away: 1, notEnrolled: 1, behind: 1 },
+            description: '3 of 12 on it',
             startedAt: now - 222 * SECOND,
             completedAt: null,
           },
@@ -54,6 +54,30 @@ export function busyFleet(now: number): FleetView {
           progress: { doneBytes: 42_000_000, expectedBytes: 100_000_000 },
           observed: onOld,
           stateSince: now - 8 * SECOND,
+        }),
+        host('laptop-hedy', {
+          standing: 'waiting',
+          state: 'DEFERRED',
+          observed: onOld,
+          detail: { code: 'ON_BATTERY', message: 'on battery with 12 %: waits for power or until tomorrow 14:00' },
+          stateSince: now - 1_500 * SECOND,
+        }),
+        host('laptop-alan', {
+          standing: 'waiting',
+          state: 'BOOT_STAGED',
+          observed: onOld,
+          detail: { code: 'AWAITS_RESTART', message: 'the next start of the machine tries it (once, by the boot loader)' },
+          stateSince: now - 2 * HOUR,
+        }),
+        host('laptop-joan', {
+          standing: 'local-override',
+          state: 'IDLE',
+          observed: onOld,
+          detail: {
+            code: 'LOCAL_OVERRIDE',
+            message: `its user went back to the system before (${OLD} runs): kept until another system is desired, "floe-agent resume", or "floe resume"`,
+          },
+          stateSince: now - 20 * HOUR,
         }),
         host('laptop-ken', {
           standing: 'rolled-back',

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { calmFleet, fleetView, hostView, NOW, reportView, revisionView, rolledBackHost, SHA } from './test/fixtures.ts';
 import { makeHome, refusal, run, startServer, TOKEN, type Answer, type Run } from './test/harness.ts';
+import { clockTime } from './view/clock-time.ts';
 
 const UNREACHABLE = 'http://127.0.0.1:1';
 
@@ -225,7 +226,7 @@ describe('floe hosts', () => {
   };
   test('lists them in the order of people, in columns', async () => {
     const { stdout } = await (await serving(ROUTES))('hosts');
-    expect(stdout).toBe(`HOST  STANDING     STATE        SINCE      DESIRED   RUNNING   SEEN     PROBLEM
+    expect(stdout).toBe(`HOST  STANDING     STATE        SINCE      DESIRED   RUNNING   SEEN     WHY
 ada   in sync      succeeded    50 s ago   aaaaaaaa  aaaaaaaa  now
 ws2   rolled back  rolled back  3 min ago  bbbbbbbb  aaaaaaaa  now      put itself back: the check "printer" failed 3 times; push a fix, or run: floe retry ws2 --reason "…"
 ws10  away         succeeded    50 s ago   aaaaaaaa  aaaaaaaa  2 h ago
@@ -239,6 +240,58 @@ ws10  away         succeeded    50 s ago   aaaaaaaa  aaaaaaaa  2 h ago
     const { stdout } = await (await serving(ROUTES))('hosts', 'ws2');
     expect(stdout).toContain('Running     /nix/store/aaaaaaaa');
     expect(stdout).toContain('download 2.1 s, activate 340 ms');
+  });
+  test('says what a host waits for, since when it is away, and who keeps it', async () => {
+    const waiting = hostView('ws1', { standing: 'waiting', state: 'DEFERRED', detail: { code: 'ON_BATTERY', message: 'on battery with 12 %' } });
+    const staged = hostView('ws2', { standing: 'waiting', state: 'BOOT_STAGED' });
+    const kept = hostView('ws3', {
+      standing: 'local-override',
+      state: 'IDLE',
+      stateSince: NOW - 7_200_000,
+      detail: { code: 'LOCAL_OVERRIDE', message: 'its user went back to the system before' },
+    });
+    const away = hostView('ws4', { standing: 'away', isConnected: false, lastSeenAt: NOW - 7_200_000 });
+    const views = [waiting, staged, kept, away];
+    const floe = await serving({
+      'GET /api/hosts': { json: views },
+      'GET /api/fleet': { json: fleetView({ hosts: views }) },
+      ...Object.fromEntries(
+        views.flatMap((view) => [
+          [`GET /api/hosts/${view.host}`, { json: view }],
+          [`GET /api/hosts/${view.host}/reports?limit=10`, { json: [] }],
+        ]),
+      ),
+    });
+    const list = (await floe('hosts')).stdout.split('\n');
+    expect(list[1]).toMatch(/^ws1 {3}waiting {16}deferred .* now {6}on battery with 12 %$/);
+    expect(list[2]).toMatch(/^ws2 {3}waiting for a restart/);
+    expect(list[3]).toMatch(/^ws3 {3}kept by its user .* its user went back to the system before$/);
+    expect((await floe('hosts', '--attention')).stderr).toContain('no host needs attention');
+    expect((await floe('status')).stdout).toContain('Hosts       4: 2 waiting, 1 kept by user, 1 away');
+    const since = `since ${clockTime(NOW - 7_200_000)} (2 h ago)`;
+    expect((await floe('hosts', 'ws1')).stdout).toContain('\nWhy\n  on battery with 12 %\n');
+    expect((await floe('hosts', 'ws3')).stdout).toContain(`Standing    kept by its user ${since}\n`);
+    expect((await floe('hosts', 'ws4')).stdout).toContain(`Connection  away ${since}\n`);
+  });
+  test('shows the log of the last failure while the host is not in sync', async () => {
+    const reports = [reportView('ws2', { seq: 7 }), reportView('ws2', { seq: 6, series: 1, state: 'ROLLED_BACK', hasLog: true })];
+    const floe = await serving({
+      ...ROUTES,
+      'GET /api/hosts/ws2/reports?limit=10': { json: reports },
+      'GET /api/hosts/ws2/reports/1/6/log': { json: { log: 'cups.service: failed\n\u001b[2Jlp0 on fire' } },
+    });
+    expect((await floe('hosts', 'ws2')).stdout).toContain('Log of 50 s ago, rolled back\n  cups.service: failed\n  \ufffd[2Jlp0 on fire\n');
+    expect(JSON.parse((await floe('hosts', 'ws2', '--json')).stdout)).toMatchObject({ log: expect.stringContaining('cups') as string });
+    // The log was let go of meanwhile.
+    await server?.[Symbol.asyncDispose]();
+    const pruned = await serving({ ...ROUTES, 'GET /api/hosts/ws2/reports?limit=10': { json: reports } });
+    expect(await pruned('hosts', 'ws2')).toMatchObject({ code: 0, stdout: expect.not.stringContaining('Log of') as string });
+    await server?.[Symbol.asyncDispose]();
+    const mended = await serving({
+      'GET /api/hosts/ws2': { json: hostView('ws2') },
+      'GET /api/hosts/ws2/reports?limit=10': { json: reports },
+    });
+    expect((await mended('hosts', 'ws2')).stdout).not.toContain('Log of');
   });
   test('an unknown name is answered with those that come near', async () => {
     const floe = await serving(ROUTES);
@@ -261,7 +314,7 @@ ws10  away         succeeded    50 s ago   aaaaaaaa  aaaaaaaa  2 h ago
     const narrow = await onTerminal({ NO_COLOR: '1' }, 50);
     expect(narrow).not.toContain('\u001b');
     expect(narrow.slice(narrow.indexOf('HOST '))).toBe(
-      'HOST  STANDING     SEEN     PROBLEM\nada   in sync      now\nws2   rolled back  now      put itself back: the …\nws10  away         2 h ago\n',
+      'HOST  STANDING     SEEN     WHY\nada   in sync      now\nws2   rolled back  now      put itself back: the …\nws10  away         2 h ago\n',
     );
   });
 });
@@ -339,14 +392,17 @@ describe('what an administrator decides', () => {
     const floe = await serving({
       'DELETE /api/hosts/ws1/enrolment': { status: 204 },
       'DELETE /api/hosts/ws1/quarantine': { status: 204 },
+      'DELETE /api/hosts/ws1/override': { status: 204 },
       'POST /api/repository/accept': { status: 204 },
     });
     expect(await floe('revoke', 'ws1', '--reason', ' stolen ')).toEqual({ code: 0, stdout: 'ws1 is revoked.\n', stderr: '' });
     expect(await floe('retry', 'ws1', '--reason', 'fixed', '--json')).toMatchObject({ code: 0, stdout: '{\n  "done": true\n}\n' });
+    expect(await floe('resume', 'ws1', '--reason', 'mended')).toMatchObject({ code: 0, stdout: 'ws1 is to go on with what the fleet wants.\n' });
     expect(await floe('accept', SHA, '--reason', 'rewritten')).toMatchObject({ code: 0, stdout: '3f9c2ab1d0 is let in.\n' });
     expect(server?.seen).toEqual([
       { method: 'DELETE', path: '/api/hosts/ws1/enrolment', body: { reason: 'stolen' } },
       { method: 'DELETE', path: '/api/hosts/ws1/quarantine', body: { reason: 'fixed' } },
+      { method: 'DELETE', path: '/api/hosts/ws1/override', body: { reason: 'mended' } },
       { method: 'POST', path: '/api/repository/accept', body: { commit: SHA, reason: 'rewritten' } },
     ]);
   });
@@ -355,10 +411,16 @@ describe('what an administrator decides', () => {
       'GET /api/hosts': { json: [hostView('ws1')] },
       'DELETE /api/hosts/ws1/enrolment': refusal(404, 'HOST_NOT_ENROLLED', 'no agent is enrolled for ws1'),
       'DELETE /api/hosts/ws2/enrolment': refusal(404, 'HOST_NOT_ENROLLED', 'no agent is enrolled for ws2'),
+      'DELETE /api/hosts/ws1/quarantine': refusal(409, 'NOTHING_TO_RETRY', 'there is nothing to try again: ws1 is in sync'),
       'POST /api/repository/accept': refusal(409, 'NOTHING_HELD', 'nothing is held'),
     });
     expect(await floe('revoke', 'ws1', '--reason', 'x')).toMatchObject({ code: 5, stderr: 'floe: no agent is enrolled for ws1\n' });
     expect(await floe('revoke', 'ws2', '--reason', 'x')).toMatchObject({ code: 5, stderr: 'floe: there is no host ws2; did you mean ws1?\n' });
+    expect(await floe('retry', 'ws1', '--reason', 'x')).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'floe: there is nothing to try again: ws1 is in sync\n',
+    });
     expect(await floe('accept', SHA, '--reason', 'x')).toMatchObject({ code: 1, stderr: 'floe: nothing is held\n' });
   });
 });

@@ -1,4 +1,4 @@
-import { ApiError, ReportView, RevisionView } from '@floe/protocol';
+import { ApiError, ReportLogView, ReportView, RevisionView } from '@floe/protocol';
 import * as v from 'valibot';
 
 /** What came of a request. `signed-out`: the token is missing, wrong or revoked. `failed`: a sentence for people. */
@@ -14,6 +14,8 @@ export interface Api {
   signOut(): Promise<Answer<null>>;
   /** The newest reports of a host, newest first. */
   reports(host: string, signal: AbortSignal): Promise<Answer<readonly ReportView[]>>;
+  /** The last words of the step that failed. */
+  reportLog(report: Pick<ReportView, 'host' | 'series' | 'seq'>, signal: AbortSignal): Promise<Answer<string>>;
   /** One revision, by its commit. */
   revision(sha: string, signal: AbortSignal): Promise<Answer<RevisionView>>;
   /** The live stream: a snapshot, then changes. */
@@ -52,6 +54,12 @@ export function createApi(deps: ApiDeps): Api {
     reports: async (host, signal) =>
       await request(`api/hosts/${encodeURIComponent(host)}/reports?limit=${REPORTS_SHOWN}`, { signal }, async (response) =>
         v.parse(v.array(ReportView), await response.json()),
+      ),
+    reportLog: async ({ host, series, seq }, signal) =>
+      await request(
+        `api/hosts/${encodeURIComponent(host)}/reports/${series}/${seq}/log`,
+        { signal },
+        async (response) => v.parse(ReportLogView, await response.json()).log,
       ),
     revision: async (sha, signal) =>
       await request(`api/revisions/${encodeURIComponent(sha)}`, { signal }, async (response) => v.parse(RevisionView, await response.json())),

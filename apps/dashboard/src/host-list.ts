@@ -1,7 +1,7 @@
 import type { HostView } from '@floe/protocol';
 import type { LiveFleet } from './live-fleet.ts';
-import { needsAttention, words } from '@floe/views';
-import { rankOf, standingText } from './standing.ts';
+import { needsAttention, standingName, words } from '@floe/views';
+import { hintOf, rankOf, standingText } from './standing.ts';
 
 export interface HostFilter {
   readonly text: string;
@@ -41,7 +41,7 @@ export function countStandings(fleet: LiveFleet): readonly { readonly text: stri
   }
   return [...counts]
     .toSorted(([, a], [, b]) => a.rank - b.rank || b.count - a.count)
-    .map(([standing, { count }]) => ({ text: words(standing), count }));
+    .map(([standing, { count }]) => ({ text: standingName(standing), count }));
 }
 
 function matches(host: HostView, terms: readonly string[]): boolean {
@@ -53,7 +53,7 @@ function matches(host: HostView, terms: readonly string[]): boolean {
     standingText(host),
     host.isConnected ? 'online' : 'away',
     host.detail?.code,
-    host.problem,
+    hintOf(host),
     desired?.toplevel,
     desired?.commit,
     observed.current,

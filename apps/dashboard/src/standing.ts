@@ -1,6 +1,6 @@
 import { isTerminalAgentState, type StorePath } from '@floe/model';
 import type { HostStanding, HostView, RevisionView } from '@floe/protocol';
-import { percent, words } from '@floe/views';
+import { percent, reasonToWait, standingWords, words } from '@floe/views';
 
 /** What a standing looks like. Each tone has its own colour and each standing its own shape and words. */
 export type Tone = 'good' | 'busy' | 'warn' | 'bad' | 'quiet';
@@ -12,11 +12,13 @@ const RANKS: Record<HostStanding, number> = {
   'rolled-back': 2,
   drifted: 3,
   'under-way': 5,
-  'in-sync': 6,
-  away: 6,
-  'not-enrolled': 6,
-  'no-release': 6,
-  revoked: 7,
+  waiting: 6,
+  'local-override': 6,
+  'in-sync': 7,
+  away: 7,
+  'not-enrolled': 7,
+  'no-release': 7,
+  revoked: 8,
 };
 const BEHIND_RANK = 4;
 
@@ -26,6 +28,8 @@ const TONES: Record<HostStanding, Tone> = {
   'rolled-back': 'bad',
   drifted: 'warn',
   'under-way': 'busy',
+  waiting: 'busy',
+  'local-override': 'quiet',
   'in-sync': 'good',
   away: 'quiet',
   'not-enrolled': 'quiet',
@@ -44,7 +48,7 @@ export function toneOf(host: HostView): Tone {
 
 /** A host's standing in words; while it is under way, the step that it is at: "downloading 40 %". */
 export function standingText(host: HostView): string {
-  const text = host.standing === 'under-way' ? stepText(host) : words(host.standing);
+  const text = host.standing === 'under-way' ? stepText(host) : standingWords(host);
   return host.isBehind ? `${text}, behind` : text;
 }
 
@@ -59,8 +63,7 @@ export function hintOf(host: HostView): string | null {
   if (host.problem !== null) return host.problem;
   if (host.standing === 'not-enrolled') return `to enrol it, run: floe enrol ${host.host}`;
   if (host.standing === 'no-release') return 'no revision has a release for it yet';
-  if (host.standing === 'under-way' && (host.state === 'DEFERRED' || host.state === 'BOOT_STAGED')) return host.detail?.message ?? null;
-  return null;
+  return reasonToWait(host);
 }
 
 /** The commit that a generation came from, as far as the page knows. */

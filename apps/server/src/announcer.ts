@@ -124,7 +124,7 @@ export class Announcer {
     if (evaluations.length > 0) await this.#put(sha, 'floe/build', describeBuild({ revision, evaluations, supersededBy }));
     if (rollout === undefined) return;
     if (rollout.isCurrent) {
-      await this.#put(sha, 'floe/rollout', describeRollout(rollout.counts, rollout.names));
+      await this.#put(sha, 'floe/rollout', describeRollout(rollout.counts, rollout.names, rollout.row.state === 'COMPLETE'));
     } else if (rollout.row.state === 'SUPERSEDED') {
       // Its hosts have moved on, and counting them says nothing any more. A verdict that stands is kept.
       const description = `superseded by ${supersededBy?.slice(0, 7) ?? 'a newer revision'}`;

@@ -5,12 +5,13 @@ import { bodyLimit } from 'hono/body-limit';
 import { secureHeaders } from 'hono/secure-headers';
 import { answerError, refuse } from './http-error.ts';
 import { cacheRoutes } from './routes/cache.ts';
+import { decisionRoutes, type DecisionDeps } from './routes/decisions.ts';
 import { enrolmentRoutes, type EnrolmentDeps } from './routes/enrolment.ts';
 import { fleetRoutes, type FleetRouteDeps } from './routes/fleet.ts';
 import { sessionRoutes } from './routes/session.ts';
 import { webhookRoutes, type WebhookDeps } from './routes/webhooks.ts';
 
-export interface AppDeps extends EnrolmentDeps, FleetRouteDeps {
+export interface AppDeps extends EnrolmentDeps, DecisionDeps, FleetRouteDeps {
   readonly logger: Logger;
   readonly isHttps: boolean;
   readonly webhooks: WebhookDeps;
@@ -48,6 +49,7 @@ export function createApp(deps: AppDeps): Hono {
   api.route('/session', sessionRoutes(deps.store, deps.isHttps));
   // Enrolment comes before the fleet: its token is its authority, and the fleet's routes ask for an API token.
   api.route('/', enrolmentRoutes(deps));
+  api.route('/', decisionRoutes(deps));
   api.route('/', fleetRoutes(deps));
   app.route('/api', api);
 

@@ -107,11 +107,11 @@ export function viewStanding({ revision, evaluations, rollout }: RevisionStandin
   return viewRevision(revision, evaluations, {
     row,
     counts: isCurrent ? counts : { ...NOBODY, total: counts.total },
-    description: isCurrent ? describeRollout(counts, names).description : describePast(row),
+    description: isCurrent ? describeRollout(counts, names, row.state === 'COMPLETE').description : describePast(row),
   });
 }
 
-const NOBODY = { total: 0, onIt: 0, underWay: 0, rolledBack: 0, failed: 0, away: 0, notEnrolled: 0, behind: 0 };
+const NOBODY = { total: 0, onIt: 0, underWay: 0, waiting: 0, rolledBack: 0, failed: 0, away: 0, notEnrolled: 0, behind: 0 };
 
 /** Of a rollout that a newer one followed: its hosts have moved on, so counting them says nothing about it. */
 function describePast({ state }: Rollout): string {

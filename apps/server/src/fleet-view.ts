@@ -1,15 +1,16 @@
 import {
   countRollout,
-  isOn,
   isSettled,
+  NOTHING_OBSERVED,
   standingOf,
   type HostName,
   type RolloutCounts,
   type RolloutHost,
   type RolloutHostStanding,
 } from '@floe/model';
-import type { HostStanding, HostView, RepositoryView, RevisionView } from '@floe/protocol';
+import type { HostView, RepositoryView, RevisionView } from '@floe/protocol';
 import type { Evaluation, HostRow, Quarantine, Repository, Revision, Rollout } from '@floe/store';
+import { lastWordOf, problemOf, standingOfHost } from './host-standing.ts';
 
 /** What is known of a host beside its own row. */
 export interface HostContext {
@@ -56,43 +57,6 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
   };
 }
 
-function standingOfHost(row: HostRow, isQuarantined: boolean): HostStanding {
-  if (row.clonedAt !== undefined) return 'quarantined';
-  if (row.revokedAt !== undefined) return 'revoked';
-  if (row.publicKey === undefined) return 'not-enrolled';
-  if (row.desired === undefined) return 'no-release';
-  if (isOn(row.observed, row.desired.toplevel)) return 'in-sync';
-  if (isQuarantined) return 'rolled-back';
-  const isAboutDesired = row.stateToplevel === row.desired.toplevel;
-  if (isAboutDesired && (row.state === 'REJECTED' || row.state === 'ROLLBACK_FAILED' || row.state === 'BLOCKED')) return 'failed';
-  if (!row.isConnected) return 'away';
-  if (isAboutDesired && row.state === 'SUCCEEDED') return 'drifted';
-  return 'under-way';
-}
-
-function problemOf(row: HostRow, standing: HostStanding, quarantine: Quarantine | undefined, failed: Evaluation | undefined): string | null {
-  switch (standing) {
-    case 'rolled-back':
-      return `put itself back: ${row.detail?.message ?? quarantine?.reason ?? 'no reason was reported'}; push a fix, or run: floe retry ${row.host} --reason "…"`;
-    case 'failed':
-      return row.detail?.message ?? 'failed without a reason';
-    case 'drifted':
-      return 'runs something else than it was told, though nothing is under way';
-    case 'quarantined':
-      return `its key was used by two machines: enrol it again, or run: floe retry ${row.host} --reason "…"`;
-    case 'revoked':
-      return `its enrolment was revoked; to bring it back, run: floe enrol ${row.host}`;
-    case 'under-way':
-      // Something is in its way, and it tries again by itself.
-      return row.stateToplevel === row.desired?.toplevel ? (row.detail?.message ?? null) : null;
-    default:
-      if (failed?.outcome === 'REMOVED') {
-        return `is not in the flake any more: it keeps its last release and gets no newer one; add it again, or run: floe revoke ${row.host} --reason "…"`;
-      }
-      return failed?.error === undefined ? null : `${failed.outcome === 'EVAL_ERROR' ? 'does not evaluate' : 'does not build'}: ${failed.error}`;
-  }
-}
-
 export function viewRepository(repository: Repository): RepositoryView {
   return {
     url: repository.url,
@@ -103,6 +67,8 @@ export function viewRepository(repository: Repository): RepositoryView {
     held: repository.held ?? null,
   };
 }
+
+const NEVER_HEARD = { observed: NOTHING_OBSERVED, state: 'IDLE', subject: undefined, isOverridden: false, isToRetry: false } as const;
 
 /** The hosts of a revision as its rollout sees them. */
 export function rolloutHosts(
@@ -120,9 +86,7 @@ export function rolloutHosts(
       outcome: evaluation.outcome,
       isEnrolled: row?.publicKey !== undefined && row.revokedAt === undefined,
       isConnected: row?.isConnected ?? false,
-      observed: row?.observed ?? { current: null, booted: null, profile: null },
-      state: row?.state ?? 'IDLE',
-      subject: row?.stateToplevel,
+      ...(row === undefined ? NEVER_HEARD : lastWordOf(row)),
       isQuarantined: quarantined.has(`${evaluation.host} ${evaluation.toplevel}`),
     };
   });
@@ -135,7 +99,7 @@ export interface RolloutStanding {
   readonly isComplete: boolean;
 }
 
-/** Where a rollout stands. It is complete when nothing is under way and nothing failed; hosts that are away do not block it. */
+/** Where a rollout stands. It is complete when nothing is under way and nothing failed; hosts that are away or wait do not block it. */
 export function judgeRollout(hosts: readonly (RolloutHost & { readonly host: HostName })[]): RolloutStanding {
   const counts = countRollout(hosts);
   const named = (standing: RolloutHostStanding): HostName[] =>

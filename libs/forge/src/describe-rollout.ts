@@ -10,6 +10,7 @@ const TOLD: readonly (readonly [RolloutHostStanding, string])[] = [
   ['rolledBack', 'rolled back'],
   ['failed', 'failed'],
   ['behind', 'behind'],
+  ['waiting', 'waiting'],
   ['away', 'away'],
   ['notEnrolled', 'not enrolled'],
   ['underWay', 'under way'],
@@ -17,24 +18,25 @@ const TOLD: readonly (readonly [RolloutHostStanding, string])[] = [
 
 /**
  * Where a rollout stands. A host that rolled back or failed makes it a failure at once: it stays so until someone acts.
- * Hosts that are away, not enrolled or behind do not stand in the way of success, but are told, and at least one host
- * must be seen to run it.
+ * Hosts that wait, are away, not enrolled or behind do not stand in the way of success, but are told, and at least one
+ * host must be seen to run it. Once it was complete (`isComplete`), those that go on later do not make it pending again.
  */
-export function describeRollout(counts: RolloutCounts, names: RolloutNames = {}): StatusText {
+export function describeRollout(counts: RolloutCounts, names: RolloutNames = {}, isComplete = false): StatusText {
   const withNames = sentence(counts, names);
-  return { state: stateOf(counts), description: withNames.length <= MAX_DESCRIPTION_LENGTH ? withNames : sentence(counts, {}) };
+  return { state: stateOf(counts, isComplete), description: withNames.length <= MAX_DESCRIPTION_LENGTH ? withNames : sentence(counts, {}) };
 }
 
-function stateOf(counts: RolloutCounts): StatusText['state'] {
+function stateOf(counts: RolloutCounts, isComplete: boolean): StatusText['state'] {
   if (counts.rolledBack + counts.failed > 0) return 'failure';
-  if (counts.underWay > 0) return 'pending';
-  const isSeenSomewhere = counts.onIt > 0 || counts.away + counts.notEnrolled === 0;
+  if (counts.underWay > 0 && !isComplete) return 'pending';
+  const isSeenSomewhere = counts.onIt > 0 || counts.underWay + counts.waiting + counts.away + counts.notEnrolled === 0;
   return isSeenSomewhere ? 'success' : 'pending';
 }
 
 function sentence(counts: RolloutCounts, names: RolloutNames): string {
   // Where the share is told in percent, an exact number beside it would change with every host all the same.
-  const told = TOLD.filter(([standing]) => counts[standing] > 0 && !(standing === 'underWay' && isLargeFleet(counts.total)));
+  const isRough = isLargeFleet(counts.total) && counts.underWay > 0;
+  const told = TOLD.filter(([standing]) => counts[standing] > 0 && !(isRough && (standing === 'underWay' || standing === 'waiting')));
   const rest = told.map(([standing, word]) => {
     const named = names[standing] ?? [];
     return `${counts[standing]} ${word}${named.length === 0 ? '' : `: ${listNames(named)}`}`;

@@ -6,7 +6,7 @@ import { describeRollout } from './describe-rollout.ts';
 import { fitDescription } from './describe-text.ts';
 
 function counts(some: Partial<Omit<RolloutCounts, 'total'>>): RolloutCounts {
-  const all = { onIt: 0, underWay: 0, rolledBack: 0, failed: 0, away: 0, notEnrolled: 0, behind: 0, ...some };
+  const all = { onIt: 0, underWay: 0, waiting: 0, rolledBack: 0, failed: 0, away: 0, notEnrolled: 0, behind: 0, ...some };
   return { ...all, total: Object.values(all).reduce((sum, each) => sum + each, 0) };
 }
 
@@ -35,12 +35,25 @@ describe('a rollout', () => {
     [counts({ rolledBack: 1, underWay: 2 }), 'failure', '0 of 3 hosts run it, 1 rolled back, 2 under way'],
     [counts({ onIt: 37, away: 2, failed: 1 }), 'failure', '37 of 40 hosts run it, 1 failed, 2 away'],
     [counts({ onIt: 38, away: 2 }), 'success', '38 of 40 hosts run it, 2 away'],
+    [counts({ onIt: 37, waiting: 2, away: 1 }), 'success', '37 of 40 hosts run it, 2 waiting, 1 away'],
+    [counts({ waiting: 2 }), 'pending', '0 of 2 hosts run it, 2 waiting'],
+    [counts({ onIt: 1, waiting: 1, underWay: 1 }), 'pending', '1 of 3 hosts runs it, 1 waiting, 1 under way'],
     [counts({ onIt: 2, behind: 1 }), 'success', '2 of 3 hosts run it, 1 behind'],
     [counts({ away: 3 }), 'pending', '0 of 3 hosts run it, 3 away'],
     [counts({ notEnrolled: 1 }), 'pending', '0 of 1 host runs it, 1 not enrolled'],
     [counts({}), 'success', 'no host is left in the flake'],
   ] as const)('%j is %s', (given, state, description) => {
     expect(describeRollout(given)).toEqual({ state, description });
+  });
+
+  it('that was complete does not become pending when a host that waited goes on, but fails with it', () => {
+    expect(describeRollout(counts({ onIt: 38, waiting: 1, underWay: 1 }), {}, true)).toEqual({
+      state: 'success',
+      description: '38 of 40 hosts run it, 1 waiting, 1 under way',
+    });
+    expect(describeRollout(counts({ onIt: 38, waiting: 1, rolledBack: 1 }), {}, true).state).toBe('failure');
+    // Complete because all were away or waited: nobody was seen to run it yet.
+    expect(describeRollout(counts({ waiting: 1, underWay: 1 }), {}, true).state).toBe('pending');
   });
 
   it('names hosts while they fit', () => {
@@ -55,6 +68,11 @@ describe('a rollout', () => {
   it('of a large fleet changes its sentence so rarely that the forge takes all of them', () => {
     const sentences = new Set(Array.from({ length: 5001 }, (_, onIt) => describeRollout(counts({ onIt, underWay: 5000 - onIt })).description));
     expect(sentences.size).toBeLessThan(150);
+    const fromWaiting = Array.from(
+      { length: 2501 },
+      (_, onIt) => describeRollout(counts({ onIt, underWay: 2500, waiting: 2500 - onIt })).description,
+    );
+    expect(new Set(fromWaiting).size).toBeLessThan(150);
     expect(describeRollout(counts({ onIt: 4999, away: 1 })).description).toBe('4999 of 5000 hosts run it, 1 away');
   });
 });

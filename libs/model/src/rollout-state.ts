@@ -1,4 +1,4 @@
-import type { AgentState } from './agent/state.ts';
+import { isActivating, type AgentState } from './agent/state.ts';
 import type { StorePath } from './brands.ts';
 import type { EvaluationOutcome } from './evaluation.ts';
 import { isOn, type Observed } from './observed.ts';
@@ -18,6 +18,25 @@ export interface RolloutHost {
   /** The toplevel that `state` is about. */
   readonly subject: StorePath | undefined;
   readonly isQuarantined: boolean;
+  /** A person at the machine chose another system, and the agent does not fight it: {@link isLocalOverride}. */
+  readonly isOverridden: boolean;
+  /** An administrator had it try again, and its agent has not taken that up: what it said before counts no more. */
+  readonly isToRetry: boolean;
+}
+
+/** True when the agent's last word is that it keeps what a person at the machine chose. */
+export function isLocalOverride(state: AgentState, detail: { readonly code: string } | undefined): boolean {
+  return state === 'IDLE' && detail?.code === 'LOCAL_OVERRIDE';
+}
+
+/** True when the agent has what it was told, and its policy, its people or a restart decide when. */
+export function isWaiting(state: AgentState): boolean {
+  return state === 'DEFERRED' || state === 'BOOT_STAGED';
+}
+
+/** True when the host runs `toplevel`, starts it next time, and no verdict about it is outstanding. */
+export function hasArrived(host: Pick<RolloutHost, 'observed' | 'state' | 'subject'>, toplevel: StorePath): boolean {
+  return isOn(host.observed, toplevel) && !(host.subject === toplevel && isActivating(host.state));
 }
 
 /** Every host of a revision is in exactly one of these; they sum to `total`. */
@@ -27,6 +46,8 @@ export interface RolloutCounts {
   readonly onIt: number;
   /** Told, and on its way. */
   readonly underWay: number;
+  /** Has it and waits (for a window, for its user, for a restart), or is kept on another system by its user. Not a failure. */
+  readonly waiting: number;
   /** Tried it and put itself back. */
   readonly rolledBack: number;
   /** Tried or refused it, and is in no good state. */
@@ -45,18 +66,20 @@ export type RolloutHostStanding = Exclude<keyof RolloutCounts, 'total'>;
 export function standingOf(host: RolloutHost): RolloutHostStanding {
   if (host.toplevel === undefined) return 'behind';
   if (!host.isEnrolled) return 'notEnrolled';
-  if (isOn(host.observed, host.toplevel)) return 'onIt';
-  if (host.isQuarantined) return 'rolledBack';
-  if (host.subject === host.toplevel) {
-    if (host.state === 'ROLLED_BACK') return 'rolledBack';
-    if (host.state === 'ROLLBACK_FAILED' || host.state === 'REJECTED') return 'failed';
+  if (hasArrived(host, host.toplevel)) return 'onIt';
+  const isAboutIt = host.subject === host.toplevel;
+  if (!host.isToRetry) {
+    if (host.isQuarantined || (isAboutIt && host.state === 'ROLLED_BACK')) return 'rolledBack';
+    if (isAboutIt && (host.state === 'ROLLBACK_FAILED' || host.state === 'REJECTED')) return 'failed';
+    if (host.isOverridden) return 'waiting';
   }
-  return host.isConnected ? 'underWay' : 'away';
+  if (!host.isConnected) return 'away';
+  return isAboutIt && isWaiting(host.state) ? 'waiting' : 'underWay';
 }
 
 /** Counts the hosts of a rollout. REMOVED hosts are not part of it. */
 export function countRollout(hosts: readonly RolloutHost[]): RolloutCounts {
-  const counts = { total: 0, onIt: 0, underWay: 0, rolledBack: 0, failed: 0, away: 0, notEnrolled: 0, behind: 0 };
+  const counts = { total: 0, onIt: 0, underWay: 0, waiting: 0, rolledBack: 0, failed: 0, away: 0, notEnrolled: 0, behind: 0 };
   for (const host of hosts) {
     if (host.outcome === 'REMOVED') continue;
     counts.total += 1;
@@ -65,7 +88,7 @@ export function countRollout(hosts: readonly RolloutHost[]): RolloutCounts {
   return counts;
 }
 
-/** True when no connected host is still on its way: what is left is on it, failed, or not here. */
+/** True when no connected host is still on its way: what is left is on it, waits, failed, or is not here. */
 export function isSettled(counts: RolloutCounts): boolean {
   return counts.underWay === 0;
 }

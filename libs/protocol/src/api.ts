@@ -30,10 +30,15 @@ export const EnrolmentTokenResponse = v.strictObject({
 });
 export type EnrolmentTokenResponse = v.InferOutput<typeof EnrolmentTokenResponse>;
 
-/** Why a host is as it is, in one word. `away`, `not-enrolled` and `behind` are no failures of the machine. */
+/**
+ * Why a host is as it is, in one word. `waiting`: it has what it was told, and its policy, its people or a restart decide
+ * when. `local-override`: its user keeps another system. These, `away` and `not-enrolled` are no failures of the machine.
+ */
 export const HOST_STANDINGS = [
   'in-sync',
   'under-way',
+  'waiting',
+  'local-override',
   'rolled-back',
   'failed',
   'drifted',
@@ -71,6 +76,7 @@ export const RolloutCountsView = v.object({
   total: Counter,
   onIt: Counter,
   underWay: Counter,
+  waiting: Counter,
   rolledBack: Counter,
   failed: Counter,
   away: Counter,
@@ -138,6 +144,8 @@ export type FleetView = v.InferOutput<typeof FleetView>;
 /** One line of `GET /api/hosts/:host/reports`. */
 export const ReportView = v.object({
   host: HostName,
+  /** Counts the times that the agent's reports began at 1 again. */
+  series: Counter,
   seq: Counter,
   epoch: Counter,
   state: AgentState,
@@ -145,10 +153,16 @@ export const ReportView = v.object({
   observed: Observed,
   detail: v.nullable(Detail),
   timings: v.nullable(StageTimings),
+  /** There is a {@link ReportLogView} of it. */
+  hasLog: v.boolean(),
   at: Timestamp,
   receivedAt: Timestamp,
 });
 export type ReportView = v.InferOutput<typeof ReportView>;
+
+/** `GET /api/hosts/:host/reports/:series/:seq/log`: the last words of the step that failed. */
+export const ReportLogView = v.object({ log: v.string() });
+export type ReportLogView = v.InferOutput<typeof ReportLogView>;
 
 /** A change, as the page and `floe events --follow` get it. `host` and `revision` replace what was known of them. */
 export const FleetEvent = v.variant('type', [

@@ -112,11 +112,16 @@ async function undesire(db: Database, host: HostName): Promise<void> {
   });
 }
 
-async function bumpEpoch(db: Database, host: HostName): Promise<number> {
+/**
+ * In one transaction: a pass that sees the quarantine gone sees the mark too, or it would offer the system without it,
+ * and the agent, which keeps a quarantine of its own, would pass it over.
+ */
+async function retry(db: Database, host: HostName, toplevel: StorePath): Promise<number> {
   return await db.transaction(async (tx) => {
+    await tx.delete(quarantines).where(and(eq(quarantines.host, host), eq(quarantines.toplevel, toplevel)));
     const [row] = await tx
       .update(hosts)
-      .set({ epoch: sql`${hosts.epoch} + 1` })
+      .set({ epoch: sql`${hosts.epoch} + 1`, retryEpoch: sql`${hosts.epoch} + 1` })
       .where(eq(hosts.host, host))
       .returning({ epoch: hosts.epoch });
     if (row === undefined) throw missingRow('host', host);
@@ -125,11 +130,11 @@ async function bumpEpoch(db: Database, host: HostName): Promise<number> {
   });
 }
 
-export function createHostDesired(db: Database, clock: Clock): Pick<HostStore, 'situation' | 'desire' | 'undesire' | 'bumpEpoch'> {
+export function createHostDesired(db: Database, clock: Clock): Pick<HostStore, 'situation' | 'desire' | 'undesire' | 'retry'> {
   return {
     situation: async (repositoryId, names) => await situation(db, repositoryId, names, clock.now()),
     desire: async (wanted, at) => await desire(db, wanted, at),
     undesire: async (host) => await undesire(db, host),
-    bumpEpoch: async (host) => await bumpEpoch(db, host),
+    retry: async (host, toplevel) => await retry(db, host, toplevel),
   };
 }

@@ -6,7 +6,7 @@ import { cleanText } from './rows.ts';
 import type { HostStore } from './store.ts';
 import { hosts, pins, quarantines } from './tables/index.ts';
 
-type Marks = Pick<HostStore, 'pin' | 'unpin' | 'quarantine' | 'clearQuarantine' | 'quarantines' | 'saveDirectives'>;
+type Marks = Pick<HostStore, 'pin' | 'unpin' | 'quarantine' | 'quarantines' | 'saveDirectives'>;
 
 /** Pins, holds, quarantines, and the history of directives. */
 export function createHostMarks(db: Database): Marks {
@@ -44,11 +44,6 @@ export function createHostMarks(db: Database): Marks {
         const row = { host, toplevel, reason: cleanText(reason), createdAt: at };
         const added = await tx.insert(quarantines).values(row).onConflictDoNothing().returning({ host: quarantines.host });
         return { result: undefined, isChange: added.length > 0 };
-      }),
-    clearQuarantine: async (host) =>
-      await writeFor(host, async (tx) => {
-        const cleared = await tx.delete(quarantines).where(eq(quarantines.host, host)).returning({ host: quarantines.host });
-        return { result: cleared.length, isChange: cleared.length > 0 };
       }),
     quarantines: async (repositoryId) =>
       await db

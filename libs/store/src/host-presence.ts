@@ -38,6 +38,7 @@ async function connect(db: Database, host: HostName, presence: HostPresence): Pr
         lastSeenAt: presence.at,
         observed: presence.observed,
         epoch: epochAfter(row, presence),
+        ...(row.retryEpoch !== null && presence.epoch >= row.retryEpoch ? { retryEpoch: null } : {}),
         ...(isSameState ? {} : { state: presence.state, stateToplevel, stateSince: presence.at, detail: null, timings: null }),
         // Reports up to here are no newer than this hello. The last of them has the detail of this very state.
         stateSeq: presence.reportSeq,

@@ -168,13 +168,33 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       });
       expect(await hosts.desire([second], 30)).toEqual([{ host, epoch: 2 }]);
       expect(await hosts.desire([first], 40)).toEqual([{ host, epoch: 3 }]); // a pin, say
-      expect(await hosts.bumpEpoch(host)).toBe(4);
+      expect(await hosts.retry(host, first.toplevel)).toBe(4);
       expect(await hosts.desire([first], 50)).toEqual([]);
       await hosts.undesire(host, 60);
       expect(await get(host)).toMatchObject({ epoch: 4, desired: undefined });
       expect(await hosts.desire([first], 70)).toEqual([{ host, epoch: 5 }]);
       expect(await hosts.desire([{ ...first, host: newHost() }], 1)).toEqual([]);
-      await expect(hosts.bumpEpoch(newHost())).rejects.toMatchObject({ code: 'STORE_ROW_MISSING' });
+      await expect(hosts.retry(newHost(), first.toplevel)).rejects.toMatchObject({ code: 'STORE_ROW_MISSING' });
+    });
+
+    test('is a retry from the word of a person until the agent has accepted it, as a report or a hello says', async () => {
+      const { store } = world;
+      const { host, first, second } = await withReleases();
+      await store.hosts.desire([first], 10);
+      expect((await get(host)).retryEpoch).toBeUndefined();
+      expect(await store.hosts.retry(host, first.toplevel)).toBe(2);
+      expect(await get(host)).toMatchObject({ epoch: 2, retryEpoch: 2 });
+      // What was said of the directive before is no answer, and neither is a hello from before.
+      await store.reports.store([report(host, 1, { epoch: 1, state: 'ROLLED_BACK' })]);
+      await store.hosts.connect(host, presence({ epoch: 1, stateToplevel: first.toplevel, reportSeq: 1 }));
+      await store.hosts.desire([second], 20);
+      expect(await get(host)).toMatchObject({ epoch: 3, retryEpoch: 2 });
+      await store.reports.store([report(host, 2, { epoch: 3, state: 'OFFERED' })]);
+      expect((await get(host)).retryEpoch).toBeUndefined();
+
+      await store.hosts.retry(host, second.toplevel);
+      await store.hosts.connect(host, presence({ epoch: 4, stateToplevel: second.toplevel, reportSeq: 2 }));
+      expect((await get(host)).retryEpoch).toBeUndefined();
     });
 
     test('keeps its epoch over a reconnection', async () => {
@@ -305,9 +325,10 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await store.hosts.quarantine(host, second.toplevel, 'again', 20);
       expect((await situationOf(repository, host)).quarantined).toEqual(new Set([second.toplevel]));
       expect(await store.hosts.quarantines(repository.id)).toEqual([{ host, toplevel: second.toplevel, reason: 'no network', at: 10 }]);
-      expect(await store.hosts.clearQuarantine(host)).toBe(1);
-      expect(await store.hosts.clearQuarantine(host)).toBe(0);
-      expect((await situationOf(repository, host)).quarantined).toEqual(new Set());
+      await store.hosts.quarantine(host, path('older'), 'no sound', 30);
+      await store.hosts.retry(host, second.toplevel);
+      // The host's agent keeps what it put back too, and is told about this one alone.
+      expect((await situationOf(repository, host)).quarantined).toEqual(new Set([path('older')]));
     });
 
     test('is of those that were asked for, or of all of the repository', async () => {
@@ -356,8 +377,9 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await store.reports.store(batch)).toEqual(new Map([[host, 2]]));
       expect(await get(host)).toEqual(row);
       expect((await store.reports.list(host, 10)).map(({ seq }) => seq)).toEqual([2, 1]);
-      expect((await store.reports.list(host, 1))[0]).toEqual({ ...batch[1], detail: row.detail });
-      expect((await store.reports.list(host, 10))[1]).toEqual({ ...batch[0], detail: undefined, timings: undefined });
+      const listed = { series: 0, hasLog: false };
+      expect((await store.reports.list(host, 1))[0]).toEqual({ ...batch[1], ...listed, detail: row.detail });
+      expect((await store.reports.list(host, 10))[1]).toEqual({ ...batch[0], ...listed, detail: undefined, timings: undefined });
     });
 
     test('may come in any order and twice in one batch', async () => {
@@ -403,9 +425,31 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const batch = [report(host, 1, { state: 'ROLLING_BACK', detail }), report(host, 2, { state: 'ROLLED_BACK', detail })];
       await store.reports.store(batch);
       expect(await store.hosts.quarantines(repository.id)).toEqual([{ host, toplevel: path('new'), reason: 'no network', at: 1_002 }]);
-      await store.hosts.clearQuarantine(host);
+      await store.hosts.retry(host, path('new'));
       await store.reports.store(batch); // sent again: it is no news
       expect(await store.hosts.quarantines(repository.id)).toEqual([]);
+    });
+
+    test('keep the log of what failed, each with its own, and give it when asked for it', async () => {
+      const { store } = world;
+      const [ada, bob] = [await enrolled(await newRepository(store)), await enrolled(await newRepository(store))];
+      const log = `${'x'.repeat(16_000)}\n\0 "quoted" \uD800 the end`;
+      await store.reports.store([report(ada, 1, { state: 'ROLLED_BACK', log }), report(bob, 1), report(ada, 2)]);
+      const listed = await store.reports.list(ada, 10);
+      expect(listed.map(({ seq, hasLog }) => [seq, hasLog])).toEqual([
+        [2, false],
+        [1, true],
+      ]);
+      expect(listed.every((each) => !('log' in each))).toBe(true);
+      expect(await store.reports.log({ host: ada, series: 0, seq: 1 })).toBe(log.replace('\0', '\uFFFD').replace('\uD800', '\uFFFD'));
+      expect(await store.reports.log({ host: ada, series: 0, seq: 2 })).toBeUndefined();
+      expect(await store.reports.log({ host: bob, series: 0, seq: 1 })).toBeUndefined();
+      expect(await store.reports.log({ host: ada, series: 1, seq: 1 })).toBeUndefined();
+      // A number that comes again on a disk that was put back is another report.
+      await store.hosts.connect(ada, presence({ reportSeq: 0 }));
+      await store.reports.store([report(ada, 1, { state: 'BLOCKED', log: 'no space' })]);
+      expect(await store.reports.log({ host: ada, series: 1, seq: 1 })).toBe('no space');
+      expect(await store.reports.log({ host: ada, series: 0, seq: 1 })).toContain('the end');
     });
 
     test('of unknown hosts are left out', async () => {

@@ -37,6 +37,7 @@ async function enrol(db: Database, enrolment: Parameters<HostStore['enrol']>[0])
     enrolledAt: at,
     revokedAt: null,
     clonedAt: null,
+    retryEpoch: null,
     observed: null,
     state: 'IDLE',
     stateToplevel: null,

@@ -151,6 +151,8 @@ export interface HostRow {
     | undefined;
   /** The directive counter. Equals `desired.epoch` while there is a desired release. */
   readonly epoch: number;
+  /** Set from a person's retry until the agent has accepted this epoch or a later one. */
+  readonly retryEpoch?: number | undefined;
   readonly observed: Observed;
   readonly state: AgentState;
   /** The toplevel that `state` is about. */
@@ -227,9 +229,18 @@ export interface StoredReport {
   readonly observed: Observed;
   readonly detail?: Detail | undefined;
   readonly timings?: StageTimings | undefined;
+  /** The last words of a step that failed. */
+  readonly log?: string | undefined;
   /** The agent's clock: shown, never compared. */
   readonly at: Timestamp;
   readonly receivedAt: Timestamp;
+}
+
+/** A stored report as it is listed: its log is asked for alone. */
+export interface ListedReport extends Omit<StoredReport, 'log'> {
+  /** Counts the times that the agent's reports began at 1 again. */
+  readonly series: number;
+  readonly hasLog: boolean;
 }
 
 export interface AuditEntry {

@@ -1,9 +1,9 @@
 import type { HostName } from '@floe/model';
-import { desc, eq, sql } from 'drizzle-orm';
+import { and, desc, eq, isNotNull, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notifyHosts } from './hints.ts';
-import type { StoredReport, Timestamp } from './records.ts';
+import type { ListedReport, StoredReport, Timestamp } from './records.ts';
 import { cleanText, HostNameText, Int8, readDetail, readObserved, readRows, readTimings } from './rows.ts';
 import type { ReportStore } from './store.ts';
 import { reports } from './tables/index.ts';
@@ -13,9 +13,9 @@ const Counted = v.object({ count: Int8 });
 
 /** A report as it goes into the statement. */
 function toJson(report: StoredReport): Record<string, unknown> {
-  const { host, seq, epoch, state, toplevel, observed, detail, timings, at, receivedAt } = report;
+  const { host, seq, epoch, state, toplevel, observed, detail, timings, log, at, receivedAt } = report;
   const cleanDetail = detail && { code: cleanText(detail.code), message: cleanText(detail.message) };
-  return { host, seq, epoch, state, toplevel, observed, detail: cleanDetail, timings, at, received_at: receivedAt };
+  return { host, seq, epoch, state, toplevel, observed, detail: cleanDetail, timings, log: log && cleanText(log), at, received_at: receivedAt };
 }
 
 /**
@@ -38,12 +38,12 @@ async function storeBatch(db: Database, batch: readonly StoredReport[]): Promise
       with batch as (
         select distinct on (b.host, b.seq) b.*, h.report_series as series
         from jsonb_to_recordset(${rows}::text::jsonb) as b (
-          host text, seq bigint, epoch bigint, state text, toplevel text, observed jsonb, detail jsonb, timings jsonb, at bigint, received_at bigint
+          host text, seq bigint, epoch bigint, state text, toplevel text, observed jsonb, detail jsonb, timings jsonb, log text, at bigint, received_at bigint
         )
         join hosts h on h.host = b.host
       ), added as (
-        insert into reports (host, series, seq, epoch, state, toplevel, observed, detail, timings, at, received_at)
-        select host, series, seq, epoch, state, toplevel, observed, detail, timings, at, received_at from batch
+        insert into reports (host, series, seq, epoch, state, toplevel, observed, detail, timings, log, at, received_at)
+        select host, series, seq, epoch, state, toplevel, observed, detail, timings, log, at, received_at from batch
         on conflict do nothing
         returning *
       ), put_back as (
@@ -67,6 +67,7 @@ async function storeBatch(db: Database, batch: readonly StoredReport[]): Promise
           end,
           detail = case when n.seq >= h.state_seq then n.detail else h.detail end,
           timings = case when n.seq >= h.state_seq then n.timings else h.timings end,
+          retry_epoch = case when n.epoch >= h.retry_epoch then null else h.retry_epoch end,
           state_seq = greatest(h.state_seq, n.seq)
         from newest n where h.host = n.host
         returning h.host, h.report_seq
@@ -79,20 +80,38 @@ async function storeBatch(db: Database, batch: readonly StoredReport[]): Promise
   });
 }
 
-function toReport(row: typeof reports.$inferSelect): StoredReport {
-  const { host, seq, epoch, state, toplevel, at, receivedAt } = row;
-  return {
-    host,
-    seq,
-    epoch,
-    state,
-    toplevel,
-    observed: readObserved(row.observed),
-    detail: readDetail(row.detail),
-    timings: readTimings(row.timings),
-    at,
-    receivedAt,
-  };
+/** Without the logs, which are long and seldom read. */
+const LISTED = {
+  host: reports.host,
+  series: reports.series,
+  seq: reports.seq,
+  epoch: reports.epoch,
+  state: reports.state,
+  toplevel: reports.toplevel,
+  observed: reports.observed,
+  detail: reports.detail,
+  timings: reports.timings,
+  hasLog: sql<boolean>`${isNotNull(reports.log)}`,
+  at: reports.at,
+  receivedAt: reports.receivedAt,
+};
+
+async function list(db: Database, host: HostName, limit: number): Promise<ListedReport[]> {
+  const rows = await db.select(LISTED).from(reports).where(eq(reports.host, host)).orderBy(desc(reports.series), desc(reports.seq)).limit(limit);
+  return rows.map(({ observed, detail, timings, ...row }) => ({
+    ...row,
+    observed: readObserved(observed),
+    detail: readDetail(detail),
+    timings: readTimings(timings),
+  }));
+}
+
+async function readLog(db: Database, { host, series, seq }: Parameters<ReportStore['log']>[0]): Promise<string | undefined> {
+  const [row] = await db
+    .select({ log: reports.log })
+    .from(reports)
+    .where(and(eq(reports.host, host), eq(reports.series, series), eq(reports.seq, seq)));
+  return row?.log ?? undefined;
 }
 
 async function prune(db: Database, before: Timestamp): Promise<number> {
@@ -110,10 +129,8 @@ async function prune(db: Database, before: Timestamp): Promise<number> {
 export function createReportStore(db: Database): ReportStore {
   return {
     store: async (batch) => await storeBatch(db, batch),
-    async list(host, limit) {
-      const rows = await db.select().from(reports).where(eq(reports.host, host)).orderBy(desc(reports.series), desc(reports.seq)).limit(limit);
-      return rows.map(toReport);
-    },
+    list: async (host, limit) => await list(db, host, limit),
+    log: async (report) => await readLog(db, report),
     prune: async (before) => await prune(db, before),
   };
 }

@@ -9,6 +9,7 @@ import type {
   EvaluationRow,
   HostPresence,
   HostRow,
+  ListedReport,
   NewRelease,
   Pin,
   PinKind,
@@ -205,14 +206,15 @@ export interface HostStore {
   /** Sets each host's desired release with a new epoch, and returns those; a repeat changes nothing. */
   desire(wanted: readonly ReleaseRef[], at: Timestamp): Promise<readonly { readonly host: HostName; readonly epoch: number }[]>;
   undesire(host: HostName, at: Timestamp): Promise<void>;
-  /** A new epoch for the same desired release, so that the agent is told again. Returns it. */
-  bumpEpoch(host: HostName): Promise<number>;
+  /**
+   * A person has the host try again: lets go of its quarantine of `toplevel`, and marks its directives as a retry until
+   * the agent has accepted one of them (`HostRow.retryEpoch`). Returns the new epoch.
+   */
+  retry(host: HostName, toplevel: StorePath): Promise<number>;
   pin(pin: Pin): Promise<void>;
   unpin(host: HostName, kind: PinKind): Promise<void>;
   /** Does nothing when the toplevel is quarantined there already. */
   quarantine(host: HostName, toplevel: StorePath, reason: string, at: Timestamp): Promise<void>;
-  /** Lets the host try again all that it put back; says how many. */
-  clearQuarantine(host: HostName): Promise<number>;
   quarantines(repositoryId: string): Promise<readonly Quarantine[]>;
   /** Append-only history of what was told. */
   saveDirectives(directives: readonly DirectiveRow[]): Promise<void>;
@@ -225,7 +227,9 @@ export interface ReportStore {
    */
   store(batch: readonly StoredReport[]): Promise<ReadonlyMap<HostName, number>>;
   /** Newest first. */
-  list(host: HostName, limit: number): Promise<readonly StoredReport[]>;
+  list(host: HostName, limit: number): Promise<readonly ListedReport[]>;
+  /** The log of one report; undefined when it has none, or there is no such report. */
+  log(report: Pick<ListedReport, 'host' | 'series' | 'seq'>): Promise<string | undefined>;
   /** Forgets reports received before, but each host's newest; says how many. */
   prune(before: Timestamp): Promise<number>;
 }

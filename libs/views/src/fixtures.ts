@@ -50,7 +50,7 @@ export function revisionView(over: Partial<v.InferInput<typeof RevisionView>> = 
     publishedAt: now - 222_000,
     rollout: {
       state: 'ROLLING',
-      counts: { total: 3, onIt: 1, underWay: 1, rolledBack: 1, failed: 0, away: 0, notEnrolled: 0, behind: 0 },
+      counts: { total: 3, onIt: 1, underWay: 1, waiting: 0, rolledBack: 1, failed: 0, away: 0, notEnrolled: 0, behind: 0 },
       description: '1 of 3 on it, 1 under way, 1 rolled back',
       startedAt: now - 222_000,
       completedAt: null,
@@ -82,6 +82,7 @@ export function reportView(host: string, over: Partial<v.InferInput<typeof Repor
   const toplevel = storePath('aaaaaaaa');
   return v.parse(ReportView, {
     host,
+    series: 0,
     seq: 5,
     epoch: 3,
     state: 'SUCCEEDED',
@@ -89,6 +90,7 @@ export function reportView(host: string, over: Partial<v.InferInput<typeof Repor
     observed: { current: toplevel, booted: toplevel, profile: { generation: 12, toplevel } },
     detail: null,
     timings: { downloadMs: 2_100, activateMs: 340 },
+    hasLog: false,
     at: now - 50_000,
     receivedAt: now - 50_000,
     ...over,

@@ -1,3 +1,4 @@
 export * from './attention.ts';
 export * from './stages.ts';
+export * from './standing.ts';
 export * from './text.ts';

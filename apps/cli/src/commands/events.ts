@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { followFleet, readFleet, type FleetMessage } from '../fleet-stream.ts';
-import { clockTime, createEventLines } from '../view/event-lines.ts';
+import { clockTime } from '../view/clock-time.ts';
+import { createEventLines } from '../view/event-lines.ts';
 import { duration } from '@floe/views';
 
 export function addEvents(program: Command, cli: Cli): void {

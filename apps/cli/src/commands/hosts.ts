@@ -1,10 +1,12 @@
-import { HostView, ReportView, type HostName } from '@floe/protocol';
+import { HostView, ReportLogView, ReportView, type HostName } from '@floe/protocol';
 import type { Command } from 'commander';
+import { isFloeError } from '@floe/runtime';
 import * as v from 'valibot';
+import type { ApiClient } from '../api-client.ts';
 import { viewOf, type Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
 import { needsAttention } from '@floe/views';
-import { formatHost, formatHosts } from '../view/hosts.ts';
+import { formatHost, formatHosts, type FailureLog } from '../view/hosts.ts';
 import { hostArgument, limitArgument } from './arguments.ts';
 
 export function addHosts(program: Command, cli: Cli): void {
@@ -18,12 +20,14 @@ export function addHosts(program: Command, cli: Cli): void {
       'after',
       `
 DESIRED is what a host was told to run, RUNNING what it really runs: the first 8 characters of the store path's hash.
+WHY is what is wrong and what to do, or what a host waits for. Of one host that is not in sync, the log of its last
+failure is shown too.
 
 Examples:
   $ floe hosts
   $ floe hosts --attention
   $ floe hosts ws0001
-  $ floe hosts --json | jq -r '.[] | select(.standing == "away") | .host'`,
+  $ floe hosts --json | jq -r '.[] | select(.standing == "waiting") | [.host, .detail.message] | @tsv'`,
     )
     .action((name: HostName | undefined, options: { attention?: true; reports: number }) =>
       name === undefined ? listHosts(cli, options.attention === true) : showHost(cli, name, options.reports),
@@ -44,6 +48,19 @@ async function showHost(cli: Cli, name: HostName, limit: number): Promise<void> 
   const api = await cli.api();
   const host = await suggestingHosts(api, name, () => api.get(`/api/hosts/${name}`, HostView));
   const reports = await api.get(`/api/hosts/${name}/reports?limit=${limit}`, v.array(ReportView));
-  if (cli.options().json === true) out.json({ host, reports });
-  else out.print(formatHost(host, reports, viewOf(cli)));
+  // Once the host is where it should be, an old failure's log is not what anybody looks for.
+  const failed = host.standing === 'in-sync' ? undefined : reports.find(({ hasLog }) => hasLog);
+  const failure = failed === undefined ? null : await readLog(api, failed);
+  if (cli.options().json === true) out.json({ host, reports, log: failure?.log ?? null });
+  else out.print(formatHost(host, reports, failure, viewOf(cli)));
+}
+
+async function readLog(api: ApiClient, report: ReportView): Promise<FailureLog | null> {
+  try {
+    return { report, ...(await api.get(`/api/hosts/${report.host}/reports/${report.series}/${report.seq}/log`, ReportLogView)) };
+  } catch (error) {
+    // Let go of since the list was made.
+    if (isFloeError(error, 'NOT_FOUND')) return null;
+    throw error;
+  }
 }

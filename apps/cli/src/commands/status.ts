@@ -5,7 +5,7 @@ import { EXIT_CODES } from '../exit-codes.ts';
 import { attentionOf, type Attention } from '../view/attention.ts';
 import { formatRevision } from '../view/revision.ts';
 import { formatBlock, formatFacts, type View } from '../view/terminal.ts';
-import { ago, shortSha, words } from '@floe/views';
+import { ago, shortSha, standingName } from '@floe/views';
 
 export function addStatus(program: Command, cli: Cli): void {
   program
@@ -15,7 +15,7 @@ export function addStatus(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-Hosts that are away or not enrolled need nobody: they catch up when they come.
+Hosts that are away, waiting, kept by their user or not enrolled need nobody: they catch up in their time.
 
 Examples:
   $ floe status
@@ -52,7 +52,7 @@ function formatStatus(fleet: FleetView, attention: readonly Attention[], view: V
 
 function countHosts(fleet: FleetView): string {
   const counts = HOST_STANDINGS.map((standing) => ({ standing, count: fleet.hosts.filter((host) => host.standing === standing).length }));
-  const parts = counts.filter(({ count }) => count > 0).map(({ standing, count }) => `${count} ${words(standing)}`);
+  const parts = counts.filter(({ count }) => count > 0).map(({ standing, count }) => `${count} ${standingName(standing)}`);
   return parts.length === 0 ? 'none yet' : `${fleet.hosts.length}: ${parts.join(', ')}`;
 }
 

@@ -32,13 +32,34 @@ export function addSteering(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-A host that rolled back keeps away from that toplevel until another one is released, or until this command. It also
-ends the quarantine of a host whose key was used by two machines: first make sure that only the right one has it.
+A host that rolled back keeps away from that toplevel until another one is released, or until this command. One that
+is away is told when it is back. It also ends the quarantine of a host whose key was used by two machines: first make
+sure that only the right one has it. Where there is nothing to try again, it says how the host is and changes nothing.
 
 Example:
   $ floe retry ws0001 --reason "the license server is back"`,
     )
     .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, host, 'quarantine', reason, `${host} may try again.`));
+
+  program
+    .command('resume')
+    .description('bring a host back that is kept on another system by its user')
+    .argument('<host>', 'a host as in nixosConfigurations', hostArgument)
+    .requiredOption(...REASON)
+    .addHelpText(
+      'after',
+      `
+When somebody at a machine went back to the system before, or switched it by hand, its agent does not fight that: it
+ends when another system is desired, after a day at least, or when they run: floe-agent resume. This command ends it
+now, over their head: tell them first. The machine's windows and waits still hold. One that is away is told when it
+is back.
+
+Example:
+  $ floe resume ws0001 --reason "the fix that Ada waited for is in"`,
+    )
+    .action((host: HostName, { reason }: ReasonOption) =>
+      decideOnHost(cli, host, 'override', reason, `${host} is to go on with what the fleet wants.`),
+    );
 
   program
     .command('accept')
@@ -49,7 +70,7 @@ Example:
     .action((commit: CommitSha, { reason }: ReasonOption) => accept(cli, commit, reason));
 }
 
-async function decideOnHost(cli: Cli, host: HostName, what: 'enrolment' | 'quarantine', reason: string, done: string): Promise<void> {
+async function decideOnHost(cli: Cli, host: HostName, what: 'enrolment' | 'quarantine' | 'override', reason: string, done: string): Promise<void> {
   const api = await cli.api();
   await suggestingHosts(api, host, () => api.send('DELETE', `/api/hosts/${host}/${what}`, { reason }));
   confirm(cli, done);

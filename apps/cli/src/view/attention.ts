@@ -66,7 +66,6 @@ function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[])
 }
 
 function todoForHost(host: HostView): string | null {
-  if (host.standing === 'drifted') return 'someone changed it by hand: bring it back there, or push the change';
   if (host.isBehind && host.standing !== 'rolled-back' && host.standing !== 'failed')
     return host.isEnrolled ? 'push a fix; it keeps its last release until then' : 'push a fix';
   return null;

@@ -1,11 +1,14 @@
 import type { HostView, ReportView } from '@floe/protocol';
 import { formatBlock, formatFacts, formatTable, indent, type Cell, type Tone, type View } from './terminal.ts';
-import { needsAttention } from '@floe/views';
+import { clockTime } from './clock-time.ts';
+import { needsAttention, reasonToWait, standingWords } from '@floe/views';
 import { ago, duration, firstLine, percent, shortHash, shortSha, words } from '@floe/views';
 
 const STANDING_TONES: Record<HostView['standing'], Tone> = {
   'in-sync': 'good',
   'under-way': 'busy',
+  waiting: 'busy',
+  'local-override': 'quiet',
   'rolled-back': 'bad',
   failed: 'bad',
   drifted: 'bad',
@@ -18,7 +21,7 @@ const STANDING_TONES: Record<HostView['standing'], Tone> = {
 
 /** Where a host stands, in words: "in sync, behind". */
 export function standingText(host: HostView): string {
-  return host.isBehind ? `${words(host.standing)}, behind` : words(host.standing);
+  return host.isBehind ? `${standingWords(host)}, behind` : standingWords(host);
 }
 
 /** What the agent does, with how far a download is. */
@@ -40,9 +43,9 @@ export function formatHosts(hosts: readonly HostView[], view: View): string {
       { text: host.desired === null ? '–' : shortHash(host.desired.toplevel) },
       { text: host.observed.current === null ? '–' : shortHash(host.observed.current) },
       { text: host.isConnected ? 'now' : host.lastSeenAt === null ? 'never' : ago(host.lastSeenAt, now) },
-      { text: firstLine(host.problem ?? '') },
+      { text: firstLine(host.problem ?? reasonToWait(host) ?? '') },
     ]);
-  return formatTable(['HOST', 'STANDING', 'STATE', 'SINCE', 'DESIRED', 'RUNNING', 'SEEN', 'PROBLEM'], rows, view, [
+  return formatTable(['HOST', 'STANDING', 'STATE', 'SINCE', 'DESIRED', 'RUNNING', 'SEEN', 'WHY'], rows, view, [
     'SINCE',
     'DESIRED',
     'RUNNING',
@@ -51,14 +54,20 @@ export function formatHosts(hosts: readonly HostView[], view: View): string {
   ]);
 }
 
+/** The last words of a step that failed, and the report that they came with. */
+export interface FailureLog {
+  readonly report: ReportView;
+  readonly log: string;
+}
+
 /** Everything known of one host. */
-export function formatHost(host: HostView, reports: readonly ReportView[], view: View): string {
+export function formatHost(host: HostView, reports: readonly ReportView[], failure: FailureLog | null, view: View): string {
   const { desired, observed } = host;
   const { now, style } = view;
   const since = host.stateSince === null ? '' : `, ${ago(host.stateSince, now)}`;
   const facts: (readonly [string, string])[] = [
     ['Host', host.host],
-    ['Standing', standingText(host)],
+    ['Standing', `${standingText(host)}${standingSince(host, now)}`],
     ['State', `${stateText(host)}${since}`],
     ['Desired', desired?.toplevel ?? 'nothing yet'],
     ...(desired === null
@@ -72,16 +81,33 @@ export function formatHost(host: HostView, reports: readonly ReportView[], view:
     ['Running', observed.current ?? 'unknown'],
     ['Booted', observed.booted ?? 'unknown'],
     ['Next boot', observed.profile === null ? 'unknown' : `${observed.profile.toplevel} (generation ${observed.profile.generation})`],
-    ['Seen', host.isConnected ? 'connected' : host.lastSeenAt === null ? 'never' : ago(host.lastSeenAt, now)],
+    ['Connection', connectionText(host, now)],
     ['Agent', host.agentVersion ?? 'unknown'],
     ['Machine id', host.machineId ?? 'unknown'],
   ];
   const parts = [formatFacts(facts, style)];
   const reason = host.problem ?? host.detail?.message;
-  if (reason)
-    parts.push(`${style(host.problem === null ? 'quiet' : 'bad', host.problem === null ? 'Last word' : 'Problem')}\n${formatBlock(reason)}`);
+  if (reason) {
+    const title = host.problem !== null ? style('bad', 'Problem') : style('quiet', reasonToWait(host) === null ? 'Last word' : 'Why');
+    parts.push(`${title}\n${formatBlock(reason)}`);
+  }
+  if (failure !== null) {
+    const { report, log } = failure;
+    parts.push(`${style('strong', 'Log')} ${style('quiet', `of ${ago(report.receivedAt, now)}, ${words(report.state)}`)}\n${formatBlock(log)}`);
+  }
   if (reports.length > 0) parts.push(`${style('strong', 'Last reports')}\n${formatReports(reports, view)}`);
   return parts.join('\n\n');
+}
+
+/** Since when a host waits, or is kept by its user. */
+function standingSince({ standing, stateSince }: HostView, now: number): string {
+  if (stateSince === null || (standing !== 'waiting' && standing !== 'local-override')) return '';
+  return ` since ${clockTime(stateSince)} (${ago(stateSince, now)})`;
+}
+
+function connectionText({ isConnected, lastSeenAt }: HostView, now: number): string {
+  if (isConnected) return 'connected';
+  return lastSeenAt === null ? 'never seen' : `away since ${clockTime(lastSeenAt)} (${ago(lastSeenAt, now)})`;
 }
 
 function formatReports(reports: readonly ReportView[], view: View): string {

@@ -56,7 +56,7 @@ function Reports({ answer, dashboard, onRetry }: ReportsProps) {
     );
   }
   if (answer.value.length === 0) return <p class="aside">It has not reported anything yet.</p>;
-  return <ReportTable reports={answer.value} now={dashboard.now} />;
+  return <ReportTable reports={answer.value} dashboard={dashboard} />;
 }
 
 function Facts({ dashboard, host }: HostPanelProps) {

@@ -5,9 +5,9 @@ import type { Dashboard } from '../dashboard.ts';
 import { formatRoute } from '../route.ts';
 import { commitOf, hintOf, otherNextBoot, standingText, toneOf } from '../standing.ts';
 import { capitalised, firstLine, shortHash, shortSha } from '@floe/views';
-import { Age } from './age.tsx';
+import { Age, Since } from './age.tsx';
 import { HostPanel } from './host-panel.tsx';
-import { Icon } from './icon.tsx';
+import { Icon, type IconName } from './icon.tsx';
 
 export interface HostTableProps {
   readonly dashboard: Dashboard;
@@ -102,7 +102,7 @@ function Standing({ host }: { readonly host: HostView }) {
   const hasChanged = useRef(false);
   hasChanged.current ||= first.current !== host.standing;
   const hint = hintOf(host);
-  const icon = host.isBehind && toneOf(host) === 'warn' ? 'behind' : host.standing;
+  const icon = iconOf(host);
   return (
     <>
       <span key={host.standing} class={`mark tone-${toneOf(host)}${hasChanged.current ? ' changed' : ''}`}>
@@ -112,6 +112,11 @@ function Standing({ host }: { readonly host: HostView }) {
       {hint !== null && <span class="hint">{firstLine(hint)}</span>}
     </>
   );
+}
+
+function iconOf(host: HostView): IconName {
+  if (host.isBehind && toneOf(host) === 'warn') return 'behind';
+  return host.standing === 'waiting' && host.state === 'BOOT_STAGED' ? 'restart' : host.standing;
 }
 
 function Observed({ host, revision }: { readonly host: HostView; readonly revision: RevisionView | null }) {
@@ -157,7 +162,7 @@ function Presence({ dashboard, host }: { readonly dashboard: Dashboard; readonly
     <span class="mark tone-quiet">
       <Icon name="away" />
       <span>
-        Asleep, seen <Age at={host.lastSeenAt} now={dashboard.now} />
+        Away since <Since at={host.lastSeenAt} now={dashboard.now} />
       </span>
     </span>
   );

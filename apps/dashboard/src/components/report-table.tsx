@@ -1,12 +1,13 @@
 import type { ReportView } from '@floe/protocol';
-import type { ReadonlySignal } from '@preact/signals';
+import type { Dashboard } from '../dashboard.ts';
 import { capitalised, duration, shortHash, words } from '@floe/views';
 import { Age } from './age.tsx';
+import { ReportLog } from './report-log.tsx';
 
 const COLUMNS = ['When', 'State', 'About', 'Observed', 'Took', 'Detail'] as const;
 
 /** What a host said, newest first. Roles: see the table of hosts. */
-export function ReportTable({ reports, now }: { readonly reports: readonly ReportView[]; readonly now: ReadonlySignal<number> }) {
+export function ReportTable({ reports, dashboard }: { readonly reports: readonly ReportView[]; readonly dashboard: Dashboard }) {
   return (
     <table role="table" class="reports" aria-label="Last reports">
       <thead role="rowgroup">
@@ -20,9 +21,9 @@ export function ReportTable({ reports, now }: { readonly reports: readonly Repor
       </thead>
       <tbody role="rowgroup">
         {reports.map((report) => (
-          <tr key={report.seq} role="row">
+          <tr key={`${report.series} ${report.seq}`} role="row">
             <td role="cell" data-label="When">
-              <Age at={report.receivedAt} now={now} />
+              <Age at={report.receivedAt} now={dashboard.now} />
             </td>
             <td role="cell" data-label="State">
               {capitalised(words(report.state))}
@@ -38,6 +39,7 @@ export function ReportTable({ reports, now }: { readonly reports: readonly Repor
             </td>
             <td role="cell" data-label="Detail" class="detail">
               {report.detail?.message ?? '–'}
+              {report.hasLog && <ReportLog api={dashboard.api} report={report} />}
             </td>
           </tr>
         ))}

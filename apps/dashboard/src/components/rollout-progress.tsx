@@ -12,6 +12,7 @@ const PARTS: readonly { readonly part: Part; readonly label: string; readonly to
   { part: 'rolledBack', label: 'rolled back', tone: 'bad', icon: 'rolled-back' },
   { part: 'failed', label: 'failed', tone: 'bad', icon: 'failed' },
   { part: 'behind', label: 'behind', tone: 'warn', icon: 'behind' },
+  { part: 'waiting', label: 'waiting', tone: 'busy', icon: 'waiting' },
   { part: 'away', label: 'away', tone: 'quiet', icon: 'away' },
   { part: 'notEnrolled', label: 'not enrolled', tone: 'quiet', icon: 'not-enrolled' },
 ];

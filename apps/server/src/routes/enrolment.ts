@@ -17,7 +17,7 @@ import * as v from 'valibot';
 import type { AgentHub } from '../agents/hub.ts';
 import { requireToken, type AuthEnv } from '../auth.ts';
 import { refuse } from '../http-error.ts';
-import { orRefuse } from './validation.ts';
+import { orRefuse, Reason } from './validation.ts';
 
 const TOKEN_LIFETIME_MS = 15 * 60_000;
 
@@ -35,7 +35,6 @@ export interface EnrolmentDeps {
 }
 
 const Host = v.object({ host: HostName });
-const Reason = v.strictObject({ reason: v.pipe(v.string(), v.trim(), v.minLength(1, 'give a reason'), v.maxLength(500)) });
 
 const CONSUME_ERRORS = {
   unknown: ['ENROLMENT_TOKEN_INVALID', 'the enrolment token is unknown: make a new one with "floe enrol HOST"'],
@@ -93,18 +92,6 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
     await store.hosts.revoke(host, statement.revokedAt);
     await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'revoke', subject: host, detail: reason });
     hub.disconnect(host, CLOSE_CODES.unauthorized, 'revoked');
-    deps.onHostChanged(host);
-    return c.body(null, 204);
-  });
-
-  app.delete('/hosts/:host/quarantine', authenticated, sValidator('param', Host, orRefuse), sValidator('json', Reason, orRefuse), async (c) => {
-    const { host } = c.req.valid('param');
-    const { reason } = c.req.valid('json');
-    if ((await store.hosts.get(host)) === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
-    await store.hosts.clearQuarantine(host);
-    await store.hosts.clearCloned(host);
-    await store.hosts.bumpEpoch(host);
-    await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'retry', subject: host, detail: reason });
     deps.onHostChanged(host);
     return c.body(null, 204);
   });

@@ -1,4 +1,4 @@
-import { CommitSha, HostName, type FleetEvent, type ReportView } from '@floe/protocol';
+import { CommitSha, HostName, type FleetEvent, type ReportLogView, type ReportView } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
 import { sValidator } from '@hono/standard-validator';
@@ -16,6 +16,8 @@ const MAX_BEHIND = 5_000;
 const PING_MS = 15_000;
 
 const Host = v.object({ host: HostName });
+const Digits = v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'a number'), v.transform(Number));
+const ReportName = v.object({ host: HostName, series: Digits, seq: Digits });
 const Limit = v.object({ limit: v.optional(v.pipe(v.string(), v.regex(/^\d{1,4}$/), v.transform(Number), v.minValue(1), v.maxValue(1000))) });
 const ShaPrefix = v.object({ sha: v.pipe(v.string(), v.regex(/^[0-9a-f]{7,40}$/, 'give at least 7 digits of the commit')) });
 const Accept = v.strictObject({ commit: CommitSha, reason: v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(500)) });
@@ -51,6 +53,13 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
       timings: report.timings ?? null,
     }));
     return c.json(reports);
+  });
+  app.get('/hosts/:host/reports/:series/:seq/log', sValidator('param', ReportName, orRefuse), async (c) => {
+    const named = c.req.valid('param');
+    const log = await store.reports.log(named);
+    if (log === undefined) return refuse(c, 404, 'LOG_UNKNOWN', `there is no log of this report of ${named.host} any more`);
+    const body: ReportLogView = { log };
+    return c.json(body);
   });
   app.get('/revisions', sValidator('query', Limit, orRefuse), async (c) => c.json(await reader.revisions(c.req.valid('query').limit ?? 20)));
   app.get('/revisions/:sha', sValidator('param', ShaPrefix, orRefuse), async (c) => {

@@ -1,5 +1,9 @@
 import type { Context } from 'hono';
+import * as v from 'valibot';
 import { refuse } from '../http-error.ts';
+
+/** Why a person does something: kept in the audit log. */
+export const Reason = v.strictObject({ reason: v.pipe(v.string(), v.trim(), v.minLength(1, 'give a reason'), v.maxLength(500)) });
 
 /** For `sValidator`: a request of the wrong form is answered 400, with every problem named. */
 export function orRefuse(

@@ -21,6 +21,8 @@ export const hosts = pgTable(
     desiredSequence: count('desired_sequence'),
     desiredSince: at('desired_since'),
     epoch: count('epoch').notNull().default(0),
+    /** A person's retry: directives are marked as one until the agent has accepted this epoch or a later one. */
+    retryEpoch: count('retry_epoch'),
     observed: jsonb('observed'),
     state: text('state', { enum: AGENT_STATES }).notNull().default('IDLE'),
     stateToplevel: storePath('state_toplevel'),
@@ -104,6 +106,7 @@ export const reports = pgTable(
     observed: jsonb('observed').notNull(),
     detail: jsonb('detail'),
     timings: jsonb('timings'),
+    log: text('log'),
     at: at('at').notNull(),
     receivedAt: at('received_at').notNull(),
   },

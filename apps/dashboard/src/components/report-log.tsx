@@ -1,0 +1,33 @@
+import type { ReportView } from '@floe/protocol';
+import { useSignal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
+import type { Answer, Api } from '../api.ts';
+
+/** The log of a step that failed: asked for when somebody unfolds it. */
+export function ReportLog({ api, report }: { readonly api: Api; readonly report: ReportView }) {
+  const { host, series, seq } = report;
+  const isOpen = useSignal(false);
+  const answer = useSignal<Answer<string> | undefined>(undefined);
+  useEffect(() => {
+    if (!isOpen.value || answer.value?.kind === 'ok') return undefined;
+    const leave = new AbortController();
+    async function load(): Promise<void> {
+      const got = await api.reportLog({ host, series, seq }, leave.signal);
+      if (!leave.signal.aborted) answer.value = got;
+    }
+    void load();
+    return () => leave.abort();
+  }, [host, series, seq, isOpen.value]);
+  return (
+    <details class="log" onToggle={(event) => (isOpen.value = event.currentTarget.open)}>
+      <summary>Log</summary>
+      {answer.value === undefined ? (
+        <p class="aside">Loading …</p>
+      ) : answer.value.kind === 'ok' ? (
+        <pre class="told">{answer.value.value}</pre>
+      ) : (
+        <p role="alert">{answer.value.message}</p>
+      )}
+    </details>
+  );
+}

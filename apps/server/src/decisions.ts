@@ -1,0 +1,66 @@
+import { hasArrived, isWaiting, type Desired, type StorePath } from '@floe/model';
+import type { HostRow } from '@floe/store';
+import { lastWordOf } from './host-standing.ts';
+
+/** What an administrator's word about a host comes to. */
+export type Decision =
+  /** The host is to try `toplevel` again. */
+  | { readonly kind: 'retry'; readonly toplevel: StorePath }
+  /** There is nothing to decide: the host is as `message` says, and stays so. */
+  | { readonly kind: 'nothing'; readonly code: string; readonly message: string };
+
+/** What `desired` is about, for a host that can be told anything. */
+function steerable(row: HostRow, desired: Desired): Decision {
+  const { host } = row;
+  if (row.revokedAt !== undefined) return nothing('HOST_REVOKED', `the enrolment of ${host} was revoked: to bring it back, run: floe enrol ${host}`);
+  if (row.publicKey === undefined) return nothing('HOST_NOT_ENROLLED', `no agent is enrolled for ${host}: run: floe enrol ${host}`);
+  if (desired.kind === 'nothing') return nothing('NO_RELEASE', `there is no release for ${host} yet`);
+  return { kind: 'retry', toplevel: desired.release.toplevel };
+}
+
+/** `floe retry`: once more what the host put back, refused or could not do. Pure. */
+export function judgeRetry(row: HostRow, desired: Desired): Decision {
+  const decision = steerable(row, desired);
+  if (decision.kind === 'nothing' || desired.kind === 'quarantined') return decision;
+  const { host } = row;
+  const said = lastWordOf(row);
+  const isAboutIt = said.subject === decision.toplevel;
+  if (said.isToRetry) return nothing('ALREADY_TOLD', `${host} was told to try again already, and has not answered yet`);
+  const { state } = said;
+  if (isAboutIt && (state === 'ROLLED_BACK' || state === 'ROLLBACK_FAILED' || state === 'REJECTED' || state === 'BLOCKED')) return decision;
+  return nothing('NOTHING_TO_RETRY', `there is nothing to try again: ${describe(row, decision.toplevel)}`);
+}
+
+/** `floe resume`: back to what the fleet wants, over the head of whoever chose another system at the machine. Pure. */
+export function judgeResume(row: HostRow, desired: Desired): Decision {
+  const decision = steerable(row, desired);
+  if (decision.kind === 'nothing') return decision;
+  const { host } = row;
+  const said = lastWordOf(row);
+  if (said.isToRetry) return nothing('ALREADY_TOLD', `${host} was told to go on already, and has not answered yet`);
+  if (hasArrived(said, decision.toplevel)) return nothing('NOTHING_TO_RESUME', `there is nothing to resume: ${describe(row, decision.toplevel)}`);
+  const isDrifted = said.state === 'SUCCEEDED' && said.subject === decision.toplevel;
+  if (said.isOverridden || isDrifted) return decision;
+  return nothing('NOTHING_TO_RESUME', `there is nothing to resume: ${describe(row, decision.toplevel)}`);
+}
+
+/** The host as it is, for the sentence that refuses. */
+function describe(row: HostRow, toplevel: StorePath): string {
+  const { host } = row;
+  const said = lastWordOf(row);
+  const why = row.detail === undefined ? '' : ` (${row.detail.message})`;
+  if (hasArrived(said, toplevel)) return `${host} is in sync`;
+  if (said.isOverridden) return `${host} is kept by its user${why}; to end that, run: floe resume ${host} --reason "…"`;
+  if (said.state === 'SUCCEEDED' && said.subject === toplevel) {
+    return `${host} runs something else than it was told; to bring it back, run: floe resume ${host} --reason "…"`;
+  }
+  if (said.state === 'ROLLED_BACK' && said.subject === toplevel)
+    return `${host} put its system back itself; for another try, run: floe retry ${host} --reason "…"`;
+  if (!row.isConnected) return `${host} is away and goes on by itself when it is back`;
+  if (isWaiting(said.state)) return `${host} waits${why} and goes on by itself`;
+  return `${host} is under way`;
+}
+
+function nothing(code: string, message: string): Decision {
+  return { kind: 'nothing', code, message };
+}

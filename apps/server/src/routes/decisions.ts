@@ -1,0 +1,64 @@
+import { resolve, type HostName as HostNameBrand } from '@floe/model';
+import { HostName } from '@floe/protocol';
+import type { Clock, Logger } from '@floe/runtime';
+import type { HostRow, Repository, Store } from '@floe/store';
+import { sValidator } from '@hono/standard-validator';
+import { Hono } from 'hono';
+import * as v from 'valibot';
+import { requireToken, type AuthEnv } from '../auth.ts';
+import { judgeResume, judgeRetry, type Decision } from '../decisions.ts';
+import { refuse } from '../http-error.ts';
+import { orRefuse, Reason } from './validation.ts';
+
+const Host = v.object({ host: HostName });
+
+export interface DecisionDeps {
+  readonly store: Store;
+  readonly repository: Repository;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly onHostChanged: (host: HostNameBrand) => void;
+}
+
+/** What an administrator decides about one host that is enrolled: to try again, and to resume. */
+export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
+  const { store, repository, clock, logger, onHostChanged } = deps;
+  const app = new Hono<AuthEnv>();
+  app.use(requireToken(store));
+
+  async function judge(judgement: typeof judgeRetry, row: HostRow): Promise<Decision> {
+    const [situation] = await store.hosts.situation(repository.id, [row.host]);
+    return judgement(row, situation === undefined ? { kind: 'nothing' } : resolve(situation));
+  }
+
+  async function note(action: 'retry' | 'resume', actor: string, host: HostNameBrand, reason: string): Promise<void> {
+    await store.audit.append({ at: clock.now(), actor, action, subject: host, detail: reason });
+    logger.info('an administrator decided', { action, actor, host, reason });
+    onHostChanged(host);
+  }
+
+  app.delete('/hosts/:host/quarantine', sValidator('param', Host, orRefuse), sValidator('json', Reason, orRefuse), async (c) => {
+    const { host } = c.req.valid('param');
+    const row = await store.hosts.get(host);
+    if (row === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
+    const decision = await judge(judgeRetry, row);
+    const isCloned = row.clonedAt !== undefined && row.revokedAt === undefined;
+    if (decision.kind === 'nothing' && !isCloned) return refuse(c, 409, decision.code, decision.message);
+    if (isCloned) await store.hosts.clearCloned(host);
+    if (decision.kind === 'retry') await store.hosts.retry(host, decision.toplevel);
+    await note('retry', c.var.actor, host, c.req.valid('json').reason);
+    return c.body(null, 204);
+  });
+
+  app.delete('/hosts/:host/override', sValidator('param', Host, orRefuse), sValidator('json', Reason, orRefuse), async (c) => {
+    const { host } = c.req.valid('param');
+    const row = await store.hosts.get(host);
+    if (row === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
+    const decision = await judge(judgeResume, row);
+    if (decision.kind === 'nothing') return refuse(c, 409, decision.code, decision.message);
+    await store.hosts.retry(host, decision.toplevel);
+    await note('resume', c.var.actor, host, c.req.valid('json').reason);
+    return c.body(null, 204);
+  });
+  return app;
+}

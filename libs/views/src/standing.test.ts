@@ -1,0 +1,17 @@
+import { HOST_STANDINGS } from '@floe/protocol';
+import { expect, test } from 'vitest';
+import { hostView } from './fixtures.ts';
+import { reasonToWait, standingName, standingWords } from './standing.ts';
+
+test('a host that waits says what for, in words of its own', () => {
+  const detail = { code: 'ON_BATTERY', message: 'on battery with 12 %' };
+  expect(standingWords(hostView('ws1', { standing: 'waiting', state: 'DEFERRED' }))).toBe('waiting');
+  expect(standingWords(hostView('ws1', { standing: 'waiting', state: 'BOOT_STAGED' }))).toBe('waiting for a restart');
+  expect(standingWords(hostView('ws1', { standing: 'local-override', state: 'IDLE' }))).toBe('kept by its user');
+  expect(reasonToWait(hostView('ws1', { standing: 'waiting', detail }))).toBe('on battery with 12 %');
+  expect(reasonToWait(hostView('ws1', { detail }))).toBeNull();
+});
+
+test('each standing has its own name', () => {
+  expect(new Set(HOST_STANDINGS.map(standingName)).size).toBe(HOST_STANDINGS.length);
+});
