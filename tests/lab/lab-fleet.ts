@@ -5,6 +5,7 @@ import type { AgentState } from '@floe/model';
 import { eventually, LabGuest, labRootfs, LabNetwork, TestFleet, testNixSettings, type LabSuite } from '@floe/testkit';
 import type { HostView } from '@floe/protocol';
 import { exec } from '@floe/runtime';
+import { CacheServer } from './cache-server.ts';
 
 const FLEET = join(import.meta.dirname, 'fleet');
 const PROJECT = join(import.meta.dirname, '../..');
@@ -23,6 +24,13 @@ export interface LabHost {
   readonly settings?: Readonly<Record<string, string>>;
 }
 
+/** A host, and the machine that is it. */
+export interface LabMachine extends LabHost {
+  readonly suite?: LabSuite;
+  /** The size of its store's disk; default: as large as this machine's. */
+  readonly storeMegabytes?: number;
+}
+
 /** Limits that suit machines which switch in a third of a second. */
 const QUICK = {
   FLOE_LOG_LEVEL: 'debug',
@@ -38,32 +46,37 @@ const QUICK = {
 export class LabFleet implements AsyncDisposable {
   readonly fleet: TestFleet;
   readonly guests = new Map<string, LabGuest>();
+  readonly cache: CacheServer;
   readonly #network: LabNetwork;
   readonly #dir: string;
   readonly #hosts = new Map<string, LabHost>();
   #trust: Record<string, string> = {};
 
-  private constructor(fleet: TestFleet, network: LabNetwork, dir: string) {
+  private constructor(fleet: TestFleet, cache: CacheServer, network: LabNetwork, dir: string) {
+    this.cache = cache;
     this.fleet = fleet;
     this.#network = network;
     this.#dir = dir;
   }
 
   /** `number` is the network's: files of tests that run at the same time use different ones. */
-  static async create(number: number, hosts: Readonly<Record<string, LabHost & { readonly suite?: LabSuite }>>): Promise<LabFleet> {
+  static async create(number: number, hosts: Readonly<Record<string, LabMachine>>): Promise<LabFleet> {
     const dir = await mkdtemp(join(tmpdir(), 'floe-lab-'));
     const network = await LabNetwork.create(number);
     const files = await readTree(FLEET);
     files['agent/floe-agent.mjs'] = await readFile(await bundledAgent(dir), 'utf8');
     for (const name of Object.keys(hosts)) Object.assign(files, hostFiles(name, {}, {}));
+    const cache = new CacheServer(join(dir, 'fleet/server/cache'), network.address);
+    await cache.start();
     const fleet = await TestFleet.create({
       files,
       dir: join(dir, 'fleet'),
       nixConfig: testNixSettings,
       serverAddress: network.address,
+      serverEnv: { FLOE_CACHE_URL: cache.url },
       pollSeconds: 3600,
     });
-    const lab = new LabFleet(fleet, network, dir);
+    const lab = new LabFleet(fleet, cache, network, dir);
     try {
       await fleet.startServer();
       const names = Object.keys(hosts);
@@ -75,7 +88,7 @@ export class LabFleet implements AsyncDisposable {
     }
   }
 
-  async #install(names: readonly string[], hosts: Readonly<Record<string, LabHost & { readonly suite?: LabSuite }>>): Promise<void> {
+  async #install(names: readonly string[], hosts: Readonly<Record<string, LabMachine>>): Promise<void> {
     const tokens = new Map<string, string>();
     let cacheKeys = '';
     for (const name of names) {
@@ -92,10 +105,12 @@ export class LabFleet implements AsyncDisposable {
       };
     }
     const sha = await this.push('The first systems', Object.fromEntries(names.map((name) => [name, hosts[name] ?? {}])));
-    const revision = await this.fleet.settled(sha);
-    await Promise.all(
+    const toplevels = await this.published(sha);
+    // All of them, also when one fails: what is still at work would be in the way of the end.
+    const installed = await Promise.allSettled(
       names.map(async (name, index) => {
         const guest = new LabGuest({
+          storeMegabytes: hosts[name]?.storeMegabytes,
           name,
           rootfs: labRootfs(hosts[name]?.suite ?? 'bookworm'),
           dir: join(this.#dir, 'guests'),
@@ -105,19 +120,21 @@ export class LabFleet implements AsyncDisposable {
         });
         this.guests.set(name, guest);
         await guest.start();
-        const toplevel = revision.hosts.find(({ host }) => host === name)?.toplevel ?? '';
+        const toplevel = toplevels.get(name) ?? '';
         // As an installer does: the first system, from the cache.
         await guest.sh(
           [
             `nix-store --realise ${toplevel} --option substituters '${this.#trust['FLOE_SUBSTITUTERS']}' --option trusted-public-keys '${cacheKeys}' >/dev/null`,
             `nix-env --profile /nix/var/nix/profiles/system --set ${toplevel}`,
-            `${toplevel}/bin/switch-to-configuration switch`,
+            // 4: it is on, though a unit of it failed.
+            `${toplevel}/bin/switch-to-configuration switch || [ $? = 4 ]`,
             `ln -sfn ${toplevel} /run/booted-system`,
           ].join('\n'),
         );
         await this.runs(name, toplevel);
       }),
     );
+    for (const each of installed) if (each.status === 'rejected') throw each.reason;
   }
 
   guest(name: string): LabGuest {
@@ -251,6 +268,7 @@ export class LabFleet implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.guests.values()].map(async (guest) => await guest[Symbol.asyncDispose]()));
     await this.fleet[Symbol.asyncDispose]();
+    await this.cache[Symbol.asyncDispose]();
     await this.#network[Symbol.asyncDispose]();
     await exec('chmod', ['-R', 'u+w', this.#dir]);
     await rm(this.#dir, { recursive: true, force: true });
@@ -259,6 +277,8 @@ export class LabFleet implements AsyncDisposable {
 
 function hostFiles(name: string, host: LabHost, trust: Readonly<Record<string, string>>): Record<string, string> {
   const { settings, ...rest } = host;
+  Reflect.deleteProperty(rest, 'suite');
+  Reflect.deleteProperty(rest, 'storeMegabytes');
   const all = { ...rest, env: { ...QUICK, ...trust, FLOE_HOST: name, ...settings } };
   return { [`hosts/${name}.nix`]: `builtins.fromJSON (builtins.readFile ../${name}.json)\n`, [`${name}.json`]: JSON.stringify(all, null, 1) };
 }

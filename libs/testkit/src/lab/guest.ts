@@ -18,6 +18,8 @@ export interface GuestOptions {
   readonly bridge: string;
   /** `a.b.c.d/bits` */
   readonly address: string;
+  /** A disk of its own for the store, of this size. */
+  readonly storeMegabytes?: number | undefined;
   /** Put over what the shared root file system has: path → content. */
   readonly files: Readonly<Record<string, string>>;
 }
@@ -64,12 +66,17 @@ export class LabGuest implements AsyncDisposable {
   }
 
   async #mount(): Promise<void> {
-    const { dir, rootfs, files } = this.#options;
+    const { dir, rootfs, files, storeMegabytes } = this.#options;
     const own = join(dir, this.name);
     const [upper, work] = [join(own, 'upper'), join(own, 'work')];
     for (const folder of [upper, work, this.root]) await mkdir(folder, { recursive: true });
     if ((await exec('mountpoint', ['--quiet', this.root])).exitCode === 0) return;
     await run('mount', ['-t', 'overlay', 'overlay', '-o', `lowerdir=${rootfs},upperdir=${upper},workdir=${work}`, this.root]);
+    if (storeMegabytes !== undefined) {
+      await mkdir(this.path('/nix'), { recursive: true });
+      await run('mount', ['-t', 'tmpfs', '-o', `size=${storeMegabytes}m,mode=755`, 'tmpfs', this.path('/nix')]);
+      await mkdir(this.path('/nix/store'), { recursive: true, mode: 0o775 });
+    }
     for (const [path, content] of Object.entries({ ...this.#network(), ...files })) {
       await mkdir(dirname(this.path(path)), { recursive: true });
       await writeFile(this.path(path), content);
@@ -195,6 +202,7 @@ export class LabGuest implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.cutPower();
+    if (this.#options.storeMegabytes !== undefined) await exec('umount', ['--lazy', this.path('/nix')]);
     await exec('umount', ['--lazy', this.root]);
     for (const cgroup of CGROUPS) await exec('find', [`${cgroup}/floe-lab/${this.name}`, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']);
   }
