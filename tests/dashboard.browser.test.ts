@@ -110,6 +110,9 @@ describe('the fleet', () => {
       'server-mail',
       'family-mira',
       'laptop-linus',
+      'laptop-alan',
+      'laptop-hedy',
+      'laptop-joan',
       'desk-ada',
       'desk-grace',
       'kiosk-lobby',
@@ -118,6 +121,11 @@ describe('the fleet', () => {
     expect(await rowOf(page, 'laptop-ken').innerText()).toContain('the check "printer" failed 3 times');
     expect(await rowOf(page, 'laptop-linus').innerText()).toContain('Downloading 42 %');
     expect(await rowOf(page, 'kiosk-lobby').innerText()).toContain('floe enrol kiosk-lobby');
+    expect(await rowOf(page, 'laptop-hedy').innerText()).toMatch(/Waiting\s+on battery with 12 %/);
+    expect(await rowOf(page, 'laptop-alan').innerText()).toMatch(/Waiting for a restart\s+the next start/);
+    expect(await rowOf(page, 'laptop-joan').innerText()).toMatch(/Kept by its user\s+its user went back.*20 h ago/s);
+    expect(await rowOf(page, 'laptop-barbara').innerText()).toMatch(/Away since .*\d\d:\d\d/);
+    await page.getByRole('list', { name: 'Rollout: of 12 hosts' }).getByText('3 waiting').waitFor();
     expect(await page.getByRole('list', { name: 'Stages' }).getByRole('listitem').allInnerTexts()).toEqual([
       expect.stringContaining('Received'),
       expect.stringMatching(/Fetched\s+in 400 ms/),
@@ -205,6 +213,25 @@ describe('the fleet', () => {
     await button.press('Enter');
     await reports.waitFor({ state: 'detached' });
     expect(opened.complaints).toEqual([]);
+  });
+
+  test('a report of a failure has its log folded beside it, read when it is unfolded', async () => {
+    const now = Date.now();
+    await using server = await startServer(busyFleet(now));
+    const failed = { state: 'ROLLED_BACK', hasLog: true, detail: { code: 'CHECK', message: 'the check "printer" failed 3 times' } } as const;
+    server.reports = [reportView('laptop-ken', failed, now), reportView('laptop-ken', { ...failed, seq: 4, series: 1 }, now)];
+    server.logs = new Map([['laptop-ken 0 5', `cups.service: ${'on fire '.repeat(40)}\n${'a line\n'.repeat(200)}the end`]]);
+    await using opened = await openFleet(server, { path: '#/hosts/laptop-ken' });
+    const { page } = opened;
+    const [first, second] = [page.locator('.log').nth(0), page.locator('.log').nth(1)];
+    await first.waitFor();
+    expect(await page.getByText('on fire').count()).toBe(0);
+    await first.getByText('Log').click();
+    await first.getByText('the end').waitFor();
+    expect(await opened.audit()).toEqual([]);
+    expect(opened.complaints).toEqual([]);
+    await second.getByText('Log').click();
+    await second.getByRole('alert').filter({ hasText: 'no log of this report' }).waitFor();
   });
 
   test('shows the revision that a commit status links to', async () => {

@@ -97,7 +97,7 @@ export function busyFleet(now: number): FleetView {
         host('server-mail', {
           standing: 'drifted',
           observed: { current: OLD, booted: NEW, profile: { generation: 12, toplevel: NEW } },
-          problem: 'runs something else than it was told, though nothing is under way',
+          problem: 'runs something else than it was told, though nothing is under way; to bring it back, run: floe resume server-mail --reason "…"',
         }),
         host('family-mira', { isBehind: true, problem: "does not evaluate: error: undefined variable 'pkgz'" }),
         host('kiosk-lobby', {

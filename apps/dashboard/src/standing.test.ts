@@ -18,6 +18,16 @@ test('a host in sync with an older release is not shown as all well', () => {
   expect([standingText(host), toneOf(host)]).toEqual(['in sync, behind', 'warn']);
 });
 
+test('a host that waits, or is kept by its user, says why and is no warning', () => {
+  const detail = { code: 'METERED', message: 'on a metered connection' };
+  const waiting = hostView('ws1', { standing: 'waiting', state: 'DEFERRED', detail });
+  expect([standingText(waiting), toneOf(waiting), hintOf(waiting)]).toEqual(['waiting', 'busy', 'on a metered connection']);
+  const kept = hostView('ws1', { standing: 'local-override', state: 'IDLE', detail, isBehind: true });
+  expect([standingText(kept), hintOf(kept)]).toEqual(['kept by its user, behind', 'on a metered connection']);
+  const behind = { ...kept, problem: 'does not evaluate: error' };
+  expect(hintOf(behind)).toBe('does not evaluate: error');
+});
+
 test('a host that nobody enrolled says how', () => {
   expect(hintOf(hostView('ws1', { standing: 'not-enrolled' }))).toBe('to enrol it, run: floe enrol ws1');
 });

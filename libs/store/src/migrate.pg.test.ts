@@ -1,6 +1,7 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { HostName } from '@floe/model';
 import { generateDrizzleJson, generateMigration, type DrizzleSnapshotJSON } from 'drizzle-kit/api';
 import { sql } from 'drizzle-orm';
 import * as v from 'valibot';
@@ -94,6 +95,30 @@ describe('the migrations', () => {
     const repository = await newRepository(first);
     await using second = await openStore({ kind: 'postgres', url }, storeDeps());
     expect(await second.repositories.get(repository.id)).toEqual(repository);
+  });
+
+  test('keep the hosts and reports of the release before', async () => {
+    const former = await mkdtemp(join(dir, 'former-'));
+    await cp(MIGRATIONS_DIR, former, { recursive: true });
+    const path = join(former, 'meta', '_journal.json');
+    const journal = v.parse(v.looseObject({ entries: v.array(v.looseObject({ tag: v.string() })) }), JSON.parse(await readFile(path, 'utf8')));
+    await writeFile(path, JSON.stringify({ ...journal, entries: journal.entries.filter(({ tag }) => tag === '0000_start') }));
+    const url = await server.createDatabase();
+    const connection = await connect({ kind: 'postgres', url }, storeDeps());
+    try {
+      await migrate(connection.db, { ...storeDeps(), migrationsDir: former });
+      await connection.db.execute(sql`insert into repositories (id, url, branch, created_at) values ('r', 'u', 'main', 1)`);
+      await connection.db.execute(sql`insert into hosts (host, repository_id, public_key, epoch) values ('ada', 'r', 'k', 7)`);
+      await connection.db.execute(sql`
+        insert into reports (host, series, seq, epoch, state, observed, at, received_at)
+        values ('ada', 0, 1, 7, 'ROLLED_BACK', '{"current":null,"booted":null,"profile":null}', 1, 2)`);
+    } finally {
+      await connection.close();
+    }
+    await using store = await openStore({ kind: 'postgres', url }, storeDeps());
+    const ada = 'ada' as HostName;
+    expect(await store.hosts.get(ada)).toMatchObject({ epoch: 7, retryEpoch: undefined });
+    expect(await store.reports.list(ada, 1)).toMatchObject([{ state: 'ROLLED_BACK', hasLog: false }]);
   });
 
   test('run by several processes at once are run once', async () => {

@@ -1,6 +1,6 @@
 import type { StorePath } from '@floe/model';
 import { describe, expect, test } from 'vitest';
-import { ago, count, duration, firstLine, percent, repositoryName, shortHash, words } from './text.ts';
+import { ago, count, duration, firstLine, percent, repositoryName, shortHash, withShortPaths, words } from './text.ts';
 
 const NOW = 1_790_000_000_000;
 
@@ -34,6 +34,13 @@ test('names are shortened to what tells them apart', () => {
   expect(words('ROLLED_BACK')).toBe(words('rolled-back'));
   expect(firstLine('\n  error: a\nb')).toBe('error: a');
   expect([count(1, 'host'), count(10_000, 'host')]).toEqual(['1 host', '10,000 hosts']);
+});
+
+test('store paths in a sentence are shortened, and nothing else', () => {
+  const hash = 'abcdefgh01234567890123456789abcd';
+  expect(withShortPaths(`(/nix/store/${hash}-nixos-system-ws-26.05 runs), and /nix/store/${hash}: /nix/store/short`)).toBe(
+    '(abcdefgh… runs), and abcdefgh…: /nix/store/short',
+  );
 });
 
 test('the address of a repository never shows credentials', () => {

@@ -36,6 +36,11 @@ export function shortHash(path: StorePath): string {
   return path.slice('/nix/store/'.length, '/nix/store/'.length + 8);
 }
 
+/** A sentence with its store paths shortened to what tells them apart, for where there is little room. */
+export function withShortPaths(text: string): string {
+  return text.replaceAll(/\/nix\/store\/([0-9a-z]{8})[0-9a-z]{24}(?:-[\w.+?=-]+)?/g, '$1…');
+}
+
 /** A commit as people write it. */
 export function shortSha(sha: string): string {
   return sha.slice(0, 10);

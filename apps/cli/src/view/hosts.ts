@@ -2,7 +2,7 @@ import type { HostView, ReportView } from '@floe/protocol';
 import { formatBlock, formatFacts, formatTable, indent, type Cell, type Tone, type View } from './terminal.ts';
 import { clockTime } from './clock-time.ts';
 import { needsAttention, reasonToWait, standingWords } from '@floe/views';
-import { ago, duration, firstLine, percent, shortHash, shortSha, words } from '@floe/views';
+import { ago, duration, firstLine, percent, shortHash, shortSha, withShortPaths, words } from '@floe/views';
 
 const STANDING_TONES: Record<HostView['standing'], Tone> = {
   'in-sync': 'good',
@@ -43,7 +43,7 @@ export function formatHosts(hosts: readonly HostView[], view: View): string {
       { text: host.desired === null ? '–' : shortHash(host.desired.toplevel) },
       { text: host.observed.current === null ? '–' : shortHash(host.observed.current) },
       { text: host.isConnected ? 'now' : host.lastSeenAt === null ? 'never' : ago(host.lastSeenAt, now) },
-      { text: firstLine(host.problem ?? reasonToWait(host) ?? '') },
+      { text: withShortPaths(firstLine(host.problem ?? reasonToWait(host) ?? '')) },
     ]);
   return formatTable(['HOST', 'STANDING', 'STATE', 'SINCE', 'DESIRED', 'RUNNING', 'SEEN', 'WHY'], rows, view, [
     'SINCE',

@@ -4,8 +4,9 @@ import type { ComponentChildren } from 'preact';
 import { useEffect } from 'preact/hooks';
 import type { Answer } from '../api.ts';
 import type { Dashboard } from '../dashboard.ts';
-import { hintOf } from '../standing.ts';
-import { Age } from './age.tsx';
+import { hintOf, standingText } from '../standing.ts';
+import { capitalised, reasonToWait } from '@floe/views';
+import { Age, Since } from './age.tsx';
 import { ReportTable } from './report-table.tsx';
 
 export interface HostPanelProps {
@@ -26,14 +27,28 @@ export function HostPanel({ dashboard, host }: HostPanelProps) {
     void load();
     return () => leave.abort();
   }, [host.host, host.state, host.stateSince, attempt.value]);
-  const hint = hintOf(host);
   return (
     <div class="host-panel">
-      {hint !== null && <pre class={host.problem === null ? 'told' : 'error'}>{hint}</pre>}
+      {host.problem === null ? <Reason dashboard={dashboard} host={host} /> : <pre class="error">{host.problem}</pre>}
       <Facts dashboard={dashboard} host={host} />
       <h3 class="overline">Last reports</h3>
       <Reports answer={answer.value} dashboard={dashboard} onRetry={() => (attempt.value += 1)} />
     </div>
+  );
+}
+
+/** Why a host that is no problem is not on what it was told, and since when. */
+function Reason({ dashboard, host }: HostPanelProps) {
+  const hint = hintOf(host);
+  if (hint === null) return null;
+  if (reasonToWait(host) === null || host.stateSince === null) return <p class="told">{hint}</p>;
+  return (
+    <p class="told">
+      <strong>
+        {capitalised(standingText(host))} since <Since at={host.stateSince} now={dashboard.now} />
+      </strong>
+      : {hint}
+    </p>
   );
 }
 

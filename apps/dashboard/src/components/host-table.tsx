@@ -4,7 +4,7 @@ import { useRef } from 'preact/hooks';
 import type { Dashboard } from '../dashboard.ts';
 import { formatRoute } from '../route.ts';
 import { commitOf, hintOf, otherNextBoot, standingText, toneOf } from '../standing.ts';
-import { capitalised, firstLine, shortHash, shortSha } from '@floe/views';
+import { capitalised, firstLine, shortHash, shortSha, withShortPaths } from '@floe/views';
 import { Age, Since } from './age.tsx';
 import { HostPanel } from './host-panel.tsx';
 import { Icon, type IconName } from './icon.tsx';
@@ -109,7 +109,7 @@ function Standing({ host }: { readonly host: HostView }) {
         <Icon name={icon} />
         <span>{capitalised(standingText(host))}</span>
       </span>
-      {hint !== null && <span class="hint">{firstLine(hint)}</span>}
+      {hint !== null && <span class="hint">{withShortPaths(firstLine(hint))}</span>}
     </>
   );
 }

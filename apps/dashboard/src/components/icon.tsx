@@ -1,7 +1,7 @@
 import type { HostView } from '@floe/protocol';
 import type { StageStatus } from '@floe/views';
 
-export type IconName = HostView['standing'] | StageStatus | 'behind' | 'online' | 'restart';
+export type IconName = HostView['standing'] | Exclude<StageStatus, 'waiting'> | 'to-come' | 'behind' | 'online' | 'restart';
 
 const RING = 'M8 1.75a6.25 6.25 0 1 0 0 12.5a6.25 6.25 0 0 0 0-12.5';
 const CHECK = `${RING}M5.2 8.2l2 2l3.7-4.2`;
@@ -23,6 +23,7 @@ const SHAPES: Record<IconName, string> = {
   behind: WARNING,
   away: 'M13.5 9.6A5.9 5.9 0 1 1 6.4 2.5a4.7 4.7 0 0 0 7.1 7.1z',
   'not-enrolled': RING,
+  'to-come': RING,
   waiting: `${RING}M8 4.6V8l2.4 1.6`,
   restart: 'M8 2v5.5M5 3.6a5.6 5.6 0 1 0 6 0',
   'local-override': 'M8 2.2a2.7 2.7 0 1 0 0 5.4a2.7 2.7 0 0 0 0-5.4M2.9 13.8a5.1 5.1 0 0 1 10.2 0',

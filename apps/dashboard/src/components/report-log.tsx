@@ -24,7 +24,10 @@ export function ReportLog({ api, report }: { readonly api: Api; readonly report:
       {answer.value === undefined ? (
         <p class="aside">Loading …</p>
       ) : answer.value.kind === 'ok' ? (
-        <pre class="told">{answer.value.value}</pre>
+        // The keyboard scrolls what has the focus.
+        <pre tabIndex={0} aria-label="Log" role="region">
+          {answer.value.value}
+        </pre>
       ) : (
         <p role="alert">{answer.value.message}</p>
       )}

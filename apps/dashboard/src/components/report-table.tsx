@@ -1,4 +1,5 @@
 import type { ReportView } from '@floe/protocol';
+import { Fragment } from 'preact';
 import type { Dashboard } from '../dashboard.ts';
 import { capitalised, duration, shortHash, words } from '@floe/views';
 import { Age } from './age.tsx';
@@ -21,27 +22,35 @@ export function ReportTable({ reports, dashboard }: { readonly reports: readonly
       </thead>
       <tbody role="rowgroup">
         {reports.map((report) => (
-          <tr key={`${report.series} ${report.seq}`} role="row">
-            <td role="cell" data-label="When">
-              <Age at={report.receivedAt} now={dashboard.now} />
-            </td>
-            <td role="cell" data-label="State">
-              {capitalised(words(report.state))}
-            </td>
-            <td role="cell" data-label="About">
-              <Hash path={report.toplevel} />
-            </td>
-            <td role="cell" data-label="Observed">
-              <Hash path={report.observed.current} />
-            </td>
-            <td role="cell" data-label="Took">
-              {timingsText(report.timings) || '–'}
-            </td>
-            <td role="cell" data-label="Detail" class="detail">
-              {report.detail?.message ?? '–'}
-              {report.hasLog && <ReportLog api={dashboard.api} report={report} />}
-            </td>
-          </tr>
+          <Fragment key={`${report.series} ${report.seq}`}>
+            <tr role="row">
+              <td role="cell" data-label="When">
+                <Age at={report.receivedAt} now={dashboard.now} />
+              </td>
+              <td role="cell" data-label="State">
+                {capitalised(words(report.state))}
+              </td>
+              <td role="cell" data-label="About">
+                <Hash path={report.toplevel} />
+              </td>
+              <td role="cell" data-label="Observed">
+                <Hash path={report.observed.current} />
+              </td>
+              <td role="cell" data-label="Took">
+                {timingsText(report.timings) || '–'}
+              </td>
+              <td role="cell" data-label="Detail" class="detail">
+                {report.detail?.message ?? '–'}
+              </td>
+            </tr>
+            {report.hasLog && (
+              <tr role="row" class="log-row">
+                <td role="cell" colSpan={COLUMNS.length}>
+                  <ReportLog api={dashboard.api} report={report} />
+                </td>
+              </tr>
+            )}
+          </Fragment>
         ))}
       </tbody>
     </table>

@@ -9,10 +9,10 @@ type Part = Exclude<keyof Rollout['counts'], 'total'>;
 const PARTS: readonly { readonly part: Part; readonly label: string; readonly tone: Tone; readonly icon: IconName }[] = [
   { part: 'onIt', label: 'on it', tone: 'good', icon: 'in-sync' },
   { part: 'underWay', label: 'under way', tone: 'busy', icon: 'under-way' },
+  { part: 'waiting', label: 'waiting', tone: 'busy', icon: 'waiting' },
   { part: 'rolledBack', label: 'rolled back', tone: 'bad', icon: 'rolled-back' },
   { part: 'failed', label: 'failed', tone: 'bad', icon: 'failed' },
   { part: 'behind', label: 'behind', tone: 'warn', icon: 'behind' },
-  { part: 'waiting', label: 'waiting', tone: 'busy', icon: 'waiting' },
   { part: 'away', label: 'away', tone: 'quiet', icon: 'away' },
   { part: 'notEnrolled', label: 'not enrolled', tone: 'quiet', icon: 'not-enrolled' },
 ];
@@ -28,7 +28,7 @@ export function RolloutProgress({ rollout }: { readonly rollout: Rollout }) {
       </h3>
       <div class="bar" aria-hidden="true">
         {parts.map(({ part, tone }) => (
-          <span key={part} class={`bar-part fill-${tone}`} style={{ flexGrow: counts[part] }} />
+          <span key={part} class={`bar-part fill-${part === 'waiting' ? part : tone}`} style={{ flexGrow: counts[part] }} />
         ))}
       </div>
       <ul class="legend" aria-label={`Rollout: of ${counts.total} hosts`}>

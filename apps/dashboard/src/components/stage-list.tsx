@@ -10,7 +10,7 @@ export function StageList({ revision, now }: { readonly revision: RevisionView; 
     <ol class="stages" aria-label="Stages">
       {stagesOf(revision).map((stage) => (
         <li key={stage.name} class={`stage stage-${stage.status}`}>
-          <Icon name={stage.status} />
+          <Icon name={stage.status === 'waiting' ? 'to-come' : stage.status} />
           <span class="stage-title">{titleOf(stage)}</span>
           <StageTime stage={stage} now={now} />
         </li>
