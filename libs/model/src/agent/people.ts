@@ -9,7 +9,7 @@ function describeOverride({ by, toplevel }: LocalOverride): AgentDetail {
     switch: 'somebody switched it by hand',
     boot: 'it was started with another system',
   }[by];
-  const message = `${how} (${toplevel ?? 'nothing'} runs): kept until another system is desired, "floe-agent resume", or "floe retry"`;
+  const message = `${how} (${toplevel ?? 'nothing'} runs): kept until another system is desired, "floe-agent resume", or "floe resume"`;
   return { code: 'LOCAL_OVERRIDE', message };
 }
 
