@@ -44,7 +44,12 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
 
   /** The system was put back, quarantined, and the server knows why. */
   async function putBack(name: string, old: string, code: string, says: RegExp, timeoutMs = 60_000): Promise<void> {
-    const view = await lab.told(name, `was put back (${code})`, ({ standing, detail }) => standing === 'rolled-back' && detail?.code === code, timeoutMs);
+    const view = await lab.told(
+      name,
+      `was put back (${code})`,
+      ({ standing, detail }) => standing === 'rolled-back' && detail?.code === code,
+      timeoutMs,
+    );
     expect(view.detail?.message).toMatch(says);
     await lab.runs(name, old);
     await lab.isTidy(name);

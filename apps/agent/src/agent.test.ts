@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AgentJournal, AgentState } from '@floe/model';
 import { verifySignature, createLogger, exec, FloeError, silentLogger, systemClock, type Clock } from '@floe/runtime';
-import { helloBytes } from '@floe/protocol';
+import { DEFAULT_AGENT_POLICY, helloBytes } from '@floe/protocol';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Agent, type AgentDeps } from './agent.ts';
 import { NO_CONDITIONS } from './conditions.ts';
@@ -85,6 +85,7 @@ async function startAgent(changes: Partial<AgentDeps> = {}): Promise<void> {
     random: () => 0.5,
     saveJournal: async (next) => await saveJournal(join(dir, 'journal.json'), next),
     conditions: NO_CONDITIONS,
+    readPolicy: async () => await Promise.resolve(DEFAULT_AGENT_POLICY),
     ensureEnrolled: async () => await Promise.resolve(),
     enrolAnew: async () => await Promise.resolve(false),
     ...changes,

@@ -9,12 +9,13 @@ import {
   type AgentState,
   type Observed,
 } from '@floe/model';
-import { helloBytes, PROTOCOL_VERSION, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
+import { helloBytes, PROTOCOL_VERSION, type AgentPolicy, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
 import { describeError, fullJitter, verifySignature, type Clock, type Exec, type Logger } from '@floe/runtime';
 import { judgeDirective } from './admission.ts';
 import type { Conditions } from './conditions.ts';
 import { Connection, type ConnectionHandlers } from './connection.ts';
 import { isNetworkThere, type Contact } from './contact.ts';
+import { judgeDrift } from './drift.ts';
 import type { Identity } from './identity.ts';
 import { Inbox } from './inbox.ts';
 import type { Machine } from './machine.ts';
@@ -54,6 +55,8 @@ export interface AgentDeps {
   readonly saveJournal: (journal: AgentJournal) => Promise<void>;
   readonly reports: ReportQueue;
   readonly conditions: Conditions;
+  /** The policy of the system that runs. */
+  readonly readPolicy: () => Promise<AgentPolicy>;
   readonly ensureEnrolled: (signal: AbortSignal) => Promise<void>;
   readonly enrolAnew: (signal: AbortSignal) => Promise<boolean>;
   readonly exec: Exec;
@@ -146,7 +149,11 @@ export class Agent {
       logger.error('what an earlier run left cannot be found out', { error });
       return { type: 'restarted', isNewBoot: false, isOnTarget: false, fellBack: false };
     });
-    if (!signal.aborted) await this.#step(found);
+    if (signal.aborted) return;
+    await this.#step(found);
+    // What changed while no agent was there, the hello tells.
+    this.#told = await machine.observe();
+    await this.#lookForDrift();
   }
 
   /** The server's clock where it is known: what a person's deadline is measured by must not jump with the machine's. */
@@ -359,24 +366,21 @@ export class Agent {
   }
 
   async #watchDrift(signal: AbortSignal): Promise<void> {
-    const { clock, machine, logger } = this.#deps;
     for (;;) {
-      await clock.sleep(DRIFT_CHECK_MS, signal);
+      await this.#deps.clock.sleep(DRIFT_CHECK_MS, signal);
       if (signal.aborted) return;
-      if (isActivating(this.#journal.state)) continue;
-      const observed = await machine.observe();
-      if (isSame(observed, this.#told)) continue;
-      logger.warn('what the machine has was changed by someone else', { ...observed });
-      this.#dispatch({ type: 'drifted' });
+      // As one task: between its look and its step nothing else is decided.
+      this.#inbox.add(async () => await this.#lookForDrift());
     }
   }
-}
 
-function isSame(one: Observed, other: Observed): boolean {
-  return (
-    one.current === other.current &&
-    one.booted === other.booted &&
-    one.profile?.toplevel === other.profile?.toplevel &&
-    one.profile?.generation === other.profile?.generation
-  );
+  async #lookForDrift(): Promise<void> {
+    const { machine, logger } = this.#deps;
+    if (isActivating(this.#journal.state)) return;
+    const [observed, policy] = await Promise.all([machine.observe(), this.#deps.readPolicy()]);
+    const event = judgeDrift({ journal: this.#journal, observed, told: this.#told, policy, now: this.#now() });
+    if (event === null) return;
+    logger.warn('the machine is not as this agent left it', { event: event.type, ...observed });
+    await this.#step(event);
+  }
 }

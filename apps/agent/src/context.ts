@@ -9,6 +9,7 @@ import { loadIdentity, nixSystem } from './identity.ts';
 import { openJournal, saveJournal } from './journal-file.ts';
 import type { Machine } from './machine.ts';
 import { NixosMachine } from './nixos/machine.ts';
+import { readPolicy } from './policy.ts';
 import { postJson } from './post-json.ts';
 import { ReportQueue } from './report-queue.ts';
 import { createTargetMachine } from './targets/create-target-machine.ts';
@@ -49,14 +50,16 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
       logger,
       random,
     };
+    const machine = createMachine(options, paths);
     const agent = new Agent({
       settings: { ...config, agentVersion: options.agentVersion },
       identity,
-      machine: createMachine(options, paths),
+      machine,
       journal,
       saveJournal: async (next) => await saveJournal(paths.journal, next),
       reports,
       conditions: NO_CONDITIONS,
+      readPolicy: async () => await readPolicy({ machine, logger }),
       ensureEnrolled: async (signal) => await ensureEnrolled(enrolment, signal),
       enrolAnew: async (signal) => await enrolAnew(enrolment, signal),
       exec,

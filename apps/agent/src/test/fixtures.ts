@@ -1,4 +1,4 @@
-import { emptyJournal, type AgentJournal, type AgentReport, type CommitSha, type HostName, type StorePath } from '@floe/model';
+import { emptyJournal, type AgentDirective, type AgentJournal, type AgentReport, type CommitSha, type HostName, type StorePath } from '@floe/model';
 import { seal, type Directive, type Envelope, type FreshnessStatement, type ReleaseStatement } from '@floe/protocol';
 import { generateKeyPem, signerFromPem, type Signer } from '@floe/runtime';
 
@@ -79,6 +79,11 @@ export function sealDirective(keys: Authorities, options: SealOptions = {}): Env
 
 export function journalWith(changes: Partial<AgentJournal> = {}): AgentJournal {
   return { ...emptyJournal(NOW), ...changes };
+}
+
+export function directiveWith(toplevel: StorePath): AgentDirective {
+  const release = { repository: REPOSITORY, ref: REF, commit: 'c'.repeat(40) as CommitSha, sequence: 7, toplevel, closureSizeBytes: 10 };
+  return { epoch: 3, mode: 'activate', isRetry: false, release, envelope: '{}' };
 }
 
 export function reportWith(seq: number, changes: Partial<AgentReport> = {}): AgentReport {

@@ -1,0 +1,45 @@
+import type { AgentJournal, Observed } from '@floe/model';
+import { AgentPolicy, DEFAULT_AGENT_POLICY } from '@floe/protocol';
+import * as v from 'valibot';
+import { expect, test } from 'vitest';
+import { judgeDrift } from './drift.ts';
+import { journalWith, directiveWith, storePath } from './test/fixtures.ts';
+
+const WANTED = storePath('wanted');
+const OTHER = storePath('other');
+const has = (current: typeof WANTED, more: Partial<Observed> = {}): Observed => ({
+  current,
+  booted: WANTED,
+  profile: { generation: 2, toplevel: WANTED },
+  ...more,
+});
+const done = (changes: Partial<AgentJournal> = {}): AgentJournal => journalWith({ state: 'SUCCEEDED', directive: directiveWith(WANTED), ...changes });
+const policy = (drift: object): AgentPolicy => v.parse(AgentPolicy, { drift });
+const judge = (observed: Observed, changes: Partial<Parameters<typeof judgeDrift>[0]> = {}) =>
+  judgeDrift({ journal: done(), observed, told: has(WANTED), policy: DEFAULT_AGENT_POLICY, now: 10, ...changes });
+
+test('a machine that is as it was left is left alone', () => {
+  expect(judge(has(WANTED))).toBeNull();
+});
+
+test('another system by hand, or from the boot menu, is a choice', () => {
+  expect(judge(has(OTHER))).toEqual({ type: 'overridden', override: { toplevel: OTHER, since: 10, by: 'switch' } });
+  expect(judge(has(OTHER, { booted: OTHER }))).toMatchObject({ override: { by: 'boot' } });
+  expect(judge(has(OTHER), { policy: policy({ action: 'correct-now' }) })).toEqual({ type: 'resumed' });
+});
+
+test('a choice stands until its maker takes it back, or the policy is to correct it', () => {
+  const journal = done({ state: 'IDLE', override: { toplevel: OTHER, since: 10, by: 'switch' } });
+  const told = has(OTHER);
+  expect(judge(has(OTHER), { journal, told })).toBeNull();
+  expect(judge(has(WANTED), { journal, told })).toEqual({ type: 'resumed' });
+  const later = policy({ action: 'correct-later', afterMinutes: 1 });
+  expect(judge(has(OTHER), { journal, told, policy: later, now: 60_009 })).toBeNull();
+  expect(judge(has(OTHER), { journal, told, policy: later, now: 60_010 })).toEqual({ type: 'resumed' });
+  const asked = done({ state: 'IDLE', override: { toplevel: OTHER, since: 10, by: 'rollback' } });
+  expect(judge(has(OTHER), { journal: asked, told, policy: policy({ action: 'correct-now' }) })).toBeNull();
+});
+
+test('other changes are told', () => {
+  expect(judge(has(WANTED, { profile: { generation: 3, toplevel: OTHER } }))).toEqual({ type: 'drifted' });
+});
