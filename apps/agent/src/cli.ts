@@ -44,6 +44,8 @@ export interface CliDeps {
   /** Aborts when the process is asked to stop. */
   readonly signal: AbortSignal;
   readonly random: () => number;
+  /** IANA name. */
+  readonly timeZone: string;
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;
 }
@@ -101,7 +103,14 @@ async function runDaemon(deps: CliDeps, root: string | undefined): Promise<numbe
   if (isExposed(config.serverUrl)) logger.warn('the way to the server is not encrypted: use https', { serverUrl: config.serverUrl });
   const { createAgentContext } = await import('./context.ts');
   const { tellServiceManager } = await import('./service-manager.ts');
-  await using context = await createAgentContext({ config, env: deps.env, agentVersion: deps.version, logger, random: deps.random });
+  await using context = await createAgentContext({
+    config,
+    env: deps.env,
+    agentVersion: deps.version,
+    logger,
+    random: deps.random,
+    timeZone: deps.timeZone,
+  });
   const ended = new AbortController();
   const telling = tellServiceManager({ exec, env: deps.env, clock: systemClock, logger }, ended.signal);
   try {

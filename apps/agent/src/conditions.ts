@@ -1,15 +1,96 @@
+import { readFile, readlink } from 'node:fs/promises';
 import type { AgentDetail, AgentDirective, AgentJournal } from '@floe/model';
+import type { AgentPolicy } from '@floe/protocol';
+import type { Clock, Exec, Logger } from '@floe/runtime';
+import type { Machine } from './machine.ts';
+import { gatherFacts, type MachineFacts } from './when/facts.ts';
+import { readImpact, type ImpactReport } from './when/impact.ts';
+import { judgeActivation, judgeReboot } from './when/judge.ts';
 import type { Assessment } from './work.ts';
+
+export interface RebootJudgement {
+  readonly isDue: boolean;
+  /** Why it is, or why not. */
+  readonly detail: AgentDetail;
+}
 
 /** When this machine may be changed, by its own policy. `now` is ms. */
 export interface Conditions {
   assess(journal: AgentJournal, directive: AgentDirective, now: number, signal: AbortSignal): Promise<Assessment>;
-  /** Why a staged restart may happen now; null: not yet. */
-  mayReboot(journal: AgentJournal, now: number): Promise<AgentDetail | null>;
+  /** Whether a machine may restart into the system that is staged for its next start. */
+  mayReboot(journal: AgentJournal, now: number): Promise<RebootJudgement>;
 }
 
-/** A machine that nobody sits at: a folder. */
+/** Of what nobody sits at: a folder, a profile. */
 export const NO_CONDITIONS: Conditions = {
   assess: async () => await Promise.resolve({ impact: 'none', wait: null }),
-  mayReboot: async () => await Promise.resolve(null),
+  mayReboot: async () => await Promise.resolve({ isDue: false, detail: { code: 'REBOOT_LEFT_TO_PEOPLE', message: 'it is not a machine' } }),
 };
+
+export interface ConditionsDeps {
+  readonly machine: Machine;
+  readonly readPolicy: () => Promise<AgentPolicy>;
+  readonly exec: Exec;
+  readonly env: NodeJS.ProcessEnv;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** IANA name, of the times in messages. */
+  readonly timeZone: string;
+}
+
+/** So long for each fact about the machine, in ms. */
+const FACTS_TIMEOUT_MS = 5_000;
+
+/** The conditions of a NixOS machine: what a switch would touch, and what the machine and its people are at. */
+export function createConditions(deps: ConditionsDeps): Conditions {
+  const { machine, readPolicy, logger, timeZone } = deps;
+  let known: { readonly key: string; readonly report: ImpactReport } | undefined;
+
+  /** Asked once per pair of systems: while one waits it is looked at every minute. */
+  async function impactOf(directive: AgentDirective, signal: AbortSignal): Promise<ImpactReport> {
+    const { current, booted } = await machine.observe();
+    const next = directive.release.toplevel;
+    const key = `${current} ${booted} ${next}`;
+    if (known?.key === key) return known.report;
+    const dryActivate = await machine.dryActivate(next, signal);
+    const files = {
+      readlink: async (path: string) => await readlink(path).catch(() => undefined),
+      readFile: async (path: string) => await readFile(path, 'utf8').catch(() => undefined),
+    };
+    const report = await readImpact(files, { booted, current, next, dryActivate });
+    logger.info('what the switch would do', { impact: report.impact, reason: report.reason });
+    known = { key, report };
+    return report;
+  }
+
+  async function facts(signal: AbortSignal): Promise<MachineFacts> {
+    return await gatherFacts({ ...deps, root: '', timeoutMs: FACTS_TIMEOUT_MS, signal });
+  }
+
+  return {
+    async assess(journal, directive, now, signal) {
+      const { impact } = await impactOf(directive, signal);
+      const { deferral } = journal;
+      // An administrator's retry is for now.
+      if (deferral === null || deferral.isOverruled || directive.isRetry) return { impact, wait: null };
+      const policy = await readPolicy();
+      const judgement = judgeActivation({ policy, impact, facts: await facts(signal), deferral, now, timeZone });
+      if (judgement.kind === 'clear') {
+        if (judgement.because !== null) logger.warn('going ahead', { because: judgement.because });
+        return { impact, wait: null };
+      }
+      return { impact, wait: { detail: { code: judgement.code, message: judgement.message }, until: judgement.until } };
+    },
+
+    async mayReboot(journal, now) {
+      const policy = await readPolicy();
+      const { deferral, since } = journal;
+      if (deferral?.isOverruled === true) return { isDue: true, detail: { code: 'RESTARTING', message: 'its user wants the restart now' } };
+      const staged = { since, laterCount: deferral?.laterCount ?? 0, laterUntil: deferral?.laterUntil ?? null };
+      const judgement = judgeReboot({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: staged, now, timeZone });
+      if (judgement.kind === 'wait')
+        return { isDue: false, detail: { code: judgement.code, message: `the next start runs it; ${judgement.message}` } };
+      return { isDue: true, detail: { code: 'RESTARTING', message: judgement.because ?? 'the policy of this machine allows it now' } };
+    },
+  };
+}

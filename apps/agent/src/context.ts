@@ -1,7 +1,8 @@
 import type { Nix, NixStore } from '@floe/nix';
+import type { AgentPolicy } from '@floe/protocol';
 import { exec, systemClock, type Exec, type Logger } from '@floe/runtime';
 import { Agent } from './agent.ts';
-import { NO_CONDITIONS } from './conditions.ts';
+import { createConditions, NO_CONDITIONS } from './conditions.ts';
 import type { Config, Env } from './config.ts';
 import { assertCanEnrol, enrolAnew, ensureEnrolled, type EnrolmentDeps } from './enrolment.ts';
 import { FolderMachine } from './folder-machine.ts';
@@ -25,6 +26,8 @@ export interface ContextOptions {
   readonly agentVersion: string;
   readonly logger: Logger;
   readonly random: () => number;
+  /** IANA name of the machine's time zone, for times that people read. */
+  readonly timeZone: string;
 }
 
 /** Everything of a running agent, from its settings and its state folder. */
@@ -51,6 +54,7 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
       random,
     };
     const machine = createMachine(options, paths);
+    const policy = async (): Promise<AgentPolicy> => await readPolicy({ machine, logger });
     const agent = new Agent({
       settings: { ...config, agentVersion: options.agentVersion },
       identity,
@@ -58,8 +62,19 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
       journal,
       saveJournal: async (next) => await saveJournal(paths.journal, next),
       reports,
-      conditions: NO_CONDITIONS,
-      readPolicy: async () => await readPolicy({ machine, logger }),
+      conditions:
+        machine.boot === null
+          ? NO_CONDITIONS
+          : createConditions({
+              machine,
+              readPolicy: policy,
+              exec,
+              env: childEnvOf(options.env),
+              clock: systemClock,
+              logger,
+              timeZone: options.timeZone,
+            }),
+      readPolicy: policy,
       ensureEnrolled: async (signal) => await ensureEnrolled(enrolment, signal),
       enrolAnew: async (signal) => await enrolAnew(enrolment, signal),
       exec,
@@ -75,8 +90,7 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
 }
 
 function createMachine({ config, env, logger }: ContextOptions, paths: StatePaths): Machine {
-  // What the agent itself was told is not for the programs that it starts.
-  const childEnv = Object.fromEntries(Object.entries(env).filter(([name]) => !/^(?:FLOE_|NOTIFY_SOCKET$|WATCHDOG_)/.test(name)));
+  const childEnv = childEnvOf(env);
   // Nix remembers what caches said in SQLite, which agents on folders of one machine would fight over.
   const nixEnv = { ...childEnv, XDG_CACHE_HOME: paths.cache };
   const store: NixStore = config.root === undefined ? { kind: 'system' } : { kind: 'root', dir: config.root };
@@ -98,4 +112,9 @@ function createMachine({ config, env, logger }: ContextOptions, paths: StatePath
     nixAs: load,
     nixos: () => (root === undefined ? new NixosMachine(deps) : new FolderMachine({ ...deps, root })),
   });
+}
+
+/** What the agent itself was told is not for the programs that it starts. */
+function childEnvOf(env: Env): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(?:FLOE_|NOTIFY_SOCKET$|WATCHDOG_)/.test(name)));
 }

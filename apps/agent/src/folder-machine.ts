@@ -73,6 +73,10 @@ export class FolderMachine implements Machine {
     return await misfitOf('nixos', storeFilesBelow(this.#deps.root), path);
   }
 
+  async dryActivate(): Promise<null> {
+    return await Promise.resolve(null);
+  }
+
   async switchHeldBy(): Promise<null> {
     return await Promise.resolve(null);
   }

@@ -103,6 +103,8 @@ export interface Machine {
   readonly boot: MachineBoot | null;
   /** Why `path` is nothing that this machine could run, by its shape; null: it is. */
   misfit(path: StorePath): Promise<AgentDetail | null>;
+  /** What `path`'s own script says that a switch would do; null when it cannot be asked. */
+  dryActivate(path: StorePath, signal: AbortSignal): Promise<string | null>;
   /** Who keeps a switch from being begun, e.g. another one; null: nobody. */
   switchHeldBy(): Promise<string | null>;
   /** The last words of what an activation ran, for people; '' when there are none. */

@@ -12,6 +12,7 @@ process.exitCode = await runCli({
   version: packageJson.version,
   signal: stopping.signal,
   random: Math.random,
+  timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
   stdout: (text) => process.stdout.write(text),
   stderr: (text) => process.stderr.write(text),
 });

@@ -1,5 +1,6 @@
-import type { AgentDetail, AgentEvent, AgentJournal, AgentWork } from '@floe/model';
+import type { AgentEvent, AgentJournal, AgentWork } from '@floe/model';
 import { fullJitter, type Clock } from '@floe/runtime';
+import type { RebootJudgement } from './conditions.ts';
 
 /** What may take a while, and is done again when the agent starts: it ends with the agent. */
 const STOPPABLE: ReadonlySet<AgentWork> = new Set(['inspect', 'download', 'assess', 'precheck']);
@@ -14,8 +15,8 @@ export interface WorkbenchDeps {
   readonly perform: (work: AgentWork, journal: AgentJournal, signal: AbortSignal) => Promise<AgentEvent>;
   readonly sayReady: (epoch: number) => void;
   readonly dispatch: (event: AgentEvent) => void;
-  /** Why the machine may restart now; null: it may not. */
-  readonly mayReboot: () => Promise<AgentDetail | null>;
+  /** Whether the machine may restart now, and why, or why not. */
+  readonly mayReboot: () => Promise<RebootJudgement>;
   /** Something that should not happen. */
   readonly onBug: (error: unknown) => void;
   /** True when a switch goes on without the agent, which then need not wait for it. */
@@ -97,12 +98,10 @@ export class Workbench {
     const { clock, dispatch, mayReboot } = this.#deps;
     this.#startWait(async (signal) => {
       while (!signal.aborted) {
-        const detail = await mayReboot();
+        const { isDue, detail } = await mayReboot();
         if (signal.aborted) return;
-        if (detail !== null) {
-          dispatch({ type: 'reboot-due', epoch, detail });
-          return;
-        }
+        dispatch({ type: isDue ? 'reboot-due' : 'reboot-waits', epoch, detail });
+        if (isDue) return;
         await clock.sleep(LOOK_EVERY_MS, signal);
       }
     });

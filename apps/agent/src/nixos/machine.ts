@@ -26,6 +26,9 @@ import { AFTER_SWITCH_SCRIPT, SYSTEM_PROFILE, switchUnits, verdictUnit, watchdog
 import { switchUnit, type SwitchUnit } from './switch-unit.ts';
 import { failedUnits, killStuckUnits, runningJobs, switchLockHolder } from './units.ts';
 
+/** A script that only tells what it would do, and takes longer, is not waited for. */
+const DRY_ACTIVATE_SECONDS = 120;
+
 export interface NixosMachineDeps {
   readonly stateDir: string;
   /** Where the links are that keep store paths alive. */
@@ -173,6 +176,18 @@ export class NixosMachine implements Machine {
 
   async misfit(path: StorePath): Promise<AgentDetail | null> {
     return await misfitOf('nixos', storeFilesBelow(''), path);
+  }
+
+  async dryActivate(path: StorePath, signal: AbortSignal): Promise<string | null> {
+    const { exec, env } = this.#deps;
+    const limits = ['--service-type=exec', `--property=RuntimeMaxSec=${DRY_ACTIVATE_SECONDS}`];
+    const command = [`${path}/bin/switch-to-configuration`, 'dry-activate'];
+    // As a unit of its own, like the switch itself: it sees the machine, not the agent's fence.
+    const result = await exec('systemd-run', ['--quiet', '--collect', '--wait', '--pipe', '--no-ask-password', ...limits, '--', ...command], {
+      env,
+      signal,
+    });
+    return result.exitCode === 0 ? `${result.stdout}\n${result.stderr}` : null;
   }
 
   async switchHeldBy(): Promise<string | null> {

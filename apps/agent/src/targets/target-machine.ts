@@ -111,6 +111,10 @@ export class TargetMachine implements Machine {
     return await misfitOf(this.#rules.kind, this.#files, path);
   }
 
+  async dryActivate(): Promise<null> {
+    return await Promise.resolve(null);
+  }
+
   async switchHeldBy(): Promise<null> {
     return await Promise.resolve(null);
   }

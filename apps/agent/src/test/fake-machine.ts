@@ -84,6 +84,10 @@ export class FakeMachine implements Machine {
     return await Promise.resolve(null);
   }
 
+  async dryActivate(): Promise<null> {
+    return await Promise.resolve(null);
+  }
+
   async switchHeldBy(): Promise<string | null> {
     return await Promise.resolve(this.heldBy);
   }

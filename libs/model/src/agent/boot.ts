@@ -32,6 +32,15 @@ export function rebootDue(journal: AgentJournal, event: AgentEventOf<'reboot-due
   return { journal: next, effects: [...effects, work('reboot')] };
 }
 
+/** Said when the reason changes, not with every look. */
+export function rebootWaits(journal: AgentJournal, event: AgentEventOf<'reboot-waits'>): AgentStep {
+  return say(journal, event.detail);
+}
+
+export function putRebootOff(journal: AgentJournal, event: AgentEventOf<'deferral-changed'>): AgentStep {
+  return { journal: { ...journal, deferral: event.deferral }, effects: [{ type: 'await-reboot' }] };
+}
+
 export function rebootFailed(journal: AgentJournal, event: AgentEventOf<'reboot-failed'>): AgentStep {
   const { journal: next, effects } = say(journal, event.detail);
   return { journal: next, effects: [...effects, { type: 'await-reboot' }] };

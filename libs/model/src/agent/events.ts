@@ -75,6 +75,8 @@ export type AgentEvent =
   | ({ readonly type: 'boot-stage-failed' } & Failed)
   /** The machine's policy restarts it now. */
   | ({ readonly type: 'reboot-due'; readonly detail: AgentDetail } & OfWork)
+  /** It does not yet, and `detail` says why. */
+  | ({ readonly type: 'reboot-waits'; readonly detail: AgentDetail } & OfWork)
   | ({ readonly type: 'reboot-failed' } & Failed)
   | ({ readonly type: 'committed' } & Timed)
   | ({ readonly type: 'commit-failed' } & Failed)

@@ -355,6 +355,7 @@ const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
   record('boot-staged', failing),
   record('boot-stage-failed', failing),
   record('reboot-due', { epoch: anyEpoch, detail: fc.constant(detail) }),
+  record('reboot-waits', { epoch: anyEpoch, detail: fc.constant(detail) }),
   record('reboot-failed', failing),
   record('committed', timed),
   record('commit-failed', failing),

@@ -1,4 +1,14 @@
-import { bootStaged, bootStageFailed, rebootDue, rebootFailed, replaceStaged, restartedVerifying, startedStaged } from './boot.ts';
+import {
+  bootStaged,
+  bootStageFailed,
+  rebootDue,
+  rebootFailed,
+  rebootWaits,
+  putRebootOff,
+  replaceStaged,
+  restartedVerifying,
+  startedStaged,
+} from './boot.ts';
 import {
   commitAgain,
   commitFailed,
@@ -74,6 +84,7 @@ const NOTHING = {
   'boot-staged': ignore,
   'boot-stage-failed': ignore,
   'reboot-due': ignore,
+  'reboot-waits': ignore,
   'reboot-failed': ignore,
   committed: ignore,
   'commit-failed': ignore,
@@ -125,7 +136,9 @@ const TABLE: Record<AgentState, Row> = {
     'boot-staged': bootStaged,
     'boot-stage-failed': bootStageFailed,
     'reboot-due': rebootDue,
+    'reboot-waits': rebootWaits,
     'reboot-failed': rebootFailed,
+    'deferral-changed': putRebootOff,
     'rollback-asked': goBack,
   },
   BOOT_VERIFYING: { ...CHANGING, restarted: restartedVerifying, verified, 'verify-failed': verifyFailed, undone },
