@@ -1,0 +1,107 @@
+import type { Exec } from '@floe/runtime';
+import * as v from 'valibot';
+
+/** A person's session, as logind has it. */
+export interface PersonSession {
+  readonly user: string;
+  /** Null for one that came over the network. */
+  readonly seat: string | null;
+  /** `x11`, `wayland`, `mir`, `tty`, `unspecified`, … */
+  readonly type: string;
+  readonly isRemote: boolean;
+  /** False when it is in the background, or is closing. */
+  readonly isActive: boolean;
+  readonly isLocked: boolean;
+  /** Since when there was no input, by the machine's clock in ms; null while there is some, and where the desktop never says. */
+  readonly idleSince: number | null;
+}
+
+export interface BusDeps {
+  readonly exec: Exec;
+  readonly env: NodeJS.ProcessEnv;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** How `busctl --json=short` writes a value: its D-Bus signature, and the value. */
+function answer<const T extends string, S extends v.GenericSchema>(type: T, data: S) {
+  return v.pipe(v.string(), v.parseJson(), v.object({ type: v.literal(type), data }));
+}
+function variant<const T extends string, S extends v.GenericSchema>(type: T, data: S) {
+  return v.object({ type: v.literal(type), data });
+}
+
+const NM = 'org.freedesktop.NetworkManager';
+const MeteredAnswer = answer('u', v.number());
+/** NMMetered: unknown 0, yes 1, no 2, guessed yes 3, guessed no 4. */
+const METERED = new Map([
+  [1, true],
+  [3, true],
+  [2, false],
+  [4, false],
+]);
+
+const LOGIN = 'org.freedesktop.login1';
+/** Id, user id, user name, seat, object path. */
+const SessionsAnswer = answer('a(susso)', v.tuple([v.array(v.tuple([v.string(), v.number(), v.string(), v.string(), v.string()]))]));
+const SessionAnswer = answer(
+  'a{sv}',
+  v.tuple([
+    v.object({
+      Name: variant('s', v.string()),
+      Class: variant('s', v.string()),
+      State: variant('s', v.string()),
+      Type: variant('s', v.string()),
+      Remote: variant('b', v.boolean()),
+      Seat: variant('(so)', v.tuple([v.string(), v.string()])),
+      IdleHint: variant('b', v.boolean()),
+      /** Microseconds since 1970; 0 when it never was idle. */
+      IdleSinceHint: variant('t', v.union([v.number(), v.pipe(v.string(), v.digits(), v.transform(Number))])),
+      LockedHint: v.optional(variant('b', v.boolean())),
+    }),
+  ]),
+);
+
+/** Classes of sessions that people have; others are greeters, lock screens, managers and background jobs. */
+const PERSON_CLASSES = new Set(['user', 'user-early', 'user-light', 'user-early-light']);
+
+/** Whether NetworkManager takes the connection for metered; null when it does not know, or does not run. */
+export async function readMetered(deps: BusDeps): Promise<boolean | null> {
+  const text = await busctl(deps, ['get-property', NM, '/org/freedesktop/NetworkManager', NM, 'Metered']);
+  const parsed = v.safeParse(MeteredAnswer, text);
+  return parsed.success ? (METERED.get(parsed.output.data) ?? null) : null;
+}
+
+/** The sessions of people; null when logind does not tell. */
+export async function readSessions(deps: BusDeps): Promise<readonly PersonSession[] | null> {
+  const listed = v.safeParse(SessionsAnswer, await busctl(deps, ['call', LOGIN, '/org/freedesktop/login1', `${LOGIN}.Manager`, 'ListSessions']));
+  if (!listed.success) return null;
+  const [rows] = listed.output.data;
+  const sessions = await Promise.all(rows.map(async ([, , , , path]) => await readSession(deps, path)));
+  return sessions.filter((each) => each !== null);
+}
+
+/** Null for one that is not a person's, or that ended meanwhile. */
+async function readSession(deps: BusDeps, path: string): Promise<PersonSession | null> {
+  const text = await busctl(deps, ['call', LOGIN, path, 'org.freedesktop.DBus.Properties', 'GetAll', 's', `${LOGIN}.Session`]);
+  const parsed = v.safeParse(SessionAnswer, text);
+  if (!parsed.success) return null;
+  const [session] = parsed.output.data;
+  if (!PERSON_CLASSES.has(session.Class.data)) return null;
+  return {
+    user: session.Name.data,
+    seat: session.Seat.data[0] === '' ? null : session.Seat.data[0],
+    type: session.Type.data,
+    isRemote: session.Remote.data,
+    isActive: session.State.data === 'active',
+    isLocked: session.LockedHint?.data ?? false,
+    idleSince: session.IdleHint.data ? session.IdleSinceHint.data / 1000 : null,
+  };
+}
+
+/** What the system bus answers, in JSON; undefined when it does not. A service that does not run is not started for it. */
+async function busctl({ exec, env, timeoutMs, signal }: BusDeps, args: readonly string[]): Promise<string | undefined> {
+  const options = ['--system', '--json=short', '--auto-start=no', `--timeout=${Math.max(1, Math.ceil(timeoutMs / 1000))}`];
+  const result = await exec('busctl', [...options, ...args], { env, signal, timeoutMs, maxStdoutBytes: 1024 * 1024 });
+  return result.end === 'exited' && result.exitCode === 0 ? result.stdout : undefined;
+}

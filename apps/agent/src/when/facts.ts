@@ -1,0 +1,47 @@
+import type { Clock, Exec } from '@floe/runtime';
+import { readMetered, readSessions, type PersonSession } from './bus.ts';
+import { readPower, type Power } from './power.ts';
+
+/** What the machine is in now. A fact that cannot be found out is null. */
+export interface MachineFacts {
+  readonly power: Power | null;
+  readonly isMetered: boolean | null;
+  /** Of people, not of services or of the login screen. */
+  readonly sessions: readonly PersonSession[] | null;
+}
+
+export interface FactsDeps {
+  readonly exec: Exec;
+  readonly clock: Clock;
+  /** What `busctl` is started with. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Where the machine's files are: '' for the machine itself. */
+  readonly root: string;
+  /** So long for each fact, all at once. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Gathers all facts. Never throws, and takes about `timeoutMs` at most. */
+export async function gatherFacts(deps: FactsDeps): Promise<MachineFacts> {
+  const [power, isMetered, sessions] = await Promise.all([
+    within(deps, async () => await readPower(deps.root)),
+    within(deps, async (signal) => await readMetered({ ...deps, signal })),
+    within(deps, async (signal) => await readSessions({ ...deps, signal })),
+  ]);
+  return { power, isMetered, sessions };
+}
+
+/**
+ * The fact, or null when it fails or takes too long: a driver that hangs in a read of /sys, or a bus that does not
+ * answer, is no reason to be silent about the rest.
+ */
+async function within<T>(deps: FactsDeps, read: (signal: AbortSignal) => Promise<T | null>): Promise<T | null> {
+  const ended = new AbortController();
+  const signal = AbortSignal.any([deps.signal, ended.signal]);
+  try {
+    return await Promise.race([read(signal).catch(() => null), deps.clock.sleep(deps.timeoutMs, signal).then(() => null)]);
+  } finally {
+    ended.abort();
+  }
+}
