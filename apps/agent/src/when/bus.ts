@@ -78,19 +78,23 @@ export async function readSessions(deps: BusDeps): Promise<readonly PersonSessio
   if (!listed.success) return null;
   const [rows] = listed.output.data;
   const sessions = await Promise.all(rows.map(async ([, , , , path]) => await readSession(deps, path)));
-  return sessions.filter((each) => each !== null);
+  // One that is there and cannot be read may be a person's.
+  if (sessions.includes('unreadable')) return null;
+  return sessions.filter((each) => each !== 'unreadable' && each !== null);
 }
 
 /** Null for one that is not a person's, or that ended meanwhile. */
-async function readSession(deps: BusDeps, path: string): Promise<PersonSession | null> {
+async function readSession(deps: BusDeps, path: string): Promise<PersonSession | 'unreadable' | null> {
   const text = await busctl(deps, ['call', LOGIN, path, 'org.freedesktop.DBus.Properties', 'GetAll', 's', `${LOGIN}.Session`]);
+  if (text === undefined) return null;
   const parsed = v.safeParse(SessionAnswer, text);
-  if (!parsed.success) return null;
+  if (!parsed.success) return 'unreadable';
   const [session] = parsed.output.data;
   if (!PERSON_CLASSES.has(session.Class.data)) return null;
+  const [seat] = session.Seat.data;
   return {
     user: session.Name.data,
-    seat: session.Seat.data[0] === '' ? null : session.Seat.data[0],
+    seat: seat === '' ? null : seat,
     type: session.Type.data,
     isRemote: session.Remote.data,
     isActive: session.State.data === 'active',

@@ -34,7 +34,7 @@ async function toplevel(name: string, parts: Parts = {}): Promise<StorePath> {
   await symlink(storePath(modules), `${dir}/kernel-modules`);
   await writeFile(`${dir}/kernel-params`, params);
   if (parts.inhibitors !== undefined) {
-    const json = `${storePath(`inhibitors-of-${name}`)}`;
+    const json = storePath(`inhibitors-of-${name}`);
     await writeFile(`${root}${json}`, typeof parts.inhibitors === 'string' ? parts.inhibitors : JSON.stringify(parts.inhibitors));
     await symlink(json, `${dir}/switch-inhibitors`);
   }

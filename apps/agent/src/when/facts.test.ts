@@ -1,0 +1,218 @@
+import { systemClock, type Clock, type Exec, type ExecResult } from '@floe/runtime';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gatherFacts, type MachineFacts } from './facts.ts';
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'floe-facts-'));
+});
+afterEach(async () => {
+  await rm(root, { recursive: true });
+});
+
+/** A device as the kernel shows it: a folder elsewhere that the class links to. */
+async function supply(name: string, files: Readonly<Record<string, string>>): Promise<void> {
+  const device = join(root, 'sys/devices', name);
+  await mkdir(device, { recursive: true });
+  await mkdir(join(root, 'sys/class/power_supply'), { recursive: true });
+  for (const [file, text] of Object.entries(files)) await writeFile(join(device, file), `${text}\n`);
+  await symlink(`../../devices/${name}`, join(root, 'sys/class/power_supply', name));
+}
+
+function exited(stdout: string, exitCode = 0): ExecResult {
+  return { end: 'exited', exitCode, signal: null, stdout, stderr: exitCode === 0 ? '' : 'Call failed', durationMs: 1 };
+}
+
+/** A bus on which each method or property, by its last words, has an answer in JSON. */
+function busWith(answers: Readonly<Record<string, unknown>>): Exec {
+  return async (file, args) => {
+    expect(file).toBe('busctl');
+    expect(args).toEqual(expect.arrayContaining(['--system', '--json=short', '--auto-start=no']));
+    const key = Object.keys(answers).find((each) => args.join(' ').endsWith(each));
+    if (key === undefined) return exited('', 1);
+    const value = answers[key];
+    return exited(typeof value === 'string' ? value : JSON.stringify(value));
+  };
+}
+
+const METERED = 'org.freedesktop.NetworkManager Metered';
+const LIST = 'org.freedesktop.login1.Manager ListSessions';
+const ALL = 'org.freedesktop.DBus.Properties GetAll s org.freedesktop.login1.Session';
+
+async function gather(exec: Exec, more: { clock?: Clock; timeoutMs?: number; signal?: AbortSignal } = {}): Promise<MachineFacts> {
+  const { clock = systemClock, timeoutMs = 5000, signal = new AbortController().signal } = more;
+  return await gatherFacts({ exec, clock, env: {}, root, timeoutMs, signal });
+}
+
+const silent = busWith({});
+
+describe('power', () => {
+  const AC = (online: string) => ({ type: 'Mains', online });
+  const battery = (status: string, capacity: string, more: object = {}) => ({ type: 'Battery', status, capacity, present: '1', ...more });
+  type Machine = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+  test.each<[string, Machine, boolean | null, number | null]>([
+    ['a laptop on its cable', { AC: AC('1'), BAT0: battery('Charging', '80') }, false, 80],
+    ['a laptop on its battery', { AC: AC('0'), BAT0: battery('Discharging', '23') }, true, 23],
+    ['one whose charger is too weak', { AC: AC('1'), BAT0: battery('Discharging', '23') }, false, 23],
+    ['one just unplugged, its battery still said to be full', { AC: AC('0'), BAT0: battery('Full', '100') }, true, 100],
+    ['one with nothing but a battery in /sys, discharging', { BAT0: battery('Discharging', '50') }, true, 50],
+    ['one with nothing but a battery in /sys, full', { BAT0: battery('Full', '100') }, false, 100],
+    ['one with nothing but a battery in /sys, which does not say', { BAT0: battery('Unknown', '50') }, null, null],
+    ['one on USB-C', { 'ucsi-1': { type: 'USB', online: '1', scope: 'System' }, BAT0: battery('Not charging', '60') }, false, 60],
+    ['one whose USB-C port feeds a phone', { 'ucsi-1': { type: 'USB', online: '1', scope: 'Device' }, BAT0: battery('Discharging', '60') }, true, 60],
+    ['a desktop with a wireless mouse', { hidpp_0: battery('Discharging', '5', { scope: 'Device' }) }, false, null],
+    ['a desktop on a UPS', { ups: { type: 'UPS', status: 'Discharging', capacity: '70' } }, true, 70],
+    ['one with an empty bay', { AC: AC('0'), BAT0: battery('Discharging', '40'), BAT1: battery('Unknown', '0', { present: '0' }) }, true, 40],
+    [
+      'one with a big and a small battery',
+      {
+        AC: AC('0'),
+        BAT0: battery('Discharging', '100', { energy_full: '10000000' }),
+        BAT1: battery('Not charging', '20', { energy_full: '30000000' }),
+      },
+      true,
+      40,
+    ],
+    ['one with two batteries of unknown size', { BAT0: battery('Discharging', '100'), BAT1: battery('Full', '20', { energy_full: '3' }) }, true, 60],
+    ['one whose battery does not say how full it is', { BAT0: { type: 'Battery', status: 'Discharging' } }, true, null],
+    ['one whose battery says nonsense', { BAT0: battery('Discharging', 'a lot') }, true, null],
+  ])('%s', async (_what, machine, isOnBattery, chargePercent) => {
+    for (const [name, files] of Object.entries(machine)) await supply(name, files);
+    expect((await gather(silent)).power).toEqual(isOnBattery === null ? null : { isOnBattery, chargePercent });
+  });
+
+  test('a machine without any is not on battery, one without the folder is not known', async () => {
+    expect((await gather(silent)).power).toBeNull();
+    await mkdir(join(root, 'sys/class/power_supply'), { recursive: true });
+    expect((await gather(silent)).power).toEqual({ isOnBattery: false, chargePercent: null });
+  });
+});
+
+describe('metered', () => {
+  test.each([
+    [0, null],
+    [1, true],
+    [2, false],
+    [3, true],
+    [4, false],
+    [99, null],
+  ])('NetworkManager says %d', async (data, isMetered) => {
+    expect((await gather(busWith({ [METERED]: { type: 'u', data } }))).isMetered).toBe(isMetered);
+  });
+
+  test.each(['', '{', '{"type":"s","data":"yes"}', 'u 1'])('an answer of another form is none: %s', async (text) => {
+    expect((await gather(busWith({ [METERED]: text }))).isMetered).toBeNull();
+  });
+});
+
+describe('sessions', () => {
+  /** What `GetAll` answers, as systemd writes it: with more than is asked for. */
+  function properties(changes: Readonly<Record<string, readonly [string, unknown]>> = {}): unknown {
+    const all: Record<string, readonly [string, unknown]> = {
+      Id: ['s', '2'],
+      User: ['(uo)', [1000, '/org/freedesktop/login1/user/_1000']],
+      Name: ['s', 'ada'],
+      Timestamp: ['t', 1793624400000000],
+      VTNr: ['u', 2],
+      Seat: ['(so)', ['seat0', '/org/freedesktop/login1/seat/seat0']],
+      Remote: ['b', false],
+      Type: ['s', 'wayland'],
+      Class: ['s', 'user'],
+      Active: ['b', true],
+      State: ['s', 'active'],
+      IdleHint: ['b', false],
+      IdleSinceHint: ['t', 1793624400000000],
+      LockedHint: ['b', false],
+      ...changes,
+    };
+    return { type: 'a{sv}', data: [Object.fromEntries(Object.entries(all).map(([name, [type, data]]) => [name, { type, data }]))] };
+  }
+  const path = (id: string): string => `/org/freedesktop/login1/session/${id}`;
+  function list(...ids: readonly string[]): unknown {
+    return { type: 'a(susso)', data: [ids.map((id) => [id, 1000, 'ada', 'seat0', path(id)])] };
+  }
+  const ADA = { user: 'ada', seat: 'seat0', type: 'wayland', isRemote: false, isActive: true, isLocked: false, idleSince: null };
+
+  async function sessionOf(changes: Readonly<Record<string, readonly [string, unknown]>>) {
+    const facts = await gather(busWith({ [LIST]: list('_32'), [`${path('_32')} ${ALL}`]: properties(changes) }));
+    return facts.sessions;
+  }
+
+  test('a person at a desktop', async () => {
+    expect(await sessionOf({})).toEqual([ADA]);
+  });
+
+  test.each([
+    ['locked', { LockedHint: ['b', true] }, { isLocked: true }],
+    ['idle', { IdleHint: ['b', true], IdleSinceHint: ['t', 1793624400123000] }, { idleSince: 1793624400123 }],
+    ['in the background', { State: ['s', 'online'] }, { isActive: false }],
+    ['closing', { State: ['s', 'closing'] }, { isActive: false }],
+    ['over SSH', { Remote: ['b', true], Type: ['s', 'tty'], Seat: ['(so)', ['', '/']] }, { isRemote: true, type: 'tty', seat: null }],
+  ] as const)('one that is %s', async (_what, changes, expected) => {
+    expect(await sessionOf(changes)).toEqual([{ ...ADA, ...expected }]);
+  });
+
+  test.each(['greeter', 'lock-screen', 'background', 'manager', 'user-incomplete'])('one of the class %s is nobody', async (name) => {
+    expect(await sessionOf({ Class: ['s', name] })).toEqual([]);
+  });
+
+  test('several, of which one ends before it is asked', async () => {
+    const exec = busWith({
+      [LIST]: list('_31', '_32', '_33'),
+      [`${path('_31')} ${ALL}`]: properties(),
+      [`${path('_33')} ${ALL}`]: properties({ Name: ['s', 'bob'] }),
+    });
+    expect((await gather(exec)).sessions?.map(({ user }) => user)).toEqual(['ada', 'bob']);
+  });
+
+  test('nobody there is not the same as nobody knows', async () => {
+    expect((await gather(busWith({ [LIST]: list() }))).sessions).toEqual([]);
+    expect((await gather(silent)).sessions).toBeNull();
+    expect((await gather(busWith({ [LIST]: { type: 'a(susso)', data: [[['1']]] } }))).sessions).toBeNull();
+  });
+
+  test('a session that logind lists but describes in another form is not taken for nobody', async () => {
+    expect((await gather(busWith({ [LIST]: list('_32'), [`${path('_32')} ${ALL}`]: { type: 'a{sv}', data: [{}] } }))).sessions).toBeNull();
+  });
+});
+
+describe('each fact on its own', () => {
+  test('without busctl there is still the power', async () => {
+    await supply('BAT0', { type: 'Battery', status: 'Discharging', capacity: '42' });
+    const facts = await gather(async () => await Promise.reject(new Error('no such program')));
+    expect(facts).toEqual({ power: { isOnBattery: true, chargePercent: 42 }, isMetered: null, sessions: null });
+  });
+
+  test('a bus that never answers takes no longer than the limit', async () => {
+    const limits: number[] = [];
+    const impatient: Clock = {
+      ...systemClock,
+      sleep: async (ms) => {
+        limits.push(ms);
+        await Promise.resolve();
+      },
+    };
+    const facts = await gather(async () => await new Promise<never>(() => undefined), { clock: impatient, timeoutMs: 1234 });
+    expect(facts).toMatchObject({ isMetered: null, sessions: null });
+    expect(limits).toEqual([1234, 1234, 1234]);
+  });
+
+  test('what still runs is ended with the limit, or with the agent', async () => {
+    const stopped = new AbortController();
+    const seen: (AbortSignal | undefined)[] = [];
+    const facts = gather(
+      async (_file, _args, options) => {
+        seen.push(options?.signal);
+        return await new Promise<never>(() => undefined);
+      },
+      { signal: stopped.signal },
+    );
+    stopped.abort();
+    expect(await facts).toMatchObject({ isMetered: null, sessions: null });
+    expect(seen.map((signal) => signal?.aborted)).toEqual([true, true]);
+  });
+});

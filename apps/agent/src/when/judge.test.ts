@@ -1,0 +1,450 @@
+import { AgentPolicy, IMPACTS, type Impact, type MaintenanceWindow } from '@floe/protocol';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import * as v from 'valibot';
+import type { PersonSession } from './bus.ts';
+import { correctDeferral, grantLater, type Deferral } from './deferral.ts';
+import type { MachineFacts } from './facts.ts';
+import { judgeActivation, judgeDownload, judgeReboot, type Judgement } from './judge.ts';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+/** A Monday. */
+const NOW = Date.UTC(2026, 10, 2, 12);
+
+const NOTHING_KNOWN: MachineFacts = { power: null, isMetered: null, sessions: null };
+const FRESH: Deferral = { since: NOW, laterCount: 0, laterUntil: null };
+
+function policyOf(changes: v.InferInput<typeof AgentPolicy> = {}): AgentPolicy {
+  return v.parse(AgentPolicy, changes);
+}
+
+function session(changes: Partial<PersonSession> = {}): PersonSession {
+  return { user: 'Ada', seat: 'seat0', type: 'wayland', isRemote: false, isActive: true, isLocked: false, idleSince: null, ...changes };
+}
+
+interface Case {
+  readonly policy?: v.InferInput<typeof AgentPolicy>;
+  readonly impact?: Impact;
+  readonly facts?: Partial<MachineFacts>;
+  readonly deferral?: Partial<Deferral>;
+  readonly now?: number;
+  readonly timeZone?: string;
+}
+
+function input({ policy = {}, facts = {}, deferral = {}, now = NOW, timeZone }: Case) {
+  return {
+    policy: policyOf(policy),
+    facts: { ...NOTHING_KNOWN, ...facts },
+    deferral: { ...FRESH, ...deferral },
+    now,
+    ...(timeZone === undefined ? {} : { timeZone }),
+  };
+}
+
+function judge(each: Case = {}): Judgement {
+  return judgeActivation({ ...input(each), impact: each.impact ?? 'session' });
+}
+
+const CLEAR: Judgement = { kind: 'clear', because: null };
+const TUESDAY_2: MaintenanceWindow = { cron: '0 2 * * tue', durationMinutes: 60, timeZone: 'Europe/Berlin' };
+
+describe('an activation', () => {
+  test('goes ahead when nothing is known and nothing asked for', () => {
+    expect(judge()).toEqual(CLEAR);
+  });
+
+  test('waits for a window, and says when it opens in the zone of the window', () => {
+    expect(judge({ policy: { windows: [TUESDAY_2] }, impact: 'units' })).toEqual({
+      kind: 'wait',
+      code: 'WINDOW_CLOSED',
+      message: 'waits for the maintenance window (opens Tue 02:00 Europe/Berlin); goes ahead Thu 12:00 UTC at the latest',
+      until: Date.UTC(2026, 10, 3, 1),
+      deadlineAt: NOW + 72 * HOUR,
+    });
+    expect(judge({ policy: { windows: [TUESDAY_2] }, now: Date.UTC(2026, 10, 3, 1, 30) })).toEqual(CLEAR);
+  });
+
+  test('a time that is more than a week off comes with its date', () => {
+    const windows = [{ ...TUESDAY_2, cron: '0 2 24 12 *' }];
+    expect(judge({ policy: { windows, deadlineHours: null } })).toMatchObject({
+      message: 'waits for the maintenance window (opens Thu 24 Dec 2026 02:00 Europe/Berlin)',
+      deadlineAt: null,
+    });
+  });
+
+  test.each([
+    [{ isOnBattery: true, chargePercent: 23 }, 30, 'waits: on battery at 23 % (30 % needed)'],
+    [{ isOnBattery: true, chargePercent: 29.5 }, 30, 'waits: on battery at 29.5 % (30 % needed)'],
+    [{ isOnBattery: true, chargePercent: 30 }, 30, null],
+    [{ isOnBattery: false, chargePercent: 5 }, 30, null],
+    [{ isOnBattery: true, chargePercent: null }, 30, null],
+    [{ isOnBattery: true, chargePercent: 1 }, 0, null],
+    [{ isOnBattery: true, chargePercent: 100 }, 101, 'waits: on battery at 100 % (external power needed)'],
+    [{ isOnBattery: true, chargePercent: null }, 101, 'waits: on battery (external power needed)'],
+    [{ isOnBattery: false, chargePercent: 100 }, 101, null],
+    [null, 101, null],
+  ])('with power %j and %d %% needed', (power, minBatteryPercent, message) => {
+    const result = judge({ policy: { minBatteryPercent, deadlineHours: null }, facts: { power } });
+    expect(result).toMatchObject(message === null ? CLEAR : { kind: 'wait', code: 'ON_BATTERY', message, until: NOW + MINUTE });
+  });
+
+  test.each([
+    ['wait', true, 'wait'],
+    ['wait', false, 'clear'],
+    ['wait', null, 'clear'],
+    ['ignore', true, 'clear'],
+  ] as const)('with the policy %s for a metered connection, and metered %s', (metered, isMetered, kind) => {
+    expect(judge({ policy: { metered }, facts: { isMetered } }).kind).toBe(kind);
+  });
+
+  test.each([
+    ['ignore', 'session', null],
+    ['wait-if-session', 'session', "waits: Ada's session would end (active on seat0)"],
+    ['wait-if-session', 'units', null],
+    ['wait-if-units', 'session', "waits: Ada's session would end (active on seat0)"],
+    ['wait-if-units', 'units', 'waits: services would restart under Ada (active on seat0)'],
+    ['wait-if-units', 'none', null],
+    // It is for the next start alone: the restart is what waits for people.
+    ['wait-if-units', 'reboot', null],
+  ] as const)('with the policy %s for people and the impact %s', (policy, impact, message) => {
+    const result = judge({ policy: { session: policy, deadlineHours: null }, impact, facts: { sessions: [session()] } });
+    expect(result).toMatchObject(message === null ? CLEAR : { kind: 'wait', code: 'SESSION_ACTIVE', message });
+  });
+
+  test.each([
+    ['locked', { isLocked: true }, false],
+    ['idle for long enough', { idleSince: NOW - 10 * MINUTE }, false],
+    ['idle for less', { idleSince: NOW - 10 * MINUTE + 1 }, true],
+    ['idle since a time to come, by a clock that was set back', { idleSince: NOW + HOUR }, true],
+    ['in the background', { isActive: false }, false],
+    ['over SSH', { type: 'tty', seat: null, isRemote: true }, false],
+    ['a remote desktop', { type: 'wayland', seat: null, isRemote: true }, true],
+    ['a text console', { type: 'tty' }, true],
+    ['a serial console', { type: 'tty', seat: null }, true],
+  ])('a session that is %s', (_what, changes, holds) => {
+    expect(judge({ facts: { sessions: [session(changes)] } }).kind).toBe(holds ? 'wait' : 'clear');
+  });
+
+  test('names every reason, the code being the first one, and waits for the last of them', () => {
+    const result = judge({
+      policy: { windows: [TUESDAY_2], metered: 'wait' },
+      facts: { power: { isOnBattery: true, chargePercent: 9 }, isMetered: true, sessions: [session(), session({ user: 'Bob', seat: null })] },
+      timeZone: 'Asia/Tokyo',
+    });
+    expect(result).toEqual({
+      kind: 'wait',
+      code: 'WINDOW_CLOSED',
+      message:
+        "waits for the maintenance window (opens Tue 02:00 Europe/Berlin); on battery at 9 % (30 % needed); on a metered connection; Ada's session would end (active on seat0), Bob's session would end (active without a seat); goes ahead Thu 21:00 Asia/Tokyo at the latest",
+      until: Date.UTC(2026, 10, 3, 1),
+      deadlineAt: NOW + 72 * HOUR,
+    });
+  });
+
+  test('without any impact it waits for nothing but an explicit "later"', () => {
+    const everything: Case = {
+      impact: 'none',
+      policy: { windows: [TUESDAY_2], metered: 'wait', minBatteryPercent: 101, session: 'wait-if-units' },
+      facts: { power: { isOnBattery: true, chargePercent: 9 }, isMetered: true, sessions: [session()] },
+    };
+    expect(judge(everything)).toEqual(CLEAR);
+    expect(judge({ ...everything, deferral: { laterCount: 1, laterUntil: NOW + HOUR } })).toMatchObject({
+      kind: 'wait',
+      code: 'LATER',
+      message: 'waits: put off until Mon 13:00 UTC by the user; goes ahead Thu 12:00 UTC at the latest',
+      until: NOW + HOUR,
+    });
+  });
+
+  test('goes ahead at the deadline, and says in spite of what', () => {
+    const late: Case = { facts: { sessions: [session()] }, deferral: { since: NOW - 72 * HOUR, laterCount: 1, laterUntil: NOW + HOUR } };
+    expect(judge(late)).toEqual({
+      kind: 'clear',
+      because:
+        "it waited until the deadline (Mon 12:00 UTC), although: put off until Mon 13:00 UTC by the user; Ada's session would end (active on seat0)",
+    });
+    expect(judge({ ...late, now: NOW - 1 })).toMatchObject({ kind: 'wait', until: NOW });
+  });
+
+  test('a clock that was set back is not a long wait, nor one without end', () => {
+    const ahead: Case = {
+      facts: { sessions: [session()] },
+      deferral: { since: NOW + 365 * 24 * HOUR, laterCount: 1, laterUntil: NOW + 365 * 24 * HOUR },
+    };
+    expect(judge(ahead)).toMatchObject({ kind: 'wait', deadlineAt: NOW + 72 * HOUR });
+    const { policy, deferral } = input(ahead);
+    expect(correctDeferral({ policy, deferral, now: NOW })).toEqual({ since: NOW, laterCount: 1, laterUntil: NOW + 240 * MINUTE });
+    expect(correctDeferral({ policy, deferral: FRESH, now: NOW })).toBe(FRESH);
+  });
+
+  test('windows with a mistake are told, and hold it up no longer than the deadline', () => {
+    const windows = [{ ...TUESDAY_2, timeZone: 'Europe/Berln' }];
+    const said = 'waits: no maintenance window can open: the maintenance window "0 2 * * tue" in Europe/Berln has a time zone that does not exist';
+    expect(judge({ policy: { windows } })).toMatchObject({ kind: 'wait', code: 'WINDOWS_INVALID', message: expect.stringContaining(said) });
+    expect(judge({ policy: { windows }, deferral: { since: NOW - 72 * HOUR } }).kind).toBe('clear');
+    // Where the policy has no deadline, the usual one: the correction comes as a system, too.
+    const forever = { windows, deadlineHours: null };
+    expect(judge({ policy: forever })).toMatchObject({ kind: 'wait', until: NOW + 72 * HOUR, deadlineAt: null });
+    expect(judge({ policy: forever, deferral: { since: NOW - 72 * HOUR } })).toEqual(CLEAR);
+  });
+
+  test('of several windows, the one with a mistake is told beside the one that is waited for', () => {
+    const windows = [{ ...TUESDAY_2, cron: '0 25 * * *' }, TUESDAY_2];
+    expect(judge({ policy: { windows } })).toMatchObject({
+      code: 'WINDOW_CLOSED',
+      message: expect.stringContaining('(opens Tue 02:00 Europe/Berlin, but the maintenance window "0 25 * * *" in Europe/Berlin cannot be read'),
+    });
+  });
+});
+
+describe('a download', () => {
+  test('waits for an end of the metered connection, until the deadline, and for nothing else', () => {
+    const busy: Case = {
+      policy: { windows: [TUESDAY_2], metered: 'wait' },
+      facts: { power: { isOnBattery: true, chargePercent: 1 }, isMetered: true, sessions: [session()] },
+      deferral: { laterCount: 1, laterUntil: NOW + HOUR },
+    };
+    expect(judgeDownload(input(busy))).toMatchObject({ kind: 'wait', code: 'METERED' });
+    expect(judgeDownload(input({ ...busy, deferral: { since: NOW - 72 * HOUR } })).kind).toBe('clear');
+    expect(judgeDownload(input({ ...busy, facts: { ...busy.facts, isMetered: false } }))).toEqual(CLEAR);
+  });
+});
+
+describe('a reboot', () => {
+  const idle = { reboot: { when: 'idle', deadlineHours: 24 } } as const;
+  const window: v.InferInput<typeof AgentPolicy> = { reboot: { when: 'window' }, windows: [TUESDAY_2] };
+  const nobody = { sessions: [] };
+
+  test('is left to people by default, with no deadline', () => {
+    for (const deadlineHours of [null, 1]) {
+      expect(judgeReboot(input({ policy: { reboot: { when: 'never', deadlineHours } }, deferral: { since: NOW - 100 * HOUR } }))).toEqual({
+        kind: 'wait',
+        code: 'REBOOT_LEFT_TO_PEOPLE',
+        message: 'waits for somebody to restart the machine',
+        until: null,
+        deadlineAt: null,
+      });
+    }
+  });
+
+  test('when idle: nobody may work on it, not over SSH either, and it must be known', () => {
+    expect(judgeReboot(input({ policy: idle, facts: nobody }))).toEqual(CLEAR);
+    const ssh = session({ type: 'tty', seat: null, isRemote: true });
+    expect(judgeReboot(input({ policy: idle, facts: { sessions: [ssh] } }))).toMatchObject({
+      code: 'SESSION_ACTIVE',
+      message: "waits: Ada's session would end (active over the network); goes ahead Tue 12:00 UTC at the latest",
+    });
+    expect(judgeReboot(input({ policy: idle, facts: { sessions: [{ ...ssh, idleSince: NOW - HOUR }] } }))).toEqual(CLEAR);
+    expect(judgeReboot(input({ policy: idle }))).toMatchObject({ kind: 'wait', code: 'SESSIONS_UNKNOWN' });
+    expect(judgeReboot(input({ policy: idle, deferral: { since: NOW - 24 * HOUR } })).kind).toBe('clear');
+  });
+
+  test('in a window: only in one, and not while somebody works, unless the policy lets it', () => {
+    const during = Date.UTC(2026, 10, 3, 1, 30);
+    const facts = { sessions: [session()] };
+    expect(judgeReboot(input({ policy: window, facts: nobody }))).toMatchObject({ kind: 'wait', code: 'WINDOW_CLOSED' });
+    expect(judgeReboot(input({ policy: window, facts: nobody, now: during }))).toEqual(CLEAR);
+    expect(judgeReboot(input({ policy: window, facts, now: during }))).toMatchObject({ kind: 'wait', code: 'SESSION_ACTIVE' });
+    expect(judgeReboot(input({ policy: { ...window, session: 'ignore' }, facts, now: during }))).toEqual(CLEAR);
+  });
+
+  test('in a window that is not there or can never open, it is not any time', () => {
+    expect(judgeReboot(input({ policy: { reboot: { when: 'window' } }, facts: nobody }))).toMatchObject({
+      kind: 'wait',
+      code: 'NO_WINDOWS',
+      until: null,
+    });
+    const broken = { ...window, windows: [{ ...TUESDAY_2, cron: 'x x x x x' }], deadlineHours: null };
+    expect(judgeReboot(input({ policy: broken, facts: nobody, deferral: { since: NOW - 1000 * HOUR } }))).toMatchObject({
+      kind: 'wait',
+      code: 'WINDOWS_INVALID',
+    });
+  });
+
+  test('waits for power and for "later"', () => {
+    const facts = { ...nobody, power: { isOnBattery: true, chargePercent: 12 } };
+    expect(judgeReboot(input({ policy: idle, facts }))).toMatchObject({ kind: 'wait', code: 'ON_BATTERY' });
+    expect(judgeReboot(input({ policy: idle, facts: nobody, deferral: { laterCount: 1, laterUntil: NOW + HOUR } }))).toMatchObject({ code: 'LATER' });
+  });
+});
+
+describe('"later"', () => {
+  function grant(requestedMinutes: number, more: Case = {}) {
+    const { policy, deferral, now } = input(more);
+    return grantLater({ policy, deferral, requestedMinutes, now });
+  }
+
+  test('is granted for as long as asked for, within the limits', () => {
+    expect(grant(30)).toEqual({ kind: 'granted', deferral: { since: NOW, laterCount: 1, laterUntil: NOW + 30 * MINUTE }, until: NOW + 30 * MINUTE });
+    expect(grant(10_000)).toMatchObject({ kind: 'granted', until: NOW + 240 * MINUTE });
+    expect(grant(240, { deferral: { since: NOW - 71 * HOUR } })).toMatchObject({ kind: 'granted', until: NOW + HOUR });
+  });
+
+  test.each([
+    ['LATER_NOT_OFFERED', 30, { policy: { later: { maxCount: 0 } } }],
+    ['LATER_NOT_OFFERED', 30, { policy: { later: { maxMinutes: 0 } } }],
+    ['LATER_USED_UP', 30, { deferral: { laterCount: 3 } }],
+    ['LATER_PAST_DEADLINE', 30, { deferral: { since: NOW - 72 * HOUR } }],
+    ['LATER_MALFORMED', 0, {}],
+    ['LATER_MALFORMED', -5, {}],
+    ['LATER_MALFORMED', Number.NaN, {}],
+    ['LATER_MALFORMED', Infinity, {}],
+  ])('is refused with %s', (code, minutes, more) => {
+    expect(grant(minutes, more)).toMatchObject({ kind: 'refused', code, message: expect.stringMatching(/\w/) });
+  });
+
+  test('has no end in common with the deadline of an activation when it is a reboot that is put off', () => {
+    const { policy, deferral } = input({ deferral: { since: NOW - 100 * HOUR } });
+    expect(grantLater({ policy, deferral, requestedMinutes: 30, now: NOW, deadlineHours: null }).kind).toBe('granted');
+  });
+});
+
+describe('whatever the policy and the machine', () => {
+  const someWindow = fc.record({
+    cron: fc.constantFrom('0 2 * * *', '30 2 * * sun', '*/15 * * * *', '0 0 29 2 *', '0 0 30 2 *', 'nonsense', '1 2 3 4 5 6'),
+    durationMinutes: fc.integer({ min: 1, max: 600 }),
+    timeZone: fc.constantFrom('UTC', 'Europe/Berlin', 'Australia/Lord_Howe', 'Nowhere/Else'),
+  });
+  const somePolicy = fc
+    .record({
+      windows: fc.array(someWindow, { maxLength: 3 }),
+      minBatteryPercent: fc.integer({ min: 0, max: 101 }),
+      metered: fc.constantFrom('ignore' as const, 'wait' as const),
+      session: fc.constantFrom('ignore' as const, 'wait-if-session' as const, 'wait-if-units' as const),
+      idleMinutes: fc.integer({ min: 0, max: 60 }),
+      later: fc.record({ maxCount: fc.integer({ min: 0, max: 4 }), maxMinutes: fc.integer({ min: 0, max: 600 }) }),
+      deadlineHours: fc.option(fc.integer({ min: 0, max: 100 })),
+      reboot: fc.record({
+        when: fc.constantFrom('never' as const, 'idle' as const, 'window' as const),
+        deadlineHours: fc.option(fc.integer({ min: 0, max: 100 })),
+      }),
+    })
+    .map(policyOf);
+  const someSession = fc.record({
+    user: fc.constantFrom('ada', 'bob'),
+    seat: fc.option(fc.constant('seat0')),
+    type: fc.constantFrom('wayland', 'tty', 'unspecified'),
+    isRemote: fc.boolean(),
+    isActive: fc.boolean(),
+    isLocked: fc.boolean(),
+    idleSince: fc.option(fc.integer({ min: NOW - 2 * HOUR, max: NOW + HOUR })),
+  });
+  const someFacts: fc.Arbitrary<MachineFacts> = fc.record({
+    power: fc.option(fc.record({ isOnBattery: fc.boolean(), chargePercent: fc.option(fc.integer({ min: 0, max: 100 })) })),
+    isMetered: fc.option(fc.boolean()),
+    sessions: fc.option(fc.array(someSession, { maxLength: 3 })),
+  });
+  const someDeferral: fc.Arbitrary<Deferral> = fc.record({
+    since: fc.integer({ min: NOW - 200 * HOUR, max: NOW + 200 * HOUR }),
+    laterCount: fc.integer({ min: 0, max: 5 }),
+    laterUntil: fc.option(fc.integer({ min: NOW - 50 * HOUR, max: NOW + 50 * HOUR })),
+  });
+  const some = fc.record({
+    policy: somePolicy,
+    impact: fc.constantFrom(...IMPACTS),
+    facts: someFacts,
+    deferral: someDeferral,
+    now: fc.constant(NOW),
+  });
+  type Some = typeof some extends fc.Arbitrary<infer T> ? T : never;
+  const judges: Record<string, (each: Some) => Judgement> = { judgeActivation, judgeReboot, judgeDownload };
+
+  test.each(Object.entries(judges))('%s says why it waits and looks again at a time to come, by the deadline at the latest', (_name, judgeIt) => {
+    fc.assert(
+      fc.property(some, (each) => {
+        const result = judgeIt(each);
+        if (result.kind === 'clear') return;
+        expect(result.message).toMatch(/^waits(?: for|:) \S/);
+        expect(result.message).not.toMatch(/null|undefined|NaN|Invalid/);
+        if (result.until !== null) expect(result.until).toBeGreaterThan(NOW);
+        if (result.deadlineAt !== null) {
+          expect(result.deadlineAt).toBeGreaterThan(NOW);
+          expect(result.until).not.toBeNull();
+          expect(result.until).toBeLessThanOrEqual(result.deadlineAt);
+        }
+      }),
+    );
+  });
+
+  test('an activation never waits past the deadline, and before it only for a reason', () => {
+    fc.assert(
+      fc.property(some, fc.integer({ min: 0, max: 50 * HOUR }), (each, late) => {
+        const { deadlineHours } = each.policy;
+        fc.pre(deadlineHours !== null);
+        const since = NOW - (deadlineHours ?? 0) * HOUR - late;
+        expect(judgeActivation({ ...each, deferral: { ...each.deferral, since } }).kind).toBe('clear');
+      }),
+    );
+  });
+
+  test('the same answer at the time before which looking again makes no sense is not given for the same reasons of time', () => {
+    fc.assert(
+      fc.property(some, ({ policy, impact, deferral }) => {
+        // Nothing is known of the machine: time is all that can be waited for.
+        const first = judgeActivation({ policy, impact, facts: NOTHING_KNOWN, deferral, now: NOW });
+        if (first.kind === 'clear' || first.until === null) return;
+        const kept = correctDeferral({ policy, deferral, now: NOW });
+        const again = judgeActivation({ policy, impact, facts: NOTHING_KNOWN, deferral: kept, now: first.until });
+        if (again.kind === 'wait') expect(again.until ?? Infinity).toBeGreaterThan(first.until);
+        const before = judgeActivation({ policy, impact, facts: NOTHING_KNOWN, deferral: kept, now: first.until - 1 });
+        expect(before.kind).toBe('wait');
+      }),
+    );
+  });
+
+  test('a machine of which nothing is known waits for time alone', () => {
+    fc.assert(
+      fc.property(some, (each) => {
+        const result = judgeActivation({ ...each, facts: NOTHING_KNOWN });
+        if (result.kind === 'wait') expect(['LATER', 'WINDOW_CLOSED', 'WINDOWS_INVALID']).toContain(result.code);
+      }),
+    );
+  });
+
+  test('less impact never waits where more does not', () => {
+    const order: readonly Impact[] = ['none', 'units', 'session'];
+    fc.assert(
+      fc.property(some, (each) => {
+        const kinds = order.map((impact) => judgeActivation({ ...each, impact }).kind);
+        expect(kinds.toSorted((a, b) => (a === b ? 0 : a === 'clear' ? -1 : 1))).toEqual(kinds);
+      }),
+    );
+  });
+
+  test('"later" puts off and never hurries, is bounded in number, and ends', () => {
+    fc.assert(
+      fc.property(
+        some,
+        fc.array(fc.record({ minutes: fc.integer({ min: 1, max: 1000 }), pause: fc.integer({ min: 0, max: 600 }) }), { maxLength: 8 }),
+        (each, asks) => {
+          const { policy } = each;
+          let deferral: Deferral = { since: NOW, laterCount: 0, laterUntil: null };
+          let now = NOW;
+          let granted = 0;
+          for (const { minutes, pause } of asks) {
+            const without = judgeActivation({ ...each, deferral, now });
+            const outcome = grantLater({ policy, deferral, requestedMinutes: minutes, now });
+            if (outcome.kind === 'granted') {
+              granted += 1;
+              expect(outcome.until).toBeGreaterThan(now);
+              expect(outcome.until).toBeLessThanOrEqual(now + policy.later.maxMinutes * MINUTE);
+              if (policy.deadlineHours !== null) expect(outcome.until).toBeLessThanOrEqual(NOW + policy.deadlineHours * HOUR);
+              deferral = outcome.deferral;
+              const withIt = judgeActivation({ ...each, deferral, now });
+              expect(withIt).toMatchObject({ kind: 'wait', code: 'LATER' });
+              // Nothing but the "later" before, which the new one replaces, ends sooner by it.
+              if (without.kind === 'wait' && without.code !== 'LATER' && withIt.kind === 'wait') {
+                expect(withIt.until ?? Infinity).toBeGreaterThanOrEqual(without.until ?? Infinity);
+              }
+            }
+            now += pause * MINUTE;
+          }
+          expect(granted).toBeLessThanOrEqual(policy.later.maxCount);
+          const after = judgeActivation({ ...each, deferral, impact: 'none', now: now + policy.later.maxMinutes * MINUTE });
+          expect(after.kind).toBe('clear');
+        },
+      ),
+    );
+  });
+});
