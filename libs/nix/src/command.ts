@@ -1,3 +1,5 @@
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { FloeError, type Exec, type ExecResult, type Logger } from '@floe/runtime';
 import type { StorePath } from '@floe/model';
 import { FailureLog, parseLogLine, type LogEvent } from './internal-json.ts';
@@ -46,6 +48,16 @@ export class NixCommand {
 
   get logger(): Logger {
     return this.#deps.logger;
+  }
+
+  /** Removes what Nix keeps of git repositories beside its store: it is fetched again. */
+  async forgetRepositories(): Promise<void> {
+    const { XDG_CACHE_HOME: cache, HOME: home } = this.#deps.env;
+    if (cache === undefined && home === undefined) return;
+    const folder = join(cache ?? join(home ?? '', '.cache'), 'nix');
+    this.#deps.logger.warn("Nix's copies of git repositories are removed: one of them is broken", { folder });
+    const names = await readdir(folder).catch(() => []);
+    for (const name of names) if (name.startsWith('gitv')) await rm(join(folder, name), { recursive: true, force: true });
   }
 
   /** Where the files of a store path lie on this disk. */

@@ -1,7 +1,7 @@
 import { HOST_NAME_FORM, STORE_PATH_FORM, type HostName, type StorePath } from '@floe/model';
 import { FloeError } from '@floe/runtime';
 import * as v from 'valibot';
-import type { NixCommand } from './command.ts';
+import type { CommandResult, NixCommand } from './command.ts';
 import { commandFailed, explain, isNixUnwell, type NixErrorCode } from './failure.ts';
 
 export interface HostEvaluated {
@@ -62,10 +62,13 @@ export function nixString(text: string): string {
  */
 export async function listHosts(command: NixCommand, flakeUrl: string, signal: AbortSignal): Promise<HostList> {
   const expression = `let flake = builtins.getFlake ${nixString(flakeUrl)}; in if flake ? nixosConfigurations then builtins.attrNames flake.nixosConfigurations else null`;
-  const { result, log, isOk } = await command.run('nix', ['eval', '--json', ...NO_EVAL_CACHE, '--expr', expression], {
-    signal,
-    timeoutMs: LIST_TIMEOUT_MS,
-  });
+  const list = async (): Promise<CommandResult> =>
+    await command.run('nix', ['eval', '--json', ...NO_EVAL_CACHE, '--expr', expression], { signal, timeoutMs: LIST_TIMEOUT_MS });
+  const first = await list();
+  // A Nix that was killed may leave its copy of the repository half made, which no later one mends.
+  const isCopyBroken = !first.isOk && first.log.messages.some(({ text }) => text.includes("program 'git' failed"));
+  if (isCopyBroken) await command.forgetRepositories();
+  const { result, log, isOk } = isCopyBroken ? await list() : first;
   if (!isOk) {
     if (result.end !== 'exited' || isNixUnwell(log) || log.messages.length === 0) throw commandFailed('reading the flake', log, result);
     throw new FloeError('FLAKE_INVALID', `the flake cannot be read: ${explain(log, result)}`);

@@ -93,6 +93,18 @@ afterAll(async () => {
 });
 
 describe('listing hosts', () => {
+
+  it("gets over a copy of the repository that a killed Nix left half made in its cache", async () => {
+    const url = await flake('nixosConfigurations = { ada = { }; };');
+    await nix.listHosts(url, signal);
+    const copies = join(dir, '.cache/nix/gitv3');
+    const [copy] = await readdir(copies);
+    expect(copy).toBeDefined();
+    // Killed between its folder and its HEAD: git takes it for no repository, for ever.
+    for (const name of await readdir(copies)) await rm(join(copies, name, 'HEAD'), { force: true });
+    expect(await nix.listHosts(`${url}`, signal)).toEqual({ hosts: ['ada'], invalid: [] });
+  });
+
   it('names all hosts, broken ones too, and leaves out impossible names', async () => {
     const url = await flake(`${host('ada', 'mkdir $out')} ${broken('bad', 'throw "no"')} nixosConfigurations."not a host" = { };`);
     expect(await nix.listHosts(url, signal)).toEqual({ hosts: ['ada', 'bad'], invalid: ['not a host'] });

@@ -1,0 +1,120 @@
+import { isLabReady } from '@floe/testkit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { LabFleet, type LabHost } from './lab-fleet.ts';
+import { noteOutcome } from './outcomes.ts';
+
+const { isReady, why } = await isLabReady();
+
+const RESTARTS = { policy: { reboot: { when: 'idle' } } };
+const PAUSED_CHECK = 'touch /var/lib/lab/at-health; while [ -e /var/lib/lab/pause-health ]; do sleep 0.02; done';
+/** Differs in each system: a kernel that only a restart brings. */
+let kernels = 1;
+const newKernel = (host: LabHost): LabHost => {
+  kernels += 1;
+  return { ...host, kernel: `6.12.${kernels}` };
+};
+
+describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped: ${why})`}`, () => {
+  let lab: LabFleet;
+  beforeAll(async () => {
+    lab = await LabFleet.create(3, { ada: RESTARTS, bob: RESTARTS, cyd: {}, dan: RESTARTS });
+  });
+  afterAll(async () => {
+    await lab[Symbol.asyncDispose]();
+  });
+
+  async function change(name: string, host: LabHost): Promise<{ old: string; wanted: string }> {
+    const old = (await lab.machine(name)).current ?? '';
+    const sha = await lab.push(`Change ${name}`, { [name]: host });
+    return { old, wanted: (await lab.published(sha)).get(name) ?? '' };
+  }
+
+  test('a new kernel is staged, started, proved, and kept', async () => {
+    const { wanted } = await change('ada', newKernel(RESTARTS));
+    await lab.runs('ada', wanted);
+    expect(lab.guest('ada').starts).toBe(2);
+    expect(await lab.guest('ada').sh('readlink /run/booted-system')).toBe(wanted);
+    await lab.isTidy('ada');
+    noteOutcome({ fault: 'restart for a new kernel', where: 'BOOT_STAGED', outcome: 'new system, booted and verified' });
+  });
+
+  test('a new kernel with an agent that cannot start: the guard brings the old system back', async () => {
+    const { old } = await change('bob', newKernel({ ...RESTARTS, agent: 'broken' }));
+    const view = await lab.told(
+      'bob',
+      'was put back',
+      ({ standing, detail }) => standing === 'rolled-back' && detail?.code === 'BOOT_FAILED',
+      120_000,
+    );
+    expect(view.observed.booted).toBe(old);
+    await lab.runs('bob', old);
+    await lab.isTidy('bob');
+    noteOutcome({ fault: 'restart: the new agent does not start', where: 'BOOT_VERIFYING', outcome: 'old system, by the boot guard' });
+  });
+
+  test('a new kernel whose health checks fail is put back', async () => {
+    const { old } = await change('dan', newKernel({ ...RESTARTS, health: [{ name: 'no', command: ['/bin/false'] }] }));
+    await lab.told('dan', 'was put back', ({ standing, detail }) => standing === 'rolled-back' && detail?.code === 'HEALTH_CHECK_FAILED', 90_000);
+    await lab.runs('dan', old);
+    await lab.isTidy('dan');
+    noteOutcome({ fault: 'restart: a health check fails', where: 'BOOT_VERIFYING', outcome: 'old system, put back' });
+  });
+
+  test('a machine that its people restart waits for them, says so, and survives what happens meanwhile', async () => {
+    const { old, wanted } = await change('cyd', newKernel({}));
+    const waiting = await lab.told('cyd', 'waits for a restart', ({ detail }) => detail?.code === 'REBOOT_LEFT_TO_PEOPLE');
+    expect(waiting.standing).toBe('waiting');
+    expect((await lab.machine('cyd')).current).toBe(old);
+    await lab.guest('cyd').sh('nix-collect-garbage >/dev/null 2>&1');
+    noteOutcome({ fault: 'garbage collection', where: 'BOOT_STAGED', outcome: 'staged system kept' });
+    await lab.killAgent('cyd');
+
+    // A newer one takes its place.
+    const newer = await change('cyd', newKernel({ etc: { motd: 'newer' } }));
+    await lab.told(
+      'cyd',
+      'has the newer one staged',
+      ({ detail, stateToplevel }) => detail?.code === 'REBOOT_LEFT_TO_PEOPLE' && stateToplevel === newer.wanted,
+    );
+    expect(newer.wanted).not.toBe(wanted);
+    await lab.guest('cyd').sh('systemctl --no-block reboot');
+    await lab.runs('cyd', newer.wanted);
+    await lab.isTidy('cyd');
+    noteOutcome({ fault: 'newer push while a restart is awaited', where: 'BOOT_STAGED', outcome: 'the newest, once it was restarted' });
+  });
+
+  test.each([
+    ['the boot loader is being told', 'boot-start', 'BOOT_STAGED'],
+    ['the boot loader was told', 'boot-written', 'BOOT_STAGED'],
+    ['the new system is being verified', 'health', 'BOOT_VERIFYING'],
+  ])('a power cut while %s', async (where, point) => {
+    const name = 'dan';
+    const host = { ...RESTARTS, health: point === 'health' ? [{ name: 'slow', command: ['/bin/sh', '-c', PAUSED_CHECK], timeoutSeconds: 60 }] : [] };
+    await lab.pauseAt(name, point);
+    const { old, wanted } = await change(name, newKernel(host));
+    await lab.isAt(name, point);
+    await lab.guest(name).cutPower();
+    await lab.goOn(name, point);
+    await lab.guest(name).start();
+    expect([old, wanted]).toContain((await lab.machine(name)).current);
+    await lab.runs(name, wanted, 90_000);
+    await lab.isTidy(name);
+    noteOutcome({ fault: 'power cut', where: `restart: ${where}`, outcome: 'new system, booted and verified' });
+  });
+
+  test('a specialisation that runs is kept, and counts as the system that it is of', async () => {
+    const special = { specialisations: { travel: { etc: { mode: 'travel' } } } };
+    const first = await change('ada', { ...newKernelless(), ...special });
+    await lab.runs('ada', first.wanted);
+    await lab.guest('ada').sh(`${first.wanted}/specialisation/travel/bin/switch-to-configuration test`);
+    const second = await change('ada', { ...newKernelless(), ...special, units: { 'more.service': '[Service]\nExecStart=/bin/sleep infinity\n' } });
+    await lab.told('ada', 'runs the new system', ({ standing, observed }) => standing === 'in-sync' && observed.current === second.wanted);
+    expect(await lab.guest('ada').sh('cat /etc/static/mode')).toBe('travel');
+    noteOutcome({ fault: 'a specialisation runs', where: 'ACTIVATING', outcome: 'kept, and in sync' });
+  });
+
+  /** As `ada` is by now: the kernel that it was started with. */
+  function newKernelless(): LabHost {
+    return { ...RESTARTS, kernel: '6.12.2' };
+  }
+});
