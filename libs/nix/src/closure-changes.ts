@@ -126,7 +126,7 @@ function sorted(versions: ReadonlySet<string>): string[] {
 }
 
 function isSameSet<T>(one: ReadonlySet<T>, other: ReadonlySet<T>): boolean {
-  return one.size === other.size && one.isSubsetOf(other);
+  return one.size === other.size && [...one].every((each) => other.has(each));
 }
 
 function total(closure: Closure): number {
