@@ -12,6 +12,7 @@ process.exitCode = await runCli({
   version: packageJson.version,
   signal: stopping.signal,
   random: Math.random,
+  stdin: process.stdin,
   stdout: (text) => process.stdout.write(text),
   stderr: (text) => process.stderr.write(text),
 });
