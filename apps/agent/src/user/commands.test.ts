@@ -86,11 +86,17 @@ describe('commands', () => {
     [['later', 'soon'], '"soon" is no duration'],
     [['later', '1h', '2h'], '"2h" is too much'],
     [['rollback', 'please'], '"please" is too much'],
+    [['changes', '41', 'new'], '"new" is no generation'],
+    [['changes', '1', '2', '3'], '"3" is too much'],
     [['now', '--hard'], '--hard'],
   ])('%j is wrong usage', async (args, text) => {
     const { exitCode, stderr } = await run(args);
     expect([exitCode, stderr]).toEqual([2, expect.stringMatching(new RegExp(`${text}.*--help`, 's'))]);
     expect(requests.asked).toEqual([]);
+  });
+
+  it('say which generation is not there', async () => {
+    expect(await run(['changes', '41'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('--list-generations') as string });
   });
 
   it.each(['status', 'later', 'now', 'rollback', 'resume', 'changes', 'notify'])('%s explains itself, with examples', async (command) => {

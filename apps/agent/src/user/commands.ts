@@ -25,12 +25,13 @@ export interface UserCommandDeps extends StatusOptions {
 
 /** Runs one command; returns the exit status. Throws what the agent refuses, and why it cannot be asked. */
 export async function runUserCommand(command: UserCommand, deps: UserCommandDeps): Promise<number> {
-  const [word, ...rest] = deps.words;
-  if (rest.length > 0 || (word !== undefined && command !== 'later'))
-    throw new FloeError('USAGE', `"${rest[0] ?? word ?? ''}" is too much for "floe-agent ${command}" (see floe-agent ${command} --help)`);
+  const extra = deps.words[MAX_WORDS[command] ?? 0];
+  if (extra !== undefined) throw new FloeError('USAGE', `"${extra}" is too much for "floe-agent ${command}" (see floe-agent ${command} --help)`);
   const client = createAgentClient({ socketPath: deps.socketPath, signal: deps.signal });
   return await COMMANDS[command](client, deps);
 }
+
+const MAX_WORDS: Readonly<Partial<Record<UserCommand, number>>> = { later: 1, changes: 2 };
 
 type Run = (client: AgentClient, deps: UserCommandDeps) => Promise<number>;
 
@@ -72,7 +73,12 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
     return 0;
   },
   async changes(client, deps) {
-    const changes = await client.changes();
+    const [before, after] = deps.words.map(generationNumber);
+    const { root, env, signal } = deps;
+    const changes =
+      before === undefined
+        ? await client.changes()
+        : await (await import('./generations.ts')).compareGenerations({ root, env: { ...env }, before, after, signal });
     tell(deps, changes, changesText(changes));
     return 0;
   },
@@ -84,6 +90,11 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
     return 0;
   },
 };
+
+function generationNumber(word: string): number {
+  if (/^\d{1,9}$/.test(word)) return Number(word);
+  throw new FloeError('USAGE', `"${word}" is no generation's number (see floe-agent changes --help)`);
+}
 
 function tell({ isJson, stdout }: UserCommandDeps, answer: object, text: string): void {
   stdout(isJson ? `${JSON.stringify(answer)}\n` : printable(text));

@@ -31,6 +31,7 @@ export class Desktop implements AsyncDisposable {
   #canShow = true;
   /** The notification server's number of the notification on the screen. */
   #number: number | undefined;
+  #isNew: boolean | undefined;
   #showing: Promise<void> = Promise.resolve();
   #replaced = new AbortController();
 
@@ -73,10 +74,29 @@ export class Desktop implements AsyncDisposable {
   }
 
   async #try(notice: Notice, signal: AbortSignal): Promise<ExecResult | undefined> {
-    const result = await this.#send(notice, notice.actions, signal);
+    const { actions } = notice;
+    if (actions.length > 0 && this.#number === undefined && !(await this.#saysNumberAtOnce())) await this.#send(notice, [], signal);
+    const result = await this.#send(notice, actions, signal);
+    if (actions.length === 0 || result?.end !== 'exited') return result;
     // A server without actions, or a notify-send that is too old for them: then without.
-    if (result === undefined || isShown(result) || notice.actions.length === 0) return result;
-    return await this.#send(notice, [], signal);
+    if (result.exitCode !== 0) return await this.#send(notice, [], signal);
+    // It was answered or closed: its number is nobody's now.
+    this.#number = undefined;
+    return result;
+  }
+
+  /**
+   * Before 0.8.4 notify-send keeps the number to itself until it ends, and it ends with the person's choice. There, a
+   * notice is first shown without actions, for its number.
+   */
+  async #saysNumberAtOnce(): Promise<boolean> {
+    if (this.#isNew !== undefined) return this.#isNew;
+    const { exec, env } = this.#deps;
+    const result = await exec('notify-send', ['--version'], { env, timeoutMs: SHOW_TIMEOUT_MS }).catch(() => undefined);
+    if (result === undefined) return true; // There is none; what is done next finds out.
+    const [, major = 0, minor = 0, patch = 0] = (/(\d+)\.(\d+)\.(\d+)/.exec(result.stdout) ?? []).map(Number);
+    this.#isNew = major > 0 || minor > 8 || (minor === 8 && patch >= 4);
+    return this.#isNew;
   }
 
   #learn(canShow: boolean, result: ExecResult | undefined): void {
@@ -130,8 +150,8 @@ export function notifyArguments(notice: Notice, actions: readonly NoticeAction[]
     `--urgency=${isUrgent ? 'critical' : 'normal'}`,
     '--print-id',
     ...(replaced === undefined ? [] : [`--replace-id=${replaced}`]),
-    // A question stays until it is answered.
-    ...(actions.length === 0 ? [] : ['--wait', '--expire-time=0', ...actions.map((action) => `--action=${action}=${LABELS[action]}`)]),
+    // A question stays until it is answered, and notify-send with it: without --wait, which would do so without actions too.
+    ...(actions.length === 0 ? [] : ['--expire-time=0', ...actions.map((action) => `--action=${action}=${LABELS[action]}`)]),
     '--',
     oneLine(notice.title),
     markup(notice.body),

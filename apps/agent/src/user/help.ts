@@ -77,16 +77,20 @@ Examples
 `,
   changes: `floe-agent changes: which packages are others
 
-Usage: floe-agent changes [--json]
+Usage: floe-agent changes [BEFORE [AFTER]] [--json] [--root DIR]
 
 Compares what runs with the system that is ready; where none is, with the system before. Packages that were only built
 anew, in the same version, are counted. ${WHO}
 
+BEFORE and AFTER are numbers of generations, AFTER the newest if it is left out. For these nobody needs the agent.
+
 Options
 ${JSON_OPTION}
+  --root DIR   The folder that plays the machine.
 
 Examples
   floe-agent changes
+  floe-agent changes 41 42
   floe-agent changes --json | jq -r '.packages[].name'
 `,
   notify: `floe-agent notify: show the agent's notices on this desktop

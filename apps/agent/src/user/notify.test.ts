@@ -14,14 +14,16 @@ import { serveUserSocket, type UserSocket } from './socket.ts';
 
 /** Plays notify-send: writes down how it was called, and does what the file `mode` says until it is told what to choose. */
 const NOTIFY_SEND = `#!/bin/sh
-echo "$*" >> "$DIR/calls"
+case $1 in --version) echo "notify-send $(cat "$DIR/version")"; exit;; esac
+called() { echo "$*" >> "$DIR/calls"; }
 mode=$(cat "$DIR/mode")
 case $mode in
-  none) echo "no notification server" >&2; echo 0; exit 1;;
-  plain) case "$*" in *--action=*) echo "Actions are not supported" >&2; echo 7; exit 1;; *) echo 7; exit 0;; esac;;
+  none) called "$@"; echo "no notification server" >&2; echo 0; exit 1;;
+  plain) called "$@"; echo 7; case "$*" in *--action=*) echo "Actions are not supported" >&2; exit 1;; *) exit 0;; esac;;
 esac
 echo 42
-case "$*" in *--wait*) ;; *) exit 0;; esac
+called "$@"
+case "$*" in *--action=*) ;; *) exit 0;; esac
 while [ ! -e "$DIR/choice" ]; do sleep 0.02; done
 cat "$DIR/choice"; rm "$DIR/choice"
 `;
@@ -44,6 +46,7 @@ beforeEach(async () => {
   ]);
   await Promise.all([chmod(join(dir, 'notify-send'), 0o755), chmod(join(dir, 'busctl'), 0o755), writeFile(join(dir, 'calls'), '')]);
   await mode('actions');
+  await writeFile(join(dir, 'version'), '0.8.4');
   requests = new FakeRequests();
   stopping = new AbortController();
   clock = new ManualClock();
@@ -93,13 +96,14 @@ it('shows a notice with its actions, and does what is chosen', async () => {
   start();
   const [call] = await called(1);
   expect(call).toContain('--app-name=Floe');
-  expect(call).toContain('--wait --expire-time=0 --action=later=Later --action=now=Now -- A new system is ready It switches at 18:00');
+  expect(call).toContain('--expire-time=0 --action=later=Later --action=now=Now -- A new system is ready It switches at 18:00');
   expect(call).not.toContain('--replace-id');
   await writeFile(join(dir, 'choice'), 'later\n');
   await until(() => requests.asked.length === 1);
   expect(requests.asked).toEqual([['later', undefined]]);
   requests.say(notice('two', { kind: 'switched', actions: ['rollback'] }));
-  expect((await called(2))[1]).toContain('--replace-id=42');
+  // What was answered is gone from the screen.
+  expect((await called(2))[1]).not.toContain('--replace-id');
   await writeFile(join(dir, 'choice'), 'rollback\n');
   await until(() => requests.asked.length === 2);
   expect(requests.asked[1]).toBe('rollback');
@@ -146,6 +150,17 @@ it('outlives the agent, and does not repeat itself afterwards', async () => {
   requests.say(notice('two'));
   expect(await called(2)).toHaveLength(2);
   expect(log.filter((line) => line.includes('cannot be reached'))).toHaveLength(1);
+});
+
+it('finds out the number of a notification first, where notify-send says it only at its end', async () => {
+  await writeFile(join(dir, 'version'), '0.8.3');
+  requests.say(notice('one'));
+  start();
+  const [first, second] = await called(2);
+  expect(first).not.toContain('--action');
+  expect(second).toContain('--replace-id=42 --expire-time=0 --action=later=Later');
+  requests.say(notice('two'));
+  expect((await called(3))[2]).toContain('--replace-id=42 --expire-time=0');
 });
 
 it('shows without actions where the desktop has none', async () => {

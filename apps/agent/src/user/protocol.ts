@@ -84,8 +84,11 @@ export type RollingBack = v.InferOutput<typeof RollingBack>;
 
 /** Answer to `GET /changes`: `ClosureChanges` of libs/nix, and between what. */
 export const Changes = v.object({
-  /** 'next': from what runs to the system that is ready. 'last': from the system before to what runs. */
-  subject: v.picklist(['next', 'last']),
+  /**
+   * 'next': from what runs to the system that is ready. 'last': from the system before to what runs. 'between': two
+   * generations that were named; the agent never answers so.
+   */
+  subject: v.picklist(['next', 'last', 'between']),
   before: StorePath,
   after: StorePath,
   packages: v.array(v.object({ name: v.string(), before: v.array(v.string()), after: v.array(v.string()), sizeDeltaBytes: v.number() })),

@@ -110,7 +110,7 @@ export function changesText(changes: Changes): string {
   const summary = counts.flatMap(([count, what]) => (count === 0 ? [] : [`${count} ${what}`])).join(', ') || 'the same packages';
   return printable(
     [
-      subject === 'next' ? 'What the system that is ready would change' : 'What the last switch changed',
+      SUBJECTS[subject],
       `  from ${before}`,
       `  to   ${after}`,
       '',
@@ -121,6 +121,12 @@ export function changesText(changes: Changes): string {
     ].join('\n'),
   );
 }
+
+const SUBJECTS: Readonly<Record<Changes['subject'], string>> = {
+  next: 'What the system that is ready would change',
+  last: 'What the last switch changed',
+  between: 'What differs between two generations',
+};
 
 function versionChange(before: readonly string[], after: readonly string[]): string {
   const named = (versions: readonly string[]): string => versions.map((version) => (version === '' ? '(no version)' : version)).join(', ');
