@@ -1,6 +1,6 @@
 import type { UserCommand } from './commands.ts';
 
-const WHO = 'For root and the group that the machine\'s configuration names. Works while the agent runs ("systemctl start floe-agent").';
+const WHO = 'For root, and the group that the configuration of this machine names; while the agent runs.';
 const JSON_OPTION = '  --json       One JSON object; times are milliseconds since 1970.';
 
 /** What `floe-agent COMMAND --help` shows. */
@@ -27,7 +27,9 @@ Usage: floe-agent later [DURATION] [--json]
 The system that is ready waits for so long before it is switched to. The machine's configuration limits how often and how
 long; nothing is put off for ever. Without DURATION: for as long as is allowed at once.
 
-DURATION is minutes, hours, days: 30m, 2h, 1d, 1h30m. ${WHO}
+DURATION is minutes, hours, days: 30m, 2h, 1d, 1h30m.
+
+${WHO}
 
 Options
 ${JSON_OPTION}
@@ -40,7 +42,9 @@ Examples
 
 Usage: floe-agent now [--json]
 
-Switches to the system that is ready without waiting any longer: for a window, for power, or for you. ${WHO}
+Switches to the system that is ready without waiting any longer: for a window, for power, or for you.
+
+${WHO}
 
 Options
 ${JSON_OPTION}
@@ -53,7 +57,9 @@ Examples
 Usage: floe-agent rollback [--yes] [--json]
 
 Goes back to the system before, and stays there until another system is released or "floe-agent resume". The
-administrators see it. On a terminal it asks first. ${WHO}
+administrators see it. On a terminal it asks first.
+
+${WHO}
 
 Options
   --yes        Do not ask.
@@ -67,7 +73,9 @@ Examples
 
 Usage: floe-agent resume [--json]
 
-Ends what "rollback", or a switch by hand, began: the machine gets the system that it should run. ${WHO}
+Ends what "rollback", or a switch by hand, began: the machine gets the system that it should run.
+
+${WHO}
 
 Options
 ${JSON_OPTION}
@@ -80,9 +88,11 @@ Examples
 Usage: floe-agent changes [BEFORE [AFTER]] [--json] [--root DIR]
 
 Compares what runs with the system that is ready; where none is, with the system before. Packages that were only built
-anew, in the same version, are counted. ${WHO}
+anew, in the same version, are counted.
 
-BEFORE and AFTER are numbers of generations, AFTER the newest if it is left out. For these nobody needs the agent.
+${WHO}
+
+BEFORE and AFTER are numbers of generations, AFTER the newest if it is left out. Anyone may compare these, at any time.
 
 Options
 ${JSON_OPTION}
