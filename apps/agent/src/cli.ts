@@ -2,20 +2,33 @@ import { homedir, userInfo } from 'node:os';
 import { parseArgs } from 'node:util';
 import { describeError, exec, FloeError, isFloeError, stderrLogger, systemClock } from '@floe/runtime';
 import { parseConfig, rootOf, stateDirOf, type Env } from './config.ts';
+import type { UserCommand } from './user/commands.ts';
+import type { TerminalInput } from './user/confirm.ts';
 
 export const HELP = `floe-agent: keeps this machine on the system that its fleet's repository names
 
 Usage: floe-agent COMMAND [--root DIR]
 
 Commands
-  run        Connect to the server and stay. This is what the service runs.
-  status     Show where this agent stands, from its journal. With --json for programs.
-  identity   Show this machine's host key and machine id. With --json for programs.
+  run               Connect to the server and stay. This is what the service runs.
+  identity          Show this machine's host key and machine id.
+
+Commands for the people at the machine: root, and one group
+  status            Show what runs, what should run, and what it waits for.
+  later [DURATION]  Let the system that is ready wait: 30m, 2h, 1d.
+  now               Go ahead with it.
+  rollback          Go back to the system before, and stay there.
+  resume            Follow the fleet again.
+  changes           Show which packages differ.
+  notify            Show the agent's notices on this desktop. This is what the user service runs.
+
+"floe-agent COMMAND --help" shows more about a command for people, with examples.
 
 Options
   --root DIR   A folder that plays the machine: its own store, profile and state. The same as FLOE_ROOT.
   --json       One JSON object.
-  --help       This text.
+  --yes        Do not ask (rollback).
+  --help       This text, or that of a command.
   --version    The version.
 
 Settings (environment)
@@ -29,6 +42,7 @@ Settings (environment)
   FLOE_REPOSITORY             accept releases of this repository only (default: of any that a release key signed)
   FLOE_TARGET                 nixos (default), darwin, home-manager or profile; with FLOE_PROFILE, FLOE_USER, FLOE_HOME
   FLOE_STATE_DIR              default: /var/lib/floe-agent, below --root if there is one
+  FLOE_SOCKET                 where people's commands find the agent; default: /run/floe-agent/socket, below --root if there is one
   FLOE_LOG_LEVEL              debug, info (default), warn or error
   FLOE_SOCKET_GROUP           the group whose members may use the commands for people
   FLOE_SWITCH_TIMEOUT_SECONDS, FLOE_HEALTH_GRACE_SECONDS, FLOE_SETTLE_SECONDS, FLOE_CONTACT_TIMEOUT_SECONDS, FLOE_MIN_FREE_MB,
@@ -36,6 +50,8 @@ Settings (environment)
 
 Exit status: 0 stopped as asked, 1 a failure, 2 wrong usage or settings.
 `;
+
+const USER_COMMANDS: readonly UserCommand[] = ['status', 'later', 'now', 'rollback', 'resume', 'changes', 'notify'];
 
 export interface CliDeps {
   readonly args: readonly string[];
@@ -46,6 +62,7 @@ export interface CliDeps {
   readonly random: () => number;
   /** IANA name. */
   readonly timeZone: string;
+  readonly stdin: TerminalInput;
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;
 }
@@ -58,39 +75,62 @@ export async function runCli(deps: CliDeps): Promise<number> {
       deps.stdout(`floe-agent ${deps.version}\n`);
       return 0;
     }
-    const [command] = positionals;
+    const [command, ...words] = positionals;
+    const userCommand = USER_COMMANDS.find((each) => each === (command === 'help' ? words[0] : command));
     if (values.help === true || command === 'help') {
-      deps.stdout(HELP);
+      deps.stdout(userCommand === undefined ? HELP : (await import('./user/help.ts')).COMMAND_HELP[userCommand]);
       return 0;
     }
+    if (userCommand !== undefined) return await runForPeople(deps, userCommand, words, values);
     if (command === 'run') return await runDaemon(deps, values.root);
-    if (command === 'status' || command === 'identity') {
-      const { showIdentity, showStatus } = await import('./status.ts');
+    if (command === 'identity') {
+      const { showIdentity } = await import('./status.ts');
       const root = rootOf(deps.env, values.root);
-      const text = await (command === 'status' ? showStatus : showIdentity)({
-        root,
-        stateDir: stateDirOf(deps.env, root),
-        isJson: values.json === true,
-      });
-      deps.stdout(text);
+      deps.stdout(await showIdentity({ root, stateDir: stateDirOf(deps.env, root), isJson: values.json === true }));
       return 0;
     }
-    throw new FloeError(
-      'USAGE',
-      `${command === undefined ? 'a command is missing' : `there is no command "${command}"`}: run, status or identity (see floe-agent --help)`,
-    );
+    throw new FloeError('USAGE', `${command === undefined ? 'a command is missing' : `there is no command "${command}"`} (see floe-agent --help)`);
   } catch (error) {
     deps.stderr(`${isFloeError(error) ? describeError(error) : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
     return isFloeError(error, 'USAGE') || isFloeError(error, 'CONFIG_INVALID') ? 2 : 1;
   }
 }
 
+/** Loaded only when asked for: the daemon does not need them. */
+async function runForPeople(deps: CliDeps, command: UserCommand, words: readonly string[], values: Values): Promise<number> {
+  const [{ runUserCommand }, { socketPathOf }] = await Promise.all([import('./user/commands.ts'), import('./user/client.ts')]);
+  const { args: _args, stdin, ...given } = deps;
+  const root = rootOf(deps.env, values.root);
+  const confirmOnTerminal = async (question: string): Promise<boolean> => {
+    const { confirm } = await import('./user/confirm.ts');
+    return await confirm(question, stdin, deps.stderr, deps.signal);
+  };
+  return await runUserCommand(command, {
+    ...given,
+    root,
+    stateDir: stateDirOf(deps.env, root),
+    isJson: values.json === true,
+    socketPath: socketPathOf(deps.env, root),
+    words,
+    isSure: values.yes === true,
+    confirm: stdin.isTTY === true ? confirmOnTerminal : undefined,
+  });
+}
+
+type Values = ReturnType<typeof readArguments>['values'];
+
 function readArguments(args: readonly string[]) {
   try {
     return parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { root: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' }, version: { type: 'boolean' } },
+      options: {
+        root: { type: 'string' },
+        json: { type: 'boolean' },
+        yes: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+        version: { type: 'boolean' },
+      },
     });
   } catch (cause) {
     throw new FloeError('USAGE', `${describeError(cause)} (see floe-agent --help)`);

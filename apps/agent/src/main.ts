@@ -13,6 +13,7 @@ process.exitCode = await runCli({
   signal: stopping.signal,
   random: Math.random,
   timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+  stdin: process.stdin,
   stdout: (text) => process.stdout.write(text),
   stderr: (text) => process.stderr.write(text),
 });

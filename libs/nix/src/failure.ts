@@ -16,6 +16,7 @@ export type NixErrorCode =
   | 'CACHE_PATH_UNSIGNED'
   | 'STORE_PATH_NOT_AVAILABLE'
   | 'STORE_PATH_UNTRUSTED'
+  | 'CLOSURE_NOT_HERE'
   | 'DISK_FULL';
 export type NixError = FloeError<NixErrorCode>;
 

@@ -1,5 +1,6 @@
 import type { HostName, StorePath } from '@floe/model';
 import { build, type BuildOptions, type BuildResult } from './build.ts';
+import { closureChanges, type ClosureChanges } from './closure-changes.ts';
 import { NixCommand, type NixDeps } from './command.ts';
 import { evaluateHosts, listHosts, type EvaluateOptions, type HostList } from './evaluate.ts';
 import { addRoot, profileGeneration, removeRoot, setProfile, type ProfileGeneration } from './profile.ts';
@@ -19,6 +20,7 @@ export interface Nix {
   profileGeneration(profile: string): Promise<ProfileGeneration | undefined>;
   addRoot(link: string, path: StorePath): Promise<void>;
   removeRoot(link: string): Promise<void>;
+  closureChanges(before: StorePath, after: StorePath, signal?: AbortSignal): Promise<ClosureChanges>;
   /** Where the files of a store path lie on this disk. */
   storeFilePath(path: StorePath): string;
 }
@@ -37,6 +39,7 @@ export function createNix(deps: NixDeps): Nix {
     profileGeneration,
     addRoot: async (link, path) => await addRoot(command, link, path),
     removeRoot,
+    closureChanges: async (before, after, signal) => await closureChanges(command, before, after, signal),
     storeFilePath: (path) => command.filePath(path),
   };
 }

@@ -1,0 +1,131 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { silentLogger } from '@floe/runtime';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runCli } from '../cli.ts';
+import { AFTER, BEFORE, CHANGES, FakeRequests, STATUS } from '../test/fake-requests.ts';
+import { serveUserSocket, type UserSocket } from './socket.ts';
+
+let dir: string;
+let requests: FakeRequests;
+let socket: UserSocket;
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'floe-user-'));
+  requests = new FakeRequests();
+  socket = await serveUserSocket({ path: join(dir, 'run/floe-agent/socket'), group: undefined, handlers: requests, logger: silentLogger });
+});
+afterEach(async () => {
+  await socket[Symbol.asyncDispose]();
+  await rm(dir, { recursive: true });
+});
+
+interface Ran {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command; `typed` is what a person types on the terminal, undefined: there is no terminal. */
+async function run(args: readonly string[], typed?: string): Promise<Ran> {
+  let stdout = '';
+  let stderr = '';
+  const stdin = Object.assign(new PassThrough(), { isTTY: typed !== undefined });
+  stdin.end(typed);
+  const exitCode = await runCli({
+    args,
+    env: { FLOE_ROOT: dir },
+    version: '0.1.0',
+    signal: new AbortController().signal,
+    random: () => 0.5,
+    stdin,
+    stdout: (text) => (stdout += text),
+    stderr: (text) => (stderr += text),
+  });
+  return { exitCode, stdout, stderr };
+}
+
+describe('commands', () => {
+  it('ask the running agent, and tell people', async () => {
+    expect(await run(['status'])).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('the battery is at 20 %') as string });
+    expect((await run(['later', '1h30m'])).stdout).toBe('It waits until 2026-03-01 14:00; can be said 1 × more.\n');
+    requests.laterAnswer = { kind: 'ok', until: Date.UTC(2026, 2, 1, 14), laterLeft: 0 };
+    expect((await run(['later'])).stdout).toContain('that was the last time');
+    expect((await run(['now'])).stdout).toContain(`It goes ahead with ${AFTER}.`);
+    expect((await run(['rollback'])).stdout).toContain(`Going back to ${BEFORE}.`);
+    expect((await run(['resume'])).stdout).toBe("The fleet's system is followed again.\n");
+    expect((await run(['changes'])).stdout).toContain('firefox  130.0 → 131.0');
+    expect(requests.asked).toEqual([['later', 90], ['later', undefined], 'now', 'rollback', 'resume']);
+  });
+
+  it('answer with one JSON object for programs', async () => {
+    const json = async (...args: string[]): Promise<unknown> => JSON.parse((await run([...args, '--json'])).stdout);
+    expect(await json('status')).toEqual({ isRunning: true, ...STATUS });
+    expect(await json('later', '2h')).toEqual({ until: Date.UTC(2026, 2, 1, 14), laterLeft: 1 });
+    expect(await json('now')).toEqual({ toplevel: AFTER });
+    expect(await json('rollback')).toEqual({ toplevel: BEFORE });
+    expect(await json('resume')).toEqual({ toplevel: null });
+    expect(await json('changes')).toEqual(CHANGES);
+  });
+
+  it('end with 1 and the reason when the agent refuses', async () => {
+    requests.rollbackAnswer = { kind: 'refused', code: 'NO_PREVIOUS_SYSTEM', message: 'there is nothing to go back to' };
+    expect(await run(['rollback'])).toEqual({ exitCode: 1, stdout: '', stderr: 'there is nothing to go back to\n' });
+  });
+
+  it('end with 1 and what to do when no agent runs', async () => {
+    await socket[Symbol.asyncDispose]();
+    for (const command of ['later', 'now', 'rollback', 'resume', 'changes'])
+      expect(await run([command])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('sudo systemctl start floe-agent') as string });
+    expect(await run(['status'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('no agent has run here yet') as string });
+  });
+
+  it.each([
+    [['later', 'soon'], '"soon" is no duration'],
+    [['later', '1h', '2h'], '"2h" is too much'],
+    [['rollback', 'please'], '"please" is too much'],
+    [['changes', '41', 'new'], '"new" is no generation'],
+    [['changes', '1', '2', '3'], '"3" is too much'],
+    [['now', '--hard'], '--hard'],
+  ])('%j is wrong usage', async (args, text) => {
+    const { exitCode, stderr } = await run(args);
+    expect([exitCode, stderr]).toEqual([2, expect.stringMatching(new RegExp(`${text}.*--help`, 's'))]);
+    expect(requests.asked).toEqual([]);
+  });
+
+  it('say which generation is not there', async () => {
+    expect(await run(['changes', '41'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('--list-generations') as string });
+  });
+
+  it.each(['status', 'later', 'now', 'rollback', 'resume', 'changes', 'notify'])('%s explains itself, with examples', async (command) => {
+    const { exitCode, stdout } = await run([command, '--help']);
+    expect([exitCode, stdout]).toEqual([
+      0,
+      expect.stringMatching(new RegExp(`^floe-agent ${command}: .*Usage: floe-agent ${command}.*Examples\n`, 's')),
+    ]);
+    expect((await run(['help', command])).stdout).toBe(stdout);
+    expect(requests.asked).toEqual([]);
+  });
+});
+
+describe('rollback on a terminal', () => {
+  it.each([
+    ['y\n', ['rollback']],
+    ['Yes\n', ['rollback']],
+    ['\n', []],
+    ['no\n', []],
+    ['yesterday\n', []],
+    ['', []],
+  ])('asks, and takes %j', async (typed, asked) => {
+    const { exitCode, stderr } = await run(['rollback'], typed);
+    expect([exitCode, requests.asked]).toEqual([asked.length === 0 ? 1 : 0, asked]);
+    expect(stderr).toContain('Go back to the system before');
+  });
+
+  it('does not ask with --yes', async () => {
+    expect(await run(['rollback', '--yes'], '')).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(requests.asked).toEqual(['rollback']);
+  });
+});

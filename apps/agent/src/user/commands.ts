@@ -1,0 +1,105 @@
+import { exec, FloeError, isFloeError, stderrLogger, systemClock, type Clock } from '@floe/runtime';
+import { showStatus, type StatusOptions } from '../status.ts';
+import { createAgentClient, type AgentClient } from './client.ts';
+import { parseDuration } from './duration.ts';
+import { printable } from './printable.ts';
+import { changesText, localTime, statusText, type LocalTime } from './text.ts';
+
+/** Commands that talk to the running agent. */
+export type UserCommand = 'status' | 'later' | 'now' | 'rollback' | 'resume' | 'changes' | 'notify';
+
+export interface UserCommandDeps extends StatusOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly socketPath: string;
+  /** What was written behind the command. */
+  readonly words: readonly string[];
+  /** Nothing is asked: --yes. */
+  readonly isSure: boolean;
+  readonly signal: AbortSignal;
+  readonly random: () => number;
+  readonly clock?: Clock;
+  readonly stdout: (text: string) => void;
+  /** Asks on the terminal; undefined where there is none. */
+  readonly confirm: ((question: string) => Promise<boolean>) | undefined;
+}
+
+/** Runs one command; returns the exit status. Throws what the agent refuses, and why it cannot be asked. */
+export async function runUserCommand(command: UserCommand, deps: UserCommandDeps): Promise<number> {
+  const extra = deps.words[MAX_WORDS[command] ?? 0];
+  if (extra !== undefined) throw new FloeError('USAGE', `"${extra}" is too much for "floe-agent ${command}" (see floe-agent ${command} --help)`);
+  const client = createAgentClient({ socketPath: deps.socketPath, signal: deps.signal });
+  return await COMMANDS[command](client, deps);
+}
+
+const MAX_WORDS: Readonly<Partial<Record<UserCommand, number>>> = { later: 1, changes: 2 };
+
+type Run = (client: AgentClient, deps: UserCommandDeps) => Promise<number>;
+
+const COMMANDS: Readonly<Record<UserCommand, Run>> = {
+  async status(client, deps) {
+    const status = await client.status().catch((error: unknown) => {
+      if (isFloeError(error, 'AGENT_NOT_RUNNING')) return undefined;
+      throw error;
+    });
+    if (status === undefined) deps.stdout(await showStatus(deps));
+    else tell(deps, { isRunning: true, ...status }, statusText(status, time(deps)));
+    return 0;
+  },
+  async later(client, deps) {
+    const [duration] = deps.words;
+    const answer = await client.later(duration === undefined ? {} : { minutes: parseDuration(duration) });
+    const left = answer.laterLeft === 0 ? 'that was the last time' : `can be said ${answer.laterLeft} × more`;
+    tell(deps, answer, `It waits until ${localTime(answer.until, time(deps))}; ${left}.\n`);
+    return 0;
+  },
+  async now(client, deps) {
+    const answer = await client.now();
+    tell(deps, answer, `It goes ahead${answer.toplevel === null ? '' : ` with ${answer.toplevel}`}. "floe-agent status" shows how far it is.\n`);
+    return 0;
+  },
+  async rollback(client, deps) {
+    const question = 'Go back to the system before, and stay there until a new one is released or "floe-agent resume"?';
+    if (!deps.isSure && deps.confirm !== undefined && !(await deps.confirm(question))) {
+      deps.stdout('Nothing was changed.\n');
+      return 1;
+    }
+    const answer = await client.rollback();
+    tell(deps, answer, `Going back to ${answer.toplevel}. "floe-agent status" shows how far it is, "floe-agent resume" ends it.\n`);
+    return 0;
+  },
+  async resume(client, deps) {
+    const answer = await client.resume();
+    tell(deps, answer, `The fleet's system is followed again${answer.toplevel === null ? '' : `: ${answer.toplevel}`}.\n`);
+    return 0;
+  },
+  async changes(client, deps) {
+    const [before, after] = deps.words.map(generationNumber);
+    const { root, env, signal } = deps;
+    const changes =
+      before === undefined
+        ? await client.changes()
+        : await (await import('./generations.ts')).compareGenerations({ root, env: { ...env }, before, after, signal });
+    tell(deps, changes, changesText(changes));
+    return 0;
+  },
+  async notify(client, deps) {
+    const { runNotify } = await import('./notify.ts');
+    const { env, random, signal } = deps;
+    // What a person's own account cannot do is no failure: systemd would try again for ever.
+    await runNotify({ client, exec, env, clock: systemClock, random, logger: stderrLogger('info') }, signal);
+    return 0;
+  },
+};
+
+function generationNumber(word: string): number {
+  if (/^\d{1,9}$/.test(word)) return Number(word);
+  throw new FloeError('USAGE', `"${word}" is no generation's number (see floe-agent changes --help)`);
+}
+
+function tell({ isJson, stdout }: UserCommandDeps, answer: object, text: string): void {
+  stdout(isJson ? `${JSON.stringify(answer)}\n` : printable(text));
+}
+
+function time({ clock = systemClock }: UserCommandDeps): LocalTime {
+  return { now: clock.now() };
+}

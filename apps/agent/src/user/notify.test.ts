@@ -1,0 +1,215 @@
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createLogger, exec, silentLogger } from '@floe/runtime';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FakeRequests, notice } from '../test/fake-requests.ts';
+import { ManualClock } from '../test/manual-clock.ts';
+import { until } from '../test/until.ts';
+import { createAgentClient } from './client.ts';
+import { notifyArguments } from './desktop.ts';
+import { runNotify, type NotifyEnd } from './notify.ts';
+import { serveUserSocket, type UserSocket } from './socket.ts';
+
+/** Plays notify-send: writes down how it was called, and does what the file `mode` says until it is told what to choose. */
+const NOTIFY_SEND = `#!/bin/sh
+case $1 in --version) echo "notify-send $(cat "$DIR/version")"; exit;; esac
+called() { echo "$*" >> "$DIR/calls"; }
+mode=$(cat "$DIR/mode")
+case $mode in
+  none) called "$@"; echo "no notification server" >&2; echo 0; exit 1;;
+  plain) called "$@"; echo 7; case "$*" in *--action=*) echo "Actions are not supported" >&2; exit 1;; *) exit 0;; esac;;
+esac
+echo 42
+called "$@"
+case "$*" in *--action=*) ;; *) exit 0;; esac
+while [ ! -e "$DIR/choice" ]; do sleep 0.02; done
+cat "$DIR/choice"; rm "$DIR/choice"
+`;
+
+let dir: string;
+let path: string;
+let requests: FakeRequests;
+let socket: UserSocket;
+let stopping: AbortController;
+let clock: ManualClock;
+let running: Promise<NotifyEnd>;
+let log: string[];
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'floe-notify-'));
+  path = join(dir, 'socket');
+  await Promise.all([
+    writeFile(join(dir, 'notify-send'), NOTIFY_SEND),
+    writeFile(join(dir, 'busctl'), '#!/bin/sh\necho "busctl $*" >> "$DIR/calls"\n'),
+  ]);
+  await Promise.all([chmod(join(dir, 'notify-send'), 0o755), chmod(join(dir, 'busctl'), 0o755), writeFile(join(dir, 'calls'), '')]);
+  await mode('actions');
+  await writeFile(join(dir, 'version'), '0.8.4');
+  requests = new FakeRequests();
+  stopping = new AbortController();
+  clock = new ManualClock();
+  log = [];
+  socket = await serve();
+});
+afterEach(async () => {
+  stopping.abort();
+  await running;
+  await socket[Symbol.asyncDispose]();
+  await rm(dir, { recursive: true });
+});
+
+async function serve(): Promise<UserSocket> {
+  return await serveUserSocket({ path, group: undefined, handlers: requests, logger: silentLogger });
+}
+async function mode(text: 'actions' | 'plain' | 'none'): Promise<void> {
+  await writeFile(join(dir, 'mode'), text);
+}
+async function calls(): Promise<string[]> {
+  return (await readFile(join(dir, 'calls'), 'utf8')).split('\n').filter((line) => line !== '');
+}
+async function called(count: number): Promise<string[]> {
+  let seen: string[] = [];
+  await until(() => {
+    void calls().then((lines) => (seen = lines));
+    return seen.length >= count;
+  });
+  return await calls();
+}
+function start(): void {
+  running = runNotify(
+    {
+      client: createAgentClient({ socketPath: path, signal: stopping.signal }),
+      exec,
+      env: { PATH: `${dir}:${process.env['PATH']}`, DIR: dir },
+      clock,
+      random: () => 0.5,
+      logger: createLogger({ level: 'info', write: (line) => log.push(line) }),
+    },
+    stopping.signal,
+  );
+}
+
+it('shows a notice with its actions, and does what is chosen', async () => {
+  requests.say(notice('one'));
+  start();
+  const [call] = await called(1);
+  expect(call).toContain('--app-name=Floe');
+  expect(call).toContain('--expire-time=0 --action=later=Later --action=now=Now -- A new system is ready It switches at 18:00');
+  expect(call).not.toContain('--replace-id');
+  await writeFile(join(dir, 'choice'), 'later\n');
+  await until(() => requests.asked.length === 1);
+  expect(requests.asked).toEqual([['later', undefined]]);
+  requests.say(notice('two', { kind: 'switched', actions: ['rollback'] }));
+  // What was answered is gone from the screen.
+  expect((await called(2))[1]).not.toContain('--replace-id');
+  await writeFile(join(dir, 'choice'), 'rollback\n');
+  await until(() => requests.asked.length === 2);
+  expect(requests.asked[1]).toBe('rollback');
+});
+
+it('does nothing when the notification is closed, and only logs what is refused', async () => {
+  requests.nowAnswer = { kind: 'refused', code: 'NOTHING_WAITS', message: 'nothing waits' };
+  requests.say(notice('one'));
+  start();
+  await called(1);
+  await writeFile(join(dir, 'choice'), '');
+  await until(() => !existsSync(join(dir, 'choice')));
+  requests.say(notice('two'));
+  await called(2);
+  await writeFile(join(dir, 'choice'), 'now\n');
+  await until(() => log.join().includes('nothing waits'));
+  expect(requests.asked).toEqual(['now']);
+});
+
+it('replaces a notice that waits, shows each once, and takes away what does not matter any more', async () => {
+  requests.say(notice('one'));
+  start();
+  await called(1);
+  requests.say(notice('one'));
+  requests.say(notice('two', { actions: [] }));
+  expect((await called(2))[1]).toMatch(/--replace-id=42 -- /);
+  requests.say(null);
+  expect((await called(3))[2]).toBe(
+    'busctl --user call org.freedesktop.Notifications /org/freedesktop/Notifications org.freedesktop.Notifications CloseNotification u 42',
+  );
+  expect(requests.asked).toEqual([]);
+});
+
+it('outlives the agent, and does not repeat itself afterwards', async () => {
+  requests.say(notice('one'));
+  start();
+  await called(1);
+  await socket[Symbol.asyncDispose]();
+  await clock.passed(5_000);
+  await until(() => log.join().includes('floe-agent cannot be reached'));
+  socket = await serve();
+  await clock.passed(60_000);
+  await until(() => socket.followerCount() === 1);
+  requests.say(notice('two'));
+  expect(await called(2)).toHaveLength(2);
+  expect(log.filter((line) => line.includes('cannot be reached'))).toHaveLength(1);
+});
+
+it('finds out the number of a notification first, where notify-send says it only at its end', async () => {
+  await writeFile(join(dir, 'version'), '0.8.3');
+  requests.say(notice('one'));
+  start();
+  const [first, second] = await called(2);
+  expect(first).not.toContain('--action');
+  expect(second).toContain('--replace-id=42 --expire-time=0 --action=later=Later');
+  requests.say(notice('two'));
+  expect((await called(3))[2]).toContain('--replace-id=42 --expire-time=0');
+});
+
+it('shows without actions where the desktop has none', async () => {
+  await mode('plain');
+  requests.say(notice('one'));
+  start();
+  const [, second] = await called(2);
+  expect(second).toContain('--replace-id=7 -- A new system');
+  expect(socket.followerCount()).toBe(1);
+});
+
+it('only logs where nothing can be shown, so that people are told in another way, until something can', async () => {
+  await mode('none');
+  requests.say(notice('one'));
+  start();
+  // Right after a login the desktop may not be ready: it tries again for a while.
+  for (const [index, waitMs] of [2_000, 8_000, 20_000].entries()) {
+    await called((index + 1) * 2);
+    await clock.passed(waitMs);
+  }
+  await until(() => log.join().includes('It switches at 18:00'));
+  expect(log.join()).toContain('no notification server');
+  await until(() => requests.listeners.size === 1 && socket.followerCount() === 0);
+  await mode('actions');
+  requests.say(notice('two', { actions: [] }));
+  await until(() => socket.followerCount() === 1);
+});
+
+it('does without notify-send', async () => {
+  await rm(join(dir, 'notify-send'));
+  requests.say(notice('one'));
+  start();
+  for (const waitMs of [2_000, 8_000, 20_000]) await clock.passed(waitMs);
+  await until(() => log.join().includes('notify-send is not there'));
+  await until(() => requests.listeners.size === 1 && socket.followerCount() === 0);
+});
+
+describe('the command line', () => {
+  it('marks up nothing that is not meant so, and has no options in texts', () => {
+    const words = notifyArguments(notice('x', { title: '--help\nme', body: 'a <b> & c\\n\nd', kind: 'put-back' }), [], 3);
+    expect(words).toEqual([
+      '--app-name=Floe',
+      '--icon=system-software-update',
+      '--urgency=critical',
+      '--print-id',
+      '--replace-id=3',
+      '--',
+      '--help me',
+      'a &lt;b&gt; &amp; c\\\\n\nd',
+    ]);
+  });
+});

@@ -1,0 +1,79 @@
+import { describeError, fullJitter, isFloeError, type Clock, type Exec, type Logger } from '@floe/runtime';
+import type { AgentClient } from './client.ts';
+import { Desktop } from './desktop.ts';
+import type { Notice, NoticeAction } from './protocol.ts';
+
+/** An agent that is restarted is back within seconds; one that is stopped costs nothing to wait for. */
+const BACKOFF = { baseMs: 1_000, capMs: 30_000 };
+const MIN_WAIT_MS = 250;
+
+export interface NotifyDeps {
+  readonly client: AgentClient;
+  readonly exec: Exec;
+  /** Of the person's session. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly logger: Logger;
+}
+
+/** Why {@link runNotify} ended. */
+export type NotifyEnd = 'stopped' | 'not-allowed';
+
+/**
+ * Shows the agent's notices on a person's desktop and passes on what is chosen there, until `signal` aborts. Outlives the
+ * agent. Ends with 'not-allowed' for an account that the socket is not for.
+ */
+export async function runNotify(deps: NotifyDeps, signal: AbortSignal): Promise<NotifyEnd> {
+  const { client, clock, random, logger, exec, env } = deps;
+  let canShow = true;
+  let connection = new AbortController();
+  await using desktop = new Desktop({
+    exec,
+    env,
+    clock,
+    logger,
+    chosen: async (action, notice) => await pass(deps, action, notice),
+    ableChanged(now) {
+      canShow = now;
+      // The agent counts who can show notices: follow anew as what this is.
+      connection.abort();
+    },
+  });
+  let isConnected: boolean | undefined;
+  for (let attempt = 0; !signal.aborted; attempt += 1) {
+    connection = new AbortController();
+    let failure: unknown;
+    try {
+      for await (const notice of client.follow(canShow, AbortSignal.any([signal, connection.signal]))) {
+        if (isConnected !== true) logger.info('connected to floe-agent');
+        isConnected = true;
+        attempt = 0;
+        desktop.show(notice);
+      }
+    } catch (error) {
+      if (!isFloeError(error)) throw error;
+      if (error.code === 'NOT_ALLOWED') {
+        logger.info('this account gets no notices', { error });
+        return 'not-allowed';
+      }
+      failure = error;
+    }
+    if (connection.signal.aborted) continue;
+    if (isConnected !== false && !signal.aborted) logger.warn('floe-agent cannot be reached; trying on', { error: failure ?? null });
+    isConnected = false;
+    await clock.sleep(MIN_WAIT_MS + fullJitter(attempt, BACKOFF, random), signal);
+  }
+  return 'stopped';
+}
+
+/** Does what was chosen. A refusal is not worth a notification of its own: what it is about has changed, and the next notice says how. */
+async function pass({ client, logger }: NotifyDeps, action: NoticeAction, notice: Notice): Promise<void> {
+  try {
+    if (action === 'later') await client.later({});
+    else await client[action]();
+    logger.info('chosen on the desktop', { action, notice: notice.id });
+  } catch (error) {
+    logger.warn('what was chosen on the desktop is not done', { action, notice: notice.id, why: describeError(error) });
+  }
+}

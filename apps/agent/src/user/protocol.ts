@@ -1,0 +1,101 @@
+import { AgentState, CommitSha, Counter, Detail, HostName, Observed, StorePath, Timestamp } from '@floe/protocol';
+import * as v from 'valibot';
+
+// What the agent and the people at its machine say to each other: HTTP with JSON over a Unix socket. Requests are
+// strict; answers ignore what they do not know, since right after an upgrade either side may be the older one.
+
+/** Where the socket is, below the folder that plays the machine if there is one. */
+export const SOCKET_PATH = '/run/floe-agent/socket';
+
+/** A month; what may really be asked for is the policy's to say. */
+const MAX_LATER_MINUTES = 31 * 24 * 60;
+
+/** Body of `POST /later`. Without `minutes`: for as long as the policy allows at once. */
+export const LaterRequest = v.strictObject({
+  minutes: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_LATER_MINUTES))),
+});
+export type LaterRequest = v.InferOutput<typeof LaterRequest>;
+
+/** Body of the other POSTs; an empty body does as well. */
+export const NoArguments = v.strictObject({});
+
+/** Why something is not done: the answer to a request (409 when the agent refuses, 4xx and 5xx otherwise). */
+export const Refusal = v.object({ code: v.string(), message: v.string() });
+export type Refusal = v.InferOutput<typeof Refusal>;
+
+/** What keeps a system that is ready from being switched to. `until`: when that ends at the latest, if it is known. */
+export const Waiting = v.object({ code: v.string(), message: v.string(), until: v.nullable(Timestamp) });
+export type Waiting = v.InferOutput<typeof Waiting>;
+
+/** Answer to `GET /status`. Times are milliseconds since 1970-01-01 UTC. */
+export const LocalStatus = v.object({
+  host: HostName,
+  server: v.object({ url: v.string(), connected: v.boolean(), /** When it was connected, or lost; null: never was. */ since: v.nullable(Timestamp) }),
+  state: AgentState,
+  /** When `state` was entered. */
+  since: Timestamp,
+  detail: v.nullable(Detail),
+  waiting: v.nullable(Waiting),
+  /** How often "later" may still be said to the system that waits. */
+  laterLeft: Counter,
+  desired: v.nullable(v.object({ toplevel: StorePath, commit: CommitSha, sequence: Counter })),
+  observed: Observed,
+  /** Systems that were put back here. */
+  quarantined: v.array(StorePath),
+  /** Someone went back or switched by hand: the agent leaves it at that until `resume`. */
+  override: v.nullable(v.object({ toplevel: v.nullable(StorePath), since: Timestamp, by: v.nullable(v.string()) })),
+  agentVersion: v.string(),
+});
+export type LocalStatus = v.InferOutput<typeof LocalStatus>;
+
+/** What a notice lets people do; each is a request of the same name. */
+export const NOTICE_ACTIONS = ['later', 'now', 'rollback'] as const;
+export type NoticeAction = (typeof NOTICE_ACTIONS)[number];
+
+export const NOTICE_KINDS = ['waiting', 'restart-needed', 'switched', 'put-back', 'problem'] as const;
+export type NoticeKind = (typeof NOTICE_KINDS)[number];
+
+/** Something that a person at the machine should know. Plain text; times in it are local. */
+export const Notice = v.object({
+  /** The same for as long as it says the same: each is shown once. */
+  id: v.pipe(v.string(), v.minLength(1), v.maxLength(200)),
+  kind: v.picklist(NOTICE_KINDS),
+  title: v.string(),
+  body: v.string(),
+  actions: v.array(v.picklist(NOTICE_ACTIONS)),
+});
+export type Notice = v.InferOutput<typeof Notice>;
+
+/** A line of `GET /events`. The first comes at once; null: there is nothing to be told (any more). */
+export const NoticeLine = v.object({ notice: v.nullable(Notice) });
+export type NoticeLine = v.InferOutput<typeof NoticeLine>;
+
+/** Answer to `POST /later`. */
+export const Deferred = v.object({ until: Timestamp, laterLeft: Counter });
+export type Deferred = v.InferOutput<typeof Deferred>;
+
+/** Answer to `POST /now` and `POST /resume`: it is begun, not done. `toplevel`: what the machine is to run. */
+export const Accepted = v.object({ toplevel: v.nullable(StorePath) });
+export type Accepted = v.InferOutput<typeof Accepted>;
+
+/** Answer to `POST /rollback`: begun, not done. */
+export const RollingBack = v.object({ toplevel: StorePath });
+export type RollingBack = v.InferOutput<typeof RollingBack>;
+
+/** Answer to `GET /changes`: `ClosureChanges` of libs/nix, and between what. */
+export const Changes = v.object({
+  /**
+   * 'next': from what runs to the system that is ready. 'last': from the system before to what runs. 'between': two
+   * generations that were named; the agent never answers so.
+   */
+  subject: v.picklist(['next', 'last', 'between']),
+  before: StorePath,
+  after: StorePath,
+  packages: v.array(v.object({ name: v.string(), before: v.array(v.string()), after: v.array(v.string()), sizeDeltaBytes: v.number() })),
+  addedCount: Counter,
+  removedCount: Counter,
+  rebuiltCount: Counter,
+  sizeBeforeBytes: Counter,
+  sizeAfterBytes: Counter,
+});
+export type Changes = v.InferOutput<typeof Changes>;

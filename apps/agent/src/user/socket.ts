@@ -1,0 +1,136 @@
+import type { Server } from 'node:http';
+import { createConnection } from 'node:net';
+import { chmod, chown, lstat, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { FloeError, isFloeError, type Logger } from '@floe/runtime';
+import { groupId, readEtcGroup, type ReadGroups } from './group.ts';
+import type { UserRequests } from './requests.ts';
+import { createRoutes } from './routes.ts';
+
+/** More people than this are not at one machine. */
+const MAX_CONNECTIONS = 64;
+/** A request is a few bytes: who takes longer than this is stuck. */
+const REQUEST_TIMEOUT_MS = 10_000;
+const PROBE_MS = 1_000;
+
+export interface UserSocketOptions {
+  readonly path: string;
+  /** Who may use it beside root; undefined: nobody. */
+  readonly group: string | undefined;
+  readonly handlers: UserRequests;
+  readonly logger: Logger;
+  /** Default: /etc/group. */
+  readonly readGroups?: ReadGroups;
+}
+
+export interface UserSocket extends AsyncDisposable {
+  /** How many desktops follow the notices and can show them. */
+  followerCount(): number;
+}
+
+/**
+ * Listens for the people at the machine. The file of an agent that is gone is replaced. Throws SOCKET_IN_USE when another
+ * agent answers there, SOCKET_UNAVAILABLE when the socket cannot be made.
+ */
+export async function serveUserSocket(options: UserSocketOptions): Promise<UserSocket> {
+  const { path, logger } = options;
+  await refuseOthers(path);
+  const routes = createRoutes(options.handlers, logger);
+  // Importing node:http makes all that it exports, a whole fetch among them; requiring it does not.
+  const server = process.getBuiltinModule('node:http').createServer(
+    {
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      headersTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: REQUEST_TIMEOUT_MS,
+      maxHeaderSize: 8 * 1024,
+    },
+    (request, response) => void routes.answer(request, response),
+  );
+  server.maxConnections = MAX_CONNECTIONS;
+  let inode: bigint;
+  try {
+    inode = await publish(server, options);
+  } catch (cause) {
+    await close(server);
+    if (isFloeError(cause)) throw cause;
+    throw new FloeError('SOCKET_UNAVAILABLE', `the socket ${path} for the people at this machine cannot be made`, { data: { path }, cause });
+  }
+  server.on('error', (error) => logger.error('the socket for the people at this machine failed', { path, error }));
+  return {
+    followerCount: () => routes.followerCount(),
+    async [Symbol.asyncDispose]() {
+      routes.stop();
+      await close(server);
+      // Another agent may have put its own there meanwhile.
+      const found = await lstat(path, { bigint: true }).catch(() => undefined);
+      if (found?.ino === inode) await rm(path, { force: true });
+    },
+  };
+}
+
+/**
+ * Binds in a folder that only this process can look into, sets who may connect, and then renames it into place: at no
+ * instant can someone else connect, and a dead agent's file is replaced at once. Returns the inode.
+ */
+async function publish(server: Server, { path, group, logger, readGroups = readEtcGroup }: UserSocketOptions): Promise<bigint> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  const folder = await mkdtemp(join(dirname(path), '.new-'));
+  try {
+    const fresh = join(folder, 's');
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(fresh, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+    await admit(fresh, group, logger, readGroups);
+    const { ino } = await lstat(fresh, { bigint: true });
+    await rename(fresh, path);
+    return ino;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Root only is the safe way to go on when the group is not there: the agent's work does not depend on it. */
+async function admit(path: string, group: string | undefined, logger: Logger, readGroups: ReadGroups): Promise<void> {
+  await chmod(path, 0o600);
+  if (group === undefined) return;
+  try {
+    const gid = groupId(await readGroups(), group);
+    if (gid === undefined) {
+      logger.warn('there is no such group: only root can use the socket', { group, path });
+      return;
+    }
+    await chown(path, process.getuid?.() ?? 0, gid);
+    await chmod(path, 0o660);
+  } catch (error) {
+    logger.warn('the group cannot be let in: only the owner can use the socket', { group, path, error });
+  }
+}
+
+/** Throws when a living agent listens on `path`, or when something else than a socket is there. */
+async function refuseOthers(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found === undefined) return;
+  if (!found.isSocket()) throw new FloeError('SOCKET_UNAVAILABLE', `${path} is there and is no socket: remove it`, { data: { path } });
+  const isAlive = await new Promise<boolean>((resolve) => {
+    const probe = createConnection(path);
+    probe.setTimeout(PROBE_MS, () => probe.destroy());
+    probe.once('connect', () => {
+      resolve(true);
+      probe.destroy();
+    });
+    probe.once('error', () => resolve(false));
+    // A full queue of connections is one of a process that lives.
+    probe.once('timeout', () => resolve(true));
+  });
+  if (isAlive) throw new FloeError('SOCKET_IN_USE', `another floe-agent answers on ${path}: stop it first`, { data: { path } });
+}
+
+async function close(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeAllConnections();
+  await closed;
+}

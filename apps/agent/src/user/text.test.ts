@@ -1,0 +1,138 @@
+import type { StorePath } from '@floe/model';
+import { describe, expect, it } from 'vitest';
+import { AFTER, BEFORE, CHANGES, STATUS } from '../test/fake-requests.ts';
+import { parseDuration } from './duration.ts';
+import { groupId, groupName } from './group.ts';
+import { bytes, changesText, localTime, statusText, table } from './text.ts';
+
+const NOW = Date.UTC(2026, 2, 1, 13, 5);
+const time = { now: NOW, timeZone: 'Europe/Berlin' };
+
+describe('durations', () => {
+  it.each([
+    ['30m', 30],
+    ['2h', 120],
+    ['1d', 1440],
+    ['1h30m', 90],
+  ])('%s is %i minutes', (text, minutes) => {
+    expect(parseDuration(text)).toBe(minutes);
+  });
+  it.each(['', '30', 'h', '2 h', '-1h', '1.5h', '0m', '2w', '30mx', 'later', '9999999m'])('"%s" is wrong usage', (text) => {
+    expect(() => parseDuration(text)).toThrow(expect.objectContaining({ code: 'USAGE' }) as Error);
+  });
+});
+
+describe('times', () => {
+  it.each([
+    [Date.UTC(2026, 2, 1, 22, 59), 'today 23:59'],
+    [Date.UTC(2026, 2, 1, 23, 0), 'tomorrow 00:00'],
+    [Date.UTC(2026, 1, 28, 22, 59), 'yesterday 23:59'],
+    [Date.UTC(2026, 2, 4, 12), '2026-03-04 13:00'],
+    [Date.UTC(2025, 2, 1, 12), '2025-03-01 13:00'],
+  ])('%i is %s', (at, text) => {
+    expect(localTime(at, time)).toBe(text);
+  });
+  it('counts days and not hours where the clocks change', () => {
+    // 29 March 2026 has 23 hours in Berlin.
+    expect(localTime(Date.UTC(2026, 2, 29, 21, 59), { now: Date.UTC(2026, 2, 28, 22, 59), timeZone: 'Europe/Berlin' })).toBe('tomorrow 23:59');
+  });
+});
+
+it.each([
+  [0, '0.0 kB'],
+  [3_100_000, '3.1 MB'],
+  [999_949, '999.9 kB'],
+  [999_950, '1.0 MB'],
+  [4_123_000_000, '4.1 GB'],
+])('%i bytes are %s', (count, text) => {
+  expect(bytes(count)).toBe(text);
+});
+
+it('finds groups by name and by number, and nothing in nonsense', () => {
+  const text = 'root:x:0:\n# wheel:x:1:\nfloe:x:4711:ada\nbroken\nfloe-x:x:12:\n:x:3:\nno:x:abc:\n';
+  expect([groupId(text, 'floe'), groupId(text, 'root'), groupId(text, 'flo'), groupId(text, 'no'), groupId(text, '')]).toEqual([
+    4711,
+    0,
+    undefined,
+    undefined,
+    undefined,
+  ]);
+  expect([groupName(text, 4711), groupName(text, 5)]).toEqual(['floe', undefined]);
+});
+
+describe('status', () => {
+  it('tells what runs and what it waits for', () => {
+    expect(statusText(STATUS, time)).toBe(
+      [
+        'host       ada',
+        'state      DEFERRED: the new system is here and waits, since today 13:00',
+        'waits      the battery is at 20 % (ON_BATTERY); goes ahead 2026-03-04 13:00 at the latest',
+        'later      2 × left (floe-agent later)',
+        `desired    ${AFTER}`,
+        `commit     ${'c'.repeat(40)}`,
+        `running    ${BEFORE}`,
+        `next boot  ${BEFORE} (generation 41)`,
+        'server     https://floe.example.org, connected since today 09:00',
+        'agent      0.1.0',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('tells why, who changed it by hand, and what was put back', () => {
+    const text = statusText(
+      {
+        ...STATUS,
+        state: 'ROLLED_BACK',
+        detail: { code: 'UNITS_FAILED', message: 'sshd.service failed' },
+        waiting: null,
+        quarantined: [AFTER],
+        override: { toplevel: BEFORE, since: NOW, by: 'ada' },
+        server: { ...STATUS.server, connected: false, since: null },
+      },
+      time,
+    );
+    expect(text).toContain('because    sshd.service failed (UNITS_FAILED)\n');
+    expect(text).toContain('by hand    another system was chosen on this machine by ada today 14:05; "floe-agent resume" ends that\n');
+    expect(text).toContain(`put back   ${AFTER}\n`);
+    expect(text).toContain('https://floe.example.org, not connected\n');
+    expect(text).not.toContain('later');
+  });
+
+  it('cannot steer the terminal, and keeps the lines of a message together', () => {
+    expect(table([['because', '\x1b[2Jfirst\nsecond\x07\u009b1m\n']])).toBe('because  [2Jfirst\n         second1m\n');
+  });
+});
+
+describe('changes', () => {
+  it('are a table', () => {
+    expect(changesText(CHANGES)).toBe(
+      [
+        'What the system that is ready would change',
+        `  from ${BEFORE}`,
+        `  to   ${AFTER}`,
+        '',
+        '  firefox  130.0 → 131.0    +3.1 MB',
+        '  htop     added 3.3.0    +400.0 kB',
+        '  nano     removed 8.0      -2.2 MB',
+        '  openssl  3.0.14          +70.0 kB',
+        '',
+        '2 changed, 1 added, 1 removed, 214 built anew in the same version. 4.1 GB → 4.1 GB (+1.4 MB)',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('of nothing are said in a line', () => {
+    const none = {
+      ...CHANGES,
+      subject: 'last' as const,
+      packages: [],
+      addedCount: 0,
+      removedCount: 0,
+      rebuiltCount: 0,
+      sizeAfterBytes: 4_100_000_000,
+    };
+    expect(changesText({ ...none, after: '/nix/store/x' as StorePath })).toContain('\n\nthe same packages. 4.1 GB → 4.1 GB (+0.0 kB)\n');
+  });
+});

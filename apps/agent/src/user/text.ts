@@ -1,0 +1,168 @@
+import type { AgentState } from '@floe/model';
+import { printable } from './printable.ts';
+import type { Changes, LocalStatus } from './protocol.ts';
+
+/** What times are told in. */
+export interface LocalTime {
+  readonly now: number;
+  /** IANA name; undefined: the machine's. */
+  readonly timeZone?: string | undefined;
+}
+
+/** "today 14:30", "tomorrow 09:00", "yesterday 23:10", else "2026-03-01 14:30". */
+export function localTime(at: number, { now, timeZone }: LocalTime): string {
+  // Swedish is written as ISO 8601 is.
+  const day = new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeZone });
+  const clock = new Intl.DateTimeFormat('sv-SE', { timeStyle: 'short', timeZone }).format(at);
+  const date = day.format(at);
+  // Calendar days are counted in UTC, where each has 24 hours.
+  const daysAway = Math.round((Date.parse(date) - Date.parse(day.format(now))) / (24 * 3600 * 1000));
+  return `${DAYS[String(daysAway)] ?? date} ${clock}`;
+}
+
+const DAYS: Readonly<Record<string, string>> = { '-1': 'yesterday', '0': 'today', '1': 'tomorrow' };
+
+const STATES: Readonly<Record<AgentState, string>> = {
+  IDLE: 'nothing to do',
+  OFFERED: 'a new system was named',
+  DOWNLOADING: 'downloading the new system',
+  STAGED: 'the new system is here and waits for its turn',
+  DEFERRED: 'the new system is here and waits',
+  PRECHECK: 'about to switch',
+  ACTIVATING: 'switching to the new system',
+  VERIFYING: 'switched; checking that all works',
+  COMMITTING: 'making the new system the one that boots',
+  SUCCEEDED: 'runs the system that it should',
+  BOOT_STAGED: 'the new system starts with the next restart',
+  BOOT_VERIFYING: 'restarted; checking that all works',
+  ROLLING_BACK: 'going back to the system before',
+  ROLLED_BACK: 'went back to the system before',
+  ROLLBACK_FAILED: 'could not go back to the system before: this needs help',
+  BLOCKED: 'cannot go on for now, and tries again',
+  REJECTED: 'the new system was refused',
+};
+
+/** A state in words. */
+export function describeState(state: AgentState): string {
+  return STATES[state];
+}
+
+/** What `floe-agent status` says to people. */
+export function statusText(status: LocalStatus, time: LocalTime): string {
+  const { host, server, state, since, detail, waiting, laterLeft, desired, observed, quarantined, override, agentVersion } = status;
+  const at = (ms: number): string => localTime(ms, time);
+  const rows: Row[] = [
+    ['host', host],
+    ['state', since === 0 ? `${state}: nothing was asked of this machine yet` : `${state}: ${describeState(state)}, since ${at(since)}`],
+  ];
+  if (detail !== null) rows.push(['because', `${detail.message} (${detail.code})`]);
+  if (waiting !== null) {
+    const end = waiting.until === null ? '' : `; goes ahead ${at(waiting.until)} at the latest`;
+    rows.push(
+      ['waits', `${waiting.message} (${waiting.code})${end}`],
+      ['later', laterLeft === 0 ? 'cannot be said any more' : `${laterLeft} × left (floe-agent later)`],
+    );
+  }
+  if (override !== null) {
+    const by = override.by === null ? '' : ` by ${override.by}`;
+    rows.push(['by hand', `another system was chosen on this machine${by} ${at(override.since)}; "floe-agent resume" ends that`]);
+  }
+  rows.push(...systemRows({ desired, observed, quarantined }));
+  const connection = server.since === null ? '' : ` since ${at(server.since)}`;
+  rows.push(['server', `${server.url}, ${server.connected ? 'connected' : 'not connected'}${connection}`], ['agent', agentVersion]);
+  return table(rows);
+}
+
+/** What should run, what runs, and what starts next time. */
+export function systemRows({
+  desired,
+  observed,
+  quarantined,
+}: Pick<LocalStatus, 'desired' | 'observed'> & { readonly quarantined: readonly string[] }): Row[] {
+  const rows: Row[] = [
+    ['desired', desired?.toplevel ?? '-'],
+    ['commit', desired?.commit ?? '-'],
+    ['running', observed.current ?? '-'],
+    ['next boot', observed.profile === null ? '-' : `${observed.profile.toplevel} (generation ${observed.profile.generation})`],
+  ];
+  if (quarantined.length > 0) rows.push(['put back', quarantined.join(' ')]);
+  return rows;
+}
+
+/** What `floe-agent changes` says to people. */
+export function changesText(changes: Changes): string {
+  const { subject, before, after, packages, addedCount, removedCount, rebuiltCount, sizeBeforeBytes, sizeAfterBytes } = changes;
+  const cells = packages.map(
+    ({ name, before: was, after: is, sizeDeltaBytes }) => [name, versionChange(was, is), sizeDelta(sizeDeltaBytes)] as const,
+  );
+  const widths = [0, 1].map((index) => Math.max(0, ...cells.map((row) => row[index]?.length ?? 0)));
+  const sizes = Math.max(0, ...cells.map(([, , size]) => size.length));
+  const lines = cells.map(
+    ([name, versions, size]) => `  ${name.padEnd(widths[0] ?? 0)}  ${versions.padEnd(widths[1] ?? 0)}  ${size.padStart(sizes)}`,
+  );
+  const changed = packages.length - addedCount - removedCount;
+  const counts = [
+    [changed, 'changed'],
+    [addedCount, 'added'],
+    [removedCount, 'removed'],
+    [rebuiltCount, 'built anew in the same version'],
+  ] as const;
+  const summary = counts.flatMap(([count, what]) => (count === 0 ? [] : [`${count} ${what}`])).join(', ') || 'the same packages';
+  return printable(
+    [
+      SUBJECTS[subject],
+      `  from ${before}`,
+      `  to   ${after}`,
+      '',
+      ...lines,
+      ...(lines.length === 0 ? [] : ['']),
+      `${summary}. ${bytes(sizeBeforeBytes)} → ${bytes(sizeAfterBytes)} (${sizeDelta(sizeAfterBytes - sizeBeforeBytes)})`,
+      '',
+    ].join('\n'),
+  );
+}
+
+const SUBJECTS: Readonly<Record<Changes['subject'], string>> = {
+  next: 'What the system that is ready would change',
+  last: 'What the last switch changed',
+  between: 'What differs between two generations',
+};
+
+function versionChange(before: readonly string[], after: readonly string[]): string {
+  const named = (versions: readonly string[]): string => versions.map((version) => (version === '' ? '(no version)' : version)).join(', ');
+  if (before.length === 0) return `added ${named(after)}`;
+  if (after.length === 0) return `removed ${named(before)}`;
+  return named(before) === named(after) ? named(after) : `${named(before)} → ${named(after)}`;
+}
+
+const UNITS = ['kB', 'MB', 'GB', 'TB'] as const;
+
+/** Decimal units, as disks are sold in: "3.1 MB". */
+export function bytes(count: number): string {
+  let value = Math.abs(count) / 1000;
+  let unit = 0;
+  while (value >= 999.95 && unit < UNITS.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+function sizeDelta(count: number): string {
+  return `${count < 0 ? '-' : '+'}${bytes(count)}`;
+}
+
+type Row = readonly [string, string];
+
+/** Rows of a name and a text, below each other. */
+export function table(rows: readonly Row[]): string {
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows
+    .map(
+      ([name, text]) =>
+        `${name.padEnd(width)}  ${printable(text)
+          .trimEnd()
+          .replaceAll('\n', `\n${' '.repeat(width + 2)}`)}\n`,
+    )
+    .join('');
+}
