@@ -48,11 +48,6 @@ function readWindow({ cron, timeZone, durationMinutes }: MaintenanceWindow, now:
   const mistake = (said: string): ReadWindow => ({ kind: 'mistake', problem: `the maintenance window "${cron}" in ${timeZone} ${said}` });
   if (!FIVE_FIELDS.test(cron)) return mistake('is not five fields, as in "0 2 * * tue"');
   try {
-    new Intl.DateTimeFormat('en', { timeZone }).format(now);
-  } catch {
-    return mistake('has a time zone that does not exist, name one as in "Europe/Berlin"');
-  }
-  try {
     const times = new Cron(cron, { timezone: timeZone, mode: '5-part', paused: true });
     const startAfter = (at: number): number | undefined => times.nextRun(new Date(at))?.getTime();
     const opensAt = startAfter(now);
@@ -60,6 +55,15 @@ function readWindow({ cron, timeZone, durationMinutes }: MaintenanceWindow, now:
     const lastStart = startAfter(now - durationMinutes * MINUTE_MS);
     return { kind: 'usable', timeZone, isOpen: lastStart !== undefined && lastStart <= now, opensAt };
   } catch (error) {
+    if (!isTimeZone(timeZone)) return mistake('has a time zone that does not exist, name one as in "Europe/Berlin"');
     return mistake(`cannot be read: ${describeError(error).replace(/^CronPattern: /, '')}`);
+  }
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
   }
 }
