@@ -110,11 +110,18 @@ test.each([
   expect((await impactOf({ current, next })).impact).toBe('none');
 });
 
-test.each(
-  ['display-manager', 'gdm', 'sddm', 'lightdm', 'greetd', 'dbus', 'dbus-broker', 'systemd-logind', 'user@1000', 'getty@tty1'].map(
+test.each([
+  ...['display-manager', 'gdm', 'sddm', 'lightdm', 'greetd', 'dbus', 'dbus-broker', 'systemd-logind', 'user@1000', 'getty@tty1'].map(
     (name) => `${name}.service`,
   ),
-)('stopping or restarting %s takes the session', async (unit) => {
+  'dbus.socket',
+  'user-1000.slice',
+  'session-2.scope',
+  'graphical.target',
+  'home.mount',
+  'home-ada.mount',
+  'gnome-shell@wayland.service',
+])('stopping or restarting %s takes the session', async (unit) => {
   for (const verb of ['stop', 'restart']) {
     const report = await impactOf({ dry: `would ${verb} the following units: nginx.service, ${unit}\n${QUIET}` });
     expect(report).toMatchObject({ impact: 'session', reason: `it would stop or restart ${unit}` });
@@ -126,7 +133,7 @@ test.each(
 test.each([
   `${QUIET}would reload the following units: dbus.service\n`,
   `${QUIET}would start the following units: display-manager.service\n`,
-  `${QUIET}would restart the following units: gdm-like.service, my-dbus.service\n`,
+  `${QUIET}would restart the following units: gdm-like.service, my-dbus.service, home-manager-ada.service, home.service\n`,
 ])('but this does not: %s', async (dry) => {
   expect((await impactOf({ dry })).impact).toBe('units');
 });

@@ -45,14 +45,17 @@ type Inhibitors = v.InferOutput<typeof Inhibitors>;
 /** Units without which the session of a person at the machine ends, or its programs lose what they talk to. */
 const SESSION_UNITS = new RegExp(
   `^(?:${[
-    'display-manager|gdm|sddm|lightdm|greetd|ly|lemurs|xdm|cosmic-greeter|plasmalogin|cage-tty\\d+|phosh|seatd',
-    'dbus|dbus-broker|systemd-logind',
-    'user@.*|user-\\d+|user|user-runtime-dir@.*|session-.*|app-.*',
-    'getty@.*|serial-getty@.*|autovt@.*|kmsconvt@.*',
-    'graphical|graphical-session|gnome-session.*|gnome-shell.*|plasma-kwin.*|plasma-workspace.*|plasma-ksmserver.*|wayland-wm@.*|sway-session|hyprland-session|niri',
+    // Login screens and what starts a desktop by itself.
+    '(?:display-manager|gdm|sddm|lightdm|greetd|ly|lemurs|xdm|cosmic-greeter|plasmalogin|cage-tty\\d+|phosh|seatd)\\.service',
+    '(?:dbus|dbus-broker)\\.(?:service|socket)|systemd-logind\\.service',
+    '(?:getty|serial-getty|autovt|kmsconvt)@.*\\.service|graphical\\.target',
+    // A person's own service manager, and all that is below it.
+    'user(?:-runtime-dir)?@.*\\.service|user(?:-\\d+)?\\.slice|session-.*\\.scope',
+    // In there: the desktop itself.
+    '(?:graphical-session|gnome-session|sway-session|hyprland-session).*\\.target|(?:gnome-shell|gnome-session|plasma-kwin|plasma-ksmserver|wayland-wm@|niri).*\\.service',
     // What a person works on.
-    'home|home-.*',
-  ].join('|')})\\.(?:service|socket|target|slice|scope|mount)$`,
+    'home(?:-.*)?\\.mount',
+  ].join('|')})$`,
 );
 
 /** At most so many names in a sentence. */

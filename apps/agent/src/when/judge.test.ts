@@ -157,6 +157,13 @@ describe('an activation', () => {
     });
   });
 
+  test('a "later" counts for no more than the policy lets it, also when the policy is a new one', () => {
+    const deferral = { laterCount: 2, laterUntil: NOW + 2 * HOUR };
+    expect(judge({ deferral, policy: { later: { maxCount: 2 } } }).kind).toBe('wait');
+    expect(judge({ deferral, policy: { later: { maxCount: 1 } } })).toEqual(CLEAR);
+    expect(judge({ deferral, policy: { later: { maxMinutes: 60 } } })).toMatchObject({ kind: 'wait', until: NOW + HOUR });
+  });
+
   test('goes ahead at the deadline, and says in spite of what', () => {
     const late: Case = { facts: { sessions: [session()] }, deferral: { since: NOW - 72 * HOUR, laterCount: 1, laterUntil: NOW + HOUR } };
     expect(judge(late)).toEqual({

@@ -1,5 +1,5 @@
 import type { MaintenanceWindow } from '@floe/protocol';
-import { describeError, FloeError, isFloeError } from '@floe/runtime';
+import { describeError } from '@floe/runtime';
 import { Cron } from 'croner';
 import { MINUTE_MS } from './times.ts';
 
@@ -15,56 +15,55 @@ export type WindowState =
   /** None of them can be used: they would never open. */
   | { readonly kind: 'invalid'; readonly problem: string };
 
-interface UsableWindow {
-  readonly timeZone: string;
-  readonly isOpen: boolean;
-  /** The first time after now at which it opens, open as it may be. */
-  readonly opensAt: number;
-}
+type ReadWindow =
+  /** `opensAt`: the first time after now, open as it may be. */
+  | { readonly kind: 'usable'; readonly timeZone: string; readonly isOpen: boolean; readonly opensAt: number }
+  | { readonly kind: 'mistake'; readonly problem: string };
+
+/** At most so many mistakes are told at once. */
+const MAX_PROBLEMS = 3;
 
 /**
  * The state of all windows together at `now`. A window lasts its duration in real time, so that one over the change of
  * the clocks is neither shorter nor longer; a start in the hour that a zone skips is at the first time after it, and one
- * in the hour that it repeats comes once.
+ * in the hour that it repeats comes once. A mistake in one takes nothing away from the others.
  */
 export function readWindows(windows: readonly MaintenanceWindow[], now: number): WindowState {
   if (windows.length === 0) return { kind: 'unlimited' };
-  const usable: UsableWindow[] = [];
-  const problems: string[] = [];
-  for (const window of windows) {
-    try {
-      usable.push(readWindow(window, now));
-    } catch (error) {
-      if (!isFloeError(error, 'WINDOW_INVALID')) throw error;
-      problems.push(error.message);
-    }
-  }
-  const problem = problems.length === 0 ? null : problems.join('; ');
+  const read = windows.map((window) => readWindow(window, now));
+  const usable = read.filter((each) => each.kind === 'usable');
+  const problem =
+    read
+      .filter((each) => each.kind === 'mistake')
+      .slice(0, MAX_PROBLEMS)
+      .map((each) => each.problem)
+      .join('; ') || null;
   if (usable.some(({ isOpen }) => isOpen)) return { kind: 'open', problem };
   const [first] = usable.toSorted((a, b) => a.opensAt - b.opensAt);
   if (first !== undefined) return { kind: 'closed', opensAt: first.opensAt, timeZone: first.timeZone, problem };
-  return { kind: 'invalid', problem: problems.join('; ') };
+  return { kind: 'invalid', problem: problem ?? 'none is declared' };
 }
 
-/** Throws `FloeError('WINDOW_INVALID')`. */
-function readWindow({ cron: pattern, timeZone, durationMinutes }: MaintenanceWindow, now: number): UsableWindow {
-  const invalid = (said: string, cause?: unknown): FloeError<'WINDOW_INVALID'> =>
-    new FloeError('WINDOW_INVALID', `the maintenance window "${pattern}" in ${timeZone} ${said}`, { cause });
-  if (!FIVE_FIELDS.test(pattern)) throw invalid('is not five fields, as in "0 2 * * tue"');
+function readWindow({ cron, timeZone, durationMinutes }: MaintenanceWindow, now: number): ReadWindow {
+  const mistake = (said: string): ReadWindow => ({ kind: 'mistake', problem: `the maintenance window "${cron}" in ${timeZone} ${said}` });
+  if (!FIVE_FIELDS.test(cron)) return mistake('is not five fields, as in "0 2 * * tue"');
   try {
-    new Intl.DateTimeFormat('en', { timeZone }).format(now);
-  } catch (cause) {
-    throw invalid('has a time zone that does not exist, name one as in "Europe/Berlin"', cause);
+    const times = new Cron(cron, { timezone: timeZone, mode: '5-part', paused: true });
+    const startAfter = (at: number): number | undefined => times.nextRun(new Date(at))?.getTime();
+    const opensAt = startAfter(now);
+    if (opensAt === undefined) return mistake('never opens: there is no such day');
+    const lastStart = startAfter(now - durationMinutes * MINUTE_MS);
+    return { kind: 'usable', timeZone, isOpen: lastStart !== undefined && lastStart <= now, opensAt };
+  } catch (error) {
+    if (!isTimeZone(timeZone)) return mistake('has a time zone that does not exist, name one as in "Europe/Berlin"');
+    return mistake(`cannot be read: ${describeError(error).replace(/^CronPattern: /, '')}`);
   }
-  let cron: Cron;
+}
+
+function isTimeZone(name: string): boolean {
   try {
-    cron = new Cron(pattern, { timezone: timeZone, mode: '5-part', paused: true });
-  } catch (cause) {
-    throw invalid(`cannot be read: ${describeError(cause).replace(/^CronPattern: /, '')}`, cause);
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
   }
-  const startAfter = (at: number): number | undefined => cron.nextRun(new Date(at))?.getTime();
-  const opensAt = startAfter(now);
-  if (opensAt === undefined) throw invalid('never opens: there is no such day');
-  const lastStart = startAfter(now - durationMinutes * MINUTE_MS);
-  return { timeZone, isOpen: lastStart !== undefined && lastStart <= now, opensAt };
 }
