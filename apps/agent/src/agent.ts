@@ -19,6 +19,7 @@ import { judgeDrift } from './drift.ts';
 import type { Identity } from './identity.ts';
 import { Inbox } from './inbox.ts';
 import type { Machine } from './machine.ts';
+import type { SteeredAgent } from './people.ts';
 import { redactedTail } from './redact.ts';
 import type { ReportQueue } from './report-queue.ts';
 import { findUnfinished, performWork, type WorkDeps, type WorkSettings } from './work.ts';
@@ -66,13 +67,14 @@ export interface AgentDeps {
 }
 
 /** The daemon: events go through the state machine, its journal to the disk, then its effects are done. */
-export class Agent {
+export class Agent implements SteeredAgent {
   readonly #deps: AgentDeps;
   readonly #inbox = new Inbox();
   readonly #bench: Workbench;
   readonly #connection: Connection;
   readonly #bugs = Promise.withResolvers<never>();
   readonly #stopping = new AbortController();
+  readonly #listeners = new Set<() => void>();
   #journal: AgentJournal;
   /** What the server was last told that the machine has. */
   #told: Observed = NOTHING_OBSERVED;
@@ -97,12 +99,12 @@ export class Agent {
       logger,
       settings,
       contact: async (timeoutMs, signal) => await this.#contact(timeoutMs, signal),
-      assess: async (current, directive, signal) => await deps.conditions.assess(current, directive, this.#now(), signal),
+      assess: async (current, directive, signal) => await deps.conditions.assess(current, directive, this.now(), signal),
       onProgress: (epoch, progress) => this.#tellProgress(epoch, progress.doneBytes, progress.totalBytes),
     };
     this.#bench = new Workbench({
       perform: async (name, journal, signal) => await performWork(name, work, journal, signal),
-      mayReboot: async () => await deps.conditions.mayReboot(this.#journal, this.#now()),
+      mayReboot: async () => await deps.conditions.mayReboot(this.#journal, this.now()),
       sayReady: (epoch) => this.#connection.send({ type: 'ready', epoch }),
       dispatch: (event) => this.#dispatch(event),
       onBug: (error) => this.#bugs.reject(error),
@@ -110,6 +112,28 @@ export class Agent {
       clock,
       random,
     });
+  }
+
+  get journal(): AgentJournal {
+    return this.#journal;
+  }
+
+  get connection(): SteeredAgent['connection'] {
+    return { isConnected: this.#connection.isWelcomed, since: this.#connection.since };
+  }
+
+  async ask(event: AgentEvent): Promise<void> {
+    const decided = Promise.withResolvers<void>();
+    this.#inbox.add(async () => {
+      await this.#step(event);
+      decided.resolve();
+    });
+    await decided.promise;
+  }
+
+  onStep(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** Runs until `signal` aborts; throws on a bug. */
@@ -157,7 +181,7 @@ export class Agent {
   }
 
   /** The server's clock where it is known: what a person's deadline is measured by must not jump with the machine's. */
-  #now(): number {
+  now(): number {
     return Math.round(this.#connection.serverNow ?? this.#deps.clock.now());
   }
 
@@ -172,12 +196,13 @@ export class Agent {
 
   /** Decides, writes down, acts: in this order. */
   async #step(event: AgentEvent): Promise<void> {
-    const { journal, effects } = decide(this.#journal, event, this.#now());
+    const { journal, effects } = decide(this.#journal, event, this.now());
     if (journal === this.#journal && effects.length === 0) return;
     const effect = effects.find((each) => each.type === 'report');
     const report = effect === undefined ? undefined : await this.#makeReport(journal, effect);
     const next = report === undefined ? journal : { ...journal, report, nextReportSeq: report.seq + 1 };
     if (!(await this.#save(next))) return;
+    for (const listener of this.#listeners) listener();
     if (report !== undefined) await this.#report(report);
     for (const each of effects) await this.#perform(each);
   }
@@ -378,7 +403,7 @@ export class Agent {
     const { machine, logger } = this.#deps;
     if (isActivating(this.#journal.state)) return;
     const [observed, policy] = await Promise.all([machine.observe(), this.#deps.readPolicy()]);
-    const event = judgeDrift({ journal: this.#journal, observed, told: this.#told, policy, now: this.#now() });
+    const event = judgeDrift({ journal: this.#journal, observed, told: this.#told, policy, now: this.now() });
     if (event === null) return;
     logger.warn('the machine is not as this agent left it', { event: event.type, ...observed });
     await this.#step(event);

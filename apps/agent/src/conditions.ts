@@ -1,11 +1,9 @@
-import { readFile, readlink } from 'node:fs/promises';
 import type { AgentDetail, AgentDirective, AgentJournal } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
 import type { Clock, Exec, Logger } from '@floe/runtime';
 import type { Machine } from './machine.ts';
 import { gatherFacts, type MachineFacts } from './when/facts.ts';
-import { readImpact, type ImpactReport } from './when/impact.ts';
-import { judgeActivation, judgeReboot } from './when/judge.ts';
+import { readImpact, toplevelFiles, type ImpactReport } from './when/impact.ts';
 import type { Assessment } from './work.ts';
 
 export interface RebootJudgement {
@@ -19,11 +17,14 @@ export interface Conditions {
   assess(journal: AgentJournal, directive: AgentDirective, now: number, signal: AbortSignal): Promise<Assessment>;
   /** Whether a machine may restart into the system that is staged for its next start. */
   mayReboot(journal: AgentJournal, now: number): Promise<RebootJudgement>;
+  /** Whether a person is logged in. */
+  isSomeoneHere(): Promise<boolean>;
 }
 
 /** Of what nobody sits at: a folder, a profile. */
 export const NO_CONDITIONS: Conditions = {
   assess: async () => await Promise.resolve({ impact: 'none', wait: null }),
+  isSomeoneHere: async () => await Promise.resolve(false),
   mayReboot: async () => await Promise.resolve({ isDue: false, detail: { code: 'REBOOT_LEFT_TO_PEOPLE', message: 'it is not a machine' } }),
 };
 
@@ -53,14 +54,16 @@ export function createConditions(deps: ConditionsDeps): Conditions {
     const key = `${current} ${booted} ${next}`;
     if (known?.key === key) return known.report;
     const dryActivate = await machine.dryActivate(next, signal);
-    const files = {
-      readlink: async (path: string) => await readlink(path).catch(() => undefined),
-      readFile: async (path: string) => await readFile(path, 'utf8').catch(() => undefined),
-    };
-    const report = await readImpact(files, { booted, current, next, dryActivate });
+    const report = await readImpact(toplevelFiles(''), { booted, current, next, dryActivate });
     logger.info('what the switch would do', { impact: report.impact, reason: report.reason });
     known = { key, report };
     return report;
+  }
+
+  /** Whether a person is logged in. */
+  async function isSomeoneHere(): Promise<boolean> {
+    const { sessions } = await facts(AbortSignal.timeout(FACTS_TIMEOUT_MS));
+    return (sessions ?? []).length > 0;
   }
 
   async function facts(signal: AbortSignal): Promise<MachineFacts> {
@@ -68,12 +71,15 @@ export function createConditions(deps: ConditionsDeps): Conditions {
   }
 
   return {
+    isSomeoneHere,
     async assess(journal, directive, now, signal) {
       const { impact } = await impactOf(directive, signal);
       const { deferral } = journal;
       // An administrator's retry is for now.
       if (deferral === null || deferral.isOverruled || directive.isRetry) return { impact, wait: null };
       const policy = await readPolicy();
+      // Loaded when something is to be judged: an idle agent has no use for calendars.
+      const { judgeActivation } = await import('./when/judge.ts');
       const judgement = judgeActivation({ policy, impact, facts: await facts(signal), deferral, now, timeZone });
       if (judgement.kind === 'clear') {
         if (judgement.because !== null) logger.warn('going ahead', { because: judgement.because });
@@ -87,6 +93,7 @@ export function createConditions(deps: ConditionsDeps): Conditions {
       const { deferral, since } = journal;
       if (deferral?.isOverruled === true) return { isDue: true, detail: { code: 'RESTARTING', message: 'its user wants the restart now' } };
       const staged = { since, laterCount: deferral?.laterCount ?? 0, laterUntil: deferral?.laterUntil ?? null };
+      const { judgeReboot } = await import('./when/judge.ts');
       const judgement = judgeReboot({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: staged, now, timeZone });
       if (judgement.kind === 'wait')
         return { isDue: false, detail: { code: judgement.code, message: `the next start runs it; ${judgement.message}` } };

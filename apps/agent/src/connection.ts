@@ -66,12 +66,18 @@ export class Connection {
   readonly #deps: ConnectionDeps;
   #welcomed: { readonly socket: WebSocket; readonly serverTime: number; readonly at: number } | undefined;
   /** Somebody waits for a new connection: no long waits between tries. */
+  #since: number | null = null;
   #isHurried = false;
   #socket: WebSocket | undefined;
   #hurry = new AbortController();
 
   constructor(deps: ConnectionDeps) {
     this.#deps = deps;
+  }
+
+  /** When it was connected, or lost; null: never was. ms by the machine's clock. */
+  get since(): number | null {
+    return this.#since;
   }
 
   get isWelcomed(): boolean {
@@ -209,6 +215,7 @@ export class Connection {
       } else if (message.type === 'welcome') {
         wasWelcomed = true;
         clearTimeout(handshake);
+        this.#since = clock.now();
         this.#welcomed = { socket, serverTime: message.serverTime, at: clock.monotonic() };
         logger.info('connected', { serverUrl });
         handlers.welcomed(message);
@@ -258,6 +265,7 @@ export class Connection {
         );
       });
     } finally {
+      if (this.#welcomed !== undefined) this.#since = clock.now();
       this.#welcomed = undefined;
       clearTimeout(handshake);
       clearInterval(heartbeat);

@@ -11,9 +11,14 @@ import { openJournal, saveJournal } from './journal-file.ts';
 import type { Machine } from './machine.ts';
 import { NixosMachine } from './nixos/machine.ts';
 import { readPolicy } from './policy.ts';
+import { createUserRequests } from './people.ts';
 import { postJson } from './post-json.ts';
 import { ReportQueue } from './report-queue.ts';
 import { createTargetMachine } from './targets/create-target-machine.ts';
+import { serveUserSocket } from './user/socket.ts';
+import { socketPathOf } from './user/client.ts';
+import type { UserRequests } from './user/requests.ts';
+import { runWall } from './user/wall.ts';
 import { lockState, makeStateFolder, statePaths, type StatePaths } from './state-folder.ts';
 
 export interface AgentContext extends AsyncDisposable {
@@ -53,8 +58,14 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
       logger,
       random,
     };
-    const machine = createMachine(options, paths);
+    const nix = loadNix(options, paths);
+    const machine = createMachine(options, paths, nix);
     const policy = async (): Promise<AgentPolicy> => await readPolicy({ machine, logger });
+    const env = childEnvOf(options.env);
+    const conditions =
+      machine.boot === null
+        ? NO_CONDITIONS
+        : createConditions({ machine, readPolicy: policy, exec, env, clock: systemClock, logger, timeZone: options.timeZone });
     const agent = new Agent({
       settings: { ...config, agentVersion: options.agentVersion },
       identity,
@@ -82,6 +93,17 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
       logger,
       random,
     });
+    const requests = createUserRequests({
+      agent,
+      machine,
+      host: config.host,
+      serverUrl: config.serverUrl,
+      agentVersion: options.agentVersion,
+      readPolicy: policy,
+      closureChanges: async (before, after, signal) => await (await nix()).closureChanges(before, after, signal),
+      clock: systemClock,
+    });
+    await servePeople(stack, { config, agentEnv: options.env, env, logger, requests, isSomeoneHere: conditions.isSomeoneHere });
     return { agent, [Symbol.asyncDispose]: async () => await stack.disposeAsync() };
   } catch (error) {
     await stack.disposeAsync();
@@ -89,29 +111,66 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
   }
 }
 
-function createMachine({ config, env, logger }: ContextOptions, paths: StatePaths): Machine {
-  const childEnv = childEnvOf(env);
+interface LoadedNix {
+  (): Promise<Nix>;
+  /** The same Nix, run by `exec` in `env`. */
+  readonly as: (how: { readonly exec: Exec; readonly env: NodeJS.ProcessEnv }) => Promise<Nix>;
+}
+
+/** Nix on the machine's store, or on the folder's; loaded when it is first needed. */
+function loadNix({ config, env, logger }: ContextOptions, paths: StatePaths): LoadedNix {
   // Nix remembers what caches said in SQLite, which agents on folders of one machine would fight over.
-  const nixEnv = { ...childEnv, XDG_CACHE_HOME: paths.cache };
+  const nixEnv = { ...childEnvOf(env), XDG_CACHE_HOME: paths.cache };
   const store: NixStore = config.root === undefined ? { kind: 'system' } : { kind: 'root', dir: config.root };
-  const load = async (how: { readonly exec: Exec; readonly env: NodeJS.ProcessEnv }): Promise<Nix> => {
+  const as = async (how: { readonly exec: Exec; readonly env: NodeJS.ProcessEnv }): Promise<Nix> => {
     const { createNix } = await import('@floe/nix');
     return createNix({ ...how, logger, store });
   };
   let loaded: Promise<Nix> | undefined;
-  const nix = async (): Promise<Nix> => {
-    loaded ??= load({ exec, env: nixEnv });
-    return await loaded;
-  };
+  return Object.assign(async () => await (loaded ??= as({ exec, env: nixEnv })), { as });
+}
+
+function createMachine({ config, env }: ContextOptions, paths: StatePaths, nix: LoadedNix): Machine {
   const { root, switchLimitMs } = config;
-  const deps = { roots: paths.roots, exec, nix, env: childEnv, stateDir: paths.dir, switchLimitMs };
+  const deps = { roots: paths.roots, exec, nix, env: childEnvOf(env), stateDir: paths.dir, switchLimitMs };
   return createTargetMachine(config.target, {
     ...deps,
     root: root ?? '',
     platform: process.platform,
-    nixAs: load,
+    nixAs: nix.as,
     nixos: () => (root === undefined ? new NixosMachine(deps) : new FolderMachine({ ...deps, root })),
   });
+}
+
+interface PeopleOptions {
+  readonly config: Config;
+  readonly agentEnv: Env;
+  /** Of programs that are started. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly logger: Logger;
+  readonly requests: UserRequests;
+  readonly isSomeoneHere: () => Promise<boolean>;
+}
+
+/** The socket for people, and what is told on terminals. A machine without them is still kept up to date. */
+async function servePeople(stack: AsyncDisposableStack, { config, agentEnv, env, logger, requests, isSomeoneHere }: PeopleOptions): Promise<void> {
+  try {
+    const path = socketPathOf(agentEnv, config.root);
+    const socket = stack.use(await serveUserSocket({ path, group: config.socketGroup, handlers: requests, logger }));
+    if (config.root !== undefined) return;
+    const ending = new AbortController();
+    const notices = requests.notices.bind(requests);
+    const telling = runWall(
+      { notices, followerCount: () => socket.followerCount(), isSomeoneHere, exec, env, clock: systemClock, logger },
+      ending.signal,
+    );
+    stack.defer(async () => {
+      ending.abort();
+      await telling;
+    });
+  } catch (error) {
+    logger.error("the people's commands are not to be had on this machine", { error });
+  }
 }
 
 /** What the agent itself was told is not for the programs that it starts. */

@@ -93,16 +93,19 @@ afterAll(async () => {
 });
 
 describe('listing hosts', () => {
-
-  it("gets over a copy of the repository that a killed Nix left half made in its cache", async () => {
-    const url = await flake('nixosConfigurations = { ada = { }; };');
+  it('gets over a copy of the repository that a killed Nix left half made in its cache', async () => {
+    const source = await flake('nixosConfigurations = { ada = { }; };');
+    const bare = join(dir, 'mirror.git');
+    // Only of a bare repository, as the server's mirror is, does Nix make a copy.
+    expect((await exec('git', ['clone', '-q', '--bare', /file:\/\/([^?]*)/.exec(source)?.[1] ?? '', bare], { env: process.env })).exitCode).toBe(0);
+    const url = source.replace(/file:\/\/[^?]*/, `file://${bare}`);
     await nix.listHosts(url, signal);
     const copies = join(dir, '.cache/nix/gitv3');
     const [copy] = await readdir(copies);
     expect(copy).toBeDefined();
     // Killed between its folder and its HEAD: git takes it for no repository, for ever.
     for (const name of await readdir(copies)) await rm(join(copies, name, 'HEAD'), { force: true });
-    expect(await nix.listHosts(`${url}`, signal)).toEqual({ hosts: ['ada'], invalid: [] });
+    expect(await nix.listHosts(url, signal)).toEqual({ hosts: ['ada'], invalid: [] });
   });
 
   it('names all hosts, broken ones too, and leaves out impossible names', async () => {

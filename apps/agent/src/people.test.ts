@@ -1,0 +1,108 @@
+import { emptyJournal, type AgentEvent, type AgentJournal, type HostName } from '@floe/model';
+import { AgentPolicy } from '@floe/protocol';
+import { systemClock } from '@floe/runtime';
+import * as v from 'valibot';
+import { expect, test } from 'vitest';
+import { noticeOf } from './notice.ts';
+import { createUserRequests } from './people.ts';
+import { FakeMachine } from './test/fake-machine.ts';
+import { directiveWith, storePath } from './test/fixtures.ts';
+import type { Notice } from './user/protocol.ts';
+
+const OLD = storePath('old');
+const NEW = storePath('new');
+const NOW = 1_000_000;
+
+function setUp(changes: Partial<AgentJournal> = {}, policy: object = {}) {
+  const machine = new FakeMachine();
+  machine.observed = { current: NEW, booted: NEW, profile: { generation: 2, toplevel: NEW } };
+  machine.valid.add(OLD);
+  const asked: AgentEvent[] = [];
+  const listeners = new Set<() => void>();
+  const agent = {
+    journal: { ...emptyJournal(NOW), directive: directiveWith(NEW), ...changes },
+    now: () => NOW,
+    connection: { isConnected: true, since: 5 },
+    ask: async (event: AgentEvent) => {
+      asked.push(event);
+      return await Promise.resolve();
+    },
+    onStep: (listener: () => void) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+  const requests = createUserRequests({
+    agent,
+    machine,
+    host: 'ada' as HostName,
+    serverUrl: 'https://floe.example',
+    agentVersion: '1',
+    readPolicy: async () => await Promise.resolve(v.parse(AgentPolicy, policy)),
+    closureChanges: async () =>
+      await Promise.resolve({ packages: [], addedCount: 0, removedCount: 0, rebuiltCount: 1, sizeBeforeBytes: 1, sizeAfterBytes: 2 }),
+    clock: systemClock,
+  });
+  return { requests, agent, asked, machine, step: () => listeners.forEach((listener) => listener()) };
+}
+
+const deferral = { since: NOW, laterCount: 0, laterUntil: null, isOverruled: false };
+
+test('"later" is granted within the policy, and no more often than it allows', async () => {
+  const { requests, asked } = setUp({ state: 'DEFERRED', deferral }, { later: { maxCount: 1, maxMinutes: 60 } });
+  expect(await requests.later(600)).toMatchObject({ kind: 'ok', until: NOW + 60 * 60_000 });
+  expect(asked).toMatchObject([{ type: 'deferral-changed', deferral: { laterCount: 1, laterUntil: NOW + 60 * 60_000 } }]);
+  const used = setUp({ state: 'DEFERRED', deferral: { ...deferral, laterCount: 1 } }, { later: { maxCount: 1 } });
+  expect(await used.requests.later(10)).toMatchObject({ kind: 'refused', code: 'LATER_USED_UP' });
+  expect(await setUp({ state: 'SUCCEEDED' }).requests.later(10)).toMatchObject({ kind: 'refused', code: 'NOTHING_WAITS' });
+});
+
+test('"now" overrules what it waits for', async () => {
+  const { requests, asked } = setUp({ state: 'BOOT_STAGED', deferral });
+  expect(await requests.now()).toEqual({ kind: 'ok', toplevel: NEW });
+  expect(asked).toMatchObject([{ deferral: { isOverruled: true } }]);
+});
+
+test('going back needs a system to go back to, that is still there, and a machine that is not being changed', async () => {
+  const { requests, asked } = setUp({ state: 'SUCCEEDED', previous: OLD });
+  expect(await requests.rollback()).toEqual({ kind: 'ok', toplevel: OLD });
+  expect(asked).toEqual([{ type: 'rollback-asked', target: OLD }]);
+  expect(await setUp({ state: 'SUCCEEDED' }).requests.rollback()).toMatchObject({ code: 'NO_PREVIOUS_SYSTEM' });
+  expect(await setUp({ state: 'VERIFYING', previous: OLD }).requests.rollback()).toMatchObject({ code: 'BUSY' });
+  expect(await setUp({ state: 'SUCCEEDED', previous: NEW }).requests.rollback()).toMatchObject({ code: 'ALREADY_BACK' });
+  expect(await setUp({ state: 'SUCCEEDED', previous: storePath('gone') }).requests.rollback()).toMatchObject({ code: 'PREVIOUS_SYSTEM_GONE' });
+});
+
+test('only a choice can be ended', async () => {
+  expect(await setUp({ state: 'SUCCEEDED' }).requests.resume()).toMatchObject({ code: 'NOT_OVERRIDDEN' });
+  const { requests, asked } = setUp({ state: 'IDLE', override: { toplevel: OLD, since: 1, by: 'rollback' } });
+  expect(await requests.resume()).toMatchObject({ kind: 'ok' });
+  expect(asked).toEqual([{ type: 'resumed' }]);
+});
+
+test('changes are those that wait, or the last ones', async () => {
+  const signal = new AbortController().signal;
+  const next = setUp({ state: 'DEFERRED', deferral });
+  next.machine.observed = { ...next.machine.observed, current: OLD };
+  expect(await next.requests.changes(signal)).toMatchObject({ kind: 'ok', subject: 'next', before: OLD, after: NEW, rebuiltCount: 1 });
+  expect(await setUp({ state: 'SUCCEEDED', previous: OLD }).requests.changes(signal)).toMatchObject({ subject: 'last', before: OLD, after: NEW });
+});
+
+test('a notice is told at once, and again only when it says something else', () => {
+  const { requests, agent, step } = setUp({ state: 'DEFERRED', detail: { code: 'ON_BATTERY', message: 'waits: on battery' } });
+  const told: (Notice | null)[] = [];
+  const end = requests.notices((notice) => void told.push(notice));
+  step();
+  agent.journal = { ...agent.journal, detail: { code: 'LATER', message: 'waits: put off' } };
+  step();
+  agent.journal = { ...agent.journal, state: 'PRECHECK', detail: null };
+  step();
+  end();
+  expect(told.map((notice) => notice?.body ?? null)).toEqual(['waits: on battery', 'waits: put off', null]);
+});
+
+test('what happened long ago is no news', () => {
+  const journal: AgentJournal = { ...emptyJournal(NOW), state: 'ROLLED_BACK', since: NOW, detail: { code: 'X', message: 'because' } };
+  expect(noticeOf(journal, NOW + 1)).toMatchObject({ kind: 'put-back', body: 'because' });
+  expect(noticeOf(journal, NOW + 2 * 3600_000)).toBeNull();
+});

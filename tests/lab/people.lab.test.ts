@@ -1,0 +1,94 @@
+import { isLabReady } from '@floe/testkit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { LabFleet, type LabHost } from './lab-fleet.ts';
+import { noteOutcome } from './outcomes.ts';
+
+const { isReady, why } = await isLabReady();
+
+/** Opens for a minute a year: it is closed. */
+const CLOSED = { windows: [{ cron: '0 0 29 2 *', durationMinutes: 1, timeZone: 'UTC' }] };
+let count = 0;
+const another = (more: LabHost = {}): LabHost => {
+  count += 1;
+  return {
+    ...more,
+    units: { 'counter.service': `[Service]\nEnvironment=COUNT=${count}\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n` },
+  };
+};
+
+describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${why})`}`, () => {
+  let lab: LabFleet;
+  beforeAll(async () => {
+    lab = await LabFleet.create(4, { ada: another(), bob: another({ policy: CLOSED }), cyd: another() });
+  });
+  afterAll(async () => {
+    await lab[Symbol.asyncDispose]();
+  });
+
+  async function change(name: string, host: LabHost): Promise<{ old: string; wanted: string }> {
+    const old = (await lab.machine(name)).current ?? '';
+    const sha = await lab.push(`Change ${name}`, { [name]: host });
+    return { old, wanted: (await lab.published(sha)).get(name) ?? '' };
+  }
+  const agent = async (name: string, command: string): Promise<string> =>
+    await lab
+      .guest(name)
+      .sh(
+        `eval "$(systemctl show floe-agent --property=ExecStart --value | sed 's/.*argv\\[\\]=\\(.*\\) run ;.*/floe_agent="\\1"/')"; $floe_agent ${command}`,
+      );
+
+  test('who goes back is not fought, until they resume or another system is forced', async () => {
+    const { old, wanted } = await change('ada', another());
+    await lab.runs('ada', wanted);
+    expect(await agent('ada', 'rollback --yes')).toContain(old.slice('/nix/store/'.length, '/nix/store/'.length + 8));
+    await lab.runs('ada', old);
+    await lab.told('ada', 'is kept by its user', ({ standing, detail }) => standing === 'local-override' && detail?.code === 'LOCAL_OVERRIDE');
+    // A crash does not make it forget.
+    await lab.killAgent('ada');
+    await lab.told('ada', 'is there again', ({ isConnected }) => isConnected);
+    expect((await lab.machine('ada')).current).toBe(old);
+    noteOutcome({ fault: 'user rollback', where: 'SUCCEEDED', outcome: 'old system, kept and shown' });
+    await agent('ada', 'resume');
+    await lab.runs('ada', wanted);
+    await lab.isTidy('ada');
+    noteOutcome({ fault: 'user resume', where: 'IDLE (override)', outcome: 'new system' });
+
+    await agent('ada', 'rollback --yes');
+    await lab.told('ada', 'is kept by its user', ({ standing }) => standing === 'local-override');
+    // Another system within a day waits, an administrator's word ends it.
+    const next = await change('ada', another());
+    expect((await lab.machine('ada')).current).not.toBe(next.wanted);
+    const forced = await lab.fleet.request('/api/hosts/ada/override', { method: 'DELETE' });
+    expect(forced.ok).toBe(true);
+    await lab.runs('ada', next.wanted);
+    noteOutcome({ fault: 'user rollback, administrator resumes', where: 'IDLE (override)', outcome: 'newest system' });
+  });
+
+  test('a switch by hand is reported, and not fought', async () => {
+    const { old, wanted } = await change('cyd', another());
+    await lab.runs('cyd', wanted);
+    await lab.guest('cyd').sh(`${old}/bin/switch-to-configuration test`);
+    const view = await lab.told('cyd', 'is kept', ({ standing }) => standing === 'local-override');
+    expect(view.detail?.message).toMatch(/switched it by hand/);
+    expect((await lab.machine('cyd')).current).toBe(old);
+    noteOutcome({ fault: 'switch by hand', where: 'SUCCEEDED', outcome: 'kept and shown' });
+    // Taken back by hand as well: all is as it should be again.
+    await lab.guest('cyd').sh(`${wanted}/bin/switch-to-configuration test`);
+    await lab.told('cyd', 'is in sync', ({ standing }) => standing === 'in-sync');
+  });
+
+  test('a system waits for its window, says why, is put off and brought forward by its user', async () => {
+    const { old, wanted } = await change('bob', another({ policy: CLOSED }));
+    const waiting = await lab.told('bob', 'waits', ({ detail }) => detail?.code === 'WINDOW_CLOSED');
+    expect(waiting.standing).toBe('waiting');
+    expect((await lab.machine('bob')).current).toBe(old);
+    expect(await agent('bob', 'status')).toMatch(/maintenance window/);
+    expect(await agent('bob', 'changes')).toBeTruthy();
+    await agent('bob', 'later 30m');
+    await lab.told('bob', 'is put off', ({ detail }) => detail?.code === 'LATER');
+    noteOutcome({ fault: 'maintenance window, "later"', where: 'DEFERRED', outcome: 'old system, with the reason' });
+    await agent('bob', 'now');
+    await lab.runs('bob', wanted);
+    noteOutcome({ fault: '"now"', where: 'DEFERRED', outcome: 'new system' });
+  });
+});
