@@ -80,7 +80,7 @@ export class LabFleet implements AsyncDisposable {
     try {
       await fleet.startServer();
       const names = Object.keys(hosts);
-      await lab.#install(names, hosts);
+      await lab.#install(number, names, hosts);
       return lab;
     } catch (error) {
       await lab[Symbol.asyncDispose]();
@@ -88,7 +88,7 @@ export class LabFleet implements AsyncDisposable {
     }
   }
 
-  async #install(names: readonly string[], hosts: Readonly<Record<string, LabMachine>>): Promise<void> {
+  async #install(number: number, names: readonly string[], hosts: Readonly<Record<string, LabMachine>>): Promise<void> {
     const tokens = new Map<string, string>();
     let cacheKeys = '';
     for (const name of names) {
@@ -110,8 +110,9 @@ export class LabFleet implements AsyncDisposable {
     const installed = await Promise.allSettled(
       names.map(async (name, index) => {
         const guest = new LabGuest({
+          // Its cable's name is one of this machine's: files of tests that run at the same time must not share it.
+          name: `${name}${number}`,
           storeMegabytes: hosts[name]?.storeMegabytes,
-          name,
           rootfs: labRootfs(hosts[name]?.suite ?? 'bookworm'),
           dir: join(this.#dir, 'guests'),
           bridge: this.#network.bridge,

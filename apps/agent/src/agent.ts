@@ -177,7 +177,7 @@ export class Agent implements SteeredAgent {
     await this.#step(found);
     // What changed while no agent was there, the hello tells.
     this.#told = await machine.observe();
-    await this.#lookForDrift();
+    await this.#lookForDrift(true);
   }
 
   /** The server's clock where it is known: what a person's deadline is measured by must not jump with the machine's. */
@@ -399,11 +399,11 @@ export class Agent implements SteeredAgent {
     }
   }
 
-  async #lookForDrift(): Promise<void> {
+  async #lookForDrift(isFirstLook = false): Promise<void> {
     const { machine, logger } = this.#deps;
     if (isActivating(this.#journal.state)) return;
     const [observed, policy] = await Promise.all([machine.observe(), this.#deps.readPolicy()]);
-    const event = judgeDrift({ journal: this.#journal, observed, told: this.#told, policy, now: this.now() });
+    const event = judgeDrift({ journal: this.#journal, observed, told: this.#told, policy, isFirstLook, now: this.now() });
     if (event === null) return;
     logger.warn('the machine is not as this agent left it', { event: event.type, ...observed });
     await this.#step(event);

@@ -16,7 +16,7 @@ const has = (current: typeof WANTED, more: Partial<Observed> = {}): Observed => 
 const done = (changes: Partial<AgentJournal> = {}): AgentJournal => journalWith({ state: 'SUCCEEDED', directive: directiveWith(WANTED), ...changes });
 const policy = (drift: object): AgentPolicy => v.parse(AgentPolicy, { drift });
 const judge = (observed: Observed, changes: Partial<Parameters<typeof judgeDrift>[0]> = {}) =>
-  judgeDrift({ journal: done(), observed, told: has(WANTED), policy: DEFAULT_AGENT_POLICY, now: 10, ...changes });
+  judgeDrift({ journal: done(), observed, told: has(WANTED), policy: DEFAULT_AGENT_POLICY, isFirstLook: false, now: 10, ...changes });
 
 test('a machine that is as it was left is left alone', () => {
   expect(judge(has(WANTED))).toBeNull();
@@ -24,7 +24,7 @@ test('a machine that is as it was left is left alone', () => {
 
 test('another system by hand, or from the boot menu, is a choice', () => {
   expect(judge(has(OTHER))).toEqual({ type: 'overridden', override: { toplevel: OTHER, since: 10, by: 'switch' } });
-  expect(judge(has(OTHER, { booted: OTHER }))).toMatchObject({ override: { by: 'boot' } });
+  expect(judge(has(OTHER, { booted: OTHER }), { isFirstLook: true })).toMatchObject({ override: { by: 'boot' } });
   expect(judge(has(OTHER), { policy: policy({ action: 'correct-now' }) })).toEqual({ type: 'resumed' });
 });
 

@@ -7,32 +7,35 @@ export interface DriftFacts {
   readonly observed: Observed;
   readonly told: Observed;
   readonly policy: AgentPolicy;
+  /** Nobody has looked since the agent started, which it does with the machine. */
+  readonly isFirstLook: boolean;
   /** ms */
   readonly now: number;
 }
 
 /** What to do about a machine that is not as this agent left it. Null: it is, or that was dealt with. Pure. */
-export function judgeDrift({ journal, observed, told, policy, now }: DriftFacts): AgentEvent | null {
+export function judgeDrift({ journal, observed, told, policy, isFirstLook, now }: DriftFacts): AgentEvent | null {
   const { override, directive } = journal;
   const { action, afterMinutes } = policy.drift;
   if (override !== null) {
     // Back to what the fleet wants, by the hand that left it.
     if (directive !== null && observed.current === directive.release.toplevel) return { type: 'resumed' };
-    if (observed.current !== override.toplevel) return overridden(observed, now);
+    if (observed.current !== override.toplevel) return overridden(observed, now, isFirstLook);
     // Who went back by the agent's own command has the time that is due to them; who switched by hand has the policy's.
     const isOver = action === 'correct-now' || (action === 'correct-later' && now - override.since >= afterMinutes * 60_000);
     if (override.by !== 'rollback' && isOver) return { type: 'resumed' };
   } else {
     const expected = expectedSystem(journal);
-    if (expected !== null && observed.current !== expected) return action === 'correct-now' ? { type: 'resumed' } : overridden(observed, now);
+    if (expected !== null && observed.current !== expected)
+      return action === 'correct-now' ? { type: 'resumed' } : overridden(observed, now, isFirstLook);
   }
   return isSame(observed, told) ? null : { type: 'drifted' };
 }
 
-function overridden(observed: Observed, now: number): AgentEvent {
+function overridden(observed: Observed, now: number, isFirstLook: boolean): AgentEvent {
   const { current, booted, profile } = observed;
   // Started with what is not the default: somebody chose it, or the boot loader did.
-  const by = current === booted && current !== profile?.toplevel ? 'boot' : 'switch';
+  const by = isFirstLook && current === booted && current !== profile?.toplevel ? 'boot' : 'switch';
   return { type: 'overridden', override: { toplevel: current, since: now, by } };
 }
 
