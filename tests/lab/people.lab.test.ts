@@ -1,4 +1,4 @@
-import { isLabReady } from '@floe/testkit';
+import { eventually, isLabReady } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LabFleet, type LabHost } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
@@ -45,7 +45,7 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     await lab.told('ada', 'is kept by its user', ({ standing, detail }) => standing === 'local-override' && detail?.code === 'LOCAL_OVERRIDE');
     // A crash does not make it forget.
     await lab.killAgent('ada');
-    await lab.told('ada', 'is there again', ({ isConnected }) => isConnected);
+    await eventually('the agent is there again', async () => ((await agent('ada', 'status --json')).includes('"isRunning":true') ? true : undefined));
     expect((await lab.machine('ada')).current).toBe(old);
     noteOutcome({ fault: 'user rollback', where: 'SUCCEEDED', outcome: 'old system, kept and shown' });
     await agent('ada', 'resume');
