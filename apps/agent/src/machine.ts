@@ -41,8 +41,8 @@ export interface GuardedActivation {
 
 /** What watches over an activation, and puts the machine back without the agent. Only where there is systemd. */
 export interface MachineGuard {
-  /** Armed before the first change. Throws when it cannot be. */
-  arm(plan: GuardedActivation): Promise<void>;
+  /** Armed before the first change, and anew for the way back. Throws when it cannot be. */
+  arm(plan: GuardedActivation, options: { readonly isFirst: boolean }): Promise<void>;
   /** Says that the new system works, or that it is to be undone; returns whose word stands. */
   claim(activation: number, verdict: 'passed' | 'undo'): Promise<'passed' | 'undo'>;
   /** Waits until what the watchdog began is done. */
@@ -91,10 +91,14 @@ export interface Machine {
   /** Downloads a closure and keeps it as 'next'. Throws FloeErrors of libs/nix. */
   download(path: StorePath, options: DownloadOptions): Promise<void>;
   isValid(path: StorePath): Promise<boolean>;
+  /** What the closure of `path` still needs in the store, in bytes; undefined when no cache says. */
+  missingBytes(path: StorePath, options: Pick<DownloadOptions, 'substituters' | 'signal'>): Promise<number | undefined>;
   keep(as: KeptPath, path: StorePath): Promise<void>;
   letGo(as: KeptPath): Promise<void>;
   /** Room left where the store is, in bytes. */
   freeBytes(): Promise<number>;
+  /** What the boot loader's disk lacks for `path`, in bytes; 0 or less: it has room, or is none of its own. */
+  bootBytesLacking(path: StorePath): Promise<number>;
   /** Runs the system's own script and waits for its end. */
   switchTo(path: StorePath, action: SwitchAction, options: SwitchOptions): Promise<SwitchOutcome>;
   /** Null where nothing outlives the agent. */

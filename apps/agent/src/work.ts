@@ -102,7 +102,7 @@ const JOBS: Record<AgentWork, Job> = {
 
   async download(deps, _journal, { epoch, release }, signal) {
     const { machine, settings } = deps;
-    const full = await diskIsFull(deps);
+    const full = await diskIsFull(deps, { ...release, signal });
     if (full !== null) return { type: 'download-failed', epoch, tookMs: 0, detail: full, isRetryable: true };
     await machine.download(release.toplevel, {
       substituters: settings.substituters,
@@ -124,6 +124,8 @@ const JOBS: Record<AgentWork, Job> = {
     const notClear = (code: string, message: string, isGone = false): AgentEvent => ({ type: 'not-clear', epoch, isGone, detail: { code, message } });
     const full = await diskIsFull(deps);
     if (full !== null) return notClear(full.code, full.message);
+    const lacking = await machine.bootBytesLacking(toplevel);
+    if (lacking > 0) return notClear('BOOT_DISK_FULL', `/boot lacks ${megabytes(lacking)} for its kernel and initrd: remove old generations there`);
     const heldBy = await machine.switchHeldBy();
     if (heldBy !== null) return notClear('SWITCH_HELD', `another switch is under way: ${heldBy} holds its lock; tried again when it has ended`);
     // Once more: minutes may have passed since the server was asked.
@@ -148,7 +150,7 @@ const JOBS: Record<AgentWork, Job> = {
   async activate(deps, journal, { epoch, release }, signal) {
     const { machine, logger } = deps;
     const plan = await guarded(deps, journal, release.toplevel);
-    if (plan !== null) await machine.guard?.arm(plan);
+    if (plan !== null) await machine.guard?.arm(plan, { isFirst: true });
     const outcome = await machine.switchTo(release.toplevel, 'test', { activation: journal.activation, signal });
     if (outcome.kind === 'failed') return { type: 'switch-failed', epoch, tookMs: 0, detail: outcome.detail };
     if (outcome.note !== null) logger.warn('switched, with failed units', { epoch, ...outcome.note });
@@ -219,7 +221,7 @@ const JOBS: Record<AgentWork, Job> = {
       await machine.guard.claim(activation, 'undo');
       await machine.guard.settled(activation, signal);
       // For the agent that dies here: armed anew, with the whole time for the way back.
-      await machine.guard.arm(plan);
+      await machine.guard.arm(plan, { isFirst: false });
     }
     if (journal.boot !== null) await machine.boot?.unstage();
     const isSwitched = (await machine.observe()).current !== before.toplevel || verdict === 'failed' || verdict === null;
@@ -309,18 +311,29 @@ function healthLimits({ settleMs, healthGraceMs }: WorkSettings): Omit<HealthChe
   return { passes: HEALTH_PASSES, pauseMs: settleMs / HEALTH_PASSES, graceMs: healthGraceMs };
 }
 
-/** How much of a closure is here already only Nix knows: this only keeps a machine from running into the wall. */
-async function diskIsFull({ machine, settings }: WorkDeps): Promise<AgentDetail | null> {
+interface Wanted {
+  readonly toplevel: StorePath;
+  readonly closureSizeBytes: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Whether there is too little room, with what is `wanted` or without. How much of a closure is here already only Nix and
+ * the cache know, and they are asked only when it matters.
+ */
+async function diskIsFull({ machine, settings }: WorkDeps, wanted?: Wanted): Promise<AgentDetail | null> {
   const free = await machine.freeBytes();
-  if (free >= settings.minFreeBytes) return null;
-  return {
-    code: 'DISK_FULL',
-    message: `only ${megabytes(free)} are free, ${megabytes(settings.minFreeBytes)} are needed: make room and it goes on by itself`,
-  };
+  let needed = settings.minFreeBytes;
+  if (wanted !== undefined && free >= needed && free < needed + wanted.closureSizeBytes) {
+    const { toplevel, signal, closureSizeBytes } = wanted;
+    needed += (await machine.missingBytes(toplevel, { substituters: settings.substituters, signal })) ?? closureSizeBytes;
+  }
+  if (free >= needed) return null;
+  return { code: 'DISK_FULL', message: `only ${megabytes(free)} are free, ${megabytes(needed)} are needed: make room and it goes on by itself` };
 }
 
 function megabytes(bytes: number): string {
-  return `${Math.floor(bytes / 1024 / 1024)} MB`;
+  return `${Math.ceil(bytes / 1024 / 1024)} MB`;
 }
 
 function subtract(units: readonly string[] | null, known: readonly string[] | null): string[] {

@@ -3,6 +3,7 @@ import { build, type BuildOptions, type BuildResult } from './build.ts';
 import { closureChanges, type ClosureChanges } from './closure-changes.ts';
 import { NixCommand, type NixDeps } from './command.ts';
 import { evaluateHosts, listHosts, type EvaluateOptions, type HostList } from './evaluate.ts';
+import { missingBytes, type MissingOptions } from './missing.ts';
 import { addRoot, profileGeneration, removeRoot, setProfile, type ProfileGeneration } from './profile.ts';
 import { publish, readBack, type PublishedPath, type PublishOptions } from './publish.ts';
 import { isValid, realise, type RealiseOptions } from './realise.ts';
@@ -16,6 +17,7 @@ export interface Nix {
   readBack(cacheUrl: string, paths: readonly StorePath[], publicKey: string): Promise<ReadonlyMap<StorePath, PublishedPath>>;
   realise(path: StorePath, options: RealiseOptions): Promise<void>;
   isValid(path: StorePath): Promise<boolean>;
+  missingBytes(path: StorePath, options: MissingOptions): Promise<number | undefined>;
   setProfile(profile: string, path: StorePath): Promise<void>;
   profileGeneration(profile: string): Promise<ProfileGeneration | undefined>;
   addRoot(link: string, path: StorePath): Promise<void>;
@@ -35,6 +37,7 @@ export function createNix(deps: NixDeps): Nix {
     readBack: async (cacheUrl, paths, publicKey) => await readBack(command, cacheUrl, paths, publicKey),
     realise: async (path, options) => await realise(command, path, options),
     isValid: async (path) => await isValid(command, path),
+    missingBytes: async (path, options) => await missingBytes(command, path, options),
     setProfile: async (profile, path) => await setProfile(command, profile, path),
     profileGeneration,
     addRoot: async (link, path) => await addRoot(command, link, path),

@@ -12,7 +12,7 @@ let
     env = { };
     # `broken`: an agent that cannot start.
     agent = "works";
-    # Bytes of something that does not compress well.
+    # Four pieces of so many bytes each, that do not compress well.
     ballast = 0;
   };
 
@@ -47,6 +47,16 @@ let
     WantedBy=multi-user.target
   '';
 
+  # The same bytes every time.
+  piece = size: number: derivation {
+    name = "ballast-${toString size}-${toString number}";
+    system = builtins.currentSystem or "x86_64-linux";
+    builder = "/bin/sh";
+    args = [ "-c" "awk -v n=${toString size} -v seed=${toString number} 'BEGIN { srand(seed); for (i = 0; i < n / 8; i++) printf \"%08x\", int(rand() * 4294967295) }' >$out" ];
+    PATH = "/usr/bin:/bin";
+    preferLocalBuild = true;
+  };
+
   toplevel = name: host:
     let
       units = { "floe-agent.service" = agentUnit host; "floe-boot-guard.service" = guardUnit; } // host.units;
@@ -62,7 +72,8 @@ let
       args = [ ./scripts/build.sh ];
       PATH = "/usr/bin:/bin";
       preferLocalBuild = true;
-      inherit (host) kernel ballast;
+      inherit (host) kernel;
+      ballast = if host.ballast == 0 then [ ] else map (piece host.ballast) [ 1 2 3 4 ];
       scripts = ./scripts;
       etcFiles = concatStringsSep "\n" (map (file: "${file} ${toFile (baseNameOf file) etc.${file}}") (attrNames etc));
       specialisations = concatStringsSep "\n" (map

@@ -38,8 +38,9 @@ export class ActivationGuard {
   }
 
   /** Arms a timer of systemd that goes back at the deadline, whatever becomes of the agent. Throws `WATCHDOG_NOT_ARMED`. */
-  async arm(plan: Plan): Promise<void> {
+  async arm(plan: Plan, { isFirst }: { readonly isFirst: boolean }): Promise<void> {
     const folder = this.folder(plan.activation);
+    if (isFirst) await this.#clear(folder);
     await folder.write(WATCHDOG_SCRIPT, watchdogScript(plan, folder.dir));
     await folder.write(AFTER_SWITCH_SCRIPT, afterSwitchScript(plan, folder.dir));
     await folder.write(BOOT_ID, await bootId());
@@ -75,6 +76,7 @@ export class ActivationGuard {
   /** Puts the guard of the next start in its place. */
   async guardBoot(plan: Plan): Promise<void> {
     const folder = this.folder(plan.activation);
+    await this.#clear(folder);
     await folder.write(GUARD_SCRIPT, guardScript(plan, folder.dir));
     await folder.write(BOOT_ID, await bootId());
     await writeFileDurably(this.#bootGuard, `exec /bin/sh ${folder.file(GUARD_SCRIPT)}\n`);
@@ -116,6 +118,11 @@ export class ActivationGuard {
   async forget(): Promise<void> {
     await rm(this.#bootGuard, { force: true });
     await removeActivations(join(this.#deps.stateDir, 'activation'));
+  }
+
+  /** After a journal was lost, activations are counted from 1 again: no verdict of another one may be taken for this one's. */
+  async #clear(folder: ActivationFolder): Promise<void> {
+    await rm(folder.dir, { recursive: true, force: true });
   }
 
   get #bootGuard(): string {

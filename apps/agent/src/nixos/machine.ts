@@ -20,6 +20,7 @@ import { describeSwitch } from '../switch-outcome.ts';
 import { freeBytesAt, observeLinks, readBelow } from '../system-files.ts';
 import { misfitOf } from '../targets/shape.ts';
 import { storeFilesBelow } from '../targets/store-files.ts';
+import { bootBytesLacking } from './boot-space.ts';
 import { ActivationGuard } from './guard.ts';
 import { bootEntryOf, setOneShot } from './one-shot.ts';
 import { AFTER_SWITCH_SCRIPT, SYSTEM_PROFILE, switchUnits, verdictUnit, watchdogUnit } from './scripts.ts';
@@ -53,7 +54,7 @@ export class NixosMachine implements Machine {
     this.#deps = deps;
     this.#guard = new ActivationGuard(deps);
     this.guard = {
-      arm: async (plan) => await this.#guard.arm(plan),
+      arm: async (plan, options) => await this.#guard.arm(plan, options),
       claim: async (activation, verdict) => await this.#guard.claim(activation, verdict),
       settled: async (activation, signal) => await this.#guard.settled(activation, signal),
       disarm: async (activation) => await this.#guard.disarm(activation),
@@ -92,6 +93,10 @@ export class NixosMachine implements Machine {
 
   async isValid(path: StorePath): Promise<boolean> {
     return await (await this.#deps.nix()).isValid(path);
+  }
+
+  async missingBytes(path: StorePath, options: Pick<DownloadOptions, 'substituters' | 'signal'>): Promise<number | undefined> {
+    return await (await this.#deps.nix()).missingBytes(path, options);
   }
 
   async keep(as: KeptPath, path: StorePath): Promise<void> {
@@ -188,6 +193,10 @@ export class NixosMachine implements Machine {
       signal,
     });
     return result.exitCode === 0 ? `${result.stdout}\n${result.stderr}` : null;
+  }
+
+  async bootBytesLacking(path: StorePath): Promise<number> {
+    return await bootBytesLacking(path, (await this.observe()).booted);
   }
 
   async switchHeldBy(): Promise<string | null> {

@@ -88,6 +88,10 @@ export class TargetMachine implements Machine {
     return await (await this.#deps.nix()).isValid(path);
   }
 
+  async missingBytes(path: StorePath, options: Pick<DownloadOptions, 'substituters' | 'signal'>): Promise<number | undefined> {
+    return await (await this.#deps.nix()).missingBytes(path, options);
+  }
+
   async keep(as: KeptPath, path: StorePath): Promise<void> {
     await (await this.#deps.nix()).addRoot(this.#root(as), path);
   }
@@ -113,6 +117,10 @@ export class TargetMachine implements Machine {
 
   async dryActivate(): Promise<null> {
     return await Promise.resolve(null);
+  }
+
+  async bootBytesLacking(): Promise<number> {
+    return await Promise.resolve(0);
   }
 
   async switchHeldBy(): Promise<null> {

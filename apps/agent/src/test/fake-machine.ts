@@ -17,6 +17,7 @@ export class FakeMachine implements Machine {
   observed: Observed = NOTHING_OBSERVED;
   healthChecks: string | undefined;
   free = 1e12;
+  missing: number | undefined;
   units: readonly string[] | null = null;
   /** What a restarted agent finds; undefined: nothing watches over this machine. */
   unfinished: Unfinished | undefined;
@@ -78,6 +79,14 @@ export class FakeMachine implements Machine {
       forget: async () => await Promise.resolve(),
       unfinished: async () => await Promise.resolve(unfinished),
     };
+  }
+
+  async missingBytes(): Promise<number | undefined> {
+    return await Promise.resolve(this.missing);
+  }
+
+  async bootBytesLacking(): Promise<number> {
+    return await Promise.resolve(0);
   }
 
   async misfit(): Promise<null> {
