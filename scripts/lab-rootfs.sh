@@ -10,7 +10,7 @@ want=$(cksum <"$0")
 rm -rf "$target" "$target.new"
 mkdir -p "$root/.tools/lab"
 mmdebstrap --quiet --variant=minbase \
-  --include=systemd,systemd-sysv,dbus,iproute2,nix-bin,ca-certificates,procps \
+  --include=systemd,systemd-sysv,dbus,iproute2,nix-bin,ca-certificates,procps,libfaketime \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
   "$suite" "$target.new"
 cd "$target.new"

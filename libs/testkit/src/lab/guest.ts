@@ -179,6 +179,16 @@ export class LabGuest implements AsyncDisposable {
     await run('ip', ['link', 'set', this.link, 'down']);
   }
 
+  /** Slows what comes to the guest down. */
+  async slowDown(rate: string): Promise<void> {
+    await run('tc', ['qdisc', 'replace', 'dev', this.link, 'root', 'tbf', 'rate', rate, 'burst', '32k', 'latency', '200ms']);
+  }
+
+  /** The size of a store's own disk. */
+  async resizeStore(megabytes: number): Promise<void> {
+    await this.sh(`mount -o remount,size=${megabytes}m /nix`);
+  }
+
   async plug(): Promise<void> {
     await run('ip', ['link', 'set', this.link, 'up']);
   }
