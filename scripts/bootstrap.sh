@@ -110,6 +110,21 @@ use_chromium() {
   command -v chromium >/dev/null 2>&1 || use_debian chromium
 }
 
+# Machines for the lab: guests of systemd-nspawn on a root file system that they share. Without them its tests are skipped.
+use_lab() {
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    say 'the tests on guests (tests/*.lab.test.ts) are skipped: they need root on Debian'
+  elif ! unshare --mount --net --pid --fork true 2>/dev/null; then
+    say 'the tests on guests (tests/*.lab.test.ts) are skipped: this machine lets nobody make namespaces'
+  else
+    for program in systemd-nspawn mmdebstrap tc; do
+      command -v "$program" >/dev/null 2>&1 || { use_debian systemd-container mmdebstrap iproute2 && break; }
+    done
+    (step "making the guests' root file systems" sh "$root/scripts/lab-rootfs.sh" bookworm trixie) ||
+      say 'the tests on guests (tests/*.lab.test.ts) are skipped: there is no root file system for them'
+  fi
+}
+
 # The page, built anew when its sources differ from those of the last build.
 use_dashboard() {
   [ -f "$root/apps/dashboard/vite.config.ts" ] || return 0

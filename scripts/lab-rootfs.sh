@@ -1,9 +1,20 @@
 #!/bin/sh
-# lab-rootfs.sh SUITE: the root file system that the lab's guests share, in .tools/lab/SUITE. Needs root and mmdebstrap.
+# lab-rootfs.sh SUITE...: root file systems that the lab's guests share, in .tools/lab/SUITE. Needs root and mmdebstrap.
 # bookworm has Nix 2.8, trixie Nix 2.26; the guests' programs are Debian's, their systems are the tests' own.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
-suite=${1:?usage: lab-rootfs.sh bookworm|trixie}
+suite=${1:?usage: lab-rootfs.sh bookworm|trixie ...}
+if [ $# -gt 1 ]; then
+  # At the same time: they wait for the network and the disk in turns.
+  running=
+  for suite in "$@"; do
+    sh "$0" "$suite" &
+    running="$running $!"
+  done
+  status=0
+  for pid in $running; do wait "$pid" || status=1; done
+  exit "$status"
+fi
 target=$root/.tools/lab/$suite
 want=$(cksum <"$0")
 [ "$(cat "$target/.floe-stamp" 2>/dev/null)" != "$want" ] || exit 0

@@ -13,7 +13,10 @@ use_node
 use_packages
 case $task in
   demo | bench | options) use_nix ;;
-  test) use_nix && use_postgres && use_chromium ;;
+  test)
+    use_nix && use_postgres && use_chromium
+    case "$*" in '' | *lab*) use_lab ;; esac
+    ;;
 esac
 case $task in demo | test | bench | bundle) use_dashboard ;; esac
 unlock

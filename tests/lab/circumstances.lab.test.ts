@@ -8,7 +8,9 @@ const { isReady: hasNewNix } = await isLabReady('trixie');
 
 const MB = 1_000_000;
 const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
-const clockOff = (offset: string): LabHost => ({ settings: { LD_PRELOAD: FAKETIME, FAKETIME: offset, FAKETIME_DONT_FAKE_MONOTONIC: '1' } });
+const clockOff = (offset: string): LabHost => ({
+  settings: { LD_PRELOAD: FAKETIME, FAKETIME: offset, FAKETIME_DONT_FAKE_MONOTONIC: '1', FAKETIME_ONLY_CMDS: 'node' },
+});
 const motd = (text: string, more: LabHost = {}): LabHost => ({ ...more, etc: { motd: text } });
 
 describe.skipIf(!isReady)(`circumstances${isReady ? '' : ` (skipped: ${why})`}`, () => {

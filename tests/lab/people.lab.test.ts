@@ -58,7 +58,7 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     // Another system within a day waits, an administrator's word ends it.
     const next = await change('ada', another());
     expect((await lab.machine('ada')).current).not.toBe(next.wanted);
-    const forced = await lab.fleet.request('/api/hosts/ada/override', { method: 'DELETE' });
+    const forced = await lab.fleet.request('/api/hosts/ada/override', { method: 'DELETE', body: JSON.stringify({ reason: 'the test' }) });
     expect(forced.ok).toBe(true);
     await lab.runs('ada', next.wanted);
     noteOutcome({ fault: 'user rollback, administrator resumes', where: 'IDLE (override)', outcome: 'newest system' });

@@ -6,11 +6,10 @@ import {
   type AgentEvent,
   type AgentJournal,
   type AgentReport,
-  type AgentState,
   type Observed,
 } from '@floe/model';
 import { helloBytes, PROTOCOL_VERSION, type AgentPolicy, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
-import { describeError, fullJitter, verifySignature, type Clock, type Exec, type Logger } from '@floe/runtime';
+import { fullJitter, verifySignature, type Clock, type Exec, type Logger } from '@floe/runtime';
 import { judgeDirective } from './admission.ts';
 import type { Conditions } from './conditions.ts';
 import { Connection, type ConnectionHandlers } from './connection.ts';
@@ -20,8 +19,8 @@ import type { Identity } from './identity.ts';
 import { Inbox } from './inbox.ts';
 import type { Machine } from './machine.ts';
 import type { SteeredAgent } from './people.ts';
-import { redactedTail } from './redact.ts';
 import type { ReportQueue } from './report-queue.ts';
+import { makeReport } from './report.ts';
 import { findUnfinished, performWork, type WorkDeps, type WorkSettings } from './work.ts';
 import { Workbench } from './workbench.ts';
 
@@ -34,9 +33,6 @@ const STALE_MS = 3 * 24 * 3600 * 1000;
 /** A machine's clock that is this far from the server's is worth a word. */
 const CLOCK_DIFFERS_MS = 5 * 60_000;
 const PROGRESS_EVERY_MS = 500;
-const MAX_DETAIL_CHARACTERS = 4_000;
-/** Reports of these come with the last words of what was run. */
-const FAILED_STATES: ReadonlySet<AgentState> = new Set(['ROLLING_BACK', 'ROLLED_BACK', 'ROLLBACK_FAILED', 'BLOCKED']);
 
 interface AgentSettings extends WorkSettings {
   readonly releaseKeys: readonly TrustedKey[];
@@ -199,34 +195,12 @@ export class Agent implements SteeredAgent {
     const { journal, effects } = decide(this.#journal, event, this.now());
     if (journal === this.#journal && effects.length === 0) return;
     const effect = effects.find((each) => each.type === 'report');
-    const report = effect === undefined ? undefined : await this.#makeReport(journal, effect);
+    const report = effect === undefined ? undefined : await makeReport({ machine: this.#deps.machine, at: this.#deps.clock.now() }, journal, effect);
     const next = report === undefined ? journal : { ...journal, report, nextReportSeq: report.seq + 1 };
     if (!(await this.#save(next))) return;
     for (const listener of this.#listeners) listener();
     if (report !== undefined) await this.#report(report);
     for (const each of effects) await this.#perform(each);
-  }
-
-  async #makeReport(journal: AgentJournal, effect: Extract<AgentEffect, { type: 'report' }>): Promise<AgentReport> {
-    const { state, epoch, toplevel, detail } = effect;
-    const isOfDirective = state === journal.state && epoch === journal.directive?.epoch;
-    const log = isOfDirective && FAILED_STATES.has(state) ? redactedTail(await this.#activationLog(journal.activation)) : '';
-    return {
-      seq: journal.nextReportSeq,
-      epoch,
-      state,
-      toplevel,
-      observed: await this.#deps.machine.observe(),
-      ...(detail === null ? {} : { detail: { code: detail.code.slice(0, 64), message: detail.message.slice(0, MAX_DETAIL_CHARACTERS) } }),
-      ...(isOfDirective ? { timings: journal.timings } : {}),
-      ...(log === '' ? {} : { log }),
-      at: this.#deps.clock.now(),
-    };
-  }
-
-  async #activationLog(activation: number): Promise<string> {
-    if (activation === 0) return '';
-    return await this.#deps.machine.activationLog(activation).catch((error: unknown) => `the log cannot be read: ${describeError(error)}`);
   }
 
   /** Nothing is done that is not written down: while the disk is full, the agent waits. False when it was stopped. */

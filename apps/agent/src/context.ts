@@ -103,7 +103,7 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
       closureChanges: async (before, after, signal) => await (await nix()).closureChanges(before, after, signal),
       clock: systemClock,
     });
-    await servePeople(stack, { config, agentEnv: options.env, env, logger, requests, isSomeoneHere: conditions.isSomeoneHere });
+    await servePeople(stack, { config, agentEnv: options.env, env, logger, requests, isSomeoneHere: async () => await conditions.isSomeoneHere() });
     return { agent, [Symbol.asyncDispose]: async () => await stack.disposeAsync() };
   } catch (error) {
     await stack.disposeAsync();
@@ -159,9 +159,16 @@ async function servePeople(stack: AsyncDisposableStack, { config, agentEnv, env,
     const socket = stack.use(await serveUserSocket({ path, group: config.socketGroup, handlers: requests, logger }));
     if (config.root !== undefined) return;
     const ending = new AbortController();
-    const notices = requests.notices.bind(requests);
     const telling = runWall(
-      { notices, followerCount: () => socket.followerCount(), isSomeoneHere, exec, env, clock: systemClock, logger },
+      {
+        notices: (listener) => requests.notices(listener),
+        followerCount: () => socket.followerCount(),
+        isSomeoneHere,
+        exec,
+        env,
+        clock: systemClock,
+        logger,
+      },
       ending.signal,
     );
     stack.defer(async () => {
