@@ -83,6 +83,14 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     noteOutcome({ fault: 'newer push while a restart is awaited', where: 'BOOT_STAGED', outcome: 'the newest, once it was restarted' });
   });
 
+  test('a switch that ends with 100 changed nothing: it is left to a restart', async () => {
+    const { wanted } = await change('bob', { ...RESTARTS, etc: { 'only-by-restart': 'x' } });
+    await lab.runs('bob', wanted);
+    expect(await lab.guest('bob').sh('readlink /run/booted-system')).toBe(wanted);
+    await lab.isTidy('bob');
+    noteOutcome({ fault: 'exit 100 of the switch', where: 'ACTIVATING', outcome: 'new system, booted and verified' });
+  });
+
   test.each([
     ['the boot loader is being told', 'boot-start', 'BOOT_STAGED'],
     ['the boot loader was told', 'boot-written', 'BOOT_STAGED'],

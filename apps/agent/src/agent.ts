@@ -95,6 +95,7 @@ export class Agent implements SteeredAgent {
       logger,
       settings,
       contact: async (timeoutMs, signal) => await this.#contact(timeoutMs, signal),
+      holdDownload: async (current) => await deps.conditions.holdDownload(current, this.now()),
       assess: async (current, directive, signal) => await deps.conditions.assess(current, directive, this.now(), signal),
       onProgress: (epoch, progress) => this.#tellProgress(epoch, progress.doneBytes, progress.totalBytes),
     };

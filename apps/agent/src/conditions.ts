@@ -14,6 +14,8 @@ export interface RebootJudgement {
 
 /** When this machine may be changed, by its own policy. `now` is ms. */
 export interface Conditions {
+  /** Why nothing is to be downloaded now; null: it may be. */
+  holdDownload(journal: AgentJournal, now: number): Promise<AgentDetail | null>;
   assess(journal: AgentJournal, directive: AgentDirective, now: number, signal: AbortSignal): Promise<Assessment>;
   /** Whether a machine may restart into the system that is staged for its next start. */
   mayReboot(journal: AgentJournal, now: number): Promise<RebootJudgement>;
@@ -23,6 +25,7 @@ export interface Conditions {
 
 /** Of what nobody sits at: a folder, a profile. */
 export const NO_CONDITIONS: Conditions = {
+  holdDownload: async () => await Promise.resolve(null),
   assess: async () => await Promise.resolve({ impact: 'none', wait: null }),
   isSomeoneHere: async () => await Promise.resolve(false),
   mayReboot: async () => await Promise.resolve({ isDue: false, detail: { code: 'REBOOT_LEFT_TO_PEOPLE', message: 'it is not a machine' } }),
@@ -86,6 +89,16 @@ export function createConditions(deps: ConditionsDeps): Conditions {
         return { impact, wait: null };
       }
       return { impact, wait: { detail: { code: judgement.code, message: judgement.message }, until: judgement.until } };
+    },
+
+    async holdDownload({ deferral, directive }, now) {
+      const policy = await readPolicy();
+      if (policy.metered === 'ignore' || directive?.isRetry === true || deferral?.isOverruled === true) return null;
+      const { judgeDownload } = await import('./when/judge.ts');
+      const since = deferral?.since ?? now;
+      const waiting = { since, laterCount: 0, laterUntil: null };
+      const judgement = judgeDownload({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: waiting, now, timeZone });
+      return judgement.kind === 'wait' ? { code: judgement.code, message: judgement.message } : null;
     },
 
     async mayReboot(journal, now) {

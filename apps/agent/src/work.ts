@@ -37,6 +37,8 @@ export interface WorkDeps {
   readonly settings: WorkSettings;
   /** Whom this machine reaches on new connections within that time. */
   readonly contact: (timeoutMs: number, signal: AbortSignal) => Promise<Contact>;
+  /** Why nothing is to be downloaded now; null: it may be. */
+  readonly holdDownload: (journal: AgentJournal) => Promise<AgentDetail | null>;
   /** How disruptive the switch would be, and what it waits for. */
   readonly assess: (journal: AgentJournal, directive: AgentDirective, signal: AbortSignal) => Promise<Assessment>;
   readonly onProgress: (epoch: number, progress: DownloadProgress) => void;
@@ -100,8 +102,10 @@ const JOBS: Record<AgentWork, Job> = {
     return { type: 'inspected', epoch, isOnIt: isOn(await machine.observe(), release.toplevel) };
   },
 
-  async download(deps, _journal, { epoch, release }, signal) {
+  async download(deps, journal, { epoch, release }, signal) {
     const { machine, settings } = deps;
+    const held = await deps.holdDownload(journal);
+    if (held !== null) return { type: 'download-failed', epoch, tookMs: 0, detail: held, isRetryable: true };
     const full = await diskIsFull(deps, { ...release, signal });
     if (full !== null) return { type: 'download-failed', epoch, tookMs: 0, detail: full, isRetryable: true };
     await machine.download(release.toplevel, {
@@ -152,7 +156,11 @@ const JOBS: Record<AgentWork, Job> = {
     const plan = await guarded(deps, journal, release.toplevel);
     if (plan !== null) await machine.guard?.arm(plan, { isFirst: true });
     const outcome = await machine.switchTo(release.toplevel, 'test', { activation: journal.activation, signal });
-    if (outcome.kind === 'failed') return { type: 'switch-failed', epoch, tookMs: 0, detail: outcome.detail };
+    if (outcome.kind === 'failed') {
+      const { detail } = outcome;
+      if (detail.code === 'REBOOT_NEEDED' && plan !== null && machine.boot !== null) return { type: 'restart-needed', epoch, detail };
+      return { type: 'switch-failed', epoch, tookMs: 0, detail };
+    }
     if (outcome.note !== null) logger.warn('switched, with failed units', { epoch, ...outcome.note });
     return { type: 'switched', epoch, tookMs: 0 };
   },
@@ -247,6 +255,8 @@ const JOBS: Record<AgentWork, Job> = {
     const plan = await guarded(deps, journal, release.toplevel);
     const failed = (detail: AgentDetail): AgentEvent => ({ type: 'boot-stage-failed', epoch, tookMs: 0, detail });
     if (machine.boot === null || plan === null) return failed({ code: 'NOT_BOOTABLE', message: 'this machine starts no systems' });
+    // A switch that was tried first has armed one for now.
+    await machine.guard?.disarm(plan.activation);
     const outcome = await machine.boot.stage(plan, signal);
     if (outcome.kind === 'failed') {
       await machine.setProfile(plan.beforeProfile);

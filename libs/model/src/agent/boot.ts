@@ -12,6 +12,11 @@ function say(journal: AgentJournal, detail: AgentDetail): AgentStep {
   return { journal: next, effects: journal.detail?.message === detail.message ? [] : [reportOf(next)] };
 }
 
+/** The switch itself found out that only a start of the machine will do. */
+export function restartNeeded(journal: AgentJournal, event: AgentEventOf<'restart-needed'>, now: number): AgentStep {
+  return enter(journal, 'BOOT_STAGED', now, { detail: event.detail, changes: { boot: { misses: 0 } }, effects: [work('stage-boot')] });
+}
+
 /** From here the machine's own policy decides when it restarts, or a person does. */
 export function bootStaged(journal: AgentJournal, event: AgentEventOf<'boot-staged'>): AgentStep {
   const { journal: next, effects } = say({ ...journal, timings: { ...journal.timings, activateMs: event.tookMs } }, event.detail);

@@ -64,6 +64,8 @@ export type AgentEvent =
   | ({ readonly type: 'not-clear'; /** The staged system is not there any more. */ readonly isGone: boolean; readonly detail: AgentDetail } & OfWork)
   | ({ readonly type: 'switched' } & Timed)
   | ({ readonly type: 'switch-failed' } & Failed)
+  /** The switch changed nothing: the new system takes effect only with a restart. */
+  | ({ readonly type: 'restart-needed'; readonly detail: AgentDetail } & OfWork)
   /** `note`: what a person should know although it passed. */
   | ({ readonly type: 'verified'; readonly note: AgentDetail | null } & Timed)
   /** `isContactLost`: the only thing wrong is that the server does not answer, which may not be this machine's fault. */

@@ -262,6 +262,11 @@ test('a system for the next start is staged, started, verified, and only then ke
   expect(kept).toMatchObject({ state: 'SUCCEEDED', previous: OLD, boot: null });
 });
 
+test('a switch that finds out that only a start will do is staged for one', () => {
+  const step = play([...toActivating(), { type: 'restart-needed', epoch: 1, detail }]);
+  expect([step.journal.state, worksOf(step.effects), step.journal.before?.toplevel]).toEqual(['BOOT_STAGED', ['stage-boot'], OLD]);
+});
+
 test('a start that fell back is a failure; one that brought another system is tried again, but not for ever', () => {
   const { journal } = play([...toBootStaged(), { type: 'boot-staged', epoch: 1, tookMs: 1, detail }]);
   expect(play([rebooted(false, true)], journal).journal).toMatchObject({ state: 'ROLLING_BACK', verdict: 'failed', detail: { code: 'BOOT_FAILED' } });
@@ -349,6 +354,7 @@ const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
   record('not-clear', { epoch: anyEpoch, isGone: fc.boolean(), detail: fc.constant(detail) }),
   record('switched', timed),
   record('switch-failed', failing),
+  record('restart-needed', { epoch: anyEpoch, detail: fc.constant(detail) }),
   record('verified', { ...timed, note: fc.constant(null) }),
   record('verify-failed', { ...failing, isContactLost: fc.boolean() }),
   record('undone', { epoch: anyEpoch, detail: fc.constant(detail) }),

@@ -23,6 +23,8 @@ if [ "$action" != dry-activate ] && ! flock --nonblock 9; then
   exit 1
 fi
 point start
+# As when systemd's own interface changed: nothing is done, and only a restart will do.
+if [ "$action" = test ] && [ -e "$new/etc/only-by-restart" ] && [ ! -e "$(readlink -f /run/current-system)/etc/only-by-restart" ]; then exit 100; fi
 old=$(readlink -f /run/current-system 2>/dev/null)
 changed= gone=
 for unit in "$new"/etc/systemd/system/*; do
