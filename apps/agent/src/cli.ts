@@ -61,7 +61,7 @@ export interface CliDeps {
   readonly signal: AbortSignal;
   readonly random: () => number;
   /** IANA name. */
-  readonly timeZone: string;
+  readonly timeZone: () => string;
   readonly stdin: TerminalInput;
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;

@@ -39,7 +39,7 @@ export interface ConditionsDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   /** IANA name, of the times in messages. */
-  readonly timeZone: string;
+  readonly timeZone: () => string;
 }
 
 /** So long for each fact about the machine, in ms. */
@@ -83,7 +83,7 @@ export function createConditions(deps: ConditionsDeps): Conditions {
       const policy = await readPolicy();
       // Loaded when something is to be judged: an idle agent has no use for calendars.
       const { judgeActivation } = await import('./when/judge.ts');
-      const judgement = judgeActivation({ policy, impact, facts: await facts(signal), deferral, now, timeZone });
+      const judgement = judgeActivation({ policy, impact, facts: await facts(signal), deferral, now, timeZone: timeZone() });
       if (judgement.kind === 'clear') {
         if (judgement.because !== null) logger.warn('going ahead', { because: judgement.because });
         return { impact, wait: null };
@@ -97,7 +97,7 @@ export function createConditions(deps: ConditionsDeps): Conditions {
       const { judgeDownload } = await import('./when/judge.ts');
       const since = deferral?.since ?? now;
       const waiting = { since, laterCount: 0, laterUntil: null };
-      const judgement = judgeDownload({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: waiting, now, timeZone });
+      const judgement = judgeDownload({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: waiting, now, timeZone: timeZone() });
       return judgement.kind === 'wait' ? { code: judgement.code, message: judgement.message } : null;
     },
 
@@ -107,7 +107,7 @@ export function createConditions(deps: ConditionsDeps): Conditions {
       if (deferral?.isOverruled === true) return { isDue: true, detail: { code: 'RESTARTING', message: 'its user wants the restart now' } };
       const staged = { since, laterCount: deferral?.laterCount ?? 0, laterUntil: deferral?.laterUntil ?? null };
       const { judgeReboot } = await import('./when/judge.ts');
-      const judgement = judgeReboot({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: staged, now, timeZone });
+      const judgement = judgeReboot({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: staged, now, timeZone: timeZone() });
       if (judgement.kind === 'wait')
         return { isDue: false, detail: { code: judgement.code, message: `the next start runs it; ${judgement.message}` } };
       return { isDue: true, detail: { code: 'RESTARTING', message: judgement.because ?? 'the policy of this machine allows it now' } };

@@ -32,7 +32,7 @@ export interface ContextOptions {
   readonly logger: Logger;
   readonly random: () => number;
   /** IANA name of the machine's time zone, for times that people read. */
-  readonly timeZone: string;
+  readonly timeZone: () => string;
 }
 
 /** Everything of a running agent, from its settings and its state folder. */

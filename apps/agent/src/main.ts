@@ -12,7 +12,8 @@ process.exitCode = await runCli({
   version: packageJson.version,
   signal: stopping.signal,
   random: Math.random,
-  timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+  // Asked for when it is needed: it loads what Node knows of the world's calendars.
+  timeZone: () => Intl.DateTimeFormat().resolvedOptions().timeZone,
   stdin: process.stdin,
   stdout: (text) => process.stdout.write(text),
   stderr: (text) => process.stderr.write(text),

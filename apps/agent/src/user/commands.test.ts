@@ -39,7 +39,7 @@ async function run(args: readonly string[], typed?: string): Promise<Ran> {
     env: { FLOE_ROOT: dir },
     version: '0.1.0',
     signal: new AbortController().signal,
-    timeZone: 'UTC',
+    timeZone: () => 'UTC',
     random: () => 0.5,
     stdin,
     stdout: (text) => (stdout += text),
