@@ -175,7 +175,7 @@ describe('the units', () => {
   it('of the boot guard: it needs nothing of the agent', async () => {
     const guard = await unit(LEAST, 'services.floe-boot-guard');
     expect(guard).toMatchObject({
-      wantedBy: ['multi-user.target'],
+      wantedBy: ['multi-user.target', 'emergency.target', 'rescue.target'],
       after: ['local-fs.target'],
       unitConfig: { ConditionPathExists: '/var/lib/floe-agent/boot-guard', DefaultDependencies: false },
       serviceConfig: { Type: 'oneshot', ExecStart: '/bin/sh /var/lib/floe-agent/boot-guard' },

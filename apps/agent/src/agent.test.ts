@@ -74,6 +74,7 @@ async function startAgent(changes: Partial<AgentDeps> = {}): Promise<void> {
       settleMs: 0,
       contactTimeoutMs: 400,
       switchLimitMs: 60_000,
+      bootLimitMs: 60_000,
     },
     identity: { host: HOST, machineId: MACHINE_ID, bootId: 'boot', system: SYSTEM, signer },
     machine,

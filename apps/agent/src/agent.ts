@@ -94,6 +94,7 @@ export class Agent implements SteeredAgent {
       clock,
       logger,
       settings,
+      now: () => this.now(),
       contact: async (timeoutMs, signal) => await this.#contact(timeoutMs, signal),
       holdDownload: async (current) => await deps.conditions.holdDownload(current, this.now()),
       assess: async (current, directive, signal) => await deps.conditions.assess(current, directive, this.now(), signal),
@@ -102,6 +103,7 @@ export class Agent implements SteeredAgent {
     this.#bench = new Workbench({
       perform: async (name, journal, signal) => await performWork(name, work, journal, signal),
       mayReboot: async () => await deps.conditions.mayReboot(this.#journal, this.now()),
+      now: () => this.now(),
       sayReady: (epoch) => this.#connection.send({ type: 'ready', epoch }),
       dispatch: (event) => this.#dispatch(event),
       onBug: (error) => this.#bugs.reject(error),
@@ -165,6 +167,8 @@ export class Agent implements SteeredAgent {
   async #start(signal: AbortSignal): Promise<void> {
     const { machine, logger } = this.#deps;
     const { state, directive } = this.#journal;
+    // What changed while no agent was there, the hello tells.
+    if (this.#told === NOTHING_OBSERVED) this.#told = await machine.observe();
     logger.info('started', { state, epoch: this.#journal.epoch, toplevel: directive?.release.toplevel ?? null });
     const found = await findUnfinished({ machine }, this.#journal, signal).catch((error: unknown): AgentEvent => {
       logger.error('what an earlier run left cannot be found out', { error });
@@ -172,8 +176,6 @@ export class Agent implements SteeredAgent {
     });
     if (signal.aborted) return;
     await this.#step(found);
-    // What changed while no agent was there, the hello tells.
-    this.#told = await machine.observe();
     await this.#lookForDrift(true);
   }
 
@@ -198,7 +200,7 @@ export class Agent implements SteeredAgent {
     const effect = effects.find((each) => each.type === 'report');
     const report = effect === undefined ? undefined : await makeReport({ machine: this.#deps.machine, at: this.#deps.clock.now() }, journal, effect);
     const next = report === undefined ? journal : { ...journal, report, nextReportSeq: report.seq + 1 };
-    if (!(await this.#save(next))) return;
+    if (next !== this.#journal && !(await this.#save(next))) return;
     for (const listener of this.#listeners) listener();
     if (report !== undefined) await this.#report(report);
     for (const each of effects) await this.#perform(each);

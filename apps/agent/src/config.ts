@@ -30,6 +30,8 @@ export interface Config {
   readonly contactTimeoutMs: number;
   /** A switch that takes longer, in ms, is ended and undone. */
   readonly switchLimitMs: number;
+  /** How long the machine may take to start, until the agent runs, in ms. */
+  readonly bootLimitMs: number;
   /** The group whose members may talk to the agent, beside root; undefined: nobody. */
   readonly socketGroup: string | undefined;
   /** Less free room than this, in bytes, and nothing is downloaded or switched. */
@@ -127,6 +129,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
     contactTimeoutMs: 1000 * checked('FLOE_CONTACT_TIMEOUT_SECONDS', Seconds, 60, 'a whole number of seconds'),
     switchLimitMs:
       1000 * checked('FLOE_SWITCH_TIMEOUT_SECONDS', SwitchSeconds, DEFAULT_SWITCH_LIMIT_MS / 1000, 'a whole number of seconds, 1 or more'),
+    bootLimitMs: 1000 * checked('FLOE_BOOT_TIMEOUT_SECONDS', Seconds, 300, 'a whole number of seconds'),
     socketGroup: checked<string | undefined>('FLOE_SOCKET_GROUP', GroupName, undefined, 'the name of a group'),
     minFreeBytes: 1024 * 1024 * checked('FLOE_MIN_FREE_MB', Megabytes, 64, 'a whole number of megabytes'),
     slowRetryMs: 1000 * checked('FLOE_SLOW_RETRY_SECONDS', Seconds, 60, 'a whole number of seconds'),

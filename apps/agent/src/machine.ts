@@ -37,6 +37,8 @@ export interface GuardedActivation {
   readonly switchMs: number;
   /** How long the agent has from the end of the switch to its verdict, in ms. */
   readonly verdictMs: number;
+  /** … and from the start of the machine, in ms. */
+  readonly bootMs: number;
 }
 
 /** What watches over an activation, and puts the machine back without the agent. Only where there is systemd. */
@@ -45,7 +47,9 @@ export interface MachineGuard {
   arm(plan: GuardedActivation, options: { readonly isFirst: boolean }): Promise<void>;
   /** Says that the new system works, or that it is to be undone; returns whose word stands. */
   claim(activation: number, verdict: 'passed' | 'undo'): Promise<'passed' | 'undo'>;
-  /** Waits until what the watchdog began is done. */
+  /** The verdict that stands; undefined: none yet. */
+  verdict(activation: number): Promise<'passed' | 'undo' | undefined>;
+  /** Waits until no switch runs that the watchdog, or an earlier run of the agent, began. */
   settled(activation: number, signal: AbortSignal): Promise<void>;
   disarm(activation: number): Promise<void>;
   /** The directive ended: nothing of the activation stays. */

@@ -14,7 +14,8 @@ import type { DownloadProgress } from '@floe/nix';
 import { describeError, isFloeError, type Clock, type Exec, type Logger } from '@floe/runtime';
 import { checkHealth, longestHealthCheckMs, type HealthCheckOptions } from './health-checks.ts';
 import type { Contact } from './contact.ts';
-import type { GuardedActivation, Machine } from './machine.ts';
+import { lackOfRoom, megabytes } from './room.ts';
+import type { GuardedActivation, Machine, MachineGuard } from './machine.ts';
 
 export interface WorkSettings {
   readonly serverUrl: string;
@@ -27,6 +28,8 @@ export interface WorkSettings {
   readonly contactTimeoutMs: number;
   /** A switch that takes longer, in ms, is ended. */
   readonly switchLimitMs: number;
+  /** How long the machine may take to start, until the agent runs, in ms. */
+  readonly bootLimitMs: number;
 }
 
 export interface WorkDeps {
@@ -34,6 +37,8 @@ export interface WorkDeps {
   readonly exec: Exec;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** The time that waits are measured by, ms. */
+  readonly now: () => number;
   readonly settings: WorkSettings;
   /** Whom this machine reaches on new connections within that time. */
   readonly contact: (timeoutMs: number, signal: AbortSignal) => Promise<Contact>;
@@ -51,6 +56,8 @@ export interface Assessment {
 
 const HEALTH_PASSES = 3;
 /** What a busy machine may take beside the limits of the single steps. */
+/** A restart that has not ended this agent after so long did not happen. */
+const REBOOT_TAKES_MS = 10 * 60_000;
 const WATCHDOG_MARGIN_MS = 20_000;
 
 type Job = (deps: WorkDeps, journal: AgentJournal, directive: AgentDirective, signal: AbortSignal) => Promise<AgentEvent>;
@@ -68,7 +75,11 @@ const FAILURES: Record<AgentWork, (epoch: number, tookMs: number, detail: AgentD
   // What a switch would do cannot be found out: it is taken for one that restarts units, and goes ahead.
   assess: (epoch) => ({ type: 'assessed', epoch, impact: 'units', wait: null }),
   precheck: (epoch, _tookMs, detail) => ({ type: 'not-clear', epoch, isGone: false, detail }),
-  activate: (epoch, tookMs, detail) => ({ type: 'switch-failed', epoch, tookMs, detail }),
+  // A switch that systemd did not run says nothing about the system.
+  activate: (epoch, tookMs, detail) =>
+    detail.code === 'SWITCH_NOT_STARTED'
+      ? { type: 'restarted', isNewBoot: false, isOnTarget: false, fellBack: false }
+      : { type: 'switch-failed', epoch, tookMs, detail },
   verify: (epoch, tookMs, detail) => ({ type: 'verify-failed', epoch, tookMs, detail, isContactLost: false }),
   commit: (epoch, tookMs, detail) => ({ type: 'commit-failed', epoch, tookMs, detail }),
   'roll-back': (epoch, tookMs, detail) => ({ type: 'rollback-failed', epoch, tookMs, detail }),
@@ -106,7 +117,7 @@ const JOBS: Record<AgentWork, Job> = {
     const { machine, settings } = deps;
     const held = await deps.holdDownload(journal);
     if (held !== null) return { type: 'download-failed', epoch, tookMs: 0, detail: held, isRetryable: true };
-    const full = await diskIsFull(deps, { ...release, signal });
+    const full = await lackOfRoom(deps, { ...release, signal });
     if (full !== null) return { type: 'download-failed', epoch, tookMs: 0, detail: full, isRetryable: true };
     await machine.download(release.toplevel, {
       substituters: settings.substituters,
@@ -126,7 +137,7 @@ const JOBS: Record<AgentWork, Job> = {
     const { epoch, release, mode } = directive;
     const { toplevel } = release;
     const notClear = (code: string, message: string, isGone = false): AgentEvent => ({ type: 'not-clear', epoch, isGone, detail: { code, message } });
-    const full = await diskIsFull(deps);
+    const full = await lackOfRoom(deps);
     if (full !== null) return notClear(full.code, full.message);
     const lacking = await machine.bootBytesLacking(toplevel);
     if (lacking > 0) return notClear('BOOT_DISK_FULL', `/boot lacks ${megabytes(lacking)} for its kernel and initrd: remove old generations there`);
@@ -137,6 +148,9 @@ const JOBS: Record<AgentWork, Job> = {
     if (wait !== null) return { type: 'assessed', epoch, impact, wait };
     const observed = await machine.observe();
     const before = rollbackTarget(journal, observed, toplevel);
+    // What the machine starts after going back; never the new system itself, or one that was put back.
+    const named = observed.profile?.toplevel ?? null;
+    const profile = named === toplevel || (named !== null && journal.quarantined.includes(named)) ? before : named;
     const keepBefore = before === null ? Promise.resolve() : machine.keep('before', before);
     const [isValid, failedUnits] = await Promise.all([machine.isValid(toplevel), machine.failedUnits(), keepBefore]);
     const misfit = isValid ? await machine.misfit(toplevel) : null;
@@ -147,14 +161,25 @@ const JOBS: Record<AgentWork, Job> = {
       type: 'cleared',
       epoch,
       how: isForBoot ? 'boot' : 'switch',
-      before: { toplevel: before, profile: observed.profile?.toplevel ?? null, failedUnits, serverUrl: settings.serverUrl },
+      before: { toplevel: before, profile, failedUnits, serverUrl: settings.serverUrl },
     };
   },
 
   async activate(deps, journal, { epoch, release }, signal) {
     const { machine, logger } = deps;
     const plan = await guarded(deps, journal, release.toplevel);
-    if (plan !== null) await machine.guard?.arm(plan, { isFirst: true });
+    try {
+      if (plan !== null) await machine.guard?.arm(plan, { isFirst: true });
+    } catch (error) {
+      signal.throwIfAborted();
+      const code = isFloeError(error) ? error.code : 'NOT_GUARDED';
+      return {
+        type: 'not-clear',
+        epoch,
+        isGone: false,
+        detail: { code, message: `nothing is switched without a watchdog: ${describeError(error)}` },
+      };
+    }
     const outcome = await machine.switchTo(release.toplevel, 'test', { activation: journal.activation, signal });
     if (outcome.kind === 'failed') {
       const { detail } = outcome;
@@ -187,7 +212,12 @@ const JOBS: Record<AgentWork, Job> = {
         true,
       );
     }
-    if (machine.guard !== null && (await machine.guard.claim(journal.activation, 'passed')) === 'undo') {
+    // Once more, just before the verdict: people do not wait for checks.
+    const last = (await machine.observe()).current;
+    if (last !== release.toplevel && machine.guard !== null && !(await isUndone(deps, journal))) {
+      return { type: 'overridden', override: { toplevel: last, since: deps.now(), by: 'switch' } };
+    }
+    if (machine.guard !== null && (await claimPassed(deps, machine.guard, journal.activation, signal)) === 'undo') {
       await machine.guard.settled(journal.activation, signal);
       return { type: 'undone', epoch, detail: WATCHDOG_WAS_FIRST };
     }
@@ -204,7 +234,7 @@ const JOBS: Record<AgentWork, Job> = {
     if (boot.kind === 'failed')
       return failed('BOOT_NOT_SET', `the system works, but could not be made what the machine starts: ${boot.detail.message}`);
     let observed = await machine.observe();
-    if (observed.current !== toplevel) {
+    if (observed.current !== toplevel && (await machine.boot?.boots(activation))?.isNewBoot !== false) {
       // A reboot between the verdict and here brought the old system back; this one was proved before.
       await machine.switchTo(toplevel, 'test', { activation, signal });
       observed = await machine.observe();
@@ -225,26 +255,34 @@ const JOBS: Record<AgentWork, Job> = {
     const failed = (code: string, message: string): AgentEvent => ({ type: 'rollback-failed', epoch, tookMs: 0, detail: { code, message } });
     if (before === null || before.toplevel === null) return failed('NO_PREVIOUS_SYSTEM', 'there is no earlier system to go back to');
     const plan = await guarded(deps, journal, release.toplevel);
-    if (machine.guard !== null && plan !== null && verdict !== 'unwanted') {
-      await machine.guard.claim(activation, 'undo');
-      await machine.guard.settled(activation, signal);
-      // For the agent that dies here: armed anew, with the whole time for the way back.
-      await machine.guard.arm(plan, { isFirst: false });
+    const { guard } = machine;
+    if (guard !== null) {
+      // What an earlier run, or the watchdog, began is waited for: it holds the switch's lock, and may tell the boot loader.
+      await guard.settled(activation, signal);
+      if (plan !== null && verdict !== 'unwanted') {
+        // For the agent that dies here: armed anew, with the whole time for the way back. A full disk must not keep it from going.
+        await guard.claim(activation, 'undo').catch((error: unknown) => deps.logger.warn('the verdict cannot be written', { error }));
+        await guard.arm(plan, { isFirst: false }).catch((error: unknown) => deps.logger.warn('the way back is not watched over', { error }));
+      }
     }
-    if (journal.boot !== null) await machine.boot?.unstage();
-    const isSwitched = (await machine.observe()).current !== before.toplevel || verdict === 'failed' || verdict === null;
+    const found = await machine.observe();
+    // First what the machine starts next time: from here on a power cut brings the old system.
+    if (before.profile !== null && (found.profile?.toplevel !== before.profile || journal.boot !== null)) {
+      if (journal.boot !== null) await machine.boot?.unstage();
+      await machine.setProfile(before.profile);
+      const boot = await machine.switchTo(before.profile, 'boot', { activation, isRollback: true, signal });
+      if (boot.kind === 'failed')
+        return failed('BOOT_NOT_SET', `the system before could not be made what the machine starts: ${boot.detail.message}`);
+    }
+    // A system that was never started needs no switch back, and what somebody runs by hand is theirs.
+    const isSwitched = verdict !== 'superseded' && (found.current !== before.toplevel || verdict === 'failed' || verdict === null);
     if (isSwitched) {
       const outcome = await machine.switchTo(before.toplevel, 'test', { activation, isRollback: true, signal });
       if (outcome.kind === 'failed') return failed(outcome.detail.code, `the system before could not be put back: ${outcome.detail.message}`);
+      const { current } = await machine.observe();
+      if (current !== before.toplevel) return failed('CURRENT_SYSTEM_DIFFERS', `after going back, what runs is ${current ?? 'nothing'}`);
     }
-    const observed = await machine.observe();
-    if (before.profile !== null && (observed.profile?.toplevel !== before.profile || journal.boot !== null)) {
-      await machine.setProfile(before.profile);
-      await machine.switchTo(before.profile, 'boot', { activation, isRollback: true, signal });
-    }
-    if (observed.current !== before.toplevel)
-      return failed('CURRENT_SYSTEM_DIFFERS', `after going back, what runs is ${observed.current ?? 'nothing'}`);
-    await machine.guard?.disarm(activation);
+    await guard?.disarm(activation);
     // Asked only when it decides something: whether it was the new system that kept the server away.
     const contact = verdict === 'no-contact' ? await deps.contact(settings.contactTimeoutMs, signal) : 'server';
     return { type: 'rolled-back', epoch, tookMs: 0, hasContact: contact !== 'none' };
@@ -260,18 +298,21 @@ const JOBS: Record<AgentWork, Job> = {
     const outcome = await machine.boot.stage(plan, signal);
     if (outcome.kind === 'failed') {
       await machine.setProfile(plan.beforeProfile);
-      await machine.switchTo(plan.beforeProfile, 'boot', { activation: plan.activation, isRollback: true, signal });
-      await machine.guard?.disarm(plan.activation);
+      const restored = await machine.switchTo(plan.beforeProfile, 'boot', { activation: plan.activation, isRollback: true, signal });
+      // While the boot loader may start the new system, its guard stays.
+      if (restored.kind === 'switched') await machine.guard?.disarm(plan.activation);
       return failed({ code: 'BOOT_NOT_SET', message: `it could not be made the system of the next start: ${outcome.detail.message}` });
     }
     const how = outcome.how === 'one-shot' ? 'once, by the boot loader' : 'under guard';
     return { type: 'boot-staged', epoch, tookMs: 0, detail: { code: 'AWAITS_RESTART', message: `the next start of the machine tries it (${how})` } };
   },
 
-  async reboot({ machine, logger }, _journal, { epoch, release }) {
+  async reboot({ machine, logger, clock }, _journal, { epoch, release }, signal) {
     logger.warn('restarting the machine', { epoch, toplevel: release.toplevel });
     await machine.boot?.reboot();
-    return { type: 'reboot-due', epoch, detail: { code: 'RESTARTING', message: 'the machine is being restarted' } };
+    // This agent is ended by it. A machine that is still there after a while was not restarted.
+    await clock.sleep(REBOOT_TAKES_MS, signal);
+    return { type: 'reboot-failed', epoch, tookMs: 0, detail: { code: 'REBOOT_FAILED', message: 'the machine was to restart, and did not' } };
   },
 };
 
@@ -280,14 +321,35 @@ const WATCHDOG_WAS_FIRST: AgentDetail = {
   message: 'no verdict came in time: the watchdog put the system before back',
 };
 
+/** Whether the watchdog was first. */
+async function isUndone({ machine }: WorkDeps, { activation }: AgentJournal): Promise<boolean> {
+  return (await machine.guard?.verdict(activation)) === 'undo';
+}
+
+/** The verdict must be on disk: while that is full it is tried again, until the watchdog ends it. */
+async function claimPassed({ clock, logger }: WorkDeps, guard: MachineGuard, activation: number, signal: AbortSignal): Promise<'passed' | 'undo'> {
+  for (;;) {
+    try {
+      return await guard.claim(activation, 'passed');
+    } catch (error) {
+      logger.error('the verdict cannot be written (is the disk full?)', { error });
+    }
+    await clock.sleep(1_000, signal);
+    signal.throwIfAborted();
+  }
+}
+
 /** What the agent is to find on its start about an activation that it did not see the end of. */
 export async function findUnfinished({ machine }: Pick<WorkDeps, 'machine'>, journal: AgentJournal, signal: AbortSignal): Promise<AgentEvent> {
   const { directive, state, activation } = journal;
   const boots = (await machine.boot?.boots(activation)) ?? { isNewBoot: false, fellBack: false };
   const isOnTarget = directive !== null && (await machine.observe()).current === directive.release.toplevel;
   const restarted: AgentEvent = { type: 'restarted', ...boots, isOnTarget };
-  if (directive === null || machine.guard === null || (state !== 'ACTIVATING' && state !== 'VERIFYING')) return restarted;
+  if (directive === null || machine.guard === null) return restarted;
   const { epoch, release } = directive;
+  // Found to work before the crash: that stands.
+  if (state === 'BOOT_VERIFYING' && (await machine.guard.verdict(activation)) === 'passed') return { type: 'verified', epoch, tookMs: 0, note: null };
+  if (state !== 'ACTIVATING' && state !== 'VERIFYING') return restarted;
   const unfinished = await machine.guard.unfinished(activation, release.toplevel, signal);
   if (unfinished.kind === 'passed') return { type: 'verified', epoch, tookMs: 0, note: null };
   if (unfinished.kind === 'undone') return { type: 'undone', epoch, detail: WATCHDOG_WAS_FIRST };
@@ -307,43 +369,13 @@ async function guarded(
   const { switchLimitMs, settleMs, contactTimeoutMs } = settings;
   const checksMs = await longestHealthCheckMs(machine, toplevel, healthLimits(settings));
   const verdictMs = Math.max(checksMs, settleMs, contactTimeoutMs) + WATCHDOG_MARGIN_MS;
-  return {
-    activation,
-    toplevel,
-    before: before.toplevel,
-    beforeProfile: before.profile ?? before.toplevel,
-    switchMs: switchLimitMs + WATCHDOG_MARGIN_MS,
-    verdictMs,
-  };
+  const beforeProfile = before.profile ?? before.toplevel;
+  const switchMs = switchLimitMs + WATCHDOG_MARGIN_MS;
+  return { activation, toplevel, before: before.toplevel, beforeProfile, switchMs, verdictMs, bootMs: settings.bootLimitMs + verdictMs };
 }
 
 function healthLimits({ settleMs, healthGraceMs }: WorkSettings): Omit<HealthCheckOptions, 'signal'> {
   return { passes: HEALTH_PASSES, pauseMs: settleMs / HEALTH_PASSES, graceMs: healthGraceMs };
-}
-
-interface Wanted {
-  readonly toplevel: StorePath;
-  readonly closureSizeBytes: number;
-  readonly signal: AbortSignal;
-}
-
-/**
- * Whether there is too little room, with what is `wanted` or without. How much of a closure is here already only Nix and
- * the cache know, and they are asked only when it matters.
- */
-async function diskIsFull({ machine, settings }: WorkDeps, wanted?: Wanted): Promise<AgentDetail | null> {
-  const free = await machine.freeBytes();
-  let needed = settings.minFreeBytes;
-  if (wanted !== undefined && free >= needed && free < needed + wanted.closureSizeBytes) {
-    const { toplevel, signal, closureSizeBytes } = wanted;
-    needed += (await machine.missingBytes(toplevel, { substituters: settings.substituters, signal })) ?? closureSizeBytes;
-  }
-  if (free >= needed) return null;
-  return { code: 'DISK_FULL', message: `only ${megabytes(free)} are free, ${megabytes(needed)} are needed: make room and it goes on by itself` };
-}
-
-function megabytes(bytes: number): string {
-  return `${Math.ceil(bytes / 1024 / 1024)} MB`;
 }
 
 function subtract(units: readonly string[] | null, known: readonly string[] | null): string[] {

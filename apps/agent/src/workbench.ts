@@ -13,6 +13,8 @@ const MAX_LOOK_MS = 3600_000;
 
 export interface WorkbenchDeps {
   readonly perform: (work: AgentWork, journal: AgentJournal, signal: AbortSignal) => Promise<AgentEvent>;
+  /** The time that `until` and `at` are of, ms. */
+  readonly now: () => number;
   readonly sayReady: (epoch: number) => void;
   readonly dispatch: (event: AgentEvent) => void;
   /** Whether the machine may restart now, and why, or why not. */
@@ -76,8 +78,8 @@ export class Workbench {
 
   /** Dispatches `retry-due` at `until`, ms; soon when null. The clock may jump: it is never waited for long. */
   lookAgain(until: number | null, epoch: number): void {
-    const { clock, dispatch } = this.#deps;
-    const ms = until === null ? LOOK_EVERY_MS : Math.min(Math.max(until - clock.now(), 1_000), MAX_LOOK_MS);
+    const { clock, dispatch, now } = this.#deps;
+    const ms = until === null ? LOOK_EVERY_MS : Math.min(Math.max(until - now(), 1_000), MAX_LOOK_MS);
     this.#startWait(async (signal) => {
       await clock.sleep(ms, signal);
       if (!signal.aborted) dispatch({ type: 'retry-due', epoch });
@@ -86,9 +88,9 @@ export class Workbench {
 
   /** Dispatches `pending-due` at `at`, ms, and once in a while before: it is ignored then. */
   takePendingAt(at: number): void {
-    const { clock, dispatch } = this.#deps;
+    const { clock, dispatch, now } = this.#deps;
     this.#startWait(async (signal) => {
-      await clock.sleep(Math.min(Math.max(at - clock.now(), 1_000), MAX_LOOK_MS), signal);
+      await clock.sleep(Math.min(Math.max(at - now(), 1_000), MAX_LOOK_MS), signal);
       if (!signal.aborted) dispatch({ type: 'pending-due' });
     });
   }

@@ -9,7 +9,12 @@ in
     systemd.services.floe-boot-guard = {
       description = "Floe: guard of a restart into a new system";
       documentation = [ "https://github.com/floe-fleet/floe" ];
-      wantedBy = [ "multi-user.target" ];
+      # Also of a start that ends in a shell for its administrator: there is nobody at most of these machines.
+      wantedBy = [
+        "multi-user.target"
+        "emergency.target"
+        "rescue.target"
+      ];
 
       # As early as the state folder and the store can be read: what hangs later in the boot must not keep it away.
       after = [ "local-fs.target" ];

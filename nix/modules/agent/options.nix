@@ -115,6 +115,7 @@ in
     settleSeconds = seconds 0 3 "How long services get after a switch to show that they stay up.";
     contactTimeoutSeconds = seconds 1 60 "How long the server may take to answer after a switch, before it is undone.";
     switchTimeoutSeconds = seconds 60 900 "How long a switch may take, before it is ended and undone.";
+    bootTimeoutSeconds = seconds 10 300 "How long this machine may take to start into a new system, until the agent runs, before it goes back.";
     slowRetrySeconds = seconds 0 60 "The shortest wait after the server refused this machine.";
 
     minFreeMb = mkOption {

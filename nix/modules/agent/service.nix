@@ -21,6 +21,7 @@ let
     FLOE_SETTLE_SECONDS = toString cfg.settleSeconds;
     FLOE_CONTACT_TIMEOUT_SECONDS = toString cfg.contactTimeoutSeconds;
     FLOE_SWITCH_TIMEOUT_SECONDS = toString cfg.switchTimeoutSeconds;
+    FLOE_BOOT_TIMEOUT_SECONDS = toString cfg.bootTimeoutSeconds;
     FLOE_SLOW_RETRY_SECONDS = toString cfg.slowRetrySeconds;
     FLOE_MIN_FREE_MB = toString cfg.minFreeMb;
   }

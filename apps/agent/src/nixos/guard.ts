@@ -44,7 +44,7 @@ export class ActivationGuard {
     await folder.write(WATCHDOG_SCRIPT, watchdogScript(plan, folder.dir));
     await folder.write(AFTER_SWITCH_SCRIPT, afterSwitchScript(plan, folder.dir));
     await folder.write(BOOT_ID, await bootId());
-    await this.disarm(plan.activation);
+    await this.#stopTimers(plan.activation);
     const unit = watchdogUnit(plan.activation);
     const { exec, env } = this.#deps;
     const armed = await exec(
@@ -89,33 +89,42 @@ export class ActivationGuard {
     return { isNewBoot: then !== undefined && then !== (await bootId()), fellBack: await folder.has(FELL_BACK) };
   }
 
+  async verdict(activation: number): Promise<Verdict | undefined> {
+    return await this.folder(activation).verdict();
+  }
+
   async claim(activation: number, verdict: Verdict): Promise<Verdict> {
     return await this.folder(activation).claim(verdict);
   }
 
-  /** Waits until what the watchdog began is done. */
-  async settled(activation: number, signal: AbortSignal): Promise<void> {
+  /** Waits until no switch runs that the watchdog, or an earlier run of the agent, began. */
+  async settled(signal: AbortSignal): Promise<void> {
     const { exec, env } = this.#deps;
+    const units = ['floe-watchdog-*.service', 'floe-verdict-*.service', 'floe-switch-*.service'];
+    const states = '--state=activating,active,deactivating,reloading';
     for (;;) {
-      const shown = await exec('systemctl', ['show', `${watchdogUnit(activation)}.service`, '--property=ActiveState', '--value'], {
-        env,
-        timeoutMs: 30_000,
-      });
-      if (!['activating', 'active', 'deactivating'].includes(shown.stdout.trim())) return;
+      const shown = await exec('systemctl', ['list-units', states, '--plain', '--no-legend', '--no-pager', ...units], { env, timeoutMs: 30_000 });
+      // A systemd that does not answer says nothing: asked again.
+      if (shown.exitCode === 0 && shown.stdout.trim() === '') return;
       await delay(POLL_MS, undefined, { signal });
     }
   }
 
   /** The verdict is in: nothing is left to watch. */
   async disarm(activation: number): Promise<void> {
-    const { exec, env } = this.#deps;
+    await this.#stopTimers(activation);
     await rm(this.#bootGuard, { force: true });
+  }
+
+  async #stopTimers(activation: number | '*'): Promise<void> {
+    const { exec, env } = this.#deps;
     const units = [verdictUnit(activation), watchdogUnit(activation)].flatMap((name) => [`${name}.timer`, `${name}.service`]);
     await exec('systemctl', ['stop', ...units], { env, timeoutMs: 60_000 });
   }
 
   /** The directive ended: nothing of it stays. */
   async forget(): Promise<void> {
+    await this.#stopTimers('*');
     await rm(this.#bootGuard, { force: true });
     await removeActivations(join(this.#deps.stateDir, 'activation'));
   }

@@ -56,7 +56,8 @@ export class NixosMachine implements Machine {
     this.guard = {
       arm: async (plan, options) => await this.#guard.arm(plan, options),
       claim: async (activation, verdict) => await this.#guard.claim(activation, verdict),
-      settled: async (activation, signal) => await this.#guard.settled(activation, signal),
+      settled: async (_activation, signal) => await this.#guard.settled(signal),
+      verdict: async (activation) => await this.#guard.verdict(activation),
       disarm: async (activation) => await this.#guard.disarm(activation),
       forget: async () => await this.#guard.forget(),
       unfinished: async (activation, path, signal) => await this.#unfinished(activation, path, signal),
@@ -145,7 +146,7 @@ export class NixosMachine implements Machine {
     if (verdict === 'passed') return { kind: 'passed' };
     if ((await this.#guard.boots(activation)).isNewBoot) return { kind: 'interrupted' };
     if (verdict === 'undo') {
-      await this.#guard.settled(activation, signal);
+      await this.#guard.settled(signal);
       return { kind: 'undone' };
     }
     const result = await this.#switchUnit(activation, 'test', false).result(signal);

@@ -11,8 +11,10 @@ export interface Plan {
   readonly beforeProfile: StorePath;
   /** How long the switch may take, in ms. */
   readonly switchMs: number;
-  /** How long the agent has from the end of the switch, or the start of the machine, to its verdict, in ms. */
+  /** How long the agent has from the end of the switch to its verdict, in ms. */
   readonly verdictMs: number;
+  /** How long it has from the start of the machine, in ms. */
+  readonly bootMs: number;
 }
 
 export const SYSTEM_PROFILE = '/nix/var/nix/profiles/system';
@@ -23,13 +25,14 @@ export const WATCHDOG_RESULT = 'watchdog.result';
 export const FELL_BACK = 'fell-back';
 export const BOOT_ID = 'boot-id';
 
-export const watchdogUnit = (activation: number): string => `floe-watchdog-${activation}`;
+export const watchdogUnit = (activation: number | '*'): string => `floe-watchdog-${activation}`;
 /** Armed by the end of the switch: the rest of the first one's time is the switch's, and would be waited for in vain. */
-export const verdictUnit = (activation: number): string => `floe-verdict-${activation}`;
+export const verdictUnit = (activation: number | '*'): string => `floe-verdict-${activation}`;
 export const switchUnits = (activation: number): string => `floe-switch-${activation}-*`;
 
 /** What every script begins with: the old system's programs first, since the new one's may not work. */
-function preamble({ activation, toplevel, before, beforeProfile }: Plan, dir: string): string {
+function preamble(plan: Plan, dir: string): string {
+  const { activation, toplevel, before, beforeProfile } = plan;
   return `#!/bin/sh
 # Written by floe-agent for activation ${activation}. It needs no agent: it is for when there is none.
 set -u
@@ -50,6 +53,14 @@ has_passed() { [ "$(cat "$dir/verdict" 2>/dev/null)" = passed ]; }
 finish_commit() {
   nix-env --profile ${SYSTEM_PROFILE} --set "$target" && "$target/bin/switch-to-configuration" boot
 }
+# The way back may hang at a unit that does not stop, as the way there did.
+go_back() {
+  timeout --kill-after=10 ${Math.ceil(plan.switchMs / 1000)} "$before/bin/switch-to-configuration" test && return
+  systemctl list-jobs --plain --no-legend | while read -r _ unit kind state; do
+    case $kind-$state in stop-running | restart-running) systemctl kill --signal=SIGKILL "$unit" ;; esac
+  done
+  timeout --kill-after=10 ${Math.ceil(plan.switchMs / 1000)} "$before/bin/switch-to-configuration" test
+}
 done_with() {
   echo "$1 $2" >"$dir/${WATCHDOG_RESULT}.tmp" && sync "$dir/${WATCHDOG_RESULT}.tmp"
   mv "$dir/${WATCHDOG_RESULT}.tmp" "$dir/${WATCHDOG_RESULT}"
@@ -68,7 +79,7 @@ else
   echo "no verdict about $target: going back to $before" >&2
   systemctl kill --signal=SIGKILL '${switchUnits(plan.activation)}' 2>/dev/null
   systemctl stop '${switchUnits(plan.activation)}' 2>/dev/null
-  "$before/bin/switch-to-configuration" test
+  go_back
   done_with undone $?
 fi
 # Whatever became of it: the agent of the system that runs now is to look at it.
@@ -98,9 +109,12 @@ undo() {
   fi
   echo "$target was not proved: back to $before_profile" >&2
   : >"$dir/${FELL_BACK}" && sync "$dir/${FELL_BACK}" "$dir"
-  nix-env --profile ${SYSTEM_PROFILE} --set "$before_profile"
-  "$before_profile/bin/switch-to-configuration" boot
-  systemctl --no-block reboot
+  if nix-env --profile ${SYSTEM_PROFILE} --set "$before_profile" && "$before_profile/bin/switch-to-configuration" boot; then
+    systemctl --no-block reboot
+  else
+    # A restart would bring the same system again, and again: what can be had is the old one on this kernel.
+    go_back
+  fi
 }
 [ "\${1:-}" != undo ] || { undo; exit; }
 ! has_passed || exit 0
@@ -112,15 +126,15 @@ for system in "$target" "$target"/specialisation/*; do
 done
 tries=$(cat "$dir/tries" 2>/dev/null || echo 0)
 if [ -z "$is_on_target" ]; then
-  # The boot loader went back by itself after a try: an entry for one start, or one that counts its tries.
-  [ "$tries" = 0 ] || { : >"$dir/${FELL_BACK}" && sync "$dir/${FELL_BACK}" "$dir"; }
+  # Somebody chose another one, or the boot loader went back after its one try: the agent stages it again, a few times.
   exit 0
 fi
 [ "$tries" -lt 2 ] || { undo; exit; }
 echo $((tries + 1)) >"$dir/tries.tmp" && sync "$dir/tries.tmp"
 mv "$dir/tries.tmp" "$dir/tries"
 sync "$dir"
-systemd-run --quiet --collect --unit=${watchdogUnit(plan.activation)} --on-active=${Math.ceil(plan.verdictMs / 1000)} \\
-  --timer-property=AccuracySec=1s /bin/sh "$dir/${GUARD_SCRIPT}" undo
+systemd-run --quiet --collect --unit=${watchdogUnit(plan.activation)} --on-active=${Math.ceil(plan.bootMs / 1000)} \\
+  --property=DefaultDependencies=no --timer-property=DefaultDependencies=no --timer-property=AccuracySec=1s \\
+  /bin/sh "$dir/${GUARD_SCRIPT}" undo
 `;
 }

@@ -37,7 +37,9 @@ export function switchUnit(deps: SwitchUnitDeps, folder: ActivationFolder, name:
 
   async function isRunning(): Promise<boolean> {
     const shown = await exec('systemctl', ['show', unit, '--property=ActiveState', '--value'], { env, timeoutMs: 30_000 });
-    return ['activating', 'active', 'deactivating', 'reloading'].includes(shown.stdout.trim());
+    const state = shown.stdout.trim();
+    // No answer is none: a systemd that is busy must not make a switch look ended.
+    return shown.exitCode !== 0 || state === '' || ['activating', 'active', 'deactivating', 'reloading'].includes(state);
   }
 
   async function result(signal: AbortSignal): Promise<UnitResult | undefined> {

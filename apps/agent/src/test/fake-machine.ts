@@ -75,6 +75,7 @@ export class FakeMachine implements Machine {
       arm: async () => await Promise.resolve(),
       claim: async (_activation, verdict) => await Promise.resolve(verdict),
       settled: async () => await Promise.resolve(),
+      verdict: async () => await Promise.resolve(undefined),
       disarm: async () => await Promise.resolve(),
       forget: async () => await Promise.resolve(),
       unfinished: async () => await Promise.resolve(unfinished),

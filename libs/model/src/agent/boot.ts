@@ -47,8 +47,13 @@ export function putRebootOff(journal: AgentJournal, event: AgentEventOf<'deferra
 }
 
 export function rebootFailed(journal: AgentJournal, event: AgentEventOf<'reboot-failed'>): AgentStep {
-  const { journal: next, effects } = say(journal, event.detail);
-  return { journal: next, effects: [...effects, { type: 'await-reboot' }] };
+  const attempt = journal.attempt + 1;
+  const { journal: next, effects } = say({ ...journal, attempt }, event.detail);
+  return { journal: next, effects: [...effects, { type: 'retry-later', pace: 'slowly', attempt }] };
+}
+
+export function askForRebootAgain(journal: AgentJournal): AgentStep {
+  return { journal, effects: [{ type: 'await-reboot' }] };
 }
 
 /** The agent starts with a system staged for the next start: was this that start? */

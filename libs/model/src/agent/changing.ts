@@ -45,6 +45,9 @@ export function commitAgain(journal: AgentJournal): AgentStep {
   return { journal, effects: [work('commit')] };
 }
 
+/** So often a failed way back is tried. */
+export const MAX_ROLLBACKS = 5;
+
 // ---- the way back ------------------------------------------------------------------------------------------------
 
 /** Goes back to the recorded path, or says that there is none. */
@@ -99,8 +102,14 @@ export function rolledBack(journal: AgentJournal, event: AgentEventOf<'rolled-ba
   return tryAgain(journal, now, journal.detail);
 }
 
+/** The way back is the last one there is: tried again before it is given up, and then what guards it stays. */
 export function rollbackFailed(journal: AgentJournal, event: AgentEventOf<'rollback-failed'>, now: number): AgentStep {
+  const attempt = journal.attempt + 1;
+  if (attempt < MAX_ROLLBACKS && journal.before?.toplevel != null) {
+    return { journal: { ...journal, attempt }, effects: [{ type: 'retry-later', pace: 'soon', attempt }] };
+  }
   const message = `${event.detail.message}; it went back because: ${journal.detail?.message ?? 'unknown'}`;
   const changes = { quarantined: journal.verdict === 'failed' ? withQuarantined(journal) : journal.quarantined };
-  return end(journal, 'ROLLBACK_FAILED', now, { detail: { code: event.detail.code, message }, changes, timings: { rollbackMs: event.tookMs } });
+  const step = end(journal, 'ROLLBACK_FAILED', now, { detail: { code: event.detail.code, message }, changes, timings: { rollbackMs: event.tookMs } });
+  return { ...step, effects: step.effects.filter(({ type }) => type !== 'tidy') };
 }

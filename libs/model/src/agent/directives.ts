@@ -1,4 +1,4 @@
-import type { AgentEvent, AgentEventOf } from './events.ts';
+import type { AgentEffect, AgentEvent, AgentEventOf } from './events.ts';
 import { acceptedSequence, type AgentJournal } from './journal.ts';
 import { begin, ignore, reportOf, type AgentStep } from './step.ts';
 
@@ -67,8 +67,10 @@ export function takePending(journal: AgentJournal, _event: AgentEvent, now: numb
   return { journal: { ...journal, pending: null }, effects: [{ type: 'report', state: 'REJECTED', epoch: pending.epoch, toplevel, detail }] };
 }
 
-export function wakePending(journal: AgentJournal): AgentStep {
-  return { journal, effects: journal.pending === null ? [] : [{ type: 'take-pending' }] };
+/** The first event of a run with no directive under way: what a crash kept from being let go is let go now. */
+export function wakeUp(journal: AgentJournal): AgentStep {
+  const tidy: AgentEffect[] = journal.state === 'ROLLBACK_FAILED' ? [] : [{ type: 'tidy' }];
+  return { journal, effects: journal.pending === null ? tidy : [...tidy, { type: 'take-pending' }] };
 }
 
 export function refuse(journal: AgentJournal, event: AgentEventOf<'refused'>): AgentStep {

@@ -189,8 +189,8 @@ export function newestDirective(journal: AgentJournal): AgentDirective | null {
 }
 
 /** What the machine should run as far as this agent left it; null when it left nothing. */
-export function expectedSystem({ state, directive, before }: AgentJournal): StorePath | null {
-  if (state === 'SUCCEEDED') return directive?.release.toplevel ?? null;
+export function expectedSystem({ state, directive, before, verdict }: AgentJournal): StorePath | null {
+  if (state === 'SUCCEEDED' || (state === 'BLOCKED' && verdict === 'passed')) return directive?.release.toplevel ?? null;
   return state === 'ROLLED_BACK' ? (before?.toplevel ?? null) : null;
 }
 

@@ -1,4 +1,5 @@
 import {
+  askForRebootAgain,
   bootStaged,
   bootStageFailed,
   rebootDue,
@@ -26,10 +27,10 @@ import {
   verifyAgain,
   verifyFailed,
 } from './changing.ts';
-import { keepWaiting, refuse, replace, reportDrift, takeOffered, takePending, wakePending } from './directives.ts';
+import { keepWaiting, refuse, replace, reportDrift, takeOffered, takePending, wakeUp } from './directives.ts';
 import type { AgentEvent, AgentEventOf, AgentEventType } from './events.ts';
 import type { AgentJournal } from './journal.ts';
-import { changeDeferral, goBack, overridden, resume } from './people.ts';
+import { changeDeferral, goBack, overridden, overriddenMidway, resume } from './people.ts';
 import {
   assessAgain,
   assessed,
@@ -97,7 +98,7 @@ const NOTHING = {
 /** No directive is under way. */
 const RESTING: Row = {
   ...NOTHING,
-  restarted: wakePending,
+  restarted: wakeUp,
   offered: takeOffered,
   refused: refuse,
   drifted: reportDrift,
@@ -125,8 +126,8 @@ const TABLE: Record<AgentState, Row> = {
   STAGED: { ...PREPARING, assessed, go: goAhead, 'deferral-changed': changeDeferral },
   DEFERRED: { ...PREPARING, assessed, 'retry-due': assessAgain, 'deferral-changed': changeDeferral },
   PRECHECK: { ...CHANGING, restarted: prepareAgain, offered: replace, assessed, cleared, 'not-clear': notClear },
-  ACTIVATING: { ...CHANGING, switched, 'switch-failed': switchFailed, 'restart-needed': restartNeeded, undone },
-  VERIFYING: { ...CHANGING, switched: verifyAgain, verified, 'verify-failed': verifyFailed, undone },
+  ACTIVATING: { ...CHANGING, 'not-clear': notClear, switched, 'switch-failed': switchFailed, 'restart-needed': restartNeeded, undone },
+  VERIFYING: { ...CHANGING, overridden: overriddenMidway, switched: verifyAgain, verified, 'verify-failed': verifyFailed, undone },
   COMMITTING: { ...CHANGING, restarted: commitAgain, committed, 'commit-failed': commitFailed },
   SUCCEEDED: RESTING,
   BOOT_STAGED: {
@@ -140,13 +141,14 @@ const TABLE: Record<AgentState, Row> = {
     'reboot-due': rebootDue,
     'reboot-waits': rebootWaits,
     'reboot-failed': rebootFailed,
+    'retry-due': askForRebootAgain,
     'deferral-changed': putRebootOff,
     'rollback-asked': goBack,
   },
   BOOT_VERIFYING: { ...CHANGING, restarted: restartedVerifying, verified, 'verify-failed': verifyFailed, undone },
-  ROLLING_BACK: { ...CHANGING, restarted: rollBackAgain, 'rolled-back': rolledBack, 'rollback-failed': rollbackFailed },
+  ROLLING_BACK: { ...CHANGING, restarted: rollBackAgain, 'retry-due': rollBackAgain, 'rolled-back': rolledBack, 'rollback-failed': rollbackFailed },
   ROLLED_BACK: RESTING,
   ROLLBACK_FAILED: RESTING,
-  BLOCKED: { ...PREPARING, restarted: resumeBlocked, 'retry-due': resumeBlocked, 'pending-due': takePending },
+  BLOCKED: { ...PREPARING, overridden: overriddenMidway, restarted: resumeBlocked, 'retry-due': resumeBlocked, 'pending-due': takePending },
   REJECTED: RESTING,
 };

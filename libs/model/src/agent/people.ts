@@ -1,5 +1,6 @@
 import type { AgentEvent, AgentEventOf } from './events.ts';
 import type { AgentDetail, AgentJournal, LocalOverride } from './journal.ts';
+import { takePending } from './directives.ts';
 import { end, enter, ignore, startOver, work, type AgentStep } from './step.ts';
 
 /** What the fleet sees of a choice that was made at the machine. */
@@ -18,9 +19,16 @@ export function overridden(journal: AgentJournal, event: AgentEventOf<'overridde
   return enter(journal, 'IDLE', now, { detail: describeOverride(override), changes: { override } });
 }
 
+/** Somebody switched by hand in the middle: what was under way is over, and nothing of it is left armed. */
+export function overriddenMidway(journal: AgentJournal, event: AgentEventOf<'overridden'>, now: number): AgentStep {
+  const { override } = event;
+  return end(journal, 'IDLE', now, { detail: describeOverride(override), changes: { override, verdict: null } });
+}
+
 /** Back to what the fleet wants: the newest directive, from its beginning. */
-export function resume(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {
+export function resume(journal: AgentJournal, event: AgentEvent, now: number): AgentStep {
   const { directive, quarantined, override } = journal;
+  if (journal.pending !== null) return takePending({ ...journal, override: null }, event, now);
   if (directive === null) return ignore(journal);
   if (!quarantined.includes(directive.release.toplevel)) return startOver(journal, now);
   if (override === null) return ignore(journal);
