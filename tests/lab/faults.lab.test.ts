@@ -1,4 +1,4 @@
-import { isLabReady } from '@floe/testkit';
+import { eventually, isLabReady } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { LabFleet, type LabHost } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
@@ -182,6 +182,20 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     await lab.killAgent('bob');
     await lab.runs('bob', wanted, 90_000);
     noteOutcome({ fault: 'the switch lock is held', where: 'PRECHECK', outcome: 'holder named; new system when it is free' });
+  });
+
+  test('a way back that is held up is tried again until it is gone', async () => {
+    const check = 'touch /var/lib/lab/at-health; while [ -e /var/lib/lab/pause-health ]; do sleep 0.02; done; exit 1';
+    await lab.pauseAt('cyd', 'health');
+    const { old } = await change('cyd', { health: [{ name: 'slow', command: ['/bin/sh', '-c', check], timeoutSeconds: 60 }] });
+    await lab.isAt('cyd', 'health');
+    await lab.guest('cyd').sh('systemd-run --quiet --collect --unit=by-hand flock /run/nixos/switch-to-configuration.lock sleep infinity');
+    await lab.goOn('cyd', 'health');
+    await eventually('the way back failed once', async () => (((await lab.journal('cyd'))?.attempt ?? 0) > 0 ? true : undefined));
+    expect((await lab.journal('cyd'))?.state).toBe('ROLLING_BACK');
+    await lab.guest('cyd').sh('systemctl stop by-hand.service');
+    await putBack('cyd', old, 'HEALTH_CHECK_FAILED', /"slow"/);
+    noteOutcome({ fault: 'the switch lock is held', where: 'ROLLING_BACK', outcome: 'tried again; old system, put back' });
   });
 
   test('what was staged survives a garbage collection', async () => {

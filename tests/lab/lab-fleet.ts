@@ -205,6 +205,7 @@ export class LabFleet implements AsyncDisposable {
   async journal(name: string): Promise<
     | {
         readonly state: AgentState;
+        readonly attempt: number;
         readonly verdict: string | null;
         readonly detail: { code: string; message: string } | null;
         readonly quarantined: string[];
