@@ -30,7 +30,13 @@ describe.each([
 });
 
 it('docs/configuration.md names no setting that nothing reads', async () => {
-  const sources = ['apps/server/src/config.ts', 'apps/agent/src/config.ts', 'apps/agent/src/targets/config.ts', 'apps/agent/src/user/client.ts', 'apps/cli/src/connect.ts'];
+  const sources = [
+    'apps/server/src/config.ts',
+    'apps/agent/src/config.ts',
+    'apps/agent/src/targets/config.ts',
+    'apps/agent/src/user/client.ts',
+    'apps/cli/src/connect.ts',
+  ];
   const known = new Set((await Promise.all(sources.map(settingsIn))).flat());
   expect((await settingsIn('docs/configuration.md')).filter((name) => !known.has(name))).toEqual([]);
 });

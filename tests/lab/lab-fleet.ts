@@ -31,6 +31,11 @@ export interface LabMachine extends LabHost {
   readonly storeMegabytes?: number;
 }
 
+export interface LabOptions {
+  /** Puts somebody between the machines and the server; returns the URL that the machines are told. */
+  readonly between?: (serverUrl: string, address: string) => Promise<string>;
+}
+
 /** Limits that suit machines which switch in a third of a second. */
 const QUICK = {
   FLOE_LOG_LEVEL: 'debug',
@@ -61,7 +66,7 @@ export class LabFleet implements AsyncDisposable {
   }
 
   /** `number` is the network's: files of tests that run at the same time use different ones. */
-  static async create(number: number, hosts: Readonly<Record<string, LabMachine>>): Promise<LabFleet> {
+  static async create(number: number, hosts: Readonly<Record<string, LabMachine>>, options: LabOptions = {}): Promise<LabFleet> {
     const dir = await mkdtemp(join(tmpdir(), 'floe-lab-'));
     const network = await LabNetwork.create(number);
     const files = await readTree(FLEET);
@@ -81,7 +86,8 @@ export class LabFleet implements AsyncDisposable {
     try {
       await fleet.startServer();
       const names = Object.keys(hosts);
-      await lab.#install(number, names, hosts);
+      const serverUrl = await options.between?.(fleet.serverUrl, network.address);
+      await lab.#install(number, names, hosts, serverUrl);
       return lab;
     } catch (error) {
       await lab[Symbol.asyncDispose]();
@@ -89,7 +95,12 @@ export class LabFleet implements AsyncDisposable {
     }
   }
 
-  async #install(number: number, names: readonly string[], hosts: Readonly<Record<string, LabMachine>>): Promise<void> {
+  async #install(
+    number: number,
+    names: readonly string[],
+    hosts: Readonly<Record<string, LabMachine>>,
+    serverUrl: string | undefined,
+  ): Promise<void> {
     const tokens = new Map<string, string>();
     let cacheKeys = '';
     for (const name of names) {
@@ -97,7 +108,7 @@ export class LabFleet implements AsyncDisposable {
       tokens.set(name, enrolment.token);
       cacheKeys = enrolment.cachePublicKeys.join(' ');
       this.#trust = {
-        FLOE_SERVER_URL: enrolment.serverUrl,
+        FLOE_SERVER_URL: serverUrl ?? enrolment.serverUrl,
         FLOE_TRUSTED_RELEASE_KEYS: enrolment.releaseKeys.join(' '),
         FLOE_TRUSTED_SERVER_KEYS: enrolment.serverKeys.join(' '),
         FLOE_SUBSTITUTERS: enrolment.substituter,
@@ -137,6 +148,11 @@ export class LabFleet implements AsyncDisposable {
       }),
     );
     for (const each of installed) if (each.status === 'rejected') throw each.reason;
+  }
+
+  /** `KEYID:BASE64` of the server's keys. */
+  get serverKeys(): readonly string[] {
+    return (this.#trust['FLOE_TRUSTED_SERVER_KEYS'] ?? '').split(' ');
   }
 
   guest(name: string): LabGuest {

@@ -1,0 +1,88 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Directive, open, seal, type Envelope } from '@floe/protocol';
+import { signerFromPem, verifySignature, type Signer } from '@floe/runtime';
+import { eventually, isLabReady } from '@floe/testkit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { LabFleet } from './lab-fleet.ts';
+import { Meddler } from './meddler.ts';
+import { noteOutcome } from './outcomes.ts';
+
+const { isReady, why } = await isLabReady();
+
+describe.skipIf(!isReady)(`directives that may not be followed${isReady ? '' : ` (skipped: ${why})`}`, () => {
+  let lab: LabFleet;
+  let meddler: Meddler;
+  let server: Signer;
+  let running = '';
+
+  beforeAll(async () => {
+    const between = async (serverUrl: string, address: string): Promise<string> => {
+      meddler = await Meddler.start(serverUrl, address);
+      return meddler.url;
+    };
+    lab = await LabFleet.create(6, { ada: {} }, { between });
+    const [serverKey = ''] = lab.serverKeys;
+    server = signerFromPem(serverKey.slice(0, serverKey.lastIndexOf(':')), await readFile(join(lab.fleet.dir, 'server/keys/server.pem'), 'utf8'));
+    // Two systems that came through the meddler, who has heard what was said about each.
+    for (const motd of ['first', 'second']) {
+      const sha = await lab.push(motd, { ada: { etc: { motd } } });
+      running = (await lab.published(sha)).get('ada') ?? '';
+      await lab.runs('ada', running);
+    }
+  });
+  afterAll(async () => {
+    await meddler[Symbol.asyncDispose]();
+    await lab[Symbol.asyncDispose]();
+  });
+
+  function opened(envelope: Envelope | undefined): Directive {
+    if (envelope === undefined) throw new Error('no directive was heard');
+    const result = open(envelope, 'floe/directive', Directive, [server], verifySignature);
+    if (result.kind !== 'opened') throw new Error(result.message);
+    return result.statement;
+  }
+  /** What a server whose key was stolen could say on this connection. */
+  function forged(changes: Partial<Directive>): Envelope {
+    const newest = opened(meddler.directives.at(-1));
+    const now = Date.now();
+    return seal(server, 'floe/directive', {
+      ...newest,
+      epoch: newest.epoch + 1,
+      nonce: meddler.nonce,
+      issuedAt: now,
+      expiresAt: now + 3600_000,
+      ...changes,
+    });
+  }
+
+  async function refused(fault: string, envelope: Envelope, code: string): Promise<void> {
+    const before = meddler.refusals.length;
+    meddler.inject(envelope);
+    const found = await eventually(`the machine refuses it`, () => meddler.refusals.slice(before)[0]);
+    expect(found).toBe(code);
+    expect(await lab.machine('ada')).toEqual({ current: running, profile: running, default: running });
+    noteOutcome({ fault: `${fault} directive`, where: 'OFFERED', outcome: `refused (${code}), nothing changed` });
+  }
+
+  test('one that was heard on an earlier connection', async () => {
+    const { connections } = meddler;
+    const heard = meddler.directives.at(-1);
+    await lab.killAgent('ada');
+    await eventually('the machine is connected anew', () => (meddler.connections > connections ? true : undefined));
+    if (heard === undefined) throw new Error('no directive was heard');
+    await refused('replayed', heard, 'DIRECTIVE_REPLAYED');
+  });
+
+  test('one that has expired', async () => {
+    await refused('expired', forged({ expiresAt: Date.now() - 1_000 }), 'DIRECTIVE_EXPIRED');
+  });
+
+  test('one with a release that is older than what was accepted', async () => {
+    await refused('downgraded', forged({ release: opened(meddler.directives[0]).release }), 'SEQUENCE_LOWER');
+  });
+
+  test('one for another host', async () => {
+    await refused('wrong-host', forged({ host: 'bob' as Directive['host'] }), 'WRONG_HOST');
+  });
+});
