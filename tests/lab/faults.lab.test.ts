@@ -121,6 +121,40 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     noteOutcome({ fault: 'kill -9 of the agent', where: 'VERIFYING', outcome: 'new system' });
   });
 
+  test('the agent killed in the download goes on with it', async () => {
+    const { wanted } = await change('eve', { ballast: 3_000_000 });
+    await lab.reaches('eve', 'DOWNLOADING');
+    await lab.killAgent('eve');
+    await lab.runs('eve', wanted);
+    noteOutcome({ fault: 'kill -9 of the agent', where: 'DOWNLOADING', outcome: 'new system' });
+  });
+
+  test('the agent killed on the way back goes on with it', async () => {
+    const check = 'touch /var/lib/lab/at-health; while [ -e /var/lib/lab/pause-health ]; do sleep 0.02; done; exit 1';
+    await lab.pauseAt('eve', 'health');
+    const { old } = await change('eve', { health: [{ name: 'slow', command: ['/bin/sh', '-c', check], timeoutSeconds: 60 }] });
+    await lab.isAt('eve', 'health');
+    await lab.pauseAt('eve', 'test-activated');
+    await lab.goOn('eve', 'health');
+    await lab.isAt('eve', 'test-activated');
+    await lab.killAgent('eve');
+    await lab.goOn('eve', 'test-activated');
+    await putBack('eve', old, 'HEALTH_CHECK_FAILED', /"slow"/);
+    noteOutcome({ fault: 'kill -9 of the agent', where: 'ROLLING_BACK', outcome: 'old system, put back' });
+  });
+
+  test('an agent that hangs is started anew by systemd', async () => {
+    const pid = async (): Promise<string> => await lab.guest('eve').sh('systemctl show floe-agent --property=MainPID --value');
+    const before = await pid();
+    await lab.guest('eve').sh(`kill -STOP ${before}`);
+    await eventually('there is another agent', async () => ((await pid()) === before || (await pid()) === '0' ? undefined : true), {
+      timeoutMs: 40_000,
+    });
+    const { wanted } = await change('eve', { units: another() });
+    await lab.runs('eve', wanted);
+    noteOutcome({ fault: 'the agent hangs (SIGSTOP)', where: 'SUCCEEDED', outcome: 'started anew by the service watchdog' });
+  });
+
   test('the server gone while the machine verifies: judged by what the machine itself can tell', async () => {
     await lab.pauseAt('dan', 'test-activated');
     const { wanted } = await change('dan', { units: another() });

@@ -84,6 +84,12 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     expect((await lab.machine('bob')).current).toBe(old);
     expect(await agent('bob', 'status')).toMatch(/maintenance window/);
     expect(await agent('bob', 'changes')).toBeTruthy();
+    await lab.killAgent('bob');
+    await eventually('the agent is there again, and waits', async () => {
+      const status = JSON.parse(await agent('bob', 'status --json')) as { isRunning: boolean; state: string };
+      return status.isRunning && status.state === 'DEFERRED' ? true : undefined;
+    });
+    noteOutcome({ fault: 'kill -9 of the agent', where: 'DEFERRED', outcome: 'waits on' });
     await agent('bob', 'later 30m');
     await lab.told('bob', 'is put off', ({ detail }) => detail?.code === 'LATER');
     noteOutcome({ fault: 'maintenance window, "later"', where: 'DEFERRED', outcome: 'old system, with the reason' });

@@ -83,6 +83,33 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     noteOutcome({ fault: 'newer push while a restart is awaited', where: 'BOOT_STAGED', outcome: 'the newest, once it was restarted' });
   });
 
+  test('a /boot without room for the kernel: said before anything is changed', async () => {
+    await lab.guest('cyd').sh('cp -r /boot /tmp/boot; mount -t tmpfs -o size=1m tmpfs /boot; cp -r /tmp/boot/. /boot/');
+    const { old, wanted } = await change('cyd', newKernel({}));
+    await lab.told('cyd', 'has no room on /boot', ({ detail }) => detail?.code === 'BOOT_DISK_FULL');
+    expect((await lab.machine('cyd')).profile).toBe(old);
+    await lab.guest('cyd').sh('umount /boot');
+    await lab.killAgent('cyd');
+    await lab.told('cyd', 'waits for a restart', ({ detail, stateToplevel }) => detail?.code === 'REBOOT_LEFT_TO_PEOPLE' && stateToplevel === wanted);
+    await lab.guest('cyd').sh('systemctl --no-block reboot');
+    await lab.runs('cyd', wanted);
+    noteOutcome({ fault: '/boot full', where: 'PRECHECK', outcome: 'old system, said; new system when there was room' });
+  });
+
+  test('the agent killed while it verifies a started system verifies again', async () => {
+    await lab.pauseAt('bob', 'health');
+    const { wanted } = await change(
+      'bob',
+      newKernel({ ...RESTARTS, health: [{ name: 'slow', command: ['/bin/sh', '-c', PAUSED_CHECK], timeoutSeconds: 60 }] }),
+    );
+    await lab.isAt('bob', 'health');
+    await lab.killAgent('bob');
+    await lab.goOn('bob', 'health');
+    await lab.runs('bob', wanted);
+    await lab.isTidy('bob');
+    noteOutcome({ fault: 'kill -9 of the agent', where: 'BOOT_VERIFYING', outcome: 'new system, verified' });
+  });
+
   test('a switch that ends with 100 changed nothing: it is left to a restart', async () => {
     const { wanted } = await change('bob', { ...RESTARTS, etc: { 'only-by-restart': 'x' } });
     await lab.runs('bob', wanted);

@@ -28,7 +28,7 @@ let
     TimeoutStopSec=20
     Type=notify
     NotifyAccess=all
-    WatchdogSec=60
+    WatchdogSec=10
     StateDirectory=floe-agent
     StateDirectoryMode=0700
     RuntimeDirectory=floe-agent
