@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { AgentDetail, Observed, StorePath } from '@floe/model';
 import type { Nix } from '@floe/nix';
 import type { Exec } from '@floe/runtime';
-import type { CommandPlace, DownloadOptions, KeptPath, Machine, SwitchAction, SwitchOptions, SwitchOutcome } from './machine.ts';
+import type { CommandPlace, Machine, SwitchAction, SwitchOptions, SwitchOutcome } from './machine.ts';
+import { StoreBacked } from './store-backed.ts';
 import { DEFAULT_SWITCH_LIMIT_MS, describeSwitch } from './switch-outcome.ts';
 import { freeBytesAt, observeLinks, readBelow } from './system-files.ts';
 import { misfitOf } from './targets/shape.ts';
@@ -20,39 +21,19 @@ export interface FolderMachineDeps {
 }
 
 /** A folder that plays a machine: with a store, a profile and a current system of its own, and no services. */
-export class FolderMachine implements Machine {
+export class FolderMachine extends StoreBacked implements Machine {
   readonly switchesOutliveAgent = false;
   readonly guard = null;
   readonly boot = null;
   readonly #deps: FolderMachineDeps;
 
   constructor(deps: FolderMachineDeps) {
+    super(deps);
     this.#deps = deps;
   }
 
   async observe(): Promise<Observed> {
     return await observeLinks(this.#deps.root);
-  }
-
-  async download(path: StorePath, options: DownloadOptions): Promise<void> {
-    const nix = await this.#deps.nix();
-    await nix.realise(path, { root: this.#root('next'), ...options });
-  }
-
-  async isValid(path: StorePath): Promise<boolean> {
-    return await (await this.#deps.nix()).isValid(path);
-  }
-
-  async missingBytes(path: StorePath, options: Pick<DownloadOptions, 'substituters' | 'signal'>): Promise<number | undefined> {
-    return await (await this.#deps.nix()).missingBytes(path, options);
-  }
-
-  async keep(as: KeptPath, path: StorePath): Promise<void> {
-    await (await this.#deps.nix()).addRoot(this.#root(as), path);
-  }
-
-  async letGo(as: KeptPath): Promise<void> {
-    await (await this.#deps.nix()).removeRoot(this.#root(as));
   }
 
   async freeBytes(): Promise<number> {
@@ -109,9 +90,5 @@ export class FolderMachine implements Machine {
     const { root } = this.#deps;
     const [file, ...args] = command;
     return { file: file.startsWith('/nix/store/') ? `${root}${file}` : file, args, env: { ...this.#deps.env, NIXOS_ROOT: root } };
-  }
-
-  #root(as: KeptPath): string {
-    return join(this.#deps.roots, as);
   }
 }

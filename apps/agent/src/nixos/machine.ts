@@ -5,7 +5,6 @@ import type { Nix } from '@floe/nix';
 import { FloeError, type Exec } from '@floe/runtime';
 import type {
   CommandPlace,
-  DownloadOptions,
   GuardedActivation,
   KeptPath,
   Machine,
@@ -16,6 +15,7 @@ import type {
   SwitchOutcome,
   Unfinished,
 } from '../machine.ts';
+import { StoreBacked } from '../store-backed.ts';
 import { describeSwitch } from '../switch-outcome.ts';
 import { freeBytesAt, observeLinks, readBelow } from '../system-files.ts';
 import { misfitOf } from '../targets/shape.ts';
@@ -43,7 +43,7 @@ export interface NixosMachineDeps {
 }
 
 /** The NixOS machine that the agent runs on, as root. */
-export class NixosMachine implements Machine {
+export class NixosMachine extends StoreBacked implements Machine {
   readonly switchesOutliveAgent = true;
   readonly guard: MachineGuard;
   readonly boot: MachineBoot;
@@ -51,6 +51,7 @@ export class NixosMachine implements Machine {
   readonly #guard: ActivationGuard;
 
   constructor(deps: NixosMachineDeps) {
+    super(deps);
     this.#deps = deps;
     this.#guard = new ActivationGuard(deps);
     this.guard = {
@@ -85,27 +86,6 @@ export class NixosMachine implements Machine {
       if (path != null && path !== current && (await specialisationOf(path, current)) !== undefined) return { ...observed, current: path };
     }
     return observed;
-  }
-
-  async download(path: StorePath, options: DownloadOptions): Promise<void> {
-    const nix = await this.#deps.nix();
-    await nix.realise(path, { root: this.#root('next'), ...options });
-  }
-
-  async isValid(path: StorePath): Promise<boolean> {
-    return await (await this.#deps.nix()).isValid(path);
-  }
-
-  async missingBytes(path: StorePath, options: Pick<DownloadOptions, 'substituters' | 'signal'>): Promise<number | undefined> {
-    return await (await this.#deps.nix()).missingBytes(path, options);
-  }
-
-  async keep(as: KeptPath, path: StorePath): Promise<void> {
-    await (await this.#deps.nix()).addRoot(this.#root(as), path);
-  }
-
-  async letGo(as: KeptPath): Promise<void> {
-    await (await this.#deps.nix()).removeRoot(this.#root(as));
   }
 
   async freeBytes(): Promise<number> {
@@ -226,12 +206,8 @@ export class NixosMachine implements Machine {
     return switchUnit(this.#deps, this.#guard.folder(activation), `floe-switch-${activation}-${isRollback ? 'back-' : ''}${action}`);
   }
 
-  #root(as: KeptPath): string {
-    return join(this.#deps.roots, as);
-  }
-
   async #kept(as: KeptPath): Promise<StorePath | null> {
-    return ((await readlink(this.#root(as)).catch(() => undefined)) as StorePath | undefined) ?? null;
+    return ((await readlink(this.rootOf(as)).catch(() => undefined)) as StorePath | undefined) ?? null;
   }
 }
 

@@ -3,7 +3,8 @@ import { dirname, join } from 'node:path';
 import type { AgentDetail, Observed, StorePath } from '@floe/model';
 import type { Nix } from '@floe/nix';
 import { FloeError, type Exec, type ExecResult } from '@floe/runtime';
-import type { CommandPlace, DownloadOptions, KeptPath, Machine, SwitchAction, SwitchOptions, SwitchOutcome } from '../machine.ts';
+import type { CommandPlace, Machine, SwitchAction, SwitchOptions, SwitchOutcome } from '../machine.ts';
+import { StoreBacked } from '../store-backed.ts';
 import { freeBytesAt } from '../system-files.ts';
 import { accountEnv, execAs, placeAs, type Account } from './account.ts';
 import { assertShape, misfitOf, recogniseShape, type TargetKind } from './shape.ts';
@@ -58,7 +59,7 @@ export interface TargetRules {
 }
 
 /** A machine, or a user's part of one, that is not NixOS: a profile and, before it is set, an activation. */
-export class TargetMachine implements Machine {
+export class TargetMachine extends StoreBacked implements Machine {
   /** A restarted agent finds no result of an activation. Running one again is safe: they are made for it. */
   readonly switchesOutliveAgent = false;
   readonly guard = null;
@@ -68,6 +69,7 @@ export class TargetMachine implements Machine {
   readonly #files: StoreFiles;
 
   constructor(deps: TargetDeps, rules: TargetRules) {
+    super(deps);
     this.#deps = deps;
     this.#rules = rules;
     this.#files = storeFilesBelow(deps.root);
@@ -78,26 +80,6 @@ export class TargetMachine implements Machine {
     // A profile that was set by others, before there was an agent, is what its users have.
     const isProfileAll = this.#rules.kind !== 'darwin';
     return { current: current ?? (isProfileAll ? (profile?.toplevel ?? null) : null), booted: null, profile };
-  }
-
-  async download(path: StorePath, options: DownloadOptions): Promise<void> {
-    await (await this.#deps.nix()).realise(path, { root: this.#root('next'), ...options });
-  }
-
-  async isValid(path: StorePath): Promise<boolean> {
-    return await (await this.#deps.nix()).isValid(path);
-  }
-
-  async missingBytes(path: StorePath, options: Pick<DownloadOptions, 'substituters' | 'signal'>): Promise<number | undefined> {
-    return await (await this.#deps.nix()).missingBytes(path, options);
-  }
-
-  async keep(as: KeptPath, path: StorePath): Promise<void> {
-    await (await this.#deps.nix()).addRoot(this.#root(as), path);
-  }
-
-  async letGo(as: KeptPath): Promise<void> {
-    await (await this.#deps.nix()).removeRoot(this.#root(as));
   }
 
   async freeBytes(): Promise<number> {
@@ -224,10 +206,6 @@ export class TargetMachine implements Machine {
     const located = root !== '' && file.startsWith('/nix/store/') ? `${root}${file}` : file;
     if (account === null) return { file: located, args, env: agentEnv };
     return placeAs(account, [located, ...args], { env: accountEnv(account, agentEnv), platform, uid });
-  }
-
-  #root(as: KeptPath): string {
-    return join(this.#deps.roots, as);
   }
 }
 

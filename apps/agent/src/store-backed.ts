@@ -1,0 +1,45 @@
+import { join } from 'node:path';
+import type { StorePath } from '@floe/model';
+import type { Nix } from '@floe/nix';
+import type { DownloadOptions, KeptPath } from './machine.ts';
+
+export interface StoreBackedDeps {
+  /** Where the links are that keep store paths alive. */
+  readonly roots: string;
+  /** Loaded when it is first needed: an idle agent has no use for it. */
+  readonly nix: () => Promise<Nix>;
+}
+
+/** What every machine does with its store, whatever it is a machine of. */
+export abstract class StoreBacked {
+  readonly #deps: StoreBackedDeps;
+
+  constructor(deps: StoreBackedDeps) {
+    this.#deps = deps;
+  }
+
+  async download(path: StorePath, options: DownloadOptions): Promise<void> {
+    const nix = await this.#deps.nix();
+    await nix.realise(path, { root: this.rootOf('next'), ...options });
+  }
+
+  async isValid(path: StorePath): Promise<boolean> {
+    return await (await this.#deps.nix()).isValid(path);
+  }
+
+  async missingBytes(path: StorePath, options: Pick<DownloadOptions, 'substituters' | 'signal'>): Promise<number | undefined> {
+    return await (await this.#deps.nix()).missingBytes(path, options);
+  }
+
+  async keep(as: KeptPath, path: StorePath): Promise<void> {
+    await (await this.#deps.nix()).addRoot(this.rootOf(as), path);
+  }
+
+  async letGo(as: KeptPath): Promise<void> {
+    await (await this.#deps.nix()).removeRoot(this.rootOf(as));
+  }
+
+  protected rootOf(as: KeptPath): string {
+    return join(this.#deps.roots, as);
+  }
+}
