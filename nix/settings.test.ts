@@ -33,7 +33,7 @@ it('docs/configuration.md names no setting that nothing reads', async () => {
   const sources = [
     'apps/server/src/config.ts',
     'apps/agent/src/config.ts',
-    'apps/agent/src/targets/config.ts',
+    'apps/agent/src/machines/targets/config.ts',
     'apps/agent/src/user/client.ts',
     'apps/cli/src/connect.ts',
   ];

@@ -11,18 +11,18 @@ import {
 import { helloBytes, PROTOCOL_VERSION, type AgentPolicy, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
 import { fullJitter, verifySignature, type Clock, type Exec, type Logger } from '@floe/runtime';
 import { judgeDirective } from './admission.ts';
-import type { Conditions } from './conditions.ts';
-import { Connection, type ConnectionHandlers } from './connection.ts';
-import { isNetworkThere, type Contact } from './contact.ts';
+import type { Conditions } from './when/conditions.ts';
+import { Connection, type ConnectionHandlers } from './server/connection.ts';
+import { isNetworkThere, type Contact } from './server/contact.ts';
 import { judgeDrift } from './drift.ts';
-import type { Identity } from './identity.ts';
+import type { Identity } from './server/identity.ts';
 import { Inbox } from './inbox.ts';
-import type { Machine } from './machine.ts';
-import type { SteeredAgent } from './people.ts';
-import type { ReportQueue } from './report-queue.ts';
-import { makeReport } from './report.ts';
-import { findUnfinished, performWork, type WorkDeps, type WorkSettings } from './work.ts';
-import { Workbench } from './workbench.ts';
+import type { Machine } from './machines/machine.ts';
+import type { SteeredAgent } from './user/people.ts';
+import type { ReportQueue } from './reports/report-queue.ts';
+import { makeReport } from './reports/report.ts';
+import { findUnfinished, performWork, type WorkDeps, type WorkSettings } from './work/work.ts';
+import { Workbench } from './work/workbench.ts';
 
 /** What the machine has is compared with what was last told this often. */
 const DRIFT_CHECK_MS = 15_000;

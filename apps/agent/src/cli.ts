@@ -84,7 +84,7 @@ export async function runCli(deps: CliDeps): Promise<number> {
     if (userCommand !== undefined) return await runForPeople(deps, userCommand, words, values);
     if (command === 'run') return await runDaemon(deps, values.root);
     if (command === 'identity') {
-      const { showIdentity } = await import('./status.ts');
+      const { showIdentity } = await import('./user/status.ts');
       const root = rootOf(deps.env, values.root);
       deps.stdout(await showIdentity({ root, stateDir: stateDirOf(deps.env, root), isJson: values.json === true }));
       return 0;

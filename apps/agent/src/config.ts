@@ -2,8 +2,8 @@ import { PublicKey, HostName, type TrustedKey } from '@floe/protocol';
 import { FloeError, LOG_LEVELS, type LogLevel } from '@floe/runtime';
 import { join, resolve } from 'node:path';
 import * as v from 'valibot';
-import { parseTarget, type AgentAccount, type TargetConfig } from './targets/config.ts';
-import { DEFAULT_SWITCH_LIMIT_MS } from './switch-outcome.ts';
+import { parseTarget, type AgentAccount, type TargetConfig } from './machines/targets/config.ts';
+import { DEFAULT_SWITCH_LIMIT_MS } from './machines/switch-outcome.ts';
 
 /** All that floe-agent is told from outside. */
 export interface Config {

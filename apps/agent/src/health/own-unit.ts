@@ -1,4 +1,4 @@
-import type { CommandPlace } from '../machine.ts';
+import type { CommandPlace } from '../machines/machine.ts';
 
 /** What a program needs to know of the agent's environment; the rest, its socket to systemd above all, is the agent's own. */
 const PASSED_ON = ['PATH', 'LANG', 'LOCALE_ARCHIVE', 'TZDIR', 'SSL_CERT_FILE', 'NIX_SSL_CERT_FILE'];

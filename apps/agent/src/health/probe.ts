@@ -1,5 +1,5 @@
 import type { Exec, ExecResult } from '@floe/runtime';
-import type { Machine } from '../machine.ts';
+import type { Machine } from '../machines/machine.ts';
 import type { CommandCheck, HealthCheck } from './check-form.ts';
 import { probeHttp } from './http-probe.ts';
 import { inOwnUnit } from './own-unit.ts';

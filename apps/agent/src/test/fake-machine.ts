@@ -9,7 +9,7 @@ import type {
   SwitchOptions,
   SwitchOutcome,
   Unfinished,
-} from '../machine.ts';
+} from '../machines/machine.ts';
 
 /** A machine in memory. What it is told to do fails or waits as a test says. */
 export class FakeMachine implements Machine {

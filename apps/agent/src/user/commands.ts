@@ -1,5 +1,5 @@
 import { exec, FloeError, isFloeError, stderrLogger, systemClock, type Clock } from '@floe/runtime';
-import { showStatus, type StatusOptions } from '../status.ts';
+import { showStatus, type StatusOptions } from './status.ts';
 import { createAgentClient, type AgentClient } from './client.ts';
 import { parseDuration } from './duration.ts';
 import { printable } from './printable.ts';

@@ -1,112 +1,116 @@
+import type { AgentDetail, AgentDirective, AgentJournal } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
-import type { PersonSession } from './bus.ts';
-import type { Deferral } from './deferral.ts';
-import type { MachineFacts } from './facts.ts';
-import { describeTime, MINUTE_MS } from './times.ts';
-import { readWindows } from './windows.ts';
+import type { Clock, Exec, Logger } from '@floe/runtime';
+import type { Machine } from '../machines/machine.ts';
+import { gatherFacts, type MachineFacts } from './facts.ts';
+import { readImpact, toplevelFiles, type ImpactReport } from './impact.ts';
+import type { Assessment } from '../work/work.ts';
 
-/** Why something waits; the codes of activations and of reboots. */
-export type WaitCode =
-  | 'LATER'
-  | 'WINDOW_CLOSED'
-  | 'WINDOWS_INVALID'
-  | 'ON_BATTERY'
-  | 'METERED'
-  | 'SESSION_ACTIVE'
-  | 'SESSIONS_UNKNOWN'
-  | 'NO_WINDOWS'
-  | 'REBOOT_LEFT_TO_PEOPLE';
-
-/** One thing that is waited for. */
-export interface Condition {
-  readonly code: WaitCode;
-  /** For people, to be read after "waits: ". */
-  readonly text: string;
-  /** The earliest time at which it can be otherwise; null when time alone changes nothing. */
-  readonly mayEndAt: number | null;
+export interface RebootJudgement {
+  readonly isDue: boolean;
+  /** Why it is, or why not. */
+  readonly detail: AgentDetail;
 }
 
-/** What every condition is judged by. */
-export interface Circumstances {
-  readonly policy: AgentPolicy;
-  readonly facts: MachineFacts;
-  readonly deferral: Deferral;
-  readonly now: number;
-  /** Of the times in messages, but for those of a window, which has its own. */
-  readonly timeZone: string;
+/** When this machine may be changed, by its own policy. `now` is ms. */
+export interface Conditions {
+  /** Why nothing is to be downloaded now; null: it may be. */
+  holdDownload(journal: AgentJournal, now: number): Promise<AgentDetail | null>;
+  assess(journal: AgentJournal, directive: AgentDirective, now: number, signal: AbortSignal): Promise<Assessment>;
+  /** Whether a machine may restart into the system that is staged for its next start. */
+  mayReboot(journal: AgentJournal, now: number): Promise<RebootJudgement>;
+  /** Whether a person is logged in. */
+  isSomeoneHere(): Promise<boolean>;
 }
 
-/** What has no known end (a cable that somebody plugs in) is looked at again after this. */
-const LOOK_AGAIN_MS = MINUTE_MS;
-const GRAPHICAL = new Set(['x11', 'wayland', 'mir']);
+/** Of what nobody sits at: a folder, a profile. */
+export const NO_CONDITIONS: Conditions = {
+  holdDownload: async () => await Promise.resolve(null),
+  assess: async () => await Promise.resolve({ impact: 'none', wait: null }),
+  isSomeoneHere: async () => await Promise.resolve(false),
+  mayReboot: async () => await Promise.resolve({ isDue: false, detail: { code: 'REBOOT_LEFT_TO_PEOPLE', message: 'it is not a machine' } }),
+};
 
-/** The person said "later", within the policy's bounds. */
-export function whileLater({ policy, deferral, now, timeZone }: Circumstances): Condition[] {
-  const { laterUntil, laterCount } = deferral;
-  if (laterUntil === null || laterUntil <= now || laterCount > policy.later.maxCount) return [];
-  return [{ code: 'LATER', text: `put off until ${describeTime(laterUntil, now, timeZone)} by the user`, mayEndAt: laterUntil }];
+export interface ConditionsDeps {
+  readonly machine: Machine;
+  readonly readPolicy: () => Promise<AgentPolicy>;
+  readonly exec: Exec;
+  readonly env: NodeJS.ProcessEnv;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** IANA name, of the times in messages. */
+  readonly timeZone: () => string;
 }
 
-/** `unusableUntil`: for how long windows that can never open are waited for; null: for ever. */
-export function whileWindowClosed({ policy, now }: Circumstances, unusableUntil: number | null): Condition[] {
-  const state = readWindows(policy.windows, now);
-  switch (state.kind) {
-    case 'unlimited':
-    case 'open':
-      return [];
-    case 'closed': {
-      const problem = state.problem === null ? '' : `, but ${state.problem}`;
-      const opens = describeTime(state.opensAt, now, state.timeZone);
-      return [{ code: 'WINDOW_CLOSED', text: `for the maintenance window (opens ${opens}${problem})`, mayEndAt: state.opensAt }];
-    }
-    case 'invalid': {
-      if (unusableUntil !== null && unusableUntil <= now) return [];
-      return [{ code: 'WINDOWS_INVALID', text: `no maintenance window can open: ${state.problem}`, mayEndAt: unusableUntil }];
-    }
+/** So long for each fact about the machine, in ms. */
+const FACTS_TIMEOUT_MS = 5_000;
+
+/** The conditions of a NixOS machine: what a switch would touch, and what the machine and its people are at. */
+export function createConditions(deps: ConditionsDeps): Conditions {
+  const { machine, readPolicy, logger, timeZone } = deps;
+  let known: { readonly key: string; readonly report: ImpactReport } | undefined;
+
+  /** Asked once per pair of systems: while one waits it is looked at every minute. */
+  async function impactOf(directive: AgentDirective, signal: AbortSignal): Promise<ImpactReport> {
+    const { current, booted } = await machine.observe();
+    const next = directive.release.toplevel;
+    const key = `${current} ${booted} ${next}`;
+    if (known?.key === key) return known.report;
+    const dryActivate = await machine.dryActivate(next, signal);
+    const report = await readImpact(toplevelFiles(''), { booted, current, next, dryActivate });
+    logger.info('what the switch would do', { impact: report.impact, reason: report.reason });
+    known = { key, report };
+    return report;
   }
-}
 
-export function whileOnBattery({ policy, facts, now }: Circumstances): Condition[] {
-  const { power } = facts;
-  const needed = policy.minBatteryPercent;
-  if (power === null || !power.isOnBattery || needed === 0) return [];
-  const charge = power.chargePercent;
-  if (needed > 100) {
-    const at = charge === null ? '' : ` at ${charge} %`;
-    return [{ code: 'ON_BATTERY', text: `on battery${at} (external power needed)`, mayEndAt: now + LOOK_AGAIN_MS }];
+  /** Whether a person is logged in. */
+  async function isSomeoneHere(): Promise<boolean> {
+    const { sessions } = await facts(AbortSignal.timeout(FACTS_TIMEOUT_MS));
+    return (sessions ?? []).length > 0;
   }
-  if (charge === null || charge >= needed) return [];
-  return [{ code: 'ON_BATTERY', text: `on battery at ${charge} % (${needed} % needed)`, mayEndAt: now + LOOK_AGAIN_MS }];
-}
 
-export function whileMetered({ policy, facts, now }: Circumstances): Condition[] {
-  if (policy.metered === 'ignore' || facts.isMetered !== true) return [];
-  return [{ code: 'METERED', text: 'on a metered connection', mayEndAt: now + LOOK_AGAIN_MS }];
-}
+  async function facts(signal: AbortSignal): Promise<MachineFacts> {
+    return await gatherFacts({ ...deps, root: '', timeoutMs: FACTS_TIMEOUT_MS, signal });
+  }
 
-/** `whose`: those at the machine itself, or everybody who works on it, from wherever. `what` follows the person's name. */
-export function whileInUse({ policy, facts, now }: Circumstances, whose: 'at-machine' | 'all', what: (name: string) => string): Condition[] {
-  const sessions = (facts.sessions ?? []).filter((session) => isInUse(session, policy.idleMinutes, now) && (whose === 'all' || isAtMachine(session)));
-  if (sessions.length === 0) return [];
-  const texts = sessions.map((session) => `${what(session.user)} (active ${session.seat === null ? describePlace(session) : `on ${session.seat}`})`);
-  return [{ code: 'SESSION_ACTIVE', text: [...new Set(texts)].slice(0, 3).join(', '), mayEndAt: now + LOOK_AGAIN_MS }];
-}
+  return {
+    isSomeoneHere,
+    async assess(journal, directive, now, signal) {
+      const { impact } = await impactOf(directive, signal);
+      const { deferral } = journal;
+      // An administrator's retry is for now.
+      if (deferral === null || deferral.isOverruled || directive.isRetry) return { impact, wait: null };
+      const policy = await readPolicy();
+      // Loaded when something is to be judged: an idle agent has no use for calendars.
+      const { judgeActivation } = await import('./judge.ts');
+      const judgement = judgeActivation({ policy, impact, facts: await facts(signal), deferral, now, timeZone: timeZone() });
+      if (judgement.kind === 'clear') {
+        if (judgement.because !== null) logger.warn('going ahead', { because: judgement.because });
+        return { impact, wait: null };
+      }
+      return { impact, wait: { detail: { code: judgement.code, message: judgement.message }, until: judgement.until } };
+    },
 
-/** Unlike for an activation, a guess would be paid for with somebody's work. */
-export function whileSessionsUnknown({ facts, now }: Circumstances): Condition[] {
-  if (facts.sessions !== null) return [];
-  return [{ code: 'SESSIONS_UNKNOWN', text: 'it cannot be found out whether somebody works on it', mayEndAt: now + LOOK_AGAIN_MS }];
-}
+    async holdDownload({ deferral, directive }, now) {
+      const policy = await readPolicy();
+      if (policy.metered === 'ignore' || directive?.isRetry === true || deferral?.isOverruled === true) return null;
+      const { judgeDownload } = await import('./judge.ts');
+      const since = deferral?.since ?? now;
+      const waiting = { since, laterCount: 0, laterUntil: null };
+      const judgement = judgeDownload({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: waiting, now, timeZone: timeZone() });
+      return judgement.kind === 'wait' ? { code: judgement.code, message: judgement.message } : null;
+    },
 
-function isInUse({ isActive, isLocked, idleSince }: PersonSession, idleMinutes: number, now: number): boolean {
-  return isActive && !isLocked && (idleSince === null || now - idleSince < idleMinutes * MINUTE_MS);
-}
-
-/** Not those over SSH: a switch takes nothing away from them. A remote desktop is as good as a seat. */
-function isAtMachine({ type, seat, isRemote }: PersonSession): boolean {
-  return GRAPHICAL.has(type) || seat !== null || (type === 'tty' && !isRemote);
-}
-
-function describePlace({ isRemote }: PersonSession): string {
-  return isRemote ? 'over the network' : 'without a seat';
+    async mayReboot(journal, now) {
+      const policy = await readPolicy();
+      const { deferral, since } = journal;
+      if (deferral?.isOverruled === true) return { isDue: true, detail: { code: 'RESTARTING', message: 'its user wants the restart now' } };
+      const staged = { since, laterCount: deferral?.laterCount ?? 0, laterUntil: deferral?.laterUntil ?? null };
+      const { judgeReboot } = await import('./judge.ts');
+      const judgement = judgeReboot({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: staged, now, timeZone: timeZone() });
+      if (judgement.kind === 'wait')
+        return { isDue: false, detail: { code: judgement.code, message: `the next start runs it; ${judgement.message}` } };
+      return { isDue: true, detail: { code: 'RESTARTING', message: judgement.because ?? 'the policy of this machine allows it now' } };
+    },
+  };
 }

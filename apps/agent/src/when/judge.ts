@@ -9,7 +9,7 @@ import {
   type Circumstances,
   type Condition,
   type WaitCode,
-} from './conditions.ts';
+} from './waits.ts';
 import { correctDeferral, deadlineOf, type Deferral } from './deferral.ts';
 import type { MachineFacts } from './facts.ts';
 import { describeTime } from './times.ts';

@@ -1,9 +1,9 @@
 import type { AgentDetail, StorePath } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import * as v from 'valibot';
-import { HEALTH_CHECKS_FILE, HealthChecks, type HealthCheck } from './health/check-form.ts';
-import { createProbe, type ProbeDeps } from './health/probe.ts';
-import type { Machine } from './machine.ts';
+import { HEALTH_CHECKS_FILE, HealthChecks, type HealthCheck } from './check-form.ts';
+import { createProbe, type ProbeDeps } from './probe.ts';
+import type { Machine } from '../machines/machine.ts';
 
 /** How soon a check that fails is tried again at the earliest, in ms. */
 const SHORTEST_RETRY_MS = 200;

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { emptyJournal } from '@floe/model';
 import { FloeError, readFileIfPresent, signerFromPem, systemClock } from '@floe/runtime';
-import { readJournal } from './journal-file.ts';
-import { statePaths } from './state-folder.ts';
-import { observeLinks } from './system-files.ts';
-import { describeState, localTime, systemRows, table } from './user/text.ts';
+import { readJournal } from '../journal-file.ts';
+import { statePaths } from '../state-folder.ts';
+import { observeLinks } from '../machines/system-files.ts';
+import { describeState, localTime, systemRows, table } from './text.ts';
 
 export interface StatusOptions {
   readonly root: string | undefined;

@@ -1,5 +1,5 @@
 import type { AgentDetail, StorePath } from '@floe/model';
-import type { Machine } from './machine.ts';
+import type { Machine } from '../machines/machine.ts';
 
 export interface RoomDeps {
   readonly machine: Machine;

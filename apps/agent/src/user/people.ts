@@ -3,10 +3,10 @@ import type { AgentPolicy } from '@floe/protocol';
 import type { ClosureChanges } from '@floe/nix';
 import type { Clock } from '@floe/runtime';
 import type { HostName } from '@floe/protocol';
-import type { Machine } from './machine.ts';
+import type { Machine } from '../machines/machine.ts';
 import { noticeOf } from './notice.ts';
-import type { Notice } from './user/protocol.ts';
-import type { Refused, UserRequests } from './user/requests.ts';
+import type { Notice } from './protocol.ts';
+import type { Refused, UserRequests } from './requests.ts';
 
 /** The agent, as far as its people may see and steer it. */
 export interface SteeredAgent {
@@ -75,7 +75,7 @@ export function createUserRequests(deps: PeopleDeps): UserRequests {
       const { deferral, state, since } = journal;
       if (!WAITING.has(state) || deferral === null) return refused('NOTHING_WAITS', 'there is no system that waits: nothing is to be put off');
       const policy = await deps.readPolicy();
-      const { grantLater } = await import('./when/deferral.ts');
+      const { grantLater } = await import('../when/deferral.ts');
       const isRestart = state === 'BOOT_STAGED';
       const granted = grantLater({
         policy,

@@ -1,7 +1,7 @@
 import { AGENT_POLICY_FILE, AgentPolicy, DEFAULT_AGENT_POLICY } from '@floe/protocol';
 import type { Logger } from '@floe/runtime';
 import * as v from 'valibot';
-import type { Machine } from './machine.ts';
+import type { Machine } from '../machines/machine.ts';
 
 const PolicyText = v.pipe(v.string(), v.parseJson(), AgentPolicy);
 

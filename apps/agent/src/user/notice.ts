@@ -1,5 +1,5 @@
 import type { AgentJournal } from '@floe/model';
-import type { Notice } from './user/protocol.ts';
+import type { Notice } from './protocol.ts';
 
 /** What happened is news for so long, in ms. */
 const NEWS_MS = 3600_000;

@@ -7,7 +7,7 @@ import { exec, silentLogger, systemClock } from '@floe/runtime';
 import { exampleFleetFiles, testNixSettings } from '@floe/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FolderMachine } from './folder-machine.ts';
-import { checkHealth } from './health-checks.ts';
+import { checkHealth } from '../health/health-checks.ts';
 
 const signal = new AbortController().signal;
 let dir: string;

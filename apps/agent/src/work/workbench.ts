@@ -1,6 +1,6 @@
 import type { AgentEvent, AgentJournal, AgentWork } from '@floe/model';
 import { fullJitter, type Clock } from '@floe/runtime';
-import type { RebootJudgement } from './conditions.ts';
+import type { RebootJudgement } from '../when/conditions.ts';
 
 /** What may take a while, and is done again when the agent starts: it ends with the agent. */
 const STOPPABLE: ReadonlySet<AgentWork> = new Set(['inspect', 'download', 'assess', 'precheck']);

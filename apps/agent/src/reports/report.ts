@@ -1,6 +1,6 @@
 import type { AgentEffect, AgentJournal, AgentReport, AgentState } from '@floe/model';
 import { describeError } from '@floe/runtime';
-import type { Machine } from './machine.ts';
+import type { Machine } from '../machines/machine.ts';
 import { redactedTail } from './redact.ts';
 
 const MAX_CODE_CHARACTERS = 64;

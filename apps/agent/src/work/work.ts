@@ -12,10 +12,10 @@ import {
 } from '@floe/model';
 import type { DownloadProgress } from '@floe/nix';
 import { describeError, isFloeError, type Clock, type Exec, type Logger } from '@floe/runtime';
-import { checkHealth, longestHealthCheckMs, type HealthCheckOptions } from './health-checks.ts';
-import type { Contact } from './contact.ts';
+import { checkHealth, longestHealthCheckMs, type HealthCheckOptions } from '../health/health-checks.ts';
+import type { Contact } from '../server/contact.ts';
 import { lackOfRoom, megabytes } from './room.ts';
-import type { GuardedActivation, Machine, MachineGuard } from './machine.ts';
+import type { GuardedActivation, Machine, MachineGuard } from '../machines/machine.ts';
 
 export interface WorkSettings {
   readonly serverUrl: string;

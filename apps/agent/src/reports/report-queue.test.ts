@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { silentLogger } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { MAX_WAITING_REPORTS, ReportQueue } from './report-queue.ts';
-import { reportWith } from './test/fixtures.ts';
+import { reportWith } from '../test/fixtures.ts';
 
 let dir: string;
 let path: string;

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { exec, systemClock, type Clock, type Exec, type ExecResult } from '@floe/runtime';
 import { describe, expect, test } from 'vitest';
 import { checkHealth, longestHealthCheckMs, type HealthCheckOptions } from './health-checks.ts';
-import { FakeMachine } from './test/fake-machine.ts';
-import { storePath } from './test/fixtures.ts';
+import { FakeMachine } from '../test/fake-machine.ts';
+import { storePath } from '../test/fixtures.ts';
 
 const options: HealthCheckOptions = { passes: 3, pauseMs: 0, graceMs: 0, signal: new AbortController().signal };
 
@@ -285,7 +285,7 @@ describe('an HTTP check', () => {
   test('goes by no proxy, whatever the environment says', async () => {
     await using server = await serving((_request, response) => response.end('direct'));
     await using proxy = await serving((_request, response) => response.writeHead(500).end('by proxy'));
-    const module = new URL('health/http-probe.ts', import.meta.url).href;
+    const module = new URL('http-probe.ts', import.meta.url).href;
     const ask = { statuses: [], url: `http://127.0.0.1:${server.port}/`, body: 'direct' };
     const script = `const { probeHttp } = await import(${JSON.stringify(module)}); console.log(await probeHttp(${JSON.stringify(ask)}, new AbortController().signal));`;
     const result = await exec(process.execPath, ['--input-type=module', '--eval', script], {

@@ -6,7 +6,7 @@ import { createNix, loadOrCreateCacheKey, type CacheKey, type Nix } from '@floe/
 import { exec, silentLogger, systemClock, type Exec } from '@floe/runtime';
 import { testNixSettings } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { checkHealth } from '../health-checks.ts';
+import { checkHealth } from '../../health/health-checks.ts';
 import type { Machine } from '../machine.ts';
 import { createTargetMachine } from './create-target-machine.ts';
 import { parseTarget, type AgentAccount } from './config.ts';

@@ -3,9 +3,9 @@ import { createLogger, systemClock, type Clock } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Connection, endingOf, type ConnectionHandlers } from './connection.ts';
 import { isNetworkThere } from './contact.ts';
-import { HOST, MACHINE_ID } from './test/fixtures.ts';
-import { TestServer } from './test/test-server.ts';
-import { until } from './test/until.ts';
+import { HOST, MACHINE_ID } from '../test/fixtures.ts';
+import { TestServer } from '../test/test-server.ts';
+import { until } from '../test/until.ts';
 
 let server: TestServer;
 let stop: AbortController;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import type { Env } from '../config.ts';
+import type { Env } from '../../config.ts';
 import type { Account } from './account.ts';
 import { TARGET_KINDS, type TargetKind } from './shape.ts';
 

@@ -5,9 +5,9 @@ import * as v from 'valibot';
 import { expect, test } from 'vitest';
 import { noticeOf } from './notice.ts';
 import { createUserRequests } from './people.ts';
-import { FakeMachine } from './test/fake-machine.ts';
-import { directiveWith, storePath } from './test/fixtures.ts';
-import type { Notice } from './user/protocol.ts';
+import { FakeMachine } from '../test/fake-machine.ts';
+import { directiveWith, storePath } from '../test/fixtures.ts';
+import type { Notice } from './protocol.ts';
 
 const OLD = storePath('old');
 const NEW = storePath('new');

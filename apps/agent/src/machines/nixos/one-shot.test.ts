@@ -1,6 +1,6 @@
 import type { Exec, ExecResult } from '@floe/runtime';
 import { expect, test } from 'vitest';
-import { storePath } from '../test/fixtures.ts';
+import { storePath } from '../../test/fixtures.ts';
 import { bootEntryOf, setOneShot } from './one-shot.ts';
 
 const NEW = storePath('new');
