@@ -21,7 +21,9 @@ import type { Machine } from './machines/machine.ts';
 import type { SteeredAgent } from './user/people.ts';
 import type { ReportQueue } from './reports/report-queue.ts';
 import { makeReport } from './reports/report.ts';
-import { findUnfinished, performWork, type WorkDeps, type WorkSettings } from './work/work.ts';
+import type { WorkDeps, WorkSettings } from './work/job.ts';
+import { performWork } from './work/perform.ts';
+import { findUnfinished } from './work/unfinished.ts';
 import { Workbench } from './work/workbench.ts';
 
 /** What the machine has is compared with what was last told this often. */

@@ -73,18 +73,7 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
       journal,
       saveJournal: async (next) => await saveJournal(paths.journal, next),
       reports,
-      conditions:
-        machine.boot === null
-          ? NO_CONDITIONS
-          : createConditions({
-              machine,
-              readPolicy: policy,
-              exec,
-              env: childEnvOf(options.env),
-              clock: systemClock,
-              logger,
-              timeZone: options.timeZone,
-            }),
+      conditions,
       readPolicy: policy,
       ensureEnrolled: async (signal) => await ensureEnrolled(enrolment, signal),
       enrolAnew: async (signal) => await enrolAnew(enrolment, signal),

@@ -1,0 +1,159 @@
+import { isOn, type AgentDetail, type AgentEvent, type AgentJournal } from '@floe/model';
+import { describeError, isFloeError } from '@floe/runtime';
+import { checkHealth } from '../health/health-checks.ts';
+import type { MachineGuard } from '../machines/machine.ts';
+import { guarded, healthLimits, type Job, type WorkDeps } from './job.ts';
+
+/** The watchdog was first. */
+export const WATCHDOG_WAS_FIRST: AgentDetail = {
+  code: 'WATCHDOG',
+  message: 'no verdict came in time: the watchdog put the system before back',
+};
+
+/** Switches, with a watchdog armed, until the next start of the machine. */
+export const activate: Job = async (deps, journal, { epoch, release }, signal) => {
+  const { machine, logger } = deps;
+  const plan = await guarded(deps, journal, release.toplevel);
+  try {
+    if (plan !== null) await machine.guard?.arm(plan, { isFirst: true });
+  } catch (error) {
+    signal.throwIfAborted();
+    const code = isFloeError(error) ? error.code : 'NOT_GUARDED';
+    return {
+      type: 'not-clear',
+      epoch,
+      isGone: false,
+      detail: { code, message: `nothing is switched without a watchdog: ${describeError(error)}` },
+    };
+  }
+  const outcome = await machine.switchTo(release.toplevel, 'test', { activation: journal.activation, signal });
+  if (outcome.kind === 'failed') {
+    const { detail } = outcome;
+    if (detail.code === 'REBOOT_NEEDED' && plan !== null && machine.boot !== null) return { type: 'restart-needed', epoch, detail };
+    return { type: 'switch-failed', epoch, tookMs: 0, detail };
+  }
+  if (outcome.note !== null) logger.warn('switched, with failed units', { epoch, ...outcome.note });
+  return { type: 'switched', epoch, tookMs: 0 };
+};
+
+/** Whether the system works, by its own checks and by contact; the verdict is on disk before it is told. */
+export const verify: Job = async (deps, journal, { epoch, release }, signal) => {
+  const { machine, settings, clock } = deps;
+  const failed = (detail: AgentDetail, isContactLost = false): AgentEvent => ({ type: 'verify-failed', epoch, tookMs: 0, detail, isContactLost });
+  const observed = await machine.observe();
+  if (observed.current !== release.toplevel) {
+    return failed({ code: 'CURRENT_SYSTEM_DIFFERS', message: `the switch said that it worked, but what runs is ${observed.current ?? 'nothing'}` });
+  }
+  const [health, contact] = await Promise.all([
+    checkHealth(deps, release.toplevel, { ...healthLimits(settings), signal }),
+    deps.contact(settings.contactTimeoutMs, signal),
+    clock.sleep(settings.settleMs, signal),
+  ]);
+  if (health !== null) return failed(health);
+  const newlyFailed = subtract(await machine.failedUnits(), journal.before?.failedUnits ?? null);
+  if (newlyFailed.length > 0) return failed({ code: 'UNITS_FAILED', message: `failed since the switch: ${newlyFailed.join(', ')}` });
+  const isSameServer = (journal.before?.serverUrl ?? settings.serverUrl) === settings.serverUrl;
+  if (contact === 'none' || (contact === 'network' && !isSameServer)) {
+    return failed(
+      { code: 'NO_CONTACT', message: `the server did not answer on a new connection within ${settings.contactTimeoutMs / 1000} s of the switch` },
+      true,
+    );
+  }
+  // Once more, just before the verdict: people do not wait for checks.
+  const last = (await machine.observe()).current;
+  if (last !== release.toplevel && machine.guard !== null && !(await isUndone(deps, journal))) {
+    return { type: 'overridden', override: { toplevel: last, since: deps.now(), by: 'switch' } };
+  }
+  if (machine.guard !== null && (await claimPassed(deps, machine.guard, journal.activation, signal)) === 'undo') {
+    await machine.guard.settled(journal.activation, signal);
+    return { type: 'undone', epoch, detail: WATCHDOG_WAS_FIRST };
+  }
+  const note =
+    contact === 'server' ? null : { code: 'SERVER_AWAY', message: 'the server did not answer, the network works: judged by the local checks' };
+  return { type: 'verified', epoch, tookMs: 0, note };
+};
+
+/** Makes the system what the machine starts. */
+export const commit: Job = async ({ machine }, { activation }, { epoch, release }, signal) => {
+  const { toplevel } = release;
+  const failed = (code: string, message: string): AgentEvent => ({ type: 'commit-failed', epoch, tookMs: 0, detail: { code, message } });
+  if ((await machine.observe()).profile?.toplevel !== toplevel) await machine.setProfile(toplevel);
+  const boot = await machine.switchTo(toplevel, 'boot', { activation, signal });
+  if (boot.kind === 'failed')
+    return failed('BOOT_NOT_SET', `the system works, but could not be made what the machine starts: ${boot.detail.message}`);
+  let observed = await machine.observe();
+  if (observed.current !== toplevel && (await machine.boot?.boots(activation))?.isNewBoot !== false) {
+    // A reboot between the verdict and here brought the old system back; this one was proved before.
+    await machine.switchTo(toplevel, 'test', { activation, signal });
+    observed = await machine.observe();
+  }
+  if (!isOn(observed, toplevel)) {
+    return failed(
+      'NOT_ON_IT',
+      `after the switch the machine runs ${observed.current ?? 'nothing'} and its profile is ${observed.profile?.toplevel ?? 'empty'}`,
+    );
+  }
+  await machine.guard?.disarm(activation);
+  return { type: 'committed', epoch, tookMs: 0 };
+};
+
+/** Puts the system before back, for the next start first. */
+export const rollBack: Job = async (deps, journal, { epoch, release }, signal) => {
+  const { machine, settings } = deps;
+  const { before, activation, verdict } = journal;
+  const failed = (code: string, message: string): AgentEvent => ({ type: 'rollback-failed', epoch, tookMs: 0, detail: { code, message } });
+  if (before === null || before.toplevel === null) return failed('NO_PREVIOUS_SYSTEM', 'there is no earlier system to go back to');
+  const plan = await guarded(deps, journal, release.toplevel);
+  const { guard } = machine;
+  if (guard !== null) {
+    // What an earlier run, or the watchdog, began is waited for: it holds the switch's lock, and may tell the boot loader.
+    await guard.settled(activation, signal);
+    if (plan !== null && verdict !== 'unwanted') {
+      // For the agent that dies here: armed anew, with the whole time for the way back. A full disk must not keep it from going.
+      await guard.claim(activation, 'undo').catch((error: unknown) => deps.logger.warn('the verdict cannot be written', { error }));
+      await guard.arm(plan, { isFirst: false }).catch((error: unknown) => deps.logger.warn('the way back is not watched over', { error }));
+    }
+  }
+  const found = await machine.observe();
+  // First what the machine starts next time: from here on a power cut brings the old system.
+  if (before.profile !== null && (found.profile?.toplevel !== before.profile || journal.boot !== null)) {
+    if (journal.boot !== null) await machine.boot?.unstage();
+    await machine.setProfile(before.profile);
+    const boot = await machine.switchTo(before.profile, 'boot', { activation, isRollback: true, signal });
+    if (boot.kind === 'failed') return failed('BOOT_NOT_SET', `the system before could not be made what the machine starts: ${boot.detail.message}`);
+  }
+  // A system that was never started needs no switch back, and what somebody runs by hand is theirs.
+  const isSwitched = verdict !== 'superseded' && (found.current !== before.toplevel || verdict === 'failed' || verdict === null);
+  if (isSwitched) {
+    const outcome = await machine.switchTo(before.toplevel, 'test', { activation, isRollback: true, signal });
+    if (outcome.kind === 'failed') return failed(outcome.detail.code, `the system before could not be put back: ${outcome.detail.message}`);
+    const { current } = await machine.observe();
+    if (current !== before.toplevel) return failed('CURRENT_SYSTEM_DIFFERS', `after going back, what runs is ${current ?? 'nothing'}`);
+  }
+  await guard?.disarm(activation);
+  // Asked only when it decides something: whether it was the new system that kept the server away.
+  const contact = verdict === 'no-contact' ? await deps.contact(settings.contactTimeoutMs, signal) : 'server';
+  return { type: 'rolled-back', epoch, tookMs: 0, hasContact: contact !== 'none' };
+};
+
+/** Whether the watchdog was first. */
+async function isUndone({ machine }: WorkDeps, { activation }: AgentJournal): Promise<boolean> {
+  return (await machine.guard?.verdict(activation)) === 'undo';
+}
+
+/** The verdict must be on disk: while that is full it is tried again, until the watchdog ends it. */
+async function claimPassed({ clock, logger }: WorkDeps, guard: MachineGuard, activation: number, signal: AbortSignal): Promise<'passed' | 'undo'> {
+  for (;;) {
+    try {
+      return await guard.claim(activation, 'passed');
+    } catch (error) {
+      logger.error('the verdict cannot be written (is the disk full?)', { error });
+    }
+    await clock.sleep(1_000, signal);
+    signal.throwIfAborted();
+  }
+}
+
+function subtract(units: readonly string[] | null, known: readonly string[] | null): string[] {
+  return (units ?? []).filter((unit) => !(known ?? []).includes(unit));
+}

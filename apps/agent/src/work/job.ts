@@ -1,0 +1,70 @@
+import type { AgentDetail, AgentDirective, AgentEvent, AgentImpact, AgentJournal, AgentWait, StorePath } from '@floe/model';
+import type { DownloadProgress } from '@floe/nix';
+import type { Clock, Exec, Logger } from '@floe/runtime';
+import { longestHealthCheckMs, type HealthCheckOptions } from '../health/health-checks.ts';
+import type { GuardedActivation, Machine } from '../machines/machine.ts';
+import type { Contact } from '../server/contact.ts';
+
+export interface WorkSettings {
+  readonly serverUrl: string;
+  readonly substituters: readonly string[];
+  readonly cachePublicKeys: readonly string[];
+  readonly minFreeBytes: number;
+  readonly healthGraceMs: number;
+  /** Services that crash shortly after their start are given this long to do so, in ms. */
+  readonly settleMs: number;
+  readonly contactTimeoutMs: number;
+  /** A switch that takes longer, in ms, is ended. */
+  readonly switchLimitMs: number;
+  /** How long the machine may take to start, until the agent runs, in ms. */
+  readonly bootLimitMs: number;
+}
+
+export interface WorkDeps {
+  readonly machine: Machine;
+  readonly exec: Exec;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** The time that waits are measured by, ms. */
+  readonly now: () => number;
+  readonly settings: WorkSettings;
+  /** Whom this machine reaches on new connections within that time. */
+  readonly contact: (timeoutMs: number, signal: AbortSignal) => Promise<Contact>;
+  /** Why nothing is to be downloaded now; null: it may be. */
+  readonly holdDownload: (journal: AgentJournal) => Promise<AgentDetail | null>;
+  /** How disruptive the switch would be, and what it waits for. */
+  readonly assess: (journal: AgentJournal, directive: AgentDirective, signal: AbortSignal) => Promise<Assessment>;
+  readonly onProgress: (epoch: number, progress: DownloadProgress) => void;
+}
+
+export interface Assessment {
+  readonly impact: AgentImpact;
+  readonly wait: AgentWait | null;
+}
+
+/** One job of the state machine on the machine. What was foreseen is the event that it ends with; what was not, it throws. */
+export type Job = (deps: WorkDeps, journal: AgentJournal, directive: AgentDirective, signal: AbortSignal) => Promise<AgentEvent>;
+
+const HEALTH_PASSES = 3;
+/** What a busy machine may take beside the limits of the single steps. */
+const WATCHDOG_MARGIN_MS = 20_000;
+
+/** What is armed before the machine is changed; null when there is nothing to go back to. */
+export async function guarded(
+  { machine, settings }: WorkDeps,
+  { activation, before }: AgentJournal,
+  toplevel: StorePath,
+): Promise<GuardedActivation | null> {
+  if (before === null || before.toplevel === null) return null;
+  const { switchLimitMs, settleMs, contactTimeoutMs } = settings;
+  const checksMs = await longestHealthCheckMs(machine, toplevel, healthLimits(settings));
+  const verdictMs = Math.max(checksMs, settleMs, contactTimeoutMs) + WATCHDOG_MARGIN_MS;
+  const beforeProfile = before.profile ?? before.toplevel;
+  const switchMs = switchLimitMs + WATCHDOG_MARGIN_MS;
+  return { activation, toplevel, before: before.toplevel, beforeProfile, switchMs, verdictMs, bootMs: settings.bootLimitMs + verdictMs };
+}
+
+/** How often, and how long, the checks of a system are made before they count. */
+export function healthLimits({ settleMs, healthGraceMs }: WorkSettings): Omit<HealthCheckOptions, 'signal'> {
+  return { passes: HEALTH_PASSES, pauseMs: settleMs / HEALTH_PASSES, graceMs: healthGraceMs };
+}

@@ -1,0 +1,65 @@
+import type { AgentDetail, AgentEvent, AgentJournal, AgentWork } from '@floe/model';
+import { describeError, isFloeError, type Clock } from '@floe/runtime';
+import { reboot, stageBoot } from './boot.ts';
+import { activate, commit, rollBack, verify } from './changing.ts';
+import type { Job, WorkDeps } from './job.ts';
+import { assess, download, inspect, precheck } from './preparing.ts';
+
+const JOBS: Record<AgentWork, Job> = {
+  inspect,
+  download,
+  assess,
+  precheck,
+  activate,
+  verify,
+  commit,
+  'roll-back': rollBack,
+  'stage-boot': stageBoot,
+  reboot,
+};
+
+/** How each job's failure is told, when it was not foreseen. */
+const FAILURES: Record<AgentWork, (epoch: number, tookMs: number, detail: AgentDetail, error: unknown) => AgentEvent> = {
+  inspect: (epoch) => ({ type: 'inspected', epoch, isOnIt: false }),
+  download: (epoch, tookMs, detail, error) => ({
+    type: 'download-failed',
+    epoch,
+    tookMs,
+    detail,
+    isRetryable: !isFloeError(error) || error.retryable,
+  }),
+  // What a switch would do cannot be found out: it is taken for one that restarts units, and goes ahead.
+  assess: (epoch) => ({ type: 'assessed', epoch, impact: 'units', wait: null }),
+  precheck: (epoch, _tookMs, detail) => ({ type: 'not-clear', epoch, isGone: false, detail }),
+  // A switch that systemd did not run says nothing about the system.
+  activate: (epoch, tookMs, detail) =>
+    detail.code === 'SWITCH_NOT_STARTED'
+      ? { type: 'restarted', isNewBoot: false, isOnTarget: false, fellBack: false }
+      : { type: 'switch-failed', epoch, tookMs, detail },
+  verify: (epoch, tookMs, detail) => ({ type: 'verify-failed', epoch, tookMs, detail, isContactLost: false }),
+  commit: (epoch, tookMs, detail) => ({ type: 'commit-failed', epoch, tookMs, detail }),
+  'roll-back': (epoch, tookMs, detail) => ({ type: 'rollback-failed', epoch, tookMs, detail }),
+  'stage-boot': (epoch, tookMs, detail) => ({ type: 'boot-stage-failed', epoch, tookMs, detail }),
+  reboot: (epoch, tookMs, detail) => ({ type: 'reboot-failed', epoch, tookMs, detail }),
+};
+
+/** Does one job of the state machine on the machine; its end, good or bad, is an event. Throws only when aborted. */
+export async function performWork(work: AgentWork, deps: WorkDeps, journal: AgentJournal, signal: AbortSignal): Promise<AgentEvent> {
+  const { directive } = journal;
+  if (directive === null) throw new Error(`there is no directive to ${work} for`);
+  const startedAt = deps.clock.monotonic();
+  try {
+    const event = await JOBS[work](deps, journal, directive, signal);
+    signal.throwIfAborted();
+    return 'tookMs' in event ? { ...event, tookMs: elapsed(deps.clock, startedAt) } : event;
+  } catch (error) {
+    signal.throwIfAborted();
+    deps.logger.warn('a step failed', { work, epoch: directive.epoch, error });
+    const code = isFloeError(error) ? error.code : ((error as NodeJS.ErrnoException).code ?? 'UNEXPECTED');
+    return FAILURES[work](directive.epoch, elapsed(deps.clock, startedAt), { code, message: describeError(error) }, error);
+  }
+}
+
+function elapsed(clock: Clock, startedAt: number): number {
+  return Math.round(clock.monotonic() - startedAt);
+}
