@@ -1,4 +1,4 @@
-import { isLabReady } from '@floe/testkit';
+import { eventually, isLabReady } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LabFleet, type LabHost } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
@@ -94,6 +94,33 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     await lab.guest('cyd').sh('systemctl --no-block reboot');
     await lab.runs('cyd', wanted);
     noteOutcome({ fault: '/boot full', where: 'PRECHECK', outcome: 'old system, said; new system when there was room' });
+  });
+
+  test('somebody who switches by hand while a restart is awaited is not started over', async () => {
+    const host = newKernel(RESTARTS);
+    const first = await change('cyd', host);
+    await lab.runs('cyd', first.wanted);
+    const second = await change('cyd', { kernel: host.kernel ?? '', etc: { motd: 'left to people' } });
+    await lab.runs('cyd', second.wanted);
+    const staged = await change('cyd', newKernel({}));
+    await lab.told('cyd', 'waits for a restart', ({ detail }) => detail?.code === 'REBOOT_LEFT_TO_PEOPLE');
+    expect((await lab.machine('cyd')).default).toBe(staged.wanted);
+
+    const byHand = first.wanted;
+    await lab.guest('cyd').sh(`nix-env --profile /nix/var/nix/profiles/system --set ${byHand}; ${byHand}/bin/switch-to-configuration switch`);
+    await lab.told('cyd', 'is kept', ({ standing, detail }) => standing === 'local-override' && detail?.code === 'LOCAL_OVERRIDE');
+    await lab.isTidy('cyd');
+    const { starts } = lab.guest('cyd');
+    await lab.guest('cyd').sh('systemctl --no-block reboot');
+    await eventually('it restarted', () => (lab.guest('cyd').starts > starts ? true : undefined));
+    await lab.guest('cyd').isUp();
+    await lab.runs('cyd', byHand);
+    expect((await lab.fleet.hostView('cyd')).standing).toBe('local-override');
+    noteOutcome({ fault: 'switch by hand while a restart is awaited', where: 'BOOT_STAGED', outcome: 'kept and shown, also by the next start' });
+
+    await lab.fleet.request('/api/hosts/cyd/override', { method: 'DELETE', body: JSON.stringify({ reason: 'the test' }) });
+    await lab.runs('cyd', staged.wanted);
+    await lab.isTidy('cyd');
   });
 
   test('the agent killed while it verifies a started system verifies again', async () => {

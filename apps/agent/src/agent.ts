@@ -172,6 +172,9 @@ export class Agent implements SteeredAgent {
     // What changed while no agent was there, the hello tells.
     if (this.#told === NOTHING_OBSERVED) this.#told = await machine.observe();
     logger.info('started', { state, epoch: this.#journal.epoch, toplevel: directive?.release.toplevel ?? null });
+    // Before anything is staged once more: somebody may have switched it by hand, which is what restarted this agent.
+    if (state === 'BOOT_STAGED') await this.#lookForDrift(true);
+    if (this.#journal.state !== state) return;
     const found = await findUnfinished({ machine }, this.#journal, signal).catch((error: unknown): AgentEvent => {
       logger.error('what an earlier run left cannot be found out', { error });
       return { type: 'restarted', isNewBoot: false, isOnTarget: false, fellBack: false };
@@ -380,7 +383,8 @@ export class Agent implements SteeredAgent {
 
   async #lookForDrift(isFirstLook = false): Promise<void> {
     const { machine, logger } = this.#deps;
-    if (isActivating(this.#journal.state)) return;
+    const { state } = this.#journal;
+    if (isActivating(state) || (state === 'BOOT_STAGED' && this.#bench.isBusy)) return;
     const [observed, policy] = await Promise.all([machine.observe(), this.#deps.readPolicy()]);
     const event = judgeDrift({ journal: this.#journal, observed, told: this.#told, policy, isFirstLook, now: this.now() });
     if (event === null) return;

@@ -43,3 +43,14 @@ test('a choice stands until its maker takes it back, or the policy is to correct
 test('other changes are told', () => {
   expect(judge(has(WANTED, { profile: { generation: 3, toplevel: OTHER } }))).toEqual({ type: 'drifted' });
 });
+
+test('a machine that waits for a restart runs what it ran, or what is wanted; anything else is a choice', () => {
+  const BEFORE = storePath('before');
+  const before = { toplevel: BEFORE, profile: BEFORE, failedUnits: [], serverUrl: null };
+  const journal = done({ state: 'BOOT_STAGED', before, boot: { misses: 0 } });
+  const judgeStaged = (current: typeof WANTED, drift = {}) => judge(has(current), { journal, told: has(current), policy: policy(drift) });
+  expect(judgeStaged(BEFORE)).toBeNull();
+  expect(judgeStaged(WANTED)).toBeNull();
+  expect(judgeStaged(OTHER)).toMatchObject({ type: 'overridden', override: { toplevel: OTHER, by: 'switch' } });
+  expect(judgeStaged(OTHER, { action: 'correct-now' })).toEqual({ type: 'resumed' });
+});

@@ -26,10 +26,15 @@ export function judgeDrift({ journal, observed, told, policy, isFirstLook, now }
     if (override.by !== 'rollback' && isOver) return { type: 'resumed' };
   } else {
     const expected = expectedSystem(journal);
-    if (expected !== null && observed.current !== expected)
+    if (expected !== null && observed.current !== expected && !isAwaited(journal, observed))
       return action === 'correct-now' ? { type: 'resumed' } : overridden(observed, now, isFirstLook);
   }
   return isSame(observed, told) ? null : { type: 'drifted' };
+}
+
+/** What the next start may bring while a system is staged for it: that one, or what the machine would start without. */
+function isAwaited({ state, directive, before }: AgentJournal, { current }: Observed): boolean {
+  return state === 'BOOT_STAGED' && (current === directive?.release.toplevel || current === before?.profile);
 }
 
 function overridden(observed: Observed, now: number, isFirstLook: boolean): AgentEvent {

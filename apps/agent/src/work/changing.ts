@@ -116,8 +116,11 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
   }
   const found = await machine.observe();
   // First what the machine starts next time: from here on a power cut brings the old system.
-  if (before.profile !== null && (found.profile?.toplevel !== before.profile || journal.boot !== null)) {
-    if (journal.boot !== null) await machine.boot?.unstage();
+  const named = found.profile?.toplevel;
+  if (journal.boot !== null) await machine.boot?.unstage();
+  // What somebody made the machine start by hand is theirs, too.
+  const isTheirs = journal.override !== null && named !== release.toplevel;
+  if (before.profile !== null && !isTheirs && (named !== before.profile || journal.boot !== null)) {
     await machine.setProfile(before.profile);
     const boot = await machine.switchTo(before.profile, 'boot', { activation, isRollback: true, signal });
     if (boot.kind === 'failed') return failed('BOOT_NOT_SET', `the system before could not be made what the machine starts: ${boot.detail.message}`);

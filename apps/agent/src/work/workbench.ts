@@ -39,6 +39,10 @@ export class Workbench {
     this.#deps = deps;
   }
 
+  get isBusy(): boolean {
+    return this.#job !== undefined;
+  }
+
   /** Begins a job when the one before has ended. Its end is dispatched, unless it was stopped. */
   begin(work: AgentWork, journal: AgentJournal): void {
     if (this.#isStopping && STOPPABLE.has(work)) return;

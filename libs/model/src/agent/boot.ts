@@ -2,6 +2,7 @@ import type { AgentEventOf } from './events.ts';
 import type { AgentDetail, AgentJournal } from './journal.ts';
 import { undo, verifyAgain } from './changing.ts';
 import { keepWaiting } from './directives.ts';
+import { describeOverride } from './people.ts';
 import { enter, reportOf, work, type AgentStep } from './step.ts';
 
 /** After so many starts without the staged system it is given up. */
@@ -82,10 +83,24 @@ export function restartedVerifying(journal: AgentJournal, event: AgentEventOf<'r
   return verifyAgain(journal, event, now);
 }
 
+/** Somebody runs another system by hand: what was staged is taken back before the next start brings it over their head. */
+export function overriddenStaged(journal: AgentJournal, event: AgentEventOf<'overridden'>, now: number): AgentStep {
+  return takeBackStaged({ ...journal, override: event.override }, now, describeOverride(event.override));
+}
+
+/** They are corrected, by the policy: staged anew, with what runs now as the way back. */
+export function correctStaged(journal: AgentJournal, _event: AgentEventOf<'resumed'>, now: number): AgentStep {
+  return takeBackStaged(journal, now, { code: 'CORRECTED', message: 'somebody switched it by hand; its policy is to correct that' });
+}
+
+function takeBackStaged(journal: AgentJournal, now: number, detail: AgentDetail): AgentStep {
+  const step = undo(journal, now, detail, { verdict: 'superseded' });
+  return { ...step, effects: [{ type: 'stop-work' }, ...step.effects] };
+}
+
 /** A newer directive: what was staged is taken back first. A machine that is restarted once a month is not kept waiting. */
 export function replaceStaged(journal: AgentJournal, event: AgentEventOf<'offered'>, now: number): AgentStep {
   const waiting = keepWaiting(journal, event).journal;
   if (waiting === journal) return { journal, effects: [] };
-  const step = undo(waiting, now, { code: 'SUPERSEDED', message: 'a newer system came before the restart' }, { verdict: 'superseded' });
-  return { ...step, effects: [{ type: 'stop-work' }, ...step.effects] };
+  return takeBackStaged(waiting, now, { code: 'SUPERSEDED', message: 'a newer system came before the restart' });
 }

@@ -95,6 +95,7 @@ export function rollBackAgain(journal: AgentJournal): AgentStep {
 
 export function rolledBack(journal: AgentJournal, event: AgentEventOf<'rolled-back'>, now: number): AgentStep {
   if (journal.verdict === 'unwanted') return wentBack(journal, now);
+  if (journal.override !== null) return end(journal, 'IDLE', now, { detail: journal.detail, changes: { verdict: null } });
   const timings = { rollbackMs: event.tookMs };
   const isAtFault = journal.verdict === 'failed' || (journal.verdict === 'no-contact' && event.hasContact);
   const isConclusive = isAtFault || journal.interruptions >= MAX_INTERRUPTIONS;

@@ -190,6 +190,7 @@ export function newestDirective(journal: AgentJournal): AgentDirective | null {
 
 /** What the machine should run as far as this agent left it; null when it left nothing. */
 export function expectedSystem({ state, directive, before, verdict }: AgentJournal): StorePath | null {
+  if (state === 'BOOT_STAGED') return before?.toplevel ?? null;
   if (state === 'SUCCEEDED' || (state === 'BLOCKED' && verdict === 'passed')) return directive?.release.toplevel ?? null;
   return state === 'ROLLED_BACK' ? (before?.toplevel ?? null) : null;
 }

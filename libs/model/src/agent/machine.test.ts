@@ -285,6 +285,19 @@ test('a newer system takes the place of one that waits for a restart, after that
   expect(journal).toMatchObject({ state: 'OFFERED', directive: { epoch: 2 }, quarantined: [] });
 });
 
+test('somebody who switches by hand while a restart is awaited is not started over: what was staged is taken back', () => {
+  const { journal } = play([...toBootStaged(), { type: 'boot-staged', epoch: 1, tookMs: 1, detail }]);
+  const override = { toplevel: path('by-hand'), since: 1, by: 'switch' as const };
+  const step = play([{ type: 'overridden', override }], journal);
+  expect([step.journal.state, step.journal.override, worksOf(step.effects)]).toEqual(['ROLLING_BACK', override, ['roll-back']]);
+  expect(step.effects[0]).toEqual({ type: 'stop-work' });
+  const back: AgentEvent = { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true };
+  const ended = play([back], step.journal);
+  expect(ended.journal).toMatchObject({ state: 'IDLE', override, boot: null, quarantined: [], detail: { code: 'LOCAL_OVERRIDE' } });
+  // Where the policy corrects at once, it is staged anew, with what runs now as the way back.
+  expect(play([{ type: 'resumed' }, back], journal).journal).toMatchObject({ state: 'OFFERED', override: null, boot: null });
+});
+
 // ---- people --------------------------------------------------------------------------------------------------------
 
 const toSucceeded = (): AgentEvent[] => [...toCommitting(), { type: 'committed', epoch: 1, tookMs: 1 }];

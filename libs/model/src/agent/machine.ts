@@ -1,5 +1,7 @@
 import {
   askForRebootAgain,
+  correctStaged,
+  overriddenStaged,
   bootStaged,
   bootStageFailed,
   rebootDue,
@@ -144,6 +146,8 @@ const TABLE: Record<AgentState, Row> = {
     'retry-due': askForRebootAgain,
     'deferral-changed': putRebootOff,
     'rollback-asked': goBack,
+    overridden: overriddenStaged,
+    resumed: correctStaged,
   },
   BOOT_VERIFYING: { ...CHANGING, restarted: restartedVerifying, verified, 'verify-failed': verifyFailed, undone },
   ROLLING_BACK: { ...CHANGING, restarted: rollBackAgain, 'retry-due': rollBackAgain, 'rolled-back': rolledBack, 'rollback-failed': rollbackFailed },

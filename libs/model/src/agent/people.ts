@@ -4,7 +4,7 @@ import { takePending } from './directives.ts';
 import { end, enter, ignore, startOver, work, type AgentStep } from './step.ts';
 
 /** What the fleet sees of a choice that was made at the machine. */
-function describeOverride({ by, toplevel }: LocalOverride): AgentDetail {
+export function describeOverride({ by, toplevel }: LocalOverride): AgentDetail {
   const how = {
     rollback: 'its user went back to the system before',
     switch: 'somebody switched it by hand',
