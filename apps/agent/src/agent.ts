@@ -1,15 +1,6 @@
-import {
-  decide,
-  isActivating,
-  NOTHING_OBSERVED,
-  type AgentEffect,
-  type AgentEvent,
-  type AgentJournal,
-  type AgentReport,
-  type Observed,
-} from '@floe/model';
+import { isActivating, NOTHING_OBSERVED, type AgentEffect, type AgentEvent, type AgentJournal } from '@floe/model';
 import { helloBytes, PROTOCOL_VERSION, type AgentPolicy, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
-import { fullJitter, verifySignature, type Clock, type Exec, type Logger } from '@floe/runtime';
+import { verifySignature, type Exec } from '@floe/runtime';
 import { judgeDirective } from './admission.ts';
 import type { Conditions } from './when/conditions.ts';
 import { Connection, type ConnectionHandlers } from './server/connection.ts';
@@ -17,10 +8,8 @@ import { isNetworkThere, type Contact } from './server/contact.ts';
 import { judgeDrift } from './drift.ts';
 import type { Identity } from './server/identity.ts';
 import { Inbox } from './inbox.ts';
-import type { Machine } from './machines/machine.ts';
 import type { SteeredAgent } from './user/people.ts';
-import type { ReportQueue } from './reports/report-queue.ts';
-import { makeReport } from './reports/report.ts';
+import { Steps, type StepsDeps } from './steps.ts';
 import type { WorkDeps, WorkSettings } from './work/job.ts';
 import { performWork } from './work/perform.ts';
 import { findUnfinished } from './work/unfinished.ts';
@@ -44,27 +33,18 @@ interface AgentSettings extends WorkSettings {
   readonly agentVersion: string;
 }
 
-export interface AgentDeps {
+export interface AgentDeps extends Omit<StepsDeps, 'sendReport' | 'perform' | 'now' | 'stopping'> {
   readonly settings: AgentSettings;
   readonly identity: Identity;
-  readonly machine: Machine;
-  /** As it was on disk. */
-  readonly journal: AgentJournal;
-  /** Returns when the journal is on disk. */
-  readonly saveJournal: (journal: AgentJournal) => Promise<void>;
-  readonly reports: ReportQueue;
   readonly conditions: Conditions;
   /** The policy of the system that runs. */
   readonly readPolicy: () => Promise<AgentPolicy>;
   readonly ensureEnrolled: (signal: AbortSignal) => Promise<void>;
   readonly enrolAnew: (signal: AbortSignal) => Promise<boolean>;
   readonly exec: Exec;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly random: () => number;
 }
 
-/** The daemon: events go through the state machine, its journal to the disk, then its effects are done. */
+/** The daemon: what the server, the people, the machine and its own work tell it becomes events, and their effects are done. */
 export class Agent implements SteeredAgent {
   readonly #deps: AgentDeps;
   readonly #inbox = new Inbox();
@@ -72,16 +52,19 @@ export class Agent implements SteeredAgent {
   readonly #connection: Connection;
   readonly #bugs = Promise.withResolvers<never>();
   readonly #stopping = new AbortController();
-  readonly #listeners = new Set<() => void>();
-  #journal: AgentJournal;
-  /** What the server was last told that the machine has. */
-  #told: Observed = NOTHING_OBSERVED;
+  readonly #steps: Steps;
   #progressAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: AgentDeps) {
     const { settings, machine, exec, clock, logger, random } = deps;
     this.#deps = deps;
-    this.#journal = deps.journal;
+    this.#steps = new Steps({
+      ...deps,
+      sendReport: (report) => this.#connection.send({ type: 'report', ...report }),
+      perform: async (effect) => await this.#perform(effect),
+      now: () => this.now(),
+      stopping: this.#stopping.signal,
+    });
     this.#connection = new Connection({
       serverUrl: settings.serverUrl,
       slowRetryMs: settings.slowRetryMs,
@@ -104,7 +87,7 @@ export class Agent implements SteeredAgent {
     };
     this.#bench = new Workbench({
       perform: async (name, journal, signal) => await performWork(name, work, journal, signal),
-      mayReboot: async () => await deps.conditions.mayReboot(this.#journal, this.now()),
+      mayReboot: async () => await deps.conditions.mayReboot(this.journal, this.now()),
       now: () => this.now(),
       sayReady: (epoch) => this.#connection.send({ type: 'ready', epoch }),
       dispatch: (event) => this.#dispatch(event),
@@ -116,7 +99,7 @@ export class Agent implements SteeredAgent {
   }
 
   get journal(): AgentJournal {
-    return this.#journal;
+    return this.#steps.journal;
   }
 
   get connection(): SteeredAgent['connection'] {
@@ -126,15 +109,14 @@ export class Agent implements SteeredAgent {
   async ask(event: AgentEvent): Promise<void> {
     const decided = Promise.withResolvers<void>();
     this.#inbox.add(async () => {
-      await this.#step(event);
+      await this.#steps.step(event);
       decided.resolve();
     });
     await decided.promise;
   }
 
   onStep(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#steps.onStep(listener);
   }
 
   /** Runs until `signal` aborts; throws on a bug. */
@@ -150,7 +132,7 @@ export class Agent implements SteeredAgent {
     const always = [this.#connect(leaving.signal), this.#watchDrift(this.#stopping.signal)];
     try {
       if (!this.#stopping.signal.aborted) await Promise.race([stopped, ...always, inbox, this.#bugs.promise]);
-      await this.#bench.stop(STOP_GRACE_MS, () => this.#journal.state !== 'PRECHECK' && isActivating(this.#journal.state));
+      await this.#bench.stop(STOP_GRACE_MS, () => this.journal.state !== 'PRECHECK' && isActivating(this.journal.state));
     } finally {
       this.#stopping.abort();
       this.#bench.stopWork();
@@ -168,19 +150,19 @@ export class Agent implements SteeredAgent {
   /** The first event: what a stop or a crash left. */
   async #start(signal: AbortSignal): Promise<void> {
     const { machine, logger } = this.#deps;
-    const { state, directive } = this.#journal;
+    const { state, directive } = this.journal;
     // What changed while no agent was there, the hello tells.
-    if (this.#told === NOTHING_OBSERVED) this.#told = await machine.observe();
-    logger.info('started', { state, epoch: this.#journal.epoch, toplevel: directive?.release.toplevel ?? null });
+    if (this.#steps.told === NOTHING_OBSERVED) this.#steps.told = await machine.observe();
+    logger.info('started', { state, epoch: this.journal.epoch, toplevel: directive?.release.toplevel ?? null });
     // Before anything is staged once more: somebody may have switched it by hand, which is what restarted this agent.
     if (state === 'BOOT_STAGED') await this.#lookForDrift(true);
-    if (this.#journal.state !== state) return;
-    const found = await findUnfinished({ machine }, this.#journal, signal).catch((error: unknown): AgentEvent => {
+    if (this.journal.state !== state) return;
+    const found = await findUnfinished({ machine }, this.journal, signal).catch((error: unknown): AgentEvent => {
       logger.error('what an earlier run left cannot be found out', { error });
       return { type: 'restarted', isNewBoot: false, isOnTarget: false, fellBack: false };
     });
     if (signal.aborted) return;
-    await this.#step(found);
+    await this.#steps.step(found);
     await this.#lookForDrift(true);
   }
 
@@ -195,56 +177,12 @@ export class Agent implements SteeredAgent {
   }
 
   #dispatch(event: AgentEvent): void {
-    this.#inbox.add(async () => await this.#step(event));
-  }
-
-  /** Decides, writes down, acts: in this order. */
-  async #step(event: AgentEvent): Promise<void> {
-    const { journal, effects } = decide(this.#journal, event, this.now());
-    if (journal === this.#journal && effects.length === 0) return;
-    const effect = effects.find((each) => each.type === 'report');
-    const report = effect === undefined ? undefined : await makeReport({ machine: this.#deps.machine, at: this.#deps.clock.now() }, journal, effect);
-    const next = report === undefined ? journal : { ...journal, report, nextReportSeq: report.seq + 1 };
-    if (next !== this.#journal && !(await this.#save(next))) return;
-    for (const listener of this.#listeners) listener();
-    if (report !== undefined) await this.#report(report);
-    for (const each of effects) await this.#perform(each);
-  }
-
-  /** Nothing is done that is not written down: while the disk is full, the agent waits. False when it was stopped. */
-  async #save(journal: AgentJournal): Promise<boolean> {
-    const { clock, logger, random, saveJournal } = this.#deps;
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        await saveJournal(journal);
-        this.#journal = journal;
-        return true;
-      } catch (error) {
-        logger.error('the journal cannot be written; nothing is done before it is (is the disk full?)', { error });
-      }
-      if (this.#stopping.signal.aborted) return false;
-      await clock.sleep(1_000 + fullJitter(attempt, { baseMs: 1_000, capMs: 60_000 }, random), this.#stopping.signal);
-    }
-  }
-
-  async #report(report: AgentReport): Promise<void> {
-    const { logger, reports } = this.#deps;
-    const { state, epoch, toplevel, detail } = report;
-    const isBad = state === 'ROLLED_BACK' || state === 'ROLLBACK_FAILED' || state === 'REJECTED' || state === 'BLOCKED';
-    logger[isBad ? 'error' : 'info']('state', {
-      state,
-      epoch,
-      toplevel,
-      ...(detail === undefined ? {} : { code: detail.code, reason: detail.message }),
-    });
-    this.#told = report.observed;
-    await reports.append(report).catch((error: unknown) => logger.error('a report cannot be written to the queue', { error }));
-    this.#connection.send({ type: 'report', ...report });
+    this.#inbox.add(async () => await this.#steps.step(event));
   }
 
   async #perform(effect: AgentEffect): Promise<void> {
     const { machine } = this.#deps;
-    const epoch = this.#journal.directive?.epoch ?? 0;
+    const epoch = this.journal.directive?.epoch ?? 0;
     switch (effect.type) {
       case 'report':
         break;
@@ -252,7 +190,7 @@ export class Agent implements SteeredAgent {
         this.#bench.stopWork();
         break;
       case 'work':
-        this.#bench.begin(effect.work, this.#journal);
+        this.#bench.begin(effect.work, this.journal);
         break;
       case 'ask':
         this.#bench.ask(epoch);
@@ -294,9 +232,9 @@ export class Agent implements SteeredAgent {
   async #hello(nonce: string): Promise<Hello> {
     const { identity, machine, settings } = this.#deps;
     const { host, machineId, bootId, system, signer } = identity;
-    const { state, directive, epoch, sequences, nextReportSeq } = this.#journal;
+    const { state, directive, epoch, sequences, nextReportSeq } = this.journal;
     const observed = await machine.observe();
-    this.#told = observed;
+    this.#steps.told = observed;
     return {
       type: 'hello',
       protocol: PROTOCOL_VERSION,
@@ -321,11 +259,11 @@ export class Agent implements SteeredAgent {
     const differenceMs = welcome.serverTime - clock.now();
     if (Math.abs(differenceMs) > CLOCK_DIFFERS_MS)
       logger.warn("this machine's clock and the server's differ; the server's is used to judge what expired", { differenceMs });
-    if (welcome.reportSeq >= this.#journal.nextReportSeq) {
+    if (welcome.reportSeq >= this.journal.nextReportSeq) {
       // The server has reports that this journal knows nothing of: the journal was lost. Number on from there.
       const nextReportSeq = await reports.renumber(welcome.reportSeq + 1);
       const report = reports.waiting.at(-1) ?? null;
-      if (!(await this.#save({ ...this.#journal, nextReportSeq, report }))) return;
+      if (!(await this.#steps.save({ ...this.journal, nextReportSeq, report }))) return;
     } else {
       await reports.acknowledge(welcome.reportSeq);
     }
@@ -349,12 +287,12 @@ export class Agent implements SteeredAgent {
       releaseKeys,
       serverKeys,
       repository,
-      journal: this.#journal,
+      journal: this.journal,
       verify: verifySignature,
     });
     if (admission.kind === 'known') return;
     if (admission.kind === 'refused') {
-      await this.#step({ type: 'refused', epoch: admission.epoch, toplevel: admission.toplevel, detail: admission.detail });
+      await this.#steps.step({ type: 'refused', epoch: admission.epoch, toplevel: admission.toplevel, detail: admission.detail });
       return;
     }
     const { directive, freshness } = admission;
@@ -362,7 +300,7 @@ export class Agent implements SteeredAgent {
     if (freshness !== null && serverNow - freshness.asOf > STALE_MS) {
       logger.warn('the newest word of the builder about this branch is old: is it running?', { asOf: new Date(freshness.asOf).toISOString() });
     }
-    await this.#step({ type: 'offered', directive, freshness });
+    await this.#steps.step({ type: 'offered', directive, freshness });
   }
 
   #tellProgress(epoch: number, doneBytes: number, expectedBytes: number): void {
@@ -383,12 +321,12 @@ export class Agent implements SteeredAgent {
 
   async #lookForDrift(isFirstLook = false): Promise<void> {
     const { machine, logger } = this.#deps;
-    const { state } = this.#journal;
+    const { state } = this.journal;
     if (isActivating(state) || (state === 'BOOT_STAGED' && this.#bench.isBusy)) return;
     const [observed, policy] = await Promise.all([machine.observe(), this.#deps.readPolicy()]);
-    const event = judgeDrift({ journal: this.#journal, observed, told: this.#told, policy, isFirstLook, now: this.now() });
+    const event = judgeDrift({ journal: this.journal, observed, told: this.#steps.told, policy, isFirstLook, now: this.now() });
     if (event === null) return;
     logger.warn('the machine is not as this agent left it', { event: event.type, ...observed });
-    await this.#step(event);
+    await this.#steps.step(event);
   }
 }
