@@ -405,6 +405,25 @@ test('asked to stop, the agent brings a change under way to its verdict', async 
   await reached('SUCCEEDED');
 });
 
+test('a download that waits for its next try goes on at once when the server is there again', async () => {
+  let isAway = true;
+  machine.before = async (each) => {
+    if (each.startsWith('download') && isAway) throw new FloeError('STORE_PATH_NOT_AVAILABLE', 'no network', { retryable: true });
+    await Promise.resolve();
+  };
+  // The wait before the next try does not end by itself here; that before the next connection is short.
+  const patient: Clock = { ...clock, sleep: async (ms, signal) => await systemClock.sleep(ms > 2_000 ? 3600_000 : 20, signal) };
+  await startAgent({ clock: patient, random: () => 0.999 });
+  await connected();
+  offer();
+  for (let tries = 1; tries <= 3; tries += 1) {
+    await until(() => lines.filter((line) => line.includes('a step failed')).length === tries);
+    if (tries === 3) isAway = false;
+    server.peer?.socket.terminate();
+  }
+  await reached('SUCCEEDED');
+});
+
 test('while the journal cannot be written nothing is done', async () => {
   let isFull = true;
   await startAgent({

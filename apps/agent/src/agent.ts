@@ -269,6 +269,8 @@ export class Agent implements SteeredAgent {
     }
     for (const report of reports.waiting) this.#connection.send({ type: 'report', ...report });
     this.#bench.askAgain();
+    // The network is there again, and with it most likely the cache.
+    if (this.journal.state === 'DOWNLOADING') this.#bench.hurry();
   }
 
   async #admit(envelope: Envelope, nonce: string): Promise<void> {

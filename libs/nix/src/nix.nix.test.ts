@@ -1,4 +1,6 @@
 import { mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile, chmod } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HostName, StorePath } from '@floe/model';
@@ -334,6 +336,35 @@ describe('publishing and downloading', () => {
       code: 'STORE_PATH_NOT_AVAILABLE',
       retryable: true,
     });
+  });
+
+  it('gives a connection up on which nothing comes any more', async () => {
+    const { toplevel, cache, publicKey } = await published('stalled', 'mkdir $out; head -c 3000000 /dev/urandom > $out/blob');
+    let archives = 0;
+    const http = createServer((request, response) => {
+      void readFile(join(cache, request.url ?? '')).then(
+        (content) => {
+          archives += request.url?.includes('/nar/') === true ? 1 : 0;
+          response.writeHead(200, { 'content-length': content.length });
+          // As from a line that was cut: a half of it, and then not even an end.
+          if (archives === 1 && request.url?.includes('/nar/') === true) response.write(content.subarray(0, content.length / 2));
+          else response.end(content);
+        },
+        () => response.writeHead(404).end(),
+      );
+    });
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = http.address() as AddressInfo;
+      const away = machine('away-stalled');
+      const substituters = [`http://127.0.0.1:${port}`];
+      const options = { root: join(dir, 'away-stalled/root'), substituters, trustedPublicKeys: [publicKey], stalledAfterSeconds: 1 };
+      await expect(away.realise(toplevel, options)).rejects.toMatchObject({ code: 'STORE_PATH_NOT_AVAILABLE', retryable: true });
+      await away.realise(toplevel, options);
+    } finally {
+      http.closeAllConnections();
+      http.close();
+    }
   });
 
   // Only root can make a disk that is small enough to fill.

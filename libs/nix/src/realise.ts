@@ -13,6 +13,8 @@ export interface RealiseOptions {
   readonly substituters: readonly string[];
   /** `name:base64`. */
   readonly trustedPublicKeys: readonly string[];
+  /** A connection on which nothing came for so long is given up. Default 30. */
+  readonly stalledAfterSeconds?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
 }
@@ -27,11 +29,14 @@ const UNTRUSTED = /lacks a (?:valid )?signature|not signed by|hash mismatch|does
 export async function realise(command: NixCommand, path: StorePath, options: RealiseOptions): Promise<void> {
   await mkdir(dirname(options.root), { recursive: true });
   const meter = createProgressMeter(options.onProgress);
-  // A failed answer must not be remembered: the path may be published a second later.
   const settings = {
+    // A line that was cut, or a machine that slept, leaves connections that never end: Nix would wait for 300 s.
+    'stalled-download-timeout': String(options.stalledAfterSeconds ?? 30),
+    'connect-timeout': '15',
     substituters: options.substituters.join(' '),
     'trusted-public-keys': options.trustedPublicKeys.join(' '),
     'require-sigs': 'true',
+    // A failed answer must not be remembered: the path may be published a second later.
     'narinfo-cache-negative-ttl': '0',
     'narinfo-cache-positive-ttl': '0',
     'max-jobs': '0',

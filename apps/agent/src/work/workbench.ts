@@ -33,6 +33,7 @@ export class Workbench {
   #job: { readonly work: AgentWork; readonly stop: AbortController; readonly done: Promise<void> } | undefined;
   #wait: AbortController | undefined;
   #asking: number | undefined;
+  #hurry: AbortController | undefined;
   #isStopping = false;
 
   constructor(deps: WorkbenchDeps) {
@@ -75,9 +76,16 @@ export class Workbench {
   retryLater(pace: 'soon' | 'slowly', attempt: number, epoch: number): void {
     const ms = fullJitter(attempt, PACES[pace], this.#deps.random);
     this.#startWait(async (signal) => {
-      await this.#deps.clock.sleep(ms, signal);
+      const hurry = new AbortController();
+      this.#hurry = hurry;
+      await this.#deps.clock.sleep(ms, AbortSignal.any([signal, hurry.signal]));
       if (!signal.aborted) this.#deps.dispatch({ type: 'retry-due', epoch });
     });
+  }
+
+  /** What is to be tried again later is tried now. */
+  hurry(): void {
+    this.#hurry?.abort();
   }
 
   /** Dispatches `retry-due` at `until`, ms; soon when null. The clock may jump: it is never waited for long. */
@@ -139,6 +147,7 @@ export class Workbench {
 
   #endWait(): void {
     this.#asking = undefined;
+    this.#hurry = undefined;
     this.#wait?.abort();
     this.#wait = undefined;
   }
