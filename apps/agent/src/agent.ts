@@ -16,7 +16,7 @@ import { findUnfinished } from './work/unfinished.ts';
 import { Workbench } from './work/workbench.ts';
 
 /** What the machine has is compared with what was last told this often. */
-const DRIFT_CHECK_MS = 15_000;
+const DRIFT_CHECK_MS = 5_000;
 /** A change under way is brought to its verdict for so long when the agent is stopped. */
 const STOP_GRACE_MS = 10_000;
 /** A release whose branch was last vouched for longer ago than this is old news, and said to be. */
