@@ -1,6 +1,7 @@
 import { eventually, isLabReady } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { LabFleet, type LabHost } from './lab-fleet.ts';
+import { type LabHost } from './hosts.ts';
+import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
 
 const { isReady, why } = await isLabReady();
@@ -28,18 +29,12 @@ describe.skipIf(!isReady)(`circumstances${isReady ? '' : ` (skipped: ${why})`}`,
     await lab[Symbol.asyncDispose]();
   });
 
-  async function change(name: string, host: LabHost): Promise<{ old: string; wanted: string }> {
-    const old = (await lab.machine(name)).current ?? '';
-    const sha = await lab.push(`Change ${name}`, { [name]: host });
-    return { old, wanted: (await lab.published(sha)).get(name) ?? '' };
-  }
-
   test.runIf(hasNewNix)('a machine with Nix 2.26 is kept like one with Nix 2.8', async () => {
     expect(await lab.guest('eve').sh('nix --version')).toMatch(/2\.2\d/);
-    const { wanted } = await change('eve', motd('new'));
+    const { wanted } = await lab.change('eve', motd('new'));
     await lab.runs('eve', wanted);
     await lab.isTidy('eve');
-    const next = await change('eve', motd('bad', { health: [{ name: 'no', command: ['/bin/false'] }] }));
+    const next = await lab.change('eve', motd('bad', { health: [{ name: 'no', command: ['/bin/false'] }] }));
     await lab.told('eve', 'was put back', ({ standing }) => standing === 'rolled-back');
     await lab.runs('eve', next.old);
     noteOutcome({ fault: 'Nix 2.26 instead of 2.8', where: 'all', outcome: 'new system; a bad one put back' });
@@ -49,7 +44,7 @@ describe.skipIf(!isReady)(`circumstances${isReady ? '' : ` (skipped: ${why})`}`,
     const guest = lab.guest('ada');
     await guest.slowDown('8mbit');
     lab.cache.requests.length = 0;
-    const { wanted } = await change('ada', { ballast: 2 * MB });
+    const { wanted } = await lab.change('ada', { ballast: 2 * MB });
     // One archive is there, others are on their way.
     const done = await eventually('a part was downloaded', async () => {
       const paths = await guest.sh(
@@ -76,7 +71,7 @@ describe.skipIf(!isReady)(`circumstances${isReady ? '' : ` (skipped: ${why})`}`,
 
   test('a disk without room: said before and in the download, and it goes on when there is some', async () => {
     const guest = lab.guest('bob');
-    const { wanted } = await change('bob', { ballast: 7 * MB });
+    const { wanted } = await lab.change('bob', { ballast: 7 * MB });
     const view = await lab.told('bob', 'has no room', ({ detail }) => detail?.code === 'DISK_FULL');
     expect(view.detail?.message).toMatch(/only \d+ MB are free, \d+ MB are needed/);
     await guest.resizeStore(128);
@@ -88,7 +83,7 @@ describe.skipIf(!isReady)(`circumstances${isReady ? '' : ` (skipped: ${why})`}`,
   test('a disk that fills between the download and the switch', async () => {
     const guest = lab.guest('bob');
     await lab.pauseAt('bob', 'dry-activate-start');
-    const { old, wanted } = await change('bob', motd('after'));
+    const { old, wanted } = await lab.change('bob', motd('after'));
     await lab.isAt('bob', 'dry-activate-start');
     await guest.sh('dd if=/dev/zero of=/nix/filler bs=1M >/dev/null 2>&1 || true');
     await lab.goOn('bob', 'dry-activate-start');
@@ -107,7 +102,7 @@ describe.skipIf(!isReady)(`circumstances${isReady ? '' : ` (skipped: ${why})`}`,
   ])('on %s the clock is %s: nothing of it is believed', async (name, words, offset) => {
     const year = await lab.guest(name).sh('journalctl --unit=floe-agent --output=cat | grep -o \'"time":"[0-9]*\' | tail -1 | cut -d\'"\' -f4');
     expect(Math.abs(Number(year) - new Date().getUTCFullYear())).toBe(1);
-    const { wanted } = await change(name, motd('new', clockOff(offset)));
+    const { wanted } = await lab.change(name, motd('new', clockOff(offset)));
     await lab.runs(name, wanted);
     noteOutcome({ fault: `clock ${words}`, where: 'all', outcome: 'new system' });
   });

@@ -1,18 +1,10 @@
 import { eventually, isLabReady } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { LabFleet, type LabHost } from './lab-fleet.ts';
+import { another, oneshot, pausedCheck, service } from './hosts.ts';
+import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
 
 const { isReady, why } = await isLabReady();
-
-const service = (command: string, more = ''): string => `[Service]\n${more}ExecStart=${command}\n[Install]\nWantedBy=multi-user.target\n`;
-const oneshot = (command: string, more = ''): string => service(command, `Type=oneshot\nRemainAfterExit=yes\n${more}`);
-/** Changes each time it is asked: a switch restarts something. */
-let count = 0;
-const another = (): Record<string, string> => {
-  count += 1;
-  return { 'counter.service': service('/bin/sleep infinity', `Environment=COUNT=${count}\n`) };
-};
 
 describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => {
   let lab: LabFleet;
@@ -33,114 +25,45 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     if (!lab.fleet.server.isRunning) await lab.fleet.startServer();
   });
 
-  /** Pushes, and waits until it is published; gives what the host ran, and what it is to run. */
-  async function change(name: string, host: LabHost): Promise<{ old: string; wanted: string; sha: string }> {
-    const old = (await lab.machine(name)).current ?? '';
-    const sha = await lab.push(`Change ${name}`, { [name]: host });
-    const wanted = (await lab.published(sha)).get(name) ?? '';
-    expect(wanted).not.toBe(old);
-    return { old, wanted, sha };
-  }
-
-  /** The system was put back, quarantined, and the server knows why. */
-  async function putBack(name: string, old: string, code: string, says: RegExp, timeoutMs = 60_000): Promise<void> {
-    const view = await lab.told(
-      name,
-      `was put back (${code})`,
-      ({ standing, detail }) => standing === 'rolled-back' && detail?.code === code,
-      timeoutMs,
-    );
-    expect(view.detail?.message).toMatch(says);
-    await lab.runs(name, old);
-    await lab.isTidy(name);
-  }
-
   test('an agent that cannot start is put back by the watchdog', async () => {
-    const { old } = await change('ada', { agent: 'broken' });
-    await putBack('ada', old, 'WATCHDOG', /no verdict came in time/, 90_000);
+    const { old } = await lab.change('ada', { agent: 'broken' });
+    await lab.putBack('ada', old, 'WATCHDOG', /no verdict came in time/, 90_000);
     noteOutcome({ fault: 'the new agent does not start', where: 'VERIFYING', outcome: 'old system, by the watchdog' });
   });
 
   test('units that had failed before are no fault of the new system; newly failed ones are', async () => {
-    const { wanted } = await change('bob', { units: { 'old.service': oneshot('/bin/false', 'Environment=CHANGED=1\n') } });
+    const { wanted } = await lab.change('bob', { units: { 'old.service': oneshot('/bin/false', 'Environment=CHANGED=1\n') } });
     await lab.runs('bob', wanted);
     noteOutcome({ fault: 'exit 4: a unit that had failed before', where: 'VERIFYING', outcome: 'new system' });
-    const next = await change('bob', { units: { 'old.service': oneshot('/bin/false'), 'fresh.service': oneshot('/bin/false') } });
-    await putBack('bob', next.old, 'UNITS_FAILED', /fresh\.service/);
+    const next = await lab.change('bob', { units: { 'old.service': oneshot('/bin/false'), 'fresh.service': oneshot('/bin/false') } });
+    await lab.putBack('bob', next.old, 'UNITS_FAILED', /fresh\.service/);
     noteOutcome({ fault: 'exit 4: a unit that fails newly', where: 'VERIFYING', outcome: 'old system, put back' });
   });
 
   test('a switch that hangs at a unit is ended at its limit, and the unit is named', async () => {
-    const { old } = await change('cyd', { settings: { FLOE_SWITCH_TIMEOUT_SECONDS: '4' } });
-    await putBack('cyd', old, 'SWITCH_TIMED_OUT', /it hung at the stop of hang\.service/, 90_000);
+    const { old } = await lab.change('cyd', { settings: { FLOE_SWITCH_TIMEOUT_SECONDS: '4' } });
+    await lab.putBack('cyd', old, 'SWITCH_TIMED_OUT', /it hung at the stop of hang\.service/, 90_000);
     noteOutcome({ fault: 'a unit hangs in stop', where: 'ACTIVATING', outcome: 'ended at the limit, old system, unit named' });
   });
 
   test('a health check that passes twice and then fails is a failure', async () => {
     const script = 'n=$(cat /run/n 2>/dev/null || echo 0); echo $((n + 1)) >/run/n; [ "$n" -lt 2 ]';
-    const { old } = await change('dan', { health: [{ name: 'fickle', command: ['/bin/sh', '-c', script] }] });
-    await putBack('dan', old, 'HEALTH_CHECK_FAILED', /"fickle"/);
+    const { old } = await lab.change('dan', { health: [{ name: 'fickle', command: ['/bin/sh', '-c', script] }] });
+    await lab.putBack('dan', old, 'HEALTH_CHECK_FAILED', /"fickle"/);
     noteOutcome({ fault: 'a health check passes twice, then fails', where: 'VERIFYING', outcome: 'old system, put back' });
   });
 
   test('two pushes during an activation: the newest is what comes after it', async () => {
     await lab.pauseAt('eve', 'test-activated');
-    await change('eve', { units: another() });
+    await lab.change('eve', another());
     await lab.isAt('eve', 'test-activated');
-    await change('eve', { units: another() });
-    const last = await lab.push('The last', { eve: { units: another() } });
+    await lab.change('eve', another());
+    const last = await lab.push('The last', { eve: another() });
     const wanted = (await lab.published(last)).get('eve') ?? '';
     await lab.goOn('eve', 'test-activated');
     await lab.runs('eve', wanted);
     await lab.isTidy('eve');
     noteOutcome({ fault: 'two pushes during one activation', where: 'ACTIVATING', outcome: 'its verdict first, then the newest' });
-  });
-
-  test.each(['dry-activate-start', 'test-start', 'test-activated', 'test-end', 'boot-start', 'boot-written'])(
-    'the agent killed while the switch is at %s: the switch goes on, and its end is found',
-    async (point) => {
-      await lab.pauseAt('eve', point);
-      const { wanted } = await change('eve', { units: another() });
-      await lab.isAt('eve', point);
-      await lab.killAgent('eve');
-      await lab.goOn('eve', point);
-      await lab.runs('eve', wanted);
-      await lab.isTidy('eve');
-      noteOutcome({ fault: 'kill -9 of the agent', where: point, outcome: 'new system' });
-    },
-  );
-
-  test('the agent killed while it verifies verifies again', async () => {
-    const check = 'touch /var/lib/lab/at-health; while [ -e /var/lib/lab/pause-health ]; do sleep 0.02; done';
-    await lab.pauseAt('eve', 'health');
-    const { wanted } = await change('eve', { health: [{ name: 'slow', command: ['/bin/sh', '-c', check], timeoutSeconds: 60 }] });
-    await lab.isAt('eve', 'health');
-    await lab.killAgent('eve');
-    await lab.goOn('eve', 'health');
-    await lab.runs('eve', wanted);
-    noteOutcome({ fault: 'kill -9 of the agent', where: 'VERIFYING', outcome: 'new system' });
-  });
-
-  test('the agent killed in the download goes on with it', async () => {
-    const { wanted } = await change('eve', { ballast: 3_000_000 });
-    await lab.reaches('eve', 'DOWNLOADING');
-    await lab.killAgent('eve');
-    await lab.runs('eve', wanted);
-    noteOutcome({ fault: 'kill -9 of the agent', where: 'DOWNLOADING', outcome: 'new system' });
-  });
-
-  test('the agent killed on the way back goes on with it', async () => {
-    const check = 'touch /var/lib/lab/at-health; while [ -e /var/lib/lab/pause-health ]; do sleep 0.02; done; exit 1';
-    await lab.pauseAt('eve', 'health');
-    const { old } = await change('eve', { health: [{ name: 'slow', command: ['/bin/sh', '-c', check], timeoutSeconds: 60 }] });
-    await lab.isAt('eve', 'health');
-    await lab.pauseAt('eve', 'test-activated');
-    await lab.goOn('eve', 'health');
-    await lab.isAt('eve', 'test-activated');
-    await lab.killAgent('eve');
-    await lab.goOn('eve', 'test-activated');
-    await putBack('eve', old, 'HEALTH_CHECK_FAILED', /"slow"/);
-    noteOutcome({ fault: 'kill -9 of the agent', where: 'ROLLING_BACK', outcome: 'old system, put back' });
   });
 
   test('an agent that hangs is started anew by systemd', async () => {
@@ -150,14 +73,14 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     await eventually('there is another agent', async () => ((await pid()) === before || (await pid()) === '0' ? undefined : true), {
       timeoutMs: 40_000,
     });
-    const { wanted } = await change('eve', { units: another() });
+    const { wanted } = await lab.change('eve', another());
     await lab.runs('eve', wanted);
     noteOutcome({ fault: 'the agent hangs (SIGSTOP)', where: 'SUCCEEDED', outcome: 'started anew by the service watchdog' });
   });
 
   test('the server gone while the machine verifies: judged by what the machine itself can tell', async () => {
     await lab.pauseAt('dan', 'test-activated');
-    const { wanted } = await change('dan', { units: another() });
+    const { wanted } = await lab.change('dan', another());
     await lab.isAt('dan', 'test-activated');
     await lab.fleet.server.stop('SIGKILL');
     await lab.goOn('dan', 'test-activated');
@@ -172,7 +95,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
 
   test('server and cache gone: nothing is proved, it is put back, not blamed, and tried again', async () => {
     await lab.pauseAt('dan', 'test-activated');
-    const { old, wanted } = await change('dan', { units: another() });
+    const { old, wanted } = await lab.change('dan', another());
     await lab.isAt('dan', 'test-activated');
     await lab.fleet.server.stop('SIGKILL');
     await lab.cache.stop();
@@ -191,7 +114,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
   test('a system that breaks the network is put back with no server there to tell', async () => {
     const cut = oneshot('/bin/ip link set host0 down', 'ExecStop=/bin/ip link set host0 up\n');
     await lab.pauseAt('ada', 'test-activated');
-    const { old } = await change('ada', { units: { 'cut.service': cut } });
+    const { old } = await lab.change('ada', { units: { 'cut.service': cut } });
     await lab.isAt('ada', 'test-activated');
     await lab.fleet.server.stop('SIGKILL');
     const startedAt = performance.now();
@@ -201,17 +124,15 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     expect((await lab.machine('ada')).current).toBe(old);
     const seconds = Math.round((performance.now() - startedAt) / 1000);
     await lab.fleet.startServer();
-    await putBack('ada', old, 'NO_CONTACT', /did not answer/, 90_000);
+    await lab.putBack('ada', old, 'NO_CONTACT', /did not answer/, 90_000);
     noteOutcome({ fault: 'breaks the network, server stopped throughout', where: 'VERIFYING', outcome: `old system after ${seconds} s` });
   });
 
   test('another switch under way is waited for, and who it is is said', async () => {
-    await lab
-      .guest('bob')
-      .sh('mkdir -p /run/nixos; systemd-run --quiet --collect --unit=by-hand flock /run/nixos/switch-to-configuration.lock sleep infinity');
-    const { wanted } = await change('bob', { units: another() });
+    await lab.holdSwitchLock('bob');
+    const { wanted } = await lab.change('bob', another());
     await lab.told('bob', 'waits for the other switch', ({ detail }) => detail?.code === 'SWITCH_HELD' && detail.message.includes('by-hand.service'));
-    await lab.guest('bob').sh('systemctl stop by-hand.service');
+    await lab.freeSwitchLock('bob');
     // Its next try may be half a minute away.
     await lab.killAgent('bob');
     await lab.runs('bob', wanted, 90_000);
@@ -219,22 +140,21 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
   });
 
   test('a way back that is held up is tried again until it is gone', async () => {
-    const check = 'touch /var/lib/lab/at-health; while [ -e /var/lib/lab/pause-health ]; do sleep 0.02; done; exit 1';
     await lab.pauseAt('cyd', 'health');
-    const { old } = await change('cyd', { health: [{ name: 'slow', command: ['/bin/sh', '-c', check], timeoutSeconds: 60 }] });
+    const { old } = await lab.change('cyd', { health: [pausedCheck('fails')] });
     await lab.isAt('cyd', 'health');
-    await lab.guest('cyd').sh('systemd-run --quiet --collect --unit=by-hand flock /run/nixos/switch-to-configuration.lock sleep infinity');
+    await lab.holdSwitchLock('cyd');
     await lab.goOn('cyd', 'health');
     await eventually('the way back failed once', async () => (((await lab.journal('cyd'))?.attempt ?? 0) > 0 ? true : undefined));
     expect((await lab.journal('cyd'))?.state).toBe('ROLLING_BACK');
-    await lab.guest('cyd').sh('systemctl stop by-hand.service');
-    await putBack('cyd', old, 'HEALTH_CHECK_FAILED', /"slow"/);
+    await lab.freeSwitchLock('cyd');
+    await lab.putBack('cyd', old, 'HEALTH_CHECK_FAILED', /"slow"/);
     noteOutcome({ fault: 'the switch lock is held', where: 'ROLLING_BACK', outcome: 'tried again; old system, put back' });
   });
 
   test('what was staged survives a garbage collection', async () => {
     await lab.pauseAt('bob', 'dry-activate-start');
-    const { wanted } = await change('bob', { units: another() });
+    const { wanted } = await lab.change('bob', another());
     await lab.isAt('bob', 'dry-activate-start');
     await lab.guest('bob').sh('nix-collect-garbage >/dev/null 2>&1');
     await lab.goOn('bob', 'dry-activate-start');
@@ -245,7 +165,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
   test('an agent upgrades itself by being part of the system', async () => {
     const before = await lab.guest('dan').sh('systemctl show floe-agent --property=ExecStart --value');
     await lab.fleet.push('A new agent', { 'agent/version': 'next' });
-    const { wanted } = await change('dan', { units: another() });
+    const { wanted } = await lab.change('dan', another());
     await lab.runs('dan', wanted);
     expect(await lab.guest('dan').sh('systemctl show floe-agent --property=ExecStart --value')).not.toBe(before);
     noteOutcome({ fault: 'agent upgrade by its own deployment', where: 'ACTIVATING', outcome: 'new agent, new system' });

@@ -1,39 +1,25 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { AgentState } from '@floe/model';
-import { eventually, LabGuest, labRootfs, LabNetwork, TestFleet, testNixSettings, type LabSuite } from '@floe/testkit';
+import { eventually, LabGuest, labRootfs, LabNetwork, TestFleet, testNixSettings } from '@floe/testkit';
 import type { HostView } from '@floe/protocol';
 import { exec } from '@floe/runtime';
 import { CacheServer } from './cache-server.ts';
+import type { LabHost, LabMachine } from './hosts.ts';
 
 const FLEET = join(import.meta.dirname, 'fleet');
 const PROJECT = join(import.meta.dirname, '../..');
 
-/** What a test sets of a machine: see fleet/lib.nix. */
-export interface LabHost {
-  readonly units?: Readonly<Record<string, string>>;
-  readonly health?: readonly object[];
-  readonly policy?: object;
-  readonly etc?: Readonly<Record<string, string>>;
-  readonly kernel?: string;
-  readonly specialisations?: Readonly<Record<string, LabHost>>;
-  readonly agent?: 'works' | 'broken';
-  readonly ballast?: number;
-  /** Settings of the agent beside what it needs. */
-  readonly settings?: Readonly<Record<string, string>>;
-}
-
-/** A host, and the machine that is it. */
-export interface LabMachine extends LabHost {
-  readonly suite?: LabSuite;
-  /** The size of its store's disk; default: as large as this machine's. */
-  readonly storeMegabytes?: number;
-}
-
 export interface LabOptions {
   /** Puts somebody between the machines and the server; returns the URL that the machines are told. */
   readonly between?: (serverUrl: string, address: string) => Promise<string>;
+}
+
+interface LocalServer {
+  readonly connected: boolean;
+  readonly since: number | null;
 }
 
 /** Limits that suit machines which switch in a third of a second. */
@@ -171,6 +157,15 @@ export class LabFleet implements AsyncDisposable {
     return await this.fleet.push(message, files);
   }
 
+  /** Pushes what a host is to be, and waits until that is published; gives what it ran, and what it is to run. */
+  async change(name: string, host: LabHost): Promise<{ readonly old: string; readonly wanted: string; readonly sha: string }> {
+    const old = (await this.machine(name)).current ?? '';
+    const sha = await this.push(`Change ${name}`, { [name]: host });
+    const wanted = (await this.published(sha)).get(name) ?? '';
+    if (wanted === old) throw new Error(`${name} has this system already: ${old}`);
+    return { old, wanted, sha };
+  }
+
   /** The toplevels that a commit gives the hosts, once it is published. */
   async published(sha: string): Promise<Map<string, string>> {
     return await eventually(
@@ -207,6 +202,19 @@ export class LabFleet implements AsyncDisposable {
       },
       { timeoutMs, explain: async () => `${JSON.stringify(await this.fleet.hostView(name), null, 1)}\n${await this.guest(name).log()}` },
     );
+  }
+
+  /** Waits until `old` is what it runs again, and the server knows why. */
+  async putBack(name: string, old: string, code: string, says: RegExp, timeoutMs = 60_000): Promise<void> {
+    const view = await this.told(
+      name,
+      `was put back (${code})`,
+      ({ standing, detail }) => standing === 'rolled-back' && detail?.code === code,
+      timeoutMs,
+    );
+    if (!says.test(view.detail?.message ?? '')) throw new Error(`${name} was put back, but says: ${view.detail?.message}`);
+    await this.runs(name, old);
+    await this.isTidy(name);
   }
 
   async reaches(name: string, state: AgentState, timeoutMs = 60_000): Promise<void> {
@@ -263,6 +271,44 @@ export class LabFleet implements AsyncDisposable {
   /** Kills the agent's process as a crash or the memory killer would. */
   async killAgent(name: string): Promise<void> {
     await this.guest(name).sh('systemctl kill --signal=SIGKILL floe-agent.service');
+  }
+
+  /** Lets the agent run a little at a time until its journal says `state`, and kills it there, whatever it was at. */
+  async killAgentIn(name: string, state: AgentState): Promise<void> {
+    const pid = await this.guest(name).mainPid('floe-agent.service');
+    const deadline = performance.now() + 60_000;
+    while (performance.now() < deadline) {
+      process.kill(pid, 'SIGSTOP');
+      if ((await this.journal(name))?.state === state) {
+        process.kill(pid, 'SIGKILL');
+        const found = (await this.journal(name))?.state;
+        if (found !== state) throw new Error(`${name} was killed in ${found}, not in ${state}`);
+        return;
+      }
+      process.kill(pid, 'SIGCONT');
+      await delay(1);
+    }
+    throw new Error(`${name} was not seen in ${state}`);
+  }
+
+  /** What the people at the machine run: `floe-agent COMMAND`. */
+  async agentCommand(name: string, command: string): Promise<string> {
+    const find = "systemctl show floe-agent --property=ExecStart --value | sed 's/.*argv\\[\\]=\\(.*\\) run ;.*/\\1/'";
+    return await this.guest(name).sh(`$(${find}) ${command}`);
+  }
+
+  async agentStatus(name: string): Promise<{ readonly isRunning: boolean; readonly state: AgentState; readonly server?: LocalServer }> {
+    return JSON.parse(await this.agentCommand(name, 'status --json')) as Awaited<ReturnType<LabFleet['agentStatus']>>;
+  }
+
+  /** Another switch seems to be under way. */
+  async holdSwitchLock(name: string): Promise<void> {
+    const hold = 'flock /run/nixos/switch-to-configuration.lock sleep infinity';
+    await this.guest(name).sh(`mkdir -p /run/nixos; systemd-run --quiet --collect --unit=by-hand ${hold}`);
+  }
+
+  async freeSwitchLock(name: string): Promise<void> {
+    await this.guest(name).sh('systemctl stop by-hand.service');
   }
 
   /** Nothing of an activation is left behind: no unit, no root, no file. */

@@ -1,21 +1,13 @@
 import { eventually, isLabReady } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { LabFleet, type LabHost } from './lab-fleet.ts';
+import { another } from './hosts.ts';
+import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
 
 const { isReady, why } = await isLabReady();
 
 /** Opens for a minute a year: it is closed. */
 const CLOSED = { windows: [{ cron: '0 0 29 2 *', durationMinutes: 1, timeZone: 'UTC' }] };
-let count = 0;
-const another = (more: LabHost = {}): LabHost => {
-  count += 1;
-  return {
-    ...more,
-    units: { 'counter.service': `[Service]\nEnvironment=COUNT=${count}\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n` },
-  };
-};
-
 describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${why})`}`, () => {
   let lab: LabFleet;
   beforeAll(async () => {
@@ -25,27 +17,17 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     await lab[Symbol.asyncDispose]();
   });
 
-  async function change(name: string, host: LabHost): Promise<{ old: string; wanted: string }> {
-    const old = (await lab.machine(name)).current ?? '';
-    const sha = await lab.push(`Change ${name}`, { [name]: host });
-    return { old, wanted: (await lab.published(sha)).get(name) ?? '' };
-  }
-  const agent = async (name: string, command: string): Promise<string> =>
-    await lab
-      .guest(name)
-      .sh(
-        `eval "$(systemctl show floe-agent --property=ExecStart --value | sed 's/.*argv\\[\\]=\\(.*\\) run ;.*/floe_agent="\\1"/')"; $floe_agent ${command}`,
-      );
+  const agent = async (name: string, command: string): Promise<string> => await lab.agentCommand(name, command);
 
   test('who goes back is not fought, until they resume or another system is forced', async () => {
-    const { old, wanted } = await change('ada', another());
+    const { old, wanted } = await lab.change('ada', another());
     await lab.runs('ada', wanted);
     expect(await agent('ada', 'rollback --yes')).toContain(old.slice('/nix/store/'.length, '/nix/store/'.length + 8));
     await lab.runs('ada', old);
     await lab.told('ada', 'is kept by its user', ({ standing, detail }) => standing === 'local-override' && detail?.code === 'LOCAL_OVERRIDE');
     // A crash does not make it forget.
     await lab.killAgent('ada');
-    await eventually('the agent is there again', async () => ((await agent('ada', 'status --json')).includes('"isRunning":true') ? true : undefined));
+    await eventually('the agent is there again', async () => ((await lab.agentStatus('ada')).isRunning ? true : undefined));
     expect((await lab.machine('ada')).current).toBe(old);
     noteOutcome({ fault: 'user rollback', where: 'SUCCEEDED', outcome: 'old system, kept and shown' });
     await agent('ada', 'resume');
@@ -56,7 +38,7 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     await agent('ada', 'rollback --yes');
     await lab.told('ada', 'is kept by its user', ({ standing }) => standing === 'local-override');
     // Another system within a day waits, an administrator's word ends it.
-    const next = await change('ada', another());
+    const next = await lab.change('ada', another());
     expect((await lab.machine('ada')).current).not.toBe(next.wanted);
     const forced = await lab.fleet.request('/api/hosts/ada/override', { method: 'DELETE', body: JSON.stringify({ reason: 'the test' }) });
     expect(forced.ok).toBe(true);
@@ -65,7 +47,7 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
   });
 
   test('a switch by hand is reported, and not fought', async () => {
-    const { old, wanted } = await change('cyd', another());
+    const { old, wanted } = await lab.change('cyd', another());
     await lab.runs('cyd', wanted);
     await lab.guest('cyd').sh(`${old}/bin/switch-to-configuration test`);
     const view = await lab.told('cyd', 'is kept', ({ standing }) => standing === 'local-override');
@@ -78,7 +60,7 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
   });
 
   test('a system waits for its window, says why, is put off and brought forward by its user', async () => {
-    const { old, wanted } = await change('bob', another({ policy: CLOSED }));
+    const { old, wanted } = await lab.change('bob', another({ policy: CLOSED }));
     const waiting = await lab.told('bob', 'waits', ({ detail }) => detail?.code === 'WINDOW_CLOSED');
     expect(waiting.standing).toBe('waiting');
     expect((await lab.machine('bob')).current).toBe(old);
@@ -86,8 +68,8 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     expect(await agent('bob', 'changes')).toBeTruthy();
     await lab.killAgent('bob');
     await eventually('the agent is there again, and waits', async () => {
-      const status = JSON.parse(await agent('bob', 'status --json')) as { isRunning: boolean; state: string };
-      return status.isRunning && status.state === 'DEFERRED' ? true : undefined;
+      const { isRunning, state } = await lab.agentStatus('bob');
+      return isRunning && state === 'DEFERRED' ? true : undefined;
     });
     noteOutcome({ fault: 'kill -9 of the agent', where: 'DEFERRED', outcome: 'waits on' });
     await agent('bob', 'later 30m');

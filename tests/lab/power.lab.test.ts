@@ -1,15 +1,11 @@
 import { isLabReady } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { LabFleet, type LabHost } from './lab-fleet.ts';
+import { pausedCheck, type LabHost } from './hosts.ts';
+import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
 
 const { isReady, why } = await isLabReady();
 const GUESTS = ['ada', 'bob', 'cyd', 'dan'] as const;
-
-/** A health check that waits while a test wants it to. */
-const PAUSED_CHECK = 'touch /var/lib/lab/at-health; while [ -e /var/lib/lab/pause-health ]; do sleep 0.02; done';
-const passing = [{ name: 'slow', command: ['/bin/sh', '-c', PAUSED_CHECK], timeoutSeconds: 60 }];
-const failing = [{ name: 'slow', command: ['/bin/sh', '-c', `${PAUSED_CHECK}; exit 1`], timeoutSeconds: 60 }];
 
 interface Cut {
   readonly where: string;
@@ -45,12 +41,18 @@ const CUTS: readonly Cut[] = [
   { where: 'units were stopped', reach: at('test-stopped'), pauses: ['test-stopped'], host: {}, ends: 'new' },
   { where: 'activated, units not restarted', reach: at('test-activated'), pauses: ['test-activated'], host: {}, ends: 'new' },
   { where: 'switched, not ended', reach: at('test-end'), pauses: ['test-end'], host: {}, ends: 'new' },
-  { where: 'verifying', reach: at('health'), pauses: ['health'], host: { health: passing }, ends: 'new' },
+  { where: 'verifying', reach: at('health'), pauses: ['health'], host: { health: [pausedCheck('passes')] }, ends: 'new' },
   { where: 'committing: the profile is set', reach: at('boot-start'), pauses: ['boot-start'], host: {}, ends: 'new', isProved: true },
   { where: 'committing: the boot loader is told', reach: at('boot-written'), pauses: ['boot-written'], host: {}, ends: 'new', isProved: true },
-  { where: 'rolling back begins', reach: inRollback('test-start'), pauses: ['health'], host: { health: failing }, ends: 'old' },
-  { where: 'rolling back: activated', reach: inRollback('test-activated'), pauses: ['health'], host: { health: failing }, ends: 'old' },
-  { where: 'rolling back: not ended', reach: inRollback('test-end'), pauses: ['health'], host: { health: failing }, ends: 'old' },
+  { where: 'rolling back begins', reach: inRollback('test-start'), pauses: ['health'], host: { health: [pausedCheck('fails')] }, ends: 'old' },
+  {
+    where: 'rolling back: activated',
+    reach: inRollback('test-activated'),
+    pauses: ['health'],
+    host: { health: [pausedCheck('fails')] },
+    ends: 'old',
+  },
+  { where: 'rolling back: not ended', reach: inRollback('test-end'), pauses: ['health'], host: { health: [pausedCheck('fails')] }, ends: 'old' },
 ];
 
 describe.skipIf(!isReady)(`power cuts${isReady ? '' : ` (skipped: ${why})`}`, () => {

@@ -1,18 +1,12 @@
 import { eventually, isLabReady } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { LabFleet, type LabHost } from './lab-fleet.ts';
+import { newestKernel, newKernel, pausedCheck, type LabHost } from './hosts.ts';
+import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
 
 const { isReady, why } = await isLabReady();
 
 const RESTARTS = { policy: { reboot: { when: 'idle' } } };
-const PAUSED_CHECK = 'touch /var/lib/lab/at-health; while [ -e /var/lib/lab/pause-health ]; do sleep 0.02; done';
-/** Differs in each system: a kernel that only a restart brings. */
-let kernels = 1;
-const newKernel = (host: LabHost): LabHost => {
-  kernels += 1;
-  return { ...host, kernel: `6.12.${kernels}` };
-};
 
 describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped: ${why})`}`, () => {
   let lab: LabFleet;
@@ -23,14 +17,8 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     await lab[Symbol.asyncDispose]();
   });
 
-  async function change(name: string, host: LabHost): Promise<{ old: string; wanted: string }> {
-    const old = (await lab.machine(name)).current ?? '';
-    const sha = await lab.push(`Change ${name}`, { [name]: host });
-    return { old, wanted: (await lab.published(sha)).get(name) ?? '' };
-  }
-
   test('a new kernel is staged, started, proved, and kept', async () => {
-    const { wanted } = await change('ada', newKernel(RESTARTS));
+    const { wanted } = await lab.change('ada', newKernel(RESTARTS));
     await lab.runs('ada', wanted);
     expect(lab.guest('ada').starts).toBe(2);
     expect(await lab.guest('ada').sh('readlink /run/booted-system')).toBe(wanted);
@@ -39,7 +27,7 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
   });
 
   test('a new kernel with an agent that cannot start: the guard brings the old system back', async () => {
-    const { old } = await change('bob', newKernel({ ...RESTARTS, agent: 'broken' }));
+    const { old } = await lab.change('bob', newKernel({ ...RESTARTS, agent: 'broken' }));
     const view = await lab.told(
       'bob',
       'was put back',
@@ -53,7 +41,7 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
   });
 
   test('a new kernel whose health checks fail is put back', async () => {
-    const { old } = await change('dan', newKernel({ ...RESTARTS, health: [{ name: 'no', command: ['/bin/false'] }] }));
+    const { old } = await lab.change('dan', newKernel({ ...RESTARTS, health: [{ name: 'no', command: ['/bin/false'] }] }));
     await lab.told('dan', 'was put back', ({ standing, detail }) => standing === 'rolled-back' && detail?.code === 'HEALTH_CHECK_FAILED', 90_000);
     await lab.runs('dan', old);
     await lab.isTidy('dan');
@@ -61,7 +49,7 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
   });
 
   test('a machine that its people restart waits for them, says so, and survives what happens meanwhile', async () => {
-    const { old, wanted } = await change('cyd', newKernel({}));
+    const { old, wanted } = await lab.change('cyd', newKernel({}));
     const waiting = await lab.told('cyd', 'waits for a restart', ({ detail }) => detail?.code === 'REBOOT_LEFT_TO_PEOPLE');
     expect(waiting.standing).toBe('waiting');
     expect((await lab.machine('cyd')).current).toBe(old);
@@ -70,7 +58,7 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     await lab.killAgent('cyd');
 
     // A newer one takes its place.
-    const newer = await change('cyd', newKernel({ etc: { motd: 'newer' } }));
+    const newer = await lab.change('cyd', newKernel({ etc: { motd: 'newer' } }));
     await lab.told(
       'cyd',
       'has the newer one staged',
@@ -85,7 +73,7 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
 
   test('a /boot without room for the kernel: said before anything is changed', async () => {
     await lab.guest('cyd').sh('cp -r /boot /tmp/boot; mount -t tmpfs -o size=1m tmpfs /boot; cp -r /tmp/boot/. /boot/');
-    const { old, wanted } = await change('cyd', newKernel({}));
+    const { old, wanted } = await lab.change('cyd', newKernel({}));
     await lab.told('cyd', 'has no room on /boot', ({ detail }) => detail?.code === 'BOOT_DISK_FULL');
     expect((await lab.machine('cyd')).profile).toBe(old);
     await lab.guest('cyd').sh('umount /boot');
@@ -97,9 +85,9 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
   });
 
   test('somebody who switches by hand while a restart is awaited is not started over', async () => {
-    const { old: byHand, wanted: next } = await change('cyd', { kernel: `6.12.${kernels}`, etc: { motd: 'with the same kernel' } });
+    const { old: byHand, wanted: next } = await lab.change('cyd', { kernel: newestKernel(), etc: { motd: 'with the same kernel' } });
     await lab.runs('cyd', next);
-    const staged = await change('cyd', newKernel({}));
+    const staged = await lab.change('cyd', newKernel({}));
     await lab.told('cyd', 'waits for a restart', ({ detail }) => detail?.code === 'REBOOT_LEFT_TO_PEOPLE');
     expect((await lab.machine('cyd')).default).toBe(staged.wanted);
 
@@ -123,10 +111,7 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
 
   test('the agent killed while it verifies a started system verifies again', async () => {
     await lab.pauseAt('bob', 'health');
-    const { wanted } = await change(
-      'bob',
-      newKernel({ ...RESTARTS, health: [{ name: 'slow', command: ['/bin/sh', '-c', PAUSED_CHECK], timeoutSeconds: 60 }] }),
-    );
+    const { wanted } = await lab.change('bob', newKernel({ ...RESTARTS, health: [pausedCheck('passes')] }));
     await lab.isAt('bob', 'health');
     await lab.killAgent('bob');
     await lab.goOn('bob', 'health');
@@ -136,7 +121,7 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
   });
 
   test('a switch that ends with 100 changed nothing: it is left to a restart', async () => {
-    const { wanted } = await change('bob', { ...RESTARTS, etc: { 'only-by-restart': 'x' } });
+    const { wanted } = await lab.change('bob', { ...RESTARTS, etc: { 'only-by-restart': 'x' } });
     await lab.runs('bob', wanted);
     expect(await lab.guest('bob').sh('readlink /run/booted-system')).toBe(wanted);
     await lab.isTidy('bob');
@@ -149,9 +134,9 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     ['the new system is being verified', 'health', 'BOOT_VERIFYING'],
   ])('a power cut while %s', async (where, point) => {
     const name = 'dan';
-    const host = { ...RESTARTS, health: point === 'health' ? [{ name: 'slow', command: ['/bin/sh', '-c', PAUSED_CHECK], timeoutSeconds: 60 }] : [] };
+    const host = { ...RESTARTS, health: point === 'health' ? [pausedCheck('passes')] : [] };
     await lab.pauseAt(name, point);
-    const { old, wanted } = await change(name, newKernel(host));
+    const { old, wanted } = await lab.change(name, newKernel(host));
     await lab.isAt(name, point);
     await lab.guest(name).cutPower();
     await lab.goOn(name, point);
@@ -164,10 +149,14 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
 
   test('a specialisation that runs is kept, and counts as the system that it is of', async () => {
     const special = { specialisations: { travel: { etc: { mode: 'travel' } } } };
-    const first = await change('ada', { ...newKernelless(), ...special });
+    const first = await lab.change('ada', { ...newKernelless(), ...special });
     await lab.runs('ada', first.wanted);
     await lab.guest('ada').sh(`${first.wanted}/specialisation/travel/bin/switch-to-configuration test`);
-    const second = await change('ada', { ...newKernelless(), ...special, units: { 'more.service': '[Service]\nExecStart=/bin/sleep infinity\n' } });
+    const second = await lab.change('ada', {
+      ...newKernelless(),
+      ...special,
+      units: { 'more.service': '[Service]\nExecStart=/bin/sleep infinity\n' },
+    });
     await lab.told('ada', 'runs the new system', ({ standing, observed }) => standing === 'in-sync' && observed.current === second.wanted);
     expect(await lab.guest('ada').sh('cat /etc/static/mode')).toBe('travel');
     noteOutcome({ fault: 'a specialisation runs', where: 'ACTIVATING', outcome: 'kept, and in sync' });

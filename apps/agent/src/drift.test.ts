@@ -54,3 +54,12 @@ test('a machine that waits for a restart runs what it ran, or what is wanted; an
   expect(judgeStaged(OTHER)).toMatchObject({ type: 'overridden', override: { toplevel: OTHER, by: 'switch' } });
   expect(judgeStaged(OTHER, { action: 'correct-now' })).toEqual({ type: 'resumed' });
 });
+
+test('a machine whose way back failed is told of when it is back after all', () => {
+  const before = { toplevel: OTHER, profile: OTHER, failedUnits: [], serverUrl: null };
+  const journal = done({ state: 'ROLLBACK_FAILED', before });
+  const back = has(OTHER, { profile: { generation: 1, toplevel: OTHER } });
+  expect(judge(back, { journal, told: back })).toMatchObject({ type: 'undone' });
+  expect(judge(has(OTHER), { journal, told: has(OTHER) })).toBeNull();
+  expect(judge(has(WANTED), { journal })).toBeNull();
+});

@@ -25,6 +25,10 @@ export function judgeDrift({ journal, observed, told, policy, isFirstLook, now }
     const isOver = action === 'correct-now' || (action === 'correct-later' && now - override.since >= afterMinutes * 60_000);
     if (override.by !== 'rollback' && isOver) return { type: 'resumed' };
   } else {
+    if (directive !== null && isBackAfterAll(journal, observed)) {
+      const detail = { code: 'PUT_BACK_AFTER_ALL', message: 'the system before was put back after all, by the watchdog or by hand' };
+      return { type: 'undone', epoch: directive.epoch, detail };
+    }
     const expected = expectedSystem(journal);
     if (expected !== null && observed.current !== expected && !isAwaited(journal, observed))
       return action === 'correct-now' ? { type: 'resumed' } : overridden(observed, now, isFirstLook);
@@ -35,6 +39,12 @@ export function judgeDrift({ journal, observed, told, policy, isFirstLook, now }
 /** What the next start may bring while a system is staged for it: that one, or what the machine would start without. */
 function isAwaited({ state, directive, before }: AgentJournal, { current }: Observed): boolean {
   return state === 'BOOT_STAGED' && (current === directive?.release.toplevel || current === before?.profile);
+}
+
+/** The way back failed, and yet the machine runs, and starts, what it was to go back to. */
+function isBackAfterAll({ state, before }: AgentJournal, { current, profile }: Observed): boolean {
+  if (state !== 'ROLLBACK_FAILED' || before === null || before.toplevel === null) return false;
+  return current === before.toplevel && (before.profile === null || profile?.toplevel === before.profile);
 }
 
 function overridden(observed: Observed, now: number, isFirstLook: boolean): AgentEvent {

@@ -109,9 +109,11 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
     // What an earlier run, or the watchdog, began is waited for: it holds the switch's lock, and may tell the boot loader.
     await guard.settled(activation, signal);
     if (plan !== null && verdict !== 'unwanted') {
-      // For the agent that dies here: armed anew, with the whole time for the way back. A full disk must not keep it from going.
+      // For the agent that dies here: armed anew, for the boot loader and the switch. A full disk must not keep it from going.
       await guard.claim(activation, 'undo').catch((error: unknown) => deps.logger.warn('the verdict cannot be written', { error }));
-      await guard.arm(plan, { isFirst: false }).catch((error: unknown) => deps.logger.warn('the way back is not watched over', { error }));
+      await guard
+        .arm({ ...plan, verdictMs: plan.switchMs }, { isFirst: false })
+        .catch((error: unknown) => deps.logger.warn('the way back is not watched over', { error }));
     }
   }
   const found = await machine.observe();

@@ -103,6 +103,12 @@ export function rolledBack(journal: AgentJournal, event: AgentEventOf<'rolled-ba
   return tryAgain(journal, now, journal.detail);
 }
 
+/** The way back that failed was brought to its end after all: by the watchdog, or by hand. */
+export function mended(journal: AgentJournal, event: AgentEventOf<'undone'>, now: number): AgentStep {
+  const message = `${event.detail.message}; before that: ${journal.detail?.message ?? 'unknown'}`;
+  return end(journal, 'ROLLED_BACK', now, { detail: { code: event.detail.code, message } });
+}
+
 /** The way back is the last one there is: tried again before it is given up, and then what guards it stays. */
 export function rollbackFailed(journal: AgentJournal, event: AgentEventOf<'rollback-failed'>, now: number): AgentStep {
   const attempt = journal.attempt + 1;

@@ -211,6 +211,15 @@ test('downloads are tried for as long as it takes, and a reason is reported once
   expect(second.journal.state).toBe('DOWNLOADING');
 });
 
+test('a way back that failed, and was brought to its end by the watchdog or by hand, is one that was gone', () => {
+  let { journal } = play([...toActivating(), { type: 'switch-failed', epoch: 1, tookMs: 1, detail }]);
+  while (journal.state === 'ROLLING_BACK') journal = play([{ type: 'rollback-failed', epoch: 1, tookMs: 1, detail }], journal).journal;
+  expect(journal.state).toBe('ROLLBACK_FAILED');
+  const mended = play([{ type: 'undone', epoch: 1, detail }], journal);
+  expect(mended.journal).toMatchObject({ state: 'ROLLED_BACK', quarantined: [NEW] });
+  expect(mended.effects).toContainEqual({ type: 'tidy' });
+});
+
 // ---- waiting -------------------------------------------------------------------------------------------------------
 
 test('a staged system waits while the conditions are not clear, and says why once per reason', () => {

@@ -18,6 +18,7 @@ import {
   commitFailed,
   committed,
   interrupted,
+  mended,
   resumeBlocked,
   rollBackAgain,
   rollbackFailed,
@@ -152,7 +153,7 @@ const TABLE: Record<AgentState, Row> = {
   BOOT_VERIFYING: { ...CHANGING, restarted: restartedVerifying, verified, 'verify-failed': verifyFailed, undone },
   ROLLING_BACK: { ...CHANGING, restarted: rollBackAgain, 'retry-due': rollBackAgain, 'rolled-back': rolledBack, 'rollback-failed': rollbackFailed },
   ROLLED_BACK: RESTING,
-  ROLLBACK_FAILED: RESTING,
+  ROLLBACK_FAILED: { ...RESTING, undone: mended },
   BLOCKED: { ...PREPARING, overridden: overriddenMidway, restarted: resumeBlocked, 'retry-due': resumeBlocked, 'pending-due': takePending },
   REJECTED: RESTING,
 };

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { access, mkdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { exec, type ExecResult } from '@floe/runtime';
 import { eventually } from '../service-process.ts';
@@ -146,6 +146,19 @@ export class LabGuest implements AsyncDisposable {
       if ((await readFile(`/proc/${child}/comm`, 'utf8').catch(() => '')).trim() === 'systemd') return Number(child);
     }
     return undefined;
+  }
+
+  /** The main process of a unit, as it is numbered here. */
+  async mainPid(unit: string): Promise<number> {
+    const inner = await this.sh(`systemctl show ${unit} --property=MainPID --value`);
+    const namespace = await readlink(`/proc/${await this.#init()}/ns/pid`);
+    for (const pid of await readdir('/proc')) {
+      if (!/^\d+$/.test(pid)) continue;
+      const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+      if (/^NSpid:.*\t(\d+)$/m.exec(status)?.[1] !== inner) continue;
+      if ((await readlink(`/proc/${pid}/ns/pid`).catch(() => '')) === namespace) return Number(pid);
+    }
+    throw new Error(`${this.name}: ${unit} does not run`);
   }
 
   /** Runs a program in the guest. */

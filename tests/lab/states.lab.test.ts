@@ -1,0 +1,118 @@
+import type { AgentState } from '@floe/model';
+import { eventually, isLabReady } from '@floe/testkit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { another, pausedCheck } from './hosts.ts';
+import { LabFleet } from './lab-fleet.ts';
+import { noteOutcome } from './outcomes.ts';
+
+const { isReady, why } = await isLabReady();
+/** The watchdog waits for as long as the switch may take. */
+const QUICK_SWITCH = { FLOE_SWITCH_TIMEOUT_SECONDS: '3' };
+const FAULT = 'kill -9 of the agent';
+
+// BOOT_STAGED and BOOT_VERIFYING are in restart.lab.test.ts, DEFERRED is in people.lab.test.ts.
+describe.skipIf(!isReady)(`the agent killed in each state${isReady ? '' : ` (skipped: ${why})`}`, () => {
+  let lab: LabFleet;
+  beforeAll(async () => {
+    lab = await LabFleet.create(7, { ada: another(), bob: another({ settings: QUICK_SWITCH }) });
+  });
+  afterAll(async () => {
+    await lab[Symbol.asyncDispose]();
+  });
+
+  /** Kills the agent, and waits until another one has told the server what it found. */
+  async function killed(name: string): Promise<void> {
+    const killedAt = Date.now();
+    await lab.killAgent(name);
+    await eventually(`${name}'s agent is there again`, async () => {
+      const { server } = await lab.agentStatus(name);
+      return server?.connected === true && (server.since ?? 0) > killedAt ? true : undefined;
+    });
+  }
+
+  test.each<AgentState>(['OFFERED', 'DOWNLOADING', 'STAGED', 'PRECHECK', 'ACTIVATING', 'VERIFYING', 'COMMITTING'])(
+    'in %s: goes on from there',
+    async (state) => {
+      const dies = lab.killAgentIn('ada', state);
+      const { wanted } = await lab.change('ada', another());
+      await dies;
+      await lab.runs('ada', wanted);
+      await lab.isTidy('ada');
+      noteOutcome({ fault: FAULT, where: state, outcome: 'new system' });
+    },
+  );
+
+  test.each(['dry-activate-start', 'test-start', 'test-activated', 'test-end', 'boot-start', 'boot-written'])(
+    'while the switch is at %s: that goes on, and its end is found',
+    async (point) => {
+      await lab.pauseAt('ada', point);
+      const { wanted } = await lab.change('ada', another());
+      await lab.isAt('ada', point);
+      await lab.killAgent('ada');
+      await lab.goOn('ada', point);
+      await lab.runs('ada', wanted);
+      await lab.isTidy('ada');
+      noteOutcome({ fault: FAULT, where: point, outcome: 'new system' });
+    },
+  );
+
+  test('in SUCCEEDED: nothing is switched', async () => {
+    const { current } = await lab.machine('ada');
+    await killed('ada');
+    expect(await lab.machine('ada')).toEqual({ current, profile: current, default: current });
+    await lab.isTidy('ada');
+    noteOutcome({ fault: FAULT, where: 'SUCCEEDED', outcome: 'nothing changed' });
+  });
+
+  test('in ROLLING_BACK and ROLLED_BACK: the old system is put back, once', async () => {
+    const dies = lab.killAgentIn('ada', 'ROLLING_BACK');
+    const { old } = await lab.change('ada', another({ health: [{ name: 'no', command: ['/bin/false'] }] }));
+    await dies;
+    await lab.putBack('ada', old, 'HEALTH_CHECK_FAILED', /"no"/);
+    noteOutcome({ fault: FAULT, where: 'ROLLING_BACK', outcome: 'old system, put back' });
+    await killed('ada');
+    expect((await lab.fleet.hostView('ada')).standing).toBe('rolled-back');
+    expect(await lab.machine('ada')).toEqual({ current: old, profile: old, default: old });
+    await lab.isTidy('ada');
+    noteOutcome({ fault: FAULT, where: 'ROLLED_BACK', outcome: 'old system, not tried again' });
+  });
+
+  test('in BLOCKED: goes on once nothing is in the way', async () => {
+    await lab.holdSwitchLock('ada');
+    const { wanted } = await lab.change('ada', another());
+    await lab.reaches('ada', 'BLOCKED');
+    await lab.freeSwitchLock('ada');
+    await lab.killAgent('ada');
+    await lab.runs('ada', wanted);
+    await lab.isTidy('ada');
+    noteOutcome({ fault: FAULT, where: 'BLOCKED', outcome: 'new system' });
+  });
+
+  test('in IDLE, under a local override: it is not forgotten', async () => {
+    const { old, wanted } = await lab.change('ada', another());
+    await lab.runs('ada', wanted);
+    await lab.guest('ada').sh(`${old}/bin/switch-to-configuration test`);
+    await lab.told('ada', 'is kept', ({ standing }) => standing === 'local-override');
+    expect((await lab.journal('ada'))?.state).toBe('IDLE');
+    await killed('ada');
+    expect((await lab.fleet.hostView('ada')).standing).toBe('local-override');
+    expect((await lab.machine('ada')).current).toBe(old);
+    noteOutcome({ fault: FAULT, where: 'IDLE (override)', outcome: 'kept and shown' });
+  });
+
+  test('in ROLLBACK_FAILED: the watchdog has the last word', async () => {
+    await lab.pauseAt('bob', 'health');
+    const { old } = await lab.change('bob', another({ health: [pausedCheck('fails')], settings: QUICK_SWITCH }));
+    await lab.isAt('bob', 'health');
+    await lab.holdSwitchLock('bob');
+    await lab.goOn('bob', 'health');
+    await lab.reaches('bob', 'ROLLBACK_FAILED', 120_000);
+    await killed('bob');
+    await lab.freeSwitchLock('bob');
+    await eventually('the watchdog put it back', async () => ((await lab.machine('bob')).current === old ? true : undefined), { timeoutMs: 120_000 });
+    await lab.runs('bob', old);
+    await lab.told('bob', 'was put back', ({ standing }) => standing === 'rolled-back');
+    await lab.isTidy('bob');
+    noteOutcome({ fault: FAULT, where: 'ROLLBACK_FAILED', outcome: 'old system, by the watchdog' });
+  }, 300_000);
+});
