@@ -1,4 +1,4 @@
-import { isActivating, NOTHING_OBSERVED, type AgentEffect, type AgentEvent, type AgentJournal } from '@floe/model';
+import { isActivating, isPreparing, NOTHING_OBSERVED, type AgentEffect, type AgentEvent, type AgentJournal } from '@floe/model';
 import { helloBytes, PROTOCOL_VERSION, type AgentPolicy, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
 import { verifySignature, type Exec } from '@floe/runtime';
 import { judgeDirective } from './admission.ts';
@@ -155,7 +155,7 @@ export class Agent implements SteeredAgent {
     if (this.#steps.told === NOTHING_OBSERVED) this.#steps.told = await machine.observe();
     logger.info('started', { state, epoch: this.journal.epoch, toplevel: directive?.release.toplevel ?? null });
     // Before anything is staged once more: somebody may have switched it by hand, which is what restarted this agent.
-    if (state === 'BOOT_STAGED') await this.#lookForDrift(true);
+    if (state === 'BOOT_STAGED' || isPreparing(this.journal)) await this.#lookForDrift(true);
     if (this.journal.state !== state) return;
     const found = await findUnfinished({ machine }, this.journal, signal).catch((error: unknown): AgentEvent => {
       logger.error('what an earlier run left cannot be found out', { error });

@@ -1,9 +1,9 @@
-import type { AgentJournal, Observed } from '@floe/model';
+import { decide, type AgentJournal, type Observed } from '@floe/model';
 import { AgentPolicy, DEFAULT_AGENT_POLICY } from '@floe/protocol';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
 import { judgeDrift } from './drift.ts';
-import { journalWith, directiveWith, storePath } from './test/fixtures.ts';
+import { directiveWith, journalWith, reportWith, storePath } from './test/fixtures.ts';
 
 const WANTED = storePath('wanted');
 const OTHER = storePath('other');
@@ -62,4 +62,57 @@ test('a machine whose way back failed is told of when it is back after all', () 
   expect(judge(back, { journal, told: back })).toMatchObject({ type: 'undone' });
   expect(judge(has(OTHER), { journal, told: has(OTHER) })).toBeNull();
   expect(judge(has(WANTED), { journal })).toBeNull();
+});
+
+const on = (current: typeof OLD, profile = current): Observed => ({ current, booted: current, profile: { generation: 1, toplevel: profile } });
+const OLD = storePath('old');
+const left = (changes: Partial<AgentJournal>): AgentJournal =>
+  done({ before: { toplevel: OLD, profile: OLD, failedUnits: null, serverUrl: null }, report: reportWith(1, { observed: on(OLD) }), ...changes });
+
+test.each(['correct-later', 'correct-now'] as const)('%s with a quarantined system: said once, not for ever', (action) => {
+  const observed = on(OTHER);
+  let journal = left({ state: 'ROLLED_BACK', verdict: 'failed', quarantined: [WANTED] });
+  let told = on(OLD);
+  let events = 0;
+  let reports = 0;
+  for (let look = 0; look < 20; look += 1) {
+    const event = judgeDrift({ journal, observed, told, policy: policy({ action, afterMinutes: 0 }), isFirstLook: false, now: 10 + look * 5000 });
+    if (event === null) continue;
+    events += 1;
+    const step = decide(journal, event, 10 + look * 5000);
+    journal = step.journal;
+    if (step.effects.some(({ type }) => type === 'report')) {
+      reports += 1;
+      told = observed;
+    }
+  }
+  expect(reports).toBeGreaterThan(0); // the server learns what runs
+  expect({ events, reports }).toEqual({ events: 1, reports: 1 });
+});
+
+test('a restart brings back what the machine starts by default: nobody overrode anything', () => {
+  // Somebody ran OTHER by `test` when WANTED came; it failed, and the machine went back to OTHER. Then it was restarted.
+  const journal = left({
+    state: 'ROLLED_BACK',
+    verdict: 'failed',
+    quarantined: [WANTED],
+    before: { toplevel: OTHER, profile: OLD, failedUnits: null, serverUrl: null },
+  });
+  const event = judgeDrift({ journal, observed: on(OLD), told: on(OLD), policy: DEFAULT_AGENT_POLICY, isFirstLook: true, now: 10 });
+  expect(event?.type).not.toBe('overridden');
+});
+
+test('a restart while the boot loader could not be told is no switch by hand', () => {
+  const journal = left({ state: 'BLOCKED', verdict: 'passed', detail: { code: 'BOOT_NOT_SET', message: '' } });
+  const observed = { current: OLD, booted: OLD, profile: { generation: 2, toplevel: WANTED } };
+  const event = judgeDrift({ journal, observed, told: observed, policy: DEFAULT_AGENT_POLICY, isFirstLook: false, now: 10 });
+  expect(event?.type).not.toBe('overridden');
+});
+
+test('somebody who switches by hand while a system waits for its window is not fought', () => {
+  const journal = left({ state: 'DEFERRED', before: null, verdict: null });
+  const observed = on(OTHER);
+  const event = judgeDrift({ journal, observed, told: on(OLD), policy: DEFAULT_AGENT_POLICY, isFirstLook: false, now: 10 });
+  const { journal: next } = decide(journal, event ?? { type: 'drifted' }, 10);
+  expect(next.override).not.toBeNull();
 });

@@ -1,4 +1,4 @@
-import { expectedSystem, type AgentEvent, type AgentJournal, type Observed } from '@floe/model';
+import { expectedSystem, isPreparing, type AgentEvent, type AgentJournal, type Observed } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
 
 /** What the machine has, what the server was last told that it has, and when it is. */
@@ -15,30 +15,40 @@ export interface DriftFacts {
 
 /** What to do about a machine that is not as this agent left it. Null: it is, or that was dealt with. Pure. */
 export function judgeDrift({ journal, observed, told, policy, isFirstLook, now }: DriftFacts): AgentEvent | null {
-  const { override, directive } = journal;
+  const { override, directive, pending, quarantined } = journal;
   const { action, afterMinutes } = policy.drift;
+  const { current } = observed;
+  const other: AgentEvent | null = isSame(observed, told) ? null : { type: 'drifted' };
+  // A wanted system that was put back here is nothing to go on to: that would be said anew with every look.
+  const canResume = pending !== null || (directive !== null && !quarantined.includes(directive.release.toplevel));
   if (override !== null) {
-    // Back to what the fleet wants, by the hand that left it.
-    if (directive !== null && observed.current === directive.release.toplevel) return { type: 'resumed' };
-    if (observed.current !== override.toplevel) return overridden(observed, now, isFirstLook);
+    if (current !== override.toplevel) {
+      // Back to what the fleet wants, by the hand that left it.
+      return canResume && current === directive?.release.toplevel ? { type: 'resumed' } : overridden(observed, now, isFirstLook);
+    }
     // Who went back by the agent's own command has the time that is due to them; who switched by hand has the policy's.
     const isOver = action === 'correct-now' || (action === 'correct-later' && now - override.since >= afterMinutes * 60_000);
-    if (override.by !== 'rollback' && isOver) return { type: 'resumed' };
-  } else {
-    if (directive !== null && isBackAfterAll(journal, observed)) {
-      const detail = { code: 'PUT_BACK_AFTER_ALL', message: 'the system before was put back after all, by the watchdog or by hand' };
-      return { type: 'undone', epoch: directive.epoch, detail };
-    }
-    const expected = expectedSystem(journal);
-    if (expected !== null && observed.current !== expected && !isAwaited(journal, observed))
-      return action === 'correct-now' ? { type: 'resumed' } : overridden(observed, now, isFirstLook);
+    return override.by !== 'rollback' && isOver && canResume ? { type: 'resumed' } : other;
   }
-  return isSame(observed, told) ? null : { type: 'drifted' };
+  if (directive !== null && isBackAfterAll(journal, observed)) {
+    const detail = { code: 'PUT_BACK_AFTER_ALL', message: 'the system before was put back after all, by the watchdog or by hand' };
+    return { type: 'undone', epoch: directive.epoch, detail };
+  }
+  const expected = expectedSystem(journal);
+  if (expected === null || current === expected || isExplained(journal, observed)) return other;
+  if (action === 'correct-now' && canResume) return isPreparing(journal) ? other : { type: 'resumed' };
+  return overridden(observed, now, isFirstLook);
 }
 
-/** What the next start may bring while a system is staged for it: that one, or what the machine would start without. */
-function isAwaited({ state, directive, before }: AgentJournal, { current }: Observed): boolean {
-  return state === 'BOOT_STAGED' && (current === directive?.release.toplevel || current === before?.profile);
+/** What runs is what a start of the machine may bring in this state, or what is wanted anyway: nobody chose against the fleet. */
+function isExplained(journal: AgentJournal, { current, booted }: Observed): boolean {
+  const { state, directive, before, report } = journal;
+  const isWanted = current === directive?.release.toplevel;
+  if (state === 'BOOT_STAGED') return isWanted || current === before?.profile;
+  if (state === 'ROLLED_BACK') return current === before?.profile;
+  // A restart before the boot loader could be told: the commit brings it back.
+  if (state === 'BLOCKED' && journal.verdict === 'passed') return current === booted;
+  return isPreparing(journal) && (isWanted || (current === booted && current === report?.observed.profile?.toplevel));
 }
 
 /** The way back failed, and yet the machine runs, and starts, what it was to go back to. */

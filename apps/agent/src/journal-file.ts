@@ -66,6 +66,7 @@ const Journal: v.GenericSchema<unknown, AgentJournal> = v.object({
   boot: v.optional(v.nullable(v.object({ misses: Counter })), null),
   interruptions: Counter,
   attempt: Counter,
+  blocks: v.optional(Counter, 0),
   quarantined: v.array(StorePath),
   override: v.optional(
     v.nullable(v.object({ toplevel: v.nullable(StorePath), since: Timestamp, by: v.picklist(['rollback', 'switch', 'boot']) })),

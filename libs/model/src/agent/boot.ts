@@ -3,7 +3,7 @@ import type { AgentDetail, AgentJournal } from './journal.ts';
 import { undo, verifyAgain } from './changing.ts';
 import { keepWaiting } from './directives.ts';
 import { describeOverride } from './people.ts';
-import { enter, reportOf, work, type AgentStep } from './step.ts';
+import { block, enter, reportOf, withoutOverruling, work, type AgentStep } from './step.ts';
 
 /** After so many starts without the staged system it is given up. */
 const MAX_MISSES = 3;
@@ -15,7 +15,11 @@ function say(journal: AgentJournal, detail: AgentDetail): AgentStep {
 
 /** The switch itself found out that only a start of the machine will do. */
 export function restartNeeded(journal: AgentJournal, event: AgentEventOf<'restart-needed'>, now: number): AgentStep {
-  return enter(journal, 'BOOT_STAGED', now, { detail: event.detail, changes: { boot: { misses: 0 } }, effects: [work('stage-boot')] });
+  return enter(journal, 'BOOT_STAGED', now, {
+    detail: event.detail,
+    changes: { ...withoutOverruling(journal), boot: { misses: 0 } },
+    effects: [work('stage-boot')],
+  });
 }
 
 /** From here the machine's own policy decides when it restarts, or a person does. */
@@ -26,11 +30,7 @@ export function bootStaged(journal: AgentJournal, event: AgentEventOf<'boot-stag
 
 export function bootStageFailed(journal: AgentJournal, event: AgentEventOf<'boot-stage-failed'>, now: number): AgentStep {
   // What was begun at the boot loader is taken back; that it could not be begun says nothing about the system.
-  return enter(journal, 'BLOCKED', now, {
-    detail: event.detail,
-    changes: { attempt: journal.attempt + 1, boot: null },
-    effects: [{ type: 'retry-later', pace: 'slowly', attempt: journal.attempt + 1 }],
-  });
+  return block(journal, now, event.detail, { boot: null });
 }
 
 export function rebootDue(journal: AgentJournal, event: AgentEventOf<'reboot-due'>): AgentStep {
@@ -65,7 +65,12 @@ export function startedStaged(journal: AgentJournal, event: AgentEventOf<'restar
   const misses = (journal.boot?.misses ?? 0) + 1;
   const message = `the machine was started ${misses === 1 ? '' : `${misses} times `}with another system than the one that was staged`;
   if (misses >= MAX_MISSES) return undo(journal, now, { code: 'BOOTS_ANOTHER_SYSTEM', message }, { verdict: 'failed' });
-  const next: AgentJournal = { ...journal, boot: { misses }, detail: { code: 'BOOTED_ANOTHER_SYSTEM', message: `${message}; staged once more` } };
+  const next: AgentJournal = {
+    ...journal,
+    ...withoutOverruling(journal),
+    boot: { misses },
+    detail: { code: 'BOOTED_ANOTHER_SYSTEM', message: `${message}; staged once more` },
+  };
   return { journal: next, effects: [reportOf(next), work('stage-boot')] };
 }
 

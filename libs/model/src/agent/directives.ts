@@ -67,9 +67,12 @@ export function takePending(journal: AgentJournal, _event: AgentEvent, now: numb
   return { journal: { ...journal, pending: null }, effects: [{ type: 'report', state: 'REJECTED', epoch: pending.epoch, toplevel, detail }] };
 }
 
-/** The first event of a run with no directive under way: what a crash kept from being let go is let go now. */
+/**
+ * The first event of a run with no directive under way: what a crash kept from being let go is let go now. A journal
+ * without any may be one that was lost in the middle of a change: then what watches over the machine has the last word.
+ */
 export function wakeUp(journal: AgentJournal): AgentStep {
-  const tidy: AgentEffect[] = journal.state === 'ROLLBACK_FAILED' ? [] : [{ type: 'tidy' }];
+  const tidy: AgentEffect[] = journal.state === 'ROLLBACK_FAILED' || journal.directive === null ? [] : [{ type: 'tidy' }];
   return { journal, effects: journal.pending === null ? tidy : [...tidy, { type: 'take-pending' }] };
 }
 

@@ -138,6 +138,8 @@ export interface AgentJournal {
   readonly interruptions: number;
   /** Failed tries in a row of what `state` is waiting for. */
   readonly attempt: number;
+  /** How often something was in the way of this directive (BLOCKED). */
+  readonly blocks: number;
   /** Systems that were put back here, oldest first. Only a person lets one be tried again. */
   readonly quarantined: readonly StorePath[];
   readonly override: LocalOverride | null;
@@ -169,6 +171,7 @@ export function emptyJournal(now: number): AgentJournal {
     boot: null,
     interruptions: 0,
     attempt: 0,
+    blocks: 0,
     quarantined: [],
     override: null,
     previous: null,
@@ -188,8 +191,17 @@ export function newestDirective(journal: AgentJournal): AgentDirective | null {
   return journal.pending ?? journal.directive;
 }
 
-/** What the machine should run as far as this agent left it; null when it left nothing. */
-export function expectedSystem({ state, directive, before, verdict }: AgentJournal): StorePath | null {
+const PREPARING: ReadonlySet<AgentState> = new Set(['OFFERED', 'DOWNLOADING', 'STAGED', 'DEFERRED', 'BLOCKED']);
+
+/** A directive is under way, and the machine was not changed for it yet. */
+export function isPreparing({ state, verdict }: AgentJournal): boolean {
+  return PREPARING.has(state) && verdict !== 'passed';
+}
+
+/** What the machine should run as far as this agent left it, or last saw it; null when that is unknown. */
+export function expectedSystem(journal: AgentJournal): StorePath | null {
+  const { state, directive, before, verdict } = journal;
+  if (isPreparing(journal)) return journal.report?.observed.current ?? null;
   if (state === 'BOOT_STAGED') return before?.toplevel ?? null;
   if (state === 'SUCCEEDED' || (state === 'BLOCKED' && verdict === 'passed')) return directive?.release.toplevel ?? null;
   return state === 'ROLLED_BACK' ? (before?.toplevel ?? null) : null;

@@ -333,6 +333,99 @@ test('the watchdog that was first is a failure of the system', () => {
   expect([step.journal.state, step.journal.verdict, worksOf(step.effects)]).toEqual(['ROLLING_BACK', 'failed', ['roll-back']]);
 });
 
+test('a BLOCKED that lasts (/boot full, wrong shape) is tried ever more slowly', () => {
+  let step = play(toStaged().slice(0, 3));
+  const attempts: number[] = [];
+  let reports = 0;
+  for (let round = 0; round < 10; round += 1) {
+    for (const event of [clear(1), { type: 'go', epoch: 1 }, { type: 'not-clear', epoch: 1, isGone: false, detail }] as AgentEvent[]) {
+      step = decide(step.journal, event, 1);
+      reports += step.effects.filter(({ type }) => type === 'report').length;
+    }
+    attempts.push(...step.effects.flatMap((each) => (each.type === 'retry-later' ? [each.attempt] : [])));
+    for (const event of [
+      { type: 'retry-due', epoch: 1 },
+      { type: 'downloaded', epoch: 1, tookMs: 0 },
+    ] as AgentEvent[]) {
+      step = decide(step.journal, event, 1);
+      reports += step.effects.filter(({ type }) => type === 'report').length;
+    }
+  }
+  expect({ attempts, reports }).toMatchObject({ attempts: expect.not.arrayContaining([undefined]) });
+  expect(attempts.at(-1)).toBeGreaterThan(attempts[0] ?? 0);
+});
+
+test('"now" is for one restart: a machine that came back with the old system is not restarted again under its people', () => {
+  const staged = play([
+    ...toStaged(),
+    { type: 'go', epoch: 1 },
+    { type: 'cleared', epoch: 1, before, how: 'boot' },
+    { type: 'boot-staged', epoch: 1, tookMs: 1, detail },
+  ]);
+  const deferral = { since: 1, laterCount: 0, laterUntil: null, isOverruled: true };
+  const now = play(
+    [
+      { type: 'deferral-changed', deferral },
+      { type: 'reboot-due', epoch: 1, detail },
+    ],
+    staged.journal,
+  );
+  const back = play([{ type: 'restarted', isNewBoot: true, isOnTarget: false, fellBack: false }], now.journal);
+  expect(back.journal.boot?.misses).toBe(1);
+  // conditions.mayReboot(): isOverruled -> isDue
+  expect(back.journal.deferral?.isOverruled).toBe(false);
+});
+
+test('"now" to a system that waits is no word about a restart', () => {
+  const waiting = play([...toStaged().slice(0, 3), { type: 'assessed', epoch: 1, impact: 'reboot', wait: { detail, until: null } }]);
+  const deferral = { since: 1, laterCount: 0, laterUntil: null, isOverruled: true };
+  const staged = play(
+    [{ type: 'deferral-changed', deferral }, clear(1), { type: 'go', epoch: 1 }, { type: 'cleared', epoch: 1, before, how: 'boot' }],
+    waiting.journal,
+  );
+  expect(staged.journal.state).toBe('BOOT_STAGED');
+  expect(staged.journal.deferral?.isOverruled).toBe(false);
+});
+
+test('a journal that was lost does not disarm what watches over the machine', () => {
+  const { effects } = decide(emptyJournal(0), { type: 'restarted', isNewBoot: false, isOnTarget: false, fellBack: false }, 1);
+  expect(effects).not.toContainEqual({ type: 'tidy' });
+});
+
+test('the policy correct-now is followed in BLOCKED after the verdict', () => {
+  const blocked = play([
+    ...toStaged(),
+    { type: 'go', epoch: 1 },
+    { type: 'cleared', epoch: 1, before, how: 'switch' },
+    { type: 'switched', epoch: 1, tookMs: 1 },
+    { type: 'verified', epoch: 1, tookMs: 1, note: null },
+    { type: 'commit-failed', epoch: 1, tookMs: 1, detail },
+  ]);
+  expect(blocked.journal.state).toBe('BLOCKED');
+  const step = decide(blocked.journal, { type: 'resumed' }, 1);
+  expect(step.effects).not.toEqual([]);
+});
+
+const started = play([
+  ...toStaged(),
+  { type: 'go', epoch: 1 },
+  { type: 'cleared', epoch: 1, before, how: 'boot' },
+  { type: 'boot-staged', epoch: 1, tookMs: 1, detail },
+  { type: 'restarted', isNewBoot: true, isOnTarget: true, fellBack: false },
+]);
+
+test('who switches by hand while a started system is verified: the agent goes on (A8), and the boot guard does not restart them', () => {
+  expect(started.journal.state).toBe('BOOT_VERIFYING');
+  // What the verify job ends with when the last look shows another system: work/changing.ts, "Once more, just before the verdict".
+  const step = decide(started.journal, { type: 'overridden', override: { toplevel: OLD, since: 1, by: 'switch' } }, 1);
+  expect(step.effects).not.toEqual([]);
+});
+
+test('a passed verdict that is found while ACTIVATING is not waited on for ever', () => {
+  const activating = play([...toStaged(), { type: 'go', epoch: 1 }, { type: 'cleared', epoch: 1, before, how: 'switch' }]);
+  expect(decide(activating.journal, { type: 'verified', epoch: 1, tookMs: 0, note: null }, 1).effects).not.toEqual([]);
+});
+
 // ---- invariants under any events -----------------------------------------------------------------------------------
 
 const anyEpoch = fc.integer({ min: 1, max: 12 });

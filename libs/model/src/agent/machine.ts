@@ -113,6 +113,7 @@ const RESTING: Row = {
 /** A directive is under way, the machine is as it was: a newer one replaces it. */
 const PREPARING: Row = {
   ...NOTHING,
+  overridden: overriddenMidway,
   restarted: prepareAgain,
   offered: replace,
   refused: refuse,
@@ -129,7 +130,7 @@ const TABLE: Record<AgentState, Row> = {
   STAGED: { ...PREPARING, assessed, go: goAhead, 'deferral-changed': changeDeferral },
   DEFERRED: { ...PREPARING, assessed, 'retry-due': assessAgain, 'deferral-changed': changeDeferral },
   PRECHECK: { ...CHANGING, restarted: prepareAgain, offered: replace, assessed, cleared, 'not-clear': notClear },
-  ACTIVATING: { ...CHANGING, 'not-clear': notClear, switched, 'switch-failed': switchFailed, 'restart-needed': restartNeeded, undone },
+  ACTIVATING: { ...CHANGING, 'not-clear': notClear, switched, 'switch-failed': switchFailed, 'restart-needed': restartNeeded, verified, undone },
   VERIFYING: { ...CHANGING, overridden: overriddenMidway, switched: verifyAgain, verified, 'verify-failed': verifyFailed, undone },
   COMMITTING: { ...CHANGING, restarted: commitAgain, committed, 'commit-failed': commitFailed },
   SUCCEEDED: RESTING,
@@ -150,10 +151,10 @@ const TABLE: Record<AgentState, Row> = {
     overridden: overriddenStaged,
     resumed: correctStaged,
   },
-  BOOT_VERIFYING: { ...CHANGING, restarted: restartedVerifying, verified, 'verify-failed': verifyFailed, undone },
+  BOOT_VERIFYING: { ...CHANGING, overridden: overriddenStaged, restarted: restartedVerifying, verified, 'verify-failed': verifyFailed, undone },
   ROLLING_BACK: { ...CHANGING, restarted: rollBackAgain, 'retry-due': rollBackAgain, 'rolled-back': rolledBack, 'rollback-failed': rollbackFailed },
   ROLLED_BACK: RESTING,
   ROLLBACK_FAILED: { ...RESTING, undone: mended },
-  BLOCKED: { ...PREPARING, overridden: overriddenMidway, restarted: resumeBlocked, 'retry-due': resumeBlocked, 'pending-due': takePending },
+  BLOCKED: { ...PREPARING, resumed: resume, restarted: resumeBlocked, 'retry-due': resumeBlocked, 'pending-due': takePending },
   REJECTED: RESTING,
 };

@@ -22,7 +22,8 @@ export function overridden(journal: AgentJournal, event: AgentEventOf<'overridde
 /** Somebody switched by hand in the middle: what was under way is over, and nothing of it is left armed. */
 export function overriddenMidway(journal: AgentJournal, event: AgentEventOf<'overridden'>, now: number): AgentStep {
   const { override } = event;
-  return end(journal, 'IDLE', now, { detail: describeOverride(override), changes: { override, verdict: null } });
+  const step = end(journal, 'IDLE', now, { detail: describeOverride(override), changes: { override, verdict: null } });
+  return { ...step, effects: [{ type: 'stop-work' }, ...step.effects] };
 }
 
 /** Back to what the fleet wants: the newest directive, from its beginning. */

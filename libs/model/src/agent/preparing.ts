@@ -1,6 +1,6 @@
 import type { AgentEffect, AgentEvent, AgentEventOf } from './events.ts';
 import type { AgentJournal } from './journal.ts';
-import { download, end, enter, ignore, reportOf, work, type AgentStep } from './step.ts';
+import { block, download, end, enter, ignore, reportOf, withoutOverruling, work, type AgentStep } from './step.ts';
 
 export function inspected(journal: AgentJournal, event: AgentEventOf<'inspected'>, now: number): AgentStep {
   if (journal.directive?.mode === 'hold') {
@@ -72,15 +72,14 @@ export function goAhead(journal: AgentJournal, _event: AgentEventOf<'go'>, now: 
 
 export function notClear(journal: AgentJournal, event: AgentEventOf<'not-clear'>, now: number): AgentStep {
   if (event.isGone) return download(journal, now, event.detail);
-  const effects: AgentEffect[] = [{ type: 'retry-later', pace: 'slowly', attempt: 1 }];
-  return enter(journal, 'BLOCKED', now, { detail: event.detail, effects });
+  return block(journal, now, event.detail);
 }
 
 export function cleared(journal: AgentJournal, event: AgentEventOf<'cleared'>, now: number): AgentStep {
   const changes = { before: event.before, verdict: null, activation: journal.activation + 1 };
   return event.how === 'boot'
     ? enter(journal, 'BOOT_STAGED', now, {
-        changes: { ...changes, boot: { misses: 0 } },
+        changes: { ...changes, ...withoutOverruling(journal), boot: { misses: 0 } },
         detail: { code: 'STAGING', message: 'being made the system of the next start' },
         effects: [work('stage-boot')],
       })

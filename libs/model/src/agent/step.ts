@@ -48,6 +48,21 @@ export function work(name: AgentWork): AgentEffect {
   return { type: 'work', work: name };
 }
 
+/** Something is in the way: tried again, ever more slowly. */
+export function block(journal: AgentJournal, now: number, detail: AgentDetail, changes: Partial<AgentJournal> = {}): AgentStep {
+  const blocks = journal.blocks + 1;
+  return enter(journal, 'BLOCKED', now, {
+    detail,
+    changes: { ...changes, blocks },
+    effects: [{ type: 'retry-later', pace: 'slowly', attempt: blocks }],
+  });
+}
+
+/** A person's "now" was for what was asked then. */
+export function withoutOverruling({ deferral }: AgentJournal): Pick<AgentJournal, 'deferral'> {
+  return { deferral: deferral === null ? null : { ...deferral, isOverruled: false } };
+}
+
 /** Ends the directive. A newer one that waited has its turn. */
 export function end(journal: AgentJournal, state: AgentState, now: number, entry: Entry = {}): AgentStep {
   const changes = { ...entry.changes, deferral: null, boot: null };
@@ -66,8 +81,9 @@ export function begin(journal: AgentJournal, directive: AgentDirective, now: num
     impact: null,
     boot: null,
     override: null,
-    deferral: journal.deferral === null ? null : { ...journal.deferral, isOverruled: false },
+    ...withoutOverruling(journal),
     interruptions: 0,
+    blocks: 0,
     timings: {},
   };
   return enter(journal, 'OFFERED', now, { changes: fresh, effects: [...first, work('inspect')] });
