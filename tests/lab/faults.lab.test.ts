@@ -31,6 +31,16 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     noteOutcome({ fault: 'the new agent does not start', where: 'VERIFYING', outcome: 'old system, by the watchdog' });
   });
 
+  test.each([
+    ['other server keys', { FLOE_TRUSTED_SERVER_KEYS: `other-1:${'A'.repeat(43)}=` }],
+    ['other release keys', { FLOE_TRUSTED_RELEASE_KEYS: `other-1:${'A'.repeat(43)}=` }],
+    ['another host name', { FLOE_HOST: 'somebody-else' }],
+  ])('a system that pins %s would never be mended by a push: it is put back', async (what, settings) => {
+    const { old } = await lab.change('ada', { settings });
+    await lab.putBack('ada', old, 'SERVER_REFUSES', /refuses/);
+    noteOutcome({ fault: `pins ${what}`, where: 'VERIFYING', outcome: 'old system, put back' });
+  });
+
   test('units that had failed before are no fault of the new system; newly failed ones are', async () => {
     const { wanted } = await lab.change('bob', { units: { 'old.service': oneshot('/bin/false', 'Environment=CHANGED=1\n') } });
     await lab.runs('bob', wanted);
@@ -124,6 +134,8 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     expect((await lab.machine('ada')).current).toBe(old);
     const seconds = Math.round((performance.now() - startedAt) / 1000);
     await lab.fleet.startServer();
+    // Its next try to connect may be a minute away.
+    await lab.killAgent('ada');
     await lab.putBack('ada', old, 'NO_CONTACT', /did not answer/, 90_000);
     noteOutcome({ fault: 'breaks the network, server stopped throughout', where: 'VERIFYING', outcome: `old system after ${seconds} s` });
   });

@@ -79,4 +79,19 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     await lab.runs('bob', wanted);
     noteOutcome({ fault: '"now"', where: 'DEFERRED', outcome: 'new system' });
   });
+
+  test('somebody who switches by hand while a system waits is not switched over when its time comes', async () => {
+    const { old, wanted } = await lab.change('bob', another({ policy: CLOSED }));
+    const byHand = (await lab.guest('bob').sh('readlink -f /nix/var/nix/profiles/system-1-link')) || '';
+    await lab.told('bob', 'waits', ({ detail }) => detail?.code === 'WINDOW_CLOSED');
+    expect(byHand).not.toBe(old);
+    await lab.guest('bob').sh(`${byHand}/bin/switch-to-configuration test`);
+    await lab.told('bob', 'is kept', ({ standing }) => standing === 'local-override');
+    await lab.isTidy('bob');
+    await agent('bob', 'resume');
+    await lab.told('bob', 'waits again', ({ detail }) => detail?.code === 'WINDOW_CLOSED');
+    await agent('bob', 'now');
+    await lab.runs('bob', wanted);
+    noteOutcome({ fault: 'switch by hand', where: 'DEFERRED', outcome: 'kept and shown; new system after "resume"' });
+  });
 });

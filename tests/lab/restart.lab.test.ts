@@ -128,6 +128,22 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     noteOutcome({ fault: 'exit 100 of the switch', where: 'ACTIVATING', outcome: 'new system, booted and verified' });
   });
 
+  test('a started system that fails, and that no switch leads away from, is left by a restart', async () => {
+    const plain = await lab.change('bob', newKernel(RESTARTS));
+    await lab.runs('bob', plain.wanted);
+    const { starts } = lab.guest('bob');
+    const bad = { ...RESTARTS, etc: { 'only-by-restart': 'x' }, health: [{ name: 'no', command: ['/bin/false'] }] };
+    const { old } = await lab.change('bob', newKernel(bad));
+    await lab.putBack('bob', old, 'HEALTH_CHECK_FAILED', /"no"/, 120_000);
+    expect(lab.guest('bob').starts).toBe(starts + 2);
+    expect(await lab.guest('bob').sh('readlink /run/booted-system')).toBe(old);
+    noteOutcome({
+      fault: 'restart: a check fails, and exit 100 of the switch back',
+      where: 'ROLLING_BACK',
+      outcome: 'old system, by another restart',
+    });
+  });
+
   test.each([
     ['the boot loader is being told', 'boot-start', 'BOOT_STAGED'],
     ['the boot loader was told', 'boot-written', 'BOOT_STAGED'],

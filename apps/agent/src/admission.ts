@@ -46,6 +46,22 @@ export type Admission =
   | { readonly kind: 'known' }
   | { readonly kind: 'refused'; readonly epoch: number; readonly toplevel: StorePath | null; readonly detail: AgentDetail };
 
+/** Refusals that come of what the system itself pins: they would meet every directive. */
+const OF_PINS: ReadonlySet<string> = new Set([
+  'DIRECTIVE_KEY_UNKNOWN',
+  'DIRECTIVE_SIGNATURE_WRONG',
+  'RELEASE_KEY_UNKNOWN',
+  'RELEASE_SIGNATURE_WRONG',
+  'WRONG_HOST',
+  'RELEASE_WRONG_HOST',
+  'RELEASE_WRONG_REPOSITORY',
+]);
+
+/** Whether a system that judges like this would ever take a directive of this server. */
+export function isBelieved(admission: Admission): boolean {
+  return admission.kind !== 'refused' || !OF_PINS.has(admission.detail.code);
+}
+
 const WHY_CODES = { 'wrong-type': 'WRONG_TYPE', 'unknown-key': 'KEY_UNKNOWN', 'bad-signature': 'SIGNATURE_WRONG', malformed: 'MALFORMED' } as const;
 
 /**

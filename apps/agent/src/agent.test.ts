@@ -11,6 +11,7 @@ import { openJournal, readJournal, saveJournal } from './journal-file.ts';
 import { ReportQueue } from './reports/report-queue.ts';
 import { FakeMachine } from './test/fake-machine.ts';
 import {
+  directiveWith,
   HOST,
   journalWith,
   MACHINE_ID,
@@ -55,27 +56,29 @@ afterEach(async () => {
 /** Long waits are short here; the agent's logic does not look at how long they were. */
 const clock: Clock = { ...systemClock, sleep: async (ms, signal) => await systemClock.sleep(Math.min(ms, 20), signal) };
 
+const settings = (): AgentDeps['settings'] => ({
+  serverUrl: server.url,
+  releaseKeys: [keys.release],
+  serverKeys: [keys.server],
+  repository: undefined,
+  slowRetryMs: 1_000,
+  agentVersion: 'test',
+  substituters: [],
+  cachePublicKeys: [],
+  minFreeBytes: 1,
+  healthGraceMs: 0,
+  settleMs: 0,
+  contactTimeoutMs: 400,
+  switchLimitMs: 60_000,
+  bootLimitMs: 60_000,
+});
+
 async function startAgent(changes: Partial<AgentDeps> = {}): Promise<void> {
   const journal = await openJournal(join(dir, 'journal.json'), { clock, logger: silentLogger });
   const reports = await ReportQueue.open(join(dir, 'reports.jsonl'), journal.report, silentLogger);
   const stop = new AbortController();
   const agent = new Agent({
-    settings: {
-      serverUrl: server.url,
-      releaseKeys: [keys.release],
-      serverKeys: [keys.server],
-      repository: undefined,
-      slowRetryMs: 1_000,
-      agentVersion: 'test',
-      substituters: [],
-      cachePublicKeys: [],
-      minFreeBytes: 1,
-      healthGraceMs: 0,
-      settleMs: 0,
-      contactTimeoutMs: 400,
-      switchLimitMs: 60_000,
-      bootLimitMs: 60_000,
-    },
+    settings: settings(),
     identity: { host: HOST, machineId: MACHINE_ID, bootId: 'boot', system: SYSTEM, signer },
     machine,
     journal,
@@ -422,6 +425,58 @@ test('a download that waits for its next try goes on at once when the server is 
     server.peer?.socket.terminate();
   }
   await reached('SUCCEEDED');
+});
+
+test('a new system whose agent the server refuses is put back, not taken for one whose server is away', async () => {
+  // As after a change of services.floe.agent.host, of the protocol, of the key's place: 4401, 4406.
+  let isNew = false;
+  machine.before = async (what) => {
+    if (what === `test ${NEW}`) isNew = true;
+    if (what === `test ${OLD}`) isNew = false;
+    await Promise.resolve();
+  };
+  server.onHello = (peer) => {
+    if (!isNew) peer.send({ type: 'welcome', serverTime: Date.now(), reportSeq: 0 });
+    else {
+      peer.send({ type: 'refusal', code: 'HOST_NOT_ENROLLED', message: 'no agent is enrolled for ada2' });
+      peer.socket.close(4401, 'HOST_NOT_ENROLLED');
+    }
+  };
+  await startAgent({ settings: { ...settings(), substituters: [server.url] } });
+  await connected();
+  offer();
+  await until(async () => ['SUCCEEDED', 'ROLLED_BACK'].includes((await savedJournal()).state));
+  const { state, detail } = await savedJournal();
+  expect({ state, detail }).toMatchObject({ state: 'ROLLED_BACK' });
+});
+
+test('a new system that trusts other keys than those of the server, and so would never take a directive again, is put back', async () => {
+  machine.unfinished = { kind: 'ended', outcome: { kind: 'switched', note: null } };
+  machine.observed = { current: NEW, booted: OLD, profile: { generation: 1, toplevel: OLD } };
+  machine.valid.add(NEW);
+  const before = { toplevel: OLD, profile: OLD, failedUnits: null, serverUrl: null };
+  await saveJournal(join(dir, 'journal.json'), journalWith({ state: 'ACTIVATING', epoch: 3, directive: directiveWith(NEW), before, activation: 1 }));
+  server.onHello = (peer) => {
+    peer.send({ type: 'welcome', serverTime: Date.now(), reportSeq: 0 });
+    peer.send({ type: 'directive', envelope: sealDirective(keys, { directive: { expiresAt: Date.now() + 3600_000, nonce: peer.nonce } }) });
+  };
+  await startAgent({ settings: { ...settings(), serverKeys: [newAuthorities().server] } });
+  await until(() => states().some((state) => ['SUCCEEDED', 'ROLLED_BACK', 'ROLLBACK_FAILED'].includes(state)));
+  const codes = server.reports.map(({ state, detail }) => `${state} ${detail?.code ?? ''}`);
+  expect(codes).not.toContainEqual(expect.stringMatching(/^SUCCEEDED/));
+});
+
+test('a system that is not what the boot loader starts is not said to be, when it is asked for again', async () => {
+  machine.outcomeOf = (_path, action) =>
+    action === 'boot' ? { kind: 'failed', detail: { code: 'SWITCH_FAILED', message: '/boot is full' } } : undefined;
+  await startAgent({ clock: { ...clock, sleep: async (ms, signal) => await systemClock.sleep(ms > 5_000 ? ms : Math.min(ms, 20), signal) } });
+  await connected();
+  offer();
+  await until(async () => (await savedJournal()).state === 'BLOCKED');
+  offer({ directive: { epoch: 4, isRetry: true } });
+  await until(async () => (await savedJournal()).epoch === 4 && ['SUCCEEDED', 'BLOCKED'].includes((await savedJournal()).state));
+  const { state, detail } = await savedJournal();
+  expect({ state, detail }).toMatchObject({ state: 'BLOCKED', detail: { code: 'BOOT_NOT_SET' } });
 });
 
 test('while the journal cannot be written nothing is done', async () => {

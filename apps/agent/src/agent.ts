@@ -1,7 +1,7 @@
 import { isActivating, isPreparing, NOTHING_OBSERVED, type AgentEffect, type AgentEvent, type AgentJournal } from '@floe/model';
 import { helloBytes, PROTOCOL_VERSION, type AgentPolicy, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
 import { verifySignature, type Exec } from '@floe/runtime';
-import { judgeDirective } from './admission.ts';
+import { isBelieved, judgeDirective } from './admission.ts';
 import type { Conditions } from './when/conditions.ts';
 import { Connection, type ConnectionHandlers } from './server/connection.ts';
 import { isNetworkThere, type Contact } from './server/contact.ts';
@@ -23,6 +23,8 @@ const STOP_GRACE_MS = 10_000;
 const STALE_MS = 3 * 24 * 3600 * 1000;
 /** A machine's clock that is this far from the server's is worth a word. */
 const CLOCK_DIFFERS_MS = 5 * 60_000;
+/** A server that has let the agent in says within this time what it wants, if it wants anything. */
+const DIRECTIVE_WAIT_MS = 5_000;
 const PROGRESS_EVERY_MS = 500;
 
 interface AgentSettings extends WorkSettings {
@@ -53,6 +55,8 @@ export class Agent implements SteeredAgent {
   readonly #bugs = Promise.withResolvers<never>();
   readonly #stopping = new AbortController();
   readonly #steps: Steps;
+  /** What came of the newest directive, and on which connection it was. */
+  #judged: { readonly nonce: string; readonly isBelieved: boolean } | undefined;
   #progressAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: AgentDeps) {
@@ -157,7 +161,7 @@ export class Agent implements SteeredAgent {
     // Before anything is staged once more: somebody may have switched it by hand, which is what restarted this agent.
     if (state === 'BOOT_STAGED' || isPreparing(this.journal)) await this.#lookForDrift(true);
     if (this.journal.state !== state) return;
-    const found = await findUnfinished({ machine }, this.journal, signal).catch((error: unknown): AgentEvent => {
+    const found = await findUnfinished({ machine, now: () => this.now() }, this.journal, signal).catch((error: unknown): AgentEvent => {
       logger.error('what an earlier run left cannot be found out', { error });
       return { type: 'restarted', isNewBoot: false, isOnTarget: false, fellBack: false };
     });
@@ -172,8 +176,30 @@ export class Agent implements SteeredAgent {
   }
 
   async #contact(timeoutMs: number, signal: AbortSignal): Promise<Contact> {
-    if (await this.#connection.renew(timeoutMs, signal)) return 'server';
+    const startedAt = this.#deps.clock.monotonic();
+    const renewed = await this.#connection.renew(timeoutMs, signal);
+    if (renewed === 'refused') return 'refused';
+    if (renewed === 'welcomed') {
+      const leftMs = timeoutMs - (this.#deps.clock.monotonic() - startedAt);
+      return (await this.#isServerBelieved(Math.min(leftMs, DIRECTIVE_WAIT_MS), signal)) ? 'server' : 'refused';
+    }
     return (await isNetworkThere(this.#deps.settings.substituters, signal)) ? 'network' : 'none';
+  }
+
+  /**
+   * Whether what the server says on this connection is believed here. Each connection brings the directive once more: a
+   * system that pins other keys, another host or another repository would never take one again, and nobody could mend that.
+   */
+  async #isServerBelieved(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    const { clock } = this.#deps;
+    const deadline = clock.monotonic() + timeoutMs;
+    while (!signal.aborted && clock.monotonic() < deadline) {
+      const { nonce } = this.#connection;
+      if (nonce !== undefined && this.#judged?.nonce === nonce) return this.#judged.isBelieved;
+      await clock.sleep(10, signal);
+    }
+    // A server that has nothing to say is no reason to go back.
+    return true;
   }
 
   #dispatch(event: AgentEvent): void {
@@ -292,6 +318,7 @@ export class Agent implements SteeredAgent {
       journal: this.journal,
       verify: verifySignature,
     });
+    this.#judged = { nonce, isBelieved: isBelieved(admission) };
     if (admission.kind === 'known') return;
     if (admission.kind === 'refused') {
       await this.#steps.step({ type: 'refused', epoch: admission.epoch, toplevel: admission.toplevel, detail: admission.detail });

@@ -51,7 +51,8 @@ export interface MachineGuard {
   verdict(activation: number): Promise<'passed' | 'undo' | undefined>;
   /** Waits until no switch runs that the watchdog, or an earlier run of the agent, began. */
   settled(activation: number, signal: AbortSignal): Promise<void>;
-  disarm(activation: number): Promise<void>;
+  /** The verdict is in: nothing is left to watch. */
+  disarm(): Promise<void>;
   /** The directive ended: nothing of the activation stays. */
   forget(): Promise<void>;
   /** What an activation that the agent did not see the end of came to, waiting for its end. */
@@ -67,6 +68,10 @@ export interface MachineBoot {
   /** Whether the machine was started since, and whether its guard gave the new system up. */
   boots(activation: number): Promise<{ readonly isNewBoot: boolean; readonly fellBack: boolean }>;
   reboot(): Promise<void>;
+  /** Leaves a system that no switch leads away from by a restart: once per activation. False: that was tried before. */
+  rebootBack(activation: number): Promise<boolean>;
+  /** Whether a system has the unit that would take it back if it did not work after a start. */
+  canGuard(path: StorePath): Promise<boolean>;
 }
 
 export interface DownloadOptions {

@@ -194,11 +194,11 @@ test('a renewed connection is a new one, welcomed by the server', async () => {
   const { connection } = connect({}, systemClock);
   await until(() => connection.isWelcomed);
   const first = server.peer;
-  expect(await connection.renew(5_000, stop.signal)).toBe(true);
+  expect(await connection.renew(5_000, stop.signal)).toBe('welcomed');
   expect(server.peer).not.toBe(first);
   // An open port is not enough.
   server.isTalking = false;
-  expect(await connection.renew(300, stop.signal)).toBe(false);
+  expect(await connection.renew(300, stop.signal)).toBe('not-reached');
 });
 
 test('a network is there when a cache answers; a folder says nothing about that', async () => {

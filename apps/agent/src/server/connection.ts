@@ -64,10 +64,11 @@ export function agentSocketUrl(serverUrl: string): string {
 /** The agent's way to its server: always there or coming back. */
 export class Connection {
   readonly #deps: ConnectionDeps;
-  #welcomed: { readonly socket: WebSocket; readonly serverTime: number; readonly at: number } | undefined;
-  /** Somebody waits for a new connection: no long waits between tries. */
+  #welcomed: { readonly socket: WebSocket; readonly nonce: string; readonly serverTime: number; readonly at: number } | undefined;
   #since: number | null = null;
+  /** Somebody waits for a new connection: no long waits between tries. */
   #isHurried = false;
+  #lastEnding: Ending['kind'] | undefined;
   #socket: WebSocket | undefined;
   #hurry = new AbortController();
 
@@ -84,6 +85,11 @@ export class Connection {
     return this.#welcomed !== undefined;
   }
 
+  /** Of the challenge of this connection; undefined while there is none. */
+  get nonce(): string | undefined {
+    return this.#welcomed?.nonce;
+  }
+
   /** The server's clock, as it said and by what passed since; undefined while there is no connection. */
   get serverNow(): number | undefined {
     return this.#welcomed === undefined ? undefined : this.#welcomed.serverTime + this.#deps.clock.monotonic() - this.#welcomed.at;
@@ -91,23 +97,25 @@ export class Connection {
 
   /**
    * Closes the connection and waits for the server's welcome on a new one: name look-up, route, TLS, proxy and the
-   * host's key are all gone through again, as a socket that is merely still open does not. False after `timeoutMs`.
+   * host's key are all gone through again, as a socket that is merely still open does not. 'refused': until `timeoutMs`
+   * the server was there, but would have nothing to do with this agent, or did not speak its language.
    */
-  async renew(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+  async renew(timeoutMs: number, signal: AbortSignal): Promise<'welcomed' | 'refused' | 'not-reached'> {
     const { clock } = this.#deps;
     const deadline = clock.monotonic() + timeoutMs;
     const before = this.#welcomed;
+    this.#lastEnding = undefined;
     this.#isHurried = true;
     this.#hurry.abort();
     // Also one that is on its way to a network that is not there any more.
     this.#socket?.terminate();
     try {
       while (!signal.aborted) {
-        if (this.#welcomed !== undefined && this.#welcomed !== before) return true;
-        if (clock.monotonic() >= deadline) return false;
+        if (this.#welcomed !== undefined && this.#welcomed !== before) return 'welcomed';
+        if (clock.monotonic() >= deadline) break;
         await clock.sleep(RENEW_LOOK_MS, signal);
       }
-      return false;
+      return this.#lastEnding === 'refused' || this.#lastEnding === 'not-understood' ? 'refused' : 'not-reached';
     } finally {
       this.#isHurried = false;
       this.#hurry = new AbortController();
@@ -131,6 +139,7 @@ export class Connection {
     let wasHurried = false;
     while (!signal.aborted) {
       const ending = await this.#converse(signal);
+      this.#lastEnding = ending.kind;
       if (signal.aborted) return;
       if (ending.kind === 'lost' && ending.wasWelcomed) attempt = 0;
       misses = ending.kind === 'not-reached' ? misses + 1 : 0;
@@ -213,10 +222,14 @@ export class Connection {
           },
         );
       } else if (message.type === 'welcome') {
+        if (nonce === undefined) {
+          reject('a welcome before the challenge');
+          return;
+        }
         wasWelcomed = true;
         clearTimeout(handshake);
         this.#since = clock.now();
-        this.#welcomed = { socket, serverTime: message.serverTime, at: clock.monotonic() };
+        this.#welcomed = { socket, nonce, serverTime: message.serverTime, at: clock.monotonic() };
         logger.info('connected', { serverUrl });
         handlers.welcomed(message);
       } else if (nonce === undefined || !wasWelcomed) {

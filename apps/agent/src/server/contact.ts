@@ -1,5 +1,8 @@
-/** Whom a machine reaches: its server; not that, but a cache of its systems; nobody. */
-export type Contact = 'server' | 'network' | 'none';
+/**
+ * Whom a machine reaches: its server; its server, but one of the two will have nothing to do with the other; not that,
+ * but a cache of its systems; nobody.
+ */
+export type Contact = 'server' | 'refused' | 'network' | 'none';
 
 /** What each cache has at its root, in bytes hardly worth counting. */
 const CACHE_INFO = 'nix-cache-info';

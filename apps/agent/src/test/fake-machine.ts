@@ -4,6 +4,7 @@ import type {
   DownloadOptions,
   KeptPath,
   Machine,
+  MachineBoot,
   MachineGuard,
   SwitchAction,
   SwitchOptions,
@@ -22,7 +23,8 @@ export class FakeMachine implements Machine {
   /** What a restarted agent finds; undefined: nothing watches over this machine. */
   unfinished: Unfinished | undefined;
   heldBy: string | null = null;
-  readonly boot = null;
+  /** Null: a restart brings no other system. */
+  boot: MachineBoot | null = null;
   /** What was done, in order. */
   readonly log: string[] = [];
   readonly valid = new Set<StorePath>();

@@ -1,6 +1,6 @@
 import { vi } from 'vitest';
 
 /** Waits until `isSo`, which a busy machine may keep from being so for a while. */
-export async function until(isSo: () => boolean): Promise<void> {
+export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
   await vi.waitUntil(isSo, { timeout: 15_000, interval: 5 });
 }

@@ -1,8 +1,8 @@
-import { isOn, type AgentDetail, type AgentEvent, type AgentJournal } from '@floe/model';
+import { isOn, type AgentDetail, type AgentEvent, type AgentJournal, type StorePath } from '@floe/model';
 import { describeError, isFloeError } from '@floe/runtime';
 import { checkHealth } from '../health/health-checks.ts';
 import type { MachineGuard } from '../machines/machine.ts';
-import { guarded, healthLimits, type Job, type WorkDeps } from './job.ts';
+import { guarded, healthLimits, REBOOT_TAKES_MS, type Job, type WorkDeps } from './job.ts';
 
 /** The watchdog was first. */
 export const WATCHDOG_WAS_FIRST: AgentDetail = {
@@ -14,6 +14,8 @@ export const WATCHDOG_WAS_FIRST: AgentDetail = {
 export const activate: Job = async (deps, journal, { epoch, release }, signal) => {
   const { machine, logger } = deps;
   const plan = await guarded(deps, journal, release.toplevel);
+  // What watched over an earlier activation may be at work.
+  await machine.guard?.settled(journal.activation, signal);
   try {
     if (plan !== null) await machine.guard?.arm(plan, { isFirst: true });
   } catch (error) {
@@ -29,12 +31,25 @@ export const activate: Job = async (deps, journal, { epoch, release }, signal) =
   const outcome = await machine.switchTo(release.toplevel, 'test', { activation: journal.activation, signal });
   if (outcome.kind === 'failed') {
     const { detail } = outcome;
+    const lock = await lockInTheWay(deps, release.toplevel, detail);
+    if (lock !== null) {
+      await machine.guard?.disarm();
+      return { type: 'not-clear', epoch, isGone: false, detail: lock };
+    }
     if (detail.code === 'REBOOT_NEEDED' && plan !== null && machine.boot !== null) return { type: 'restart-needed', epoch, detail };
     return { type: 'switch-failed', epoch, tookMs: 0, detail };
   }
   if (outcome.note !== null) logger.warn('switched, with failed units', { epoch, ...outcome.note });
   return { type: 'switched', epoch, tookMs: 0 };
 };
+
+/** Somebody else's switch kept this one from being begun: that says nothing about the system, nor does it go back from theirs. */
+async function lockInTheWay({ machine }: WorkDeps, toplevel: StorePath, { message }: AgentDetail): Promise<AgentDetail | null> {
+  const heldBy = await machine.switchHeldBy();
+  if (heldBy === null && !/acquire lock/i.test(message)) return null;
+  if ((await machine.observe()).current === toplevel) return null;
+  return { code: 'SWITCH_HELD', message: `another switch is under way: ${heldBy ?? 'it'} holds its lock; tried again when it has ended` };
+}
 
 /** Whether the system works, by its own checks and by contact; the verdict is on disk before it is told. */
 export const verify: Job = async (deps, journal, { epoch, release }, signal) => {
@@ -53,6 +68,10 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
   const newlyFailed = subtract(await machine.failedUnits(), journal.before?.failedUnits ?? null);
   if (newlyFailed.length > 0) return failed({ code: 'UNITS_FAILED', message: `failed since the switch: ${newlyFailed.join(', ')}` });
   const isSameServer = (journal.before?.serverUrl ?? settings.serverUrl) === settings.serverUrl;
+  if (contact === 'refused') {
+    const message = 'the server is there, but refuses the agent of this system, or is not believed by it: other keys, host name or repository?';
+    return failed({ code: 'SERVER_REFUSES', message }, true);
+  }
   if (contact === 'none' || (contact === 'network' && !isSameServer)) {
     return failed(
       { code: 'NO_CONTACT', message: `the server did not answer on a new connection within ${settings.contactTimeoutMs / 1000} s of the switch` },
@@ -74,13 +93,16 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
 };
 
 /** Makes the system what the machine starts. */
-export const commit: Job = async ({ machine }, { activation }, { epoch, release }, signal) => {
+export const commit: Job = async ({ machine }, { activation, before }, { epoch, release }, signal) => {
   const { toplevel } = release;
   const failed = (code: string, message: string): AgentEvent => ({ type: 'commit-failed', epoch, tookMs: 0, detail: { code, message } });
   if ((await machine.observe()).profile?.toplevel !== toplevel) await machine.setProfile(toplevel);
   const boot = await machine.switchTo(toplevel, 'boot', { activation, signal });
-  if (boot.kind === 'failed')
+  if (boot.kind === 'failed') {
+    // The profile stands for what the machine starts, and must not say more than the boot loader knows.
+    if (before?.profile != null && before.profile !== toplevel) await machine.setProfile(before.profile);
     return failed('BOOT_NOT_SET', `the system works, but could not be made what the machine starts: ${boot.detail.message}`);
+  }
   let observed = await machine.observe();
   if (observed.current !== toplevel && (await machine.boot?.boots(activation))?.isNewBoot !== false) {
     // A reboot between the verdict and here brought the old system back; this one was proved before.
@@ -93,13 +115,13 @@ export const commit: Job = async ({ machine }, { activation }, { epoch, release 
       `after the switch the machine runs ${observed.current ?? 'nothing'} and its profile is ${observed.profile?.toplevel ?? 'empty'}`,
     );
   }
-  await machine.guard?.disarm(activation);
+  await machine.guard?.disarm();
   return { type: 'committed', epoch, tookMs: 0 };
 };
 
 /** Puts the system before back, for the next start first. */
 export const rollBack: Job = async (deps, journal, { epoch, release }, signal) => {
-  const { machine, settings } = deps;
+  const { machine, settings, logger, clock } = deps;
   const { before, activation, verdict } = journal;
   const failed = (code: string, message: string): AgentEvent => ({ type: 'rollback-failed', epoch, tookMs: 0, detail: { code, message } });
   if (before === null || before.toplevel === null) return failed('NO_PREVIOUS_SYSTEM', 'there is no earlier system to go back to');
@@ -109,11 +131,12 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
     // What an earlier run, or the watchdog, began is waited for: it holds the switch's lock, and may tell the boot loader.
     await guard.settled(activation, signal);
     if (plan !== null && verdict !== 'unwanted') {
-      // For the agent that dies here: armed anew, for the boot loader and the switch. A full disk must not keep it from going.
-      await guard.claim(activation, 'undo').catch((error: unknown) => deps.logger.warn('the verdict cannot be written', { error }));
-      await guard
-        .arm({ ...plan, verdictMs: plan.switchMs }, { isFirst: false })
-        .catch((error: unknown) => deps.logger.warn('the way back is not watched over', { error }));
+      // A full disk must not keep it from going.
+      await guard.claim(activation, 'undo').catch((error: unknown) => logger.warn('the verdict cannot be written', { error }));
+      // For the agent that dies here: armed anew, for the boot loader and the switch. A started system has its guard already.
+      const way = { ...plan, verdictMs: plan.switchMs };
+      if (journal.boot === null)
+        await guard.arm(way, { isFirst: false }).catch((error: unknown) => logger.warn('the way back is not watched over', { error }));
     }
   }
   const found = await machine.observe();
@@ -122,20 +145,31 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
   if (journal.boot !== null) await machine.boot?.unstage();
   // What somebody made the machine start by hand is theirs, too.
   const isTheirs = journal.override !== null && named !== release.toplevel;
-  if (before.profile !== null && !isTheirs && (named !== before.profile || journal.boot !== null)) {
+  // Where it may have been told of the new one, it is told again, whatever the profile says: an earlier try may have got half way.
+  const mayBeTold = journal.boot !== null || verdict === 'unwanted' || journal.attempt > 0;
+  if (before.profile !== null && !isTheirs && (named !== before.profile || mayBeTold)) {
     await machine.setProfile(before.profile);
     const boot = await machine.switchTo(before.profile, 'boot', { activation, isRollback: true, signal });
     if (boot.kind === 'failed') return failed('BOOT_NOT_SET', `the system before could not be made what the machine starts: ${boot.detail.message}`);
   }
   // A system that was never started needs no switch back, and what somebody runs by hand is theirs.
-  const isSwitched = verdict !== 'superseded' && (found.current !== before.toplevel || verdict === 'failed' || verdict === null);
+  const isUntried = verdict === 'superseded' && found.current !== release.toplevel;
+  const isSwitched = !isUntried && (found.current !== before.toplevel || verdict === 'failed' || verdict === null);
   if (isSwitched) {
     const outcome = await machine.switchTo(before.toplevel, 'test', { activation, isRollback: true, signal });
-    if (outcome.kind === 'failed') return failed(outcome.detail.code, `the system before could not be put back: ${outcome.detail.message}`);
+    if (outcome.kind === 'failed') {
+      const message = `the system before could not be put back: ${outcome.detail.message}`;
+      if (journal.boot === null || found.current === before.toplevel || !(await machine.boot?.rebootBack(activation)))
+        return failed(outcome.detail.code, message);
+      // What takes a restart to get to may take one to leave; the boot loader was told already.
+      logger.warn('restarting the machine to leave a system that failed', { epoch });
+      await clock.sleep(REBOOT_TAKES_MS, signal);
+      return failed('REBOOT_FAILED', `${message}; and the machine was to restart, and did not`);
+    }
     const { current } = await machine.observe();
     if (current !== before.toplevel) return failed('CURRENT_SYSTEM_DIFFERS', `after going back, what runs is ${current ?? 'nothing'}`);
   }
-  await guard?.disarm(activation);
+  await guard?.disarm();
   // Asked only when it decides something: whether it was the new system that kept the server away.
   const contact = verdict === 'no-contact' ? await deps.contact(settings.contactTimeoutMs, signal) : 'server';
   return { type: 'rolled-back', epoch, tookMs: 0, hasContact: contact !== 'none' };

@@ -45,6 +45,15 @@ export interface Assessment {
 /** One job of the state machine on the machine. What was foreseen is the event that it ends with; what was not, it throws. */
 export type Job = (deps: WorkDeps, journal: AgentJournal, directive: AgentDirective, signal: AbortSignal) => Promise<AgentEvent>;
 
+/** A restart that has not ended this agent after so long did not happen. */
+export const REBOOT_TAKES_MS = 10 * 60_000;
+
+/** A start would try the system, and nothing would take it back. */
+export const NO_BOOT_GUARD: AgentDetail = {
+  code: 'NO_BOOT_GUARD',
+  message: 'it takes effect with a restart, but has no floe-boot-guard.service to take it back if it fails: it needs the module of floe-agent',
+};
+
 const HEALTH_PASSES = 3;
 /** What a busy machine may take beside the limits of the single steps. */
 const WATCHDOG_MARGIN_MS = 20_000;

@@ -1,5 +1,5 @@
 import { isOn, rollbackTarget, type AgentEvent } from '@floe/model';
-import type { Job } from './job.ts';
+import { NO_BOOT_GUARD, type Job } from './job.ts';
 import { lackOfRoom, megabytes } from './room.ts';
 
 /** Whether it runs the system already. */
@@ -53,6 +53,7 @@ export const precheck: Job = async (deps, journal, directive, signal) => {
   if (misfit !== null) return notClear(misfit.code, misfit.message);
   if (!isValid) return notClear('STORE_PATH_GONE', 'the downloaded system is not in the store any more', true);
   const isForBoot = machine.boot !== null && before !== null && (mode === 'boot' || impact === 'reboot');
+  if (isForBoot && !(await machine.boot.canGuard(toplevel))) return notClear(NO_BOOT_GUARD.code, NO_BOOT_GUARD.message);
   return {
     type: 'cleared',
     epoch,

@@ -3,7 +3,11 @@ import { WATCHDOG_WAS_FIRST } from './changing.ts';
 import type { WorkDeps } from './job.ts';
 
 /** What the agent is to find on its start about an activation that it did not see the end of. */
-export async function findUnfinished({ machine }: Pick<WorkDeps, 'machine'>, journal: AgentJournal, signal: AbortSignal): Promise<AgentEvent> {
+export async function findUnfinished(
+  { machine, now }: Pick<WorkDeps, 'machine' | 'now'>,
+  journal: AgentJournal,
+  signal: AbortSignal,
+): Promise<AgentEvent> {
   const { directive, state, activation } = journal;
   const boots = (await machine.boot?.boots(activation)) ?? { isNewBoot: false, fellBack: false };
   const isOnTarget = directive !== null && (await machine.observe()).current === directive.release.toplevel;
@@ -15,6 +19,10 @@ export async function findUnfinished({ machine }: Pick<WorkDeps, 'machine'>, jou
   if (state !== 'ACTIVATING' && state !== 'VERIFYING') return restarted;
   const unfinished = await machine.guard.unfinished(activation, release.toplevel, signal);
   if (unfinished.kind === 'passed') return { type: 'verified', epoch, tookMs: 0, note: null };
+  const { current } = await machine.observe();
+  // The watchdog left it alone as well.
+  if (unfinished.kind === 'undone' && current !== release.toplevel && current !== journal.before?.toplevel)
+    return { type: 'overridden', override: { toplevel: current, since: now(), by: 'switch' } };
   if (unfinished.kind === 'undone') return { type: 'undone', epoch, detail: WATCHDOG_WAS_FIRST };
   if (unfinished.kind === 'interrupted') return restarted;
   const { outcome } = unfinished;

@@ -23,9 +23,10 @@ if [ "$action" != dry-activate ] && ! flock --nonblock 9; then
   exit 1
 fi
 point start
-# As when systemd's own interface changed: nothing is done, and only a restart will do.
-if [ "$action" = test ] && [ -e "$new/etc/only-by-restart" ] && [ ! -e "$(readlink -f /run/current-system)/etc/only-by-restart" ]; then exit 100; fi
 old=$(readlink -f /run/current-system 2>/dev/null)
+# As when systemd's own interface changed: nothing is done, and only a restart will do, there and back.
+has() { [ -e "$1/etc/only-by-restart" ] && echo yes; }
+if [ "$action" = test ] && [ "$(has "$new")" != "$(has "$old")" ]; then exit 100; fi
 changed= gone=
 for unit in "$new"/etc/systemd/system/*; do
   name=${unit##*/}

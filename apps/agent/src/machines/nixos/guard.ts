@@ -44,7 +44,7 @@ export class ActivationGuard {
     await folder.write(WATCHDOG_SCRIPT, watchdogScript(plan, folder.dir));
     await folder.write(AFTER_SWITCH_SCRIPT, afterSwitchScript(plan, folder.dir));
     await folder.write(BOOT_ID, await bootId());
-    await this.#stopTimers(plan.activation);
+    await this.#stopTimers();
     const unit = watchdogUnit(plan.activation);
     const { exec, env } = this.#deps;
     const armed = await exec(
@@ -79,6 +79,7 @@ export class ActivationGuard {
     await this.#clear(folder);
     await folder.write(GUARD_SCRIPT, guardScript(plan, folder.dir));
     await folder.write(BOOT_ID, await bootId());
+    await this.#stopTimers();
     await writeFileDurably(this.#bootGuard, `exec /bin/sh ${folder.file(GUARD_SCRIPT)}\n`);
   }
 
@@ -111,20 +112,21 @@ export class ActivationGuard {
   }
 
   /** The verdict is in: nothing is left to watch. */
-  async disarm(activation: number): Promise<void> {
-    await this.#stopTimers(activation);
+  async disarm(): Promise<void> {
+    await this.#stopTimers();
     await rm(this.#bootGuard, { force: true });
   }
 
-  async #stopTimers(activation: number | '*'): Promise<void> {
+  /** Those of all activations: one that is over must not be undone in the middle of the next. */
+  async #stopTimers(): Promise<void> {
     const { exec, env } = this.#deps;
-    const units = [verdictUnit(activation), watchdogUnit(activation)].flatMap((name) => [`${name}.timer`, `${name}.service`]);
+    const units = [verdictUnit('*'), watchdogUnit('*')].flatMap((name) => [`${name}.timer`, `${name}.service`]);
     await exec('systemctl', ['stop', ...units], { env, timeoutMs: 60_000 });
   }
 
   /** The directive ended: nothing of it stays. */
   async forget(): Promise<void> {
-    await this.#stopTimers('*');
+    await this.#stopTimers();
     await rm(this.#bootGuard, { force: true });
     await removeActivations(join(this.#deps.stateDir, 'activation'));
   }

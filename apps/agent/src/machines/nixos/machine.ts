@@ -23,7 +23,7 @@ import { storeFilesBelow } from '../targets/store-files.ts';
 import { bootBytesLacking } from './boot-space.ts';
 import { ActivationGuard } from './guard.ts';
 import { bootEntryOf, setOneShot } from './one-shot.ts';
-import { AFTER_SWITCH_SCRIPT, SYSTEM_PROFILE, switchUnits, verdictUnit, watchdogUnit } from './scripts.ts';
+import { AFTER_SWITCH_SCRIPT, GUARD_UNIT_FILE, REBOOTED_BACK, SYSTEM_PROFILE, switchUnits, verdictUnit, watchdogUnit } from './scripts.ts';
 import { switchUnit, type SwitchUnit } from './switch-unit.ts';
 import { failedUnits, killStuckUnits, runningJobs, switchLockHolder } from './units.ts';
 
@@ -59,7 +59,7 @@ export class NixosMachine extends StoreBacked implements Machine {
       claim: async (activation, verdict) => await this.#guard.claim(activation, verdict),
       settled: async (_activation, signal) => await this.#guard.settled(signal),
       verdict: async (activation) => await this.#guard.verdict(activation),
-      disarm: async (activation) => await this.#guard.disarm(activation),
+      disarm: async () => await this.#guard.disarm(),
       forget: async () => await this.#guard.forget(),
       unfinished: async (activation, path, signal) => await this.#unfinished(activation, path, signal),
     };
@@ -69,11 +69,22 @@ export class NixosMachine extends StoreBacked implements Machine {
         await setOneShot(deps, '');
       },
       boots: async (activation) => await this.#guard.boots(activation),
-      reboot: async () => {
-        const result = await deps.exec('systemctl', ['--no-block', 'reboot'], { env: deps.env, timeoutMs: 60_000 });
-        if (result.exitCode !== 0) throw new FloeError('REBOOT_FAILED', `systemd did not restart the machine: ${result.stderr.trim().slice(-300)}`);
+      reboot: async () => await this.#reboot(),
+      rebootBack: async (activation) => {
+        const folder = this.#guard.folder(activation);
+        if (await folder.has(REBOOTED_BACK)) return false;
+        await folder.write(REBOOTED_BACK, '');
+        await this.#reboot();
+        return true;
       },
+      canGuard: async (path) => (await this.readSystemFile(path, GUARD_UNIT_FILE)) !== undefined,
     };
+  }
+
+  async #reboot(): Promise<void> {
+    const { exec, env } = this.#deps;
+    const result = await exec('systemctl', ['--no-block', 'reboot'], { env, timeoutMs: 60_000 });
+    if (result.exitCode !== 0) throw new FloeError('REBOOT_FAILED', `systemd did not restart the machine: ${result.stderr.trim().slice(-300)}`);
   }
 
   /** A specialisation counts as the system that it belongs to. */

@@ -24,6 +24,9 @@ export const GUARD_SCRIPT = 'guard.sh';
 export const WATCHDOG_RESULT = 'watchdog.result';
 export const FELL_BACK = 'fell-back';
 export const BOOT_ID = 'boot-id';
+export const REBOOTED_BACK = 'rebooted-back';
+/** Of a system: what runs the guard at its start (nix/modules/agent/boot-guard.nix). */
+export const GUARD_UNIT_FILE = 'etc/systemd/system/floe-boot-guard.service';
 
 export const watchdogUnit = (activation: number | '*'): string => `floe-watchdog-${activation}`;
 /** Armed by the end of the switch: the rest of the first one's time is the switch's, and would be waited for in vain. */
@@ -53,6 +56,14 @@ has_passed() { [ "$(cat "$dir/verdict" 2>/dev/null)" = passed ]; }
 finish_commit() {
   nix-env --profile ${SYSTEM_PROFILE} --set "$target" && "$target/bin/switch-to-configuration" boot
 }
+# Whether $1, or a specialisation of it, is what runs.
+runs() {
+  current=$(readlink -f /run/current-system)
+  for system in "$1" "$1"/specialisation/*; do
+    [ "$(readlink -f "$system")" != "$current" ] || return 0
+  done
+  return 1
+}
 # The way back may hang at a unit that does not stop, as the way there did.
 go_back() {
   timeout --kill-after=10 ${Math.ceil(plan.switchMs / 1000)} "$before/bin/switch-to-configuration" test && return
@@ -75,6 +86,9 @@ claim_undo
 if has_passed; then
   finish_commit
   done_with committed $?
+elif ! runs "$target" && ! runs "$before"; then
+  echo "somebody switched to a third system by hand: that is left alone" >&2
+  done_with left 0
 else
   echo "no verdict about $target: going back to $before" >&2
   systemctl kill --signal=SIGKILL '${switchUnits(plan.activation)}' 2>/dev/null
@@ -109,30 +123,29 @@ undo() {
   fi
   echo "$target was not proved: back to $before_profile" >&2
   : >"$dir/${FELL_BACK}" && sync "$dir/${FELL_BACK}" "$dir"
-  if nix-env --profile ${SYSTEM_PROFILE} --set "$before_profile" && "$before_profile/bin/switch-to-configuration" boot; then
+  undone=$(counted undone)
+  count undone
+  if nix-env --profile ${SYSTEM_PROFILE} --set "$before_profile" && "$before_profile/bin/switch-to-configuration" boot && [ "$undone" -lt 1 ]; then
     systemctl --no-block reboot
   else
     # A restart would bring the same system again, and again: what can be had is the old one on this kernel.
     go_back
   fi
 }
+counted() { cat "$dir/$1" 2>/dev/null || echo 0; }
+count() {
+  echo $(($(counted "$1") + 1)) >"$dir/$1.tmp" && sync "$dir/$1.tmp"
+  mv "$dir/$1.tmp" "$dir/$1"
+  sync "$dir"
+}
 [ "\${1:-}" != undo ] || { undo; exit; }
 ! has_passed || exit 0
-
-is_on_target=
-current=$(readlink -f /run/current-system)
-for system in "$target" "$target"/specialisation/*; do
-  [ "$(readlink -f "$system")" != "$current" ] || is_on_target=1
-done
-tries=$(cat "$dir/tries" 2>/dev/null || echo 0)
-if [ -z "$is_on_target" ]; then
-  # Somebody chose another one, or the boot loader went back after its one try: the agent stages it again, a few times.
-  exit 0
-fi
-[ "$tries" -lt 2 ] || { undo; exit; }
-echo $((tries + 1)) >"$dir/tries.tmp" && sync "$dir/tries.tmp"
-mv "$dir/tries.tmp" "$dir/tries"
-sync "$dir"
+# Somebody switched to it by hand, which starts what it wants: that is no start of the machine.
+[ "$(cat "$dir/${BOOT_ID}")" != "$(cat /proc/sys/kernel/random/boot_id)" ] || exit 0
+# Somebody chose another one, or the boot loader went back after its one try: the agent stages it again, a few times.
+runs "$target" || exit 0
+[ "$(counted tries)" -lt 2 ] || { undo; exit; }
+count tries
 systemd-run --quiet --collect --unit=${watchdogUnit(plan.activation)} --on-active=${Math.ceil(plan.bootMs / 1000)} \\
   --property=DefaultDependencies=no --timer-property=DefaultDependencies=no --timer-property=AccuracySec=1s \\
   /bin/sh "$dir/${GUARD_SCRIPT}" undo

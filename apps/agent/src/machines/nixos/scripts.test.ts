@@ -1,0 +1,94 @@
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { StorePath } from '@floe/model';
+import { exec } from '@floe/runtime';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { ActivationGuard } from './guard.ts';
+import { guardScript, watchdogScript, type Plan } from './scripts.ts';
+
+let root: string;
+let plan: Plan;
+const log = (): string => join(root, 'log');
+const folder = (): string => join(root, 'activation');
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'floe-scripts-'));
+  await mkdir(folder());
+  const path = (name: string): StorePath => join(root, name) as StorePath;
+  plan = {
+    activation: 1,
+    toplevel: path('target'),
+    before: path('before'),
+    beforeProfile: path('before'),
+    switchMs: 1000,
+    verdictMs: 1000,
+    bootMs: 1000,
+  };
+  for (const system of ['target', 'before', 'third']) {
+    await program(`${system}/bin/switch-to-configuration`, `${system} $1`);
+    for (const tool of ['systemd-run', 'systemctl', 'nix-env']) await program(`${system}/sw/bin/${tool}`, `${tool} $*`);
+  }
+});
+afterEach(async () => {
+  await rm(root, { recursive: true });
+});
+
+/** Writes into the log what it was called with. */
+async function program(path: string, line: string): Promise<void> {
+  await mkdir(join(root, path, '..'), { recursive: true });
+  await writeFile(join(root, path), `#!/bin/sh\necho "${line}" >>${log()}\n`);
+  await chmod(join(root, path), 0o755);
+}
+
+/** Runs a script by a real shell on a machine that runs `current`; gives what it called. */
+async function play(script: string, current: string): Promise<string[]> {
+  await rm(join(root, 'current-system'), { force: true });
+  await symlink(join(root, current), join(root, 'current-system'));
+  await writeFile(log(), '');
+  await writeFile(join(root, 'script.sh'), script.replaceAll('/run/current-system', join(root, 'current-system')));
+  await exec('/bin/sh', [join(root, 'script.sh')]);
+  return (await readFile(log(), 'utf8')).split('\n').filter((line) => line !== '');
+}
+
+const stagedInBoot = async (id: string): Promise<void> => await writeFile(join(folder(), 'boot-id'), id);
+const thisBoot = async (): Promise<string> => await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
+
+test('the guard gives a started system a deadline, and nothing in the start in which it was staged', async () => {
+  await stagedInBoot('an earlier one');
+  expect(await play(guardScript(plan, folder()), 'target')).toEqual([expect.stringContaining('systemd-run')]);
+  await stagedInBoot(await thisBoot());
+  expect(await play(guardScript(plan, folder()), 'target')).toEqual([]);
+});
+
+test('a system that was started twice in vain is left by a restart, once; then by what a switch can do', async () => {
+  await stagedInBoot('an earlier one');
+  const script = guardScript(plan, folder());
+  for (let start = 1; start <= 2; start += 1) await play(script, 'target');
+  expect(await play(script, 'target')).toEqual(expect.arrayContaining(['before boot', 'systemctl --no-block reboot']));
+  // The boot loader starts the new system whatever it is told.
+  for (let start = 1; start <= 3; start += 1) {
+    const called = await play(script, 'target');
+    expect(called).toContain('before test');
+    expect(called).not.toContain('systemctl --no-block reboot');
+  }
+});
+
+test('the watchdog goes back from the new system, and leaves alone who switched to a third one by hand', async () => {
+  expect(await play(watchdogScript(plan, folder()), 'third')).not.toContain('before test');
+  expect(await play(watchdogScript(plan, folder()), 'target')).toContain('before test');
+});
+
+test('arming stops the timers of every other activation: one that is over is not undone in the middle of the next', async () => {
+  const calls: string[] = [];
+  const guard = new ActivationGuard({
+    stateDir: root,
+    env: {},
+    exec: async (file, args) => {
+      calls.push([file, ...args].join(' '));
+      return await Promise.resolve({ end: 'exited', exitCode: 0, signal: null, stdout: '', stderr: '', durationMs: 0 });
+    },
+  });
+  await guard.arm(plan, { isFirst: true });
+  expect(calls.find((call) => call.startsWith('systemctl stop'))).toContain('floe-watchdog-*.timer');
+});

@@ -1,0 +1,114 @@
+import { decide, type AgentJournal, type Observed } from '@floe/model';
+import { exec, silentLogger, systemClock } from '@floe/runtime';
+import { expect, test } from 'vitest';
+import { FakeMachine } from '../test/fake-machine.ts';
+import { directiveWith, journalWith, NOW, storePath } from '../test/fixtures.ts';
+import type { WorkDeps } from './job.ts';
+import { performWork } from './perform.ts';
+
+const OLD = storePath('old');
+const NEW = storePath('new');
+const on = (current: typeof OLD, profile = current): Observed => ({ current, booted: current, profile: { generation: 1, toplevel: profile } });
+
+/** A machine that is watched over, and restarts; no system has the boot guard. */
+function bootable(observed: Observed): FakeMachine {
+  const machine = new FakeMachine();
+  machine.observed = observed;
+  machine.unfinished = { kind: 'interrupted' };
+  machine.boot = {
+    stage: async () => await Promise.resolve({ kind: 'switched', note: null }),
+    unstage: async () => await Promise.resolve(),
+    boots: async () => await Promise.resolve({ isNewBoot: true, fellBack: false }),
+    reboot: async () => await Promise.resolve(),
+    rebootBack: async () => await Promise.resolve(machine.log.push('reboot') > 0),
+    canGuard: async () => await Promise.resolve(false),
+  };
+  return machine;
+}
+const signal = new AbortController().signal;
+
+function depsOf(machine: FakeMachine): WorkDeps {
+  return {
+    machine,
+    exec,
+    clock: { ...systemClock, sleep: async () => undefined },
+    logger: silentLogger,
+    now: () => NOW,
+    settings: {
+      serverUrl: 'http://x',
+      substituters: [],
+      cachePublicKeys: [],
+      minFreeBytes: 1,
+      healthGraceMs: 0,
+      settleMs: 0,
+      contactTimeoutMs: 1,
+      switchLimitMs: 1,
+      bootLimitMs: 1,
+    },
+    contact: async () => 'server',
+    holdDownload: async () => null,
+    assess: async () => ({ impact: 'none', wait: null }),
+    onProgress: () => undefined,
+  };
+}
+const rolling = (changes: Partial<AgentJournal>): AgentJournal =>
+  journalWith({
+    state: 'ROLLING_BACK',
+    directive: directiveWith(NEW),
+    before: { toplevel: OLD, profile: OLD, failedUnits: null, serverUrl: null },
+    activation: 1,
+    ...changes,
+  });
+
+test("a person's way back: the boot loader is told, also when that failed the first time", async () => {
+  const machine = bootable({ ...on(NEW), booted: OLD });
+  let failing = true;
+  machine.outcomeOf = (_path, action) =>
+    action === 'boot' && failing ? { kind: 'failed', detail: { code: 'SWITCH_FAILED', message: '/boot is full' } } : undefined;
+  const journal = rolling({ verdict: 'unwanted' });
+  expect((await performWork('roll-back', depsOf(machine), journal, signal)).type).toBe('rollback-failed');
+  failing = false;
+  machine.log.length = 0;
+  expect((await performWork('roll-back', depsOf(machine), journal, signal)).type).toBe('rolled-back');
+  expect(machine.log).toContain(`boot ${OLD}`);
+});
+
+test('a staged system that was started while it was taken back does not run on, unproved and unguarded', async () => {
+  const machine = bootable(on(NEW));
+  const event = await performWork(
+    'roll-back',
+    depsOf(machine),
+    rolling({ verdict: 'superseded', boot: { misses: 0 } }),
+    new AbortController().signal,
+  );
+  expect([event.type, machine.observed.current]).toEqual(['rolled-back', OLD]);
+});
+
+test('a started system that failed and cannot be switched away from is left by a restart', async () => {
+  const machine = bootable(on(NEW));
+  machine.outcomeOf = (_path, action) =>
+    action === 'test' ? { kind: 'failed', detail: { code: 'SWITCH_FAILED', message: 'Pre-switch check switchInhibitors failed' } } : undefined;
+  let journal = rolling({ verdict: 'failed', boot: { misses: 0 } });
+  for (let round = 0; round < 5; round += 1) journal = decide(journal, await performWork('roll-back', depsOf(machine), journal, signal), NOW).journal;
+  expect({ state: journal.state, current: machine.observed.current }).toEqual({ state: 'ROLLBACK_FAILED', current: NEW });
+  expect(machine.log).toContain('reboot');
+});
+
+test('a system without the boot guard is not staged for a start: nothing would take it back', async () => {
+  const machine = bootable(on(OLD));
+  machine.valid.add(NEW);
+  const deps = { ...depsOf(machine), assess: async () => ({ impact: 'reboot', wait: null }) as const };
+  const event = await performWork('precheck', deps, journalWith({ state: 'PRECHECK', directive: directiveWith(NEW) }), signal);
+  expect(event).not.toMatchObject({ type: 'cleared', how: 'boot' });
+});
+
+test("a switch that found another one's lock is no failure of the system", async () => {
+  const machine = bootable(on(OLD));
+  machine.heldBy = 'nixos-rebuild-switch-to-configuration.service (process 7)';
+  machine.outcomeOf = () => ({
+    kind: 'failed',
+    detail: { code: 'SWITCH_FAILED', message: 'the switch (test) failed with status 1: Could not acquire lock' },
+  });
+  const event = await performWork('activate', depsOf(machine), rolling({ state: 'ACTIVATING', verdict: null }), signal);
+  expect(event.type).not.toBe('switch-failed');
+});
