@@ -179,17 +179,18 @@ export class LabFleet implements AsyncDisposable {
     );
   }
 
-  /** Waits until the host runs and starts `toplevel`, by its own files and by the server's word. */
+  /** Waits until the host runs and starts `toplevel`, by its own files; from the contact on, the server has 10 s to know. */
   async runs(name: string, toplevel: string, timeoutMs = 60_000): Promise<void> {
-    await this.told(
-      name,
-      `runs ${toplevel}`,
-      ({ observed, isConnected }) => isConnected && observed.current === toplevel && observed.profile?.toplevel === toplevel,
-      timeoutMs,
+    const explain = async (): Promise<string> => `${JSON.stringify(await this.machine(name))}\n${await this.guest(name).log()}`;
+    await eventually(
+      `${name} runs and starts ${toplevel}, and has contact`,
+      async () => {
+        const { current, default: started } = await this.machine(name);
+        return current === toplevel && started === toplevel && (await this.fleet.hostView(name)).isConnected ? true : undefined;
+      },
+      { timeoutMs, explain },
     );
-    const machine = await this.machine(name);
-    if (machine.current !== toplevel || machine.default !== toplevel)
-      throw new Error(`${name} says that it runs ${toplevel}, but ${JSON.stringify(machine)}`);
+    await this.told(name, `runs ${toplevel}`, ({ observed }) => observed.current === toplevel && observed.profile?.toplevel === toplevel, 10_000);
   }
 
   /** Waits for the server to know something of a host. */
