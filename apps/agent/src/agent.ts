@@ -5,7 +5,7 @@ import { isBelieved, judgeDirective } from './admission.ts';
 import type { Conditions } from './when/conditions.ts';
 import { Connection, type ConnectionHandlers } from './server/connection.ts';
 import { isNetworkThere, type Contact } from './server/contact.ts';
-import { judgeDrift } from './drift.ts';
+import { isAsLeft, judgeDrift } from './drift.ts';
 import type { Identity } from './server/identity.ts';
 import { Inbox } from './inbox.ts';
 import type { SteeredAgent } from './user/people.ts';
@@ -352,10 +352,11 @@ export class Agent implements SteeredAgent {
     const { machine, logger } = this.#deps;
     const { state } = this.journal;
     if (isActivating(state) || (state === 'BOOT_STAGED' && this.#bench.isBusy)) return;
-    const [observed, policy] = await Promise.all([machine.observe(), this.#deps.readPolicy()]);
-    const event = judgeDrift({ journal: this.journal, observed, told: this.#steps.told, policy, isFirstLook, now: this.now() });
+    const facts = { journal: this.journal, observed: await machine.observe(), told: this.#steps.told };
+    if (isAsLeft(facts)) return;
+    const event = judgeDrift({ ...facts, policy: await this.#deps.readPolicy(), isFirstLook, now: this.now() });
     if (event === null) return;
-    logger.warn('the machine is not as this agent left it', { event: event.type, ...observed });
+    logger.warn('the machine is not as this agent left it', { event: event.type, ...facts.observed });
     await this.#steps.step(event);
   }
 }

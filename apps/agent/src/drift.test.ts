@@ -2,7 +2,7 @@ import { decide, type AgentJournal, type Observed } from '@floe/model';
 import { AgentPolicy, DEFAULT_AGENT_POLICY } from '@floe/protocol';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
-import { judgeDrift } from './drift.ts';
+import { isAsLeft, judgeDrift } from './drift.ts';
 import { directiveWith, journalWith, reportWith, storePath } from './test/fixtures.ts';
 
 const WANTED = storePath('wanted');
@@ -20,6 +20,8 @@ const judge = (observed: Observed, changes: Partial<Parameters<typeof judgeDrift
 
 test('a machine that is as it was left is left alone', () => {
   expect(judge(has(WANTED))).toBeNull();
+  expect(isAsLeft({ journal: done(), observed: has(WANTED), told: has(WANTED) })).toBe(true);
+  expect(isAsLeft({ journal: done(), observed: has(OTHER), told: has(OTHER) })).toBe(false);
 });
 
 test('another system by hand, or from the boot menu, is a choice', () => {
@@ -60,6 +62,7 @@ test('a machine whose way back failed is told of when it is back after all', () 
   const journal = done({ state: 'ROLLBACK_FAILED', before });
   const back = has(OTHER, { profile: { generation: 1, toplevel: OTHER } });
   expect(judge(back, { journal, told: back })).toMatchObject({ type: 'undone' });
+  expect(isAsLeft({ journal, observed: back, told: back })).toBe(false);
   expect(judge(has(OTHER), { journal, told: has(OTHER) })).toBeNull();
   expect(judge(has(WANTED), { journal })).toBeNull();
 });

@@ -13,6 +13,13 @@ export interface DriftFacts {
   readonly now: number;
 }
 
+/** Nothing changed that anybody was not told of: nothing is left to be judged. */
+export function isAsLeft({ journal, observed, told }: Pick<DriftFacts, 'journal' | 'observed' | 'told'>): boolean {
+  const expected = expectedSystem(journal);
+  const { override, state } = journal;
+  return override === null && state !== 'ROLLBACK_FAILED' && (expected === null || expected === observed.current) && isSame(observed, told);
+}
+
 /** What to do about a machine that is not as this agent left it. Null: it is, or that was dealt with. Pure. */
 export function judgeDrift({ journal, observed, told, policy, isFirstLook, now }: DriftFacts): AgentEvent | null {
   const { override, directive, pending, quarantined } = journal;
