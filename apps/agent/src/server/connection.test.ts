@@ -201,6 +201,15 @@ test('a renewed connection is a new one, welcomed by the server', async () => {
   expect(await connection.renew(300, stop.signal)).toBe('not-reached');
 });
 
+test('no connection is waited for that a server would take at once, however often it is renewed', async () => {
+  const pauses: number[] = [];
+  const noting: Clock = { ...systemClock, sleep: async (ms, signal) => await systemClock.sleep(ms > 10 ? (pauses.push(ms), 0) : ms, signal) };
+  const { connection } = connect({}, noting);
+  await until(() => connection.isWelcomed);
+  for (let renewal = 0; renewal < 3; renewal += 1) expect(await connection.renew(5_000, stop.signal)).toBe('welcomed');
+  expect(pauses).toEqual([]);
+});
+
 test('a network is there when a cache answers; a folder says nothing about that', async () => {
   const { signal } = new AbortController();
   expect(await isNetworkThere([server.url], signal)).toBe(true);

@@ -141,7 +141,10 @@ export class Connection {
       const ending = await this.#converse(signal);
       this.#lastEnding = ending.kind;
       if (signal.aborted) return;
-      if (ending.kind === 'lost' && ending.wasWelcomed) attempt = 0;
+      if (ending.kind === 'lost' && ending.wasWelcomed) {
+        attempt = 0;
+        wasHurried = false;
+      }
       misses = ending.kind === 'not-reached' ? misses + 1 : 0;
       const wait = await this.#judge(ending, misses);
       attempt += 1;
