@@ -41,6 +41,12 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     noteOutcome({ fault: `pins ${what}`, where: 'VERIFYING', outcome: 'old system, put back' });
   });
 
+  test('a system that pins other cache keys is put back', async () => {
+    const { old } = await lab.change('ada', { settings: { FLOE_TRUSTED_PUBLIC_KEYS: `other-1:${'A'.repeat(43)}=` } });
+    await lab.putBack('ada', old, 'CACHE_REFUSES', /none of its keys/);
+    noteOutcome({ fault: 'pins other cache keys', where: 'VERIFYING', outcome: 'old system, put back' });
+  });
+
   test('units that had failed before are no fault of the new system; newly failed ones are', async () => {
     const { wanted } = await lab.change('bob', { units: { 'old.service': oneshot('/bin/false', 'Environment=CHANGED=1\n') } });
     await lab.runs('bob', wanted);

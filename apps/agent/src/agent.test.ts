@@ -454,7 +454,7 @@ test('a new system that trusts other keys than those of the server, and so would
   machine.unfinished = { kind: 'ended', outcome: { kind: 'switched', note: null } };
   machine.observed = { current: NEW, booted: OLD, profile: { generation: 1, toplevel: OLD } };
   machine.valid.add(NEW);
-  const before = { toplevel: OLD, profile: OLD, failedUnits: null, serverUrl: null };
+  const before = { toplevel: OLD, profile: OLD, failedUnits: null, serverUrl: null, cache: null };
   await saveJournal(join(dir, 'journal.json'), journalWith({ state: 'ACTIVATING', epoch: 3, directive: directiveWith(NEW), before, activation: 1 }));
   server.onHello = (peer) => {
     peer.send({ type: 'welcome', serverTime: Date.now(), reportSeq: 0 });

@@ -48,7 +48,7 @@ test('other changes are told', () => {
 
 test('a machine that waits for a restart runs what it ran, or what is wanted; anything else is a choice', () => {
   const BEFORE = storePath('before');
-  const before = { toplevel: BEFORE, profile: BEFORE, failedUnits: [], serverUrl: null };
+  const before = { toplevel: BEFORE, profile: BEFORE, failedUnits: [], serverUrl: null, cache: null };
   const journal = done({ state: 'BOOT_STAGED', before, boot: { misses: 0 } });
   const judgeStaged = (current: typeof WANTED, drift = {}) => judge(has(current), { journal, told: has(current), policy: policy(drift) });
   expect(judgeStaged(BEFORE)).toBeNull();
@@ -58,7 +58,7 @@ test('a machine that waits for a restart runs what it ran, or what is wanted; an
 });
 
 test('a machine whose way back failed is told of when it is back after all', () => {
-  const before = { toplevel: OTHER, profile: OTHER, failedUnits: [], serverUrl: null };
+  const before = { toplevel: OTHER, profile: OTHER, failedUnits: [], serverUrl: null, cache: null };
   const journal = done({ state: 'ROLLBACK_FAILED', before });
   const back = has(OTHER, { profile: { generation: 1, toplevel: OTHER } });
   expect(judge(back, { journal, told: back })).toMatchObject({ type: 'undone' });
@@ -70,7 +70,11 @@ test('a machine whose way back failed is told of when it is back after all', () 
 const on = (current: typeof OLD, profile = current): Observed => ({ current, booted: current, profile: { generation: 1, toplevel: profile } });
 const OLD = storePath('old');
 const left = (changes: Partial<AgentJournal>): AgentJournal =>
-  done({ before: { toplevel: OLD, profile: OLD, failedUnits: null, serverUrl: null }, report: reportWith(1, { observed: on(OLD) }), ...changes });
+  done({
+    before: { toplevel: OLD, profile: OLD, failedUnits: null, serverUrl: null, cache: null },
+    report: reportWith(1, { observed: on(OLD) }),
+    ...changes,
+  });
 
 test.each(['correct-later', 'correct-now'] as const)('%s with a quarantined system: said once, not for ever', (action) => {
   const observed = on(OTHER);
@@ -99,7 +103,7 @@ test('a restart brings back what the machine starts by default: nobody overrode 
     state: 'ROLLED_BACK',
     verdict: 'failed',
     quarantined: [WANTED],
-    before: { toplevel: OTHER, profile: OLD, failedUnits: null, serverUrl: null },
+    before: { toplevel: OTHER, profile: OLD, failedUnits: null, serverUrl: null, cache: null },
   });
   const event = judgeDrift({ journal, observed: on(OLD), told: on(OLD), policy: DEFAULT_AGENT_POLICY, isFirstLook: true, now: 10 });
   expect(event?.type).not.toBe('overridden');

@@ -34,7 +34,7 @@ test('a journal comes back as it was written, with everything in it', async () =
     epoch: 2,
     sequences: [directive.release].map(({ repository, ref, sequence }) => ({ repository, ref, sequence })),
     freshness: { repository: REPOSITORY, ref: REF, sequence: 1, asOf: NOW },
-    before: { toplevel: storePath('old'), profile: null, failedUnits: ['a.service'], serverUrl: null },
+    before: { toplevel: storePath('old'), profile: null, failedUnits: ['a.service'], serverUrl: null, cache: null },
     verdict: 'no-contact',
     interruptions: 1,
     attempt: 2,

@@ -54,6 +54,7 @@ const Journal: v.GenericSchema<unknown, AgentJournal> = v.object({
       profile: v.nullable(StorePath),
       failedUnits: v.nullable(v.array(v.string())),
       serverUrl: v.optional(v.nullable(v.string()), null),
+      cache: v.optional(v.nullable(v.string()), null),
     }),
   ),
   verdict: v.nullable(v.picklist(['passed', 'failed', 'no-contact', 'unwanted', 'superseded'])),

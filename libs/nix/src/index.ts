@@ -1,5 +1,6 @@
 export type { BuildResult } from './build.ts';
 export { loadOrCreateCacheKey, type CacheKey } from './cache-key.ts';
+export type { CacheTrust } from './cache-trust.ts';
 export type { ClosureChanges, PackageChange } from './closure-changes.ts';
 export type { NixStore } from './command.ts';
 export { estimateConcurrency } from './concurrency.ts';

@@ -301,6 +301,17 @@ describe('publishing and downloading', () => {
     await away.realise(toplevel, { ...options, trustedPublicKeys: [publicKey] });
   });
 
+  it('tells without a download whether one would be possible', async () => {
+    const { toplevel, cacheUrl, publicKey } = await published('provable');
+    const stranger = await loadOrCreateCacheKey(join(dir, 'key-stranger'), 'test-1');
+    const away = machine('away-provable');
+    const by = { substituters: ['http://127.0.0.1:9', cacheUrl], trustedPublicKeys: [stranger.publicKey] };
+    expect(await away.cacheTrust(toplevel, by)).toBe('untrusted');
+    expect(await away.cacheTrust(toplevel, { ...by, trustedPublicKeys: [publicKey] })).toBe('trusted');
+    expect(await away.cacheTrust(toplevel, { ...by, substituters: ['http://127.0.0.1:9'] })).toBe('absent');
+    expect(await away.isValid(toplevel)).toBe(false);
+  });
+
   it('refuses a tampered archive, and takes the true one afterwards', async () => {
     const { toplevel, cache, cacheUrl, publicKey } = await published('tampered');
     const fake = await published('fake');

@@ -1,5 +1,6 @@
 import type { HostName, StorePath } from '@floe/model';
 import { build, type BuildOptions, type BuildResult } from './build.ts';
+import { cacheTrust, type CacheSettings, type CacheTrust } from './cache-trust.ts';
 import { closureChanges, type ClosureChanges } from './closure-changes.ts';
 import { NixCommand, type NixDeps } from './command.ts';
 import { evaluateHosts, listHosts, type EvaluateOptions, type HostList } from './evaluate.ts';
@@ -17,6 +18,7 @@ export interface Nix {
   readBack(cacheUrl: string, paths: readonly StorePath[], publicKey: string): Promise<ReadonlyMap<StorePath, PublishedPath>>;
   realise(path: StorePath, options: RealiseOptions): Promise<void>;
   isValid(path: StorePath): Promise<boolean>;
+  cacheTrust(path: StorePath, settings: CacheSettings): Promise<CacheTrust>;
   missingBytes(path: StorePath, options: MissingOptions): Promise<number | undefined>;
   setProfile(profile: string, path: StorePath): Promise<void>;
   profileGeneration(profile: string): Promise<ProfileGeneration | undefined>;
@@ -37,6 +39,7 @@ export function createNix(deps: NixDeps): Nix {
     readBack: async (cacheUrl, paths, publicKey) => await readBack(command, cacheUrl, paths, publicKey),
     realise: async (path, options) => await realise(command, path, options),
     isValid: async (path) => await isValid(command, path),
+    cacheTrust: async (path, settings) => await cacheTrust(command, path, settings),
     missingBytes: async (path, options) => await missingBytes(command, path, options),
     setProfile: async (profile, path) => await setProfile(command, profile, path),
     profileGeneration,

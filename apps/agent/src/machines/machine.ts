@@ -1,5 +1,5 @@
 import type { AgentDetail, Observed, StorePath } from '@floe/model';
-import type { DownloadProgress } from '@floe/nix';
+import type { CacheTrust, DownloadProgress } from '@floe/nix';
 
 /** What is done with a system by its own `switch-to-configuration`: run it now, or make it what is started next time. */
 export type SwitchAction = 'test' | 'boot';
@@ -102,6 +102,8 @@ export interface Machine {
   isValid(path: StorePath): Promise<boolean>;
   /** What the closure of `path` still needs in the store, in bytes; undefined when no cache says. */
   missingBytes(path: StorePath, options: Pick<DownloadOptions, 'substituters' | 'signal'>): Promise<number | undefined>;
+  /** Whether a download of `path` by these settings would be possible. */
+  cacheTrust(path: StorePath, settings: Pick<DownloadOptions, 'substituters' | 'trustedPublicKeys' | 'signal'>): Promise<CacheTrust>;
   keep(as: KeptPath, path: StorePath): Promise<void>;
   letGo(as: KeptPath): Promise<void>;
   /** Room left where the store is, in bytes. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { StorePath } from '@floe/model';
-import type { Nix } from '@floe/nix';
+import type { CacheTrust, Nix } from '@floe/nix';
 import type { DownloadOptions, KeptPath } from './machine.ts';
 
 export interface StoreBackedDeps {
@@ -29,6 +29,10 @@ export abstract class StoreBacked {
 
   async missingBytes(path: StorePath, options: Pick<DownloadOptions, 'substituters' | 'signal'>): Promise<number | undefined> {
     return await (await this.#deps.nix()).missingBytes(path, options);
+  }
+
+  async cacheTrust(path: StorePath, settings: Pick<DownloadOptions, 'substituters' | 'trustedPublicKeys' | 'signal'>): Promise<CacheTrust> {
+    return await (await this.#deps.nix()).cacheTrust(path, settings);
   }
 
   async keep(as: KeptPath, path: StorePath): Promise<void> {

@@ -1,4 +1,5 @@
 import { NOTHING_OBSERVED, type Observed, type StorePath } from '@floe/model';
+import type { CacheTrust } from '@floe/nix';
 import type {
   CommandPlace,
   DownloadOptions,
@@ -23,6 +24,7 @@ export class FakeMachine implements Machine {
   /** What a restarted agent finds; undefined: nothing watches over this machine. */
   unfinished: Unfinished | undefined;
   heldBy: string | null = null;
+  trust: CacheTrust = 'trusted';
   /** Null: a restart brings no other system. */
   boot: MachineBoot | null = null;
   /** What was done, in order. */
@@ -86,6 +88,10 @@ export class FakeMachine implements Machine {
 
   async missingBytes(): Promise<number | undefined> {
     return await Promise.resolve(this.missing);
+  }
+
+  async cacheTrust(): Promise<CacheTrust> {
+    return await Promise.resolve(this.trust);
   }
 
   async bootBytesLacking(): Promise<number> {

@@ -1,8 +1,9 @@
 import { isOn, type AgentDetail, type AgentEvent, type AgentJournal, type StorePath } from '@floe/model';
+import type { CacheTrust } from '@floe/nix';
 import { describeError, isFloeError } from '@floe/runtime';
 import { checkHealth } from '../health/health-checks.ts';
 import type { MachineGuard } from '../machines/machine.ts';
-import { guarded, healthLimits, REBOOT_TAKES_MS, type Job, type WorkDeps } from './job.ts';
+import { cacheOf, guarded, healthLimits, REBOOT_TAKES_MS, type Job, type WorkDeps } from './job.ts';
 
 /** The watchdog was first. */
 export const WATCHDOG_WAS_FIRST: AgentDetail = {
@@ -59,9 +60,10 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
   if (observed.current !== release.toplevel) {
     return failed({ code: 'CURRENT_SYSTEM_DIFFERS', message: `the switch said that it worked, but what runs is ${observed.current ?? 'nothing'}` });
   }
-  const [health, contact] = await Promise.all([
+  const [health, contact, cache] = await Promise.all([
     checkHealth(deps, release.toplevel, { ...healthLimits(settings), signal }),
     deps.contact(settings.contactTimeoutMs, signal),
+    cacheIsProved(deps, journal, release.toplevel, signal),
     clock.sleep(settings.settleMs, signal),
   ]);
   if (health !== null) return failed(health);
@@ -71,6 +73,10 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
   if (contact === 'refused') {
     const message = 'the server is there, but refuses the agent of this system, or is not believed by it: other keys, host name or repository?';
     return failed({ code: 'SERVER_REFUSES', message }, true);
+  }
+  if (contact === 'server' && cache !== 'trusted') {
+    const what = cache === 'absent' ? 'none of its caches answers and has this system' : 'none of its keys signed what its caches have';
+    return failed({ code: 'CACHE_REFUSES', message: `by the caches and keys of this system nothing could be downloaded any more: ${what}` }, true);
   }
   if (contact === 'none' || (contact === 'network' && !isSameServer)) {
     return failed(
@@ -174,6 +180,19 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
   const contact = verdict === 'no-contact' ? await deps.contact(settings.contactTimeoutMs, signal) : 'server';
   return { type: 'rolled-back', epoch, tookMs: 0, hasContact: contact !== 'none' };
 };
+
+/** Other caches or keys than those that this system was downloaded by are tried: no push could mend wrong ones. */
+async function cacheIsProved(deps: WorkDeps, { before }: AgentJournal, toplevel: StorePath, signal: AbortSignal): Promise<CacheTrust> {
+  const { machine, settings, clock } = deps;
+  if ((before?.cache ?? cacheOf(settings)) === cacheOf(settings)) return 'trusted';
+  const deadline = clock.monotonic() + settings.contactTimeoutMs;
+  const by = { substituters: settings.substituters, trustedPublicKeys: settings.cachePublicKeys, signal };
+  for (;;) {
+    const trust = await machine.cacheTrust(toplevel, by);
+    if (trust !== 'absent' || signal.aborted || clock.monotonic() >= deadline) return trust;
+    await clock.sleep(1_000, signal);
+  }
+}
 
 /** Whether the watchdog was first. */
 async function isUndone({ machine }: WorkDeps, { activation }: AgentJournal): Promise<boolean> {

@@ -54,6 +54,11 @@ export const NO_BOOT_GUARD: AgentDetail = {
   message: 'it takes effect with a restart, but has no floe-boot-guard.service to take it back if it fails: it needs the module of floe-agent',
 };
 
+/** What downloads depend on, to be compared. */
+export function cacheOf({ substituters, cachePublicKeys }: WorkSettings): string {
+  return [...substituters, ...cachePublicKeys].join(' ');
+}
+
 const HEALTH_PASSES = 3;
 /** What a busy machine may take beside the limits of the single steps. */
 const WATCHDOG_MARGIN_MS = 20_000;

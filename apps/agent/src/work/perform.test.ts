@@ -55,7 +55,7 @@ const rolling = (changes: Partial<AgentJournal>): AgentJournal =>
   journalWith({
     state: 'ROLLING_BACK',
     directive: directiveWith(NEW),
-    before: { toplevel: OLD, profile: OLD, failedUnits: null, serverUrl: null },
+    before: { toplevel: OLD, profile: OLD, failedUnits: null, serverUrl: null, cache: null },
     activation: 1,
     ...changes,
   });
@@ -100,6 +100,21 @@ test('a system without the boot guard is not staged for a start: nothing would t
   const deps = { ...depsOf(machine), assess: async () => ({ impact: 'reboot', wait: null }) as const };
   const event = await performWork('precheck', deps, journalWith({ state: 'PRECHECK', directive: directiveWith(NEW) }), signal);
   expect(event).not.toMatchObject({ type: 'cleared', how: 'boot' });
+});
+
+test.each(['untrusted', 'absent'] as const)('caches that the new system alone names are proved before it is kept (%s)', async (trust) => {
+  const machine = bootable(on(NEW));
+  machine.trust = trust;
+  const before = { toplevel: OLD, profile: OLD, failedUnits: null, serverUrl: null };
+  const verify = async (cache: string | null) =>
+    await performWork(
+      'verify',
+      depsOf(machine),
+      journalWith({ state: 'VERIFYING', directive: directiveWith(NEW), before: { ...before, cache } }),
+      signal,
+    );
+  expect(await verify('https://old.example old-1:KEY')).toMatchObject({ type: 'verify-failed', detail: { code: 'CACHE_REFUSES' } });
+  expect(await verify(null)).toMatchObject({ type: 'verified' });
 });
 
 test("a switch that found another one's lock is no failure of the system", async () => {

@@ -1,5 +1,5 @@
 import { isOn, rollbackTarget, type AgentEvent } from '@floe/model';
-import { NO_BOOT_GUARD, type Job } from './job.ts';
+import { cacheOf, NO_BOOT_GUARD, type Job } from './job.ts';
 import { lackOfRoom, megabytes } from './room.ts';
 
 /** Whether it runs the system already. */
@@ -58,6 +58,6 @@ export const precheck: Job = async (deps, journal, directive, signal) => {
     type: 'cleared',
     epoch,
     how: isForBoot ? 'boot' : 'switch',
-    before: { toplevel: before, profile, failedUnits, serverUrl: settings.serverUrl },
+    before: { toplevel: before, profile, failedUnits, serverUrl: settings.serverUrl, cache: cacheOf(settings) },
   };
 };

@@ -64,6 +64,8 @@ export interface BeforeActivation {
   readonly failedUnits: readonly string[] | null;
   /** The server that it talked to; null when that does not matter. */
   readonly serverUrl: string | null;
+  /** The caches and keys that it downloaded by; null when that does not matter. */
+  readonly cache: string | null;
 }
 
 /** How long a system has waited on this machine, and what its people said about it. */

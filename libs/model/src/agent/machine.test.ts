@@ -26,7 +26,7 @@ const OLD = path('old');
 const NEW = path('new');
 const NEWER = path('newer');
 const detail = { code: 'TEST', message: 'because' };
-const before = { toplevel: OLD, profile: OLD, failedUnits: [], serverUrl: null };
+const before = { toplevel: OLD, profile: OLD, failedUnits: [], serverUrl: null, cache: null };
 
 function directive(epoch: number, toplevel = NEW, more: Partial<AgentDirective> & { sequence?: number } = {}): AgentDirective {
   const { sequence = epoch, ...rest } = more;
@@ -188,7 +188,7 @@ test('a first system that does not work has nothing to go back to, and says so',
   const { journal } = play([
     ...toStaged(),
     { type: 'go', epoch: 1 },
-    { type: 'cleared', epoch: 1, before: { toplevel: null, profile: null, failedUnits: null, serverUrl: null }, how: 'switch' },
+    { type: 'cleared', epoch: 1, before: { toplevel: null, profile: null, failedUnits: null, serverUrl: null, cache: null }, how: 'switch' },
     { type: 'switch-failed', epoch: 1, tookMs: 1, detail },
   ]);
   expect(journal).toMatchObject({ state: 'ROLLBACK_FAILED', detail: { code: 'NO_PREVIOUS_SYSTEM' }, quarantined: [NEW] });

@@ -41,7 +41,7 @@ export function resume(journal: AgentJournal, event: AgentEvent, now: number): A
 export function goBack(journal: AgentJournal, event: AgentEventOf<'rollback-asked'>, now: number): AgentStep {
   const { target } = event;
   const detail = { code: 'ASKED', message: 'its user asked for the system before' };
-  const before = { toplevel: target, profile: target, failedUnits: journal.before?.failedUnits ?? null, serverUrl: null };
+  const before = { toplevel: target, profile: target, failedUnits: journal.before?.failedUnits ?? null, serverUrl: null, cache: null };
   return enter(journal, 'ROLLING_BACK', now, {
     detail,
     changes: { before, verdict: 'unwanted' },
