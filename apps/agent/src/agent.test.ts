@@ -496,6 +496,18 @@ test('while the journal cannot be written nothing is done', async () => {
   await reached('SUCCEEDED');
 });
 
+test('secrets that a failed switch printed do not get into the journal, to the server or to people', async () => {
+  const detail = { code: 'SWITCH_FAILED', message: 'the switch failed: password=hunter2 https://u:geheim@host/' };
+  machine.outcomeOf = (path) => (path === NEW ? { kind: 'failed', detail } : undefined);
+  await startAgent();
+  await connected();
+  offer();
+  await reached('ROLLED_BACK');
+  const told = JSON.stringify([server.reports, await savedJournal(), lines.filter((line) => line.includes('"state"'))]);
+  expect(told).toContain('password=***');
+  expect(told).not.toMatch(/hunter2|geheim/);
+});
+
 test('the envelope that made the machine change is kept in the journal', async () => {
   await startAgent();
   await connected();

@@ -343,6 +343,7 @@ export class Agent implements SteeredAgent {
     for (;;) {
       await this.#deps.clock.sleep(DRIFT_CHECK_MS, signal);
       if (signal.aborted) return;
+      this.#connection.noticeSleep();
       // As one task: between its look and its step nothing else is decided.
       this.#inbox.add(async () => await this.#lookForDrift());
     }

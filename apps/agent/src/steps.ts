@@ -2,6 +2,7 @@ import { decide, NOTHING_OBSERVED, type AgentEffect, type AgentEvent, type Agent
 import { fullJitter, type Clock, type Logger } from '@floe/runtime';
 import type { Machine } from './machines/machine.ts';
 import type { ReportQueue } from './reports/report-queue.ts';
+import { redactedEvent } from './reports/redact.ts';
 import { makeReport } from './reports/report.ts';
 
 const SAVE_AGAIN = { baseMs: 1_000, capMs: 60_000 };
@@ -49,7 +50,7 @@ export class Steps {
   /** Not to be called while another step is under way: see `Inbox`. */
   async step(event: AgentEvent): Promise<void> {
     const { machine, clock, now, perform } = this.#deps;
-    const { journal, effects } = decide(this.#journal, event, now());
+    const { journal, effects } = decide(this.#journal, redactedEvent(event), now());
     if (journal === this.#journal && effects.length === 0) return;
     const effect = effects.find((each) => each.type === 'report');
     const report = effect === undefined ? undefined : await makeReport({ machine, at: clock.now() }, journal, effect);

@@ -17,6 +17,7 @@ class FakeClock implements Clock {
   readonly slept: number[] = [];
   readonly now = (): number => this.time;
   readonly monotonic = (): number => this.time;
+  readonly sinceBoot = (): number => this.time;
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted === true) return;
     await setImmediate();

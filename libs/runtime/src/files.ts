@@ -1,4 +1,4 @@
-import { open, readFile, rename, mkdir } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
@@ -13,6 +13,10 @@ export async function writeFileDurably(path: string, content: string | Uint8Arra
   try {
     await file.writeFile(content);
     await file.sync();
+  } catch (error) {
+    // On a full disk of all places it is not left lying about.
+    await unlink(temporary).catch(() => undefined);
+    throw error;
   } finally {
     await file.close();
   }

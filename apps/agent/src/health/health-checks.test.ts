@@ -36,6 +36,7 @@ function sleepingClock(): Clock & { readonly slept: number[] } {
     slept,
     now: () => now,
     monotonic: () => now,
+    sinceBoot: () => now,
     async sleep(ms) {
       slept.push(ms);
       now += ms;

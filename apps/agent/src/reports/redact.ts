@@ -1,3 +1,5 @@
+import type { AgentDetail, AgentEvent } from '@floe/model';
+
 /** What a report's log may hold, in characters. */
 export const MAX_LOG_CHARACTERS = 12_000;
 
@@ -11,9 +13,26 @@ const SECRETS: readonly [RegExp, string][] = [
   [/\b(?:gh[pousr]_|github_pat_|glpat-|floe_|AKIA)[A-Za-z0-9_-]{8,}/g, '***'],
 ];
 
+/** A text without what looks like a secret. */
+function redact(text: string): string {
+  return SECRETS.reduce((rest, [pattern, replacement]) => rest.replace(pattern, replacement), text);
+}
+
+/** An event whose words are fit to be written down, told to the server, and shown: programs that failed print anything. */
+export function redactedEvent(event: AgentEvent): AgentEvent {
+  if ('detail' in event) return { ...event, detail: redactedDetail(event.detail) };
+  if ('note' in event && event.note !== null) return { ...event, note: redactedDetail(event.note) };
+  if ('wait' in event && event.wait !== null) return { ...event, wait: { ...event.wait, detail: redactedDetail(event.wait.detail) } };
+  return event;
+}
+
+function redactedDetail({ code, message }: AgentDetail): AgentDetail {
+  return { code, message: redact(message) };
+}
+
 /** The last lines of a log, without what looks like a secret: it leaves the machine. */
 export function redactedTail(log: string): string {
-  const clean = SECRETS.reduce((text, [pattern, replacement]) => text.replace(pattern, replacement), log.trim());
+  const clean = redact(log.trim());
   if (clean.length <= MAX_LOG_CHARACTERS) return clean;
   const tail = clean.slice(-MAX_LOG_CHARACTERS);
   return `…\n${tail.slice(tail.indexOf('\n') + 1)}`;

@@ -1,7 +1,7 @@
-import { mkdtemp, readFile, rm, writeFile, appendFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { silentLogger } from '@floe/runtime';
+import { createLogger, silentLogger } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { MAX_WAITING_REPORTS, ReportQueue } from './report-queue.ts';
 import { reportWith } from '../test/fixtures.ts';
@@ -77,4 +77,29 @@ test('numbered anew, reports go on above what the server has', async () => {
   for (const seq of [1, 2]) await queue.append(reportWith(seq));
   expect(await queue.renumber(51)).toBe(53);
   expect(seqs(await openQueue())).toEqual([51, 52]);
+});
+
+test('a queue that could not be written anew, e.g. on a full disk, goes on when it can', async () => {
+  path = join(dir, 'folder/reports.jsonl');
+  const queue = await openQueue();
+  for (let seq = 1; seq <= 203; seq += 1) await queue.append(reportWith(seq));
+  await queue.acknowledge(202);
+  await rename(join(dir, 'folder'), join(dir, 'away'));
+  await writeFile(join(dir, 'folder'), 'in the way');
+  await expect(queue.append(reportWith(204))).rejects.toThrow();
+  await rm(join(dir, 'folder'));
+  await rename(join(dir, 'away'), join(dir, 'folder'));
+  await queue.acknowledge(203);
+  await queue.append(reportWith(205));
+  expect(seqs(await openQueue())).toEqual([204, 205]);
+});
+
+test('an agent starts although its queue cannot be written', async () => {
+  await (await openQueue()).append(reportWith(1));
+  // Where it is written before it takes the old one's place.
+  await mkdir(`${path}.${process.pid}.tmp`);
+  const lines: string[] = [];
+  const queue = await ReportQueue.open(path, reportWith(2), createLogger({ level: 'debug', write: (line) => lines.push(line) }));
+  open.push(queue);
+  expect(seqs(queue)).toEqual([1, 2]);
 });

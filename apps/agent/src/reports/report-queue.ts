@@ -40,7 +40,10 @@ export class ReportQueue implements AsyncDisposable {
       else if (!parsed.success) logger.warn('a report in the queue cannot be read and is left out', { queue: path });
     }
     if (newest !== null && newest.seq > (waiting.at(-1)?.seq ?? 0)) waiting.push(newest);
-    await writeFileDurably(path, serialise(waiting));
+    // A full disk keeps no agent from starting: what is in the file already can be read next time, too.
+    await writeFileDurably(path, serialise(waiting)).catch((error: unknown) => {
+      logger.error('the queue of reports cannot be written anew (is the disk full?)', { queue: path, error });
+    });
     return new ReportQueue(path, logger, await open(path, 'a', 0o600), waiting);
   }
 
@@ -70,9 +73,11 @@ export class ReportQueue implements AsyncDisposable {
     const before = this.#waiting.length;
     this.#waiting = this.#waiting.filter((report) => report.seq > seq);
     if (this.#waiting.length === before || this.#waiting.length > 0) return;
-    // Not synced: should the lines come back after a power cut, the server has them already.
-    await this.#file.truncate(0);
-    this.#linesInFile = 0;
+    // Not synced, and no matter when it fails: should the lines come back, the server has them already.
+    await this.#file.truncate(0).then(
+      () => (this.#linesInFile = 0),
+      (error: unknown) => this.#logger.warn('the queue of reports cannot be emptied', { queue: this.#path, error }),
+    );
   }
 
   /**
@@ -86,9 +91,10 @@ export class ReportQueue implements AsyncDisposable {
   }
 
   async #rewrite(): Promise<void> {
-    await this.#file.close();
     await writeFileDurably(this.#path, serialise(this.#waiting));
+    const old = this.#file;
     this.#file = await open(this.#path, 'a', 0o600);
+    await old.close();
     this.#linesInFile = this.#waiting.length;
   }
 

@@ -201,6 +201,21 @@ test('a renewed connection is a new one, welcomed by the server', async () => {
   expect(await connection.renew(300, stop.signal)).toBe('not-reached');
 });
 
+test('a machine that slept knows what time it is, hears nothing that was said before, and connects anew', async () => {
+  let sleptMs = 0;
+  const { connection, events } = connect({}, { ...systemClock, sinceBoot: () => systemClock.sinceBoot() + sleptMs });
+  await until(() => connection.isWelcomed);
+  const first = server.peer;
+  sleptMs = 8 * 3600_000;
+  expect(connection.serverNow).toBeGreaterThan(Date.now() + 7 * 3600_000);
+  first?.send({ type: 'go', epoch: 3, leaseMs: 60_000 });
+  await until(() => server.peer !== first && connection.isWelcomed);
+  expect(events).not.toContain('go 3');
+  sleptMs *= 2;
+  expect(connection.noticeSleep()).toBe(true);
+  expect(connection.noticeSleep()).toBe(false);
+});
+
 test('no connection is waited for that a server would take at once, however often it is renewed', async () => {
   const pauses: number[] = [];
   const noting: Clock = { ...systemClock, sleep: async (ms, signal) => await systemClock.sleep(ms > 10 ? (pauses.push(ms), 0) : ms, signal) };

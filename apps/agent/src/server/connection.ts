@@ -23,6 +23,8 @@ const SLOW_CAP_MS = 10 * 60_000;
 const RENEW_LOOK_MS = 10;
 const RENEW_PAUSE_MS = 500;
 const HURRIED_HANDSHAKE_MS = 4_000;
+/** The two clocks of a machine that slept differ by more than this, in ms. */
+const SLEPT_MS = 2_000;
 /** Unsent messages above this, in bytes, and lossy ones are left out. */
 const MAX_BUFFERED_BYTES = 64 * 1024;
 
@@ -71,9 +73,11 @@ export class Connection {
   #lastEnding: Ending['kind'] | undefined;
   #socket: WebSocket | undefined;
   #hurry = new AbortController();
+  #asleepMs: number;
 
   constructor(deps: ConnectionDeps) {
     this.#deps = deps;
+    this.#asleepMs = asleepMs(deps.clock);
   }
 
   /** When it was connected, or lost; null: never was. ms by the machine's clock. */
@@ -90,9 +94,25 @@ export class Connection {
     return this.#welcomed?.nonce;
   }
 
+  /**
+   * Looks whether the machine slept since the last look: then the connection that it had is most likely dead, and what
+   * comes on it was said before. It is left, and another one made at once.
+   */
+  noticeSleep(): boolean {
+    const { clock, logger } = this.#deps;
+    const before = this.#asleepMs;
+    this.#asleepMs = asleepMs(clock);
+    if (this.#asleepMs - before < SLEPT_MS) return false;
+    logger.info('the machine slept; connecting anew', { sleptMs: Math.round(this.#asleepMs - before) });
+    this.#hurry.abort();
+    this.#hurry = new AbortController();
+    this.#socket?.terminate();
+    return true;
+  }
+
   /** The server's clock, as it said and by what passed since; undefined while there is no connection. */
   get serverNow(): number | undefined {
-    return this.#welcomed === undefined ? undefined : this.#welcomed.serverTime + this.#deps.clock.monotonic() - this.#welcomed.at;
+    return this.#welcomed === undefined ? undefined : this.#welcomed.serverTime + this.#deps.clock.sinceBoot() - this.#welcomed.at;
   }
 
   /**
@@ -202,7 +222,7 @@ export class Connection {
       socket.close(CLOSE_CODES.badMessage, 'bad message');
     };
     const take = (frame: string): void => {
-      if (!isUnderstood) return;
+      if (!isUnderstood || this.noticeSleep()) return;
       const parsed = parseFrame(ServerMessage, frame);
       if (parsed.kind === 'malformed') {
         reject(parsed.why);
@@ -232,7 +252,7 @@ export class Connection {
         wasWelcomed = true;
         clearTimeout(handshake);
         this.#since = clock.now();
-        this.#welcomed = { socket, nonce, serverTime: message.serverTime, at: clock.monotonic() };
+        this.#welcomed = { socket, nonce, serverTime: message.serverTime, at: clock.sinceBoot() };
         logger.info('connected', { serverUrl });
         handlers.welcomed(message);
       } else if (nonce === undefined || !wasWelcomed) {
@@ -288,6 +308,11 @@ export class Connection {
       signal.removeEventListener('abort', onAbort);
     }
   }
+}
+
+/** How long the machine slept, from an arbitrary start. */
+function asleepMs(clock: Clock): number {
+  return clock.sinceBoot() - clock.monotonic();
 }
 
 const REFUSALS: ReadonlyMap<number, string> = new Map([

@@ -12,6 +12,9 @@ export class ManualClock implements Clock {
   monotonic(): number {
     return this.#now;
   }
+  sinceBoot(): number {
+    return this.#now;
+  }
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return;
     await new Promise<void>((resolve) => {

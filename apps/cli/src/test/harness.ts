@@ -84,6 +84,7 @@ export async function makeHome() {
 export const fixedClock: Clock = {
   now: () => NOW,
   monotonic: () => systemClock.monotonic(),
+  sinceBoot: () => systemClock.sinceBoot(),
   sleep: async (ms, signal) => {
     if (ms >= SILENCE_MS && signal !== undefined && !signal.aborted) await once(signal, 'abort');
   },

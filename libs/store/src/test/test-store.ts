@@ -18,6 +18,9 @@ class TestClock implements Clock {
   monotonic(): number {
     return this.time;
   }
+  sinceBoot(): number {
+    return this.time;
+  }
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     await systemClock.sleep(ms, signal);
   }
