@@ -134,3 +134,10 @@ test('a freshness statement that is older than the known one does not replace it
   const known = { ...accepted, asOf: NOW + 5 };
   expect(judge({ freshness: { asOf: NOW } }, { journal: journalWith({ freshness: known }) })).toMatchObject({ kind: 'accepted', freshness: known });
 });
+
+test('the time that the release key signed is a lower bound, also when the server leaves the statement out', () => {
+  const freshness = { ...accepted, asOf: NOW + 365 * 24 * 3600_000 };
+  const expired = { release: { expiresAt: NOW + 5_000 } };
+  expect(codeOf(judge(expired, { journal: journalWith({ freshness }) }))).toBe('RELEASE_EXPIRED');
+  expect(codeOf(judge(expired, { journal: journalWith({ freshness: { ...freshness, ref: 'refs/heads/other' } }) }))).toBe('accepted');
+});

@@ -137,7 +137,10 @@ type FreshnessVerdict =
 
 /** A statement that is older than one seen before says nothing new; a forged or foreign one discredits the directive. */
 function judgeFreshness(order: Directive, repository: string, ref: string, context: AdmissionContext): FreshnessVerdict {
-  if (order.freshness === undefined) return { kind: 'fine', statement: null };
+  const { freshness } = context.journal;
+  const known = freshness?.repository === repository && freshness.ref === ref ? freshness : null;
+  // A server that leaves it out does not make the machine forget what it knows.
+  if (order.freshness === undefined) return { kind: 'fine', statement: known };
   const opened: Opened<FreshnessStatement> = open(order.freshness, 'floe/freshness', FreshnessStatement, context.releaseKeys, context.verify);
   if (opened.kind === 'refused')
     return { kind: 'refused', code: `FRESHNESS_${WHY_CODES[opened.why]}`, message: `the freshness statement: ${opened.message}` };
@@ -149,9 +152,7 @@ function judgeFreshness(order: Directive, repository: string, ref: string, conte
       message: 'the freshness statement is of another repository or branch than the release',
     };
   }
-  const known = context.journal.freshness;
-  const isOlder = known !== null && known.repository === repository && known.ref === ref && known.asOf >= asOf;
-  return { kind: 'fine', statement: isOlder ? known : { repository, ref, sequence, asOf } };
+  return { kind: 'fine', statement: known !== null && known.asOf >= asOf ? known : { repository, ref, sequence, asOf } };
 }
 
 function refusal(epoch: number, toplevel: StorePath | null, code: string, message: string): Admission {

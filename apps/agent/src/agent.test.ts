@@ -508,6 +508,21 @@ test('secrets that a failed switch printed do not get into the journal, to the s
   expect(told).not.toMatch(/hunter2|geheim/);
 });
 
+test('a directive that is refused comes again with each connection, and is told once', async () => {
+  await startAgent();
+  await connected();
+  const foreign = { release: { host: 'bob' as typeof HOST } };
+  offer(foreign);
+  await reached('REJECTED');
+  server.peer?.socket.terminate();
+  await until(() => server.peers.length === 2 && server.peer === server.peers[1]);
+  offer(foreign);
+  // What comes after it is told: then it was judged.
+  offer({ directive: { epoch: 4 }, release: { host: 'cyd' as typeof HOST } });
+  await until(() => server.reports.some(({ epoch }) => epoch === 4));
+  expect(states()).toEqual(['REJECTED', 'REJECTED']);
+});
+
 test('the envelope that made the machine change is kept in the journal', async () => {
   await startAgent();
   await connected();

@@ -57,6 +57,7 @@ export class Agent implements SteeredAgent {
   readonly #steps: Steps;
   /** What came of the newest directive, and on which connection it was. */
   #judged: { readonly nonce: string; readonly isBelieved: boolean } | undefined;
+  #refused: { readonly epoch: number; readonly code: string } | undefined;
   #progressAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: AgentDeps) {
@@ -110,13 +111,10 @@ export class Agent implements SteeredAgent {
     return { isConnected: this.#connection.isWelcomed, since: this.#connection.since };
   }
 
-  async ask(event: AgentEvent): Promise<void> {
-    const decided = Promise.withResolvers<void>();
-    this.#inbox.add(async () => {
-      await this.#steps.step(event);
-      decided.resolve();
-    });
-    await decided.promise;
+  async ask(event: AgentEvent): Promise<boolean> {
+    const decided = Promise.withResolvers<boolean>();
+    this.#inbox.add(async () => decided.resolve(await this.#steps.step(event)));
+    return await decided.promise;
   }
 
   onStep(listener: () => void): () => void {
@@ -203,7 +201,9 @@ export class Agent implements SteeredAgent {
   }
 
   #dispatch(event: AgentEvent): void {
-    this.#inbox.add(async () => await this.#steps.step(event));
+    this.#inbox.add(async () => {
+      await this.#steps.step(event);
+    });
   }
 
   async #perform(effect: AgentEffect): Promise<void> {
@@ -321,6 +321,11 @@ export class Agent implements SteeredAgent {
     this.#judged = { nonce, isBelieved: isBelieved(admission) };
     if (admission.kind === 'known') return;
     if (admission.kind === 'refused') {
+      // It comes again with each connection, and is told once.
+      const { epoch, detail } = admission;
+      const isTold = this.#refused?.epoch === epoch && this.#refused.code === detail.code;
+      this.#refused = { epoch, code: detail.code };
+      if (isTold) return;
       await this.#steps.step({ type: 'refused', epoch: admission.epoch, toplevel: admission.toplevel, detail: admission.detail });
       return;
     }

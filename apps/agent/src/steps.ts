@@ -47,18 +47,19 @@ export class Steps {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Not to be called while another step is under way: see `Inbox`. */
-  async step(event: AgentEvent): Promise<void> {
+  /** False when nothing came of the event. Not to be called while another step is under way: see `Inbox`. */
+  async step(event: AgentEvent): Promise<boolean> {
     const { machine, clock, now, perform } = this.#deps;
     const { journal, effects } = decide(this.#journal, redactedEvent(event), now());
-    if (journal === this.#journal && effects.length === 0) return;
+    if (journal === this.#journal && effects.length === 0) return false;
     const effect = effects.find((each) => each.type === 'report');
     const report = effect === undefined ? undefined : await makeReport({ machine, at: clock.now() }, journal, effect);
     const next = report === undefined ? journal : { ...journal, report, nextReportSeq: report.seq + 1 };
-    if (next !== this.#journal && !(await this.save(next))) return;
+    if (next !== this.#journal && !(await this.save(next))) return false;
     for (const listener of this.#listeners) listener();
     if (report !== undefined) await this.#report(report);
     for (const each of effects) await perform(each);
+    return true;
   }
 
   /** Nothing is done that is not written down: while the disk is full, the agent waits. False when it was stopped. */

@@ -25,7 +25,7 @@ function setUp(changes: Partial<AgentJournal> = {}, policy: object = {}) {
     connection: { isConnected: true, since: 5 },
     ask: async (event: AgentEvent) => {
       asked.push(event);
-      return await Promise.resolve();
+      return await Promise.resolve(true);
     },
     onStep: (listener: () => void) => {
       listeners.add(listener);
@@ -47,6 +47,19 @@ function setUp(changes: Partial<AgentJournal> = {}, policy: object = {}) {
 }
 
 const deferral = { since: NOW, laterCount: 0, laterUntil: null, isOverruled: false };
+
+test('what came too late is not said to be granted', async () => {
+  const tooLate = (changes: Partial<AgentJournal>) => {
+    const { requests, agent } = setUp(changes);
+    agent.ask = async () => await Promise.resolve(false);
+    return requests;
+  };
+  const override = { toplevel: OLD, since: NOW, by: 'switch' as const };
+  const staged = tooLate({ state: 'STAGED', deferral });
+  const idle = tooLate({ state: 'IDLE', override, previous: OLD });
+  for (const answer of [await staged.later(10), await staged.now(), await idle.rollback(), await idle.resume()])
+    expect(answer).toMatchObject({ kind: 'refused', code: 'BUSY' });
+});
 
 test('"later" is granted within the policy, and no more often than it allows', async () => {
   const { requests, asked } = setUp({ state: 'DEFERRED', deferral }, { later: { maxCount: 1, maxMinutes: 60 } });

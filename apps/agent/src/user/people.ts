@@ -15,8 +15,8 @@ export interface SteeredAgent {
   now(): number;
   /** Since when it is as it is, ms by the machine's clock; null: never was connected. */
   readonly connection: { readonly isConnected: boolean; readonly since: number | null };
-  /** Decides on the event, and returns when that is written down. */
-  ask(event: AgentEvent): Promise<void>;
+  /** Decides on the event, and returns when that is written down; false when it came too late for anything. */
+  ask(event: AgentEvent): Promise<boolean>;
   /** Calls `listener` after each step; returns how to end it. */
   onStep(listener: () => void): () => void;
 }
@@ -38,6 +38,9 @@ const WAITING = new Set(['STAGED', 'DEFERRED', 'BOOT_STAGED']);
 function refused(code: string, message: string): Refused {
   return { kind: 'refused', code, message };
 }
+
+/** Also what came while the request was judged. */
+const TOO_LATE = refused('BUSY', 'the system is being changed right now: wait for its end');
 
 /** What people at the machine ask of the agent, and what it tells them. Limits are enforced here. */
 export function createUserRequests(deps: PeopleDeps): UserRequests {
@@ -86,34 +89,34 @@ export function createUserRequests(deps: PeopleDeps): UserRequests {
       });
       if (granted.kind === 'refused') return refused(granted.code, granted.message);
       const { laterCount, laterUntil } = granted.deferral;
-      await agent.ask({ type: 'deferral-changed', deferral: { ...deferral, laterCount, laterUntil, isOverruled: false } });
+      if (!(await agent.ask({ type: 'deferral-changed', deferral: { ...deferral, laterCount, laterUntil, isOverruled: false } }))) return TOO_LATE;
       return { kind: 'ok', until: granted.until, laterLeft: await laterLeft(agent.journal) };
     },
 
     async now() {
       const { deferral, state, directive } = agent.journal;
       if (!WAITING.has(state) || deferral === null) return refused('NOTHING_WAITS', 'there is no system that waits');
-      await agent.ask({ type: 'deferral-changed', deferral: { ...deferral, laterUntil: null, isOverruled: true } });
+      if (!(await agent.ask({ type: 'deferral-changed', deferral: { ...deferral, laterUntil: null, isOverruled: true } }))) return TOO_LATE;
       return { kind: 'ok', toplevel: directive?.release.toplevel ?? null };
     },
 
     async rollback() {
       const { journal } = agent;
       const { previous, state } = journal;
-      if (isActivating(state)) return refused('BUSY', 'the system is being changed right now: wait for its end');
+      if (isActivating(state)) return TOO_LATE;
       if (previous === null) return refused('NO_PREVIOUS_SYSTEM', 'this agent knows no earlier system of this machine');
       if ((await machine.observe()).current === previous) return refused('ALREADY_BACK', 'the system before runs already');
       if (!(await machine.isValid(previous))) {
         return refused('PREVIOUS_SYSTEM_GONE', `the system before (${previous}) is not in the store any more: it was garbage-collected`);
       }
-      await agent.ask({ type: 'rollback-asked', target: previous });
+      if (!(await agent.ask({ type: 'rollback-asked', target: previous }))) return TOO_LATE;
       return { kind: 'ok', toplevel: previous };
     },
 
     async resume() {
       const { override, directive } = agent.journal;
       if (override === null) return refused('NOT_OVERRIDDEN', 'this machine already follows its fleet');
-      await agent.ask({ type: 'resumed' });
+      if (!(await agent.ask({ type: 'resumed' }))) return TOO_LATE;
       return { kind: 'ok', toplevel: directive?.release.toplevel ?? null };
     },
 

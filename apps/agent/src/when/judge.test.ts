@@ -74,13 +74,13 @@ describe('an activation', () => {
   });
 
   test.each([
-    [{ isOnBattery: true, chargePercent: 23 }, 30, 'waits: on battery at 23 % (30 % needed)'],
-    [{ isOnBattery: true, chargePercent: 29.5 }, 30, 'waits: on battery at 29.5 % (30 % needed)'],
+    [{ isOnBattery: true, chargePercent: 23 }, 30, 'waits: on battery, below 30 %'],
+    [{ isOnBattery: true, chargePercent: 29.5 }, 30, 'waits: on battery, below 30 %'],
     [{ isOnBattery: true, chargePercent: 30 }, 30, null],
     [{ isOnBattery: false, chargePercent: 5 }, 30, null],
     [{ isOnBattery: true, chargePercent: null }, 30, null],
     [{ isOnBattery: true, chargePercent: 1 }, 0, null],
-    [{ isOnBattery: true, chargePercent: 100 }, 101, 'waits: on battery at 100 % (external power needed)'],
+    [{ isOnBattery: true, chargePercent: 100 }, 101, 'waits: on battery (external power needed)'],
     [{ isOnBattery: true, chargePercent: null }, 101, 'waits: on battery (external power needed)'],
     [{ isOnBattery: false, chargePercent: 100 }, 101, null],
     [null, 101, null],
@@ -136,7 +136,7 @@ describe('an activation', () => {
       kind: 'wait',
       code: 'WINDOW_CLOSED',
       message:
-        "waits for the maintenance window (opens Tue 02:00 Europe/Berlin); on battery at 9 % (30 % needed); on a metered connection; Ada's session would end (active on seat0), Bob's session would end (active without a seat); goes ahead Thu 21:00 Asia/Tokyo at the latest",
+        "waits for the maintenance window (opens Tue 02:00 Europe/Berlin); on battery, below 30 %; on a metered connection; Ada's session would end (active on seat0), Bob's session would end (active without a seat); goes ahead Thu 21:00 Asia/Tokyo at the latest",
       until: Date.UTC(2026, 10, 3, 1),
       deadlineAt: NOW + 72 * HOUR,
     });

@@ -71,12 +71,11 @@ export function whileOnBattery({ policy, facts, now }: Circumstances): Condition
   const needed = policy.minBatteryPercent;
   if (power === null || !power.isOnBattery || needed === 0) return [];
   const charge = power.chargePercent;
-  if (needed > 100) {
-    const at = charge === null ? '' : ` at ${charge} %`;
-    return [{ code: 'ON_BATTERY', text: `on battery${at} (external power needed)`, mayEndAt: now + LOOK_AGAIN_MS }];
-  }
+  const mayEndAt = now + LOOK_AGAIN_MS;
+  // Without the charge itself: each new reason is told to the people and to the server.
+  if (needed > 100) return [{ code: 'ON_BATTERY', text: 'on battery (external power needed)', mayEndAt }];
   if (charge === null || charge >= needed) return [];
-  return [{ code: 'ON_BATTERY', text: `on battery at ${charge} % (${needed} % needed)`, mayEndAt: now + LOOK_AGAIN_MS }];
+  return [{ code: 'ON_BATTERY', text: `on battery, below ${needed} %`, mayEndAt }];
 }
 
 export function whileMetered({ policy, facts, now }: Circumstances): Condition[] {

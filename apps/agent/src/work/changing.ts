@@ -67,7 +67,10 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
     clock.sleep(settings.settleMs, signal),
   ]);
   if (health !== null) return failed(health);
-  const newlyFailed = subtract(await machine.failedUnits(), journal.before?.failedUnits ?? null);
+  const known = journal.before?.failedUnits ?? null;
+  const failedUnits = known === null ? [] : await machine.failedUnits();
+  if (failedUnits === null) return failed({ code: 'UNITS_UNKNOWN', message: 'since the switch, systemd does not say which units failed' });
+  const newlyFailed = failedUnits.filter((unit) => known?.includes(unit) !== true);
   if (newlyFailed.length > 0) return failed({ code: 'UNITS_FAILED', message: `failed since the switch: ${newlyFailed.join(', ')}` });
   const isSameServer = (journal.before?.serverUrl ?? settings.serverUrl) === settings.serverUrl;
   if (contact === 'refused') {
@@ -210,8 +213,4 @@ async function claimPassed({ clock, logger }: WorkDeps, guard: MachineGuard, act
     await clock.sleep(1_000, signal);
     signal.throwIfAborted();
   }
-}
-
-function subtract(units: readonly string[] | null, known: readonly string[] | null): string[] {
-  return (units ?? []).filter((unit) => !(known ?? []).includes(unit));
 }

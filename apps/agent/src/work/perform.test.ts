@@ -117,6 +117,17 @@ test.each(['untrusted', 'absent'] as const)('caches that the new system alone na
   expect(await verify(null)).toMatchObject({ type: 'verified' });
 });
 
+test('a systemd that is silent after the switch is no good sign; one that was silent before proves nothing', async () => {
+  const machine = bootable(on(NEW));
+  const before = { toplevel: OLD, profile: OLD, serverUrl: null, cache: null };
+  const verify = async (units: readonly string[] | null, failedUnits: readonly string[] | null) => {
+    machine.units = units;
+    return await performWork('verify', depsOf(machine), journalWith({ directive: directiveWith(NEW), before: { ...before, failedUnits } }), signal);
+  };
+  expect(await verify(null, [])).toMatchObject({ type: 'verify-failed', detail: { code: 'UNITS_UNKNOWN' } });
+  expect(await verify(['old.service'], null)).toMatchObject({ type: 'verified' });
+});
+
 test("a switch that found another one's lock is no failure of the system", async () => {
   const machine = bootable(on(OLD));
   machine.heldBy = 'nixos-rebuild-switch-to-configuration.service (process 7)';

@@ -152,13 +152,14 @@ export class NixosMachine extends StoreBacked implements Machine {
     await this.setProfile(toplevel);
     const outcome = await this.switchTo(toplevel, 'boot', { activation, signal });
     if (outcome.kind === 'failed') return outcome;
-    const entry = await bootEntryOf(this.#deps, toplevel);
-    if (entry === undefined) return { ...outcome, how: 'guarded' };
+    if ((await bootEntryOf(this.#deps, toplevel)) === undefined) return { ...outcome, how: 'guarded' };
     // The boot loader tries it once, and by itself goes back to what is the default: the system before.
     await this.setProfile(beforeProfile);
     const restored = await this.switchTo(beforeProfile, 'boot', { activation, isRollback: true, signal });
     if (restored.kind === 'failed') return restored;
-    if (await setOneShot(this.#deps, entry)) return { ...outcome, how: 'one-shot' };
+    // Where few entries are kept, the new one may have had to go for the old one.
+    const entry = await bootEntryOf(this.#deps, toplevel);
+    if (entry !== undefined && (await setOneShot(this.#deps, entry))) return { ...outcome, how: 'one-shot' };
     await this.setProfile(toplevel);
     return { ...(await this.switchTo(toplevel, 'boot', { activation, signal })), how: 'guarded' };
   }

@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Exec } from '@floe/runtime';
 import * as v from 'valibot';
 
@@ -15,11 +16,19 @@ const Jobs = v.pipe(
   v.object({ data: v.tuple([v.array(v.tupleWithRest([v.number(), v.string(), v.string(), v.string()], v.unknown()))]) }),
 );
 
-/** Names of the failed units; null when systemd does not say. */
+/** Right after a switch systemd may be busy with itself: asked so often. */
+const ASK_TIMES = 5;
+const ASK_PAUSE_MS = 1_000;
+
+/** Names of the failed units; null when systemd does not say, however often it is asked. */
 export async function failedUnits({ exec, env }: UnitsDeps): Promise<readonly string[] | null> {
-  const shown = await exec('systemctl', ['list-units', '--state=failed', '--output=json', '--no-pager', '--full'], { env, timeoutMs: 30_000 });
-  const parsed = v.safeParse(FailedUnits, shown.stdout);
-  return parsed.success ? parsed.output.map(({ unit }) => unit) : null;
+  for (let time = 1; ; time += 1) {
+    const shown = await exec('systemctl', ['list-units', '--state=failed', '--output=json', '--no-pager', '--full'], { env, timeoutMs: 30_000 });
+    const parsed = v.safeParse(FailedUnits, shown.stdout);
+    if (parsed.success) return parsed.output.map(({ unit }) => unit);
+    if (time === ASK_TIMES) return null;
+    await delay(ASK_PAUSE_MS);
+  }
 }
 
 export interface RunningJob {
