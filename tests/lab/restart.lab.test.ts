@@ -8,10 +8,27 @@ const { isReady, why } = await isLabReady();
 
 const RESTARTS = { policy: { reboot: { when: 'idle' } } };
 
+/** systemd-boot's command, as far as the agent uses it, over the boot loader of the lab. */
+const BOOTCTL = `#!/bin/sh
+set -eu
+case $1 in
+  list)
+    separator='['
+    for entry in /boot/loader/entries/*.conf; do
+      printf '%s{"id":"%s","options":"quiet %s"}' "$separator" "\${entry##*/}" "$(cat "$entry")"
+      separator=,
+    done
+    echo ']'
+    ;;
+  set-oneshot) if [ -n "$2" ]; then cp "/boot/loader/entries/$2" /boot/loader/once; else rm -f /boot/loader/once; fi ;;
+  *) exit 1 ;;
+esac
+`;
+
 describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped: ${why})`}`, () => {
   let lab: LabFleet;
   beforeAll(async () => {
-    lab = await LabFleet.create(3, { ada: RESTARTS, bob: RESTARTS, cyd: {}, dan: RESTARTS });
+    lab = await LabFleet.create(3, { ada: RESTARTS, bob: RESTARTS, cyd: {}, dan: RESTARTS, eve: RESTARTS });
   });
   afterAll(async () => {
     await lab[Symbol.asyncDispose]();
@@ -161,6 +178,25 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     await lab.runs(name, wanted, 90_000);
     await lab.isTidy(name);
     noteOutcome({ fault: 'power cut', where: `restart: ${where}`, outcome: 'new system, booted and verified' });
+  });
+
+  test('where the boot loader offers an entry for one start, that is used: the old system stays the default until the verdict', async () => {
+    const guest = lab.guest('eve');
+    await guest.sh(`cat >/usr/local/bin/bootctl <<'END'\n${BOOTCTL}END\nchmod +x /usr/local/bin/bootctl`);
+    await lab.pauseAt('eve', 'health');
+    const { old, wanted } = await lab.change('eve', newKernel({ ...RESTARTS, health: [pausedCheck('passes')] }));
+    await lab.isAt('eve', 'health');
+    expect(await lab.machine('eve')).toEqual({ current: wanted, profile: old, default: old });
+    await guest.cutPower();
+    await guest.start();
+    // By the boot loader alone.
+    expect(await lab.machine('eve')).toEqual({ current: old, profile: old, default: old });
+    noteOutcome({ fault: 'power cut', where: 'restart by an entry for one start, verifying', outcome: 'old system at start, then the new one' });
+    await lab.goOn('eve', 'health');
+    await lab.runs('eve', wanted, 90_000);
+    expect(await guest.sh('readlink /run/booted-system')).toBe(wanted);
+    await lab.isTidy('eve');
+    expect(await guest.has('/boot/loader/once')).toBe(false);
   });
 
   test('a specialisation that runs is kept, and counts as the system that it is of', async () => {

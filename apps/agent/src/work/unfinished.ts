@@ -8,22 +8,28 @@ export async function findUnfinished(
   journal: AgentJournal,
   signal: AbortSignal,
 ): Promise<AgentEvent> {
-  const { directive, state, activation } = journal;
+  const { directive, state, activation, before } = journal;
   const boots = (await machine.boot?.boots(activation)) ?? { isNewBoot: false, fellBack: false };
-  const isOnTarget = directive !== null && (await machine.observe()).current === directive.release.toplevel;
+  const { current, booted } = await machine.observe();
+  const isOnTarget = directive !== null && current === directive.release.toplevel;
   const restarted: AgentEvent = { type: 'restarted', ...boots, isOnTarget };
   if (directive === null || machine.guard === null) return restarted;
   const { epoch, release } = directive;
-  // Found to work before the crash: that stands.
-  if (state === 'BOOT_VERIFYING' && (await machine.guard.verdict(activation)) === 'passed') return { type: 'verified', epoch, tookMs: 0, note: null };
+  const byHand = (toplevel: typeof current): AgentEvent => ({ type: 'overridden', override: { toplevel, since: now(), by: 'switch' } });
+  if (state === 'BOOT_VERIFYING') {
+    // Found to work before the crash: that stands.
+    if ((await machine.guard.verdict(activation)) === 'passed') return { type: 'verified', epoch, tookMs: 0, note: null };
+    const isStarted = isOnTarget || boots.fellBack || current === booted || current === before?.toplevel;
+    return isStarted ? restarted : byHand(current);
+  }
   if (state !== 'ACTIVATING' && state !== 'VERIFYING') return restarted;
   const unfinished = await machine.guard.unfinished(activation, release.toplevel, signal);
   if (unfinished.kind === 'passed') return { type: 'verified', epoch, tookMs: 0, note: null };
-  const { current } = await machine.observe();
-  // The watchdog left it alone as well.
-  if (unfinished.kind === 'undone' && current !== release.toplevel && current !== journal.before?.toplevel)
-    return { type: 'overridden', override: { toplevel: current, since: now(), by: 'switch' } };
-  if (unfinished.kind === 'undone') return { type: 'undone', epoch, detail: WATCHDOG_WAS_FIRST };
+  if (unfinished.kind === 'undone') {
+    const found = (await machine.observe()).current;
+    // A third system: the watchdog left it alone as well.
+    return found === release.toplevel || found === before?.toplevel ? { type: 'undone', epoch, detail: WATCHDOG_WAS_FIRST } : byHand(found);
+  }
   if (unfinished.kind === 'interrupted') return restarted;
   const { outcome } = unfinished;
   if (outcome.kind === 'switched') return { type: 'switched', epoch, tookMs: 0 };

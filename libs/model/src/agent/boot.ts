@@ -62,16 +62,19 @@ export function startedStaged(journal: AgentJournal, event: AgentEventOf<'restar
   if (event.fellBack) return fellBack(journal, now);
   if (event.isNewBoot && event.isOnTarget) return enter(journal, 'BOOT_VERIFYING', now, { effects: [work('verify')] });
   if (!event.isNewBoot) return { journal, effects: [work('stage-boot')] };
+  return missed(journal, now);
+}
+
+/** The machine was started without the staged system: that is staged again, a few times. */
+function missed(journal: AgentJournal, now: number): AgentStep {
   const misses = (journal.boot?.misses ?? 0) + 1;
   const message = `the machine was started ${misses === 1 ? '' : `${misses} times `}with another system than the one that was staged`;
   if (misses >= MAX_MISSES) return undo(journal, now, { code: 'BOOTS_ANOTHER_SYSTEM', message }, { verdict: 'failed' });
-  const next: AgentJournal = {
-    ...journal,
-    ...withoutOverruling(journal),
-    boot: { misses },
+  return enter(journal, 'BOOT_STAGED', now, {
     detail: { code: 'BOOTED_ANOTHER_SYSTEM', message: `${message}; staged once more` },
-  };
-  return { journal: next, effects: [reportOf(next), work('stage-boot')] };
+    changes: { ...withoutOverruling(journal), boot: { misses } },
+    effects: [work('stage-boot')],
+  });
 }
 
 function fellBack(journal: AgentJournal, now: number): AgentStep {
@@ -84,7 +87,9 @@ function fellBack(journal: AgentJournal, now: number): AgentStep {
 }
 
 export function restartedVerifying(journal: AgentJournal, event: AgentEventOf<'restarted'>, now: number): AgentStep {
-  if (event.fellBack || !event.isOnTarget) return fellBack(journal, now);
+  if (event.fellBack) return fellBack(journal, now);
+  // Its power failed while it was verified, or the system did: with an entry for one start it is the old one that comes up.
+  if (!event.isOnTarget) return missed(journal, now);
   return verifyAgain(journal, event, now);
 }
 

@@ -287,6 +287,16 @@ test('a start that fell back is a failure; one that brought another system is tr
   });
 });
 
+test('a machine that lost its power while a started system was verified, and came up with the old one, tries again, but not for ever', () => {
+  let { journal } = play([...toBootStaged(), { type: 'boot-staged', epoch: 1, tookMs: 1, detail }]);
+  for (let time = 1; time < 3; time += 1) {
+    const step = play([rebooted(true), rebooted(false)], journal);
+    expect([step.journal.state, step.journal.boot, worksOf(step.effects)]).toEqual(['BOOT_STAGED', { misses: time }, ['stage-boot']]);
+    ({ journal } = step);
+  }
+  expect(play([rebooted(true), rebooted(false)], journal).journal).toMatchObject({ state: 'ROLLING_BACK', verdict: 'failed' });
+});
+
 test('a newer system takes the place of one that waits for a restart, after that was taken back', () => {
   const step = play([...toBootStaged(), offered(2, NEWER)]);
   expect([step.journal.state, worksOf(step.effects)]).toEqual(['ROLLING_BACK', ['roll-back']]);

@@ -48,6 +48,8 @@ if [ "$action" = switch ] || [ "$action" = boot ]; then
     exit 1
   fi
   echo "init=$new/init" >/boot/loader/default.tmp && sync /boot/loader/default.tmp && mv /boot/loader/default.tmp /boot/loader/default
+  mkdir -p /boot/loader/entries
+  echo "init=$new/init" >"/boot/loader/entries/${new##*/}.conf"
   point written
   [ "$action" = switch ] || exit 0
 fi
