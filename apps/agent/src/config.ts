@@ -3,12 +3,11 @@ import { FloeError, LOG_LEVELS, type LogLevel } from '@floe/runtime';
 import { join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { parseTarget, type AgentAccount, type TargetConfig } from './machines/targets/config.ts';
+import type { WorkSettings } from './work/job.ts';
 import { DEFAULT_SWITCH_LIMIT_MS } from './machines/switch-outcome.ts';
 
 /** All that floe-agent is told from outside. */
-export interface Config {
-  /** `http(s)://…`, without a slash at the end. */
-  readonly serverUrl: string;
+export interface Config extends WorkSettings {
   readonly host: HostName;
   /** A folder that plays the machine; undefined: the machine itself. */
   readonly root: string | undefined;
@@ -20,22 +19,8 @@ export interface Config {
   readonly serverKeys: readonly TrustedKey[];
   /** Only releases of this repository are accepted; undefined: of any that a release key signed. */
   readonly repository: string | undefined;
-  readonly substituters: readonly string[];
-  readonly cachePublicKeys: readonly string[];
-  /** How long a check may fail after a switch before it counts, in ms. */
-  readonly healthGraceMs: number;
-  /** How long services get after a switch to show that they stay up, in ms. */
-  readonly settleMs: number;
-  /** How long the server may take to answer after a switch, in ms. */
-  readonly contactTimeoutMs: number;
-  /** A switch that takes longer, in ms, is ended and undone. */
-  readonly switchLimitMs: number;
-  /** How long the machine may take to start, until the agent runs, in ms. */
-  readonly bootLimitMs: number;
   /** The group whose members may talk to the agent, beside root; undefined: nobody. */
   readonly socketGroup: string | undefined;
-  /** Less free room than this, in bytes, and nothing is downloaded or switched. */
-  readonly minFreeBytes: number;
   /** Shortest wait after the server refused this agent, in ms. */
   readonly slowRetryMs: number;
   readonly logLevel: LogLevel;

@@ -58,22 +58,6 @@ export class FolderMachine extends StoreBacked implements Machine {
     return await misfitOf('nixos', storeFilesBelow(this.#deps.root), path);
   }
 
-  async dryActivate(): Promise<null> {
-    return await Promise.resolve(null);
-  }
-
-  async bootBytesLacking(): Promise<number> {
-    return await Promise.resolve(0);
-  }
-
-  async switchHeldBy(): Promise<null> {
-    return await Promise.resolve(null);
-  }
-
-  async activationLog(): Promise<string> {
-    return await Promise.resolve('');
-  }
-
   async setProfile(path: StorePath): Promise<void> {
     await (await this.#deps.nix()).setProfile(join(this.#deps.root, 'nix/var/nix/profiles/system'), path);
   }

@@ -27,11 +27,14 @@ export type Unfinished =
   /** The watchdog put the system before back. */
   | { readonly kind: 'undone' };
 
-/** An activation that is watched over, and what it goes back to. */
+/** An activation that is watched over, and what is needed to put the machine back without an agent. */
 export interface GuardedActivation {
   readonly activation: number;
+  /** The new system. */
   readonly toplevel: StorePath;
+  /** The system to go back to. */
   readonly before: StorePath;
+  /** What the profile named before, and the machine starts after going back. */
   readonly beforeProfile: StorePath;
   /** How long the switch may take, in ms. */
   readonly switchMs: number;

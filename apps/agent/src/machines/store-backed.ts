@@ -10,7 +10,7 @@ export interface StoreBackedDeps {
   readonly nix: () => Promise<Nix>;
 }
 
-/** What every machine does with its store, whatever it is a machine of. */
+/** What every machine does with its store, whatever it is a machine of; and what only NixOS has an answer to. */
 export abstract class StoreBacked {
   readonly #deps: StoreBackedDeps;
 
@@ -41,6 +41,22 @@ export abstract class StoreBacked {
 
   async letGo(as: KeptPath): Promise<void> {
     await (await this.#deps.nix()).removeRoot(this.rootOf(as));
+  }
+
+  async dryActivate(_path: StorePath, _signal: AbortSignal): Promise<string | null> {
+    return await Promise.resolve(null);
+  }
+
+  async bootBytesLacking(_path: StorePath): Promise<number> {
+    return await Promise.resolve(0);
+  }
+
+  async switchHeldBy(): Promise<string | null> {
+    return await Promise.resolve(null);
+  }
+
+  async activationLog(_activation: number): Promise<string> {
+    return await Promise.resolve('');
   }
 
   protected rootOf(as: KeptPath): string {

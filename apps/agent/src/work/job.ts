@@ -6,15 +6,19 @@ import type { GuardedActivation, Machine } from '../machines/machine.ts';
 import type { Contact } from '../server/contact.ts';
 
 export interface WorkSettings {
+  /** `http(s)://…`, without a slash at the end. */
   readonly serverUrl: string;
   readonly substituters: readonly string[];
   readonly cachePublicKeys: readonly string[];
+  /** Less free room than this, in bytes, and nothing is downloaded or switched. */
   readonly minFreeBytes: number;
+  /** How long a check may fail after a switch before it counts, in ms. */
   readonly healthGraceMs: number;
-  /** Services that crash shortly after their start are given this long to do so, in ms. */
+  /** How long services get after a switch to show that they stay up, in ms. */
   readonly settleMs: number;
+  /** How long the server may take to answer after a switch, in ms. */
   readonly contactTimeoutMs: number;
-  /** A switch that takes longer, in ms, is ended. */
+  /** A switch that takes longer, in ms, is ended and undone. */
   readonly switchLimitMs: number;
   /** How long the machine may take to start, until the agent runs, in ms. */
   readonly bootLimitMs: number;

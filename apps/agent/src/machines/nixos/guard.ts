@@ -2,6 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { join } from 'node:path';
 import { FloeError, writeFileDurably, type Exec } from '@floe/runtime';
+import type { GuardedActivation } from '../machine.ts';
 import { activationFolder, removeActivations, type ActivationFolder, type Verdict } from './activation-folder.ts';
 import {
   AFTER_SWITCH_SCRIPT,
@@ -14,7 +15,6 @@ import {
   watchdogScript,
   verdictUnit,
   watchdogUnit,
-  type Plan,
 } from './scripts.ts';
 
 const POLL_MS = 100;
@@ -38,7 +38,7 @@ export class ActivationGuard {
   }
 
   /** Arms a timer of systemd that goes back at the deadline, whatever becomes of the agent. Throws `WATCHDOG_NOT_ARMED`. */
-  async arm(plan: Plan, { isFirst }: { readonly isFirst: boolean }): Promise<void> {
+  async arm(plan: GuardedActivation, { isFirst }: { readonly isFirst: boolean }): Promise<void> {
     const folder = this.folder(plan.activation);
     if (isFirst) await this.#clear(folder);
     await folder.write(WATCHDOG_SCRIPT, watchdogScript(plan, folder.dir));
@@ -74,7 +74,7 @@ export class ActivationGuard {
   }
 
   /** Puts the guard of the next start in its place. */
-  async guardBoot(plan: Plan): Promise<void> {
+  async guardBoot(plan: GuardedActivation): Promise<void> {
     const folder = this.folder(plan.activation);
     await this.#clear(folder);
     await folder.write(GUARD_SCRIPT, guardScript(plan, folder.dir));

@@ -176,7 +176,7 @@ export class NixosMachine extends StoreBacked implements Machine {
     return await misfitOf('nixos', storeFilesBelow(''), path);
   }
 
-  async dryActivate(path: StorePath, signal: AbortSignal): Promise<string | null> {
+  override async dryActivate(path: StorePath, signal: AbortSignal): Promise<string | null> {
     const { exec, env } = this.#deps;
     const limits = ['--service-type=exec', `--property=RuntimeMaxSec=${DRY_ACTIVATE_SECONDS}`];
     const command = [`${path}/bin/switch-to-configuration`, 'dry-activate'];
@@ -188,15 +188,15 @@ export class NixosMachine extends StoreBacked implements Machine {
     return result.exitCode === 0 ? `${result.stdout}\n${result.stderr}` : null;
   }
 
-  async bootBytesLacking(path: StorePath): Promise<number> {
+  override async bootBytesLacking(path: StorePath): Promise<number> {
     return await bootBytesLacking(path, (await this.observe()).booted);
   }
 
-  async switchHeldBy(): Promise<string | null> {
+  override async switchHeldBy(): Promise<string | null> {
     return (await switchLockHolder()) ?? null;
   }
 
-  async activationLog(activation: number): Promise<string> {
+  override async activationLog(activation: number): Promise<string> {
     const { exec, env } = this.#deps;
     const units = [switchUnits(activation), `${watchdogUnit(activation)}.service`, `${verdictUnit(activation)}.service`].map(
       (unit) => `--unit=${unit}`,

@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import type { StorePath } from '@floe/model';
 import { exec } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { GuardedActivation } from '../machine.ts';
 import { ActivationGuard } from './guard.ts';
-import { guardScript, watchdogScript, type Plan } from './scripts.ts';
+import { guardScript, watchdogScript } from './scripts.ts';
 
 let root: string;
-let plan: Plan;
+let plan: GuardedActivation;
 const log = (): string => join(root, 'log');
 const folder = (): string => join(root, 'activation');
 

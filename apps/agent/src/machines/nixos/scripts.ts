@@ -1,21 +1,4 @@
-import type { StorePath } from '@floe/model';
-
-/** What is needed to put a machine back without an agent. */
-export interface Plan {
-  readonly activation: number;
-  /** The new system. */
-  readonly toplevel: StorePath;
-  /** The system to go back to. */
-  readonly before: StorePath;
-  /** What the profile named before, and the machine starts after going back. */
-  readonly beforeProfile: StorePath;
-  /** How long the switch may take, in ms. */
-  readonly switchMs: number;
-  /** How long the agent has from the end of the switch to its verdict, in ms. */
-  readonly verdictMs: number;
-  /** How long it has from the start of the machine, in ms. */
-  readonly bootMs: number;
-}
+import type { GuardedActivation } from '../machine.ts';
 
 export const SYSTEM_PROFILE = '/nix/var/nix/profiles/system';
 export const WATCHDOG_SCRIPT = 'watchdog.sh';
@@ -34,7 +17,7 @@ export const verdictUnit = (activation: number | '*'): string => `floe-verdict-$
 export const switchUnits = (activation: number): string => `floe-switch-${activation}-*`;
 
 /** What every script begins with: the old system's programs first, since the new one's may not work. */
-function preamble(plan: Plan, dir: string): string {
+function preamble(plan: GuardedActivation, dir: string): string {
   const { activation, toplevel, before, beforeProfile } = plan;
   return `#!/bin/sh
 # Written by floe-agent for activation ${activation}. It needs no agent: it is for when there is none.
@@ -80,7 +63,7 @@ done_with() {
 }
 
 /** Run at the deadline by a timer of systemd: finishes what was found to work, and takes anything else back. */
-export function watchdogScript(plan: Plan, dir: string): string {
+export function watchdogScript(plan: GuardedActivation, dir: string): string {
   return `${preamble(plan, dir)}
 claim_undo
 if has_passed; then
@@ -102,7 +85,7 @@ systemctl --no-block restart floe-agent.service
 }
 
 /** Run when the switch ended, however: from here on it is the agent's verdict that is waited for. */
-export function afterSwitchScript(plan: Plan, dir: string): string {
+export function afterSwitchScript(plan: GuardedActivation, dir: string): string {
   return `${preamble(plan, dir)}
 systemd-run --quiet --collect --unit=${verdictUnit(plan.activation)} --on-active=${Math.ceil(plan.verdictMs / 1000)} \\
   --timer-property=AccuracySec=1s --property=Type=oneshot /bin/sh "$dir/${WATCHDOG_SCRIPT}"
@@ -113,7 +96,7 @@ systemd-run --quiet --collect --unit=${verdictUnit(plan.activation)} --on-active
  * Run early at every start of the machine while a system is staged for it, by a unit that both systems have: gives the
  * new system `verdictMs` to be proved, and the machine's old system back if it is not, or if it was started twice in vain.
  */
-export function guardScript(plan: Plan, dir: string): string {
+export function guardScript(plan: GuardedActivation, dir: string): string {
   return `${preamble(plan, dir)}
 undo() {
   claim_undo

@@ -97,22 +97,6 @@ export class TargetMachine extends StoreBacked implements Machine {
     return await misfitOf(this.#rules.kind, this.#files, path);
   }
 
-  async dryActivate(): Promise<null> {
-    return await Promise.resolve(null);
-  }
-
-  async bootBytesLacking(): Promise<number> {
-    return await Promise.resolve(0);
-  }
-
-  async switchHeldBy(): Promise<null> {
-    return await Promise.resolve(null);
-  }
-
-  async activationLog(): Promise<string> {
-    return await Promise.resolve('');
-  }
-
   async setProfile(path: StorePath): Promise<void> {
     await this.#assertShape(path);
     await this.#writeProfile(path);
