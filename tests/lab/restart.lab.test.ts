@@ -199,6 +199,25 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     expect(await guest.has('/boot/loader/once')).toBe(false);
   });
 
+  test.each([
+    ['under guard', 'dan'],
+    ['by an entry for one start', 'eve'],
+  ])('a power cut while a started system is made the default (%s)', async (how, name) => {
+    await lab.pauseAt(name, 'health');
+    const { old, wanted } = await lab.change(name, newKernel({ ...RESTARTS, health: [pausedCheck('passes')] }));
+    await lab.isAt(name, 'health');
+    await lab.pauseAt(name, 'boot-start');
+    await lab.goOn(name, 'health');
+    await lab.isAt(name, 'boot-start');
+    await lab.guest(name).cutPower();
+    await lab.goOn(name, 'boot-start');
+    await lab.guest(name).start();
+    expect([old, wanted]).toContain((await lab.machine(name)).current);
+    await lab.runs(name, wanted, 90_000);
+    await lab.isTidy(name);
+    noteOutcome({ fault: 'power cut', where: `restart ${how}: committing`, outcome: 'new system, which was verified before' });
+  });
+
   test('a specialisation that runs is kept, and counts as the system that it is of', async () => {
     const special = { specialisations: { travel: { etc: { mode: 'travel' } } } };
     const first = await lab.change('ada', { ...newKernelless(), ...special });
