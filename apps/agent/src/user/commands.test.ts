@@ -51,14 +51,16 @@ async function run(args: readonly string[], typed?: string): Promise<Ran> {
 describe('commands', () => {
   it('ask the running agent, and tell people', async () => {
     expect(await run(['status'])).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('the battery is at 20 %') as string });
-    expect((await run(['later', '1h30m'])).stdout).toBe('It waits until 2026-03-01 14:00; can be said 1 × more.\n');
+    expect((await run(['later', '1h30m'])).stdout).toBe('It waits until 2026-03-01 14:00, the longest that is allowed now; can be said 1 × more.\n');
+    requests.laterAnswer = { kind: 'ok', until: Date.UTC(2100, 2, 1, 14), laterLeft: 1 };
+    expect((await run(['later', '1h30m'])).stdout).toBe('It waits until 2100-03-01 14:00; can be said 1 × more.\n');
     requests.laterAnswer = { kind: 'ok', until: Date.UTC(2026, 2, 1, 14), laterLeft: 0 };
     expect((await run(['later'])).stdout).toContain('that was the last time');
     expect((await run(['now'])).stdout).toContain(`It goes ahead with ${AFTER}.`);
     expect((await run(['rollback'])).stdout).toContain(`Going back to ${BEFORE}.`);
     expect((await run(['resume'])).stdout).toBe("The fleet's system is followed again.\n");
     expect((await run(['changes'])).stdout).toContain('firefox  130.0 → 131.0');
-    expect(requests.asked).toEqual([['later', 90], ['later', undefined], 'now', 'rollback', 'resume']);
+    expect(requests.asked).toEqual([['later', 90], ['later', 90], ['later', undefined], 'now', 'rollback', 'resume']);
   });
 
   it('answer with one JSON object for programs', async () => {

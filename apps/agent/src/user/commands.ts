@@ -47,9 +47,12 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
   },
   async later(client, deps) {
     const [duration] = deps.words;
-    const answer = await client.later(duration === undefined ? {} : { minutes: parseDuration(duration) });
+    const minutes = duration === undefined ? undefined : parseDuration(duration);
+    const answer = await client.later(minutes === undefined ? {} : { minutes });
+    const { now } = time(deps);
+    const isLess = minutes !== undefined && answer.until < now + (minutes - 1) * 60_000;
     const left = answer.laterLeft === 0 ? 'that was the last time' : `can be said ${answer.laterLeft} × more`;
-    tell(deps, answer, `It waits until ${localTime(answer.until, time(deps))}; ${left}.\n`);
+    tell(deps, answer, `It waits until ${localTime(answer.until, time(deps))}${isLess ? ', the longest that is allowed now' : ''}; ${left}.\n`);
     return 0;
   },
   async now(client, deps) {

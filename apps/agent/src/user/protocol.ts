@@ -23,7 +23,7 @@ export const NoArguments = v.strictObject({});
 export const Refusal = v.object({ code: v.string(), message: v.string() });
 export type Refusal = v.InferOutput<typeof Refusal>;
 
-/** What keeps a system that is ready from being switched to. `until`: when that ends at the latest, if it is known. */
+/** What keeps a system that is ready from being switched to. `until`: so long its people put it off; null: they did not. */
 export const Waiting = v.object({ code: v.string(), message: v.string(), until: v.nullable(Timestamp) });
 export type Waiting = v.InferOutput<typeof Waiting>;
 

@@ -66,7 +66,7 @@ describe('status', () => {
       [
         'host       ada',
         'state      DEFERRED: the new system is here and waits, since today 13:00',
-        'waits      the battery is at 20 % (ON_BATTERY); goes ahead 2026-03-04 13:00 at the latest',
+        'because    the battery is at 20 % (ON_BATTERY)',
         'later      2 × left (floe-agent later)',
         `desired    ${AFTER}`,
         `commit     ${'c'.repeat(40)}`,

@@ -55,11 +55,11 @@ export function statusText(status: LocalStatus, time: LocalTime): string {
     ['host', host],
     ['state', since === 0 ? `${state}: nothing was asked of this machine yet` : `${state}: ${describeState(state)}, since ${at(since)}`],
   ];
-  if (detail !== null) rows.push(['because', `${detail.message} (${detail.code})`]);
-  if (waiting !== null) {
-    const end = waiting.until === null ? '' : `; goes ahead ${at(waiting.until)} at the latest`;
+  if (waiting === null) {
+    if (detail !== null) rows.push(['because', `${detail.message} (${detail.code})`]);
+  } else {
     rows.push(
-      ['waits', `${waiting.message} (${waiting.code})${end}`],
+      ['because', `${waiting.message} (${waiting.code})`],
       ['later', laterLeft === 0 ? 'cannot be said any more' : `${laterLeft} × left (floe-agent later)`],
     );
   }
