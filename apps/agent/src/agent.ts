@@ -249,10 +249,20 @@ export class Agent implements SteeredAgent {
       hello: async (nonce) => await this.#hello(nonce),
       welcomed: (welcome) => this.#inbox.add(async () => await this.#welcomed(welcome)),
       directive: (envelope, nonce) => this.#inbox.add(async () => await this.#admit(envelope, nonce)),
-      go: (epoch) => this.#dispatch({ type: 'go', epoch }),
+      go: (epoch, leaseMs) => this.#goAhead(epoch, leaseMs),
       acknowledged: (seq) => this.#inbox.add(async () => await this.#deps.reports.acknowledge(seq)),
       refused: async () => await this.#deps.enrolAnew(this.#stopping.signal),
     };
+  }
+
+  /** What waited too long, behind a disk that hangs or over a sleep, is let go of: the question is asked again anyway. */
+  #goAhead(epoch: number, leaseMs: number): void {
+    const { clock, logger } = this.#deps;
+    const endsAt = clock.sinceBoot() + leaseMs;
+    this.#inbox.add(async () => {
+      if (clock.sinceBoot() <= endsAt) await this.#steps.step({ type: 'go', epoch });
+      else logger.warn("the server's go was over before it could be followed; it is asked for again", { epoch, leaseMs });
+    });
   }
 
   async #hello(nonce: string): Promise<Hello> {

@@ -43,7 +43,7 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
   await makeStateFolder(config.stateDir);
   const stack = new AsyncDisposableStack();
   try {
-    stack.use(await lockState(paths));
+    stack.use(await lockState(paths, { logger }));
     await assertCanEnrol({ paths, tokenFile: config.enrolmentTokenFile, host: config.host });
     const identity = await loadIdentity({ host: config.host, root: config.root, paths, system: nixSystem(process.arch, process.platform) });
     const journal = await openJournal(paths.journal, { clock: systemClock, logger });

@@ -1,6 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FloeError, takeProcessLock } from '@floe/runtime';
+import { FloeError, takeProcessLock, type Logger, type ProcessLock } from '@floe/runtime';
+
+/** What a disk says that is full, that was made read-only after an error, or that is broken. */
+const TAKES_NOTHING: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO']);
 
 /** Where things lie in the state folder. */
 export interface StatePaths {
@@ -42,12 +45,28 @@ export async function makeStateFolder(dir: string): Promise<void> {
 }
 
 /**
- * Keeps a second agent off this state. The lock of a process that is gone is taken over.
+ * Keeps a second agent off this state. The lock of a process that is gone is taken over. A disk that takes nothing is no
+ * reason not to start: systemd starts one agent only, and one that runs can say what is wrong.
  * Throws `FloeError('AGENT_RUNNING')`.
  */
-export async function lockState(paths: StatePaths): Promise<AsyncDisposable> {
-  const taken = await takeProcessLock(paths.lock);
+export async function lockState(paths: StatePaths, { logger, take = takeProcessLock }: LockDeps): Promise<AsyncDisposable> {
+  let taken: ProcessLock;
+  try {
+    taken = await take(paths.lock);
+  } catch (error) {
+    if (!TAKES_NOTHING.has((error as NodeJS.ErrnoException).code)) throw error;
+    logger.error('the state folder cannot be written: make room; the agent goes on without a lock, and changes nothing before there is', {
+      dir: paths.dir,
+      error,
+    });
+    return { [Symbol.asyncDispose]: async () => await Promise.resolve() };
+  }
   if (taken.kind === 'taken') return taken.lock;
   const { pid } = taken;
   throw new FloeError('AGENT_RUNNING', `another floe-agent (process ${pid}) runs on ${paths.dir}: stop it first`, { data: { pid, dir: paths.dir } });
+}
+
+interface LockDeps {
+  readonly logger: Logger;
+  readonly take?: typeof takeProcessLock;
 }

@@ -31,8 +31,11 @@ export async function takeProcessLock(path: string): Promise<ProcessLock> {
   for (;;) {
     try {
       const file = await open(path, 'wx', 0o600);
-      await file.writeFile(own);
-      await file.close();
+      try {
+        await file.writeFile(own);
+      } finally {
+        await file.close();
+      }
       return { kind: 'taken', lock: { [Symbol.asyncDispose]: async () => await rm(path, { force: true }) } };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;

@@ -1,5 +1,6 @@
 import type { Exec, ExecResult } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
+import { lastWords } from '../reports/redact.ts';
 import type { CommandCheck, HealthCheck } from './check-form.ts';
 import { probeHttp } from './http-probe.ts';
 import { inOwnUnit } from './own-unit.ts';
@@ -61,7 +62,7 @@ async function probeCommand(check: CommandCheck, { machine, exec }: ProbeDeps, s
     : result.end === 'exited'
       ? `ended with status ${result.exitCode} instead of 0`
       : `was ended by ${result.signal ?? result.end}`;
-  const words = (result.stderr.trim() || result.stdout.trim()).slice(-300);
+  const words = lastWords(result.stderr.trim() || result.stdout, 300);
   return `${how}${words === '' ? '' : `: ${words}`}`;
 }
 

@@ -1,4 +1,5 @@
 import type { ExecResult } from '@floe/runtime';
+import { lastWords } from '../reports/redact.ts';
 import type { SwitchAction, SwitchOutcome } from './machine.ts';
 
 /** A switch that takes longer is taken for stuck, where nothing else is set. */
@@ -13,7 +14,7 @@ const MAX_WORDS = 600;
 
 /** What the exit of `switch-to-configuration` means, by the exit statuses that NixOS gives it. */
 export function describeSwitch(action: SwitchAction, result: Pick<ExecResult, 'end' | 'exitCode' | 'signal' | 'stderr'>): SwitchOutcome {
-  const words = result.stderr.trim().slice(-MAX_WORDS);
+  const words = lastWords(result.stderr, MAX_WORDS);
   const said = words === '' ? '' : `: ${words}`;
   if (result.end === 'timed-out') return failed('SWITCH_TIMED_OUT', `the switch (${action}) did not end in time and was ended${said}`);
   if (result.end !== 'exited') return failed('SWITCH_KILLED', `the switch (${action}) was ended by ${result.signal ?? result.end}${said}`);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { MAX_LOG_CHARACTERS, redactedTail } from './redact.ts';
+import { lastWords, MAX_LOG_CHARACTERS, redactedTail } from './redact.ts';
 
 test('a log leaves the machine without what looks like a secret', () => {
   const log = [
@@ -11,9 +11,15 @@ test('a log leaves the machine without what looks like a secret', () => {
     'restarting web.service',
   ].join('\n');
   const clean = redactedTail(log);
-  for (const secret of ['hunter2', 'abc.def', 'correct', '1234', 'ghp_', 'AAAA']) expect(clean).not.toContain(secret);
+  for (const secret of ['hunter2', 'abc.def', 'correct', 'horse', '1234', 'ghp_', 'AAAA']) expect(clean).not.toContain(secret);
   expect(clean).toContain('https://***@example.org/x');
   expect(clean).toContain('restarting web.service');
+});
+
+test('words are cut after the secrets are out: half of one is not to be known by its name any more', () => {
+  expect(lastWords('--token=0123456789abcdef', 10)).toBe('-token=***');
+  expect(lastWords('see https://token-of-ada@example.org', 21)).toBe('tps://***@example.org');
+  expect(lastWords('  short\n', 10)).toBe('short');
 });
 
 test('only its end is told, from the beginning of a line', () => {

@@ -5,10 +5,12 @@ export const MAX_LOG_CHARACTERS = 12_000;
 
 const SECRETS: readonly [RegExp, string][] = [
   // https://user:password@host
-  [/(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/@:]+:[^\s/@]+@/gi, '$1***@'],
+  [/(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/@:]*:[^\s/@]+@/gi, '$1***@'],
+  // https://token@host
+  [/(\bhttps?:\/\/)[^\s/?#]+@/gi, '$1***@'],
   // token=…, password: …, Authorization: Bearer …
   [/\b(authorization\s*[:=]\s*(?:bearer|basic)\s+)\S+/gi, '$1***'],
-  [/\b([\w-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|private[_-]?key)["']?\s*[:=]\s*["']?)[^\s"',;]+/gi, '$1***'],
+  [/\b([\w-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|private[_-]?key)["']?\s*[:=]\s*)(?:"[^"]*"|'[^']*'|[^\s"',;]+)/gi, '$1***'],
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, '*** private key ***'],
   [/\b(?:gh[pousr]_|github_pat_|glpat-|floe_|AKIA)[A-Za-z0-9_-]{8,}/g, '***'],
 ];
@@ -16,6 +18,11 @@ const SECRETS: readonly [RegExp, string][] = [
 /** A text without what looks like a secret. */
 function redact(text: string): string {
   return SECRETS.reduce((rest, [pattern, replacement]) => rest.replace(pattern, replacement), text);
+}
+
+/** The end of what a program said, without what looks like a secret: once that is cut, it cannot be told for one. */
+export function lastWords(text: string, maxCharacters: number): string {
+  return redact(text.trim()).slice(-maxCharacters);
 }
 
 /** An event whose words are fit to be written down, told to the server, and shown: programs that failed print anything. */

@@ -1,7 +1,7 @@
-import { appendFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createLogger, silentLogger } from '@floe/runtime';
+import { silentLogger } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { MAX_WAITING_REPORTS, ReportQueue } from './report-queue.ts';
 import { reportWith } from '../test/fixtures.ts';
@@ -79,27 +79,35 @@ test('numbered anew, reports go on above what the server has', async () => {
   expect(seqs(await openQueue())).toEqual([51, 52]);
 });
 
-test('a queue that could not be written anew, e.g. on a full disk, goes on when it can', async () => {
-  path = join(dir, 'folder/reports.jsonl');
+test('a queue that cannot be written anew goes on with the file that it has', async () => {
+  const folder = join(dir, 'queue');
+  path = join(folder, 'reports.jsonl');
   const queue = await openQueue();
   for (let seq = 1; seq <= 203; seq += 1) await queue.append(reportWith(seq));
   await queue.acknowledge(202);
-  await rename(join(dir, 'folder'), join(dir, 'away'));
-  await writeFile(join(dir, 'folder'), 'in the way');
-  await expect(queue.append(reportWith(204))).rejects.toThrow();
-  await rm(join(dir, 'folder'));
-  await rename(join(dir, 'away'), join(dir, 'folder'));
-  await queue.acknowledge(203);
+  await rename(folder, `${folder}-away`);
+  await writeFile(folder, 'no room');
+  await expect(queue.append(reportWith(204))).rejects.toThrow(/EEXIST|ENOTDIR/); // Said, and gone on from.
+  await rm(folder);
+  await rename(`${folder}-away`, folder);
+  expect(seqs(queue)).toEqual([203, 204]);
+  await queue.acknowledge(204);
   await queue.append(reportWith(205));
-  expect(seqs(await openQueue())).toEqual([204, 205]);
+  expect(seqs(await openQueue())).toEqual([205]);
 });
 
-test('an agent starts although its queue cannot be written', async () => {
-  await (await openQueue()).append(reportWith(1));
-  // Where it is written before it takes the old one's place.
-  await mkdir(`${path}.${process.pid}.tmp`);
-  const lines: string[] = [];
-  const queue = await ReportQueue.open(path, reportWith(2), createLogger({ level: 'debug', write: (line) => lines.push(line) }));
-  open.push(queue);
+test('on a disk that takes nothing the queue is kept in memory, and written as soon as it does', async () => {
+  const before = await openQueue();
+  await before.append(reportWith(1));
+  // In the place of what is written beside the file and renamed.
+  const inTheWay = `${path}.${process.pid}.tmp`;
+  await mkdir(inTheWay);
+  const queue = await openQueue(2);
   expect(seqs(queue)).toEqual([1, 2]);
+  await expect(queue.append(reportWith(3))).rejects.toThrow('EISDIR');
+  await queue.acknowledge(1);
+  expect(await queue.renumber(11)).toBe(13);
+  await rmdir(inTheWay);
+  await queue.append(reportWith(13));
+  expect(seqs(await openQueue())).toEqual([11, 12, 13]);
 });

@@ -18,16 +18,16 @@ const Line = v.pipe(v.string(), v.parseJson(), StoredReport);
 export class ReportQueue implements AsyncDisposable {
   readonly #path: string;
   readonly #logger: Logger;
-  #file: FileHandle;
   #waiting: AgentReport[];
-  #linesInFile: number;
+  #file: FileHandle | undefined;
+  #linesInFile = 0;
+  /** False when something could not be written: all that waits is, with the next report. */
+  #isWhole = false;
 
-  private constructor(path: string, logger: Logger, file: FileHandle, waiting: AgentReport[]) {
+  private constructor(path: string, logger: Logger, waiting: AgentReport[]) {
     this.#path = path;
     this.#logger = logger;
-    this.#file = file;
     this.#waiting = waiting;
-    this.#linesInFile = waiting.length;
   }
 
   /** Opens the queue; `newest` is the journal's report, put behind the others when a crash kept it from getting here. */
@@ -40,11 +40,9 @@ export class ReportQueue implements AsyncDisposable {
       else if (!parsed.success) logger.warn('a report in the queue cannot be read and is left out', { queue: path });
     }
     if (newest !== null && newest.seq > (waiting.at(-1)?.seq ?? 0)) waiting.push(newest);
-    // A full disk keeps no agent from starting: what is in the file already can be read next time, too.
-    await writeFileDurably(path, serialise(waiting)).catch((error: unknown) => {
-      logger.error('the queue of reports cannot be written anew (is the disk full?)', { queue: path, error });
-    });
-    return new ReportQueue(path, logger, await open(path, 'a', 0o600), waiting);
+    const queue = new ReportQueue(path, logger, waiting);
+    await queue.#rewriteIfPossible();
+    return queue;
   }
 
   /** What the server has not acknowledged, oldest first. */
@@ -52,54 +50,69 @@ export class ReportQueue implements AsyncDisposable {
     return this.#waiting;
   }
 
-  /** Returns when the report is on disk. */
+  /** Returns when the report is on disk. Where it cannot be written (a full disk) it is kept in memory, and this throws. */
   async append(report: AgentReport): Promise<void> {
     this.#waiting.push(report);
     if (this.#waiting.length > MAX_WAITING_REPORTS) {
       const dropped = this.#waiting.splice(0, this.#waiting.length - MAX_WAITING_REPORTS);
       this.#logger.warn('the oldest reports are let go: the server has been away for too long', { dropped: dropped.length });
     }
-    if (this.#linesInFile - this.#waiting.length > COMPACT_AFTER) {
+    if (this.#file === undefined || !this.#isWhole || this.#linesInFile - this.#waiting.length > COMPACT_AFTER) {
       await this.#rewrite();
       return;
     }
+    // Until it is there: half a line would spoil the one that is put behind it.
+    this.#isWhole = false;
     await this.#file.appendFile(serialise([report]));
     await this.#file.datasync();
     this.#linesInFile += 1;
+    this.#isWhole = true;
   }
 
-  /** Forgets what the server has stored: all up to `seq`. */
+  /** Forgets what the server has stored: all up to `seq`. Never throws. */
   async acknowledge(seq: number): Promise<void> {
     const before = this.#waiting.length;
     this.#waiting = this.#waiting.filter((report) => report.seq > seq);
     if (this.#waiting.length === before || this.#waiting.length > 0) return;
-    // Not synced, and no matter when it fails: should the lines come back, the server has them already.
-    await this.#file.truncate(0).then(
-      () => (this.#linesInFile = 0),
-      (error: unknown) => this.#logger.warn('the queue of reports cannot be emptied', { queue: this.#path, error }),
-    );
+    // Not synced: should the lines come back after a power cut, the server has them already.
+    try {
+      await this.#file?.truncate(0);
+      this.#linesInFile = 0;
+    } catch (error) {
+      this.#logger.warn('the queue of reports could not be emptied: what the server has is sent to it once more after a restart', { error });
+    }
   }
 
   /**
    * Numbers what waits anew from `firstSeq`: after the journal was lost, the server has stored other reports under
-   * these numbers. Returns the next free number.
+   * these numbers. Returns the next free number. Never throws.
    */
   async renumber(firstSeq: number): Promise<number> {
     this.#waiting = this.#waiting.map((report, index) => ({ ...report, seq: firstSeq + index }));
-    await this.#rewrite();
+    await this.#rewriteIfPossible();
     return firstSeq + this.#waiting.length;
   }
 
+  /** The file that is there stays in use until the new one is. */
   async #rewrite(): Promise<void> {
+    this.#isWhole = false;
+    const { length } = this.#waiting;
     await writeFileDurably(this.#path, serialise(this.#waiting));
-    const old = this.#file;
+    const before = this.#file;
     this.#file = await open(this.#path, 'a', 0o600);
-    await old.close();
-    this.#linesInFile = this.#waiting.length;
+    this.#linesInFile = length;
+    this.#isWhole = true;
+    await before?.close();
+  }
+
+  async #rewriteIfPossible(): Promise<void> {
+    await this.#rewrite().catch((error: unknown) => {
+      this.#logger.error('the queue of reports cannot be written, and is kept in memory (is the disk full?)', { queue: this.#path, error });
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#file.close();
+    await this.#file?.close();
   }
 }
 

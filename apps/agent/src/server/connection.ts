@@ -42,7 +42,8 @@ export interface ConnectionHandlers {
   hello(nonce: string): Promise<Hello>;
   welcomed(welcome: Welcome): void;
   directive(envelope: Envelope, nonce: string): void;
-  go(epoch: number): void;
+  /** The server admits the switch, for `leaseMs` from now. */
+  go(epoch: number, leaseMs: number): void;
   acknowledged(seq: number): void;
   /** The server refused. True when something was done about it, and another try is worth making at once. */
   refused(ending: Extract<Ending, { kind: 'refused' }>): Promise<boolean>;
@@ -260,7 +261,7 @@ export class Connection {
       } else if (message.type === 'directive') {
         handlers.directive(message.envelope, nonce);
       } else if (message.type === 'go') {
-        handlers.go(message.epoch);
+        handlers.go(message.epoch, message.leaseMs);
       } else {
         handlers.acknowledged(message.seq);
       }

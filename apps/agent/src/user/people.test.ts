@@ -1,4 +1,4 @@
-import { emptyJournal, type AgentEvent, type AgentJournal, type HostName } from '@floe/model';
+import { decide, emptyJournal, type AgentEvent, type AgentJournal, type HostName } from '@floe/model';
 import { AgentPolicy } from '@floe/protocol';
 import { systemClock } from '@floe/runtime';
 import * as v from 'valibot';
@@ -20,7 +20,7 @@ function setUp(changes: Partial<AgentJournal> = {}, policy: object = {}) {
   const asked: AgentEvent[] = [];
   const listeners = new Set<() => void>();
   const agent = {
-    journal: { ...emptyJournal(NOW), directive: directiveWith(NEW), ...changes },
+    journal: { ...emptyJournal(NOW), directive: directiveWith(NEW), epoch: 3, ...changes } as AgentJournal,
     now: () => NOW,
     connection: { isConnected: true, since: 5 },
     ask: async (event: AgentEvent) => {
@@ -38,28 +38,19 @@ function setUp(changes: Partial<AgentJournal> = {}, policy: object = {}) {
     host: 'ada' as HostName,
     serverUrl: 'https://floe.example',
     agentVersion: '1',
-    readPolicy: async () => await Promise.resolve(v.parse(AgentPolicy, policy)),
+    readPolicy: async () => {
+      set.onPolicy();
+      return await Promise.resolve(v.parse(AgentPolicy, policy));
+    },
     closureChanges: async () =>
       await Promise.resolve({ packages: [], addedCount: 0, removedCount: 0, rebuiltCount: 1, sizeBeforeBytes: 1, sizeAfterBytes: 2 }),
     clock: systemClock,
   });
-  return { requests, agent, asked, machine, step: () => listeners.forEach((listener) => listener()) };
+  const set = { requests, agent, asked, machine, onPolicy: (): unknown => undefined, step: () => listeners.forEach((listener) => listener()) };
+  return set;
 }
 
 const deferral = { since: NOW, laterCount: 0, laterUntil: null, isOverruled: false };
-
-test('what came too late is not said to be granted', async () => {
-  const tooLate = (changes: Partial<AgentJournal>) => {
-    const { requests, agent } = setUp(changes);
-    agent.ask = async () => await Promise.resolve(false);
-    return requests;
-  };
-  const override = { toplevel: OLD, since: NOW, by: 'switch' as const };
-  const staged = tooLate({ state: 'STAGED', deferral });
-  const idle = tooLate({ state: 'IDLE', override, previous: OLD });
-  for (const answer of [await staged.later(10), await staged.now(), await idle.rollback(), await idle.resume()])
-    expect(answer).toMatchObject({ kind: 'refused', code: 'BUSY' });
-});
 
 test('"later" is granted within the policy, and no more often than it allows', async () => {
   const { requests, asked } = setUp({ state: 'DEFERRED', deferral }, { later: { maxCount: 1, maxMinutes: 60 } });
@@ -74,6 +65,45 @@ test('"now" overrules what it waits for', async () => {
   const { requests, asked } = setUp({ state: 'BOOT_STAGED', deferral });
   expect(await requests.now()).toEqual({ kind: 'ok', toplevel: NEW });
   expect(asked).toMatchObject([{ deferral: { isOverruled: true } }]);
+});
+
+/** An agent whose state machine goes on at the last moment: between what a person is told by, and what they asked for. */
+function overtaken(by: AgentEvent, changes: Partial<AgentJournal>) {
+  const set = setUp(changes);
+  set.agent.ask = async (event) => {
+    set.agent.journal = decide(set.agent.journal, by, NOW).journal;
+    const step = decide(set.agent.journal, event, NOW);
+    const isTaken = step.journal !== set.agent.journal || step.effects.length > 0;
+    set.agent.journal = step.journal;
+    return await Promise.resolve(isTaken);
+  };
+  return set;
+}
+
+test('what came too late is not said to be granted', async () => {
+  const go: AgentEvent = { type: 'go', epoch: 3 };
+  const staged = { state: 'STAGED', deferral } as const;
+  expect(await overtaken(go, staged).requests.later(60)).toMatchObject({ kind: 'refused', code: 'TOO_LATE' });
+  expect(await overtaken(go, staged).requests.now()).toMatchObject({ kind: 'refused', code: 'TOO_LATE' });
+  const going = overtaken(go, { ...staged, previous: OLD });
+  going.machine.observed = { ...going.machine.observed, current: storePath('third') };
+  expect(await going.requests.rollback()).toMatchObject({ kind: 'refused', code: 'BUSY' });
+  const override = { toplevel: OLD, since: 1, by: 'rollback' } as const;
+  const offered: AgentEvent = { type: 'offered', directive: { ...directiveWith(OLD), epoch: 4, isRetry: true }, freshness: null };
+  expect(await overtaken(offered, { state: 'IDLE', override }).requests.resume()).toMatchObject({ kind: 'refused', code: 'NOT_OVERRIDDEN' });
+});
+
+test('a choice is not said to be over when there is nothing to go on to', async () => {
+  const { requests, agent } = overtaken({ type: 'drifted' }, { directive: null, override: { toplevel: OLD, since: 1, by: 'switch' } });
+  expect(await requests.resume()).toMatchObject({ kind: 'refused', code: 'NOTHING_DESIRED' });
+  expect(agent.journal.override).not.toBeNull();
+});
+
+test('"later" is for the system that waits when it is granted, not for one that it waited for while the policy was read', async () => {
+  const set = setUp({ state: 'STAGED', deferral });
+  set.onPolicy = () => (set.agent.journal = decide(set.agent.journal, { type: 'go', epoch: 3 }, NOW).journal);
+  expect(await set.requests.later(60)).toMatchObject({ kind: 'refused', code: 'NOTHING_WAITS' });
+  expect(set.asked).toEqual([]);
 });
 
 test('going back needs a system to go back to, that is still there, and a machine that is not being changed', async () => {

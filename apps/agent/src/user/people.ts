@@ -15,7 +15,10 @@ export interface SteeredAgent {
   now(): number;
   /** Since when it is as it is, ms by the machine's clock; null: never was connected. */
   readonly connection: { readonly isConnected: boolean; readonly since: number | null };
-  /** Decides on the event, and returns when that is written down; false when it came too late for anything. */
+  /**
+   * Decides on the event, and returns when that is written down. False when it came too late: the agent had gone on
+   * meanwhile, to where nothing is done about it.
+   */
   ask(event: AgentEvent): Promise<boolean>;
   /** Calls `listener` after each step; returns how to end it. */
   onStep(listener: () => void): () => void;
@@ -35,12 +38,12 @@ export interface PeopleDeps {
 /** States in which a system waits for its time. */
 const WAITING = new Set(['STAGED', 'DEFERRED', 'BOOT_STAGED']);
 
+const GONE_ON = 'the system does not wait any more, see "floe-agent status"';
+const BUSY = 'the system is being changed right now: wait for its end';
+
 function refused(code: string, message: string): Refused {
   return { kind: 'refused', code, message };
 }
-
-/** Also what came while the request was judged. */
-const TOO_LATE = refused('BUSY', 'the system is being changed right now: wait for its end');
 
 /** What people at the machine ask of the agent, and what it tells them. Limits are enforced here. */
 export function createUserRequests(deps: PeopleDeps): UserRequests {
@@ -74,11 +77,11 @@ export function createUserRequests(deps: PeopleDeps): UserRequests {
     },
 
     async later(minutes) {
-      const { journal } = agent;
-      const { deferral, state, since } = journal;
-      if (!WAITING.has(state) || deferral === null) return refused('NOTHING_WAITS', 'there is no system that waits: nothing is to be put off');
       const policy = await deps.readPolicy();
       const { grantLater } = await import('../when/deferral.ts');
+      // Looked at last: from here to the question nothing is waited for.
+      const { deferral, state, since } = agent.journal;
+      if (!WAITING.has(state) || deferral === null) return refused('NOTHING_WAITS', 'there is no system that waits: nothing is to be put off');
       const isRestart = state === 'BOOT_STAGED';
       const granted = grantLater({
         policy,
@@ -89,34 +92,40 @@ export function createUserRequests(deps: PeopleDeps): UserRequests {
       });
       if (granted.kind === 'refused') return refused(granted.code, granted.message);
       const { laterCount, laterUntil } = granted.deferral;
-      if (!(await agent.ask({ type: 'deferral-changed', deferral: { ...deferral, laterCount, laterUntil, isOverruled: false } }))) return TOO_LATE;
+      const isTaken = await agent.ask({ type: 'deferral-changed', deferral: { ...deferral, laterCount, laterUntil, isOverruled: false } });
+      if (!isTaken) return refused('TOO_LATE', `too late to put it off: ${GONE_ON}`);
       return { kind: 'ok', until: granted.until, laterLeft: await laterLeft(agent.journal) };
     },
 
     async now() {
       const { deferral, state, directive } = agent.journal;
       if (!WAITING.has(state) || deferral === null) return refused('NOTHING_WAITS', 'there is no system that waits');
-      if (!(await agent.ask({ type: 'deferral-changed', deferral: { ...deferral, laterUntil: null, isOverruled: true } }))) return TOO_LATE;
+      const isTaken = await agent.ask({ type: 'deferral-changed', deferral: { ...deferral, laterUntil: null, isOverruled: true } });
+      if (!isTaken) return refused('TOO_LATE', GONE_ON);
       return { kind: 'ok', toplevel: directive?.release.toplevel ?? null };
     },
 
     async rollback() {
       const { journal } = agent;
       const { previous, state } = journal;
-      if (isActivating(state)) return TOO_LATE;
+      if (isActivating(state)) return refused('BUSY', BUSY);
       if (previous === null) return refused('NO_PREVIOUS_SYSTEM', 'this agent knows no earlier system of this machine');
       if ((await machine.observe()).current === previous) return refused('ALREADY_BACK', 'the system before runs already');
       if (!(await machine.isValid(previous))) {
         return refused('PREVIOUS_SYSTEM_GONE', `the system before (${previous}) is not in the store any more: it was garbage-collected`);
       }
-      if (!(await agent.ask({ type: 'rollback-asked', target: previous }))) return TOO_LATE;
+      const isTaken = await agent.ask({ type: 'rollback-asked', target: previous });
+      if (!isTaken) return refused('BUSY', BUSY);
       return { kind: 'ok', toplevel: previous };
     },
 
     async resume() {
       const { override, directive } = agent.journal;
       if (override === null) return refused('NOT_OVERRIDDEN', 'this machine already follows its fleet');
-      if (!(await agent.ask({ type: 'resumed' }))) return TOO_LATE;
+      if (!(await agent.ask({ type: 'resumed' }))) {
+        if (agent.journal.override === null) return refused('NOT_OVERRIDDEN', 'this machine follows its fleet again already');
+        return refused('NOTHING_DESIRED', 'nothing is desired of this machine that it could go on to');
+      }
       return { kind: 'ok', toplevel: directive?.release.toplevel ?? null };
     },
 

@@ -4,6 +4,7 @@ import type { AgentDetail, Observed, StorePath } from '@floe/model';
 import type { Nix } from '@floe/nix';
 import { FloeError, type Exec, type ExecResult } from '@floe/runtime';
 import type { CommandPlace, Machine, SwitchAction, SwitchOptions, SwitchOutcome } from '../machine.ts';
+import { lastWords } from '../../reports/redact.ts';
 import { StoreBacked } from '../store-backed.ts';
 import { freeBytesAt } from '../system-files.ts';
 import { accountEnv, execAs, placeAs, type Account } from './account.ts';
@@ -178,7 +179,7 @@ export class TargetMachine extends StoreBacked implements Machine {
     if (made.exitCode !== 0) {
       throw new FloeError(
         'PROFILE_NOT_SET',
-        `${account.name} cannot make the folder of the profile ${profile}: ${made.stderr.trim().slice(-MAX_WORDS)}`,
+        `${account.name} cannot make the folder of the profile ${profile}: ${lastWords(made.stderr, MAX_WORDS)}`,
       );
     }
     await (await this.#deps.nixAs({ exec: asUser, env })).setProfile(profile, path);
@@ -199,7 +200,7 @@ const MAX_WORDS = 600;
 
 /** Unlike NixOS's script, these know one way to fail: any other status than 0. */
 function describeActivation(file: string, result: ExecResult, limitMs: number): SwitchOutcome {
-  const words = (result.stderr.trim() || result.stdout.trim()).slice(-MAX_WORDS);
+  const words = lastWords(result.stderr.trim() || result.stdout, MAX_WORDS);
   const said = words === '' ? '' : `: ${words}`;
   if (result.end === 'timed-out') return failed('SWITCH_TIMED_OUT', `${file} did not end within ${limitMs / 60_000} min${said}`);
   if (result.end !== 'exited') return failed('SWITCH_KILLED', `${file} was ended by ${result.signal ?? result.end}${said}`);
