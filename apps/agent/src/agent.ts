@@ -57,7 +57,6 @@ export class Agent implements SteeredAgent {
   readonly #steps: Steps;
   /** What came of the newest directive, and on which connection it was. */
   #judged: { readonly nonce: string; readonly isBelieved: boolean } | undefined;
-  #refused: { readonly epoch: number; readonly code: string } | undefined;
   #progressAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: AgentDeps) {
@@ -305,8 +304,8 @@ export class Agent implements SteeredAgent {
     }
     for (const report of reports.waiting) this.#connection.send({ type: 'report', ...report });
     this.#bench.askAgain();
-    // The network is there again, and with it most likely the cache.
-    if (this.journal.state === 'DOWNLOADING') this.#bench.hurry();
+    // The network is there again, and with it most likely the cache; or the machine slept, and its window may be open.
+    if (this.journal.state === 'DOWNLOADING' || this.journal.state === 'DEFERRED') this.#bench.hurry();
   }
 
   async #admit(envelope: Envelope, nonce: string): Promise<void> {
@@ -331,11 +330,6 @@ export class Agent implements SteeredAgent {
     this.#judged = { nonce, isBelieved: isBelieved(admission) };
     if (admission.kind === 'known') return;
     if (admission.kind === 'refused') {
-      // It comes again with each connection, and is told once.
-      const { epoch, detail } = admission;
-      const isTold = this.#refused?.epoch === epoch && this.#refused.code === detail.code;
-      this.#refused = { epoch, code: detail.code };
-      if (isTold) return;
       await this.#steps.step({ type: 'refused', epoch: admission.epoch, toplevel: admission.toplevel, detail: admission.detail });
       return;
     }

@@ -74,7 +74,15 @@ export class Workbench {
   }
 
   retryLater(pace: 'soon' | 'slowly', attempt: number, epoch: number): void {
-    const ms = fullJitter(attempt, PACES[pace], this.#deps.random);
+    this.#retryAfter(fullJitter(attempt, PACES[pace], this.#deps.random), epoch);
+  }
+
+  /** Dispatches `retry-due` at `until`, ms; soon when null. The clock may jump: it is never waited for long. */
+  lookAgain(until: number | null, epoch: number): void {
+    this.#retryAfter(until === null ? LOOK_EVERY_MS : Math.min(Math.max(until - this.#deps.now(), 1_000), MAX_LOOK_MS), epoch);
+  }
+
+  #retryAfter(ms: number, epoch: number): void {
     this.#startWait(async (signal) => {
       const hurry = new AbortController();
       this.#hurry = hurry;
@@ -83,19 +91,9 @@ export class Workbench {
     });
   }
 
-  /** What is to be tried again later is tried now. */
+  /** What is to be tried or looked at again later is now. */
   hurry(): void {
     this.#hurry?.abort();
-  }
-
-  /** Dispatches `retry-due` at `until`, ms; soon when null. The clock may jump: it is never waited for long. */
-  lookAgain(until: number | null, epoch: number): void {
-    const { clock, dispatch, now } = this.#deps;
-    const ms = until === null ? LOOK_EVERY_MS : Math.min(Math.max(until - now(), 1_000), MAX_LOOK_MS);
-    this.#startWait(async (signal) => {
-      await clock.sleep(ms, signal);
-      if (!signal.aborted) dispatch({ type: 'retry-due', epoch });
-    });
   }
 
   /** Dispatches `pending-due` at `at`, ms, and once in a while before: it is ignored then. */
