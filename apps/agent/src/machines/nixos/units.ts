@@ -16,18 +16,22 @@ const Jobs = v.pipe(
   v.object({ data: v.tuple([v.array(v.tupleWithRest([v.number(), v.string(), v.string(), v.string()], v.unknown()))]) }),
 );
 
-/** Right after a switch systemd may be busy with itself: asked so often. */
-const ASK_TIMES = 5;
-const ASK_PAUSE_MS = 1_000;
+/** How often a systemd that is busy (a switch has just ended, it reads its units anew) is asked, and what is between: 46 s at most. */
+const PATIENCE = { tries: 4, pauseMs: 2_000 } as const;
+const ANSWER_MS = 10_000;
 
-/** Names of the failed units; null when systemd does not say, however often it is asked. */
-export async function failedUnits({ exec, env }: UnitsDeps): Promise<readonly string[] | null> {
-  for (let time = 1; ; time += 1) {
-    const shown = await exec('systemctl', ['list-units', '--state=failed', '--output=json', '--no-pager', '--full'], { env, timeoutMs: 30_000 });
-    const parsed = v.safeParse(FailedUnits, shown.stdout);
-    if (parsed.success) return parsed.output.map(({ unit }) => unit);
-    if (time === ASK_TIMES) return null;
-    await delay(ASK_PAUSE_MS);
+/** Names of the failed units; null when systemd does not say, also not when asked again: most likely there is none. */
+export async function failedUnits(
+  { exec, env }: UnitsDeps,
+  { tries, pauseMs }: { readonly tries: number; readonly pauseMs: number } = PATIENCE,
+): Promise<readonly string[] | null> {
+  const args = ['list-units', '--state=failed', '--output=json', '--no-pager', '--full'];
+  for (let attempt = 1; ; attempt += 1) {
+    const shown = await exec('systemctl', args, { env, timeoutMs: ANSWER_MS }).catch(() => undefined);
+    const parsed = v.safeParse(FailedUnits, shown?.stdout);
+    if (shown?.exitCode === 0 && parsed.success) return parsed.output.map(({ unit }) => unit);
+    if (attempt >= tries) return null;
+    await delay(pauseMs);
   }
 }
 
