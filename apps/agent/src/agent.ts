@@ -10,10 +10,10 @@ import type { Identity } from './server/identity.ts';
 import { Inbox } from './inbox.ts';
 import type { SteeredAgent } from './user/people.ts';
 import { Steps, type StepsDeps } from './steps.ts';
-import type { WorkDeps, WorkSettings } from './work/job.ts';
-import { performWork } from './work/perform.ts';
-import { findUnfinished } from './work/unfinished.ts';
-import { Workbench } from './work/workbench.ts';
+import type { WorkDeps, WorkSettings } from './jobs/job.ts';
+import { performWork } from './jobs/perform.ts';
+import { findUnfinished } from './jobs/unfinished.ts';
+import { Workbench } from './jobs/workbench.ts';
 
 /** What the machine has is compared with what was last told this often. */
 const DRIFT_CHECK_MS = 5_000;

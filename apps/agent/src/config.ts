@@ -3,7 +3,7 @@ import { FloeError, LOG_LEVELS, type LogLevel } from '@floe/runtime';
 import { join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { parseTarget, type AgentAccount, type TargetConfig } from './machines/targets/config.ts';
-import type { WorkSettings } from './work/job.ts';
+import type { WorkSettings } from './jobs/job.ts';
 import { DEFAULT_SWITCH_LIMIT_MS } from './machines/switch-outcome.ts';
 
 /** All that floe-agent is told from outside. */

@@ -4,7 +4,7 @@ import type { Clock, Exec, Logger } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
 import { gatherFacts, type MachineFacts } from './facts.ts';
 import { readImpact, toplevelFiles, type ImpactReport } from './impact.ts';
-import type { Assessment } from '../work/job.ts';
+import type { Assessment } from '../jobs/job.ts';
 
 export interface RebootJudgement {
   readonly isDue: boolean;
