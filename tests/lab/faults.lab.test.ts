@@ -139,6 +139,8 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     await lab.reaches('ada', 'ROLLED_BACK', 60_000);
     expect((await lab.machine('ada')).current).toBe(old);
     const seconds = Math.round((performance.now() - startedAt) / 1000);
+    // The time for contact, and 30 s.
+    expect(seconds).toBeLessThanOrEqual(5 + 30);
     await lab.fleet.startServer();
     // Its next try to connect may be a minute away.
     await lab.killAgent('ada');

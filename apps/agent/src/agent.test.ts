@@ -508,6 +508,30 @@ test('secrets that a failed switch printed do not get into the journal, to the s
   expect(told).not.toMatch(/hunter2|geheim/);
 });
 
+test('a download that the policy holds waits as a system that is here does, and goes on when it may', async () => {
+  let isMetered = true;
+  const sinces: (number | undefined)[] = [];
+  await startAgent({
+    conditions: {
+      ...NO_CONDITIONS,
+      holdDownload: async ({ deferral }) => {
+        sinces.push(deferral?.since);
+        return await Promise.resolve(isMetered ? { detail: { code: 'METERED', message: 'on a metered connection' }, until: null } : null);
+      },
+    },
+  });
+  await connected();
+  offer();
+  await reached('DEFERRED');
+  // Its deadline is counted from the first look, not from the latest.
+  await until(() => sinces.length > 3);
+  const [first, ...later] = sinces;
+  expect([first, new Set(later).size]).toEqual([undefined, 1]);
+  expect(machine.log).toEqual([]);
+  isMetered = false;
+  await reached('SUCCEEDED');
+});
+
 test('a system that waits is looked at again at once on a new connection: the machine may have slept over its time', async () => {
   let isOpen = false;
   const assess: AgentDeps['conditions']['assess'] = async () =>

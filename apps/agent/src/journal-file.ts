@@ -61,7 +61,15 @@ const Journal: v.GenericSchema<unknown, AgentJournal> = v.object({
   activation: v.optional(Counter, 0),
   impact: v.optional(v.nullable(v.picklist(IMPACTS)), null),
   deferral: v.optional(
-    v.nullable(v.object({ since: Timestamp, laterCount: Counter, laterUntil: v.nullable(Timestamp), isOverruled: v.boolean() })),
+    v.nullable(
+      v.object({
+        since: Timestamp,
+        restartSince: v.optional(v.nullable(Timestamp), null),
+        laterCount: Counter,
+        laterUntil: v.nullable(Timestamp),
+        isOverruled: v.boolean(),
+      }),
+    ),
     null,
   ),
   boot: v.optional(v.nullable(v.object({ misses: Counter })), null),

@@ -35,7 +35,7 @@ export interface WorkDeps {
   /** Whom this machine reaches on new connections within that time. */
   readonly contact: (timeoutMs: number, signal: AbortSignal) => Promise<Contact>;
   /** Why nothing is to be downloaded now; null: it may be. */
-  readonly holdDownload: (journal: AgentJournal) => Promise<AgentDetail | null>;
+  readonly holdDownload: (journal: AgentJournal) => Promise<AgentWait | null>;
   /** How disruptive the switch would be, and what it waits for. */
   readonly assess: (journal: AgentJournal, directive: AgentDirective, signal: AbortSignal) => Promise<Assessment>;
   readonly onProgress: (epoch: number, progress: DownloadProgress) => void;

@@ -10,7 +10,7 @@ export const inspect: Job = async ({ machine }, _journal, { epoch, release }) =>
 export const download: Job = async (deps, journal, { epoch, release }, signal) => {
   const { machine, settings } = deps;
   const held = await deps.holdDownload(journal);
-  if (held !== null) return { type: 'download-failed', epoch, tookMs: 0, detail: held, isRetryable: true };
+  if (held !== null) return { type: 'download-held', epoch, wait: held };
   const full = await lackOfRoom(deps, { ...release, signal });
   if (full !== null) return { type: 'download-failed', epoch, tookMs: 0, detail: full, isRetryable: true };
   await machine.download(release.toplevel, {
@@ -24,7 +24,13 @@ export const download: Job = async (deps, journal, { epoch, release }, signal) =
 
 /** How disruptive the switch is, and what it waits for. */
 export const assess: Job = async (deps, journal, directive, signal) => {
-  return { type: 'assessed', epoch: directive.epoch, ...(await deps.assess(journal, directive, signal)) };
+  const { epoch } = directive;
+  if (journal.state === 'DEFERRED' && journal.impact === null) {
+    // Not downloaded yet: whether it may be is the question.
+    const wait = await deps.holdDownload(journal);
+    return wait === null ? { type: 'download-due', epoch } : { type: 'download-held', epoch, wait };
+  }
+  return { type: 'assessed', epoch, ...(await deps.assess(journal, directive, signal)) };
 };
 
 /** What must hold before anything is changed; what is needed to go back is written down. */

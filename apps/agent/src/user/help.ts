@@ -112,6 +112,6 @@ Run by a systemd user service, as the person at the machine. Shows what the agen
 be shown, they are only logged. For an account that may not talk to the agent it ends at once, with 0.
 
 Examples
-  systemctl --user status floe-notify
+  systemctl --user status floe-agent-notify
 `,
 };

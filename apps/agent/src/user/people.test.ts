@@ -50,7 +50,7 @@ function setUp(changes: Partial<AgentJournal> = {}, policy: object = {}) {
   return set;
 }
 
-const deferral = { since: NOW, laterCount: 0, laterUntil: null, isOverruled: false };
+const deferral = { since: NOW, restartSince: null, laterCount: 0, laterUntil: null, isOverruled: false };
 
 test('"later" is granted within the policy, and no more often than it allows', async () => {
   const { requests, asked } = setUp({ state: 'DEFERRED', deferral }, { later: { maxCount: 1, maxMinutes: 60 } });

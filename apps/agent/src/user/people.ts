@@ -85,7 +85,7 @@ export function createUserRequests(deps: PeopleDeps): UserRequests {
       const isRestart = state === 'BOOT_STAGED';
       const granted = grantLater({
         policy,
-        deferral: isRestart ? { ...deferral, since } : deferral,
+        deferral: isRestart ? { ...deferral, since: deferral.restartSince ?? since } : deferral,
         requestedMinutes: minutes ?? policy.later.maxMinutes,
         now: agent.now(),
         deadlineHours: isRestart ? policy.reboot.deadlineHours : policy.deadlineHours,

@@ -1,4 +1,4 @@
-import type { AgentDetail, AgentDirective, AgentJournal } from '@floe/model';
+import type { AgentDetail, AgentDirective, AgentJournal, AgentWait } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
 import type { Clock, Exec, Logger } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
@@ -15,7 +15,7 @@ export interface RebootJudgement {
 /** When this machine may be changed, by its own policy. `now` is ms. */
 export interface Conditions {
   /** Why nothing is to be downloaded now; null: it may be. */
-  holdDownload(journal: AgentJournal, now: number): Promise<AgentDetail | null>;
+  holdDownload(journal: AgentJournal, now: number): Promise<AgentWait | null>;
   assess(journal: AgentJournal, directive: AgentDirective, now: number, signal: AbortSignal): Promise<Assessment>;
   /** Whether a machine may restart into the system that is staged for its next start. */
   mayReboot(journal: AgentJournal, now: number): Promise<RebootJudgement>;
@@ -98,14 +98,14 @@ export function createConditions(deps: ConditionsDeps): Conditions {
       const since = deferral?.since ?? now;
       const waiting = { since, laterCount: 0, laterUntil: null };
       const judgement = judgeDownload({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: waiting, now, timeZone: timeZone() });
-      return judgement.kind === 'wait' ? { code: judgement.code, message: judgement.message } : null;
+      return judgement.kind === 'wait' ? { detail: { code: judgement.code, message: judgement.message }, until: judgement.until } : null;
     },
 
     async mayReboot(journal, now) {
       const policy = await readPolicy();
       const { deferral, since } = journal;
       if (deferral?.isOverruled === true) return { isDue: true, detail: { code: 'RESTARTING', message: 'its user wants the restart now' } };
-      const staged = { since, laterCount: deferral?.laterCount ?? 0, laterUntil: deferral?.laterUntil ?? null };
+      const staged = { since: deferral?.restartSince ?? since, laterCount: deferral?.laterCount ?? 0, laterUntil: deferral?.laterUntil ?? null };
       const { judgeReboot } = await import('./judge.ts');
       const judgement = judgeReboot({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: staged, now, timeZone: timeZone() });
       if (judgement.kind === 'wait')

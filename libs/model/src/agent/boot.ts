@@ -3,7 +3,7 @@ import type { AgentDetail, AgentJournal } from './journal.ts';
 import { undo, verifyAgain } from './changing.ts';
 import { keepWaiting } from './directives.ts';
 import { describeOverride } from './people.ts';
-import { block, enter, reportOf, withoutOverruling, work, type AgentStep } from './step.ts';
+import { block, enter, reportOf, waitingForRestart, withoutOverruling, work, type AgentStep } from './step.ts';
 
 /** After so many starts without the staged system it is given up. */
 const MAX_MISSES = 3;
@@ -17,7 +17,7 @@ function say(journal: AgentJournal, detail: AgentDetail): AgentStep {
 export function restartNeeded(journal: AgentJournal, event: AgentEventOf<'restart-needed'>, now: number): AgentStep {
   return enter(journal, 'BOOT_STAGED', now, {
     detail: event.detail,
-    changes: { ...withoutOverruling(journal), boot: { misses: 0 } },
+    changes: { ...waitingForRestart(journal, now), boot: { misses: 0 } },
     effects: [work('stage-boot')],
   });
 }

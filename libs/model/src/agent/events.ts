@@ -55,6 +55,10 @@ export type AgentEvent =
   | ({ readonly type: 'inspected'; readonly isOnIt: boolean } & OfWork)
   | ({ readonly type: 'downloaded' } & Timed)
   | ({ readonly type: 'download-failed'; readonly isRetryable: boolean } & Failed)
+  /** The policy does not have it downloaded yet, e.g. on a metered line. */
+  | ({ readonly type: 'download-held'; readonly wait: AgentWait } & OfWork)
+  /** It may be, after all. */
+  | ({ readonly type: 'download-due' } & OfWork)
   /** How disruptive the switch would be, and what it waits for; `wait` null: the conditions are clear. */
   | ({ readonly type: 'assessed'; readonly impact: AgentImpact; readonly wait: AgentWait | null } & OfWork)
   /** The server's admission. */

@@ -70,8 +70,10 @@ export interface BeforeActivation {
 
 /** How long a system has waited on this machine, and what its people said about it. */
 export interface Deferral {
-  /** When the first system that still waits was staged, ms. A newer one goes on waiting from there. */
+  /** When the first system that still waits began to, ms. A newer one goes on waiting from there. */
   readonly since: number;
+  /** When the first one began to wait for a restart; null: none did. */
+  readonly restartSince: number | null;
   /** How often a person said "later". */
   readonly laterCount: number;
   readonly laterUntil: number | null;

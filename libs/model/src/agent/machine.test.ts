@@ -235,6 +235,30 @@ test('a staged system waits while the conditions are not clear, and says why onc
   expect(play([clear(1)], other.journal)).toMatchObject({ journal: { state: 'STAGED' } });
 });
 
+test('a download that the policy holds is a wait like any other: with its beginning, a look, and an end', () => {
+  const wait = { detail: { code: 'METERED', message: 'on a metered connection' }, until: null };
+  const held = play([...toStaged().slice(0, 2), { type: 'download-held', epoch: 1, wait }]);
+  expect(held.journal).toMatchObject({ state: 'DEFERRED', detail: { code: 'METERED' }, deferral: { since: 1 }, impact: null });
+  expect(held.effects.at(-1)).toEqual({ type: 'look-again', until: null });
+  const looked = decide(decide(held.journal, { type: 'retry-due', epoch: 1 }, 50).journal, { type: 'download-held', epoch: 1, wait }, 50);
+  expect([looked.journal.deferral?.since, statesOf(looked.effects)]).toEqual([1, []]);
+  const due = play([{ type: 'download-due', epoch: 1 }], looked.journal);
+  expect([due.journal.state, worksOf(due.effects)]).toEqual(['DOWNLOADING', ['download']]);
+});
+
+test('the wait for a restart is counted from its beginning, whatever is pushed or started meanwhile', () => {
+  let journal = play([...toBootStaged(), { type: 'boot-staged', epoch: 1, tookMs: 1, detail }]).journal;
+  journal = [
+    offered(2, NEWER),
+    { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true } as const,
+    ...toStaged(2).slice(1),
+    { type: 'go', epoch: 2 } as const,
+    { type: 'cleared', epoch: 2, before, how: 'boot' } as const,
+    rebooted(false),
+  ].reduce((last, event) => decide(last, event, 100).journal, journal);
+  expect(journal).toMatchObject({ state: 'BOOT_STAGED', directive: { epoch: 2 }, since: 100, deferral: { restartSince: 1 } });
+});
+
 test('what waited goes on waiting from when it did when a newer system comes', () => {
   const deferred = play([...toStaged().slice(0, 3), waits(1)]).journal;
   const newer = decide(deferred, offered(2, NEWER), 100).journal;
@@ -372,7 +396,7 @@ test('"now" is for one restart: a machine that came back with the old system is 
     { type: 'cleared', epoch: 1, before, how: 'boot' },
     { type: 'boot-staged', epoch: 1, tookMs: 1, detail },
   ]);
-  const deferral = { since: 1, laterCount: 0, laterUntil: null, isOverruled: true };
+  const deferral = { since: 1, restartSince: null, laterCount: 0, laterUntil: null, isOverruled: true };
   const now = play(
     [
       { type: 'deferral-changed', deferral },
@@ -388,7 +412,7 @@ test('"now" is for one restart: a machine that came back with the old system is 
 
 test('"now" to a system that waits is no word about a restart', () => {
   const waiting = play([...toStaged().slice(0, 3), { type: 'assessed', epoch: 1, impact: 'reboot', wait: { detail, until: null } }]);
-  const deferral = { since: 1, laterCount: 0, laterUntil: null, isOverruled: true };
+  const deferral = { since: 1, restartSince: null, laterCount: 0, laterUntil: null, isOverruled: true };
   const staged = play(
     [{ type: 'deferral-changed', deferral }, clear(1), { type: 'go', epoch: 1 }, { type: 'cleared', epoch: 1, before, how: 'boot' }],
     waiting.journal,
@@ -447,6 +471,8 @@ const record = (type: AgentEvent['type'], fields: object): fc.Arbitrary<AgentEve
 
 const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
   record('restarted', { isNewBoot: fc.boolean(), isOnTarget: fc.boolean(), fellBack: fc.boolean() }),
+  // The one of eight that leads on from a staged system.
+  record('restarted', { isNewBoot: fc.constant(true), isOnTarget: fc.constant(true), fellBack: fc.constant(false) }),
   fc
     .tuple(
       anyEpoch,
@@ -462,13 +488,21 @@ const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
   record('resumed', {}),
   record('rollback-asked', { target: fc.constant(OLD) }),
   record('deferral-changed', {
-    deferral: fc.record({ since: fc.constant(1), laterCount: fc.nat(3), laterUntil: fc.constant(null), isOverruled: fc.boolean() }),
+    deferral: fc.record({
+      since: fc.constant(1),
+      restartSince: fc.constant(null),
+      laterCount: fc.nat(3),
+      laterUntil: fc.constant(null),
+      isOverruled: fc.boolean(),
+    }),
   }),
   record('retry-due', { epoch: anyEpoch }),
   record('pending-due', {}),
   record('inspected', { epoch: anyEpoch, isOnIt: fc.boolean() }),
   record('downloaded', timed),
   record('download-failed', { ...failing, isRetryable: fc.boolean() }),
+  record('download-held', { epoch: anyEpoch, wait: fc.record({ detail: fc.constant(detail), until: fc.constant(null) }) }),
+  record('download-due', { epoch: anyEpoch }),
   record('assessed', {
     epoch: anyEpoch,
     impact: fc.constantFrom('none', 'units', 'session', 'reboot'),
@@ -510,7 +544,7 @@ const AWAITED: Partial<Record<AgentState, readonly AgentEvent['type'][]>> = {
   BLOCKED: ['retry-due'],
 };
 
-const anyWalk = fc.array(fc.tuple(fc.array(anyEvent, { minLength: 12, maxLength: 12 }), fc.integer({ min: 0, max: 9 })), {
+const anyWalk = fc.array(fc.tuple(fc.array(anyEvent, { minLength: 24, maxLength: 24 }), fc.integer({ min: 0, max: 9 })), {
   minLength: 10,
   maxLength: 40,
   size: 'max',

@@ -1,6 +1,6 @@
-import type { AgentEffect, AgentEvent, AgentEventOf } from './events.ts';
+import type { AgentEffect, AgentEvent, AgentEventOf, AgentWait } from './events.ts';
 import type { AgentJournal } from './journal.ts';
-import { block, download, end, enter, ignore, reportOf, withoutOverruling, work, type AgentStep } from './step.ts';
+import { block, download, end, enter, ignore, reportOf, waitingForRestart, waitingSince, work, type AgentStep } from './step.ts';
 
 export function inspected(journal: AgentJournal, event: AgentEventOf<'inspected'>, now: number): AgentStep {
   if (journal.directive?.mode === 'hold') {
@@ -18,7 +18,7 @@ function isActivated(journal: AgentJournal): boolean {
 }
 
 export function downloaded(journal: AgentJournal, event: AgentEventOf<'downloaded'>, now: number): AgentStep {
-  const deferral = journal.deferral ?? { since: now, laterCount: 0, laterUntil: null, isOverruled: false };
+  const deferral = waitingSince(journal, now);
   return enter(journal, 'STAGED', now, {
     timings: { downloadMs: event.tookMs },
     changes: { deferral },
@@ -41,6 +41,15 @@ export function downloadFailed(journal: AgentJournal, event: AgentEventOf<'downl
   return { journal: next, effects: journal.detail?.code === event.detail.code ? [retry] : [reportOf(next), retry] };
 }
 
+/** It waits, as one does that is here already: with a reason, a deadline, and people who may say "now". */
+export function downloadHeld(journal: AgentJournal, event: AgentEventOf<'download-held'>, now: number): AgentStep {
+  return defer({ ...journal, deferral: waitingSince(journal, now), impact: null }, event.wait, now);
+}
+
+export function downloadDue(journal: AgentJournal, _event: AgentEventOf<'download-due'>, now: number): AgentStep {
+  return download(journal, now);
+}
+
 export function downloadAgain(journal: AgentJournal): AgentStep {
   return { journal, effects: [work('download')] };
 }
@@ -54,9 +63,13 @@ export function assessed(journal: AgentJournal, event: AgentEventOf<'assessed'>,
       ? { journal: { ...journal, impact }, effects: asking }
       : enter(journal, 'STAGED', now, { changes: { impact }, effects: asking });
   }
+  return defer({ ...journal, impact }, wait, now);
+}
+
+function defer(journal: AgentJournal, wait: AgentWait, now: number): AgentStep {
   const look: AgentEffect = { type: 'look-again', until: wait.until };
-  if (journal.state !== 'DEFERRED') return enter(journal, 'DEFERRED', now, { detail: wait.detail, changes: { impact }, effects: [look] });
-  const next: AgentJournal = { ...journal, impact, detail: wait.detail };
+  if (journal.state !== 'DEFERRED') return enter(journal, 'DEFERRED', now, { detail: wait.detail, effects: [look] });
+  const next: AgentJournal = { ...journal, detail: wait.detail };
   // Said when the reason changes, not with every look.
   return { journal: next, effects: journal.detail?.message === wait.detail.message ? [look] : [reportOf(next), look] };
 }
@@ -79,7 +92,7 @@ export function cleared(journal: AgentJournal, event: AgentEventOf<'cleared'>, n
   const changes = { before: event.before, verdict: null, activation: journal.activation + 1 };
   return event.how === 'boot'
     ? enter(journal, 'BOOT_STAGED', now, {
-        changes: { ...changes, ...withoutOverruling(journal), boot: { misses: 0 } },
+        changes: { ...changes, ...waitingForRestart(journal, now), boot: { misses: 0 } },
         detail: { code: 'STAGING', message: 'being made the system of the next start' },
         effects: [work('stage-boot')],
       })

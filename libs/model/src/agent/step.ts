@@ -1,5 +1,5 @@
 import type { AgentEffect, AgentWork } from './events.ts';
-import type { AgentDetail, AgentDirective, AgentJournal, AgentTimings } from './journal.ts';
+import type { AgentDetail, AgentDirective, AgentJournal, AgentTimings, Deferral } from './journal.ts';
 import type { AgentState } from './state.ts';
 
 /** The journal to be on disk first, then the effects. */
@@ -56,6 +56,19 @@ export function block(journal: AgentJournal, now: number, detail: AgentDetail, c
     changes: { ...changes, blocks },
     effects: [{ type: 'retry-later', pace: 'slowly', attempt: blocks }],
   });
+}
+
+const NOT_DEFERRED: Deferral = { since: 0, restartSince: null, laterCount: 0, laterUntil: null, isOverruled: false };
+
+/** From now on it waits, unless it does already. */
+export function waitingSince({ deferral }: AgentJournal, now: number): Deferral {
+  return deferral ?? { ...NOT_DEFERRED, since: now };
+}
+
+/** From now on it waits for a restart, unless one before it did already: a deadline is not put off by each new push. */
+export function waitingForRestart(journal: AgentJournal, now: number): Pick<AgentJournal, 'deferral'> {
+  const deferral = waitingSince(journal, now);
+  return { deferral: { ...deferral, restartSince: deferral.restartSince ?? now, isOverruled: false } };
 }
 
 /** A person's "now" was for what was asked then. */
