@@ -16,7 +16,8 @@ export async function makeReport(
 ): Promise<AgentReport> {
   const { state, epoch, toplevel, detail } = effect;
   const isOfDirective = state === journal.state && epoch === journal.directive?.epoch;
-  const log = isOfDirective && FAILED_STATES.has(state) ? redactedTail(await readLog(machine, journal.activation)) : '';
+  // Before the machine is changed for it, the newest activation is another one's.
+  const log = isOfDirective && journal.before !== null && FAILED_STATES.has(state) ? redactedTail(await readLog(machine, journal.activation)) : '';
   return {
     seq: journal.nextReportSeq,
     epoch,

@@ -14,6 +14,7 @@ import {
   WATCHDOG_SCRIPT,
   watchdogScript,
   verdictUnit,
+  wayBackLimitSeconds,
   watchdogUnit,
 } from './scripts.ts';
 
@@ -57,6 +58,7 @@ export class ActivationGuard {
         `--on-active=${Math.ceil((plan.switchMs + plan.verdictMs) / 1000)}`,
         '--timer-property=AccuracySec=1s',
         '--property=Type=oneshot',
+        `--property=TimeoutStartSec=${wayBackLimitSeconds(plan)}`,
         '--',
         '/bin/sh',
         folder.file(WATCHDOG_SCRIPT),

@@ -92,4 +92,6 @@ test('arming stops the timers of every other activation: one that is over is not
   });
   await guard.arm(plan, { isFirst: true });
   expect(calls.find((call) => call.startsWith('systemctl stop'))).toContain('floe-watchdog-*.timer');
+  // What waits for the end of a way back must not wait for ever.
+  expect(calls.find((call) => call.startsWith('systemd-run'))).toMatch(/--property=TimeoutStartSec=\d+/);
 });

@@ -16,6 +16,11 @@ export const watchdogUnit = (activation: number | '*'): string => `floe-watchdog
 export const verdictUnit = (activation: number | '*'): string => `floe-verdict-${activation}`;
 export const switchUnits = (activation: number): string => `floe-switch-${activation}-*`;
 
+/** A way back that takes longer than its two tries, in s, is ended: what waits for its end, e.g. the agent, must not hang with it. */
+export function wayBackLimitSeconds({ switchMs }: Pick<GuardedActivation, 'switchMs'>): number {
+  return Math.ceil((3 * switchMs) / 1000) + 60;
+}
+
 /** What every script begins with: the old system's programs first, since the new one's may not work. */
 function preamble(plan: GuardedActivation, dir: string): string {
   const { activation, toplevel, before, beforeProfile } = plan;
@@ -37,7 +42,7 @@ claim_undo() {
 }
 has_passed() { [ "$(cat "$dir/verdict" 2>/dev/null)" = passed ]; }
 finish_commit() {
-  nix-env --profile ${SYSTEM_PROFILE} --set "$target" && "$target/bin/switch-to-configuration" boot
+  nix-env --profile ${SYSTEM_PROFILE} --set "$target" && timeout --kill-after=10 ${Math.ceil(plan.switchMs / 1000)} "$target/bin/switch-to-configuration" boot
 }
 # Whether $1, or a specialisation of it, is what runs.
 runs() {
@@ -88,7 +93,7 @@ systemctl --no-block restart floe-agent.service
 export function afterSwitchScript(plan: GuardedActivation, dir: string): string {
   return `${preamble(plan, dir)}
 systemd-run --quiet --collect --unit=${verdictUnit(plan.activation)} --on-active=${Math.ceil(plan.verdictMs / 1000)} \\
-  --timer-property=AccuracySec=1s --property=Type=oneshot /bin/sh "$dir/${WATCHDOG_SCRIPT}"
+  --timer-property=AccuracySec=1s --property=Type=oneshot --property=TimeoutStartSec=${wayBackLimitSeconds(plan)} /bin/sh "$dir/${WATCHDOG_SCRIPT}"
 `;
 }
 
@@ -130,7 +135,7 @@ runs "$target" || exit 0
 [ "$(counted tries)" -lt 2 ] || { undo; exit; }
 count tries
 systemd-run --quiet --collect --unit=${watchdogUnit(plan.activation)} --on-active=${Math.ceil(plan.bootMs / 1000)} \\
-  --property=DefaultDependencies=no --timer-property=DefaultDependencies=no --timer-property=AccuracySec=1s \\
+  --property=DefaultDependencies=no --property=RuntimeMaxSec=${wayBackLimitSeconds(plan)} --timer-property=DefaultDependencies=no --timer-property=AccuracySec=1s \\
   /bin/sh "$dir/${GUARD_SCRIPT}" undo
 `;
 }
