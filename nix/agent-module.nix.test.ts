@@ -172,6 +172,18 @@ describe('the units', () => {
     });
   });
 
+  it.each([
+    ['', '/boot'],
+    ['boot.loader.efi.efiSysMountPoint = "/efi";', '/boot'],
+    ['boot.loader.systemd-boot.enable = true; boot.loader.efi.efiSysMountPoint = "/efi";', '/efi'],
+    ['boot.loader.systemd-boot = { enable = true; xbootldrMountPoint = "/xboot"; };', '/xboot'],
+    ['services.floe.agent.bootMountPoint = "/kernels";', '/kernels'],
+  ])('of the agent, with "%s": room for kernels is looked for at %s', async (settings, path) => {
+    const { environment, serviceConfig } = await unit(`${LEAST} ${settings}`, 'services.floe-agent');
+    expect(environment).toMatchObject({ FLOE_BOOT_MOUNT_POINT: path });
+    expect(serviceConfig).toMatchObject({ ReadWritePaths: expect.arrayContaining([`-${path}`]) as unknown });
+  });
+
   it('of the boot guard: it needs nothing of the agent', async () => {
     const guard = await unit(LEAST, 'services.floe-boot-guard');
     expect(guard).toMatchObject({

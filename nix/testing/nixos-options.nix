@@ -38,6 +38,8 @@ in
     assertions = set (types.listOf assertion) [ ];
     warnings = words;
     boot.loader.efi.efiSysMountPoint = set types.str "/boot";
+    boot.loader.systemd-boot.enable = set types.bool false;
+    boot.loader.systemd-boot.xbootldrMountPoint = set (types.nullOr types.str) null;
     environment.etc = set (types.attrsOf file) { };
     environment.systemPackages = set (types.listOf types.package) [ ];
     networking.hostName = set types.str "ada";

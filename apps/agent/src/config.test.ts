@@ -45,6 +45,12 @@ test('how long a switch may take and who may use the socket are read', () => {
   });
 });
 
+test('where the boot loader keeps its kernels is /boot, if nothing else is said', () => {
+  expect(parseConfig(env).bootMountPoint).toBe('/boot');
+  expect(parseConfig({ ...env, FLOE_BOOT_MOUNT_POINT: '/efi' }).bootMountPoint).toBe('/efi');
+  expect(() => parseConfig({ ...env, FLOE_BOOT_MOUNT_POINT: 'efi' })).toThrow('FLOE_BOOT_MOUNT_POINT is "efi": set it to an absolute path');
+});
+
 test('a folder has its state in it, by FLOE_ROOT or --root', () => {
   expect(parseConfig({ ...env, FLOE_ROOT: '/tmp/ada' })).toMatchObject({
     root: '/tmp/ada',

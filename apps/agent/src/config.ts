@@ -21,6 +21,8 @@ export interface Config extends WorkSettings {
   readonly repository: string | undefined;
   /** The group whose members may talk to the agent, beside root; undefined: nobody. */
   readonly socketGroup: string | undefined;
+  /** Where the boot loader's kernels are. */
+  readonly bootMountPoint: string;
   /** Shortest wait after the server refused this agent, in ms. */
   readonly slowRetryMs: number;
   readonly logLevel: LogLevel;
@@ -116,6 +118,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
       1000 * checked('FLOE_SWITCH_TIMEOUT_SECONDS', SwitchSeconds, DEFAULT_SWITCH_LIMIT_MS / 1000, 'a whole number of seconds, 1 or more'),
     bootLimitMs: 1000 * checked('FLOE_BOOT_TIMEOUT_SECONDS', Seconds, 300, 'a whole number of seconds'),
     socketGroup: checked<string | undefined>('FLOE_SOCKET_GROUP', GroupName, undefined, 'the name of a group'),
+    bootMountPoint: checked('FLOE_BOOT_MOUNT_POINT', v.pipe(v.string(), v.startsWith('/')), '/boot', 'an absolute path'),
     minFreeBytes: 1024 * 1024 * checked('FLOE_MIN_FREE_MB', Megabytes, 64, 'a whole number of megabytes'),
     slowRetryMs: 1000 * checked('FLOE_SLOW_RETRY_SECONDS', Seconds, 60, 'a whole number of seconds'),
     logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),

@@ -119,9 +119,19 @@ function loadNix({ config, env, logger }: ContextOptions, paths: StatePaths): Lo
   return Object.assign(async () => await (loaded ??= as({ exec, env: nixEnv })), { as });
 }
 
-function createMachine({ config, env }: ContextOptions, paths: StatePaths, nix: LoadedNix): Machine {
-  const { root, switchLimitMs } = config;
-  const deps = { roots: paths.roots, exec, nix, env: childEnvOf(env), stateDir: paths.dir, switchLimitMs };
+function createMachine({ config, env, logger }: ContextOptions, paths: StatePaths, nix: LoadedNix): Machine {
+  const { root, switchLimitMs, bootMountPoint } = config;
+  const deps = {
+    roots: paths.roots,
+    exec,
+    nix,
+    env: childEnvOf(env),
+    stateDir: paths.dir,
+    clock: systemClock,
+    logger,
+    switchLimitMs,
+    bootMountPoint,
+  };
   return createTargetMachine(config.target, {
     ...deps,
     root: root ?? '',

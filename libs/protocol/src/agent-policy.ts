@@ -43,7 +43,7 @@ export const AgentPolicy = v.strictObject({
   deadlineHours: v.optional(v.nullable(Hours), 72),
   reboot: v.optional(
     v.strictObject({
-      /** `never`: the machine is left for its people to restart. The others restart it by themselves. */
+      /** `never`: the machine is left for its people to restart, until the deadline. The others restart it by themselves. */
       when: v.optional(v.picklist(['never', 'idle', 'window']), 'never'),
       /** After waiting for so long it restarts whatever the conditions; null: never. */
       deadlineHours: v.optional(v.nullable(Hours), null),

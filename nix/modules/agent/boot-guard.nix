@@ -50,7 +50,8 @@ in
         RemainAfterExit = true;
         # A script that the agent which staged the system wrote: it needs none of the new system's programs.
         ExecStart = "${pkgs.runtimeShell} /var/lib/floe-agent/boot-guard";
-        TimeoutStartSec = cfg.switchTimeoutSeconds + 60;
+        # Its way back is tried twice, and the boot loader told.
+        TimeoutStartSec = 3 * cfg.switchTimeoutSeconds + 120;
         UMask = "0077";
       };
     };

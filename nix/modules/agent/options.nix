@@ -88,8 +88,8 @@ in
       default = null;
       example = "wheel";
       description = ''
-        The group whose members may ask the agent what it does, say "later", go back to the system before, and go on again
-        (`floe-agent status`, `later`, `rollback`, `resume`). Null: root alone.
+        The group whose members may ask the agent what it does and what changes, say "later" or "now", go back to the system
+        before, and go on again (`floe-agent status`, `changes`, `later`, `now`, `rollback`, `resume`). Null: root alone.
       '';
     };
 
@@ -117,6 +117,28 @@ in
     switchTimeoutSeconds = seconds 60 900 "How long a switch may take, before it is ended and undone.";
     bootTimeoutSeconds = seconds 10 300 "How long this machine may take to start into a new system, until the agent runs, before it goes back.";
     slowRetrySeconds = seconds 0 60 "The shortest wait after the server refused this machine.";
+
+    bootMountPoint = mkOption {
+      type = types.strMatching "/.*";
+      # GRUB copies kernels to /boot, wherever the EFI partition is. The second option is a young one.
+      default =
+        let
+          inherit (config.boot.loader) systemd-boot efi;
+          extended = systemd-boot.xbootldrMountPoint or null;
+        in
+        if !systemd-boot.enable then
+          "/boot"
+        else if extended != null then
+          extended
+        else
+          efi.efiSysMountPoint;
+      defaultText = lib.literalExpression ''with systemd-boot its xbootldrMountPoint or efiSysMountPoint, else "/boot"'';
+      example = "/efi";
+      description = ''
+        Where the boot loader keeps kernels and initrds. If that is a disk of its own, nothing is switched before it has room
+        for the new ones.
+      '';
+    };
 
     minFreeMb = mkOption {
       type = types.ints.between 0 9999999;

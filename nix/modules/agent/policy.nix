@@ -111,8 +111,9 @@ in
       ];
       default = "wait-if-session";
       description = ''
-        What a person at the machine makes wait: nothing; a switch that would end the session (display manager, D-Bus, logind)
-        or needs a restart; any switch that restarts or stops services.
+        What a person at the machine makes wait: nothing; a switch that would end the session (display manager, D-Bus,
+        logind); any switch that restarts or stops services. What takes effect only with a restart is made ready for the next
+        start while people work, without a restart: when that comes is `reboot`'s to say.
       '';
     };
 
@@ -126,7 +127,10 @@ in
       maxCount = mkOption {
         type = types.ints.between 0 100;
         default = 3;
-        description = "How often a person may say \"later\" to one system.";
+        description = ''
+          How often a person may say "later" to one system. One that replaces another which was put off goes on counting where
+          that was: pushes alone never make it wait for ever.
+        '';
       };
       maxMinutes = mkOption {
         type = minutes;
@@ -151,14 +155,14 @@ in
         default = "never";
         description = ''
           When the machine restarts by itself for a change that takes effect only so (kernel, initrd, kernel parameters): never,
-          when nobody uses it, or in one of `windows`.
+          when nobody uses it, or in one of `windows`. Its people may restart it at any time. `deadlineHours` holds with each.
         '';
       };
       deadlineHours = mkOption {
         type = types.nullOr hours;
         default = null;
         example = 168;
-        description = "After waiting for so long it restarts, whatever makes it wait. Null: never.";
+        description = "After waiting for so long it restarts, whatever makes it wait, also with `when = \"never\"`. Null: it waits for ever.";
       };
     };
 

@@ -23,6 +23,7 @@ let
     FLOE_SWITCH_TIMEOUT_SECONDS = toString cfg.switchTimeoutSeconds;
     FLOE_BOOT_TIMEOUT_SECONDS = toString cfg.bootTimeoutSeconds;
     FLOE_SLOW_RETRY_SECONDS = toString cfg.slowRetrySeconds;
+    FLOE_BOOT_MOUNT_POINT = cfg.bootMountPoint;
     FLOE_MIN_FREE_MB = toString cfg.minFreeMb;
   }
   // lib.optionalAttrs (cfg.repository != null) { FLOE_REPOSITORY = cfg.repository; }
@@ -34,6 +35,7 @@ let
   bootPaths = map (path: "-${path}") (
     lib.unique [
       "/boot"
+      cfg.bootMountPoint
       config.boot.loader.efi.efiSysMountPoint
       "/sys/firmware/efi/efivars"
     ]

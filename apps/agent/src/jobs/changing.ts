@@ -3,7 +3,7 @@ import type { CacheTrust } from '@floe/nix';
 import { describeError, isFloeError } from '@floe/runtime';
 import { checkHealth } from '../health/health-checks.ts';
 import type { MachineGuard } from '../machines/machine.ts';
-import { cacheOf, guarded, healthLimits, REBOOT_TAKES_MS, type Job, type WorkDeps } from './job.ts';
+import { cacheOf, guarded, healthLimits, REBOOT_TAKES_MS, switchHeld, type Job, type WorkDeps } from './job.ts';
 
 /** The watchdog was first. */
 export const WATCHDOG_WAS_FIRST: AgentDetail = {
@@ -49,7 +49,20 @@ async function lockInTheWay({ machine }: WorkDeps, toplevel: StorePath, { messag
   const heldBy = await machine.switchHeldBy();
   if (heldBy === null && !/acquire lock/i.test(message)) return null;
   if ((await machine.observe()).current === toplevel) return null;
-  return { code: 'SWITCH_HELD', message: `another switch is under way: ${heldBy ?? 'it'} holds its lock; tried again when it has ended` };
+  return switchHeld(heldBy);
+}
+
+/** Waits for switches of others: none keeps its lock for longer than a switch may take. */
+async function othersEnded({ machine, clock, logger }: WorkDeps, signal: AbortSignal): Promise<void> {
+  let named: string | null = null;
+  for (;;) {
+    const heldBy = await machine.switchHeldBy();
+    if (heldBy === null) return;
+    if (heldBy !== named) logger.warn('the way back waits for another switch', { heldBy });
+    named = heldBy;
+    await clock.sleep(1_000, signal);
+    signal.throwIfAborted();
+  }
 }
 
 /** Whether the system works, by its own checks and by contact; the verdict is on disk before it is told. */
@@ -148,6 +161,7 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
         await guard.arm(way, { isFirst: false }).catch((error: unknown) => logger.warn('the way back is not watched over', { error }));
     }
   }
+  await othersEnded(deps, signal);
   const found = await machine.observe();
   // First what the machine starts next time: from here on a power cut brings the old system.
   const named = found.profile?.toplevel;

@@ -58,6 +58,12 @@ export const NO_BOOT_GUARD: AgentDetail = {
   message: 'it takes effect with a restart, but has no floe-boot-guard.service to take it back if it fails: it needs the module of floe-agent',
 };
 
+/** Another switch keeps this one from being begun; null when nobody says which. */
+export function switchHeld(heldBy: string | null): AgentDetail {
+  const message = `another switch is under way: ${heldBy ?? 'it'} holds its lock; tried again when it has ended, and if it is stuck, it is ended`;
+  return { code: 'SWITCH_HELD', message };
+}
+
 /** What downloads depend on, to be compared. */
 export function cacheOf({ substituters, cachePublicKeys }: WorkSettings): string {
   return [...substituters, ...cachePublicKeys].join(' ');

@@ -1,5 +1,5 @@
 import { isOn, rollbackTarget, type AgentEvent } from '@floe/model';
-import { cacheOf, NO_BOOT_GUARD, type Job } from './job.ts';
+import { cacheOf, NO_BOOT_GUARD, switchHeld, type Job } from './job.ts';
 import { lackOfRoom, megabytes } from './room.ts';
 
 /** Whether it runs the system already. */
@@ -42,9 +42,10 @@ export const precheck: Job = async (deps, journal, directive, signal) => {
   const full = await lackOfRoom(deps);
   if (full !== null) return notClear(full.code, full.message);
   const lacking = await machine.bootBytesLacking(toplevel);
-  if (lacking > 0) return notClear('BOOT_DISK_FULL', `/boot lacks ${megabytes(lacking)} for its kernel and initrd: remove old generations there`);
+  if (lacking > 0)
+    return notClear('BOOT_DISK_FULL', `the boot loader's disk lacks ${megabytes(lacking)} for its kernel and initrd: remove old generations from it`);
   const heldBy = await machine.switchHeldBy();
-  if (heldBy !== null) return notClear('SWITCH_HELD', `another switch is under way: ${heldBy} holds its lock; tried again when it has ended`);
+  if (heldBy !== null) return notClear('SWITCH_HELD', switchHeld(heldBy).message);
   // Once more: minutes may have passed since the server was asked.
   const { impact, wait } = await deps.assess(journal, directive, signal);
   if (wait !== null) return { type: 'assessed', epoch, impact, wait };

@@ -223,16 +223,26 @@ describe('a reboot', () => {
   const window: v.InferInput<typeof AgentPolicy> = { reboot: { when: 'window' }, windows: [TUESDAY_2] };
   const nobody = { sessions: [] };
 
-  test('is left to people by default, with no deadline', () => {
-    for (const deadlineHours of [null, 1]) {
-      expect(judgeReboot(input({ policy: { reboot: { when: 'never', deadlineHours } }, deferral: { since: NOW - 100 * HOUR } }))).toEqual({
-        kind: 'wait',
-        code: 'REBOOT_LEFT_TO_PEOPLE',
-        message: 'waits for somebody to restart the machine',
-        until: null,
-        deadlineAt: null,
-      });
-    }
+  test('is left to people by default, for ever', () => {
+    expect(judgeReboot(input({ deferral: { since: NOW - 1000 * HOUR } }))).toEqual({
+      kind: 'wait',
+      code: 'REBOOT_LEFT_TO_PEOPLE',
+      message: 'waits for somebody to restart the machine',
+      until: null,
+      deadlineAt: null,
+    });
+  });
+
+  test('is left to people until the deadline, if the policy has one', () => {
+    const byDeadline = { reboot: { when: 'never', deadlineHours: 24 } } as const;
+    expect(judgeReboot(input({ policy: byDeadline, facts: { sessions: [session()] } }))).toMatchObject({
+      kind: 'wait',
+      code: 'REBOOT_LEFT_TO_PEOPLE',
+      message: 'waits for somebody to restart the machine; goes ahead Tue 12:00 UTC at the latest',
+      until: NOW + 24 * HOUR,
+      deadlineAt: NOW + 24 * HOUR,
+    });
+    expect(judgeReboot(input({ policy: byDeadline, deferral: { since: NOW - 24 * HOUR } })).kind).toBe('clear');
   });
 
   test('when idle: nobody may work on it, not over SSH either, and it must be known', () => {

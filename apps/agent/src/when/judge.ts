@@ -61,15 +61,15 @@ export function judgeActivation(input: JudgeInput & { readonly impact: Impact })
 
 /**
  * Whether a machine may restart now to run the system that is staged for its next start; `deferral.since` is when that
- * was. Pure. With no policy for it the machine's people are waited for, and no deadline changes that.
+ * was. Pure. With `never` its people are waited for, until the deadline if there is one.
  */
 export function judgeReboot(input: JudgeInput): Judgement {
   const { policy } = input;
   const here = circumstances(input);
   const { when, deadlineHours } = policy.reboot;
+  const deadlineAt = deadlineOf(here.deferral, deadlineHours);
   if (when === 'never') {
-    const text = 'for somebody to restart the machine';
-    return conclude(here, [{ code: 'REBOOT_LEFT_TO_PEOPLE', text, mayEndAt: null }], null);
+    return conclude(here, [{ code: 'REBOOT_LEFT_TO_PEOPLE', text: 'for somebody to restart the machine', mayEndAt: null }], deadlineAt);
   }
   const conditions = whileLater(here);
   if (when === 'window') {
@@ -79,7 +79,7 @@ export function judgeReboot(input: JudgeInput): Judgement {
   conditions.push(...whileOnBattery(here));
   if (when === 'idle') conditions.push(...whileSessionsUnknown(here));
   if (when === 'idle' || policy.session !== 'ignore') conditions.push(...whileInUse(here, 'all', (name) => `${name}'s session would end`));
-  return conclude(here, conditions, deadlineOf(here.deferral, deadlineHours));
+  return conclude(here, conditions, deadlineAt);
 }
 
 /** Whether a system may be downloaded now: anything but what is paid for by the byte lets it. Pure. */

@@ -1,16 +1,20 @@
 import { realpath, stat, statfs } from 'node:fs/promises';
 import type { StorePath } from '@floe/model';
 
-const BOOT = '/boot';
 /** Entries, and what file systems need for themselves, in bytes. */
 const MARGIN_BYTES = 4 * 1024 * 1024;
 
 /**
  * How much room the boot loader's disk lacks for the kernel and the initrd of `next`, in bytes. What the machine was
- * started with lies there already. 0 where /boot is no disk of its own: the store's room is looked at anyway.
+ * started with lies there already. 0 where `mountPoint` is no disk of its own: the store's room is looked at anyway.
  */
-export async function bootBytesLacking(next: StorePath, booted: StorePath | null): Promise<number> {
-  const [boot, root] = await Promise.all([stat(BOOT).catch(() => undefined), stat('/')]);
+export async function bootBytesLacking(of: {
+  readonly mountPoint: string;
+  readonly next: StorePath;
+  readonly booted: StorePath | null;
+}): Promise<number> {
+  const { mountPoint, next, booted } = of;
+  const [boot, root] = await Promise.all([stat(mountPoint).catch(() => undefined), stat('/')]);
   if (boot === undefined || boot.dev === root.dev) return 0;
   let needed = 0;
   for (const part of ['kernel', 'initrd']) {
@@ -20,6 +24,6 @@ export async function bootBytesLacking(next: StorePath, booted: StorePath | null
     if (file !== before) needed += (await stat(file)).size;
   }
   if (needed === 0) return 0;
-  const { bavail, bsize } = await statfs(BOOT);
+  const { bavail, bsize } = await statfs(mountPoint);
   return needed + MARGIN_BYTES - bavail * bsize;
 }

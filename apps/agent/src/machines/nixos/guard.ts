@@ -1,6 +1,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { join } from 'node:path';
+import type { StorePath } from '@floe/model';
 import { FloeError, writeFileDurably, type Exec } from '@floe/runtime';
 import type { GuardedActivation } from '../machine.ts';
 import { activationFolder, removeActivations, type ActivationFolder, type Verdict } from './activation-folder.ts';
@@ -10,6 +11,7 @@ import {
   BOOT_ID,
   FELL_BACK,
   GUARD_SCRIPT,
+  RAN_BEFORE,
   guardScript,
   WATCHDOG_SCRIPT,
   watchdogScript,
@@ -39,9 +41,12 @@ export class ActivationGuard {
   }
 
   /** Arms a timer of systemd that goes back at the deadline, whatever becomes of the agent. Throws `WATCHDOG_NOT_ARMED`. */
-  async arm(plan: GuardedActivation, { isFirst }: { readonly isFirst: boolean }): Promise<void> {
+  async arm(
+    plan: GuardedActivation,
+    { isFirst, running }: { readonly isFirst: boolean; /** As it is, a specialisation too. */ readonly running: StorePath | null },
+  ): Promise<void> {
     const folder = this.folder(plan.activation);
-    if (isFirst) await this.#clear(folder);
+    if (isFirst) await this.#begin(folder, running);
     await folder.write(WATCHDOG_SCRIPT, watchdogScript(plan, folder.dir));
     await folder.write(AFTER_SWITCH_SCRIPT, afterSwitchScript(plan, folder.dir));
     await folder.write(BOOT_ID, await bootId());
@@ -76,9 +81,9 @@ export class ActivationGuard {
   }
 
   /** Puts the guard of the next start in its place. */
-  async guardBoot(plan: GuardedActivation): Promise<void> {
+  async guardBoot(plan: GuardedActivation, running: StorePath | null): Promise<void> {
     const folder = this.folder(plan.activation);
-    await this.#clear(folder);
+    await this.#begin(folder, running);
     await folder.write(GUARD_SCRIPT, guardScript(plan, folder.dir));
     await folder.write(BOOT_ID, await bootId());
     await this.#stopTimers();
@@ -133,9 +138,15 @@ export class ActivationGuard {
     await removeActivations(join(this.#deps.stateDir, 'activation'));
   }
 
+  /** What ran when the activation began: a specialisation as such. */
+  async ranBefore(activation: number): Promise<StorePath | undefined> {
+    return (await this.folder(activation).read(RAN_BEFORE))?.trim() as StorePath | undefined;
+  }
+
   /** After a journal was lost, activations are counted from 1 again: no verdict of another one may be taken for this one's. */
-  async #clear(folder: ActivationFolder): Promise<void> {
+  async #begin(folder: ActivationFolder, running: StorePath | null): Promise<void> {
     await rm(folder.dir, { recursive: true, force: true });
+    if (running !== null) await folder.write(RAN_BEFORE, `${running}\n`);
   }
 
   get #bootGuard(): string {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { StorePath } from '@floe/model';
 import type { Nix } from '@floe/nix';
-import type { Exec, ExecResult } from '@floe/runtime';
+import { silentLogger, systemClock, type Exec, type ExecResult } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { storePath } from '../../test/fixtures.ts';
 import { NixosMachine } from './machine.ts';
@@ -51,7 +51,10 @@ function systemdBoot(limit: number): { machine: NixosMachine; calls: string[]; e
     exec,
     nix: async () => await Promise.resolve(nix as unknown as Nix),
     env: {},
+    clock: systemClock,
+    logger: silentLogger,
     switchLimitMs: 1_000,
+    bootMountPoint: '/boot',
   });
   return { machine, calls, entries: () => entries };
 }

@@ -2,7 +2,7 @@ import { readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AgentDetail, Observed, StorePath } from '@floe/model';
 import type { Nix } from '@floe/nix';
-import { FloeError, type Exec } from '@floe/runtime';
+import { FloeError, type Clock, type Exec, type Logger } from '@floe/runtime';
 import type {
   CommandPlace,
   GuardedActivation,
@@ -24,8 +24,9 @@ import { bootBytesLacking } from './boot-space.ts';
 import { ActivationGuard } from './guard.ts';
 import { bootEntryOf, setOneShot } from './one-shot.ts';
 import { AFTER_SWITCH_SCRIPT, GUARD_UNIT_FILE, REBOOTED_BACK, SYSTEM_PROFILE, switchUnits, verdictUnit, watchdogUnit } from './scripts.ts';
+import { SwitchLock } from './switch-lock.ts';
 import { switchUnit, type SwitchUnit } from './switch-unit.ts';
-import { failedUnits, killStuckUnits, runningJobs, switchLockHolder } from './units.ts';
+import { failedUnits, killStuckUnits, runningJobs } from './units.ts';
 
 /** A script that only tells what it would do, and takes longer, is not waited for. */
 const DRY_ACTIVATE_SECONDS = 120;
@@ -38,8 +39,12 @@ export interface NixosMachineDeps {
   /** Loaded when it is first needed: an idle agent has no use for it. */
   readonly nix: () => Promise<Nix>;
   readonly env: NodeJS.ProcessEnv;
+  readonly clock: Clock;
+  readonly logger: Logger;
   /** A switch that takes longer, in ms, is ended. */
   readonly switchLimitMs: number;
+  /** Where kernels and initrds are copied to, if that is a disk of its own. */
+  readonly bootMountPoint: string;
 }
 
 /** The NixOS machine that the agent runs on, as root. */
@@ -49,13 +54,15 @@ export class NixosMachine extends StoreBacked implements Machine {
   readonly boot: MachineBoot;
   readonly #deps: NixosMachineDeps;
   readonly #guard: ActivationGuard;
+  readonly #lock: SwitchLock;
 
   constructor(deps: NixosMachineDeps) {
     super(deps);
     this.#deps = deps;
     this.#guard = new ActivationGuard(deps);
+    this.#lock = new SwitchLock({ ...deps, limitMs: deps.switchLimitMs });
     this.guard = {
-      arm: async (plan, options) => await this.#guard.arm(plan, options),
+      arm: async (plan, options) => await this.#guard.arm(plan, { ...options, running: await this.#running() }),
       claim: async (activation, verdict) => await this.#guard.claim(activation, verdict),
       settled: async (_activation, signal) => await this.#guard.settled(signal),
       verdict: async (activation) => await this.#guard.verdict(activation),
@@ -106,8 +113,10 @@ export class NixosMachine extends StoreBacked implements Machine {
   async switchTo(path: StorePath, action: SwitchAction, options: SwitchOptions): Promise<SwitchOutcome> {
     const { switchLimitMs } = this.#deps;
     const unit = this.#switchUnit(options.activation, action, options.isRollback ?? false);
-    const script = `${action === 'test' ? await this.#asItRuns(path) : path}/bin/switch-to-configuration`;
-    const { signal, isRollback } = options;
+    const { activation, signal, isRollback } = options;
+    const system =
+      action === 'boot' ? path : ((isRollback === true ? await this.#asItRan(path, activation) : undefined) ?? (await this.#asItRuns(path)));
+    const script = `${system}/bin/switch-to-configuration`;
     const afterwards =
       action === 'test' && isRollback !== true ? { afterwards: this.#guard.folder(options.activation).file(AFTER_SWITCH_SCRIPT) } : {};
     const result = await unit.run([script, action], { limitMs: switchLimitMs, signal, ...afterwards });
@@ -122,13 +131,24 @@ export class NixosMachine extends StoreBacked implements Machine {
 
   /** A machine that runs a specialisation goes on to the same one of the new system, if that has it. */
   async #asItRuns(path: StorePath): Promise<string> {
-    const { current } = await observeLinks('');
+    const current = await this.#running();
     const parent = (await this.observe()).current;
     if (current === null || parent === null || parent === current) return path;
     const name = await specialisationOf(parent, current);
     if (name === undefined) return path;
     const same = `${path}/specialisation/${name}`;
     return (await readlink(same).catch(() => undefined)) === undefined ? path : same;
+  }
+
+  /** The specialisation of `path` that ran before the activation; undefined: none. The new system need not have it. */
+  async #asItRan(path: StorePath, activation: number): Promise<StorePath | undefined> {
+    const ran = await this.#guard.ranBefore(activation);
+    return ran !== undefined && (await specialisationOf(path, ran)) !== undefined ? ran : undefined;
+  }
+
+  /** What really runs, a specialisation as such. */
+  async #running(): Promise<StorePath | null> {
+    return (await observeLinks('')).current;
   }
 
   async #unfinished(activation: number, path: StorePath, signal: AbortSignal): Promise<Unfinished> {
@@ -148,7 +168,7 @@ export class NixosMachine extends StoreBacked implements Machine {
 
   async #stage(plan: GuardedActivation, signal: AbortSignal): Promise<SwitchOutcome & { readonly how?: 'one-shot' | 'guarded' }> {
     const { activation, toplevel, beforeProfile } = plan;
-    await this.#guard.guardBoot(plan);
+    await this.#guard.guardBoot(plan, await this.#running());
     await this.setProfile(toplevel);
     const outcome = await this.switchTo(toplevel, 'boot', { activation, signal });
     if (outcome.kind === 'failed') return outcome;
@@ -189,11 +209,12 @@ export class NixosMachine extends StoreBacked implements Machine {
   }
 
   override async bootBytesLacking(path: StorePath): Promise<number> {
-    return await bootBytesLacking(path, (await this.observe()).booted);
+    const { booted } = await this.observe();
+    return await bootBytesLacking({ mountPoint: this.#deps.bootMountPoint, next: path, booted });
   }
 
   override async switchHeldBy(): Promise<string | null> {
-    return (await switchLockHolder()) ?? null;
+    return await this.#lock.heldBy();
   }
 
   override async activationLog(activation: number): Promise<string> {

@@ -80,6 +80,21 @@ test('the watchdog goes back from the new system, and leaves alone who switched 
   expect(await play(watchdogScript(plan, folder()), 'target')).toContain('before test');
 });
 
+test('the way back leads to the specialisation that ran, if it is still one of the old system', async () => {
+  await program('cosy/bin/switch-to-configuration', 'cosy $1');
+  await mkdir(join(root, 'before/specialisation'));
+  await symlink(join(root, 'cosy'), join(root, 'before/specialisation/cosy'));
+  const back = async (ran: string): Promise<string[]> => {
+    await rm(join(folder(), 'verdict'), { force: true });
+    await writeFile(join(folder(), 'ran-before'), `${ran}\n`);
+    return (await play(watchdogScript(plan, folder()), 'target')).filter((call) => call.endsWith(' test'));
+  };
+  expect(await back(join(root, 'cosy'))).toEqual(['cosy test']);
+  expect(await back(plan.before)).toEqual(['before test']);
+  expect(await back(join(root, 'third'))).toEqual(['before test']);
+  expect(await back('')).toEqual(['before test']);
+});
+
 test('arming stops the timers of every other activation: one that is over is not undone in the middle of the next', async () => {
   const calls: string[] = [];
   const guard = new ActivationGuard({
@@ -90,7 +105,7 @@ test('arming stops the timers of every other activation: one that is over is not
       return await Promise.resolve({ end: 'exited', exitCode: 0, signal: null, stdout: '', stderr: '', durationMs: 0 });
     },
   });
-  await guard.arm(plan, { isFirst: true });
+  await guard.arm(plan, { isFirst: true, running: plan.before });
   expect(calls.find((call) => call.startsWith('systemctl stop'))).toContain('floe-watchdog-*.timer');
   // What waits for the end of a way back must not wait for ever.
   expect(calls.find((call) => call.startsWith('systemd-run'))).toMatch(/--property=TimeoutStartSec=\d+/);

@@ -7,6 +7,7 @@ export const GUARD_SCRIPT = 'guard.sh';
 export const WATCHDOG_RESULT = 'watchdog.result';
 export const FELL_BACK = 'fell-back';
 export const BOOT_ID = 'boot-id';
+export const RAN_BEFORE = 'ran-before';
 export const REBOOTED_BACK = 'rebooted-back';
 /** Of a system: what runs the guard at its start (nix/modules/agent/boot-guard.nix). */
 export const GUARD_UNIT_FILE = 'etc/systemd/system/floe-boot-guard.service';
@@ -52,13 +53,22 @@ runs() {
   done
   return 1
 }
+# What ran before: the old system, or the specialisation of it that was chosen.
+as_it_ran() {
+  ran=$(cat "$dir/${RAN_BEFORE}" 2>/dev/null)
+  for system in "$before"/specialisation/*; do
+    if [ -n "$ran" ] && [ "$(readlink -f "$system")" = "$ran" ]; then echo "$ran" && return; fi
+  done
+  echo "$before"
+}
 # The way back may hang at a unit that does not stop, as the way there did.
 go_back() {
-  timeout --kill-after=10 ${Math.ceil(plan.switchMs / 1000)} "$before/bin/switch-to-configuration" test && return
+  way_back=$(as_it_ran)
+  timeout --kill-after=10 ${Math.ceil(plan.switchMs / 1000)} "$way_back/bin/switch-to-configuration" test && return
   systemctl list-jobs --plain --no-legend | while read -r _ unit kind state; do
     case $kind-$state in stop-running | restart-running) systemctl kill --signal=SIGKILL "$unit" ;; esac
   done
-  timeout --kill-after=10 ${Math.ceil(plan.switchMs / 1000)} "$before/bin/switch-to-configuration" test
+  timeout --kill-after=10 ${Math.ceil(plan.switchMs / 1000)} "$way_back/bin/switch-to-configuration" test
 }
 done_with() {
   echo "$1 $2" >"$dir/${WATCHDOG_RESULT}.tmp" && sync "$dir/${WATCHDOG_RESULT}.tmp"

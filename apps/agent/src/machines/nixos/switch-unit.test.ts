@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exec, type Exec, type ExecResult } from '@floe/runtime';
@@ -6,7 +6,6 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { activationFolder, type ActivationFolder } from './activation-folder.ts';
 import { describeSwitch } from '../switch-outcome.ts';
 import { switchUnit } from './switch-unit.ts';
-import { holderOf } from './units.ts';
 
 const signal = new AbortController().signal;
 const result: ExecResult = { end: 'exited', exitCode: 0, signal: null, stdout: '', stderr: '', durationMs: 1 };
@@ -79,16 +78,4 @@ test('the first word about an activation stands, whoever writes it', async () =>
   await other.write('verdict', 'undo\n');
   expect(await other.claim('passed')).toBe('undo');
   expect(await readFile(other.file('verdict'), 'utf8')).toBe('undo\n');
-});
-
-test('who holds a lock is found in /proc/locks, and those who wait for it are not', async () => {
-  await writeFile(join(dir, 'lock'), '');
-  const locks = [
-    '1: FLOCK  ADVISORY  WRITE 412 00:1a:5678 0 EOF',
-    '1: -> FLOCK  ADVISORY  WRITE 999 00:1a:5678 0 EOF',
-    '2: POSIX  ADVISORY  READ 7 08:01:42 0 EOF',
-  ].join('\n');
-  expect(holderOf(locks, 5678)).toBe(412);
-  expect(holderOf(locks, 42)).toBe(7);
-  expect(holderOf(locks, 1)).toBeUndefined();
 });

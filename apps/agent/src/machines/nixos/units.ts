@@ -1,4 +1,3 @@
-import { readFile, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Exec } from '@floe/runtime';
 import * as v from 'valibot';
@@ -59,33 +58,4 @@ export async function killStuckUnits(deps: UnitsDeps, jobs: readonly RunningJob[
     if (kind === 'start' || unit.startsWith('floe-')) continue;
     await deps.exec('systemctl', ['kill', '--signal=SIGKILL', unit], { env: deps.env, timeoutMs: 30_000 });
   }
-}
-
-/** Where NixOS's `switch-to-configuration` keeps others off. */
-const SWITCH_LOCK = '/run/nixos/switch-to-configuration.lock';
-
-/** Who holds the lock of another switch: its unit, or its process; undefined when nobody does. */
-export async function switchLockHolder(): Promise<string | undefined> {
-  const lock = await stat(SWITCH_LOCK).catch(() => undefined);
-  if (lock === undefined) return undefined;
-  const locks = await readFile('/proc/locks', 'utf8').catch(() => '');
-  const pid = holderOf(locks, lock.ino);
-  if (pid === undefined) return undefined;
-  const cgroup = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '');
-  const unit = cgroup
-    .trim()
-    .split('/')
-    .findLast((part) => /\.(?:service|scope)$/.test(part));
-  return unit === undefined ? `process ${pid}` : `${unit} (process ${pid})`;
-}
-
-/** The process that has the file with this inode locked, in the text of /proc/locks. */
-export function holderOf(locks: string, inode: number): number | undefined {
-  for (const line of locks.split('\n')) {
-    const [, kind, , , pid, file] = line.trim().split(/\s+/);
-    // A waiter's line has an arrow in the place of the kind.
-    if (kind === '->' || file === undefined) continue;
-    if (file.split(':').at(-1) === String(inode) && Number(pid) > 0) return Number(pid);
-  }
-  return undefined;
 }

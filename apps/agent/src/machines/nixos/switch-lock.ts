@@ -1,0 +1,115 @@
+import { readFile, stat } from 'node:fs/promises';
+import type { Clock, Exec, Logger } from '@floe/runtime';
+
+/** Where NixOS's `switch-to-configuration` keeps others off. */
+const SWITCH_LOCK = '/run/nixos/switch-to-configuration.lock';
+/** What was told to end gets so long, in ms, before it is made to. */
+const GRACE_MS = 10_000;
+const POLL_MS = 100;
+
+export interface SwitchLockDeps {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** A switch that holds the lock for longer, in ms, is stuck, and ended. */
+  readonly limitMs: number;
+  readonly exec: Exec;
+  readonly env: NodeJS.ProcessEnv;
+  /** Default: that of NixOS. */
+  readonly file?: string;
+}
+
+interface Holder {
+  readonly pid: number;
+  /** Of systemd; undefined when it is in none. */
+  readonly unit: string | undefined;
+  /** False for what is in a person's session: that goes on. */
+  readonly isService: boolean;
+}
+
+/** The lock that every switch of the machine holds, also those that other programs and people begin. */
+export class SwitchLock {
+  readonly #deps: SwitchLockDeps;
+  readonly #file: string;
+  #seen: { readonly pid: number; readonly since: number } | undefined;
+
+  constructor(deps: SwitchLockDeps) {
+    this.#deps = deps;
+    this.#file = deps.file ?? SWITCH_LOCK;
+  }
+
+  /**
+   * Who holds it, for people: the unit and the process; null when nobody does. One that was seen to hold it for the time
+   * that a switch may take is ended: a machine with a stuck switch would never be changed again.
+   */
+  async heldBy(): Promise<string | null> {
+    const pid = await this.#holder();
+    if (pid === undefined) {
+      this.#seen = undefined;
+      return null;
+    }
+    const { clock, limitMs } = this.#deps;
+    if (this.#seen?.pid !== pid) this.#seen = { pid, since: clock.monotonic() };
+    const holder = await describe(pid);
+    const name = nameOf(holder);
+    if (clock.monotonic() - this.#seen.since < limitMs) return name;
+    return (await this.#end(holder)) ? null : name;
+  }
+
+  async #end(holder: Holder): Promise<boolean> {
+    const { clock, logger, limitMs } = this.#deps;
+    const heldBy = nameOf(holder);
+    logger.warn('another switch is stuck, and is ended', { heldBy, limitMs });
+    for (const signal of ['TERM', 'KILL'] as const) {
+      await this.#send(signal, holder);
+      const deadline = clock.monotonic() + GRACE_MS;
+      while (clock.monotonic() < deadline) {
+        if ((await this.#holder()) !== holder.pid) return true;
+        await clock.sleep(POLL_MS);
+      }
+    }
+    logger.error('a switch that is stuck could not be ended', { heldBy });
+    return false;
+  }
+
+  /** To a service as a whole: its programs may have the lock in common. */
+  async #send(signal: 'TERM' | 'KILL', { pid, unit, isService }: Holder): Promise<void> {
+    const { exec, env } = this.#deps;
+    const [file, ...args] =
+      isService && unit !== undefined ? ['systemctl', 'kill', `--signal=SIG${signal}`, unit] : ['kill', `-${signal}`, String(pid)];
+    await exec(file ?? '', args, { env, timeoutMs: 30_000 });
+  }
+
+  async #holder(): Promise<number | undefined> {
+    const lock = await stat(this.#file, { bigint: true }).catch(() => undefined);
+    if (lock === undefined) return undefined;
+    return holderOf(await readFile('/proc/locks', 'utf8').catch(() => ''), lock);
+  }
+}
+
+async function describe(pid: number): Promise<Holder> {
+  const cgroup = (await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '')).trim();
+  const unit = cgroup.split('/').findLast((part) => /\.(?:service|scope)$/.test(part));
+  return { pid, unit, isService: unit?.endsWith('.service') === true && cgroup.includes(':/system.slice/') };
+}
+
+function nameOf({ pid, unit }: Holder): string {
+  return unit === undefined ? `process ${pid}` : `${unit} (process ${pid})`;
+}
+
+/** The process that has a file locked, in the text of /proc/locks. */
+export function holderOf(locks: string, { dev, ino }: { readonly dev: bigint; readonly ino: bigint }): number | undefined {
+  // As the C library takes a device's number apart, and the kernel prints it.
+  const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn);
+  const minor = (dev & 0xffn) | ((dev >> 12n) & 0xffffff00n);
+  const name = `${hex(major)}:${hex(minor)}:${ino}`;
+  for (const line of locks.split('\n')) {
+    const [, kind, , , pid, file] = line.trim().split(/\s+/);
+    // A waiter's line has an arrow in the place of the kind; who is in another container has no number here.
+    if (kind !== '->' && file === name && Number(pid) > 0) return Number(pid);
+  }
+  return undefined;
+}
+
+function hex(value: bigint): string {
+  return value.toString(16).padStart(2, '0');
+}
