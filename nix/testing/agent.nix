@@ -2,13 +2,15 @@
 {
   lib ? import ./lib.nix,
   settings ? { },
+  # Where a package is.
+  place ? name: "/packages/${name}",
 }:
 let
   # As much of a package as a module can see.
   package = name: {
     type = "derivation";
     inherit name;
-    outPath = "/packages/${name}";
+    outPath = place name;
   };
 
   evaluated = lib.evalModules {

@@ -75,7 +75,7 @@ export function busyFleet(now: number): FleetView {
           observed: onOld,
           detail: {
             code: 'LOCAL_OVERRIDE',
-            message: `its user went back to the system before (${OLD} runs): kept until another system is desired, "floe-agent resume", or "floe resume"`,
+            message: `its user went back to the system before (${OLD} runs): kept until another system is desired (a day at least), "floe-agent resume", or "floe resume"`,
           },
           stateSince: now - 20 * HOUR,
         }),

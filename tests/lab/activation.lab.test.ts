@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { exec } from '@floe/runtime';
 import { isLabReady } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LabFleet } from './lab-fleet.ts';
@@ -19,5 +21,15 @@ describe.skipIf(!isReady)(`activation on real systemd machines${isReady ? '' : `
     await lab.runs('ada', toplevel);
     await lab.isTidy('ada');
     expect(await lab.guest('ada').sh('cat /etc/static/motd')).toBe('hello');
+  });
+
+  test('the agent works behind the fence of its module', async () => {
+    const pid = await lab.guest('ada').mainPid('floe-agent.service');
+    const status = await readFile(`/proc/${pid}/status`, 'utf8');
+    expect(status).toMatch(/^NoNewPrivs:\t1$/m);
+    expect(status).toMatch(/^Seccomp:\t2$/m);
+    const inside = async (script: string) => (await exec('nsenter', ['--target', String(pid), '--mount', '/bin/sh', '-c', script])).exitCode === 0;
+    expect(await inside('touch /var/lib/floe-agent/probe && rm /var/lib/floe-agent/probe')).toBe(true);
+    for (const file of ['/etc/probe', '/usr/probe', '/proc/sys/vm/drop_caches']) expect(await inside(`: >${file}`), file).toBe(false);
   });
 });

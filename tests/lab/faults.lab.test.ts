@@ -159,17 +159,27 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     noteOutcome({ fault: 'the switch lock is held', where: 'PRECHECK', outcome: 'holder named; new system when it is free' });
   });
 
-  test('a way back that is held up is tried again until it is gone', async () => {
+  test('another switch that is stuck is ended at the limit', async () => {
+    await lab.holdSwitchLock('bob');
+    const { wanted } = await lab.change('bob', another({ settings: { FLOE_SWITCH_TIMEOUT_SECONDS: '4' } }));
+    await lab.told('bob', 'waits for the other switch', ({ detail }) => detail?.code === 'SWITCH_HELD');
+    // The limit is the running system's.
+    await lab.runs('bob', wanted, 120_000);
+    expect(await lab.guest('bob').sh('systemctl is-active by-hand.service || true')).toBe('inactive');
+    noteOutcome({ fault: 'the switch lock is held for good', where: 'PRECHECK', outcome: 'its holder ended at the limit; new system' });
+  });
+
+  test('a way back waits for another switch, and ends one that is stuck', async () => {
     await lab.pauseAt('cyd', 'health');
-    const { old } = await lab.change('cyd', { health: [pausedCheck('fails')] });
+    const { old } = await lab.change('cyd', { health: [pausedCheck('fails')], settings: { FLOE_SWITCH_TIMEOUT_SECONDS: '4' } });
     await lab.isAt('cyd', 'health');
     await lab.holdSwitchLock('cyd');
     await lab.goOn('cyd', 'health');
-    await eventually('the way back failed once', async () => (((await lab.journal('cyd'))?.attempt ?? 0) > 0 ? true : undefined));
+    await lab.logs('cyd', 'the way back waits for another switch.*by-hand.service');
     expect((await lab.journal('cyd'))?.state).toBe('ROLLING_BACK');
-    await lab.freeSwitchLock('cyd');
     await lab.putBack('cyd', old, 'HEALTH_CHECK_FAILED', /"slow"/);
-    noteOutcome({ fault: 'the switch lock is held', where: 'ROLLING_BACK', outcome: 'tried again; old system, put back' });
+    expect(await lab.guest('cyd').sh('systemctl is-active by-hand.service || true')).toBe('inactive');
+    noteOutcome({ fault: 'the switch lock is held for good', where: 'ROLLING_BACK', outcome: 'its holder ended at the limit; old system' });
   });
 
   test('what was staged survives a garbage collection', async () => {

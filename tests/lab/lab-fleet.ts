@@ -56,6 +56,10 @@ export class LabFleet implements AsyncDisposable {
     const dir = await mkdtemp(join(tmpdir(), 'floe-lab-'));
     const network = await LabNetwork.create(number);
     const files = await readTree(FLEET);
+    // The agent's own module makes the units.
+    for (const folder of ['modules', 'testing']) {
+      for (const [path, text] of Object.entries(await readTree(join(PROJECT, 'nix', folder)))) files[`nix/${folder}/${path}`] = text;
+    }
     files['agent/floe-agent.mjs'] = await readFile(await bundledAgent(dir), 'utf8');
     for (const name of Object.keys(hosts)) Object.assign(files, hostFiles(name, {}, {}));
     const cache = new CacheServer(join(dir, 'fleet/server/cache'), network.address);
@@ -267,6 +271,23 @@ export class LabFleet implements AsyncDisposable {
 
   async goOn(name: string, point: string): Promise<void> {
     for (const kind of ['pause', 'at']) await rm(this.guest(name).path(`/var/lib/lab/${kind}-${point}`), { force: true });
+  }
+
+  /** Makes the host's switches fail for a reason that is none of theirs. */
+  async refuse(name: string, action: 'test' | 'boot'): Promise<void> {
+    await writeFile(this.guest(name).path(`/var/lib/lab/refuse-${action}`), '');
+  }
+
+  async allow(name: string, action: 'test' | 'boot'): Promise<void> {
+    await rm(this.guest(name).path(`/var/lib/lab/refuse-${action}`), { force: true });
+  }
+
+  /** Waits for a line of the agent's log. */
+  async logs(name: string, pattern: string): Promise<void> {
+    const look = `journalctl --unit=floe-agent --output=cat --no-pager | grep -q '${pattern}'`;
+    await eventually(`${name} logs ${pattern}`, async () => ((await this.guest(name).run('/bin/sh', '-c', look)).exitCode === 0 ? true : undefined), {
+      explain: async () => await this.guest(name).log(),
+    });
   }
 
   /** Kills the agent's process as a crash or the memory killer would. */

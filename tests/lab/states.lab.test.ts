@@ -104,11 +104,11 @@ describe.skipIf(!isReady)(`the agent killed in each state${isReady ? '' : ` (ski
     await lab.pauseAt('bob', 'health');
     const { old } = await lab.change('bob', another({ health: [pausedCheck('fails')], settings: QUICK_SWITCH }));
     await lab.isAt('bob', 'health');
-    await lab.holdSwitchLock('bob');
+    await lab.refuse('bob', 'test');
     await lab.goOn('bob', 'health');
     await lab.reaches('bob', 'ROLLBACK_FAILED', 120_000);
     await killed('bob');
-    await lab.freeSwitchLock('bob');
+    await lab.allow('bob', 'test');
     await eventually('the watchdog put it back', async () => ((await lab.machine('bob')).current === old ? true : undefined), { timeoutMs: 120_000 });
     await lab.runs('bob', old);
     await lab.told('bob', 'was put back', ({ standing }) => standing === 'rolled-back');

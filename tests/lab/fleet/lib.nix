@@ -1,6 +1,6 @@
 # Hosts are sets { units, health, policy, etc, kernel, specialisations, env, agent }: what a test sets of a machine.
 let
-  inherit (builtins) attrNames attrValues concatStringsSep filter head listToAttrs mapAttrs match readDir toFile toJSON;
+  inherit (builtins) attrNames concatStringsSep filter head listToAttrs match readDir toFile;
 
   defaults = {
     units = { };
@@ -16,37 +16,6 @@ let
     ballast = 0;
   };
 
-  agentUnit = host: ''
-    [Unit]
-    Description=Floe agent
-    StartLimitIntervalSec=0
-    [Service]
-    ExecStart=${if host.agent == "works" then "/usr/local/bin/node ${./agent}/floe-agent.mjs run" else "/bin/false"}
-    ${concatStringsSep "\n" (attrValues (mapAttrs (name: value: "Environment=\"${name}=${value}\"") host.env))}
-    Restart=always
-    RestartSec=1
-    TimeoutStopSec=20
-    Type=notify
-    NotifyAccess=all
-    WatchdogSec=10
-    StateDirectory=floe-agent
-    StateDirectoryMode=0700
-    RuntimeDirectory=floe-agent
-    [Install]
-    WantedBy=multi-user.target
-  '';
-
-  guardUnit = ''
-    [Unit]
-    Description=Floe: a system that was not proved does not stay
-    ConditionPathExists=/var/lib/floe-agent/boot-guard
-    [Service]
-    Type=oneshot
-    ExecStart=/bin/sh /var/lib/floe-agent/boot-guard
-    [Install]
-    WantedBy=multi-user.target
-  '';
-
   # The same bytes every time.
   piece = size: number: derivation {
     name = "ballast-${toString size}-${toString number}";
@@ -57,13 +26,12 @@ let
     preferLocalBuild = true;
   };
 
-  toplevel = name: host:
+  toplevel = name: toplevelOf name name;
+  toplevelOf = hostName: name: host:
     let
-      units = { "floe-agent.service" = agentUnit host; "floe-boot-guard.service" = guardUnit; } // host.units;
-      etc = host.etc // {
-        "floe/health-checks.json" = toJSON host.health;
-        "floe/agent-policy.json" = toJSON host.policy;
-      } // listToAttrs (map (unit: { name = "systemd/system/${unit}"; value = units.${unit}; }) (attrNames units));
+      module = import ./module.nix hostName host;
+      units = module.units // host.units;
+      etc = host.etc // module.etc // listToAttrs (map (unit: { name = "systemd/system/${unit}"; value = units.${unit}; }) (attrNames units));
     in
     derivation {
       name = "nixos-system-${name}-lab";
@@ -77,7 +45,7 @@ let
       scripts = ./scripts;
       etcFiles = concatStringsSep "\n" (map (file: "${file} ${toFile (baseNameOf file) etc.${file}}") (attrNames etc));
       specialisations = concatStringsSep "\n" (map
-        (special: "${special} ${toplevel "${name}-${special}" (removeAttrs (host // host.specialisations.${special}) [ "specialisations" ] // { specialisations = { }; })}")
+        (special: "${special} ${toplevelOf name "${name}-${special}" (removeAttrs (host // host.specialisations.${special}) [ "specialisations" ] // { specialisations = { }; })}")
         (attrNames host.specialisations));
     };
 in

@@ -11,6 +11,13 @@ export const WATCHDOG_WAS_FIRST: AgentDetail = {
   message: 'no verdict came in time: the watchdog put the system before back',
 };
 
+/** What a person should know of a system that was found to work. */
+const SERVER_AWAY: AgentDetail = { code: 'SERVER_AWAY', message: 'the server did not answer, the network works: judged by the local checks' };
+const NO_BASELINE: AgentDetail = {
+  code: 'UNITS_UNKNOWN',
+  message: 'systemd did not say before the switch which units had failed: those that fail now were not looked at',
+};
+
 /** Switches, with a watchdog armed, until the next start of the machine. */
 export const activate: Job = async (deps, journal, { epoch, release }, signal) => {
   const { machine, logger } = deps;
@@ -109,9 +116,8 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
     await machine.guard.settled(journal.activation, signal);
     return { type: 'undone', epoch, detail: WATCHDOG_WAS_FIRST };
   }
-  const note =
-    contact === 'server' ? null : { code: 'SERVER_AWAY', message: 'the server did not answer, the network works: judged by the local checks' };
-  return { type: 'verified', epoch, tookMs: 0, note };
+  const lookedAt = known !== null || machine.guard === null;
+  return { type: 'verified', epoch, tookMs: 0, note: contact !== 'server' ? SERVER_AWAY : lookedAt ? null : NO_BASELINE };
 };
 
 /** Makes the system what the machine starts. */

@@ -125,7 +125,8 @@ test('a systemd that is silent after the switch is no good sign; one that was si
     return await performWork('verify', depsOf(machine), journalWith({ directive: directiveWith(NEW), before: { ...before, failedUnits } }), signal);
   };
   expect(await verify(null, [])).toMatchObject({ type: 'verify-failed', detail: { code: 'UNITS_UNKNOWN' } });
-  expect(await verify(['old.service'], null)).toMatchObject({ type: 'verified' });
+  expect(await verify(['old.service'], null)).toMatchObject({ type: 'verified', note: { code: 'UNITS_UNKNOWN' } });
+  expect(await verify(['old.service'], ['old.service'])).toMatchObject({ type: 'verified', note: null });
 });
 
 test("a switch that found another one's lock is no failure of the system", async () => {

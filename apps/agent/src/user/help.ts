@@ -56,8 +56,8 @@ Examples
 
 Usage: floe-agent rollback [--yes] [--json]
 
-Goes back to the system before, and stays there until another system is released or "floe-agent resume". The
-administrators see it. On a terminal it asks first.
+Goes back to the system before, and stays there: another system is taken when one is released, at the earliest after a
+day; "floe-agent resume" ends it at once. The administrators see it, and can end it, too. On a terminal it asks first.
 
 ${WHO}
 

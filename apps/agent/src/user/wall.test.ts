@@ -91,11 +91,16 @@ it('waits until someone is there, and drops what was replaced meanwhile', async 
 
 it('says nothing of what needs nobody, and nothing any more when there is nothing', async () => {
   requests.say(notice('one', { kind: 'switched' }));
-  requests.say(notice('two', { kind: 'problem' }));
-  requests.say(notice('three'));
+  requests.say(notice('two'));
   requests.say(null);
   await clock.idle();
-  requests.say(notice('four', { kind: 'put-back', actions: [] }));
+  requests.say(notice('three', { kind: 'put-back', actions: [] }));
+  await clock.passed(30_000);
+  await until(() => said.length === 1);
+});
+
+it('says that a machine needs its administrator', async () => {
+  requests.say(notice('one', { kind: 'problem', actions: [] }));
   await clock.passed(30_000);
   await until(() => said.length === 1);
 });

@@ -11,7 +11,7 @@ const WALL_TIMEOUT_MS = 30_000;
 const MAX_CHARACTERS = 400;
 const MAX_REMEMBERED = 50;
 /** What people should know although they did not ask. The rest is in `floe-agent status`. */
-const NEEDS_PEOPLE: ReadonlySet<NoticeKind> = new Set<NoticeKind>(['waiting', 'restart-needed', 'put-back']);
+const NEEDS_PEOPLE: ReadonlySet<NoticeKind> = new Set<NoticeKind>(['waiting', 'restart-needed', 'put-back', 'problem']);
 
 export interface WallDeps {
   readonly notices: UserRequests['notices'];

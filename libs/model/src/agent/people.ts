@@ -10,7 +10,7 @@ export function describeOverride({ by, toplevel }: LocalOverride): AgentDetail {
     switch: 'somebody switched it by hand',
     boot: 'it was started with another system',
   }[by];
-  const message = `${how} (${toplevel ?? 'nothing'} runs): kept until another system is desired, "floe-agent resume", or "floe resume"`;
+  const message = `${how} (${toplevel ?? 'nothing'} runs): kept until another system is desired (a day at least), "floe-agent resume", or "floe resume"`;
   return { code: 'LOCAL_OVERRIDE', message };
 }
 

@@ -10,7 +10,10 @@ if [ "${1:-}" = boot ]; then
   for unit in @out@/etc/systemd/system/*; do ln -sfn "/etc/static/systemd/system/${unit##*/}" "/run/systemd/system/${unit##*/}"; done
   systemctl daemon-reload
   # Not waited for: this runs while the machine starts.
+  wanted=
   for unit in @out@/etc/systemd/system/*; do
-    if grep -q WantedBy=multi-user.target "$unit"; then systemctl start --no-block "${unit##*/}"; fi
+    if grep -q '^WantedBy=.*multi-user.target' "$unit"; then wanted="$wanted ${unit##*/}"; fi
   done
+  # All at once, in their own order.
+  systemctl start --no-block $wanted
 fi

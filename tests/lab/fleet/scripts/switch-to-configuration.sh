@@ -22,6 +22,10 @@ if [ "$action" != dry-activate ] && ! flock --nonblock 9; then
   echo "Could not acquire lock" >&2
   exit 1
 fi
+if [ -e "/var/lib/lab/refuse-$action" ]; then
+  echo "this machine is out of order" >&2
+  exit 1
+fi
 point start
 old=$(readlink -f /run/current-system 2>/dev/null)
 # As when systemd's own interface changed: nothing is done, and only a restart will do, there and back.
@@ -66,7 +70,8 @@ for unit in $changed; do ln -sfn "/etc/static/systemd/system/$unit" "$units/$uni
 systemctl daemon-reload
 status=0
 for unit in $changed; do
-  grep -q WantedBy=multi-user.target "$new/etc/systemd/system/$unit" || continue
+  grep -q '^WantedBy=.*multi-user.target' "$new/etc/systemd/system/$unit" || continue
+  ! grep -q '^X-RestartIfChanged=false' "$new/etc/systemd/system/$unit" || continue
   echo "restarting $unit" >&2
   systemctl restart "$unit" </dev/null 9>&- || {
     echo "warning: the following units failed: $unit" >&2

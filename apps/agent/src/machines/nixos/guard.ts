@@ -154,6 +154,16 @@ export class ActivationGuard {
   }
 }
 
+/**
+ * Names the running start of this machine as the guard's script does: the kernel's, and when PID 1 began, as containers
+ * may have the kernel's name in common. Of PID 1's own /proc: what systemd fences off gets another, where a container's
+ * boot_id is not.
+ */
 async function bootId(): Promise<string> {
-  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  const file = 'proc/sys/kernel/random/boot_id';
+  const [kernel, stat] = await Promise.all([
+    readFile(`/proc/1/root/${file}`, 'utf8').catch(async () => await readFile(`/${file}`, 'utf8')),
+    readFile('/proc/1/stat', 'utf8'),
+  ]);
+  return `${kernel.trim()}\n${stat.split(' ')[21] ?? ''}`;
 }

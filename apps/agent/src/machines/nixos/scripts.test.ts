@@ -53,12 +53,14 @@ async function play(script: string, current: string): Promise<string[]> {
 }
 
 const stagedInBoot = async (id: string): Promise<void> => await writeFile(join(folder(), 'boot-id'), id);
-const thisBoot = async (): Promise<string> => await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
 
 test('the guard gives a started system a deadline, and nothing in the start in which it was staged', async () => {
+  const guard = new ActivationGuard({ stateDir: root, env: {}, exec: async () => await exec('true', []) });
   await stagedInBoot('an earlier one');
   expect(await play(guardScript(plan, folder()), 'target')).toEqual([expect.stringContaining('systemd-run')]);
-  await stagedInBoot(await thisBoot());
+  await guard.guardBoot(plan, plan.before);
+  await stagedInBoot(await readFile(join(root, 'activation/1/boot-id'), 'utf8'));
+  expect(await guard.boots(1)).toEqual({ isNewBoot: false, fellBack: false });
   expect(await play(guardScript(plan, folder()), 'target')).toEqual([]);
 });
 
