@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { exec } from '@floe/runtime';
 import { isLabReady } from '@floe/testkit';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { LabFleet } from './lab-fleet.ts';
 
 const { isReady, why } = await isLabReady();
@@ -10,6 +10,9 @@ describe.skipIf(!isReady)(`activation on real systemd machines${isReady ? '' : `
   let lab: LabFleet;
   beforeAll(async () => {
     lab = await LabFleet.create(0, { ada: {} });
+  });
+  afterEach(async () => {
+    await lab.restingAreTidy();
   });
   afterAll(async () => {
     await lab[Symbol.asyncDispose]();

@@ -1,5 +1,5 @@
 import { eventually, isLabReady } from '@floe/testkit';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type LabHost } from './hosts.ts';
 import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
@@ -24,6 +24,9 @@ describe.skipIf(!isReady)(`circumstances${isReady ? '' : ` (skipped: ${why})`}`,
       dan: clockOff('-365d'),
       ...(hasNewNix ? { eve: { suite: 'trixie' } } : {}),
     });
+  });
+  afterEach(async () => {
+    await lab.restingAreTidy();
   });
   afterAll(async () => {
     await lab[Symbol.asyncDispose]();
@@ -78,6 +81,23 @@ describe.skipIf(!isReady)(`circumstances${isReady ? '' : ` (skipped: ${why})`}`,
     await lab.killAgent('bob');
     await lab.runs('bob', wanted);
     noteOutcome({ fault: 'disk full', where: 'DOWNLOADING', outcome: 'said; new system when there was room' });
+  });
+
+  test('a disk that fills in the middle of the download', async () => {
+    const guest = lab.guest('bob');
+    await guest.slowDown('8mbit');
+    const { old, wanted } = await lab.change('bob', { ballast: 3 * MB });
+    await lab.reaches('bob', 'DOWNLOADING');
+    await eventually('a part is there', async () => (Number(await guest.sh('ls /nix/store | grep -c ballast || true')) > 2 ? true : undefined));
+    await guest.sh('dd if=/dev/zero of=/nix/filler bs=1M >/dev/null 2>&1 || true');
+    await lab.logs('bob', 'No space left on device');
+    await lab.told('bob', 'has no room', ({ detail }) => detail?.code === 'DISK_FULL', 90_000);
+    expect((await lab.machine('bob')).current).toBe(old);
+    await guest.sh('rm /nix/filler');
+    await guest.slowDown('1gbit');
+    await lab.killAgent('bob');
+    await lab.runs('bob', wanted);
+    noteOutcome({ fault: 'disk fills', where: 'DOWNLOADING (in Nix)', outcome: 'old system, said; new system when there was room' });
   });
 
   test('a disk that fills between the download and the switch', async () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Directive, open, seal, type Envelope } from '@floe/protocol';
 import { signerFromPem, verifySignature, type Signer } from '@floe/runtime';
 import { eventually, isLabReady } from '@floe/testkit';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { LabFleet } from './lab-fleet.ts';
 import { Meddler } from './meddler.ts';
 import { noteOutcome } from './outcomes.ts';
@@ -30,6 +30,9 @@ describe.skipIf(!isReady)(`directives that may not be followed${isReady ? '' : `
       running = (await lab.published(sha)).get('ada') ?? '';
       await lab.runs('ada', running);
     }
+  });
+  afterEach(async () => {
+    await lab.restingAreTidy();
   });
   afterAll(async () => {
     await meddler[Symbol.asyncDispose]();

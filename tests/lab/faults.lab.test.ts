@@ -23,6 +23,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
 
   afterEach(async () => {
     if (!lab.fleet.server.isRunning) await lab.fleet.startServer();
+    await lab.restingAreTidy();
   });
 
   test('an agent that cannot start is put back by the watchdog', async () => {

@@ -22,6 +22,9 @@ interface LocalServer {
   readonly since: number | null;
 }
 
+/** Nothing is under way. */
+const AT_REST: ReadonlySet<AgentState> = new Set<AgentState>(['IDLE', 'SUCCEEDED', 'ROLLED_BACK']);
+
 /** Limits that suit machines which switch in a third of a second. */
 const QUICK = {
   FLOE_LOG_LEVEL: 'debug',
@@ -140,9 +143,24 @@ export class LabFleet implements AsyncDisposable {
     for (const each of installed) if (each.status === 'rejected') throw each.reason;
   }
 
+  /** What machines are told to trust, by the agent's variable. */
+  trusted(variable: string): string {
+    return this.#trust[variable] ?? '';
+  }
+
+  /** … from the next push on. */
+  trust(changes: Readonly<Record<string, string>>): void {
+    Object.assign(this.#trust, changes);
+  }
+
   /** `KEYID:BASE64` of the server's keys. */
   get serverKeys(): readonly string[] {
     return (this.#trust['FLOE_TRUSTED_SERVER_KEYS'] ?? '').split(' ');
+  }
+
+  /** What a host is to be, as it was pushed last. */
+  host(name: string): LabHost {
+    return this.#hosts.get(name) ?? {};
   }
 
   guest(name: string): LabGuest {
@@ -257,6 +275,20 @@ export class LabFleet implements AsyncDisposable {
     return { current, profile, default: /^init=(.*)\/init$/m.exec(loader)?.[1] };
   }
 
+  /** What the boot loader starts next, by the disk alone: also of a machine without power. */
+  async startsNext(name: string): Promise<string | undefined> {
+    const text = async (file: string): Promise<string> => await readFile(this.guest(name).path(`/boot/loader/${file}`), 'utf8').catch(() => '');
+    return /^init=(.*)\/init$/m.exec((await text('once')) || (await text('default')))?.[1];
+  }
+
+  /** Of a machine without power: it starts the old system, or one that was verified, or one that a guard would take back. */
+  async isSafeToStart(name: string, old: string): Promise<void> {
+    const next = await this.startsNext(name);
+    const { verdict } = (await this.journal(name)) ?? {};
+    const isGuarded = await this.guest(name).has('/var/lib/floe-agent/boot-guard');
+    if (next !== old && verdict !== 'passed' && !isGuarded) throw new Error(`${name} would start ${next}, unproved (${verdict}) and unguarded`);
+  }
+
   /** Makes the host's next switch stop at a point; see fleet/scripts/switch-to-configuration.sh. */
   async pauseAt(name: string, point: string): Promise<void> {
     await writeFile(this.guest(name).path(`/var/lib/lab/pause-${point}`), '');
@@ -350,6 +382,14 @@ export class LabFleet implements AsyncDisposable {
       },
       { timeoutMs: 10_000 },
     );
+  }
+
+  /** All machines that are at rest are tidy: to be asked after each test. */
+  async restingAreTidy(): Promise<void> {
+    for (const name of this.guests.keys()) {
+      const { state } = (await this.journal(name)) ?? {};
+      if (state !== undefined && AT_REST.has(state)) await this.isTidy(name);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,5 @@
 import { eventually, isLabReady } from '@floe/testkit';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { another } from './hosts.ts';
 import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
@@ -8,10 +8,21 @@ const { isReady, why } = await isLabReady();
 
 /** Opens for a minute a year: it is closed. */
 const CLOSED = { windows: [{ cron: '0 0 29 2 *', durationMinutes: 1, timeZone: 'UTC' }] };
+const CORRECT_NOW = { drift: { action: 'correct-now' } };
+const CORRECT_LATER = { drift: { action: 'correct-later', afterMinutes: 0.1 } };
+
 describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${why})`}`, () => {
   let lab: LabFleet;
   beforeAll(async () => {
-    lab = await LabFleet.create(4, { ada: another(), bob: another({ policy: CLOSED }), cyd: another() });
+    lab = await LabFleet.create(4, {
+      ada: another(),
+      bob: another({ policy: CLOSED, etc: { 'hello-2.12': '' } }),
+      cyd: another(),
+      dan: another({ policy: CORRECT_NOW }),
+    });
+  });
+  afterEach(async () => {
+    await lab.restingAreTidy();
   });
   afterAll(async () => {
     await lab[Symbol.asyncDispose]();
@@ -60,12 +71,14 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
   });
 
   test('a system waits for its window, says why, is put off and brought forward by its user', async () => {
-    const { old, wanted } = await lab.change('bob', another({ policy: CLOSED }));
+    const { old, wanted } = await lab.change('bob', another({ policy: CLOSED, etc: { 'hello-2.13': '' } }));
     const waiting = await lab.told('bob', 'waits', ({ detail }) => detail?.code === 'WINDOW_CLOSED');
     expect(waiting.standing).toBe('waiting');
     expect((await lab.machine('bob')).current).toBe(old);
     expect(await agent('bob', 'status')).toMatch(/maintenance window/);
-    expect(await agent('bob', 'changes')).toBeTruthy();
+    const changes = await agent('bob', 'changes');
+    for (const words of [`from ${old}`, `to   ${wanted}`]) expect(changes).toContain(words);
+    expect(changes).toMatch(/hello +2\.12 → 2\.13/);
     await lab.killAgent('bob');
     await eventually('the agent is there again, and waits', async () => {
       const { isRunning, state } = await lab.agentStatus('bob');
@@ -93,5 +106,38 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     await agent('bob', 'now');
     await lab.runs('bob', wanted);
     noteOutcome({ fault: 'switch by hand', where: 'DEFERRED', outcome: 'kept and shown; new system after "resume"' });
+  });
+
+  test('a switch by hand is corrected at once, or after a time, where the policy says so', async () => {
+    const guest = lab.guest('dan');
+    const byHand = async (path: string): Promise<void> => void (await guest.sh(`${path}/bin/switch-to-configuration test`));
+    const { old, wanted } = await lab.change('dan', another({ policy: CORRECT_NOW }));
+    await lab.runs('dan', wanted);
+    await byHand(old);
+    await lab.runs('dan', wanted);
+    noteOutcome({ fault: 'switch by hand, drift policy correct-now', where: 'SUCCEEDED', outcome: 'new system again' });
+
+    const first = await lab.change('dan', another({ policy: CORRECT_LATER }));
+    await lab.runs('dan', first.wanted);
+    const second = await lab.change('dan', another({ policy: CORRECT_LATER }));
+    await lab.runs('dan', second.wanted);
+    await byHand(first.wanted);
+    await lab.told('dan', 'is let be for a time', ({ standing }) => standing === 'local-override');
+    expect((await lab.machine('dan')).current).toBe(first.wanted);
+    await lab.runs('dan', second.wanted);
+    noteOutcome({ fault: 'switch by hand, drift policy correct-later', where: 'SUCCEEDED', outcome: 'kept for its time, then the new system again' });
+  });
+
+  test('a system that waits for a window goes ahead at the deadline', async () => {
+    const policy = { ...CLOSED, deadlineHours: 0.002 };
+    const first = await lab.change('bob', another({ policy }));
+    await lab.told('bob', 'waits', ({ detail, stateToplevel }) => detail?.code === 'WINDOW_CLOSED' && stateToplevel === first.wanted);
+    await agent('bob', 'now');
+    await lab.runs('bob', first.wanted);
+    const { wanted } = await lab.change('bob', another({ policy }));
+    const waiting = await lab.told('bob', 'waits', ({ detail, stateToplevel }) => detail?.code === 'WINDOW_CLOSED' && stateToplevel === wanted);
+    expect(waiting.detail?.message).toMatch(/goes ahead .* at the latest/);
+    await lab.runs('bob', wanted);
+    noteOutcome({ fault: 'the window never opens', where: 'DEFERRED', outcome: 'new system at the deadline' });
   });
 });

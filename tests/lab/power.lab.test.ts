@@ -1,5 +1,5 @@
 import { isLabReady } from '@floe/testkit';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { pausedCheck, type LabHost } from './hosts.ts';
 import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
@@ -61,6 +61,9 @@ describe.skipIf(!isReady)(`power cuts${isReady ? '' : ` (skipped: ${why})`}`, ()
   beforeAll(async () => {
     lab = await LabFleet.create(1, Object.fromEntries(GUESTS.map((name) => [name, {}])));
   });
+  afterEach(async () => {
+    await lab.restingAreTidy();
+  });
   afterAll(async () => {
     await lab[Symbol.asyncDispose]();
   });
@@ -105,7 +108,7 @@ describe.skipIf(!isReady)(`power cuts${isReady ? '' : ` (skipped: ${why})`}`, ()
         noteOutcome({
           fault: 'power cut',
           where: cut.where,
-          outcome: cut.ends === 'new' ? 'old system at start, then the new one' : 'old system, put back',
+          outcome: cut.ends === 'old' ? 'old system, put back' : `${started === old ? 'old' : 'verified'} system at start, then the new one`,
         });
       }),
     );

@@ -1,5 +1,5 @@
 import { eventually, isLabReady } from '@floe/testkit';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { newestKernel, newKernel, pausedCheck, type LabHost } from './hosts.ts';
 import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
@@ -29,6 +29,9 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
   let lab: LabFleet;
   beforeAll(async () => {
     lab = await LabFleet.create(3, { ada: RESTARTS, bob: RESTARTS, cyd: {}, dan: RESTARTS, eve: RESTARTS });
+  });
+  afterEach(async () => {
+    await lab.restingAreTidy();
   });
   afterAll(async () => {
     await lab[Symbol.asyncDispose]();
@@ -71,8 +74,16 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     expect(waiting.standing).toBe('waiting');
     expect((await lab.machine('cyd')).current).toBe(old);
     await lab.guest('cyd').sh('nix-collect-garbage >/dev/null 2>&1');
+    await lab.guest('cyd').sh(`nix-store --check-validity ${wanted} && nix-store --check-validity ${old}`);
     noteOutcome({ fault: 'garbage collection', where: 'BOOT_STAGED', outcome: 'staged system kept' });
+    const pid = await lab.guest('cyd').mainPid('floe-agent.service');
     await lab.killAgent('cyd');
+    await eventually('another agent waits for the restart', async () => {
+      const { isRunning, state } = await lab.agentStatus('cyd');
+      return isRunning && state === 'BOOT_STAGED' && (await lab.guest('cyd').mainPid('floe-agent.service')) !== pid ? true : undefined;
+    });
+    expect(await lab.machine('cyd')).toEqual({ current: old, profile: wanted, default: wanted });
+    noteOutcome({ fault: 'kill -9 of the agent', where: 'BOOT_STAGED', outcome: 'waits on for the restart' });
 
     // A newer one takes its place.
     const newer = await lab.change('cyd', newKernel({ etc: { motd: 'newer' } }));
@@ -172,6 +183,7 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     const { old, wanted } = await lab.change(name, newKernel(host));
     await lab.isAt(name, point);
     await lab.guest(name).cutPower();
+    await lab.isSafeToStart(name, old);
     await lab.goOn(name, point);
     await lab.guest(name).start();
     expect([old, wanted]).toContain((await lab.machine(name)).current);
@@ -210,6 +222,7 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     await lab.goOn(name, 'health');
     await lab.isAt(name, 'boot-start');
     await lab.guest(name).cutPower();
+    await lab.isSafeToStart(name, old);
     await lab.goOn(name, 'boot-start');
     await lab.guest(name).start();
     expect([old, wanted]).toContain((await lab.machine(name)).current);
@@ -231,6 +244,36 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     await lab.told('ada', 'runs the new system', ({ standing, observed }) => standing === 'in-sync' && observed.current === second.wanted);
     expect(await lab.guest('ada').sh('cat /etc/static/mode')).toBe('travel');
     noteOutcome({ fault: 'a specialisation runs', where: 'ACTIVATING', outcome: 'kept, and in sync' });
+  });
+
+  test('on the way back it is the specialisation that ran which is put back, by the agent and by the watchdog', async () => {
+    const { old } = await lab.change('ada', { ...newKernelless(), health: [{ name: 'no', command: ['/bin/false'] }] });
+    await lab.told('ada', 'was put back', ({ standing, detail }) => standing === 'rolled-back' && detail?.code === 'HEALTH_CHECK_FAILED');
+    expect(await lab.guest('ada').sh('cat /etc/static/mode')).toBe('travel');
+    noteOutcome({ fault: 'a specialisation ran, the new system has none and fails', where: 'ROLLING_BACK', outcome: 'the specialisation again' });
+    await lab.change('ada', { ...newKernelless(), agent: 'broken' });
+    await lab.told('ada', 'was put back', ({ standing, detail }) => standing === 'rolled-back' && detail?.code === 'WATCHDOG', 90_000);
+    expect(await lab.guest('ada').sh('cat /etc/static/mode')).toBe('travel');
+    expect((await lab.machine('ada')).current).toBe(old);
+    noteOutcome({
+      fault: 'a specialisation ran, the new agent does not start',
+      where: 'VERIFYING',
+      outcome: 'the specialisation again, by the watchdog',
+    });
+  });
+
+  test('a machine that its people do not restart does so itself at the deadline', async () => {
+    const policy = { policy: { reboot: { when: 'never', deadlineHours: 0.002 } } };
+    const { kernel } = lab.host('cyd');
+    const first = await lab.change('cyd', { ...policy, ...(kernel === undefined ? {} : { kernel }) });
+    await lab.runs('cyd', first.wanted);
+    const { starts } = lab.guest('cyd');
+    const { wanted } = await lab.change('cyd', newKernel(policy));
+    const waiting = await lab.told('cyd', 'waits for a restart', ({ detail }) => detail?.code === 'REBOOT_LEFT_TO_PEOPLE');
+    expect(waiting.detail?.message).toMatch(/goes ahead .* at the latest/);
+    await lab.runs('cyd', wanted);
+    expect(lab.guest('cyd').starts).toBe(starts + 1);
+    noteOutcome({ fault: 'nobody restarts the machine', where: 'BOOT_STAGED', outcome: 'restarted at the deadline, new system' });
   });
 
   /** As `ada` is by now: the kernel that it was started with. */

@@ -1,6 +1,6 @@
 import type { AgentState } from '@floe/model';
 import { eventually, isLabReady } from '@floe/testkit';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { another, pausedCheck } from './hosts.ts';
 import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
@@ -15,6 +15,9 @@ describe.skipIf(!isReady)(`the agent killed in each state${isReady ? '' : ` (ski
   let lab: LabFleet;
   beforeAll(async () => {
     lab = await LabFleet.create(7, { ada: another(), bob: another({ settings: QUICK_SWITCH }) });
+  });
+  afterEach(async () => {
+    await lab.restingAreTidy();
   });
   afterAll(async () => {
     await lab[Symbol.asyncDispose]();

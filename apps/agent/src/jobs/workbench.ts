@@ -107,14 +107,15 @@ export class Workbench {
 
   /** Asks whether the machine may restart, now and until it may. */
   awaitReboot(epoch: number): void {
-    const { clock, dispatch, mayReboot } = this.#deps;
+    const { clock, dispatch, mayReboot, now } = this.#deps;
     this.#startWait(async (signal) => {
       while (!signal.aborted) {
-        const { isDue, detail } = await mayReboot();
+        const { isDue, detail, until } = await mayReboot();
         if (signal.aborted) return;
         dispatch({ type: isDue ? 'reboot-due' : 'reboot-waits', epoch, detail });
         if (isDue) return;
-        await clock.sleep(LOOK_EVERY_MS, signal);
+        // People come and go without a word.
+        await clock.sleep(until === null ? LOOK_EVERY_MS : Math.min(Math.max(until - now(), 1_000), LOOK_EVERY_MS), signal);
       }
     });
   }

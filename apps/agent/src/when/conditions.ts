@@ -10,6 +10,8 @@ export interface RebootJudgement {
   readonly isDue: boolean;
   /** Why it is, or why not. */
   readonly detail: AgentDetail;
+  /** When the answer may be another one by itself, ms; null: when something happens, or it is. */
+  readonly until: number | null;
 }
 
 /** When this machine may be changed, by its own policy. `now` is ms. */
@@ -28,7 +30,8 @@ export const NO_CONDITIONS: Conditions = {
   holdDownload: async () => await Promise.resolve(null),
   assess: async () => await Promise.resolve({ impact: 'none', wait: null }),
   isSomeoneHere: async () => await Promise.resolve(false),
-  mayReboot: async () => await Promise.resolve({ isDue: false, detail: { code: 'REBOOT_LEFT_TO_PEOPLE', message: 'it is not a machine' } }),
+  mayReboot: async () =>
+    await Promise.resolve({ isDue: false, detail: { code: 'REBOOT_LEFT_TO_PEOPLE', message: 'it is not a machine' }, until: null }),
 };
 
 export interface ConditionsDeps {
@@ -104,13 +107,14 @@ export function createConditions(deps: ConditionsDeps): Conditions {
     async mayReboot(journal, now) {
       const policy = await readPolicy();
       const { deferral, since } = journal;
-      if (deferral?.isOverruled === true) return { isDue: true, detail: { code: 'RESTARTING', message: 'its user wants the restart now' } };
+      const due = (message: string): RebootJudgement => ({ isDue: true, detail: { code: 'RESTARTING', message }, until: null });
+      if (deferral?.isOverruled === true) return due('its user wants the restart now');
       const staged = { since: deferral?.restartSince ?? since, laterCount: deferral?.laterCount ?? 0, laterUntil: deferral?.laterUntil ?? null };
       const { judgeReboot } = await import('./judge.ts');
       const judgement = judgeReboot({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: staged, now, timeZone: timeZone() });
-      if (judgement.kind === 'wait')
-        return { isDue: false, detail: { code: judgement.code, message: `the next start runs it; ${judgement.message}` } };
-      return { isDue: true, detail: { code: 'RESTARTING', message: judgement.because ?? 'the policy of this machine allows it now' } };
+      if (judgement.kind === 'clear') return due(judgement.because ?? 'the policy of this machine allows it now');
+      const { code, message, until } = judgement;
+      return { isDue: false, detail: { code, message: `the next start runs it; ${message}` }, until };
     },
   };
 }
