@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { exec } from '@floe/runtime';
 import { isLabReady } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { another } from './hosts.ts';
 import { LabFleet } from './lab-fleet.ts';
+import { noteOutcome } from './outcomes.ts';
 
 const { isReady, why } = await isLabReady();
 
@@ -35,4 +37,23 @@ describe.skipIf(!isReady)(`activation on real systemd machines${isReady ? '' : `
     expect(await inside('touch /var/lib/floe-agent/probe && rm /var/lib/floe-agent/probe')).toBe(true);
     for (const file of ['/etc/probe', '/usr/probe', '/proc/sys/vm/drop_caches']) expect(await inside(`: >${file}`), file).toBe(false);
   });
+
+  test('an agent that cannot start, and another switch that is stuck: the watchdog ends that and goes back', async () => {
+    const QUICK_SWITCH = { settings: { FLOE_SWITCH_TIMEOUT_SECONDS: '2' } };
+    const before = await lab.change('ada', another(QUICK_SWITCH));
+    await lab.runs('ada', before.wanted);
+    await lab.pauseAt('ada', 'test-end');
+    const { old } = await lab.change('ada', another({ ...QUICK_SWITCH, agent: 'broken' }));
+    await lab.isAt('ada', 'test-end');
+    // In line behind the switch: it holds the lock from its end on.
+    await lab.holdSwitchLock('ada');
+    await lab.goOn('ada', 'test-end');
+    await lab.putBack('ada', old, 'WATCHDOG', /no verdict came in time/, 120_000);
+    expect(await lab.guest('ada').sh('systemctl is-active by-hand.service || true')).not.toBe('active');
+    noteOutcome({
+      fault: 'the new agent does not start, the switch lock is held for good',
+      where: 'VERIFYING',
+      outcome: 'old system, by the watchdog',
+    });
+  }, 180_000);
 });

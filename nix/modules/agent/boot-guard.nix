@@ -50,8 +50,8 @@ in
         RemainAfterExit = true;
         # A script that the agent which staged the system wrote: it needs none of the new system's programs.
         ExecStart = "${pkgs.runtimeShell} /var/lib/floe-agent/boot-guard";
-        # Its way back is tried twice, and the boot loader told.
-        TimeoutStartSec = 3 * cfg.switchTimeoutSeconds + 120;
+        # Its way back waits for others, is tried twice, and the boot loader is told.
+        TimeoutStartSec = 4 * cfg.switchTimeoutSeconds + 120;
         UMask = "0077";
       };
     };

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +8,7 @@ import { exec } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { GuardedActivation } from '../machine.ts';
 import { ActivationGuard } from './guard.ts';
-import { guardScript, watchdogScript } from './scripts.ts';
+import { guardScript, SWITCH_LOCK, watchdogScript } from './scripts.ts';
 
 let root: string;
 let plan: GuardedActivation;
@@ -47,7 +49,8 @@ async function play(script: string, current: string): Promise<string[]> {
   await rm(join(root, 'current-system'), { force: true });
   await symlink(join(root, current), join(root, 'current-system'));
   await writeFile(log(), '');
-  await writeFile(join(root, 'script.sh'), script.replaceAll('/run/current-system', join(root, 'current-system')));
+  const own = script.replaceAll('/run/current-system', join(root, 'current-system')).replaceAll(SWITCH_LOCK, join(root, 'lock'));
+  await writeFile(join(root, 'script.sh'), own);
   await exec('/bin/sh', [join(root, 'script.sh')]);
   return (await readFile(log(), 'utf8')).split('\n').filter((line) => line !== '');
 }
@@ -95,6 +98,15 @@ test('the way back leads to the specialisation that ran, if it is still one of t
   expect(await back(plan.before)).toEqual(['before test']);
   expect(await back(join(root, 'third'))).toEqual(['before test']);
   expect(await back('')).toEqual(['before test']);
+});
+
+test('the way back waits for another switch, and ends one that is stuck', async () => {
+  await writeFile(join(root, 'lock'), '');
+  const stuck = spawn('flock', ['--no-fork', join(root, 'lock'), '/bin/sh', '-c', 'echo held; trap "" TERM; exec sleep 600'], { stdio: 'pipe' });
+  const ended = once(stuck, 'exit');
+  await once(stuck.stdout, 'data');
+  expect(await play(watchdogScript(plan, folder()), 'target')).toContain('before test');
+  expect(await ended).toEqual([null, 'SIGKILL']);
 });
 
 test('arming stops the timers of every other activation: one that is over is not undone in the middle of the next', async () => {

@@ -8,6 +8,8 @@ export const WATCHDOG_RESULT = 'watchdog.result';
 export const FELL_BACK = 'fell-back';
 export const BOOT_ID = 'boot-id';
 export const RAN_BEFORE = 'ran-before';
+/** Where NixOS's `switch-to-configuration` keeps others off. */
+export const SWITCH_LOCK = '/run/nixos/switch-to-configuration.lock';
 export const REBOOTED_BACK = 'rebooted-back';
 /** Of a system: what runs the guard at its start (nix/modules/agent/boot-guard.nix). */
 export const GUARD_UNIT_FILE = 'etc/systemd/system/floe-boot-guard.service';
@@ -17,9 +19,12 @@ export const watchdogUnit = (activation: number | '*'): string => `floe-watchdog
 export const verdictUnit = (activation: number | '*'): string => `floe-verdict-${activation}`;
 export const switchUnits = (activation: number): string => `floe-switch-${activation}-*`;
 
-/** A way back that takes longer than its two tries, in s, is ended: what waits for its end, e.g. the agent, must not hang with it. */
+/**
+ * A way back that takes longer, in s, than waiting for another switch and its own two tries is ended: what waits for its
+ * end, e.g. the agent, must not hang with it.
+ */
 export function wayBackLimitSeconds({ switchMs }: Pick<GuardedActivation, 'switchMs'>): number {
-  return Math.ceil((3 * switchMs) / 1000) + 60;
+  return Math.ceil((4 * switchMs) / 1000) + 60;
 }
 
 /** What every script begins with: the old system's programs first, since the new one's may not work. */
@@ -61,9 +66,18 @@ as_it_ran() {
   done
   echo "$before"
 }
+# Another switch is waited for for as long as one may take; one that is stuck is ended.
+others_ended() {
+  [ -e ${SWITCH_LOCK} ] || return 0
+  flock --timeout ${Math.ceil(plan.switchMs / 1000)} ${SWITCH_LOCK} true && return
+  lslocks --noheadings --notruncate --output PID,PATH | while read -r pid path; do
+    [ "$path" != ${SWITCH_LOCK} ] || { echo "ending process $pid, which holds ${SWITCH_LOCK}" >&2; kill -KILL "$pid"; }
+  done
+}
 # The way back may hang at a unit that does not stop, as the way there did.
 go_back() {
   way_back=$(as_it_ran)
+  others_ended
   timeout --kill-after=10 ${Math.ceil(plan.switchMs / 1000)} "$way_back/bin/switch-to-configuration" test && return
   systemctl list-jobs --plain --no-legend | while read -r _ unit kind state; do
     case $kind-$state in stop-running | restart-running) systemctl kill --signal=SIGKILL "$unit" ;; esac

@@ -1,8 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import type { Clock, Exec, Logger } from '@floe/runtime';
+import { SWITCH_LOCK } from './scripts.ts';
 
-/** Where NixOS's `switch-to-configuration` keeps others off. */
-const SWITCH_LOCK = '/run/nixos/switch-to-configuration.lock';
 /** What was told to end gets so long, in ms, before it is made to. */
 const GRACE_MS = 10_000;
 const POLL_MS = 100;
