@@ -227,6 +227,29 @@ describe('the impact', () => {
     expect(questions()).toEqual([NEW, NEW, NEW, OLD].map((path) => `dry-activate ${path}`));
   });
 
+  test('of a system that could not be asked is a guess, which the next look does not repeat', async () => {
+    const conditions = await conditionsIn({ session: ADA });
+    const stopped = new AbortController();
+    const look = async () => await conditions.assess(journalWith({ deferral: FRESH }), DIRECTIVE, NOW, stopped.signal);
+    // As where a newer directive stops the look, or a switch by hand has the lock.
+    machine.dry = null;
+    machine.before = async () => await Promise.resolve(stopped.abort());
+    expect(await look()).toEqual({ impact: 'units', wait: null });
+
+    machine.dry = DRY.session;
+    const { impact, wait } = await assess(conditions);
+    expect([impact, codeOf(wait)]).toEqual(['session', 'SESSION_ACTIVE']);
+  });
+
+  test('that only a restart settles stays so, whether or not the system could be asked', async () => {
+    await mkdir(`${root}${NEW}`, { recursive: true });
+    await writeFile(`${root}${NEW}/kernel-params`, 'quiet');
+    const conditions = await conditionsIn();
+    machine.dry = null;
+    for (let look = 0; look < 2; look += 1) expect((await assess(conditions)).impact).toBe('reboot');
+    expect(questions()).toHaveLength(1);
+  });
+
   test('of what only a start puts in place is told apart', async () => {
     const system = async (path: StorePath, params: string): Promise<void> => {
       await mkdir(`${root}${path}`, { recursive: true });

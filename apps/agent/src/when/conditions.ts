@@ -61,7 +61,8 @@ export function createConditions(deps: ConditionsDeps): Conditions {
     const dryActivate = await machine.dryActivate(next, signal);
     const report = await readImpact(toplevelFiles(root), { booted, current, next, dryActivate });
     logger.info('what the switch would do', { impact: report.impact, reason: report.reason });
-    known = { key, report };
+    // A system that could not be asked (another switch had the lock, the look was stopped) may well be at the next look.
+    if (dryActivate !== null || report.impact === 'reboot') known = { key, report };
     return report;
   }
 
