@@ -323,6 +323,12 @@ test('a machine that lost its power while a started system was verified, and cam
   expect(play([rebooted(true), rebooted(false)], journal).journal).toMatchObject({ state: 'ROLLING_BACK', verdict: 'failed' });
 });
 
+test('a restart that did not come about is tried again, when the policy still has it', () => {
+  const failed = play([...toBootStaged(), { type: 'reboot-due', epoch: 1, detail }, { type: 'reboot-failed', epoch: 1, tookMs: 1, detail }]);
+  expect([failed.journal.state, failed.effects.at(-1)]).toEqual(['BOOT_STAGED', { type: 'retry-later', pace: 'slowly', attempt: 1 }]);
+  expect(play([{ type: 'retry-due', epoch: 1 }], failed.journal).effects).toEqual([{ type: 'await-reboot' }]);
+});
+
 test('a newer system takes the place of one that waits for a restart, after that was taken back', () => {
   const step = play([...toBootStaged(), offered(2, NEWER)]);
   expect([step.journal.state, worksOf(step.effects)]).toEqual(['ROLLING_BACK', ['roll-back']]);
@@ -379,9 +385,9 @@ test('a choice that was made by a clock that was a year ahead stands for a day, 
 
 test('the system that a person went back from does not come after a day because it was offered anew on the way', () => {
   const system: AgentEvent[] = [...toCommitting(), { type: 'committed', epoch: 1, tookMs: 1 }, { type: 'rollback-asked', target: OLD }];
-  const waits = play([...system, offered(2, NEW), { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }]);
-  expect(waits.journal).toMatchObject({ state: 'IDLE', override: { by: 'rollback' }, pending: { epoch: 2 } });
-  const step = decide(waits.journal, { type: 'pending-due' }, 2 * OVERRIDE_MIN_MS);
+  const back = play([...system, offered(2, NEW), { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }]);
+  expect(back.journal).toMatchObject({ state: 'IDLE', override: { by: 'rollback' }, pending: { epoch: 2 } });
+  const step = decide(back.journal, { type: 'pending-due' }, 2 * OVERRIDE_MIN_MS);
   expect(step.journal).toMatchObject({ state: 'IDLE', override: { by: 'rollback' }, directive: { epoch: 2 }, pending: null });
   expect(statesOf(step.effects)).toEqual(['IDLE']);
 });
@@ -564,7 +570,7 @@ const AWAITED: Partial<Record<AgentState, readonly AgentEvent['type'][]>> = {
   DEFERRED: ['retry-due', 'assessed'],
   PRECHECK: ['cleared', 'cleared', 'not-clear'],
   ACTIVATING: ['switched', 'switched', 'switch-failed', 'restarted', 'undone'],
-  BOOT_STAGED: ['boot-staged', 'reboot-due', 'restarted', 'boot-stage-failed'],
+  BOOT_STAGED: ['boot-staged', 'reboot-due', 'reboot-failed', 'retry-due', 'restarted', 'boot-stage-failed'],
   BOOT_VERIFYING: ['verified', 'verify-failed', 'restarted'],
   VERIFYING: ['verified', 'verify-failed', 'switched'],
   COMMITTING: ['committed', 'commit-failed'],
@@ -585,11 +591,12 @@ const anyWalk = fc.array(fc.tuple(fc.array(anyEvent, { minLength: 24, maxLength:
   size: 'max',
 });
 
-/** Most often the first of the candidates that the state waits for, about the directive under way; else any. */
-function choose(journal: AgentJournal, candidates: readonly AgentEvent[], bias: number): AgentEvent {
-  const awaited = AWAITED[journal.state] ?? ['offered', 'pending-due'];
+/** Most often the first of the candidates that the state waits for, or that what is under way ends with; else any. */
+function choose(journal: AgentJournal, { job, wait }: UnderWay, candidates: readonly AgentEvent[], bias: number): AgentEvent {
   const first = candidates[0] ?? restarted;
   if (bias > 6) return first;
+  const ends = [job, wait].flatMap((each) => (each === null ? [] : ENDS[each]));
+  const awaited = bias > 3 && ends.length > 0 ? ends : (AWAITED[journal.state] ?? ['offered', 'pending-due']);
   const event = candidates.find(({ type }) => awaited.includes(type)) ?? first;
   return 'epoch' in event && journal.directive !== null ? { ...event, epoch: journal.directive.epoch } : event;
 }
@@ -603,7 +610,7 @@ test('SPEC A1 to A10 hold after every step of any sequence of events, by any clo
       let underWay: UnderWay = NOTHING_UNDER_WAY;
       for (const [candidates, bias, leap] of walk) {
         now += leap;
-        const event = sinceNow(choose(journal, candidates, bias), now);
+        const event = sinceNow(choose(journal, underWay, candidates, bias), now);
         const { journal: next, effects } = decide(journal, event, now);
         reached.add(next.state);
         checkStep(journal, next, effects, event);
@@ -728,9 +735,9 @@ const LEADS_ON: Record<AgentState, readonly (AgentWork | Wait)[]> = {
 };
 
 /** As the agent does: a job or a wait takes the place of the wait before, and what a step stops is not heard of again. */
-function follow(before: UnderWay, { directive }: AgentJournal, event: AgentEvent, effects: readonly AgentEffect[]): UnderWay {
-  let { job, wait } = event.type === 'restarted' ? NOTHING_UNDER_WAY : before;
-  const isLate = 'epoch' in event && event.epoch !== directive?.epoch;
+function follow(underWay: UnderWay, journal: AgentJournal, event: AgentEvent, effects: readonly AgentEffect[]): UnderWay {
+  let { job, wait } = event.type === 'restarted' ? NOTHING_UNDER_WAY : underWay;
+  const isLate = 'epoch' in event && event.epoch !== journal.directive?.epoch;
   if (job !== null && !isLate && ENDS[job].includes(event.type)) job = null;
   if (wait !== null && !isLate && ENDS[wait].includes(event.type)) wait = null;
   for (const effect of effects) {
@@ -743,14 +750,16 @@ function follow(before: UnderWay, { directive }: AgentJournal, event: AgentEvent
   return { job, wait };
 }
 
-function checkLeadsOn({ state, directive, pending }: AgentJournal, { job, wait }: UnderWay, event: AgentEvent): void {
-  const told = JSON.stringify({ state, mode: directive?.mode, event, job, wait });
+function checkLeadsOn(journal: AgentJournal, { job, wait }: UnderWay, event: AgentEvent): void {
+  const { state, pending } = journal;
+  const mode = journal.directive?.mode;
+  const told = JSON.stringify({ state, mode, event, job, wait });
   const isDue = (job !== null && LEADS_ON[state].includes(job)) || (wait !== null && LEADS_ON[state].includes(wait));
-  const isEnd = LEADS_ON[state].length === 0 || (state === 'STAGED' && directive?.mode === 'stage');
+  const isEnd = LEADS_ON[state].length === 0 || (state === 'STAGED' && mode === 'stage');
   if (!isEnd) expect(isDue, told).toBe(true);
   else if (pending !== null) expect(wait, told).toBe('pending');
   // The end of a job is known by the epoch of its directive.
-  if (job !== null) expect(directive, told).not.toBeNull();
+  if (job !== null) expect(journal.directive, told).not.toBeNull();
 }
 
 /** A choice is made when it is found. */
