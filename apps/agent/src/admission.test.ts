@@ -1,6 +1,7 @@
-import { verifySignature } from '@floe/runtime';
+import { verifySignature, type Signer } from '@floe/runtime';
 import { describe, expect, test } from 'vitest';
-import { judgeDirective, type Admission, type AdmissionContext } from './admission.ts';
+import { isBelieved, judgeDirective, type Admission, type AdmissionContext } from './admission.ts';
+import { parseConfig } from './config.ts';
 import {
   HOST,
   journalWith,
@@ -17,6 +18,7 @@ import {
   type SealOptions,
 } from './test/fixtures.ts';
 import type { AgentDirective, HostName } from '@floe/model';
+import { Directive, peek, type Envelope } from '@floe/protocol';
 
 const keys = newAuthorities();
 
@@ -38,6 +40,13 @@ function judge(options: SealOptions = {}, changes: Partial<AdmissionContext> = {
 
 function codeOf(admission: Admission): string {
   return admission.kind === 'refused' ? admission.detail.code : admission.kind;
+}
+
+/** What is inside, as the one who sealed it knows. */
+function directiveOf(envelope: Envelope): Directive {
+  const opened = peek(envelope, Directive);
+  if (opened.kind !== 'opened') throw new Error(opened.message);
+  return opened.statement;
 }
 
 const accepted = { repository: REPOSITORY, ref: REF, sequence: 7 };
@@ -140,4 +149,84 @@ test('the time that the release key signed is a lower bound, also when the serve
   const expired = { release: { expiresAt: NOW + 5_000 } };
   expect(codeOf(judge(expired, { journal: journalWith({ freshness }) }))).toBe('RELEASE_EXPIRED');
   expect(codeOf(judge(expired, { journal: journalWith({ freshness: { ...freshness, ref: 'refs/heads/other' } }) }))).toBe('accepted');
+});
+
+describe('a change of keys through git (docs/operate.md)', () => {
+  /** What a system pins, as its configuration has it. */
+  function pins(release: readonly Signer[], server: readonly Signer[]): Pick<AdmissionContext, 'releaseKeys' | 'serverKeys'> {
+    const words = (signers: readonly Signer[]): string => signers.map(({ keyId, publicKey }) => `${keyId}:${publicKey}`).join(' ');
+    const { releaseKeys, serverKeys } = parseConfig({
+      FLOE_SERVER_URL: 'https://floe.example',
+      FLOE_HOST: HOST,
+      FLOE_TRUSTED_RELEASE_KEYS: words(release),
+      FLOE_TRUSTED_SERVER_KEYS: words(server),
+      FLOE_SUBSTITUTERS: 'https://floe.example/cache',
+      FLOE_TRUSTED_PUBLIC_KEYS: `cache-1:${keys.release.publicKey}`,
+    });
+    return { releaseKeys, serverKeys };
+  }
+
+  // The server keeps the names; a fleet that signs by other means may change them.
+  const names = [
+    ['under the same name', '1'],
+    ['under another name', '2'],
+  ] as const;
+  const kinds = [
+    ['release', 'RELEASE'],
+    ['server', 'DIRECTIVE'],
+  ] as const;
+  const cases = names.flatMap(([how, number]) => kinds.map(([kind, code]) => [kind, how, number, code] as const));
+
+  describe.each(cases)('of the %s key, %s', (kind, _how, number, statement) => {
+    const old = keys[kind];
+    const fresh = newSigner(`${kind}-${number}`);
+    const refused = `${statement}_${number === '1' ? 'SIGNATURE_WRONG' : 'KEY_UNKNOWN'}`;
+    const by = (signer: Signer): SealOptions => ({ signers: { [kind]: signer }, freshness: {} });
+    const pinning = (...signers: Signer[]) => (kind === 'release' ? pins(signers, [keys.server]) : pins([keys.release], signers));
+
+    test('before it, only the old one is believed', () => {
+      expect(codeOf(judge(by(old), pinning(old)))).toBe('accepted');
+      expect(codeOf(judge(by(fresh), pinning(old)))).toBe(refused);
+    });
+
+    test('a system that pins both, in any order, believes either and nobody else', () => {
+      for (const both of [pinning(old, fresh), pinning(fresh, old)]) {
+        expect(codeOf(judge(by(old), both))).toBe('accepted');
+        expect(codeOf(judge(by(fresh), both))).toBe('accepted');
+        expect(codeOf(judge(by(newSigner(old.keyId)), both))).toBe(`${statement}_SIGNATURE_WRONG`);
+        expect(codeOf(judge(by(newSigner('stranger')), both))).toBe(`${statement}_KEY_UNKNOWN`);
+      }
+    });
+
+    test('the system that pins the new one alone comes signed by it, and is accepted and known by the one that pins both', () => {
+      const admission = judge(by(fresh), pinning(old, fresh));
+      if (admission.kind !== 'accepted') throw new Error('it was refused');
+      const { directive } = admission;
+      const journal = journalWith({ epoch: 3, directive, sequences: [accepted] });
+      // The same directive, on the connection that the new system proves itself by.
+      const proof = judge(by(fresh), { ...pinning(fresh), journal });
+      expect([codeOf(proof), isBelieved(proof)]).toEqual(['known', true]);
+    });
+
+    test('after it, the old one is refused, and a system that meets it is put back', () => {
+      const admission = judge(by(old), pinning(fresh));
+      expect([codeOf(admission), isBelieved(admission)]).toEqual([refused, false]);
+      expect(codeOf(judge(by(fresh), pinning(fresh)))).toBe('accepted');
+    });
+  });
+
+  test('while both are pinned, a release and the word about its age may be by different ones', () => {
+    const fresh = newSigner('release-1');
+    const [old, both] = [keys.release, pins([keys.release, fresh], [keys.server])];
+    // The release is of before the server was given the new key, its freshness of after; and the other way round.
+    for (const [release, age] of [
+      [old, fresh],
+      [fresh, old],
+    ] as const) {
+      const { freshness } = directiveOf(sealDirective({ ...keys, release: age }, { freshness: {} }));
+      const mixed: SealOptions = { signers: { release }, directive: { freshness } };
+      expect(codeOf(judge(mixed, both))).toBe('accepted');
+      expect(codeOf(judge(mixed, pins([release], [keys.server])))).toBe('FRESHNESS_SIGNATURE_WRONG');
+    }
+  });
 });

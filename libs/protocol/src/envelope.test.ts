@@ -36,6 +36,18 @@ describe('an envelope', () => {
     });
     expect(open(envelope, 'floe/release', Note, [], verifySignature)).toMatchObject({ why: 'unknown-key' });
   });
+  test('opens with any of the trusted keys of its name, and with no other', () => {
+    const next = signerFromPem('release-1', generateKeyPem());
+    const both = [...trusted, { keyId: next.keyId, publicKey: next.publicKey }];
+    for (const each of [signer, next]) {
+      const sealed = seal(each, 'floe/release', { text: '' });
+      for (const keys of [both, both.toReversed()])
+        expect(open(sealed, 'floe/release', Note, keys, verifySignature)).toMatchObject({ kind: 'opened' });
+    }
+    expect(open(envelope, 'floe/release', Note, both.slice(1), verifySignature)).toMatchObject({ why: 'bad-signature' });
+    const renamed = both.map((key) => ({ ...key, keyId: `${key.keyId}-other` }));
+    expect(open(envelope, 'floe/release', Note, renamed, verifySignature)).toMatchObject({ why: 'unknown-key' });
+  });
   test('is refused when the signed content has another form', () => {
     expect(open(seal(signer, 'floe/release', { other: 1 }), 'floe/release', Note, trusted, verifySignature)).toMatchObject({ why: 'malformed' });
   });

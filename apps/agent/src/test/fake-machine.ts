@@ -25,6 +25,8 @@ export class FakeMachine implements Machine {
   unfinished: Unfinished | undefined;
   heldBy: string | null = null;
   trust: CacheTrust = 'trusted';
+  /** What a system says that a switch would do. */
+  dry: string | null = null;
   /** Null: a restart brings no other system. */
   boot: MachineBoot | null = null;
   /** What was done, in order. */
@@ -102,8 +104,9 @@ export class FakeMachine implements Machine {
     return await Promise.resolve(null);
   }
 
-  async dryActivate(): Promise<null> {
-    return await Promise.resolve(null);
+  async dryActivate(path: StorePath, signal: AbortSignal): Promise<string | null> {
+    await this.#note(`dry-activate ${path}`, signal);
+    return this.dry;
   }
 
   async switchHeldBy(): Promise<string | null> {

@@ -43,6 +43,8 @@ export interface ConditionsDeps {
   readonly logger: Logger;
   /** IANA name, of the times in messages. */
   readonly timeZone: () => string;
+  /** Where the machine's files are. Default: '', the machine itself. */
+  readonly root?: string;
 }
 
 /** So long for each fact about the machine, in ms. */
@@ -50,7 +52,7 @@ const FACTS_TIMEOUT_MS = 5_000;
 
 /** The conditions of a NixOS machine: what a switch would touch, and what the machine and its people are at. */
 export function createConditions(deps: ConditionsDeps): Conditions {
-  const { machine, readPolicy, logger, timeZone } = deps;
+  const { machine, readPolicy, logger, timeZone, root = '' } = deps;
   let known: { readonly key: string; readonly report: ImpactReport } | undefined;
 
   /** Asked once per pair of systems: while one waits it is looked at every minute. */
@@ -60,9 +62,10 @@ export function createConditions(deps: ConditionsDeps): Conditions {
     const key = `${current} ${booted} ${next}`;
     if (known?.key === key) return known.report;
     const dryActivate = await machine.dryActivate(next, signal);
-    const report = await readImpact(toplevelFiles(''), { booted, current, next, dryActivate });
+    const report = await readImpact(toplevelFiles(root), { booted, current, next, dryActivate });
     logger.info('what the switch would do', { impact: report.impact, reason: report.reason });
-    known = { key, report };
+    // A system that could not be asked (another switch had the lock, the look was stopped) may well be at the next look.
+    if (dryActivate !== null || report.impact === 'reboot') known = { key, report };
     return report;
   }
 
@@ -73,7 +76,7 @@ export function createConditions(deps: ConditionsDeps): Conditions {
   }
 
   async function facts(signal: AbortSignal): Promise<MachineFacts> {
-    return await gatherFacts({ ...deps, root: '', timeoutMs: FACTS_TIMEOUT_MS, signal });
+    return await gatherFacts({ ...deps, root, timeoutMs: FACTS_TIMEOUT_MS, signal });
   }
 
   return {

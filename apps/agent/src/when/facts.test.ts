@@ -1,8 +1,10 @@
-import { systemClock, type Clock, type Exec, type ExecResult } from '@floe/runtime';
+import { systemClock, type Clock, type Exec } from '@floe/runtime';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { allOf, busWith, LIST, METERED, sessionList, sessionProperties, type SessionChanges } from '../test/fake-bus.ts';
+import { addPowerSupply } from '../test/power-supply.ts';
 import { gatherFacts, type MachineFacts } from './facts.ts';
 
 let root: string;
@@ -12,35 +14,6 @@ beforeEach(async () => {
 afterEach(async () => {
   await rm(root, { recursive: true });
 });
-
-/** A device as the kernel shows it: a folder elsewhere that the class links to. */
-async function supply(name: string, files: Readonly<Record<string, string>>): Promise<void> {
-  const device = join(root, 'sys/devices', name);
-  await mkdir(device, { recursive: true });
-  await mkdir(join(root, 'sys/class/power_supply'), { recursive: true });
-  for (const [file, text] of Object.entries(files)) await writeFile(join(device, file), `${text}\n`);
-  await symlink(`../../devices/${name}`, join(root, 'sys/class/power_supply', name));
-}
-
-function exited(stdout: string, exitCode = 0): ExecResult {
-  return { end: 'exited', exitCode, signal: null, stdout, stderr: exitCode === 0 ? '' : 'Call failed', durationMs: 1 };
-}
-
-/** A bus on which each method or property, by its last words, has an answer in JSON. */
-function busWith(answers: Readonly<Record<string, unknown>>): Exec {
-  return async (file, args) => {
-    expect(file).toBe('busctl');
-    expect(args).toEqual(expect.arrayContaining(['--system', '--json=short', '--auto-start=no']));
-    const key = Object.keys(answers).find((each) => args.join(' ').endsWith(each));
-    if (key === undefined) return exited('', 1);
-    const value = answers[key];
-    return exited(typeof value === 'string' ? value : JSON.stringify(value));
-  };
-}
-
-const METERED = 'org.freedesktop.NetworkManager Metered';
-const LIST = 'org.freedesktop.login1.Manager ListSessions';
-const ALL = 'org.freedesktop.DBus.Properties GetAll s org.freedesktop.login1.Session';
 
 async function gather(exec: Exec, more: { clock?: Clock; timeoutMs?: number; signal?: AbortSignal } = {}): Promise<MachineFacts> {
   const { clock = systemClock, timeoutMs = 5000, signal = new AbortController().signal } = more;
@@ -81,7 +54,7 @@ describe('power', () => {
     ['one whose battery does not say how full it is', { BAT0: { type: 'Battery', status: 'Discharging' } }, true, null],
     ['one whose battery says nonsense', { BAT0: battery('Discharging', 'a lot') }, true, null],
   ])('%s', async (_what, machine, isOnBattery, chargePercent) => {
-    for (const [name, files] of Object.entries(machine)) await supply(name, files);
+    for (const [name, files] of Object.entries(machine)) await addPowerSupply(root, name, files);
     expect((await gather(silent)).power).toEqual(isOnBattery === null ? null : { isOnBattery, chargePercent });
   });
 
@@ -110,35 +83,10 @@ describe('metered', () => {
 });
 
 describe('sessions', () => {
-  /** What `GetAll` answers, as systemd writes it: with more than is asked for. */
-  function properties(changes: Readonly<Record<string, readonly [string, unknown]>> = {}): unknown {
-    const all: Record<string, readonly [string, unknown]> = {
-      Id: ['s', '2'],
-      User: ['(uo)', [1000, '/org/freedesktop/login1/user/_1000']],
-      Name: ['s', 'ada'],
-      Timestamp: ['t', 1793624400000000],
-      VTNr: ['u', 2],
-      Seat: ['(so)', ['seat0', '/org/freedesktop/login1/seat/seat0']],
-      Remote: ['b', false],
-      Type: ['s', 'wayland'],
-      Class: ['s', 'user'],
-      Active: ['b', true],
-      State: ['s', 'active'],
-      IdleHint: ['b', false],
-      IdleSinceHint: ['t', 1793624400000000],
-      LockedHint: ['b', false],
-      ...changes,
-    };
-    return { type: 'a{sv}', data: [Object.fromEntries(Object.entries(all).map(([name, [type, data]]) => [name, { type, data }]))] };
-  }
-  const path = (id: string): string => `/org/freedesktop/login1/session/${id}`;
-  function list(...ids: readonly string[]): unknown {
-    return { type: 'a(susso)', data: [ids.map((id) => [id, 1000, 'ada', 'seat0', path(id)])] };
-  }
   const ADA = { user: 'ada', seat: 'seat0', type: 'wayland', isRemote: false, isActive: true, isLocked: false, idleSince: null };
 
-  async function sessionOf(changes: Readonly<Record<string, readonly [string, unknown]>>) {
-    const facts = await gather(busWith({ [LIST]: list('_32'), [`${path('_32')} ${ALL}`]: properties(changes) }));
+  async function sessionOf(changes: SessionChanges) {
+    const facts = await gather(busWith({ [LIST]: sessionList('_32'), [allOf('_32')]: sessionProperties(changes) }));
     return facts.sessions;
   }
 
@@ -162,27 +110,27 @@ describe('sessions', () => {
 
   test('several, of which one ends before it is asked', async () => {
     const exec = busWith({
-      [LIST]: list('_31', '_32', '_33'),
-      [`${path('_31')} ${ALL}`]: properties(),
-      [`${path('_33')} ${ALL}`]: properties({ Name: ['s', 'bob'] }),
+      [LIST]: sessionList('_31', '_32', '_33'),
+      [allOf('_31')]: sessionProperties(),
+      [allOf('_33')]: sessionProperties({ Name: ['s', 'bob'] }),
     });
     expect((await gather(exec)).sessions?.map(({ user }) => user)).toEqual(['ada', 'bob']);
   });
 
   test('nobody there is not the same as nobody knows', async () => {
-    expect((await gather(busWith({ [LIST]: list() }))).sessions).toEqual([]);
+    expect((await gather(busWith({ [LIST]: sessionList() }))).sessions).toEqual([]);
     expect((await gather(silent)).sessions).toBeNull();
     expect((await gather(busWith({ [LIST]: { type: 'a(susso)', data: [[['1']]] } }))).sessions).toBeNull();
   });
 
   test('a session that logind lists but describes in another form is not taken for nobody', async () => {
-    expect((await gather(busWith({ [LIST]: list('_32'), [`${path('_32')} ${ALL}`]: { type: 'a{sv}', data: [{}] } }))).sessions).toBeNull();
+    expect((await gather(busWith({ [LIST]: sessionList('_32'), [allOf('_32')]: { type: 'a{sv}', data: [{}] } }))).sessions).toBeNull();
   });
 });
 
 describe('each fact on its own', () => {
   test('without busctl there is still the power', async () => {
-    await supply('BAT0', { type: 'Battery', status: 'Discharging', capacity: '42' });
+    await addPowerSupply(root, 'BAT0', { type: 'Battery', status: 'Discharging', capacity: '42' });
     const facts = await gather(async () => await Promise.reject(new Error('no such program')));
     expect(facts).toEqual({ power: { isOnBattery: true, chargePercent: 42 }, isMetered: null, sessions: null });
   });

@@ -1,5 +1,5 @@
 import type { AgentEffect, AgentEvent, AgentEventOf } from './events.ts';
-import { acceptedSequence, type AgentJournal } from './journal.ts';
+import { acceptedSequence, type AgentJournal, type LocalOverride } from './journal.ts';
 import { begin, ignore, reportOf, type AgentStep } from './step.ts';
 
 /** Bound of the list in the journal. */
@@ -28,19 +28,23 @@ export function takeOffered(journal: AgentJournal, event: AgentEventOf<'offered'
   const { directive } = event;
   const { override } = accepted;
   if (override === null || directive.isRetry) return begin(accepted, directive, now);
-  if (directive.release.toplevel === journal.directive?.release.toplevel) {
-    // The very system that somebody here did not want, under a new number.
-    const next = { ...accepted, directive, pending: null };
-    return { journal: next, effects: [reportOf(next)] };
-  }
-  const next = { ...accepted, pending: directive };
-  const at = overrideEnd(override.since, now);
-  return at <= now ? begin(accepted, directive, now) : { journal: next, effects: [{ type: 'take-pending-at', at }] };
+  return outwait({ ...accepted, pending: directive }, override, now) ?? begin(accepted, directive, now);
 }
 
-/** A clock that jumped back must not make a choice stand for a year. */
-function overrideEnd(since: number, now: number): number {
-  return Math.min(since, now) + OVERRIDE_MIN_MS;
+/** What becomes of a directive that waits while somebody here chose otherwise; undefined: its turn has come. */
+function outwait(journal: AgentJournal, override: LocalOverride, now: number): AgentStep | undefined {
+  const { directive, pending } = journal;
+  if (pending !== null && pending.release.toplevel === directive?.release.toplevel) {
+    // The very system that they did not want, under a new number.
+    const next = { ...journal, directive: pending, pending: null };
+    return { journal: next, effects: [reportOf(next)] };
+  }
+  // Kept: by a clock that was a year ahead when the choice was made, it would stand for a year.
+  const since = Math.min(override.since, now);
+  const at = since + OVERRIDE_MIN_MS;
+  if (at <= now) return undefined;
+  const next = since === override.since ? journal : { ...journal, override: { ...override, since } };
+  return { journal: next, effects: [{ type: 'take-pending-at', at }] };
 }
 
 export function replace(journal: AgentJournal, event: AgentEventOf<'offered'>, now: number): AgentStep {
@@ -57,10 +61,8 @@ export function keepWaiting(journal: AgentJournal, event: AgentEventOf<'offered'
 export function takePending(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {
   const { pending, override } = journal;
   if (pending === null) return ignore(journal);
-  if (override !== null && !pending.isRetry) {
-    const at = overrideEnd(override.since, now);
-    if (at > now) return { journal, effects: [{ type: 'take-pending-at', at }] };
-  }
+  const waiting = override === null || pending.isRetry ? undefined : outwait(journal, override, now);
+  if (waiting !== undefined) return waiting;
   const { toplevel } = pending.release;
   if (pending.isRetry || !journal.quarantined.includes(toplevel)) return begin(journal, pending, now);
   const detail = { code: 'QUARANTINED', message: 'this system was put back here before: push another one, or ask for a retry' };

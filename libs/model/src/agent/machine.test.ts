@@ -26,6 +26,8 @@ const OLD = path('old');
 const NEW = path('new');
 const NEWER = path('newer');
 const detail = { code: 'TEST', message: 'because' };
+const HOUR = 3600_000;
+const YEAR = 365 * 24 * HOUR;
 const before = { toplevel: OLD, profile: OLD, failedUnits: [], serverUrl: null, cache: null };
 
 function directive(epoch: number, toplevel = NEW, more: Partial<AgentDirective> & { sequence?: number } = {}): AgentDirective {
@@ -321,6 +323,12 @@ test('a machine that lost its power while a started system was verified, and cam
   expect(play([rebooted(true), rebooted(false)], journal).journal).toMatchObject({ state: 'ROLLING_BACK', verdict: 'failed' });
 });
 
+test('a restart that did not come about is tried again, when the policy still has it', () => {
+  const failed = play([...toBootStaged(), { type: 'reboot-due', epoch: 1, detail }, { type: 'reboot-failed', epoch: 1, tookMs: 1, detail }]);
+  expect([failed.journal.state, failed.effects.at(-1)]).toEqual(['BOOT_STAGED', { type: 'retry-later', pace: 'slowly', attempt: 1 }]);
+  expect(play([{ type: 'retry-due', epoch: 1 }], failed.journal).effects).toEqual([{ type: 'await-reboot' }]);
+});
+
 test('a newer system takes the place of one that waits for a restart, after that was taken back', () => {
   const step = play([...toBootStaged(), offered(2, NEWER)]);
   expect([step.journal.state, worksOf(step.effects)]).toEqual(['ROLLING_BACK', ['roll-back']]);
@@ -360,6 +368,32 @@ test('a person who goes back is not fought by the same system, nor by another wi
   expect(decide(waiting.journal, { type: 'pending-due' }, 2 + OVERRIDE_MIN_MS).journal).toMatchObject({ state: 'OFFERED', override: null });
   expect(play([offered(2, NEW, { isRetry: true })], journal).journal).toMatchObject({ state: 'OFFERED', override: null });
   expect(play([{ type: 'resumed' }], journal).journal).toMatchObject({ state: 'OFFERED', override: null });
+});
+
+test('a choice that was made by a clock that was a year ahead stands for a day, not for a year', () => {
+  const chosen = decide(play([offered(1)]).journal, { type: 'overridden', override: { toplevel: OLD, since: YEAR, by: 'switch' } }, YEAR);
+  const waiting = decide(chosen.journal, offered(2, NEWER), 5);
+  expect(waiting.effects).toEqual([{ type: 'take-pending-at', at: 5 + OVERRIDE_MIN_MS }]);
+  expect(decide(waiting.journal, { type: 'pending-due' }, 4 + OVERRIDE_MIN_MS).journal).toBe(waiting.journal);
+  expect(decide(waiting.journal, { type: 'pending-due' }, 5 + OVERRIDE_MIN_MS).journal).toMatchObject({ state: 'OFFERED', directive: { epoch: 2 } });
+  // The clock was corrected while the other system waited already.
+  const ahead = decide(chosen.journal, offered(2, NEWER), YEAR + 1).journal;
+  const corrected = decide(ahead, { type: 'pending-due' }, 5);
+  expect(corrected.effects).toEqual([{ type: 'take-pending-at', at: 5 + OVERRIDE_MIN_MS }]);
+  expect(decide(corrected.journal, { type: 'pending-due' }, 5 + OVERRIDE_MIN_MS).journal.state).toBe('OFFERED');
+});
+
+test('the system that a person went back from does not come after a day because it was offered anew on the way', () => {
+  const system: AgentEvent[] = [...toCommitting(), { type: 'committed', epoch: 1, tookMs: 1 }, { type: 'rollback-asked', target: OLD }];
+  const back = play([...system, offered(2, NEW), { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }]);
+  expect(back.journal).toMatchObject({ state: 'IDLE', override: { by: 'rollback' }, pending: { epoch: 2 } });
+  const step = decide(back.journal, { type: 'pending-due' }, 2 * OVERRIDE_MIN_MS);
+  expect(step.journal).toMatchObject({ state: 'IDLE', override: { by: 'rollback' }, directive: { epoch: 2 }, pending: null });
+  expect(statesOf(step.effects)).toEqual(['IDLE']);
+});
+
+test('an agent that was never told anything has no system to go back from', () => {
+  expect(play([{ type: 'rollback-asked', target: OLD }])).toEqual({ journal: emptyJournal(0), effects: [] });
 });
 
 test('the watchdog that was first is a failure of the system', () => {
@@ -536,7 +570,7 @@ const AWAITED: Partial<Record<AgentState, readonly AgentEvent['type'][]>> = {
   DEFERRED: ['retry-due', 'assessed'],
   PRECHECK: ['cleared', 'cleared', 'not-clear'],
   ACTIVATING: ['switched', 'switched', 'switch-failed', 'restarted', 'undone'],
-  BOOT_STAGED: ['boot-staged', 'reboot-due', 'restarted', 'boot-stage-failed'],
+  BOOT_STAGED: ['boot-staged', 'reboot-due', 'reboot-failed', 'retry-due', 'restarted', 'boot-stage-failed'],
   BOOT_VERIFYING: ['verified', 'verify-failed', 'restarted'],
   VERIFYING: ['verified', 'verify-failed', 'switched'],
   COMMITTING: ['committed', 'commit-failed'],
@@ -544,31 +578,45 @@ const AWAITED: Partial<Record<AgentState, readonly AgentEvent['type'][]>> = {
   BLOCKED: ['retry-due'],
 };
 
-const anyWalk = fc.array(fc.tuple(fc.array(anyEvent, { minLength: 24, maxLength: 24 }), fc.integer({ min: 0, max: 9 })), {
+/** What the clock does before an event: most often it goes on, at times it is set to another day, or to another year. */
+const anyLeap = fc.oneof(
+  { arbitrary: fc.integer({ min: 0, max: 10 * HOUR }), weight: 8 },
+  { arbitrary: fc.integer({ min: -3 * 24 * HOUR, max: 3 * 24 * HOUR }), weight: 1 },
+  { arbitrary: fc.constantFrom(-YEAR, YEAR), weight: 1 },
+);
+
+const anyWalk = fc.array(fc.tuple(fc.array(anyEvent, { minLength: 24, maxLength: 24 }), fc.integer({ min: 0, max: 9 }), anyLeap), {
   minLength: 10,
   maxLength: 40,
   size: 'max',
 });
 
-/** Most often the first of the candidates that the state waits for, about the directive under way; else any. */
-function choose(journal: AgentJournal, candidates: readonly AgentEvent[], bias: number): AgentEvent {
-  const awaited = AWAITED[journal.state] ?? ['offered', 'pending-due'];
+/** Most often the first of the candidates that the state waits for, or that what is under way ends with; else any. */
+function choose(journal: AgentJournal, { job, wait }: UnderWay, candidates: readonly AgentEvent[], bias: number): AgentEvent {
   const first = candidates[0] ?? restarted;
   if (bias > 6) return first;
+  const ends = [job, wait].flatMap((each) => (each === null ? [] : ENDS[each]));
+  const awaited = bias > 3 && ends.length > 0 ? ends : (AWAITED[journal.state] ?? ['offered', 'pending-due']);
   const event = candidates.find(({ type }) => awaited.includes(type)) ?? first;
   return 'epoch' in event && journal.directive !== null ? { ...event, epoch: journal.directive.epoch } : event;
 }
 
-test('SPEC A1 to A10 hold after every step of any sequence of events', () => {
+test('SPEC A1 to A10 hold after every step of any sequence of events, by any clock', () => {
   const reached = new Set<AgentState>();
   fc.assert(
     fc.property(anyWalk, (walk) => {
-      let journal = emptyJournal(0);
-      for (const [candidates, bias] of walk) {
-        const event = choose(journal, candidates, bias);
-        const { journal: next, effects } = decide(journal, event, 1);
+      let now = 50 * YEAR;
+      let journal = emptyJournal(now);
+      let underWay: UnderWay = NOTHING_UNDER_WAY;
+      for (const [candidates, bias, leap] of walk) {
+        now += leap;
+        const event = sinceNow(choose(journal, underWay, candidates, bias), now);
+        const { journal: next, effects } = decide(journal, event, now);
         reached.add(next.state);
         checkStep(journal, next, effects, event);
+        checkOverride(journal, next, effects, event, now);
+        underWay = follow(underWay, journal, event, effects);
+        checkLeadsOn(next, underWay, event);
         journal = next;
       }
     }),
@@ -598,9 +646,6 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
   // A6: what is changing the machine is not replaced.
   if (isActivating(journal.state) && journal.state !== 'PRECHECK' && event.type === 'offered') expect(next.directive, told).toBe(journal.directive);
   // A7: what was put back is not under way again, unless a person asked.
-  // A9: what a person chose at the machine is fought by nothing but another system, a person, or the policy for drift.
-  if (journal.override !== null && next.override === null)
-    expect(['offered', 'pending-due', 'resumed', 'rollback-asked', 'rolled-back'], told).toContain(event.type);
   // A10: a system that was made the next start's is tried by that start, or taken back.
   if (journal.state === 'BOOT_STAGED' && next.state !== 'BOOT_STAGED')
     expect(['BOOT_VERIFYING', 'ROLLING_BACK', 'BLOCKED', 'OFFERED', 'ROLLBACK_FAILED'], told).toContain(next.state);
@@ -619,16 +664,107 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
     BOOT_VERIFYING: 'verify',
   };
   if (isEntered && needsWork[next.state] !== undefined) expect(works, told).toEqual([needsWork[next.state]]);
-  if (isEntered && next.state === 'BLOCKED')
-    expect(
-      effects.some(({ type }) => type === 'retry-later' || type === 'take-pending'),
-      told,
-    ).toBe(true);
-  if (isEntered && isTerminalAgentState(next.state) && next.pending !== null)
-    expect(
-      effects.some(({ type }) => type === 'take-pending'),
-      told,
-    ).toBe(true);
+}
+
+/** A9: what a person chose at the machine is ended by nothing but another system after a day, a person, or the policy for drift. */
+function checkOverride(journal: AgentJournal, next: AgentJournal, effects: readonly AgentEffect[], event: AgentEvent, now: number): void {
+  const { override } = journal;
+  const told = JSON.stringify({ from: journal.state, to: next.state, event, override, now });
+  if (override !== null && next.override === null && event.type !== 'resumed') {
+    expect(['offered', 'pending-due'], told).toContain(event.type);
+    if (next.directive?.isRetry !== true) {
+      expect(next.directive?.release.toplevel, told).not.toBe(journal.directive?.release.toplevel);
+      expect(now - override.since, told).toBeGreaterThanOrEqual(OVERRIDE_MIN_MS);
+    }
+  }
+  // Nor does it stand for longer because the clock was ahead when it was made.
+  for (const effect of effects) {
+    if (effect.type !== 'take-pending-at') continue;
+    expect(effect.at, told).toBeLessThanOrEqual(now + OVERRIDE_MIN_MS);
+    expect(next.override?.since, told).toBe(effect.at - OVERRIDE_MIN_MS);
+  }
+}
+
+// ---- A8: something leads on --------------------------------------------------------------------------------------
+
+/** What the agent has under way for the state machine, by the effects that it was given: its end is the next event. */
+interface UnderWay {
+  readonly job: AgentWork | null;
+  readonly wait: Wait | null;
+}
+type Wait = 'retry' | 'ask' | 'await-reboot' | 'pending';
+const NOTHING_UNDER_WAY: UnderWay = { job: null, wait: null };
+
+/** The events that a job or a wait ends with. A question, and the look whether a restart may be, go on until they are answered. */
+const ENDS: Record<AgentWork | Wait, readonly AgentEvent['type'][]> = {
+  inspect: ['inspected'],
+  download: ['downloaded', 'download-failed', 'download-held'],
+  assess: ['assessed'],
+  precheck: ['cleared', 'not-clear', 'assessed'],
+  activate: ['switched', 'switch-failed', 'restart-needed', 'not-clear', 'verified', 'undone', 'overridden'],
+  verify: ['verified', 'verify-failed', 'undone', 'overridden'],
+  commit: ['committed', 'commit-failed'],
+  'roll-back': ['rolled-back', 'rollback-failed'],
+  'stage-boot': ['boot-staged', 'boot-stage-failed'],
+  reboot: ['reboot-failed'],
+  retry: ['retry-due'],
+  ask: ['go'],
+  'await-reboot': ['reboot-due'],
+  pending: ['pending-due'],
+};
+
+/** What leads out of each state; an end needs nothing, but for a directive that waits. */
+const LEADS_ON: Record<AgentState, readonly (AgentWork | Wait)[]> = {
+  IDLE: [],
+  OFFERED: ['inspect'],
+  DOWNLOADING: ['download', 'retry'],
+  STAGED: ['assess', 'ask'],
+  DEFERRED: ['assess', 'retry'],
+  PRECHECK: ['precheck'],
+  ACTIVATING: ['activate'],
+  VERIFYING: ['verify'],
+  COMMITTING: ['commit'],
+  SUCCEEDED: [],
+  BOOT_STAGED: ['stage-boot', 'await-reboot', 'reboot', 'retry'],
+  BOOT_VERIFYING: ['verify'],
+  ROLLING_BACK: ['roll-back', 'retry'],
+  ROLLED_BACK: [],
+  ROLLBACK_FAILED: [],
+  BLOCKED: ['retry', 'pending'],
+  REJECTED: [],
+};
+
+/** As the agent does: a job or a wait takes the place of the wait before, and what a step stops is not heard of again. */
+function follow(underWay: UnderWay, journal: AgentJournal, event: AgentEvent, effects: readonly AgentEffect[]): UnderWay {
+  let { job, wait } = event.type === 'restarted' ? NOTHING_UNDER_WAY : underWay;
+  const isLate = 'epoch' in event && event.epoch !== journal.directive?.epoch;
+  if (job !== null && !isLate && ENDS[job].includes(event.type)) job = null;
+  if (wait !== null && !isLate && ENDS[wait].includes(event.type)) wait = null;
+  for (const effect of effects) {
+    if (effect.type === 'stop-work') ({ job, wait } = NOTHING_UNDER_WAY);
+    else if (effect.type === 'work') ({ job, wait } = { job: effect.work, wait: null });
+    else if (effect.type === 'retry-later' || effect.type === 'look-again') wait = 'retry';
+    else if (effect.type === 'ask' || effect.type === 'await-reboot') wait = effect.type;
+    else if (effect.type === 'take-pending' || effect.type === 'take-pending-at') wait = 'pending';
+  }
+  return { job, wait };
+}
+
+function checkLeadsOn(journal: AgentJournal, { job, wait }: UnderWay, event: AgentEvent): void {
+  const { state, pending } = journal;
+  const mode = journal.directive?.mode;
+  const told = JSON.stringify({ state, mode, event, job, wait });
+  const isDue = (job !== null && LEADS_ON[state].includes(job)) || (wait !== null && LEADS_ON[state].includes(wait));
+  const isEnd = LEADS_ON[state].length === 0 || (state === 'STAGED' && mode === 'stage');
+  if (!isEnd) expect(isDue, told).toBe(true);
+  else if (pending !== null) expect(wait, told).toBe('pending');
+  // The end of a job is known by the epoch of its directive.
+  if (job !== null) expect(journal.directive, told).not.toBeNull();
+}
+
+/** A choice is made when it is found. */
+function sinceNow(event: AgentEvent, now: number): AgentEvent {
+  return event.type === 'overridden' ? { ...event, override: { ...event.override, since: now } } : event;
 }
 
 test('every kind of work is begun by some step', () => {

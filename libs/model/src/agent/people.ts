@@ -39,6 +39,8 @@ export function resume(journal: AgentJournal, event: AgentEvent, now: number): A
 
 /** The person at the machine wants an earlier system back. */
 export function goBack(journal: AgentJournal, event: AgentEventOf<'rollback-asked'>, now: number): AgentStep {
+  // The end of a job is known by the epoch of its directive: without one, nobody would hear of it. Nor is there a system to leave.
+  if (journal.directive === null) return ignore(journal);
   const { target } = event;
   const detail = { code: 'ASKED', message: 'its user asked for the system before' };
   const before = { toplevel: target, profile: target, failedUnits: journal.before?.failedUnits ?? null, serverUrl: null, cache: null };
