@@ -319,6 +319,18 @@ test('a server that lost the reports of a year gets what waits, one that knows m
   expect((await savedJournal()).nextReportSeq).toBe(52);
 });
 
+test('what waits for another switch goes on as soon as that has ended', async () => {
+  // The next try is far away; the machine is looked at every 5 s.
+  const patient: Clock = { ...clock, sleep: async (ms, signal) => await systemClock.sleep(ms > 5_000 ? 3600_000 : 20, signal) };
+  machine.heldBy = 'by-hand.service (process 7)';
+  await startAgent({ clock: patient, random: () => 0.999 });
+  await connected();
+  offer();
+  await reached('BLOCKED');
+  machine.heldBy = null;
+  await reached('SUCCEEDED');
+});
+
 test('what someone switched by hand is reported, and not fought', async () => {
   await startAgent();
   await connected();

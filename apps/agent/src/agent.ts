@@ -360,7 +360,9 @@ export class Agent implements SteeredAgent {
 
   async #lookForDrift(isFirstLook = false): Promise<void> {
     const { machine, logger } = this.#deps;
-    const { state } = this.journal;
+    const { state, detail } = this.journal;
+    // Asked as often as this, so that what waits for another switch goes on when that ends, and a stuck one is found.
+    if (state === 'BLOCKED' && detail?.code === 'SWITCH_HELD' && (await machine.switchHeldBy()) === null) this.#bench.hurry();
     if (isActivating(state) || (state === 'BOOT_STAGED' && this.#bench.isBusy)) return;
     const facts = { journal: this.journal, observed: await machine.observe(), told: this.#steps.told };
     if (isAsLeft(facts)) return;

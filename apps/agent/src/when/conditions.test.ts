@@ -377,6 +377,7 @@ describe('a restart', () => {
         code: 'RESTARTING',
         message: expect.stringMatching(/^it waited until the deadline \(Mon 13:00 Europe\/Berlin\), although: ada's session/),
       },
+      until: null,
     });
   });
 
