@@ -105,10 +105,12 @@ export class Workbench {
     });
   }
 
-  /** Asks whether the machine may restart, now and until it may. */
+  /** Asks whether the machine may restart, now and until it may; not before what is being staged for that is. */
   awaitReboot(epoch: number): void {
     const { clock, dispatch, mayReboot, now } = this.#deps;
+    const staging = this.#job?.done;
     this.#startWait(async (signal) => {
+      await staging;
       while (!signal.aborted) {
         const { isDue, detail, until } = await mayReboot();
         if (signal.aborted) return;

@@ -104,7 +104,9 @@ export function createConditions(deps: ConditionsDeps): Conditions {
       const since = deferral?.since ?? now;
       const waiting = { since, laterCount: 0, laterUntil: null };
       const judgement = judgeDownload({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: waiting, now, timeZone: timeZone() });
-      return judgement.kind === 'wait' ? { detail: { code: judgement.code, message: judgement.message }, until: judgement.until } : null;
+      if (judgement.kind === 'wait') return { detail: { code: judgement.code, message: judgement.message }, until: judgement.until };
+      if (judgement.because !== null) logger.warn('downloading', { because: judgement.because });
+      return null;
     },
 
     async mayReboot(journal, now) {

@@ -1,0 +1,40 @@
+import type { AgentEvent } from '@floe/model';
+import { systemClock } from '@floe/runtime';
+import { expect, test } from 'vitest';
+import { journalWith } from '../test/fixtures.ts';
+import { until } from '../test/until.ts';
+import { Workbench } from './workbench.ts';
+
+test('a restart that somebody wants now does not begin before its system is staged, nor when that fails', async () => {
+  const events: AgentEvent[] = [];
+  let end: (event: AgentEvent) => void = () => undefined;
+  const staging = new Promise<AgentEvent>((resolve) => {
+    end = resolve;
+  });
+  let asked = 0;
+  const bench = new Workbench({
+    perform: async () => await staging,
+    now: () => 0,
+    sayReady: () => undefined,
+    dispatch: (event) => void events.push(event),
+    mayReboot: async () => {
+      asked += 1;
+      return await Promise.resolve({ isDue: true, detail: { code: 'RESTARTING', message: 'now' }, until: null });
+    },
+    onBug: (error) => {
+      throw error;
+    },
+    switchesOutliveAgent: true,
+    clock: systemClock,
+    random: () => 0.5,
+  });
+  bench.begin('stage-boot', journalWith());
+  bench.awaitReboot(1);
+  await new Promise(setImmediate);
+  expect([asked, events]).toEqual([0, []]);
+  // The journal hears of the end first: with a failure, nothing is left that a restart would be for.
+  end({ type: 'boot-stage-failed', epoch: 1, tookMs: 0, detail: { code: 'BOOT_NOT_SET', message: '/boot is full' } });
+  await until(() => events.length === 2);
+  expect(events.map(({ type }) => type)).toEqual(['boot-stage-failed', 'reboot-due']);
+  await bench.stop(0, () => false);
+});
