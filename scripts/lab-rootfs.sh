@@ -34,6 +34,7 @@ ConditionPathExists=/boot/loader/default
 After=systemd-tmpfiles-setup.service
 [Service]
 Type=oneshot
+Environment=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 ExecStart=/bin/sh -euc '[ ! -e /boot/loader/once ] || mv /boot/loader/once /run/lab-once; system=$(sed -n "s|^init=\\(.*\\)/init$|\\1|p" "$([ -e /run/lab-once ] && echo /run/lab-once || echo /boot/loader/default)"); exec "$system/activate" boot'
 [Install]
 WantedBy=multi-user.target

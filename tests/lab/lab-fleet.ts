@@ -122,7 +122,11 @@ export class LabFleet implements AsyncDisposable {
           dir: join(this.#dir, 'guests'),
           bridge: this.#network.bridge,
           address: this.#network.guestAddress(index),
-          files: { '/var/lib/lab/token': tokens.get(name) ?? '' },
+          // On NixOS a unit finds nothing but systemd's own programs, unless it brings its PATH.
+          files: {
+            '/var/lib/lab/token': tokens.get(name) ?? '',
+            '/etc/systemd/system.conf.d/path.conf': '[Manager]\nDefaultEnvironment=PATH=/var/empty\n',
+          },
         });
         this.guests.set(name, guest);
         await guest.start();
@@ -372,7 +376,7 @@ export class LabFleet implements AsyncDisposable {
       async () => {
         const guest = this.guest(name);
         const units = await guest.sh(
-          "systemctl list-units --all --plain --no-legend 'floe-switch-*' 'floe-watchdog-*' 'floe-verdict-*' | awk '{ print $1 }'",
+          "systemctl list-units --all --plain --no-legend 'floe-switch-*' 'floe-watchdog-*' 'floe-verdict-*' 'run-*.service' | awk '{ print $1 }'",
         );
         const roots = await readdir(guest.path('/var/lib/floe-agent/roots')).catch(() => []);
         const left = [...(units === '' ? [] : units.split('\n')), ...roots];

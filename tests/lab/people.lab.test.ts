@@ -1,6 +1,6 @@
 import { eventually, isLabReady } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { another } from './hosts.ts';
+import { another, pausedCheck } from './hosts.ts';
 import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
 
@@ -68,6 +68,41 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     // Taken back by hand as well: all is as it should be again.
     await lab.guest('cyd').sh(`${wanted}/bin/switch-to-configuration test`);
     await lab.told('cyd', 'is in sync', ({ standing }) => standing === 'in-sync');
+  });
+
+  test('who switches by hand in the middle of a switch, or of the way back, keeps what they chose', async () => {
+    const guest = lab.guest('cyd');
+    const third = await guest.sh('readlink -f /nix/var/nix/profiles/system-1-link');
+    const resumed = async (): Promise<void> => {
+      const forced = await lab.fleet.request('/api/hosts/cyd/override', { method: 'DELETE', body: JSON.stringify({ reason: 'the test' }) });
+      expect(forced.ok).toBe(true);
+    };
+    const isKept = async (): Promise<void> => {
+      await lab.told('cyd', 'is kept', ({ standing, observed }) => standing === 'local-override' && observed.current === third);
+      expect((await lab.machine('cyd')).current).toBe(third);
+      await lab.isTidy('cyd');
+    };
+    await lab.pauseAt('cyd', 'health');
+    const { wanted } = await lab.change('cyd', another({ health: [pausedCheck('passes')] }));
+    await lab.isAt('cyd', 'health');
+    await guest.sh(`${third}/bin/switch-to-configuration test`);
+    await lab.goOn('cyd', 'health');
+    await isKept();
+    noteOutcome({ fault: 'switch by hand', where: 'VERIFYING', outcome: 'kept and shown' });
+    await resumed();
+    await lab.runs('cyd', wanted);
+
+    await lab.pauseAt('cyd', 'health');
+    await lab.change('cyd', another({ health: [pausedCheck('fails')] }));
+    await lab.isAt('cyd', 'health');
+    await lab.pauseAt('cyd', 'test-activated');
+    await guest.sh(`systemd-run --quiet --collect --unit=by-hand ${third}/bin/switch-to-configuration test`);
+    await lab.isAt('cyd', 'test-activated');
+    await lab.goOn('cyd', 'health');
+    await lab.logs('cyd', 'the way back waits for another switch.*by-hand.service');
+    await lab.goOn('cyd', 'test-activated');
+    await isKept();
+    noteOutcome({ fault: 'switch by hand', where: 'ROLLING_BACK', outcome: 'kept and shown' });
   });
 
   test('a system waits for its window, says why, is put off and brought forward by its user', async () => {

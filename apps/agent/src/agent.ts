@@ -23,8 +23,6 @@ const STOP_GRACE_MS = 10_000;
 const STALE_MS = 3 * 24 * 3600 * 1000;
 /** A machine's clock that is this far from the server's is worth a word. */
 const CLOCK_DIFFERS_MS = 5 * 60_000;
-/** A server that has let the agent in says within this time what it wants, if it wants anything. */
-const DIRECTIVE_WAIT_MS = 5_000;
 const PROGRESS_EVERY_MS = 500;
 
 interface AgentSettings extends WorkSettings {
@@ -91,7 +89,7 @@ export class Agent implements SteeredAgent {
     };
     this.#bench = new Workbench({
       perform: async (name, journal, signal) => await performWork(name, work, journal, signal),
-      mayReboot: async () => await deps.conditions.mayReboot(this.journal, this.now()),
+      mayReboot: async () => await deps.conditions.mayReboot(this.journal, this.now(), { isTimeKnown: this.#connection.serverNow !== undefined }),
       now: () => this.now(),
       sayReady: (epoch) => this.#connection.send({ type: 'ready', epoch }),
       dispatch: (event) => this.#dispatch(event),
@@ -177,17 +175,19 @@ export class Agent implements SteeredAgent {
     const renewed = await this.#connection.renew(timeoutMs, signal);
     if (renewed === 'refused') return 'refused';
     if (renewed === 'welcomed') {
-      const leftMs = timeoutMs - (this.#deps.clock.monotonic() - startedAt);
-      return (await this.#isServerBelieved(Math.min(leftMs, DIRECTIVE_WAIT_MS), signal)) ? 'server' : 'refused';
+      const isBelieved = await this.#isServerBelieved(timeoutMs - (this.#deps.clock.monotonic() - startedAt), signal);
+      // Silence proves nothing of what this system pins: as with a server that is away, the local checks decide.
+      return isBelieved === undefined ? 'network' : isBelieved ? 'server' : 'refused';
     }
     return (await isNetworkThere(this.#deps.settings.substituters, signal)) ? 'network' : 'none';
   }
 
   /**
-   * Whether what the server says on this connection is believed here. Each connection brings the directive once more: a
-   * system that pins other keys, another host or another repository would never take one again, and nobody could mend that.
+   * Whether what the server says on this connection is believed here; undefined: it said nothing in time. Each connection
+   * brings the directive once more: a system that pins other keys, another host or another repository would never take one
+   * again, and nobody could mend that.
    */
-  async #isServerBelieved(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+  async #isServerBelieved(timeoutMs: number, signal: AbortSignal): Promise<boolean | undefined> {
     const { clock } = this.#deps;
     const deadline = clock.monotonic() + timeoutMs;
     while (!signal.aborted && clock.monotonic() < deadline) {
@@ -195,8 +195,7 @@ export class Agent implements SteeredAgent {
       if (nonce !== undefined && this.#judged?.nonce === nonce) return this.#judged.isBelieved;
       await clock.sleep(10, signal);
     }
-    // A server that has nothing to say is no reason to go back.
-    return true;
+    return undefined;
   }
 
   #dispatch(event: AgentEvent): void {

@@ -3,7 +3,7 @@ import type { Machine } from '../machines/machine.ts';
 import { lastWords } from '../reports/redact.ts';
 import type { CommandCheck, HealthCheck } from './check-form.ts';
 import { probeHttp } from './http-probe.ts';
-import { inOwnUnit } from './own-unit.ts';
+import { inOwnUnit } from '../machines/own-unit.ts';
 import { probeTcp } from './tcp-probe.ts';
 import { unitProbe } from './unit-probe.ts';
 

@@ -8,8 +8,6 @@ export const stageBoot: Job = async (deps, journal, { epoch, release }, signal) 
   const failed = (detail: AgentDetail): AgentEvent => ({ type: 'boot-stage-failed', epoch, tookMs: 0, detail });
   if (machine.boot === null || plan === null) return failed({ code: 'NOT_BOOTABLE', message: 'this machine starts no systems' });
   if (!(await machine.boot.canGuard(release.toplevel))) return failed(NO_BOOT_GUARD);
-  // A switch that was tried first has armed one for now.
-  await machine.guard?.disarm();
   const outcome = await machine.boot.stage(plan, signal);
   if (outcome.kind === 'failed') {
     await machine.setProfile(plan.beforeProfile);

@@ -1,9 +1,9 @@
-import { isOn, type AgentDetail, type AgentEvent, type AgentJournal, type StorePath } from '@floe/model';
+import { isOn, type AgentDetail, type AgentEvent, type AgentJournal, type Observed, type StorePath } from '@floe/model';
 import type { CacheTrust } from '@floe/nix';
 import { describeError, isFloeError } from '@floe/runtime';
 import { checkHealth } from '../health/health-checks.ts';
 import type { MachineGuard } from '../machines/machine.ts';
-import { cacheOf, guarded, healthLimits, REBOOT_TAKES_MS, switchHeld, type Job, type WorkDeps } from './job.ts';
+import { cacheOf, contactLimitMs, guarded, healthLimits, REBOOT_TAKES_MS, switchHeld, type Job, type WorkDeps } from './job.ts';
 
 /** The watchdog was first. */
 export const WATCHDOG_WAS_FIRST: AgentDetail = {
@@ -53,18 +53,19 @@ export const activate: Job = async (deps, journal, { epoch, release }, signal) =
 
 /** Somebody else's switch kept this one from being begun: that says nothing about the system, nor does it go back from theirs. */
 async function lockInTheWay({ machine }: WorkDeps, toplevel: StorePath, { message }: AgentDetail): Promise<AgentDetail | null> {
+  if (!/acquire lock/i.test(message)) return null;
   const heldBy = await machine.switchHeldBy();
-  if (heldBy === null && !/acquire lock/i.test(message)) return null;
   if ((await machine.observe()).current === toplevel) return null;
   return switchHeld(heldBy);
 }
 
-/** Waits for switches of others: none keeps its lock for longer than a switch may take. */
-async function othersEnded({ machine, clock, logger }: WorkDeps, signal: AbortSignal): Promise<void> {
+/** Waits for switches of others: none keeps its lock for longer than a switch may take, and not many do one after the other. */
+async function othersEnded({ machine, clock, logger, settings }: WorkDeps, signal: AbortSignal): Promise<void> {
   let named: string | null = null;
+  const deadline = clock.monotonic() + 2 * settings.switchLimitMs;
   for (;;) {
     const heldBy = await machine.switchHeldBy();
-    if (heldBy === null) return;
+    if (heldBy === null || clock.monotonic() > deadline) return;
     if (heldBy !== named) logger.warn('the way back waits for another switch', { heldBy });
     named = heldBy;
     await clock.sleep(1_000, signal);
@@ -80,9 +81,10 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
   if (observed.current !== release.toplevel) {
     return failed({ code: 'CURRENT_SYSTEM_DIFFERS', message: `the switch said that it worked, but what runs is ${observed.current ?? 'nothing'}` });
   }
+  const contactMs = contactLimitMs({ isStart: journal.boot !== null }, settings);
   const [health, contact, cache] = await Promise.all([
     checkHealth(deps, release.toplevel, { ...healthLimits(settings), signal }),
-    deps.contact(settings.contactTimeoutMs, signal),
+    deps.contact(contactMs, signal),
     cacheIsProved(deps, journal, release.toplevel, signal),
     clock.sleep(settings.settleMs, signal),
   ]);
@@ -102,10 +104,7 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
     return failed({ code: 'CACHE_REFUSES', message: `by the caches and keys of this system nothing could be downloaded any more: ${what}` }, true);
   }
   if (contact === 'none' || (contact === 'network' && !isSameServer)) {
-    return failed(
-      { code: 'NO_CONTACT', message: `the server did not answer on a new connection within ${settings.contactTimeoutMs / 1000} s of the switch` },
-      true,
-    );
+    return failed({ code: 'NO_CONTACT', message: `the server did not answer on a new connection within ${contactMs / 1000} s of the switch` }, true);
   }
   // Once more, just before the verdict: people do not wait for checks.
   const last = (await machine.observe()).current;
@@ -124,19 +123,19 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
 export const commit: Job = async ({ machine }, { activation, before }, { epoch, release }, signal) => {
   const { toplevel } = release;
   const failed = (code: string, message: string): AgentEvent => ({ type: 'commit-failed', epoch, tookMs: 0, detail: { code, message } });
-  if ((await machine.observe()).profile?.toplevel !== toplevel) await machine.setProfile(toplevel);
+  const found = await machine.observe();
+  // A start between the verdict and here brought the old system back.
+  if (found.current !== toplevel && (await machine.boot?.boots(activation))?.isNewBoot !== false) {
+    return { type: 'restarted', isNewBoot: true, isOnTarget: false, fellBack: false };
+  }
+  if (found.profile?.toplevel !== toplevel) await machine.setProfile(toplevel);
   const boot = await machine.switchTo(toplevel, 'boot', { activation, signal });
   if (boot.kind === 'failed') {
     // The profile stands for what the machine starts, and must not say more than the boot loader knows.
     if (before?.profile != null && before.profile !== toplevel) await machine.setProfile(before.profile);
     return failed('BOOT_NOT_SET', `the system works, but could not be made what the machine starts: ${boot.detail.message}`);
   }
-  let observed = await machine.observe();
-  if (observed.current !== toplevel && (await machine.boot?.boots(activation))?.isNewBoot !== false) {
-    // A reboot between the verdict and here brought the old system back; this one was proved before.
-    await machine.switchTo(toplevel, 'test', { activation, signal });
-    observed = await machine.observe();
-  }
+  const observed = await machine.observe();
   if (!isOn(observed, toplevel)) {
     return failed(
       'NOT_ON_IT',
@@ -146,6 +145,12 @@ export const commit: Job = async ({ machine }, { activation, before }, { epoch, 
   await machine.guard?.disarm();
   return { type: 'committed', epoch, tookMs: 0 };
 };
+
+/** Whether what runs is neither the new system nor one of before, nor what a start of the machine brought: somebody's own choice. */
+function isByHand({ before, verdict, boot, override }: AgentJournal, { current, booted }: Observed, toplevel: StorePath): boolean {
+  if (boot !== null || override !== null || verdict === 'unwanted' || current === null || current === booted) return false;
+  return current !== toplevel && current !== before?.toplevel && current !== before?.profile;
+}
 
 /** Puts the system before back, for the next start first. */
 export const rollBack: Job = async (deps, journal, { epoch, release }, signal) => {
@@ -169,6 +174,8 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
   }
   await othersEnded(deps, signal);
   const found = await machine.observe();
+  if (isByHand(journal, found, release.toplevel))
+    return { type: 'overridden', override: { toplevel: found.current, since: deps.now(), by: 'switch' } };
   // First what the machine starts next time: from here on a power cut brings the old system.
   const named = found.profile?.toplevel;
   if (journal.boot !== null) await machine.boot?.unstage();

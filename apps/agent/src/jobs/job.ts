@@ -72,6 +72,13 @@ export function cacheOf({ substituters, cachePublicKeys }: WorkSettings): string
 const HEALTH_PASSES = 3;
 /** What a busy machine may take beside the limits of the single steps. */
 const WATCHDOG_MARGIN_MS = 20_000;
+/** After the checks systemd is asked which units failed, twice if it must be. */
+const UNITS_MS = 15_000;
+
+/** How long the server is waited for, in ms: after a start of the machine its network may take as long as the start did. */
+export function contactLimitMs({ isStart }: { readonly isStart: boolean }, { contactTimeoutMs, bootLimitMs }: WorkSettings): number {
+  return isStart ? Math.max(contactTimeoutMs, bootLimitMs) : contactTimeoutMs;
+}
 
 /** What is armed before the machine is changed; null when there is nothing to go back to. */
 export async function guarded(
@@ -80,12 +87,14 @@ export async function guarded(
   toplevel: StorePath,
 ): Promise<GuardedActivation | null> {
   if (before === null || before.toplevel === null) return null;
-  const { switchLimitMs, settleMs, contactTimeoutMs } = settings;
+  const { switchLimitMs, bootLimitMs } = settings;
   const checksMs = await longestHealthCheckMs(machine, toplevel, healthLimits(settings));
-  const verdictMs = Math.max(checksMs, settleMs, contactTimeoutMs) + WATCHDOG_MARGIN_MS;
+  const untilVerdict = (contactMs: number): number => Math.max(checksMs, settings.settleMs, contactMs) + UNITS_MS + WATCHDOG_MARGIN_MS;
   const beforeProfile = before.profile ?? before.toplevel;
   const switchMs = switchLimitMs + WATCHDOG_MARGIN_MS;
-  return { activation, toplevel, before: before.toplevel, beforeProfile, switchMs, verdictMs, bootMs: settings.bootLimitMs + verdictMs };
+  const verdictMs = untilVerdict(contactLimitMs({ isStart: false }, settings));
+  const bootMs = bootLimitMs + untilVerdict(contactLimitMs({ isStart: true }, settings));
+  return { activation, toplevel, before: before.toplevel, beforeProfile, switchMs, verdictMs, bootMs };
 }
 
 /** How often, and how long, the checks of a system are made before they count. */

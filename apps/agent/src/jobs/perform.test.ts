@@ -139,3 +139,43 @@ test("a switch that found another one's lock is no failure of the system", async
   const event = await performWork('activate', depsOf(machine), rolling({ state: 'ACTIVATING', verdict: null }), signal);
   expect(event.type).not.toBe('switch-failed');
 });
+
+test('a switch of ours that failed while another one has the lock is gone back from', async () => {
+  const machine = bootable(on(OLD));
+  machine.heldBy = 'by-hand.service (process 7)';
+  machine.outcomeOf = () => ({ kind: 'failed', detail: { code: 'SWITCH_TIMED_OUT', message: 'the switch did not end in time' } });
+  const event = await performWork('activate', depsOf(machine), rolling({ state: 'ACTIVATING' }), signal);
+  expect(event.type).toBe('switch-failed');
+});
+
+const THIRD = storePath('third');
+
+test('on the way back, what somebody switched to by hand is theirs; what failed is not tried again', async () => {
+  const machine = bootable({ ...on(OLD), current: THIRD });
+  const journal = rolling({ verdict: 'failed', detail: { code: 'UNITS_FAILED', message: 'failed since the switch: web.service' } });
+  const event = await performWork('roll-back', depsOf(machine), journal, signal);
+  expect(event).toMatchObject({ type: 'overridden', override: { toplevel: THIRD, by: 'switch' } });
+  expect(machine.log).toEqual([]);
+  const { journal: next, effects } = decide(journal, event, NOW);
+  expect(next).toMatchObject({ state: 'IDLE', quarantined: [NEW], override: { toplevel: THIRD } });
+  expect(next.detail?.message).toContain('web.service');
+  expect(effects).toContainEqual({ type: 'tidy' });
+});
+
+test.each<[string, Partial<AgentJournal>, Partial<Observed>]>([
+  ['that a start of the machine brought', {}, { booted: THIRD }],
+  ['under which somebody asks for the one before', { verdict: 'unwanted' }, {}],
+  ['over a staged one', { boot: { misses: 0 } }, {}],
+])('on the way back, a third system %s is left', async (_what, changes, observed) => {
+  const machine = bootable({ ...on(OLD), current: THIRD, ...observed });
+  const event = await performWork('roll-back', depsOf(machine), rolling({ verdict: 'failed', ...changes }), signal);
+  expect([event.type, machine.observed.current]).toEqual(['rolled-back', OLD]);
+});
+
+test('after a start that brought the old system back, nothing is committed unproved: it begins anew', async () => {
+  const machine = bootable(on(OLD));
+  const journal = rolling({ state: 'COMMITTING', verdict: 'passed' });
+  const event = await performWork('commit', depsOf(machine), journal, signal);
+  expect(machine.log).toEqual([]);
+  expect(decide(journal, event, NOW).journal).toMatchObject({ state: 'OFFERED', verdict: null, before: null });
+});

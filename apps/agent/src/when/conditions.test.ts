@@ -316,9 +316,9 @@ describe('a download', () => {
 describe('a restart', () => {
   const idle: Policy = { reboot: { when: 'idle' } };
   const inWindow = (window: typeof OPEN, more: Policy = {}): Policy => ({ windows: [window], reboot: { when: 'window' }, ...more });
-  async function judge(scene: Scene, journal: Partial<AgentJournal> = {}): Promise<RebootJudgement> {
+  async function judge(scene: Scene, journal: Partial<AgentJournal> = {}, isTimeKnown = true): Promise<RebootJudgement> {
     const staged = { state: 'BOOT_STAGED', since: NOW, directive: DIRECTIVE, deferral: { ...FRESH, restartSince: NOW } } as const;
-    return await (await conditionsIn(scene)).mayReboot(journalWith({ ...staged, ...journal }), NOW);
+    return await (await conditionsIn(scene)).mayReboot(journalWith({ ...staged, ...journal }), NOW, { isTimeKnown });
   }
 
   test.each<[string, Scene, string]>([
@@ -379,6 +379,12 @@ describe('a restart', () => {
       },
       until: null,
     });
+  });
+
+  test('does not trust a clock that may be years off with a deadline, only with what people left free', async () => {
+    const deferral = { ...FRESH, restartSince: NOW - 24 * HOUR };
+    expect(await judge(withDeadline, { deferral }, false)).toMatchObject({ isDue: false, detail: { code: 'TIME_UNKNOWN' } });
+    expect((await judge({ policy: idle, session: 'nobody' }, {}, false)).isDue).toBe(true);
   });
 
   test.each<[string, Partial<AgentJournal>]>([

@@ -19,8 +19,8 @@ export interface Conditions {
   /** Why nothing is to be downloaded now; null: it may be. */
   holdDownload(journal: AgentJournal, now: number): Promise<AgentWait | null>;
   assess(journal: AgentJournal, directive: AgentDirective, now: number, signal: AbortSignal): Promise<Assessment>;
-  /** Whether a machine may restart into the system that is staged for its next start. */
-  mayReboot(journal: AgentJournal, now: number): Promise<RebootJudgement>;
+  /** Whether a machine may restart into the system that is staged for its next start. `isTimeKnown`: `now` is the server's. */
+  mayReboot(journal: AgentJournal, now: number, options: { readonly isTimeKnown: boolean }): Promise<RebootJudgement>;
   /** Whether a person is logged in. */
   isSomeoneHere(): Promise<boolean>;
 }
@@ -109,7 +109,7 @@ export function createConditions(deps: ConditionsDeps): Conditions {
       return null;
     },
 
-    async mayReboot(journal, now) {
+    async mayReboot(journal, now, { isTimeKnown }) {
       const policy = await readPolicy();
       const { deferral, since } = journal;
       const due = (message: string): RebootJudgement => ({ isDue: true, detail: { code: 'RESTARTING', message }, until: null });
@@ -117,7 +117,16 @@ export function createConditions(deps: ConditionsDeps): Conditions {
       const staged = { since: deferral?.restartSince ?? since, laterCount: deferral?.laterCount ?? 0, laterUntil: deferral?.laterUntil ?? null };
       const { judgeReboot } = await import('./judge.ts');
       const judgement = judgeReboot({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: staged, now, timeZone: timeZone() });
-      if (judgement.kind === 'clear') return due(judgement.because ?? 'the policy of this machine allows it now');
+      if (judgement.kind === 'clear') {
+        const { because } = judgement;
+        if (because === null || isTimeKnown) return due(because ?? 'the policy of this machine allows it now');
+        // A machine's own clock may be years off: it takes nobody's session away.
+        return {
+          isDue: false,
+          detail: { code: 'TIME_UNKNOWN', message: `the next start runs it; the time is not known before the server is met: ${because}` },
+          until: null,
+        };
+      }
       const { code, message, until } = judgement;
       return { isDue: false, detail: { code, message: `the next start runs it; ${message}` }, until };
     },

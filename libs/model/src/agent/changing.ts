@@ -41,8 +41,10 @@ export function resumeBlocked(journal: AgentJournal, event: AgentEvent, now: num
     : enter(journal, 'DOWNLOADING', now, { detail, changes: { attempt }, effects: [work('download')] });
 }
 
-export function commitAgain(journal: AgentJournal): AgentStep {
-  return { journal, effects: [work('commit')] };
+/** A start of the machine that brought the system before left nothing of the proof: it is activated, and watched over, anew. */
+export function startedCommitting(journal: AgentJournal, event: AgentEventOf<'restarted'>, now: number): AgentStep {
+  if (!event.isNewBoot || event.isOnTarget) return { journal, effects: [work('commit')] };
+  return tryAgain(journal, now, { code: 'INTERRUPTED', message: 'the machine was started between the verdict and the commit' });
 }
 
 /** So often a failed way back is tried. */

@@ -14,7 +14,7 @@ import {
   startedStaged,
 } from './boot.ts';
 import {
-  commitAgain,
+  startedCommitting,
   commitFailed,
   committed,
   interrupted,
@@ -33,7 +33,7 @@ import {
 import { keepWaiting, refuse, replace, reportDrift, takeOffered, takePending, wakeUp } from './directives.ts';
 import type { AgentEvent, AgentEventOf, AgentEventType } from './events.ts';
 import type { AgentJournal } from './journal.ts';
-import { changeDeferral, goBack, overridden, overriddenMidway, resume } from './people.ts';
+import { changeDeferral, goBack, overridden, overriddenMidway, overriddenOnTheWayBack, resume } from './people.ts';
 import {
   assessAgain,
   assessed,
@@ -152,7 +152,7 @@ const TABLE: Record<AgentState, Row> = {
     undone,
   },
   VERIFYING: { ...CHANGING, overridden: overriddenMidway, switched: verifyAgain, verified, 'verify-failed': verifyFailed, undone },
-  COMMITTING: { ...CHANGING, restarted: commitAgain, committed, 'commit-failed': commitFailed },
+  COMMITTING: { ...CHANGING, restarted: startedCommitting, committed, 'commit-failed': commitFailed },
   SUCCEEDED: RESTING,
   BOOT_STAGED: {
     ...NOTHING,
@@ -172,7 +172,14 @@ const TABLE: Record<AgentState, Row> = {
     resumed: correctStaged,
   },
   BOOT_VERIFYING: { ...CHANGING, overridden: overriddenStaged, restarted: restartedVerifying, verified, 'verify-failed': verifyFailed, undone },
-  ROLLING_BACK: { ...CHANGING, restarted: rollBackAgain, 'retry-due': rollBackAgain, 'rolled-back': rolledBack, 'rollback-failed': rollbackFailed },
+  ROLLING_BACK: {
+    ...CHANGING,
+    overridden: overriddenOnTheWayBack,
+    restarted: rollBackAgain,
+    'retry-due': rollBackAgain,
+    'rolled-back': rolledBack,
+    'rollback-failed': rollbackFailed,
+  },
   ROLLED_BACK: RESTING,
   ROLLBACK_FAILED: { ...RESTING, undone: mended },
   BLOCKED: { ...PREPARING, resumed: resume, restarted: resumeBlocked, 'retry-due': resumeBlocked, 'pending-due': takePending },

@@ -1,7 +1,7 @@
 import type { AgentEvent, AgentEventOf } from './events.ts';
 import type { AgentDetail, AgentJournal, LocalOverride } from './journal.ts';
 import { takePending } from './directives.ts';
-import { end, enter, ignore, startOver, work, type AgentStep } from './step.ts';
+import { end, enter, ignore, startOver, withQuarantined, work, type AgentStep } from './step.ts';
 
 /** What the fleet sees of a choice that was made at the machine. */
 export function describeOverride({ by, toplevel }: LocalOverride): AgentDetail {
@@ -24,6 +24,17 @@ export function overriddenMidway(journal: AgentJournal, event: AgentEventOf<'ove
   const { override } = event;
   const step = end(journal, 'IDLE', now, { detail: describeOverride(override), changes: { override, verdict: null } });
   return { ...step, effects: [{ type: 'stop-work' }, ...step.effects] };
+}
+
+/** The same on the way back: what failed is not tried again, and what is theirs is not switched away. */
+export function overriddenOnTheWayBack(journal: AgentJournal, event: AgentEventOf<'overridden'>, now: number): AgentStep {
+  const { verdict, boot, detail } = journal;
+  // Their own way back; and what a start of the machine is to bring is put right first.
+  if (verdict === 'unwanted' || boot !== null) return ignore(journal);
+  const quarantined = verdict === 'failed' ? withQuarantined(journal) : journal.quarantined;
+  const told = describeOverride(event.override);
+  const message = `${told.message}; before that: ${detail?.message ?? 'unknown'}`;
+  return end(journal, 'IDLE', now, { detail: { ...told, message }, changes: { override: event.override, verdict: null, quarantined } });
 }
 
 /** Back to what the fleet wants: the newest directive, from its beginning. */

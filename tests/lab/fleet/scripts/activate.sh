@@ -1,6 +1,8 @@
 #!/bin/sh
 # As NixOS's: points the running system at this one. `activate boot` is what stage 2 does.
 set -eu
+# NixOS's name their programs in full.
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH
 mkdir -p /run/systemd/system
 ln -sfn @out@ /run/current-system.new && mv -T /run/current-system.new /run/current-system
 ln -sfn @out@/etc /etc/static

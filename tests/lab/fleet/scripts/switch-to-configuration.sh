@@ -2,6 +2,8 @@
 # Behaves as NixOS's: 1 for wrong usage, a held lock or a failed activation; 4 when units failed to start. At named
 # points it waits while /var/lib/lab/pause-POINT is there: tests cut the power, or the agent, exactly there.
 set -u
+# NixOS's names its programs in full.
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH
 new=@out@ action=${1:-} units=/run/systemd/system
 case $action in
   switch | boot | test | dry-activate) ;;
@@ -53,7 +55,10 @@ if [ "$action" = switch ] || [ "$action" = boot ]; then
   fi
   echo "init=$new/init" >/boot/loader/default.tmp && sync /boot/loader/default.tmp && mv /boot/loader/default.tmp /boot/loader/default
   mkdir -p /boot/loader/entries
-  echo "init=$new/init" >"/boot/loader/entries/${new##*/}.conf"
+  # As systemd-boot's: an entry for each generation of the profile.
+  for generation in "$new" /nix/var/nix/profiles/system-*-link; do
+    system=$(readlink -f "$generation") && echo "init=$system/init" >"/boot/loader/entries/${system##*/}.conf"
+  done
   point written
   [ "$action" = switch ] || exit 0
 fi

@@ -16,6 +16,7 @@ export interface ActivationFolder {
   write(name: string, content: string): Promise<void>;
   read(name: string): Promise<string | undefined>;
   has(name: string): Promise<boolean>;
+  removeAll(names: readonly string[]): Promise<void>;
   /** Claims the verdict; returns the one that stands. */
   claim(verdict: Verdict): Promise<Verdict>;
   verdict(): Promise<Verdict | undefined>;
@@ -42,6 +43,9 @@ export function activationFolder(parent: string, activation: number): Activation
         () => true,
         () => false,
       ),
+    async removeAll(names) {
+      for (const name of names) await rm(file(name), { force: true });
+    },
     async claim(wanted) {
       await mkdir(dir, { recursive: true });
       const own = file(`verdict.${wanted}`);

@@ -2,7 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { join } from 'node:path';
 import type { StorePath } from '@floe/model';
-import { FloeError, writeFileDurably, type Exec } from '@floe/runtime';
+import { FloeError, readFileIfPresent, writeFileDurably, type Exec } from '@floe/runtime';
 import type { GuardedActivation } from '../machine.ts';
 import { activationFolder, removeActivations, type ActivationFolder, type Verdict } from './activation-folder.ts';
 import {
@@ -12,6 +12,9 @@ import {
   FELL_BACK,
   GUARD_SCRIPT,
   RAN_BEFORE,
+  REBOOTED_BACK,
+  TRIES,
+  UNDONE,
   guardScript,
   WATCHDOG_SCRIPT,
   watchdogScript,
@@ -80,14 +83,26 @@ export class ActivationGuard {
       );
   }
 
-  /** Puts the guard of the next start in its place. */
+  /**
+   * Puts the guard of the next start in its place. Where it is there already (the system is staged once more, and may be
+   * the boot loader's default), there is one at every moment.
+   */
   async guardBoot(plan: GuardedActivation, running: StorePath | null): Promise<void> {
     const folder = this.folder(plan.activation);
-    await this.#begin(folder, running);
+    const guard = `exec /bin/sh ${folder.file(GUARD_SCRIPT)}\n`;
+    const isGuarded = (await readFileIfPresent(this.#bootGuard)) === guard && (await this.#isOf(folder, plan));
+    if (!isGuarded) await this.#begin(folder, running);
     await folder.write(GUARD_SCRIPT, guardScript(plan, folder.dir));
     await folder.write(BOOT_ID, await bootId());
     await this.#stopTimers();
-    await writeFileDurably(this.#bootGuard, `exec /bin/sh ${folder.file(GUARD_SCRIPT)}\n`);
+    if (isGuarded) await folder.removeAll([TRIES, UNDONE, FELL_BACK, REBOOTED_BACK]);
+    else await writeFileDurably(this.#bootGuard, guard);
+  }
+
+  /** Whether a guard's folder is of this very change, and still open: after a journal was lost, numbers come again. */
+  async #isOf(folder: ActivationFolder, { toplevel, before }: GuardedActivation): Promise<boolean> {
+    const script = await folder.read(GUARD_SCRIPT);
+    return script?.includes(`\ntarget=${toplevel}\nbefore=${before}\n`) === true && (await folder.verdict()) === undefined;
   }
 
   /** What the machine's starts say about a staged or an interrupted activation. */

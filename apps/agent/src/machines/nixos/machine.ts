@@ -22,7 +22,7 @@ import { misfitOf } from '../targets/shape.ts';
 import { storeFilesBelow } from '../targets/store-files.ts';
 import { bootBytesLacking } from './boot-space.ts';
 import { ActivationGuard } from './guard.ts';
-import { bootEntryOf, setOneShot } from './one-shot.ts';
+import { bootEntryOf, clearOneShot, setOneShot } from './one-shot.ts';
 import { AFTER_SWITCH_SCRIPT, GUARD_UNIT_FILE, REBOOTED_BACK, SYSTEM_PROFILE, switchUnits, verdictUnit, watchdogUnit } from './scripts.ts';
 import { SwitchLock } from './switch-lock.ts';
 import { switchUnit, type SwitchUnit } from './switch-unit.ts';
@@ -72,9 +72,7 @@ export class NixosMachine extends StoreBacked implements Machine {
     };
     this.boot = {
       stage: async (plan, signal) => await this.#stage(plan, signal),
-      unstage: async () => {
-        await setOneShot(deps, '');
-      },
+      unstage: async () => await clearOneShot(deps),
       boots: async (activation) => await this.#guard.boots(activation),
       reboot: async () => await this.#reboot(),
       rebootBack: async (activation) => {
@@ -169,17 +167,15 @@ export class NixosMachine extends StoreBacked implements Machine {
   async #stage(plan: GuardedActivation, signal: AbortSignal): Promise<SwitchOutcome & { readonly how?: 'one-shot' | 'guarded' }> {
     const { activation, toplevel, beforeProfile } = plan;
     await this.#guard.guardBoot(plan, await this.#running());
-    await this.setProfile(toplevel);
-    const outcome = await this.switchTo(toplevel, 'boot', { activation, signal });
-    if (outcome.kind === 'failed') return outcome;
-    if ((await bootEntryOf(this.#deps, toplevel)) === undefined) return { ...outcome, how: 'guarded' };
-    // The boot loader tries it once, and by itself goes back to what is the default: the system before.
-    await this.setProfile(beforeProfile);
-    const restored = await this.switchTo(beforeProfile, 'boot', { activation, isRollback: true, signal });
-    if (restored.kind === 'failed') return restored;
-    // Where few entries are kept, the new one may have had to go for the old one.
-    const entry = await bootEntryOf(this.#deps, toplevel);
-    if (entry !== undefined && (await setOneShot(this.#deps, entry))) return { ...outcome, how: 'one-shot' };
+    // The boot loader tries it once, and by itself goes back to what is the default, which is the system before all along.
+    if ((await bootEntryOf(this.#deps, beforeProfile)) !== undefined) {
+      // Entries are made for all generations of the profile.
+      for (const path of [toplevel, beforeProfile]) await this.setProfile(path);
+      const told = await this.switchTo(beforeProfile, 'boot', { activation, isRollback: true, signal });
+      if (told.kind === 'failed') return told;
+      const entry = await bootEntryOf(this.#deps, toplevel);
+      if (entry !== undefined && (await setOneShot(this.#deps, entry))) return { ...told, how: 'one-shot' };
+    }
     await this.setProfile(toplevel);
     return { ...(await this.switchTo(toplevel, 'boot', { activation, signal })), how: 'guarded' };
   }

@@ -1,10 +1,12 @@
 import type { StorePath } from '@floe/model';
-import type { Exec } from '@floe/runtime';
+import { FloeError, type Exec, type ExecResult, type Logger } from '@floe/runtime';
 import * as v from 'valibot';
+import { inOwnUnit } from '../own-unit.ts';
 
 export interface OneShotDeps {
   readonly exec: Exec;
   readonly env: NodeJS.ProcessEnv;
+  readonly logger: Logger;
 }
 
 const Entries = v.pipe(v.string(), v.parseJson(), v.array(v.object({ id: v.string(), options: v.optional(v.nullable(v.string())) })));
@@ -13,16 +15,33 @@ const Entries = v.pipe(v.string(), v.parseJson(), v.array(v.object({ id: v.strin
  * The boot loader's entry that starts `toplevel`: found by what it starts (`init=` in its options), never by its name.
  * Undefined where there is no systemd-boot, or no such entry.
  */
-export async function bootEntryOf({ exec, env }: OneShotDeps, toplevel: StorePath): Promise<string | undefined> {
-  const listed = await exec('bootctl', ['list', '--json=short'], { env, timeoutMs: 30_000 }).catch(() => undefined);
-  if (listed === undefined || listed.exitCode !== 0) return undefined;
-  const parsed = v.safeParse(Entries, listed.stdout);
-  if (!parsed.success) return undefined;
-  return parsed.output.find(({ options }) => options?.split(/\s+/).includes(`init=${toplevel}/init`) === true)?.id;
+export async function bootEntryOf(deps: OneShotDeps, toplevel: StorePath): Promise<string | undefined> {
+  const entries = await listEntries(deps);
+  return entries?.find(({ options }) => options?.split(/\s+/).includes(`init=${toplevel}/init`) === true)?.id;
 }
 
-/** Makes an entry the one of the next start only; '' takes that back. False when the boot loader cannot. */
-export async function setOneShot({ exec, env }: OneShotDeps, entry: string): Promise<boolean> {
-  const set = await exec('bootctl', ['set-oneshot', entry], { env, timeoutMs: 30_000 }).catch(() => undefined);
-  return set?.exitCode === 0;
+/** Makes an entry the one of the next start only. False when the boot loader cannot. */
+export async function setOneShot(deps: OneShotDeps, entry: string): Promise<boolean> {
+  return (await bootctl(deps, ['set-oneshot', entry]))?.exitCode === 0;
+}
+
+/** Takes {@link setOneShot} back. Throws `BOOT_NOT_SET` where there are such entries, and that failed. */
+export async function clearOneShot(deps: OneShotDeps): Promise<void> {
+  if ((await setOneShot(deps, '')) || (await listEntries(deps)) === undefined) return;
+  throw new FloeError('BOOT_NOT_SET', 'the boot loader was told to try the new system once, and that could not be taken back', { retryable: true });
+}
+
+async function listEntries(deps: OneShotDeps): Promise<v.InferOutput<typeof Entries> | undefined> {
+  const listed = await bootctl(deps, ['list', '--json=short']);
+  const parsed = v.safeParse(Entries, listed?.exitCode === 0 ? listed.stdout : '');
+  if (parsed.success) return parsed.output;
+  deps.logger.info('the boot loader has no entries for one start', { why: listed?.stderr.trim().slice(-300) ?? 'there is no bootctl' });
+  return undefined;
+}
+
+/** Outside of the agent's fence, which keeps it from the boot loader's disk. */
+async function bootctl({ exec, env }: OneShotDeps, args: readonly string[]): Promise<ExecResult | undefined> {
+  const options = { description: "Floe: the boot loader's entries", timeoutSeconds: 30 };
+  const place = inOwnUnit({ file: 'bootctl', args, env }, options);
+  return await exec(place.file, place.args, { env: place.env, timeoutMs: 60_000 }).catch(() => undefined);
 }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { access, chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { StorePath } from '@floe/model';
@@ -107,6 +107,53 @@ test('the way back waits for another switch, and ends one that is stuck', async 
   await once(stuck.stdout, 'data');
   expect(await play(watchdogScript(plan, folder()), 'target')).toContain('before test');
   expect(await ended).toEqual([null, 'SIGKILL']);
+});
+
+test('a system that is staged once more is guarded at every moment', async () => {
+  const unguarded: string[] = [];
+  const bootGuard = join(root, 'boot-guard');
+  const script = join(root, 'activation/1/guard.sh');
+  let isStaged = false;
+  const guard = new ActivationGuard({
+    stateDir: root,
+    env: {},
+    exec: async (file, args) => {
+      const isThere = await Promise.all([access(bootGuard), access(script)]).then(
+        () => true,
+        () => false,
+      );
+      if (isStaged && !isThere) unguarded.push([file, ...args].join(' '));
+      return await exec('true', []);
+    },
+  });
+  await guard.guardBoot(plan, plan.before);
+  isStaged = true;
+  for (const counter of ['tries', 'fell-back']) await writeFile(join(root, 'activation/1', counter), '1');
+  await guard.guardBoot(plan, plan.before);
+  expect(unguarded).toEqual([]);
+  expect((await readdir(join(root, 'activation/1'))).toSorted()).toEqual(['boot-id', 'guard.sh', 'ran-before']);
+  expect(await readFile(bootGuard, 'utf8')).toContain(script);
+
+  // A verdict of a change with the same number is not this one's.
+  await guard.claim(1, 'passed');
+  await guard.guardBoot({ ...plan, toplevel: plan.before }, plan.before);
+  expect(await guard.verdict(1)).toBeUndefined();
+});
+
+test('where the way back fails and there is no agent, the machine is restarted; with one, that tries again', async () => {
+  const failing = async (system: string): Promise<void> => {
+    await writeFile(join(root, `${system}/bin/switch-to-configuration`), `#!/bin/sh\necho "${system} $1" >>${log()}\nexit 1\n`);
+  };
+  const agentIs = async (status: number): Promise<void> => {
+    const systemctl = `#!/bin/sh\necho "systemctl $*" >>${log()}\ncase "$*" in *is-active*) exit ${status} ;; esac\n`;
+    await writeFile(join(root, 'before/sw/bin/systemctl'), systemctl);
+    await rm(join(folder(), 'verdict'), { force: true });
+  };
+  await failing('before');
+  await agentIs(3);
+  expect(await play(watchdogScript(plan, folder()), 'target')).toContain('systemctl --no-block reboot');
+  await agentIs(0);
+  expect(await play(watchdogScript(plan, folder()), 'target')).not.toContain('systemctl --no-block reboot');
 });
 
 test('arming stops the timers of every other activation: one that is over is not undone in the middle of the next', async () => {

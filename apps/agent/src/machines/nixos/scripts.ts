@@ -6,6 +6,9 @@ export const AFTER_SWITCH_SCRIPT = 'after-switch.sh';
 export const GUARD_SCRIPT = 'guard.sh';
 export const WATCHDOG_RESULT = 'watchdog.result';
 export const FELL_BACK = 'fell-back';
+/** How often a staged system was started, and taken back. */
+export const TRIES = 'tries';
+export const UNDONE = 'undone';
 export const BOOT_ID = 'boot-id';
 export const RAN_BEFORE = 'ran-before';
 /** Where NixOS's `switch-to-configuration` keeps others off. */
@@ -27,9 +30,15 @@ export function wayBackLimitSeconds({ switchMs }: Pick<GuardedActivation, 'switc
   return Math.ceil((4 * switchMs) / 1000) + 60;
 }
 
+/** What may hang is ended after as long as a switch may take. */
+function timeoutOf({ switchMs }: GuardedActivation): string {
+  return `timeout --kill-after=10 ${Math.ceil(switchMs / 1000)}`;
+}
+
 /** What every script begins with: the old system's programs first, since the new one's may not work. */
 function preamble(plan: GuardedActivation, dir: string): string {
   const { activation, toplevel, before, beforeProfile } = plan;
+  const timeout = timeoutOf(plan);
   return `#!/bin/sh
 # Written by floe-agent for activation ${activation}. It needs no agent: it is for when there is none.
 set -u
@@ -48,7 +57,7 @@ claim_undo() {
 }
 has_passed() { [ "$(cat "$dir/verdict" 2>/dev/null)" = passed ]; }
 finish_commit() {
-  nix-env --profile ${SYSTEM_PROFILE} --set "$target" && timeout --kill-after=10 ${Math.ceil(plan.switchMs / 1000)} "$target/bin/switch-to-configuration" boot
+  nix-env --profile ${SYSTEM_PROFILE} --set "$target" && ${timeout} "$target/bin/switch-to-configuration" boot
 }
 # Whether $1, or a specialisation of it, is what runs.
 runs() {
@@ -78,11 +87,11 @@ others_ended() {
 go_back() {
   way_back=$(as_it_ran)
   others_ended
-  timeout --kill-after=10 ${Math.ceil(plan.switchMs / 1000)} "$way_back/bin/switch-to-configuration" test && return
+  ${timeout} "$way_back/bin/switch-to-configuration" test && return
   systemctl list-jobs --plain --no-legend | while read -r _ unit kind state; do
     case $kind-$state in stop-running | restart-running) systemctl kill --signal=SIGKILL "$unit" ;; esac
   done
-  timeout --kill-after=10 ${Math.ceil(plan.switchMs / 1000)} "$way_back/bin/switch-to-configuration" test
+  ${timeout} "$way_back/bin/switch-to-configuration" test
 }
 done_with() {
   echo "$1 $2" >"$dir/${WATCHDOG_RESULT}.tmp" && sync "$dir/${WATCHDOG_RESULT}.tmp"
@@ -106,7 +115,14 @@ else
   systemctl kill --signal=SIGKILL '${switchUnits(plan.activation)}' 2>/dev/null
   systemctl stop '${switchUnits(plan.activation)}' 2>/dev/null
   go_back
-  done_with undone $?
+  status=$?
+  done_with undone "$status"
+  # With no agent to try again, what is left is a start of the machine: it brings the old system.
+  if [ "$status" -ne 0 ] && runs "$target" && ! systemctl --quiet is-active floe-agent.service && [ "$(readlink -f ${SYSTEM_PROFILE})" != "$target" ]; then
+    echo "going back failed, and there is no agent: restarting the machine" >&2
+    systemctl --no-block reboot
+    exit
+  fi
 fi
 # Whatever became of it: the agent of the system that runs now is to look at it.
 systemctl --no-block restart floe-agent.service
@@ -126,6 +142,7 @@ systemd-run --quiet --collect --unit=${verdictUnit(plan.activation)} --on-active
  * new system `verdictMs` to be proved, and the machine's old system back if it is not, or if it was started twice in vain.
  */
 export function guardScript(plan: GuardedActivation, dir: string): string {
+  const timeout = timeoutOf(plan);
   return `${preamble(plan, dir)}
 undo() {
   claim_undo
@@ -135,9 +152,12 @@ undo() {
   fi
   echo "$target was not proved: back to $before_profile" >&2
   : >"$dir/${FELL_BACK}" && sync "$dir/${FELL_BACK}" "$dir"
-  undone=$(counted undone)
-  count undone
-  if nix-env --profile ${SYSTEM_PROFILE} --set "$before_profile" && "$before_profile/bin/switch-to-configuration" boot && [ "$undone" -lt 1 ]; then
+  undone=$(counted ${UNDONE})
+  count ${UNDONE}
+  others_ended
+  # A full disk may keep the profile from being set; what is started is the boot loader's.
+  nix-env --profile ${SYSTEM_PROFILE} --set "$before_profile"
+  if ${timeout} "$before_profile/bin/switch-to-configuration" boot && [ "$undone" -lt 1 ]; then
     systemctl --no-block reboot
   else
     # A restart would bring the same system again, and again: what can be had is the old one on this kernel.
@@ -156,8 +176,8 @@ count() {
 [ "$(cat "$dir/${BOOT_ID}")" != "$(cat /proc/sys/kernel/random/boot_id && cut -d ' ' -f 22 /proc/1/stat)" ] || exit 0
 # Somebody chose another one, or the boot loader went back after its one try: the agent stages it again, a few times.
 runs "$target" || exit 0
-[ "$(counted tries)" -lt 2 ] || { undo; exit; }
-count tries
+[ "$(counted ${TRIES})" -lt 2 ] || { undo; exit; }
+count ${TRIES}
 systemd-run --quiet --collect --unit=${watchdogUnit(plan.activation)} --on-active=${Math.ceil(plan.bootMs / 1000)} \\
   --property=DefaultDependencies=no --property=RuntimeMaxSec=${wayBackLimitSeconds(plan)} --timer-property=DefaultDependencies=no --timer-property=AccuracySec=1s \\
   /bin/sh "$dir/${GUARD_SCRIPT}" undo

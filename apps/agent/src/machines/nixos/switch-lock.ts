@@ -70,12 +70,21 @@ export class SwitchLock {
     return false;
   }
 
-  /** To a service as a whole: its programs may have the lock in common. */
+  /**
+   * To a service as a whole, where that is there for the switch alone: its programs may have the lock in common. Of another
+   * one, such as a VPN's or a scheduler's through which somebody came, just the process.
+   */
   async #send(signal: 'TERM' | 'KILL', { pid, unit, isService }: Holder): Promise<void> {
     const { exec, env } = this.#deps;
-    const [file, ...args] =
-      isService && unit !== undefined ? ['systemctl', 'kill', `--signal=SIG${signal}`, unit] : ['kill', `-${signal}`, String(pid)];
-    await exec(file ?? '', args, { env, timeoutMs: 30_000 });
+    const options = { env, timeoutMs: 30_000 };
+    if (isService && unit !== undefined) {
+      const shown = await exec('systemctl', ['show', unit, '--property=Type', '--property=Transient'], options);
+      if (/^(?:Type=oneshot|Transient=yes)$/m.test(shown.stdout)) {
+        await exec('systemctl', ['kill', `--signal=SIG${signal}`, unit], options);
+        return;
+      }
+    }
+    await exec('kill', [`-${signal}`, String(pid)], options);
   }
 
   async #holder(): Promise<number | undefined> {

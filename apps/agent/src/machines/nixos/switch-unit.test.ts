@@ -34,7 +34,7 @@ function fakeSystemd(end: string | undefined): { fake: Exec; calls: string[][] }
           ?.split('=')
           .at(-1)
           ?.split(' ') ?? [];
-      await exec('/bin/sh', stopPost.slice(1), { env: { PATH: process.env['PATH'], SERVICE_RESULT: outcome, EXIT_CODE: code, EXIT_STATUS: status } });
+      await exec('/bin/sh', stopPost.slice(1), { env: { PATH: '/nothing/here', SERVICE_RESULT: outcome, EXIT_CODE: code, EXIT_STATUS: status } });
     }
     if (file === 'systemctl') return { ...result, stdout: 'inactive\n' };
     return file === 'journalctl'

@@ -8,8 +8,12 @@ const POLL_MS = 100;
 /** So many last lines of a switch are told. */
 const LOG_LINES = 40;
 
-/** Writes how a unit ended: systemd runs it after the main program, also when that was killed, and with no agent there. */
-const RECORD = `printf '%s %s %s\\n' "$SERVICE_RESULT" "\${EXIT_CODE:-}" "\${EXIT_STATUS:-}" >"$1.tmp" && sync "$1.tmp" && mv "$1.tmp" "$1"\n`;
+/**
+ * Writes how a unit ended: systemd runs it after the main program, also when that was killed, and with no agent there. It
+ * brings its PATH: on NixOS a unit of its own has none.
+ */
+const record = (path: string): string =>
+  `PATH='${path.replaceAll("'", `'\\''`)}:/run/current-system/sw/bin:/usr/bin:/bin'; export PATH\nprintf '%s %s %s\\n' "$SERVICE_RESULT" "\${EXIT_CODE:-}" "\${EXIT_STATUS:-}" >"$1.tmp" && sync "$1.tmp" && mv "$1.tmp" "$1"\n`;
 
 export type UnitResult = Pick<ExecResult, 'end' | 'exitCode' | 'signal' | 'stderr'>;
 
@@ -73,7 +77,7 @@ export function switchUnit(deps: SwitchUnitDeps, folder: ActivationFolder, name:
     async run(command, { limitMs, signal, afterwards }) {
       await result(signal);
       await rm(folder.file(resultFile), { force: true });
-      await folder.write('record.sh', RECORD);
+      await folder.write('record.sh', record(env['PATH'] ?? ''));
       const properties = [
         // A oneshot unit's start returns when its program has ended.
         'Type=oneshot',

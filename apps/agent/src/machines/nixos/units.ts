@@ -15,8 +15,8 @@ const Jobs = v.pipe(
   v.object({ data: v.tuple([v.array(v.tupleWithRest([v.number(), v.string(), v.string(), v.string()], v.unknown()))]) }),
 );
 
-/** How often a systemd that is busy (a switch has just ended, it reads its units anew) is asked, and what is between: 46 s at most. */
-const PATIENCE = { tries: 4, pauseMs: 2_000 } as const;
+/** How often a systemd that is busy (a switch has just ended, it reads its units anew) is asked, and what is between: 21 s at most. */
+const PATIENCE = { tries: 2, pauseMs: 1_000 } as const;
 const ANSWER_MS = 10_000;
 
 /** Names of the failed units; null when systemd does not say, also not when asked again: most likely there is none. */

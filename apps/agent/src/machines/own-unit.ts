@@ -1,4 +1,4 @@
-import type { CommandPlace } from '../machines/machine.ts';
+import type { CommandPlace } from './machine.ts';
 
 /** What a program needs to know of the agent's environment; the rest, its socket to systemd above all, is the agent's own. */
 const PASSED_ON = ['PATH', 'LANG', 'LOCALE_ARCHIVE', 'TZDIR', 'SSL_CERT_FILE', 'NIX_SSL_CERT_FILE'];
@@ -12,8 +12,9 @@ export interface OwnUnitOptions {
 
 /**
  * The same command as a unit of its own: the agent's unit is fenced in (nix/modules/agent/service.nix), and a check must
- * see and touch the machine as its services do. Nothing of it is left when its time is over. Output and exit status are
- * the command's; without `--collect`, failed checks would stay in the list of failed units.
+ * see and touch the machine as its services do; the boot loader's program must open its disk. Nothing of it is left when
+ * its time is over. Output and exit status are the command's; without `--collect`, failed checks would stay in the list of
+ * failed units.
  */
 export function inOwnUnit({ file, args, env }: CommandPlace, { description, timeoutSeconds }: OwnUnitOptions): CommandPlace {
   const passed = PASSED_ON.flatMap((name) => (env[name] === undefined ? [] : [`--setenv=${name}=${env[name]}`]));
