@@ -149,6 +149,16 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     noteOutcome({ fault: 'breaks the network, server stopped throughout', where: 'VERIFYING', outcome: `old system after ${seconds} s` });
   });
 
+  test('a system that cuts the way to the server alone is kept for a while, and then left: no push could mend it', async () => {
+    const port = new URL(lab.fleet.serverUrl).port;
+    const cut = oneshot(`/bin/ip rule add dport ${port} blackhole`, `ExecStop=/bin/ip rule del dport ${port} blackhole\n`);
+    const { old, wanted } = await lab.change('ada', { units: { 'cut.service': cut }, settings: { FLOE_SERVER_LIMIT_SECONDS: '3' } });
+    await lab.reaches('ada', 'SUCCEEDED');
+    expect((await lab.machine('ada')).default).toBe(wanted);
+    await lab.putBack('ada', old, 'SERVER_MISSED', /although the network works/, 90_000);
+    noteOutcome({ fault: 'cuts the way to the server alone', where: 'SUCCEEDED', outcome: 'old system, put back, once the server was missed' });
+  });
+
   test('another switch under way is waited for, and who it is is said', async () => {
     await lab.holdSwitchLock('bob');
     const { wanted } = await lab.change('bob', another());

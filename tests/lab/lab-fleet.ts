@@ -361,7 +361,7 @@ export class LabFleet implements AsyncDisposable {
 
   /** Another switch seems to be under way. */
   async holdSwitchLock(name: string): Promise<void> {
-    const hold = 'flock /run/nixos/switch-to-configuration.lock sleep infinity';
+    const hold = 'flock /run/nixos/switch-to-configuration.lock /bin/sleep infinity';
     await this.guest(name).sh(`mkdir -p /run/nixos; systemd-run --quiet --collect --unit=by-hand ${hold}`);
   }
 

@@ -69,6 +69,7 @@ const settings = (): AgentDeps['settings'] => ({
   healthGraceMs: 0,
   settleMs: 0,
   contactTimeoutMs: 400,
+  serverLimitMs: 0,
   switchLimitMs: 60_000,
   bootLimitMs: 60_000,
 });

@@ -5,6 +5,7 @@ import { isBelieved, judgeDirective } from './admission.ts';
 import type { Conditions } from './when/conditions.ts';
 import { Connection, type ConnectionHandlers } from './server/connection.ts';
 import { isNetworkThere, type Contact } from './server/contact.ts';
+import { MissedServer } from './server/missed-server.ts';
 import { isAsLeft, judgeDrift } from './drift.ts';
 import type { Identity } from './server/identity.ts';
 import { Inbox } from './inbox.ts';
@@ -49,6 +50,7 @@ export class Agent implements SteeredAgent {
   readonly #deps: AgentDeps;
   readonly #inbox = new Inbox();
   readonly #bench: Workbench;
+  readonly #missedServer: MissedServer;
   readonly #connection: Connection;
   readonly #bugs = Promise.withResolvers<never>();
   readonly #stopping = new AbortController();
@@ -75,6 +77,7 @@ export class Agent implements SteeredAgent {
       logger,
       random,
     });
+    this.#missedServer = this.#missedServerOf(deps);
     const work: WorkDeps = {
       machine,
       exec,
@@ -97,6 +100,16 @@ export class Agent implements SteeredAgent {
       switchesOutliveAgent: machine.switchesOutliveAgent,
       clock,
       random,
+    });
+  }
+
+  #missedServerOf({ machine, clock, settings }: AgentDeps): MissedServer {
+    return new MissedServer({
+      machine,
+      clock,
+      limitMs: settings.serverLimitMs,
+      isConnected: () => this.#connection.isWelcomed,
+      isNetworkThere: async () => await isNetworkThere(settings.substituters, this.#stopping.signal),
     });
   }
 
@@ -362,7 +375,9 @@ export class Agent implements SteeredAgent {
     const { state, detail } = this.journal;
     // Asked as often as this, so that what waits for another switch goes on when that ends, and a stuck one is found.
     if (state === 'BLOCKED' && detail?.code === 'SWITCH_HELD' && (await machine.switchHeldBy()) === null) this.#bench.hurry();
-    if (isActivating(state) || (state === 'BOOT_STAGED' && this.#bench.isBusy)) return;
+    const found = await this.#missedServer.look(this.journal);
+    if (found !== null) await this.#steps.step(found);
+    if (isActivating(this.journal.state) || (state === 'BOOT_STAGED' && this.#bench.isBusy)) return;
     const facts = { journal: this.journal, observed: await machine.observe(), told: this.#steps.told };
     if (isAsLeft(facts)) return;
     const event = judgeDrift({ ...facts, policy: await this.#deps.readPolicy(), isFirstLook, now: this.now() });

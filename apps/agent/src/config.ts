@@ -114,6 +114,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
     healthGraceMs: 1000 * checked('FLOE_HEALTH_GRACE_SECONDS', Seconds, isFolder ? 0 : 30, 'a whole number of seconds'),
     settleMs: 1000 * checked('FLOE_SETTLE_SECONDS', Seconds, isFolder ? 0 : 3, 'a whole number of seconds'),
     contactTimeoutMs: 1000 * checked('FLOE_CONTACT_TIMEOUT_SECONDS', Seconds, 60, 'a whole number of seconds'),
+    serverLimitMs: 1000 * checked('FLOE_SERVER_LIMIT_SECONDS', Seconds, 1800, 'a whole number of seconds'),
     switchLimitMs:
       1000 * checked('FLOE_SWITCH_TIMEOUT_SECONDS', SwitchSeconds, DEFAULT_SWITCH_LIMIT_MS / 1000, 'a whole number of seconds, 1 or more'),
     bootLimitMs: 1000 * checked('FLOE_BOOT_TIMEOUT_SECONDS', Seconds, 300, 'a whole number of seconds'),

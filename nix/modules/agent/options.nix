@@ -114,6 +114,7 @@ in
     healthGraceSeconds = seconds 0 30 "How long a health check may fail after a switch before it counts, where the check does not say itself.";
     settleSeconds = seconds 0 3 "How long services get after a switch to show that they stay up.";
     contactTimeoutSeconds = seconds 1 60 "How long the server may take to answer after a switch, before it is undone.";
+    serverLimitSeconds = seconds 0 1800 "How long the server may be away after a switch that was judged without it, while the network works, before the system before is tried: it may be the new one that keeps the server away. 0: for ever.";
     switchTimeoutSeconds = seconds 60 900 "How long a switch may take, before it is ended and undone.";
     bootTimeoutSeconds = seconds 10 300 "How long this machine may take to start into a new system, until the agent runs, before it goes back.";
     slowRetrySeconds = seconds 0 60 "The shortest wait after the server refused this machine.";

@@ -20,6 +20,7 @@ let
     FLOE_HEALTH_GRACE_SECONDS = toString cfg.healthGraceSeconds;
     FLOE_SETTLE_SECONDS = toString cfg.settleSeconds;
     FLOE_CONTACT_TIMEOUT_SECONDS = toString cfg.contactTimeoutSeconds;
+    FLOE_SERVER_LIMIT_SECONDS = toString cfg.serverLimitSeconds;
     FLOE_SWITCH_TIMEOUT_SECONDS = toString cfg.switchTimeoutSeconds;
     FLOE_BOOT_TIMEOUT_SECONDS = toString cfg.bootTimeoutSeconds;
     FLOE_SLOW_RETRY_SECONDS = toString cfg.slowRetrySeconds;

@@ -1,9 +1,10 @@
-import { isOn, type AgentDetail, type AgentEvent, type AgentJournal, type Observed, type StorePath } from '@floe/model';
+import { isOn, SERVER_AWAY, type AgentDetail, type AgentEvent, type AgentJournal, type Observed, type StorePath } from '@floe/model';
 import type { CacheTrust } from '@floe/nix';
 import { describeError, isFloeError } from '@floe/runtime';
 import { checkHealth } from '../health/health-checks.ts';
 import type { MachineGuard } from '../machines/machine.ts';
 import { cacheOf, contactLimitMs, guarded, healthLimits, REBOOT_TAKES_MS, switchHeld, type Job, type WorkDeps } from './job.ts';
+import { SERVER_MISSED } from '../server/missed-server.ts';
 
 /** The watchdog was first. */
 export const WATCHDOG_WAS_FIRST: AgentDetail = {
@@ -12,7 +13,7 @@ export const WATCHDOG_WAS_FIRST: AgentDetail = {
 };
 
 /** What a person should know of a system that was found to work. */
-const SERVER_AWAY: AgentDetail = { code: 'SERVER_AWAY', message: 'the server did not answer, the network works: judged by the local checks' };
+const JUDGED_LOCALLY: AgentDetail = { code: SERVER_AWAY, message: 'the server did not answer, the network works: judged by the local checks' };
 const NO_BASELINE: AgentDetail = {
   code: 'UNITS_UNKNOWN',
   message: 'systemd did not say before the switch which units had failed: those that fail now were not looked at',
@@ -116,7 +117,7 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
     return { type: 'undone', epoch, detail: WATCHDOG_WAS_FIRST };
   }
   const lookedAt = known !== null || machine.guard === null;
-  return { type: 'verified', epoch, tookMs: 0, note: contact !== 'server' ? SERVER_AWAY : lookedAt ? null : NO_BASELINE };
+  return { type: 'verified', epoch, tookMs: 0, note: contact !== 'server' ? JUDGED_LOCALLY : lookedAt ? null : NO_BASELINE };
 };
 
 /** Makes the system what the machine starts. */
@@ -208,7 +209,9 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
   await guard?.disarm();
   // Asked only when it decides something: whether it was the new system that kept the server away.
   const contact = verdict === 'no-contact' ? await deps.contact(settings.contactTimeoutMs, signal) : 'server';
-  return { type: 'rolled-back', epoch, tookMs: 0, hasContact: contact !== 'none' };
+  // A system with which the network worked is blamed only if the server is there.
+  const hasContact = journal.detail?.code === SERVER_MISSED ? contact === 'server' || contact === 'refused' : contact !== 'none';
+  return { type: 'rolled-back', epoch, tookMs: 0, hasContact };
 };
 
 /** Other caches or keys than those that this system was downloaded by are tried: no push could mend wrong ones. */

@@ -18,6 +18,8 @@ export interface WorkSettings {
   readonly settleMs: number;
   /** How long the server may take to answer after a switch, in ms. */
   readonly contactTimeoutMs: number;
+  /** So long, in ms, the server may be away after a switch that was judged without it; 0: for ever. */
+  readonly serverLimitMs: number;
   /** A switch that takes longer, in ms, is ended and undone. */
   readonly switchLimitMs: number;
   /** How long the machine may take to start, until the agent runs, in ms. */

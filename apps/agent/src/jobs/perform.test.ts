@@ -42,6 +42,7 @@ function depsOf(machine: FakeMachine): WorkDeps {
       healthGraceMs: 0,
       settleMs: 0,
       contactTimeoutMs: 1,
+      serverLimitMs: 0,
       switchLimitMs: 1,
       bootLimitMs: 1,
     },

@@ -46,6 +46,8 @@ export class TestServer implements AsyncDisposable {
   /** False: sockets are accepted, and nothing is said. */
   isTalking = true;
 
+  #offered: ((nonce: string) => Envelope) | undefined;
+
   private constructor(http: Server) {
     this.#http = http;
     this.#sockets = new WebSocketServer({ server: http, path: '/agent' });
@@ -80,8 +82,10 @@ export class TestServer implements AsyncDisposable {
     return [...bySeq.values()].toSorted((one, other) => one.seq - other.seq);
   }
 
+  /** Says it now, and once more on every new connection, as the server does. */
   offer(envelope: (nonce: string) => Envelope): void {
     const { peer } = this;
+    this.#offered = envelope;
     peer?.send({ type: 'directive', envelope: envelope(peer.nonce) });
   }
 
@@ -95,8 +99,10 @@ export class TestServer implements AsyncDisposable {
       const parsed = parseFrame(AgentMessage, Buffer.isBuffer(data) ? data.toString('utf8') : '');
       if (parsed.kind === 'malformed') throw new Error(`the agent sent: ${parsed.why}`);
       peer.received.push(parsed.message);
-      if (parsed.message.type === 'hello') this.onHello(peer, parsed.message);
-      else this.onMessage(peer, parsed.message);
+      if (parsed.message.type === 'hello') {
+        this.onHello(peer, parsed.message);
+        if (this.#offered !== undefined && socket.readyState === socket.OPEN) peer.send({ type: 'directive', envelope: this.#offered(peer.nonce) });
+      } else this.onMessage(peer, parsed.message);
     });
     peer.send({ type: 'challenge', nonce: peer.nonce });
   }

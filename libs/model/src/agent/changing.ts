@@ -2,7 +2,7 @@ import type { AgentEffect, AgentEvent, AgentEventOf } from './events.ts';
 import type { AgentDetail, AgentJournal, AgentTimings } from './journal.ts';
 import { takePending } from './directives.ts';
 import { wentBack } from './people.ts';
-import { end, enter, MAX_INTERRUPTIONS, tryAgain, withQuarantined, work, type AgentStep } from './step.ts';
+import { end, enter, ignore, MAX_INTERRUPTIONS, reportOf, tryAgain, withQuarantined, work, type AgentStep } from './step.ts';
 
 // ---- from the first change to the verdict ------------------------------------------------------------------------
 
@@ -23,6 +23,21 @@ export function committed(journal: AgentJournal, event: AgentEventOf<'committed'
   // A first try keeps the note of the verification; after failed ones the detail is theirs, and over.
   const detail = journal.attempt === 0 ? journal.detail : null;
   return end(journal, 'SUCCEEDED', now, { detail, changes: { previous: journal.before?.toplevel ?? null }, timings: { commitMs: event.tookMs } });
+}
+
+/** Of a system that was kept although the server did not answer: whether it was the system that keeps it away is open. */
+export const SERVER_AWAY = 'SERVER_AWAY';
+
+export function serverMet(journal: AgentJournal): AgentStep {
+  if (journal.detail?.code !== SERVER_AWAY) return ignore(journal);
+  const next = { ...journal, detail: null };
+  return { journal: next, effects: [reportOf(next)] };
+}
+
+/** The system before had contact: whether it has it still decides. */
+export function serverMissed(journal: AgentJournal, event: AgentEventOf<'server-missed'>, now: number): AgentStep {
+  const isOpen = journal.detail?.code === SERVER_AWAY && journal.override === null && journal.before?.toplevel != null;
+  return isOpen ? undo(journal, now, event.detail, { verdict: 'no-contact' }) : ignore(journal);
 }
 
 /** It runs and works, but is not what the machine starts next time: shown, tried again, and open to a newer directive. */

@@ -84,6 +84,10 @@ export type AgentEvent =
   /** It does not yet, and `detail` says why. */
   | ({ readonly type: 'reboot-waits'; readonly detail: AgentDetail } & OfWork)
   | ({ readonly type: 'reboot-failed' } & Failed)
+  /** The server answers, at last, on a system that was kept on the word of the local checks. */
+  | ({ readonly type: 'server-met' } & OfWork)
+  /** It does not, for long, although the network works. */
+  | ({ readonly type: 'server-missed'; readonly detail: AgentDetail } & OfWork)
   | ({ readonly type: 'committed' } & Timed)
   | ({ readonly type: 'commit-failed' } & Failed)
   /** `hasContact`: from the system before, the server answers. */

@@ -14,6 +14,8 @@ import {
   startedStaged,
 } from './boot.ts';
 import {
+  serverMet,
+  serverMissed,
   startedCommitting,
   commitFailed,
   committed,
@@ -96,6 +98,8 @@ const NOTHING = {
   'reboot-due': ignore,
   'reboot-waits': ignore,
   'reboot-failed': ignore,
+  'server-met': ignore,
+  'server-missed': ignore,
   committed: ignore,
   'commit-failed': ignore,
   'rolled-back': ignore,
@@ -153,7 +157,7 @@ const TABLE: Record<AgentState, Row> = {
   },
   VERIFYING: { ...CHANGING, overridden: overriddenMidway, switched: verifyAgain, verified, 'verify-failed': verifyFailed, undone },
   COMMITTING: { ...CHANGING, restarted: startedCommitting, committed, 'commit-failed': commitFailed },
-  SUCCEEDED: RESTING,
+  SUCCEEDED: { ...RESTING, 'server-met': serverMet, 'server-missed': serverMissed },
   BOOT_STAGED: {
     ...NOTHING,
     restarted: startedStaged,

@@ -218,7 +218,20 @@ export class LabGuest implements AsyncDisposable {
     );
   }
 
+  /** What became of its processes, for one that is off and should not be. */
+  async #processes(): Promise<string> {
+    const { pid, exitCode, signalCode } = this.#nspawn ?? {};
+    const read = async (of: number, file: string): Promise<string> => (await readFile(`/proc/${of}/${file}`, 'utf8').catch(() => '?')).trim();
+    const describe = async (of: number): Promise<string> => {
+      const children = (await read(of, `task/${of}/children`)).split(' ').filter((each) => /^\d+$/.test(each));
+      const own = `${await read(of, 'comm')} (${of}, ${(await read(of, 'stat')).split(') ')[1]?.[0] ?? 'gone'}, in ${await read(of, 'wchan')})`;
+      return [own, ...(await Promise.all(children.map(async (child) => await describe(Number(child)))))].join('; ');
+    };
+    return `start ${this.#starts}, ended with ${exitCode ?? signalCode ?? 'nothing yet'}: ${pid === undefined ? 'never started' : await describe(pid)}`;
+  }
+
   async log(): Promise<string> {
+    if ((await this.#init()) === undefined) return `${await this.#processes()}\n${this.#console.join('').slice(-4_000)}`;
     const journal = await this.run('journalctl', '--no-pager', '--lines=150', '--output=short-precise').catch(() => undefined);
     return `${this.#console.join('').slice(-2_000)}\n${journal?.stdout ?? ''}`;
   }

@@ -1,0 +1,95 @@
+import { decide, isOn, SERVER_AWAY, type AgentJournal } from '@floe/model';
+import { systemClock } from '@floe/runtime';
+import { beforeEach, expect, test } from 'vitest';
+import { FakeMachine } from '../test/fake-machine.ts';
+import { directiveWith, journalWith, NOW, storePath } from '../test/fixtures.ts';
+import { MissedServer } from './missed-server.ts';
+
+const OLD = storePath('old');
+const NEW = storePath('new');
+const LIMIT_MS = 1_800_000;
+
+let passed: number;
+let isConnected: boolean;
+let isNetworkThere: boolean;
+let machine: FakeMachine;
+beforeEach(() => {
+  passed = 0;
+  isConnected = false;
+  isNetworkThere = true;
+  machine = new FakeMachine();
+  machine.valid.add(OLD);
+});
+
+function watch(limitMs = LIMIT_MS): MissedServer {
+  return new MissedServer({
+    clock: { ...systemClock, monotonic: () => passed },
+    machine,
+    limitMs,
+    isConnected: () => isConnected,
+    isNetworkThere: async () => await Promise.resolve(isNetworkThere),
+  });
+}
+
+const kept = (changes: Partial<AgentJournal> = {}): AgentJournal =>
+  journalWith({
+    state: 'SUCCEEDED',
+    directive: directiveWith(NEW),
+    before: { toplevel: OLD, profile: OLD, failedUnits: [], serverUrl: null, cache: null },
+    verdict: 'passed',
+    detail: { code: SERVER_AWAY, message: 'judged by the local checks' },
+    ...changes,
+  });
+
+test('a server that answers in time settles it', async () => {
+  const own = watch();
+  expect(await own.look(kept())).toBeNull();
+  isConnected = true;
+  const event = await own.look(kept());
+  expect(event?.type).toBe('server-met');
+  const { journal, effects } = decide(kept(), event ?? { type: 'drifted' }, NOW);
+  expect(journal.detail).toBeNull();
+  expect(effects.map(({ type }) => type)).toEqual(['report']);
+  passed += 2 * LIMIT_MS;
+  expect(await own.look(journal)).toBeNull();
+});
+
+test('one that is missed for too long has the system before tried, which is kept from the garbage collector', async () => {
+  const own = watch();
+  await own.look(kept());
+  passed += LIMIT_MS - 1;
+  expect(await own.look(kept())).toBeNull();
+  passed += 1;
+  const event = await own.look(kept());
+  expect(event).toMatchObject({ type: 'server-missed', detail: { code: 'SERVER_MISSED' } });
+  expect(machine.kept.get('before')).toBe(OLD);
+  const { journal, effects } = decide(kept(), event ?? { type: 'drifted' }, NOW);
+  expect(journal).toMatchObject({ state: 'ROLLING_BACK', verdict: 'no-contact' });
+  expect(effects).toContainEqual({ type: 'work', work: 'roll-back' });
+});
+
+test.each([
+  [true, 'ROLLED_BACK', [NEW]],
+  // Nobody's fault: the new one is offered again once the server is there.
+  [false, 'OFFERED', []],
+])('the system before decides (contact: %s)', (hasContact, state, quarantined) => {
+  const missed = decide(kept(), { type: 'server-missed', epoch: 3, detail: { code: 'SERVER_MISSED', message: '' } }, NOW).journal;
+  expect(decide(missed, { type: 'rolled-back', epoch: 3, tookMs: 1, hasContact }, NOW).journal).toMatchObject({ state, quarantined });
+  expect(isOn({ current: OLD, booted: OLD, profile: null }, NEW)).toBe(false);
+});
+
+test.each<[string, () => void, Partial<AgentJournal>, number?]>([
+  ['the network does not work', () => (isNetworkThere = false), {}],
+  ['the system before is gone', () => machine.valid.clear(), {}],
+  ['there is none', () => undefined, { before: null }],
+  ['somebody chose what runs', () => undefined, { override: { toplevel: OLD, since: 0, by: 'switch' } }],
+  ['the server was met', () => undefined, { detail: null }],
+  ['it may be away for ever', () => undefined, {}, 0],
+])('nothing is done where %s', async (_what, happens, changes, limitMs) => {
+  const own = watch(limitMs);
+  happens();
+  for (let look = 0; look < 3; look += 1) {
+    expect(await own.look(kept(changes))).toBeNull();
+    passed += LIMIT_MS;
+  }
+});
