@@ -188,9 +188,9 @@ export class Agent implements SteeredAgent {
     const renewed = await this.#connection.renew(timeoutMs, signal);
     if (renewed === 'refused') return 'refused';
     if (renewed === 'welcomed') {
-      const isBelieved = await this.#isServerBelieved(timeoutMs - (this.#deps.clock.monotonic() - startedAt), signal);
+      const believed = await this.#isServerBelieved(timeoutMs - (this.#deps.clock.monotonic() - startedAt), signal);
       // Silence proves nothing of what this system pins: as with a server that is away, the local checks decide.
-      return isBelieved === undefined ? 'network' : isBelieved ? 'server' : 'refused';
+      return believed === undefined ? 'silent' : believed ? 'server' : 'refused';
     }
     return (await isNetworkThere(this.#deps.settings.substituters, signal)) ? 'network' : 'none';
   }

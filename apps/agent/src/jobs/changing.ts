@@ -13,7 +13,7 @@ export const WATCHDOG_WAS_FIRST: AgentDetail = {
 };
 
 /** What a person should know of a system that was found to work. */
-const JUDGED_LOCALLY: AgentDetail = { code: SERVER_AWAY, message: 'the server did not answer, the network works: judged by the local checks' };
+const JUDGED_LOCALLY: AgentDetail = { code: SERVER_AWAY, message: 'the server said nothing in time, the network works: judged by the local checks' };
 const NO_BASELINE: AgentDetail = {
   code: 'UNITS_UNKNOWN',
   message: 'systemd did not say before the switch which units had failed: those that fail now were not looked at',
@@ -210,7 +210,7 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
   // Asked only when it decides something: whether it was the new system that kept the server away.
   const contact = verdict === 'no-contact' ? await deps.contact(settings.contactTimeoutMs, signal) : 'server';
   // A system with which the network worked is blamed only if the server is there.
-  const hasContact = journal.detail?.code === SERVER_MISSED ? contact === 'server' || contact === 'refused' : contact !== 'none';
+  const hasContact = journal.detail?.code === SERVER_MISSED ? contact !== 'network' && contact !== 'none' : contact !== 'none';
   return { type: 'rolled-back', epoch, tookMs: 0, hasContact };
 };
 

@@ -180,3 +180,15 @@ test('after a start that brought the old system back, nothing is committed unpro
   expect(machine.log).toEqual([]);
   expect(decide(journal, event, NOW).journal).toMatchObject({ state: 'OFFERED', verdict: null, before: null });
 });
+
+test.each([
+  ['server', true],
+  ['silent', true],
+  ['network', false],
+  ['none', false],
+] as const)('where the server was missed, the system before has contact when it meets the server itself (%s)', async (contact, hasContact) => {
+  const machine = bootable(on(NEW));
+  const journal = rolling({ verdict: 'no-contact', detail: { code: 'SERVER_MISSED', message: '' } });
+  const deps = { ...depsOf(machine), contact: async () => await Promise.resolve(contact) };
+  expect(await performWork('roll-back', deps, journal, signal)).toMatchObject({ type: 'rolled-back', hasContact });
+});

@@ -1,8 +1,8 @@
 /**
- * Whom a machine reaches: its server; its server, but one of the two will have nothing to do with the other; not that,
- * but a cache of its systems; nobody.
+ * Whom a machine reaches: its server; its server, but one of the two will have nothing to do with the other; its server,
+ * which said nothing that could be believed or not; not that, but a cache of its systems; nobody.
  */
-export type Contact = 'server' | 'refused' | 'network' | 'none';
+export type Contact = 'server' | 'refused' | 'silent' | 'network' | 'none';
 
 /** What each cache has at its root, in bytes hardly worth counting. */
 const CACHE_INFO = 'nix-cache-info';
