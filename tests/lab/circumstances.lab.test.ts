@@ -58,7 +58,7 @@ describe.skipIf(!isReady)(`circumstances${isReady ? '' : ` (skipped: ${why})`}`,
     await guest.unplug();
     await lab.told('ada', 'is away', ({ isConnected }) => !isConnected, 120_000);
     await guest.plug();
-    await lab.runs('ada', wanted, 120_000);
+    await lab.runs('ada', wanted);
     const archives = lab.cache.requests.filter((path) => path.startsWith('/nar/'));
     const repeated = archives.length - new Set(archives).size;
     expect(done).toBeGreaterThan(0);

@@ -206,7 +206,7 @@ export class LabFleet implements AsyncDisposable {
   }
 
   /** Waits until the host runs and starts `toplevel`, by its own files; from the contact on, the server has 10 s to know. */
-  async runs(name: string, toplevel: string, timeoutMs = 60_000): Promise<void> {
+  async runs(name: string, toplevel: string, timeoutMs = 120_000): Promise<void> {
     const explain = async (): Promise<string> => `${JSON.stringify(await this.machine(name).catch(String))}\n${await this.guest(name).log()}`;
     await eventually(
       `${name} runs and starts ${toplevel}, and has contact`,

@@ -92,6 +92,8 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     await resumed();
     await lab.runs('cyd', wanted);
 
+    // The check was made once more meanwhile, and said where it is.
+    await lab.goOn('cyd', 'health');
     await lab.pauseAt('cyd', 'health');
     await lab.change('cyd', another({ health: [pausedCheck('fails')] }));
     await lab.isAt('cyd', 'health');

@@ -187,7 +187,7 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     await lab.goOn(name, point);
     await lab.guest(name).start();
     expect([old, wanted]).toContain((await lab.machine(name)).current);
-    await lab.runs(name, wanted, 90_000);
+    await lab.runs(name, wanted);
     await lab.isTidy(name);
     noteOutcome({ fault: 'power cut', where: `restart: ${where}`, outcome: 'new system, booted and verified' });
   });
@@ -205,7 +205,7 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     expect(await lab.machine('eve')).toEqual({ current: old, profile: old, default: old });
     noteOutcome({ fault: 'power cut', where: 'restart by an entry for one start, verifying', outcome: 'old system at start, then the new one' });
     await lab.goOn('eve', 'health');
-    await lab.runs('eve', wanted, 90_000);
+    await lab.runs('eve', wanted);
     expect(await guest.sh('readlink /run/booted-system')).toBe(wanted);
     await lab.isTidy('eve');
     expect(await guest.has('/boot/loader/once')).toBe(false);
@@ -226,7 +226,7 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     await lab.goOn(name, 'boot-start');
     await lab.guest(name).start();
     expect([old, wanted]).toContain((await lab.machine(name)).current);
-    await lab.runs(name, wanted, 90_000);
+    await lab.runs(name, wanted);
     await lab.isTidy(name);
     noteOutcome({ fault: 'power cut', where: `restart ${how}: committing`, outcome: 'new system, which was verified before' });
   });

@@ -328,6 +328,7 @@ test('what waits for another switch goes on as soon as that has ended', async ()
   await connected();
   offer();
   await reached('BLOCKED');
+  await until(() => machine.looks > 3);
   machine.heldBy = null;
   await reached('SUCCEEDED');
 });

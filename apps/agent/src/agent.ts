@@ -51,6 +51,7 @@ export class Agent implements SteeredAgent {
   readonly #inbox = new Inbox();
   readonly #bench: Workbench;
   readonly #missedServer: MissedServer;
+  #wasHeld = false;
   readonly #connection: Connection;
   readonly #bugs = Promise.withResolvers<never>();
   readonly #stopping = new AbortController();
@@ -374,7 +375,10 @@ export class Agent implements SteeredAgent {
     const { machine, logger } = this.#deps;
     const { state, detail } = this.journal;
     // Asked as often as this, so that what waits for another switch goes on when that ends, and a stuck one is found.
-    if (state === 'BLOCKED' && detail?.code === 'SWITCH_HELD' && (await machine.switchHeldBy()) === null) this.#bench.hurry();
+    const isHeld = state === 'BLOCKED' && detail?.code === 'SWITCH_HELD' && (await machine.switchHeldBy()) !== null;
+    // Only from one that could be seen: else it would be tried every time.
+    if (this.#wasHeld && !isHeld && state === 'BLOCKED') this.#bench.hurry();
+    this.#wasHeld = isHeld;
     const found = await this.#missedServer.look(this.journal);
     if (found !== null) await this.#steps.step(found);
     if (isActivating(this.journal.state) || (state === 'BOOT_STAGED' && this.#bench.isBusy)) return;

@@ -24,6 +24,8 @@ export class FakeMachine implements Machine {
   /** What a restarted agent finds; undefined: nothing watches over this machine. */
   unfinished: Unfinished | undefined;
   heldBy: string | null = null;
+  /** How often it was asked who holds the lock. */
+  looks = 0;
   trust: CacheTrust = 'trusted';
   /** What a system says that a switch would do. */
   dry: string | null = null;
@@ -110,6 +112,7 @@ export class FakeMachine implements Machine {
   }
 
   async switchHeldBy(): Promise<string | null> {
+    this.looks += 1;
     return await Promise.resolve(this.heldBy);
   }
 

@@ -18,11 +18,15 @@ point() {
   touch "/var/lib/lab/at-$action-$1"
   while [ -e "$pause" ]; do sleep 0.02; done
 }
-mkdir -p /run/nixos
-exec 9>/run/nixos/switch-to-configuration.lock
-if [ "$action" != dry-activate ] && ! flock --nonblock 9; then
-  echo "Could not acquire lock" >&2
-  exit 1
+if [ "$action" != dry-activate ] && [ -z "${LAB_LOCKED:-}" ]; then
+  mkdir -p /run/nixos
+  # Held by this very process, as NixOS's does.
+  export LAB_LOCKED=yes
+  flock --nonblock --no-fork --conflict-exit-code 75 /run/nixos/switch-to-configuration.lock "$0" "$@" && exit
+  status=$?
+  [ "$status" -ne 75 ] || echo "Could not acquire lock" >&2
+  [ "$status" -ne 75 ] || status=1
+  exit "$status"
 fi
 if [ -e "/var/lib/lab/refuse-$action" ]; then
   echo "this machine is out of order" >&2
@@ -78,7 +82,7 @@ for unit in $changed; do
   grep -q '^WantedBy=.*multi-user.target' "$new/etc/systemd/system/$unit" || continue
   ! grep -q '^X-RestartIfChanged=false' "$new/etc/systemd/system/$unit" || continue
   echo "restarting $unit" >&2
-  systemctl restart "$unit" </dev/null 9>&- || {
+  systemctl restart "$unit" </dev/null || {
     echo "warning: the following units failed: $unit" >&2
     status=4
   }

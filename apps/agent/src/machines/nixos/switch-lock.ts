@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import type { Clock, Exec, Logger } from '@floe/runtime';
 import { SWITCH_LOCK } from './scripts.ts';
 
@@ -84,13 +84,26 @@ export class SwitchLock {
         return;
       }
     }
-    await exec('kill', [`-${signal}`, String(pid)], options);
+    // 0 would be this very agent.
+    if (pid > 0) await exec('kill', [`-${signal}`, String(pid)], options);
   }
 
   async #holder(): Promise<number | undefined> {
     const lock = await stat(this.#file, { bigint: true }).catch(() => undefined);
     if (lock === undefined) return undefined;
-    return holderOf(await readFile('/proc/locks', 'utf8').catch(() => ''), lock);
+    const pid = holderOf(await readFile('/proc/locks', 'utf8').catch(() => ''), lock);
+    if (pid === undefined || (await this.#isOpenIn(pid))) return pid;
+    // Whoever took it has ended, and left it to those who have the file from it.
+    for (const each of await readdir('/proc')) if (/^\d+$/.test(each) && (await this.#isOpenIn(Number(each)))) return Number(each);
+    return pid;
+  }
+
+  async #isOpenIn(pid: number): Promise<boolean> {
+    const folder = `/proc/${pid}/fd`;
+    for (const fd of await readdir(folder).catch(() => [])) {
+      if ((await readlink(`${folder}/${fd}`).catch(() => '')) === this.#file) return true;
+    }
+    return false;
   }
 }
 
@@ -101,10 +114,11 @@ async function describe(pid: number): Promise<Holder> {
 }
 
 function nameOf({ pid, unit }: Holder): string {
+  if (pid === 0) return 'a process that cannot be found';
   return unit === undefined ? `process ${pid}` : `${unit} (process ${pid})`;
 }
 
-/** The process that has a file locked, in the text of /proc/locks. */
+/** The process that locked a file, in the text of /proc/locks; 0: one that has ended, or is not of this container. */
 export function holderOf(locks: string, { dev, ino }: { readonly dev: bigint; readonly ino: bigint }): number | undefined {
   // As the C library takes a device's number apart, and the kernel prints it.
   const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn);
@@ -112,8 +126,8 @@ export function holderOf(locks: string, { dev, ino }: { readonly dev: bigint; re
   const name = `${hex(major)}:${hex(minor)}:${ino}`;
   for (const line of locks.split('\n')) {
     const [, kind, , , pid, file] = line.trim().split(/\s+/);
-    // A waiter's line has an arrow in the place of the kind; who is in another container has no number here.
-    if (kind !== '->' && file === name && Number(pid) > 0) return Number(pid);
+    // A waiter's line has an arrow in the place of the kind.
+    if (kind !== '->' && file === name) return Number(pid);
   }
   return undefined;
 }
