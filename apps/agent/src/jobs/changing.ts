@@ -148,9 +148,11 @@ export const commit: Job = async ({ machine }, { activation, before }, { epoch, 
 };
 
 /** Whether what runs is neither the new system nor one of before, nor what a start of the machine brought: somebody's own choice. */
-function isByHand({ before, verdict, boot, override }: AgentJournal, { current, booted }: Observed, toplevel: StorePath): boolean {
-  if (boot !== null || override !== null || verdict === 'unwanted' || current === null || current === booted) return false;
-  return current !== toplevel && current !== before?.toplevel && current !== before?.profile;
+async function isByHand({ machine }: WorkDeps, journal: AgentJournal, { current, booted }: Observed, toplevel: StorePath): Promise<boolean> {
+  const { before, verdict, boot, override, activation } = journal;
+  if (boot !== null || override !== null || verdict === 'unwanted' || current === null) return false;
+  if (current === toplevel || current === before?.toplevel || current === before?.profile) return false;
+  return current !== booted || (await machine.boot?.boots(activation))?.isNewBoot === false;
 }
 
 /** Puts the system before back, for the next start first. */
@@ -175,7 +177,7 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
   }
   await othersEnded(deps, signal);
   const found = await machine.observe();
-  if (isByHand(journal, found, release.toplevel))
+  if (await isByHand(deps, journal, found, release.toplevel))
     return { type: 'overridden', override: { toplevel: found.current, since: deps.now(), by: 'switch' } };
   // First what the machine starts next time: from here on a power cut brings the old system.
   const named = found.profile?.toplevel;

@@ -11,14 +11,14 @@ const NEW = storePath('new');
 const on = (current: typeof OLD, profile = current): Observed => ({ current, booted: current, profile: { generation: 1, toplevel: profile } });
 
 /** A machine that is watched over, and restarts; no system has the boot guard. */
-function bootable(observed: Observed): FakeMachine {
+function bootable(observed: Observed, isNewBoot = true): FakeMachine {
   const machine = new FakeMachine();
   machine.observed = observed;
   machine.unfinished = { kind: 'interrupted' };
   machine.boot = {
     stage: async () => await Promise.resolve({ kind: 'switched', note: null }),
     unstage: async () => await Promise.resolve(),
-    boots: async () => await Promise.resolve({ isNewBoot: true, fellBack: false }),
+    boots: async () => await Promise.resolve({ isNewBoot, fellBack: false }),
     reboot: async () => await Promise.resolve(),
     rebootBack: async () => await Promise.resolve(machine.log.push('reboot') > 0),
     canGuard: async () => await Promise.resolve(false),
@@ -161,6 +161,12 @@ test('on the way back, what somebody switched to by hand is theirs; what failed 
   expect(next).toMatchObject({ state: 'IDLE', quarantined: [NEW], override: { toplevel: THIRD } });
   expect(next.detail?.message).toContain('web.service');
   expect(effects).toContainEqual({ type: 'tidy' });
+});
+
+test('on the way back, a switch by hand to the system that the machine had started with is theirs, too', async () => {
+  const machine = bootable({ ...on(OLD), current: THIRD, booted: THIRD }, false);
+  const event = await performWork('roll-back', depsOf(machine), rolling({ verdict: 'failed' }), signal);
+  expect(event).toMatchObject({ type: 'overridden', override: { toplevel: THIRD, by: 'switch' } });
 });
 
 test.each<[string, Partial<AgentJournal>, Partial<Observed>]>([
