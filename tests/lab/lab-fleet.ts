@@ -7,10 +7,8 @@ import { eventually, LabGuest, labRootfs, LabNetwork, TestFleet, testNixSettings
 import type { HostView } from '@floe/protocol';
 import { exec } from '@floe/runtime';
 import { CacheServer } from './cache-server.ts';
+import { fleetFiles, hostFiles } from './fleet-files.ts';
 import type { LabHost, LabMachine } from './hosts.ts';
-
-const FLEET = join(import.meta.dirname, 'fleet');
-const PROJECT = join(import.meta.dirname, '../..');
 
 export interface LabOptions {
   /** Puts somebody between the machines and the server; returns the URL that the machines are told. */
@@ -24,18 +22,6 @@ interface LocalServer {
 
 /** Nothing is under way. */
 const AT_REST: ReadonlySet<AgentState> = new Set<AgentState>(['IDLE', 'SUCCEEDED', 'ROLLED_BACK']);
-
-/** Limits that suit machines which switch in a third of a second. */
-const QUICK = {
-  FLOE_LOG_LEVEL: 'debug',
-  FLOE_HEALTH_GRACE_SECONDS: '0',
-  FLOE_SETTLE_SECONDS: '0',
-  FLOE_CONTACT_TIMEOUT_SECONDS: '5',
-  FLOE_SWITCH_TIMEOUT_SECONDS: '15',
-  FLOE_SLOW_RETRY_SECONDS: '1',
-  FLOE_BOOT_TIMEOUT_SECONDS: '5',
-  FLOE_MIN_FREE_MB: '1',
-};
 
 /** A fleet of real machines: guests with systemd, a store and a network of their own, a real server, a real forge. */
 export class LabFleet implements AsyncDisposable {
@@ -58,12 +44,7 @@ export class LabFleet implements AsyncDisposable {
   static async create(number: number, hosts: Readonly<Record<string, LabMachine>>, options: LabOptions = {}): Promise<LabFleet> {
     const dir = await mkdtemp(join(tmpdir(), 'floe-lab-'));
     const network = await LabNetwork.create(number);
-    const files = await readTree(FLEET);
-    // The agent's own module makes the units.
-    for (const folder of ['modules', 'testing']) {
-      for (const [path, text] of Object.entries(await readTree(join(PROJECT, 'nix', folder)))) files[`nix/${folder}/${path}`] = text;
-    }
-    files['agent/floe-agent.mjs'] = await readFile(await bundledAgent(dir), 'utf8');
+    const files = await fleetFiles(dir);
     for (const name of Object.keys(hosts)) Object.assign(files, hostFiles(name, {}, {}));
     const cache = new CacheServer(join(dir, 'fleet/server/cache'), network.address);
     await cache.start();
@@ -404,26 +385,4 @@ export class LabFleet implements AsyncDisposable {
     await exec('chmod', ['-R', 'u+w', this.#dir]);
     await rm(this.#dir, { recursive: true, force: true });
   }
-}
-
-function hostFiles(name: string, host: LabHost, trust: Readonly<Record<string, string>>): Record<string, string> {
-  const { settings, ...rest } = host;
-  Reflect.deleteProperty(rest, 'suite');
-  Reflect.deleteProperty(rest, 'storeMegabytes');
-  const all = { ...rest, env: { ...QUICK, ...trust, FLOE_HOST: name, ...settings } };
-  return { [`hosts/${name}.nix`]: `builtins.fromJSON (builtins.readFile ../${name}.json)\n`, [`${name}.json`]: JSON.stringify(all, null, 1) };
-}
-
-async function readTree(folder: string): Promise<Record<string, string>> {
-  const names = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = names.filter((each) => each.isFile()).map(({ parentPath, name }) => join(parentPath, name));
-  return Object.fromEntries(await Promise.all(files.map(async (file) => [file.slice(folder.length + 1), await readFile(file, 'utf8')] as const)));
-}
-
-/** The agent as it is shipped: one file. */
-async function bundledAgent(dir: string): Promise<string> {
-  const target = join(dir, 'bundle');
-  const result = await exec(process.execPath, [join(PROJECT, 'scripts/bundle.ts'), target], { timeoutMs: 60_000 });
-  if (result.exitCode !== 0) throw new Error(result.stderr);
-  return join(target, 'floe-agent.mjs');
 }
