@@ -57,6 +57,8 @@ export default defineConfig({
           include: ['tests/**/*.lab.test.ts'],
           setupFiles,
           globalSetup: ['tests/lab/outcomes.ts'],
+          // Machines mostly wait for each other.
+          maxWorkers: 3,
           sequence: { groupOrder: 5 },
           testTimeout: 180_000,
           hookTimeout: 180_000,

@@ -89,6 +89,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     await lab.guest('eve').sh(`kill -STOP ${before}`);
     await eventually('there is another agent', async () => ((await pid()) === before || (await pid()) === '0' ? undefined : true), {
       timeoutMs: 40_000,
+      everyMs: 200,
     });
     const { wanted } = await lab.change('eve', another());
     await lab.runs('eve', wanted);

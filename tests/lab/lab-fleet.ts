@@ -1,7 +1,6 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { AgentState } from '@floe/model';
 import { eventually, LabGuest, labRootfs, LabNetwork, TestFleet, testNixSettings } from '@floe/testkit';
 import type { HostView } from '@floe/protocol';
@@ -15,13 +14,14 @@ export interface LabOptions {
   readonly between?: (serverUrl: string, address: string) => Promise<string>;
 }
 
-interface LocalServer {
-  readonly connected: boolean;
-  readonly since: number | null;
+interface LocalStatus {
+  readonly isRunning: boolean;
+  readonly state: AgentState;
+  readonly server?: { readonly connected: boolean; readonly since: number | null };
 }
 
 /** Nothing is under way. */
-const AT_REST: ReadonlySet<AgentState> = new Set<AgentState>(['IDLE', 'SUCCEEDED', 'ROLLED_BACK']);
+export const AT_REST: ReadonlySet<AgentState> = new Set<AgentState>(['IDLE', 'SUCCEEDED', 'ROLLED_BACK']);
 
 /** A fleet of real machines: guests with systemd, a store and a network of their own, a real server, a real forge. */
 export class LabFleet implements AsyncDisposable {
@@ -182,7 +182,7 @@ export class LabFleet implements AsyncDisposable {
         if (revision?.publishedAt == null) return undefined;
         return new Map(revision.hosts.map(({ host, toplevel }) => [host, toplevel ?? '']));
       },
-      { explain: () => this.fleet.server.log().slice(-3_000) },
+      { everyMs: 100, explain: () => this.fleet.server.log().slice(-3_000) },
     );
   }
 
@@ -208,7 +208,11 @@ export class LabFleet implements AsyncDisposable {
         const view = await this.fleet.hostView(name);
         return isSo(view) ? view : undefined;
       },
-      { timeoutMs, explain: async () => `${JSON.stringify(await this.fleet.hostView(name), null, 1)}\n${await this.guest(name).log()}` },
+      {
+        timeoutMs,
+        everyMs: 100,
+        explain: async () => `${JSON.stringify(await this.fleet.hostView(name), null, 1)}\n${await this.guest(name).log()}`,
+      },
     );
   }
 
@@ -241,6 +245,7 @@ export class LabFleet implements AsyncDisposable {
         readonly verdict: string | null;
         readonly detail: { code: string; message: string } | null;
         readonly quarantined: string[];
+        readonly directive: { readonly release: { readonly toplevel: string } } | null;
       }
     | undefined
   > {
@@ -253,7 +258,7 @@ export class LabFleet implements AsyncDisposable {
     name: string,
   ): Promise<{ readonly current: string | undefined; readonly profile: string | undefined; readonly default: string | undefined }> {
     const guest = this.guest(name);
-    const current = (await guest.sh('readlink /run/current-system || true')) || undefined;
+    const current = await guest.liveLinkTarget('/run/current-system');
     const generation = await guest.linkTarget('/nix/var/nix/profiles/system');
     const profile = generation === undefined ? undefined : await guest.linkTarget(`/nix/var/nix/profiles/${generation.split('/').at(-1)}`);
     const loader = await readFile(guest.path('/boot/loader/default'), 'utf8').catch(() => '');
@@ -303,6 +308,7 @@ export class LabFleet implements AsyncDisposable {
   async logs(name: string, pattern: string): Promise<void> {
     const look = `journalctl --unit=floe-agent --output=cat --no-pager | grep -q '${pattern}'`;
     await eventually(`${name} logs ${pattern}`, async () => ((await this.guest(name).run('/bin/sh', '-c', look)).exitCode === 0 ? true : undefined), {
+      everyMs: 200,
       explain: async () => await this.guest(name).log(),
     });
   }
@@ -312,32 +318,19 @@ export class LabFleet implements AsyncDisposable {
     await this.guest(name).sh('systemctl kill --signal=SIGKILL floe-agent.service');
   }
 
-  /** Lets the agent run a little at a time until its journal says `state`, and kills it there, whatever it was at. */
-  async killAgentIn(name: string, state: AgentState): Promise<void> {
-    const pid = await this.guest(name).mainPid('floe-agent.service');
-    const deadline = performance.now() + 60_000;
-    while (performance.now() < deadline) {
-      process.kill(pid, 'SIGSTOP');
-      if ((await this.journal(name))?.state === state) {
-        process.kill(pid, 'SIGKILL');
-        const found = (await this.journal(name))?.state;
-        if (found !== state) throw new Error(`${name} was killed in ${found}, not in ${state}`);
-        return;
-      }
-      process.kill(pid, 'SIGCONT');
-      await delay(1);
-    }
-    throw new Error(`${name} was not seen in ${state}`);
-  }
-
   /** What the people at the machine run: `floe-agent COMMAND`. */
   async agentCommand(name: string, command: string): Promise<string> {
     const find = "systemctl show floe-agent --property=ExecStart --value | sed 's/.*argv\\[\\]=\\(.*\\) run ;.*/\\1/'";
     return await this.guest(name).sh(`$(${find}) ${command}`);
   }
 
-  async agentStatus(name: string): Promise<{ readonly isRunning: boolean; readonly state: AgentState; readonly server?: LocalServer }> {
-    return JSON.parse(await this.agentCommand(name, 'status --json')) as Awaited<ReturnType<LabFleet['agentStatus']>>;
+  /** Waits for the agent to say of itself, at the machine, what is asked of it. */
+  async says(name: string, what: string, isSo: (status: LocalStatus) => boolean | Promise<boolean>): Promise<void> {
+    const look = async (): Promise<true | undefined> => {
+      const status = JSON.parse(await this.agentCommand(name, 'status --json')) as LocalStatus;
+      return (await isSo(status)) ? true : undefined;
+    };
+    await eventually(`${name}'s agent ${what}`, look, { everyMs: 200, explain: async () => await this.guest(name).log() });
   }
 
   /** Another switch seems to be under way. */
@@ -365,7 +358,7 @@ export class LabFleet implements AsyncDisposable {
         if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
         return true;
       },
-      { timeoutMs: 10_000 },
+      { timeoutMs: 10_000, everyMs: 200 },
     );
   }
 

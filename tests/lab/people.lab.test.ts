@@ -1,4 +1,4 @@
-import { eventually, isLabReady } from '@floe/testkit';
+import { isLabReady } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { another, pausedCheck } from './hosts.ts';
 import { LabFleet } from './lab-fleet.ts';
@@ -38,7 +38,7 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     await lab.told('ada', 'is kept by its user', ({ standing, detail }) => standing === 'local-override' && detail?.code === 'LOCAL_OVERRIDE');
     // A crash does not make it forget.
     await lab.killAgent('ada');
-    await eventually('the agent is there again', async () => ((await lab.agentStatus('ada')).isRunning ? true : undefined));
+    await lab.says('ada', 'is there again', ({ isRunning }) => isRunning);
     expect((await lab.machine('ada')).current).toBe(old);
     noteOutcome({ fault: 'user rollback', where: 'SUCCEEDED', outcome: 'old system, kept and shown' });
     await agent('ada', 'resume');
@@ -117,10 +117,7 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     for (const words of [`from ${old}`, `to   ${wanted}`]) expect(changes).toContain(words);
     expect(changes).toMatch(/hello +2\.12 → 2\.13/);
     await lab.killAgent('bob');
-    await eventually('the agent is there again, and waits', async () => {
-      const { isRunning, state } = await lab.agentStatus('bob');
-      return isRunning && state === 'DEFERRED' ? true : undefined;
-    });
+    await lab.says('bob', 'is there again, and waits', ({ isRunning, state }) => isRunning && state === 'DEFERRED');
     noteOutcome({ fault: 'kill -9 of the agent', where: 'DEFERRED', outcome: 'waits on' });
     await agent('bob', 'later 30m');
     await lab.told('bob', 'is put off', ({ detail }) => detail?.code === 'LATER');

@@ -78,10 +78,12 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     noteOutcome({ fault: 'garbage collection', where: 'BOOT_STAGED', outcome: 'staged system kept' });
     const pid = await lab.guest('cyd').mainPid('floe-agent.service');
     await lab.killAgent('cyd');
-    await eventually('another agent waits for the restart', async () => {
-      const { isRunning, state } = await lab.agentStatus('cyd');
-      return isRunning && state === 'BOOT_STAGED' && (await lab.guest('cyd').mainPid('floe-agent.service')) !== pid ? true : undefined;
-    });
+    const isAnother = async (): Promise<boolean> => (await lab.guest('cyd').mainPid('floe-agent.service')) !== pid;
+    await lab.says(
+      'cyd',
+      'is another, and waits for the restart',
+      async ({ isRunning, state }) => isRunning && state === 'BOOT_STAGED' && (await isAnother()),
+    );
     expect(await lab.machine('cyd')).toEqual({ current: old, profile: wanted, default: wanted });
     noteOutcome({ fault: 'kill -9 of the agent', where: 'BOOT_STAGED', outcome: 'waits on for the restart' });
 

@@ -2,6 +2,7 @@ import type { AgentState } from '@floe/model';
 import { eventually, isLabReady } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { another, pausedCheck } from './hosts.ts';
+import { changeAndKillIn } from './kill-agent.ts';
 import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
 
@@ -27,18 +28,13 @@ describe.skipIf(!isReady)(`the agent killed in each state${isReady ? '' : ` (ski
   async function killed(name: string): Promise<void> {
     const killedAt = Date.now();
     await lab.killAgent(name);
-    await eventually(`${name}'s agent is there again`, async () => {
-      const { server } = await lab.agentStatus(name);
-      return server?.connected === true && (server.since ?? 0) > killedAt ? true : undefined;
-    });
+    await lab.says(name, 'is there again', ({ server }) => server?.connected === true && (server.since ?? 0) > killedAt);
   }
 
   test.each<AgentState>(['OFFERED', 'DOWNLOADING', 'STAGED', 'PRECHECK', 'ACTIVATING', 'VERIFYING', 'COMMITTING'])(
     'in %s: goes on from there',
     async (state) => {
-      const dies = lab.killAgentIn('ada', state);
-      const { wanted } = await lab.change('ada', another());
-      await dies;
+      const { wanted } = await changeAndKillIn(lab, 'ada', state, another);
       await lab.runs('ada', wanted);
       await lab.isTidy('ada');
       noteOutcome({ fault: FAULT, where: state, outcome: 'new system' });
@@ -68,9 +64,7 @@ describe.skipIf(!isReady)(`the agent killed in each state${isReady ? '' : ` (ski
   });
 
   test('in ROLLING_BACK and ROLLED_BACK: the old system is put back, once', async () => {
-    const dies = lab.killAgentIn('ada', 'ROLLING_BACK');
-    const { old } = await lab.change('ada', another({ health: [{ name: 'no', command: ['/bin/false'] }] }));
-    await dies;
+    const { old } = await changeAndKillIn(lab, 'ada', 'ROLLING_BACK', () => another({ health: [{ name: 'no', command: ['/bin/false'] }] }));
     await lab.putBack('ada', old, 'HEALTH_CHECK_FAILED', /"no"/);
     noteOutcome({ fault: FAULT, where: 'ROLLING_BACK', outcome: 'old system, put back' });
     await killed('ada');

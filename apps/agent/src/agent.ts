@@ -373,11 +373,12 @@ export class Agent implements SteeredAgent {
 
   async #lookForDrift(isFirstLook = false): Promise<void> {
     const { machine, logger } = this.#deps;
-    const { state, detail } = this.journal;
+    const { state, detail, blocks } = this.journal;
     // Asked as often as this, so that what waits for another switch goes on when that ends, and a stuck one is found.
-    const isHeld = state === 'BLOCKED' && detail?.code === 'SWITCH_HELD' && (await machine.switchHeldBy()) !== null;
-    // Only from one that could be seen: else it would be tried every time.
-    if (this.#wasHeld && !isHeld && state === 'BLOCKED') this.#bench.hurry();
+    const waits = state === 'BLOCKED' && detail?.code === 'SWITCH_HELD';
+    const isHeld = waits && (await machine.switchHeldBy()) !== null;
+    // More than once only from one that could be seen: else it would be tried every time.
+    if (waits && !isHeld && (this.#wasHeld || blocks === 1)) this.#bench.hurry();
     this.#wasHeld = isHeld;
     const found = await this.#missedServer.look(this.journal);
     if (found !== null) await this.#steps.step(found);

@@ -133,7 +133,7 @@ export class LabGuest implements AsyncDisposable {
         const { stdout } = await this.run('systemctl', 'is-system-running');
         return /^(?:running|degraded)/.test(stdout) ? true : undefined;
       },
-      { timeoutMs: 30_000, explain: () => this.#console.join('') },
+      { timeoutMs: 30_000, everyMs: 100, explain: () => this.#console.join('') },
     );
   }
 
@@ -209,6 +209,13 @@ export class LabGuest implements AsyncDisposable {
   /** Where a link of the guest leads; undefined when there is none. */
   async linkTarget(path: string): Promise<string | undefined> {
     return await readlink(this.path(path)).catch(() => undefined);
+  }
+
+  /** … of one that only the running guest has: `/run` is no part of its disk. */
+  async liveLinkTarget(path: string): Promise<string | undefined> {
+    const init = await this.#init();
+    if (init === undefined) throw new Error(`${this.name} is off`);
+    return await readlink(`/proc/${init}/root${path}`).catch(() => undefined);
   }
 
   async has(path: string): Promise<boolean> {
