@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AgentState } from '@floe/model';
-import { eventually, LabGuest, labRootfs, LabNetwork, TestFleet, testNixSettings } from '@floe/testkit';
+import { eventually, LabGuest, labRootfs, LabNetwork, startPostgres, TestFleet, testNixSettings, type PostgresServer } from '@floe/testkit';
 import type { HostView } from '@floe/protocol';
 import { exec } from '@floe/runtime';
 import { CacheServer } from './cache-server.ts';
@@ -29,11 +29,13 @@ export class LabFleet implements AsyncDisposable {
   readonly guests = new Map<string, LabGuest>();
   readonly cache: CacheServer;
   readonly #network: LabNetwork;
+  readonly #postgres: PostgresServer;
   readonly #dir: string;
   readonly #hosts = new Map<string, LabHost>();
   #trust: Record<string, string> = {};
 
-  private constructor(fleet: TestFleet, cache: CacheServer, network: LabNetwork, dir: string) {
+  private constructor(fleet: TestFleet, cache: CacheServer, network: LabNetwork, postgres: PostgresServer, dir: string) {
+    this.#postgres = postgres;
     this.cache = cache;
     this.fleet = fleet;
     this.#network = network;
@@ -43,7 +45,7 @@ export class LabFleet implements AsyncDisposable {
   /** `number` is the network's: files of tests that run at the same time use different ones. */
   static async create(number: number, hosts: Readonly<Record<string, LabMachine>>, options: LabOptions = {}): Promise<LabFleet> {
     const dir = await mkdtemp(join(tmpdir(), 'floe-lab-'));
-    const network = await LabNetwork.create(number);
+    const [network, postgres] = await Promise.all([LabNetwork.create(number), startPostgres()]);
     const files = await fleetFiles(dir);
     for (const name of Object.keys(hosts)) Object.assign(files, hostFiles(name, {}, {}));
     const cache = new CacheServer(join(dir, 'fleet/server/cache'), network.address);
@@ -53,10 +55,11 @@ export class LabFleet implements AsyncDisposable {
       dir: join(dir, 'fleet'),
       nixConfig: testNixSettings,
       serverAddress: network.address,
+      databaseUrl: postgres.url,
       serverEnv: { FLOE_CACHE_URL: cache.url },
       pollSeconds: 3600,
     });
-    const lab = new LabFleet(fleet, cache, network, dir);
+    const lab = new LabFleet(fleet, cache, network, postgres, dir);
     try {
       await fleet.startServer();
       const names = Object.keys(hosts);
@@ -374,6 +377,7 @@ export class LabFleet implements AsyncDisposable {
     await Promise.all([...this.guests.values()].map(async (guest) => await guest[Symbol.asyncDispose]()));
     await this.fleet[Symbol.asyncDispose]();
     await this.cache[Symbol.asyncDispose]();
+    await this.#postgres[Symbol.asyncDispose]();
     await this.#network[Symbol.asyncDispose]();
     await exec('chmod', ['-R', 'u+w', this.#dir]);
     await rm(this.#dir, { recursive: true, force: true });
