@@ -321,11 +321,11 @@ test('a server that lost the reports of a year gets what waits, one that knows m
 });
 
 // The next try is far away; the machine is looked at every 5 s.
-const patient: Clock = { ...clock, sleep: async (ms, signal) => await systemClock.sleep(ms > 5_000 ? 3600_000 : 20, signal) };
+const lookingOn: Clock = { ...clock, sleep: async (ms, signal) => await systemClock.sleep(ms > 5_000 ? 3600_000 : 20, signal) };
 
 test('what waits for another switch goes on as soon as that has ended', async () => {
   machine.heldBy = 'by-hand.service (process 7)';
-  await startAgent({ clock: patient, random: () => 0.999 });
+  await startAgent({ clock: lookingOn, random: () => 0.999 });
   await connected();
   offer();
   await reached('BLOCKED');
@@ -337,7 +337,7 @@ test('what waits for another switch goes on as soon as that has ended', async ()
 test('… also when that had ended before it was looked for again', async () => {
   const holders = ['by-hand.service (process 7)'];
   machine.switchHeldBy = async () => await Promise.resolve(holders.pop() ?? null);
-  await startAgent({ clock: patient, random: () => 0.999 });
+  await startAgent({ clock: lookingOn, random: () => 0.999 });
   await connected();
   offer();
   await reached('BLOCKED');
