@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { describeError } from '@floe/runtime';
 import { benchAgents } from './agents.ts';
 import { benchGit } from './git.ts';
 import type { Figure } from './measure.ts';
@@ -10,20 +11,36 @@ const USAGE = `npm run bench -- [--only a,b,c,d] [--quick] [--json]
 Measures Floe against the bare parts that do the same work in the same run.
   a  push → all hosts switched, against the bare commands
   b  fetch and diff of one commit in a large repository, against native git
-  c  one directive to 10,000 agents and all their reports, against bare ws
-  d  memory of a connection and of an idle agent, against a bare ws client
+  c  one directive to 10,000 agents and all their reports, and the memory of a connection, against bare ws
+  d  memory of an idle agent, against a bare ws client
   --quick  small sizes: shows that it runs, not how fast`;
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', default: 'a,b,c,d' },
-    quick: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', short: 'h', default: false },
-  },
-});
+const PARTS = ['a', 'b', 'c', 'd'] as const;
 
-async function gitFigures(quick: boolean): Promise<Figure[]> {
+const { only, quick, json, help } = readArguments();
+
+/** Ends the process, with what to type instead, when there is something else in the command. */
+function readArguments() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        only: { type: 'string', default: PARTS.join(',') },
+        quick: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+    const named = values.only.split(',').map((part) => part.trim());
+    const strange = named.find((part) => !PARTS.some((each) => each === part));
+    if (strange !== undefined) throw new Error(`there is no part "${strange}": choose of ${PARTS.join(', ')}`);
+    return { ...values, only: PARTS.filter((each) => named.includes(each)) };
+  } catch (error) {
+    console.error(`${describeError(error)}\n\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+async function gitFigures(): Promise<Figure[]> {
   const { floe, native } = await benchGit(quick ? { files: 500, commits: 50, changes: 5, rounds: 3 } : undefined);
   const figure = (what: string, ours: number, floor: number, aim: number | undefined): Figure => ({
     what,
@@ -52,23 +69,17 @@ function line({ what, unit, floe, floor, compare, aim }: Figure): string {
   );
 }
 
-if (values.help) {
+if (help) {
   console.log(USAGE);
 } else {
-  const { quick } = values;
-  const parts: Record<string, () => Promise<Figure[]>> = {
+  const parts: Record<(typeof PARTS)[number], () => Promise<Figure[]>> = {
     a: async () => await benchPush(quick ? 1 : 7, tell),
-    b: async () => await gitFigures(quick),
+    b: async () => await gitFigures(),
     c: async () => await benchAgents(quick ? 200 : 10_000, tell),
     d: async () => await benchMemory(tell),
   };
-  const chosen = values.only.split(',').map((part) => {
-    const bench = parts[part.trim()];
-    if (bench === undefined) throw new Error(`there is no part "${part}": choose of ${Object.keys(parts).join(', ')}`);
-    return bench;
-  });
   const figures: Figure[] = [];
-  for (const bench of chosen) figures.push(...(await bench()));
-  if (values.json) console.log(JSON.stringify(figures));
+  for (const part of only) figures.push(...(await parts[part]()));
+  if (json) console.log(JSON.stringify(figures));
   else console.log([`${''.padEnd(46)}${'Floe'.padStart(12)}${'floor'.padStart(12)}${'result'.padStart(12)}`, ...figures.map(line)].join('\n'));
 }

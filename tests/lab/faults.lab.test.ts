@@ -26,12 +26,6 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     await lab.restingAreTidy();
   });
 
-  test('an agent that cannot start is put back by the watchdog', async () => {
-    const { old } = await lab.change('ada', { agent: 'broken' });
-    await lab.putBack('ada', old, 'WATCHDOG', /no verdict came in time/, 90_000);
-    noteOutcome({ fault: 'the new agent does not start', where: 'VERIFYING', outcome: 'old system, by the watchdog' });
-  });
-
   test.each([
     ['other server keys', { FLOE_TRUSTED_SERVER_KEYS: `other-1:${'A'.repeat(43)}=` }],
     ['other release keys', { FLOE_TRUSTED_RELEASE_KEYS: `other-1:${'A'.repeat(43)}=` }],

@@ -14,6 +14,12 @@ export interface LabOptions {
   readonly between?: (serverUrl: string, address: string) => Promise<string>;
 }
 
+interface Change {
+  readonly old: string;
+  readonly wanted: string;
+  readonly sha: string;
+}
+
 interface LocalStatus {
   readonly isRunning: boolean;
   readonly state: AgentState;
@@ -33,6 +39,7 @@ export class LabFleet implements AsyncDisposable {
   readonly #dir: string;
   readonly #hosts = new Map<string, LabHost>();
   #trust: Record<string, string> = {};
+  #lastChange: Promise<unknown> = Promise.resolve();
 
   private constructor(fleet: TestFleet, cache: CacheServer, network: LabNetwork, postgres: PostgresServer, dir: string) {
     this.#postgres = postgres;
@@ -168,7 +175,14 @@ export class LabFleet implements AsyncDisposable {
   }
 
   /** Pushes what a host is to be, and waits until that is published; gives what it ran, and what it is to run. */
-  async change(name: string, host: LabHost): Promise<{ readonly old: string; readonly wanted: string; readonly sha: string }> {
+  async change(name: string, host: LabHost): Promise<Change> {
+    // One after the other: a newer push takes the place of one that is not published yet.
+    const turn = this.#lastChange.then(async () => await this.#change(name, host));
+    this.#lastChange = turn.catch(() => undefined);
+    return await turn;
+  }
+
+  async #change(name: string, host: LabHost): Promise<Change> {
     const old = (await this.machine(name)).current ?? '';
     const sha = await this.push(`Change ${name}`, { [name]: host });
     const wanted = (await this.published(sha)).get(name) ?? '';

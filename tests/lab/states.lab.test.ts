@@ -1,21 +1,19 @@
 import type { AgentState } from '@floe/model';
-import { eventually, isLabReady } from '@floe/testkit';
+import { isLabReady } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { another, pausedCheck } from './hosts.ts';
+import { another } from './hosts.ts';
 import { changeAndKillIn } from './kill-agent.ts';
 import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
 
 const { isReady, why } = await isLabReady();
-/** The watchdog waits for as long as the switch may take. */
-const QUICK_SWITCH = { FLOE_SWITCH_TIMEOUT_SECONDS: '3' };
 const FAULT = 'kill -9 of the agent';
 
-// BOOT_STAGED and BOOT_VERIFYING are in restart.lab.test.ts, DEFERRED is in people.lab.test.ts.
+// BOOT_STAGED and BOOT_VERIFYING are in restart.lab.test.ts, DEFERRED is in people.lab.test.ts, ROLLBACK_FAILED in activation.lab.test.ts.
 describe.skipIf(!isReady)(`the agent killed in each state${isReady ? '' : ` (skipped: ${why})`}`, () => {
   let lab: LabFleet;
   beforeAll(async () => {
-    lab = await LabFleet.create(7, { ada: another(), bob: another({ settings: QUICK_SWITCH }) });
+    lab = await LabFleet.create(7, { ada: another() });
   });
   afterEach(async () => {
     await lab.restingAreTidy();
@@ -96,20 +94,4 @@ describe.skipIf(!isReady)(`the agent killed in each state${isReady ? '' : ` (ski
     expect((await lab.machine('ada')).current).toBe(old);
     noteOutcome({ fault: FAULT, where: 'IDLE (override)', outcome: 'kept and shown' });
   });
-
-  test('in ROLLBACK_FAILED: the watchdog has the last word', async () => {
-    await lab.pauseAt('bob', 'health');
-    const { old } = await lab.change('bob', another({ health: [pausedCheck('fails')], settings: QUICK_SWITCH }));
-    await lab.isAt('bob', 'health');
-    await lab.refuse('bob', 'test');
-    await lab.goOn('bob', 'health');
-    await lab.reaches('bob', 'ROLLBACK_FAILED', 120_000);
-    await killed('bob');
-    await lab.allow('bob', 'test');
-    await eventually('the watchdog put it back', async () => ((await lab.machine('bob')).current === old ? true : undefined), { timeoutMs: 120_000 });
-    await lab.runs('bob', old);
-    await lab.told('bob', 'was put back', ({ standing }) => standing === 'rolled-back');
-    await lab.isTidy('bob');
-    noteOutcome({ fault: FAULT, where: 'ROLLBACK_FAILED', outcome: 'old system, by the watchdog' });
-  }, 300_000);
 });
