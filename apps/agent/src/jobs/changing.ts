@@ -181,7 +181,7 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
     return { type: 'overridden', override: { toplevel: found.current, since: deps.now(), by: 'switch' } };
   // First what the machine starts next time: from here on a power cut brings the old system.
   const named = found.profile?.toplevel;
-  if (journal.boot !== null) await machine.boot?.unstage();
+  if (journal.boot !== null) await machine.boot?.unstage(activation);
   // What somebody made the machine start by hand is theirs, too.
   const isTheirs = journal.override !== null && named !== release.toplevel;
   // Where it may have been told of the new one, it is told again, whatever the profile says: an earlier try may have got half way.

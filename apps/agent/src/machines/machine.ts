@@ -67,7 +67,7 @@ export interface MachineBoot {
   /** Makes `plan.toplevel` the system of the next start, guarded. Says how. */
   stage(plan: GuardedActivation, signal: AbortSignal): Promise<SwitchOutcome & { readonly how?: 'one-shot' | 'guarded' }>;
   /** Takes back what {@link stage} told the boot loader. */
-  unstage(): Promise<void>;
+  unstage(activation: number): Promise<void>;
   /** Whether the machine was started since, and whether its guard gave the new system up. */
   boots(activation: number): Promise<{ readonly isNewBoot: boolean; readonly fellBack: boolean }>;
   reboot(): Promise<void>;

@@ -11,6 +11,7 @@ import {
   BOOT_ID,
   FELL_BACK,
   GUARD_SCRIPT,
+  ONE_SHOT,
   RAN_BEFORE,
   REBOOTED_BACK,
   TRIES,
@@ -49,10 +50,13 @@ export class ActivationGuard {
     { isFirst, running }: { readonly isFirst: boolean; /** As it is, a specialisation too. */ readonly running: StorePath | null },
   ): Promise<void> {
     const folder = this.folder(plan.activation);
-    if (isFirst) await this.#begin(folder, running);
+    if (isFirst) {
+      await this.#begin(folder, running);
+      // The start in which it began: on the way back it still tells whether there was another one.
+      await folder.write(BOOT_ID, await bootId());
+    }
     await folder.write(WATCHDOG_SCRIPT, watchdogScript(plan, folder.dir));
     await folder.write(AFTER_SWITCH_SCRIPT, afterSwitchScript(plan, folder.dir));
-    await folder.write(BOOT_ID, await bootId());
     await this.#stopTimers();
     const unit = watchdogUnit(plan.activation);
     const { exec, env } = this.#deps;
@@ -110,6 +114,16 @@ export class ActivationGuard {
     const folder = this.folder(activation);
     const then = (await folder.read(BOOT_ID))?.trim();
     return { isNewBoot: then !== undefined && then !== (await bootId()), fellBack: await folder.has(FELL_BACK) };
+  }
+
+  /** The boot loader is about to be told to try it once: what is taken back later is known to be there. */
+  async oneShotIsSet(activation: number, isSet: boolean): Promise<void> {
+    const folder = this.folder(activation);
+    await (isSet ? folder.write(ONE_SHOT, '') : folder.removeAll([ONE_SHOT]));
+  }
+
+  async mayHaveOneShot(activation: number): Promise<boolean> {
+    return await this.folder(activation).has(ONE_SHOT);
   }
 
   async verdict(activation: number): Promise<Verdict | undefined> {

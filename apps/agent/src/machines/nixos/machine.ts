@@ -72,7 +72,7 @@ export class NixosMachine extends StoreBacked implements Machine {
     };
     this.boot = {
       stage: async (plan, signal) => await this.#stage(plan, signal),
-      unstage: async () => await clearOneShot(deps),
+      unstage: async (activation) => await clearOneShot(deps, await this.#guard.mayHaveOneShot(activation)),
       boots: async (activation) => await this.#guard.boots(activation),
       reboot: async () => await this.#reboot(),
       rebootBack: async (activation) => {
@@ -174,7 +174,11 @@ export class NixosMachine extends StoreBacked implements Machine {
       const told = await this.switchTo(beforeProfile, 'boot', { activation, isRollback: true, signal });
       if (told.kind === 'failed') return told;
       const entry = await bootEntryOf(this.#deps, toplevel);
-      if (entry !== undefined && (await setOneShot(this.#deps, entry))) return { ...told, how: 'one-shot' };
+      if (entry !== undefined) {
+        await this.#guard.oneShotIsSet(activation, true);
+        if (await setOneShot(this.#deps, entry)) return { ...told, how: 'one-shot' };
+        await this.#guard.oneShotIsSet(activation, false);
+      }
     }
     await this.setProfile(toplevel);
     return { ...(await this.switchTo(toplevel, 'boot', { activation, signal })), how: 'guarded' };

@@ -38,7 +38,7 @@ test('without systemd-boot there is none', async () => {
 test('an entry is made the one of the next start, and that is taken back', async () => {
   const { exec, calls } = bootctl({});
   expect(await setOneShot({ exec, env: {}, logger }, 'a.conf')).toBe(true);
-  await clearOneShot({ exec, env: {}, logger });
+  await clearOneShot({ exec, env: {}, logger }, true);
   expect(calls).toEqual(['bootctl set-oneshot a.conf', 'bootctl set-oneshot ']);
 });
 
@@ -47,6 +47,8 @@ test('what cannot be taken back is said, but for where there is nothing to take 
     (list: Partial<ExecResult>): Exec =>
     async (_file, args) =>
       await Promise.resolve({ ...result, ...(args.includes('list') ? list : { exitCode: 1 }) });
-  await expect(clearOneShot({ exec: failing({ stdout: '[]' }), env: {}, logger })).rejects.toMatchObject({ code: 'BOOT_NOT_SET' });
-  await clearOneShot({ exec: failing({ exitCode: 1 }), env: {}, logger });
+  await expect(clearOneShot({ exec: failing({ stdout: '[]' }), env: {}, logger }, true)).rejects.toMatchObject({ code: 'BOOT_NOT_SET' });
+  await clearOneShot({ exec: failing({ exitCode: 1 }), env: {}, logger }, true);
+  // GRUB on a machine with EFI: its entries are listed, there are none, and none can be set.
+  await clearOneShot({ exec: failing({ stdout: '[]' }), env: {}, logger }, false);
 });

@@ -25,9 +25,12 @@ export async function setOneShot(deps: OneShotDeps, entry: string): Promise<bool
   return (await bootctl(deps, ['set-oneshot', entry]))?.exitCode === 0;
 }
 
-/** Takes {@link setOneShot} back. Throws `BOOT_NOT_SET` where there are such entries, and that failed. */
-export async function clearOneShot(deps: OneShotDeps): Promise<void> {
-  if ((await setOneShot(deps, '')) || (await listEntries(deps)) === undefined) return;
+/**
+ * Takes {@link setOneShot} back. Throws `BOOT_NOT_SET` where one may be set (`mayBeSet`), and that failed: a `bootctl` that
+ * lists entries proves nothing, as it does so under other boot loaders too.
+ */
+export async function clearOneShot(deps: OneShotDeps, mayBeSet: boolean): Promise<void> {
+  if ((await setOneShot(deps, '')) || !mayBeSet || (await listEntries(deps)) === undefined) return;
   throw new FloeError('BOOT_NOT_SET', 'the boot loader was told to try the new system once, and that could not be taken back', { retryable: true });
 }
 

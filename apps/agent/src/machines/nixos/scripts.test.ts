@@ -38,9 +38,9 @@ afterEach(async () => {
 });
 
 /** Writes into the log what it was called with. */
-async function program(path: string, line: string): Promise<void> {
+async function program(path: string, line: string, exitCode = 0): Promise<void> {
   await mkdir(join(root, path, '..'), { recursive: true });
-  await writeFile(join(root, path), `#!/bin/sh\necho "${line}" >>${log()}\n`);
+  await writeFile(join(root, path), `#!/bin/sh\necho "${line}" >>${log()}\nexit ${exitCode}\n`);
   await chmod(join(root, path), 0o755);
 }
 
@@ -78,6 +78,31 @@ test('a system that was started twice in vain is left by a restart, once; then b
     expect(called).toContain('before test');
     expect(called).not.toContain('systemctl --no-block reboot');
   }
+});
+
+test('a guard that cannot write its folder goes back all the same', async () => {
+  await stagedInBoot('an earlier one');
+  // For root nothing is forbidden: a folder is no file, for anybody.
+  for (const name of ['fell-back', 'undone.tmp', 'verdict.script']) await mkdir(join(folder(), name));
+  const script = guardScript(plan, folder()).replace('"${1:-}"', 'undo');
+  expect(await play(script, 'target')).toEqual(expect.arrayContaining(['before boot', 'systemctl --no-block reboot']));
+});
+
+test('an early way back that failed is tried again later in the same start', async () => {
+  await stagedInBoot('an earlier one');
+  await writeFile(join(folder(), 'tries'), '2');
+  await writeFile(join(folder(), 'undone'), '1');
+  await program('before/bin/switch-to-configuration', 'before $1', 1);
+  expect(await play(guardScript(plan, folder()), 'target')).toContainEqual(expect.stringMatching(/^systemd-run .*--on-active=60 /));
+});
+
+test('on the way back it is still known in which start of the machine the activation began', async () => {
+  const guard = new ActivationGuard({ stateDir: root, env: {}, exec: async () => await exec('true', []) });
+  await guard.arm(plan, { isFirst: true, running: plan.before });
+  expect((await guard.boots(1)).isNewBoot).toBe(false);
+  await writeFile(join(root, 'activation/1/boot-id'), 'an earlier one');
+  await guard.arm(plan, { isFirst: false, running: plan.before });
+  expect((await guard.boots(1)).isNewBoot).toBe(true);
 });
 
 test('the watchdog goes back from the new system, and leaves alone who switched to a third one by hand', async () => {

@@ -9,6 +9,8 @@ export const FELL_BACK = 'fell-back';
 /** How often a staged system was started, and taken back. */
 export const TRIES = 'tries';
 export const UNDONE = 'undone';
+/** The boot loader was told, or is about to be, to try the staged system once. */
+export const ONE_SHOT = 'one-shot';
 export const BOOT_ID = 'boot-id';
 export const RAN_BEFORE = 'ran-before';
 /** Where NixOS's `switch-to-configuration` keeps others off. */
@@ -151,7 +153,8 @@ undo() {
     exit
   fi
   echo "$target was not proved: back to $before_profile" >&2
-  : >"$dir/${FELL_BACK}" && sync "$dir/${FELL_BACK}" "$dir"
+  # With ":" a disk that cannot be written would end this script here.
+  echo >"$dir/${FELL_BACK}" && sync "$dir/${FELL_BACK}" "$dir"
   undone=$(counted ${UNDONE})
   count ${UNDONE}
   others_ended
@@ -176,10 +179,14 @@ count() {
 [ "$(cat "$dir/${BOOT_ID}")" != "$(cat /proc/sys/kernel/random/boot_id && cut -d ' ' -f 22 /proc/1/stat)" ] || exit 0
 # Somebody chose another one, or the boot loader went back after its one try: the agent stages it again, a few times.
 runs "$target" || exit 0
-[ "$(counted ${TRIES})" -lt 2 ] || { undo; exit; }
+undo_in() {
+  systemd-run --quiet --collect --unit=${watchdogUnit(plan.activation)} --on-active="$1" \\
+    --property=DefaultDependencies=no --property=RuntimeMaxSec=${wayBackLimitSeconds(plan)} --timer-property=DefaultDependencies=no --timer-property=AccuracySec=1s \\
+    /bin/sh "$dir/${GUARD_SCRIPT}" undo
+}
+# So early in a start a switch may lack what it needs: tried again when more is there.
+[ "$(counted ${TRIES})" -lt 2 ] || { undo || undo_in 60; exit; }
 count ${TRIES}
-systemd-run --quiet --collect --unit=${watchdogUnit(plan.activation)} --on-active=${Math.ceil(plan.bootMs / 1000)} \\
-  --property=DefaultDependencies=no --property=RuntimeMaxSec=${wayBackLimitSeconds(plan)} --timer-property=DefaultDependencies=no --timer-property=AccuracySec=1s \\
-  /bin/sh "$dir/${GUARD_SCRIPT}" undo
+undo_in ${Math.ceil(plan.bootMs / 1000)}
 `;
 }
