@@ -1,4 +1,4 @@
-import { isActivating, isPreparing, NOTHING_OBSERVED, type AgentEffect, type AgentEvent, type AgentJournal } from '@floe/model';
+import { isActivating, isUnchanged, NOTHING_OBSERVED, type AgentEffect, type AgentEvent, type AgentJournal } from '@floe/model';
 import { helloBytes, PROTOCOL_VERSION, type AgentPolicy, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
 import { verifySignature, type Exec } from '@floe/runtime';
 import { isBelieved, judgeDirective } from './admission.ts';
@@ -6,9 +6,9 @@ import type { Conditions } from './when/conditions.ts';
 import { Connection, type ConnectionHandlers } from './server/connection.ts';
 import { isNetworkThere, type Contact } from './server/contact.ts';
 import { MissedServer } from './server/missed-server.ts';
-import { isAsLeft, judgeDrift } from './drift.ts';
 import type { Identity } from './server/identity.ts';
 import { Inbox } from './inbox.ts';
+import { MachineWatch } from './machine-watch.ts';
 import type { SteeredAgent } from './user/people.ts';
 import { Steps, type StepsDeps } from './steps.ts';
 import type { WorkDeps, WorkSettings } from './jobs/job.ts';
@@ -50,8 +50,7 @@ export class Agent implements SteeredAgent {
   readonly #deps: AgentDeps;
   readonly #inbox = new Inbox();
   readonly #bench: Workbench;
-  readonly #missedServer: MissedServer;
-  #wasHeld = false;
+  readonly #watch: MachineWatch;
   readonly #connection: Connection;
   readonly #bugs = Promise.withResolvers<never>();
   readonly #stopping = new AbortController();
@@ -78,7 +77,16 @@ export class Agent implements SteeredAgent {
       logger,
       random,
     });
-    this.#missedServer = this.#missedServerOf(deps);
+    this.#watch = new MachineWatch({
+      ...deps,
+      missedServer: this.#missedServerOf(deps),
+      journal: () => this.journal,
+      told: () => this.#steps.told,
+      step: async (event) => await this.#steps.step(event),
+      hurry: () => this.#bench.hurry(),
+      isBusy: () => this.#bench.isBusy,
+      now: () => this.now(),
+    });
     const work: WorkDeps = {
       machine,
       exec,
@@ -168,7 +176,7 @@ export class Agent implements SteeredAgent {
     if (this.#steps.told === NOTHING_OBSERVED) this.#steps.told = await machine.observe();
     logger.info('started', { state, epoch: this.journal.epoch, toplevel: directive?.release.toplevel ?? null });
     // Before anything is staged once more: somebody may have switched it by hand, which is what restarted this agent.
-    if (state === 'BOOT_STAGED' || isPreparing(this.journal)) await this.#lookForDrift(true);
+    if (state === 'BOOT_STAGED' || isUnchanged(this.journal)) await this.#watch.look(true);
     if (this.journal.state !== state) return;
     const found = await findUnfinished({ machine, now: () => this.now() }, this.journal, signal).catch((error: unknown): AgentEvent => {
       logger.error('what an earlier run left cannot be found out', { error });
@@ -176,7 +184,7 @@ export class Agent implements SteeredAgent {
     });
     if (signal.aborted) return;
     await this.#steps.step(found);
-    await this.#lookForDrift(true);
+    await this.#watch.look(true);
   }
 
   /** The server's clock where it is known: what a person's deadline is measured by must not jump with the machine's. */
@@ -213,9 +221,13 @@ export class Agent implements SteeredAgent {
   }
 
   #dispatch(event: AgentEvent): void {
-    this.#inbox.add(async () => {
-      await this.#steps.step(event);
-    });
+    this.#inbox.add(async () => await this.#stepOn(event));
+  }
+
+  /** What somebody chose at the machine in the last seconds comes first: the step may lead to a change of it. */
+  async #stepOn(event: AgentEvent): Promise<void> {
+    if (isUnchanged(this.journal)) await this.#watch.lookForDrift();
+    await this.#steps.step(event);
   }
 
   async #perform(effect: AgentEffect): Promise<void> {
@@ -272,7 +284,7 @@ export class Agent implements SteeredAgent {
     const { clock, logger } = this.#deps;
     const endsAt = clock.sinceBoot() + leaseMs;
     this.#inbox.add(async () => {
-      if (clock.sinceBoot() <= endsAt) await this.#steps.step({ type: 'go', epoch });
+      if (clock.sinceBoot() <= endsAt) await this.#stepOn({ type: 'go', epoch });
       else logger.warn("the server's go was over before it could be followed; it is asked for again", { epoch, leaseMs });
     });
   }
@@ -351,6 +363,8 @@ export class Agent implements SteeredAgent {
     if (freshness !== null && serverNow - freshness.asOf > STALE_MS) {
       logger.warn('the newest word of the builder about this branch is old: is it running?', { asOf: new Date(freshness.asOf).toISOString() });
     }
+    // As in `#stepOn`, and of whatever state: what it reports would be what is expected.
+    await this.#watch.lookForDrift();
     await this.#steps.step({ type: 'offered', directive, freshness });
   }
 
@@ -367,27 +381,7 @@ export class Agent implements SteeredAgent {
       if (signal.aborted) return;
       this.#connection.noticeSleep();
       // As one task: between its look and its step nothing else is decided.
-      this.#inbox.add(async () => await this.#lookForDrift());
+      this.#inbox.add(async () => await this.#watch.look());
     }
-  }
-
-  async #lookForDrift(isFirstLook = false): Promise<void> {
-    const { machine, logger } = this.#deps;
-    const { state, detail, blocks } = this.journal;
-    // Asked as often as this, so that what waits for another switch goes on when that ends, and a stuck one is found.
-    const waits = state === 'BLOCKED' && detail?.code === 'SWITCH_HELD';
-    const isHeld = waits && (await machine.switchHeldBy()) !== null;
-    // More than once only from one that could be seen: else it would be tried every time.
-    if (waits && !isHeld && (this.#wasHeld || blocks === 1)) this.#bench.hurry();
-    this.#wasHeld = isHeld;
-    const found = await this.#missedServer.look(this.journal);
-    if (found !== null) await this.#steps.step(found);
-    if (isActivating(this.journal.state) || (state === 'BOOT_STAGED' && this.#bench.isBusy)) return;
-    const facts = { journal: this.journal, observed: await machine.observe(), told: this.#steps.told };
-    if (isAsLeft(facts)) return;
-    const event = judgeDrift({ ...facts, policy: await this.#deps.readPolicy(), isFirstLook, now: this.now() });
-    if (event === null) return;
-    logger.warn('the machine is not as this agent left it', { event: event.type, ...facts.observed });
-    await this.#steps.step(event);
   }
 }

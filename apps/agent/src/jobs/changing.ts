@@ -61,13 +61,13 @@ async function lockInTheWay({ machine }: WorkDeps, toplevel: StorePath, { messag
 }
 
 /** Waits for switches of others: none keeps its lock for longer than a switch may take, and not many do one after the other. */
-async function othersEnded({ machine, clock, logger, settings }: WorkDeps, signal: AbortSignal): Promise<void> {
+async function othersEnded({ machine, clock, logger, settings }: WorkDeps, what: string, signal: AbortSignal): Promise<void> {
   let named: string | null = null;
   const deadline = clock.monotonic() + 2 * settings.switchLimitMs;
   for (;;) {
     const heldBy = await machine.switchHeldBy();
     if (heldBy === null || clock.monotonic() > deadline) return;
-    if (heldBy !== named) logger.warn('the way back waits for another switch', { heldBy });
+    if (heldBy !== named) logger.warn(`${what} waits for another switch`, { heldBy });
     named = heldBy;
     await clock.sleep(1_000, signal);
     signal.throwIfAborted();
@@ -80,6 +80,9 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
   const failed = (detail: AgentDetail, isContactLost = false): AgentEvent => ({ type: 'verify-failed', epoch, tookMs: 0, detail, isContactLost });
   const observed = await machine.observe();
   if (observed.current !== release.toplevel) {
+    // No switch of this change leads to a third system: somebody chose it since.
+    const isTheirs = machine.guard !== null && (await isByHand(deps, journal, observed, release.toplevel)) && !(await isUndone(deps, journal));
+    if (isTheirs) return { type: 'overridden', override: { toplevel: observed.current, since: deps.now(), by: 'switch' } };
     return failed({ code: 'CURRENT_SYSTEM_DIFFERS', message: `the switch said that it worked, but what runs is ${observed.current ?? 'nothing'}` });
   }
   const contactMs = contactLimitMs({ isStart: journal.boot !== null }, settings);
@@ -121,13 +124,18 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
 };
 
 /** Makes the system what the machine starts. */
-export const commit: Job = async ({ machine }, { activation, before }, { epoch, release }, signal) => {
+export const commit: Job = async (deps, { activation, before, boot: staged }, { epoch, release }, signal) => {
+  const { machine } = deps;
   const { toplevel } = release;
   const failed = (code: string, message: string): AgentEvent => ({ type: 'commit-failed', epoch, tookMs: 0, detail: { code, message } });
+  await othersEnded(deps, 'the commit', signal);
   const found = await machine.observe();
-  // A start between the verdict and here brought the old system back.
-  if (found.current !== toplevel && (await machine.boot?.boots(activation))?.isNewBoot !== false) {
-    return { type: 'restarted', isNewBoot: true, isOnTarget: false, fellBack: false };
+  if (found.current !== toplevel) {
+    // A start between the verdict and here brought the old system back; or somebody switched to another one.
+    const isStart = (await machine.boot?.boots(activation))?.isNewBoot !== false && (staged === null || found.current === found.booted);
+    if (isStart)
+      return { type: 'restarted', isNewBoot: true, isOnTarget: false, fellBack: false };
+    return { type: 'overridden', override: { toplevel: found.current, since: deps.now(), by: 'switch' } };
   }
   if (found.profile?.toplevel !== toplevel) await machine.setProfile(toplevel);
   const boot = await machine.switchTo(toplevel, 'boot', { activation, signal });
@@ -175,7 +183,7 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
         await guard.arm(way, { isFirst: false }).catch((error: unknown) => logger.warn('the way back is not watched over', { error }));
     }
   }
-  await othersEnded(deps, signal);
+  await othersEnded(deps, 'the way back', signal);
   const found = await machine.observe();
   if (await isByHand(deps, journal, found, release.toplevel))
     return { type: 'overridden', override: { toplevel: found.current, since: deps.now(), by: 'switch' } };

@@ -18,9 +18,11 @@ export async function findUnfinished(
   const byHand = (toplevel: typeof current): AgentEvent => ({ type: 'overridden', override: { toplevel, since: now(), by: 'switch' } });
   if (state === 'BOOT_VERIFYING') {
     // Found to work before the crash: that stands.
-    if ((await machine.guard.verdict(activation)) === 'passed') return { type: 'verified', epoch, tookMs: 0, note: null };
-    const isStarted = isOnTarget || boots.fellBack || current === booted || current === before?.toplevel;
-    return isStarted ? restarted : byHand(current);
+    const verdict = await machine.guard.verdict(activation);
+    if (verdict === 'passed') return { type: 'verified', epoch, tookMs: 0, note: null };
+    // The guard may have gone back by a switch, and been unable to write that down.
+    const fellBack = boots.fellBack || (verdict === 'undo' && !isOnTarget);
+    return isOnTarget || fellBack || current === booted ? { ...restarted, fellBack } : byHand(current);
   }
   if (state !== 'ACTIVATING' && state !== 'VERIFYING') return restarted;
   const unfinished = await machine.guard.unfinished(activation, release.toplevel, signal);
@@ -32,6 +34,11 @@ export async function findUnfinished(
   }
   if (unfinished.kind === 'interrupted') return restarted;
   const { outcome } = unfinished;
-  if (outcome.kind === 'switched') return { type: 'switched', epoch, tookMs: 0 };
+  if (outcome.kind === 'switched') {
+    const found = (await machine.observe()).current;
+    // While it was verified it ran the new system; no switch of this change leads to a third one.
+    const isTheirs = found !== null && found !== release.toplevel && (state === 'VERIFYING' || found !== before?.toplevel);
+    return isTheirs ? byHand(found) : { type: 'switched', epoch, tookMs: 0 };
+  }
   return state === 'ACTIVATING' ? { type: 'switch-failed', epoch, tookMs: 0, detail: outcome.detail } : restarted;
 }

@@ -202,10 +202,15 @@ export function isPreparing({ state, verdict }: AgentJournal): boolean {
   return PREPARING.has(state) && verdict !== 'passed';
 }
 
+/** … to the last look before that: nothing was changed yet. */
+export function isUnchanged(journal: AgentJournal): boolean {
+  return isPreparing(journal) || journal.state === 'PRECHECK';
+}
+
 /** What the machine should run as far as this agent left it, or last saw it; null when that is unknown. */
 export function expectedSystem(journal: AgentJournal): StorePath | null {
   const { state, directive, before, verdict } = journal;
-  if (isPreparing(journal)) return journal.report?.observed.current ?? null;
+  if (isUnchanged(journal)) return journal.report?.observed.current ?? null;
   if (state === 'BOOT_STAGED') return before?.toplevel ?? null;
   if (state === 'SUCCEEDED' || (state === 'BLOCKED' && verdict === 'passed')) return directive?.release.toplevel ?? null;
   return state === 'ROLLED_BACK' ? (before?.toplevel ?? null) : null;

@@ -144,7 +144,7 @@ const TABLE: Record<AgentState, Row> = {
     'retry-due': assessAgain,
     'deferral-changed': changeDeferral,
   },
-  PRECHECK: { ...CHANGING, restarted: prepareAgain, offered: replace, assessed, cleared, 'not-clear': notClear },
+  PRECHECK: { ...CHANGING, overridden: overriddenMidway, restarted: prepareAgain, offered: replace, assessed, cleared, 'not-clear': notClear },
   ACTIVATING: {
     ...CHANGING,
     overridden: overriddenMidway,
@@ -156,7 +156,7 @@ const TABLE: Record<AgentState, Row> = {
     undone,
   },
   VERIFYING: { ...CHANGING, overridden: overriddenMidway, switched: verifyAgain, verified, 'verify-failed': verifyFailed, undone },
-  COMMITTING: { ...CHANGING, restarted: startedCommitting, committed, 'commit-failed': commitFailed },
+  COMMITTING: { ...CHANGING, overridden: overriddenMidway, restarted: startedCommitting, committed, 'commit-failed': commitFailed },
   SUCCEEDED: { ...RESTING, 'server-met': serverMet, 'server-missed': serverMissed },
   BOOT_STAGED: {
     ...NOTHING,
