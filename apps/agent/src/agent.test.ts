@@ -344,6 +344,19 @@ test('… also when that had ended before it was looked for again', async () => 
   await reached('SUCCEEDED');
 });
 
+test('what somebody switches to while a system is downloaded is not switched over', async () => {
+  machine.before = async (what) => {
+    if (what.startsWith('download')) machine.observed = { ...machine.observed, current: NEWER };
+    await Promise.resolve();
+  };
+  await startAgent();
+  await connected();
+  offer();
+  await until(async () => (await savedJournal()).override !== null);
+  expect(machine.log).toEqual([`download ${NEW}`]);
+  expect((await savedJournal()).override?.toplevel).toBe(NEWER);
+});
+
 test('what someone switched by hand is reported, and not fought', async () => {
   await startAgent();
   await connected();

@@ -5,7 +5,7 @@ import { isBelieved, judgeDirective } from './admission.ts';
 import type { Conditions } from './when/conditions.ts';
 import { Connection, type ConnectionHandlers } from './server/connection.ts';
 import { isNetworkThere, type Contact } from './server/contact.ts';
-import { MissedServer } from './server/missed-server.ts';
+import { MissedServer, type ServerStanding } from './server/missed-server.ts';
 import type { Identity } from './server/identity.ts';
 import { Inbox } from './inbox.ts';
 import { MachineWatch } from './machine-watch.ts';
@@ -117,7 +117,8 @@ export class Agent implements SteeredAgent {
       machine,
       clock,
       limitMs: settings.serverLimitMs,
-      isConnected: () => this.#connection.isWelcomed,
+      standing: () => this.#serverStanding(),
+      reach: async () => (await this.#connection.renew(settings.contactTimeoutMs, this.#stopping.signal)) === 'welcomed',
       isNetworkThere: async () => await isNetworkThere(settings.substituters, this.#stopping.signal),
     });
   }
@@ -218,6 +219,12 @@ export class Agent implements SteeredAgent {
       await clock.sleep(10, signal);
     }
     return undefined;
+  }
+
+  #serverStanding(): ServerStanding {
+    if (!this.#connection.isWelcomed) return 'away';
+    if (this.#judged === undefined || this.#judged.nonce !== this.#connection.nonce) return 'silent';
+    return this.#judged.isBelieved ? 'believed' : 'not-believed';
   }
 
   #dispatch(event: AgentEvent): void {

@@ -1,6 +1,6 @@
 export * from './agent/events.ts';
 export * from './agent/journal.ts';
-export { SERVER_AWAY } from './agent/changing.ts';
+export { CONTACT_UNKNOWN, SERVER_AWAY } from './agent/changing.ts';
 export { OVERRIDE_MIN_MS } from './agent/directives.ts';
 export * from './agent/machine.ts';
 export * from './agent/state.ts';

@@ -133,8 +133,7 @@ export const commit: Job = async (deps, { activation, before, boot: staged }, { 
   if (found.current !== toplevel) {
     // A start between the verdict and here brought the old system back; or somebody switched to another one.
     const isStart = (await machine.boot?.boots(activation))?.isNewBoot !== false && (staged === null || found.current === found.booted);
-    if (isStart)
-      return { type: 'restarted', isNewBoot: true, isOnTarget: false, fellBack: false };
+    if (isStart) return { type: 'restarted', isNewBoot: true, isOnTarget: false, fellBack: false };
     return { type: 'overridden', override: { toplevel: found.current, since: deps.now(), by: 'switch' } };
   }
   if (found.profile?.toplevel !== toplevel) await machine.setProfile(toplevel);

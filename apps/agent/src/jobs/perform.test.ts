@@ -1,10 +1,11 @@
-import { decide, type AgentJournal, type Observed } from '@floe/model';
+import { decide, type AgentJournal, type AgentState, type Observed, type StorePath } from '@floe/model';
 import { exec, silentLogger, systemClock } from '@floe/runtime';
 import { expect, test } from 'vitest';
 import { FakeMachine } from '../test/fake-machine.ts';
 import { directiveWith, journalWith, NOW, storePath } from '../test/fixtures.ts';
 import type { WorkDeps } from './job.ts';
 import { performWork } from './perform.ts';
+import { findUnfinished } from './unfinished.ts';
 
 const OLD = storePath('old');
 const NEW = storePath('new');
@@ -167,6 +168,45 @@ test('on the way back, a switch by hand to the system that the machine had start
   const machine = bootable({ ...on(OLD), current: THIRD, booted: THIRD }, false);
   const event = await performWork('roll-back', depsOf(machine), rolling({ verdict: 'failed' }), signal);
   expect(event).toMatchObject({ type: 'overridden', override: { toplevel: THIRD, by: 'switch' } });
+});
+
+test.each<[string, AgentState, StorePath, StorePath, boolean, string]>([
+  ['while it was verified', 'VERIFYING', THIRD, OLD, false, 'overridden'],
+  ['back, while it was verified', 'VERIFYING', OLD, OLD, false, 'overridden'],
+  ['while it was switched', 'ACTIVATING', THIRD, OLD, false, 'overridden'],
+  ['not at all: the switch did nothing', 'ACTIVATING', OLD, OLD, false, 'switched'],
+  ['back, after the start', 'BOOT_VERIFYING', OLD, NEW, true, 'overridden'],
+  ['to what the start brought', 'BOOT_VERIFYING', OLD, OLD, true, 'restarted'],
+])('an agent that was restarted finds what somebody switched to %s', async (_what, state, current, booted, isNewBoot, found) => {
+  const machine = bootable({ ...on(OLD), current, booted }, isNewBoot);
+  machine.unfinished = { kind: 'ended', outcome: { kind: 'switched', note: null } };
+  const event = await findUnfinished({ machine, now: () => NOW }, rolling({ state, verdict: null }), signal);
+  expect(event.type).toBe(found);
+});
+
+test("a third system under a switch that worked is somebody's choice, and no fault of the new one", async () => {
+  const machine = bootable({ ...on(OLD), current: THIRD }, false);
+  expect(await performWork('verify', depsOf(machine), rolling({ state: 'VERIFYING', verdict: null }), signal)).toMatchObject({
+    type: 'overridden',
+    override: { toplevel: THIRD },
+  });
+  const idle = bootable(on(OLD), false);
+  expect(await performWork('verify', depsOf(idle), rolling({ state: 'VERIFYING', verdict: null }), signal)).toMatchObject({ type: 'verify-failed' });
+});
+
+test('between the verdict and the commit, another switch is waited for, and what it leads to is kept', async () => {
+  const machine = bootable(on(NEW, OLD), false);
+  const holders = ['by-hand.service (process 7)'];
+  machine.switchHeldBy = async () => {
+    const heldBy = holders.pop() ?? null;
+    if (heldBy !== null) machine.observed = on(THIRD);
+    return await Promise.resolve(heldBy);
+  };
+  const journal = rolling({ state: 'COMMITTING', verdict: 'passed' });
+  const event = await performWork('commit', depsOf(machine), journal, signal);
+  expect(event).toMatchObject({ type: 'overridden', override: { toplevel: THIRD } });
+  expect(machine.log).toEqual([]);
+  expect(decide(journal, event, NOW).journal).toMatchObject({ state: 'IDLE', override: { toplevel: THIRD }, quarantined: [] });
 });
 
 test.each<[string, Partial<AgentJournal>, Partial<Observed>]>([

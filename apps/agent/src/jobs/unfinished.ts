@@ -1,4 +1,4 @@
-import type { AgentEvent, AgentJournal } from '@floe/model';
+import { CONTACT_UNKNOWN, type AgentEvent, type AgentJournal } from '@floe/model';
 import { WATCHDOG_WAS_FIRST } from './changing.ts';
 import type { WorkDeps } from './job.ts';
 
@@ -19,14 +19,14 @@ export async function findUnfinished(
   if (state === 'BOOT_VERIFYING') {
     // Found to work before the crash: that stands.
     const verdict = await machine.guard.verdict(activation);
-    if (verdict === 'passed') return { type: 'verified', epoch, tookMs: 0, note: null };
+    if (verdict === 'passed') return { type: 'verified', epoch, tookMs: 0, note: CONTACT_UNKNOWN };
     // The guard may have gone back by a switch, and been unable to write that down.
     const fellBack = boots.fellBack || (verdict === 'undo' && !isOnTarget);
     return isOnTarget || fellBack || current === booted ? { ...restarted, fellBack } : byHand(current);
   }
   if (state !== 'ACTIVATING' && state !== 'VERIFYING') return restarted;
   const unfinished = await machine.guard.unfinished(activation, release.toplevel, signal);
-  if (unfinished.kind === 'passed') return { type: 'verified', epoch, tookMs: 0, note: null };
+  if (unfinished.kind === 'passed') return { type: 'verified', epoch, tookMs: 0, note: CONTACT_UNKNOWN };
   if (unfinished.kind === 'undone') {
     const found = (await machine.observe()).current;
     // A third system: the watchdog left it alone as well.

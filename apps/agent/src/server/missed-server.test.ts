@@ -3,19 +3,21 @@ import { systemClock } from '@floe/runtime';
 import { beforeEach, expect, test } from 'vitest';
 import { FakeMachine } from '../test/fake-machine.ts';
 import { directiveWith, journalWith, NOW, storePath } from '../test/fixtures.ts';
-import { MissedServer } from './missed-server.ts';
+import { MissedServer, type ServerStanding } from './missed-server.ts';
 
 const OLD = storePath('old');
 const NEW = storePath('new');
 const LIMIT_MS = 1_800_000;
 
 let passed: number;
-let isConnected: boolean;
+let standing: ServerStanding;
+let isReached: boolean;
 let isNetworkThere: boolean;
 let machine: FakeMachine;
 beforeEach(() => {
   passed = 0;
-  isConnected = false;
+  standing = 'away';
+  isReached = false;
   isNetworkThere = true;
   machine = new FakeMachine();
   machine.valid.add(OLD);
@@ -26,7 +28,8 @@ function watch(limitMs = LIMIT_MS): MissedServer {
     clock: { ...systemClock, monotonic: () => passed },
     machine,
     limitMs,
-    isConnected: () => isConnected,
+    standing: () => standing,
+    reach: async () => await Promise.resolve(isReached),
     isNetworkThere: async () => await Promise.resolve(isNetworkThere),
   });
 }
@@ -44,7 +47,7 @@ const kept = (changes: Partial<AgentJournal> = {}): AgentJournal =>
 test('a server that answers in time settles it', async () => {
   const own = watch();
   expect(await own.look(kept())).toBeNull();
-  isConnected = true;
+  standing = 'believed';
   const event = await own.look(kept());
   expect(event?.type).toBe('server-met');
   const { journal, effects } = decide(kept(), event ?? { type: 'drifted' }, NOW);
@@ -66,6 +69,38 @@ test('one that is missed for too long has the system before tried, which is kept
   const { journal, effects } = decide(kept(), event ?? { type: 'drifted' }, NOW);
   expect(journal).toMatchObject({ state: 'ROLLING_BACK', verdict: 'no-contact' });
   expect(effects).toContainEqual({ type: 'work', work: 'roll-back' });
+});
+
+test('a server that is there, and is not believed, is missed; one that is silent proves nothing', async () => {
+  const own = watch();
+  standing = 'not-believed';
+  expect(await own.look(kept())).toBeNull();
+  passed += LIMIT_MS;
+  expect(await own.look(kept())).toMatchObject({ type: 'server-missed' });
+  standing = 'silent';
+  for (let look = 0; look < 3; look += 1) {
+    expect(await own.look(kept())).toBeNull();
+    passed += LIMIT_MS;
+  }
+});
+
+test('time without a network does not count, and a last try to connect is made', async () => {
+  const own = watch();
+  await own.look(kept());
+  passed += LIMIT_MS / 2;
+  isNetworkThere = false;
+  expect(await own.look(kept())).toBeNull();
+  passed += LIMIT_MS / 2;
+  isNetworkThere = true;
+  // Seconds after the network came back: the server's next try to be reached may be a minute away.
+  expect(await own.look(kept())).toBeNull();
+  passed += LIMIT_MS;
+  isReached = true;
+  expect(await own.look(kept())).toBeNull();
+  isReached = false;
+  await own.look(kept());
+  passed += LIMIT_MS;
+  expect(await own.look(kept())).toMatchObject({ type: 'server-missed' });
 });
 
 test.each([

@@ -20,13 +20,16 @@ export function verified(journal: AgentJournal, event: AgentEventOf<'verified'>,
 }
 
 export function committed(journal: AgentJournal, event: AgentEventOf<'committed'>, now: number): AgentStep {
-  // A first try keeps the note of the verification; after failed ones the detail is theirs, and over.
-  const detail = journal.attempt === 0 ? journal.detail : null;
+  // A first try keeps the note of the verification; after failed ones the detail is theirs, and over, and the note is lost.
+  const detail = journal.attempt === 0 ? journal.detail : CONTACT_UNKNOWN;
   return end(journal, 'SUCCEEDED', now, { detail, changes: { previous: journal.before?.toplevel ?? null }, timings: { commitMs: event.tookMs } });
 }
 
 /** Of a system that was kept although the server did not answer: whether it was the system that keeps it away is open. */
 export const SERVER_AWAY = 'SERVER_AWAY';
+
+/** Of a system that was found to work by an agent that could not write down any more by what; a server that is there settles it. */
+export const CONTACT_UNKNOWN: AgentDetail = { code: SERVER_AWAY, message: 'it works; whether the server is there is looked at once more' };
 
 export function serverMet(journal: AgentJournal): AgentStep {
   if (journal.detail?.code !== SERVER_AWAY) return ignore(journal);

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import {
   acceptedSequence,
   AGENT_STATES,
+  SERVER_AWAY,
   AGENT_WORK,
   decide,
   emptyJournal,
@@ -202,6 +203,9 @@ test('what could not be made the boot default is tried again, and no success', (
   expect(blocked.effects).toContainEqual({ type: 'retry-later', pace: 'slowly', attempt: 1 });
   const again = play([{ type: 'retry-due', epoch: 1 }], blocked.journal);
   expect([again.journal.state, worksOf(again.effects)]).toEqual(['COMMITTING', ['commit']]);
+  // By what it was verified is not known any more: whether the server is there is looked at again.
+  const committed = play([{ type: 'committed', epoch: 1, tookMs: 1 }], again.journal);
+  expect(committed.journal).toMatchObject({ state: 'SUCCEEDED', detail: { code: SERVER_AWAY } });
 });
 
 test('downloads are tried for as long as it takes, and a reason is reported once', () => {
