@@ -1,11 +1,11 @@
-import { isActivating, isUnchanged, NOTHING_OBSERVED, type AgentEffect, type AgentEvent, type AgentJournal } from '@floe/model';
+import { isActivating, isPreparing, NOTHING_OBSERVED, type AgentEffect, type AgentEvent, type AgentJournal } from '@floe/model';
 import { helloBytes, PROTOCOL_VERSION, type AgentPolicy, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
 import { verifySignature, type Exec } from '@floe/runtime';
 import { isBelieved, judgeDirective } from './admission.ts';
 import type { Conditions } from './when/conditions.ts';
 import { Connection, type ConnectionHandlers } from './server/connection.ts';
-import { isNetworkThere, type Contact } from './server/contact.ts';
-import { MissedServer, type ServerStanding } from './server/missed-server.ts';
+import { isNetworkThere, type Contact, type ServerStanding } from './server/contact.ts';
+import { MissedServer } from './server/missed-server.ts';
 import type { Identity } from './server/identity.ts';
 import { Inbox } from './inbox.ts';
 import { MachineWatch } from './machine-watch.ts';
@@ -177,7 +177,7 @@ export class Agent implements SteeredAgent {
     if (this.#steps.told === NOTHING_OBSERVED) this.#steps.told = await machine.observe();
     logger.info('started', { state, epoch: this.journal.epoch, toplevel: directive?.release.toplevel ?? null });
     // Before anything is staged once more: somebody may have switched it by hand, which is what restarted this agent.
-    if (state === 'BOOT_STAGED' || isUnchanged(this.journal)) await this.#watch.look(true);
+    if (state === 'BOOT_STAGED' || isPreparing(this.journal)) await this.#watch.look(true);
     if (this.journal.state !== state) return;
     const found = await findUnfinished({ machine, now: () => this.now() }, this.journal, signal).catch((error: unknown): AgentEvent => {
       logger.error('what an earlier run left cannot be found out', { error });
@@ -194,37 +194,28 @@ export class Agent implements SteeredAgent {
   }
 
   async #contact(timeoutMs: number, signal: AbortSignal): Promise<Contact> {
-    const startedAt = this.#deps.clock.monotonic();
+    const { clock, settings } = this.#deps;
+    const deadline = clock.monotonic() + timeoutMs;
     const renewed = await this.#connection.renew(timeoutMs, signal);
     if (renewed === 'refused') return 'refused';
-    if (renewed === 'welcomed') {
-      const believed = await this.#isServerBelieved(timeoutMs - (this.#deps.clock.monotonic() - startedAt), signal);
-      // Silence proves nothing of what this system pins: as with a server that is away, the local checks decide.
-      return believed === undefined ? 'silent' : believed ? 'server' : 'refused';
+    if (renewed !== 'welcomed') return (await isNetworkThere(settings.substituters, signal)) ? 'network' : 'none';
+    while (!signal.aborted && clock.monotonic() < deadline) {
+      const standing = this.#serverStanding();
+      if (standing === 'server' || standing === 'refused') return standing;
+      await clock.sleep(10, signal);
     }
-    return (await isNetworkThere(this.#deps.settings.substituters, signal)) ? 'network' : 'none';
+    // It proves nothing of what this system pins: as with a server that is away, the local checks decide.
+    return 'silent';
   }
 
   /**
-   * Whether what the server says on this connection is believed here; undefined: it said nothing in time. Each connection
-   * brings the directive once more: a system that pins other keys, another host or another repository would never take one
-   * again, and nobody could mend that.
+   * By the connection that there is now. Each brings the directive once more: a system that pins other keys, another host or
+   * another repository would never take one again, and nobody could mend that.
    */
-  async #isServerBelieved(timeoutMs: number, signal: AbortSignal): Promise<boolean | undefined> {
-    const { clock } = this.#deps;
-    const deadline = clock.monotonic() + timeoutMs;
-    while (!signal.aborted && clock.monotonic() < deadline) {
-      const { nonce } = this.#connection;
-      if (nonce !== undefined && this.#judged?.nonce === nonce) return this.#judged.isBelieved;
-      await clock.sleep(10, signal);
-    }
-    return undefined;
-  }
-
   #serverStanding(): ServerStanding {
     if (!this.#connection.isWelcomed) return 'away';
     if (this.#judged === undefined || this.#judged.nonce !== this.#connection.nonce) return 'silent';
-    return this.#judged.isBelieved ? 'believed' : 'not-believed';
+    return this.#judged.isBelieved ? 'server' : 'refused';
   }
 
   #dispatch(event: AgentEvent): void {
@@ -233,7 +224,7 @@ export class Agent implements SteeredAgent {
 
   /** What somebody chose at the machine in the last seconds comes first: the step may lead to a change of it. */
   async #stepOn(event: AgentEvent): Promise<void> {
-    if (isUnchanged(this.journal)) await this.#watch.lookForDrift();
+    if (isPreparing(this.journal)) await this.#watch.lookForDrift();
     await this.#steps.step(event);
   }
 

@@ -1,4 +1,4 @@
-import { expectedSystem, isUnchanged, type AgentEvent, type AgentJournal, type Observed } from '@floe/model';
+import { expectedSystem, isPreparing, type AgentEvent, type AgentJournal, type Observed } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
 
 /** What the machine has, what the server was last told that it has, and when it is. */
@@ -43,7 +43,7 @@ export function judgeDrift({ journal, observed, told, policy, isFirstLook, now }
   }
   const expected = expectedSystem(journal);
   if (expected === null || current === expected || isExplained(journal, observed)) return other;
-  if (action === 'correct-now' && canResume) return isUnchanged(journal) ? other : { type: 'resumed' };
+  if (action === 'correct-now' && canResume) return isPreparing(journal) ? other : { type: 'resumed' };
   return overridden(observed, now, isFirstLook);
 }
 
@@ -55,7 +55,7 @@ function isExplained(journal: AgentJournal, { current, booted }: Observed): bool
   if (state === 'ROLLED_BACK') return current === before?.profile;
   // A restart before the boot loader could be told: the commit brings it back.
   if (state === 'BLOCKED' && journal.verdict === 'passed') return current === booted;
-  return isUnchanged(journal) && (isWanted || (current === booted && current === report?.observed.profile?.toplevel));
+  return isPreparing(journal) && (isWanted || (current === booted && current === report?.observed.profile?.toplevel));
 }
 
 /** The way back failed, and yet the machine runs, and starts, what it was to go back to. */

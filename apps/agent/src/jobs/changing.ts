@@ -3,7 +3,7 @@ import type { CacheTrust } from '@floe/nix';
 import { describeError, isFloeError } from '@floe/runtime';
 import { checkHealth } from '../health/health-checks.ts';
 import type { MachineGuard } from '../machines/machine.ts';
-import { cacheOf, contactLimitMs, guarded, healthLimits, REBOOT_TAKES_MS, switchHeld, type Job, type WorkDeps } from './job.ts';
+import { cacheOf, contactLimitMs, guarded, healthLimits, REBOOT_TAKES_MS, switchedByHand, switchHeld, type Job, type WorkDeps } from './job.ts';
 import { SERVER_MISSED } from '../server/missed-server.ts';
 
 /** The watchdog was first. */
@@ -82,7 +82,7 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
   if (observed.current !== release.toplevel) {
     // No switch of this change leads to a third system: somebody chose it since.
     const isTheirs = machine.guard !== null && (await isByHand(deps, journal, observed, release.toplevel)) && !(await isUndone(deps, journal));
-    if (isTheirs) return { type: 'overridden', override: { toplevel: observed.current, since: deps.now(), by: 'switch' } };
+    if (isTheirs) return switchedByHand(deps, observed.current);
     return failed({ code: 'CURRENT_SYSTEM_DIFFERS', message: `the switch said that it worked, but what runs is ${observed.current ?? 'nothing'}` });
   }
   const contactMs = contactLimitMs({ isStart: journal.boot !== null }, settings);
@@ -113,7 +113,7 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
   // Once more, just before the verdict: people do not wait for checks.
   const last = (await machine.observe()).current;
   if (last !== release.toplevel && machine.guard !== null && !(await isUndone(deps, journal))) {
-    return { type: 'overridden', override: { toplevel: last, since: deps.now(), by: 'switch' } };
+    return switchedByHand(deps, last);
   }
   if (machine.guard !== null && (await claimPassed(deps, machine.guard, journal.activation, signal)) === 'undo') {
     await machine.guard.settled(journal.activation, signal);
@@ -134,7 +134,7 @@ export const commit: Job = async (deps, { activation, before, boot: staged }, { 
     // A start between the verdict and here brought the old system back; or somebody switched to another one.
     const isStart = (await machine.boot?.boots(activation))?.isNewBoot !== false && (staged === null || found.current === found.booted);
     if (isStart) return { type: 'restarted', isNewBoot: true, isOnTarget: false, fellBack: false };
-    return { type: 'overridden', override: { toplevel: found.current, since: deps.now(), by: 'switch' } };
+    return switchedByHand(deps, found.current);
   }
   if (found.profile?.toplevel !== toplevel) await machine.setProfile(toplevel);
   const boot = await machine.switchTo(toplevel, 'boot', { activation, signal });
@@ -184,8 +184,7 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
   }
   await othersEnded(deps, 'the way back', signal);
   const found = await machine.observe();
-  if (await isByHand(deps, journal, found, release.toplevel))
-    return { type: 'overridden', override: { toplevel: found.current, since: deps.now(), by: 'switch' } };
+  if (await isByHand(deps, journal, found, release.toplevel)) return switchedByHand(deps, found.current);
   // First what the machine starts next time: from here on a power cut brings the old system.
   const named = found.profile?.toplevel;
   if (journal.boot !== null) await machine.boot?.unstage(activation);

@@ -66,6 +66,11 @@ export function switchHeld(heldBy: string | null): AgentDetail {
   return { code: 'SWITCH_HELD', message };
 }
 
+/** Somebody switched the machine to `toplevel` in the middle of a change. */
+export function switchedByHand({ now }: Pick<WorkDeps, 'now'>, toplevel: StorePath | null): AgentEvent {
+  return { type: 'overridden', override: { toplevel, since: now(), by: 'switch' } };
+}
+
 /** What downloads depend on, to be compared. */
 export function cacheOf({ substituters, cachePublicKeys }: WorkSettings): string {
   return [...substituters, ...cachePublicKeys].join(' ');
@@ -75,7 +80,7 @@ const HEALTH_PASSES = 3;
 /** What a busy machine may take beside the limits of the single steps. */
 const WATCHDOG_MARGIN_MS = 20_000;
 /** After the checks systemd is asked which units failed, twice if it must be. */
-const UNITS_MS = 15_000;
+const UNITS_MS = 21_000;
 
 /** How long the server is waited for, in ms: after a start of the machine its network may take as long as the start did. */
 export function contactLimitMs({ isStart }: { readonly isStart: boolean }, { contactTimeoutMs, bootLimitMs }: WorkSettings): number {

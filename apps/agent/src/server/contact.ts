@@ -3,6 +3,8 @@
  * which said nothing that could be believed or not; not that, but a cache of its systems; nobody.
  */
 export type Contact = 'server' | 'refused' | 'silent' | 'network' | 'none';
+/** The same of the server alone. */
+export type ServerStanding = Exclude<Contact, 'network' | 'none'> | 'away';
 
 /** What each cache has at its root, in bytes hardly worth counting. */
 const CACHE_INFO = 'nix-cache-info';

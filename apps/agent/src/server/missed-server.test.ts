@@ -3,7 +3,8 @@ import { systemClock } from '@floe/runtime';
 import { beforeEach, expect, test } from 'vitest';
 import { FakeMachine } from '../test/fake-machine.ts';
 import { directiveWith, journalWith, NOW, storePath } from '../test/fixtures.ts';
-import { MissedServer, type ServerStanding } from './missed-server.ts';
+import type { ServerStanding } from './contact.ts';
+import { MissedServer } from './missed-server.ts';
 
 const OLD = storePath('old');
 const NEW = storePath('new');
@@ -47,7 +48,7 @@ const kept = (changes: Partial<AgentJournal> = {}): AgentJournal =>
 test('a server that answers in time settles it', async () => {
   const own = watch();
   expect(await own.look(kept())).toBeNull();
-  standing = 'believed';
+  standing = 'server';
   const event = await own.look(kept());
   expect(event?.type).toBe('server-met');
   const { journal, effects } = decide(kept(), event ?? { type: 'drifted' }, NOW);
@@ -73,7 +74,7 @@ test('one that is missed for too long has the system before tried, which is kept
 
 test('a server that is there, and is not believed, is missed; one that is silent proves nothing', async () => {
   const own = watch();
-  standing = 'not-believed';
+  standing = 'refused';
   expect(await own.look(kept())).toBeNull();
   passed += LIMIT_MS;
   expect(await own.look(kept())).toMatchObject({ type: 'server-missed' });

@@ -1,12 +1,10 @@
 import { SERVER_AWAY, type AgentEvent, type AgentJournal } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
+import type { ServerStanding } from './contact.ts';
 
 /** Why a system that works was left again. */
 export const SERVER_MISSED = 'SERVER_MISSED';
-
-/** What the server is to this system. Not believed: what it says is signed by others, or is for others, than those pinned here. */
-export type ServerStanding = 'away' | 'silent' | 'believed' | 'not-believed';
 
 /** The network is asked for as often as this, in ms, while the server is away. */
 const NETWORK_EVERY_MS = 60_000;
@@ -47,7 +45,7 @@ export class MissedServer {
       return null;
     }
     const { epoch } = directive;
-    if (standing === 'believed') return { type: 'server-met', epoch };
+    if (standing === 'server') return { type: 'server-met', epoch };
     const now = clock.monotonic();
     this.#since ??= now;
     if (limitMs === 0) return null;

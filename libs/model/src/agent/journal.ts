@@ -195,22 +195,17 @@ export function newestDirective(journal: AgentJournal): AgentDirective | null {
   return journal.pending ?? journal.directive;
 }
 
-const PREPARING: ReadonlySet<AgentState> = new Set(['OFFERED', 'DOWNLOADING', 'STAGED', 'DEFERRED', 'BLOCKED']);
+const PREPARING: ReadonlySet<AgentState> = new Set(['OFFERED', 'DOWNLOADING', 'STAGED', 'DEFERRED', 'PRECHECK', 'BLOCKED']);
 
 /** A directive is under way, and the machine was not changed for it yet. */
 export function isPreparing({ state, verdict }: AgentJournal): boolean {
   return PREPARING.has(state) && verdict !== 'passed';
 }
 
-/** … to the last look before that: nothing was changed yet. */
-export function isUnchanged(journal: AgentJournal): boolean {
-  return isPreparing(journal) || journal.state === 'PRECHECK';
-}
-
 /** What the machine should run as far as this agent left it, or last saw it; null when that is unknown. */
 export function expectedSystem(journal: AgentJournal): StorePath | null {
   const { state, directive, before, verdict } = journal;
-  if (isUnchanged(journal)) return journal.report?.observed.current ?? null;
+  if (isPreparing(journal)) return journal.report?.observed.current ?? null;
   if (state === 'BOOT_STAGED') return before?.toplevel ?? null;
   if (state === 'SUCCEEDED' || (state === 'BLOCKED' && verdict === 'passed')) return directive?.release.toplevel ?? null;
   return state === 'ROLLED_BACK' ? (before?.toplevel ?? null) : null;

@@ -116,8 +116,8 @@ export class ActivationGuard {
     return { isNewBoot: then !== undefined && then !== (await bootId()), fellBack: await folder.has(FELL_BACK) };
   }
 
-  /** The boot loader is about to be told to try it once: what is taken back later is known to be there. */
-  async oneShotIsSet(activation: number, isSet: boolean): Promise<void> {
+  /** Before the boot loader is told to try it once, and when it could not be: only what may be there must be taken back. */
+  async noteOneShot(activation: number, isSet: boolean): Promise<void> {
     const folder = this.folder(activation);
     await (isSet ? folder.write(ONE_SHOT, '') : folder.removeAll([ONE_SHOT]));
   }

@@ -175,9 +175,9 @@ export class NixosMachine extends StoreBacked implements Machine {
       if (told.kind === 'failed') return told;
       const entry = await bootEntryOf(this.#deps, toplevel);
       if (entry !== undefined) {
-        await this.#guard.oneShotIsSet(activation, true);
+        await this.#guard.noteOneShot(activation, true);
         if (await setOneShot(this.#deps, entry)) return { ...told, how: 'one-shot' };
-        await this.#guard.oneShotIsSet(activation, false);
+        await this.#guard.noteOneShot(activation, false);
       }
     }
     await this.setProfile(toplevel);
