@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FloeError, takeProcessLock, type Logger, type ProcessLock } from '@floe/runtime';
+import { FloeError, processOf, takeProcessLock, type Logger, type ProcessLock } from '@floe/runtime';
 
 /** What a disk says that is full, that was made read-only after an error, or that is broken. */
 const TAKES_NOTHING: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO']);
@@ -45,7 +45,7 @@ export async function makeStateFolder(dir: string): Promise<void> {
 }
 
 /**
- * Keeps a second agent off this state. The lock of a process that is gone is taken over. A disk that takes nothing is no
+ * Keeps a second agent off this state. A disk that takes nothing is no
  * reason not to start: systemd starts one agent only, and one that runs can say what is wrong.
  * Throws `FloeError('AGENT_RUNNING')`.
  */
@@ -62,8 +62,9 @@ export async function lockState(paths: StatePaths, { logger, take = takeProcessL
     return { [Symbol.asyncDispose]: async () => await Promise.resolve() };
   }
   if (taken.kind === 'taken') return taken.lock;
-  const { pid } = taken;
-  throw new FloeError('AGENT_RUNNING', `another floe-agent (process ${pid}) runs on ${paths.dir}: stop it first`, { data: { pid, dir: paths.dir } });
+  throw new FloeError('AGENT_RUNNING', `another floe-agent${processOf(taken)} runs on ${paths.dir}: stop it first`, {
+    data: { pid: taken.pid, dir: paths.dir },
+  });
 }
 
 interface LockDeps {

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { FloeError, readFileIfPresent, takeProcessLock, writeFileDurably } from '@floe/runtime';
+import { FloeError, processOf, readFileIfPresent, takeProcessLock, writeFileDurably } from '@floe/runtime';
 
 /** Two servers in one data folder would write one mirror and take each other's leases. */
 export async function lockDataFolder(dataDir: string, path: string): Promise<AsyncDisposable> {
   const taken = await takeProcessLock(path);
   if (taken.kind === 'taken') return taken.lock;
-  throw new FloeError('DATA_FOLDER_IN_USE', `another floe-server (process ${taken.pid}) uses ${dataDir}: stop it, or set another FLOE_DATA_DIR`);
+  throw new FloeError('DATA_FOLDER_IN_USE', `another floe-server${processOf(taken)} uses ${dataDir}: stop it, or set another FLOE_DATA_DIR`);
 }
 
 /** The same at each start, so that a server that was killed takes its own lease up again at once. */

@@ -1,10 +1,13 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { readBootId, takeProcessLock } from './process-lock.ts';
+import { exec } from './exec.ts';
+import { takeProcessLock } from './process-lock.ts';
 
 let dir = '';
 beforeEach(async () => {
@@ -13,6 +16,43 @@ beforeEach(async () => {
 afterEach(async () => {
   await rm(dir, { recursive: true });
 });
+
+/** Takes the lock at the moment that its input names, says what came of it, and holds it until its input ends. */
+const TAKER = `
+import { takeProcessLock } from ${JSON.stringify(join(import.meta.dirname, 'process-lock.ts'))};
+process.stdin.setEncoding('utf8').on('data', async (text) => {
+  const [path, at] = text.trim().split(' ');
+  while (Date.now() < Number(at));
+  const taken = await takeProcessLock(path);
+  console.log(taken.kind, taken.pid ?? '');
+});
+process.stdin.on('end', () => process.exit(0));
+console.log('ready');
+`;
+
+interface Taker {
+  readonly child: ChildProcess;
+  readonly lines: AsyncIterator<string>;
+}
+
+async function startTaker(wrapper: readonly string[] = []): Promise<Taker> {
+  const [file = '', ...args] = [...wrapper, process.execPath, '--input-type=module', '-e', TAKER];
+  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  expect((await lines.next()).value).toBe('ready');
+  return { child, lines };
+}
+
+async function take({ child, lines }: Taker, path: string, at: number): Promise<string> {
+  child.stdin?.write(`${path} ${at}\n`);
+  return String((await lines.next()).value).trim();
+}
+
+async function kill({ child }: Taker): Promise<void> {
+  const exited = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exited;
+}
 
 test('one holder at a time, until it lets go', async () => {
   const path = join(dir, 'lock');
@@ -23,19 +63,74 @@ test('one holder at a time, until it lets go', async () => {
   expect(await takeProcessLock(path)).toMatchObject({ kind: 'taken' });
 });
 
-test('the lock of a process that is gone is taken over', async () => {
-  const path = join(dir, 'lock');
-  const child = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
-  const stat = await readFile(`/proc/${child.pid}/stat`, 'utf8');
-  await writeFile(path, `${child.pid} ${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]} ${await readBootId()}`);
-  expect(await takeProcessLock(path)).toEqual({ kind: 'held', pid: String(child.pid) });
-  child.stdin.end();
-  await once(child, 'exit');
-  expect(await takeProcessLock(path)).toMatchObject({ kind: 'taken' });
+test('of many that start in the same millisecond one has it, never two and never none', async () => {
+  await using stack = new AsyncDisposableStack();
+  const takers = await Promise.all(Array.from({ length: 6 }, async () => await startTaker()));
+  stack.defer(async () => void (await Promise.all(takers.map(kill))));
+  let round = 0;
+  // What a process before left behind must not matter: nothing, an empty file, another's name.
+  await fc.assert(
+    fc.asyncProperty(fc.option(fc.constantFrom('', 'nonsense', `${process.pid}`, '1 2 3')), async (before) => {
+      const path = join(dir, `lock${(round += 1)}`);
+      if (before !== null) await writeFile(path, before);
+      const at = Date.now() + 20;
+      const answers = await Promise.all(takers.map(async (taker) => (await take(taker, path, at)).split(' ')[0]));
+      expect(answers.filter((answer) => answer === 'taken')).toHaveLength(1);
+    }),
+    { numRuns: 15 },
+  );
 });
 
-test.each(['', 'nonsense', '1 2 another-boot'])('a lock that says "%s" is nobody\'s', async (content) => {
+test('a process that is killed leaves it to the next at once, whatever its file says', async () => {
   const path = join(dir, 'lock');
-  await writeFile(path, content);
-  expect(await takeProcessLock(path)).toMatchObject({ kind: 'taken' });
+  const first = await startTaker();
+  expect(await take(first, path, 0)).toBe('taken');
+  expect(await takeProcessLock(path)).toEqual({ kind: 'held', pid: String(first.child.pid) });
+  await kill(first);
+  const next = await takeProcessLock(path);
+  if (next.kind !== 'taken') throw new Error('not taken');
+  await next.lock[Symbol.asyncDispose]();
+});
+
+test.skipIf(process.getuid?.() !== 0)('one in another container, where it has the same process id, is another one', async () => {
+  const path = join(dir, 'lock');
+  const container = ['unshare', '--pid', '--mount-proc', '--net', '--fork', '--kill-child'];
+  const inside = await startTaker(container);
+  try {
+    expect(await take(inside, path, 0)).toBe('taken');
+    expect(await takeProcessLock(path)).toMatchObject({ kind: 'held' });
+    const beside = await startTaker(container);
+    expect(await take(beside, path, 0)).toMatch(/^held/);
+    await kill(beside);
+  } finally {
+    await kill(inside);
+  }
+});
+
+test.skipIf(process.getuid?.() !== 0)('a disk that takes nothing says so by the code of the file system', async () => {
+  const mounted = await exec('mount', ['-t', 'tmpfs', '-o', 'size=64k,nr_inodes=3', 'floe-test', dir]);
+  expect(mounted.exitCode, mounted.stderr).toBe(0);
+  try {
+    await writeFile(join(dir, 'one'), '');
+    await writeFile(join(dir, 'two'), '');
+    await expect(takeProcessLock(join(dir, 'lock'))).rejects.toMatchObject({ code: 'ENOSPC' });
+    await exec('mount', ['-o', 'remount,ro', dir]);
+    await expect(takeProcessLock(join(dir, 'lock'))).rejects.toMatchObject({ code: 'EROFS' });
+  } finally {
+    await exec('umount', ['--lazy', dir]);
+  }
+});
+
+test('on a disk without room for a byte it is taken all the same', { skip: process.getuid?.() !== 0 }, async () => {
+  const mounted = await exec('mount', ['-t', 'tmpfs', '-o', 'size=4k', 'floe-test', dir]);
+  expect(mounted.exitCode, mounted.stderr).toBe(0);
+  try {
+    await writeFile(join(dir, 'full'), Buffer.alloc(4096));
+    const taken = await takeProcessLock(join(dir, 'lock'));
+    expect(taken.kind).toBe('taken');
+    if (taken.kind === 'taken') await taken.lock[Symbol.asyncDispose]();
+    expect(await readdir(dir)).toContain('lock.held');
+  } finally {
+    await exec('umount', ['--lazy', dir]);
+  }
 });

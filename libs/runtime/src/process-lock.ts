@@ -1,48 +1,93 @@
-import { open, readFile, rm } from 'node:fs/promises';
+import { open, readFile, rm, writeFile } from 'node:fs/promises';
+import { DatabaseSync } from 'node:sqlite';
 
 /** The kernel's name of this boot. */
 export async function readBootId(): Promise<string> {
   return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
 }
 
-/** A running process and no other: its id, when it started, and in which boot; an id alone comes again after a reboot. */
-async function identityOf(pid: string): Promise<string | undefined> {
+export type ProcessLock =
+  | { readonly kind: 'taken'; readonly lock: AsyncDisposable }
+  /** Another process has it. `pid`: as that process knows itself, or undefined when it has not written it down yet. */
+  | { readonly kind: 'held'; readonly pid: string | undefined };
+
+/** Who holds a lock, to be put behind its name: ` (process 123)`, or nothing while it is not known. */
+export function processOf({ pid }: { readonly pid: string | undefined }): string {
+  return pid === undefined ? '' : ` (process ${pid})`;
+}
+
+/** SQLite's result codes (sqlite.org/rescode.html) as the errno that the file system gave. */
+const ERRNO_OF: Readonly<Record<number, string>> = { 8: 'EROFS', 10: 'EIO', 13: 'ENOSPC' };
+const SQLITE_BUSY = 5;
+
+/**
+ * Takes the lock at `path` for this process until it is disposed, or the process ends, however it ends.
+ *
+ * The kernel holds it: a POSIX lock on the empty file `<path>.held`, which it gives to one process and takes back from
+ * one that is gone (killed, rebooted), also between containers that share the folder. Whoever looks for a holder by its
+ * process id instead is wrong in all of these, and lets two in that start at once. Node has no call for such locks;
+ * SQLite takes one for a transaction that is going to write. `immediate` and not `exclusive`: of many that start at once
+ * one has it, while two that ask for `exclusive` can turn each other away.
+ *
+ * The file `path` itself names the holder to people, and decides nothing.
+ */
+export async function takeProcessLock(path: string): Promise<ProcessLock> {
+  const held = `${path}.held`;
+  await makeFile(held);
+  const database = openDatabase(held);
   try {
-    const [stat, bootId] = await Promise.all([readFile(`/proc/${pid}/stat`, 'utf8'), readBootId()]);
-    // Field 22 (proc_pid_stat(5)), counted behind the program's name, which may hold anything.
-    return `${pid} ${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''} ${bootId}`;
-  } catch {
-    return undefined;
+    // Nothing is ever written, so there is no need for a journal file beside it.
+    database.exec('pragma journal_mode = memory');
+    database.exec('begin immediate');
+  } catch (error) {
+    database.close();
+    if (resultCode(error) === SQLITE_BUSY) return { kind: 'held', pid: await holderOf(path) };
+    throw asFileError(error, held);
+  }
+  // On a full disk it stays empty.
+  await writeFile(path, String(process.pid), { mode: 0o600 }).catch(() => undefined);
+  return {
+    kind: 'taken',
+    lock: {
+      async [Symbol.asyncDispose]() {
+        await rm(path, { force: true });
+        // The file stays: who removes it lets one in that makes a new file beside one that just opened this one.
+        database.close();
+      },
+    },
+  };
+}
+
+/**
+ * Not by a plain open and close: to close any descriptor of a file gives up all POSIX locks that the process has on it.
+ */
+async function makeFile(path: string): Promise<void> {
+  try {
+    await (await open(path, 'wx', 0o600)).close();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 
-export type ProcessLock =
-  | { readonly kind: 'taken'; readonly lock: AsyncDisposable }
-  /** A running process has it. */
-  | { readonly kind: 'held'; readonly pid: string };
-
-/**
- * Takes the lock file at `path` for this process until it is disposed. A lock of a process that is gone is taken over.
- * Where there is no /proc there is no lock: it is always taken.
- */
-export async function takeProcessLock(path: string): Promise<ProcessLock> {
-  const own = await identityOf(String(process.pid));
-  if (own === undefined) return { kind: 'taken', lock: { [Symbol.asyncDispose]: async () => await Promise.resolve() } };
-  for (;;) {
-    try {
-      const file = await open(path, 'wx', 0o600);
-      try {
-        await file.writeFile(own);
-      } finally {
-        await file.close();
-      }
-      return { kind: 'taken', lock: { [Symbol.asyncDispose]: async () => await rm(path, { force: true }) } };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-    const holder = await readFile(path, 'utf8').catch(() => '');
-    const pid = holder.split(' ')[0] ?? '';
-    if (holder !== '' && (await identityOf(pid)) === holder) return { kind: 'held', pid };
-    await rm(path, { force: true });
+function openDatabase(path: string): DatabaseSync {
+  try {
+    return new DatabaseSync(path);
+  } catch (error) {
+    throw asFileError(error, path);
   }
+}
+
+async function holderOf(path: string): Promise<string | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return /^\d+/.exec(text)?.[0];
+}
+
+function resultCode(error: unknown): number | undefined {
+  // The low byte is the primary code; the others say more exactly what it was.
+  return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode & 0xff : undefined;
+}
+
+function asFileError(error: unknown, path: string): unknown {
+  const code = ERRNO_OF[resultCode(error) ?? 0];
+  return code === undefined ? error : Object.assign(new Error(`${code}: the lock ${path} cannot be taken`, { cause: error }), { code });
 }

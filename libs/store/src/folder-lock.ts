@@ -1,13 +1,13 @@
-import { FloeError, takeProcessLock } from '@floe/runtime';
+import { FloeError, processOf, takeProcessLock } from '@floe/runtime';
 
 /**
  * Keeps a second process out of an embedded database's folder: PGlite does not, and two writers destroy it. The lock
- * lies beside the folder; one of a process that is gone is taken over. Throws `FloeError('STORE_IN_USE')`.
+ * lies beside the folder. Throws `FloeError('STORE_IN_USE')`.
  */
 export async function lockFolder(folder: string): Promise<AsyncDisposable> {
   const taken = await takeProcessLock(`${folder.replace(/\/+$/, '')}.lock`);
   if (taken.kind === 'taken') return taken.lock;
-  throw new FloeError('STORE_IN_USE', `another process (${taken.pid}) uses the database in ${folder}: stop it, or use Postgres to share one`, {
+  throw new FloeError('STORE_IN_USE', `another process${processOf(taken)} uses the database in ${folder}: stop it, or use Postgres to share one`, {
     data: { folder },
   });
 }
