@@ -26,6 +26,7 @@ const row: HostRow = {
   stateToplevel: wanted,
   stateSince: 5,
   isConnected: true,
+  acceptedSequence: 0,
   reportSeq: 0,
 };
 const overridden: HostRow = { ...row, detail: { code: 'LOCAL_OVERRIDE', message: 'its user went back' } };

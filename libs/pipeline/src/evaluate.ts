@@ -1,4 +1,4 @@
-import { diffFleet, isSuspiciousShrink, type EvaluatedHost, type HostName } from '@floe/model';
+import { diffFleet, isSuspiciousShrink, type EvaluatedHost, type HostName, type StorePath } from '@floe/model';
 import { describeError, FloeError, isFloeError } from '@floe/runtime';
 import type { EvaluationRow, Revision } from '@floe/store';
 import type { PipelineDeps } from './deps.ts';
@@ -19,8 +19,7 @@ const MAX_NAME_LENGTH = 64;
 export async function evaluateRevision(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<EvaluateOutcome> {
   const { store, mirror, nix, limits, logger } = deps;
   const flakeUrl = mirror.flakeUrl(revision.sha);
-  const releases = await store.releases.latest(revision.repositoryId);
-  const released = new Map(releases.map((release) => [release.host, release.toplevel]));
+  const released = await releasedToplevels(deps, revision);
 
   let hosts: readonly HostName[];
   let invalid: readonly string[];
@@ -93,6 +92,16 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
     return { kind: 'failed', error: `none of the ${errors.length} hosts evaluates; the first error, of ${errors[0]?.host}: ${errors[0]?.error}` };
   }
   return { kind: 'evaluated' };
+}
+
+/**
+ * The toplevel of each host's last release. Not of a host that accepted a later one, of a database that is gone: it
+ * refuses this one, and needs a new release even where nothing changed.
+ */
+async function releasedToplevels({ store }: PipelineDeps, { repositoryId }: Revision): Promise<ReadonlyMap<HostName, StorePath>> {
+  const accepted = new Map((await store.hosts.list(repositoryId)).map((row) => [row.host, row.acceptedSequence]));
+  const releases = await store.releases.latest(repositoryId);
+  return new Map(releases.flatMap(({ host, sequence, toplevel }) => (sequence < (accepted.get(host) ?? 0) ? [] : [[host, toplevel]])));
 }
 
 /** A name that no host can have is told as an error of its own; nothing else is done with it. */

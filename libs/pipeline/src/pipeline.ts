@@ -147,6 +147,8 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
   }
   switch (revision.state) {
     case 'RECEIVED':
+      // Before anything comes of it: a database that is restored to an earlier day gives this sequence to no other commit.
+      await deps.statements.noteSequence(revision.sequence);
       await record('accepted');
       return false;
     case 'VERIFYING':

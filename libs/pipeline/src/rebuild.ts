@@ -70,6 +70,7 @@ export async function rebuildFromStatements(
     });
     if (isImported) releases += 1;
   }
+  await store.repositories.raiseSequence(repository.id, logged.sequence);
   if (highest !== undefined) {
     const row = await store.repositories.get(repository.id);
     await store.repositories.raiseSequence(repository.id, highest.sequence);

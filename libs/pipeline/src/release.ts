@@ -7,16 +7,13 @@ const DAY_MS = 24 * 3600 * 1000;
 /** Long, so that a laptop that was away for months is still served. Freshness tells it how old the news is. */
 const RELEASE_LIFETIME_MS = 365 * DAY_MS;
 
+export type ReleaseDeps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock'>;
+
 /**
  * Signs one release per published host and hands them out: first to the statement log, then to the database, so that a
  * crash in between loses nothing (the log is read at the next start, and repeating the step writes the same).
  */
-export async function releaseRevision(
-  deps: PipelineDeps,
-  repository: Repository,
-  revision: Revision,
-  hosts: readonly PublishedHost[],
-): Promise<void> {
+export async function releaseRevision(deps: ReleaseDeps, repository: Repository, revision: Revision, hosts: readonly PublishedHost[]): Promise<void> {
   const { store, statements, releaseSigner, clock } = deps;
   const issuedAt = clock.now();
   const releases = [];
@@ -46,7 +43,7 @@ export async function releaseRevision(
 }
 
 /** Says, signed, which sequence is the newest as of now. */
-export async function signFreshness(deps: PipelineDeps, repository: Repository): Promise<void> {
+export async function signFreshness(deps: ReleaseDeps, repository: Repository): Promise<void> {
   const newest = (await deps.store.releases.latest(repository.id)).reduce((highest, release) => Math.max(highest, release.sequence), 0);
   const statement: FreshnessStatement = { version: 1, repository: repository.url, ref: repository.ref, sequence: newest, asOf: deps.clock.now() };
   const envelope = seal(deps.releaseSigner, 'floe/freshness', statement);

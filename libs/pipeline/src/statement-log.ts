@@ -13,6 +13,8 @@ export interface StatementLog {
   appendRelease(envelope: Envelope, statement: ReleaseStatement): Promise<LoggedRelease>;
   appendEnrolment(envelope: Envelope, statement: EnrolmentStatement): Promise<void>;
   appendRevocation(envelope: Envelope, statement: RevocationStatement): Promise<void>;
+  /** Keeps the highest sequence that was ever given, so that a restored database gives none twice. */
+  noteSequence(sequence: number): Promise<void>;
   /** All of them, releases by sequence, enrolments and revocations by time. Unreadable files are logged and left out. */
   read(): Promise<LoggedStatements>;
 }
@@ -23,12 +25,16 @@ export interface LoggedRelease {
 }
 
 export interface LoggedStatements {
+  /** The highest that was noted; 0 when there is none. */
+  readonly sequence: number;
   readonly releases: readonly LoggedRelease[];
   readonly access: readonly (
     | { readonly kind: 'enrolment'; readonly envelope: Envelope; readonly statement: EnrolmentStatement }
     | { readonly kind: 'revocation'; readonly envelope: Envelope; readonly statement: RevocationStatement }
   )[];
 }
+
+const SequenceText = v.pipe(v.string(), v.trim(), v.regex(/^\d{1,15}$/), v.transform(Number));
 
 function padded(value: number): string {
   return String(value).padStart(15, '0');
@@ -38,14 +44,20 @@ function padded(value: number): string {
 export function openStatementLog(dir: string, logger: Logger): StatementLog {
   const releases = join(dir, 'releases');
   const access = join(dir, 'access');
+  const highest = join(dir, 'sequence');
+
+  async function readSequence(): Promise<number> {
+    const parsed = v.safeParse(SequenceText, await readFileIfPresent(highest));
+    return parsed.success ? parsed.output : 0;
+  }
 
   async function append(path: string, envelope: Envelope): Promise<void> {
     if ((await readFileIfPresent(path)) === undefined) await write(path, envelope);
   }
 
-  async function write(path: string, envelope: Envelope): Promise<void> {
+  async function write(path: string, content: Envelope | number): Promise<void> {
     try {
-      await writeFileDurably(path, `${JSON.stringify(envelope)}\n`, 0o644);
+      await writeFileDurably(path, `${JSON.stringify(content)}\n`, 0o644);
     } catch (cause) {
       throw new FloeError('STATEMENT_LOG_UNWRITABLE', `the statement log ${dir} cannot be written: free disk space or mend its permissions`, {
         retryable: true,
@@ -83,6 +95,9 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
     },
     appendEnrolment: (envelope, statement) => append(join(access, `${padded(statement.enrolledAt)}-${statement.host}-enrolment.json`), envelope),
     appendRevocation: (envelope, statement) => append(join(access, `${padded(statement.revokedAt)}-${statement.host}-revocation.json`), envelope),
+    async noteSequence(sequence) {
+      if (sequence > (await readSequence())) await write(highest, sequence);
+    },
     async read() {
       const loggedReleases: LoggedRelease[] = [];
       for (const { name, envelope } of await readFolder(releases)) {
@@ -101,7 +116,7 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
           if (opened.kind === 'opened') loggedAccess.push({ kind, envelope, statement: opened.statement });
         }
       }
-      return { releases: loggedReleases, access: loggedAccess };
+      return { sequence: await readSequence(), releases: loggedReleases, access: loggedAccess };
     },
   };
 }

@@ -36,7 +36,7 @@ interface Taker {
 }
 
 async function startTaker(wrapper: readonly string[] = []): Promise<Taker> {
-  const [file = '', ...args] = [...wrapper, process.execPath, '--input-type=module', '-e', TAKER];
+  const [file, ...args] = [...wrapper, process.execPath, '--input-type=module', '-e', TAKER];
   const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   expect((await lines.next()).value).toBe('ready');

@@ -1,4 +1,4 @@
-import { and, eq, sql } from 'drizzle-orm';
+import { and, eq, gte, lt, sql } from 'drizzle-orm';
 import type { HostName } from '@floe/model';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
@@ -6,7 +6,7 @@ import { notify, notifyHosts } from './hints.ts';
 import { lockHost, toHostRow, type StoredHost } from './host-rows.ts';
 import type { HostPresence, HostRow } from './records.ts';
 import type { HostStore } from './store.ts';
-import { hosts } from './tables/index.ts';
+import { hosts, repositories } from './tables/index.ts';
 
 /**
  * The epoch to go on from. An agent that accepted a higher one, or this one for something else, was told by a database
@@ -17,6 +17,20 @@ function epochAfter(row: StoredHost, presence: HostPresence): number {
   const isAhead = presence.epoch > row.epoch;
   const isOther = presence.epoch === row.epoch && row.desiredToplevel !== null && presence.stateToplevel !== row.desiredToplevel;
   return isAhead || isOther ? presence.epoch + 1 : row.epoch;
+}
+
+/** A host may move the sequence on by so much at once: a lost database is far behind, but a liar must not use it up. */
+const MAX_SEQUENCE_JUMP = 1_000_000;
+
+/**
+ * An agent that accepted a sequence which was never given here was told by a database that is gone. The next revision
+ * continues above it: the agent refuses everything below.
+ */
+async function raiseSequence(db: Database, repositoryId: string, atLeast: number): Promise<void> {
+  await db
+    .update(repositories)
+    .set({ sequence: atLeast })
+    .where(and(eq(repositories.id, repositoryId), lt(repositories.sequence, atLeast), gte(repositories.sequence, atLeast - MAX_SEQUENCE_JUMP)));
 }
 
 async function connect(db: Database, host: HostName, presence: HostPresence): Promise<HostRow> {
@@ -38,6 +52,7 @@ async function connect(db: Database, host: HostName, presence: HostPresence): Pr
         lastSeenAt: presence.at,
         observed: presence.observed,
         epoch: epochAfter(row, presence),
+        acceptedSequence: presence.sequence,
         ...(row.retryEpoch !== null && presence.epoch >= row.retryEpoch ? { retryEpoch: null } : {}),
         ...(isSameState ? {} : { state: presence.state, stateToplevel, stateSince: presence.at, detail: null, timings: null }),
         // Reports up to here are no newer than this hello. The last of them has the detail of this very state.
@@ -47,6 +62,7 @@ async function connect(db: Database, host: HostName, presence: HostPresence): Pr
       .where(eq(hosts.host, host))
       .returning();
     if (connected === undefined) throw missingRow('host', host);
+    await raiseSequence(tx, row.repositoryId, presence.sequence);
     await notify(tx, { topic: 'host', host });
     return toHostRow(connected);
   });

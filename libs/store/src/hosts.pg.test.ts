@@ -290,13 +290,14 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await situationOf(repository, host)).toMatchObject({ rollout: { sequence: 8 }, stable: { sequence: 7 } });
     });
 
-    test('ignores the releases of a revision that is not published', async () => {
+    test('ignores the logged releases of a revision that was superseded before it was published', async () => {
       const { store } = world;
       const repository = await newRepository(store);
       const host = await enrolled(repository);
       await publishNext(store, repository, commit('1'), [host]);
       const next = await receive(store, repository, commit('2'));
       await toBuilding(store, next.id);
+      await receive(store, repository, commit('3'));
       await store.releases.importStatement({ repositoryId: repository.id, ...newRelease(next, host, path('unpublished')) });
       expect(await situationOf(repository, host)).toMatchObject({ rollout: { sequence: 1 } });
     });

@@ -38,6 +38,7 @@ async function enrol(db: Database, enrolment: Parameters<HostStore['enrol']>[0])
     revokedAt: null,
     clonedAt: null,
     retryEpoch: null,
+    acceptedSequence: 0,
     observed: null,
     state: 'IDLE',
     stateToplevel: null,

@@ -166,6 +166,8 @@ export interface HostRow {
   readonly lastSeenAt?: Timestamp | undefined;
   readonly agentVersion?: string | undefined;
   readonly system?: string | undefined;
+  /** The highest sequence that the agent says it accepted: it refuses a release below it. */
+  readonly acceptedSequence: number;
   /** Seq of the newest stored report of the agent's present series. */
   readonly reportSeq: number;
 }
@@ -182,6 +184,8 @@ export interface HostPresence {
   readonly stateToplevel?: StorePath | undefined;
   /** The highest epoch that the agent ever accepted. */
   readonly epoch: number;
+  /** The highest sequence that the agent ever accepted. */
+  readonly sequence: number;
   /** Seq of the newest report that the agent made. */
   readonly reportSeq: number;
   readonly at: Timestamp;

@@ -1,5 +1,5 @@
 import { and, asc, desc, eq, inArray, isNull, lt, lte, or, sql, type SQL } from 'drizzle-orm';
-import type { HostName, RevisionState } from '@floe/model';
+import { isEndedRevision, type HostName, type RevisionState } from '@floe/model';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify, notifyHosts } from './hints.ts';
@@ -120,8 +120,10 @@ async function publish(db: Database, revisionId: string, news: readonly NewRelea
 }
 
 /**
- * Statements are logged before they are published. Where the database knows the revision and never published it, the
- * statement was not handed out: either it will be, by the step that is repeated, or the revision was superseded.
+ * Statements are logged before they are published. Of a revision that ended without being published the statement was
+ * never handed out. Of one that is unfinished here it may have been: a database that was restored to a moment before
+ * the publication looks just like one whose server died in between. It then counts as handed out, or a host that
+ * accepted it would be told an older one as soon as a newer commit supersedes the revision.
  */
 async function importStatement(db: Database, release: Parameters<ReleaseStore['importStatement']>[0]): Promise<boolean> {
   const { repositoryId, host, sequence, toplevel, commit, issuedAt, envelope } = release;
@@ -129,7 +131,7 @@ async function importStatement(db: Database, release: Parameters<ReleaseStore['i
     .select({ state: revisions.state })
     .from(revisions)
     .where(and(eq(revisions.repositoryId, repositoryId), eq(revisions.sequence, sequence), eq(revisions.sha, commit)));
-  if (revision !== undefined && revision.state !== 'PUBLISHED') return false;
+  if (revision !== undefined && revision.state !== 'PUBLISHED' && isEndedRevision(revision.state)) return false;
   return await db.transaction(async (tx) => {
     const added = await tx
       .insert(releases)

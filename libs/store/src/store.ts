@@ -149,7 +149,7 @@ export interface ReleaseStore {
    * supersedes unfinished older ones, all or nothing. A repeat returns the releases that are there.
    */
   publish(revisionId: string, releases: readonly NewRelease[], at: Timestamp): Promise<Published>;
-  /** Brings back a release from the statement log. False when it was there already, or its revision was never published. */
+  /** Brings back a release from the statement log. False when it was there already, or its revision ended without being published. */
   importStatement(release: NewRelease & { readonly repositoryId: string }): Promise<boolean>;
   /** The newest release of each host. */
   latest(repositoryId: string): Promise<readonly Release[]>;
@@ -193,8 +193,8 @@ export interface HostStore {
   markCloned(host: HostName, at: Timestamp): Promise<void>;
   clearCloned(host: HostName): Promise<void>;
   /**
-   * The host is here, as it says. Its epoch continues above what the agent ever accepted: after a restored database a
-   * desired release gets a fresh epoch.
+   * The host is here, as it says. Its epoch and the repository's sequence continue above what the agent ever accepted:
+   * after a restored database a desired release gets a fresh epoch, and the next revision a sequence that hosts take.
    */
   connect(host: HostName, presence: HostPresence): Promise<HostRow>;
   /** False when another session is the current one. */

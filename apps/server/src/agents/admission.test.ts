@@ -40,6 +40,7 @@ const row: HostRow = {
   observed: NOTHING_OBSERVED,
   state: 'IDLE',
   isConnected: false,
+  acceptedSequence: 0,
   reportSeq: 0,
 };
 

@@ -164,6 +164,7 @@ export class AgentHub implements AsyncDisposable {
       state: hello.state,
       stateToplevel: hello.toplevel ?? undefined,
       epoch: hello.epoch,
+      sequence: hello.sequence,
       reportSeq: hello.reportSeq,
       at: clock.now(),
     });

@@ -23,6 +23,8 @@ export const hosts = pgTable(
     epoch: count('epoch').notNull().default(0),
     /** A person's retry: directives are marked as one until the agent has accepted this epoch or a later one. */
     retryEpoch: count('retry_epoch'),
+    /** The highest sequence that the agent says it accepted. */
+    acceptedSequence: count('accepted_sequence').notNull().default(0),
     observed: jsonb('observed'),
     state: text('state', { enum: AGENT_STATES }).notNull().default('IDLE'),
     stateToplevel: storePath('state_toplevel'),

@@ -3,3 +3,4 @@ export * from './hosts.ts';
 export * from './outbox.ts';
 export * from './pipeline.ts';
 export * from './releases.ts';
+export * from './server.ts';

@@ -46,4 +46,6 @@ export const freshness = pgTable('freshness', {
   envelope: text('envelope').notNull(),
   sequence: count('sequence').notNull(),
   asOf: at('as_of').notNull(),
+  /** The latest time that any statement of this repository was ever dated. */
+  highestAsOf: at('highest_as_of').notNull().default(0),
 });

@@ -122,6 +122,7 @@ export function presence(changes: Partial<HostPresence> = {}): HostPresence {
     observed: { current: null, booted: null, profile: null },
     state: 'IDLE',
     epoch: 0,
+    sequence: 0,
     reportSeq: 0,
     at: 100,
     ...changes,

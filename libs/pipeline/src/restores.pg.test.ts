@@ -1,0 +1,311 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { diffFleet, resolve, type CommitSha, type HostName, type StorePath } from '@floe/model';
+import { generateKeyPem, signerFromPem, silentLogger, systemClock } from '@floe/runtime';
+import { openStore, type HostPresence, type Repository, type Revision, type Store } from '@floe/store';
+import { startPostgres, type PostgresServer } from '@floe/testkit';
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { rebuildFromStatements } from './rebuild.ts';
+import { releaseRevision } from './release.ts';
+import { openStatementLog, type StatementLog } from './statement-log.ts';
+
+const MIGRATIONS_DIR = join(import.meta.dirname, '../../../migrations');
+const HOSTS = ['ada', 'bob', 'cleo'] as HostName[];
+const signer = signerFromPem('release-1', generateKeyPem());
+
+let server: PostgresServer;
+let dir: string;
+beforeAll(async () => {
+  server = await startPostgres();
+  dir = await mkdtemp(join(tmpdir(), 'floe-restores-'));
+});
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+  await rm(dir, { recursive: true, force: true });
+});
+
+/** What a commit means for each host: the number of its system, or undefined where it does not evaluate. */
+type Commit = readonly (number | undefined)[];
+
+interface Agent {
+  sequence: number;
+  epoch: number;
+  toplevel: StorePath | undefined;
+}
+
+/** A server's database, statement log and agents, without Nix and git: what a commit means is given. */
+class World {
+  store!: Store;
+  #url = '';
+  readonly #statements: StatementLog;
+  readonly #commits: Commit[] = [];
+  readonly #dumps: string[] = [];
+  readonly #agents = new Map<HostName, Agent>(HOSTS.map((host) => [host, { sequence: 0, epoch: 0, toplevel: undefined }]));
+  /** Which commit each sequence was given to, in all the times that there were. */
+  readonly #given = new Map<number, string>();
+
+  constructor(statementsDir: string) {
+    this.#statements = openStatementLog(statementsDir, silentLogger);
+  }
+
+  async open(url: string): Promise<void> {
+    this.#url = url;
+    this.store = await openStore(
+      { kind: 'postgres', url, maxConnections: 2 },
+      { clock: systemClock, logger: silentLogger, migrationsDir: MIGRATIONS_DIR },
+    );
+    const repository = await this.repository();
+    await rebuildFromStatements(
+      { store: this.store, statements: this.#statements, releaseKeys: [signer], serverKeys: [], logger: silentLogger },
+      repository,
+    );
+    await this.store.hosts.ensure(repository.id, HOSTS);
+  }
+
+  async repository(): Promise<Repository> {
+    return await this.store.repositories.ensure({ url: 'https://forge.example/fleet.git', branch: 'main', now: 1 });
+  }
+
+  push(commit: Commit): void {
+    this.#commits.push(commit);
+  }
+
+  async takeIn(): Promise<void> {
+    const { id } = await this.repository();
+    if (this.#commits.length === 0) return;
+    const sha = shaOf(this.#commits.length);
+    if ((await this.store.revisions.newest(id))?.sha === sha) return;
+    await this.store.revisions.receive(id, { sha, subject: '', authorName: '', authorEmail: '', committedAt: 1, receivedAt: 1, fetchedAt: 1 });
+  }
+
+  /** One step of the pipeline. `diesAfter`: the server dies in its last step, with so many releases in the log. */
+  async step(diesAfter?: number): Promise<boolean> {
+    const repository = await this.repository();
+    const revision = await this.store.revisions.newestUnfinished(repository.id);
+    if (revision === undefined) return false;
+    const { id } = revision;
+    switch (revision.state) {
+      case 'RECEIVED':
+        await this.#statements.noteSequence(revision.sequence);
+        expect([revision.sha, undefined]).toContain(this.#given.get(revision.sequence)); // R1
+        this.#given.set(revision.sequence, revision.sha);
+        await this.store.revisions.advance(id, 'accepted', 1);
+        break;
+      case 'VERIFYING':
+        await this.store.revisions.advance(id, 'verified', 1);
+        break;
+      case 'EVALUATING':
+        await this.#evaluate(revision);
+        break;
+      default:
+        await this.#release(repository, revision, diesAfter);
+    }
+    return true;
+  }
+
+  async #evaluate(revision: Revision): Promise<void> {
+    const systems = this.#commits[Number(revision.sha) - 1] ?? [];
+    const evaluated = HOSTS.flatMap((host, index) => {
+      const system = systems[index];
+      return system === undefined ? [] : [{ host, drvPath: 'drv', toplevel: pathOf(host, system) }];
+    });
+    const failed = HOSTS.filter((_, index) => systems[index] === undefined);
+    const released = new Map((await this.store.releases.latest(revision.repositoryId)).map(({ host, toplevel }) => [host, toplevel]));
+    const diff = diffFleet(evaluated, failed, released);
+    const changed = new Set([...diff.changed, ...diff.added]);
+    await this.store.revisions.saveEvaluations(revision.id, [
+      ...evaluated.map((each) => ({ ...each, outcome: changed.has(each.host) ? ('CHANGED' as const) : ('UNCHANGED' as const) })),
+      ...failed.map((host) => ({ host, outcome: 'EVAL_ERROR' as const, error: 'broken' })),
+    ]);
+    await this.store.revisions.advance(revision.id, evaluated.length === 0 ? 'evaluation-failed' : 'evaluated', 1);
+  }
+
+  async #release(repository: Repository, revision: Revision, diesAfter: number | undefined): Promise<void> {
+    const hosts = (await this.store.revisions.evaluations(revision.id)).flatMap(({ host, outcome, toplevel }) =>
+      outcome === 'CHANGED' && toplevel !== undefined ? [{ host, toplevel, system: 'x86_64-linux', narHash: 'sha256:0', closureSizeBytes: 1 }] : [],
+    );
+    const dying = new Error('died');
+    let written = 0;
+    const statements: StatementLog = {
+      ...this.#statements,
+      appendRelease: async (...release) => {
+        if ((written += 1) > (diesAfter ?? Infinity)) throw dying;
+        return await this.#statements.appendRelease(...release);
+      },
+    };
+    try {
+      await releaseRevision({ store: this.store, statements, releaseSigner: signer, clock: systemClock }, repository, revision, hosts);
+    } catch (error) {
+      if (error !== dying) throw error;
+      await this.#reopen(this.#url);
+    }
+  }
+
+  /** The host's agent connects, is told what it should run, and takes it. Fails when it would refuse. */
+  async hello(host: HostName): Promise<void> {
+    const agent = this.#agentOf(host);
+    const { id } = await this.repository();
+    await this.store.hosts.connect(host, presenceOf(agent));
+    const [situation] = await this.store.hosts.situation(id, [host]);
+    if (situation === undefined) throw new Error('the host is not known');
+    const wanted = resolve(situation);
+    if (wanted.kind !== 'release') return;
+    await this.store.hosts.desire([wanted.release], 1);
+    const epoch = (await this.store.hosts.get(host))?.epoch ?? 0;
+    expect(wanted.release.sequence, `${host} accepted ${agent.sequence} before`).toBeGreaterThanOrEqual(agent.sequence);
+    expect(epoch).toBeGreaterThanOrEqual(agent.epoch);
+    Object.assign(agent, { sequence: wanted.release.sequence, epoch, toplevel: wanted.release.toplevel });
+  }
+
+  #agentOf(host: HostName): Agent {
+    const agent = this.#agents.get(host);
+    if (agent === undefined) throw new Error(`there is no ${host}`);
+    return agent;
+  }
+
+  async dump(): Promise<void> {
+    await this.store[Symbol.asyncDispose]();
+    this.#dumps.push(await server.createDatabase(this.#url));
+    await this.open(this.#url);
+  }
+
+  async restore(which: number): Promise<void> {
+    const dump = this.#dumps[which % Math.max(1, this.#dumps.length)];
+    if (dump === undefined) return;
+    await this.#reopen(await server.createDatabase(dump));
+  }
+
+  async #reopen(url: string): Promise<void> {
+    await this.store[Symbol.asyncDispose]();
+    await this.open(url);
+  }
+
+  /** Everything is done that there is to do; each host runs what the newest commit says, where it says something. */
+  async settle(): Promise<void> {
+    await this.takeIn();
+    while (await this.step());
+    for (const host of HOSTS) await this.hello(host);
+    const systems = this.#commits.at(-1) ?? [];
+    HOSTS.forEach((host, index) => {
+      const system = systems[index];
+      if (system !== undefined) expect(this.#agentOf(host).toplevel).toBe(pathOf(host, system));
+    });
+  }
+}
+
+function shaOf(index: number): CommitSha {
+  return String(index).padStart(40, '0') as CommitSha;
+}
+
+function pathOf(host: HostName, system: number): StorePath {
+  return `/nix/store/${'0'.repeat(32)}-${host}-${system}` as StorePath;
+}
+
+function presenceOf(agent: Agent): HostPresence {
+  return {
+    sessionId: 'server/1',
+    bootId: 'boot',
+    machineId: 'machine',
+    agentVersion: '0.1.0',
+    system: 'x86_64-linux',
+    observed: { current: null, booted: null, profile: null },
+    state: 'SUCCEEDED',
+    stateToplevel: agent.toplevel,
+    epoch: agent.epoch,
+    sequence: agent.sequence,
+    reportSeq: 0,
+    at: 1,
+  };
+}
+
+type Action =
+  | { readonly kind: 'push'; readonly commit: Commit }
+  | { readonly kind: 'takeIn' | 'step' | 'dump' }
+  | { readonly kind: 'die'; readonly after: number }
+  | { readonly kind: 'hello'; readonly host: number }
+  | { readonly kind: 'restore'; readonly which: number };
+
+async function act(world: World, action: Action): Promise<void> {
+  if (action.kind === 'push') world.push(action.commit);
+  else if (action.kind === 'hello') await world.hello(HOSTS[action.host] ?? ('ada' as HostName));
+  else if (action.kind === 'restore') await world.restore(action.which);
+  else if (action.kind === 'die') await world.step(action.after);
+  else if (action.kind === 'step') await world.step();
+  else await world[action.kind]();
+}
+
+const system = fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined, freq: 3 });
+const action: fc.Arbitrary<Action> = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('push' as const), commit: fc.tuple(system, system, system) }) },
+  { weight: 3, arbitrary: fc.constant({ kind: 'takeIn' as const }) },
+  { weight: 10, arbitrary: fc.constant({ kind: 'step' as const }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('hello' as const), host: fc.nat(2) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('die' as const), after: fc.nat(2) }) },
+  { weight: 1, arbitrary: fc.constant({ kind: 'dump' as const }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('restore' as const), which: fc.nat(2) }) },
+);
+
+let worlds = 0;
+async function withWorld(use: (world: World) => Promise<void>): Promise<void> {
+  const world = new World(join(dir, `statements${(worlds += 1)}`));
+  await world.open(await server.createDatabase());
+  try {
+    await use(world);
+  } finally {
+    await world.store[Symbol.asyncDispose]();
+  }
+}
+
+/** More of them for a night. */
+const numRuns = Number(process.env['FLOE_TEST_RUNS'] ?? 6);
+
+test(
+  'over restores at any point no sequence is given twice, no host is told an older one, and all end on the newest commit (R1)',
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(action, { minLength: 15, maxLength: 45 }), async (actions) => {
+        await withWorld(async (world) => {
+          for (const each of actions) await act(world, each);
+          await world.settle();
+        });
+      }),
+      { numRuns },
+    );
+  },
+  60_000 + numRuns * 10_000,
+);
+
+test('a dump of a revision in the middle of its build, and a newer head that is broken for that host: it keeps what it accepted', async () => {
+  await withWorld(async (world) => {
+    world.push([1, 1, 1]);
+    await world.settle();
+    world.push([2, 1, 1]);
+    await world.takeIn();
+    for (let steps = 0; steps < 3; steps += 1) await world.step(); // BUILDING
+    await world.dump();
+    await world.settle();
+    world.push([undefined, 2, 1]);
+    await world.restore(0);
+    await world.settle();
+    world.push([3, 3, 3]);
+    await world.settle();
+  });
+});
+
+test('a lost statement log: the next revision continues above what hosts say that they accepted', async () => {
+  await withWorld(async (world) => {
+    world.push([1, 1, 1]);
+    await world.settle();
+    const { id } = await world.repository();
+    const told: Agent = { sequence: 57, epoch: 9, toplevel: undefined };
+    await world.store.hosts.connect('ada' as HostName, presenceOf(told));
+    expect((await world.repository()).sequence).toBe(57);
+    await world.store.hosts.connect('ada' as HostName, presenceOf({ ...told, sequence: Number.MAX_SAFE_INTEGER }));
+    expect((await world.repository()).sequence, 'a liar does not use them up').toBe(57);
+    world.push([2, 2, 2]);
+    await world.takeIn();
+    expect((await world.store.revisions.newest(id))?.sequence).toBe(58);
+  });
+});
