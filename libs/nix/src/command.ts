@@ -1,6 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FloeError, type Exec, type ExecResult, type Logger } from '@floe/runtime';
+import { FloeError, NO_TIME_LIMIT, type Exec, type ExecResult, type Logger } from '@floe/runtime';
 import type { StorePath } from '@floe/model';
 import { FailureLog, parseLogLine, type LogEvent } from './internal-json.ts';
 
@@ -23,7 +23,7 @@ export interface NixDeps {
 export interface CommandOptions {
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number | undefined;
-  /** Address space of the process, in bytes: Nix ends with "out of memory" above it. */
+  /** Memory of Nix and all processes that it starts, in bytes. */
   readonly maxMemoryBytes?: number | undefined;
   /** Called with each line of the log that is of Nix's format. */
   readonly onEvent?: ((event: LogEvent) => void) | undefined;
@@ -77,15 +77,14 @@ export class NixCommand {
   async runBare(program: 'nix' | 'nix-store' | 'nix-env', args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
     const log = new FailureLog();
     const common = ['--log-format', 'internal-json', ...(program === 'nix' ? FEATURES : [])];
-    const command: [string, ...string[]] = [program, ...args, ...common];
-    const limited = options.maxMemoryBytes === undefined ? command : ['prlimit', `--as=${options.maxMemoryBytes}`, ...command];
-    const [file = program, ...rest] = limited;
     let result: ExecResult;
     try {
-      result = await this.#deps.exec(file, rest, {
+      result = await this.#deps.exec(program, [...args, ...common], {
         env: { ...this.#deps.env, LC_ALL: 'C' },
         signal: options.signal,
-        timeoutMs: options.timeoutMs,
+        // Building and downloading take as long as they take; what waits for them ends them by its signal.
+        timeoutMs: options.timeoutMs ?? NO_TIME_LIMIT,
+        maxMemoryBytes: options.maxMemoryBytes,
         onStderrLine(line) {
           const event = parseLogLine(line);
           log.add(line, event);
@@ -93,7 +92,7 @@ export class NixCommand {
         },
       });
     } catch (cause) {
-      throw new FloeError('NIX_FAILED', `${file} could not be started: is Nix installed and in PATH?`, { retryable: true, cause });
+      throw new FloeError('NIX_FAILED', `${program} could not be started: is Nix installed and in PATH?`, { retryable: true, cause });
     }
     return { result, log, isOk: result.end === 'exited' && result.exitCode === 0 };
   }

@@ -128,7 +128,7 @@ async function evaluateHost(
   if (result.end === 'timed-out') {
     return fail('EVALUATION_TIMED_OUT', `evaluating it took longer than ${Math.round(timeoutMs / 1000)} s and was stopped`);
   }
-  if (result.end === 'killed' || hasNoMemory(log.messages.map(({ text }) => text))) {
+  if (result.end === 'out-of-memory' || result.end === 'killed' || hasNoMemory(log.messages.map(({ text }) => text))) {
     const limit = `${Math.round(maxMemoryBytes / 1024 ** 2)} MiB`;
     return fail('EVALUATION_OUT_OF_MEMORY', `evaluating it needs more memory than there is (the limit is ${limit})`);
   }

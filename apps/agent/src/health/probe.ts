@@ -12,7 +12,7 @@ export interface ProbeDeps {
   readonly exec: Exec;
 }
 
-const OUTPUT = { maxStdoutBytes: 4096, maxStderrBytes: 4096 };
+const OUTPUT = { maxStdoutBytes: 4096, maxStderrBytes: 4096, beyondStdout: 'cut' } as const;
 /** What systemd may take, beside the command's own time, to start its unit and to end what is left in it, in s. */
 const UNIT_SECONDS = 20;
 

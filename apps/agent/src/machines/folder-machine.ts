@@ -50,6 +50,8 @@ export class FolderMachine extends StoreBacked implements Machine {
       cwd: root,
       signal,
       timeoutMs: DEFAULT_SWITCH_LIMIT_MS,
+      beyondStdout: 'cut',
+      keepsDaemons: true,
     });
     return describeSwitch(action, result);
   }

@@ -148,6 +148,8 @@ export class TargetMachine extends StoreBacked implements Machine {
       cwd: root === '' ? '/' : root,
       signal,
       timeoutMs: this.#deps.switchLimitMs,
+      beyondStdout: 'cut',
+      keepsDaemons: true,
     });
   }
 
