@@ -3,6 +3,7 @@ import {
   isSettled,
   NOTHING_OBSERVED,
   standingOf,
+  storableText,
   type HostName,
   type RolloutCounts,
   type RolloutHost,
@@ -34,7 +35,7 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
     isConnected: row.isConnected,
     isEnrolled,
     isBehind,
-    problem: problemOf(row, standing, quarantine, isBehind ? context.evaluation : undefined),
+    problem: shown(problemOf(row, standing, quarantine, isBehind ? context.evaluation : undefined)),
     desired:
       row.desired === undefined
         ? null
@@ -55,6 +56,11 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
     agentVersion: row.agentVersion ?? null,
     machineId: row.machineId ?? null,
   };
+}
+
+/** A sentence that is put together from others can be longer than a view takes. */
+function shown(text: string | null): string | null {
+  return text === null ? null : storableText(text);
 }
 
 export function viewRepository(repository: Repository): RepositoryView {

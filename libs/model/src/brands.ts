@@ -11,5 +11,8 @@ export type StorePath = Brand<'StorePath'>;
 
 /** The form of a {@link HostName}: a DNS label, since NixOS puts it into `networking.hostName`. */
 export const HOST_NAME_FORM = /^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$/;
+export const MAX_HOST_NAME_CHARACTERS = 63;
 /** The form of a {@link StorePath}. */
 export const STORE_PATH_FORM = /^\/nix\/store\/[0-9a-z]{32}-[0-9A-Za-z+\-._?=]+$/;
+/** Nix's names have 211 characters at most (libstore/path.hh, `MaxPathLen`). */
+export const MAX_STORE_PATH_CHARACTERS = '/nix/store/'.length + 32 + 1 + 211;

@@ -5,6 +5,7 @@ export { OVERRIDE_MIN_MS } from './agent/directives.ts';
 export * from './agent/machine.ts';
 export * from './agent/state.ts';
 export { MAX_INTERRUPTIONS, type AgentStep } from './agent/step.ts';
+export * from './bounds.ts';
 export * from './brands.ts';
 export * from './evaluation.ts';
 export * from './observed.ts';

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { list, word } from './bounds.ts';
 
 /** Where a system keeps the policy of its agent, below its toplevel: each generation brings its own. */
 export const AGENT_POLICY_FILE = 'etc/floe/agent-policy.json';
@@ -8,10 +9,10 @@ const Minutes = v.pipe(v.number(), v.minValue(0), v.maxValue(60 * 24 * 31));
 
 /** Open from each time that `cron` (five fields, in `timeZone`) names, for `durationMinutes`. */
 export const MaintenanceWindow = v.strictObject({
-  cron: v.pipe(v.string(), v.minLength(1), v.maxLength(200)),
+  cron: v.pipe(word(200), v.minLength(1)),
   durationMinutes: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(7 * 24 * 60)),
   /** IANA name, e.g. `Europe/Berlin`. */
-  timeZone: v.pipe(v.string(), v.minLength(1), v.maxLength(64)),
+  timeZone: v.pipe(word(64), v.minLength(1)),
 });
 export type MaintenanceWindow = v.InferOutput<typeof MaintenanceWindow>;
 
@@ -22,7 +23,7 @@ export type MaintenanceWindow = v.InferOutput<typeof MaintenanceWindow>;
 export const AgentPolicy = v.strictObject({
   version: v.optional(v.literal(1), 1),
   /** Activation waits for one of these; none: any time will do. */
-  windows: v.optional(v.pipe(v.array(MaintenanceWindow), v.maxLength(50)), []),
+  windows: v.optional(list(MaintenanceWindow, 50), []),
   /** On battery with less charge than this, in percent, activation waits; 0: never, 101: whenever on battery. */
   minBatteryPercent: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(101)), 30),
   /** What a metered connection makes wait. */

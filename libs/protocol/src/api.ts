@@ -1,15 +1,21 @@
 import { EVALUATION_OUTCOMES, REVISION_STATES, ROLLOUT_STATES } from '@floe/model';
 import * as v from 'valibot';
-import { CommitSha, Counter, HostName, MachineId, PublicKey, StorePath, Timestamp } from './ids.ts';
+import { ByteSize, Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
+import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
 import { AgentState, Detail, Observed, StageTimings } from './messages.ts';
+
+/** More than anybody has; what is above it is no fleet. */
+const MAX_HOSTS = 100_000;
+/** Of a name in `nixosConfigurations`. */
+const MAX_ATTRIBUTE_CHARACTERS = 1024;
 
 /** `POST /api/enrol`, without an API token: the one-time token is the authority. */
 export const EnrolRequest = v.strictObject({
-  token: v.pipe(v.string(), v.minLength(16), v.maxLength(128)),
+  token: v.pipe(word(128), v.minLength(16)),
   host: HostName,
   machineId: MachineId,
   publicKey: PublicKey,
-  system: v.pipe(v.string(), v.maxLength(64)),
+  system: word(64),
 });
 export type EnrolRequest = v.InferOutput<typeof EnrolRequest>;
 export const EnrolResponse = v.strictObject({ host: HostName });
@@ -18,15 +24,15 @@ export type EnrolResponse = v.InferOutput<typeof EnrolResponse>;
 /** `POST /api/hosts/:host/enrolment-tokens`: a one-time token for one host, shown once, and what the host must pin. */
 export const EnrolmentTokenResponse = v.strictObject({
   host: HostName,
-  token: v.string(),
+  token: word(128),
   expiresAt: Timestamp,
-  serverUrl: v.string(),
+  serverUrl: prose(4096),
   /** `keyId:base64` each. */
-  releaseKeys: v.array(v.string()),
-  serverKeys: v.array(v.string()),
-  substituter: v.string(),
+  releaseKeys: list(word(512), 16),
+  serverKeys: list(word(512), 16),
+  substituter: prose(4096),
   /** Nix's form: `name:base64`. */
-  cachePublicKeys: v.array(v.string()),
+  cachePublicKeys: list(word(512), 16),
 });
 export type EnrolmentTokenResponse = v.InferOutput<typeof EnrolmentTokenResponse>;
 
@@ -58,17 +64,17 @@ export const HostView = v.object({
   isEnrolled: v.boolean(),
   /** The last revision gave this host no release (evaluation or build failed, or it is gone from the flake): it keeps the one before. */
   isBehind: v.boolean(),
-  problem: v.nullable(v.string()),
+  problem: v.nullable(prose()),
   desired: v.nullable(v.object({ toplevel: StorePath, commit: v.nullable(CommitSha), sequence: Counter, epoch: Counter, since: Timestamp })),
   observed: Observed,
   state: AgentState,
   stateToplevel: v.nullable(StorePath),
   stateSince: v.nullable(Timestamp),
   detail: v.nullable(Detail),
-  progress: v.nullable(v.object({ doneBytes: Counter, expectedBytes: Counter })),
+  progress: v.nullable(v.object({ doneBytes: ByteSize, expectedBytes: ByteSize })),
   lastSeenAt: v.nullable(Timestamp),
-  agentVersion: v.nullable(v.string()),
-  machineId: v.nullable(v.string()),
+  agentVersion: v.nullable(word(64)),
+  machineId: v.nullable(word(64)),
 });
 export type HostView = v.InferOutput<typeof HostView>;
 
@@ -86,21 +92,21 @@ export const RolloutCountsView = v.object({
 
 export const RevisionHostView = v.object({
   /** Mostly a host's name; any text that `nixosConfigurations` has an attribute of, when no host can have that name. */
-  host: v.string(),
+  host: prose(MAX_ATTRIBUTE_CHARACTERS),
   outcome: v.nullable(v.picklist(EVALUATION_OUTCOMES)),
   toplevel: v.nullable(StorePath),
-  error: v.nullable(v.string()),
-  evaluateMs: v.nullable(v.number()),
-  buildMs: v.nullable(v.number()),
+  error: v.nullable(prose()),
+  evaluateMs: v.nullable(DurationMs),
+  buildMs: v.nullable(DurationMs),
 });
 
 export const RevisionView = v.object({
   sha: CommitSha,
   sequence: Counter,
   state: v.picklist(REVISION_STATES),
-  error: v.nullable(v.string()),
-  subject: v.string(),
-  author: v.string(),
+  error: v.nullable(prose()),
+  subject: prose(),
+  author: prose(),
   receivedAt: Timestamp,
   fetchedAt: v.nullable(Timestamp),
   evaluatedAt: v.nullable(Timestamp),
@@ -110,23 +116,23 @@ export const RevisionView = v.object({
     v.object({
       state: v.picklist(ROLLOUT_STATES),
       counts: RolloutCountsView,
-      description: v.string(),
+      description: prose(),
       startedAt: Timestamp,
       completedAt: v.nullable(Timestamp),
     }),
   ),
-  hosts: v.array(RevisionHostView),
+  hosts: list(RevisionHostView, MAX_HOSTS),
 });
 export type RevisionView = v.InferOutput<typeof RevisionView>;
 
 export const RepositoryView = v.object({
-  url: v.string(),
-  branch: v.string(),
+  url: prose(),
+  branch: prose(),
   acceptedCommit: v.nullable(CommitSha),
   lastFetchAt: v.nullable(Timestamp),
-  problem: v.nullable(v.object({ code: v.string(), message: v.string(), since: Timestamp })),
+  problem: v.nullable(v.object({ code: word(64), message: prose(), since: Timestamp })),
   /** A head that is not a descendant of the accepted commit (force-push) or has far fewer hosts: waits for an administrator. */
-  held: v.nullable(v.object({ commit: CommitSha, reason: v.string(), since: Timestamp })),
+  held: v.nullable(v.object({ commit: CommitSha, reason: prose(), since: Timestamp })),
 });
 export type RepositoryView = v.InferOutput<typeof RepositoryView>;
 
@@ -137,7 +143,7 @@ export const FleetView = v.object({
   serverTime: Timestamp,
   repository: RepositoryView,
   revision: v.nullable(RevisionView),
-  hosts: v.array(HostView),
+  hosts: list(HostView, MAX_HOSTS),
 });
 export type FleetView = v.InferOutput<typeof FleetView>;
 
@@ -161,7 +167,7 @@ export const ReportView = v.object({
 export type ReportView = v.InferOutput<typeof ReportView>;
 
 /** `GET /api/hosts/:host/reports/:series/:seq/log`: the last words of the step that failed. */
-export const ReportLogView = v.object({ log: v.string() });
+export const ReportLogView = v.object({ log: prose() });
 export type ReportLogView = v.InferOutput<typeof ReportLogView>;
 
 /** A change, as the page and `floe events --follow` get it. `host` and `revision` replace what was known of them. */
@@ -173,5 +179,5 @@ export const FleetEvent = v.variant('type', [
 export type FleetEvent = v.InferOutput<typeof FleetEvent>;
 
 /** The body of every answer that is not 2xx. */
-export const ApiError = v.object({ error: v.object({ code: v.string(), message: v.string() }) });
+export const ApiError = v.object({ error: v.object({ code: word(64), message: prose() }) });
 export type ApiError = v.InferOutput<typeof ApiError>;

@@ -1,12 +1,13 @@
 import * as v from 'valibot';
+import { foreign, word } from './bounds.ts';
 
 /** A statement and its signature. The bytes are signed as they are: no canonical JSON is needed to check them. */
 export const Envelope = v.strictObject({
   type: v.picklist(['floe/release', 'floe/freshness', 'floe/directive', 'floe/enrolment', 'floe/revocation', 'floe/report']),
   /** The signed bytes, base64. */
-  payload: v.pipe(v.string(), v.base64(), v.maxLength(64 * 1024)),
-  keyId: v.pipe(v.string(), v.minLength(1), v.maxLength(128)),
-  signature: v.pipe(v.string(), v.base64(), v.maxLength(128)),
+  payload: v.pipe(v.string(), v.maxLength(64 * 1024), v.base64()),
+  keyId: v.pipe(word(128), v.minLength(1)),
+  signature: v.pipe(v.string(), v.maxLength(128), v.base64()),
 });
 export type Envelope = v.InferOutput<typeof Envelope>;
 export type EnvelopeType = Envelope['type'];
@@ -95,7 +96,7 @@ function parsePayload<Schema extends v.GenericSchema>(payload: Uint8Array, schem
   } catch {
     return { kind: 'refused', why: 'malformed', message: 'the payload is not JSON' };
   }
-  const parsed = v.safeParse(schema, json);
+  const parsed = v.safeParse(foreign(schema), json);
   if (!parsed.success) {
     return { kind: 'refused', why: 'malformed', message: `the payload has another form: ${v.summarize(parsed.issues)}` };
   }

@@ -1,7 +1,8 @@
 import { AGENT_STATES } from '@floe/model';
 import * as v from 'valibot';
+import { ByteSize, Counter, DurationMs, foreign, list, prose, Timestamp, word } from './bounds.ts';
 import { Envelope } from './envelope.ts';
-import { Counter, HostName, MachineId, StorePath, Timestamp } from './ids.ts';
+import { HostName, MachineId, StorePath } from './ids.ts';
 
 /** What the machine really has, read back. See `Observed` in libs/model. */
 export const Observed = v.strictObject({
@@ -15,25 +16,25 @@ export const AgentState = v.picklist(AGENT_STATES);
 
 /** A code for programs and a sentence for people: why a state was entered. */
 export const Detail = v.strictObject({
-  code: v.pipe(v.string(), v.maxLength(64)),
-  message: v.pipe(v.string(), v.maxLength(4096)),
+  code: prose(64),
+  message: prose(4096),
 });
 export type Detail = v.InferOutput<typeof Detail>;
 
 /** Durations of the stages of one directive, in ms, as the agent measured them with a clock that does not jump. */
 export const StageTimings = v.strictObject({
-  downloadMs: v.optional(v.number()),
-  activateMs: v.optional(v.number()),
-  verifyMs: v.optional(v.number()),
-  commitMs: v.optional(v.number()),
-  rollbackMs: v.optional(v.number()),
+  downloadMs: v.optional(DurationMs),
+  activateMs: v.optional(DurationMs),
+  verifyMs: v.optional(DurationMs),
+  commitMs: v.optional(DurationMs),
+  rollbackMs: v.optional(DurationMs),
 });
 export type StageTimings = v.InferOutput<typeof StageTimings>;
 
 // server → agent
 
 /** First message on every socket. The agent signs the nonce with its key in its hello. */
-export const Challenge = v.strictObject({ type: v.literal('challenge'), nonce: v.pipe(v.string(), v.minLength(16), v.maxLength(64)) });
+export const Challenge = v.strictObject({ type: v.literal('challenge'), nonce: v.pipe(word(64), v.minLength(16)) });
 export type Challenge = v.InferOutput<typeof Challenge>;
 /** The hello was accepted. `reportSeq`: the newest report of this agent that is stored; older ones need not be sent again. */
 export const Welcome = v.strictObject({ type: v.literal('welcome'), serverTime: Timestamp, reportSeq: Counter });
@@ -42,13 +43,13 @@ export type Welcome = v.InferOutput<typeof Welcome>;
 export const DirectiveMessage = v.strictObject({ type: v.literal('directive'), envelope: Envelope });
 export type DirectiveMessage = v.InferOutput<typeof DirectiveMessage>;
 /** Admission: the agent may activate the directive of this epoch within `leaseMs`. Answer to `ready`. */
-export const Go = v.strictObject({ type: v.literal('go'), epoch: Counter, leaseMs: Counter });
+export const Go = v.strictObject({ type: v.literal('go'), epoch: Counter, leaseMs: DurationMs });
 export type Go = v.InferOutput<typeof Go>;
 /** All reports up to `seq` are stored. */
 export const Ack = v.strictObject({ type: v.literal('ack'), seq: Counter });
 export type Ack = v.InferOutput<typeof Ack>;
 /** Sent before the server closes the socket: what is wrong and what to do. */
-export const Refusal = v.strictObject({ type: v.literal('refusal'), code: v.string(), message: v.string() });
+export const Refusal = v.strictObject({ type: v.literal('refusal'), code: word(64), message: prose(4096) });
 export type Refusal = v.InferOutput<typeof Refusal>;
 
 export const ServerMessage = v.variant('type', [Challenge, Welcome, DirectiveMessage, Go, Ack, Refusal]);
@@ -63,12 +64,12 @@ export type ServerMessage = v.InferOutput<typeof ServerMessage>;
 export const Hello = v.strictObject({
   type: v.literal('hello'),
   protocol: Counter,
-  agentVersion: v.pipe(v.string(), v.maxLength(64)),
+  agentVersion: word(64),
   host: HostName,
   machineId: MachineId,
-  bootId: v.pipe(v.string(), v.maxLength(64)),
-  system: v.pipe(v.string(), v.maxLength(64)),
-  signature: v.pipe(v.string(), v.base64(), v.maxLength(128)),
+  bootId: word(64),
+  system: word(64),
+  signature: v.pipe(v.string(), v.maxLength(128), v.base64()),
   observed: Observed,
   state: AgentState,
   /** The toplevel that `state` is about. */
@@ -77,7 +78,7 @@ export const Hello = v.strictObject({
   sequence: Counter,
   /** Seq of the newest report that the agent made. */
   reportSeq: Counter,
-  capabilities: v.pipe(v.array(v.pipe(v.string(), v.maxLength(64))), v.maxLength(64)),
+  capabilities: list(word(64), 64),
 });
 export type Hello = v.InferOutput<typeof Hello>;
 
@@ -93,7 +94,7 @@ export const Report = v.strictObject({
   detail: v.optional(Detail),
   timings: v.optional(StageTimings),
   /** The last words of a step that failed, redacted and bounded. */
-  log: v.optional(v.pipe(v.string(), v.maxLength(16_384))),
+  log: v.optional(prose()),
   /** The agent's clock: shown, never compared. */
   at: Timestamp,
 });
@@ -106,8 +107,8 @@ export type Ready = v.InferOutput<typeof Ready>;
 export const Progress = v.strictObject({
   type: v.literal('progress'),
   epoch: Counter,
-  doneBytes: Counter,
-  expectedBytes: Counter,
+  doneBytes: ByteSize,
+  expectedBytes: ByteSize,
 });
 export type Progress = v.InferOutput<typeof Progress>;
 
@@ -129,6 +130,6 @@ export function parseFrame<Schema extends v.GenericSchema>(schema: Schema, frame
   } catch {
     return { kind: 'malformed', why: 'not JSON' };
   }
-  const parsed = v.safeParse(schema, json);
+  const parsed = v.safeParse(foreign(schema), json);
   return parsed.success ? { kind: 'parsed', message: parsed.output } : { kind: 'malformed', why: v.summarize(parsed.issues) };
 }

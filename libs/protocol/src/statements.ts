@@ -1,25 +1,29 @@
 import * as v from 'valibot';
+import { ByteSize, Counter, prose, Timestamp, word } from './bounds.ts';
 import { Envelope } from './envelope.ts';
-import { CommitSha, Counter, HostName, MachineId, PublicKey, StorePath, Timestamp } from './ids.ts';
+import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
+
+const RepositoryUrl = prose(4096);
+const GitRef = prose(1024);
 
 /** "Host H, at revision R with sequence N, should run toplevel T." Signed by the release key, which only the builder has. */
 export const ReleaseStatement = v.strictObject({
   version: v.literal(1),
   /** The repository's URL without credentials. */
-  repository: v.string(),
+  repository: RepositoryUrl,
   /** `refs/heads/<branch>` */
-  ref: v.string(),
+  ref: GitRef,
   commit: CommitSha,
   /** Grows with every revision of this repository and ref; an agent goes down only with a permit. */
   sequence: Counter,
   host: HostName,
   toplevel: StorePath,
   /** `sha256:…` of the toplevel's NAR, as the cache has it. */
-  narHash: v.string(),
+  narHash: word(128),
   /** Sum of the NAR sizes of the closure, in bytes. */
-  closureSizeBytes: Counter,
+  closureSizeBytes: ByteSize,
   /** Nix's platform, e.g. `x86_64-linux`. */
-  system: v.string(),
+  system: word(64),
   issuedAt: Timestamp,
   expiresAt: Timestamp,
 });
@@ -28,8 +32,8 @@ export type ReleaseStatement = v.InferOutput<typeof ReleaseStatement>;
 /** "The newest sequence of this repository and ref is N, as of T." Re-signed every hour by the builder. */
 export const FreshnessStatement = v.strictObject({
   version: v.literal(1),
-  repository: v.string(),
-  ref: v.string(),
+  repository: RepositoryUrl,
+  ref: GitRef,
   sequence: Counter,
   asOf: Timestamp,
 });
@@ -52,7 +56,7 @@ export const Directive = v.strictObject({
   issuedAt: Timestamp,
   expiresAt: Timestamp,
   /** The nonce of this connection's challenge: a directive of another connection is refused. */
-  nonce: v.string(),
+  nonce: word(64),
 });
 export type Directive = v.InferOutput<typeof Directive>;
 
@@ -72,6 +76,6 @@ export const RevocationStatement = v.strictObject({
   host: HostName,
   publicKey: PublicKey,
   revokedAt: Timestamp,
-  reason: v.string(),
+  reason: prose(4096),
 });
 export type RevocationStatement = v.InferOutput<typeof RevocationStatement>;

@@ -1,9 +1,10 @@
 import { uptime } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
+import { boundedTime } from '@floe/model';
 
 /** The time and the passing of it. Injected, so that decisions can be tested at any instant. */
 export interface Clock {
-  /** Milliseconds since 1970-01-01 UTC; may jump. For timestamps, never for durations. */
+  /** Milliseconds since 1970-01-01 UTC; may jump, but not beyond what others are told (libs/model, `boundedTime`). For timestamps, never for durations. */
   now(): number;
   /** Milliseconds from an arbitrary start; never jumps, and stands still while the machine sleeps. For durations. */
   monotonic(): number;
@@ -15,7 +16,7 @@ export interface Clock {
 
 /** The machine's clock. */
 export const systemClock: Clock = {
-  now: () => Date.now(),
+  now: () => boundedTime(Date.now()),
   monotonic: () => performance.now(),
   sinceBoot: () => Math.round(uptime() * 1000),
   async sleep(ms, signal) {

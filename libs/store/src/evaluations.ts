@@ -1,10 +1,10 @@
-import type { HostName } from '@floe/model';
+import { storableText, type HostName } from '@floe/model';
 import { and, asc, eq, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify } from './hints.ts';
 import type { BuildRow, EvaluationRow } from './records.ts';
-import { cleanText, withoutNulls } from './rows.ts';
+import { withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
 import { evaluations } from './tables/index.ts';
 
@@ -21,7 +21,7 @@ async function saveEvaluations(db: Database, revisionId: string, rows: readonly 
       drvPath: drvPath ?? null,
       toplevel: toplevel ?? null,
       system: system ?? null,
-      error: error === undefined ? null : cleanText(error),
+      error: error === undefined ? null : storableText(error),
       evaluateMs: evaluateMs ?? null,
     }));
     await db
@@ -51,7 +51,7 @@ async function saveBuild(db: Database, revisionId: string, row: BuildRow): Promi
     .update(evaluations)
     .set({
       ...(outcome === undefined ? {} : { outcome }),
-      ...(error === undefined ? {} : { error: cleanText(error) }),
+      ...(error === undefined ? {} : { error: storableText(error) }),
       ...(buildMs === undefined ? {} : { buildMs }),
       ...(builtAt === undefined ? {} : { builtAt }),
       host,

@@ -1,8 +1,7 @@
 import { and, asc, eq, sql } from 'drizzle-orm';
-import type { HostName } from '@floe/model';
+import { storableText, type HostName } from '@floe/model';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
-import { cleanText } from './rows.ts';
 import type { HostStore } from './store.ts';
 import { hosts, pins, quarantines } from './tables/index.ts';
 
@@ -24,7 +23,7 @@ export function createHostMarks(db: Database): Marks {
   return {
     pin: async ({ host, kind, releaseId, reason, by, at, expiresAt }) =>
       await writeFor(host, async (tx) => {
-        const set = { releaseId, reason: cleanText(reason), by, createdAt: at, expiresAt: expiresAt ?? null };
+        const set = { releaseId, reason: storableText(reason), by, createdAt: at, expiresAt: expiresAt ?? null };
         await tx
           .insert(pins)
           .values({ host, kind, ...set })
@@ -41,7 +40,7 @@ export function createHostMarks(db: Database): Marks {
       }),
     quarantine: async (host, toplevel, reason, at) =>
       await writeFor(host, async (tx) => {
-        const row = { host, toplevel, reason: cleanText(reason), createdAt: at };
+        const row = { host, toplevel, reason: storableText(reason), createdAt: at };
         const added = await tx.insert(quarantines).values(row).onConflictDoNothing().returning({ host: quarantines.host });
         return { result: undefined, isChange: added.length > 0 };
       }),

@@ -1,8 +1,8 @@
+import { storableText } from '@floe/model';
 import { and, asc, eq, inArray, lt, lte, min, sql, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import type { DueStatus, OutboxStore } from './outbox-contract.ts';
-import { cleanText } from './rows.ts';
 import { statusOutbox } from './tables/index.ts';
 
 /**
@@ -14,7 +14,7 @@ async function put(db: Database, status: Parameters<OutboxStore['put']>[0]): Pro
   await db.transaction(async (tx) => {
     const changed = await tx
       .insert(statusOutbox)
-      .values({ repositoryId, sha, context, state, description: cleanText(description), targetUrl, dueAt: now, updatedAt: now })
+      .values({ repositoryId, sha, context, state, description: storableText(description), targetUrl, dueAt: now, updatedAt: now })
       .onConflictDoUpdate({
         target: [statusOutbox.repositoryId, statusOutbox.sha, statusOutbox.context],
         set: {
@@ -94,10 +94,10 @@ export function createOutboxStore(db: Database): OutboxStore {
     async markRetry(claimed, error, dueAt) {
       await db
         .update(statusOutbox)
-        .set({ dueAt, lastError: cleanText(error) })
+        .set({ dueAt, lastError: storableText(error) })
         .where(isStill(claimed));
     },
-    markFailed: async (claimed, error, at) => await settle(db, claimed, cleanText(error), at),
+    markFailed: async (claimed, error, at) => await settle(db, claimed, storableText(error), at),
     async nextDueAt() {
       const [row] = await db.select({ dueAt: min(statusOutbox.dueAt) }).from(statusOutbox);
       return row?.dueAt ?? undefined;

@@ -1,10 +1,10 @@
-import type { HostName } from '@floe/model';
+import { storableText, type HostName } from '@floe/model';
 import { and, desc, eq, isNotNull, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notifyHosts } from './hints.ts';
 import type { ListedReport, StoredReport, Timestamp } from './records.ts';
-import { cleanText, HostNameText, Int8, readDetail, readObserved, readRows, readTimings } from './rows.ts';
+import { HostNameText, Int8, readDetail, readObserved, readRows, readTimings } from './rows.ts';
 import type { ReportStore } from './store.ts';
 import { reports } from './tables/index.ts';
 
@@ -14,8 +14,8 @@ const Counted = v.object({ count: Int8 });
 /** A report as it goes into the statement. */
 function toJson(report: StoredReport): Record<string, unknown> {
   const { host, seq, epoch, state, toplevel, observed, detail, timings, log, at, receivedAt } = report;
-  const cleanDetail = detail && { code: cleanText(detail.code), message: cleanText(detail.message) };
-  return { host, seq, epoch, state, toplevel, observed, detail: cleanDetail, timings, log: log && cleanText(log), at, received_at: receivedAt };
+  const cleanDetail = detail && { code: storableText(detail.code), message: storableText(detail.message) };
+  return { host, seq, epoch, state, toplevel, observed, detail: cleanDetail, timings, log: log && storableText(log), at, received_at: receivedAt };
 }
 
 /**

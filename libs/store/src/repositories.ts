@@ -1,3 +1,4 @@
+import { storableText } from '@floe/model';
 import { and, eq, isNull, lte, or, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
@@ -65,14 +66,14 @@ async function recordFetch(db: Database, id: string, outcome: Parameters<Reposit
     .set({
       ...(problem === undefined ? { lastFetchAt: now } : {}),
       problemCode: problem?.code ?? null,
-      problemMessage: problem?.message ?? null,
+      problemMessage: problem === undefined ? null : storableText(problem.message),
       problemSince:
         problem === undefined ? null : sql`case when ${repositories.problemCode} = ${problem.code} then ${repositories.problemSince} else ${now} end`,
       ...(keepsHeld
         ? {}
         : {
             heldCommit: held?.commit ?? null,
-            heldReason: held?.reason ?? null,
+            heldReason: held === undefined ? null : storableText(held.reason),
             heldSince:
               held === undefined ? null : sql`case when ${repositories.heldCommit} = ${held.commit} then ${repositories.heldSince} else ${now} end`,
           }),

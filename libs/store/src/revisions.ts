@@ -1,11 +1,11 @@
-import { isEndedRevision, nextRevisionState, REVISION_STATES, type RevisionEvent, type RevisionState } from '@floe/model';
+import { isEndedRevision, nextRevisionState, REVISION_STATES, storableText, type RevisionEvent, type RevisionState } from '@floe/model';
 import { and, desc, eq, inArray, like, lt, sql, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { createEvaluationStore } from './evaluations.ts';
 import { notify } from './hints.ts';
 import type { Revision } from './records.ts';
-import { cleanText, withoutNulls } from './rows.ts';
+import { withoutNulls } from './rows.ts';
 import type { Advanced, RevisionStore } from './store.ts';
 import { repositories, revisions } from './tables/index.ts';
 
@@ -55,9 +55,9 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
         sha,
         sequence,
         state: 'RECEIVED',
-        subject: cleanText(subject),
-        authorName: cleanText(authorName),
-        authorEmail: cleanText(authorEmail),
+        subject: storableText(subject),
+        authorName: storableText(authorName),
+        authorEmail: storableText(authorEmail),
         committedAt,
         receivedAt,
         fetchedAt,
@@ -104,7 +104,7 @@ async function noteError(db: Database, id: string, error: string | undefined): P
 }
 
 function textOrNull(text: string | undefined): string | null {
-  return text === undefined ? null : cleanText(text);
+  return text === undefined ? null : storableText(text);
 }
 
 async function stateOf(db: Database, id: string): Promise<RevisionState> {

@@ -63,14 +63,6 @@ export function withoutNulls<Row extends object>(row: Row): Defined<Row> {
   return Object.fromEntries(Object.entries(row).map(([key, value]) => [key, value === null ? undefined : value])) as Defined<Row>;
 }
 
-/**
- * Text as Postgres takes it. A column refuses the character NUL, and jsonb half a surrogate pair too; either can come in
- * a commit's subject, a build's output or an agent's message, and would else fail every repeat of the write.
- */
-export function cleanText(text: string): string {
-  return text.replaceAll('\0', '\uFFFD').toWellFormed();
-}
-
 /** `column in (values)` with one parameter, however many there are: a statement takes 65,535. */
 export function isOneOf(column: PgColumn, values: readonly string[]): SQL {
   return sql`${column} in (select jsonb_array_elements_text(${JSON.stringify(values)}::text::jsonb))`;

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import {
   CLOSE_CODES,
   EnrolRequest,
+  foreign,
   HostName,
   seal,
   type EnrolmentStatement,
@@ -62,7 +63,7 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
     return c.json(body, 201);
   });
 
-  app.post('/enrol', sValidator('json', EnrolRequest, orRefuse), async (c) => {
+  app.post('/enrol', sValidator('json', foreign(EnrolRequest), orRefuse), async (c) => {
     const { token, host, machineId, publicKey } = c.req.valid('json');
     const consumed = await store.tokens.consumeEnrolmentToken(token, host, clock.now());
     if (consumed.kind !== 'consumed') {

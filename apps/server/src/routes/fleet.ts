@@ -1,4 +1,4 @@
-import { CommitSha, HostName, type FleetEvent, type ReportLogView, type ReportView } from '@floe/protocol';
+import { CommitSha, foreign, HostName, type FleetEvent, type ReportLogView, type ReportView } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
 import { sValidator } from '@hono/standard-validator';
@@ -9,7 +9,7 @@ import { requireToken, type AuthEnv } from '../auth.ts';
 import type { FleetFeed } from '../feed.ts';
 import type { FleetReader } from '../fleet-reader.ts';
 import { refuse } from '../http-error.ts';
-import { orRefuse } from './validation.ts';
+import { orRefuse, ReasonText } from './validation.ts';
 
 /** A subscriber that is this many events behind is cut off; it comes back and starts with a snapshot. */
 const MAX_BEHIND = 5_000;
@@ -20,7 +20,7 @@ const Digits = v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'a number'), v.transform
 const ReportName = v.object({ host: HostName, series: Digits, seq: Digits });
 const Limit = v.object({ limit: v.optional(v.pipe(v.string(), v.regex(/^\d{1,4}$/), v.transform(Number), v.minValue(1), v.maxValue(1000))) });
 const ShaPrefix = v.object({ sha: v.pipe(v.string(), v.regex(/^[0-9a-f]{7,40}$/, 'give at least 7 digits of the commit')) });
-const Accept = v.strictObject({ commit: CommitSha, reason: v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(500)) });
+const Accept = foreign(v.strictObject({ commit: CommitSha, reason: ReasonText }));
 
 export interface FleetRouteDeps {
   readonly store: Store;

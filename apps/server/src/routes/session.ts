@@ -2,12 +2,13 @@ import type { Store } from '@floe/store';
 import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
 import { deleteCookie, setCookie } from 'hono/cookie';
+import { foreign, prose } from '@floe/protocol';
 import * as v from 'valibot';
 import { SESSION_COOKIE } from '../auth.ts';
 import { refuse } from '../http-error.ts';
 import { orRefuse } from './validation.ts';
 
-const SignIn = v.strictObject({ token: v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(200)) });
+const SignIn = foreign(v.strictObject({ token: v.pipe(prose(200), v.trim(), v.minLength(1)) }));
 const LIFETIME_S = 30 * 24 * 3600;
 
 /** The page's sign-in: an API token becomes a cookie that scripts cannot read and other sites cannot send. */

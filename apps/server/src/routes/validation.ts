@@ -1,11 +1,13 @@
 import type { Context } from 'hono';
+import { foreign, prose } from '@floe/protocol';
 import * as v from 'valibot';
 import { refuse } from '../http-error.ts';
 
 /** Why a person does something: kept in the audit log. */
-export const Reason = v.strictObject({ reason: v.pipe(v.string(), v.trim(), v.minLength(1, 'give a reason'), v.maxLength(500)) });
+export const ReasonText = v.pipe(prose(500), v.trim(), v.minLength(1, 'give a reason'));
+export const Reason = foreign(v.strictObject({ reason: ReasonText }));
 
-/** For `sValidator`: a request of the wrong form is answered 400, with every problem named. */
+/** For `sValidator`: a request of the wrong form is answered 400, with its problem named. */
 export function orRefuse(
   result: { readonly success: boolean; readonly error?: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[] },
   c: Context,

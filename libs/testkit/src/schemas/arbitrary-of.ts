@@ -1,0 +1,122 @@
+import fc from 'fast-check';
+import * as v from 'valibot';
+import { childrenOf, layerOf, requirementOf, type Layer } from './schema-tree.ts';
+
+/** Longest text and list that is made up, however much longer a schema allows: the longest is tried now and then. */
+const USUAL_LENGTH = 24;
+/** Weight of the usual against the longest. */
+const USUALLY = { usual: 20, longest: 1 };
+/** What has broken databases, terminals and dates before. */
+const NASTY_TEXTS = [
+  '',
+  ' ',
+  '\0',
+  '\uD800',
+  '\uDC00',
+  '\u001B]0;x\u0007',
+  '\u001B[2J',
+  '\u009B31m',
+  '\r\n',
+  '\u202E',
+  '{}',
+  'null',
+  '__proto__',
+  '%s',
+  "';--",
+  '😀',
+];
+
+/** Deeper lists have fewer items, or a fleet of hosts would take seconds to make up. */
+const ITEMS_BY_DEPTH = [6, 4, 2];
+
+/**
+ * What a schema lets in, with its ends and what is nasty about them more often than chance has it. Whatever the schema
+ * then refuses (a check that is a function) is left out.
+ */
+export function arbitraryOf<Schema extends v.GenericSchema>(schema: Schema): fc.Arbitrary<v.InferInput<Schema>> {
+  return inputOf(schema, 0);
+}
+
+function inputOf(whole: v.GenericSchema, depth: number): fc.Arbitrary<unknown> {
+  const layer = layerOf(whole);
+  const { schema } = layer;
+  const innerDepth = schema.type === 'array' ? depth + 1 : depth;
+  const inside = childrenOf(layer).map(([name, child]) => [name, inputOf(child as v.GenericSchema, innerDepth)] as const);
+  const only = inside[0]?.[1] ?? fc.constant(undefined);
+  switch (schema.type) {
+    case 'literal':
+      return fc.constant(schema.literal);
+    case 'picklist':
+      return fc.constantFrom(...(schema.options ?? []));
+    case 'boolean':
+      return fc.boolean();
+    case 'number':
+      return numberOf(layer).filter((input) => v.is(whole, input));
+    case 'string':
+      return textOf(layer).filter((input) => v.is(whole, input));
+    case 'array': {
+      const maxLength = Math.min(requirementOf(layer, 'max_length') ?? USUAL_LENGTH, ITEMS_BY_DEPTH[depth] ?? 1);
+      return fc.array(only, { minLength: requirementOf(layer, 'min_length') ?? 0, maxLength });
+    }
+    case 'nullable':
+      return fc.option(only, { nil: null });
+    case 'optional':
+    case 'exact_optional':
+      // Left out by whatever holds it.
+      return only;
+    case 'union':
+    case 'variant':
+      return fc.oneof(...inside.map(([, option]) => option));
+    case 'object':
+    case 'strict_object':
+      return fc.record(Object.fromEntries(inside), { requiredKeys: requiredKeys(layer), noNullPrototype: true });
+    default:
+      throw new Error(`no values are made up for a schema of the kind "${schema.type}" yet`);
+  }
+}
+
+function requiredKeys({ schema }: Layer): string[] {
+  return Object.entries(schema.entries ?? {}).flatMap(([name, entry]) => (layerOf(entry).schema.type.endsWith('optional') ? [] : [name]));
+}
+
+function numberOf(layer: Layer): fc.Arbitrary<number> {
+  const min = requirementOf(layer, 'min_value') ?? Number.MIN_SAFE_INTEGER;
+  const max = requirementOf(layer, 'max_value') ?? Number.MAX_SAFE_INTEGER;
+  const isWhole = layer.actions.some(({ type }) => type === 'integer' || type === 'safe_integer');
+  const ends = fc.constantFrom(min, max);
+  const small = fc.integer({ min: Math.ceil(min), max: Math.floor(Math.min(max, Math.max(min, 0) + 100)) });
+  // Adding 0 makes -0 the 0 that JSON makes of it.
+  return fc.oneof(ends, small, isWhole ? fc.integer({ min, max }) : fc.double({ min, max, noNaN: true }).map((some) => some + 0));
+}
+
+function textOf(layer: Layer): fc.Arbitrary<string> {
+  const maxLength = requirementOf(layer, 'max_length') ?? 1_000;
+  const form = layer.actions.find(({ type }) => type === 'regex')?.requirement;
+  if (layer.actions.some(({ type }) => type === 'base64')) {
+    const bytes = fc.uint8Array({ minLength: 1, maxLength: Math.min(96, Math.floor(maxLength / 4) * 3) });
+    return bytes.map((some) => Buffer.from(some).toString('base64'));
+  }
+  // The form is a lower bound of what is hostile: where it lets control characters in, they come.
+  if (form instanceof RegExp) return formed(form, requirementOf(layer, 'min_length') ?? 0, maxLength);
+  const longest = fc.constantFrom('x', '\u001B', '\0', '😀', '漢').map((sign) => sign.repeat(Math.floor(maxLength / sign.length)));
+  const usual = { maxLength: Math.min(maxLength, USUAL_LENGTH) };
+  return fc.oneof(
+    { weight: USUALLY.usual, arbitrary: fc.string({ unit: 'binary', ...usual }) },
+    { weight: USUALLY.usual, arbitrary: fc.string({ unit: 'grapheme', ...usual }) },
+    { weight: USUALLY.usual, arbitrary: fc.constantFrom(...NASTY_TEXTS) },
+    { weight: USUALLY.longest, arbitrary: longest },
+  );
+}
+
+/** Making one takes up to 100 ms, and a message has a dozen of them. */
+const byForm = new Map<string, fc.Arbitrary<string>>();
+
+function formed(form: RegExp, minLength: number, maxLength: number): fc.Arbitrary<string> {
+  // Any number of one class of characters: its length is the schema's to say.
+  const signs = /^\^(\[[^\]]+\])\*\$$/.exec(form.source)?.[1];
+  if (signs !== undefined)
+    return fc.string({ unit: formed(new RegExp(`^${signs}$`), 1, 1), minLength, maxLength: Math.min(maxLength, minLength + USUAL_LENGTH) });
+  const made = byForm.get(form.source) ?? fc.stringMatching(form, { maxLength: Math.min(maxLength, 300) });
+  byForm.set(form.source, made);
+  return made;
+}
