@@ -43,6 +43,7 @@
             pkgs.nodejs_24
             pkgs.git
             pkgs.nix
+            pkgs.bubblewrap
             pkgs.postgresql
             pkgs.chromium
             pkgs.util-linux

@@ -8,6 +8,7 @@
   makeWrapper,
   nodejs_24,
   nodejs-slim_24,
+  bubblewrap,
   gitMinimal,
   util-linux,
 }:
@@ -95,8 +96,9 @@ in
       "apps"
       "node_modules"
     ];
-    # Nix itself fetches the mirror with git; prlimit bounds evaluations. Nix is the machine's own.
+    # bwrap keeps repository code apart. Nix itself fetches the mirror with git. Nix is the machine's own.
     path = [
+      bubblewrap
       gitMinimal
       util-linux
     ];

@@ -86,6 +86,12 @@ use_nix() {
   use_debian nix-bin
 }
 
+# What keeps repository code away from the server's keys. The server does not start without it; the demo can (optional).
+use_sandbox() {
+  command -v bwrap >/dev/null 2>&1 && return
+  if [ "${1-}" = optional ]; then (use_debian bubblewrap) || true; else use_debian bubblewrap; fi
+}
+
 # Debian keeps the server's programs out of PATH, one folder per version.
 find_postgres() {
   command -v initdb >/dev/null 2>&1 && return

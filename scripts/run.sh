@@ -12,9 +12,10 @@ use_git
 use_node
 use_packages
 case $task in
-  demo | bench | options) use_nix ;;
+  demo | bench) use_nix && use_sandbox optional ;;
+  options) use_nix ;;
   test)
-    use_nix && use_postgres && use_chromium
+    use_nix && use_sandbox && use_postgres && use_chromium
     case "$*" in '' | *lab*) use_lab ;; esac
     ;;
 esac

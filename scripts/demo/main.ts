@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { exec } from '@floe/runtime';
 import { exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
 import { createNarrator } from './narrator.ts';
 import { observePush, type PushResult } from './observe-push.ts';
@@ -13,6 +14,15 @@ Shows Floe's main job on this machine alone: a local forge, the server, three ma
 
 const HOSTS = ['ada', 'bob', 'cyd'] as const;
 
+/** A real server does not start without it. */
+async function sandboxWorks(): Promise<boolean> {
+  const nested = ['--unshare-user', '--unshare-pid', '--ro-bind', '/', '/', '--proc', '/proc', '--', 'true'];
+  return await exec('bwrap', nested, { timeoutMs: 30_000 }).then(
+    ({ exitCode }) => exitCode === 0,
+    () => false,
+  );
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -25,6 +35,7 @@ async function main(): Promise<void> {
     console.log(USAGE);
     return;
   }
+  const isSandboxed = await sandboxWorks();
   const narrator = createNarrator((line) => console.log(line));
   const startedAt = performance.now();
   const files = await exampleFleetFiles();
@@ -33,8 +44,11 @@ async function main(): Promise<void> {
   await using fleet = await TestFleet.create({
     files,
     nixConfig: testNixSettings,
+    ...(isSandboxed ? {} : { serverEnv: { FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS: 'yes' } }),
     ...(values.verbose ? { onLine: (who, line) => console.error(`${who}: ${line}`) } : {}),
   });
+  if (!isSandboxed)
+    narrator.say("There is no bubblewrap that works here: what the repository says runs without a sandbox, with access to the demo's own keys.");
   await fleet.startServer();
   narrator.say(`A forge serves the fleet repository at ${fleet.forge.cloneUrl}; the server is at ${fleet.serverUrl}.`);
   for (const host of HOSTS) await fleet.addMachine(host);

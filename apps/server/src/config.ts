@@ -38,6 +38,10 @@ export interface Config {
   readonly substituter: string;
   readonly pollMs: number;
   readonly limits: Limits;
+  /** True: what the repository says runs without the sandbox. */
+  readonly isRepositoryCodeUnconfined: boolean;
+  /** Files that hold the secrets above. */
+  readonly secretFiles: readonly string[];
   readonly logLevel: LogLevel;
 }
 
@@ -54,6 +58,7 @@ const MIB = 1024 ** 2;
  */
 export function parseConfig(env: Env, readFile: (path: string) => string = (path) => readFileSync(path, 'utf8')): Config {
   const problems: string[] = [];
+  const secretFiles: string[] = [];
 
   function value(name: string): string | undefined {
     const text = env[name]?.trim();
@@ -75,6 +80,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
   function secretFile(name: string): Secret | undefined {
     const path = value(name);
     if (path === undefined) return undefined;
+    secretFiles.push(path);
     try {
       const text = readFile(path).trim();
       if (text !== '') return new Secret(text);
@@ -126,6 +132,9 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
       evaluationMemoryBytes: MIB * count('FLOE_EVALUATION_MEMORY_MIB', 8192, 'MiB'),
       buildTimeoutMs: 1000 * count('FLOE_BUILD_TIMEOUT_SECONDS', 7200, 'seconds'),
     },
+    isRepositoryCodeUnconfined:
+      checked('FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS', v.picklist(['yes', 'no']), 'no', 'yes or no') === 'yes',
+    secretFiles,
     logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),
   };
   if (problems.length > 0) {
@@ -185,6 +194,7 @@ export function dataPaths(dataDir: string) {
     cacheKey: join(dataDir, 'keys', 'cache.secret'),
     adminToken: join(dataDir, 'admin-token'),
     home: join(dataDir, 'home'),
+    sandbox: join(dataDir, 'sandbox'),
     lock: join(dataDir, 'lock'),
     instanceId: join(dataDir, 'instance-id'),
   };

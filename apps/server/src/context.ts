@@ -18,6 +18,7 @@ import { FleetReader } from './fleet-reader.ts';
 import { keepHouse } from './housekeeping.ts';
 import { openStoreWhenReady } from './open-store.ts';
 import { servePipeline } from './serve-pipeline.ts';
+import { openRepositorySandbox } from './repository-sandbox.ts';
 import { postStatuses } from './status-outbox.ts';
 import { Steering } from './steering.ts';
 
@@ -47,6 +48,7 @@ export async function createServerContext(config: Config, logger: Logger, system
 
   await using stack = new AsyncDisposableStack();
   stack.use(await lockDataFolder(config.dataDir, paths.lock));
+  const sandbox = await openRepositorySandbox(config, { env: system.env, clock, logger });
   const store = stack.use(await openStoreWhenReady(config, { clock, logger, migrationsDir: join(rootDir, 'migrations') }, signal));
   const repository = await store.repositories.ensure({ url: config.repository.url, branch: config.repository.branch, now: clock.now() });
   await ensureAdminToken({ store, clock, logger }, paths.adminToken);
@@ -132,7 +134,7 @@ export async function createServerContext(config: Config, logger: Logger, system
         else if (hint.topic === 'outbox') outboxWake.wake();
         else steering.markAll();
       });
-      const pipeline = servePipeline({ ...system, config, logger, store, statements, releaseSigner, cacheKey }, repository.id, running);
+      const pipeline = servePipeline({ ...system, config, logger, store, statements, releaseSigner, cacheKey, sandbox }, repository.id, running);
       const loops = [steering.run(running), announcer.run(running, () => outboxWake.wake()), pipeline, keepHouse({ store, clock, logger }, running)];
       if (config.github !== undefined) loops.push(postStatuses(store, config, { clock, random, logger }, outboxWake, running));
       for (const loop of loops) loop.catch(() => failed.abort());

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { cpus, freemem } from 'node:os';
 import { join } from 'node:path';
 import { openMirror } from '@floe/git';
-import { createNix, estimateConcurrency, type CacheKey } from '@floe/nix';
+import { createNix, createRepositoryNix, estimateConcurrency, type CacheKey, type Sandbox } from '@floe/nix';
 import { runPipeline, type PipelineDeps } from '@floe/pipeline';
 import { exec } from '@floe/runtime';
 import { dataPaths, type Config } from './config.ts';
@@ -15,20 +15,24 @@ type Deps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock
   readonly config: Config;
   readonly cacheKey: CacheKey;
   readonly env: NodeJS.ProcessEnv;
+  readonly sandbox: Sandbox;
 };
 
 /** Runs the pipeline of the server's repository, with the mirror, cache and roots of its data folder. */
 export async function servePipeline(deps: Deps, repositoryId: string, signal: AbortSignal): Promise<void> {
-  const { config, cacheKey, logger } = deps;
+  const { config, cacheKey, logger, sandbox } = deps;
   const paths = dataPaths(config.dataDir);
   await mkdir(paths.home, { recursive: true });
   const { url, branch, token } = config.repository;
   await using mirror = await openMirror({ dir: paths.mirror, url, branch, ...(token === undefined ? {} : { token }), logger });
   const cores = cpus().length;
+  // A home that foreign code never writes to.
+  const nix = createNix({ exec, logger, env: { ...deps.env, HOME: paths.home, XDG_CACHE_HOME: join(paths.home, 'cache') } });
   const pipeline: PipelineDeps = {
     ...deps,
     mirror,
-    nix: createNix({ exec, logger, env: { ...deps.env, HOME: paths.home, XDG_CACHE_HOME: join(paths.home, 'cache') } }),
+    nix,
+    repositoryNix: createRepositoryNix({ exec, logger, sandbox }, nix),
     cache: { url: `file://${paths.cache}`, secretKeyFile: cacheKey.secretKeyFile, publicKey: cacheKey.publicKey },
     limits: { evaluations: estimateConcurrency(cores, freemem(), MEMORY_PER_EVALUATION), builds: cores, ...config.limits },
     rootsDir: paths.roots,

@@ -20,6 +20,8 @@ Settings (environment; files hold one secret each)
   FLOE_EVALUATION_TIMEOUT_SECONDS  of one host; default: 600
   FLOE_EVALUATION_MEMORY_MIB       of one host; default: 8192
   FLOE_BUILD_TIMEOUT_SECONDS       of one host; default: 7200
+  FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS
+                                   yes: do without the sandbox; whoever may push can then read every key of the server
   FLOE_LOG_LEVEL                   debug, info (default), warn or error
 
 Exit status: 0 stopped as asked, 1 a failure, 2 wrong usage or settings.

@@ -1,7 +1,5 @@
-import { mkdir, readlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import type { StorePath } from '@floe/model';
-import type { NixCommand } from './command.ts';
+import type { RepositoryCommand } from './command.ts';
 import { commandFailed, explain, isNixUnwell } from './failure.ts';
 
 export type BuildResult =
@@ -13,10 +11,18 @@ export type BuildResult =
       readonly durationMs: number;
     };
 
+export interface BuildTarget {
+  readonly drvPath: string;
+  /** Its output. */
+  readonly toplevel: StorePath;
+}
+
 export interface BuildOptions {
   readonly signal: AbortSignal;
   /** Of the whole build. */
   readonly timeoutMs: number;
+  /** Of the command, and with a single-user Nix of what it builds. Default: no limit. */
+  readonly maxMemoryBytes?: number | undefined;
   /** Path of the GC root that keeps the result. */
   readonly root: string;
 }
@@ -32,17 +38,20 @@ const BUILD_STATUS = 100;
  * retryable DISK_FULL, NIX_STOPPED.
  */
 export async function build(
-  command: NixCommand,
-  { drvPath, toplevel }: { readonly drvPath: string; readonly toplevel: StorePath },
-  { signal, timeoutMs, root }: BuildOptions,
+  command: RepositoryCommand,
+  own: { readonly addRoot: (link: string, path: StorePath) => Promise<void> },
+  { drvPath, toplevel }: BuildTarget,
+  { signal, timeoutMs, maxMemoryBytes, root }: BuildOptions,
 ): Promise<BuildResult> {
-  await mkdir(dirname(root), { recursive: true });
-  const { result, log, isOk } = await command.run('nix-store', ['--realise', drvPath, '--add-root', root, '--indirect'], { signal, timeoutMs });
+  const { result, log, isOk } = await command.run('nix-store', ['--realise', drvPath], { signal, timeoutMs, maxMemoryBytes });
   const { durationMs } = result;
   if (isOk) {
-    const built = await readlink(root);
-    if (built === toplevel) return { kind: 'built', durationMs };
-    return { kind: 'failed', code: 'BUILD_FAILED', error: `the build gave ${built} where ${toplevel} was evaluated`, durationMs };
+    if (result.stdout.split('\n').includes(toplevel)) {
+      // The root is made outside of the sandbox, in a folder that is not inside. Were the path collected in between, this fails and is tried again.
+      await own.addRoot(root, toplevel);
+      return { kind: 'built', durationMs };
+    }
+    return { kind: 'failed', code: 'BUILD_FAILED', error: `the build gave ${result.stdout.trim()} where ${toplevel} was evaluated`, durationMs };
   }
   if (result.end === 'aborted' || isNixUnwell(log)) throw commandFailed('building', log, result);
   if (result.end === 'timed-out' || result.exitCode === TIMED_OUT) {

@@ -1,8 +1,9 @@
-import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FloeError, NO_TIME_LIMIT, type Exec, type ExecResult, type Logger } from '@floe/runtime';
 import type { StorePath } from '@floe/model';
 import { FailureLog, parseLogLine, type LogEvent } from './internal-json.ts';
+import { isOwnWords, type NixProgram } from './own-words.ts';
+import type { Sandbox, SandboxedCommand } from './sandbox.ts';
 
 /** Which Nix store is meant. */
 export type NixStore =
@@ -37,27 +38,15 @@ export interface CommandResult {
 }
 
 const FEATURES = ['--extra-experimental-features', 'nix-command flakes'];
-
-/** Runs Nix's programs with what every one of Floe's calls has in common. */
+/**
+ * Runs Nix's programs on our own words: store paths, caches and keys that we name. It refuses whatever evaluates or
+ * builds: that is {@link RepositoryCommand}'s, which runs it where there is nothing to steal.
+ */
 export class NixCommand {
   readonly #deps: NixDeps;
 
   constructor(deps: NixDeps) {
     this.#deps = deps;
-  }
-
-  get logger(): Logger {
-    return this.#deps.logger;
-  }
-
-  /** Removes what Nix keeps of git repositories beside its store: it is fetched again. */
-  async forgetRepositories(): Promise<void> {
-    const { XDG_CACHE_HOME: cache, HOME: home } = this.#deps.env;
-    if (cache === undefined && home === undefined) return;
-    const folder = join(cache ?? join(home ?? '', '.cache'), 'nix');
-    this.#deps.logger.warn("Nix's copies of git repositories are removed: one of them is broken", { folder });
-    const names = await readdir(folder).catch(() => []);
-    for (const name of names) if (name.startsWith('gitv')) await rm(join(folder, name), { recursive: true, force: true });
   }
 
   /** Where the files of a store path lie on this disk. */
@@ -67,33 +56,90 @@ export class NixCommand {
   }
 
   /** Runs `nix`, `nix-store` or `nix-env` on the configured store; the exit status is the caller's to judge. */
-  async run(program: 'nix' | 'nix-store' | 'nix-env', args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+  async run(program: NixProgram, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
     const { store } = this.#deps;
     const withStore = store?.kind === 'root' ? [...args, '--store', `local?root=${store.dir}`] : args;
     return await this.runBare(program, withStore, options);
   }
 
   /** As {@link run}, for commands that name their store themselves. */
-  async runBare(program: 'nix' | 'nix-store' | 'nix-env', args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-    const log = new FailureLog();
-    const common = ['--log-format', 'internal-json', ...(program === 'nix' ? FEATURES : [])];
-    let result: ExecResult;
-    try {
-      result = await this.#deps.exec(program, [...args, ...common], {
-        env: { ...this.#deps.env, LC_ALL: 'C' },
-        signal: options.signal,
-        // Building and downloading take as long as they take; what waits for them ends them by its signal.
-        timeoutMs: options.timeoutMs ?? NO_TIME_LIMIT,
-        maxMemoryBytes: options.maxMemoryBytes,
-        onStderrLine(line) {
-          const event = parseLogLine(line);
-          log.add(line, event);
-          if (event !== undefined) options.onEvent?.(event);
-        },
-      });
-    } catch (cause) {
-      throw new FloeError('NIX_FAILED', `${program} could not be started: is Nix installed and in PATH?`, { retryable: true, cause });
+  async runBare(program: NixProgram, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+    if (!isOwnWords(program, args)) {
+      throw new Error(`${program} ${args.join(' ')} is foreign code: it belongs into the sandbox`);
     }
-    return { result, log, isOk: result.end === 'exited' && result.exitCode === 0 };
+    const { exec, env } = this.#deps;
+    return await runNix(exec, program, args, { file: program, args: [], env: { ...env, LC_ALL: 'C' } }, options);
   }
+}
+
+export interface RepositoryNixDeps {
+  readonly exec: Exec;
+  readonly logger: Logger;
+  readonly sandbox: Sandbox;
+}
+
+/** Runs Nix on what the repository says, in the sandbox: a flake, an expression, a derivation. */
+export class RepositoryCommand {
+  readonly #deps: RepositoryNixDeps;
+
+  constructor(deps: RepositoryNixDeps) {
+    this.#deps = deps;
+  }
+
+  /** Removes what Nix keeps of git repositories beside its store: it is fetched again. */
+  async forgetRepositories(): Promise<void> {
+    const { exec, logger, sandbox } = this.#deps;
+    logger.warn("Nix's copies of git repositories are removed: one of them is broken");
+    // Inside, so that a link that foreign code left in this home leads nowhere.
+    const copies = ['gitv2', 'gitv3'].map((name) => join(sandbox.home, '.cache/nix', name));
+    const { file, args, env } = sandbox.command('rm', ['-rf', '--', ...copies]);
+    await exec(file, args, { env, timeoutMs: 60_000 });
+  }
+
+  /** Runs `nix` or `nix-store`; the exit status is the caller's to judge. */
+  async run(program: 'nix' | 'nix-store', args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+    const { exec, sandbox } = this.#deps;
+    return await runNix(exec, program, [...args, ...NOT_FROM_FLAKES], sandbox.command(program, []), options);
+  }
+}
+
+/** Whatever nix.conf says: a flake's own settings are foreign. (That they are not taken is Nix's default.) */
+const NOT_FROM_FLAKES = ['--option', 'accept-flake-config', 'false'];
+/** A shell's way, and bubblewrap's, to say that a process ended by a signal. */
+const SIGNAL_STATUS = 128;
+
+async function runNix(
+  exec: Exec,
+  program: NixProgram,
+  args: readonly string[],
+  launch: SandboxedCommand,
+  options: CommandOptions,
+): Promise<CommandResult> {
+  const log = new FailureLog();
+  const common = ['--log-format', 'internal-json', ...(program === 'nix' ? FEATURES : [])];
+  const status = launch.readStatus?.();
+  let result: ExecResult;
+  try {
+    result = await exec(launch.file, [...launch.args, ...args, ...common], {
+      env: launch.env,
+      signal: options.signal,
+      // Building and downloading take as long as they take; what waits for them ends them by its signal.
+      timeoutMs: options.timeoutMs ?? NO_TIME_LIMIT,
+      maxMemoryBytes: options.maxMemoryBytes,
+      onStderrLine(line) {
+        if (status?.take(line) === true) return;
+        const event = parseLogLine(line);
+        log.add(line, event);
+        if (event !== undefined) options.onEvent?.(event);
+      },
+    });
+  } catch (cause) {
+    throw new FloeError('NIX_FAILED', `${launch.file} could not be started: is it installed and in PATH?`, { retryable: true, cause });
+  }
+  if (status !== undefined && result.end === 'exited') {
+    if (!status.hasRun())
+      throw new FloeError('NIX_FAILED', `the sandbox could not be made: ${log.plainLines.at(-1) ?? 'no reason given'}`, { retryable: true });
+    if (result.exitCode > SIGNAL_STATUS) result = { ...result, end: 'killed', exitCode: -1 };
+  }
+  return { result, log, isOk: result.end === 'exited' && result.exitCode === 0 };
 }

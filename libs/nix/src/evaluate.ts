@@ -1,8 +1,9 @@
 import { HOST_NAME_FORM, STORE_PATH_FORM, type HostName, type StorePath } from '@floe/model';
 import { FloeError } from '@floe/runtime';
 import * as v from 'valibot';
-import type { CommandResult, NixCommand } from './command.ts';
+import type { CommandResult, RepositoryCommand } from './command.ts';
 import { commandFailed, explain, isNixUnwell, type NixErrorCode } from './failure.ts';
+import { nixString } from './nix-string.ts';
 
 export interface HostEvaluated {
   readonly kind: 'evaluated';
@@ -34,13 +35,18 @@ export interface EvaluateOptions {
   readonly onResult: (result: HostEvaluation) => void;
 }
 
+export interface ListOptions {
+  readonly timeoutMs: number;
+  readonly maxMemoryBytes: number;
+  readonly signal: AbortSignal;
+}
+
 export interface HostList {
   readonly hosts: readonly HostName[];
   /** Names in `nixosConfigurations` that no machine can have; they are left out. */
   readonly invalid: readonly string[];
 }
 
-const LIST_TIMEOUT_MS = 10 * 60_000;
 /** Parallel evaluations fight over the cache's SQLite file: it costs more than it saves. */
 const NO_EVAL_CACHE = ['--option', 'eval-cache', 'false'];
 
@@ -51,19 +57,13 @@ const Evaluated = v.object({
   system: v.string(),
 });
 
-/** A Nix string literal: nothing in `text` can end it or start an interpolation. */
-export function nixString(text: string): string {
-  return `"${text.replaceAll(/["\\$]/g, String.raw`\$&`)}"`;
-}
-
 /**
  * The names in the flake's `nixosConfigurations`, without evaluating any host. Throws FLAKE_INVALID (missing, not
  * parseable), FLAKE_HAS_NO_HOSTS, and retryable NIX_FAILED, NIX_STOPPED.
  */
-export async function listHosts(command: NixCommand, flakeUrl: string, signal: AbortSignal): Promise<HostList> {
+export async function listHosts(command: RepositoryCommand, flakeUrl: string, options: ListOptions): Promise<HostList> {
   const expression = `let flake = builtins.getFlake ${nixString(flakeUrl)}; in if flake ? nixosConfigurations then builtins.attrNames flake.nixosConfigurations else null`;
-  const list = async (): Promise<CommandResult> =>
-    await command.run('nix', ['eval', '--json', ...NO_EVAL_CACHE, '--expr', expression], { signal, timeoutMs: LIST_TIMEOUT_MS });
+  const list = async (): Promise<CommandResult> => await command.run('nix', ['eval', '--json', ...NO_EVAL_CACHE, '--expr', expression], options);
   const first = await list();
   // A Nix that was killed may leave its copy of the repository half made, which no later one mends.
   const isCopyBroken = !first.isOk && first.log.messages.some(({ text }) => text.includes("program 'git' failed"));
@@ -88,7 +88,12 @@ export async function listHosts(command: NixCommand, flakeUrl: string, signal: A
  * that fails, takes too long or too much memory is a result; the others go on. Returns early when `signal` aborts;
  * hosts that were not finished then have no result. Throws retryable errors when Nix itself cannot work.
  */
-export async function evaluateHosts(command: NixCommand, flakeUrl: string, hosts: readonly HostName[], options: EvaluateOptions): Promise<void> {
+export async function evaluateHosts(
+  command: RepositoryCommand,
+  flakeUrl: string,
+  hosts: readonly HostName[],
+  options: EvaluateOptions,
+): Promise<void> {
   const queue = [...hosts];
   const failed = new AbortController();
   const signal = AbortSignal.any([options.signal, failed.signal]);
@@ -109,7 +114,7 @@ export async function evaluateHosts(command: NixCommand, flakeUrl: string, hosts
 }
 
 async function evaluateHost(
-  command: NixCommand,
+  command: RepositoryCommand,
   flakeUrl: string,
   host: HostName,
   { signal, timeoutMs, maxMemoryBytes }: EvaluateOptions,

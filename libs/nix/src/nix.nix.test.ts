@@ -6,11 +6,12 @@ import { join } from 'node:path';
 import type { HostName, StorePath } from '@floe/model';
 import { exec, silentLogger } from '@floe/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createNix, loadOrCreateCacheKey, type HostEvaluation, type Nix } from './index.ts';
+import { createNix, createRepositoryNix, loadOrCreateCacheKey, openSandbox, type HostEvaluation, type Nix, type RepositoryNix } from './index.ts';
 
 const SETTINGS = ['experimental-features = nix-command flakes', 'substituters =', 'sandbox = false', 'build-users-group ='].join('\n');
 const SYSTEM = process.arch === 'arm64' ? 'aarch64-linux' : 'x86_64-linux';
 const signal = new AbortController().signal;
+const limits = { timeoutMs: 60_000, maxMemoryBytes: 4 * 1024 ** 3, signal };
 
 /** A host that builds a folder with one file. The unique text makes its store path this test run's own. */
 const host = (name: string, script: string): string =>
@@ -23,6 +24,7 @@ const ENDLESS = 'builtins.length (builtins.filter (x: builtins.length (builtins.
 let unique = '';
 let dir = '';
 let nix: Nix;
+let repositoryNix: RepositoryNix;
 let flakes = 0;
 
 async function flake(outputs: string, files: Readonly<Record<string, string>> = {}): Promise<string> {
@@ -60,7 +62,7 @@ async function evaluate(
   options: { timeoutMs?: number; maxMemoryBytes?: number; signal?: AbortSignal } = {},
 ): Promise<Map<string, HostEvaluation>> {
   const results = new Map<string, HostEvaluation>();
-  await nix.evaluateHosts(url, hosts as readonly HostName[], {
+  await repositoryNix.evaluateHosts(url, hosts as readonly HostName[], {
     concurrency: 2,
     timeoutMs: 60_000,
     maxMemoryBytes: 4 * 1024 ** 3,
@@ -79,7 +81,7 @@ async function evaluated(url: string, name: string): Promise<{ drvPath: string; 
 
 async function built(url: string, name: string): Promise<StorePath> {
   const target = await evaluated(url, name);
-  const result = await nix.build(target, { signal, timeoutMs: 60_000, root: join(dir, 'roots', name) });
+  const result = await repositoryNix.build(target, { signal, timeoutMs: 60_000, root: join(dir, 'roots', name) });
   expect(result).toMatchObject({ kind: 'built' });
   return target.toplevel;
 }
@@ -87,7 +89,10 @@ async function built(url: string, name: string): Promise<StorePath> {
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'floe-nix-'));
   unique = dir;
-  nix = createNix({ exec, logger: silentLogger, env: { PATH: process.env['PATH'], HOME: dir, NIX_CONFIG: SETTINGS } });
+  const env = { PATH: process.env['PATH'], HOME: dir, NIX_CONFIG: SETTINGS };
+  nix = createNix({ exec, logger: silentLogger, env });
+  const sandbox = await openSandbox({ exec, env, dir: join(dir, 'sandbox'), readable: [dir] }, { secrets: [], programs: [], nonce: dir });
+  repositoryNix = createRepositoryNix({ exec, logger: silentLogger, sandbox }, nix);
 });
 afterAll(async () => {
   await exec('chmod', ['-R', 'u+w', dir]);
@@ -101,18 +106,18 @@ describe('listing hosts', () => {
     // Only of a bare repository, as the server's mirror is, does Nix make a copy.
     expect((await exec('git', ['clone', '-q', '--bare', /file:\/\/([^?]*)/.exec(source)?.[1] ?? '', bare], { env: process.env })).exitCode).toBe(0);
     const url = source.replace(/file:\/\/[^?]*/, `file://${bare}`);
-    await nix.listHosts(url, signal);
-    const copies = join(dir, '.cache/nix/gitv3');
+    await repositoryNix.listHosts(url, limits);
+    const copies = join(dir, 'sandbox/home/.cache/nix/gitv3');
     const [copy] = await readdir(copies);
     expect(copy).toBeDefined();
     // Killed between its folder and its HEAD: git takes it for no repository, for ever.
     for (const name of await readdir(copies)) if (!name.endsWith('.lock')) await rm(join(copies, name, 'HEAD'), { force: true });
-    expect(await nix.listHosts(url, signal)).toEqual({ hosts: ['ada'], invalid: [] });
+    expect(await repositoryNix.listHosts(url, limits)).toEqual({ hosts: ['ada'], invalid: [] });
   });
 
   it('names all hosts, broken ones too, and leaves out impossible names', async () => {
     const url = await flake(`${host('ada', 'mkdir $out')} ${broken('bad', 'throw "no"')} nixosConfigurations."not a host" = { };`);
-    expect(await nix.listHosts(url, signal)).toEqual({ hosts: ['ada', 'bad'], invalid: ['not a host'] });
+    expect(await repositoryNix.listHosts(url, limits)).toEqual({ hosts: ['ada', 'bad'], invalid: ['not a host'] });
   });
 
   it.each([
@@ -133,7 +138,7 @@ describe('listing hosts', () => {
     ['no hosts', { 'flake.nix': '{ outputs = { self }: { nixosConfigurations = { }; }; }' }, 'FLAKE_HAS_NO_HOSTS', /is empty/],
   ])('says what is wrong with %s', async (_name, files, code, message) => {
     const url = await repository(files);
-    const error: unknown = await nix.listHosts(url, signal).catch((caught: unknown) => caught);
+    const error: unknown = await repositoryNix.listHosts(url, limits).catch((caught: unknown) => caught);
     expect(error).toMatchObject({ code, retryable: false, message: expect.stringMatching(message) as string });
     expect(String(error)).not.toMatch(/\/nix\/store/);
   });
@@ -220,7 +225,7 @@ describe('building', () => {
 
   it('tells why a build failed with the end of its log', async () => {
     const target = await evaluated(await flake(host('fails', 'echo compiling; echo no such header >&2; exit 3')), 'fails');
-    const result = await nix.build(target, { signal, timeoutMs: 60_000, root: join(dir, 'roots/fails') });
+    const result = await repositoryNix.build(target, { signal, timeoutMs: 60_000, root: join(dir, 'roots/fails') });
     expect(result).toMatchObject({
       kind: 'failed',
       code: 'BUILD_FAILED',
@@ -231,7 +236,7 @@ describe('building', () => {
 
   it('stops a build that never ends', async () => {
     const target = await evaluated(await flake(host('slow', 'while :; do :; done')), 'slow');
-    const result = await nix.build(target, { signal, timeoutMs: 1_500, root: join(dir, 'roots/slow') });
+    const result = await repositoryNix.build(target, { signal, timeoutMs: 1_500, root: join(dir, 'roots/slow') });
     expect(result).toMatchObject({ kind: 'failed', code: 'BUILD_TIMED_OUT' });
   });
 });

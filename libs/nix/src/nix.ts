@@ -1,19 +1,23 @@
 import type { HostName, StorePath } from '@floe/model';
-import { build, type BuildOptions, type BuildResult } from './build.ts';
+import { build, type BuildOptions, type BuildResult, type BuildTarget } from './build.ts';
 import { cacheTrust, type CacheSettings, type CacheTrust } from './cache-trust.ts';
 import { closureChanges, type ClosureChanges } from './closure-changes.ts';
-import { NixCommand, type NixDeps } from './command.ts';
-import { evaluateHosts, listHosts, type EvaluateOptions, type HostList } from './evaluate.ts';
+import { NixCommand, RepositoryCommand, type NixDeps, type RepositoryNixDeps } from './command.ts';
+import { evaluateHosts, listHosts, type EvaluateOptions, type HostList, type ListOptions } from './evaluate.ts';
 import { missingBytes, type MissingOptions } from './missing.ts';
 import { addRoot, profileGeneration, removeRoot, setProfile, type ProfileGeneration } from './profile.ts';
 import { publish, readBack, type PublishedPath, type PublishOptions } from './publish.ts';
 import { isValid, realise, type RealiseOptions } from './realise.ts';
 
-/** The Nix command line, typed. What each call does and throws is said at the function of the same name. */
-export interface Nix {
-  listHosts(flakeUrl: string, signal: AbortSignal): Promise<HostList>;
+/** Nix on what the repository says. Runs in a sandbox. What each call does and throws is said at the function of the same name. */
+export interface RepositoryNix {
+  listHosts(flakeUrl: string, options: ListOptions): Promise<HostList>;
   evaluateHosts(flakeUrl: string, hosts: readonly HostName[], options: EvaluateOptions): Promise<void>;
-  build(target: { readonly drvPath: string; readonly toplevel: StorePath }, options: BuildOptions): Promise<BuildResult>;
+  build(target: BuildTarget, options: BuildOptions): Promise<BuildResult>;
+}
+
+/** Nix on our own words: store paths, caches, keys. What each call does and throws is said at the function of the same name. */
+export interface Nix {
   publish(paths: readonly StorePath[], options: PublishOptions): Promise<void>;
   readBack(cacheUrl: string, paths: readonly StorePath[], publicKey: string): Promise<ReadonlyMap<StorePath, PublishedPath>>;
   realise(path: StorePath, options: RealiseOptions): Promise<void>;
@@ -29,12 +33,19 @@ export interface Nix {
   storeFilePath(path: StorePath): string;
 }
 
+/** `nix` keeps what was built. */
+export function createRepositoryNix(deps: RepositoryNixDeps, nix: Pick<Nix, 'addRoot'>): RepositoryNix {
+  const command = new RepositoryCommand(deps);
+  return {
+    listHosts: async (flakeUrl, options) => await listHosts(command, flakeUrl, options),
+    evaluateHosts: async (flakeUrl, hosts, options) => await evaluateHosts(command, flakeUrl, hosts, options),
+    build: async (target, options) => await build(command, nix, target, options),
+  };
+}
+
 export function createNix(deps: NixDeps): Nix {
   const command = new NixCommand(deps);
   return {
-    listHosts: async (flakeUrl, signal) => await listHosts(command, flakeUrl, signal),
-    evaluateHosts: async (flakeUrl, hosts, options) => await evaluateHosts(command, flakeUrl, hosts, options),
-    build: async (target, options) => await build(command, target, options),
     publish: async (paths, options) => await publish(command, paths, options),
     readBack: async (cacheUrl, paths, publicKey) => await readBack(command, cacheUrl, paths, publicKey),
     realise: async (path, options) => await realise(command, path, options),

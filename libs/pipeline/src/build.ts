@@ -25,7 +25,7 @@ export type BuildOutcome =
  * its error and keeps its last release. Throws retryable errors (cache full or away): the step is repeated whole.
  */
 export async function buildRevision(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<BuildOutcome> {
-  const { store, nix, cache, limits, clock, logger } = deps;
+  const { store, nix, repositoryNix, cache, limits, clock, logger } = deps;
   const evaluations = await store.revisions.evaluations(revision.id);
   const wanted = evaluations.flatMap(({ host, outcome, drvPath, toplevel, system }) =>
     (outcome === 'CHANGED' || outcome === 'NEW') && drvPath !== undefined && toplevel !== undefined
@@ -40,7 +40,7 @@ export async function buildRevision(deps: PipelineDeps, revision: Revision, sign
     for (let next = queue.shift(); next !== undefined && !signal.aborted; next = queue.shift()) {
       const { host, drvPath, toplevel } = next;
       const root = buildRoot(deps.rootsDir, host, toplevel);
-      const result = await nix.build({ drvPath, toplevel }, { signal, timeoutMs: limits.buildTimeoutMs, root });
+      const result = await repositoryNix.build({ drvPath, toplevel }, { signal, timeoutMs: limits.buildTimeoutMs, root });
       if (signal.aborted) return;
       if (result.kind === 'built') {
         built.push(next);

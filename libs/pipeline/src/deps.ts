@@ -1,5 +1,5 @@
 import type { GitMirror } from '@floe/git';
-import type { Nix } from '@floe/nix';
+import type { Nix, RepositoryNix } from '@floe/nix';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { StatementLog } from './statement-log.ts';
@@ -25,7 +25,10 @@ export interface CacheTarget {
 export interface PipelineDeps {
   readonly store: Store;
   readonly mirror: GitMirror;
+  /** For our own work: keeps, publishes and reads back. */
   readonly nix: Nix;
+  /** For what the repository says: lists, evaluates and builds. */
+  readonly repositoryNix: RepositoryNix;
   readonly cache: CacheTarget;
   readonly statements: StatementLog;
   readonly releaseSigner: Signer;

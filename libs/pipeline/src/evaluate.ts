@@ -17,14 +17,18 @@ const MAX_NAME_LENGTH = 64;
  * host's last release. A host that fails is a row with its error; the others go on.
  */
 export async function evaluateRevision(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<EvaluateOutcome> {
-  const { store, mirror, nix, limits, logger } = deps;
+  const { store, mirror, repositoryNix, limits, logger } = deps;
   const flakeUrl = mirror.flakeUrl(revision.sha);
   const released = await releasedToplevels(deps, revision);
 
   let hosts: readonly HostName[];
   let invalid: readonly string[];
   try {
-    const list = await nix.listHosts(flakeUrl, signal);
+    const list = await repositoryNix.listHosts(flakeUrl, {
+      timeoutMs: limits.evaluationTimeoutMs,
+      maxMemoryBytes: limits.evaluationMemoryBytes,
+      signal,
+    });
     hosts = list.hosts;
     invalid = list.invalid;
   } catch (error) {
@@ -43,7 +47,7 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
   const ordered = await probablyTouchedFirst(deps, revision, hosts, released);
   const evaluated: (EvaluatedHost & { system: string; evaluateMs: number })[] = [];
   const failed: { host: HostName; error: string; evaluateMs: number }[] = [];
-  await nix.evaluateHosts(flakeUrl, ordered, {
+  await repositoryNix.evaluateHosts(flakeUrl, ordered, {
     concurrency: limits.evaluations,
     timeoutMs: limits.evaluationTimeoutMs,
     maxMemoryBytes: limits.evaluationMemoryBytes,

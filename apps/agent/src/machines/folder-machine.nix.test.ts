@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { isOn, type HostName, type StorePath } from '@floe/model';
-import { createNix, loadOrCreateCacheKey, type CacheKey, type Nix } from '@floe/nix';
+import { createNix, createRepositoryNix, loadOrCreateCacheKey, openUnsafeSandbox, type CacheKey, type Nix, type RepositoryNix } from '@floe/nix';
 import { exec, silentLogger, systemClock } from '@floe/runtime';
 import { exampleFleetFiles, testNixSettings } from '@floe/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -12,6 +12,7 @@ import { checkHealth } from '../health/health-checks.ts';
 const signal = new AbortController().signal;
 let dir: string;
 let builder: Nix;
+let repositoryNix: RepositoryNix;
 let key: CacheKey;
 let machines = 0;
 
@@ -32,7 +33,7 @@ async function publishSystem(module: string): Promise<StorePath> {
   await git('add', '-A');
   await git('commit', '-q', '-m', 'x');
   const systems: { drvPath: string; toplevel: StorePath }[] = [];
-  await builder.evaluateHosts(`git+file://${repo}?ref=main&rev=${await git('rev-parse', 'HEAD')}`, ['ada' as HostName], {
+  await repositoryNix.evaluateHosts(`git+file://${repo}?ref=main&rev=${await git('rev-parse', 'HEAD')}`, ['ada' as HostName], {
     concurrency: 1,
     timeoutMs: 60_000,
     maxMemoryBytes: 4 * 1024 ** 3,
@@ -44,7 +45,7 @@ async function publishSystem(module: string): Promise<StorePath> {
   });
   const [system] = systems;
   if (system === undefined) throw new Error('ada does not evaluate');
-  expect(await builder.build(system, { signal, timeoutMs: 60_000, root: `${repo}-result` })).toMatchObject({ kind: 'built' });
+  expect(await repositoryNix.build(system, { signal, timeoutMs: 60_000, root: `${repo}-result` })).toMatchObject({ kind: 'built' });
   await builder.publish([system.toplevel], { cacheUrl: `file://${dir}/cache`, secretKeyFile: key.secretKeyFile, signal });
   return system.toplevel;
 }
@@ -69,6 +70,10 @@ async function download(machine: FolderMachine, path: StorePath, publicKey = key
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'floe-machine-'));
   builder = createNix({ exec, logger: silentLogger, env: nixEnv() });
+  repositoryNix = createRepositoryNix(
+    { exec, logger: silentLogger, sandbox: await openUnsafeSandbox({ env: nixEnv(), dir: join(dir, 'sandbox') }) },
+    builder,
+  );
   key = await loadOrCreateCacheKey(join(dir, 'cache.secret'), 'cache-1');
 });
 afterAll(async () => {

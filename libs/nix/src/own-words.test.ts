@@ -1,0 +1,61 @@
+import { glob, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { silentLogger, type Exec } from '@floe/runtime';
+import { describe, expect, it } from 'vitest';
+import { NixCommand } from './command.ts';
+
+const PROJECT = join(import.meta.dirname, '../../..');
+
+describe('Nix outside of the sandbox', () => {
+  const started: string[] = [];
+  const exec: Exec = async (file, args) => {
+    started.push([file, ...args].join(' '));
+    return await Promise.resolve({ end: 'exited', exitCode: 0, signal: null, stdout: '', stderr: '', durationMs: 0 });
+  };
+  const command = new NixCommand({ exec, logger: silentLogger, env: {} });
+  const path = '/nix/store/00000000000000000000000000000000-a';
+
+  it.each([
+    ['nix', ['eval', '--json', '--expr', '1']],
+    ['nix', ['build', path]],
+    ['nix', ['flake', 'show', '/x']],
+    ['nix', ['run', path]],
+    ['nix', ['shell', path]],
+    ['nix', ['develop', path]],
+    ['nix', ['copy', '--to', 'file:///c', '--expr', 'import ./x']],
+    ['nix', ['copy', '--to', 'file:///c', '-f', './x.nix']],
+    ['nix', ['copy', '--to', 'file:///c', '--file', './x.nix']],
+    ['nix', ['copy', '--to', 'file:///c', 'git+file:///mirror#x']],
+    ['nix', ['copy', '--to', 'file:///c', 'github:some/flake']],
+    ['nix', ['copy', '--to', 'file:///c', '.']],
+    ['nix', ['copy', '--to', 'file:///c', `${path}.drv^out`]],
+    ['nix', ['path-info', '--derivation', '/mirror']],
+    ['nix', ['store', 'verify', 'nixpkgs#hello']],
+    ['nix-store', ['--realise', `${path}.drv`]],
+    ['nix-store', ['--realise', `${path}.drv!out`]],
+    ['nix-store', ['--load-db']],
+    ['nix-store', ['--import']],
+    ['nix-env', ['--install', 'x']],
+    ['nix-env', ['--profile', '/p', '--set', `${path}.drv`]],
+    ['nix-env', ['--profile', '/p', '--install', '-f', './x.nix']],
+  ] as const)('refuses foreign code: %s %j', async (program, args) => {
+    await expect(command.run(program, args)).rejects.toThrow('belongs into the sandbox');
+    expect(started).toEqual([]);
+  });
+});
+
+// Whoever starts a program decides what it may see, so the places that do are few and known by name.
+it('starts programs in few places only', async () => {
+  const starters: string[] = [];
+  for await (const file of glob('{libs/{git,nix,pipeline,store,forge}/src,apps/server/src}/**/*.ts', { cwd: PROJECT })) {
+    if (file.includes('.test.') || file.includes('/test/')) continue;
+    const text = await readFile(join(PROJECT, file), 'utf8');
+    if (/from 'node:child_process'|\bexec\b[^']*from '@floe\/runtime'|\bexec\(/.test(text.replaceAll(/\.exec\(/g, ''))) starters.push(file);
+  }
+  expect(starters.toSorted()).toEqual([
+    'apps/server/src/repository-sandbox.ts',
+    'apps/server/src/serve-pipeline.ts',
+    'libs/nix/src/command.ts',
+    'libs/nix/src/sandbox-probe.ts',
+  ]);
+});

@@ -1,0 +1,49 @@
+/**
+ * What may be in the environment of a command that runs foreign code, which can read all of it. A proxy's URL with a
+ * password and what NIX_CONFIG says are the operator's to hand over.
+ */
+const ALLOWED = [
+  'NIX_CONFIG',
+  'TZ',
+  'TZDIR',
+  'LOCALE_ARCHIVE',
+  'NIX_SSL_CERT_FILE',
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
+  'GIT_SSL_CAINFO',
+  'CURL_CA_BUNDLE',
+  'http_proxy',
+  'https_proxy',
+  'ftp_proxy',
+  'all_proxy',
+  'no_proxy',
+  'HTTP_PROXY',
+  'HTTPS_PROXY',
+  'FTP_PROXY',
+  'ALL_PROXY',
+  'NO_PROXY',
+] as const;
+
+/** Those of {@link ALLOWED} that name a file or folder with certificates. */
+export const CERTIFICATE_VARIABLES = ['NIX_SSL_CERT_FILE', 'SSL_CERT_FILE', 'SSL_CERT_DIR', 'GIT_SSL_CAINFO', 'CURL_CA_BUNDLE'] as const;
+
+/** The whole environment of a command in the sandbox. */
+export function sandboxEnv(
+  env: NodeJS.ProcessEnv,
+  own: { readonly home: string; readonly path: string; readonly nixRemote: string | undefined },
+): NodeJS.ProcessEnv {
+  const allowed = Object.fromEntries(ALLOWED.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
+  return {
+    ...allowed,
+    PATH: own.path,
+    HOME: own.home,
+    // Nix wants a name; which one does not matter.
+    USER: 'floe',
+    LC_ALL: 'C',
+    // What foreign code leaves in its home configures no later run.
+    NIX_USER_CONF_FILES: '',
+    GIT_CONFIG_GLOBAL: '/dev/null',
+    GIT_TERMINAL_PROMPT: '0',
+    ...(own.nixRemote === undefined ? {} : { NIX_REMOTE: own.nixRemote }),
+  };
+}

@@ -1,0 +1,66 @@
+import { realpath } from 'node:fs/promises';
+import { FloeError, type Exec, type ExecResult } from '@floe/runtime';
+import * as v from 'valibot';
+import { nixString } from './nix-string.ts';
+import type { Sandbox } from './sandbox.ts';
+
+const TIMEOUT_MS = 60_000;
+const NIX = ['--extra-experimental-features', 'nix-command flakes'];
+const Answer = v.pipe(v.string(), v.parseJson(), v.object({ seen: v.array(v.string()), stored: v.string() }));
+
+/** Makes sure, by running Nix in it, that the sandbox works here and that none of `secrets` exists inside. */
+export async function probeSandbox(exec: Exec, sandbox: Sandbox, secrets: readonly string[]): Promise<void> {
+  const list = secrets.map(nixString).join(' ');
+  // Writing a file to the store needs all that an evaluation needs of it.
+  const expression = `{ seen = builtins.filter builtins.pathExists [ ${list} ]; stored = builtins.toFile "floe-sandbox" "works"; }`;
+  const { file, args, env } = sandbox.command('nix', ['eval', '--json', '--impure', '--expr', expression, ...NIX]);
+  let result: ExecResult;
+  try {
+    result = await exec(file, args, { env, timeoutMs: TIMEOUT_MS });
+  } catch (cause) {
+    throw unavailable('bubblewrap (bwrap) is not installed', cause);
+  }
+  const answer = v.safeParse(Answer, result.exitCode === 0 ? result.stdout : '');
+  if (!answer.success) throw unavailable(result.stderr.trim().slice(-500) || `it ended with ${result.signal ?? result.exitCode}`);
+  const [seen] = answer.output.seen;
+  if (seen === undefined) return;
+  throw new FloeError(
+    'SANDBOX_LEAKS',
+    `${seen} can be seen by what the repository says: move it out of the system's folders and out of the Nix store`,
+  );
+}
+
+function unavailable(reason: string, cause?: unknown): FloeError {
+  return new FloeError(
+    'SANDBOX_UNAVAILABLE',
+    `what the repository says cannot be kept away from the server's keys: ${reason}
+Install bubblewrap, and let this user make user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone; in a container its seccomp profile).`,
+    { cause },
+  );
+}
+
+/**
+ * Whether builders run outside of Nix's own sandbox when a derivation asks for that, or always: `sandbox` is false or
+ * relaxed where the build happens. Found out by such a build, since a daemon does not tell its settings.
+ */
+export async function buildsOutsideNixSandbox(exec: Exec, sandbox: Sandbox, nonce: string): Promise<boolean> {
+  const expression = `derivation { name = "floe-probe"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "echo > $out" ]; __noChroot = true; nonce = ${nixString(nonce)}; }`;
+  const { file, args, env } = sandbox.command('nix', [
+    'build',
+    '--impure',
+    '--no-link',
+    '--expr',
+    expression,
+    '--option',
+    'substitute',
+    'false',
+    ...NIX,
+  ]);
+  return (await exec(file, args, { env, timeoutMs: TIMEOUT_MS })).exitCode === 0;
+}
+
+/** Those of `programs` that lie in the store, which builders of a single-user Nix without its own sandbox can change. */
+export async function programsInStore(programs: readonly (string | undefined)[]): Promise<string[]> {
+  const real = await Promise.all(programs.map(async (file) => (file === undefined ? '' : await realpath(file).catch(() => ''))));
+  return [...new Set(real.filter((file) => file.startsWith('/nix/store/')))];
+}
