@@ -85,6 +85,28 @@ describe('a machine that sets no more than it must', () => {
   });
 });
 
+describe('a second master of the machine', () => {
+  /** Options as the modules of others declare them. */
+  const others = (name: string, value: boolean): string =>
+    `imports = [ { ${LEAST} } { options.${name} = lib.mkOption { type = lib.types.bool; default = false; }; } ]; config.${name} = ${value};`;
+
+  it.each([
+    'system.autoUpgrade.enable',
+    'system.autoDeploy.enable',
+    'services.comin.enable',
+    'services.cachix-agent.enable',
+    'services.npcnix.enable',
+    'services.nixos-pull-deploy.autoUpgrade.enable',
+  ])('is refused, with what to do (%s)', async (name) => {
+    expect(await problems(others(name, true))).toMatch(new RegExp(`^${name.replaceAll('.', '\\.')} is on beside .* Set ${name} = false, or .*$`));
+    expect(await problems(others(name, false))).toBe('');
+  });
+
+  it('may be there where the agent is off', async () => {
+    expect(await problems('options.services.comin.enable = lib.mkOption { type = lib.types.bool; default = true; };')).toBe('');
+  });
+});
+
 describe('settings', () => {
   it('reach the agent, and % is none of systemd’s', async () => {
     const settings = agent(

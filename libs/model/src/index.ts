@@ -7,6 +7,7 @@ export * from './agent/state.ts';
 export { MAX_INTERRUPTIONS, type AgentStep } from './agent/step.ts';
 export * from './bounds.ts';
 export * from './brands.ts';
+export * from './duration.ts';
 export * from './evaluation.ts';
 export * from './observed.ts';
 export * from './resolve.ts';

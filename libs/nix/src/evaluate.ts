@@ -1,4 +1,4 @@
-import { HOST_NAME_FORM, STORE_PATH_FORM, type HostName, type StorePath } from '@floe/model';
+import { HOST_NAME_FORM, STORE_PATH_FORM, timeLimit, type HostName, type StorePath } from '@floe/model';
 import { FloeError } from '@floe/runtime';
 import * as v from 'valibot';
 import type { CommandResult, RepositoryCommand } from './command.ts';
@@ -131,7 +131,7 @@ async function evaluateHost(
   const { durationMs } = result;
   const fail = (code: HostFailed['code'], error: string): HostFailed => ({ kind: 'failed', host, code, error, durationMs });
   if (result.end === 'timed-out') {
-    return fail('EVALUATION_TIMED_OUT', `evaluating it took longer than ${Math.round(timeoutMs / 1000)} s and was stopped`);
+    return fail('EVALUATION_TIMED_OUT', `evaluating it took longer than ${timeLimit(timeoutMs)} and was stopped`);
   }
   if (result.end === 'out-of-memory' || result.end === 'killed' || hasNoMemory(log.messages.map(({ text }) => text))) {
     const limit = `${Math.round(maxMemoryBytes / 1024 ** 2)} MiB`;

@@ -1,6 +1,6 @@
 import type { StorePath } from '@floe/model';
 import { describe, expect, test } from 'vitest';
-import { ago, count, duration, firstLine, percent, repositoryName, shortHash, withShortPaths, words } from './text.ts';
+import { ago, count, firstLine, percent, repositoryName, shortHash, withShortPaths, words } from './text.ts';
 
 const NOW = 1_790_000_000_000;
 
@@ -16,17 +16,6 @@ describe('ago', () => {
   ])('%i ms reads %s', (passedMs, text) => {
     expect(ago(NOW - passedMs, NOW)).toBe(text);
   });
-});
-
-test.each([
-  [340, '340 ms'],
-  [2_140, '2.1 s'],
-  [59_700, '1 min 0 s'],
-  [192_000, '3 min 12 s'],
-  [7_500_000, '2 h 5 min'],
-  [75 * 3_600_000, '3 d 3 h'],
-])('%i ms took %s', (ms, text) => {
-  expect(duration(ms)).toBe(text);
 });
 
 test('names are shortened to what tells them apart', () => {

@@ -18,19 +18,6 @@ function wholeUnits(ms: number): string {
   return `${Math.floor(ms / DAY_MS)} d`;
 }
 
-/** A length of time with the digits that matter: "340 ms", "2.1 s", "12 s", "3 min 12 s", "2 h 5 min", "3 d 2 h". */
-export function duration(ms: number): string {
-  if (ms < SECOND_MS) return `${Math.max(0, Math.round(ms))} ms`;
-  if (ms < 9.95 * SECOND_MS) return `${(ms / SECOND_MS).toFixed(1)} s`;
-  const seconds = Math.round(ms / SECOND_MS);
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
-  const hours = Math.floor(minutes / 60);
-  if (hours < 24) return `${hours} h ${minutes % 60} min`;
-  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
-}
-
 /** The first 8 characters of a store path's hash: enough to tell generations apart. */
 export function shortHash(path: StorePath): string {
   return path.slice('/nix/store/'.length, '/nix/store/'.length + 8);

@@ -103,7 +103,7 @@ describe('a command', () => {
   });
 
   test('that hangs is ended after its time', async () => {
-    expect((await check([sh('sleep 60', { timeoutSeconds: 0.2 })]))?.message).toBe('the check "it" did not end within 0.2 s');
+    expect((await check([sh('sleep 60', { timeoutSeconds: 0.2 })]))?.message).toBe('the check "it" did not end within 200 ms');
   });
 
   test('whose program is missing fails', async () => {
@@ -307,7 +307,7 @@ describe('an HTTP check', () => {
     expect((await check([http(rude.port)]))?.message).toContain('got no answer');
     const silent = createHttpServer(() => undefined);
     await using mute = await listening(silent);
-    expect((await check([http(mute.port, { timeoutSeconds: 0.2 })]))?.message).toContain('the check "web" did not end within 0.2 s');
+    expect((await check([http(mute.port, { timeoutSeconds: 0.2 })]))?.message).toContain('the check "web" did not end within 200 ms');
   });
 
   test('judges an answer without an end by its beginning', async () => {

@@ -1,3 +1,4 @@
+import { timeLimit } from '@floe/model';
 import type { Exec, ExecResult } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
 import { lastWords } from '../reports/redact.ts';
@@ -29,7 +30,7 @@ export function createProbe(deps: ProbeDeps, check: HealthCheck): Probe {
     const { file, args, env } = deps.machine.place(command);
     return await deps.exec(file, args, { env, signal, timeoutMs, ...OUTPUT });
   };
-  const within = (probe: Probe): Probe => withTimeout(probe, timeoutMs, `did not end within ${check.timeoutSeconds} s`);
+  const within = (probe: Probe): Probe => withTimeout(probe, timeoutMs, `did not end within ${timeLimit(timeoutMs)}`);
   switch (check.kind) {
     case 'command':
       return async (signal) => await probeCommand(check, deps, signal);
@@ -58,7 +59,7 @@ async function probeCommand(check: CommandCheck, { machine, exec }: ProbeDeps, s
   // systemd-run does not tell a unit that systemd ended from one that failed.
   const isLate = result.end === 'timed-out' || (isUnit && result.durationMs >= timeoutSeconds * 1000);
   const how = isLate
-    ? `did not end within ${timeoutSeconds} s`
+    ? `did not end within ${timeLimit(1000 * timeoutSeconds)}`
     : result.end === 'exited'
       ? `ended with status ${result.exitCode} instead of 0`
       : `was ended by ${result.signal ?? result.end}`;

@@ -1,4 +1,4 @@
-import { isOn, SERVER_AWAY, type AgentDetail, type AgentEvent, type AgentJournal, type Observed, type StorePath } from '@floe/model';
+import { isOn, SERVER_AWAY, timeLimit, type AgentDetail, type AgentEvent, type AgentJournal, type Observed, type StorePath } from '@floe/model';
 import type { CacheTrust } from '@floe/nix';
 import { describeError, isFloeError } from '@floe/runtime';
 import { checkHealth } from '../health/health-checks.ts';
@@ -108,7 +108,10 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
     return failed({ code: 'CACHE_REFUSES', message: `by the caches and keys of this system nothing could be downloaded any more: ${what}` }, true);
   }
   if (contact === 'none' || (contact === 'network' && !isSameServer)) {
-    return failed({ code: 'NO_CONTACT', message: `the server did not answer on a new connection within ${contactMs / 1000} s of the switch` }, true);
+    return failed(
+      { code: 'NO_CONTACT', message: `the server did not answer on a new connection within ${timeLimit(contactMs)} of the switch` },
+      true,
+    );
   }
   // Once more, just before the verdict: people do not wait for checks.
   const last = (await machine.observe()).current;

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { lastWords, MAX_LOG_CHARACTERS, redactedTail } from './redact.ts';
 
@@ -27,4 +28,26 @@ test('only its end is told, from the beginning of a line', () => {
   expect(clean.length).toBeLessThanOrEqual(MAX_LOG_CHARACTERS + 2);
   expect(clean).toMatch(/^…\nline \d+\n/);
   expect(clean).toMatch(/line 4999$/);
+});
+
+test('no text takes more time than its length asks for', () => {
+  // What the patterns are made of, repeated: a text that makes one of them go back and forth is one of these.
+  const pieces = ['a', '-', '.', ':', '/', '://', '@', ' ', '\n', '"', "'", '=', '_', 'A'];
+  const words = ['token', 'password', 'api_key', 'private-key', 'authorization', 'bearer ', 'https://', '-----BEGIN ', 'PRIVATE KEY-----', 'ghp_'];
+  const Piece = fc.array(fc.constantFrom(...pieces, ...words), { minLength: 1, maxLength: 4 }).map((parts) => parts.join(''));
+  const Text = fc.array(fc.tuple(Piece, fc.integer({ min: 1, max: 60_000 })), { minLength: 1, maxLength: 3 });
+  fc.assert(
+    fc.property(Text, (runs) => {
+      const text = runs.map(([piece, times]) => piece.repeat(times / piece.length)).join('');
+      const startedAt = performance.now();
+      lastWords(text, 100);
+      // 180,000 characters take 10 ms; by the square they took 9.6 s for 40,000.
+      expect(performance.now() - startedAt).toBeLessThan(2_000);
+    }),
+    { numRuns: 150, examples: [...pieces, ...words, 'a.', 'a-', 'a-a.'].map((piece) => [[[piece, 60_000] as [string, number]]]) },
+  );
+});
+
+test('words next to a secret stay, and what is joined to its name does not hide it', () => {
+  expect(lastWords('svc+x.y://u:p@h my-db_password=x,next', 100)).toBe('svc+x.y://***@h my-db_password=***,next');
 });

@@ -3,14 +3,18 @@ import type { AgentDetail, AgentEvent } from '@floe/model';
 /** What a report's log may hold, in characters. */
 export const MAX_LOG_CHARACTERS = 12_000;
 
+/**
+ * Each takes time in proportion to the text, whatever that is: no pattern begins with a repetition (it would be tried from
+ * each place of a long run), and what follows a repetition is not in it.
+ */
 const SECRETS: readonly [RegExp, string][] = [
   // https://user:password@host
-  [/(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/@:]*:[^\s/@]+@/gi, '$1***@'],
+  [/(:\/\/)[^\s/@:]*:[^\s/@]+@/g, '$1***@'],
   // https://token@host
   [/(\bhttps?:\/\/)[^\s/?#]+@/gi, '$1***@'],
   // token=…, password: …, Authorization: Bearer …
   [/\b(authorization\s*[:=]\s*(?:bearer|basic)\s+)\S+/gi, '$1***'],
-  [/\b([\w-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|private[_-]?key)["']?\s*[:=]\s*)(?:"[^"]*"|'[^']*'|[^\s"',;]+)/gi, '$1***'],
+  [/((?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|private[_-]?key)["']?\s*[:=]\s*)(?:"[^"]*"|'[^']*'|[^\s"',;]+)/gi, '$1***'],
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, '*** private key ***'],
   [/\b(?:gh[pousr]_|github_pat_|glpat-|floe_|AKIA)[A-Za-z0-9_-]{8,}/g, '***'],
 ];

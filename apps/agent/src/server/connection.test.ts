@@ -160,7 +160,15 @@ test.each([
   await until(() => server.peers.length === 2);
   expect(first?.closeCode).toBe(CLOSE_CODES.badMessage);
   expect(lines.join()).toContain('not of the protocol');
-  expect(sleeps[0]).toBe(90_000);
+  expect(sleeps[0]).toBe(500);
+});
+
+test('a server that speaks out of turn is tried again quickly, and only one that goes on doing so slowly', async () => {
+  server.onHello = (peer) => peer.send({ type: 'go', epoch: 1, leaseMs: 1 });
+  connect();
+  await until(() => sleeps.length >= 7);
+  expect(sleeps.slice(0, 5)).toEqual([500, 1_000, 2_000, 4_000, 8_000]);
+  expect(sleeps[5]).toBeGreaterThan(60_000);
 });
 
 test('a binary frame ends the connection', async () => {

@@ -10,6 +10,7 @@ import {
   type Refusal,
   type Welcome,
 } from '@floe/protocol';
+import { timeLimit } from '@floe/model';
 import { fullJitter, type Clock, type Logger } from '@floe/runtime';
 import type { WebSocket } from 'ws';
 
@@ -19,6 +20,8 @@ const HANDSHAKE_MS = 15_000;
 const RECONNECT = { baseMs: 1_000, capMs: 60_000 } as const;
 /** Refusals are repeated at most this slowly. */
 const SLOW_CAP_MS = 10 * 60_000;
+/** So many times in a row a server that speaks out of turn, e.g. because it was just started, is tried again quickly. */
+const QUICK_TRIES = 5;
 /** How a new connection is waited for, in ms: between looks, and between tries. */
 const RENEW_LOOK_MS = 10;
 const RENEW_PAUSE_MS = 500;
@@ -57,6 +60,12 @@ export interface ConnectionDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
+}
+
+/** In a row. */
+interface TriesInVain {
+  readonly misses: number;
+  readonly misunderstandings: number;
 }
 
 /** Where the server's sockets are. */
@@ -157,6 +166,7 @@ export class Connection {
     const { clock, random, logger } = this.#deps;
     let attempt = 0;
     let misses = 0;
+    let misunderstandings = 0;
     let wasHurried = false;
     while (!signal.aborted) {
       const ending = await this.#converse(signal);
@@ -167,7 +177,8 @@ export class Connection {
         wasHurried = false;
       }
       misses = ending.kind === 'not-reached' ? misses + 1 : 0;
-      const wait = await this.#judge(ending, misses);
+      misunderstandings = ending.kind === 'not-understood' ? misunderstandings + 1 : 0;
+      const wait = await this.#judge(ending, { misses, misunderstandings });
       attempt += 1;
       if (this.#isHurried) {
         await clock.sleep(wasHurried ? RENEW_PAUSE_MS : 0, signal);
@@ -186,13 +197,13 @@ export class Connection {
     return slowRetryMs + fullJitter(attempt, { baseMs: slowRetryMs, capMs: SLOW_CAP_MS }, random);
   }
 
-  async #judge(ending: Ending, misses: number): Promise<'at-once' | 'soon' | 'slowly'> {
+  async #judge(ending: Ending, { misses, misunderstandings }: TriesInVain): Promise<'at-once' | 'soon' | 'slowly'> {
     const { logger, serverUrl, handlers } = this.#deps;
     if (ending.kind === 'refused') {
       logger.error('the server refuses this agent; trying again slowly', { closeCode: ending.closeCode, code: ending.code, reason: ending.message });
       return (await handlers.refused(ending)) ? 'at-once' : 'slowly';
     }
-    if (ending.kind === 'not-understood') return 'slowly';
+    if (ending.kind === 'not-understood') return misunderstandings <= QUICK_TRIES ? 'soon' : 'slowly';
     if (ending.kind === 'lost') logger.info('the connection ended; connecting again', { closeCode: ending.closeCode });
     // A server that is away for a weekend is not worth a line per try.
     else logger[misses % 10 === 1 ? 'warn' : 'debug']('the server cannot be reached; trying again', { serverUrl, why: ending.why });
@@ -217,7 +228,7 @@ export class Connection {
 
     const reject = (why: string): void => {
       isUnderstood = false;
-      logger.error('the server sent a frame that is not of the protocol: is it newer than this agent? Closing; trying again slowly', {
+      logger.error('the server sent a frame that is not of the protocol: is it newer than this agent? Closing, and trying again', {
         why: why.slice(0, 300),
       });
       socket.close(CLOSE_CODES.badMessage, 'bad message');
@@ -268,7 +279,7 @@ export class Connection {
     };
 
     const handshake = setTimeout(() => {
-      failure = `the server did not welcome this agent within ${handshakeMs / 1000} s`;
+      failure = `the server did not welcome this agent within ${timeLimit(handshakeMs)}`;
       socket.terminate();
     }, handshakeMs);
     const heartbeat = setInterval(() => {

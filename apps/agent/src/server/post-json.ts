@@ -1,3 +1,4 @@
+import { timeLimit } from '@floe/model';
 import { FloeError } from '@floe/runtime';
 
 const TIMEOUT_MS = 15_000;
@@ -29,7 +30,7 @@ export async function postJson(url: string, body: object, signal: AbortSignal): 
       response.on('error', unreachable);
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') }));
     });
-    request.on('timeout', () => request.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
+    request.on('timeout', () => request.destroy(new Error(`no answer within ${timeLimit(TIMEOUT_MS)}`)));
     request.on('error', unreachable);
     request.end(text);
   });

@@ -12,6 +12,7 @@ import {
   NoticeLine,
   Refusal,
   RollingBack,
+  rootSocketPath,
   SOCKET_PATH,
   type LaterRequest,
   type Notice,
@@ -103,22 +104,40 @@ interface Request {
 }
 
 /** Sends a request; returns when the answer begins. */
-async function open({ socketPath, readGroups = readEtcGroup }: ClientOptions, { method, path, body, signal }: Request): Promise<IncomingMessage> {
-  const { request: send } = process.getBuiltinModule('node:http');
-  const text = body === undefined ? '' : JSON.stringify(body);
-  const headers = text === '' ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
+async function open({ socketPath, readGroups = readEtcGroup }: ClientOptions, request: Request): Promise<IncomingMessage> {
   try {
-    return await new Promise<IncomingMessage>((resolve, reject) => {
-      const request = send({ socketPath, method, path, headers, signal, agent: false }, resolve);
-      request.on('error', reject);
-      request.end(text);
-    });
+    return (await openAsRoot(socketPath, request)) ?? (await send(socketPath, request));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') throw notRunning(socketPath);
+    if (isNobodyThere(error)) throw notRunning(socketPath);
     if (code === 'EACCES' || code === 'EPERM') throw await notAllowed(socketPath, readGroups);
     throw noAnswer(socketPath, error);
   }
+}
+
+/** Where nobody else can be in root's way. An agent that lets no group in, or is of an older version, has no such socket. */
+async function openAsRoot(socketPath: string, request: Request): Promise<IncomingMessage | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
+  try {
+    return await send(rootSocketPath(socketPath), request);
+  } catch (error) {
+    if (isNobodyThere(error)) return undefined;
+    throw error;
+  }
+}
+
+function isNobodyThere(error: unknown): boolean {
+  return ['ENOENT', 'ECONNREFUSED', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+}
+
+async function send(socketPath: string, { method, path, body, signal }: Request): Promise<IncomingMessage> {
+  const text = body === undefined ? '' : JSON.stringify(body);
+  const headers = text === '' ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
+  return await new Promise<IncomingMessage>((resolve, reject) => {
+    const request = process.getBuiltinModule('node:http').request({ socketPath, method, path, headers, signal, agent: false }, resolve);
+    request.on('error', reject);
+    request.end(text);
+  });
 }
 
 async function readAll(response: IncomingMessage, socketPath: string): Promise<string> {

@@ -7,6 +7,11 @@ import * as v from 'valibot';
 /** Where the socket is, below the folder that plays the machine if there is one. */
 export const SOCKET_PATH = '/run/floe-agent/socket';
 
+/** Root's own socket beside the one of a group: nobody in the group can keep root out of it. */
+export function rootSocketPath(path: string): string {
+  return `${path}.root`;
+}
+
 /** A month; what may really be asked for is the policy's to say. */
 const MAX_LATER_MINUTES = 31 * 24 * 60;
 

@@ -268,6 +268,42 @@ describe('notices', () => {
   });
 });
 
+describe('one who only occupies the socket', () => {
+  /** As many as somebody can make, each in one of the ways to wait with it. */
+  async function occupy(words: string): Promise<void> {
+    for (let index = 0; index < 200; index += 1) {
+      const idle = createConnection(path).on('error', () => undefined);
+      stack.defer(() => void idle.destroy());
+      await new Promise<void>((resolve) => void idle.once('connect', () => resolve()).once('error', () => resolve()));
+      idle.write(words);
+    }
+  }
+
+  it.each([
+    ['nothing', ''],
+    ['half of a request', 'POST /later HTTP/1.1\r\nHost: x\r\n'],
+    ['a request without its body', 'POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{'],
+    ['a request for notices', 'GET /events HTTP/1.1\r\nHost: x\r\n\r\n'],
+  ])('and sends %s keeps nobody out', async (_what, words) => {
+    await serve({ group: 'floe' });
+    await occupy(words);
+    expect(await raw('GET', '/status')).toMatchObject({ status: 200 });
+    expect(await client().status()).toEqual(STATUS);
+  });
+
+  it.runIf(process.getuid?.() === 0)('cannot reach the socket of root, which is there beside that of a group', async () => {
+    const socket = await serve({ group: 'floe' });
+    expect(((await lstat(`${path}.root`)).mode & 0o777).toString(8)).toBe('600');
+    // Root is served even where the group's socket does not answer at all.
+    await rm(path);
+    expect(await client().status()).toEqual(STATUS);
+    await socket[Symbol.asyncDispose]();
+    expect(await readdir(join(dir, 'run'))).toEqual([]);
+    await serve();
+    expect(await readdir(join(dir, 'run'))).toEqual(['socket']);
+  });
+});
+
 describe('a client without an answer', () => {
   it('says how to start an agent that does not run', async () => {
     await expect(client().status()).rejects.toMatchObject({

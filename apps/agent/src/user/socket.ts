@@ -1,14 +1,17 @@
-import type { Server } from 'node:http';
-import { createConnection } from 'node:net';
+import type { IncomingMessage, Server } from 'node:http';
+import { createConnection, type Socket } from 'node:net';
 import { chmod, chown, lstat, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FloeError, isFloeError, type Logger } from '@floe/runtime';
 import { groupId, readEtcGroup, type ReadGroups } from './group.ts';
+import { rootSocketPath } from './protocol.ts';
 import type { UserRequests } from './requests.ts';
-import { createRoutes } from './routes.ts';
+import { createRoutes, type Routes } from './routes.ts';
 
 /** More people than this are not at one machine. */
 const MAX_CONNECTIONS = 64;
+/** So many may be connected without having asked for anything; of more, the one that has waited longest goes. */
+const MAX_IDLE = 16;
 /** A request is a few bytes: who takes longer than this is stuck. */
 const REQUEST_TIMEOUT_MS = 10_000;
 const PROBE_MS = 1_000;
@@ -29,13 +32,24 @@ export interface UserSocket extends AsyncDisposable {
 }
 
 /**
- * Listens for the people at the machine. The file of an agent that is gone is replaced. Throws SOCKET_IN_USE when another
- * agent answers there, SOCKET_UNAVAILABLE when the socket cannot be made.
+ * Listens for the people at the machine; where a group is let in, on a second socket for root alone. The file of an agent
+ * that is gone is replaced. Throws SOCKET_IN_USE when another agent answers there, SOCKET_UNAVAILABLE when the socket cannot
+ * be made.
  */
 export async function serveUserSocket(options: UserSocketOptions): Promise<UserSocket> {
+  const routes = createRoutes(options.handlers, options.logger);
+  await using stack = new AsyncDisposableStack();
+  stack.use(await listen(routes, options));
+  if (options.group !== undefined) stack.use(await listen(routes, { ...options, path: rootSocketPath(options.path), group: undefined }));
+  stack.defer(() => routes.stop());
+  const listening = stack.move();
+  return { followerCount: () => routes.followerCount(), [Symbol.asyncDispose]: async () => await listening.disposeAsync() };
+}
+
+async function listen(routes: Routes, options: UserSocketOptions): Promise<AsyncDisposable> {
   const { path, logger } = options;
   await refuseOthers(path);
-  const routes = createRoutes(options.handlers, logger);
+  const idle = new IdleConnections();
   // Importing node:http makes all that it exports, a whole fetch among them; requiring it does not.
   const server = process.getBuiltinModule('node:http').createServer(
     {
@@ -44,9 +58,13 @@ export async function serveUserSocket(options: UserSocketOptions): Promise<UserS
       connectionsCheckingInterval: REQUEST_TIMEOUT_MS,
       maxHeaderSize: 8 * 1024,
     },
-    (request, response) => void routes.answer(request, response),
+    (request, response) => {
+      idle.asks(request);
+      void routes.answer(request, response);
+    },
   );
   server.maxConnections = MAX_CONNECTIONS;
+  server.on('connection', (socket) => idle.add(socket));
   let inode: bigint;
   try {
     inode = await publish(server, options);
@@ -57,15 +75,31 @@ export async function serveUserSocket(options: UserSocketOptions): Promise<UserS
   }
   server.on('error', (error) => logger.error('the socket for the people at this machine failed', { path, error }));
   return {
-    followerCount: () => routes.followerCount(),
     async [Symbol.asyncDispose]() {
-      routes.stop();
       await close(server);
       // Another agent may have put its own there meanwhile.
       const found = await lstat(path, { bigint: true }).catch(() => undefined);
       if (found?.ino === inode) await rm(path, { force: true });
     },
   };
+}
+
+/** Connections that have not asked for anything yet, or not to the end. They must not keep those out who do. */
+class IdleConnections {
+  readonly #sockets = new Set<Socket>();
+
+  add(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    if (this.#sockets.size <= MAX_IDLE) return;
+    const [oldest] = this.#sockets;
+    oldest?.destroy();
+  }
+
+  asks(request: IncomingMessage): void {
+    if (request.complete || request.method === 'GET') this.#sockets.delete(request.socket);
+    else request.once('end', () => this.#sockets.delete(request.socket));
+  }
 }
 
 /**

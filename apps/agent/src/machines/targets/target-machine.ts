@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { AgentDetail, Observed, StorePath } from '@floe/model';
+import { timeLimit, type AgentDetail, type Observed, type StorePath } from '@floe/model';
 import type { Nix } from '@floe/nix';
 import { FloeError, type Exec, type ExecResult } from '@floe/runtime';
 import type { CommandPlace, Machine, SwitchAction, SwitchOptions, SwitchOutcome } from '../machine.ts';
@@ -204,7 +204,7 @@ const MAX_WORDS = 600;
 function describeActivation(file: string, result: ExecResult, limitMs: number): SwitchOutcome {
   const words = lastWords(result.stderr.trim() || result.stdout, MAX_WORDS);
   const said = words === '' ? '' : `: ${words}`;
-  if (result.end === 'timed-out') return failed('SWITCH_TIMED_OUT', `${file} did not end within ${limitMs / 60_000} min${said}`);
+  if (result.end === 'timed-out') return failed('SWITCH_TIMED_OUT', `${file} did not end within ${timeLimit(limitMs)}${said}`);
   if (result.end !== 'exited') return failed('SWITCH_KILLED', `${file} was ended by ${result.signal ?? result.end}${said}`);
   return result.exitCode === 0 ? SWITCHED : failed('SWITCH_FAILED', `${file} failed with status ${result.exitCode}${said}`);
 }
