@@ -1,5 +1,5 @@
 import { PublicKey, HostName, type TrustedKey } from '@floe/protocol';
-import { FloeError, LOG_LEVELS, type LogLevel } from '@floe/runtime';
+import { FloeError, LOG_LEVELS, withoutTrailingSlashes, type LogLevel } from '@floe/runtime';
 import { join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { parseTarget, type AgentAccount, type TargetConfig } from './machines/targets/config.ts';
@@ -127,7 +127,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
   if (serverUrl === undefined || host === undefined || problems.length > 0) {
     throw new FloeError('CONFIG_INVALID', `floe-agent cannot start with these settings:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
   }
-  return Object.freeze({ ...config, host, serverUrl: serverUrl.replace(/\/+$/, '') });
+  return Object.freeze({ ...config, host, serverUrl: withoutTrailingSlashes(serverUrl) });
 }
 
 /** `keyId:base64`; the name may have colons of its own. */

@@ -1,9 +1,12 @@
 import { ApiError } from '@floe/protocol';
-import { FloeError, isAbort, type Secret } from '@floe/runtime';
+import { FloeError, isAbort, isFloeError, readBoundedText, type Secret } from '@floe/runtime';
 import * as v from 'valibot';
 
 /** How long an answer may take. Event streams have their own limit. */
 const ANSWER_MS = 30_000;
+/** A view of ten thousand hosts is about 10 MB; a refusal is a sentence. Whoever is at that URL may send without end. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+const MAX_REFUSAL_BYTES = 64 * 1024;
 
 /** The server's HTTP API. Each answer is parsed by its schema; see {@link refusalOf} for the errors. */
 export interface ApiClient {
@@ -58,8 +61,9 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
     const response = await request(method, path, body, 'application/json', signal);
     let json: unknown;
     try {
-      json = await response.json();
+      json = JSON.parse(await readBoundedText(response, MAX_ANSWER_BYTES));
     } catch (cause) {
+      if (isFloeError(cause, 'ANSWER_TOO_LONG')) throw notFloe(serverUrl, `${path} is too long`, cause);
       if (signal.aborted || !(cause instanceof SyntaxError)) throw unreachable(serverUrl, cause);
       throw notFloe(serverUrl, `${path} is not JSON`, cause);
     }
@@ -126,7 +130,7 @@ async function refusalOf(response: Response, serverUrl: string): Promise<FloeErr
     await response.body?.cancel();
     return notFloe(serverUrl, `the request is a redirect to ${response.headers.get('location') ?? 'nowhere'}: log in with that URL`);
   }
-  const text = await response.text().catch(() => '');
+  const text = await readBoundedText(response, MAX_REFUSAL_BYTES).catch(() => '');
   const error = parseApiError(text);
   const data = { status, serverCode: error?.code };
   if (status === 401) return new FloeError('UNAUTHENTICATED', `${serverUrl} does not accept the token: run: floe login ${serverUrl}`, { data });

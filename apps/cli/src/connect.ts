@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { FloeError, Secret } from '@floe/runtime';
+import { FloeError, Secret, withoutTrailingSlashes } from '@floe/runtime';
 import { createApiClient, type ApiClient } from './api-client.ts';
 import type { CliDeps, GlobalOptions } from './cli.ts';
 import { readServersFile, serversFilePath } from './servers-file.ts';
@@ -15,7 +15,7 @@ export function parseServerUrl(text: string): string {
   if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new FloeError('USAGE', `"${text}" is neither https:// nor http://`);
   if (url.username !== '' || url.password !== '')
     throw new FloeError('USAGE', 'the URL holds a user name or password: leave them out; floe logs in with a token');
-  return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
+  return withoutTrailingSlashes(`${url.origin}${url.pathname}`);
 }
 
 /** True when a token sent there can be read on the way. */

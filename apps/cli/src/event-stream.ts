@@ -6,7 +6,7 @@ export interface StreamEvent {
   readonly data: string;
 }
 
-/** A snapshot of ten thousand hosts is about 10 MB; a stream that never ends a line must not eat the memory. */
+/** A snapshot of ten thousand hosts is about 10 MB; a stream that never ends a line, or an event, must not eat the memory. */
 const MAX_EVENT_CHARS = 64 * 1024 * 1024;
 
 /**
@@ -19,6 +19,7 @@ export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
   let pendingChars = 0;
   let name = 'message';
   let data: string[] = [];
+  let dataChars = 0;
   for await (const chunk of body) {
     const text = decoder.decode(chunk, { stream: true });
     const lines = text.split('\n');
@@ -31,17 +32,22 @@ export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
         if (data.length > 0) yield { name, data: data.join('\n') };
         name = 'message';
         data = [];
+        dataChars = 0;
       } else if (line.startsWith(':')) {
         yield { name: 'comment', data: line.slice(1).trim() };
       } else {
         const [field, value] = cut(line);
         if (field === 'event') name = value;
-        if (field === 'data') data.push(value);
+        if (field === 'data') {
+          data.push(value);
+          // What a line costs beside its characters: a server can send many that are empty.
+          dataChars += value.length + 32;
+        }
       }
     }
     if (rest !== '') pending.push(rest);
     pendingChars += rest.length;
-    if (pendingChars > MAX_EVENT_CHARS) throw new FloeError('STREAM_TOO_LONG', 'an event of the server is too long');
+    if (pendingChars + dataChars > MAX_EVENT_CHARS) throw new FloeError('STREAM_TOO_LONG', 'an event of the server is too long');
   }
 }
 

@@ -181,3 +181,17 @@ test('events are put together from bytes cut anywhere', async () => {
     ]);
   }
 });
+
+test.each([
+  ['line', () => new TextEncoder().encode('data: without an end '.repeat(50_000))],
+  ['event', () => new TextEncoder().encode('data: and another line\n'.repeat(50_000))],
+  ['event of empty lines', () => new TextEncoder().encode('data:\n'.repeat(200_000))],
+])('a server that never ends its %s is left before it fills the memory', async (_name, chunk) => {
+  let sentBytes = 0;
+  async function* endless(): AsyncGenerator<Uint8Array> {
+    for (const piece = chunk(); sentBytes < 4 * 1024 ** 3; sentBytes += piece.length) yield piece;
+  }
+  await expect(async () => {
+    for await (const _event of readEvents(endless()));
+  }).rejects.toMatchObject({ code: 'STREAM_TOO_LONG' });
+});

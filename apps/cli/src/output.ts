@@ -1,3 +1,4 @@
+import { escapeSteering } from '@floe/runtime';
 import type { CliDeps, Output } from './cli.ts';
 import { colourStyle, harmless, plainStyle } from './view/terminal.ts';
 
@@ -9,12 +10,7 @@ export function createOutput(deps: Pick<CliDeps, 'env' | 'stdout' | 'stderr'>): 
     style: isColoured ? colourStyle : plainStyle,
     columns: stdout.isTTY === true ? stdout.columns : undefined,
     print: (text) => stdout.write(`${text}\n`),
-    json: (value, isLine = false) => stdout.write(`${escapeC1(JSON.stringify(value, undefined, isLine ? undefined : 2))}\n`),
+    json: (value, isLine = false) => stdout.write(`${escapeSteering(JSON.stringify(value, undefined, isLine ? undefined : 2))}\n`),
     note: (text) => stderr.write(`floe: ${harmless(text)}\n`),
   };
-}
-
-/** JSON may hold C1 control characters as they are; some terminals obey them. */
-function escapeC1(json: string): string {
-  return json.replaceAll(/[\u007f-\u009f]/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`);
 }

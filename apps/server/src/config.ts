@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FloeError, LOG_LEVELS, Secret, type LogLevel } from '@floe/runtime';
+import { FloeError, LOG_LEVELS, MAX_TIMER_MS, Secret, withoutTrailingSlashes, type LogLevel } from '@floe/runtime';
 import * as v from 'valibot';
 
 /** How to sign in to GitHub's API. */
@@ -49,7 +49,8 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 const Port = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.maxValue(65_535));
 const Url = v.pipe(v.string(), v.url());
-const Count = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.minValue(1));
+// As much as a timer takes in seconds, and more MiB than any machine has.
+const Count = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.minValue(1), v.maxValue(Math.floor(MAX_TIMER_MS / 1000)));
 const MIB = 1024 ** 2;
 
 /**
@@ -91,16 +92,13 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
     return undefined;
   }
   function count(name: string, fallback: number, unit: string): number {
-    return checked(name, Count, fallback, `a whole number of ${unit}, 1 or more`);
+    return checked(name, Count, fallback, `a whole number of ${unit}, from 1 to 2147483`);
   }
 
   const [listenHost, listenPort] = parseListen(value('FLOE_LISTEN') ?? '127.0.0.1:8420', problems);
-  const publicUrl = checked(
-    'FLOE_PUBLIC_URL',
-    Url,
-    `http://${listenHost}:${listenPort}`,
-    'the URL at which agents and people reach this server',
-  ).replace(/\/+$/, '');
+  const publicUrl = withoutTrailingSlashes(
+    checked('FLOE_PUBLIC_URL', Url, `http://${listenHost}:${listenPort}`, 'the URL at which agents and people reach this server'),
+  );
   const dataDir = value('FLOE_DATA_DIR') ?? '/var/lib/floe';
   const databaseFile = secretFile('FLOE_DATABASE_URL_FILE');
   const databaseUrl = databaseFile ?? (value('DATABASE_URL') === undefined ? undefined : new Secret(value('DATABASE_URL') ?? ''));
@@ -165,7 +163,7 @@ function parseGithub(read: {
   const repository = read.value('FLOE_GITHUB_REPOSITORY');
   if (repository === undefined) return undefined;
   if (!/^[\w.-]+\/[\w.-]+$/.test(repository)) read.problems.push(`FLOE_GITHUB_REPOSITORY is "${repository}": set it to owner/name`);
-  const apiUrl = read.checked('FLOE_GITHUB_API_URL', Url, 'https://api.github.com', 'the URL of the API').replace(/\/+$/, '');
+  const apiUrl = withoutTrailingSlashes(read.checked('FLOE_GITHUB_API_URL', Url, 'https://api.github.com', 'the URL of the API'));
   const token = read.secretFile('FLOE_GITHUB_TOKEN_FILE');
   if (token !== undefined) return { repository, apiUrl, auth: { kind: 'token', token } };
   const appId = read.value('FLOE_GITHUB_APP_ID');

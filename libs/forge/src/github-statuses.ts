@@ -1,4 +1,4 @@
-import { FloeError, systemClock } from '@floe/runtime';
+import { FloeError, readBoundedText, systemClock, withoutTrailingSlashes } from '@floe/runtime';
 import { request } from '@octokit/request';
 import { fitDescription } from './describe-text.ts';
 import { judgeGithubFailure, unexpectedAnswer } from './github-failure.ts';
@@ -6,6 +6,8 @@ import { createSignIn, type GithubAuth } from './github-sign-in.ts';
 import type { CommitStatuses, OutgoingStatus, PostOutcome } from './status.ts';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
+/** GitHub's answer to a status has about 2 kB. @octokit/request would read one of any length. */
+const MAX_ANSWER_BYTES = 1024 * 1024;
 /** The version of the API that the requests are written for. */
 const API_VERSION = '2022-11-28';
 
@@ -32,11 +34,14 @@ export function createGithubStatuses(options: GithubStatusesOptions): CommitStat
   /** The API for one call: every request of it ends with `signal` or after the time limit. */
   function apiFor(signal: AbortSignal): typeof request {
     return request.defaults({
-      baseUrl: apiUrl.replace(/\/+$/, ''),
+      baseUrl: withoutTrailingSlashes(apiUrl),
       headers: { 'user-agent': userAgent, accept: 'application/vnd.github+json', 'x-github-api-version': API_VERSION },
       request: {
-        fetch: async (url: string, init: RequestInit) =>
-          await fetch(url, { ...init, signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) }),
+        fetch: async (url: string, init: RequestInit) => {
+          const answer = await fetch(url, { ...init, signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) });
+          const text = await readBoundedText(answer, MAX_ANSWER_BYTES);
+          return new Response(text === '' ? null : text, { status: answer.status, headers: answer.headers });
+        },
         log: { debug: ignore, info: ignore, warn: ignore, error: ignore },
       },
     });

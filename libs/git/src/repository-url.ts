@@ -1,4 +1,5 @@
 import type { CommitSha } from '@floe/model';
+import { withoutTrailingSlashes } from '@floe/runtime';
 import { gitError } from './errors.ts';
 
 const SCP_LIKE = /^(?:[^/@\s]+@)?[^/:\s]+:(?!\/\/)/;
@@ -23,7 +24,7 @@ export function parseRepositoryUrl(text: string): string {
     throw unsupported('it has credentials in it: remove them, and put the token into the file named by FLOE_REPOSITORY_TOKEN_FILE');
   }
   if (url.search !== '' || url.hash !== '') throw unsupported('it has a query or a fragment: use the address that "git clone" takes');
-  return url.href.replace(/\/+$/, '');
+  return withoutTrailingSlashes(url.href);
 }
 
 // The address itself stays out of the message and the data: it may hold a password.

@@ -14,13 +14,23 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/**
+ * The longest time that a timer can be set to, in ms (24.8 days). A longer one does not wait longer: it fires after 1 ms
+ * (nodejs.org/api/timers.html), and a loop that sleeps for a month never sleeps at all.
+ */
+export const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /** The machine's clock. */
 export const systemClock: Clock = {
   now: () => boundedTime(Date.now()),
   monotonic: () => performance.now(),
   sinceBoot: () => Math.round(uptime() * 1000),
   async sleep(ms, signal) {
-    if (signal?.aborted) return;
-    await delay(ms, undefined, signal ? { signal } : undefined).catch(() => undefined);
+    let leftMs = ms;
+    do {
+      if (signal?.aborted) return;
+      await delay(Math.min(leftMs, MAX_TIMER_MS), undefined, signal ? { signal } : undefined).catch(() => undefined);
+      leftMs -= MAX_TIMER_MS;
+    } while (leftMs > 0);
   },
 };

@@ -1,4 +1,5 @@
 import { describeError } from './errors.ts';
+import { escapeSteering } from './text.ts';
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -43,6 +44,15 @@ function printable(value: unknown): unknown {
   return { message: describeError(value), ...(code === undefined ? {} : { code }) };
 }
 
+/** A line that cannot be written as it is (a circle, a bigint) is written without its fields: a log never fails its caller. */
+function toJson(line: Record<string, unknown>): string {
+  try {
+    return JSON.stringify(line);
+  } catch (error) {
+    return JSON.stringify({ time: line['time'], level: line['level'], message: line['message'], unprintable: describeError(error) });
+  }
+}
+
 /** A logger that gives each line, without its newline, to `write`. */
 export function createLogger(options: {
   readonly level: LogLevel;
@@ -57,7 +67,7 @@ export function createLogger(options: {
     if (LOG_LEVELS.indexOf(level) < threshold) return;
     const line: Record<string, unknown> = { time: new Date(now()).toISOString(), level, message };
     for (const [key, value] of Object.entries({ ...base, ...fields })) line[key] = printable(value);
-    options.write(JSON.stringify(line));
+    options.write(escapeSteering(toJson(line)));
   }
   return {
     debug: (message, fields) => log('debug', message, fields),

@@ -1,3 +1,5 @@
+import { MAX_TIMER_MS } from './clock.ts';
+
 /**
  * A level-triggered wake-up: any number of `wake()` before a `wait()` are one. A hint that comes while its receiver is
  * busy is not lost: the next `wait()` returns at once.
@@ -19,7 +21,7 @@ export function createWake(): Wake {
     async wait(timeoutMs, signal) {
       if (!isWoken && !signal.aborted) {
         await new Promise<void>((resolve) => {
-          const timer = setTimeout(finish, timeoutMs);
+          const timer = setTimeout(finish, Math.min(timeoutMs, MAX_TIMER_MS));
           function finish(): void {
             clearTimeout(timer);
             signal.removeEventListener('abort', finish);

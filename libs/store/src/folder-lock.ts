@@ -1,11 +1,11 @@
-import { FloeError, processOf, takeProcessLock } from '@floe/runtime';
+import { FloeError, processOf, takeProcessLock, withoutTrailingSlashes } from '@floe/runtime';
 
 /**
  * Keeps a second process out of an embedded database's folder: PGlite does not, and two writers destroy it. The lock
  * lies beside the folder. Throws `FloeError('STORE_IN_USE')`.
  */
 export async function lockFolder(folder: string): Promise<AsyncDisposable> {
-  const taken = await takeProcessLock(`${folder.replace(/\/+$/, '')}.lock`);
+  const taken = await takeProcessLock(`${withoutTrailingSlashes(folder)}.lock`);
   if (taken.kind === 'taken') return taken.lock;
   throw new FloeError('STORE_IN_USE', `another process${processOf(taken)} uses the database in ${folder}: stop it, or use Postgres to share one`, {
     data: { folder },

@@ -1,3 +1,5 @@
+import { withoutTrailingSlashes } from '@floe/runtime';
+
 /**
  * Whom a machine reaches: its server; its server, but one of the two will have nothing to do with the other; its server,
  * which said nothing that could be believed or not; not that, but a cache of its systems; nobody.
@@ -12,7 +14,7 @@ const TRY_MS = 5_000;
 
 /** Whether any of the Nix caches answers, whatever it says: then the network works. A folder says nothing about that. */
 export async function isNetworkThere(substituters: readonly string[], signal: AbortSignal): Promise<boolean> {
-  const urls = substituters.filter((url) => /^https?:/.test(url)).map((url) => `${url.replace(/[?].*$/, '').replace(/\/+$/, '')}/${CACHE_INFO}`);
+  const urls = substituters.filter((url) => /^https?:/.test(url)).map((url) => `${withoutTrailingSlashes(url.replace(/[?].*$/, ''))}/${CACHE_INFO}`);
   const answers = urls.map(async (url) => {
     const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(TRY_MS)]) });
     await response.body?.cancel();

@@ -4,13 +4,16 @@ import { cutToWidth, widthOf } from './width.ts';
 /** What a piece of text means; how that looks is the terminal's matter. */
 export type Tone = 'good' | 'busy' | 'bad' | 'quiet' | 'strong';
 
-/** Marks text on a terminal with colours, and leaves it as it is elsewhere. */
+/**
+ * Marks text on a terminal with colours, and leaves it as it is elsewhere. Takes text as it came: what would steer the
+ * terminal is taken out here, so that no caller can forget it. Not to be nested for the same reason.
+ */
 export type Style = (tone: Tone, text: string) => string;
 
 const LOOKS = { good: 'green', busy: 'cyan', bad: 'red', quiet: 'dim', strong: 'bold' } as const;
 
-export const plainStyle: Style = (_tone, text) => text;
-export const colourStyle: Style = (tone, text) => styleText(LOOKS[tone], text, { validateStream: false });
+export const plainStyle: Style = (_tone, text) => harmless(text);
+export const colourStyle: Style = (tone, text) => styleText(LOOKS[tone], harmless(text), { validateStream: false });
 
 /** What things are shown with: the time that "ago" counts from, the look, and the room (undefined: no terminal). */
 export interface View {

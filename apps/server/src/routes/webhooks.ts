@@ -1,5 +1,5 @@
 import { parseGithubWebhook } from '@floe/forge';
-import type { Clock, Logger, Secret } from '@floe/runtime';
+import { withoutTrailingSlashes, type Clock, type Logger, type Secret } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
@@ -88,8 +88,7 @@ function isOurs(pushed: { readonly fullName: string; readonly cloneUrl: string }
 }
 
 function withoutSuffix(url: string): string {
-  return url
-    .replace(/\/+$/, '')
+  return withoutTrailingSlashes(url)
     .replace(/\.git$/, '')
     .toLowerCase();
 }
