@@ -94,7 +94,7 @@ export class Desktop implements AsyncDisposable {
     const { exec, env } = this.#deps;
     const result = await exec('notify-send', ['--version'], { env, timeoutMs: SHOW_TIMEOUT_MS }).catch(() => undefined);
     if (result === undefined) return true; // There is none; what is done next finds out.
-    const [, major = 0, minor = 0, patch = 0] = (/(\d+)\.(\d+)\.(\d+)/.exec(result.stdout) ?? []).map(Number);
+    const [, major = 0, minor = 0, patch = 0] = (/(\d{1,9})\.(\d{1,9})\.(\d{1,9})/.exec(result.stdout) ?? []).map(Number);
     this.#isNew = major > 0 || minor > 8 || (minor === 8 && patch >= 4);
     return this.#isNew;
   }
