@@ -23,8 +23,8 @@ export class FleetFeed {
 
   /** Shows a view; says whether it was news. */
   show(change: Change): boolean {
-    const key =
-      change.type === 'host' ? `host ${change.host.host}` : change.type === 'revision' ? `revision ${change.revision.sequence}` : 'repository';
+    // Of revisions only the newest is shown: one key, or every push would stay in memory with all its hosts.
+    const key = change.type === 'host' ? `host ${change.host.host}` : change.type;
     const text = JSON.stringify(change);
     if (this.#shown.get(key) === text) return false;
     this.#shown.set(key, text);

@@ -1,4 +1,5 @@
-import { CommitSha, foreign, HostName, type FleetEvent, type ReportLogView, type ReportView } from '@floe/protocol';
+import type { HttpBindings } from '@hono/node-server';
+import { CommitSha, foreign, HostName, type ReportLogView, type ReportView } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
 import { sValidator } from '@hono/standard-validator';
@@ -9,11 +10,8 @@ import { requireToken, type AuthEnv } from '../auth.ts';
 import type { FleetFeed } from '../feed.ts';
 import type { FleetReader } from '../fleet-reader.ts';
 import { refuse } from '../http-error.ts';
+import { sendFleetEvents } from './fleet-events.ts';
 import { orRefuse, ReasonText } from './validation.ts';
-
-/** A subscriber that is this many events behind is cut off; it comes back and starts with a snapshot. */
-const MAX_BEHIND = 5_000;
-const PING_MS = 15_000;
 
 const Host = v.object({ host: HostName });
 const Digits = v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'a number'), v.transform(Number));
@@ -84,27 +82,9 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
 
   app.get('/events', (c) =>
     streamSSE(c, async (stream) => {
-      const queue: FleetEvent[] = [];
-      let notify: (() => void) | undefined;
-      using _subscription = feed.subscribe((event) => {
-        queue.push(event);
-        notify?.();
-      });
-      stream.onAbort(() => notify?.());
-      await stream.writeSSE({ event: 'snapshot', data: JSON.stringify(await reader.fleet()) });
-      while (!stream.aborted && queue.length < MAX_BEHIND) {
-        for (const event of queue.splice(0)) await stream.writeSSE({ event: 'change', data: JSON.stringify(event) });
-        const isNews = await new Promise<boolean>((resolve) => {
-          const timer = setTimeout(() => resolve(false), PING_MS);
-          notify = () => {
-            clearTimeout(timer);
-            resolve(true);
-          };
-          if (queue.length > 0 || stream.aborted) notify();
-        });
-        notify = undefined;
-        if (!isNews) await stream.write(': ping\n\n');
-      }
+      // Under @hono/node-server the environment is Node's own request and response; in tests without a port it is not there.
+      const cut = (): void => void (c.env as Partial<HttpBindings> | undefined)?.outgoing?.destroy();
+      await sendFleetEvents(stream, { feed, snapshot: async () => await reader.fleet(), cut });
     }),
   );
   return app;

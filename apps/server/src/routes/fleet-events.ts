@@ -1,0 +1,66 @@
+import type { FleetEvent, FleetView } from '@floe/protocol';
+import type { SSEStreamingApi } from 'hono/streaming';
+import type { FleetFeed } from '../feed.ts';
+
+export interface FleetEventsDeps {
+  readonly feed: FleetFeed;
+  readonly snapshot: () => Promise<FleetView>;
+  /** Ends the connection under the stream, whether its reader takes anything or not. */
+  readonly cut: () => void;
+}
+
+export interface FleetEventsLimits {
+  /** A reader that is this many events behind gets no more of them: it comes back and starts with a snapshot. */
+  readonly maxBehind: number;
+  readonly pingMs: number;
+  /** A reader that takes nothing for so long is cut off: a laptop that sleeps with the page open, or one that never reads. */
+  readonly stalledMs: number;
+}
+
+const PIECE_CHARS = 64 * 1024;
+const LIMITS: FleetEventsLimits = { maxBehind: 5_000, pingMs: 15_000, stalledMs: 60_000 };
+
+/** Sends the fleet as it is, then each change as it happens, until the reader leaves or is cut off. */
+export async function sendFleetEvents(stream: SSEStreamingApi, { feed, snapshot, cut }: FleetEventsDeps, limits = LIMITS): Promise<void> {
+  const backlog: { events: FleetEvent[]; isTooLong: boolean } = { events: [], isTooLong: false };
+  let notify: (() => void) | undefined;
+  using _subscription = feed.subscribe((event) => {
+    // Looked at here, not between two writes: a write to a reader that stalls waits, and the backlog would grow meanwhile.
+    backlog.isTooLong ||= backlog.events.length >= limits.maxBehind;
+    if (backlog.isTooLong) backlog.events = [];
+    else backlog.events.push(event);
+    notify?.();
+  });
+  stream.onAbort(() => notify?.());
+
+  async function write(text: string): Promise<void> {
+    // In pieces: a slow reader of a long snapshot takes one after another, a stalled one takes none.
+    for (let start = 0; start < text.length && !stream.aborted; start += PIECE_CHARS) {
+      const late = setTimeout(cut, limits.stalledMs);
+      try {
+        await stream.write(text.slice(start, start + PIECE_CHARS));
+      } finally {
+        clearTimeout(late);
+      }
+    }
+  }
+
+  // JSON on one line needs no further framing (WHATWG HTML, "Server-sent events").
+  await write(`event: snapshot\ndata: ${JSON.stringify(await snapshot())}\n\n`);
+  while (!stream.aborted && !backlog.isTooLong) {
+    for (const event of backlog.events.splice(0)) {
+      if (stream.aborted) return;
+      await write(`event: change\ndata: ${JSON.stringify(event)}\n\n`);
+    }
+    const isNews = await new Promise<boolean>((resolve) => {
+      const timer = setTimeout(() => resolve(false), limits.pingMs);
+      notify = () => {
+        clearTimeout(timer);
+        resolve(true);
+      };
+      if (backlog.events.length > 0 || stream.aborted || backlog.isTooLong) notify();
+    });
+    notify = undefined;
+    if (!isNews) await write(': ping\n\n');
+  }
+}
