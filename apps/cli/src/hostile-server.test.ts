@@ -37,10 +37,10 @@ const Hostile = fc
   )
   .map((parts) => parts.join(''));
 
-/** The fixtures, with `text` wherever the schemas take any. */
+/** The fixtures, with `text` wherever the schemas take any. Words for programs are printable ASCII: the others are refused whole. */
 function hostileFleet(text: string): FleetView {
-  const detail = { code: text.slice(0, 64), message: text };
-  const hosts: HostView[] = [{ ...rolledBackHost('ws2'), problem: text, detail, agentVersion: text, machineId: text }];
+  const detail = { code: 'CODE', message: text };
+  const hosts: HostView[] = [{ ...rolledBackHost('ws2'), problem: text, detail }];
   const revision: RevisionView = revisionView({
     subject: text,
     author: text,
@@ -53,7 +53,7 @@ function hostileFleet(text: string): FleetView {
     branch: text,
     acceptedCommit: SHA,
     lastFetchAt: NOW,
-    problem: { code: text, message: text, since: NOW },
+    problem: { code: 'CODE', message: text, since: NOW },
     held: { commit: SHA, reason: text, since: NOW },
   };
   return fleetView({ hosts, repository, revision: { ...revision, rollout } });
@@ -64,13 +64,13 @@ function routesFor(text: string): Readonly<Record<string, Answer>> {
   const [host] = fleet.hosts;
   const made: EnrolmentTokenResponse = {
     host: rolledBackHost('ws2').host,
-    token: text,
+    token: "'; id; '`id`",
     expiresAt: NOW + 60_000,
     serverUrl: text,
-    releaseKeys: [text, text],
-    serverKeys: [text],
+    releaseKeys: ['r:$(id)', 'r:"${x}'],
+    serverKeys: ['s:x'],
     substituter: text,
-    cachePublicKeys: [text],
+    cachePublicKeys: ['c:x'],
   };
   return {
     'GET /api/fleet': { json: fleet },

@@ -49,7 +49,7 @@ async function startServer(feed: FleetFeed, snapshot: FleetView, limits: FleetEv
 
 /** Too much for what the kernel holds between two sockets. */
 function large(count: number): HostView {
-  return hostView('ws1', { problem: `${count} ${'x'.repeat(100_000)}` });
+  return { ...hostView('ws1'), problem: `${count} ${'x'.repeat(100_000)}` };
 }
 
 describe('a reader that never reads', () => {
@@ -74,7 +74,7 @@ describe('a reader that never reads', () => {
 describe('a reader that reads', () => {
   it('gets the snapshot whole, and each change in order', async () => {
     const { feed, listeners } = watchedFeed();
-    const snapshot = fleetView({ hosts: [large(0)] });
+    const snapshot = { ...fleetView(), hosts: [large(0)] };
     const port = await startServer(feed, snapshot, { maxBehind: 1_000, pingMs: 50, stalledMs: 10_000 });
     const stop = new AbortController();
     ended.push(() => stop.abort());
