@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -42,8 +43,8 @@ function usedBytes(): number {
   return heapUsed + external;
 }
 
-async function listen(onSocket: (socket: WebSocket) => void): Promise<number> {
-  server.on('upgrade', (upgrade, socket, head) => sockets.handleUpgrade(upgrade, socket, head, onSocket));
+async function listen(onSocket: (socket: WebSocket, raw: Duplex) => void): Promise<number> {
+  server.on('upgrade', (upgrade, raw, head) => sockets.handleUpgrade(upgrade, raw, head, (socket) => onSocket(socket, raw)));
   server.listen(0, '127.0.0.1', 16_384);
   await once(server, 'listening');
   const before = usedBytes();
@@ -131,7 +132,7 @@ async function floe(): Promise<void> {
   });
   const serverSigner = signerFromPem('server-1', generateKeyPem());
   const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, repositoryId: repository.id }, (names) => announcer.mark(names));
-  const before = await listen((socket) => hub.accept(socket, '127.0.0.1'));
+  const before = await listen((socket, raw) => hub.accept(socket, { address: '127.0.0.1', raw }));
   await until(() => hub.hosts().length === request.count);
   await publish(store, repository, hosts);
   await store.hints.listen((hint) => {

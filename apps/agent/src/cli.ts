@@ -1,6 +1,6 @@
 import { homedir, userInfo } from 'node:os';
 import { parseArgs } from 'node:util';
-import { describeError, exec, FloeError, isFloeError, stderrLogger, systemClock } from '@floe/runtime';
+import { describeError, exec, FloeError, isFloeError, isSentInClear, stderrLogger, systemClock } from '@floe/runtime';
 import { parseConfig, rootOf, stateDirOf, type Env } from './config.ts';
 import type { UserCommand } from './user/commands.ts';
 import type { TerminalInput } from './user/confirm.ts';
@@ -140,7 +140,8 @@ function readArguments(args: readonly string[]) {
 async function runDaemon(deps: CliDeps, root: string | undefined): Promise<number> {
   const config = parseConfig(deps.env, { root, account: { platform: process.platform, user: userInfo().username, home: homedir() } });
   const logger = stderrLogger(config.logLevel);
-  if (isExposed(config.serverUrl)) logger.warn('the way to the server is not encrypted: use https', { serverUrl: config.serverUrl });
+  // What the agent acts on is signed, but the enrolment token would be seen.
+  if (isSentInClear(config.serverUrl)) logger.warn('the way to the server is not encrypted: use https', { serverUrl: config.serverUrl });
   const { createAgentContext } = await import('./context.ts');
   const { tellServiceManager } = await import('./service-manager.ts');
   await using context = await createAgentContext({
@@ -161,9 +162,4 @@ async function runDaemon(deps: CliDeps, root: string | undefined): Promise<numbe
   }
   logger.info('stopped', { host: config.host });
   return 0;
-}
-
-/** http is for a server on the same machine. What the agent acts on is signed, but the enrolment token would be seen. */
-function isExposed(serverUrl: string): boolean {
-  return /^http:\/\/(?!localhost[:/]|localhost$|127\.|\[::1\])/.test(serverUrl);
 }

@@ -18,12 +18,6 @@ export function parseServerUrl(text: string): string {
   return withoutTrailingSlashes(`${url.origin}${url.pathname}`);
 }
 
-/** True when a token sent there can be read on the way. */
-export function isCleartext(serverUrl: string): boolean {
-  const { protocol, hostname } = new URL(serverUrl);
-  return protocol === 'http:' && hostname !== 'localhost' && hostname !== '[::1]' && !hostname.startsWith('127.');
-}
-
 /** The token in a file, without the newline at its end. Throws `FloeError('USAGE')`. */
 export async function readTokenFile(path: string): Promise<Secret> {
   let text: string;

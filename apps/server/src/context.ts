@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { loadOrCreateCacheKey } from '@floe/nix';
 import { openStatementLog, rebuildFromStatements } from '@floe/pipeline';
 import { createWake, loadOrCreateSigner, type Clock, type Logger } from '@floe/runtime';
+import type { Store } from '@floe/store';
 import type { Hono } from 'hono';
 import { ensureAdminToken } from './admin-token.ts';
 import { AgentHub } from './agents/hub.ts';
@@ -35,6 +36,7 @@ export interface System {
 export interface ServerContext extends AsyncDisposable {
   readonly app: Hono;
   readonly hub: AgentHub;
+  readonly store: Store;
   /** Runs the server's loops until `signal` aborts. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -125,6 +127,7 @@ export async function createServerContext(config: Config, logger: Logger, system
   return {
     app,
     hub,
+    store,
     async run(stopping) {
       // A loop that fails takes the others with it: the service manager starts the whole anew.
       const failed = new AbortController();
@@ -135,7 +138,13 @@ export async function createServerContext(config: Config, logger: Logger, system
         else steering.markAll();
       });
       const pipeline = servePipeline({ ...system, config, logger, store, statements, releaseSigner, cacheKey, sandbox }, repository.id, running);
-      const loops = [steering.run(running), announcer.run(running, () => outboxWake.wake()), pipeline, keepHouse({ store, clock, logger }, running)];
+      const loops = [
+        hub.run(running),
+        steering.run(running),
+        announcer.run(running, () => outboxWake.wake()),
+        pipeline,
+        keepHouse({ store, clock, logger }, running),
+      ];
       if (config.github !== undefined) loops.push(postStatuses(store, config, { clock, random, logger }, outboxWake, running));
       for (const loop of loops) loop.catch(() => failed.abort());
       const ended = await Promise.allSettled(loops);

@@ -4,7 +4,7 @@ import { Envelope, seal, type Directive } from '@floe/protocol';
 import type { Clock, Signer } from '@floe/runtime';
 import type { DirectiveRow, HostRow, Store } from '@floe/store';
 import * as v from 'valibot';
-import type { AgentSession } from './agents/session.ts';
+import type { WelcomedSession } from './agents/session.ts';
 
 /** A directive is for one connection; this only bounds how long a stalled one stays good. */
 const DIRECTIVE_LIFETIME_MS = 24 * 3600 * 1000;
@@ -20,7 +20,7 @@ export interface DirectiveDeps {
 
 /** A connected agent, and its host's row. */
 export interface Addressee {
-  readonly session: AgentSession;
+  readonly session: WelcomedSession;
   readonly row: HostRow;
 }
 
@@ -31,7 +31,7 @@ export interface Addressee {
 export async function offerDirectives(deps: DirectiveDeps, repositoryId: string, addressees: readonly Addressee[]): Promise<readonly DirectiveRow[]> {
   const { store, clock, serverSigner } = deps;
   const untold = addressees.flatMap(({ session, row: { desired, ...row } }) =>
-    desired === undefined || session.offeredEpoch >= desired.epoch ? [] : [{ session, row, desired }],
+    desired === undefined || session.wasOffered(desired.epoch) ? [] : [{ session, row, desired }],
   );
   if (untold.length === 0) return [];
   const stored = await store.releases.byIds(untold.map(({ desired }) => desired.releaseId));
@@ -57,8 +57,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
       expiresAt: issuedAt + DIRECTIVE_LIFETIME_MS,
       nonce: session.nonce,
     };
-    session.offeredEpoch = desired.epoch;
-    session.socket.send({ type: 'directive', envelope: seal(serverSigner, 'floe/directive', directive) });
+    if (!session.offer(desired.epoch, seal(serverSigner, 'floe/directive', directive))) continue;
     sent.push({ host: session.host, epoch: desired.epoch, releaseId: desired.releaseId, mode: directive.mode, issuedAt });
     // Signing and sending to thousands takes seconds: heartbeats and reports go on meanwhile.
     if (sent.length % YIELD_EVERY === 0) await nextTurn();

@@ -6,21 +6,51 @@ import { WebSocketServer } from 'ws';
 import { AGENT_SOCKET_OPTIONS } from './agents/hub.ts';
 import type { Config } from './config.ts';
 import type { ServerContext } from './context.ts';
+import { guardErrors } from './guard.ts';
+import { watchConnections } from './http/connections.ts';
+
+/** The headers of a request have to be there within this time. */
+const HEADERS_TIMEOUT_MS = 10_000;
+/** A whole request, body and all: GitHub's largest delivery (25 MiB) over 4 Mbit/s. */
+const REQUEST_TIMEOUT_MS = 60_000;
+/** How often Node looks for requests that are late. */
+const TIMEOUT_CHECK_MS = 2_000;
 
 /**
  * Opens the port: HTTP to the app, WebSockets at `/agent` to the hub. Throws `FloeError('PORT_UNAVAILABLE')`.
  * Disposing stops taking connections and ends what is open.
  */
-export async function listen(context: ServerContext, config: Config, logger: Logger): Promise<AsyncDisposable & { readonly port: number }> {
+export async function listen(
+  context: Pick<ServerContext, 'app' | 'hub'>,
+  config: Pick<Config, 'listenHost' | 'listenPort' | 'publicUrl'>,
+  logger: Logger,
+): Promise<AsyncDisposable & { readonly port: number }> {
+  const noteError = (error: unknown): void => logger.debug('a connection failed', { error });
   const sockets = new WebSocketServer(AGENT_SOCKET_OPTIONS);
-  // The adaptor is asked for HTTP/1, so this is node:http's server.
-  const server = createAdaptorServer({ fetch: context.app.fetch }) as Server;
-  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    if (request.url?.split('?')[0] !== '/agent') {
-      socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n');
-      return;
-    }
-    sockets.handleUpgrade(request, socket, head, (webSocket) => context.hub.accept(webSocket, request.socket.remoteAddress ?? 'unknown'));
+  const server = createAdaptorServer({
+    fetch: context.app.fetch,
+    // For HTTP/1.0, which requires no Host.
+    hostname: new URL(config.publicUrl).host,
+    serverOptions: {
+      shouldUpgradeCallback: isForAgents,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    },
+    // The adaptor is asked for HTTP/1, so this is node:http's server.
+  }) as Server;
+  server.on('connection', (socket) => guardErrors(socket, noteError));
+  server.prependListener('request', (request, response) => {
+    guardErrors(request, noteError);
+    guardErrors(response, noteError);
+  });
+  const connections = watchConnections(server);
+  server.on('upgrade', (request: IncomingMessage, raw: Duplex, head: Buffer) => {
+    guardErrors(request, noteError);
+    sockets.handleUpgrade(request, raw, head, (webSocket) => {
+      guardErrors(webSocket, noteError);
+      context.hub.accept(webSocket, { address: request.socket.remoteAddress, raw });
+    });
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => {
@@ -29,16 +59,24 @@ export async function listen(context: ServerContext, config: Config, logger: Log
     });
     server.listen(config.listenPort, config.listenHost, resolve);
   });
+  // E.g. no file descriptor for one more connection: those that are open go on.
+  guardErrors(server, (error) => logger.error('the port cannot take a connection', { error }));
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : config.listenPort;
   logger.info('listening', { address: config.listenHost, port, url: config.publicUrl });
   return {
     port,
     async [Symbol.asyncDispose]() {
+      connections[Symbol.dispose]();
       server.close();
       server.closeAllConnections();
       sockets.close();
       await Promise.resolve();
     },
   };
+}
+
+/** Any other upgrade that a client offers (`curl --http2` does) is declined, as HTTP allows: the request is answered. */
+function isForAgents(request: IncomingMessage): boolean {
+  return request.headers.upgrade?.toLowerCase() === 'websocket' && request.url?.split('?')[0] === '/agent';
 }

@@ -13,11 +13,20 @@ async function serve(config: Config): Promise<void> {
   process.once('SIGTERM', () => stopping.abort());
   process.once('SIGINT', () => stopping.abort());
   const logger = stderrLogger(config.logLevel);
+  // A rejection without an owner is a bug, but nothing waits for it: it ends one piece of work, not everybody's server.
+  // (What is thrown where nobody catches it is another matter: then the state is unknown, and the process ends.)
+  process.on('unhandledRejection', (error) =>
+    logger.error('a promise failed, and nobody had waited for it: this is a bug', { error, stack: stackOf(error) }),
+  );
   const system = { clock: systemClock, random: Math.random, env: process.env, rootDir: join(import.meta.dirname, '../../..') };
   await using context = await createServerContext(config, logger, system, stopping.signal);
   await using _listening = await listen(context, config, logger);
   await context.run(stopping.signal);
   logger.info('stopped');
+}
+
+function stackOf(error: unknown): string | undefined {
+  return error instanceof Error ? error.stack : undefined;
 }
 
 try {

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { CommitSha } from '@floe/model';
-import type { Logger, Secret } from '@floe/runtime';
+import { isSentInClear, type Logger, type Secret } from '@floe/runtime';
 import { MirrorThread } from './mirror-thread.ts';
 import type { CommitInfo, FetchOutcome } from './mirror-types.ts';
 import type { PathChange } from './path-changes.ts';
@@ -67,9 +67,4 @@ export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
     flakeUrl: (sha) => flakeUrl(dir, branch, sha),
     [Symbol.asyncDispose]: () => thread[Symbol.asyncDispose](),
   };
-}
-
-function isSentInClear(url: string): boolean {
-  const { protocol, hostname } = new URL(url);
-  return protocol === 'http:' && !['127.0.0.1', 'localhost', '[::1]'].includes(hostname);
 }

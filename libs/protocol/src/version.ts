@@ -7,6 +7,8 @@ export const OLDEST_PROTOCOL_VERSION = 1;
 
 /** The largest socket frame either side accepts, in bytes. Larger ones close the socket with 1009. */
 export const MAX_FRAME_BYTES = 256 * 1024;
+/** All that the server reads from an agent before it is welcome, in bytes: a hello is small. */
+export const MAX_HELLO_BYTES = 16 * 1024;
 
 /** Both sides ping this often, and take a socket that was silent for three times as long for dead. */
 export const HEARTBEAT_MS = 15_000;

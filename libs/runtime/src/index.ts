@@ -8,4 +8,7 @@ export * from './logger.ts';
 export * from './signing.ts';
 export * from './text.ts';
 export * from './wake.ts';
+export * from './background.ts';
+export * from './limits.ts';
+export * from './addresses.ts';
 export * from './process-lock.ts';

@@ -31,6 +31,61 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     });
   });
 
+  describe('a session', () => {
+    const DAY_MS = 24 * 3600_000;
+    async function signIn(now: number): Promise<{ readonly name: string; readonly token: string; readonly secret: string }> {
+      const [name, token, secret] = [unique('token'), unique('api token '), unique('session ')];
+      await world.store.tokens.createApiToken(name, token, 1);
+      expect(await world.store.tokens.createSession(secret, token, now)).toBe(true);
+      return { name, token, secret };
+    }
+
+    test('stands for its token, and is worth nothing as one', async () => {
+      const { tokens } = world.store;
+      const { name, token, secret } = await signIn(1_000);
+      expect(await tokens.findSession(secret, 2_000)).toEqual({ name });
+      expect(await tokens.findSession(token, 2_000)).toBeUndefined();
+      expect(await tokens.findApiToken(secret)).toBeUndefined();
+      expect(await tokens.createSession('another', 'unknown token', 1_000)).toBe(false);
+    });
+
+    test('ends when its user signs out, and no other one does', async () => {
+      const { tokens } = world.store;
+      const { name, token, secret } = await signIn(1_000);
+      await tokens.createSession(`${secret} b`, token, 1_000);
+      await tokens.endSession(secret);
+      expect(await tokens.findSession(secret, 1_000)).toBeUndefined();
+      expect(await tokens.findSession(`${secret} b`, 1_000)).toEqual({ name });
+    });
+
+    test('ends with its token', async () => {
+      const { tokens } = world.store;
+      const { name, token, secret } = await signIn(1_000);
+      await tokens.revokeApiToken(name);
+      expect(await tokens.findSession(secret, 1_000)).toBeUndefined();
+      await tokens.createApiToken(name, token, 1);
+      expect(await tokens.findSession(secret, 1_000)).toBeUndefined();
+    });
+
+    test('ends when it was not used for a week, and in any case after a month', async () => {
+      const { tokens } = world.store;
+      const { name, secret } = await signIn(0);
+      for (let day = 6; day < 30; day += 6) expect(await tokens.findSession(secret, day * DAY_MS)).toEqual({ name });
+      expect(await tokens.findSession(secret, 30 * DAY_MS)).toBeUndefined();
+      const other = await signIn(0);
+      expect(await tokens.findSession(other.secret, 7 * DAY_MS)).toBeUndefined();
+      expect(await tokens.pruneSessions(30 * DAY_MS)).toBeGreaterThanOrEqual(2);
+    });
+
+    test('is one of a bounded number: the longest unused ones end', async () => {
+      const { tokens } = world.store;
+      const { token, secret } = await signIn(1_000);
+      for (let n = 0; n < 50; n += 1) await tokens.createSession(`${secret} ${n}`, token, 2_000 + n);
+      expect(await tokens.findSession(secret, 3_000)).toBeUndefined();
+      expect(await tokens.findSession(`${secret} 0`, 3_000)).toBeDefined();
+    });
+  });
+
   describe('an enrolment token', () => {
     test('is used once, by its host, in time', async () => {
       const { tokens } = world.store;

@@ -6,7 +6,7 @@ import { notify, notifyHosts } from './hints.ts';
 import { lockHost, toHostRow, type StoredHost } from './host-rows.ts';
 import type { HostPresence, HostRow } from './records.ts';
 import type { HostStore } from './store.ts';
-import { hosts, repositories } from './tables/index.ts';
+import { hosts, repositories, serverLeases } from './tables/index.ts';
 
 /**
  * The epoch to go on from. An agent that accepted a higher one, or this one for something else, was told by a database
@@ -96,10 +96,70 @@ async function disconnectAll(db: Database, sessionIdPrefix: string | undefined, 
   });
 }
 
-export function createHostPresence(db: Database): Pick<HostStore, 'connect' | 'disconnect' | 'disconnectAll'> {
+/**
+ * What the server knows by its socket, after something else said that the host is away. Not over the session of another
+ * server that is there as well: the newer one of two is the one that is stored.
+ */
+async function reconnect(db: Database, host: HostName, sessionId: string, at: number): Promise<boolean> {
+  return await db.transaction(async (tx) => {
+    const back = await tx
+      .update(hosts)
+      .set({ isConnected: true, sessionId, lastSeenAt: at })
+      .where(and(eq(hosts.host, host), eq(hosts.isConnected, false)))
+      .returning({ host: hosts.host });
+    if (back.length > 0) await notify(tx, { topic: 'host', host });
+    return back.length > 0;
+  });
+}
+
+/** The database's clock decides: the servers' own may differ, and may jump. */
+const databaseNow = sql`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
+
+async function renewLease(db: Database, serverId: string, lifetimeMs: number): Promise<void> {
+  const expiresAt = sql`${databaseNow} + ${lifetimeMs}`;
+  await db.insert(serverLeases).values({ serverId, expiresAt }).onConflictDoUpdate({ target: serverLeases.serverId, set: { expiresAt } });
+}
+
+/** The leases first: a server that renews its own meanwhile keeps its hosts. */
+async function expirePresence(db: Database, ownServerId: string, at: number): Promise<number> {
+  return await db.transaction(async (tx) => {
+    await tx.delete(serverLeases).where(sql`${serverLeases.expiresAt} < ${databaseNow}`);
+    const server = sql`split_part(${hosts.sessionId}, '/', 1)`;
+    const gone = await tx
+      .update(hosts)
+      .set({ isConnected: false, lastSeenAt: at })
+      .where(
+        and(
+          eq(hosts.isConnected, true),
+          sql`${server} <> ${ownServerId}`,
+          sql`not exists (select 1 from ${serverLeases} where ${serverLeases.serverId} = ${server})`,
+        ),
+      )
+      .returning({ host: hosts.host });
+    await notifyHosts(
+      tx,
+      gone.map(({ host }) => host),
+    );
+    return gone.length;
+  });
+}
+
+type Presence = Pick<HostStore, 'connect' | 'disconnect' | 'disconnectAll' | 'present' | 'reconnect' | 'renewLease' | 'expirePresence'>;
+
+export function createHostPresence(db: Database): Presence {
   return {
     connect: async (host, presence) => await connect(db, host, presence),
     disconnect: async (host, sessionId, at) => await disconnect(db, host, sessionId, at),
     disconnectAll: async (sessionIdPrefix, at) => await disconnectAll(db, sessionIdPrefix, at),
+    async present(serverId) {
+      const rows = await db
+        .select({ host: hosts.host, sessionId: hosts.sessionId })
+        .from(hosts)
+        .where(and(eq(hosts.isConnected, true), sql`starts_with(${hosts.sessionId}, ${`${serverId}/`})`));
+      return rows.map(({ host, sessionId }) => ({ host, sessionId: sessionId ?? '' }));
+    },
+    reconnect: async (host, sessionId, at) => await reconnect(db, host, sessionId, at),
+    renewLease: async (serverId, lifetimeMs) => await renewLease(db, serverId, lifetimeMs),
+    expirePresence: async (ownServerId, at) => await expirePresence(db, ownServerId, at),
   };
 }

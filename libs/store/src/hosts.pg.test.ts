@@ -13,6 +13,7 @@ import {
   receive,
   report,
   toBuilding,
+  unique,
   WORLDS,
   type World,
 } from './test/test-store.ts';
@@ -153,6 +154,35 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await hosts.disconnectAll(undefined, 600)).toBe(1);
       expect(await get(three)).toMatchObject({ isConnected: false, lastSeenAt: 600 });
       expect(await get(one)).toMatchObject({ isConnected: false, lastSeenAt: 500 });
+    });
+
+    test('is good as long as the lease of its server, and every server knows its own', async () => {
+      const { hosts } = world.store;
+      const repository = await newRepository(world.store);
+      const [mine, living, dead, old] = [
+        await enrolled(repository),
+        await enrolled(repository),
+        await enrolled(repository),
+        await enrolled(repository),
+      ];
+      const [own, other, gone] = [unique('own'), unique('other'), unique('gone')];
+      await hosts.disconnectAll(undefined, 1);
+      await hosts.renewLease(other, 3600_000);
+      await hosts.renewLease(gone, 3600_000);
+      await hosts.renewLease(gone, -1);
+      await hosts.connect(mine, presence({ sessionId: `${own}/1` }));
+      await hosts.connect(living, presence({ sessionId: `${other}/1` }));
+      await hosts.connect(dead, presence({ sessionId: `${gone}/1` }));
+      await hosts.connect(old, presence({ sessionId: `${own}x/1` }));
+      expect(await hosts.expirePresence(own, 700)).toBe(2);
+      expect(await get(dead)).toMatchObject({ isConnected: false, lastSeenAt: 700 });
+      expect([(await get(mine)).isConnected, (await get(living)).isConnected, (await get(old)).isConnected]).toEqual([true, true, false]);
+      expect(await hosts.present(own)).toEqual([{ host: mine, sessionId: `${own}/1` }]);
+      await hosts.disconnectAll(undefined, 800);
+      expect(await hosts.present(own)).toEqual([]);
+      expect(await hosts.reconnect(mine, `${own}/1`, 900)).toBe(true);
+      expect(await hosts.reconnect(mine, `${own}/2`, 900)).toBe(false);
+      expect(await get(mine)).toMatchObject({ isConnected: true, sessionId: `${own}/1`, lastSeenAt: 900 });
     });
   });
 

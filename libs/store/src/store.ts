@@ -201,6 +201,14 @@ export interface HostStore {
   disconnect(host: HostName, sessionId: string, at: Timestamp): Promise<boolean>;
   /** Ends the presence of all sessions whose id starts so (undefined: of all); says how many. */
   disconnectAll(sessionIdPrefix: string | undefined, at: Timestamp): Promise<number>;
+  /** Who is stored as connected to this server: session ids are `<server id>/<anything>`. */
+  present(serverId: string): Promise<readonly { readonly host: HostName; readonly sessionId: string }[]>;
+  /** The host is here after all, with this session. False when it is stored as connected. */
+  reconnect(host: HostName, sessionId: string, at: Timestamp): Promise<boolean>;
+  /** This server, and so the presence of its hosts, is good for so long from now on, by the database's clock. */
+  renewLease(serverId: string, lifetimeMs: number): Promise<void>;
+  /** Ends the presence that servers without a lease have left behind, other than this one's; says of how many hosts. */
+  expirePresence(ownServerId: string, at: Timestamp): Promise<number>;
   /** For `resolve()`: of these hosts, or of all of the repository. By host name. */
   situation(repositoryId: string, hosts: readonly HostName[] | undefined): Promise<readonly StoredSituation[]>;
   /** Sets each host's desired release with a new epoch, and returns those; a repeat changes nothing. */
@@ -243,6 +251,13 @@ export interface TokenStore {
   hasApiTokens(): Promise<boolean>;
   /** False when there was none of that name. */
   revokeApiToken(name: string): Promise<boolean>;
+  /** A signed-in browser: `secret` stands for the token. False when there is no such token. */
+  createSession(secret: string, token: string, now: Timestamp): Promise<boolean>;
+  /** The token's name, while the session was used lately, is not too old, and its token is not revoked. */
+  findSession(secret: string, now: Timestamp): Promise<{ readonly name: string } | undefined>;
+  endSession(secret: string): Promise<void>;
+  /** Forgets sessions that ended by themselves; says how many. */
+  pruneSessions(now: Timestamp): Promise<number>;
   /** Takes the place of a host's unused tokens: who makes a new one may have lost the old. */
   createEnrolmentToken(host: HostName, token: string, expiresAt: Timestamp): Promise<void>;
   /** No unused token lets the host in any more. */

@@ -2,6 +2,7 @@ import type { HostName } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import { and, eq, gt, isNull, lt, or } from 'drizzle-orm';
 import type { Database } from './database.ts';
+import { createSessions } from './sessions.ts';
 import type { ConsumedToken, TokenStore } from './store.ts';
 import { apiTokens, enrolmentTokens } from './tables/index.ts';
 import { hashToken } from './token-hash.ts';
@@ -72,5 +73,6 @@ export function createTokenStore(db: Database, clock: Clock): TokenStore {
     },
     voidEnrolmentTokens: async (host) => await voidEnrolmentTokens(db, host),
     consumeEnrolmentToken: async (token, host, now) => await consume(db, token, host, now),
+    ...createSessions(db),
   };
 }

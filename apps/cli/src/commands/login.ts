@@ -1,8 +1,9 @@
 import { FleetView } from '@floe/protocol';
+import { isSentInClear } from '@floe/runtime';
 import type { Command } from 'commander';
 import { createApiClient } from '../api-client.ts';
 import type { Cli } from '../cli.ts';
-import { checkToken, isCleartext, parseServerUrl, readTokenFile } from '../connect.ts';
+import { checkToken, parseServerUrl, readTokenFile } from '../connect.ts';
 import { readHidden } from '../prompt.ts';
 import { saveLogin, serversFilePath } from '../servers-file.ts';
 
@@ -30,7 +31,7 @@ async function login(cli: Cli, url: string): Promise<void> {
   const { deps, out } = cli;
   const serverUrl = parseServerUrl(url);
   const path = serversFilePath(deps.env);
-  if (isCleartext(serverUrl)) out.note('careful: over http:// everyone on the way can read the token');
+  if (isSentInClear(serverUrl)) out.note('careful: over http:// everyone on the way can read the token');
   const tokenFile = cli.options().tokenFile ?? deps.env['FLOE_TOKEN_FILE'];
   const token =
     tokenFile !== undefined && tokenFile !== ''

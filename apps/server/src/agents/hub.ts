@@ -1,26 +1,34 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import type { Duplex } from 'node:stream';
 import type { HostName } from '@floe/model';
-import { AgentMessage, CLOSE_CODES, HEARTBEAT_MS, MAX_FRAME_BYTES, parseFrame, type Hello, type Progress } from '@floe/protocol';
-import { isFloeError, type Clock, type Logger } from '@floe/runtime';
-import type { HostRow, Store } from '@floe/store';
+import { AgentMessage, CLOSE_CODES, HEARTBEAT_MS, MAX_FRAME_BYTES, MAX_HELLO_BYTES, parseFrame, type Progress } from '@floe/protocol';
+import { addressGroup, background, Crowd, isFloeError, type Clock, type Logger } from '@floe/runtime';
+import type { Store } from '@floe/store';
 import type { WebSocket } from 'ws';
-import { judgeHello } from './admission.ts';
+import { AgentSocket } from './agent-socket.ts';
+import { HostBudgets } from './budgets.ts';
+import { Greeter, type Visitor } from './greeter.ts';
+import { keepPresence } from './presence.ts';
 import type { ReportWriter } from './report-writer.ts';
-import { AgentSocket, type AgentSession } from './session.ts';
+import type { WelcomedSession } from './session.ts';
+import { TwinWatch } from './twins.ts';
 
-/** An agent that says nothing useful within this time after connecting is cut off. */
+/** Who has not said a hello with a host's signature within this time after connecting is cut off. */
 const HANDSHAKE_MS = 10_000;
+/** So many connections may be without such a hello at a time; one more, and the oldest of the busiest address is cut. */
+const MAX_STRANGERS = 3_000;
 /** How long an admitted activation keeps its slot, in ms. */
 const GO_LEASE_MS = 30 * 60_000;
 /** So long after its connection ended a host still counts as there, in ms. */
 const RECONNECT_GRACE_MS = 2_000;
-const MAX_WAITING_REPORTS = 50_000;
+/** An agent whose connection was replaced, and that answers this long after, in ms, is a second one. */
+const TWIN_ANSWER_MS = 2_000;
 
 export interface HubDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly reports: ReportWriter;
+  readonly reports: Pick<ReportWriter, 'add'>;
   /** A host came, went, or said where it is: desired state and views are to be looked at again. */
   readonly onHostChanged: (host: HostName) => void;
   /** May this host activate the directive of this epoch now? */
@@ -28,25 +36,48 @@ export interface HubDeps {
   readonly onProgress: (host: HostName, progress: Progress) => void;
 }
 
+/** Where a WebSocket comes from. */
+export interface Origin {
+  readonly address: string | undefined;
+  readonly raw: Duplex;
+}
+
+/** One connection, from its challenge to its end. */
+interface Visit extends Visitor {
+  session: WelcomedSession | undefined;
+  isGreeted: boolean;
+}
+
 /** The connected agents: who they are, and the way to them. */
 export class AgentHub implements AsyncDisposable {
   readonly #deps: HubDeps;
-  readonly #sessions = new Map<HostName, AgentSession>();
+  readonly #sessions = new Map<HostName, WelcomedSession>();
   readonly #sockets = new Set<AgentSocket>();
-  /** Closed sockets whose end is not stored yet. */
-  readonly #closing = new Set<Promise<void>>();
+  readonly #strangers = new Crowd<AgentSocket>(MAX_STRANGERS);
+  readonly #budgets: HostBudgets;
+  readonly #greeter: Greeter;
+  readonly #twins = new TwinWatch();
+  /** Ids of closed sessions whose end is not stored yet. */
+  readonly #leaving = new Map<string, Promise<void>>();
   readonly #heartbeat: NodeJS.Timeout;
   /** Session ids start with it, so that a restarted server knows its own old presence rows. */
   readonly #serverId = randomUUID();
-  #isStopping = false;
   readonly #stopping = new AbortController();
 
   constructor(deps: HubDeps) {
     this.#deps = deps;
+    this.#budgets = new HostBudgets(deps.clock);
+    this.#greeter = new Greeter({
+      store: deps.store,
+      clock: deps.clock,
+      budgets: this.#budgets,
+      newSessionId: () => `${this.#serverId}/${randomUUID()}`,
+      onClone: async (host, message) => await this.#shutOut(host, message),
+    });
     this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS);
   }
 
-  session(host: HostName): AgentSession | undefined {
+  session(host: HostName): WelcomedSession | undefined {
     return this.#sessions.get(host);
   }
 
@@ -54,174 +85,185 @@ export class AgentHub implements AsyncDisposable {
     return [...this.#sessions.keys()];
   }
 
+  /** Keeps the stored presence in line with the sockets until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { store, clock, logger } = this.#deps;
+    const isPassing = (id: string): boolean => this.#leaving.has(id) || this.#greeter.isGreeting(id);
+    const sessionOf = (host: HostName): string | undefined => this.#sessions.get(host)?.id;
+    await keepPresence({ hosts: store.hosts, clock, logger, serverId: this.#serverId, sessionOf, isPassing, sessions: () => this.#sessions }, signal);
+  }
+
   /** Takes over a fresh socket: challenge, hello, welcome, then messages until it closes. */
-  accept(socket: WebSocket, remoteAddress: string): void {
-    const wire = new AgentSocket(socket);
-    const logger = this.#deps.logger.child({ remoteAddress });
-    if (this.#isStopping) {
-      void wire.close(CLOSE_CODES.restarting, 'restarting');
+  accept(socket: WebSocket, origin: Origin): void {
+    const wire = new AgentSocket(socket, this.#deps.clock);
+    const logger = this.#deps.logger.child({ remoteAddress: origin.address ?? 'unknown' });
+    if (this.#stopping.signal.aborted) {
+      wire.close(CLOSE_CODES.restarting, 'restarting');
       return;
     }
     this.#sockets.add(wire);
-    const nonce = randomBytes(24).toString('base64url');
-    let session: AgentSession | undefined;
-    // Messages of one socket are taken one after another: the hello must be settled before what follows it.
-    let chain: Promise<void> = Promise.resolve();
-
-    const handshake = setTimeout(() => void wire.close(CLOSE_CODES.badMessage, 'no hello'), HANDSHAKE_MS);
-    socket.on('message', (data, isBinary) => {
-      wire.touch();
-      const frame = isBinary || !Buffer.isBuffer(data) ? undefined : data.toString('utf8');
-      chain = chain
-        .then(() => this.#take(frame)(wire, nonce, session, logger))
-        .then(
-          (next) => {
-            if (next !== undefined && session === undefined) clearTimeout(handshake);
-            session = next;
-          },
-          (error: unknown) => {
-            // A store that is away is the only way here; the agent comes back with jitter.
-            logger.warn('an agent could not be served', { error });
-            void wire.close(isFloeError(error) && error.retryable ? CLOSE_CODES.restarting : 1011, 'try again later');
-          },
-        );
-    });
-    socket.on('error', (error) => logger.debug('socket error', { error }));
-    socket.on('close', (code) => {
-      clearTimeout(handshake);
-      this.#sockets.delete(wire);
-      const closing = chain.then(async () => await this.#close(session, code, logger)).finally(() => this.#closing.delete(closing));
-      this.#closing.add(closing);
-    });
-    wire.send({ type: 'challenge', nonce });
-  }
-
-  #take(frame: string | undefined) {
-    return async (wire: AgentSocket, nonce: string, session: AgentSession | undefined, logger: Logger): Promise<AgentSession | undefined> => {
-      const parsed = frame === undefined ? ({ kind: 'malformed', why: 'not a text frame' } as const) : parseFrame(AgentMessage, frame);
-      if (parsed.kind === 'malformed') {
-        logger.warn('a frame is not of the protocol', { host: session?.host, why: parsed.why.slice(0, 300) });
-        wire.send({ type: 'refusal', code: 'BAD_MESSAGE', message: `the frame is not of the protocol: ${parsed.why.slice(0, 500)}` });
-        void wire.close(CLOSE_CODES.badMessage, 'bad message');
-        return session;
-      }
-      const message = parsed.message;
-      if (session === undefined) {
-        if (message.type === 'hello') return await this.#greet(wire, nonce, message, logger);
-        void wire.close(CLOSE_CODES.badMessage, 'hello first');
-        return undefined;
-      }
-      switch (message.type) {
-        case 'hello':
-          void wire.close(CLOSE_CODES.badMessage, 'one hello only');
-          break;
-        case 'report':
-          if (this.#deps.reports.waiting > MAX_WAITING_REPORTS) void wire.close(CLOSE_CODES.restarting, 'overloaded');
-          else this.#deps.reports.add({ host: session.host, report: message, stored: (seq) => wire.send({ type: 'ack', seq }) });
-          break;
-        case 'ready':
-          if (await this.#deps.mayActivate(session.host, message.epoch)) wire.send({ type: 'go', epoch: message.epoch, leaseMs: GO_LEASE_MS });
-          break;
-        case 'progress':
-          this.#deps.onProgress(session.host, message);
-          break;
-      }
-      return session;
+    this.#strangers.join(wire, addressGroup(origin.address))?.cut();
+    const handshake = setTimeout(() => wire.close(CLOSE_CODES.badMessage, 'no hello'), HANDSHAKE_MS);
+    const unlimit = wire.limitBytes(origin.raw, MAX_HELLO_BYTES);
+    const visit: Visit = {
+      wire,
+      nonce: randomBytes(24).toString('base64url'),
+      logger,
+      session: undefined,
+      isGreeted: false,
+      onKnown: () => {
+        clearTimeout(handshake);
+        this.#strangers.leave(wire);
+      },
+      onWelcome: (session) => {
+        unlimit();
+        visit.session = session;
+        this.#welcome(session);
+      },
     };
+    const failed = (error: unknown): void => {
+      // A store that is away is the only way here; the agent comes back with jitter.
+      logger.warn('an agent could not be served', { error });
+      wire.close(isFloeError(error) && error.retryable ? CLOSE_CODES.restarting : 1011, 'try again later');
+    };
+    wire.read(async (frame) => await this.#take(visit, frame), failed);
+    background(
+      wire.closed.then((code) => {
+        clearTimeout(handshake);
+        this.#sockets.delete(wire);
+        this.#strangers.leave(wire);
+        if (visit.session !== undefined) this.#leave(visit.session, code, logger);
+      }),
+      failed,
+    );
+    wire.send({ type: 'challenge', nonce: visit.nonce });
   }
 
-  async #greet(wire: AgentSocket, nonce: string, hello: Hello, logger: Logger): Promise<AgentSession | undefined> {
-    const { store, clock } = this.#deps;
-    const row = await store.hosts.get(hello.host);
-    const verdict = judgeHello(hello, row, nonce);
-    if (verdict.kind !== 'welcome' || row === undefined) {
-      if (verdict.kind === 'welcome') return undefined;
-      if (verdict.kind === 'cloned') await this.#quarantineClone(hello.host, verdict.message);
-      logger.warn('an agent was refused', { host: hello.host, code: verdict.code });
-      wire.send({ type: 'refusal', code: verdict.code, message: verdict.message });
-      void wire.close(verdict.closeCode, verdict.code);
-      return undefined;
+  async #take(visit: Visit, frame: string | undefined): Promise<void> {
+    const { wire, logger, session } = visit;
+    const { reports, mayActivate, onProgress } = this.#deps;
+    if (session !== undefined) await wire.sleep(this.#budgets.charge(session.host, frame?.length ?? 0));
+    // A replaced one is heard no more: what it says is sent again by whoever is right.
+    if (session !== undefined && this.#sessions.get(session.host) !== session) return;
+    const parsed = frame === undefined ? ({ kind: 'malformed', why: 'not a text frame' } as const) : parseFrame(AgentMessage, frame);
+    if (parsed.kind === 'malformed') {
+      logger.warn('a frame is not of the protocol', { host: session?.host, why: parsed.why.slice(0, 300) });
+      wire.send({ type: 'refusal', code: 'BAD_MESSAGE', message: `the frame is not of the protocol: ${parsed.why.slice(0, 500)}` });
+      wire.close(CLOSE_CODES.badMessage, 'bad message');
+      return;
     }
-    const session: AgentSession = {
-      id: `${this.#serverId}/${randomUUID()}`,
-      host: hello.host,
-      machineId: hello.machineId,
-      bootId: hello.bootId,
-      nonce,
-      socket: wire,
-      offeredEpoch: 0,
-    };
+    const message = parsed.message;
+    if (session === undefined || message.type === 'hello') {
+      if (message.type !== 'hello' || visit.isGreeted) {
+        wire.close(CLOSE_CODES.badMessage, visit.isGreeted ? 'one hello only' : 'hello first');
+        return;
+      }
+      visit.isGreeted = true;
+      await this.#greeter.greet(visit, message);
+      return;
+    }
+    switch (message.type) {
+      case 'report': {
+        const size = frame?.length ?? 0;
+        await this.#budgets.admitReport(session.host, size, wire.closing);
+        if (!wire.isOpen) return;
+        const stored = this.#budgets.holdReport(session.host, size);
+        reports.add({
+          host: session.host,
+          report: message,
+          stored: (seq) => {
+            stored();
+            wire.send({ type: 'ack', seq });
+          },
+        });
+        break;
+      }
+      case 'ready':
+        if (await mayActivate(session.host, message.epoch)) wire.send({ type: 'go', epoch: message.epoch, leaseMs: GO_LEASE_MS });
+        break;
+      case 'progress':
+        onProgress(session.host, message);
+        break;
+    }
+  }
+
+  /** The session is addressable from here on: its welcome was written. */
+  #welcome(session: WelcomedSession): void {
+    const { clock, logger, onHostChanged } = this.#deps;
+    const previous = this.#sessions.get(session.host);
     // The newest session wins: a laptop that changed networks is here again while its old socket still looks alive.
-    void this.#sessions.get(hello.host)?.socket.close(CLOSE_CODES.replaced, 'replaced');
-    this.#sessions.set(hello.host, session);
-    const connected = await store.hosts.connect(hello.host, {
-      sessionId: session.id,
-      bootId: hello.bootId,
-      machineId: hello.machineId,
-      agentVersion: hello.agentVersion,
-      system: hello.system,
-      observed: hello.observed,
-      state: hello.state,
-      stateToplevel: hello.toplevel ?? undefined,
-      epoch: hello.epoch,
-      sequence: hello.sequence,
-      reportSeq: hello.reportSeq,
-      at: clock.now(),
-    });
-    await this.#recoverQuarantine(hello, row);
-    logger.info('agent connected', { host: hello.host, agentVersion: hello.agentVersion, state: hello.state });
-    wire.send({ type: 'welcome', serverTime: clock.now(), reportSeq: connected.reportSeq });
-    this.#deps.onHostChanged(hello.host);
-    return session;
+    this.#sessions.set(session.host, session);
+    if (previous?.isOpen === true) background(this.#replace(previous), (error) => logger.error('a session could not be replaced', { error }));
+    if (this.#twins.noteBoot(session.host, session.bootId, clock.monotonic()) === 'two-machines') this.#tellTwins(session.host);
+    onHostChanged(session.host);
   }
 
-  /** A restored database may have forgotten that the host put this toplevel back: the host's own word brings it back. */
-  async #recoverQuarantine(hello: Hello, row: HostRow): Promise<void> {
-    if (hello.state !== 'ROLLED_BACK' || hello.toplevel === null || hello.reportSeq <= row.reportSeq) return;
-    await this.#deps.store.hosts.quarantine(hello.host, hello.toplevel, 'the host says that it put this system back', this.#deps.clock.now());
+  async #replace(previous: WelcomedSession): Promise<void> {
+    const isAlive = await previous.answersWithin(TWIN_ANSWER_MS);
+    previous.close(CLOSE_CODES.replaced, 'replaced');
+    if (isAlive && this.#twins.noteBothAnswer(previous.host, this.#deps.clock.monotonic()) === 'two-machines') this.#tellTwins(previous.host);
   }
 
-  async #quarantineClone(host: HostName, message: string): Promise<void> {
-    const { store, clock } = this.#deps;
+  #tellTwins(host: HostName): void {
+    const message = `two machines take turns as ${host}, with the same key and the same machine id (a whole disk was copied): both are shut out; give the copy an enrolment and a machine id of its own, then "floe retry ${host}"`;
+    background(this.#shutOut(host, message), (error) => this.#deps.logger.error('a cloned host could not be shut out', { host, error }));
+  }
+
+  async #shutOut(host: HostName, message: string): Promise<void> {
+    const { store, clock, logger, onHostChanged } = this.#deps;
+    this.#twins.forget(host);
+    logger.warn('a host is shut out: two machines have its key', { host, why: message });
     await store.hosts.markCloned(host, clock.now());
     await store.audit.append({ at: clock.now(), actor: 'floe-server', action: 'quarantine-clone', subject: host, detail: message });
-    void this.#sessions.get(host)?.socket.close(CLOSE_CODES.cloned, 'HOST_CLONED');
-    this.#deps.onHostChanged(host);
+    this.disconnect(host, CLOSE_CODES.cloned, 'HOST_CLONED');
+    onHostChanged(host);
   }
 
-  async #close(session: AgentSession | undefined, code: number, logger: Logger): Promise<void> {
-    if (session === undefined) return;
+  #leave(session: WelcomedSession, code: number, logger: Logger): void {
     if (this.#sessions.get(session.host) === session) this.#sessions.delete(session.host);
     logger.info('agent disconnected', { host: session.host, closeCode: code });
+    const leaving = this.#storeAbsence(session, logger).finally(() => this.#leaving.delete(session.id));
+    this.#leaving.set(session.id, leaving);
+  }
+
+  /** Never rejects: presence that could not be stored is put right by the next comparison. */
+  async #storeAbsence(session: WelcomedSession, logger: Logger): Promise<void> {
+    const { store, clock, onHostChanged } = this.#deps;
     // An agent that just switched wants a new connection, and is back at once: that is not a machine that went away.
-    await this.#deps.clock.sleep(RECONNECT_GRACE_MS, this.#stopping.signal);
+    await clock.sleep(RECONNECT_GRACE_MS, this.#stopping.signal);
     if (this.#sessions.has(session.host)) return;
-    try {
-      await this.#deps.store.hosts.disconnect(session.host, session.id, this.#deps.clock.now());
-    } catch (error) {
-      // Presence is corrected when the database is back: see Steering's full pass.
-      logger.warn('presence could not be stored', { host: session.host, error });
-    }
-    this.#deps.onHostChanged(session.host);
+    await store.hosts.disconnect(session.host, session.id, clock.now()).then(
+      () => onHostChanged(session.host),
+      (error: unknown) => logger.warn('presence could not be stored yet', { host: session.host, error }),
+    );
   }
 
   #beat(): void {
     for (const socket of this.#sockets) socket.beat();
+    this.#budgets.forgetIdle((host) => this.#sessions.has(host));
   }
 
-  /** Ends a host's connection, e.g. when its enrolment is revoked. */
+  /** Ends a host's connection, and one that is just being let in, e.g. when its enrolment is revoked. */
   disconnect(host: HostName, closeCode: number, reason: string): void {
-    void this.#sessions.get(host)?.socket.close(closeCode, reason);
+    this.#greeter.disconnect(host, closeCode, reason);
+    this.#sessions.get(host)?.close(closeCode, reason);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#isStopping = true;
     this.#stopping.abort();
     clearInterval(this.#heartbeat);
-    await Promise.all([...this.#sockets].map(async (socket) => await socket.close(CLOSE_CODES.restarting, 'restarting')));
-    await Promise.all(this.#closing);
+    for (const socket of this.#sockets) socket.close(CLOSE_CODES.restarting, 'restarting');
+    await Promise.all([...this.#sockets].map(async (socket) => await socket.closed));
+    await Promise.all(this.#leaving.values());
   }
 }
 
-/** Options of the `ws` server that feeds {@link AgentHub.accept}. */
-export const AGENT_SOCKET_OPTIONS = { noServer: true, maxPayload: MAX_FRAME_BYTES, perMessageDeflate: false, clientTracking: false } as const;
+/** Options of the `ws` server that feeds {@link AgentHub.accept}. Pings are answered by {@link AgentSocket}, within bounds. */
+export const AGENT_SOCKET_OPTIONS = {
+  noServer: true,
+  maxPayload: MAX_FRAME_BYTES,
+  maxFragments: 64,
+  perMessageDeflate: false,
+  clientTracking: false,
+  autoPong: false,
+} as const;

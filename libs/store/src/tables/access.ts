@@ -1,4 +1,4 @@
-import { bigint, pgTable, text } from 'drizzle-orm/pg-core';
+import { bigint, index, pgTable, text } from 'drizzle-orm/pg-core';
 import { at, hostName } from './columns.ts';
 
 export const apiTokens = pgTable('api_tokens', {
@@ -7,6 +7,20 @@ export const apiTokens = pgTable('api_tokens', {
   createdAt: at('created_at').notNull(),
   lastUsedAt: at('last_used_at'),
 });
+
+/** Browsers that are signed in. Revoking the token ends them. */
+export const sessions = pgTable(
+  'sessions',
+  {
+    hash: text('hash').primaryKey(),
+    tokenHash: text('token_hash')
+      .notNull()
+      .references(() => apiTokens.hash, { onDelete: 'cascade' }),
+    createdAt: at('created_at').notNull(),
+    lastUsedAt: at('last_used_at').notNull(),
+  },
+  (table) => [index('sessions_token').on(table.tokenHash)],
+);
 
 export const enrolmentTokens = pgTable('enrolment_tokens', {
   hash: text('hash').primaryKey(),

@@ -46,6 +46,9 @@ export const hosts = pgTable(
   (table) => [index('hosts_repository').on(table.repositoryId), index('hosts_public_key').on(table.publicKey)],
 );
 
+/** Servers that are running. The presence of a host is good as long as the lease of the server that stored it. */
+export const serverLeases = pgTable('server_leases', { serverId: text('server_id').primaryKey(), expiresAt: at('expires_at').notNull() });
+
 export const pins = pgTable(
   'pins',
   {

@@ -1,0 +1,81 @@
+import type { HostName } from '@floe/model';
+import { TokenBucket, type Clock } from '@floe/runtime';
+
+/** One host's messages. What is above is not refused but read later, so that nothing is lost. */
+const HOST_MESSAGES = { burst: 400, perSecond: 40 } as const;
+/** A message costs one token, and one for each of these, in characters: a large one is more work. */
+const CHARACTERS_PER_TOKEN = 4_096;
+/** Reports of one host that are not stored yet. */
+const MAX_HELD_REPORTS = 64;
+/** Reports of all hosts that are not stored yet, in characters: they wait in memory while the database is away. */
+const MAX_HELD_CHARACTERS = 64 * 1024 * 1024;
+
+interface Budget {
+  readonly messages: TokenBucket;
+  heldReports: number;
+}
+
+/** What hosts may cost the server: each by itself, and all together. */
+export class HostBudgets {
+  readonly #clock: Clock;
+  readonly #budgets = new Map<HostName, Budget>();
+  readonly #waiting = new Set<() => void>();
+  #heldCharacters = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Returns how long the host has to wait before its message is handled, in ms. A new connection does not make it younger. */
+  charge(host: HostName, characters: number): number {
+    return this.#of(host).messages.charge(1 + Math.floor(characters / CHARACTERS_PER_TOKEN));
+  }
+
+  /** Waits until there is room for a report of the host, or until `signal` aborts. */
+  async admitReport(host: HostName, characters: number, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && !this.#hasRoom(host, characters)) {
+      await new Promise<void>((resolve) => {
+        const go = (): void => {
+          this.#waiting.delete(go);
+          signal.removeEventListener('abort', go);
+          resolve();
+        };
+        this.#waiting.add(go);
+        signal.addEventListener('abort', go, { once: true });
+      });
+    }
+  }
+
+  /** A report is in memory until what is returned is called. */
+  holdReport(host: HostName, characters: number): () => void {
+    const budget = this.#of(host);
+    budget.heldReports += 1;
+    this.#heldCharacters += characters;
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      budget.heldReports -= 1;
+      this.#heldCharacters -= characters;
+      for (const go of this.#waiting) go();
+    };
+  }
+
+  /** Hosts that are not connected, and owe nothing, need no budget. */
+  forgetIdle(isConnected: (host: HostName) => boolean): void {
+    for (const [host, { messages, heldReports }] of this.#budgets)
+      if (heldReports === 0 && messages.isFull && !isConnected(host)) this.#budgets.delete(host);
+  }
+
+  #hasRoom(host: HostName, characters: number): boolean {
+    return this.#of(host).heldReports < MAX_HELD_REPORTS && this.#heldCharacters + characters <= MAX_HELD_CHARACTERS;
+  }
+
+  #of(host: HostName): Budget {
+    const found = this.#budgets.get(host);
+    if (found !== undefined) return found;
+    const budget: Budget = { messages: new TokenBucket(HOST_MESSAGES, this.#clock), heldReports: 0 };
+    this.#budgets.set(host, budget);
+    return budget;
+  }
+}

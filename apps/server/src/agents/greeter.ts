@@ -1,0 +1,142 @@
+import type { HostName } from '@floe/model';
+import { CLOSE_CODES, type Hello } from '@floe/protocol';
+import { Gate, type Clock, type Logger } from '@floe/runtime';
+import type { HostRow, Store } from '@floe/store';
+import { judgeHello } from './admission.ts';
+import type { AgentSocket } from './agent-socket.ts';
+import type { HostBudgets } from './budgets.ts';
+import { WelcomedSession } from './session.ts';
+
+/** So many hellos are looked at together: strangers share the database with the API and the hosts that are in. */
+const CONCURRENT_HELLOS = 16;
+/** What a hello costs of a host's budget, in characters of a message: it is a transaction, and a look at the host. */
+const HELLO_CHARACTERS = 32_768;
+
+export interface GreeterDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly budgets: HostBudgets;
+  readonly newSessionId: () => string;
+  /** The host's key came from a second machine. */
+  readonly onClone: (host: HostName, message: string) => Promise<void>;
+}
+
+/** Somebody with a hello. */
+export interface Visitor {
+  readonly wire: AgentSocket;
+  readonly nonce: string;
+  readonly logger: Logger;
+  /** Its signature is a host's. */
+  readonly onKnown: () => void;
+  /** Gets the session in the moment in which its welcome was written; not called when the agent is refused or gone. */
+  readonly onWelcome: (session: WelcomedSession) => void;
+}
+
+interface Guest extends Visitor {
+  readonly sessionId: string;
+}
+
+/** Turns a hello into a session, or refuses it. */
+export class Greeter {
+  readonly #deps: GreeterDeps;
+  readonly #gate = new Gate(CONCURRENT_HELLOS);
+  /** Those whose key is right and whose presence is being stored; one at a time for each host. */
+  readonly #guests = new Map<HostName, Set<Guest>>();
+  readonly #turns = new Map<HostName, Promise<unknown>>();
+
+  constructor(deps: GreeterDeps) {
+    this.#deps = deps;
+  }
+
+  isGreeting(sessionId: string): boolean {
+    return [...this.#guests.values()].some((guests) => [...guests].some((guest) => guest.sessionId === sessionId));
+  }
+
+  /** Ends those of the host that are on their way in. */
+  disconnect(host: HostName, closeCode: number, reason: string): void {
+    for (const { wire } of this.#guests.get(host) ?? []) wire.close(closeCode, reason);
+  }
+
+  async greet(visitor: Visitor, hello: Hello): Promise<void> {
+    const { wire } = visitor;
+    const row = await this.#gate.pass(async () => (wire.isOpen ? await this.#judge(visitor, hello) : undefined));
+    if (row === undefined) return;
+    visitor.onKnown();
+    const guest: Guest = { ...visitor, sessionId: this.#deps.newSessionId() };
+    const guests = this.#guests.get(hello.host) ?? new Set();
+    // However often a host comes, one of it waits: the newest.
+    for (const older of guests) older.wire.close(CLOSE_CODES.replaced, 'replaced');
+    this.#guests.set(hello.host, guests.add(guest));
+    try {
+      await wire.sleep(this.#deps.budgets.charge(hello.host, HELLO_CHARACTERS));
+      await this.#inTurn(hello.host, async () => {
+        if (wire.isOpen) await this.#letIn(guest, hello, row);
+      });
+    } finally {
+      guests.delete(guest);
+      if (guests.size === 0) this.#guests.delete(hello.host);
+    }
+  }
+
+  async #judge({ wire, nonce, logger }: Visitor, hello: Hello): Promise<HostRow | undefined> {
+    const row = await this.#deps.store.hosts.get(hello.host);
+    const verdict = judgeHello(hello, row, nonce);
+    if (verdict.kind === 'welcome') return row;
+    if (verdict.kind === 'cloned') await this.#deps.onClone(hello.host, verdict.message);
+    logger.warn('an agent was refused', { host: hello.host, code: verdict.code });
+    wire.send({ type: 'refusal', code: verdict.code, message: verdict.message });
+    wire.close(verdict.closeCode, verdict.code);
+    return undefined;
+  }
+
+  /** Two of one host are stored in the order in which they are let in: the row names the session that is really there. */
+  async #inTurn(host: HostName, work: () => Promise<void>): Promise<void> {
+    const before = this.#turns.get(host) ?? Promise.resolve();
+    const turn = before.then(work, work);
+    this.#turns.set(host, turn);
+    try {
+      await turn;
+    } finally {
+      if (this.#turns.get(host) === turn) this.#turns.delete(host);
+    }
+  }
+
+  async #letIn({ wire, nonce, logger, sessionId, onWelcome }: Guest, hello: Hello, row: HostRow): Promise<void> {
+    const { store, clock } = this.#deps;
+    const connected = await store.hosts.connect(hello.host, {
+      sessionId,
+      bootId: hello.bootId,
+      machineId: hello.machineId,
+      agentVersion: hello.agentVersion,
+      system: hello.system,
+      observed: hello.observed,
+      state: hello.state,
+      stateToplevel: hello.toplevel ?? undefined,
+      epoch: hello.epoch,
+      sequence: hello.sequence,
+      reportSeq: hello.reportSeq,
+      at: clock.now(),
+    });
+    await this.#recoverQuarantine(hello, row);
+    // Revoked, enrolled anew or shut out since it was judged.
+    const verdict = judgeHello(hello, connected, nonce);
+    if (verdict.kind !== 'welcome') {
+      wire.send({ type: 'refusal', code: verdict.code, message: verdict.message });
+      wire.close(verdict.closeCode, verdict.code);
+    }
+    const welcome = { type: 'welcome', serverTime: clock.now(), reportSeq: connected.reportSeq } as const;
+    const session = WelcomedSession.welcome(sessionId, wire, nonce, hello, welcome);
+    if (session === undefined) {
+      await store.hosts.disconnect(hello.host, sessionId, clock.now());
+      return;
+    }
+    onWelcome(session);
+    logger.info('agent connected', { host: hello.host, agentVersion: hello.agentVersion, state: hello.state });
+  }
+
+  /** A restored database may have forgotten that the host put this toplevel back: the host's own word brings it back. */
+  async #recoverQuarantine(hello: Hello, row: HostRow): Promise<void> {
+    if (hello.state !== 'ROLLED_BACK' || hello.toplevel === null || hello.reportSeq <= row.reportSeq) return;
+    await this.#deps.store.hosts.quarantine(hello.host, hello.toplevel, 'the host says that it put this system back', this.#deps.clock.now());
+  }
+}

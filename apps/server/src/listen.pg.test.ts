@@ -1,0 +1,98 @@
+import { connect, type Socket } from 'node:net';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startTestServer, TestAgent, TOPLEVEL, type TestServer } from './test/test-server.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+});
+
+/** A connection that sends these bytes; errors of it are nothing. */
+function raw(...parts: readonly (string | Buffer)[]): Socket {
+  const socket = connect(server.port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  for (const part of parts) socket.write(part);
+  return socket;
+}
+
+async function answerTo(request: string): Promise<string> {
+  const socket = raw(request);
+  let text = '';
+  socket.on('data', (chunk) => (text += chunk.toString('latin1')));
+  await new Promise((resolve) => socket.once('close', resolve));
+  return text;
+}
+
+async function ended(socket: Socket): Promise<void> {
+  socket.resume();
+  if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve));
+}
+
+async function serves(): Promise<void> {
+  expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
+  await using agent = new TestAgent(server.url);
+  await agent.next('challenge');
+}
+
+const UPGRADE =
+  'GET /agent HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n';
+
+describe('a stranger cannot end the server', () => {
+  test('by a text frame that is no message, and an invalid frame behind it', async () => {
+    const bad = Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x78, 0x78]);
+    const invalid = Buffer.from([0xc1, 0x82, 0, 0, 0, 0, 0x78, 0x78]);
+    await Promise.all([
+      ended(raw(UPGRADE, Buffer.concat([bad, invalid]))),
+      ended(raw(UPGRADE, bad, invalid)),
+      ended(raw(UPGRADE, bad, Buffer.alloc(164, 0xff))),
+    ]);
+    await serves();
+  });
+
+  test.each(['/agent', '/elsewhere', '/api/fleet', '/agent/../healthz'])('by a reset in the middle of an upgrade of %s', async (path) => {
+    for (const rest of ['', '\r\n', '\r\nxxxx']) {
+      const socket = raw(UPGRADE.replace('/agent', path).slice(0, -2) + rest);
+      await new Promise((resolve) => socket.once('connect', resolve));
+      await new Promise((resolve) => setImmediate(resolve));
+      socket.resetAndDestroy();
+    }
+    await serves();
+  });
+});
+
+describe('HTTP', () => {
+  const WITH_UPGRADE = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n';
+
+  test.each(['/healthz', '/readyz'])('an offer to upgrade to something else is declined, and %s answered', async (path) => {
+    expect(await answerTo(`GET ${path} HTTP/1.1\r\nHost: x\r\n${WITH_UPGRADE}\r\n`.replace('Connection: ', 'Connection: close, '))).toMatch(
+      /^HTTP\/1\.1 200 /,
+    );
+  });
+
+  test('a webhook with such an offer is judged as any other', async () => {
+    const request = `POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n${WITH_UPGRADE}\r\n{}`.replace(
+      'Connection: ',
+      'Connection: close, ',
+    );
+    expect(await answerTo(request)).toMatch(/^HTTP\/1\.1 40[13] /);
+  });
+
+  test('a WebSocket elsewhere than at /agent is an ordinary request', async () => {
+    expect(await answerTo(UPGRADE.replace('/agent', '/healthz').replace('Connection: ', 'Connection: close, '))).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  test('HTTP/1.0 needs no Host, and HTTP/1.1 does', async () => {
+    expect(await answerTo('GET /healthz HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 200 /);
+    expect(await answerTo('GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /);
+  });
+});
+
+test('an honest agent is let in and told what to run', async () => {
+  const ada = await server.enrol('ada', TOPLEVEL);
+  await using agent = await TestAgent.welcome(server.url, ada);
+  expect((await agent.next('directive')).envelope.type).toBe('floe/directive');
+  expect(agent.messages.map(({ type }) => type)).toEqual(['challenge', 'welcome', 'directive']);
+});

@@ -1,0 +1,176 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { NOTHING_OBSERVED, type CommitSha, type StorePath } from '@floe/model';
+import { helloBytes, HostName, PROTOCOL_VERSION, seal, type Hello, type ServerMessage } from '@floe/protocol';
+import { createLogger, generateKeyPem, signerFromPem, systemClock, type Clock, type Signer } from '@floe/runtime';
+import type { Repository } from '@floe/store';
+import * as v from 'valibot';
+import { WebSocket } from 'ws';
+import { parseConfig } from '../config.ts';
+import { createServerContext, type ServerContext } from '../context.ts';
+import { listen } from '../listen.ts';
+
+const ROOT = join(import.meta.dirname, '../../../..');
+
+/** A host that a test made up, with its key. */
+export interface TestHost {
+  readonly host: HostName;
+  readonly machineId: string;
+  readonly signer: Signer;
+}
+
+/** The server itself, in this process: hub, API and store on an embedded database, at a port; without a repository. */
+export interface TestServer extends AsyncDisposable {
+  readonly context: ServerContext;
+  readonly port: number;
+  readonly url: string;
+  readonly token: string;
+  readonly repository: Repository;
+  /** What it logged, as JSON lines. */
+  readonly lines: readonly string[];
+  /** Enrols a host; it has a release when `toplevel` is given. */
+  enrol(name: string, toplevel?: string): Promise<TestHost>;
+  request(path: string, init?: RequestInit): Promise<Response>;
+}
+
+export async function startTestServer(
+  options: { readonly clock?: Clock; readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<TestServer> {
+  await using stack = new AsyncDisposableStack();
+  const dataDir = await mkdtemp(join(tmpdir(), 'floe-server-'));
+  stack.defer(async () => await rm(dataDir, { recursive: true, force: true }));
+  const stopping = new AbortController();
+  const lines: string[] = [];
+  const logger = createLogger({ level: 'debug', write: (line) => lines.push(line) });
+  const url = 'http://127.0.0.1:1/fleet.git';
+  const config = parseConfig(
+    { FLOE_LISTEN: '127.0.0.1:0', FLOE_DATA_DIR: dataDir, FLOE_REPOSITORY_URL: url, FLOE_POLL_SECONDS: '3600', ...options.env },
+    () => 'test-secret',
+  );
+  const system = { clock: options.clock ?? systemClock, random: Math.random, env: { ...process.env, HOME: dataDir }, rootDir: ROOT };
+  const context = stack.use(await createServerContext(config, logger, system, stopping.signal));
+  const listening = stack.use(await listen(context, config, logger));
+  const running = context.run(stopping.signal);
+  stack.defer(async () => {
+    stopping.abort();
+    await running;
+  });
+  const token = (await readFile(join(dataDir, 'admin-token'), 'utf8')).trim();
+  const repository = await context.store.repositories.ensure({ url, branch: 'main', now: Date.now() });
+  const signer = signerFromPem('release-test', generateKeyPem());
+  let released = 0;
+  const owned = stack.move();
+  return {
+    context,
+    port: listening.port,
+    url: `http://127.0.0.1:${listening.port}`,
+    token,
+    repository,
+    lines,
+    async enrol(name, toplevel) {
+      const identity = { host: v.parse(HostName, name), machineId: 'a'.repeat(32), signer: signerFromPem('host', generateKeyPem()) };
+      const { host, machineId } = identity;
+      const { store } = context;
+      await store.hosts.enrol({ host, repositoryId: repository.id, machineId, publicKey: identity.signer.publicKey, at: Date.now() });
+      if (toplevel === undefined) return identity;
+      released += 1;
+      const sha = String(released).padStart(40, '0') as CommitSha;
+      const about = { subject: 'Change', authorName: 'Ada', authorEmail: 'ada@example.org', committedAt: 1 };
+      const revision = await store.revisions.receive(repository.id, { sha, ...about, receivedAt: 1, fetchedAt: 1 });
+      for (const event of ['accepted', 'verified', 'evaluated'] as const) await store.revisions.advance(revision.id, event, 1);
+      const envelope = JSON.stringify(seal(signer, 'floe/release', { host, toplevel }));
+      const release = { host, sequence: revision.sequence, toplevel: toplevel as StorePath, commit: sha, issuedAt: 1, envelope };
+      await store.releases.publish(revision.id, [release], 1);
+      return identity;
+    },
+    async request(path, init = {}) {
+      const headers = new Headers(init.headers);
+      headers.set('authorization', `Bearer ${token}`);
+      return await fetch(`http://127.0.0.1:${listening.port}${path}`, { ...init, headers });
+    },
+    [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
+  };
+}
+
+/** One connection of an agent that speaks the protocol, or bends it. */
+export class TestAgent implements AsyncDisposable {
+  readonly messages: ServerMessage[] = [];
+  readonly closed: Promise<{ readonly code: number; readonly reason: string }>;
+  readonly socket: WebSocket;
+  readonly #opened: Promise<void>;
+  readonly #watchers = new Set<() => void>();
+
+  constructor(url: string) {
+    this.socket = new WebSocket(`${url.replace('http', 'ws')}/agent`);
+    this.socket.on('error', () => undefined);
+    this.#opened = new Promise((resolve) => this.socket.once('open', () => resolve()));
+    this.closed = new Promise((resolve) => this.socket.once('close', (code, reason) => resolve({ code, reason: reason.toString() })));
+    this.socket.on('message', (data: Buffer) => {
+      this.messages.push(JSON.parse(data.toString('utf8')) as ServerMessage);
+      for (const watch of this.#watchers) watch();
+    });
+  }
+
+  /** The first message of that type that comes, or has come; rejects when the connection ends before. */
+  async next<Type extends ServerMessage['type']>(
+    type: Type,
+    isIt: (message: Extract<ServerMessage, { type: Type }>) => boolean = () => true,
+  ): Promise<Extract<ServerMessage, { type: Type }>> {
+    return await new Promise((resolve, reject) => {
+      const watch = (): void => {
+        const found = this.messages.find((each): each is Extract<ServerMessage, { type: Type }> => each.type === type && isIt(each as never));
+        if (found === undefined) return;
+        this.#watchers.delete(watch);
+        resolve(found);
+      };
+      this.#watchers.add(watch);
+      this.closed.then(({ code, reason }) => reject(new Error(`closed with ${code} ${reason} before a ${type}`)), reject);
+      watch();
+    });
+  }
+
+  async hello(identity: TestHost, changes: Partial<Hello> = {}): Promise<void> {
+    await this.#opened;
+    const { nonce } = await this.next('challenge');
+    this.send(helloOf(identity, nonce, changes));
+  }
+
+  /** Connects and is let in. */
+  static async welcome(url: string, identity: TestHost, changes: Partial<Hello> = {}): Promise<TestAgent> {
+    const agent = new TestAgent(url);
+    await agent.hello(identity, changes);
+    await agent.next('welcome');
+    return agent;
+  }
+
+  send(message: object): void {
+    this.socket.send(JSON.stringify(message));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.socket.terminate();
+    await this.closed;
+  }
+}
+
+export function helloOf(identity: TestHost, nonce: string, changes: Partial<Hello> = {}): Hello {
+  const who = { host: identity.host, machineId: identity.machineId, bootId: 'boot-1', ...changes };
+  return {
+    type: 'hello',
+    protocol: PROTOCOL_VERSION,
+    agentVersion: '0',
+    system: 'x86_64-linux',
+    observed: NOTHING_OBSERVED,
+    state: 'IDLE',
+    toplevel: null,
+    epoch: 0,
+    sequence: 0,
+    reportSeq: 0,
+    capabilities: [],
+    signature: identity.signer.sign(helloBytes({ nonce, ...who })),
+    ...who,
+  };
+}
+
+export const TOPLEVEL = `/nix/store/${'a'.repeat(32)}-system`;

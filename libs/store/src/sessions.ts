@@ -1,0 +1,65 @@
+import { and, desc, eq, gt, inArray, lt, lte, or } from 'drizzle-orm';
+import type { Database } from './database.ts';
+import type { TokenStore } from './store.ts';
+import { apiTokens, sessions } from './tables/index.ts';
+import { hashToken } from './token-hash.ts';
+
+const DAY_MS = 24 * 3600_000;
+/** A browser that is not used for so long has to sign in again. */
+const IDLE_MS = 7 * DAY_MS;
+/** And every one after so long. */
+const LIFETIME_MS = 30 * DAY_MS;
+/** "Last used" is this coarse, so that reading a page is not a write per request. */
+const LAST_USED_STEP_MS = 10 * 60_000;
+/** Of one token; the longest unused ones end when there are more. */
+const MAX_SESSIONS = 50;
+
+async function create(db: Database, secret: string, token: string, now: number): Promise<boolean> {
+  const tokenHash = hashToken(token);
+  return await db.transaction(async (tx) => {
+    // Locked, so that it is not revoked between this look and the insert, which would then fail on its key.
+    const [owner] = await tx.select({ hash: apiTokens.hash }).from(apiTokens).where(eq(apiTokens.hash, tokenHash)).for('key share');
+    if (owner === undefined) return false;
+    await tx.insert(sessions).values({ hash: hashToken(secret), tokenHash, createdAt: now, lastUsedAt: now });
+    const surplus = tx
+      .select({ hash: sessions.hash })
+      .from(sessions)
+      .where(eq(sessions.tokenHash, tokenHash))
+      .orderBy(desc(sessions.lastUsedAt), desc(sessions.createdAt), sessions.hash)
+      .offset(MAX_SESSIONS);
+    await tx.delete(sessions).where(inArray(sessions.hash, surplus));
+    return true;
+  });
+}
+
+async function find(db: Database, secret: string, now: number): ReturnType<TokenStore['findSession']> {
+  const hash = hashToken(secret);
+  const [row] = await db
+    .select({ name: apiTokens.name, lastUsedAt: sessions.lastUsedAt })
+    .from(sessions)
+    .innerJoin(apiTokens, eq(apiTokens.hash, sessions.tokenHash))
+    .where(and(eq(sessions.hash, hash), gt(sessions.lastUsedAt, now - IDLE_MS), gt(sessions.createdAt, now - LIFETIME_MS)));
+  if (row === undefined) return undefined;
+  if (row.lastUsedAt < now - LAST_USED_STEP_MS) {
+    await db
+      .update(sessions)
+      .set({ lastUsedAt: now })
+      .where(and(eq(sessions.hash, hash), lt(sessions.lastUsedAt, now)));
+  }
+  return { name: row.name };
+}
+
+/** Browsers that are signed in. */
+export function createSessions(db: Database): Pick<TokenStore, 'createSession' | 'findSession' | 'endSession' | 'pruneSessions'> {
+  return {
+    createSession: async (secret, token, now) => await create(db, secret, token, now),
+    findSession: async (secret, now) => await find(db, secret, now),
+    async endSession(secret) {
+      await db.delete(sessions).where(eq(sessions.hash, hashToken(secret)));
+    },
+    async pruneSessions(now) {
+      const ended = or(lte(sessions.lastUsedAt, now - IDLE_MS), lte(sessions.createdAt, now - LIFETIME_MS));
+      return (await db.delete(sessions).where(ended).returning({ hash: sessions.hash })).length;
+    },
+  };
+}
