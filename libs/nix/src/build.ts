@@ -1,13 +1,31 @@
 import type { StorePath } from '@floe/model';
-import type { RepositoryCommand } from './command.ts';
-import { commandFailed, explain, isNixUnwell } from './failure.ts';
+import { buildMachines, canBuild, type BuildMachine } from './build-machines.ts';
+import type { CommandResult, RepositoryCommand } from './command.ts';
+import { readDerivations, type DerivationFacts } from './derivations.ts';
+import { diagnose } from './diagnose.ts';
+import { explain, serverUnwell, stopped } from './failure.ts';
+
+export type BuildFailureCode =
+  | 'BUILD_FAILED'
+  | 'BUILD_TIMED_OUT'
+  /** A source could not be had: it may come later. */
+  | 'BUILD_DOWNLOAD_FAILED'
+  /** Neither this machine nor a remote builder may build it. */
+  | 'BUILD_NO_MACHINE'
+  /** A remote builder could, but did not take it: it may later. */
+  | 'BUILD_MACHINE_AWAY'
+  /** The garbage collector took it since the evaluation: evaluate the host again. */
+  | 'BUILD_DERIVATION_MISSING';
 
 export type BuildResult =
   | { readonly kind: 'built'; readonly durationMs: number }
   | {
       readonly kind: 'failed';
-      readonly code: 'BUILD_FAILED' | 'BUILD_TIMED_OUT' | 'BUILD_NOT_STARTED';
+      readonly code: BuildFailureCode;
+      /** For people: cause first. */
       readonly error: string;
+      /** It may work later without anyone changing anything. */
+      readonly isRetryable: boolean;
       readonly durationMs: number;
     };
 
@@ -27,36 +45,125 @@ export interface BuildOptions {
   readonly root: string;
 }
 
-/** nix-store(1), "EXIT STATUS": 101 is a build's time limit. */
+interface Reason {
+  readonly code: BuildFailureCode;
+  readonly text?: string | undefined;
+}
+
+/** nix-store(1), "EXIT STATUS": 101 is a build's time limit, in Nix's own settings. Through the daemon every failure is 1. */
 const TIMED_OUT = 101;
-/** The lowest status that is about a build; below it none was started. */
-const BUILD_STATUS = 100;
+const RETRYABLE: ReadonlySet<BuildFailureCode> = new Set(['BUILD_DOWNLOAD_FAILED', 'BUILD_MACHINE_AWAY', 'BUILD_DERIVATION_MISSING']);
+const NAMED_DOWNLOADS = 3;
+const PATHS_AT_ONCE = 1_000;
 
 /**
- * Builds a derivation whose output is `toplevel`, and keeps it by a GC root. A build that fails is a result, as is one that cannot be started
- * here (another architecture, or Nix's settings). Throws
- * retryable DISK_FULL, NIX_STOPPED.
+ * Builds a derivation whose output is `toplevel`, and keeps it by a GC root. A build that fails is a result, of a kind
+ * that says whether it may work later. Throws retryable DISK_FULL, NIX_STORE_AWAY, NIX_STOPPED.
  */
 export async function build(
   command: RepositoryCommand,
   own: { readonly addRoot: (link: string, path: StorePath) => Promise<void> },
-  { drvPath, toplevel }: BuildTarget,
+  target: BuildTarget,
   { signal, timeoutMs, maxMemoryBytes, root }: BuildOptions,
 ): Promise<BuildResult> {
-  const { result, log, isOk } = await command.run('nix-store', ['--realise', drvPath], { signal, timeoutMs, maxMemoryBytes });
-  const { durationMs } = result;
-  if (isOk) {
-    if (result.stdout.split('\n').includes(toplevel)) {
-      // The root is made outside of the sandbox, in a folder that is not inside. Were the path collected in between, this fails and is tried again.
-      await own.addRoot(root, toplevel);
-      return { kind: 'built', durationMs };
-    }
-    return { kind: 'failed', code: 'BUILD_FAILED', error: `the build gave ${result.stdout.trim()} where ${toplevel} was evaluated`, durationMs };
+  const realise = async (...more: readonly string[]): Promise<CommandResult> =>
+    await command.run('nix-store', ['--realise', target.drvPath, ...more], { signal, timeoutMs, maxMemoryBytes });
+  let run = await realise();
+  let reason = run.isOk ? undefined : await reasonOf(command, target, run);
+  if (reason === 'unclear') {
+    // One failure ends builds that go on beside it. Without that, only what really failed is left.
+    run = await realise('--keep-going');
+    reason = run.isOk ? undefined : await reasonOf(command, target, run);
   }
-  if (result.end === 'aborted' || isNixUnwell(log)) throw commandFailed('building', log, result);
-  if (result.end === 'timed-out' || result.exitCode === TIMED_OUT) {
-    return { kind: 'failed', code: 'BUILD_TIMED_OUT', error: `the build took too long and was stopped\n${explain(log, result)}`, durationMs };
+  const { durationMs } = run.result;
+  const fail = (code: BuildFailureCode, error: string): BuildResult => ({
+    kind: 'failed',
+    code,
+    error,
+    isRetryable: RETRYABLE.has(code),
+    durationMs,
+  });
+  if (reason === undefined) {
+    const built = run.result.stdout.trim();
+    if (!built.split('\n').includes(target.toplevel)) return fail('BUILD_FAILED', `the build gave ${built} where ${target.toplevel} was evaluated`);
+    // The root is made outside of the sandbox, in a folder that is not inside. Were the path collected in between, this fails and is tried again.
+    await own.addRoot(root, target.toplevel);
+    return { kind: 'built', durationMs };
   }
-  const code = result.exitCode >= BUILD_STATUS ? 'BUILD_FAILED' : 'BUILD_NOT_STARTED';
-  return { kind: 'failed', code, error: explain(log, result), durationMs };
+  const { code, text }: Reason = reason === 'unclear' ? { code: 'BUILD_FAILED' } : reason;
+  const explained = explain(run.log, run.result);
+  return fail(code, text === undefined ? explained : `${text}\n${explained}`);
+}
+
+/**
+ * Why it failed, by what the store has afterwards, by what the derivations say of themselves, and by which of them Nix
+ * started. 'unclear': several kinds were started and did not end.
+ */
+async function reasonOf(command: RepositoryCommand, { drvPath }: BuildTarget, { result, log }: CommandResult): Promise<Reason | 'unclear'> {
+  const diagnosis = await diagnose(command, result, log);
+  if (diagnosis.kind === 'stopped') throw stopped('building');
+  if (diagnosis.kind === 'server-unwell') throw serverUnwell('building', diagnosis.health, explain(log, result));
+  if (diagnosis.kind === 'timed-out' || result.exitCode === TIMED_OUT) {
+    return { code: 'BUILD_TIMED_OUT', text: 'the build took too long and was stopped' };
+  }
+  if (diagnosis.kind === 'out-of-memory' && result.end !== 'exited')
+    return { code: 'BUILD_FAILED', text: 'the build needs more memory than there is' };
+  if (!(await isValid(command, drvPath))) {
+    return { code: 'BUILD_DERIVATION_MISSING', text: 'what was evaluated is gone from the store; it is evaluated again' };
+  }
+  const started = await unfinished(command, await readDerivations(command, [...log.startedBuilds]));
+  const sources = started.filter(({ isFixedOutput }) => isFixedOutput).map(({ name }) => name);
+  const downloads = [...sources, ...(await invalidPaths(command, [...log.startedDownloads])).map(nameOf)];
+  if (downloads.length > 0 && started.length > sources.length) return 'unclear';
+  if (downloads.length > 0) {
+    return { code: 'BUILD_DOWNLOAD_FAILED', text: `the download of ${downloads.slice(0, NAMED_DOWNLOADS).join(', ')} failed; it is tried again` };
+  }
+  return started.length > 0 ? { code: 'BUILD_FAILED' } : await withoutMachine(command, [drvPath, ...log.plannedBuilds]);
+}
+
+/** Nothing was started: then there may be a derivation that no machine takes. */
+async function withoutMachine(command: RepositoryCommand, planned: readonly string[]): Promise<Reason> {
+  const machines = await buildMachines(command);
+  if (machines === undefined) return { code: 'BUILD_FAILED' };
+  const local = machines.filter(({ isRemote }) => !isRemote);
+  const takes = (some: readonly BuildMachine[], derivation: DerivationFacts): boolean => some.some((machine) => canBuild(machine, derivation));
+  const notHere = (await readDerivations(command, [...new Set(planned)])).filter((each) => !takes(local, each));
+  const nowhere = notHere.find((each) => !takes(machines, each));
+  if (nowhere !== undefined) {
+    const features = nowhere.requiredFeatures.length === 0 ? '' : ` with ${nowhere.requiredFeatures.join(', ')}`;
+    const here = local.flatMap(({ systems }) => systems).join(', ') || 'no system';
+    const advice = 'name a remote builder in nix.buildMachines, or, for another architecture, set boot.binfmt.emulatedSystems on the server';
+    return {
+      code: 'BUILD_NO_MACHINE',
+      text: `${nowhere.name} needs a machine of ${nowhere.system}${features}; this server builds for ${here}, and no remote builder takes it: ${advice}`,
+    };
+  }
+  const [elsewhere] = notHere;
+  if (elsewhere === undefined) return { code: 'BUILD_FAILED' };
+  return { code: 'BUILD_MACHINE_AWAY', text: `no remote builder takes ${elsewhere.name} (${elsewhere.system}) now; it is tried again` };
+}
+
+/** Those whose outputs are not all in the store. */
+async function unfinished(command: RepositoryCommand, derivations: readonly DerivationFacts[]): Promise<DerivationFacts[]> {
+  const left: DerivationFacts[] = [];
+  for (const derivation of derivations) {
+    const isDone = derivation.outputs.length > 0 && (await isValid(command, ...derivation.outputs));
+    if (!isDone) left.push(derivation);
+  }
+  return left;
+}
+
+async function isValid(command: RepositoryCommand, ...paths: readonly string[]): Promise<boolean> {
+  return (await command.run('nix-store', ['--check-validity', ...paths])).isOk;
+}
+
+async function invalidPaths(command: RepositoryCommand, paths: readonly string[]): Promise<string[]> {
+  if (paths.length === 0) return [];
+  const { result } = await command.run('nix-store', ['--check-validity', '--print-invalid', ...paths.slice(0, PATHS_AT_ONCE)]);
+  return result.stdout.split('\n').filter((line) => line !== '');
+}
+
+/** A store path without its hash. */
+function nameOf(path: string): string {
+  return path.slice('/nix/store/'.length + 33);
 }

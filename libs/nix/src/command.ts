@@ -1,6 +1,9 @@
+import { createHash } from 'node:crypto';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { FloeError, NO_TIME_LIMIT, type Exec, type ExecResult, type Logger } from '@floe/runtime';
 import type { StorePath } from '@floe/model';
+import { nixBase32 } from './flake-lock.ts';
 import { FailureLog, parseLogLine, type LogEvent } from './internal-json.ts';
 import { isOwnWords, type NixProgram } from './own-words.ts';
 import type { Sandbox, SandboxedCommand } from './sandbox.ts';
@@ -37,6 +40,7 @@ export interface CommandResult {
   readonly isOk: boolean;
 }
 
+const STORE = '/nix/store';
 const FEATURES = ['--extra-experimental-features', 'nix-command flakes'];
 /**
  * Runs Nix's programs on our own words: store paths, caches and keys that we name. It refuses whatever evaluates or
@@ -47,6 +51,12 @@ export class NixCommand {
 
   constructor(deps: NixDeps) {
     this.#deps = deps;
+  }
+
+  /** Folders that Nix writes to: its store, and its home with the caches. */
+  get writtenFolders(): readonly string[] {
+    const { HOME: home } = this.#deps.env;
+    return [this.filePath(STORE), ...(home === undefined ? [] : [home])];
   }
 
   /** Where the files of a store path lie on this disk. */
@@ -86,14 +96,28 @@ export class RepositoryCommand {
     this.#deps = deps;
   }
 
-  /** Removes what Nix keeps of git repositories beside its store: it is fetched again. */
-  async forgetRepositories(): Promise<void> {
+  /** Folders that Nix writes to: its store, and its home with the caches. Temporary files are beside that. */
+  get writtenFolders(): readonly string[] {
+    return [STORE, this.#deps.sandbox.home];
+  }
+
+  /**
+   * Removes the copy that Nix keeps of one git repository beside its store: it is made again. Those of others stay. Says
+   * whether there was one.
+   */
+  async forgetRepository(url: string): Promise<boolean> {
     const { exec, logger, sandbox } = this.#deps;
-    logger.warn("Nix's copies of git repositories are removed: one of them is broken");
-    // Inside, so that a link that foreign code left in this home leads nowhere.
-    const copies = ['gitv2', 'gitv3'].map((name) => join(sandbox.home, '.cache/nix', name));
-    const { file, args, env } = sandbox.command('rm', ['-rf', '--', ...copies]);
-    await exec(file, args, { env, timeoutMs: 60_000 });
+    // Nix 2.8 and 2.26 name it by the hash of the URL; the folder around has the version of its form.
+    const name = nixBase32(createHash('sha256').update(url).digest());
+    let isFound = false;
+    for (const form of ['gitv2', 'gitv3']) {
+      // Inside, so that a link that foreign code left in this home leads nowhere.
+      const { file, args, env } = sandbox.command('rm', ['-r', '--', join(sandbox.home, '.cache/nix', form, name)]);
+      const { end, exitCode } = await exec(file, args, { env, timeoutMs: 60_000 });
+      isFound ||= end === 'exited' && exitCode === 0;
+    }
+    if (isFound) logger.warn("Nix's copy of the repository was broken, and is made again", { url });
+    return isFound;
   }
 
   /** Runs `nix` or `nix-store`; the exit status is the caller's to judge. */
@@ -139,7 +163,12 @@ async function runNix(
   if (status !== undefined && result.end === 'exited') {
     if (!status.hasRun())
       throw new FloeError('NIX_FAILED', `the sandbox could not be made: ${log.plainLines.at(-1) ?? 'no reason given'}`, { retryable: true });
-    if (result.exitCode > SIGNAL_STATUS) result = { ...result, end: 'killed', exitCode: -1 };
+    if (result.exitCode > SIGNAL_STATUS) result = { ...result, end: 'killed', exitCode: -1, signal: signalOf(result.exitCode - SIGNAL_STATUS) };
   }
   return { result, log, isOk: result.end === 'exited' && result.exitCode === 0 };
+}
+
+function signalOf(number: number): ExecResult['signal'] {
+  const [name = null] = Object.entries(constants.signals).find(([, each]) => each === number) ?? [];
+  return name as ExecResult['signal'];
 }

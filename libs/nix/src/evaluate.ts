@@ -1,26 +1,34 @@
-import { HOST_NAME_FORM, STORE_PATH_FORM, timeLimit, type HostName, type StorePath } from '@floe/model';
-import { FloeError } from '@floe/runtime';
+import { STORE_PATH_FORM, timeLimit, type HostName, type StorePath } from '@floe/model';
 import * as v from 'valibot';
+import { NO_EVAL_CACHE, tryParseAnswer } from './answer.ts';
 import type { CommandResult, RepositoryCommand } from './command.ts';
-import { commandFailed, explain, isNixUnwell, type NixErrorCode } from './failure.ts';
+import { diagnose } from './diagnose.ts';
+import { cleanText, explain, serverUnwell } from './failure.ts';
+import { readFlakeSource, type FlakeSource } from './flake-source.ts';
+import { describeAway, lookForInputs, type InputsLooked } from './inputs-away.ts';
+import { describePlaces, isElsewhere } from './places.ts';
 import { nixString } from './nix-string.ts';
 
-export interface HostEvaluated {
-  readonly kind: 'evaluated';
+interface Common {
   readonly host: HostName;
+  readonly durationMs: number;
+  /** What the host's own expressions said: `builtins.trace`, `warn`. Bounded. */
+  readonly warnings: readonly string[];
+}
+export interface HostEvaluated extends Common {
+  readonly kind: 'evaluated';
   readonly drvPath: string;
   readonly toplevel: StorePath;
   /** As Nix names it: `x86_64-linux`. */
   readonly system: string;
-  readonly durationMs: number;
 }
-export interface HostFailed {
+export interface HostFailed extends Common {
   readonly kind: 'failed';
-  readonly host: HostName;
-  readonly code: Extract<NixErrorCode, `EVALUATION_${string}`>;
+  readonly code: 'EVALUATION_FAILED' | 'EVALUATION_TIMED_OUT' | 'EVALUATION_OUT_OF_MEMORY' | 'EVALUATION_UNSUPPORTED' | 'INPUT_AWAY';
   /** For people: cause first. */
   readonly error: string;
-  readonly durationMs: number;
+  /** It may work later without anyone changing anything. */
+  readonly isRetryable: boolean;
 }
 export type HostEvaluation = HostEvaluated | HostFailed;
 
@@ -35,53 +43,12 @@ export interface EvaluateOptions {
   readonly onResult: (result: HostEvaluation) => void;
 }
 
-export interface ListOptions {
-  readonly timeoutMs: number;
-  readonly maxMemoryBytes: number;
-  readonly signal: AbortSignal;
-}
-
-export interface HostList {
-  readonly hosts: readonly HostName[];
-  /** Names in `nixosConfigurations` that no machine can have; they are left out. */
-  readonly invalid: readonly string[];
-}
-
-/** Parallel evaluations fight over the cache's SQLite file: it costs more than it saves. */
-const NO_EVAL_CACHE = ['--option', 'eval-cache', 'false'];
-
-const Names = v.nullable(v.array(v.string()));
-const Evaluated = v.object({
-  drv: v.pipe(v.string(), v.regex(/^\/nix\/store\/.*\.drv$/)),
-  out: v.pipe(v.string(), v.regex(STORE_PATH_FORM)),
-  system: v.string(),
-});
-
-/**
- * The names in the flake's `nixosConfigurations`, without evaluating any host. Throws FLAKE_INVALID (missing, not
- * parseable), FLAKE_HAS_NO_HOSTS, and retryable NIX_FAILED, NIX_STOPPED.
- */
-export async function listHosts(command: RepositoryCommand, flakeUrl: string, options: ListOptions): Promise<HostList> {
-  const expression = `let flake = builtins.getFlake ${nixString(flakeUrl)}; in if flake ? nixosConfigurations then builtins.attrNames flake.nixosConfigurations else null`;
-  const list = async (): Promise<CommandResult> => await command.run('nix', ['eval', '--json', ...NO_EVAL_CACHE, '--expr', expression], options);
-  const first = await list();
-  // A Nix that was killed may leave its copy of the repository half made, which no later one mends.
-  const isCopyBroken = !first.isOk && first.log.messages.some(({ text }) => text.includes("program 'git' failed"));
-  if (isCopyBroken) await command.forgetRepositories();
-  const { result, log, isOk } = isCopyBroken ? await list() : first;
-  if (!isOk) {
-    if (result.end !== 'exited' || isNixUnwell(log) || log.messages.length === 0) throw commandFailed('reading the flake', log, result);
-    throw new FloeError('FLAKE_INVALID', `the flake cannot be read: ${explain(log, result)}`);
-  }
-  const names = parseAnswer(Names, result.stdout);
-  if (names === null) {
-    throw new FloeError('FLAKE_HAS_NO_HOSTS', 'the flake has no output nixosConfigurations: add one attribute per host, named as the host');
-  }
-  if (names.length === 0)
-    throw new FloeError('FLAKE_HAS_NO_HOSTS', 'nixosConfigurations of the flake is empty: add one attribute per host, named as the host');
-  const hosts = names.filter((name): name is HostName => HOST_NAME_FORM.test(name));
-  return { hosts, invalid: names.filter((name) => !HOST_NAME_FORM.test(name)) };
-}
+/** Nix allows names of 211 characters. */
+const MAX_PATH_CHARACTERS = 256;
+const Evaluated = v.object({ drv: v.unknown(), out: v.unknown(), system: v.unknown() });
+const DerivationPath = v.pipe(v.string(), v.maxLength(MAX_PATH_CHARACTERS), v.regex(/^\/nix\/store\/[0-9a-z]{32}-[0-9A-Za-z+\-._?=]+\.drv$/));
+const OutputPath = v.pipe(v.string(), v.maxLength(MAX_PATH_CHARACTERS), v.regex(STORE_PATH_FORM));
+const System = v.pipe(v.string(), v.regex(/^[0-9A-Za-z_.-]{1,64}$/));
 
 /**
  * Evaluates each host in a process of its own, at most `concurrency` at a time, and tells of each as it ends. A host
@@ -97,10 +64,11 @@ export async function evaluateHosts(
   const queue = [...hosts];
   const failed = new AbortController();
   const signal = AbortSignal.any([options.signal, failed.signal]);
+  const evaluation = new Evaluation(command, flakeUrl, { ...options, signal });
   async function worker(): Promise<void> {
     for (let host = queue.shift(); host !== undefined && !signal.aborted; host = queue.shift()) {
-      const evaluation = await evaluateHost(command, flakeUrl, host, { ...options, signal });
-      if (evaluation !== undefined) options.onResult(evaluation);
+      const result = await evaluation.evaluate(host);
+      if (result !== undefined) options.onResult(result);
     }
   }
   const workers = Array.from({ length: Math.max(1, Math.min(options.concurrency, hosts.length)) }, worker);
@@ -113,47 +81,106 @@ export async function evaluateHosts(
   }
 }
 
-async function evaluateHost(
-  command: RepositoryCommand,
-  flakeUrl: string,
-  host: HostName,
-  { signal, timeoutMs, maxMemoryBytes }: EvaluateOptions,
-): Promise<HostEvaluation | undefined> {
-  const toplevel = `(builtins.getFlake ${nixString(flakeUrl)}).nixosConfigurations.${nixString(host)}.config.system.build.toplevel`;
-  // An attribute *called* outPath would make Nix print the whole set as that string.
-  const expression = `let t = ${toplevel}; in { drv = t.drvPath; out = t.outPath; system = t.system; }`;
-  const { result, log, isOk } = await command.run('nix', ['eval', '--json', ...NO_EVAL_CACHE, '--expr', expression], {
-    signal,
-    timeoutMs,
-    maxMemoryBytes,
-  });
-  if (result.end === 'aborted') return undefined;
-  const { durationMs } = result;
-  const fail = (code: HostFailed['code'], error: string): HostFailed => ({ kind: 'failed', host, code, error, durationMs });
-  if (result.end === 'timed-out') {
-    return fail('EVALUATION_TIMED_OUT', `evaluating it took longer than ${timeLimit(timeoutMs)} and was stopped`);
+/** The hosts of one revision: what is found out about its inputs when one fails is found out once for all of them. */
+class Evaluation {
+  readonly #command: RepositoryCommand;
+  readonly #flakeUrl: string;
+  readonly #options: EvaluateOptions;
+  #source: Promise<FlakeSource | undefined> | undefined;
+  #inputs: Promise<InputsLooked> | undefined;
+
+  constructor(command: RepositoryCommand, flakeUrl: string, options: EvaluateOptions) {
+    this.#command = command;
+    this.#flakeUrl = flakeUrl;
+    this.#options = options;
   }
-  if (result.end === 'out-of-memory' || result.end === 'killed' || hasNoMemory(log.messages.map(({ text }) => text))) {
-    const limit = `${Math.round(maxMemoryBytes / 1024 ** 2)} MiB`;
-    return fail('EVALUATION_OUT_OF_MEMORY', `evaluating it needs more memory than there is (the limit is ${limit})`);
+
+  /** Undefined when it was stopped. */
+  async evaluate(host: HostName): Promise<HostEvaluation | undefined> {
+    const first = await this.#run(host);
+    if (first.isOk || first.result.end !== 'exited') return await this.#outcome(host, first);
+    const diagnosis = await diagnose(this.#command, first.result, first.log);
+    if (diagnosis.kind !== 'own') return await this.#outcome(host, first);
+    const looked = await this.#lookForInputs();
+    if (this.#options.signal.aborted) return undefined;
+    // What was missing has come since.
+    if (looked.away.length === 0 && looked.arrived > 0) return await this.#outcome(host, await this.#run(host));
+    return await this.#outcome(host, first);
   }
-  if (!isOk) {
-    if (isNixUnwell(log)) throw commandFailed(`evaluating ${host}`, log, result);
-    return fail('EVALUATION_FAILED', explain(log, result));
+
+  async #run(host: HostName, ...more: readonly string[]): Promise<CommandResult> {
+    const { signal, timeoutMs, maxMemoryBytes } = this.#options;
+    const toplevel = `(builtins.getFlake ${nixString(this.#flakeUrl)}).nixosConfigurations.${nixString(host)}.config.system.build.toplevel`;
+    // An attribute *called* outPath would make Nix print the whole set as that string.
+    const expression = `let t = ${toplevel}; in { drv = t.drvPath; out = t.outPath; system = t.system; }`;
+    const args = ['eval', '--json', ...NO_EVAL_CACHE, ...more, '--expr', expression];
+    return await this.#command.run('nix', args, { signal, timeoutMs, maxMemoryBytes });
   }
-  const { drv, out, system } = parseAnswer(Evaluated, result.stdout);
-  return { kind: 'evaluated', host, drvPath: drv, toplevel: out as StorePath, system, durationMs };
+
+  async #outcome(host: HostName, run: CommandResult): Promise<HostEvaluation | undefined> {
+    const { result, log } = run;
+    const common = { host, durationMs: result.durationMs, warnings: log.warnings.map(cleanText) };
+    if (run.isOk) return { ...common, ...readAnswer(result.stdout) };
+    const fail = (code: HostFailed['code'], error: string): HostFailed => ({
+      ...common,
+      kind: 'failed',
+      code,
+      error,
+      isRetryable: code === 'INPUT_AWAY',
+    });
+    const diagnosis = await diagnose(this.#command, result, log);
+    switch (diagnosis.kind) {
+      case 'stopped':
+        return undefined;
+      case 'timed-out':
+        return fail('EVALUATION_TIMED_OUT', `evaluating it took longer than ${timeLimit(this.#options.timeoutMs)} and was stopped`);
+      case 'out-of-memory': {
+        const limit = `${Math.round(this.#options.maxMemoryBytes / 1024 ** 2)} MiB`;
+        return fail('EVALUATION_OUT_OF_MEMORY', `evaluating it needs more memory than there is (the limit is ${limit})`);
+      }
+      case 'server-unwell':
+        throw serverUnwell(`evaluating ${host}`, diagnosis.health, explain(log, result));
+      case 'own': {
+        const { away } = await this.#lookForInputs();
+        const error = await this.#explain(host, run);
+        return away.length > 0 ? fail('INPUT_AWAY', `${describeAway(away)}\n${error}`) : fail('EVALUATION_FAILED', error);
+      }
+    }
+  }
+
+  /** The error with its places; where they are in an input, with the last place in the fleet's own files. */
+  async #explain(host: HostName, { result, log }: CommandResult): Promise<string> {
+    const source = await this.#readSource();
+    if (source === undefined || !log.messages.some(({ place }) => place !== undefined && isElsewhere(place, source))) {
+      return explain(log, result);
+    }
+    const traced = await this.#run(host, '--show-trace');
+    const isSame = !traced.isOk && traced.log.messages.length > 0;
+    return isSame ? explain(traced.log, traced.result, describePlaces(source, traced.log)) : explain(log, result, describePlaces(source, log));
+  }
+
+  #readSource(): Promise<FlakeSource | undefined> {
+    this.#source ??= readFlakeSource(this.#command, this.#flakeUrl, this.#options);
+    return this.#source;
+  }
+
+  #lookForInputs(): Promise<InputsLooked> {
+    this.#inputs ??= this.#readSource().then(async (source) => await lookForInputs(this.#command, source?.inputs ?? [], this.#options));
+    return this.#inputs;
+  }
 }
 
-function hasNoMemory(messages: readonly string[]): boolean {
-  return messages.some((text) => text === 'out of memory' || text.includes('std::bad_alloc') || text.includes('Cannot allocate memory'));
-}
-
-/** Parses what a Nix command printed as JSON; what does not fit is NIX_ANSWER_UNEXPECTED. */
-export function parseAnswer<Schema extends v.GenericSchema>(schema: Schema, stdout: string): v.InferOutput<Schema> {
-  try {
-    return v.parse(schema, JSON.parse(stdout));
-  } catch (cause) {
-    throw new FloeError('NIX_ANSWER_UNEXPECTED', `Nix printed something unexpected: ${stdout.slice(0, 200)}`, { cause });
-  }
+/** An answer that is not as it must be is this host's error: nothing else is known to be wrong. */
+function readAnswer(
+  stdout: string,
+): Pick<HostEvaluated, 'kind' | 'drvPath' | 'toplevel' | 'system'> | Pick<HostFailed, 'kind' | 'code' | 'error' | 'isRetryable'> {
+  const unsupported = (error: string) => ({ kind: 'failed', code: 'EVALUATION_UNSUPPORTED', error, isRetryable: false }) as const;
+  const answer = tryParseAnswer(Evaluated, stdout);
+  if (answer === undefined) return unsupported('config.system.build.toplevel is not a derivation');
+  const { drv, out, system } = answer;
+  if (!v.is(DerivationPath, drv)) return unsupported('config.system.build.toplevel has a drvPath that is no derivation in the store');
+  if (!v.is(OutputPath, out))
+    return unsupported('the path of its system is not known before it is built: content-addressed derivations are not supported');
+  if (!v.is(System, system)) return unsupported('config.system.build.toplevel names no system such as x86_64-linux');
+  return { kind: 'evaluated', drvPath: drv, toplevel: out as StorePath, system };
 }

@@ -1,18 +1,16 @@
 import { FloeError, type ExecResult } from '@floe/runtime';
-import type { FailureLog, NixMessage } from './internal-json.ts';
+import { probeRoom, type Health } from './health.ts';
+import type { FailureLog, NixMessage, Place } from './internal-json.ts';
 
 export type NixErrorCode =
   | 'NIX_FAILED'
   | 'NIX_ANSWER_UNEXPECTED'
   | 'NIX_STOPPED'
+  | 'NIX_STORE_AWAY'
   | 'FLAKE_INVALID'
+  | 'FLAKE_LOCK_INVALID'
   | 'FLAKE_HAS_NO_HOSTS'
-  | 'EVALUATION_FAILED'
-  | 'EVALUATION_TIMED_OUT'
-  | 'EVALUATION_OUT_OF_MEMORY'
-  | 'BUILD_FAILED'
-  | 'BUILD_NOT_STARTED'
-  | 'BUILD_TIMED_OUT'
+  | 'INPUT_AWAY'
   | 'CACHE_PATH_UNSIGNED'
   | 'STORE_PATH_NOT_AVAILABLE'
   | 'STORE_PATH_UNTRUSTED'
@@ -20,32 +18,41 @@ export type NixErrorCode =
   | 'DISK_FULL';
 export type NixError = FloeError<NixErrorCode>;
 
-/** What Nix calls a hint for its own command line says nothing to people who read a web page. */
-const NOISE = [/^\(use '--show-trace'/, /^\d+ dependencies of derivation '.*' failed to build$/];
 /** A flake's source in the store, or another store path's hash: `/nix/store/<32>-source/hosts/a.nix` → `hosts/a.nix`. */
 const SOURCE_PREFIX = /\/nix\/store\/[0-9a-z]{32}-source\//g;
 const STORE_PREFIX = /\/nix\/store\/[0-9a-z]{32}-/g;
 const GIT_URL = /git\+file:\/\/[^'"\s]*/g;
+/** What follows from another failure, and says nothing by itself. */
+const FOLLOWS = /^\d+ dependencies of derivation '.*' failed to build$/;
 const MAX_ERROR_CHARACTERS = 4_000;
 
-/** Repository paths instead of store paths, names instead of hashes. */
+/** What could move a terminal's cursor or turn the order of a line around; line ends and tabs stay. */
+// oxlint-disable-next-line no-control-regex -- they are what is meant
+const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** Repository paths instead of store paths, names instead of hashes, nothing that a terminal obeys. */
 export function cleanText(text: string): string {
-  return text.replace(GIT_URL, 'the flake').replace(SOURCE_PREFIX, '').replace(STORE_PREFIX, '').trim();
+  return text.replace(CONTROLS, '\u{fffd}').replace(GIT_URL, 'the flake').replace(SOURCE_PREFIX, '').replace(STORE_PREFIX, '').trim();
 }
 
-function sentence(message: NixMessage): string {
+/** Says where a place is, for people. */
+export type DescribePlace = (place: Place) => string;
+
+function sentence(message: NixMessage, describe: DescribePlace): string {
   const text = cleanText(message.text);
-  if (message.file === undefined) return text;
-  const place = [cleanText(message.file), message.line, message.column].filter((part) => part !== undefined).join(':');
-  return `${text} (${place})`;
+  return message.place === undefined ? text : `${text} (${describe(message.place)})`;
+}
+
+export function describePlace({ file, line, column }: Place): string {
+  return `${cleanText(file)}:${line}:${column}`;
 }
 
 /**
  * What went wrong, for people: the cause first, then the end of the build's log. Nix reports the failed derivation
- * before those that need it, and an evaluation's error as one message.
+ * before those that need it, and an evaluation's error as one message. Nothing is decided by it.
  */
-export function explain(log: FailureLog, result: ExecResult): string {
-  const useful = log.messages.map(sentence).filter((text) => text !== '' && !NOISE.some((noise) => noise.test(text)));
+export function explain(log: FailureLog, result: ExecResult, describe: DescribePlace = describePlace): string {
+  const useful = log.messages.map((message) => sentence(message, describe)).filter((text) => text !== '' && !FOLLOWS.test(text));
   const parts = [...new Set(useful)];
   if (parts.length === 0) parts.push(...log.plainLines.slice(-3).map((line) => cleanText(line).replace(/^error:\s*/, '')));
   if (parts.length === 0)
@@ -54,25 +61,29 @@ export function explain(log: FailureLog, result: ExecResult): string {
   return parts.join('\n').slice(0, MAX_ERROR_CHARACTERS);
 }
 
-/** True when the messages name ENOSPC or EDQUOT; Nix passes on the system's own words for them. */
-export function isDiskFull(log: FailureLog): boolean {
-  return [...log.messages.map(({ text }) => text), ...log.plainLines].some((text) =>
-    /No space left on device|Disk quota exceeded|database or disk is full/i.test(text),
-  );
-}
-
-/** True when Nix itself cannot work for now: the disk, its daemon or its database. Says nothing about what it worked on. */
-export function isNixUnwell(log: FailureLog): boolean {
-  return (
-    isDiskFull(log) || log.messages.some(({ text }) => /cannot connect to (?:socket|daemon)|opening a connection to remote store|SQLite/i.test(text))
-  );
-}
-
 /** The error for a command that failed for a reason outside of what it worked on; worth another try. */
 export function commandFailed(what: string, log: FailureLog, result: ExecResult): NixError {
-  if (result.end === 'aborted') return new FloeError('NIX_STOPPED', `${what} was stopped`, { retryable: true });
-  const reason = explain(log, result);
-  if (isDiskFull(log))
-    return new FloeError('DISK_FULL', `${what}: the disk is full; make room and it goes on by itself (${reason})`, { retryable: true });
-  return new FloeError('NIX_FAILED', `${what}: ${reason}`, { retryable: true });
+  if (result.end === 'aborted') return stopped(what);
+  return new FloeError('NIX_FAILED', `${what}: ${explain(log, result)}`, { retryable: true });
+}
+
+/** As {@link commandFailed}, after a look at the disks that it writes to. */
+export async function failureOnDisks(folders: readonly string[], what: string, log: FailureLog, result: ExecResult): Promise<NixError> {
+  const room: Health = result.end === 'aborted' ? { kind: 'well' } : await probeRoom(folders);
+  return room.kind === 'disk-full' ? serverUnwell(what, room, explain(log, result)) : commandFailed(what, log, result);
+}
+
+export function stopped(what: string): NixError {
+  return new FloeError('NIX_STOPPED', `${what} was stopped`, { retryable: true });
+}
+
+/** The error for a server on which Nix cannot work for now: it goes on by itself once that is mended. */
+export function serverUnwell(what: string, health: Exclude<Health, { kind: 'well' }>, reason: string): NixError {
+  if (health.kind === 'disk-full') {
+    const free = `${Math.floor(health.freeBytes / 1024 ** 2)} MiB`;
+    const advice = `the disk of ${health.folder} is full (${free} are free); make room, and it goes on by itself`;
+    return new FloeError('DISK_FULL', `${what}: ${advice} (${reason})`, { retryable: true });
+  }
+  const advice = "this server's Nix store takes nothing now: is its disk writable, and does its daemon run?";
+  return new FloeError('NIX_STORE_AWAY', `${what}: ${advice} (${reason})`, { retryable: true });
 }

@@ -1,4 +1,4 @@
-export type { BuildResult } from './build.ts';
+export type { BuildFailureCode, BuildResult } from './build.ts';
 export { loadOrCreateCacheKey, type CacheKey } from './cache-key.ts';
 export type { CacheTrust } from './cache-trust.ts';
 export type { ClosureChanges, PackageChange } from './closure-changes.ts';

@@ -2,27 +2,35 @@ import { stripVTControlCharacters } from 'node:util';
 import * as v from 'valibot';
 
 /** Numbers of Nix's activities and results (nix: src/libutil/logging.hh; the same in 2.8 and 2.26). */
-export const ACTIVITY = { copyPath: 100, fileTransfer: 101, realise: 102, copyPaths: 103, builds: 104, build: 105 } as const;
+export const ACTIVITY = { copyPath: 100, fileTransfer: 101, realise: 102, copyPaths: 103, builds: 104, build: 105, substitute: 108 } as const;
 export const RESULT = { buildLogLine: 101, progress: 105, setExpected: 106 } as const;
 
 const Position = v.optional(v.nullable(v.string()));
 const Coordinate = v.optional(v.nullable(v.number()));
+const Where = { file: Position, line: Coordinate, column: Coordinate };
 const LogEvent = v.variant('action', [
   v.object({
     action: v.literal('msg'),
     level: v.number(),
     msg: v.string(),
     raw_msg: v.optional(v.string()),
-    file: Position,
-    line: Coordinate,
-    column: Coordinate,
+    ...Where,
+    /** The call sites of an evaluation's error, the innermost first; with `--show-trace` all of them. */
+    trace: v.fallback(v.optional(v.array(v.object(Where))), undefined),
   }),
-  v.object({ action: v.literal('start'), id: v.number(), type: v.number(), text: v.optional(v.string(), '') }),
+  v.object({
+    action: v.literal('start'),
+    id: v.number(),
+    type: v.number(),
+    text: v.optional(v.string(), ''),
+    fields: v.fallback(v.array(v.union([v.number(), v.string()])), []),
+  }),
   v.object({ action: v.literal('stop'), id: v.number() }),
   v.object({ action: v.literal('result'), id: v.number(), type: v.number(), fields: v.array(v.union([v.number(), v.string()])) }),
 ]);
 /** One line of `--log-format internal-json`. */
 export type LogEvent = v.InferOutput<typeof LogEvent>;
+type Message = Extract<LogEvent, { action: 'msg' }>;
 
 const PREFIX = '@nix ';
 
@@ -37,40 +45,103 @@ export function parseLogLine(line: string): LogEvent | undefined {
   }
 }
 
+/** A place in a file of the store. */
+export interface Place {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
 /** An error that Nix reported, without colours. */
 export interface NixMessage {
   readonly text: string;
-  readonly file?: string | undefined;
-  readonly line?: number | undefined;
-  readonly column?: number | undefined;
+  readonly place?: Place | undefined;
+  /** Where it was called from, the innermost first. */
+  readonly calls: readonly Place[];
 }
 
 const KEPT_LINES = 20;
+const KEPT_MESSAGES = 50;
+const KEPT_PATHS = 10_000;
+const WARNING_CHARACTERS = 500;
+/** What Nix writes before the text of `builtins.trace`, so that no repository can make a message that does not begin with it. */
+const TRACE = 'trace: ';
+/** Nix writes it when an allocation fails, as a message without a `raw_msg`. */
+const OUT_OF_MEMORY = 'error: out of memory';
+const SHOW_TRACE_HINT = "(use '--show-trace'";
+const DERIVATION = /^\s*(\/nix\/store\/[0-9a-z]{32}-[0-9A-Za-z+\-._?=]+\.drv)\s*$/;
 
-/** Gathers from the log what explains a failure: errors, the ends of build logs, lines outside the format. */
+/**
+ * Gathers from the log what explains a failure. What is text here may be the repository's, and is for people only; the
+ * rest (`startedBuilds`, `hasRunOutOfMemory`, …) is what Nix alone writes.
+ */
 export class FailureLog {
+  /** Errors; of a build the causes come first. */
   readonly messages: NixMessage[] = [];
+  /** What the expressions themselves said: `builtins.trace`, `builtins.warn`. Each once. */
+  readonly warnings: string[] = [];
   /** What builders printed, the last lines. */
   readonly buildLines: string[] = [];
   /** Lines outside the format, the last ones. */
   readonly plainLines: string[] = [];
+  /** Derivations that Nix said it would build. */
+  readonly plannedBuilds = new Set<string>();
+  /** Derivations whose builder was started, here or on another machine. */
+  readonly startedBuilds = new Set<string>();
+  /** Store paths whose download from a cache was started. */
+  readonly startedDownloads = new Set<string>();
+  hasRunOutOfMemory = false;
 
   /** Takes one line of standard error, parsed already when the caller needs it too. */
   add(line: string, event: LogEvent | undefined = parseLogLine(line)): void {
     if (event === undefined) {
       if (line.trim() !== '') keepLast(this.plainLines, stripVTControlCharacters(line));
-    } else if (event.action === 'msg' && event.level === 0) {
-      const text = stripVTControlCharacters(event.raw_msg ?? event.msg).replace(/^error:\s*/, '');
-      this.messages.push({ text, file: event.file ?? undefined, line: event.line ?? undefined, column: event.column ?? undefined });
-    } else if (event.action === 'msg' && event.level === 1) {
-      keepLast(this.plainLines, stripVTControlCharacters(event.raw_msg ?? event.msg));
+    } else if (event.action === 'msg') {
+      this.#addMessage(event);
+    } else if (event.action === 'start') {
+      const [path] = event.fields;
+      if (event.type === ACTIVITY.build) addBounded(this.startedBuilds, path);
+      else if (event.type === ACTIVITY.substitute) addBounded(this.startedDownloads, path);
     } else if (event.action === 'result' && event.type === RESULT.buildLogLine && typeof event.fields[0] === 'string') {
       keepLast(this.buildLines, stripVTControlCharacters(event.fields[0]));
     }
   }
+
+  #addMessage(event: Message): void {
+    const text = stripVTControlCharacters(event.raw_msg ?? event.msg);
+    const isFromExpression = event.raw_msg === undefined ? event.level === 0 && text.startsWith(TRACE) : event.level === 1;
+    if (isFromExpression) this.#warn(event.raw_msg === undefined ? text.slice(TRACE.length) : text);
+    else if (event.level === 0) this.#fail(event, text);
+    else if (event.level === 1) keepLast(this.plainLines, text);
+    else addBounded(this.plannedBuilds, DERIVATION.exec(text)?.[1]);
+  }
+
+  #fail(event: Message, text: string): void {
+    if (event.raw_msg === undefined && text === OUT_OF_MEMORY) this.hasRunOutOfMemory = true;
+    if (event.raw_msg === undefined && text.startsWith(SHOW_TRACE_HINT)) return;
+    if (this.messages.length >= KEPT_MESSAGES) return;
+    const calls = (event.trace ?? []).map(placeOf).filter((place) => place !== undefined);
+    this.messages.push({ text: text.replace(/^error:\s*/, ''), place: placeOf(event), calls });
+  }
+
+  #warn(text: string): void {
+    const short = text.trim().slice(0, WARNING_CHARACTERS);
+    if (short !== '' && this.warnings.length < KEPT_LINES && !this.warnings.includes(short)) this.warnings.push(short);
+  }
+}
+
+/** Undefined for what is in no file of the store: the expressions that Floe itself passes to Nix. */
+function placeOf({ file, line, column }: Pick<Message, 'file' | 'line' | 'column'>): Place | undefined {
+  if (typeof file !== 'string' || typeof line !== 'number' || typeof column !== 'number' || !file.startsWith('/nix/store/')) return undefined;
+  const suffix = `:${line}:${column}`; // Nix 2.26 repeats them in the file's name.
+  return { file: file.endsWith(suffix) ? file.slice(0, -suffix.length) : file, line, column };
 }
 
 function keepLast(lines: string[], line: string): void {
   lines.push(line);
   if (lines.length > KEPT_LINES) lines.shift();
+}
+
+function addBounded(paths: Set<string>, path: string | number | undefined): void {
+  if (typeof path === 'string' && paths.size < KEPT_PATHS) paths.add(path);
 }

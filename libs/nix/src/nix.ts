@@ -3,7 +3,8 @@ import { build, type BuildOptions, type BuildResult, type BuildTarget } from './
 import { cacheTrust, type CacheSettings, type CacheTrust } from './cache-trust.ts';
 import { closureChanges, type ClosureChanges } from './closure-changes.ts';
 import { NixCommand, RepositoryCommand, type NixDeps, type RepositoryNixDeps } from './command.ts';
-import { evaluateHosts, listHosts, type EvaluateOptions, type HostList, type ListOptions } from './evaluate.ts';
+import { evaluateHosts, type EvaluateOptions } from './evaluate.ts';
+import { listHosts, type HostList, type ListOptions } from './list-hosts.ts';
 import { missingBytes, type MissingOptions } from './missing.ts';
 import { addRoot, profileGeneration, removeRoot, setProfile, type ProfileGeneration } from './profile.ts';
 import { publish, readBack, type PublishedPath, type PublishOptions } from './publish.ts';

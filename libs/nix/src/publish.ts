@@ -1,9 +1,10 @@
+import { fileURLToPath } from 'node:url';
 import type { StorePath } from '@floe/model';
 import { FloeError } from '@floe/runtime';
 import * as v from 'valibot';
 import type { NixCommand } from './command.ts';
-import { parseAnswer } from './evaluate.ts';
-import { commandFailed } from './failure.ts';
+import { parseAnswer } from './answer.ts';
+import { commandFailed, failureOnDisks } from './failure.ts';
 
 export interface PublishOptions {
   /** A Nix store URL: `file:///var/cache`, `s3://bucket?endpoint=…`. */
@@ -23,7 +24,9 @@ export async function publish(command: NixCommand, paths: readonly StorePath[], 
   const query = new URLSearchParams({ compression: 'zstd', 'secret-key': secretKeyFile }).toString().replaceAll('%2F', '/');
   const target = `${cacheUrl}${cacheUrl.includes('?') ? '&' : '?'}${query}`;
   const { result, log, isOk } = await command.run('nix', ['copy', '--to', target, ...paths], { signal });
-  if (!isOk) throw commandFailed('publishing to the cache', log, result);
+  if (isOk) return;
+  const cache = cacheUrl.startsWith('file://') ? [fileURLToPath(cacheUrl.replace(/\?.*/, ''))] : [];
+  throw await failureOnDisks([...cache, ...command.writtenFolders], 'publishing to the cache', log, result);
 }
 
 const Sizes = { narHash: v.string(), closureSize: v.number() };

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import type { StorePath } from '@floe/model';
 import { FloeError } from '@floe/runtime';
 import type { NixCommand } from './command.ts';
-import { commandFailed, explain, isDiskFull } from './failure.ts';
+import { explain, failureOnDisks } from './failure.ts';
 import { createProgressMeter, type DownloadProgress } from './progress.ts';
 
 export interface RealiseOptions {
@@ -50,7 +50,8 @@ export async function realise(command: NixCommand, path: StorePath, options: Rea
   });
   // Success means that Nix has the path in its register: files that merely lie there, e.g. after a hash mismatch, do not do.
   if (isOk) return;
-  if (result.end === 'aborted' || isDiskFull(log)) throw commandFailed('downloading', log, result);
+  const failure = await failureOnDisks(command.writtenFolders, 'downloading', log, result);
+  if (failure.code !== 'NIX_FAILED') throw failure;
   const reason = explain(log, result);
   if ([reason, ...log.messages.map(({ text }) => text), ...log.plainLines].some((text) => UNTRUSTED.test(text))) {
     throw new FloeError('STORE_PATH_UNTRUSTED', `the cache's copy of ${path} is not what a trusted key signed: ${reason}`, { retryable: true });

@@ -1,6 +1,7 @@
 import type { HostName, StorePath } from '@floe/model';
 import { FloeError } from '@floe/runtime';
 import type { Revision } from '@floe/store';
+import { bestEffort } from './best-effort.ts';
 import { buildRoot, tidyBuildRoots } from './build-roots.ts';
 import type { PipelineDeps } from './deps.ts';
 
@@ -34,7 +35,7 @@ export async function buildRevision(deps: PipelineDeps, revision: Revision, sign
   );
 
   const built: typeof wanted = [];
-  const failed: { readonly host: HostName; readonly code: string; readonly error: string }[] = [];
+  const failed: { readonly host: HostName; readonly error: string }[] = [];
   const queue = [...wanted];
   async function worker(): Promise<void> {
     for (let next = queue.shift(); next !== undefined && !signal.aborted; next = queue.shift()) {
@@ -47,17 +48,13 @@ export async function buildRevision(deps: PipelineDeps, revision: Revision, sign
         await store.revisions.saveBuilds(revision.id, [{ host, buildMs: Math.round(result.durationMs), builtAt: clock.now() }]);
       } else {
         logger.info('a host does not build', { host, code: result.code });
-        failed.push({ host, code: result.code, error: result.error });
+        failed.push({ host, error: result.error });
       }
     }
   }
   await Promise.all(Array.from({ length: Math.max(1, Math.min(limits.builds, wanted.length)) }, worker));
   if (signal.aborted) throw new FloeError('BUILD_STOPPED', 'the build was stopped', { retryable: true });
   const [first] = failed;
-  if (built.length === 0 && first !== undefined && failed.every(({ code }) => code === 'BUILD_NOT_STARTED')) {
-    // Not one build could be started: that is about this machine and not about the commit, and is tried until it is mended.
-    throw new FloeError('BUILDS_NOT_STARTED', `no build can be started on this server; ${first.host}: ${first.error}`, { retryable: true });
-  }
   await store.revisions.saveBuilds(
     revision.id,
     failed.map(({ host, error }) => ({ host, outcome: 'BUILD_ERROR', error })),
@@ -74,7 +71,7 @@ export async function buildRevision(deps: PipelineDeps, revision: Revision, sign
       const { narHash, closureSizeBytes } = published.get(toplevel) ?? missing(toplevel);
       await store.revisions.savePublished(revision.id, host, narHash, closureSizeBytes);
       hosts.push({ host, toplevel, system, narHash, closureSizeBytes });
-      await tidyBuildRoots(deps.rootsDir, host);
+      await bestEffort(logger, 'letting go of older systems', undefined, async () => await tidyBuildRoots(deps.rootsDir, host));
     }
   }
   return { kind: 'published', hosts };

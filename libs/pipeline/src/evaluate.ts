@@ -1,6 +1,7 @@
 import { diffFleet, isSuspiciousShrink, type EvaluatedHost, type HostName, type StorePath } from '@floe/model';
 import { describeError, FloeError, isFloeError } from '@floe/runtime';
 import type { EvaluationRow, Revision } from '@floe/store';
+import { bestEffort } from './best-effort.ts';
 import type { PipelineDeps } from './deps.ts';
 
 export type EvaluateOutcome =
@@ -44,7 +45,7 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
   }
   await store.hosts.ensure(revision.repositoryId, hosts);
 
-  const ordered = await probablyTouchedFirst(deps, revision, hosts, released);
+  const ordered = await bestEffort(logger, 'the order of the hosts', hosts, async () => await probablyTouchedFirst(deps, revision, hosts, released));
   const evaluated: (EvaluatedHost & { system: string; evaluateMs: number })[] = [];
   const failed: { host: HostName; error: string; evaluateMs: number }[] = [];
   await repositoryNix.evaluateHosts(flakeUrl, ordered, {

@@ -1,0 +1,112 @@
+import { createHash } from 'node:crypto';
+import * as v from 'valibot';
+
+/** One input of a flake, or of one of its inputs, as `flake.lock` has it. */
+export interface LockedInput {
+  /** As people name it: `nixpkgs`, or `home-manager/nixpkgs` for an input's own. */
+  readonly name: string;
+  /** As in flake.nix: `github:NixOS/nixpkgs`. */
+  readonly url: string;
+  /** What `builtins.fetchTree` takes, as JSON. */
+  readonly locked: string;
+  /** Where its files are once they are fetched; undefined when the lock file does not say enough. */
+  readonly storePath: string | undefined;
+}
+
+const Attribute = v.union([v.string(), v.number(), v.boolean()]);
+const Node = v.object({
+  inputs: v.optional(v.record(v.string(), v.union([v.string(), v.array(v.string())])), {}),
+  locked: v.optional(v.record(v.string(), Attribute)),
+  original: v.fallback(v.optional(v.record(v.string(), Attribute)), undefined),
+});
+const Lock = v.object({ root: v.string(), nodes: v.record(v.string(), Node) });
+
+const MAX_INPUTS = 500;
+
+/** All inputs that are fetched, those of the flake itself first; undefined for what is no lock file. */
+export function readLock(text: string): readonly LockedInput[] | undefined {
+  let lock: v.InferOutput<typeof Lock>;
+  try {
+    lock = v.parse(Lock, JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+  if (lock.nodes[lock.root] === undefined) return undefined;
+  const inputs: LockedInput[] = [];
+  const seen = new Set<string>([lock.root]);
+  const queue: { readonly key: string; readonly path: readonly string[] }[] = [{ key: lock.root, path: [] }];
+  for (let next = queue.shift(); next !== undefined && inputs.length < MAX_INPUTS; next = queue.shift()) {
+    for (const [name, target] of Object.entries(lock.nodes[next.key]?.inputs ?? {})) {
+      const path = [...next.path, name];
+      // A list of names "follows" another input, which has a node of its own. At the top its name counts as there.
+      if (typeof target !== 'string') {
+        if (next.key === lock.root) inputs.push({ name, url: target.join('/'), locked: '', storePath: undefined });
+        continue;
+      }
+      const node = lock.nodes[target];
+      if (node === undefined) return undefined;
+      if (seen.has(target)) continue;
+      seen.add(target);
+      queue.push({ key: target, path });
+      const input = inputOf(path.join('/'), node);
+      if (input !== undefined) inputs.push(input);
+    }
+  }
+  return inputs;
+}
+
+function inputOf(name: string, { locked, original }: v.InferOutput<typeof Node>): LockedInput | undefined {
+  if (locked === undefined) return undefined;
+  const { dir: _, ...fetched } = locked;
+  const narHash = typeof locked['narHash'] === 'string' ? locked['narHash'] : undefined;
+  return {
+    name,
+    url: urlOf(original?.['type'] === 'indirect' ? locked : (original ?? locked)),
+    locked: JSON.stringify(fetched),
+    storePath: narHash === undefined ? undefined : sourcePath(narHash),
+  };
+}
+
+function urlOf(reference: Readonly<Record<string, string | number | boolean>>): string {
+  const text = (name: string): string => String(reference[name] ?? '');
+  switch (reference['type']) {
+    case 'github':
+    case 'gitlab':
+    case 'sourcehut':
+      return `${text('type')}:${text('owner')}/${text('repo')}`;
+    case 'path':
+      return `path:${text('path')}`;
+    default:
+      return text('url');
+  }
+}
+
+const BASE_32 = '0123456789abcdfghijklmnpqrsvwxyz';
+
+/** The store path of a fetched source with this hash: what `builtins.fetchTree` gives, without a call of Nix. */
+export function sourcePath(narHash: string): string | undefined {
+  const digest = /^sha256-([A-Za-z0-9+/]{43}=)$/.exec(narHash)?.[1];
+  if (digest === undefined) return undefined;
+  const hex = Buffer.from(digest, 'base64').toString('hex');
+  const hash = createHash('sha256').update(`source:sha256:${hex}:/nix/store:source`).digest();
+  return `/nix/store/${nixBase32(compress(hash, 20))}-source`;
+}
+
+/** Nix's way to shorten a hash: what is too long is folded back by exclusive or. */
+function compress(hash: Buffer, size: number): Buffer {
+  const short = Buffer.alloc(size);
+  for (const [index, byte] of hash.entries()) short[index % size] = (short[index % size] ?? 0) ^ byte;
+  return short;
+}
+
+/** Nix's base 32: from the last bits to the first, with an alphabet without e, o, t and u. */
+export function nixBase32(bytes: Buffer): string {
+  let text = '';
+  for (let place = Math.ceil((bytes.length * 8) / 5) - 1; place >= 0; place -= 1) {
+    const bit = place * 5;
+    const low = (bytes[bit >> 3] ?? 0) >> (bit & 7);
+    const high = (bytes[(bit >> 3) + 1] ?? 0) << (8 - (bit & 7));
+    text += BASE_32[(low | high) & 31];
+  }
+  return text;
+}

@@ -1,0 +1,81 @@
+import * as v from 'valibot';
+import { NO_EVAL_CACHE, tryParseAnswer } from './answer.ts';
+import type { RepositoryCommand } from './command.ts';
+import { readLock, type LockedInput } from './flake-lock.ts';
+import { nixString } from './nix-string.ts';
+
+/** A flake's files in the store, and what its lock file says: read by Floe itself, without running any of its code. */
+export interface FlakeSource {
+  /** `/nix/store/…-source`, with the flake's folder behind it where it is not at the top. */
+  readonly path: string;
+  /** Null: there is none. */
+  readonly lockText: string | null;
+  /** Undefined where the lock file is missing or cannot be read. */
+  readonly inputs: readonly LockedInput[] | undefined;
+}
+
+/** What asks about a flake runs its code too. */
+export interface ProbeLimits {
+  readonly maxMemoryBytes: number;
+  readonly signal: AbortSignal;
+}
+
+const TIMEOUT_MS = 120_000;
+const Source = v.object({ path: v.string(), lock: v.nullable(v.string()) });
+const Names = v.array(v.string());
+
+/** Undefined when Nix cannot read the repository. */
+export async function readFlakeSource(command: RepositoryCommand, flakeUrl: string, limits: ProbeLimits): Promise<FlakeSource | undefined> {
+  const lock = 'if builtins.pathExists (folder + "/flake.lock") then builtins.readFile (folder + "/flake.lock") else null';
+  const expression = `${folderOf(flakeUrl)} { path = builtins.unsafeDiscardStringContext folder; lock = ${lock}; }`;
+  const args = ['eval', '--json', ...NO_EVAL_CACHE, '--expr', expression];
+  const { result, isOk } = await command.run('nix', args, { ...limits, timeoutMs: TIMEOUT_MS });
+  const source = isOk ? tryParseAnswer(Source, result.stdout) : undefined;
+  if (source === undefined) return undefined;
+  return { path: source.path, lockText: source.lock, inputs: source.lock === null ? undefined : readLock(source.lock) };
+}
+
+/**
+ * What is to be done about the flake's lock file, for people; undefined when it is as it must be. The evaluation is pure:
+ * a lock file that is not complete is an error, not an update.
+ */
+export async function lockProblem(
+  command: RepositoryCommand,
+  flakeUrl: string,
+  { lockText, inputs }: FlakeSource,
+  limits: ProbeLimits,
+): Promise<string | undefined> {
+  const run = 'run `nix flake lock` in the repository and commit flake.lock';
+  if (lockText !== null && inputs === undefined) {
+    return `flake.lock cannot be read (is a merge conflict left in it?): remove it, ${run}`;
+  }
+  const declared = await declaredInputs(command, flakeUrl, limits);
+  if (declared === undefined) return undefined; // flake.nix itself is broken: that is told better by its own error.
+  if (lockText === null) return declared.length === 0 ? undefined : `flake.lock is missing: ${run}`;
+  const locked = new Set((inputs ?? []).map(({ name }) => name));
+  const missing = declared.filter((name) => !locked.has(name));
+  if (missing.length > 0) return `flake.lock has no entry for the input ${missing.join(', ')}: ${run}`;
+  const metadata = async (option: string): Promise<boolean> =>
+    (await command.run('nix', ['flake', 'metadata', '--json', option, flakeUrl], { ...limits, timeoutMs: TIMEOUT_MS })).isOk;
+  // Only a lock file that would be changed makes the difference between these two.
+  const isStale = !(await metadata('--no-update-lock-file')) && (await metadata('--no-write-lock-file'));
+  return isStale ? `flake.lock does not fit the inputs of flake.nix: ${run}` : undefined;
+}
+
+/** The names of the inputs in flake.nix, also those that only its outputs ask for. */
+async function declaredInputs(command: RepositoryCommand, flakeUrl: string, limits: ProbeLimits): Promise<readonly string[] | undefined> {
+  const names = `let flake = import (folder + "/flake.nix"); asked = if builtins.isFunction flake.outputs then builtins.functionArgs flake.outputs else { }; in builtins.attrNames (removeAttrs (asked // (flake.inputs or { })) [ "self" ])`;
+  const args = ['eval', '--json', ...NO_EVAL_CACHE, '--expr', `${folderOf(flakeUrl)} ${names}`];
+  const { result, isOk } = await command.run('nix', args, { ...limits, timeoutMs: TIMEOUT_MS });
+  return isOk ? tryParseAnswer(Names, result.stdout) : undefined;
+}
+
+/** The beginning of an expression in which `folder` is the flake's folder. */
+function folderOf(flakeUrl: string): string {
+  const [base = '', query = ''] = flakeUrl.split('?');
+  const parameters = new URLSearchParams(query);
+  const folder = parameters.get('dir');
+  parameters.delete('dir');
+  const url = `${base}?${parameters.toString().replaceAll('%2F', '/')}`;
+  return `let folder = "\${builtins.fetchTree ${nixString(url)}}" + ${nixString(folder === null ? '' : `/${folder}`)}; in`;
+}

@@ -1,0 +1,217 @@
+import { join } from 'node:path';
+import type { HostName, StorePath } from '@floe/model';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { BuildResult, HostEvaluation } from './index.ts';
+import { commitFlake, OTHER_SYSTEM, SYSTEM, WORLDS, type World } from './test/worlds.ts';
+
+const signal = new AbortController().signal;
+const limits = { timeoutMs: 60_000, maxMemoryBytes: 2 * 1024 ** 3, signal };
+
+describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isDaemon, open }) => {
+  let world: World;
+  beforeAll(async () => {
+    world = await open();
+  });
+  afterAll(async () => {
+    await world.close();
+  });
+
+  async function evaluate(url: string, hosts: readonly string[]): Promise<Map<string, HostEvaluation>> {
+    const results = new Map<string, HostEvaluation>();
+    await world.nix.evaluateHosts(url, hosts as HostName[], {
+      concurrency: 2,
+      timeoutMs: 60_000,
+      maxMemoryBytes: 2 * 1024 ** 3,
+      signal,
+      onResult: (result) => results.set(result.host, result),
+    });
+    return results;
+  }
+
+  describe.skipIf(isDaemon)('a host whose evaluation fails', () => {
+    const THROWN = ['No space left on device', 'type sqlite', "program 'git' failed", 'cannot connect to socket', 'out of memory'];
+    const toplevel = (expression: string): string => `{ config.system.build.toplevel = ${expression}; }`;
+
+    it('is that host’s error, whatever its words are; the others go on', async () => {
+      const hosts = Object.fromEntries(THROWN.map((text, index) => [`throws${index}`, toplevel(`throw ${JSON.stringify(text)}`)]));
+      const all = {
+        ...hosts,
+        undefined: toplevel('import ./undefined.nix'),
+        traces: toplevel('builtins.trace "error: out of memory" (abort "SQLite")'),
+        good: toplevel(`builtins.trace "all is well" (derivation { name = "x"; system = "${SYSTEM}"; builder = "/bin/sh"; })`),
+        addressed: toplevel(
+          `derivation { name = "x"; system = "${SYSTEM}"; builder = "/bin/sh"; __contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256"; }`,
+        ),
+        number: toplevel('{ drvPath = 1; outPath = "x"; system = "y"; }'),
+      };
+      const outputs = Object.entries(all).map(([name, value]) => `nixosConfigurations.${name} = ${value};`);
+      const url = await commitFlake(world.dir, {
+        'flake.nix': `{ outputs = { self }: { ${outputs.join('\n')} }; }`,
+        'undefined.nix': 'sqlite',
+      });
+      const results = await evaluate(url, Object.keys(all));
+      for (const [index, text] of THROWN.entries()) {
+        expect(results.get(`throws${index}`)).toMatchObject({ kind: 'failed', code: 'EVALUATION_FAILED', isRetryable: false, error: text });
+      }
+      expect(results.get('undefined')).toMatchObject({ code: 'EVALUATION_FAILED', error: "undefined variable 'sqlite' (undefined.nix:1:1)" });
+      expect(results.get('traces')).toMatchObject({
+        code: 'EVALUATION_FAILED',
+        error: "evaluation aborted with the following error message: 'SQLite'",
+        warnings: ['error: out of memory'],
+      });
+      expect(results.get('good')).toMatchObject({ kind: 'evaluated', warnings: ['all is well'] });
+      expect(results.get('addressed')).toMatchObject({
+        code: 'EVALUATION_UNSUPPORTED',
+        error: expect.stringContaining('content-addressed') as string,
+      });
+      expect(results.get('number')).toMatchObject({ code: 'EVALUATION_UNSUPPORTED' });
+    });
+
+    it('at a place in an input names the input, and the last place of the fleet’s own', async () => {
+      const input = await commitFlake(world.dir, {
+        'flake.nix': '{ outputs = { self }: { lib.mk = import ./lib/mk.nix; }; }',
+        'lib/mk.nix': 'f: let x = f.start + y; y = x; in { config.system.build.toplevel = if f ? start then x else f.missing; }',
+      });
+      const base = input.replace(/[?].*/, '');
+      const files = {
+        'flake.nix': `{ inputs.base.url = "${base}?ref=main"; outputs = { self, base }: { nixosConfigurations = {
+  ada = base.lib.mk { start = 1; };
+  cyd.config.system.build.toplevel = (import ./cyd.nix) base.lib.mk;
+}; }; }`,
+        'cyd.nix': 'mk:\n  (mk { }).config.system.build.toplevel',
+        'flake.lock': await lockOf(world, base, input),
+      };
+      const results = await evaluate(await commitFlake(world.dir, files), ['ada', 'cyd']);
+      const message = (host: string): string => (results.get(host) as { error: string }).error;
+      expect(message('ada')).toMatch(/^infinite recursion encountered \(lib\/mk\.nix:1:\d+ in the input base(, used at flake\.nix:2:3)?\)$/);
+      expect(message('cyd')).toMatch(/^attribute 'missing' missing \(lib\/mk\.nix:1:\d+ in the input base, used at (cyd|flake)\.nix:\d+:\d+\)$/);
+      expect(JSON.stringify([...results])).not.toMatch(/«string»|«none»|getFlake|nix\/store/);
+    });
+  });
+
+  describe.skipIf(isDaemon)('an input that cannot be fetched', () => {
+    it('is named with its address, and is tried again', async () => {
+      const url = await commitFlake(world.dir, {
+        'flake.nix': '{ inputs.base.url = "git+http://127.0.0.1:9/base.git"; outputs = { self, base }: { nixosConfigurations.ada = base.ada; }; }',
+        'flake.lock': lock({ type: 'git', url: 'http://127.0.0.1:9/base.git', rev: 'a'.repeat(40), narHash: `sha256-${'A'.repeat(43)}=` }),
+      });
+      const waiting = expect.stringMatching(/^waiting for input base \(http:\/\/127\.0\.0\.1:9\/base\.git\): /) as string;
+      expect((await evaluate(url, ['ada'])).get('ada')).toMatchObject({ kind: 'failed', code: 'INPUT_AWAY', isRetryable: true, error: waiting });
+      const needed = await commitFlake(world.dir, {
+        'flake.nix': '{ inputs.base.url = "git+http://127.0.0.1:9/base.git"; outputs = { self, base }: { nixosConfigurations = base.hosts; }; }',
+        'flake.lock': lock({ type: 'git', url: 'http://127.0.0.1:9/base.git', rev: 'a'.repeat(40), narHash: `sha256-${'A'.repeat(43)}=` }),
+      });
+      await expect(world.nix.listHosts(needed, limits)).rejects.toMatchObject({ code: 'INPUT_AWAY', retryable: true, message: waiting });
+    });
+
+    it.each([
+      ['missing', undefined, /^flake\.lock is missing: run `nix flake lock`/],
+      ['with conflict marks', '<<<<<<< HEAD\n{}\n=======\n', /^flake\.lock cannot be read/],
+      ['without an entry', '{"nodes":{"root":{}},"root":"root","version":7}', /^flake\.lock has no entry for the input base/],
+      [
+        'of another address',
+        lock({ type: 'git', url: 'http://127.0.0.1:9/other.git', rev: 'a'.repeat(40), narHash: `sha256-${'A'.repeat(43)}=` }),
+        /base|flake\.lock/,
+      ],
+    ])('whose flake.lock is %s: says what to commit', async (_name, text, message) => {
+      const input = await commitFlake(world.dir, { 'flake.nix': '{ outputs = { self }: { }; }' });
+      const url = await commitFlake(world.dir, {
+        'flake.nix': `{ inputs.base.url = "${input.replace(/&rev.*/, '')}"; outputs = { self, base }: { nixosConfigurations.ada = base.ada; }; }`,
+        ...(text === undefined ? {} : { 'flake.lock': text }),
+      });
+      await expect(world.nix.listHosts(url, limits)).rejects.toMatchObject({
+        code: 'FLAKE_LOCK_INVALID',
+        retryable: false,
+        message: expect.stringMatching(message) as string,
+      });
+    });
+  });
+
+  describe('a build', () => {
+    /** `script` of `name`, which needs `inputs`; the folder makes it this test run's own. */
+    const drv = (name: string, script: string, more = '', inputs = ''): string =>
+      `derivation { name = "${name}"; system = "${SYSTEM}"; builder = "/bin/sh"; args = [ "-c" ''${script}'' ]; PATH = "/usr/bin:/bin"; unique = "${world.dir}"; inputs = [ ${inputs} ]; ${more} }`;
+    const source = (name: string, script = 'exit 1'): string =>
+      drv(name, script, 'outputHashMode = "flat"; outputHashAlgo = "sha256"; outputHash = "0000000000000000000000000000000000000000000000000000";');
+
+    async function build(expression: string, nix = world.nix, between: () => Promise<void> = async () => undefined): Promise<BuildResult> {
+      const url = await commitFlake(world.dir, {
+        'flake.nix': `{ outputs = { self }: { nixosConfigurations.ada.config.system.build.toplevel = ${expression}; }; }`,
+      });
+      const evaluated = (await evaluate(url, ['ada'])).get('ada');
+      if (evaluated?.kind !== 'evaluated') throw new Error(JSON.stringify(evaluated));
+      await between();
+      return await nix.build(evaluated, { signal, timeoutMs: 60_000, root: join(world.dir, 'roots/ada') });
+    }
+
+    it('that fails is the host’s error, also when it is of sqlite and speaks of a full disk', async () => {
+      const inner = drv('sqlite-3.45.1', 'echo No space left on device >&2; exit 3');
+      const result = await build(drv('system', 'exit 0', '', `(${inner})`));
+      expect(result).toMatchObject({
+        kind: 'failed',
+        code: 'BUILD_FAILED',
+        isRetryable: false,
+        error: expect.stringMatching(/^builder for 'sqlite-3\.45\.1\.drv' failed/) as string,
+      });
+      expect(await build(drv('no-output', 'true'))).toMatchObject({ code: 'BUILD_FAILED', isRetryable: false });
+      expect(await build(drv('killed', 'kill -9 $$'))).toMatchObject({ code: 'BUILD_FAILED', isRetryable: false });
+    });
+
+    it('whose source cannot be downloaded is tried again, and says which', async () => {
+      const result = await build(drv('system', 'exit 0', '', `(${source('kernel.tar.gz', 'echo cannot resolve host >&2; exit 1')})`));
+      expect(result).toMatchObject({
+        code: 'BUILD_DOWNLOAD_FAILED',
+        isRetryable: true,
+        error: expect.stringMatching(/^the download of kernel\.tar\.gz failed; it is tried again\n.*\n.*\n?cannot resolve host/s) as string,
+      });
+    });
+
+    it('of which a source and something else fail is the host’s error', async () => {
+      const both = `(${source('slow.tar.gz', 'sleep 1; exit 1')}) (${drv('fails', 'exit 3')})`;
+      const nix = world.with('max-jobs = 2');
+      expect(await build(drv('system', 'exit 0', '', both), nix)).toMatchObject({ code: 'BUILD_FAILED', isRetryable: false });
+    });
+
+    it('that no machine here can do is said once, with what is missing', async () => {
+      const other = drv('arm', 'exit 0').replace(SYSTEM, OTHER_SYSTEM);
+      const result = await build(drv('system', 'exit 0', '', `(${other})`));
+      expect(result).toMatchObject({
+        code: 'BUILD_NO_MACHINE',
+        isRetryable: false,
+        error: expect.stringMatching(new RegExp(`^arm needs a machine of ${OTHER_SYSTEM}; this server builds for .*${SYSTEM}`)) as string,
+      });
+      const special = await build(drv('special', 'exit 0', 'requiredSystemFeatures = [ "quantum" ];'));
+      expect(special).toMatchObject({ code: 'BUILD_NO_MACHINE', error: expect.stringContaining('with quantum') as string });
+    });
+
+    it('whose derivation the garbage collector took is told as that', async () => {
+      const result = await build(drv('collected', 'mkdir $out'), world.nix, async () => {
+        const path = (await world.run('nix-store', '--gc', '--print-dead')).split('\n').find((each) => each.endsWith('-collected.drv'));
+        expect(path).toBeDefined();
+        await world.run('nix-store', '--delete', path as StorePath);
+      });
+      expect(result).toMatchObject({ code: 'BUILD_DERIVATION_MISSING', isRetryable: true });
+    });
+  });
+});
+
+function lock(locked: Readonly<Record<string, string>>): string {
+  const { type, url } = locked;
+  return JSON.stringify({ nodes: { base: { locked, original: { type, url } }, root: { inputs: { base: 'base' } } }, root: 'root', version: 7 });
+}
+
+/** The lock file for an input at a commit. */
+async function lockOf(world: World, base: string, input: string): Promise<string> {
+  const rev = /rev=([0-9a-f]{40})/.exec(input)?.[1] ?? '';
+  const url = base.replace(/^git\+/, '');
+  const narHash = await world.run(
+    'nix',
+    'eval',
+    '--raw',
+    '--expr',
+    `(builtins.fetchTree { type = "git"; url = "${url}"; ref = "main"; rev = "${rev}"; }).narHash`,
+  );
+  const locked = { type: 'git', url, ref: 'main', rev, narHash };
+  const original = { type: 'git', url, ref: 'main' };
+  return JSON.stringify({ nodes: { base: { locked, original }, root: { inputs: { base: 'base' } } }, root: 'root', version: 7 });
+}

@@ -1,0 +1,26 @@
+import { describePlace, type DescribePlace } from './failure.ts';
+import type { FlakeSource } from './flake-source.ts';
+import type { FailureLog, Place } from './internal-json.ts';
+
+/** Whether a place is outside of the fleet's own files. */
+export function isElsewhere({ file }: Place, source: FlakeSource): boolean {
+  return !isBelow(file, source.path);
+}
+
+/**
+ * Says places so that nobody takes an input's file for one of the repository: with the input's name, and with the last
+ * place in the fleet's own files on the way there.
+ */
+export function describePlaces(source: FlakeSource, log: FailureLog): DescribePlace {
+  const own = log.messages.flatMap(({ calls }) => calls).find((call) => !isElsewhere(call, source));
+  return (place) => {
+    if (!isElsewhere(place, source)) return describePlace(place);
+    const input = source.inputs?.find(({ storePath }) => storePath !== undefined && isBelow(place.file, storePath));
+    const there = `${describePlace(place)} ${input === undefined ? 'outside of the repository' : `in the input ${input.name}`}`;
+    return own === undefined ? there : `${there}, used at ${describePlace(own)}`;
+  };
+}
+
+function isBelow(file: string, folder: string): boolean {
+  return file.startsWith(`${folder}/`);
+}
