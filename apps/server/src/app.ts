@@ -1,9 +1,10 @@
 import { serveStatic } from '@hono/node-server/serve-static';
 import type { Logger } from '@floe/runtime';
 import { Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import { secureHeaders } from 'hono/secure-headers';
+import { createAuth } from './auth.ts';
 import { answerError, refuse } from './http-error.ts';
+import { BodyBudget } from './http/bodies.ts';
 import { cacheRoutes } from './routes/cache.ts';
 import { decisionRoutes, type DecisionDeps } from './routes/decisions.ts';
 import { enrolmentRoutes, type EnrolmentDeps } from './routes/enrolment.ts';
@@ -11,10 +12,13 @@ import { fleetRoutes, type FleetRouteDeps } from './routes/fleet.ts';
 import { sessionRoutes } from './routes/session.ts';
 import { webhookRoutes, type WebhookDeps } from './routes/webhooks.ts';
 
-export interface AppDeps extends EnrolmentDeps, DecisionDeps, FleetRouteDeps {
+type Made = 'auth' | 'bodies';
+
+export interface AppDeps extends Omit<EnrolmentDeps, Made>, Omit<DecisionDeps, Made>, Omit<FleetRouteDeps, Made> {
   readonly logger: Logger;
-  readonly isHttps: boolean;
-  readonly webhooks: WebhookDeps;
+  /** Where people reach the page. */
+  readonly publicUrl: string;
+  readonly webhooks: Omit<WebhookDeps, Made>;
   /** The folder of the cache to serve; undefined: the cache is elsewhere. */
   readonly cacheDir: string | undefined;
   /** The built dashboard. */
@@ -23,7 +27,10 @@ export interface AppDeps extends EnrolmentDeps, DecisionDeps, FleetRouteDeps {
   readonly notReady: () => Promise<readonly string[]>;
 }
 
-const MAX_API_BODY_BYTES = 64 * 1024;
+/** Deliveries whose signature is not judged yet, of all senders: two as large as GitHub sends any. */
+const WEBHOOK_BYTES = 64 * 1024 * 1024;
+/** Enrolments and sign-ins. */
+const STRANGERS_BYTES = 4 * 1024 * 1024;
 
 /** All of the server's HTTP, without a port. */
 export function createApp(deps: AppDeps): Hono {
@@ -36,21 +43,17 @@ export function createApp(deps: AppDeps): Hono {
     const reasons = await deps.notReady();
     return reasons.length === 0 ? c.json({ status: 'ready' }) : c.json({ status: 'not-ready', reasons }, 503);
   });
-  app.route('/webhooks', webhookRoutes(deps.webhooks));
+  app.route('/webhooks', webhookRoutes({ ...deps.webhooks, bodies: new BodyBudget(WEBHOOK_BYTES) }));
   if (deps.cacheDir !== undefined) app.route('/cache', cacheRoutes(deps.cacheDir));
 
   const api = new Hono();
-  api.use(
-    bodyLimit({
-      maxSize: MAX_API_BODY_BYTES,
-      onError: (c) => refuse(c, 413, 'BODY_TOO_LARGE', `the body is larger than ${MAX_API_BODY_BYTES} bytes`),
-    }),
-  );
-  api.route('/session', sessionRoutes(deps.store, deps.isHttps));
+  const auth = createAuth({ tokens: deps.store.tokens, clock: deps.clock, publicUrl: deps.publicUrl });
+  const routes = { ...deps, auth, bodies: new BodyBudget(STRANGERS_BYTES) };
+  api.route('/session', sessionRoutes(routes));
   // Enrolment comes before the fleet: its token is its authority, and the fleet's routes ask for an API token.
-  api.route('/', enrolmentRoutes(deps));
-  api.route('/', decisionRoutes(deps));
-  api.route('/', fleetRoutes(deps));
+  api.route('/', enrolmentRoutes(routes));
+  api.route('/', decisionRoutes(routes));
+  api.route('/', fleetRoutes(routes));
   app.route('/api', api);
 
   const pageHeaders = secureHeaders({

@@ -1,30 +1,109 @@
+import { randomBytes } from 'node:crypto';
+import { Gate, type Clock } from '@floe/runtime';
 import type { Store } from '@floe/store';
+import type { Context, MiddlewareHandler } from 'hono';
+import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
 import { createMiddleware } from 'hono/factory';
-import { getCookie } from 'hono/cookie';
 import { refuse } from './http-error.ts';
 
-export const SESSION_COOKIE = 'floe_session';
+const SESSION_COOKIE = 'floe_session';
+/** The server ends a session by itself sooner: this only lets the browser forget it. */
+const COOKIE_LIFETIME_S = 30 * 24 * 3600;
+/** So many credentials are looked up at a time, and so many wait: a guess is a look at the database. */
+const CONCURRENT_LOOKS = 8;
+const MAX_WAITING_LOOKS = 500;
 
 export interface AuthEnv {
-  Variables: { actor: string };
+  Variables: { actor: string; credential: Credential };
 }
 
-/** Lets in who has an API token, as a bearer or in the page's cookie; `c.var.actor` is the token's name. */
-export function requireToken(store: Store) {
-  return createMiddleware<AuthEnv>(async (c, next) => {
-    const bearer = /^Bearer\s+(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
-    const token = bearer ?? getCookie(c, SESSION_COOKIE);
-    const found = token === undefined ? undefined : await store.tokens.findApiToken(token);
-    if (found === undefined) {
-      c.header('www-authenticate', 'Bearer realm="floe"');
-      return refuse(
-        c,
-        401,
-        'UNAUTHENTICATED',
-        token === undefined ? 'send an API token: "Authorization: Bearer …"' : 'the API token is unknown or revoked: run "floe login" again',
-      );
-    }
-    c.set('actor', found.name);
-    return await next();
-  });
+/** What a request shows: an API token, or the session of a browser. */
+export interface Credential {
+  readonly kind: 'token' | 'session';
+  readonly secret: string;
+}
+
+export interface Auth {
+  /** Lets in who shows a credential; `c.var.actor` is the name of its token. */
+  readonly required: MiddlewareHandler<AuthEnv>;
+  /** Whether the credential is still good: for answers that go on for hours. */
+  isGood(credential: Credential): Promise<boolean>;
+  /** Turns an API token into a session of this browser, in a cookie that scripts cannot read and other sites cannot send. */
+  signIn(c: Context, token: string): Promise<'signed-in' | 'unknown' | 'foreign'>;
+  signOut(c: Context): Promise<'signed-out' | 'foreign'>;
+}
+
+export interface AuthDeps {
+  readonly tokens: Pick<Store['tokens'], 'findApiToken' | 'findSession' | 'createSession' | 'endSession'>;
+  readonly clock: Clock;
+  /** Where the page is. */
+  readonly publicUrl: string;
+}
+
+/** Who may use the API. */
+export function createAuth({ tokens, clock, publicUrl }: AuthDeps): Auth {
+  const publicOrigin = new URL(publicUrl).origin;
+  const looks = new Gate(CONCURRENT_LOOKS);
+
+  async function find({ kind, secret }: Credential): Promise<{ readonly name: string } | undefined> {
+    return await looks.pass(async () => await (kind === 'token' ? tokens.findApiToken(secret) : tokens.findSession(secret, clock.now())));
+  }
+
+  /** What a browser was made to send by another site. SameSite keeps it out as well; this holds where that does not. */
+  function isForeign(c: Context, isSaidNothing: boolean): boolean {
+    const site = c.req.header('sec-fetch-site');
+    if (site !== undefined) return site !== 'same-origin';
+    const origin = c.req.header('origin');
+    if (origin === undefined) return isSaidNothing;
+    return origin !== publicOrigin && URL.parse(origin)?.host !== c.req.header('host');
+  }
+
+  return {
+    required: createMiddleware<AuthEnv>(async (c, next) => {
+      const credential = shown(c);
+      if (looks.waiting >= MAX_WAITING_LOOKS) {
+        c.header('retry-after', '2');
+        return refuse(c, 503, 'LOOKS_TOO_MANY', `${MAX_WAITING_LOOKS} requests wait for their credentials to be looked up: try again`);
+      }
+      const found = credential === undefined ? undefined : await find(credential);
+      if (credential === undefined || found === undefined) {
+        c.header('www-authenticate', 'Bearer realm="floe"');
+        const why =
+          credential === undefined
+            ? 'send an API token: "Authorization: Bearer …"'
+            : credential.kind === 'token'
+              ? 'the API token is unknown or revoked: run "floe login" again'
+              : 'the session has ended: sign in again';
+        return refuse(c, 401, 'UNAUTHENTICATED', why);
+      }
+      if (credential.kind === 'session' && c.req.method !== 'GET' && c.req.method !== 'HEAD' && isForeign(c, true))
+        return refuse(c, 403, 'FOREIGN_ORIGIN', 'this request does not come from the page of this server');
+      c.set('actor', found.name);
+      c.set('credential', credential);
+      return await next();
+    }),
+    isGood: async (credential) => (await find(credential)) !== undefined,
+    async signIn(c, token) {
+      if (isForeign(c, false)) return 'foreign';
+      const secret = randomBytes(32).toString('base64url');
+      if (!(await looks.pass(async () => await tokens.createSession(secret, token, clock.now())))) return 'unknown';
+      const secure = publicOrigin.startsWith('https:');
+      setCookie(c, SESSION_COOKIE, secret, { httpOnly: true, sameSite: 'Strict', secure, path: '/', maxAge: COOKIE_LIFETIME_S });
+      return 'signed-in';
+    },
+    async signOut(c) {
+      if (isForeign(c, false)) return 'foreign';
+      const secret = getCookie(c, SESSION_COOKIE);
+      if (secret !== undefined) await tokens.endSession(secret);
+      deleteCookie(c, SESSION_COOKIE, { path: '/' });
+      return 'signed-out';
+    },
+  };
+}
+
+function shown(c: Context): Credential | undefined {
+  const token = /^Bearer\s+(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
+  if (token !== undefined) return { kind: 'token', secret: token };
+  const session = getCookie(c, SESSION_COOKIE);
+  return session === undefined ? undefined : { kind: 'session', secret: session };
 }

@@ -112,7 +112,7 @@ export async function createServerContext(config: Config, logger: Logger, system
       cachePublicKeys: [cacheKey.publicKey],
     },
     onHostChanged: (host) => steering.mark(host),
-    isHttps: config.publicUrl.startsWith('https:'),
+    publicUrl: config.publicUrl,
     webhooks: { store, repository, secrets: config.webhookSecrets, clock, logger, githubRepository: config.github?.repository },
     cacheDir: paths.cache,
     dashboardDir: join(rootDir, 'apps/dashboard/dist'),

@@ -17,7 +17,8 @@ export async function keepHouse(
     try {
       const deliveries = await store.deliveries.prune(clock.now() - KEEP_DELIVERIES_MS);
       const reports = await store.reports.prune(clock.now() - KEEP_REPORTS_MS);
-      if (deliveries + reports > 0) logger.info('old rows were removed', { deliveries, reports });
+      const sessions = await store.tokens.pruneSessions(clock.now());
+      if (deliveries + reports + sessions > 0) logger.info('old rows were removed', { deliveries, reports, sessions });
     } catch (error) {
       if (!isFloeError(error) || !error.retryable) throw error;
       logger.debug('housekeeping waits for the database', { error });

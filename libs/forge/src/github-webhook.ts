@@ -77,10 +77,22 @@ export type WebhookOutcome =
   | WebhookRefusal;
 
 /**
- * Judges a webhook delivery of GitHub. Nothing of the body is looked at before its signature is found right. Never
- * throws because of what was sent; throws `FloeError('WEBHOOK_SECRET_MISSING')` when `secret` names none.
+ * What can be said of a delivery by its headers alone, before a byte of its body is read: the refusal, or undefined when
+ * the body decides.
  */
-export async function parseGithubWebhook({ secret, headers, rawBody }: GithubDelivery): Promise<WebhookOutcome> {
+export function judgeGithubHeaders(headers: GithubDelivery['headers']): WebhookRefusal | undefined {
+  const announced = readHeaders(headers);
+  return announced.kind === 'refused' ? announced : undefined;
+}
+
+interface Announced {
+  readonly kind: 'announced';
+  readonly signature: string;
+  readonly event: string;
+  readonly deliveryId: string;
+}
+
+function readHeaders(headers: GithubDelivery['headers']): Announced | WebhookRefusal {
   const signature = headers.get('x-hub-signature-256');
   if (signature === null) {
     return refused(
@@ -90,6 +102,26 @@ export async function parseGithubWebhook({ secret, headers, rawBody }: GithubDel
     );
   }
   if (!SIGNATURE_FORM.test(signature)) return refused(401, 'SIGNATURE_MALFORMED', 'the header x-hub-signature-256 is not sha256= and 64 hex digits');
+  const event = headers.get('x-github-event');
+  if (event === null || event === '') return refused(400, 'EVENT_MISSING', 'the header x-github-event is missing');
+  const id = v.safeParse(DeliveryId, headers.get('x-github-delivery'));
+  if (!id.success)
+    return refused(
+      400,
+      'DELIVERY_ID_MISSING',
+      'the header x-github-delivery is missing or is no delivery id: without it a repeated delivery is not recognised',
+    );
+  return { kind: 'announced', signature, event, deliveryId: id.output };
+}
+
+/**
+ * Judges a webhook delivery of GitHub. Nothing of the body is looked at before its signature is found right. Never
+ * throws because of what was sent; throws `FloeError('WEBHOOK_SECRET_MISSING')` when `secret` names none.
+ */
+export async function parseGithubWebhook({ secret, headers, rawBody }: GithubDelivery): Promise<WebhookOutcome> {
+  const announced = readHeaders(headers);
+  if (announced.kind === 'refused') return announced;
+  const { signature, event, deliveryId } = announced;
   if (rawBody.length === 0) return refused(400, 'BODY_EMPTY', 'the body is empty');
   const body = decodeUtf8(rawBody);
   if (body === undefined) return refused(400, 'BODY_NOT_UTF8', 'the body is not UTF-8');
@@ -100,17 +132,6 @@ export async function parseGithubWebhook({ secret, headers, rawBody }: GithubDel
       'the signature does not fit the body: the secret at GitHub and the secret here differ, or the body was changed on its way',
     );
   }
-
-  const event = headers.get('x-github-event');
-  if (event === null || event === '') return refused(400, 'EVENT_MISSING', 'the header x-github-event is missing');
-  const id = v.safeParse(DeliveryId, headers.get('x-github-delivery'));
-  if (!id.success)
-    return refused(
-      400,
-      'DELIVERY_ID_MISSING',
-      'the header x-github-delivery is missing or is no delivery id: without it a repeated delivery is not recognised',
-    );
-  const deliveryId = id.output;
   if (event === 'ping') return { kind: 'ping', deliveryId };
   if (event !== 'push') return { kind: 'ignored', deliveryId, event };
   return parsePush(body, deliveryId, headers.get('content-type') ?? '');

@@ -3,6 +3,7 @@ export { describeRollout, type RolloutNames } from './describe-rollout.ts';
 export { createGithubStatuses, type GithubStatusesOptions } from './github-statuses.ts';
 export type { GithubAuth } from './github-sign-in.ts';
 export {
+  judgeGithubHeaders,
   parseGithubWebhook,
   type GithubDelivery,
   type GithubPush,

@@ -5,14 +5,16 @@ import type { HostRow, Repository, Store } from '@floe/store';
 import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
 import * as v from 'valibot';
-import { requireToken, type AuthEnv } from '../auth.ts';
+import type { Auth, AuthEnv } from '../auth.ts';
 import { judgeResume, judgeRetry, type Decision } from '../decisions.ts';
+import { membersBody } from '../http/bodies.ts';
 import { refuse } from '../http-error.ts';
 import { orRefuse, Reason } from './validation.ts';
 
 const Host = v.object({ host: HostName });
 
 export interface DecisionDeps {
+  readonly auth: Auth;
   readonly store: Store;
   readonly repository: Repository;
   readonly clock: Clock;
@@ -24,7 +26,7 @@ export interface DecisionDeps {
 export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
   const { store, repository, clock, logger, onHostChanged } = deps;
   const app = new Hono<AuthEnv>();
-  app.use(requireToken(store));
+  app.use(deps.auth.required, membersBody);
 
   async function judge(judgement: typeof judgeRetry, row: HostRow): Promise<Decision> {
     const [situation] = await store.hosts.situation(repository.id, [row.host]);

@@ -16,13 +16,17 @@ import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { AgentHub } from '../agents/hub.ts';
-import { requireToken, type AuthEnv } from '../auth.ts';
+import type { Auth, AuthEnv } from '../auth.ts';
+import { membersBody, strangersBody, type BodyBudget } from '../http/bodies.ts';
 import { refuse } from '../http-error.ts';
 import { orRefuse, Reason } from './validation.ts';
 
 const TOKEN_LIFETIME_MS = 15 * 60_000;
+const MAX_ENROL_BYTES = 4 * 1024;
 
 export interface EnrolmentDeps {
+  readonly auth: Auth;
+  readonly bodies: BodyBudget;
   readonly store: Store;
   readonly repository: Repository;
   readonly statements: StatementLog;
@@ -51,9 +55,9 @@ const CONSUME_ERRORS = {
 export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
   const { store, statements, hub, clock, logger } = deps;
   const app = new Hono<AuthEnv>();
-  const authenticated = requireToken(store);
+  const authenticated = deps.auth.required;
 
-  app.post('/hosts/:host/enrolment-tokens', authenticated, sValidator('param', Host, orRefuse), async (c) => {
+  app.post('/hosts/:host/enrolment-tokens', authenticated, membersBody, sValidator('param', Host, orRefuse), async (c) => {
     const { host } = c.req.valid('param');
     const token = randomBytes(24).toString('base64url');
     const expiresAt = clock.now() + TOKEN_LIFETIME_MS;
@@ -63,7 +67,7 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
     return c.json(body, 201);
   });
 
-  app.post('/enrol', sValidator('json', foreign(EnrolRequest), orRefuse), async (c) => {
+  app.post('/enrol', strangersBody(MAX_ENROL_BYTES, deps.bodies), sValidator('json', foreign(EnrolRequest), orRefuse), async (c) => {
     const { token, host, machineId, publicKey } = c.req.valid('json');
     const consumed = await store.tokens.consumeEnrolmentToken(token, host, clock.now());
     if (consumed.kind !== 'consumed') {
@@ -82,19 +86,26 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
     return c.json({ host }, 201);
   });
 
-  app.delete('/hosts/:host/enrolment', authenticated, sValidator('param', Host, orRefuse), sValidator('json', Reason, orRefuse), async (c) => {
-    const { host } = c.req.valid('param');
-    const { reason } = c.req.valid('json');
-    const row = await store.hosts.get(host);
-    if (row?.publicKey === undefined) return refuse(c, 404, 'HOST_NOT_ENROLLED', `no agent is enrolled for ${host}`);
-    const statement: RevocationStatement = { version: 1, host, publicKey: row.publicKey, revokedAt: clock.now(), reason };
-    await statements.appendRevocation(seal(deps.serverSigner, 'floe/revocation', statement), statement);
-    await store.tokens.voidEnrolmentTokens(host);
-    await store.hosts.revoke(host, statement.revokedAt);
-    await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'revoke', subject: host, detail: reason });
-    hub.disconnect(host, CLOSE_CODES.unauthorized, 'revoked');
-    deps.onHostChanged(host);
-    return c.body(null, 204);
-  });
+  app.delete(
+    '/hosts/:host/enrolment',
+    authenticated,
+    membersBody,
+    sValidator('param', Host, orRefuse),
+    sValidator('json', Reason, orRefuse),
+    async (c) => {
+      const { host } = c.req.valid('param');
+      const { reason } = c.req.valid('json');
+      const row = await store.hosts.get(host);
+      if (row?.publicKey === undefined) return refuse(c, 404, 'HOST_NOT_ENROLLED', `no agent is enrolled for ${host}`);
+      const statement: RevocationStatement = { version: 1, host, publicKey: row.publicKey, revokedAt: clock.now(), reason };
+      await statements.appendRevocation(seal(deps.serverSigner, 'floe/revocation', statement), statement);
+      await store.tokens.voidEnrolmentTokens(host);
+      await store.hosts.revoke(host, statement.revokedAt);
+      await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'revoke', subject: host, detail: reason });
+      hub.disconnect(host, CLOSE_CODES.unauthorized, 'revoked');
+      deps.onHostChanged(host);
+      return c.body(null, 204);
+    },
+  );
   return app;
 }

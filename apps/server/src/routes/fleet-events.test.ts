@@ -31,11 +31,17 @@ function watchedFeed() {
   return { feed, listeners };
 }
 
-async function startServer(feed: FleetFeed, snapshot: FleetView, limits: FleetEventsLimits): Promise<number> {
+async function startServer(
+  feed: FleetFeed,
+  snapshot: FleetView,
+  limits: FleetEventsLimits,
+  isAllowed = async () => await Promise.resolve(true),
+): Promise<number> {
   const app = new Hono<{ Bindings: HttpBindings }>();
   app.get('/', (c) =>
     streamSSE(c, async (stream) => {
-      await sendFleetEvents(stream, { feed, snapshot: async () => await Promise.resolve(snapshot), cut: () => c.env.outgoing.destroy() }, limits);
+      const cut = () => c.env.outgoing.destroy();
+      await sendFleetEvents(stream, { feed, snapshot: async () => await Promise.resolve(snapshot), isAllowed, cut }, limits);
     }),
   );
   return await new Promise((resolve) => {
@@ -51,6 +57,16 @@ async function startServer(feed: FleetFeed, snapshot: FleetView, limits: FleetEv
 function large(count: number): HostView {
   return { ...hostView('ws1'), problem: `${count} ${'x'.repeat(100_000)}` };
 }
+
+it('a reader who may not see it any more is told no more', async () => {
+  const { feed, listeners } = watchedFeed();
+  let isAllowed = true;
+  const port = await startServer(feed, fleetView(), { maxBehind: 20, pingMs: 20, stalledMs: 5_000 }, async () => await Promise.resolve(isAllowed));
+  const answer = await fetch(`http://127.0.0.1:${port}/`);
+  isAllowed = false;
+  expect(await answer.text()).toContain('event: snapshot');
+  expect(listeners.size).toBe(0);
+});
 
 describe('a reader that never reads', () => {
   it('is cut off, however much happens meanwhile, and holds nothing', async () => {

@@ -5,6 +5,8 @@ import type { FleetFeed } from '../feed.ts';
 export interface FleetEventsDeps {
   readonly feed: FleetFeed;
   readonly snapshot: () => Promise<FleetView>;
+  /** Whether the reader may still see this: asked again and again. */
+  readonly isAllowed: () => Promise<boolean>;
   /** Ends the connection under the stream, whether its reader takes anything or not. */
   readonly cut: () => void;
 }
@@ -21,7 +23,7 @@ const PIECE_CHARS = 64 * 1024;
 const LIMITS: FleetEventsLimits = { maxBehind: 5_000, pingMs: 15_000, stalledMs: 60_000 };
 
 /** Sends the fleet as it is, then each change as it happens, until the reader leaves or is cut off. */
-export async function sendFleetEvents(stream: SSEStreamingApi, { feed, snapshot, cut }: FleetEventsDeps, limits = LIMITS): Promise<void> {
+export async function sendFleetEvents(stream: SSEStreamingApi, { feed, snapshot, isAllowed, cut }: FleetEventsDeps, limits = LIMITS): Promise<void> {
   const backlog: { events: FleetEvent[]; isTooLong: boolean } = { events: [], isTooLong: false };
   let notify: (() => void) | undefined;
   using _subscription = feed.subscribe((event) => {
@@ -61,6 +63,7 @@ export async function sendFleetEvents(stream: SSEStreamingApi, { feed, snapshot,
       if (backlog.events.length > 0 || stream.aborted || backlog.isTooLong) notify();
     });
     notify = undefined;
+    if (!(await isAllowed())) return;
     if (!isNews) await write(': ping\n\n');
   }
 }

@@ -6,12 +6,17 @@ import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
 import { streamSSE } from 'hono/streaming';
 import * as v from 'valibot';
-import { requireToken, type AuthEnv } from '../auth.ts';
+import type { Auth, AuthEnv } from '../auth.ts';
 import type { FleetFeed } from '../feed.ts';
 import type { FleetReader } from '../fleet-reader.ts';
+import { membersBody } from '../http/bodies.ts';
 import { refuse } from '../http-error.ts';
+import { StreamCount } from '../streams.ts';
 import { sendFleetEvents } from './fleet-events.ts';
 import { orRefuse, ReasonText } from './validation.ts';
+
+/** How often the credential of an event stream is looked at again. */
+const RECHECK_MS = 15_000;
 
 const Host = v.object({ host: HostName });
 const Digits = v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'a number'), v.transform(Number));
@@ -21,6 +26,7 @@ const ShaPrefix = v.object({ sha: v.pipe(v.string(), v.regex(/^[0-9a-f]{7,40}$/,
 const Accept = foreign(v.strictObject({ commit: CommitSha, reason: ReasonText }));
 
 export interface FleetRouteDeps {
+  readonly auth: Auth;
   readonly store: Store;
   readonly repository: Repository;
   readonly reader: FleetReader;
@@ -30,9 +36,10 @@ export interface FleetRouteDeps {
 
 /** What people and programs read: the fleet, its revisions, and the changes as they happen. */
 export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
-  const { store, repository, reader, feed, clock } = deps;
+  const { auth, store, repository, reader, feed, clock } = deps;
+  const streams = new StreamCount();
   const app = new Hono<AuthEnv>();
-  app.use(requireToken(store));
+  app.use(auth.required, membersBody);
 
   app.get('/fleet', async (c) => c.json(await reader.fleet()));
   app.get('/hosts', async (c) => c.json(await reader.hosts('all')));
@@ -80,12 +87,26 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     return c.body(null, 204);
   });
 
-  app.get('/events', (c) =>
-    streamSSE(c, async (stream) => {
+  app.get('/events', (c) => {
+    const { credential } = c.var;
+    const counted = streams.open(credential.secret);
+    if (typeof counted === 'string') {
+      c.header('retry-after', '30');
+      return refuse(c, 429, 'STREAMS_TOO_MANY', counted);
+    }
+    let lookedAt = clock.monotonic();
+    // Who signed out, or whose token was revoked, is told no more.
+    async function isAllowed(): Promise<boolean> {
+      if (clock.monotonic() - lookedAt < RECHECK_MS) return true;
+      lookedAt = clock.monotonic();
+      return await auth.isGood(credential);
+    }
+    return streamSSE(c, async (stream) => {
+      using _counted = counted;
       // Under @hono/node-server the environment is Node's own request and response; in tests without a port it is not there.
       const cut = (): void => void (c.env as Partial<HttpBindings> | undefined)?.outgoing?.destroy();
-      await sendFleetEvents(stream, { feed, snapshot: async () => await reader.fleet(), cut });
-    }),
-  );
+      await sendFleetEvents(stream, { feed, snapshot: async () => await reader.fleet(), isAllowed, cut });
+    });
+  });
   return app;
 }

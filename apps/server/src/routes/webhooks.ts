@@ -1,8 +1,9 @@
-import { parseGithubWebhook } from '@floe/forge';
+import { judgeGithubHeaders, parseGithubWebhook } from '@floe/forge';
 import { withoutTrailingSlashes, type Clock, type Logger, type Secret } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
 import { Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
+import { createMiddleware } from 'hono/factory';
+import { strangersBody, type BodyBudget } from '../http/bodies.ts';
 import { refuse } from '../http-error.ts';
 
 /** GitHub's own limit for a delivery (docs.github.com, "Webhook events and payloads"). */
@@ -16,6 +17,7 @@ export interface WebhookDeps {
   readonly logger: Logger;
   /** `owner/name` at GitHub; undefined: known by the clone URL only. */
   readonly githubRepository: string | undefined;
+  readonly bodies: BodyBudget;
 }
 
 /**
@@ -25,12 +27,7 @@ export interface WebhookDeps {
 export function webhookRoutes(deps: WebhookDeps): Hono {
   const { store, repository, clock, logger } = deps;
   const app = new Hono();
-  const limit = bodyLimit({
-    maxSize: MAX_BODY_BYTES,
-    onError: (c) => refuse(c, 413, 'BODY_TOO_LARGE', `the body is larger than ${MAX_BODY_BYTES} bytes`),
-  });
-
-  app.post('/github', limit, async (c) => {
+  const headersFirst = createMiddleware(async (c, next) => {
     if (deps.secrets.length === 0) {
       return refuse(
         c,
@@ -39,6 +36,13 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
         'this server has no webhook secret: set FLOE_WEBHOOK_SECRET_FILE and use the same secret at GitHub',
       );
     }
+    const refusal = judgeGithubHeaders({ get: (name) => c.req.header(name) ?? null });
+    if (refusal === undefined) return await next();
+    logger.warn('a webhook was refused', { code: refusal.code });
+    return refuse(c, refusal.status, refusal.code, refusal.message);
+  });
+
+  app.post('/github', headersFirst, strangersBody(MAX_BODY_BYTES, deps.bodies), async (c) => {
     const rawBody = new Uint8Array(await c.req.arrayBuffer());
     const outcome = await parseGithubWebhook({ secret: deps.secrets, headers: { get: (name) => c.req.header(name) ?? null }, rawBody });
     switch (outcome.kind) {
