@@ -16,7 +16,7 @@ case $task in
   options) use_nix ;;
   test)
     use_nix && use_sandbox && use_postgres && use_chromium
-    case "$*" in '' | *lab*) use_lab ;; esac
+    case "$*" in '' | *lab* | *thieves*) use_lab ;; esac
     ;;
 esac
 case $task in demo | test | bench | bundle) use_dashboard ;; esac

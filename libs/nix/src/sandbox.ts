@@ -61,6 +61,12 @@ const ISOLATION = [
   '3',
 ];
 
+/**
+ * What the kernel lets its root change, by the user id alone: root's of this namespace is the same one. With
+ * /proc/sys/kernel/core_pattern that is a way out. (bubblewrap covers some of it, and not /proc/sys.)
+ */
+const KERNEL_SETTINGS = ['sys', 'sysrq-trigger', 'irq', 'bus', 'fs', 'acpi', 'scsi', 'driver', 'mtrr', 'asound', 'pressure', 'latency_stats'];
+
 /** Its status comes with the standard error, but the command must not lose its own. A shell costs a millisecond; all Linux systems have this one. */
 const LAUNCH = ['/bin/sh', '-c', 'exec bwrap "$@" 3>&2', 'sh'] as const;
 
@@ -86,7 +92,8 @@ export async function openSandbox(options: SandboxOptions, { secrets, programs, 
   const machine = await machineMounts(options.env);
   const nix = await nixMounts(options.env);
   const env = sandboxEnv(options.env, { home, path: machine.path, nixRemote: nix.remote });
-  const own = ['--proc', '/proc', '--dev', '/dev', '--bind', home, home];
+  const settings = KERNEL_SETTINGS.flatMap((name) => ['--ro-bind-try', `/proc/${name}`, `/proc/${name}`]);
+  const own = ['--proc', '/proc', ...settings, '--dev', '/dev', '--bind', home, home];
   // Looked for by each start anew: what does not exist yet is left out.
   const readOnly = readable.flatMap((path) => ['--ro-bind-try', path, path]);
   const before = [...ISOLATION, ...machine.mounts, ...nix.mounts, '--bind', temporary, '/tmp', ...readOnly, ...own, '--chdir', home, '--'];
