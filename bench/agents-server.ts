@@ -7,7 +7,7 @@ import { runInNewContext } from 'node:vm';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import type { CommitSha, HostName, StorePath } from '@floe/model';
 import { HostName as HostNameSchema, seal } from '@floe/protocol';
-import { generateKeyPem, signerFromPem, silentLogger, systemClock } from '@floe/runtime';
+import { generateKeyPem, signerFromPem, silentLogger, systemClock, Troubles } from '@floe/runtime';
 import { openStore, type Repository, type Store } from '@floe/store';
 import * as v from 'valibot';
 import { WebSocketServer, type WebSocket } from 'ws';
@@ -98,13 +98,15 @@ async function floe(): Promise<void> {
   await enrolAll(store, repository, hosts);
 
   const feed = new FleetFeed(() => clock.now());
-  const reader = new FleetReader({ store, clock, feed, repositoryId: repository.id });
+  const troubles = new Troubles({ clock, logger });
+  const reader = new FleetReader({ store, clock, feed, repositoryId: repository.id, troubles });
   const announcer = new Announcer({
     store,
     reader,
     feed,
     clock,
     logger,
+    troubles,
     repositoryId: repository.id,
     publicUrl: 'https://example.org',
     hasForge: true,
@@ -126,12 +128,15 @@ async function floe(): Promise<void> {
     clock,
     logger,
     reports,
+    troubles,
     onHostChanged: () => undefined,
     mayActivate: async () => await Promise.resolve(true),
     onProgress: () => undefined,
   });
   const serverSigner = signerFromPem('server-1', generateKeyPem());
-  const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, repositoryId: repository.id }, (names) => announcer.mark(names));
+  const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, troubles, repositoryId: repository.id }, (names) =>
+    announcer.mark(names),
+  );
   const before = await listen((socket, raw) => hub.accept(socket, { address: '127.0.0.1', raw }));
   await until(() => hub.hosts().length === request.count);
   await publish(store, repository, hosts);

@@ -1,6 +1,6 @@
 import { describeBuild, describeEvaluation, describeRollout, type StatusContext, type StatusText } from '@floe/forge';
 import type { CommitSha, HostName } from '@floe/model';
-import { createWake, isFloeError, type Clock, type Logger } from '@floe/runtime';
+import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { Revision, Store } from '@floe/store';
 import type { FleetFeed } from './feed.ts';
 import { viewStanding, type FleetReader, type RevisionStanding } from './fleet-reader.ts';
@@ -15,6 +15,7 @@ export interface AnnouncerDeps {
   readonly feed: FleetFeed;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly troubles: Troubles;
   readonly repositoryId: string;
   readonly publicUrl: string;
   /** False: no forge is configured, nothing is put into the outbox. */
@@ -66,7 +67,7 @@ export class Announcer {
         await this.#announce(hosts);
         onTold();
       } catch (error) {
-        if (!isFloeError(error) || !error.retryable) throw error;
+        if (isAboutSubject(error)) throw error;
         logger.warn('telling failed; trying again', { error });
         this.mark(hosts);
         await clock.sleep(RETRY_MS, signal);
@@ -76,23 +77,28 @@ export class Announcer {
   }
 
   async #announce(hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
-    const { store, reader, feed, repositoryId } = this.#deps;
+    const { store, reader, feed, troubles, repositoryId } = this.#deps;
     const repository = await store.repositories.get(repositoryId);
     feed.show({ type: 'repository', repository: viewRepository(repository) });
     for (const host of await reader.hosts(hosts)) feed.show({ type: 'host', host });
     const recent = await store.revisions.list(repositoryId, RECENT_REVISIONS);
     const current = await store.rollouts.current(repositoryId);
-    for (const revision of recent.toReversed()) {
-      const newer = recent.filter((each) => each.sequence > revision.sequence);
-      const isMoving = newer.length === 0 || current?.revisionId === revision.id;
-      // What was overtaken changes with these alone; reading all its hosts in each pass would be for nothing.
-      const key = `${revision.state} ${(await store.rollouts.forRevision(revision.id))?.state} ${newer.at(-1)?.id}`;
-      if (!isMoving && this.#told.get(revision.id) === key) continue;
-      const standing = await this.#settleRollout(await reader.standing(revision));
-      if (revision.sha !== repository.held?.commit) await this.#putStatuses(standing, newer);
-      if (newer.length === 0) feed.show({ type: 'revision', revision: viewStanding(standing) });
-      this.#told.set(revision.id, key);
-    }
+    await troubles.each(
+      'showing it',
+      recent.toReversed(),
+      ({ id }) => `revision ${id}`,
+      async (revision) => {
+        const newer = recent.filter((each) => each.sequence > revision.sequence);
+        const isMoving = newer.length === 0 || current?.revisionId === revision.id;
+        // What was overtaken changes with these alone; reading all its hosts in each pass would be for nothing.
+        const key = `${revision.state} ${(await store.rollouts.forRevision(revision.id))?.state} ${newer.at(-1)?.id}`;
+        if (!isMoving && this.#told.get(revision.id) === key) return;
+        const standing = await this.#settleRollout(await reader.standing(revision));
+        if (revision.sha !== repository.held?.commit) await this.#putStatuses(standing, newer);
+        if (newer.length === 0) feed.show({ type: 'revision', revision: viewStanding(standing) });
+        this.#told.set(revision.id, key);
+      },
+    );
     for (const id of this.#told.keys()) if (!recent.some((revision) => revision.id === id)) this.#told.delete(id);
     if (repository.held !== undefined) {
       await this.#put(repository.held.commit, 'floe/evaluate', { state: 'error', description: `held: ${repository.held.reason}` });

@@ -1,9 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import type { HostName } from '@floe/model';
 import { loadOrCreateCacheKey } from '@floe/nix';
 import { openStatementLog, rebuildFromStatements } from '@floe/pipeline';
-import { createWake, loadOrCreateSigner, type Clock, type Logger } from '@floe/runtime';
+import { createWake, loadOrCreateSigner, Troubles, type Clock, type Logger } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { Hono } from 'hono';
 import { ensureAdminToken } from './admin-token.ts';
@@ -63,13 +64,19 @@ export async function createServerContext(config: Config, logger: Logger, system
   await store.hosts.disconnectAll(undefined, clock.now());
 
   const feed = new FleetFeed(() => clock.now());
-  const reader = new FleetReader({ store, clock, feed, repositoryId: repository.id });
-  const announcer = new Announcer({
+  const troubles: Troubles = new Troubles({
+    clock,
+    logger,
+    onChange: (subject) => announcer.mark(new Set(subject.startsWith('revision ') ? [] : [subject as HostName])),
+  });
+  const reader = new FleetReader({ store, clock, feed, repositoryId: repository.id, troubles });
+  const announcer: Announcer = new Announcer({
     store,
     reader,
     feed,
     clock,
     logger,
+    troubles,
     repositoryId: repository.id,
     publicUrl: config.publicUrl,
     hasForge: config.github !== undefined,
@@ -83,6 +90,7 @@ export async function createServerContext(config: Config, logger: Logger, system
       clock,
       logger,
       reports,
+      troubles,
       onHostChanged: (host) => steering.mark(host),
       mayActivate: async (host, epoch) => await mayActivate(store, host, epoch),
       onProgress: (host, progress) => {
@@ -91,7 +99,9 @@ export async function createServerContext(config: Config, logger: Logger, system
       },
     }),
   );
-  const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, repositoryId: repository.id }, (hosts) => announcer.mark(hosts));
+  const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, troubles, repositoryId: repository.id }, (hosts) =>
+    announcer.mark(hosts),
+  );
 
   const pinned = (signer: { keyId: string; publicKey: string }): string[] => [`${signer.keyId}:${signer.publicKey}`];
   const app = createApp({
@@ -143,7 +153,7 @@ export async function createServerContext(config: Config, logger: Logger, system
         steering.run(running),
         announcer.run(running, () => outboxWake.wake()),
         pipeline,
-        keepHouse({ store, clock, logger }, running),
+        keepHouse({ store, clock, logger, troubles }, running),
       ];
       if (config.github !== undefined) loops.push(postStatuses(store, config, { clock, random, logger }, outboxWake, running));
       for (const loop of loops) loop.catch(() => failed.abort());

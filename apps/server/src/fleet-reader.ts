@@ -1,10 +1,10 @@
 import { describeRollout } from '@floe/forge';
 import type { HostName } from '@floe/model';
 import type { FleetView, HostView, Progress, RevisionView } from '@floe/protocol';
-import type { Clock } from '@floe/runtime';
+import type { Clock, Trouble, Troubles } from '@floe/runtime';
 import type { Evaluation, HostRow, Revision, Rollout, Store } from '@floe/store';
 import type { FleetFeed } from './feed.ts';
-import { judgeRollout, rolloutHosts, viewHost, viewRepository, viewRevision, type RolloutStanding } from './fleet-view.ts';
+import { judgeRollout, rolloutHosts, troubleOf, viewHost, viewRepository, viewRevision, type RolloutStanding } from './fleet-view.ts';
 
 /** Reads the store and puts views together. */
 export class FleetReader {
@@ -12,14 +12,16 @@ export class FleetReader {
   readonly #clock: Clock;
   readonly #feed: FleetFeed;
   readonly #repositoryId: string;
+  readonly #troubles: Pick<Troubles, 'of'>;
   /** Downloads under way; memory only, since they are lossy. */
   readonly #progress = new Map<HostName, HostView['progress']>();
 
-  constructor(deps: { store: Store; clock: Clock; feed: FleetFeed; repositoryId: string }) {
+  constructor(deps: { store: Store; clock: Clock; feed: FleetFeed; repositoryId: string; troubles: Pick<Troubles, 'of'> }) {
     this.#store = deps.store;
     this.#clock = deps.clock;
     this.#feed = deps.feed;
     this.#repositoryId = deps.repositoryId;
+    this.#troubles = deps.troubles;
   }
 
   noteProgress(host: HostName, progress: Progress): void {
@@ -60,6 +62,7 @@ export class FleetReader {
         evaluation: byHost.get(row.host),
         desiredCommit: commits.get(row.desired?.releaseId ?? '') ?? null,
         progress: this.#progress.get(row.host) ?? null,
+        trouble: troubleOf(row, this.#troubles.of(row.host)),
       }),
     );
   }
@@ -77,14 +80,15 @@ export class FleetReader {
   async standing(revision: Revision): Promise<RevisionStanding> {
     const evaluations = await this.#store.revisions.evaluations(revision.id);
     const row = await this.#store.rollouts.forRevision(revision.id);
-    if (row === undefined) return { revision, evaluations, rollout: undefined };
+    const trouble = this.#troubles.of(`revision ${revision.id}`);
+    if (row === undefined) return { revision, evaluations, trouble, rollout: undefined };
     const [current, rows, quarantines] = await Promise.all([
       this.#store.rollouts.current(this.#repositoryId),
       this.#store.hosts.list(this.#repositoryId),
       this.#store.hosts.quarantines(this.#repositoryId),
     ]);
     const hosts = rolloutHosts(evaluations, new Map(rows.map((each) => [each.host, each])), quarantines);
-    return { revision, evaluations, rollout: { row, isCurrent: current?.id === row.id, ...judgeRollout(hosts) } };
+    return { revision, evaluations, trouble, rollout: { row, isCurrent: current?.id === row.id, ...judgeRollout(hosts) } };
   }
 
   async #rows(which: ReadonlySet<HostName> | 'all'): Promise<readonly HostRow[]> {
@@ -97,11 +101,14 @@ export class FleetReader {
 export interface RevisionStanding {
   readonly revision: Revision;
   readonly evaluations: readonly Evaluation[];
+  /** What keeps the server from doing its work for this revision. */
+  readonly trouble: Trouble | undefined;
   readonly rollout: (RolloutStanding & { readonly row: Rollout; readonly isCurrent: boolean }) | undefined;
 }
 
 /** As people see it. */
-export function viewStanding({ revision, evaluations, rollout }: RevisionStanding): RevisionView {
+export function viewStanding({ revision: stored, evaluations, trouble, rollout }: RevisionStanding): RevisionView {
+  const revision = { ...stored, error: stored.error ?? trouble?.message };
   if (rollout === undefined) return viewRevision(revision, evaluations, undefined);
   const { row, isCurrent, counts, names } = rollout;
   return viewRevision(revision, evaluations, {

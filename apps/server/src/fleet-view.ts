@@ -11,6 +11,7 @@ import {
 } from '@floe/model';
 import type { HostView, RepositoryView, RevisionView } from '@floe/protocol';
 import type { Evaluation, HostRow, Quarantine, Repository, Revision, Rollout } from '@floe/store';
+import type { Trouble } from '@floe/runtime';
 import { lastWordOf, problemOf, standingOfHost } from './host-standing.ts';
 
 /** What is known of a host beside its own row. */
@@ -20,6 +21,8 @@ export interface HostContext {
   readonly evaluation: Evaluation | undefined;
   readonly desiredCommit: HostView['desired'] extends infer D ? (D extends { commit: infer C } ? C : never) : never;
   readonly progress: HostView['progress'];
+  /** What keeps the server from doing its work for this host. */
+  readonly trouble: HostView['trouble'];
 }
 
 /** A host's row as people see it. Pure. */
@@ -35,7 +38,8 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
     isConnected: row.isConnected,
     isEnrolled,
     isBehind,
-    problem: shown(problemOf(row, standing, quarantine, isBehind ? context.evaluation : undefined)),
+    problem: joined([context.trouble?.message ?? null, problemOf(row, standing, quarantine, isBehind ? context.evaluation : undefined)]),
+    trouble: context.trouble,
     desired:
       row.desired === undefined
         ? null
@@ -58,9 +62,19 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
   };
 }
 
-/** A sentence that is put together from others can be longer than a view takes. */
-function shown(text: string | null): string | null {
-  return text === null ? null : storableText(text);
+/** Each on its own line. What is put together can be longer than a view takes. */
+function joined(texts: readonly (string | null)[]): string | null {
+  const some = texts.filter((text) => text !== null);
+  return some.length === 0 ? null : storableText(some.join('\n'));
+}
+
+/** What people are told of a host whose row the server cannot make sense of, or that its database refused. */
+export function troubleOf(row: HostRow, noted: Trouble | undefined): HostView['trouble'] {
+  if (noted !== undefined) return { ...noted, code: storableText(noted.code, 64), message: storableText(noted.message) };
+  const { refused } = row;
+  if (refused === undefined) return null;
+  const what = refused.count === 1 ? 'a report was' : `${refused.count} reports were`;
+  return { code: 'REPORTS_REFUSED', message: `${what} set aside, the last of them ${refused.why}`, since: refused.at };
 }
 
 export function viewRepository(repository: Repository): RepositoryView {

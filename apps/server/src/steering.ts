@@ -1,5 +1,5 @@
 import { resolve, type HostName } from '@floe/model';
-import { createWake, describeError, isFloeError, type Clock, type Logger, type Signer } from '@floe/runtime';
+import { createWake, isAboutSubject, type Clock, type Logger, type Signer, type Troubles } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { AgentHub } from './agents/hub.ts';
 import { offerDirectives } from './directives.ts';
@@ -15,6 +15,7 @@ export interface SteeringDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly serverSigner: Signer;
+  readonly troubles: Troubles;
   readonly repositoryId: string;
 }
 
@@ -59,8 +60,8 @@ export class Steering {
         await this.#pass(hosts);
         this.#afterPass(hosts);
       } catch (error) {
-        if (!isFloeError(error) || !error.retryable) throw error;
-        logger.warn('steering failed; trying again', { error: describeError(error) });
+        if (isAboutSubject(error)) throw error;
+        logger.warn('steering failed; trying again', { error });
         this.#isAllMarked = true;
         await clock.sleep(RETRY_MS, signal);
         continue;
@@ -73,25 +74,35 @@ export class Steering {
   }
 
   async #pass(hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
-    const { store, hub, clock, logger, repositoryId } = this.#deps;
+    const { store, hub, clock, logger, troubles, repositoryId } = this.#deps;
     if (hosts !== 'all' && hosts.size === 0) return;
     const names = hosts === 'all' ? undefined : [...hosts];
     const situations = await store.hosts.situation(repositoryId, names);
     const resolved = situations.map(({ host, ...situation }) => ({ host, desired: resolve(situation) }));
     const wanted = new Map(resolved.flatMap(({ host, desired }) => (desired.kind === 'release' ? [[host, desired] as const] : [])));
-    const changed = await store.hosts.desire(
-      [...wanted.values()].map(({ release }) => release),
-      clock.now(),
+    const releases = [...wanted.values()].map(({ release }) => release);
+    await troubles.together(
+      'deciding what it is to run',
+      releases,
+      ({ host }) => host,
+      async (some) => {
+        for (const { host, epoch } of await store.hosts.desire(some, clock.now()))
+          logger.info('desired state changed', { host, epoch, toplevel: wanted.get(host)?.release.toplevel, because: wanted.get(host)?.because });
+      },
     );
-    for (const { host, epoch } of changed)
-      logger.info('desired state changed', { host, epoch, toplevel: wanted.get(host)?.release.toplevel, because: wanted.get(host)?.because });
 
     const rows = await store.hosts.list(repositoryId, names);
     const addressees = rows.flatMap((row) => {
       const session = wanted.has(row.host) ? hub.session(row.host) : undefined;
       return session === undefined ? [] : [{ session, row }];
     });
-    const sent = await offerDirectives(this.#deps, repositoryId, addressees);
-    for (const { host, epoch } of sent) logger.info('directive sent', { host, epoch });
+    await troubles.together(
+      'telling it',
+      addressees,
+      ({ row }) => row.host,
+      async (some) => {
+        for (const { host, epoch } of await offerDirectives(this.#deps, repositoryId, some)) logger.info('directive sent', { host, epoch });
+      },
+    );
   }
 }

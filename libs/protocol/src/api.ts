@@ -65,6 +65,8 @@ export const HostView = v.object({
   /** The last revision gave this host no release (evaluation or build failed, or it is gone from the flake): it keeps the one before. */
   isBehind: v.boolean(),
   problem: v.nullable(prose()),
+  /** The server cannot do its work for this host, whatever the host does: its `problem` says so, too. */
+  trouble: v.optional(v.nullable(v.object({ code: word(64), message: prose(), since: Timestamp })), null),
   desired: v.nullable(v.object({ toplevel: StorePath, commit: v.nullable(CommitSha), sequence: Counter, epoch: Counter, since: Timestamp })),
   observed: Observed,
   state: AgentState,

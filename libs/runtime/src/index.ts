@@ -12,3 +12,5 @@ export * from './background.ts';
 export * from './limits.ts';
 export * from './addresses.ts';
 export * from './process-lock.ts';
+export * from './narrow.ts';
+export * from './troubles.ts';

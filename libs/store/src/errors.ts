@@ -1,5 +1,6 @@
 import { FloeError, isFloeError } from '@floe/runtime';
 import { DrizzleQueryError } from 'drizzle-orm';
+import * as v from 'valibot';
 
 /** The network, or a server that goes down or comes up: Node's and postgres.js's own codes. */
 const CONNECTION_CODES = new Set([
@@ -26,23 +27,57 @@ const CONNECTION_CODES = new Set([
  */
 const RETRYABLE_SQLSTATE = /^(08...|53...|57P0[1-5]|57014|40001|40P01|55P03|25006)$/;
 
+/**
+ * SQLSTATEs by which Postgres refuses what it was given, and not the statement or the connection: data exception,
+ * integrity constraint violation, program limit exceeded (an index row, a text or a JSON that is too large). Same source.
+ */
+const REFUSED_SQLSTATE = /^(22...|23...|54...)$/;
+
+/** Where it happened, as postgres.js and PGlite name it: names of our tables, never what was written there. */
+const PLACE_FIELDS = {
+  table: ['table_name', 'table'],
+  column: ['column_name', 'column'],
+  constraint: ['constraint_name', 'constraint'],
+};
+
 function driverCode(error: unknown): string | undefined {
   const cause = error instanceof DrizzleQueryError ? error.cause : error;
   return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
 }
 
+function placeOf(error: unknown): Record<string, string> {
+  const cause = error instanceof DrizzleQueryError ? error.cause : error;
+  if (!(cause instanceof Error)) return {};
+  const place = Object.entries(PLACE_FIELDS).flatMap(([field, names]) => {
+    const value: unknown = names.map((name): unknown => Reflect.get(cause, name)).find((each) => typeof each === 'string');
+    return typeof value === 'string' ? [[field, value.slice(0, 100)] as const] : [];
+  });
+  return Object.fromEntries(place);
+}
+
 /**
- * A driver's error as ours, where it is a failure; a bug (broken SQL, a constraint that should hold) stays what it is.
- * `isClosed`: the store was disposed, so whatever the driver says is that.
+ * A driver's error as ours. No word of Drizzle's or Postgres' own goes along: Drizzle's message is the statement with its
+ * parameters, and Postgres names the value that it does not take. `isClosed`: the store was disposed, so whatever the
+ * driver says is that. `method`: what was called.
  */
-export function translateError(error: unknown, isClosed: boolean): unknown {
+export function translateError(error: unknown, isClosed: boolean, method = 'the store'): unknown {
   if (isFloeError(error)) return error;
   const code = driverCode(error);
   if (isClosed) return new FloeError('STORE_UNREACHABLE', 'the store was closed', { retryable: true, cause: error });
-  if (code === undefined || !(CONNECTION_CODES.has(code) || RETRYABLE_SQLSTATE.test(code))) return error;
-  // Drizzle's message is the whole query with its parameters: not for a log.
-  const cause = error instanceof DrizzleQueryError ? error.cause : error;
-  return new FloeError('STORE_UNREACHABLE', 'the database does not answer; it is tried again', { retryable: true, data: { code }, cause });
+  if (code !== undefined && (CONNECTION_CODES.has(code) || RETRYABLE_SQLSTATE.test(code))) {
+    const cause = error instanceof DrizzleQueryError ? error.cause : error;
+    return new FloeError('STORE_UNREACHABLE', 'the database does not answer; it is tried again', { retryable: true, data: { code }, cause });
+  }
+  if (v.isValiError(error)) {
+    const place = error.issues.map((issue) => v.getDotPath(issue) ?? issue.type).join(', ');
+    return new FloeError('STORE_ROW_UNREADABLE', `a row of the database cannot be read (${method}: ${place})`, { data: { method } });
+  }
+  if (code === undefined && !(error instanceof DrizzleQueryError)) return error;
+  const data = { code: code ?? 'none', method, ...placeOf(error) };
+  const facts = Object.entries(data).map(([name, value]) => `${name} ${value}`);
+  return REFUSED_SQLSTATE.test(data.code)
+    ? new FloeError('STORE_DATA_REFUSED', `the database does not take a value (${facts.join(', ')})`, { data })
+    : new FloeError('STORE_STATEMENT_REFUSED', `the database does not take a statement (${facts.join(', ')})`, { data });
 }
 
 type AsyncMethods = { readonly [name: string]: (...args: never[]) => Promise<unknown> };
@@ -57,7 +92,7 @@ export function translating<Group extends object>(group: Group & AsyncMethodsOf<
         try {
           return await (Reflect.apply(value, target, args) as Promise<unknown>);
         } catch (error) {
-          throw translateError(error, isClosed());
+          throw translateError(error, isClosed(), String(name));
         }
       };
     },

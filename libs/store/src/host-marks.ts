@@ -1,11 +1,17 @@
-import { and, asc, eq, sql } from 'drizzle-orm';
-import { storableText, type HostName } from '@floe/model';
+import { and, asc, eq, lt, notExists, sql } from 'drizzle-orm';
+import { MAX_COUNTER, storableText, type HostName } from '@floe/model';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import type { HostStore } from './store.ts';
-import { hosts, pins, quarantines } from './tables/index.ts';
+import { hosts, pins, quarantines, releases } from './tables/index.ts';
 
-type Marks = Pick<HostStore, 'pin' | 'unpin' | 'quarantine' | 'quarantines' | 'saveDirectives'>;
+/** Of each host, by its counter: a host that raises its counter with each connection fills no more. */
+const KEEP_DIRECTIVES = 200;
+
+type Marks = Pick<
+  HostStore,
+  'pin' | 'unpin' | 'quarantine' | 'quarantines' | 'pruneQuarantines' | 'noteRefusal' | 'forgetRefusals' | 'saveDirectives'
+>;
 
 /** Pins, holds, quarantines, and the history of directives. */
 export function createHostMarks(db: Database): Marks {
@@ -40,6 +46,13 @@ export function createHostMarks(db: Database): Marks {
       }),
     quarantine: async (host, toplevel, reason, at) =>
       await writeFor(host, async (tx) => {
+        const released = tx
+          .select({ id: releases.id })
+          .from(releases)
+          .where(and(eq(releases.host, host), eq(releases.toplevel, toplevel)))
+          .limit(1);
+        // A host's word about what was never released to it means nothing, and would fill the table.
+        if ((await released).length === 0) return { result: undefined, isChange: false };
         const row = { host, toplevel, reason: storableText(reason), createdAt: at };
         const added = await tx.insert(quarantines).values(row).onConflictDoNothing().returning({ host: quarantines.host });
         return { result: undefined, isChange: added.length > 0 };
@@ -51,13 +64,54 @@ export function createHostMarks(db: Database): Marks {
         .innerJoin(hosts, eq(hosts.host, quarantines.host))
         .where(eq(hosts.repositoryId, repositoryId))
         .orderBy(asc(quarantines.host), asc(quarantines.createdAt)),
+    async pruneQuarantines() {
+      const pruned = await db
+        .delete(quarantines)
+        .where(
+          notExists(
+            db
+              .select({ id: releases.id })
+              .from(releases)
+              .where(and(eq(releases.host, quarantines.host), eq(releases.toplevel, quarantines.toplevel))),
+          ),
+        )
+        .returning({ host: quarantines.host });
+      return pruned.length;
+    },
+    noteRefusal: async (host, why, count, at) =>
+      await writeFor(host, async (tx) => {
+        const noted = await tx
+          .update(hosts)
+          .set({
+            refusedCount: sql`least(${hosts.refusedCount}, ${MAX_COUNTER - count}::bigint) + ${count}::bigint`,
+            refusedAt: at,
+            refusedWhy: storableText(why, 1_000),
+          })
+          .where(eq(hosts.host, host))
+          .returning({ host: hosts.host });
+        return { result: undefined, isChange: noted.length > 0 };
+      }),
+    async forgetRefusals(before) {
+      const forgotten = await db
+        .update(hosts)
+        .set({ refusedCount: 0, refusedAt: null, refusedWhy: null })
+        .where(lt(hosts.refusedAt, before))
+        .returning({ host: hosts.host });
+      return forgotten.length;
+    },
     async saveDirectives(rows) {
       if (rows.length === 0) return;
+      const told = rows.map(({ releaseId, issuedAt, ...row }) => ({ ...row, release_id: releaseId, issued_at: issuedAt }));
       await db.execute(sql`
+        with told as (
+          select * from jsonb_to_recordset(${JSON.stringify(told)}::text::jsonb)
+            as d (host text, epoch bigint, release_id text, mode text, issued_at bigint)
+        ), outdated as (
+          delete from directives d using told t where d.host = t.host and d.epoch <= t.epoch - ${KEEP_DIRECTIVES}
+        )
         insert into directives (host, epoch, release_id, mode, issued_at)
-        select host, epoch, release_id, mode, issued_at
-        from jsonb_to_recordset(${JSON.stringify(rows.map(({ releaseId, issuedAt, ...row }) => ({ ...row, release_id: releaseId, issued_at: issuedAt })))}::text::jsonb)
-          as d (host text, epoch bigint, release_id text, mode text, issued_at bigint)`);
+        select host, epoch, release_id, mode, issued_at from told t
+        where not exists (select from directives d where d.host = t.host and d.epoch = t.epoch and d.release_id = t.release_id)`);
     },
   };
 }

@@ -21,6 +21,9 @@ export function toHostRow(row: StoredHost): HostRow {
     observed,
     detail,
     timings,
+    refusedCount,
+    refusedAt,
+    refusedWhy,
     ...plain
   } = row;
   const hasDesired = desiredReleaseId !== null && desiredToplevel !== null && desiredSequence !== null;
@@ -32,6 +35,7 @@ export function toHostRow(row: StoredHost): HostRow {
     observed: readObserved(observed),
     detail: readDetail(detail),
     timings: readTimings(timings),
+    refused: refusedCount === 0 ? undefined : { count: refusedCount, at: refusedAt ?? 0, why: refusedWhy ?? '' },
   };
 }
 

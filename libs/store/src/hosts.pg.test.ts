@@ -351,15 +351,16 @@ describe.each(WORLDS)('on $name', ({ open }) => {
 
     test('has what the host put back, until a person lets it try again', async () => {
       const { store } = world;
-      const { host, repository, second } = await withReleases();
+      const { host, repository, first, second } = await withReleases();
       await store.hosts.quarantine(host, second.toplevel, 'no network', 10);
       await store.hosts.quarantine(host, second.toplevel, 'again', 20);
       expect((await situationOf(repository, host)).quarantined).toEqual(new Set([second.toplevel]));
       expect(await store.hosts.quarantines(repository.id)).toEqual([{ host, toplevel: second.toplevel, reason: 'no network', at: 10 }]);
-      await store.hosts.quarantine(host, path('older'), 'no sound', 30);
+      await store.hosts.quarantine(host, first.toplevel, 'no sound', 30);
+      await store.hosts.quarantine(host, path('invented'), 'never released to it', 40);
       await store.hosts.retry(host, second.toplevel);
       // The host's agent keeps what it put back too, and is told about this one alone.
-      expect((await situationOf(repository, host)).quarantined).toEqual(new Set([path('older')]));
+      expect((await situationOf(repository, host)).quarantined).toEqual(new Set([first.toplevel]));
     });
 
     test('is of those that were asked for, or of all of the repository', async () => {
@@ -381,7 +382,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     const directive = { host, epoch: 1, releaseId: first.id, mode: 'activate', issuedAt: 5 };
     await store.hosts.saveDirectives([directive]);
     await store.hosts.saveDirectives([directive]);
-    await expect(store.hosts.saveDirectives([{ ...directive, releaseId: 'none' }])).rejects.toThrow('insert into directives');
+    await expect(store.hosts.saveDirectives([{ ...directive, releaseId: 'none' }])).rejects.toThrow('directives_release_id');
   });
 
   describe('reports', () => {
@@ -450,13 +451,17 @@ describe.each(WORLDS)('on $name', ({ open }) => {
 
     test('of a rollback quarantine the system, once', async () => {
       const { store } = world;
-      const repository = await newRepository(store);
-      const host = await enrolled(repository);
+      const { host, repository, second } = await withReleases();
+      const { toplevel } = second;
       const detail = { code: 'CHECK_FAILED', message: 'no network' };
-      const batch = [report(host, 1, { state: 'ROLLING_BACK', detail }), report(host, 2, { state: 'ROLLED_BACK', detail })];
+      const batch = [
+        report(host, 1, { state: 'ROLLING_BACK', toplevel, detail }),
+        report(host, 2, { state: 'ROLLED_BACK', toplevel, detail }),
+        report(host, 3, { state: 'ROLLED_BACK', toplevel: path('invented'), detail }),
+      ];
       await store.reports.store(batch);
-      expect(await store.hosts.quarantines(repository.id)).toEqual([{ host, toplevel: path('new'), reason: 'no network', at: 1_002 }]);
-      await store.hosts.retry(host, path('new'));
+      expect(await store.hosts.quarantines(repository.id)).toEqual([{ host, toplevel, reason: 'no network', at: 1_002 }]);
+      await store.hosts.retry(host, toplevel);
       await store.reports.store(batch); // sent again: it is no news
       expect(await store.hosts.quarantines(repository.id)).toEqual([]);
     });

@@ -50,6 +50,9 @@ async function enrol(db: Database, enrolment: Parameters<HostStore['enrol']>[0])
     sessionId: null,
     bootId: null,
     reportSeq: 0,
+    refusedCount: 0,
+    refusedAt: null,
+    refusedWhy: null,
   } as const;
   return await db.transaction(async (tx) => {
     const [row] = await tx

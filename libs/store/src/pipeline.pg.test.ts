@@ -258,7 +258,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const [good, bad] = [newHost(), newHost()];
       const broken = { ...newRelease(revision, bad, path('x')), envelope: 'text with a \0' };
       await expect(store.releases.publish(revision.id, [newRelease(revision, good, path('x')), broken], 50)).rejects.toThrow(
-        'insert into "releases"',
+        'code 22021, method publish',
       );
       expect(await store.revisions.get(revision.id)).toMatchObject({ state: 'BUILDING', publishedAt: undefined });
       expect(await store.releases.latestFor(good)).toBeUndefined();

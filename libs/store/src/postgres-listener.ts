@@ -52,7 +52,8 @@ export class PostgresListener implements AsyncDisposable {
       } catch (error) {
         this.#firstTry.resolve();
         this.#line?.lose(new Error('listening failed', { cause: error }));
-        if (!isFloeError(translateError(error, false))) this.#deps.logger.error('the database refuses to notify; trying again', { error });
+        const failure = translateError(error, false, 'listen');
+        if (!isFloeError(failure) || !failure.retryable) this.#deps.logger.error('the database refuses to notify; trying again', { error: failure });
       }
       if (signal.aborted) break;
       await this.#deps.clock.sleep(pauseMs, signal);

@@ -170,6 +170,8 @@ export interface HostRow {
   readonly acceptedSequence: number;
   /** Seq of the newest stored report of the agent's present series. */
   readonly reportSeq: number;
+  /** Reports that the database did not take, since the enrolment or the last time that they were forgotten. */
+  readonly refused?: { readonly count: number; readonly at: Timestamp; readonly why: string } | undefined;
 }
 
 /** What an agent says when it connects. */

@@ -11,6 +11,13 @@ import { reports } from './tables/index.ts';
 const Acknowledged = v.object({ host: HostNameText, report_seq: Int8 });
 const Counted = v.object({ count: Int8 });
 
+/** As many as an agent keeps for a server that is away, by their numbers: an older one cannot come any more. */
+const KEEP_REPORTS = 1_000;
+/** A series begins with an enrolment, or with a disk that was put back to an older day. */
+const KEEP_SERIES = 4;
+/** Logs of reports that are so many behind the newest are let go. */
+const KEEP_LOGS = 200;
+
 /** A report as it goes into the statement. */
 function toJson(report: StoredReport): Record<string, unknown> {
   const { host, seq, epoch, state, toplevel, observed, detail, timings, log, at, receivedAt } = report;
@@ -25,7 +32,11 @@ function toJson(report: StoredReport): Record<string, unknown> {
  * wait for each other instead of deadlocking, and the second statement sees what the first of them wrote. A report is
  * new by (host, series, seq); only a new one moves its host's row, and only if none that is newer did so before, so
  * that batches may come late, twice, or in any order. A toplevel that a host put itself back from is quarantined there
- * in the same statement: nobody may offer it again in between.
+ * in the same statement: nobody may offer it again in between. Only what was released to it counts: a host's word about
+ * other systems means nothing, and would fill the table.
+ *
+ * What a host can fill has an end: of each series the newest reports are kept, of a few series, and fewer logs. A report
+ * that is older than those counts as stored.
  */
 async function storeBatch(db: Database, batch: readonly StoredReport[]): Promise<ReadonlyMap<HostName, number>> {
   if (batch.length === 0) return new Map();
@@ -41,6 +52,7 @@ async function storeBatch(db: Database, batch: readonly StoredReport[]): Promise
           host text, seq bigint, epoch bigint, state text, toplevel text, observed jsonb, detail jsonb, timings jsonb, log text, at bigint, received_at bigint
         )
         join hosts h on h.host = b.host
+        where b.seq > h.report_seq - ${KEEP_REPORTS}
       ), added as (
         insert into reports (host, series, seq, epoch, state, toplevel, observed, detail, timings, log, at, received_at)
         select host, series, seq, epoch, state, toplevel, observed, detail, timings, log, at, received_at from batch
@@ -49,11 +61,17 @@ async function storeBatch(db: Database, batch: readonly StoredReport[]): Promise
       ), put_back as (
         insert into quarantines (host, toplevel, reason, created_at)
         select distinct on (host, toplevel) host, toplevel, coalesce(detail ->> 'message', 'the host put this system back'), received_at
-        from added where state = 'ROLLED_BACK' and toplevel is not null
+        from added where state = 'ROLLED_BACK' and exists (select from releases r where r.host = added.host and r.toplevel = added.toplevel)
         order by host, toplevel, seq desc
         on conflict do nothing
       ), newest as (
         select distinct on (host) * from added order by host, seq desc
+      ), outdated as (
+        delete from reports r using newest n
+        where r.host = n.host and ((r.series = n.series and r.seq <= n.seq - ${KEEP_REPORTS}) or r.series <= n.series - ${KEEP_SERIES})
+      ), silenced as (
+        update reports r set log = null from newest n
+        where r.host = n.host and r.series = n.series and r.log is not null and r.seq <= n.seq - ${KEEP_LOGS} and r.seq > n.seq - ${KEEP_REPORTS}
       ), moved as (
         update hosts h set
           report_seq = greatest(h.report_seq, n.seq),
@@ -72,8 +90,9 @@ async function storeBatch(db: Database, batch: readonly StoredReport[]): Promise
         from newest n where h.host = n.host
         returning h.host, h.report_seq
       )
-      select distinct on (b.host) b.host, coalesce(m.report_seq, h.report_seq) as report_seq
-      from batch b join hosts h on h.host = b.host left join moved m on m.host = b.host`);
+      select b.host, coalesce(m.report_seq, h.report_seq) as report_seq
+      from (select distinct host from jsonb_to_recordset(${rows}::text::jsonb) as b (host text)) b
+      join hosts h on h.host = b.host left join moved m on m.host = b.host`);
     const acknowledged = new Map(readRows(Acknowledged, stored).map((row) => [row.host, row.report_seq]));
     await notifyHosts(tx, [...acknowledged.keys()]);
     return acknowledged;

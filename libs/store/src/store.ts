@@ -221,10 +221,16 @@ export interface HostStore {
   retry(host: HostName, toplevel: StorePath): Promise<number>;
   pin(pin: Pin): Promise<void>;
   unpin(host: HostName, kind: PinKind): Promise<void>;
-  /** Does nothing when the toplevel is quarantined there already. */
+  /** Does nothing when the toplevel is quarantined there already, or was never released to the host. */
   quarantine(host: HostName, toplevel: StorePath, reason: string, at: Timestamp): Promise<void>;
   quarantines(repositoryId: string): Promise<readonly Quarantine[]>;
-  /** Append-only history of what was told. */
+  /** Forgets quarantines of what was never released to the host; says how many. */
+  pruneQuarantines(): Promise<number>;
+  /** Notes that the database did not take `count` reports of the host. */
+  noteRefusal(host: HostName, why: string, count: number, at: Timestamp): Promise<void>;
+  /** Forgets refusals whose newest is from before; says of how many hosts. */
+  forgetRefusals(before: Timestamp): Promise<number>;
+  /** History of what was told, each epoch once; the oldest of a host are let go. */
   saveDirectives(directives: readonly DirectiveRow[]): Promise<void>;
 }
 

@@ -4,7 +4,7 @@ import { NOTHING_OBSERVED } from '@floe/model';
 import type { HostRow } from '@floe/store';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
-import { judgeHello } from './admission.ts';
+import { judgeHello, MAX_EPOCH_JUMP } from './admission.ts';
 
 const key = signerFromPem('host', generateKeyPem());
 const host = v.parse(HostName, 'ada');
@@ -73,6 +73,19 @@ describe('a hello', () => {
       message: expect.stringContaining(protocol > PROTOCOL_VERSION ? 'upgrade the server' : 'upgrade the agent'),
     });
   });
+  test('of a host that was told a little more than is known here is welcome: a database that was restored', () => {
+    expect(judgeHello(hello({ epoch: 12 + MAX_EPOCH_JUMP }), { ...row, epoch: 12 }, nonce)).toEqual({ kind: 'welcome' });
+  });
+  test.each([13 + MAX_EPOCH_JUMP, 2 ** 52])(
+    'with the epoch %i, to which the fleet would have to follow, is refused, and says the way back',
+    (epoch) => {
+      expect(judgeHello(hello({ epoch }), { ...row, epoch: 12 }, nonce)).toMatchObject({
+        kind: 'refused',
+        code: 'EPOCH_TOO_FAR',
+        message: expect.stringContaining('floe-agent forget epoch'),
+      });
+    },
+  );
   test('a stranger with an unknown key cannot shut a host out as a clone', () => {
     const stranger = signerFromPem('host', generateKeyPem());
     const forged = hello({ machineId: 'b'.repeat(32) });

@@ -2,6 +2,14 @@ import { CLOSE_CODES, helloBytes, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, typ
 import { verifySignature } from '@floe/runtime';
 import type { HostRow } from '@floe/store';
 
+/**
+ * How far an agent's epoch may be above the stored one. A database that was restored is behind by what was told since:
+ * one epoch per release or retry, so a million is decades of pushes. Beyond it, going on above it would only carry the
+ * lie along, and near 2^53 there is nowhere to go on.
+ */
+export const MAX_EPOCH_JUMP = 1_000_000;
+export const EPOCH_TOO_FAR = 'EPOCH_TOO_FAR';
+
 export type HelloVerdict =
   | { readonly kind: 'welcome' }
   | { readonly kind: 'refused'; readonly closeCode: number; readonly code: string; readonly message: string }
@@ -50,6 +58,14 @@ export function judgeHello(hello: Hello, row: HostRow | undefined, nonce: string
       'HOST_CLONED',
       `the key of ${hello.host} was used by two machines: enrol this machine again, or let it back in with "floe retry ${hello.host}"`,
     );
+  }
+  if (hello.epoch > row.epoch + MAX_EPOCH_JUMP) {
+    return {
+      kind: 'refused',
+      closeCode: CLOSE_CODES.unauthorized,
+      code: EPOCH_TOO_FAR,
+      message: `the agent of ${hello.host} was told epoch ${hello.epoch} before, far beyond the last that is known here (${row.epoch}): by a stolen server key, or from another database; when that is mended, run on the machine: floe-agent forget epoch`,
+    };
   }
   return { kind: 'welcome' };
 }

@@ -1,8 +1,8 @@
 import type { HostName } from '@floe/model';
 import { CLOSE_CODES, type Hello } from '@floe/protocol';
-import { Gate, type Clock, type Logger } from '@floe/runtime';
+import { FloeError, Gate, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { HostRow, Store } from '@floe/store';
-import { judgeHello } from './admission.ts';
+import { EPOCH_TOO_FAR, judgeHello } from './admission.ts';
 import type { AgentSocket } from './agent-socket.ts';
 import type { HostBudgets } from './budgets.ts';
 import { WelcomedSession } from './session.ts';
@@ -12,10 +12,14 @@ const CONCURRENT_HELLOS = 16;
 /** What a hello costs of a host's budget, in characters of a message: it is a transaction, and a look at the host. */
 const HELLO_CHARACTERS = 32_768;
 
+/** What an agent that is refused cannot do, for {@link Troubles}. */
+const CONNECTING = 'connecting';
+
 export interface GreeterDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly budgets: HostBudgets;
+  readonly troubles: Troubles;
   readonly newSessionId: () => string;
   /** The host's key came from a second machine. */
   readonly onClone: (host: HostName, message: string) => Promise<void>;
@@ -82,7 +86,8 @@ export class Greeter {
     const row = await this.#deps.store.hosts.get(hello.host);
     const verdict = judgeHello(hello, row, nonce);
     if (verdict.kind === 'welcome') return row;
-    if (verdict.kind === 'cloned') await this.#deps.onClone(hello.host, verdict.message);
+    if (verdict.kind === 'cloned' && row?.clonedAt === undefined) await this.#deps.onClone(hello.host, verdict.message);
+    if (verdict.code === EPOCH_TOO_FAR) this.#deps.troubles.note(CONNECTING, hello.host, new FloeError(verdict.code, verdict.message));
     logger.warn('an agent was refused', { host: hello.host, code: verdict.code });
     wire.send({ type: 'refusal', code: verdict.code, message: verdict.message });
     wire.close(verdict.closeCode, verdict.code);
@@ -131,6 +136,7 @@ export class Greeter {
       return;
     }
     onWelcome(session);
+    this.#deps.troubles.end(CONNECTING, hello.host);
     logger.info('agent connected', { host: hello.host, agentVersion: hello.agentVersion, state: hello.state });
   }
 

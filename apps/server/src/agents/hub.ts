@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import type { HostName } from '@floe/model';
 import { AgentMessage, CLOSE_CODES, HEARTBEAT_MS, MAX_FRAME_BYTES, MAX_HELLO_BYTES, parseFrame, type Progress } from '@floe/protocol';
-import { addressGroup, background, Crowd, isFloeError, type Clock, type Logger } from '@floe/runtime';
+import { addressGroup, background, Crowd, isFloeError, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { WebSocket } from 'ws';
 import { AgentSocket } from './agent-socket.ts';
@@ -29,6 +29,7 @@ export interface HubDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly reports: Pick<ReportWriter, 'add'>;
+  readonly troubles: Troubles;
   /** A host came, went, or said where it is: desired state and views are to be looked at again. */
   readonly onHostChanged: (host: HostName) => void;
   /** May this host activate the directive of this epoch now? */
@@ -71,6 +72,7 @@ export class AgentHub implements AsyncDisposable {
       store: deps.store,
       clock: deps.clock,
       budgets: this.#budgets,
+      troubles: deps.troubles,
       newSessionId: () => `${this.#serverId}/${randomUUID()}`,
       onClone: async (host, message) => await this.#shutOut(host, message),
     });

@@ -1,12 +1,17 @@
 import type { HostName } from '@floe/model';
 import type { Report } from '@floe/protocol';
-import type { Clock, Logger } from '@floe/runtime';
+import { describeError, isFloeError, narrow, type Clock, type Culprit, type Logger } from '@floe/runtime';
 import type { Store } from '@floe/store';
 
 /** How long a report waits for company, in ms. Short enough that nobody sees it, long enough to batch a fleet. */
 const GATHER_MS = 15;
 const MAX_BATCH = 2_000;
 const RETRY_MS = 1_000;
+
+/** About what is in the batch: a value that is not taken, or a row of one host that cannot be read. */
+function isRefused(error: unknown): boolean {
+  return isFloeError(error, 'STORE_DATA_REFUSED') || isFloeError(error, 'STORE_ROW_UNREADABLE');
+}
 
 interface Waiting {
   readonly host: HostName;
@@ -17,7 +22,8 @@ interface Waiting {
 
 /**
  * Stores reports in batches: one statement for many agents costs 30 to 50 times less than one each. Nothing is
- * acknowledged before it is stored; while the database is away reports wait here, and in the agents' own queues.
+ * acknowledged before it is stored; while the database is away reports wait here, and in the agents' own queues. A batch
+ * that the database refuses is split until what it does not take is alone: one host never keeps another's reports out.
  */
 export class ReportWriter implements AsyncDisposable {
   readonly #store: Store;
@@ -51,9 +57,9 @@ export class ReportWriter implements AsyncDisposable {
     while (this.#queue.length > 0) {
       const batch = this.#queue.slice(0, MAX_BATCH);
       try {
-        const acks = await this.#store.reports.store(batch.map(({ host, report }) => ({ ...report, host, receivedAt: this.#clock.now() })));
+        const culprits = await narrow(batch, async (some) => await this.#storeAll(some), isRefused);
+        for (const [host, refused] of Map.groupBy(culprits, ({ item }) => item.host)) await this.#setAside(host, refused);
         this.#queue.splice(0, batch.length);
-        for (const { host, report, stored } of batch) stored(acks.get(host) ?? report.seq);
         this.#onStored(new Set(batch.map(({ host }) => host)));
       } catch (error) {
         if (signal.aborted) break; // The agents send them again: none of these was acknowledged.
@@ -62,6 +68,35 @@ export class ReportWriter implements AsyncDisposable {
       }
     }
     this.#flushing = undefined;
+  }
+
+  async #storeAll(batch: readonly Waiting[]): Promise<void> {
+    const acks = await this.#store.reports.store(batch.map(({ host, report }) => ({ ...report, host, receivedAt: this.#clock.now() })));
+    for (const { host, report, stored } of batch) stored(acks.get(host) ?? report.seq);
+  }
+
+  /**
+   * What the database does not take from this host is noted on it, for people, and acknowledged: sent again it would be
+   * refused again, for ever, and nothing behind it would come.
+   */
+  async #setAside(host: HostName, refused: readonly Culprit<Waiting>[]): Promise<void> {
+    const newest = refused.at(-1);
+    if (newest === undefined) return;
+    const { report } = newest.item;
+    const why = `report ${report.seq} (${report.state}): ${describeError(newest.error)}`;
+    this.#logger.error('reports were set aside: the database does not take them', {
+      host,
+      reports: refused.length,
+      seq: report.seq,
+      error: newest.error,
+    });
+    try {
+      await this.#store.hosts.noteRefusal(host, why, refused.length, this.#clock.now());
+    } catch (error) {
+      if (!isRefused(error)) throw error;
+      this.#logger.error('a refusal could not be noted on its host', { host, error });
+    }
+    for (const { item } of refused) item.stored(item.report.seq);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

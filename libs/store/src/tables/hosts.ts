@@ -1,4 +1,5 @@
 import { AGENT_STATES } from '@floe/model';
+import { sql } from 'drizzle-orm';
 import { bigint, boolean, index, jsonb, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
 import { at, count, hostName, storePath } from './columns.ts';
 import { repositories } from './pipeline.ts';
@@ -42,6 +43,10 @@ export const hosts = pgTable(
     /** Counts the times that the agent's reports began at 1 again: an enrolment, or a disk put back to an older day. */
     reportSeries: count('report_series').notNull().default(0),
     reportSeq: count('report_seq').notNull().default(0),
+    /** Reports that the database did not take: how many, the newest one's time, and why it was set aside. */
+    refusedCount: count('refused_count').notNull().default(0),
+    refusedAt: at('refused_at'),
+    refusedWhy: text('refused_why'),
   },
   (table) => [index('hosts_repository').on(table.repositoryId), index('hosts_public_key').on(table.publicKey)],
 );
@@ -116,5 +121,12 @@ export const reports = pgTable(
     receivedAt: at('received_at').notNull(),
   },
   // No foreign key: it would cost a look-up per row, and the insert joins the hosts anyway.
-  (table) => [primaryKey({ columns: [table.host, table.series, table.seq] }), index('reports_received').on(table.receivedAt)],
+  (table) => [
+    primaryKey({ columns: [table.host, table.series, table.seq] }),
+    index('reports_received').on(table.receivedAt),
+    // Logs are let go long before their reports.
+    index('reports_with_log')
+      .on(table.host, table.series, table.seq)
+      .where(sql`${table.log} is not null`),
+  ],
 );

@@ -24,6 +24,7 @@ export const releases = pgTable(
     unique('releases_host_sequence').on(table.host, table.sequence),
     index('releases_repository').on(table.repositoryId, table.host, table.sequence),
     index('releases_revision').on(table.revisionId),
+    index('releases_host_toplevel').on(table.host, table.toplevel),
   ],
 );
 

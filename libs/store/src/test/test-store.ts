@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import type { CommitSha, HostName, Observed, StorePath } from '@floe/model';
 import { silentLogger, systemClock, type Clock } from '@floe/runtime';
 import { startPostgres } from '@floe/testkit';
+import postgres from 'postgres';
 import { openStore, type StoreDeps } from '../open.ts';
 import type { HostPresence, NewRelease, Repository, Revision, StoredReport } from '../records.ts';
 import type { Store } from '../store.ts';
@@ -34,6 +35,8 @@ export function storeDeps(clock: Clock = new TestClock()): StoreDeps {
 export interface World extends AsyncDisposable {
   readonly store: Store;
   readonly clock: TestClock;
+  /** Runs SQL beside the store; only on Postgres. */
+  readonly query?: (statement: string) => Promise<readonly Readonly<Record<string, unknown>>[]>;
 }
 
 async function openPglite(): Promise<World> {
@@ -47,8 +50,12 @@ async function openPostgres(): Promise<World> {
   const server = opening.use(await startPostgres());
   const clock = new TestClock();
   const store = opening.use(await openStore({ kind: 'postgres', url: server.url }, storeDeps(clock)));
+  const address = new URL(server.url);
+  const beside = postgres({ host: address.searchParams.get('host') ?? '', user: address.username, database: address.pathname.slice(1), max: 1 });
+  opening.defer(async () => await beside.end());
   const held = opening.move();
-  return { store, clock, [Symbol.asyncDispose]: async () => await held.disposeAsync() };
+  const query = async (statement: string): Promise<readonly Readonly<Record<string, unknown>>[]> => await beside.unsafe(statement);
+  return { store, clock, query, [Symbol.asyncDispose]: async () => await held.disposeAsync() };
 }
 
 /** What every test of the store's behaviour runs on. */
