@@ -9,6 +9,7 @@ export default defineConfig({
   test: {
     pool: 'forks',
     maxWorkers: 2,
+    globalSetup: ['tests/outcomes.ts'],
     projects: [
       {
         test: {
@@ -56,7 +57,6 @@ export default defineConfig({
           name: 'lab',
           include: ['tests/**/*.lab.test.ts'],
           setupFiles,
-          globalSetup: ['tests/lab/outcomes.ts'],
           // Machines mostly wait for each other.
           maxWorkers: 3,
           sequence: { groupOrder: 5 },

@@ -2,7 +2,7 @@
 # run.sh TASK [ARGS]: sets up what the task needs, then runs it. Called by the npm scripts.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
-task=${1:?usage: run.sh demo|test|check|bench|format|floe|dashboard|bundle|options [ARGS]}
+task=${1:?usage: run.sh demo|test|check|bench|fuzz|format|floe|dashboard|bundle|options [ARGS]}
 shift
 . "$root/scripts/bootstrap.sh"
 . "$root/scripts/gate.sh"
@@ -28,6 +28,7 @@ export PATH
 case $task in
   demo) exec node scripts/demo/main.ts "$@" ;;
   bench) exec node bench/main.ts "$@" ;;
+  fuzz) exec node scripts/fuzz/main.ts "$@" ;;
   floe) exec node apps/cli/src/main.ts "$@" ;;
   format) exec oxfmt "$@" ;;
   dashboard) exec vite build apps/dashboard "$@" ;;

@@ -30,6 +30,13 @@ function nixConfig(isRoot: boolean): string {
   return lines.join('\n');
 }
 
+// npm run fuzz: more cases of every property, and a seed that can be given again. Read here and nowhere else.
+const [runs, seed] = [process.env['FLOE_FUZZ_RUNS'], process.env['FLOE_FUZZ_SEED']];
+if (runs !== undefined || seed !== undefined) {
+  const { default: fc } = await import('fast-check');
+  fc.configureGlobal({ ...(runs === undefined ? {} : { numRuns: Number(runs) }), ...(seed === undefined ? {} : { seed: Number(seed) }) });
+}
+
 const leaks = watchLeaks();
 // Hooks run in reverse order: this one, the first, sees what is left after all of the file's own clean-up.
 afterAll(async () => {

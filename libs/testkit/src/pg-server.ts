@@ -109,6 +109,13 @@ export class PostgresServer implements AsyncDisposable {
     return this.#urlOf(name);
   }
 
+  /** The rows that a query gives, of the database `floe`, past everything that has a connection open. */
+  async query(sql: string): Promise<readonly Readonly<Record<string, unknown>>[]> {
+    const args = ['--host', this.#dir, '--username', ROLE, '--dbname', 'floe', '--no-psqlrc', '--no-align', '--tuples-only'];
+    const text = await this.#run('psql', [...args, '--command', `select coalesce(json_agg(found), '[]') from (${sql}) found`]);
+    return JSON.parse(text) as readonly Readonly<Record<string, unknown>>[];
+  }
+
   async #createDatabase(name: string, template?: string): Promise<void> {
     const from = template === undefined ? [] : ['--template', new URL(template).pathname.slice(1)];
     await this.#run('createdb', ['--host', this.#dir, '--username', ROLE, ...from, name]);
@@ -122,9 +129,10 @@ export class PostgresServer implements AsyncDisposable {
     return `postgres://${ROLE}@localhost/${database}?host=${encodeURIComponent(this.#dir)}`;
   }
 
-  async #run(tool: string, args: readonly string[]): Promise<void> {
+  async #run(tool: string, args: readonly string[]): Promise<string> {
     const result = await exec(join(this.#binDir, tool), args, { cwd: '/' });
     if (result.exitCode !== 0) throw new Error(`${tool} failed: ${result.stderr.trim()}`);
+    return result.stdout;
   }
 
   /** Not by `exec`, which starts programs as the user that it runs as. */

@@ -76,6 +76,11 @@ export class ServiceProcess implements AsyncDisposable {
     return ended;
   }
 
+  /** Sends it a signal without waiting for what comes of it, e.g. to let it hang. */
+  signal(signal: NodeJS.Signals): void {
+    if (this.isRunning) this.#child?.kill(signal);
+  }
+
   /** Kills it (SIGKILL) as soon as it logs a line with `text`; resolves when it is gone. */
   async killAt(text: string): Promise<void> {
     const child = this.#child;

@@ -1,0 +1,52 @@
+/** A line that says that something is wrong, and that no fault of the plan explains. */
+export interface Complaint {
+  readonly who: string;
+  readonly line: string;
+}
+
+/** Errors that the faults bring about by themselves, with the reason why each is none of Floe's. */
+const EXPECTED: readonly (readonly [RegExp, string])[] = [
+  [/"code":"HEALTH_CHECK_FAILED".*the check \\"never\\"/, 'what is pushed to be unhealthy is put back, and the machine says so'],
+  [/"message":"the server refuses this agent.*"closeCode":4\d\d\d,"code":"REPLACED/, 'an agent that was killed and is back replaces itself'],
+];
+
+/** Reads along with every process's log: for the points at which it is to be killed, and for what should not be there. */
+export class LogWatch {
+  #complaints: Complaint[] = [];
+  readonly #waiting = new Set<{ readonly who: string; readonly text: string; readonly found: () => void }>();
+
+  take(who: string, line: string): void {
+    for (const each of this.#waiting) if (each.who === who && line.includes(each.text)) each.found();
+    if (isComplaint(line)) this.#complaints.push({ who, line: line.slice(0, 1_000) });
+  }
+
+  /** What was complained about since the last time. */
+  complaints(): readonly Complaint[] {
+    const found = this.#complaints;
+    this.#complaints = [];
+    return found;
+  }
+
+  /** Resolves with true when `who` logs a line with `text`, with false when `signal` aborts before. */
+  async says(who: string, text: string, signal: AbortSignal): Promise<boolean> {
+    return await new Promise((resolve) => {
+      const end = (isFound: boolean): void => {
+        this.#waiting.delete(each);
+        signal.removeEventListener('abort', onAbort);
+        resolve(isFound);
+      };
+      const each = { who, text, found: () => end(true) };
+      const onAbort = (): void => end(false);
+      this.#waiting.add(each);
+      signal.addEventListener('abort', onAbort);
+      if (signal.aborted) onAbort();
+    });
+  }
+}
+
+function isComplaint(line: string): boolean {
+  if (EXPECTED.some(([form]) => form.test(line))) return false;
+  // Every line is JSON but what Node itself writes: warnings, and the trace of a process that fell.
+  if (!line.startsWith('{')) return line.trim() !== '';
+  return line.includes('"level":"error"');
+}
