@@ -8,6 +8,7 @@
 let
   inherit (lib) mkOption types;
   cfg = config.services.floe.server;
+  isUnconfined = cfg.unsafe.runRepositoryCodeWithAccessToKeys;
 
   # By its path, as a string: a Nix path would copy the secret into the store, which everyone can read.
   secretFile = description: mkOption {
@@ -48,6 +49,7 @@ let
     FLOE_EVALUATION_MEMORY_MIB = cfg.evaluationMemoryMib;
     FLOE_BUILD_TIMEOUT_SECONDS = cfg.buildTimeoutSeconds;
     FLOE_LOG_LEVEL = cfg.logLevel;
+    FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS = if isUnconfined then "yes" else null;
     DATABASE_URL = if cfg.database.createLocally then "postgres://floe@localhost/floe?host=/run/postgresql" else null;
   };
   # systemd reads % as the start of a specifier.
@@ -147,9 +149,21 @@ in
       type = types.attrsOf types.str;
       default = { };
       example = {
-        NIX_CONFIG = "netrc-file = /run/secrets/netrc";
+        https_proxy = "http://proxy.example.org:3128";
       };
-      description = "More of the service's environment. Nix inherits it.";
+      description = ''
+        More of the service's environment. NIX_CONFIG, proxies and certificates reach the sandbox, where whoever may push can
+        read them.
+      '';
+    };
+
+    unsafe.runRepositoryCodeWithAccessToKeys = mkOption {
+      type = types.bool;
+      default = false;
+      description = ''
+        Evaluate without the sandbox, where user namespaces cannot be had. Whoever may push to the repository can then read all
+        keys of this server, and with them run anything on every host, without a commit.
+      '';
     };
   };
 
@@ -165,6 +179,18 @@ in
           -> cfg.github.tokenFile != null
             || (cfg.github.appId != null && cfg.github.appKeyFile != null && cfg.github.installationId != null);
         message = "services.floe.server.github: set tokenFile, or appId, appKeyFile and installationId";
+      }
+      {
+        assertion = isUnconfined || config.security.allowUserNamespaces;
+        message = "services.floe.server keeps the repository's code apart in user namespaces: set security.allowUserNamespaces = true (and on a hardened kernel security.unprivilegedUsernsClone)";
+      }
+      {
+        assertion = isUnconfined || config.nix.settings.sandbox == true;
+        message = "services.floe.server: what the repository builds must run in Nix's sandbox: set nix.settings.sandbox = true";
+      }
+      {
+        assertion = isUnconfined || !(lib.elem "floe" config.nix.settings.trusted-users || lib.elem "*" config.nix.settings.trusted-users);
+        message = "services.floe.server evaluates foreign code: take floe and * out of nix.settings.trusted-users, which may do what root may";
       }
     ];
 
@@ -217,7 +243,9 @@ in
         UMask = "0077";
         LoadCredential = lib.mapAttrsToList (name: file: "${name}:${file}") secrets;
 
-        # Nix's daemon builds, in its own sandbox; here only evaluations run. JavaScript is compiled in memory, so
+        # Nix's daemon builds, in its own sandbox; here only evaluations run, each in a sandbox of bubblewrap. It needs user
+        # namespaces with mounts in them, and a /proc on which nothing is mounted: ProtectKernelTunables and ProtectKernelLogs
+        # would do that, and forbid an unprivileged user nothing that it could do. JavaScript is compiled in memory, so
         # MemoryDenyWriteExecute is out of the question.
         CapabilityBoundingSet = "";
         LockPersonality = true;
@@ -225,12 +253,20 @@ in
         PrivateDevices = true;
         PrivateTmp = true;
         ProtectClock = true;
-        ProtectControlGroups = true;
+        # Each evaluation has a control group of its own, beside the server's.
+        Delegate = "memory pids";
+        DelegateSubgroup = "floe-main";
+        ProtectControlGroups = false;
+        # Where clouds hand out the machine's own credentials to whoever asks.
+        IPAddressDeny = [
+          "169.254.169.254/32"
+          "fd00:ec2::254/128"
+        ];
         ProtectHome = true;
         ProtectHostname = true;
-        ProtectKernelLogs = true;
+        ProtectKernelLogs = false;
         ProtectKernelModules = true;
-        ProtectKernelTunables = true;
+        ProtectKernelTunables = false;
         ProtectProc = "invisible";
         ProtectSystem = "strict";
         RemoveIPC = true;
@@ -240,14 +276,14 @@ in
           "AF_NETLINK"
           "AF_UNIX"
         ];
-        RestrictNamespaces = true;
+        RestrictNamespaces = "cgroup ipc mnt pid user uts";
         RestrictRealtime = true;
         RestrictSUIDSGID = true;
         SystemCallArchitectures = "native";
         SystemCallErrorNumber = "EPERM";
         SystemCallFilter = [
           "@system-service"
-          "~@privileged"
+          "@mount"
         ];
       };
     };

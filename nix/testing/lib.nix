@@ -268,7 +268,7 @@ let
 
   lib = {
     inherit types evalModules isOption;
-    inherit (builtins) all concatMap concatStringsSep filter mapAttrs replaceStrings;
+    inherit (builtins) all concatMap concatStringsSep elem filter mapAttrs replaceStrings;
 
     mkOption = option: option // { _type = "option"; };
     mkEnableOption = what: {

@@ -13,6 +13,7 @@ let
       description = option types.str;
       documentation = words;
       wantedBy = words;
+      wants = words;
       after = words;
       before = words;
       conflicts = words;

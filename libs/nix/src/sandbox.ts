@@ -55,8 +55,6 @@ const ISOLATION = [
   '--new-session',
   '--cap-drop',
   'ALL',
-  '--hostname',
-  'floe-sandbox',
   '--json-status-fd',
   '3',
 ];

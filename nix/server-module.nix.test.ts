@@ -1,0 +1,48 @@
+import { join } from 'node:path';
+import { exec } from '@floe/runtime';
+import { expect, it } from 'vitest';
+
+const SERVER = join(import.meta.dirname, 'testing/server.nix');
+
+async function evaluate<T>(settings: string, what: string): Promise<T> {
+  const expression = `(import ${SERVER} { settings = { lib, ... }: { ${settings} }; }).${what}`;
+  const result = await exec('nix-instantiate', ['--eval', '--strict', '--json', '--expr', expression], { timeoutMs: 60_000 });
+  expect(result.exitCode, result.stderr).toBe(0);
+  return JSON.parse(result.stdout) as T;
+}
+
+it("leaves bubblewrap what it needs to make the repository code's sandbox", async () => {
+  const unit = await evaluate<Record<string, unknown>>('', 'unit.serviceConfig');
+  // Each of these mounts something on /proc; the kernel then lets no user namespace have one of its own.
+  expect(unit).toMatchObject({ ProtectKernelTunables: false, ProtectKernelLogs: false });
+  expect(unit['ProcSubset']).toBeUndefined();
+  for (const namespace of ['cgroup', 'ipc', 'mnt', 'pid', 'user', 'uts']) expect(unit['RestrictNamespaces']).toContain(namespace);
+  expect(unit['SystemCallFilter']).toEqual(['@system-service', '@mount']);
+  // And the rest of the fence stays.
+  expect(unit).toMatchObject({
+    User: 'floe',
+    NoNewPrivileges: true,
+    CapabilityBoundingSet: '',
+    ProtectSystem: 'strict',
+    ProtectHome: true,
+    PrivateTmp: true,
+  });
+});
+
+it('refuses what would open the sandbox, unless that is asked for by name', async () => {
+  const unsafe = 'services.floe.server.unsafe.runRepositoryCodeWithAccessToKeys = true;';
+  expect(await evaluate('', 'failed')).toEqual([]);
+  for (const [settings, message] of [
+    ['nix.settings.sandbox = false;', /nix\.settings\.sandbox/],
+    ['nix.settings.sandbox = "relaxed";', /nix\.settings\.sandbox/],
+    ['nix.settings.trusted-users = [ "floe" ];', /trusted-users/],
+    ['nix.settings.trusted-users = [ "*" ];', /trusted-users/],
+    ['security.allowUserNamespaces = false;', /allowUserNamespaces/],
+  ] as const) {
+    expect(await evaluate(settings, 'failed')).toEqual([expect.stringMatching(message)]);
+    expect(await evaluate(settings + unsafe, 'failed')).toEqual([]);
+  }
+  const setting = 'unit.environment.FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS or "unset"';
+  expect(await evaluate('', setting)).toBe('unset');
+  expect(await evaluate(unsafe, setting)).toBe('yes');
+});
