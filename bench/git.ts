@@ -57,7 +57,7 @@ export async function benchGit(size: GitBenchmarkSize = DEFAULT_SIZE): Promise<G
   stack.defer(() => server.closeAllConnections());
 
   const nativeDir = join(dir, 'native.git');
-  const mirror = stack.use(await openMirror({ dir: join(dir, 'mirror'), url, branch: 'main', logger: silentLogger, timeoutMs: TIMEOUT_MS }));
+  const mirror = stack.use(await openMirror({ dir: join(dir, 'mirror'), url, branch: 'main', logger: silentLogger, silenceMs: TIMEOUT_MS }));
   const nativeClone = await timed(() => git(dir, 'clone', '--quiet', '--mirror', '--single-branch', url, nativeDir));
   const floeClone = await timed(() => mirror.fetch(undefined));
   let accepted = floeClone.value.head;

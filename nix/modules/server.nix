@@ -36,6 +36,12 @@ let
   settings = lib.filterAttrs (_: value: value != null) {
     FLOE_REPOSITORY_URL = cfg.repository.url;
     FLOE_REPOSITORY_BRANCH = cfg.repository.branch;
+    FLOE_REPOSITORY_DIRECTORY = cfg.repository.directory;
+    FLOE_REPOSITORY_MAX_MIB = cfg.repository.maxMib;
+    FLOE_REPOSITORY_MAX_FILE_MIB = cfg.repository.maxFileMib;
+    FLOE_REPOSITORY_SILENCE_SECONDS = cfg.repository.silenceSeconds;
+    # Messages then name these options instead of variables.
+    FLOE_CONFIGURED_BY = "nixos";
     FLOE_LISTEN = cfg.listen;
     FLOE_PUBLIC_URL = cfg.publicUrl;
     FLOE_DATA_DIR = "/var/lib/floe";
@@ -80,14 +86,33 @@ in
       url = mkOption {
         type = types.strMatching "https?://.+";
         example = "https://github.com/example/fleet.git";
-        description = "The fleet's repository. Not an SSH address.";
+        description = ''
+          The fleet's repository. No SSH address, no repository in SHA-256 format. Files in Git LFS and files that git-crypt
+          and the like encrypt are not what hosts may use, and submodules are empty folders.
+        '';
       };
       branch = mkOption {
         type = types.str;
         default = "main";
         description = "The branch that is followed.";
       };
+      directory = orNull (types.strMatching "[[:alnum:]_.+/-]+") "The folder of the repository that has the flake.nix. Null: its root.";
       tokenFile = secretFile "Token that may read the repository, when it is not public.";
+      maxMib = mkOption {
+        type = types.ints.between 1 2000000;
+        default = 512;
+        description = "Of one download; the first one is the branch's whole history.";
+      };
+      maxFileMib = mkOption {
+        type = types.ints.between 1 2000000;
+        default = 100;
+        description = "Of one file in the history; it is held in memory.";
+      };
+      silenceSeconds = mkOption {
+        type = types.ints.between 1 86400;
+        default = 120;
+        description = "How long the git server may send nothing.";
+      };
     };
 
     webhookSecretFile = secretFile "Secret of the forge's webhook. Without one Floe only polls.";

@@ -53,9 +53,39 @@ describe('the configuration', () => {
       expect(message).toContain(part);
     }
   });
+  test('a secret is called as its reader set it', () => {
+    const env = { ...minimal, FLOE_REPOSITORY_TOKEN_FILE: '/run/token', FLOE_CONFIGURED_BY: 'nixos' };
+    expect(parseConfig(env, readFile).repository.token?.setting).toBe('services.floe.server.repository.tokenFile');
+  });
+  test('a folder of the repository is a plain path in it', () => {
+    const directoryOf = (text: string): string | undefined =>
+      parseConfig({ ...minimal, FLOE_REPOSITORY_DIRECTORY: text }, readFile).repository.directory;
+    expect(directoryOf('nix/fleet')).toBe('nix/fleet');
+    expect(directoryOf('./nix/')).toBe('nix');
+    expect(directoryOf('.')).toBeUndefined();
+    for (const bad of [
+      '..',
+      'a/../..',
+      '/etc',
+      'a//b',
+      'a b',
+      'a?b',
+      'a#b',
+      'a&rev=x',
+      '.git',
+      'a/.git',
+      '-x',
+      'a/./b',
+      '%2e%2e',
+      'ä',
+      'x'.repeat(501),
+    ]) {
+      expect(problemsOf({ ...minimal, FLOE_REPOSITORY_DIRECTORY: bad }), bad).toContain('FLOE_REPOSITORY_DIRECTORY');
+    }
+  });
   test('secrets come from files and never print', () => {
     const config = parseConfig({ ...minimal, FLOE_REPOSITORY_TOKEN_FILE: '/run/token', DATABASE_URL: 'postgres://floe:hidden@db/floe' }, readFile);
-    expect(config.repository.token?.reveal()).toBe('secret-token');
+    expect(config.repository.token?.setting).toBe('FLOE_REPOSITORY_TOKEN_FILE');
     expect(JSON.stringify(config)).not.toMatch(/secret-token|hidden/);
   });
   test('an embedded database without the embedded builder is refused', () => {

@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FloeError, LOG_LEVELS, MAX_TIMER_MS, Secret, withoutTrailingSlashes, type LogLevel } from '@floe/runtime';
+import { FloeError, LOG_LEVELS, MAX_TIMER_MS, Secret, secretFile, withoutTrailingSlashes, type LogLevel, type SecretSource } from '@floe/runtime';
 import * as v from 'valibot';
+import { parseRepositoryConfig, type RepositoryConfig } from './repository-config.ts';
+import { settingName } from './setting-names.ts';
 
 /** How to sign in to GitHub's API. */
 export type GithubAuth =
-  | { readonly kind: 'token'; readonly token: Secret }
-  | { readonly kind: 'app'; readonly appId: string; readonly privateKey: Secret; readonly installationId: number };
+  | { readonly kind: 'token'; readonly token: SecretSource }
+  | { readonly kind: 'app'; readonly appId: string; readonly privateKey: SecretSource; readonly installationId: number };
 
 export interface GithubConfig {
   /** `owner/name` */
@@ -31,8 +33,8 @@ export interface Config {
   readonly dataDir: string;
   /** Undefined: embedded PGlite in the data folder. */
   readonly databaseUrl: Secret | undefined;
-  readonly repository: { readonly url: string; readonly branch: string; readonly token: Secret | undefined };
-  readonly webhookSecrets: readonly Secret[];
+  readonly repository: RepositoryConfig;
+  readonly webhookSecrets: readonly SecretSource[];
   readonly github: GithubConfig | undefined;
   /** The substituter that agents are told. */
   readonly substituter: string;
@@ -78,7 +80,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
     problems.push(`${name} is "${text}": set it to ${what}`);
     return fallback;
   }
-  function secretFile(name: string): Secret | undefined {
+  function readSecret(name: string): Secret | undefined {
     const path = value(name);
     if (path === undefined) return undefined;
     secretFiles.push(path);
@@ -91,6 +93,11 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
     }
     return undefined;
   }
+  /** Looked at now, so that a mistake is told at start, and read again for each use. */
+  function secretSource(name: string): SecretSource | undefined {
+    if (readSecret(name) === undefined) return undefined;
+    return secretFile(value(name) ?? '', settingName(name, env['FLOE_CONFIGURED_BY']));
+  }
   function count(name: string, fallback: number, unit: string): number {
     return checked(name, Count, fallback, `a whole number of ${unit}, from 1 to 2147483`);
   }
@@ -100,27 +107,23 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
     checked('FLOE_PUBLIC_URL', Url, `http://${listenHost}:${listenPort}`, 'the URL at which agents and people reach this server'),
   );
   const dataDir = value('FLOE_DATA_DIR') ?? '/var/lib/floe';
-  const databaseFile = secretFile('FLOE_DATABASE_URL_FILE');
+  const databaseFile = readSecret('FLOE_DATABASE_URL_FILE');
   const databaseUrl = databaseFile ?? (value('DATABASE_URL') === undefined ? undefined : new Secret(value('DATABASE_URL') ?? ''));
   if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(databaseUrl.reveal())) {
     problems.push(
       'DATABASE_URL is not a postgres:// URL: set it to e.g. postgres://floe@/floe?host=/run/postgresql, or leave it out for the embedded database',
     );
   }
-  const github = parseGithub({ value, secretFile, checked, problems });
-  const webhookSecret = secretFile('FLOE_WEBHOOK_SECRET_FILE');
-  const previousSecret = secretFile('FLOE_WEBHOOK_PREVIOUS_SECRET_FILE');
+  const github = parseGithub({ value, secretSource, checked, problems });
+  const webhookSecret = secretSource('FLOE_WEBHOOK_SECRET_FILE');
+  const previousSecret = secretSource('FLOE_WEBHOOK_PREVIOUS_SECRET_FILE');
   const config: Config = {
     listenHost,
     listenPort,
     publicUrl,
     dataDir,
     databaseUrl,
-    repository: {
-      url: required('FLOE_REPOSITORY_URL', 'the https:// URL of the fleet repository'),
-      branch: value('FLOE_REPOSITORY_BRANCH') ?? 'main',
-      token: secretFile('FLOE_REPOSITORY_TOKEN_FILE'),
-    },
+    repository: parseRepositoryConfig({ value, required, checked, count, secretSource }),
     webhookSecrets: [webhookSecret, previousSecret].filter((secret) => secret !== undefined),
     github,
     substituter: checked('FLOE_CACHE_URL', Url, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),
@@ -156,7 +159,7 @@ function parseListen(text: string, problems: string[]): [host: string, port: num
 
 function parseGithub(read: {
   value(name: string): string | undefined;
-  secretFile(name: string): Secret | undefined;
+  secretSource(name: string): SecretSource | undefined;
   checked<T>(name: string, schema: v.GenericSchema<string, T>, fallback: T, what: string): T;
   problems: string[];
 }): GithubConfig | undefined {
@@ -164,10 +167,10 @@ function parseGithub(read: {
   if (repository === undefined) return undefined;
   if (!/^[\w.-]+\/[\w.-]+$/.test(repository)) read.problems.push(`FLOE_GITHUB_REPOSITORY is "${repository}": set it to owner/name`);
   const apiUrl = withoutTrailingSlashes(read.checked('FLOE_GITHUB_API_URL', Url, 'https://api.github.com', 'the URL of the API'));
-  const token = read.secretFile('FLOE_GITHUB_TOKEN_FILE');
+  const token = read.secretSource('FLOE_GITHUB_TOKEN_FILE');
   if (token !== undefined) return { repository, apiUrl, auth: { kind: 'token', token } };
   const appId = read.value('FLOE_GITHUB_APP_ID');
-  const privateKey = read.secretFile('FLOE_GITHUB_APP_KEY_FILE');
+  const privateKey = read.secretSource('FLOE_GITHUB_APP_KEY_FILE');
   const installationId = Number(read.value('FLOE_GITHUB_INSTALLATION_ID') ?? Number.NaN);
   if (appId !== undefined && privateKey !== undefined && Number.isSafeInteger(installationId)) {
     return { repository, apiUrl, auth: { kind: 'app', appId, privateKey, installationId } };

@@ -23,8 +23,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
   const { config, cacheKey, logger, sandbox } = deps;
   const paths = dataPaths(config.dataDir);
   await mkdir(paths.home, { recursive: true });
-  const { url, branch, token } = config.repository;
-  await using mirror = await openMirror({ dir: paths.mirror, url, branch, ...(token === undefined ? {} : { token }), logger });
+  await using mirror = await openMirror({ ...config.repository, dir: paths.mirror, logger });
   const cores = cpus().length;
   // A home that foreign code never writes to.
   const nix = createNix({ exec, logger, env: { ...deps.env, HOME: paths.home, XDG_CACHE_HOME: join(paths.home, 'cache') } });

@@ -6,7 +6,11 @@ Usage: floe-server
 Settings (environment; files hold one secret each)
   FLOE_REPOSITORY_URL              https:// URL of the fleet repository (required)
   FLOE_REPOSITORY_BRANCH           default: main
+  FLOE_REPOSITORY_DIRECTORY        the folder of it that has the flake.nix; default: its root
   FLOE_REPOSITORY_TOKEN_FILE       token that may read the repository
+  FLOE_REPOSITORY_MAX_MIB          of one download; default: 512
+  FLOE_REPOSITORY_MAX_FILE_MIB     of one file in its history; default: 100
+  FLOE_REPOSITORY_SILENCE_SECONDS  how long its server may send nothing; default: 120
   FLOE_WEBHOOK_SECRET_FILE         secret of the forge's webhook; FLOE_WEBHOOK_PREVIOUS_SECRET_FILE while it is changed
   FLOE_GITHUB_REPOSITORY           owner/name, to show the rollout on the commit; with FLOE_GITHUB_TOKEN_FILE, or
                                    FLOE_GITHUB_APP_ID, FLOE_GITHUB_APP_KEY_FILE and FLOE_GITHUB_INSTALLATION_ID

@@ -1,12 +1,12 @@
-import { FloeError, type Secret } from '@floe/runtime';
+import { FloeError, reveal, type Secret, type SecretSource } from '@floe/runtime';
 import { createAppAuth } from '@octokit/auth-app';
 import type { request } from '@octokit/request';
 
-/** How to sign in to GitHub's API. */
+/** How to sign in to GitHub's API. A source is read each time, so that a new token is used at once. */
 export type GithubAuth =
-  | { readonly kind: 'token'; readonly token: Secret }
+  | { readonly kind: 'token'; readonly token: Secret | SecretSource }
   /** As an installation of a GitHub App. `privateKey`: PEM, as GitHub hands it out. */
-  | { readonly kind: 'app'; readonly appId: string; readonly privateKey: Secret; readonly installationId: number };
+  | { readonly kind: 'app'; readonly appId: string; readonly privateKey: Secret | SecretSource; readonly installationId: number };
 
 /** GitHub's installation tokens live for an hour; one that is about to end is not used. */
 const EXPIRY_MARGIN_MS = 5 * 60_000;
@@ -24,7 +24,7 @@ export interface SignIn {
 /** Signs in as `auth` says; keeps an installation's token until it is about to end. */
 export function createSignIn(auth: GithubAuth, now: () => number): SignIn {
   if (auth.kind === 'token') {
-    return { authorization: async () => ({ header: `Bearer ${auth.token.reveal()}`, isFresh: true }), forget: () => undefined };
+    return { authorization: async () => ({ header: `Bearer ${await reveal(auth.token)}`, isFresh: true }), forget: () => undefined };
   }
   const { appId, privateKey, installationId } = auth;
   let kept: { readonly header: string; readonly expiresAt: number } | undefined;
@@ -33,7 +33,7 @@ export function createSignIn(auth: GithubAuth, now: () => number): SignIn {
       if (kept !== undefined && now() < kept.expiresAt - EXPIRY_MARGIN_MS) return { header: kept.header, isFresh: false };
       // Made anew for each token: `api` carries the caller's signal. `refresh`, since the keeping is done here: the
       // library's own cache goes by the age of the token alone, and its hook waits on timers that nothing can end.
-      const app = createAppAuth({ appId, privateKey: privateKey.reveal(), installationId, request: api, log: { warn: () => undefined } });
+      const app = createAppAuth({ appId, privateKey: await reveal(privateKey), installationId, request: api, log: { warn: () => undefined } });
       await checkKey(app);
       const { token, expiresAt } = await app({ type: 'installation', refresh: true });
       kept = { header: `Bearer ${token}`, expiresAt: Date.parse(expiresAt) };

@@ -10,6 +10,14 @@ export const GIT_ERROR_CODES = [
   /** The server sends us to another address, which only an administrator may follow. */
   'REPOSITORY_MOVED',
   'REPOSITORY_URL_UNSUPPORTED',
+  /** A repository of a kind that Floe does not take: in SHA-256, or a shallow clone. */
+  'REPOSITORY_UNSUPPORTED',
+  /** The server sends more than it may; the message names the limit and its setting. */
+  'REPOSITORY_TOO_LARGE',
+  /** The mirror was made anew for this head, and what came cannot be used either. */
+  'REPOSITORY_DAMAGED',
+  /** The head is no commit, or one that git itself would not take. */
+  'COMMIT_UNREADABLE',
   'BRANCH_NOT_FOUND',
   'BRANCH_NAME_INVALID',
   /** The mirror has no such commit: it was never fetched. */
@@ -41,7 +49,7 @@ export function gitError(code: GitErrorCode, message: string, details: { data?: 
   return new FloeError(code, message, { retryable: RETRYABLE.has(code), ...details });
 }
 
-/** The code that Node and isomorphic-git put on their errors. */
+/** The code that Node puts on its errors. */
 export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
@@ -62,55 +70,18 @@ export function translateFolderError(error: unknown, dir: string): GitError | un
   return gitError('MIRROR_UNWRITABLE', `the mirror in ${dir} cannot be written: ${reason}`, { data: { dir, reason: code }, cause: error });
 }
 
-/** The failure behind an error of isomorphic-git while it spoke to the server; undefined when it is not about that. */
-export function translateRemoteError(error: unknown, url: string, hasToken: boolean): GitError | undefined {
-  const data = { url };
-  switch (codeOf(error)) {
-    case 'UserCanceledError':
-      return unauthorized(url, true, 401, error);
-    case 'HttpError':
-      return translateStatus(error, url, hasToken);
-    case 'SmartHttpError':
-    case 'ParseError':
-    case 'EmptyServerResponseError':
-      return gitError(
-        'REPOSITORY_NOT_FOUND',
-        `${url} answers, but not as a git repository: set FLOE_REPOSITORY_URL to the address that "git clone" takes`,
-        { data, cause: error },
-      );
-    default:
-      return undefined;
+/** The failure behind an HTTP status other than 200. */
+export function translateStatus(status: number, { url, tokenSetting }: { url: string; tokenSetting: string }, hasToken: boolean): GitError {
+  const data = { url, status };
+  if (status === 401 || status === 403) {
+    const message = hasToken
+      ? `${url} refuses the token: check that the one in ${tokenSetting} is valid, not expired and may read the repository; a new one is used at once`
+      : `${url} wants a token: set ${tokenSetting} to a file with one that may read the repository`;
+    return gitError('REPOSITORY_UNAUTHORIZED', `authentication failed: ${message}`, { data });
   }
-}
-
-/** True for an error of isomorphic-git about an answer that ends too early. */
-export function isCutShort(error: unknown): boolean {
-  const code = codeOf(error);
-  return code === 'ParseError' || code === 'EmptyServerResponseError';
-}
-
-function translateStatus(error: unknown, url: string, hasToken: boolean): GitError {
-  const status = httpStatus(error);
-  if (status === 401 || status === 403) return unauthorized(url, hasToken, status, error);
   if (status === 404 || status === 410) {
-    const access = hasToken ? 'and that the token may read the repository' : 'and, for a private repository, set FLOE_REPOSITORY_TOKEN_FILE';
-    return gitError('REPOSITORY_NOT_FOUND', `there is no repository at ${url}: check FLOE_REPOSITORY_URL, ${access}`, {
-      data: { url, status },
-      cause: error,
-    });
+    const access = hasToken ? 'and that the token may read the repository' : `and, for a private repository, set ${tokenSetting}`;
+    return gitError('REPOSITORY_NOT_FOUND', `there is no repository at ${url}: check FLOE_REPOSITORY_URL, ${access}`, { data });
   }
-  return gitError('REPOSITORY_UNREACHABLE', `${url} answered with HTTP status ${status}`, { data: { url, status }, cause: error });
-}
-
-function unauthorized(url: string, hasToken: boolean, status: number, cause: unknown): GitError {
-  const message = hasToken
-    ? `${url} refuses the token: check that the one in FLOE_REPOSITORY_TOKEN_FILE is valid, not expired and may read the repository`
-    : `${url} wants a token: set FLOE_REPOSITORY_TOKEN_FILE to a file with one that may read the repository`;
-  return gitError('REPOSITORY_UNAUTHORIZED', message, { data: { url, status }, cause });
-}
-
-function httpStatus(error: unknown): number {
-  const data: unknown = error instanceof Error && 'data' in error ? error.data : undefined;
-  const status: unknown = typeof data === 'object' && data !== null && 'statusCode' in data ? data.statusCode : undefined;
-  return typeof status === 'number' ? status : 0;
+  return gitError('REPOSITORY_UNREACHABLE', `${url} answered with HTTP status ${status}`, { data });
 }

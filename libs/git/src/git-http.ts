@@ -1,100 +1,118 @@
-import type { GitHttpRequest, GitHttpResponse, HttpClient } from 'isomorphic-git/http/node';
-import { isAbort } from '@floe/runtime';
-import { gitError } from './errors.ts';
-
-const DISCOVERY_PATH = '/info/refs?service=git-upload-pack';
+import { isAbort, type Secret } from '@floe/runtime';
+import { gitError, translateStatus } from './errors.ts';
 
 export interface GitHttpOptions {
   /** The repository's address, without a slash at its end. */
   readonly url: string;
+  /** Read anew for each conversation. */
+  readonly token: Secret | undefined;
+  /** How the setting of the token is called where it was set. */
+  readonly tokenSetting: string;
   readonly signal: AbortSignal;
 }
 
-/**
- * The HTTP client of one look at the server, over Node's own fetch. It differs from the one of isomorphic-git in this:
- * - it obeys a signal, and a broken transfer is an error instead of a short pack or a wait without end;
- * - the list of refs is asked for once: fetching right after listing works on the same answer (one round trip less, and
- *   the branch cannot move in between);
- * - redirects within one origin are followed for the whole conversation (forges redirect renamed repositories),
- *   redirects elsewhere are refused, so that the token never goes to another server.
- */
-export function createGitHttp(options: GitHttpOptions): HttpClient {
-  let discovered: { readonly response: StoredResponse; readonly authorization: string | undefined } | undefined;
-  let base = options.url;
-
-  async function request(given: GitHttpRequest): Promise<GitHttpResponse> {
-    const isDiscovery = given.url === `${options.url}${DISCOVERY_PATH}`;
-    if (isDiscovery && discovered) return replay(discovered.response);
-    const headers = new Headers(given.headers);
-    if (!headers.has('authorization') && discovered?.authorization !== undefined) {
-      headers.set('authorization', discovered.authorization);
-    }
-    const body = given.body === undefined ? undefined : await collect(given.body);
-    const path = given.url.slice(options.url.length);
-    const response = await send(`${base}${path}`, { method: given.method ?? 'GET', headers, ...(body && { body }) }, options);
-    if (response.url.endsWith(DISCOVERY_PATH)) base = response.url.slice(0, -DISCOVERY_PATH.length);
-    if (isDiscovery && response.statusCode === 200) {
-      discovered = { response, authorization: headers.get('authorization') ?? undefined };
-    }
-    return replay(response);
-  }
-  return { request };
-}
-
-interface StoredResponse {
-  readonly url: string;
-  readonly statusCode: number;
-  readonly statusMessage: string;
-  readonly headers: Record<string, string>;
-  readonly body: Uint8Array;
-}
-
-function replay(response: StoredResponse): GitHttpResponse {
-  async function* once(): AsyncIterableIterator<Uint8Array> {
-    yield response.body;
-  }
-  return { ...response, body: once() };
-}
-
-interface SendInit {
-  readonly method: string;
-  readonly headers: Headers;
-  readonly body?: Uint8Array<ArrayBuffer>;
+/** One conversation with a git server. Bodies come in pieces: who reads them bounds them. */
+export interface GitHttp {
+  /** Refs: `/info/refs?service=git-upload-pack`. */
+  discover(): Promise<AsyncIterable<Uint8Array>>;
+  /** Objects: `/git-upload-pack`. */
+  uploadPack(body: string): Promise<AsyncIterable<Uint8Array>>;
 }
 
 const MAX_REDIRECTS = 5;
+const DISCOVERY_PATH = '/info/refs?service=git-upload-pack';
 
-async function send(url: string, init: SendInit, options: GitHttpOptions): Promise<StoredResponse> {
-  let target = url;
-  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects += 1) {
-    const { response, body } = await sendOnce(target, init, options);
-    const location = response.status >= 300 && response.status < 400 ? response.headers.get('location') : null;
-    if (location === null) {
-      return {
-        url: target,
-        statusCode: response.status,
-        statusMessage: response.statusText,
-        headers: Object.fromEntries(response.headers),
-        body,
-      };
+/**
+ * The HTTP of git over Node's own fetch. A token is sent at once. Redirects within one origin are followed for the whole
+ * conversation (forges redirect renamed repositories), redirects elsewhere are refused, so that the token never goes to
+ * another server. Node bounds the headers of an answer (16 KiB), and the caller bounds silence by the signal.
+ */
+export function createGitHttp(options: GitHttpOptions): GitHttp {
+  const { url, token } = options;
+  let base = url;
+
+  async function send(path: string, init: RequestInit, type: string): Promise<AsyncIterable<Uint8Array>> {
+    const headers = new Headers(init.headers);
+    headers.set('user-agent', 'git/floe');
+    if (token !== undefined) headers.set('authorization', `Basic ${Buffer.from(`x-access-token:${token.reveal()}`).toString('base64')}`);
+    const { response, at } = await follow(`${base}${path}`, { ...init, headers }, options);
+    if (at.endsWith(path)) base = at.slice(0, -path.length);
+    if (response.status !== 200) {
+      await discard(response);
+      throw translateStatus(response.status, options, token !== undefined);
     }
-    const next = new URL(location, target);
-    if (next.origin !== new URL(target).origin) {
-      const moved = `${next.origin}${next.pathname}`.replace(/\/info\/refs$/, '');
+    if (response.headers.get('content-type')?.split(';')[0] !== type || response.body === null) {
+      await discard(response);
+      throw notGit(url);
+    }
+    return readBody(response.body, options);
+  }
+
+  return {
+    discover: async () => await send(DISCOVERY_PATH, {}, 'application/x-git-upload-pack-advertisement'),
+    uploadPack: async (body) =>
+      await send(
+        '/git-upload-pack',
+        {
+          method: 'POST',
+          body,
+          headers: { 'content-type': 'application/x-git-upload-pack-request', accept: 'application/x-git-upload-pack-result' },
+        },
+        'application/x-git-upload-pack-result',
+      ),
+  };
+}
+
+/** What answers is no git server. */
+export function notGit(url: string, cause?: unknown): Error {
+  return gitError(
+    'REPOSITORY_NOT_FOUND',
+    `${url} answers, but not as a git repository: set FLOE_REPOSITORY_URL to the address that "git clone" takes`,
+    { data: { url }, cause },
+  );
+}
+
+async function discard(response: Response): Promise<void> {
+  await response.body?.cancel().catch(() => undefined);
+}
+
+async function follow(first: string, init: RequestInit, options: GitHttpOptions): Promise<{ readonly response: Response; readonly at: string }> {
+  let at = first;
+  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects += 1) {
+    const response = await reach(options, async () => await fetch(at, { ...init, redirect: 'manual', signal: options.signal }));
+    const location = response.status >= 300 && response.status < 400 ? response.headers.get('location') : null;
+    if (location === null) return { response, at };
+    await discard(response);
+    const next = URL.canParse(location, at) ? new URL(location, at) : undefined;
+    if (next?.origin !== new URL(at).origin) {
+      const moved = next === undefined ? 'an address that is none' : `${next.origin}${next.pathname}`.replace(/\/info\/refs$/, '').slice(0, 500);
       throw gitError('REPOSITORY_MOVED', `${options.url} sends us to ${moved}: if that is right, set FLOE_REPOSITORY_URL to it`, {
         data: { url: options.url, location: moved },
       });
     }
-    target = next.href;
+    at = next.href;
   }
   throw gitError('REPOSITORY_UNREACHABLE', `${options.url} redirects more than ${MAX_REDIRECTS} times`, { data: { url: options.url } });
 }
 
-async function sendOnce(url: string, init: SendInit, options: GitHttpOptions): Promise<{ readonly response: Response; readonly body: Uint8Array }> {
+async function* readBody(body: ReadableStream<Uint8Array>, options: GitHttpOptions): AsyncGenerator<Uint8Array> {
+  const reader = body.getReader();
   try {
-    const response = await fetch(url, { ...init, redirect: 'manual', signal: options.signal });
-    // isomorphic-git holds a whole pack in memory anyway; read here, a transfer that breaks off is an error.
-    return { response, body: new Uint8Array(await response.arrayBuffer()) };
+    for (;;) {
+      const { done, value } = await reach(options, async () => await reader.read());
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    // Whoever stops reading early wants no more of it, however much there is.
+    await reader.cancel().catch(() => undefined);
+  }
+}
+
+/** Does a step of the conversation, and says in our words why it failed. */
+async function reach<Result>(options: GitHttpOptions, step: () => Promise<Result>): Promise<Result> {
+  try {
+    return await step();
   } catch (cause) {
     if (isAbort(cause) || options.signal.aborted) throw cause;
     // Node's fetch says only "fetch failed"; why is in the cause.
@@ -105,10 +123,4 @@ async function sendOnce(url: string, init: SendInit, options: GitHttpOptions): P
       cause,
     });
   }
-}
-
-async function collect(body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of body) chunks.push(chunk);
-  return new Uint8Array(Buffer.concat(chunks));
 }

@@ -1,22 +1,34 @@
-import * as git from 'isomorphic-git';
 import type { CommitSha } from '@floe/model';
-import type { LogFields, Secret } from '@floe/runtime';
-import { compareHistory } from './ancestry.ts';
+import { Secret, type LogFields } from '@floe/runtime';
+import { readAdvertisement, type Advertisement } from './advertisement.ts';
+import { compareHistory, type AncestryCommit } from './ancestry.ts';
+import { parseCommit, type RawCommit } from './commit.ts';
 import { toCommitSha } from './commit-sha.ts';
-import { codeOf, gitError, isCutShort, isTranslated, translateFolderError, translateRemoteError } from './errors.ts';
-import { createGitHttp } from './git-http.ts';
-import { incompleteTransfer, openMirrorFolder } from './mirror-folder.ts';
-import type { CommitInfo, FetchOutcome, MirrorOperations } from './mirror-types.ts';
-import { diffTrees } from './path-changes.ts';
-import { withHead } from './unborn-head.ts';
+import { incompleteTransfer } from './download.ts';
+import { gitError, isTranslated, translateFolderError } from './errors.ts';
+import { createGitHttp, notGit, type GitHttp } from './git-http.ts';
+import type { RepositoryLimits } from './limits.ts';
+import { openMirrorFolder } from './mirror-folder.ts';
+import type { CommitInfo, FetchOutcome, FetchProgress, MirrorOperations } from './mirror-types.ts';
+import { ObjectStore } from './object-store.ts';
+import { DamagedError } from './pack/damaged.ts';
+import { diffTrees, TOO_MANY_CHANGES, type TreeEntry } from './path-changes.ts';
+import { PacketError } from './pkt-line.ts';
+import { receivePack } from './receive-pack.ts';
+import { openRefs } from './refs.ts';
+import { openRemakeNote } from './remake-note.ts';
+import { parseTree } from './tree.ts';
 
 export interface LocalMirrorOptions {
   readonly dir: string;
   /** As {@link parseRepositoryUrl} gives it. */
   readonly url: string;
   readonly branch: string;
-  readonly token?: Secret | undefined;
+  /** How the setting of the token is called where it was set. */
+  readonly tokenSetting: string;
+  readonly limits: RepositoryLimits;
   readonly warn: (message: string, fields: LogFields) => void;
+  readonly onProgress: (progress: FetchProgress) => void;
 }
 
 /** A mirror that works in the calling thread, one call at a time; calls end early with their signal. */
@@ -24,24 +36,19 @@ export type LocalMirror = {
   readonly [Name in keyof MirrorOperations]: (signal: AbortSignal, ...args: Parameters<MirrorOperations[Name]>) => ReturnType<MirrorOperations[Name]>;
 };
 
-// The last head that came whole. What is told to the server as "we have this": a remote-tracking ref would not do,
-// because isomorphic-git moves it before the objects are there.
+/** The last head that came whole: what is told to the server as "we have this". */
 const FETCHED_REF = 'refs/floe/fetched';
 const BRANCHES_NAMED = 10;
 
 /** Opens a mirror for use in this thread. Nothing is read or written before the first call. */
 export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
-  const { dir, url, branch, token } = options;
+  const { dir, url, branch, limits } = options;
   const folder = openMirrorFolder(dir, url, branch);
-  // Holds the packs and their indices: without it each call reads and hashes every pack again.
-  let cache = {};
+  const objects = new ObjectStore(dir, limits.objectBytes);
+  const refs = openRefs(dir, folder.writeWhole);
+  const remakes = openRemakeNote(dir, folder.writeWhole);
   let isPrepared = false;
   let isBroken = false;
-  // Sent unasked once the server has taken it, which saves the round trip of being refused first.
-  let provenHeaders: Record<string, string> = {};
-
-  const local = (): { fs: typeof folder.fs; gitdir: string; cache: object } => ({ fs: folder.fs, gitdir: dir, cache });
-  const credentials = { username: 'x-access-token', password: token?.reveal() ?? '' };
 
   async function prepare(): Promise<void> {
     if (isPrepared) return;
@@ -64,131 +71,103 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     }
   }
 
-  async function readCommit(sha: CommitSha): Promise<CommitInfo | undefined> {
-    try {
-      const { commit } = await git.readCommit({ ...local(), oid: sha });
-      return {
-        sha,
-        parents: commit.parent.map(toCommitSha),
-        authorName: commit.author.name,
-        authorEmail: commit.author.email,
-        committedAt: commit.committer.timestamp * 1000,
-        subject: commit.message.trimStart().split('\n', 1)[0]?.trimEnd() ?? '',
-      };
-    } catch (error) {
-      if (codeOf(error) === 'NotFoundError') return undefined;
-      throw error;
-    }
+  function readCommit(sha: CommitSha): RawCommit | undefined {
+    const object = objects.read(sha);
+    if (object === undefined) return undefined;
+    if (object.type === 'commit') return parseCommit(sha, object.bytes);
+    throw gitError('COMMIT_UNREADABLE', `${sha} on ${branch} is a ${object.type} and not a commit: push a commit to ${branch}`, { data: { sha } });
   }
 
-  async function knownCommit(sha: CommitSha): Promise<CommitInfo> {
-    const commit = await readCommit(sha);
+  function knownCommit(sha: CommitSha): RawCommit {
+    const commit = readCommit(sha);
     if (commit) return commit;
     throw gitError('COMMIT_NOT_FOUND', `the mirror of ${url} has no commit ${sha}: it is fetched only as a part of the branch ${branch}`, {
       data: { sha, branch },
     });
   }
 
-  async function ancestor(sha: CommitSha): Promise<CommitInfo> {
-    const commit = await readCommit(sha);
-    if (commit) return commit;
-    throw new Error(`the history lacks the commit ${sha}`); // Damage, not an unknown commit.
+  function ancestor(sha: CommitSha): AncestryCommit {
+    const commit = readCommit(sha);
+    // Only what the walk needs: it holds on to all of them.
+    if (commit) return { parents: commit.parents, committedAt: commit.committedAt };
+    throw new DamagedError(`the history lacks the commit ${sha}`); // Not an unknown commit.
   }
 
-  async function rootOf(sha: CommitSha): Promise<string> {
-    await knownCommit(sha);
-    return (await git.readCommit({ ...local(), oid: sha })).commit.tree;
+  function readTree(oid: string): TreeEntry[] {
+    const object = objects.read(oid);
+    if (object?.type !== 'tree') throw new DamagedError(`the tree ${oid} is missing`);
+    return parseTree(object.bytes);
   }
 
-  async function readTree(oid: string): Promise<git.TreeEntry[]> {
-    return (await git.readTree({ ...local(), oid })).tree;
-  }
-
-  async function moveRef(ref: string, sha: CommitSha): Promise<void> {
-    const current = await git.resolveRef({ ...local(), ref }).catch(() => undefined);
-    if (current !== sha) await git.writeRef({ ...local(), ref, value: sha, force: true });
-  }
-
-  /** The branch's head on the server, and a client that fetches on from there. */
-  async function discover(signal: AbortSignal): Promise<{ head: CommitSha; remote: RemoteOptions }> {
-    const remote: RemoteOptions = {
-      http: createGitHttp({ url, signal }),
-      url,
-      headers: { ...provenHeaders },
-      ...(token && {
-        onAuth: () => credentials,
-        onAuthSuccess: () => {
-          const basic = Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64');
-          provenHeaders = { authorization: `Basic ${basic}` };
-        },
-        onAuthFailure: () => ({ cancel: true }),
-      }),
-    };
+  async function discover(http: GitHttp): Promise<{ head: CommitSha; advertisement: Advertisement }> {
     try {
-      const refs = await git.listServerRefs({ ...remote, protocolVersion: 1, prefix: 'refs/heads/' });
-      const heads = new Map(refs.map((ref) => [ref.ref.slice('refs/heads/'.length), ref.oid]));
-      const head = heads.get(branch);
-      if (head === undefined) throw branchNotFound(url, branch, [...heads.keys()]);
-      return { head: toCommitSha(head), remote };
+      const advertisement = await readAdvertisement(await http.discover(), url, branch);
+      const { head } = advertisement;
+      if (head === undefined) throw branchNotFound(url, branch, advertisement);
+      return { head: toCommitSha(head), advertisement };
     } catch (error) {
-      provenHeaders = {};
       if (isTranslated(error)) throw error;
-      throw (
-        translateRemoteError(error, url, token !== undefined) ??
-        gitError('REPOSITORY_UNREACHABLE', `${url} answered in a way that is not understood`, { data: { url }, cause: error })
-      );
+      if (error instanceof PacketError && error.isCutShort) throw incompleteTransfer(url, error);
+      throw notGit(url, error);
     }
   }
 
-  async function download(head: CommitSha, remote: RemoteOptions): Promise<void> {
-    if ((await readCommit(head)) === undefined) {
-      const refs = { ref: FETCHED_REF, remote: 'origin', remoteRef: `refs/heads/${branch}` };
-      await git
-        .fetch({ ...local(), ...remote, http: withHead(remote.http, head), ...refs, singleBranch: true, tags: false })
-        .catch((error: unknown) => {
-          // The server spoke git when it listed its branches: what cannot be read after that was cut short.
-          throw isCutShort(error) ? incompleteTransfer(url) : error;
-        });
-      if ((await readCommit(head)) === undefined) throw incompleteTransfer(url);
+  async function download(http: GitHttp, head: CommitSha, advertisement: Advertisement, signal: AbortSignal): Promise<void> {
+    if (readCommit(head) === undefined) {
+      const fetched = await refs.read(FETCHED_REF);
+      const have = fetched !== undefined && readCommit(fetched as CommitSha) !== undefined ? [fetched] : [];
+      await receivePack({ dir, url, folder, limits, http, head, have, advertisement, signal, onProgress: options.onProgress });
+      if (readCommit(head) === undefined) throw incompleteTransfer(url);
     }
-    await moveRef(FETCHED_REF, head);
+    await refs.move(FETCHED_REF, head);
   }
 
   async function classify(accepted: CommitSha | undefined, head: CommitSha): Promise<FetchOutcome> {
     if (head === accepted) {
-      await moveRef(`refs/heads/${branch}`, head);
+      await refs.move(`refs/heads/${branch}`, head);
       return { kind: 'unchanged', head };
     }
     // The head's history is here whole, so an accepted commit that is not here is not part of it.
-    if (accepted !== undefined && (await readCommit(accepted)) === undefined) return { kind: 'diverged', head, accepted };
-    const { isFastForward, count } = await compareHistory(accepted, head, ancestor);
+    if (accepted !== undefined && readCommit(accepted) === undefined) return { kind: 'diverged', head, accepted };
+    const { isFastForward, count } = await compareHistory(accepted, head, async (sha) => ancestor(sha));
     if (accepted !== undefined && !isFastForward) return { kind: 'diverged', head, accepted };
-    await moveRef(`refs/heads/${branch}`, head);
+    await refs.move(`refs/heads/${branch}`, head);
     return { kind: 'advanced', head, from: accepted, count };
   }
 
-  async function remake(cause: unknown): Promise<void> {
+  /** Throws away what is here; once for a head, since what comes damaged from there comes damaged again. */
+  async function remake(head: CommitSha, cause: unknown): Promise<void> {
+    if (await remakes.isNoted(head)) {
+      throw gitError(
+        'REPOSITORY_DAMAGED',
+        `the repository at ${url} was downloaded anew for ${head.slice(0, 12)} and still cannot be read: run "git fsck" there, and push a further commit`,
+        { data: { url, head }, cause },
+      );
+    }
     options.warn('the mirror is damaged and is made anew', { dir, error: cause });
-    cache = {};
+    objects.close();
     await folder.remake();
+    await remakes.note(head);
     isBroken = false;
   }
 
   return {
-    async fetch(signal, accepted) {
+    async fetch(signal, accepted, token) {
       const take = async (): Promise<FetchOutcome> => {
+        const secret = token === undefined ? undefined : new Secret(token);
+        const http = createGitHttp({ url, token: secret, tokenSetting: options.tokenSetting, signal });
         // The server is asked first: a mirror is never thrown away while there is nowhere to get another from.
-        const { head, remote } = await discover(signal);
-        if (isBroken) await remake(new Error('an earlier read failed'));
+        const { head, advertisement } = await discover(http);
+        if (isBroken) await remake(head, new Error('an earlier read failed'));
         try {
-          await download(head, remote);
+          await download(http, head, advertisement, signal);
           return await classify(accepted, head);
         } catch (error) {
           if (isTranslated(error)) throw error;
-          const known = translateRemoteError(error, url, token !== undefined) ?? translateFolderError(error, dir);
-          if (known) throw known;
-          await remake(error);
-          await download(head, remote);
+          const folderError = translateFolderError(error, dir);
+          if (folderError) throw folderError;
+          await remake(head, error);
+          await download(http, head, advertisement, signal);
           return await classify(accepted, head);
         }
       };
@@ -196,40 +175,46 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     },
     accept: (signal, sha) =>
       reading(signal, async () => {
-        await knownCommit(sha);
-        await moveRef(`refs/heads/${branch}`, sha);
+        knownCommit(sha);
+        await refs.move(`refs/heads/${branch}`, sha);
       }),
-    commit: (signal, sha) => reading(signal, () => knownCommit(sha)),
+    commit: (signal, sha) =>
+      reading(signal, async (): Promise<CommitInfo> => {
+        const { parents, authorName, authorEmail, committedAt, subject, problem } = knownCommit(sha);
+        return { sha, parents, authorName, authorEmail, committedAt, subject, problem };
+      }),
     changedPaths: (signal, from, to) =>
       reading(signal, async () => {
-        return diffTrees(from === undefined ? undefined : await rootOf(from), await rootOf(to), readTree);
+        const target = knownCommit(to).tree;
+        // A mirror that was made anew lacks what a force-push took away.
+        const start = from === undefined ? undefined : readCommit(from);
+        if (from !== undefined && start === undefined) return 'unknown';
+        const changes = await diffTrees(start?.tree, target, async (oid) => readTree(oid));
+        return changes === TOO_MANY_CHANGES ? 'unknown' : changes;
       }),
     readFile: (signal, sha, path) =>
       reading(signal, async () => {
-        await knownCommit(sha);
-        try {
-          const { blob } = await git.readBlob({ ...local(), oid: sha, filepath: path });
-          return Buffer.from(blob).toString('utf8');
-        } catch (error) {
-          const code = codeOf(error);
-          // NotFoundError: no such path. ObjectTypeError: a folder. A missing object reads as no such path too.
-          if (code === 'NotFoundError' || code === 'ObjectTypeError') return undefined;
-          throw error;
+        let entry: Pick<TreeEntry, 'oid' | 'type'> | undefined = { oid: knownCommit(sha).tree, type: 'tree' };
+        for (const name of path.split('/')) {
+          entry = entry.type === 'tree' ? readTree(entry.oid).find((each) => each.path === name) : undefined;
+          if (entry === undefined) return undefined;
         }
+        const blob = entry.type === 'blob' ? objects.read(entry.oid) : undefined;
+        return blob?.bytes.toString('utf8');
       }),
   };
 }
 
-type RemoteOptions = Pick<Parameters<typeof git.listServerRefs>[0], 'http' | 'url' | 'onAuth' | 'onAuthSuccess' | 'onAuthFailure'> & {
-  readonly headers: Record<string, string>;
-};
-
-function branchNotFound(url: string, branch: string, branches: readonly string[]): Error {
-  if (branches.length === 0) {
+function branchNotFound(url: string, branch: string, { branches, branchCount }: Advertisement): Error {
+  if (branchCount === 0) {
     return gitError('BRANCH_NOT_FOUND', `${url} is empty: push a first commit to ${branch}`, { data: { url, branch, branches: '' } });
   }
-  const named = branches.toSorted().slice(0, BRANCHES_NAMED).join(', ');
-  const more = branches.length > BRANCHES_NAMED ? ` and ${branches.length - BRANCHES_NAMED} more` : '';
+  const named = branches
+    .map((name) => name.slice(0, 100))
+    .toSorted()
+    .slice(0, BRANCHES_NAMED)
+    .join(', ');
+  const more = branchCount > BRANCHES_NAMED ? ` and ${branchCount - BRANCHES_NAMED} more` : '';
   return gitError('BRANCH_NOT_FOUND', `${url} has no branch ${branch}: set FLOE_REPOSITORY_BRANCH to one that it has (${named}${more})`, {
     data: { url, branch, branches: named },
   });

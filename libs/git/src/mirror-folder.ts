@@ -1,6 +1,6 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import * as fs from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { readFileIfPresent } from '@floe/runtime';
 import { gitError } from './errors.ts';
 
@@ -12,8 +12,10 @@ const PARTS = ['HEAD', 'config', 'objects', 'refs', 'packed-refs', 'shallow', 'i
 
 /** The files of a bare mirror. */
 export interface MirrorFolder {
-  /** What isomorphic-git writes with: every file appears whole or not at all, also after a power cut. */
-  readonly fs: { readonly promises: typeof fs };
+  /** Writes a file that appears whole or not at all, also after a power cut. */
+  readonly writeWhole: (path: string, content: string | Uint8Array) => Promise<void>;
+  /** Makes room for a file that is not finished; it goes when `use` ends, unless it was moved by then. */
+  withTemporary<Result>(use: (path: string) => Promise<Result>): Promise<Result>;
   /** Makes the folder a mirror of the repository: what is right is kept, what belongs to another repository goes. */
   prepare(): Promise<void>;
   /** Throws away all that was fetched and starts with an empty mirror. */
@@ -23,18 +25,17 @@ export interface MirrorFolder {
 /**
  * Opens the folder `dir` as the mirror of `branch` of `url`.
  *
- * Files are written beside and renamed, and isomorphic-git writes a pack before the index that makes it visible. So an
- * object that can be read was fetched together with everything behind it, whenever the process was killed.
+ * Files are written beside and renamed, and a pack before the index that makes it visible. So an object that can be read
+ * was fetched together with everything behind it, whenever the process was killed.
  */
 export function openMirrorFolder(dir: string, url: string, branch: string): MirrorFolder {
   const temporary = join(dir, TEMPORARY);
 
   async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
-    if (/\/objects\/pack\/[^/]+\.pack$/.test(path)) assertWholePack(content, url);
     const beside = join(temporary, randomUUID());
     try {
       await writeSynced(beside, content);
-      // Fails when the target's folder is not there: isomorphic-git then makes the folder and writes once more.
+      await fs.mkdir(dirname(path), { recursive: true });
       await fs.rename(beside, path);
     } catch (error) {
       await fs.rm(beside, { force: true });
@@ -68,7 +69,15 @@ export function openMirrorFolder(dir: string, url: string, branch: string): Mirr
   }
 
   return {
-    fs: { promises: { ...fs, writeFile: writeWhole as typeof fs.writeFile } },
+    writeWhole,
+    async withTemporary(use) {
+      const path = join(temporary, randomUUID());
+      try {
+        return await use(path);
+      } finally {
+        await fs.rm(path, { force: true });
+      }
+    },
     async prepare() {
       await fs.mkdir(dir, { recursive: true });
       const names = await fs.readdir(dir);
@@ -116,18 +125,4 @@ function configuration(url: string): string {
 
 function quote(value: string): string {
   return `"${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
-}
-
-/** A pack ends with its own hash; isomorphic-git believes it unread, and indexes what there is of a pack cut short. */
-function assertWholePack(content: string | Uint8Array, url: string): void {
-  const bytes = Buffer.from(content);
-  const trailer = bytes.subarray(-20);
-  const hash = createHash('sha1').update(bytes.subarray(0, -20)).digest();
-  if (bytes.length > 20 && hash.equals(trailer)) return;
-  throw incompleteTransfer(url);
-}
-
-/** The server ended in the middle of what it had to send. */
-export function incompleteTransfer(url: string): Error {
-  return gitError('REPOSITORY_UNREACHABLE', `${url} sent only a part of what was asked for; the fetch is tried again`, { data: { url } });
 }

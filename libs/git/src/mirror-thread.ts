@@ -1,14 +1,16 @@
 import { Worker } from 'node:worker_threads';
 import type { Logger } from '@floe/runtime';
 import { gitError } from './errors.ts';
-import type { MirrorOperations } from './mirror-types.ts';
+import type { FetchProgress, MirrorOperations } from './mirror-types.ts';
 import { unpackError, type ThreadData, type ThreadReply, type ThreadRequest } from './thread-messages.ts';
 
 export interface MirrorThreadOptions {
   readonly workerUrl: URL;
   readonly data: ThreadData;
   readonly logger: Logger;
-  readonly timeoutMs: number;
+  /** How long a call may show no progress. */
+  readonly silenceMs: number;
+  readonly onProgress: (progress: FetchProgress) => void;
 }
 
 // How long a call may take to end by itself after it was cancelled; then the thread is stopped under it. Ending by
@@ -66,7 +68,7 @@ export class MirrorThread implements AsyncDisposable {
   /** Settles when the thread is free again: its answer has come, or it is gone. */
   async #perform(request: Extract<ThreadRequest, { kind: 'call' }>, end: AbortSignal): Promise<unknown> {
     end.throwIfAborted();
-    const { timeoutMs, data, logger } = this.#options;
+    const { silenceMs, data, logger, onProgress } = this.#options;
     const worker = this.#worker ?? this.#start();
     let isTimedOut = false;
     let graceTimer: NodeJS.Timeout | undefined;
@@ -77,12 +79,16 @@ export class MirrorThread implements AsyncDisposable {
     const limit = setTimeout(() => {
       isTimedOut = true;
       cancel();
-    }, timeoutMs);
+    }, silenceMs);
     end.addEventListener('abort', cancel, { once: true });
     const heard = Promise.withResolvers<unknown>();
     function onMessage(reply: ThreadReply): void {
       if (reply.kind === 'warning') logger.warn(reply.message, reply.fields);
-      else if (reply.id !== request.id) return;
+      else if (reply.kind === 'progress') {
+        // Not after the limit: the call is being ended.
+        if (!isTimedOut) limit.refresh();
+        onProgress(reply.progress);
+      } else if (reply.id !== request.id) return;
       else if (reply.kind === 'done') heard.resolve(reply.value);
       else heard.reject(unpackError(reply.failure));
     }
@@ -99,8 +105,8 @@ export class MirrorThread implements AsyncDisposable {
     } catch (error) {
       end.throwIfAborted();
       if (!isTimedOut) throw error;
-      throw gitError('GIT_TIMED_OUT', `git took longer than ${timeoutMs} ms for ${data.url}; it is tried again`, {
-        data: { url: data.url, timeoutMs, operation: request.name },
+      throw gitError('GIT_TIMED_OUT', `${data.url} sent nothing for ${silenceMs / 1000} s (FLOE_REPOSITORY_SILENCE_SECONDS); it is tried again`, {
+        data: { url: data.url, silenceMs, operation: request.name },
         cause: error,
       });
     } finally {

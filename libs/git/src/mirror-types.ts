@@ -23,17 +23,28 @@ export interface CommitInfo {
   readonly parents: readonly CommitSha[];
   readonly authorName: string;
   readonly authorEmail: string;
-  /** The committer's time, in ms since 1970. */
+  /** The committer's time, in ms since 1970; 0 when the commit has none, and never beyond the year 9999. */
   readonly committedAt: number;
-  /** The first line of the message. */
+  /** The first paragraph of the message in one line. This and the names are harmless to show, and not long. */
   readonly subject: string;
+  /** Why no host can be evaluated at this commit, though git itself takes it. */
+  readonly problem: string | undefined;
+}
+
+/** How far a fetch is. */
+export interface FetchProgress {
+  /** What came so far; the server does not say how much there is. */
+  readonly receivedBytes: number;
+  /** Of the pack, once it is here whole: how many objects were looked at, and how many there are. */
+  readonly objects: number;
+  readonly totalObjects: number;
 }
 
 /** The operations of a mirror that are done off the main thread, by their names. */
 export interface MirrorOperations {
-  fetch(accepted: CommitSha | undefined): Promise<FetchOutcome>;
+  fetch(accepted: CommitSha | undefined, token: string | undefined): Promise<FetchOutcome>;
   accept(sha: CommitSha): Promise<void>;
   commit(sha: CommitSha): Promise<CommitInfo>;
-  changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[]>;
+  changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[] | 'unknown'>;
   readFile(sha: CommitSha, path: string): Promise<string | undefined>;
 }

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { describeError, Secret } from '@floe/runtime';
+import { describeError } from '@floe/runtime';
 import { createLocalMirror, type LocalMirror } from './local-mirror.ts';
 import { packError, type ThreadData, type ThreadReply, type ThreadRequest } from './thread-messages.ts';
 
@@ -28,7 +28,9 @@ function serve(port: NonNullable<typeof parentPort>, data: ThreadData): void {
     dir: data.dir,
     url: data.url,
     branch: data.branch,
-    token: data.token === undefined ? undefined : new Secret(data.token),
+    tokenSetting: data.tokenSetting,
+    limits: data.limits,
+    onProgress: (progress) => reply({ kind: 'progress', progress }),
     warn: (message, fields) =>
       reply({
         kind: 'warning',

@@ -101,3 +101,24 @@ it('evaluates while a fetch moves the mirror on', async () => {
   expect(await evaluations).toEqual(['one part', 'one part', 'one part']);
   expect(await evaluate(accepted, 'answer')).toBe('four part');
 });
+
+it('evaluates a flake in a folder of the repository', async () => {
+  await repository.commit(
+    { 'nix/fleet/flake.nix': flake('folder'), 'nix/fleet/part.nix': 'import ../../other.nix', 'other.nix': '"of the root"' },
+    'first',
+  );
+  const inFolder = await openMirror({
+    dir: join(folder, 'mirror of a folder'),
+    url: repository.url,
+    branch: 'main',
+    directory: 'nix/fleet',
+    token: new Secret('right'),
+    logger: silentLogger,
+  });
+  try {
+    const { head } = await inFolder.fetch(undefined);
+    expect(await nix('eval', '--raw', `${inFolder.flakeUrl(head)}#answer`)).toBe('folder of the root');
+  } finally {
+    await inFolder[Symbol.asyncDispose]();
+  }
+});

@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
 import type { CommitSha } from '@floe/model';
-import { isSentInClear, type Logger, type Secret } from '@floe/runtime';
+import { isSentInClear, reveal, type Logger, type Secret, type SecretSource } from '@floe/runtime';
+import { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from './limits.ts';
 import { MirrorThread } from './mirror-thread.ts';
-import type { CommitInfo, FetchOutcome } from './mirror-types.ts';
+import type { CommitInfo, FetchOutcome, FetchProgress } from './mirror-types.ts';
 import type { PathChange } from './path-changes.ts';
 import { flakeUrl, parseBranchName, parseRepositoryUrl } from './repository-url.ts';
 
@@ -12,11 +13,16 @@ export interface MirrorOptions {
   /** `https://…` (or `http://…`), without credentials. */
   readonly url: string;
   readonly branch: string;
-  /** Sent as the password of `x-access-token`, which GitHub, GitLab and Forgejo take. Kept in memory only. */
-  readonly token?: Secret | undefined;
+  /** The folder of the repository that has the flake; undefined: its root. */
+  readonly directory?: string | undefined;
+  /** Sent as the password of `x-access-token`, which GitHub, GitLab and Forgejo take. A source is read for each fetch. */
+  readonly token?: Secret | SecretSource | undefined;
   readonly logger: Logger;
-  /** The limit of each call, in ms; the wait for its turn is not counted. Default: 2 minutes. */
-  readonly timeoutMs?: number | undefined;
+  readonly limits?: RepositoryLimits | undefined;
+  /** How long a call may show no progress, in ms; the wait for its turn is not counted. Default: 2 minutes. */
+  readonly silenceMs?: number | undefined;
+  /** Told a few times a second while a fetch goes on. */
+  readonly onProgress?: ((progress: FetchProgress) => void) | undefined;
   /** Where the thread's code is when it does not lie beside this file, as after bundling. */
   readonly workerUrl?: URL | undefined;
 }
@@ -34,15 +40,19 @@ export interface GitMirror extends AsyncDisposable {
   /** Moves the mirror's branch to a commit that was fetched, also backwards or sideways: Nix sees only what is on it. */
   accept(sha: CommitSha): Promise<void>;
   commit(sha: CommitSha): Promise<CommitInfo>;
-  /** The paths that differ between two commits, sorted; from undefined gives every path as added. */
-  changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[]>;
+  /**
+   * The paths that differ between two commits, sorted; from undefined gives every path as added. Unknown when the mirror
+   * no longer has `from` (a force-push took it away), or when they are too many: callers only order things by them.
+   */
+  changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[] | 'unknown'>;
   /** A file's text (a symbolic link's target) at a commit; undefined when there is no file at that path. */
   readFile(sha: CommitSha, path: string): Promise<string | undefined>;
-  /** What Nix calls the commit, which must be on the mirror's branch: `git+file://<dir>?ref=<branch>&rev=<sha>`. */
+  /** What Nix calls the commit, which must be on the mirror's branch: `git+file://<dir>?ref=<branch>&rev=<sha>`, and the folder of its flake. */
   flakeUrl(sha: CommitSha): string;
 }
 
-const DEFAULT_TIMEOUT_MS = 120_000;
+const DEFAULT_SILENCE_MS = 120_000;
+const DEFAULT_TOKEN_SETTING = 'FLOE_REPOSITORY_TOKEN_FILE';
 
 /** Opens a mirror. The settings are checked here; folder and server are touched by the first call. */
 export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
@@ -52,19 +62,24 @@ export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
   if (options.token && isSentInClear(url)) {
     options.logger.warn('the repository token is sent without encryption: use an https:// address', { url });
   }
+  const { token } = options;
+  const tokenSetting = token !== undefined && 'setting' in token ? token.setting : DEFAULT_TOKEN_SETTING;
   const thread = new MirrorThread({
     workerUrl: options.workerUrl ?? new URL('./mirror-worker.ts', import.meta.url),
-    data: { dir, url, branch, token: options.token?.reveal() },
+    data: { dir, url, branch, tokenSetting, limits: options.limits ?? DEFAULT_REPOSITORY_LIMITS },
     logger: options.logger,
-    timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    silenceMs: options.silenceMs ?? DEFAULT_SILENCE_MS,
+    onProgress: options.onProgress ?? (() => undefined),
   });
   return {
-    fetch: (accepted, signal) => thread.call('fetch', [accepted], signal),
+    fetch: async (accepted, signal) => {
+      return await thread.call('fetch', [accepted, token && (await reveal(token))], signal);
+    },
     accept: (sha) => thread.call('accept', [sha]),
     commit: (sha) => thread.call('commit', [sha]),
     changedPaths: (from, to) => thread.call('changedPaths', [from, to]),
     readFile: (sha, path) => thread.call('readFile', [sha, path]),
-    flakeUrl: (sha) => flakeUrl(dir, branch, sha),
+    flakeUrl: (sha) => flakeUrl(dir, branch, sha, options.directory),
     [Symbol.asyncDispose]: () => thread[Symbol.asyncDispose](),
   };
 }

@@ -13,15 +13,23 @@ export interface TreeEntry {
   readonly type: 'blob' | 'tree' | 'commit';
 }
 
+/** More than this is no change that an order could be made of; a hostile tree has no end. */
+const MAX_CHANGES = 100_000;
+/** What a path may have on Linux. */
+const MAX_PATH_LENGTH = 4_096;
+export const TOO_MANY_CHANGES = 'too many changes';
+
 type ReadTree = (oid: string) => Promise<readonly TreeEntry[]>;
 
 /**
  * The paths that differ between two trees, sorted. Only folders with different ids are read, so the cost follows the
  * change and not the size of the repository. `from` undefined stands for a tree with nothing in it.
  */
-export async function diffTrees(from: string | undefined, to: string, readTree: ReadTree): Promise<PathChange[]> {
+export async function diffTrees(from: string | undefined, to: string, readTree: ReadTree): Promise<PathChange[] | typeof TOO_MANY_CHANGES> {
   const changes: PathChange[] = [];
-  await collectChanges(from, to, '', readTree, changes);
+  const folders = new Budget(MAX_CHANGES);
+  await collectChanges(from, to, '', async (oid) => (folders.take() ? await readTree(oid) : []), changes);
+  if (folders.isSpent || changes.length > MAX_CHANGES) return TOO_MANY_CHANGES;
   return changes.toSorted((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
 }
 
@@ -32,7 +40,7 @@ async function collectChanges(
   readTree: ReadTree,
   changes: PathChange[],
 ): Promise<void> {
-  if (from === to) return;
+  if (from === to || changes.length > MAX_CHANGES || prefix.length > MAX_PATH_LENGTH) return;
   const before = new Map((from === undefined ? [] : await readTree(from)).map((entry) => [entry.path, entry]));
   const after = to === undefined ? [] : await readTree(to);
   for (const entry of after) {
@@ -57,4 +65,21 @@ async function compareEntries(
   const isFile = entry !== undefined && newTree === undefined;
   if (wasFile || isFile) changes.push({ path, kind: wasFile && isFile ? 'modified' : isFile ? 'added' : 'removed' });
   await collectChanges(oldTree, newTree, `${path}/`, readTree, changes);
+}
+
+class Budget {
+  #left: number;
+
+  constructor(count: number) {
+    this.#left = count;
+  }
+
+  take(): boolean {
+    this.#left -= 1;
+    return this.#left >= 0;
+  }
+
+  get isSpent(): boolean {
+    return this.#left < 0;
+  }
 }

@@ -48,8 +48,9 @@ export function parseBranchName(text: string): string {
 }
 
 /** What Nix calls a commit of the mirror. The commit must be on the mirror's branch. */
-export function flakeUrl(dir: string, branch: string, sha: CommitSha): string {
+export function flakeUrl(dir: string, branch: string, sha: CommitSha, directory?: string): string {
   const path = dir.split('/').map(encodeURIComponent).join('/');
   const ref = branch.split('/').map(encodeURIComponent).join('/');
-  return `git+file://${path}?ref=${ref}&rev=${sha}`;
+  const folder = directory === undefined ? '' : `&dir=${directory.split('/').map(encodeURIComponent).join('/')}`;
+  return `git+file://${path}?ref=${ref}&rev=${sha}${folder}`;
 }

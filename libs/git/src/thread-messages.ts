@@ -1,12 +1,14 @@
 import { FloeError, isFloeError, type ErrorData, type LogFields } from '@floe/runtime';
-import type { MirrorOperations } from './mirror-types.ts';
+import type { RepositoryLimits } from './limits.ts';
+import type { FetchProgress, MirrorOperations } from './mirror-types.ts';
 
-/** What the thread is started with. The token is handed over in memory only. */
+/** What the thread is started with. */
 export interface ThreadData {
   readonly dir: string;
   readonly url: string;
   readonly branch: string;
-  readonly token: string | undefined;
+  readonly tokenSetting: string;
+  readonly limits: RepositoryLimits;
 }
 
 /** To the thread: one call at a time, and the end of the current one. */
@@ -25,6 +27,8 @@ export type ThreadRequest =
 export type ThreadReply =
   | { readonly kind: 'done'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'failed'; readonly id: number; readonly failure: ThreadFailure }
+  /** The call is alive. */
+  | { readonly kind: 'progress'; readonly progress: FetchProgress }
   | { readonly kind: 'warning'; readonly message: string; readonly fields: LogFields };
 
 /** An error in a form that survives the way between threads, with the messages of its causes. */

@@ -132,6 +132,7 @@ async function probablyTouchedFirst(
   const previous = await deps.store.revisions.newestPublished(revision.repositoryId);
   if (previous === undefined || hosts.length <= deps.limits.evaluations) return hosts;
   const changes = await deps.mirror.changedPaths(previous.sha, revision.sha);
+  if (changes === 'unknown') return hosts;
   const isTouched = (host: HostName): boolean => !released.has(host) || changes.some(({ path }) => path.split(/[/.]/).includes(host));
   const touched = new Set(hosts.filter(isTouched));
   return [...touched, ...hosts.filter((host) => !touched.has(host))];

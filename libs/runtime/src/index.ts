@@ -14,3 +14,4 @@ export * from './addresses.ts';
 export * from './process-lock.ts';
 export * from './narrow.ts';
 export * from './troubles.ts';
+export * from './secret-file.ts';

@@ -1,5 +1,5 @@
 import { judgeGithubHeaders, parseGithubWebhook } from '@floe/forge';
-import { withoutTrailingSlashes, type Clock, type Logger, type Secret } from '@floe/runtime';
+import { withoutTrailingSlashes, type Clock, type Logger, type SecretSource } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
 import { Hono } from 'hono';
 import { createMiddleware } from 'hono/factory';
@@ -12,7 +12,7 @@ const MAX_BODY_BYTES = 25 * 1024 * 1024;
 export interface WebhookDeps {
   readonly store: Store;
   readonly repository: Repository;
-  readonly secrets: readonly Secret[];
+  readonly secrets: readonly SecretSource[];
   readonly clock: Clock;
   readonly logger: Logger;
   /** `owner/name` at GitHub; undefined: known by the clone URL only. */
@@ -44,7 +44,11 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
 
   app.post('/github', headersFirst, strangersBody(MAX_BODY_BYTES, deps.bodies), async (c) => {
     const rawBody = new Uint8Array(await c.req.arrayBuffer());
-    const outcome = await parseGithubWebhook({ secret: deps.secrets, headers: { get: (name) => c.req.header(name) ?? null }, rawBody });
+    const outcome = await parseGithubWebhook({
+      secret: await Promise.all(deps.secrets.map(async (each) => await each.read())),
+      headers: { get: (name) => c.req.header(name) ?? null },
+      rawBody,
+    });
     switch (outcome.kind) {
       case 'refused':
         logger.warn('a webhook was refused', { code: outcome.code });

@@ -1,0 +1,57 @@
+import { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from '@floe/git';
+import { withoutTrailingSlashes, type SecretSource } from '@floe/runtime';
+import * as v from 'valibot';
+
+/** The fleet's repository, as it is configured. */
+export interface RepositoryConfig {
+  readonly url: string;
+  readonly branch: string;
+  /** Where its flake is: a folder of the repository, or the root when undefined. */
+  readonly directory: string | undefined;
+  readonly token: SecretSource | undefined;
+  readonly limits: RepositoryLimits;
+  /** How long its server may send nothing. */
+  readonly silenceMs: number;
+}
+
+/** What {@link parseConfig} gives to read settings with; problems are collected there. */
+export interface SettingsReader {
+  value(name: string): string | undefined;
+  required(name: string, what: string): string;
+  checked<T>(name: string, schema: v.GenericSchema<string, T>, fallback: T, what: string): T;
+  count(name: string, fallback: number, unit: string): number;
+  secretSource(name: string): SecretSource | undefined;
+}
+
+const MIB = 1024 ** 2;
+/** Each part of the path a plain name: it goes into a URL for Nix, and must not lead out of the repository. */
+const Directory = v.pipe(
+  v.string(),
+  v.maxLength(500),
+  v.transform((text) => withoutTrailingSlashes(text.replace(/^\.\//, ''))),
+  v.check(
+    (path) =>
+      path === '.' ||
+      path.split('/').every((part) => /^[\w.+-]+$/.test(part) && part !== '.' && part !== '..' && !part.startsWith('-') && part !== '.git'),
+  ),
+);
+
+export function parseRepositoryConfig(read: SettingsReader): RepositoryConfig {
+  const directory = read.checked<string | undefined>(
+    'FLOE_REPOSITORY_DIRECTORY',
+    Directory,
+    undefined,
+    'the folder of the repository that has the flake.nix, such as nix/fleet: a relative path of letters, digits, ".", "_", "+" and "-", without ".."',
+  );
+  return {
+    url: read.required('FLOE_REPOSITORY_URL', 'the https:// URL of the fleet repository'),
+    branch: read.value('FLOE_REPOSITORY_BRANCH') ?? 'main',
+    directory: directory === '.' ? undefined : directory,
+    token: read.secretSource('FLOE_REPOSITORY_TOKEN_FILE'),
+    limits: {
+      downloadBytes: MIB * read.count('FLOE_REPOSITORY_MAX_MIB', DEFAULT_REPOSITORY_LIMITS.downloadBytes / MIB, 'MiB'),
+      objectBytes: MIB * read.count('FLOE_REPOSITORY_MAX_FILE_MIB', DEFAULT_REPOSITORY_LIMITS.objectBytes / MIB, 'MiB'),
+    },
+    silenceMs: 1000 * read.count('FLOE_REPOSITORY_SILENCE_SECONDS', 120, 'seconds'),
+  };
+}

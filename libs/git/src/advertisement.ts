@@ -1,0 +1,99 @@
+import { gitError } from './errors.ts';
+import { MAX_REFS_BYTES, mib, tooLarge } from './limits.ts';
+import { PacketError, PacketReader } from './pkt-line.ts';
+
+/** What of a server's list of refs is of use. */
+export interface Advertisement {
+  /** The branch's commit; undefined when there is no such branch. */
+  readonly head: string | undefined;
+  /** Some of the branches, for a message. */
+  readonly branches: readonly string[];
+  readonly branchCount: number;
+  readonly capabilities: ReadonlySet<string>;
+}
+
+const BRANCHES_KEPT = 50;
+/** Lines that are no refs: the service's name and the protocol's version. */
+const MAX_COMMENTS = 10;
+const HEADS = 'refs/heads/';
+
+/** The body is counted while it is read, and only what is of use is kept of it: a list without end costs nothing. */
+async function* counted(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > MAX_REFS_BYTES) throw tooLarge(`its list of branches and tags is larger than ${mib(MAX_REFS_BYTES)}`);
+    yield chunk;
+  }
+}
+
+/** Reads the answer to `/info/refs?service=git-upload-pack` (git: gitprotocol-http, gitprotocol-pack, version 0). */
+export async function readAdvertisement(body: AsyncIterable<Uint8Array>, url: string, branch: string): Promise<Advertisement> {
+  const packets = new PacketReader(counted(body));
+  let capabilities: ReadonlySet<string> | undefined;
+  const branches: string[] = [];
+  let branchCount = 0;
+  let head: string | undefined;
+  let flushes = 0;
+  let comments = 0;
+  for (;;) {
+    const packet = await packets.next();
+    if (packet === 'end') break;
+    if (packet === 'flush') {
+      // One behind the name of the service, one at the end.
+      flushes += 1;
+      if (flushes === 2) break;
+      continue;
+    }
+    const line = packet.toString('utf8').replace(/\n$/, '');
+    if (line.startsWith('# ') || line.startsWith('version ')) {
+      comments += 1;
+      if (comments > MAX_COMMENTS) throw new PacketError('a list of refs with many comments', false);
+      continue;
+    }
+    if (line.startsWith('ERR ')) throw serverError(url, line.slice(4));
+    if (line.startsWith('shallow ')) {
+      throw gitError(
+        'REPOSITORY_UNSUPPORTED',
+        `the repository at ${url} is itself a shallow clone, with a part of its history only: fetch the rest there with "git fetch --unshallow", or name the repository that it was cloned from`,
+        { data: { url } },
+      );
+    }
+    const zero = line.indexOf('\0');
+    if (capabilities === undefined) {
+      capabilities = new Set(zero < 0 ? [] : line.slice(zero + 1).split(' '));
+      assertSha1(capabilities, line, url);
+    }
+    const [oid, ref] = split(zero < 0 ? line : line.slice(0, zero));
+    if (!ref.startsWith(HEADS)) continue;
+    const name = ref.slice(HEADS.length);
+    branchCount += 1;
+    if (branches.length < BRANCHES_KEPT) branches.push(name);
+    if (name === branch) head = oid;
+  }
+  return { head, branches, branchCount, capabilities: capabilities ?? new Set() };
+}
+
+function split(line: string): [string, string] {
+  const space = line.indexOf(' ');
+  return [line.slice(0, space), line.slice(space + 1)];
+}
+
+function assertSha1(capabilities: ReadonlySet<string>, line: string, url: string): void {
+  const format = [...capabilities].find((each) => each.startsWith('object-format='))?.slice('object-format='.length);
+  if ((format === undefined || format === 'sha1') && !/^[0-9a-f]{64} /.test(line)) return;
+  throw gitError(
+    'REPOSITORY_UNSUPPORTED',
+    `the repository at ${url} is in git's SHA-256 format, which neither Floe nor the forges' APIs support: make it anew with "git init --object-format=sha1"`,
+    { data: { url } },
+  );
+}
+
+/** What the server says in its own words; shown, never judged. */
+export function serverError(url: string, text: string): Error {
+  const said = text
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Cs}]+/gu, ' ')
+    .trim()
+    .slice(0, 300);
+  return gitError('REPOSITORY_UNREACHABLE', `${url} refuses: ${said}`, { data: { url } });
+}

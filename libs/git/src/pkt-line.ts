@@ -1,0 +1,56 @@
+/** What comes between two lengths: a line's bytes, the mark of an end, or the end of the stream. */
+export type Packet = Buffer | 'flush' | 'end';
+
+/** The stream is not made of pkt-lines, or ends within one. */
+export class PacketError extends Error {
+  /** True when the stream ended too early, false when it is something else than git. */
+  readonly isCutShort: boolean;
+  constructor(message: string, isCutShort: boolean) {
+    super(message);
+    this.isCutShort = isCutShort;
+  }
+}
+
+/** A line as git sends it: its length in four hex digits, then its bytes (git: gitprotocol-common). */
+export function encodePacket(text: string): string {
+  return `${(4 + Buffer.byteLength(text)).toString(16).padStart(4, '0')}${text}`;
+}
+
+/** Reads pkt-lines from a body as it comes. Holds one line (64 KiB) and one chunk, however long the body is. */
+export class PacketReader {
+  readonly #chunks: AsyncIterator<Uint8Array>;
+  #rest: Buffer = Buffer.alloc(0);
+
+  constructor(body: AsyncIterable<Uint8Array>) {
+    this.#chunks = body[Symbol.asyncIterator]();
+  }
+
+  async next(): Promise<Packet> {
+    if (!(await this.#fill(4))) {
+      if (this.#rest.length === 0) return 'end';
+      throw new PacketError('the answer ends within a length', true);
+    }
+    const digits = this.#rest.toString('latin1', 0, 4);
+    if (!/^[0-9a-fA-F]{4}$/.test(digits)) throw new PacketError('the answer is not made of pkt-lines', false);
+    const length = Number.parseInt(digits, 16);
+    if (length < 4) {
+      // 0001 and 0002 are of protocol 2, which is not asked for.
+      if (length !== 0) throw new PacketError(`a pkt-line of length ${digits}`, false);
+      this.#rest = this.#rest.subarray(4);
+      return 'flush';
+    }
+    if (!(await this.#fill(length))) throw new PacketError('the answer ends within a line', true);
+    const packet = this.#rest.subarray(4, length);
+    this.#rest = this.#rest.subarray(length);
+    return packet;
+  }
+
+  async #fill(length: number): Promise<boolean> {
+    while (this.#rest.length < length) {
+      const { done, value } = await this.#chunks.next();
+      if (done === true) return false;
+      this.#rest = this.#rest.length === 0 ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : Buffer.concat([this.#rest, value]);
+    }
+    return true;
+  }
+}
