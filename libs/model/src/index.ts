@@ -10,6 +10,7 @@ export * from './brands.ts';
 export * from './duration.ts';
 export * from './evaluation.ts';
 export * from './observed.ts';
+export * from './patience.ts';
 export * from './resolve.ts';
 export * from './revision-state.ts';
 export * from './rollout-state.ts';

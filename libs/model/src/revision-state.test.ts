@@ -13,15 +13,23 @@ describe('a revision', () => {
   test('can be superseded until it has ended, and never after', () => {
     for (const state of REVISION_STATES) expect(nextRevisionState(state, 'superseded')).toBe(isEndedRevision(state) ? null : 'SUPERSEDED');
   });
-  test('never leaves an ended state, and never comes back to one it left', () => {
+  test('leaves an end only when a person reopens it, or a host of it is built late', () => {
+    for (const state of REVISION_STATES.filter(isEndedRevision)) {
+      const left = REVISION_EVENTS.filter((event) => nextRevisionState(state, event) !== null);
+      expect(left.every((event) => event === 'reopened' || (event === 'built' && state === 'BUILD_FAILED'))).toBe(true);
+    }
+    expect(nextRevisionState('SUPERSEDED', 'reopened')).toBeNull();
+    expect(nextRevisionState('REJECTED', 'reopened')).toBeNull();
+  });
+  test('never comes back to a state that it left, unless a person reopens it', () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...REVISION_EVENTS)), (events) => {
-        const seen = new Set<RevisionState>(['RECEIVED']);
+        let seen = new Set<RevisionState>(['RECEIVED']);
         let state: RevisionState = 'RECEIVED';
         for (const event of events) {
           const next = nextRevisionState(state, event);
           if (next === null) continue;
-          expect(isEndedRevision(state)).toBe(false);
+          if (event === 'reopened') seen = new Set();
           expect(seen.has(next)).toBe(false);
           seen.add(next);
           state = next;

@@ -1,9 +1,11 @@
-import type { HostName, StorePath } from '@floe/model';
+import { retryDelayMs, type HostName, type StorePath } from '@floe/model';
+import type { BuildResult } from '@floe/nix';
 import { FloeError } from '@floe/runtime';
-import type { Revision } from '@floe/store';
+import type { Evaluation, EvaluationRow, Revision } from '@floe/store';
 import { bestEffort } from './best-effort.ts';
 import { buildRoot, tidyBuildRoots } from './build-roots.ts';
 import type { PipelineDeps } from './deps.ts';
+import { evaluateHosts } from './evaluate.ts';
 
 /** What one command line holds for sure: the kernel bounds it at 2 MiB. */
 const PATHS_PER_COMMAND = 1_000;
@@ -21,46 +23,83 @@ export type BuildOutcome =
   | { readonly kind: 'published'; readonly hosts: readonly PublishedHost[] }
   | { readonly kind: 'failed'; readonly error: string };
 
+interface Wanted {
+  readonly host: HostName;
+  readonly drvPath: string;
+  readonly toplevel: StorePath;
+  readonly system: string;
+}
+
 /**
  * Builds what changed, publishes it to the cache and reads it back from there. A host whose build fails is a row with
  * its error and keeps its last release. Throws retryable errors (cache full or away): the step is repeated whole.
  */
 export async function buildRevision(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<BuildOutcome> {
-  const { store, nix, repositoryNix, cache, limits, clock, logger } = deps;
-  const evaluations = await store.revisions.evaluations(revision.id);
-  const wanted = evaluations.flatMap(({ host, outcome, drvPath, toplevel, system }) =>
-    (outcome === 'CHANGED' || outcome === 'NEW') && drvPath !== undefined && toplevel !== undefined
-      ? [{ host, drvPath, toplevel, system: system ?? 'unknown' }]
-      : [],
+  const evaluations = await deps.store.revisions.evaluations(revision.id);
+  return await buildHosts(
+    deps,
+    revision,
+    evaluations.filter(({ outcome }) => outcome === 'CHANGED' || outcome === 'NEW'),
+    signal,
   );
+}
 
-  const built: typeof wanted = [];
-  const failed: { readonly host: HostName; readonly error: string }[] = [];
-  const queue = [...wanted];
+/** As {@link buildRevision}, for these hosts of the revision. */
+export async function buildHosts(
+  deps: PipelineDeps,
+  revision: Revision,
+  evaluations: readonly Evaluation[],
+  signal: AbortSignal,
+): Promise<BuildOutcome> {
+  const { store, limits, clock, logger } = deps;
+  const queue = evaluations.flatMap(wantedOf);
+  const triesBefore = new Map(evaluations.map(({ host, tries }) => [host, tries ?? 0]));
+  const built: Wanted[] = [];
+  let first: string | undefined;
   async function worker(): Promise<void> {
     for (let next = queue.shift(); next !== undefined && !signal.aborted; next = queue.shift()) {
-      const { host, drvPath, toplevel } = next;
-      const root = buildRoot(deps.rootsDir, host, toplevel);
-      const result = await repositoryNix.build({ drvPath, toplevel }, { signal, timeoutMs: limits.buildTimeoutMs, root });
+      const [target, result] = await buildHost(deps, revision, next, signal);
       if (signal.aborted) return;
+      const { host } = next;
       if (result.kind === 'built') {
-        built.push(next);
+        built.push(target);
         await store.revisions.saveBuilds(revision.id, [{ host, buildMs: Math.round(result.durationMs), builtAt: clock.now() }]);
-      } else {
-        logger.info('a host does not build', { host, code: result.code });
-        failed.push({ host, error: result.error });
+        continue;
       }
+      logger.info('a host does not build', { host, code: result.code });
+      const tries = (triesBefore.get(host) ?? 0) + 1;
+      const retryAt = result.isRetryable ? clock.now() + retryDelayMs(tries) : undefined;
+      await store.revisions.saveBuilds(revision.id, [{ host, outcome: 'BUILD_ERROR', error: result.error, retryAt, tries }]);
+      first ??= `${host}: ${result.error}`;
     }
   }
-  await Promise.all(Array.from({ length: Math.max(1, Math.min(limits.builds, wanted.length)) }, worker));
+  await Promise.all(Array.from({ length: Math.max(1, Math.min(limits.builds, queue.length)) }, worker));
   if (signal.aborted) throw new FloeError('BUILD_STOPPED', 'the build was stopped', { retryable: true });
-  const [first] = failed;
-  await store.revisions.saveBuilds(
-    revision.id,
-    failed.map(({ host, error }) => ({ host, outcome: 'BUILD_ERROR', error })),
-  );
-  if (built.length === 0 && first !== undefined) return { kind: 'failed', error: `nothing could be built; ${first.host}: ${first.error}` };
+  if (built.length === 0 && first !== undefined) return { kind: 'failed', error: `nothing could be built; ${first}` };
+  return { kind: 'published', hosts: await publishHosts(deps, revision, built, signal) };
+}
 
+/** Builds one host; what the garbage collector took since its evaluation is evaluated once more. */
+async function buildHost(deps: PipelineDeps, revision: Revision, wanted: Wanted, signal: AbortSignal): Promise<readonly [Wanted, BuildResult]> {
+  const build = async (target: Wanted): Promise<BuildResult> =>
+    await deps.repositoryNix.build(target, {
+      signal,
+      timeoutMs: deps.limits.buildTimeoutMs,
+      root: buildRoot(deps.rootsDir, target.host, target.toplevel),
+    });
+  const result = await build(wanted);
+  if (result.kind === 'built' || result.code !== 'BUILD_DERIVATION_MISSING' || signal.aborted) return [wanted, result];
+  deps.logger.info('an evaluation was collected; the host is evaluated again', { host: wanted.host });
+  const [again] = (await evaluateHosts(deps, revision, [wanted.host], signal)).flatMap(wantedOf);
+  return again === undefined ? [wanted, result] : [again, await build(again)];
+}
+
+function wantedOf({ host, drvPath, toplevel, system }: EvaluationRow): Wanted[] {
+  return drvPath === undefined || toplevel === undefined || system === undefined ? [] : [{ host, drvPath, toplevel, system }];
+}
+
+async function publishHosts(deps: PipelineDeps, revision: Revision, built: readonly Wanted[], signal: AbortSignal): Promise<PublishedHost[]> {
+  const { store, nix, cache, logger } = deps;
   const hosts: PublishedHost[] = [];
   for (let start = 0; start < built.length; start += PATHS_PER_COMMAND) {
     const part = built.slice(start, start + PATHS_PER_COMMAND);
@@ -74,7 +113,7 @@ export async function buildRevision(deps: PipelineDeps, revision: Revision, sign
       await bestEffort(logger, 'letting go of older systems', undefined, async () => await tidyBuildRoots(deps.rootsDir, host));
     }
   }
-  return { kind: 'published', hosts };
+  return hosts;
 }
 
 function missing(toplevel: StorePath): never {

@@ -1,4 +1,5 @@
-import { diffFleet, isSuspiciousShrink, type EvaluatedHost, type HostName, type StorePath } from '@floe/model';
+import { diffFleet, isSuspiciousShrink, retryDelayMs, type EvaluatedHost, type HostName, type StorePath } from '@floe/model';
+import type { HostEvaluation } from '@floe/nix';
 import { describeError, FloeError, isFloeError } from '@floe/runtime';
 import type { EvaluationRow, Revision } from '@floe/store';
 import { bestEffort } from './best-effort.ts';
@@ -12,20 +13,22 @@ export type EvaluateOutcome =
   | { readonly kind: 'held'; readonly reason: string };
 
 const MAX_NAME_LENGTH = 64;
+/** Rows are written while others are still evaluated, in such batches. */
+const ROWS_AT_ONCE = 20;
 
 /**
  * Evaluates every host of the revision, each in a process of its own, and stores what it means for each against the
- * host's last release. A host that fails is a row with its error; the others go on.
+ * host's last release. A host that fails is a row with its error; the others go on. What an interrupted evaluation of
+ * the same revision had stored is kept.
  */
 export async function evaluateRevision(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<EvaluateOutcome> {
   const { store, mirror, repositoryNix, limits, logger } = deps;
-  const flakeUrl = mirror.flakeUrl(revision.sha);
   const released = await releasedToplevels(deps, revision);
 
   let hosts: readonly HostName[];
   let invalid: readonly string[];
   try {
-    const list = await repositoryNix.listHosts(flakeUrl, {
+    const list = await repositoryNix.listHosts(mirror.flakeUrl(revision.sha), {
       timeoutMs: limits.evaluationTimeoutMs,
       maxMemoryBytes: limits.evaluationMemoryBytes,
       signal,
@@ -45,58 +48,106 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
   }
   await store.hosts.ensure(revision.repositoryId, hosts);
 
-  const ordered = await bestEffort(logger, 'the order of the hosts', hosts, async () => await probablyTouchedFirst(deps, revision, hosts, released));
-  const evaluated: (EvaluatedHost & { system: string; evaluateMs: number })[] = [];
-  const failed: { host: HostName; error: string; evaluateMs: number }[] = [];
-  await repositoryNix.evaluateHosts(flakeUrl, ordered, {
-    concurrency: limits.evaluations,
-    timeoutMs: limits.evaluationTimeoutMs,
-    maxMemoryBytes: limits.evaluationMemoryBytes,
-    signal,
-    onResult(result) {
-      if (result.kind === 'evaluated') {
-        evaluated.push({
-          host: result.host,
-          drvPath: result.drvPath,
-          toplevel: result.toplevel,
-          system: result.system,
-          evaluateMs: result.durationMs,
-        });
-      } else {
-        logger.info('a host does not evaluate', { host: result.host, code: result.code });
-        failed.push({ host: result.host, error: result.error, evaluateMs: result.durationMs });
-      }
-    },
-  });
-  if (signal.aborted) throw new FloeError('EVALUATION_STOPPED', 'the evaluation was stopped', { retryable: true });
+  const kept = await keptRows(deps, revision, hosts, released);
+  const done = new Set(kept.map(({ host }) => host));
+  const left = hosts.filter((host) => !done.has(host));
+  const ordered = await bestEffort(logger, 'the order of the hosts', left, async () => await probablyTouchedFirst(deps, revision, left, released));
+  const rows = [...kept, ...(await evaluateHosts(deps, revision, ordered, signal))];
 
-  const diff = diffFleet(
-    evaluated,
-    failed.map((each) => each.host),
-    released,
-  );
-  const changed = new Set(diff.changed);
-  const added = new Set(diff.added);
-  const unusable = [...new Set(invalid.map((name) => name.slice(0, MAX_NAME_LENGTH)))].map(unusableName);
-  const rows: EvaluationRow[] = [
-    ...evaluated.map((each) => ({
-      host: each.host,
-      outcome: added.has(each.host) ? ('NEW' as const) : changed.has(each.host) ? ('CHANGED' as const) : ('UNCHANGED' as const),
-      drvPath: each.drvPath,
-      toplevel: each.toplevel,
-      system: each.system,
-      evaluateMs: Math.round(each.evaluateMs),
-    })),
-    ...failed.map((each) => ({ host: each.host, outcome: 'EVAL_ERROR' as const, error: each.error, evaluateMs: Math.round(each.evaluateMs) })),
-    ...diff.removed.map((host) => ({ host, outcome: 'REMOVED' as const })),
-    ...unusable,
-  ];
-  await store.revisions.saveEvaluations(revision.id, rows);
-  if (evaluated.length === 0) {
-    const errors = rows.filter(({ outcome }) => outcome === 'EVAL_ERROR');
-    return { kind: 'failed', error: `none of the ${errors.length} hosts evaluates; the first error, of ${errors[0]?.host}: ${errors[0]?.error}` };
+  const removed = diffFleet([], hosts, released).removed;
+  await store.revisions.saveEvaluations(revision.id, [
+    ...rows,
+    ...removed.map((host) => ({ host, outcome: 'REMOVED' as const })),
+    ...unusableNames(invalid),
+  ]);
+  if (rows.some(({ outcome }) => outcome !== 'EVAL_ERROR')) return { kind: 'evaluated' };
+  const waiting = rows.find(({ retryAt }) => retryAt !== undefined);
+  if (waiting !== undefined) throw new FloeError('HOSTS_WAIT', `${waiting.host}: ${waiting.error}`, { retryable: true });
+  const errors = [...rows, ...unusableNames(invalid)];
+  return { kind: 'failed', error: `none of the ${errors.length} hosts evaluates; the first error, of ${errors[0]?.host}: ${errors[0]?.error}` };
+}
+
+/**
+ * Evaluates these hosts of the revision and stores a row for each as it ends. Throws when it is stopped, and retryable
+ * errors when Nix itself cannot work: what was done until then is stored. `isLate`: of a revision that has ended.
+ */
+export async function evaluateHosts(
+  deps: PipelineDeps,
+  revision: Revision,
+  hosts: readonly HostName[],
+  signal: AbortSignal,
+  isLate = false,
+): Promise<readonly EvaluationRow[]> {
+  const { store, mirror, repositoryNix, limits, clock, logger } = deps;
+  const released = await releasedToplevels(deps, revision);
+  const triesBefore = new Map((await store.revisions.evaluations(revision.id)).map(({ host, tries }) => [host, tries ?? 0]));
+  const rows: EvaluationRow[] = [];
+  let unsaved: EvaluationRow[] = [];
+  let saving: Promise<unknown> = Promise.resolve();
+  async function save(): Promise<void> {
+    const batch = unsaved;
+    unsaved = [];
+    if (batch.length > 0) await store.revisions.saveEvaluations(revision.id, batch);
   }
-  return { kind: 'evaluated' };
+  function toRow(result: HostEvaluation): EvaluationRow {
+    const { host, warnings, kind } = result;
+    const evaluateMs = Math.round(result.durationMs);
+    if (kind === 'evaluated') {
+      const { drvPath, toplevel, system } = result;
+      const outcome = outcomeOf(result, released);
+      // Until it is released: were this process killed before, nobody else would look at a host of an ended revision.
+      const retryAt = isLate && outcome !== 'UNCHANGED' ? clock.now() + retryDelayMs(1) : undefined;
+      return { host, outcome, drvPath, toplevel, system, warnings, retryAt, evaluateMs };
+    }
+    logger.info('a host does not evaluate', { host, code: result.code });
+    const tries = (triesBefore.get(host) ?? 0) + 1;
+    const retryAt = result.isRetryable ? clock.now() + retryDelayMs(tries) : undefined;
+    return { host, outcome: 'EVAL_ERROR', error: result.error, warnings, retryAt, tries, evaluateMs };
+  }
+  try {
+    await repositoryNix.evaluateHosts(mirror.flakeUrl(revision.sha), hosts, {
+      concurrency: limits.evaluations,
+      timeoutMs: limits.evaluationTimeoutMs,
+      maxMemoryBytes: limits.evaluationMemoryBytes,
+      signal,
+      onResult(result) {
+        const row = toRow(result);
+        rows.push(row);
+        unsaved.push(row);
+        // Its failure is noticed below, where it is waited for.
+        if (unsaved.length >= ROWS_AT_ONCE) saving = Promise.all([saving, save()]).catch(() => undefined);
+      },
+    });
+  } finally {
+    await saving;
+    await save();
+  }
+  if (signal.aborted) throw new FloeError('EVALUATION_STOPPED', 'the evaluation was stopped', { retryable: true });
+  return rows;
+}
+
+function outcomeOf(host: EvaluatedHost, released: ReadonlyMap<HostName, StorePath>): 'NEW' | 'CHANGED' | 'UNCHANGED' {
+  const { added, changed } = diffFleet([host], [], released);
+  return added.length > 0 ? 'NEW' : changed.length > 0 ? 'CHANGED' : 'UNCHANGED';
+}
+
+/** Rows of this revision from before an interruption. A commit's hosts are always the same; an error that may pass is looked at again. */
+async function keptRows(
+  { store }: PipelineDeps,
+  revision: Revision,
+  hosts: readonly HostName[],
+  released: ReadonlyMap<HostName, StorePath>,
+): Promise<readonly EvaluationRow[]> {
+  const listed = new Set(hosts);
+  return (await store.revisions.evaluations(revision.id)).flatMap((row): EvaluationRow[] => {
+    const { host, drvPath, toplevel, system, error, warnings, tries, evaluateMs } = row;
+    if (!listed.has(host)) return [];
+    const known = { host, warnings, tries, evaluateMs };
+    if (drvPath !== undefined && toplevel !== undefined && system !== undefined) {
+      return [{ ...known, outcome: outcomeOf({ host, drvPath, toplevel }, released), drvPath, toplevel, system }];
+    }
+    return row.outcome === 'EVAL_ERROR' && row.retryAt === undefined ? [{ ...known, outcome: 'EVAL_ERROR', error }] : [];
+  });
 }
 
 /**
@@ -107,6 +158,10 @@ async function releasedToplevels({ store }: PipelineDeps, { repositoryId }: Revi
   const accepted = new Map((await store.hosts.list(repositoryId)).map((row) => [row.host, row.acceptedSequence]));
   const releases = await store.releases.latest(repositoryId);
   return new Map(releases.flatMap(({ host, sequence, toplevel }) => (sequence < (accepted.get(host) ?? 0) ? [] : [[host, toplevel]])));
+}
+
+function unusableNames(names: readonly string[]): EvaluationRow[] {
+  return [...new Set(names.map((name) => name.slice(0, MAX_NAME_LENGTH).toWellFormed()))].map(unusableName);
 }
 
 /** A name that no host can have is told as an error of its own; nothing else is done with it. */

@@ -1,9 +1,10 @@
-import type { RevisionEvent } from '@floe/model';
+import { isEndedRevision, type RevisionEvent } from '@floe/model';
 import { createWake, describeError, fullJitter, isAbort, isFloeError } from '@floe/runtime';
 import type { Repository, Revision } from '@floe/store';
 import { buildRevision } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateRevision } from './evaluate.ts';
+import { tryLateHosts } from './late-hosts.ts';
 import { releaseRevision, signFreshness } from './release.ts';
 import { takeIn } from './take-in.ts';
 
@@ -39,7 +40,8 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
   const inner = AbortSignal.any([signal, lost.signal]);
   const looking = createWake();
   const working = createWake();
-  const overtaken: { controller: AbortController } = { controller: new AbortController() };
+  /** What is worked on now, and what ends it when a newer commit goes first. */
+  const running: { id?: string | undefined; controller: AbortController } = { controller: new AbortController() };
   looking.wake();
   working.wake();
   await using _listener = await listen(deps, (id) => {
@@ -83,13 +85,16 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
           : deps.pollMs * (0.8 + 0.4 * deps.random());
         nextPollAt = clock.monotonic() + pause;
         if (outcome.kind === 'received') {
-          overtaken.controller.abort();
-          overtaken.controller = new AbortController();
+          const current = running.id === undefined ? undefined : await store.revisions.get(running.id);
+          if (current === undefined || isEndedRevision(current.state)) {
+            running.controller.abort();
+            running.controller = new AbortController();
+          }
           working.wake();
         }
       } catch (error) {
         if (inner.aborted || isAbort(error)) return;
-        if (!isFloeError(error)) throw error;
+        // A fault of ours in reading one commit ends nothing: the next look may find another one.
         logger.warn('looking at the repository failed', { error });
         attempt += 1;
         nextPollAt = clock.monotonic() + fullJitter(attempt, RETRY, deps.random);
@@ -101,33 +106,39 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
     let attempt = 0;
     let freshUntil = 0;
     while (!inner.aborted) {
-      const step = AbortSignal.any([inner, overtaken.controller.signal]);
+      const step = AbortSignal.any([inner, running.controller.signal]);
       let revision: Revision | undefined;
       try {
         const repository = await store.repositories.get(repositoryId);
-        revision = await store.revisions.newestUnfinished(repositoryId);
+        revision = await store.revisions.nextUnfinished(repositoryId);
+        running.id = revision?.id;
         if (clock.monotonic() > freshUntil) {
           await signFreshness(deps, repository);
           freshUntil = clock.monotonic() + FRESHNESS_MS;
         }
-        if (revision === undefined) {
-          attempt = 0;
-          await working.wait(HINT_POLL_MS, inner);
-          continue;
-        }
-        const isHeld = await advance(deps, repository, revision, step);
+        const isIdle = revision === undefined ? await rest(repository, step) : await advance(deps, repository, revision, step);
         attempt = 0;
-        if (isHeld) await working.wait(HINT_POLL_MS, inner);
+        if (isIdle) await working.wait(HINT_POLL_MS, inner);
       } catch (error) {
         if (inner.aborted) return;
         if (step.aborted) continue; // A newer revision arrived: it goes first.
-        if (!isFloeError(error)) throw error;
-        logger.warn('a step failed; it is tried again', { error, code: error.code });
-        if (revision !== undefined) await store.revisions.noteError(revision.id, describeError(error)).catch(() => undefined);
+        logger.warn('a step failed', { error, code: isFloeError(error) ? error.code : 'BUG' });
+        if (revision !== undefined) await blame(deps, revision, error);
         await working.wait(500 + fullJitter(attempt, RETRY, deps.random), step);
         attempt += 1;
       }
     }
+  }
+
+  /** What there is to do while no revision is under way. Says whether that was nothing. */
+  async function rest(repository: Repository, step: AbortSignal): Promise<boolean> {
+    const newest = await store.revisions.newest(repositoryId);
+    const retryAt = newest === undefined ? undefined : await store.revisions.nextRetryAt(newest.id);
+    // Once it was superseded, a newer one has its own word on its hosts; what failed by itself is for people.
+    const canBeLate = newest?.state === 'PUBLISHED' || newest?.state === 'BUILD_FAILED';
+    if (newest === undefined || !canBeLate || retryAt === undefined || retryAt > clock.now()) return true;
+    await tryLateHosts(deps, repository, newest, step);
+    return false;
   }
 
   try {
@@ -158,6 +169,8 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
       const outcome = await evaluateRevision(deps, revision, signal);
       if (outcome.kind === 'held') {
         await store.repositories.recordFetch(repository.id, { now: clock.now(), held: { commit: revision.sha, reason: outcome.reason } });
+        // So that a newer commit does not wait for it.
+        await store.revisions.noteError(revision.id, `held: ${outcome.reason}`);
         return true;
       }
       if (outcome.kind === 'evaluated') await record('evaluated');
@@ -176,6 +189,28 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
     case 'BUILD_FAILED':
     case 'SUPERSEDED':
       return false;
+  }
+}
+
+/**
+ * Writes a failed step down on its revision, where people look. What can be tried again is; a fault of Floe's own is that
+ * revision's end, and no other's. A newer commit that waited for this one goes first now.
+ */
+async function blame(deps: PipelineDeps, revision: Revision, error: unknown): Promise<void> {
+  const { store, clock, logger } = deps;
+  try {
+    if (!isFloeError(error)) {
+      const events = { RECEIVED: 'refused', VERIFYING: 'refused', EVALUATING: 'evaluation-failed', BUILDING: 'build-failed' } as const;
+      const event = revision.state in events ? events[revision.state as keyof typeof events] : undefined;
+      const text = "Floe could not go on with this commit, by a fault of its own: the server's log says more";
+      if (event !== undefined) await store.revisions.advance(revision.id, event, clock.now(), text);
+      return;
+    }
+    await store.revisions.noteError(revision.id, describeError(error));
+    const newest = await store.revisions.newest(revision.repositoryId);
+    if (newest !== undefined && newest.sequence > revision.sequence) await store.revisions.advance(revision.id, 'superseded', clock.now());
+  } catch (cause) {
+    logger.warn('a failed step could not be written down', { error: cause });
   }
 }
 

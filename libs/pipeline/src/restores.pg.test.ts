@@ -83,7 +83,7 @@ class World {
   /** One step of the pipeline. `diesAfter`: the server dies in its last step, with so many releases in the log. */
   async step(diesAfter?: number): Promise<boolean> {
     const repository = await this.repository();
-    const revision = await this.store.revisions.newestUnfinished(repository.id);
+    const revision = await this.store.revisions.nextUnfinished(repository.id);
     if (revision === undefined) return false;
     const { id } = revision;
     switch (revision.state) {

@@ -1,29 +1,35 @@
 import { storableText, type HostName } from '@floe/model';
 import { and, asc, eq, sql } from 'drizzle-orm';
+import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify } from './hints.ts';
 import type { BuildRow, EvaluationRow } from './records.ts';
-import { withoutNulls } from './rows.ts';
+import { Int8, readWarnings, withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
 import { evaluations } from './tables/index.ts';
 
-/** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 8. */
+/** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 11. */
 const ROWS_PER_INSERT = 5_000;
 
 /** An evaluation replaces an earlier one whole: what an interrupted build had added is built again. */
 async function saveEvaluations(db: Database, revisionId: string, rows: readonly EvaluationRow[]): Promise<void> {
   for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
-    const values = rows.slice(start, start + ROWS_PER_INSERT).map(({ host, outcome, drvPath, toplevel, system, error, evaluateMs }) => ({
-      revisionId,
-      host,
-      outcome,
-      drvPath: drvPath ?? null,
-      toplevel: toplevel ?? null,
-      system: system ?? null,
-      error: error === undefined ? null : storableText(error),
-      evaluateMs: evaluateMs ?? null,
-    }));
+    const values = rows
+      .slice(start, start + ROWS_PER_INSERT)
+      .map(({ host, outcome, drvPath, toplevel, system, error, warnings, retryAt, tries, evaluateMs }) => ({
+        revisionId,
+        host,
+        outcome,
+        drvPath: drvPath ?? null,
+        toplevel: toplevel ?? null,
+        system: system ?? null,
+        error: error === undefined ? null : storableText(error),
+        warnings: warnings === undefined || warnings.length === 0 ? null : warnings.map((warning) => storableText(warning)),
+        retryAt: retryAt ?? null,
+        tries: tries ?? 0,
+        evaluateMs: evaluateMs ?? null,
+      }));
     await db
       .insert(evaluations)
       .values(values)
@@ -35,6 +41,9 @@ async function saveEvaluations(db: Database, revisionId: string, rows: readonly 
           toplevel: sql`excluded.toplevel`,
           system: sql`excluded.system`,
           error: sql`excluded.error`,
+          warnings: sql`excluded.warnings`,
+          retryAt: sql`excluded.retry_at`,
+          tries: sql`excluded.tries`,
           evaluateMs: sql`excluded.evaluate_ms`,
           buildMs: null,
           builtAt: null,
@@ -46,11 +55,12 @@ async function saveEvaluations(db: Database, revisionId: string, rows: readonly 
 }
 
 async function saveBuild(db: Database, revisionId: string, row: BuildRow): Promise<void> {
-  const { host, outcome, error, buildMs, builtAt } = row;
+  const { host, outcome, error, retryAt, tries, buildMs, builtAt } = row;
   const saved = await db
     .update(evaluations)
     .set({
-      ...(outcome === undefined ? {} : { outcome }),
+      ...(outcome === undefined ? {} : { outcome, error: null, retryAt: retryAt ?? null }),
+      ...(tries === undefined ? {} : { tries }),
       ...(error === undefined ? {} : { error: storableText(error) }),
       ...(buildMs === undefined ? {} : { buildMs }),
       ...(builtAt === undefined ? {} : { builtAt }),
@@ -61,7 +71,9 @@ async function saveBuild(db: Database, revisionId: string, row: BuildRow): Promi
   if (saved.length === 0) throw missingRow('evaluation of', host);
 }
 
-export function createEvaluationStore(db: Database): Pick<RevisionStore, 'saveEvaluations' | 'saveBuilds' | 'savePublished' | 'evaluations'> {
+export function createEvaluationStore(
+  db: Database,
+): Pick<RevisionStore, 'saveEvaluations' | 'saveBuilds' | 'savePublished' | 'evaluations' | 'nextRetryAt'> {
   return {
     saveEvaluations: async (id, rows) =>
       await db.transaction(async (tx) => {
@@ -80,13 +92,36 @@ export function createEvaluationStore(db: Database): Pick<RevisionStore, 'saveEv
         .where(and(eq(evaluations.revisionId, id), eq(evaluations.host, host)));
     },
     async evaluations(id) {
-      const { host, outcome, drvPath, toplevel, system, error, evaluateMs, buildMs, builtAt, narHash, closureSizeBytes } = evaluations;
+      const { host, outcome, drvPath, toplevel, system, error, warnings, retryAt, tries, evaluateMs, buildMs, builtAt, narHash, closureSizeBytes } =
+        evaluations;
       const rows = await db
-        .select({ host, outcome, drvPath, toplevel, system, error, evaluateMs, buildMs, builtAt, narHash, closureSizeBytes })
+        .select({
+          host,
+          outcome,
+          drvPath,
+          toplevel,
+          system,
+          error,
+          warnings,
+          retryAt,
+          tries,
+          evaluateMs,
+          buildMs,
+          builtAt,
+          narHash,
+          closureSizeBytes,
+        })
         .from(evaluations)
         .where(eq(evaluations.revisionId, id))
         .orderBy(asc(evaluations.host));
-      return rows.map(withoutNulls);
+      return rows.map((row) => ({ ...withoutNulls(row), warnings: readWarnings(row.warnings) }));
+    },
+    async nextRetryAt(id) {
+      const [row] = await db
+        .select({ at: sql`min(${evaluations.retryAt})` })
+        .from(evaluations)
+        .where(eq(evaluations.revisionId, id));
+      return row === undefined || row.at === null ? undefined : v.parse(Int8, row.at);
     },
   };
 }

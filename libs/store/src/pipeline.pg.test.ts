@@ -107,7 +107,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(newest.sequence).toBe(4);
       const states = (await store.revisions.list(repository.id, 10)).map(({ sequence, state }) => `${sequence} ${state}`);
       expect(states).toEqual(['4 RECEIVED', '3 SUPERSEDED', '2 REJECTED', '1 PUBLISHED']);
-      expect((await store.revisions.newestUnfinished(repository.id))?.id).toBe(newest.id);
+      expect((await store.revisions.nextUnfinished(repository.id))?.id).toBe(newest.id);
       expect((await store.revisions.newestPublished(repository.id))?.id).toBe(published.id);
       expect((await store.revisions.get(failed.id))?.error).toBe('unsigned');
     });
@@ -185,6 +185,9 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await store.revisions.saveEvaluations(id, [{ host: ada, outcome: 'UNCHANGED', toplevel: path('a') }]);
       expect((await store.revisions.evaluations(id))[0]).toEqual({
         host: ada,
+        retryAt: undefined,
+        tries: 0,
+        warnings: [],
         outcome: 'UNCHANGED',
         toplevel: path('a'),
         drvPath: undefined,

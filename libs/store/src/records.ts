@@ -83,14 +83,23 @@ export interface EvaluationRow {
   readonly toplevel?: StorePath | undefined;
   readonly system?: string | undefined;
   readonly error?: string | undefined;
+  /** What the host's own expressions said; a host that works has them too. */
+  readonly warnings?: readonly string[] | undefined;
+  /** The error may pass: when the host is tried again. */
+  readonly retryAt?: Timestamp | undefined;
+  /** How often it was tried. */
+  readonly tries?: number | undefined;
   readonly evaluateMs?: number | undefined;
 }
 
-/** What building one host came to. `outcome` only when it failed. */
+/** What building one host came to: `outcome` when it failed, and when it worked after it had failed. */
 export interface BuildRow {
   readonly host: HostName;
-  readonly outcome?: 'BUILD_ERROR' | undefined;
+  readonly outcome?: 'BUILD_ERROR' | 'CHANGED' | undefined;
   readonly error?: string | undefined;
+  /** As in {@link EvaluationRow}; of a failure that is for good undefined. */
+  readonly retryAt?: Timestamp | undefined;
+  readonly tries?: number | undefined;
   readonly buildMs?: number | undefined;
   readonly builtAt?: Timestamp | undefined;
 }

@@ -87,8 +87,11 @@ async function publish(db: Database, revisionId: string, news: readonly NewRelea
       .where(eq(revisions.id, revisionId))
       .for('update');
     if (revision === undefined) throw missingRow('revision', revisionId);
-    if (revision.state === 'PUBLISHED') return { kind: 'published', releases: await ofRevision(tx, revisionId) };
-    if (revision.state !== 'BUILDING') return { kind: 'stale', state: revision.state };
+    const isLate = revision.state === 'PUBLISHED' || revision.state === 'BUILD_FAILED';
+    if (!isLate && revision.state !== 'BUILDING') return { kind: 'stale', state: revision.state };
+    const before = await ofRevision(tx, revisionId);
+    const known = new Set(before.map(({ host }) => host));
+    if (revision.state === 'PUBLISHED' && news.every(({ host }) => known.has(host))) return { kind: 'published', releases: before };
 
     const lastBuilt = tx
       .select({ at: sql`max(${evaluations.builtAt})` })
@@ -97,10 +100,20 @@ async function publish(db: Database, revisionId: string, news: readonly NewRelea
     const published: RevisionState = 'PUBLISHED';
     await tx
       .update(revisions)
-      .set({ state: published, error: null, publishedAt: at, builtAt: sql`coalesce(${revisions.builtAt}, (${lastBuilt}), ${at})` })
+      .set({
+        state: published,
+        error: null,
+        publishedAt: sql`coalesce(${revisions.publishedAt}, ${at})`,
+        builtAt: sql`coalesce(${revisions.builtAt}, (${lastBuilt}), ${at})`,
+      })
       .where(eq(revisions.id, revisionId));
     await insertReleases(tx, revision.repositoryId, revisionId, news);
-    await tx.insert(rollouts).values({ revisionId, state: 'ROLLING', startedAt: at });
+    await tx.insert(rollouts).values({ revisionId, state: 'ROLLING', startedAt: at }).onConflictDoNothing();
+    // It is complete no more when a host comes late.
+    await tx
+      .update(rollouts)
+      .set({ state: 'ROLLING', completedAt: null })
+      .where(and(eq(rollouts.revisionId, revisionId), eq(rollouts.state, 'COMPLETE')));
     const older = tx
       .select({ id: revisions.id })
       .from(revisions)

@@ -1,5 +1,14 @@
-import { isEndedRevision, nextRevisionState, REVISION_STATES, storableText, type RevisionEvent, type RevisionState } from '@floe/model';
-import { and, desc, eq, inArray, like, lt, sql, type SQL } from 'drizzle-orm';
+import {
+  isEndedRevision,
+  isFinishedFirst,
+  nextRevisionState,
+  PATIENCE,
+  REVISION_STATES,
+  storableText,
+  type RevisionEvent,
+  type RevisionState,
+} from '@floe/model';
+import { and, desc, eq, gt, inArray, like, lt, ne, sql, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { createEvaluationStore } from './evaluations.ts';
@@ -43,10 +52,18 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
     }
     const sequence = repository.sequence + 1;
     await tx.update(repositories).set({ sequence, acceptedCommit: sha }).where(eq(repositories.id, repositoryId));
+    const first = await finishedFirst(tx, repositoryId, fetchedAt);
     const superseded = await tx
       .update(revisions)
       .set({ state: 'SUPERSEDED', error: null })
-      .where(and(eq(revisions.repositoryId, repositoryId), lt(revisions.sequence, sequence), inArray(revisions.state, UNFINISHED)))
+      .where(
+        and(
+          eq(revisions.repositoryId, repositoryId),
+          lt(revisions.sequence, sequence),
+          inArray(revisions.state, UNFINISHED),
+          first === undefined ? undefined : ne(revisions.id, first.id),
+        ),
+      )
       .returning({ id: revisions.id });
     const [row] = await tx
       .insert(revisions)
@@ -67,6 +84,24 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
     await notify(tx, { topic: 'repository', id: repositoryId }, ...[row, ...superseded].map(({ id }) => ({ topic: 'revision' as const, id })));
     return withoutNulls(row);
   });
+}
+
+/** The revision that is under way and to be finished before a newer one, if there is one (SPEC R7). */
+async function finishedFirst(db: Database, repositoryId: string, now: number): Promise<Revision | undefined> {
+  const running = (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, UNFINISHED)), 2)).at(-1);
+  if (running === undefined) return undefined;
+  const ended = REVISION_STATES.filter((state) => isEndedRevision(state) && state !== 'SUPERSEDED');
+  const [last] = await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, ended)), 1);
+  const superseded = and(
+    ofRepository(repositoryId),
+    eq(revisions.state, 'SUPERSEDED'),
+    gt(revisions.sequence, last?.sequence ?? 0),
+    lt(revisions.sequence, running.sequence),
+  );
+  const row = await newestFirst(db, superseded, PATIENCE.supersessions);
+  const since = Math.min(running.receivedAt, ...row.map(({ receivedAt }) => receivedAt));
+  const isFirst = isFinishedFirst({ supersededInARow: row.length, waitingMs: now - since, isStuck: running.error !== undefined });
+  return isFirst ? running : undefined;
 }
 
 /**
@@ -122,7 +157,7 @@ export function createRevisionStore(db: Database): RevisionStore {
     receive: async (repositoryId, commit) => await receive(db, repositoryId, commit),
     get: async (id) => (await newestFirst(db, eq(revisions.id, id), 1))[0],
     newest: async (repositoryId) => (await newestFirst(db, ofRepository(repositoryId), 1))[0],
-    newestUnfinished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, UNFINISHED)), 1))[0],
+    nextUnfinished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, UNFINISHED)), 2)).at(-1),
     newestPublished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), eq(revisions.state, 'PUBLISHED')), 1))[0],
     list: async (repositoryId, limit) => await newestFirst(db, ofRepository(repositoryId), limit),
     async byShaPrefix(repositoryId, prefix) {

@@ -43,6 +43,11 @@ export function readTimings(column: unknown): HostTimings | undefined {
   return column === null ? undefined : v.parse(StageTimings, column);
 }
 
+/** The jsonb column `warnings`. */
+export function readWarnings(column: unknown): readonly string[] {
+  return column === null ? [] : v.parse(v.array(v.string()), column);
+}
+
 const Result = v.union([
   v.array(v.unknown()),
   v.pipe(

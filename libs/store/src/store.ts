@@ -113,13 +113,14 @@ export type Advanced =
 
 export interface RevisionStore {
   /**
-   * Takes a commit in as the repository's newest revision, supersedes unfinished older ones and sets the accepted commit.
-   * When the newest revision is of this commit already, it is returned as it is.
+   * Takes a commit in as the repository's newest revision, supersedes unfinished older ones (but one that is to be finished
+   * first, SPEC R7) and sets the accepted commit. When the newest revision is of this commit already, it is returned as it is.
    */
   receive(repositoryId: string, commit: CommitInfo & { readonly receivedAt: Timestamp; readonly fetchedAt: Timestamp }): Promise<Revision>;
   get(id: string): Promise<Revision | undefined>;
   newest(repositoryId: string): Promise<Revision | undefined>;
-  newestUnfinished(repositoryId: string): Promise<Revision | undefined>;
+  /** The one to be worked on: the older one, where two are unfinished (SPEC R2). */
+  nextUnfinished(repositoryId: string): Promise<Revision | undefined>;
   newestPublished(repositoryId: string): Promise<Revision | undefined>;
   /** Newest first. */
   list(repositoryId: string, limit: number): Promise<readonly Revision[]>;
@@ -134,6 +135,8 @@ export interface RevisionStore {
   /** Adds to evaluations that are there. */
   saveBuilds(id: string, rows: readonly BuildRow[]): Promise<void>;
   savePublished(id: string, host: HostName, narHash: string, closureSizeBytes: number): Promise<void>;
+  /** When the first of its hosts whose trouble may pass is to be tried again; undefined when there is none. */
+  nextRetryAt(id: string): Promise<Timestamp | undefined>;
   /** By host name. */
   evaluations(id: string): Promise<readonly Evaluation[]>;
 }
@@ -145,8 +148,9 @@ export type Published =
 
 export interface ReleaseStore {
   /**
-   * Hands out a revision's releases: stores them, moves the revision from BUILDING to PUBLISHED, starts its rollout and
-   * supersedes unfinished older ones, all or nothing. A repeat returns the releases that are there.
+   * Hands out a revision's releases: stores them, moves the revision to PUBLISHED, starts its rollout and supersedes
+   * unfinished older ones, all or nothing. On a revision that is published already, it adds those of hosts that come late.
+   * A repeat returns the releases that are there.
    */
   publish(revisionId: string, releases: readonly NewRelease[], at: Timestamp): Promise<Published>;
   /** Brings back a release from the statement log. False when it was there already, or its revision ended without being published. */

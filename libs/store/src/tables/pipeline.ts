@@ -1,5 +1,5 @@
 import { EVALUATION_OUTCOMES, REVISION_STATES } from '@floe/model';
-import { index, pgTable, primaryKey, text, unique } from 'drizzle-orm/pg-core';
+import { index, jsonb, pgTable, primaryKey, text, unique } from 'drizzle-orm/pg-core';
 import { at, commitSha, count, hostName, id, storePath } from './columns.ts';
 
 export const repositories = pgTable(
@@ -82,6 +82,11 @@ export const evaluations = pgTable(
     toplevel: storePath('toplevel'),
     system: text('system'),
     error: text('error'),
+    /** What the host's own expressions said, a JSON list of texts. */
+    warnings: jsonb('warnings'),
+    /** Its error may pass: when it is tried again. */
+    retryAt: at('retry_at'),
+    tries: count('tries').notNull().default(0),
     evaluateMs: count('evaluate_ms'),
     buildMs: count('build_ms'),
     builtAt: at('built_at'),

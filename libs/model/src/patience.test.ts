@@ -1,0 +1,73 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { isFinishedFirst, PATIENCE, retryDelayMs } from './patience.ts';
+
+/** Pushes at these times, each of which takes so long from its start to its release, on a clock of its own: when something was released. */
+function releases(pushes: readonly number[], durationMs: number): number[] {
+  const released: number[] = [];
+  let running: { readonly receivedAt: number; readonly endsAt: number } | undefined;
+  let waiting: number | undefined;
+  let row: number[] = [];
+  const finishUntil = (now: number): void => {
+    while (running !== undefined && running.endsAt <= now) {
+      const { endsAt } = running;
+      released.push(endsAt);
+      row = [];
+      running = waiting === undefined ? undefined : { receivedAt: waiting, endsAt: endsAt + durationMs };
+      waiting = undefined;
+    }
+  };
+  for (const now of pushes) {
+    finishUntil(now);
+    if (running === undefined) {
+      running = { receivedAt: now, endsAt: now + durationMs };
+      continue;
+    }
+    const waitingMs = now - (row[0] ?? running.receivedAt);
+    if (isFinishedFirst({ supersededInARow: row.length, waitingMs, isStuck: false })) {
+      waiting = now;
+    } else {
+      row.push(running.receivedAt);
+      running = { receivedAt: now, endsAt: now + durationMs };
+    }
+  }
+  finishUntil(Infinity);
+  return released;
+}
+
+test('something is released however fast commits come: within four of them and one run, or the patience and two runs', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 120_000 }), { minLength: 1, maxLength: 200 }),
+      fc.integer({ min: 1_000, max: 600_000 }),
+      (gaps, durationMs) => {
+        let now = 0;
+        const pushes = gaps.map((gap) => (now += gap));
+        const released = releases(pushes, durationMs);
+        const first = pushes[0] ?? 0;
+        let since = first;
+        for (const at of released) {
+          const within = pushes.filter((push) => push > since && push <= at - durationMs).length;
+          expect(within <= PATIENCE.supersessions + 1 || at - since <= PATIENCE.ms + 2 * durationMs).toBe(true);
+          since = at;
+        }
+        // The newest commit is always released in the end.
+        expect(released.at(-1)).toBeGreaterThanOrEqual(pushes.at(-1) ?? 0);
+      },
+    ),
+  );
+});
+
+test('a commit every 12 s that takes 20 s: the old way released nothing while they came', () => {
+  const pushes = Array.from({ length: 50 }, (_, index) => index * 12_000);
+  expect(releases(pushes, 20_000).filter((at) => at < 50 * 12_000).length).toBeGreaterThan(8);
+});
+
+test('one that is stuck is not waited for, and one alone is overtaken', () => {
+  expect(isFinishedFirst({ supersededInARow: 99, waitingMs: 1e9, isStuck: true })).toBe(false);
+  expect(isFinishedFirst({ supersededInARow: 0, waitingMs: 1_000, isStuck: false })).toBe(false);
+});
+
+test('what may pass is tried again ever more slowly, and never stops', () => {
+  expect([1, 2, 3, 99, 1e9].map(retryDelayMs)).toEqual([30_000, 60_000, 120_000, 900_000, 900_000]);
+});

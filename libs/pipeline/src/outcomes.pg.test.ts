@@ -1,0 +1,285 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { GitMirror } from '@floe/git';
+import type { CommitSha, HostName, StorePath } from '@floe/model';
+import type { BuildResult, HostEvaluation, Nix, RepositoryNix } from '@floe/nix';
+import { FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, type Clock } from '@floe/runtime';
+import { openStore, type Evaluation, type Repository, type Revision, type Store } from '@floe/store';
+import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { runPipeline } from './index.ts';
+import { openStatementLog } from './statement-log.ts';
+
+const MIGRATIONS_DIR = join(import.meta.dirname, '../../../migrations');
+const signer = signerFromPem('release-1', generateKeyPem());
+
+type Evaluated = 'waits' | 'broken' | number;
+type Built = 'no-machine' | 'no-source' | 'collected' | 'ok';
+interface Host {
+  readonly evaluates: Evaluated;
+  readonly builds?: Built;
+}
+
+/** What git and Nix say, without either: a commit is what its hosts come to. */
+class World {
+  readonly commits: Readonly<Record<string, Host>>[] = [];
+  /** Added to the clock. */
+  laterMs = 0;
+  evaluationMs = 0;
+  evaluations: string[] = [];
+  onEvaluate: () => void = () => undefined;
+  changedPaths: () => Promise<never[]> = async () => [];
+  repository!: Repository;
+  readonly store: Store;
+  readonly #stop = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(store: Store) {
+    this.store = store;
+  }
+
+  async start(folder: string): Promise<void> {
+    const clock: Clock = { ...systemClock, now: () => systemClock.now() + this.laterMs };
+    this.repository = await this.store.repositories.ensure({ url: 'https://forge.example/fleet.git', branch: 'main', now: clock.now() });
+    this.#running = runPipeline(
+      {
+        store: this.store,
+        mirror: this.#mirror(),
+        nix: this.#nix(),
+        repositoryNix: this.#repositoryNix(),
+        cache: { url: 'file:///cache', secretKeyFile: '/key', publicKey: 'cache-1:key' },
+        statements: openStatementLog(join(folder, 'statements'), silentLogger),
+        releaseSigner: signer,
+        clock,
+        logger: silentLogger,
+        random: () => 0,
+        limits: { evaluations: 1, builds: 2, evaluationTimeoutMs: 1_000, evaluationMemoryBytes: 1, buildTimeoutMs: 1_000 },
+        rootsDir: join(folder, 'roots'),
+        pollMs: 20,
+        owner: 'test',
+      },
+      this.repository.id,
+      this.#stop.signal,
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+    await this.store[Symbol.asyncDispose]();
+  }
+
+  async push(hosts: Readonly<Record<string, Host>>): Promise<CommitSha> {
+    this.commits.push(hosts);
+    await this.store.repositories.wake(this.repository.id);
+    return this.#head();
+  }
+
+  async ended(sha: CommitSha, state: Revision['state']): Promise<Revision> {
+    return await eventually(`${sha} is ${state}`, async () => {
+      const [found] = await this.store.revisions.byShaPrefix(this.repository.id, sha);
+      return found?.state === state ? found : undefined;
+    });
+  }
+
+  async row(revision: Revision, host: string): Promise<Evaluation | undefined> {
+    return (await this.store.revisions.evaluations(revision.id)).find((each) => each.host === host);
+  }
+
+  async released(): Promise<Record<string, number>> {
+    const releases = await this.store.releases.latest(this.repository.id);
+    return Object.fromEntries(releases.map(({ host, toplevel }) => [host, Number(toplevel.split('-').at(-1))]));
+  }
+
+  #head(): CommitSha {
+    return String(this.commits.length).padStart(40, '0') as CommitSha;
+  }
+
+  #at(flakeUrl: string): Readonly<Record<string, Host>> {
+    return this.commits[Number(flakeUrl) - 1] ?? {};
+  }
+
+  #mirror(): GitMirror {
+    return {
+      fetch: async (accepted) => ({ kind: accepted === this.#head() ? 'unchanged' : 'advanced', head: this.#head(), accepted }) as never,
+      accept: async () => undefined,
+      commit: async () => ({ subject: 's', authorName: 'a', authorEmail: 'a@b', committedAt: 1 }) as never,
+      changedPaths: async () => await this.changedPaths(),
+      readFile: async () => undefined,
+      flakeUrl: (sha) => sha,
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+  }
+
+  #repositoryNix(): RepositoryNix {
+    const gone = new Set<string>();
+    return {
+      listHosts: async (url) => ({ hosts: Object.keys(this.#at(url)) as HostName[], invalid: [] }),
+      evaluateHosts: async (url, hosts, { signal, onResult }) => {
+        for (const host of hosts) {
+          await systemClock.sleep(this.evaluationMs, signal);
+          if (signal.aborted) return;
+          this.onEvaluate();
+          this.evaluations.push(`${Number(url)} ${host}`);
+          onResult(this.#evaluation(host, this.#at(url)[host]?.evaluates ?? 'broken'));
+        }
+      },
+      build: async ({ drvPath }) => {
+        const host = /-([a-z]+)-/.exec(drvPath)?.[1] ?? '';
+        const builds = this.commits.at(-1)?.[host]?.builds ?? 'ok';
+        const failed = (code: 'BUILD_NO_MACHINE' | 'BUILD_DOWNLOAD_FAILED' | 'BUILD_DERIVATION_MISSING', isRetryable: boolean): BuildResult => ({
+          kind: 'failed',
+          code,
+          error: builds,
+          isRetryable,
+          durationMs: 1,
+        });
+        if (builds === 'no-machine') return failed('BUILD_NO_MACHINE', false);
+        if (builds === 'no-source') return failed('BUILD_DOWNLOAD_FAILED', true);
+        if (builds === 'collected' && !gone.has(drvPath)) {
+          gone.add(drvPath);
+          return failed('BUILD_DERIVATION_MISSING', true);
+        }
+        return { kind: 'built', durationMs: 1 };
+      },
+    };
+  }
+
+  #evaluation(host: HostName, evaluates: Evaluated): HostEvaluation {
+    const common = { host, durationMs: 1, warnings: [`${host} warns`] };
+    if (typeof evaluates === 'number') {
+      const name = `${'0'.repeat(32)}-${host}-${evaluates}`;
+      return { ...common, kind: 'evaluated', drvPath: `/nix/store/${name}.drv`, toplevel: `/nix/store/${name}` as StorePath, system: 'x86_64-linux' };
+    }
+    const isRetryable = evaluates === 'waits';
+    return { ...common, kind: 'failed', code: isRetryable ? 'INPUT_AWAY' : 'EVALUATION_FAILED', error: evaluates, isRetryable };
+  }
+
+  #nix(): Nix {
+    return {
+      publish: async () => undefined,
+      readBack: async (_url: string, paths: readonly StorePath[]) =>
+        new Map(paths.map((path) => [path, { narHash: 'sha256:0', closureSizeBytes: 1 }])),
+    } as unknown as Nix;
+  }
+}
+
+let dir = '';
+let server: PostgresServer;
+let world: World;
+async function open(url: string): Promise<Store> {
+  const deps = { clock: systemClock, logger: silentLogger, migrationsDir: MIGRATIONS_DIR };
+  return await openStore({ kind: 'postgres', url, maxConnections: 3 }, deps);
+}
+beforeAll(async () => {
+  server = await startPostgres();
+  const template = await open(server.url);
+  await template[Symbol.asyncDispose]();
+});
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'floe-outcomes-'));
+  world = new World(await open(await server.createDatabase(server.url)));
+});
+afterEach(async () => {
+  await world.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+describe('a host whose trouble may pass', () => {
+  test('is tried again when the rest of its revision is out, and is released late', async () => {
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 'waits' }, cyd: { evaluates: 2, builds: 'no-source' } });
+    await world.start(dir);
+    const revision = await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    expect(await world.released()).toEqual({ ada: 1 });
+    expect(await world.row(revision, 'bob')).toMatchObject({ outcome: 'EVAL_ERROR', error: 'waits', warnings: ['bob warns'], tries: 1 });
+    expect(await world.row(revision, 'cyd')).toMatchObject({ outcome: 'BUILD_ERROR', error: 'no-source', tries: 1 });
+    world.laterMs += 31_000;
+    await eventually('they were tried', async () => ((await world.row(revision, 'cyd'))?.tries === 2 ? true : undefined));
+    world.commits[0] = { ada: { evaluates: 1 }, bob: { evaluates: 3 }, cyd: { evaluates: 2 } };
+    world.laterMs += 61_000;
+    await eventually('both are released', async () => ((await world.released())['bob'] === 3 ? true : undefined));
+    await eventually('their rows say so', async () => ((await world.store.revisions.nextRetryAt(revision.id)) === undefined ? true : undefined));
+    expect(await world.released()).toEqual({ ada: 1, bob: 3, cyd: 2 });
+    expect(await world.row(revision, 'cyd')).toMatchObject({ outcome: 'CHANGED', error: undefined });
+    expect((await world.store.revisions.list(world.repository.id, 9)).map(({ state }) => state)).toEqual(['PUBLISHED']);
+  });
+
+  test('that is alone ends its revision with its error, and the revision is published when it is built at last', async () => {
+    world.commits.push({ cyd: { evaluates: 2, builds: 'no-source' } });
+    await world.start(dir);
+    const revision = await world.ended('1'.padStart(40, '0') as CommitSha, 'BUILD_FAILED');
+    world.commits[0] = { cyd: { evaluates: 2 } };
+    world.laterMs += 31_000;
+    await world.ended(revision.sha, 'PUBLISHED');
+    expect(await world.released()).toEqual({ cyd: 2 });
+  });
+
+  test('holds no commit: one that no machine can build ends its own, and the next one is as fast', async () => {
+    const hosts = { ada: { evaluates: 1 }, arm: { evaluates: 1, builds: 'no-machine' } } as const;
+    world.commits.push(hosts);
+    await world.start(dir);
+    await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    const revision = await world.ended(await world.push(hosts), 'BUILD_FAILED');
+    expect(await world.row(revision, 'arm')).toMatchObject({ outcome: 'BUILD_ERROR', error: 'no-machine', retryAt: undefined });
+    await world.ended(await world.push({ ...hosts, ada: { evaluates: 2 } }), 'PUBLISHED');
+    expect(await world.released()).toEqual({ ada: 2 });
+  });
+
+  test('whose evaluation was collected is evaluated again, and built', async () => {
+    world.commits.push({ ada: { evaluates: 1, builds: 'collected' } });
+    await world.start(dir);
+    await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    expect(world.evaluations).toEqual(['1 ada', '1 ada']);
+    expect(await world.released()).toEqual({ ada: 1 });
+  });
+});
+
+describe('a step', () => {
+  test('that fails by a fault of Floe ends its revision, and not the loop', async () => {
+    let isBroken = true;
+    world.onEvaluate = () => {
+      if (isBroken) throw new TypeError('cannot read properties of undefined');
+    };
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(dir);
+    const revision = await world.ended('1'.padStart(40, '0') as CommitSha, 'EVAL_FAILED');
+    expect(revision.error).toMatch(/a fault of its own/);
+    isBroken = false;
+    await world.ended(await world.push({ ada: { evaluates: 2 } }), 'PUBLISHED');
+  });
+
+  test('goes on without what only helps', async () => {
+    world.changedPaths = async () => {
+      throw new FloeError('COMMIT_NOT_FOUND', 'no such commit');
+    };
+    const hosts = Object.fromEntries(['ada', 'bob', 'cyd'].map((host) => [host, { evaluates: 1 }]));
+    world.commits.push(hosts);
+    await world.start(dir);
+    await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    await world.ended(await world.push({ ...hosts, ada: { evaluates: 2 } }), 'PUBLISHED');
+    expect(await world.released()).toMatchObject({ ada: 2 });
+  });
+
+  test('is finished first when commits come faster than it ends', async () => {
+    world.evaluationMs = 60;
+    const hosts = (system: number): Record<string, Host> =>
+      Object.fromEntries(['ada', 'bob', 'cyd', 'dan'].map((host) => [host, { evaluates: system }]));
+    world.commits.push(hosts(1));
+    await world.start(dir);
+    for (let system = 2; system <= 20; system += 1) {
+      await world.push(hosts(system));
+      await systemClock.sleep(120);
+    }
+    expect((await world.released())['ada']).toBeGreaterThan(0);
+    await world.ended(String(world.commits.length).padStart(40, '0') as CommitSha, 'PUBLISHED');
+    expect((await world.released())['ada']).toBe(20);
+    const unfinished = (await world.store.revisions.list(world.repository.id, 99)).filter(
+      ({ state }) => state === 'BUILDING' || state === 'EVALUATING',
+    );
+    expect(unfinished).toEqual([]);
+  });
+});
