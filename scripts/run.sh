@@ -14,12 +14,13 @@ use_packages
 case $task in
   demo | bench) use_nix && use_sandbox optional ;;
   options) use_nix ;;
+  fuzz) use_nix && use_sandbox && use_postgres && use_lab ;;
   test)
     use_nix && use_sandbox && use_postgres && use_chromium
     case "$*" in '' | *lab* | *thieves*) use_lab ;; esac
     ;;
 esac
-case $task in demo | test | bench | bundle) use_dashboard ;; esac
+case $task in demo | test | fuzz | bench | bundle) use_dashboard ;; esac
 unlock
 
 cd "$root"

@@ -23,11 +23,13 @@ const KINDS: readonly (readonly [name: string, form: RegExp])[] = [
 
 /** A test that takes its cases from a seed: fast-check's, which is set for all of them, or its own by that of the environment. */
 const HAS_GENERATOR = /from 'fast-check'|FLOE_(?:FUZZ|CAMPAIGN)_SEED|fuzzSeed/;
+/** No generators, but as long a list of attacks as anyone thought of. */
+const ATTACKS = /thieves/;
 
 /** Every test file that generates its cases: a new one takes part without being named anywhere. */
 export function findKinds(root: string): Kind[] {
   const files = globSync('{apps,libs,tests,scripts}/**/*.test.ts', { cwd: root, exclude: (path) => path === 'node_modules' })
-    .filter((file) => !file.includes('node_modules') && HAS_GENERATOR.test(readFileSync(join(root, file), 'utf8')))
+    .filter((file) => !file.includes('node_modules') && (ATTACKS.test(file) || HAS_GENERATOR.test(readFileSync(join(root, file), 'utf8'))))
     .toSorted();
   const kindOf = (file: string): string | undefined => KINDS.find(([, form]) => form.test(file))?.[0];
   return KINDS.map(([name]) => ({

@@ -23,4 +23,20 @@ describe('readBoundedText', () => {
     expect(pulls).toBeLessThan(20);
     expect(isCancelled).toBe(true);
   });
+
+  it('holds no more than the bytes when they come one by one', async () => {
+    let left = 1_000_000;
+    const dripping = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        left -= 1;
+        // A view on a slab of its own, as Node's sockets give.
+        controller.enqueue(new Uint8Array(new ArrayBuffer(1_024), 0, 1));
+        if (left === 0) controller.close();
+      },
+    });
+    const before = process.memoryUsage().arrayBuffers;
+    expect(await readBoundedText({ body: dripping }, 2_000_000)).toHaveLength(1_000_000);
+    globalThis.gc?.();
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(600_000_000);
+  });
 });
