@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile, chmod } from 'node:fs/promises';
+import { cp, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile, chmod } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -20,6 +20,13 @@ const broken = (name: string, expression: string): string => `nixosConfiguration
 
 /** Works for hours in little memory. */
 const ENDLESS = 'builtins.length (builtins.filter (x: builtins.length (builtins.genList (i: i) 1000000) < 0) (builtins.genList (i: i) 300000))';
+
+/** A word as Nix's archives have it. */
+function narString(text: string): Buffer {
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(text.length));
+  return Buffer.concat([size, Buffer.from(text), Buffer.alloc((8 - (text.length % 8)) % 8)]);
+}
 
 let unique = '';
 let dir = '';
@@ -337,6 +344,56 @@ describe('publishing and downloading', () => {
     await writeFile(target, original);
     await away.realise(toplevel, options);
     expect(await readFile(join(away.storeFilePath(toplevel), 'name'), 'utf8')).toBe('tampered\n');
+  });
+
+  it('stops a cache that sends more than was signed, keeps nothing of it, and takes the path from another', async () => {
+    const { toplevel, cache, cacheUrl, publicKey } = await published('bomb');
+    const narinfo = await readFile(join(cache, `${toplevel.slice('/nix/store/'.length, '/nix/store/'.length + 32)}.narinfo`), 'utf8');
+    const good = join(dir, 'cache-good-bomb');
+    await cp(cache, good, { recursive: true });
+    const target = join(cache, /^URL: (.*)$/m.exec(narinfo)?.[1] ?? '');
+    await chmod(target, 0o644);
+    // An archive with one file of 2 GB of zeros, under the true narinfo.
+    const header = ['nix-archive-1', '(', 'type', 'regular', 'contents'].map(narString);
+    const size = Buffer.alloc(8);
+    size.writeBigUInt64LE(2n ** 31n);
+    await writeFile(join(dir, 'bomb-head'), Buffer.concat([...header, size]));
+    const compress = /\.(xz|zst|bz2)$/.exec(target)?.[1] === 'zst' ? 'zstd' : 'xz -0';
+    const made = await exec('sh', ['-c', `(cat ${dir}/bomb-head; head -c ${2 ** 31} /dev/zero) | ${compress} > ${target}`]);
+    expect(made.exitCode, made.stderr).toBe(0);
+
+    const away = machine('away-bomb');
+    const options = { root: join(dir, 'away-bomb/root'), trustedPublicKeys: [publicKey], maxBytes: 1_000_000 };
+    const store = join(away.storeFilePath('/nix/store' as StorePath));
+    let mostBytes = 0;
+    const looking = setInterval(() => {
+      void lstat(away.storeFilePath(toplevel)).then(
+        (file) => (mostBytes = Math.max(mostBytes, file.size)),
+        () => undefined,
+      );
+    }, 5);
+    try {
+      await expect(away.realise(toplevel, { ...options, substituters: [cacheUrl] })).rejects.toMatchObject({
+        code: 'STORE_PATH_TOO_LARGE',
+        retryable: false,
+        message: expect.stringContaining(cacheUrl) as string,
+      });
+    } finally {
+      clearInterval(looking);
+    }
+    expect(mostBytes).toBeLessThan(1e9);
+    expect((await readdir(store)).filter((name) => !name.endsWith('.lock') && name !== '.links')).toEqual([]);
+    await away.realise(toplevel, { ...options, substituters: [`${cacheUrl}/`, `file://${good}`] });
+    expect(await readFile(join(away.storeFilePath(toplevel), 'name'), 'utf8')).toBe('bomb\n');
+  });
+
+  it('writes no more than the closure of the release has', async () => {
+    const { toplevel, cacheUrl, publicKey } = await published('larger', 'mkdir $out; head -c 3000000 /dev/urandom > $out/blob');
+    const away = machine('away-larger');
+    const options = { root: join(dir, 'away-larger/root'), trustedPublicKeys: [publicKey], substituters: [cacheUrl] };
+    await expect(away.realise(toplevel, { ...options, maxBytes: 1_000_000 })).rejects.toMatchObject({ code: 'STORE_PATH_TOO_LARGE' });
+    expect(await away.isValid(toplevel)).toBe(false);
+    await away.realise(toplevel, { ...options, maxBytes: 3_010_000 });
   });
 
   it('says that a path is not there, and that a cache is away', async () => {

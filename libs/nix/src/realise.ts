@@ -1,10 +1,14 @@
-import { mkdir } from 'node:fs/promises';
+import { lstat, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { StorePath } from '@floe/model';
 import { FloeError } from '@floe/runtime';
 import type { NixCommand } from './command.ts';
+import { CopyWatch, type Excess } from './copy-watch.ts';
 import { explain, failureOnDisks } from './failure.ts';
 import { createProgressMeter, type DownloadProgress } from './progress.ts';
+
+/** The collector may be at work. */
+const REMOVE_TIMEOUT_MS = 5 * 60_000;
 
 export interface RealiseOptions {
   /** Path of the GC root that keeps the closure from the first downloaded path on. */
@@ -15,6 +19,8 @@ export interface RealiseOptions {
   readonly trustedPublicKeys: readonly string[];
   /** A connection on which nothing came for so long is given up. Default 30. */
   readonly stalledAfterSeconds?: number | undefined;
+  /** What the closure has in bytes: more than that is not written. */
+  readonly maxBytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
 }
@@ -23,12 +29,40 @@ export interface RealiseOptions {
 const UNTRUSTED = /lacks a (?:valid )?signature|not signed by|hash mismatch|does not have a valid signature/i;
 
 /**
- * Downloads the closure of `path`; resumable, signatures required. All its errors are retryable:
- * STORE_PATH_NOT_AVAILABLE, STORE_PATH_UNTRUSTED, DISK_FULL, NIX_STOPPED.
+ * Downloads the closure of `path`; resumable, signatures required. What comes of a failed one is removed. A cache that sends
+ * more than was signed is left; where no other has the path: STORE_PATH_TOO_LARGE, which only people can mend. All other
+ * errors are retryable: STORE_PATH_NOT_AVAILABLE, STORE_PATH_UNTRUSTED, DISK_FULL, NIX_STOPPED.
  */
 export async function realise(command: NixCommand, path: StorePath, options: RealiseOptions): Promise<void> {
   await mkdir(dirname(options.root), { recursive: true });
+  let substituters = options.substituters;
+  for (;;) {
+    const excess = await tryRealise(command, path, { ...options, substituters });
+    if (excess === undefined) return;
+    const { source, limitBytes } = excess;
+    const others = substituters.filter((each) => !isSameCache(each, source));
+    // One that Nix names in another way than it was named here could be any of them.
+    if (others.length === 0 || others.length === substituters.length) {
+      throw new FloeError(
+        'STORE_PATH_TOO_LARGE',
+        `the cache ${source} sends more for ${excess.path} than the ${limitBytes} bytes that were signed: it was stopped, and what it had sent is removed. Look after that cache, then say "floe retry HOST"`,
+        { data: { source, path: excess.path, limitBytes } },
+      );
+    }
+    command.logger.warn('a cache sends more than was signed and is left out', { source, path: excess.path, limitBytes });
+    substituters = others;
+  }
+}
+
+/** Downloads, or says that a cache sent too much. */
+async function tryRealise(command: NixCommand, path: StorePath, options: RealiseOptions): Promise<Excess | undefined> {
   const meter = createProgressMeter(options.onProgress);
+  const tooMuch = new AbortController();
+  let excess: Excess | undefined;
+  const watch = new CopyWatch(options.maxBytes, (found) => {
+    excess ??= found;
+    tooMuch.abort();
+  });
   const settings = {
     // A line that was cut, or a machine that slept, leaves connections that never end: Nix would wait for 300 s.
     'stalled-download-timeout': String(options.stalledAfterSeconds ?? 30),
@@ -45,18 +79,46 @@ export async function realise(command: NixCommand, path: StorePath, options: Rea
   };
   const args = Object.entries(settings).flatMap(([name, value]) => ['--option', name, value]);
   const { result, log, isOk } = await command.run('nix-store', ['--realise', path, '--add-root', options.root, '--indirect', ...args], {
-    signal: options.signal,
-    onEvent: meter,
+    signal: options.signal === undefined ? tooMuch.signal : AbortSignal.any([options.signal, tooMuch.signal]),
+    onEvent(event) {
+      watch.take(event);
+      meter(event);
+    },
   });
   // Success means that Nix has the path in its register: files that merely lie there, e.g. after a hash mismatch, do not do.
-  if (isOk) return;
+  if (isOk) return undefined;
+  // Before there is room again.
   const failure = await failureOnDisks(command.writtenFolders, 'downloading', log, result);
+  await removeUnfinished(command, watch.begun);
+  if (excess !== undefined && options.signal?.aborted !== true) return excess;
   if (failure.code !== 'NIX_FAILED') throw failure;
   const reason = explain(log, result);
   if ([reason, ...log.messages.map(({ text }) => text), ...log.plainLines].some((text) => UNTRUSTED.test(text))) {
     throw new FloeError('STORE_PATH_UNTRUSTED', `the cache's copy of ${path} is not what a trusted key signed: ${reason}`, { retryable: true });
   }
   throw new FloeError('STORE_PATH_NOT_AVAILABLE', `${path} cannot be downloaded: ${reason}`, { retryable: true });
+}
+
+/**
+ * Removes what lies in the store and is no path of it: Nix leaves it there until its collector comes. A path that another
+ * Nix is at work on is kept by Nix itself.
+ */
+async function removeUnfinished(command: NixCommand, paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    const isThere = await lstat(command.filePath(path)).then(
+      () => true,
+      () => false,
+    );
+    if (!isThere || (await isValid(command, path as StorePath))) continue;
+    const { isOk, result } = await command.run('nix-store', ['--delete', path], { timeoutMs: REMOVE_TIMEOUT_MS });
+    if (!isOk) command.logger.warn('what is left of a download cannot be removed', { path, why: result.stderr.slice(-500) });
+  }
+}
+
+/** Nix leaves out parameters and slashes at the end. */
+function isSameCache(url: string, source: string): boolean {
+  const bare = (text: string): string => text.replace(/\?.*$/, '').replace(/\/+$/, '');
+  return bare(url) === bare(source);
 }
 
 /** Whether the store has the path, by its register and not by what lies on disk. */

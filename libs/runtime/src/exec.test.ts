@@ -60,7 +60,7 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
     const names = stdout
       .trim()
       .split('\n')
-      .filter((line) => !/^(?:FLOE_EXEC|SHLVL|_)=/.test(line));
+      .filter((line) => !/^(?:EXECUTION_ID|SHLVL|_)=/.test(line));
     expect(names.toSorted()).toEqual(['A=two words', 'PATH=/usr/bin:/bin']);
   });
 

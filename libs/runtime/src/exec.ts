@@ -122,7 +122,7 @@ class Execution {
     const launch = placeInTree([file, ...args], { env, cwd: options.cwd, group, maxMemoryBytes: options.maxMemoryBytes });
     this.#child = spawn(launch.file, launch.args, {
       cwd: options.cwd,
-      env: marker === undefined ? env : { ...env, FLOE_EXEC: marker },
+      env: marker === undefined ? env : { ...env, EXECUTION_ID: marker },
       stdio: ['pipe', 'pipe', 'pipe'],
       detached: true,
     });

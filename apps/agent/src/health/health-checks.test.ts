@@ -106,6 +106,18 @@ describe('a command', () => {
     expect((await check([sh('sleep 60', { timeoutSeconds: 0.2 })]))?.message).toBe('the check "it" did not end within 200 ms');
   });
 
+  test('that leaves a process with its output is judged when it ends, and that process is ended', async () => {
+    const seconds = `3600.${process.pid}1`;
+    const startedAt = performance.now();
+    expect(await check([sh(`setsid sleep ${seconds} & exit 0`)])).toBeNull();
+    expect((await check([sh(`setsid sleep ${seconds} & exit 3`)]))?.message).toContain('ended with status 3');
+    expect((await check([sh(`(setsid sleep ${seconds} &); sleep ${seconds}`, { timeoutSeconds: 0.2 })]))?.message).toContain(
+      'did not end within 200 ms',
+    );
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
+    expect((await exec('pgrep', ['-f', `sleep ${seconds}`], { timeoutMs: 20_000 })).stdout).toBe('');
+  });
+
   test('whose program is missing fails', async () => {
     expect((await check([{ name: 'it', command: ['/nonexistent/program'] }]))?.message).toContain('there is no program /nonexistent/program');
   });

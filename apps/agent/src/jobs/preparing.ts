@@ -16,6 +16,7 @@ export const download: Job = async (deps, journal, { epoch, release }, signal) =
   await machine.download(release.toplevel, {
     substituters: settings.substituters,
     trustedPublicKeys: settings.cachePublicKeys,
+    maxBytes: release.closureSizeBytes,
     signal,
     onProgress: (progress) => deps.onProgress(epoch, progress),
   });

@@ -64,7 +64,13 @@ async function newMachine(): Promise<{ machine: FolderMachine; root: string }> {
 }
 
 async function download(machine: FolderMachine, path: StorePath, publicKey = key.publicKey): Promise<void> {
-  await machine.download(path, { substituters: [`file://${dir}/cache`], trustedPublicKeys: [publicKey], signal, onProgress: () => undefined });
+  await machine.download(path, {
+    substituters: [`file://${dir}/cache`],
+    trustedPublicKeys: [publicKey],
+    signal,
+    maxBytes: 1e9,
+    onProgress: () => undefined,
+  });
 }
 
 beforeAll(async () => {

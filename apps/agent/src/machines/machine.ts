@@ -80,6 +80,8 @@ export interface MachineBoot {
 export interface DownloadOptions {
   readonly substituters: readonly string[];
   readonly trustedPublicKeys: readonly string[];
+  /** What the whole closure has, in bytes: no more is written. */
+  readonly maxBytes: number;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: DownloadProgress) => void;
 }

@@ -2,6 +2,9 @@ import type { AgentEffect, AgentEvent, AgentEventOf, AgentWait } from './events.
 import type { AgentJournal } from './journal.ts';
 import { block, download, end, enter, ignore, reportOf, waitingForRestart, waitingSince, work, type AgentStep } from './step.ts';
 
+/** So often a download is tried that only people can mend. */
+const MAX_DOWNLOADS = 3;
+
 export function inspected(journal: AgentJournal, event: AgentEventOf<'inspected'>, now: number): AgentStep {
   if (journal.directive?.mode === 'hold') {
     return enter(journal, 'IDLE', now, { detail: { code: 'HELD', message: 'told to stay as it is' }, effects: [{ type: 'tidy' }] });
@@ -29,6 +32,8 @@ export function downloaded(journal: AgentJournal, event: AgentEventOf<'downloade
 export function downloadFailed(journal: AgentJournal, event: AgentEventOf<'download-failed'>, now: number): AgentStep {
   const attempt = journal.attempt + 1;
   if (!event.isRetryable) {
+    // A person may have mended it meanwhile; but nothing is downloaded for ever that cannot be had.
+    if (attempt >= MAX_DOWNLOADS) return end(journal, 'REJECTED', now, { detail: event.detail });
     return enter(journal, 'BLOCKED', now, {
       detail: event.detail,
       changes: { attempt },

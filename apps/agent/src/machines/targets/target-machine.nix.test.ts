@@ -110,7 +110,13 @@ async function newMachine(env: Record<string, string>, options: { agent?: Partia
 
 async function download({ machine }: TestMachine, ...paths: StorePath[]): Promise<void> {
   for (const path of paths) {
-    await machine.download(path, { substituters: [`file://${dir}/cache`], trustedPublicKeys: [key.publicKey], signal, onProgress: () => undefined });
+    await machine.download(path, {
+      substituters: [`file://${dir}/cache`],
+      trustedPublicKeys: [key.publicKey],
+      signal,
+      maxBytes: 1e9,
+      onProgress: () => undefined,
+    });
     expect(await machine.isValid(path)).toBe(true);
   }
 }
@@ -237,6 +243,16 @@ test('a second activation waits for the end of one that a killed agent left runn
   expect(await switched).toEqual(SWITCHED);
   await held;
   expect(await readFile(join(it.root, 'seen'), 'utf8')).toBe('done\n');
+});
+
+test('an activation that leaves a daemon with its output has ended when its script has, and the daemon goes on', async () => {
+  const path = await publish(plain('setsid sleep 3600 & echo $! > "$NIXOS_ROOT/daemon"'));
+  const it = await newMachine({ FLOE_TARGET: 'profile', FLOE_PROFILE: 'tools' });
+  await download(it, path);
+  expect(await it.machine.switchTo(path, 'test', { activation: 1, signal })).toEqual(SWITCHED);
+  const daemon = Number(await readFile(join(it.root, 'daemon'), 'utf8'));
+  expect(process.kill(daemon, 0)).toBe(true);
+  process.kill(daemon, 'SIGKILL');
 });
 
 test('Home Manager is told to leave the profile alone, and hears nothing of dry runs and backups', async () => {
