@@ -29,6 +29,7 @@ function judge(options: SealOptions = {}, changes: Partial<AdmissionContext> = {
     system: SYSTEM,
     nonce: NONCE,
     serverNow: NOW + 1_000,
+    machineNow: NOW,
     repository: undefined,
     journal: journalWith(),
     verify: verifySignature,
@@ -91,6 +92,7 @@ describe('a directive is refused when', () => {
     ['its freshness is of another branch', { freshness: { ref: 'refs/heads/other' } }, {}, 'FRESHNESS_WRONG_REPOSITORY'],
     ['its sequence is lower than one accepted', { release: { sequence: 6 } }, { journal: journalWith({ sequences: [accepted] }) }, 'SEQUENCE_LOWER'],
     ['its epoch is lower than one accepted', {}, { journal: journalWith({ epoch: 4 }) }, 'EPOCH_LOWER'],
+    ['its epoch is far ahead of the last one', { directive: { epoch: 1_000_005 } }, { journal: journalWith({ epoch: 4 }) }, 'EPOCH_TOO_FAR'],
     ['its system was put back here', {}, { journal: journalWith({ quarantined: [storePath('new')] }) }, 'QUARANTINED'],
   ];
   test.each(cases)('%s', (_what, options, context, code) => {
@@ -106,6 +108,7 @@ describe('a directive is refused when', () => {
       system: SYSTEM,
       nonce: NONCE,
       serverNow: NOW,
+      machineNow: NOW,
       repository: undefined,
       journal: journalWith(),
       verify: verifySignature,
@@ -149,6 +152,49 @@ test('the time that the release key signed is a lower bound, also when the serve
   const expired = { release: { expiresAt: NOW + 5_000 } };
   expect(codeOf(judge(expired, { journal: journalWith({ freshness }) }))).toBe('RELEASE_EXPIRED');
   expect(codeOf(judge(expired, { journal: journalWith({ freshness: { ...freshness, ref: 'refs/heads/other' } }) }))).toBe('accepted');
+});
+
+describe("the server's clock was a year ahead for one commit, and is right again", () => {
+  const YEAR_MS = 365 * 24 * 3600_000;
+  const journal = journalWith({ epoch: 2, freshness: { ...accepted, asOf: NOW + YEAR_MS }, sequences: [accepted] });
+  const next = { sequence: 8, expiresAt: NOW + YEAR_MS };
+
+  test('the next commit is taken, and what was remembered is dated rightly again', () => {
+    const admission = judge({ release: next, freshness: { sequence: 8, asOf: NOW } }, { journal });
+    expect(admission).toMatchObject({ kind: 'accepted', freshness: { sequence: 8, asOf: NOW } });
+  });
+
+  test('until then it is said which clock is meant, and what helps', () => {
+    const admission = judge({ release: { expiresAt: NOW + YEAR_MS }, freshness: { asOf: NOW } }, { journal });
+    expect(codeOf(admission)).toBe('RELEASE_EXPIRED');
+    expect(admission).toMatchObject({
+      detail: { message: expect.stringMatching(/it was ahead, and the next commit mends that; or run "floe-agent forget date"/) as string },
+    });
+  });
+
+  test('a server cannot make a machine forget the date without the release key', () => {
+    const old = { release: { ...next, expiresAt: NOW + 5_000 } };
+    expect(codeOf(judge(old, { journal }))).toBe('RELEASE_EXPIRED');
+    expect(codeOf(judge({ ...old, freshness: { sequence: 6, asOf: NOW } }, { journal }))).toBe('RELEASE_EXPIRED');
+    expect(codeOf(judge({ ...old, freshness: { sequence: 8, asOf: NOW }, signers: { release: newSigner('release-1') } }, { journal }))).toBe(
+      'RELEASE_SIGNATURE_WRONG',
+    );
+  });
+
+  test('while it is ahead, the difference of the clocks is said', () => {
+    const admission = judge({ directive: { expiresAt: NOW + 3 * YEAR_MS }, release: { expiresAt: NOW + YEAR_MS } }, { serverNow: NOW + 2 * YEAR_MS });
+    expect(admission).toMatchObject({
+      detail: { code: 'RELEASE_EXPIRED', message: expect.stringMatching(/by the server's clock, which says .*; this machine's says/) as string },
+    });
+  });
+});
+
+test('a directive that expired names its system, so that it is shown as refused', () => {
+  expect(judge({ directive: { expiresAt: NOW } })).toMatchObject({
+    epoch: 3,
+    toplevel: storePath('new'),
+    detail: { code: 'DIRECTIVE_EXPIRED', message: expect.stringContaining("was the server's clock set back?") as string },
+  });
 });
 
 describe('a change of keys through git (docs/operate.md)', () => {

@@ -32,6 +32,8 @@ export interface AdmissionContext {
    * own clock may be years off (an empty battery), and would shut it out or let everything in.
    */
   readonly serverNow: number;
+  /** This machine's own clock: decides nothing, and tells people which of the two may be wrong. */
+  readonly machineNow: number;
   readonly releaseKeys: readonly TrustedKey[];
   readonly serverKeys: readonly TrustedKey[];
   readonly repository: string | undefined;
@@ -45,6 +47,11 @@ export type Admission =
   /** The one that is under way or done: goes on where it is. */
   | { readonly kind: 'known' }
   | { readonly kind: 'refused'; readonly epoch: number; readonly toplevel: StorePath | null; readonly detail: AgentDetail };
+
+/** So far ahead of the last one an epoch may be. What a stolen key, or a wrong restore, can use up of them is little. */
+const MAX_EPOCH_STEP = 1_000_000;
+/** Clocks that differ by less than this agree. */
+const CLOCK_SLACK_MS = 3600_000;
 
 /** Refusals that come of what the system itself pins: they would meet every directive. */
 const OF_PINS: ReadonlySet<string> = new Set([
@@ -79,8 +86,6 @@ export function judgeDirective(envelope: Envelope, context: AdmissionContext): A
   if (order.host !== context.host) return refuse('WRONG_HOST', `the directive is for ${order.host}, this is ${context.host}`);
   if (order.machineId !== context.machineId) return refuse('WRONG_MACHINE', 'the directive is for another machine of this name');
   if (order.nonce !== context.nonce) return refuse('DIRECTIVE_REPLAYED', 'the directive was made for another connection');
-  if (order.expiresAt <= context.serverNow) return refuse('DIRECTIVE_EXPIRED', `the directive expired at ${new Date(order.expiresAt).toISOString()}`);
-
   const release = open(order.release, 'floe/release', ReleaseStatement, context.releaseKeys, context.verify);
   if (release.kind === 'refused') return refuse(`RELEASE_${WHY_CODES[release.why]}`, `the release: ${release.message}`);
   const { repository, ref, commit, sequence, toplevel, closureSizeBytes, host, system, expiresAt } = release.statement;
@@ -89,16 +94,16 @@ export function judgeDirective(envelope: Envelope, context: AdmissionContext): A
   if (context.repository !== undefined && repository !== context.repository) {
     return refuse('RELEASE_WRONG_REPOSITORY', `the release is of ${repository}, this machine follows ${context.repository}`, toplevel);
   }
+  // The directive is of this very connection: that it expired since means that the server's clock was set.
+  if (order.expiresAt <= context.serverNow) {
+    const now = `by the server's clock, as it was when this machine connected, it is ${dateOf(context.serverNow)}`;
+    return refuse('DIRECTIVE_EXPIRED', `the directive expired at ${dateOf(order.expiresAt)}, but ${now}: was the server's clock set back?`, toplevel);
+  }
   const freshness = judgeFreshness(order, repository, ref, context);
   if (freshness.kind === 'refused') return refuse(freshness.code, freshness.message, toplevel);
   // What the release key itself dated is a lower bound of the time, whatever the server says that it is.
-  if (expiresAt <= Math.max(context.serverNow, freshness.statement?.asOf ?? 0)) {
-    return refuse(
-      'RELEASE_EXPIRED',
-      `the release expired at ${new Date(expiresAt).toISOString()}: push a commit, or let the builder sign again`,
-      toplevel,
-    );
-  }
+  const asOf = freshness.statement?.asOf ?? 0;
+  if (expiresAt <= Math.max(context.serverNow, asOf)) return refuse('RELEASE_EXPIRED', expiredBy(expiresAt, asOf, context), toplevel);
 
   const accepted = acceptedSequence(journal, repository, ref);
   if (sequence < accepted) {
@@ -110,6 +115,13 @@ export function judgeDirective(envelope: Envelope, context: AdmissionContext): A
   }
   if (order.epoch < journal.epoch)
     return refuse('EPOCH_LOWER', `the directive has the epoch ${order.epoch}, but ${journal.epoch} was accepted before`, toplevel);
+  if (order.epoch > journal.epoch + MAX_EPOCH_STEP) {
+    return refuse(
+      'EPOCH_TOO_FAR',
+      `the directive has the epoch ${order.epoch}, far ahead of ${journal.epoch}, which was accepted last: does somebody else have the server's key?`,
+      toplevel,
+    );
+  }
   if (order.epoch === journal.epoch) return sameEpoch(journal, toplevel, refuse);
   if (journal.quarantined.includes(toplevel) && !order.isRetry) {
     return refuse('QUARANTINED', 'this system was put back here before: push another one, or ask for a retry', toplevel);
@@ -124,6 +136,22 @@ export function judgeDirective(envelope: Envelope, context: AdmissionContext): A
   return { kind: 'accepted', directive, freshness: freshness.statement };
 }
 
+/** Why a release counts as expired, and which clock says so. */
+function expiredBy(expiresAt: number, asOf: number, { serverNow, machineNow }: AdmissionContext): string {
+  const expired = `the release expired at ${dateOf(expiresAt)}`;
+  if (asOf > serverNow + CLOCK_SLACK_MS) {
+    return `${expired}, by the newest date that the release key signed: ${dateOf(asOf)}. The server's clock says ${dateOf(serverNow)}: it was ahead, and the next commit mends that; or run "floe-agent forget date" on this machine`;
+  }
+  if (Math.abs(serverNow - machineNow) > CLOCK_SLACK_MS) {
+    return `${expired}, by the server's clock, which says ${dateOf(serverNow)}; this machine's says ${dateOf(machineNow)}: set the server's clock, if that is wrong, or push a commit`;
+  }
+  return `${expired}: push a commit, or let the builder sign again`;
+}
+
+function dateOf(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
 /** An epoch names one directive for ever. It comes again on each connection, and is not begun anew. */
 function sameEpoch(journal: AgentJournal, toplevel: StorePath, refuse: (code: string, message: string, toplevel: StorePath) => Admission): Admission {
   const newest = newestDirective(journal);
@@ -135,7 +163,10 @@ type FreshnessVerdict =
   | { readonly kind: 'fine'; readonly statement: AgentFreshness | null }
   | { readonly kind: 'refused'; readonly code: string; readonly message: string };
 
-/** A statement that is older than one seen before says nothing new; a forged or foreign one discredits the directive. */
+/**
+ * A statement that is older than one seen before says nothing new; a forged or foreign one discredits the directive. Which
+ * is older, the sequence says first: it only grows, while a clock that was ahead for a while dates things wrongly.
+ */
 function judgeFreshness(order: Directive, repository: string, ref: string, context: AdmissionContext): FreshnessVerdict {
   const { freshness } = context.journal;
   const known = freshness?.repository === repository && freshness.ref === ref ? freshness : null;
@@ -152,7 +183,8 @@ function judgeFreshness(order: Directive, repository: string, ref: string, conte
       message: 'the freshness statement is of another repository or branch than the release',
     };
   }
-  return { kind: 'fine', statement: known !== null && known.asOf >= asOf ? known : { repository, ref, sequence, asOf } };
+  const isOlder = known !== null && (known.sequence > sequence || (known.sequence === sequence && known.asOf >= asOf));
+  return { kind: 'fine', statement: isOlder ? known : { repository, ref, sequence, asOf } };
 }
 
 function refusal(epoch: number, toplevel: StorePath | null, code: string, message: string): Admission {

@@ -592,3 +592,27 @@ test('the envelope that made the machine change is kept in the journal', async (
   const text = await readFile(join(dir, 'journal.json'), 'utf8');
   expect(JSON.parse((JSON.parse(text) as AgentJournal).directive?.envelope ?? '')).toMatchObject({ type: 'floe/directive' });
 });
+
+test('a server whose clock was set back is asked for the time anew, and then followed', async () => {
+  const DAY_MS = 24 * 3600_000;
+  let serverTime = Date.now();
+  server.onHello = (peer) => peer.send({ type: 'welcome', serverTime, reportSeq: 0 });
+  await startAgent();
+  await connected();
+  serverTime -= 3 * DAY_MS;
+  offer({ directive: { expiresAt: serverTime + DAY_MS } });
+  await until(() => server.reports.some(({ state }) => state === 'SUCCEEDED'));
+  const [refused] = server.reports;
+  expect(refused).toMatchObject({ state: 'REJECTED', toplevel: NEW, detail: { code: 'DIRECTIVE_EXPIRED' } });
+  expect(server.peers.length).toBeGreaterThan(1);
+});
+
+test('a server whose directives are always expired is asked for the time once in a while, not all the time', async () => {
+  await startAgent();
+  await connected();
+  offer({ directive: { expiresAt: Date.now() - 1 } });
+  await until(() => server.peers.length === 2 && server.peer?.reports.length === 1);
+  server.peer?.socket.terminate();
+  await until(() => server.peers.length === 3 && server.peer?.reports.length === 1);
+  expect(lines.filter((line) => line.includes('set back; connecting anew'))).toHaveLength(1);
+});

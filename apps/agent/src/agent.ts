@@ -25,6 +25,8 @@ const STALE_MS = 3 * 24 * 3600 * 1000;
 /** A machine's clock that is this far from the server's is worth a word. */
 const CLOCK_DIFFERS_MS = 5 * 60_000;
 const PROGRESS_EVERY_MS = 500;
+/** A server whose clock contradicts its own directives is asked for the time no more often than this. */
+const ASK_TIME_EVERY_MS = 5 * 60_000;
 
 interface AgentSettings extends WorkSettings {
   readonly releaseKeys: readonly TrustedKey[];
@@ -58,6 +60,7 @@ export class Agent implements SteeredAgent {
   /** What came of the newest directive, and on which connection it was. */
   #judged: { readonly nonce: string; readonly isBelieved: boolean } | undefined;
   #progressAt = Number.NEGATIVE_INFINITY;
+  #timeAskedAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: AgentDeps) {
     const { settings, machine, exec, clock, logger, random } = deps;
@@ -344,6 +347,7 @@ export class Agent implements SteeredAgent {
       system,
       nonce,
       serverNow,
+      machineNow: this.#deps.clock.now(),
       releaseKeys,
       serverKeys,
       repository,
@@ -354,6 +358,7 @@ export class Agent implements SteeredAgent {
     if (admission.kind === 'known') return;
     if (admission.kind === 'refused') {
       await this.#steps.step({ type: 'refused', epoch: admission.epoch, toplevel: admission.toplevel, detail: admission.detail });
+      if (admission.detail.code === 'DIRECTIVE_EXPIRED') this.#askServerForTime();
       return;
     }
     const { directive, freshness } = admission;
@@ -364,6 +369,16 @@ export class Agent implements SteeredAgent {
     // As in `#stepOn`, and of whatever state: what it reports would be what is expected.
     await this.#watch.lookForDrift();
     await this.#steps.step({ type: 'offered', directive, freshness });
+  }
+
+  /** A new connection brings what the server's clock says now, and the directive once more. */
+  #askServerForTime(): void {
+    const { clock, logger } = this.#deps;
+    const now = clock.monotonic();
+    if (now - this.#timeAskedAt < ASK_TIME_EVERY_MS) return;
+    this.#timeAskedAt = now;
+    logger.warn("the server's clock seems to have been set back; connecting anew");
+    this.#connection.reconnect();
   }
 
   #tellProgress(epoch: number, doneBytes: number, expectedBytes: number): void {

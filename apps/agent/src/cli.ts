@@ -12,6 +12,7 @@ Usage: floe-agent COMMAND [--root DIR]
 Commands
   run               Connect to the server and stay. This is what the service runs.
   identity          Show this machine's host key and machine id.
+  forget WHAT       Forget the epoch, date or sequence that keeps every directive from being taken.
 
 Commands for the people at the machine: root, and one group
   status            Show what runs, what should run, and what it waits for.
@@ -51,6 +52,21 @@ Settings (environment)
 Exit status: 0 stopped as asked, 1 a failure, 2 wrong usage or settings.
 `;
 
+const FORGET_HELP = `floe-agent forget: let this machine be steered again after it was told too far
+
+Usage: floe-agent forget [epoch] [date] [sequence]
+
+  epoch      of directives. When the server's key was stolen, or its database lost: EPOCH_LOWER, EPOCH_REUSED
+  date       that the release key signed last. When the server's clock was ahead: RELEASE_EXPIRED
+  sequence   of releases. When the repository's history began anew: SEQUENCE_LOWER
+
+Mend the cause first: what is forgotten keeps old directives and releases from being played back. For root, while the agent is
+stopped. Keys, enrolment and quarantine stay.
+
+Example
+  sudo systemctl stop floe-agent && sudo floe-agent forget epoch && sudo systemctl start floe-agent
+`;
+
 const USER_COMMANDS: readonly UserCommand[] = ['status', 'later', 'now', 'rollback', 'resume', 'changes', 'notify'];
 
 export interface CliDeps {
@@ -78,11 +94,18 @@ export async function runCli(deps: CliDeps): Promise<number> {
     const [command, ...words] = positionals;
     const userCommand = USER_COMMANDS.find((each) => each === (command === 'help' ? words[0] : command));
     if (values.help === true || command === 'help') {
-      deps.stdout(userCommand === undefined ? HELP : (await import('./user/help.ts')).COMMAND_HELP[userCommand]);
+      const isForget = (command === 'help' ? words[0] : command) === 'forget';
+      if (isForget) deps.stdout(FORGET_HELP);
+      else deps.stdout(userCommand === undefined ? HELP : (await import('./user/help.ts')).COMMAND_HELP[userCommand]);
       return 0;
     }
     if (userCommand !== undefined) return await runForPeople(deps, userCommand, words, values);
     if (command === 'run') return await runDaemon(deps, values.root);
+    if (command === 'forget') {
+      const { forget } = await import('./forget.ts');
+      deps.stdout(await forget(words, { stateDir: stateDirOf(deps.env, rootOf(deps.env, values.root)) }));
+      return 0;
+    }
     if (command === 'identity') {
       const { showIdentity } = await import('./user/status.ts');
       const root = rootOf(deps.env, values.root);

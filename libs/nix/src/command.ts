@@ -59,6 +59,10 @@ export class NixCommand {
     return [this.filePath(STORE), ...(home === undefined ? [] : [home])];
   }
 
+  get logger(): Logger {
+    return this.#deps.logger;
+  }
+
   /** Where the files of a store path lie on this disk. */
   filePath(path: StorePath | string): string {
     const { store } = this.#deps;

@@ -30,7 +30,7 @@ const OWN_WORDS: Readonly<Record<NixProgram, Grammar>> = {
     },
   },
   'nix-store': {
-    tasks: ['--realise', '--check-validity', '--query', '--verify-path'],
+    tasks: ['--realise', '--check-validity', '--query', '--verify-path', '--delete'],
     options: {
       '--add-root': 1,
       '--store': 1,

@@ -125,6 +125,11 @@ export class Connection {
     return this.#welcomed === undefined ? undefined : this.#welcomed.serverTime + this.#deps.clock.sinceBoot() - this.#welcomed.at;
   }
 
+  /** Leaves the connection that there is; another one is made at once. */
+  reconnect(): void {
+    this.#socket?.terminate();
+  }
+
   /**
    * Closes the connection and waits for the server's welcome on a new one: name look-up, route, TLS, proxy and the
    * host's key are all gone through again, as a socket that is merely still open does not. 'refused': until `timeoutMs`
