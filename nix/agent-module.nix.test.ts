@@ -85,6 +85,17 @@ describe('a machine that sets no more than it must', () => {
   });
 });
 
+describe('a proxy of the machine', () => {
+  const withProxy = (vars: string): string =>
+    `imports = [ { ${LEAST} } { options.networking.proxy.envVars = lib.mkOption { type = lib.types.attrsOf lib.types.str; default = { }; }; } ]; config.networking.proxy.envVars = ${vars};`;
+
+  it('is the agent’s, too', async () => {
+    const { environment } = await unit(withProxy('{ https_proxy = "http://proxy:3128"; no_proxy = "localhost"; }'), 'services.floe-agent');
+    expect(environment).toMatchObject({ https_proxy: 'http://proxy:3128', no_proxy: 'localhost', NODE_USE_ENV_PROXY: '1' });
+    expect((await unit(withProxy('{ }'), 'services.floe-agent')).environment).not.toHaveProperty('NODE_USE_ENV_PROXY');
+  });
+});
+
 describe('a second master of the machine', () => {
   /** Options as the modules of others declare them. */
   const others = (name: string, value: boolean): string =>

@@ -62,6 +62,7 @@ const settings = (): AgentDeps['settings'] => ({
   serverKeys: [keys.server],
   repository: undefined,
   slowRetryMs: 1_000,
+  proxy: undefined,
   agentVersion: 'test',
   substituters: [],
   cachePublicKeys: [],

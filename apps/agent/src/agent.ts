@@ -33,6 +33,8 @@ interface AgentSettings extends WorkSettings {
   readonly serverKeys: readonly TrustedKey[];
   readonly repository: string | undefined;
   readonly slowRetryMs: number;
+  /** Through which the server is reached; undefined: directly. */
+  readonly proxy: URL | undefined;
   readonly agentVersion: string;
 }
 
@@ -74,6 +76,7 @@ export class Agent implements SteeredAgent {
     });
     this.#connection = new Connection({
       serverUrl: settings.serverUrl,
+      proxy: settings.proxy,
       slowRetryMs: settings.slowRetryMs,
       handlers: this.#handlers(),
       clock,

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { parseTarget, type AgentAccount, type TargetConfig } from './machines/targets/config.ts';
 import type { WorkSettings } from './jobs/job.ts';
+import { proxyFor } from './server/tunnel.ts';
 import { DEFAULT_SWITCH_LIMIT_MS } from './machines/switch-outcome.ts';
 
 /** All that floe-agent is told from outside. */
@@ -23,6 +24,8 @@ export interface Config extends WorkSettings {
   readonly socketGroup: string | undefined;
   /** Where the boot loader's kernels are. */
   readonly bootMountPoint: string;
+  /** Through which the server is reached; undefined: directly. */
+  readonly proxy: URL | undefined;
   /** Shortest wait after the server refused this agent, in ms. */
   readonly slowRetryMs: number;
   readonly logLevel: LogLevel;
@@ -127,7 +130,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
   if (serverUrl === undefined || host === undefined || problems.length > 0) {
     throw new FloeError('CONFIG_INVALID', `floe-agent cannot start with these settings:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
   }
-  return Object.freeze({ ...config, host, serverUrl: withoutTrailingSlashes(serverUrl) });
+  return Object.freeze({ ...config, host, serverUrl: withoutTrailingSlashes(serverUrl), proxy: proxyFor(serverUrl, env) });
 }
 
 /** `keyId:base64`; the name may have colons of its own. */

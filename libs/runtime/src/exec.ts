@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { MAX_TIMER_MS } from './clock.ts';
 import { FloeError } from './errors.ts';
 import { ControlGroup } from './exec-cgroup.ts';
 import { LineSplitter, Tail } from './exec-output.ts';
@@ -69,8 +70,6 @@ const LAST_READS = 64;
 /** A killed program that is still there after this is stuck in the kernel: it is left. */
 const DEATH_GRACE_MS = 2_000;
 const WATCH_MS = 100;
-/** Node takes longer ones for 1 ms. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Runs `file` with `args` (never a shell) in a session of its own, and waits for its end and, briefly, for its pipes'. No

@@ -8,7 +8,10 @@
 let
   cfg = config.services.floe.agent;
 
-  environment = {
+  # The machine's proxy, for the agent and for Nix; a machine has this option only with its networking module.
+  proxy = config.networking.proxy.envVars or { };
+
+  environment = proxy // lib.optionalAttrs (proxy != { }) { NODE_USE_ENV_PROXY = "1"; } // {
     FLOE_SERVER_URL = cfg.serverUrl;
     FLOE_HOST = cfg.host;
     FLOE_TRUSTED_RELEASE_KEYS = toString cfg.trustedReleaseKeys;

@@ -11,8 +11,10 @@ import {
   type Welcome,
 } from '@floe/protocol';
 import { timeLimit } from '@floe/model';
-import { fullJitter, type Clock, type Logger } from '@floe/runtime';
+import { describeError, fullJitter, type Clock, type Logger } from '@floe/runtime';
+import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
+import { openTunnel } from './tunnel.ts';
 
 /** A server that has not let the agent in within this time is left, in ms. */
 const HANDSHAKE_MS = 15_000;
@@ -56,6 +58,8 @@ export interface ConnectionDeps {
   readonly serverUrl: string;
   /** Shortest wait after a refusal, in ms. */
   readonly slowRetryMs: number;
+  /** Through which the server is reached; undefined: directly. */
+  readonly proxy?: URL | undefined;
   readonly handlers: ConnectionHandlers;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -82,6 +86,7 @@ export class Connection {
   #isHurried = false;
   #lastEnding: Ending['kind'] | undefined;
   #socket: WebSocket | undefined;
+  #tunneling: AbortController | undefined;
   #hurry = new AbortController();
   #asleepMs: number;
 
@@ -116,7 +121,7 @@ export class Connection {
     logger.info('the machine slept; connecting anew', { sleptMs: Math.round(this.#asleepMs - before) });
     this.#hurry.abort();
     this.#hurry = new AbortController();
-    this.#socket?.terminate();
+    this.#leave();
     return true;
   }
 
@@ -127,7 +132,7 @@ export class Connection {
 
   /** Leaves the connection that there is; another one is made at once. */
   reconnect(): void {
-    this.#socket?.terminate();
+    this.#leave();
   }
 
   /**
@@ -142,8 +147,7 @@ export class Connection {
     this.#lastEnding = undefined;
     this.#isHurried = true;
     this.#hurry.abort();
-    // Also one that is on its way to a network that is not there any more.
-    this.#socket?.terminate();
+    this.#leave();
     try {
       while (!signal.aborted) {
         if (this.#welcomed !== undefined && this.#welcomed !== before) return 'welcomed';
@@ -215,13 +219,41 @@ export class Connection {
     return 'soon';
   }
 
+  /** The way through the proxy; undefined: there is none. */
+  async #tunnel(timeoutMs: number, signal: AbortSignal): Promise<Socket | undefined> {
+    const { proxy, serverUrl } = this.#deps;
+    if (proxy === undefined) return undefined;
+    this.#tunneling = new AbortController();
+    return await openTunnel(proxy, new URL(serverUrl), AbortSignal.any([signal, this.#tunneling.signal, AbortSignal.timeout(timeoutMs)]));
+  }
+
+  /** Also one that is on its way to a network that is not there any more. */
+  #leave(): void {
+    this.#tunneling?.abort(new Error('it is left for a new connection'));
+    this.#socket?.terminate();
+  }
+
   /** One connection from its beginning to its end. */
   async #converse(signal: AbortSignal): Promise<Ending> {
     const { serverUrl, clock, logger, handlers } = this.#deps;
     const { WebSocket } = await import('ws');
-    if (signal.aborted) return { kind: 'lost', closeCode: 1001, wasWelcomed: false };
     const handshakeMs = this.#isHurried ? HURRIED_HANDSHAKE_MS : HANDSHAKE_MS;
-    const socket = new WebSocket(agentSocketUrl(serverUrl), { maxPayload: MAX_FRAME_BYTES, perMessageDeflate: false, handshakeTimeout: handshakeMs });
+    let tunnel: Socket | undefined;
+    try {
+      tunnel = await this.#tunnel(handshakeMs, signal);
+    } catch (error) {
+      return { kind: 'not-reached', why: describeError(error) };
+    }
+    if (signal.aborted) {
+      tunnel?.destroy();
+      return { kind: 'lost', closeCode: 1001, wasWelcomed: false };
+    }
+    const socket = new WebSocket(agentSocketUrl(serverUrl), {
+      maxPayload: MAX_FRAME_BYTES,
+      perMessageDeflate: false,
+      handshakeTimeout: handshakeMs,
+      ...(tunnel === undefined ? {} : { createConnection: () => tunnel }),
+    });
     this.#socket = socket;
     let nonce: string | undefined;
     let refusal: Refusal | undefined;

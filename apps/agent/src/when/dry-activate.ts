@@ -11,7 +11,7 @@ export interface DryActivation {
 }
 
 /** E.g. `would stop the following units as well: a.service, b.service`; of the system or of people's own managers. */
-const UNITS_LINE = /^would (?<not>not )?(?<verb>[a-z]+) the following(?: [a-z]+)*? units\b[^:]*:(?<units>.*)$/i;
+const UNITS_LINE = /^would (?<not>not )?(?<verb>[a-z]+) the following(?: [a-z]+){0,8}? units\b[^:]*:(?<units>.*)$/i;
 /** What is printed on every run, between the lines about units: it says that the words are those of this script. */
 const ACTIVATES_LINE = /^would activate the configuration\b/i;
 /** `would restart systemd`, `would stop swap device: /dev/sda2`. */
