@@ -612,8 +612,8 @@ test('a server whose directives are always expired is asked for the time once in
   await startAgent();
   await connected();
   offer({ directive: { expiresAt: Date.now() - 1 } });
-  await until(() => server.peers.length === 2 && server.peer?.reports.length === 1);
+  await until(() => server.peers.length === 2 && (server.peer?.reports.length ?? 0) > 0);
   server.peer?.socket.terminate();
-  await until(() => server.peers.length === 3 && server.peer?.reports.length === 1);
+  await until(() => server.peers.length === 3 && (server.peer?.reports.length ?? 0) > 0);
   expect(lines.filter((line) => line.includes('set back; connecting anew'))).toHaveLength(1);
 });

@@ -1,7 +1,7 @@
 import { lstat, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { StorePath } from '@floe/model';
-import { FloeError } from '@floe/runtime';
+import { FloeError, withoutTrailingSlashes } from '@floe/runtime';
 import type { NixCommand } from './command.ts';
 import { CopyWatch, type Excess } from './copy-watch.ts';
 import { explain, failureOnDisks } from './failure.ts';
@@ -117,7 +117,7 @@ async function removeUnfinished(command: NixCommand, paths: readonly string[]): 
 
 /** Nix leaves out parameters and slashes at the end. */
 function isSameCache(url: string, source: string): boolean {
-  const bare = (text: string): string => text.replace(/\?.*$/, '').replace(/\/+$/, '');
+  const bare = (text: string): string => withoutTrailingSlashes(text.replace(/[?].*$/, ''));
   return bare(url) === bare(source);
 }
 
