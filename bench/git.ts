@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openMirror } from '@floe/git';
 import type { CommitSha } from '@floe/model';
-import { exec, silentLogger } from '@floe/runtime';
+import { execInTest, silentLogger } from '@floe/runtime';
 import { createGitHttpHandler, ISOLATED_GIT_ENV } from '@floe/testkit';
 
 /** What taking in one commit costs, in ms: medians. The clone is one run. */
@@ -112,7 +112,7 @@ async function git(cwd: string, ...args: readonly string[]): Promise<string> {
 }
 
 async function gitReading(stdin: string, cwd: string, ...args: readonly string[]): Promise<string> {
-  const result = await exec('git', args, { cwd, stdin, env: { ...process.env, ...ISOLATED_GIT_ENV } });
+  const result = await execInTest('git', args, { cwd, stdin, env: { ...process.env, ...ISOLATED_GIT_ENV } });
   if (result.exitCode !== 0) throw new Error(`git ${args.join(' ')} failed: ${result.stderr}`);
   return result.stdout;
 }

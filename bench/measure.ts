@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { exec, type ExecOptions, type ExecResult } from '@floe/runtime';
+import { execInTest, type ExecOptions, type ExecResult } from '@floe/runtime';
 
 /** One line of the report. */
 export interface Figure {
@@ -31,8 +31,8 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
 }
 
 /** Runs a program that must succeed. */
-export async function run(file: string, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
-  const result = await exec(file, args, options);
+export async function run(file: string, args: readonly string[], options: Partial<ExecOptions> = {}): Promise<ExecResult> {
+  const result = await execInTest(file, args, options);
   if (result.exitCode !== 0) throw new Error(`${file} ${args.join(' ')} failed: ${result.stderr}`);
   return result;
 }

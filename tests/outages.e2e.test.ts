@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { exec } from '@floe/runtime';
+import { exec, execInTest } from '@floe/runtime';
 import { eventually, exampleFleetFiles, startPostgres, TestFleet, testNixSettings, type PostgresServer } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
@@ -220,7 +220,7 @@ describe('the cache', () => {
       await converged(fleet, sha);
       await fleet.server.stop();
     } finally {
-      await exec('umount', ['--lazy', cache]);
+      await execInTest('umount', ['--lazy', cache]);
     }
   });
 
@@ -253,11 +253,11 @@ async function converged1(on: TestFleet): Promise<void> {
 }
 
 async function mount(...args: string[]): Promise<void> {
-  const result = await exec('mount', args);
+  const result = await execInTest('mount', args);
   expect(result.exitCode, result.stderr).toBe(0);
 }
 
 async function copy(from: string, to: string): Promise<void> {
-  const result = await exec('cp', ['-a', from, to]);
+  const result = await execInTest('cp', ['-a', from, to]);
   expect(result.exitCode, result.stderr).toBe(0);
 }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { HostView } from '@floe/protocol';
-import { exec } from '@floe/runtime';
+import { execInTest } from '@floe/runtime';
 import { isLabReady } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { another, newKernel, pausedCheck } from './hosts.ts';
@@ -34,7 +34,8 @@ describe.skipIf(!isReady)(`activation on real systemd machines${isReady ? '' : `
     const status = await readFile(`/proc/${pid}/status`, 'utf8');
     expect(status).toMatch(/^NoNewPrivs:\t1$/m);
     expect(status).toMatch(/^Seccomp:\t2$/m);
-    const inside = async (script: string) => (await exec('nsenter', ['--target', String(pid), '--mount', '/bin/sh', '-c', script])).exitCode === 0;
+    const inside = async (script: string) =>
+      (await execInTest('nsenter', ['--target', String(pid), '--mount', '/bin/sh', '-c', script])).exitCode === 0;
     expect(await inside('touch /var/lib/floe-agent/probe && rm /var/lib/floe-agent/probe')).toBe(true);
     for (const file of ['/etc/probe', '/usr/probe', '/proc/sys/vm/drop_caches']) expect(await inside(`: >${file}`), file).toBe(false);
   });

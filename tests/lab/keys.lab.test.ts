@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { exec } from '@floe/runtime';
+import { execInTest } from '@floe/runtime';
 import { isLabReady } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { another } from './hosts.ts';
@@ -79,14 +79,14 @@ describe.skipIf(!isReady)(`keys change through git${isReady ? '' : ` (skipped: $
   test("the cache's key", async () => {
     const variable = 'FLOE_TRUSTED_PUBLIC_KEYS';
     const [secret, open] = [join(dir, 'cache.secret'), join(dir, 'cache.pub')];
-    const made = await exec('nix-store', ['--generate-binary-cache-key', 'floe-2', secret, open]);
+    const made = await execInTest('nix-store', ['--generate-binary-cache-key', 'floe-2', secret, open]);
     expect(made.exitCode, made.stderr).toBe(0);
     const fresh = (await readFile(open, 'utf8')).trim();
 
     await pinned({ [variable]: `${lab.trusted(variable)} ${fresh}` });
     await lab.fleet.server.stop();
     const store = `file://${join(lab.fleet.dir, 'server/cache')}`;
-    const signed = await exec('nix', [
+    const signed = await execInTest('nix', [
       '--extra-experimental-features',
       'nix-command',
       'store',

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { AgentState } from '@floe/model';
 import { eventually, LabGuest, labRootfs, LabNetwork, startPostgres, TestFleet, testNixSettings, type PostgresServer } from '@floe/testkit';
 import type { HostView } from '@floe/protocol';
-import { exec } from '@floe/runtime';
+import { execInTest } from '@floe/runtime';
 import { CacheServer } from './cache-server.ts';
 import { fleetFiles, hostFiles } from './fleet-files.ts';
 import type { LabHost, LabMachine } from './hosts.ts';
@@ -393,7 +393,7 @@ export class LabFleet implements AsyncDisposable {
     await this.cache[Symbol.asyncDispose]();
     await this.#postgres[Symbol.asyncDispose]();
     await this.#network[Symbol.asyncDispose]();
-    await exec('chmod', ['-R', 'u+w', this.#dir]);
+    await execInTest('chmod', ['-R', 'u+w', this.#dir]);
     await rm(this.#dir, { recursive: true, force: true });
   }
 }

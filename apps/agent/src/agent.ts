@@ -6,6 +6,7 @@ import type { Conditions } from './when/conditions.ts';
 import { Connection, type ConnectionHandlers } from './server/connection.ts';
 import { isNetworkThere, type Contact, type ServerStanding } from './server/contact.ts';
 import { MissedServer } from './server/missed-server.ts';
+import { TimeQuestion } from './server/time-question.ts';
 import type { Identity } from './server/identity.ts';
 import { Inbox } from './inbox.ts';
 import { MachineWatch } from './machine-watch.ts';
@@ -25,8 +26,6 @@ const STALE_MS = 3 * 24 * 3600 * 1000;
 /** A machine's clock that is this far from the server's is worth a word. */
 const CLOCK_DIFFERS_MS = 5 * 60_000;
 const PROGRESS_EVERY_MS = 500;
-/** A server whose clock contradicts its own directives is asked for the time no more often than this. */
-const ASK_TIME_EVERY_MS = 5 * 60_000;
 
 interface AgentSettings extends WorkSettings {
   readonly releaseKeys: readonly TrustedKey[];
@@ -56,13 +55,13 @@ export class Agent implements SteeredAgent {
   readonly #bench: Workbench;
   readonly #watch: MachineWatch;
   readonly #connection: Connection;
+  readonly #timeQuestion: TimeQuestion;
   readonly #bugs = Promise.withResolvers<never>();
   readonly #stopping = new AbortController();
   readonly #steps: Steps;
   /** What came of the newest directive, and on which connection it was. */
   #judged: { readonly nonce: string; readonly isBelieved: boolean } | undefined;
   #progressAt = Number.NEGATIVE_INFINITY;
-  #timeAskedAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: AgentDeps) {
     const { settings, machine, exec, clock, logger, random } = deps;
@@ -83,6 +82,7 @@ export class Agent implements SteeredAgent {
       logger,
       random,
     });
+    this.#timeQuestion = new TimeQuestion({ clock, logger, reconnect: () => this.#connection.reconnect() });
     this.#watch = new MachineWatch({
       ...deps,
       missedServer: this.#missedServerOf(deps),
@@ -361,7 +361,7 @@ export class Agent implements SteeredAgent {
     if (admission.kind === 'known') return;
     if (admission.kind === 'refused') {
       await this.#steps.step({ type: 'refused', epoch: admission.epoch, toplevel: admission.toplevel, detail: admission.detail });
-      if (admission.detail.code === 'DIRECTIVE_EXPIRED') this.#askServerForTime();
+      if (admission.detail.code === 'DIRECTIVE_EXPIRED') this.#timeQuestion.ask();
       return;
     }
     const { directive, freshness } = admission;
@@ -372,16 +372,6 @@ export class Agent implements SteeredAgent {
     // As in `#stepOn`, and of whatever state: what it reports would be what is expected.
     await this.#watch.lookForDrift();
     await this.#steps.step({ type: 'offered', directive, freshness });
-  }
-
-  /** A new connection brings what the server's clock says now, and the directive once more. */
-  #askServerForTime(): void {
-    const { clock, logger } = this.#deps;
-    const now = clock.monotonic();
-    if (now - this.#timeAskedAt < ASK_TIME_EVERY_MS) return;
-    this.#timeAskedAt = now;
-    logger.warn("the server's clock seems to have been set back; connecting anew");
-    this.#connection.reconnect();
   }
 
   #tellProgress(epoch: number, doneBytes: number, expectedBytes: number): void {

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommitSha } from '@floe/model';
-import { createLogger, exec, Secret, silentLogger, type Logger } from '@floe/runtime';
+import { execInTest, createLogger, Secret, silentLogger, type Logger } from '@floe/runtime';
 import { startGitOrigin, type GitOrigin, type GitOriginOptions, type OriginRepository } from '@floe/testkit';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { openMirror, type GitMirror, type MirrorOptions } from './index.ts';
@@ -47,7 +47,7 @@ async function failureOf(promise: Promise<unknown>): Promise<{ code: string; mes
 /** Native git's view of the mirror. */
 async function nativeGit(dir: string, ...args: string[]): Promise<string> {
   const env = { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1' };
-  const result = await exec('git', ['--git-dir', dir, ...args], { env });
+  const result = await execInTest('git', ['--git-dir', dir, ...args], { env });
   return result.exitCode === 0 ? result.stdout.trim() : `failed: ${result.stderr}`;
 }
 
@@ -669,7 +669,7 @@ describe('healing', () => {
        setInterval(look, 0);
        mirror.fetch(undefined).then(() => { look(); process.exit(0); }, (error) => { console.error(error); process.exit(1); });`,
     );
-    const result = await exec(process.execPath, [script, dir, url, sign]);
+    const result = await execInTest(process.execPath, [script, dir, url, sign]);
     expect(result.signal, `${sign}: ${result.stderr}`).toBe('SIGKILL');
   }
 

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { StorePath } from '@floe/model';
-import { exec, silentLogger } from '@floe/runtime';
+import { exec, execInTest, silentLogger } from '@floe/runtime';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createNix, type Nix } from './index.ts';
 
@@ -29,7 +29,7 @@ async function build(label: string, packages: readonly (readonly [string, number
   const file = join(dir, `${label}.nix`);
   await writeFile(file, expression);
   await mkdir(join(dir, 'roots'), { recursive: true });
-  const result = await exec('nix-build', [file, '--out-link', join(dir, 'roots', label)], { env });
+  const result = await execInTest('nix-build', [file, '--out-link', join(dir, 'roots', label)], { env });
   expect(result.exitCode, result.stderr).toBe(0);
   return result.stdout.trim() as StorePath;
 }
@@ -54,9 +54,9 @@ it('tells two real closures apart', async () => {
     { name: 'htop', before: [], after: ['3.3.0'] },
     { name: 'nano', before: ['8.0'], after: [] },
   ]);
-  const files = await exec(
+  const files = await execInTest(
     'nix-store',
-    ['--query', '--size', ...(await exec('nix-store', ['--query', '--requisites', after], { env })).stdout.split(/\s+/).filter(Boolean)],
+    ['--query', '--size', ...(await execInTest('nix-store', ['--query', '--requisites', after], { env })).stdout.split(/\s+/).filter(Boolean)],
     { env },
   );
   const expected = files.stdout

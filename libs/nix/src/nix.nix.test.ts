@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HostName, StorePath } from '@floe/model';
-import { exec, silentLogger } from '@floe/runtime';
+import { exec, execInTest, silentLogger } from '@floe/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createNix, createRepositoryNix, loadOrCreateCacheKey, openSandbox, type HostEvaluation, type Nix, type RepositoryNix } from './index.ts';
 
@@ -53,7 +53,7 @@ async function repository(files: Readonly<Record<string, string>>): Promise<stri
     GIT_COMMITTER_EMAIL: 'a@b',
   };
   const git = async (...args: string[]): Promise<string> => {
-    const result = await exec('git', ['-C', repo, ...args], { env });
+    const result = await execInTest('git', ['-C', repo, ...args], { env });
     expect(result.exitCode, result.stderr).toBe(0);
     return result.stdout.trim();
   };
@@ -102,7 +102,7 @@ beforeAll(async () => {
   repositoryNix = createRepositoryNix({ exec, logger: silentLogger, sandbox }, nix);
 });
 afterAll(async () => {
-  await exec('chmod', ['-R', 'u+w', dir]);
+  await execInTest('chmod', ['-R', 'u+w', dir]);
   await rm(dir, { recursive: true, force: true });
 });
 
@@ -111,7 +111,9 @@ describe('listing hosts', () => {
     const source = await flake('nixosConfigurations = { ada = { }; };');
     const bare = join(dir, 'mirror.git');
     // Only of a bare repository, as the server's mirror is, does Nix make a copy.
-    expect((await exec('git', ['clone', '-q', '--bare', /file:\/\/([^?]*)/.exec(source)?.[1] ?? '', bare], { env: process.env })).exitCode).toBe(0);
+    expect(
+      (await execInTest('git', ['clone', '-q', '--bare', /file:\/\/([^?]*)/.exec(source)?.[1] ?? '', bare], { env: process.env })).exitCode,
+    ).toBe(0);
     const url = source.replace(/file:\/\/[^?]*/, `file://${bare}`);
     await repositoryNix.listHosts(url, limits);
     const copies = join(dir, 'sandbox/home/.cache/nix/gitv3');
@@ -359,7 +361,7 @@ describe('publishing and downloading', () => {
     size.writeBigUInt64LE(2n ** 31n);
     await writeFile(join(dir, 'bomb-head'), Buffer.concat([...header, size]));
     const compress = /\.(xz|zst|bz2)$/.exec(target)?.[1] === 'zst' ? 'zstd' : 'xz -0';
-    const made = await exec('sh', ['-c', `(cat ${dir}/bomb-head; head -c ${2 ** 31} /dev/zero) | ${compress} > ${target}`]);
+    const made = await execInTest('sh', ['-c', `(cat ${dir}/bomb-head; head -c ${2 ** 31} /dev/zero) | ${compress} > ${target}`]);
     expect(made.exitCode, made.stderr).toBe(0);
 
     const away = machine('away-bomb');
@@ -447,7 +449,7 @@ describe('publishing and downloading', () => {
     const disk = join(dir, 'small-disk');
     await mkdir(disk);
     const mount = async (...args: string[]): Promise<void> => {
-      const result = await exec('mount', args);
+      const result = await execInTest('mount', args);
       expect(result.exitCode, result.stderr).toBe(0);
     };
     await mount('-t', 'tmpfs', '-o', 'size=1m', 'floe-test', disk);
@@ -458,7 +460,7 @@ describe('publishing and downloading', () => {
       await nix.publish([toplevel], options);
       await nix.readBack(`file://${disk}`, [toplevel], publicKey);
     } finally {
-      await exec('umount', [disk]);
+      await execInTest('umount', [disk]);
     }
   });
 });

@@ -35,7 +35,7 @@ function commandLines(): string[] {
 }
 
 describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
-  const sh = async (script: string, options: ExecOptions = {}) => await exec('/bin/sh', ['-c', script], { timeoutMs: 60_000, ...options });
+  const sh = async (script: string, options: Partial<ExecOptions> = {}) => await exec('/bin/sh', ['-c', script], { timeoutMs: 60_000, ...options });
 
   test('tells the exit status, the output and the signal that ended the program', async () => {
     expect(await sh('echo out; echo err >&2; exit 3')).toMatchObject({ end: 'exited', exitCode: 3, signal: null, stdout: 'out\n', stderr: 'err\n' });

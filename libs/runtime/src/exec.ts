@@ -15,8 +15,8 @@ export type BeyondLimit = 'end' | 'cut';
 
 export interface ExecOptions {
   readonly signal?: AbortSignal | undefined;
-  /** After this long all processes of the tree get SIGTERM, and SIGKILL `killAfterMs` later. Default: 10 min. */
-  readonly timeoutMs?: number | undefined;
+  /** After this long all processes of the tree get SIGTERM, and SIGKILL `killAfterMs` later. */
+  readonly timeoutMs: number;
   /** Default 5 s. */
   readonly killAfterMs?: number | undefined;
   /** Memory of the program and all processes that come from it, together. Above it they are killed. Default: no limit. */
@@ -56,9 +56,8 @@ export interface ExecResult {
 }
 
 /** Runs a program to its end. Injected, so that code around a program can be tested without it. */
-export type Exec = (file: string, args: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
+export type Exec = (file: string, args: readonly string[], options: ExecOptions) => Promise<ExecResult>;
 
-const TIMEOUT_MS = 10 * 60_000;
 const KILL_AFTER_MS = 5_000;
 const MAX_STDOUT_BYTES = 16 * 1024 * 1024;
 const MAX_STDERR_BYTES = 256 * 1024;
@@ -80,7 +79,7 @@ export const exec: Exec = createExec();
 
 /** `makesGroups: false`: as on a machine where this process may make no control groups. */
 export function createExec({ makesGroups = true }: { readonly makesGroups?: boolean } = {}): Exec {
-  return async (file, args, options = {}) => {
+  return async (file, args, options) => {
     const group = makesGroups ? ControlGroup.create(options.maxMemoryBytes) : undefined;
     try {
       return await new Execution(file, args, options, group).result;
@@ -133,7 +132,7 @@ class Execution {
   }
 
   #follow(): void {
-    const { signal, stdin = '', beyondStdout = 'end', beyondStderr = 'cut', timeoutMs = TIMEOUT_MS } = this.#options;
+    const { signal, stdin = '', beyondStdout = 'end', beyondStderr = 'cut', timeoutMs } = this.#options;
     const { stdin: input, stdout, stderr } = this.#child;
     stdout?.on('data', (chunk: Buffer) => {
       this.#received += chunk.length;

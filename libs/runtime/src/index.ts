@@ -3,6 +3,7 @@ export * from './bounded-body.ts';
 export * from './clock.ts';
 export * from './errors.ts';
 export * from './exec.ts';
+export * from './exec-in-test.ts';
 export * from './files.ts';
 export * from './logger.ts';
 export * from './signing.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { exec } from './exec.ts';
+import { execInTest } from './exec-in-test.ts';
 import { takeProcessLock } from './process-lock.ts';
 
 let dir = '';
@@ -108,21 +108,21 @@ test.skipIf(process.getuid?.() !== 0)('one in another container, where it has th
 });
 
 test.skipIf(process.getuid?.() !== 0)('a disk that takes nothing says so by the code of the file system', async () => {
-  const mounted = await exec('mount', ['-t', 'tmpfs', '-o', 'size=64k,nr_inodes=3', 'floe-test', dir]);
+  const mounted = await execInTest('mount', ['-t', 'tmpfs', '-o', 'size=64k,nr_inodes=3', 'floe-test', dir]);
   expect(mounted.exitCode, mounted.stderr).toBe(0);
   try {
     await writeFile(join(dir, 'one'), '');
     await writeFile(join(dir, 'two'), '');
     await expect(takeProcessLock(join(dir, 'lock'))).rejects.toMatchObject({ code: 'ENOSPC' });
-    await exec('mount', ['-o', 'remount,ro', dir]);
+    await execInTest('mount', ['-o', 'remount,ro', dir]);
     await expect(takeProcessLock(join(dir, 'lock'))).rejects.toMatchObject({ code: 'EROFS' });
   } finally {
-    await exec('umount', ['--lazy', dir]);
+    await execInTest('umount', ['--lazy', dir]);
   }
 });
 
 test('on a disk without room for a byte it is taken all the same', { skip: process.getuid?.() !== 0 }, async () => {
-  const mounted = await exec('mount', ['-t', 'tmpfs', '-o', 'size=4k', 'floe-test', dir]);
+  const mounted = await execInTest('mount', ['-t', 'tmpfs', '-o', 'size=4k', 'floe-test', dir]);
   expect(mounted.exitCode, mounted.stderr).toBe(0);
   try {
     await writeFile(join(dir, 'full'), Buffer.alloc(4096));
@@ -131,6 +131,6 @@ test('on a disk without room for a byte it is taken all the same', { skip: proce
     if (taken.kind === 'taken') await taken.lock[Symbol.asyncDispose]();
     expect(await readdir(dir)).toContain('lock.held');
   } finally {
-    await exec('umount', ['--lazy', dir]);
+    await execInTest('umount', ['--lazy', dir]);
   }
 });

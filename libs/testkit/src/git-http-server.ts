@@ -2,7 +2,7 @@ import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { exec } from '@floe/runtime';
+import { execInTest } from '@floe/runtime';
 
 /** A ref that a push changed. `before` is undefined for a new ref, `after` for a deleted one. */
 export interface RefUpdate {
@@ -187,7 +187,7 @@ function relayResponse(child: ChildProcessWithoutNullStreams, res: ServerRespons
 
 async function readRefs(folder: string): Promise<ReadonlyMap<string, string>> {
   const args = ['--git-dir', folder, 'for-each-ref', '--format=%(objectname) %(refname)'];
-  const result = await exec('git', args, { env: { ...process.env, ...ISOLATED_GIT_ENV } });
+  const result = await execInTest('git', args, { env: { ...process.env, ...ISOLATED_GIT_ENV } });
   if (result.exitCode !== 0) throw new Error(`git for-each-ref failed: ${result.stderr.trim()}`);
   const lines = result.stdout.split('\n').filter((line) => line !== '');
   return new Map(lines.map((line) => [line.slice(line.indexOf(' ') + 1), line.slice(0, line.indexOf(' '))]));

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { CommitSha } from '@floe/model';
-import { exec } from '@floe/runtime';
+import { execInTest } from '@floe/runtime';
 import { createGitHttpHandler, ISOLATED_GIT_ENV, type GitHttpHandlerOptions } from './git-http-server.ts';
 
 export interface GitOriginOptions {
@@ -179,7 +179,7 @@ async function headOf(git: Git): Promise<CommitSha> {
 }
 
 async function runGit(cwd: string, args: readonly string[]): Promise<string> {
-  const result = await exec('git', args, { cwd, env: { ...process.env, ...COMMIT_ENV } });
+  const result = await execInTest('git', args, { cwd, env: { ...process.env, ...COMMIT_ENV } });
   if (result.exitCode !== 0) throw new Error(`git ${args.join(' ')} failed: ${result.stderr.trim()}`);
   return result.stdout.trim();
 }

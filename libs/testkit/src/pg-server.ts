@@ -4,7 +4,7 @@ import { chown, glob, mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { exec } from '@floe/runtime';
+import { execInTest } from '@floe/runtime';
 
 /** The only role of the server; connections are trusted, and come only through the socket in its folder. */
 const ROLE = 'floe';
@@ -130,7 +130,7 @@ export class PostgresServer implements AsyncDisposable {
   }
 
   async #run(tool: string, args: readonly string[]): Promise<string> {
-    const result = await exec(join(this.#binDir, tool), args, { cwd: '/' });
+    const result = await execInTest(join(this.#binDir, tool), args, { cwd: '/' });
     if (result.exitCode !== 0) throw new Error(`${tool} failed: ${result.stderr.trim()}`);
     return result.stdout;
   }

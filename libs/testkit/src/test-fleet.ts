@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { EnrolmentTokenResponse, FleetView, HostName, RevisionView, type HostView } from '@floe/protocol';
-import { exec } from '@floe/runtime';
+import { execInTest } from '@floe/runtime';
 import * as v from 'valibot';
 import { ISOLATED_GIT_ENV } from './git-http-server.ts';
 import { LocalForge } from './local-forge.ts';
@@ -127,7 +127,7 @@ export class TestFleet implements AsyncDisposable {
       GIT_COMMITTER_NAME: 'Ada',
       GIT_COMMITTER_EMAIL: 'ada@example.org',
     };
-    const result = await exec('git', args, { env: { ...process.env, ...ISOLATED_GIT_ENV, ...identity, HOME: join(this.dir, 'home') } });
+    const result = await execInTest('git', args, { env: { ...process.env, ...ISOLATED_GIT_ENV, ...identity, HOME: join(this.dir, 'home') } });
     if (result.exitCode !== 0) throw new Error(`git ${args.join(' ')} failed: ${result.stderr}`);
     return result.stdout.trim();
   }
@@ -281,7 +281,7 @@ export class TestFleet implements AsyncDisposable {
     await this.forge[Symbol.asyncDispose]();
     if (!this.#isTemporary) return;
     // Store paths are read-only folders.
-    await exec('chmod', ['-R', 'u+w', this.dir]);
+    await execInTest('chmod', ['-R', 'u+w', this.dir]);
     await rm(this.dir, { recursive: true, force: true });
   }
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { isOn, type HostName, type StorePath } from '@floe/model';
 import { createNix, createRepositoryNix, loadOrCreateCacheKey, openUnsafeSandbox, type CacheKey, type Nix, type RepositoryNix } from '@floe/nix';
-import { exec, silentLogger, systemClock } from '@floe/runtime';
+import { exec, execInTest, silentLogger, systemClock } from '@floe/runtime';
 import { exampleFleetFiles, testNixSettings } from '@floe/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FolderMachine } from './folder-machine.ts';
@@ -25,7 +25,7 @@ async function publishSystem(module: string): Promise<StorePath> {
     await writeFile(join(repo, path), content);
   }
   const git = async (...args: string[]): Promise<string> => {
-    const result = await exec('git', ['-C', repo, ...args]);
+    const result = await execInTest('git', ['-C', repo, ...args]);
     expect(result.exitCode, result.stderr).toBe(0);
     return result.stdout.trim();
   };
@@ -83,7 +83,7 @@ beforeAll(async () => {
   key = await loadOrCreateCacheKey(join(dir, 'cache.secret'), 'cache-1');
 });
 afterAll(async () => {
-  await exec('chmod', ['-R', 'u+w', dir]);
+  await execInTest('chmod', ['-R', 'u+w', dir]);
   await rm(dir, { recursive: true, force: true });
 });
 
@@ -115,7 +115,7 @@ test('what is kept survives the garbage collector, what is let go does not', asy
   const system = await publishSystem('environment.etc."kept" = "kept";');
   const { machine, root } = await newMachine();
   const collect = async (): Promise<void> => {
-    const result = await exec('nix-store', ['--gc', '--store', `local?root=${root}`], { env: nixEnv() });
+    const result = await execInTest('nix-store', ['--gc', '--store', `local?root=${root}`], { env: nixEnv() });
     expect(result.exitCode, result.stderr).toBe(0);
   };
   await download(machine, system);
@@ -163,7 +163,7 @@ test('a second switch waits for the end of one that a killed agent left running'
   await download(machine, system);
   await mkdir(join(root, 'run'), { recursive: true });
   // Holds the lock as a switch does, until told.
-  const held = exec('flock', [
+  const held = execInTest('flock', [
     join(root, 'run/switch.lock'),
     'sh',
     '-c',

@@ -1,4 +1,4 @@
-import { isFloeError, type Clock, type Exec, type ExecResult, type Logger } from '@floe/runtime';
+import { isFloeError, NO_TIME_LIMIT, type Clock, type Exec, type ExecResult, type Logger } from '@floe/runtime';
 import { oneLine, printable } from './printable.ts';
 import type { Notice, NoticeAction } from './protocol.ts';
 
@@ -113,7 +113,8 @@ export class Desktop implements AsyncDisposable {
   async #send(notice: Notice, actions: readonly NoticeAction[], signal: AbortSignal): Promise<ExecResult | undefined> {
     const { exec, env, logger } = this.#deps;
     try {
-      const options = { env, signal, ...(actions.length === 0 ? { timeoutMs: SHOW_TIMEOUT_MS } : {}) };
+      // With buttons it waits for a person, until the notice is taken back.
+      const options = { env, signal, timeoutMs: actions.length === 0 ? SHOW_TIMEOUT_MS : NO_TIME_LIMIT };
       const result = await exec('notify-send', notifyArguments(notice, actions, this.#number), options);
       const number = Number(result.stdout.split('\n')[0]);
       // 0 is no notification; a failed one repeats the number that it was to replace.

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { StorePath } from '@floe/model';
 import { createNix } from '@floe/nix';
-import { exec, silentLogger } from '@floe/runtime';
+import { exec, execInTest, silentLogger } from '@floe/runtime';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { compareGenerations } from './generations.ts';
 import { changesText } from './text.ts';
@@ -16,7 +16,7 @@ let env: Record<string, string | undefined>;
 async function add(dir: string, name: string, references: readonly string[] = []): Promise<StorePath> {
   const system = process.arch === 'arm64' ? 'aarch64-linux' : 'x86_64-linux';
   const expression = `derivation { name = "${name}"; system = "${system}"; builder = "/bin/sh"; args = [ "-c" "echo $parts > $out" ]; parts = "${references.map((path) => `\${builtins.storePath ${path}}`).join(' ')}"; unique = "${dir}"; }`;
-  const built = await exec('nix-build', ['--expr', expression, '--no-out-link'], { env });
+  const built = await execInTest('nix-build', ['--expr', expression, '--no-out-link'], { env });
   expect(built.exitCode, built.stderr).toBe(0);
   return built.stdout.trim() as StorePath;
 }
@@ -30,13 +30,13 @@ beforeAll(async () => {
     await add(root, 'nixos-system-ada-2', [await add(root, 'firefox-131.0'), await add(root, 'htop-3.3.0')]),
   ];
   for (const system of systems) {
-    const copied = await exec('nix', ['copy', '--no-check-sigs', '--to', `local?root=${root}`, system], { env });
+    const copied = await execInTest('nix', ['copy', '--no-check-sigs', '--to', `local?root=${root}`, system], { env });
     expect(copied.exitCode, copied.stderr).toBe(0);
     await nix.setProfile(join(root, 'nix/var/nix/profiles/system'), system);
   }
 });
 afterAll(async () => {
-  await exec('chmod', ['-R', 'u+w', root]);
+  await execInTest('chmod', ['-R', 'u+w', root]);
   await rm(root, { recursive: true, force: true });
 });
 

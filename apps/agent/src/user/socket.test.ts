@@ -3,7 +3,7 @@ import { request } from 'node:http';
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createLogger, exec, FloeError, silentLogger } from '@floe/runtime';
+import { execInTest, createLogger, FloeError, silentLogger } from '@floe/runtime';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AFTER, CHANGES, FakeRequests, notice, STATUS } from '../test/fake-requests.ts';
 import { until } from '../test/until.ts';
@@ -66,7 +66,7 @@ describe('who may', () => {
     expect([(await lstat(path)).gid, await mode()]).toEqual([4711, '660']);
     const knock = `require('net').connect(${JSON.stringify(path)}).on('connect', () => { console.log('in'); process.exit(); }).on('error', (e) => console.log(e.code))`;
     const as = async (gid: number): Promise<string> =>
-      (await exec('setpriv', ['--reuid=65534', `--regid=${gid}`, '--clear-groups', process.execPath, '-e', knock])).stdout.trim();
+      (await execInTest('setpriv', ['--reuid=65534', `--regid=${gid}`, '--clear-groups', process.execPath, '-e', knock])).stdout.trim();
     expect(await as(4711)).toBe('in');
     expect(await as(65_534)).toBe('EACCES');
   });
@@ -91,7 +91,7 @@ describe('the file', () => {
   it('replaces that of a dead agent, and leaves nothing behind', async () => {
     const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
     await (await serve())[Symbol.asyncDispose]();
-    await exec(process.execPath, ['-e', script]);
+    await execInTest(process.execPath, ['-e', script]);
     expect((await lstat(path)).isSocket()).toBe(true);
     const socket = await serve();
     expect(await client().status()).toEqual(STATUS);
@@ -320,7 +320,7 @@ describe('a client without an answer', () => {
       await createAgentClient({ socketPath: ${JSON.stringify(path)}, signal: new AbortController().signal, readGroups }).status().catch((error) => console.log(error.code, error.message));`;
     const run = async (): Promise<string> =>
       (
-        await exec('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, '--input-type=module', '-e', script])
+        await execInTest('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, '--input-type=module', '-e', script])
       ).stdout.trim();
     expect(await run()).toMatch(
       /^NOT_ALLOWED only root and the group floe may .* use sudo, or ask your administrator to put you into the group floe/,

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { exec, silentLogger } from '@floe/runtime';
+import { exec, execInTest, silentLogger } from '@floe/runtime';
 import { createNix, createRepositoryNix, type RepositoryNix } from '../index.ts';
 import type { Sandbox } from '../sandbox.ts';
 
@@ -73,7 +73,7 @@ async function open(rootfs: string | undefined, hasDaemon: boolean): Promise<Wor
     dir,
     with: create,
     async run(file, ...args) {
-      const result = await exec(file, args, { env: env([]) });
+      const result = await execInTest(file, args, { env: env([]) });
       if (result.exitCode !== 0) throw new Error(`${file} ${args.join(' ')} failed: ${result.stderr}`);
       return result.stdout.trim();
     },
@@ -82,7 +82,7 @@ async function open(rootfs: string | undefined, hasDaemon: boolean): Promise<Wor
         daemon.kill('SIGKILL');
         await once(daemon, 'exit');
       }
-      await exec('chmod', ['-R', 'u+w', dir]);
+      await execInTest('chmod', ['-R', 'u+w', dir]);
       await rm(dir, { recursive: true, force: true });
     },
   };
@@ -98,7 +98,7 @@ export async function commitFlake(dir: string, files: Readonly<Record<string, st
   const identity = ['AUTHOR', 'COMMITTER'].flatMap((who) => [[`GIT_${who}_NAME`, 'a'] as const, [`GIT_${who}_EMAIL`, 'a@b'] as const]);
   const env = { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1', ...Object.fromEntries(identity) };
   const git = async (...args: string[]): Promise<string> => {
-    const result = await exec('git', ['-C', repository, ...args], { env });
+    const result = await execInTest('git', ['-C', repository, ...args], { env });
     if (result.exitCode !== 0) throw new Error(result.stderr);
     return result.stdout.trim();
   };

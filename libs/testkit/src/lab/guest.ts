@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { access, mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { exec, type ExecResult } from '@floe/runtime';
+import { exec, execInTest, type ExecResult } from '@floe/runtime';
 import { eventually } from '../service-process.ts';
 
 /** What nspawn ends with when its guest restarts itself. */
@@ -70,7 +70,7 @@ export class LabGuest implements AsyncDisposable {
     const own = join(dir, this.name);
     const [upper, work] = [join(own, 'upper'), join(own, 'work')];
     for (const folder of [upper, work, this.root]) await mkdir(folder, { recursive: true });
-    if ((await exec('mountpoint', ['--quiet', this.root])).exitCode === 0) return;
+    if ((await execInTest('mountpoint', ['--quiet', this.root])).exitCode === 0) return;
     await run('mount', ['-t', 'overlay', 'overlay', '-o', `lowerdir=${rootfs},upperdir=${upper},workdir=${work}`, this.root]);
     if (storeMegabytes !== undefined) {
       await mkdir(this.path('/nix'), { recursive: true });
@@ -245,13 +245,13 @@ export class LabGuest implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.cutPower();
-    if (this.#options.storeMegabytes !== undefined) await exec('umount', ['--lazy', this.path('/nix')]);
-    await exec('umount', ['--lazy', this.root]);
-    for (const cgroup of CGROUPS) await exec('find', [`${cgroup}/floe-lab/${this.name}`, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']);
+    if (this.#options.storeMegabytes !== undefined) await execInTest('umount', ['--lazy', this.path('/nix')]);
+    await execInTest('umount', ['--lazy', this.root]);
+    for (const cgroup of CGROUPS) await execInTest('find', [`${cgroup}/floe-lab/${this.name}`, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']);
   }
 }
 
 async function run(file: string, args: readonly string[]): Promise<void> {
-  const result = await exec(file, args);
+  const result = await execInTest(file, args);
   if (result.exitCode !== 0) throw new Error(`${file} ${args.join(' ')}: ${result.stderr}`);
 }

@@ -1,6 +1,6 @@
 import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { exec } from '@floe/runtime';
+import { execInTest } from '@floe/runtime';
 
 const PROJECT = join(import.meta.dirname, '../../../..');
 export const LAB_SUITES = ['bookworm', 'trixie'] as const;
@@ -40,13 +40,13 @@ export class LabNetwork implements AsyncDisposable {
   /** `number` tells networks of one machine apart: 0 to 99. */
   static async create(number: number): Promise<LabNetwork> {
     const network = new LabNetwork(`floe-lab${number}`, `10.77.${100 + number}`);
-    await exec('ip', ['link', 'delete', network.bridge]);
+    await execInTest('ip', ['link', 'delete', network.bridge]);
     for (const args of [
       ['link', 'add', network.bridge, 'type', 'bridge'],
       ['address', 'add', `${network.address}/24`, 'dev', network.bridge],
       ['link', 'set', network.bridge, 'up'],
     ]) {
-      const result = await exec('ip', args);
+      const result = await execInTest('ip', args);
       if (result.exitCode !== 0) throw new Error(`ip ${args.join(' ')}: ${result.stderr}`);
     }
     // The default is enough for about 25 systemds, and then they hang without a word.
@@ -64,6 +64,6 @@ export class LabNetwork implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await exec('ip', ['link', 'delete', this.bridge]);
+    await execInTest('ip', ['link', 'delete', this.bridge]);
   }
 }

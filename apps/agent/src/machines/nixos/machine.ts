@@ -25,7 +25,7 @@ import { ActivationGuard } from './guard.ts';
 import { bootEntryOf, clearOneShot, setOneShot } from './one-shot.ts';
 import { AFTER_SWITCH_SCRIPT, GUARD_UNIT_FILE, REBOOTED_BACK, SYSTEM_PROFILE, switchUnits, verdictUnit, watchdogUnit } from './scripts.ts';
 import { SwitchLock } from './switch-lock.ts';
-import { switchUnit, type SwitchUnit } from './switch-unit.ts';
+import { SYSTEMD_ANSWERS_MS, switchUnit, type SwitchUnit } from './switch-unit.ts';
 import { failedUnits, killStuckUnits, runningJobs } from './units.ts';
 
 /** A script that only tells what it would do, and takes longer, is not waited for. */
@@ -204,6 +204,8 @@ export class NixosMachine extends StoreBacked implements Machine {
     const result = await exec('systemd-run', ['--quiet', '--collect', '--wait', '--pipe', '--no-ask-password', ...limits, '--', ...command], {
       env,
       signal,
+      timeoutMs: 1000 * DRY_ACTIVATE_SECONDS + SYSTEMD_ANSWERS_MS,
+      beyondStdout: 'cut',
     });
     return result.exitCode === 0 ? `${result.stdout}\n${result.stderr}` : null;
   }

@@ -4,7 +4,7 @@ import { access, chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFil
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { StorePath } from '@floe/model';
-import { exec } from '@floe/runtime';
+import { execInTest } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { GuardedActivation } from '../machine.ts';
 import { ActivationGuard } from './guard.ts';
@@ -51,14 +51,14 @@ async function play(script: string, current: string): Promise<string[]> {
   await writeFile(log(), '');
   const own = script.replaceAll('/run/current-system', join(root, 'current-system')).replaceAll(SWITCH_LOCK, join(root, 'lock'));
   await writeFile(join(root, 'script.sh'), own);
-  await exec('/bin/sh', [join(root, 'script.sh')]);
+  await execInTest('/bin/sh', [join(root, 'script.sh')]);
   return (await readFile(log(), 'utf8')).split('\n').filter((line) => line !== '');
 }
 
 const stagedInBoot = async (id: string): Promise<void> => await writeFile(join(folder(), 'boot-id'), id);
 
 test('the guard gives a started system a deadline, and nothing in the start in which it was staged', async () => {
-  const guard = new ActivationGuard({ stateDir: root, env: {}, exec: async () => await exec('true', []) });
+  const guard = new ActivationGuard({ stateDir: root, env: {}, exec: async () => await execInTest('true', []) });
   await stagedInBoot('an earlier one');
   expect(await play(guardScript(plan, folder()), 'target')).toEqual([expect.stringContaining('systemd-run')]);
   await guard.guardBoot(plan, plan.before);
@@ -97,7 +97,7 @@ test('an early way back that failed is tried again later in the same start', asy
 });
 
 test('on the way back it is still known in which start of the machine the activation began', async () => {
-  const guard = new ActivationGuard({ stateDir: root, env: {}, exec: async () => await exec('true', []) });
+  const guard = new ActivationGuard({ stateDir: root, env: {}, exec: async () => await execInTest('true', []) });
   await guard.arm(plan, { isFirst: true, running: plan.before });
   expect((await guard.boots(1)).isNewBoot).toBe(false);
   await writeFile(join(root, 'activation/1/boot-id'), 'an earlier one');
@@ -148,7 +148,7 @@ test('a system that is staged once more is guarded at every moment', async () =>
         () => false,
       );
       if (isStaged && !isThere) unguarded.push([file, ...args].join(' '));
-      return await exec('true', []);
+      return await execInTest('true', []);
     },
   });
   await guard.guardBoot(plan, plan.before);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { exec, systemClock, type Exec, type Logger } from '@floe/runtime';
+import { exec, execInTest, systemClock, type Exec, type Logger } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { holderOf, SwitchLock } from './switch-lock.ts';
 
@@ -95,7 +95,7 @@ test('also one that does not listen', async () => {
 
 test('what cannot be ended is still named', async () => {
   const child = await hold();
-  const own = lock({ patience: 5_000, run: async () => await exec('false', []) });
+  const own = lock({ patience: 5_000, run: async () => await execInTest('false', []) });
   await own.heldBy();
   passed += LIMIT_MS;
   expect(await own.heldBy()).toContain(`process ${child.pid}`);

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { exec, type Exec, type ExecResult } from '@floe/runtime';
+import { execInTest, type Exec, type ExecResult } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { activationFolder, type ActivationFolder } from './activation-folder.ts';
 import { describeSwitch } from '../switch-outcome.ts';
@@ -34,7 +34,9 @@ function fakeSystemd(end: string | undefined): { fake: Exec; calls: string[][] }
           ?.split('=')
           .at(-1)
           ?.split(' ') ?? [];
-      await exec('/bin/sh', stopPost.slice(1), { env: { PATH: '/nothing/here', SERVICE_RESULT: outcome, EXIT_CODE: code, EXIT_STATUS: status } });
+      await execInTest('/bin/sh', stopPost.slice(1), {
+        env: { PATH: '/nothing/here', SERVICE_RESULT: outcome, EXIT_CODE: code, EXIT_STATUS: status },
+      });
     }
     if (file === 'systemctl') return { ...result, stdout: 'inactive\n' };
     return file === 'journalctl'

@@ -7,6 +7,8 @@ import type { ActivationFolder } from './activation-folder.ts';
 const POLL_MS = 100;
 /** So many last lines of a switch are told. */
 const LOG_LINES = 40;
+/** What systemd may take beside the time of the program that it runs. */
+export const SYSTEMD_ANSWERS_MS = 60_000;
 
 /**
  * Writes how a unit ended: systemd runs it after the main program, also when that was killed, and with no agent there. It
@@ -96,7 +98,7 @@ export function switchUnit(deps: SwitchUnitDeps, folder: ActivationFolder, name:
         '--',
         ...command,
       ];
-      const started = await exec('systemd-run', args, { env, signal });
+      const started = await exec('systemd-run', args, { env, signal, timeoutMs: limitMs + SYSTEMD_ANSWERS_MS });
       const found = await result(signal);
       if (found === undefined) {
         throw new FloeError('SWITCH_NOT_STARTED', `systemd did not run ${unit}: ${started.stderr.trim().slice(-500)}`, { retryable: true });

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { exec } from '@floe/runtime';
+import { exec, execInTest } from '@floe/runtime';
 import { expect, test } from 'vitest';
 import { accountEnv, execAs, placeAs, type Account } from './account.ts';
 
@@ -53,7 +53,7 @@ test('on macOS, a program whose name has "=" in it is run and not taken for a se
     await writeFile(program, '#!/bin/sh\necho "$HOME $1"\n', { mode: 0o755 });
     const { args } = placeAs(ALICE, [program, 'two words'], { env: { HOME: '/home/alice' }, platform: 'darwin' });
     const [file = '', ...rest] = args.slice(args.indexOf('--') + 1);
-    expect(await exec(file, rest)).toMatchObject({ exitCode: 0, stdout: '/home/alice two words\n' });
+    expect(await execInTest(file, rest)).toMatchObject({ exitCode: 0, stdout: '/home/alice two words\n' });
   } finally {
     await rm(dir, { recursive: true });
   }
@@ -63,11 +63,12 @@ test('on macOS, a program whose name has "=" in it is run and not taken for a se
 test.runIf(process.platform === 'linux' && process.getuid?.() === 0)('a program really runs as the other user, with its environment', async () => {
   const nobody: Account = { name: 'nobody', home: '/srv/nobody', stateHome: '/srv/nobody/.local/state', isOwn: false };
   const env = accountEnv(nobody, { PATH: '/usr/bin:/bin:/usr/sbin:/sbin:/run/current-system/sw/bin', DRY_RUN: '1' });
+  const LIMIT = { timeoutMs: 60_000 };
   const asNobody = execAs(exec, nobody, { env, platform: 'linux' });
-  expect((await asNobody('id', ['-un'])).stdout).toBe('nobody\n');
-  const seen = (await asNobody('env', [])).stdout.split('\n');
+  expect((await asNobody('id', ['-un'], LIMIT)).stdout).toBe('nobody\n');
+  const seen = (await asNobody('env', [], LIMIT)).stdout.split('\n');
   expect(seen).toContain('HOME=/srv/nobody');
   expect(seen).toContain('USER=nobody');
   expect(seen.join('\n')).not.toContain('DRY_RUN');
-  expect((await asNobody('sh', ['-c', 'exit 7'])).exitCode).toBe(7);
+  expect((await asNobody('sh', ['-c', 'exit 7'], LIMIT)).exitCode).toBe(7);
 });

@@ -56,7 +56,7 @@ export function placeAs(
 
 /** An {@link Exec} whose programs run as the account. */
 export function execAs(exec: Exec, account: Account, options: { readonly env: NodeJS.ProcessEnv; readonly platform: NodeJS.Platform }): Exec {
-  return async (file, args, execOptions = {}) => {
+  return async (file, args, execOptions) => {
     const place = placeAs(account, [file, ...args], { ...options, env: execOptions.env ?? options.env });
     return await exec(place.file, place.args, { ...execOptions, env: place.env });
   };

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isOn, type StorePath } from '@floe/model';
 import { createNix, loadOrCreateCacheKey, type CacheKey, type Nix } from '@floe/nix';
-import { exec, silentLogger, systemClock, type Exec } from '@floe/runtime';
+import { exec, execInTest, silentLogger, systemClock, type Exec } from '@floe/runtime';
 import { testNixSettings } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkHealth } from '../../health/health-checks.ts';
@@ -34,7 +34,7 @@ async function publish(script: string): Promise<StorePath> {
       PATH = "/usr/bin:/bin:/run/current-system/sw/bin"; unique = "${dir}";
     }`,
   );
-  const result = await exec('nix-build', [expression, '--no-out-link'], { env: nixEnv() });
+  const result = await execInTest('nix-build', [expression, '--no-out-link'], { env: nixEnv() });
   expect(result.exitCode, result.stderr).toBe(0);
   const path = result.stdout.trim() as StorePath;
   await builder.publish([path], { cacheUrl: `file://${dir}/cache`, secretKeyFile: key.secretKeyFile, signal });
@@ -137,7 +137,7 @@ beforeAll(async () => {
   key = await loadOrCreateCacheKey(join(dir, 'cache.secret'), 'cache-1');
 });
 afterAll(async () => {
-  await exec('chmod', ['-R', 'u+w', dir]);
+  await execInTest('chmod', ['-R', 'u+w', dir]);
   await rm(dir, { recursive: true, force: true });
 });
 
@@ -236,7 +236,7 @@ test('a second activation waits for the end of one that a killed agent left runn
   await download(it, path);
   await mkdir(join(it.root, 'state'));
   const script = `touch ${it.root}/held; while [ ! -e ${it.root}/let-go ]; do sleep 0.05; done; ln -s done ${it.root}/left-behind`;
-  const held = exec('flock', [join(it.root, 'state/activation.lock'), 'sh', '-c', script]);
+  const held = execInTest('flock', [join(it.root, 'state/activation.lock'), 'sh', '-c', script]);
   while (!(await readdir(it.root)).includes('held')) await systemClock.sleep(10);
   const switched = it.machine.switchTo(path, 'test', { activation: 1, signal });
   await writeFile(join(it.root, 'let-go'), '');
@@ -287,7 +287,7 @@ test('a profile that others set before is what there is to go back to', async ()
   await download(it, mine, theirs);
   const set = async (path: StorePath): Promise<void> => {
     const profile = join(it.root, `nix/var/nix/profiles/per-user/${USER}/tools`);
-    const result = await exec('nix-env', ['--profile', profile, '--set', path, '--store', `local?root=${it.root}`], { env: nixEnv() });
+    const result = await execInTest('nix-env', ['--profile', profile, '--set', path, '--store', `local?root=${it.root}`], { env: nixEnv() });
     expect(result.exitCode, result.stderr).toBe(0);
   };
   await mkdir(join(it.root, `nix/var/nix/profiles/per-user/${USER}`), { recursive: true });
@@ -343,7 +343,7 @@ test.runIf(process.getuid?.() === 0)("root's agent activates and sets the profil
     { agent: { user: 'root' }, exec: traced },
   );
   await download(it, path);
-  expect((await exec('chown', ['nobody', it.home])).exitCode).toBe(0);
+  expect((await execInTest('chown', ['nobody', it.home])).exitCode).toBe(0);
   expect(await it.machine.switchTo(path, 'test', { activation: 1, signal })).toEqual(SWITCHED);
   expect(await readFile(join(it.home, 'who'), 'utf8')).toBe('nobody\n');
   // The store of this test is root's, so that Nix refuses here; what counts is who asked.

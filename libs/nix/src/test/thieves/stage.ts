@@ -7,7 +7,7 @@ import { appendFile, chmod, chown, mkdir, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { exec } from '@floe/runtime';
+import { exec, execInTest } from '@floe/runtime';
 import { nixString } from '../../nix-string.ts';
 import type { BurglaryReport, BurglarySettings, Hauls } from './report.ts';
 import { thefts, type Loot, type Scene } from './thefts.ts';
@@ -28,7 +28,7 @@ async function put(path: string, content: string, owner: readonly [number, numbe
 }
 
 async function run(file: string, ...args: string[]): Promise<string> {
-  const result = await exec(file, args, { env: { ...process.env, NIX_CONFIG: FEATURES, ...GIT } });
+  const result = await execInTest(file, args, { env: { ...process.env, NIX_CONFIG: FEATURES, ...GIT } });
   if (result.exitCode !== 0) throw new Error(`${file} ${args.join(' ')}: ${result.stderr}`);
   return result.stdout.trim();
 }
@@ -46,7 +46,7 @@ async function repository(dir: string, files: Readonly<Record<string, string>>, 
 
 async function untilItAnswers(): Promise<void> {
   const ping = ['store', 'ping', '--store', 'daemon'];
-  while ((await exec('nix', ping, { env: { PATH: process.env['PATH'] } })).exitCode !== 0) await setTimeout(20);
+  while ((await execInTest('nix', ping, { env: { PATH: process.env['PATH'] } })).exitCode !== 0) await setTimeout(20);
 }
 
 const servers: Server[] = [];
@@ -253,8 +253,8 @@ const burglar = await exec(file, args, {
 if (burglar.exitCode !== 0) throw new Error(`the burglar failed: ${burglar.end} ${burglar.stderr}`);
 const hauls = JSON.parse(burglar.stdout) as Hauls;
 
-const found = await exec('grep', ['-rlaF', CANARY, '/nix', `${DATA_DIR}/sandbox`, '/tmp/hook-ran'], { env: { PATH: process.env['PATH'] } });
-const escaped = await exec('find', ['/usr', '-name', 'floe-escape'], { env: { PATH: process.env['PATH'] } });
+const found = await execInTest('grep', ['-rlaF', CANARY, '/nix', `${DATA_DIR}/sandbox`, '/tmp/hook-ran'], { env: { PATH: process.env['PATH'] } });
+const escaped = await execInTest('find', ['/usr', '-name', 'floe-escape'], { env: { PATH: process.env['PATH'] } });
 const hashes: string[] = [];
 for (const { sha256 } of Object.values(loot)) {
   hashes.push(sha256, Buffer.from(sha256, 'hex').toString('base64'), await run('nix-hash', '--type', 'sha256', '--to-base32', sha256));
