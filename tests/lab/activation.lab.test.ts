@@ -41,7 +41,7 @@ describe.skipIf(!isReady)(`activation on real systemd machines${isReady ? '' : `
   });
 
   // Each on its own machine, and most of each is waiting for the watchdog's time.
-  describe('what no agent sees to, the watchdog or the boot guard does', { concurrent: true, timeout: 300_000 }, () => {
+  describe('what no agent sees to, the watchdog or the boot guard does', { concurrent: true }, () => {
     test('an agent that cannot start', async () => {
       const { old } = await lab.change('bob', { agent: 'broken' });
       await lab.putBack('bob', old, 'WATCHDOG', /no verdict came in time/, 90_000);

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { Patience } from './patience.ts';
 
 export interface ServiceOptions {
   readonly name: string;
@@ -102,13 +103,13 @@ export class ServiceProcess implements AsyncDisposable {
   }
 }
 
-/** Waits until `look` gives something; throws with `what` (and what `explain` says) after `timeoutMs`. */
+/** Waits until `look` gives something; throws with `what` (and what `explain` says) after `timeoutMs` of an idle machine. */
 export async function eventually<T>(
   what: string,
   look: () => Promise<T | undefined> | T | undefined,
   options: { readonly timeoutMs?: number; readonly everyMs?: number; readonly explain?: () => Promise<string> | string } = {},
 ): Promise<T> {
-  const deadline = performance.now() + (options.timeoutMs ?? 60_000);
+  const patience = new Patience(options.timeoutMs ?? 60_000);
   let last: unknown;
   for (;;) {
     try {
@@ -117,7 +118,7 @@ export async function eventually<T>(
     } catch (error) {
       last = error;
     }
-    if (performance.now() > deadline) {
+    if (patience.isOver()) {
       const explanation = options.explain === undefined ? '' : `\n${await options.explain()}`;
       throw new Error(`waited in vain until ${what}${explanation}`, { cause: last });
     }
