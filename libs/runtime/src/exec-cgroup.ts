@@ -11,21 +11,28 @@ const PREFIX = 'floe-exec-';
 /** An empty group that is older than this has no process to come. */
 const ABANDONED_MS = 60_000;
 
+/** What all processes of a program may have together. */
+export interface TreeLimits {
+  readonly maxMemoryBytes: number;
+  readonly maxProcesses: number;
+}
+
 /**
  * A control group (version 2) for the processes of one program: none of them can leave it, and all can be killed at once.
- * Where the memory controller is ours to use, the kernel limits their memory.
+ * Where its controllers are ours to use, the kernel limits their memory and their number.
  */
 export class ControlGroup {
   readonly #folder: string;
-  readonly limitsMemory: boolean;
+  /** The kernel holds the limits. */
+  readonly holdsLimits: boolean;
 
-  private constructor(folder: string, limitsMemory: boolean) {
+  private constructor(folder: string, holdsLimits: boolean) {
     this.#folder = folder;
-    this.limitsMemory = limitsMemory;
+    this.holdsLimits = holdsLimits;
   }
 
   /** Undefined where this process may make none. */
-  static create(maxMemoryBytes: number | undefined): ControlGroup | undefined {
+  static create(limits: TreeLimits | undefined): ControlGroup | undefined {
     const parent = groupOfOurs();
     if (parent === undefined) return undefined;
     removeAbandoned(parent);
@@ -40,12 +47,15 @@ export class ControlGroup {
       remove(folder);
       return undefined;
     }
-    const limitsMemory = maxMemoryBytes !== undefined && write(join(folder, 'memory.max'), String(maxMemoryBytes));
-    if (limitsMemory) {
+    const holdsLimits =
+      limits !== undefined &&
+      write(join(folder, 'memory.max'), String(limits.maxMemoryBytes)) &&
+      write(join(folder, 'pids.max'), String(limits.maxProcesses));
+    if (holdsLimits) {
       write(join(folder, 'memory.swap.max'), '0');
       write(join(folder, 'memory.oom.group'), '1');
     }
-    return new ControlGroup(folder, limitsMemory);
+    return new ControlGroup(folder, holdsLimits);
   }
 
   /** A process that writes "0" to it moves there, and what it forks from then on is there from its start. */
@@ -89,8 +99,9 @@ function groupOfOurs(): string | undefined {
   const isDelegated = basename(path) === SERVICE_GROUP;
   const parent = isDelegated ? dirname(own) : own;
   // At the root and in a group that was delegated, nobody else decides about controllers.
-  if ((isDelegated || path === '/') && !/\bmemory\b/.test(read(join(parent, 'cgroup.subtree_control')))) {
-    write(join(parent, 'cgroup.subtree_control'), '+memory');
+  if (isDelegated || path === '/') {
+    const enabled = read(join(parent, 'cgroup.subtree_control'));
+    for (const each of ['memory', 'pids']) if (!enabled.split(/\s/).includes(each)) write(join(parent, 'cgroup.subtree_control'), `+${each}`);
   }
   return parent;
 }

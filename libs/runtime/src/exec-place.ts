@@ -22,7 +22,7 @@ const SHELL_VARIABLES = ['PWD', 'OLDPWD', 'SHLVL', '_'];
  */
 export function placeInTree([file, ...args]: readonly [string, ...string[]], place: Place): { readonly file: string; readonly args: string[] } {
   const { env, group, maxMemoryBytes } = place;
-  const kilobytes = maxMemoryBytes === undefined || group?.limitsMemory === true ? 0 : Math.ceil((ADDRESS_SPACE_FACTOR * maxMemoryBytes) / 1024);
+  const kilobytes = maxMemoryBytes === undefined || group?.holdsLimits === true ? 0 : Math.ceil((ADDRESS_SPACE_FACTOR * maxMemoryBytes) / 1024);
   if (group === undefined && kilobytes === 0) return { file, args };
   assertProgram(file, place);
   const added = SHELL_VARIABLES.filter((name) => env[name] === undefined).join(' ');

@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import type { ControlGroup } from './exec-cgroup.ts';
+import type { ControlGroup, TreeLimits } from './exec-cgroup.ts';
 import { DescendantTree, memoryOf, signalProcess } from './exec-processes.ts';
 
 const LOOK_MS = 10;
@@ -9,27 +9,30 @@ export class ProcessTree {
   readonly #root: number;
   readonly #group: ControlGroup | undefined;
   readonly #descendants: DescendantTree;
-  readonly #maxMemoryBytes: number | undefined;
+  readonly #limits: TreeLimits | undefined;
 
   /** `root` was started a moment ago, as the leader of a session. */
-  constructor(root: number, options: { group: ControlGroup | undefined; marker: string | undefined; maxMemoryBytes: number | undefined }) {
+  constructor(root: number, options: { group: ControlGroup | undefined; marker: string | undefined; limits: TreeLimits | undefined }) {
     this.#root = root;
     this.#group = options.group;
     this.#descendants = new DescendantTree(root, options.marker);
-    this.#maxMemoryBytes = options.maxMemoryBytes;
+    this.#limits = options.limits;
   }
 
-  /** Whether it must be looked at, again and again: the kernel holds neither its members nor its memory. */
-  get mustBeWatched(): boolean {
-    return this.#group === undefined || (this.#maxMemoryBytes !== undefined && !this.#group.limitsMemory);
+  /** How often it must be looked at: all the time, when its limits are ours to hold; now and then, to know its members. */
+  get watch(): 'closely' | 'loosely' | 'not' {
+    if (this.#limits !== undefined && this.#group?.holdsLimits !== true) return 'closely';
+    return this.#group === undefined ? 'loosely' : 'not';
   }
 
-  /** True when the tree has more memory than it may. Also takes note of its members. */
-  look(): boolean {
+  /** What the tree has too much of. Also takes note of its members. */
+  look(): 'memory' | 'processes' | undefined {
     // Empty: it may not enter its group, or has not yet.
     const inGroup = this.#group?.members() ?? [];
     const members = inGroup.length > 0 ? inGroup : this.#descendants.members();
-    return this.#maxMemoryBytes !== undefined && memoryOf(members) > this.#maxMemoryBytes;
+    if (this.#limits === undefined) return undefined;
+    if (members.length > this.#limits.maxProcesses) return 'processes';
+    return memoryOf(members) > this.#limits.maxMemoryBytes ? 'memory' : undefined;
   }
 
   /** True when the kernel ended a process because the tree had more memory than it may. */

@@ -125,6 +125,15 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
     expect(it.runs()).toBe(false);
   });
 
+  test('a program that forks without end is ended', async () => {
+    const it = hour();
+    const forks = `sh -c '${it.command} & ${it.command} & ${it.command} & ${it.command} & ${it.command} & ${it.command} & ${it.command}; wait'`;
+    const { end, durationMs } = await sh(`for i in 1 2 3 4 5 6 7 8; do ${forks} & done; wait`, { maxMemoryBytes: 1e9, maxProcesses: 40 });
+    expect(['too-many-processes', 'exited']).toContain(end);
+    expect(durationMs).toBeLessThan(SOON_MS);
+    expect(it.runs()).toBe(false);
+  });
+
   test('of output beyond the limit the end is kept, or the program is ended', async () => {
     const script = 'head -c 10000000 /dev/zero; echo end';
     expect((await sh(script, { maxStdoutBytes: 10, beyondStdout: 'cut' })).stdout).toBe(`${'\0'.repeat(6)}end\n`);

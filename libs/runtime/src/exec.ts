@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { MAX_TIMER_MS } from './clock.ts';
 import { FloeError } from './errors.ts';
-import { ControlGroup } from './exec-cgroup.ts';
+import { ControlGroup, type TreeLimits } from './exec-cgroup.ts';
 import { LineSplitter, Tail } from './exec-output.ts';
 import { ProcessTree } from './exec-tree.ts';
 import { placeInTree } from './exec-place.ts';
@@ -21,6 +21,8 @@ export interface ExecOptions {
   readonly killAfterMs?: number | undefined;
   /** Memory of the program and all processes that come from it, together. Above it they are killed. Default: no limit. */
   readonly maxMemoryBytes?: number | undefined;
+  /** How many processes they may be, where `maxMemoryBytes` is given. Default 4096. */
+  readonly maxProcesses?: number | undefined;
   readonly cwd?: string | undefined;
   /** The whole environment of the child. Default: this process's. */
   readonly env?: NodeJS.ProcessEnv | undefined;
@@ -43,7 +45,7 @@ export interface ExecOptions {
 }
 
 /** Why a program ended: by itself, by one of our limits or our signal, or by a signal from elsewhere. */
-export type ExecEnd = 'exited' | 'timed-out' | 'aborted' | 'killed' | 'out-of-memory' | 'too-much-output';
+export type ExecEnd = 'exited' | 'timed-out' | 'aborted' | 'killed' | 'out-of-memory' | 'too-many-processes' | 'too-much-output';
 
 export interface ExecResult {
   readonly end: ExecEnd;
@@ -69,6 +71,8 @@ const LAST_READS = 64;
 /** A killed program that is still there after this is stuck in the kernel: it is left. */
 const DEATH_GRACE_MS = 2_000;
 const WATCH_MS = 100;
+const MAX_WATCH_MS = 30_000;
+const MAX_PROCESSES = 4096;
 
 /**
  * Runs `file` with `args` (never a shell) in a session of its own, and waits for its end and, briefly, for its pipes'. No
@@ -80,7 +84,7 @@ export const exec: Exec = createExec();
 /** `makesGroups: false`: as on a machine where this process may make no control groups. */
 export function createExec({ makesGroups = true }: { readonly makesGroups?: boolean } = {}): Exec {
   return async (file, args, options) => {
-    const group = makesGroups ? ControlGroup.create(options.maxMemoryBytes) : undefined;
+    const group = makesGroups ? ControlGroup.create(limitsOf(options)) : undefined;
     try {
       return await new Execution(file, args, options, group).result;
     } catch (cause) {
@@ -127,7 +131,7 @@ class Execution {
     this.#child.once('error', (error) => this.#fail(error));
     const { pid } = this.#child;
     if (pid === undefined) return;
-    this.#tree = new ProcessTree(pid, { group, marker, maxMemoryBytes: options.maxMemoryBytes });
+    this.#tree = new ProcessTree(pid, { group, marker, limits: limitsOf(options) });
     this.#follow();
   }
 
@@ -151,17 +155,19 @@ class Execution {
     this.#child.once('exit', (code, name) => this.#exited(code, name));
     this.#child.once('close', () => this.#closed());
     if (timeoutMs <= MAX_TIMER_MS) this.#later(timeoutMs, () => this.#stop('timed-out'));
-    if (this.#tree?.mustBeWatched === true) this.#watch();
+    if (this.#tree?.watch !== 'not') this.#watch(WATCH_MS);
     signal?.addEventListener('abort', this.#onAbort, { once: true });
     if (signal?.aborted === true) this.#onAbort();
   }
 
   readonly #onAbort = (): void => this.#stop('aborted');
 
-  #watch(): void {
-    this.#later(WATCH_MS, () => {
-      if (this.#tree?.look() === true) this.#stop('out-of-memory');
-      else this.#watch();
+  #watch(everyMs: number): void {
+    this.#later(everyMs, () => {
+      const excess = this.#tree?.look();
+      if (excess !== undefined) this.#stop(excess === 'memory' ? 'out-of-memory' : 'too-many-processes');
+      // A look into /proc, all day long, costs a laptop its battery: most of a tree is known early.
+      else this.#watch(this.#tree?.watch === 'closely' ? everyMs : Math.min(2 * everyMs, MAX_WATCH_MS));
     });
   }
 
@@ -261,4 +267,8 @@ class Execution {
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     return true;
   }
+}
+
+function limitsOf({ maxMemoryBytes, maxProcesses = MAX_PROCESSES }: ExecOptions): TreeLimits | undefined {
+  return maxMemoryBytes === undefined ? undefined : { maxMemoryBytes, maxProcesses };
 }
