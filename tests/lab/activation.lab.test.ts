@@ -57,7 +57,7 @@ describe.skipIf(!isReady)(`activation on real systemd machines${isReady ? '' : `
       // In line behind the switch: it holds the lock from its end on.
       await lab.holdSwitchLock('ada');
       await lab.goOn('ada', 'test-end');
-      await lab.putBack('ada', old, 'WATCHDOG', /no verdict came in time/, 120_000);
+      await lab.putBack('ada', old, 'WATCHDOG', /no verdict came in time/, 180_000);
       expect(await lab.guest('ada').sh('systemctl is-active by-hand.service || true')).not.toBe('active');
       noteOutcome({
         fault: 'the new agent does not start, the switch lock is held for good',

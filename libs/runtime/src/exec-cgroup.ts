@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, statSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 /**
@@ -138,11 +138,16 @@ function read(file: string): string {
 }
 
 function write(file: string, text: string): boolean {
+  let fd: number | undefined;
   try {
-    writeFileSync(file, text, { flag: 'r+' });
+    // Some may not be read, and none is made.
+    fd = openSync(file, constants.O_WRONLY);
+    writeSync(fd, text);
     return true;
   } catch {
     return false;
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
 }
 

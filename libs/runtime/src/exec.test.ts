@@ -1,7 +1,7 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ControlGroup } from './exec-cgroup.ts';
@@ -194,11 +194,39 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
           if (end === 'exited') expect(exitCode).toBe(exits);
           else expect(['timed-out', 'too-much-output']).toContain(end);
         }),
-        { numRuns: FUZZ_RUNS, seed: 9, endOnFailure: true },
+        { numRuns: FUZZ_RUNS, seed: Number(process.env['FLOE_FUZZ_SEED'] ?? 9), endOnFailure: true },
       );
     },
     FUZZ_RUNS * SOON_MS,
   );
+});
+
+/** As systemd does it for a service with Delegate= and DelegateSubgroup=. */
+test.runIf(process.getuid?.() === 0 && group !== undefined)('a service of another user makes its groups where they are delegated to it', async () => {
+  const delegated = join(dirname(dirname(group?.entrance ?? '')), `floe-test-${process.pid}`);
+  const main = join(delegated, 'floe-main');
+  const [nobody, it] = [65_534, hour()];
+  mkdirSync(main, { recursive: true });
+  try {
+    for (const folder of [delegated, main])
+      for (const name of ['', 'cgroup.procs', 'cgroup.subtree_control']) chownSync(join(folder, name), nobody, nobody);
+    const script = `
+      const { createExec } = await import(${JSON.stringify(join(import.meta.dirname, 'exec.ts'))});
+      const run = createExec();
+      const seen = await run('/bin/sh', ['-c', 'cat /proc/self/cgroup'], { timeoutMs: 60000 });
+      const lost = "(env -i setsid sh -c '(setsid ${it.command} >/dev/null 2>&1 </dev/null &)' &) ; sleep 0.2";
+      await run('/bin/sh', ['-c', lost], { timeoutMs: 60000 });
+      console.log(seen.stdout.split('\\n').find((line) => line.startsWith('0::')));`;
+    const enter = `echo 0 > ${main}/cgroup.procs && exec setpriv --reuid=${nobody} --regid=${nobody} --clear-groups "$@"`;
+    const result = await createExec({ makesGroups: false })('/bin/sh', ['-c', enter, 'sh', process.execPath, '--input-type=module', '-e', script], {
+      timeoutMs: 60_000,
+    });
+    expect(result.stdout, result.stderr).toMatch(new RegExp(`^0::.*/floe-test-${process.pid}/floe-exec-`));
+    expect(it.runs()).toBe(false);
+    expect(readdirSync(delegated).filter((name) => name.startsWith('floe-exec-'))).toEqual([]);
+  } finally {
+    for (const folder of [main, delegated]) rmdirSync(folder);
+  }
 });
 
 afterAll(() => {
