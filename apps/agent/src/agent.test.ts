@@ -617,3 +617,15 @@ test('a server whose directives are always expired is asked for the time once in
   await until(() => server.peers.length === 3 && (server.peer?.reports.length ?? 0) > 0);
   expect(lines.filter((line) => line.includes('set back; connecting anew'))).toHaveLength(1);
 });
+
+test('what was dated while a clock was a year ahead is dated anew with the next welcome', async () => {
+  const since = Date.now() + 365 * 24 * 3600_000;
+  const deferral = { since, restartSince: null, laterCount: 1, laterUntil: since + 3600_000, isOverruled: false };
+  await saveJournal(join(dir, 'journal.json'), journalWith({ deferral, override: { toplevel: OLD, since, by: 'rollback' } }));
+  await startAgent();
+  await connected();
+  await until(async () => ((await savedJournal()).override?.since ?? since) < since);
+  const { deferral: left } = await savedJournal();
+  expect(left?.since).toBeLessThan(Date.now() + 1);
+  expect(left?.laterUntil).toBeLessThan(Date.now() + 3600_001);
+});

@@ -1,4 +1,4 @@
-import { isActivating, isPreparing, NOTHING_OBSERVED, type AgentEffect, type AgentEvent, type AgentJournal } from '@floe/model';
+import { isActivating, isPreparing, NOTHING_OBSERVED, withoutFuture, type AgentEffect, type AgentEvent, type AgentJournal } from '@floe/model';
 import { helloBytes, PROTOCOL_VERSION, type AgentPolicy, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
 import { verifySignature, type Exec } from '@floe/runtime';
 import { isBelieved, judgeDirective } from './admission.ts';
@@ -323,6 +323,8 @@ export class Agent implements SteeredAgent {
     const differenceMs = welcome.serverTime - clock.now();
     if (Math.abs(differenceMs) > CLOCK_DIFFERS_MS)
       logger.warn("this machine's clock and the server's differ; the server's is used to judge what expired", { differenceMs });
+    const corrected = withoutFuture(this.journal, Math.max(welcome.serverTime, clock.now()));
+    if (corrected !== this.journal && !(await this.#steps.save(corrected))) return;
     if (welcome.reportSeq >= this.journal.nextReportSeq) {
       // The server has reports that this journal knows nothing of: the journal was lost. Number on from there.
       const nextReportSeq = await reports.renumber(welcome.reportSeq + 1);

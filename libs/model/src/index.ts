@@ -1,4 +1,5 @@
 export * from './agent/events.ts';
+export * from './agent/future.ts';
 export * from './agent/journal.ts';
 export { CONTACT_UNKNOWN, SERVER_AWAY } from './agent/changing.ts';
 export { OVERRIDE_MIN_MS } from './agent/directives.ts';
