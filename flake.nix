@@ -45,6 +45,7 @@
             pkgs.nix
             pkgs.bubblewrap
             pkgs.postgresql
+            pkgs.pgbouncer
             pkgs.chromium
             pkgs.util-linux
           ];

@@ -110,6 +110,8 @@ use_postgres() {
   find_postgres || fail "Postgres was installed, but its initdb was not found in PATH or /usr/lib/postgresql"
 }
 
+use_pgbouncer() { PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null 2>&1 || use_debian pgbouncer; }
+
 use_chromium() {
   set -- "$root"/tests/*.browser.test.ts
   [ -e "$1" ] || return 0

@@ -16,7 +16,7 @@ case $task in
   options) use_nix ;;
   fuzz) use_nix && use_sandbox && use_postgres && use_lab ;;
   test)
-    use_nix && use_sandbox && use_postgres && use_chromium
+    use_nix && use_sandbox && use_postgres && use_pgbouncer && use_chromium
     case "$*" in '' | *lab* | *thieves*) use_lab ;; esac
     ;;
 esac

@@ -9,7 +9,7 @@ import { drizzleClient } from './postgres-client.ts';
 import type { PostgresAddress } from './postgres-line.ts';
 import { PostgresListener } from './postgres-listener.ts';
 import { PostgresPool } from './postgres-pool.ts';
-import type { StoreTarget } from './store.ts';
+import type { Hint, StoreTarget } from './store.ts';
 
 /** A database or a transaction in it, of either driver. */
 export type Database = PgDatabase<PgQueryResultHKT>;
@@ -21,11 +21,16 @@ export interface Connection {
   readonly patientDb: Database;
   /** Calls back with the payload of each NOTIFY until disposed. */
   listen(onPayload: (payload: string) => void): Promise<AsyncDisposable>;
+  /** True when notifications were found not to come through. */
+  isDeaf(): boolean;
   close(): Promise<void>;
 }
 
 /** The one channel of all hints. */
 export const CHANNEL = 'floe';
+
+/** Hints for what is not looked at often anyway. */
+const LOOK_EVERYWHERE = JSON.stringify([{ topic: 'host', host: '*' }, { topic: 'outbox' }] satisfies Hint[]);
 
 /** On close, running statements get this long. */
 const CLOSE_GRACE_MS = 5_000;
@@ -57,6 +62,7 @@ async function openPglite(dataDir: string | undefined): Promise<Connection> {
       const stop = await client.listen(CHANNEL, onPayload);
       return { [Symbol.asyncDispose]: async () => await (client.closed ? undefined : stop()) };
     },
+    isDeaf: () => false,
     close: async () => await held.disposeAsync(),
   };
 }
@@ -64,11 +70,19 @@ async function openPglite(dataDir: string | undefined): Promise<Connection> {
 function openPostgres(url: string, maxConnections: number, deps: ConnectDeps): Connection {
   const address = parseAddress(url);
   const pool = new PostgresPool(address, maxConnections);
-  const listener = new PostgresListener(address, CHANNEL, deps);
+  const listener = new PostgresListener(address, CHANNEL, {
+    ...deps,
+    notify: async (payload) =>
+      await pool.withLine(
+        async (line) => void (await line.run(async (client) => await client.unsafe('select pg_notify($1, $2)', [CHANNEL, payload]))),
+      ),
+    lookEverywhere: LOOK_EVERYWHERE,
+  });
   return {
     db: drizzlePostgres({ client: drizzleClient(pool, undefined) }),
     patientDb: drizzlePostgres({ client: drizzleClient(pool, Infinity) }),
     listen: async (onPayload) => await listener.add(onPayload),
+    isDeaf: () => listener.isDeaf,
     async close() {
       await listener[Symbol.asyncDispose]();
       await pool.close(CLOSE_GRACE_MS);

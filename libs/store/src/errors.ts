@@ -1,6 +1,7 @@
 import { FloeError, isFloeError } from '@floe/runtime';
 import { DrizzleQueryError } from 'drizzle-orm';
 import * as v from 'valibot';
+import { isPassing } from './postgres-codes.ts';
 
 /** The network, or a server that goes down or comes up: Node's and postgres.js's own codes. */
 const CONNECTION_CODES = new Set([
@@ -19,13 +20,6 @@ const CONNECTION_CODES = new Set([
   'ENETUNREACH',
   'ENOENT', // the unix socket is not there
 ]);
-
-/**
- * SQLSTATEs after which the same call may succeed later (postgresql.org/docs/current/errcodes-appendix.html): connection
- * exceptions, insufficient resources, shutdown and recovery, serialization failure and deadlock, lock or statement
- * timeout, and a write to a standby during a failover.
- */
-const RETRYABLE_SQLSTATE = /^(08...|53...|57P0[1-5]|57014|40001|40P01|55P03|25006)$/;
 
 /**
  * SQLSTATEs by which Postgres refuses what it was given, and not the statement or the connection: data exception,
@@ -64,7 +58,7 @@ export function translateError(error: unknown, isClosed: boolean, method = 'the 
   if (isFloeError(error)) return error;
   const code = driverCode(error);
   if (isClosed) return new FloeError('STORE_UNREACHABLE', 'the store was closed', { retryable: true, cause: error });
-  if (code !== undefined && (CONNECTION_CODES.has(code) || RETRYABLE_SQLSTATE.test(code))) {
+  if (code !== undefined && (CONNECTION_CODES.has(code) || isPassing(code))) {
     const cause = error instanceof DrizzleQueryError ? error.cause : error;
     return new FloeError('STORE_UNREACHABLE', 'the database does not answer; it is tried again', { retryable: true, data: { code }, cause });
   }

@@ -1,4 +1,5 @@
 export { openStore, type StoreDeps } from './open.ts';
 export type * from './outbox-contract.ts';
 export type * from './records.ts';
+export type * from './server-contract.ts';
 export type * from './store.ts';

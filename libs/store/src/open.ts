@@ -1,5 +1,4 @@
 import type { Clock, Logger } from '@floe/runtime';
-import { sql } from 'drizzle-orm';
 import { createAuditStore } from './audit.ts';
 import { connect, type Connection } from './database.ts';
 import { createDeliveryStore } from './deliveries.ts';
@@ -13,6 +12,7 @@ import { createReportStore } from './reports.ts';
 import { createRepositoryStore } from './repositories.ts';
 import { createRevisionStore } from './revisions.ts';
 import { createRolloutStore } from './rollouts.ts';
+import { createServerStore } from './server-row.ts';
 import type { Store, StoreTarget } from './store.ts';
 import { createTokenStore } from './tokens.ts';
 
@@ -43,9 +43,10 @@ function composeStore(connection: Connection, { clock, logger }: StoreDeps): Sto
   const { db } = connection;
   const closed = new AbortController();
   const isClosed = (): boolean => closed.signal.aborted;
-  const { ping } = translating({ ping: async () => void (await db.execute(sql`select 1`)) }, isClosed);
+  const server = translating(createServerStore(db), isClosed);
   return {
-    ping,
+    ping: async () => await server.probe(),
+    server,
     repositories: translating(createRepositoryStore(db), isClosed),
     deliveries: translating(createDeliveryStore(db), isClosed),
     revisions: translating(createRevisionStore(db), isClosed),

@@ -54,7 +54,7 @@ async function transact<Result>(
 ): Promise<Result> {
   const send = async (statement: string): Promise<string> =>
     await line.run(async (client) => (await client.unsafe(statement)).command, answerTimeoutMs);
-  await send('begin');
+  await send(line.begin);
   try {
     const result = await run(clientOn(async (use) => await use(line), answerTimeoutMs));
     // Postgres answers the commit of a transaction in which a statement failed, unnoticed, by rolling back.

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import postgres from 'postgres';
+import { condemnsConnection, PROTOCOL_VIOLATION } from './postgres-codes.ts';
 
 /** How to reach the server. */
 export interface PostgresAddress {
@@ -13,6 +14,11 @@ const STATEMENT_TIMEOUT_MS = 60_000;
 /** The server's own limit comes first; this one is for a server, or a network, that does not even say that. */
 const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 10_000;
 const CONNECT_TIMEOUT_MS = 10_000;
+
+/** The server's own limits, which it takes at the start of a session. */
+const SESSION_LIMITS = { statement_timeout: STATEMENT_TIMEOUT_MS, idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS };
+/** The same for one transaction, where a session is not one's own. */
+const TRANSACTION_LIMITS = Object.entries(SESSION_LIMITS).map(([name, value]) => `set local ${name} = ${value}`);
 
 /** json and jsonb: Drizzle has made the text already. */
 const JSON_TYPES = [114, 3802];
@@ -30,9 +36,11 @@ type OnNotify = (channel: string, payload: string) => void;
 export class PostgresLine {
   readonly #client: postgres.Sql;
   readonly #awaited = new Set<(reason: Error) => void>();
+  readonly #hasLimits: boolean;
   #loss: Error | undefined;
 
-  private constructor(address: PostgresAddress, onNotify: OnNotify) {
+  private constructor(address: PostgresAddress, onNotify: OnNotify, hasLimits: boolean) {
+    this.#hasLimits = hasLimits;
     const options = {
       ...(address.socketFolder === undefined ? {} : { host: address.socketFolder }),
       max: 1,
@@ -40,7 +48,7 @@ export class PostgresLine {
       fetch_types: false,
       connect_timeout: CONNECT_TIMEOUT_MS / 1000,
       socket: oneSocket(),
-      connection: { application_name: 'floe', statement_timeout: STATEMENT_TIMEOUT_MS, idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS },
+      connection: { application_name: 'floe', ...(hasLimits ? SESSION_LIMITS : {}) },
       onnotice: () => undefined,
       onclose: () => this.lose(lossOf('CONNECTION_CLOSED', 'the connection was closed')),
       // What postgres.js hands notifications to; its own `listen` would open a client that reconnects.
@@ -50,9 +58,21 @@ export class PostgresLine {
     for (const type of JSON_TYPES) this.#client.options.serializers[type] = (text: unknown) => text;
   }
 
-  /** Connects. Throws the driver's error when that fails. */
+  /**
+   * Connects. Throws the driver's error when that fails. A pooler such as PgBouncer refuses a session that asks for more
+   * than it forwards; then the limits go with each transaction, since a session there is not one's own.
+   */
   static async open(address: PostgresAddress, onNotify: OnNotify = () => undefined): Promise<PostgresLine> {
-    const line = new PostgresLine(address, onNotify);
+    try {
+      return await PostgresLine.#connect(address, onNotify, true);
+    } catch (error) {
+      if (!(error instanceof postgres.PostgresError) || error.code !== PROTOCOL_VIOLATION) throw error;
+      return await PostgresLine.#connect(address, onNotify, false);
+    }
+  }
+
+  static async #connect(address: PostgresAddress, onNotify: OnNotify, hasLimits: boolean): Promise<PostgresLine> {
+    const line = new PostgresLine(address, onNotify, hasLimits);
     try {
       await line.run(async (client) => await client.unsafe('select 1'), CONNECT_TIMEOUT_MS);
       return line;
@@ -60,6 +80,11 @@ export class PostgresLine {
       line.lose(lossOf('CONNECTION_CLOSED', 'the connection was not made'));
       throw error;
     }
+  }
+
+  /** What begins a transaction. */
+  get begin(): string {
+    return this.#hasLimits ? 'begin' : ['begin', ...TRANSACTION_LIMITS].join('; ');
   }
 
   get isLost(): boolean {
@@ -132,11 +157,12 @@ function oneSocket(): (options: SocketOptions) => Socket {
 }
 
 /**
- * True when Postgres refused the statement, and goes on. Any other error is, or is about to be, the end of the session;
- * the socket's own error comes some turns of the event loop before its end is noticed.
+ * True when Postgres refused the statement, and the session goes on as it was. Any other error is, or is about to be,
+ * the end of the session, or says that it should be; the socket's own error comes some turns of the event loop before
+ * its end is noticed.
  */
 function isAnswer(error: unknown): boolean {
-  return error instanceof postgres.PostgresError && error.severity === 'ERROR';
+  return error instanceof postgres.PostgresError && error.severity === 'ERROR' && !condemnsConnection(error.code);
 }
 
 /** An error as postgres.js makes them. */

@@ -23,6 +23,7 @@ import type {
   Timestamp,
 } from './records.ts';
 import type { OutboxStore } from './outbox-contract.ts';
+import type { ServerStore } from './server-contract.ts';
 
 export type StoreTarget =
   /** `dataDir` undefined: in memory, gone with the process. */
@@ -35,8 +36,9 @@ export type StoreTarget =
  * themselves, in the transaction of the write.
  */
 export interface Store extends AsyncDisposable {
-  /** Resolves when the database answers. */
+  /** Resolves when the database takes a write. */
   ping(): Promise<void>;
+  readonly server: ServerStore;
   readonly repositories: RepositoryStore;
   readonly deliveries: DeliveryStore;
   readonly revisions: RevisionStore;
@@ -60,6 +62,8 @@ export type Hint =
 
 export interface HintChannel {
   notify(hint: Hint): Promise<void>;
+  /** False when the database's notifications were found not to come through: hints then come late, from polling. */
+  isHeard(): Promise<boolean>;
   /**
    * Hints of all processes on this database, this one's too, until disposed. Comes back by itself after an outage, and
    * does not fail when there is one: it hears from the end of it on.

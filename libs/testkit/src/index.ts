@@ -2,6 +2,7 @@ export * from './git-http-server.ts';
 export * from './git-origin.ts';
 export * from './local-forge.ts';
 export * from './nix-fleet.ts';
+export * from './pg-bouncer.ts';
 export * from './pg-server.ts';
 export * from './service-process.ts';
 export * from './test-fleet.ts';

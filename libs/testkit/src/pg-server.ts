@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { execInTest } from '@floe/runtime';
+import { eventually } from './service-process.ts';
 
 /** The only role of the server; connections are trusted, and come only through the socket in its folder. */
 const ROLE = 'floe';
@@ -64,6 +65,11 @@ export class PostgresServer implements AsyncDisposable {
     }
   }
 
+  /** The folder of its unix socket. */
+  get socketFolder(): string {
+    return this.#dir;
+  }
+
   get isRunning(): boolean {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
@@ -82,7 +88,7 @@ export class PostgresServer implements AsyncDisposable {
     await new Promise<void>((resolve, reject) => {
       createInterface({ input: child.stderr }).on('line', (line) => {
         lines.push(line);
-        if (line.includes('database system is ready to accept connections')) resolve();
+        if (/database system is ready to accept (read-only )?connections/.test(line)) resolve();
       });
       child.once('error', reject);
       child.once('exit', (code, signal) => reject(new Error(`Postgres ended with ${signal ?? code} before it was ready:\n${lines.join('\n')}`)));
@@ -114,6 +120,58 @@ export class PostgresServer implements AsyncDisposable {
     const args = ['--host', this.#dir, '--username', ROLE, '--dbname', 'floe', '--no-psqlrc', '--no-align', '--tuples-only'];
     const text = await this.#run('psql', [...args, '--command', `select coalesce(json_agg(found), '[]') from (${sql}) found`]);
     return JSON.parse(text) as readonly Readonly<Record<string, unknown>>[];
+  }
+
+  /** Makes and starts a standby of this server, which takes no writes until it is promoted. */
+  async startStandby(): Promise<PostgresServer> {
+    const dir = await mkdtemp(join(tmpdir(), 'floe-pg-'));
+    const standby = new PostgresServer(this.#binDir, dir, this.#ids);
+    try {
+      await this.#run('pg_basebackup', [
+        '--host',
+        this.#dir,
+        '--username',
+        ROLE,
+        '--pgdata',
+        standby.#dataDir,
+        '--write-recovery-conf',
+        '--no-sync',
+        '--checkpoint=fast',
+      ]);
+      const { uid, gid } = this.#ids;
+      if (uid !== undefined && gid !== undefined) await execInTest('chown', ['-R', `${uid}:${gid}`, dir]);
+      await standby.start();
+      return standby;
+    } catch (error) {
+      await standby[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Runs statements on the database `floe`, one after another in one session. */
+  async sql(...statements: readonly string[]): Promise<string> {
+    const commands = statements.flatMap((statement) => ['--command', statement]);
+    return await this.#run('psql', [
+      '--host',
+      this.#dir,
+      '--username',
+      ROLE,
+      '--no-psqlrc',
+      '--quiet',
+      '--tuples-only',
+      '--no-align',
+      '--set=ON_ERROR_STOP=1',
+      ...commands,
+      'floe',
+    ]);
+  }
+
+  /** Waits until this standby has all that `primary` has. */
+  async caughtUpWith(primary: PostgresServer): Promise<void> {
+    const wanted = (await primary.sql('select pg_current_wal_lsn()')).trim();
+    await eventually('the standby has caught up', async () =>
+      (await this.sql(`select pg_last_wal_replay_lsn() >= '${wanted}'`)).trim() === 't' ? true : undefined,
+    );
   }
 
   async #createDatabase(name: string, template?: string): Promise<void> {
@@ -178,7 +236,7 @@ function debianVersion(path: string): number {
 }
 
 /** Postgres refuses to run as root: then as the user of the Debian package, or as nobody. */
-async function unprivilegedIds(): Promise<Ids> {
+export async function unprivilegedIds(): Promise<Ids> {
   if (process.getuid?.() !== 0) return {};
   const accounts = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => line.split(':'));
   const account = ['postgres', 'nobody'].map((name) => accounts.find((fields) => fields[0] === name)).find((fields) => fields !== undefined);

@@ -1,0 +1,97 @@
+import type { Clock } from '@floe/runtime';
+
+const DAY_MS = 24 * 3600_000;
+/**
+ * So far may the machine's clock be ahead of what it showed before and the time that passed since. A server that was
+ * switched off is away for weeks, not longer; and a release is good for a year, so that nothing which was signed within
+ * these days can make hosts refuse what is signed after the clock was set right.
+ */
+const MAX_AHEAD_MS = 180 * DAY_MS;
+/** Clocks are set by seconds all the time. */
+const BEHIND_MS = 3600_000;
+const DATABASE_DIFFERS_MS = 5 * 60_000;
+
+/** What is wrong with the time. */
+export type ClockTrouble =
+  /** Not believed: `shown` is what the machine says, `used` what is gone by. */
+  | { readonly kind: 'ahead'; readonly shown: number; readonly used: number }
+  /** Believed, but it showed `before` once: one of both is wrong. */
+  | { readonly kind: 'behind'; readonly shown: number; readonly before: number }
+  | { readonly kind: 'database-differs'; readonly shown: number; readonly database: number };
+
+/**
+ * The machine's clock, as far as it can be believed. What the server signs is dated by it, and hosts remember dates: a
+ * clock that is a year ahead for one push must not have them refuse everything afterwards. So a time that is too far
+ * beyond all that was seen before is not used; the time that passed is added to the last good one instead, until the
+ * machine's clock is right again, or an administrator says that it is.
+ */
+export class ServerClock implements Clock {
+  readonly #machine: Clock;
+  /** The last believed time, and when that was by the clock that does not jump. */
+  #good: { readonly now: number; readonly sinceBoot: number };
+  /** The latest time that was ever shown here, and when that was learned. */
+  #high: { readonly now: number; readonly sinceBoot: number };
+  /** The latest time that was believed, of this run or one before. */
+  #highest: number;
+  #database: { readonly now: number; readonly sinceBoot: number } | undefined;
+
+  constructor(machine: Clock) {
+    this.#machine = machine;
+    this.#good = { now: machine.now(), sinceBoot: machine.sinceBoot() };
+    this.#high = this.#good;
+    this.#highest = this.#good.now;
+  }
+
+  /** Says the latest time that was shown in earlier runs. */
+  remember(high: number): void {
+    const sinceBoot = this.#machine.sinceBoot();
+    this.#high = { now: high, sinceBoot };
+    this.#highest = high;
+    if (this.#isBelieved(this.#machine.now())) this.#good = { now: this.#machine.now(), sinceBoot };
+    else this.#good = this.#high;
+  }
+
+  /** An administrator says that the machine's clock is right. Returns the time. */
+  accept(): number {
+    this.#good = { now: this.#machine.now(), sinceBoot: this.#machine.sinceBoot() };
+    this.#high = this.#good;
+    this.#highest = this.#good.now;
+    return this.#good.now;
+  }
+
+  noteDatabase(now: number): void {
+    this.#database = { now, sinceBoot: this.#machine.sinceBoot() };
+  }
+
+  now(): number {
+    const shown = this.#machine.now();
+    const sinceBoot = this.#machine.sinceBoot();
+    if (!this.#isBelieved(shown)) return this.#good.now + (sinceBoot - this.#good.sinceBoot);
+    this.#good = { now: shown, sinceBoot };
+    this.#highest = Math.max(this.#highest, shown);
+    return shown;
+  }
+
+  #isBelieved(shown: number): boolean {
+    return shown <= this.#high.now + (this.#machine.sinceBoot() - this.#high.sinceBoot) + MAX_AHEAD_MS;
+  }
+
+  trouble(): ClockTrouble | undefined {
+    const shown = this.#machine.now();
+    if (!this.#isBelieved(shown)) return { kind: 'ahead', shown, used: this.now() };
+    if (shown < this.#highest - BEHIND_MS) return { kind: 'behind', shown, before: this.#highest };
+    if (this.#database === undefined) return undefined;
+    const database = this.#database.now + (this.#machine.sinceBoot() - this.#database.sinceBoot);
+    return Math.abs(database - shown) > DATABASE_DIFFERS_MS ? { kind: 'database-differs', shown, database } : undefined;
+  }
+
+  monotonic(): number {
+    return this.#machine.monotonic();
+  }
+  sinceBoot(): number {
+    return this.#machine.sinceBoot();
+  }
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    await this.#machine.sleep(ms, signal);
+  }
+}
