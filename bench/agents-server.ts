@@ -16,6 +16,8 @@ import { ReportWriter } from '../apps/server/src/agents/report-writer.ts';
 import { Announcer } from '../apps/server/src/announcer.ts';
 import { FleetFeed } from '../apps/server/src/feed.ts';
 import { FleetReader } from '../apps/server/src/fleet-reader.ts';
+import { Notices } from '../apps/server/src/notices.ts';
+import { ServerClock } from '../apps/server/src/server-clock.ts';
 import { Steering } from '../apps/server/src/steering.ts';
 import { DIRECTIVE_BYTES, hostName, MACHINE_ID, type ServerAnswer, type ServerRequest } from './agents-wire.ts';
 
@@ -90,7 +92,7 @@ async function bare(): Promise<void> {
 }
 
 async function floe(): Promise<void> {
-  const [clock, logger] = [systemClock, silentLogger];
+  const [clock, logger] = [new ServerClock(systemClock), silentLogger];
   const deps = { clock, logger, migrationsDir: join(import.meta.dirname, '../migrations') };
   const store = await openStore({ kind: 'postgres', url: request.databaseUrl }, deps);
   const repository = await store.repositories.ensure({ url: 'https://example.org/fleet.git', branch: 'main', now: clock.now() });
@@ -99,7 +101,7 @@ async function floe(): Promise<void> {
 
   const feed = new FleetFeed(() => clock.now());
   const troubles = new Troubles({ clock, logger });
-  const reader = new FleetReader({ store, clock, feed, repositoryId: repository.id, troubles });
+  const reader = new FleetReader({ store, clock, feed, notices: new Notices(), repositoryId: repository.id, troubles });
   const announcer = new Announcer({
     store,
     reader,

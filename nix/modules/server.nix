@@ -45,6 +45,7 @@ let
     FLOE_LISTEN = cfg.listen;
     FLOE_PUBLIC_URL = cfg.publicUrl;
     FLOE_DATA_DIR = "/var/lib/floe";
+    FLOE_TAKE_OVER_FROM = cfg.takeOverFrom;
     FLOE_CACHE_URL = cfg.cacheUrl;
     FLOE_GITHUB_REPOSITORY = cfg.github.repository;
     FLOE_GITHUB_API_URL = cfg.github.apiUrl;
@@ -135,6 +136,8 @@ in
       createLocally = lib.mkEnableOption "Postgres on this machine, with a database for Floe, instead of the embedded one";
       urlFile = secretFile "postgres:// URL of a database elsewhere.";
     };
+
+    takeOverFrom = orNull types.str "Release key of another server: its database is given to this server's keys (docs/operate.md).";
 
     cacheUrl = orNull (types.strMatching "https?://.+") "Where agents download from. Null: from this server, publicUrl/cache.";
 

@@ -4,7 +4,6 @@ import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } fr
 import type { Revision, Store } from '@floe/store';
 import type { FleetFeed } from './feed.ts';
 import { viewStanding, type FleetReader, type RevisionStanding } from './fleet-reader.ts';
-import { viewRepository } from './fleet-view.ts';
 
 /** Statuses of this many newest revisions are kept true; older ones were settled when they were newest. */
 const RECENT_REVISIONS = 5;
@@ -79,7 +78,7 @@ export class Announcer {
   async #announce(hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
     const { store, reader, feed, troubles, repositoryId } = this.#deps;
     const repository = await store.repositories.get(repositoryId);
-    feed.show({ type: 'repository', repository: viewRepository(repository) });
+    feed.show({ type: 'repository', repository: reader.repository(repository) });
     for (const host of await reader.hosts(hosts)) feed.show({ type: 'host', host });
     const recent = await store.revisions.list(repositoryId, RECENT_REVISIONS);
     const current = await store.rollouts.current(repositoryId);

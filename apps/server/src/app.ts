@@ -1,4 +1,5 @@
 import { serveStatic } from '@hono/node-server/serve-static';
+import type { ServerNotice } from '@floe/protocol';
 import type { Logger } from '@floe/runtime';
 import { Hono } from 'hono';
 import { secureHeaders } from 'hono/secure-headers';
@@ -9,12 +10,13 @@ import { cacheRoutes } from './routes/cache.ts';
 import { decisionRoutes, type DecisionDeps } from './routes/decisions.ts';
 import { enrolmentRoutes, type EnrolmentDeps } from './routes/enrolment.ts';
 import { fleetRoutes, type FleetRouteDeps } from './routes/fleet.ts';
+import { serverRoutes, type ServerRouteDeps } from './routes/server.ts';
 import { sessionRoutes } from './routes/session.ts';
 import { webhookRoutes, type WebhookDeps } from './routes/webhooks.ts';
 
 type Made = 'auth' | 'bodies';
 
-export interface AppDeps extends Omit<EnrolmentDeps, Made>, Omit<DecisionDeps, Made>, Omit<FleetRouteDeps, Made> {
+export interface AppDeps extends Omit<EnrolmentDeps, Made>, Omit<DecisionDeps, Made>, Omit<FleetRouteDeps, Made>, Omit<ServerRouteDeps, Made> {
   readonly logger: Logger;
   /** Where people reach the page. */
   readonly publicUrl: string;
@@ -25,6 +27,7 @@ export interface AppDeps extends Omit<EnrolmentDeps, Made>, Omit<DecisionDeps, M
   readonly dashboardDir: string;
   /** What is not ready yet; empty when all is. */
   readonly notReady: () => Promise<readonly string[]>;
+  readonly notices: () => readonly ServerNotice[];
 }
 
 /** Deliveries whose signature is not judged yet, of all senders: two as large as GitHub sends any. */
@@ -41,7 +44,9 @@ export function createApp(deps: AppDeps): Hono {
   app.get('/healthz', (c) => c.json({ status: 'alive' }));
   app.get('/readyz', async (c) => {
     const reasons = await deps.notReady();
-    return reasons.length === 0 ? c.json({ status: 'ready' }) : c.json({ status: 'not-ready', reasons }, 503);
+    // For people who look: what is wrong without making it useless. Nothing of it is secret.
+    const notices = deps.notices().map(({ message }) => message);
+    return reasons.length === 0 ? c.json({ status: 'ready', notices }) : c.json({ status: 'not-ready', reasons, notices }, 503);
   });
   app.route('/webhooks', webhookRoutes({ ...deps.webhooks, bodies: new BodyBudget(WEBHOOK_BYTES) }));
   if (deps.cacheDir !== undefined) app.route('/cache', cacheRoutes(deps.cacheDir));
@@ -53,6 +58,7 @@ export function createApp(deps: AppDeps): Hono {
   // Enrolment comes before the fleet: its token is its authority, and the fleet's routes ask for an API token.
   api.route('/', enrolmentRoutes(routes));
   api.route('/', decisionRoutes(routes));
+  api.route('/server', serverRoutes(routes));
   api.route('/', fleetRoutes(routes));
   app.route('/api', api);
 

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PublicKey } from '@floe/protocol';
 import { FloeError, LOG_LEVELS, MAX_TIMER_MS, Secret, secretFile, withoutTrailingSlashes, type LogLevel, type SecretSource } from '@floe/runtime';
 import * as v from 'valibot';
 import { parseRepositoryConfig, type RepositoryConfig } from './repository-config.ts';
@@ -33,6 +34,8 @@ export interface Config {
   readonly dataDir: string;
   /** Undefined: embedded PGlite in the data folder. */
   readonly databaseUrl: Secret | undefined;
+  /** The release key of the server whose database this one takes over, with keys of its own. */
+  readonly takeOverFrom: string | undefined;
   readonly repository: RepositoryConfig;
   readonly webhookSecrets: readonly SecretSource[];
   readonly github: GithubConfig | undefined;
@@ -123,6 +126,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
     publicUrl,
     dataDir,
     databaseUrl,
+    takeOverFrom: checked<string | undefined>('FLOE_TAKE_OVER_FROM', PublicKey, undefined, 'the release key that the refusal named'),
     repository: parseRepositoryConfig({ value, required, checked, count, secretSource }),
     webhookSecrets: [webhookSecret, previousSecret].filter((secret) => secret !== undefined),
     github,

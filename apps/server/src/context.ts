@@ -18,11 +18,19 @@ import { mayActivate } from './directives.ts';
 import { FleetFeed } from './feed.ts';
 import { FleetReader } from './fleet-reader.ts';
 import { keepHouse } from './housekeeping.ts';
+import { Notices } from './notices.ts';
 import { openStoreWhenReady } from './open-store.ts';
+import { claimDatabase, refuseForeignDatabase } from './server-identity.ts';
+import { ServerClock } from './server-clock.ts';
+import { watchServer } from './server-watch.ts';
+import { atMostEvery } from './at-most-every.ts';
 import { servePipeline } from './serve-pipeline.ts';
 import { openRepositorySandbox } from './repository-sandbox.ts';
 import { postStatuses } from './status-outbox.ts';
 import { Steering } from './steering.ts';
+
+/** Anybody may ask whether the server is ready, and each answer takes a write. */
+const PROBE_EVERY_MS = 1_000;
 
 /** What only the process itself can give. */
 export interface System {
@@ -44,7 +52,8 @@ export interface ServerContext extends AsyncDisposable {
 
 /** Builds everything from the configuration. */
 export async function createServerContext(config: Config, logger: Logger, system: System, signal: AbortSignal): Promise<ServerContext> {
-  const { clock, random, rootDir } = system;
+  const { random, rootDir } = system;
+  const clock = new ServerClock(system.clock);
   const paths = dataPaths(config.dataDir);
   await mkdir(paths.keys, { recursive: true, mode: 0o700 });
   await mkdir(paths.cache, { recursive: true });
@@ -53,23 +62,30 @@ export async function createServerContext(config: Config, logger: Logger, system
   stack.use(await lockDataFolder(config.dataDir, paths.lock));
   const sandbox = await openRepositorySandbox(config, { env: system.env, clock, logger });
   const store = stack.use(await openStoreWhenReady(config, { clock, logger, migrationsDir: join(rootDir, 'migrations') }, signal));
+  await refuseForeignDatabase(store, paths, config.takeOverFrom);
+  const serverSigner = await loadOrCreateSigner(paths.serverKey, 'server-1');
+  const releaseSigner = await loadOrCreateSigner(paths.releaseKey, 'release-1');
+  const claim = await claimDatabase({ store, clock, logger, releaseSigner, serverSigner }, config, signal);
+  stack.defer(
+    async () => await store.server.leave(claim.process).catch((error: unknown) => logger.debug('the database was not given back', { error })),
+  );
+  clock.remember(claim.clockHigh);
   const repository = await store.repositories.ensure({ url: config.repository.url, branch: config.repository.branch, now: clock.now() });
   await ensureAdminToken({ store, clock, logger }, paths.adminToken);
 
-  const serverSigner = await loadOrCreateSigner(paths.serverKey, 'server-1');
-  const releaseSigner = await loadOrCreateSigner(paths.releaseKey, 'release-1');
   const cacheKey = await loadOrCreateCacheKey(paths.cacheKey, `${hostname()}-floe-1`);
   const statements = openStatementLog(paths.statements, logger);
   await rebuildFromStatements({ store, statements, releaseKeys: [releaseSigner], serverKeys: [serverSigner], logger }, repository);
   await store.hosts.disconnectAll(undefined, clock.now());
 
   const feed = new FleetFeed(() => clock.now());
+  const notices = new Notices();
   const troubles: Troubles = new Troubles({
     clock,
     logger,
     onChange: (subject) => announcer.mark(new Set(subject.startsWith('revision ') ? [] : [subject as HostName])),
   });
-  const reader = new FleetReader({ store, clock, feed, repositoryId: repository.id, troubles });
+  const reader = new FleetReader({ store, clock, feed, notices, repositoryId: repository.id, troubles });
   const announcer: Announcer = new Announcer({
     store,
     reader,
@@ -126,11 +142,17 @@ export async function createServerContext(config: Config, logger: Logger, system
     webhooks: { store, repository, secrets: config.webhookSecrets, clock, logger, githubRepository: config.github?.repository },
     cacheDir: paths.cache,
     dashboardDir: join(rootDir, 'apps/dashboard/dist'),
-    notReady: async () =>
-      await store.ping().then(
-        () => [],
-        () => ['the database does not answer'],
-      ),
+    notReady: atMostEvery(
+      clock,
+      PROBE_EVERY_MS,
+      async () =>
+        await store.ping().then(
+          () => [],
+          () => ['the database does not take a write'],
+        ),
+    ),
+    notices: () => notices.list(),
+    acceptClock: async () => await store.server.setClockHigh(clock.accept()),
   });
 
   const owned = stack.move();
@@ -147,8 +169,14 @@ export async function createServerContext(config: Config, logger: Logger, system
         else if (hint.topic === 'outbox') outboxWake.wake();
         else steering.markAll();
       });
-      const pipeline = servePipeline({ ...system, config, logger, store, statements, releaseSigner, cacheKey, sandbox }, repository.id, running);
+      const pipeline = servePipeline(
+        { ...system, clock, config, logger, store, statements, releaseSigner, cacheKey, sandbox },
+        repository.id,
+        running,
+      );
+      const watched = { store, clock, logger, notices, process: claim.process, onNews: () => announcer.mark(new Set()) };
       const loops = [
+        watchServer(watched, running),
         hub.run(running),
         steering.run(running),
         announcer.run(running, () => outboxWake.wake()),

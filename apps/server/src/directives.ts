@@ -1,10 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { HostName } from '@floe/model';
 import { Envelope, seal, type Directive } from '@floe/protocol';
-import type { Clock, Signer } from '@floe/runtime';
+import type { Signer } from '@floe/runtime';
 import type { DirectiveRow, HostRow, Store } from '@floe/store';
 import * as v from 'valibot';
 import type { WelcomedSession } from './agents/session.ts';
+import type { ServerClock } from './server-clock.ts';
 
 /** A directive is for one connection; this only bounds how long a stalled one stays good. */
 const DIRECTIVE_LIFETIME_MS = 24 * 3600 * 1000;
@@ -14,7 +15,7 @@ const StoredEnvelope = v.pipe(v.string(), v.parseJson(), Envelope);
 
 export interface DirectiveDeps {
   readonly store: Store;
-  readonly clock: Clock;
+  readonly clock: Pick<ServerClock, 'now' | 'latest'>;
   readonly serverSigner: Signer;
 }
 
@@ -54,7 +55,8 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
       release,
       ...(freshnessEnvelope === undefined ? {} : { freshness: freshnessEnvelope }),
       issuedAt,
-      expiresAt: issuedAt + DIRECTIVE_LIFETIME_MS,
+      // By the time that the agent was told when it connected, however the clock was set since.
+      expiresAt: clock.latest() + DIRECTIVE_LIFETIME_MS,
       nonce: session.nonce,
     };
     if (!session.offer(desired.epoch, seal(serverSigner, 'floe/directive', directive))) continue;

@@ -1,10 +1,11 @@
 import { describeRollout } from '@floe/forge';
 import type { HostName } from '@floe/model';
-import type { FleetView, HostView, Progress, RevisionView } from '@floe/protocol';
+import type { FleetView, HostView, Progress, RepositoryView, RevisionView } from '@floe/protocol';
 import type { Clock, Trouble, Troubles } from '@floe/runtime';
-import type { Evaluation, HostRow, Revision, Rollout, Store } from '@floe/store';
+import type { Evaluation, HostRow, Repository, Revision, Rollout, Store } from '@floe/store';
 import type { FleetFeed } from './feed.ts';
 import { judgeRollout, rolloutHosts, troubleOf, viewHost, viewRepository, viewRevision, type RolloutStanding } from './fleet-view.ts';
+import type { Notices } from './notices.ts';
 
 /** Reads the store and puts views together. */
 export class FleetReader {
@@ -16,7 +17,10 @@ export class FleetReader {
   /** Downloads under way; memory only, since they are lossy. */
   readonly #progress = new Map<HostName, HostView['progress']>();
 
-  constructor(deps: { store: Store; clock: Clock; feed: FleetFeed; repositoryId: string; troubles: Pick<Troubles, 'of'> }) {
+  readonly #notices: Notices;
+
+  constructor(deps: { store: Store; clock: Clock; feed: FleetFeed; notices: Notices; repositoryId: string; troubles: Pick<Troubles, 'of'> }) {
+    this.#notices = deps.notices;
     this.#store = deps.store;
     this.#clock = deps.clock;
     this.#feed = deps.feed;
@@ -38,10 +42,14 @@ export class FleetReader {
     return {
       version,
       serverTime: this.#clock.now(),
-      repository: viewRepository(repository),
+      repository: this.repository(repository),
       revision: revision === undefined ? null : await this.revision(revision),
       hosts,
     };
+  }
+
+  repository(repository: Repository): RepositoryView {
+    return viewRepository(repository, this.#notices.list());
   }
 
   async hosts(which: ReadonlySet<HostName> | 'all'): Promise<HostView[]> {

@@ -9,7 +9,7 @@ import {
   type RolloutHost,
   type RolloutHostStanding,
 } from '@floe/model';
-import type { HostView, RepositoryView, RevisionView } from '@floe/protocol';
+import type { HostView, RepositoryView, RevisionView, ServerNotice } from '@floe/protocol';
 import type { Evaluation, HostRow, Quarantine, Repository, Revision, Rollout } from '@floe/store';
 import type { Trouble } from '@floe/runtime';
 import { lastWordOf, problemOf, standingOfHost } from './host-standing.ts';
@@ -77,7 +77,7 @@ export function troubleOf(row: HostRow, noted: Trouble | undefined): HostView['t
   return { code: 'REPORTS_REFUSED', message: `${what} set aside, the last of them ${refused.why}`, since: refused.at };
 }
 
-export function viewRepository(repository: Repository): RepositoryView {
+export function viewRepository(repository: Repository, notices: readonly ServerNotice[]): RepositoryView {
   return {
     url: repository.url,
     branch: repository.branch,
@@ -85,6 +85,7 @@ export function viewRepository(repository: Repository): RepositoryView {
     lastFetchAt: repository.lastFetchAt ?? null,
     problem: repository.problem ?? null,
     held: repository.held ?? null,
+    notices: [...notices],
   };
 }
 

@@ -1,4 +1,4 @@
-import { hasArrived, isLocalOverride, isWaiting, type AgentState, type Observed, type StorePath } from '@floe/model';
+import { hasArrived, isLocalOverride, isRefusal, isWaiting, type AgentState, type Observed, type StorePath } from '@floe/model';
 import type { HostStanding } from '@floe/protocol';
 import type { Evaluation, HostRow, Quarantine } from '@floe/store';
 
@@ -31,7 +31,8 @@ export function standingOfHost(row: HostRow, isQuarantined: boolean): HostStandi
   const isAboutDesired = said.subject === toplevel;
   if (!said.isToRetry) {
     if (isQuarantined || (isAboutDesired && said.state === 'ROLLED_BACK')) return 'rolled-back';
-    if (isAboutDesired && (said.state === 'REJECTED' || said.state === 'ROLLBACK_FAILED' || said.state === 'BLOCKED')) return 'failed';
+    if (isAboutDesired && (said.state === 'ROLLBACK_FAILED' || said.state === 'BLOCKED')) return 'failed';
+    if (isRefusal(said.state, said.subject, toplevel)) return 'failed';
     if (said.isOverridden) return 'local-override';
   }
   if (!row.isConnected) return 'away';

@@ -11,13 +11,15 @@ const MAX_AHEAD_MS = 180 * DAY_MS;
 const BEHIND_MS = 3600_000;
 const DATABASE_DIFFERS_MS = 5 * 60_000;
 
+export const CLOCK_TROUBLES = ['AHEAD', 'BEHIND', 'DIFFERS'] as const;
+
 /** What is wrong with the time. */
 export type ClockTrouble =
   /** Not believed: `shown` is what the machine says, `used` what is gone by. */
-  | { readonly kind: 'ahead'; readonly shown: number; readonly used: number }
+  | { readonly kind: 'AHEAD'; readonly shown: number; readonly used: number }
   /** Believed, but it showed `before` once: one of both is wrong. */
-  | { readonly kind: 'behind'; readonly shown: number; readonly before: number }
-  | { readonly kind: 'database-differs'; readonly shown: number; readonly database: number };
+  | { readonly kind: 'BEHIND'; readonly shown: number; readonly before: number }
+  | { readonly kind: 'DIFFERS'; readonly shown: number; readonly database: number };
 
 /**
  * The machine's clock, as far as it can be believed. What the server signs is dated by it, and hosts remember dates: a
@@ -31,6 +33,7 @@ export class ServerClock implements Clock {
   #good: { readonly now: number; readonly sinceBoot: number };
   /** The latest time that was ever shown here, and when that was learned. */
   #high: { readonly now: number; readonly sinceBoot: number };
+  #told: { readonly now: number; readonly sinceBoot: number };
   /** The latest time that was believed, of this run or one before. */
   #highest: number;
   #database: { readonly now: number; readonly sinceBoot: number } | undefined;
@@ -39,7 +42,17 @@ export class ServerClock implements Clock {
     this.#machine = machine;
     this.#good = { now: machine.now(), sinceBoot: machine.sinceBoot() };
     this.#high = this.#good;
+    this.#told = this.#good;
     this.#highest = this.#good.now;
+  }
+
+  /**
+   * The latest time that anybody was told in this run, and what passed since. Who was told that counts from there: a
+   * directive that ends by a clock which was set back since then would have ended before it came.
+   */
+  latest(): number {
+    const now = this.now();
+    return Math.max(now, this.#told.now + (this.#machine.sinceBoot() - this.#told.sinceBoot));
   }
 
   /** Says the latest time that was shown in earlier runs. */
@@ -69,6 +82,7 @@ export class ServerClock implements Clock {
     if (!this.#isBelieved(shown)) return this.#good.now + (sinceBoot - this.#good.sinceBoot);
     this.#good = { now: shown, sinceBoot };
     this.#highest = Math.max(this.#highest, shown);
+    if (shown >= this.#told.now + (sinceBoot - this.#told.sinceBoot)) this.#told = this.#good;
     return shown;
   }
 
@@ -78,11 +92,11 @@ export class ServerClock implements Clock {
 
   trouble(): ClockTrouble | undefined {
     const shown = this.#machine.now();
-    if (!this.#isBelieved(shown)) return { kind: 'ahead', shown, used: this.now() };
-    if (shown < this.#highest - BEHIND_MS) return { kind: 'behind', shown, before: this.#highest };
+    if (!this.#isBelieved(shown)) return { kind: 'AHEAD', shown, used: this.now() };
+    if (shown < this.#highest - BEHIND_MS) return { kind: 'BEHIND', shown, before: this.#highest };
     if (this.#database === undefined) return undefined;
     const database = this.#database.now + (this.#machine.sinceBoot() - this.#database.sinceBoot);
-    return Math.abs(database - shown) > DATABASE_DIFFERS_MS ? { kind: 'database-differs', shown, database } : undefined;
+    return Math.abs(database - shown) > DATABASE_DIFFERS_MS ? { kind: 'DIFFERS', shown, database } : undefined;
   }
 
   monotonic(): number {

@@ -1,8 +1,9 @@
 import { resolve, type HostName } from '@floe/model';
-import { createWake, isAboutSubject, type Clock, type Logger, type Signer, type Troubles } from '@floe/runtime';
+import { createWake, isAboutSubject, type Logger, type Signer, type Troubles } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { AgentHub } from './agents/hub.ts';
 import { offerDirectives } from './directives.ts';
+import type { ServerClock } from './server-clock.ts';
 
 /** Everything is looked at again this often, whatever hints were lost. */
 const FULL_PASS_MS = 30_000;
@@ -12,7 +13,7 @@ const RETRY_MS = 1_000;
 export interface SteeringDeps {
   readonly store: Store;
   readonly hub: AgentHub;
-  readonly clock: Clock;
+  readonly clock: ServerClock;
   readonly logger: Logger;
   readonly serverSigner: Signer;
   readonly troubles: Troubles;

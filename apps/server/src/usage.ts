@@ -19,6 +19,7 @@ Settings (environment; files hold one secret each)
   FLOE_PUBLIC_URL                  where agents and people reach this server; default: http:// and FLOE_LISTEN
   FLOE_DATA_DIR                    default: /var/lib/floe
   DATABASE_URL                     postgres:// URL, or FLOE_DATABASE_URL_FILE; default: embedded, in the data folder
+  FLOE_TAKE_OVER_FROM              release key of another server whose database this one is to take over with its own keys
   FLOE_CACHE_URL                   Nix cache that agents download from; default: the server's own, FLOE_PUBLIC_URL/cache
   FLOE_POLL_SECONDS                how often to look without a webhook; default: 180
   FLOE_EVALUATION_TIMEOUT_SECONDS  of one host; default: 600

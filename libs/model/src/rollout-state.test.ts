@@ -40,6 +40,11 @@ describe('where a host stands in a rollout', () => {
     expect(standingOf({ ...host, state: 'ROLLED_BACK', subject: wanted })).toBe('rolledBack');
     expect(standingOf({ ...host, state: 'ROLLED_BACK', subject: other })).toBe('underWay');
   });
+  test('failed when it refuses it, also when it could not even read what it was told (an expired directive, an unknown key)', () => {
+    expect(standingOf({ ...host, state: 'REJECTED', subject: wanted })).toBe('failed');
+    expect(standingOf({ ...host, state: 'REJECTED', subject: undefined })).toBe('failed');
+    expect(standingOf({ ...host, state: 'REJECTED', subject: other })).toBe('underWay');
+  });
   test('is under way, whatever it runs, until the verdict about it is passed (O2)', () => {
     expect(standingOf({ ...host, observed: onIt, state: 'BOOT_VERIFYING', subject: wanted })).toBe('underWay');
     expect(standingOf({ ...host, observed: onIt, state: 'BOOT_VERIFYING', subject: wanted, isConnected: false })).toBe('away');

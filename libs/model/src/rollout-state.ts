@@ -29,6 +29,11 @@ export function isLocalOverride(state: AgentState, detail: { readonly code: stri
   return state === 'IDLE' && detail?.code === 'LOCAL_OVERRIDE';
 }
 
+/** True when the agent refuses `toplevel`: by name, or a directive that it could not take so far as to learn what it is about. */
+export function isRefusal(state: AgentState, subject: StorePath | undefined, toplevel: StorePath): boolean {
+  return state === 'REJECTED' && (subject === toplevel || subject === undefined);
+}
+
 /** True when the agent has what it was told, and its policy, its people or a restart decide when. */
 export function isWaiting(state: AgentState): boolean {
   return state === 'DEFERRED' || state === 'BOOT_STAGED';
@@ -70,7 +75,8 @@ export function standingOf(host: RolloutHost): RolloutHostStanding {
   const isAboutIt = host.subject === host.toplevel;
   if (!host.isToRetry) {
     if (host.isQuarantined || (isAboutIt && host.state === 'ROLLED_BACK')) return 'rolledBack';
-    if (isAboutIt && (host.state === 'ROLLBACK_FAILED' || host.state === 'REJECTED')) return 'failed';
+    if (isAboutIt && host.state === 'ROLLBACK_FAILED') return 'failed';
+    if (isRefusal(host.state, host.subject, host.toplevel)) return 'failed';
     if (host.isOverridden) return 'waiting';
   }
   if (!host.isConnected) return 'away';

@@ -5,13 +5,12 @@ import { buildRevision } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateRevision } from './evaluate.ts';
 import { tryLateHosts } from './late-hosts.ts';
-import { releaseRevision, signFreshness } from './release.ts';
+import { FreshnessKeeper, releaseRevision } from './release.ts';
 import { takeIn } from './take-in.ts';
 
 const LEASE_MS = 30_000;
 /** Hints can be lost; the counter that they announce is read this often. */
 const HINT_POLL_MS = 5_000;
-const FRESHNESS_MS = 3600_000;
 const RETRY = { baseMs: 500, capMs: 60_000 };
 
 /**
@@ -104,7 +103,7 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
 
   async function work(): Promise<void> {
     let attempt = 0;
-    let freshUntil = 0;
+    const freshness = new FreshnessKeeper(deps);
     while (!inner.aborted) {
       const step = AbortSignal.any([inner, running.controller.signal]);
       let revision: Revision | undefined;
@@ -112,10 +111,7 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
         const repository = await store.repositories.get(repositoryId);
         revision = await store.revisions.nextUnfinished(repositoryId);
         running.id = revision?.id;
-        if (clock.monotonic() > freshUntil) {
-          await signFreshness(deps, repository);
-          freshUntil = clock.monotonic() + FRESHNESS_MS;
-        }
+        await freshness.keep(repository);
         const isIdle = revision === undefined ? await rest(repository, step) : await advance(deps, repository, revision, step);
         attempt = 0;
         if (isIdle) await working.wait(HINT_POLL_MS, inner);

@@ -1,11 +1,16 @@
-import { seal, type FreshnessStatement, type ReleaseStatement } from '@floe/protocol';
+import type { HostName } from '@floe/model';
+import { Envelope, peek, ReleaseStatement, seal, type FreshnessStatement } from '@floe/protocol';
 import type { Repository, Revision } from '@floe/store';
+import * as v from 'valibot';
 import type { PublishedHost } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
 
 const DAY_MS = 24 * 3600 * 1000;
 /** Long, so that a laptop that was away for months is still served. Freshness tells it how old the news is. */
 const RELEASE_LIFETIME_MS = 365 * DAY_MS;
+/** So long before its end a release is signed anew: longer than most machines are away. */
+const RENEW_BEFORE_MS = 120 * DAY_MS;
+const FRESHNESS_MS = 3600_000;
 
 export type ReleaseDeps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock'>;
 
@@ -16,6 +21,7 @@ export type ReleaseDeps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSi
 export async function releaseRevision(deps: ReleaseDeps, repository: Repository, revision: Revision, hosts: readonly PublishedHost[]): Promise<void> {
   const { store, statements, releaseSigner, clock } = deps;
   const issuedAt = clock.now();
+  const expiresAt = (await latestTime(deps, repository)) + RELEASE_LIFETIME_MS;
   const releases = [];
   for (const published of hosts) {
     const statement: ReleaseStatement = {
@@ -26,7 +32,7 @@ export async function releaseRevision(deps: ReleaseDeps, repository: Repository,
       sequence: revision.sequence,
       ...published,
       issuedAt,
-      expiresAt: issuedAt + RELEASE_LIFETIME_MS,
+      expiresAt,
     };
     const kept = await statements.appendRelease(seal(releaseSigner, 'floe/release', statement), statement);
     releases.push({
@@ -42,10 +48,69 @@ export async function releaseRevision(deps: ReleaseDeps, repository: Repository,
   await signFreshness(deps, repository);
 }
 
+/**
+ * The latest time that this server ever dated a statement, or now. Hosts remember it and count from there: had the clock
+ * been ahead, a release that ends by the right time would have ended for them before it came.
+ */
+async function latestTime({ store, clock }: ReleaseDeps, repository: Repository): Promise<number> {
+  return Math.max(clock.now(), await store.releases.highestAsOf(repository.id));
+}
+
 /** Says, signed, which sequence is the newest as of now. */
 export async function signFreshness(deps: ReleaseDeps, repository: Repository): Promise<void> {
   const newest = (await deps.store.releases.latest(repository.id)).reduce((highest, release) => Math.max(highest, release.sequence), 0);
   const statement: FreshnessStatement = { version: 1, repository: repository.url, ref: repository.ref, sequence: newest, asOf: deps.clock.now() };
   const envelope = seal(deps.releaseSigner, 'floe/freshness', statement);
   await deps.store.releases.saveFreshness(repository.id, JSON.stringify(envelope), statement.sequence, statement.asOf);
+}
+
+const StoredEnvelope = v.pipe(v.string(), v.parseJson(), Envelope);
+
+/**
+ * Signs releases anew that will end soon by what hosts take for the time: of a host that nobody changed for a year, or
+ * all of them after the clock was far ahead and was set right. Says of which hosts.
+ */
+async function renewReleases(deps: ReleaseDeps, repository: Repository): Promise<HostName[]> {
+  const { store, statements, releaseSigner, clock } = deps;
+  const latest = await latestTime(deps, repository);
+  const renewed: HostName[] = [];
+  for (const { id, host, envelope } of await store.releases.latest(repository.id)) {
+    const stored = v.safeParse(StoredEnvelope, envelope);
+    const opened = stored.success ? peek(stored.output, ReleaseStatement) : undefined;
+    if (opened?.kind !== 'opened' || opened.statement.expiresAt >= latest + RENEW_BEFORE_MS) continue;
+    const statement = { ...opened.statement, issuedAt: clock.now(), expiresAt: latest + RELEASE_LIFETIME_MS };
+    const sealed = seal(releaseSigner, 'floe/release', statement);
+    await statements.renewRelease(sealed, statement);
+    await store.releases.renew(id, JSON.stringify(sealed));
+    renewed.push(host);
+  }
+  return renewed;
+}
+
+/** Keeps what hosts go by fresh: what is the newest, every hour, and releases that do not end before they are replaced. */
+export class FreshnessKeeper {
+  readonly #deps: ReleaseDeps & Pick<PipelineDeps, 'logger'>;
+  #signed: { readonly now: number; readonly monotonic: number } | undefined;
+
+  constructor(deps: ReleaseDeps & Pick<PipelineDeps, 'logger'>) {
+    this.#deps = deps;
+  }
+
+  /** Every hour; and at once when the clock was set, since what was signed before may be dated wrong. */
+  #isDue(): boolean {
+    if (this.#signed === undefined) return true;
+    const { clock } = this.#deps;
+    const passed = clock.monotonic() - this.#signed.monotonic;
+    return passed > FRESHNESS_MS || Math.abs(clock.now() - this.#signed.now - passed) > FRESHNESS_MS;
+  }
+
+  async keep(repository: Repository): Promise<void> {
+    if (!this.#isDue()) return;
+    const { clock, logger } = this.#deps;
+    const signed = { now: clock.now(), monotonic: clock.monotonic() };
+    await signFreshness(this.#deps, repository);
+    const renewed = await renewReleases(this.#deps, repository);
+    if (renewed.length > 0) logger.info('releases were signed anew, since they would have ended', { hosts: renewed.length });
+    this.#signed = signed;
+  }
 }

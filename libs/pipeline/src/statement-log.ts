@@ -11,6 +11,8 @@ import * as v from 'valibot';
 export interface StatementLog {
   /** Keeps one release per host and sequence: when there is one, it is returned and nothing is written. */
   appendRelease(envelope: Envelope, statement: ReleaseStatement): Promise<LoggedRelease>;
+  /** The same statement, signed anew with a later end. */
+  renewRelease(envelope: Envelope, statement: ReleaseStatement): Promise<void>;
   appendEnrolment(envelope: Envelope, statement: EnrolmentStatement): Promise<void>;
   appendRevocation(envelope: Envelope, statement: RevocationStatement): Promise<void>;
   /** Keeps the highest sequence that was ever given, so that a restored database gives none twice. */
@@ -45,6 +47,10 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
   const releases = join(dir, 'releases');
   const access = join(dir, 'access');
   const highest = join(dir, 'sequence');
+
+  function releasePath({ sequence, host }: ReleaseStatement): string {
+    return join(releases, `${padded(sequence)}-${host}.json`);
+  }
 
   async function readSequence(): Promise<number> {
     const parsed = v.safeParse(SequenceText, await readFileIfPresent(highest));
@@ -83,7 +89,7 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
 
   return {
     async appendRelease(envelope, statement) {
-      const path = join(releases, `${padded(statement.sequence)}-${statement.host}.json`);
+      const path = releasePath(statement);
       const existing = await readFileIfPresent(path);
       if (existing !== undefined) {
         const kept = v.parse(Envelope, JSON.parse(existing));
@@ -93,6 +99,7 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
       await write(path, envelope);
       return { envelope, statement };
     },
+    renewRelease: async (envelope, statement) => await write(releasePath(statement), envelope),
     appendEnrolment: (envelope, statement) => append(join(access, `${padded(statement.enrolledAt)}-${statement.host}-enrolment.json`), envelope),
     appendRevocation: (envelope, statement) => append(join(access, `${padded(statement.revokedAt)}-${statement.host}-revocation.json`), envelope),
     async noteSequence(sequence) {

@@ -127,6 +127,10 @@ export const RevisionView = v.object({
 });
 export type RevisionView = v.InferOutput<typeof RevisionView>;
 
+/** What is wrong with the server itself. */
+export const ServerNotice = v.object({ code: word(64), message: prose(), since: Timestamp });
+export type ServerNotice = v.InferOutput<typeof ServerNotice>;
+
 export const RepositoryView = v.object({
   url: prose(),
   branch: prose(),
@@ -135,6 +139,8 @@ export const RepositoryView = v.object({
   problem: v.nullable(v.object({ code: word(64), message: prose(), since: Timestamp })),
   /** A head that is not a descendant of the accepted commit (force-push) or has far fewer hosts: waits for an administrator. */
   held: v.nullable(v.object({ commit: CommitSha, reason: prose(), since: Timestamp })),
+  /** Of the server that follows it. */
+  notices: v.optional(list(ServerNotice, 32), []),
 });
 export type RepositoryView = v.InferOutput<typeof RepositoryView>;
 

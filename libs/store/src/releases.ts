@@ -7,7 +7,7 @@ import type { NewRelease, Release } from './records.ts';
 import { UNFINISHED_ROLLOUT } from './rollouts.ts';
 import { isOneOf, withoutNulls } from './rows.ts';
 import type { Published, ReleaseStore } from './store.ts';
-import { evaluations, freshness, releases, revisions, rollouts } from './tables/index.ts';
+import { evaluations, freshness, hosts, releases, revisions, rollouts } from './tables/index.ts';
 
 /** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 8. */
 const ROWS_PER_INSERT = 5_000;
@@ -22,13 +22,13 @@ function toRelease(row: typeof releases.$inferSelect): Release {
  * change keeps its release. One that came back from the statement log counts always: it was handed out in a time that
  * the database forgot, and nothing may move a machine behind it.
  */
-export async function releasesAsOf(db: Database, repositoryId: string, sequence: number, hosts: readonly HostName[] | undefined): Promise<Release[]> {
+export async function releasesAsOf(db: Database, repositoryId: string, sequence: number, names: readonly HostName[] | undefined): Promise<Release[]> {
   return await newestPerHost(
     db,
     and(
       eq(releases.repositoryId, repositoryId),
       or(lte(releases.sequence, sequence), isNull(releases.revisionId)),
-      hosts === undefined ? undefined : isOneOf(releases.host, hosts),
+      names === undefined ? undefined : isOneOf(releases.host, names),
     ),
   );
 }
@@ -156,6 +156,22 @@ async function importStatement(db: Database, release: Parameters<ReleaseStore['i
   });
 }
 
+/** A host that refused the release as it was is told anew, with an epoch that it has not judged yet. */
+async function renew(db: Database, id: string, envelope: string): Promise<void> {
+  await db.transaction(async (tx) => {
+    await tx.update(releases).set({ envelope }).where(eq(releases.id, id));
+    const told = await tx
+      .update(hosts)
+      .set({ epoch: sql`${hosts.epoch} + 1` })
+      .where(and(eq(hosts.desiredReleaseId, id), eq(hosts.state, 'REJECTED')))
+      .returning({ host: hosts.host });
+    await notifyHosts(
+      tx,
+      told.map(({ host }) => host),
+    );
+  });
+}
+
 export function createReleaseStore(db: Database): ReleaseStore {
   return {
     publish: async (revisionId, news, at) => await publish(db, revisionId, news, at),
@@ -166,12 +182,22 @@ export function createReleaseStore(db: Database): ReleaseStore {
     async saveFreshness(repositoryId, envelope, sequence, asOf) {
       await db
         .insert(freshness)
-        .values({ repositoryId, envelope, sequence, asOf })
-        .onConflictDoUpdate({ target: freshness.repositoryId, set: { envelope, sequence, asOf }, setWhere: lte(freshness.asOf, asOf) });
+        .values({ repositoryId, envelope, sequence, asOf, highestAsOf: asOf })
+        .onConflictDoUpdate({
+          target: freshness.repositoryId,
+          // Of two statements about the same the later written one counts, also when its date is before: the clock was set.
+          set: { envelope, sequence, asOf, highestAsOf: sql`greatest(${freshness.highestAsOf}, ${freshness.asOf}, ${asOf}::bigint)` },
+          setWhere: lte(freshness.sequence, sequence),
+        });
     },
     async freshness(repositoryId) {
       const [row] = await db.select({ envelope: freshness.envelope }).from(freshness).where(eq(freshness.repositoryId, repositoryId));
       return row?.envelope;
     },
+    async highestAsOf(repositoryId) {
+      const [row] = await db.select({ highest: freshness.highestAsOf }).from(freshness).where(eq(freshness.repositoryId, repositoryId));
+      return row?.highest ?? 0;
+    },
+    renew: async (id, envelope) => await renew(db, id, envelope),
   };
 }

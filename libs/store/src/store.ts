@@ -164,10 +164,14 @@ export interface ReleaseStore {
   latestFor(host: HostName): Promise<Release | undefined>;
   /** In no order; ids that are not there are left out. */
   byIds(ids: readonly string[]): Promise<readonly Release[]>;
-  /** Replaces the freshness statement, unless the stored one is newer. */
+  /** Replaces the freshness statement, unless the stored one is of a later sequence. */
   saveFreshness(repositoryId: string, envelope: string, sequence: number, asOf: Timestamp): Promise<void>;
   /** The envelope of the newest freshness statement, as JSON text. */
   freshness(repositoryId: string): Promise<string | undefined>;
+  /** The latest time that a freshness statement was ever dated; 0 before the first. */
+  highestAsOf(repositoryId: string): Promise<Timestamp>;
+  /** The same release, signed anew. */
+  renew(id: string, envelope: string): Promise<void>;
 }
 
 export interface RolloutStore {

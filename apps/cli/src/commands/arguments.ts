@@ -13,9 +13,9 @@ export function hostArgument(text: string): HostName {
   return parsed(HostName, text);
 }
 
-/** A whole commit id, or a usage error. */
-export function commitArgument(text: string): CommitSha {
-  return parsed(CommitSha, text.toLowerCase());
+/** A whole commit id or the word "clock", or a usage error. */
+export function acceptArgument(text: string): CommitSha | 'clock' {
+  return text === 'clock' ? text : parsed(CommitSha, text.toLowerCase());
 }
 
 /** The beginning of a commit id, as much as the server needs to tell it from others. */

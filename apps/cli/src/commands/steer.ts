@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
 import { shortSha } from '@floe/views';
-import { commitArgument, hostArgument, reasonArgument } from './arguments.ts';
+import { acceptArgument, hostArgument, reasonArgument } from './arguments.ts';
 
 interface ReasonOption {
   readonly reason: string;
@@ -63,11 +63,21 @@ Example:
 
   program
     .command('accept')
-    .description('let in a commit that is held: a force-push, or one with far fewer hosts')
-    .argument('<commit>', 'the whole commit id, as floe status shows it', commitArgument)
+    .description("let in a commit that is held (a force-push, or one with far fewer hosts), or believe the server's clock")
+    .argument('<commit|clock>', 'the whole commit id, as floe status shows it; or the word "clock"', acceptArgument)
     .requiredOption(...REASON)
-    .addHelpText('after', '\nExample:\n  $ floe accept 3f9c2ab1d0e4c5b6a7988b9cadbecfd0e1f20314 --reason "history rewritten to drop a secret"')
-    .action((commit: CommitSha, { reason }: ReasonOption) => accept(cli, commit, reason));
+    .addHelpText(
+      'after',
+      `
+A server whose clock shows a time that it doubts says so in floe status; "clock" says that the clock is right now.
+
+Examples:
+  $ floe accept 3f9c2ab1d0e4c5b6a7988b9cadbecfd0e1f20314 --reason "history rewritten to drop a secret"
+  $ floe accept clock --reason "it was set right by hand"`,
+    )
+    .action((accepted: CommitSha | 'clock', { reason }: ReasonOption) =>
+      accepted === 'clock' ? acceptClock(cli, reason) : accept(cli, accepted, reason),
+    );
 }
 
 async function decideOnHost(cli: Cli, host: HostName, what: 'enrolment' | 'quarantine' | 'override', reason: string, done: string): Promise<void> {
@@ -80,6 +90,12 @@ async function accept(cli: Cli, commit: CommitSha, reason: string): Promise<void
   const api = await cli.api();
   await api.send('POST', '/api/repository/accept', { commit, reason });
   confirm(cli, `${shortSha(commit)} is let in.`);
+}
+
+async function acceptClock(cli: Cli, reason: string): Promise<void> {
+  const api = await cli.api();
+  await api.send('POST', '/api/server/clock', { reason });
+  confirm(cli, "The server's clock is believed.");
 }
 
 function confirm(cli: Cli, done: string): void {

@@ -3,7 +3,7 @@ import { needsAttention, shortSha } from '@floe/views';
 
 /** Something that does not get better by itself. */
 export interface Attention {
-  /** A host's name, or "repository" or "revision". */
+  /** A host's name, or "server", "repository" or "revision". */
   readonly subject: string;
   readonly message: string;
   /** What an administrator does about it, where the message does not say so already. */
@@ -15,6 +15,7 @@ export interface Attention {
 export function attentionOf(fleet: FleetView): readonly Attention[] {
   const hosts = fleet.hosts.filter(needsAttention);
   return [
+    ...fleet.repository.notices.map(({ message, since }) => ({ subject: 'server', message, todo: null, since })),
     ...attentionOfRepository(fleet.repository),
     ...(fleet.revision === null ? [] : attentionOfRevision(fleet.revision, hosts)),
     ...hosts.map((host) => ({

@@ -36,9 +36,20 @@ export function ConnectionBanner({ dashboard }: { readonly dashboard: Dashboard 
 
 /** What keeps the repository's newest commit from the fleet, and what to do about it. */
 export function RepositoryNotices({ repository, now }: { readonly repository: RepositoryView; readonly now: ReadonlySignal<number> }) {
-  const { problem, held } = repository;
+  const { problem, held, notices } = repository;
   return (
     <>
+      {notices.map(({ code, message, since }) => (
+        <section key={code} class="notice tone-bad" aria-label="Problem with the server">
+          <Icon name="failed" />
+          <div>
+            <p>
+              <strong>The server has a problem</strong>, since <Age at={since} now={now} />.
+            </p>
+            <p class="told">{message}</p>
+          </div>
+        </section>
+      ))}
       {problem !== null && (
         <section class="notice tone-bad" aria-label="Problem with the repository">
           <Icon name="failed" />

@@ -1,0 +1,35 @@
+import type { Clock } from '@floe/runtime';
+import type { Store } from '@floe/store';
+import { sValidator } from '@hono/standard-validator';
+import { Hono } from 'hono';
+import type { Auth, AuthEnv } from '../auth.ts';
+import { membersBody } from '../http/bodies.ts';
+import { orRefuse, Reason } from './validation.ts';
+
+export interface ServerRouteDeps {
+  readonly auth: Auth;
+  readonly store: Store;
+  readonly clock: Clock;
+  /** The machine's clock is right, whatever it showed before. */
+  readonly acceptClock: () => Promise<void>;
+}
+
+/** What an administrator decides about the server itself. */
+export function serverRoutes({ auth, store, clock, acceptClock }: ServerRouteDeps): Hono<AuthEnv> {
+  const app = new Hono<AuthEnv>();
+  app.use(auth.required, membersBody);
+
+  app.post('/clock', sValidator('json', Reason, orRefuse), async (c) => {
+    await acceptClock();
+    const at = clock.now();
+    await store.audit.append({
+      at,
+      actor: c.var.actor,
+      action: 'accept-clock',
+      subject: new Date(at).toISOString(),
+      detail: c.req.valid('json').reason,
+    });
+    return c.body(null, 204);
+  });
+  return app;
+}

@@ -1,0 +1,64 @@
+import { FloeError, isFloeError, type Logger } from '@floe/runtime';
+import type { Store } from '@floe/store';
+import type { Notices } from './notices.ts';
+import { CLOCK_TROUBLES, type ClockTrouble, type ServerClock } from './server-clock.ts';
+import { BEAT_MS } from './server-identity.ts';
+
+export interface WatchDeps {
+  readonly store: Store;
+  readonly clock: ServerClock;
+  readonly logger: Logger;
+  readonly notices: Notices;
+  /** This process, as it claimed the database. */
+  readonly process: string;
+  /** The notices are others than before. */
+  readonly onNews: () => void;
+}
+
+/**
+ * Says in the database that this server is alive, and looks at what only itself can notice: its clock, and whether it is
+ * told what changes. Ends with `FloeError('SERVER_REPLACED')` when another server took the database.
+ */
+export async function watchServer({ store, clock, logger, notices, process, onNews }: WatchDeps, signal: AbortSignal): Promise<void> {
+  function tell(code: string, message: string | undefined): void {
+    if (!notices.set(code, message, clock.now())) return;
+    if (message === undefined) logger.info('a notice is over', { code });
+    else logger.warn(message, { code });
+    onNews();
+  }
+  while (!signal.aborted) {
+    try {
+      const beaten = await store.server.beat(process, clock.now());
+      if (beaten === undefined) {
+        throw new FloeError('SERVER_REPLACED', 'another floe-server took this database while this one was not heard: only one may work on it');
+      }
+      clock.noteDatabase(beaten.databaseNow);
+      tell('DATABASE_REFUSES', undefined);
+      tell(
+        'HINTS_LATE',
+        (await store.hints.isHeard())
+          ? undefined
+          : 'the notifications of the database do not come through (is there a pooler in transaction mode?): each step of a push comes some seconds later',
+      );
+    } catch (error) {
+      if (isFloeError(error, 'SERVER_REPLACED')) throw error;
+      if (!isFloeError(error) || !error.retryable) throw error;
+      tell('DATABASE_REFUSES', `the database takes no writes; nothing is lost, and it is tried again: ${error.message}`);
+    }
+    const trouble = clock.trouble();
+    for (const kind of CLOCK_TROUBLES) tell(`CLOCK_${kind}`, trouble?.kind === kind ? describe(trouble) : undefined);
+    await clock.sleep(BEAT_MS, signal);
+  }
+}
+
+function describe(trouble: ClockTrouble): string {
+  const date = (at: number): string => new Date(at).toISOString().slice(0, 16).replace('T', ' ');
+  switch (trouble.kind) {
+    case 'AHEAD':
+      return `the clock of this server showed ${date(trouble.shown)} UTC, far beyond all that it showed before: it is not believed, and the server goes by ${date(trouble.used)} UTC and on. Set the clock right; if it is right, run: floe accept clock --reason "…"`;
+    case 'BEHIND':
+      return `the clock of this server showed ${date(trouble.shown)} UTC, but ${date(trouble.before)} UTC before that: one of both is wrong. Set the clock right; if it is right now, run: floe accept clock --reason "…"`;
+    case 'DIFFERS':
+      return `the clock of this server showed ${date(trouble.shown)} UTC when that of its database showed ${date(trouble.database)} UTC: set both right`;
+  }
+}
