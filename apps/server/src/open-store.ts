@@ -3,6 +3,8 @@ import { openStore, type Store } from '@floe/store';
 import { dataPaths, type Config } from './config.ts';
 
 const RETRY_MS = 1_000;
+/** Each try takes memory, and nobody makes room within a second. */
+const FULL_RETRY_MS = 5_000;
 
 /** Waits for the database instead of failing: at boot it often starts after us. */
 export async function openStoreWhenReady(
@@ -14,13 +16,17 @@ export async function openStoreWhenReady(
     config.databaseUrl === undefined
       ? ({ kind: 'pglite', dataDir: dataPaths(config.dataDir).database } as const)
       : ({ kind: 'postgres', url: config.databaseUrl.reveal() } as const);
+  let said: string | undefined;
   for (;;) {
     try {
       return await openStore(target, deps);
     } catch (error) {
       if (!isFloeError(error) || !error.retryable || signal.aborted) throw error;
-      deps.logger.warn('the database is away; waiting for it', { error });
-      await deps.clock.sleep(RETRY_MS, signal);
+      const { message, code } = error;
+      // Said once, not every second.
+      if (said !== message) deps.logger.warn(code === 'DISK_FULL' ? message : 'the database is away; waiting for it', { error });
+      said = message;
+      await deps.clock.sleep(code === 'DISK_FULL' ? FULL_RETRY_MS : RETRY_MS, signal);
     }
   }
 }

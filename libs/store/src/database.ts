@@ -1,9 +1,11 @@
 import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
 import { drizzle as drizzlePglite } from 'drizzle-orm/pglite';
 import { drizzle as drizzlePostgres } from 'drizzle-orm/postgres-js';
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
 import type { Clock, Logger } from '@floe/runtime';
+import { openEmbedded } from './embedded-folder.ts';
 import { lockFolder } from './folder-lock.ts';
 import { drizzleClient } from './postgres-client.ts';
 import type { PostgresAddress } from './postgres-line.ts';
@@ -48,10 +50,10 @@ export async function connect(target: StoreTarget, deps: ConnectDeps): Promise<C
 async function openPglite(dataDir: string | undefined): Promise<Connection> {
   await using opening = new AsyncDisposableStack();
   if (dataDir !== undefined) {
-    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    await mkdir(dirname(dataDir), { recursive: true, mode: 0o700 });
     opening.use(await lockFolder(dataDir));
   }
-  const client = await PGlite.create(dataDir === undefined ? {} : { dataDir });
+  const client = await (dataDir === undefined ? PGlite.create() : openEmbedded(dataDir));
   opening.defer(async () => await client.close());
   const held = opening.move();
   const db = drizzlePglite({ client });

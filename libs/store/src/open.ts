@@ -1,6 +1,8 @@
 import type { Clock, Logger } from '@floe/runtime';
+import { DrizzleQueryError } from 'drizzle-orm';
 import { createAuditStore } from './audit.ts';
 import { connect, type Connection } from './database.ts';
+import { judge } from './embedded-folder.ts';
 import { createDeliveryStore } from './deliveries.ts';
 import { translateError, translating } from './errors.ts';
 import { createHintChannel } from './hints.ts';
@@ -34,9 +36,15 @@ export async function openStore(target: StoreTarget, deps: StoreDeps): Promise<S
     await migrate(connection.patientDb, deps);
   } catch (error) {
     await connection.close().catch((closing: unknown) => deps.logger.debug('the database was not closed', { error: closing }));
+    if (target.kind === 'pglite' && target.dataDir !== undefined && isOfDriver(error)) throw await judge(error, target.dataDir);
     throw translateError(error, false);
   }
   return composeStore(connection, deps);
+}
+
+/** Not of ours, like a folder of migrations that is not there: the tables are not what they were, or a disk gave up. */
+function isOfDriver(error: unknown): boolean {
+  return error instanceof DrizzleQueryError || (error instanceof Error && error.name === 'RuntimeError');
 }
 
 function composeStore(connection: Connection, { clock, logger }: StoreDeps): Store {
