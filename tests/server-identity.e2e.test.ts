@@ -127,7 +127,7 @@ it('a restart after a kill goes on at once, and keys that are lost are not made 
 it('a take-over that is meant is done once it names the other server’s key', async () => {
   await fleet.server.stop();
   const before = await runOther('heir');
-  const key = /FLOE_TAKE_OVER_FROM=(\S+)/.execInTest(before.stderr)?.[1] ?? '';
+  const key = /FLOE_TAKE_OVER_FROM=(\S+)/.exec(before.stderr)?.[1] ?? '';
   const heir = startOther('heir', { FLOE_TAKE_OVER_FROM: key });
   await listens(heir);
   await heir.stop();

@@ -1,7 +1,7 @@
 import { cp, mkdtemp, open, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { exec, type ExecResult } from '@floe/runtime';
+import { execInTest, type ExecResult } from '@floe/runtime';
 import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -43,7 +43,7 @@ try {
 `;
 
 async function openIt(dataDir: string): Promise<ExecResult> {
-  return await exec(process.execPath, ['--input-type=module', '-e', OPENER, dataDir], { timeoutMs: 120_000 });
+  return await execInTest(process.execPath, ['--input-type=module', '-e', OPENER, dataDir], { timeoutMs: 120_000 });
 }
 
 type Damage = 'removed' | 'emptied' | 'cut' | 'zeroed' | 'flipped';
@@ -132,14 +132,14 @@ describe.skipIf(!mayMount)('a disk', () => {
   async function onDisk(size: string, use: (disk: string, resize: (size: string) => Promise<void>) => Promise<void>): Promise<void> {
     const disk = await mkdtemp(join(dir, 'disk-'));
     const mount = async (...args: string[]): Promise<void> => {
-      const mounted = await exec('mount', args);
+      const mounted = await execInTest('mount', args);
       expect(mounted.exitCode, mounted.stderr).toBe(0);
     };
     await mount('-t', 'tmpfs', '-o', `size=${size}`, 'floe-test', disk);
     try {
       await use(disk, async (bigger) => await mount('-o', `remount,size=${bigger}`, disk));
     } finally {
-      await exec('umount', ['--lazy', disk]);
+      await execInTest('umount', ['--lazy', disk]);
     }
   }
 
