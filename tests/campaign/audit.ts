@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Envelope, peek, ReleaseStatement } from '@floe/protocol';
+import { Envelope, peek, ReleaseStatement, type HostView } from '@floe/protocol';
 import { eventually } from '@floe/testkit';
 import * as v from 'valibot';
 import { HOSTS, type Host } from './plan.ts';
@@ -73,14 +73,17 @@ async function auditMachine(world: World, host: Host): Promise<void> {
       const { current, profile } = await fleet.machine(host).observe();
       const view = await fleet.hostView(host);
       const isSame = view.observed.current === current && view.observed.profile?.toplevel === profile;
-      const isRight =
-        state === 'unhealthy'
-          ? view.standing === 'rolled-back' || view.isBehind
-          : view.standing === 'in-sync' && view.isBehind === (state !== 'good');
+      const isRight = state === 'good' ? view.standing === 'in-sync' && !view.isBehind : isBelow(view, state);
       return isSame && isRight && view.isConnected ? true : undefined;
     },
     { timeoutMs: QUIET_MS, everyMs: 200, explain: async () => await explain(world, host) },
   );
+}
+
+/** A host that is not well at the head says so. One that gets nothing new may have put back what it got before. */
+function isBelow({ standing, isBehind }: HostView, state: 'broken' | 'unbuildable' | 'unhealthy'): boolean {
+  if (state === 'unhealthy') return standing === 'rolled-back' || isBehind;
+  return isBehind && (standing === 'in-sync' || standing === 'rolled-back');
 }
 
 async function explain(world: World, host: Host): Promise<string> {
