@@ -1,5 +1,6 @@
 import { lstat, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { StorePath } from '@floe/model';
 import { FloeError, withoutTrailingSlashes } from '@floe/runtime';
 import type { NixCommand } from './command.ts';
@@ -9,6 +10,8 @@ import { createProgressMeter, type DownloadProgress } from './progress.ts';
 
 /** The collector may be at work. */
 const REMOVE_TIMEOUT_MS = 5 * 60_000;
+const REMOVE_ATTEMPTS = 5;
+const REMOVE_PAUSE_MS = 1_000;
 
 export interface RealiseOptions {
   /** Path of the GC root that keeps the closure from the first downloaded path on. */
@@ -101,18 +104,28 @@ async function tryRealise(command: NixCommand, path: StorePath, options: Realise
 
 /**
  * Removes what lies in the store and is no path of it: Nix leaves it there until its collector comes. A path that another
- * Nix is at work on is kept by Nix itself.
+ * Nix is at work on is kept by Nix itself; one that a daemon was at work on for us is free once it has noticed that we left.
  */
 async function removeUnfinished(command: NixCommand, paths: readonly string[]): Promise<void> {
   for (const path of paths) {
-    const isThere = await lstat(command.filePath(path)).then(
-      () => true,
-      () => false,
-    );
-    if (!isThere || (await isValid(command, path as StorePath))) continue;
-    const { isOk, result } = await command.run('nix-store', ['--delete', path], { timeoutMs: REMOVE_TIMEOUT_MS });
-    if (!isOk) command.logger.warn('what is left of a download cannot be removed', { path, why: result.stderr.slice(-500) });
+    for (let attempt = 1; await isUnfinished(command, path); attempt += 1) {
+      const { isOk, result } = await command.run('nix-store', ['--delete', path], { timeoutMs: REMOVE_TIMEOUT_MS });
+      if (isOk) break;
+      if (attempt === REMOVE_ATTEMPTS) {
+        command.logger.warn('what is left of a download cannot be removed', { path, why: result.stderr.slice(-500) });
+        break;
+      }
+      await setTimeout(REMOVE_PAUSE_MS);
+    }
   }
+}
+
+async function isUnfinished(command: NixCommand, path: string): Promise<boolean> {
+  const isThere = await lstat(command.filePath(path)).then(
+    () => true,
+    () => false,
+  );
+  return isThere && !(await isValid(command, path as StorePath));
 }
 
 /** Nix leaves out parameters and slashes at the end. */
