@@ -29,6 +29,11 @@ import { openRepositorySandbox } from './repository-sandbox.ts';
 import { postStatuses } from './status-outbox.ts';
 import { Steering } from './steering.ts';
 
+function describeUnusable(first: string, count: number): string {
+  const others = count === 1 ? '' : ` and ${count - 1} more`;
+  return `${first}${others} in the statement log can be used no more: what no statement is lies in the folder "aside" beside it. Put the file back from a backup, or leave it: it matters only when the database is lost too`;
+}
+
 /** Anybody may ask whether the server is ready, and each answer takes a write. */
 const PROBE_EVERY_MS = 1_000;
 
@@ -75,11 +80,13 @@ export async function createServerContext(config: Config, logger: Logger, system
 
   const cacheKey = await loadOrCreateCacheKey(paths.cacheKey, `${hostname()}-floe-1`);
   const statements = openStatementLog(paths.statements, logger);
-  await rebuildFromStatements({ store, statements, releaseKeys: [releaseSigner], serverKeys: [serverSigner], logger }, repository);
+  const rebuilt = await rebuildFromStatements({ store, statements, releaseKeys: [releaseSigner], serverKeys: [serverSigner], logger }, repository);
   await store.hosts.disconnectAll(undefined, clock.now());
 
   const feed = new FleetFeed(() => clock.now());
   const notices = new Notices();
+  const [firstUnusable] = rebuilt.unusable;
+  if (firstUnusable !== undefined) notices.set('STATEMENTS_UNUSABLE', describeUnusable(firstUnusable, rebuilt.unusable.length), clock.now());
   const troubles: Troubles = new Troubles({
     clock,
     logger,

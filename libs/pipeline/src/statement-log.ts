@@ -1,12 +1,12 @@
-import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Envelope, EnrolmentStatement, peek, ReleaseStatement, RevocationStatement } from '@floe/protocol';
-import { FloeError, readFileIfPresent, writeFileDurably, type Logger } from '@floe/runtime';
+import { EnrolmentStatement, peek, ReleaseStatement, RevocationStatement, type Envelope } from '@floe/protocol';
+import { readFileIfPresent, type Logger } from '@floe/runtime';
 import * as v from 'valibot';
+import { keepAside, listStatements, readStatement, statementName, writeStatement } from './statement-files.ts';
 
 /**
  * The append-only log of statements beside the cache. It outlives the database: a lost or restored one is rebuilt from
- * it (see rebuild.ts). One file per statement, named so that a listing is in order and a repeat writes the same file.
+ * it (see rebuild.ts). One file per statement, named so that a repeat writes the same file.
  */
 export interface StatementLog {
   /** Keeps one release per host and sequence: when there is one, it is returned and nothing is written. */
@@ -17,7 +17,7 @@ export interface StatementLog {
   appendRevocation(envelope: Envelope, statement: RevocationStatement): Promise<void>;
   /** Keeps the highest sequence that was ever given, so that a restored database gives none twice. */
   noteSequence(sequence: number): Promise<void>;
-  /** All of them, releases by sequence, enrolments and revocations by time. Unreadable files are logged and left out. */
+  /** All of them, releases by sequence, enrolments and revocations by time. What is no statement is put aside, and counted. */
   read(): Promise<LoggedStatements>;
 }
 
@@ -29,6 +29,8 @@ export interface LoggedRelease {
 export interface LoggedStatements {
   /** The highest that was noted; 0 when there is none. */
   readonly sequence: number;
+  /** Files that were left out. */
+  readonly unusable: readonly string[];
   readonly releases: readonly LoggedRelease[];
   readonly access: readonly (
     | { readonly kind: 'enrolment'; readonly envelope: Envelope; readonly statement: EnrolmentStatement }
@@ -36,11 +38,7 @@ export interface LoggedStatements {
   )[];
 }
 
-const SequenceText = v.pipe(v.string(), v.trim(), v.regex(/^\d{1,15}$/), v.transform(Number));
-
-function padded(value: number): string {
-  return String(value).padStart(15, '0');
-}
+const SequenceText = v.pipe(v.string(), v.trim(), v.regex(/^\d{1,16}$/), v.transform(Number), v.safeInteger());
 
 /** A log in the folder `dir`, which is made when missing. */
 export function openStatementLog(dir: string, logger: Logger): StatementLog {
@@ -49,81 +47,88 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
   const highest = join(dir, 'sequence');
 
   function releasePath({ sequence, host }: ReleaseStatement): string {
-    return join(releases, `${padded(sequence)}-${host}.json`);
+    return join(releases, statementName(sequence, host, ''));
   }
 
   async function readSequence(): Promise<number> {
-    const parsed = v.safeParse(SequenceText, await readFileIfPresent(highest));
+    const parsed = v.safeParse(SequenceText, await readFileIfPresent(highest).catch(() => undefined));
     return parsed.success ? parsed.output : 0;
   }
 
+  /** What is there already stays; what is no statement makes room for one. */
   async function append(path: string, envelope: Envelope): Promise<void> {
-    if ((await readFileIfPresent(path)) === undefined) await write(path, envelope);
+    const found = await readStatement(path);
+    if (found.kind === 'unusable') await keepAside(path, found, logger);
+    if (found.kind !== 'statement') await writeStatement(path, envelope);
   }
 
-  async function write(path: string, content: Envelope | number): Promise<void> {
-    try {
-      await writeFileDurably(path, `${JSON.stringify(content)}\n`, 0o644);
-    } catch (cause) {
-      throw new FloeError('STATEMENT_LOG_UNWRITABLE', `the statement log ${dir} cannot be written: free disk space or mend its permissions`, {
-        retryable: true,
-        data: { dir },
-        cause,
-      });
+  /** Takes each statement of a folder, unless `take` says why not; returns the files that are left out. */
+  async function readFolder(folder: string, take: (envelope: Envelope) => string | undefined): Promise<string[]> {
+    const unusable: string[] = [];
+    for (const name of await listStatements(folder)) {
+      const path = join(folder, name);
+      const found = await readStatement(path);
+      if (found.kind === 'absent') continue;
+      const refused = found.kind === 'statement' ? take(found.envelope) : undefined;
+      if (found.kind === 'statement' && refused === undefined) continue;
+      // A statement that is not understood may be a newer version's: it stays where that one finds it again.
+      await keepAside(path, found.kind === 'unusable' ? found : { kind: 'unusable', why: refused ?? '', isReadable: false }, logger);
+      unusable.push(path);
     }
-  }
-
-  async function readFolder(folder: string): Promise<{ name: string; envelope: Envelope }[]> {
-    await mkdir(folder, { recursive: true });
-    const names = (await readdir(folder)).filter((name) => name.endsWith('.json')).toSorted();
-    const found: { name: string; envelope: Envelope }[] = [];
-    for (const name of names) {
-      try {
-        found.push({ name, envelope: v.parse(Envelope, JSON.parse(await readFile(join(folder, name), 'utf8'))) });
-      } catch (error) {
-        logger.warn('a statement in the log is unreadable and left out', { file: join(folder, name), error });
-      }
-    }
-    return found;
+    return unusable;
   }
 
   return {
     async appendRelease(envelope, statement) {
       const path = releasePath(statement);
-      const existing = await readFileIfPresent(path);
-      if (existing !== undefined) {
-        const kept = v.parse(Envelope, JSON.parse(existing));
-        const opened = peek(kept, ReleaseStatement);
-        if (opened.kind === 'opened' && opened.statement.toplevel === statement.toplevel) return { envelope: kept, statement: opened.statement };
+      const found = await readStatement(path);
+      if (found.kind === 'statement') {
+        const opened = peek(found.envelope, ReleaseStatement);
+        if (opened.kind === 'opened' && opened.statement.toplevel === statement.toplevel)
+          return { envelope: found.envelope, statement: opened.statement };
+      } else if (found.kind === 'unusable') {
+        await keepAside(path, found, logger);
       }
-      await write(path, envelope);
+      await writeStatement(path, envelope);
       return { envelope, statement };
     },
-    renewRelease: async (envelope, statement) => await write(releasePath(statement), envelope),
-    appendEnrolment: (envelope, statement) => append(join(access, `${padded(statement.enrolledAt)}-${statement.host}-enrolment.json`), envelope),
-    appendRevocation: (envelope, statement) => append(join(access, `${padded(statement.revokedAt)}-${statement.host}-revocation.json`), envelope),
+    renewRelease: async (envelope, statement) => await writeStatement(releasePath(statement), envelope),
+    appendEnrolment: async (envelope, { enrolledAt, host }) => await append(join(access, statementName(enrolledAt, host, '-enrolment')), envelope),
+    appendRevocation: async (envelope, { revokedAt, host }) => await append(join(access, statementName(revokedAt, host, '-revocation')), envelope),
     async noteSequence(sequence) {
-      if (sequence > (await readSequence())) await write(highest, sequence);
+      if (sequence > (await readSequence())) await writeStatement(highest, sequence);
     },
     async read() {
       const loggedReleases: LoggedRelease[] = [];
-      for (const { name, envelope } of await readFolder(releases)) {
+      const unusable = await readFolder(releases, (envelope) => {
         const opened = peek(envelope, ReleaseStatement);
-        if (opened.kind === 'opened') loggedReleases.push({ envelope, statement: opened.statement });
-        else logger.warn('a release in the statement log is left out', { file: name, why: opened.message });
-      }
+        if (opened.kind !== 'opened') return opened.message;
+        loggedReleases.push({ envelope, statement: opened.statement });
+        return undefined;
+      });
       const loggedAccess: LoggedStatements['access'][number][] = [];
-      for (const { name, envelope } of await readFolder(access)) {
-        const kind = name.endsWith('-revocation.json') ? 'revocation' : 'enrolment';
-        if (kind === 'enrolment') {
-          const opened = peek(envelope, EnrolmentStatement);
-          if (opened.kind === 'opened') loggedAccess.push({ kind, envelope, statement: opened.statement });
-        } else {
-          const opened = peek(envelope, RevocationStatement);
-          if (opened.kind === 'opened') loggedAccess.push({ kind, envelope, statement: opened.statement });
+      const others = await readFolder(access, (envelope) => {
+        const enrolment = peek(envelope, EnrolmentStatement);
+        if (enrolment.kind === 'opened') {
+          loggedAccess.push({ kind: 'enrolment', envelope, statement: enrolment.statement });
+          return undefined;
         }
-      }
-      return { sequence: await readSequence(), releases: loggedReleases, access: loggedAccess };
+        const revocation = peek(envelope, RevocationStatement);
+        if (revocation.kind !== 'opened') return revocation.message;
+        loggedAccess.push({ kind: 'revocation', envelope, statement: revocation.statement });
+        return undefined;
+      });
+      return {
+        sequence: await readSequence(),
+        unusable: [...unusable, ...others],
+        // By what they say: their names are anybody's.
+        releases: loggedReleases.toSorted((one, other) => one.statement.sequence - other.statement.sequence),
+        access: loggedAccess.toSorted((one, other) => timeOf(one) - timeOf(other)),
+      };
     },
   };
+}
+
+function timeOf(entry: LoggedStatements['access'][number]): number {
+  return entry.kind === 'enrolment' ? entry.statement.enrolledAt : entry.statement.revokedAt;
 }
