@@ -1,6 +1,8 @@
 import { isFloeError } from '@floe/runtime';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseConfig } from './config.ts';
+import { parseConfig, type Config } from './config.ts';
+import { USAGE } from './usage.ts';
 
 const minimal = { FLOE_REPOSITORY_URL: 'https://git.example.org/family/fleet.git' };
 const files: Record<string, string> = { '/run/token': 'secret-token\n', '/run/empty': '' };
@@ -93,5 +95,88 @@ describe('the configuration', () => {
   });
   test('an IPv6 address is taken in brackets', () => {
     expect(parseConfig({ ...minimal, FLOE_LISTEN: '[::1]:9000' })).toMatchObject({ listenHost: '::1', listenPort: 9000 });
+  });
+  test('an IPv6 address without a public URL makes one that is a URL', () => {
+    expect(parseConfig({ ...minimal, FLOE_LISTEN: '[::]:8420' })).toMatchObject({ publicUrl: 'http://[::]:8420' });
+  });
+  test.each([
+    ['FLOE_REPOSITORY_URL', 'git@github.com:acme/fleet.git'],
+    ['FLOE_REPOSITORY_URL', 'https://ada:geheim@forge.example/fleet.git'],
+    ['FLOE_REPOSITORY_BRANCH', 'a..b'],
+    ['FLOE_REPOSITORY_BRANCH', 'x'.repeat(5_000)],
+    ['FLOE_PUBLIC_URL', 'ftp://floe.example.org'],
+    ['FLOE_CACHE_URL', `https://${'x'.repeat(100_000)}`],
+    ['FLOE_DATA_DIR', 'relative/folder'],
+    ['FLOE_POLL_SECONDS', '9'.repeat(400)],
+    ['FLOE_POLL_SECONDS', '1e3'],
+    ['FLOE_EVALUATION_MEMORY_MIB', '0'],
+    ['FLOE_LISTEN', '127.0.0.1:99999'],
+    ['DATABASE_URL', 'postgres://floe@/floe?host=/run/postgresql'],
+    ['DATABASE_URL', 'postgres://floe:%zz@db/floe'],
+    ['FLOE_TAKE_OVER_FROM', 'all of them'],
+    ['FLOE_LOG_LEVEL', 'loud'],
+  ])('%s that is wrong is refused by its name (%#)', (name, text) => {
+    const message = problemsOf({ ...minimal, [name]: text });
+    expect(message).toContain(`- ${name}`);
+    expect(message).not.toContain('geheim');
+    expect(message.split('\n')).toHaveLength(2);
+  });
+  test('a file without end is no secret', () => {
+    const parse = (): unknown => parseConfig({ ...minimal, FLOE_REPOSITORY_TOKEN_FILE: '/dev/zero' });
+    expect(parse).toThrow(/FLOE_REPOSITORY_TOKEN_FILE: the file \/dev\/zero cannot be read \(more than/);
+  });
+
+  test('whatever the environment holds: a configuration that can be used, or one line for each problem that names its setting', () => {
+    const names = [...new Set(USAGE.match(/FLOE_[A-Z_]+|DATABASE_URL/g))];
+    expect(names.length).toBeGreaterThan(15);
+    const number = fc.oneof(fc.integer(), fc.double(), fc.bigInt()).map(String);
+    const huge = fc.constantFrom(
+      '1'.repeat(10_000),
+      'x'.repeat(1_000_000),
+      `https://${'a.'.repeat(50_000)}example`,
+      '\n'.repeat(10_000),
+      '[::'.repeat(10_000),
+    );
+    const almost = fc.constantFrom(
+      'https://',
+      'http://[',
+      'postgres://',
+      'postgres://%',
+      '[::]:',
+      ':8420',
+      '/',
+      'yes',
+      '/dev/null',
+      '/run/token',
+      '-1',
+      '0x10',
+      '1e9',
+      ' ',
+      'https://u:p@h/r',
+    );
+    const text = fc.oneof(fc.string({ unit: 'binary' }), fc.webUrl(), fc.ipV6(), number, huge, almost, fc.stringMatching(/^[\w.:/[\]@%?#-]{0,40}$/));
+    const environment = fc.dictionary(fc.constantFrom(...names), text, { maxKeys: 8 });
+    fc.assert(
+      fc.property(environment, (env) => {
+        let config: Config;
+        try {
+          config = parseConfig({ ...minimal, ...env }, readFile);
+        } catch (error) {
+          if (!isFloeError(error, 'CONFIG_INVALID')) throw error;
+          for (const line of error.message.split('\n').slice(1)) {
+            expect(line).toMatch(/^ {2}- (FLOE_[A-Z_]+|DATABASE_URL)\b/);
+            expect(line.length).toBeLessThan(700);
+          }
+          return;
+        }
+        for (const url of [config.publicUrl, config.substituter, config.repository.url]) expect(URL.canParse(url)).toBe(true);
+        for (const limit of [config.pollMs, config.repository.silenceMs, ...Object.values(config.limits), ...Object.values(config.repository.limits)])
+          expect(Number.isSafeInteger(limit) && limit > 0).toBe(true);
+        expect(config.pollMs).toBeLessThan(2 ** 31);
+        expect(config.listenPort).toBeLessThan(65_536);
+        expect(config.dataDir.startsWith('/')).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
   });
 });

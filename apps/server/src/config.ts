@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { PublicKey } from '@floe/protocol';
 import { FloeError, LOG_LEVELS, MAX_TIMER_MS, Secret, secretFile, withoutTrailingSlashes, type LogLevel, type SecretSource } from '@floe/runtime';
@@ -50,10 +50,27 @@ export interface Config {
   readonly logLevel: LogLevel;
 }
 
+interface Problems {
+  push(problem: string): void;
+}
+
 type Env = Readonly<Record<string, string | undefined>>;
 
 const Port = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.maxValue(65_535));
-const Url = v.pipe(v.string(), v.url());
+const Url = v.pipe(
+  v.string(),
+  v.maxLength(2048),
+  v.url(),
+  v.regex(/^https?:\/\//i),
+  v.check((text) => !/\s/.test(text)),
+);
+/** A path that a socket or a lock can be put below. */
+const Folder = v.pipe(v.string(), v.startsWith('/'), v.maxLength(1000));
+/** What is shown of a wrong value. */
+const MAX_SHOWN_CHARACTERS = 80;
+const MAX_PROBLEM_CHARACTERS = 600;
+/** More than any key or URL has. */
+const MAX_SECRET_BYTES = 64 * 1024;
 // As much as a timer takes in seconds, and more MiB than any machine has.
 const Count = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.minValue(1), v.maxValue(Math.floor(MAX_TIMER_MS / 1000)));
 const MIB = 1024 ** 2;
@@ -62,8 +79,9 @@ const MIB = 1024 ** 2;
  * The configuration from environment variables. Secrets come from files that the variables name.
  * Throws `FloeError('CONFIG_INVALID')` whose message lists every problem, with what to do.
  */
-export function parseConfig(env: Env, readFile: (path: string) => string = (path) => readFileSync(path, 'utf8')): Config {
-  const problems: string[] = [];
+export function parseConfig(env: Env, readFile: (path: string) => string = readSmallFile): Config {
+  const found: string[] = [];
+  const problems: Problems = { push: (problem) => void found.push(oneLine(problem)) };
   const secretFiles: string[] = [];
 
   function value(name: string): string | undefined {
@@ -80,7 +98,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
     if (text === undefined) return fallback;
     const parsed = v.safeParse(schema, text);
     if (parsed.success) return parsed.output;
-    problems.push(`${name} is "${text}": set it to ${what}`);
+    problems.push(`${name} is "${shorten(text)}": set it to ${what}`);
     return fallback;
   }
   function readSecret(name: string): Secret | undefined {
@@ -90,9 +108,9 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
     try {
       const text = readFile(path).trim();
       if (text !== '') return new Secret(text);
-      problems.push(`${name}: the file ${path} is empty`);
+      problems.push(`${name}: the file ${shorten(path)} is empty`);
     } catch (error) {
-      problems.push(`${name}: the file ${path} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`);
+      problems.push(`${name}: the file ${shorten(path)} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`);
     }
     return undefined;
   }
@@ -107,14 +125,19 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
 
   const [listenHost, listenPort] = parseListen(value('FLOE_LISTEN') ?? '127.0.0.1:8420', problems);
   const publicUrl = withoutTrailingSlashes(
-    checked('FLOE_PUBLIC_URL', Url, `http://${listenHost}:${listenPort}`, 'the URL at which agents and people reach this server'),
+    checked(
+      'FLOE_PUBLIC_URL',
+      Url,
+      `http://${listenHost.includes(':') ? `[${listenHost}]` : listenHost}:${listenPort}`,
+      'the URL at which agents and people reach this server',
+    ),
   );
-  const dataDir = value('FLOE_DATA_DIR') ?? '/var/lib/floe';
+  const dataDir = checked('FLOE_DATA_DIR', Folder, '/var/lib/floe', 'the absolute path of a folder');
   const databaseFile = readSecret('FLOE_DATABASE_URL_FILE');
   const databaseUrl = databaseFile ?? (value('DATABASE_URL') === undefined ? undefined : new Secret(value('DATABASE_URL') ?? ''));
-  if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(databaseUrl.reveal())) {
+  if (databaseUrl !== undefined && !isDatabaseUrl(databaseUrl.reveal())) {
     problems.push(
-      'DATABASE_URL is not a postgres:// URL: set it to e.g. postgres://floe@/floe?host=/run/postgresql, or leave it out for the embedded database',
+      'DATABASE_URL is not a postgres:// URL: set it to e.g. postgres://floe@localhost/floe?host=/run/postgresql, or leave it out for the embedded database',
     );
   }
   const github = parseGithub({ value, secretSource, checked, problems });
@@ -127,7 +150,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
     dataDir,
     databaseUrl,
     takeOverFrom: checked<string | undefined>('FLOE_TAKE_OVER_FROM', PublicKey, undefined, 'the release key that the refusal named'),
-    repository: parseRepositoryConfig({ value, required, checked, count, secretSource }),
+    repository: parseRepositoryConfig({ value, required, checked, count, secretSource, problem: (text) => problems.push(text) }),
     webhookSecrets: [webhookSecret, previousSecret].filter((secret) => secret !== undefined),
     github,
     substituter: checked('FLOE_CACHE_URL', Url, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),
@@ -142,41 +165,77 @@ export function parseConfig(env: Env, readFile: (path: string) => string = (path
     secretFiles,
     logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),
   };
-  if (problems.length > 0) {
+  if (found.length > 0) {
     throw new FloeError(
       'CONFIG_INVALID',
-      `floe-server cannot start with this configuration:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`,
+      `floe-server cannot start with this configuration:\n${found.map((problem) => `  - ${problem}`).join('\n')}`,
     );
   }
   return Object.freeze(config);
 }
 
-function parseListen(text: string, problems: string[]): [host: string, port: number] {
-  const match = /^(?:\[(?<six>[0-9a-fA-F:]+)\]|(?<four>[^:]*)):(?<port>\d+)$/.exec(text);
-  const port = v.safeParse(Port, match?.groups?.['port'] ?? '');
-  if (match === null || !port.success) {
-    problems.push(`FLOE_LISTEN is "${text}": set it to address:port, e.g. 127.0.0.1:8420 or [::]:8420`);
-    return ['127.0.0.1', 8420];
+/** What the driver takes: it decodes each part. */
+function isDatabaseUrl(text: string): boolean {
+  if (!/^postgres(ql)?:\/\//.test(text) || !URL.canParse(text)) return false;
+  const { username, password, pathname, hostname, searchParams } = new URL(text);
+  try {
+    return [username, password, pathname].every((part) => decodeURIComponent(part) !== undefined) && (hostname !== '' || searchParams.has('host'));
+  } catch {
+    return false;
   }
-  return [match.groups?.['six'] ?? match.groups?.['four'] ?? '127.0.0.1', port.output];
+}
+
+/** A file that is no secret, such as a disk, is not read to its end. */
+function readSmallFile(path: string): string {
+  const file = openSync(path, 'r');
+  try {
+    const bytes = Buffer.alloc(MAX_SECRET_BYTES + 1);
+    let length = 0;
+    for (let read = -1; read !== 0 && length < bytes.length; length += read) read = readSync(file, bytes, length, bytes.length - length, null);
+    if (length > MAX_SECRET_BYTES) throw Object.assign(new Error('too large'), { code: `more than ${MAX_SECRET_BYTES} bytes` });
+    return bytes.toString('utf8', 0, length);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function shorten(text: string): string {
+  return text.length <= MAX_SHOWN_CHARACTERS ? text : `${text.slice(0, MAX_SHOWN_CHARACTERS)}…`;
+}
+
+/** A problem is one line, whatever is quoted in it. */
+function oneLine(problem: string): string {
+  const visible = problem.replaceAll(/\p{C}/gu, '\uFFFD');
+  return visible.length <= MAX_PROBLEM_CHARACTERS ? visible : `${visible.slice(0, MAX_PROBLEM_CHARACTERS)}…`;
+}
+
+function parseListen(text: string, problems: Problems): [host: string, port: number] {
+  const match = /^(?:\[(?<six>[0-9a-fA-F:.]+)\]|(?<four>[A-Za-z0-9_.-]{1,253})):(?<port>\d+)$/.exec(text);
+  const port = v.safeParse(Port, match?.groups?.['port'] ?? '');
+  const [six, four] = [match?.groups?.['six'], match?.groups?.['four']];
+  const host = six ?? four;
+  if (host !== undefined && port.success && URL.canParse(`http://${six === undefined ? host : `[${six}]`}:${port.output}`))
+    return [host, port.output];
+  problems.push(`FLOE_LISTEN is "${shorten(text)}": set it to address:port, e.g. 127.0.0.1:8420 or [::]:8420`);
+  return ['127.0.0.1', 8420];
 }
 
 function parseGithub(read: {
   value(name: string): string | undefined;
   secretSource(name: string): SecretSource | undefined;
   checked<T>(name: string, schema: v.GenericSchema<string, T>, fallback: T, what: string): T;
-  problems: string[];
+  problems: Problems;
 }): GithubConfig | undefined {
   const repository = read.value('FLOE_GITHUB_REPOSITORY');
   if (repository === undefined) return undefined;
-  if (!/^[\w.-]+\/[\w.-]+$/.test(repository)) read.problems.push(`FLOE_GITHUB_REPOSITORY is "${repository}": set it to owner/name`);
+  if (!/^[\w.-]+\/[\w.-]+$/.test(repository)) read.problems.push(`FLOE_GITHUB_REPOSITORY is "${shorten(repository)}": set it to owner/name`);
   const apiUrl = withoutTrailingSlashes(read.checked('FLOE_GITHUB_API_URL', Url, 'https://api.github.com', 'the URL of the API'));
   const token = read.secretSource('FLOE_GITHUB_TOKEN_FILE');
   if (token !== undefined) return { repository, apiUrl, auth: { kind: 'token', token } };
   const appId = read.value('FLOE_GITHUB_APP_ID');
   const privateKey = read.secretSource('FLOE_GITHUB_APP_KEY_FILE');
   const installationId = Number(read.value('FLOE_GITHUB_INSTALLATION_ID') ?? Number.NaN);
-  if (appId !== undefined && privateKey !== undefined && Number.isSafeInteger(installationId)) {
+  if (appId !== undefined && privateKey !== undefined && Number.isSafeInteger(installationId) && installationId > 0) {
     return { repository, apiUrl, auth: { kind: 'app', appId, privateKey, installationId } };
   }
   read.problems.push(

@@ -1,5 +1,5 @@
-import { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from '@floe/git';
-import { withoutTrailingSlashes, type SecretSource } from '@floe/runtime';
+import { DEFAULT_REPOSITORY_LIMITS, parseBranchName, parseRepositoryUrl, type RepositoryLimits } from '@floe/git';
+import { describeError, withoutTrailingSlashes, type SecretSource } from '@floe/runtime';
 import * as v from 'valibot';
 
 /** The fleet's repository, as it is configured. */
@@ -21,9 +21,22 @@ export interface SettingsReader {
   checked<T>(name: string, schema: v.GenericSchema<string, T>, fallback: T, what: string): T;
   count(name: string, fallback: number, unit: string): number;
   secretSource(name: string): SecretSource | undefined;
+  problem(message: string): void;
 }
 
+/** What an HTTP server takes, and what a file system takes as a ref's name. */
+const MAX_URL_CHARACTERS = 2048;
+const MAX_BRANCH_CHARACTERS = 200;
 const MIB = 1024 ** 2;
+
+function noteProblem(read: SettingsReader, name: string, parse: () => void): void {
+  try {
+    parse();
+  } catch (error) {
+    read.problem(`${name}: ${describeError(error)}`);
+  }
+}
+
 /** Each part of the path a plain name: it goes into a URL for Nix, and must not lead out of the repository. */
 const Directory = v.pipe(
   v.string(),
@@ -43,9 +56,17 @@ export function parseRepositoryConfig(read: SettingsReader): RepositoryConfig {
     undefined,
     'the folder of the repository that has the flake.nix, such as nix/fleet: a relative path of letters, digits, ".", "_", "+" and "-", without ".."',
   );
+  const url = read.required('FLOE_REPOSITORY_URL', 'the https:// URL of the fleet repository');
+  const branch = read.value('FLOE_REPOSITORY_BRANCH') ?? 'main';
+  if (url.length > MAX_URL_CHARACTERS)
+    read.problem(`FLOE_REPOSITORY_URL has more than ${MAX_URL_CHARACTERS} characters: set it to the repository's URL`);
+  else if (url !== '') noteProblem(read, 'FLOE_REPOSITORY_URL', () => parseRepositoryUrl(url));
+  if (branch.length > MAX_BRANCH_CHARACTERS)
+    read.problem(`FLOE_REPOSITORY_BRANCH has more than ${MAX_BRANCH_CHARACTERS} characters: set it to a branch`);
+  else noteProblem(read, 'FLOE_REPOSITORY_BRANCH', () => parseBranchName(branch));
   return {
-    url: read.required('FLOE_REPOSITORY_URL', 'the https:// URL of the fleet repository'),
-    branch: read.value('FLOE_REPOSITORY_BRANCH') ?? 'main',
+    url,
+    branch,
     directory: directory === '.' ? undefined : directory,
     token: read.secretSource('FLOE_REPOSITORY_TOKEN_FILE'),
     limits: {

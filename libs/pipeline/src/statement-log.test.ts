@@ -12,6 +12,9 @@ import { openStatementLog, type StatementLog } from './statement-log.ts';
 
 const signer = signerFromPem('release-1', generateKeyPem());
 
+/** Of coreutils. */
+const MKFIFO = 'mkfifo';
+
 let dir: string;
 let said: string[];
 let log: StatementLog;
@@ -87,7 +90,7 @@ async function spoil(folder: string, { name, ...what }: Spoil): Promise<void> {
     case 'dangling':
       return await symlink(join(folder, 'nowhere'), path);
     case 'pipe':
-      return void execFileSync('mkfifo', [path]);
+      return void execFileSync(MKFIFO, [path]);
     case 'cut': {
       const text = await readFile(join(folder, sound), 'utf8');
       return await writeFile(path, text.slice(0, text.length / 2));
