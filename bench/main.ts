@@ -5,17 +5,19 @@ import { benchGit } from './git.ts';
 import type { Figure } from './measure.ts';
 import { benchMemory } from './memory.ts';
 import { benchPush } from './push.ts';
+import { benchSandbox } from './sandbox.ts';
 
-const USAGE = `npm run bench -- [--only a,b,c,d] [--quick] [--json]
+const USAGE = `npm run bench -- [--only a,b,c,d,e] [--quick] [--json]
 
 Measures Floe against the bare parts that do the same work in the same run.
   a  push → all hosts switched, against the bare commands
   b  fetch and diff of one commit in a large repository, against native git
   c  one directive to 10,000 agents and all their reports, and the memory of a connection, against bare ws
   d  memory of an idle agent, against a bare ws client
+  e  evaluation of one host in the sandbox, against one without it
   --quick  small sizes: shows that it runs, not how fast`;
 
-const PARTS = ['a', 'b', 'c', 'd'] as const;
+const PARTS = ['a', 'b', 'c', 'd', 'e'] as const;
 
 const { only, quick, json, help } = readArguments();
 
@@ -77,6 +79,7 @@ if (help) {
     b: async () => await gitFigures(),
     c: async () => await benchAgents(quick ? 200 : 10_000, tell),
     d: async () => await benchMemory(tell),
+    e: async () => await benchSandbox(quick ? 3 : 25, tell),
   };
   const figures: Figure[] = [];
   for (const part of only) figures.push(...(await parts[part]()));

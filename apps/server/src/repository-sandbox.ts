@@ -1,4 +1,4 @@
-import { chmod, mkdir } from 'node:fs/promises';
+import { chmod, mkdir, stat } from 'node:fs/promises';
 import { openSandbox, openUnsafeSandbox, type Sandbox } from '@floe/nix';
 import { exec, FloeError, isFloeError, type Clock, type Logger } from '@floe/runtime';
 import { dataPaths, type Config } from './config.ts';
@@ -22,6 +22,7 @@ export async function openRepositorySandbox(
     deps.logger.warn("repository code runs with access to the server's keys: whoever may push can read them", { setting: UNSAFE_SETTING });
     return await openUnsafeSandbox(options);
   }
+  await warnOfOpenings(config, deps.logger);
   const secrets = [paths.keys, paths.releaseKey, paths.serverKey, paths.cacheKey, paths.adminToken, paths.database, paths.statements, paths.roots];
   try {
     const nonce = `${deps.clock.now()}`;
@@ -32,4 +33,28 @@ export async function openRepositorySandbox(
       cause: error,
     });
   }
+}
+
+/** By Nix's default; its daemon gives it to any derivation with the builder builtin:fetchurl. */
+const DAEMON_NETRC = '/etc/nix/netrc';
+
+/** What no sandbox of ours closes, and its owner can (docs/operate.md). */
+async function warnOfOpenings({ databaseUrl }: Config, logger: Logger): Promise<void> {
+  const hasNetrc = await stat(DAEMON_NETRC).then(
+    () => true,
+    () => false,
+  );
+  if (hasNetrc)
+    logger.warn("whoever may push can read the netrc file of Nix's daemon: keep nothing else in it than what opens inputs", { file: DAEMON_NETRC });
+  if (databaseUrl !== undefined && isOpenDatabase(databaseUrl.reveal())) {
+    logger.warn('the database is reached over TCP and the URL has no password: if it asks for none, what the repository builds can use it too');
+  }
+}
+
+/** Whether a URL names a database on the network without a password. A socket's folder is not in the sandbox. */
+export function isOpenDatabase(url: string): boolean {
+  const parsed = URL.parse(url);
+  if (parsed === null) return false;
+  const host = parsed.searchParams.get('host') ?? decodeURIComponent(parsed.hostname);
+  return host !== '' && !host.startsWith('/') && parsed.password === '' && !parsed.searchParams.has('password');
 }

@@ -30,7 +30,7 @@ export const CERTIFICATE_VARIABLES = ['NIX_SSL_CERT_FILE', 'SSL_CERT_FILE', 'SSL
 /** The whole environment of a command in the sandbox. */
 export function sandboxEnv(
   env: NodeJS.ProcessEnv,
-  own: { readonly home: string; readonly path: string; readonly nixRemote: string | undefined },
+  own: { readonly home: string; readonly path: string; readonly nixRemote: string | undefined; readonly settings?: string },
 ): NodeJS.ProcessEnv {
   const allowed = Object.fromEntries(ALLOWED.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
   return {
@@ -44,6 +44,7 @@ export function sandboxEnv(
     NIX_USER_CONF_FILES: '',
     GIT_CONFIG_GLOBAL: '/dev/null',
     GIT_TERMINAL_PROMPT: '0',
+    ...(own.settings === undefined ? {} : { NIX_CONFIG: `${env['NIX_CONFIG'] ?? ''}\n${own.settings}` }),
     ...(own.nixRemote === undefined ? {} : { NIX_REMOTE: own.nixRemote }),
   };
 }

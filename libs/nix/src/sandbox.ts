@@ -50,7 +50,6 @@ const ISOLATION = [
   '--unshare-pid',
   '--unshare-ipc',
   '--unshare-uts',
-  '--unshare-cgroup-try',
   '--die-with-parent',
   '--new-session',
   '--cap-drop',
@@ -61,9 +60,9 @@ const ISOLATION = [
 
 /**
  * What the kernel lets its root change, by the user id alone: root's of this namespace is the same one. With
- * /proc/sys/kernel/core_pattern that is a way out. (bubblewrap covers some of it, and not /proc/sys.)
+ * /proc/sys/kernel/core_pattern that is a way out. (bubblewrap covers the rest of it, and not /proc/sys.)
  */
-const KERNEL_SETTINGS = ['sys', 'sysrq-trigger', 'irq', 'bus', 'fs', 'acpi', 'scsi', 'driver', 'mtrr', 'asound', 'pressure', 'latency_stats'];
+const KERNEL_SETTINGS = ['sys', 'fs', 'acpi', 'scsi', 'driver', 'mtrr', 'pressure'];
 
 /** Its status comes with the standard error, but the command must not lose its own. A shell costs a millisecond; all Linux systems have this one. */
 const LAUNCH = ['/bin/sh', '-c', 'exec bwrap "$@" 3>&2', 'sh'] as const;
@@ -89,8 +88,14 @@ export async function openSandbox(options: SandboxOptions, { secrets, programs, 
   const { home, temporary } = await ownFolders(options.dir);
   const machine = await machineMounts(options.env);
   const nix = await nixMounts(options.env);
-  const env = sandboxEnv(options.env, { home, path: machine.path, nixRemote: nix.remote });
-  const settings = KERNEL_SETTINGS.flatMap((name) => ['--ro-bind-try', `/proc/${name}`, `/proc/${name}`]);
+  const env = sandboxEnv(options.env, {
+    home,
+    path: machine.path,
+    nixRemote: nix.remote,
+    // A single-user Nix signs what it builds with keys that it cannot see here.
+    ...(nix.mode === 'single-user' ? { settings: 'secret-key-files =' } : {}),
+  });
+  const settings = (process.getuid?.() === 0 ? KERNEL_SETTINGS : []).flatMap((name) => ['--ro-bind-try', `/proc/${name}`, `/proc/${name}`]);
   const own = ['--proc', '/proc', ...settings, '--dev', '/dev', '--bind', home, home];
   // Looked for by each start anew: what does not exist yet is left out.
   const readOnly = readable.flatMap((path) => ['--ro-bind-try', path, path]);
