@@ -47,6 +47,7 @@ describe('a server', () => {
   it('does not start when a secret lies where the sandbox has to look', async () => {
     const { stdout } = await exec('nix-store', ['--add', join(fleet.dir, 'secrets/repository-token')], {
       env: { PATH: process.env['PATH'], HOME: fleet.dir, NIX_CONFIG: testNixSettings },
+      timeoutMs: 60_000,
     });
     fleet.server.start({ FLOE_REPOSITORY_TOKEN_FILE: stdout.trim() });
     await eventually('the server ended', () => (fleet.server.isRunning ? undefined : true));
@@ -84,6 +85,7 @@ it('a push that steals gets nothing: the key, the token and the environment stay
     expect(told).not.toContain(secret);
     const found = await exec('grep', ['-rlaF', '--', secret, join(fleet.dir, 'server/sandbox'), join(fleet.dir, 'server/cache')], {
       env: process.env,
+      timeoutMs: 60_000,
     });
     expect(found.stdout).toBe('');
   }

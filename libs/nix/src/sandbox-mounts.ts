@@ -49,7 +49,7 @@ export async function machineMounts(env: NodeJS.ProcessEnv): Promise<{ readonly 
     mounts.push('--ro-bind', '/usr', '/usr');
     folders.push('/usr');
     // Not what packages own, so nobody knows what is in it.
-    if (await isFolder('/usr/local')) mounts.push('--tmpfs', '/usr/local');
+    if (await isFolder('/usr/local')) mounts.push('--size', '4096', '--tmpfs', '/usr/local');
   }
   for (const path of IN_ETC.map((name) => `/etc/${name}`)) mounts.push('--ro-bind-try', path, path);
   for (const path of await publicNixSettings()) mounts.push('--ro-bind-try', path, path);

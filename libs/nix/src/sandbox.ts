@@ -64,6 +64,9 @@ const ISOLATION = [
  */
 const KERNEL_SETTINGS = ['sys', 'fs', 'acpi', 'scsi', 'driver', 'mtrr', 'pressure'];
 
+/** What is written there is memory, which counts for nobody where there is no control group. */
+const SHARED_MEMORY = ['--size', String(64 * 1024 ** 2), '--tmpfs', '/dev/shm'];
+
 /** Its status comes with the standard error, but the command must not lose its own. A shell costs a millisecond; all Linux systems have this one. */
 const LAUNCH = ['/bin/sh', '-c', 'exec bwrap "$@" 3>&2', 'sh'] as const;
 
@@ -96,7 +99,7 @@ export async function openSandbox(options: SandboxOptions, { secrets, programs, 
     ...(nix.mode === 'single-user' ? { settings: 'secret-key-files =' } : {}),
   });
   const settings = (process.getuid?.() === 0 ? KERNEL_SETTINGS : []).flatMap((name) => ['--ro-bind-try', `/proc/${name}`, `/proc/${name}`]);
-  const own = ['--proc', '/proc', ...settings, '--dev', '/dev', '--bind', home, home];
+  const own = ['--proc', '/proc', ...settings, '--dev', '/dev', ...SHARED_MEMORY, '--bind', home, home];
   // Looked for by each start anew: what does not exist yet is left out.
   const readOnly = readable.flatMap((path) => ['--ro-bind-try', path, path]);
   const before = [...ISOLATION, ...machine.mounts, ...nix.mounts, '--bind', temporary, '/tmp', ...readOnly, ...own, '--chdir', home, '--'];

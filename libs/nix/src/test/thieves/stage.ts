@@ -7,7 +7,7 @@ import { appendFile, chmod, chown, mkdir, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { exec, execInTest } from '@floe/runtime';
+import { exec } from '@floe/runtime';
 import { nixString } from '../../nix-string.ts';
 import type { BurglaryReport, BurglarySettings, Hauls } from './report.ts';
 import { thefts, type Loot, type Scene } from './thefts.ts';
@@ -18,6 +18,8 @@ const [UID, GID] = isRoot ? [0, 0] : [990, 990];
 const DATA_DIR = '/var/lib/floe';
 /** In every secret, and nowhere else. */
 const CANARY = `LOOT${randomBytes(16).toString('hex')}`;
+/** Of a port, which is not kept from anybody. */
+const BANNER = `OPEN${CANARY.slice(4)}\n`;
 const FEATURES = 'experimental-features = nix-command flakes\nsubstituters =\n';
 
 async function put(path: string, content: string, owner: readonly [number, number] = [UID, GID], mode = 0o600): Promise<void> {
@@ -28,7 +30,7 @@ async function put(path: string, content: string, owner: readonly [number, numbe
 }
 
 async function run(file: string, ...args: string[]): Promise<string> {
-  const result = await execInTest(file, args, { env: { ...process.env, NIX_CONFIG: FEATURES, ...GIT } });
+  const result = await exec(file, args, { env: { ...process.env, NIX_CONFIG: FEATURES, ...GIT }, timeoutMs: 60_000 });
   if (result.exitCode !== 0) throw new Error(`${file} ${args.join(' ')}: ${result.stderr}`);
   return result.stdout.trim();
 }
@@ -46,14 +48,14 @@ async function repository(dir: string, files: Readonly<Record<string, string>>, 
 
 async function untilItAnswers(): Promise<void> {
   const ping = ['store', 'ping', '--store', 'daemon'];
-  while ((await execInTest('nix', ping, { env: { PATH: process.env['PATH'] } })).exitCode !== 0) await setTimeout(20);
+  while ((await exec('nix', ping, { env: { PATH: process.env['PATH'] }, timeoutMs: 60_000 })).exitCode !== 0) await setTimeout(20);
 }
 
 const servers: Server[] = [];
 async function listen(where: string | { port: number; host: string }): Promise<void> {
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
-    socket.end(`${CANARY}\n`);
+    socket.end(typeof where === 'string' ? `${CANARY}\n` : BANNER);
   });
   servers.push(server);
   server.listen(where);
@@ -109,6 +111,7 @@ const scene: Scene = {
   keysNarHash: await narHash(`${DATA_DIR}/keys`),
   privateNarHash: await narHash(`${DATA_DIR}/plain`),
   privateCommit,
+  bannerSha256: createHash('sha256').update(BANNER).digest('hex'),
   databaseUrlSha256: createHash('sha256').update(databaseUrl).digest('hex'),
 };
 
@@ -211,6 +214,7 @@ await run('chmod', '0700', DATA_DIR);
 await listen('/run/docker.sock');
 await mkdir('/run/postgresql', { recursive: true });
 await listen('/run/postgresql/.s.PGSQL.5432');
+await listen({ port: 5432, host: '127.0.0.1' });
 
 const DAEMON_SETTINGS: Readonly<Record<string, string>> = {
   user: 'sandbox = true\nbuild-users-group = nixbld\nsandbox-paths = /bin /usr /lib /lib64\n',
@@ -253,8 +257,11 @@ const burglar = await exec(file, args, {
 if (burglar.exitCode !== 0) throw new Error(`the burglar failed: ${burglar.end} ${burglar.stderr}`);
 const hauls = JSON.parse(burglar.stdout) as Hauls;
 
-const found = await execInTest('grep', ['-rlaF', CANARY, '/nix', `${DATA_DIR}/sandbox`, '/tmp/hook-ran'], { env: { PATH: process.env['PATH'] } });
-const escaped = await execInTest('find', ['/usr', '-name', 'floe-escape'], { env: { PATH: process.env['PATH'] } });
+const found = await exec('grep', ['-rlaF', CANARY, '/nix', `${DATA_DIR}/sandbox`, '/tmp/hook-ran'], {
+  env: { PATH: process.env['PATH'] },
+  timeoutMs: 60_000,
+});
+const escaped = await exec('find', ['/usr', '-name', 'floe-escape'], { env: { PATH: process.env['PATH'] }, timeoutMs: 60_000 });
 const hashes: string[] = [];
 for (const { sha256 } of Object.values(loot)) {
   hashes.push(sha256, Buffer.from(sha256, 'hex').toString('base64'), await run('nix-hash', '--type', 'sha256', '--to-base32', sha256));
@@ -264,11 +271,11 @@ const expressions = new Map(all.map(({ name, expression }) => [name, expression]
 function isHaul([name, text]: readonly [string, string]): boolean {
   const expression = expressions.get(name) ?? '';
   const isHashTold = !hashes.some((hash) => expression.includes(hash)) && hashes.some((hash) => text.includes(hash));
-  return text.includes(CANARY) || text.includes('STOLEN') || isHashTold;
+  return text.includes(CANARY) || text.includes(BANNER.trim()) || text.includes('STOLEN') || isHashTold;
 }
 const only = (haul: Readonly<Record<string, string>>): Record<string, string> => Object.fromEntries(Object.entries(haul).filter(isHaul));
 const report: BurglaryReport = {
-  thefts: all.map(({ name, worksBare, isSingleUser = false }) => ({ name, worksBare, isSingleUser })),
+  thefts: all.map(({ name, worksBare, isSingleUser = false, staysOpenFor = [] }) => ({ name, worksBare, isSingleUser, staysOpenFor })),
   stolen: { ...hauls, impure: only(hauls.impure), pure: only(hauls.pure), flakes: only(hauls.flakes) },
   tried: [hauls.impure, hauls.pure, hauls.flakes].reduce((sum, haul) => sum + Object.keys(haul).length, 0),
   left: [...found.stdout.split('\n'), ...escaped.stdout.split('\n')].filter((line) => line !== ''),

@@ -12,6 +12,8 @@ export interface Theft {
   readonly worksBare: 'pure' | 'impure' | 'nowhere';
   /** Only where builders run as the server's user, as with a single-user Nix. */
   readonly isSingleUser?: boolean;
+  /** Whom the sandbox does not hinder: docs/operate.md says why. */
+  readonly staysOpenFor?: readonly ('root' | 'user')[];
 }
 
 /** What the thefts are after, by its place. */
@@ -31,6 +33,8 @@ export interface Scene {
   readonly privateCommit: string;
   readonly privateNarHash: string;
   readonly databaseUrlSha256: string;
+  /** Of what a port of this machine says. */
+  readonly bannerSha256: string;
 }
 
 const SYSTEM = process.arch === 'arm64' ? 'aarch64-linux' : 'x86_64-linux';
@@ -46,7 +50,7 @@ const PERL = (target: string): string => `perl -MIO::Socket -e 'my $s = ${target
 
 /** All ways that are known, for one scene. */
 export function thefts(scene: Scene): readonly Theft[] {
-  const { dataDir, loot, keysNarHash, privateCommit, privateNarHash, databaseUrlSha256 } = scene;
+  const { dataDir, loot, keysNarHash, privateCommit, privateNarHash, databaseUrlSha256, bannerSha256 } = scene;
   const keys = `${dataDir}/keys`;
   const key = loot['release.pem'];
   if (key === undefined) throw new Error('the scene has no release key');
@@ -59,6 +63,13 @@ export function thefts(scene: Scene): readonly Theft[] {
     expression: built(script, attributes),
     worksBare: 'pure',
     isSingleUser: true,
+  });
+  const open = (name: string, expression: string, staysOpenFor: readonly ('root' | 'user')[]): Theft => ({
+    name,
+    expression,
+    worksBare: 'pure',
+    isSingleUser: true,
+    staysOpenFor,
   });
   const fixed = (hash: string): string => `outputHashMode = "flat"; outputHashAlgo = "sha256"; outputHash = "${hash}";`;
   return [
@@ -147,6 +158,8 @@ export function thefts(scene: Scene): readonly Theft[] {
     },
     builder("the database's socket", PERL('IO::Socket::UNIX->new("/run/postgresql/.s.PGSQL.5432")')),
     builder("docker's socket", PERL('IO::Socket::UNIX->new("/run/docker.sock")')),
+    // The network is the machine's, for inputs and downloads.
+    open('a port of this machine', built(PERL('IO::Socket::INET->new("127.0.0.1:5432")'), fixed(bannerSha256)), ['root', 'user']),
     never(
       'a builder that makes what is read-only writable',
       built('mount -o remount,bind,rw /usr; echo > /usr/floe-escape; umount -l /proc/sys; echo > /usr/bin/floe-escape'),
