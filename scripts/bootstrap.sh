@@ -92,6 +92,11 @@ use_sandbox() {
   if [ "${1-}" = optional ]; then (use_debian bubblewrap) || true; else use_debian bubblewrap; fi
 }
 
+# What Floe stands behind in most installations. Debian keeps it out of the PATH of users.
+use_nginx() {
+  command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || use_debian nginx-light
+}
+
 # Debian keeps the server's programs out of PATH, one folder per version.
 find_postgres() {
   command -v initdb >/dev/null 2>&1 && return

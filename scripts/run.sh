@@ -14,9 +14,9 @@ use_packages
 case $task in
   demo | bench) use_nix && use_sandbox optional ;;
   options) use_nix ;;
-  fuzz) use_nix && use_sandbox && use_postgres && use_lab ;;
+  fuzz) use_nix && use_sandbox && use_postgres && use_nginx && use_lab ;;
   test)
-    use_nix && use_sandbox && use_postgres && use_pgbouncer && use_chromium
+    use_nix && use_sandbox && use_postgres && use_pgbouncer && use_chromium && use_nginx
     case "$*" in '' | *lab* | *thieves*) use_lab ;; esac
     ;;
 esac

@@ -8,6 +8,11 @@ export function refuse(c: Context, status: ContentfulStatusCode, code: string, m
   return c.json({ error: { code, message } }, status);
 }
 
+/** The client went away in the middle of its request. */
+export class RequestBrokenOff extends Error {
+  override readonly name = 'RequestBrokenOff';
+}
+
 /** Turns what a route threw into an answer. */
 export function answerError(logger: Logger, error: unknown, c: Context) {
   if (isFloeError(error)) {
@@ -20,6 +25,11 @@ export function answerError(logger: Logger, error: unknown, c: Context) {
   }
   // What Hono itself refuses, e.g. a body that is not JSON.
   if (error instanceof HTTPException) return refuse(c, error.status, 'BAD_REQUEST', error.message);
+  // Nobody is there to be answered.
+  if (error instanceof RequestBrokenOff || (error instanceof Error && 'code' in error && error.code === 'ECONNRESET')) {
+    logger.debug('a request was broken off', { path: c.req.path });
+    return refuse(c, 400, 'REQUEST_BROKEN_OFF', 'the request was broken off');
+  }
   logger.error('a request failed', { path: c.req.path, error });
   return refuse(c, 500, 'INTERNAL', 'the server failed; its log says why');
 }

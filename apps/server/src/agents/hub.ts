@@ -265,6 +265,8 @@ export const AGENT_SOCKET_OPTIONS = {
   noServer: true,
   maxPayload: MAX_FRAME_BYTES,
   maxFragments: 64,
+  // Packets that one frame may come in: each costs its own buffer, however small it is.
+  maxBufferedChunks: 1024,
   perMessageDeflate: false,
   clientTracking: false,
   autoPong: false,

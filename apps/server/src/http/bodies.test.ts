@@ -38,7 +38,7 @@ describe('a route for strangers', () => {
   const endless = (): ReadableStream => new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(64)) });
 
   test('gets the body as it came', async () => {
-    const answer = await app(100, new BodyBudget(100)).request('/', { method: 'POST', body: '{"a":"é"}' });
+    const answer = await app(100, new BodyBudget(5_000)).request('/', { method: 'POST', body: '{"a":"é"}' });
     expect(await answer.json()).toEqual({ a: 'é' });
   });
 
@@ -48,6 +48,24 @@ describe('a route for strangers', () => {
     const init = { method: 'POST', body, duplex: 'half', headers: { 'content-length': '101' } } as RequestInit;
     const answer = await app(100, new BodyBudget(1_000)).request('/', init);
     expect([answer.status, await answer.text(), pulls]).toEqual([413, expect.stringContaining('larger than 100 bytes'), 0]);
+  });
+
+  test('gets one that comes byte by byte, for what its length costs', async () => {
+    const budget = new BodyBudget(1024 * 1024);
+    const text = JSON.stringify({ text: 'x'.repeat(200_000) });
+    let at = 0;
+    let kept = 0;
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        if (at === text.length) controller.close();
+        else controller.enqueue(new TextEncoder().encode(text[at]));
+        at += 1;
+        kept = Math.max(kept, budget.heldBytes);
+      },
+    });
+    const answer = await app(300_000, budget).request('/', { method: 'POST', body, duplex: 'half' });
+    expect(await answer.json()).toEqual(JSON.parse(text));
+    expect(kept).toBeLessThanOrEqual(300_000);
   });
 
   test('refuses one that goes on and on, and names the limit', async () => {

@@ -1,8 +1,10 @@
+import type { IncomingMessage } from 'node:http';
 import { background } from '@floe/runtime';
+import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { createMiddleware } from 'hono/factory';
-import { refuse } from '../http-error.ts';
+import { refuse, RequestBrokenOff } from '../http-error.ts';
 
 /** A body that is being read, or was and is not judged yet. */
 export interface HeldBody extends Disposable {
@@ -60,28 +62,81 @@ export class BodyBudget {
   }
 }
 
+/** What a body costs at least while it is read. */
+const FIRST_BYTES = 2 * 1024;
+
 type ReadBody = { readonly kind: 'read'; readonly bytes: Uint8Array<ArrayBuffer> } | { readonly kind: 'too-large' } | { readonly kind: 'evicted' };
 
 async function read(c: Context, maxBytes: number, held: HeldBody): Promise<ReadBody> {
   // A length that is announced is judged before anything is read.
   if (Number(c.req.header('content-length') ?? 0) > maxBytes) return { kind: 'too-large' };
-  const reader = c.req.raw.body?.getReader();
-  if (reader === undefined) return { kind: 'read', bytes: new Uint8Array() };
-  const chunks: Uint8Array[] = [];
+  const pieces = piecesOf(c);
+  // One buffer that grows: a body in chunks of a byte each would cost some hundred times its length as a list of them.
+  let buffer = new Uint8Array(Math.min(maxBytes, FIRST_BYTES));
   let size = 0;
-  for (;;) {
-    const reading = reader.read();
-    const next = await Promise.race([reading, held.evicted]);
-    if (next === 'evicted') {
-      background(reading, () => undefined);
-      return { kind: 'evicted' };
+  let refusal: 'too-large' | 'evicted' | undefined = held.grow(buffer.length) ? undefined : 'evicted';
+  function take(piece: Uint8Array): boolean {
+    const needed = size + piece.length;
+    if (needed > maxBytes) refusal = 'too-large';
+    else if (needed > buffer.length) {
+      const grown = Math.min(maxBytes, Math.max(needed, buffer.length * 2));
+      if (held.grow(grown - buffer.length)) {
+        const larger = new Uint8Array(grown);
+        larger.set(buffer.subarray(0, size));
+        buffer = larger;
+      } else refusal = 'evicted';
     }
-    if (next.done) return { kind: 'read', bytes: Buffer.concat(chunks, size) };
-    size += next.value.length;
-    if (size > maxBytes) return { kind: 'too-large' };
-    if (!held.grow(next.value.length)) return { kind: 'evicted' };
-    chunks.push(next.value);
+    if (refusal !== undefined) return false;
+    buffer.set(piece, size);
+    size = needed;
+    return true;
   }
+  if (refusal === undefined) refusal = (await pieces(take, held.evicted)) ?? refusal;
+  return refusal === undefined ? { kind: 'read', bytes: buffer.subarray(0, size) } : { kind: refusal };
+}
+
+/** Gives each piece of the body to `take` until there is none, until it says no, or until the body has to make room. */
+type Pieces = (take: (piece: Uint8Array) => boolean, evicted: HeldBody['evicted']) => Promise<'evicted' | undefined>;
+
+function piecesOf(c: Context): Pieces {
+  const incoming = (c.env as Partial<HttpBindings> | undefined)?.incoming;
+  return incoming === undefined ? webPieces(c.req.raw.body) : nodePieces(incoming);
+}
+
+/** Straight from Node: a web stream between would queue some hundred bytes for each piece. */
+function nodePieces(incoming: IncomingMessage): Pieces {
+  return async (take, evicted) =>
+    await new Promise((resolve, reject) => {
+      const finish = (outcome: 'evicted' | undefined): void => {
+        incoming.off('data', onData);
+        incoming.pause();
+        resolve(outcome);
+      };
+      const onData = (piece: Uint8Array): void => {
+        if (!take(piece)) finish(undefined);
+      };
+      incoming.on('data', onData);
+      incoming.once('end', () => finish(undefined));
+      incoming.once('error', reject);
+      incoming.once('close', () => reject(new RequestBrokenOff()));
+      evicted.then(finish, reject);
+    });
+}
+
+function webPieces(body: ReadableStream<Uint8Array> | null): Pieces {
+  return async (take, evicted) => {
+    const reader = body?.getReader();
+    if (reader === undefined) return undefined;
+    for (;;) {
+      const reading = reader.read();
+      const next = await Promise.race([reading, evicted]);
+      if (next === 'evicted') {
+        background(reading, () => undefined);
+        return 'evicted';
+      }
+      if (next.done || !take(next.value)) return undefined;
+    }
+  };
 }
 
 /**
@@ -99,7 +154,8 @@ export function strangersBody(maxBytes: number, budget: BodyBudget) {
       c.header('retry-after', '10');
       return refuse(c, 503, 'BODIES_TOO_MANY', 'the server holds too many large bodies that are not judged yet: try again');
     }
-    c.req.raw = new Request(c.req.raw, { method: c.req.method, body: body.bytes });
+    const { url, method, headers } = c.req.raw;
+    c.req.raw = new Request(url, { method, headers, body: body.bytes });
     return await next();
   });
 }

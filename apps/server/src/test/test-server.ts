@@ -1,10 +1,11 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NOTHING_OBSERVED, type CommitSha, type StorePath } from '@floe/model';
 import { helloBytes, HostName, PROTOCOL_VERSION, seal, type Hello, type ServerMessage } from '@floe/protocol';
 import { createLogger, generateKeyPem, signerFromPem, systemClock, type Clock, type Signer } from '@floe/runtime';
-import type { Repository } from '@floe/store';
+import type { Repository, Store } from '@floe/store';
 import * as v from 'valibot';
 import { WebSocket } from 'ws';
 import { parseConfig } from '../config.ts';
@@ -58,8 +59,6 @@ export async function startTestServer(
   });
   const token = (await readFile(join(dataDir, 'admin-token'), 'utf8')).trim();
   const repository = await context.store.repositories.ensure({ url, branch: 'main', now: Date.now() });
-  const signer = signerFromPem('release-test', generateKeyPem());
-  let released = 0;
   const owned = stack.move();
   return {
     context,
@@ -68,22 +67,7 @@ export async function startTestServer(
     token,
     repository,
     lines,
-    async enrol(name, toplevel) {
-      const identity = { host: v.parse(HostName, name), machineId: 'a'.repeat(32), signer: signerFromPem('host', generateKeyPem()) };
-      const { host, machineId } = identity;
-      const { store } = context;
-      await store.hosts.enrol({ host, repositoryId: repository.id, machineId, publicKey: identity.signer.publicKey, at: Date.now() });
-      if (toplevel === undefined) return identity;
-      released += 1;
-      const sha = String(released).padStart(40, '0') as CommitSha;
-      const about = { subject: 'Change', authorName: 'Ada', authorEmail: 'ada@example.org', committedAt: 1 };
-      const revision = await store.revisions.receive(repository.id, { sha, ...about, receivedAt: 1, fetchedAt: 1 });
-      for (const event of ['accepted', 'verified', 'evaluated'] as const) await store.revisions.advance(revision.id, event, 1);
-      const envelope = JSON.stringify(seal(signer, 'floe/release', { host, toplevel }));
-      const release = { host, sequence: revision.sequence, toplevel: toplevel as StorePath, commit: sha, issuedAt: 1, envelope };
-      await store.releases.publish(revision.id, [release], 1);
-      return identity;
-    },
+    enrol: async (name, toplevel) => await enrolHost(context.store, repository, name, toplevel),
     async request(path, init = {}) {
       const headers = new Headers(init.headers);
       headers.set('authorization', `Bearer ${token}`);
@@ -91,6 +75,23 @@ export async function startTestServer(
     },
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };
+}
+
+/** Enrols a host; it has a release when `toplevel` is given. */
+export async function enrolHost(store: Store, repository: Repository, name: string, toplevel?: string): Promise<TestHost> {
+  const identity = { host: v.parse(HostName, name), machineId: 'a'.repeat(32), signer: signerFromPem('host', generateKeyPem()) };
+  const { host, machineId } = identity;
+  await store.hosts.enrol({ host, repositoryId: repository.id, machineId, publicKey: identity.signer.publicKey, at: Date.now() });
+  if (toplevel === undefined) return identity;
+  const sha = createHash('sha1').update(name).digest('hex') as CommitSha;
+  const about = { subject: 'Change', authorName: 'Ada', authorEmail: 'ada@example.org', committedAt: 1 };
+  const revision = await store.revisions.receive(repository.id, { sha, ...about, receivedAt: 1, fetchedAt: 1 });
+  for (const event of ['accepted', 'verified', 'evaluated'] as const) await store.revisions.advance(revision.id, event, 1);
+  const signer = signerFromPem('release-test', generateKeyPem());
+  const envelope = JSON.stringify(seal(signer, 'floe/release', { host, toplevel }));
+  const release = { host, sequence: revision.sequence, toplevel: toplevel as StorePath, commit: sha, issuedAt: 1, envelope };
+  await store.releases.publish(revision.id, [release], 1);
+  return identity;
 }
 
 /** One connection of an agent that speaks the protocol, or bends it. */
