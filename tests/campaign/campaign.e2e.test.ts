@@ -21,8 +21,8 @@ let hasFailed = false;
 beforeAll(async () => {
   world = await World.create(`campaign ${seed} ${randomInt(1e9)}`);
   await audit(world, heights);
-});
-afterAll(async () => await world[Symbol.asyncDispose]());
+}, 600_000);
+afterAll(async () => await world?.[Symbol.asyncDispose]());
 
 it.for(planOf(seed, phases))(
   'phase $number of a campaign ends with every folder, row, statement and status true',
