@@ -20,7 +20,6 @@ export class World implements AsyncDisposable {
   /** Who is meant to be away now. */
   readonly #down = new Set<Who>();
   readonly #suspended = new Set<Who>();
-  #isDatabaseDown = false;
   #texts = 0;
 
   private constructor(fleet: TestFleet, postgres: PostgresServer, lines: Readonly<Record<Line, FaultyLine>>, logs: LogWatch, run: string) {
@@ -102,6 +101,7 @@ export class World implements AsyncDisposable {
     for (const line of LINES) this.#lines[line].heal();
     for (const who of this.#suspended) this.process(who).signal('SIGCONT');
     this.#suspended.clear();
+    if (!this.postgres.isRunning) await this.postgres.start();
     await eventually('the server is ready again', async () => ((await fetch(`${this.fleet.serverUrl}/readyz`)).ok ? true : undefined), {
       timeoutMs: 90_000,
       explain: () => this.fleet.server.log(),
@@ -116,13 +116,10 @@ export class World implements AsyncDisposable {
         this.#lines[fault.line].heal();
         return;
       case 'stop-database':
-        // One crash at a time: what is starting is not crashed again before it is there.
-        if (this.#isDatabaseDown) return;
-        this.#isDatabaseDown = true;
+        if (!this.postgres.isRunning) return;
         await this.postgres.stop('immediate');
         await delay(fault.downMs);
-        await this.postgres.start();
-        this.#isDatabaseDown = false;
+        if (!this.postgres.isRunning) await this.postgres.start();
         return;
       case 'kill':
         await this.#kill(fault.who, fault.downMs);

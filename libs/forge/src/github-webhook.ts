@@ -15,6 +15,12 @@ const CommitOrNone = v.pipe(
 
 const DeliveryId = v.pipe(v.string(), v.regex(/^[\w-]{1,128}$/));
 
+/** The event's name is echoed, so it is one. */
+const EventName = v.pipe(v.string(), v.regex(/^[\w.-]{1,100}$/));
+
+/** git's own limit for a ref is that of a path; GitHub's names and URLs are far shorter than these. */
+const TEXTS = { ref: 1_024, 'repository.full_name': 300, 'repository.clone_url': 2_048 } as const;
+
 /** The fields of a push payload that are used. docs.github.com, "Webhook events and payloads", push. */
 const PushPayload = v.object({
   ref: v.pipe(v.string(), v.startsWith('refs/')),
@@ -102,8 +108,9 @@ function readHeaders(headers: GithubDelivery['headers']): Announced | WebhookRef
     );
   }
   if (!SIGNATURE_FORM.test(signature)) return refused(401, 'SIGNATURE_MALFORMED', 'the header x-hub-signature-256 is not sha256= and 64 hex digits');
-  const event = headers.get('x-github-event');
-  if (event === null || event === '') return refused(400, 'EVENT_MISSING', 'the header x-github-event is missing');
+  const named = v.safeParse(EventName, headers.get('x-github-event'));
+  if (!named.success) return refused(400, 'EVENT_MISSING', 'the header x-github-event is missing or is no name of an event');
+  const event = named.output;
   const id = v.safeParse(DeliveryId, headers.get('x-github-delivery'));
   if (!id.success)
     return refused(
@@ -150,9 +157,18 @@ function parsePush(body: string, deliveryId: string, contentType: string): Githu
   const parsed = v.safeParse(PushPayload, json);
   if (!parsed.success) {
     const [issue] = parsed.issues;
-    return refused(422, 'PAYLOAD_INVALID', `the body is not a push as GitHub describes it: ${v.getDotPath(issue) ?? 'the whole'}: ${issue.message}`);
+    return refused(
+      422,
+      'PAYLOAD_INVALID',
+      `the body is not a push as GitHub describes it: ${v.getDotPath(issue) ?? 'the whole'}: ${issue.message.slice(0, 200)}`,
+    );
   }
   const { ref, before, after, deleted, forced, repository } = parsed.output;
+  const unusable =
+    unusableText('ref', ref) ??
+    unusableText('repository.full_name', repository.full_name) ??
+    unusableText('repository.clone_url', repository.clone_url);
+  if (unusable !== undefined) return unusable;
   return {
     kind: 'push',
     deliveryId,
@@ -163,6 +179,14 @@ function parsePush(body: string, deliveryId: string, contentType: string): Githu
     isForced: forced,
     repository: { fullName: repository.full_name, cloneUrl: repository.clone_url },
   };
+}
+
+/** What is stored, compared and shown must be text that can be: a signature says who sent it, not that it is sane. */
+function unusableText(field: keyof typeof TEXTS, text: string): WebhookRefusal | undefined {
+  const limit = TEXTS[field];
+  if (text.length > limit) return refused(400, 'PAYLOAD_INVALID', `the body's ${field} is longer than ${limit} characters`);
+  if (text.isWellFormed() && !/[\p{Cc}\p{Zl}\p{Zp}]/u.test(text)) return undefined;
+  return refused(400, 'PAYLOAD_INVALID', `the body's ${field} has control characters or half a character in it`);
 }
 
 async function isSigned(body: string, signature: string, secrets: readonly Secret[]): Promise<boolean> {

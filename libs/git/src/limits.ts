@@ -21,6 +21,13 @@ export const MAX_OBJECTS = 2_000_000;
 export const MAX_DELTA_DEPTH = 4_095;
 /** All objects of a pack, unpacked, in proportion to what may be downloaded: it bounds the work, not the memory. */
 export const UNPACKED_RATIO = 64;
+/** Folders in folders. A path has at most 4,095 bytes on Linux. */
+export const MAX_TREE_DEPTH = 100;
+/** Files of one commit. A tree can name the same folder many times, and so be endless when it is laid out. */
+export const MAX_FILES = 500_000;
+/** The files of one commit together, in proportion to what may be downloaded. Nix copies them into the store. */
+export const UNPACKED_TREE_RATIO = 8;
+
 export const DOWNLOAD_SETTING = 'FLOE_REPOSITORY_MAX_MIB';
 export const OBJECT_SETTING = 'FLOE_REPOSITORY_MAX_FILE_MIB';
 

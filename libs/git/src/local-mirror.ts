@@ -15,6 +15,8 @@ import { DamagedError } from './pack/damaged.ts';
 import { diffTrees, TOO_MANY_CHANGES, type TreeEntry } from './path-changes.ts';
 import { PacketError } from './pkt-line.ts';
 import { receivePack } from './receive-pack.ts';
+import { TreeInspector } from './inspect-tree.ts';
+import { VARIANT_BRANCH, writeVariant } from './variant.ts';
 import { openRefs } from './refs.ts';
 import { openRemakeNote } from './remake-note.ts';
 import { parseTree } from './tree.ts';
@@ -46,6 +48,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
   const folder = openMirrorFolder(dir, url, branch);
   const objects = new ObjectStore(dir, limits.objectBytes);
   const refs = openRefs(dir, folder.writeWhole);
+  const inspector = new TreeInspector({ tree: readTree, peek: (oid, count) => objects.peek(oid, count), blob: readAny }, limits.downloadBytes);
   const remakes = openRemakeNote(dir, folder.writeWhole);
   let isPrepared = false;
   let isBroken = false;
@@ -97,6 +100,12 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     const object = objects.read(oid);
     if (object?.type !== 'tree') throw new DamagedError(`the tree ${oid} is missing`);
     return parseTree(object.bytes);
+  }
+
+  function readAny(oid: string): Buffer {
+    const object = objects.read(oid);
+    if (object === undefined) throw new DamagedError(`the object ${oid} is missing`);
+    return object.bytes;
   }
 
   async function discover(http: GitHttp): Promise<{ head: CommitSha; advertisement: Advertisement }> {
@@ -191,6 +200,13 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         if (from !== undefined && start === undefined) return 'unknown';
         const changes = await diffTrees(start?.tree, target, async (oid) => readTree(oid));
         return changes === TOO_MANY_CHANGES ? 'unknown' : changes;
+      }),
+    inspect: (signal, sha) => reading(signal, async () => inspector.inspect(knownCommit(sha).tree)),
+    without: (signal, sha, paths) =>
+      reading(signal, async () => {
+        const variant = await writeVariant({ dir, tree: readTree, raw: readAny, writeWhole: folder.writeWhole }, knownCommit(sha), paths);
+        await refs.move(`refs/heads/${VARIANT_BRANCH}`, variant);
+        return variant;
       }),
     readFile: (signal, sha, path) =>
       reading(signal, async () => {

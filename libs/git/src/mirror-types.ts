@@ -31,6 +31,24 @@ export interface CommitInfo {
   readonly problem: string | undefined;
 }
 
+/** Content that is not what the file's name says: a pointer of Git LFS, or what a filter of git has encrypted. */
+export type OpaqueKind = 'lfs' | 'git-crypt' | 'encrypted';
+export interface OpaqueFile {
+  readonly path: string;
+  readonly kind: OpaqueKind;
+}
+
+/** What a look at all files of a commit found. Paths are as git has them: {@link shownText} before they are shown. */
+export interface TreeReport {
+  /** Why nothing may be done with the commit. */
+  readonly problem: string | undefined;
+  readonly opaque: readonly OpaqueFile[];
+  /** False when there are more than are listed. */
+  readonly isComplete: boolean;
+  /** Paths that are other repositories: empty folders to Nix. */
+  readonly submodules: readonly string[];
+}
+
 /** How far a fetch is. */
 export interface FetchProgress {
   /** What came so far; the server does not say how much there is. */
@@ -46,5 +64,7 @@ export interface MirrorOperations {
   accept(sha: CommitSha): Promise<void>;
   commit(sha: CommitSha): Promise<CommitInfo>;
   changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[] | 'unknown'>;
+  inspect(sha: CommitSha): Promise<TreeReport>;
+  without(sha: CommitSha, paths: readonly string[]): Promise<CommitSha>;
   readFile(sha: CommitSha, path: string): Promise<string | undefined>;
 }

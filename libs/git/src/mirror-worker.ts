@@ -17,6 +17,10 @@ function perform(mirror: LocalMirror, call: Call, signal: AbortSignal): Promise<
       return mirror.commit(signal, ...call.args);
     case 'changedPaths':
       return mirror.changedPaths(signal, ...call.args);
+    case 'inspect':
+      return mirror.inspect(signal, ...call.args);
+    case 'without':
+      return mirror.without(signal, ...call.args);
     case 'readFile':
       return mirror.readFile(signal, ...call.args);
   }

@@ -3,8 +3,9 @@ import type { CommitSha } from '@floe/model';
 import { isSentInClear, reveal, type Logger, type Secret, type SecretSource } from '@floe/runtime';
 import { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from './limits.ts';
 import { MirrorThread } from './mirror-thread.ts';
-import type { CommitInfo, FetchOutcome, FetchProgress } from './mirror-types.ts';
+import type { CommitInfo, FetchOutcome, FetchProgress, TreeReport } from './mirror-types.ts';
 import type { PathChange } from './path-changes.ts';
+import { VARIANT_BRANCH } from './variant.ts';
 import { flakeUrl, parseBranchName, parseRepositoryUrl } from './repository-url.ts';
 
 export interface MirrorOptions {
@@ -45,6 +46,10 @@ export interface GitMirror extends AsyncDisposable {
    * no longer has `from` (a force-push took it away), or when they are too many: callers only order things by them.
    */
   changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[] | 'unknown'>;
+  /** Looks at all files of a commit. Throws `REPOSITORY_TOO_LARGE` for a tree that must not be laid out as files. */
+  inspect(sha: CommitSha): Promise<TreeReport>;
+  /** What Nix calls a commit that is `sha` but for these files, which cannot be read there. */
+  flakeUrlWithout(sha: CommitSha, paths: readonly string[]): Promise<string>;
   /** A file's text (a symbolic link's target) at a commit; undefined when there is no file at that path. */
   readFile(sha: CommitSha, path: string): Promise<string | undefined>;
   /** What Nix calls the commit, which must be on the mirror's branch: `git+file://<dir>?ref=<branch>&rev=<sha>`, and the folder of its flake. */
@@ -78,6 +83,8 @@ export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
     accept: (sha) => thread.call('accept', [sha]),
     commit: (sha) => thread.call('commit', [sha]),
     changedPaths: (from, to) => thread.call('changedPaths', [from, to]),
+    inspect: (sha) => thread.call('inspect', [sha]),
+    flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await thread.call('without', [sha, paths]), options.directory),
     readFile: (sha, path) => thread.call('readFile', [sha, path]),
     flakeUrl: (sha) => flakeUrl(dir, branch, sha, options.directory),
     [Symbol.asyncDispose]: () => thread[Symbol.asyncDispose](),

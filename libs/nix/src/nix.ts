@@ -8,6 +8,7 @@ import { listHosts, type HostList, type ListOptions } from './list-hosts.ts';
 import { missingBytes, type MissingOptions } from './missing.ts';
 import { addRoot, profileGeneration, removeRoot, setProfile, type ProfileGeneration } from './profile.ts';
 import { publish, readBack, type PublishedPath, type PublishOptions } from './publish.ts';
+import { sourcesOf } from './sources.ts';
 import { isValid, realise, type RealiseOptions } from './realise.ts';
 
 /** Nix on what the repository says. Runs in a sandbox. What each call does and throws is said at the function of the same name. */
@@ -15,6 +16,7 @@ export interface RepositoryNix {
   listHosts(flakeUrl: string, options: ListOptions): Promise<HostList>;
   evaluateHosts(flakeUrl: string, hosts: readonly HostName[], options: EvaluateOptions): Promise<void>;
   build(target: BuildTarget, options: BuildOptions): Promise<BuildResult>;
+  sourcesOf(drvPath: string): Promise<readonly string[]>;
 }
 
 /** Nix on our own words: store paths, caches, keys. What each call does and throws is said at the function of the same name. */
@@ -41,6 +43,7 @@ export function createRepositoryNix(deps: RepositoryNixDeps, nix: Pick<Nix, 'add
     listHosts: async (flakeUrl, options) => await listHosts(command, flakeUrl, options),
     evaluateHosts: async (flakeUrl, hosts, options) => await evaluateHosts(command, flakeUrl, hosts, options),
     build: async (target, options) => await build(command, nix, target, options),
+    sourcesOf: async (drvPath) => await sourcesOf(command, drvPath),
   };
 }
 

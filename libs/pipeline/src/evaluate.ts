@@ -4,6 +4,7 @@ import { describeError, FloeError, isFloeError } from '@floe/runtime';
 import type { EvaluationRow, Revision } from '@floe/store';
 import { bestEffort } from './best-effort.ts';
 import type { PipelineDeps } from './deps.ts';
+import { explainOpaque, usersOfOpaqueFiles } from './opaque-files.ts';
 
 export type EvaluateOutcome =
   | { readonly kind: 'evaluated' }
@@ -38,7 +39,7 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
   } catch (error) {
     const isOurs = isFloeError(error) && !error.retryable && !signal.aborted;
     if (!isOurs) throw error;
-    return { kind: 'failed', error: describeError(error) };
+    return { kind: 'failed', error: await explainOpaque(deps, revision, describeError(error)) };
   }
   const isAllowed = (await store.repositories.get(revision.repositoryId)).allowedCommit === revision.sha;
   const before = await hostsBefore(deps, revision, released.size);
@@ -52,7 +53,7 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
   const done = new Set(kept.map(({ host }) => host));
   const left = hosts.filter((host) => !done.has(host));
   const ordered = await bestEffort(logger, 'the order of the hosts', left, async () => await probablyTouchedFirst(deps, revision, left, released));
-  const rows = [...kept, ...(await evaluateHosts(deps, revision, ordered, signal))];
+  const rows = await setAsideOpaque(deps, revision, [...kept, ...(await evaluateHosts(deps, revision, ordered, signal))], signal);
 
   const removed = diffFleet([], hosts, released).removed;
   await store.revisions.saveEvaluations(revision.id, [
@@ -123,7 +124,25 @@ export async function evaluateHosts(
     await save();
   }
   if (signal.aborted) throw new FloeError('EVALUATION_STOPPED', 'the evaluation was stopped', { retryable: true });
-  return rows;
+  if (!isLate) return rows;
+  const judged = await setAsideOpaque(deps, revision, rows, signal);
+  await store.revisions.saveEvaluations(revision.id, judged);
+  return judged;
+}
+
+/** The rows, but for hosts that use a file which the repository has only a pointer of, or encrypted: they get an error. */
+async function setAsideOpaque(deps: PipelineDeps, revision: Revision, rows: readonly EvaluationRow[], signal: AbortSignal): Promise<EvaluationRow[]> {
+  const candidates = rows.flatMap(({ host, outcome, drvPath }) => (outcome === 'UNCHANGED' || drvPath === undefined ? [] : [{ host, drvPath }]));
+  const users = await usersOfOpaqueFiles(deps, revision, candidates, signal);
+  if (signal.aborted) throw new FloeError('EVALUATION_STOPPED', 'the evaluation was stopped', { retryable: true });
+  return await Promise.all(
+    rows.map(async (row): Promise<EvaluationRow> => {
+      const { host, warnings, evaluateMs } = row;
+      const error = users.get(host);
+      if (error !== undefined) return { host, outcome: 'EVAL_ERROR', error, warnings, evaluateMs };
+      return row.error === undefined ? row : { ...row, error: await explainOpaque(deps, revision, row.error) };
+    }),
+  );
 }
 
 function outcomeOf(host: EvaluatedHost, released: ReadonlyMap<HostName, StorePath>): 'NEW' | 'CHANGED' | 'UNCHANGED' {

@@ -107,6 +107,8 @@ class World {
       commit: async () => ({ subject: 's', authorName: 'a', authorEmail: 'a@b', committedAt: 1 }) as never,
       changedPaths: async () => await this.changedPaths(),
       readFile: async () => undefined,
+      inspect: async () => ({ problem: undefined, opaque: [], isComplete: true, submodules: [] }),
+      flakeUrlWithout: async (sha) => sha,
       flakeUrl: (sha) => sha,
       [Symbol.asyncDispose]: async () => undefined,
     };
@@ -115,6 +117,7 @@ class World {
   #repositoryNix(): RepositoryNix {
     const gone = new Set<string>();
     return {
+      sourcesOf: async () => [],
       listHosts: async (url) => ({ hosts: Object.keys(this.#at(url)) as HostName[], invalid: [] }),
       evaluateHosts: async (url, hosts, { signal, onResult }) => {
         for (const host of hosts) {

@@ -7,6 +7,7 @@ import { evaluateRevision } from './evaluate.ts';
 import { tryLateHosts } from './late-hosts.ts';
 import { FreshnessKeeper, releaseRevision } from './release.ts';
 import { takeIn } from './take-in.ts';
+import { refusalOf } from './verify.ts';
 
 const LEASE_MS = 30_000;
 /** Hints can be lost; the counter that they announce is read this often. */
@@ -79,9 +80,11 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
         seenHints = hintCount;
         const isRetry = outcome.kind === 'failed' && outcome.isRetryable;
         attempt = isRetry ? attempt + 1 : 0;
-        const pause = isRetry
-          ? Math.min(deps.pollMs, 1_000 + fullJitter(attempt, { baseMs: 1_000, capMs: 60_000 }, deps.random))
-          : deps.pollMs * (0.8 + 0.4 * deps.random());
+        const pause =
+          outcome.lookAgainMs ??
+          (isRetry
+            ? Math.min(deps.pollMs, 1_000 + fullJitter(attempt, { baseMs: 1_000, capMs: 60_000 }, deps.random))
+            : deps.pollMs * (0.8 + 0.4 * deps.random()));
         nextPollAt = clock.monotonic() + pause;
         if (outcome.kind === 'received') {
           const current = running.id === undefined ? undefined : await store.revisions.get(running.id);
@@ -158,9 +161,12 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
       await deps.statements.noteSequence(revision.sequence);
       await record('accepted');
       return false;
-    case 'VERIFYING':
-      await record('verified');
+    case 'VERIFYING': {
+      const refusal = await refusalOf(deps, revision);
+      if (refusal === undefined) await record('verified');
+      else await record('refused', refusal);
       return false;
+    }
     case 'EVALUATING': {
       const outcome = await evaluateRevision(deps, revision, signal);
       if (outcome.kind === 'held') {

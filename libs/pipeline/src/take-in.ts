@@ -2,15 +2,17 @@ import type { CommitSha } from '@floe/model';
 import { describeError, isFloeError } from '@floe/runtime';
 import type { PipelineDeps } from './deps.ts';
 
-/** What one look at the repository came to. */
-export type TakeInOutcome =
+/** What one look at the repository came to. `lookAgainMs`: when to look again although nobody says so. */
+export type TakeInOutcome = { readonly lookAgainMs?: number | undefined } & TakeInResult;
+type TakeInResult =
   | { readonly kind: 'unchanged' }
   | { readonly kind: 'received'; readonly revisionId: string; readonly commit: CommitSha }
   /** A force-push: it waits for an administrator's word. */
   | { readonly kind: 'held'; readonly commit: CommitSha }
   | { readonly kind: 'failed'; readonly code: string; readonly isRetryable: boolean };
 
-const MAX_SUBJECT_LENGTH = 200;
+/** How long a push is waited for that a webhook told of and the git server does not show. */
+const AWAITED_MS = 5 * 60_000;
 
 /**
  * Fetches the tracked branch and takes in its head as a revision, when it moved forward. Only ever looks at the newest
@@ -18,16 +20,40 @@ const MAX_SUBJECT_LENGTH = 200;
  * people look, and returned.
  */
 export async function takeIn(deps: PipelineDeps, repositoryId: string, signal: AbortSignal): Promise<TakeInOutcome> {
+  const result = await look(deps, repositoryId, signal);
+  return { ...result, lookAgainMs: result.kind === 'failed' ? undefined : await awaitedIn(deps, repositoryId) };
+}
+
+/**
+ * A webhook may overtake the commit that it tells of: forges answer from replicas. Its hint is spent by the look that
+ * came too early, so the next look follows here: after as long as was waited already, thus 1, 2, 4, 8 … seconds.
+ */
+async function awaitedIn({ store, mirror, clock }: PipelineDeps, repositoryId: string): Promise<number | undefined> {
+  const pushed = await store.deliveries.newestPush(repositoryId);
+  if (pushed?.after === undefined) return undefined;
+  const waitedMs = clock.now() - pushed.receivedAt;
+  if (Math.abs(waitedMs) > AWAITED_MS) return undefined;
+  const isHere = await mirror.commit(pushed.after).then(
+    () => true,
+    (error: unknown) => !isFloeError(error, 'COMMIT_NOT_FOUND'),
+  );
+  return isHere ? undefined : Math.min(60_000, Math.max(1_000, waitedMs));
+}
+
+async function look(deps: PipelineDeps, repositoryId: string, signal: AbortSignal): Promise<TakeInResult> {
   const { store, mirror, clock, logger } = deps;
   const repository = await store.repositories.get(repositoryId);
-  let outcome: Awaited<ReturnType<typeof mirror.fetch>>;
-  try {
-    outcome = await mirror.fetch(repository.acceptedCommit, signal);
-  } catch (error) {
+  async function failed(error: unknown): Promise<TakeInResult> {
     if (signal.aborted || !isFloeError(error)) throw error;
     logger.warn('the repository could not be fetched', { error });
     await store.repositories.recordFetch(repositoryId, { now: clock.now(), problem: { code: error.code, message: describeError(error) } });
     return { kind: 'failed', code: error.code, isRetryable: error.retryable };
+  }
+  let outcome: Awaited<ReturnType<typeof mirror.fetch>>;
+  try {
+    outcome = await mirror.fetch(repository.acceptedCommit, signal);
+  } catch (error) {
+    return await failed(error);
   }
   const fetchedAt = clock.now();
 
@@ -42,12 +68,17 @@ export async function takeIn(deps: PipelineDeps, repositoryId: string, signal: A
   if (outcome.kind === 'unchanged' && newest?.sha === outcome.head) return { kind: 'unchanged' };
 
   // Nix looks a revision up in the branch of the mirror, so the branch moves before anyone can evaluate.
-  await mirror.accept(outcome.head);
-  const commit = await mirror.commit(outcome.head);
+  let commit: Awaited<ReturnType<typeof mirror.commit>>;
+  try {
+    await mirror.accept(outcome.head);
+    commit = await mirror.commit(outcome.head);
+  } catch (error) {
+    return await failed(error);
+  }
   const delivered = await store.deliveries.latestFor(repositoryId, outcome.head);
   const revision = await store.revisions.receive(repositoryId, {
     sha: outcome.head,
-    subject: shortened(commit.subject),
+    subject: commit.subject,
     authorName: commit.authorName,
     authorEmail: commit.authorEmail,
     committedAt: commit.committedAt,
@@ -56,9 +87,4 @@ export async function takeIn(deps: PipelineDeps, repositoryId: string, signal: A
   });
   logger.info('a revision was taken in', { commit: outcome.head, sequence: revision.sequence, subject: commit.subject });
   return { kind: 'received', revisionId: revision.id, commit: outcome.head };
-}
-
-/** A commit's first line may be of any length; it is shown everywhere. */
-function shortened(subject: string): string {
-  return subject.length <= MAX_SUBJECT_LENGTH ? subject : `${subject.slice(0, MAX_SUBJECT_LENGTH - 1)}…`;
 }

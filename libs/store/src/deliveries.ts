@@ -1,17 +1,35 @@
 import { and, desc, eq, lt } from 'drizzle-orm';
+import type { CommitSha } from '@floe/model';
 import type { Database } from './database.ts';
 import { wakeRepository } from './repositories.ts';
+import type { Delivery } from './records.ts';
 import type { DeliveryStore } from './store.ts';
 import { webhookDeliveries } from './tables/index.ts';
+
+/** A repeated delivery is news at most this often. */
+const REDELIVERY_MS = 5_000;
+
+/** Whether the delivery came before, and not just now; it came now. */
+async function isRenewed(db: Database, { forge, id, receivedAt }: Delivery): Promise<boolean> {
+  const renewed = await db
+    .update(webhookDeliveries)
+    .set({ receivedAt })
+    .where(and(eq(webhookDeliveries.forge, forge), eq(webhookDeliveries.id, id), lt(webhookDeliveries.receivedAt, receivedAt - REDELIVERY_MS)))
+    .returning({ id: webhookDeliveries.id });
+  return renewed.length > 0;
+}
 
 export function createDeliveryStore(db: Database): DeliveryStore {
   return {
     record: async (delivery) =>
       await db.transaction(async (tx) => {
         const stored = await tx.insert(webhookDeliveries).values(delivery).onConflictDoNothing().returning({ id: webhookDeliveries.id });
-        if (stored.length === 0) return 'duplicate';
-        if (delivery.repositoryId !== undefined && delivery.outcome === 'accepted') await wakeRepository(tx, delivery.repositoryId);
-        return 'stored';
+        const isNew = stored.length > 0;
+        const isHint = delivery.repositoryId !== undefined && delivery.outcome === 'accepted';
+        // Somebody asks the forge to deliver again because nothing happened. The id is not signed, so a recorded push can be
+        // sent for ever: it costs a look now and then.
+        if (isHint && (isNew || (await isRenewed(tx, delivery)))) await wakeRepository(tx, delivery.repositoryId);
+        return isNew ? 'stored' : 'duplicate';
       }),
     async latestFor(repositoryId, commit) {
       const [row] = await db
@@ -21,6 +39,15 @@ export function createDeliveryStore(db: Database): DeliveryStore {
         .orderBy(desc(webhookDeliveries.receivedAt))
         .limit(1);
       return row?.receivedAt;
+    },
+    async newestPush(repositoryId) {
+      const [row] = await db
+        .select({ after: webhookDeliveries.after, receivedAt: webhookDeliveries.receivedAt })
+        .from(webhookDeliveries)
+        .where(and(eq(webhookDeliveries.repositoryId, repositoryId), eq(webhookDeliveries.outcome, 'accepted')))
+        .orderBy(desc(webhookDeliveries.receivedAt))
+        .limit(1);
+      return row === undefined ? undefined : { after: (row.after ?? undefined) as CommitSha | undefined, receivedAt: row.receivedAt };
     },
     async prune(before) {
       const pruned = await db.delete(webhookDeliveries).where(lt(webhookDeliveries.receivedAt, before)).returning({ id: webhookDeliveries.id });

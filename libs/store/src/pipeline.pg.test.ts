@@ -75,6 +75,20 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await store.deliveries.latestFor(repository.id, commit('c'))).toBeUndefined();
     });
 
+    test('that is repeated some seconds later is a hint again, and one that is repeated without end is not', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const push = { ...delivery, id: `again ${repository.id}`, repositoryId: repository.id, ref: repository.ref, after: commit('b') };
+      const hints = async (): Promise<number> => (await store.repositories.get(repository.id)).hintCount;
+      await store.deliveries.record({ ...push, receivedAt: 10_000 });
+      for (let repeat = 0; repeat < 20; repeat += 1)
+        expect(await store.deliveries.record({ ...push, receivedAt: 10_000 + repeat * 100 })).toBe('duplicate');
+      expect(await hints()).toBe(1);
+      await store.deliveries.record({ ...push, receivedAt: 20_000 });
+      expect(await hints()).toBe(2);
+      expect(await store.deliveries.newestPush(repository.id)).toEqual({ after: commit('b'), receivedAt: 20_000 });
+    });
+
     test('that nothing follows from wakes nobody, and is forgotten in time', async () => {
       const { store } = world;
       const repository = await newRepository(store);

@@ -102,10 +102,15 @@ export interface RepositoryStore {
 }
 
 export interface DeliveryStore {
-  /** Stores a delivery once. One that is 'accepted' for a repository wakes it, in the same transaction. */
+  /**
+   * Stores a delivery once. One that is 'accepted' for a repository wakes it, in the same transaction; so does a repeat
+   * that comes some seconds later, which then counts as received now.
+   */
   record(delivery: Delivery): Promise<'stored' | 'duplicate'>;
   /** When the last delivery came that moved the repository to `commit`. */
   latestFor(repositoryId: string, commit: CommitSha): Promise<Timestamp | undefined>;
+  /** The last push to the tracked branch that a forge told of. */
+  newestPush(repositoryId: string): Promise<{ readonly after: CommitSha | undefined; readonly receivedAt: Timestamp } | undefined>;
   /** Forgets deliveries received before; says how many. */
   prune(before: Timestamp): Promise<number>;
 }

@@ -72,7 +72,7 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
           outcome: isTracked ? 'accepted' : outcome.isDeleted ? 'branch-deleted' : 'other-branch',
           receivedAt: clock.now(),
         });
-        if (stored === 'duplicate') return c.json({ message: 'this delivery was already taken' });
+        if (stored === 'duplicate') return c.json({ message: 'this delivery was already taken; the repository is looked at again' });
         if (!isTracked) {
           if (outcome.isDeleted && outcome.ref === repository.ref) logger.warn('the tracked branch was deleted at the forge', { ref: outcome.ref });
           const why = outcome.isDeleted ? `${outcome.ref} was deleted` : `this server tracks ${repository.ref}`;

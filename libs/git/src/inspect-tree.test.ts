@@ -1,0 +1,151 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { CommitSha } from '@floe/model';
+import { exec, silentLogger } from '@floe/runtime';
+import { startGitOrigin, type GitOrigin, type OriginRepository } from '@floe/testkit';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { openMirror, type GitMirror } from './index.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
+
+const LFS = `version https://git-lfs.github.com/spec/v1\noid sha256:${'a'.repeat(64)}\nsize 12345\n`;
+const GIT_CRYPT = '\0GITCRYPT\0 and what follows';
+const AGE = 'age-encryption.org/v1\n-> ssh-ed25519 abc\n';
+const TRANSCRYPT = 'U2FsdGVkX1+abcdefghij\n';
+
+let folder: string;
+let server: GitOrigin;
+let repository: OriginRepository;
+let mirror: GitMirror;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'floe-inspect-'));
+  server = await startGitOrigin();
+  repository = await server.repository('fleet');
+  mirror = await openMirror({ dir: join(folder, 'mirror'), url: repository.url, branch: 'main', logger: silentLogger });
+});
+afterEach(async () => {
+  await mirror[Symbol.asyncDispose]();
+  await server[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Runs git in the origin, with input. */
+async function git(args: readonly string[], input = ''): Promise<string> {
+  const script = 'printf "$1" | git --git-dir "$2" "${@:3}"';
+  const result = await exec('bash', ['-c', script, 'bash', input, repository.bareDir, ...args], {
+    env: { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null' },
+    timeoutMs: 30_000,
+  });
+  if (result.exitCode !== 0) throw new Error(result.stderr);
+  return result.stdout.trim();
+}
+
+async function commitOf(tree: string): Promise<CommitSha> {
+  const who = ['-c', 'user.name=A', '-c', 'user.email=a@b'];
+  const sha = await git([...who, 'commit-tree', '-m', 'tree', tree]);
+  await git(['update-ref', 'refs/heads/main', sha]);
+  return sha as CommitSha;
+}
+
+describe('files that are not what they are called', () => {
+  it('are found by their content, in folders too, and what is meant to be encrypted is left alone', async () => {
+    const head = await repository.commit(
+      {
+        'flake.nix': '{ }',
+        'wallpapers/blue.png': LFS,
+        'hosts/web/cert.pem': GIT_CRYPT,
+        'secrets/token.age': AGE,
+        'secrets/armor.gpg': '-----BEGIN PGP MESSAGE-----\nabc\n',
+        'notes.md': `LFS pointers begin with "version https://git-lfs.github.com/spec/v1"`,
+        link: { symlink: 'version https://git-lfs.github.com/spec/v1' },
+      },
+      'first',
+    );
+    await mirror.fetch(undefined);
+    expect(await mirror.inspect(head)).toEqual({
+      problem: undefined,
+      isComplete: true,
+      submodules: [],
+      opaque: [
+        { path: 'hosts/web/cert.pem', kind: 'git-crypt' },
+        { path: 'wallpapers/blue.png', kind: 'lfs' },
+      ],
+    });
+  });
+
+  it.each<[string, Record<string, string>, readonly string[]]>([
+    [
+      'for all files of a kind',
+      { '.gitattributes': '*.secret filter=crypt diff=crypt\n', 'a.secret': TRANSCRYPT, 'b/c.secret': AGE, 'd.age': AGE },
+      ['a.secret', 'b/c.secret'],
+    ],
+    ['for a folder', { '.gitattributes': 'secrets/** filter=git-agecrypt\n', 'secrets/a/b': AGE, 'other/a': AGE }, ['secrets/a/b']],
+    ['in a folder', { 'b/.gitattributes': '/x filter=crypt\n', 'b/x': AGE, 'b/c/x': AGE, x: AGE }, ['b/x']],
+    ['and not for some', { '.gitattributes': '*.s filter=crypt\nplain.s !filter\n', 'a.s': AGE, 'plain.s': AGE }, ['a.s']],
+    [
+      'with names between stars',
+      { '.gitattributes': '**/secrets/*.s filter=crypt\n', 'a/secrets/b/secrets/c.s': AGE, 'secrets/d.s': AGE, 'secrets/e/f.s': AGE },
+      ['a/secrets/b/secrets/c.s', 'secrets/d.s'],
+    ],
+  ])('are encrypted where .gitattributes says so: %s', async (_what, files, expected) => {
+    const head = await repository.commit(files, 'first');
+    await mirror.fetch(undefined);
+    expect((await mirror.inspect(head)).opaque.map(({ path }) => path)).toEqual(expected);
+  });
+
+  it('cost what is new in the next commit, and submodules are listed', async () => {
+    const first = await repository.commit({ 'a/b': LFS, 'vendor/lib': { submodule: 'b'.repeat(40) as CommitSha }, 'c/d': 'x' }, 'first');
+    await mirror.fetch(undefined);
+    expect(await mirror.inspect(first)).toMatchObject({ submodules: ['vendor/lib'], opaque: [{ path: 'a/b' }] });
+    const second = await repository.commit({ 'c/d': LFS, 'a/b': 'the file itself' }, 'second');
+    await mirror.fetch(first);
+    expect(await mirror.inspect(second)).toMatchObject({ submodules: ['vendor/lib'], opaque: [{ path: 'c/d', kind: 'lfs' }] });
+    expect(await mirror.inspect(first)).toMatchObject({ opaque: [{ path: 'a/b' }] });
+  });
+});
+
+describe('a tree that has no end', () => {
+  async function bomb(levels: number, width: number): Promise<string> {
+    const blob = await git(['hash-object', '-w', '--stdin'], 'x');
+    const lines = (mode: string, type: string, oid: string): string =>
+      Array.from({ length: width }, (_, index) => `${mode} ${type} ${oid}\\tn${index}\\n`).join('');
+    let tree = await git(['mktree'], lines('100644', 'blob', blob));
+    for (let level = 0; level < levels; level += 1) tree = await git(['mktree'], lines('040000', 'tree', tree));
+    return tree;
+  }
+
+  it.each([
+    ['that doubles with each level', 9, 10, 'files are more than'],
+    ['that is deep', 120, 1, 'folders in more than'],
+  ])('is refused in a sentence: one %s', async (_what, levels, width, message) => {
+    const head = await commitOf(await bomb(levels, width));
+    await mirror.fetch(undefined);
+    const started = performance.now();
+    await expect(mirror.inspect(head)).rejects.toMatchObject({
+      code: 'REPOSITORY_TOO_LARGE',
+      retryable: false,
+      message: expect.stringContaining(message) as string,
+    });
+    expect(await mirror.changedPaths(undefined, head)).toSatisfy((changes) => changes === 'unknown' || levels === 120);
+    expect(performance.now() - started).toBeLessThan(30_000);
+  });
+
+  it.each([
+    ['..', 'name that git forbids'],
+    ['.', 'name that git forbids'],
+    ['.git', 'name that git forbids'],
+    ['.GIT', 'name that git forbids'],
+    ['x'.repeat(300), 'too long'],
+  ])('is refused for a name that no file may have: %s', async (name, message) => {
+    const blob = await git(['hash-object', '-w', '--stdin'], 'x');
+    const hex = Buffer.from(blob, 'hex')
+      .toString('hex')
+      .replaceAll(/../g, String.raw`\x$&`);
+    const tree = await git(['hash-object', '-t', 'tree', '--literally', '-w', '--stdin'], String.raw`100644 ${name}\0${hex}`.replaceAll('%', '%%'));
+    const head = await commitOf(tree);
+    await mirror.fetch(undefined);
+    expect((await mirror.inspect(head)).problem).toContain(message);
+  });
+});

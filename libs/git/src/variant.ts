@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { deflateSync } from 'node:zlib';
+import type { CommitSha } from '@floe/model';
+import { toCommitSha } from './commit-sha.ts';
+import type { TreeEntry } from './path-changes.ts';
+
+/** Where the mirror keeps it: Nix looks commits up by a branch. */
+export const VARIANT_BRANCH = 'floe-without-unreadable-files';
+/**
+ * Where the symbolic links point at that stand in for the files: nowhere, so that a read of one fails. Nix's error has
+ * the first name of the path only, so the number of the file is in that.
+ */
+export const NOWHERE = '/floe-has-not-file-';
+
+export interface VariantDeps {
+  readonly dir: string;
+  readonly tree: (oid: string) => TreeEntry[];
+  readonly raw: (oid: string) => Buffer;
+  readonly writeWhole: (path: string, content: string | Uint8Array) => Promise<void>;
+}
+
+interface Folder {
+  readonly files: Set<string>;
+  readonly folders: Map<string, Folder>;
+}
+
+/**
+ * Makes a commit that is `sha` but for the files at `paths`, which are links to nowhere. It has the same date and no
+ * history, and nobody is told of it: Nix is asked whether a host can be evaluated without those files.
+ */
+export async function writeVariant(
+  deps: VariantDeps,
+  commit: { readonly sha: CommitSha; readonly tree: string },
+  paths: readonly string[],
+): Promise<CommitSha> {
+  async function write(type: string, content: Buffer): Promise<string> {
+    const object = Buffer.concat([Buffer.from(`${type} ${content.length}\0`), content]);
+    const oid = createHash('sha1').update(object).digest('hex');
+    await deps.writeWhole(join(deps.dir, 'objects', oid.slice(0, 2), oid.slice(2)), deflateSync(object));
+    return oid;
+  }
+  async function rewrite(oid: string, folder: Folder, path: string): Promise<string> {
+    const parts: Buffer[] = [];
+    for (const entry of deps.tree(oid)) {
+      const below = entry.type === 'tree' ? folder.folders.get(entry.path) : undefined;
+      const isHidden = entry.type === 'blob' && folder.files.has(entry.path);
+      const here = `${path}/${entry.path}`;
+      const link = isHidden ? await write('blob', Buffer.from(`${NOWHERE}${paths.indexOf(here.slice(1))}-`)) : undefined;
+      const changed = link ?? (below === undefined ? entry.oid : await rewrite(entry.oid, below, here));
+      const mode = isHidden ? '120000' : entry.mode.replace(/^0+/, '');
+      parts.push(Buffer.from(`${mode} ${entry.path}\0`), Buffer.from(changed, 'hex'));
+    }
+    return await write('tree', Buffer.concat(parts));
+  }
+
+  const tree = await rewrite(commit.tree, foldersOf(paths), '');
+  const text = deps.raw(commit.sha).toString('latin1');
+  const committer = /^committer .*$/m.exec(text)?.[0] ?? 'committer Floe <floe> 0 +0000';
+  const author = committer.replace(/^committer/, 'author');
+  return toCommitSha(await write('commit', Buffer.from(`tree ${tree}\n${author}\n${committer}\n\nwithout ${paths.length} files\n`, 'latin1')));
+}
+
+function foldersOf(paths: readonly string[]): Folder {
+  const root: Folder = { files: new Set(), folders: new Map() };
+  for (const path of paths) {
+    const names = path.split('/');
+    let folder = root;
+    for (const name of names.slice(0, -1)) {
+      const next = folder.folders.get(name) ?? { files: new Set(), folders: new Map() };
+      folder.folders.set(name, next);
+      folder = next;
+    }
+    folder.files.add(names.at(-1) ?? '');
+  }
+  return root;
+}

@@ -1,0 +1,144 @@
+import { lstat, open, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { NOWHERE, opaqueKind, shownText, type OpaqueFile, type OpaqueKind } from '@floe/git';
+import type { HostName, StorePath } from '@floe/model';
+import type { HostEvaluation } from '@floe/nix';
+import type { Revision } from '@floe/store';
+import type { PipelineDeps } from './deps.ts';
+
+interface Candidate {
+  readonly host: HostName;
+  readonly drvPath: string;
+}
+
+const BEGINNING = 64;
+const NAMED = 3;
+
+const KINDS: Record<OpaqueKind, string> = {
+  lfs: 'is a pointer of Git LFS and not the file itself, which Floe does not fetch: commit the file, or fetch it in Nix with a hash',
+  'git-crypt': 'is encrypted by git-crypt, and Floe has no key: use sops-nix or agenix, which decrypt on the machine',
+  encrypted: 'is encrypted by a filter of .gitattributes, and Floe has no key: use sops-nix or agenix, which decrypt on the machine',
+};
+
+/**
+ * Which of the hosts use a file that is a pointer of Git LFS or encrypted, with a sentence for each. Two questions tell:
+ * whether the host can be evaluated at the same commit with links to nowhere in place of those files, and whether a
+ * copy of one is in what its system is built from. A fleet that only keeps such files is not asked to change.
+ */
+export async function usersOfOpaqueFiles(
+  deps: PipelineDeps,
+  revision: Revision,
+  hosts: readonly Candidate[],
+  signal: AbortSignal,
+): Promise<ReadonlyMap<HostName, string>> {
+  const { mirror, nix, repositoryNix, limits } = deps;
+  const users = new Map<HostName, string>();
+  if (hosts.length === 0) return users;
+  const { opaque, isComplete } = await mirror.inspect(revision.sha);
+  if (opaque.length === 0) return users;
+  const paths = opaque.map(({ path }) => path);
+  const failures: HostEvaluation[] = [];
+  await repositoryNix.evaluateHosts(
+    await mirror.flakeUrlWithout(revision.sha, paths),
+    hosts.map(({ host }) => host),
+    {
+      concurrency: limits.evaluations,
+      timeoutMs: limits.evaluationTimeoutMs,
+      maxMemoryBytes: limits.evaluationMemoryBytes,
+      signal,
+      onResult: (result) => failures.push(result),
+    },
+  );
+  for (const result of failures) {
+    // It works with the files, so without them it fails for want of one. A limit that was reached says nothing.
+    if (result.kind === 'failed' && result.code === 'EVALUATION_FAILED') {
+      users.set(
+        result.host,
+        sentence(
+          opaque.filter((_, index) => result.error.includes(`${NOWHERE}${index}-`)),
+          opaque,
+          isComplete,
+        ),
+      );
+    }
+  }
+  for (const { host, drvPath } of hosts) {
+    if (users.has(host) || signal.aborted) continue;
+    const copied = await copiesAmong(await repositoryNix.sourcesOf(drvPath), opaque, (path) => nix.storeFilePath(path as StorePath));
+    if (copied !== undefined) users.set(host, sentence(copied, opaque, isComplete));
+  }
+  return users;
+}
+
+/** For an error that names such a file or a submodule: why it is not what was expected. */
+export async function explainOpaque({ mirror }: PipelineDeps, { sha }: Revision, error: string): Promise<string> {
+  const { opaque, submodules } = await mirror.inspect(sha);
+  const submodule = submodules.find((path) => spellings(path).some((spelling) => error.includes(spelling)));
+  if (submodule !== undefined) {
+    return `${shownText(submodule, 200)} is a submodule, which Floe does not fetch: it is an empty folder; make it an input of the flake: ${error}`;
+  }
+  const named = opaque.filter(({ path }) => error.includes(path));
+  return named.length === 0 ? error : `${sentence(named, named, true)}: ${error}`;
+}
+
+/** How Nix may name a folder that is not there: itself, or the first folder above it that has nothing else in it. */
+function spellings(path: string): readonly string[] {
+  const parts = path.split('/');
+  const folders = parts.map((_, index) => parts.slice(0, index + 1).join('/'));
+  return [path, ...folders.flatMap((folder) => [`'${folder}'`, `/${folder}'`, `"${folder}"`, `/${folder}"`])];
+}
+
+function sentence(named: readonly OpaqueFile[], all: readonly OpaqueFile[], isComplete: boolean): string {
+  const files = named.length > 0 ? named : all;
+  const [first] = files;
+  if (first === undefined) return 'it uses a file that is not in the repository itself';
+  if (named.length > 0 || (all.length === 1 && isComplete)) return `${shownText(first.path, 200)} ${KINDS[first.kind]}`;
+  const list = files
+    .slice(0, NAMED)
+    .map(({ path }) => shownText(path, 200))
+    .join(', ');
+  return `it uses one of the files that are pointers of Git LFS or encrypted, which Floe cannot read: ${list}${files.length > NAMED ? ', …' : ''}`;
+}
+
+/** The files of which a copy is among the sources of a system: `./cert.pem` is copied by itself, `./certs` with its folder. */
+async function copiesAmong(
+  sources: readonly string[],
+  opaque: readonly OpaqueFile[],
+  place: (path: string) => string,
+): Promise<readonly OpaqueFile[] | undefined> {
+  const found: OpaqueFile[] = [];
+  let isAny = false;
+  for (const source of sources) {
+    const root = place(source);
+    const stats = await lstat(root).catch(() => undefined);
+    if (stats?.isFile() === true && (await isOpaque(root))) {
+      const name = source.slice('/nix/store/'.length + 33);
+      found.push(...opaque.filter(({ path }) => path.split('/').at(-1) === name).slice(0, 1));
+      isAny = true;
+    }
+    // The whole repository is there wherever `self` is, which says nothing about who reads what in it.
+    if (stats?.isDirectory() !== true || (await lstat(join(root, 'flake.nix')).catch(() => undefined)) !== undefined) continue;
+    for (const file of opaque) if (await holds(root, file.path)) found.push(file);
+  }
+  return isAny || found.length > 0 ? found : undefined;
+}
+
+/** Whether a folder has the file at the end of its path: it was copied from somewhere above it. */
+async function holds(root: string, path: string): Promise<boolean> {
+  const names = path.split('/');
+  for (let start = 0; start < names.length; start += 1) if (await isOpaque(join(root, ...names.slice(start)))) return true;
+  return false;
+}
+
+async function isOpaque(path: string): Promise<boolean> {
+  const stats = await lstat(path).catch(() => undefined);
+  // What is in the store is the repository's word: a link in it may lead anywhere.
+  if (stats?.isFile() !== true || (await realpath(path)) !== path) return false;
+  const file = await open(path, 'r');
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(BEGINNING), 0, BEGINNING, 0);
+    return opaqueKind(stats.size, buffer.subarray(0, bytesRead)) !== undefined;
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,26 @@
+import { isFloeError } from '@floe/runtime';
+import type { Revision } from '@floe/store';
+import type { PipelineDeps } from './deps.ts';
+
+/** Failures of libs/git that are about this commit and will not pass. */
+const REFUSALS: ReadonlySet<string> = new Set(['COMMIT_UNREADABLE', 'REPOSITORY_TOO_LARGE']);
+
+/**
+ * Looks at a commit before Nix does. Returns why nothing may be done with it: a date that Nix fails on, a tree that has
+ * no end when it is laid out, a name that no file can have. What is only missing (Git LFS, git-crypt) is judged host by
+ * host, by those who use it.
+ */
+export async function refusalOf(deps: Pick<PipelineDeps, 'mirror' | 'logger'>, revision: Revision): Promise<string | undefined> {
+  const { mirror, logger } = deps;
+  try {
+    const { problem } = await mirror.commit(revision.sha);
+    if (problem !== undefined) return problem;
+    const report = await mirror.inspect(revision.sha);
+    if (report.submodules.length > 0)
+      logger.warn('submodules are not fetched: they are empty folders', { paths: report.submodules.slice(0, 10).join(', ') });
+    return report.problem;
+  } catch (error) {
+    if (isFloeError(error) && REFUSALS.has(error.code)) return error.message;
+    throw error;
+  }
+}
