@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { storableText } from '@floe/model';
 import * as v from 'valibot';
 
 /** One input of a flake, or of one of its inputs, as `flake.lock` has it. */
@@ -21,7 +22,9 @@ const Node = v.object({
 });
 const Lock = v.object({ root: v.string(), nodes: v.record(v.string(), Node) });
 
+/** More than any flake has; each of them costs a process when it is looked for. */
 const MAX_INPUTS = 500;
+const MAX_NAME_CHARACTERS = 200;
 
 /** All inputs that are fetched, those of the flake itself first; undefined for what is no lock file. */
 export function readLock(text: string): readonly LockedInput[] | undefined {
@@ -37,6 +40,7 @@ export function readLock(text: string): readonly LockedInput[] | undefined {
   const queue: { readonly key: string; readonly path: readonly string[] }[] = [{ key: lock.root, path: [] }];
   for (let next = queue.shift(); next !== undefined && inputs.length < MAX_INPUTS; next = queue.shift()) {
     for (const [name, target] of Object.entries(lock.nodes[next.key]?.inputs ?? {})) {
+      if (inputs.length >= MAX_INPUTS) break;
       const path = [...next.path, name];
       // A list of names "follows" another input, which has a node of its own. At the top its name counts as there.
       if (typeof target !== 'string') {
@@ -60,8 +64,8 @@ function inputOf(name: string, { locked, original }: v.InferOutput<typeof Node>)
   const { dir: _, ...fetched } = locked;
   const narHash = typeof locked['narHash'] === 'string' ? locked['narHash'] : undefined;
   return {
-    name,
-    url: urlOf(original?.['type'] === 'indirect' ? locked : (original ?? locked)),
+    name: storableText(name, MAX_NAME_CHARACTERS),
+    url: storableText(urlOf(original?.['type'] === 'indirect' ? locked : (original ?? locked)), MAX_NAME_CHARACTERS),
     locked: JSON.stringify(fetched),
     storePath: narHash === undefined ? undefined : sourcePath(narHash),
   };

@@ -1,3 +1,4 @@
+import { storableText } from '@floe/model';
 import * as v from 'valibot';
 import { NO_EVAL_CACHE, tryParseAnswer } from './answer.ts';
 import type { RepositoryCommand } from './command.ts';
@@ -54,12 +55,17 @@ export async function lockProblem(
   if (lockText === null) return declared.length === 0 ? undefined : `flake.lock is missing: ${run}`;
   const locked = new Set((inputs ?? []).map(({ name }) => name));
   const missing = declared.filter((name) => !locked.has(name));
-  if (missing.length > 0) return `flake.lock has no entry for the input ${missing.join(', ')}: ${run}`;
+  if (missing.length > 0) return `flake.lock has no entry for the input ${nameSome(missing)}: ${run}`;
   const metadata = async (option: string): Promise<boolean> =>
     (await command.run('nix', ['flake', 'metadata', '--json', option, flakeUrl], { ...limits, timeoutMs: TIMEOUT_MS })).isOk;
   // Only a lock file that would be changed makes the difference between these two.
   const isStale = !(await metadata('--no-update-lock-file')) && (await metadata('--no-write-lock-file'));
   return isStale ? `flake.lock does not fit the inputs of flake.nix: ${run}` : undefined;
+}
+
+function nameSome(names: readonly string[]): string {
+  const some = names.slice(0, 3).map((name) => storableText(name, 100));
+  return [...some, ...(names.length > 3 ? [`and ${names.length - 3} more`] : [])].join(', ');
 }
 
 /** The names of the inputs in flake.nix, also those that only its outputs ask for. */

@@ -1,3 +1,4 @@
+import { storableText } from '@floe/model';
 import { NO_EVAL_CACHE } from './answer.ts';
 import type { RepositoryCommand } from './command.ts';
 import { explain } from './failure.ts';
@@ -20,6 +21,11 @@ export interface InputsLooked {
 }
 
 const TIMEOUT_MS = 120_000;
+/** Of the whole look: after it, what was not looked at yet is looked at the next time. */
+const LOOK_MS = 5 * 60_000;
+/** Enough to know what is waited for. */
+const MAX_AWAY = 3;
+const REASON_CHARACTERS = 300;
 const AT_ONCE = 4;
 const PATHS_AT_ONCE = 200;
 const ONE_TRY = ['--option', 'connect-timeout', '15', '--option', 'stalled-download-timeout', '30', '--option', 'download-attempts', '1'];
@@ -32,14 +38,17 @@ export async function lookForInputs(command: RepositoryCommand, inputs: readonly
   const missing = await missingInputs(command, inputs, limits);
   const away: InputAway[] = [];
   const queue = [...missing];
+  const signal = AbortSignal.any([limits.signal, AbortSignal.timeout(LOOK_MS)]);
+  let arrived = 0;
   async function worker(): Promise<void> {
-    for (let input = queue.shift(); input !== undefined && !limits.signal.aborted; input = queue.shift()) {
-      const reason = await fetchInput(command, input, limits);
+    for (let input = queue.shift(); input !== undefined && away.length < MAX_AWAY && !signal.aborted; input = queue.shift()) {
+      const reason = await fetchInput(command, input, { ...limits, signal });
+      if (reason === undefined) arrived += 1;
       if (reason !== undefined) away.push({ name: input.name, url: input.url, reason });
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  return { away, arrived: missing.length - away.length };
+  return { away: away.slice(0, MAX_AWAY), arrived };
 }
 
 async function missingInputs(command: RepositoryCommand, inputs: readonly LockedInput[], limits: ProbeLimits): Promise<LockedInput[]> {
@@ -65,7 +74,7 @@ async function fetchInput(command: RepositoryCommand, { locked }: LockedInput, l
   if (isOk) return undefined;
   if (result.end === 'timed-out') return `nothing came within ${TIMEOUT_MS / 1000} s`;
   // What git itself says stands outside of Nix's format, and says more than Nix's word on it.
-  return [...log.plainLines.slice(-2), explain(log, result)].join('; ').slice(0, 500);
+  return storableText([...log.plainLines.slice(-2), explain(log, result)].join('; '), REASON_CHARACTERS);
 }
 
 /** For people: what is waited for. */

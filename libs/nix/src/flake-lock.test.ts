@@ -1,0 +1,57 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { readLock, sourcePath } from './flake-lock.ts';
+
+const locked = {
+  type: 'git',
+  url: 'https://example.org/base.git',
+  rev: 'a'.repeat(40),
+  narHash: 'sha256-R+Q7Ob/tBC8GnwR+HEfg0YZ5CZyCngaLIewM0hlCfRw=',
+};
+
+describe('a lock file', () => {
+  it('gives the store paths that Nix itself gives', () => {
+    // As `nix eval --expr '(builtins.fetchTree …).outPath'` of both versions said for a source of this hash.
+    expect(sourcePath('sha256-R+Q7Ob/tBC8GnwR+HEfg0YZ5CZyCngaLIewM0hlCfRw=')).toBe('/nix/store/vsc1b75harh9dcfqm4wfl6gnlxrw4m77-source');
+  });
+
+  it('names inputs as people do, with those of inputs behind them', () => {
+    const nodes = {
+      root: { inputs: { home: 'home', nixpkgs: 'nixpkgs_2', pkgs: ['home', 'nixpkgs'] } },
+      home: { inputs: { nixpkgs: 'nixpkgs' }, locked, original: { type: 'github', owner: 'o', repo: 'home' } },
+      nixpkgs: { locked: { ...locked, dir: 'x' } },
+      nixpkgs_2: { locked, original: { type: 'indirect', id: 'nixpkgs' } },
+    };
+    const inputs = readLock(JSON.stringify({ root: 'root', nodes })) ?? [];
+    expect(inputs.map(({ name, url }) => `${name} ${url}`)).toEqual([
+      'home github:o/home',
+      'nixpkgs https://example.org/base.git',
+      'pkgs home/nixpkgs',
+      'home/nixpkgs https://example.org/base.git',
+    ]);
+    expect(inputs.find(({ name }) => name === 'home/nixpkgs')?.locked).not.toContain('dir');
+  });
+
+  it('costs little however many inputs it has, and however long they are', () => {
+    const inputs = Object.fromEntries(Array.from({ length: 100_000 }, (_, index) => [`${'x'.repeat(1_000)}${index}`, 'base']));
+    const nodes = { root: { inputs: { ...inputs } }, base: { locked } };
+    expect(readLock(JSON.stringify({ root: 'root', nodes }))?.length).toBeLessThanOrEqual(500);
+    const many = Object.fromEntries(Array.from({ length: 5_000 }, (_, index) => [`n${index}`, { locked: { ...locked, url: 'u'.repeat(9_999) } }]));
+    const root = { inputs: Object.fromEntries(Object.keys(many).map((key) => [key, key])) };
+    const read = readLock(JSON.stringify({ root: 'root', nodes: { root, ...many } })) ?? [];
+    expect(read.length).toBe(500);
+    expect(read.every(({ name, url }) => name.length <= 200 && url.length <= 200)).toBe(true);
+  });
+
+  it('that is none is told as that, and never ends anything', () => {
+    fc.assert(fc.property(fc.oneof(fc.json(), fc.string()), (text) => void readLock(text)));
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (nodes) => {
+        readLock(
+          JSON.stringify({ root: 'root', nodes: { root: { inputs: Object.fromEntries(Object.keys(nodes).map((key) => [key, key])) }, ...nodes } }),
+        );
+      }),
+    );
+    expect(readLock('<<<<<<< HEAD')).toBeUndefined();
+  });
+});
