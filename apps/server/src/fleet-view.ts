@@ -161,6 +161,8 @@ export function viewRevision(
       outcome: each.outcome ?? null,
       toplevel: each.toplevel ?? null,
       error: each.error ?? null,
+      warnings: [...(each.warnings ?? [])],
+      retryAt: each.retryAt ?? null,
       evaluateMs: each.evaluateMs ?? null,
       buildMs: each.buildMs ?? null,
     })),

@@ -24,7 +24,8 @@ export function describeEvaluation(facts: RevisionFacts): StatusText {
     case 'VERIFYING':
       return text('pending', 'received, about to be evaluated');
     case 'EVALUATING':
-      return text('pending', 'evaluating the hosts');
+      // Why it is being tried again, e.g. an input that is waited for.
+      return text('pending', revision.error ?? 'evaluating the hosts');
     case 'REJECTED':
       return text('failure', `not accepted: ${revision.error ?? 'no reason was recorded'}`);
     case 'EVAL_FAILED':

@@ -9,9 +9,15 @@ export type CommitSha = Brand<'CommitSha'>;
 /** `/nix/store/<hash>-<name>`, nothing below it. */
 export type StorePath = Brand<'StorePath'>;
 
-/** The form of a {@link HostName}: a DNS label, since NixOS puts it into `networking.hostName`. */
-export const HOST_NAME_FORM = /^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$/;
-export const MAX_HOST_NAME_CHARACTERS = 63;
+/**
+ * The form of a {@link HostName}: what DNS allows as a name, `web.example.org` too: labels of 1 to 63 letters, digits, - or _,
+ * which begin and end with a letter or digit. It is also safe as a file's name: no `/`, never `.` or `..`.
+ */
+export const HOST_NAME_FORM = /^(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*$/;
+export const MAX_HOST_NAME_CHARACTERS = 253;
+/** The same for people. */
+export const HOST_NAME_RULE =
+  'a host name is labels of 1 to 63 letters, digits, - or _ with dots between them; each begins and ends with a letter or digit';
 /** The form of a {@link StorePath}. */
 export const STORE_PATH_FORM = /^\/nix\/store\/[0-9a-z]{32}-[0-9A-Za-z+\-._?=]+$/;
 /** Nix's names have 211 characters at most (libstore/path.hh, `MaxPathLen`). */

@@ -19,6 +19,8 @@ export interface HostList {
   readonly hosts: readonly HostName[];
   /** Names in `nixosConfigurations` that no machine can have; they are left out. Of many only the first. */
   readonly invalid: readonly string[];
+  /** Names that differ from another only by upper and lower case, which DNS does not tell apart: none of them is taken. */
+  readonly clashing: readonly HostName[];
 }
 
 const WHAT = 'reading the flake';
@@ -46,8 +48,14 @@ export async function listHosts(command: RepositoryCommand, flakeUrl: string, li
     throw new FloeError('FLAKE_HAS_NO_HOSTS', 'nixosConfigurations of the flake is empty: add one attribute per host, named as the host');
   if (names.length > MAX_HOSTS)
     throw new FloeError('FLAKE_INVALID', `nixosConfigurations has ${names.length} names: ${MAX_HOSTS} hosts are the most`);
-  const hosts = names.filter((name): name is HostName => HOST_NAME_FORM.test(name));
-  return { hosts, invalid: names.filter((name) => !HOST_NAME_FORM.test(name)).slice(0, MAX_INVALID) };
+  const valid = names.filter((name): name is HostName => HOST_NAME_FORM.test(name));
+  const byName = Map.groupBy(valid, (name) => name.toLowerCase());
+  const isAlone = (name: HostName): boolean => byName.get(name.toLowerCase())?.length === 1;
+  return {
+    hosts: valid.filter(isAlone),
+    invalid: names.filter((name) => !HOST_NAME_FORM.test(name)).slice(0, MAX_INVALID),
+    clashing: valid.filter((name) => !isAlone(name)),
+  };
 }
 
 /** Finds out why the listing failed. Throws what is known; true when something was mended, so that it may work now. */

@@ -121,12 +121,18 @@ describe('listing hosts', () => {
     expect(copy).toBeDefined();
     // Killed between its folder and its HEAD: git takes it for no repository, for ever.
     for (const name of await readdir(copies)) if (!name.endsWith('.lock')) await rm(join(copies, name, 'HEAD'), { force: true });
-    expect(await repositoryNix.listHosts(url, limits)).toEqual({ hosts: ['ada'], invalid: [] });
+    expect(await repositoryNix.listHosts(url, limits)).toEqual({ hosts: ['ada'], invalid: [], clashing: [] });
   });
 
   it('names all hosts, broken ones too, and leaves out impossible names', async () => {
-    const url = await flake(`${host('ada', 'mkdir $out')} ${broken('bad', 'throw "no"')} nixosConfigurations."not a host" = { };`);
-    expect(await repositoryNix.listHosts(url, limits)).toEqual({ hosts: ['ada', 'bad'], invalid: ['not a host'] });
+    const url = await flake(
+      `${host('ada', 'mkdir $out')} ${broken('bad', 'throw "no"')} nixosConfigurations."not a host" = { }; nixosConfigurations."web.example.org" = { }; nixosConfigurations.".." = { }; nixosConfigurations."a..b" = { }; nixosConfigurations.Cyd = { }; nixosConfigurations.cyd = { };`,
+    );
+    expect(await repositoryNix.listHosts(url, limits)).toEqual({
+      hosts: ['ada', 'bad', 'web.example.org'],
+      invalid: ['..', 'a..b', 'not a host'],
+      clashing: ['Cyd', 'cyd'],
+    });
   });
 
   it.each([

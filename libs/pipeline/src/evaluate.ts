@@ -1,4 +1,4 @@
-import { diffFleet, isSuspiciousShrink, retryDelayMs, type EvaluatedHost, type HostName, type StorePath } from '@floe/model';
+import { diffFleet, HOST_NAME_RULE, isSuspiciousShrink, retryDelayMs, type EvaluatedHost, type HostName, type StorePath } from '@floe/model';
 import type { HostEvaluation } from '@floe/nix';
 import { describeError, FloeError, isFloeError } from '@floe/runtime';
 import type { EvaluationRow, Revision } from '@floe/store';
@@ -27,7 +27,8 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
   const released = await releasedToplevels(deps, revision);
 
   let hosts: readonly HostName[];
-  let invalid: readonly string[];
+  let refused: readonly EvaluationRow[];
+  let clashing: readonly HostName[];
   try {
     const list = await repositoryNix.listHosts(mirror.flakeUrl(revision.sha), {
       timeoutMs: limits.evaluationTimeoutMs,
@@ -35,7 +36,8 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
       signal,
     });
     hosts = list.hosts;
-    invalid = list.invalid;
+    clashing = list.clashing;
+    refused = [...unusableNames(list.invalid), ...clashing.map(clashingName)];
   } catch (error) {
     const isOurs = isFloeError(error) && !error.retryable && !signal.aborted;
     if (!isOurs) throw error;
@@ -55,16 +57,12 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
   const ordered = await bestEffort(logger, 'the order of the hosts', left, async () => await probablyTouchedFirst(deps, revision, left, released));
   const rows = await setAsideOpaque(deps, revision, [...kept, ...(await evaluateHosts(deps, revision, ordered, signal))], signal);
 
-  const removed = diffFleet([], hosts, released).removed;
-  await store.revisions.saveEvaluations(revision.id, [
-    ...rows,
-    ...removed.map((host) => ({ host, outcome: 'REMOVED' as const })),
-    ...unusableNames(invalid),
-  ]);
+  const removed = diffFleet([], [...hosts, ...clashing], released).removed;
+  await store.revisions.saveEvaluations(revision.id, [...rows, ...removed.map((host) => ({ host, outcome: 'REMOVED' as const })), ...refused]);
   if (rows.some(({ outcome }) => outcome !== 'EVAL_ERROR')) return { kind: 'evaluated' };
   const waiting = rows.find(({ retryAt }) => retryAt !== undefined);
   if (waiting !== undefined) throw new FloeError('HOSTS_WAIT', `${waiting.host}: ${waiting.error}`, { retryable: true });
-  const errors = [...rows, ...unusableNames(invalid)];
+  const errors = [...rows, ...refused];
   return { kind: 'failed', error: `none of the ${errors.length} hosts evaluates; the first error, of ${errors[0]?.host}: ${errors[0]?.error}` };
 }
 
@@ -185,8 +183,13 @@ function unusableNames(names: readonly string[]): EvaluationRow[] {
 
 /** A name that no host can have is told as an error of its own; nothing else is done with it. */
 function unusableName(name: string): EvaluationRow {
-  const error = `no machine can have this name: a host name is 1 to 63 letters, digits, - or _, and begins and ends with a letter or digit`;
+  const error = `no machine can have this name: ${HOST_NAME_RULE}`;
   return { host: name as HostName, outcome: 'EVAL_ERROR', error };
+}
+
+function clashingName(host: HostName): EvaluationRow {
+  const error = 'another host has the same name but for upper and lower case, which DNS does not tell apart: rename one of them';
+  return { host, outcome: 'EVAL_ERROR', error };
 }
 
 /** How many hosts the last published revision had; a database that was rebuilt knows of releases only. */
@@ -207,7 +210,8 @@ async function probablyTouchedFirst(
   if (previous === undefined || hosts.length <= deps.limits.evaluations) return hosts;
   const changes = await deps.mirror.changedPaths(previous.sha, revision.sha);
   if (changes === 'unknown') return hosts;
-  const isTouched = (host: HostName): boolean => !released.has(host) || changes.some(({ path }) => path.split(/[/.]/).includes(host));
+  const isTouched = (host: HostName): boolean =>
+    !released.has(host) || changes.some(({ path }) => path.split('/').some((part) => part === host || part.startsWith(`${host}.`)));
   const touched = new Set(hosts.filter(isTouched));
   return [...touched, ...hosts.filter((host) => !touched.has(host))];
 }

@@ -118,7 +118,7 @@ class World {
     const gone = new Set<string>();
     return {
       sourcesOf: async () => [],
-      listHosts: async (url) => ({ hosts: Object.keys(this.#at(url)) as HostName[], invalid: [] }),
+      listHosts: async (url) => ({ hosts: Object.keys(this.#at(url)) as HostName[], invalid: [], clashing: [] }),
       evaluateHosts: async (url, hosts, { signal, onResult }) => {
         for (const host of hosts) {
           await systemClock.sleep(this.evaluationMs, signal);
@@ -239,6 +239,18 @@ describe('a host whose trouble may pass', () => {
     expect(world.evaluations).toEqual(['1 ada', '1 ada']);
     expect(await world.released()).toEqual({ ada: 1 });
   });
+});
+
+test('an administrator has the newest commit evaluated anew: what failed for good works, what was released stays', async () => {
+  world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 'broken' } });
+  await world.start(dir);
+  const revision = await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+  expect(await world.released()).toEqual({ ada: 1 });
+  world.commits[0] = { ada: { evaluates: 1 }, bob: { evaluates: 2 } };
+  expect(await world.store.revisions.reopen(revision.id, systemClock.now())).toEqual({ kind: 'advanced', state: 'EVALUATING' });
+  await world.ended(revision.sha, 'PUBLISHED');
+  expect(await world.released()).toEqual({ ada: 1, bob: 2 });
+  expect((await world.store.revisions.get(revision.id))?.publishedAt).toBe(revision.publishedAt);
 });
 
 describe('a step', () => {

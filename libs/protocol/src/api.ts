@@ -6,6 +6,8 @@ import { AgentState, Detail, Observed, StageTimings } from './messages.ts';
 
 /** More than anybody has; what is above it is no fleet. */
 const MAX_HOSTS = 100_000;
+const MAX_WARNINGS = 20;
+const MAX_WARNING_CHARACTERS = 500;
 /** Of a name in `nixosConfigurations`. */
 const MAX_ATTRIBUTE_CHARACTERS = 1024;
 
@@ -98,6 +100,10 @@ export const RevisionHostView = v.object({
   outcome: v.nullable(v.picklist(EVALUATION_OUTCOMES)),
   toplevel: v.nullable(StorePath),
   error: v.nullable(prose()),
+  /** What the host's own expressions said while it was evaluated, also where it works. */
+  warnings: v.optional(list(prose(MAX_WARNING_CHARACTERS), MAX_WARNINGS), []),
+  /** The error may pass: when the host is tried again. */
+  retryAt: v.optional(v.nullable(Timestamp), null),
   evaluateMs: v.nullable(DurationMs),
   buildMs: v.nullable(DurationMs),
 });

@@ -1,5 +1,6 @@
 import {
   HOST_NAME_FORM,
+  HOST_NAME_RULE,
   MAX_HOST_NAME_CHARACTERS,
   MAX_STORE_PATH_CHARACTERS,
   STORE_PATH_FORM,
@@ -12,7 +13,7 @@ import * as v from 'valibot';
 export const HostName = v.pipe(
   v.string(),
   v.maxLength(MAX_HOST_NAME_CHARACTERS),
-  v.regex(HOST_NAME_FORM, 'a host name is 1 to 63 letters, digits, - or _'),
+  v.regex(HOST_NAME_FORM, HOST_NAME_RULE),
   v.transform((text) => text as HostNameBrand),
 );
 export type HostName = HostNameBrand;

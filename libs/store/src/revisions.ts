@@ -16,7 +16,7 @@ import { notify } from './hints.ts';
 import type { Revision } from './records.ts';
 import { withoutNulls } from './rows.ts';
 import type { Advanced, RevisionStore } from './store.ts';
-import { repositories, revisions } from './tables/index.ts';
+import { evaluations, repositories, revisions } from './tables/index.ts';
 
 const UNFINISHED = REVISION_STATES.filter((state) => !isEndedRevision(state));
 
@@ -109,20 +109,22 @@ async function finishedFirst(db: Database, repositoryId: string, now: number): P
  * the state that it came too late for (e.g. a builder, when a newer commit superseded its revision).
  */
 async function advance(db: Database, id: string, event: RevisionEvent, at: number, error: string | undefined): Promise<Advanced> {
-  return await db.transaction(async (tx) => {
-    const before = await stateOf(tx, id);
-    const state = nextRevisionState(before, event);
-    if (state === null) return { kind: 'stale', state: before };
-    const stamp = STAMPS[state];
-    const moved = await tx
-      .update(revisions)
-      .set({ state, ...(stamp === undefined ? {} : { [stamp]: at }), error: textOrNull(error) })
-      .where(and(eq(revisions.id, id), eq(revisions.state, before)))
-      .returning({ id: revisions.id });
-    if (moved.length === 0) return { kind: 'stale', state: await stateOf(tx, id) };
-    await notify(tx, { topic: 'revision', id });
-    return { kind: 'advanced', state };
-  });
+  return await db.transaction(async (tx) => await advanceIn(tx, id, event, at, error));
+}
+
+async function advanceIn(tx: Database, id: string, event: RevisionEvent, at: number, error: string | undefined): Promise<Advanced> {
+  const before = await stateOf(tx, id);
+  const state = nextRevisionState(before, event);
+  if (state === null) return { kind: 'stale', state: before };
+  const stamp = STAMPS[state];
+  const moved = await tx
+    .update(revisions)
+    .set({ state, ...(stamp === undefined ? {} : { [stamp]: at }), error: textOrNull(error) })
+    .where(and(eq(revisions.id, id), eq(revisions.state, before)))
+    .returning({ id: revisions.id });
+  if (moved.length === 0) return { kind: 'stale', state: await stateOf(tx, id) };
+  await notify(tx, { topic: 'revision', id });
+  return { kind: 'advanced', state };
 }
 
 /** Only while something is still to be tried: the reason why a revision ended stays. */
@@ -165,6 +167,12 @@ export function createRevisionStore(db: Database): RevisionStore {
       return await newestFirst(db, and(ofRepository(repositoryId), like(revisions.sha, `${prefix}%`)), 20);
     },
     advance: async (id, event, at, error) => await advance(db, id, event, at, error),
+    reopen: async (id, at) =>
+      await db.transaction(async (tx) => {
+        const result = await advanceIn(tx, id, 'reopened', at, undefined);
+        if (result.kind === 'advanced') await tx.delete(evaluations).where(eq(evaluations.revisionId, id));
+        return result;
+      }),
     noteError: async (id, error) => await noteError(db, id, error),
     ...createEvaluationStore(db),
   };

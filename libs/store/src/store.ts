@@ -137,6 +137,8 @@ export interface RevisionStore {
   byShaPrefix(repositoryId: string, prefix: string): Promise<readonly Revision[]>;
   /** Moves the revision by `event`, and stamps the time of the state that ended well. */
   advance(id: string, event: RevisionEvent, at: Timestamp, error?: string): Promise<Advanced>;
+  /** An administrator has an ended revision evaluated anew: what its hosts came to is forgotten, its releases stay. */
+  reopen(id: string, at: Timestamp): Promise<Advanced>;
   /** Why a step of an unfinished revision is being tried again; undefined ends it, and so does `advance`. */
   noteError(id: string, error: string | undefined): Promise<void>;
   /** Inserts or replaces the evaluations of these hosts. */

@@ -70,7 +70,9 @@ function formatRevisionInFull(revision: RevisionView, view: View): string {
   if (revision.error !== null) parts.push(`${style('bad', 'Error')}\n${formatBlock(revision.error)}`);
   if (revision.hosts.length > 0) parts.push(formatOutcomes(revision, view));
   for (const host of revision.hosts) {
-    if (host.error !== null) parts.push(`${style('bad', host.host)}\n${formatBlock(host.error)}`);
+    const again = host.retryAt === null ? '' : `  ${style('quiet', 'is tried again by itself')}`;
+    if (host.error !== null) parts.push(`${style('bad', host.host)}${again}\n${formatBlock(host.error)}`);
+    if (host.warnings.length > 0) parts.push(`${style('busy', `${host.host} warns`)}\n${formatBlock(host.warnings.join('\n'))}`);
   }
   return parts.join('\n\n');
 }

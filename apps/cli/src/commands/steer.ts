@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
 import { shortSha } from '@floe/views';
-import { acceptArgument, hostArgument, reasonArgument } from './arguments.ts';
+import { acceptArgument, commitPrefixArgument, hostArgument, reasonArgument } from './arguments.ts';
 
 interface ReasonOption {
   readonly reason: string;
@@ -78,6 +78,27 @@ Examples:
     .action((accepted: CommitSha | 'clock', { reason }: ReasonOption) =>
       accepted === 'clock' ? acceptClock(cli, reason) : accept(cli, accepted, reason),
     );
+
+  program
+    .command('evaluate')
+    .description('have the newest commit evaluated anew, by itself: after a mended builder, cache or input')
+    .argument('<commit>', 'the newest commit, at least 7 digits of it', commitPrefixArgument)
+    .requiredOption(...REASON)
+    .addHelpText(
+      'after',
+      `
+A host whose input or source does not come is tried again by itself. What failed for good is tried once more by this.
+
+Example:
+  $ floe evaluate 3f9c2ab --reason "the builder for aarch64-linux is set up"`,
+    )
+    .action((sha: string, { reason }: ReasonOption) => evaluate(cli, sha, reason));
+}
+
+async function evaluate(cli: Cli, sha: string, reason: string): Promise<void> {
+  const api = await cli.api();
+  await api.send('POST', `/api/revisions/${sha}/evaluate`, { reason });
+  confirm(cli, `${shortSha(sha)} is evaluated anew.`);
 }
 
 async function decideOnHost(cli: Cli, host: HostName, what: 'enrolment' | 'quarantine' | 'override', reason: string, done: string): Promise<void> {

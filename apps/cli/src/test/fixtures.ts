@@ -21,8 +21,26 @@ export function rolledBackHost(host: string): HostView {
 export function revisionView(over: Parameters<typeof views.revisionView>[0] = {}): RevisionView {
   return views.revisionView({
     hosts: [
-      { host: 'ws1', outcome: 'CHANGED', toplevel: storePath('aaaaaaaa'), error: null, evaluateMs: 2_100, buildMs: 9_000 },
-      { host: 'ws2', outcome: 'CHANGED', toplevel: storePath('bbbbbbbb'), error: null, evaluateMs: 1_900, buildMs: 8_000 },
+      {
+        host: 'ws1',
+        outcome: 'CHANGED',
+        toplevel: storePath('aaaaaaaa'),
+        error: null,
+        warnings: [],
+        retryAt: null,
+        evaluateMs: 2_100,
+        buildMs: 9_000,
+      },
+      {
+        host: 'ws2',
+        outcome: 'CHANGED',
+        toplevel: storePath('bbbbbbbb'),
+        error: null,
+        warnings: [],
+        retryAt: null,
+        evaluateMs: 1_900,
+        buildMs: 8_000,
+      },
     ],
     ...over,
   });

@@ -1,4 +1,5 @@
 import type { HttpBindings } from '@hono/node-server';
+import { isEndedRevision } from '@floe/model';
 import { CommitSha, foreign, HostName, type ReportLogView, type ReportView } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
@@ -13,7 +14,7 @@ import { membersBody } from '../http/bodies.ts';
 import { refuse } from '../http-error.ts';
 import { StreamCount } from '../streams.ts';
 import { sendFleetEvents } from './fleet-events.ts';
-import { orRefuse, ReasonText } from './validation.ts';
+import { orRefuse, Reason, ReasonText } from './validation.ts';
 
 /** How often the credential of an event stream is looked at again. */
 const RECHECK_MS = 15_000;
@@ -74,6 +75,22 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     if (others.some((other) => other.sha !== newest.sha))
       return refuse(c, 409, 'REVISION_AMBIGUOUS', `more than one revision starts with ${sha}: give more digits`);
     return c.json(await reader.revision(newest));
+  });
+
+  app.post('/revisions/:sha/evaluate', sValidator('param', ShaPrefix, orRefuse), sValidator('json', Reason, orRefuse), async (c) => {
+    const { sha } = c.req.valid('param');
+    const newest = await store.revisions.newest(repository.id);
+    if (newest?.sha.startsWith(sha) !== true) {
+      return refuse(c, 409, 'REVISION_NOT_NEWEST', `only the newest commit can be evaluated anew${newest === undefined ? '' : `: ${newest.sha}`}`);
+    }
+    if (!isEndedRevision(newest.state)) return refuse(c, 409, 'REVISION_UNDER_WAY', 'the commit is under way already');
+    const reopened = await store.revisions.reopen(newest.id, clock.now());
+    if (reopened.kind === 'stale') {
+      return refuse(c, 409, 'REVISION_ENDED', `a commit that is ${reopened.state} is not evaluated: push another one`);
+    }
+    await store.repositories.wake(repository.id);
+    await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'evaluate', subject: newest.sha, detail: c.req.valid('json').reason });
+    return c.body(null, 204);
   });
 
   app.post('/repository/accept', sValidator('json', Accept, orRefuse), async (c) => {
