@@ -147,8 +147,7 @@ export function strangersBody(maxBytes: number, budget: BodyBudget) {
   return createMiddleware(async (c, next) => {
     using held = budget.hold();
     const body = await read(c, maxBytes, held);
-    // The rest is not read: the connection is good for nothing more.
-    if (body.kind !== 'read') c.header('connection', 'close');
+    // The rest is thrown away by the adaptor for a moment, so that a client that is still sending gets the answer.
     if (body.kind === 'too-large') return refuse(c, 413, 'BODY_TOO_LARGE', `the body is larger than ${maxBytes} bytes`);
     if (body.kind === 'evicted') {
       c.header('retry-after', '10');
