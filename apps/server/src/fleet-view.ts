@@ -70,6 +70,7 @@ function joined(texts: readonly (string | null)[]): string | null {
 
 /** What people are told of a host whose row the server cannot make sense of, or that its database refused. */
 export function troubleOf(row: HostRow, noted: Trouble | undefined): HostView['trouble'] {
+  if (row.unreadable !== undefined) return { code: 'ROW_UNREADABLE', message: storableText(row.unreadable), since: row.stateSince ?? 0 };
   if (noted !== undefined) return { ...noted, code: storableText(noted.code, 64), message: storableText(noted.message) };
   const { refused } = row;
   if (refused === undefined) return null;

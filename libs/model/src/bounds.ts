@@ -17,6 +17,8 @@ export const MAX_TIME_MS = 7_258_118_400_000;
 export const MAX_DURATION_MS = 10 * 365.25 * 24 * 3_600_000;
 /** The longest text that is kept or shown, in UTF-16 units. */
 export const MAX_TEXT_CHARACTERS = 16_384;
+/** The longest name in `nixosConfigurations` that is kept or shown. */
+export const MAX_ATTRIBUTE_CHARACTERS = 1024;
 
 /**
  * Text that every column, JSON text and terminal can hold: Postgres refuses NUL in text and half a surrogate pair in

@@ -18,6 +18,8 @@ export const MAX_HOST_NAME_CHARACTERS = 253;
 /** The same for people. */
 export const HOST_NAME_RULE =
   'a host name is labels of 1 to 63 letters, digits, - or _ with dots between them; each begins and ends with a letter or digit';
+/** The form of a {@link CommitSha}. */
+export const COMMIT_SHA_FORM = /^[0-9a-f]{40}$/;
 /** The form of a {@link StorePath}. */
 export const STORE_PATH_FORM = /^\/nix\/store\/[0-9a-z]{32}-[0-9A-Za-z+\-._?=]+$/;
 /** Nix's names have 211 characters at most (libstore/path.hh, `MaxPathLen`). */

@@ -1,4 +1,4 @@
-import { EVALUATION_OUTCOMES, REVISION_STATES, ROLLOUT_STATES } from '@floe/model';
+import { EVALUATION_OUTCOMES, MAX_ATTRIBUTE_CHARACTERS, REVISION_STATES, ROLLOUT_STATES } from '@floe/model';
 import * as v from 'valibot';
 import { ByteSize, Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
 import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
@@ -8,8 +8,6 @@ import { AgentState, Detail, Observed, StageTimings } from './messages.ts';
 const MAX_HOSTS = 100_000;
 const MAX_WARNINGS = 20;
 const MAX_WARNING_CHARACTERS = 500;
-/** Of a name in `nixosConfigurations`. */
-const MAX_ATTRIBUTE_CHARACTERS = 1024;
 
 /** `POST /api/enrol`, without an API token: the one-time token is the authority. */
 export const EnrolRequest = v.strictObject({

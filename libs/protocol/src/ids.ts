@@ -1,4 +1,5 @@
 import {
+  COMMIT_SHA_FORM,
   HOST_NAME_FORM,
   HOST_NAME_RULE,
   MAX_HOST_NAME_CHARACTERS,
@@ -21,7 +22,7 @@ export type HostName = HostNameBrand;
 export const CommitSha = v.pipe(
   v.string(),
   v.maxLength(40),
-  v.regex(/^[0-9a-f]{40}$/, 'a commit is 40 lower-case hex digits'),
+  v.regex(COMMIT_SHA_FORM, 'a commit is 40 lower-case hex digits'),
   v.transform((text) => text as CommitShaBrand),
 );
 export type CommitSha = CommitShaBrand;

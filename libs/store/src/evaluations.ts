@@ -1,11 +1,12 @@
-import { storableText, type HostName } from '@floe/model';
+import { EVALUATION_OUTCOMES, MAX_ATTRIBUTE_CHARACTERS, storableText, type HostName } from '@floe/model';
 import { and, asc, eq, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify } from './hints.ts';
-import type { BuildRow, EvaluationRow } from './records.ts';
-import { Int8, readWarnings, withoutNulls } from './rows.ts';
+import type { BuildRow, Evaluation, EvaluationRow } from './records.ts';
+import { RowReader } from './row-reader.ts';
+import { Int8, WarningsColumn } from './rows.ts';
 import type { RevisionStore } from './store.ts';
 import { evaluations } from './tables/index.ts';
 
@@ -71,6 +72,30 @@ async function saveBuild(db: Database, revisionId: string, row: BuildRow): Promi
   if (saved.length === 0) throw missingRow('evaluation of', host);
 }
 
+type Row = Omit<typeof evaluations.$inferSelect, 'revisionId'>;
+
+/** A row that cannot be read is that host's error: it keeps what it has. */
+function toEvaluation(row: Row): Evaluation {
+  const reader = new RowReader();
+  const read = {
+    host: storableText(row.host, MAX_ATTRIBUTE_CHARACTERS) as HostName,
+    outcome: reader.one('outcome', row.outcome, EVALUATION_OUTCOMES, 'EVAL_ERROR'),
+    drvPath: row.drvPath ?? undefined,
+    toplevel: reader.path('toplevel', row.toplevel),
+    system: reader.word('system', row.system),
+    error: reader.text(row.error),
+    warnings: reader.json('warnings', row.warnings, WarningsColumn) ?? [],
+    retryAt: reader.timeOrNone('retry_at', row.retryAt),
+    tries: reader.counter('tries', row.tries),
+    evaluateMs: reader.durationOrNone('evaluate_ms', row.evaluateMs),
+    buildMs: reader.durationOrNone('build_ms', row.buildMs),
+    builtAt: reader.timeOrNone('built_at', row.builtAt),
+    narHash: row.narHash ?? undefined,
+    closureSizeBytes: reader.counterOrNone('closure_size_bytes', row.closureSizeBytes),
+  };
+  return reader.problem === undefined ? read : { ...read, outcome: 'EVAL_ERROR', error: reader.problem };
+}
+
 export function createEvaluationStore(
   db: Database,
 ): Pick<RevisionStore, 'saveEvaluations' | 'saveBuilds' | 'savePublished' | 'evaluations' | 'nextRetryAt'> {
@@ -114,7 +139,7 @@ export function createEvaluationStore(
         .from(evaluations)
         .where(eq(evaluations.revisionId, id))
         .orderBy(asc(evaluations.host));
-      return rows.map((row) => ({ ...withoutNulls(row), warnings: readWarnings(row.warnings) }));
+      return rows.map(toEvaluation);
     },
     async nextRetryAt(id) {
       const [row] = await db

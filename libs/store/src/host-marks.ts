@@ -1,5 +1,5 @@
 import { and, asc, eq, lt, notExists, sql } from 'drizzle-orm';
-import { MAX_COUNTER, storableText, type HostName } from '@floe/model';
+import { boundedTime, MAX_COUNTER, storableText, type HostName } from '@floe/model';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import type { HostStore } from './store.ts';
@@ -57,13 +57,15 @@ export function createHostMarks(db: Database): Marks {
         const added = await tx.insert(quarantines).values(row).onConflictDoNothing().returning({ host: quarantines.host });
         return { result: undefined, isChange: added.length > 0 };
       }),
-    quarantines: async (repositoryId) =>
-      await db
+    async quarantines(repositoryId) {
+      const rows = await db
         .select({ host: quarantines.host, toplevel: quarantines.toplevel, reason: quarantines.reason, at: quarantines.createdAt })
         .from(quarantines)
         .innerJoin(hosts, eq(hosts.host, quarantines.host))
         .where(eq(hosts.repositoryId, repositoryId))
-        .orderBy(asc(quarantines.host), asc(quarantines.createdAt)),
+        .orderBy(asc(quarantines.host), asc(quarantines.createdAt));
+      return rows.map(({ reason, at, ...row }) => ({ ...row, reason: storableText(reason), at: boundedTime(at) }));
+    },
     async pruneQuarantines() {
       const pruned = await db
         .delete(quarantines)

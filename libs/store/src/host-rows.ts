@@ -1,42 +1,66 @@
 import { eq } from 'drizzle-orm';
-import type { HostName } from '@floe/model';
+import { AGENT_STATES, boundedTime, HOST_NAME_FORM, NOTHING_OBSERVED, storableText, type HostName } from '@floe/model';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import type { HostRow } from './records.ts';
-import { readDetail, readObserved, readTimings, withoutNulls } from './rows.ts';
+import { RowReader } from './row-reader.ts';
+import { DetailColumn, ObservedColumn, TimingsColumn } from './rows.ts';
 import { hosts } from './tables/index.ts';
 
 /** A row of the table `hosts`, as Drizzle gives it. */
 export type StoredHost = typeof hosts.$inferSelect;
 
-/** A host as the rest of Floe knows it. */
+/** A host as the rest of Floe knows it. A row that cannot be read in part says so, and is told nothing. */
 export function toHostRow(row: StoredHost): HostRow {
-  const {
-    desiredReleaseId,
-    desiredToplevel,
-    desiredSequence,
-    desiredSince,
-    stateSeq: _seq,
-    reportSeries: _series,
-    observed,
-    detail,
-    timings,
-    refusedCount,
-    refusedAt,
-    refusedWhy,
-    ...plain
-  } = row;
-  const hasDesired = desiredReleaseId !== null && desiredToplevel !== null && desiredSequence !== null;
-  return {
-    ...withoutNulls(plain),
-    desired: hasDesired
-      ? { releaseId: desiredReleaseId, toplevel: desiredToplevel, sequence: desiredSequence, epoch: row.epoch, since: desiredSince ?? 0 }
-      : undefined,
-    observed: readObserved(observed),
-    detail: readDetail(detail),
-    timings: readTimings(timings),
-    refused: refusedCount === 0 ? undefined : { count: refusedCount, at: refusedAt ?? 0, why: refusedWhy ?? '' },
+  const reader = new RowReader();
+  const epoch = reader.counter('epoch', row.epoch);
+  const toplevel = reader.path('desired_toplevel', row.desiredToplevel);
+  const sequence = reader.counterOrNone('desired_sequence', row.desiredSequence);
+  const since = reader.timeOrNone('desired_since', row.desiredSince) ?? 0;
+  const read = {
+    host: row.host,
+    repositoryId: row.repositoryId,
+    machineId: reader.word('machine_id', row.machineId),
+    publicKey: row.publicKey ?? undefined,
+    enrolledAt: reader.timeOrNone('enrolled_at', row.enrolledAt),
+    revokedAt: reader.timeOrNone('revoked_at', row.revokedAt),
+    clonedAt: reader.timeOrNone('cloned_at', row.clonedAt),
+    epoch,
+    acceptedSequence: reader.counter('accepted_sequence', row.acceptedSequence),
+    retryEpoch: reader.counterOrNone('retry_epoch', row.retryEpoch),
+    observed: reader.json('observed', row.observed, ObservedColumn) ?? NOTHING_OBSERVED,
+    state: reader.one('state', row.state, AGENT_STATES, 'IDLE'),
+    stateToplevel: reader.path('state_toplevel', row.stateToplevel),
+    stateSince: reader.timeOrNone('state_since', row.stateSince),
+    detail: reader.json('detail', row.detail, DetailColumn),
+    timings: reader.json('timings', row.timings, TimingsColumn),
+    isConnected: row.isConnected,
+    sessionId: row.sessionId ?? undefined,
+    bootId: row.bootId ?? undefined,
+    lastSeenAt: reader.timeOrNone('last_seen_at', row.lastSeenAt),
+    agentVersion: reader.word('agent_version', row.agentVersion),
+    system: reader.word('system', row.system),
+    reportSeq: reader.counter('report_seq', row.reportSeq),
+    refused: toRefusal(row),
   };
+  reader.counter('report_series', row.reportSeries);
+  reader.counter('state_seq', row.stateSeq);
+  const releaseId = row.desiredReleaseId;
+  const hasDesired = releaseId !== null && toplevel !== undefined && sequence !== undefined && reader.problem === undefined;
+  return {
+    ...read,
+    desired: hasDesired ? { releaseId, toplevel, sequence, epoch, since } : undefined,
+    unreadable: reader.problem,
+  };
+}
+
+function toRefusal({ refusedCount, refusedAt, refusedWhy }: StoredHost): HostRow['refused'] {
+  return refusedCount <= 0 ? undefined : { count: refusedCount, at: boundedTime(refusedAt ?? 0), why: storableText(refusedWhy ?? '') };
+}
+
+/** Leaves out rows whose name no host can have: nothing can be told of them that a reader could make sense of. */
+export function toHostRows(rows: readonly StoredHost[]): HostRow[] {
+  return rows.filter(({ host }) => HOST_NAME_FORM.test(host)).map(toHostRow);
 }
 
 /** The host's row, held until the transaction ends: what is decided from it stays true. */

@@ -7,7 +7,7 @@ import { notify, notifyHosts } from './hints.ts';
 import { createHostDesired } from './host-desired.ts';
 import { createHostMarks } from './host-marks.ts';
 import { createHostPresence } from './host-presence.ts';
-import { toHostRow } from './host-rows.ts';
+import { toHostRow, toHostRows } from './host-rows.ts';
 import type { HostRow } from './records.ts';
 import { isOneOf } from './rows.ts';
 import type { HostStore } from './store.ts';
@@ -87,7 +87,7 @@ export function createHostStore(db: Database, clock: Clock): HostStore {
         .from(hosts)
         .where(and(eq(hosts.repositoryId, repositoryId), named))
         .orderBy(asc(hosts.host));
-      return rows.map(toHostRow);
+      return toHostRows(rows);
     },
     async byPublicKey(publicKey) {
       const [row] = await db.select().from(hosts).where(eq(hosts.publicKey, publicKey)).limit(1);

@@ -179,6 +179,8 @@ export interface HostRow {
   readonly acceptedSequence: number;
   /** Seq of the newest stored report of the agent's present series. */
   readonly reportSeq: number;
+  /** Columns of the row that do not have their form: what they hold is left out here, and the host is told nothing. */
+  readonly unreadable?: string | undefined;
   /** Reports that the database did not take, since the enrolment or the last time that they were forgotten. */
   readonly refused?: { readonly count: number; readonly at: Timestamp; readonly why: string } | undefined;
 }

@@ -5,6 +5,7 @@ import { missingRow } from './errors.ts';
 import { notify, notifyHosts } from './hints.ts';
 import type { NewRelease, Release } from './records.ts';
 import { UNFINISHED_ROLLOUT } from './rollouts.ts';
+import { RowReader } from './row-reader.ts';
 import { isOneOf, withoutNulls } from './rows.ts';
 import type { Published, ReleaseStore } from './store.ts';
 import { evaluations, freshness, hosts, releases, revisions, rollouts } from './tables/index.ts';
@@ -12,9 +13,15 @@ import { evaluations, freshness, hosts, releases, revisions, rollouts } from './
 /** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 8. */
 const ROWS_PER_INSERT = 5_000;
 
-function toRelease(row: typeof releases.$inferSelect): Release {
+/** One that cannot be read is none: its host keeps what it has. */
+function toRelease(row: typeof releases.$inferSelect): Release[] {
+  const reader = new RowReader();
   const { repositoryId: _, ...release } = withoutNulls(row);
-  return release;
+  reader.counter('sequence', row.sequence);
+  reader.time('issued_at', row.issuedAt);
+  reader.path('toplevel', row.toplevel);
+  reader.commit('commit', row.commit);
+  return reader.problem === undefined ? [release] : [];
 }
 
 /**
@@ -35,12 +42,12 @@ export async function releasesAsOf(db: Database, repositoryId: string, sequence:
 
 async function newestPerHost(db: Database, where: SQL | undefined): Promise<Release[]> {
   const rows = await db.selectDistinctOn([releases.host]).from(releases).where(where).orderBy(asc(releases.host), desc(releases.sequence));
-  return rows.map(toRelease);
+  return rows.flatMap(toRelease);
 }
 
 async function ofRevision(db: Database, revisionId: string): Promise<Release[]> {
   const rows = await db.select().from(releases).where(eq(releases.revisionId, revisionId)).orderBy(asc(releases.host));
-  return rows.map(toRelease);
+  return rows.flatMap(toRelease);
 }
 
 /** Stores a revision's releases. One that came back from the statement log before becomes the revision's. */
@@ -178,7 +185,7 @@ export function createReleaseStore(db: Database): ReleaseStore {
     importStatement: async (release) => await importStatement(db, release),
     latest: async (repositoryId) => await newestPerHost(db, eq(releases.repositoryId, repositoryId)),
     latestFor: async (host) => (await newestPerHost(db, eq(releases.host, host)))[0],
-    byIds: async (ids) => (await db.select().from(releases).where(isOneOf(releases.id, ids))).map(toRelease),
+    byIds: async (ids) => (await db.select().from(releases).where(isOneOf(releases.id, ids))).flatMap(toRelease),
     async saveFreshness(repositoryId, envelope, sequence, asOf) {
       await db
         .insert(freshness)

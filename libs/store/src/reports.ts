@@ -1,10 +1,11 @@
-import { storableText, type HostName } from '@floe/model';
+import { AGENT_STATES, NOTHING_OBSERVED, storableText, type HostName } from '@floe/model';
 import { and, desc, eq, isNotNull, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notifyHosts } from './hints.ts';
 import type { ListedReport, StoredReport, Timestamp } from './records.ts';
-import { HostNameText, Int8, readDetail, readObserved, readRows, readTimings } from './rows.ts';
+import { RowReader } from './row-reader.ts';
+import { DetailColumn, HostNameText, Int8, ObservedColumn, readRows, TimingsColumn } from './rows.ts';
 import type { ReportStore } from './store.ts';
 import { reports } from './tables/index.ts';
 
@@ -92,7 +93,7 @@ async function storeBatch(db: Database, batch: readonly StoredReport[]): Promise
       )
       select b.host, coalesce(m.report_seq, h.report_seq) as report_seq
       from (select distinct host from jsonb_to_recordset(${rows}::text::jsonb) as b (host text)) b
-      join hosts h on h.host = b.host left join moved m on m.host = b.host`);
+      join hosts h on h.host = b.host left join moved m on m.host = b.host order by b.host`);
     const acknowledged = new Map(readRows(Acknowledged, stored).map((row) => [row.host, row.report_seq]));
     await notifyHosts(tx, [...acknowledged.keys()]);
     return acknowledged;
@@ -117,12 +118,24 @@ const LISTED = {
 
 async function list(db: Database, host: HostName, limit: number): Promise<ListedReport[]> {
   const rows = await db.select(LISTED).from(reports).where(eq(reports.host, host)).orderBy(desc(reports.series), desc(reports.seq)).limit(limit);
-  return rows.map(({ observed, detail, timings, ...row }) => ({
-    ...row,
-    observed: readObserved(observed),
-    detail: readDetail(detail),
-    timings: readTimings(timings),
-  }));
+  return rows.map((row) => {
+    const reader = new RowReader();
+    const read = {
+      host: row.host,
+      series: reader.counter('series', row.series),
+      seq: reader.counter('seq', row.seq),
+      epoch: reader.counter('epoch', row.epoch),
+      state: reader.one('state', row.state, AGENT_STATES, 'IDLE'),
+      toplevel: reader.path('toplevel', row.toplevel) ?? null,
+      observed: reader.json('observed', row.observed, ObservedColumn) ?? NOTHING_OBSERVED,
+      detail: reader.json('detail', row.detail, DetailColumn),
+      timings: reader.json('timings', row.timings, TimingsColumn),
+      hasLog: row.hasLog,
+      at: reader.time('at', row.at),
+      receivedAt: reader.time('received_at', row.receivedAt),
+    };
+    return reader.problem === undefined ? read : { ...read, detail: { code: 'ROW_UNREADABLE', message: reader.problem } };
+  });
 }
 
 async function readLog(db: Database, { host, series, seq }: Parameters<ReportStore['log']>[0]): Promise<string | undefined> {
@@ -130,7 +143,7 @@ async function readLog(db: Database, { host, series, seq }: Parameters<ReportSto
     .select({ log: reports.log })
     .from(reports)
     .where(and(eq(reports.host, host), eq(reports.series, series), eq(reports.seq, seq)));
-  return row?.log ?? undefined;
+  return row?.log == null ? undefined : storableText(row.log);
 }
 
 async function prune(db: Database, before: Timestamp): Promise<number> {

@@ -4,26 +4,35 @@ import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify } from './hints.ts';
 import type { Repository } from './records.ts';
+import { RowReader } from './row-reader.ts';
 import type { RepositoryStore } from './store.ts';
 import { repositories } from './tables/index.ts';
 
 type Row = typeof repositories.$inferSelect;
 
 function toRepository(row: Row): Repository {
-  const { problemCode, problemMessage, problemSince, heldCommit, heldReason, heldSince } = row;
-  return {
+  const { problemCode, problemMessage, problemSince, heldReason, heldSince } = row;
+  const reader = new RowReader();
+  const heldCommit = reader.commit('held_commit', row.heldCommit);
+  const read = {
     id: row.id,
     url: row.url,
     branch: row.branch,
     ref: `refs/heads/${row.branch}`,
-    acceptedCommit: row.acceptedCommit ?? undefined,
-    sequence: row.sequence,
-    hintCount: row.hintCount,
-    lastFetchAt: row.lastFetchAt ?? undefined,
-    problem: problemCode === null ? undefined : { code: problemCode, message: problemMessage ?? '', since: problemSince ?? 0 },
-    held: heldCommit === null ? undefined : { commit: heldCommit, reason: heldReason ?? '', since: heldSince ?? 0 },
-    allowedCommit: row.allowedCommit ?? undefined,
+    acceptedCommit: reader.commit('accepted_commit', row.acceptedCommit),
+    sequence: reader.counter('sequence', row.sequence),
+    hintCount: reader.counter('hint_count', row.hintCount),
+    lastFetchAt: reader.timeOrNone('last_fetch_at', row.lastFetchAt),
+    held:
+      heldCommit === undefined
+        ? undefined
+        : { commit: heldCommit, reason: storableText(heldReason ?? ''), since: reader.timeOrNone('held_since', heldSince) ?? 0 },
+    allowedCommit: reader.commit('allowed_commit', row.allowedCommit),
   };
+  const since = reader.timeOrNone('problem_since', problemSince) ?? 0;
+  if (reader.problem !== undefined) return { ...read, problem: { code: 'ROW_UNREADABLE', message: reader.problem, since } };
+  const problem = problemCode === null ? undefined : { code: storableText(problemCode, 64), message: storableText(problemMessage ?? ''), since };
+  return { ...read, problem };
 }
 
 /** Says "look again" to whoever works on the repository: counted, so that a worker that was busy sees it afterwards. */

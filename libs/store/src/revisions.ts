@@ -1,4 +1,5 @@
 import {
+  boundedTime,
   isEndedRevision,
   isFinishedFirst,
   nextRevisionState,
@@ -14,6 +15,7 @@ import { missingRow } from './errors.ts';
 import { createEvaluationStore } from './evaluations.ts';
 import { notify } from './hints.ts';
 import type { Revision } from './records.ts';
+import { RowReader } from './row-reader.ts';
 import { withoutNulls } from './rows.ts';
 import type { Advanced, RevisionStore } from './store.ts';
 import { evaluations, repositories, revisions } from './tables/index.ts';
@@ -27,9 +29,34 @@ const STAMPS: Partial<Record<RevisionState, 'verifiedAt' | 'evaluatedAt' | 'publ
   PUBLISHED: 'publishedAt',
 };
 
+/** One that cannot be read says so, as one that was refused. One whose commit cannot be read is left out: nothing can be told of it. */
+function toRevision(row: typeof revisions.$inferSelect): Revision[] {
+  const reader = new RowReader();
+  const sha = reader.commit('sha', row.sha);
+  if (sha === undefined) return [];
+  const read = {
+    ...withoutNulls(row),
+    sha,
+    sequence: reader.counter('sequence', row.sequence),
+    state: reader.one('state', row.state, REVISION_STATES, 'REJECTED'),
+    error: reader.text(row.error),
+    subject: storableText(row.subject),
+    authorName: storableText(row.authorName),
+    authorEmail: storableText(row.authorEmail),
+    committedAt: boundedTime(row.committedAt),
+    receivedAt: reader.time('received_at', row.receivedAt),
+    fetchedAt: reader.timeOrNone('fetched_at', row.fetchedAt),
+    verifiedAt: reader.timeOrNone('verified_at', row.verifiedAt),
+    evaluatedAt: reader.timeOrNone('evaluated_at', row.evaluatedAt),
+    builtAt: reader.timeOrNone('built_at', row.builtAt),
+    publishedAt: reader.timeOrNone('published_at', row.publishedAt),
+  };
+  return [reader.problem === undefined ? read : { ...read, error: reader.problem }];
+}
+
 async function newestFirst(db: Database, where: SQL | undefined, limit: number): Promise<Revision[]> {
   const rows = await db.select().from(revisions).where(where).orderBy(desc(revisions.sequence)).limit(limit);
-  return rows.map(withoutNulls);
+  return rows.flatMap(toRevision);
 }
 
 /**

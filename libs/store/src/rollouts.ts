@@ -3,6 +3,7 @@ import { and, desc, eq, inArray, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import type { Rollout } from './records.ts';
+import { RowReader } from './row-reader.ts';
 import { withoutNulls } from './rows.ts';
 import type { RolloutStore } from './store.ts';
 import { revisions, rollouts } from './tables/index.ts';
@@ -35,7 +36,16 @@ export async function newestRollout(db: Database, where: SQL | undefined): Promi
     .where(where)
     .orderBy(desc(revisions.sequence))
     .limit(1);
-  return row === undefined ? undefined : { ...withoutNulls(row.rollout), sequence: row.sequence };
+  if (row === undefined) return undefined;
+  const reader = new RowReader();
+  return {
+    ...withoutNulls(row.rollout),
+    // In a state that nobody knows nothing is to move.
+    state: reader.one('state', row.rollout.state, ROLLOUT_STATES, 'PAUSED'),
+    startedAt: reader.time('started_at', row.rollout.startedAt),
+    completedAt: reader.timeOrNone('completed_at', row.rollout.completedAt),
+    sequence: reader.counter('sequence', row.sequence),
+  };
 }
 
 function toRollout(row: Rollout & { readonly sequence: number }): Rollout {

@@ -1,8 +1,16 @@
-import { NOTHING_OBSERVED, type HostName, type Observed as ObservedHost, type StorePath } from '@floe/model';
+import {
+  MAX_COUNTER,
+  MAX_DURATION_MS,
+  MAX_STORE_PATH_CHARACTERS,
+  MAX_TEXT_CHARACTERS,
+  STORE_PATH_FORM,
+  storableText,
+  type HostName,
+  type StorePath,
+} from '@floe/model';
 import { sql, type SQL } from 'drizzle-orm';
 import type { PgColumn } from 'drizzle-orm/pg-core';
 import * as v from 'valibot';
-import type { Detail as HostDetail, StageTimings as HostTimings } from './records.ts';
 
 // What comes out of the database without Drizzle knowing its type: jsonb columns and the rows of hand-written SQL.
 // Only this lib writes there, so unknown keys are ignored: an older version may have left them.
@@ -13,40 +21,38 @@ export const HostNameText = v.pipe(
   v.string(),
   v.transform((text) => text as HostName),
 );
+/** Nothing that these hold is trusted to be what was written: a number may be any, and a text any length. */
+const Counter = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_COUNTER));
+const DurationMs = v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(MAX_DURATION_MS)));
 const StorePathText = v.pipe(
   v.string(),
+  v.maxLength(MAX_STORE_PATH_CHARACTERS),
+  v.regex(STORE_PATH_FORM),
   v.transform((text) => text as StorePath),
 );
+const text = (maxCharacters: number) =>
+  v.pipe(
+    v.string(),
+    v.transform((some) => storableText(some, maxCharacters)),
+  );
 
-const Observed = v.object({
+/** The jsonb columns `observed`, `detail` and `timings`. */
+export const ObservedColumn = v.object({
   current: v.nullable(StorePathText),
   booted: v.nullable(StorePathText),
-  profile: v.nullable(v.object({ generation: v.number(), toplevel: StorePathText })),
+  profile: v.nullable(v.object({ generation: Counter, toplevel: StorePathText })),
 });
-const Detail = v.object({ code: v.string(), message: v.string() });
-const StageTimings = v.object({
-  downloadMs: v.optional(v.number()),
-  activateMs: v.optional(v.number()),
-  verifyMs: v.optional(v.number()),
-  commitMs: v.optional(v.number()),
-  rollbackMs: v.optional(v.number()),
+export const DetailColumn = v.object({ code: text(64), message: text(4096) });
+export const TimingsColumn = v.object({
+  downloadMs: DurationMs,
+  activateMs: DurationMs,
+  verifyMs: DurationMs,
+  commitMs: DurationMs,
+  rollbackMs: DurationMs,
 });
-
-/** The jsonb column `observed`; nothing was observed yet where it is null. */
-export function readObserved(column: unknown): ObservedHost {
-  return column === null ? NOTHING_OBSERVED : v.parse(Observed, column);
-}
-export function readDetail(column: unknown): HostDetail | undefined {
-  return column === null ? undefined : v.parse(Detail, column);
-}
-export function readTimings(column: unknown): HostTimings | undefined {
-  return column === null ? undefined : v.parse(StageTimings, column);
-}
 
 /** The jsonb column `warnings`. */
-export function readWarnings(column: unknown): readonly string[] {
-  return column === null ? [] : v.parse(v.array(v.string()), column);
-}
+export const WarningsColumn = v.pipe(v.array(text(MAX_TEXT_CHARACTERS)), v.maxLength(1_000));
 
 const Result = v.union([
   v.array(v.unknown()),

@@ -41,6 +41,9 @@ export function judgeHello(hello: Hello, row: HostRow | undefined, nonce: string
       `the key of this agent is not the one enrolled for ${hello.host}: enrol the machine again`,
     );
   }
+  if (row.unreadable !== undefined) {
+    return refuse(CLOSE_CODES.restarting, 'HOST_ROW_UNREADABLE', `the server cannot serve ${hello.host}: ${row.unreadable}`);
+  }
   if (row.revokedAt !== undefined) {
     return refuse(CLOSE_CODES.unauthorized, 'HOST_REVOKED', `the enrolment of ${hello.host} was revoked`);
   }

@@ -81,7 +81,7 @@ export function commit(digit: string): CommitSha {
 }
 
 export function path(name: string): StorePath {
-  return `/nix/store/${name}` as StorePath;
+  return `/nix/store/${'0'.repeat(32)}-${name}` as StorePath;
 }
 
 export async function newRepository(store: Store): Promise<Repository> {
