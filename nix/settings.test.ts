@@ -14,8 +14,7 @@ async function settingsIn(pattern: string): Promise<string[]> {
 }
 
 describe.each([
-  // The module's sandbox always works, so nothing on NixOS gives it up.
-  { app: 'server', isForNixos: (name: string) => name !== 'FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS' },
+  { app: 'server', isForNixos: () => true },
   // A machine is never played by a folder on NixOS.
   { app: 'agent', isForNixos: (name: string) => name !== 'FLOE_ROOT' },
 ])('the settings of the $app', ({ app, isForNixos }) => {

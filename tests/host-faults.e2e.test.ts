@@ -90,10 +90,10 @@ describe('a host that', () => {
   });
 
   it('has a name that no machine can have is told as an error, and the others go on', async () => {
-    const sha = await fleet.push('A name', { 'hosts/ws.example.nix': value('"x"'), 'hosts/ada.nix': value('"beside a strange name"') });
+    const sha = await fleet.push('A name', { 'hosts/-ws.nix': value('"x"'), 'hosts/ada.nix': value('"beside a strange name"') });
     const revision = await fleet.settled(sha);
     expect(revision.state).toBe('PUBLISHED');
-    expect(revision.hosts.find((each) => each.host === 'ws.example')).toMatchObject({
+    expect(revision.hosts.find((each) => each.host === '-ws')).toMatchObject({
       outcome: 'EVAL_ERROR',
       error: expect.stringContaining('no machine can have this name') as string,
     });
@@ -101,8 +101,8 @@ describe('a host that', () => {
       const found = fleet.forge.statusOf(sha, 'floe/evaluate');
       return found === undefined || found.state === 'pending' ? undefined : found;
     });
-    expect(status).toMatchObject({ state: 'failure', description: expect.stringContaining('ws.example') as string });
-    await fleet.settled(await fleet.push('Without it', { 'hosts/ws.example.nix': null }));
+    expect(status).toMatchObject({ state: 'failure', description: expect.stringContaining('-ws') as string });
+    await fleet.settled(await fleet.push('Without it', { 'hosts/-ws.nix': null }));
   });
 
   it('is gone from the flake keeps its release and says that it gets no newer one, until it is revoked', async () => {

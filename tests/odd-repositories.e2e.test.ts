@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -67,6 +67,8 @@ describe('files that Floe does not have', () => {
   });
 
   it('are named when it is a submodule that is read', async () => {
+    // Git takes a submodule whose folder is not there for one that was removed.
+    await mkdir(join(fleet.workTree, 'vendor/lib'), { recursive: true });
     await fleet.git('-C', fleet.workTree, 'update-index', '--add', '--cacheinfo', `160000,${'b'.repeat(40)},vendor/lib`);
     await fleet.git('-C', fleet.workTree, 'commit', '-q', '-m', 'A submodule');
     const sha = await fleet.push('Use it', { 'hosts/ada.nix': host('import ../vendor/lib/role.nix') });

@@ -39,6 +39,11 @@ export async function buildMachines(command: RepositoryCommand): Promise<readonl
   return settings['max-jobs'].value === 0 ? remote : [local, ...remote];
 }
 
+/** A file of machines that names a further file, which Nix does not follow either. */
+function isNested(text: string): boolean {
+  return text.split('\n').some((line) => line.trimStart().startsWith('@'));
+}
+
 /** The form of nix.conf(5), `builders`: machines divided by `;` or lines, or `@file`. */
 export async function remoteMachines(builders: string, ownSystem: string): Promise<BuildMachine[]> {
   const machines: BuildMachine[] = [];
@@ -46,7 +51,7 @@ export async function remoteMachines(builders: string, ownSystem: string): Promi
     if (line === '') continue;
     if (line.startsWith('@')) {
       const text = await readFile(line.slice(1), 'utf8').catch(() => '');
-      machines.push(...(text.includes('@') && /^\s*@/m.test(text) ? [] : await remoteMachines(text, ownSystem)));
+      machines.push(...(isNested(text) ? [] : await remoteMachines(text, ownSystem)));
       continue;
     }
     const [, systems = '-', , , , features = '-', mandatory = '-'] = line.split(/\s+/);

@@ -14,6 +14,8 @@ export type BuildFailureCode =
   | 'BUILD_NO_MACHINE'
   /** A remote builder could, but did not take it: it may later. */
   | 'BUILD_MACHINE_AWAY'
+  /** A machine is there, and Nix began nothing, e.g. for its own settings: it may once they are mended. */
+  | 'BUILD_NOT_STARTED'
   /** The garbage collector took it since the evaluation: evaluate the host again. */
   | 'BUILD_DERIVATION_MISSING';
 
@@ -52,7 +54,12 @@ interface Reason {
 
 /** nix-store(1), "EXIT STATUS": 101 is a build's time limit, in Nix's own settings. Through the daemon every failure is 1. */
 const TIMED_OUT = 101;
-const RETRYABLE: ReadonlySet<BuildFailureCode> = new Set(['BUILD_DOWNLOAD_FAILED', 'BUILD_MACHINE_AWAY', 'BUILD_DERIVATION_MISSING']);
+const RETRYABLE: ReadonlySet<BuildFailureCode> = new Set([
+  'BUILD_DOWNLOAD_FAILED',
+  'BUILD_MACHINE_AWAY',
+  'BUILD_NOT_STARTED',
+  'BUILD_DERIVATION_MISSING',
+]);
 const NAMED_DOWNLOADS = 3;
 const PATHS_AT_ONCE = 1_000;
 
@@ -139,7 +146,7 @@ async function withoutMachine(command: RepositoryCommand, planned: readonly stri
     };
   }
   const [elsewhere] = notHere;
-  if (elsewhere === undefined) return { code: 'BUILD_FAILED' };
+  if (elsewhere === undefined) return { code: 'BUILD_NOT_STARTED', text: 'no build can be started on this server; it is tried again' };
   return { code: 'BUILD_MACHINE_AWAY', text: `no remote builder takes ${elsewhere.name} (${elsewhere.system}) now; it is tried again` };
 }
 

@@ -1,5 +1,5 @@
 import { access, mkdir, open, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
 import { FloeError, isFloeError } from '@floe/runtime';
 
@@ -30,7 +30,7 @@ export async function openEmbedded(dataDir: string): Promise<PGlite> {
 
 /** Lies beside a folder whose database is being made. */
 function markerOf(dataDir: string): string {
-  return `${dataDir.replace(/\/+$/, '')}.unfinished`;
+  return `${resolve(dataDir)}.unfinished`;
 }
 
 /** Says whether the database is to be made. What is left of one whose making was cut short holds nothing, and is removed. */

@@ -116,7 +116,11 @@ function formed(form: RegExp, minLength: number, maxLength: number): fc.Arbitrar
   const signs = /^\^(\[[^\]]+\])\*\$$/.exec(form.source)?.[1];
   if (signs !== undefined)
     return fc.string({ unit: formed(new RegExp(`^${signs}$`), 1, 1), minLength, maxLength: Math.min(maxLength, minLength + USUAL_LENGTH) });
-  const made = byForm.get(form.source) ?? fc.stringMatching(form, { maxLength: Math.min(maxLength, 300) });
+  // A look ahead at the whole text bounds its length; what is made is tried on the form itself.
+  const source = form.source.replace(/^\^\(\?=[^()]*\)/, '^');
+  const made =
+    byForm.get(form.source) ??
+    fc.stringMatching(new RegExp(source, form.flags), { maxLength: Math.min(maxLength, 300) }).filter((text) => form.test(text));
   byForm.set(form.source, made);
   return made;
 }
