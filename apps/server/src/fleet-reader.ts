@@ -7,6 +7,13 @@ import type { FleetFeed } from './feed.ts';
 import { judgeRollout, rolloutHosts, troubleOf, viewHost, viewRepository, viewRevision, type RolloutStanding } from './fleet-view.ts';
 import type { Notices } from './notices.ts';
 
+/** What the rollouts of all revisions are judged by. */
+type RolloutFacts = {
+  readonly current: Awaited<ReturnType<Store['rollouts']['current']>>;
+  readonly rows: ReadonlyMap<HostName, HostRow>;
+  readonly quarantines: Awaited<ReturnType<Store['hosts']['quarantines']>>;
+};
+
 /** Reads the store and puts views together. */
 export class FleetReader {
   readonly #store: Store;
@@ -77,7 +84,11 @@ export class FleetReader {
 
   async revisions(limit: number): Promise<RevisionView[]> {
     const revisions = await this.#store.revisions.list(this.#repositoryId, limit);
-    return await Promise.all(revisions.map(async (revision) => await this.revision(revision)));
+    const facts = await this.#rolloutFacts();
+    const views: RevisionView[] = [];
+    // One after another: a list that somebody asks for takes one connection, not all of them.
+    for (const revision of revisions) views.push(viewStanding(await this.#standing(revision, async () => await Promise.resolve(facts))));
+    return views;
   }
 
   async revision(revision: Revision): Promise<RevisionView> {
@@ -86,17 +97,26 @@ export class FleetReader {
 
   /** Where the revision and its rollout stand, from what its hosts were observed to run. */
   async standing(revision: Revision): Promise<RevisionStanding> {
+    return await this.#standing(revision, async () => await this.#rolloutFacts());
+  }
+
+  async #standing(revision: Revision, rolloutFacts: () => Promise<RolloutFacts>): Promise<RevisionStanding> {
     const evaluations = await this.#store.revisions.evaluations(revision.id);
     const row = await this.#store.rollouts.forRevision(revision.id);
     const trouble = this.#troubles.of(`revision ${revision.id}`);
     if (row === undefined) return { revision, evaluations, trouble, rollout: undefined };
+    const { current, rows, quarantines } = await rolloutFacts();
+    const hosts = rolloutHosts(evaluations, rows, quarantines);
+    return { revision, evaluations, trouble, rollout: { row, isCurrent: current?.id === row.id, ...judgeRollout(hosts) } };
+  }
+
+  async #rolloutFacts(): Promise<RolloutFacts> {
     const [current, rows, quarantines] = await Promise.all([
       this.#store.rollouts.current(this.#repositoryId),
       this.#store.hosts.list(this.#repositoryId),
       this.#store.hosts.quarantines(this.#repositoryId),
     ]);
-    const hosts = rolloutHosts(evaluations, new Map(rows.map((each) => [each.host, each])), quarantines);
-    return { revision, evaluations, trouble, rollout: { row, isCurrent: current?.id === row.id, ...judgeRollout(hosts) } };
+    return { current, rows: new Map(rows.map((each) => [each.host, each])), quarantines };
   }
 
   async #rows(which: ReadonlySet<HostName> | 'all'): Promise<readonly HostRow[]> {

@@ -22,7 +22,11 @@ const RECHECK_MS = 15_000;
 const Host = v.object({ host: HostName });
 const Digits = v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'a number'), v.transform(Number));
 const ReportName = v.object({ host: HostName, series: Digits, seq: Digits });
-const Limit = v.object({ limit: v.optional(v.pipe(v.string(), v.regex(/^\d{1,4}$/), v.transform(Number), v.minValue(1), v.maxValue(1000))) });
+const limitUpTo = (most: number) =>
+  v.object({ limit: v.optional(v.pipe(v.string(), v.regex(/^\d{1,4}$/, 'a number'), v.transform(Number), v.minValue(1), v.maxValue(most))) });
+const ReportLimit = limitUpTo(1000);
+/** Of each revision all hosts are read. */
+const RevisionLimit = limitUpTo(100);
 const ShaPrefix = v.object({ sha: v.pipe(v.string(), v.regex(/^[0-9a-f]{7,40}$/, 'give at least 7 digits of the commit')) });
 const Accept = foreign(v.strictObject({ commit: CommitSha, reason: ReasonText }));
 
@@ -49,7 +53,7 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     const [view] = await reader.hosts(new Set([host]));
     return view === undefined ? refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`) : c.json(view);
   });
-  app.get('/hosts/:host/reports', sValidator('param', Host, orRefuse), sValidator('query', Limit, orRefuse), async (c) => {
+  app.get('/hosts/:host/reports', sValidator('param', Host, orRefuse), sValidator('query', ReportLimit, orRefuse), async (c) => {
     const { host } = c.req.valid('param');
     if ((await store.hosts.get(host)) === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
     const reports: ReportView[] = (await store.reports.list(host, c.req.valid('query').limit ?? 50)).map((report) => ({
@@ -67,7 +71,7 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     const body: ReportLogView = { log };
     return c.json(body);
   });
-  app.get('/revisions', sValidator('query', Limit, orRefuse), async (c) => c.json(await reader.revisions(c.req.valid('query').limit ?? 20)));
+  app.get('/revisions', sValidator('query', RevisionLimit, orRefuse), async (c) => c.json(await reader.revisions(c.req.valid('query').limit ?? 20)));
   app.get('/revisions/:sha', sValidator('param', ShaPrefix, orRefuse), async (c) => {
     const { sha } = c.req.valid('param');
     const [newest, ...others] = await store.revisions.byShaPrefix(repository.id, sha);
