@@ -48,8 +48,9 @@ export default defineConfig({
           include: ['tests/**/*.e2e.test.ts'],
           setupFiles,
           sequence: { groupOrder: 3 },
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          // Above what a wait may be stretched to on a busy machine: its own words say more than a timeout.
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
         },
       },
       {
