@@ -231,8 +231,10 @@ describe('a disk that was copied, machine id and all', () => {
 
   test('is not seen in a laptop that changes networks, nor in a machine that reboots', async () => {
     const joe = await server.enrol('laptop');
+    const before: TestAgent[] = [];
     for (let n = 0; n < 6; n += 1) {
       const agent = await TestAgent.welcome(server.url, joe, { bootId: `boot ${Math.floor(n / 2)}` });
+      before.push(agent);
       // Its old socket looks alive, but nobody is there.
       agent.socket.pause();
       agent.socket.removeAllListeners('message');
@@ -240,5 +242,6 @@ describe('a disk that was copied, machine id and all', () => {
     await using last = await TestAgent.welcome(server.url, joe, { bootId: 'boot 9' });
     expect((await server.context.store.hosts.get(joe.host))?.clonedAt).toBeUndefined();
     expect(last.socket.readyState).toBe(last.socket.OPEN);
+    for (const { socket } of before) socket.terminate();
   });
 });
