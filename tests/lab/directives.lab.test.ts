@@ -78,7 +78,10 @@ describe.skipIf(!isReady)(`directives that may not be followed${isReady ? '' : `
   });
 
   test('one that has expired', async () => {
+    const { connections } = meddler;
     await refused('expired', forged({ expiresAt: Date.now() - 1_000 }), 'DIRECTIVE_EXPIRED');
+    // It asks for the time once more, by a new connection.
+    await eventually('the machine is connected anew', () => (meddler.connections > connections ? true : undefined));
   });
 
   test('one with a release that is older than what was accepted', async () => {
