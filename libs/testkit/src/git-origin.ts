@@ -80,7 +80,14 @@ export async function startGitOrigin(options: GitOriginOptions = {}): Promise<Gi
     ...(token !== undefined && { authorise: (given) => given?.password === token || given?.username === token }),
   });
   const server = createServer((req, res) => {
-    res.on('close', () => requests.push({ method: req.method ?? '', path: req.url ?? '', status: res.statusCode }));
+    // Noted as it comes: its client may be done with the answer before it is closed here.
+    requests.push({
+      method: req.method ?? '',
+      path: req.url ?? '',
+      get status() {
+        return res.statusCode;
+      },
+    });
     if (!options.intercept?.(req, res)) handler(req, res);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
