@@ -8,9 +8,9 @@ import { shownText } from './text.ts';
 
 /** What is read of a repository's objects. */
 export interface TreeObjects {
-  tree(oid: string): TreeEntry[];
-  peek(oid: string, count: number): { readonly size: number; readonly beginning: Buffer } | undefined;
-  blob(oid: string): Buffer;
+  tree(oid: string): Promise<TreeEntry[]>;
+  peek(oid: string, count: number): Promise<{ readonly size: number; readonly beginning: Buffer } | undefined>;
+  blob(oid: string): Promise<Buffer>;
 }
 
 /** What one tree object holds, with all below it. Known by its id, so it is looked at once however often it occurs. */
@@ -51,10 +51,10 @@ export class TreeInspector {
   }
 
   /** Throws `REPOSITORY_TOO_LARGE` for a tree that would have no end when it is laid out as files. */
-  inspect(root: string): TreeReport {
+  async inspect(root: string): Promise<TreeReport> {
     const before = this.#known;
     const seen = new Map<string, TreeFacts>();
-    const facts = this.#visit(root, 1, before, seen);
+    const facts = await this.#visit(root, 1, before, seen);
     this.#known = seen.size > REMEMBERED_TREES ? new Map() : seen;
     if (facts.files > MAX_FILES) throw tooLarge(`its files are more than ${MAX_FILES}`);
     if (facts.depth > MAX_TREE_DEPTH) throw tooDeep();
@@ -70,25 +70,25 @@ export class TreeInspector {
     };
   }
 
-  #visit(oid: string, depth: number, before: ReadonlyMap<string, TreeFacts>, seen: Map<string, TreeFacts>): TreeFacts {
+  async #visit(oid: string, depth: number, before: ReadonlyMap<string, TreeFacts>, seen: Map<string, TreeFacts>): Promise<TreeFacts> {
     const known = seen.get(oid);
     if (known !== undefined) return known;
     if (depth > MAX_TREE_DEPTH) throw tooDeep();
     if (seen.size > MAX_FILES) throw tooLarge(`its folders are more than ${MAX_FILES}`);
-    const entries = this.#objects.tree(oid);
+    const entries = await this.#objects.tree(oid);
     const old = before.get(oid);
     if (old !== undefined) {
       // Known from the last commit, and so are the folders in it, which are to be remembered, too.
-      for (const entry of entries) if (entry.type === 'tree') this.#visit(entry.oid, depth + 1, before, seen);
+      for (const entry of entries) if (entry.type === 'tree') await this.#visit(entry.oid, depth + 1, before, seen);
       seen.set(oid, old);
       return old;
     }
-    const facts = this.#look(entries, (child) => this.#visit(child, depth + 1, before, seen));
+    const facts = await this.#look(entries, async (child) => await this.#visit(child, depth + 1, before, seen));
     seen.set(oid, facts);
     return facts;
   }
 
-  #look(entries: readonly TreeEntry[], visit: (oid: string) => TreeFacts): TreeFacts {
+  async #look(entries: readonly TreeEntry[], visit: (oid: string) => Promise<TreeFacts>): Promise<TreeFacts> {
     const facts = {
       files: 0,
       bytes: 0,
@@ -109,7 +109,7 @@ export class TreeInspector {
       if (entry.type === 'commit') {
         facts.submodules.push(name);
       } else if (entry.type === 'tree') {
-        const below = visit(entry.oid);
+        const below = await visit(entry.oid);
         facts.files += below.files;
         facts.bytes += below.bytes;
         facts.depth = Math.max(facts.depth, below.depth + 1);
@@ -120,7 +120,7 @@ export class TreeInspector {
         for (const path of below.submodules) facts.submodules.push(`${name}/${path}`);
         for (const { folder, text } of below.attributes) facts.attributes.push({ folder: folder === '' ? name : `${name}/${folder}`, text });
       } else {
-        this.#lookAtFile(entry, facts);
+        await this.#lookAtFile(entry, facts);
       }
       // A folder that occurs often would multiply these lists.
       facts.suspects.length = Math.min(facts.suspects.length, LISTED);
@@ -130,11 +130,11 @@ export class TreeInspector {
     return facts;
   }
 
-  #lookAtFile(
+  async #lookAtFile(
     entry: TreeEntry,
     facts: { files: number; bytes: number; suspects: Suspect[]; suspectCount: number; attributes: { folder: string; text: string }[] },
-  ): void {
-    const peeked = this.#objects.peek(entry.oid, BEGINNING);
+  ): Promise<void> {
+    const peeked = await this.#objects.peek(entry.oid, BEGINNING);
     if (peeked === undefined) throw new DamagedError(`the file ${entry.oid} is missing`);
     facts.files += 1;
     facts.bytes += peeked.size;
@@ -145,7 +145,7 @@ export class TreeInspector {
       facts.suspectCount += 1;
     }
     if (entry.path === '.gitattributes' && peeked.size <= MAX_ATTRIBUTES_BYTES) {
-      facts.attributes.push({ folder: '', text: this.#objects.blob(entry.oid).toString('utf8') });
+      facts.attributes.push({ folder: '', text: (await this.#objects.blob(entry.oid)).toString('utf8') });
     }
   }
 }

@@ -17,8 +17,6 @@ export const DEFAULT_REPOSITORY_LIMITS: RepositoryLimits = { downloadBytes: 512 
 export const MAX_REFS_BYTES = 64 * MIB;
 /** Of one pack. To look at it takes about 500 bytes of memory for each. */
 export const MAX_OBJECTS = 2_000_000;
-/** git makes chains of 50 deltas, at most 4,095 (git-pack-objects, --depth). */
-export const MAX_DELTA_DEPTH = 4_095;
 /** All objects of a pack, unpacked, in proportion to what may be downloaded: it bounds the work, not the memory. */
 export const UNPACKED_RATIO = 64;
 /** Folders in folders. A path has at most 4,095 bytes on Linux. */

@@ -4,7 +4,6 @@ import { readAdvertisement, type Advertisement } from './advertisement.ts';
 import { compareHistory, type AncestryCommit } from './ancestry.ts';
 import { parseCommit, type RawCommit } from './commit.ts';
 import { toCommitSha } from './commit-sha.ts';
-import { incompleteTransfer } from './download.ts';
 import { gitError, isTranslated, translateFolderError } from './errors.ts';
 import { createGitHttp, notGit, type GitHttp } from './git-http.ts';
 import type { RepositoryLimits } from './limits.ts';
@@ -14,7 +13,7 @@ import { ObjectStore } from './object-store.ts';
 import { DamagedError } from './pack/damaged.ts';
 import { diffTrees, TOO_MANY_CHANGES, type TreeEntry } from './path-changes.ts';
 import { PacketError } from './pkt-line.ts';
-import { receivePack } from './receive-pack.ts';
+import { incompleteTransfer, receivePack } from './receive-pack.ts';
 import { TreeInspector } from './inspect-tree.ts';
 import { VARIANT_BRANCH, writeVariant } from './variant.ts';
 import { openRefs } from './refs.ts';
@@ -48,7 +47,10 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
   const folder = openMirrorFolder(dir, url, branch);
   const objects = new ObjectStore(dir, limits.objectBytes);
   const refs = openRefs(dir, folder.writeWhole);
-  const inspector = new TreeInspector({ tree: readTree, peek: (oid, count) => objects.peek(oid, count), blob: readAny }, limits.downloadBytes);
+  const inspector = new TreeInspector(
+    { tree: readTree, peek: async (oid, count) => await objects.peek(oid, count), blob: readAny },
+    limits.downloadBytes,
+  );
   const remakes = openRemakeNote(dir, folder.writeWhole);
   let isPrepared = false;
   let isBroken = false;
@@ -74,36 +76,36 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     }
   }
 
-  function readCommit(sha: CommitSha): RawCommit | undefined {
-    const object = objects.read(sha);
+  async function readCommit(sha: CommitSha): Promise<RawCommit | undefined> {
+    const object = await objects.read(sha);
     if (object === undefined) return undefined;
     if (object.type === 'commit') return parseCommit(sha, object.bytes);
     throw gitError('COMMIT_UNREADABLE', `${sha} on ${branch} is a ${object.type} and not a commit: push a commit to ${branch}`, { data: { sha } });
   }
 
-  function knownCommit(sha: CommitSha): RawCommit {
-    const commit = readCommit(sha);
+  async function knownCommit(sha: CommitSha): Promise<RawCommit> {
+    const commit = await readCommit(sha);
     if (commit) return commit;
     throw gitError('COMMIT_NOT_FOUND', `the mirror of ${url} has no commit ${sha}: it is fetched only as a part of the branch ${branch}`, {
       data: { sha, branch },
     });
   }
 
-  function ancestor(sha: CommitSha): AncestryCommit {
-    const commit = readCommit(sha);
+  async function ancestor(sha: CommitSha): Promise<AncestryCommit> {
+    const commit = await readCommit(sha);
     // Only what the walk needs: it holds on to all of them.
     if (commit) return { parents: commit.parents, committedAt: commit.committedAt };
     throw new DamagedError(`the history lacks the commit ${sha}`); // Not an unknown commit.
   }
 
-  function readTree(oid: string): TreeEntry[] {
-    const object = objects.read(oid);
+  async function readTree(oid: string): Promise<TreeEntry[]> {
+    const object = await objects.read(oid);
     if (object?.type !== 'tree') throw new DamagedError(`the tree ${oid} is missing`);
     return parseTree(object.bytes);
   }
 
-  function readAny(oid: string): Buffer {
-    const object = objects.read(oid);
+  async function readAny(oid: string): Promise<Buffer> {
+    const object = await objects.read(oid);
     if (object === undefined) throw new DamagedError(`the object ${oid} is missing`);
     return object.bytes;
   }
@@ -122,11 +124,22 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
   }
 
   async function download(http: GitHttp, head: CommitSha, advertisement: Advertisement, signal: AbortSignal): Promise<void> {
-    if (readCommit(head) === undefined) {
-      const fetched = await refs.read(FETCHED_REF);
-      const have = fetched !== undefined && readCommit(fetched as CommitSha) !== undefined ? [fetched] : [];
-      await receivePack({ dir, url, folder, limits, http, head, have, advertisement, signal, onProgress: options.onProgress });
-      if (readCommit(head) === undefined) throw incompleteTransfer(url);
+    if ((await readCommit(head)) === undefined) {
+      await receivePack({
+        dir,
+        url,
+        branch,
+        folder,
+        limits,
+        http,
+        head,
+        haveRef: FETCHED_REF,
+        advertisement,
+        signal,
+        onProgress: options.onProgress,
+      });
+      objects.close();
+      if ((await readCommit(head)) === undefined) throw incompleteTransfer(url);
     }
     await refs.move(FETCHED_REF, head);
   }
@@ -137,8 +150,8 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
       return { kind: 'unchanged', head };
     }
     // The head's history is here whole, so an accepted commit that is not here is not part of it.
-    if (accepted !== undefined && readCommit(accepted) === undefined) return { kind: 'diverged', head, accepted };
-    const { isFastForward, count } = await compareHistory(accepted, head, async (sha) => ancestor(sha));
+    if (accepted !== undefined && (await readCommit(accepted)) === undefined) return { kind: 'diverged', head, accepted };
+    const { isFastForward, count } = await compareHistory(accepted, head, ancestor);
     if (accepted !== undefined && !isFastForward) return { kind: 'diverged', head, accepted };
     await refs.move(`refs/heads/${branch}`, head);
     return { kind: 'advanced', head, from: accepted, count };
@@ -184,38 +197,38 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     },
     accept: (signal, sha) =>
       reading(signal, async () => {
-        knownCommit(sha);
+        await knownCommit(sha);
         await refs.move(`refs/heads/${branch}`, sha);
       }),
     commit: (signal, sha) =>
       reading(signal, async (): Promise<CommitInfo> => {
-        const { parents, authorName, authorEmail, committedAt, subject, problem } = knownCommit(sha);
+        const { parents, authorName, authorEmail, committedAt, subject, problem } = await knownCommit(sha);
         return { sha, parents, authorName, authorEmail, committedAt, subject, problem };
       }),
     changedPaths: (signal, from, to) =>
       reading(signal, async () => {
-        const target = knownCommit(to).tree;
+        const target = (await knownCommit(to)).tree;
         // A mirror that was made anew lacks what a force-push took away.
-        const start = from === undefined ? undefined : readCommit(from);
+        const start = from === undefined ? undefined : await readCommit(from);
         if (from !== undefined && start === undefined) return 'unknown';
-        const changes = await diffTrees(start?.tree, target, async (oid) => readTree(oid));
+        const changes = await diffTrees(start?.tree, target, readTree);
         return changes === TOO_MANY_CHANGES ? 'unknown' : changes;
       }),
-    inspect: (signal, sha) => reading(signal, async () => inspector.inspect(knownCommit(sha).tree)),
+    inspect: (signal, sha) => reading(signal, async () => await inspector.inspect((await knownCommit(sha)).tree)),
     without: (signal, sha, paths) =>
       reading(signal, async () => {
-        const variant = await writeVariant({ dir, tree: readTree, raw: readAny, writeWhole: folder.writeWhole }, knownCommit(sha), paths);
+        const variant = await writeVariant({ dir, tree: readTree, raw: readAny, writeWhole: folder.writeWhole }, await knownCommit(sha), paths);
         await refs.move(`refs/heads/${VARIANT_BRANCH}`, variant);
         return variant;
       }),
     readFile: (signal, sha, path) =>
       reading(signal, async () => {
-        let entry: Pick<TreeEntry, 'oid' | 'type'> | undefined = { oid: knownCommit(sha).tree, type: 'tree' };
+        let entry: Pick<TreeEntry, 'oid' | 'type'> | undefined = { oid: (await knownCommit(sha)).tree, type: 'tree' };
         for (const name of path.split('/')) {
-          entry = entry.type === 'tree' ? readTree(entry.oid).find((each) => each.path === name) : undefined;
+          entry = entry.type === 'tree' ? (await readTree(entry.oid)).find((each) => each.path === name) : undefined;
           if (entry === undefined) return undefined;
         }
-        const blob = entry.type === 'blob' ? objects.read(entry.oid) : undefined;
+        const blob = entry.type === 'blob' ? await objects.read(entry.oid) : undefined;
         return blob?.bytes.toString('utf8');
       }),
   };

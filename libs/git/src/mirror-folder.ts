@@ -14,8 +14,6 @@ const PARTS = ['HEAD', 'config', 'objects', 'refs', 'packed-refs', 'shallow', 'i
 export interface MirrorFolder {
   /** Writes a file that appears whole or not at all, also after a power cut. */
   readonly writeWhole: (path: string, content: string | Uint8Array) => Promise<void>;
-  /** Makes room for a file that is not finished; it goes when `use` ends, unless it was moved by then. */
-  withTemporary<Result>(use: (path: string) => Promise<Result>): Promise<Result>;
   /** Makes the folder a mirror of the repository: what is right is kept, what belongs to another repository goes. */
   prepare(): Promise<void>;
   /** Throws away all that was fetched and starts with an empty mirror. */
@@ -70,14 +68,6 @@ export function openMirrorFolder(dir: string, url: string, branch: string): Mirr
 
   return {
     writeWhole,
-    async withTemporary(use) {
-      const path = join(temporary, randomUUID());
-      try {
-        return await use(path);
-      } finally {
-        await fs.rm(path, { force: true });
-      }
-    },
     async prepare() {
       await fs.mkdir(dir, { recursive: true });
       const names = await fs.readdir(dir);

@@ -1,21 +1,27 @@
-import { mkdir, open, rename } from 'node:fs/promises';
-import { join } from 'node:path';
+import * as fs from 'node:fs/promises';
 import { performance } from 'node:perf_hooks';
-import { downloadPack, incompleteTransfer, type DownloadOptions } from './download.ts';
-import { isTranslated, translateFolderError } from './errors.ts';
-import type { GitHttp } from './git-http.ts';
-import type { RepositoryLimits } from './limits.ts';
+import { fetch, type GitHttpRequest, type GitHttpResponse, type PromiseFsClient } from 'isomorphic-git';
+import type { CommitSha } from '@floe/model';
+import type { Advertisement } from './advertisement.ts';
+import { gitError, isTranslated, translateFolderError } from './errors.ts';
+import { notGit, type GitHttp } from './git-http.ts';
+import { DOWNLOAD_SETTING, mib, tooLarge, type RepositoryLimits } from './limits.ts';
 import type { MirrorFolder } from './mirror-folder.ts';
 import type { FetchProgress } from './mirror-types.ts';
-import { buildIndex } from './pack/build-index.ts';
-import { PackFile } from './pack/pack-file.ts';
-import { PacketError } from './pkt-line.ts';
+import { checkPack } from './pack/check-pack.ts';
+import { encodePacket } from './pkt-line.ts';
 
-export interface ReceivePackOptions extends Omit<DownloadOptions, 'maxBytes' | 'onBytes'> {
+export interface ReceivePackOptions {
   readonly dir: string;
+  readonly url: string;
+  readonly branch: string;
   readonly folder: MirrorFolder;
   readonly limits: RepositoryLimits;
   readonly http: GitHttp;
+  readonly head: CommitSha;
+  /** The ref of a commit that is here with all that is behind it. */
+  readonly haveRef: string;
+  readonly advertisement: Advertisement;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: FetchProgress) => void;
 }
@@ -23,48 +29,149 @@ export interface ReceivePackOptions extends Omit<DownloadOptions, 'maxBytes' | '
 /** Fewer bytes than this are no progress: a server that sends one now and then is as good as silent. */
 const LEAST_BYTES = 1024;
 const PROGRESS_MS = 250;
+/** Where an index says how many objects it has: the last entry of its fan-out. */
+const INDEX_COUNT_OFFSET = 8 + 255 * 4;
 
-/** Downloads a pack, looks at all of it, and only then gives it its place. Nothing is left of one that is refused. */
+/**
+ * Lets isomorphic-git fetch what the head has and we have not. Its `http` and `fs` are guarded: bytes are counted as they
+ * come, and a pack is judged whole before it is written or unpacked. Nothing is left of one that is refused.
+ */
 export async function receivePack(options: ReceivePackOptions): Promise<void> {
-  const { dir, url, folder, limits, signal } = options;
-  const report = reporter(options.onProgress);
-  await folder.withTemporary(async (path) => {
-    const file = await open(path, 'wx', 0o444);
-    let hash: string;
-    let receivedBytes = 0;
-    try {
-      hash = await downloadPack(options.http, file, {
-        ...options,
-        maxBytes: limits.downloadBytes,
-        onBytes: (total) => {
-          receivedBytes = total;
-          report({ receivedBytes, objects: 0, totalObjects: 0 });
-        },
-      });
-      await file.sync();
-    } catch (error) {
-      if (error instanceof PacketError) throw incompleteTransfer(url, error);
-      throw error;
-    } finally {
-      await file.close();
-    }
-    let index: Buffer;
-    try {
-      using pack = new PackFile(path, limits.objectBytes);
-      index = await buildIndex(pack, {
-        limits,
-        signal,
-        onProgress: (objects, totalObjects) => report({ receivedBytes, objects, totalObjects }),
-      });
-    } catch (error) {
-      if (isTranslated(error) || translateFolderError(error, dir) !== undefined) throw error;
-      throw incompleteTransfer(url, error);
-    }
-    const place = join(dir, 'objects', 'pack', `pack-${hash}`);
-    await mkdir(join(dir, 'objects', 'pack'), { recursive: true });
-    await rename(path, `${place}.pack`);
-    await folder.writeWhole(`${place}.idx`, index);
+  const { dir, url, branch, advertisement } = options;
+  if (!advertisement.capabilities.has('side-band-64k')) throw notGit(url, new Error('the server offers no side-band-64k'));
+  const guard = new FetchGuard(options);
+  try {
+    await fetch({
+      fs: guard.fs,
+      http: { request: async (request) => await guard.request(request) },
+      gitdir: dir,
+      url,
+      remote: 'origin',
+      ref: options.haveRef,
+      remoteRef: `refs/heads/${branch}`,
+      singleBranch: true,
+      tags: false,
+      onProgress: ({ loaded, total }) => guard.indexed(loaded, total),
+    });
+    if (guard.failure !== undefined) throw guard.failure;
+  } catch (caught) {
+    await guard.discard();
+    options.signal.throwIfAborted();
+    const error = guard.failure ?? caught;
+    if (isTranslated(error) || translateFolderError(error, dir) !== undefined) throw error;
+    throw incompleteTransfer(url, error);
+  }
+}
+
+/** The server ended in the middle of what it had to send. */
+export function incompleteTransfer(url: string, cause?: unknown): Error {
+  return gitError('REPOSITORY_UNREACHABLE', `${url} sent only a part of what was asked for, or something broken; the fetch is tried again`, {
+    data: { url },
+    cause,
   });
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+class FetchGuard {
+  /** The first one: isomorphic-git swallows some errors, and tries to write a second time. */
+  failure: Error | undefined;
+  readonly #options: ReceivePackOptions;
+  readonly #report: (progress: FetchProgress) => void;
+  #packPath: string | undefined;
+  #receivedBytes = 0;
+  #count = 0;
+
+  constructor(options: ReceivePackOptions) {
+    this.#options = options;
+    this.#report = reporter(options.onProgress);
+  }
+
+  get fs(): PromiseFsClient {
+    const { readFile, mkdir, rmdir, unlink, stat, lstat, readdir, readlink, symlink } = fs;
+    const writeFile = async (path: string, content: string | Uint8Array): Promise<void> => {
+      if (this.failure !== undefined) throw this.failure;
+      try {
+        await this.#write(path, content);
+      } catch (error) {
+        this.failure = asError(error);
+        throw error;
+      }
+    };
+    return { promises: { readFile, writeFile, mkdir, rmdir, unlink, stat, lstat, readdir, readlink, symlink } };
+  }
+
+  async request({ method, body }: GitHttpRequest): Promise<GitHttpResponse> {
+    const { http, url } = this.#options;
+    const answer = { url, method: method ?? 'GET', statusCode: 200, statusMessage: 'OK' };
+    if (method !== 'POST') {
+      return { ...answer, headers: { 'content-type': 'application/x-git-upload-pack-advertisement' }, body: once(this.#listing()) };
+    }
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of body ?? []) chunks.push(chunk);
+    try {
+      const answerBody = await http.uploadPack(Buffer.concat(chunks).toString('latin1'));
+      return { ...answer, headers: { 'content-type': 'application/x-git-upload-pack-result' }, body: this.#counted(answerBody) };
+    } catch (error) {
+      this.failure ??= asError(error);
+      throw error;
+    }
+  }
+
+  indexed(objects: number, totalObjects: number): void {
+    this.#options.signal.throwIfAborted();
+    this.#report({ receivedBytes: this.#receivedBytes, objects, totalObjects });
+  }
+
+  /** A pack whose index did not come is of no use. */
+  async discard(): Promise<void> {
+    if (this.#packPath !== undefined) await fs.rm(this.#packPath, { force: true });
+  }
+
+  /** What was discovered already, without all that is of no use here: there may be a million refs. */
+  #listing(): Buffer {
+    const { head, branch, advertisement } = this.#options;
+    const capabilities = ['side-band-64k', 'ofs-delta'].filter((name) => advertisement.capabilities.has(name)).join(' ');
+    const refs = [`${head} HEAD\0${capabilities}\n`, `${head} refs/heads/${branch}\n`].map(encodePacket).join('');
+    return Buffer.from(`${encodePacket('# service=git-upload-pack\n')}0000${refs}0000`);
+  }
+
+  async *#counted(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+    const maxBytes = this.#options.limits.downloadBytes;
+    try {
+      for await (const chunk of body) {
+        this.#receivedBytes += chunk.length;
+        if (this.#receivedBytes > maxBytes) throw tooLarge(`what is new in it is more than ${mib(maxBytes)} to download`, DOWNLOAD_SETTING);
+        this.#report({ receivedBytes: this.#receivedBytes, objects: 0, totalObjects: 0 });
+        yield chunk;
+      }
+    } catch (error) {
+      this.failure ??= asError(error);
+      throw error;
+    }
+  }
+
+  async #write(path: string, content: string | Uint8Array): Promise<void> {
+    const { folder, limits, signal } = this.#options;
+    const bytes = Buffer.from(content);
+    if (path.endsWith('.pack')) {
+      this.#count = await checkPack(bytes, { limits, signal, onProgress: (objects, total) => this.indexed(objects, total) });
+      this.#packPath = path;
+      await folder.writeWhole(path, bytes);
+    } else if (path.endsWith('.idx')) {
+      // It leaves out what it cannot unpack.
+      if (bytes.readUInt32BE(INDEX_COUNT_OFFSET) !== this.#count) throw new Error('a pack holds objects that cannot be unpacked');
+      await folder.writeWhole(path, bytes);
+      this.#packPath = undefined;
+    }
+    // Refs are moved by us, once everything behind them is here.
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
+  yield bytes;
 }
 
 function reporter(onProgress: (progress: FetchProgress) => void): (progress: FetchProgress) => void {

@@ -15,8 +15,8 @@ export const NOWHERE = '/floe-has-not-file-';
 
 export interface VariantDeps {
   readonly dir: string;
-  readonly tree: (oid: string) => TreeEntry[];
-  readonly raw: (oid: string) => Buffer;
+  readonly tree: (oid: string) => Promise<TreeEntry[]>;
+  readonly raw: (oid: string) => Promise<Buffer>;
   readonly writeWhole: (path: string, content: string | Uint8Array) => Promise<void>;
 }
 
@@ -42,7 +42,7 @@ export async function writeVariant(
   }
   async function rewrite(oid: string, folder: Folder, path: string): Promise<string> {
     const parts: Buffer[] = [];
-    for (const entry of deps.tree(oid)) {
+    for (const entry of await deps.tree(oid)) {
       const below = entry.type === 'tree' ? folder.folders.get(entry.path) : undefined;
       const isHidden = entry.type === 'blob' && folder.files.has(entry.path);
       const here = `${path}/${entry.path}`;
@@ -55,7 +55,7 @@ export async function writeVariant(
   }
 
   const tree = await rewrite(commit.tree, foldersOf(paths), '');
-  const text = deps.raw(commit.sha).toString('latin1');
+  const text = (await deps.raw(commit.sha)).toString('latin1');
   const committer = /^committer .*$/m.exec(text)?.[0] ?? 'committer Floe <floe> 0 +0000';
   const author = committer.replace(/^committer/, 'author');
   return toCommitSha(await write('commit', Buffer.from(`tree ${tree}\n${author}\n${committer}\n\nwithout ${paths.length} files\n`, 'latin1')));
