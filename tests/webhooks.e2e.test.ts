@@ -27,6 +27,9 @@ describe('POST /webhooks/github', () => {
     expect(first).toMatchObject({ status: 202 });
     const again = await answerOf(fleet.forge.deliver({ ref: MAIN, after: head }, { id: 'delivery-1' }));
     expect(again).toMatchObject({ status: 200, text: expect.stringContaining('already taken') as string });
+    // The id is not signed: under another one it is the same delivery.
+    const replayed = await answerOf(fleet.forge.deliver({ ref: MAIN, after: head }, { id: 'delivery-of-a-recorder' }));
+    expect(replayed).toMatchObject({ status: 200, text: expect.stringContaining('already taken') as string });
     expect((await fleet.settled(head)).sha).toBe(head);
   });
 

@@ -61,6 +61,25 @@ describe('the page signs in', () => {
   });
 });
 
+test('guesses of enrolment tokens are few from one address', async () => {
+  const from = (address: string) => ({ 'content-type': 'application/json', 'x-forwarded-for': address });
+  async function enrol(address: string): Promise<number> {
+    const body = JSON.stringify({
+      token: 'a-guess-of-a-token',
+      host: 'ada',
+      machineId: 'a'.repeat(32),
+      publicKey: `${'b'.repeat(43)}=`,
+      system: 'x86_64-linux',
+    });
+    return (await fetch(`${server.url}/api/enrol`, { method: 'POST', headers: from(address), body })).status;
+  }
+  const statuses: number[] = [];
+  for (let round = 0; round < 40; round += 1) statuses.push(await enrol('192.0.2.7'));
+  expect(statuses.filter((status) => status === 403).length).toBeLessThan(30);
+  expect(statuses.at(-1)).toBe(429);
+  expect(await enrol('192.0.2.8')).toBe(403);
+});
+
 describe('what another site makes a browser send', () => {
   const change = (cookie: string, headers: Record<string, string>) =>
     withCookie(cookie, '/api/hosts/nobody/quarantine', {

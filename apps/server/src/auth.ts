@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { Gate, type Clock } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { Context, MiddlewareHandler } from 'hono';
@@ -9,9 +9,16 @@ import { refuse } from './http-error.ts';
 const SESSION_COOKIE = 'floe_session';
 /** The server ends a session by itself sooner: this only lets the browser forget it. */
 const COOKIE_LIFETIME_S = 30 * 24 * 3600;
-/** So many credentials are looked up at a time, and so many wait: a guess is a look at the database. */
+/**
+ * So many credentials are looked up at a time, and so many wait: a guess is a look at the database. Those that were good
+ * lately have a way of their own, so that nobody who may come in waits behind guesses.
+ */
 const CONCURRENT_LOOKS = 8;
+const CONCURRENT_GUESSES = 2;
 const MAX_WAITING_LOOKS = 500;
+const MAX_WAITING_GUESSES = 100;
+/** How many credentials are remembered as good. They are looked up all the same: one that was revoked is worth nothing. */
+const MAX_KNOWN = 1_000;
 
 export interface AuthEnv {
   Variables: { actor: string; credential: Credential };
@@ -44,9 +51,25 @@ export interface AuthDeps {
 export function createAuth({ tokens, clock, publicUrl }: AuthDeps): Auth {
   const publicOrigin = new URL(publicUrl).origin;
   const looks = new Gate(CONCURRENT_LOOKS);
+  const guesses = new Gate(CONCURRENT_GUESSES);
+  /** Hashes, the latest last. */
+  const known = new Set<string>();
+  const hashOf = (secret: string): string => createHash('sha256').update(secret).digest('base64');
 
   async function find({ kind, secret }: Credential): Promise<{ readonly name: string } | undefined> {
-    return await looks.pass(async () => await (kind === 'token' ? tokens.findApiToken(secret) : tokens.findSession(secret, clock.now())));
+    const hash = hashOf(secret);
+    const gate = known.has(hash) ? looks : guesses;
+    const found = await gate.pass(async () => await (kind === 'token' ? tokens.findApiToken(secret) : tokens.findSession(secret, clock.now())));
+    known.delete(hash);
+    if (found !== undefined) known.add(hash);
+    const [oldest] = known;
+    if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest);
+    return found;
+  }
+
+  function isCrowded(credential: Credential | undefined): boolean {
+    if (credential === undefined) return false;
+    return known.has(hashOf(credential.secret)) ? looks.waiting >= MAX_WAITING_LOOKS : guesses.waiting >= MAX_WAITING_GUESSES;
   }
 
   /** What a browser was made to send by another site. SameSite keeps it out as well; this holds where that does not. */
@@ -61,9 +84,9 @@ export function createAuth({ tokens, clock, publicUrl }: AuthDeps): Auth {
   return {
     required: createMiddleware<AuthEnv>(async (c, next) => {
       const credential = shown(c);
-      if (looks.waiting >= MAX_WAITING_LOOKS) {
+      if (isCrowded(credential)) {
         c.header('retry-after', '2');
-        return refuse(c, 503, 'LOOKS_TOO_MANY', `${MAX_WAITING_LOOKS} requests wait for their credentials to be looked up: try again`);
+        return refuse(c, 503, 'LOOKS_TOO_MANY', 'too many requests wait for their credentials to be looked up: try again');
       }
       const found = credential === undefined ? undefined : await find(credential);
       if (credential === undefined || found === undefined) {
@@ -86,7 +109,7 @@ export function createAuth({ tokens, clock, publicUrl }: AuthDeps): Auth {
     async signIn(c, token) {
       if (isForeign(c, false)) return 'foreign';
       const secret = randomBytes(32).toString('base64url');
-      if (!(await looks.pass(async () => await tokens.createSession(secret, token, clock.now())))) return 'unknown';
+      if (!(await guesses.pass(async () => await tokens.createSession(secret, token, clock.now())))) return 'unknown';
       const secure = publicOrigin.startsWith('https:');
       setCookie(c, SESSION_COOKIE, secret, { httpOnly: true, sameSite: 'Strict', secure, path: '/', maxAge: COOKIE_LIFETIME_S });
       return 'signed-in';

@@ -38,7 +38,8 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
   const stored = await store.releases.byIds(untold.map(({ desired }) => desired.releaseId));
   const releases = new Map(stored.map((release) => [release.id, v.parse(StoredEnvelope, release.envelope)]));
   const freshness = await store.releases.freshness(repositoryId);
-  const freshnessEnvelope = freshness === undefined ? undefined : v.parse(StoredEnvelope, freshness);
+  // Without it an agent only knows less of how old the news is; it is signed anew every hour.
+  const freshnessEnvelope = v.safeParse(StoredEnvelope, freshness);
 
   const sent: DirectiveRow[] = [];
   for (const { session, row, desired } of untold) {
@@ -53,7 +54,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
       mode: 'activate',
       isRetry: row.retryEpoch !== undefined,
       release,
-      ...(freshnessEnvelope === undefined ? {} : { freshness: freshnessEnvelope }),
+      ...(freshnessEnvelope.success ? { freshness: freshnessEnvelope.output } : {}),
       issuedAt,
       // By the time that the agent was told when it connected, however the clock was set since.
       expiresAt: clock.latest() + DIRECTIVE_LIFETIME_MS,

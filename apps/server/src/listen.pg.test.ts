@@ -63,6 +63,30 @@ describe('a stranger cannot end the server', () => {
   });
 });
 
+describe('requests that are sent without waiting for answers', () => {
+  const guess = 'GET /api/fleet HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a-guess\r\n\r\n';
+
+  test('are few of one connection: it is cut, and others are answered', async () => {
+    let answers = 0;
+    for (let round = 0; round < 3; round += 1) {
+      const flood = Array.from({ length: 3 }, () => raw(guess.repeat(3_000)));
+      for (const socket of flood) socket.on('data', (chunk) => (answers += chunk.toString('latin1').split('HTTP/1.1 ').length - 1));
+      await serves();
+      await Promise.all(flood.map(ended));
+    }
+    // Of 27,000.
+    expect(answers).toBeLessThan(9 * 20);
+    const known = await fetch(`${server.url}/api/fleet`, { headers: { authorization: `Bearer ${server.token}` } });
+    expect(known.status).toBe(200);
+  });
+
+  test('may be two or three, as HTTP allows', async () => {
+    const last = 'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n';
+    const text = await answerTo(`GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n${guess}${last}`);
+    expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 401', 'HTTP/1.1 200']);
+  });
+});
+
 describe('HTTP', () => {
   const WITH_UPGRADE = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n';
 
@@ -95,4 +119,13 @@ test('an honest agent is let in and told what to run', async () => {
   await using agent = await TestAgent.welcome(server.url, ada);
   expect((await agent.next('directive')).envelope.type).toBe('floe/directive');
   expect(agent.messages.map(({ type }) => type)).toEqual(['challenge', 'welcome', 'directive']);
+});
+
+test('a statement of freshness that cannot be read keeps no host from its directive', async () => {
+  const bob = await server.enrol('bob', TOPLEVEL);
+  const { store } = server.context;
+  const repository = (await store.hosts.get(bob.host))?.repositoryId ?? '';
+  await store.releases.saveFreshness(repository, '{"of": "another version"}', 1_000, 1_000);
+  await using agent = await TestAgent.welcome(server.url, bob);
+  expect((await agent.next('directive')).envelope.type).toBe('floe/directive');
 });

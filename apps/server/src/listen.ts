@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { FloeError, type Logger } from '@floe/runtime';
 import { createAdaptorServer } from '@hono/node-server';
@@ -8,6 +8,7 @@ import type { Config } from './config.ts';
 import type { ServerContext } from './context.ts';
 import { guardErrors } from './guard.ts';
 import { watchConnections } from './http/connections.ts';
+import { boundPipelining } from './http/pipelining.ts';
 
 /** The headers of a request have to be there within this time. */
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -31,6 +32,7 @@ export async function listen(
     fetch: context.app.fetch,
     // For HTTP/1.0, which requires no Host.
     hostname: new URL(config.publicUrl).host,
+    createServer: ((options: ServerOptions, listener: RequestListener) => createServer(options, boundPipelining(listener))) as typeof createServer,
     serverOptions: {
       shouldUpgradeCallback: isForAgents,
       headersTimeout: HEADERS_TIMEOUT_MS,

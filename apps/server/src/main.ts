@@ -36,6 +36,8 @@ try {
 } catch (error) {
   const isUsage = isFloeError(error, 'CONFIG_INVALID') || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true;
   const isExpected = isUsage || isFloeError(error);
-  process.stderr.write(`${isExpected ? describeError(error) : String((error as Error).stack)}\n`);
+  // The code is what the manual is searched for.
+  const code = isFloeError(error) && !isUsage ? `${error.code}: ` : '';
+  process.stderr.write(`${isExpected ? `${code}${describeError(error)}` : String((error as Error).stack)}\n`);
   process.exitCode = isUsage ? USAGE_ERROR : 1;
 }

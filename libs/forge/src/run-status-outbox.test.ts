@@ -290,6 +290,19 @@ describe('the sender', () => {
     expect(outbox.rows.get(`${SHA} floe/rollout`)).toMatchObject({ sentVersion: 1, dueAt: undefined });
   });
 
+  it('sets a status aside that it cannot work on, and sends the others', async () => {
+    const { outbox, forge, drain } = setUp();
+    outbox.put('floe/build', 'success');
+    outbox.put('floe/rollout', 'success');
+    let posts = 0;
+    forge.during = () => {
+      posts += 1;
+      if (posts === 1) throw new RangeError('Invalid time value');
+    };
+    await drain();
+    expect(new Set(forge.taken)).toEqual(new Set(['floe/build success', 'floe/rollout success']));
+  });
+
   it('stops on a bug instead of hiding it', async () => {
     const { outbox, drain } = setUp();
     outbox.outage.push(new TypeError('x is undefined'));

@@ -1,4 +1,4 @@
-import { fullJitter, isFloeError, type BackoffOptions, type Clock, type Logger } from '@floe/runtime';
+import { describeError, fullJitter, isAboutSubject, isFloeError, type BackoffOptions, type Clock, type Logger } from '@floe/runtime';
 import type { CommitStatuses, PostOutcome } from './status.ts';
 import type { ClaimedStatus, StatusOutbox } from './status-outbox.ts';
 
@@ -37,7 +37,7 @@ export async function runStatusOutbox(deps: StatusOutboxDeps, signal: AbortSigna
       if (claimed === undefined) {
         await deps.wake(signal);
       } else {
-        const outcome = await send(deps, claimed, failures, signal);
+        const outcome = await sendOrSetAside(deps, claimed, failures, signal);
         failures = outcome.isForgeWell ? 0 : failures + 1;
         if (outcome.pauseMs > 0) await clock.sleep(outcome.pauseMs, signal);
       }
@@ -54,6 +54,18 @@ interface Sent {
   readonly isForgeWell: boolean;
   /** For how long nothing may be sent. */
   readonly pauseMs: number;
+}
+
+/** An error about one status is that status' trouble: it waits for long, and the others go on. */
+async function sendOrSetAside(deps: StatusOutboxDeps, claimed: ClaimedStatus, failures: number, signal: AbortSignal): Promise<Sent> {
+  try {
+    return await send(deps, claimed, failures, signal);
+  } catch (error) {
+    if (!isAboutSubject(error)) throw error;
+    deps.logger.error('a commit status could not be worked on; the others go on', { sha: claimed.sha, context: claimed.context, error });
+    await deps.outbox.postpone(claimed.id, deps.clock.now() + REFUSED.capMs, describeError(error));
+    return { isForgeWell: true, pauseMs: 0 };
+  }
 }
 
 async function send(deps: StatusOutboxDeps, claimed: ClaimedStatus, failures: number, signal: AbortSignal): Promise<Sent> {

@@ -75,7 +75,7 @@ export function translateStatus(status: number, { url, tokenSetting }: { url: st
   const data = { url, status };
   if (status === 401 || status === 403) {
     const message = hasToken
-      ? `${url} refuses the token: check that the one in ${tokenSetting} is valid, not expired and may read the repository; a new one is used at once`
+      ? `${url} refuses the token: check that the one in ${tokenSetting} is valid, not expired and may read the repository; a new one is used at the next fetch, on NixOS after systemctl restart floe-server`
       : `${url} wants a token: set ${tokenSetting} to a file with one that may read the repository`;
     return gitError('REPOSITORY_UNAUTHORIZED', `authentication failed: ${message}`, { data });
   }

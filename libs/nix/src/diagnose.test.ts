@@ -58,7 +58,17 @@ const line = fc.oneof(
   text.map((printed) => json({ action: 'result', id: 1, type: 101, fields: [printed] })),
   text.map((printed) => printed.replaceAll('\n', ' ')).filter((printed) => !printed.startsWith('@nix ')),
 );
+/** And by which a builder, here of an import-from-derivation, can speak in Nix's own form (seen on 2.8). */
+const builderLine = fc.oneof(
+  line,
+  text.map((forged) => json({ action: 'msg', level: 0, msg: forged })),
+  fc.constantFrom(...NIX_SAYS).map((forged) => json({ action: 'msg', level: 0, msg: `error: ${forged}` })),
+  fc.constant(json({ action: 'msg', level: 3, msg: `  ${DRV}` })),
+);
 const lines = fc.array(line, { maxLength: 12 });
+const STARTED = json({ action: 'start', id: 1, level: 3, type: 105, text: '', fields: [DRV, '', 1, 1] });
+/** All that Nix may pass on: expressions first, then a builder, and both. */
+const linesOfAll = fc.tuple(lines, fc.array(builderLine, { maxLength: 12 })).map(([before, after]) => [...before, STARTED, ...after]);
 
 /** A Nix whose command about the repository fails and says `said`; what Floe asks besides is answered as on a good day. */
 function failing(said: readonly string[], isAbout: (args: readonly string[]) => boolean, more: readonly string[] = []): RepositoryCommand {
@@ -91,7 +101,7 @@ describe('whatever a repository says', () => {
 
   it('a host that does not evaluate is that host’s error', async () => {
     await fc.assert(
-      fc.asyncProperty(lines, async (said) => {
+      fc.asyncProperty(fc.oneof(lines, linesOfAll), async (said) => {
         const results: HostEvaluation[] = [];
         const command = failing(said, (args) => args.some((each) => each.includes('config.system.build.toplevel')));
         const options = { concurrency: 1, timeoutMs: 1_000, maxMemoryBytes: 1, signal, onResult: (each: HostEvaluation) => results.push(each) };
@@ -103,7 +113,7 @@ describe('whatever a repository says', () => {
 
   it('a flake that cannot be read is that commit’s error', async () => {
     await fc.assert(
-      fc.asyncProperty(lines, async (said) => {
+      fc.asyncProperty(fc.oneof(lines, linesOfAll), async (said) => {
         const command = failing(said, (args) => args.some((each) => each.includes('getFlake')));
         await expect(listHosts(command, FLAKE, { timeoutMs: 1_000, maxMemoryBytes: 1, signal })).rejects.toMatchObject({
           code: 'FLAKE_INVALID',
@@ -114,10 +124,9 @@ describe('whatever a repository says', () => {
   });
 
   it('a build that was started and failed is that host’s error', async () => {
-    const started = json({ action: 'start', id: 1, level: 3, type: 105, text: '', fields: [DRV, '', 1, 1] });
     await fc.assert(
-      fc.asyncProperty(lines, async (said) => {
-        const command = failing(said, (args) => args.includes('--realise'), [started]);
+      fc.asyncProperty(fc.array(builderLine, { maxLength: 12 }), async (said) => {
+        const command = failing(said, (args) => args.includes('--realise'), [STARTED]);
         const result = await build(
           command,
           { addRoot: async () => undefined },

@@ -66,7 +66,10 @@ const KEPT_PATHS = 10_000;
 const WARNING_CHARACTERS = 500;
 /** What Nix writes before the text of `builtins.trace`, so that no repository can make a message that does not begin with it. */
 const TRACE = 'trace: ';
-/** Nix writes it when an allocation fails, as a message without a `raw_msg`. */
+/**
+ * Nix writes it when an allocation fails, as a message without a `raw_msg`. So can a builder, whose messages Nix passes on:
+ * once one was started, neither this nor a list of what is to be built is believed.
+ */
 const OUT_OF_MEMORY = 'error: out of memory';
 const SHOW_TRACE_HINT = "(use '--show-trace'";
 const DERIVATION = /^\s*(\/nix\/store\/[0-9a-z]{32}-[0-9A-Za-z+\-._?=]+\.drv)\s*$/;
@@ -113,11 +116,11 @@ export class FailureLog {
     if (isFromExpression) this.#warn(event.raw_msg === undefined ? text.slice(TRACE.length) : text);
     else if (event.level === 0) this.#fail(event, text);
     else if (event.level === 1) keepLast(this.plainLines, text);
-    else addBounded(this.plannedBuilds, DERIVATION.exec(text)?.[1]);
+    else if (this.startedBuilds.size === 0) addBounded(this.plannedBuilds, DERIVATION.exec(text)?.[1]);
   }
 
   #fail(event: Message, text: string): void {
-    if (event.raw_msg === undefined && text === OUT_OF_MEMORY) this.hasRunOutOfMemory = true;
+    if (event.raw_msg === undefined && text === OUT_OF_MEMORY && this.startedBuilds.size === 0) this.hasRunOutOfMemory = true;
     if (event.raw_msg === undefined && text.startsWith(SHOW_TRACE_HINT)) return;
     if (this.messages.length >= KEPT_MESSAGES) return;
     const calls = (event.trace ?? []).map(placeOf).filter((place) => place !== undefined);

@@ -29,15 +29,17 @@ export async function takeIn(deps: PipelineDeps, repositoryId: string, signal: A
  * came too early, so the next look follows here: after as long as was waited already, thus 1, 2, 4, 8 … seconds.
  */
 async function awaitedIn({ store, mirror, clock }: PipelineDeps, repositoryId: string): Promise<number | undefined> {
-  const pushed = await store.deliveries.newestPush(repositoryId);
-  if (pushed?.after === undefined) return undefined;
-  const waitedMs = clock.now() - pushed.receivedAt;
-  if (Math.abs(waitedMs) > AWAITED_MS) return undefined;
-  const isHere = await mirror.commit(pushed.after).then(
-    () => true,
-    (error: unknown) => !isFloeError(error, 'COMMIT_NOT_FOUND'),
-  );
-  return isHere ? undefined : Math.min(60_000, Math.max(1_000, waitedMs));
+  let soonestMs: number | undefined;
+  for (const { after, receivedAt } of await store.deliveries.newestPushes(repositoryId)) {
+    const waitedMs = clock.now() - receivedAt;
+    if (after === undefined || Math.abs(waitedMs) > AWAITED_MS) continue;
+    const isHere = await mirror.commit(after).then(
+      () => true,
+      (error: unknown) => !isFloeError(error, 'COMMIT_NOT_FOUND'),
+    );
+    if (!isHere) soonestMs = Math.min(soonestMs ?? Number.POSITIVE_INFINITY, Math.min(60_000, Math.max(1_000, waitedMs)));
+  }
+  return soonestMs;
 }
 
 async function look(deps: PipelineDeps, repositoryId: string, signal: AbortSignal): Promise<TakeInResult> {

@@ -5,7 +5,7 @@ export interface Culprit<Item> {
 }
 
 /** A batch in which so many were refused alone is not searched any further: the rest of it is refused with them. */
-const MAX_CULPRITS = 20;
+const USUAL_CULPRITS = 20;
 
 /**
  * Does `attempt` for all items at once; when it fails with an error that is about the items (`isTheirs`), tries halves,
@@ -17,6 +17,7 @@ export async function narrow<Item>(
   items: readonly Item[],
   attempt: (some: readonly Item[]) => Promise<void>,
   isTheirs: (error: unknown) => boolean,
+  maxCulprits = USUAL_CULPRITS,
 ): Promise<readonly Culprit<Item>[]> {
   const culprits: Culprit<Item>[] = [];
   async function search(some: readonly Item[]): Promise<void> {
@@ -25,7 +26,7 @@ export async function narrow<Item>(
       await attempt(some);
     } catch (error) {
       if (!isTheirs(error)) throw error;
-      if (some.length === 1 || culprits.length >= MAX_CULPRITS) {
+      if (some.length === 1 || culprits.length >= maxCulprits) {
         culprits.push(...some.map((item) => ({ item, error })));
         return;
       }

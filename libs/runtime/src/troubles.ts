@@ -78,7 +78,7 @@ export class Troubles {
     keyOf: (subject: Subject) => string,
     work: (some: readonly Subject[]) => Promise<void>,
   ): Promise<void> {
-    const culprits = await narrow(subjects, work, isAboutSubject);
+    const culprits = await narrow(subjects, work, isAboutSubject, subjects.length);
     for (const { item, error } of culprits) this.note(what, keyOf(item), error);
     if (this.#bySubject.size === 0) return;
     const failed = new Set(culprits.map(({ item }) => item));

@@ -8,6 +8,8 @@ import { webhookDeliveries } from './tables/index.ts';
 
 /** A repeated delivery is news at most this often. */
 const REDELIVERY_MS = 5_000;
+/** So many of the newest pushes are awaited: an old one that comes again hides no newer one. */
+const AWAITED_PUSHES = 20;
 
 /** Whether the delivery came before, and not just now; it came now. */
 async function isRenewed(db: Database, { forge, id, receivedAt }: Delivery): Promise<boolean> {
@@ -40,14 +42,14 @@ export function createDeliveryStore(db: Database): DeliveryStore {
         .limit(1);
       return row?.receivedAt;
     },
-    async newestPush(repositoryId) {
-      const [row] = await db
+    async newestPushes(repositoryId) {
+      const rows = await db
         .select({ after: webhookDeliveries.after, receivedAt: webhookDeliveries.receivedAt })
         .from(webhookDeliveries)
         .where(and(eq(webhookDeliveries.repositoryId, repositoryId), eq(webhookDeliveries.outcome, 'accepted')))
         .orderBy(desc(webhookDeliveries.receivedAt))
-        .limit(1);
-      return row === undefined ? undefined : { after: (row.after ?? undefined) as CommitSha | undefined, receivedAt: row.receivedAt };
+        .limit(AWAITED_PUSHES);
+      return rows.map((row) => ({ after: (row.after ?? undefined) as CommitSha | undefined, receivedAt: row.receivedAt }));
     },
     async prune(before) {
       const pruned = await db.delete(webhookDeliveries).where(lt(webhookDeliveries.receivedAt, before)).returning({ id: webhookDeliveries.id });

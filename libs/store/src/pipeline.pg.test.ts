@@ -86,7 +86,13 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await hints()).toBe(1);
       await store.deliveries.record({ ...push, receivedAt: 20_000 });
       expect(await hints()).toBe(2);
-      expect(await store.deliveries.newestPush(repository.id)).toEqual({ after: commit('b'), receivedAt: 20_000 });
+      // An old one that comes again hides no newer one.
+      await store.deliveries.record({ ...push, id: `newer ${repository.id}`, after: commit('c'), receivedAt: 21_000 });
+      await store.deliveries.record({ ...push, receivedAt: 30_000 });
+      expect(await store.deliveries.newestPushes(repository.id)).toEqual([
+        { after: commit('b'), receivedAt: 30_000 },
+        { after: commit('c'), receivedAt: 21_000 },
+      ]);
     });
 
     test('that nothing follows from wakes nobody, and is forgotten in time', async () => {

@@ -109,8 +109,8 @@ export interface DeliveryStore {
   record(delivery: Delivery): Promise<'stored' | 'duplicate'>;
   /** When the last delivery came that moved the repository to `commit`. */
   latestFor(repositoryId: string, commit: CommitSha): Promise<Timestamp | undefined>;
-  /** The last push to the tracked branch that a forge told of. */
-  newestPush(repositoryId: string): Promise<{ readonly after: CommitSha | undefined; readonly receivedAt: Timestamp } | undefined>;
+  /** The last pushes to the tracked branch that a forge told of, newest first. */
+  newestPushes(repositoryId: string): Promise<readonly { readonly after: CommitSha | undefined; readonly receivedAt: Timestamp }[]>;
   /** Forgets deliveries received before; says how many. */
   prune(before: Timestamp): Promise<number>;
 }

@@ -51,8 +51,8 @@ Example:
       `
 When somebody at a machine went back to the system before, or switched it by hand, its agent does not fight that: it
 ends when another system is desired, after a day at least, or when they run: floe-agent resume. This command ends it
-now, over their head: tell them first. The machine's windows and waits still hold. One that is away is told when it
-is back.
+now, over their head: tell them first. It waits for no window, battery or session of the machine; only its policy about
+restarts holds. One that is away is told when it is back.
 
 Example:
   $ floe resume ws0001 --reason "the fix that Ada waited for is in"`,

@@ -67,7 +67,7 @@ function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[])
 }
 
 function todoForHost(host: HostView): string | null {
-  if (host.isBehind && host.standing !== 'rolled-back' && host.standing !== 'failed')
+  if (host.isBehind && host.standing !== 'rolled-back' && host.standing !== 'failed' && host.standing !== 'quarantined')
     return host.isEnrolled ? 'push a fix; it keeps its last release until then' : 'push a fix';
   return null;
 }

@@ -85,4 +85,14 @@ describe.each(['PGlite', 'Postgres'] as const)('reports that %s does not take', 
     // A line per host, not one per report.
     expect(lines.length - startLines).toBeLessThan(10);
   });
+
+  test('of many hosts at once cost none of the others theirs', async () => {
+    const hostile = Array.from({ length: 40 }, (_, index) => `hostile${index}` as typeof eve);
+    await store.hosts.ensure(repository.id, hostile);
+    const batch = hostile.flatMap((host) => [[host, report(1, { at: 1e300 })] as const, [host, report(2)] as const]);
+    await write([...batch.slice(0, 30), [ada, report(3)], ...batch.slice(30), [bob, report(3)]]);
+    expect((await store.hosts.get(ada))?.reportSeq).toBe(3);
+    expect((await store.hosts.get(bob))?.refused).toBeUndefined();
+    for (const host of hostile) expect(await store.hosts.get(host)).toMatchObject({ reportSeq: 2, refused: { count: 1 } });
+  });
 });

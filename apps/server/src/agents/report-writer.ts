@@ -57,8 +57,7 @@ export class ReportWriter implements AsyncDisposable {
     while (this.#queue.length > 0) {
       const batch = this.#queue.slice(0, MAX_BATCH);
       try {
-        const culprits = await narrow(batch, async (some) => await this.#storeAll(some), isRefused);
-        for (const [host, refused] of Map.groupBy(culprits, ({ item }) => item.host)) await this.#setAside(host, refused);
+        await this.#storeOrSetAside(batch);
         this.#queue.splice(0, batch.length);
         this.#onStored(new Set(batch.map(({ host }) => host)));
       } catch (error) {
@@ -68,6 +67,17 @@ export class ReportWriter implements AsyncDisposable {
       }
     }
     this.#flushing = undefined;
+  }
+
+  /** First the hosts are found of which something is refused, however many they are, then among the reports of each what it is. */
+  async #storeOrSetAside(batch: readonly Waiting[]): Promise<void> {
+    const hosts = [...Map.groupBy(batch, ({ host }) => host)];
+    const storeAll = async (some: readonly Waiting[]): Promise<void> => await this.#storeAll(some);
+    const refused = await narrow(hosts, async (some) => await storeAll(some.flatMap(([, reports]) => reports)), isRefused, hosts.length);
+    for (const { item } of refused) {
+      const [host, reports] = item;
+      await this.#setAside(host, await narrow(reports, storeAll, isRefused));
+    }
   }
 
   async #storeAll(batch: readonly Waiting[]): Promise<void> {

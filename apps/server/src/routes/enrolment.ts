@@ -18,11 +18,14 @@ import * as v from 'valibot';
 import type { AgentHub } from '../agents/hub.ts';
 import type { Auth, AuthEnv } from '../auth.ts';
 import { membersBody, strangersBody, type BodyBudget } from '../http/bodies.ts';
+import { clientAddress, Tries } from '../http/tries.ts';
 import { refuse } from '../http-error.ts';
 import { orRefuse, Reason } from './validation.ts';
 
 const TOKEN_LIFETIME_MS = 15 * 60_000;
 const MAX_ENROL_BYTES = 4 * 1024;
+/** Refused enrolments of one address; those that succeed do not count. */
+const ENROLMENTS = { burst: 20, perSecond: 0.2 } as const;
 
 export interface EnrolmentDeps {
   readonly auth: Auth;
@@ -56,6 +59,7 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
   const { store, statements, hub, clock, logger } = deps;
   const app = new Hono<AuthEnv>();
   const authenticated = deps.auth.required;
+  const tries = new Tries(ENROLMENTS, clock);
 
   app.post('/hosts/:host/enrolment-tokens', authenticated, membersBody, sValidator('param', Host, orRefuse), async (c) => {
     const { host } = c.req.valid('param');
@@ -69,12 +73,18 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
 
   app.post('/enrol', strangersBody(MAX_ENROL_BYTES, deps.bodies), sValidator('json', foreign(EnrolRequest), orRefuse), async (c) => {
     const { token, host, machineId, publicKey } = c.req.valid('json');
+    const address = clientAddress(c);
+    if (!tries.take(address)) {
+      c.header('retry-after', String(1 / ENROLMENTS.perSecond));
+      return refuse(c, 429, 'ENROLMENTS_TOO_MANY', `more than ${ENROLMENTS.burst} enrolments from one address were refused: try again in a while`);
+    }
     const consumed = await store.tokens.consumeEnrolmentToken(token, host, clock.now());
     if (consumed.kind !== 'consumed') {
       const [code, message] = CONSUME_ERRORS[consumed.kind];
       logger.warn('an enrolment was refused', { host, code });
       return refuse(c, 403, code, message);
     }
+    tries.giveBack(address);
     const statement: EnrolmentStatement = { version: 1, host, machineId, publicKey, enrolledAt: clock.now() };
     await statements.appendEnrolment(seal(deps.serverSigner, 'floe/enrolment', statement), statement);
     await store.hosts.enrol({ host, repositoryId: deps.repository.id, machineId, publicKey, at: statement.enrolledAt });

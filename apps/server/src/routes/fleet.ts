@@ -87,7 +87,8 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     if (newest?.sha.startsWith(sha) !== true) {
       return refuse(c, 409, 'REVISION_NOT_NEWEST', `only the newest commit can be evaluated anew${newest === undefined ? '' : `: ${newest.sha}`}`);
     }
-    if (!isEndedRevision(newest.state)) return refuse(c, 409, 'REVISION_UNDER_WAY', 'the commit is under way already');
+    if (!isEndedRevision(newest.state))
+      return refuse(c, 409, 'REVISION_UNDER_WAY', 'the commit is under way already; if it waits for an input, it is tried again by itself');
     const reopened = await store.revisions.reopen(newest.id, clock.now());
     if (reopened.kind === 'stale') {
       return refuse(c, 409, 'REVISION_ENDED', `a commit that is ${reopened.state} is not evaluated: push another one`);

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { judgeGithubHeaders, parseGithubWebhook } from '@floe/forge';
 import { withoutTrailingSlashes, type Clock, type Logger, type SecretSource } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
@@ -63,7 +64,8 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
         }
         const isTracked = outcome.ref === repository.ref && !outcome.isDeleted;
         const stored = await store.deliveries.record({
-          id: outcome.deliveryId,
+          // By what is signed: the id of a delivery is not, so a recorded one could come under any number of them.
+          id: createHash('sha256').update(rawBody).digest('hex'),
           forge: 'github',
           event: 'push',
           repositoryId: repository.id,
