@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { printFailures, printTables } from './tests/reporters.ts';
 
 const everywhere = '{apps,libs,nix,scripts,bench}';
 const setupFiles = ['scripts/testing/setup.ts'];
@@ -10,6 +11,7 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     globalSetup: ['tests/outcomes.ts'],
+    reporters: [printTables, 'default', printFailures],
     projects: [
       {
         test: {

@@ -12,15 +12,9 @@ export function noteOutcome(outcome: Outcome): void {
   appendFileSync(FILE, `${JSON.stringify(outcome)}\n`);
 }
 
-/** Vitest's global set-up. */
+/** Vitest's global set-up. The tables are printed by reporters.ts. */
 export function setup(): void {
   rmSync(FILE, { force: true });
-}
-
-/** Prints the tables when all tests are over. */
-export function teardown(): void {
-  const text = formatOutcomes();
-  if (text !== '') console.log(text);
 }
 
 /** Everything that was noted since the start, a table for each name. */
