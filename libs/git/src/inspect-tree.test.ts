@@ -2,10 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommitSha } from '@floe/model';
-import { exec, silentLogger } from '@floe/runtime';
+import { silentLogger } from '@floe/runtime';
 import { startGitOrigin, type GitOrigin, type OriginRepository } from '@floe/testkit';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { openMirror, type GitMirror } from './index.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { GitMirror } from './index.ts';
+import { mirrorHere } from './test/mirror-here.ts';
+import { pointBranch, rawTree, writeRawObject } from './test/raw-objects.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -16,36 +18,27 @@ const TRANSCRYPT = 'U2FsdGVkX1+abcdefghij\n';
 
 let folder: string;
 let server: GitOrigin;
+let count = 0;
 let repository: OriginRepository;
 let mirror: GitMirror;
 
-beforeEach(async () => {
+beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'floe-inspect-'));
   server = await startGitOrigin();
-  repository = await server.repository('fleet');
-  mirror = await openMirror({ dir: join(folder, 'mirror'), url: repository.url, branch: 'main', logger: silentLogger });
 });
-afterEach(async () => {
-  await mirror[Symbol.asyncDispose]();
+afterAll(async () => {
   await server[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
 });
-
-/** Runs git in the origin, with input. */
-async function git(args: readonly string[], input = ''): Promise<string> {
-  const script = 'printf "$1" | git --git-dir "$2" "${@:3}"';
-  const result = await exec('bash', ['-c', script, 'bash', input, repository.bareDir, ...args], {
-    env: { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null' },
-    timeoutMs: 30_000,
-  });
-  if (result.exitCode !== 0) throw new Error(result.stderr);
-  return result.stdout.trim();
-}
+beforeEach(async () => {
+  count += 1;
+  repository = await server.repository(`fleet-${count}`);
+  mirror = mirrorHere({ dir: join(folder, `mirror-${count}`), url: repository.url, branch: 'main', logger: silentLogger });
+});
 
 async function commitOf(tree: string): Promise<CommitSha> {
-  const who = ['-c', 'user.name=A', '-c', 'user.email=a@b'];
-  const sha = await git([...who, 'commit-tree', '-m', 'tree', tree]);
-  await git(['update-ref', 'refs/heads/main', sha]);
+  const sha = await writeRawObject(repository.bareDir, 'commit', `tree ${tree}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\ntree\n`);
+  await pointBranch(repository.bareDir, sha);
   return sha as CommitSha;
 }
 
@@ -108,11 +101,11 @@ describe('files that are not what they are called', () => {
 
 describe('a tree that has no end', () => {
   async function bomb(levels: number, width: number): Promise<string> {
-    const blob = await git(['hash-object', '-w', '--stdin'], 'x');
-    const lines = (mode: string, type: string, oid: string): string =>
-      Array.from({ length: width }, (_, index) => `${mode} ${type} ${oid}\\tn${index}\\n`).join('');
-    let tree = await git(['mktree'], lines('100644', 'blob', blob));
-    for (let level = 0; level < levels; level += 1) tree = await git(['mktree'], lines('040000', 'tree', tree));
+    const { bareDir } = repository;
+    const folderOf = async (mode: string, oid: string): Promise<string> =>
+      await writeRawObject(bareDir, 'tree', rawTree(Array.from({ length: width }, (_, index) => ({ mode, name: `n${index}`, oid }))));
+    let tree = await folderOf('100644', await writeRawObject(bareDir, 'blob', 'x'));
+    for (let level = 0; level < levels; level += 1) tree = await folderOf('40000', tree);
     return tree;
   }
 
@@ -139,12 +132,8 @@ describe('a tree that has no end', () => {
     ['.GIT', 'name that git forbids'],
     ['x'.repeat(300), 'too long'],
   ])('is refused for a name that no file may have: %s', async (name, message) => {
-    const blob = await git(['hash-object', '-w', '--stdin'], 'x');
-    const hex = Buffer.from(blob, 'hex')
-      .toString('hex')
-      .replaceAll(/../g, String.raw`\x$&`);
-    const tree = await git(['hash-object', '-t', 'tree', '--literally', '-w', '--stdin'], String.raw`100644 ${name}\0${hex}`.replaceAll('%', '%%'));
-    const head = await commitOf(tree);
+    const oid = await writeRawObject(repository.bareDir, 'blob', 'x');
+    const head = await commitOf(await writeRawObject(repository.bareDir, 'tree', rawTree([{ mode: '100644', name, oid }])));
     await mirror.fetch(undefined);
     expect((await mirror.inspect(head)).problem).toContain(message);
   });

@@ -1,12 +1,13 @@
-import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommitSha } from '@floe/model';
 import { execInTest, createLogger, Secret, silentLogger, type Logger } from '@floe/runtime';
 import { startGitOrigin, type GitOrigin, type GitOriginOptions, type OriginRepository } from '@floe/testkit';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openMirror, type GitMirror, type MirrorOptions } from './index.ts';
+import { mirrorHere } from './test/mirror-here.ts';
 
 // Threads, servers and native git are started for each test: slow on a machine that is busy.
 vi.setConfig({ testTimeout: 60_000 });
@@ -29,6 +30,12 @@ async function origin(options?: GitOriginOptions): Promise<GitOrigin> {
 }
 
 async function mirrorOf(url: string, options: Partial<MirrorOptions> = {}): Promise<GitMirror & { readonly dir: string }> {
+  const dir = options.dir ?? join(await temporaryFolder(), 'mirror');
+  return mirrorHere({ dir, url, branch: 'main', logger: silentLogger, ...options });
+}
+
+/** For what concerns the thread itself. */
+async function mirrorInThread(url: string, options: Partial<MirrorOptions> = {}): Promise<GitMirror & { readonly dir: string }> {
   const dir = options.dir ?? join(await temporaryFolder(), 'mirror');
   const mirror = await openMirror({ dir, url, branch: 'main', logger: silentLogger, ...options });
   cleanups.push(() => mirror[Symbol.asyncDispose]());
@@ -61,7 +68,7 @@ describe('fetch', () => {
     const server = await origin();
     const repository = await server.repository('fleet');
     const first = await repository.commit({ 'flake.nix': '{ }\n' }, 'first');
-    const mirror = await mirrorOf(repository.url);
+    const mirror = await mirrorInThread(repository.url);
     expect(await mirror.fetch(undefined)).toEqual({ kind: 'advanced', head: first, from: undefined, count: 1 });
 
     const before = server.requests.length;
@@ -147,7 +154,7 @@ describe('fetch', () => {
     const server = await origin();
     const repository = await server.repository('fleet');
     const head = await repository.commit({ 'flake.nix': '{ }' }, 'first');
-    const mirror = await mirrorOf(repository.url);
+    const mirror = await mirrorInThread(repository.url);
     const [fetched, text, again] = await Promise.all([mirror.fetch(undefined), mirror.readFile(head, 'flake.nix'), mirror.fetch(head)]);
     expect(fetched.kind).toBe('advanced');
     expect(text).toBe('{ }');
@@ -261,7 +268,7 @@ describe('what the server may say', () => {
     const repository = await server.repository('fleet');
     const head = await repository.commit({ a: '1' }, 'first');
     const log = memoryLogger();
-    const mirror = await mirrorOf(repository.url, { token: new Secret('hunter2-token'), logger: log.logger });
+    const mirror = await mirrorInThread(repository.url, { token: new Secret('hunter2-token'), logger: log.logger });
     expect(await mirror.fetch(undefined)).toMatchObject({ kind: 'advanced', head });
     const before = server.requests.length;
     await mirror.fetch(head);
@@ -444,7 +451,7 @@ describe('time limits and threads', () => {
 
   it('ends a fetch that takes too long', async () => {
     const { url } = await silentServer();
-    const mirror = await mirrorOf(url, { silenceMs: 300 });
+    const mirror = await mirrorInThread(url, { silenceMs: 300 });
     expect(await failureOf(mirror.fetch(undefined))).toMatchObject({ code: 'GIT_TIMED_OUT', retryable: true });
     // The limit is short enough to end a thread that is only slow to start: asked until it has started in time.
     await expect.poll(() => failureOf(mirror.commit('a'.repeat(40) as CommitSha)), { timeout: 30_000 }).toMatchObject({ code: 'COMMIT_NOT_FOUND' });
@@ -452,7 +459,7 @@ describe('time limits and threads', () => {
 
   it('obeys the signal, while waiting too', async () => {
     const { url, connected } = await silentServer();
-    const mirror = await mirrorOf(url);
+    const mirror = await mirrorInThread(url);
     const controller = new AbortController();
     const running = mirror.fetch(undefined, controller.signal);
     const waiting = mirror.fetch(undefined, controller.signal);
@@ -465,7 +472,7 @@ describe('time limits and threads', () => {
 
   it('rejects what is open when it is closed', async () => {
     const { url, connected } = await silentServer();
-    const mirror = await mirrorOf(url);
+    const mirror = await mirrorInThread(url);
     const running = mirror.fetch(undefined).catch((error: unknown) => error);
     await connected;
     await mirror[Symbol.asyncDispose]();
@@ -496,7 +503,7 @@ describe('time limits and threads', () => {
     const head = await repository.commit({ a: '1' }, 'first');
     const worker = await faultyWorker();
     await worker.set('exit');
-    const mirror = await mirrorOf(repository.url, { workerUrl: worker.workerUrl });
+    const mirror = await mirrorInThread(repository.url, { workerUrl: worker.workerUrl });
     expect(await failureOf(mirror.fetch(undefined))).toMatchObject({ code: 'GIT_WORKER_STOPPED', retryable: true });
     await worker.set('throw');
     expect(await failureOf(mirror.fetch(undefined))).toMatchObject({ code: 'GIT_WORKER_STOPPED' });
@@ -510,7 +517,7 @@ describe('time limits and threads', () => {
     const head = await repository.commit({ a: '1' }, 'first');
     const worker = await faultyWorker();
     await worker.set('hang');
-    const mirror = await mirrorOf(repository.url, { workerUrl: worker.workerUrl, silenceMs: 500 });
+    const mirror = await mirrorInThread(repository.url, { workerUrl: worker.workerUrl, silenceMs: 500 });
     expect(await failureOf(mirror.fetch(undefined))).toMatchObject({ code: 'GIT_TIMED_OUT', retryable: true });
     await worker.set('none');
     const again = (): Promise<unknown> => mirror.fetch(undefined).catch((error: unknown) => error);
@@ -519,14 +526,26 @@ describe('time limits and threads', () => {
 });
 
 describe('healing', () => {
-  async function mirroredRepository(): Promise<{
-    server: GitOrigin;
-    repository: OriginRepository;
-    url: string;
-    dir: string;
-    first: CommitSha;
-    head: CommitSha;
-  }> {
+  interface Mirrored {
+    readonly server: GitOrigin;
+    readonly repository: OriginRepository;
+    readonly url: string;
+    readonly dir: string;
+    readonly first: CommitSha;
+    readonly head: CommitSha;
+  }
+  /** For tests that change nothing but a copy of its mirror. */
+  let shared: Mirrored;
+  let sharedCleanups: typeof cleanups = [];
+  beforeAll(async () => {
+    shared = await mirroredRepository();
+    sharedCleanups = cleanups.splice(0).toReversed();
+  });
+  afterAll(async () => {
+    for (const cleanup of sharedCleanups) await cleanup();
+  });
+
+  async function mirroredRepository(): Promise<Mirrored> {
     const server = await origin();
     const repository = await server.repository('fleet');
     const first = await repository.commit({ a: '1', 'b/c': '1' }, 'first');
@@ -561,7 +580,9 @@ describe('healing', () => {
     ['an empty marker', async (dir) => truncate(join(dir, 'floe-mirror'), 0)],
     ['the rest of a write', async (dir) => writeFile(join(dir, 'floe-tmp', 'rest'), 'PACK')],
   ])('mends a mirror with %s', async (_what, damage) => {
-    const { url, dir, first, head } = await mirroredRepository();
+    const { url, first, head } = shared;
+    const dir = join(await temporaryFolder(), 'mirror');
+    await cp(shared.dir, dir, { recursive: true });
     await damage(dir);
     const mirror = await mirrorOf(url, { dir });
     // A damage that only a read can see takes a read and a second look.
@@ -658,13 +679,13 @@ describe('healing', () => {
     await writeFile(
       script,
       `import { readdirSync } from 'node:fs';
-       import { openMirror } from ${JSON.stringify(new URL('./index.ts', import.meta.url).href)};
+       import { mirrorHere } from ${JSON.stringify(new URL('./test/mirror-here.ts', import.meta.url).href)};
        const [dir, url, sign] = process.argv.slice(2);
        const names = () => { try { return readdirSync(dir, { recursive: true }); } catch { return []; } };
        const count = (all) => all.filter((name) => new RegExp(sign).test(name)).length;
        const before = count(names());
        const silent = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };
-       const mirror = await openMirror({ dir, url, branch: 'main', logger: silent });
+       const mirror = mirrorHere({ dir, url, branch: 'main', logger: silent });
        const look = () => { if (count(names()) > before) process.kill(process.pid, 'SIGKILL'); };
        setInterval(look, 0);
        mirror.fetch(undefined).then(() => { look(); process.exit(0); }, (error) => { console.error(error); process.exit(1); });`,
@@ -722,7 +743,7 @@ describe('openMirror', () => {
 
   it('warns of a token that would be sent in clear', async () => {
     const log = memoryLogger();
-    await mirrorOf('http://git.example.org/fleet.git', { token: new Secret('t0ken'), logger: log.logger });
+    await mirrorInThread('http://git.example.org/fleet.git', { token: new Secret('t0ken'), logger: log.logger });
     expect(log.lines.join('\n')).toContain('without encryption');
     expect(log.lines.join('\n')).not.toContain('t0ken');
   });

@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { CommitSha } from '@floe/model';
 import { execInTest } from '@floe/runtime';
 import { createGitHttpHandler, ISOLATED_GIT_ENV, type GitHttpHandlerOptions } from './git-http-server.ts';
@@ -37,8 +37,6 @@ export interface GitOrigin extends AsyncDisposable {
 export interface CommitOptions {
   /** Default `main`; made from the tip of `main`, or as a root commit, when there is none. */
   readonly branch?: string;
-  /** Push although the branch would lose commits. */
-  readonly force?: boolean;
 }
 
 /** What a path becomes: a file's text, gone (null), or something other than a plain file. */
@@ -59,12 +57,14 @@ export interface OriginRepository {
   git(...args: string[]): Promise<string>;
 }
 
+const NAME = 'Ada Admin';
+const EMAIL = 'ada@example.org';
 const COMMIT_ENV = {
   ...ISOLATED_GIT_ENV,
-  GIT_AUTHOR_NAME: 'Ada Admin',
-  GIT_AUTHOR_EMAIL: 'ada@example.org',
-  GIT_COMMITTER_NAME: 'Ada Admin',
-  GIT_COMMITTER_EMAIL: 'ada@example.org',
+  GIT_AUTHOR_NAME: NAME,
+  GIT_AUTHOR_EMAIL: EMAIL,
+  GIT_COMMITTER_NAME: NAME,
+  GIT_COMMITTER_EMAIL: EMAIL,
 } as const;
 
 /** Starts a git server with no repositories. */
@@ -116,77 +116,95 @@ async function createRepository(at: {
   readonly workDir: string;
 }): Promise<OriginRepository> {
   const bareDir = join(at.dir, `${at.name}.git`);
-  await mkdir(at.workDir, { recursive: true });
   await runGit(at.dir, ['init', '--quiet', '--bare', '--initial-branch=main', bareDir]);
-  await runGit(at.workDir, ['clone', '--quiet', bareDir, '.']);
-  const git = (...args: string[]): Promise<string> => runGit(at.workDir, args);
+  const bare = (...args: string[]): Promise<string> => runGit(at.dir, ['--git-dir', bareDir, ...args]);
+  /** The branch that the work clone lacks the newest commit of. Most tests never look into it, so it is filled when one does. */
+  let behind: string | undefined;
+  let isCloned = false;
 
-  async function checkOut(branch: string): Promise<void> {
-    await git('fetch', '--quiet', '--prune', 'origin');
-    const branches = (await git('for-each-ref', '--format=%(refname:lstrip=3)', 'refs/remotes/origin')).split('\n');
-    const start = [branch, 'main'].find((name) => branches.includes(name));
-    if (start === undefined) await git('symbolic-ref', 'HEAD', `refs/heads/${branch}`);
-    else await git('checkout', '--quiet', '--force', '-B', branch, `origin/${start}`);
+  async function workClone(): Promise<void> {
+    if (!isCloned) {
+      await mkdir(at.workDir, { recursive: true });
+      await runGit(at.workDir, ['clone', '--quiet', '--no-checkout', bareDir, '.']);
+      isCloned = true;
+    }
+    if (behind === undefined) return;
+    await runGit(at.workDir, ['fetch', '--quiet', '--prune', 'origin']);
+    await runGit(at.workDir, ['checkout', '--quiet', '--force', '-B', behind, `origin/${behind}`]);
+    behind = undefined;
   }
 
-  async function record(files: Readonly<Record<string, OriginEntry>>, options: CommitOptions, commitArgs: readonly string[]): Promise<CommitSha> {
-    const branch = options.branch ?? 'main';
-    await checkOut(branch);
-    await stage(git, at.workDir, files);
-    await git('commit', '--quiet', '--allow-empty', ...commitArgs);
-    await git('push', '--quiet', ...(options.force ? ['--force'] : []), 'origin', `HEAD:refs/heads/${branch}`);
-    return headOf(git);
+  async function record(files: Readonly<Record<string, OriginEntry>>, message: string, branch: string, isAmended: boolean): Promise<CommitSha> {
+    const refs = new Map(
+      (await bare('for-each-ref', '--format=%(refname) %(objectname)', 'refs/heads')).split('\n').map((line) => line.split(' ') as [string, string]),
+    );
+    const tip = refs.get(`refs/heads/${branch}`) ?? refs.get('refs/heads/main');
+    const replaced = isAmended && tip !== undefined ? (await bare('rev-parse', `${tip}^@`, `${tip}^{tree}`)).split('\n') : undefined;
+    const [parents, tree] = replaced === undefined ? [tip === undefined ? [] : [tip], undefined] : [replaced.slice(0, -1), replaced.at(-1)];
+    const stream = fastImport({ branch, message, parents, tree, files });
+    const options = ['--quiet', '--force', '--date-format=now'];
+    const sha = await runGit(at.dir, ['--git-dir', bareDir, 'fast-import', ...options], stream);
+    behind = branch;
+    return sha as CommitSha; // Native git prints full commit ids.
   }
 
   return {
     url: `${at.url}/${at.name}.git`,
     bareDir,
-    git,
-    commit: (files, message, options = {}) => record(files, options, ['-m', message]),
-    rewrite: (files, message, options = {}) => record(files, { ...options, force: true }, ['--amend', '-m', message]),
+    async git(...args) {
+      await workClone();
+      return await runGit(at.workDir, args);
+    },
+    commit: (files, message, { branch = 'main' } = {}) => record(files, message, branch, false),
+    rewrite: (files, message, { branch = 'main' } = {}) => record(files, message, branch, true),
     async merge(branch, message) {
-      await checkOut('main');
-      await git('merge', '--quiet', '--no-ff', '-m', message, `origin/${branch}`);
-      await git('push', '--quiet', 'origin', 'HEAD:refs/heads/main');
-      return headOf(git);
+      behind = 'main';
+      await workClone();
+      await runGit(at.workDir, ['merge', '--quiet', '--no-ff', '-m', message, `origin/${branch}`]);
+      await runGit(at.workDir, ['push', '--quiet', 'origin', 'HEAD:refs/heads/main']);
+      return (await bare('rev-parse', 'refs/heads/main')) as CommitSha;
     },
     async deleteBranch(name) {
       // Straight in the bare repository: git refuses to delete the branch that HEAD names by a push.
-      await git('--git-dir', bareDir, 'update-ref', '-d', `refs/heads/${name}`);
+      await bare('update-ref', '-d', `refs/heads/${name}`);
     },
   };
 }
 
-type Git = (...args: string[]) => Promise<string>;
-
-/** Puts the entries into the work clone and the index. Removals come first, so that a folder can become a file. */
-async function stage(git: Git, workDir: string, files: Readonly<Record<string, OriginEntry>>): Promise<void> {
-  const entries = Object.entries(files);
-  for (const [path, entry] of entries) {
-    if (entry === null) await git('rm', '-r', '--quiet', '--force', '--', path);
-  }
-  for (const [path, entry] of entries) {
-    if (entry === null) continue;
-    if (typeof entry === 'object' && 'submodule' in entry) {
-      await git('update-index', '--add', '--cacheinfo', `160000,${entry.submodule},${path}`);
-      continue;
-    }
-    const text = typeof entry === 'string' ? entry : 'executable' in entry ? entry.executable : entry.symlink;
-    const mode = typeof entry === 'string' ? '100644' : 'executable' in entry ? '100755' : '120000';
-    const file = join(workDir, '.git', 'floe-entry');
-    await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, text);
-    const oid = await git('hash-object', '-w', '--no-filters', file);
-    await git('update-index', '--add', '--replace', '--cacheinfo', `${mode},${oid},${path}`);
-  }
+/** The input of `git fast-import` for one commit: a process, where an index and a work tree take a dozen. */
+function fastImport(commit: {
+  readonly branch: string;
+  readonly message: string;
+  readonly parents: readonly string[];
+  /** What the commit starts from instead of its first parent's tree. */
+  readonly tree: string | undefined;
+  readonly files: Readonly<Record<string, OriginEntry>>;
+}): string {
+  const { branch, message, parents, tree, files } = commit;
+  const data = (text: string): string => `data ${Buffer.byteLength(text)}\n${text}\n`;
+  const entries = Object.entries(files).map(([path, entry]) => [JSON.stringify(path), entry] as const);
+  const [first, ...others] = parents;
+  return [
+    ...(first === undefined ? [`reset refs/heads/${branch}\n`] : []),
+    `commit refs/heads/${branch}\nmark :1\nauthor ${NAME} <${EMAIL}> now\ncommitter ${NAME} <${EMAIL}> now\n${data(`${message}\n`)}`,
+    ...(first === undefined ? [] : [`from ${first}\n`]),
+    ...others.map((parent) => `merge ${parent}\n`),
+    ...(tree === undefined ? [] : [`M 040000 ${tree} ""\n`]),
+    // Removals come first, so that a folder can become a file.
+    ...entries.filter(([, entry]) => entry === null).map(([path]) => `D ${path}\n`),
+    ...entries.map(([path, entry]) => {
+      if (entry === null) return '';
+      if (typeof entry === 'object' && 'submodule' in entry) return `M 160000 ${entry.submodule} ${path}\n`;
+      const [mode, text] =
+        typeof entry === 'string' ? ['100644', entry] : 'executable' in entry ? ['100755', entry.executable] : ['120000', entry.symlink];
+      return `M ${mode} inline ${path}\n${data(text)}`;
+    }),
+    'get-mark :1\n',
+  ].join('');
 }
 
-async function headOf(git: Git): Promise<CommitSha> {
-  return (await git('rev-parse', 'HEAD')) as CommitSha; // Native git prints full commit ids.
-}
-
-async function runGit(cwd: string, args: readonly string[]): Promise<string> {
-  const result = await execInTest('git', args, { cwd, env: { ...process.env, ...COMMIT_ENV } });
+async function runGit(cwd: string, args: readonly string[], stdin = ''): Promise<string> {
+  const result = await execInTest('git', args, { cwd, env: { ...process.env, ...COMMIT_ENV }, stdin });
   if (result.exitCode !== 0) throw new Error(`git ${args.join(' ')} failed: ${result.stderr.trim()}`);
   return result.stdout.trim();
 }

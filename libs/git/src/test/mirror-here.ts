@@ -1,0 +1,35 @@
+import { resolve } from 'node:path';
+import { reveal } from '@floe/runtime';
+import { DEFAULT_REPOSITORY_LIMITS } from '../limits.ts';
+import { createLocalMirror } from '../local-mirror.ts';
+import type { GitMirror, MirrorOptions } from '../mirror.ts';
+import { flakeUrl } from '../repository-url.ts';
+import { VARIANT_BRANCH } from '../variant.ts';
+
+/** A mirror as `openMirror` gives it, but without a thread of its own: to start one takes longer than most tests. */
+export function mirrorHere(options: MirrorOptions): GitMirror & { readonly dir: string } {
+  const { url, branch, token, logger, directory } = options;
+  const dir = resolve(options.dir);
+  const mirror = createLocalMirror({
+    dir,
+    url,
+    branch,
+    tokenSetting: 'FLOE_REPOSITORY_TOKEN_FILE',
+    limits: options.limits ?? DEFAULT_REPOSITORY_LIMITS,
+    warn: (message, fields) => logger.warn(message, fields),
+    onProgress: options.onProgress ?? (() => undefined),
+  });
+  const { signal: never } = new AbortController();
+  return {
+    dir,
+    fetch: async (accepted, signal = never) => await mirror.fetch(signal, accepted, token && (await reveal(token))),
+    accept: async (sha) => await mirror.accept(never, sha),
+    commit: async (sha) => await mirror.commit(never, sha),
+    changedPaths: async (from, to) => await mirror.changedPaths(never, from, to),
+    inspect: async (sha) => await mirror.inspect(never, sha),
+    flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await mirror.without(never, sha, paths), directory),
+    readFile: async (sha, path) => await mirror.readFile(never, sha, path),
+    flakeUrl: (sha) => flakeUrl(dir, branch, sha, directory),
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+}
