@@ -15,8 +15,11 @@ export async function benchSandbox(rounds: number, progress: Progress): Promise<
   const mirror = join(dir, 'mirror.git');
   const url = await fleetIn(join(dir, 'fleet'), mirror);
   const env = { PATH: process.env['PATH'], HOME: dir, NIX_CONFIG: testNixSettings };
-  const sandboxed = await openSandbox({ exec, env, dir: join(dir, 'sandbox'), readable: [mirror] }, { secrets: [], programs: [], nonce: dir });
-  const bare = await openUnsafeSandbox({ env, dir: join(dir, 'bare') });
+  const sandboxed = await openSandbox(
+    { exec, env, dir: join(dir, 'sandbox'), readable: [mirror] },
+    { secrets: [], programs: [], nonce: dir, mayBuildsChangeStore: true },
+  );
+  const bare = await openUnsafeSandbox({ exec, env, dir: join(dir, 'bare') });
   const own = createNix({ exec, logger: silentLogger, env });
   const nixIn = (sandbox: Sandbox): RepositoryNix => createRepositoryNix({ exec, logger: silentLogger, sandbox }, own);
   const [floe, floor] = [nixIn(sandboxed), nixIn(bare)];

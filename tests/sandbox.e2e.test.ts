@@ -44,6 +44,12 @@ describe('a server', () => {
     await fleet.server.stop();
   });
 
+  it.runIf(process.getuid?.() === 0)('does not start with a single-user Nix, whose builds change what later commits contain', async () => {
+    fleet.server.start({ FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE: 'no' });
+    await eventually('the server ended', () => (fleet.server.isRunning ? undefined : true));
+    expect(fleet.server.log()).toMatch(/use Nix's daemon[^]*FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE=yes/);
+  });
+
   it('does not start when a secret lies where the sandbox has to look', async () => {
     const { stdout } = await exec('nix-store', ['--add', join(fleet.dir, 'secrets/repository-token')], {
       env: { PATH: process.env['PATH'], HOME: fleet.dir, NIX_CONFIG: testNixSettings },

@@ -45,6 +45,8 @@ export interface Config {
   readonly limits: Limits;
   /** True: what the repository says runs without the sandbox. */
   readonly isRepositoryCodeUnconfined: boolean;
+  /** True: a single-user Nix will do, whose builders can change all of the store. */
+  readonly mayBuildsChangeStore: boolean;
   /** Files that hold the secrets above. */
   readonly secretFiles: readonly string[];
   readonly logLevel: LogLevel;
@@ -162,6 +164,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     },
     isRepositoryCodeUnconfined:
       checked('FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS', v.picklist(['yes', 'no']), 'no', 'yes or no') === 'yes',
+    mayBuildsChangeStore: checked('FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE', v.picklist(['yes', 'no']), 'no', 'yes or no') === 'yes',
     secretFiles,
     logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),
   };

@@ -5,6 +5,7 @@ import { dataPaths, type Config } from './config.ts';
 
 /** The setting that does without, by its whole name: what it gives up must be typed. */
 const UNSAFE_SETTING = 'FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS';
+const UNSAFE_STORE_SETTING = 'FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE';
 
 /**
  * Where everything runs that the repository says. Whoever may push decides what this is, so nothing of the server's is
@@ -26,12 +27,19 @@ export async function openRepositorySandbox(
   const secrets = [paths.keys, paths.releaseKey, paths.serverKey, paths.cacheKey, paths.adminToken, paths.database, paths.statements, paths.roots];
   try {
     const nonce = `${deps.clock.now()}`;
-    return await openSandbox(options, { secrets: [...secrets, ...config.secretFiles], programs: [process.execPath], nonce });
+    return await openSandbox(options, {
+      secrets: [...secrets, ...config.secretFiles],
+      programs: [process.execPath],
+      nonce,
+      mayBuildsChangeStore: config.mayBuildsChangeStore,
+    });
   } catch (error) {
     if (!isFloeError(error)) throw error;
-    throw new FloeError(error.code, `${error.message}\nTo let whoever may push read all keys of this server instead, set ${UNSAFE_SETTING}=yes.`, {
-      cause: error,
-    });
+    const advice =
+      error.code === 'BUILDS_CHANGE_STORE'
+        ? `To let each commit decide what later ones really contain instead, set ${UNSAFE_STORE_SETTING}=yes.`
+        : `To let whoever may push read all keys of this server instead, set ${UNSAFE_SETTING}=yes.`;
+    throw new FloeError(error.code, `${error.message}\n${advice}`, { cause: error });
   }
 }
 

@@ -27,6 +27,8 @@ Settings (environment; files hold one secret each)
   FLOE_BUILD_TIMEOUT_SECONDS       of one host; default: 7200
   FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS
                                    yes: do without the sandbox; whoever may push can then read every key of the server
+  FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE
+                                   yes: do without Nix's daemon; what a commit builds can then change what later ones contain
   FLOE_LOG_LEVEL                   debug, info (default), warn or error
 
 Exit status: 0 stopped as asked, 1 a failure, 2 wrong usage or settings.

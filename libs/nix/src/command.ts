@@ -1,10 +1,8 @@
-import { createHash } from 'node:crypto';
 import { constants } from 'node:os';
-import { join } from 'node:path';
 import { FloeError, NO_TIME_LIMIT, type Exec, type ExecResult, type Logger } from '@floe/runtime';
 import type { StorePath } from '@floe/model';
-import { nixBase32 } from './flake-lock.ts';
 import { FailureLog, parseLogLine, type LogEvent } from './internal-json.ts';
+import { nixString } from './nix-string.ts';
 import { isOwnWords, type NixProgram } from './own-words.ts';
 import type { Sandbox, SandboxedCommand } from './sandbox.ts';
 
@@ -41,6 +39,7 @@ export interface CommandResult {
 }
 
 const STORE = '/nix/store';
+const NOTHING_TO_REMOVE = async (): Promise<void> => await Promise.resolve();
 const FEATURES = ['--extra-experimental-features', 'nix-command flakes'];
 /**
  * Runs Nix's programs on our own words: store paths, caches and keys that we name. It refuses whatever evaluates or
@@ -82,7 +81,13 @@ export class NixCommand {
       throw new Error(`${program} ${args.join(' ')} is foreign code: it belongs into the sandbox`);
     }
     const { exec, env } = this.#deps;
-    return await runNix(exec, program, args, { file: program, args: [], env: { ...env, LC_ALL: 'C' } }, options);
+    return await runNix(
+      exec,
+      program,
+      args,
+      { file: program, args: [], env: { ...env, LC_ALL: 'C' }, [Symbol.asyncDispose]: NOTHING_TO_REMOVE },
+      options,
+    );
   }
 }
 
@@ -95,40 +100,56 @@ export interface RepositoryNixDeps {
 /** Runs Nix on what the repository says, in the sandbox: a flake, an expression, a derivation. */
 export class RepositoryCommand {
   readonly #deps: RepositoryNixDeps;
+  #keptUrl: string | undefined;
 
   constructor(deps: RepositoryNixDeps) {
     this.#deps = deps;
   }
 
-  /** Folders that Nix writes to: its store, and its home with the caches. Temporary files are beside that. */
+  /** Folders that Nix writes to: its store, and where its homes and temporary files are. */
   get writtenFolders(): readonly string[] {
-    return [STORE, this.#deps.sandbox.home];
+    return [STORE, this.#deps.sandbox.folder];
   }
 
   /**
-   * Removes the copy that Nix keeps of one git repository beside its store: it is made again. Those of others stay. Says
-   * whether there was one.
+   * Lets Nix copy a commit of the repository, as `git+file://…?ref=…&rev=…` names it, to where all later commands find it.
+   * Only improves: where it fails, they copy it by themselves, and tell what is wrong.
    */
-  async forgetRepository(url: string): Promise<boolean> {
-    const { exec, logger, sandbox } = this.#deps;
-    // Nix 2.8 and 2.26 name it by the hash of the URL; the folder around has the version of its form.
-    const name = nixBase32(createHash('sha256').update(url).digest());
-    let isFound = false;
-    for (const form of ['gitv2', 'gitv3']) {
-      // Inside, so that a link that foreign code left in this home leads nowhere.
-      const { file, args, env } = sandbox.command('rm', ['-r', '--', join(sandbox.home, '.cache/nix', form, name)]);
-      const { end, exitCode } = await exec(file, args, { env, timeoutMs: 60_000 });
-      isFound ||= end === 'exited' && exitCode === 0;
-    }
-    if (isFound) logger.warn("Nix's copy of the repository was broken, and is made again", { url });
+  async keepRepository(flakeUrl: string, options: CommandOptions): Promise<void> {
+    const expression = fetchExpression(flakeUrl);
+    if (expression === undefined || this.#keptUrl === flakeUrl) return;
+    const { exec, sandbox } = this.#deps;
+    const args = ['eval', '--raw', ...NOT_FROM_FLAKES, '--expr', expression];
+    const fetch = async (): Promise<CommandResult> => await runNix(exec, 'nix', args, await sandbox.prepareKept('nix', []), options);
+    let { isOk } = await fetch();
+    // A Nix that was killed may have left its copy half made, which no later one mends.
+    if (!isOk && options.signal?.aborted !== true && (await this.forgetRepository())) ({ isOk } = await fetch());
+    if (isOk) this.#keptUrl = flakeUrl;
+  }
+
+  /** Removes Nix's copy of the repository: it is made again. Says whether there was one. */
+  async forgetRepository(): Promise<boolean> {
+    this.#keptUrl = undefined;
+    const isFound = await this.#deps.sandbox.forgetKept();
+    if (isFound) this.#deps.logger.warn("Nix's copy of the repository was broken, and is made again");
     return isFound;
   }
 
   /** Runs `nix` or `nix-store`; the exit status is the caller's to judge. */
   async run(program: 'nix' | 'nix-store', args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
     const { exec, sandbox } = this.#deps;
-    return await runNix(exec, program, [...args, ...NOT_FROM_FLAKES], sandbox.command(program, []), options);
+    return await runNix(exec, program, [...args, ...NOT_FROM_FLAKES], await sandbox.prepare(program, []), options);
   }
+}
+
+/** Fetches what `git+file://PATH?ref=REF&rev=REV` names, and runs nothing of it. Undefined for another address. */
+function fetchExpression(flakeUrl: string): string | undefined {
+  const [, url, query] = /^git\+(file:[^?]+)\?(.*)$/.exec(flakeUrl) ?? [];
+  const { dir: _, ref, rev, ...more } = Object.fromEntries(new URLSearchParams(query));
+  if (url === undefined || ref === undefined || rev === undefined || Object.keys(more).length > 0) return undefined;
+  const attributes = { url, ref, rev };
+  const written = Object.entries(attributes).map(([name, value]) => `${name} = ${nixString(value)};`);
+  return `(builtins.fetchTree { type = "git"; shallow = false; ${written.join(' ')} }).outPath`;
 }
 
 /** Whatever nix.conf says: a flake's own settings are foreign. (That they are not taken is Nix's default.) */
@@ -140,9 +161,10 @@ async function runNix(
   exec: Exec,
   program: NixProgram,
   args: readonly string[],
-  launch: SandboxedCommand,
+  command: SandboxedCommand,
   options: CommandOptions,
 ): Promise<CommandResult> {
+  await using launch = command;
   const log = new FailureLog();
   const common = ['--log-format', 'internal-json', ...(program === 'nix' ? FEATURES : [])];
   const status = launch.readStatus?.();

@@ -10,6 +10,7 @@ import { RepositoryCommand } from './command.ts';
 import { judge } from './diagnose.ts';
 import { evaluateHosts, type HostEvaluation } from './evaluate.ts';
 import { listHosts } from './list-hosts.ts';
+import { sandboxInTest } from './test/sandbox-in-test.ts';
 
 const DRV = `/nix/store/${'0'.repeat(32)}-system-ada.drv`;
 const TOPLEVEL = `/nix/store/${'1'.repeat(32)}-system-ada` as StorePath;
@@ -86,7 +87,7 @@ function failing(said: readonly string[], isAbout: (args: readonly string[]) => 
     if (args.includes('show-config')) return ended(0, JSON.stringify({ system: { value: 'x86_64-linux' } }));
     return ended(args.includes(TOPLEVEL) ? 1 : 0);
   };
-  const sandbox = { isIsolated: false, home: '/nowhere', command: (file: string, args: readonly string[]) => ({ file, args, env: {} }) };
+  const sandbox = sandboxInTest('/nowhere', (file, args) => ({ file, args, env: {} }));
   return new RepositoryCommand({ exec, logger: silentLogger, sandbox });
 }
 

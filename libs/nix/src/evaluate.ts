@@ -62,6 +62,7 @@ export async function evaluateHosts(
   options: EvaluateOptions,
 ): Promise<void> {
   const queue = [...hosts];
+  await command.keepRepository(flakeUrl, options);
   const failed = new AbortController();
   const signal = AbortSignal.any([options.signal, failed.signal]);
   const evaluation = new Evaluation(command, flakeUrl, { ...options, signal });

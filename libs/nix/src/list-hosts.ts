@@ -37,6 +37,7 @@ const Names = v.nullable(v.array(v.string()));
 export async function listHosts(command: RepositoryCommand, flakeUrl: string, limits: ListOptions): Promise<HostList> {
   const expression = `let flake = builtins.getFlake ${nixString(flakeUrl)}; in if flake ? nixosConfigurations then builtins.attrNames flake.nixosConfigurations else null`;
   const list = async (): Promise<CommandResult> => await command.run('nix', ['eval', '--json', ...NO_EVAL_CACHE, '--expr', expression], limits);
+  await command.keepRepository(flakeUrl, limits);
   let listed = await list();
   if (!listed.isOk && (await mendListing(command, flakeUrl, listed, limits))) listed = await list();
   if (!listed.isOk) throw invalid(listed, limits);
@@ -68,7 +69,7 @@ async function mendListing(command: RepositoryCommand, flakeUrl: string, { resul
   if (limits.signal.aborted) throw stopped(WHAT);
   if (source === undefined) {
     // A Nix that was killed may leave its copy of the repository half made, which no later one mends.
-    if (await command.forgetRepository(repositoryOf(flakeUrl))) return true;
+    if (await command.forgetRepository()) return true;
     throw commandFailed(`${WHAT}: Nix cannot read the server's copy of the repository`, log, result);
   }
   const problem = await lockProblem(command, flakeUrl, source, limits);
@@ -88,9 +89,4 @@ function invalid({ result, log }: CommandResult, { timeoutMs, maxMemoryBytes }: 
         ? `listing its hosts needs more memory than there is (the limit is ${Math.round(maxMemoryBytes / 1024 ** 2)} MiB)`
         : `the flake cannot be read: ${explain(log, result)}`;
   return new FloeError('FLAKE_INVALID', reason);
-}
-
-/** As Nix knows the repository: `git+file:///mirror?rev=…` → `file:///mirror`. */
-function repositoryOf(flakeUrl: string): string {
-  return flakeUrl.replace(/^git\+/, '').replace(/\?.*$/, '');
 }

@@ -98,7 +98,10 @@ beforeAll(async () => {
   unique = dir;
   const env = { PATH: process.env['PATH'], HOME: dir, NIX_CONFIG: SETTINGS };
   nix = createNix({ exec, logger: silentLogger, env });
-  const sandbox = await openSandbox({ exec, env, dir: join(dir, 'sandbox'), readable: [dir] }, { secrets: [], programs: [], nonce: dir });
+  const sandbox = await openSandbox(
+    { exec, env, dir: join(dir, 'sandbox'), readable: [dir] },
+    { secrets: [], programs: [], nonce: dir, mayBuildsChangeStore: true },
+  );
   repositoryNix = createRepositoryNix({ exec, logger: silentLogger, sandbox }, nix);
 });
 afterAll(async () => {
@@ -116,7 +119,7 @@ describe('listing hosts', () => {
     ).toBe(0);
     const url = source.replace(/file:\/\/[^?]*/, `file://${bare}`);
     await repositoryNix.listHosts(url, limits);
-    const copies = join(dir, 'sandbox/home/.cache/nix/gitv3');
+    const copies = join(dir, 'sandbox/repository/.cache/nix/gitv3');
     const [copy] = await readdir(copies);
     expect(copy).toBeDefined();
     // Killed between its folder and its HEAD: git takes it for no repository, for ever.

@@ -56,6 +56,7 @@ it('starts programs in few places only', async () => {
     'apps/server/src/repository-sandbox.ts',
     'apps/server/src/serve-pipeline.ts',
     'libs/nix/src/command.ts',
+    'libs/nix/src/sandbox-folders.ts',
     'libs/nix/src/sandbox-probe.ts',
   ]);
 });

@@ -13,10 +13,10 @@ export async function probeSandbox(exec: Exec, sandbox: Sandbox, secrets: readon
   const list = secrets.map(nixString).join(' ');
   // Writing a file to the store needs all that an evaluation needs of it.
   const expression = `{ seen = builtins.filter builtins.pathExists [ ${list} ]; stored = builtins.toFile "floe-sandbox" "works"; }`;
-  const { file, args, env } = sandbox.command('nix', ['eval', '--json', '--impure', '--expr', expression, ...NIX]);
+  await using launch = await sandbox.prepare('nix', ['eval', '--json', '--impure', '--expr', expression, ...NIX]);
   let result: ExecResult;
   try {
-    result = await exec(file, args, { env, timeoutMs: TIMEOUT_MS });
+    result = await exec(launch.file, launch.args, { env: launch.env, timeoutMs: TIMEOUT_MS });
   } catch (cause) {
     throw unavailable('bubblewrap (bwrap) is not installed', cause);
   }
@@ -40,23 +40,20 @@ Install bubblewrap, and let this user make user namespaces (sysctl user.max_user
 }
 
 /**
- * Whether builders run outside of Nix's own sandbox when a derivation asks for that, or always: `sandbox` is false or
- * relaxed where the build happens. Found out by such a build, since a daemon does not tell its settings.
+ * Whether builders of Nix's daemon run outside of Nix's own sandbox: `sandbox` is false where the build happens, or the
+ * sandbox does not work there and `sandbox-fallback` is true; or a derivation need only ask for it (`relaxed`). Found out by
+ * such builds, since a daemon does not tell its settings.
  */
 export async function buildsOutsideNixSandbox(exec: Exec, sandbox: Sandbox, nonce: string): Promise<boolean> {
-  const expression = `derivation { name = "floe-probe"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "echo > $out" ]; __noChroot = true; nonce = ${nixString(nonce)}; }`;
-  const { file, args, env } = sandbox.command('nix', [
-    'build',
-    '--impure',
-    '--no-link',
-    '--expr',
-    expression,
-    '--option',
-    'substitute',
-    'false',
-    ...NIX,
-  ]);
-  return (await exec(file, args, { env, timeoutMs: TIMEOUT_MS })).exitCode === 0;
+  const outside = async (attribute: string): Promise<boolean> => {
+    // It works only where the builder sees the daemon's own folder.
+    const script = 'test -d /nix/var/nix && echo > $out';
+    const expression = `derivation { name = "floe-probe"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" ${nixString(script)} ]; ${attribute} nonce = ${nixString(nonce)}; }`;
+    const args = ['build', '--impure', '--no-link', '--expr', expression, '--option', 'substitute', 'false', ...NIX];
+    await using launch = await sandbox.prepare('nix', args);
+    return (await exec(launch.file, launch.args, { env: launch.env, timeoutMs: TIMEOUT_MS })).exitCode === 0;
+  };
+  return (await Promise.all([outside(''), outside('__noChroot = true;')])).includes(true);
 }
 
 /** Those of `programs` that lie in the store, which builders of a single-user Nix without its own sandbox can change. */

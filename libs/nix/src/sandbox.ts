@@ -1,22 +1,23 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FloeError, type Exec } from '@floe/runtime';
 import { sandboxEnv } from './sandbox-env.ts';
 import { findProgram, machineMounts, nixMounts } from './sandbox-mounts.ts';
+import { linkCopies, SandboxFolders, type RunFolders } from './sandbox-folders.ts';
 import { buildsOutsideNixSandbox, probeSandbox, programsInStore } from './sandbox-probe.ts';
 
 export interface SandboxOptions {
   readonly exec: Exec;
   /** The caller's environment: what is on the list of sandbox-env.ts goes in, nothing else. */
   readonly env: NodeJS.ProcessEnv;
-  /** A folder of the sandbox's own, for the home and temporary files inside. Foreign code may write there: nobody else may use it. */
+  /** A folder of the sandbox's own, for homes and temporary files inside. Foreign code may write there: nobody else may use it. */
   readonly dir: string;
   /** Folders and files that may be read inside, at the same path: the mirror. They need not exist yet. */
   readonly readable: readonly string[];
 }
 
-/** A command as it is to be started. */
-export interface SandboxedCommand {
+/** A command as it is to be started. What it wrote is gone when it is disposed of. */
+export interface SandboxedCommand extends AsyncDisposable {
   readonly file: string;
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
@@ -34,11 +35,17 @@ export interface SandboxStatus {
 
 /** Where Nix runs on what the repository says. */
 export interface Sandbox {
-  /** False when foreign code sees what this process's user sees. */
-  readonly isIsolated: boolean;
-  /** The home of the commands, as it is called outside too. */
-  readonly home: string;
-  command(file: string, args: readonly string[]): SandboxedCommand;
+  /** Where commands write beside the store, as it is called outside. */
+  readonly folder: string;
+  /** A command with a home and temporary files that were never used before, and never will be again. */
+  prepare(file: string, args: readonly string[]): Promise<SandboxedCommand>;
+  /**
+   * The same in the one home that is kept, whose copies of repositories all later commands find in theirs. Only for what
+   * runs no foreign code.
+   */
+  prepareKept(file: string, args: readonly string[]): Promise<SandboxedCommand>;
+  /** Empties the home that is kept; says whether there was anything in it. */
+  forgetKept(): Promise<boolean>;
 }
 
 /**
@@ -78,17 +85,22 @@ export interface SandboxChecks {
   readonly programs: readonly string[];
   /** A text that no start had before. */
   readonly nonce: string;
+  /** Whether a single-user Nix will do, whose builders can change everything in the store, also what later commits use. */
+  readonly mayBuildsChangeStore: boolean;
 }
 
 /**
  * A mount namespace made by bubblewrap that has the system's programs, Nix's store and configuration, what is
  * `readable`, and a home of its own: nothing that is worth to be stolen. The network is the machine's.
  * Throws SANDBOX_UNAVAILABLE when it does not work here, SANDBOX_LEAKS when a secret exists in it, and
- * BUILDS_NOT_ISOLATED when what is built reaches around it.
+ * BUILDS_NOT_ISOLATED when what is built reaches around it, BUILDS_CHANGE_STORE when it can change what others built.
  */
-export async function openSandbox(options: SandboxOptions, { secrets, programs, nonce }: SandboxChecks): Promise<Sandbox> {
-  const { exec, readable } = options;
-  const { home, temporary } = await ownFolders(options.dir);
+export async function openSandbox(options: SandboxOptions, { secrets, programs, nonce, mayBuildsChangeStore }: SandboxChecks): Promise<Sandbox> {
+  const { exec, readable, dir } = options;
+  const folders = await SandboxFolders.open(dir, exec);
+  const home = join(dir, 'home');
+  // Where all commands see their home. Empty, and only there because it may lie below something that is read-only inside.
+  await mkdir(home, { mode: 0o700 });
   const machine = await machineMounts(options.env);
   const nix = await nixMounts(options.env);
   const env = sandboxEnv(options.env, {
@@ -99,30 +111,42 @@ export async function openSandbox(options: SandboxOptions, { secrets, programs, 
     ...(nix.mode === 'single-user' ? { settings: 'secret-key-files =' } : {}),
   });
   const settings = (process.getuid?.() === 0 ? KERNEL_SETTINGS : []).flatMap((name) => ['--ro-bind-try', `/proc/${name}`, `/proc/${name}`]);
-  const own = ['--proc', '/proc', ...settings, '--dev', '/dev', ...SHARED_MEMORY, '--bind', home, home];
   // Looked for by each start anew: what does not exist yet is left out.
   const readOnly = readable.flatMap((path) => ['--ro-bind-try', path, path]);
-  const before = [...ISOLATION, ...machine.mounts, ...nix.mounts, '--bind', temporary, '/tmp', ...readOnly, ...own, '--chdir', home, '--'];
+  const before = [...ISOLATION, ...machine.mounts, ...nix.mounts];
+  const after = ['--proc', '/proc', ...settings, '--dev', '/dev', ...SHARED_MEMORY];
+  const confine = (run: RunFolders, file: string, args: readonly string[]): SandboxedCommand => {
+    const copies = run.copies.flatMap(({ from, to }) => ['--ro-bind', from, join(home, to)]);
+    const own = ['--bind', run.temporary, '/tmp', ...readOnly, ...after, '--bind', run.home, home, ...copies, '--chdir', home, '--'];
+    return { file: LAUNCH[0], args: [...LAUNCH.slice(1), ...before, ...own, file, ...args], env, readStatus, [Symbol.asyncDispose]: run.remove };
+  };
   const sandbox: Sandbox = {
-    isIsolated: true,
-    home,
-    command: (file, args) => ({ file: LAUNCH[0], args: [...LAUNCH.slice(1), ...before, file, ...args], env, readStatus }),
+    folder: dir,
+    prepare: async (file, args) => confine(await folders.make(), file, args),
+    prepareKept: async (file, args) => confine(await folders.keep(), file, args),
+    forgetKept: async () => await folders.forget(),
   };
   await probeSandbox(exec, sandbox, secrets);
-  if (await buildsOutsideNixSandbox(exec, sandbox, nonce)) {
-    if (nix.mode === 'daemon') {
+  if (nix.mode === 'single-user') {
+    // In it Nix's own sandbox does not work: Nix does without (sandbox-fallback), or builds nothing.
+    if (!mayBuildsChangeStore) {
       throw new FloeError(
-        'BUILDS_NOT_ISOLATED',
-        "Nix's daemon builds outside of its own sandbox when a derivation asks for that, and with it outside of ours: set sandbox = true in its nix.conf",
+        'BUILDS_CHANGE_STORE',
+        "what a commit builds could change everything in the Nix store, and with it what this server signs for later commits: use Nix's daemon, with sandbox = true in its nix.conf",
       );
     }
     const changeable = await programsInStore([...programs, ...(await Promise.all(['nix', 'git', 'bwrap', 'sh'].map(outside)))]);
     if (changeable.length > 0) {
       throw new FloeError(
         'BUILDS_NOT_ISOLATED',
-        `what is built could change programs that this server runs (${changeable.join(', ')}): use Nix's daemon, or set sandbox = true in nix.conf`,
+        `what is built could change programs that this server runs (${changeable.join(', ')}): use Nix's daemon, with sandbox = true in its nix.conf`,
       );
     }
+  } else if (await buildsOutsideNixSandbox(exec, sandbox, nonce)) {
+    throw new FloeError(
+      'BUILDS_NOT_ISOLATED',
+      "Nix's daemon builds outside of its own sandbox, always or when a derivation asks for that, and with it outside of ours: set sandbox = true and sandbox-fallback = false in its nix.conf",
+    );
   }
   return sandbox;
 
@@ -132,10 +156,19 @@ export async function openSandbox(options: SandboxOptions, { secrets, programs, 
 }
 
 /** No sandbox: foreign code reads and writes what this process's user may. Only its environment is bounded. */
-export async function openUnsafeSandbox(options: Pick<SandboxOptions, 'env' | 'dir'>): Promise<Sandbox> {
-  const { home } = await ownFolders(options.dir);
-  const env = sandboxEnv(options.env, { home, path: options.env['PATH'] ?? '', nixRemote: options.env['NIX_REMOTE'] });
-  return { isIsolated: false, home, command: (file, args) => ({ file, args, env }) };
+export async function openUnsafeSandbox({ exec, env, dir }: Pick<SandboxOptions, 'exec' | 'env' | 'dir'>): Promise<Sandbox> {
+  const folders = await SandboxFolders.open(dir, exec);
+  const bare = async (run: RunFolders, file: string, args: readonly string[]): Promise<SandboxedCommand> => {
+    await linkCopies(run);
+    const own = sandboxEnv(env, { home: run.home, path: env['PATH'] ?? '', nixRemote: env['NIX_REMOTE'] });
+    return { file, args, env: own, [Symbol.asyncDispose]: run.remove };
+  };
+  return {
+    folder: dir,
+    prepare: async (file, args) => await bare(await folders.make(), file, args),
+    prepareKept: async (file, args) => await bare(await folders.keep(), file, args),
+    forgetKept: async () => await folders.forget(),
+  };
 }
 
 function readStatus(): SandboxStatus {
@@ -149,12 +182,4 @@ function readStatus(): SandboxStatus {
     },
     hasRun: () => hasRun,
   };
-}
-
-async function ownFolders(dir: string): Promise<{ home: string; temporary: string }> {
-  const [home, temporary] = [join(dir, 'home'), join(dir, 'tmp')];
-  await mkdir(home, { recursive: true, mode: 0o700 });
-  await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-  await mkdir(temporary, { recursive: true, mode: 0o700 });
-  return { home, temporary };
 }

@@ -20,7 +20,7 @@ const isPossible =
 
 const isThorough = process.env['FLOE_THOROUGH_TESTS'] !== undefined;
 
-async function burgle(suite: string, user: 'root' | 'user' | 'reckless', confinement: 'bare' | 'sandboxed'): Promise<BurglaryReport> {
+async function burgle(suite: string, user: 'root' | 'user' | 'reckless', confinement: 'bare' | 'sandboxed' | 'strict'): Promise<BurglaryReport> {
   const namespaces = ['--mount', '--pid', '--net', '--ipc', '--uts', '--fork', '--kill-child=SIGKILL'];
   const stage = [process.execPath, join(SCRIPTS, 'stage.ts'), user, confinement];
   const result = await exec('unshare', [...namespaces, 'sh', join(SCRIPTS, 'world.sh'), rootfs(suite), PROJECT, ...stage], { timeoutMs: 280_000 });
@@ -61,5 +61,9 @@ describe.runIf(isPossible).each([
     const { stolen } = await burgle(suite, 'reckless', 'bare');
     expect(Object.keys(stolen.pure)).toEqual(expect.arrayContaining(['builtin:fetchurl', 'a builder with host dependencies']));
     expect((await burgle(suite, 'reckless', 'sandboxed')).stolen.refused).toBe('BUILDS_NOT_ISOLATED');
+  });
+
+  it('a single-user Nix lets each commit change what later ones contain: it is refused', async () => {
+    expect((await burgle(suite, 'root', 'strict')).stolen.refused).toBe('BUILDS_CHANGE_STORE');
   });
 });

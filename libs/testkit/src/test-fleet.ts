@@ -85,6 +85,8 @@ export class TestFleet implements AsyncDisposable {
         FLOE_GITHUB_API_URL: forge.origin,
         FLOE_GITHUB_TOKEN_FILE: join(dir, 'secrets/repository-token'),
         FLOE_POLL_SECONDS: String(options.pollSeconds ?? 180),
+        // A test machine need have no daemon of Nix.
+        FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE: 'yes',
         ...(options.databaseUrl === undefined ? {} : { DATABASE_URL: options.databaseUrl }),
         ...options.serverEnv,
       },

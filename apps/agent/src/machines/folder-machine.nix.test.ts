@@ -77,7 +77,7 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'floe-machine-'));
   builder = createNix({ exec, logger: silentLogger, env: nixEnv() });
   repositoryNix = createRepositoryNix(
-    { exec, logger: silentLogger, sandbox: await openUnsafeSandbox({ env: nixEnv(), dir: join(dir, 'sandbox') }) },
+    { exec, logger: silentLogger, sandbox: await openUnsafeSandbox({ exec, env: nixEnv(), dir: join(dir, 'sandbox') }) },
     builder,
   );
   key = await loadOrCreateCacheKey(join(dir, 'cache.secret'), 'cache-1');

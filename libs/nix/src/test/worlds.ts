@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exec, execInTest, silentLogger } from '@floe/runtime';
 import { createNix, createRepositoryNix, type RepositoryNix } from '../index.ts';
-import type { Sandbox } from '../sandbox.ts';
+import { sandboxInTest } from './sandbox-in-test.ts';
 
 const PROJECT = join(import.meta.dirname, '../../../..');
 const TRIXIE = join(PROJECT, '.tools/lab/trixie');
@@ -65,8 +65,8 @@ async function open(rootfs: string | undefined, hasDaemon: boolean): Promise<Wor
   const create = (...settings: readonly string[]): RepositoryNix => {
     const deps = { exec, logger: silentLogger };
     // What Nix answers is the same in a sandbox; here there is another system around it already.
-    const command: Sandbox['command'] = (file, args) => ({ file, args, env: { ...env(settings), LC_ALL: 'C' } });
-    return createRepositoryNix({ ...deps, sandbox: { isIsolated: false, home: dir, command } }, createNix({ ...deps, env: env(settings) }));
+    const sandbox = sandboxInTest(dir, (file, args) => ({ file, args, env: { ...env(settings), LC_ALL: 'C' } }));
+    return createRepositoryNix({ ...deps, sandbox }, createNix({ ...deps, env: env(settings) }));
   };
   return {
     nix: create(),

@@ -3,23 +3,22 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostName } from '@floe/model';
 import { exec, isFloeError, silentLogger } from '@floe/runtime';
-import { createNix, createRepositoryNix, openSandbox, type Sandbox } from '@floe/nix';
+import { createNix, createRepositoryNix, openSandbox } from '@floe/nix';
+import { sandboxInTest } from '../sandbox-in-test.ts';
 import type { BurglarySettings } from './report.ts';
 
-const { dataDir, isSandboxed, thefts, urls, secrets } = JSON.parse(await readFile(process.argv[2] ?? '', 'utf8')) as BurglarySettings;
+const { dataDir, isSandboxed, mayBuildsChangeStore, thefts, urls, secrets } = JSON.parse(
+  await readFile(process.argv[2] ?? '', 'utf8'),
+) as BurglarySettings;
 const limits = { timeoutMs: 60_000, maxMemoryBytes: 4 * 1024 ** 3, signal: new AbortController().signal };
 const AT_ONCE = 3;
 
 /** As Nix ran before there was a sandbox. */
-const bare: Sandbox = {
-  isIsolated: false,
-  home: join(dataDir, 'bare'),
-  command: (file, args) => ({ file, args, env: { ...process.env, HOME: join(dataDir, 'bare') } }),
-};
+const bare = sandboxInTest(join(dataDir, 'bare'), (file, args) => ({ file, args, env: { ...process.env, HOME: join(dataDir, 'bare') } }));
 const sandbox = isSandboxed
   ? await openSandbox(
       { exec, env: process.env, dir: join(dataDir, 'sandbox'), readable: [join(dataDir, 'mirrors')] },
-      { secrets, programs: [], nonce: String(performance.now()) },
+      { secrets, programs: [], nonce: String(performance.now()), mayBuildsChangeStore },
     ).catch((error: unknown) => {
       if (!isFloeError(error)) throw error;
       process.stdout.write(JSON.stringify({ impure: {}, pure: {}, flakes: {}, refused: error.code }));
@@ -43,7 +42,7 @@ const tried = (mode: 'pure' | 'impure'): typeof thefts =>
 const queue = [...tried('impure')];
 async function burglar(): Promise<void> {
   for (let theft = queue.shift(); theft !== undefined; theft = queue.shift()) {
-    const { file, args, env } = sandbox.command('nix', [
+    await using command = await sandbox.prepare('nix', [
       'eval',
       '--impure',
       '--raw',
@@ -52,7 +51,7 @@ async function burglar(): Promise<void> {
       '--extra-experimental-features',
       'nix-command flakes',
     ]);
-    const { stdout, stderr } = await exec(file, args, { env, timeoutMs: 60_000 });
+    const { stdout, stderr } = await exec(command.file, command.args, { env: command.env, timeoutMs: 60_000 });
     impure[theft.name] = `${stdout}\n${stderr}`;
   }
 }

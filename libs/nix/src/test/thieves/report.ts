@@ -4,6 +4,7 @@ import type { Theft } from './thefts.ts';
 export interface BurglarySettings {
   readonly dataDir: string;
   readonly isSandboxed: boolean;
+  readonly mayBuildsChangeStore: boolean;
   /** Each is also a host of the flake `fleet`. */
   readonly thefts: readonly (Theft & { readonly host: string })[];
   /** Of flakes that steal, by what they try */

@@ -1,5 +1,5 @@
 // Run by world.sh as root: makes the place of a burglary, lets burglar.ts in as the server's user, and looks what is gone.
-// Usage: stage.ts root|user|reckless sandboxed|bare. `root` has a single-user Nix, `user` root's daemon, `reckless` one that builds as root without Nix's sandbox. Prints a BurglaryReport.
+// Usage: stage.ts root|user|reckless sandboxed|strict|bare: strict allows no builds that change the store. `root` has a single-user Nix, `user` root's daemon, `reckless` one that builds as root without Nix's sandbox. Prints a BurglaryReport.
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -229,7 +229,8 @@ if (daemon === undefined) await run('nix-store', '--verify');
 
 const told: BurglarySettings = {
   dataDir: DATA_DIR,
-  isSandboxed: confinement === 'sandboxed',
+  isSandboxed: confinement !== 'bare',
+  mayBuildsChangeStore: confinement === 'sandboxed',
   thefts: user === 'reckless' ? all.filter(({ isSingleUser }) => isSingleUser) : all,
   urls,
   secrets: Object.values(loot).map(({ path }) => path),

@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { HostName } from '@floe/model';
+import { createExec, exec, silentLogger } from '@floe/runtime';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createNix, createRepositoryNix, openSandbox, openUnsafeSandbox, type HostEvaluation, type Sandbox } from './index.ts';
+import { commitFlake, SYSTEM } from './test/worlds.ts';
+
+// Nothing that one command leaves is read by the next one: whoever may push once would decide what later commits contain.
+
+const env = { PATH: process.env['PATH'], HOME: '/nowhere', NIX_CONFIG: process.env['NIX_CONFIG'] };
+let dir = '';
+let mirror = '';
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'floe-sandbox-'));
+  mirror = join(dir, 'mirror');
+  await mkdir(mirror);
+});
+afterAll(async () => {
+  await exec('chmod', ['-R', 'u+w', dir], { timeoutMs: 60_000 });
+  await rm(dir, { recursive: true, force: true });
+});
+
+const open = async (name: string, execute = exec): Promise<Sandbox> =>
+  await openSandbox(
+    { exec: execute, env, dir: join(dir, name), readable: [mirror] },
+    { secrets: [], programs: [], nonce: `${dir}${name}`, mayBuildsChangeStore: true },
+  );
+
+async function run(sandbox: Sandbox, script: string, execute = exec): Promise<string> {
+  await using command = await sandbox.prepare('/bin/sh', ['-c', script]);
+  return (await execute(command.file, command.args, { env: command.env, timeoutMs: 60_000 })).stdout;
+}
+
+/** Everywhere but in the kernel's own tables, in Nix's store, which has rules of its own, and in what takes long to look through. */
+const EVERYWHERE = '/ \\( -path /proc -o -path /nix -o -path /usr \\) -prune -o';
+const PLANT = `
+  mkdir -p $HOME/.config/nix $HOME/.config/git $HOME/.local/share/nix $HOME/.local/state $HOME/.cache/nix/gitv3 $HOME/.ssh $HOME/.cache/nix/eval-cache-v2
+  find ${EVERYWHERE} -type d -writable -print 2> /dev/null | while read folder; do
+    echo plant > "$folder/floe-plant" && echo "$folder"
+    ln -s /etc "$folder/floe-plant-link"; mkfifo "$folder/floe-plant-pipe"; mkdir "$folder/floe-plant-shut" && chmod 0 "$folder/floe-plant-shut"
+  done
+  find ${EVERYWHERE} -type f -writable ! -name 'floe-plant*' -exec sh -c 'echo plant >> "$1"' sh {} \\; 2> /dev/null`;
+
+describe('what a command leaves', () => {
+  it('is not there for the next one, wherever it can write', async () => {
+    const sandbox = await open('files');
+    const written = (await run(sandbox, PLANT)).trim().split('\n');
+    const home = (await run(sandbox, 'echo $HOME')).trim();
+    for (const folder of [home, `${home}/.cache/nix`, `${home}/.config/nix`, '/tmp', '/dev/shm']) expect(written).toContain(folder);
+    expect(await run(sandbox, `find ${EVERYWHERE} -name 'floe-plant*' -print 2> /dev/null`)).toBe('');
+    expect(await run(sandbox, 'find $HOME -mindepth 1')).toBe('');
+    expect(await readdir(join(dir, 'files/runs'))).toEqual([]);
+  });
+
+  it('is not there for one that runs at the same time', async () => {
+    const sandbox = await open('beside');
+    await using other = await sandbox.prepare('/bin/sh', ['-c', 'touch $HOME/plant /tmp/plant; ls -A $HOME /tmp']);
+    expect((await exec(other.file, other.args, { env: other.env, timeoutMs: 60_000 })).stdout.match(/plant/g)).toHaveLength(2);
+    expect(await run(sandbox, 'ls -A $HOME /tmp | grep plant')).toBe('');
+  });
+
+  it.each([
+    ['with control groups or without', exec],
+    ['without control groups', createExec({ makesGroups: false })],
+  ])('no process, no socket: %s', async (_how, execute) => {
+    const sandbox = await open('processes', execute);
+    const name = `floe-plant-${createHash('sha256').update(dir).digest('hex')}`;
+    const serve = `use IO::Socket::UNIX; use POSIX; my $s = IO::Socket::UNIX->new(Local => "\\0${name}", Listen => 5) or exit 1; print "bound\n"; close STDOUT; close STDERR; fork and exit; POSIX::setsid(); %ENV = (); fork and exit; while (my $c = $s->accept) { print $c "plant" }`;
+    const call = `use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => "\\0${name}") or exit; print <$s>`;
+    expect(await run(sandbox, `perl -e '${serve}'`, execute)).toBe('bound\n');
+    expect(await run(sandbox, `perl -e '${call}'`, execute)).toBe('');
+  });
+
+  it('goes although nobody may enter it, and however deep it is', async () => {
+    const sandbox = await open('deep');
+    await run(
+      sandbox,
+      'mkdir -p /tmp/a/b && chmod 0 /tmp/a; cd $HOME; i=0; while [ $i -lt 300 ]; do n=ddddddddddddddddddddddddddddddddddddddd; mkdir $n; cd $n; i=$((i+1)); done',
+    );
+    expect(await readdir(join(dir, 'deep/runs'))).toEqual([]);
+  });
+
+  it('of a process that was killed goes at the next start', async () => {
+    await mkdir(join(dir, 'killed/runs/x/home'), { recursive: true });
+    await writeFile(join(dir, 'killed/runs/x/home/plant'), '');
+    await mkdir(join(dir, 'killed/home/.config/nix'), { recursive: true });
+    await open('killed');
+    expect(await readdir(join(dir, 'killed'), { recursive: true })).toEqual(expect.not.arrayContaining([expect.stringContaining('plant')]));
+    expect(await readdir(join(dir, 'killed/home'))).toEqual([]);
+  });
+});
+
+describe('a commit that changes whatever it can write', () => {
+  const limits = { timeoutMs: 60_000, maxMemoryBytes: 4 * 1024 ** 3, signal: new AbortController().signal };
+
+  async function everything(folder: string): Promise<string> {
+    const { stdout } = await exec('sh', ['-c', 'find . -type f ! -name "*.lock*" -exec sha256sum {} + | sort'], { cwd: folder, timeoutMs: 60_000 });
+    return stdout;
+  }
+
+  it.each([
+    ['in the sandbox', open],
+    ['without', async (name: string) => await openUnsafeSandbox({ exec, env, dir: join(dir, name) })],
+  ])('changes no later one, and Nix copies the repository once: %s', { timeout: 120_000 }, async (how, openIt) => {
+    const name = how.replaceAll(' ', '-');
+    const sandbox = await openIt(name);
+    const nix = createRepositoryNix({ exec, logger: silentLogger, sandbox }, createNix({ exec, logger: silentLogger, env }));
+    const spoil = how === 'without' ? 'echo plant > $HOME/plant; rm -rf $HOME/.cache/nix/fetcher*' : PLANT;
+    const builder = `export HOME=$(echo $FLOE_HOME); ${spoil}; echo built > $out`;
+    const evil = `builtins.readFile (derivation { name = "spoil-${Date.now()}"; system = "${SYSTEM}"; builder = "/bin/sh"; PATH = "/usr/bin:/bin"; FLOE_HOME = "${join(dir, name, 'home')}"; args = [ "-c" ''${builder}'' ]; })`;
+    const toplevel = (text: string): string => `derivation { name = "t"; system = "${SYSTEM}"; builder = "/bin/sh"; args = [ "-c" ''${text}'' ]; }`;
+    const outputs = (text: string): string => `{ outputs = { self }: { nixosConfigurations.ada.config.system.build.toplevel = ${text}; }; }`;
+    const evaluate = async (url: string): Promise<HostEvaluation[]> => {
+      const results: HostEvaluation[] = [];
+      await nix.evaluateHosts(url, ['ada' as HostName], { ...limits, concurrency: 1, onResult: (result) => results.push(result) });
+      return results;
+    };
+    const work = await commitFlake(mirror, { 'flake.nix': outputs(toplevel(`\${${evil}}`)) });
+    const bare = join(mirror, `${name}.git`);
+    const clone = async (url: string): Promise<string> => {
+      await exec('git', ['clone', '-q', '--bare', /file:\/\/([^?]*)/.exec(url)?.[1] ?? '', bare], { timeoutMs: 60_000 });
+      return url.replace(/file:\/\/[^?]*/, `file://${bare}`);
+    };
+    const url = await clone(work);
+    expect(await nix.listHosts(url, limits)).toMatchObject({ hosts: ['ada'] });
+    const kept = join(dir, name, 'repository');
+    const before = await everything(kept);
+    expect(before).toContain('fetcher-cache');
+    expect(await evaluate(url)).toMatchObject([{ kind: 'evaluated' }]);
+    expect(await everything(kept)).toBe(before);
+    // Nix finds the copy, and does not look at the repository itself any more.
+    await rm(bare, { recursive: true });
+    expect(await evaluate(url)).toMatchObject([{ kind: 'evaluated' }]);
+    expect(await readdir(join(dir, name, 'runs'))).toEqual([]);
+  });
+});

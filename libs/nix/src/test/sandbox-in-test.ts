@@ -1,0 +1,8 @@
+import type { Sandbox, SandboxedCommand } from '../sandbox.ts';
+
+/** Commands as a test starts them: with one home, and nothing around them. */
+export function sandboxInTest(folder: string, launch: (file: string, args: readonly string[]) => Omit<SandboxedCommand, symbol>): Sandbox {
+  const prepare = async (file: string, args: readonly string[]): Promise<SandboxedCommand> =>
+    await Promise.resolve({ ...launch(file, args), [Symbol.asyncDispose]: async () => await Promise.resolve() });
+  return { folder, prepare, prepareKept: prepare, forgetKept: async () => await Promise.resolve(false) };
+}
