@@ -45,6 +45,7 @@ export async function startBareServer(): Promise<BareServer> {
         FLOE_POLL_SECONDS: '3600',
         FLOE_WEBHOOK_SECRET_FILE: secretFile,
         FLOE_LOG_LEVEL: 'info',
+        FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE: 'yes',
       },
       onLine: (line) => {
         if (line.includes('this is a bug') || line.includes('"level":"error","message":"a request failed"') || !line.startsWith('{')) bugs.push(line);

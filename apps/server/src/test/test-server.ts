@@ -46,7 +46,14 @@ export async function startTestServer(
   const logger = createLogger({ level: 'debug', write: (line) => lines.push(line) });
   const url = 'http://127.0.0.1:1/fleet.git';
   const config = parseConfig(
-    { FLOE_LISTEN: '127.0.0.1:0', FLOE_DATA_DIR: dataDir, FLOE_REPOSITORY_URL: url, FLOE_POLL_SECONDS: '3600', ...options.env },
+    {
+      FLOE_LISTEN: '127.0.0.1:0',
+      FLOE_DATA_DIR: dataDir,
+      FLOE_REPOSITORY_URL: url,
+      FLOE_POLL_SECONDS: '3600',
+      FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE: 'yes',
+      ...options.env,
+    },
     () => 'test-secret',
   );
   const system = { clock: options.clock ?? systemClock, random: Math.random, env: { ...process.env, HOME: dataDir }, rootDir: ROOT };
