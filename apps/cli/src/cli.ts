@@ -40,10 +40,18 @@ export interface Output {
   readonly style: Style;
   /** Width of the terminal; undefined when stdout is none. */
   readonly columns: number | undefined;
-  print(text: string): void;
+  readonly errorColumns: number | undefined;
+  readonly print: (text: string) => void;
   /** One JSON document, on one line when `isLine`. */
   json(value: unknown, isLine?: boolean): void;
-  note(text: string): void;
+  /** A remark or an error. */
+  readonly note: (text: string) => void;
+  /** Help that was asked for, as it is laid out. */
+  readonly help: (text: string) => void;
+  /** What is wrong with a command line. */
+  readonly usage: (text: string) => void;
+  /** A question, or the end of its line. */
+  readonly ask: (text: string) => void;
 }
 
 /** What a command works with. */

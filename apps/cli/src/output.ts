@@ -1,16 +1,25 @@
+import { printable } from '@floe/model';
 import { escapeSteering } from '@floe/runtime';
 import type { CliDeps, Output } from './cli.ts';
-import { colourStyle, harmless, plainStyle } from './view/terminal.ts';
+import { inColours, markStyle, plainStyle } from './view/terminal.ts';
 
-/** Colours only on a terminal, and not where NO_COLOR asks for none (no-color.org). */
+/**
+ * The only place that writes to the terminal (a test holds everything else to that). Whatever comes here is made printable,
+ * so that no command can forget it. Colours only on a terminal, and not where NO_COLOR asks for none (no-color.org).
+ */
 export function createOutput(deps: Pick<CliDeps, 'env' | 'stdout' | 'stderr'>): Output {
   const { env, stdout, stderr } = deps;
   const isColoured = stdout.isTTY === true && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
   return {
-    style: isColoured ? colourStyle : plainStyle,
+    style: isColoured ? markStyle : plainStyle,
     columns: stdout.isTTY === true ? stdout.columns : undefined,
-    print: (text) => stdout.write(`${text}\n`),
-    json: (value, isLine = false) => stdout.write(`${escapeSteering(JSON.stringify(value, undefined, isLine ? undefined : 2))}\n`),
-    note: (text) => stderr.write(`floe: ${harmless(text)}\n`),
+    errorColumns: stderr.columns,
+    print: (text) => void stdout.write(`${isColoured ? inColours(text) : printable(text)}\n`),
+    json: (value, isLine = false) => void stdout.write(`${escapeSteering(JSON.stringify(value, undefined, isLine ? undefined : 2))}\n`),
+    // Further lines are pushed to the right: none of them can be taken for another remark.
+    note: (text) => void stderr.write(`floe: ${printable(text).trimEnd().replaceAll('\n', '\n  ')}\n`),
+    help: (text) => void stdout.write(printable(text)),
+    usage: (text) => void stderr.write(printable(text)),
+    ask: (text) => void stderr.write(printable(text)),
   };
 }

@@ -12,7 +12,6 @@ import { addSteering } from './commands/steer.ts';
 import { connect } from './connect.ts';
 import { EXIT_CODES, exitCodeOf } from './exit-codes.ts';
 import { createOutput } from './output.ts';
-import { harmless } from './view/terminal.ts';
 
 /** As wide as the texts below that are not wrapped. */
 const HELP_WIDTH = 120;
@@ -58,12 +57,12 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     .addHelpText('after', HELP)
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
-      writeOut: (text) => deps.stdout.write(text),
-      writeErr: (text) => deps.stderr.write(text),
-      outputError: (text, write) => write(harmless(text.replace(/^error: /, 'floe: '))),
+      writeOut: out.help,
+      writeErr: out.usage,
+      outputError: (text, write) => write(text.replace(/^error: /, 'floe: ')),
       // Commander would look at the process's own streams.
-      getOutHelpWidth: () => deps.stdout.columns ?? HELP_WIDTH,
-      getErrHelpWidth: () => deps.stderr.columns ?? HELP_WIDTH,
+      getOutHelpWidth: () => out.columns ?? HELP_WIDTH,
+      getErrHelpWidth: () => out.errorColumns ?? HELP_WIDTH,
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     })
@@ -77,7 +76,11 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage;
     const isExpected = isFloeError(error) || (error instanceof Error && 'code' in error);
-    if (!isExpected) throw error;
+    if (!isExpected) {
+      // Not left to Node: what it prints of an error is as it came, and may hold what the server said.
+      out.note(`this is a fault of floe itself: ${error instanceof Error ? error.stack : String(error)}`);
+      return EXIT_CODES.failed;
+    }
     if (!(error instanceof FloeError && error.code === 'INTERRUPTED')) out.note(error instanceof FloeError ? error.message : describeError(error));
     return exitCodeOf(error);
   }

@@ -1,22 +1,22 @@
 import { FloeError } from '@floe/runtime';
-import type { CliDeps } from './cli.ts';
+import type { Cli, CliDeps } from './cli.ts';
 
 /** Asks on the terminal without showing what is typed; where stdin is no terminal, reads it to its end. */
-export async function readHidden(deps: Pick<CliDeps, 'stdin' | 'stderr'>, question: string): Promise<string> {
-  const { stdin, stderr } = deps;
+export async function readHidden({ deps, out }: Pick<Cli, 'deps' | 'out'>, question: string): Promise<string> {
+  const { stdin } = deps;
   if (stdin.isTTY !== true) {
     let text = '';
     const decoder = new TextDecoder();
     for await (const chunk of stdin) text += typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
     return text;
   }
-  stderr.write(question);
+  out.ask(question);
   stdin.setRawMode?.(true);
   try {
     return await readLine(stdin);
   } finally {
     stdin.setRawMode?.(false);
-    stderr.write('\n');
+    out.ask('\n');
   }
 }
 

@@ -18,6 +18,16 @@ test('addresses are relative to the page, also below a path', async () => {
   expect(asked).toEqual(['GET https://floe.example.org/below/api/hosts/ws1/reports?limit=20']);
 });
 
+test('no word of an answer turns the page’s reading order round', async () => {
+  const report = reportView('ws1', { detail: { code: 'X', message: 'a\u202eb\u200b' } });
+  const { api } = apiAnswering(() => Response.json([report]));
+  expect(await api.reports('ws1', signal)).toMatchObject({ value: [{ detail: { message: 'a\ufffdb' } }] });
+  const log = apiAnswering(() => Response.json({ log: '\u001b[31mred\u2067' }));
+  expect(await log.api.reportLog({ host: report.host, series: 1, seq: 1 }, signal)).toEqual({ kind: 'ok', value: 'red\ufffd' });
+  const refused = apiAnswering(() => Response.json({ error: { code: 'X', message: '\u202ebecause' } }, { status: 409 }));
+  expect(await refused.api.revision('3f9c2ab', signal)).toEqual({ kind: 'failed', message: '\ufffdbecause' });
+});
+
 describe('what goes wrong is a sentence', () => {
   test.each<[string, () => Response | Promise<never>, object]>([
     [

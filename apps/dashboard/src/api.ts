@@ -1,3 +1,4 @@
+import { printable, printableValue } from '@floe/model';
 import { ApiError, ReportLogView, ReportView, RevisionView } from '@floe/protocol';
 import * as v from 'valibot';
 
@@ -30,7 +31,10 @@ export interface ApiDeps {
 
 const REPORTS_SHOWN = 20;
 
-/** The API over HTTP. */
+/**
+ * The API over HTTP. What it says is made printable here, where it comes into the page: Preact escapes it, but a browser
+ * obeys the marks in it that turn the reading order round.
+ */
 export function createApi(deps: ApiDeps): Api {
   async function request<T>(path: string, init: RequestInit, read: (response: Response) => Promise<T>): Promise<Answer<T>> {
     let response: Response;
@@ -53,16 +57,16 @@ export function createApi(deps: ApiDeps): Api {
     signOut: async () => await request('api/session', { method: 'DELETE' }, nothing),
     reports: async (host, signal) =>
       await request(`api/hosts/${encodeURIComponent(host)}/reports?limit=${REPORTS_SHOWN}`, { signal }, async (response) =>
-        v.parse(v.array(ReportView), await response.json()),
+        printableValue(v.parse(v.array(ReportView), await response.json())),
       ),
     reportLog: async ({ host, series, seq }, signal) =>
-      await request(
-        `api/hosts/${encodeURIComponent(host)}/reports/${series}/${seq}/log`,
-        { signal },
-        async (response) => v.parse(ReportLogView, await response.json()).log,
+      await request(`api/hosts/${encodeURIComponent(host)}/reports/${series}/${seq}/log`, { signal }, async (response) =>
+        printable(v.parse(ReportLogView, await response.json()).log),
       ),
     revision: async (sha, signal) =>
-      await request(`api/revisions/${encodeURIComponent(sha)}`, { signal }, async (response) => v.parse(RevisionView, await response.json())),
+      await request(`api/revisions/${encodeURIComponent(sha)}`, { signal }, async (response) =>
+        printableValue(v.parse(RevisionView, await response.json())),
+      ),
     openEvents: async (signal) =>
       await request('api/events', { signal, headers: { accept: 'text/event-stream' } }, async (response) => {
         if (response.body === null) throw new TypeError('the event stream has no body');
@@ -79,6 +83,6 @@ async function refusal(response: Response): Promise<Answer<never>> {
   const body: unknown = await response.json().catch(() => null);
   const parsed = v.safeParse(ApiError, body);
   // Whatever stands between (a proxy) may answer without our form.
-  const message = parsed.success ? parsed.output.error.message : `The server answered ${response.status}.`;
+  const message = parsed.success ? printable(parsed.output.error.message) : `The server answered ${response.status}.`;
   return response.status === 401 ? { kind: 'signed-out', message } : { kind: 'failed', message };
 }

@@ -59,6 +59,25 @@ test('a connection that looks alive and says nothing is lost', async () => {
   expect(heard).toEqual(['snapshot', 'The server fell silent. 500']);
 });
 
+test('no word of the stream turns the page’s reading order round', async () => {
+  const shown: string[] = [];
+  const told = `event: snapshot\ndata: ${JSON.stringify({ ...fleetView(), repository: { ...fleetView().repository, branch: 'a\u202eb' } })}\n\n`;
+  const answers = [streamOf(told)];
+  const openEvents: Api['openEvents'] = async (signal) => await Promise.resolve(answers.shift()?.(signal) ?? { kind: 'signed-out', message: '' });
+  await followFleet(
+    {
+      api: { openEvents } as Api,
+      random: () => 0,
+      pause: async () => await Promise.resolve(),
+      onMessage: (message) => message.type === 'snapshot' && shown.push(message.fleet.repository.branch),
+      onAlive: () => undefined,
+      onLost: () => undefined,
+    },
+    new AbortController().signal,
+  );
+  expect(shown).toEqual(['a\ufffdb']);
+});
+
 test('what this page cannot read is said, not shown', async () => {
   const { heard, end } = follow(streamOf('event: change\ndata: {"type":"host"}\n\n'));
   await end;

@@ -1,3 +1,4 @@
+import { printableValue } from '@floe/model';
 import { FleetEvent, FleetView } from '@floe/protocol';
 import * as v from 'valibot';
 import type { Api } from './api.ts';
@@ -82,8 +83,8 @@ function parse({ name, data }: ServerEvent): FleetMessage | 'malformed' | 'unkno
   }
   if (name === 'snapshot') {
     const parsed = v.safeParse(FleetView, json, { abortEarly: true });
-    return parsed.success ? { type: 'snapshot', fleet: parsed.output } : 'malformed';
+    return parsed.success ? { type: 'snapshot', fleet: printableValue(parsed.output) } : 'malformed';
   }
   const parsed = v.safeParse(FleetEvent, json, { abortEarly: true });
-  return parsed.success ? { type: 'change', event: parsed.output } : 'malformed';
+  return parsed.success ? { type: 'change', event: printableValue(parsed.output) } : 'malformed';
 }

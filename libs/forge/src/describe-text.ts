@@ -1,13 +1,12 @@
+import { oneLine } from '@floe/model';
+
 /** The longest description that GitHub takes, in characters. */
 export const MAX_DESCRIPTION_LENGTH = 140;
 const MAX_NAMES = 3;
 
-/** What breaks a line, controls it, or turns the text after it round (host names and errors are the repository's words). */
-const NO_PLAIN_TEXT = /[\s\p{Cc}\u202a-\u202e\u2066-\u2069]+/gu;
-
 /** One line of at most `maxLength` characters; a cut is shown by `…`. Characters outside the BMP stay whole. */
 export function fitDescription(text: string, maxLength = MAX_DESCRIPTION_LENGTH): string {
-  const characters = [...text.replace(NO_PLAIN_TEXT, ' ').trim()];
+  const characters = [...oneLine(text)];
   if (characters.length <= maxLength) return characters.join('');
   return `${characters
     .slice(0, maxLength - 1)

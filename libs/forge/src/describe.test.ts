@@ -164,5 +164,5 @@ it('a cut description is marked, and no character is cut in two', () => {
   expect(fitDescription('x'.repeat(141))).toBe(`${'x'.repeat(139)}…`);
   expect(fitDescription('🧊'.repeat(200))).toBe(`${'🧊'.repeat(139)}…`);
   expect(fitDescription('a\n\n  b')).toBe('a b');
-  expect(fitDescription('3 hosts \u202egnorw era\u2069')).toBe('3 hosts gnorw era');
+  expect(fitDescription('3 hosts \u202egnorw era\u2069')).toBe('3 hosts \ufffdgnorw era\ufffd');
 });

@@ -12,6 +12,7 @@ export * from './duration.ts';
 export * from './evaluation.ts';
 export * from './observed.ts';
 export * from './patience.ts';
+export * from './printable.ts';
 export * from './resolve.ts';
 export * from './revision-state.ts';
 export * from './rollout-state.ts';

@@ -14,8 +14,10 @@ describe('a log line', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (name, text) => {
         const line = logged({ [`x${name}`]: text, error: new Error(text), nested: { list: [text] } });
-        // oxlint-disable-next-line no-control-regex -- these are what is looked for
-        expect(line).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/u);
+        expect(line).not.toMatch(
+          // oxlint-disable-next-line no-control-regex -- these are what is looked for
+          /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e0fff}\p{Surrogate}\p{Noncharacter_Code_Point}]/u,
+        );
         expect(JSON.parse(line)).toMatchObject({ level: 'info', message: 'it happened', [`x${name}`]: text });
       }),
     );

@@ -9,9 +9,17 @@ export function withoutTrailingSlashes(text: string): string {
 }
 
 /**
- * JSON that steers no terminal. JSON.stringify escapes C0 control characters, but leaves DEL, the C1 ones (U+009B begins
- * a command as ESC [ does) and the marks that reorder text as they are, and logs and answers hold what others wrote.
+ * JSON that steers no terminal and hides nothing, and still parses to the same. JSON.stringify escapes C0 control characters,
+ * but leaves DEL, the C1 ones (U+009B begins a command as ESC [ does), line separators, and the marks that reorder text or are
+ * not seen as they are; logs and answers hold what others wrote.
  */
 export function escapeSteering(json: string): string {
-  return json.replaceAll(/[\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return json.replaceAll(
+    /[\u007f-\u009f\u2028\u2029\ufff9-\ufffb\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}]/gu,
+    escaped,
+  );
+}
+
+function escaped(character: string): string {
+  return Array.from({ length: character.length }, (_, index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`).join('');
 }

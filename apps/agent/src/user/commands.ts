@@ -2,7 +2,7 @@ import { exec, FloeError, isFloeError, stderrLogger, systemClock, type Clock } f
 import { showStatus, type StatusOptions } from './status.ts';
 import { createAgentClient, type AgentClient } from './client.ts';
 import { parseDuration } from './duration.ts';
-import { printable } from './printable.ts';
+import { printable } from '@floe/model';
 import { changesText, localTime, statusText, type LocalTime } from './text.ts';
 
 /** Commands that talk to the running agent. */

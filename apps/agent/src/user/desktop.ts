@@ -1,5 +1,5 @@
 import { isFloeError, NO_TIME_LIMIT, type Clock, type Exec, type ExecResult, type Logger } from '@floe/runtime';
-import { oneLine, printable } from './printable.ts';
+import { oneLine, printable } from '@floe/model';
 import type { Notice, NoticeAction } from './protocol.ts';
 
 const LABELS: Readonly<Record<NoticeAction, string>> = { later: 'Later', now: 'Now', rollback: 'Go back' };

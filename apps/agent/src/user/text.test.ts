@@ -100,7 +100,7 @@ describe('status', () => {
   });
 
   it('cannot steer the terminal, and keeps the lines of a message together', () => {
-    expect(table([['because', '\x1b[2Jfirst\nsecond\x07\u009b1m\n']])).toBe('because  [2Jfirst\n         second1m\n');
+    expect(table([['because', '\x1b[2Jfirst\nsecond\x07\u009b1m\n']])).toBe('because  first\n         second\ufffd\n');
   });
 });
 

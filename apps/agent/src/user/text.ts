@@ -1,5 +1,5 @@
 import type { AgentState } from '@floe/model';
-import { printable } from './printable.ts';
+import { printable } from '@floe/model';
 import type { Changes, LocalStatus } from './protocol.ts';
 
 /** What times are told in. */

@@ -1,5 +1,5 @@
 import { isFloeError, type Clock, type Exec, type Logger } from '@floe/runtime';
-import { oneLine } from './printable.ts';
+import { oneLine } from '@floe/model';
 import type { Notice, NoticeKind } from './protocol.ts';
 import type { UserRequests } from './requests.ts';
 

@@ -36,7 +36,7 @@ async function login(cli: Cli, url: string): Promise<void> {
   const token =
     tokenFile !== undefined && tokenFile !== ''
       ? await readTokenFile(tokenFile)
-      : checkToken(await readHidden(deps, `Token for ${serverUrl}: `), 'the token');
+      : checkToken(await readHidden(cli, `Token for ${serverUrl}: `), 'the token');
   const fleet = await createApiClient({ ...deps, serverUrl, token }).get('/api/fleet', FleetView);
   await saveLogin(path, serverUrl, token.reveal());
   if (cli.options().json === true) out.json({ server: serverUrl, configFile: path });

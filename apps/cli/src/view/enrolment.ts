@@ -1,5 +1,6 @@
 import type { EnrolmentTokenResponse } from '@floe/protocol';
-import { harmless, harmlessLine, indent, type View } from './terminal.ts';
+import { printable, printableLine } from '@floe/model';
+import { indent, type View } from './terminal.ts';
 import { duration } from '@floe/views';
 
 /** Where the token is put on the machine: in memory, gone with the next boot. */
@@ -60,22 +61,22 @@ export function formatEnrolment(made: EnrolmentTokenResponse, tokenFile: string 
 
   install -m 600 /dev/stdin ${TOKEN_PATH}
 
-  ${style('strong', harmlessLine(made.token))}`
+  ${style('strong', printableLine(made.token))}`
       : `1. Bring the token to ${host}:
 
-  scp ${shellWord(harmlessLine(tokenFile))} root@${host}:${TOKEN_PATH}`;
+  scp ${shellWord(printableLine(tokenFile))} root@${host}:${TOKEN_PATH}`;
   return `${style('strong', `Enrol ${host}`)}
 
 ${handOver}
 
 2. Put this into the configuration of ${host} (floe is the flake input of Floe), and switch to it once by hand:
 
-${indent(harmless(nixosSettings(made)))}
+${indent(printable(nixosSettings(made)))}
 
 The token works once, and for ${duration(Math.max(0, made.expiresAt - now))} from now. ${host} will trust the keys above: check that they
 are your server's.
 
 For a trial without root and NixOS, a folder can play ${host}${tokenFile === undefined ? `, with the token in ./${host}.token` : ''}:
 
-${indent(harmless(folderMachineCommand(made, tokenFile ?? `./${host}.token`)))}`;
+${indent(printable(folderMachineCommand(made, tokenFile ?? `./${host}.token`)))}`;
 }

@@ -1,6 +1,6 @@
 import type { FleetEvent, FleetView, HostView, RepositoryView, RevisionView } from '@floe/protocol';
 import { standingText, stateText } from './hosts.ts';
-import { harmlessLine } from './terminal.ts';
+import { printableLine } from '@floe/model';
 import { firstLine, shortHash, shortSha, words } from '@floe/views';
 
 /** One line about one thing that changed. */
@@ -22,7 +22,7 @@ export function createEventLines(): EventLines {
   function tell(key: string, at: number, text: string): EventLine[] {
     if (told.get(key) === text) return [];
     told.set(key, text);
-    return [{ at, text: harmlessLine(text) }];
+    return [{ at, text: printableLine(text) }];
   }
   return {
     snapshot(fleet) {
