@@ -27,7 +27,7 @@ export default defineConfig({
       {
         test: {
           name: 'pg',
-          include: [`${everywhere}/**/*.pg.test.ts`],
+          include: [`${everywhere}/**/*.pg.test.ts`, 'tests/**/*.pg.test.ts'],
           setupFiles,
           sequence: { groupOrder: 1 },
           testTimeout: 60_000,

@@ -1,4 +1,4 @@
-import { describeBuild, describeEvaluation, describeRollout, type StatusContext, type StatusText } from '@floe/forge';
+import { describeBuild, describeEvaluation, describeRollout, fitDescription, type StatusContext, type StatusText } from '@floe/forge';
 import type { CommitSha, HostName } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { Revision, Store } from '@floe/store';
@@ -115,7 +115,10 @@ export class Announcer {
 
   async #put(sha: CommitSha, context: StatusContext, status: StatusText & { readonly onlyOverPending?: boolean }): Promise<void> {
     const { store, clock, repositoryId, publicUrl, hasForge } = this.#deps;
-    if (hasForge) await store.outbox.put({ repositoryId, sha, context, ...status, targetUrl: `${publicUrl}/#/revisions/${sha}`, now: clock.now() });
+    if (!hasForge) return;
+    // Here, so that nothing leaves unfitted: names and reasons are the repository's words.
+    const description = fitDescription(status.description);
+    await store.outbox.put({ repositoryId, sha, context, ...status, description, targetUrl: `${publicUrl}/#/revisions/${sha}`, now: clock.now() });
   }
 
   /** `newer`: the revisions after it, newest first. */

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import type { StorePath } from '@floe/model';
+import { MAX_BYTES, type StorePath } from '@floe/model';
 import { FloeError } from '@floe/runtime';
 import * as v from 'valibot';
 import type { NixCommand } from './command.ts';
@@ -29,7 +29,11 @@ export async function publish(command: NixCommand, paths: readonly StorePath[], 
   throw await failureOnDisks([...cache, ...command.writtenFolders], 'publishing to the cache', log, result);
 }
 
-const Sizes = { narHash: v.string(), closureSize: v.number() };
+/** As statements and the database take them. */
+const Sizes = {
+  narHash: v.pipe(v.string(), v.maxLength(128), v.regex(/^[\x21-\x7E]+$/)),
+  closureSize: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_BYTES)),
+};
 /** An array of infos with their `path` up to Nix 2.18, an object by path since; null: not there. */
 const PathInfos = v.union([
   v.pipe(

@@ -1,4 +1,13 @@
-import { diffFleet, HOST_NAME_RULE, isSuspiciousShrink, retryDelayMs, type EvaluatedHost, type HostName, type StorePath } from '@floe/model';
+import {
+  diffFleet,
+  HOST_NAME_RULE,
+  isSuspiciousShrink,
+  retryDelayMs,
+  storableText,
+  type EvaluatedHost,
+  type HostName,
+  type StorePath,
+} from '@floe/model';
 import type { HostEvaluation } from '@floe/nix';
 import { describeError, FloeError, isFloeError } from '@floe/runtime';
 import type { EvaluationRow, Revision } from '@floe/store';
@@ -177,8 +186,9 @@ async function releasedToplevels({ store }: PipelineDeps, { repositoryId }: Revi
   return new Map(releases.flatMap(({ host, sequence, toplevel }) => (sequence < (accepted.get(host) ?? 0) ? [] : [[host, toplevel]])));
 }
 
+/** A cut is marked, or what is left of a long name could be the name of a host, which has a row of its own. */
 function unusableNames(names: readonly string[]): EvaluationRow[] {
-  return [...new Set(names.map((name) => name.slice(0, MAX_NAME_LENGTH).toWellFormed()))].map(unusableName);
+  return [...new Set(names.map((name) => storableText(name, MAX_NAME_LENGTH)))].map(unusableName);
 }
 
 /** A name that no host can have is told as an error of its own; nothing else is done with it. */

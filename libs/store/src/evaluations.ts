@@ -13,8 +13,12 @@ import { evaluations } from './tables/index.ts';
 /** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 11. */
 const ROWS_PER_INSERT = 5_000;
 
-/** An evaluation replaces an earlier one whole: what an interrupted build had added is built again. */
-async function saveEvaluations(db: Database, revisionId: string, rows: readonly EvaluationRow[]): Promise<void> {
+/**
+ * An evaluation replaces an earlier one whole: what an interrupted build had added is built again. Of two of one host the
+ * later one counts: no statement takes a row twice.
+ */
+async function saveEvaluations(db: Database, revisionId: string, given: readonly EvaluationRow[]): Promise<void> {
+  const rows = [...new Map(given.map((row) => [row.host, row])).values()];
   for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
     const values = rows
       .slice(start, start + ROWS_PER_INSERT)

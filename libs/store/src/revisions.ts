@@ -102,7 +102,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
         subject: storableText(subject),
         authorName: storableText(authorName),
         authorEmail: storableText(authorEmail),
-        committedAt,
+        committedAt: boundedTime(committedAt),
         receivedAt,
         fetchedAt,
       })

@@ -66,10 +66,10 @@ export function sendEvent(response: ServerResponse, name: string, data: unknown)
 }
 
 /** A home folder with a token file. */
-export async function makeHome() {
+export async function makeHome(token = TOKEN) {
   const folder = await mkdtemp(join(tmpdir(), 'floe-cli-'));
   const tokenFile = join(folder, 'token');
-  await writeFile(tokenFile, `${TOKEN}\n`);
+  await writeFile(tokenFile, `${token}\n`);
   return {
     folder,
     tokenFile,

@@ -1,6 +1,6 @@
 import type { HttpBindings } from '@hono/node-server';
 import { isEndedRevision } from '@floe/model';
-import { CommitSha, foreign, HostName, type ReportLogView, type ReportView } from '@floe/protocol';
+import { CommitSha, Counter, foreign, HostName, type ReportLogView, type ReportView } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
 import { sValidator } from '@hono/standard-validator';
@@ -20,8 +20,9 @@ import { orRefuse, Reason, ReasonText } from './validation.ts';
 const RECHECK_MS = 15_000;
 
 const Host = v.object({ host: HostName });
-const Digits = v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'a number'), v.transform(Number));
-const ReportName = v.object({ host: HostName, series: Digits, seq: Digits });
+/** As an address has it. */
+const CounterText = v.pipe(v.string(), v.regex(/^\d{1,16}$/, 'a number'), v.transform(Number), Counter);
+const ReportName = v.object({ host: HostName, series: CounterText, seq: CounterText });
 const limitUpTo = (most: number) =>
   v.object({ limit: v.optional(v.pipe(v.string(), v.regex(/^\d{1,4}$/, 'a number'), v.transform(Number), v.minValue(1), v.maxValue(most))) });
 const ReportLimit = limitUpTo(1000);

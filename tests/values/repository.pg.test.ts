@@ -1,0 +1,240 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { GitMirror } from '@floe/git';
+import { boundedTime, isEndedRevision, MAX_BYTES, storableText, type CommitSha } from '@floe/model';
+import { createNix, createRepositoryNix, openUnsafeSandbox, type BuildResult, type RepositoryNix } from '@floe/nix';
+import { openStatementLog, runPipeline, type PipelineDeps } from '@floe/pipeline';
+import { FleetView, RevisionView, type FleetView as Fleet } from '@floe/protocol';
+import { createLogger, generateKeyPem, signerFromPem, systemClock, Troubles, type Exec, type ExecResult } from '@floe/runtime';
+import { openStore, type Repository, type Revision, type Store } from '@floe/store';
+import { eventually, startPostgres } from '@floe/testkit';
+import fc from 'fast-check';
+import * as v from 'valibot';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sendEvent, startServer, TOKEN } from '../../apps/cli/src/test/harness.ts';
+import { Announcer } from '../../apps/server/src/announcer.ts';
+import { FleetFeed } from '../../apps/server/src/feed.ts';
+import { FleetReader } from '../../apps/server/src/fleet-reader.ts';
+import { Notices } from '../../apps/server/src/notices.ts';
+import { parseCommit } from '../../libs/git/src/commit.ts';
+import { nixString } from '../../libs/nix/src/nix-string.ts';
+import { attributeNames, buildAnswer, commitBytes, nixAnswer, pathInfo, type NixAnswer } from './from-outside.ts';
+import { CommandLine, expectReadable, overTheWire } from './shown.ts';
+
+// What a repository says through git and Nix can be stored, read back and shown, on both databases: the pipeline itself
+// works on commits of made-up bytes, whose hosts are evaluated by a Nix of which each answer is made up.
+
+const RUNS = { PGlite: 5, Postgres: 15 };
+/** GitHub's limit of a status. */
+const MOST_OF_A_STATUS = 140;
+
+const pushed = fc.record({
+  commit: commitBytes,
+  names: attributeNames,
+  answers: fc.array(nixAnswer, { minLength: 12, maxLength: 12 }),
+  builds: fc.array(buildAnswer, { minLength: 4, maxLength: 4 }),
+  infos: fc.array(pathInfo, { minLength: 4, maxLength: 4 }),
+});
+type Pushed = typeof pushed extends fc.Arbitrary<infer Value> ? Value : never;
+
+describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,', (database) => {
+  const stack = new AsyncDisposableStack();
+  const numRuns = fc.readConfigureGlobal().numRuns ?? RUNS[database];
+  const stopping = new AbortController();
+  const lines: string[] = [];
+  const logger = createLogger({ level: 'debug', write: (line) => lines.push(line) });
+  const told: { now: Pushed | undefined; count: number } = { now: undefined, count: 0 };
+  const head = (): CommitSha => String(told.count).padStart(40, '0') as CommitSha;
+  let store: Store;
+  let repository: Repository;
+  let reader: FleetReader;
+  let announcer: Announcer;
+  let statements: PipelineDeps['statements'];
+  let running: Promise<unknown>;
+  let onTold: () => void = () => undefined;
+
+  beforeAll(async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'floe-values-'));
+    stack.defer(async () => await rm(folder, { recursive: true }));
+    const target =
+      database === 'PGlite'
+        ? ({ kind: 'pglite', dataDir: undefined } as const)
+        : ({ kind: 'postgres', url: stack.use(await startPostgres()).url } as const);
+    store = stack.use(await openStore(target, { clock: systemClock, logger, migrationsDir: join(import.meta.dirname, '../../migrations') }));
+    repository = await store.repositories.ensure({ url: 'https://forge.example/fleet.git', branch: 'main', now: systemClock.now() });
+    statements = openStatementLog(join(folder, 'statements'), logger);
+    const deps: PipelineDeps = {
+      store,
+      mirror: mirror(),
+      ...(await nixOf(folder)),
+      cache: { url: 'file:///cache', secretKeyFile: '/key', publicKey: 'cache-1:key' },
+      statements,
+      releaseSigner: signerFromPem('release-1', generateKeyPem()),
+      clock: systemClock,
+      logger,
+      random: () => 0,
+      limits: { evaluations: 2, builds: 2, evaluationTimeoutMs: 1_000, evaluationMemoryBytes: 1, buildTimeoutMs: 1_000 },
+      rootsDir: join(folder, 'roots'),
+      pollMs: 3_600_000,
+      owner: 'test',
+    };
+    const troubles = new Troubles({ clock: systemClock, logger });
+    const feed = new FleetFeed(() => systemClock.now());
+    const view = { store, clock: systemClock, feed, repositoryId: repository.id, troubles };
+    reader = new FleetReader({ ...view, notices: new Notices() });
+    announcer = new Announcer({ ...view, reader, logger, publicUrl: 'https://floe.example', hasForge: true });
+    running = Promise.all([runPipeline(deps, repository.id, stopping.signal), announcer.run(stopping.signal, () => onTold())]);
+  });
+  afterAll(async () => {
+    stopping.abort();
+    await running;
+    await stack.disposeAsync();
+  });
+
+  function mirror(): GitMirror {
+    return {
+      fetch: async (accepted) =>
+        await Promise.resolve({ kind: accepted === head() ? 'unchanged' : 'advanced', head: head(), from: accepted, count: 1 }),
+      accept: async () => await Promise.resolve(),
+      commit: async (sha) => await Promise.resolve(parseCommit(sha, told.now!.commit)),
+      changedPaths: async () => await Promise.resolve('unknown' as const),
+      readFile: async () => await Promise.resolve(undefined),
+      inspect: async () => await Promise.resolve({ problem: undefined, opaque: [], isComplete: true, submodules: [] }),
+      flakeUrl: (sha) => `git+file:///mirror?rev=${sha}`,
+      flakeUrlWithout: async (sha) => await Promise.resolve(`git+file:///mirror?rev=${sha}`),
+      [Symbol.asyncDispose]: async () => await Promise.resolve(),
+    };
+  }
+
+  /** The real readers of what Nix prints, over a Nix that prints what was made up. */
+  async function nixOf(folder: string): Promise<Pick<PipelineDeps, 'nix' | 'repositoryNix'>> {
+    const exec: Exec = async (_file, args, { onStderrLine }) => {
+      const answer = answerTo(args);
+      for (const line of answer.stderr) onStderrLine?.(line);
+      const result: ExecResult = { ...answer, end: 'exited', signal: null, stderr: '' };
+      return await Promise.resolve(result);
+    };
+    const nix = createNix({ exec, logger, env: {} });
+    const sandbox = await openUnsafeSandbox({ env: {}, exec, dir: join(folder, 'sandbox') });
+    const ofRepository = createRepositoryNix({ exec, logger, sandbox }, nix);
+    let builds = 0;
+    const build: RepositoryNix['build'] = async () => {
+      builds += 1;
+      return await Promise.resolve(told.now!.builds[builds % told.now!.builds.length] as BuildResult);
+    };
+    return { nix, repositoryNix: { ...ofRepository, build } };
+  }
+
+  function answerTo(args: readonly string[]): NixAnswer {
+    const { names, answers, infos } = told.now!;
+    const printed = (stdout: string, exitCode = 0): NixAnswer => ({ exitCode, stdout, stderr: [], durationMs: 1 });
+    const expression = args[args.indexOf('--expr') + 1] ?? '';
+    if (args.includes('path-info')) {
+      const paths = args.filter((arg) => arg.startsWith('/nix/store/'));
+      return printed(JSON.stringify(Object.fromEntries(paths.map((path, index) => [path, infos[index % infos.length]]))));
+    }
+    if (args.includes('copy') || args.includes('verify') || expression.includes('toFile')) return printed('');
+    if (expression.includes('attrNames')) return printed(JSON.stringify(names));
+    const asked = names.findIndex((name) => expression.includes(`nixosConfigurations.${nixString(name)}.config`));
+    return answers[asked] ?? printed('', 1);
+  }
+
+  function isSane({ narHash, closureSize }: Pushed['infos'][number]): boolean {
+    return narHash.startsWith('sha256:') && Number.isInteger(closureSize) && closureSize >= 0 && closureSize <= MAX_BYTES;
+  }
+
+  async function push(what: Pushed): Promise<Revision> {
+    told.now = what;
+    told.count += 1;
+    // However few of the hosts are left.
+    await store.repositories.allow(repository.id, head());
+    return await eventually(
+      'the revision has ended',
+      async () => {
+        const newest = await store.revisions.newest(repository.id);
+        if (newest?.sha !== head()) return undefined;
+        // A cache that says nonsense is asked again, and that is said on the commit.
+        const isOdd = newest.state === 'BUILDING' && newest.error !== undefined && !what.infos.every(isSane);
+        return isEndedRevision(newest.state) || isOdd ? newest : undefined;
+      },
+      {
+        timeoutMs: 15_000,
+        everyMs: 5,
+        explain: async () => `${JSON.stringify(await store.revisions.newest(repository.id))}\n${lines.slice(-3).join('\n')}`,
+      },
+    );
+  }
+
+  async function pushAndLook(what: Pushed): Promise<void> {
+    const revision = await push(what);
+    const { sha, subject, authorName, authorEmail, committedAt } = parseCommit(head(), what.commit);
+    expect(revision).toMatchObject({ sha, subject, authorName, authorEmail, committedAt: boundedTime(committedAt) });
+
+    // Every name has a row, and nothing is left behind.
+    const evaluations = await store.revisions.evaluations(revision.id);
+    if (revision.state !== 'REJECTED') {
+      const rows = new Set<string>(evaluations.map(({ host }) => host));
+      const usable = what.names.filter((name) => name.isWellFormed() && !name.includes('\0') && name.length <= 64);
+      expect(usable.filter((name) => !rows.has(name))).toEqual([]);
+    }
+    for (const { error, warnings } of evaluations) for (const text of [error ?? '', ...(warnings ?? [])]) expect(storableText(text)).toBe(text);
+
+    const announced = new Promise<void>((resolve) => (onTold = resolve));
+    announcer.mark('all');
+    await announced;
+    const statuses = await store.outbox.claimDue({ now: systemClock.now(), limit: 100, leaseMs: 1 });
+    expect(statuses.map((status) => status.sha)).toContain(sha);
+    for (const status of statuses) {
+      expectReadable(status.description, status.context);
+      expect([...status.description].length).toBeLessThanOrEqual(MOST_OF_A_STATUS);
+      await store.outbox.markSent(status, systemClock.now());
+    }
+
+    const fleet: Fleet = overTheWire(FleetView, await reader.fleet());
+    const revisions = overTheWire(v.array(RevisionView), await reader.revisions(3));
+    await using api = await startServer({
+      'GET /api/events': (_request, response) => {
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        sendEvent(response, 'snapshot', fleet);
+        response.end();
+      },
+      'GET /api/fleet': { json: fleet },
+      'GET /api/hosts': { json: fleet.hosts },
+      'GET /api/revisions?limit=20': { json: revisions },
+      [`GET /api/revisions/${sha}`]: { json: fleet.revision },
+    });
+    await using floe = await CommandLine.open(api.url, TOKEN);
+    for (const command of ['status', 'hosts', 'events', 'revisions']) await floe.print(command);
+    await floe.print('revisions', sha);
+  }
+
+  test('is stored as it was said, and can be shown', async () => {
+    await fc.assert(fc.asyncProperty(pushed, pushAndLook), { numRuns, endOnFailure: true });
+    const { releases, unusable } = await statements.read();
+    expect(unusable).toEqual([]);
+    expect(releases.length).toBeGreaterThan(0);
+    expect(lines.filter((line) => /"level":"error"/.test(line))).toEqual([]);
+  });
+
+  test('in a name that is one of a host when it is cut, and in one with a NUL, costs that host nothing', async () => {
+    const named = `${'a'.repeat(31)}.${'b'.repeat(32)}`;
+    const system = (name: string): NixAnswer => {
+      const path = `/nix/store/${'0'.repeat(32)}-${name}`;
+      return { exitCode: 0, stdout: JSON.stringify({ drv: `${path}.drv`, out: path, system: 'x86_64-linux' }), stderr: [], durationMs: 1 };
+    };
+    const commit = Buffer.from(`tree ${'4'.repeat(40)}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nnames`);
+    const infos = [{ narHash: `sha256:${'a'.repeat(52)}`, closureSize: 1 }];
+    const names = [named, `${named}_`, 'nul\0'];
+    const revision = await push({ commit, names, answers: names.map(system), builds: [{ kind: 'built', durationMs: 1 }], infos });
+    expect(revision).toMatchObject({ state: 'PUBLISHED' });
+    const rows = (await store.revisions.evaluations(revision.id)).filter(({ outcome }) => outcome !== 'REMOVED');
+    expect(rows.map(({ host, outcome }) => [host, outcome])).toEqual(
+      expect.arrayContaining([
+        [named, 'NEW'],
+        [`${named.slice(0, 63)}…`, 'EVAL_ERROR'],
+        ['nul\uFFFD', 'EVAL_ERROR'],
+      ]),
+    );
+  });
+});
