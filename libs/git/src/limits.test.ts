@@ -99,6 +99,10 @@ function entry(kind: keyof typeof KINDS, size: number, data: Buffer, prefix: Buf
   return Buffer.concat([Buffer.from(header), prefix, deflateSync(data)]);
 }
 
+function objectId(type: string, content: Buffer): string {
+  return createHash('sha1').update(`${type} ${content.length}\0`).update(content).digest('hex');
+}
+
 function packOf(entries: readonly Buffer[], count = entries.length): Buffer {
   const header = Buffer.alloc(12);
   header.write('PACK');
@@ -266,9 +270,19 @@ describe('a pack that grows when it is unpacked', () => {
     await expectNothingLeft(mirror.dir);
   });
 
+  it('is refused before it does: large files that each are made from the one before', async () => {
+    const pack = packOf(doubling(100, Buffer.alloc(15 * MIB, 1), 1));
+    const mirror = await mirrorOf(await packServer(pack), { limits: { downloadBytes: 32 * MIB, objectBytes: 16 * MIB } });
+    const { result, grownBytes } = await peakDuring(async () => await failureOf(mirror.fetch(undefined)));
+    expect(result).toMatchObject({ code: 'REPOSITORY_TOO_LARGE', retryable: false });
+    expect(String(result)).toMatch(/made from one another are more than 576 MiB.*FLOE_REPOSITORY_MAX_FILE_MIB/);
+    expect(grownBytes).toBeLessThan(350 * MIB);
+    await expectNothingLeft(mirror.dir);
+  });
+
   it('is taken when it only has many links', async () => {
     const text = Buffer.from(`tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nauthor A <a> 1 +0000\ncommitter A <a> 1 +0000\n\nx\n`);
-    const head = createHash('sha1').update(`commit ${text.length}\0`).update(text).digest('hex');
+    const head = objectId('commit', text);
     const entries = [entry('commit', text.length, text), ...doubling(3000, Buffer.from('abc'), 1)];
     const mirror = await mirrorOf(await packServer(packOf(entries), head));
     expect(await mirror.fetch(undefined)).toMatchObject({ kind: 'advanced', head: head as CommitSha });

@@ -26,6 +26,19 @@ export const MAX_FILES = 500_000;
 /** The files of one commit together, in proportion to what may be downloaded. Nix copies them into the store. */
 export const UNPACKED_TREE_RATIO = 8;
 
+/** The code, and the list of what a pack of {@link MAX_OBJECTS} holds. */
+const BASE_BYTES = 512 * MIB;
+
+/** What the thread of a mirror may hold: a pack is in memory twice while it comes, and some of its files while they are looked at. */
+export function memoryBytes({ downloadBytes, objectBytes }: RepositoryLimits): number {
+  return BASE_BYTES + 3 * downloadBytes + 4 * objectBytes;
+}
+
+/** All versions of a file that git has stored as differences of one another: isomorphic-git holds all of them to read one. */
+export function chainBytes({ objectBytes }: RepositoryLimits): number {
+  return BASE_BYTES + 4 * objectBytes;
+}
+
 export const DOWNLOAD_SETTING = 'FLOE_REPOSITORY_MAX_MIB';
 export const OBJECT_SETTING = 'FLOE_REPOSITORY_MAX_FILE_MIB';
 

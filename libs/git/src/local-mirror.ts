@@ -1,7 +1,7 @@
 import type { CommitSha } from '@floe/model';
 import { Secret, type LogFields } from '@floe/runtime';
 import { readAdvertisement, type Advertisement } from './advertisement.ts';
-import { compareHistory, type AncestryCommit } from './ancestry.ts';
+import { isFastForward, type AncestryCommit } from './ancestry.ts';
 import { parseCommit, type RawCommit } from './commit.ts';
 import { toCommitSha } from './commit-sha.ts';
 import { gitError, isTranslated, translateFolderError } from './errors.ts';
@@ -30,6 +30,8 @@ export interface LocalMirrorOptions {
   readonly limits: RepositoryLimits;
   readonly warn: (message: string, fields: LogFields) => void;
   readonly onProgress: (progress: FetchProgress) => void;
+  /** Called often while a call does work that takes long and is no fetch. */
+  readonly onAlive: () => void;
 }
 
 /** A mirror that works in the calling thread, one call at a time; calls end early with their signal. */
@@ -48,7 +50,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
   const objects = new ObjectStore(dir, limits.objectBytes);
   const refs = openRefs(dir, folder.writeWhole);
   const inspector = new TreeInspector(
-    { tree: readTree, peek: async (oid, count) => await objects.peek(oid, count), blob: readAny },
+    { tree: readTreeAlive, peek: async (oid, count) => await objects.peek(oid, count), blob: readAny },
     limits.downloadBytes,
   );
   const remakes = openRemakeNote(dir, folder.writeWhole);
@@ -91,11 +93,19 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     });
   }
 
-  async function ancestor(sha: CommitSha): Promise<AncestryCommit> {
+  async function ancestor(sha: CommitSha, signal: AbortSignal): Promise<AncestryCommit> {
+    signal.throwIfAborted();
+    options.onAlive();
     const commit = await readCommit(sha);
     // Only what the walk needs: it holds on to all of them.
     if (commit) return { parents: commit.parents, committedAt: commit.committedAt };
     throw new DamagedError(`the history lacks the commit ${sha}`); // Not an unknown commit.
+  }
+
+  /** For a walk that may be long. */
+  async function readTreeAlive(oid: string): Promise<TreeEntry[]> {
+    options.onAlive();
+    return await readTree(oid);
   }
 
   async function readTree(oid: string): Promise<TreeEntry[]> {
@@ -144,17 +154,19 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     await refs.move(FETCHED_REF, head);
   }
 
-  async function classify(accepted: CommitSha | undefined, head: CommitSha): Promise<FetchOutcome> {
+  async function classify(accepted: CommitSha | undefined, head: CommitSha, signal: AbortSignal): Promise<FetchOutcome> {
     if (head === accepted) {
       await refs.move(`refs/heads/${branch}`, head);
       return { kind: 'unchanged', head };
     }
     // The head's history is here whole, so an accepted commit that is not here is not part of it.
     if (accepted !== undefined && (await readCommit(accepted)) === undefined) return { kind: 'diverged', head, accepted };
-    const { isFastForward, count } = await compareHistory(accepted, head, ancestor);
-    if (accepted !== undefined && !isFastForward) return { kind: 'diverged', head, accepted };
+    if (accepted !== undefined) {
+      const isAhead = await isFastForward(accepted, head, async (sha) => await ancestor(sha, signal));
+      if (isAhead !== true) return { kind: 'diverged', head, accepted, ...(isAhead === 'unknown' && { isUncertain: true }) };
+    }
     await refs.move(`refs/heads/${branch}`, head);
-    return { kind: 'advanced', head, from: accepted, count };
+    return { kind: 'advanced', head, from: accepted };
   }
 
   /** Throws away what is here; once for a head, since what comes damaged from there comes damaged again. */
@@ -183,14 +195,14 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         if (isBroken) await remake(head, new Error('an earlier read failed'));
         try {
           await download(http, head, advertisement, signal);
-          return await classify(accepted, head);
+          return await classify(accepted, head, signal);
         } catch (error) {
           if (isTranslated(error)) throw error;
           const folderError = translateFolderError(error, dir);
           if (folderError) throw folderError;
           await remake(head, error);
           await download(http, head, advertisement, signal);
-          return await classify(accepted, head);
+          return await classify(accepted, head, signal);
         }
       };
       return reading(signal, take);
@@ -211,7 +223,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         // A mirror that was made anew lacks what a force-push took away.
         const start = from === undefined ? undefined : await readCommit(from);
         if (from !== undefined && start === undefined) return 'unknown';
-        const changes = await diffTrees(start?.tree, target, readTree);
+        const changes = await diffTrees(start?.tree, target, readTreeAlive);
         return changes === TOO_MANY_CHANGES ? 'unknown' : changes;
       }),
     inspect: (signal, sha) => reading(signal, async () => await inspector.inspect((await knownCommit(sha)).tree)),

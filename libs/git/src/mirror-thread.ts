@@ -1,6 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import type { Logger } from '@floe/runtime';
 import { gitError } from './errors.ts';
+import { memoryBytes } from './limits.ts';
+import { watchMemory } from './memory-watch.ts';
 import type { FetchProgress, MirrorOperations } from './mirror-types.ts';
 import { unpackError, type ThreadData, type ThreadReply, type ThreadRequest } from './thread-messages.ts';
 
@@ -56,7 +58,11 @@ export class MirrorThread implements AsyncDisposable {
 
   #start(): Worker {
     const { workerUrl, data, logger } = this.#options;
-    const worker = new Worker(workerUrl, { workerData: data, name: 'git-mirror' });
+    const worker = new Worker(workerUrl, {
+      workerData: data,
+      name: 'git-mirror',
+      resourceLimits: { maxOldGenerationSizeMb: Math.ceil(memoryBytes(data.limits) / 1024 ** 2) },
+    });
     worker.on('error', (error) => logger.error('the git thread failed', { dir: data.dir, error }));
     worker.on('exit', () => {
       if (this.#worker === worker) this.#worker = undefined;
@@ -81,13 +87,14 @@ export class MirrorThread implements AsyncDisposable {
       cancel();
     }, silenceMs);
     end.addEventListener('abort', cancel, { once: true });
+    const memory = watchMemory(worker, memoryBytes(data.limits));
     const heard = Promise.withResolvers<unknown>();
     function onMessage(reply: ThreadReply): void {
       if (reply.kind === 'warning') logger.warn(reply.message, reply.fields);
-      else if (reply.kind === 'progress') {
+      else if (reply.kind === 'progress' || reply.kind === 'alive') {
         // Not after the limit: the call is being ended.
         if (!isTimedOut) limit.refresh();
-        onProgress(reply.progress);
+        if (reply.kind === 'progress') onProgress(reply.progress);
       } else if (reply.id !== request.id) return;
       else if (reply.kind === 'done') heard.resolve(reply.value);
       else heard.reject(unpackError(reply.failure));
@@ -104,12 +111,15 @@ export class MirrorThread implements AsyncDisposable {
       return await heard.promise;
     } catch (error) {
       end.throwIfAborted();
+      const exceeded = memory.failure();
+      if (exceeded !== undefined) throw exceeded;
       if (!isTimedOut) throw error;
       throw gitError('GIT_TIMED_OUT', `${data.url} sent nothing for ${silenceMs / 1000} s (FLOE_REPOSITORY_SILENCE_SECONDS); it is tried again`, {
         data: { url: data.url, silenceMs, operation: request.name },
         cause: error,
       });
     } finally {
+      memory.end();
       clearTimeout(limit);
       clearTimeout(graceTimer);
       end.removeEventListener('abort', cancel);

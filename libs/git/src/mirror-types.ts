@@ -5,18 +5,14 @@ import type { PathChange } from './path-changes.ts';
 export type FetchOutcome =
   /** The branch is where it was accepted. */
   | { readonly kind: 'unchanged'; readonly head: CommitSha }
-  /** The branch only gained commits since `from`, `count` of them; from undefined is the first fetch. */
-  | {
-      readonly kind: 'advanced';
-      readonly head: CommitSha;
-      readonly from: CommitSha | undefined;
-      readonly count: number;
-    }
+  /** The branch only gained commits since `from`; from undefined is the first fetch. */
+  | { readonly kind: 'advanced'; readonly head: CommitSha; readonly from: CommitSha | undefined }
   /**
    * The branch lost the accepted commit: a force-push. It is held: the mirror's branch stays where it is, `head` and
-   * its history can be read, and it takes {@link GitMirror.accept} to move on.
+   * its history can be read, and it takes {@link GitMirror.accept} to move on. `isUncertain`: there are so many commits
+   * between the two that the accepted one was not looked for any further.
    */
-  | { readonly kind: 'diverged'; readonly head: CommitSha; readonly accepted: CommitSha };
+  | { readonly kind: 'diverged'; readonly head: CommitSha; readonly accepted: CommitSha; readonly isUncertain?: boolean };
 
 export interface CommitInfo {
   readonly sha: CommitSha;

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import { parentPort, workerData } from 'node:worker_threads';
 import { describeError } from '@floe/runtime';
 import { createLocalMirror, type LocalMirror } from './local-mirror.ts';
@@ -26,6 +27,17 @@ function perform(mirror: LocalMirror, call: Call, signal: AbortSignal): Promise<
   }
 }
 
+const ALIVE_MS = 1_000;
+
+function throttled(tell: () => void): () => void {
+  let toldAt = 0;
+  return () => {
+    if (performance.now() - toldAt < ALIVE_MS) return;
+    toldAt = performance.now();
+    tell();
+  };
+}
+
 function serve(port: NonNullable<typeof parentPort>, data: ThreadData): void {
   const reply = (message: ThreadReply): void => port.postMessage(message);
   const mirror = createLocalMirror({
@@ -34,6 +46,7 @@ function serve(port: NonNullable<typeof parentPort>, data: ThreadData): void {
     branch: data.branch,
     tokenSetting: data.tokenSetting,
     limits: data.limits,
+    onAlive: throttled(() => reply({ kind: 'alive' })),
     onProgress: (progress) => reply({ kind: 'progress', progress }),
     warn: (message, fields) =>
       reply({

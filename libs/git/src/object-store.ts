@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
+import { getHeapStatistics } from 'node:v8';
 import { readObject } from 'isomorphic-git';
 import { codeOf } from './errors.ts';
 import { DamagedError } from './pack/damaged.ts';
@@ -12,14 +13,23 @@ export interface GitObject {
   readonly bytes: Buffer;
 }
 
-/** isomorphic-git keeps packs and the bases of deltas for as long as its cache lives: after this much was read, it gets a new one. */
-const CACHE_BYTES = 32 * 1024 ** 2;
+/**
+ * isomorphic-git keeps packs and the bases of deltas for as long as its cache lives. Once it has grown by this much, it
+ * gets a new one, and reads the packs again.
+ */
+const CACHE_BYTES = 256 * 1024 ** 2;
+/** Between two looks at how much it has grown. */
+const LOOK_READS = 32;
+const LOOK_BYTES = 1024 ** 2;
 
 /** Reads objects of a mirror through isomorphic-git. */
 export class ObjectStore {
   readonly #gitdir: string;
   readonly #maxObjectBytes: number;
   #cache = {};
+  /** What buffers took when the cache was new and had the packs. */
+  #startBytes: number | undefined;
+  #reads = 0;
   #readBytes = 0;
 
   constructor(gitdir: string, maxObjectBytes: number) {
@@ -35,8 +45,7 @@ export class ObjectStore {
     if (bytes.length > this.#maxObjectBytes) throw objectTooLarge(bytes.length, this.#maxObjectBytes);
     const hash = createHash('sha1').update(`${type} ${bytes.length}\0`).update(bytes).digest('hex');
     if (hash !== oid) throw new DamagedError(`the object ${oid} has another content`);
-    this.#readBytes += bytes.length;
-    if (this.#readBytes > CACHE_BYTES) this.close();
+    this.#boundCache(bytes.length);
     return found;
   }
 
@@ -49,7 +58,18 @@ export class ObjectStore {
   /** Forgets what is open: the files are others now. */
   close(): void {
     this.#cache = {};
+    this.#startBytes = undefined;
+  }
+
+  #boundCache(bytes: number): void {
+    this.#reads += 1;
+    this.#readBytes += bytes;
+    if (this.#startBytes !== undefined && this.#reads < LOOK_READS && this.#readBytes < LOOK_BYTES) return;
+    this.#reads = 0;
     this.#readBytes = 0;
+    const { external_memory: held } = getHeapStatistics();
+    this.#startBytes ??= held;
+    if (held - this.#startBytes > CACHE_BYTES) this.close();
   }
 
   async #find(oid: string): Promise<GitObject | undefined> {

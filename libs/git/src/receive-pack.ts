@@ -155,7 +155,7 @@ class FetchGuard {
 
   async #write(path: string, content: string | Uint8Array): Promise<void> {
     const { folder, limits, signal } = this.#options;
-    const bytes = Buffer.from(content);
+    const bytes = typeof content === 'string' ? Buffer.from(content) : Buffer.from(content.buffer, content.byteOffset, content.byteLength);
     if (path.endsWith('.pack')) {
       this.#count = await checkPack(bytes, { limits, signal, onProgress: (objects, total) => this.indexed(objects, total) });
       this.#packPath = path;

@@ -28,6 +28,7 @@ export type ThreadReply =
   | { readonly kind: 'done'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'failed'; readonly id: number; readonly failure: ThreadFailure }
   /** The call is alive. */
+  | { readonly kind: 'alive' }
   | { readonly kind: 'progress'; readonly progress: FetchProgress }
   | { readonly kind: 'warning'; readonly message: string; readonly fields: LogFields };
 

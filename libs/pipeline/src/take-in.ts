@@ -60,7 +60,11 @@ async function look(deps: PipelineDeps, repositoryId: string, signal: AbortSigna
   const fetchedAt = clock.now();
 
   if (outcome.kind === 'diverged' && repository.allowedCommit !== outcome.head) {
-    const reason = `the branch was rewritten: ${outcome.head.slice(0, 12)} does not descend from ${outcome.accepted.slice(0, 12)}`;
+    const [head, accepted] = [outcome.head.slice(0, 12), outcome.accepted.slice(0, 12)];
+    const reason =
+      outcome.isUncertain === true
+        ? `there are too many commits between ${head} and ${accepted} to say whether the branch was rewritten`
+        : `the branch was rewritten: ${head} does not descend from ${accepted}`;
     await store.repositories.recordFetch(repositoryId, { now: fetchedAt, held: { commit: outcome.head, reason } });
     if (repository.held?.commit !== outcome.head) logger.warn('a force-push is held', { head: outcome.head, accepted: outcome.accepted });
     return { kind: 'held', commit: outcome.head };

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { inflateSync } from 'node:zlib';
-import { DOWNLOAD_SETTING, MAX_OBJECTS, mib, OBJECT_SETTING, tooLarge, UNPACKED_RATIO, type RepositoryLimits } from '../limits.ts';
+import { chainBytes, DOWNLOAD_SETTING, MAX_OBJECTS, mib, OBJECT_SETTING, tooLarge, UNPACKED_RATIO, type RepositoryLimits } from '../limits.ts';
 import { DamagedError } from './damaged.ts';
 
 const HEADER_BYTES = 12;
@@ -29,6 +29,9 @@ export async function checkPack(pack: Buffer, options: PackCheckOptions): Promis
   const end = pack.length - TRAILER_BYTES;
   if (!createHash('sha1').update(pack.subarray(0, end)).digest().equals(pack.subarray(end))) throw new DamagedError('a pack has another hash');
   const most = limits.downloadBytes * UNPACKED_RATIO;
+  const maxChainBytes = chainBytes(limits);
+  /** Of each object: its size with those of all that it is made from. */
+  const chains = new Map<number, number>();
   let offset = HEADER_BYTES;
   let unpackedBytes = 0;
   let bytesSincePause = 0;
@@ -40,6 +43,10 @@ export async function checkPack(pack: Buffer, options: PackCheckOptions): Promis
     if (size > limits.objectBytes) throw objectTooLarge(size, limits.objectBytes);
     unpackedBytes += size;
     if (unpackedBytes > most) throw tooLarge(`its history is larger than ${mib(most)} when it is unpacked`, DOWNLOAD_SETTING);
+    const chain = size + (entry.base === undefined ? 0 : (chains.get(entry.base) ?? 0));
+    if (chain > maxChainBytes)
+      throw tooLarge(`the versions of a file that are made from one another are more than ${mib(maxChainBytes)}`, OBJECT_SETTING);
+    chains.set(offset, chain);
     offset += entry.headerBytes + consumed;
     bytesSincePause += entry.size;
     if (index % PAUSE_OBJECTS === 0 || bytesSincePause > PAUSE_BYTES) {
@@ -62,7 +69,16 @@ function readCount(pack: Buffer): number {
   return count;
 }
 
-function readEntry(bytes: Buffer, offset: number): { readonly size: number; readonly isDelta: boolean; readonly headerBytes: number } {
+interface Entry {
+  readonly size: number;
+  readonly isDelta: boolean;
+  /** Where the object is that an offset delta is made from. */
+  readonly base: number | undefined;
+  readonly headerBytes: number;
+}
+
+function readEntry(bytes: Buffer, offset: number): Entry {
+  let base: number | undefined;
   let at = 0;
   const next = (): number => {
     const byte = bytes[at];
@@ -85,9 +101,10 @@ function readEntry(bytes: Buffer, offset: number): { readonly size: number; read
       back = (back + 1) * 128 + (byte & 0x7f);
     }
     if (back <= 0 || back > offset - HEADER_BYTES) throw new DamagedError('a delta names a base outside of its pack');
+    base = offset - back;
   } else if (kind === REF_DELTA) at += 20;
   else if (kind === 0 || kind === 5) throw new DamagedError(`an object of the unknown type ${kind}`);
-  return { size, isDelta: kind >= OFFSET_DELTA, headerBytes: at };
+  return { size, isDelta: kind >= OFFSET_DELTA, base, headerBytes: at };
 }
 
 /** A delta begins with the size of its base and that of its result. */

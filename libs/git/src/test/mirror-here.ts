@@ -18,6 +18,7 @@ export function mirrorHere(options: MirrorOptions): GitMirror & { readonly dir: 
     limits: options.limits ?? DEFAULT_REPOSITORY_LIMITS,
     warn: (message, fields) => logger.warn(message, fields),
     onProgress: options.onProgress ?? (() => undefined),
+    onAlive: () => undefined,
   });
   const { signal: never } = new AbortController();
   return {
