@@ -40,7 +40,8 @@ function sizesOf(infos: v.InferOutput<typeof Infos>): Map<string, number> {
   return new Map(entries.flatMap(([path, info]) => (info === null || path === '' ? [] : [[path, info.narSize]])));
 }
 
-async function invalidPaths(command: NixCommand, paths: readonly string[], signal: AbortSignal | undefined): Promise<string[]> {
+/** Those that are not in the store, by its register. */
+export async function invalidPaths(command: NixCommand, paths: readonly string[], signal: AbortSignal | undefined): Promise<string[]> {
   const invalid: string[] = [];
   for (let start = 0; start < paths.length; start += PATHS_AT_ONCE) {
     const some = paths.slice(start, start + PATHS_AT_ONCE);

@@ -422,6 +422,26 @@ describe('publishing and downloading', () => {
     });
   });
 
+  it('does not take a cache at its word that it lies', async () => {
+    const { toplevel, publicKey } = await published('talks');
+    const lie = 'error: hash mismatch; path lacks a signature by a trusted key, is not signed by any of the keys in trusted-public-keys';
+    const http = createServer((request, response) => {
+      if (request.url === '/nix-cache-info') response.end('StoreDir: /nix/store\n');
+      else response.writeHead(403).end(lie);
+    });
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = http.address() as AddressInfo;
+      const options = { root: join(dir, 'away-talks/root'), substituters: [`http://127.0.0.1:${port}`], trustedPublicKeys: [publicKey] };
+      await expect(machine('away-talks').realise(toplevel, options)).rejects.toMatchObject({
+        code: 'STORE_PATH_NOT_AVAILABLE',
+      });
+    } finally {
+      http.closeAllConnections();
+      http.close();
+    }
+  });
+
   it('gives a connection up on which nothing comes any more', async () => {
     const { toplevel, cache, publicKey } = await published('stalled', 'mkdir $out; head -c 3000000 /dev/urandom > $out/blob');
     let archives = 0;

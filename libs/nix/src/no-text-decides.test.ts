@@ -17,7 +17,6 @@ const SEARCH = new RegExp(
 const ALLOWED: Readonly<Record<string, string>> = {
   'libs/nix/src/evaluate.ts': 'asks for the places of messages, which Nix writes beside the text',
   'libs/nix/src/internal-json.ts': 'the format itself: what Nix puts before a text, which no repository can leave out',
-  'libs/nix/src/realise.ts': 'only words: every error of a download is tried again',
   'apps/agent/src/server/connection.ts': 'a text that the agent itself made',
   'apps/agent/src/when/judge.ts': 'a text that the agent itself made',
 };

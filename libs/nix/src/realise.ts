@@ -5,7 +5,9 @@ import type { StorePath } from '@floe/model';
 import { FloeError, withoutTrailingSlashes } from '@floe/runtime';
 import type { NixCommand } from './command.ts';
 import { CopyWatch, type Excess } from './copy-watch.ts';
-import { explain, failureOnDisks } from './failure.ts';
+import { explain, failureOnDisks, stopped } from './failure.ts';
+import { liesOfCache } from './cache-lies.ts';
+import { invalidPaths } from './missing.ts';
 import { createProgressMeter, type DownloadProgress } from './progress.ts';
 
 /** The collector may be at work. */
@@ -27,9 +29,6 @@ export interface RealiseOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
 }
-
-/** Nix says these of a path without a good signature, or with other content than the signed hash. */
-const UNTRUSTED = /lacks a (?:valid )?signature|not signed by|hash mismatch|does not have a valid signature/i;
 
 /**
  * Downloads the closure of `path`; resumable, signatures required. What comes of a failed one is removed. A cache that sends
@@ -92,13 +91,15 @@ async function tryRealise(command: NixCommand, path: StorePath, options: Realise
   if (isOk) return undefined;
   // Before there is room again.
   const failure = await failureOnDisks(command.writtenFolders, 'downloading', log, result);
+  const unfinished = watch.begun.length === 0 ? [] : await invalidPaths(command, watch.begun, options.signal);
   await removeUnfinished(command, watch.begun);
   if (excess !== undefined && options.signal?.aborted !== true) return excess;
   if (failure.code !== 'NIX_FAILED') throw failure;
   const reason = explain(log, result);
-  if ([reason, ...log.messages.map(({ text }) => text), ...log.plainLines].some((text) => UNTRUSTED.test(text))) {
+  if (await liesOfCache(command, path, unfinished, options)) {
     throw new FloeError('STORE_PATH_UNTRUSTED', `the cache's copy of ${path} is not what a trusted key signed: ${reason}`, { retryable: true });
   }
+  if (options.signal?.aborted === true) throw stopped('downloading');
   throw new FloeError('STORE_PATH_NOT_AVAILABLE', `${path} cannot be downloaded: ${reason}`, { retryable: true });
 }
 
