@@ -1,4 +1,5 @@
 import { gitError } from './errors.ts';
+import { refusal } from './http-errors.ts';
 import { MAX_REFS_BYTES, mib, tooLarge } from './limits.ts';
 import { PacketError, PacketReader } from './pkt-line.ts';
 
@@ -51,7 +52,7 @@ export async function readAdvertisement(body: AsyncIterable<Uint8Array>, url: st
       if (comments > MAX_COMMENTS) throw new PacketError('a list of refs with many comments', false);
       continue;
     }
-    if (line.startsWith('ERR ')) throw serverError(url, line.slice(4));
+    if (line.startsWith('ERR ')) throw refusal(url, line.slice(4));
     if (line.startsWith('shallow ')) {
       throw gitError(
         'REPOSITORY_UNSUPPORTED',
@@ -87,13 +88,4 @@ function assertSha1(capabilities: ReadonlySet<string>, line: string, url: string
     `the repository at ${url} is in git's SHA-256 format, which neither Floe nor the forges' APIs support: make it anew with "git init --object-format=sha1"`,
     { data: { url } },
   );
-}
-
-/** What the server says in its own words; shown, never judged. */
-export function serverError(url: string, text: string): Error {
-  const said = text
-    .replaceAll(/[\p{Cc}\p{Cf}\p{Cs}]+/gu, ' ')
-    .trim()
-    .slice(0, 300);
-  return gitError('REPOSITORY_UNREACHABLE', `${url} refuses: ${said}`, { data: { url } });
 }

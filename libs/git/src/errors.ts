@@ -4,6 +4,10 @@ import { FloeError, isAbort, isFloeError, type ErrorData } from '@floe/runtime';
 export const GIT_ERROR_CODES = [
   /** The server does not answer, or not as a server that works. Retryable. */
   'REPOSITORY_UNREACHABLE',
+  /** The server says in git's own way that it will not: in its words. Retryable: they are for people, not for us. */
+  'REPOSITORY_REFUSED',
+  /** The server wants to be asked later; `retryAfterMs` in the data says when, if it does. Retryable. */
+  'REPOSITORY_BUSY',
   /** The server refuses the token, or wants one. */
   'REPOSITORY_UNAUTHORIZED',
   'REPOSITORY_NOT_FOUND',
@@ -38,6 +42,8 @@ export type GitError = FloeError<GitErrorCode>;
 
 const RETRYABLE: ReadonlySet<GitErrorCode> = new Set([
   'REPOSITORY_UNREACHABLE',
+  'REPOSITORY_REFUSED',
+  'REPOSITORY_BUSY',
   'GIT_TIMED_OUT',
   'GIT_WORKER_STOPPED',
   'MIRROR_BROKEN',
@@ -70,18 +76,8 @@ export function translateFolderError(error: unknown, dir: string): GitError | un
   return gitError('MIRROR_UNWRITABLE', `the mirror in ${dir} cannot be written: ${reason}`, { data: { dir, reason: code }, cause: error });
 }
 
-/** The failure behind an HTTP status other than 200. */
-export function translateStatus(status: number, { url, tokenSetting }: { url: string; tokenSetting: string }, hasToken: boolean): GitError {
-  const data = { url, status };
-  if (status === 401 || status === 403) {
-    const message = hasToken
-      ? `${url} refuses the token: check that the one in ${tokenSetting} is valid, not expired and may read the repository; a new one is used at the next fetch, on NixOS after systemctl restart floe-server`
-      : `${url} wants a token: set ${tokenSetting} to a file with one that may read the repository`;
-    return gitError('REPOSITORY_UNAUTHORIZED', `authentication failed: ${message}`, { data });
-  }
-  if (status === 404 || status === 410) {
-    const access = hasToken ? 'and that the token may read the repository' : `and, for a private repository, set ${tokenSetting}`;
-    return gitError('REPOSITORY_NOT_FOUND', `there is no repository at ${url}: check FLOE_REPOSITORY_URL, ${access}`, { data });
-  }
-  return gitError('REPOSITORY_UNREACHABLE', `${url} answered with HTTP status ${status}`, { data });
+/** Takes a token out of what a server said: one that was refused may be repeated in the refusal. */
+export function hideToken(error: unknown, token: string): void {
+  if (!isFloeError(error) || token === '') return;
+  for (const form of [token, Buffer.from(`x-access-token:${token}`).toString('base64')]) error.message = error.message.replaceAll(form, '[redacted]');
 }

@@ -1,5 +1,6 @@
 import { isAbort, type Secret } from '@floe/runtime';
-import { gitError, translateStatus } from './errors.ts';
+import { gitError } from './errors.ts';
+import { translateStatus, translateType } from './http-errors.ts';
 
 export interface GitHttpOptions {
   /** The repository's address, without a slash at its end. */
@@ -20,6 +21,8 @@ export interface GitHttp {
 }
 
 const MAX_REDIRECTS = 5;
+/** Of an error's body. */
+const MAX_TEXT_BYTES = 1024;
 const DISCOVERY_PATH = '/info/refs?service=git-upload-pack';
 
 /**
@@ -37,13 +40,14 @@ export function createGitHttp(options: GitHttpOptions): GitHttp {
     if (token !== undefined) headers.set('authorization', `Basic ${Buffer.from(`x-access-token:${token.reveal()}`).toString('base64')}`);
     const { response, at } = await follow(`${base}${path}`, { ...init, headers }, options);
     if (at.endsWith(path)) base = at.slice(0, -path.length);
-    if (response.status !== 200) {
-      await discard(response);
-      throw translateStatus(response.status, options, token !== undefined);
-    }
-    if (response.headers.get('content-type')?.split(';')[0] !== type || response.body === null) {
-      await discard(response);
-      throw notGit(url);
+    if (response.status !== 200 || response.headers.get('content-type')?.split(';')[0] !== type || response.body === null) {
+      const { status, headers: answered } = response;
+      // The status says enough where its words cannot be read.
+      const text = await firstWords(response, options).catch(() => '');
+      options.signal.throwIfAborted();
+      const redirectedTo = at === `${url}${path}` ? undefined : new URL(at).pathname;
+      const asked = { url, tokenSetting: options.tokenSetting, hasToken: token !== undefined };
+      throw (status === 200 ? translateType : translateStatus)({ status, headers: answered, redirectedTo, text }, asked);
     }
     return readBody(response.body, options);
   }
@@ -63,13 +67,19 @@ export function createGitHttp(options: GitHttpOptions): GitHttp {
   };
 }
 
-/** What answers is no git server. */
-export function notGit(url: string, cause?: unknown): Error {
-  return gitError(
-    'REPOSITORY_NOT_FOUND',
-    `${url} answers, but not as a git repository: set FLOE_REPOSITORY_URL to the address that "git clone" takes`,
-    { data: { url }, cause },
-  );
+/** The beginning of what a server says in plain text; of anything else, nothing. */
+async function firstWords(response: Response, options: GitHttpOptions): Promise<string> {
+  const type = response.headers.get('content-type')?.split(';')[0];
+  if (type !== 'text/plain' || response.body === null) {
+    await discard(response);
+    return '';
+  }
+  let text = Buffer.alloc(0);
+  for await (const chunk of readBody(response.body, options)) {
+    text = Buffer.concat([text, chunk]);
+    if (text.length > MAX_TEXT_BYTES) break;
+  }
+  return text.toString('utf8', 0, MAX_TEXT_BYTES);
 }
 
 async function discard(response: Response): Promise<void> {
@@ -117,7 +127,9 @@ async function reach<Result>(options: GitHttpOptions, step: () => Promise<Result
     if (isAbort(cause) || options.signal.aborted) throw cause;
     // Node's fetch says only "fetch failed"; why is in the cause.
     const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
-    const text = reason instanceof Error ? ('code' in reason && String(reason.code)) || reason.message : String(reason);
+    const said = reason instanceof Error ? ('code' in reason && String(reason.code)) || reason.message : String(reason);
+    // Of a proxy that wants a password (407) fetch says nothing at all.
+    const text = said === '' ? 'no answer that can be used; is there a proxy on the way?' : said;
     throw gitError('REPOSITORY_UNREACHABLE', `${options.url} could not be reached (${text}): check the network, the server and FLOE_REPOSITORY_URL`, {
       data: { url: options.url, reason: text },
       cause,

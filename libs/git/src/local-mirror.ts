@@ -4,8 +4,9 @@ import { readAdvertisement, type Advertisement } from './advertisement.ts';
 import { isFastForward, type AncestryCommit } from './ancestry.ts';
 import { parseCommit, type RawCommit } from './commit.ts';
 import { toCommitSha } from './commit-sha.ts';
-import { gitError, isTranslated, translateFolderError } from './errors.ts';
-import { createGitHttp, notGit, type GitHttp } from './git-http.ts';
+import { gitError, hideToken, isTranslated, translateFolderError } from './errors.ts';
+import { createGitHttp, type GitHttp } from './git-http.ts';
+import { notGit } from './http-errors.ts';
 import type { RepositoryLimits } from './limits.ts';
 import { openMirrorFolder } from './mirror-folder.ts';
 import type { CommitInfo, FetchOutcome, FetchProgress, MirrorOperations } from './mirror-types.ts';
@@ -205,7 +206,12 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
           return await classify(accepted, head, signal);
         }
       };
-      return reading(signal, take);
+      try {
+        return await reading(signal, take);
+      } catch (error) {
+        if (token !== undefined) hideToken(error, token);
+        throw error;
+      }
     },
     accept: (signal, sha) =>
       reading(signal, async () => {

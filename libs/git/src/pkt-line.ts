@@ -16,6 +16,12 @@ export function encodePacket(text: string): string {
   return `${(4 + Buffer.byteLength(text)).toString(16).padStart(4, '0')}${text}`;
 }
 
+/** A packet as it was read, to hand on. */
+export function frame(packet: Exclude<Packet, 'end'>): Buffer {
+  if (packet === 'flush') return Buffer.from('0000');
+  return Buffer.concat([Buffer.from((4 + packet.length).toString(16).padStart(4, '0')), packet]);
+}
+
 /** Reads pkt-lines from a body as it comes. Holds one line (64 KiB) and one chunk, however long the body is. */
 export class PacketReader {
   readonly #chunks: AsyncIterator<Uint8Array>;

@@ -4,12 +4,13 @@ import { fetch, type GitHttpRequest, type GitHttpResponse, type PromiseFsClient 
 import type { CommitSha } from '@floe/model';
 import type { Advertisement } from './advertisement.ts';
 import { gitError, isTranslated, translateFolderError } from './errors.ts';
-import { notGit, type GitHttp } from './git-http.ts';
+import type { GitHttp } from './git-http.ts';
+import { notGit, refusal } from './http-errors.ts';
 import { DOWNLOAD_SETTING, mib, tooLarge, type RepositoryLimits } from './limits.ts';
 import type { MirrorFolder } from './mirror-folder.ts';
 import type { FetchProgress } from './mirror-types.ts';
 import { checkPack } from './pack/check-pack.ts';
-import { encodePacket } from './pkt-line.ts';
+import { encodePacket, frame, PacketError, PacketReader } from './pkt-line.ts';
 
 export interface ReceivePackOptions {
   readonly dir: string;
@@ -113,7 +114,7 @@ class FetchGuard {
     for await (const chunk of body ?? []) chunks.push(chunk);
     try {
       const answerBody = await http.uploadPack(Buffer.concat(chunks).toString('latin1'));
-      return { ...answer, headers: { 'content-type': 'application/x-git-upload-pack-result' }, body: this.#counted(answerBody) };
+      return { ...answer, headers: { 'content-type': 'application/x-git-upload-pack-result' }, body: this.#heard(answerBody) };
     } catch (error) {
       this.failure ??= asError(error);
       throw error;
@@ -136,6 +137,23 @@ class FetchGuard {
     const capabilities = ['side-band-64k', 'ofs-delta'].filter((name) => advertisement.capabilities.has(name)).join(' ');
     const refs = [`${head} HEAD\0${capabilities}\n`, `${head} refs/heads/${branch}\n`].map(encodePacket).join('');
     return Buffer.from(`${encodePacket('# service=git-upload-pack\n')}0000${refs}0000`);
+  }
+
+  /** The answer as it comes, but for the words that end it: isomorphic-git takes them for the end of the pack. */
+  async *#heard(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+    const packets = new PacketReader(this.#counted(body));
+    try {
+      for (;;) {
+        const packet = await packets.next();
+        if (packet === 'end') return;
+        const words = packet === 'flush' ? undefined : lastWords(packet);
+        if (words !== undefined) throw refusal(this.#options.url, words);
+        yield frame(packet);
+      }
+    } catch (error) {
+      this.failure ??= error instanceof PacketError ? incompleteTransfer(this.#options.url, error) : asError(error);
+      throw error;
+    }
   }
 
   async *#counted(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
@@ -168,6 +186,12 @@ class FetchGuard {
     }
     // Refs are moved by us, once everything behind them is here.
   }
+}
+
+/** What the server says when it gives up: in a line before the pack, or on the third band (git: gitprotocol-pack). */
+function lastWords(packet: Buffer): string | undefined {
+  if (packet[0] === 3) return packet.toString('utf8', 1);
+  return packet.toString('latin1', 0, 4) === 'ERR ' ? packet.toString('utf8', 4) : undefined;
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {

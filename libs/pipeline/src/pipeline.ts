@@ -68,10 +68,12 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
   async function look(): Promise<void> {
     let seenHints = -1;
     let nextPollAt = 0;
+    let leaveAloneUntil = 0;
     let attempt = 0;
     while (!inner.aborted) {
       await looking.wait(Math.min(HINT_POLL_MS, Math.max(1, nextPollAt - clock.monotonic())), inner);
       if (inner.aborted) return;
+      if (clock.monotonic() < leaveAloneUntil) continue;
       try {
         const { hintCount } = await store.repositories.get(repositoryId);
         // Only a counted "look again" is one: the hint alone may be the echo of our own writing.
@@ -85,7 +87,8 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
           (isRetry
             ? Math.min(deps.pollMs, 1_000 + fullJitter(attempt, { baseMs: 1_000, capMs: 60_000 }, deps.random))
             : deps.pollMs * (0.8 + 0.4 * deps.random()));
-        nextPollAt = clock.monotonic() + pause;
+        leaveAloneUntil = clock.monotonic() + (outcome.kind === 'failed' ? (outcome.leaveAloneMs ?? 0) : 0);
+        nextPollAt = Math.max(clock.monotonic() + pause, leaveAloneUntil);
         if (outcome.kind === 'received') {
           const current = running.id === undefined ? undefined : await store.revisions.get(running.id);
           if (current === undefined || isEndedRevision(current.state)) {

@@ -2,14 +2,17 @@ import type { CommitSha } from '@floe/model';
 import { describeError, isFloeError } from '@floe/runtime';
 import type { PipelineDeps } from './deps.ts';
 
-/** What one look at the repository came to. `lookAgainMs`: when to look again although nobody says so. */
+/**
+ * What one look at the repository came to. `lookAgainMs`: when to look again although nobody says so. `leaveAloneMs`: how
+ * long not to look whoever says so, since the git server asks for it.
+ */
 export type TakeInOutcome = { readonly lookAgainMs?: number | undefined } & TakeInResult;
 type TakeInResult =
   | { readonly kind: 'unchanged' }
   | { readonly kind: 'received'; readonly revisionId: string; readonly commit: CommitSha }
   /** A force-push: it waits for an administrator's word. */
   | { readonly kind: 'held'; readonly commit: CommitSha }
-  | { readonly kind: 'failed'; readonly code: string; readonly isRetryable: boolean };
+  | { readonly kind: 'failed'; readonly code: string; readonly isRetryable: boolean; readonly leaveAloneMs: number | undefined };
 
 /** How long a push is waited for that a webhook told of and the git server does not show. */
 const AWAITED_MS = 5 * 60_000;
@@ -49,7 +52,13 @@ async function look(deps: PipelineDeps, repositoryId: string, signal: AbortSigna
     if (signal.aborted || !isFloeError(error)) throw error;
     logger.warn('the repository could not be fetched', { error });
     await store.repositories.recordFetch(repositoryId, { now: clock.now(), problem: { code: error.code, message: describeError(error) } });
-    return { kind: 'failed', code: error.code, isRetryable: error.retryable };
+    const { retryAfterMs } = error.data;
+    return {
+      kind: 'failed',
+      code: error.code,
+      isRetryable: error.retryable,
+      leaveAloneMs: typeof retryAfterMs === 'number' ? retryAfterMs : undefined,
+    };
   }
   let outcome: Awaited<ReturnType<typeof mirror.fetch>>;
   try {
