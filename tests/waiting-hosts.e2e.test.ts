@@ -91,7 +91,7 @@ describe('a host that waits', () => {
     await say(bobs, bob, forBob, { state: 'SUCCEEDED', observed: on(forBob.toplevel) });
     expect(await rolloutStatus(/^1 of 3 hosts runs it, 1 waiting, 1 not enrolled$/)).toBe('success');
     expect(await fleet.hostView('ada')).toMatchObject({ standing: 'waiting', state: 'DEFERRED', problem: null, detail });
-    expect((await fleet.revision(sha))?.rollout).toMatchObject({ state: 'COMPLETE', counts: { waiting: 1, underWay: 0 } });
+    expect((await fleet.revision(sha))?.rollout).toMatchObject({ state: 'COMPLETE', counts: { waiting: 1, 'under-way': 0 } });
 
     await say(adas, ada, forAda, { state: 'BOOT_STAGED', detail: { code: 'AWAITS_RESTART', message: 'with the next restart' } });
     expect(await fleet.hostView('ada')).toMatchObject({ standing: 'waiting', state: 'BOOT_STAGED' });
@@ -111,7 +111,7 @@ describe('a host that its user keeps on another system', () => {
     const directive = await told(agent);
     const detail = { code: 'LOCAL_OVERRIDE', message: 'its user went back to the system before' };
     await say(agent, ada, directive, { state: 'IDLE', detail });
-    expect(await rolloutStatus(/1 waiting/)).toBe('success');
+    expect(await rolloutStatus(/1 kept by user/)).toBe('success');
     expect(await fleet.hostView('ada')).toMatchObject({ standing: 'local-override', problem: null, detail });
     expect(await decide('/api/hosts/ada/quarantine')).toEqual([409, expect.stringContaining('floe resume ada') as string]);
     await agent[Symbol.asyncDispose]();

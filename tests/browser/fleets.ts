@@ -1,4 +1,5 @@
 import { fleetView, hostView, revisionView, storePath } from '@floe/views/fixtures';
+import { countRollout } from '@floe/model';
 import type { FleetView } from '@floe/protocol';
 
 const HELD = '90ab12cd34ef567890ab12cd34ef567890ab12cd';
@@ -26,7 +27,20 @@ export function busyFleet(now: number): FleetView {
         {
           rollout: {
             state: 'ROLLING',
-            counts: { total: 12, onIt: 3, underWay: 1, waiting: 3, rolledBack: 1, failed: 1, away: 1, notEnrolled: 1, behind: 1 },
+            counts: {
+              ...countRollout([]),
+              total: 12,
+              'in-sync': 2,
+              'under-way': 1,
+              waiting: 2,
+              'local-override': 1,
+              'rolled-back': 1,
+              failed: 1,
+              drifted: 1,
+              away: 1,
+              'not-enrolled': 1,
+              behind: 1,
+            },
             description: '3 of 12 on it',
             startedAt: now - 222 * SECOND,
             completedAt: null,
@@ -99,7 +113,7 @@ export function busyFleet(now: number): FleetView {
           observed: { current: OLD, booted: NEW, profile: { generation: 12, toplevel: NEW } },
           problem: 'runs something else than it was told, though nothing is under way; to bring it back, run: floe resume server-mail --reason "…"',
         }),
-        host('family-mira', { isBehind: true, problem: "does not evaluate: error: undefined variable 'pkgz'" }),
+        host('family-mira', { standing: 'behind', problem: "does not evaluate: error: undefined variable 'pkgz'" }),
         host('kiosk-lobby', {
           standing: 'not-enrolled',
           isEnrolled: false,

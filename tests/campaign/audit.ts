@@ -73,7 +73,7 @@ async function auditMachine(world: World, host: Host): Promise<void> {
       const { current, profile } = await fleet.machine(host).observe();
       const view = await fleet.hostView(host);
       const isSame = view.observed.current === current && view.observed.profile?.toplevel === profile;
-      const isRight = state === 'good' ? view.standing === 'in-sync' && !view.isBehind : isBelow(view, state);
+      const isRight = state === 'good' ? view.standing === 'in-sync' : isBelow(view, state);
       return isSame && isRight && view.isConnected ? true : undefined;
     },
     { timeoutMs: QUIET_MS, everyMs: 200, explain: async () => await explain(world, host) },
@@ -81,9 +81,9 @@ async function auditMachine(world: World, host: Host): Promise<void> {
 }
 
 /** A host that is not well at the head says so. One that gets nothing new may have put back what it got before. */
-function isBelow({ standing, isBehind }: HostView, state: 'broken' | 'unbuildable' | 'unhealthy'): boolean {
-  if (state === 'unhealthy') return standing === 'rolled-back' || isBehind;
-  return isBehind && (standing === 'in-sync' || standing === 'rolled-back');
+function isBelow({ standing }: HostView, state: 'broken' | 'unbuildable' | 'unhealthy'): boolean {
+  if (state === 'unhealthy') return standing === 'rolled-back' || standing === 'behind';
+  return standing === 'behind';
 }
 
 async function explain(world: World, host: Host): Promise<string> {

@@ -1,4 +1,4 @@
-import { HOST_STANDINGS } from '@floe/protocol';
+import { HOST_STANDINGS } from '@floe/model';
 import { describe, expect, test } from 'vitest';
 import { countAttention, countStandings, listHosts } from './host-list.ts';
 import { fromSnapshot } from './live-fleet.ts';
@@ -12,7 +12,7 @@ const fleet = fromSnapshot(
       hostView('a-fine'),
       hostView('b-away', { standing: 'away', isConnected: false }),
       hostView('c-moving', { standing: 'under-way', state: 'ACTIVATING' }),
-      hostView('d-behind', { isBehind: true, problem: 'does not evaluate: undefined variable' }),
+      hostView('d-behind', { standing: 'behind', problem: 'does not evaluate: undefined variable' }),
       hostView('e-back', { standing: 'rolled-back', problem: 'put itself back: the check "printer" failed' }),
       hostView('f-failed', { standing: 'failed', observed: { current: storePath('feedface'), booted: null, profile: null } }),
     ],
@@ -45,13 +45,14 @@ test('every host is counted once', () => {
   expect(countStandings(fleet).map(({ text, count }) => `${count} ${text}`)).toEqual([
     '1 failed',
     '1 rolled back',
+    '1 behind',
     '1 under way',
-    '2 in sync',
+    '1 in sync',
     '1 away',
   ]);
 });
 
 test('a machine that is asleep, new or gone on purpose calls nobody', () => {
   const calling = HOST_STANDINGS.filter((standing) => needsAttention(hostView('ws1', { standing })));
-  expect(calling).toEqual(['rolled-back', 'failed', 'drifted', 'quarantined']);
+  expect(calling).toEqual(['rolled-back', 'failed', 'drifted', 'behind', 'removed', 'quarantined']);
 });

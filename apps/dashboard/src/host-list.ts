@@ -1,7 +1,7 @@
 import type { HostView } from '@floe/protocol';
 import type { LiveFleet } from './live-fleet.ts';
-import { needsAttention, standingName, words } from '@floe/views';
-import { hintOf, rankOf, standingText } from './standing.ts';
+import { hintOf, needsAttention, standingName, words } from '@floe/views';
+import { rankOf, standingText } from './standing.ts';
 
 export interface HostFilter {
   readonly text: string;
@@ -35,7 +35,7 @@ export function countAttention(fleet: LiveFleet): number {
 export function countStandings(fleet: LiveFleet): readonly { readonly text: string; readonly count: number }[] {
   const counts = new Map<HostView['standing'], { rank: number; count: number }>();
   for (const host of fleet.hosts.values()) {
-    const entry = counts.get(host.standing) ?? { rank: rankOf({ ...host, isBehind: false }), count: 0 };
+    const entry = counts.get(host.standing) ?? { rank: rankOf(host), count: 0 };
     entry.count += 1;
     counts.set(host.standing, entry);
   }

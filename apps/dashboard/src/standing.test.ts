@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { commitOf, hintOf, otherNextBoot, standingText, toneOf } from './standing.ts';
+import { hintOf } from '@floe/views';
+import { commitOf, otherNextBoot, standingText, toneOf } from './standing.ts';
 import { SHA, hostView, revisionView, storePath } from '@floe/views/fixtures';
 
 describe('a host under way says the step that it is at', () => {
@@ -14,18 +15,18 @@ describe('a host under way says the step that it is at', () => {
 });
 
 test('a host in sync with an older release is not shown as all well', () => {
-  const host = hostView('ws1', { isBehind: true });
-  expect([standingText(host), toneOf(host)]).toEqual(['in sync, behind', 'warn']);
+  const host = hostView('ws1', { standing: 'behind' });
+  expect([standingText(host), toneOf(host)]).toEqual(['behind', 'warn']);
 });
 
 test('a host that waits, or is kept by its user, says why and is no warning', () => {
   const detail = { code: 'METERED', message: 'on a metered connection' };
   const waiting = hostView('ws1', { standing: 'waiting', state: 'DEFERRED', detail });
   expect([standingText(waiting), toneOf(waiting), hintOf(waiting)]).toEqual(['waiting', 'busy', 'on a metered connection']);
-  const kept = hostView('ws1', { standing: 'local-override', state: 'IDLE', detail, isBehind: true });
-  expect([standingText(kept), hintOf(kept)]).toEqual(['kept by its user, behind', 'on a metered connection']);
-  const behind = { ...kept, problem: 'does not evaluate: error' };
-  expect(hintOf(behind)).toBe('does not evaluate: error');
+  const kept = hostView('ws1', { standing: 'local-override', state: 'IDLE', detail });
+  expect([standingText(kept), hintOf(kept)]).toEqual(['kept by its user', 'on a metered connection']);
+  const broken = { ...kept, problem: 'does not evaluate: error' };
+  expect(hintOf(broken)).toBe('does not evaluate: error');
 });
 
 test('a host that nobody enrolled says how', () => {

@@ -1,7 +1,8 @@
-import { describeBuild, describeEvaluation, describeRollout, fitDescription, type StatusContext, type StatusText } from '@floe/forge';
-import type { CommitSha, HostName } from '@floe/model';
+import { fitDescription } from '@floe/forge';
+import type { CommitSha, HostName, StatusContext, StatusText } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { Revision, Store } from '@floe/store';
+import { describeBuild, describeEvaluation, describeRollout } from '@floe/views';
 import type { FleetFeed } from './feed.ts';
 import { viewStanding, type FleetReader, type RevisionStanding } from './fleet-reader.ts';
 
@@ -132,7 +133,11 @@ export class Announcer {
     if (evaluations.length > 0) await this.#put(sha, 'floe/build', describeBuild({ revision, evaluations, supersededBy }));
     if (rollout === undefined) return;
     if (rollout.isCurrent) {
-      await this.#put(sha, 'floe/rollout', describeRollout(rollout.counts, rollout.names, rollout.row.state === 'COMPLETE'));
+      await this.#put(
+        sha,
+        'floe/rollout',
+        describeRollout(rollout.counts, rollout.names, { isComplete: rollout.row.state === 'COMPLETE', leaving: rollout.leaving }),
+      );
     } else if (rollout.row.state === 'SUPERSEDED') {
       // Its hosts have moved on, and counting them says nothing any more. A verdict that stands is kept.
       const description = `superseded by ${supersededBy?.slice(0, 7) ?? 'a newer revision'}`;

@@ -1,15 +1,11 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
+import type { GithubAuth } from '@floe/forge';
 import { PublicKey } from '@floe/protocol';
 import { FloeError, LOG_LEVELS, MAX_TIMER_MS, Secret, secretFile, withoutTrailingSlashes, type LogLevel, type SecretSource } from '@floe/runtime';
 import * as v from 'valibot';
 import { parseRepositoryConfig, type RepositoryConfig } from './repository-config.ts';
 import { settingName } from './setting-names.ts';
-
-/** How to sign in to GitHub's API. */
-export type GithubAuth =
-  | { readonly kind: 'token'; readonly token: SecretSource }
-  | { readonly kind: 'app'; readonly appId: string; readonly privateKey: SecretSource; readonly installationId: number };
 
 export interface GithubConfig {
   /** `owner/name` */

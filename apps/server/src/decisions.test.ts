@@ -1,9 +1,8 @@
-import { NOTHING_OBSERVED, type CommitSha, type Desired, type HostName, type StorePath } from '@floe/model';
-import type { HostRow } from '@floe/store';
+import { NOTHING_OBSERVED, standingOf, type Desired, type Offer, type HostName, type StorePath } from '@floe/model';
+import { factsOf, type HostRow } from '@floe/store';
 import { describe, expect, test } from 'vitest';
 import { judgeResume, judgeRetry } from './decisions.ts';
-import { viewHost } from './fleet-view.ts';
-import { standingOfHost } from './host-standing.ts';
+import { viewHost, type HostContext } from './fleet-view.ts';
 
 const host = 'ada' as HostName;
 const wanted = '/nix/store/wanted' as StorePath;
@@ -34,6 +33,7 @@ const inSync: HostRow = { ...row, state: 'SUCCEEDED', observed: onWanted };
 const drifted: HostRow = { ...row, state: 'SUCCEEDED' };
 
 describe('where a host stands', () => {
+  const offer: Offer = { kind: 'release', toplevel: wanted };
   test.each<[string, HostRow, boolean, string]>([
     ['has what it should', inSync, false, 'in-sync'],
     ['was started with it and is still verifying it', { ...inSync, state: 'BOOT_VERIFYING' }, false, 'under-way'],
@@ -52,12 +52,14 @@ describe('where a host stands', () => {
     ['was told to resume', { ...overridden, retryEpoch: 3 }, false, 'under-way'],
     ['was told to resume, and sleeps', { ...overridden, retryEpoch: 3, isConnected: false }, false, 'away'],
     ['drifted', drifted, false, 'drifted'],
+    ['is blocked', { ...row, state: 'BLOCKED' }, false, 'failed'],
+    ['went back to what it had, and is told what it put back once before', { ...row, state: 'SUCCEEDED', stateToplevel: other }, true, 'rolled-back'],
   ])('one that %s', (_, given, isQuarantined, standing) => {
-    expect(standingOfHost(given, isQuarantined)).toBe(standing);
+    expect(standingOf(factsOf(given, isQuarantined ? putBack : desired, offer))).toBe(standing);
   });
 
   test('a host that waits or is kept is no problem; its agent says why', () => {
-    const context = { quarantines: [], evaluation: undefined, desiredCommit: null as CommitSha | null, progress: null, trouble: null };
+    const context: HostContext = { desired, offer, quarantines: [], evaluation: undefined, desiredCommit: null, progress: null, trouble: null };
     const detail = { code: 'ON_BATTERY', message: 'on battery' };
     expect(viewHost({ ...row, state: 'DEFERRED', detail }, context)).toMatchObject({ standing: 'waiting', problem: null, detail });
     expect(viewHost(overridden, context)).toMatchObject({ standing: 'local-override', problem: null, stateSince: 5 });

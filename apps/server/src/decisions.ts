@@ -1,6 +1,5 @@
-import { hasArrived, isWaiting, type Desired, type StorePath } from '@floe/model';
-import type { HostRow } from '@floe/store';
-import { lastWordOf } from './host-standing.ts';
+import { hasArrived, standingOfMachine, type Desired, type StorePath } from '@floe/model';
+import { lastWordOf, type HostRow } from '@floe/store';
 
 /** What an administrator's word about a host comes to. */
 export type Decision =
@@ -28,7 +27,7 @@ export function judgeRetry(row: HostRow, desired: Desired): Decision {
   if (said.isToRetry) return nothing('ALREADY_TOLD', `${host} was told to try again already, and has not answered yet`);
   const { state } = said;
   if (isAboutIt && (state === 'ROLLED_BACK' || state === 'ROLLBACK_FAILED' || state === 'REJECTED' || state === 'BLOCKED')) return decision;
-  return nothing('NOTHING_TO_RETRY', `there is nothing to try again: ${describe(row, decision.toplevel)}`);
+  return nothing('NOTHING_TO_RETRY', `there is nothing to try again: ${describe(row, desired)}`);
 }
 
 /** `floe resume`: back to what the fleet wants, over the head of whoever chose another system at the machine. Pure. */
@@ -38,27 +37,33 @@ export function judgeResume(row: HostRow, desired: Desired): Decision {
   const { host } = row;
   const said = lastWordOf(row);
   if (said.isToRetry) return nothing('ALREADY_TOLD', `${host} was told to go on already, and has not answered yet`);
-  if (hasArrived(said, decision.toplevel)) return nothing('NOTHING_TO_RESUME', `there is nothing to resume: ${describe(row, decision.toplevel)}`);
+  if (hasArrived(said, decision.toplevel)) return nothing('NOTHING_TO_RESUME', `there is nothing to resume: ${describe(row, desired)}`);
   const isDrifted = said.state === 'SUCCEEDED' && said.subject === decision.toplevel;
   if (said.isOverridden || isDrifted) return decision;
-  return nothing('NOTHING_TO_RESUME', `there is nothing to resume: ${describe(row, decision.toplevel)}`);
+  return nothing('NOTHING_TO_RESUME', `there is nothing to resume: ${describe(row, desired)}`);
 }
 
 /** The host as it is, for the sentence that refuses. */
-function describe(row: HostRow, toplevel: StorePath): string {
+function describe(row: HostRow, desired: Desired): string {
   const { host } = row;
-  const said = lastWordOf(row);
   const why = row.detail === undefined ? '' : ` (${row.detail.message})`;
-  if (hasArrived(said, toplevel)) return `${host} is in sync`;
-  if (said.isOverridden) return `${host} is kept by its user${why}; to end that, run: floe resume ${host} --reason "…"`;
-  if (said.state === 'SUCCEEDED' && said.subject === toplevel) {
-    return `${host} runs something else than it was told; to bring it back, run: floe resume ${host} --reason "…"`;
+  switch (standingOfMachine({ ...lastWordOf(row), isConnected: row.isConnected, desired })) {
+    case 'in-sync':
+      return `${host} is in sync`;
+    case 'local-override':
+      return `${host} is kept by its user${why}; to end that, run: floe resume ${host} --reason "…"`;
+    case 'drifted':
+      return `${host} runs something else than it was told; to bring it back, run: floe resume ${host} --reason "…"`;
+    case 'rolled-back':
+    case 'failed':
+      return `${host} put its system back itself, or could not take the new one${why}; for another try, run: floe retry ${host} --reason "…"`;
+    case 'away':
+      return `${host} is away and goes on by itself when it is back`;
+    case 'waiting':
+      return `${host} waits${why} and goes on by itself`;
+    default:
+      return `${host} is under way`;
   }
-  if (said.state === 'ROLLED_BACK' && said.subject === toplevel)
-    return `${host} put its system back itself; for another try, run: floe retry ${host} --reason "…"`;
-  if (!row.isConnected) return `${host} is away and goes on by itself when it is back`;
-  if (isWaiting(said.state)) return `${host} waits${why} and goes on by itself`;
-  return `${host} is under way`;
 }
 
 function nothing(code: string, message: string): Decision {

@@ -1,8 +1,8 @@
-import { describeRollout } from '@floe/forge';
-import type { HostName } from '@floe/model';
+import { countRollout, offerOf, resolve, type Desired, type HostName, type Offer } from '@floe/model';
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView } from '@floe/protocol';
 import type { Clock, Trouble, Troubles } from '@floe/runtime';
 import type { Evaluation, HostRow, Repository, Revision, Rollout, Store } from '@floe/store';
+import { describeRollout } from '@floe/views';
 import type { FleetFeed } from './feed.ts';
 import { judgeRollout, rolloutHosts, troubleOf, viewHost, viewRepository, viewRevision, type RolloutStanding } from './fleet-view.ts';
 import type { Notices } from './notices.ts';
@@ -11,8 +11,10 @@ import type { Notices } from './notices.ts';
 type RolloutFacts = {
   readonly current: Awaited<ReturnType<Store['rollouts']['current']>>;
   readonly rows: ReadonlyMap<HostName, HostRow>;
-  readonly quarantines: Awaited<ReturnType<Store['hosts']['quarantines']>>;
+  readonly desired: ReadonlyMap<HostName, Desired>;
 };
+
+const UNKNOWN: Offer = { kind: 'unknown' };
 
 /** Reads the store and puts views together. */
 export class FleetReader {
@@ -60,26 +62,35 @@ export class FleetReader {
   }
 
   async hosts(which: ReadonlySet<HostName> | 'all'): Promise<HostView[]> {
-    const rows = await this.#rows(which);
-    if (rows.length === 0) return [];
-    const [quarantines, newest, releases] = await Promise.all([
-      this.#store.hosts.quarantines(this.#repositoryId),
-      this.#store.revisions.newest(this.#repositoryId),
-      this.#store.releases.latest(this.#repositoryId),
-    ]);
-    const evaluations = newest === undefined ? [] : await this.#store.revisions.evaluations(newest.id);
+    if (which !== 'all' && which.size === 0) return [];
+    // What a revision has for a host is read before what is wanted now: else a host would seem to be kept from the newest.
+    const judged = await this.#store.revisions.newestJudged(this.#repositoryId);
+    const evaluations = judged === undefined ? [] : await this.#store.revisions.evaluations(judged.id);
+    const names = which === 'all' ? undefined : [...which];
+    const [desired, quarantines] = await Promise.all([this.#desired(names), this.#store.hosts.quarantines(this.#repositoryId)]);
+    const rows = await this.#store.hosts.list(this.#repositoryId, names);
+    const releases = await this.#store.releases.byIds(rows.flatMap((row) => (row.desired === undefined ? [] : [row.desired.releaseId])));
     const commits = new Map(releases.map((release) => [release.id, release.commit]));
     const quarantinesOf = Map.groupBy(quarantines, ({ host }) => host);
     const byHost = new Map(evaluations.map((evaluation) => [evaluation.host, evaluation]));
-    return rows.map((row) =>
-      viewHost(row, {
+    return rows.map((row) => {
+      const evaluation = byHost.get(row.host);
+      return viewHost(row, {
+        desired: desired.get(row.host) ?? { kind: 'nothing' },
+        offer: judged === undefined ? UNKNOWN : offerOf(judged.state, evaluation),
+        evaluation,
         quarantines: quarantinesOf.get(row.host) ?? [],
-        evaluation: byHost.get(row.host),
         desiredCommit: commits.get(row.desired?.releaseId ?? '') ?? null,
         progress: this.#progress.get(row.host) ?? null,
         trouble: troubleOf(row, this.#troubles.of(row.host)),
-      }),
-    );
+      });
+    });
+  }
+
+  /** What each host should run now. */
+  async #desired(names: readonly HostName[] | undefined): Promise<ReadonlyMap<HostName, Desired>> {
+    const situations = await this.#store.hosts.situation(this.#repositoryId, names);
+    return new Map(situations.map(({ host, ...situation }) => [host, resolve(situation)]));
   }
 
   async revisions(limit: number): Promise<RevisionView[]> {
@@ -105,23 +116,15 @@ export class FleetReader {
     const row = await this.#store.rollouts.forRevision(revision.id);
     const trouble = this.#troubles.of(`revision ${revision.id}`);
     if (row === undefined) return { revision, evaluations, trouble, rollout: undefined };
-    const { current, rows, quarantines } = await rolloutFacts();
-    const hosts = rolloutHosts(evaluations, rows, quarantines);
+    const { current, rows, desired } = await rolloutFacts();
+    const hosts = rolloutHosts(evaluations, rows, desired, this.#clock.now());
     return { revision, evaluations, trouble, rollout: { row, isCurrent: current?.id === row.id, ...judgeRollout(hosts) } };
   }
 
   async #rolloutFacts(): Promise<RolloutFacts> {
-    const [current, rows, quarantines] = await Promise.all([
-      this.#store.rollouts.current(this.#repositoryId),
-      this.#store.hosts.list(this.#repositoryId),
-      this.#store.hosts.quarantines(this.#repositoryId),
-    ]);
-    return { current, rows: new Map(rows.map((each) => [each.host, each])), quarantines };
-  }
-
-  async #rows(which: ReadonlySet<HostName> | 'all'): Promise<readonly HostRow[]> {
-    if (which === 'all') return await this.#store.hosts.list(this.#repositoryId);
-    return await this.#store.hosts.list(this.#repositoryId, [...which]);
+    const [current, desired] = await Promise.all([this.#store.rollouts.current(this.#repositoryId), this.#desired(undefined)]);
+    const rows = await this.#store.hosts.list(this.#repositoryId);
+    return { current, rows: new Map(rows.map((each) => [each.host, each])), desired };
   }
 }
 
@@ -138,15 +141,15 @@ export interface RevisionStanding {
 export function viewStanding({ revision: stored, evaluations, trouble, rollout }: RevisionStanding): RevisionView {
   const revision = { ...stored, error: stored.error ?? trouble?.message };
   if (rollout === undefined) return viewRevision(revision, evaluations, undefined);
-  const { row, isCurrent, counts, names } = rollout;
+  const { row, isCurrent, counts, names, leaving } = rollout;
   return viewRevision(revision, evaluations, {
     row,
     counts: isCurrent ? counts : { ...NOBODY, total: counts.total },
-    description: isCurrent ? describeRollout(counts, names, row.state === 'COMPLETE').description : describePast(row),
+    description: isCurrent ? describeRollout(counts, names, { isComplete: row.state === 'COMPLETE', leaving }).description : describePast(row),
   });
 }
 
-const NOBODY = { total: 0, onIt: 0, underWay: 0, waiting: 0, rolledBack: 0, failed: 0, away: 0, notEnrolled: 0, behind: 0 };
+const NOBODY = countRollout([]);
 
 /** Of a rollout that a newer one followed: its hosts have moved on, so counting them says nothing about it. */
 function describePast({ state }: Rollout): string {

@@ -1,24 +1,33 @@
 import {
   countRollout,
-  isSettled,
+  isComplete,
+  isLeaving,
+  needsPerson,
   NOTHING_OBSERVED,
+  offerOf,
   standingOf,
   storableText,
+  type Desired,
+  type HostFacts,
   type HostName,
+  type HostStanding,
+  type Offer,
   type RolloutCounts,
-  type RolloutHost,
-  type RolloutHostStanding,
 } from '@floe/model';
 import type { HostView, RepositoryView, RevisionView, ServerNotice } from '@floe/protocol';
-import type { Evaluation, HostRow, Quarantine, Repository, Revision, Rollout } from '@floe/store';
+import { factsOf, type Evaluation, type HostRow, type Quarantine, type Repository, type Revision, type Rollout } from '@floe/store';
 import type { Trouble } from '@floe/runtime';
-import { lastWordOf, problemOf, standingOfHost } from './host-standing.ts';
+import { problemOf } from './host-standing.ts';
 
 /** What is known of a host beside its own row. */
 export interface HostContext {
-  readonly quarantines: readonly Quarantine[];
-  /** The host's evaluation at the newest ended revision. */
+  /** As `resolve()` gives it now. */
+  readonly desired: Desired;
+  /** What the newest judged revision has for it. */
+  readonly offer: Offer;
+  /** The host's evaluation at that revision. */
   readonly evaluation: Evaluation | undefined;
+  readonly quarantines: readonly Quarantine[];
   readonly desiredCommit: HostView['desired'] extends infer D ? (D extends { commit: infer C } ? C : never) : never;
   readonly progress: HostView['progress'];
   /** What keeps the server from doing its work for this host. */
@@ -27,18 +36,14 @@ export interface HostContext {
 
 /** A host's row as people see it. Pure. */
 export function viewHost(row: HostRow, context: HostContext): HostView {
-  const quarantine = context.quarantines.find((each) => each.toplevel === row.desired?.toplevel);
-  const isEnrolled = row.publicKey !== undefined && row.revokedAt === undefined;
-  const outcome = context.evaluation?.outcome;
-  const isBehind = outcome === 'EVAL_ERROR' || outcome === 'BUILD_ERROR' || (outcome === 'REMOVED' && isEnrolled);
-  const standing = standingOfHost(row, quarantine !== undefined);
+  const { desired, offer, evaluation, quarantines } = context;
+  const facts = factsOf(row, desired, offer);
   return {
     host: row.host,
-    standing,
+    standing: standingOf(facts),
     isConnected: row.isConnected,
-    isEnrolled,
-    isBehind,
-    problem: joined([context.trouble?.message ?? null, problemOf(row, standing, quarantine, isBehind ? context.evaluation : undefined)]),
+    isEnrolled: row.publicKey !== undefined && row.revokedAt === undefined,
+    problem: joined([context.trouble?.message ?? null, problemOf({ row, facts, evaluation, quarantines })]),
     trouble: context.trouble,
     desired:
       row.desired === undefined
@@ -90,44 +95,67 @@ export function viewRepository(repository: Repository, notices: readonly ServerN
   };
 }
 
-const NEVER_HEARD = { observed: NOTHING_OBSERVED, state: 'IDLE', subject: undefined, isOverridden: false, isToRetry: false } as const;
+const NEVER_HEARD: Omit<HostFacts, 'offer' | 'desired'> = {
+  observed: NOTHING_OBSERVED,
+  state: 'IDLE',
+  subject: undefined,
+  isOverridden: false,
+  isToRetry: false,
+  isConnected: false,
+  enrolment: 'none',
+};
+const NOTHING: Desired = { kind: 'nothing' };
 
-/** The hosts of a revision as its rollout sees them. */
+/** A host of a revision, and where it stands. */
+export interface RolloutHost {
+  readonly host: HostName;
+  readonly standing: HostStanding;
+  /** It is away for so short a time that it may be back at once. */
+  readonly isLeaving: boolean;
+}
+
+/** The hosts of a published revision as its rollout sees them; those that it removed are not part of it. */
 export function rolloutHosts(
   evaluations: readonly Evaluation[],
   rows: ReadonlyMap<HostName, HostRow>,
-  quarantines: readonly Quarantine[],
-): (RolloutHost & { readonly host: HostName })[] {
-  const quarantined = new Set(quarantines.map(({ host, toplevel }) => `${host} ${toplevel}`));
-  return evaluations.map((evaluation) => {
-    const row = rows.get(evaluation.host);
-    const isUsable = evaluation.outcome === 'CHANGED' || evaluation.outcome === 'NEW' || evaluation.outcome === 'UNCHANGED';
-    return {
-      host: evaluation.host,
-      toplevel: isUsable ? evaluation.toplevel : undefined,
-      outcome: evaluation.outcome,
-      isEnrolled: row?.publicKey !== undefined && row.revokedAt === undefined,
-      isConnected: row?.isConnected ?? false,
-      ...(row === undefined ? NEVER_HEARD : lastWordOf(row)),
-      isQuarantined: quarantined.has(`${evaluation.host} ${evaluation.toplevel}`),
-    };
-  });
+  desired: ReadonlyMap<HostName, Desired>,
+  now: number,
+): readonly RolloutHost[] {
+  return evaluations
+    .filter(({ outcome }) => outcome !== 'REMOVED')
+    .map((evaluation) => {
+      const { host } = evaluation;
+      const row = rows.get(host);
+      const offer = offerOf('PUBLISHED', evaluation);
+      const wanted = desired.get(host) ?? NOTHING;
+      const standing = standingOf(row === undefined ? { ...NEVER_HEARD, desired: wanted, offer } : factsOf(row, wanted, offer));
+      return { host, standing, isLeaving: standing === 'away' && isLeaving(row?.lastSeenAt ?? row?.enrolledAt, now) };
+    });
 }
 
 export interface RolloutStanding {
   readonly counts: RolloutCounts;
   /** The hosts that a person has to look after. */
-  readonly names: { readonly rolledBack: readonly HostName[]; readonly failed: readonly HostName[]; readonly behind: readonly HostName[] };
+  readonly names: Partial<Readonly<Record<HostStanding, readonly HostName[]>>>;
+  /** So many are away that may be back at once. */
+  readonly leaving: number;
   readonly isComplete: boolean;
 }
 
-/** Where a rollout stands. It is complete when nothing is under way and nothing failed; hosts that are away or wait do not block it. */
-export function judgeRollout(hosts: readonly (RolloutHost & { readonly host: HostName })[]): RolloutStanding {
-  const counts = countRollout(hosts);
-  const named = (standing: RolloutHostStanding): HostName[] =>
-    hosts.filter((host) => host.outcome !== 'REMOVED' && standingOf(host) === standing).map(({ host }) => host);
-  const names = { rolledBack: named('rolledBack'), failed: named('failed'), behind: named('behind') };
-  return { counts, names, isComplete: isSettled(counts) && counts.rolledBack === 0 && counts.failed === 0 };
+/** Where a rollout stands (SPEC.md, O4). */
+export function judgeRollout(hosts: readonly RolloutHost[]): RolloutStanding {
+  const counts = countRollout(hosts.map(({ standing }) => standing));
+  const leaving = hosts.filter((host) => host.isLeaving).length;
+  const names = Object.groupBy(
+    hosts.filter(({ standing }) => needsPerson(standing)),
+    ({ standing }) => standing,
+  );
+  return {
+    counts,
+    names: Object.fromEntries(Object.entries(names).map(([standing, some]) => [standing, some.map(({ host }) => host)])),
+    leaving,
+    isComplete: isComplete(counts, leaving),
+  };
 }
 
 export function viewRevision(

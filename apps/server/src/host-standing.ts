@@ -1,71 +1,72 @@
-import { hasArrived, isLocalOverride, isRefusal, isWaiting, type AgentState, type Observed, type StorePath } from '@floe/model';
-import type { HostStanding } from '@floe/protocol';
+import { needsPerson, standingOf, standingOfMachine, type HostFacts, type HostStanding } from '@floe/model';
 import type { Evaluation, HostRow, Quarantine } from '@floe/store';
 
-/** A host's row in the words of libs/model: what its agent last said of itself, and about what. */
-export function lastWordOf(row: HostRow): {
-  readonly observed: Observed;
-  readonly state: AgentState;
-  readonly subject: StorePath | undefined;
-  readonly isOverridden: boolean;
-  readonly isToRetry: boolean;
-} {
-  return {
-    observed: row.observed,
-    state: row.state,
-    subject: row.stateToplevel,
-    isOverridden: isLocalOverride(row.state, row.detail),
-    isToRetry: row.retryEpoch !== undefined,
-  };
+/** What a host has to be looked after for. */
+export interface HostProblem {
+  readonly row: HostRow;
+  readonly facts: HostFacts;
+  /** Of the host at the revision whose offer is in the facts. */
+  readonly evaluation: Pick<Evaluation, 'outcome' | 'error'> | undefined;
+  readonly quarantines: readonly Quarantine[];
 }
 
-/** Why a host is as it is, in one word. Pure. `isQuarantined`: it put its desired toplevel back. */
-export function standingOfHost(row: HostRow, isQuarantined: boolean): HostStanding {
-  if (row.clonedAt !== undefined) return 'quarantined';
-  if (row.revokedAt !== undefined) return 'revoked';
-  if (row.publicKey === undefined) return 'not-enrolled';
-  if (row.desired === undefined) return 'no-release';
-  const { toplevel } = row.desired;
-  const said = lastWordOf(row);
-  if (hasArrived(said, toplevel)) return 'in-sync';
-  const isAboutDesired = said.subject === toplevel;
-  if (!said.isToRetry) {
-    if (isQuarantined || (isAboutDesired && said.state === 'ROLLED_BACK')) return 'rolled-back';
-    if (isAboutDesired && (said.state === 'ROLLBACK_FAILED' || said.state === 'BLOCKED')) return 'failed';
-    if (isRefusal(said.state, said.subject, toplevel)) return 'failed';
-    if (said.isOverridden) return 'local-override';
-  }
-  if (!row.isConnected) return 'away';
-  if (isAboutDesired && isWaiting(said.state)) return 'waiting';
-  if (isAboutDesired && said.state === 'SUCCEEDED' && !said.isToRetry) return 'drifted';
-  return 'under-way';
+/** What is wrong with a host and what to do about it, one line for each trouble; null when nothing is. Pure. */
+export function problemOf(problem: HostProblem): string | null {
+  const { row, facts } = problem;
+  const standing = standingOf(facts);
+  const machine = standingOfMachine(facts);
+  const isEnrolled = facts.enrolment !== 'none' && facts.enrolment !== 'revoked';
+  const reasons = [reasonOf(standing, problem)];
+  // A host has one standing, and can have more than one trouble: none of them hides another.
+  if (standing === 'quarantined') reasons.push(reasonOf(standingOf({ ...facts, enrolment: 'enrolled' }), problem));
+  if (isEnrolled && machine !== standing && needsPerson(machine)) reasons.push(reasonOf(machine, problem));
+  if (standing === 'under-way') reasons.push(obstacleOf(row, facts));
+  const told = [...new Set(reasons.filter((reason) => reason !== null))];
+  return told.length === 0 ? null : told.join('\n');
 }
 
-/** What is wrong with a host and what to do about it; null when nothing is. `failed`: an evaluation that left it behind. */
-export function problemOf(
-  row: HostRow,
-  standing: HostStanding,
-  quarantine: Quarantine | undefined,
-  failed: Pick<Evaluation, 'outcome' | 'error'> | undefined,
-): string | null {
+function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines }: HostProblem): string | null {
+  const { host } = row;
+  const toplevel = facts.desired.kind === 'nothing' ? undefined : facts.desired.release.toplevel;
+  // What the agent said of another system is not about this one.
+  const isAboutIt = row.stateToplevel === toplevel || row.stateToplevel === undefined;
   switch (standing) {
-    case 'rolled-back':
-      return `put itself back: ${row.detail?.message ?? quarantine?.reason ?? 'no reason was reported'}; push a fix, or run: floe retry ${row.host} --reason "…"`;
+    case 'rolled-back': {
+      const quarantine = quarantines.find((each) => each.toplevel === toplevel);
+      const said = isAboutIt && row.state === 'ROLLED_BACK' ? row.detail?.message : undefined;
+      const why = said ?? quarantine?.reason ?? 'no reason was reported';
+      return `put itself back: ${why}; push a fix, or run: floe retry ${host} --reason "…"`;
+    }
     case 'failed':
       return row.detail?.message ?? 'failed without a reason';
     case 'drifted':
-      return `runs something else than it was told, though nothing is under way; to bring it back, run: floe resume ${row.host} --reason "…"`;
+      return `runs something else than it was told, though nothing is under way; to bring it back, run: floe resume ${host} --reason "…"`;
     case 'quarantined':
-      return `its key was used by two machines: enrol it again, or run: floe retry ${row.host} --reason "…"`;
+      return `its key was used by two machines: enrol it again, or run: floe retry ${host} --reason "…"`;
     case 'revoked':
-      return `its enrolment was revoked; to bring it back, run: floe enrol ${row.host}`;
+      return `its enrolment was revoked; to bring it back, run: floe enrol ${host}`;
+    case 'removed':
+      return `is not in the flake any more: it keeps its last release and gets no newer one; add it again, or run: floe revoke ${host} --reason "…"`;
+    case 'behind': {
+      if (facts.offer.kind === 'none' && facts.offer.because === 'revision')
+        return 'keeps what it has: the newest commit failed as a whole; push a fix';
+      const what = evaluation?.outcome === 'BUILD_ERROR' ? 'does not build' : 'does not evaluate';
+      return `${what}: ${evaluation?.error ?? 'it is tried again by itself'}`;
+    }
+    case 'in-sync':
     case 'under-way':
-      // Something is in its way, and it tries again by itself. What it said before a retry is not about this.
-      return row.retryEpoch === undefined && row.stateToplevel === row.desired?.toplevel ? (row.detail?.message ?? null) : null;
-    default:
-      if (failed?.outcome === 'REMOVED') {
-        return `is not in the flake any more: it keeps its last release and gets no newer one; add it again, or run: floe revoke ${row.host} --reason "…"`;
-      }
-      return failed?.error === undefined ? null : `${failed.outcome === 'EVAL_ERROR' ? 'does not evaluate' : 'does not build'}: ${failed.error}`;
+    case 'waiting':
+    case 'local-override':
+    case 'pinned':
+    case 'away':
+    case 'not-enrolled':
+    case 'no-release':
+      return null;
   }
+}
+
+/** Something is in the way of a host that is under way, and it tries again by itself. What it said before a retry is not about this. */
+function obstacleOf(row: HostRow, { desired, isToRetry }: HostFacts): string | null {
+  const toplevel = desired.kind === 'nothing' ? undefined : desired.release.toplevel;
+  return !isToRetry && row.stateToplevel === toplevel ? (row.detail?.message ?? null) : null;
 }

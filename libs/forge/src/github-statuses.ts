@@ -1,6 +1,6 @@
 import { FloeError, readBoundedText, systemClock, withoutTrailingSlashes } from '@floe/runtime';
 import { request } from '@octokit/request';
-import { fitDescription } from './describe-text.ts';
+import { fitDescription } from './fit-description.ts';
 import { judgeGithubFailure, unexpectedAnswer } from './github-failure.ts';
 import { createSignIn, type GithubAuth } from './github-sign-in.ts';
 import type { CommitStatuses, OutgoingStatus, PostOutcome } from './status.ts';

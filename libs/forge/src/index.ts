@@ -1,6 +1,4 @@
-export { describeBuild, describeEvaluation, type RevisionFacts } from './describe-revision.ts';
-export { describeRollout, type RolloutNames } from './describe-rollout.ts';
-export { fitDescription } from './describe-text.ts';
+export { fitDescription } from './fit-description.ts';
 export { createGithubStatuses, type GithubStatusesOptions } from './github-statuses.ts';
 export type { GithubAuth } from './github-sign-in.ts';
 export {

@@ -1,11 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
-import type { CommitSha } from '@floe/model';
+import type { CommitSha, StatusState } from '@floe/model';
 import { createLogger, FloeError, type Clock } from '@floe/runtime';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runStatusOutbox } from './run-status-outbox.ts';
 import type { ClaimedStatus, StatusOutbox } from './status-outbox.ts';
-import type { CommitStatuses, OutgoingStatus, PostOutcome, StatusState } from './status.ts';
+import type { CommitStatuses, OutgoingStatus, PostOutcome } from './status.ts';
 
 const SHA = '6113728f27ae82c7b1a177c8d03f9e96e0adf246' as CommitSha;
 

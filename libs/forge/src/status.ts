@@ -1,17 +1,4 @@
-import type { CommitSha } from '@floe/model';
-
-/** What a commit page can say of one context. */
-export type StatusState = 'pending' | 'success' | 'failure' | 'error';
-
-/** The lines that Floe writes on a commit, in the order in which a push walks through them. */
-export const STATUS_CONTEXTS = ['floe/evaluate', 'floe/build', 'floe/rollout'] as const;
-export type StatusContext = (typeof STATUS_CONTEXTS)[number];
-
-/** A state and the sentence beside it. */
-export interface StatusText {
-  readonly state: StatusState;
-  readonly description: string;
-}
+import type { CommitSha, StatusText } from '@floe/model';
 
 /** A status as it goes to a forge. */
 export interface OutgoingStatus extends StatusText {

@@ -1,100 +1,50 @@
-import { isActivating, type AgentState } from './agent/state.ts';
-import type { StorePath } from './brands.ts';
-import type { EvaluationOutcome } from './evaluation.ts';
-import { isOn, type Observed } from './observed.ts';
+import { HOST_STANDINGS, needsPerson, type HostStanding } from './standing.ts';
 
 export const ROLLOUT_STATES = ['WAITING_APPROVAL', 'READY', 'ROLLING', 'SOAKING', 'COMPLETE', 'PAUSED', 'ABORTED', 'SUPERSEDED'] as const;
 export type RolloutState = (typeof ROLLOUT_STATES)[number];
 
-/** One host as a rollout sees it. */
-export interface RolloutHost {
-  /** The host's toplevel at the rollout's revision; undefined when it has none (evaluation or build failed). */
-  readonly toplevel: StorePath | undefined;
-  readonly outcome: EvaluationOutcome;
-  readonly isEnrolled: boolean;
-  readonly isConnected: boolean;
-  readonly observed: Observed;
-  readonly state: AgentState;
-  /** The toplevel that `state` is about. */
-  readonly subject: StorePath | undefined;
-  readonly isQuarantined: boolean;
-  /** A person at the machine chose another system, and the agent does not fight it: {@link isLocalOverride}. */
-  readonly isOverridden: boolean;
-  /** An administrator had it try again, and its agent has not taken that up: what it said before counts no more. */
-  readonly isToRetry: boolean;
+/** How many hosts of a revision stand where; they sum to `total`. Hosts that it removed are not part of it. */
+export type RolloutCounts = Readonly<Record<HostStanding, number>> & { readonly total: number };
+
+/** Counts the hosts of a rollout: one standing each. */
+export function countRollout(standings: readonly HostStanding[]): RolloutCounts {
+  const counts = Object.fromEntries(HOST_STANDINGS.map((standing) => [standing, 0])) as Record<HostStanding, number>;
+  for (const standing of standings) counts[standing] += 1;
+  return { ...counts, total: standings.length };
 }
 
-/** True when the agent's last word is that it keeps what a person at the machine chose. */
-export function isLocalOverride(state: AgentState, detail: { readonly code: string } | undefined): boolean {
-  return state === 'IDLE' && detail?.code === 'LOCAL_OVERRIDE';
+/** These two keep a rollout from being complete: what the commit did to the host is bad, and only a person ends it. */
+const WENT_WRONG = ['rolled-back', 'failed'] as const satisfies readonly HostStanding[];
+
+/**
+ * True when a rollout has come to a good end: some host runs it, or there is none that could, nothing is on its way, and
+ * nothing went wrong. `leaving`: so many are away for so short a time that they may be back at once.
+ */
+export function isComplete(counts: RolloutCounts, leaving = 0): boolean {
+  if (counts['under-way'] + leaving > 0 || WENT_WRONG.some((standing) => counts[standing] > 0)) return false;
+  return isSeenSomewhere(counts);
 }
 
-/** True when the agent refuses `toplevel`: by name, or a directive that it could not take so far as to learn what it is about. */
-export function isRefusal(state: AgentState, subject: StorePath | undefined, toplevel: StorePath): boolean {
-  return state === 'REJECTED' && (subject === toplevel || subject === undefined);
+/** True when at least one host was seen to run it, or none of its hosts ever will by itself. */
+export function isSeenSomewhere(counts: RolloutCounts): boolean {
+  return (
+    counts['in-sync'] > 0 ||
+    counts['under-way'] + counts.waiting + counts['local-override'] + counts.away + counts['not-enrolled'] + counts['no-release'] === 0
+  );
 }
 
-/** True when the agent has what it was told, and its policy, its people or a restart decide when. */
-export function isWaiting(state: AgentState): boolean {
-  return state === 'DEFERRED' || state === 'BOOT_STAGED';
+/**
+ * True when a host of it needs a person, and no other status of the commit says so: that a host has no release is what its
+ * evaluation or its build came to.
+ */
+export function isInTrouble(counts: RolloutCounts): boolean {
+  return HOST_STANDINGS.some((standing) => standing !== 'behind' && standing !== 'removed' && needsPerson(standing) && counts[standing] > 0);
 }
 
-/** True when the host runs `toplevel`, starts it next time, and no verdict about it is outstanding. */
-export function hasArrived(host: Pick<RolloutHost, 'observed' | 'state' | 'subject'>, toplevel: StorePath): boolean {
-  return isOn(host.observed, toplevel) && !(host.subject === toplevel && isActivating(host.state));
-}
+/** Away for less than this counts as about to be back: agents come back within it after a restart or a short cut. */
+export const AWAY_GRACE_MS = 90_000;
 
-/** Every host of a revision is in exactly one of these; they sum to `total`. */
-export interface RolloutCounts {
-  readonly total: number;
-  /** Runs it, and starts it next time. */
-  readonly onIt: number;
-  /** Told, and on its way. */
-  readonly underWay: number;
-  /** Has it and waits (for a window, for its user, for a restart), or is kept on another system by its user. Not a failure. */
-  readonly waiting: number;
-  /** Tried it and put itself back. */
-  readonly rolledBack: number;
-  /** Tried or refused it, and is in no good state. */
-  readonly failed: number;
-  /** Not connected, and not on it. Not a failure. */
-  readonly away: number;
-  /** In the flake, but no agent ever enrolled. */
-  readonly notEnrolled: number;
-  /** Keeps its last release, because this revision gave it none. */
-  readonly behind: number;
-}
-
-export type RolloutHostStanding = Exclude<keyof RolloutCounts, 'total'>;
-
-/** Where one host stands in a rollout, from what was observed and nothing else. */
-export function standingOf(host: RolloutHost): RolloutHostStanding {
-  if (host.toplevel === undefined) return 'behind';
-  if (!host.isEnrolled) return 'notEnrolled';
-  if (hasArrived(host, host.toplevel)) return 'onIt';
-  const isAboutIt = host.subject === host.toplevel;
-  if (!host.isToRetry) {
-    if (host.isQuarantined || (isAboutIt && host.state === 'ROLLED_BACK')) return 'rolledBack';
-    if (isAboutIt && host.state === 'ROLLBACK_FAILED') return 'failed';
-    if (isRefusal(host.state, host.subject, host.toplevel)) return 'failed';
-    if (host.isOverridden) return 'waiting';
-  }
-  if (!host.isConnected) return 'away';
-  return isAboutIt && isWaiting(host.state) ? 'waiting' : 'underWay';
-}
-
-/** Counts the hosts of a rollout. REMOVED hosts are not part of it. */
-export function countRollout(hosts: readonly RolloutHost[]): RolloutCounts {
-  const counts = { total: 0, onIt: 0, underWay: 0, waiting: 0, rolledBack: 0, failed: 0, away: 0, notEnrolled: 0, behind: 0 };
-  for (const host of hosts) {
-    if (host.outcome === 'REMOVED') continue;
-    counts.total += 1;
-    counts[standingOf(host)] += 1;
-  }
-  return counts;
-}
-
-/** True when no connected host is still on its way: what is left is on it, waits, failed, or is not here. */
-export function isSettled(counts: RolloutCounts): boolean {
-  return counts.underWay === 0;
+/** True when a host that is away since then may be back at once. A time ahead of `now` is another clock's, within bounds. */
+export function isLeaving(awaySince: number | undefined, now: number): boolean {
+  return awaySince !== undefined && Math.abs(now - awaySince) < AWAY_GRACE_MS;
 }

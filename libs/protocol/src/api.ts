@@ -1,4 +1,4 @@
-import { EVALUATION_OUTCOMES, MAX_ATTRIBUTE_CHARACTERS, REVISION_STATES, ROLLOUT_STATES } from '@floe/model';
+import { EVALUATION_OUTCOMES, HOST_STANDINGS, MAX_ATTRIBUTE_CHARACTERS, REVISION_STATES, ROLLOUT_STATES } from '@floe/model';
 import * as v from 'valibot';
 import { ByteSize, Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
 import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
@@ -36,24 +36,7 @@ export const EnrolmentTokenResponse = v.strictObject({
 });
 export type EnrolmentTokenResponse = v.InferOutput<typeof EnrolmentTokenResponse>;
 
-/**
- * Why a host is as it is, in one word. `waiting`: it has what it was told, and its policy, its people or a restart decide
- * when. `local-override`: its user keeps another system. These, `away` and `not-enrolled` are no failures of the machine.
- */
-export const HOST_STANDINGS = [
-  'in-sync',
-  'under-way',
-  'waiting',
-  'local-override',
-  'rolled-back',
-  'failed',
-  'drifted',
-  'away',
-  'not-enrolled',
-  'no-release',
-  'revoked',
-  'quarantined',
-] as const;
+/** Where a host stands, in one word: see `HOST_STANDINGS` in libs/model. */
 export const HostStanding = v.picklist(HOST_STANDINGS);
 export type HostStanding = v.InferOutput<typeof HostStanding>;
 
@@ -62,8 +45,6 @@ export const HostView = v.object({
   standing: HostStanding,
   isConnected: v.boolean(),
   isEnrolled: v.boolean(),
-  /** The last revision gave this host no release (evaluation or build failed, or it is gone from the flake): it keeps the one before. */
-  isBehind: v.boolean(),
   problem: v.nullable(prose()),
   /** The server cannot do its work for this host, whatever the host does: its `problem` says so, too. */
   trouble: v.optional(v.nullable(v.object({ code: word(64), message: prose(), since: Timestamp })), null),
@@ -80,17 +61,8 @@ export const HostView = v.object({
 });
 export type HostView = v.InferOutput<typeof HostView>;
 
-export const RolloutCountsView = v.object({
-  total: Counter,
-  onIt: Counter,
-  underWay: Counter,
-  waiting: Counter,
-  rolledBack: Counter,
-  failed: Counter,
-  away: Counter,
-  notEnrolled: Counter,
-  behind: Counter,
-});
+/** How many hosts stand where; they sum to `total`. */
+export const RolloutCountsView = v.object({ total: Counter, ...v.entriesFromList(HOST_STANDINGS, Counter) });
 
 export const RevisionHostView = v.object({
   /** Mostly a host's name; any text that `nixosConfigurations` has an attribute of, when no host can have that name. */

@@ -1,4 +1,4 @@
-import { AGENT_STATES } from '@floe/model';
+import { AGENT_STATES, type Detail as ModelDetail, type Observed as ModelObserved, type StageTimings as ModelStageTimings } from '@floe/model';
 import * as v from 'valibot';
 import { ByteSize, Counter, DurationMs, foreign, list, prose, Timestamp, word } from './bounds.ts';
 import { Envelope } from './envelope.ts';
@@ -9,27 +9,27 @@ export const Observed = v.strictObject({
   current: v.nullable(StorePath),
   booted: v.nullable(StorePath),
   profile: v.nullable(v.strictObject({ generation: Counter, toplevel: StorePath })),
-});
-export type Observed = v.InferOutput<typeof Observed>;
+}) satisfies v.GenericSchema<unknown, ModelObserved>;
+export type Observed = ModelObserved;
 
 export const AgentState = v.picklist(AGENT_STATES);
 
-/** A code for programs and a sentence for people: why a state was entered. */
+/** See `Detail` in libs/model. */
 export const Detail = v.strictObject({
   code: prose(64),
   message: prose(4096),
-});
-export type Detail = v.InferOutput<typeof Detail>;
+}) satisfies v.GenericSchema<unknown, ModelDetail>;
+export type Detail = ModelDetail;
 
-/** Durations of the stages of one directive, in ms, as the agent measured them with a clock that does not jump. */
+/** See `StageTimings` in libs/model. */
 export const StageTimings = v.strictObject({
   downloadMs: v.optional(DurationMs),
   activateMs: v.optional(DurationMs),
   verifyMs: v.optional(DurationMs),
   commitMs: v.optional(DurationMs),
   rollbackMs: v.optional(DurationMs),
-});
-export type StageTimings = v.InferOutput<typeof StageTimings>;
+}) satisfies v.GenericSchema<unknown, ModelStageTimings>;
+export type StageTimings = ModelStageTimings;
 
 // server → agent
 

@@ -1,3 +1,4 @@
+export { factsOf, lastWordOf } from './host-facts.ts';
 export { openStore, type StoreDeps } from './open.ts';
 export type * from './outbox-contract.ts';
 export type * from './records.ts';

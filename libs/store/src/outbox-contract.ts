@@ -1,8 +1,5 @@
-import type { CommitSha } from '@floe/model';
+import type { CommitSha, StatusState } from '@floe/model';
 import type { Timestamp } from './records.ts';
-
-export const STATUS_STATES = ['pending', 'success', 'failure', 'error'] as const;
-export type StatusState = (typeof STATUS_STATES)[number];
 
 /** A commit status that should stand on the forge. One row per repository, commit and context. */
 export interface CommitStatus {

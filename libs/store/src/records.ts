@@ -1,6 +1,7 @@
 import type {
   AgentState,
   CommitSha,
+  Detail,
   EvaluationOutcome,
   HostName,
   HostSituation,
@@ -8,6 +9,7 @@ import type {
   ReleaseRef,
   RevisionState,
   RolloutState,
+  StageTimings,
   StorePath,
 } from '@floe/model';
 
@@ -129,21 +131,6 @@ export interface Rollout {
   readonly state: RolloutState;
   readonly startedAt: Timestamp;
   readonly completedAt?: Timestamp | undefined;
-}
-
-/** A code for programs and a sentence for people. */
-export interface Detail {
-  readonly code: string;
-  readonly message: string;
-}
-
-/** Durations of the stages of one directive, in ms. */
-export interface StageTimings {
-  readonly downloadMs?: number | undefined;
-  readonly activateMs?: number | undefined;
-  readonly verifyMs?: number | undefined;
-  readonly commitMs?: number | undefined;
-  readonly rollbackMs?: number | undefined;
 }
 
 export interface HostRow {

@@ -20,6 +20,8 @@ import { withoutNulls } from './rows.ts';
 import type { Advanced, RevisionStore } from './store.ts';
 import { evaluations, repositories, revisions } from './tables/index.ts';
 
+/** The ends at which it is known what a revision has for each host. */
+const JUDGED = REVISION_STATES.filter((state) => isEndedRevision(state) && state !== 'SUPERSEDED');
 const UNFINISHED = REVISION_STATES.filter((state) => !isEndedRevision(state));
 
 /** The column that says when a revision came into a state. */
@@ -117,8 +119,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
 async function finishedFirst(db: Database, repositoryId: string, now: number): Promise<Revision | undefined> {
   const running = (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, UNFINISHED)), 2)).at(-1);
   if (running === undefined) return undefined;
-  const ended = REVISION_STATES.filter((state) => isEndedRevision(state) && state !== 'SUPERSEDED');
-  const [last] = await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, ended)), 1);
+  const [last] = await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, JUDGED)), 1);
   const superseded = and(
     ofRepository(repositoryId),
     eq(revisions.state, 'SUPERSEDED'),
@@ -188,6 +189,7 @@ export function createRevisionStore(db: Database): RevisionStore {
     newest: async (repositoryId) => (await newestFirst(db, ofRepository(repositoryId), 1))[0],
     nextUnfinished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, UNFINISHED)), 2)).at(-1),
     newestPublished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), eq(revisions.state, 'PUBLISHED')), 1))[0],
+    newestJudged: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, JUDGED)), 1))[0],
     list: async (repositoryId, limit) => await newestFirst(db, ofRepository(repositoryId), limit),
     async byShaPrefix(repositoryId, prefix) {
       if (!/^[0-9a-f]{1,40}$/.test(prefix)) return [];

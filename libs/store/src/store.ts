@@ -131,6 +131,8 @@ export interface RevisionStore {
   /** The one to be worked on: the older one, where two are unfinished (SPEC R2). */
   nextUnfinished(repositoryId: string): Promise<Revision | undefined>;
   newestPublished(repositoryId: string): Promise<Revision | undefined>;
+  /** The newest that came to an end by itself, well or not: what it has for a host is what counts for the host. */
+  newestJudged(repositoryId: string): Promise<Revision | undefined>;
   /** Newest first. */
   list(repositoryId: string, limit: number): Promise<readonly Revision[]>;
   /** Newest first; more than one commit may match. */

@@ -1,3 +1,4 @@
+import { countRollout } from '@floe/model';
 import { FleetView, HostView, ReportView, RevisionView } from '@floe/protocol';
 import * as v from 'valibot';
 
@@ -18,7 +19,6 @@ export function hostView(host: string, over: Partial<v.InferInput<typeof HostVie
     standing: 'in-sync',
     isConnected: true,
     isEnrolled: true,
-    isBehind: false,
     problem: null,
     desired: { toplevel, commit: SHA, sequence: 7, epoch: 3, since: now - 60_000 },
     observed: { current: toplevel, booted: toplevel, profile: { generation: 12, toplevel } },
@@ -50,7 +50,7 @@ export function revisionView(over: Partial<v.InferInput<typeof RevisionView>> = 
     publishedAt: now - 222_000,
     rollout: {
       state: 'ROLLING',
-      counts: { total: 3, onIt: 1, underWay: 1, waiting: 0, rolledBack: 1, failed: 0, away: 0, notEnrolled: 0, behind: 0 },
+      counts: countRollout(['in-sync', 'under-way', 'rolled-back']),
       description: '1 of 3 on it, 1 under way, 1 rolled back',
       startedAt: now - 222_000,
       completedAt: null,

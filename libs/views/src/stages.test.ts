@@ -26,7 +26,7 @@ describe('the way of a revision', () => {
   test('a rollout in which nothing moves and one host rolled back does not look as if it went on', () => {
     const { rollout } = revisionView();
     if (rollout === null) throw new Error('the fixture has a rollout');
-    const stuck = { ...rollout, counts: { ...rollout.counts, underWay: 0 } };
+    const stuck = { ...rollout, counts: { ...rollout.counts, 'under-way': 0 } };
     expect(statuses({ rollout: stuck })).toMatch(/failed$/);
     expect(statuses({ rollout: { ...rollout, state: 'COMPLETE', completedAt: NOW } })).toMatch(/done$/);
   });

@@ -58,7 +58,7 @@ function rolloutStatus({ state, counts }: NonNullable<RevisionView['rollout']>):
     case 'ROLLING':
     case 'SOAKING':
       // Nothing moves and something went wrong: it does not complete without a person.
-      return counts.underWay === 0 && counts.rolledBack + counts.failed > 0 ? 'failed' : 'running';
+      return counts['under-way'] === 0 && counts['rolled-back'] + counts.failed > 0 ? 'failed' : 'running';
   }
 }
 

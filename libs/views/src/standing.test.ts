@@ -1,4 +1,5 @@
-import { HOST_STANDINGS } from '@floe/protocol';
+import { HOST_STANDINGS, needsPerson } from '@floe/model';
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { hostView } from './fixtures.ts';
 import { reasonToWait, standingName, standingWords } from './standing.ts';
@@ -14,4 +15,12 @@ test('a host that waits says what for, in words of its own', () => {
 
 test('each standing has its own name', () => {
   expect(new Set(HOST_STANDINGS.map(standingName)).size).toBe(HOST_STANDINGS.length);
+});
+
+test('the table of libs/model/SPEC.md says what the code says', () => {
+  const spec = readFileSync(new URL('../../model/SPEC.md', import.meta.url), 'utf8');
+  const rows = [...spec.matchAll(/^\| `([a-z-]+)` \| ([a-z ]+) \| (needed|–) \| /gm)].map(([, ...cells]) => cells.join(' | '));
+  expect(rows.toSorted()).toEqual(
+    HOST_STANDINGS.map((standing) => `${standing} | ${standingName(standing)} | ${needsPerson(standing) ? 'needed' : '–'}`).toSorted(),
+  );
 });

@@ -1,18 +1,66 @@
-import type { HostStanding, HostView } from '@floe/protocol';
-import { words } from './text.ts';
+import { isTerminalAgentState, needsPerson, type HostStanding } from '@floe/model';
+import type { HostView } from '@floe/protocol';
+import { percent, words } from './text.ts';
+
+/** What a standing looks like: each tone has its own colour. */
+export type StandingTone = 'good' | 'busy' | 'warn' | 'bad' | 'quiet';
+
+/** `name` fits behind any number: "3 waiting". `text` is said of one host, where that differs. */
+const LABELS: Readonly<Record<HostStanding, { readonly name: string; readonly text?: string; readonly tone: StandingTone }>> = {
+  'in-sync': { name: 'in sync', tone: 'good' },
+  'under-way': { name: 'under way', tone: 'busy' },
+  waiting: { name: 'waiting', tone: 'busy' },
+  'local-override': { name: 'kept by user', text: 'kept by its user', tone: 'quiet' },
+  'rolled-back': { name: 'rolled back', tone: 'bad' },
+  failed: { name: 'failed', tone: 'bad' },
+  drifted: { name: 'drifted', tone: 'warn' },
+  behind: { name: 'behind', tone: 'warn' },
+  removed: { name: 'removed', tone: 'warn' },
+  pinned: { name: 'pinned', tone: 'quiet' },
+  away: { name: 'away', tone: 'quiet' },
+  'not-enrolled': { name: 'not enrolled', tone: 'quiet' },
+  'no-release': { name: 'no release', tone: 'quiet' },
+  revoked: { name: 'revoked', tone: 'quiet' },
+  quarantined: { name: 'quarantined', tone: 'bad' },
+};
+
+export function standingTone(standing: HostStanding): StandingTone {
+  return LABELS[standing].tone;
+}
 
 /** A standing in words that fit behind any number: "3 waiting", "1 kept by user". */
 export function standingName(standing: HostStanding): string {
-  return standing === 'local-override' ? 'kept by user' : words(standing);
+  return LABELS[standing].name;
 }
 
 /** Where one host stands, in words: "in sync", "waiting for a restart", "kept by its user". */
 export function standingWords({ standing, state }: Pick<HostView, 'standing' | 'state'>): string {
-  if (standing === 'local-override') return 'kept by its user';
-  return standing === 'waiting' && state === 'BOOT_STAGED' ? 'waiting for a restart' : words(standing);
+  if (standing === 'waiting' && state === 'BOOT_STAGED') return 'waiting for a restart';
+  return LABELS[standing].text ?? LABELS[standing].name;
+}
+
+/** The step of a host that is under way: "downloading 40 %", "about to start". */
+export function stepWords({ state, progress }: Pick<HostView, 'state' | 'progress'>): string {
+  if (state === 'IDLE' || isTerminalAgentState(state)) return 'about to start';
+  const done = state === 'DOWNLOADING' && progress !== null ? percent(progress) : undefined;
+  return done === undefined ? words(state) : `${words(state)} ${done} %`;
+}
+
+/** True when the host does not get better without a person: by its standing, or because the server cannot do its work for it. */
+export function needsAttention(host: Pick<HostView, 'standing' | 'trouble'>): boolean {
+  return host.trouble !== null || needsPerson(host.standing);
 }
 
 /** Why a host that nobody has to look after is not on what it was told, in its agent's words; null for all others. */
 export function reasonToWait({ standing, detail }: Pick<HostView, 'standing' | 'detail'>): string | null {
   return standing === 'waiting' || standing === 'local-override' ? (detail?.message ?? null) : null;
+}
+
+/** What to read or to do, where the standing alone does not say it. */
+export function hintOf(host: Pick<HostView, 'host' | 'standing' | 'problem' | 'detail'>): string | null {
+  if (host.problem !== null) return host.problem;
+  if (host.standing === 'not-enrolled') return `to enrol it, run: floe enrol ${host.host}`;
+  if (host.standing === 'no-release') return 'no revision has a release for it yet';
+  if (host.standing === 'pinned') return "it is kept on another release than the newest commit's";
+  return reasonToWait(host);
 }

@@ -1,11 +1,11 @@
-import { FleetView, HOST_STANDINGS } from '@floe/protocol';
+import { HOST_STANDINGS } from '@floe/model';
+import { FleetView } from '@floe/protocol';
 import type { Command } from 'commander';
 import { viewOf, type Cli } from '../cli.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
-import { attentionOf, type Attention } from '../view/attention.ts';
 import { formatRevision } from '../view/revision.ts';
 import { formatBlock, formatFacts, type View } from '../view/terminal.ts';
-import { ago, shortSha, standingName } from '@floe/views';
+import { ago, attentionOf, sameAttention, shortSha, standingName, verdictOf, type Attention } from '@floe/views';
 
 export function addStatus(program: Command, cli: Cli): void {
   program
@@ -46,7 +46,7 @@ function formatStatus(fleet: FleetView, attention: readonly Attention[], view: V
   ];
   const parts = [formatFacts(facts, style)];
   if (revision !== null) parts.push(formatRevision(revision, view));
-  parts.push(attention.length === 0 ? style('good', 'Nothing needs you.') : formatAttention(attention, view));
+  parts.push(attention.length === 0 ? style('good', `${verdictOf(attention)}.`) : formatAttention(attention, view));
   return parts.join('\n\n');
 }
 
@@ -60,11 +60,11 @@ function countHosts(fleet: FleetView): string {
 const MESSAGE_LINES = 6;
 
 function formatAttention(attention: readonly Attention[], { now, style }: View): string {
-  const blocks = attention.map(({ subject, message, todo, since }) => {
+  const blocks = sameAttention(attention).map(({ subjects, message, todo, since }) => {
     const lines = message.trim().split('\n');
     const cut = lines.length > MESSAGE_LINES ? [...lines.slice(0, MESSAGE_LINES), '…'] : lines;
-    const head = `${style('bad', subject)}${since === null ? '' : style('quiet', `  ${ago(since, now)}`)}`;
+    const head = `${style('bad', subjects.join(', '))}${since === null ? '' : style('quiet', `  ${ago(since, now)}`)}`;
     return [`  ${head}`, formatBlock(cut.join('\n'), '    '), ...(todo === null ? [] : [formatBlock(`→ ${todo}`, '    ')])].join('\n');
   });
-  return [style('strong', `Needs attention (${attention.length})`), ...blocks].join('\n');
+  return [style('strong', verdictOf(attention)), ...blocks].join('\n');
 }

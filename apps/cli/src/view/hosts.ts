@@ -1,27 +1,13 @@
 import type { HostView, ReportView } from '@floe/protocol';
 import { formatBlock, formatFacts, formatTable, indent, type Cell, type Tone, type View } from './terminal.ts';
 import { clockTime } from './clock-time.ts';
-import { needsAttention, reasonToWait, standingWords } from '@floe/views';
+import { needsAttention, reasonToWait, standingTone, standingWords } from '@floe/views';
 import { ago, duration, firstLine, percent, shortHash, shortSha, withShortPaths, words } from '@floe/views';
 
-const STANDING_TONES: Record<HostView['standing'], Tone> = {
-  'in-sync': 'good',
-  'under-way': 'busy',
-  waiting: 'busy',
-  'local-override': 'quiet',
-  'rolled-back': 'bad',
-  failed: 'bad',
-  drifted: 'bad',
-  away: 'quiet',
-  'not-enrolled': 'quiet',
-  'no-release': 'quiet',
-  revoked: 'quiet',
-  quarantined: 'bad',
-};
-
-/** Where a host stands, in words: "in sync, behind". */
-export function standingText(host: HostView): string {
-  return host.isBehind ? `${standingWords(host)}, behind` : standingWords(host);
+/** A terminal has no tone between busy and bad: what warns is bad. */
+function toneOf(host: HostView): Tone {
+  const tone = needsAttention(host) ? 'bad' : standingTone(host.standing);
+  return tone === 'warn' ? 'bad' : tone;
 }
 
 /** What the agent does, with how far a download is. */
@@ -37,7 +23,7 @@ export function formatHosts(hosts: readonly HostView[], view: View): string {
     .toSorted((a, b) => a.host.localeCompare(b.host, 'en', { numeric: true }))
     .map((host): Cell[] => [
       { text: host.host },
-      { text: standingText(host), tone: needsAttention(host) ? 'bad' : STANDING_TONES[host.standing] },
+      { text: standingWords(host), tone: toneOf(host) },
       { text: host.isEnrolled ? stateText(host) : '' },
       { text: host.stateSince === null ? '' : ago(host.stateSince, now) },
       { text: host.desired === null ? '–' : shortHash(host.desired.toplevel) },
@@ -67,7 +53,7 @@ export function formatHost(host: HostView, reports: readonly ReportView[], failu
   const since = host.stateSince === null ? '' : `, ${ago(host.stateSince, now)}`;
   const facts: (readonly [string, string])[] = [
     ['Host', host.host],
-    ['Standing', `${standingText(host)}${standingSince(host, now)}`],
+    ['Standing', `${standingWords(host)}${standingSince(host, now)}`],
     ['State', `${stateText(host)}${since}`],
     ['Desired', desired?.toplevel ?? 'nothing yet'],
     ...(desired === null

@@ -6,6 +6,7 @@ import { ConnectionBanner, RepositoryNotices } from './notices.tsx';
 import { RevisionSection } from './revision-section.tsx';
 import { SignIn } from './sign-in.tsx';
 import { TopBar } from './top-bar.tsx';
+import { Verdict } from './verdict.tsx';
 
 export interface AppProps {
   readonly dashboard: Dashboard;
@@ -25,6 +26,7 @@ export function App({ dashboard, route }: AppProps) {
           dashboard.connection.value.kind === 'connecting' && <p class="opening">Connecting to the server …</p>
         ) : (
           <>
+            <Verdict fleet={fleet} />
             <RepositoryNotices repository={fleet.repository} now={dashboard.now} />
             <RevisionSection dashboard={dashboard} fleet={fleet} route={route.value} />
             <HostSection dashboard={dashboard} fleet={fleet} route={route.value} />

@@ -4,8 +4,8 @@ import type { ComponentChildren } from 'preact';
 import { useEffect } from 'preact/hooks';
 import type { Answer } from '../api.ts';
 import type { Dashboard } from '../dashboard.ts';
-import { hintOf, standingText } from '../standing.ts';
-import { capitalised, reasonToWait } from '@floe/views';
+import { standingText } from '../standing.ts';
+import { capitalised, hintOf, reasonToWait } from '@floe/views';
 import { Age, Since } from './age.tsx';
 import { ReportTable } from './report-table.tsx';
 

@@ -86,7 +86,7 @@ function FilterBar({ dashboard, attention, found }: { readonly dashboard: Dashbo
           checked={filter.onlyAttention}
           onChange={(event) => (dashboard.filter.value = { ...filter, onlyAttention: event.currentTarget.checked })}
         />
-        Needs attention ({attention.toLocaleString('en')})
+        Hosts that need attention ({attention.toLocaleString('en')})
       </label>
       <span class="aside found" role="status">
         {isFiltered ? `${count(found, 'host')} found` : ''}

@@ -3,8 +3,8 @@ import type { HostView, RevisionView } from '@floe/protocol';
 import { useRef } from 'preact/hooks';
 import type { Dashboard } from '../dashboard.ts';
 import { formatRoute } from '../route.ts';
-import { commitOf, hintOf, otherNextBoot, standingText, toneOf } from '../standing.ts';
-import { capitalised, firstLine, shortHash, shortSha, withShortPaths } from '@floe/views';
+import { commitOf, otherNextBoot, standingText, toneOf } from '../standing.ts';
+import { capitalised, firstLine, hintOf, shortHash, shortSha, withShortPaths } from '@floe/views';
 import { Age, Since } from './age.tsx';
 import { HostPanel } from './host-panel.tsx';
 import { Icon, type IconName } from './icon.tsx';
@@ -115,7 +115,6 @@ function Standing({ host }: { readonly host: HostView }) {
 }
 
 function iconOf(host: HostView): IconName {
-  if (host.isBehind && toneOf(host) === 'warn') return 'behind';
   return host.standing === 'waiting' && host.state === 'BOOT_STAGED' ? 'restart' : host.standing;
 }
 

@@ -1,7 +1,7 @@
 import type { HostView } from '@floe/protocol';
 import type { StageStatus } from '@floe/views';
 
-export type IconName = HostView['standing'] | Exclude<StageStatus, 'waiting'> | 'to-come' | 'behind' | 'online' | 'restart';
+export type IconName = HostView['standing'] | Exclude<StageStatus, 'waiting'> | 'to-come' | 'online' | 'restart';
 
 const RING = 'M8 1.75a6.25 6.25 0 1 0 0 12.5a6.25 6.25 0 0 0 0-12.5';
 const CHECK = `${RING}M5.2 8.2l2 2l3.7-4.2`;
@@ -27,6 +27,8 @@ const SHAPES: Record<IconName, string> = {
   waiting: `${RING}M8 4.6V8l2.4 1.6`,
   restart: 'M8 2v5.5M5 3.6a5.6 5.6 0 1 0 6 0',
   'local-override': 'M8 2.2a2.7 2.7 0 1 0 0 5.4a2.7 2.7 0 0 0 0-5.4M2.9 13.8a5.1 5.1 0 0 1 10.2 0',
+  removed: WARNING,
+  pinned: `${RING}M8 4.4v3.6M5.6 8h4.8M8 8v3.6`,
   'no-release': DASH,
   skipped: DASH,
   revoked: `${RING}M3.7 3.7l8.6 8.6`,

@@ -1,42 +1,36 @@
+import type { HostStanding } from '@floe/model';
 import type { RevisionView } from '@floe/protocol';
-import { words } from '@floe/views';
-import { Icon, type IconName } from './icon.tsx';
-import type { Tone } from '../standing.ts';
+import { standingName, standingTone, TOLD_OF_A_ROLLOUT, words } from '@floe/views';
+import { Icon } from './icon.tsx';
 
 type Rollout = NonNullable<RevisionView['rollout']>;
-type Part = Exclude<keyof Rollout['counts'], 'total'>;
 
-const PARTS: readonly { readonly part: Part; readonly label: string; readonly tone: Tone; readonly icon: IconName }[] = [
-  { part: 'onIt', label: 'on it', tone: 'good', icon: 'in-sync' },
-  { part: 'underWay', label: 'under way', tone: 'busy', icon: 'under-way' },
-  { part: 'waiting', label: 'waiting', tone: 'busy', icon: 'waiting' },
-  { part: 'rolledBack', label: 'rolled back', tone: 'bad', icon: 'rolled-back' },
-  { part: 'failed', label: 'failed', tone: 'bad', icon: 'failed' },
-  { part: 'behind', label: 'behind', tone: 'warn', icon: 'behind' },
-  { part: 'away', label: 'away', tone: 'quiet', icon: 'away' },
-  { part: 'notEnrolled', label: 'not enrolled', tone: 'quiet', icon: 'not-enrolled' },
-];
+const PARTS: readonly HostStanding[] = ['in-sync', ...TOLD_OF_A_ROLLOUT];
 
 /** How many hosts are where, as a bar and in words. */
 export function RolloutProgress({ rollout }: { readonly rollout: Rollout }) {
   const { counts } = rollout;
-  const parts = PARTS.filter(({ part }) => counts[part] > 0);
+  const parts = PARTS.filter((standing) => counts[standing] > 0);
   return (
     <div class="rollout">
       <h3 class="overline">
         Rollout <span class="aside">{words(rollout.state)}</span>
       </h3>
       <div class="bar" aria-hidden="true">
-        {parts.map(({ part, tone }) => (
-          <span key={part} class={`bar-part fill-${part === 'waiting' ? part : tone}`} style={{ flexGrow: counts[part] }} />
+        {parts.map((standing) => (
+          <span
+            key={standing}
+            class={`bar-part fill-${standing === 'waiting' ? standing : standingTone(standing)}`}
+            style={{ flexGrow: counts[standing] }}
+          />
         ))}
       </div>
       <ul class="legend" aria-label={`Rollout: of ${counts.total} hosts`}>
-        {parts.map(({ part, label, tone, icon }) => (
-          <li key={part} class={`mark tone-${tone}`}>
-            <Icon name={icon} />
+        {parts.map((standing) => (
+          <li key={standing} class={`mark tone-${standingTone(standing)}`}>
+            <Icon name={standing} />
             <span>
-              <strong>{counts[part].toLocaleString('en')}</strong> {label}
+              <strong>{counts[standing].toLocaleString('en')}</strong> {standingName(standing)}
             </span>
           </li>
         ))}

@@ -2,6 +2,7 @@ import type { AgentImpact } from './events.ts';
 import type { AgentState } from './state.ts';
 import type { CommitSha, StorePath } from '../brands.ts';
 import type { Observed } from '../observed.ts';
+import type { Detail, StageTimings } from '../report.ts';
 
 /** The version of the journal's form on disk. */
 export const AGENT_JOURNAL_VERSION = 1;
@@ -27,20 +28,8 @@ export interface AgentDirective {
   readonly envelope: string;
 }
 
-/** A code for programs and a sentence for people: why a state was entered. */
-export interface AgentDetail {
-  readonly code: string;
-  readonly message: string;
-}
-
-/** Durations of the stages of one directive, in ms, by a clock that does not jump. */
-export interface AgentTimings {
-  readonly downloadMs?: number;
-  readonly activateMs?: number;
-  readonly verifyMs?: number;
-  readonly commitMs?: number;
-  readonly rollbackMs?: number;
-}
+export type AgentDetail = Detail;
+export type AgentTimings = StageTimings;
 
 /** The highest sequence that was accepted of one repository and ref. */
 export interface AcceptedSequence {

@@ -1,7 +1,7 @@
+import { STATUS_STATES } from '@floe/model';
 import { index, integer, pgTable, text, unique } from 'drizzle-orm/pg-core';
 import { at, commitSha, count, id } from './columns.ts';
 import { repositories } from './pipeline.ts';
-import { STATUS_STATES } from '../outbox-contract.ts';
 
 /** The commit statuses that should stand on the forge, and which version of each was sent. */
 export const statusOutbox = pgTable(

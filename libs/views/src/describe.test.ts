@@ -1,13 +1,10 @@
-import { REVISION_STATES, type EvaluationOutcome, type RevisionState, type RolloutCounts } from '@floe/model';
-import fc from 'fast-check';
+import { countRollout, REVISION_STATES, type EvaluationOutcome, type HostStanding, type RevisionState, type RolloutCounts } from '@floe/model';
 import { describe, expect, it } from 'vitest';
 import { describeBuild, describeEvaluation, type RevisionFacts } from './describe-revision.ts';
 import { describeRollout } from './describe-rollout.ts';
-import { fitDescription } from './describe-text.ts';
 
-function counts(some: Partial<Omit<RolloutCounts, 'total'>>): RolloutCounts {
-  const all = { onIt: 0, underWay: 0, waiting: 0, rolledBack: 0, failed: 0, away: 0, notEnrolled: 0, behind: 0, ...some };
-  return { ...all, total: Object.values(all).reduce((sum, each) => sum + each, 0) };
+function counts(some: Partial<Record<HostStanding, number>>): RolloutCounts {
+  return countRollout(Object.entries(some).flatMap(([standing, count]) => Array.from({ length: count }, () => standing as HostStanding)));
 }
 
 function facts(
@@ -27,53 +24,68 @@ function facts(
 
 describe('a rollout', () => {
   it.each([
-    [counts({ onIt: 3 }), 'success', 'all 3 hosts run it'],
-    [counts({ onIt: 1 }), 'success', 'the only host runs it'],
-    [counts({ onIt: 1, underWay: 2 }), 'pending', '1 of 3 hosts runs it, 2 under way'],
-    [counts({ underWay: 3 }), 'pending', '0 of 3 hosts run it, 3 under way'],
-    [counts({ onIt: 2, rolledBack: 1 }), 'failure', '2 of 3 hosts run it, 1 rolled back'],
-    [counts({ rolledBack: 1, underWay: 2 }), 'failure', '0 of 3 hosts run it, 1 rolled back, 2 under way'],
-    [counts({ onIt: 37, away: 2, failed: 1 }), 'failure', '37 of 40 hosts run it, 1 failed, 2 away'],
-    [counts({ onIt: 38, away: 2 }), 'success', '38 of 40 hosts run it, 2 away'],
-    [counts({ onIt: 37, waiting: 2, away: 1 }), 'success', '37 of 40 hosts run it, 2 waiting, 1 away'],
+    [counts({ 'in-sync': 3 }), 'success', 'all 3 hosts run it'],
+    [counts({ 'in-sync': 1 }), 'success', 'the only host runs it'],
+    [counts({ 'in-sync': 1, 'under-way': 2 }), 'pending', '1 of 3 hosts runs it, 2 under way'],
+    [counts({ 'under-way': 3 }), 'pending', '0 of 3 hosts run it, 3 under way'],
+    [counts({ 'in-sync': 2, 'rolled-back': 1 }), 'failure', '2 of 3 hosts run it, 1 rolled back'],
+    [counts({ 'rolled-back': 1, 'under-way': 2 }), 'failure', '0 of 3 hosts run it, 1 rolled back, 2 under way'],
+    [counts({ 'in-sync': 37, away: 2, failed: 1 }), 'failure', '37 of 40 hosts run it, 1 failed, 2 away'],
+    [counts({ 'in-sync': 38, away: 2 }), 'success', '38 of 40 hosts run it, 2 away'],
+    [counts({ 'in-sync': 37, waiting: 2, away: 1 }), 'success', '37 of 40 hosts run it, 2 waiting, 1 away'],
     [counts({ waiting: 2 }), 'pending', '0 of 2 hosts run it, 2 waiting'],
-    [counts({ onIt: 1, waiting: 1, underWay: 1 }), 'pending', '1 of 3 hosts runs it, 1 waiting, 1 under way'],
-    [counts({ onIt: 2, behind: 1 }), 'success', '2 of 3 hosts run it, 1 behind'],
+    [counts({ 'in-sync': 1, waiting: 1, 'under-way': 1 }), 'pending', '1 of 3 hosts runs it, 1 waiting, 1 under way'],
+    [counts({ 'in-sync': 2, behind: 1 }), 'success', '2 of 3 hosts run it, 1 behind'],
     [counts({ away: 3 }), 'pending', '0 of 3 hosts run it, 3 away'],
-    [counts({ notEnrolled: 1 }), 'pending', '0 of 1 host runs it, 1 not enrolled'],
+    [counts({ 'in-sync': 2, 'local-override': 1 }), 'success', '2 of 3 hosts run it, 1 kept by user'],
+    [counts({ 'in-sync': 2, drifted: 1 }), 'failure', '2 of 3 hosts run it, 1 drifted'],
+    [counts({ 'in-sync': 2, quarantined: 1 }), 'failure', '2 of 3 hosts run it, 1 quarantined'],
+    [counts({ 'not-enrolled': 1 }), 'pending', '0 of 1 host runs it, 1 not enrolled'],
     [counts({}), 'success', 'no host is left in the flake'],
   ] as const)('%j is %s', (given, state, description) => {
     expect(describeRollout(given)).toEqual({ state, description });
   });
 
   it('that was complete does not become pending when a host that waited goes on, but fails with it', () => {
-    expect(describeRollout(counts({ onIt: 38, waiting: 1, underWay: 1 }), {}, true)).toEqual({
+    expect(describeRollout(counts({ 'in-sync': 38, waiting: 1, 'under-way': 1 }), {}, { isComplete: true })).toEqual({
       state: 'success',
       description: '38 of 40 hosts run it, 1 waiting, 1 under way',
     });
-    expect(describeRollout(counts({ onIt: 38, waiting: 1, rolledBack: 1 }), {}, true).state).toBe('failure');
+    expect(describeRollout(counts({ 'in-sync': 38, waiting: 1, 'rolled-back': 1 }), {}, { isComplete: true }).state).toBe('failure');
     // Complete because all were away or waited: nobody was seen to run it yet.
-    expect(describeRollout(counts({ waiting: 1, underWay: 1 }), {}, true).state).toBe('pending');
+    expect(describeRollout(counts({ waiting: 1, 'under-way': 1 }), {}, { isComplete: true }).state).toBe('pending');
+  });
+
+  it('is pending while hosts that just left may be back', () => {
+    const given = counts({ 'in-sync': 1, away: 5 });
+    expect(describeRollout(given, {}, { leaving: 5 })).toEqual({ state: 'pending', description: '1 of 6 hosts runs it, 5 away' });
+    expect(describeRollout(given)).toMatchObject({ state: 'success' });
   });
 
   it('names hosts while they fit', () => {
-    expect(describeRollout(counts({ onIt: 2, rolledBack: 1 }), { rolledBack: ['bob'] }).description).toBe('2 of 3 hosts run it, 1 rolled back: bob');
-    expect(describeRollout(counts({ onIt: 1, rolledBack: 4 }), { rolledBack: ['a', 'b', 'c', 'd'] }).description).toBe(
+    expect(describeRollout(counts({ 'in-sync': 2, 'rolled-back': 1 }), { 'rolled-back': ['bob'] }).description).toBe(
+      '2 of 3 hosts run it, 1 rolled back: bob',
+    );
+    expect(describeRollout(counts({ 'in-sync': 1, 'rolled-back': 4 }), { 'rolled-back': ['a', 'b', 'c', 'd'] }).description).toBe(
       '1 of 5 hosts runs it, 4 rolled back: a, b and 2 more',
     );
     const long = Array.from({ length: 3 }, (_, index) => `${index}`.repeat(60));
-    expect(describeRollout(counts({ onIt: 1, rolledBack: 3 }), { rolledBack: long }).description).toBe('1 of 4 hosts runs it, 3 rolled back');
+    expect(describeRollout(counts({ 'in-sync': 1, 'rolled-back': 3 }), { 'rolled-back': long }).description).toBe(
+      '1 of 4 hosts runs it, 3 rolled back',
+    );
   });
 
   it('of a large fleet changes its sentence so rarely that the forge takes all of them', () => {
-    const sentences = new Set(Array.from({ length: 5001 }, (_, onIt) => describeRollout(counts({ onIt, underWay: 5000 - onIt })).description));
+    const sentences = new Set(
+      Array.from({ length: 5001 }, (_, onIt) => describeRollout(counts({ 'in-sync': onIt, 'under-way': 5000 - onIt })).description),
+    );
     expect(sentences.size).toBeLessThan(150);
     const fromWaiting = Array.from(
       { length: 2501 },
-      (_, onIt) => describeRollout(counts({ onIt, underWay: 2500, waiting: 2500 - onIt })).description,
+      (_, onIt) => describeRollout(counts({ 'in-sync': onIt, 'under-way': 2500, waiting: 2500 - onIt })).description,
     );
     expect(new Set(fromWaiting).size).toBeLessThan(150);
-    expect(describeRollout(counts({ onIt: 4999, away: 1 })).description).toBe('4999 of 5000 hosts run it, 1 away');
+    expect(describeRollout(counts({ 'in-sync': 4999, away: 1 })).description).toBe('4999 of 5000 hosts run it, 1 away');
   });
 });
 
@@ -91,7 +103,7 @@ describe('an evaluation', () => {
     [
       facts('PUBLISHED', { a: 'CHANGED', bob: ['EVAL_ERROR', 'syntax error, unexpected end of file\n at hosts/bob.nix:3'] }),
       'failure',
-      '1 of 2 hosts does not evaluate: bob: syntax error, unexpected end of file at hosts/bob.nix:3',
+      '1 of 2 hosts does not evaluate: bob: syntax error, unexpected end of file\n at hosts/bob.nix:3',
     ],
     [facts('PUBLISHED', { a: 'EVAL_ERROR', b: 'EVAL_ERROR', c: 'CHANGED' }), 'failure', '2 of 3 hosts do not evaluate: a, b'],
     [facts('EVAL_FAILED', {}, { error: 'flake.nix is missing' }), 'failure', 'flake.nix is missing'],
@@ -134,35 +146,4 @@ it('an ended revision never stays pending, and a going one never ends', () => {
       expect([state, describeEvaluation(facts(state, hosts)).state === 'pending']).toEqual([state, isEvaluating]);
     }
   }
-});
-
-it('a description is one line of at most 140 characters, whatever it is made from', () => {
-  const evaluations = fc.array(
-    fc.record({
-      host: fc.string({ minLength: 1, maxLength: 63 }),
-      outcome: fc.constantFrom<EvaluationOutcome>('CHANGED', 'EVAL_ERROR', 'BUILD_ERROR'),
-      error: fc.string({ unit: 'binary', maxLength: 160 }),
-    }),
-    { maxLength: 4 },
-  );
-  fc.assert(
-    fc.property(fc.constantFrom(...REVISION_STATES), evaluations, fc.string({ unit: 'binary', minLength: 1 }), (state, rows, error) => {
-      for (const { description } of [
-        describeEvaluation({ revision: { state, error }, evaluations: rows }),
-        describeBuild({ revision: { state, error }, evaluations: rows }),
-      ]) {
-        expect([...description].length).toBeLessThanOrEqual(140);
-        expect(description).not.toMatch(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/u);
-      }
-    }),
-    { numRuns: 50 },
-  );
-});
-
-it('a cut description is marked, and no character is cut in two', () => {
-  expect(fitDescription('x'.repeat(140))).toBe('x'.repeat(140));
-  expect(fitDescription('x'.repeat(141))).toBe(`${'x'.repeat(139)}…`);
-  expect(fitDescription('🧊'.repeat(200))).toBe(`${'🧊'.repeat(139)}…`);
-  expect(fitDescription('a\n\n  b')).toBe('a b');
-  expect(fitDescription('3 hosts \u202egnorw era\u2069')).toBe('3 hosts \ufffdgnorw era\ufffd');
 });

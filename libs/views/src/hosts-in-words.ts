@@ -1,18 +1,4 @@
-import { oneLine } from '@floe/model';
-
-/** The longest description that GitHub takes, in characters. */
-export const MAX_DESCRIPTION_LENGTH = 140;
 const MAX_NAMES = 3;
-
-/** One line of at most `maxLength` characters; a cut is shown by `…`. Characters outside the BMP stay whole. */
-export function fitDescription(text: string, maxLength = MAX_DESCRIPTION_LENGTH): string {
-  const characters = [...oneLine(text)];
-  if (characters.length <= maxLength) return characters.join('');
-  return `${characters
-    .slice(0, maxLength - 1)
-    .join('')
-    .trimEnd()}…`;
-}
 
 /** `alice, bob and 3 more` */
 export function listNames(names: readonly string[]): string {

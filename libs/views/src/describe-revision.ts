@@ -1,6 +1,5 @@
-import { isEndedRevision, type EvaluationOutcome, type RevisionState } from '@floe/model';
-import { fitDescription, hosts, listNames, progressOf } from './describe-text.ts';
-import type { StatusText } from './status.ts';
+import { isEndedRevision, type EvaluationOutcome, type RevisionState, type StatusText } from '@floe/model';
+import { hosts, listNames, progressOf } from './hosts-in-words.ts';
 
 /** What the descriptions of a revision are made from. */
 export interface RevisionFacts {
@@ -99,5 +98,5 @@ function superseded(what: string, { supersededBy }: RevisionFacts): StatusText {
 }
 
 function text(state: StatusText['state'], description: string): StatusText {
-  return { state, description: fitDescription(description) };
+  return { state, description };
 }

@@ -1,0 +1,102 @@
+import type { AgentState, HostName, StorePath } from '@floe/model';
+import { FleetView, type HostView } from '@floe/protocol';
+import { attentionOf } from '@floe/views';
+import * as v from 'valibot';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eventually } from '@floe/testkit';
+import { publishCommit, receiveCommit, system } from './test/commits.ts';
+import { startTestServer, TestAgent, type TestServer } from './test/test-server.ts';
+
+const [first, second] = [system('first'), system('second')];
+let server: TestServer;
+
+// One server for all: each test has a host of its own.
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(async () => await server[Symbol.asyncDispose]());
+
+/** Who needs a person; the test's server has no repository that it could reach. */
+function called(view: FleetView) {
+  return attentionOf({ ...view, repository: { ...view.repository, problem: null } });
+}
+
+async function fleet(): Promise<FleetView> {
+  return v.parse(FleetView, await (await server.request('/api/fleet')).json());
+}
+
+/** The fleet, once the host stands so. */
+async function standing(host: string, wanted: HostView['standing']): Promise<FleetView> {
+  return await eventually(`${host} is ${wanted}`, async () => {
+    const view = await fleet();
+    return view.hosts.find((each) => each.host === host)?.standing === wanted ? view : undefined;
+  });
+}
+
+let seq = 0;
+async function say(agent: TestAgent, state: AgentState, toplevel: StorePath, runs: StorePath): Promise<void> {
+  seq += 1;
+  const sent = seq;
+  const observed = { current: runs, booted: runs, profile: { generation: 1, toplevel: runs } };
+  agent.send({ type: 'report', seq: sent, epoch: 1, state, toplevel, observed, detail: { code: 'X', message: 'no printer' }, at: 1 });
+  await agent.next('ack', (message) => message.seq >= sent);
+}
+
+describe('where a host stands is what resolve() answers now', () => {
+  test('a system that it put back, and that is wanted again after a revert, calls a person', async () => {
+    await using agent = await TestAgent.welcome(server.url, await server.enrol('ada'));
+    await publishCommit(server, { ada: first });
+    await say(agent, 'SUCCEEDED', first, first);
+    await publishCommit(server, { ada: second });
+    await say(agent, 'ROLLED_BACK', second, first);
+    await standing('ada', 'rolled-back');
+    await publishCommit(server, { ada: first });
+    await say(agent, 'SUCCEEDED', first, first);
+    expect(called(await standing('ada', 'in-sync'))).toEqual([]);
+
+    await publishCommit(server, { ada: second });
+    const again = await standing('ada', 'rolled-back');
+    expect(again.revision?.rollout?.description).toBe('0 of 1 host runs it, 1 rolled back: ada');
+    expect(called(again)).toMatchObject([{ subject: 'ada', message: expect.stringMatching(/no printer.*floe retry ada/) as string }]);
+  });
+
+  test('a blocked host, and one that somebody changed, are no longer under way on the commit either', async () => {
+    await using agent = await TestAgent.welcome(server.url, await server.enrol('bob'));
+    await publishCommit(server, { bob: first });
+    await say(agent, 'BLOCKED', first, second);
+    const blocked = await standing('bob', 'failed');
+    expect(blocked.revision?.rollout).toMatchObject({ description: '0 of 1 host runs it, 1 failed: bob', counts: { failed: 1, 'under-way': 0 } });
+    await say(agent, 'SUCCEEDED', first, first);
+    await standing('bob', 'in-sync');
+    await say(agent, 'SUCCEEDED', first, second);
+    const drifted = await standing('bob', 'drifted');
+    expect(drifted.revision?.rollout?.counts).toMatchObject({ drifted: 1, 'under-way': 0 });
+  });
+
+  test('with a commit that fails as a whole no host is shown as all well, until a good one is published', async () => {
+    await using agent = await TestAgent.welcome(server.url, await server.enrol('cyd'));
+    await publishCommit(server, { cyd: first });
+    await say(agent, 'SUCCEEDED', first, first);
+    await standing('cyd', 'in-sync');
+    const { revisions } = server.context.store;
+    const broken = await receiveCommit(server);
+    for (const event of ['accepted', 'verified'] as const) await revisions.advance(broken.id, event, 1);
+    await revisions.advance(broken.id, 'evaluation-failed', 1, 'flake.nix is no flake');
+    const subjects = called(await standing('cyd', 'behind')).map(({ subject }) => subject);
+    expect(subjects).toEqual(expect.arrayContaining(['revision', 'cyd']));
+    // The mend is under way: what counts is the last that came to an end.
+    await receiveCommit(server);
+    await standing('cyd', 'behind');
+    await publishCommit(server, { cyd: first });
+    await standing('cyd', 'in-sync');
+  });
+
+  test('a host whose key two machines use, and that does not evaluate either, says both', async () => {
+    await server.enrol('dan');
+    await publishCommit(server, { dan: first });
+    await publishCommit(server, { dan: 'EVAL_ERROR' });
+    await server.context.store.hosts.markCloned('dan' as HostName, 1);
+    const view = await standing('dan', 'quarantined');
+    expect(view.hosts.find(({ host }) => host === 'dan')?.problem).toMatch(/two machines.*\ndoes not evaluate: dan is broken/);
+  });
+});

@@ -1,0 +1,50 @@
+import type { CommitSha, EvaluationOutcome, HostName, StorePath } from '@floe/model';
+import { seal } from '@floe/protocol';
+import { generateKeyPem, signerFromPem } from '@floe/runtime';
+import type { Revision } from '@floe/store';
+import type { TestServer } from './test-server.ts';
+
+/** What a commit has for one host: a system, or the way in which it has none. */
+export type Content = StorePath | Exclude<EvaluationOutcome, 'CHANGED' | 'NEW' | 'UNCHANGED'>;
+
+/** A store path whose hash starts with `name`. */
+export function system(name: string): StorePath {
+  return `/nix/store/${name.padEnd(32, '0')}-system` as StorePath;
+}
+
+let pushed = 0;
+
+/** A commit as the pipeline would take it in: received, evaluated to `hosts`, built and published. */
+export async function publishCommit(server: TestServer, hosts: Readonly<Record<string, Content>>): Promise<Revision> {
+  const { store } = server.context;
+  const revision = await receiveCommit(server);
+  for (const event of ['accepted', 'verified'] as const) await store.revisions.advance(revision.id, event, Date.now());
+  await store.hosts.ensure(server.repository.id, Object.keys(hosts) as HostName[]);
+  await store.revisions.saveEvaluations(
+    revision.id,
+    Object.entries(hosts).map(([host, content]) =>
+      content.startsWith('/')
+        ? { host: host as HostName, outcome: 'CHANGED' as const, toplevel: content as StorePath, drvPath: `${content}.drv`, system: 'x86_64-linux' }
+        : { host: host as HostName, outcome: content as EvaluationOutcome, ...(content === 'REMOVED' ? {} : { error: `${host} is broken` }) },
+    ),
+  );
+  await store.revisions.advance(revision.id, 'evaluated', Date.now());
+  const signer = signerFromPem('release-test', generateKeyPem());
+  const releases = Object.entries(hosts)
+    .filter(([, content]) => content.startsWith('/'))
+    .map(([name, content]) => {
+      const [host, toplevel] = [name as HostName, content as StorePath];
+      const envelope = JSON.stringify(seal(signer, 'floe/release', { host, toplevel }));
+      return { host, sequence: revision.sequence, toplevel, commit: revision.sha, issuedAt: Date.now(), envelope };
+    });
+  await store.releases.publish(revision.id, releases, Date.now());
+  return revision;
+}
+
+/** A commit that was only taken in. */
+export async function receiveCommit(server: TestServer): Promise<Revision> {
+  pushed += 1;
+  const sha = pushed.toString(16).padStart(40, 'c') as CommitSha;
+  const about = { subject: `Change ${pushed}`, authorName: 'Ada', authorEmail: 'ada@example.org', committedAt: 1 };
+  return await server.context.store.revisions.receive(server.repository.id, { sha, ...about, receivedAt: Date.now(), fetchedAt: Date.now() });
+}

@@ -1,0 +1,69 @@
+import { isInTrouble, isSeenSomewhere, type HostStanding, type RolloutCounts, type StatusText } from '@floe/model';
+import { isLargeFleet, listNames, progressOf } from './hosts-in-words.ts';
+import { standingName } from './standing.ts';
+
+/** Names of the hosts in some of the standings, to be told beside their number. */
+export type RolloutNames = Partial<Readonly<Record<HostStanding, readonly string[]>>>;
+
+/** What is told beside the hosts that run it, most urgent first. */
+export const TOLD_OF_A_ROLLOUT = [
+  'rolled-back',
+  'failed',
+  'drifted',
+  'quarantined',
+  'behind',
+  'waiting',
+  'local-override',
+  'pinned',
+  'away',
+  'not-enrolled',
+  'no-release',
+  'revoked',
+  'under-way',
+] as const satisfies readonly HostStanding[];
+
+/** A sentence that is longer does without names: where it is shown there is no room for them. */
+const ROOM_FOR_NAMES = 140;
+
+export interface RolloutProgress {
+  /** It was complete before: hosts that go on later do not make it pending again. */
+  readonly isComplete?: boolean;
+  /** So many of those that are away may be back at once. */
+  readonly leaving?: number;
+}
+
+/**
+ * Where a rollout stands. A host that needs a person makes it a failure at once: it stays so until someone acts. Hosts that
+ * wait, are away, not enrolled or behind do not stand in the way of success, but are told, and at least one host must be
+ * seen to run it.
+ */
+export function describeRollout(counts: RolloutCounts, names: RolloutNames = {}, progress: RolloutProgress = {}): StatusText {
+  const withNames = sentence(counts, names);
+  return { state: stateOf(counts, progress), description: [...withNames].length <= ROOM_FOR_NAMES ? withNames : sentence(counts, {}) };
+}
+
+function stateOf(counts: RolloutCounts, { isComplete = false, leaving = 0 }: RolloutProgress): StatusText['state'] {
+  if (isInTrouble(counts)) return 'failure';
+  if (counts['under-way'] + leaving > 0 && !isComplete) return 'pending';
+  return isSeenSomewhere(counts) ? 'success' : 'pending';
+}
+
+function sentence(counts: RolloutCounts, names: RolloutNames): string {
+  // Where the share is told in percent, an exact number beside it would change with every host all the same.
+  const isRough = isLargeFleet(counts.total) && counts['under-way'] > 0;
+  const told = TOLD_OF_A_ROLLOUT.filter((standing) => counts[standing] > 0 && !(isRough && (standing === 'under-way' || standing === 'waiting')));
+  const rest = told.map((standing) => {
+    const named = names[standing] ?? [];
+    return `${counts[standing]} ${standingName(standing)}${named.length === 0 ? '' : `: ${listNames(named)}`}`;
+  });
+  return [whoRunsIt(counts), ...rest].join(', ');
+}
+
+function whoRunsIt(counts: RolloutCounts): string {
+  const { total } = counts;
+  const onIt = counts['in-sync'];
+  if (total === 0) return 'no host is left in the flake';
+  if (onIt === total) return total === 1 ? 'the only host runs it' : `all ${total} hosts run it`;
+  const share = counts['under-way'] > 0 ? progressOf(onIt, total) : `${onIt} of ${total}`;
+  return `${share} ${total === 1 ? 'host' : 'hosts'} ${onIt === 1 || total === 1 ? 'runs' : 'run'} it`;
+}
