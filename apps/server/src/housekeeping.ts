@@ -1,14 +1,89 @@
 import { isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { Store, TableName } from '@floe/store';
 
 const HOUR_MS = 3600_000;
 const DAY_MS = 24 * HOUR_MS;
-/** Long after a forge gave up on repeating a delivery. */
-const KEEP_DELIVERIES_MS = 30 * DAY_MS;
-/** What the page and `floe hosts NAME` look back on; each host's newest report stays for ever. */
-const KEEP_REPORTS_MS = 90 * DAY_MS;
-/** Reports that were set aside are shown on their host for so long. */
-const KEEP_REFUSALS_MS = 14 * DAY_MS;
+
+/** What ends the growth of a table. */
+export type Growth =
+  /** There is never more than this. */
+  | { readonly bound: string }
+  /** And rows that are older go; `prune` says how many went. */
+  | { readonly bound: string; readonly keepMs: number; readonly prune: (store: Store, before: number) => Promise<number> };
+
+/**
+ * Every table, with what keeps a host, a pusher or a stranger from filling it. A new table does not compile before it is
+ * here.
+ */
+export const GROWTH: Readonly<Record<TableName, Growth>> = {
+  api_tokens: { bound: 'a row per name that an administrator gave' },
+  sessions: {
+    bound: '50 of each token',
+    // Their own age is in the store: idle, and since the sign-in.
+    keepMs: 0,
+    prune: async (store, now) => await store.tokens.pruneSessions(now),
+  },
+  enrolment_tokens: {
+    bound: 'one unused of each host, made by an administrator',
+    keepMs: 30 * DAY_MS,
+    prune: async (store, before) => await store.tokens.pruneEnrolmentTokens(before),
+  },
+  audit_log: {
+    bound: 'a row per decision of an administrator, and per enrolment that one allowed',
+    keepMs: 2 * 365 * DAY_MS,
+    prune: async (store, before) => await store.audit.prune(before),
+  },
+  hosts: {
+    bound: 'a row per name that nixosConfigurations had, 10,000 of a commit',
+    // Only what is noted on a row: reports that were set aside are shown for so long.
+    keepMs: 14 * DAY_MS,
+    prune: async (store, before) => await store.hosts.forgetRefusals(before),
+  },
+  server_leases: { bound: 'a row per server that runs: each beat of a server removes those that ended' },
+  pins: { bound: 'two of each host, by an administrator' },
+  quarantines: {
+    bound: 'one of each release of the host',
+    keepMs: 365 * DAY_MS,
+    prune: async (store, before) => await store.hosts.pruneQuarantines(before),
+  },
+  directives: {
+    bound: '200 of each host',
+    keepMs: 90 * DAY_MS,
+    prune: async (store, before) => await store.hosts.pruneDirectives(before),
+  },
+  reports: {
+    bound: '1,000 of each of the last 4 series of a host, 200 of them with a log',
+    // What the page and `floe hosts NAME` look back on; each host's newest report stays.
+    keepMs: 90 * DAY_MS,
+    prune: async (store, before) => await store.reports.prune(before),
+  },
+  status_outbox: {
+    bound: 'three of each commit',
+    keepMs: 90 * DAY_MS,
+    prune: async (store, before) => await store.outbox.prune(before),
+  },
+  repositories: { bound: 'a row per repository and branch in the settings' },
+  webhook_deliveries: {
+    bound: 'one of each body that the forge signed',
+    // Long after a forge gave up on repeating a delivery.
+    keepMs: 30 * DAY_MS,
+    prune: async (store, before) => await store.deliveries.prune(before),
+  },
+  releases: {
+    bound: 'one of each host and commit; of old ones those that a host may still be told',
+    keepMs: 90 * DAY_MS,
+    prune: async (store, before) => await store.releases.prune(before),
+  },
+  revisions: {
+    bound: 'one of each commit; of old ones the newest 200, and those that releases are of',
+    keepMs: 90 * DAY_MS,
+    prune: async (store, before) => await store.revisions.prune(before),
+  },
+  evaluations: { bound: 'a row per host of a revision: they go with the age of revisions' },
+  rollouts: { bound: 'one of each revision: they go with it' },
+  freshness: { bound: 'one of each repository' },
+  server: { bound: 'one row' },
+};
 
 /** Forgets what nobody looks at any more, every hour until `signal` aborts. */
 export async function keepHouse(
@@ -17,20 +92,13 @@ export async function keepHouse(
 ): Promise<void> {
   while (!signal.aborted) {
     const now = clock.now();
-    const chores: Record<string, () => Promise<number>> = {
-      deliveries: async () => await store.deliveries.prune(now - KEEP_DELIVERIES_MS),
-      reports: async () => await store.reports.prune(now - KEEP_REPORTS_MS),
-      sessions: async () => await store.tokens.pruneSessions(now),
-      quarantines: async () => await store.hosts.pruneQuarantines(),
-      refusals: async () => await store.hosts.forgetRefusals(now - KEEP_REFUSALS_MS),
-    };
     try {
       await troubles.each(
         'removing old rows',
-        Object.entries(chores),
+        Object.entries(GROWTH),
         ([table]) => `table ${table}`,
-        async ([table, prune]) => {
-          const removed = await prune();
+        async ([table, growth]) => {
+          const removed = 'prune' in growth ? await growth.prune(store, now - growth.keepMs) : 0;
           if (removed > 0) logger.info('old rows were removed', { table, removed });
         },
       );

@@ -1,16 +1,20 @@
-import { and, asc, eq, lt, notExists, sql } from 'drizzle-orm';
+import { and, asc, eq, lt, notExists, or, sql } from 'drizzle-orm';
 import { boundedTime, MAX_COUNTER, storableText, type HostName } from '@floe/model';
+import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
+import { Int8, readRows } from './rows.ts';
 import type { HostStore } from './store.ts';
 import { hosts, pins, quarantines, releases } from './tables/index.ts';
 
 /** Of each host, by its counter: a host that raises its counter with each connection fills no more. */
 const KEEP_DIRECTIVES = 200;
 
+const One = v.object({ one: Int8 });
+
 type Marks = Pick<
   HostStore,
-  'pin' | 'unpin' | 'quarantine' | 'quarantines' | 'pruneQuarantines' | 'noteRefusal' | 'forgetRefusals' | 'saveDirectives'
+  'pin' | 'unpin' | 'quarantine' | 'quarantines' | 'pruneQuarantines' | 'noteRefusal' | 'forgetRefusals' | 'saveDirectives' | 'pruneDirectives'
 >;
 
 /** Pins, holds, quarantines, and the history of directives. */
@@ -66,17 +70,17 @@ export function createHostMarks(db: Database): Marks {
         .orderBy(asc(quarantines.host), asc(quarantines.createdAt));
       return rows.map(({ reason, at, ...row }) => ({ ...row, reason: storableText(reason), at: boundedTime(at) }));
     },
-    async pruneQuarantines() {
+    async pruneQuarantines(before) {
+      const isOf = and(eq(releases.host, quarantines.host), eq(releases.toplevel, quarantines.toplevel));
+      const newer = sql`select from ${releases} as newer where newer.host = ${quarantines.host} and newer.sequence > ${releases.sequence}`;
+      const newest = db
+        .select({ id: releases.id })
+        .from(releases)
+        .where(and(isOf, sql`not exists (${newer})`));
+      const released = db.select({ id: releases.id }).from(releases).where(isOf);
       const pruned = await db
         .delete(quarantines)
-        .where(
-          notExists(
-            db
-              .select({ id: releases.id })
-              .from(releases)
-              .where(and(eq(releases.host, quarantines.host), eq(releases.toplevel, quarantines.toplevel))),
-          ),
-        )
+        .where(or(notExists(released), and(lt(quarantines.createdAt, before), notExists(newest))))
         .returning({ host: quarantines.host });
       return pruned.length;
     },
@@ -100,6 +104,13 @@ export function createHostMarks(db: Database): Marks {
         .where(lt(hosts.refusedAt, before))
         .returning({ host: hosts.host });
       return forgotten.length;
+    },
+    async pruneDirectives(before) {
+      const pruned = await db.execute(sql`
+        delete from directives d
+        where d.issued_at < ${before} and exists (select from directives newer where newer.host = d.host and newer.epoch > d.epoch)
+        returning 1 as one`);
+      return readRows(One, pruned).length;
     },
     async saveDirectives(rows) {
       if (rows.length === 0) return;

@@ -38,6 +38,8 @@ export interface OutboxStore {
   markRetry(claimed: DueStatus, error: string, dueAt: Timestamp): Promise<void>;
   /** The forge will never take it. Only a change of the status is tried again. */
   markFailed(claimed: DueStatus, error: string, at: Timestamp): Promise<void>;
+  /** Forgets statuses that last changed before, and wait for nothing; says how many. */
+  prune(before: Timestamp): Promise<number>;
   /** When the next status is to be sent (again). */
   nextDueAt(): Promise<Timestamp | undefined>;
 }

@@ -1,5 +1,5 @@
 import { storableText } from '@floe/model';
-import { and, asc, eq, inArray, lt, lte, min, sql, type SQL } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNull, lt, lte, min, sql, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import type { DueStatus, OutboxStore } from './outbox-contract.ts';
@@ -98,6 +98,10 @@ export function createOutboxStore(db: Database): OutboxStore {
         .where(isStill(claimed));
     },
     markFailed: async (claimed, error, at) => await settle(db, claimed, storableText(error), at),
+    async prune(before) {
+      const settled = and(isNull(statusOutbox.dueAt), lt(statusOutbox.updatedAt, before));
+      return (await db.delete(statusOutbox).where(settled).returning({ id: statusOutbox.id })).length;
+    },
     async nextDueAt() {
       const [row] = await db.select({ dueAt: min(statusOutbox.dueAt) }).from(statusOutbox);
       return row?.dueAt ?? undefined;

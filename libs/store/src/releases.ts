@@ -3,6 +3,7 @@ import { isEndedRevision, type HostName, type RevisionState } from '@floe/model'
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify, notifyHosts } from './hints.ts';
+import { pruneReleases } from './history.ts';
 import type { NewRelease, Release } from './records.ts';
 import { UNFINISHED_ROLLOUT } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
@@ -205,6 +206,7 @@ export function createReleaseStore(db: Database): ReleaseStore {
       const [row] = await db.select({ highest: freshness.highestAsOf }).from(freshness).where(eq(freshness.repositoryId, repositoryId));
       return row?.highest ?? 0;
     },
+    prune: async (before) => await pruneReleases(db, before),
     renew: async (id, envelope) => await renew(db, id, envelope),
   };
 }

@@ -14,6 +14,7 @@ import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { createEvaluationStore } from './evaluations.ts';
 import { notify } from './hints.ts';
+import { pruneRevisions } from './history.ts';
 import type { Revision } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { withoutNulls } from './rows.ts';
@@ -186,6 +187,7 @@ export function createRevisionStore(db: Database): RevisionStore {
   return {
     receive: async (repositoryId, commit) => await receive(db, repositoryId, commit),
     get: async (id) => (await newestFirst(db, eq(revisions.id, id), 1))[0],
+    prune: async (before) => await pruneRevisions(db, before),
     newest: async (repositoryId) => (await newestFirst(db, ofRepository(repositoryId), 1))[0],
     nextUnfinished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, UNFINISHED)), 2)).at(-1),
     newestPublished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), eq(revisions.state, 'PUBLISHED')), 1))[0],

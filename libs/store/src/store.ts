@@ -152,6 +152,11 @@ export interface RevisionStore {
   nextRetryAt(id: string): Promise<Timestamp | undefined>;
   /** By host name. */
   evaluations(id: string): Promise<readonly Evaluation[]>;
+  /**
+   * Forgets what hosts came to at revisions that were received before, and such revisions altogether when no release is
+   * of them; the newest ones stay. Says how many rows.
+   */
+  prune(before: Timestamp): Promise<number>;
 }
 
 export type Published =
@@ -179,6 +184,8 @@ export interface ReleaseStore {
   freshness(repositoryId: string): Promise<string | undefined>;
   /** The latest time that a freshness statement was ever dated; 0 before the first. */
   highestAsOf(repositoryId: string): Promise<Timestamp>;
+  /** Forgets releases of before that no host is or could be told any more: newer ones took their places. Says how many. */
+  prune(before: Timestamp): Promise<number>;
   /** The same release, signed anew. */
   renew(id: string, envelope: string): Promise<void>;
 }
@@ -245,14 +252,16 @@ export interface HostStore {
   /** Does nothing when the toplevel is quarantined there already, or was never released to the host. */
   quarantine(host: HostName, toplevel: StorePath, reason: string, at: Timestamp): Promise<void>;
   quarantines(repositoryId: string): Promise<readonly Quarantine[]>;
-  /** Forgets quarantines of what was never released to the host; says how many. */
-  pruneQuarantines(): Promise<number>;
+  /** Forgets quarantines of what was never released to the host, and those of before that are not of its newest release; says how many. */
+  pruneQuarantines(before: Timestamp): Promise<number>;
   /** Notes that the database did not take `count` reports of the host. */
   noteRefusal(host: HostName, why: string, count: number, at: Timestamp): Promise<void>;
   /** Forgets refusals whose newest is from before; says of how many hosts. */
   forgetRefusals(before: Timestamp): Promise<number>;
   /** History of what was told, each epoch once; the oldest of a host are let go. */
   saveDirectives(directives: readonly DirectiveRow[]): Promise<void>;
+  /** Forgets directives of before, but each host's newest; says how many. */
+  pruneDirectives(before: Timestamp): Promise<number>;
 }
 
 export interface ReportStore {
@@ -289,6 +298,8 @@ export interface TokenStore {
   createEnrolmentToken(host: HostName, token: string, expiresAt: Timestamp): Promise<void>;
   /** No unused token lets the host in any more. */
   voidEnrolmentTokens(host: HostName): Promise<void>;
+  /** Forgets tokens that expired before, used or not; says how many. */
+  pruneEnrolmentTokens(before: Timestamp): Promise<number>;
   /** Of two requests with one token, one gets 'consumed'. */
   consumeEnrolmentToken(token: string, host: HostName, now: Timestamp): Promise<ConsumedToken>;
 }
@@ -297,4 +308,6 @@ export interface AuditStore {
   append(entry: AuditEntry): Promise<void>;
   /** Newest first. */
   list(limit: number): Promise<readonly AuditEntry[]>;
+  /** Forgets entries of before; says how many. */
+  prune(before: Timestamp): Promise<number>;
 }

@@ -72,6 +72,9 @@ export function createTokenStore(db: Database, clock: Clock): TokenStore {
       });
     },
     voidEnrolmentTokens: async (host) => await voidEnrolmentTokens(db, host),
+    async pruneEnrolmentTokens(before) {
+      return (await db.delete(enrolmentTokens).where(lt(enrolmentTokens.expiresAt, before)).returning({ host: enrolmentTokens.host })).length;
+    },
     consumeEnrolmentToken: async (token, host, now) => await consume(db, token, host, now),
     ...createSessions(db),
   };
