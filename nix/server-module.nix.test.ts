@@ -46,3 +46,10 @@ it('refuses what would open the sandbox, unless that is asked for by name', asyn
   expect(await evaluate('', setting)).toBe('unset');
   expect(await evaluate(unsafe, setting)).toBe('yes');
 });
+
+it('bounds what builds may use, and lets the daemon go on when one of them is ended for it', async () => {
+  expect(await evaluate('', 'daemon.serviceConfig')).toEqual({ MemoryMax: '80%', OOMPolicy: 'continue' });
+  const settings = 'services.floe.server.buildMemoryMib = 4096;';
+  expect(await evaluate(settings, 'daemon.serviceConfig.MemoryMax')).toBe('4096M');
+  expect(await evaluate(settings, 'unit.environment.FLOE_BUILD_MEMORY_MIB')).toBe('4096');
+});

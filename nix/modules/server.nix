@@ -55,6 +55,7 @@ let
     FLOE_EVALUATION_TIMEOUT_SECONDS = cfg.evaluationTimeoutSeconds;
     FLOE_EVALUATION_MEMORY_MIB = cfg.evaluationMemoryMib;
     FLOE_BUILD_TIMEOUT_SECONDS = cfg.buildTimeoutSeconds;
+    FLOE_BUILD_MEMORY_MIB = cfg.buildMemoryMib;
     FLOE_LOG_LEVEL = cfg.logLevel;
     FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS = if isUnconfined then "yes" else null;
     DATABASE_URL = if cfg.database.createLocally then "postgres://floe@localhost/floe?host=/run/postgresql" else null;
@@ -161,6 +162,10 @@ in
       default = 7200;
       description = "Of one host.";
     };
+    buildMemoryMib = orNull types.ints.positive ''
+      What all builds of Nix's daemon together may use: a build that needs more fails, and the machine goes on. Null: 80 % of
+      the machine's memory. Sets MemoryMax of nix-daemon.service.
+    '';
 
     logLevel = mkOption {
       type = types.enum [
@@ -239,6 +244,12 @@ in
           ensureDBOwnership = true;
         }
       ];
+    };
+
+    systemd.services.nix-daemon.serviceConfig = lib.mkIf (!isUnconfined) {
+      MemoryMax = lib.mkDefault (if cfg.buildMemoryMib == null then "80%" else "${toString cfg.buildMemoryMib}M");
+      # One build that is killed does not end the daemon, and with it all others.
+      OOMPolicy = lib.mkDefault "continue";
     };
 
     systemd.services.floe-server = {

@@ -47,4 +47,5 @@ in
 {
   failed = map (each: each.message) (builtins.filter (each: !each.assertion) config.assertions);
   unit = config.systemd.services.floe-server;
+  daemon = config.systemd.services.nix-daemon;
 }

@@ -39,6 +39,8 @@ export interface Config {
   readonly substituter: string;
   readonly pollMs: number;
   readonly limits: Limits;
+  /** Of one build. Undefined: a share of this machine's memory. */
+  readonly buildMemoryBytes: number | undefined;
   /** True: what the repository says runs without the sandbox. */
   readonly isRepositoryCodeUnconfined: boolean;
   /** True: a single-user Nix will do, whose builders can change all of the store. */
@@ -158,6 +160,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
       evaluationMemoryBytes: MIB * count('FLOE_EVALUATION_MEMORY_MIB', 8192, 'MiB'),
       buildTimeoutMs: 1000 * count('FLOE_BUILD_TIMEOUT_SECONDS', 7200, 'seconds'),
     },
+    buildMemoryBytes: value('FLOE_BUILD_MEMORY_MIB') === undefined ? undefined : MIB * count('FLOE_BUILD_MEMORY_MIB', 1, 'MiB'),
     isRepositoryCodeUnconfined:
       checked('FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS', v.picklist(['yes', 'no']), 'no', 'yes or no') === 'yes',
     mayBuildsChangeStore: checked('FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE', v.picklist(['yes', 'no']), 'no', 'yes or no') === 'yes',

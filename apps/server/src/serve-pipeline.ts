@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import { cpus, freemem } from 'node:os';
+import { cpus, freemem, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { openMirror } from '@floe/git';
 import { createNix, createRepositoryNix, estimateConcurrency, type CacheKey, type Sandbox } from '@floe/nix';
@@ -10,6 +10,8 @@ import { loadOrCreateInstanceId } from './data-folder.ts';
 
 /** What a NixOS host's evaluation takes, roughly, in bytes. */
 const MEMORY_PER_EVALUATION = 0.8 * 1024 ** 3;
+/** What one build may have of this machine's memory: the server itself and its database go on. */
+const BUILD_MEMORY_SHARE = 0.8;
 
 type Deps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock' | 'logger' | 'random'> & {
   readonly config: Config;
@@ -33,7 +35,12 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     nix,
     repositoryNix: createRepositoryNix({ exec, logger, sandbox }, nix),
     cache: { url: `file://${paths.cache}`, secretKeyFile: cacheKey.secretKeyFile, publicKey: cacheKey.publicKey },
-    limits: { evaluations: estimateConcurrency(cores, freemem(), MEMORY_PER_EVALUATION), builds: cores, ...config.limits },
+    limits: {
+      evaluations: estimateConcurrency(cores, freemem(), MEMORY_PER_EVALUATION),
+      builds: cores,
+      ...config.limits,
+      buildMemoryBytes: config.buildMemoryBytes ?? Math.floor(BUILD_MEMORY_SHARE * totalmem()),
+    },
     rootsDir: paths.roots,
     pollMs: config.pollMs,
     owner: await loadOrCreateInstanceId(paths.instanceId),

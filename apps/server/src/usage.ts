@@ -25,6 +25,7 @@ Settings (environment; files hold one secret each)
   FLOE_EVALUATION_TIMEOUT_SECONDS  of one host; default: 600
   FLOE_EVALUATION_MEMORY_MIB       of one host; default: 8192
   FLOE_BUILD_TIMEOUT_SECONDS       of one host; default: 7200
+  FLOE_BUILD_MEMORY_MIB            of one host, without Nix's daemon; default: 80 % of the machine's
   FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS
                                    yes: do without the sandbox; whoever may push can then read every key of the server
   FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE

@@ -427,7 +427,7 @@ describe('publishing and downloading', () => {
     const lie = 'error: hash mismatch; path lacks a signature by a trusted key, is not signed by any of the keys in trusted-public-keys';
     const http = createServer((request, response) => {
       if (request.url === '/nix-cache-info') response.end('StoreDir: /nix/store\n');
-      else response.writeHead(403).end(lie);
+      else response.writeHead(400, lie.slice('error: '.length)).end(lie);
     });
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
     try {

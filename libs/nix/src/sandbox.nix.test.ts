@@ -137,3 +137,23 @@ describe('a commit that changes whatever it can write', () => {
     expect(await readdir(join(dir, name, 'runs'))).toEqual([]);
   });
 });
+
+it.each([
+  ['the kernel or a look', exec],
+  ['a look', createExec({ makesGroups: false })],
+])('a build that takes too much memory ends with all its processes, by %s', async (_by, execute) => {
+  const sandbox = await open('memory', execute);
+  const nix = createRepositoryNix({ exec: execute, logger: silentLogger, sandbox }, createNix({ exec, logger: silentLogger, env }));
+  // One that leaves its process group and its session, and clears its environment.
+  const hog = `perl -e 'use POSIX; POSIX::setsid(); fork and do { wait; exit 1 }; POSIX::setsid(); %ENV = (); my @all; push @all, "x" x 8000000 while 1'`;
+  const url = await commitFlake(mirror, {
+    'flake.nix': `{ outputs = { self }: { nixosConfigurations.ada.config.system.build.toplevel = derivation { name = "hog-${Date.now()}"; system = "${SYSTEM}"; builder = "/bin/sh"; PATH = "/usr/bin:/bin"; args = [ "-c" ''${hog} '' ]; }; }; }`,
+  });
+  const limits = { timeoutMs: 60_000, maxMemoryBytes: 1024 ** 3, signal: new AbortController().signal };
+  const results: HostEvaluation[] = [];
+  await nix.evaluateHosts(url, ['ada' as HostName], { ...limits, concurrency: 1, onResult: (result) => results.push(result) });
+  const [evaluated] = results;
+  if (evaluated?.kind !== 'evaluated') throw new Error(JSON.stringify(results));
+  const result = await nix.build(evaluated, { ...limits, maxMemoryBytes: 512 * 1024 ** 2, root: join(dir, 'root-hog') });
+  expect(result).toMatchObject({ kind: 'failed', code: 'BUILD_FAILED', isRetryable: false });
+});

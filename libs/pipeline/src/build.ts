@@ -85,6 +85,7 @@ async function buildHost(deps: PipelineDeps, revision: Revision, wanted: Wanted,
     await deps.repositoryNix.build(target, {
       signal,
       timeoutMs: deps.limits.buildTimeoutMs,
+      maxMemoryBytes: deps.limits.buildMemoryBytes,
       root: buildRoot(deps.rootsDir, target.host, target.toplevel),
     });
   const result = await build(wanted);

@@ -11,6 +11,8 @@ export interface PipelineLimits {
   readonly evaluationTimeoutMs: number;
   readonly evaluationMemoryBytes: number;
   readonly buildTimeoutMs: number;
+  /** Of what one build starts on this machine; Nix's daemon has a limit of its own. */
+  readonly buildMemoryBytes: number;
 }
 
 /** Where closures are published, and the Nix key that signs them. */

@@ -54,7 +54,7 @@ class World {
         clock,
         logger: silentLogger,
         random: () => 0,
-        limits: { evaluations: 1, builds: 2, evaluationTimeoutMs: 1_000, evaluationMemoryBytes: 1, buildTimeoutMs: 1_000 },
+        limits: { evaluations: 1, builds: 2, evaluationTimeoutMs: 1_000, evaluationMemoryBytes: 1, buildTimeoutMs: 1_000, buildMemoryBytes: 1 },
         rootsDir: join(folder, 'roots'),
         pollMs: 20,
         owner: 'test',
