@@ -35,7 +35,7 @@ it('docs/configuration.md names no setting that nothing reads', async () => {
     'apps/server/src/{config,repository-config}.ts',
     'apps/agent/src/config.ts',
     'apps/agent/src/machines/targets/config.ts',
-    'apps/agent/src/user/client.ts',
+    'apps/agent/src/local/protocol.ts',
     'apps/cli/src/connect.ts',
   ];
   const known = new Set((await Promise.all(sources.map(settingsIn))).flat());

@@ -7,8 +7,8 @@ import { DEFAULT_AGENT_POLICY, helloBytes } from '@floe/protocol';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Agent, type AgentDeps } from './agent.ts';
 import { NO_CONDITIONS } from './when/conditions.ts';
-import { openJournal, readJournal, saveJournal } from './journal-file.ts';
-import { ReportQueue } from './reports/report-queue.ts';
+import { openJournal, readJournal, saveJournal } from './state/journal-file.ts';
+import { ReportQueue } from './state/report-queue.ts';
 import { FakeMachine } from './test/fake-machine.ts';
 import {
   directiveWith,

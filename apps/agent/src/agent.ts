@@ -1,21 +1,21 @@
 import { isActivating, isPreparing, NOTHING_OBSERVED, withoutFuture, type AgentEffect, type AgentEvent, type AgentJournal } from '@floe/model';
 import { helloBytes, PROTOCOL_VERSION, type AgentPolicy, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
 import { verifySignature, type Exec } from '@floe/runtime';
-import { isBelieved, judgeDirective } from './admission.ts';
+import { isBelieved, judgeDirective } from './server/admission.ts';
 import type { Conditions } from './when/conditions.ts';
 import { Connection, type ConnectionHandlers } from './server/connection.ts';
 import { isNetworkThere, type Contact, type ServerStanding } from './server/contact.ts';
-import { MissedServer } from './server/missed-server.ts';
+import { MissedServer } from './engine/missed-server.ts';
 import { TimeQuestion } from './server/time-question.ts';
 import type { Identity } from './server/identity.ts';
-import { Inbox } from './inbox.ts';
-import { MachineWatch } from './machine-watch.ts';
-import type { SteeredAgent } from './user/people.ts';
-import { Steps, type StepsDeps } from './steps.ts';
+import { Inbox } from './engine/inbox.ts';
+import { MachineWatch } from './engine/machine-watch.ts';
+import type { SteeredAgent } from './local/user-requests.ts';
+import { Steps, type StepsDeps } from './engine/steps.ts';
 import type { WorkDeps, WorkSettings } from './jobs/job.ts';
 import { performWork } from './jobs/perform.ts';
 import { findUnfinished } from './jobs/unfinished.ts';
-import { Workbench } from './jobs/workbench.ts';
+import { Workbench } from './engine/workbench.ts';
 
 /** What the machine has is compared with what was last told this often. */
 const DRIFT_CHECK_MS = 5_000;

@@ -1,9 +1,10 @@
 import { homedir, userInfo } from 'node:os';
 import { parseArgs } from 'node:util';
 import { describeError, exec, FloeError, isFloeError, isSentInClear, stderrLogger, systemClock } from '@floe/runtime';
-import { parseConfig, rootOf, stateDirOf, type Env } from './config.ts';
-import type { UserCommand } from './user/commands.ts';
-import type { TerminalInput } from './user/confirm.ts';
+import { parseConfig, rootOf, stateDirOf } from './config.ts';
+import type { Env } from './env.ts';
+import type { UserCommand } from './commands/user-commands.ts';
+import type { TerminalInput } from './commands/confirm.ts';
 
 export const HELP = `floe-agent: keeps this machine on the system that its fleet's repository names
 
@@ -96,18 +97,18 @@ export async function runCli(deps: CliDeps): Promise<number> {
     if (values.help === true || command === 'help') {
       const isForget = (command === 'help' ? words[0] : command) === 'forget';
       if (isForget) deps.stdout(FORGET_HELP);
-      else deps.stdout(userCommand === undefined ? HELP : (await import('./user/help.ts')).COMMAND_HELP[userCommand]);
+      else deps.stdout(userCommand === undefined ? HELP : (await import('./commands/help.ts')).COMMAND_HELP[userCommand]);
       return 0;
     }
     if (userCommand !== undefined) return await runForPeople(deps, userCommand, words, values);
     if (command === 'run') return await runDaemon(deps, values.root);
     if (command === 'forget') {
-      const { forget } = await import('./forget.ts');
+      const { forget } = await import('./commands/forget.ts');
       deps.stdout(await forget(words, { stateDir: stateDirOf(deps.env, rootOf(deps.env, values.root)) }));
       return 0;
     }
     if (command === 'identity') {
-      const { showIdentity } = await import('./user/status.ts');
+      const { showIdentity } = await import('./commands/status.ts');
       const root = rootOf(deps.env, values.root);
       deps.stdout(await showIdentity({ root, stateDir: stateDirOf(deps.env, root), isJson: values.json === true }));
       return 0;
@@ -121,11 +122,11 @@ export async function runCli(deps: CliDeps): Promise<number> {
 
 /** Loaded only when asked for: the daemon does not need them. */
 async function runForPeople(deps: CliDeps, command: UserCommand, words: readonly string[], values: Values): Promise<number> {
-  const [{ runUserCommand }, { socketPathOf }] = await Promise.all([import('./user/commands.ts'), import('./user/client.ts')]);
+  const [{ runUserCommand }, { socketPathOf }] = await Promise.all([import('./commands/user-commands.ts'), import('./local/protocol.ts')]);
   const { args: _args, stdin, ...given } = deps;
   const root = rootOf(deps.env, values.root);
   const confirmOnTerminal = async (question: string): Promise<boolean> => {
-    const { confirm } = await import('./user/confirm.ts');
+    const { confirm } = await import('./commands/confirm.ts');
     return await confirm(question, stdin, deps.stderr, deps.signal);
   };
   return await runUserCommand(command, {

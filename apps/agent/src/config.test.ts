@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { parseConfig, type Env } from './config.ts';
+import { parseConfig } from './config.ts';
+import type { Env } from './env.ts';
 
 const KEY = `${'A'.repeat(43)}=`;
 const env: Env = {

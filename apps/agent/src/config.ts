@@ -5,6 +5,7 @@ import * as v from 'valibot';
 import { parseTarget, type AgentAccount, type TargetConfig } from './machines/targets/config.ts';
 import type { WorkSettings } from './jobs/job.ts';
 import { proxyFor } from './server/tunnel.ts';
+import type { Env } from './env.ts';
 import { DEFAULT_SWITCH_LIMIT_MS } from './machines/switch-outcome.ts';
 
 /** All that floe-agent is told from outside. */
@@ -30,8 +31,6 @@ export interface Config extends WorkSettings {
   readonly slowRetryMs: number;
   readonly logLevel: LogLevel;
 }
-
-export type Env = Readonly<Record<string, string | undefined>>;
 
 const ROOT_ACCOUNT = { platform: 'linux', user: 'root', home: '/root' } as const;
 

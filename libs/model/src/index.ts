@@ -1,7 +1,7 @@
 export * from './agent/events.ts';
 export * from './agent/future.ts';
 export * from './agent/journal.ts';
-export { CONTACT_UNKNOWN, SERVER_AWAY } from './agent/changing.ts';
+export { CONTACT_UNKNOWN, SERVER_AWAY, SERVER_MISSED } from './agent/changing.ts';
 export { OVERRIDE_MIN_MS } from './agent/directives.ts';
 export * from './agent/machine.ts';
 export * from './agent/state.ts';

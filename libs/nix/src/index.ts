@@ -7,6 +7,5 @@ export { estimateConcurrency } from './concurrency.ts';
 export type { HostEvaluation } from './evaluate.ts';
 export type { NixError, NixErrorCode } from './failure.ts';
 export { createNix, createRepositoryNix, type Nix, type RepositoryNix } from './nix.ts';
-export type { ProfileGeneration } from './profile.ts';
 export type { DownloadProgress } from './progress.ts';
 export { openSandbox, openUnsafeSandbox, type Sandbox } from './sandbox.ts';

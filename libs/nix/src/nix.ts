@@ -6,7 +6,7 @@ import { NixCommand, RepositoryCommand, type NixDeps, type RepositoryNixDeps } f
 import { evaluateHosts, type EvaluateOptions } from './evaluate.ts';
 import { listHosts, type HostList, type ListOptions } from './list-hosts.ts';
 import { missingBytes, type MissingOptions } from './missing.ts';
-import { addRoot, profileGeneration, removeRoot, setProfile, type ProfileGeneration } from './profile.ts';
+import { addRoot, removeRoot, setProfile } from './profile.ts';
 import { publish, readBack, type PublishedPath, type PublishOptions } from './publish.ts';
 import { sourcesOf } from './sources.ts';
 import { isValid, realise, type RealiseOptions } from './realise.ts';
@@ -28,7 +28,6 @@ export interface Nix {
   cacheTrust(path: StorePath, settings: CacheSettings): Promise<CacheTrust>;
   missingBytes(path: StorePath, options: MissingOptions): Promise<number | undefined>;
   setProfile(profile: string, path: StorePath): Promise<void>;
-  profileGeneration(profile: string): Promise<ProfileGeneration | undefined>;
   addRoot(link: string, path: StorePath): Promise<void>;
   removeRoot(link: string): Promise<void>;
   closureChanges(before: StorePath, after: StorePath, signal?: AbortSignal): Promise<ClosureChanges>;
@@ -57,7 +56,6 @@ export function createNix(deps: NixDeps): Nix {
     cacheTrust: async (path, settings) => await cacheTrust(command, path, settings),
     missingBytes: async (path, options) => await missingBytes(command, path, options),
     setProfile: async (profile, path) => await setProfile(command, profile, path),
-    profileGeneration,
     addRoot: async (link, path) => await addRoot(command, link, path),
     removeRoot,
     closureChanges: async (before, after, signal) => await closureChanges(command, before, after, signal),

@@ -1,30 +1,14 @@
-import { mkdir, readlink, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { StorePath } from '@floe/model';
 import type { NixCommand } from './command.ts';
 import { commandFailed } from './failure.ts';
-
-/** A profile's newest generation. */
-export interface ProfileGeneration {
-  readonly number: number;
-  readonly toplevel: StorePath;
-}
 
 /** Makes `path` the profile's current generation. The path must be valid. */
 export async function setProfile(command: NixCommand, profile: string, path: StorePath): Promise<void> {
   await mkdir(dirname(profile), { recursive: true });
   const { result, log, isOk } = await command.run('nix-env', ['--profile', profile, '--set', path]);
   if (!isOk) throw commandFailed(`setting the profile ${profile}`, log, result);
-}
-
-/** What the profile names, read from its links; undefined when it has none. */
-export async function profileGeneration(profile: string): Promise<ProfileGeneration | undefined> {
-  const link = await readlink(profile).catch(() => undefined);
-  if (link === undefined) return undefined;
-  const number = /-(\d+)-link$/.exec(link)?.[1];
-  const toplevel = await readlink(join(dirname(profile), link)).catch(() => undefined);
-  if (number === undefined || toplevel === undefined) return undefined;
-  return { number: Number(number), toplevel: toplevel as StorePath };
 }
 
 /** Keeps a valid path from the garbage collector by a link. */

@@ -2,14 +2,21 @@ import { realpath } from 'node:fs/promises';
 import { FloeError, type Exec, type ExecResult } from '@floe/runtime';
 import * as v from 'valibot';
 import { nixString } from './nix-string.ts';
-import type { Sandbox } from './sandbox.ts';
+
+/** What is probed: a way to run a command inside. */
+interface ProbedSandbox {
+  prepare(
+    file: string,
+    args: readonly string[],
+  ): Promise<AsyncDisposable & { readonly file: string; readonly args: readonly string[]; readonly env: NodeJS.ProcessEnv }>;
+}
 
 const TIMEOUT_MS = 60_000;
 const NIX = ['--extra-experimental-features', 'nix-command flakes'];
 const Answer = v.pipe(v.string(), v.parseJson(), v.object({ seen: v.array(v.string()), stored: v.string() }));
 
 /** Makes sure, by running Nix in it, that the sandbox works here and that none of `secrets` exists inside. */
-export async function probeSandbox(exec: Exec, sandbox: Sandbox, secrets: readonly string[]): Promise<void> {
+export async function probeSandbox(exec: Exec, sandbox: ProbedSandbox, secrets: readonly string[]): Promise<void> {
   const list = secrets.map(nixString).join(' ');
   // Writing a file to the store needs all that an evaluation needs of it.
   const expression = `{ seen = builtins.filter builtins.pathExists [ ${list} ]; stored = builtins.toFile "floe-sandbox" "works"; }`;
@@ -44,7 +51,7 @@ Install bubblewrap, and let this user make user namespaces (sysctl user.max_user
  * sandbox does not work there and `sandbox-fallback` is true; or a derivation need only ask for it (`relaxed`). Found out by
  * such builds, since a daemon does not tell its settings.
  */
-export async function buildsOutsideNixSandbox(exec: Exec, sandbox: Sandbox, nonce: string): Promise<boolean> {
+export async function buildsOutsideNixSandbox(exec: Exec, sandbox: ProbedSandbox, nonce: string): Promise<boolean> {
   const outside = async (attribute: string): Promise<boolean> => {
     // It works only where the builder sees the daemon's own folder.
     const script = 'test -d /nix/var/nix && echo > $out';

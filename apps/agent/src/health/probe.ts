@@ -1,12 +1,12 @@
 import { timeLimit } from '@floe/model';
-import type { Exec, ExecResult } from '@floe/runtime';
+import type { Exec } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
-import { lastWords } from '../reports/redact.ts';
+import { lastWords } from '../text/redact.ts';
 import type { CommandCheck, HealthCheck } from './check-form.ts';
 import { probeHttp } from './http-probe.ts';
 import { inOwnUnit } from '../machines/own-unit.ts';
 import { probeTcp } from './tcp-probe.ts';
-import { unitProbe } from './unit-probe.ts';
+import { unitProbe, type Run } from './unit-probe.ts';
 
 export interface ProbeDeps {
   readonly machine: Pick<Machine, 'place' | 'switchesOutliveAgent'>;
@@ -19,9 +19,6 @@ const UNIT_SECONDS = 20;
 
 /** One try of a check: null when it passes, else what it expected and what it got. Never throws. */
 export type Probe = (signal: AbortSignal) => Promise<string | null>;
-
-/** Runs a program where the system's programs run. */
-export type Run = (command: readonly [string, ...string[]], signal: AbortSignal) => Promise<ExecResult>;
 
 /** The tries of one check, in a row. */
 export function createProbe(deps: ProbeDeps, check: HealthCheck): Probe {

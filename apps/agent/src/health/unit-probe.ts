@@ -1,5 +1,8 @@
+import type { ExecResult } from '@floe/runtime';
 import type { UnitCheck } from './check-form.ts';
-import type { Run } from './probe.ts';
+
+/** Runs a program where the system's programs run. */
+export type Run = (command: readonly [string, ...string[]], signal: AbortSignal) => Promise<ExecResult>;
 
 const PROPERTIES = ['LoadState', 'ActiveState', 'SubState', 'Result', 'NRestarts'];
 

@@ -1,10 +1,19 @@
-import { isOn, SERVER_AWAY, timeLimit, type AgentDetail, type AgentEvent, type AgentJournal, type Observed, type StorePath } from '@floe/model';
+import {
+  isOn,
+  SERVER_AWAY,
+  SERVER_MISSED,
+  timeLimit,
+  type AgentDetail,
+  type AgentEvent,
+  type AgentJournal,
+  type Observed,
+  type StorePath,
+} from '@floe/model';
 import type { CacheTrust } from '@floe/nix';
 import { describeError, isFloeError } from '@floe/runtime';
 import { checkHealth } from '../health/health-checks.ts';
 import type { MachineGuard } from '../machines/machine.ts';
 import { cacheOf, contactLimitMs, guarded, healthLimits, REBOOT_TAKES_MS, switchedByHand, switchHeld, type Job, type WorkDeps } from './job.ts';
-import { SERVER_MISSED } from '../server/missed-server.ts';
 
 /** The watchdog was first. */
 export const WATCHDOG_WAS_FIRST: AgentDetail = {

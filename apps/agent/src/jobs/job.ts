@@ -1,9 +1,10 @@
-import type { AgentDetail, AgentDirective, AgentEvent, AgentImpact, AgentJournal, AgentWait, StorePath } from '@floe/model';
+import type { AgentDetail, AgentDirective, AgentEvent, AgentJournal, AgentWait, StorePath } from '@floe/model';
 import type { DownloadProgress } from '@floe/nix';
 import type { Clock, Exec, Logger } from '@floe/runtime';
 import { longestHealthCheckMs, type HealthCheckOptions } from '../health/health-checks.ts';
 import type { GuardedActivation, Machine } from '../machines/machine.ts';
 import type { Contact } from '../server/contact.ts';
+import type { Assessment } from '../when/conditions.ts';
 
 export interface WorkSettings {
   /** `http(s)://…`, without a slash at the end. */
@@ -41,11 +42,6 @@ export interface WorkDeps {
   /** How disruptive the switch would be, and what it waits for. */
   readonly assess: (journal: AgentJournal, directive: AgentDirective, signal: AbortSignal) => Promise<Assessment>;
   readonly onProgress: (epoch: number, progress: DownloadProgress) => void;
-}
-
-export interface Assessment {
-  readonly impact: AgentImpact;
-  readonly wait: AgentWait | null;
 }
 
 /** One job of the state machine on the machine. What was foreseen is the event that it ends with; what was not, it throws. */

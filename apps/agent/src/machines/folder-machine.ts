@@ -6,9 +6,10 @@ import type { Exec } from '@floe/runtime';
 import type { CommandPlace, Machine, SwitchAction, SwitchOptions, SwitchOutcome } from './machine.ts';
 import { StoreBacked } from './store-backed.ts';
 import { DEFAULT_SWITCH_LIMIT_MS, describeSwitch } from './switch-outcome.ts';
-import { freeBytesAt, observeLinks, readBelow } from './system-files.ts';
-import { misfitOf } from './targets/shape.ts';
-import { storeFilesBelow } from './targets/store-files.ts';
+import { freeBytesAt } from './free-space.ts';
+import { observeLinks } from './links.ts';
+import { misfitOf } from './shape.ts';
+import { readBelow, storeFilesBelow } from './store-files.ts';
 
 export interface FolderMachineDeps {
   readonly root: string;

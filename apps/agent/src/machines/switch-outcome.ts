@@ -1,5 +1,5 @@
 import type { ExecResult } from '@floe/runtime';
-import { lastWords } from '../reports/redact.ts';
+import { lastWords } from '../text/redact.ts';
 import type { SwitchAction, SwitchOutcome } from './machine.ts';
 
 /** A switch that takes longer is taken for stuck, where nothing else is set. */

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { assertCanEnrol, enrolAnew, ensureEnrolled, type EnrolmentDeps } from './enrolment.ts';
 import { loadIdentity } from './identity.ts';
 import { postJson } from './post-json.ts';
-import { makeStateFolder, statePaths } from '../state-folder.ts';
+import { makeStateFolder, statePaths } from '../state/state-folder.ts';
 import { HOST, SYSTEM } from '../test/fixtures.ts';
 import { TestServer } from '../test/test-server.ts';
 

@@ -4,7 +4,7 @@ import { describeError, FloeError, fullJitter, readFileIfPresent, writeFileDurab
 import * as v from 'valibot';
 import type { Identity } from './identity.ts';
 import type { Answer } from './post-json.ts';
-import type { StatePaths } from '../state-folder.ts';
+import type { StatePaths } from '../state/state-folder.ts';
 
 const ErrorAnswer = v.pipe(v.string(), v.parseJson(), v.object({ error: v.object({ code: v.string(), message: v.string() }) }));
 const SuccessAnswer = v.pipe(v.string(), v.parseJson(), EnrolResponse);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { MachineId, type HostName } from '@floe/protocol';
 import { FloeError, loadOrCreateSigner, readBootId, readFileIfPresent, type Signer, writeFileDurably } from '@floe/runtime';
 import * as v from 'valibot';
-import type { StatePaths } from '../state-folder.ts';
+import type { StatePaths } from '../state/state-folder.ts';
 
 /** Who this agent is. */
 export interface Identity {

@@ -1,6 +1,6 @@
 import type { CommitSha, HostName, StorePath } from '@floe/model';
-import type { Accepted, Changes, Deferred, LocalStatus, Notice, RollingBack } from '../user/protocol.ts';
-import type { Outcome, UserRequests } from '../user/requests.ts';
+import type { Accepted, Changes, Deferred, LocalStatus, Notice, RollingBack } from '../local/protocol.ts';
+import type { Outcome, UserRequests } from '../local/requests.ts';
 
 const path = (letter: string): StorePath => `/nix/store/${letter.repeat(32)}-nixos-system-ada-26.05` as StorePath;
 export const BEFORE = path('a');

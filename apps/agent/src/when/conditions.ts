@@ -1,10 +1,15 @@
-import type { AgentDetail, AgentDirective, AgentJournal, AgentWait } from '@floe/model';
+import type { AgentDetail, AgentDirective, AgentImpact, AgentJournal, AgentWait } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
 import type { Clock, Exec, Logger } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
 import { gatherFacts, type MachineFacts } from './facts.ts';
 import { readImpact, toplevelFiles, type ImpactReport } from './impact.ts';
-import type { Assessment } from '../jobs/job.ts';
+
+/** How disruptive a switch would be, and what it waits for; `wait` null: nothing. */
+export interface Assessment {
+  readonly impact: AgentImpact;
+  readonly wait: AgentWait | null;
+}
 
 export interface RebootJudgement {
   readonly isDue: boolean;

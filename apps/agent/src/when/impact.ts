@@ -2,7 +2,7 @@ import { readlink } from 'node:fs/promises';
 import type { StorePath } from '@floe/model';
 import type { Impact } from '@floe/protocol';
 import * as v from 'valibot';
-import { readBelow } from '../machines/system-files.ts';
+import { readBelow } from '../machines/store-files.ts';
 import { parseDryActivate } from './dry-activate.ts';
 
 export interface ImpactDeps {

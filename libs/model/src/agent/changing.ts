@@ -28,6 +28,9 @@ export function committed(journal: AgentJournal, event: AgentEventOf<'committed'
 /** Of a system that was kept although the server did not answer: whether it was the system that keeps it away is open. */
 export const SERVER_AWAY = 'SERVER_AWAY';
 
+/** Of a system that works, but was rolled back since the server stayed away while the network was there. */
+export const SERVER_MISSED = 'SERVER_MISSED';
+
 /** Of a system that was found to work by an agent that could not write down any more by what; a server that is there settles it. */
 export const CONTACT_UNKNOWN: AgentDetail = { code: SERVER_AWAY, message: 'it works; whether the server is there is looked at once more' };
 

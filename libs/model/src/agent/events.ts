@@ -1,6 +1,6 @@
 import type { AgentState } from './state.ts';
 import type { StorePath } from '../brands.ts';
-import type { AgentDetail, AgentDirective, AgentFreshness, BeforeActivation, Deferral, LocalOverride } from './journal.ts';
+import type { AgentDetail, AgentDirective, AgentFreshness, AgentImpact, BeforeActivation, Deferral, LocalOverride } from './journal.ts';
 
 interface OfWork {
   /** Of the directive that the work was for. An event about another one is late, and ignored. */
@@ -12,9 +12,6 @@ interface Timed extends OfWork {
 interface Failed extends Timed {
   readonly detail: AgentDetail;
 }
-
-/** See `Impact` in libs/protocol. */
-export type AgentImpact = 'none' | 'units' | 'session' | 'reboot';
 
 /** Why a staged system is not activated yet, and when looking again makes sense (ms); null: soon. */
 export interface AgentWait {

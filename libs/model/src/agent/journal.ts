@@ -1,4 +1,3 @@
-import type { AgentImpact } from './events.ts';
 import type { AgentState } from './state.ts';
 import type { CommitSha, StorePath } from '../brands.ts';
 import type { Observed } from '../observed.ts';
@@ -27,6 +26,9 @@ export interface AgentDirective {
   /** The signed envelope as it came, in JSON: the proof of why the machine changed. */
   readonly envelope: string;
 }
+
+/** See `Impact` in libs/protocol. */
+export type AgentImpact = 'none' | 'units' | 'session' | 'reboot';
 
 export type AgentDetail = Detail;
 export type AgentTimings = StageTimings;

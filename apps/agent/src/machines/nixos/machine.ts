@@ -17,9 +17,10 @@ import type {
 } from '../machine.ts';
 import { StoreBacked } from '../store-backed.ts';
 import { describeSwitch } from '../switch-outcome.ts';
-import { freeBytesAt, observeLinks, readBelow } from '../system-files.ts';
-import { misfitOf } from '../targets/shape.ts';
-import { storeFilesBelow } from '../targets/store-files.ts';
+import { freeBytesAt } from '../free-space.ts';
+import { observeLinks } from '../links.ts';
+import { misfitOf } from '../shape.ts';
+import { readBelow, storeFilesBelow } from '../store-files.ts';
 import { bootBytesLacking } from './boot-space.ts';
 import { ActivationGuard } from './guard.ts';
 import { bootEntryOf, clearOneShot, setOneShot } from './one-shot.ts';

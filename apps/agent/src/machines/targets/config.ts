@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import type { Env } from '../../config.ts';
+import type { Env } from '../../env.ts';
 import type { Account } from './account.ts';
-import { TARGET_KINDS, type TargetKind } from './shape.ts';
+import { TARGET_KINDS, type TargetKind } from '../shape.ts';
 
 /** What this agent keeps up to date. Paths are where they lie on this disk. */
 export type TargetConfig =

@@ -1,5 +1,5 @@
 import type { Account } from './account.ts';
-import { storePathBehind } from './store-files.ts';
+import { storePathBehind } from '../links.ts';
 import type { TargetRules } from './target-machine.ts';
 
 /** The user part of a system's activation; without a use since it says so in its second line (docs/targets.md). */

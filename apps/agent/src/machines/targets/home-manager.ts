@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Account } from './account.ts';
-import { storePathBehind } from './store-files.ts';
+import { storePathBehind } from '../links.ts';
 import type { TargetRules } from './target-machine.ts';
 
 /** Home Manager on its own: a user's profile, `activate` as that user, and the GC root that the script sets at its end. */

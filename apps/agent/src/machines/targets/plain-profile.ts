@@ -3,7 +3,7 @@ import { StorePath } from '@floe/protocol';
 import { readFileIfPresent, writeFileDurably } from '@floe/runtime';
 import * as v from 'valibot';
 import type { Account } from './account.ts';
-import { observeProfile } from './store-files.ts';
+import { observeProfile } from '../links.ts';
 import type { TargetRules } from './target-machine.ts';
 
 /** What a profile may bring along to be run when it is switched to, e.g. to restart what uses it. */

@@ -10,8 +10,8 @@ import { checkHealth } from '../../health/health-checks.ts';
 import type { Machine } from '../machine.ts';
 import { createTargetMachine } from './create-target-machine.ts';
 import { parseTarget, type AgentAccount } from './config.ts';
-import { recogniseShape } from './shape.ts';
-import { storeFilesBelow } from './store-files.ts';
+import { recogniseShape } from '../shape.ts';
+import { storeFilesBelow } from '../store-files.ts';
 
 const signal = new AbortController().signal;
 const SWITCHED = { kind: 'switched', note: null };

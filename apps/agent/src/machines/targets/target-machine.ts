@@ -4,12 +4,13 @@ import { timeLimit, type AgentDetail, type Observed, type StorePath } from '@flo
 import type { Nix } from '@floe/nix';
 import { FloeError, type Exec, type ExecResult } from '@floe/runtime';
 import type { CommandPlace, Machine, SwitchAction, SwitchOptions, SwitchOutcome } from '../machine.ts';
-import { lastWords } from '../../reports/redact.ts';
+import { lastWords } from '../../text/redact.ts';
 import { StoreBacked } from '../store-backed.ts';
-import { freeBytesAt } from '../system-files.ts';
+import { freeBytesAt } from '../free-space.ts';
+import { observeProfile } from '../links.ts';
 import { accountEnv, execAs, placeAs, type Account } from './account.ts';
-import { assertShape, misfitOf, recogniseShape, type TargetKind } from './shape.ts';
-import { observeProfile, storeFilesBelow, type StoreFiles } from './store-files.ts';
+import { assertShape, misfitOf, recogniseShape, type TargetKind } from '../shape.ts';
+import { storeFilesBelow, type StoreFiles } from '../store-files.ts';
 
 export interface TargetDeps {
   /** The folder that plays the machine; '' for the machine itself. */

@@ -1,7 +1,7 @@
 import { verifySignature, type Signer } from '@floe/runtime';
 import { describe, expect, test } from 'vitest';
 import { isBelieved, judgeDirective, type Admission, type AdmissionContext } from './admission.ts';
-import { parseConfig } from './config.ts';
+import { parseConfig } from '../config.ts';
 import {
   HOST,
   journalWith,
@@ -16,7 +16,7 @@ import {
   storePath,
   SYSTEM,
   type SealOptions,
-} from './test/fixtures.ts';
+} from '../test/fixtures.ts';
 import type { AgentDirective, HostName } from '@floe/model';
 import { Directive, peek, type Envelope } from '@floe/protocol';
 

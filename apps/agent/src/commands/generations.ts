@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { StorePath } from '@floe/protocol';
 import { exec, FloeError, silentLogger } from '@floe/runtime';
 import * as v from 'valibot';
-import type { Changes } from './protocol.ts';
+import type { Changes } from '../local/protocol.ts';
 
 /** Which generations, on which machine. */
 export interface GenerationsOptions {

@@ -1,11 +1,6 @@
 import { readFile, readlink } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { STORE_PATH_FORM, type Observed, type StorePath } from '@floe/model';
-import { StorePath as StorePathSchema } from '@floe/protocol';
-import * as v from 'valibot';
-
-/** More links than this on one way, and it is a loop. */
-const MAX_LINKS = 40;
+import type { StorePath } from '@floe/model';
+import { MAX_LINKS } from './links.ts';
 
 /** The files in store paths, read before anything in them is run. */
 export interface StoreFiles {
@@ -19,11 +14,14 @@ export interface StoreFiles {
 export function storeFilesBelow(root: string): StoreFiles {
   return {
     has: async (path, file) => (await locate(root, `${path}/${file}`)) !== undefined,
-    async read(path, file) {
-      const place = await locate(root, `${path}/${file}`);
-      return place === undefined ? undefined : await readFile(place, 'utf8');
-    },
+    read: async (path, file) => await readBelow(root, `${path}/${file}`),
   };
+}
+
+/** The text of a file of the machine whose files are below `root`; undefined when there is none. Links are followed below `root`. */
+export async function readBelow(root: string, path: string): Promise<string | undefined> {
+  const place = await locate(root, path);
+  return place === undefined ? undefined : await readFile(place, 'utf8');
 }
 
 /** Where a path lies on this disk once its links are followed as they mean below `root`; undefined when it leads nowhere. */
@@ -64,25 +62,4 @@ async function readLink(path: string): Promise<Link> {
 
 function namesOf(path: string): string[] {
   return path.split('/').filter((name) => name !== '' && name !== '.');
-}
-
-/** The store path that a link leads to, over any number of links; null when it leads nowhere or elsewhere. Never throws. */
-export async function storePathBehind(link: string): Promise<StorePath | null> {
-  let current = link;
-  for (let hops = 0; hops < MAX_LINKS; hops += 1) {
-    const target = await readlink(current).catch(() => undefined);
-    if (target === undefined) return null;
-    if (STORE_PATH_FORM.test(target)) return v.parse(StorePathSchema, target);
-    current = target.startsWith('/') ? target : join(dirname(current), target);
-  }
-  return null;
-}
-
-/** What a profile names, read from its links; null when it has none. Never throws. */
-export async function observeProfile(profile: string): Promise<Observed['profile']> {
-  const link = await readlink(profile).catch(() => undefined);
-  const generation = /-(\d+)-link$/.exec(link ?? '')?.[1];
-  if (link === undefined || generation === undefined) return null;
-  const toplevel = await storePathBehind(join(dirname(profile), basename(link)));
-  return toplevel === null ? null : { generation: Number(generation), toplevel };
 }

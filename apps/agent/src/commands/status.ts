@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { emptyJournal } from '@floe/model';
 import { FloeError, readFileIfPresent, signerFromPem, systemClock } from '@floe/runtime';
-import { readJournal } from '../journal-file.ts';
-import { statePaths } from '../state-folder.ts';
-import { observeLinks } from '../machines/system-files.ts';
+import { readJournal } from '../state/journal-file.ts';
+import { statePaths } from '../state/state-folder.ts';
+import { observeLinks } from '../machines/links.ts';
 import { describeState, localTime, systemRows, table } from './text.ts';
 
 export interface StatusOptions {

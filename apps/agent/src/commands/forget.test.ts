@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLogger, verifySignature } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { judgeDirective } from './admission.ts';
+import { judgeDirective } from '../server/admission.ts';
 import { forget } from './forget.ts';
-import { readJournal, saveJournal } from './journal-file.ts';
-import { lockState, statePaths } from './state-folder.ts';
-import { HOST, journalWith, MACHINE_ID, newAuthorities, NONCE, NOW, REF, REPOSITORY, sealDirective, storePath, SYSTEM } from './test/fixtures.ts';
+import { readJournal, saveJournal } from '../state/journal-file.ts';
+import { lockState, statePaths } from '../state/state-folder.ts';
+import { HOST, journalWith, MACHINE_ID, newAuthorities, NONCE, NOW, REF, REPOSITORY, sealDirective, storePath, SYSTEM } from '../test/fixtures.ts';
 
 const YEAR_MS = 365 * 24 * 3600_000;
 const keys = newAuthorities();

@@ -7,7 +7,7 @@ import { execInTest, createLogger, FloeError, silentLogger } from '@floe/runtime
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AFTER, CHANGES, FakeRequests, notice, STATUS } from '../test/fake-requests.ts';
 import { until } from '../test/until.ts';
-import { createAgentClient, type AgentClient } from './client.ts';
+import { createAgentClient, type AgentClient } from '../commands/client.ts';
 import type { Notice } from './protocol.ts';
 import { serveUserSocket, type UserSocket, type UserSocketOptions } from './socket.ts';
 
@@ -315,7 +315,7 @@ describe('a client without an answer', () => {
   it.runIf(process.getuid?.() === 0)('says who may, to one who may not', async () => {
     await serve({ group: 'floe' });
     // Where the group comes from is part of the module: the program only has /etc/group, which the tests leave alone.
-    const script = `const { createAgentClient } = await import(${JSON.stringify(join(import.meta.dirname, 'client.ts'))});
+    const script = `const { createAgentClient } = await import(${JSON.stringify(join(import.meta.dirname, '../commands/client.ts'))});
       const readGroups = async () => ${JSON.stringify(GROUPS)};
       await createAgentClient({ socketPath: ${JSON.stringify(path)}, signal: new AbortController().signal, readGroups }).status().catch((error) => console.log(error.code, error.message));`;
     const run = async (): Promise<string> =>

@@ -4,7 +4,7 @@ import { systemClock } from '@floe/runtime';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
 import { noticeOf } from './notice.ts';
-import { createUserRequests } from './people.ts';
+import { createUserRequests } from './user-requests.ts';
 import { FakeMachine } from '../test/fake-machine.ts';
 import { directiveWith, storePath } from '../test/fixtures.ts';
 import type { Notice } from './protocol.ts';

@@ -2,7 +2,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import type { AgentReport } from '@floe/model';
 import { readFileIfPresent, writeFileDurably, type Logger } from '@floe/runtime';
 import * as v from 'valibot';
-import { StoredReport } from '../journal-file.ts';
+import { StoredReport } from './journal-file.ts';
 
 /** So many reports are kept for a server that is away; above it the oldest are let go. */
 export const MAX_WAITING_REPORTS = 1_000;

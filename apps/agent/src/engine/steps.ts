@@ -1,9 +1,9 @@
 import { decide, NOTHING_OBSERVED, type AgentEffect, type AgentEvent, type AgentJournal, type AgentReport, type Observed } from '@floe/model';
 import { fullJitter, type Clock, type Logger } from '@floe/runtime';
-import type { Machine } from './machines/machine.ts';
-import type { ReportQueue } from './reports/report-queue.ts';
-import { redactedEvent } from './reports/redact.ts';
-import { makeReport } from './reports/report.ts';
+import type { Machine } from '../machines/machine.ts';
+import type { ReportQueue } from '../state/report-queue.ts';
+import { redactedEvent } from '../text/redact.ts';
+import { makeReport } from './report.ts';
 
 const SAVE_AGAIN = { baseMs: 1_000, capMs: 60_000 };
 

@@ -2,8 +2,8 @@ import { isActivating, type AgentEvent, type AgentJournal, type Observed } from 
 import type { AgentPolicy } from '@floe/protocol';
 import type { Logger } from '@floe/runtime';
 import { isAsLeft, judgeDrift } from './drift.ts';
-import type { Machine } from './machines/machine.ts';
-import type { MissedServer } from './server/missed-server.ts';
+import type { Machine } from '../machines/machine.ts';
+import type { MissedServer } from './missed-server.ts';
 
 export interface MachineWatchDeps {
   readonly machine: Pick<Machine, 'observe' | 'switchHeldBy'>;

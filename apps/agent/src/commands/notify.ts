@@ -1,7 +1,7 @@
 import { describeError, fullJitter, isFloeError, type Clock, type Exec, type Logger } from '@floe/runtime';
 import type { AgentClient } from './client.ts';
 import { Desktop } from './desktop.ts';
-import type { Notice, NoticeAction } from './protocol.ts';
+import type { Notice, NoticeAction } from '../local/protocol.ts';
 
 /** An agent that is restarted is back within seconds; one that is stopped costs nothing to wait for. */
 const BACKOFF = { baseMs: 1_000, capMs: 30_000 };

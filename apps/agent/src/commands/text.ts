@@ -1,6 +1,6 @@
 import type { AgentState } from '@floe/model';
 import { printable } from '@floe/model';
-import type { Changes, LocalStatus } from './protocol.ts';
+import type { Changes, LocalStatus } from '../local/protocol.ts';
 
 /** What times are told in. */
 export interface LocalTime {

@@ -1,9 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { FloeError, isAbort } from '@floe/runtime';
 import * as v from 'valibot';
-import { groupName, readEtcGroup, type ReadGroups } from './group.ts';
+import { groupName, readEtcGroup, type ReadGroups } from '../local/group.ts';
 import {
   Accepted,
   Changes,
@@ -13,10 +12,9 @@ import {
   Refusal,
   RollingBack,
   rootSocketPath,
-  SOCKET_PATH,
   type LaterRequest,
   type Notice,
-} from './protocol.ts';
+} from '../local/protocol.ts';
 
 const TIMEOUT_MS = 15_000;
 /** Comparing closures reads the whole register of two systems. */
@@ -41,11 +39,6 @@ export interface ClientOptions {
   readonly signal: AbortSignal;
   /** Default: /etc/group. */
   readonly readGroups?: ReadGroups;
-}
-
-/** The socket of the agent on this machine, or on the folder `root`: FLOE_SOCKET, or where the agent puts it. */
-export function socketPathOf(env: Readonly<Record<string, string | undefined>>, root: string | undefined): string {
-  return env['FLOE_SOCKET']?.trim() || join(root ?? '/', SOCKET_PATH);
 }
 
 /**

@@ -1,10 +1,7 @@
-import { SERVER_AWAY, type AgentEvent, type AgentJournal } from '@floe/model';
+import { SERVER_AWAY, SERVER_MISSED, type AgentEvent, type AgentJournal } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
-import type { ServerStanding } from './contact.ts';
-
-/** Why a system that works was left again. */
-export const SERVER_MISSED = 'SERVER_MISSED';
+import type { ServerStanding } from '../server/contact.ts';
 
 /** The network is asked for as often as this, in ms, while the server is away. */
 const NETWORK_EVERY_MS = 60_000;

@@ -1,11 +1,16 @@
 import { AgentState, CommitSha, Counter, Detail, HostName, Observed, StorePath, Timestamp } from '@floe/protocol';
+import { join } from 'node:path';
 import * as v from 'valibot';
 
 // What the agent and the people at its machine say to each other: HTTP with JSON over a Unix socket. Requests are
 // strict; answers ignore what they do not know, since right after an upgrade either side may be the older one.
 
-/** Where the socket is, below the folder that plays the machine if there is one. */
-export const SOCKET_PATH = '/run/floe-agent/socket';
+const SOCKET_PATH = '/run/floe-agent/socket';
+
+/** The socket of the agent on this machine, or on the folder `root`: FLOE_SOCKET, or where the agent puts it. */
+export function socketPathOf(env: Readonly<Record<string, string | undefined>>, root: string | undefined): string {
+  return env['FLOE_SOCKET']?.trim() || join(root ?? '/', SOCKET_PATH);
+}
 
 /** Root's own socket beside the one of a group: nobody in the group can keep root out of it. */
 export function rootSocketPath(path: string): string {

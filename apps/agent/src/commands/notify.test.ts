@@ -10,7 +10,7 @@ import { until } from '../test/until.ts';
 import { createAgentClient } from './client.ts';
 import { notifyArguments } from './desktop.ts';
 import { runNotify, type NotifyEnd } from './notify.ts';
-import { serveUserSocket, type UserSocket } from './socket.ts';
+import { serveUserSocket, type UserSocket } from '../local/socket.ts';
 
 /** Plays notify-send: writes down how it was called, and does what the file `mode` says until it is told what to choose. */
 const NOTIFY_SEND = `#!/bin/sh

@@ -3,7 +3,7 @@ import { systemClock } from '@floe/runtime';
 import { beforeEach, expect, test } from 'vitest';
 import { FakeMachine } from '../test/fake-machine.ts';
 import { directiveWith, journalWith, NOW, storePath } from '../test/fixtures.ts';
-import type { ServerStanding } from './contact.ts';
+import type { ServerStanding } from '../server/contact.ts';
 import { MissedServer } from './missed-server.ts';
 
 const OLD = storePath('old');

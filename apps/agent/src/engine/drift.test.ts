@@ -3,7 +3,7 @@ import { AgentPolicy, DEFAULT_AGENT_POLICY } from '@floe/protocol';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
 import { isAsLeft, judgeDrift } from './drift.ts';
-import { directiveWith, journalWith, reportWith, storePath } from './test/fixtures.ts';
+import { directiveWith, journalWith, reportWith, storePath } from '../test/fixtures.ts';
 
 const WANTED = storePath('wanted');
 const OTHER = storePath('other');

@@ -1,7 +1,7 @@
 import type { AgentEffect, AgentJournal, AgentReport, AgentState } from '@floe/model';
 import { describeError } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
-import { redactedTail } from './redact.ts';
+import { redactedTail } from '../text/redact.ts';
 
 const MAX_CODE_CHARACTERS = 64;
 const MAX_DETAIL_CHARACTERS = 4_000;

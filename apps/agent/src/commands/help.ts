@@ -1,4 +1,4 @@
-import type { UserCommand } from './commands.ts';
+import type { UserCommand } from './user-commands.ts';
 
 const WHO = 'For root, and the group that the configuration of this machine names; while the agent runs.';
 const JSON_OPTION = '  --json       One JSON object; times are milliseconds since 1970.';

@@ -1,6 +1,6 @@
 import { isFloeError, NO_TIME_LIMIT, type Clock, type Exec, type ExecResult, type Logger } from '@floe/runtime';
 import { oneLine, printable } from '@floe/model';
-import type { Notice, NoticeAction } from './protocol.ts';
+import type { Notice, NoticeAction } from '../local/protocol.ts';
 
 const LABELS: Readonly<Record<NoticeAction, string>> = { later: 'Later', now: 'Now', rollback: 'Go back' };
 /** A notice without a question is shown and not waited for. */

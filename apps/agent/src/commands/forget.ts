@@ -1,7 +1,7 @@
 import { describeError, FloeError, silentLogger } from '@floe/runtime';
 import type { AgentJournal } from '@floe/model';
-import { readJournal, saveJournal } from './journal-file.ts';
-import { lockState, statePaths } from './state-folder.ts';
+import { readJournal, saveJournal } from '../state/journal-file.ts';
+import { lockState, statePaths } from '../state/state-folder.ts';
 
 /** What an agent was told too far of, e.g. with a stolen key or by a clock that was ahead. */
 const FORGETTABLE = {

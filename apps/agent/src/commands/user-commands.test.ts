@@ -6,7 +6,7 @@ import { silentLogger } from '@floe/runtime';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runCli } from '../cli.ts';
 import { AFTER, BEFORE, CHANGES, FakeRequests, STATUS } from '../test/fake-requests.ts';
-import { serveUserSocket, type UserSocket } from './socket.ts';
+import { serveUserSocket, type UserSocket } from '../local/socket.ts';
 
 let dir: string;
 let requests: FakeRequests;

@@ -2,7 +2,7 @@ import type { StorePath } from '@floe/model';
 import { describe, expect, it } from 'vitest';
 import { AFTER, BEFORE, CHANGES, STATUS } from '../test/fake-requests.ts';
 import { parseDuration } from './duration.ts';
-import { groupId, groupName } from './group.ts';
+import { groupId, groupName } from '../local/group.ts';
 import { bytes, changesText, localTime, statusText, table } from './text.ts';
 
 const NOW = Date.UTC(2026, 2, 1, 13, 5);

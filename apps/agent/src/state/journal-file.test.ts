@@ -5,7 +5,7 @@ import { decide } from '@floe/model';
 import { createLogger, silentLogger, systemClock } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openJournal, readJournal, saveJournal } from './journal-file.ts';
-import { journalWith, NOW, REF, REPOSITORY, reportWith, storePath } from './test/fixtures.ts';
+import { journalWith, NOW, REF, REPOSITORY, reportWith, storePath } from '../test/fixtures.ts';
 import type { AgentDirective, CommitSha } from '@floe/model';
 
 let dir: string;

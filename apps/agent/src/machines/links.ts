@@ -1,0 +1,42 @@
+import { readlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { STORE_PATH_FORM, type Observed, type StorePath } from '@floe/model';
+import { StorePath as StorePathSchema } from '@floe/protocol';
+import * as v from 'valibot';
+
+/** More links than this on one way, and it is a loop: as the kernel's own limit. */
+export const MAX_LINKS = 40;
+
+/**
+ * The store path that a link leads to, over any number of links; null when it leads nowhere or elsewhere. Read link by link:
+ * below a folder that plays a machine, /nix/store is not where the links say. Never throws.
+ */
+export async function storePathBehind(link: string): Promise<StorePath | null> {
+  let current = link;
+  for (let hops = 0; hops < MAX_LINKS; hops += 1) {
+    const target = await readlink(current).catch(() => undefined);
+    if (target === undefined) return null;
+    if (STORE_PATH_FORM.test(target)) return v.parse(StorePathSchema, target);
+    current = target.startsWith('/') ? target : join(dirname(current), target);
+  }
+  return null;
+}
+
+/** What a profile names, read from its links; null when it has none. Never throws. */
+export async function observeProfile(profile: string): Promise<Observed['profile']> {
+  const link = await readlink(profile).catch(() => undefined);
+  const generation = /-(\d+)-link$/.exec(link ?? '')?.[1];
+  if (link === undefined || generation === undefined) return null;
+  const toplevel = await storePathBehind(join(dirname(profile), basename(link)));
+  return toplevel === null ? null : { generation: Number(generation), toplevel };
+}
+
+/** What the machine whose files are below `root` ('' for the machine itself) has, read from its links. Never throws. */
+export async function observeLinks(root: string): Promise<Observed> {
+  const [current, booted, profile] = await Promise.all([
+    storePathBehind(`${root}/run/current-system`),
+    storePathBehind(`${root}/run/booted-system`),
+    observeProfile(`${root}/nix/var/nix/profiles/system`),
+  ]);
+  return { current, booted, profile };
+}
