@@ -44,6 +44,7 @@ let
     FLOE_CONFIGURED_BY = "nixos";
     FLOE_LISTEN = cfg.listen;
     FLOE_PUBLIC_URL = cfg.publicUrl;
+    FLOE_TRUSTED_PROXIES = if cfg.trustedProxies == [ ] then null else lib.concatStringsSep "," cfg.trustedProxies;
     FLOE_DATA_DIR = "/var/lib/floe";
     FLOE_TAKE_OVER_FROM = cfg.takeOverFrom;
     FLOE_CACHE_URL = cfg.cacheUrl;
@@ -82,6 +83,16 @@ in
       type = types.str;
       default = "127.0.0.1:8420";
       description = "Address and port. Floe itself speaks no TLS.";
+    };
+
+    trustedProxies = mkOption {
+      type = types.listOf (types.strMatching "[[:xdigit:].:]+(/[[:digit:]]{1,3})?");
+      default = [ ];
+      example = [ "127.0.0.1" ];
+      description = ''
+        Addresses or networks of the proxies in front, whose X-Forwarded-For is believed, so that limits are per client and
+        not for all together. Only proxies that set it: anyone else at such an address could claim to be anybody.
+      '';
     };
 
     repository = {

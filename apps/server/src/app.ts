@@ -6,6 +6,7 @@ import { secureHeaders } from 'hono/secure-headers';
 import { createAuth } from './auth.ts';
 import { answerError, refuse } from './http-error.ts';
 import { BodyBudget } from './http/bodies.ts';
+import type { ClientAddresses } from './http/client-address.ts';
 import { cacheRoutes } from './routes/cache.ts';
 import { decisionRoutes, type DecisionDeps } from './routes/decisions.ts';
 import { enrolmentRoutes, type EnrolmentDeps } from './routes/enrolment.ts';
@@ -20,6 +21,7 @@ export interface AppDeps extends Omit<EnrolmentDeps, Made>, Omit<DecisionDeps, M
   readonly logger: Logger;
   /** Where people reach the page. */
   readonly publicUrl: string;
+  readonly addresses: ClientAddresses;
   readonly webhooks: Omit<WebhookDeps, Made>;
   /** The folder of the cache to serve; undefined: the cache is elsewhere. */
   readonly cacheDir: string | undefined;
@@ -49,10 +51,10 @@ export function createApp(deps: AppDeps): Hono {
     return reasons.length === 0 ? c.json({ status: 'ready', notices }) : c.json({ status: 'not-ready', reasons, notices }, 503);
   });
   app.route('/webhooks', webhookRoutes({ ...deps.webhooks, bodies: new BodyBudget(WEBHOOK_BYTES) }));
-  if (deps.cacheDir !== undefined) app.route('/cache', cacheRoutes(deps.cacheDir));
+  if (deps.cacheDir !== undefined) app.route('/cache', cacheRoutes(deps.cacheDir, deps.addresses));
 
   const api = new Hono();
-  const auth = createAuth({ tokens: deps.store.tokens, clock: deps.clock, publicUrl: deps.publicUrl });
+  const auth = createAuth({ tokens: deps.store.tokens, clock: deps.clock, publicUrl: deps.publicUrl, addresses: deps.addresses });
   const routes = { ...deps, auth, bodies: new BodyBudget(STRANGERS_BYTES) };
   api.route('/session', sessionRoutes(routes));
   // Enrolment comes before the fleet: its token is its authority, and the fleet's routes ask for an API token.

@@ -4,7 +4,9 @@ import { startTestServer, type TestServer } from './test/test-server.ts';
 
 let server: TestServer;
 beforeAll(async () => {
-  server = await startTestServer({ env: { FLOE_WEBHOOK_SECRET_FILE: '/anything', FLOE_PUBLIC_URL: 'https://floe.example' } });
+  server = await startTestServer({
+    env: { FLOE_WEBHOOK_SECRET_FILE: '/anything', FLOE_PUBLIC_URL: 'https://floe.example', FLOE_TRUSTED_PROXIES: '127.0.0.1' },
+  });
 });
 afterAll(async () => {
   await server[Symbol.asyncDispose]();

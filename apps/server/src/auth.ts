@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { Gate, type Clock } from '@floe/runtime';
+import { FairGate, Gate, type Clock } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { Context, MiddlewareHandler } from 'hono';
 import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
 import { createMiddleware } from 'hono/factory';
+import type { ClientAddresses } from './http/client-address.ts';
 import { refuse } from './http-error.ts';
 
 const SESSION_COOKIE = 'floe_session';
@@ -16,7 +17,10 @@ const COOKIE_LIFETIME_S = 30 * 24 * 3600;
 const CONCURRENT_LOOKS = 8;
 const CONCURRENT_GUESSES = 2;
 const MAX_WAITING_LOOKS = 500;
-const MAX_WAITING_GUESSES = 100;
+/** Guesses take turns by the address that they come from; so many of one may wait, and of all. */
+const CONCURRENT_GUESSES_OF_ADDRESS = 1;
+const MAX_WAITING_GUESSES_OF_ADDRESS = 25;
+const MAX_WAITING_GUESSES = 500;
 /** How many credentials are remembered as good. They are looked up all the same: one that was revoked is worth nothing. */
 const MAX_KNOWN = 1_000;
 
@@ -45,21 +49,22 @@ export interface AuthDeps {
   readonly clock: Clock;
   /** Where the page is. */
   readonly publicUrl: string;
+  readonly addresses: ClientAddresses;
 }
 
 /** Who may use the API. */
-export function createAuth({ tokens, clock, publicUrl }: AuthDeps): Auth {
+export function createAuth({ tokens, clock, publicUrl, addresses }: AuthDeps): Auth {
   const publicOrigin = new URL(publicUrl).origin;
   const looks = new Gate(CONCURRENT_LOOKS);
-  const guesses = new Gate(CONCURRENT_GUESSES);
+  const guesses = new FairGate(CONCURRENT_GUESSES, CONCURRENT_GUESSES_OF_ADDRESS);
   /** Hashes, the latest last. */
   const known = new Set<string>();
   const hashOf = (secret: string): string => createHash('sha256').update(secret).digest('base64');
 
-  async function find({ kind, secret }: Credential): Promise<{ readonly name: string } | undefined> {
+  async function find({ kind, secret }: Credential, address: string): Promise<{ readonly name: string } | undefined> {
     const hash = hashOf(secret);
-    const gate = known.has(hash) ? looks : guesses;
-    const found = await gate.pass(async () => await (kind === 'token' ? tokens.findApiToken(secret) : tokens.findSession(secret, clock.now())));
+    const look = async () => await (kind === 'token' ? tokens.findApiToken(secret) : tokens.findSession(secret, clock.now()));
+    const found = await (known.has(hash) ? looks.pass(look) : guesses.pass(address, hash, look));
     known.delete(hash);
     if (found !== undefined) known.add(hash);
     const [oldest] = known;
@@ -67,9 +72,10 @@ export function createAuth({ tokens, clock, publicUrl }: AuthDeps): Auth {
     return found;
   }
 
-  function isCrowded(credential: Credential | undefined): boolean {
+  function isCrowded(credential: Credential | undefined, address: string): boolean {
     if (credential === undefined) return false;
-    return known.has(hashOf(credential.secret)) ? looks.waiting >= MAX_WAITING_LOOKS : guesses.waiting >= MAX_WAITING_GUESSES;
+    if (known.has(hashOf(credential.secret))) return looks.waiting >= MAX_WAITING_LOOKS;
+    return guesses.waiting >= MAX_WAITING_GUESSES || guesses.waitingOf(address) >= MAX_WAITING_GUESSES_OF_ADDRESS;
   }
 
   /** What a browser was made to send by another site. SameSite keeps it out as well; this holds where that does not. */
@@ -84,11 +90,12 @@ export function createAuth({ tokens, clock, publicUrl }: AuthDeps): Auth {
   return {
     required: createMiddleware<AuthEnv>(async (c, next) => {
       const credential = shown(c);
-      if (isCrowded(credential)) {
+      const address = addresses.ofRequest(c);
+      if (isCrowded(credential, address)) {
         c.header('retry-after', '2');
         return refuse(c, 503, 'LOOKS_TOO_MANY', 'too many requests wait for their credentials to be looked up: try again');
       }
-      const found = credential === undefined ? undefined : await find(credential);
+      const found = credential === undefined ? undefined : await find(credential, address);
       if (credential === undefined || found === undefined) {
         c.header('www-authenticate', 'Bearer realm="floe"');
         const why =
@@ -105,11 +112,13 @@ export function createAuth({ tokens, clock, publicUrl }: AuthDeps): Auth {
       c.set('credential', credential);
       return await next();
     }),
-    isGood: async (credential) => (await find(credential)) !== undefined,
+    // It was good, so that it has to wait only when it was forgotten.
+    isGood: async (credential) => (await find(credential, 'let in before')) !== undefined,
     async signIn(c, token) {
       if (isForeign(c, false)) return 'foreign';
       const secret = randomBytes(32).toString('base64url');
-      if (!(await guesses.pass(async () => await tokens.createSession(secret, token, clock.now())))) return 'unknown';
+      const address = addresses.ofRequest(c);
+      if (!(await guesses.pass(address, 'sign-in', async () => await tokens.createSession(secret, token, clock.now())))) return 'unknown';
       const secure = publicOrigin.startsWith('https:');
       setCookie(c, SESSION_COOKIE, secret, { httpOnly: true, sameSite: 'Strict', secure, path: '/', maxAge: COOKIE_LIFETIME_S });
       return 'signed-in';
@@ -117,7 +126,7 @@ export function createAuth({ tokens, clock, publicUrl }: AuthDeps): Auth {
     async signOut(c) {
       if (isForeign(c, false)) return 'foreign';
       const secret = getCookie(c, SESSION_COOKIE);
-      if (secret !== undefined) await tokens.endSession(secret);
+      if (secret !== undefined) await guesses.pass(addresses.ofRequest(c), 'sign-out', async () => await tokens.endSession(secret));
       deleteCookie(c, SESSION_COOKIE, { path: '/' });
       return 'signed-out';
     },

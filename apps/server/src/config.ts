@@ -1,4 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 import type { GithubAuth } from '@floe/forge';
 import { PublicKey } from '@floe/protocol';
@@ -30,6 +31,8 @@ export interface Config {
   readonly dataDir: string;
   /** Undefined: embedded PGlite in the data folder. */
   readonly databaseUrl: Secret | undefined;
+  /** Addresses, or networks with a prefix, of proxies whose X-Forwarded-For is believed. */
+  readonly trustedProxies: readonly string[];
   /** The release key of the server whose database this one takes over, with keys of its own. */
   readonly takeOverFrom: string | undefined;
   readonly repository: RepositoryConfig;
@@ -57,6 +60,12 @@ interface Problems {
 type Env = Readonly<Record<string, string | undefined>>;
 
 const Port = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.maxValue(65_535));
+const Proxies = v.pipe(
+  v.string(),
+  v.maxLength(2048),
+  v.transform((text) => text.split(',').map((part) => part.trim())),
+  v.array(v.custom<string>((part) => typeof part === 'string' && isAddressOrNetwork(part))),
+);
 const Url = v.pipe(
   v.string(),
   v.maxLength(2048),
@@ -149,6 +158,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     publicUrl,
     dataDir,
     databaseUrl,
+    trustedProxies: checked('FLOE_TRUSTED_PROXIES', Proxies, [], 'addresses or networks of proxies with commas between, e.g. 127.0.0.1,10.1.0.0/24'),
     takeOverFrom: checked<string | undefined>('FLOE_TAKE_OVER_FROM', PublicKey, undefined, 'the release key that the refusal named'),
     repository: parseRepositoryConfig({ value, required, checked, count, secretSource, problem: (text) => problems.push(text) }),
     webhookSecrets: [webhookSecret, previousSecret].filter((secret) => secret !== undefined),
@@ -174,6 +184,14 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     );
   }
   return Object.freeze(config);
+}
+
+function isAddressOrNetwork(text: string): boolean {
+  const match = /^(?<address>[^/%]+)(\/(?<prefix>\d{1,3}))?$/.exec(text);
+  const family = isIP(match?.groups?.['address'] ?? '');
+  // A network of everybody would make the header anybody's word.
+  const prefix = Number(match?.groups?.['prefix'] ?? 1);
+  return family !== 0 && prefix >= 1 && prefix <= (family === 4 ? 32 : 128);
 }
 
 /** What the driver takes: it decodes each part. */

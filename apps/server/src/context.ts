@@ -17,6 +17,7 @@ import { lockDataFolder } from './data-folder.ts';
 import { mayActivate } from './directives.ts';
 import { FleetFeed } from './feed.ts';
 import { FleetReader } from './fleet-reader.ts';
+import { trustProxies, type ClientAddresses } from './http/client-address.ts';
 import { keepHouse } from './housekeeping.ts';
 import { Notices } from './notices.ts';
 import { openStoreWhenReady } from './open-store.ts';
@@ -50,6 +51,8 @@ export interface System {
 export interface ServerContext extends AsyncDisposable {
   readonly app: Hono;
   readonly hub: AgentHub;
+  /** Who is at the other end of a connection. */
+  readonly addresses: ClientAddresses;
   readonly store: Store;
   /** Runs the server's loops until `signal` aborts. */
   run(signal: AbortSignal): Promise<void>;
@@ -127,6 +130,7 @@ export async function createServerContext(config: Config, logger: Logger, system
   );
 
   const pinned = (signer: { keyId: string; publicKey: string }): string[] => [`${signer.keyId}:${signer.publicKey}`];
+  const addresses = trustProxies(config.trustedProxies);
   const app = createApp({
     store,
     repository,
@@ -146,6 +150,7 @@ export async function createServerContext(config: Config, logger: Logger, system
     },
     onHostChanged: (host) => steering.mark(host),
     publicUrl: config.publicUrl,
+    addresses,
     webhooks: { store, repository, secrets: config.webhookSecrets, clock, logger, githubRepository: config.github?.repository },
     cacheDir: paths.cache,
     dashboardDir: join(rootDir, 'apps/dashboard/dist'),
@@ -166,6 +171,7 @@ export async function createServerContext(config: Config, logger: Logger, system
   return {
     app,
     hub,
+    addresses,
     store,
     async run(stopping) {
       // A loop that fails takes the others with it: the service manager starts the whole anew.

@@ -22,7 +22,7 @@ const TIMEOUT_CHECK_MS = 2_000;
  * Disposing stops taking connections and ends what is open.
  */
 export async function listen(
-  context: Pick<ServerContext, 'app' | 'hub'>,
+  context: Pick<ServerContext, 'app' | 'hub' | 'addresses'>,
   config: Pick<Config, 'listenHost' | 'listenPort' | 'publicUrl'>,
   logger: Logger,
 ): Promise<AsyncDisposable & { readonly port: number }> {
@@ -51,7 +51,9 @@ export async function listen(
     guardErrors(request, noteError);
     sockets.handleUpgrade(request, raw, head, (webSocket) => {
       guardErrors(webSocket, noteError);
-      context.hub.accept(webSocket, { address: request.socket.remoteAddress, raw });
+      // Twice the same header is one list by now.
+      const forwarded = String(request.headers['x-forwarded-for'] ?? '') || undefined;
+      context.hub.accept(webSocket, { address: context.addresses.of(request.socket.remoteAddress, forwarded), raw });
     });
   });
   await new Promise<void>((resolve, reject) => {

@@ -10,6 +10,7 @@ export * from './signing.ts';
 export * from './text.ts';
 export * from './wake.ts';
 export * from './background.ts';
+export * from './fair-gate.ts';
 export * from './limits.ts';
 export * from './addresses.ts';
 export * from './process-lock.ts';

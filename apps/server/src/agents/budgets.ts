@@ -1,8 +1,14 @@
 import type { HostName } from '@floe/model';
 import { TokenBucket, type Clock } from '@floe/runtime';
+import type { AgentSocket } from './agent-socket.ts';
 
 /** One host's messages. What is above is not refused but read later, so that nothing is lost. */
 const HOST_MESSAGES = { burst: 400, perSecond: 40 } as const;
+/**
+ * How often one host is let in: each time is a transaction, and a look of the steering and of everyone who watches. One
+ * that comes more often (an agent that crashes and is started again) waits; nothing adds up while it does.
+ */
+const HOST_HELLOS = { burst: 20, perSecond: 0.5 } as const;
 /** A message costs one token, and one for each of these, in characters: a large one is more work. */
 const CHARACTERS_PER_TOKEN = 4_096;
 /** Reports of one host that are not stored yet. */
@@ -12,6 +18,7 @@ const MAX_HELD_CHARACTERS = 64 * 1024 * 1024;
 
 interface Budget {
   readonly messages: TokenBucket;
+  readonly hellos: TokenBucket;
   heldReports: number;
 }
 
@@ -29,6 +36,12 @@ export class HostBudgets {
   /** Returns how long the host has to wait before its message is handled, in ms. A new connection does not make it younger. */
   charge(host: HostName, characters: number): number {
     return this.#of(host).messages.charge(1 + Math.floor(characters / CHARACTERS_PER_TOKEN));
+  }
+
+  /** Waits until the host may be let in again, or until its connection begins to close. */
+  async admitHello(host: HostName, wire: Pick<AgentSocket, 'sleep' | 'isOpen'>): Promise<void> {
+    const { hellos } = this.#of(host);
+    while (wire.isOpen && !hellos.tryTake()) await wire.sleep(1000 / HOST_HELLOS.perSecond / 4);
   }
 
   /** Waits until there is room for a report of the host, or until `signal` aborts. */
@@ -63,8 +76,8 @@ export class HostBudgets {
 
   /** Hosts that are not connected, and owe nothing, need no budget. */
   forgetIdle(isConnected: (host: HostName) => boolean): void {
-    for (const [host, { messages, heldReports }] of this.#budgets)
-      if (heldReports === 0 && messages.isFull && !isConnected(host)) this.#budgets.delete(host);
+    for (const [host, { messages, hellos, heldReports }] of this.#budgets)
+      if (heldReports === 0 && messages.isFull && hellos.isFull && !isConnected(host)) this.#budgets.delete(host);
   }
 
   #hasRoom(host: HostName, characters: number): boolean {
@@ -74,7 +87,11 @@ export class HostBudgets {
   #of(host: HostName): Budget {
     const found = this.#budgets.get(host);
     if (found !== undefined) return found;
-    const budget: Budget = { messages: new TokenBucket(HOST_MESSAGES, this.#clock), heldReports: 0 };
+    const budget: Budget = {
+      messages: new TokenBucket(HOST_MESSAGES, this.#clock),
+      hellos: new TokenBucket(HOST_HELLOS, this.#clock),
+      heldReports: 0,
+    };
     this.#budgets.set(host, budget);
     return budget;
   }

@@ -1,16 +1,18 @@
 import type { HostName } from '@floe/model';
 import { CLOSE_CODES, type Hello } from '@floe/protocol';
-import { FloeError, Gate, type Clock, type Logger, type Troubles } from '@floe/runtime';
+import { FairGate, FloeError, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { HostRow, Store } from '@floe/store';
 import { EPOCH_TOO_FAR, judgeHello } from './admission.ts';
 import type { AgentSocket } from './agent-socket.ts';
 import type { HostBudgets } from './budgets.ts';
 import { WelcomedSession } from './session.ts';
 
-/** So many hellos are looked at together: strangers share the database with the API and the hosts that are in. */
+/**
+ * So many hellos are looked at together, and so many of one address: strangers share the database with the API and the
+ * hosts that are in. The turn goes round the addresses, and the hosts that they claim to be.
+ */
 const CONCURRENT_HELLOS = 16;
-/** What a hello costs of a host's budget, in characters of a message: it is a transaction, and a look at the host. */
-const HELLO_CHARACTERS = 32_768;
+const CONCURRENT_OF_ADDRESS = 8;
 
 /** What an agent that is refused cannot do, for {@link Troubles}. */
 const CONNECTING = 'connecting';
@@ -28,6 +30,7 @@ export interface GreeterDeps {
 /** Somebody with a hello. */
 export interface Visitor {
   readonly wire: AgentSocket;
+  readonly address: string;
   readonly nonce: string;
   readonly logger: Logger;
   /** Its signature is a host's. */
@@ -43,7 +46,7 @@ interface Guest extends Visitor {
 /** Turns a hello into a session, or refuses it. */
 export class Greeter {
   readonly #deps: GreeterDeps;
-  readonly #gate = new Gate(CONCURRENT_HELLOS);
+  readonly #gate = new FairGate(CONCURRENT_HELLOS, CONCURRENT_OF_ADDRESS);
   /** Those whose key is right and whose presence is being stored; one at a time for each host. */
   readonly #guests = new Map<HostName, Set<Guest>>();
   readonly #turns = new Map<HostName, Promise<unknown>>();
@@ -62,8 +65,8 @@ export class Greeter {
   }
 
   async greet(visitor: Visitor, hello: Hello): Promise<void> {
-    const { wire } = visitor;
-    const row = await this.#gate.pass(async () => (wire.isOpen ? await this.#judge(visitor, hello) : undefined));
+    const { wire, address } = visitor;
+    const row = await this.#gate.pass(address, hello.host, async () => (wire.isOpen ? await this.#judge(visitor, hello) : undefined));
     if (row === undefined) return;
     visitor.onKnown();
     const guest: Guest = { ...visitor, sessionId: this.#deps.newSessionId() };
@@ -72,8 +75,8 @@ export class Greeter {
     for (const older of guests) older.wire.close(CLOSE_CODES.replaced, 'replaced');
     this.#guests.set(hello.host, guests.add(guest));
     try {
-      await wire.sleep(this.#deps.budgets.charge(hello.host, HELLO_CHARACTERS));
       await this.#inTurn(hello.host, async () => {
+        await this.#deps.budgets.admitHello(hello.host, wire);
         if (wire.isOpen) await this.#letIn(guest, hello, row);
       });
     } finally {

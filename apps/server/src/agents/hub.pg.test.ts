@@ -169,6 +169,52 @@ describe('a stranger', () => {
   });
 });
 
+describe('hellos', () => {
+  test('of one address that take for ever, and claim to be whoever, do not delay a good host’s welcome', async () => {
+    const guest = await server.enrol('guest', TOPLEVEL);
+    const { hosts } = server.context.store;
+    const real = hosts.get.bind(hosts);
+    const never = Promise.withResolvers<undefined>();
+    let heldLooks = 0;
+    using _slow = vi.spyOn(hosts, 'get').mockImplementation(async (host) => {
+      if (!host.startsWith('made-up-')) return await real(host);
+      heldLooks += 1;
+      return await never.promise;
+    });
+    const hostile = await Promise.all(
+      Array.from({ length: 60 }, async (_, n) => {
+        const agent = new TestAgent(server.url, '127.6.6.6');
+        await agent.hello({ ...guest, host: `made-up-${n}` as never });
+        return agent;
+      }),
+    );
+    await eventually('its places are taken', () => (heldLooks >= 8 ? true : undefined));
+    await using agent = new TestAgent(server.url, '127.0.0.7');
+    await agent.hello(guest);
+    await agent.next('directive');
+    expect(heldLooks).toBe(8);
+    never.resolve(undefined);
+    for (const each of hostile) await each[Symbol.asyncDispose]();
+  });
+
+  test('of a host that comes again and again cost bounded work, and the last of them is welcome', async () => {
+    const loop = await server.enrol('crash-loop', TOPLEVEL);
+    using looks = vi.spyOn(server.context.store.hosts, 'get');
+    using connects = vi.spyOn(server.context.store.hosts, 'connect');
+    const start = performance.now();
+    for (let n = 0; n < 45; n += 1) {
+      const before = looks.mock.calls.length;
+      await using agent = new TestAgent(server.url);
+      await agent.hello(loop);
+      await eventually('it was heard', () => (looks.mock.calls.length > before ? true : undefined));
+    }
+    const seconds = (performance.now() - start) / 1000;
+    expect(connects.mock.calls.length).toBeLessThanOrEqual(21 + seconds / 2);
+    await using last = await TestAgent.welcome(server.url, loop);
+    await last.next('directive');
+  });
+});
+
 describe('a host that floods', () => {
   test('with reports has few of them in memory at a time, and every one is stored', async () => {
     const flo = await server.enrol('flood');

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import type { HostName } from '@floe/model';
 import { AgentMessage, CLOSE_CODES, HEARTBEAT_MS, MAX_FRAME_BYTES, MAX_HELLO_BYTES, parseFrame, type Progress } from '@floe/protocol';
-import { addressGroup, background, Crowd, isFloeError, type Clock, type Logger, type Troubles } from '@floe/runtime';
+import { background, Crowd, isFloeError, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { WebSocket } from 'ws';
 import { AgentSocket } from './agent-socket.ts';
@@ -39,7 +39,8 @@ export interface HubDeps {
 
 /** Where a WebSocket comes from. */
 export interface Origin {
-  readonly address: string | undefined;
+  /** Who counts as one stranger: a client address. */
+  readonly address: string;
   readonly raw: Duplex;
 }
 
@@ -98,17 +99,18 @@ export class AgentHub implements AsyncDisposable {
   /** Takes over a fresh socket: challenge, hello, welcome, then messages until it closes. */
   accept(socket: WebSocket, origin: Origin): void {
     const wire = new AgentSocket(socket, this.#deps.clock);
-    const logger = this.#deps.logger.child({ remoteAddress: origin.address ?? 'unknown' });
+    const logger = this.#deps.logger.child({ remoteAddress: origin.address });
     if (this.#stopping.signal.aborted) {
       wire.close(CLOSE_CODES.restarting, 'restarting');
       return;
     }
     this.#sockets.add(wire);
-    this.#strangers.join(wire, addressGroup(origin.address))?.cut();
+    this.#strangers.join(wire, origin.address)?.cut();
     const handshake = setTimeout(() => wire.close(CLOSE_CODES.badMessage, 'no hello'), HANDSHAKE_MS);
     const unlimit = wire.limitBytes(origin.raw, MAX_HELLO_BYTES);
     const visit: Visit = {
       wire,
+      address: origin.address,
       nonce: randomBytes(24).toString('base64url'),
       logger,
       session: undefined,

@@ -1,6 +1,4 @@
-import type { HttpBindings } from '@hono/node-server';
-import { addressGroup, isLoopback, TokenBucket, type Clock, type Rate } from '@floe/runtime';
-import type { Context } from 'hono';
+import { TokenBucket, type Clock, type Rate } from '@floe/runtime';
 
 /** Addresses that are remembered; who was not here for the longest time is forgotten first. */
 const MAX_ADDRESSES = 10_000;
@@ -30,13 +28,4 @@ export class Tries {
   giveBack(address: string): void {
     this.#buckets.get(address)?.charge(-1);
   }
-}
-
-/**
- * Who asks. Behind a proxy on this machine that is whom the proxy names last; from elsewhere the header is anybody's word.
- */
-export function clientAddress(c: Context): string {
-  const address = (c.env as Partial<HttpBindings> | undefined)?.incoming?.socket.remoteAddress;
-  const forwarded = c.req.header('x-forwarded-for')?.split(',').at(-1)?.trim();
-  return addressGroup(forwarded !== undefined && address !== undefined && isLoopback(address.replace(/^::ffff:/, '')) ? forwarded : address);
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '@floe/testkit';
+import { trustProxies } from '../http/client-address.ts';
 import { cacheRoutes } from './cache.ts';
 
 const HASH = (letter: string): string => letter.repeat(32);
@@ -67,7 +68,7 @@ describe('the cache', () => {
   });
 
   test('closes a file that nobody reads to its end, and cuts the oldest download when there are too many', async () => {
-    const app = cacheRoutes(dir, 3);
+    const app = cacheRoutes(dir, trustProxies([]), 3);
     const before = await openFiles();
     const answers = [];
     for (let n = 0; n < 10; n += 1) answers.push(await app.request(`/${NAR('a')}`));

@@ -1,9 +1,10 @@
 import { constants } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { addressGroup, background, Crowd } from '@floe/runtime';
+import { background, Crowd } from '@floe/runtime';
 import type { HttpBindings } from '@hono/node-server';
 import { Hono, type Context } from 'hono';
+import { trustProxies, type ClientAddresses } from '../http/client-address.ts';
 
 /** So many downloads at a time; one more, and the oldest of the busiest address is cut: Nix goes on where it stopped. */
 const MAX_DOWNLOADS = 512;
@@ -20,7 +21,11 @@ interface Download {
  * The embedded default's binary cache: the folder that the builder publishes to, over HTTP. Public by design: what is
  * signed may be read by who knows its hash; secrets never belong into the Nix store.
  */
-export function cacheRoutes(dir: string, maxDownloads = MAX_DOWNLOADS): Hono<{ Bindings: Partial<HttpBindings> }> {
+export function cacheRoutes(
+  dir: string,
+  addresses: ClientAddresses = trustProxies([]),
+  maxDownloads = MAX_DOWNLOADS,
+): Hono<{ Bindings: Partial<HttpBindings> }> {
   const app = new Hono<{ Bindings: Partial<HttpBindings> }>();
   const downloads = new Crowd<Download>(maxDownloads);
 
@@ -48,7 +53,7 @@ export function cacheRoutes(dir: string, maxDownloads = MAX_DOWNLOADS): Hono<{ B
       const status = range === null ? 200 : 206;
       if (c.req.method === 'HEAD' || size === 0) return c.body(null, status);
       isStreamed = true;
-      return c.body(stream(c, file, start, end, downloads), status);
+      return c.body(stream(c, file, [start, end], { downloads, address: addresses.ofRequest(c) }), status);
     } finally {
       if (!isStreamed) await file.close();
     }
@@ -74,9 +79,8 @@ async function openRegular(path: string): Promise<FileHandle | undefined> {
 function stream(
   c: Context<{ Bindings: Partial<HttpBindings> }>,
   file: FileHandle,
-  start: number,
-  end: number,
-  downloads: Crowd<Download>,
+  [start, end]: readonly [number, number],
+  { downloads, address }: { readonly downloads: Crowd<Download>; readonly address: string },
 ): ReadableStream<Uint8Array> {
   // Without a port (`app.request`) there is no connection.
   const outgoing = (c.env as Partial<HttpBindings> | undefined)?.outgoing;
@@ -90,7 +94,9 @@ function stream(
     background(file.close(), () => undefined);
   }
   outgoing?.once('close', finish);
-  downloads.join(download, addressGroup(outgoing?.req.socket.remoteAddress))?.cut();
+  downloads.join(download, address)?.cut();
+  // It went while the file was opened: its end was told before anybody listened.
+  if (outgoing?.destroyed === true) finish();
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {

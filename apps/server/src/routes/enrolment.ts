@@ -18,7 +18,8 @@ import * as v from 'valibot';
 import type { AgentHub } from '../agents/hub.ts';
 import type { Auth, AuthEnv } from '../auth.ts';
 import { membersBody, strangersBody, type BodyBudget } from '../http/bodies.ts';
-import { clientAddress, Tries } from '../http/tries.ts';
+import type { ClientAddresses } from '../http/client-address.ts';
+import { Tries } from '../http/tries.ts';
 import { refuse } from '../http-error.ts';
 import { orRefuse, Reason } from './validation.ts';
 
@@ -30,6 +31,7 @@ const ENROLMENTS = { burst: 20, perSecond: 0.2 } as const;
 export interface EnrolmentDeps {
   readonly auth: Auth;
   readonly bodies: BodyBudget;
+  readonly addresses: ClientAddresses;
   readonly store: Store;
   readonly repository: Repository;
   readonly statements: StatementLog;
@@ -73,7 +75,7 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
 
   app.post('/enrol', strangersBody(MAX_ENROL_BYTES, deps.bodies), sValidator('json', foreign(EnrolRequest), orRefuse), async (c) => {
     const { token, host, machineId, publicKey } = c.req.valid('json');
-    const address = clientAddress(c);
+    const address = deps.addresses.ofRequest(c);
     if (!tries.take(address)) {
       c.header('retry-after', String(1 / ENROLMENTS.perSecond));
       return refuse(c, 429, 'ENROLMENTS_TOO_MANY', `more than ${ENROLMENTS.burst} enrolments from one address were refused: try again in a while`);

@@ -4,7 +4,8 @@ import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { Auth } from '../auth.ts';
 import { strangersBody, type BodyBudget } from '../http/bodies.ts';
-import { clientAddress, Tries } from '../http/tries.ts';
+import type { ClientAddresses } from '../http/client-address.ts';
+import { Tries } from '../http/tries.ts';
 import { refuse } from '../http-error.ts';
 import { orRefuse } from './validation.ts';
 
@@ -17,15 +18,16 @@ export interface SessionDeps {
   readonly auth: Auth;
   readonly clock: Clock;
   readonly bodies: BodyBudget;
+  readonly addresses: ClientAddresses;
 }
 
 /** The page's sign-in and sign-out. */
-export function sessionRoutes({ auth, clock, bodies }: SessionDeps): Hono {
+export function sessionRoutes({ auth, clock, bodies, addresses }: SessionDeps): Hono {
   const app = new Hono();
   const tries = new Tries(SIGN_INS, clock);
 
   app.post('/', strangersBody(MAX_BODY_BYTES, bodies), sValidator('json', SignIn, orRefuse), async (c) => {
-    if (!tries.take(clientAddress(c))) {
+    if (!tries.take(addresses.ofRequest(c))) {
       c.header('retry-after', String(1 / SIGN_INS.perSecond));
       return refuse(c, 429, 'SIGN_INS_TOO_MANY', `more than ${SIGN_INS.burst} tries to sign in from one address: try again in a while`);
     }

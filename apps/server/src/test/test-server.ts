@@ -109,8 +109,9 @@ export class TestAgent implements AsyncDisposable {
   readonly #opened: Promise<void>;
   readonly #watchers = new Set<() => void>();
 
-  constructor(url: string) {
-    this.socket = new WebSocket(`${url.replace('http', 'ws')}/agent`);
+  /** `from` is an address of this machine. */
+  constructor(url: string, from = '127.0.0.1') {
+    this.socket = new WebSocket(`${url.replace('http', 'ws')}/agent`, { localAddress: from });
     this.socket.on('error', () => undefined);
     this.#opened = new Promise((resolve) => this.socket.once('open', () => resolve()));
     this.closed = new Promise((resolve) => this.socket.once('close', (code, reason) => resolve({ code, reason: reason.toString() })));
