@@ -133,7 +133,12 @@ async function refusalOf(response: Response, serverUrl: string): Promise<FloeErr
   const text = await readBoundedText(response, MAX_REFUSAL_BYTES).catch(() => '');
   const error = parseApiError(text);
   const data = { status, serverCode: error?.code };
-  if (status === 401) return new FloeError('UNAUTHENTICATED', `${serverUrl} does not accept the token: run: floe login ${serverUrl}`, { data });
+  if (status === 401)
+    return new FloeError(
+      'UNAUTHENTICATED',
+      `${serverUrl} does not accept the token: it is unknown or was revoked. Ask an administrator of the server for one (the first is in admin-token of its data folder), then run: floe login ${serverUrl}`,
+      { data },
+    );
   if (error === undefined) {
     if (status >= 502 && status <= 504) {
       return new FloeError('SERVER_UNREACHABLE', `the gateway at ${serverUrl} does not reach the server (HTTP ${status}): check that it runs`, {

@@ -80,7 +80,10 @@ export class Announcer {
     const { store, reader, feed, troubles, repositoryId } = this.#deps;
     const repository = await store.repositories.get(repositoryId);
     feed.show({ type: 'repository', repository: reader.repository(repository) });
-    for (const host of await reader.hosts(hosts)) feed.show({ type: 'host', host });
+    const views = await reader.hosts(hosts);
+    for (const host of views) feed.show({ type: 'host', host });
+    const there = new Set<string>(views.map(({ host }) => host));
+    feed.keepHosts((host) => there.has(host) || (hosts !== 'all' && !hosts.has(host as HostName)));
     const recent = await store.revisions.list(repositoryId, RECENT_REVISIONS);
     const current = await store.rollouts.current(repositoryId);
     await troubles.each(

@@ -102,7 +102,7 @@ export function createAuth({ tokens, clock, publicUrl, addresses }: AuthDeps): A
           credential === undefined
             ? 'send an API token: "Authorization: Bearer …"'
             : credential.kind === 'token'
-              ? 'the API token is unknown or revoked: run "floe login" again'
+              ? 'the API token is unknown or was revoked: ask an administrator of this server for one'
               : 'the session has ended: sign in again';
         return refuse(c, 401, 'UNAUTHENTICATED', why);
       }

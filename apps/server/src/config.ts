@@ -6,7 +6,7 @@ import { PublicKey } from '@floe/protocol';
 import { FloeError, LOG_LEVELS, MAX_TIMER_MS, Secret, secretFile, withoutTrailingSlashes, type LogLevel, type SecretSource } from '@floe/runtime';
 import * as v from 'valibot';
 import { parseRepositoryConfig, type RepositoryConfig } from './repository-config.ts';
-import { settingName } from './setting-names.ts';
+import { nameSettings } from './setting-names.ts';
 
 export interface GithubConfig {
   /** `owner/name` */
@@ -50,6 +50,8 @@ export interface Config {
   readonly mayBuildsChangeStore: boolean;
   /** Files that hold the secrets above. */
   readonly secretFiles: readonly string[];
+  /** A message with its settings by the names that their reader used. */
+  readonly nameSettings: (message: string) => string;
   readonly logLevel: LogLevel;
 }
 
@@ -89,8 +91,9 @@ const MIB = 1024 ** 2;
  * Throws `FloeError('CONFIG_INVALID')` whose message lists every problem, with what to do.
  */
 export function parseConfig(env: Env, readFile: (path: string) => string = readSmallFile): Config {
+  const configuredBy = env['FLOE_CONFIGURED_BY'];
   const found: string[] = [];
-  const problems: Problems = { push: (problem) => void found.push(oneLine(problem)) };
+  const problems: Problems = { push: (problem) => void found.push(oneLine(nameSettings(problem, configuredBy))) };
   const secretFiles: string[] = [];
 
   function value(name: string): string | undefined {
@@ -126,7 +129,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
   /** Looked at now, so that a mistake is told at start, and read again for each use. */
   function secretSource(name: string): SecretSource | undefined {
     if (readSecret(name) === undefined) return undefined;
-    return secretFile(value(name) ?? '', settingName(name, env['FLOE_CONFIGURED_BY']));
+    return secretFile(value(name) ?? '', nameSettings(name, configuredBy));
   }
   function count(name: string, fallback: number, unit: string): number {
     return checked(name, Count, fallback, `a whole number of ${unit}, from 1 to 2147483`);
@@ -175,6 +178,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
       checked('FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS', v.picklist(['yes', 'no']), 'no', 'yes or no') === 'yes',
     mayBuildsChangeStore: checked('FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE', v.picklist(['yes', 'no']), 'no', 'yes or no') === 'yes',
     secretFiles,
+    nameSettings: (message) => nameSettings(message, configuredBy),
     logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),
   };
   if (found.length > 0) {

@@ -151,7 +151,15 @@ export async function createServerContext(config: Config, logger: Logger, system
     onHostChanged: (host) => steering.mark(host),
     publicUrl: config.publicUrl,
     addresses,
-    webhooks: { store, repository, secrets: config.webhookSecrets, clock, logger, githubRepository: config.github?.repository },
+    webhooks: {
+      store,
+      repository,
+      secrets: config.webhookSecrets,
+      clock,
+      logger,
+      githubRepository: config.github?.repository,
+      nameSettings: config.nameSettings,
+    },
     cacheDir: paths.cache,
     dashboardDir: join(rootDir, 'apps/dashboard/dist'),
     notReady: atMostEvery(
@@ -164,7 +172,14 @@ export async function createServerContext(config: Config, logger: Logger, system
         ),
     ),
     notices: () => notices.list(),
-    acceptClock: async () => await store.server.setClockHigh(clock.accept()),
+    async acceptClock() {
+      const accepted = clock.accept();
+      if (accepted === undefined) return undefined;
+      if (accepted.was !== 'DIFFERS') await store.server.setClockHigh(accepted.now);
+      // Not only with the next beat: who asks right after this is told the truth.
+      if (notices.set(`CLOCK_${accepted.was}`, undefined, accepted.now)) announcer.mark(new Set());
+      return accepted;
+    },
   });
 
   const owned = stack.move();

@@ -13,18 +13,18 @@ function steerable(row: HostRow, desired: Desired): Decision {
   const { host } = row;
   if (row.revokedAt !== undefined) return nothing('HOST_REVOKED', `the enrolment of ${host} was revoked: to bring it back, run: floe enrol ${host}`);
   if (row.publicKey === undefined) return nothing('HOST_NOT_ENROLLED', `no agent is enrolled for ${host}: run: floe enrol ${host}`);
-  if (desired.kind === 'nothing') return nothing('NO_RELEASE', `there is no release for ${host} yet`);
+  if (desired.kind === 'nothing') return nothing('NO_RELEASE', `${host} has no release yet: it gets one with the first commit that builds it`);
   return { kind: 'retry', toplevel: desired.release.toplevel };
 }
 
-/** `floe retry`: once more what the host put back, refused or could not do. Pure. */
+/** `floe retry`: once more what the host rolled back, refused or could not do. Pure. */
 export function judgeRetry(row: HostRow, desired: Desired): Decision {
   const decision = steerable(row, desired);
   if (decision.kind === 'nothing' || desired.kind === 'quarantined') return decision;
   const { host } = row;
   const said = lastWordOf(row);
   const isAboutIt = said.subject === decision.toplevel;
-  if (said.isToRetry) return nothing('ALREADY_TOLD', `${host} was told to try again already, and has not answered yet`);
+  if (said.isToRetry) return nothing('ALREADY_TOLD', `${host} was already told to try again, and has not answered yet`);
   const { state } = said;
   if (isAboutIt && (state === 'ROLLED_BACK' || state === 'ROLLBACK_FAILED' || state === 'REJECTED' || state === 'BLOCKED')) return decision;
   return nothing('NOTHING_TO_RETRY', `there is nothing to try again: ${describe(row, desired)}`);
@@ -36,11 +36,22 @@ export function judgeResume(row: HostRow, desired: Desired): Decision {
   if (decision.kind === 'nothing') return decision;
   const { host } = row;
   const said = lastWordOf(row);
-  if (said.isToRetry) return nothing('ALREADY_TOLD', `${host} was told to go on already, and has not answered yet`);
+  if (said.isToRetry) return nothing('ALREADY_TOLD', `${host} was already told to resume, and has not answered yet`);
   if (hasArrived(said, decision.toplevel)) return nothing('NOTHING_TO_RESUME', `there is nothing to resume: ${describe(row, desired)}`);
   const isDrifted = said.state === 'SUCCEEDED' && said.subject === decision.toplevel;
   if (said.isOverridden || isDrifted) return decision;
   return nothing('NOTHING_TO_RESUME', `there is nothing to resume: ${describe(row, desired)}`);
+}
+
+/**
+ * `floe forget`: a host that is gone for good. Undefined: it is to be forgotten. `isInFlake`: the newest revision has it.
+ */
+export function refusalToForget(row: HostRow, isInFlake: boolean): Extract<Decision, { kind: 'nothing' }> | undefined {
+  const { host } = row;
+  if (isInFlake) return nothing('HOST_IN_FLAKE', `${host} is in the flake: remove it there first, or it would be back with the next commit`);
+  if (row.publicKey !== undefined && row.revokedAt === undefined)
+    return nothing('HOST_ENROLLED', `${host} is enrolled: first run: floe revoke ${host} --reason "…"`);
+  return undefined;
 }
 
 /** The host as it is, for the sentence that refuses. */
@@ -56,7 +67,7 @@ function describe(row: HostRow, desired: Desired): string {
       return `${host} runs something else than it was told; to bring it back, run: floe resume ${host} --reason "…"`;
     case 'rolled-back':
     case 'failed':
-      return `${host} put its system back itself, or could not take the new one${why}; for another try, run: floe retry ${host} --reason "…"`;
+      return `${host} rolled back, or could not take the new system${why}; to try again, run: floe retry ${host} --reason "…"`;
     case 'away':
       return `${host} is away and goes on by itself when it is back`;
     case 'waiting':
@@ -66,6 +77,6 @@ function describe(row: HostRow, desired: Desired): string {
   }
 }
 
-function nothing(code: string, message: string): Decision {
+function nothing(code: string, message: string): Extract<Decision, { kind: 'nothing' }> {
   return { kind: 'nothing', code, message };
 }

@@ -1,7 +1,10 @@
 import type { FleetEvent } from '@floe/protocol';
 
 type Change = FleetEvent extends infer E ? (E extends { version: number; at: number } ? Omit<E, 'version' | 'at'> : never) : never;
-type Listener = (event: FleetEvent) => void;
+/** `anew`: something is gone, which no view says; a new snapshot does. */
+type Listener = (event: FleetEvent | 'anew') => void;
+
+const HOST_KEY = 'host ';
 
 /**
  * What people watch: the newest view of everything, and each change of it once. Views come in whole and often; only
@@ -24,13 +27,23 @@ export class FleetFeed {
   /** Shows a view; says whether it was news. */
   show(change: Change): boolean {
     // Of revisions only the newest is shown: one key, or every push would stay in memory with all its hosts.
-    const key = change.type === 'host' ? `host ${change.host.host}` : change.type;
+    const key = change.type === 'host' ? `${HOST_KEY}${change.host.host}` : change.type;
     const text = JSON.stringify(change);
     if (this.#shown.get(key) === text) return false;
     this.#shown.set(key, text);
     this.#version += 1;
     const event: FleetEvent = { ...change, version: this.#version, at: this.#now() };
     for (const listener of this.#listeners) listener(event);
+    return true;
+  }
+
+  /** Forgets the hosts that are not there any more; says whether there were any. */
+  keepHosts(isThere: (host: string) => boolean): boolean {
+    const gone = [...this.#shown.keys()].filter((key) => key.startsWith(HOST_KEY) && !isThere(key.slice(HOST_KEY.length)));
+    for (const key of gone) this.#shown.delete(key);
+    if (gone.length === 0) return false;
+    this.#version += 1;
+    for (const listener of this.#listeners) listener('anew');
     return true;
   }
 

@@ -34,7 +34,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
     prune: async (store, before) => await store.audit.prune(before),
   },
   hosts: {
-    bound: 'a row per name that nixosConfigurations had, 10,000 of a commit',
+    bound: 'a row per host of the newest commit, 10,000 at most, and per host that was enrolled until it is forgotten',
     // Only what is noted on a row: reports that were set aside are shown for so long.
     keepMs: 14 * DAY_MS,
     prune: async (store, before) => await store.hosts.forgetRefusals(before),

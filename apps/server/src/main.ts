@@ -4,6 +4,7 @@ import { describeError, isFloeError, stderrLogger, systemClock } from '@floe/run
 import { parseConfig, type Config } from './config.ts';
 import { createServerContext } from './context.ts';
 import { listen } from './listen.ts';
+import { nameSettings } from './setting-names.ts';
 import { USAGE } from './usage.ts';
 
 const USAGE_ERROR = 2;
@@ -38,6 +39,8 @@ try {
   const isExpected = isUsage || isFloeError(error);
   // The code is what the manual is searched for.
   const code = isFloeError(error) && !isUsage ? `${error.code}: ` : '';
-  process.stderr.write(`${isExpected ? `${code}${describeError(error)}` : String((error as Error).stack)}\n`);
+  process.stderr.write(
+    `${isExpected ? `${code}${nameSettings(describeError(error), process.env['FLOE_CONFIGURED_BY'])}` : String((error as Error).stack)}\n`,
+  );
   process.exitCode = isUsage ? USAGE_ERROR : 1;
 }

@@ -43,6 +43,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     },
     rootsDir: paths.roots,
     pollMs: config.pollMs,
+    nameSettings: config.nameSettings,
     owner: await loadOrCreateInstanceId(paths.instanceId),
   };
   await runPipeline(pipeline, repositoryId, signal);

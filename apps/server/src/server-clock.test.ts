@@ -59,7 +59,7 @@ describe("the server's clock", () => {
     clock.remember(START);
     machine.pass(DAY);
     expect(clock.now()).toBe(START + DAY);
-    expect(clock.accept()).toBe(machine.wall);
+    expect(clock.accept()).toEqual({ was: 'AHEAD', now: machine.wall });
     expect(clock.now()).toBe(machine.wall);
     expect(clock.trouble()).toBeUndefined();
   });
@@ -84,6 +84,34 @@ describe("the server's clock", () => {
     expect(clock.trouble()).toBeUndefined();
     clock.noteDatabase(START - DAY);
     expect(clock.trouble()).toMatchObject({ kind: 'DIFFERS' });
+  });
+
+  test('has nothing to accept where nothing is doubted', () => {
+    const clock = new ServerClock(new Machine());
+    clock.noteDatabase(START);
+    expect(clock.accept()).toBeUndefined();
+  });
+
+  test('takes a difference from the database’s clock that an administrator accepted for what it is, until it changes', () => {
+    const machine = new Machine();
+    const clock = new ServerClock(machine);
+    clock.noteDatabase(START - DAY);
+    expect(clock.accept()).toEqual({ was: 'DIFFERS', now: START });
+    expect(clock.trouble()).toBeUndefined();
+    machine.pass(DAY);
+    clock.noteDatabase(machine.wall - DAY - 60_000);
+    expect(clock.trouble()).toBeUndefined();
+    clock.noteDatabase(machine.wall);
+    expect(clock.trouble()).toMatchObject({ kind: 'DIFFERS' });
+  });
+
+  test('set back: accepting it ends that', () => {
+    const machine = new Machine();
+    const clock = new ServerClock(machine);
+    clock.remember(START);
+    machine.wall -= 3 * DAY;
+    expect(clock.accept()).toEqual({ was: 'BEHIND', now: machine.wall });
+    expect(clock.trouble()).toBeUndefined();
   });
 
   test('never tells a time beyond 180 days of what passed, and a directive never ends before its connection’s time, however the clock is set', () => {

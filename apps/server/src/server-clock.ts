@@ -36,6 +36,7 @@ export class ServerClock implements Clock {
   #told: { readonly now: number; readonly sinceBoot: number };
   /** The latest time that was believed, of this run or one before. */
   #highest: number;
+  #expectedDifferenceMs = 0;
   #database: { readonly now: number; readonly sinceBoot: number } | undefined;
 
   constructor(machine: Clock) {
@@ -64,12 +65,21 @@ export class ServerClock implements Clock {
     else this.#good = this.#high;
   }
 
-  /** An administrator says that the machine's clock is right. Returns the time. */
-  accept(): number {
+  /**
+   * An administrator says that the machine's clock is right: ends the trouble that there is, and gives it. A difference from
+   * the database's clock is then what is to be expected, until it changes or the server is started again.
+   */
+  accept(): { readonly was: ClockTrouble['kind']; readonly now: number } | undefined {
+    const trouble = this.trouble();
+    if (trouble === undefined) return undefined;
+    if (trouble.kind === 'DIFFERS') {
+      this.#expectedDifferenceMs = trouble.database - trouble.shown;
+      return { was: trouble.kind, now: trouble.shown };
+    }
     this.#good = { now: this.#machine.now(), sinceBoot: this.#machine.sinceBoot() };
     this.#high = this.#good;
     this.#highest = this.#good.now;
-    return this.#good.now;
+    return { was: trouble.kind, now: this.#good.now };
   }
 
   noteDatabase(now: number): void {
@@ -96,7 +106,7 @@ export class ServerClock implements Clock {
     if (shown < this.#highest - BEHIND_MS) return { kind: 'BEHIND', shown, before: this.#highest };
     if (this.#database === undefined) return undefined;
     const database = this.#database.now + (this.#machine.sinceBoot() - this.#database.sinceBoot);
-    return Math.abs(database - shown) > DATABASE_DIFFERS_MS ? { kind: 'DIFFERS', shown, database } : undefined;
+    return Math.abs(database - shown - this.#expectedDifferenceMs) > DATABASE_DIFFERS_MS ? { kind: 'DIFFERS', shown, database } : undefined;
   }
 
   monotonic(): number {

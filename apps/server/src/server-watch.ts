@@ -59,6 +59,6 @@ function describe(trouble: ClockTrouble): string {
     case 'BEHIND':
       return `the clock of this server showed ${date(trouble.shown)} UTC, but ${date(trouble.before)} UTC before that: one of both is wrong. Set the clock right; if it is right now, run: floe accept clock --reason "…"`;
     case 'DIFFERS':
-      return `the clock of this server showed ${date(trouble.shown)} UTC when that of its database showed ${date(trouble.database)} UTC: set both right`;
+      return `the clock of this server showed ${date(trouble.shown)} UTC when that of its database showed ${date(trouble.database)} UTC: set both right; if this one is right and the other is to stay so, run: floe accept clock --reason "…"`;
   }
 }

@@ -1,20 +1,42 @@
-/** How the settings that messages name are called in the NixOS module, which sets them as variables. */
-const NIXOS_OPTIONS: Readonly<Record<string, string>> = {
-  FLOE_REPOSITORY_URL: 'repository.url',
-  FLOE_REPOSITORY_BRANCH: 'repository.branch',
-  FLOE_REPOSITORY_DIRECTORY: 'repository.directory',
-  FLOE_REPOSITORY_TOKEN_FILE: 'repository.tokenFile',
-  FLOE_REPOSITORY_MAX_MIB: 'repository.maxMib',
-  FLOE_REPOSITORY_MAX_FILE_MIB: 'repository.maxFileMib',
-  FLOE_REPOSITORY_SILENCE_SECONDS: 'repository.silenceSeconds',
-  FLOE_WEBHOOK_SECRET_FILE: 'webhookSecretFile',
-  FLOE_WEBHOOK_PREVIOUS_SECRET_FILE: 'webhookPreviousSecretFile',
-  FLOE_GITHUB_TOKEN_FILE: 'github.tokenFile',
-  FLOE_GITHUB_APP_KEY_FILE: 'github.appKeyFile',
-};
+/** How the settings are called in the NixOS module, which sets them as variables. A test holds this to the module. */
+export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
+  ['FLOE_REPOSITORY_URL', 'repository.url'],
+  ['FLOE_REPOSITORY_BRANCH', 'repository.branch'],
+  ['FLOE_REPOSITORY_DIRECTORY', 'repository.directory'],
+  ['FLOE_REPOSITORY_TOKEN_FILE', 'repository.tokenFile'],
+  ['FLOE_REPOSITORY_MAX_MIB', 'repository.maxMib'],
+  ['FLOE_REPOSITORY_MAX_FILE_MIB', 'repository.maxFileMib'],
+  ['FLOE_REPOSITORY_SILENCE_SECONDS', 'repository.silenceSeconds'],
+  ['FLOE_WEBHOOK_SECRET_FILE', 'webhookSecretFile'],
+  ['FLOE_WEBHOOK_PREVIOUS_SECRET_FILE', 'webhookPreviousSecretFile'],
+  ['FLOE_GITHUB_REPOSITORY', 'github.repository'],
+  ['FLOE_GITHUB_API_URL', 'github.apiUrl'],
+  ['FLOE_GITHUB_TOKEN_FILE', 'github.tokenFile'],
+  ['FLOE_GITHUB_APP_ID', 'github.appId'],
+  ['FLOE_GITHUB_APP_KEY_FILE', 'github.appKeyFile'],
+  ['FLOE_GITHUB_INSTALLATION_ID', 'github.installationId'],
+  ['FLOE_DATABASE_URL_FILE', 'database.urlFile'],
+  ['FLOE_LISTEN', 'listen'],
+  ['FLOE_PUBLIC_URL', 'publicUrl'],
+  ['FLOE_TAKE_OVER_FROM', 'takeOverFrom'],
+  ['FLOE_CACHE_URL', 'cacheUrl'],
+  ['FLOE_POLL_SECONDS', 'pollSeconds'],
+  ['FLOE_EVALUATION_TIMEOUT_SECONDS', 'evaluationTimeoutSeconds'],
+  ['FLOE_EVALUATION_MEMORY_MIB', 'evaluationMemoryMib'],
+  ['FLOE_BUILD_TIMEOUT_SECONDS', 'buildTimeoutSeconds'],
+  ['FLOE_BUILD_MEMORY_MIB', 'buildMemoryMib'],
+  ['FLOE_LOG_LEVEL', 'logLevel'],
+  ['FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS', 'unsafe.runRepositoryCodeWithAccessToKeys'],
+]);
 
-/** A setting by the name that its reader used: `configuredBy` is "nixos" where the module wrote the environment. */
-export function settingName(variable: string, configuredBy: string | undefined): string {
-  const option = configuredBy === 'nixos' ? NIXOS_OPTIONS[variable] : undefined;
-  return option === undefined ? variable : `services.floe.server.${option}`;
+/**
+ * A message with each setting in it by the name that its reader used: `configuredBy` is "nixos" where the module wrote the
+ * environment. Messages are written with the variables' names, and go through here where they leave the server.
+ */
+export function nameSettings(message: string, configuredBy: string | undefined): string {
+  if (configuredBy !== 'nixos') return message;
+  return message.replaceAll(/\bFLOE_[A-Z_]+\b/g, (variable) => {
+    const option = NIXOS_OPTIONS.get(variable);
+    return option === undefined ? variable : `services.floe.server.${option}`;
+  });
 }

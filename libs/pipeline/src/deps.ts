@@ -42,6 +42,8 @@ export interface PipelineDeps {
   readonly rootsDir: string;
   /** How often the repository is fetched when no webhook comes, in ms; ± 20 % jitter. */
   readonly pollMs: number;
+  /** An error's message with the settings in it by the names that people here know them by. Left out: as they are. */
+  readonly nameSettings?: (message: string) => string;
   /** Names this server in leases; the same after a restart. */
   readonly owner: string;
 }

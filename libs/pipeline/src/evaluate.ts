@@ -66,7 +66,7 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
   const ordered = await bestEffort(logger, 'the order of the hosts', left, async () => await probablyTouchedFirst(deps, revision, left, released));
   const rows = await setAsideOpaque(deps, revision, [...kept, ...(await evaluateHosts(deps, revision, ordered, signal))], signal);
 
-  const removed = diffFleet([], [...hosts, ...clashing], released).removed;
+  const removed = diffFleet([], [...hosts, ...clashing], await lookedAfter(deps, revision, released)).removed;
   await store.revisions.saveEvaluations(revision.id, [...rows, ...removed.map((host) => ({ host, outcome: 'REMOVED' as const })), ...refused]);
   if (rows.some(({ outcome }) => outcome !== 'EVAL_ERROR')) return { kind: 'evaluated' };
   const waiting = rows.find(({ retryAt }) => retryAt !== undefined);
@@ -184,6 +184,29 @@ async function releasedToplevels({ store }: PipelineDeps, { repositoryId }: Revi
   const accepted = new Map((await store.hosts.list(repositoryId)).map((row) => [row.host, row.acceptedSequence]));
   const releases = await store.releases.latest(repositoryId);
   return new Map(releases.flatMap(({ host, sequence, toplevel }) => (sequence < (accepted.get(host) ?? 0) ? [] : [[host, toplevel]])));
+}
+
+/**
+ * Of the released hosts those whose leaving is news: who is enrolled keeps a machine that is told nothing more, for as long
+ * as it is so; of all others it is said once, by the revision that they are missing from first.
+ */
+async function lookedAfter(
+  { store }: PipelineDeps,
+  { repositoryId }: Revision,
+  released: ReadonlyMap<HostName, StorePath>,
+): Promise<ReadonlyMap<HostName, StorePath>> {
+  const rows = new Map((await store.hosts.list(repositoryId)).map((row) => [row.host, row]));
+  const previous = await store.revisions.newestPublished(repositoryId);
+  const before = previous === undefined ? undefined : await store.revisions.evaluations(previous.id);
+  const wasThere = new Set(before?.filter(({ outcome }) => outcome !== 'REMOVED').map(({ host }) => host));
+  return new Map(
+    [...released].filter(([host]) => {
+      const row = rows.get(host);
+      if (row === undefined) return false;
+      const isEnrolled = row.publicKey !== undefined && row.revokedAt === undefined;
+      return isEnrolled || before === undefined || wasThere.has(host);
+    }),
+  );
 }
 
 /** A cut is marked, or what is left of a long name could be the name of a host, which has a row of its own. */

@@ -241,6 +241,25 @@ describe('a host whose trouble may pass', () => {
   });
 });
 
+test('a host that was never enrolled leaves with the commit that removes it, which says so once; one that is enrolled stays', async () => {
+  const all = { ada: { evaluates: 1 }, joe: { evaluates: 1 }, eve: { evaluates: 1 } };
+  world.commits.push(all);
+  await world.start(dir);
+  await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+  const ada = 'ada' as HostName;
+  await world.store.hosts.enrol({ host: ada, repositoryId: world.repository.id, machineId: 'a'.repeat(32), publicKey: 'key', at: 1 });
+  const removed = await world.ended(await world.push({ eve: { evaluates: 1 } }), 'PUBLISHED');
+  expect([(await world.row(removed, 'joe'))?.outcome, (await world.row(removed, 'ada'))?.outcome]).toEqual(['REMOVED', 'REMOVED']);
+  await eventually('joe is gone', async () => ((await world.store.hosts.get('joe' as HostName)) === undefined ? true : undefined));
+  const next = await world.ended(await world.push({ eve: { evaluates: 2 } }), 'PUBLISHED');
+  expect([await world.row(next, 'joe'), (await world.row(next, 'ada'))?.outcome]).toEqual([undefined, 'REMOVED']);
+  // Who comes back is as new, and who was revoked is told of no more.
+  await world.store.hosts.revoke(ada, 2);
+  const back = await world.ended(await world.push({ eve: { evaluates: 2 }, joe: { evaluates: 3 } }), 'PUBLISHED');
+  expect([(await world.row(back, 'joe'))?.toplevel, await world.row(back, 'ada')]).toEqual([expect.stringMatching(/3$/) as string, undefined]);
+  expect((await world.store.hosts.list(world.repository.id)).map(({ host }) => host)).toEqual(['ada', 'eve', 'joe']);
+});
+
 test('an administrator has the newest commit evaluated anew: what failed for good works, what was released stays', async () => {
   world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 'broken' } });
   await world.start(dir);

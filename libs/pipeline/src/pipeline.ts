@@ -79,6 +79,8 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
         // Only a counted "look again" is one: the hint alone may be the echo of our own writing.
         if (hintCount === seenHints && clock.monotonic() < nextPollAt) continue;
         const outcome = await takeIn(deps, repositoryId, inner);
+        // A person or a webhook asks for another try: also of what waits for something to come back.
+        if (seenHints !== hintCount) working.wake();
         seenHints = hintCount;
         const isRetry = outcome.kind === 'failed' && outcome.isRetryable;
         attempt = isRetry ? attempt + 1 : 0;
@@ -185,7 +187,11 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
     case 'BUILDING': {
       const outcome = await buildRevision(deps, revision, signal);
       if (outcome.kind === 'failed') await record('build-failed', outcome.error);
-      else await releaseRevision(deps, repository, revision, outcome.hosts);
+      else {
+        await releaseRevision(deps, repository, revision, outcome.hosts);
+        const left = await store.hosts.forgetLeft(repository.id, revision.id);
+        if (left.length > 0) logger.info('hosts that were never enrolled left the flake', { commit: revision.sha, count: left.length });
+      }
       return false;
     }
     case 'PUBLISHED':

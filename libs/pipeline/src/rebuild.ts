@@ -1,3 +1,4 @@
+import type { HostName } from '@floe/model';
 import { open, ReleaseStatement, EnrolmentStatement, RevocationStatement, type TrustedKey } from '@floe/protocol';
 import { describeError, isFloeError, verifySignature, type Logger } from '@floe/runtime';
 import type { Store } from '@floe/store';
@@ -56,10 +57,16 @@ export async function rebuildFromStatements(
     }
   }
 
-  for (const entry of logged.access) await apart(entry.statement.host, async () => await bringBackAccess(entry));
-
   let highest: { sequence: number; commit: ReleaseStatement['commit'] } | undefined;
   const known = new Map((await store.releases.latest(repository.id)).map((release) => [release.host, release.sequence]));
+  // A host whose last word is a revocation, and that a database with history does not know, was forgotten on purpose.
+  const lastWord = new Map(logged.access.map((entry) => [entry.statement.host, entry.kind]));
+  const isForgotten = async (host: HostName): Promise<boolean> =>
+    known.size > 0 && lastWord.get(host) === 'revocation' && (await store.hosts.get(host)) === undefined;
+  for (const entry of logged.access) {
+    const { host } = entry.statement;
+    await apart(host, async () => ((await isForgotten(host)) ? undefined : await bringBackAccess(entry)));
+  }
   for (const { envelope } of logged.releases) {
     const opened = open(envelope, 'floe/release', ReleaseStatement, deps.releaseKeys, verifySignature);
     if (opened.kind !== 'opened') {

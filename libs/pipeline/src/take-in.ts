@@ -51,7 +51,8 @@ async function look(deps: PipelineDeps, repositoryId: string, signal: AbortSigna
   async function failed(error: unknown): Promise<TakeInResult> {
     if (signal.aborted || !isFloeError(error)) throw error;
     logger.warn('the repository could not be fetched', { error });
-    await store.repositories.recordFetch(repositoryId, { now: clock.now(), problem: { code: error.code, message: describeError(error) } });
+    const message = deps.nameSettings?.(describeError(error)) ?? describeError(error);
+    await store.repositories.recordFetch(repositoryId, { now: clock.now(), problem: { code: error.code, message } });
     const { retryAfterMs } = error.data;
     return {
       kind: 'failed',

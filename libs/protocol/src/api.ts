@@ -36,6 +36,14 @@ export const EnrolmentTokenResponse = v.strictObject({
 });
 export type EnrolmentTokenResponse = v.InferOutput<typeof EnrolmentTokenResponse>;
 
+/** `POST /api/server/clock`: what was doubted of the server's clock, and the time that counts as right now. */
+export const ClockAccepted = v.object({ was: v.picklist(['AHEAD', 'BEHIND', 'DIFFERS']), now: Timestamp });
+export type ClockAccepted = v.InferOutput<typeof ClockAccepted>;
+
+/** `POST /api/revisions/:sha/evaluate`: what comes of it. `retried`: the commit waits for something, and is tried again now. */
+export const EvaluateAccepted = v.object({ sha: CommitSha, outcome: v.picklist(['reopened', 'retried']) });
+export type EvaluateAccepted = v.InferOutput<typeof EvaluateAccepted>;
+
 /** Where a host stands, in one word: see `HOST_STANDINGS` in libs/model. */
 export const HostStanding = v.picklist(HOST_STANDINGS);
 export type HostStanding = v.InferOutput<typeof HostStanding>;

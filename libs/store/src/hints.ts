@@ -19,8 +19,8 @@ const Hints = v.pipe(
   ),
 );
 
-/** A notification's payload ends at 8000 bytes, and a host name at 63: this many fit, with their wrapping. */
-const MAX_HOST_HINTS = 64;
+/** Postgres refuses a notification of 8000 bytes, and with it the whole transaction. Host names are ASCII. */
+const MAX_PAYLOAD_BYTES = 7_900;
 
 /** Sends hints when the transaction commits; nothing is sent when it rolls back. */
 export async function notify(db: Database, ...hints: readonly Hint[]): Promise<void> {
@@ -29,8 +29,8 @@ export async function notify(db: Database, ...hints: readonly Hint[]): Promise<v
 
 /** One notification for many hosts: by name while they fit, else `*`. */
 export async function notifyHosts(db: Database, hosts: readonly HostName[]): Promise<void> {
-  const hints: readonly Hint[] = hosts.length > MAX_HOST_HINTS ? [{ topic: 'host', host: '*' }] : hosts.map((host) => ({ topic: 'host', host }));
-  await notify(db, ...hints);
+  const hints: readonly Hint[] = hosts.map((host) => ({ topic: 'host', host }));
+  await notify(db, ...(JSON.stringify(hints).length > MAX_PAYLOAD_BYTES ? [{ topic: 'host', host: '*' } as const] : hints));
 }
 
 export function createHintChannel(connection: Connection, logger: Logger): HintChannel {

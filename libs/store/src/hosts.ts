@@ -5,6 +5,7 @@ import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify, notifyHosts } from './hints.ts';
 import { createHostDesired } from './host-desired.ts';
+import { createHostForgetting } from './host-forgetting.ts';
 import { createHostMarks } from './host-marks.ts';
 import { createHostPresence } from './host-presence.ts';
 import { toHostRow, toHostRows } from './host-rows.ts';
@@ -97,6 +98,7 @@ export function createHostStore(db: Database, clock: Clock): HostStore {
     revoke: async (host, at) => await mark(host, { revokedAt: at }),
     markCloned: async (host, at) => await mark(host, { clonedAt: at }),
     clearCloned: async (host) => await mark(host, { clonedAt: null }),
+    ...createHostForgetting(db),
     ...createHostPresence(db),
     ...createHostDesired(db, clock),
     ...createHostMarks(db),

@@ -218,6 +218,10 @@ export interface HostStore {
     readonly at: Timestamp;
   }): Promise<HostRow>;
   revoke(host: HostName, at: Timestamp): Promise<void>;
+  /** Removes a host that is not enrolled, or was revoked, with its reports. False: there is none such. */
+  forget(host: HostName): Promise<boolean>;
+  /** Removes the hosts that were never enrolled and that this revision, the newest, does not have; says which. */
+  forgetLeft(repositoryId: string, revisionId: string): Promise<readonly HostName[]>;
   markCloned(host: HostName, at: Timestamp): Promise<void>;
   clearCloned(host: HostName): Promise<void>;
   /**

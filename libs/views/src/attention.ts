@@ -34,7 +34,7 @@ function attentionOfRepository(repository: RepositoryView): readonly Attention[]
   const found: Attention[] = [];
   if (problem !== null) found.push({ subject: 'repository', message: problem.message, todo: null, since: problem.since });
   if (held !== null) {
-    const todo = `push a commit that follows the accepted one, or let it in with: floe accept ${held.commit} --reason "…"`;
+    const todo = `push a commit that follows the accepted one, or accept it with: floe accept ${held.commit} --reason "…"`;
     found.push({ subject: 'repository', message: `${shortSha(held.commit)} is held: ${held.reason}`, todo, since: held.since });
   }
   return found;

@@ -1,7 +1,7 @@
 import { FleetView } from '@floe/protocol';
-import { isSentInClear } from '@floe/runtime';
+import { FloeError, isFloeError, isSentInClear } from '@floe/runtime';
 import type { Command } from 'commander';
-import { createApiClient } from '../api-client.ts';
+import { createApiClient, type ApiClient } from '../api-client.ts';
 import type { Cli } from '../cli.ts';
 import { checkToken, parseServerUrl, readTokenFile } from '../connect.ts';
 import { readHidden } from '../prompt.ts';
@@ -37,8 +37,22 @@ async function login(cli: Cli, url: string): Promise<void> {
     tokenFile !== undefined && tokenFile !== ''
       ? await readTokenFile(tokenFile)
       : checkToken(await readHidden(cli, `Token for ${serverUrl}: `), 'the token');
-  const fleet = await createApiClient({ ...deps, serverUrl, token }).get('/api/fleet', FleetView);
+  const fleet = await tryToken(createApiClient({ ...deps, serverUrl, token }));
   await saveLogin(path, serverUrl, token.reveal());
   if (cli.options().json === true) out.json({ server: serverUrl, configFile: path });
   else out.print(`Logged in to ${serverUrl}: ${fleet.hosts.length} hosts of ${fleet.repository.url} (${fleet.repository.branch}).`);
+}
+
+/** Whoever logs in knows that command already; what they lack is a good token. */
+async function tryToken(api: ApiClient): Promise<FleetView> {
+  try {
+    return await api.get('/api/fleet', FleetView);
+  } catch (error) {
+    if (!isFloeError(error, 'UNAUTHENTICATED')) throw error;
+    throw new FloeError(
+      'UNAUTHENTICATED',
+      `${api.serverUrl} does not know this token, or it was revoked: check that it is whole, or ask an administrator of the server for one (the first is in admin-token of its data folder)`,
+      { data: error.data, cause: error },
+    );
+  }
 }

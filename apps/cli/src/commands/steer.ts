@@ -1,4 +1,4 @@
-import type { CommitSha, HostName } from '@floe/protocol';
+import { ClockAccepted, EvaluateAccepted, type CommitSha, type HostName } from '@floe/protocol';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
@@ -20,60 +20,81 @@ export function addSteering(program: Command, cli: Cli): void {
     .requiredOption(...REASON)
     .addHelpText(
       'after',
-      '\nThe machine stays as it is. To bring it back: floe enrol HOST.\n\nExample:\n  $ floe revoke ws0001 --reason "stolen on the train"',
+      `
+The machine stays as it is, and gets nothing from this server any more. To bring it back: floe enrol HOST. When it is
+gone for good, remove it from the flake, and then: floe forget HOST.
+
+Example:
+  $ floe revoke ws0001 --reason "stolen on the train"`,
     )
     .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, host, 'enrolment', reason, `${host} is revoked.`));
 
   program
+    .command('forget')
+    .description('remove a host that was revoked and is no longer in the flake')
+    .argument('<host>', 'the name of the host', hostArgument)
+    .requiredOption(...REASON)
+    .addHelpText(
+      'after',
+      `
+Its row and its reports are removed; the audit log keeps your reason. A host that was never enrolled disappears by itself
+when a commit removes it from the flake.
+
+Example:
+  $ floe forget ws0001 --reason "scrapped"`,
+    )
+    .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, host, undefined, reason, `${host} is forgotten.`));
+
+  program
     .command('retry')
-    .description('let a host try again what it put back')
+    .description('let a host try again a system that it rolled back or refused')
     .argument('<host>', 'a host as in nixosConfigurations', hostArgument)
     .requiredOption(...REASON)
     .addHelpText(
       'after',
       `
-A host that rolled back keeps away from that toplevel until another one is released, or until this command. One that
-is away is told when it is back. It also ends the quarantine of a host whose key was used by two machines: first make
-sure that only the right one has it. Where there is nothing to try again, it says how the host is and changes nothing.
+A host that rolled back does not try that system again until another one is released, or until this command. A host that
+is away is told when it connects. The command also ends the quarantine of a host whose key was used by two machines: first
+make sure that only the right one has the key. Where there is nothing to try again, it says how the host is and changes
+nothing.
 
 Example:
   $ floe retry ws0001 --reason "the license server is back"`,
     )
-    .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, host, 'quarantine', reason, `${host} may try again.`));
+    .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, host, 'quarantine', reason, `${host} is told to try again.`));
 
   program
     .command('resume')
-    .description('bring a host back that is kept on another system by its user')
+    .description('have a host follow the fleet again that its user keeps on another system')
     .argument('<host>', 'a host as in nixosConfigurations', hostArgument)
     .requiredOption(...REASON)
     .addHelpText(
       'after',
       `
-When somebody at a machine went back to the system before, or switched it by hand, its agent does not fight that: it
-ends when another system is desired, after a day at least, or when they run: floe-agent resume. This command ends it
-now, over their head: tell them first. It waits for no window, battery or session of the machine; only its policy about
-restarts holds. One that is away is told when it is back.
+When somebody at a machine went back to an earlier system, or switched it by hand, its agent leaves it there until another
+system is released, at the earliest after a day, or until they run: floe-agent resume. This command ends it now, against
+their choice: tell them first. It does not wait for a maintenance window, the battery or people's sessions; only the
+machine's policy about restarts still holds. A host that is away is told when it connects.
 
 Example:
   $ floe resume ws0001 --reason "the fix that Ada waited for is in"`,
     )
-    .action((host: HostName, { reason }: ReasonOption) =>
-      decideOnHost(cli, host, 'override', reason, `${host} is to go on with what the fleet wants.`),
-    );
+    .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, host, 'override', reason, `${host} is told to follow the fleet again.`));
 
   program
     .command('accept')
-    .description("let in a commit that is held (a force-push, or one with far fewer hosts), or believe the server's clock")
+    .description("accept a commit that is held (a force-push, or one with far fewer hosts), or the server's clock")
     .argument('<commit|clock>', 'the whole commit id, as floe status shows it; or the word "clock"', acceptArgument)
     .requiredOption(...REASON)
     .addHelpText(
       'after',
       `
-A server whose clock shows a time that it doubts says so in floe status; "clock" says that the clock is right now.
+When the server doubts its own clock, floe status says so. Set the clock right first; "floe accept clock" then says that it
+is right. Where nothing is held or doubted, the command says so and changes nothing.
 
 Examples:
   $ floe accept 3f9c2ab1d0e4c5b6a7988b9cadbecfd0e1f20314 --reason "history rewritten to drop a secret"
-  $ floe accept clock --reason "it was set right by hand"`,
+  $ floe accept clock --reason "set by hand after the battery was replaced"`,
     )
     .action((accepted: CommitSha | 'clock', { reason }: ReasonOption) =>
       accepted === 'clock' ? acceptClock(cli, reason) : accept(cli, accepted, reason),
@@ -81,13 +102,14 @@ Examples:
 
   program
     .command('evaluate')
-    .description('have the newest commit evaluated anew, by itself: after a mended builder, cache or input')
+    .description('evaluate the newest commit again, after a builder, cache or input was repaired')
     .argument('<commit>', 'the newest commit, at least 7 digits of it', commitPrefixArgument)
     .requiredOption(...REASON)
     .addHelpText(
       'after',
       `
-A host whose input or source does not come is tried again by itself. What failed for good is tried once more by this.
+What may pass (an input or a source that cannot be downloaded) is tried again by itself, and at once with this command. What
+failed for good is tried once more.
 
 Example:
   $ floe evaluate 3f9c2ab --reason "the builder for aarch64-linux is set up"`,
@@ -97,26 +119,39 @@ Example:
 
 async function evaluate(cli: Cli, sha: string, reason: string): Promise<void> {
   const api = await cli.api();
-  await api.send('POST', `/api/revisions/${sha}/evaluate`, { reason });
-  confirm(cli, `${shortSha(sha)} is evaluated anew.`);
+  const { outcome, ...accepted } = await api.post(`/api/revisions/${sha}/evaluate`, { reason }, EvaluateAccepted);
+  const commit = shortSha(accepted.sha);
+  confirm(cli, outcome === 'reopened' ? `${commit} is evaluated again.` : `${commit} was waiting, and is tried again now.`);
 }
 
-async function decideOnHost(cli: Cli, host: HostName, what: 'enrolment' | 'quarantine' | 'override', reason: string, done: string): Promise<void> {
+async function decideOnHost(
+  cli: Cli,
+  host: HostName,
+  what: 'enrolment' | 'quarantine' | 'override' | undefined,
+  reason: string,
+  done: string,
+): Promise<void> {
   const api = await cli.api();
-  await suggestingHosts(api, host, () => api.send('DELETE', `/api/hosts/${host}/${what}`, { reason }));
+  await suggestingHosts(api, host, () => api.send('DELETE', what === undefined ? `/api/hosts/${host}` : `/api/hosts/${host}/${what}`, { reason }));
   confirm(cli, done);
 }
 
 async function accept(cli: Cli, commit: CommitSha, reason: string): Promise<void> {
   const api = await cli.api();
   await api.send('POST', '/api/repository/accept', { commit, reason });
-  confirm(cli, `${shortSha(commit)} is let in.`);
+  confirm(cli, `${shortSha(commit)} is accepted.`);
 }
 
 async function acceptClock(cli: Cli, reason: string): Promise<void> {
   const api = await cli.api();
-  await api.send('POST', '/api/server/clock', { reason });
-  confirm(cli, "The server's clock is believed.");
+  const { was, now } = await api.post('/api/server/clock', { reason }, ClockAccepted);
+  const time = `${new Date(now).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+  confirm(
+    cli,
+    was === 'DIFFERS'
+      ? `The server goes by its own clock (${time}), and expects the database's clock to differ as it does now.`
+      : `The server goes by its machine's clock again: ${time}.`,
+  );
 }
 
 function confirm(cli: Cli, done: string): void {

@@ -11,7 +11,7 @@ export function RevisionErrors({ revision }: { readonly revision: RevisionView }
   if (failed.length === 0 && warning.length === 0) return null;
   return (
     <div class="errors">
-      {failed.length > 0 && <h3 class="overline">{count(failed.length, 'host')} without a release of it</h3>}
+      {failed.length > 0 && <h3 class="overline">{count(failed.length, 'host')} failed in this commit</h3>}
       {failed.slice(0, MAX_SHOWN).map((host) => (
         <details key={host.host}>
           <summary>

@@ -38,14 +38,18 @@ export function judgeHello(hello: Hello, row: HostRow | undefined, nonce: string
     return refuse(
       CLOSE_CODES.unauthorized,
       'HOST_KEY_UNKNOWN',
-      `the key of this agent is not the one enrolled for ${hello.host}: enrol the machine again`,
+      `the key of this agent is not the one enrolled for ${hello.host}: run "floe enrol ${hello.host}" and enrol this machine again`,
     );
   }
   if (row.unreadable !== undefined) {
     return refuse(CLOSE_CODES.restarting, 'HOST_ROW_UNREADABLE', `the server cannot serve ${hello.host}: ${row.unreadable}`);
   }
   if (row.revokedAt !== undefined) {
-    return refuse(CLOSE_CODES.unauthorized, 'HOST_REVOKED', `the enrolment of ${hello.host} was revoked`);
+    return refuse(
+      CLOSE_CODES.unauthorized,
+      'HOST_REVOKED',
+      `the enrolment of ${hello.host} was revoked: to bring this machine back, run "floe enrol ${hello.host}" and enrol it again`,
+    );
   }
   if (row.machineId !== hello.machineId) {
     return {
@@ -59,7 +63,7 @@ export function judgeHello(hello: Hello, row: HostRow | undefined, nonce: string
     return refuse(
       CLOSE_CODES.cloned,
       'HOST_CLONED',
-      `the key of ${hello.host} was used by two machines: enrol this machine again, or let it back in with "floe retry ${hello.host}"`,
+      `the key of ${hello.host} was used by two machines: enrol this machine again with "floe enrol ${hello.host}", or, if only the right machine has the key, run: floe retry ${hello.host} --reason "…"`,
     );
   }
   if (hello.epoch > row.epoch + MAX_EPOCH_JUMP) {
@@ -67,7 +71,7 @@ export function judgeHello(hello: Hello, row: HostRow | undefined, nonce: string
       kind: 'refused',
       closeCode: CLOSE_CODES.unauthorized,
       code: EPOCH_TOO_FAR,
-      message: `the agent of ${hello.host} was told epoch ${hello.epoch} before, far beyond the last that is known here (${row.epoch}): by a stolen server key, or from another database; when that is mended, run on the machine: floe-agent forget epoch`,
+      message: `the agent of ${hello.host} was told epoch ${hello.epoch} before, far beyond the last that is known here (${row.epoch}): by a stolen server key, or from another database; when that is mended, run on the machine: systemctl stop floe-agent, then: floe-agent forget epoch, then: systemctl start floe-agent`,
     };
   }
   return { kind: 'welcome' };

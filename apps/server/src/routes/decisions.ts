@@ -1,4 +1,4 @@
-import { resolve, type HostName as HostNameBrand } from '@floe/model';
+import { isEndedRevision, resolve, type HostName as HostNameBrand } from '@floe/model';
 import { HostName } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { HostRow, Repository, Store } from '@floe/store';
@@ -6,7 +6,7 @@ import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
-import { judgeResume, judgeRetry, type Decision } from '../decisions.ts';
+import { judgeResume, judgeRetry, refusalToForget, type Decision } from '../decisions.ts';
 import { membersBody } from '../http/bodies.ts';
 import { refuse } from '../http-error.ts';
 import { orRefuse, Reason } from './validation.ts';
@@ -22,7 +22,7 @@ export interface DecisionDeps {
   readonly onHostChanged: (host: HostNameBrand) => void;
 }
 
-/** What an administrator decides about one host that is enrolled: to try again, and to resume. */
+/** What an administrator decides about one host: to try again, to resume, and to forget it. */
 export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
   const { store, repository, clock, logger, onHostChanged } = deps;
   const app = new Hono<AuthEnv>();
@@ -33,7 +33,7 @@ export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
     return judgement(row, situation === undefined ? { kind: 'nothing' } : resolve(situation));
   }
 
-  async function note(action: 'retry' | 'resume', actor: string, host: HostNameBrand, reason: string): Promise<void> {
+  async function note(action: 'retry' | 'resume' | 'forget', actor: string, host: HostNameBrand, reason: string): Promise<void> {
     await store.audit.append({ at: clock.now(), actor, action, subject: host, detail: reason });
     logger.info('an administrator decided', { action, actor, host, reason });
     onHostChanged(host);
@@ -60,6 +60,32 @@ export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
     if (decision.kind === 'nothing') return refuse(c, 409, decision.code, decision.message);
     await store.hosts.retry(host, decision.toplevel);
     await note('resume', c.var.actor, host, c.req.valid('json').reason);
+    return c.body(null, 204);
+  });
+
+  /** The newest revision, and the one whose releases are in force, have the last word on who is in the flake. */
+  async function isInFlake(host: HostNameBrand): Promise<boolean> {
+    const [newest, published] = await Promise.all([store.revisions.newest(repository.id), store.revisions.newestPublished(repository.id)]);
+    for (const revision of [newest, published]) {
+      if (revision === undefined) continue;
+      const evaluations = await store.revisions.evaluations(revision.id);
+      const mine = evaluations.find((each) => each.host === host);
+      if (mine !== undefined) return mine.outcome !== 'REMOVED';
+      // One that is still evaluated does not know all its hosts yet.
+      if (isEndedRevision(revision.state) && evaluations.length > 0) return false;
+    }
+    return false;
+  }
+
+  app.delete('/hosts/:host', sValidator('param', Host, orRefuse), sValidator('json', Reason, orRefuse), async (c) => {
+    const { host } = c.req.valid('param');
+    const row = await store.hosts.get(host);
+    if (row === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
+    const refusal = refusalToForget(row, await isInFlake(host));
+    if (refusal !== undefined) return refuse(c, 409, refusal.code, refusal.message);
+    await store.tokens.voidEnrolmentTokens(host);
+    if (!(await store.hosts.forget(host))) return refuse(c, 409, 'HOST_ENROLLED', `${host} was enrolled just now: look at it again`);
+    await note('forget', c.var.actor, host, c.req.valid('json').reason);
     return c.body(null, 204);
   });
   return app;

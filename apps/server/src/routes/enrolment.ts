@@ -47,13 +47,19 @@ export interface EnrolmentDeps {
 const Host = v.object({ host: HostName });
 
 const CONSUME_ERRORS = {
-  unknown: ['ENROLMENT_TOKEN_INVALID', 'the enrolment token is unknown: make a new one with "floe enrol HOST"'],
-  expired: ['ENROLMENT_TOKEN_EXPIRED', 'the enrolment token expired (15 min): make a new one with "floe enrol HOST"'],
+  unknown: ['ENROLMENT_TOKEN_INVALID', 'the enrolment token is unknown: an administrator makes a new one with: floe enrol HOST'],
+  expired: [
+    'ENROLMENT_TOKEN_EXPIRED',
+    'the enrolment token has expired (it is good for 15 min): an administrator makes a new one with: floe enrol HOST',
+  ],
   used: [
     'ENROLMENT_TOKEN_USED',
-    'the enrolment token was already used: make a new one with "floe enrol HOST"; if you did not use it, somebody else did: revoke the host',
+    'the enrolment token was used already: an administrator makes a new one with: floe enrol HOST. If you did not use it, somebody else did: then first run: floe revoke HOST --reason "…"',
   ],
-  'other-host': ['ENROLMENT_TOKEN_OTHER_HOST', 'the enrolment token is for another host name'],
+  'other-host': [
+    'ENROLMENT_TOKEN_OTHER_HOST',
+    "the enrolment token is for another host: check the host name in the agent's settings, or make a token for this one with: floe enrol HOST",
+  ],
 } as const;
 
 /** Who may be an agent: one-time tokens, enrolment with the agent's own key, revocation. */
@@ -108,7 +114,16 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
       const { host } = c.req.valid('param');
       const { reason } = c.req.valid('json');
       const row = await store.hosts.get(host);
-      if (row?.publicKey === undefined) return refuse(c, 404, 'HOST_NOT_ENROLLED', `no agent is enrolled for ${host}`);
+      if (row === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
+      if (row.publicKey === undefined) return refuse(c, 409, 'HOST_NOT_ENROLLED', `${host} is not enrolled: there is nothing to revoke`);
+      if (row.revokedAt !== undefined) {
+        return refuse(
+          c,
+          409,
+          'HOST_REVOKED',
+          `${host} is revoked already; to bring it back, run: floe enrol ${host}; if it is gone for good and out of the flake, run: floe forget ${host} --reason "…"`,
+        );
+      }
       const statement: RevocationStatement = { version: 1, host, publicKey: row.publicKey, revokedAt: clock.now(), reason };
       await statements.appendRevocation(seal(deps.serverSigner, 'floe/revocation', statement), statement);
       await store.tokens.voidEnrolmentTokens(host);

@@ -1,6 +1,6 @@
 import type { HttpBindings } from '@hono/node-server';
-import { isEndedRevision } from '@floe/model';
-import { CommitSha, Counter, foreign, HostName, type ReportLogView, type ReportView } from '@floe/protocol';
+import { isEndedRevision, type RevisionState } from '@floe/model';
+import { CommitSha, Counter, foreign, HostName, type EvaluateAccepted, type ReportLogView, type ReportView } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
 import { sValidator } from '@hono/standard-validator';
@@ -86,17 +86,31 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     const { sha } = c.req.valid('param');
     const newest = await store.revisions.newest(repository.id);
     if (newest?.sha.startsWith(sha) !== true) {
-      return refuse(c, 409, 'REVISION_NOT_NEWEST', `only the newest commit can be evaluated anew${newest === undefined ? '' : `: ${newest.sha}`}`);
+      return refuse(
+        c,
+        409,
+        'REVISION_NOT_NEWEST',
+        `only the newest commit can be evaluated again, which is ${newest === undefined ? 'none yet' : newest.sha.slice(0, 10)}`,
+      );
     }
-    if (!isEndedRevision(newest.state))
-      return refuse(c, 409, 'REVISION_UNDER_WAY', 'the commit is under way already; if it waits for an input, it is tried again by itself');
-    const reopened = await store.revisions.reopen(newest.id, clock.now());
-    if (reopened.kind === 'stale') {
-      return refuse(c, 409, 'REVISION_ENDED', `a commit that is ${reopened.state} is not evaluated: push another one`);
+    const { held } = await store.repositories.get(repository.id);
+    if (held?.commit === newest.sha) {
+      return refuse(c, 409, 'REVISION_HELD', `the commit is held: ${held.reason}; to accept it, run: floe accept ${newest.sha} --reason "…"`);
+    }
+    let outcome: EvaluateAccepted['outcome'] = 'retried';
+    if (isEndedRevision(newest.state)) {
+      const reopened = await store.revisions.reopen(newest.id, clock.now());
+      if (reopened.kind === 'stale') {
+        return refuse(c, 409, 'REVISION_ENDED', `a commit that is ${inWords(reopened.state)} is not evaluated again: push another one`);
+      }
+      outcome = 'reopened';
+    } else if (newest.error === undefined) {
+      return refuse(c, 409, 'REVISION_UNDER_WAY', `the commit is under way (${inWords(newest.state)}): there is nothing to try again`);
     }
     await store.repositories.wake(repository.id);
     await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'evaluate', subject: newest.sha, detail: c.req.valid('json').reason });
-    return c.body(null, 204);
+    const body: EvaluateAccepted = { sha: newest.sha, outcome };
+    return c.json(body);
   });
 
   app.post('/repository/accept', sValidator('json', Accept, orRefuse), async (c) => {
@@ -132,4 +146,9 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     });
   });
   return app;
+}
+
+/** A state in words. */
+function inWords(state: RevisionState): string {
+  return state.toLowerCase().replaceAll('_', ' ');
 }

@@ -1,17 +1,19 @@
+import type { ClockAccepted } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
 import type { Auth, AuthEnv } from '../auth.ts';
 import { membersBody } from '../http/bodies.ts';
+import { refuse } from '../http-error.ts';
 import { orRefuse, Reason } from './validation.ts';
 
 export interface ServerRouteDeps {
   readonly auth: Auth;
   readonly store: Store;
   readonly clock: Clock;
-  /** The machine's clock is right, whatever it showed before. */
-  readonly acceptClock: () => Promise<void>;
+  /** The machine's clock is right, whatever it showed before. Undefined: nobody doubts it. */
+  readonly acceptClock: () => Promise<ClockAccepted | undefined>;
 }
 
 /** What an administrator decides about the server itself. */
@@ -20,7 +22,8 @@ export function serverRoutes({ auth, store, clock, acceptClock }: ServerRouteDep
   app.use(auth.required, membersBody);
 
   app.post('/clock', sValidator('json', Reason, orRefuse), async (c) => {
-    await acceptClock();
+    const accepted = await acceptClock();
+    if (accepted === undefined) return refuse(c, 409, 'CLOCK_NOT_DOUBTED', 'the clock of this server is not doubted: there is nothing to accept');
     const at = clock.now();
     await store.audit.append({
       at,
@@ -29,7 +32,7 @@ export function serverRoutes({ auth, store, clock, acceptClock }: ServerRouteDep
       subject: new Date(at).toISOString(),
       detail: c.req.valid('json').reason,
     });
-    return c.body(null, 204);
+    return c.json(accepted);
   });
   return app;
 }

@@ -14,6 +14,7 @@ export interface WebhookDeps {
   readonly store: Store;
   readonly repository: Repository;
   readonly secrets: readonly SecretSource[];
+  readonly nameSettings: (message: string) => string;
   readonly clock: Clock;
   readonly logger: Logger;
   /** `owner/name` at GitHub; undefined: known by the clone URL only. */
@@ -34,7 +35,7 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
         c,
         403,
         'WEBHOOKS_NOT_CONFIGURED',
-        'this server has no webhook secret: set FLOE_WEBHOOK_SECRET_FILE and use the same secret at GitHub',
+        deps.nameSettings('this server has no webhook secret: set FLOE_WEBHOOK_SECRET_FILE, and give GitHub the same secret'),
       );
     }
     const refusal = judgeGithubHeaders({ get: (name) => c.req.header(name) ?? null });

@@ -1,0 +1,26 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { parseConfig } from './config.ts';
+import { nameSettings, NIXOS_OPTIONS } from './setting-names.ts';
+
+test('every setting of the NixOS module is told by its option', async () => {
+  const module = await readFile(join(import.meta.dirname, '../../../nix/modules/server.nix'), 'utf8');
+  const set = [...module.matchAll(/^ {4}(FLOE_[A-Z_]+) = cfg\.([\w.]+);$/gm)].map(([, variable = '', option = '']) => [variable, option] as const);
+  expect(set.length).toBeGreaterThan(20);
+  expect(Object.fromEntries([...NIXOS_OPTIONS].filter(([variable]) => !variable.startsWith('FLOE_UNSAFE')))).toEqual(Object.fromEntries(set));
+});
+
+test('a message names the option on NixOS, and the variable elsewhere', () => {
+  const message = 'set FLOE_REPOSITORY_URL or FLOE_REPOSITORY_MAX_MIB, not FLOE_SOMETHING';
+  expect(nameSettings(message, 'nixos')).toBe(
+    'set services.floe.server.repository.url or services.floe.server.repository.maxMib, not FLOE_SOMETHING',
+  );
+  expect(nameSettings(message, undefined)).toBe(message);
+});
+
+test('what is wrong with the configuration is told so, too', () => {
+  expect(() => parseConfig({ FLOE_CONFIGURED_BY: 'nixos', FLOE_POLL_SECONDS: 'often' }, () => '')).toThrow(
+    /services\.floe\.server\.repository\.url is missing[\s\S]*services\.floe\.server\.pollSeconds is "often"/,
+  );
+});
