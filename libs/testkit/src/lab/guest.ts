@@ -22,6 +22,8 @@ export interface GuestOptions {
   readonly storeMegabytes?: number | undefined;
   /** Put over what the shared root file system has: path → content. */
   readonly files: Readonly<Record<string, string>>;
+  /** Of this machine, readable in the guest: path here → path there. */
+  readonly readable?: Readonly<Record<string, string>> | undefined;
 }
 
 /** A machine of its own under systemd-nspawn: its systemd, its store, its address; it restarts, and loses its power. */
@@ -107,6 +109,7 @@ export class LabGuest implements AsyncDisposable {
       `--machine=${this.name}`,
       `--network-bridge=${this.#options.bridge}`,
       `--bind-ro=${process.execPath}:/usr/local/bin/node`,
+      ...Object.entries(this.#options.readable ?? {}).map(([from, to]) => `--bind-ro=${from}:${to}`),
       '--console=pipe',
       '--resolv-conf=off',
     ];
