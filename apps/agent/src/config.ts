@@ -3,13 +3,13 @@ import { FloeError, LOG_LEVELS, withoutTrailingSlashes, type LogLevel } from '@f
 import { join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { parseTarget, type AgentAccount, type TargetConfig } from './machines/targets/config.ts';
-import type { WorkSettings } from './jobs/job.ts';
+import type { JobSettings } from './jobs/job.ts';
 import { proxyFor } from './server/tunnel.ts';
 import type { Env } from './env.ts';
 import { DEFAULT_SWITCH_LIMIT_MS } from './machines/switch-outcome.ts';
 
 /** All that floe-agent is told from outside. */
-export interface Config extends WorkSettings {
+export interface Config extends JobSettings {
   readonly host: HostName;
   /** A folder that plays the machine; undefined: the machine itself. */
   readonly root: string | undefined;

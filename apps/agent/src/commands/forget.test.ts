@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLogger, verifySignature } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { judgeDirective } from '../server/admission.ts';
+import { judgeDirective } from '../server/judge-directive.ts';
 import { forget } from './forget.ts';
 import { readJournal, saveJournal } from '../state/journal-file.ts';
 import { lockState, statePaths } from '../state/state-folder.ts';

@@ -1,11 +1,11 @@
 import { expectedSystem, isPreparing, type AgentEvent, type AgentJournal, type Observed } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
 
-/** What the machine has, what the server was last told that it has, and when it is. */
+/** What the machine has, what the server was last told that it has, and the time. */
 export interface DriftFacts {
   readonly journal: AgentJournal;
   readonly observed: Observed;
-  readonly told: Observed;
+  readonly lastReported: Observed;
   readonly policy: AgentPolicy;
   /** Nobody has looked since the agent started, which it does with the machine. */
   readonly isFirstLook: boolean;
@@ -13,19 +13,19 @@ export interface DriftFacts {
   readonly now: number;
 }
 
-/** Nothing changed that anybody was not told of: nothing is left to be judged. */
-export function isAsLeft({ journal, observed, told }: Pick<DriftFacts, 'journal' | 'observed' | 'told'>): boolean {
+/** True: the machine is as the agent left it, and the server was told so. */
+export function isAsLeft({ journal, observed, lastReported }: Pick<DriftFacts, 'journal' | 'observed' | 'lastReported'>): boolean {
   const expected = expectedSystem(journal);
   const { override, state } = journal;
-  return override === null && state !== 'ROLLBACK_FAILED' && (expected === null || expected === observed.current) && isSame(observed, told);
+  return override === null && state !== 'ROLLBACK_FAILED' && (expected === null || expected === observed.current) && isSame(observed, lastReported);
 }
 
 /** What to do about a machine that is not as this agent left it. Null: it is, or that was dealt with. Pure. */
-export function judgeDrift({ journal, observed, told, policy, isFirstLook, now }: DriftFacts): AgentEvent | null {
+export function judgeDrift({ journal, observed, lastReported, policy, isFirstLook, now }: DriftFacts): AgentEvent | null {
   const { override, directive, pending, quarantined } = journal;
   const { action, afterMinutes } = policy.drift;
   const { current } = observed;
-  const other: AgentEvent | null = isSame(observed, told) ? null : { type: 'drifted' };
+  const other: AgentEvent | null = isSame(observed, lastReported) ? null : { type: 'drifted' };
   // A wanted system that was put back here is nothing to go on to: that would be said anew with every look.
   const canResume = pending !== null || (directive !== null && !quarantined.includes(directive.release.toplevel));
   if (override !== null) {
@@ -39,7 +39,7 @@ export function judgeDrift({ journal, observed, told, policy, isFirstLook, now }
   }
   if (directive !== null && isBackAfterAll(journal, observed)) {
     const detail = { code: 'PUT_BACK_AFTER_ALL', message: 'the system before was put back after all, by the watchdog or by hand' };
-    return { type: 'undone', epoch: directive.epoch, detail };
+    return { type: 'watchdog-rolled-back', epoch: directive.epoch, detail };
   }
   const expected = expectedSystem(journal);
   if (expected === null || current === expected || isExplained(journal, observed)) return other;

@@ -1,28 +1,31 @@
-import { isActivating, type AgentEvent, type AgentJournal, type Observed } from '@floe/model';
+import { isActivating, isPreparing, type AgentEvent } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
-import type { Logger } from '@floe/runtime';
-import { isAsLeft, judgeDrift } from './drift.ts';
+import type { Clock, Logger } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
+import type { Connection } from '../server/connection.ts';
+import { isAsLeft, judgeDrift } from './drift.ts';
+import type { Inbox } from './inbox.ts';
+import type { Loop } from './loop.ts';
 import type { MissedServer } from './missed-server.ts';
+import type { Scheduler } from './scheduler.ts';
+
+const LOOK_EVERY_MS = 5_000;
 
 export interface MachineWatchDeps {
-  readonly machine: Pick<Machine, 'observe' | 'switchHeldBy'>;
-  readonly logger: Logger;
+  readonly loop: Loop;
+  readonly inbox: Inbox;
+  readonly scheduler: Scheduler;
+  readonly connection: Connection;
   readonly missedServer: MissedServer;
+  readonly machine: Pick<Machine, 'observe' | 'switchHeldBy'>;
   readonly readPolicy: () => Promise<AgentPolicy>;
-  readonly journal: () => AgentJournal;
-  /** What the server was last told that the machine has. */
-  readonly told: () => Observed;
-  readonly step: (event: AgentEvent) => Promise<boolean>;
-  /** What was blocked is tried now. */
-  readonly hurry: () => void;
-  /** A job is under way. */
-  readonly isBusy: () => boolean;
   /** ms */
   readonly now: () => number;
+  readonly clock: Clock;
+  readonly logger: Logger;
 }
 
-/** Looks for what others do to the machine: people who switch it, switches that end, a server that stays away. */
+/** Looks for what others do to the machine: users who switch it, switches that end, a server that stays away, sleep. */
 export class MachineWatch {
   readonly #deps: MachineWatchDeps;
   #wasHeld = false;
@@ -31,31 +34,51 @@ export class MachineWatch {
     this.#deps = deps;
   }
 
-  /** To be asked every few seconds. Not while another step is under way. */
+  /** Looks every few seconds until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, connection, inbox } = this.#deps;
+    for (;;) {
+      await clock.sleep(LOOK_EVERY_MS, signal);
+      if (signal.aborted) return;
+      connection.noticeSleep();
+      // One task, so that no other event is decided between the look and the step that it leads to.
+      inbox.add(async () => await this.look());
+    }
+  }
+
+  /** From a task of the inbox only. */
   async look(isFirstLook = false): Promise<void> {
-    const { machine, hurry, journal, missedServer, step } = this.#deps;
-    const { state, detail, blocks } = journal();
-    // Asked as often as this, so that what waits for another switch goes on when that ends, and a stuck one is found.
+    const { machine, scheduler, loop, missedServer } = this.#deps;
+    const { state, detail, blocks } = loop.journal;
+    // Asked with every look, so that a change that waits for another switch goes on when that ends, and a stuck switch is found.
     const waits = state === 'BLOCKED' && detail?.code === 'SWITCH_HELD';
     const isHeld = waits && (await machine.switchHeldBy()) !== null;
-    // More than once only from one that could be seen: else it would be tried every time.
-    if (waits && !isHeld && (this.#wasHeld || blocks === 1)) hurry();
+    // After the first block only when the other switch was seen to end: a lock that is never seen would be retried with each look.
+    if (waits && !isHeld && (this.#wasHeld || blocks === 1)) scheduler.retryNow();
     this.#wasHeld = isHeld;
-    const found = await missedServer.look(journal());
-    if (found !== null) await step(found);
+    const found = await missedServer.look(loop.journal);
+    if (found !== null) await loop.step(found);
     await this.lookForDrift(isFirstLook);
   }
 
-  /** Also before a step that leads to a change, or whose report would make what somebody chose since look expected. */
+  /** What a user chose in the last seconds counts first: the event may lead to a change of the machine. */
+  async stepAfterLook(event: AgentEvent): Promise<void> {
+    const { loop } = this.#deps;
+    if (isPreparing(loop.journal)) await this.lookForDrift();
+    await loop.step(event);
+  }
+
+  /** Also before a step whose report would make a user's new choice the expected system. */
   async lookForDrift(isFirstLook = false): Promise<void> {
-    const { machine, logger, readPolicy, journal, told, step, isBusy, now } = this.#deps;
-    const { state } = journal();
-    if ((isActivating(state) && state !== 'PRECHECK') || (state === 'BOOT_STAGED' && isBusy())) return;
-    const facts = { journal: journal(), observed: await machine.observe(), told: told() };
+    const { machine, logger, readPolicy, loop, scheduler, now } = this.#deps;
+    const { journal, lastReported } = loop;
+    const { state } = journal;
+    if ((isActivating(state) && state !== 'PRECHECK') || (state === 'BOOT_STAGED' && scheduler.isBusy)) return;
+    const facts = { journal, observed: await machine.observe(), lastReported };
     if (isAsLeft(facts)) return;
     const event = judgeDrift({ ...facts, policy: await readPolicy(), isFirstLook, now: now() });
     if (event === null) return;
     logger.warn('the machine is not as this agent left it', { event: event.type, ...facts.observed });
-    await step(event);
+    await loop.step(event);
   }
 }

@@ -3,7 +3,7 @@ import { systemClock } from '@floe/runtime';
 import { beforeEach, expect, test } from 'vitest';
 import { FakeMachine } from '../test/fake-machine.ts';
 import { directiveWith, journalWith, NOW, storePath } from '../test/fixtures.ts';
-import type { ServerStanding } from '../server/contact.ts';
+import type { ServerContact } from '../server/contact.ts';
 import { MissedServer } from './missed-server.ts';
 
 const OLD = storePath('old');
@@ -11,13 +11,13 @@ const NEW = storePath('new');
 const LIMIT_MS = 1_800_000;
 
 let passed: number;
-let standing: ServerStanding;
+let contact: ServerContact;
 let isReached: boolean;
 let isNetworkThere: boolean;
 let machine: FakeMachine;
 beforeEach(() => {
   passed = 0;
-  standing = 'away';
+  contact = 'away';
   isReached = false;
   isNetworkThere = true;
   machine = new FakeMachine();
@@ -29,7 +29,7 @@ function watch(limitMs = LIMIT_MS): MissedServer {
     clock: { ...systemClock, monotonic: () => passed },
     machine,
     limitMs,
-    standing: () => standing,
+    contact: () => contact,
     reach: async () => await Promise.resolve(isReached),
     isNetworkThere: async () => await Promise.resolve(isNetworkThere),
   });
@@ -48,7 +48,7 @@ const kept = (changes: Partial<AgentJournal> = {}): AgentJournal =>
 test('a server that answers in time settles it', async () => {
   const own = watch();
   expect(await own.look(kept())).toBeNull();
-  standing = 'server';
+  contact = 'trusted';
   const event = await own.look(kept());
   expect(event?.type).toBe('server-met');
   const { journal, effects } = decide(kept(), event ?? { type: 'drifted' }, NOW);
@@ -69,16 +69,16 @@ test('one that is missed for too long has the system before tried, which is kept
   expect(machine.kept.get('before')).toBe(OLD);
   const { journal, effects } = decide(kept(), event ?? { type: 'drifted' }, NOW);
   expect(journal).toMatchObject({ state: 'ROLLING_BACK', verdict: 'no-contact' });
-  expect(effects).toContainEqual({ type: 'work', work: 'roll-back' });
+  expect(effects).toContainEqual({ type: 'start-job', job: 'roll-back' });
 });
 
 test('a server that is there, and is not believed, is missed; one that is silent proves nothing', async () => {
   const own = watch();
-  standing = 'refused';
+  contact = 'refused';
   expect(await own.look(kept())).toBeNull();
   passed += LIMIT_MS;
   expect(await own.look(kept())).toMatchObject({ type: 'server-missed' });
-  standing = 'silent';
+  contact = 'silent';
   for (let look = 0; look < 3; look += 1) {
     expect(await own.look(kept())).toBeNull();
     passed += LIMIT_MS;

@@ -1,7 +1,7 @@
 import { SERVER_AWAY, SERVER_MISSED, type AgentEvent, type AgentJournal } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
-import type { ServerStanding } from '../server/contact.ts';
+import type { ServerContact } from '../server/contact.ts';
 
 /** The network is asked for as often as this, in ms, while the server is away. */
 const NETWORK_EVERY_MS = 60_000;
@@ -11,7 +11,7 @@ export interface MissedServerDeps {
   readonly machine: Pick<Machine, 'isValid' | 'keep'>;
   /** How long the server may be away, in ms; 0: for ever. */
   readonly limitMs: number;
-  readonly standing: () => ServerStanding;
+  readonly contact: () => ServerContact;
   /** Tries to connect now, whenever the next try is due; true: the server is there. */
   readonly reach: () => Promise<boolean>;
   readonly isNetworkThere: () => Promise<boolean>;
@@ -34,20 +34,20 @@ export class MissedServer {
   /** To be asked every few seconds. */
   async look({ state, detail, directive, before, override }: AgentJournal): Promise<AgentEvent | null> {
     const { clock, machine, limitMs, reach } = this.#deps;
-    const standing = this.#deps.standing();
+    const contact = this.#deps.contact();
     const isOpen = state === 'SUCCEEDED' && detail?.code === SERVER_AWAY && directive !== null && override === null;
     // One that says nothing has nothing to say here, or is at work: that proves nothing.
-    if (!isOpen || standing === 'silent') {
+    if (!isOpen || contact === 'silent') {
       this.#since = undefined;
       return null;
     }
     const { epoch } = directive;
-    if (standing === 'server') return { type: 'server-met', epoch };
+    if (contact === 'trusted') return { type: 'server-met', epoch };
     const now = clock.monotonic();
     this.#since ??= now;
     if (limitMs === 0) return null;
     const isOver = now - this.#since >= limitMs;
-    if (standing === 'away' && !(await this.#hasNetwork(now, isOver))) {
+    if (contact === 'away' && !(await this.#hasNetwork(now, isOver))) {
       this.#since = undefined;
       return null;
     }
@@ -55,7 +55,7 @@ export class MissedServer {
     // Where one cannot go back, or would learn nothing, it is looked at again after as long.
     this.#since = undefined;
     if (before?.toplevel == null || !(await machine.isValid(before.toplevel))) return null;
-    if (standing === 'away' && (await reach())) return null;
+    if (contact === 'away' && (await reach())) return null;
     await machine.keep('before', before.toplevel);
     const minutes = Math.round(limitMs / 60_000);
     const message = `since the switch this system had no contact with a server that it believes for ${minutes} minutes, although the network works`;

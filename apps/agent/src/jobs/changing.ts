@@ -12,8 +12,8 @@ import {
 import type { CacheTrust } from '@floe/nix';
 import { describeError, isFloeError } from '@floe/runtime';
 import { checkHealth } from '../health/health-checks.ts';
-import type { MachineGuard } from '../machines/machine.ts';
-import { cacheOf, contactLimitMs, guarded, healthLimits, REBOOT_TAKES_MS, switchedByHand, switchHeld, type Job, type WorkDeps } from './job.ts';
+import type { MachineWatchdog } from '../machines/machine.ts';
+import { cacheOf, contactLimitMs, planActivation, healthLimits, REBOOT_TAKES_MS, switchedByHand, switchHeld, type Job, type JobDeps } from './job.ts';
 
 /** The watchdog was first. */
 export const WATCHDOG_WAS_FIRST: AgentDetail = {
@@ -31,11 +31,11 @@ const NO_BASELINE: AgentDetail = {
 /** Switches, with a watchdog armed, until the next start of the machine. */
 export const activate: Job = async (deps, journal, { epoch, release }, signal) => {
   const { machine, logger } = deps;
-  const plan = await guarded(deps, journal, release.toplevel);
+  const plan = await planActivation(deps, journal, release.toplevel);
   // What watched over an earlier activation may be at work.
-  await machine.guard?.settled(journal.activation, signal);
+  await machine.watchdog?.settled(journal.activation, signal);
   try {
-    if (plan !== null) await machine.guard?.arm(plan, { isFirst: true });
+    if (plan !== null) await machine.watchdog?.arm(plan, { isFirst: true });
   } catch (error) {
     signal.throwIfAborted();
     const code = isFloeError(error) ? error.code : 'NOT_GUARDED';
@@ -51,7 +51,7 @@ export const activate: Job = async (deps, journal, { epoch, release }, signal) =
     const { detail } = outcome;
     const lock = await lockInTheWay(deps, release.toplevel, detail);
     if (lock !== null) {
-      await machine.guard?.disarm();
+      await machine.watchdog?.disarm();
       return { type: 'not-clear', epoch, isGone: false, detail: lock };
     }
     if (detail.code === 'REBOOT_NEEDED' && plan !== null && machine.boot !== null) return { type: 'restart-needed', epoch, detail };
@@ -62,7 +62,7 @@ export const activate: Job = async (deps, journal, { epoch, release }, signal) =
 };
 
 /** Somebody else's switch kept this one from being begun: that says nothing about the system, nor does it go back from theirs. */
-async function lockInTheWay({ machine }: WorkDeps, toplevel: StorePath, { message }: AgentDetail): Promise<AgentDetail | null> {
+async function lockInTheWay({ machine }: JobDeps, toplevel: StorePath, { message }: AgentDetail): Promise<AgentDetail | null> {
   if (!/acquire lock/i.test(message)) return null;
   const heldBy = await machine.switchHeldBy();
   if ((await machine.observe()).current === toplevel) return null;
@@ -70,7 +70,7 @@ async function lockInTheWay({ machine }: WorkDeps, toplevel: StorePath, { messag
 }
 
 /** Waits for switches of others: none keeps its lock for longer than a switch may take, and not many do one after the other. */
-async function othersEnded({ machine, clock, logger, settings }: WorkDeps, what: string, signal: AbortSignal): Promise<void> {
+async function othersEnded({ machine, clock, logger, settings }: JobDeps, what: string, signal: AbortSignal): Promise<void> {
   let named: string | null = null;
   const deadline = clock.monotonic() + 2 * settings.switchLimitMs;
   for (;;) {
@@ -90,7 +90,7 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
   const observed = await machine.observe();
   if (observed.current !== release.toplevel) {
     // No switch of this change leads to a third system: somebody chose it since.
-    const isTheirs = machine.guard !== null && (await isByHand(deps, journal, observed, release.toplevel)) && !(await isUndone(deps, journal));
+    const isTheirs = machine.watchdog !== null && (await isByHand(deps, journal, observed, release.toplevel)) && !(await isUndone(deps, journal));
     if (isTheirs) return switchedByHand(deps, observed.current);
     return failed({ code: 'CURRENT_SYSTEM_DIFFERS', message: `the switch said that it worked, but what runs is ${observed.current ?? 'nothing'}` });
   }
@@ -112,7 +112,7 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
     const message = 'the server is there, but refuses the agent of this system, or is not believed by it: other keys, host name or repository?';
     return failed({ code: 'SERVER_REFUSES', message }, true);
   }
-  if (contact === 'server' && cache !== 'trusted') {
+  if (contact === 'trusted' && cache !== 'trusted') {
     const what = cache === 'absent' ? 'none of its caches answers and has this system' : 'none of its keys signed what its caches have';
     return failed({ code: 'CACHE_REFUSES', message: `by the caches and keys of this system nothing could be downloaded any more: ${what}` }, true);
   }
@@ -124,15 +124,15 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
   }
   // Once more, just before the verdict: people do not wait for checks.
   const last = (await machine.observe()).current;
-  if (last !== release.toplevel && machine.guard !== null && !(await isUndone(deps, journal))) {
+  if (last !== release.toplevel && machine.watchdog !== null && !(await isUndone(deps, journal))) {
     return switchedByHand(deps, last);
   }
-  if (machine.guard !== null && (await claimPassed(deps, machine.guard, journal.activation, signal)) === 'undo') {
-    await machine.guard.settled(journal.activation, signal);
-    return { type: 'undone', epoch, detail: WATCHDOG_WAS_FIRST };
+  if (machine.watchdog !== null && (await claimPassed(deps, machine.watchdog, journal.activation, signal)) === 'undo') {
+    await machine.watchdog.settled(journal.activation, signal);
+    return { type: 'watchdog-rolled-back', epoch, detail: WATCHDOG_WAS_FIRST };
   }
-  const lookedAt = known !== null || machine.guard === null;
-  return { type: 'verified', epoch, tookMs: 0, note: contact !== 'server' ? JUDGED_LOCALLY : lookedAt ? null : NO_BASELINE };
+  const lookedAt = known !== null || machine.watchdog === null;
+  return { type: 'verified', epoch, tookMs: 0, note: contact !== 'trusted' ? JUDGED_LOCALLY : lookedAt ? null : NO_BASELINE };
 };
 
 /** Makes the system what the machine starts. */
@@ -162,12 +162,12 @@ export const commit: Job = async (deps, { activation, before, boot: staged }, { 
       `after the switch the machine runs ${observed.current ?? 'nothing'} and its profile is ${observed.profile?.toplevel ?? 'empty'}`,
     );
   }
-  await machine.guard?.disarm();
+  await machine.watchdog?.disarm();
   return { type: 'committed', epoch, tookMs: 0 };
 };
 
 /** Whether what runs is neither the new system nor one of before, nor what a start of the machine brought: somebody's own choice. */
-async function isByHand({ machine }: WorkDeps, journal: AgentJournal, { current, booted }: Observed, toplevel: StorePath): Promise<boolean> {
+async function isByHand({ machine }: JobDeps, journal: AgentJournal, { current, booted }: Observed, toplevel: StorePath): Promise<boolean> {
   const { before, verdict, boot, override, activation } = journal;
   if (boot !== null || override !== null || verdict === 'unwanted' || current === null) return false;
   if (current === toplevel || current === before?.toplevel || current === before?.profile) return false;
@@ -180,18 +180,18 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
   const { before, activation, verdict } = journal;
   const failed = (code: string, message: string): AgentEvent => ({ type: 'rollback-failed', epoch, tookMs: 0, detail: { code, message } });
   if (before === null || before.toplevel === null) return failed('NO_PREVIOUS_SYSTEM', 'there is no earlier system to go back to');
-  const plan = await guarded(deps, journal, release.toplevel);
-  const { guard } = machine;
-  if (guard !== null) {
+  const plan = await planActivation(deps, journal, release.toplevel);
+  const { watchdog } = machine;
+  if (watchdog !== null) {
     // What an earlier run, or the watchdog, began is waited for: it holds the switch's lock, and may tell the boot loader.
-    await guard.settled(activation, signal);
+    await watchdog.settled(activation, signal);
     if (plan !== null && verdict !== 'unwanted') {
       // A full disk must not keep it from going.
-      await guard.claim(activation, 'undo').catch((error: unknown) => logger.warn('the verdict cannot be written', { error }));
+      await watchdog.claim(activation, 'undo').catch((error: unknown) => logger.warn('the verdict cannot be written', { error }));
       // For the agent that dies here: armed anew, for the boot loader and the switch. A started system has its guard already.
       const way = { ...plan, verdictMs: plan.switchMs };
       if (journal.boot === null)
-        await guard.arm(way, { isFirst: false }).catch((error: unknown) => logger.warn('the way back is not watched over', { error }));
+        await watchdog.arm(way, { isFirst: false }).catch((error: unknown) => logger.warn('the way back is not watched over', { error }));
     }
   }
   await othersEnded(deps, 'the way back', signal);
@@ -226,16 +226,16 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
     const { current } = await machine.observe();
     if (current !== before.toplevel) return failed('CURRENT_SYSTEM_DIFFERS', `after going back, what runs is ${current ?? 'nothing'}`);
   }
-  await guard?.disarm();
+  await watchdog?.disarm();
   // Asked only when it decides something: whether it was the new system that kept the server away.
-  const contact = verdict === 'no-contact' ? await deps.contact(settings.contactTimeoutMs, signal) : 'server';
+  const contact = verdict === 'no-contact' ? await deps.contact(settings.contactTimeoutMs, signal) : 'trusted';
   // A system with which the network worked is blamed only if the server is there.
   const hasContact = journal.detail?.code === SERVER_MISSED ? contact !== 'network' && contact !== 'none' : contact !== 'none';
   return { type: 'rolled-back', epoch, tookMs: 0, hasContact };
 };
 
 /** Other caches or keys than those that this system was downloaded by are tried: no push could mend wrong ones. */
-async function cacheIsProved(deps: WorkDeps, { before }: AgentJournal, toplevel: StorePath, signal: AbortSignal): Promise<CacheTrust> {
+async function cacheIsProved(deps: JobDeps, { before }: AgentJournal, toplevel: StorePath, signal: AbortSignal): Promise<CacheTrust> {
   const { machine, settings, clock } = deps;
   if ((before?.cache ?? cacheOf(settings)) === cacheOf(settings)) return 'trusted';
   const deadline = clock.monotonic() + settings.contactTimeoutMs;
@@ -248,15 +248,20 @@ async function cacheIsProved(deps: WorkDeps, { before }: AgentJournal, toplevel:
 }
 
 /** Whether the watchdog was first. */
-async function isUndone({ machine }: WorkDeps, { activation }: AgentJournal): Promise<boolean> {
-  return (await machine.guard?.verdict(activation)) === 'undo';
+async function isUndone({ machine }: JobDeps, { activation }: AgentJournal): Promise<boolean> {
+  return (await machine.watchdog?.verdict(activation)) === 'undo';
 }
 
 /** The verdict must be on disk: while that is full it is tried again, until the watchdog ends it. */
-async function claimPassed({ clock, logger }: WorkDeps, guard: MachineGuard, activation: number, signal: AbortSignal): Promise<'passed' | 'undo'> {
+async function claimPassed(
+  { clock, logger }: JobDeps,
+  watchdog: MachineWatchdog,
+  activation: number,
+  signal: AbortSignal,
+): Promise<'passed' | 'undo'> {
   for (;;) {
     try {
-      return await guard.claim(activation, 'passed');
+      return await watchdog.claim(activation, 'passed');
     } catch (error) {
       logger.error('the verdict cannot be written (is the disk full?)', { error });
     }

@@ -2,11 +2,11 @@ import type { AgentDetail, AgentDirective, AgentEvent, AgentJournal, AgentWait, 
 import type { DownloadProgress } from '@floe/nix';
 import type { Clock, Exec, Logger } from '@floe/runtime';
 import { longestHealthCheckMs, type HealthCheckOptions } from '../health/health-checks.ts';
-import type { GuardedActivation, Machine } from '../machines/machine.ts';
+import type { ActivationPlan, Machine } from '../machines/machine.ts';
 import type { Contact } from '../server/contact.ts';
 import type { Assessment } from '../when/conditions.ts';
 
-export interface WorkSettings {
+export interface JobSettings {
   /** `http(s)://…`, without a slash at the end. */
   readonly serverUrl: string;
   readonly substituters: readonly string[];
@@ -27,14 +27,14 @@ export interface WorkSettings {
   readonly bootLimitMs: number;
 }
 
-export interface WorkDeps {
+export interface JobDeps {
   readonly machine: Machine;
   readonly exec: Exec;
   readonly clock: Clock;
   readonly logger: Logger;
   /** The time that waits are measured by, ms. */
   readonly now: () => number;
-  readonly settings: WorkSettings;
+  readonly settings: JobSettings;
   /** Whom this machine reaches on new connections within that time. */
   readonly contact: (timeoutMs: number, signal: AbortSignal) => Promise<Contact>;
   /** Why nothing is to be downloaded now; null: it may be. */
@@ -45,7 +45,7 @@ export interface WorkDeps {
 }
 
 /** One job of the state machine on the machine. What was foreseen is the event that it ends with; what was not, it throws. */
-export type Job = (deps: WorkDeps, journal: AgentJournal, directive: AgentDirective, signal: AbortSignal) => Promise<AgentEvent>;
+export type Job = (deps: JobDeps, journal: AgentJournal, directive: AgentDirective, signal: AbortSignal) => Promise<AgentEvent>;
 
 /** A restart that has not ended this agent after so long did not happen. */
 export const REBOOT_TAKES_MS = 10 * 60_000;
@@ -63,12 +63,12 @@ export function switchHeld(heldBy: string | null): AgentDetail {
 }
 
 /** Somebody switched the machine to `toplevel` in the middle of a change. */
-export function switchedByHand({ now }: Pick<WorkDeps, 'now'>, toplevel: StorePath | null): AgentEvent {
+export function switchedByHand({ now }: Pick<JobDeps, 'now'>, toplevel: StorePath | null): AgentEvent {
   return { type: 'overridden', override: { toplevel, since: now(), by: 'switch' } };
 }
 
 /** What downloads depend on, to be compared. */
-export function cacheOf({ substituters, cachePublicKeys }: WorkSettings): string {
+export function cacheOf({ substituters, cachePublicKeys }: JobSettings): string {
   return [...substituters, ...cachePublicKeys].join(' ');
 }
 
@@ -79,16 +79,16 @@ const WATCHDOG_MARGIN_MS = 20_000;
 const UNITS_MS = 21_000;
 
 /** How long the server is waited for, in ms: after a start of the machine its network may take as long as the start did. */
-export function contactLimitMs({ isStart }: { readonly isStart: boolean }, { contactTimeoutMs, bootLimitMs }: WorkSettings): number {
+export function contactLimitMs({ isStart }: { readonly isStart: boolean }, { contactTimeoutMs, bootLimitMs }: JobSettings): number {
   return isStart ? Math.max(contactTimeoutMs, bootLimitMs) : contactTimeoutMs;
 }
 
 /** What is armed before the machine is changed; null when there is nothing to go back to. */
-export async function guarded(
-  { machine, settings }: WorkDeps,
+export async function planActivation(
+  { machine, settings }: JobDeps,
   { activation, before }: AgentJournal,
   toplevel: StorePath,
-): Promise<GuardedActivation | null> {
+): Promise<ActivationPlan | null> {
   if (before === null || before.toplevel === null) return null;
   const { switchLimitMs, bootLimitMs } = settings;
   const checksMs = await longestHealthCheckMs(machine, toplevel, healthLimits(settings));
@@ -101,6 +101,6 @@ export async function guarded(
 }
 
 /** How often, and how long, the checks of a system are made before they count. */
-export function healthLimits({ settleMs, healthGraceMs }: WorkSettings): Omit<HealthCheckOptions, 'signal'> {
+export function healthLimits({ settleMs, healthGraceMs }: JobSettings): Omit<HealthCheckOptions, 'signal'> {
   return { passes: HEALTH_PASSES, pauseMs: settleMs / HEALTH_PASSES, graceMs: healthGraceMs };
 }

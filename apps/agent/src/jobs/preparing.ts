@@ -4,7 +4,7 @@ import { lackOfRoom, megabytes } from './room.ts';
 
 /** Whether it runs the system already. */
 export const inspect: Job = async ({ machine }, _journal, { epoch, release }) => {
-  return { type: 'inspected', epoch, isOnIt: isOn(await machine.observe(), release.toplevel) };
+  return { type: 'inspected', epoch, isOnTarget: isOn(await machine.observe(), release.toplevel) };
 };
 
 export const download: Job = async (deps, journal, { epoch, release }, signal) => {
@@ -61,7 +61,7 @@ export const precheck: Job = async (deps, journal, directive, signal) => {
   if (misfit !== null) return notClear(misfit.code, misfit.message);
   if (!isValid) return notClear('STORE_PATH_GONE', 'the downloaded system is not in the store any more', true);
   const isForBoot = machine.boot !== null && before !== null && (mode === 'boot' || impact === 'reboot');
-  if (isForBoot && !(await machine.boot.canGuard(toplevel))) return notClear(NO_BOOT_GUARD.code, NO_BOOT_GUARD.message);
+  if (isForBoot && !(await machine.boot.hasGuard(toplevel))) return notClear(NO_BOOT_GUARD.code, NO_BOOT_GUARD.message);
   return {
     type: 'cleared',
     epoch,

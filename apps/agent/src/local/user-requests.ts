@@ -8,8 +8,8 @@ import { noticeOf } from './notice.ts';
 import type { Notice } from './protocol.ts';
 import type { Refused, UserRequests } from './requests.ts';
 
-/** The agent, as far as its people may see and steer it. */
-export interface SteeredAgent {
+/** What users of the machine see of the agent, and ask of it. */
+export interface LocalAgent {
   readonly journal: AgentJournal;
   /** The time that waits are measured by, ms. */
   now(): number;
@@ -24,8 +24,8 @@ export interface SteeredAgent {
   onStep(listener: () => void): () => void;
 }
 
-export interface PeopleDeps {
-  readonly agent: SteeredAgent;
+export interface UserRequestsDeps {
+  readonly agent: LocalAgent;
   readonly machine: Machine;
   readonly host: HostName;
   readonly serverUrl: string;
@@ -46,7 +46,7 @@ function refused(code: string, message: string): Refused {
 }
 
 /** What people at the machine ask of the agent, and what it tells them. Limits are enforced here. */
-export function createUserRequests(deps: PeopleDeps): UserRequests {
+export function createUserRequests(deps: UserRequestsDeps): UserRequests {
   const { agent, machine, clock } = deps;
 
   async function laterLeft(journal: AgentJournal): Promise<number> {

@@ -25,10 +25,10 @@ export type Unfinished =
   /** It had been found to work, and that was written down. */
   | { readonly kind: 'passed' }
   /** The watchdog put the system before back. */
-  | { readonly kind: 'undone' };
+  | { readonly kind: 'watchdog-rolled-back' };
 
 /** An activation that is watched over, and what is needed to put the machine back without an agent. */
-export interface GuardedActivation {
+export interface ActivationPlan {
   readonly activation: number;
   /** The new system. */
   readonly toplevel: StorePath;
@@ -45,9 +45,9 @@ export interface GuardedActivation {
 }
 
 /** What watches over an activation, and puts the machine back without the agent. Only where there is systemd. */
-export interface MachineGuard {
+export interface MachineWatchdog {
   /** Armed before the first change, and anew for the way back. Throws when it cannot be. */
-  arm(plan: GuardedActivation, options: { readonly isFirst: boolean }): Promise<void>;
+  arm(plan: ActivationPlan, options: { readonly isFirst: boolean }): Promise<void>;
   /** Says that the new system works, or that it is to be undone; returns whose word stands. */
   claim(activation: number, verdict: 'passed' | 'undo'): Promise<'passed' | 'undo'>;
   /** The verdict that stands; undefined: none yet. */
@@ -65,7 +65,7 @@ export interface MachineGuard {
 /** A machine that can be restarted into another system. */
 export interface MachineBoot {
   /** Makes `plan.toplevel` the system of the next start, guarded. Says how. */
-  stage(plan: GuardedActivation, signal: AbortSignal): Promise<SwitchOutcome & { readonly how?: 'one-shot' | 'guarded' }>;
+  stage(plan: ActivationPlan, signal: AbortSignal): Promise<SwitchOutcome & { readonly how?: 'one-shot' | 'guarded' }>;
   /** Takes back what {@link stage} told the boot loader. */
   unstage(activation: number): Promise<void>;
   /** Whether the machine was started since, and whether its guard gave the new system up. */
@@ -74,7 +74,7 @@ export interface MachineBoot {
   /** Leaves a system that no switch leads away from by a restart: once per activation. False: that was tried before. */
   rebootBack(activation: number): Promise<boolean>;
   /** Whether a system has the unit that would take it back if it did not work after a start. */
-  canGuard(path: StorePath): Promise<boolean>;
+  hasGuard(path: StorePath): Promise<boolean>;
 }
 
 export interface DownloadOptions {
@@ -118,7 +118,7 @@ export interface Machine {
   /** Runs the system's own script and waits for its end. */
   switchTo(path: StorePath, action: SwitchAction, options: SwitchOptions): Promise<SwitchOutcome>;
   /** Null where nothing outlives the agent. */
-  readonly guard: MachineGuard | null;
+  readonly watchdog: MachineWatchdog | null;
   /** Null where a restart brings no other system. */
   readonly boot: MachineBoot | null;
   /** Why `path` is nothing that this machine could run, by its shape; null: it is. */

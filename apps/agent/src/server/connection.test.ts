@@ -2,7 +2,7 @@ import { CLOSE_CODES, MAX_FRAME_BYTES, type Hello } from '@floe/protocol';
 import { createLogger, systemClock, type Clock } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Connection, endingOf, type ConnectionHandlers } from './connection.ts';
-import { isNetworkThere } from './contact.ts';
+import { isNetworkThere } from './network.ts';
 import { HOST, MACHINE_ID } from '../test/fixtures.ts';
 import { TestServer } from '../test/test-server.ts';
 import { until } from '../test/until.ts';
@@ -61,8 +61,8 @@ function connect(changes: Partial<ConnectionHandlers> = {}, withClock = clock): 
     ...changes,
   };
   const logger = createLogger({ level: 'debug', write: (line) => lines.push(line) });
-  const connection = new Connection({ serverUrl: server.url, slowRetryMs: 60_000, handlers, clock: withClock, logger, random: () => 0.5 });
-  running = connection.run(stop.signal);
+  const connection = new Connection({ serverUrl: server.url, slowRetryMs: 60_000, clock: withClock, logger, random: () => 0.5 });
+  running = connection.run(handlers, stop.signal);
   return { connection, events };
 }
 

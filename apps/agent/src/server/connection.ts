@@ -60,7 +60,6 @@ export interface ConnectionDeps {
   readonly slowRetryMs: number;
   /** Through which the server is reached; undefined: directly. */
   readonly proxy?: URL | undefined;
-  readonly handlers: ConnectionHandlers;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
@@ -171,14 +170,14 @@ export class Connection {
   }
 
   /** Connects, and connects again, until `signal` aborts. */
-  async run(signal: AbortSignal): Promise<void> {
+  async run(handlers: ConnectionHandlers, signal: AbortSignal): Promise<void> {
     const { clock, random, logger } = this.#deps;
     let attempt = 0;
     let misses = 0;
     let misunderstandings = 0;
     let wasHurried = false;
     while (!signal.aborted) {
-      const ending = await this.#converse(signal);
+      const ending = await this.#converse(handlers, signal);
       this.#lastEnding = ending.kind;
       if (signal.aborted) return;
       if (ending.kind === 'lost' && ending.wasWelcomed) {
@@ -187,7 +186,7 @@ export class Connection {
       }
       misses = ending.kind === 'not-reached' ? misses + 1 : 0;
       misunderstandings = ending.kind === 'not-understood' ? misunderstandings + 1 : 0;
-      const wait = await this.#judge(ending, { misses, misunderstandings });
+      const wait = await this.#judge(ending, { misses, misunderstandings }, handlers);
       attempt += 1;
       if (this.#isHurried) {
         await clock.sleep(wasHurried ? RENEW_PAUSE_MS : 0, signal);
@@ -206,8 +205,8 @@ export class Connection {
     return slowRetryMs + fullJitter(attempt, { baseMs: slowRetryMs, capMs: SLOW_CAP_MS }, random);
   }
 
-  async #judge(ending: Ending, { misses, misunderstandings }: TriesInVain): Promise<'at-once' | 'soon' | 'slowly'> {
-    const { logger, serverUrl, handlers } = this.#deps;
+  async #judge(ending: Ending, { misses, misunderstandings }: TriesInVain, handlers: ConnectionHandlers): Promise<'at-once' | 'soon' | 'slowly'> {
+    const { logger, serverUrl } = this.#deps;
     if (ending.kind === 'refused') {
       logger.error('the server refuses this agent; trying again slowly', { closeCode: ending.closeCode, code: ending.code, reason: ending.message });
       return (await handlers.refused(ending)) ? 'at-once' : 'slowly';
@@ -234,8 +233,8 @@ export class Connection {
   }
 
   /** One connection from its beginning to its end. */
-  async #converse(signal: AbortSignal): Promise<Ending> {
-    const { serverUrl, clock, logger, handlers } = this.#deps;
+  async #converse(handlers: ConnectionHandlers, signal: AbortSignal): Promise<Ending> {
+    const { serverUrl, clock, logger } = this.#deps;
     const { WebSocket } = await import('ws');
     const handshakeMs = this.#isHurried ? HURRIED_HANDSHAKE_MS : HANDSHAKE_MS;
     let tunnel: Socket | undefined;

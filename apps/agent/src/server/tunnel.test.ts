@@ -40,19 +40,19 @@ function connect(settings: Readonly<Record<string, string>>): Connection {
     serverUrl: server.url,
     proxy: proxyFor(server.url, { ...process.env, NODE_USE_ENV_PROXY: '1' }),
     slowRetryMs: 1_000,
-    handlers: {
-      hello: async () => await Promise.reject(new Error('stops here')),
-      welcomed: () => undefined,
-      directive: () => undefined,
-      go: () => undefined,
-      acknowledged: () => undefined,
-      refused: async () => await Promise.resolve(false),
-    },
     clock: { ...systemClock, sleep: async (ms, signal) => await systemClock.sleep(Math.min(ms, 20), signal) },
     logger: createLogger({ level: 'debug', write: (line) => lines.push(line) }),
     random: () => 0.5,
   });
-  running = connection.run(stop.signal);
+  const handlers = {
+    hello: async () => await Promise.reject(new Error('stops here')),
+    welcomed: () => undefined,
+    directive: () => undefined,
+    go: () => undefined,
+    acknowledged: () => undefined,
+    refused: async () => await Promise.resolve(false),
+  };
+  running = connection.run(handlers, stop.signal);
   return connection;
 }
 

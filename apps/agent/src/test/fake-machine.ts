@@ -6,7 +6,7 @@ import type {
   KeptPath,
   Machine,
   MachineBoot,
-  MachineGuard,
+  MachineWatchdog,
   SwitchAction,
   SwitchOptions,
   SwitchOutcome,
@@ -76,7 +76,7 @@ export class FakeMachine implements Machine {
     return outcome;
   }
 
-  get guard(): MachineGuard | null {
+  get watchdog(): MachineWatchdog | null {
     const { unfinished } = this;
     if (unfinished === undefined) return null;
     return {

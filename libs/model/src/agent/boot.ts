@@ -1,9 +1,9 @@
 import type { AgentEventOf } from './events.ts';
 import type { AgentDetail, AgentJournal } from './journal.ts';
-import { undo, verifyAgain } from './changing.ts';
+import { startRollback, verifyAgain } from './changing.ts';
 import { keepWaiting } from './directives.ts';
 import { describeOverride } from './people.ts';
-import { block, enter, reportOf, waitingForRestart, withoutOverruling, work, type AgentStep } from './step.ts';
+import { block, enter, reportOf, waitingForRestart, withoutOverruling, startJob, type AgentStep } from './step.ts';
 
 /** After so many starts without the staged system it is given up. */
 const MAX_MISSES = 3;
@@ -18,7 +18,7 @@ export function restartNeeded(journal: AgentJournal, event: AgentEventOf<'restar
   return enter(journal, 'BOOT_STAGED', now, {
     detail: event.detail,
     changes: { ...waitingForRestart(journal, now), boot: { misses: 0 } },
-    effects: [work('stage-boot')],
+    effects: [startJob('stage-boot')],
   });
 }
 
@@ -35,7 +35,7 @@ export function bootStageFailed(journal: AgentJournal, event: AgentEventOf<'boot
 
 export function rebootDue(journal: AgentJournal, event: AgentEventOf<'reboot-due'>): AgentStep {
   const { journal: next, effects } = say(journal, event.detail);
-  return { journal: next, effects: [...effects, work('reboot')] };
+  return { journal: next, effects: [...effects, startJob('reboot')] };
 }
 
 /** Said when the reason changes, not with every look. */
@@ -60,8 +60,8 @@ export function askForRebootAgain(journal: AgentJournal): AgentStep {
 /** The agent starts with a system staged for the next start: was this that start? */
 export function startedStaged(journal: AgentJournal, event: AgentEventOf<'restarted'>, now: number): AgentStep {
   if (event.fellBack) return fellBack(journal, now);
-  if (event.isNewBoot && event.isOnTarget) return enter(journal, 'BOOT_VERIFYING', now, { effects: [work('verify')] });
-  if (!event.isNewBoot) return { journal, effects: [work('stage-boot')] };
+  if (event.isNewBoot && event.isOnTarget) return enter(journal, 'BOOT_VERIFYING', now, { effects: [startJob('verify')] });
+  if (!event.isNewBoot) return { journal, effects: [startJob('stage-boot')] };
   return missed(journal, now);
 }
 
@@ -69,16 +69,16 @@ export function startedStaged(journal: AgentJournal, event: AgentEventOf<'restar
 function missed(journal: AgentJournal, now: number): AgentStep {
   const misses = (journal.boot?.misses ?? 0) + 1;
   const message = `the machine was started ${misses === 1 ? '' : `${misses} times `}with another system than the one that was staged`;
-  if (misses >= MAX_MISSES) return undo(journal, now, { code: 'BOOTS_ANOTHER_SYSTEM', message }, { verdict: 'failed' });
+  if (misses >= MAX_MISSES) return startRollback(journal, now, { code: 'BOOTS_ANOTHER_SYSTEM', message }, { verdict: 'failed' });
   return enter(journal, 'BOOT_STAGED', now, {
     detail: { code: 'BOOTED_ANOTHER_SYSTEM', message: `${message}; staged once more` },
     changes: { ...withoutOverruling(journal), boot: { misses } },
-    effects: [work('stage-boot')],
+    effects: [startJob('stage-boot')],
   });
 }
 
 function fellBack(journal: AgentJournal, now: number): AgentStep {
-  return undo(
+  return startRollback(
     journal,
     now,
     { code: 'BOOT_FAILED', message: 'the machine did not come to work with the new system; it was started with the one before' },
@@ -104,8 +104,8 @@ export function correctStaged(journal: AgentJournal, _event: AgentEventOf<'resum
 }
 
 function takeBackStaged(journal: AgentJournal, now: number, detail: AgentDetail): AgentStep {
-  const step = undo(journal, now, detail, { verdict: 'superseded' });
-  return { ...step, effects: [{ type: 'stop-work' }, ...step.effects] };
+  const step = startRollback(journal, now, detail, { verdict: 'superseded' });
+  return { ...step, effects: [{ type: 'stop-job' }, ...step.effects] };
 }
 
 /** A newer directive: what was staged is taken back first. A machine that is restarted once a month is not kept waiting. */

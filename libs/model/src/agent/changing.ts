@@ -2,12 +2,12 @@ import type { AgentEffect, AgentEvent, AgentEventOf } from './events.ts';
 import type { AgentDetail, AgentJournal, AgentTimings } from './journal.ts';
 import { takePending } from './directives.ts';
 import { wentBack } from './people.ts';
-import { end, enter, ignore, MAX_INTERRUPTIONS, reportOf, tryAgain, withQuarantined, work, type AgentStep } from './step.ts';
+import { end, enter, ignore, MAX_INTERRUPTIONS, reportOf, tryAgain, withQuarantined, startJob, type AgentStep } from './step.ts';
 
 // ---- from the first change to the verdict ------------------------------------------------------------------------
 
 export function switched(journal: AgentJournal, event: AgentEventOf<'switched'>, now: number): AgentStep {
-  return enter(journal, 'VERIFYING', now, { timings: { activateMs: event.tookMs }, effects: [work('verify')] });
+  return enter(journal, 'VERIFYING', now, { timings: { activateMs: event.tookMs }, effects: [startJob('verify')] });
 }
 
 export function verified(journal: AgentJournal, event: AgentEventOf<'verified'>, now: number): AgentStep {
@@ -15,7 +15,7 @@ export function verified(journal: AgentJournal, event: AgentEventOf<'verified'>,
     detail: event.note,
     changes: { verdict: 'passed' },
     timings: { verifyMs: event.tookMs },
-    effects: [work('commit')],
+    effects: [startJob('commit')],
   });
 }
 
@@ -43,7 +43,7 @@ export function serverMet(journal: AgentJournal): AgentStep {
 /** The system before had contact: whether it has it still decides. */
 export function serverMissed(journal: AgentJournal, event: AgentEventOf<'server-missed'>, now: number): AgentStep {
   const isOpen = journal.detail?.code === SERVER_AWAY && journal.override === null && journal.before?.toplevel != null;
-  return isOpen ? undo(journal, now, event.detail, { verdict: 'no-contact' }) : ignore(journal);
+  return isOpen ? startRollback(journal, now, event.detail, { verdict: 'no-contact' }) : ignore(journal);
 }
 
 /** It runs and works, but is not what the machine starts next time: shown, tried again, and open to a newer directive. */
@@ -58,13 +58,13 @@ export function resumeBlocked(journal: AgentJournal, event: AgentEvent, now: num
   if (journal.pending !== null) return takePending(journal, event, now);
   const { attempt, detail } = journal;
   return journal.verdict === 'passed'
-    ? enter(journal, 'COMMITTING', now, { detail, changes: { attempt }, effects: [work('commit')] })
-    : enter(journal, 'DOWNLOADING', now, { detail, changes: { attempt }, effects: [work('download')] });
+    ? enter(journal, 'COMMITTING', now, { detail, changes: { attempt }, effects: [startJob('commit')] })
+    : enter(journal, 'DOWNLOADING', now, { detail, changes: { attempt }, effects: [startJob('download')] });
 }
 
 /** A start of the machine that brought the system before left nothing of the proof: it is activated, and watched over, anew. */
 export function startedCommitting(journal: AgentJournal, event: AgentEventOf<'restarted'>, now: number): AgentStep {
-  if (!event.isNewBoot || event.isOnTarget) return { journal, effects: [work('commit')] };
+  if (!event.isNewBoot || event.isOnTarget) return { journal, effects: [startJob('commit')] };
   return tryAgain(journal, now, { code: 'INTERRUPTED', message: 'the machine was started between the verdict and the commit' });
 }
 
@@ -74,8 +74,14 @@ export const MAX_ROLLBACKS = 5;
 // ---- the way back ------------------------------------------------------------------------------------------------
 
 /** Goes back to the recorded path, or says that there is none. */
-export function undo(journal: AgentJournal, now: number, detail: AgentDetail, changes: Partial<AgentJournal>, timings: AgentTimings = {}): AgentStep {
-  if (journal.before?.toplevel) return enter(journal, 'ROLLING_BACK', now, { detail, changes, timings, effects: [work('roll-back')] });
+export function startRollback(
+  journal: AgentJournal,
+  now: number,
+  detail: AgentDetail,
+  changes: Partial<AgentJournal>,
+  timings: AgentTimings = {},
+): AgentStep {
+  if (journal.before?.toplevel) return enter(journal, 'ROLLING_BACK', now, { detail, changes, timings, effects: [startJob('roll-back')] });
   const unmended = { ...journal, ...changes };
   if (changes.verdict === 'failed' || unmended.interruptions >= MAX_INTERRUPTIONS) {
     const message = `there is no earlier system to go back to; ${detail.message}`;
@@ -86,34 +92,34 @@ export function undo(journal: AgentJournal, now: number, detail: AgentDetail, ch
 }
 
 export function switchFailed(journal: AgentJournal, event: AgentEventOf<'switch-failed'>, now: number): AgentStep {
-  return undo(journal, now, event.detail, { verdict: 'failed' }, { activateMs: event.tookMs });
+  return startRollback(journal, now, event.detail, { verdict: 'failed' }, { activateMs: event.tookMs });
 }
 
 export function verifyFailed(journal: AgentJournal, event: AgentEventOf<'verify-failed'>, now: number): AgentStep {
-  return undo(journal, now, event.detail, { verdict: event.isContactLost ? 'no-contact' : 'failed' }, { verifyMs: event.tookMs });
+  return startRollback(journal, now, event.detail, { verdict: event.isContactLost ? 'no-contact' : 'failed' }, { verifyMs: event.tookMs });
 }
 
 /** The watchdog was first: the system before runs again. What is left is to look at it, and to say so. */
-export function undone(journal: AgentJournal, event: AgentEventOf<'undone'>, now: number): AgentStep {
-  return undo(journal, now, event.detail, { verdict: 'failed' });
+export function watchdogRolledBack(journal: AgentJournal, event: AgentEventOf<'watchdog-rolled-back'>, now: number): AgentStep {
+  return startRollback(journal, now, event.detail, { verdict: 'failed' });
 }
 
 /** The agent was restarted while it verified, and found that the switch had gone through: the checks begin again. */
 export function verifyAgain(journal: AgentJournal, event: AgentEvent, now: number): AgentStep {
   const interruptions = journal.interruptions + 1;
   if (interruptions >= MAX_INTERRUPTIONS) return interrupted(journal, event, now);
-  return { journal: { ...journal, interruptions }, effects: [work('verify')] };
+  return { journal: { ...journal, interruptions }, effects: [startJob('verify')] };
 }
 
 /** The agent died between the first change and the verdict. That says nothing about the system, unless it goes on. */
 export function interrupted(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {
   const interruptions = journal.interruptions + 1;
   const message = `the agent was stopped in ${journal.state} (time ${interruptions} of at most ${MAX_INTERRUPTIONS})`;
-  return undo(journal, now, { code: 'INTERRUPTED', message }, { interruptions });
+  return startRollback(journal, now, { code: 'INTERRUPTED', message }, { interruptions });
 }
 
 export function rollBackAgain(journal: AgentJournal): AgentStep {
-  return { journal, effects: [work('roll-back')] };
+  return { journal, effects: [startJob('roll-back')] };
 }
 
 export function rolledBack(journal: AgentJournal, event: AgentEventOf<'rolled-back'>, now: number): AgentStep {
@@ -127,7 +133,7 @@ export function rolledBack(journal: AgentJournal, event: AgentEventOf<'rolled-ba
 }
 
 /** The way back that failed was brought to its end after all: by the watchdog, or by hand. */
-export function mended(journal: AgentJournal, event: AgentEventOf<'undone'>, now: number): AgentStep {
+export function mended(journal: AgentJournal, event: AgentEventOf<'watchdog-rolled-back'>, now: number): AgentStep {
   const message = `${event.detail.message}; before that: ${journal.detail?.message ?? 'unknown'}`;
   return end(journal, 'ROLLED_BACK', now, { detail: { code: event.detail.code, message } });
 }

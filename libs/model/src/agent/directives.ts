@@ -28,11 +28,11 @@ export function takeOffered(journal: AgentJournal, event: AgentEventOf<'offered'
   const { directive } = event;
   const { override } = accepted;
   if (override === null || directive.isRetry) return begin(accepted, directive, now);
-  return outwait({ ...accepted, pending: directive }, override, now) ?? begin(accepted, directive, now);
+  return keepOverride({ ...accepted, pending: directive }, override, now) ?? begin(accepted, directive, now);
 }
 
 /** What becomes of a directive that waits while somebody here chose otherwise; undefined: its turn has come. */
-function outwait(journal: AgentJournal, override: LocalOverride, now: number): AgentStep | undefined {
+function keepOverride(journal: AgentJournal, override: LocalOverride, now: number): AgentStep | undefined {
   const { directive, pending } = journal;
   if (pending !== null && pending.release.toplevel === directive?.release.toplevel) {
     // The very system that they did not want, under a new number.
@@ -49,7 +49,7 @@ function outwait(journal: AgentJournal, override: LocalOverride, now: number): A
 
 export function replace(journal: AgentJournal, event: AgentEventOf<'offered'>, now: number): AgentStep {
   const accepted = accept(journal, event);
-  return accepted === undefined ? ignore(journal) : begin(accepted, event.directive, now, [{ type: 'stop-work' }]);
+  return accepted === undefined ? ignore(journal) : begin(accepted, event.directive, now, [{ type: 'stop-job' }]);
 }
 
 export function keepWaiting(journal: AgentJournal, event: AgentEventOf<'offered'>): AgentStep {
@@ -61,7 +61,7 @@ export function keepWaiting(journal: AgentJournal, event: AgentEventOf<'offered'
 export function takePending(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {
   const { pending, override } = journal;
   if (pending === null) return ignore(journal);
-  const waiting = override === null || pending.isRetry ? undefined : outwait(journal, override, now);
+  const waiting = override === null || pending.isRetry ? undefined : keepOverride(journal, override, now);
   if (waiting !== undefined) return waiting;
   const { toplevel } = pending.release;
   if (pending.isRetry || !journal.quarantined.includes(toplevel)) return begin(journal, pending, now);

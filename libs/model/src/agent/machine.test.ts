@@ -4,7 +4,7 @@ import {
   acceptedSequence,
   AGENT_STATES,
   SERVER_AWAY,
-  AGENT_WORK,
+  AGENT_JOBS,
   decide,
   emptyJournal,
   isActivating,
@@ -17,7 +17,7 @@ import {
   type AgentJournal,
   type AgentState,
   type AgentStep,
-  type AgentWork,
+  type AgentJob,
   type CommitSha,
   type StorePath,
 } from '../index.ts';
@@ -46,7 +46,7 @@ function play(events: readonly AgentEvent[], from: AgentJournal = emptyJournal(0
   return events.reduce<AgentStep>((step, event) => decide(step.journal, event, 1), { journal: from, effects: [] });
 }
 
-const worksOf = (effects: readonly AgentEffect[]): AgentWork[] => effects.flatMap((effect) => (effect.type === 'work' ? [effect.work] : []));
+const jobsOf = (effects: readonly AgentEffect[]): AgentJob[] => effects.flatMap((effect) => (effect.type === 'start-job' ? [effect.job] : []));
 const statesOf = (effects: readonly AgentEffect[]): AgentState[] => effects.flatMap((effect) => (effect.type === 'report' ? [effect.state] : []));
 
 const clear = (epoch: number): AgentEvent => ({ type: 'assessed', epoch, impact: 'units', wait: null });
@@ -60,7 +60,7 @@ const restarted: AgentEvent = { type: 'restarted', isNewBoot: false, isOnTarget:
 const rebooted = (isOnTarget: boolean, fellBack = false): AgentEvent => ({ type: 'restarted', isNewBoot: true, isOnTarget, fellBack });
 const toStaged = (epoch = 1): AgentEvent[] => [
   offered(epoch),
-  { type: 'inspected', epoch, isOnIt: false },
+  { type: 'inspected', epoch, isOnTarget: false },
   { type: 'downloaded', epoch, tookMs: 1 },
   clear(epoch),
 ];
@@ -70,11 +70,11 @@ const toCommitting = (epoch = 1): AgentEvent[] => [...toVerifying(epoch), { type
 
 test('a directive walks to SUCCEEDED, one job after another, each reported', () => {
   let journal = emptyJournal(0);
-  const seen: [AgentState, AgentWork | 'ask' | undefined][] = [];
+  const seen: [AgentState, AgentJob | 'ask' | undefined][] = [];
   for (const event of [...toCommitting(), { type: 'committed', epoch: 1, tookMs: 4 } as const]) {
     const step = decide(journal, event, 1);
     journal = step.journal;
-    seen.push([journal.state, worksOf(step.effects)[0] ?? (step.effects.some(({ type }) => type === 'ask') ? 'ask' : undefined)]);
+    seen.push([journal.state, jobsOf(step.effects)[0] ?? (step.effects.some(({ type }) => type === 'ask') ? 'ask' : undefined)]);
     expect(statesOf(step.effects)).toEqual(event.type === 'assessed' ? [] : [journal.state]);
   }
   expect(seen).toEqual([
@@ -92,14 +92,14 @@ test('a directive walks to SUCCEEDED, one job after another, each reported', () 
 });
 
 test('nothing is downloaded or switched on a machine that is on it already', () => {
-  const { journal, effects } = play([offered(1), { type: 'inspected', epoch: 1, isOnIt: true }]);
+  const { journal, effects } = play([offered(1), { type: 'inspected', epoch: 1, isOnTarget: true }]);
   expect(journal.state).toBe('SUCCEEDED');
-  expect(worksOf(effects)).toEqual([]);
+  expect(jobsOf(effects)).toEqual([]);
 });
 
 test('a failed switch goes back, and the system is not tried again without a person', () => {
   const failed = play([...toActivating(), { type: 'switch-failed', epoch: 1, tookMs: 1, detail }]);
-  expect([failed.journal.state, worksOf(failed.effects)]).toEqual(['ROLLING_BACK', ['roll-back']]);
+  expect([failed.journal.state, jobsOf(failed.effects)]).toEqual(['ROLLING_BACK', ['roll-back']]);
   const { journal } = play([{ type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }], failed.journal);
   expect(journal).toMatchObject({ state: 'ROLLED_BACK', quarantined: [NEW], detail });
   expect(play([offered(2, NEW)], journal).journal).toBe(journal);
@@ -119,7 +119,7 @@ test('a system that cannot reach the server is blamed only when the one before c
 test('a newer directive replaces one that changed nothing yet, and waits for the verdict of one that did', () => {
   const replaced = play([...toStaged(), offered(2, NEWER)]);
   expect(replaced.journal).toMatchObject({ state: 'OFFERED', epoch: 2 });
-  expect(replaced.effects.map(({ type }) => type)).toContain('stop-work');
+  expect(replaced.effects.map(({ type }) => type)).toContain('stop-job');
 
   const waiting = play([...toVerifying(), offered(2, NEWER)]).journal;
   expect(waiting).toMatchObject({ state: 'VERIFYING', epoch: 2, pending: { epoch: 2 }, directive: { epoch: 1 } });
@@ -151,8 +151,8 @@ test('late events of a replaced directive change nothing', () => {
   }
 });
 
-test('after a restart the work begins again where the journal says', () => {
-  const cases: [AgentEvent[], AgentState, AgentWork[]][] = [
+test('after a restart the job begins again where the journal says', () => {
+  const cases: [AgentEvent[], AgentState, AgentJob[]][] = [
     [[offered(1)], 'OFFERED', ['inspect']],
     [toStaged().slice(0, 2), 'DOWNLOADING', ['download']],
     [toStaged(), 'DOWNLOADING', ['download']],
@@ -163,7 +163,7 @@ test('after a restart the work begins again where the journal says', () => {
   ];
   for (const [events, state, works] of cases) {
     const { journal, effects } = play([...events, restarted]);
-    expect([journal.state, worksOf(effects)]).toEqual([state, works]);
+    expect([journal.state, jobsOf(effects)]).toEqual([state, works]);
   }
 });
 
@@ -181,7 +181,7 @@ test('an interrupted activation is tried again, but not for ever', () => {
 test('a switch that went through while the agent was restarted is verified, but not for ever', () => {
   let { journal } = play(toVerifying());
   const first = play([{ type: 'switched', epoch: 1, tookMs: 0 }], journal);
-  expect([first.journal.state, worksOf(first.effects)]).toEqual(['VERIFYING', ['verify']]);
+  expect([first.journal.state, jobsOf(first.effects)]).toEqual(['VERIFYING', ['verify']]);
   journal = first.journal;
   for (let time = 1; time < MAX_INTERRUPTIONS; time += 1) journal = play([{ type: 'switched', epoch: 1, tookMs: 0 }], journal).journal;
   expect(journal.state).toBe('ROLLING_BACK');
@@ -202,7 +202,7 @@ test('what could not be made the boot default is tried again, and no success', (
   expect(blocked.journal).toMatchObject({ state: 'BLOCKED', verdict: 'passed', attempt: 1 });
   expect(blocked.effects).toContainEqual({ type: 'retry-later', pace: 'slowly', attempt: 1 });
   const again = play([{ type: 'retry-due', epoch: 1 }], blocked.journal);
-  expect([again.journal.state, worksOf(again.effects)]).toEqual(['COMMITTING', ['commit']]);
+  expect([again.journal.state, jobsOf(again.effects)]).toEqual(['COMMITTING', ['commit']]);
   // By what it was verified is not known any more: whether the server is there is looked at again.
   const committed = play([{ type: 'committed', epoch: 1, tookMs: 1 }], again.journal);
   expect(committed.journal).toMatchObject({ state: 'SUCCEEDED', detail: { code: SERVER_AWAY } });
@@ -233,7 +233,7 @@ test('a way back that failed, and was brought to its end by the watchdog or by h
   let { journal } = play([...toActivating(), { type: 'switch-failed', epoch: 1, tookMs: 1, detail }]);
   while (journal.state === 'ROLLING_BACK') journal = play([{ type: 'rollback-failed', epoch: 1, tookMs: 1, detail }], journal).journal;
   expect(journal.state).toBe('ROLLBACK_FAILED');
-  const mended = play([{ type: 'undone', epoch: 1, detail }], journal);
+  const mended = play([{ type: 'watchdog-rolled-back', epoch: 1, detail }], journal);
   expect(mended.journal).toMatchObject({ state: 'ROLLED_BACK', quarantined: [NEW] });
   expect(mended.effects).toContainEqual({ type: 'tidy' });
 });
@@ -242,7 +242,7 @@ test('a way back that failed, and was brought to its end by the watchdog or by h
 
 test('a staged system waits while the conditions are not clear, and says why once per reason', () => {
   const staged = play(toStaged().slice(0, 3));
-  expect(worksOf(staged.effects)).toEqual(['assess']);
+  expect(jobsOf(staged.effects)).toEqual(['assess']);
   const deferred = play([waits(1)], staged.journal);
   expect(deferred.journal).toMatchObject({ state: 'DEFERRED', detail: { code: 'WAITS' }, deferral: { since: 1 } });
   expect(deferred.effects.at(-1)).toEqual({ type: 'look-again', until: 5 });
@@ -261,7 +261,7 @@ test('a download that the policy holds is a wait like any other: with its beginn
   const looked = decide(decide(held.journal, { type: 'retry-due', epoch: 1 }, 50).journal, { type: 'download-held', epoch: 1, wait }, 50);
   expect([looked.journal.deferral?.since, statesOf(looked.effects)]).toEqual([1, []]);
   const due = play([{ type: 'download-due', epoch: 1 }], looked.journal);
-  expect([due.journal.state, worksOf(due.effects)]).toEqual(['DOWNLOADING', ['download']]);
+  expect([due.journal.state, jobsOf(due.effects)]).toEqual(['DOWNLOADING', ['download']]);
 });
 
 test('the wait for a restart is counted from its beginning, whatever is pushed or started meanwhile', () => {
@@ -281,7 +281,7 @@ test('what waited goes on waiting from when it did when a newer system comes', (
   const deferred = play([...toStaged().slice(0, 3), waits(1)]).journal;
   const newer = decide(deferred, offered(2, NEWER), 100).journal;
   const staged = [
-    { type: 'inspected', epoch: 2, isOnIt: false },
+    { type: 'inspected', epoch: 2, isOnTarget: false },
     { type: 'downloaded', epoch: 2, tookMs: 1 },
   ] as const;
   expect(staged.reduce((journal, event) => decide(journal, event, 100).journal, newer).deferral?.since).toBe(1);
@@ -298,11 +298,11 @@ const toBootStaged = (): AgentEvent[] => [...toStaged(), { type: 'go', epoch: 1 
 
 test('a system for the next start is staged, started, verified, and only then kept', () => {
   const staged = play(toBootStaged());
-  expect([staged.journal.state, worksOf(staged.effects)]).toEqual(['BOOT_STAGED', ['stage-boot']]);
+  expect([staged.journal.state, jobsOf(staged.effects)]).toEqual(['BOOT_STAGED', ['stage-boot']]);
   const waiting = play([{ type: 'boot-staged', epoch: 1, tookMs: 1, detail }], staged.journal);
   expect(waiting.effects.at(-1)).toEqual({ type: 'await-reboot' });
   const booted = play([rebooted(true)], waiting.journal);
-  expect([booted.journal.state, worksOf(booted.effects)]).toEqual(['BOOT_VERIFYING', ['verify']]);
+  expect([booted.journal.state, jobsOf(booted.effects)]).toEqual(['BOOT_VERIFYING', ['verify']]);
   const kept = play(
     [
       { type: 'verified', epoch: 1, tookMs: 1, note: null },
@@ -315,14 +315,14 @@ test('a system for the next start is staged, started, verified, and only then ke
 
 test('a switch that finds out that only a start will do is staged for one', () => {
   const step = play([...toActivating(), { type: 'restart-needed', epoch: 1, detail }]);
-  expect([step.journal.state, worksOf(step.effects), step.journal.before?.toplevel]).toEqual(['BOOT_STAGED', ['stage-boot'], OLD]);
+  expect([step.journal.state, jobsOf(step.effects), step.journal.before?.toplevel]).toEqual(['BOOT_STAGED', ['stage-boot'], OLD]);
 });
 
 test('a start that fell back is a failure; one that brought another system is tried again, but not for ever', () => {
   const { journal } = play([...toBootStaged(), { type: 'boot-staged', epoch: 1, tookMs: 1, detail }]);
   expect(play([rebooted(false, true)], journal).journal).toMatchObject({ state: 'ROLLING_BACK', verdict: 'failed', detail: { code: 'BOOT_FAILED' } });
   const once = play([rebooted(false)], journal);
-  expect([once.journal.state, worksOf(once.effects)]).toEqual(['BOOT_STAGED', ['stage-boot']]);
+  expect([once.journal.state, jobsOf(once.effects)]).toEqual(['BOOT_STAGED', ['stage-boot']]);
   expect(play([rebooted(false), rebooted(false)], once.journal).journal).toMatchObject({
     state: 'ROLLING_BACK',
     detail: { code: 'BOOTS_ANOTHER_SYSTEM' },
@@ -333,7 +333,7 @@ test('a machine that lost its power while a started system was verified, and cam
   let { journal } = play([...toBootStaged(), { type: 'boot-staged', epoch: 1, tookMs: 1, detail }]);
   for (let time = 1; time < 3; time += 1) {
     const step = play([rebooted(true), rebooted(false)], journal);
-    expect([step.journal.state, step.journal.boot, worksOf(step.effects)]).toEqual(['BOOT_STAGED', { misses: time }, ['stage-boot']]);
+    expect([step.journal.state, step.journal.boot, jobsOf(step.effects)]).toEqual(['BOOT_STAGED', { misses: time }, ['stage-boot']]);
     ({ journal } = step);
   }
   expect(play([rebooted(true), rebooted(false)], journal).journal).toMatchObject({ state: 'ROLLING_BACK', verdict: 'failed' });
@@ -347,7 +347,7 @@ test('a restart that did not come about is tried again, when the policy still ha
 
 test('a newer system takes the place of one that waits for a restart, after that was taken back', () => {
   const step = play([...toBootStaged(), offered(2, NEWER)]);
-  expect([step.journal.state, worksOf(step.effects)]).toEqual(['ROLLING_BACK', ['roll-back']]);
+  expect([step.journal.state, jobsOf(step.effects)]).toEqual(['ROLLING_BACK', ['roll-back']]);
   const { journal } = play([{ type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }], step.journal);
   expect(journal).toMatchObject({ state: 'OFFERED', directive: { epoch: 2 }, quarantined: [] });
 });
@@ -356,8 +356,8 @@ test('somebody who switches by hand while a restart is awaited is not started ov
   const { journal } = play([...toBootStaged(), { type: 'boot-staged', epoch: 1, tookMs: 1, detail }]);
   const override = { toplevel: path('by-hand'), since: 1, by: 'switch' as const };
   const step = play([{ type: 'overridden', override }], journal);
-  expect([step.journal.state, step.journal.override, worksOf(step.effects)]).toEqual(['ROLLING_BACK', override, ['roll-back']]);
-  expect(step.effects[0]).toEqual({ type: 'stop-work' });
+  expect([step.journal.state, step.journal.override, jobsOf(step.effects)]).toEqual(['ROLLING_BACK', override, ['roll-back']]);
+  expect(step.effects[0]).toEqual({ type: 'stop-job' });
   const back: AgentEvent = { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true };
   const ended = play([back], step.journal);
   expect(ended.journal).toMatchObject({ state: 'IDLE', override, boot: null, quarantined: [], detail: { code: 'LOCAL_OVERRIDE' } });
@@ -413,8 +413,8 @@ test('an agent that was never told anything has no system to go back from', () =
 });
 
 test('the watchdog that was first is a failure of the system', () => {
-  const step = play([...toVerifying(), { type: 'undone', epoch: 1, detail }]);
-  expect([step.journal.state, step.journal.verdict, worksOf(step.effects)]).toEqual(['ROLLING_BACK', 'failed', ['roll-back']]);
+  const step = play([...toVerifying(), { type: 'watchdog-rolled-back', epoch: 1, detail }]);
+  expect([step.journal.state, step.journal.verdict, jobsOf(step.effects)]).toEqual(['ROLLING_BACK', 'failed', ['roll-back']]);
 });
 
 test('a BLOCKED that lasts (/boot full, wrong shape) is tried ever more slowly', () => {
@@ -548,7 +548,7 @@ const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
   }),
   record('retry-due', { epoch: anyEpoch }),
   record('pending-due', {}),
-  record('inspected', { epoch: anyEpoch, isOnIt: fc.boolean() }),
+  record('inspected', { epoch: anyEpoch, isOnTarget: fc.boolean() }),
   record('downloaded', timed),
   record('download-failed', { ...failing, isRetryable: fc.boolean() }),
   record('download-held', { epoch: anyEpoch, wait: fc.record({ detail: fc.constant(detail), until: fc.constant(null) }) }),
@@ -566,7 +566,7 @@ const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
   record('restart-needed', { epoch: anyEpoch, detail: fc.constant(detail) }),
   record('verified', { ...timed, note: fc.constantFrom(null, { code: 'SERVER_AWAY', message: '' }) }),
   record('verify-failed', { ...failing, isContactLost: fc.boolean() }),
-  record('undone', { epoch: anyEpoch, detail: fc.constant(detail) }),
+  record('watchdog-rolled-back', { epoch: anyEpoch, detail: fc.constant(detail) }),
   record('boot-staged', failing),
   record('boot-stage-failed', failing),
   record('reboot-due', { epoch: anyEpoch, detail: fc.constant(detail) }),
@@ -587,7 +587,7 @@ const AWAITED: Partial<Record<AgentState, readonly AgentEvent['type'][]>> = {
   STAGED: ['assessed', 'go', 'go'],
   DEFERRED: ['retry-due', 'assessed'],
   PRECHECK: ['cleared', 'cleared', 'not-clear'],
-  ACTIVATING: ['switched', 'switched', 'switch-failed', 'restarted', 'undone'],
+  ACTIVATING: ['switched', 'switched', 'switch-failed', 'restarted', 'watchdog-rolled-back'],
   BOOT_STAGED: ['boot-staged', 'reboot-due', 'reboot-failed', 'retry-due', 'restarted', 'boot-stage-failed'],
   BOOT_VERIFYING: ['verified', 'verify-failed', 'restarted'],
   VERIFYING: ['verified', 'verify-failed', 'switched'],
@@ -645,7 +645,7 @@ test('SPEC A1 to A10 hold after every step of any sequence of events, by any clo
 });
 
 function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly AgentEffect[], event: AgentEvent): void {
-  const works = worksOf(effects);
+  const works = jobsOf(effects);
   const told = JSON.stringify({ from: journal.state, to: next.state, event, works });
   // A1: what was accepted never falls.
   expect(next.epoch, told).toBeGreaterThanOrEqual(journal.epoch);
@@ -671,7 +671,7 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
     expect(next.quarantined, told).not.toContain(next.directive.release.toplevel);
   // A8: a state that does something is left by an event: work, a question or a wait goes with entering it.
   const isEntered = next.state !== journal.state || next.directive !== journal.directive;
-  const needsWork: Partial<Record<AgentState, AgentWork>> = {
+  const needsWork: Partial<Record<AgentState, AgentJob>> = {
     OFFERED: 'inspect',
     DOWNLOADING: 'download',
     PRECHECK: 'precheck',
@@ -707,20 +707,20 @@ function checkOverride(journal: AgentJournal, next: AgentJournal, effects: reado
 
 /** What the agent has under way for the state machine, by the effects that it was given: its end is the next event. */
 interface UnderWay {
-  readonly job: AgentWork | null;
+  readonly job: AgentJob | null;
   readonly wait: Wait | null;
 }
 type Wait = 'retry' | 'ask' | 'await-reboot' | 'pending';
 const NOTHING_UNDER_WAY: UnderWay = { job: null, wait: null };
 
 /** The events that a job or a wait ends with. A question, and the look whether a restart may be, go on until they are answered. */
-const ENDS: Record<AgentWork | Wait, readonly AgentEvent['type'][]> = {
+const ENDS: Record<AgentJob | Wait, readonly AgentEvent['type'][]> = {
   inspect: ['inspected'],
   download: ['downloaded', 'download-failed', 'download-held'],
   assess: ['assessed'],
   precheck: ['cleared', 'not-clear', 'assessed'],
-  activate: ['switched', 'switch-failed', 'restart-needed', 'not-clear', 'verified', 'undone', 'overridden'],
-  verify: ['verified', 'verify-failed', 'undone', 'overridden'],
+  activate: ['switched', 'switch-failed', 'restart-needed', 'not-clear', 'verified', 'watchdog-rolled-back', 'overridden'],
+  verify: ['verified', 'verify-failed', 'watchdog-rolled-back', 'overridden'],
   commit: ['committed', 'commit-failed'],
   'roll-back': ['rolled-back', 'rollback-failed'],
   'stage-boot': ['boot-staged', 'boot-stage-failed'],
@@ -732,7 +732,7 @@ const ENDS: Record<AgentWork | Wait, readonly AgentEvent['type'][]> = {
 };
 
 /** What leads out of each state; an end needs nothing, but for a directive that waits. */
-const LEADS_ON: Record<AgentState, readonly (AgentWork | Wait)[]> = {
+const LEADS_ON: Record<AgentState, readonly (AgentJob | Wait)[]> = {
   IDLE: [],
   OFFERED: ['inspect'],
   DOWNLOADING: ['download', 'retry'],
@@ -759,8 +759,8 @@ function follow(underWay: UnderWay, journal: AgentJournal, event: AgentEvent, ef
   if (job !== null && !isLate && ENDS[job].includes(event.type)) job = null;
   if (wait !== null && !isLate && ENDS[wait].includes(event.type)) wait = null;
   for (const effect of effects) {
-    if (effect.type === 'stop-work') ({ job, wait } = NOTHING_UNDER_WAY);
-    else if (effect.type === 'work') ({ job, wait } = { job: effect.work, wait: null });
+    if (effect.type === 'stop-job') ({ job, wait } = NOTHING_UNDER_WAY);
+    else if (effect.type === 'start-job') ({ job, wait } = { job: effect.job, wait: null });
     else if (effect.type === 'retry-later' || effect.type === 'look-again') wait = 'retry';
     else if (effect.type === 'ask' || effect.type === 'await-reboot') wait = effect.type;
     else if (effect.type === 'take-pending' || effect.type === 'take-pending-at') wait = 'pending';
@@ -785,16 +785,16 @@ function sinceNow(event: AgentEvent, now: number): AgentEvent {
   return event.type === 'overridden' ? { ...event, override: { ...event.override, since: now } } : event;
 }
 
-test('every kind of work is begun by some step', () => {
-  const begun = new Set<AgentWork>();
+test('every job is started by some step', () => {
+  const begun = new Set<AgentJob>();
   const failed: AgentEvent[] = [...toActivating(), { type: 'switch-failed', epoch: 1, tookMs: 1, detail }];
   for (const events of [toCommitting(), failed, [...toBootStaged(), { type: 'reboot-due', epoch: 1, detail } as const]]) {
     let journal = emptyJournal(0);
     for (const event of events) {
       const step = decide(journal, event, 1);
       journal = step.journal;
-      for (const each of worksOf(step.effects)) begun.add(each);
+      for (const each of jobsOf(step.effects)) begun.add(each);
     }
   }
-  expect([...begun].toSorted()).toEqual([...AGENT_WORK].toSorted());
+  expect([...begun].toSorted()).toEqual([...AGENT_JOBS].toSorted());
 });

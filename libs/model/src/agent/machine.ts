@@ -27,10 +27,10 @@ import {
   rolledBack,
   switched,
   switchFailed,
-  undone,
   verified,
   verifyAgain,
   verifyFailed,
+  watchdogRolledBack,
 } from './changing.ts';
 import { keepWaiting, refuse, replace, reportDrift, takeOffered, takePending, wakeUp } from './directives.ts';
 import type { AgentEvent, AgentEventOf, AgentEventType } from './events.ts';
@@ -92,7 +92,7 @@ const NOTHING = {
   'restart-needed': ignore,
   verified: ignore,
   'verify-failed': ignore,
-  undone: ignore,
+  'watchdog-rolled-back': ignore,
   'boot-staged': ignore,
   'boot-stage-failed': ignore,
   'reboot-due': ignore,
@@ -153,9 +153,16 @@ const TABLE: Record<AgentState, Row> = {
     'switch-failed': switchFailed,
     'restart-needed': restartNeeded,
     verified,
-    undone,
+    'watchdog-rolled-back': watchdogRolledBack,
   },
-  VERIFYING: { ...CHANGING, overridden: overriddenMidway, switched: verifyAgain, verified, 'verify-failed': verifyFailed, undone },
+  VERIFYING: {
+    ...CHANGING,
+    overridden: overriddenMidway,
+    switched: verifyAgain,
+    verified,
+    'verify-failed': verifyFailed,
+    'watchdog-rolled-back': watchdogRolledBack,
+  },
   COMMITTING: { ...CHANGING, overridden: overriddenMidway, restarted: startedCommitting, committed, 'commit-failed': commitFailed },
   SUCCEEDED: { ...RESTING, 'server-met': serverMet, 'server-missed': serverMissed },
   BOOT_STAGED: {
@@ -175,7 +182,14 @@ const TABLE: Record<AgentState, Row> = {
     overridden: overriddenStaged,
     resumed: correctStaged,
   },
-  BOOT_VERIFYING: { ...CHANGING, overridden: overriddenStaged, restarted: restartedVerifying, verified, 'verify-failed': verifyFailed, undone },
+  BOOT_VERIFYING: {
+    ...CHANGING,
+    overridden: overriddenStaged,
+    restarted: restartedVerifying,
+    verified,
+    'verify-failed': verifyFailed,
+    'watchdog-rolled-back': watchdogRolledBack,
+  },
   ROLLING_BACK: {
     ...CHANGING,
     overridden: overriddenOnTheWayBack,
@@ -185,7 +199,7 @@ const TABLE: Record<AgentState, Row> = {
     'rollback-failed': rollbackFailed,
   },
   ROLLED_BACK: RESTING,
-  ROLLBACK_FAILED: { ...RESTING, undone: mended },
+  ROLLBACK_FAILED: { ...RESTING, 'watchdog-rolled-back': mended },
   BLOCKED: { ...PREPARING, resumed: resume, restarted: resumeBlocked, 'retry-due': resumeBlocked, 'pending-due': takePending },
   REJECTED: RESTING,
 };

@@ -1,7 +1,7 @@
 import type { AgentEvent, AgentEventOf } from './events.ts';
 import type { AgentDetail, AgentJournal, LocalOverride } from './journal.ts';
 import { takePending } from './directives.ts';
-import { end, enter, ignore, startOver, withQuarantined, work, type AgentStep } from './step.ts';
+import { end, enter, ignore, startOver, withQuarantined, startJob, type AgentStep } from './step.ts';
 
 /** What the fleet sees of a choice that was made at the machine. */
 export function describeOverride({ by, toplevel }: LocalOverride): AgentDetail {
@@ -23,7 +23,7 @@ export function overridden(journal: AgentJournal, event: AgentEventOf<'overridde
 export function overriddenMidway(journal: AgentJournal, event: AgentEventOf<'overridden'>, now: number): AgentStep {
   const { override } = event;
   const step = end(journal, 'IDLE', now, { detail: describeOverride(override), changes: { override, verdict: null } });
-  return { ...step, effects: [{ type: 'stop-work' }, ...step.effects] };
+  return { ...step, effects: [{ type: 'stop-job' }, ...step.effects] };
 }
 
 /** The same on the way back: what failed is not tried again, and what is theirs is not switched away. */
@@ -58,7 +58,7 @@ export function goBack(journal: AgentJournal, event: AgentEventOf<'rollback-aske
   return enter(journal, 'ROLLING_BACK', now, {
     detail,
     changes: { before, verdict: 'unwanted' },
-    effects: [{ type: 'stop-work' }, work('roll-back')],
+    effects: [{ type: 'stop-job' }, startJob('roll-back')],
   });
 }
 
@@ -70,5 +70,5 @@ export function wentBack(journal: AgentJournal, now: number): AgentStep {
 
 /** "Later", or "now": looked at again at once. */
 export function changeDeferral(journal: AgentJournal, event: AgentEventOf<'deferral-changed'>): AgentStep {
-  return { journal: { ...journal, deferral: event.deferral }, effects: [work('assess')] };
+  return { journal: { ...journal, deferral: event.deferral }, effects: [startJob('assess')] };
 }

@@ -1,6 +1,6 @@
 import type { AgentEffect, AgentEvent, AgentEventOf, AgentWait } from './events.ts';
 import type { AgentJournal } from './journal.ts';
-import { block, download, end, enter, ignore, reportOf, waitingForRestart, waitingSince, work, type AgentStep } from './step.ts';
+import { block, download, end, enter, ignore, reportOf, waitingForRestart, waitingSince, startJob, type AgentStep } from './step.ts';
 
 /** So often a download is tried that only people can mend. */
 const MAX_DOWNLOADS = 3;
@@ -10,7 +10,7 @@ export function inspected(journal: AgentJournal, event: AgentEventOf<'inspected'
     return enter(journal, 'IDLE', now, { detail: { code: 'HELD', message: 'told to stay as it is' }, effects: [{ type: 'tidy' }] });
   }
   // Nothing is left to be done, so nothing is switched: to restart units of a system that runs already helps nobody.
-  if (event.isOnIt)
+  if (event.isOnTarget)
     return end(journal, 'SUCCEEDED', now, { detail: { code: 'ALREADY_ON_IT', message: 'the machine already runs and boots this system' } });
   return download(journal, now);
 }
@@ -25,7 +25,7 @@ export function downloaded(journal: AgentJournal, event: AgentEventOf<'downloade
   return enter(journal, 'STAGED', now, {
     timings: { downloadMs: event.tookMs },
     changes: { deferral },
-    effects: isActivated(journal) ? [work('assess')] : [],
+    effects: isActivated(journal) ? [startJob('assess')] : [],
   });
 }
 
@@ -56,7 +56,7 @@ export function downloadDue(journal: AgentJournal, _event: AgentEventOf<'downloa
 }
 
 export function downloadAgain(journal: AgentJournal): AgentStep {
-  return { journal, effects: [work('download')] };
+  return { journal, effects: [startJob('download')] };
 }
 
 /** The conditions, looked at when staged, while deferred, and once more before the first change. */
@@ -80,12 +80,12 @@ function defer(journal: AgentJournal, wait: AgentWait, now: number): AgentStep {
 }
 
 export function assessAgain(journal: AgentJournal): AgentStep {
-  return { journal, effects: [work('assess')] };
+  return { journal, effects: [startJob('assess')] };
 }
 
 export function goAhead(journal: AgentJournal, _event: AgentEventOf<'go'>, now: number): AgentStep {
   if (!isActivated(journal)) return ignore(journal);
-  return enter(journal, 'PRECHECK', now, { effects: [work('precheck')] });
+  return enter(journal, 'PRECHECK', now, { effects: [startJob('precheck')] });
 }
 
 export function notClear(journal: AgentJournal, event: AgentEventOf<'not-clear'>, now: number): AgentStep {
@@ -99,9 +99,9 @@ export function cleared(journal: AgentJournal, event: AgentEventOf<'cleared'>, n
     ? enter(journal, 'BOOT_STAGED', now, {
         changes: { ...changes, ...waitingForRestart(journal, now), boot: { misses: 0 } },
         detail: { code: 'STAGING', message: 'being made the system of the next start' },
-        effects: [work('stage-boot')],
+        effects: [startJob('stage-boot')],
       })
-    : enter(journal, 'ACTIVATING', now, { changes, effects: [work('activate')] });
+    : enter(journal, 'ACTIVATING', now, { changes, effects: [startJob('activate')] });
 }
 
 export function prepareAgain(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {

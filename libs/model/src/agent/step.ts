@@ -1,4 +1,4 @@
-import type { AgentEffect, AgentWork } from './events.ts';
+import type { AgentEffect, AgentJob } from './events.ts';
 import type { AgentDetail, AgentDirective, AgentJournal, AgentTimings, Deferral } from './journal.ts';
 import type { AgentState } from './state.ts';
 
@@ -44,8 +44,8 @@ export function reportOf(journal: AgentJournal): AgentEffect {
   return { type: 'report', state, epoch: directive?.epoch ?? 0, toplevel: directive?.release.toplevel ?? null, detail };
 }
 
-export function work(name: AgentWork): AgentEffect {
-  return { type: 'work', work: name };
+export function startJob(job: AgentJob): AgentEffect {
+  return { type: 'start-job', job };
 }
 
 /** Something is in the way: tried again, ever more slowly. */
@@ -99,16 +99,16 @@ export function begin(journal: AgentJournal, directive: AgentDirective, now: num
     blocks: 0,
     timings: {},
   };
-  return enter(journal, 'OFFERED', now, { changes: fresh, effects: [...first, work('inspect')] });
+  return enter(journal, 'OFFERED', now, { changes: fresh, effects: [...first, startJob('inspect')] });
 }
 
 export function startOver(journal: AgentJournal, now: number, detail: AgentDetail | null = null): AgentStep {
   const changes = { before: null, verdict: null, boot: null, override: null };
-  return enter(journal, 'OFFERED', now, { detail, changes, effects: [work('inspect')] });
+  return enter(journal, 'OFFERED', now, { detail, changes, effects: [startJob('inspect')] });
 }
 
 export function download(journal: AgentJournal, now: number, detail: AgentDetail | null = null): AgentStep {
-  return enter(journal, 'DOWNLOADING', now, { detail, effects: [work('download')] });
+  return enter(journal, 'DOWNLOADING', now, { detail, effects: [startJob('download')] });
 }
 
 /** Nothing was learned about the system: once more, or on to the newer directive. */

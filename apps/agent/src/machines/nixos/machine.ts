@@ -5,11 +5,11 @@ import type { Nix } from '@floe/nix';
 import { FloeError, type Clock, type Exec, type Logger } from '@floe/runtime';
 import type {
   CommandPlace,
-  GuardedActivation,
+  ActivationPlan,
   KeptPath,
   Machine,
   MachineBoot,
-  MachineGuard,
+  MachineWatchdog,
   SwitchAction,
   SwitchOptions,
   SwitchOutcome,
@@ -22,9 +22,9 @@ import { observeLinks } from '../links.ts';
 import { misfitOf } from '../shape.ts';
 import { readBelow, storeFilesBelow } from '../store-files.ts';
 import { bootBytesLacking } from './boot-space.ts';
-import { ActivationGuard } from './guard.ts';
+import { ActivationWatchdog } from './watchdog.ts';
 import { bootEntryOf, clearOneShot, setOneShot } from './one-shot.ts';
-import { AFTER_SWITCH_SCRIPT, GUARD_UNIT_FILE, REBOOTED_BACK, SYSTEM_PROFILE, switchUnits, verdictUnit, watchdogUnit } from './scripts.ts';
+import { AFTER_SWITCH_SCRIPT, GUARD_UNIT_FILE, REBOOTED_BACK, SYSTEM_PROFILE, switchUnits, postSwitchWatchdogUnit, watchdogUnit } from './scripts.ts';
 import { SwitchLock } from './switch-lock.ts';
 import { SYSTEMD_ANSWERS_MS, switchUnit, type SwitchUnit } from './switch-unit.ts';
 import { failedUnits, killStuckUnits, runningJobs } from './units.ts';
@@ -51,39 +51,39 @@ export interface NixosMachineDeps {
 /** The NixOS machine that the agent runs on, as root. */
 export class NixosMachine extends StoreBacked implements Machine {
   readonly switchesOutliveAgent = true;
-  readonly guard: MachineGuard;
+  readonly watchdog: MachineWatchdog;
   readonly boot: MachineBoot;
   readonly #deps: NixosMachineDeps;
-  readonly #guard: ActivationGuard;
+  readonly #watchdog: ActivationWatchdog;
   readonly #lock: SwitchLock;
 
   constructor(deps: NixosMachineDeps) {
     super(deps);
     this.#deps = deps;
-    this.#guard = new ActivationGuard(deps);
+    this.#watchdog = new ActivationWatchdog(deps);
     this.#lock = new SwitchLock({ ...deps, limitMs: deps.switchLimitMs });
-    this.guard = {
-      arm: async (plan, options) => await this.#guard.arm(plan, { ...options, running: await this.#running() }),
-      claim: async (activation, verdict) => await this.#guard.claim(activation, verdict),
-      settled: async (_activation, signal) => await this.#guard.settled(signal),
-      verdict: async (activation) => await this.#guard.verdict(activation),
-      disarm: async () => await this.#guard.disarm(),
-      forget: async () => await this.#guard.forget(),
+    this.watchdog = {
+      arm: async (plan, options) => await this.#watchdog.arm(plan, { ...options, running: await this.#running() }),
+      claim: async (activation, verdict) => await this.#watchdog.claim(activation, verdict),
+      settled: async (_activation, signal) => await this.#watchdog.settled(signal),
+      verdict: async (activation) => await this.#watchdog.verdict(activation),
+      disarm: async () => await this.#watchdog.disarm(),
+      forget: async () => await this.#watchdog.forget(),
       unfinished: async (activation, path, signal) => await this.#unfinished(activation, path, signal),
     };
     this.boot = {
       stage: async (plan, signal) => await this.#stage(plan, signal),
-      unstage: async (activation) => await clearOneShot(deps, await this.#guard.mayHaveOneShot(activation)),
-      boots: async (activation) => await this.#guard.boots(activation),
+      unstage: async (activation) => await clearOneShot(deps, await this.#watchdog.mayHaveOneShot(activation)),
+      boots: async (activation) => await this.#watchdog.boots(activation),
       reboot: async () => await this.#reboot(),
       rebootBack: async (activation) => {
-        const folder = this.#guard.folder(activation);
+        const folder = this.#watchdog.folder(activation);
         if (await folder.has(REBOOTED_BACK)) return false;
         await folder.write(REBOOTED_BACK, '');
         await this.#reboot();
         return true;
       },
-      canGuard: async (path) => (await this.readSystemFile(path, GUARD_UNIT_FILE)) !== undefined,
+      hasGuard: async (path) => (await this.readSystemFile(path, GUARD_UNIT_FILE)) !== undefined,
     };
   }
 
@@ -117,7 +117,7 @@ export class NixosMachine extends StoreBacked implements Machine {
       action === 'boot' ? path : ((isRollback === true ? await this.#asItRan(path, activation) : undefined) ?? (await this.#asItRuns(path)));
     const script = `${system}/bin/switch-to-configuration`;
     const afterwards =
-      action === 'test' && isRollback !== true ? { afterwards: this.#guard.folder(options.activation).file(AFTER_SWITCH_SCRIPT) } : {};
+      action === 'test' && isRollback !== true ? { afterwards: this.#watchdog.folder(options.activation).file(AFTER_SWITCH_SCRIPT) } : {};
     const result = await unit.run([script, action], { limitMs: switchLimitMs, signal, ...afterwards });
     const outcome = describeSwitch(action, result);
     if (result.end !== 'timed-out' || outcome.kind !== 'failed') return outcome;
@@ -141,7 +141,7 @@ export class NixosMachine extends StoreBacked implements Machine {
 
   /** The specialisation of `path` that ran before the activation; undefined: none. The new system need not have it. */
   async #asItRan(path: StorePath, activation: number): Promise<StorePath | undefined> {
-    const ran = await this.#guard.ranBefore(activation);
+    const ran = await this.#watchdog.ranBefore(activation);
     return ran !== undefined && (await specialisationOf(path, ran)) !== undefined ? ran : undefined;
   }
 
@@ -151,13 +151,13 @@ export class NixosMachine extends StoreBacked implements Machine {
   }
 
   async #unfinished(activation: number, path: StorePath, signal: AbortSignal): Promise<Unfinished> {
-    const folder = this.#guard.folder(activation);
+    const folder = this.#watchdog.folder(activation);
     const verdict = await folder.verdict();
     if (verdict === 'passed') return { kind: 'passed' };
-    if ((await this.#guard.boots(activation)).isNewBoot) return { kind: 'interrupted' };
+    if ((await this.#watchdog.boots(activation)).isNewBoot) return { kind: 'interrupted' };
     if (verdict === 'undo') {
-      await this.#guard.settled(signal);
-      return { kind: 'undone' };
+      await this.#watchdog.settled(signal);
+      return { kind: 'watchdog-rolled-back' };
     }
     const result = await this.#switchUnit(activation, 'test', false).result(signal);
     // The watchdog may have been the one that ended it.
@@ -165,9 +165,9 @@ export class NixosMachine extends StoreBacked implements Machine {
     return result === undefined ? { kind: 'interrupted' } : { kind: 'ended', outcome: describeSwitch('test', result) };
   }
 
-  async #stage(plan: GuardedActivation, signal: AbortSignal): Promise<SwitchOutcome & { readonly how?: 'one-shot' | 'guarded' }> {
+  async #stage(plan: ActivationPlan, signal: AbortSignal): Promise<SwitchOutcome & { readonly how?: 'one-shot' | 'guarded' }> {
     const { activation, toplevel, beforeProfile } = plan;
-    await this.#guard.guardBoot(plan, await this.#running());
+    await this.#watchdog.guardBoot(plan, await this.#running());
     // The boot loader tries it once, and by itself goes back to what is the default, which is the system before all along.
     if ((await bootEntryOf(this.#deps, beforeProfile)) !== undefined) {
       // Entries are made for all generations of the profile.
@@ -176,9 +176,9 @@ export class NixosMachine extends StoreBacked implements Machine {
       if (told.kind === 'failed') return told;
       const entry = await bootEntryOf(this.#deps, toplevel);
       if (entry !== undefined) {
-        await this.#guard.noteOneShot(activation, true);
+        await this.#watchdog.noteOneShot(activation, true);
         if (await setOneShot(this.#deps, entry)) return { ...told, how: 'one-shot' };
-        await this.#guard.noteOneShot(activation, false);
+        await this.#watchdog.noteOneShot(activation, false);
       }
     }
     await this.setProfile(toplevel);
@@ -222,7 +222,7 @@ export class NixosMachine extends StoreBacked implements Machine {
 
   override async activationLog(activation: number): Promise<string> {
     const { exec, env } = this.#deps;
-    const units = [switchUnits(activation), `${watchdogUnit(activation)}.service`, `${verdictUnit(activation)}.service`].map(
+    const units = [switchUnits(activation), `${watchdogUnit(activation)}.service`, `${postSwitchWatchdogUnit(activation)}.service`].map(
       (unit) => `--unit=${unit}`,
     );
     const log = await exec('journalctl', ['--output=short-iso', '--no-pager', '--quiet', '--lines=150', ...units], { env, timeoutMs: 30_000 });
@@ -239,7 +239,7 @@ export class NixosMachine extends StoreBacked implements Machine {
   }
 
   #switchUnit(activation: number, action: SwitchAction, isRollback: boolean): SwitchUnit {
-    return switchUnit(this.#deps, this.#guard.folder(activation), `floe-switch-${activation}-${isRollback ? 'back-' : ''}${action}`);
+    return switchUnit(this.#deps, this.#watchdog.folder(activation), `floe-switch-${activation}-${isRollback ? 'back-' : ''}${action}`);
   }
 
   async #kept(as: KeptPath): Promise<StorePath | null> {

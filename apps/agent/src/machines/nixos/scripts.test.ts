@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import type { StorePath } from '@floe/model';
 import { execInTest } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { GuardedActivation } from '../machine.ts';
-import { ActivationGuard } from './guard.ts';
+import type { ActivationPlan } from '../machine.ts';
+import { ActivationWatchdog } from './watchdog.ts';
 import { guardScript, SWITCH_LOCK, watchdogScript } from './scripts.ts';
 
 let root: string;
-let plan: GuardedActivation;
+let plan: ActivationPlan;
 const log = (): string => join(root, 'log');
 const folder = (): string => join(root, 'activation');
 
@@ -58,12 +58,12 @@ async function play(script: string, current: string): Promise<string[]> {
 const stagedInBoot = async (id: string): Promise<void> => await writeFile(join(folder(), 'boot-id'), id);
 
 test('the guard gives a started system a deadline, and nothing in the start in which it was staged', async () => {
-  const guard = new ActivationGuard({ stateDir: root, env: {}, exec: async () => await execInTest('true', []) });
+  const watchdog = new ActivationWatchdog({ stateDir: root, env: {}, exec: async () => await execInTest('true', []) });
   await stagedInBoot('an earlier one');
   expect(await play(guardScript(plan, folder()), 'target')).toEqual([expect.stringContaining('systemd-run')]);
-  await guard.guardBoot(plan, plan.before);
+  await watchdog.guardBoot(plan, plan.before);
   await stagedInBoot(await readFile(join(root, 'activation/1/boot-id'), 'utf8'));
-  expect(await guard.boots(1)).toEqual({ isNewBoot: false, fellBack: false });
+  expect(await watchdog.boots(1)).toEqual({ isNewBoot: false, fellBack: false });
   expect(await play(guardScript(plan, folder()), 'target')).toEqual([]);
 });
 
@@ -97,12 +97,12 @@ test('an early way back that failed is tried again later in the same start', asy
 });
 
 test('on the way back it is still known in which start of the machine the activation began', async () => {
-  const guard = new ActivationGuard({ stateDir: root, env: {}, exec: async () => await execInTest('true', []) });
-  await guard.arm(plan, { isFirst: true, running: plan.before });
-  expect((await guard.boots(1)).isNewBoot).toBe(false);
+  const watchdog = new ActivationWatchdog({ stateDir: root, env: {}, exec: async () => await execInTest('true', []) });
+  await watchdog.arm(plan, { isFirst: true, running: plan.before });
+  expect((await watchdog.boots(1)).isNewBoot).toBe(false);
   await writeFile(join(root, 'activation/1/boot-id'), 'an earlier one');
-  await guard.arm(plan, { isFirst: false, running: plan.before });
-  expect((await guard.boots(1)).isNewBoot).toBe(true);
+  await watchdog.arm(plan, { isFirst: false, running: plan.before });
+  expect((await watchdog.boots(1)).isNewBoot).toBe(true);
 });
 
 test('the watchdog goes back from the new system, and leaves alone who switched to a third one by hand', async () => {
@@ -139,7 +139,7 @@ test('a system that is staged once more is guarded at every moment', async () =>
   const bootGuard = join(root, 'boot-guard');
   const script = join(root, 'activation/1/guard.sh');
   let isStaged = false;
-  const guard = new ActivationGuard({
+  const watchdog = new ActivationWatchdog({
     stateDir: root,
     env: {},
     exec: async (file, args) => {
@@ -151,18 +151,18 @@ test('a system that is staged once more is guarded at every moment', async () =>
       return await execInTest('true', []);
     },
   });
-  await guard.guardBoot(plan, plan.before);
+  await watchdog.guardBoot(plan, plan.before);
   isStaged = true;
   for (const counter of ['tries', 'fell-back']) await writeFile(join(root, 'activation/1', counter), '1');
-  await guard.guardBoot(plan, plan.before);
+  await watchdog.guardBoot(plan, plan.before);
   expect(unguarded).toEqual([]);
   expect((await readdir(join(root, 'activation/1'))).toSorted()).toEqual(['boot-id', 'guard.sh', 'ran-before']);
   expect(await readFile(bootGuard, 'utf8')).toContain(script);
 
   // A verdict of a change with the same number is not this one's.
-  await guard.claim(1, 'passed');
-  await guard.guardBoot({ ...plan, toplevel: plan.before }, plan.before);
-  expect(await guard.verdict(1)).toBeUndefined();
+  await watchdog.claim(1, 'passed');
+  await watchdog.guardBoot({ ...plan, toplevel: plan.before }, plan.before);
+  expect(await watchdog.verdict(1)).toBeUndefined();
 });
 
 test('where the way back fails and there is no agent, the machine is restarted; with one, that tries again', async () => {
@@ -183,7 +183,7 @@ test('where the way back fails and there is no agent, the machine is restarted; 
 
 test('arming stops the timers of every other activation: one that is over is not undone in the middle of the next', async () => {
   const calls: string[] = [];
-  const guard = new ActivationGuard({
+  const watchdog = new ActivationWatchdog({
     stateDir: root,
     env: {},
     exec: async (file, args) => {
@@ -191,7 +191,7 @@ test('arming stops the timers of every other activation: one that is over is not
       return await Promise.resolve({ end: 'exited', exitCode: 0, signal: null, stdout: '', stderr: '', durationMs: 0 });
     },
   });
-  await guard.arm(plan, { isFirst: true, running: plan.before });
+  await watchdog.arm(plan, { isFirst: true, running: plan.before });
   expect(calls.find((call) => call.startsWith('systemctl stop'))).toContain('floe-watchdog-*.timer');
   // What waits for the end of a way back must not wait for ever.
   expect(calls.find((call) => call.startsWith('systemd-run'))).toMatch(/--property=TimeoutStartSec=\d+/);

@@ -1,4 +1,4 @@
-import type { GuardedActivation } from '../machine.ts';
+import type { ActivationPlan } from '../machine.ts';
 
 export const SYSTEM_PROFILE = '/nix/var/nix/profiles/system';
 export const WATCHDOG_SCRIPT = 'watchdog.sh';
@@ -21,24 +21,24 @@ export const GUARD_UNIT_FILE = 'etc/systemd/system/floe-boot-guard.service';
 
 export const watchdogUnit = (activation: number | '*'): string => `floe-watchdog-${activation}`;
 /** Armed by the end of the switch: the rest of the first one's time is the switch's, and would be waited for in vain. */
-export const verdictUnit = (activation: number | '*'): string => `floe-verdict-${activation}`;
+export const postSwitchWatchdogUnit = (activation: number | '*'): string => `floe-verdict-${activation}`;
 export const switchUnits = (activation: number): string => `floe-switch-${activation}-*`;
 
 /**
  * A way back that takes longer, in s, than waiting for another switch and its own two tries is ended: what waits for its
  * end, e.g. the agent, must not hang with it.
  */
-export function wayBackLimitSeconds({ switchMs }: Pick<GuardedActivation, 'switchMs'>): number {
+export function wayBackLimitSeconds({ switchMs }: Pick<ActivationPlan, 'switchMs'>): number {
   return Math.ceil((4 * switchMs) / 1000) + 60;
 }
 
 /** What may hang is ended after as long as a switch may take. */
-function timeoutOf({ switchMs }: GuardedActivation): string {
+function timeoutOf({ switchMs }: ActivationPlan): string {
   return `timeout --kill-after=10 ${Math.ceil(switchMs / 1000)}`;
 }
 
 /** What every script begins with: the old system's programs first, since the new one's may not work. */
-function preamble(plan: GuardedActivation, dir: string): string {
+function preamble(plan: ActivationPlan, dir: string): string {
   const { activation, toplevel, before, beforeProfile } = plan;
   const timeout = timeoutOf(plan);
   return `#!/bin/sh
@@ -103,7 +103,7 @@ done_with() {
 }
 
 /** Run at the deadline by a timer of systemd: finishes what was found to work, and takes anything else back. */
-export function watchdogScript(plan: GuardedActivation, dir: string): string {
+export function watchdogScript(plan: ActivationPlan, dir: string): string {
   return `${preamble(plan, dir)}
 claim_undo
 if has_passed; then
@@ -132,9 +132,9 @@ systemctl --no-block restart floe-agent.service
 }
 
 /** Run when the switch ended, however: from here on it is the agent's verdict that is waited for. */
-export function afterSwitchScript(plan: GuardedActivation, dir: string): string {
+export function afterSwitchScript(plan: ActivationPlan, dir: string): string {
   return `${preamble(plan, dir)}
-systemd-run --quiet --collect --unit=${verdictUnit(plan.activation)} --on-active=${Math.ceil(plan.verdictMs / 1000)} \\
+systemd-run --quiet --collect --unit=${postSwitchWatchdogUnit(plan.activation)} --on-active=${Math.ceil(plan.verdictMs / 1000)} \\
   --timer-property=AccuracySec=1s --property=Type=oneshot --property=TimeoutStartSec=${wayBackLimitSeconds(plan)} /bin/sh "$dir/${WATCHDOG_SCRIPT}"
 `;
 }
@@ -143,7 +143,7 @@ systemd-run --quiet --collect --unit=${verdictUnit(plan.activation)} --on-active
  * Run early at every start of the machine while a system is staged for it, by a unit that both systems have: gives the
  * new system `verdictMs` to be proved, and the machine's old system back if it is not, or if it was started twice in vain.
  */
-export function guardScript(plan: GuardedActivation, dir: string): string {
+export function guardScript(plan: ActivationPlan, dir: string): string {
   const timeout = timeoutOf(plan);
   return `${preamble(plan, dir)}
 undo() {

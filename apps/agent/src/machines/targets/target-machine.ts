@@ -64,7 +64,7 @@ export interface TargetRules {
 export class TargetMachine extends StoreBacked implements Machine {
   /** A restarted agent finds no result of an activation. Running one again is safe: they are made for it. */
   readonly switchesOutliveAgent = false;
-  readonly guard = null;
+  readonly watchdog = null;
   readonly boot = null;
   readonly #deps: TargetDeps;
   readonly #rules: TargetRules;

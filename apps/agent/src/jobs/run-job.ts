@@ -1,11 +1,11 @@
-import type { AgentDetail, AgentEvent, AgentJournal, AgentWork } from '@floe/model';
+import type { AgentDetail, AgentEvent, AgentJournal, AgentJob } from '@floe/model';
 import { describeError, isFloeError, type Clock } from '@floe/runtime';
 import { reboot, stageBoot } from './boot.ts';
 import { activate, commit, rollBack, verify } from './changing.ts';
-import type { Job, WorkDeps } from './job.ts';
+import type { Job, JobDeps } from './job.ts';
 import { assess, download, inspect, precheck } from './preparing.ts';
 
-const JOBS: Record<AgentWork, Job> = {
+const JOBS: Record<AgentJob, Job> = {
   inspect,
   download,
   assess,
@@ -19,8 +19,8 @@ const JOBS: Record<AgentWork, Job> = {
 };
 
 /** How each job's failure is told, when it was not foreseen. */
-const FAILURES: Record<AgentWork, (epoch: number, tookMs: number, detail: AgentDetail, error: unknown) => AgentEvent> = {
-  inspect: (epoch) => ({ type: 'inspected', epoch, isOnIt: false }),
+const FAILURES: Record<AgentJob, (epoch: number, tookMs: number, detail: AgentDetail, error: unknown) => AgentEvent> = {
+  inspect: (epoch) => ({ type: 'inspected', epoch, isOnTarget: false }),
   download: (epoch, tookMs, detail, error) => ({
     type: 'download-failed',
     epoch,
@@ -44,7 +44,7 @@ const FAILURES: Record<AgentWork, (epoch: number, tookMs: number, detail: AgentD
 };
 
 /** Does one job of the state machine on the machine; its end, good or bad, is an event. Throws only when aborted. */
-export async function performWork(work: AgentWork, deps: WorkDeps, journal: AgentJournal, signal: AbortSignal): Promise<AgentEvent> {
+export async function runJob(work: AgentJob, deps: JobDeps, journal: AgentJournal, signal: AbortSignal): Promise<AgentEvent> {
   const { directive } = journal;
   if (directive === null) throw new Error(`there is no directive to ${work} for`);
   const startedAt = deps.clock.monotonic();

@@ -3,9 +3,9 @@ import { exec, silentLogger, systemClock } from '@floe/runtime';
 import { expect, test } from 'vitest';
 import { FakeMachine } from '../test/fake-machine.ts';
 import { directiveWith, journalWith, NOW, storePath } from '../test/fixtures.ts';
-import type { WorkDeps } from './job.ts';
-import { performWork } from './perform.ts';
-import { findUnfinished } from './unfinished.ts';
+import type { JobDeps } from './job.ts';
+import { runJob } from './run-job.ts';
+import { findUnfinished } from './find-unfinished.ts';
 
 const OLD = storePath('old');
 const NEW = storePath('new');
@@ -22,13 +22,13 @@ function bootable(observed: Observed, isNewBoot = true): FakeMachine {
     boots: async () => await Promise.resolve({ isNewBoot, fellBack: false }),
     reboot: async () => await Promise.resolve(),
     rebootBack: async () => await Promise.resolve(machine.log.push('reboot') > 0),
-    canGuard: async () => await Promise.resolve(false),
+    hasGuard: async () => await Promise.resolve(false),
   };
   return machine;
 }
 const signal = new AbortController().signal;
 
-function depsOf(machine: FakeMachine): WorkDeps {
+function depsOf(machine: FakeMachine): JobDeps {
   return {
     machine,
     exec,
@@ -47,7 +47,7 @@ function depsOf(machine: FakeMachine): WorkDeps {
       switchLimitMs: 1,
       bootLimitMs: 1,
     },
-    contact: async () => 'server',
+    contact: async () => 'trusted',
     holdDownload: async () => null,
     assess: async () => ({ impact: 'none', wait: null }),
     onProgress: () => undefined,
@@ -68,21 +68,16 @@ test("a person's way back: the boot loader is told, also when that failed the fi
   machine.outcomeOf = (_path, action) =>
     action === 'boot' && failing ? { kind: 'failed', detail: { code: 'SWITCH_FAILED', message: '/boot is full' } } : undefined;
   const journal = rolling({ verdict: 'unwanted' });
-  expect((await performWork('roll-back', depsOf(machine), journal, signal)).type).toBe('rollback-failed');
+  expect((await runJob('roll-back', depsOf(machine), journal, signal)).type).toBe('rollback-failed');
   failing = false;
   machine.log.length = 0;
-  expect((await performWork('roll-back', depsOf(machine), journal, signal)).type).toBe('rolled-back');
+  expect((await runJob('roll-back', depsOf(machine), journal, signal)).type).toBe('rolled-back');
   expect(machine.log).toContain(`boot ${OLD}`);
 });
 
 test('a staged system that was started while it was taken back does not run on, unproved and unguarded', async () => {
   const machine = bootable(on(NEW));
-  const event = await performWork(
-    'roll-back',
-    depsOf(machine),
-    rolling({ verdict: 'superseded', boot: { misses: 0 } }),
-    new AbortController().signal,
-  );
+  const event = await runJob('roll-back', depsOf(machine), rolling({ verdict: 'superseded', boot: { misses: 0 } }), new AbortController().signal);
   expect([event.type, machine.observed.current]).toEqual(['rolled-back', OLD]);
 });
 
@@ -91,7 +86,7 @@ test('a started system that failed and cannot be switched away from is left by a
   machine.outcomeOf = (_path, action) =>
     action === 'test' ? { kind: 'failed', detail: { code: 'SWITCH_FAILED', message: 'Pre-switch check switchInhibitors failed' } } : undefined;
   let journal = rolling({ verdict: 'failed', boot: { misses: 0 } });
-  for (let round = 0; round < 5; round += 1) journal = decide(journal, await performWork('roll-back', depsOf(machine), journal, signal), NOW).journal;
+  for (let round = 0; round < 5; round += 1) journal = decide(journal, await runJob('roll-back', depsOf(machine), journal, signal), NOW).journal;
   expect({ state: journal.state, current: machine.observed.current }).toEqual({ state: 'ROLLBACK_FAILED', current: NEW });
   expect(machine.log).toContain('reboot');
 });
@@ -100,7 +95,7 @@ test('a system without the boot guard is not staged for a start: nothing would t
   const machine = bootable(on(OLD));
   machine.valid.add(NEW);
   const deps = { ...depsOf(machine), assess: async () => ({ impact: 'reboot', wait: null }) as const };
-  const event = await performWork('precheck', deps, journalWith({ state: 'PRECHECK', directive: directiveWith(NEW) }), signal);
+  const event = await runJob('precheck', deps, journalWith({ state: 'PRECHECK', directive: directiveWith(NEW) }), signal);
   expect(event).not.toMatchObject({ type: 'cleared', how: 'boot' });
 });
 
@@ -109,12 +104,7 @@ test.each(['untrusted', 'absent'] as const)('caches that the new system alone na
   machine.trust = trust;
   const before = { toplevel: OLD, profile: OLD, failedUnits: null, serverUrl: null };
   const verify = async (cache: string | null) =>
-    await performWork(
-      'verify',
-      depsOf(machine),
-      journalWith({ state: 'VERIFYING', directive: directiveWith(NEW), before: { ...before, cache } }),
-      signal,
-    );
+    await runJob('verify', depsOf(machine), journalWith({ state: 'VERIFYING', directive: directiveWith(NEW), before: { ...before, cache } }), signal);
   expect(await verify('https://old.example old-1:KEY')).toMatchObject({ type: 'verify-failed', detail: { code: 'CACHE_REFUSES' } });
   expect(await verify(null)).toMatchObject({ type: 'verified' });
 });
@@ -124,7 +114,7 @@ test('a systemd that is silent after the switch is no good sign; one that was si
   const before = { toplevel: OLD, profile: OLD, serverUrl: null, cache: null };
   const verify = async (units: readonly string[] | null, failedUnits: readonly string[] | null) => {
     machine.units = units;
-    return await performWork('verify', depsOf(machine), journalWith({ directive: directiveWith(NEW), before: { ...before, failedUnits } }), signal);
+    return await runJob('verify', depsOf(machine), journalWith({ directive: directiveWith(NEW), before: { ...before, failedUnits } }), signal);
   };
   expect(await verify(null, [])).toMatchObject({ type: 'verify-failed', detail: { code: 'UNITS_UNKNOWN' } });
   expect(await verify(['old.service'], null)).toMatchObject({ type: 'verified', note: { code: 'UNITS_UNKNOWN' } });
@@ -138,7 +128,7 @@ test("a switch that found another one's lock is no failure of the system", async
     kind: 'failed',
     detail: { code: 'SWITCH_FAILED', message: 'the switch (test) failed with status 1: Could not acquire lock' },
   });
-  const event = await performWork('activate', depsOf(machine), rolling({ state: 'ACTIVATING', verdict: null }), signal);
+  const event = await runJob('activate', depsOf(machine), rolling({ state: 'ACTIVATING', verdict: null }), signal);
   expect(event.type).not.toBe('switch-failed');
 });
 
@@ -146,7 +136,7 @@ test('a switch of ours that failed while another one has the lock is gone back f
   const machine = bootable(on(OLD));
   machine.heldBy = 'by-hand.service (process 7)';
   machine.outcomeOf = () => ({ kind: 'failed', detail: { code: 'SWITCH_TIMED_OUT', message: 'the switch did not end in time' } });
-  const event = await performWork('activate', depsOf(machine), rolling({ state: 'ACTIVATING' }), signal);
+  const event = await runJob('activate', depsOf(machine), rolling({ state: 'ACTIVATING' }), signal);
   expect(event.type).toBe('switch-failed');
 });
 
@@ -155,7 +145,7 @@ const THIRD = storePath('third');
 test('on the way back, what somebody switched to by hand is theirs; what failed is not tried again', async () => {
   const machine = bootable({ ...on(OLD), current: THIRD });
   const journal = rolling({ verdict: 'failed', detail: { code: 'UNITS_FAILED', message: 'failed since the switch: web.service' } });
-  const event = await performWork('roll-back', depsOf(machine), journal, signal);
+  const event = await runJob('roll-back', depsOf(machine), journal, signal);
   expect(event).toMatchObject({ type: 'overridden', override: { toplevel: THIRD, by: 'switch' } });
   expect(machine.log).toEqual([]);
   const { journal: next, effects } = decide(journal, event, NOW);
@@ -166,7 +156,7 @@ test('on the way back, what somebody switched to by hand is theirs; what failed 
 
 test('on the way back, a switch by hand to the system that the machine had started with is theirs, too', async () => {
   const machine = bootable({ ...on(OLD), current: THIRD, booted: THIRD }, false);
-  const event = await performWork('roll-back', depsOf(machine), rolling({ verdict: 'failed' }), signal);
+  const event = await runJob('roll-back', depsOf(machine), rolling({ verdict: 'failed' }), signal);
   expect(event).toMatchObject({ type: 'overridden', override: { toplevel: THIRD, by: 'switch' } });
 });
 
@@ -186,12 +176,12 @@ test.each<[string, AgentState, StorePath, StorePath, boolean, string]>([
 
 test("a third system under a switch that worked is somebody's choice, and no fault of the new one", async () => {
   const machine = bootable({ ...on(OLD), current: THIRD }, false);
-  expect(await performWork('verify', depsOf(machine), rolling({ state: 'VERIFYING', verdict: null }), signal)).toMatchObject({
+  expect(await runJob('verify', depsOf(machine), rolling({ state: 'VERIFYING', verdict: null }), signal)).toMatchObject({
     type: 'overridden',
     override: { toplevel: THIRD },
   });
   const idle = bootable(on(OLD), false);
-  expect(await performWork('verify', depsOf(idle), rolling({ state: 'VERIFYING', verdict: null }), signal)).toMatchObject({ type: 'verify-failed' });
+  expect(await runJob('verify', depsOf(idle), rolling({ state: 'VERIFYING', verdict: null }), signal)).toMatchObject({ type: 'verify-failed' });
 });
 
 test('between the verdict and the commit, another switch is waited for, and what it leads to is kept', async () => {
@@ -203,7 +193,7 @@ test('between the verdict and the commit, another switch is waited for, and what
     return await Promise.resolve(heldBy);
   };
   const journal = rolling({ state: 'COMMITTING', verdict: 'passed' });
-  const event = await performWork('commit', depsOf(machine), journal, signal);
+  const event = await runJob('commit', depsOf(machine), journal, signal);
   expect(event).toMatchObject({ type: 'overridden', override: { toplevel: THIRD } });
   expect(machine.log).toEqual([]);
   expect(decide(journal, event, NOW).journal).toMatchObject({ state: 'IDLE', override: { toplevel: THIRD }, quarantined: [] });
@@ -215,20 +205,20 @@ test.each<[string, Partial<AgentJournal>, Partial<Observed>]>([
   ['over a staged one', { boot: { misses: 0 } }, {}],
 ])('on the way back, a third system %s is left', async (_what, changes, observed) => {
   const machine = bootable({ ...on(OLD), current: THIRD, ...observed });
-  const event = await performWork('roll-back', depsOf(machine), rolling({ verdict: 'failed', ...changes }), signal);
+  const event = await runJob('roll-back', depsOf(machine), rolling({ verdict: 'failed', ...changes }), signal);
   expect([event.type, machine.observed.current]).toEqual(['rolled-back', OLD]);
 });
 
 test('after a start that brought the old system back, nothing is committed unproved: it begins anew', async () => {
   const machine = bootable(on(OLD));
   const journal = rolling({ state: 'COMMITTING', verdict: 'passed' });
-  const event = await performWork('commit', depsOf(machine), journal, signal);
+  const event = await runJob('commit', depsOf(machine), journal, signal);
   expect(machine.log).toEqual([]);
   expect(decide(journal, event, NOW).journal).toMatchObject({ state: 'OFFERED', verdict: null, before: null });
 });
 
 test.each([
-  ['server', true],
+  ['trusted', true],
   ['silent', true],
   ['network', false],
   ['none', false],
@@ -236,5 +226,5 @@ test.each([
   const machine = bootable(on(NEW));
   const journal = rolling({ verdict: 'no-contact', detail: { code: 'SERVER_MISSED', message: '' } });
   const deps = { ...depsOf(machine), contact: async () => await Promise.resolve(contact) };
-  expect(await performWork('roll-back', deps, journal, signal)).toMatchObject({ type: 'rolled-back', hasContact });
+  expect(await runJob('roll-back', deps, journal, signal)).toMatchObject({ type: 'rolled-back', hasContact });
 });

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { join } from 'node:path';
 import type { StorePath } from '@floe/model';
 import { FloeError, readFileIfPresent, writeFileDurably, type Exec } from '@floe/runtime';
-import type { GuardedActivation } from '../machine.ts';
+import type { ActivationPlan } from '../machine.ts';
 import { activationFolder, removeActivations, type ActivationFolder, type Verdict } from './activation-folder.ts';
 import {
   AFTER_SWITCH_SCRIPT,
@@ -19,24 +19,24 @@ import {
   guardScript,
   WATCHDOG_SCRIPT,
   watchdogScript,
-  verdictUnit,
+  postSwitchWatchdogUnit,
   wayBackLimitSeconds,
   watchdogUnit,
 } from './scripts.ts';
 
 const POLL_MS = 100;
 
-export interface GuardDeps {
+export interface WatchdogDeps {
   readonly stateDir: string;
   readonly exec: Exec;
   readonly env: NodeJS.ProcessEnv;
 }
 
 /** What watches over an activation from outside of the agent. */
-export class ActivationGuard {
-  readonly #deps: GuardDeps;
+export class ActivationWatchdog {
+  readonly #deps: WatchdogDeps;
 
-  constructor(deps: GuardDeps) {
+  constructor(deps: WatchdogDeps) {
     this.#deps = deps;
   }
 
@@ -46,7 +46,7 @@ export class ActivationGuard {
 
   /** Arms a timer of systemd that goes back at the deadline, whatever becomes of the agent. Throws `WATCHDOG_NOT_ARMED`. */
   async arm(
-    plan: GuardedActivation,
+    plan: ActivationPlan,
     { isFirst, running }: { readonly isFirst: boolean; /** As it is, a specialisation too. */ readonly running: StorePath | null },
   ): Promise<void> {
     const folder = this.folder(plan.activation);
@@ -91,7 +91,7 @@ export class ActivationGuard {
    * Puts the guard of the next start in its place. Where it is there already (the system is staged once more, and may be
    * the boot loader's default), there is one at every moment.
    */
-  async guardBoot(plan: GuardedActivation, running: StorePath | null): Promise<void> {
+  async guardBoot(plan: ActivationPlan, running: StorePath | null): Promise<void> {
     const folder = this.folder(plan.activation);
     const guard = `exec /bin/sh ${folder.file(GUARD_SCRIPT)}\n`;
     const isGuarded = (await readFileIfPresent(this.#bootGuard)) === guard && (await this.#isOf(folder, plan));
@@ -104,7 +104,7 @@ export class ActivationGuard {
   }
 
   /** Whether a guard's folder is of this very change, and still open: after a journal was lost, numbers come again. */
-  async #isOf(folder: ActivationFolder, { toplevel, before }: GuardedActivation): Promise<boolean> {
+  async #isOf(folder: ActivationFolder, { toplevel, before }: ActivationPlan): Promise<boolean> {
     const script = await folder.read(GUARD_SCRIPT);
     return script?.includes(`\ntarget=${toplevel}\nbefore=${before}\n`) === true && (await folder.verdict()) === undefined;
   }
@@ -156,7 +156,7 @@ export class ActivationGuard {
   /** Those of all activations: one that is over must not be undone in the middle of the next. */
   async #stopTimers(): Promise<void> {
     const { exec, env } = this.#deps;
-    const units = [verdictUnit('*'), watchdogUnit('*')].flatMap((name) => [`${name}.timer`, `${name}.service`]);
+    const units = [postSwitchWatchdogUnit('*'), watchdogUnit('*')].flatMap((name) => [`${name}.timer`, `${name}.service`]);
     await exec('systemctl', ['stop', ...units], { env, timeoutMs: 60_000 });
   }
 

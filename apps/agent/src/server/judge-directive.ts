@@ -20,7 +20,7 @@ import {
 } from '@floe/protocol';
 
 /** What a directive is judged by. */
-export interface AdmissionContext {
+export interface DirectiveContext {
   readonly host: HostName;
   readonly machineId: string;
   /** Nix's platform of this machine, e.g. `x86_64-linux`. */
@@ -42,7 +42,7 @@ export interface AdmissionContext {
 }
 
 /** What is done about a directive. */
-export type Admission =
+export type DirectiveJudgement =
   | { readonly kind: 'accepted'; readonly directive: AgentDirective; readonly freshness: AgentFreshness | null }
   /** The one that is under way or done: goes on where it is. */
   | { readonly kind: 'known' }
@@ -54,7 +54,7 @@ const MAX_EPOCH_STEP = 1_000_000;
 const CLOCK_SLACK_MS = 3600_000;
 
 /** Refusals that come of what the system itself pins: they would meet every directive. */
-const OF_PINS: ReadonlySet<string> = new Set([
+const PIN_MISMATCH_CODES: ReadonlySet<string> = new Set([
   'DIRECTIVE_KEY_UNKNOWN',
   'DIRECTIVE_SIGNATURE_WRONG',
   'RELEASE_KEY_UNKNOWN',
@@ -65,8 +65,8 @@ const OF_PINS: ReadonlySet<string> = new Set([
 ]);
 
 /** Whether a system that judges like this would ever take a directive of this server. */
-export function isBelieved(admission: Admission): boolean {
-  return admission.kind !== 'refused' || !OF_PINS.has(admission.detail.code);
+export function isTrusted(admission: DirectiveJudgement): boolean {
+  return admission.kind !== 'refused' || !PIN_MISMATCH_CODES.has(admission.detail.code);
 }
 
 const WHY_CODES = { 'wrong-type': 'WRONG_TYPE', 'unknown-key': 'KEY_UNKNOWN', 'bad-signature': 'SIGNATURE_WRONG', malformed: 'MALFORMED' } as const;
@@ -76,12 +76,13 @@ const WHY_CODES = { 'wrong-type': 'WRONG_TYPE', 'unknown-key': 'KEY_UNKNOWN', 'b
  * expired nor older than what was accepted before. Pure. The server's word alone moves nothing: what to run is in the
  * release, which it cannot sign.
  */
-export function judgeDirective(envelope: Envelope, context: AdmissionContext): Admission {
+export function judgeDirective(envelope: Envelope, context: DirectiveContext): DirectiveJudgement {
   const { journal } = context;
   const opened = open(envelope, 'floe/directive', Directive, context.serverKeys, context.verify);
   if (opened.kind === 'refused') return refusal(0, null, `DIRECTIVE_${WHY_CODES[opened.why]}`, `the directive: ${opened.message}`);
   const order = opened.statement;
-  const refuse = (code: string, message: string, toplevel: StorePath | null = null): Admission => refusal(order.epoch, toplevel, code, message);
+  const refuse = (code: string, message: string, toplevel: StorePath | null = null): DirectiveJudgement =>
+    refusal(order.epoch, toplevel, code, message);
 
   if (order.host !== context.host) return refuse('WRONG_HOST', `the directive is for ${order.host}, this is ${context.host}`);
   if (order.machineId !== context.machineId) return refuse('WRONG_MACHINE', 'the directive is for another machine of this name');
@@ -137,7 +138,7 @@ export function judgeDirective(envelope: Envelope, context: AdmissionContext): A
 }
 
 /** Why a release counts as expired, and which clock says so. */
-function expiredBy(expiresAt: number, asOf: number, { serverNow, machineNow }: AdmissionContext): string {
+function expiredBy(expiresAt: number, asOf: number, { serverNow, machineNow }: DirectiveContext): string {
   const expired = `the release expired at ${dateOf(expiresAt)}`;
   if (asOf > serverNow + CLOCK_SLACK_MS) {
     return `${expired}, by the newest date that the release key signed: ${dateOf(asOf)}. The server's clock says ${dateOf(serverNow)}: it was ahead, and the next commit mends that; or run "floe-agent forget date" on this machine`;
@@ -153,13 +154,17 @@ function dateOf(ms: number): string {
 }
 
 /** An epoch names one directive for ever. It comes again on each connection, and is not begun anew. */
-function sameEpoch(journal: AgentJournal, toplevel: StorePath, refuse: (code: string, message: string, toplevel: StorePath) => Admission): Admission {
+function sameEpoch(
+  journal: AgentJournal,
+  toplevel: StorePath,
+  refuse: (code: string, message: string, toplevel: StorePath) => DirectiveJudgement,
+): DirectiveJudgement {
   const newest = newestDirective(journal);
   if (newest === null || newest.epoch !== journal.epoch || newest.release.toplevel === toplevel) return { kind: 'known' };
   return refuse('EPOCH_REUSED', `the epoch ${journal.epoch} was another system before`, toplevel);
 }
 
-type FreshnessVerdict =
+type FreshnessJudgement =
   | { readonly kind: 'fine'; readonly statement: AgentFreshness | null }
   | { readonly kind: 'refused'; readonly code: string; readonly message: string };
 
@@ -167,7 +172,7 @@ type FreshnessVerdict =
  * A statement that is older than one seen before says nothing new; a forged or foreign one discredits the directive. Which
  * is older, the sequence says first: it only grows, while a clock that was ahead for a while dates things wrongly.
  */
-function judgeFreshness(order: Directive, repository: string, ref: string, context: AdmissionContext): FreshnessVerdict {
+function judgeFreshness(order: Directive, repository: string, ref: string, context: DirectiveContext): FreshnessJudgement {
   const { freshness } = context.journal;
   const known = freshness?.repository === repository && freshness.ref === ref ? freshness : null;
   // A server that leaves it out does not make the machine forget what it knows.
@@ -187,6 +192,6 @@ function judgeFreshness(order: Directive, repository: string, ref: string, conte
   return { kind: 'fine', statement: isOlder ? known : { repository, ref, sequence, asOf } };
 }
 
-function refusal(epoch: number, toplevel: StorePath | null, code: string, message: string): Admission {
+function refusal(epoch: number, toplevel: StorePath | null, code: string, message: string): DirectiveJudgement {
   return { kind: 'refused', epoch, toplevel, detail: { code, message: message.slice(0, 1000) } };
 }

@@ -1,6 +1,6 @@
 import { verifySignature, type Signer } from '@floe/runtime';
 import { describe, expect, test } from 'vitest';
-import { isBelieved, judgeDirective, type Admission, type AdmissionContext } from './admission.ts';
+import { isTrusted, judgeDirective, type DirectiveJudgement, type DirectiveContext } from './judge-directive.ts';
 import { parseConfig } from '../config.ts';
 import {
   HOST,
@@ -22,7 +22,7 @@ import { Directive, peek, type Envelope } from '@floe/protocol';
 
 const keys = newAuthorities();
 
-function judge(options: SealOptions = {}, changes: Partial<AdmissionContext> = {}): Admission {
+function judge(options: SealOptions = {}, changes: Partial<DirectiveContext> = {}): DirectiveJudgement {
   return judgeDirective(sealDirective(keys, options), {
     host: HOST,
     machineId: MACHINE_ID,
@@ -39,7 +39,7 @@ function judge(options: SealOptions = {}, changes: Partial<AdmissionContext> = {
   });
 }
 
-function codeOf(admission: Admission): string {
+function codeOf(admission: DirectiveJudgement): string {
   return admission.kind === 'refused' ? admission.detail.code : admission.kind;
 }
 
@@ -65,7 +65,7 @@ test('a directive that is all right is accepted, with its release and the proof 
 describe('a directive is refused when', () => {
   const impostor = newSigner('release-1');
   const stranger = newSigner('stranger');
-  const cases: [string, SealOptions, Partial<AdmissionContext>, string][] = [
+  const cases: [string, SealOptions, Partial<DirectiveContext>, string][] = [
     ['an unknown key signed it', { signers: { server: stranger } }, {}, 'DIRECTIVE_KEY_UNKNOWN'],
     ["the release key signed it in the server's place", { signers: { server: keys.release } }, {}, 'DIRECTIVE_KEY_UNKNOWN'],
     ["the server signed the release in the builder's place", { signers: { release: keys.server } }, {}, 'RELEASE_KEY_UNKNOWN'],
@@ -199,7 +199,7 @@ test('a directive that expired names its system, so that it is shown as refused'
 
 describe('a change of keys through git (docs/operate.md)', () => {
   /** What a system pins, as its configuration has it. */
-  function pins(release: readonly Signer[], server: readonly Signer[]): Pick<AdmissionContext, 'releaseKeys' | 'serverKeys'> {
+  function pins(release: readonly Signer[], server: readonly Signer[]): Pick<DirectiveContext, 'releaseKeys' | 'serverKeys'> {
     const words = (signers: readonly Signer[]): string => signers.map(({ keyId, publicKey }) => `${keyId}:${publicKey}`).join(' ');
     const { releaseKeys, serverKeys } = parseConfig({
       FLOE_SERVER_URL: 'https://floe.example',
@@ -251,12 +251,12 @@ describe('a change of keys through git (docs/operate.md)', () => {
       const journal = journalWith({ epoch: 3, directive, sequences: [accepted] });
       // The same directive, on the connection that the new system proves itself by.
       const proof = judge(by(fresh), { ...pinning(fresh), journal });
-      expect([codeOf(proof), isBelieved(proof)]).toEqual(['known', true]);
+      expect([codeOf(proof), isTrusted(proof)]).toEqual(['known', true]);
     });
 
     test('after it, the old one is refused, and a system that meets it is put back', () => {
       const admission = judge(by(old), pinning(fresh));
-      expect([codeOf(admission), isBelieved(admission)]).toEqual([refused, false]);
+      expect([codeOf(admission), isTrusted(admission)]).toEqual([refused, false]);
       expect(codeOf(judge(by(fresh), pinning(fresh)))).toBe('accepted');
     });
   });

@@ -1,0 +1,168 @@
+import { withoutFuture } from '@floe/model';
+import { helloBytes, PROTOCOL_VERSION, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
+import { verifySignature, type Clock, type Logger } from '@floe/runtime';
+import type { Machine } from '../machines/machine.ts';
+import type { Connection, ConnectionHandlers } from '../server/connection.ts';
+import type { ContactCheck } from '../server/contact.ts';
+import type { Identity } from '../server/identity.ts';
+import { isTrusted, judgeDirective } from '../server/judge-directive.ts';
+import type { TimeQuestion } from '../server/time-question.ts';
+import type { ReportQueue } from '../state/report-queue.ts';
+import type { Inbox } from './inbox.ts';
+import type { JournalStore } from './journal-store.ts';
+import type { Loop } from './loop.ts';
+import type { MachineWatch } from './machine-watch.ts';
+import type { Scheduler } from './scheduler.ts';
+
+/** A release whose branch was last confirmed longer ago than this is logged as old. */
+const STALE_MS = 3 * 24 * 3600 * 1000;
+/** A difference between the machine's clock and the server's is logged from here on. */
+const CLOCK_DIFFERS_MS = 5 * 60_000;
+
+export interface ConversationSettings {
+  readonly releaseKeys: readonly TrustedKey[];
+  readonly serverKeys: readonly TrustedKey[];
+  readonly repository: string | undefined;
+  readonly agentVersion: string;
+}
+
+export interface ConversationDeps {
+  readonly settings: ConversationSettings;
+  readonly identity: Identity;
+  readonly machine: Pick<Machine, 'observe'>;
+  readonly store: JournalStore;
+  readonly loop: Loop;
+  readonly inbox: Inbox;
+  readonly scheduler: Scheduler;
+  readonly watch: MachineWatch;
+  readonly connection: Connection;
+  readonly contact: ContactCheck;
+  readonly timeQuestion: TimeQuestion;
+  readonly reports: ReportQueue;
+  readonly enrolAnew: (signal: AbortSignal) => Promise<boolean>;
+  readonly stopping: AbortSignal;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** What the agent says to its server, and what it does about each message of the server's. */
+export class Conversation implements ConnectionHandlers {
+  readonly #deps: ConversationDeps;
+
+  constructor(deps: ConversationDeps) {
+    this.#deps = deps;
+  }
+
+  async hello(nonce: string): Promise<Hello> {
+    const { identity, machine, settings, loop } = this.#deps;
+    const { host, machineId, bootId, system, signer } = identity;
+    const { state, directive, epoch, sequences, nextReportSeq } = loop.journal;
+    const observed = await machine.observe();
+    loop.lastReported = observed;
+    return {
+      type: 'hello',
+      protocol: PROTOCOL_VERSION,
+      agentVersion: settings.agentVersion,
+      host,
+      machineId,
+      bootId,
+      system,
+      signature: signer.sign(helloBytes({ nonce, host, machineId, bootId })),
+      observed,
+      state,
+      toplevel: directive?.release.toplevel ?? null,
+      epoch,
+      sequence: Math.max(0, ...sequences.map(({ sequence }) => sequence)),
+      reportSeq: nextReportSeq - 1,
+      capabilities: [],
+    };
+  }
+
+  welcomed(welcome: Welcome): void {
+    this.#deps.inbox.add(async () => await this.#catchUp(welcome));
+  }
+
+  directive(envelope: Envelope, nonce: string): void {
+    this.#deps.inbox.add(async () => await this.#judge(envelope, nonce));
+  }
+
+  /** A `go` that waited past its lease, e.g. for a disk that hangs or while the machine slept, is dropped: the agent asks again. */
+  go(epoch: number, leaseMs: number): void {
+    const { clock, inbox, logger, watch } = this.#deps;
+    const endsAt = clock.sinceBoot() + leaseMs;
+    inbox.add(async () => {
+      if (clock.sinceBoot() <= endsAt) await watch.stepAfterLook({ type: 'go', epoch });
+      else logger.warn("the server's go expired before the agent could follow it; asking again", { epoch, leaseMs });
+    });
+  }
+
+  acknowledged(seq: number): void {
+    const { inbox, reports } = this.#deps;
+    inbox.add(async () => await reports.acknowledge(seq));
+  }
+
+  async refused(): Promise<boolean> {
+    const { enrolAnew, stopping } = this.#deps;
+    return await enrolAnew(stopping);
+  }
+
+  /** After the welcome: corrects what was dated by a wrong clock, and sends what the server does not have yet. */
+  async #catchUp(welcome: Welcome): Promise<void> {
+    const { reports, logger, clock, store, connection, scheduler } = this.#deps;
+    const differenceMs = welcome.serverTime - clock.now();
+    if (Math.abs(differenceMs) > CLOCK_DIFFERS_MS)
+      logger.warn("this machine's clock and the server's differ; the agent judges by the server's what expired", { differenceMs });
+    const corrected = withoutFuture(store.current, Math.max(welcome.serverTime, clock.now()));
+    if (corrected !== store.current && !(await store.save(corrected))) return;
+    if (welcome.reportSeq >= store.current.nextReportSeq) {
+      // The server has reports that this journal does not know: the journal was lost. Continue above their numbers.
+      const nextReportSeq = await reports.renumber(welcome.reportSeq + 1);
+      const report = reports.waiting.at(-1) ?? null;
+      if (!(await store.save({ ...store.current, nextReportSeq, report }))) return;
+    } else {
+      await reports.acknowledge(welcome.reportSeq);
+    }
+    for (const report of reports.waiting) connection.send({ type: 'report', ...report });
+    scheduler.repeatAsk();
+    // The network is back, and with it probably the cache; or the machine slept, and its maintenance window may be open.
+    if (store.current.state === 'DOWNLOADING' || store.current.state === 'DEFERRED') scheduler.retryNow();
+  }
+
+  async #judge(envelope: Envelope, nonce: string): Promise<void> {
+    const { settings, identity, logger, connection, clock, contact, loop, timeQuestion, watch } = this.#deps;
+    const { serverNow } = connection;
+    // The connection ended meanwhile. The directive was for that one alone; the server repeats it on the next.
+    if (serverNow === undefined) return;
+    const { host, machineId, system } = identity;
+    const { releaseKeys, serverKeys, repository } = settings;
+    const judgement = judgeDirective(envelope, {
+      host,
+      machineId,
+      system,
+      nonce,
+      serverNow,
+      machineNow: clock.now(),
+      releaseKeys,
+      serverKeys,
+      repository,
+      journal: loop.journal,
+      verify: verifySignature,
+    });
+    contact.noteJudgement(nonce, isTrusted(judgement));
+    if (judgement.kind === 'known') return;
+    if (judgement.kind === 'refused') {
+      const { epoch, toplevel, detail } = judgement;
+      await loop.step({ type: 'refused', epoch, toplevel, detail });
+      if (detail.code === 'DIRECTIVE_EXPIRED') timeQuestion.ask();
+      return;
+    }
+    const { directive, freshness } = judgement;
+    logger.info('directive accepted', { epoch: directive.epoch, mode: directive.mode, ...directive.release });
+    if (freshness !== null && serverNow - freshness.asOf > STALE_MS) {
+      logger.warn('the newest freshness statement of this branch is old: does the builder run?', { asOf: new Date(freshness.asOf).toISOString() });
+    }
+    // In any state: the report of this step makes what runs the expected system.
+    await watch.lookForDrift();
+    await loop.step({ type: 'offered', directive, freshness });
+  }
+}
