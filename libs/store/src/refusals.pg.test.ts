@@ -20,7 +20,7 @@ function refusedCalls(store: Store, host: ReturnType<typeof newHost>, repository
     'deliveries.record of nobody': async () =>
       await store.deliveries.record({ id: MARKER, forge: 'github', event: 'push', repositoryId: MARKER, outcome: 'accepted', receivedAt: 1 }),
     'revisions.receive': async () =>
-      await store.revisions.receive(repositoryId, { sha: commit('9'), ...about, committedAt: Number.NaN, receivedAt: 1, fetchedAt: 1 }),
+      await store.revisions.receive(repositoryId, { sha: commit('9'), ...about, committedAt: 1, receivedAt: Number.NaN, fetchedAt: 1 }),
     'releases.saveFreshness': async () => await store.releases.saveFreshness(repositoryId, MARKER, TOO_LARGE, 1),
     'hosts.connect': async () => await store.hosts.connect(host, presence({ agentVersion: MARKER, reportSeq: TOO_LARGE })),
     'hosts.enrol': async () => await store.hosts.enrol({ host, repositoryId, machineId: MARKER, publicKey: MARKER, at: TOO_LARGE }),
