@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,11 +15,15 @@ export interface BareServer extends AsyncDisposable {
   readonly url: string;
   readonly process: ServiceProcess;
   readonly store: Store;
+  /** The administrator's. */
+  readonly token: string;
   readonly repository: Repository;
   /** Lines of its log that tell of a bug. */
   readonly bugs: readonly string[];
   /** Memory that it holds, in bytes. */
   residentBytes(): Promise<number>;
+  /** Files, sockets and other things that it has open. */
+  openHandles(): Promise<number>;
 }
 
 export async function startBareServer(): Promise<BareServer> {
@@ -68,9 +72,11 @@ export async function startBareServer(): Promise<BareServer> {
     url,
     process: server,
     store,
+    token: (await readFile(join(dir, 'data/admin-token'), 'utf8')).trim(),
     repository,
     bugs,
     residentBytes: async () => Number(/^VmRSS:\s+(\d+)/m.exec(await readFile(`/proc/${server.pid}/status`, 'utf8'))?.[1]) * 1024,
+    openHandles: async () => (await readdir(`/proc/${server.pid}/fd`)).length,
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };
 }

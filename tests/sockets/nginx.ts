@@ -22,6 +22,8 @@ http {
   map $http_upgrade $connection_upgrade { default upgrade; '' close; }
   server {
     listen 127.0.0.1:${port};
+    # What comes from the server for it came past the proxy.
+    location = /denied { return 403; }
     location / {
       proxy_pass http://127.0.0.1:${serverPort};
       proxy_http_version 1.1;

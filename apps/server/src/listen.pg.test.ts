@@ -1,5 +1,7 @@
 import { connect, type Socket } from 'node:net';
+import { silentLogger } from '@floe/runtime';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { listen } from './listen.ts';
 import { startTestServer, TestAgent, TOPLEVEL, type TestServer } from './test/test-server.ts';
 
 let server: TestServer;
@@ -128,4 +130,42 @@ test('a statement of freshness that cannot be read keeps no host from its direct
   await store.releases.saveFreshness(repository, '{"of": "another version"}', 1_000, 1_000);
   await using agent = await TestAgent.welcome(server.url, bob);
   expect((await agent.next('directive')).envelope.type).toBe('floe/directive');
+});
+
+describe('who is slow', () => {
+  const HEAD = 'POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n';
+  const SIGNED = `X-GitHub-Event: push\r\nX-GitHub-Delivery: 1\r\nX-Hub-Signature-256: sha256=${'0'.repeat(64)}\r\n\r\n`;
+
+  test.each([
+    ['its headers', HEAD, 'X-A: b\r\n'],
+    ['its body', HEAD + SIGNED, 'x'],
+    ['a chunked body', HEAD.replace('Content-Length: 500', 'Transfer-Encoding: chunked') + SIGNED, '1\r\nx\r\n'],
+    ['the handshake of a WebSocket', UPGRADE.slice(0, -2), 'X-A: b\r\n'],
+    ['its first line', 'GET /', 'x'],
+    ['everything', '', '\r\n'],
+  ])('with %s is cut, however steadily it goes on', async (_name, first, more) => {
+    const config = { listenHost: '127.0.0.1', listenPort: 0, publicUrl: 'http://localhost' };
+    await using quick = await listen(server.context, config, silentLogger, { headersMs: 150, requestMs: 300, checkMs: 30 });
+    const socket = connect(quick.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.write(first);
+    const trickle = setInterval(() => socket.writable && socket.write(more), 20);
+    await ended(socket);
+    clearInterval(trickle);
+  });
+});
+
+test('a frame in more packets than any honest sender makes is not kept', async () => {
+  const socket = raw(UPGRADE);
+  socket.setNoDelay(true);
+  await new Promise((resolve) => socket.once('data', resolve));
+  // A text of 4,000 bytes, begun.
+  socket.write(Buffer.from([0x81, 0xfe, 0x0f, 0xa0, 0, 0, 0, 0]));
+  let sent = 0;
+  for (; sent < 3_900 && !socket.destroyed && socket.writable; sent += 1) {
+    socket.write('x');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await ended(socket);
+  expect(sent).toBeLessThan(3_900);
 });

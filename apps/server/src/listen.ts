@@ -10,12 +10,17 @@ import { guardErrors } from './guard.ts';
 import { watchConnections } from './http/connections.ts';
 import { boundPipelining } from './http/pipelining.ts';
 
-/** The headers of a request have to be there within this time. */
-const HEADERS_TIMEOUT_MS = 10_000;
-/** A whole request, body and all: GitHub's largest delivery (25 MiB) over 4 Mbit/s. */
-const REQUEST_TIMEOUT_MS = 60_000;
-/** How often Node looks for requests that are late. */
-const TIMEOUT_CHECK_MS = 2_000;
+export interface RequestTimeouts {
+  /** The headers of a request have to be there within this time. */
+  readonly headersMs: number;
+  /** A whole request, body and all. */
+  readonly requestMs: number;
+  /** How often Node looks for requests that are late. */
+  readonly checkMs: number;
+}
+
+/** A request: GitHub's largest delivery (25 MiB) over 4 Mbit/s. */
+const TIMEOUTS: RequestTimeouts = { headersMs: 10_000, requestMs: 60_000, checkMs: 2_000 };
 
 /**
  * Opens the port: HTTP to the app, WebSockets at `/agent` to the hub. Throws `FloeError('PORT_UNAVAILABLE')`.
@@ -25,6 +30,7 @@ export async function listen(
   context: Pick<ServerContext, 'app' | 'hub' | 'addresses'>,
   config: Pick<Config, 'listenHost' | 'listenPort' | 'publicUrl'>,
   logger: Logger,
+  timeouts: RequestTimeouts = TIMEOUTS,
 ): Promise<AsyncDisposable & { readonly port: number }> {
   const noteError = (error: unknown): void => logger.debug('a connection failed', { error });
   const sockets = new WebSocketServer(AGENT_SOCKET_OPTIONS);
@@ -35,9 +41,9 @@ export async function listen(
     createServer: ((options: ServerOptions, listener: RequestListener) => createServer(options, boundPipelining(listener))) as typeof createServer,
     serverOptions: {
       shouldUpgradeCallback: isForAgents,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+      headersTimeout: timeouts.headersMs,
+      requestTimeout: timeouts.requestMs,
+      connectionsCheckingInterval: timeouts.checkMs,
     },
     // The adaptor is asked for HTTP/1, so this is node:http's server.
   }) as Server;

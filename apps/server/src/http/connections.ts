@@ -2,20 +2,25 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { addressGroup, Crowd } from '@floe/runtime';
 
-/** So many connections may be open without a request; one more, and the oldest of the busiest address is cut. */
-const MAX_WAITING = 2_000;
-/** How often answers that are being sent are looked at. */
-const LOOK_MS = 15_000;
-/** An answer that waits for its reader has to move by this much from look to look, in bytes: 1 KiB a second. */
-const MIN_PROGRESS_BYTES = 15 * 1024;
+export interface ConnectionLimits {
+  /** So many connections may be open without a request; one more, and the oldest of the busiest address is cut. */
+  readonly maxWaiting: number;
+  /** How often answers that are being sent are looked at. */
+  readonly lookMs: number;
+  /** An answer that waits for its reader has to move by this much from look to look. */
+  readonly minProgressBytes: number;
+}
+
+/** 1 KiB a second. */
+const LIMITS: ConnectionLimits = { maxWaiting: 2_000, lookMs: 15_000, minProgressBytes: 15 * 1024 };
 
 /**
  * Bounds what a connection costs while it does nothing: those without a request are a crowd with a limit, and an answer
  * that nobody reads is cut. It holds for every route, so that none has to think of it.
  */
-export function watchConnections(server: Server): Disposable {
-  const waiting = new Crowd<Socket>(MAX_WAITING);
-  const answering = new Map<ServerResponse, number>();
+export function watchConnections(server: Server, limits: ConnectionLimits = LIMITS): Disposable {
+  const waiting = new Crowd<Socket>(limits.maxWaiting);
+  const answering = new Map<ServerResponse, Sending>();
 
   function wait(socket: Socket): void {
     if (!socket.destroyed) waiting.join(socket, addressGroup(socket.remoteAddress))?.destroy();
@@ -27,7 +32,7 @@ export function watchConnections(server: Server): Disposable {
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     const { socket } = request;
     waiting.leave(socket);
-    answering.set(response, 0);
+    answering.set(response, { written: 0, queued: 0 });
     response.once('close', () => {
       answering.delete(response);
       wait(socket);
@@ -40,11 +45,26 @@ export function watchConnections(server: Server): Disposable {
     for (const [response, before] of answering) {
       const { socket } = response;
       if (socket === null) continue;
-      const sent = socket.bytesWritten - socket.writableLength;
-      if (socket.writableLength > 0 && sent - before < MIN_PROGRESS_BYTES) socket.destroy();
-      answering.set(response, sent);
+      const now = sendingOf(socket);
+      // The same write is on its way as before: what is left of it tells how far it came.
+      const progress = now.written === before.written ? before.queued - now.queued : now.written - before.written;
+      if (socket.writableLength > 0 && before.queued > 0 && progress < limits.minProgressBytes) socket.destroy();
+      answering.set(response, now);
     }
-  }, LOOK_MS);
+  }, limits.lookMs);
   looking.unref();
   return { [Symbol.dispose]: () => clearInterval(looking) };
+}
+
+interface Sending {
+  /** Bytes of writes that are done. */
+  readonly written: number;
+  /** Bytes of the one that is being done that the system has not taken. */
+  readonly queued: number;
+}
+
+function sendingOf(socket: Socket): Sending {
+  // An answer in one piece is one write, however long it takes. That Node's own timeouts look here is all that it says of it.
+  const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly writeQueueSize?: number } | null };
+  return { written: socket.bytesWritten - socket.writableLength, queued: handle?.writeQueueSize ?? 0 };
 }

@@ -67,6 +67,18 @@ describe('the cache', () => {
     expect((await cacheRoutes(join(root, 'linked')).request(`/${NAR('a')}`)).status).toBe(404);
   });
 
+  test('cuts a download of the busiest address, and not of one that has a single one', async () => {
+    const app = cacheRoutes(dir, trustProxies([]), 3);
+    const from = async (remoteAddress: string): Promise<Response> =>
+      await app.request(`/${NAR('a')}`, {}, { incoming: { socket: { remoteAddress } } as never });
+    const quiet = await from('192.0.2.1');
+    const busy = [];
+    for (let n = 0; n < 10; n += 1) busy.push(await from('192.0.2.2'));
+    expect((await quiet.arrayBuffer()).byteLength).toBe(300_000);
+    await expect(busy[0]?.arrayBuffer()).rejects.toThrow('the file ended early');
+    for (const answer of busy.slice(1)) await answer.body?.cancel().catch(() => undefined);
+  });
+
   test('closes a file that nobody reads to its end, and cuts the oldest download when there are too many', async () => {
     const app = cacheRoutes(dir, trustProxies([]), 3);
     const before = await openFiles();
