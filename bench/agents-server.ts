@@ -101,7 +101,7 @@ async function floe(): Promise<void> {
 
   const feed = new FleetFeed(() => clock.now());
   const troubles = new Troubles({ clock, logger });
-  const reader = new FleetReader({ store, clock, feed, notices: new Notices(), repositoryId: repository.id, troubles });
+  const reader = new FleetReader({ store, clock, feed, notices: new Notices(), fetches: { shown: null }, repositoryId: repository.id, troubles });
   const announcer = new Announcer({
     store,
     reader,

@@ -82,7 +82,7 @@ describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,',
     const troubles = new Troubles({ clock: systemClock, logger });
     const feed = new FleetFeed(() => systemClock.now());
     const view = { store, clock: systemClock, feed, repositoryId: repository.id, troubles };
-    reader = new FleetReader({ ...view, notices: new Notices() });
+    reader = new FleetReader({ ...view, notices: new Notices(), fetches: { shown: null } });
     announcer = new Announcer({ ...view, reader, logger, publicUrl: 'https://floe.example', hasForge: true });
     running = Promise.all([runPipeline(deps, repository.id, stopping.signal), announcer.run(stopping.signal, () => onTold())]);
   });

@@ -211,6 +211,12 @@ Needs attention (1)
     const { stdout } = await (await serving({ 'GET /api/fleet': { json: fleet } }))('status');
     expect(stdout).toContain(`floe accept ${SHA} --reason "…"`);
   });
+  test('tells how far a first fetch is that takes long', async () => {
+    const fetching = { message: 'fetching the repository for the first time: 43 MB, 12,000 of 30,000 objects', since: NOW - 60_000 };
+    const repository = { url: 'u', branch: 'main', acceptedCommit: null, lastFetchAt: null, problem: null, held: null, fetching };
+    const { stdout } = await (await serving({ 'GET /api/fleet': { json: fleetView({ repository }) } }))('status');
+    expect(stdout).toContain(`Under way   ${fetching.message} (begun 1 min ago)`);
+  });
   test('--json is what the server said, with what needs a person', async () => {
     const { stdout } = await (await serving({ 'GET /api/fleet': { json: fleetView() } }))('--json', 'status');
     expect(JSON.parse(stdout)).toMatchObject({ version: 40, attention: [{ subject: 'ws2', todo: null }] });

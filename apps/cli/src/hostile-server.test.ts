@@ -89,6 +89,7 @@ function fullFleet(): FleetView {
   ];
   const revision: RevisionView = revisionView({
     error: 'x',
+    warnings: ['x'],
     hosts: [
       { host: 'x', outcome: 'EVAL_ERROR', toplevel: null, error: 'x', warnings: ['x', 'x'], retryAt: NOW, evaluateMs: 1, buildMs: null },
       { host: 'ws3', outcome: 'CHANGED', toplevel: null, error: null, warnings: [], retryAt: null, evaluateMs: 1, buildMs: null },
@@ -102,6 +103,7 @@ function fullFleet(): FleetView {
     lastFetchAt: NOW,
     problem: { ...DETAIL, since: NOW },
     held: { commit: SHA, reason: 'x', since: NOW },
+    fetching: { message: 'x', since: NOW },
     notices: [{ ...DETAIL, since: NOW }],
   };
   return fleetView({ hosts, repository, revision: { ...revision, rollout } });

@@ -19,6 +19,7 @@ import { FleetFeed } from './feed.ts';
 import { FleetReader } from './fleet-reader.ts';
 import { trustProxies, type ClientAddresses } from './http/client-address.ts';
 import { keepHouse } from './housekeeping.ts';
+import { FetchWatch } from './fetch-watch.ts';
 import { Notices } from './notices.ts';
 import { openStoreWhenReady } from './open-store.ts';
 import { claimDatabase, refuseForeignDatabase } from './server-identity.ts';
@@ -95,7 +96,8 @@ export async function createServerContext(config: Config, logger: Logger, system
     logger,
     onChange: (subject) => announcer.mark(new Set(subject.startsWith('revision ') ? [] : [subject as HostName])),
   });
-  const reader = new FleetReader({ store, clock, feed, notices, repositoryId: repository.id, troubles });
+  const fetches: FetchWatch = new FetchWatch(clock, () => announcer.mark(new Set()));
+  const reader = new FleetReader({ store, clock, feed, notices, fetches, repositoryId: repository.id, troubles });
   const announcer: Announcer = new Announcer({
     store,
     reader,
@@ -198,7 +200,7 @@ export async function createServerContext(config: Config, logger: Logger, system
         else steering.markAll();
       });
       const pipeline = servePipeline(
-        { ...system, clock, config, logger, store, statements, releaseSigner, cacheKey, sandbox },
+        { ...system, clock, config, logger, store, statements, releaseSigner, cacheKey, sandbox, fetches },
         repository.id,
         running,
       );

@@ -3,6 +3,7 @@ import type { FleetView, HostView, Progress, RepositoryView, RevisionView } from
 import type { Clock, Trouble, Troubles } from '@floe/runtime';
 import type { Evaluation, HostRow, Repository, Revision, Rollout, Store } from '@floe/store';
 import { describeRollout } from '@floe/views';
+import type { FetchWatch } from './fetch-watch.ts';
 import type { FleetFeed } from './feed.ts';
 import { judgeRollout, rolloutHosts, troubleOf, viewHost, viewRepository, viewRevision, type RolloutStanding } from './fleet-view.ts';
 import type { Notices } from './notices.ts';
@@ -27,9 +28,19 @@ export class FleetReader {
   readonly #progress = new Map<HostName, HostView['progress']>();
 
   readonly #notices: Notices;
+  readonly #fetches: Pick<FetchWatch, 'shown'>;
 
-  constructor(deps: { store: Store; clock: Clock; feed: FleetFeed; notices: Notices; repositoryId: string; troubles: Pick<Troubles, 'of'> }) {
+  constructor(deps: {
+    store: Store;
+    clock: Clock;
+    feed: FleetFeed;
+    notices: Notices;
+    fetches: Pick<FetchWatch, 'shown'>;
+    repositoryId: string;
+    troubles: Pick<Troubles, 'of'>;
+  }) {
     this.#notices = deps.notices;
+    this.#fetches = deps.fetches;
     this.#store = deps.store;
     this.#clock = deps.clock;
     this.#feed = deps.feed;
@@ -58,7 +69,7 @@ export class FleetReader {
   }
 
   repository(repository: Repository): RepositoryView {
-    return viewRepository(repository, this.#notices.list());
+    return viewRepository(repository, this.#notices.list(), this.#fetches.shown);
   }
 
   async hosts(which: ReadonlySet<HostName> | 'all'): Promise<HostView[]> {

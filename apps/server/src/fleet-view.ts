@@ -83,7 +83,7 @@ export function troubleOf(row: HostRow, noted: Trouble | undefined): HostView['t
   return { code: 'REPORTS_REFUSED', message: `${what} set aside, the last of them ${refused.why}`, since: refused.at };
 }
 
-export function viewRepository(repository: Repository, notices: readonly ServerNotice[]): RepositoryView {
+export function viewRepository(repository: Repository, notices: readonly ServerNotice[], fetching: RepositoryView['fetching']): RepositoryView {
   return {
     url: repository.url,
     branch: repository.branch,
@@ -91,6 +91,7 @@ export function viewRepository(repository: Repository, notices: readonly ServerN
     lastFetchAt: repository.lastFetchAt ?? null,
     problem: repository.problem ?? null,
     held: repository.held ?? null,
+    fetching,
     notices: [...notices],
   };
 }
@@ -168,6 +169,7 @@ export function viewRevision(
     sequence: revision.sequence,
     state: revision.state,
     error: revision.error ?? null,
+    warnings: [...(revision.warnings ?? [])],
     subject: revision.subject,
     author: revision.authorName,
     receivedAt: revision.receivedAt,

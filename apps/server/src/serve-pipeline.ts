@@ -7,6 +7,7 @@ import { runPipeline, type PipelineDeps } from '@floe/pipeline';
 import { exec } from '@floe/runtime';
 import { dataPaths, type Config } from './config.ts';
 import { loadOrCreateInstanceId } from './data-folder.ts';
+import type { FetchWatch } from './fetch-watch.ts';
 
 /** What a NixOS host's evaluation takes, roughly, in bytes. */
 const MEMORY_PER_EVALUATION = 0.8 * 1024 ** 3;
@@ -18,6 +19,7 @@ type Deps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock
   readonly cacheKey: CacheKey;
   readonly env: NodeJS.ProcessEnv;
   readonly sandbox: Sandbox;
+  readonly fetches: FetchWatch;
 };
 
 /** Runs the pipeline of the server's repository, with the mirror, cache and roots of its data folder. */
@@ -25,13 +27,18 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
   const { config, cacheKey, logger, sandbox } = deps;
   const paths = dataPaths(config.dataDir);
   await mkdir(paths.home, { recursive: true });
-  await using mirror = await openMirror({ ...config.repository, dir: paths.mirror, logger });
+  await using mirror = await openMirror({
+    ...config.repository,
+    dir: paths.mirror,
+    logger,
+    onProgress: (progress) => deps.fetches.noteProgress(progress),
+  });
   const cores = cpus().length;
   // A home that foreign code never writes to.
   const nix = createNix({ exec, logger, env: { ...deps.env, HOME: paths.home, XDG_CACHE_HOME: join(paths.home, 'cache') } });
   const pipeline: PipelineDeps = {
     ...deps,
-    mirror,
+    mirror: deps.fetches.watching(mirror),
     nix,
     repositoryNix: createRepositoryNix({ exec, logger, sandbox }, nix),
     cache: { url: `file://${paths.cache}`, secretKeyFile: cacheKey.secretKeyFile, publicKey: cacheKey.publicKey },

@@ -91,6 +91,8 @@ export const RevisionView = v.object({
   sequence: Counter,
   state: v.picklist(REVISION_STATES),
   error: v.nullable(prose()),
+  /** What people should know of the commit although it can be released. */
+  warnings: v.optional(list(prose(MAX_WARNING_CHARACTERS), MAX_WARNINGS), []),
   subject: prose(),
   author: prose(),
   receivedAt: Timestamp,
@@ -123,6 +125,8 @@ export const RepositoryView = v.object({
   problem: v.nullable(v.object({ code: word(64), message: prose(), since: Timestamp })),
   /** A head that is not a descendant of the accepted commit (force-push) or has far fewer hosts: waits for an administrator. */
   held: v.nullable(v.object({ commit: CommitSha, reason: prose(), since: Timestamp })),
+  /** How far a fetch is that takes more than two seconds. */
+  fetching: v.optional(v.nullable(v.object({ message: prose(), since: Timestamp })), null),
   /** Of the server that follows it. */
   notices: v.optional(list(ServerNotice, 32), []),
 });

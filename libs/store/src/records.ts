@@ -69,6 +69,8 @@ export interface Revision extends CommitInfo {
   readonly state: RevisionState;
   /** Why it ended, or why its present step is being tried again. */
   readonly error?: string | undefined;
+  /** What people should know of the commit although it can be released. */
+  readonly warnings?: readonly string[] | undefined;
   readonly receivedAt: Timestamp;
   readonly fetchedAt?: Timestamp | undefined;
   readonly verifiedAt?: Timestamp | undefined;

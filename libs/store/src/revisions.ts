@@ -17,7 +17,7 @@ import { notify } from './hints.ts';
 import { pruneRevisions } from './history.ts';
 import type { Revision } from './records.ts';
 import { RowReader } from './row-reader.ts';
-import { withoutNulls } from './rows.ts';
+import { WarningsColumn, withoutNulls } from './rows.ts';
 import type { Advanced, RevisionStore } from './store.ts';
 import { evaluations, repositories, revisions } from './tables/index.ts';
 
@@ -43,6 +43,7 @@ function toRevision(row: typeof revisions.$inferSelect): Revision[] {
     sequence: reader.counter('sequence', row.sequence),
     state: reader.one('state', row.state, REVISION_STATES, 'REJECTED'),
     error: reader.text(row.error),
+    warnings: reader.json('warnings', row.warnings, WarningsColumn) ?? [],
     subject: storableText(row.subject),
     authorName: storableText(row.authorName),
     authorEmail: storableText(row.authorEmail),
@@ -112,7 +113,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
       .returning();
     if (row === undefined) throw missingRow('revision', sha);
     await notify(tx, { topic: 'repository', id: repositoryId }, ...[row, ...superseded].map(({ id }) => ({ topic: 'revision' as const, id })));
-    return withoutNulls(row);
+    return { ...withoutNulls(row), warnings: [] };
   });
 }
 
@@ -169,6 +170,11 @@ async function noteError(db: Database, id: string, error: string | undefined): P
   });
 }
 
+async function noteWarnings(db: Database, id: string, warnings: readonly string[]): Promise<void> {
+  const texts = warnings.map((warning) => storableText(warning));
+  await db.update(revisions).set({ warnings: texts }).where(eq(revisions.id, id));
+}
+
 function textOrNull(text: string | undefined): string | null {
   return text === undefined ? null : storableText(text);
 }
@@ -205,6 +211,7 @@ export function createRevisionStore(db: Database): RevisionStore {
         return result;
       }),
     noteError: async (id, error) => await noteError(db, id, error),
+    noteWarnings: async (id, warnings) => await noteWarnings(db, id, warnings),
     ...createEvaluationStore(db),
   };
 }

@@ -143,6 +143,8 @@ export interface RevisionStore {
   reopen(id: string, at: Timestamp): Promise<Advanced>;
   /** Why a step of an unfinished revision is being tried again; undefined ends it, and so does `advance`. */
   noteError(id: string, error: string | undefined): Promise<void>;
+  /** What people should know of the commit; replaces what was noted before, and tells nobody: the next step does. */
+  noteWarnings(id: string, warnings: readonly string[]): Promise<void>;
   /** Inserts or replaces the evaluations of these hosts. */
   saveEvaluations(id: string, rows: readonly EvaluationRow[]): Promise<void>;
   /** Adds to evaluations that are there. */

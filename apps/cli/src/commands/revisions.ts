@@ -68,6 +68,7 @@ function formatRevisionInFull(revision: RevisionView, view: View): string {
   const { style } = view;
   const parts = [formatRevision(revision, view), `${style('quiet', 'commit')} ${revision.sha}`];
   if (revision.error !== null) parts.push(`${style('bad', 'Error')}\n${formatBlock(revision.error)}`);
+  if (revision.warnings.length > 0) parts.push(`${style('busy', 'Warnings')}\n${formatBlock(revision.warnings.join('\n'))}`);
   if (revision.hosts.length > 0) parts.push(formatOutcomes(revision, view));
   for (const host of revision.hosts) {
     const again = host.retryAt === null ? '' : `  ${style('quiet', 'is tried again by itself')}`;

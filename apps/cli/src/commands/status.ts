@@ -41,6 +41,9 @@ function formatStatus(fleet: FleetView, attention: readonly Attention[], view: V
   const looked = repository.lastFetchAt === null ? 'not fetched yet' : `fetched ${ago(repository.lastFetchAt, now)}`;
   const facts: (readonly [string, string])[] = [
     ['Repository', `${repository.url}  (${repository.branch}, ${looked})`],
+    ...(repository.fetching === null
+      ? []
+      : [['Under way', `${repository.fetching.message} (begun ${ago(repository.fetching.since, now)})`] as const]),
     ['Accepted', repository.acceptedCommit === null ? 'nothing yet' : shortSha(repository.acceptedCommit)],
     ['Hosts', countHosts(fleet)],
   ];

@@ -66,9 +66,10 @@ function revisionLine(revision: RevisionView): string {
 }
 
 function repositoryLine(repository: RepositoryView): string {
-  const { problem, held, acceptedCommit } = repository;
+  const { problem, held, acceptedCommit, fetching } = repository;
   if (held !== null) return `repository  holds ${shortSha(held.commit)}: ${firstLine(held.reason)}`;
   if (problem !== null) return `repository  ${firstLine(problem.message)}`;
+  if (fetching !== null) return `repository  ${fetching.message}`;
   return `repository  accepted ${acceptedCommit === null ? 'nothing yet' : shortSha(acceptedCommit)}`;
 }
 

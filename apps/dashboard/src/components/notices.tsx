@@ -1,7 +1,7 @@
 import type { RepositoryView } from '@floe/protocol';
 import type { ReadonlySignal } from '@preact/signals';
 import type { Dashboard } from '../dashboard.ts';
-import { ago, shortSha } from '@floe/views';
+import { ago, capitalised, shortSha } from '@floe/views';
 import { Age, exactTime } from './age.tsx';
 import { Icon } from './icon.tsx';
 
@@ -36,7 +36,7 @@ export function ConnectionBanner({ dashboard }: { readonly dashboard: Dashboard 
 
 /** What keeps the repository's newest commit from the fleet, and what to do about it. */
 export function RepositoryNotices({ repository, now }: { readonly repository: RepositoryView; readonly now: ReadonlySignal<number> }) {
-  const { problem, held, notices } = repository;
+  const { problem, held, notices, fetching } = repository;
   return (
     <>
       {notices.map(({ code, message, since }) => (
@@ -50,6 +50,16 @@ export function RepositoryNotices({ repository, now }: { readonly repository: Re
           </div>
         </section>
       ))}
+      {fetching !== null && (
+        <section class="notice" aria-label="Fetch under way">
+          <Icon name="under-way" />
+          <div>
+            <p class="told">
+              {capitalised(fetching.message)}, begun <Age at={fetching.since} now={now} />.
+            </p>
+          </div>
+        </section>
+      )}
       {problem !== null && (
         <section class="notice tone-bad" aria-label="Problem with the repository">
           <Icon name="failed" />

@@ -8,9 +8,14 @@ const MAX_SHOWN = 20;
 export function RevisionErrors({ revision }: { readonly revision: RevisionView }) {
   const failed = revision.hosts.filter((host) => host.error !== null);
   const warning = revision.hosts.filter((host) => host.warnings.length > 0);
-  if (failed.length === 0 && warning.length === 0) return null;
+  if (failed.length === 0 && warning.length === 0 && revision.warnings.length === 0) return null;
   return (
     <div class="errors">
+      {revision.warnings.map((text) => (
+        <p key={text} class="told">
+          {text}
+        </p>
+      ))}
       {failed.length > 0 && <h3 class="overline">{count(failed.length, 'host')} failed in this commit</h3>}
       {failed.slice(0, MAX_SHOWN).map((host) => (
         <details key={host.host}>

@@ -56,6 +56,7 @@ export const revisions = pgTable(
     sequence: count('sequence').notNull(),
     state: text('state', { enum: REVISION_STATES }).notNull(),
     error: text('error'),
+    warnings: jsonb('warnings'),
     subject: text('subject').notNull(),
     authorName: text('author_name').notNull(),
     authorEmail: text('author_email').notNull(),
