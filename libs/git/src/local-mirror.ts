@@ -13,6 +13,7 @@ import type { CommitInfo, FetchOutcome, FetchProgress, MirrorOperations } from '
 import { ObjectStore } from './object-store.ts';
 import { DamagedError } from './pack/damaged.ts';
 import { diffTrees, TOO_MANY_CHANGES, type TreeEntry } from './path-changes.ts';
+import { openPacks } from './packs.ts';
 import { PacketError } from './pkt-line.ts';
 import { incompleteTransfer, receivePack } from './receive-pack.ts';
 import { TreeInspector } from './inspect-tree.ts';
@@ -29,6 +30,8 @@ export interface LocalMirrorOptions {
   /** How the setting of the token is called where it was set. */
   readonly tokenSetting: string;
   readonly limits: RepositoryLimits;
+  /** Packs that are left side by side. Default: {@link MAX_PACKS}. */
+  readonly maxPacks?: number | undefined;
   readonly warn: (message: string, fields: LogFields) => void;
   readonly onProgress: (progress: FetchProgress) => void;
   /** Called often while a call does work that takes long and is no fetch. */
@@ -42,6 +45,8 @@ export type LocalMirror = {
 
 /** The last head that came whole: what is told to the server as "we have this". */
 const FETCHED_REF = 'refs/floe/fetched';
+/** There is none of this name: the server is told that nothing is here. */
+const NO_REF = 'refs/floe/none';
 const BRANCHES_NAMED = 10;
 
 /** Opens a mirror for use in this thread. Nothing is read or written before the first call. */
@@ -55,6 +60,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     limits.downloadBytes,
   );
   const remakes = openRemakeNote(dir, folder.writeWhole);
+  const packs = openPacks(dir, options.maxPacks);
   let isPrepared = false;
   let isBroken = false;
 
@@ -155,6 +161,24 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     await refs.move(FETCHED_REF, head);
   }
 
+  /**
+   * At a quiet moment, when there are many packs: downloads everything as one, and only then drops the others. What a
+   * force-push took away goes with them.
+   */
+  async function tidy(http: GitHttp, head: CommitSha, advertisement: Advertisement, signal: AbortSignal): Promise<void> {
+    if (!(await packs.isWorn())) return;
+    try {
+      const { onProgress } = options;
+      const pack = await receivePack({ dir, url, branch, folder, limits, http, head, haveRef: NO_REF, advertisement, signal, onProgress });
+      await packs.keepOnly(pack);
+    } catch (error) {
+      signal.throwIfAborted();
+      options.warn('the packs of the mirror could not be made one; they are used as they are', { dir, error });
+    } finally {
+      objects.close();
+    }
+  }
+
   async function classify(accepted: CommitSha | undefined, head: CommitSha, signal: AbortSignal): Promise<FetchOutcome> {
     if (head === accepted) {
       await refs.move(`refs/heads/${branch}`, head);
@@ -196,7 +220,9 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         if (isBroken) await remake(head, new Error('an earlier read failed'));
         try {
           await download(http, head, advertisement, signal);
-          return await classify(accepted, head, signal);
+          const outcome = await classify(accepted, head, signal);
+          if (outcome.kind === 'unchanged') await tidy(http, head, advertisement, signal);
+          return outcome;
         } catch (error) {
           if (isTranslated(error)) throw error;
           const folderError = translateFolderError(error, dir);

@@ -35,9 +35,10 @@ const INDEX_COUNT_OFFSET = 8 + 255 * 4;
 
 /**
  * Lets isomorphic-git fetch what the head has and we have not. Its `http` and `fs` are guarded: bytes are counted as they
- * come, and a pack is judged whole before it is written or unpacked. Nothing is left of one that is refused.
+ * come, and a pack is judged whole before it is written or unpacked. Nothing is left of one that is refused. Returns the
+ * path of the pack.
  */
-export async function receivePack(options: ReceivePackOptions): Promise<void> {
+export async function receivePack(options: ReceivePackOptions): Promise<string> {
   const { dir, url, branch, advertisement } = options;
   if (!advertisement.capabilities.has('side-band-64k')) throw notGit(url, new Error('the server offers no side-band-64k'));
   const guard = new FetchGuard(options);
@@ -55,6 +56,8 @@ export async function receivePack(options: ReceivePackOptions): Promise<void> {
       onProgress: ({ loaded, total }) => guard.indexed(loaded, total),
     });
     if (guard.failure !== undefined) throw guard.failure;
+    if (guard.whole === undefined) throw new Error('there was no pack in the answer');
+    return guard.whole;
   } catch (caught) {
     await guard.discard();
     options.signal.throwIfAborted();
@@ -81,6 +84,8 @@ class FetchGuard {
   failure: Error | undefined;
   readonly #options: ReceivePackOptions;
   readonly #report: (progress: FetchProgress) => void;
+  /** The pack that came with its index. */
+  whole: string | undefined;
   #packPath: string | undefined;
   #receivedBytes = 0;
   #count = 0;
@@ -182,6 +187,7 @@ class FetchGuard {
       // It leaves out what it cannot unpack.
       if (bytes.readUInt32BE(INDEX_COUNT_OFFSET) !== this.#count) throw new Error('a pack holds objects that cannot be unpacked');
       await folder.writeWhole(path, bytes);
+      this.whole = this.#packPath;
       this.#packPath = undefined;
     }
     // Refs are moved by us, once everything behind them is here.

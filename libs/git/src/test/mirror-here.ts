@@ -7,7 +7,7 @@ import { flakeUrl } from '../repository-url.ts';
 import { VARIANT_BRANCH } from '../variant.ts';
 
 /** A mirror as `openMirror` gives it, but without a thread of its own: to start one takes longer than most tests. */
-export function mirrorHere(options: MirrorOptions): GitMirror & { readonly dir: string } {
+export function mirrorHere(options: MirrorOptions & { readonly maxPacks?: number }): GitMirror & { readonly dir: string } {
   const { url, branch, token, logger, directory } = options;
   const dir = resolve(options.dir);
   const mirror = createLocalMirror({
@@ -16,6 +16,7 @@ export function mirrorHere(options: MirrorOptions): GitMirror & { readonly dir: 
     branch,
     tokenSetting: 'FLOE_REPOSITORY_TOKEN_FILE',
     limits: options.limits ?? DEFAULT_REPOSITORY_LIMITS,
+    maxPacks: options.maxPacks,
     warn: (message, fields) => logger.warn(message, fields),
     onProgress: options.onProgress ?? (() => undefined),
     onAlive: () => undefined,
