@@ -28,6 +28,9 @@ class World {
   laterMs = 0;
   evaluationMs = 0;
   evaluations: string[] = [];
+  /** Of each fetch. */
+  readonly fetchedAt: number[] = [];
+  refuse: () => void = () => undefined;
   onEvaluate: () => void = () => undefined;
   changedPaths: () => Promise<never[]> = async () => [];
   repository!: Repository;
@@ -102,7 +105,11 @@ class World {
 
   #mirror(): GitMirror {
     return {
-      fetch: async (accepted) => ({ kind: accepted === this.#head() ? 'unchanged' : 'advanced', head: this.#head(), accepted }) as never,
+      fetch: async (accepted) => {
+        this.fetchedAt.push(performance.now());
+        this.refuse();
+        return { kind: accepted === this.#head() ? 'unchanged' : 'advanced', head: this.#head(), accepted } as never;
+      },
       accept: async () => undefined,
       commit: async () => ({ subject: 's', authorName: 'a', authorEmail: 'a@b', committedAt: 1 }) as never,
       changedPaths: async () => await this.changedPaths(),
@@ -270,6 +277,22 @@ test('an administrator has the newest commit evaluated anew: what failed for goo
   await world.ended(revision.sha, 'PUBLISHED');
   expect(await world.released()).toEqual({ ada: 1, bob: 2 });
   expect((await world.store.revisions.get(revision.id))?.publishedAt).toBe(revision.publishedAt);
+});
+
+test('a git server that asks for a pause is left alone, also when pushes come', async () => {
+  world.commits.push({ ada: { evaluates: 1 } });
+  world.refuse = () => {
+    if (world.fetchedAt.length > 1) return;
+    throw new FloeError('REPOSITORY_BUSY', 'too many requests', { retryable: true, data: { retryAfterMs: 1_000 } });
+  };
+  await world.start(dir);
+  await eventually('it is shown', async () =>
+    (await world.store.repositories.get(world.repository.id)).problem?.code === 'REPOSITORY_BUSY' ? true : undefined,
+  );
+  const sha = await world.push({ ada: { evaluates: 2 } });
+  await world.ended(sha, 'PUBLISHED');
+  const [refused = 0, next = 0] = world.fetchedAt;
+  expect(next - refused).toBeGreaterThanOrEqual(1_000);
 });
 
 describe('a step', () => {
