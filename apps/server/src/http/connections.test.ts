@@ -12,7 +12,7 @@ const sockets: Socket[] = [];
 beforeEach(async () => {
   // Its own limit on idle connections is not what is tried.
   server = createServer({ keepAliveTimeout: 0 }, (request, response) => response.end(Buffer.alloc(request.url === '/large' ? LARGE : 10, 'x')));
-  watching = watchConnections(server, { maxWaiting: 5, lookMs: 100, minProgressBytes: 1_024 });
+  watching = watchConnections(server, { maxWaiting: 5, lookMs: 600, minProgressBytes: 1_024 });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 });
 afterEach(async () => {
@@ -64,7 +64,8 @@ describe('an answer', () => {
     slow.on('data', (chunk: Buffer) => {
       size += chunk.length;
       slow.pause();
-      setTimeout(() => slow.resume(), 2);
+      // Four looks or more for the whole; the system takes more of it in steps of a megabyte, each well within one look.
+      setTimeout(() => slow.resume(), 8);
     });
     slow.resume();
     await eventually('the whole is read', () => (size > LARGE ? true : undefined));
