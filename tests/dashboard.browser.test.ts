@@ -247,6 +247,27 @@ describe('the fleet', () => {
     expect(opened.complaints).toEqual([]);
   });
 
+  test('shows the warnings of each host, which is tried again by itself, and no mark that turns the words round', async () => {
+    const fleet = busyFleet(Date.now());
+    const told = { toplevel: null, evaluateMs: 5, buildMs: null };
+    const revision = revisionView({
+      hosts: [
+        { host: 'ws1', outcome: 'CHANGED', error: null, warnings: ['option x is \u202edeprecated', 'y is old'], retryAt: null, ...told },
+        { host: 'ws2', outcome: 'EVAL_ERROR', error: 'waiting for input nixpkgs: 503', warnings: [], retryAt: 1, ...told },
+        { host: 'ws3', outcome: 'BUILD_ERROR', error: 'exit status 2', warnings: [], retryAt: null, ...told },
+      ],
+    });
+    await using server = await startServer({ ...fleet, revision });
+    await using opened = await openFleet(server);
+    const shown = (await opened.page.locator('.errors summary').allInnerTexts()).map((text) => text.replaceAll(/\s+/g, ' ').trim());
+    expect(shown).toEqual([
+      'ws2 does not evaluate, is tried again: waiting for input nixpkgs: 503',
+      'ws3 does not build: exit status 2',
+      'ws1 warns: option x is \ufffddeprecated',
+    ]);
+    expect(opened.complaints).toEqual([]);
+  });
+
   test('without hosts and revisions it says what to do', async () => {
     await using server = await startServer(emptyFleet(Date.now()));
     await using opened = await openFleet(server);

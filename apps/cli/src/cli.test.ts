@@ -344,6 +344,30 @@ describe('floe revisions', () => {
     expect(stdout).toContain('ws1   eval error  5 ms              –');
     expect(stdout).toContain('  error: one\n  two');
   });
+  test('shows the warnings of each host, and which host is tried again by itself', async () => {
+    const told = { toplevel: null, evaluateMs: 5, buildMs: null };
+    const mixed = revisionView({
+      hosts: [
+        { host: 'ws1', outcome: 'CHANGED', error: null, warnings: ['option x is deprecated', 'y is old'], retryAt: null, ...told },
+        { host: 'ws2', outcome: 'EVAL_ERROR', error: 'waiting for input nixpkgs (https://x): 503', warnings: [], retryAt: NOW, ...told },
+        { host: 'ws3', outcome: 'EVAL_ERROR', error: 'undefined variable', warnings: ['z'], retryAt: null, ...told },
+      ],
+    });
+    const { stdout } = await (await serving({ 'GET /api/revisions/3f9c2ab': { json: mixed } }))('revisions', '3f9c2ab');
+    expect(stdout.slice(stdout.indexOf('ws1 warns'))).toBe(`ws1 warns
+  option x is deprecated
+  y is old
+
+ws2  is tried again by itself
+  waiting for input nixpkgs (https://x): 503
+
+ws3
+  undefined variable
+
+ws3 warns
+  z
+`);
+  });
   test('none yet, and one that is not there', async () => {
     const floe = await serving({
       'GET /api/revisions?limit=20': { json: [] },

@@ -222,7 +222,7 @@ export class TestFleet implements AsyncDisposable {
     const enrolment = await this.enrolmentToken(host);
     const root = join(this.dir, 'machines', host);
     await mkdir(root, { recursive: true });
-    const tokenFile = join(this.dir, 'secrets', `enrol-${host}`);
+    const tokenFile = join(this.dir, 'secrets', `enrol-${host.slice(0, 200)}`);
     await writeFile(tokenFile, enrolment.token, { mode: 0o600 });
     const agent = new ServiceProcess({
       name: host,
