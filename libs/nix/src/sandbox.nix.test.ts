@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { HostName } from '@floe/model';
 import { createExec, exec, silentLogger } from '@floe/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createNix, createRepositoryNix, openSandbox, openUnsafeSandbox, type HostEvaluation, type Sandbox } from './index.ts';
+import { createNix, createRepositoryNix, loadOrCreateCacheKey, openSandbox, openUnsafeSandbox, type HostEvaluation, type Sandbox } from './index.ts';
 import { commitFlake, SYSTEM } from './test/worlds.ts';
 
 // Nothing that one command leaves is read by the next one: whoever may push once would decide what later commits contain.
@@ -156,4 +156,66 @@ it.each([
   if (evaluated?.kind !== 'evaluated') throw new Error(JSON.stringify(results));
   const result = await nix.build(evaluated, { ...limits, maxMemoryBytes: 512 * 1024 ** 2, root: join(dir, 'root-hog') });
   expect(result).toMatchObject({ kind: 'failed', code: 'BUILD_FAILED', isRetryable: false });
+});
+
+describe('what the garbage collector takes', () => {
+  const limits = { timeoutMs: 60_000, maxMemoryBytes: 4 * 1024 ** 3, signal: new AbortController().signal };
+
+  it('is made again, at whatever point of a revision: the source, the derivation and its inputs, the result', { timeout: 120_000 }, async () => {
+    const sandbox = await open('collected');
+    const own = createNix({ exec, logger: silentLogger, env });
+    const nix = createRepositoryNix({ exec, logger: silentLogger, sandbox }, own);
+    const unique = `${Date.now()}`;
+    const url = await commitFlake(mirror, {
+      file: unique,
+      'flake.nix': `{ outputs = { self }: { nixosConfigurations.ada.config.system.build.toplevel = derivation { name = "t"; system = "${SYSTEM}"; builder = "/bin/sh"; input = derivation { name = "input-${unique}"; system = "${SYSTEM}"; builder = "/bin/sh"; args = [ "-c" "echo > $out" ]; }; file = ./file; args = [ "-c" "read text < $file; echo $text > $out" ]; }; }; }`,
+    });
+    const bare = join(mirror, 'collected.git');
+    await exec('git', ['clone', '-q', '--bare', /file:\/\/([^?]*)/.exec(url)?.[1] ?? '', bare], { timeoutMs: 60_000 });
+    const flakeUrl = url.replace(/file:\/\/[^?]*/, `file://${bare}`);
+    const evaluate = async (): Promise<Extract<HostEvaluation, { kind: 'evaluated' }>> => {
+      const results: HostEvaluation[] = [];
+      await nix.evaluateHosts(flakeUrl, ['ada' as HostName], { ...limits, concurrency: 1, onResult: (result) => results.push(result) });
+      const [result] = results;
+      if (result?.kind !== 'evaluated') throw new Error(JSON.stringify(results));
+      return result;
+    };
+    const store = async (...args: string[]): Promise<string> => {
+      const result = await exec('nix-store', args, { env, timeoutMs: 60_000 });
+      if (result.exitCode !== 0) throw new Error(result.stderr);
+      return result.stdout.trim();
+    };
+    const root = join(dir, 'root-collected');
+    await nix.listHosts(flakeUrl, limits);
+    const first = await evaluate();
+    const closure = (await store('--query', '--requisites', first.drvPath)).split('\n');
+    expect(closure.length).toBeGreaterThanOrEqual(3);
+    // The fleet's own files, which Nix copied for the evaluation.
+    await using asked = await sandbox.prepare('nix', [
+      'eval',
+      '--raw',
+      '--expr',
+      `(builtins.getFlake "${flakeUrl}").outPath`,
+      '--extra-experimental-features',
+      'nix-command flakes',
+    ]);
+    const source = (await exec(asked.file, asked.args, { env: asked.env, timeoutMs: 60_000 })).stdout;
+    // From the outside to the inside, as the collector does.
+    for (const path of [...closure.toReversed(), source]) await store('--delete', path).catch(() => undefined);
+    expect(await own.isValid(source as typeof first.toplevel)).toBe(false);
+    expect(await nix.build(first, { ...limits, root })).toMatchObject({ kind: 'failed', code: 'BUILD_DERIVATION_MISSING', isRetryable: true });
+    const again = await evaluate();
+    expect(again).toMatchObject({ drvPath: first.drvPath, toplevel: first.toplevel });
+    expect(await nix.build(again, { ...limits, root })).toMatchObject({ kind: 'built' });
+    // Its root holds what was built, until it is gone: then it is built again.
+    await expect(store('--delete', first.toplevel)).rejects.toThrow();
+    await own.removeRoot(root);
+    await store('--delete', first.toplevel);
+    const { secretKeyFile } = await loadOrCreateCacheKey(join(dir, 'key'), 'test-1');
+    const publish = async (): Promise<void> =>
+      await own.publish([first.toplevel], { cacheUrl: `file://${dir}/cache`, secretKeyFile, signal: limits.signal });
+    await expect(publish()).rejects.toMatchObject({ retryable: true });
+    expect(await nix.build(again, { ...limits, root })).toMatchObject({ kind: 'built' });
+    await publish();
+  });
 });

@@ -130,6 +130,25 @@ export function thefts(scene: Scene): readonly Theft[] {
     never("the first process's environment", built("tr '\\0' ' ' < ${builtins.fetchurl \"file:///proc/1/environ\"}")),
     impure("the parent's root folder", `builtins.readFile "/proc/self/root${key.path}"`),
     never("the first process's root folder", `builtins.readFile (builtins.fetchurl "file:///proc/1/root${key.path}")`),
+    never('storePath', `builtins.readFile (builtins.storePath "${key.path}")`),
+    never('fetchClosure', `builtins.readFile (builtins.fetchClosure { fromStore = "file://${dataDir}"; fromPath = "${key.path}"; })`),
+    never(
+      "the first process's root folder as an input",
+      `builtins.readFile (builtins.fetchTree { type = "path"; path = "/proc/1/root${keys}"; }).outPath`,
+    ),
+    never('a path that leaves the store', `builtins.readFile (builtins.toFile "x" "y" + "/../../..${key.path}")`),
+    never('a reference graph', built('cat graph*', `exportReferencesGraph = [ "graph" "${key.path}" ];`)),
+    never('structured attributes', built('cat .attrs.json', `__structuredAttrs = true; exportReferencesGraph.graph = [ "${key.path}" ];`)),
+    never(
+      'git over ssh, with the keys of the home',
+      `builtins.fetchGit { url = "ssh://floe@127.0.0.1${dataDir}/private"; rev = "${privateCommit}"; }`,
+    ),
+    never('a git transport that is a program', `builtins.fetchGit { url = "ext::cat ${key.path}"; rev = "${privateCommit}"; }`),
+    never(
+      'a git option',
+      `builtins.fetchGit { url = "file://${dataDir}/private"; ref = "--upload-pack=cat ${key.path} >&2"; rev = "${privateCommit}"; }`,
+    ),
+    never('a mercurial option', `builtins.fetchMercurial "--config=hooks.pre-init=cat ${key.path} >&2"`),
     never('builtins.exec', 'builtins.exec [ "cat" "/etc/passwd" ]'),
     builder(
       'a builder that reads',
