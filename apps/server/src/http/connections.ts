@@ -14,11 +14,16 @@ export interface ConnectionLimits {
 /** 1 KiB a second. */
 const LIMITS: ConnectionLimits = { maxWaiting: 2_000, lookMs: 15_000, minProgressBytes: 15 * 1024 };
 
+export interface ConnectionWatch extends Disposable {
+  /** Cuts answers that did not move since the last look. */
+  look(): void;
+}
+
 /**
  * Bounds what a connection costs while it does nothing: those without a request are a crowd with a limit, and an answer
  * that nobody reads is cut. It holds for every route, so that none has to think of it.
  */
-export function watchConnections(server: Server, limits: ConnectionLimits = LIMITS): Disposable {
+export function watchConnections(server: Server, limits: ConnectionLimits = LIMITS): ConnectionWatch {
   const waiting = new Crowd<Socket>(limits.maxWaiting);
   const answering = new Map<ServerResponse, Sending>();
 
@@ -41,7 +46,7 @@ export function watchConnections(server: Server, limits: ConnectionLimits = LIMI
   // From then on it is the hub's.
   server.on('upgrade', ({ socket }: IncomingMessage) => waiting.leave(socket));
 
-  const looking = setInterval(() => {
+  function look(): void {
     for (const [response, before] of answering) {
       const { socket } = response;
       if (socket === null) continue;
@@ -51,9 +56,10 @@ export function watchConnections(server: Server, limits: ConnectionLimits = LIMI
       if (socket.writableLength > 0 && before.queued > 0 && progress < limits.minProgressBytes) socket.destroy();
       answering.set(response, now);
     }
-  }, limits.lookMs);
+  }
+  const looking = setInterval(look, limits.lookMs);
   looking.unref();
-  return { [Symbol.dispose]: () => clearInterval(looking) };
+  return { look, [Symbol.dispose]: () => clearInterval(looking) };
 }
 
 interface Sending {
