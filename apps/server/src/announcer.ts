@@ -18,9 +18,14 @@ export interface AnnouncerDeps {
   readonly troubles: Troubles;
   readonly repositoryId: string;
   readonly publicUrl: string;
+  /** What could not be read, in sentences for people: after each pass. */
+  readonly onRead?: (leftOut: readonly string[]) => void;
   /** False: no forge is configured, nothing is put into the outbox. */
   readonly hasForge: boolean;
 }
+
+/** Of the server as a whole: no host and no revision has a name like it. */
+const SERVER_SUBJECT = 'server: announcer';
 
 /** A push makes a burst of passes: what they bring is told together. Short enough that nobody sees it. */
 const GATHER_MS = 50;
@@ -54,7 +59,7 @@ export class Announcer {
 
   /** Tells what was marked, until `signal` aborts. `onTold`: the outbox may have news. */
   async run(signal: AbortSignal, onTold: () => void): Promise<void> {
-    const { clock, logger } = this.#deps;
+    const { clock, logger, troubles } = this.#deps;
     let tookMs = 0;
     while (!signal.aborted) {
       if (!(await this.#wake.wait(IDLE_MS, signal))) continue;
@@ -65,10 +70,12 @@ export class Announcer {
       this.#marked = new Set();
       try {
         await this.#announce(hosts);
+        troubles.end('telling what changed', SERVER_SUBJECT);
         onTold();
       } catch (error) {
-        if (isAboutSubject(error)) throw error;
-        logger.warn('telling failed; trying again', { error });
+        // Not an end for all: hosts are told and heard without it.
+        if (isAboutSubject(error)) troubles.note('telling what changed', SERVER_SUBJECT, error);
+        else logger.warn('telling failed; trying again', { error });
         this.mark(hosts);
         await clock.sleep(RETRY_MS, signal);
       }
@@ -79,11 +86,17 @@ export class Announcer {
   async #announce(hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
     const { store, reader, feed, troubles, repositoryId } = this.#deps;
     const repository = await store.repositories.get(repositoryId);
-    feed.show({ type: 'repository', repository: reader.repository(repository) });
-    const views = await reader.hosts(hosts);
-    for (const host of views) feed.show({ type: 'host', host });
-    const there = new Set<string>(views.map(({ host }) => host));
-    feed.keepHosts((host) => there.has(host) || (hosts !== 'all' && !hosts.has(host as HostName)));
+    await troubles.each(
+      'showing them',
+      ['server: hosts'],
+      (subject) => subject,
+      async () => {
+        const views = await reader.hosts(hosts);
+        for (const host of views) feed.show({ type: 'host', host });
+        const there = new Set<string>(views.map(({ host }) => host));
+        feed.keepHosts((host) => there.has(host) || (hosts !== 'all' && !hosts.has(host as HostName)));
+      },
+    );
     const recent = await store.revisions.list(repositoryId, RECENT_REVISIONS);
     const current = await store.rollouts.current(repositoryId);
     await troubles.each(
@@ -106,6 +119,9 @@ export class Announcer {
     if (repository.held !== undefined) {
       await this.#put(repository.held.commit, 'floe/evaluate', { state: 'error', description: `held: ${repository.held.reason}` });
     }
+    // Last: what was read by now is what the notices tell of.
+    this.#deps.onRead?.(store.leftOut());
+    feed.show({ type: 'repository', repository: reader.repository(repository) });
   }
 
   async #settleRollout(standing: RevisionStanding): Promise<RevisionStanding> {

@@ -36,6 +36,11 @@ function describeUnusable(first: string, count: number): string {
   return `${first}${others} in the statement log can be used no more: what no statement is lies in the folder "aside" beside it. Put the file back from a backup, or leave it: it matters only when the database is lost too`;
 }
 
+/** `table audit_log` → `TABLE_AUDIT_LOG` */
+function noticeCode(subject: string): string {
+  return subject.toUpperCase().replaceAll(/\W+/g, '_').slice(0, 64);
+}
+
 /** Anybody may ask whether the server is ready, and each answer takes a write. */
 const PROBE_EVERY_MS = 1_000;
 
@@ -94,7 +99,12 @@ export async function createServerContext(config: Config, logger: Logger, system
   const troubles: Troubles = new Troubles({
     clock,
     logger,
-    onChange: (subject) => announcer.mark(new Set(subject.startsWith('revision ') ? [] : [subject as HostName])),
+    onChange: (subject) => {
+      // What is no host's and no revision's is the server's own, and is told with what else is wrong with it.
+      const isOwn = subject.startsWith('server: ') || subject.startsWith('table ');
+      if (isOwn) notices.set(noticeCode(subject), troubles.of(subject)?.message, clock.now());
+      announcer.mark(new Set(isOwn || subject.startsWith('revision ') ? [] : [subject as HostName]));
+    },
   });
   const fetches: FetchWatch = new FetchWatch(clock, () => announcer.mark(new Set()));
   const reader = new FleetReader({ store, clock, feed, notices, fetches, repositoryId: repository.id, troubles });
@@ -108,6 +118,7 @@ export async function createServerContext(config: Config, logger: Logger, system
     repositoryId: repository.id,
     publicUrl: config.publicUrl,
     hasForge: config.github !== undefined,
+    onRead: (leftOut) => notices.tell('ROWS_UNREADABLE', leftOut.length === 0 ? undefined : leftOut.join('; '), clock.now()),
   });
   const outboxWake = createWake();
 

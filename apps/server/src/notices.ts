@@ -12,6 +12,13 @@ export class Notices {
     return true;
   }
 
+  /** As {@link set}, for one whose words change while it lasts. */
+  tell(code: string, message: string | undefined, at: number): void {
+    const before = this.#notices.get(code);
+    if (before === undefined || message === undefined) this.set(code, message, at);
+    else this.#notices.set(code, { ...before, message });
+  }
+
   list(): ServerNotice[] {
     return [...this.#notices.values()];
   }

@@ -10,6 +10,9 @@ const FULL_PASS_MS = 30_000;
 /** After a failure (database away), the next try. */
 const RETRY_MS = 1_000;
 
+/** Of the server as a whole: no host and no revision has a name like it. */
+const SERVER_SUBJECT = 'server: steering';
+
 export interface SteeringDeps {
   readonly store: Store;
   readonly hub: AgentHub;
@@ -51,7 +54,7 @@ export class Steering {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, logger } = this.#deps;
+    const { clock, logger, troubles } = this.#deps;
     while (!signal.aborted) {
       const startedAt = clock.monotonic();
       const hosts: ReadonlySet<HostName> | 'all' = this.#isAllMarked ? 'all' : this.#marked;
@@ -59,10 +62,12 @@ export class Steering {
       this.#isAllMarked = false;
       try {
         await this.#pass(hosts);
+        troubles.end('steering', SERVER_SUBJECT);
         this.#afterPass(hosts);
       } catch (error) {
-        if (isAboutSubject(error)) throw error;
-        logger.warn('steering failed; trying again', { error });
+        // Not an end for all: what hosts report is stored without it.
+        if (isAboutSubject(error)) troubles.note('steering', SERVER_SUBJECT, error);
+        else logger.warn('steering failed; trying again', { error });
         this.#isAllMarked = true;
         await clock.sleep(RETRY_MS, signal);
         continue;

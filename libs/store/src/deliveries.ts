@@ -1,5 +1,5 @@
 import { and, desc, eq, lt } from 'drizzle-orm';
-import type { CommitSha } from '@floe/model';
+import { boundedTime, type CommitSha } from '@floe/model';
 import type { Database } from './database.ts';
 import { wakeRepository } from './repositories.ts';
 import type { Delivery } from './records.ts';
@@ -40,7 +40,7 @@ export function createDeliveryStore(db: Database): DeliveryStore {
         .where(and(eq(webhookDeliveries.repositoryId, repositoryId), eq(webhookDeliveries.after, commit)))
         .orderBy(desc(webhookDeliveries.receivedAt))
         .limit(1);
-      return row?.receivedAt;
+      return row === undefined || row.receivedAt !== boundedTime(row.receivedAt) ? undefined : row.receivedAt;
     },
     async newestPushes(repositoryId) {
       const rows = await db

@@ -1,5 +1,5 @@
-import { EVALUATION_OUTCOMES, MAX_ATTRIBUTE_CHARACTERS, storableText, type HostName } from '@floe/model';
-import { and, asc, eq, sql } from 'drizzle-orm';
+import { EVALUATION_OUTCOMES, MAX_ATTRIBUTE_CHARACTERS, MAX_TIME_MS, storableText, type HostName } from '@floe/model';
+import { and, asc, between, eq, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
@@ -149,7 +149,7 @@ export function createEvaluationStore(
       const [row] = await db
         .select({ at: sql`min(${evaluations.retryAt})` })
         .from(evaluations)
-        .where(eq(evaluations.revisionId, id));
+        .where(and(eq(evaluations.revisionId, id), between(evaluations.retryAt, 0, MAX_TIME_MS)));
       return row === undefined || row.at === null ? undefined : v.parse(Int8, row.at);
     },
   };

@@ -11,6 +11,7 @@ import { newestRollout } from './rollouts.ts';
 import { HostNameText, Int8, isOneOf, readRows } from './rows.ts';
 import type { HostStore } from './store.ts';
 import { hosts, pins, quarantines, releases, revisions, rollouts } from './tables/index.ts';
+import { isReadableCounter } from './unreadable.ts';
 
 /** Every host is in the one ring, which is promoted as soon as the rollout rolls. */
 const PROMOTED: ReadonlySet<RolloutState> = new Set(['ROLLING', 'SOAKING', 'COMPLETE']);
@@ -27,6 +28,7 @@ async function pinned(db: Database, repositoryId: string, names: Hosts, now: num
       and(
         eq(hosts.repositoryId, repositoryId),
         or(isNull(pins.expiresAt), gt(pins.expiresAt, now)),
+        isReadableCounter(releases.sequence),
         names === undefined ? undefined : isOneOf(pins.host, names),
       ),
     );

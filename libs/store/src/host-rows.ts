@@ -58,9 +58,11 @@ function toRefusal({ refusedCount, refusedAt, refusedWhy }: StoredHost): HostRow
   return refusedCount <= 0 ? undefined : { count: refusedCount, at: boundedTime(refusedAt ?? 0), why: storableText(refusedWhy ?? '') };
 }
 
-/** Leaves out rows whose name no host can have: nothing can be told of them that a reader could make sense of. */
-export function toHostRows(rows: readonly StoredHost[]): HostRow[] {
-  return rows.filter(({ host }) => HOST_NAME_FORM.test(host)).map(toHostRow);
+/** Leaves out rows whose name no host can have: `onLeftOut` is told of all of them, so that people are. */
+export function toHostRows(rows: readonly StoredHost[], onLeftOut: (names: readonly string[]) => void): HostRow[] {
+  const hasName = ({ host }: StoredHost): boolean => HOST_NAME_FORM.test(host);
+  onLeftOut(rows.filter((row) => !hasName(row)).map(({ host }) => JSON.stringify(storableText(host, 60))));
+  return rows.filter(hasName).map(toHostRow);
 }
 
 /** The host's row, held until the transaction ends: what is decided from it stays true. */

@@ -9,6 +9,7 @@ import { createHostForgetting } from './host-forgetting.ts';
 import { createHostMarks } from './host-marks.ts';
 import { createHostPresence } from './host-presence.ts';
 import { toHostRow, toHostRows } from './host-rows.ts';
+import { readableCounter, type LeftOutRows } from './unreadable.ts';
 import type { HostRow } from './records.ts';
 import { isOneOf } from './rows.ts';
 import type { HostStore } from './store.ts';
@@ -59,7 +60,10 @@ async function enrol(db: Database, enrolment: Parameters<HostStore['enrol']>[0])
     const [row] = await tx
       .insert(hosts)
       .values({ host, repositoryId, ...fresh })
-      .onConflictDoUpdate({ target: hosts.host, set: { ...fresh, reportSeries: sql`${hosts.reportSeries} + 1` } })
+      .onConflictDoUpdate({
+        target: hosts.host,
+        set: { ...fresh, epoch: readableCounter(hosts.epoch), reportSeries: sql`${readableCounter(hosts.reportSeries)} + 1` },
+      })
       .returning();
     if (row === undefined) throw missingRow('host', host);
     await notify(tx, { topic: 'host', host });
@@ -67,7 +71,7 @@ async function enrol(db: Database, enrolment: Parameters<HostStore['enrol']>[0])
   });
 }
 
-export function createHostStore(db: Database, clock: Clock): HostStore {
+export function createHostStore(db: Database, clock: Clock, leftOut: LeftOutRows): HostStore {
   async function mark(host: HostName, set: Partial<typeof hosts.$inferInsert>): Promise<void> {
     await db.transaction(async (tx) => {
       const marked = await tx.update(hosts).set(set).where(eq(hosts.host, host)).returning({ host: hosts.host });
@@ -88,7 +92,7 @@ export function createHostStore(db: Database, clock: Clock): HostStore {
         .from(hosts)
         .where(and(eq(hosts.repositoryId, repositoryId), named))
         .orderBy(asc(hosts.host));
-      return toHostRows(rows);
+      return toHostRows(rows, (bad) => (names === undefined ? leftOut.set('hosts', bad) : undefined));
     },
     async byPublicKey(publicKey) {
       const [row] = await db.select().from(hosts).where(eq(hosts.publicKey, publicKey)).limit(1);

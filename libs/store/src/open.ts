@@ -7,6 +7,7 @@ import { createDeliveryStore } from './deliveries.ts';
 import { translateError, translating } from './errors.ts';
 import { createHintChannel } from './hints.ts';
 import { createHostStore } from './hosts.ts';
+import { LeftOutRows } from './unreadable.ts';
 import { migrate } from './migrate.ts';
 import { createOutboxStore } from './outbox.ts';
 import { createReleaseStore } from './releases.ts';
@@ -49,18 +50,20 @@ function isOfDriver(error: unknown): boolean {
 
 function composeStore(connection: Connection, { clock, logger }: StoreDeps): Store {
   const { db } = connection;
+  const leftOut = new LeftOutRows();
   const closed = new AbortController();
   const isClosed = (): boolean => closed.signal.aborted;
   const server = translating(createServerStore(db), isClosed);
   return {
     ping: async () => await server.probe(),
+    leftOut: () => leftOut.list(),
     server,
     repositories: translating(createRepositoryStore(db), isClosed),
     deliveries: translating(createDeliveryStore(db), isClosed),
-    revisions: translating(createRevisionStore(db), isClosed),
-    releases: translating(createReleaseStore(db), isClosed),
+    revisions: translating(createRevisionStore(db, leftOut), isClosed),
+    releases: translating(createReleaseStore(db, leftOut), isClosed),
     rollouts: translating(createRolloutStore(db), isClosed),
-    hosts: translating(createHostStore(db, clock), isClosed),
+    hosts: translating(createHostStore(db, clock, leftOut), isClosed),
     reports: translating(createReportStore(db), isClosed),
     tokens: translating(createTokenStore(db, clock), isClosed),
     outbox: translating(createOutboxStore(db), isClosed),

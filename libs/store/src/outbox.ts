@@ -1,4 +1,4 @@
-import { storableText } from '@floe/model';
+import { MAX_COUNTER, storableText } from '@floe/model';
 import { and, asc, eq, inArray, isNull, lt, lte, min, sql, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
@@ -21,7 +21,7 @@ async function put(db: Database, status: Parameters<OutboxStore['put']>[0]): Pro
           state: sql`excluded.state`,
           description: sql`excluded.description`,
           targetUrl: sql`excluded.target_url`,
-          version: sql`${statusOutbox.version} + 1`,
+          version: sql`${boundedVersion} + 1`,
           dueAt: sql`coalesce(${statusOutbox.dueAt}, excluded.due_at)`,
           updatedAt: now,
         },
@@ -31,6 +31,9 @@ async function put(db: Database, status: Parameters<OutboxStore['put']>[0]): Pro
     if (changed.length > 0) await notify(tx, { topic: 'outbox' });
   });
 }
+
+const MAX_ATTEMPTS = 1_000_000;
+const boundedVersion = sql`least(greatest(${statusOutbox.version}, 1), ${MAX_COUNTER}::bigint)`;
 
 /**
  * Moves `due_at` to the end of the lease, so that nobody else takes the same rows; `skip locked` lets two senders share
@@ -46,7 +49,13 @@ async function claimDue(db: Database, { now, limit, leaseMs }: Parameters<Outbox
     .for('update', { skipLocked: true });
   const claimed = await db
     .update(statusOutbox)
-    .set({ dueAt: now + leaseMs, attempts: sql`${statusOutbox.attempts} + 1` })
+    .set({
+      dueAt: now + leaseMs,
+      // Whatever a hand or another version left there: one status must not stop the claims of all.
+      attempts: sql`least(greatest(${statusOutbox.attempts}, 0), ${MAX_ATTEMPTS}::int) + 1`,
+      version: boundedVersion,
+      sentVersion: sql`least(${statusOutbox.sentVersion}, ${boundedVersion} - 1)`,
+    })
     .where(inArray(statusOutbox.id, due))
     .returning();
   return claimed

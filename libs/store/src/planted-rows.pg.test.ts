@@ -67,3 +67,65 @@ test.each(['hosts', 'evaluations', 'reports', 'quarantines', 'rollouts'])(
     expect(planted).toBeGreaterThan(5);
   },
 );
+
+test("a lease that ends in no time that anybody could mean is nobody's", async () => {
+  const { store, query } = world;
+  const { id } = await newRepository(store);
+  for (const end of ['null', '9223372036854775806', '-1', String(365 * 24 * 3_600_000)]) {
+    await query?.(`update repositories set lease_owner = 'nobody', lease_expires_at = ${end} where id = '${id}'`);
+    expect(await store.repositories.claim(id, 'somebody', 1_000, 1), end).toBe(true);
+    expect(await store.repositories.claim(id, 'another', 1_000, 1), end).toBe(false);
+  }
+});
+
+test('a counter that was spoilt is gone on from, above what it ever counted', async () => {
+  const { store, query } = world;
+  for (const spoilt of ['-1', '-9223372036854775808', '9007199254740993', '9223372036854775807']) {
+    const repository = await newRepository(store);
+    const host = newHost();
+    const before = await publishNext(store, repository, commit('1'), [host]);
+    await query?.(`update repositories set sequence = ${spoilt}, hint_count = ${spoilt} where id = '${repository.id}'`);
+    await query?.(`update hosts set report_series = ${spoilt}, epoch = ${spoilt} where host = '${host}'`);
+    await query?.(`update server set beats = ${spoilt}, clock_high = ${spoilt}`);
+    await store.repositories.wake(repository.id);
+    expect((await publishNext(store, repository, commit('2'), [host])).sequence, spoilt).toBe(before.sequence + 1);
+    expect((await store.repositories.get(repository.id)).problem, spoilt).toBeUndefined();
+    const enrolled = await store.hosts.enrol({ host, repositoryId: repository.id, machineId: 'machine', publicKey: 'key', at: 1 });
+    expect(enrolled.unreadable, spoilt).toBeUndefined();
+    await query?.(`update freshness set sequence = ${spoilt}, highest_as_of = ${spoilt}, as_of = ${spoilt}`);
+    await store.releases.saveFreshness(repository.id, '{}', 2, 5);
+    expect(await store.releases.highestAsOf(repository.id), spoilt).toBe(5);
+  }
+});
+
+test('a server claims its row and beats, whatever that counted', async () => {
+  const { store, query } = world;
+  const mine = { releaseKey: 'r', serverKey: 's', place: 'p', process: 'x', description: 'd', now: 1, deadBeats: undefined, mayReplaceKeys: true };
+  await store.server.claim(mine);
+  for (const spoilt of ['-1', '-9223372036854775808', '9007199254740993', '9223372036854775807']) {
+    await query?.(`update server set beats = ${spoilt}, clock_high = ${spoilt}`);
+    expect(await store.server.claim(mine), spoilt).toMatchObject({ kind: 'claimed' });
+    await query?.(`update server set beats = ${spoilt}, clock_high = ${spoilt}`);
+    expect((await store.server.beat('x', 7))?.clockHigh, spoilt).toBeGreaterThanOrEqual(7);
+  }
+});
+
+test('one status that was spoilt stops no other', async () => {
+  const { store, query } = world;
+  const { id } = await newRepository(store);
+  const status = { repositoryId: id, state: 'pending', description: 'd', targetUrl: 'https://floe.example', now: 1 } as const;
+  for (const column of ['attempts', 'version', 'sent_version', 'due_at', 'updated_at']) {
+    for (const spoilt of column === 'attempts' ? ['-2147483648', '2147483647'] : ['-9223372036854775808', '9223372036854775807']) {
+      await store.outbox.put({ ...status, sha: commit('a'), context: `${column} ${spoilt}` });
+      await query?.(`update status_outbox set due_at = 1 where repository_id = '${id}' and sent_version < version`);
+      await query?.(`update status_outbox set "${column}" = ${spoilt} where context = '${column} ${spoilt}'`);
+      const context = `beside ${column} ${spoilt}`;
+      await store.outbox.put({ ...status, sha: commit('b'), context });
+      const claimed = await store.outbox.claimDue({ now: 1_000, limit: 1_000, leaseMs: 1 });
+      expect(claimed.map((each) => each.context)).toContain(context);
+      for (const each of claimed) await store.outbox.markSent(each, 1_000);
+      // Each is sent, and then no more.
+      expect(await store.outbox.claimDue({ now: 1_000_000, limit: 1_000, leaseMs: 1 }), `${column} ${spoilt}`).toEqual([]);
+    }
+  }
+});

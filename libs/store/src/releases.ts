@@ -1,13 +1,15 @@
 import { and, asc, desc, eq, inArray, isNull, lt, lte, or, sql, type SQL } from 'drizzle-orm';
-import { isEndedRevision, type HostName, type RevisionState } from '@floe/model';
+import { isEndedRevision, storableText, type HostName, type RevisionState } from '@floe/model';
+import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify, notifyHosts } from './hints.ts';
 import { pruneReleases } from './history.ts';
+import { isReadableCounter, readableCounter, readableTime, type LeftOutRows } from './unreadable.ts';
 import type { NewRelease, Release } from './records.ts';
 import { UNFINISHED_ROLLOUT } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
-import { isOneOf, withoutNulls } from './rows.ts';
+import { Int8, isOneOf, withoutNulls } from './rows.ts';
 import type { Published, ReleaseStore } from './store.ts';
 import { evaluations, freshness, hosts, releases, revisions, rollouts } from './tables/index.ts';
 
@@ -41,8 +43,14 @@ export async function releasesAsOf(db: Database, repositoryId: string, sequence:
   );
 }
 
-async function newestPerHost(db: Database, where: SQL | undefined): Promise<Release[]> {
-  const rows = await db.selectDistinctOn([releases.host]).from(releases).where(where).orderBy(asc(releases.host), desc(releases.sequence));
+async function newestPerHost(db: Database, where: SQL | undefined, onLeftOut?: (names: readonly string[]) => void): Promise<Release[]> {
+  const rows = await db
+    .selectDistinctOn([releases.host])
+    .from(releases)
+    .where(and(where, isReadableCounter(releases.sequence)))
+    .orderBy(asc(releases.host), desc(releases.sequence));
+  const bad = rows.filter((row) => toRelease(row).length === 0);
+  onLeftOut?.(bad.map(({ host, sequence }) => `the one of ${storableText(host, 60)} with sequence ${sequence}`));
   return rows.flatMap(toRelease);
 }
 
@@ -180,11 +188,11 @@ async function renew(db: Database, id: string, envelope: string): Promise<void> 
   });
 }
 
-export function createReleaseStore(db: Database): ReleaseStore {
+export function createReleaseStore(db: Database, leftOut: LeftOutRows): ReleaseStore {
   return {
     publish: async (revisionId, news, at) => await publish(db, revisionId, news, at),
     importStatement: async (release) => await importStatement(db, release),
-    latest: async (repositoryId) => await newestPerHost(db, eq(releases.repositoryId, repositoryId)),
+    latest: async (repositoryId) => await newestPerHost(db, eq(releases.repositoryId, repositoryId), (bad) => leftOut.set('releases', bad)),
     latestFor: async (host) => (await newestPerHost(db, eq(releases.host, host)))[0],
     byIds: async (ids) => (await db.select().from(releases).where(isOneOf(releases.id, ids))).flatMap(toRelease),
     async saveFreshness(repositoryId, envelope, sequence, asOf) {
@@ -194,8 +202,13 @@ export function createReleaseStore(db: Database): ReleaseStore {
         .onConflictDoUpdate({
           target: freshness.repositoryId,
           // Of two statements about the same the later written one counts, also when its date is before: the clock was set.
-          set: { envelope, sequence, asOf, highestAsOf: sql`greatest(${freshness.highestAsOf}, ${freshness.asOf}, ${asOf}::bigint)` },
-          setWhere: lte(freshness.sequence, sequence),
+          set: {
+            envelope,
+            sequence,
+            asOf,
+            highestAsOf: sql`greatest(${readableTime(freshness.highestAsOf)}, ${readableTime(freshness.asOf)}, ${asOf}::bigint)`,
+          },
+          setWhere: sql`${readableCounter(freshness.sequence)} <= ${sequence}`,
         });
     },
     async freshness(repositoryId) {
@@ -203,8 +216,11 @@ export function createReleaseStore(db: Database): ReleaseStore {
       return row?.envelope;
     },
     async highestAsOf(repositoryId) {
-      const [row] = await db.select({ highest: freshness.highestAsOf }).from(freshness).where(eq(freshness.repositoryId, repositoryId));
-      return row?.highest ?? 0;
+      const [row] = await db
+        .select({ highest: readableTime(freshness.highestAsOf) })
+        .from(freshness)
+        .where(eq(freshness.repositoryId, repositoryId));
+      return row === undefined ? 0 : v.parse(Int8, row.highest);
     },
     prune: async (before) => await pruneReleases(db, before),
     renew: async (id, envelope) => await renew(db, id, envelope),

@@ -1,5 +1,5 @@
 import { storableText } from '@floe/model';
-import { and, eq, isNull, lte, or, sql } from 'drizzle-orm';
+import { and, eq, gt, isNull, lte, or, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify } from './hints.ts';
@@ -7,6 +7,7 @@ import type { Repository } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import type { RepositoryStore } from './store.ts';
 import { repositories } from './tables/index.ts';
+import { readableCounter } from './unreadable.ts';
 
 type Row = typeof repositories.$inferSelect;
 
@@ -39,10 +40,13 @@ function toRepository(row: Row): Repository {
 export async function wakeRepository(db: Database, id: string): Promise<void> {
   await db
     .update(repositories)
-    .set({ hintCount: sql`${repositories.hintCount} + 1` })
+    .set({ hintCount: sql`${readableCounter(repositories.hintCount)} + 1` })
     .where(eq(repositories.id, id));
   await notify(db, { topic: 'repository', id });
 }
+
+/** Leases are for seconds; the clocks of two servers may differ by less than this. */
+const LONGEST_LEASE_MS = 3_600_000;
 
 /**
  * Takes the lease if it is free, expired or `owner`'s own. Two workers that claim at once both update the same row: the
@@ -53,7 +57,17 @@ async function claim(db: Database, id: string, owner: string, leaseMs: number, n
     .update(repositories)
     .set({ leaseOwner: owner, leaseExpiresAt: now + leaseMs })
     .where(
-      and(eq(repositories.id, id), or(isNull(repositories.leaseOwner), eq(repositories.leaseOwner, owner), lte(repositories.leaseExpiresAt, now))),
+      and(
+        eq(repositories.id, id),
+        or(
+          isNull(repositories.leaseOwner),
+          eq(repositories.leaseOwner, owner),
+          isNull(repositories.leaseExpiresAt),
+          lte(repositories.leaseExpiresAt, now),
+          // Longer than anybody asks for: the clock was ahead when it was taken, or the row is not as we wrote it.
+          gt(repositories.leaseExpiresAt, now + LONGEST_LEASE_MS),
+        ),
+      ),
     )
     .returning({ id: repositories.id });
   return claimed.length > 0;
@@ -127,7 +141,7 @@ export function createRepositoryStore(db: Database): RepositoryStore {
     async raiseSequence(id, atLeast) {
       await db
         .update(repositories)
-        .set({ sequence: sql`greatest(${repositories.sequence}, ${atLeast})` })
+        .set({ sequence: sql`greatest(${readableCounter(repositories.sequence)}, ${atLeast}::bigint)` })
         .where(eq(repositories.id, id));
     },
   };

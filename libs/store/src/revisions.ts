@@ -2,6 +2,7 @@ import {
   boundedTime,
   isEndedRevision,
   isFinishedFirst,
+  MAX_COUNTER,
   nextRevisionState,
   PATIENCE,
   REVISION_STATES,
@@ -9,15 +10,17 @@ import {
   type RevisionEvent,
   type RevisionState,
 } from '@floe/model';
-import { and, desc, eq, gt, inArray, like, lt, ne, sql, type SQL } from 'drizzle-orm';
+import { and, desc, eq, gt, inArray, like, lt, ne, or, sql, type SQL } from 'drizzle-orm';
+import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { createEvaluationStore } from './evaluations.ts';
 import { notify } from './hints.ts';
 import { pruneRevisions } from './history.ts';
+import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
 import type { Revision } from './records.ts';
 import { RowReader } from './row-reader.ts';
-import { WarningsColumn, withoutNulls } from './rows.ts';
+import { Int8, WarningsColumn, withoutNulls } from './rows.ts';
 import type { Advanced, RevisionStore } from './store.ts';
 import { evaluations, repositories, revisions } from './tables/index.ts';
 
@@ -58,10 +61,37 @@ function toRevision(row: typeof revisions.$inferSelect): Revision[] {
   return [reader.problem === undefined ? read : { ...read, error: reader.problem }];
 }
 
+async function newestRows(db: Database, where: SQL | undefined, limit: number): Promise<(typeof revisions.$inferSelect)[]> {
+  const readable = and(where, isReadableCounter(revisions.sequence));
+  return await db.select().from(revisions).where(readable).orderBy(desc(revisions.sequence)).limit(limit);
+}
+
 async function newestFirst(db: Database, where: SQL | undefined, limit: number): Promise<Revision[]> {
-  const rows = await db.select().from(revisions).where(where).orderBy(desc(revisions.sequence)).limit(limit);
+  return (await newestRows(db, where, limit)).flatMap(toRevision);
+}
+
+async function list(db: Database, repositoryId: string, limit: number, leftOut: LeftOutRows): Promise<Revision[]> {
+  const rows = await newestRows(db, ofRepository(repositoryId), limit);
+  const beyond = await db
+    .select()
+    .from(revisions)
+    .where(and(ofRepository(repositoryId), or(lt(revisions.sequence, 0), gt(revisions.sequence, MAX_COUNTER))))
+    .limit(limit);
+  const bad = [...rows.filter((row) => toRevision(row).length === 0), ...beyond];
+  leftOut.set(
+    'revisions',
+    bad.map(({ id }) => storableText(id, 60)),
+  );
   return rows.flatMap(toRevision);
 }
+
+/** The repository's own; of one that cannot be read the highest that any revision or release has. */
+const highestSequence = sql`
+  case when repositories.sequence between 0 and ${MAX_COUNTER}::bigint then repositories.sequence else greatest(
+    0,
+    (select max(r.sequence) from revisions r where r.repository_id = repositories.id and r.sequence between 0 and ${MAX_COUNTER}::bigint),
+    (select max(l.sequence) from releases l where l.repository_id = repositories.id and l.sequence between 0 and ${MAX_COUNTER}::bigint)
+  ) end`;
 
 /**
  * Takes a commit in. The lock on the repository's row makes takers-in follow one another: two that fetched the same head
@@ -71,7 +101,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
   const { sha, subject, authorName, authorEmail, committedAt, receivedAt, fetchedAt } = commit;
   return await db.transaction(async (tx) => {
     const [repository] = await tx
-      .select({ sequence: repositories.sequence })
+      .select({ sequence: highestSequence })
       .from(repositories)
       .where(eq(repositories.id, repositoryId))
       .for('no key update');
@@ -81,7 +111,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
       await tx.update(repositories).set({ acceptedCommit: sha }).where(eq(repositories.id, repositoryId));
       return newest;
     }
-    const sequence = repository.sequence + 1;
+    const sequence = v.parse(Int8, repository.sequence) + 1;
     await tx.update(repositories).set({ sequence, acceptedCommit: sha }).where(eq(repositories.id, repositoryId));
     const first = await finishedFirst(tx, repositoryId, fetchedAt);
     const superseded = await tx
@@ -189,7 +219,7 @@ function ofRepository(repositoryId: string): SQL {
   return eq(revisions.repositoryId, repositoryId);
 }
 
-export function createRevisionStore(db: Database): RevisionStore {
+export function createRevisionStore(db: Database, leftOut: LeftOutRows): RevisionStore {
   return {
     receive: async (repositoryId, commit) => await receive(db, repositoryId, commit),
     get: async (id) => (await newestFirst(db, eq(revisions.id, id), 1))[0],
@@ -198,7 +228,7 @@ export function createRevisionStore(db: Database): RevisionStore {
     nextUnfinished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, UNFINISHED)), 2)).at(-1),
     newestPublished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), eq(revisions.state, 'PUBLISHED')), 1))[0],
     newestJudged: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, JUDGED)), 1))[0],
-    list: async (repositoryId, limit) => await newestFirst(db, ofRepository(repositoryId), limit),
+    list: async (repositoryId, limit) => await list(db, repositoryId, limit, leftOut),
     async byShaPrefix(repositoryId, prefix) {
       if (!/^[0-9a-f]{1,40}$/.test(prefix)) return [];
       return await newestFirst(db, and(ofRepository(repositoryId), like(revisions.sha, `${prefix}%`)), 20);

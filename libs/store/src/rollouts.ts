@@ -2,6 +2,7 @@ import { ROLLOUT_STATES, type RolloutState } from '@floe/model';
 import { and, desc, eq, inArray, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
+import { isReadableCounter } from './unreadable.ts';
 import type { Rollout } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { withoutNulls } from './rows.ts';
@@ -33,7 +34,7 @@ export async function newestRollout(db: Database, where: SQL | undefined): Promi
     .select({ rollout: rollouts, sequence: revisions.sequence })
     .from(rollouts)
     .innerJoin(revisions, eq(revisions.id, rollouts.revisionId))
-    .where(where)
+    .where(and(where, isReadableCounter(revisions.sequence)))
     .orderBy(desc(revisions.sequence))
     .limit(1);
   if (row === undefined) return undefined;

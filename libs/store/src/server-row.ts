@@ -1,3 +1,4 @@
+import { boundedTime, MAX_TIME_MS } from '@floe/model';
 import { and, eq, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
@@ -5,6 +6,7 @@ import type { Timestamp } from './records.ts';
 import { Int8, readRows } from './rows.ts';
 import type { ClaimedServer, ServerClaim, ServerStore } from './server-contract.ts';
 import { server } from './tables/index.ts';
+import { readableCounter } from './unreadable.ts';
 
 /** There is one row. */
 const ONLY = eq(server.id, 1);
@@ -28,17 +30,17 @@ async function claim(db: Database, wanted: ServerClaim): Promise<ClaimedServer> 
       return { kind: 'held', beats: row.beats, description: row.description ?? 'another floe-server' };
     await tx
       .update(server)
-      .set({ releaseKey, serverKey, place, process, description, beats: row.beats + 1 })
+      .set({ releaseKey, serverKey, place, process, description, beats: sql`${readableCounter(server.beats)} + 1` })
       .where(ONLY);
     const changed = [...(row.releaseKey === releaseKey ? [] : ['release']), ...(row.serverKey === serverKey ? [] : ['server'])];
-    return { kind: 'claimed', clockHigh: row.clockHigh, changedKeys: changed };
+    return { kind: 'claimed', clockHigh: boundedTime(row.clockHigh), changedKeys: changed };
   });
 }
 
 /** One statement: the beat, the clock's mark, and what the database's own clock says. */
 async function beat(db: Database, process: string, clockHigh: Timestamp): Promise<Awaited<ReturnType<ServerStore['beat']>>> {
   const rows = await db.execute(sql`
-    update server set beats = beats + 1, clock_high = greatest(clock_high, ${clockHigh}::bigint)
+    update server set beats = ${readableCounter(server.beats)} + 1, clock_high = least(greatest(clock_high, ${clockHigh}::bigint), ${MAX_TIME_MS}::bigint)
     where id = 1 and process = ${process}
     returning clock_high, (extract(epoch from clock_timestamp()) * 1000)::bigint as database_now`);
   const [row] = readRows(Beaten, rows);

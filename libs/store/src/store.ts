@@ -38,6 +38,8 @@ export type StoreTarget =
 export interface Store extends AsyncDisposable {
   /** Resolves when the database takes a write. */
   ping(): Promise<void>;
+  /** What the last reads left out because it cannot be read, in sentences for people. */
+  leftOut(): readonly string[];
   readonly server: ServerStore;
   readonly repositories: RepositoryStore;
   readonly deliveries: DeliveryStore;

@@ -36,11 +36,11 @@ export interface TestServer extends AsyncDisposable {
 }
 
 export async function startTestServer(
-  options: { readonly clock?: Clock; readonly env?: Readonly<Record<string, string>> } = {},
+  options: { readonly clock?: Clock; readonly env?: Readonly<Record<string, string>>; readonly dataDir?: string } = {},
 ): Promise<TestServer> {
   await using stack = new AsyncDisposableStack();
-  const dataDir = await mkdtemp(join(tmpdir(), 'floe-server-'));
-  stack.defer(async () => await rm(dataDir, { recursive: true, force: true }));
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'floe-server-')));
+  if (options.dataDir === undefined) stack.defer(async () => await rm(dataDir, { recursive: true, force: true }));
   const stopping = new AbortController();
   const lines: string[] = [];
   const logger = createLogger({ level: 'debug', write: (line) => lines.push(line) });
