@@ -38,7 +38,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
 
   test('a system that pins other cache keys is put back', async () => {
     const { old } = await lab.change('ada', { settings: { FLOE_TRUSTED_PUBLIC_KEYS: `other-1:${'A'.repeat(43)}=` } });
-    await lab.putBack('ada', old, 'CACHE_REFUSES', /none of its keys/);
+    await lab.putBack('ada', old, 'CACHE_REFUSES', /one of its keys/);
     noteOutcome({ fault: 'pins other cache keys', where: 'VERIFYING', outcome: 'old system, put back' });
   });
 
@@ -179,7 +179,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     await lab.isAt('cyd', 'health');
     await lab.holdSwitchLock('cyd');
     await lab.goOn('cyd', 'health');
-    await lab.logs('cyd', 'the way back waits for another switch.*by-hand.service');
+    await lab.logs('cyd', 'the rollback waits for another switch.*by-hand.service');
     expect((await lab.journal('cyd'))?.state).toBe('ROLLING_BACK');
     await lab.putBack('cyd', old, 'HEALTH_CHECK_FAILED', /"slow"/);
     expect(await lab.guest('cyd').sh('systemctl is-active by-hand.service || true')).toBe('inactive');

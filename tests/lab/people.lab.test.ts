@@ -62,7 +62,7 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     await lab.runs('cyd', wanted);
     await lab.guest('cyd').sh(`${old}/bin/switch-to-configuration test`);
     const view = await lab.told('cyd', 'is kept', ({ standing }) => standing === 'local-override');
-    expect(view.detail?.message).toMatch(/switched it by hand/);
+    expect(view.detail?.message).toMatch(/switched this machine by hand/);
     expect((await lab.machine('cyd')).current).toBe(old);
     noteOutcome({ fault: 'switch by hand', where: 'SUCCEEDED', outcome: 'kept and shown' });
     // Taken back by hand as well: all is as it should be again.
@@ -101,7 +101,7 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     await guest.sh(`systemd-run --quiet --collect --unit=by-hand ${third}/bin/switch-to-configuration test`);
     await lab.isAt('cyd', 'test-activated');
     await lab.goOn('cyd', 'health');
-    await lab.logs('cyd', 'the way back waits for another switch.*by-hand.service');
+    await lab.logs('cyd', 'the rollback waits for another switch.*by-hand.service');
     await lab.goOn('cyd', 'test-activated');
     await isKept();
     noteOutcome({ fault: 'switch by hand', where: 'ROLLING_BACK', outcome: 'kept and shown' });

@@ -459,7 +459,7 @@ test('a download that waits for its next try goes on at once when the server is 
   await connected();
   offer();
   for (let tries = 1; tries <= 3; tries += 1) {
-    await until(() => lines.filter((line) => line.includes('a step failed')).length === tries);
+    await until(() => lines.filter((line) => line.includes('a job failed')).length === tries);
     if (tries === 3) isAway = false;
     server.peer?.socket.terminate();
   }

@@ -13,56 +13,56 @@ Usage: floe-agent COMMAND [--root DIR]
 Commands
   run               Connect to the server and stay. This is what the service runs.
   identity          Show this machine's host key and machine id.
-  forget WHAT       Forget the epoch, date or sequence that keeps every directive from being taken.
+  forget WHAT       Reset the epoch, date or sequence, when it makes the agent refuse every directive.
 
-Commands for the people at the machine: root, and one group
+Commands for users of the machine: root, and one group
   status            Show what runs, what should run, and what it waits for.
-  later [DURATION]  Let the system that is ready wait: 30m, 2h, 1d.
-  now               Go ahead with it.
-  rollback          Go back to the system before, and stay there.
+  later [DURATION]  Defer the new system: 30m, 2h, 1d.
+  now               Activate it now.
+  rollback          Go back to the previous system, and stay there.
   resume            Follow the fleet again.
   changes           Show which packages differ.
   notify            Show the agent's notices on this desktop. This is what the user service runs.
 
-"floe-agent COMMAND --help" shows more about a command for people, with examples.
+"floe-agent COMMAND --help" shows more about a command, with examples.
 
 Options
-  --root DIR   A folder that plays the machine: its own store, profile and state. The same as FLOE_ROOT.
-  --json       One JSON object.
+  --root DIR   Use a folder instead of the machine, with a store, profile and state of its own. The same as FLOE_ROOT.
+  --json       Print one JSON object.
   --yes        Do not ask (rollback).
-  --help       This text, or that of a command.
-  --version    The version.
+  --help       Show this text, or that of a command.
+  --version    Show the version.
 
 Settings (environment)
   FLOE_SERVER_URL             URL of the server
   FLOE_HOST                   this machine's name in nixosConfigurations
   FLOE_ENROLMENT_TOKEN_FILE   file with the one-time token of "floe enrol HOST"; needed once
-  FLOE_TRUSTED_RELEASE_KEYS   KEYID:BASE64 of those who sign releases, separated by spaces
-  FLOE_TRUSTED_SERVER_KEYS    KEYID:BASE64 of the server, separated by spaces
+  FLOE_TRUSTED_RELEASE_KEYS   KEYID:BASE64 of the keys that sign releases, separated by spaces
+  FLOE_TRUSTED_SERVER_KEYS    KEYID:BASE64 of the server's keys, separated by spaces
   FLOE_SUBSTITUTERS           URLs of the Nix caches, separated by spaces
   FLOE_TRUSTED_PUBLIC_KEYS    NAME:BASE64 of the Nix caches' keys, separated by spaces
-  FLOE_REPOSITORY             accept releases of this repository only (default: of any that a release key signed)
+  FLOE_REPOSITORY             accept only releases of this repository (default: any that a release key signed)
   FLOE_TARGET                 nixos (default), darwin, home-manager or profile; with FLOE_PROFILE, FLOE_USER, FLOE_HOME
   FLOE_STATE_DIR              default: /var/lib/floe-agent, below --root if there is one
-  FLOE_SOCKET                 where people's commands find the agent; default: /run/floe-agent/socket, below --root if there is one
+  FLOE_SOCKET                 where these commands find the agent; default: /run/floe-agent/socket, below --root if there is one
   FLOE_LOG_LEVEL              debug, info (default), warn or error
-  FLOE_SOCKET_GROUP           the group whose members may use the commands for people
+  FLOE_SOCKET_GROUP           the group whose members may use the commands for users
   FLOE_SWITCH_TIMEOUT_SECONDS, FLOE_BOOT_TIMEOUT_SECONDS, FLOE_HEALTH_GRACE_SECONDS, FLOE_SETTLE_SECONDS, FLOE_CONTACT_TIMEOUT_SECONDS, FLOE_MIN_FREE_MB,
   FLOE_SLOW_RETRY_SECONDS     see docs/configuration.md
 
 Exit status: 0 stopped as asked, 1 a failure, 2 wrong usage or settings.
 `;
 
-const FORGET_HELP = `floe-agent forget: let this machine be steered again after it was told too far
+const FORGET_HELP = `floe-agent forget: accept directives again after a value in the journal became too high
 
 Usage: floe-agent forget [epoch] [date] [sequence]
 
-  epoch      of directives. When the server's key was stolen, or its database lost: EPOCH_LOWER, EPOCH_REUSED
-  date       that the release key signed last. When the server's clock was ahead: RELEASE_EXPIRED
-  sequence   of releases. When the repository's history began anew: SEQUENCE_LOWER
+  epoch      of directives, after the server's key was stolen or its database lost: EPOCH_LOWER, EPOCH_REUSED
+  date       that the release key signed last, after the server's clock was ahead: RELEASE_EXPIRED
+  sequence   of releases, after the repository's history began again: SEQUENCE_LOWER
 
-Mend the cause first: what is forgotten keeps old directives and releases from being played back. For root, while the agent is
-stopped. Keys, enrolment and quarantine stay.
+Fix the cause first: these values protect against replayed old directives and releases. Run as root while the agent is stopped.
+Keys, enrolment and quarantine stay.
 
 Example
   sudo systemctl stop floe-agent && sudo floe-agent forget epoch && sudo systemctl start floe-agent
@@ -100,7 +100,7 @@ export async function runCli(deps: CliDeps): Promise<number> {
       else deps.stdout(userCommand === undefined ? HELP : (await import('./commands/help.ts')).COMMAND_HELP[userCommand]);
       return 0;
     }
-    if (userCommand !== undefined) return await runForPeople(deps, userCommand, words, values);
+    if (userCommand !== undefined) return await runForUser(deps, userCommand, words, values);
     if (command === 'run') return await runDaemon(deps, values.root);
     if (command === 'forget') {
       const { forget } = await import('./commands/forget.ts');
@@ -121,7 +121,7 @@ export async function runCli(deps: CliDeps): Promise<number> {
 }
 
 /** Loaded only when asked for: the daemon does not need them. */
-async function runForPeople(deps: CliDeps, command: UserCommand, words: readonly string[], values: Values): Promise<number> {
+async function runForUser(deps: CliDeps, command: UserCommand, words: readonly string[], values: Values): Promise<number> {
   const [{ runUserCommand }, { socketPathOf }] = await Promise.all([import('./commands/user-commands.ts'), import('./local/protocol.ts')]);
   const { args: _args, stdin, ...given } = deps;
   const root = rootOf(deps.env, values.root);
@@ -164,8 +164,8 @@ function readArguments(args: readonly string[]) {
 async function runDaemon(deps: CliDeps, root: string | undefined): Promise<number> {
   const config = parseConfig(deps.env, { root, account: { platform: process.platform, user: userInfo().username, home: homedir() } });
   const logger = stderrLogger(config.logLevel);
-  // What the agent acts on is signed, but the enrolment token would be seen.
-  if (isSentInClear(config.serverUrl)) logger.warn('the way to the server is not encrypted: use https', { serverUrl: config.serverUrl });
+  // Directives are signed, but others on the network could read the enrolment token.
+  if (isSentInClear(config.serverUrl)) logger.warn('the connection to the server is not encrypted: use https', { serverUrl: config.serverUrl });
   const { createAgentContext } = await import('./context.ts');
   const { tellServiceManager } = await import('./service-manager.ts');
   await using context = await createAgentContext({

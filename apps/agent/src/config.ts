@@ -8,22 +8,22 @@ import { proxyFor } from './server/tunnel.ts';
 import type { Env } from './env.ts';
 import { DEFAULT_SWITCH_LIMIT_MS } from './machines/switch-outcome.ts';
 
-/** All that floe-agent is told from outside. */
+/** All settings of floe-agent. */
 export interface Config extends JobSettings {
   readonly host: HostName;
-  /** A folder that plays the machine; undefined: the machine itself. */
+  /** A folder that stands for the machine, for tests and the demo; undefined: the machine itself. */
   readonly root: string | undefined;
   readonly stateDir: string;
-  /** What of this machine is kept up to date. */
+  /** What the agent keeps up to date on this machine. */
   readonly target: TargetConfig;
   readonly enrolmentTokenFile: string | undefined;
   readonly releaseKeys: readonly TrustedKey[];
   readonly serverKeys: readonly TrustedKey[];
   /** Only releases of this repository are accepted; undefined: of any that a release key signed. */
   readonly repository: string | undefined;
-  /** The group whose members may talk to the agent, beside root; undefined: nobody. */
+  /** The group whose members may use the local socket, beside root; undefined: none. */
   readonly socketGroup: string | undefined;
-  /** Where the boot loader's kernels are. */
+  /** Mount point of the boot partition. */
   readonly bootMountPoint: string;
   /** Through which the server is reached; undefined: directly. */
   readonly proxy: URL | undefined;
@@ -35,18 +35,18 @@ export interface Config extends JobSettings {
 const ROOT_ACCOUNT = { platform: 'linux', user: 'root', home: '/root' } as const;
 
 const Seconds = v.pipe(v.string(), v.regex(/^\d{1,5}$/), v.transform(Number));
-/** A switch that is ended in the middle costs more than one that takes long. */
+/** No limit of 0: a switch that is ended half way does more harm than a slow one. */
 const SwitchSeconds = v.pipe(Seconds, v.minValue(1));
 const GroupName = v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/));
 const Megabytes = v.pipe(v.string(), v.regex(/^\d{1,7}$/), v.transform(Number));
 const CachePublicKey = v.pipe(v.string(), v.regex(/^[^\s:]+:[A-Za-z0-9+/=]+$/));
 
-/** Where the agent keeps what it remembers. */
+/** The agent's state folder. */
 export function stateDirOf(env: Env, root: string | undefined): string {
   return env['FLOE_STATE_DIR']?.trim() || join(root ?? '/', 'var/lib/floe-agent');
 }
 
-/** The folder that plays the machine: `--root DIR` or FLOE_ROOT. */
+/** The folder that stands for the machine: `--root DIR` or FLOE_ROOT. */
 export function rootOf(env: Env, option: string | undefined): string | undefined {
   const root = option ?? env['FLOE_ROOT']?.trim();
   return root === undefined || root === '' ? undefined : resolve(root);
@@ -112,7 +112,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
     repository: value('FLOE_REPOSITORY'),
     substituters,
     cachePublicKeys,
-    // A folder has no services that take time to start.
+    // A folder has no services that need time to start.
     healthGraceMs: 1000 * checked('FLOE_HEALTH_GRACE_SECONDS', Seconds, isFolder ? 0 : 30, 'a whole number of seconds'),
     settleMs: 1000 * checked('FLOE_SETTLE_SECONDS', Seconds, isFolder ? 0 : 3, 'a whole number of seconds'),
     contactTimeoutMs: 1000 * checked('FLOE_CONTACT_TIMEOUT_SECONDS', Seconds, 60, 'a whole number of seconds'),
@@ -132,7 +132,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
   return Object.freeze({ ...config, host, serverUrl: withoutTrailingSlashes(serverUrl), proxy: proxyFor(serverUrl, env) });
 }
 
-/** `keyId:base64`; the name may have colons of its own. */
+/** `keyId:base64`; the key id may contain colons. */
 function parseTrustedKey(text: string): TrustedKey | undefined {
   const colon = text.lastIndexOf(':');
   const publicKey = text.slice(colon + 1);

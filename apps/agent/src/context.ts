@@ -93,7 +93,7 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
       closureChanges: async (before, after, signal) => await (await nix()).closureChanges(before, after, signal),
       clock: systemClock,
     });
-    await servePeople(stack, { config, agentEnv: options.env, env, logger, requests, isSomeoneHere: async () => await conditions.isSomeoneHere() });
+    await serveLocal(stack, { config, agentEnv: options.env, env, logger, requests, isSomeoneHere: async () => await conditions.isSomeoneHere() });
     return { agent, [Symbol.asyncDispose]: async () => await stack.disposeAsync() };
   } catch (error) {
     await stack.disposeAsync();
@@ -142,24 +142,24 @@ function createMachine({ config, env, logger }: ContextOptions, paths: StatePath
   });
 }
 
-interface PeopleOptions {
+interface LocalOptions {
   readonly config: Config;
   readonly agentEnv: Env;
-  /** Of programs that are started. */
+  /** The environment of programs that the agent starts. */
   readonly env: NodeJS.ProcessEnv;
   readonly logger: Logger;
   readonly requests: UserRequests;
   readonly isSomeoneHere: () => Promise<boolean>;
 }
 
-/** The socket for people, and what is told on terminals. A machine without them is still kept up to date. */
-async function servePeople(stack: AsyncDisposableStack, { config, agentEnv, env, logger, requests, isSomeoneHere }: PeopleOptions): Promise<void> {
+/** The local command socket, and messages on terminals. An agent without them still keeps the machine up to date. */
+async function serveLocal(stack: AsyncDisposableStack, { config, agentEnv, env, logger, requests, isSomeoneHere }: LocalOptions): Promise<void> {
   try {
     const path = socketPathOf(agentEnv, config.root);
     const socket = stack.use(await serveUserSocket({ path, group: config.socketGroup, handlers: requests, logger }));
     if (config.root !== undefined) return;
     const ending = new AbortController();
-    const telling = runWall(
+    const wall = runWall(
       {
         notices: (listener) => requests.notices(listener),
         followerCount: () => socket.followerCount(),
@@ -173,14 +173,14 @@ async function servePeople(stack: AsyncDisposableStack, { config, agentEnv, env,
     );
     stack.defer(async () => {
       ending.abort();
-      await telling;
+      await wall;
     });
   } catch (error) {
-    logger.error("the people's commands are not to be had on this machine", { error });
+    logger.error('cannot open the local command socket', { error });
   }
 }
 
-/** What the agent itself was told is not for the programs that it starts. */
+/** Programs that the agent starts do not get the agent's own settings. */
 function childEnvOf(env: Env): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(?:FLOE_|NOTIFY_SOCKET$|WATCHDOG_)/.test(name)));
 }

@@ -9,8 +9,8 @@ export interface ServiceManagerDeps {
 }
 
 /**
- * Tells systemd that the service is ready, and then, twice in each of its watchdog's times, that it is not stuck: the
- * word comes from the event loop, so that a loop which hangs is restarted. Does nothing where nobody listens.
+ * Tells systemd that the service is ready, and then, twice per watchdog interval, that it is not stuck. The message comes from
+ * the event loop, so that systemd restarts an agent whose loop hangs. Does nothing without systemd.
  */
 export async function tellServiceManager(deps: ServiceManagerDeps, signal: AbortSignal): Promise<void> {
   const { env, clock, logger } = deps;
@@ -18,7 +18,7 @@ export async function tellServiceManager(deps: ServiceManagerDeps, signal: Abort
   const tell = async (word: string): Promise<void> => {
     // Node has no datagram sockets of Unix; systemd-notify is part of what is told.
     const result = await deps.exec('systemd-notify', [word], { env, timeoutMs: 10_000 }).catch(() => undefined);
-    if (result?.exitCode !== 0) logger.warn('systemd could not be told how the agent is', { word });
+    if (result?.exitCode !== 0) logger.warn('systemd could not be notified', { word });
   };
   await tell('--ready');
   const everyMs = Number(env['WATCHDOG_USEC'] ?? 0) / 2_000;

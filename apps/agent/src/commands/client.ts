@@ -9,7 +9,7 @@ import {
   Deferred,
   LocalStatus,
   NoticeLine,
-  Refusal,
+  RequestRefusal,
   RollingBack,
   rootSocketPath,
   type LaterRequest,
@@ -17,12 +17,12 @@ import {
 } from '../local/protocol.ts';
 
 const TIMEOUT_MS = 15_000;
-/** Comparing closures reads the whole register of two systems. */
+/** Comparing closures reads Nix's records of two whole systems. */
 const CHANGES_TIMEOUT_MS = 120_000;
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 const MAX_LINE_CHARACTERS = 64 * 1024;
 
-/** What a command or a desktop asks of the running agent. */
+/** The requests of commands and desktops to the running agent. */
 export interface AgentClient {
   status(): Promise<LocalStatus>;
   later(request: LaterRequest): Promise<Deferred>;
@@ -30,7 +30,7 @@ export interface AgentClient {
   rollback(): Promise<RollingBack>;
   resume(): Promise<Accepted>;
   changes(): Promise<Changes>;
-  /** Until the agent ends, or `signal` aborts. `canShow`: whether this is a desktop that shows notices to someone. */
+  /** The notices, until the agent ends or `signal` aborts. `canShow`: whether this desktop can show them. */
   follow(canShow: boolean, signal: AbortSignal): AsyncIterable<Notice | null>;
 }
 
@@ -83,7 +83,7 @@ async function* follow(options: ClientOptions, canShow: boolean, stop: AbortSign
       for (const line of lines) yield parseAnswer(NoticeLine, 200, line).notice;
     }
   } catch (error) {
-    // The stream ended in the middle, or was told to: both are its end.
+    // The connection broke, or `signal` aborted: both end the stream.
     if (isAbort(error) || (error as NodeJS.ErrnoException).code === 'ECONNRESET') return;
     throw error;
   }
@@ -102,24 +102,24 @@ async function open({ socketPath, readGroups = readEtcGroup }: ClientOptions, re
     return (await openAsRoot(socketPath, request)) ?? (await send(socketPath, request));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (isNobodyThere(error)) throw notRunning(socketPath);
+    if (isNotListening(error)) throw notRunning(socketPath);
     if (code === 'EACCES' || code === 'EPERM') throw await notAllowed(socketPath, readGroups);
     throw noAnswer(socketPath, error);
   }
 }
 
-/** Where nobody else can be in root's way. An agent that lets no group in, or is of an older version, has no such socket. */
+/** The socket that users cannot block. An agent without a group, or of an older version, does not have it. */
 async function openAsRoot(socketPath: string, request: Request): Promise<IncomingMessage | undefined> {
   if (process.getuid?.() !== 0) return undefined;
   try {
     return await send(rootSocketPath(socketPath), request);
   } catch (error) {
-    if (isNobodyThere(error)) return undefined;
+    if (isNotListening(error)) return undefined;
     throw error;
   }
 }
 
-function isNobodyThere(error: unknown): boolean {
+function isNotListening(error: unknown): boolean {
   return ['ENOENT', 'ECONNREFUSED', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
 }
 
@@ -156,7 +156,7 @@ function parseAnswer<T>(schema: v.GenericSchema<unknown, T>, status: number, tex
     throw unexpected(`status ${status} and no JSON`);
   }
   if (status !== 200) {
-    const refusal = v.safeParse(Refusal, json);
+    const refusal = v.safeParse(RequestRefusal, json);
     if (!refusal.success) throw unexpected(`status ${status}`);
     throw new FloeError(refusal.output.code, refusal.output.message);
   }
@@ -168,21 +168,21 @@ function parseAnswer<T>(schema: v.GenericSchema<unknown, T>, status: number, tex
 function notRunning(socketPath: string): FloeError<'AGENT_NOT_RUNNING'> {
   return new FloeError(
     'AGENT_NOT_RUNNING',
-    `floe-agent does not run here: nothing answers on ${socketPath}. Start it with "sudo systemctl start floe-agent"; "journalctl -u floe-agent" says why it ended`,
+    `floe-agent does not run here: nothing answers on ${socketPath}. Start it with "sudo systemctl start floe-agent"; "journalctl -u floe-agent" shows why it ended`,
     { retryable: true },
   );
 }
 
 async function notAllowed(socketPath: string, readGroups: ReadGroups): Promise<FloeError<'NOT_ALLOWED'>> {
   const found = await stat(socketPath).catch(() => undefined);
-  // 0660 names a group; 0600 is root's alone, whatever group the file has.
+  // Mode 0660 allows a group; 0600 only root, whatever the file's group is.
   const isForGroup = found !== undefined && (found.mode & 0o060) !== 0 && found.gid !== 0;
   const text = isForGroup ? await readGroups().catch(() => '') : '';
   const group = isForGroup ? (groupName(text, found.gid) ?? `with the number ${found.gid}`) : undefined;
   const message =
     group === undefined
-      ? 'only root may talk to floe-agent on this machine: use sudo'
-      : `only root and the group ${group} may talk to floe-agent: use sudo, or ask your administrator to put you into the group ${group} (and log in anew)`;
+      ? 'only root may use this command on this machine: use sudo'
+      : `only root and the group ${group} may use this command: use sudo, or ask your administrator to add you to the group ${group} (then log in again)`;
   return new FloeError('NOT_ALLOWED', message, { data: { group } });
 }
 
@@ -191,9 +191,9 @@ function noAnswer(socketPath: string, cause: unknown): FloeError<'NO_ANSWER'> {
     cause instanceof Error &&
     (cause.name === 'TimeoutError' || (isAbort(cause) && cause.cause instanceof Error && cause.cause.name === 'TimeoutError'));
   const what = isLate ? 'floe-agent does not answer in time' : 'the connection to floe-agent was lost';
-  return new FloeError('NO_ANSWER', `${what} (${socketPath}): try again, and look at "journalctl -u floe-agent"`, { retryable: true, cause });
+  return new FloeError('NO_ANSWER', `${what} (${socketPath}): try again, or see "journalctl -u floe-agent"`, { retryable: true, cause });
 }
 
 function unexpected(what: string): FloeError<'ANSWER_UNEXPECTED'> {
-  return new FloeError('ANSWER_UNEXPECTED', `floe-agent answered in a form that this command does not know (${what}): is it of the same version?`);
+  return new FloeError('ANSWER_UNEXPECTED', `this command cannot read floe-agent's answer (${what}): do both have the same version?`);
 }

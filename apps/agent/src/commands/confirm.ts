@@ -1,7 +1,7 @@
-/** A stream that is read from, and whether a person is at its end. */
+/** Standard input, and whether it is a terminal. */
 export type TerminalInput = NodeJS.ReadableStream & { readonly isTTY?: boolean | undefined };
 
-/** Asks a question that is answered with y or yes. Anything else, the end of the input and Ctrl-C are a no. */
+/** Asks a question. True for y or yes; anything else, the end of the input and Ctrl-C mean no. */
 export async function confirm(question: string, stdin: TerminalInput, ask: (text: string) => void, signal: AbortSignal): Promise<boolean> {
   const { createInterface } = await import('node:readline');
   const lines = createInterface({ input: stdin, terminal: false });

@@ -15,15 +15,15 @@ export interface DesktopDeps {
   readonly env: NodeJS.ProcessEnv;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Called with what the person chose. */
+  /** Called with the action that the user chose. */
   readonly chosen: (action: NoticeAction, notice: Notice) => Promise<void>;
-  /** Called when it turns out that notices can be shown, or that they cannot. True is assumed until then. */
+  /** Called when the first notice shows whether notices can be shown, and when that changes. Assumed true before. */
   readonly ableChanged: (canShow: boolean) => void;
 }
 
 /**
- * One notification on a desktop, which always shows the newest notice: through libnotify's notify-send (0.8 or later),
- * which waits until the person chooses, and says what.
+ * One notification on a desktop, which always shows the newest notice. It uses libnotify's notify-send (0.8 or later), which waits
+ * for the user and prints the chosen action.
  */
 export class Desktop implements AsyncDisposable {
   readonly #deps: DesktopDeps;
@@ -39,21 +39,21 @@ export class Desktop implements AsyncDisposable {
     this.#deps = deps;
   }
 
-  /** Replaces what is shown; null takes it away. The same notice again changes nothing. Returns before it is shown. */
+  /** Shows `notice` instead of the last one; null: removes that. The same notice again changes nothing. Returns before it is shown. */
   show(notice: Notice | null): void {
     if (notice?.id === this.#shown) return;
     this.#shown = notice?.id;
     this.#replaced.abort();
     const replaced = new AbortController();
     this.#replaced = replaced;
-    // One after another: the one before says the number that the next one replaces.
+    // One after another: each must replace the number that the last one printed.
     this.#showing = this.#showing.then(async () => {
       if (replaced.signal.aborted) return;
-      await (notice === null ? this.#takeAway() : this.#put(notice, replaced.signal));
+      await (notice === null ? this.#remove() : this.#put(notice, replaced.signal));
     });
   }
 
-  /** Leaves what is on the screen. */
+  /** The notification stays on the screen. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#replaced.abort();
     await this.#showing;
@@ -75,25 +75,25 @@ export class Desktop implements AsyncDisposable {
 
   async #try(notice: Notice, signal: AbortSignal): Promise<ExecResult | undefined> {
     const { actions } = notice;
-    if (actions.length > 0 && this.#number === undefined && !(await this.#saysNumberAtOnce())) await this.#send(notice, [], signal);
+    if (actions.length > 0 && this.#number === undefined && !(await this.#printsNumberAtOnce())) await this.#send(notice, [], signal);
     const result = await this.#send(notice, actions, signal);
     if (actions.length === 0 || result?.end !== 'exited') return result;
     // A server without actions, or a notify-send that is too old for them: then without.
     if (result.exitCode !== 0) return await this.#send(notice, [], signal);
-    // It was answered or closed: its number is nobody's now.
+    // The notification was answered or closed, so its number is free.
     this.#number = undefined;
     return result;
   }
 
   /**
-   * Before 0.8.4 notify-send keeps the number to itself until it ends, and it ends with the person's choice. There, a
-   * notice is first shown without actions, for its number.
+   * Before 0.8.4 notify-send prints the number only when it ends, so after the user's choice. There, a notice is first shown
+   * without actions to get its number.
    */
-  async #saysNumberAtOnce(): Promise<boolean> {
+  async #printsNumberAtOnce(): Promise<boolean> {
     if (this.#isNew !== undefined) return this.#isNew;
     const { exec, env } = this.#deps;
     const result = await exec('notify-send', ['--version'], { env, timeoutMs: SHOW_TIMEOUT_MS }).catch(() => undefined);
-    if (result === undefined) return true; // There is none; what is done next finds out.
+    if (result === undefined) return true; // No notify-send: sending will fail.
     const [, major = 0, minor = 0, patch = 0] = (/(\d{1,9})\.(\d{1,9})\.(\d{1,9})/.exec(result.stdout) ?? []).map(Number);
     this.#isNew = major > 0 || minor > 8 || (minor === 8 && patch >= 4);
     return this.#isNew;
@@ -113,11 +113,11 @@ export class Desktop implements AsyncDisposable {
   async #send(notice: Notice, actions: readonly NoticeAction[], signal: AbortSignal): Promise<ExecResult | undefined> {
     const { exec, env, logger } = this.#deps;
     try {
-      // With buttons it waits for a person, until the notice is taken back.
+      // With actions it waits for the user, until another notice replaces this one.
       const options = { env, signal, timeoutMs: actions.length === 0 ? SHOW_TIMEOUT_MS : NO_TIME_LIMIT };
       const result = await exec('notify-send', notifyArguments(notice, actions, this.#number), options);
       const number = Number(result.stdout.split('\n')[0]);
-      // 0 is no notification; a failed one repeats the number that it was to replace.
+      // 0 is no notification; a failed call repeats the number that it should have replaced.
       if (Number.isInteger(number) && number > 0) this.#number = number;
       return result;
     } catch (error) {
@@ -127,17 +127,19 @@ export class Desktop implements AsyncDisposable {
     }
   }
 
-  async #takeAway(): Promise<void> {
+  async #remove(): Promise<void> {
     if (this.#number === undefined) return;
     const { exec, env, logger } = this.#deps;
     const call = ['--user', 'call', BUS, '/org/freedesktop/Notifications', BUS, 'CloseNotification', 'u', String(this.#number)];
     this.#number = undefined;
-    // It may be closed already, and there may be no busctl: an old notice stays, and the agent refuses what is chosen in it.
-    await exec('busctl', call, { env, timeoutMs: SHOW_TIMEOUT_MS }).catch((error: unknown) => logger.debug('the notification is left', { error }));
+    // It may be closed already, or busctl missing: then the old notice stays, and the agent refuses its actions.
+    await exec('busctl', call, { env, timeoutMs: SHOW_TIMEOUT_MS }).catch((error: unknown) =>
+      logger.debug('the notification could not be removed', { error }),
+    );
   }
 }
 
-/** Replaced while it was on the screen counts too. */
+/** True also for a notification that another one replaced. */
 function isShown(result: ExecResult | undefined): boolean {
   return result !== undefined && (result.end === 'aborted' || (result.end === 'exited' && result.exitCode === 0));
 }
@@ -151,7 +153,7 @@ export function notifyArguments(notice: Notice, actions: readonly NoticeAction[]
     `--urgency=${isUrgent ? 'critical' : 'normal'}`,
     '--print-id',
     ...(replaced === undefined ? [] : [`--replace-id=${replaced}`]),
-    // A question stays until it is answered, and notify-send with it: without --wait, which would do so without actions too.
+    // With actions it stays until it is answered, and notify-send runs until then, without --wait.
     ...(actions.length === 0 ? [] : ['--expire-time=0', ...actions.map((action) => `--action=${action}=${LABELS[action]}`)]),
     '--',
     oneLine(notice.title),
@@ -159,7 +161,7 @@ export function notifyArguments(notice: Notice, actions: readonly NoticeAction[]
   ];
 }
 
-/** A notification server reads simple markup in the body, and notify-send reads backslashes. */
+/** Notification servers interpret simple markup in the body, and notify-send backslashes. */
 function markup(text: string): string {
   const escaped = printable(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
   return escaped.replaceAll('\\', String.raw`\\`);

@@ -7,6 +7,6 @@ export function parseDuration(text: string): number {
   const parts = [...text.matchAll(/(\d{1,5})([mhd])/g)];
   const minutes = parts.reduce((sum, [, count, unit]) => sum + Number(count) * MINUTES[unit as keyof typeof MINUTES], 0);
   if (parts.length === 0 || parts.map(([part]) => part).join('') !== text || minutes === 0)
-    throw new FloeError('USAGE', `"${text}" is no duration: say 30m, 2h or 1d (see floe-agent later --help)`);
+    throw new FloeError('USAGE', `"${text}" is not a duration: use 30m, 2h or 1d (see floe-agent later --help)`);
   return minutes;
 }

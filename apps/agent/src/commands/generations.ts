@@ -5,7 +5,7 @@ import { exec, FloeError, silentLogger } from '@floe/runtime';
 import * as v from 'valibot';
 import type { Changes } from '../local/protocol.ts';
 
-/** Which generations, on which machine. */
+/** Which generations to compare, on which machine. */
 export interface GenerationsOptions {
   /** The folder that plays the machine; undefined: the machine itself. */
   readonly root: string | undefined;
@@ -39,6 +39,6 @@ async function generation(profile: string, link: string | undefined): Promise<St
   const target = link === undefined ? undefined : await readlink(join(dirname(profile), link)).catch(() => undefined);
   const parsed = v.safeParse(StorePath, target);
   if (parsed.success) return parsed.output;
-  const what = link === undefined ? 'this machine has no system profile' : `there is no ${link} (any more)`;
-  throw new FloeError('NO_SUCH_GENERATION', `${what}: "nix-env --profile ${profile} --list-generations" shows what there is`);
+  const what = link === undefined ? 'this machine has no system profile' : `there is no ${link}`;
+  throw new FloeError('NO_SUCH_GENERATION', `${what}: "nix-env --profile ${profile} --list-generations" lists them`);
 }

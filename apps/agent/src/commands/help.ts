@@ -1,33 +1,33 @@
 import type { UserCommand } from './user-commands.ts';
 
-const WHO = 'For root, and the group that the configuration of this machine names; while the agent runs.';
+const WHO = 'For root, and for the group in the configuration of this machine. The agent must run.';
 const JSON_OPTION = '  --json       One JSON object; times are milliseconds since 1970.';
 
 /** What `floe-agent COMMAND --help` shows. */
 export const COMMAND_HELP: Readonly<Record<UserCommand, string>> = {
-  status: `floe-agent status: where this machine stands
+  status: `floe-agent status: show the state of this machine
 
 Usage: floe-agent status [--json] [--root DIR]
 
-What runs, what should run, what the agent is doing and what it waits for. Asks the running agent; where none runs, root
-sees what the agent wrote down last.
+Shows what runs, what should run, what the agent does and what it waits for. Without a running agent, root sees its last state
+on disk.
 
 Options
 ${JSON_OPTION}
-  --root DIR   The folder that plays the machine.
+  --root DIR   The folder that stands for the machine.
 
 Examples
   floe-agent status
   floe-agent status --json | jq -r .state
 `,
-  later: `floe-agent later: not now, please
+  later: `floe-agent later: defer the new system
 
 Usage: floe-agent later [DURATION] [--json]
 
-The system that is ready waits for so long before it is switched to. The machine's configuration limits how often and how
-long; nothing is put off for ever. Without DURATION: for as long as is allowed at once.
+The machine switches to the new system only after DURATION. Its configuration limits how often and how long a system can be
+deferred. Without DURATION: as long as is allowed at once.
 
-DURATION is minutes, hours, days: 30m, 2h, 1d, 1h30m.
+DURATION is in minutes, hours, days: 30m, 2h, 1d, 1h30m.
 
 ${WHO}
 
@@ -38,11 +38,11 @@ Examples
   floe-agent later
   floe-agent later 2h
 `,
-  now: `floe-agent now: go ahead
+  now: `floe-agent now: activate the new system now
 
 Usage: floe-agent now [--json]
 
-Switches to the system that is ready without waiting any longer: for a window, for power, or for you.
+Switches to the new system without waiting any longer for a maintenance window, for power, or for you.
 
 ${WHO}
 
@@ -52,12 +52,12 @@ ${JSON_OPTION}
 Examples
   floe-agent now && floe-agent status
 `,
-  rollback: `floe-agent rollback: back to how it was
+  rollback: `floe-agent rollback: go back to the previous system
 
 Usage: floe-agent rollback [--yes] [--json]
 
-Goes back to the system before, and stays there: another system is taken when one is released, at the earliest after a
-day; "floe-agent resume" ends it at once. The administrators see it, and can end it, too. On a terminal it asks first.
+Goes back to the previous system, and stays there for at least a day and until a newer system is released. "floe-agent resume"
+ends this at once. Administrators see it, and can end it, too. On a terminal the command asks first.
 
 ${WHO}
 
@@ -73,7 +73,7 @@ Examples
 
 Usage: floe-agent resume [--json]
 
-Ends what "rollback", or a switch by hand, began: the machine gets the system that it should run.
+Ends a rollback or a switch by hand: the machine switches to the system that its fleet wants.
 
 ${WHO}
 
@@ -83,20 +83,20 @@ ${JSON_OPTION}
 Examples
   floe-agent resume
 `,
-  changes: `floe-agent changes: which packages are others
+  changes: `floe-agent changes: show which packages differ
 
 Usage: floe-agent changes [BEFORE [AFTER]] [--json] [--root DIR]
 
-Compares what runs with the system that is ready; where none is, with the system before. Packages that were only built
-anew, in the same version, are counted.
+Compares the running system with the new one; when there is none, with the previous one. Packages that were only rebuilt in the
+same version are counted, not listed.
 
 ${WHO}
 
-BEFORE and AFTER are numbers of generations, AFTER the newest if it is left out. Anyone may compare these, at any time.
+BEFORE and AFTER are numbers of generations; AFTER defaults to the newest. Any user may compare these, at any time.
 
 Options
 ${JSON_OPTION}
-  --root DIR   The folder that plays the machine.
+  --root DIR   The folder that stands for the machine.
 
 Examples
   floe-agent changes
@@ -107,9 +107,9 @@ Examples
 
 Usage: floe-agent notify
 
-Run by a systemd user service, as the person at the machine. Shows what the agent has to say with notify-send (libnotify
-0.8 or later), with buttons for "later", "now" and "rollback". Stays when the agent restarts. Where no notifications can
-be shown, they are only logged. For an account that may not talk to the agent it ends at once, with 0.
+Run by a systemd user service. Shows the agent's notices with notify-send (libnotify 0.8 or later), with buttons for "later",
+"now" and "rollback". Goes on when the agent restarts. Where no notifications can be shown, it only logs them. It ends at once
+with status 0 for an account that may not use the agent's socket.
 
 Examples
   systemctl --user status floe-agent-notify

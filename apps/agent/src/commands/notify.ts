@@ -3,14 +3,14 @@ import type { AgentClient } from './client.ts';
 import { Desktop } from './desktop.ts';
 import type { Notice, NoticeAction } from '../local/protocol.ts';
 
-/** An agent that is restarted is back within seconds; one that is stopped costs nothing to wait for. */
+/** Between tries to connect: a restarted agent is back within seconds. */
 const BACKOFF = { baseMs: 1_000, capMs: 30_000 };
 const MIN_WAIT_MS = 250;
 
 export interface NotifyDeps {
   readonly client: AgentClient;
   readonly exec: Exec;
-  /** Of the person's session. */
+  /** The environment of the user's session. */
   readonly env: NodeJS.ProcessEnv;
   readonly clock: Clock;
   readonly random: () => number;
@@ -21,8 +21,8 @@ export interface NotifyDeps {
 export type NotifyEnd = 'stopped' | 'not-allowed';
 
 /**
- * Shows the agent's notices on a person's desktop and passes on what is chosen there, until `signal` aborts. Outlives the
- * agent. Ends with 'not-allowed' for an account that the socket is not for.
+ * Shows the agent's notices on a user's desktop and sends the chosen actions to the agent, until `signal` aborts. Goes on when the
+ * agent restarts. Ends with 'not-allowed' when this account may not use the socket.
  */
 export async function runNotify(deps: NotifyDeps, signal: AbortSignal): Promise<NotifyEnd> {
   const { client, clock, random, logger, exec, env } = deps;
@@ -36,7 +36,7 @@ export async function runNotify(deps: NotifyDeps, signal: AbortSignal): Promise<
     chosen: async (action, notice) => await pass(deps, action, notice),
     ableChanged(now) {
       canShow = now;
-      // The agent counts who can show notices: follow anew as what this is.
+      // The agent counts the desktops that can show notices: connect again with the new value.
       connection.abort();
     },
   });
@@ -54,26 +54,26 @@ export async function runNotify(deps: NotifyDeps, signal: AbortSignal): Promise<
     } catch (error) {
       if (!isFloeError(error)) throw error;
       if (error.code === 'NOT_ALLOWED') {
-        logger.info('this account gets no notices', { error });
+        logger.info('this account may not receive notices', { error });
         return 'not-allowed';
       }
       failure = error;
     }
     if (connection.signal.aborted) continue;
-    if (isConnected !== false && !signal.aborted) logger.warn('floe-agent cannot be reached; trying on', { error: failure ?? null });
+    if (isConnected !== false && !signal.aborted) logger.warn('floe-agent cannot be reached; trying again', { error: failure ?? null });
     isConnected = false;
     await clock.sleep(MIN_WAIT_MS + fullJitter(attempt, BACKOFF, random), signal);
   }
   return 'stopped';
 }
 
-/** Does what was chosen. A refusal is not worth a notification of its own: what it is about has changed, and the next notice says how. */
+/** Sends the chosen action. A refusal gets no notification of its own: the state has changed, and the next notice shows it. */
 async function pass({ client, logger }: NotifyDeps, action: NoticeAction, notice: Notice): Promise<void> {
   try {
     if (action === 'later') await client.later({});
     else await client[action]();
-    logger.info('chosen on the desktop', { action, notice: notice.id });
+    logger.info('an action was chosen on the desktop', { action, notice: notice.id });
   } catch (error) {
-    logger.warn('what was chosen on the desktop is not done', { action, notice: notice.id, why: describeError(error) });
+    logger.warn('the agent did not take the action chosen on the desktop', { action, notice: notice.id, why: describeError(error) });
   }
 }

@@ -14,7 +14,7 @@ export interface StatusOptions {
   readonly now?: number;
 }
 
-/** Where the agent stood when it last wrote it down, and what the machine has, as text or JSON: for when it does not run. */
+/** The agent's last state on disk, and what the machine has, as text or JSON: for when the agent does not run. */
 export async function showStatus(options: StatusOptions): Promise<string> {
   const { journal: path, key } = statePaths(options.stateDir);
   const [reading, pem, observed] = await Promise.all([
@@ -25,24 +25,21 @@ export async function showStatus(options: StatusOptions): Promise<string> {
   if (reading.kind === 'absent' && pem === undefined) throw new FloeError('NO_STATE', `no agent has run here yet: there is no ${key}`);
   if (reading.kind === 'broken')
     throw new FloeError('JOURNAL_BROKEN', `${path} cannot be read (${reading.why}); the agent moves it aside when it starts`);
-  // An agent that was never told anything has written nothing down.
+  // An agent that never received a directive has no journal on disk.
   const { state, since, detail, directive, pending, quarantined } = reading.kind === 'read' ? reading.journal : emptyJournal(0);
   const desired = directive?.release ?? null;
   if (options.isJson)
     return `${JSON.stringify({ isRunning: false, state, since, detail, desired, pending: pending?.release ?? null, quarantined, observed })}\n`;
   const { now = systemClock.now() } = options;
   return table([
-    ['agent', 'does not run; this is what it wrote down last (sudo systemctl start floe-agent)'],
-    [
-      'state',
-      since === 0 ? `${state}: nothing was asked of this machine yet` : `${state}: ${describeState(state)}, since ${localTime(since, { now })}`,
-    ],
+    ['agent', 'not running; this is its last state on disk (sudo systemctl start floe-agent)'],
+    ['state', since === 0 ? `${state}: no directive received yet` : `${state}: ${describeState(state)}, since ${localTime(since, { now })}`],
     ...(detail === null ? [] : [['because', `${detail.message} (${detail.code})`] satisfies [string, string]]),
     ...systemRows({ desired, observed, quarantined }),
   ]);
 }
 
-/** Who this machine is to its server, as text or JSON. */
+/** The machine's identity towards its server, as text or JSON. */
 export async function showIdentity(options: StatusOptions): Promise<string> {
   const paths = statePaths(options.stateDir);
   const [pem, machineId, enrolment] = await Promise.all([
@@ -66,6 +63,6 @@ async function readable<T>(reading: Promise<T>): Promise<T> {
     return await reading;
   } catch (error) {
     if (!['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    throw new FloeError('NOT_ALLOWED', 'only root can read what floe-agent wrote down: use sudo', { cause: error });
+    throw new FloeError('NOT_ALLOWED', 'only root can read the state of floe-agent: use sudo', { cause: error });
   }
 }

@@ -65,7 +65,7 @@ describe('status', () => {
     expect(statusText(STATUS, time)).toBe(
       [
         'host       ada',
-        'state      DEFERRED: the new system is here and waits, since today 13:00',
+        'state      DEFERRED: the new system waits, since today 13:00',
         'because    the battery is at 20 % (ON_BATTERY)',
         'later      2 × left (floe-agent later)',
         `desired    ${AFTER}`,
@@ -87,14 +87,14 @@ describe('status', () => {
         detail: { code: 'UNITS_FAILED', message: 'sshd.service failed' },
         waiting: null,
         quarantined: [AFTER],
-        override: { toplevel: BEFORE, since: NOW, by: 'ada' },
+        override: { toplevel: BEFORE, since: NOW, by: 'switch' },
         server: { ...STATUS.server, connected: false, since: null },
       },
       time,
     );
-    expect(text).toContain('because    sshd.service failed (UNITS_FAILED)\n');
-    expect(text).toContain('by hand    another system was chosen on this machine by ada today 14:05; "floe-agent resume" ends that\n');
-    expect(text).toContain(`put back   ${AFTER}\n`);
+    expect(text).toContain('because      sshd.service failed (UNITS_FAILED)\n');
+    expect(text).toContain('by hand      a user chose another system by a switch today 14:05; "floe-agent resume" follows the fleet again\n');
+    expect(text).toContain(`quarantined  ${AFTER}\n`);
     expect(text).toContain('https://floe.example.org, not connected\n');
     expect(text).not.toContain('later');
   });
@@ -108,7 +108,7 @@ describe('changes', () => {
   it('are a table', () => {
     expect(changesText(CHANGES)).toBe(
       [
-        'What the system that is ready would change',
+        'What the new system would change',
         `  from ${BEFORE}`,
         `  to   ${AFTER}`,
         '',
@@ -117,7 +117,7 @@ describe('changes', () => {
         '  nano     removed 8.0      -2.2 MB',
         '  openssl  3.0.14          +70.0 kB',
         '',
-        '2 changed, 1 added, 1 removed, 214 built anew in the same version. 4.1 GB → 4.1 GB (+1.4 MB)',
+        '2 changed, 1 added, 1 removed, 214 rebuilt in the same version. 4.1 GB → 4.1 GB (+1.4 MB)',
         '',
       ].join('\n'),
     );

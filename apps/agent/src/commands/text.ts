@@ -2,7 +2,7 @@ import type { AgentState } from '@floe/model';
 import { printable } from '@floe/model';
 import type { Changes, LocalStatus } from '../local/protocol.ts';
 
-/** What times are told in. */
+/** How to show times. */
 export interface LocalTime {
   readonly now: number;
   /** IANA name; undefined: the machine's. */
@@ -11,7 +11,7 @@ export interface LocalTime {
 
 /** "today 14:30", "tomorrow 09:00", "yesterday 23:10", else "2026-03-01 14:30". */
 export function localTime(at: number, { now, timeZone }: LocalTime): string {
-  // Swedish is written as ISO 8601 is.
+  // The Swedish format is that of ISO 8601.
   const day = new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeZone });
   const clock = new Intl.DateTimeFormat('sv-SE', { timeStyle: 'short', timeZone }).format(at);
   const date = day.format(at);
@@ -24,22 +24,29 @@ const DAYS: Readonly<Record<string, string>> = { '-1': 'yesterday', '0': 'today'
 
 const STATES: Readonly<Record<AgentState, string>> = {
   IDLE: 'nothing to do',
-  OFFERED: 'a new system was named',
+  OFFERED: 'received a new system',
   DOWNLOADING: 'downloading the new system',
-  STAGED: 'the new system is here and waits for its turn',
-  DEFERRED: 'the new system is here and waits',
+  STAGED: 'downloaded; waits for the server to allow the switch',
+  DEFERRED: 'the new system waits',
   PRECHECK: 'about to switch',
   ACTIVATING: 'switching to the new system',
-  VERIFYING: 'switched; checking that all works',
-  COMMITTING: 'making the new system the one that boots',
-  SUCCEEDED: 'runs the system that it should',
+  VERIFYING: 'switched; running the checks',
+  COMMITTING: 'making the new system the boot default',
+  SUCCEEDED: 'runs the desired system',
   BOOT_STAGED: 'the new system starts with the next restart',
-  BOOT_VERIFYING: 'restarted; checking that all works',
-  ROLLING_BACK: 'going back to the system before',
-  ROLLED_BACK: 'went back to the system before',
-  ROLLBACK_FAILED: 'could not go back to the system before: this needs help',
-  BLOCKED: 'cannot go on for now, and tries again',
+  BOOT_VERIFYING: 'restarted; running the checks',
+  ROLLING_BACK: 'going back to the previous system',
+  ROLLED_BACK: 'went back to the previous system',
+  ROLLBACK_FAILED: 'could not go back to the previous system: needs an administrator',
+  BLOCKED: 'cannot continue now; tries again',
   REJECTED: 'the new system was refused',
+};
+
+/** How a user chose a system: values of `override.by`. */
+const CHOSEN_BY: Readonly<Record<string, string>> = {
+  rollback: ' with "floe-agent rollback"',
+  switch: ' by a switch',
+  boot: ' in the boot menu',
 };
 
 /** A state in words. */
@@ -47,25 +54,25 @@ export function describeState(state: AgentState): string {
   return STATES[state];
 }
 
-/** What `floe-agent status` says to people. */
+/** The text of `floe-agent status`. */
 export function statusText(status: LocalStatus, time: LocalTime): string {
   const { host, server, state, since, detail, waiting, laterLeft, desired, observed, quarantined, override, agentVersion } = status;
   const at = (ms: number): string => localTime(ms, time);
   const rows: Row[] = [
     ['host', host],
-    ['state', since === 0 ? `${state}: nothing was asked of this machine yet` : `${state}: ${describeState(state)}, since ${at(since)}`],
+    ['state', since === 0 ? `${state}: no directive received yet` : `${state}: ${describeState(state)}, since ${at(since)}`],
   ];
   if (waiting === null) {
     if (detail !== null) rows.push(['because', `${detail.message} (${detail.code})`]);
   } else {
     rows.push(
       ['because', `${waiting.message} (${waiting.code})`],
-      ['later', laterLeft === 0 ? 'cannot be said any more' : `${laterLeft} × left (floe-agent later)`],
+      ['later', laterLeft === 0 ? 'not possible any more' : `${laterLeft} × left (floe-agent later)`],
     );
   }
   if (override !== null) {
-    const by = override.by === null ? '' : ` by ${override.by}`;
-    rows.push(['by hand', `another system was chosen on this machine${by} ${at(override.since)}; "floe-agent resume" ends that`]);
+    const how = CHOSEN_BY[override.by ?? ''] ?? '';
+    rows.push(['by hand', `a user chose another system${how} ${at(override.since)}; "floe-agent resume" follows the fleet again`]);
   }
   rows.push(...systemRows({ desired, observed, quarantined }));
   const connection = server.since === null ? '' : ` since ${at(server.since)}`;
@@ -73,7 +80,7 @@ export function statusText(status: LocalStatus, time: LocalTime): string {
   return table(rows);
 }
 
-/** What should run, what runs, and what starts next time. */
+/** The desired, the running and the next boot's system. */
 export function systemRows({
   desired,
   observed,
@@ -85,11 +92,11 @@ export function systemRows({
     ['running', observed.current ?? '-'],
     ['next boot', observed.profile === null ? '-' : `${observed.profile.toplevel} (generation ${observed.profile.generation})`],
   ];
-  if (quarantined.length > 0) rows.push(['put back', quarantined.join(' ')]);
+  if (quarantined.length > 0) rows.push(['quarantined', quarantined.join(' ')]);
   return rows;
 }
 
-/** What `floe-agent changes` says to people. */
+/** The text of `floe-agent changes`. */
 export function changesText(changes: Changes): string {
   const { subject, before, after, packages, addedCount, removedCount, rebuiltCount, sizeBeforeBytes, sizeAfterBytes } = changes;
   const cells = packages.map(
@@ -105,7 +112,7 @@ export function changesText(changes: Changes): string {
     [changed, 'changed'],
     [addedCount, 'added'],
     [removedCount, 'removed'],
-    [rebuiltCount, 'built anew in the same version'],
+    [rebuiltCount, 'rebuilt in the same version'],
   ] as const;
   const summary = counts.flatMap(([count, what]) => (count === 0 ? [] : [`${count} ${what}`])).join(', ') || 'the same packages';
   return printable(
@@ -123,7 +130,7 @@ export function changesText(changes: Changes): string {
 }
 
 const SUBJECTS: Readonly<Record<Changes['subject'], string>> = {
-  next: 'What the system that is ready would change',
+  next: 'What the new system would change',
   last: 'What the last switch changed',
   between: 'What differs between two generations',
 };
@@ -137,7 +144,7 @@ function versionChange(before: readonly string[], after: readonly string[]): str
 
 const UNITS = ['kB', 'MB', 'GB', 'TB'] as const;
 
-/** Decimal units, as disks are sold in: "3.1 MB". */
+/** In decimal units: "3.1 MB". */
 export function bytes(count: number): string {
   let value = Math.abs(count) / 1000;
   let unit = 0;
@@ -154,7 +161,7 @@ function sizeDelta(count: number): string {
 
 type Row = readonly [string, string];
 
-/** Rows of a name and a text, below each other. */
+/** Rows of a name and a text. */
 export function table(rows: readonly Row[]): string {
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows

@@ -51,14 +51,16 @@ async function run(args: readonly string[], typed?: string): Promise<Ran> {
 describe('commands', () => {
   it('ask the running agent, and tell people', async () => {
     expect(await run(['status'])).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('the battery is at 20 %') as string });
-    expect((await run(['later', '1h30m'])).stdout).toBe('It waits until 2026-03-01 14:00, the longest that is allowed now; can be said 1 × more.\n');
+    expect((await run(['later', '1h30m'])).stdout).toBe(
+      'The new system waits until 2026-03-01 14:00, the longest that is allowed now; it can be deferred 1 × more.\n',
+    );
     requests.laterAnswer = { kind: 'ok', until: Date.UTC(2100, 2, 1, 14), laterLeft: 1 };
-    expect((await run(['later', '1h30m'])).stdout).toBe('It waits until 2100-03-01 14:00; can be said 1 × more.\n');
+    expect((await run(['later', '1h30m'])).stdout).toBe('The new system waits until 2100-03-01 14:00; it can be deferred 1 × more.\n');
     requests.laterAnswer = { kind: 'ok', until: Date.UTC(2026, 2, 1, 14), laterLeft: 0 };
-    expect((await run(['later'])).stdout).toContain('that was the last time');
-    expect((await run(['now'])).stdout).toContain(`It goes ahead with ${AFTER}.`);
+    expect((await run(['later'])).stdout).toContain('it cannot be deferred again');
+    expect((await run(['now'])).stdout).toContain(`Going ahead with ${AFTER}.`);
     expect((await run(['rollback'])).stdout).toContain(`Going back to ${BEFORE}.`);
-    expect((await run(['resume'])).stdout).toBe("The fleet's system is followed again.\n");
+    expect((await run(['resume'])).stdout).toBe('This machine follows its fleet again.\n');
     expect((await run(['changes'])).stdout).toContain('firefox  130.0 → 131.0');
     expect(requests.asked).toEqual([['later', 90], ['later', 90], ['later', undefined], 'now', 'rollback', 'resume']);
   });
@@ -86,11 +88,11 @@ describe('commands', () => {
   });
 
   it.each([
-    [['later', 'soon'], '"soon" is no duration'],
-    [['later', '1h', '2h'], '"2h" is too much'],
-    [['rollback', 'please'], '"please" is too much'],
-    [['changes', '41', 'new'], '"new" is no generation'],
-    [['changes', '1', '2', '3'], '"3" is too much'],
+    [['later', 'soon'], '"soon" is not a duration'],
+    [['later', '1h', '2h'], 'unexpected argument "2h"'],
+    [['rollback', 'please'], 'unexpected argument "please"'],
+    [['changes', '41', 'new'], '"new" is not the number of a generation'],
+    [['changes', '1', '2', '3'], 'unexpected argument "3"'],
     [['now', '--hard'], '--hard'],
   ])('%j is wrong usage', async (args, text) => {
     const { exitCode, stderr } = await run(args);
@@ -124,7 +126,7 @@ describe('rollback on a terminal', () => {
   ])('asks, and takes %j', async (typed, asked) => {
     const { exitCode, stderr } = await run(['rollback'], typed);
     expect([exitCode, requests.asked]).toEqual([asked.length === 0 ? 1 : 0, asked]);
-    expect(stderr).toContain('Go back to the system before');
+    expect(stderr).toContain('Go back to the previous system');
   });
 
   it('does not ask with --yes', async () => {

@@ -11,9 +11,9 @@ export type UserCommand = 'status' | 'later' | 'now' | 'rollback' | 'resume' | '
 export interface UserCommandDeps extends StatusOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly socketPath: string;
-  /** What was written behind the command. */
+  /** The arguments of the command. */
   readonly words: readonly string[];
-  /** Nothing is asked: --yes. */
+  /** --yes: do not ask. */
   readonly isSure: boolean;
   readonly signal: AbortSignal;
   readonly random: () => number;
@@ -23,10 +23,10 @@ export interface UserCommandDeps extends StatusOptions {
   readonly confirm: ((question: string) => Promise<boolean>) | undefined;
 }
 
-/** Runs one command; returns the exit status. Throws what the agent refuses, and why it cannot be asked. */
+/** Runs one command; returns the exit status. Throws when the agent refuses it or does not answer. */
 export async function runUserCommand(command: UserCommand, deps: UserCommandDeps): Promise<number> {
   const extra = deps.words[MAX_WORDS[command] ?? 0];
-  if (extra !== undefined) throw new FloeError('USAGE', `"${extra}" is too much for "floe-agent ${command}" (see floe-agent ${command} --help)`);
+  if (extra !== undefined) throw new FloeError('USAGE', `unexpected argument "${extra}" (see floe-agent ${command} --help)`);
   const client = createAgentClient({ socketPath: deps.socketPath, signal: deps.signal });
   return await COMMANDS[command](client, deps);
 }
@@ -42,7 +42,7 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
       throw error;
     });
     if (status === undefined) deps.stdout(await showStatus(deps));
-    else tell(deps, { isRunning: true, ...status }, statusText(status, time(deps)));
+    else print(deps, { isRunning: true, ...status }, statusText(status, time(deps)));
     return 0;
   },
   async later(client, deps) {
@@ -51,28 +51,32 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
     const answer = await client.later(minutes === undefined ? {} : { minutes });
     const { now } = time(deps);
     const isLess = minutes !== undefined && answer.until < now + (minutes - 1) * 60_000;
-    const left = answer.laterLeft === 0 ? 'that was the last time' : `can be said ${answer.laterLeft} × more`;
-    tell(deps, answer, `It waits until ${localTime(answer.until, time(deps))}${isLess ? ', the longest that is allowed now' : ''}; ${left}.\n`);
+    const left = answer.laterLeft === 0 ? 'it cannot be deferred again' : `it can be deferred ${answer.laterLeft} × more`;
+    print(
+      deps,
+      answer,
+      `The new system waits until ${localTime(answer.until, time(deps))}${isLess ? ', the longest that is allowed now' : ''}; ${left}.\n`,
+    );
     return 0;
   },
   async now(client, deps) {
     const answer = await client.now();
-    tell(deps, answer, `It goes ahead${answer.toplevel === null ? '' : ` with ${answer.toplevel}`}. "floe-agent status" shows how far it is.\n`);
+    print(deps, answer, `Going ahead${answer.toplevel === null ? '' : ` with ${answer.toplevel}`}. "floe-agent status" shows the progress.\n`);
     return 0;
   },
   async rollback(client, deps) {
-    const question = 'Go back to the system before, and stay there until a new one is released or "floe-agent resume"?';
+    const question = 'Go back to the previous system, and stay there until a new one is released or "floe-agent resume" is run?';
     if (!deps.isSure && deps.confirm !== undefined && !(await deps.confirm(question))) {
       deps.stdout('Nothing was changed.\n');
       return 1;
     }
     const answer = await client.rollback();
-    tell(deps, answer, `Going back to ${answer.toplevel}. "floe-agent status" shows how far it is, "floe-agent resume" ends it.\n`);
+    print(deps, answer, `Going back to ${answer.toplevel}. "floe-agent status" shows the progress; "floe-agent resume" follows the fleet again.\n`);
     return 0;
   },
   async resume(client, deps) {
     const answer = await client.resume();
-    tell(deps, answer, `The fleet's system is followed again${answer.toplevel === null ? '' : `: ${answer.toplevel}`}.\n`);
+    print(deps, answer, `This machine follows its fleet again${answer.toplevel === null ? '' : `: ${answer.toplevel}`}.\n`);
     return 0;
   },
   async changes(client, deps) {
@@ -82,13 +86,13 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
       before === undefined
         ? await client.changes()
         : await (await import('./generations.ts')).compareGenerations({ root, env: { ...env }, before, after, signal });
-    tell(deps, changes, changesText(changes));
+    print(deps, changes, changesText(changes));
     return 0;
   },
   async notify(client, deps) {
     const { runNotify } = await import('./notify.ts');
     const { env, random, signal } = deps;
-    // What a person's own account cannot do is no failure: systemd would try again for ever.
+    // An account that may not use the socket is no failure: otherwise systemd would restart this for ever.
     await runNotify({ client, exec, env, clock: systemClock, random, logger: stderrLogger('info') }, signal);
     return 0;
   },
@@ -96,10 +100,10 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
 
 function generationNumber(word: string): number {
   if (/^\d{1,9}$/.test(word)) return Number(word);
-  throw new FloeError('USAGE', `"${word}" is no generation's number (see floe-agent changes --help)`);
+  throw new FloeError('USAGE', `"${word}" is not the number of a generation (see floe-agent changes --help)`);
 }
 
-function tell({ isJson, stdout }: UserCommandDeps, answer: object, text: string): void {
+function print({ isJson, stdout }: UserCommandDeps, answer: object, text: string): void {
   stdout(isJson ? `${JSON.stringify(answer)}\n` : printable(text));
 }
 

@@ -3,7 +3,7 @@ import type { Clock } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
 import type { ServerContact } from '../server/contact.ts';
 
-/** The network is asked for as often as this, in ms, while the server is away. */
+/** How often the network is checked while the server is away, in ms. */
 const NETWORK_EVERY_MS = 60_000;
 
 export interface MissedServerDeps {
@@ -12,15 +12,15 @@ export interface MissedServerDeps {
   /** How long the server may be away, in ms; 0: for ever. */
   readonly limitMs: number;
   readonly contact: () => ServerContact;
-  /** Tries to connect now, whenever the next try is due; true: the server is there. */
+  /** Connects at once, without waiting for the next try; true: the server answered. */
   readonly reach: () => Promise<boolean>;
   readonly isNetworkThere: () => Promise<boolean>;
 }
 
 /**
- * A system that was kept although the server did not answer, as the network did, may be what keeps the server away: a VPN,
- * a proxy, a name, a key that are not there any more. No push could ever mend that. So it is left once the server was
- * missed for too long, while the machine was awake and had a network; from the system before one sees whose fault it was.
+ * A system that was kept although the server did not answer may itself cut the server off: by a VPN, a proxy, a host name or a
+ * key that it lacks. No push could correct that. So the agent rolls it back once the server was missed for too long while the
+ * machine was awake and had a network. Whether the previous system reaches the server then shows which of the two is at fault.
  */
 export class MissedServer {
   readonly #deps: MissedServerDeps;
@@ -31,12 +31,12 @@ export class MissedServer {
     this.#deps = deps;
   }
 
-  /** To be asked every few seconds. */
+  /** Call it every few seconds. */
   async look({ state, detail, directive, before, override }: AgentJournal): Promise<AgentEvent | null> {
     const { clock, machine, limitMs, reach } = this.#deps;
     const contact = this.#deps.contact();
     const isOpen = state === 'SUCCEEDED' && detail?.code === SERVER_AWAY && directive !== null && override === null;
-    // One that says nothing has nothing to say here, or is at work: that proves nothing.
+    // A connected but idle server neither confirms nor refutes our keys.
     if (!isOpen || contact === 'silent') {
       this.#since = undefined;
       return null;
@@ -52,13 +52,13 @@ export class MissedServer {
       return null;
     }
     if (!isOver) return null;
-    // Where one cannot go back, or would learn nothing, it is looked at again after as long.
+    // Where a rollback is not possible, or the server answers now, the time starts again.
     this.#since = undefined;
     if (before?.toplevel == null || !(await machine.isValid(before.toplevel))) return null;
     if (contact === 'away' && (await reach())) return null;
     await machine.keep('before', before.toplevel);
     const minutes = Math.round(limitMs / 60_000);
-    const message = `since the switch this system had no contact with a server that it believes for ${minutes} minutes, although the network works`;
+    const message = `for ${minutes} minutes, this system had no connection to a server whose directives it accepts, although the network works`;
     return { type: 'server-missed', epoch, detail: { code: SERVER_MISSED, message } };
   }
 

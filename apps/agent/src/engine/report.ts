@@ -5,10 +5,10 @@ import { redactedTail } from '../text/redact.ts';
 
 const MAX_CODE_CHARACTERS = 64;
 const MAX_DETAIL_CHARACTERS = 4_000;
-/** Reports of these come with the last words of what was run. */
+/** Reports of these states have the end of the activation's log. */
 const FAILED_STATES: ReadonlySet<AgentState> = new Set(['ROLLING_BACK', 'ROLLED_BACK', 'ROLLBACK_FAILED', 'BLOCKED']);
 
-/** A step as the server is told of it, with what the machine has now. `at` is ms. */
+/** The report of a step, with what the machine has now. `at` is ms. */
 export async function makeReport(
   { machine, at }: { readonly machine: Machine; readonly at: number },
   journal: AgentJournal,
@@ -16,7 +16,7 @@ export async function makeReport(
 ): Promise<AgentReport> {
   const { state, epoch, toplevel, detail } = effect;
   const isOfDirective = state === journal.state && epoch === journal.directive?.epoch;
-  // Before the machine is changed for it, the newest activation is another one's.
+  // Before this directive changes the machine, the newest activation belongs to an earlier one.
   const log = isOfDirective && journal.before !== null && FAILED_STATES.has(state) ? redactedTail(await readLog(machine, journal.activation)) : '';
   return {
     seq: journal.nextReportSeq,

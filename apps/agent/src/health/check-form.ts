@@ -1,29 +1,29 @@
 import * as v from 'valibot';
 
-/** Where a system keeps its health checks, below its toplevel: each generation brings its own. */
+/** The file of a system's health checks, below its toplevel. */
 export const HEALTH_CHECKS_FILE = 'etc/floe/health-checks.json';
 
-/** As systemd writes them; a name that begins with a dash would be an option. */
+/** As systemd writes them. A name must not begin with a dash, as it would be an option. */
 const UnitName = v.pipe(v.string(), v.regex(/^(?!-)[A-Za-z0-9:_.\\@-]{1,255}$/, 'a unit is named as systemd names it'));
 const Port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 const StatusCode = v.pipe(v.number(), v.integer(), v.minValue(100), v.maxValue(599));
 
-// What is left out follows the agent's settings.
+// Defaults that are not here are the agent's settings.
 const common = {
   name: v.pipe(v.string(), v.minLength(1), v.maxLength(200)),
-  /** One try that takes longer has failed. */
+  /** Limit of one try. */
   timeoutSeconds: v.optional(v.pipe(v.number(), v.minValue(0.1), v.maxValue(600)), 10),
-  /** Between two tries. */
+  /** Pause between two tries. */
   intervalSeconds: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(600))),
-  /** So many in a row. */
+  /** How many tries in a row must pass. */
   passes: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100))),
-  /** How long it may fail after the switch before that counts. */
+  /** How long the check may fail after the switch before that counts. */
   graceSeconds: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(3600))),
 };
 
 const CommandCheck = v.object({
   ...common,
-  // The first form of the file knew nothing else, and systems of that time are still rolled back to.
+  // The first version of this file had no `kind`, and agents still roll back to systems with it.
   kind: v.optional(v.literal('command'), 'command'),
   command: v.pipe(
     v.tupleWithRest([v.string()], v.string()),
@@ -36,9 +36,9 @@ const HttpCheck = v.object({
   ...common,
   kind: v.literal('http'),
   url: v.pipe(v.string(), v.url(), v.regex(/^https?:\/\//, 'an http:// or https:// URL')),
-  /** Which status codes are good; none: 200 to 399. */
+  /** Accepted status codes; empty: 200 to 399. */
   statuses: v.optional(v.array(StatusCode), []),
-  /** Text that the answer must have. */
+  /** Text that the answer must contain. */
   body: v.optional(v.pipe(v.string(), v.minLength(1))),
 });
 export type HttpCheck = v.InferOutput<typeof HttpCheck>;

@@ -347,7 +347,7 @@ describe('a TCP check', () => {
       expect(await check([{ name: 'db', kind: 'tcp', port, host: '127.0.0.1' }])).toBeNull();
     }
     expect((await check([{ name: 'db', kind: 'tcp', port, host: '127.0.0.1' }]))?.message).toBe(
-      `the check "db" expected a connection to 127.0.0.1:${port}, got none: nobody listens there`,
+      `the check "db" expected a connection to 127.0.0.1:${port}, got none: nothing listens there`,
     );
   });
 
@@ -416,6 +416,6 @@ describe('a unit check', () => {
   test('fails when systemctl cannot be asked', async () => {
     expect((await check([unit], { exec: exitsWith(1) }))?.message).toContain('systemctl could not tell');
     const missing: Exec = async () => await Promise.reject(new Error('no such program'));
-    expect((await check([unit], { exec: missing }))?.message).toContain('systemctl could not tell: it is not there');
+    expect((await check([unit], { exec: missing }))?.message).toContain('systemctl could not tell: systemctl is missing');
   });
 });

@@ -5,15 +5,15 @@ import { HEALTH_CHECKS_FILE, HealthChecks, type HealthCheck } from './check-form
 import { createProbe, type ProbeDeps } from './probe.ts';
 import type { Machine } from '../machines/machine.ts';
 
-/** How soon a check that fails is tried again at the earliest, in ms. */
+/** Shortest pause before a failed check is tried again, in ms. */
 const SHORTEST_RETRY_MS = 200;
 
-/** For checks that do not say themselves. */
+/** Defaults for checks without values of their own. */
 export interface HealthCheckOptions {
-  /** Each check must pass this often in a row: one lucky answer of a service that keeps crashing proves nothing. */
+  /** How often each check must pass in a row: a service that keeps crashing may answer once. */
   readonly passes: number;
   readonly pauseMs: number;
-  /** How long checks may fail before it counts: services take time to start. */
+  /** How long checks may fail before that counts: services need time to start. */
   readonly graceMs: number;
   readonly signal: AbortSignal;
 }
@@ -23,11 +23,11 @@ export interface HealthCheckDeps extends ProbeDeps {
   readonly clock: Clock;
 }
 
-/** Runs the checks that the system itself names, all at the same time. Null when all pass, or there are none. */
+/** Runs all health checks of the system at the same time. Null when all pass, or there are none. */
 export async function checkHealth(deps: HealthCheckDeps, toplevel: StorePath, options: HealthCheckOptions): Promise<AgentDetail | null> {
   const read = await readChecks(deps.machine, toplevel);
   if (read.kind === 'invalid') return read.detail;
-  // Once one has failed for good the others' time is up: the verdict stands, and the machine waits to be put back.
+  // One check that failed for good decides: stop the others, so that the rollback can begin.
   const decided = new AbortController();
   const signal = AbortSignal.any([options.signal, decided.signal]);
   const failures = await Promise.all(
@@ -41,7 +41,7 @@ export async function checkHealth(deps: HealthCheckDeps, toplevel: StorePath, op
   return found.length === 0 ? null : { code: 'HEALTH_CHECK_FAILED', message: found.join('; ') };
 }
 
-/** How long `checkHealth` can take at most, in ms: a watchdog must not end it earlier. */
+/** How long `checkHealth` takes at most, in ms: the watchdog must not act earlier. */
 export async function longestHealthCheckMs(machine: Machine, toplevel: StorePath, options: Omit<HealthCheckOptions, 'signal'>): Promise<number> {
   const read = await readChecks(machine, toplevel);
   if (read.kind === 'invalid') return 0;
@@ -49,9 +49,9 @@ export async function longestHealthCheckMs(machine: Machine, toplevel: StorePath
     0,
     ...read.checks.map((check) => {
       const { passes, intervalMs, graceMs } = timing(check, options);
-      // A program that does not end when it is asked to is killed later; a unit takes time of its own to start and stop.
+      // Added for killing a program that does not end, and for starting and stopping its unit.
       const tryMs = check.timeoutSeconds * 1000 + 25_000;
-      // The last try within the grace fails at its very end; all that follow pass, as slowly as they may.
+      // Worst case: the last try within the grace fails at its end, and all that follow pass as slowly as allowed.
       return graceMs + tryMs + passes * (Math.max(intervalMs, SHORTEST_RETRY_MS) + tryMs);
     }),
   );
@@ -69,13 +69,13 @@ async function readChecks(machine: Machine, toplevel: StorePath): Promise<ReadCh
 }
 
 interface Watched {
-  /** It failed after its grace. */
+  /** The check failed after its grace time. */
   readonly isFinal: boolean;
-  /** What was wrong at last; null when it passed, or was passing when the signal came. */
+  /** The last failure; null when the check passed, or the signal came while it passed. */
   readonly failure: string | null;
 }
 
-/** Tries a check until it passes often enough in a row, fails after its grace, or the signal ends it. */
+/** Tries a check until it passes often enough in a row, fails after its grace time, or `signal` aborts. */
 async function watch(deps: HealthCheckDeps, check: HealthCheck, options: HealthCheckOptions): Promise<Watched> {
   const { clock } = deps;
   const { signal } = options;
@@ -86,7 +86,7 @@ async function watch(deps: HealthCheckDeps, check: HealthCheck, options: HealthC
   let failure: string | null = null;
   while (passed < passes && !signal.aborted) {
     const found = await probe(signal);
-    // Cut off: it says nothing.
+    // An aborted try says nothing.
     if (signal.aborted) break;
     failure = found;
     if (failure === null) {
@@ -96,7 +96,7 @@ async function watch(deps: HealthCheckDeps, check: HealthCheck, options: HealthC
     }
     const leftMs = deadline - clock.monotonic();
     if (leftMs <= 0) return { isFinal: true, failure };
-    // From the start: "twice, then not" is a service that does not stay up.
+    // Count from the start: a service that passes twice and then fails does not stay up.
     passed = 0;
     await clock.sleep(Math.min(Math.max(intervalMs, SHORTEST_RETRY_MS), leftMs), signal);
   }

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { HttpCheck } from './check-form.ts';
 
 const MAX_REDIRECTS = 5;
-/** Text that is looked for must come this early. */
+/** How much of an answer is searched for text. */
 const MAX_BODY_BYTES = 1024 * 1024;
 
 interface Answer {
@@ -11,7 +11,7 @@ interface Answer {
   readonly location: string | undefined;
 }
 
-/** Asks once. Null when the answer is as it should be; else what was expected and what came. */
+/** One request. Null when the answer is as expected; else what was expected and what came. */
 export async function probeHttp(check: HttpCheck, signal: AbortSignal): Promise<string | null> {
   const expected = check.statuses.length === 0 ? 'status 200 to 399' : `status ${check.statuses.join(' or ')}`;
   const isGood = (status: number): boolean => (check.statuses.length === 0 ? status >= 200 && status <= 399 : check.statuses.includes(status));
@@ -24,7 +24,7 @@ export async function probeHttp(check: HttpCheck, signal: AbortSignal): Promise<
       return `expected ${expected} from ${url.href}, got no answer: ${reason(error)}`;
     }
     const next = redirectOnSameHost(answer, url);
-    // A redirect that is asked for by its number is the answer.
+    // A redirect whose status is expected is not followed.
     if (next !== null && !check.statuses.includes(answer.status)) {
       if (redirects === MAX_REDIRECTS)
         return `expected ${expected} from ${check.url}, got more than ${MAX_REDIRECTS} redirects, the last to ${next.href}`;
@@ -39,17 +39,17 @@ export async function probeHttp(check: HttpCheck, signal: AbortSignal): Promise<
   }
 }
 
-/** Null for a redirect to elsewhere as well: whether another machine works is not this machine's health. */
+/** Null also for a redirect to another host, whose health is not this machine's. */
 function redirectOnSameHost({ status, location }: Answer, from: URL): URL | null {
   if (status < 300 || status > 399 || location === undefined || !URL.canParse(location, from.href)) return null;
   const next = new URL(location, from);
   return next.hostname === from.hostname && /^https?:$/.test(next.protocol) ? next : null;
 }
 
-/** One GET over a connection of its own, by no proxy. `fetch` would refuse some ports, and stay in memory with 13 MB. */
+/** One GET over a new connection, without a proxy. `fetch` would refuse some ports, and keep 13 MB of memory. */
 async function get(url: URL, signal: AbortSignal): Promise<Answer> {
   const { request: send, Agent } = url.protocol === 'https:' ? process.getBuiltinModule('node:https') : process.getBuiltinModule('node:http');
-  // An agent of its own: the global one may have been told of a proxy by the environment.
+  // An agent of its own: the environment may have set a proxy for the global one.
   const agent = new Agent({ keepAlive: false });
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
@@ -66,7 +66,7 @@ async function get(url: URL, signal: AbortSignal): Promise<Answer> {
     for await (const chunk of response as AsyncIterable<Buffer>) {
       chunks.push(chunk);
       size += chunk.length;
-      // Leaving the loop ends the connection: a stream without an end is judged by its beginning.
+      // Leaving the loop ends the connection: of an endless stream only the beginning counts.
       if (size >= MAX_BODY_BYTES) break;
     }
     return { status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8'), location: response.headers.location };
@@ -81,7 +81,7 @@ function shown(body: string): string {
 }
 
 function reason(error: unknown): string {
-  // Of several addresses each has its own error; the one that all have in common is its code.
+  // With several addresses each has its own message, and the error itself only a code.
   const { code, message } = error as NodeJS.ErrnoException;
   return message === '' || message === undefined ? (code ?? 'the connection failed') : message;
 }

@@ -14,13 +14,13 @@ export interface ProbeDeps {
 }
 
 const OUTPUT = { maxStdoutBytes: 4096, maxStderrBytes: 4096, beyondStdout: 'cut' } as const;
-/** What systemd may take, beside the command's own time, to start its unit and to end what is left in it, in s. */
+/** Added for systemd to start the unit and to end its processes, in s. */
 const UNIT_SECONDS = 20;
 
-/** One try of a check: null when it passes, else what it expected and what it got. Never throws. */
+/** One try of a check: null when it passes, else what was expected and what came. Never throws. */
 export type Probe = (signal: AbortSignal) => Promise<string | null>;
 
-/** The tries of one check, in a row. */
+/** The probe of one check; call it once per try. */
 export function createProbe(deps: ProbeDeps, check: HealthCheck): Probe {
   const timeoutMs = check.timeoutSeconds * 1000;
   const run: Run = async (command, signal) => {
@@ -43,7 +43,7 @@ export function createProbe(deps: ProbeDeps, check: HealthCheck): Probe {
 async function probeCommand(check: CommandCheck, { machine, exec }: ProbeDeps, signal: AbortSignal): Promise<string | null> {
   const { timeoutSeconds } = check;
   const place = machine.place(check.command);
-  // Only where systemd runs the switches are there units to be had.
+  // Where switches run in systemd units, checks can, too.
   const isUnit = machine.switchesOutliveAgent;
   const { file, args, env } = isUnit ? inOwnUnit(place, { description: `Floe: health check ${check.name}`, timeoutSeconds }) : place;
   let result;
@@ -53,7 +53,7 @@ async function probeCommand(check: CommandCheck, { machine, exec }: ProbeDeps, s
     return `cannot be started: there is no program ${file}`;
   }
   if (result.end === 'exited' && result.exitCode === 0) return null;
-  // systemd-run does not tell a unit that systemd ended from one that failed.
+  // systemd-run does not distinguish a unit that reached its limit from one that failed.
   const isLate = result.end === 'timed-out' || (isUnit && result.durationMs >= timeoutSeconds * 1000);
   const how = isLate
     ? `did not end within ${timeLimit(1000 * timeoutSeconds)}`

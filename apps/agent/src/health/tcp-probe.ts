@@ -1,6 +1,6 @@
 import type { TcpCheck } from './check-form.ts';
 
-/** Connects once. Null when somebody listens; else what was expected and what came. */
+/** Connects once. Null when a server listens; else what was expected and what came. */
 export async function probeTcp({ host, port }: TcpCheck, signal: AbortSignal): Promise<string | null> {
   const { connect } = process.getBuiltinModule('node:net');
   const failure = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
@@ -12,6 +12,6 @@ export async function probeTcp({ host, port }: TcpCheck, signal: AbortSignal): P
     socket.once('error', resolve);
   });
   if (failure === null) return null;
-  const refused = failure.code === 'ECONNREFUSED' ? 'nobody listens there' : failure.message || (failure.code ?? 'the connection failed');
+  const refused = failure.code === 'ECONNREFUSED' ? 'nothing listens there' : failure.message || (failure.code ?? 'the connection failed');
   return `expected a connection to ${host}:${port}, got none: ${refused}`;
 }

@@ -7,8 +7,8 @@ export type Run = (command: readonly [string, ...string[]], signal: AbortSignal)
 const PROPERTIES = ['LoadState', 'ActiveState', 'SubState', 'Result', 'NRestarts'];
 
 /**
- * Looks at one unit again and again. A service that systemd restarts after each crash is active whenever one looks: what
- * gives it away is that it was restarted since the last look.
+ * Checks one unit repeatedly. A service that systemd restarts after each crash looks active with every check, so a restart since
+ * the last check counts as a failure, too.
  */
 export function unitProbe({ unit }: UnitCheck, run: Run): (signal: AbortSignal) => Promise<string | null> {
   let restartsBefore: number | undefined;
@@ -16,7 +16,7 @@ export function unitProbe({ unit }: UnitCheck, run: Run): (signal: AbortSignal) 
   return async (signal) => {
     const result = await run(['systemctl', 'show', ...PROPERTIES.map((name) => `--property=${name}`), '--', unit], signal).catch(() => null);
     if (result?.end !== 'exited' || result.exitCode !== 0) {
-      const why = result === null ? 'it is not there' : result.stderr.trim().slice(-300) || result.end;
+      const why = result === null ? 'systemctl is missing' : result.stderr.trim().slice(-300) || result.end;
       return `expected ${unit} to be active, but systemctl could not tell: ${why}`;
     }
     const found = new Map(result.stdout.split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));

@@ -15,24 +15,27 @@ import { checkHealth } from '../health/health-checks.ts';
 import type { MachineWatchdog } from '../machines/machine.ts';
 import { cacheOf, contactLimitMs, planActivation, healthLimits, REBOOT_TAKES_MS, switchedByHand, switchHeld, type Job, type JobDeps } from './job.ts';
 
-/** The watchdog was first. */
-export const WATCHDOG_WAS_FIRST: AgentDetail = {
+/** No verdict was written before the watchdog's deadline. */
+export const WATCHDOG_ROLLED_BACK: AgentDetail = {
   code: 'WATCHDOG',
-  message: 'no verdict came in time: the watchdog put the system before back',
+  message: 'the agent reached no verdict in time, so the watchdog rolled back to the previous system',
 };
 
-/** What a person should know of a system that was found to work. */
-const JUDGED_LOCALLY: AgentDetail = { code: SERVER_AWAY, message: 'the server said nothing in time, the network works: judged by the local checks' };
+/** Notes about a system that passed the checks. */
+const JUDGED_LOCALLY: AgentDetail = {
+  code: SERVER_AWAY,
+  message: 'the server did not answer in time, but the network works: only the local checks decided',
+};
 const NO_BASELINE: AgentDetail = {
   code: 'UNITS_UNKNOWN',
-  message: 'systemd did not say before the switch which units had failed: those that fail now were not looked at',
+  message: 'systemd did not list the failed units before the switch, so the units that fail now could not be compared',
 };
 
-/** Switches, with a watchdog armed, until the next start of the machine. */
+/** Switches with a watchdog armed. The change lasts until the next start of the machine. */
 export const activate: Job = async (deps, journal, { epoch, release }, signal) => {
   const { machine, logger } = deps;
   const plan = await planActivation(deps, journal, release.toplevel);
-  // What watched over an earlier activation may be at work.
+  // The watchdog of an earlier activation may still be running.
   await machine.watchdog?.settled(journal.activation, signal);
   try {
     if (plan !== null) await machine.watchdog?.arm(plan, { isFirst: true });
@@ -43,7 +46,7 @@ export const activate: Job = async (deps, journal, { epoch, release }, signal) =
       type: 'not-clear',
       epoch,
       isGone: false,
-      detail: { code, message: `nothing is switched without a watchdog: ${describeError(error)}` },
+      detail: { code, message: `the agent does not switch without a watchdog: ${describeError(error)}` },
     };
   }
   const outcome = await machine.switchTo(release.toplevel, 'test', { activation: journal.activation, signal });
@@ -61,7 +64,7 @@ export const activate: Job = async (deps, journal, { epoch, release }, signal) =
   return { type: 'switched', epoch, tookMs: 0 };
 };
 
-/** Somebody else's switch kept this one from being begun: that says nothing about the system, nor does it go back from theirs. */
+/** Another switch held the lock, so this one did not begin: it says nothing about the system, and nothing must be rolled back. */
 async function lockInTheWay({ machine }: JobDeps, toplevel: StorePath, { message }: AgentDetail): Promise<AgentDetail | null> {
   if (!/acquire lock/i.test(message)) return null;
   const heldBy = await machine.switchHeldBy();
@@ -69,8 +72,8 @@ async function lockInTheWay({ machine }: JobDeps, toplevel: StorePath, { message
   return switchHeld(heldBy);
 }
 
-/** Waits for switches of others: none keeps its lock for longer than a switch may take, and not many do one after the other. */
-async function othersEnded({ machine, clock, logger, settings }: JobDeps, what: string, signal: AbortSignal): Promise<void> {
+/** Waits until no other switch holds the lock, for at most the time of two switches. */
+async function waitForOtherSwitches({ machine, clock, logger, settings }: JobDeps, what: string, signal: AbortSignal): Promise<void> {
   let named: string | null = null;
   const deadline = clock.monotonic() + 2 * settings.switchLimitMs;
   for (;;) {
@@ -83,38 +86,41 @@ async function othersEnded({ machine, clock, logger, settings }: JobDeps, what: 
   }
 }
 
-/** Whether the system works, by its own checks and by contact; the verdict is on disk before it is told. */
+/** Whether the system works: its own checks, failed units, contact with server and caches. The verdict is on disk before it is reported. */
 export const verify: Job = async (deps, journal, { epoch, release }, signal) => {
   const { machine, settings, clock } = deps;
   const failed = (detail: AgentDetail, isContactLost = false): AgentEvent => ({ type: 'verify-failed', epoch, tookMs: 0, detail, isContactLost });
   const observed = await machine.observe();
   if (observed.current !== release.toplevel) {
-    // No switch of this change leads to a third system: somebody chose it since.
-    const isTheirs = machine.watchdog !== null && (await isByHand(deps, journal, observed, release.toplevel)) && !(await isUndone(deps, journal));
-    if (isTheirs) return switchedByHand(deps, observed.current);
-    return failed({ code: 'CURRENT_SYSTEM_DIFFERS', message: `the switch said that it worked, but what runs is ${observed.current ?? 'nothing'}` });
+    // This change leads to no third system: a user chose it.
+    const isUsersChoice =
+      machine.watchdog !== null && (await isByHand(deps, journal, observed, release.toplevel)) && !(await hasWatchdogDecided(deps, journal));
+    if (isUsersChoice) return switchedByHand(deps, observed.current);
+    return failed({ code: 'CURRENT_SYSTEM_DIFFERS', message: `the switch reported success, but the machine runs ${observed.current ?? 'nothing'}` });
   }
   const contactMs = contactLimitMs({ isStart: journal.boot !== null }, settings);
   const [health, contact, cache] = await Promise.all([
     checkHealth(deps, release.toplevel, { ...healthLimits(settings), signal }),
     deps.contact(contactMs, signal),
-    cacheIsProved(deps, journal, release.toplevel, signal),
+    checkCache(deps, journal, release.toplevel, signal),
     clock.sleep(settings.settleMs, signal),
   ]);
   if (health !== null) return failed(health);
   const known = journal.before?.failedUnits ?? null;
   const failedUnits = known === null ? [] : await machine.failedUnits();
-  if (failedUnits === null) return failed({ code: 'UNITS_UNKNOWN', message: 'since the switch, systemd does not say which units failed' });
+  if (failedUnits === null) return failed({ code: 'UNITS_UNKNOWN', message: 'since the switch, systemd does not list the failed units' });
   const newlyFailed = failedUnits.filter((unit) => known?.includes(unit) !== true);
   if (newlyFailed.length > 0) return failed({ code: 'UNITS_FAILED', message: `failed since the switch: ${newlyFailed.join(', ')}` });
   const isSameServer = (journal.before?.serverUrl ?? settings.serverUrl) === settings.serverUrl;
   if (contact === 'refused') {
-    const message = 'the server is there, but refuses the agent of this system, or is not believed by it: other keys, host name or repository?';
+    const message =
+      'the server answers, but it refuses this agent, or its directive fails the checks of this system: are the keys, the host name and the repository right?';
     return failed({ code: 'SERVER_REFUSES', message }, true);
   }
   if (contact === 'trusted' && cache !== 'trusted') {
-    const what = cache === 'absent' ? 'none of its caches answers and has this system' : 'none of its keys signed what its caches have';
-    return failed({ code: 'CACHE_REFUSES', message: `by the caches and keys of this system nothing could be downloaded any more: ${what}` }, true);
+    const what =
+      cache === 'absent' ? 'none of its caches answers and has this system' : 'its caches have this system, but not signed by one of its keys';
+    return failed({ code: 'CACHE_REFUSES', message: `with the caches and keys of this system no download would be possible: ${what}` }, true);
   }
   if (contact === 'none' || (contact === 'network' && !isSameServer)) {
     return failed(
@@ -122,28 +128,28 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
       true,
     );
   }
-  // Once more, just before the verdict: people do not wait for checks.
+  // Once more, just before the verdict: a user may have switched during the checks.
   const last = (await machine.observe()).current;
-  if (last !== release.toplevel && machine.watchdog !== null && !(await isUndone(deps, journal))) {
+  if (last !== release.toplevel && machine.watchdog !== null && !(await hasWatchdogDecided(deps, journal))) {
     return switchedByHand(deps, last);
   }
   if (machine.watchdog !== null && (await claimPassed(deps, machine.watchdog, journal.activation, signal)) === 'undo') {
     await machine.watchdog.settled(journal.activation, signal);
-    return { type: 'watchdog-rolled-back', epoch, detail: WATCHDOG_WAS_FIRST };
+    return { type: 'watchdog-rolled-back', epoch, detail: WATCHDOG_ROLLED_BACK };
   }
-  const lookedAt = known !== null || machine.watchdog === null;
-  return { type: 'verified', epoch, tookMs: 0, note: contact !== 'trusted' ? JUDGED_LOCALLY : lookedAt ? null : NO_BASELINE };
+  const hasBaseline = known !== null || machine.watchdog === null;
+  return { type: 'verified', epoch, tookMs: 0, note: contact !== 'trusted' ? JUDGED_LOCALLY : hasBaseline ? null : NO_BASELINE };
 };
 
-/** Makes the system what the machine starts. */
+/** Makes the system the default of the boot loader. */
 export const commit: Job = async (deps, { activation, before, boot: staged }, { epoch, release }, signal) => {
   const { machine } = deps;
   const { toplevel } = release;
   const failed = (code: string, message: string): AgentEvent => ({ type: 'commit-failed', epoch, tookMs: 0, detail: { code, message } });
-  await othersEnded(deps, 'the commit', signal);
+  await waitForOtherSwitches(deps, 'the commit', signal);
   const found = await machine.observe();
   if (found.current !== toplevel) {
-    // A start between the verdict and here brought the old system back; or somebody switched to another one.
+    // Since the verdict, either the machine started the old system, or a user switched.
     const isStart = (await machine.boot?.boots(activation))?.isNewBoot !== false && (staged === null || found.current === found.booted);
     if (isStart) return { type: 'restarted', isNewBoot: true, isOnTarget: false, fellBack: false };
     return switchedByHand(deps, found.current);
@@ -151,9 +157,9 @@ export const commit: Job = async (deps, { activation, before, boot: staged }, { 
   if (found.profile?.toplevel !== toplevel) await machine.setProfile(toplevel);
   const boot = await machine.switchTo(toplevel, 'boot', { activation, signal });
   if (boot.kind === 'failed') {
-    // The profile stands for what the machine starts, and must not say more than the boot loader knows.
+    // The profile means what the machine starts: it must agree with the boot loader.
     if (before?.profile != null && before.profile !== toplevel) await machine.setProfile(before.profile);
-    return failed('BOOT_NOT_SET', `the system works, but could not be made what the machine starts: ${boot.detail.message}`);
+    return failed('BOOT_NOT_SET', `the system works, but could not be made the default of the boot loader: ${boot.detail.message}`);
   }
   const observed = await machine.observe();
   if (!isOn(observed, toplevel)) {
@@ -166,7 +172,7 @@ export const commit: Job = async (deps, { activation, before, boot: staged }, { 
   return { type: 'committed', epoch, tookMs: 0 };
 };
 
-/** Whether what runs is neither the new system nor one of before, nor what a start of the machine brought: somebody's own choice. */
+/** Whether a user chose the running system: it is not the new one, not a previous one, and not the result of a restart. */
 async function isByHand({ machine }: JobDeps, journal: AgentJournal, { current, booted }: Observed, toplevel: StorePath): Promise<boolean> {
   const { before, verdict, boot, override, activation } = journal;
   if (boot !== null || override !== null || verdict === 'unwanted' || current === null) return false;
@@ -174,51 +180,52 @@ async function isByHand({ machine }: JobDeps, journal: AgentJournal, { current, 
   return current !== booted || (await machine.boot?.boots(activation))?.isNewBoot === false;
 }
 
-/** Puts the system before back, for the next start first. */
+/** Goes back to the previous system: first the boot loader, then the running system. */
 export const rollBack: Job = async (deps, journal, { epoch, release }, signal) => {
   const { machine, settings, logger, clock } = deps;
   const { before, activation, verdict } = journal;
   const failed = (code: string, message: string): AgentEvent => ({ type: 'rollback-failed', epoch, tookMs: 0, detail: { code, message } });
-  if (before === null || before.toplevel === null) return failed('NO_PREVIOUS_SYSTEM', 'there is no earlier system to go back to');
+  if (before === null || before.toplevel === null) return failed('NO_PREVIOUS_SYSTEM', 'there is no earlier system to roll back to');
   const plan = await planActivation(deps, journal, release.toplevel);
   const { watchdog } = machine;
   if (watchdog !== null) {
-    // What an earlier run, or the watchdog, began is waited for: it holds the switch's lock, and may tell the boot loader.
+    // A switch of an earlier run or of the watchdog holds the lock, and may write the boot loader: wait for its end.
     await watchdog.settled(activation, signal);
     if (plan !== null && verdict !== 'unwanted') {
-      // A full disk must not keep it from going.
+      // A full disk must not prevent the rollback.
       await watchdog.claim(activation, 'undo').catch((error: unknown) => logger.warn('the verdict cannot be written', { error }));
-      // For the agent that dies here: armed anew, for the boot loader and the switch. A started system has its guard already.
-      const way = { ...plan, verdictMs: plan.switchMs };
+      // In case the agent stops here, the watchdog covers the rollback, too. After a restart the boot guard does.
+      const rollbackPlan = { ...plan, verdictMs: plan.switchMs };
       if (journal.boot === null)
-        await watchdog.arm(way, { isFirst: false }).catch((error: unknown) => logger.warn('the way back is not watched over', { error }));
+        await watchdog.arm(rollbackPlan, { isFirst: false }).catch((error: unknown) => logger.warn('the rollback has no watchdog', { error }));
     }
   }
-  await othersEnded(deps, 'the way back', signal);
+  await waitForOtherSwitches(deps, 'the rollback', signal);
   const found = await machine.observe();
   if (await isByHand(deps, journal, found, release.toplevel)) return switchedByHand(deps, found.current);
-  // First what the machine starts next time: from here on a power cut brings the old system.
+  // The boot loader first: from here on a power failure leads to the previous system.
   const named = found.profile?.toplevel;
   if (journal.boot !== null) await machine.boot?.unstage(activation);
-  // What somebody made the machine start by hand is theirs, too.
-  const isTheirs = journal.override !== null && named !== release.toplevel;
-  // Where it may have been told of the new one, it is told again, whatever the profile says: an earlier try may have got half way.
-  const mayBeTold = journal.boot !== null || verdict === 'unwanted' || journal.attempt > 0;
-  if (before.profile !== null && !isTheirs && (named !== before.profile || mayBeTold)) {
+  // A user may have set the default of the boot loader, too: keep it.
+  const isUsersDefault = journal.override !== null && named !== release.toplevel;
+  // The boot loader may know the new system, whatever the profile says (an earlier try may have stopped half way): write it again.
+  const mayKnowNew = journal.boot !== null || verdict === 'unwanted' || journal.attempt > 0;
+  if (before.profile !== null && !isUsersDefault && (named !== before.profile || mayKnowNew)) {
     await machine.setProfile(before.profile);
     const boot = await machine.switchTo(before.profile, 'boot', { activation, isRollback: true, signal });
-    if (boot.kind === 'failed') return failed('BOOT_NOT_SET', `the system before could not be made what the machine starts: ${boot.detail.message}`);
+    if (boot.kind === 'failed')
+      return failed('BOOT_NOT_SET', `the previous system could not be made the default of the boot loader: ${boot.detail.message}`);
   }
-  // A system that was never started needs no switch back, and what somebody runs by hand is theirs.
+  // A staged system that was not started needs no switch back, and a user's own switch is kept.
   const isUntried = verdict === 'superseded' && found.current !== release.toplevel;
   const isSwitched = !isUntried && (found.current !== before.toplevel || verdict === 'failed' || verdict === null);
   if (isSwitched) {
     const outcome = await machine.switchTo(before.toplevel, 'test', { activation, isRollback: true, signal });
     if (outcome.kind === 'failed') {
-      const message = `the system before could not be put back: ${outcome.detail.message}`;
+      const message = `the switch to the previous system failed: ${outcome.detail.message}`;
       if (journal.boot === null || found.current === before.toplevel || !(await machine.boot?.rebootBack(activation)))
         return failed(outcome.detail.code, message);
-      // What takes a restart to get to may take one to leave; the boot loader was told already.
+      // A system that needs a restart to begin may need one to end. The boot loader knows the previous system already.
       logger.warn('restarting the machine to leave a system that failed', { epoch });
       await clock.sleep(REBOOT_TAKES_MS, signal);
       return failed('REBOOT_FAILED', `${message}; and the machine was to restart, and did not`);
@@ -234,8 +241,8 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
   return { type: 'rolled-back', epoch, tookMs: 0, hasContact };
 };
 
-/** Other caches or keys than those that this system was downloaded by are tried: no push could mend wrong ones. */
-async function cacheIsProved(deps: JobDeps, { before }: AgentJournal, toplevel: StorePath, signal: AbortSignal): Promise<CacheTrust> {
+/** Tries the caches and keys of the new system if they differ from those before: no push could correct wrong ones. */
+async function checkCache(deps: JobDeps, { before }: AgentJournal, toplevel: StorePath, signal: AbortSignal): Promise<CacheTrust> {
   const { machine, settings, clock } = deps;
   if ((before?.cache ?? cacheOf(settings)) === cacheOf(settings)) return 'trusted';
   const deadline = clock.monotonic() + settings.contactTimeoutMs;
@@ -247,12 +254,12 @@ async function cacheIsProved(deps: JobDeps, { before }: AgentJournal, toplevel: 
   }
 }
 
-/** Whether the watchdog was first. */
-async function isUndone({ machine }: JobDeps, { activation }: AgentJournal): Promise<boolean> {
+/** Whether the watchdog has claimed the verdict. */
+async function hasWatchdogDecided({ machine }: JobDeps, { activation }: AgentJournal): Promise<boolean> {
   return (await machine.watchdog?.verdict(activation)) === 'undo';
 }
 
-/** The verdict must be on disk: while that is full it is tried again, until the watchdog ends it. */
+/** The verdict must be on disk: while the disk is full this retries, until the watchdog's deadline. */
 async function claimPassed(
   { clock, logger }: JobDeps,
   watchdog: MachineWatchdog,

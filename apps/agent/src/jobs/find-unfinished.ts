@@ -1,8 +1,8 @@
 import { CONTACT_UNKNOWN, type AgentEvent, type AgentJournal } from '@floe/model';
-import { WATCHDOG_WAS_FIRST } from './changing.ts';
+import { WATCHDOG_ROLLED_BACK } from './changing.ts';
 import { switchedByHand, type JobDeps } from './job.ts';
 
-/** What the agent is to find on its start about an activation that it did not see the end of. */
+/** The event for an activation that was under way when the agent stopped. */
 export async function findUnfinished(deps: Pick<JobDeps, 'machine' | 'now'>, journal: AgentJournal, signal: AbortSignal): Promise<AgentEvent> {
   const { machine } = deps;
   const { directive, state, activation, before } = journal;
@@ -13,10 +13,10 @@ export async function findUnfinished(deps: Pick<JobDeps, 'machine' | 'now'>, jou
   if (directive === null || machine.watchdog === null) return restarted;
   const { epoch, release } = directive;
   if (state === 'BOOT_VERIFYING') {
-    // Found to work before the crash: that stands.
+    // The verdict was on disk before the crash: it counts.
     const verdict = await machine.watchdog.verdict(activation);
     if (verdict === 'passed') return { type: 'verified', epoch, tookMs: 0, note: CONTACT_UNKNOWN };
-    // The guard may have gone back by a switch, and been unable to write that down.
+    // The boot guard may have switched back without being able to write that down.
     const fellBack = boots.fellBack || (verdict === 'undo' && !isOnTarget);
     return isOnTarget || fellBack || current === booted ? { ...restarted, fellBack } : switchedByHand(deps, current);
   }
@@ -25,18 +25,18 @@ export async function findUnfinished(deps: Pick<JobDeps, 'machine' | 'now'>, jou
   if (unfinished.kind === 'passed') return { type: 'verified', epoch, tookMs: 0, note: CONTACT_UNKNOWN };
   if (unfinished.kind === 'watchdog-rolled-back') {
     const found = (await machine.observe()).current;
-    // A third system: the watchdog left it alone as well.
+    // A third system is a user's choice, which the watchdog leaves in place.
     return found === release.toplevel || found === before?.toplevel
-      ? { type: 'watchdog-rolled-back', epoch, detail: WATCHDOG_WAS_FIRST }
+      ? { type: 'watchdog-rolled-back', epoch, detail: WATCHDOG_ROLLED_BACK }
       : switchedByHand(deps, found);
   }
   if (unfinished.kind === 'interrupted') return restarted;
   const { outcome } = unfinished;
   if (outcome.kind === 'switched') {
     const found = (await machine.observe()).current;
-    // While it was verified it ran the new system; no switch of this change leads to a third one.
-    const isTheirs = found !== null && found !== release.toplevel && (state === 'VERIFYING' || found !== before?.toplevel);
-    return isTheirs ? switchedByHand(deps, found) : { type: 'switched', epoch, tookMs: 0 };
+    // During the checks the new system ran, and this change leads to no third one.
+    const isUsersChoice = found !== null && found !== release.toplevel && (state === 'VERIFYING' || found !== before?.toplevel);
+    return isUsersChoice ? switchedByHand(deps, found) : { type: 'switched', epoch, tookMs: 0 };
   }
   return state === 'ACTIVATING' ? { type: 'switch-failed', epoch, tookMs: 0, detail: outcome.detail } : restarted;
 }

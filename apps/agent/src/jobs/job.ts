@@ -11,19 +11,19 @@ export interface JobSettings {
   readonly serverUrl: string;
   readonly substituters: readonly string[];
   readonly cachePublicKeys: readonly string[];
-  /** Less free room than this, in bytes, and nothing is downloaded or switched. */
+  /** With less free space than this, in bytes, the agent neither downloads nor switches. */
   readonly minFreeBytes: number;
-  /** How long a check may fail after a switch before it counts, in ms. */
+  /** How long a health check may fail after a switch before that counts, in ms. */
   readonly healthGraceMs: number;
-  /** How long services get after a switch to show that they stay up, in ms. */
+  /** How long services must stay up after a switch, in ms. */
   readonly settleMs: number;
   /** How long the server may take to answer after a switch, in ms. */
   readonly contactTimeoutMs: number;
-  /** So long, in ms, the server may be away after a switch that was judged without it; 0: for ever. */
+  /** How long the server may be away after a switch that only the local checks judged, in ms; 0: for ever. */
   readonly serverLimitMs: number;
-  /** A switch that takes longer, in ms, is ended and undone. */
+  /** A switch that takes longer, in ms, is ended and rolled back. */
   readonly switchLimitMs: number;
-  /** How long the machine may take to start, until the agent runs, in ms. */
+  /** How long a start of the machine may take until the agent runs, in ms. */
   readonly bootLimitMs: number;
 }
 
@@ -32,58 +32,59 @@ export interface JobDeps {
   readonly exec: Exec;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** The time that waits are measured by, ms. */
+  /** The clock of waits and deadlines, ms. */
   readonly now: () => number;
   readonly settings: JobSettings;
-  /** Whom this machine reaches on new connections within that time. */
+  /** What a new connection shows within `timeoutMs`. */
   readonly contact: (timeoutMs: number, signal: AbortSignal) => Promise<Contact>;
-  /** Why nothing is to be downloaded now; null: it may be. */
+  /** Why a download must wait; null: it need not. */
   readonly holdDownload: (journal: AgentJournal) => Promise<AgentWait | null>;
   /** How disruptive the switch would be, and what it waits for. */
   readonly assess: (journal: AgentJournal, directive: AgentDirective, signal: AbortSignal) => Promise<Assessment>;
   readonly onProgress: (epoch: number, progress: DownloadProgress) => void;
 }
 
-/** One job of the state machine on the machine. What was foreseen is the event that it ends with; what was not, it throws. */
+/** One job of the state machine. Expected results are events; anything else it throws. */
 export type Job = (deps: JobDeps, journal: AgentJournal, directive: AgentDirective, signal: AbortSignal) => Promise<AgentEvent>;
 
-/** A restart that has not ended this agent after so long did not happen. */
+/** If this agent still runs after this long, the machine did not restart. */
 export const REBOOT_TAKES_MS = 10 * 60_000;
 
-/** A start would try the system, and nothing would take it back. */
+/** The system has no boot guard, so nothing would roll it back if its start failed. */
 export const NO_BOOT_GUARD: AgentDetail = {
   code: 'NO_BOOT_GUARD',
-  message: 'it takes effect with a restart, but has no floe-boot-guard.service to take it back if it fails: it needs the module of floe-agent',
+  message:
+    'the system needs a restart, but has no floe-boot-guard.service that would roll it back if its start failed: add the NixOS module of floe-agent to it',
 };
 
-/** Another switch keeps this one from being begun; null when nobody says which. */
+/** Another switch holds the lock; `heldBy` null: it is not known which. */
 export function switchHeld(heldBy: string | null): AgentDetail {
-  const message = `another switch is under way: ${heldBy ?? 'it'} holds its lock; tried again when it has ended, and if it is stuck, it is ended`;
+  const message = `another switch is running (${heldBy ?? 'unknown'} holds the lock). This one follows when that ends; the agent ends it if it is stuck`;
   return { code: 'SWITCH_HELD', message };
 }
 
-/** Somebody switched the machine to `toplevel` in the middle of a change. */
+/** A user switched the machine to `toplevel` during a change. */
 export function switchedByHand({ now }: Pick<JobDeps, 'now'>, toplevel: StorePath | null): AgentEvent {
   return { type: 'overridden', override: { toplevel, since: now(), by: 'switch' } };
 }
 
-/** What downloads depend on, to be compared. */
+/** The caches and keys of downloads, for comparing. */
 export function cacheOf({ substituters, cachePublicKeys }: JobSettings): string {
   return [...substituters, ...cachePublicKeys].join(' ');
 }
 
 const HEALTH_PASSES = 3;
-/** What a busy machine may take beside the limits of the single steps. */
+/** Added for a busy machine to the limits of the single checks. */
 const WATCHDOG_MARGIN_MS = 20_000;
-/** After the checks systemd is asked which units failed, twice if it must be. */
+/** For asking systemd for the failed units after the checks, twice if needed. */
 const UNITS_MS = 21_000;
 
-/** How long the server is waited for, in ms: after a start of the machine its network may take as long as the start did. */
+/** How long to wait for the server, in ms: after a start of the machine, its network may take as long as the start itself. */
 export function contactLimitMs({ isStart }: { readonly isStart: boolean }, { contactTimeoutMs, bootLimitMs }: JobSettings): number {
   return isStart ? Math.max(contactTimeoutMs, bootLimitMs) : contactTimeoutMs;
 }
 
-/** What is armed before the machine is changed; null when there is nothing to go back to. */
+/** The paths and limits that the watchdog needs; null when there is no previous system to roll back to. */
 export async function planActivation(
   { machine, settings }: JobDeps,
   { activation, before }: AgentJournal,
@@ -100,7 +101,7 @@ export async function planActivation(
   return { activation, toplevel, before: before.toplevel, beforeProfile, switchMs, verdictMs, bootMs };
 }
 
-/** How often, and how long, the checks of a system are made before they count. */
+/** How often and for how long health checks are tried. */
 export function healthLimits({ settleMs, healthGraceMs }: JobSettings): Omit<HealthCheckOptions, 'signal'> {
   return { passes: HEALTH_PASSES, pauseMs: settleMs / HEALTH_PASSES, graceMs: healthGraceMs };
 }

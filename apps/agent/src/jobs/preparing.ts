@@ -2,7 +2,7 @@ import { isOn, rollbackTarget, type AgentEvent } from '@floe/model';
 import { cacheOf, NO_BOOT_GUARD, switchHeld, type Job } from './job.ts';
 import { lackOfRoom, megabytes } from './room.ts';
 
-/** Whether it runs the system already. */
+/** Whether the machine runs and boots the system already. */
 export const inspect: Job = async ({ machine }, _journal, { epoch, release }) => {
   return { type: 'inspected', epoch, isOnTarget: isOn(await machine.observe(), release.toplevel) };
 };
@@ -23,18 +23,18 @@ export const download: Job = async (deps, journal, { epoch, release }, signal) =
   return { type: 'downloaded', epoch, tookMs: 0 };
 };
 
-/** How disruptive the switch is, and what it waits for. */
+/** How much the switch would disrupt, and what it waits for. */
 export const assess: Job = async (deps, journal, directive, signal) => {
   const { epoch } = directive;
   if (journal.state === 'DEFERRED' && journal.impact === null) {
-    // Not downloaded yet: whether it may be is the question.
+    // The download is deferred: ask whether it may begin.
     const wait = await deps.holdDownload(journal);
     return wait === null ? { type: 'download-due', epoch } : { type: 'download-held', epoch, wait };
   }
   return { type: 'assessed', epoch, ...(await deps.assess(journal, directive, signal)) };
 };
 
-/** What must hold before anything is changed; what is needed to go back is written down. */
+/** Checks what must hold before the first change, and records what a rollback needs. */
 export const precheck: Job = async (deps, journal, directive, signal) => {
   const { machine, settings } = deps;
   const { epoch, release, mode } = directive;
@@ -44,22 +44,22 @@ export const precheck: Job = async (deps, journal, directive, signal) => {
   if (full !== null) return notClear(full.code, full.message);
   const lacking = await machine.bootBytesLacking(toplevel);
   if (lacking > 0)
-    return notClear('BOOT_DISK_FULL', `the boot loader's disk lacks ${megabytes(lacking)} for its kernel and initrd: remove old generations from it`);
+    return notClear('BOOT_DISK_FULL', `the boot partition needs ${megabytes(lacking)} more for the kernel and the initrd: remove old generations`);
   const heldBy = await machine.switchHeldBy();
   if (heldBy !== null) return notClear('SWITCH_HELD', switchHeld(heldBy).message);
-  // Once more: minutes may have passed since the server was asked.
+  // Once more: minutes may have passed since the agent asked for `go`.
   const { impact, wait } = await deps.assess(journal, directive, signal);
   if (wait !== null) return { type: 'assessed', epoch, impact, wait };
   const observed = await machine.observe();
   const before = rollbackTarget(journal, observed, toplevel);
-  // What the machine starts after going back; never the new system itself, or one that was put back.
+  // The boot default after a rollback: never the new system, nor one in quarantine.
   const named = observed.profile?.toplevel ?? null;
   const profile = named === toplevel || (named !== null && journal.quarantined.includes(named)) ? before : named;
   const keepBefore = before === null ? Promise.resolve() : machine.keep('before', before);
   const [isValid, failedUnits] = await Promise.all([machine.isValid(toplevel), machine.failedUnits(), keepBefore]);
   const misfit = isValid ? await machine.misfit(toplevel) : null;
   if (misfit !== null) return notClear(misfit.code, misfit.message);
-  if (!isValid) return notClear('STORE_PATH_GONE', 'the downloaded system is not in the store any more', true);
+  if (!isValid) return notClear('STORE_PATH_GONE', 'the downloaded system is no longer in the store', true);
   const isForBoot = machine.boot !== null && before !== null && (mode === 'boot' || impact === 'reboot');
   if (isForBoot && !(await machine.boot.hasGuard(toplevel))) return notClear(NO_BOOT_GUARD.code, NO_BOOT_GUARD.message);
   return {

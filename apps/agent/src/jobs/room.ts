@@ -13,8 +13,8 @@ interface Wanted {
 }
 
 /**
- * Whether there is too little room, with what is `wanted` or without. How much of a closure is here already only Nix and
- * the cache know, and they are asked only when it matters.
+ * Whether there is too little free space, with the download of `wanted` or without. Nix and the caches know how much of a
+ * closure is missing; they are asked only when that decides.
  */
 export async function lackOfRoom({ machine, settings }: RoomDeps, wanted?: Wanted): Promise<AgentDetail | null> {
   const free = await machine.freeBytes();
@@ -24,7 +24,10 @@ export async function lackOfRoom({ machine, settings }: RoomDeps, wanted?: Wante
     needed += (await machine.missingBytes(toplevel, { substituters: settings.substituters, signal })) ?? closureSizeBytes;
   }
   if (free >= needed) return null;
-  return { code: 'DISK_FULL', message: `only ${megabytes(free)} are free, ${megabytes(needed)} are needed: make room and it goes on by itself` };
+  return {
+    code: 'DISK_FULL',
+    message: `only ${megabytes(free)} are free, ${megabytes(needed)} are needed: free some space, and the agent continues by itself`,
+  };
 }
 
 /** For people. */

@@ -18,7 +18,7 @@ const JOBS: Record<AgentJob, Job> = {
   reboot,
 };
 
-/** How each job's failure is told, when it was not foreseen. */
+/** The event for an error that a job did not expect. */
 const FAILURES: Record<AgentJob, (epoch: number, tookMs: number, detail: AgentDetail, error: unknown) => AgentEvent> = {
   inspect: (epoch) => ({ type: 'inspected', epoch, isOnTarget: false }),
   download: (epoch, tookMs, detail, error) => ({
@@ -28,10 +28,10 @@ const FAILURES: Record<AgentJob, (epoch: number, tookMs: number, detail: AgentDe
     detail,
     isRetryable: !isFloeError(error) || error.retryable,
   }),
-  // What a switch would do cannot be found out: it is taken for one that restarts units, and goes ahead.
+  // Without an answer from the system, the switch counts as one that restarts units, and goes ahead.
   assess: (epoch) => ({ type: 'assessed', epoch, impact: 'units', wait: null }),
   precheck: (epoch, _tookMs, detail) => ({ type: 'not-clear', epoch, isGone: false, detail }),
-  // A switch that systemd did not run says nothing about the system.
+  // systemd did not run the switch: that says nothing about the system.
   activate: (epoch, tookMs, detail) =>
     detail.code === 'SWITCH_NOT_STARTED'
       ? { type: 'restarted', isNewBoot: false, isOnTarget: false, fellBack: false }
@@ -43,20 +43,20 @@ const FAILURES: Record<AgentJob, (epoch: number, tookMs: number, detail: AgentDe
   reboot: (epoch, tookMs, detail) => ({ type: 'reboot-failed', epoch, tookMs, detail }),
 };
 
-/** Does one job of the state machine on the machine; its end, good or bad, is an event. Throws only when aborted. */
-export async function runJob(work: AgentJob, deps: JobDeps, journal: AgentJournal, signal: AbortSignal): Promise<AgentEvent> {
+/** Runs one job; its result, good or bad, is an event. Throws only when aborted. */
+export async function runJob(job: AgentJob, deps: JobDeps, journal: AgentJournal, signal: AbortSignal): Promise<AgentEvent> {
   const { directive } = journal;
-  if (directive === null) throw new Error(`there is no directive to ${work} for`);
+  if (directive === null) throw new Error(`the job ${job} has no directive`);
   const startedAt = deps.clock.monotonic();
   try {
-    const event = await JOBS[work](deps, journal, directive, signal);
+    const event = await JOBS[job](deps, journal, directive, signal);
     signal.throwIfAborted();
     return 'tookMs' in event ? { ...event, tookMs: elapsed(deps.clock, startedAt) } : event;
   } catch (error) {
     signal.throwIfAborted();
-    deps.logger.warn('a step failed', { work, epoch: directive.epoch, error });
+    deps.logger.warn('a job failed', { job, epoch: directive.epoch, error });
     const code = isFloeError(error) ? error.code : ((error as NodeJS.ErrnoException).code ?? 'UNEXPECTED');
-    return FAILURES[work](directive.epoch, elapsed(deps.clock, startedAt), { code, message: describeError(error) }, error);
+    return FAILURES[job](directive.epoch, elapsed(deps.clock, startedAt), { code, message: describeError(error) }, error);
   }
 }
 

@@ -1,10 +1,10 @@
 import type { AgentJournal } from '@floe/model';
 import type { Notice } from './protocol.ts';
 
-/** What happened is news for so long, in ms. */
+/** How long a result is shown, in ms. */
 const NEWS_MS = 3600_000;
 
-/** What the people at the machine should know now; null: nothing. Pure. */
+/** What users of the machine should know now; null: nothing. Pure. */
 export function noticeOf(journal: AgentJournal, now: number): Notice | null {
   const { state, detail, directive, since } = journal;
   const because = detail?.message ?? '';
@@ -15,18 +15,18 @@ export function noticeOf(journal: AgentJournal, now: number): Notice | null {
       return { id, kind: 'waiting', title: 'A new system is ready', body: because, actions: ['later', 'now'] };
     case 'BOOT_STAGED':
       if (detail?.code === 'STAGING' || detail?.code === 'AWAITS_RESTART') return null;
-      return { id, kind: 'restart-needed', title: 'A restart brings a new system', body: because, actions: ['later', 'now'] };
+      return { id, kind: 'restart-needed', title: 'A new system starts with the next restart', body: because, actions: ['later', 'now'] };
     case 'SUCCEEDED':
       if (!isNews || detail?.code === 'ALREADY_ON_IT') return null;
       return {
         id,
         kind: 'switched',
         title: 'This machine runs a new system',
-        body: because || 'Everything that is checked works.',
+        body: because || 'All checks passed.',
         actions: ['rollback'],
       };
     case 'ROLLED_BACK':
-      return isNews ? { id, kind: 'put-back', title: 'A new system did not work and was taken back', body: because, actions: [] } : null;
+      return isNews ? { id, kind: 'put-back', title: 'A new system failed and was rolled back', body: because, actions: [] } : null;
     case 'ROLLBACK_FAILED':
       return { id, kind: 'problem', title: 'This machine needs its administrator', body: because, actions: [] };
     default:

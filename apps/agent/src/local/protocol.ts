@@ -2,8 +2,8 @@ import { AgentState, CommitSha, Counter, Detail, HostName, Observed, StorePath, 
 import { join } from 'node:path';
 import * as v from 'valibot';
 
-// What the agent and the people at its machine say to each other: HTTP with JSON over a Unix socket. Requests are
-// strict; answers ignore what they do not know, since right after an upgrade either side may be the older one.
+// The local protocol between the agent and the machine's users: HTTP with JSON over a Unix socket. Requests reject unknown keys.
+// Answers ignore them, since after an upgrade either side may be the older one.
 
 const SOCKET_PATH = '/run/floe-agent/socket';
 
@@ -12,12 +12,12 @@ export function socketPathOf(env: Readonly<Record<string, string | undefined>>, 
   return env['FLOE_SOCKET']?.trim() || join(root ?? '/', SOCKET_PATH);
 }
 
-/** Root's own socket beside the one of a group: nobody in the group can keep root out of it. */
+/** Root's own socket beside the one of a group: the group's members cannot block it. */
 export function rootSocketPath(path: string): string {
   return `${path}.root`;
 }
 
-/** A month; what may really be asked for is the policy's to say. */
+/** A month; the policy has the real limit. */
 const MAX_LATER_MINUTES = 31 * 24 * 60;
 
 /** Body of `POST /later`. Without `minutes`: for as long as the policy allows at once. */
@@ -29,45 +29,49 @@ export type LaterRequest = v.InferOutput<typeof LaterRequest>;
 /** Body of the other POSTs; an empty body does as well. */
 export const NoArguments = v.strictObject({});
 
-/** Why something is not done: the answer to a request (409 when the agent refuses, 4xx and 5xx otherwise). */
-export const Refusal = v.object({ code: v.string(), message: v.string() });
-export type Refusal = v.InferOutput<typeof Refusal>;
+/** Why a request is not carried out (409 when the agent refuses, 4xx and 5xx otherwise). */
+export const RequestRefusal = v.object({ code: v.string(), message: v.string() });
+export type RequestRefusal = v.InferOutput<typeof RequestRefusal>;
 
-/** What keeps a system that is ready from being switched to. `until`: so long its people put it off; null: they did not. */
+/** What the ready system waits for. `until`: the time of a user's "later"; null: no user deferred it. */
 export const Waiting = v.object({ code: v.string(), message: v.string(), until: v.nullable(Timestamp) });
 export type Waiting = v.InferOutput<typeof Waiting>;
 
 /** Answer to `GET /status`. Times are milliseconds since 1970-01-01 UTC. */
 export const LocalStatus = v.object({
   host: HostName,
-  server: v.object({ url: v.string(), connected: v.boolean(), /** When it was connected, or lost; null: never was. */ since: v.nullable(Timestamp) }),
+  server: v.object({
+    url: v.string(),
+    connected: v.boolean(),
+    /** When the connection was made or lost; null: there was none yet. */ since: v.nullable(Timestamp),
+  }),
   state: AgentState,
   /** When `state` was entered. */
   since: Timestamp,
   detail: v.nullable(Detail),
   waiting: v.nullable(Waiting),
-  /** How often "later" may still be said to the system that waits. */
+  /** How often the waiting system can still be deferred. */
   laterLeft: Counter,
   desired: v.nullable(v.object({ toplevel: StorePath, commit: CommitSha, sequence: Counter })),
   observed: Observed,
-  /** Systems that were put back here. */
+  /** Systems that were rolled back on this machine. */
   quarantined: v.array(StorePath),
-  /** Someone went back or switched by hand: the agent leaves it at that until `resume`. */
+  /** Set when a user went back or switched by hand: the agent keeps that system until `resume`. */
   override: v.nullable(v.object({ toplevel: v.nullable(StorePath), since: Timestamp, by: v.nullable(v.string()) })),
   agentVersion: v.string(),
 });
 export type LocalStatus = v.InferOutput<typeof LocalStatus>;
 
-/** What a notice lets people do; each is a request of the same name. */
+/** The actions that a notice offers; each is a request of the same name. */
 export const NOTICE_ACTIONS = ['later', 'now', 'rollback'] as const;
 export type NoticeAction = (typeof NOTICE_ACTIONS)[number];
 
 export const NOTICE_KINDS = ['waiting', 'restart-needed', 'switched', 'put-back', 'problem'] as const;
 export type NoticeKind = (typeof NOTICE_KINDS)[number];
 
-/** Something that a person at the machine should know. Plain text; times in it are local. */
+/** Something that users of the machine should know. Plain text; times in it are local. */
 export const Notice = v.object({
-  /** The same for as long as it says the same: each is shown once. */
+  /** Stays the same while the content does: each notice is shown once. */
   id: v.pipe(v.string(), v.minLength(1), v.maxLength(200)),
   kind: v.picklist(NOTICE_KINDS),
   title: v.string(),
@@ -76,7 +80,7 @@ export const Notice = v.object({
 });
 export type Notice = v.InferOutput<typeof Notice>;
 
-/** A line of `GET /events`. The first comes at once; null: there is nothing to be told (any more). */
+/** A line of `GET /events`. The first comes at once; null: there is no notice (any more). */
 export const NoticeLine = v.object({ notice: v.nullable(Notice) });
 export type NoticeLine = v.InferOutput<typeof NoticeLine>;
 
@@ -84,19 +88,19 @@ export type NoticeLine = v.InferOutput<typeof NoticeLine>;
 export const Deferred = v.object({ until: Timestamp, laterLeft: Counter });
 export type Deferred = v.InferOutput<typeof Deferred>;
 
-/** Answer to `POST /now` and `POST /resume`: it is begun, not done. `toplevel`: what the machine is to run. */
+/** Answer to `POST /now` and `POST /resume`: begun, not finished. `toplevel`: the system that should run. */
 export const Accepted = v.object({ toplevel: v.nullable(StorePath) });
 export type Accepted = v.InferOutput<typeof Accepted>;
 
-/** Answer to `POST /rollback`: begun, not done. */
+/** Answer to `POST /rollback`: begun, not finished. */
 export const RollingBack = v.object({ toplevel: StorePath });
 export type RollingBack = v.InferOutput<typeof RollingBack>;
 
-/** Answer to `GET /changes`: `ClosureChanges` of libs/nix, and between what. */
+/** Answer to `GET /changes`: `ClosureChanges` of libs/nix, and the two systems. */
 export const Changes = v.object({
   /**
-   * 'next': from what runs to the system that is ready. 'last': from the system before to what runs. 'between': two
-   * generations that were named; the agent never answers so.
+   * 'next': from the running system to the ready one. 'last': from the previous system to the running one. 'between': two
+   * given generations; only the command makes this, never the agent.
    */
   subject: v.picklist(['next', 'last', 'between']),
   before: StorePath,

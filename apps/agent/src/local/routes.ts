@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describeError, isFloeError, type Logger } from '@floe/runtime';
 import * as v from 'valibot';
-import { LaterRequest, NoArguments, type NoticeLine, type Refusal } from './protocol.ts';
+import { LaterRequest, NoArguments, type NoticeLine, type RequestRefusal } from './protocol.ts';
 import type { Outcome, UserRequests } from './requests.ts';
 
 const MAX_BODY_BYTES = 4 * 1024;
-/** What waits for a follower that does not read; then it is let go, and comes back. */
+/** A follower with more unread bytes than this is disconnected; it connects again. */
 const MAX_UNREAD_BYTES = 64 * 1024;
 const MAX_FOLLOWERS = 32;
 
@@ -31,7 +31,7 @@ export function createRoutes(handlers: UserRequests, logger: Logger): Routes {
   async function reply(request: IncomingMessage, signal: AbortSignal): Promise<Reply> {
     const { pathname } = urlOf(request);
     const routes = table[pathname];
-    if (routes === undefined) return refusal(404, 'NO_SUCH_PATH', `there is no ${pathname} here: is floe-agent as new as the command?`);
+    if (routes === undefined) return refusal(404, 'NO_SUCH_PATH', `floe-agent does not know ${pathname}: is it older than this command?`);
     const route = routes[request.method ?? ''];
     if (route === undefined) return refusal(405, 'WRONG_METHOD', `${pathname} takes ${Object.keys(routes).join(', ')}`);
     const body = await readBody(request);
@@ -41,13 +41,13 @@ export function createRoutes(handlers: UserRequests, logger: Logger): Routes {
 
   function follow(request: IncomingMessage, response: ServerResponse): void {
     if (followers.size >= MAX_FOLLOWERS) {
-      send(response, refusal(503, 'TOO_MANY_FOLLOWERS', 'too many follow the notices already'));
+      send(response, refusal(503, 'TOO_MANY_FOLLOWERS', 'too many clients follow the notices already'));
       return;
     }
-    // A desktop that shows nothing says so: the people at it are then told in another way.
+    // A desktop that cannot show notices says so; its users then get them on terminals.
     followers.set(response, { canShow: urlOf(request).searchParams.get('shows') !== 'no' });
     let end = (): void => undefined;
-    response.on('error', () => undefined); // It went away; 'close' follows.
+    response.on('error', () => undefined); // 'close' follows.
     response.on('close', () => {
       end();
       followers.delete(response);
@@ -72,7 +72,7 @@ export function createRoutes(handlers: UserRequests, logger: Logger): Routes {
         send(response, await reply(request, gone.signal));
       } catch (error) {
         const isKnown = isFloeError(error);
-        logger[isKnown ? 'warn' : 'error']('a request of a person at this machine failed', { method: request.method, url: request.url, error });
+        logger[isKnown ? 'warn' : 'error']('a request of a user failed', { method: request.method, url: request.url, error });
         if (response.headersSent) response.destroy();
         else
           send(
@@ -93,7 +93,7 @@ export function createRoutes(handlers: UserRequests, logger: Logger): Routes {
 }
 
 function routeTable(handlers: UserRequests, logger: Logger): Readonly<Record<string, Readonly<Record<string, Route>>>> {
-  /** A request that changes something: checked, written to the log, and answered by its outcome. */
+  /** A request that changes something: its body is checked, its outcome logged and returned. */
   function change<Body>(
     name: string,
     schema: v.GenericSchema<unknown, Body>,
@@ -102,9 +102,9 @@ function routeTable(handlers: UserRequests, logger: Logger): Readonly<Record<str
     return {
       async POST(json) {
         const parsed = v.safeParse(schema, json ?? {});
-        if (!parsed.success) return refusal(400, 'BAD_REQUEST', `the body is not as it should be: ${v.summarize(parsed.issues)}`);
+        if (!parsed.success) return refusal(400, 'BAD_REQUEST', `the body is invalid: ${v.summarize(parsed.issues)}`);
         const outcome = await ask(parsed.output);
-        logger.info('asked by a person at this machine', {
+        logger.info('a user made a request', {
           request: name,
           ...parsed.output,
           outcome: outcome.kind === 'refused' ? outcome.code : 'ok',
@@ -130,13 +130,13 @@ function outcomeReply(outcome: Outcome<object>): Reply {
 }
 
 function refusal(status: number, code: string, message: string): Reply {
-  return { status, body: { code, message } satisfies Refusal };
+  return { status, body: { code, message } satisfies RequestRefusal };
 }
 
 function send(response: ServerResponse, { status, body }: Reply): void {
   if (response.destroyed) return;
   const text = `${JSON.stringify(body)}\n`;
-  // One request per connection: what was not read of a refused body cannot be taken for the next request.
+  // One request per connection: unread bytes of a refused body must not look like the next request.
   response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), connection: 'close' });
   response.end(text);
 }
@@ -150,7 +150,7 @@ async function readBody(request: IncomingMessage): Promise<{ kind: 'read'; json:
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
-    // Read on, and forget: to stop in the middle would close the connection before the answer.
+    // Read to the end and drop it: to stop early would close the connection before the answer.
     if (size <= MAX_BODY_BYTES) chunks.push(chunk);
   }
   if (size > MAX_BODY_BYTES) return { kind: 'refused', reply: refusal(413, 'BODY_TOO_LONG', `a request has at most ${MAX_BODY_BYTES} bytes`) };

@@ -76,14 +76,14 @@ describe('who may', () => {
     expect(log).toEqual([]);
     await serve({ group: 'nobody-made-it' });
     expect(await mode()).toBe('600');
-    expect(log.join()).toContain('there is no such group');
+    expect(log.join()).toContain('the group does not exist');
     expect(await client().status()).toEqual(STATUS);
   });
 
   it('goes on when the groups cannot be read', async () => {
     await serve({ group: 'floe', readGroups: async () => await Promise.reject(new Error('no /etc')) });
     expect(await mode()).toBe('600');
-    expect(log.join()).toContain('the group cannot be let in');
+    expect(log.join()).toContain('the group could not be given access');
   });
 });
 
@@ -162,8 +162,8 @@ describe('requests', () => {
     ['POST', '/later', `{"x":"${'x'.repeat(100_000)}"}`, 413, 'bytes'],
     ['GET', '/later', '', 405, 'POST'],
     ['DELETE', '/status', '', 405, 'GET'],
-    ['GET', '/__proto__', '', 404, 'there is no'],
-    ['GET', '//', '', 404, 'there is no'],
+    ['GET', '/__proto__', '', 404, 'floe-agent does not know'],
+    ['GET', '//', '', 404, 'floe-agent does not know'],
   ])('%s %s as in case %# is refused', async (method, url, body, status, text) => {
     await serve();
     const answer = await raw(method, url, body);
@@ -322,11 +322,9 @@ describe('a client without an answer', () => {
       (
         await execInTest('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, '--input-type=module', '-e', script])
       ).stdout.trim();
-    expect(await run()).toMatch(
-      /^NOT_ALLOWED only root and the group floe may .* use sudo, or ask your administrator to put you into the group floe/,
-    );
+    expect(await run()).toMatch(/^NOT_ALLOWED only root and the group floe may .* use sudo, or ask your administrator to add you to the group floe/);
     await chmod(path, 0o600);
-    expect(await run()).toBe('NOT_ALLOWED only root may talk to floe-agent on this machine: use sudo');
+    expect(await run()).toBe('NOT_ALLOWED only root may use this command on this machine: use sudo');
   });
 
   it('says so when the answer is not an agent’s', async () => {

@@ -8,17 +8,17 @@ import { rootSocketPath } from './protocol.ts';
 import type { UserRequests } from './requests.ts';
 import { createRoutes, type Routes } from './routes.ts';
 
-/** More people than this are not at one machine. */
+/** More than one machine's users need. */
 const MAX_CONNECTIONS = 64;
-/** So many may be connected without having asked for anything; of more, the one that has waited longest goes. */
+/** How many connections may be without a complete request; above that the oldest is closed. */
 const MAX_IDLE = 16;
-/** A request is a few bytes: who takes longer than this is stuck. */
+/** A request is a few bytes: a client that takes longer is stuck. */
 const REQUEST_TIMEOUT_MS = 10_000;
 const PROBE_MS = 1_000;
 
 export interface UserSocketOptions {
   readonly path: string;
-  /** Who may use it beside root; undefined: nobody. */
+  /** The group that may use it beside root; undefined: none. */
   readonly group: string | undefined;
   readonly handlers: UserRequests;
   readonly logger: Logger;
@@ -32,9 +32,8 @@ export interface UserSocket extends AsyncDisposable {
 }
 
 /**
- * Listens for the people at the machine; where a group is let in, on a second socket for root alone. The file of an agent
- * that is gone is replaced. Throws SOCKET_IN_USE when another agent answers there, SOCKET_UNAVAILABLE when the socket cannot
- * be made.
+ * Listens for users of the machine; with a group, also on a second socket for root alone. Replaces the socket file of an agent
+ * that has ended. Throws SOCKET_IN_USE when another agent answers there, SOCKET_UNAVAILABLE when the socket cannot be made.
  */
 export async function serveUserSocket(options: UserSocketOptions): Promise<UserSocket> {
   const routes = createRoutes(options.handlers, options.logger);
@@ -48,7 +47,7 @@ export async function serveUserSocket(options: UserSocketOptions): Promise<UserS
 
 async function listen(routes: Routes, options: UserSocketOptions): Promise<AsyncDisposable> {
   const { path, logger } = options;
-  await refuseOthers(path);
+  await assertFree(path);
   const idle = new IdleConnections();
   // Importing node:http makes all that it exports, a whole fetch among them; requiring it does not.
   const server = process.getBuiltinModule('node:http').createServer(
@@ -71,9 +70,9 @@ async function listen(routes: Routes, options: UserSocketOptions): Promise<Async
   } catch (cause) {
     await close(server);
     if (isFloeError(cause)) throw cause;
-    throw new FloeError('SOCKET_UNAVAILABLE', `the socket ${path} for the people at this machine cannot be made`, { data: { path }, cause });
+    throw new FloeError('SOCKET_UNAVAILABLE', `cannot open the local command socket ${path}`, { data: { path }, cause });
   }
-  server.on('error', (error) => logger.error('the socket for the people at this machine failed', { path, error }));
+  server.on('error', (error) => logger.error('the local command socket failed', { path, error }));
   return {
     async [Symbol.asyncDispose]() {
       await close(server);
@@ -84,7 +83,7 @@ async function listen(routes: Routes, options: UserSocketOptions): Promise<Async
   };
 }
 
-/** Connections that have not asked for anything yet, or not to the end. They must not keep those out who do. */
+/** Connections without a complete request. They must not block clients that make one. */
 class IdleConnections {
   readonly #sockets = new Set<Socket>();
 
@@ -118,7 +117,7 @@ async function publish(server: Server, { path, group, logger, readGroups = readE
         resolve();
       });
     });
-    await admit(fresh, group, logger, readGroups);
+    await allowGroup(fresh, group, logger, readGroups);
     const { ino } = await lstat(fresh, { bigint: true });
     await rename(fresh, path);
     return ino;
@@ -127,28 +126,28 @@ async function publish(server: Server, { path, group, logger, readGroups = readE
   }
 }
 
-/** Root only is the safe way to go on when the group is not there: the agent's work does not depend on it. */
-async function admit(path: string, group: string | undefined, logger: Logger, readGroups: ReadGroups): Promise<void> {
+/** Without the group, the socket is for root only; the agent itself does not need it. */
+async function allowGroup(path: string, group: string | undefined, logger: Logger, readGroups: ReadGroups): Promise<void> {
   await chmod(path, 0o600);
   if (group === undefined) return;
   try {
     const gid = groupId(await readGroups(), group);
     if (gid === undefined) {
-      logger.warn('there is no such group: only root can use the socket', { group, path });
+      logger.warn('the group does not exist: only root can use the socket', { group, path });
       return;
     }
     await chown(path, process.getuid?.() ?? 0, gid);
     await chmod(path, 0o660);
   } catch (error) {
-    logger.warn('the group cannot be let in: only the owner can use the socket', { group, path, error });
+    logger.warn('the group could not be given access: only the owner can use the socket', { group, path, error });
   }
 }
 
-/** Throws when a living agent listens on `path`, or when something else than a socket is there. */
-async function refuseOthers(path: string): Promise<void> {
+/** Throws when another agent listens on `path`, or when `path` is not a socket. */
+async function assertFree(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (found === undefined) return;
-  if (!found.isSocket()) throw new FloeError('SOCKET_UNAVAILABLE', `${path} is there and is no socket: remove it`, { data: { path } });
+  if (!found.isSocket()) throw new FloeError('SOCKET_UNAVAILABLE', `${path} exists, but is not a socket: remove it`, { data: { path } });
   const isAlive = await new Promise<boolean>((resolve) => {
     const probe = createConnection(path);
     probe.setTimeout(PROBE_MS, () => probe.destroy());
@@ -157,7 +156,7 @@ async function refuseOthers(path: string): Promise<void> {
       probe.destroy();
     });
     probe.once('error', () => resolve(false));
-    // A full queue of connections is one of a process that lives.
+    // A full connection queue belongs to a running process.
     probe.once('timeout', () => resolve(true));
   });
   if (isAlive) throw new FloeError('SOCKET_IN_USE', `another floe-agent answers on ${path}: stop it first`, { data: { path } });

@@ -11,16 +11,16 @@ import type { Refused, UserRequests } from './requests.ts';
 /** What users of the machine see of the agent, and ask of it. */
 export interface LocalAgent {
   readonly journal: AgentJournal;
-  /** The time that waits are measured by, ms. */
+  /** The clock of waits and deadlines, ms. */
   now(): number;
-  /** Since when it is as it is, ms by the machine's clock; null: never was connected. */
+  /** `since`: when it was made or lost, ms by the machine's clock; null: there was none yet. */
   readonly connection: { readonly isConnected: boolean; readonly since: number | null };
   /**
-   * Decides on the event, and returns when that is written down. False when it came too late: the agent had gone on
-   * meanwhile, to where nothing is done about it.
+   * Puts the event through the state machine; returns when the result is on disk. False: it came too late, as the agent's state
+   * now ignores it.
    */
   ask(event: AgentEvent): Promise<boolean>;
-  /** Calls `listener` after each step; returns how to end it. */
+  /** Calls `listener` after each step; returns a function that ends this. */
   onStep(listener: () => void): () => void;
 }
 
@@ -38,14 +38,14 @@ export interface UserRequestsDeps {
 /** States in which a system waits for its time. */
 const WAITING = new Set(['STAGED', 'DEFERRED', 'BOOT_STAGED']);
 
-const GONE_ON = 'the system does not wait any more, see "floe-agent status"';
-const BUSY = 'the system is being changed right now: wait for its end';
+const GONE_ON = 'the system no longer waits, see "floe-agent status"';
+const BUSY = 'the system is being changed now: wait for the end of that';
 
 function refused(code: string, message: string): Refused {
   return { kind: 'refused', code, message };
 }
 
-/** What people at the machine ask of the agent, and what it tells them. Limits are enforced here. */
+/** Answers the requests of the machine's users. Enforces the policy's limits. */
 export function createUserRequests(deps: UserRequestsDeps): UserRequests {
   const { agent, machine, clock } = deps;
 
@@ -79,9 +79,9 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
     async later(minutes) {
       const policy = await deps.readPolicy();
       const { grantLater } = await import('../when/deferral.ts');
-      // Looked at last: from here to the question nothing is waited for.
+      // Read the journal last: from here to `ask` nothing is awaited.
       const { deferral, state, since } = agent.journal;
-      if (!WAITING.has(state) || deferral === null) return refused('NOTHING_WAITS', 'there is no system that waits: nothing is to be put off');
+      if (!WAITING.has(state) || deferral === null) return refused('NOTHING_WAITS', 'no system waits, so there is nothing to defer');
       const isRestart = state === 'BOOT_STAGED';
       const granted = grantLater({
         policy,
@@ -93,13 +93,13 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
       if (granted.kind === 'refused') return refused(granted.code, granted.message);
       const { laterCount, laterUntil } = granted.deferral;
       const isTaken = await agent.ask({ type: 'deferral-changed', deferral: { ...deferral, laterCount, laterUntil, isOverruled: false } });
-      if (!isTaken) return refused('TOO_LATE', `too late to put it off: ${GONE_ON}`);
+      if (!isTaken) return refused('TOO_LATE', `too late to defer it: ${GONE_ON}`);
       return { kind: 'ok', until: granted.until, laterLeft: await laterLeft(agent.journal) };
     },
 
     async now() {
       const { deferral, state, directive } = agent.journal;
-      if (!WAITING.has(state) || deferral === null) return refused('NOTHING_WAITS', 'there is no system that waits');
+      if (!WAITING.has(state) || deferral === null) return refused('NOTHING_WAITS', 'no system waits');
       const isTaken = await agent.ask({ type: 'deferral-changed', deferral: { ...deferral, laterUntil: null, isOverruled: true } });
       if (!isTaken) return refused('TOO_LATE', GONE_ON);
       return { kind: 'ok', toplevel: directive?.release.toplevel ?? null };
@@ -109,10 +109,10 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
       const { journal } = agent;
       const { previous, state } = journal;
       if (isActivating(state)) return refused('BUSY', BUSY);
-      if (previous === null) return refused('NO_PREVIOUS_SYSTEM', 'this agent knows no earlier system of this machine');
-      if ((await machine.observe()).current === previous) return refused('ALREADY_BACK', 'the system before runs already');
+      if (previous === null) return refused('NO_PREVIOUS_SYSTEM', 'this agent has no record of an earlier system');
+      if ((await machine.observe()).current === previous) return refused('ALREADY_BACK', 'the previous system runs already');
       if (!(await machine.isValid(previous))) {
-        return refused('PREVIOUS_SYSTEM_GONE', `the system before (${previous}) is not in the store any more: it was garbage-collected`);
+        return refused('PREVIOUS_SYSTEM_GONE', `the previous system (${previous}) is no longer in the store: it was garbage-collected`);
       }
       const isTaken = await agent.ask({ type: 'rollback-asked', target: previous });
       if (!isTaken) return refused('BUSY', BUSY);
@@ -123,8 +123,8 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
       const { override, directive } = agent.journal;
       if (override === null) return refused('NOT_OVERRIDDEN', 'this machine already follows its fleet');
       if (!(await agent.ask({ type: 'resumed' }))) {
-        if (agent.journal.override === null) return refused('NOT_OVERRIDDEN', 'this machine follows its fleet again already');
-        return refused('NOTHING_DESIRED', 'nothing is desired of this machine that it could go on to');
+        if (agent.journal.override === null) return refused('NOT_OVERRIDDEN', 'this machine already follows its fleet');
+        return refused('NOTHING_DESIRED', 'there is no system of the fleet that this machine could switch to');
       }
       return { kind: 'ok', toplevel: directive?.release.toplevel ?? null };
     },
@@ -144,14 +144,14 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
 
     notices(listener) {
       let shown: Notice | null | undefined;
-      const tell = (): void => {
+      const update = (): void => {
         const notice = noticeOf(agent.journal, clock.now());
         if (shown !== undefined && notice?.id === shown?.id) return;
         shown = notice;
         listener(notice);
       };
-      tell();
-      return agent.onStep(tell);
+      update();
+      return agent.onStep(update);
     },
   };
 }

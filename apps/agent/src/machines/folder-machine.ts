@@ -45,7 +45,7 @@ export class FolderMachine extends StoreBacked implements Machine {
     const { root, exec } = this.#deps;
     await mkdir(join(root, 'run'), { recursive: true });
     const { file, args, env } = this.place([`${path}/bin/switch-to-configuration`, action]);
-    // A killed agent leaves its switch running; flock makes the next one wait for that one's end.
+    // The switch of a killed agent goes on; flock makes the next one wait for it.
     const result = await exec('flock', ['--close', join(root, 'run/switch.lock'), file, ...args], {
       env,
       cwd: root,

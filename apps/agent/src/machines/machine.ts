@@ -1,40 +1,40 @@
 import type { AgentDetail, Observed, StorePath } from '@floe/model';
 import type { CacheTrust, DownloadProgress } from '@floe/nix';
 
-/** What is done with a system by its own `switch-to-configuration`: run it now, or make it what is started next time. */
+/** What a system's own `switch-to-configuration` does: `test` runs it now, `boot` makes it the default of the boot loader. */
 export type SwitchAction = 'test' | 'boot';
 
 export type SwitchOutcome =
-  /** `note`: it is on, but units failed; whether newly is for the one who asked to find out. */
+  /** `note`: the system runs, but units failed. The caller finds out which of them failed before. */
   { readonly kind: 'switched'; readonly note: AgentDetail | null } | { readonly kind: 'failed'; readonly detail: AgentDetail };
 
 export interface SwitchOptions {
   /** Names the units and files of the switch. */
   readonly activation: number;
-  /** It is the way back: a switch of its own, although to the same kind of end. */
+  /** The switch is a rollback: it has a unit of its own. */
   readonly isRollback?: boolean;
-  /** Ends the waiting, and the script where it can't outlive the agent. */
+  /** Ends the waiting, and the script where that ends with the agent. */
   readonly signal: AbortSignal;
 }
 
-/** What an agent that starts finds of the activation that its journal tells of. */
+/** What a starting agent finds of the activation in its journal. */
 export type Unfinished =
-  /** Nothing is known: it was never begun, or the machine was started since. */
+  /** Nothing is known: it did not begin, or the machine was restarted since. */
   | { readonly kind: 'interrupted' }
   | { readonly kind: 'ended'; readonly outcome: SwitchOutcome }
-  /** It had been found to work, and that was written down. */
+  /** The verdict was on disk: the system works. */
   | { readonly kind: 'passed' }
-  /** The watchdog put the system before back. */
+  /** The watchdog has rolled back to the previous system. */
   | { readonly kind: 'watchdog-rolled-back' };
 
-/** An activation that is watched over, and what is needed to put the machine back without an agent. */
+/** What the watchdog needs to roll an activation back without an agent. */
 export interface ActivationPlan {
   readonly activation: number;
   /** The new system. */
   readonly toplevel: StorePath;
-  /** The system to go back to. */
+  /** The system to roll back to. */
   readonly before: StorePath;
-  /** What the profile named before, and the machine starts after going back. */
+  /** The profile's system before, which the machine boots after a rollback. */
   readonly beforeProfile: StorePath;
   /** How long the switch may take, in ms. */
   readonly switchMs: number;
@@ -44,52 +44,52 @@ export interface ActivationPlan {
   readonly bootMs: number;
 }
 
-/** What watches over an activation, and puts the machine back without the agent. Only where there is systemd. */
+/** Rolls an activation back without the agent when no verdict comes in time. Only where there is systemd. */
 export interface MachineWatchdog {
-  /** Armed before the first change, and anew for the way back. Throws when it cannot be. */
+  /** Called before the first change, and again before a rollback. Throws when systemd does not start the timer. */
   arm(plan: ActivationPlan, options: { readonly isFirst: boolean }): Promise<void>;
-  /** Says that the new system works, or that it is to be undone; returns whose word stands. */
+  /** Writes the verdict unless there is one; returns the one that counts. 'undo': roll back. */
   claim(activation: number, verdict: 'passed' | 'undo'): Promise<'passed' | 'undo'>;
-  /** The verdict that stands; undefined: none yet. */
+  /** The verdict on disk; undefined: none yet. */
   verdict(activation: number): Promise<'passed' | 'undo' | undefined>;
-  /** Waits until no switch runs that the watchdog, or an earlier run of the agent, began. */
+  /** Waits for the end of switches that the watchdog or an earlier run of the agent began. */
   settled(activation: number, signal: AbortSignal): Promise<void>;
-  /** The verdict is in: nothing is left to watch. */
+  /** Stops the watchdog: the verdict is on disk. */
   disarm(): Promise<void>;
-  /** The directive ended: nothing of the activation stays. */
+  /** Removes all files of activations: the directive ended. */
   forget(): Promise<void>;
-  /** What an activation that the agent did not see the end of came to, waiting for its end. */
+  /** Waits for the end of an activation that an earlier run of the agent began; returns its result. */
   unfinished(activation: number, path: StorePath, signal: AbortSignal): Promise<Unfinished>;
 }
 
 /** A machine that can be restarted into another system. */
 export interface MachineBoot {
-  /** Makes `plan.toplevel` the system of the next start, guarded. Says how. */
+  /** Stages `plan.toplevel` for the next start, with the boot guard; returns how. */
   stage(plan: ActivationPlan, signal: AbortSignal): Promise<SwitchOutcome & { readonly how?: 'one-shot' | 'guarded' }>;
-  /** Takes back what {@link stage} told the boot loader. */
+  /** Reverts what {@link stage} wrote to the boot loader. */
   unstage(activation: number): Promise<void>;
-  /** Whether the machine was started since, and whether its guard gave the new system up. */
+  /** Whether the machine was restarted since, and whether the boot guard went back to the previous system. */
   boots(activation: number): Promise<{ readonly isNewBoot: boolean; readonly fellBack: boolean }>;
   reboot(): Promise<void>;
-  /** Leaves a system that no switch leads away from by a restart: once per activation. False: that was tried before. */
+  /** Restarts the machine into the previous system, where a switch cannot get there; once per activation. False: done before. */
   rebootBack(activation: number): Promise<boolean>;
-  /** Whether a system has the unit that would take it back if it did not work after a start. */
+  /** Whether a system has the boot guard's unit. */
   hasGuard(path: StorePath): Promise<boolean>;
 }
 
 export interface DownloadOptions {
   readonly substituters: readonly string[];
   readonly trustedPublicKeys: readonly string[];
-  /** What the whole closure has, in bytes: no more is written. */
+  /** The size of the whole closure in bytes: no more is written. */
   readonly maxBytes: number;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: DownloadProgress) => void;
 }
 
-/** Store paths that the agent keeps from the garbage collector while it needs them. */
+/** Store paths that the agent protects from the garbage collector. */
 export type KeptPath = 'next' | 'before';
 
-/** Where a command of a system runs. */
+/** How a command of a system is run. */
 export interface CommandPlace {
   readonly file: string;
   readonly args: readonly string[];
@@ -98,9 +98,9 @@ export interface CommandPlace {
 
 /** What the agent changes: the machine itself, or a folder that plays one. */
 export interface Machine {
-  /** True when a switch goes on while the agent is restarted, and its end can be read afterwards. */
+  /** True: a switch goes on while the agent restarts, and its result can be read afterwards. */
   readonly switchesOutliveAgent: boolean;
-  /** Reads back what is there. Never throws: what cannot be read is null. */
+  /** Reads which systems run, were booted, and are in the profile. Never throws: what cannot be read is null. */
   observe(): Promise<Observed>;
   /** Downloads a closure and keeps it as 'next'. Throws FloeErrors of libs/nix. */
   download(path: StorePath, options: DownloadOptions): Promise<void>;
@@ -111,23 +111,23 @@ export interface Machine {
   cacheTrust(path: StorePath, settings: Pick<DownloadOptions, 'substituters' | 'trustedPublicKeys' | 'signal'>): Promise<CacheTrust>;
   keep(as: KeptPath, path: StorePath): Promise<void>;
   letGo(as: KeptPath): Promise<void>;
-  /** Room left where the store is, in bytes. */
+  /** Free space for the store, in bytes. */
   freeBytes(): Promise<number>;
-  /** What the boot loader's disk lacks for `path`, in bytes; 0 or less: it has room, or is none of its own. */
+  /** How much space the boot partition lacks for `path`, in bytes; 0 or less: none, or there is no boot partition. */
   bootBytesLacking(path: StorePath): Promise<number>;
   /** Runs the system's own script and waits for its end. */
   switchTo(path: StorePath, action: SwitchAction, options: SwitchOptions): Promise<SwitchOutcome>;
-  /** Null where nothing outlives the agent. */
+  /** Null where no process outlives the agent. */
   readonly watchdog: MachineWatchdog | null;
-  /** Null where a restart brings no other system. */
+  /** Null where a restart cannot change the system. */
   readonly boot: MachineBoot | null;
-  /** Why `path` is nothing that this machine could run, by its shape; null: it is. */
+  /** Why this machine cannot run `path`, by the files in it; null: it can. */
   misfit(path: StorePath): Promise<AgentDetail | null>;
-  /** What `path`'s own script says that a switch would do; null when it cannot be asked. */
+  /** The output of `path`'s own script about what a switch would do; null when it cannot be run. */
   dryActivate(path: StorePath, signal: AbortSignal): Promise<string | null>;
-  /** Who keeps a switch from being begun, e.g. another one; null: nobody. */
+  /** Who holds the lock of switches; null: nobody. */
   switchHeldBy(): Promise<string | null>;
-  /** The last words of what an activation ran, for people; '' when there are none. */
+  /** The end of the log of an activation; '' when there is none. */
   activationLog(activation: number): Promise<string>;
   /** Makes `path` a new generation of the system profile. */
   setProfile(path: StorePath): Promise<void>;

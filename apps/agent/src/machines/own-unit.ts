@@ -1,6 +1,6 @@
 import type { CommandPlace } from './machine.ts';
 
-/** What a program needs to know of the agent's environment; the rest, its socket to systemd above all, is the agent's own. */
+/** What a program gets of the agent's environment; the rest, above all its socket to systemd, is for the agent alone. */
 const PASSED_ON = ['PATH', 'LANG', 'LOCALE_ARCHIVE', 'TZDIR', 'SSL_CERT_FILE', 'NIX_SSL_CERT_FILE'];
 /** systemd ends all processes of the unit, first with SIGTERM, after this long with SIGKILL, in s. */
 const STOP_SECONDS = 5;
@@ -11,10 +11,9 @@ export interface OwnUnitOptions {
 }
 
 /**
- * The same command as a unit of its own: the agent's unit is fenced in (nix/modules/agent/service.nix), and a check must
- * see and touch the machine as its services do; the boot loader's program must open its disk. Nothing of it is left when
- * its time is over. Output and exit status are the command's; without `--collect`, failed checks would stay in the list of
- * failed units.
+ * The same command as a unit of its own. The agent's unit is restricted (nix/modules/agent/service.nix), but a check must see the
+ * machine as its services do, and bootctl must open the boot partition. systemd ends the unit with all its processes at the time
+ * limit. Output and exit status are the command's. Without `--collect`, failed checks would stay in the list of failed units.
  */
 export function inOwnUnit({ file, args, env }: CommandPlace, { description, timeoutSeconds }: OwnUnitOptions): CommandPlace {
   const passed = PASSED_ON.flatMap((name) => (env[name] === undefined ? [] : [`--setenv=${name}=${env[name]}`]));

@@ -10,7 +10,7 @@ export interface StoreBackedDeps {
   readonly nix: () => Promise<Nix>;
 }
 
-/** What every machine does with its store, whatever it is a machine of; and what only NixOS has an answer to. */
+/** What all machines do with their store; and the answers of a machine that is not NixOS. */
 export abstract class StoreBacked {
   readonly #deps: StoreBackedDeps;
 

@@ -159,7 +159,7 @@ test.each([
   first?.send(frame);
   await until(() => server.peers.length === 2);
   expect(first?.closeCode).toBe(CLOSE_CODES.badMessage);
-  expect(lines.join()).toContain('not of the protocol');
+  expect(lines.join()).toContain('broke the protocol');
   expect(sleeps[0]).toBe(500);
 });
 

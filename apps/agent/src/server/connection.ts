@@ -16,30 +16,30 @@ import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { openTunnel } from './tunnel.ts';
 
-/** A server that has not let the agent in within this time is left, in ms. */
+/** The server must welcome the agent within this time, in ms. */
 const HANDSHAKE_MS = 15_000;
-/** Reconnects spread over this, so that a restarted server is not met by its whole fleet at once. */
+/** Reconnects spread over this time, so that a fleet does not reach a restarted server all at once. */
 const RECONNECT = { baseMs: 1_000, capMs: 60_000 } as const;
-/** Refusals are repeated at most this slowly. */
+/** Longest wait after a refusal. */
 const SLOW_CAP_MS = 10 * 60_000;
-/** So many times in a row a server that speaks out of turn, e.g. because it was just started, is tried again quickly. */
+/** How often in a row a server that breaks the protocol, e.g. because it has just started, is tried again quickly. */
 const QUICK_TRIES = 5;
-/** How a new connection is waited for, in ms: between looks, and between tries. */
+/** While `renew` waits, in ms: between looks for the welcome, and between tries to connect. */
 const RENEW_LOOK_MS = 10;
 const RENEW_PAUSE_MS = 500;
 const HURRIED_HANDSHAKE_MS = 4_000;
 /** The two clocks of a machine that slept differ by more than this, in ms. */
 const SLEPT_MS = 2_000;
-/** Unsent messages above this, in bytes, and lossy ones are left out. */
+/** With more unsent bytes than this, lossy messages are dropped. */
 const MAX_BUFFERED_BYTES = 64 * 1024;
 
-/** What one connection came to. */
+/** How a connection ended. */
 export type Ending =
   | { readonly kind: 'not-reached'; readonly why: string }
   | { readonly kind: 'lost'; readonly closeCode: number; readonly wasWelcomed: boolean }
-  /** The server does not speak as it should; this agent closed. */
+  /** The server broke the protocol, and this agent closed the connection. */
   | { readonly kind: 'not-understood' }
-  /** The server will have nothing to do with this agent until somebody changes something. */
+  /** The server refuses this agent until an administrator changes something. */
   | { readonly kind: 'refused'; readonly closeCode: number; readonly code: string; readonly message: string };
 
 export interface ConnectionHandlers {
@@ -47,10 +47,10 @@ export interface ConnectionHandlers {
   hello(nonce: string): Promise<Hello>;
   welcomed(welcome: Welcome): void;
   directive(envelope: Envelope, nonce: string): void;
-  /** The server admits the switch, for `leaseMs` from now. */
+  /** The server allows the switch, for `leaseMs` from now. */
   go(epoch: number, leaseMs: number): void;
   acknowledged(seq: number): void;
-  /** The server refused. True when something was done about it, and another try is worth making at once. */
+  /** The server refused this agent. True: the cause was fixed (enrolled again), so connect at once. */
   refused(ending: Extract<Ending, { kind: 'refused' }>): Promise<boolean>;
 }
 
@@ -76,12 +76,12 @@ export function agentSocketUrl(serverUrl: string): string {
   return `${serverUrl.replace(/^http/, 'ws')}/agent`;
 }
 
-/** The agent's way to its server: always there or coming back. */
+/** The agent's connection to its server. It reconnects by itself. */
 export class Connection {
   readonly #deps: ConnectionDeps;
   #welcomed: { readonly socket: WebSocket; readonly nonce: string; readonly serverTime: number; readonly at: number } | undefined;
   #since: number | null = null;
-  /** Somebody waits for a new connection: no long waits between tries. */
+  /** `renew` waits for a new connection: only short waits between tries. */
   #isHurried = false;
   #lastEnding: Ending['kind'] | undefined;
   #socket: WebSocket | undefined;
@@ -94,7 +94,7 @@ export class Connection {
     this.#asleepMs = asleepMs(deps.clock);
   }
 
-  /** When it was connected, or lost; null: never was. ms by the machine's clock. */
+  /** When the connection was made or lost, ms by the machine's clock; null: there was none yet. */
   get since(): number | null {
     return this.#since;
   }
@@ -103,14 +103,14 @@ export class Connection {
     return this.#welcomed !== undefined;
   }
 
-  /** Of the challenge of this connection; undefined while there is none. */
+  /** The nonce of this connection's challenge; undefined while there is no connection. */
   get nonce(): string | undefined {
     return this.#welcomed?.nonce;
   }
 
   /**
-   * Looks whether the machine slept since the last look: then the connection that it had is most likely dead, and what
-   * comes on it was said before. It is left, and another one made at once.
+   * Checks whether the machine slept since the last call. Then the connection is most likely dead, and what arrives on it is
+   * old: it is closed, and a new one made at once.
    */
   noticeSleep(): boolean {
     const { clock, logger } = this.#deps;
@@ -124,20 +124,20 @@ export class Connection {
     return true;
   }
 
-  /** The server's clock, as it said and by what passed since; undefined while there is no connection. */
+  /** The server's clock: the time of its welcome and what has passed since; undefined while there is no connection. */
   get serverNow(): number | undefined {
     return this.#welcomed === undefined ? undefined : this.#welcomed.serverTime + this.#deps.clock.sinceBoot() - this.#welcomed.at;
   }
 
-  /** Leaves the connection that there is; another one is made at once. */
+  /** Closes the connection; a new one is made at once. */
   reconnect(): void {
     this.#leave();
   }
 
   /**
-   * Closes the connection and waits for the server's welcome on a new one: name look-up, route, TLS, proxy and the
-   * host's key are all gone through again, as a socket that is merely still open does not. 'refused': until `timeoutMs`
-   * the server was there, but would have nothing to do with this agent, or did not speak its language.
+   * Closes the connection and waits for the server's welcome on a new one. A new connection tests name look-up, route, TLS,
+   * proxy and the host's key; a socket that is still open does not. 'refused': the server answered within `timeoutMs`, but
+   * refused this agent or broke the protocol.
    */
   async renew(timeoutMs: number, signal: AbortSignal): Promise<'welcomed' | 'refused' | 'not-reached'> {
     const { clock } = this.#deps;
@@ -160,7 +160,7 @@ export class Connection {
     }
   }
 
-  /** Sends what can be sent now; says whether it was. `lossy`: left out when the line is busy. */
+  /** Sends a message if there is a connection; returns whether it did. `lossy`: dropped when the connection is busy. */
   send(message: AgentMessage, options: { readonly lossy?: boolean } = {}): boolean {
     const socket = this.#welcomed?.socket;
     if (socket === undefined || socket.readyState !== socket.OPEN) return false;
@@ -213,12 +213,12 @@ export class Connection {
     }
     if (ending.kind === 'not-understood') return misunderstandings <= QUICK_TRIES ? 'soon' : 'slowly';
     if (ending.kind === 'lost') logger.info('the connection ended; connecting again', { closeCode: ending.closeCode });
-    // A server that is away for a weekend is not worth a line per try.
+    // One log line per ten tries: a server may be away for a weekend.
     else logger[misses % 10 === 1 ? 'warn' : 'debug']('the server cannot be reached; trying again', { serverUrl, why: ending.why });
     return 'soon';
   }
 
-  /** The way through the proxy; undefined: there is none. */
+  /** A socket through the proxy; undefined: there is no proxy. */
   async #tunnel(timeoutMs: number, signal: AbortSignal): Promise<Socket | undefined> {
     const { proxy, serverUrl } = this.#deps;
     if (proxy === undefined) return undefined;
@@ -226,9 +226,9 @@ export class Connection {
     return await openTunnel(proxy, new URL(serverUrl), AbortSignal.any([signal, this.#tunneling.signal, AbortSignal.timeout(timeoutMs)]));
   }
 
-  /** Also one that is on its way to a network that is not there any more. */
+  /** Also ends a connection that is still being made, perhaps over a network that is gone. */
   #leave(): void {
-    this.#tunneling?.abort(new Error('it is left for a new connection'));
+    this.#tunneling?.abort(new Error('replaced by a new connection'));
     this.#socket?.terminate();
   }
 
@@ -264,7 +264,7 @@ export class Connection {
 
     const reject = (why: string): void => {
       isUnderstood = false;
-      logger.error('the server sent a frame that is not of the protocol: is it newer than this agent? Closing, and trying again', {
+      logger.error('the server broke the protocol: is it newer than this agent? Closing the connection, and trying again', {
         why: why.slice(0, 300),
       });
       socket.close(CLOSE_CODES.badMessage, 'bad message');
@@ -320,7 +320,7 @@ export class Connection {
     }, handshakeMs);
     const heartbeat = setInterval(() => {
       silentBeats += 1;
-      // A laptop that changed networks, or slept: the socket looks alive for hours.
+      // After a change of networks or a sleep, the socket can look alive for hours.
       if (silentBeats > 3) socket.terminate();
       else if (socket.readyState === socket.OPEN) socket.ping();
     }, HEARTBEAT_MS);
@@ -364,11 +364,11 @@ function asleepMs(clock: Clock): number {
 }
 
 const REFUSALS: ReadonlyMap<number, string> = new Map([
-  [CLOSE_CODES.unauthorized, 'the enrolment of this machine is not valid (any more): run "floe enrol HOST" and enrol it again'],
+  [CLOSE_CODES.unauthorized, 'the enrolment of this machine is not valid: run "floe enrol HOST", and enrol it again'],
   [CLOSE_CODES.cloned, 'the key of this machine was used by two machines: an administrator has to decide'],
   [CLOSE_CODES.protocolUnsupported, 'the server does not speak the protocol of this agent: upgrade the older of the two'],
-  [CLOSE_CODES.replaced, 'another agent with the state of this one is connected: stop one of them'],
-  [CLOSE_CODES.badMessage, 'the server found a message of this agent wrong'],
+  [CLOSE_CODES.replaced, 'another agent with the same key is connected: stop one of them'],
+  [CLOSE_CODES.badMessage, 'the server could not read a message of this agent'],
 ]);
 
 /** What the end of a socket means. Pure. */

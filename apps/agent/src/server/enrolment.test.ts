@@ -83,7 +83,7 @@ test('a token that was used here is not sent again when the server shuts the mac
 test('a token that was used already is no reason to give up: the agent died before it could note so, perhaps', async () => {
   server.onEnrol = () => ({ status: 403, body: { error: { code: 'ENROLMENT_TOKEN_USED', message: 'used' } } });
   await ensureEnrolled(await newDeps(), signal);
-  expect(lines.join()).toContain('connecting with the key that is here');
+  expect(lines.join()).toContain('connecting with the existing key');
 });
 
 test('an answer that is not of Floe is no enrolment', async () => {

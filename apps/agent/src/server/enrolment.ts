@@ -11,14 +11,14 @@ const SuccessAnswer = v.pipe(v.string(), v.parseJson(), EnrolResponse);
 
 const RETRY = { baseMs: 1_000, capMs: 60_000 } as const;
 
-/** What is remembered of an enrolment; of the token only its SHA-256, to know it again. */
+/** The record of an enrolment. It has the SHA-256 of the token, to recognise a used one. */
 const EnrolmentRecord = v.strictObject({ host: HostName, serverUrl: v.string(), tokenHash: v.string(), enrolledAt: v.number() });
 const StoredRecord = v.pipe(v.string(), v.parseJson(), EnrolmentRecord);
 
-/** What came of one try. */
+/** The result of one try. */
 type EnrolOutcome =
   | { readonly kind: 'enrolled' }
-  /** The server took this token before: perhaps from this very agent, which died before it could note so. */
+  /** The token was used before: perhaps by this agent, which stopped before it wrote the record. */
   | { readonly kind: 'token-used' }
   | { readonly kind: 'refused' }
   | { readonly kind: 'unreachable'; readonly why: string };
@@ -46,8 +46,8 @@ async function readRecord(paths: StatePaths): Promise<v.InferOutput<typeof Enrol
 }
 
 /**
- * Enrols this machine unless it is, for as long as the server is away. A refusal ends it too: the key that is here may
- * be enrolled although the record of it is lost, and {@link enrolAnew} is there when it is not.
+ * Enrols this machine unless it is enrolled; retries while the server is away. Returns after a refusal, too: the key may be
+ * enrolled although its record is lost, and otherwise {@link enrolAnew} follows.
  */
 export async function ensureEnrolled(deps: EnrolmentDeps, signal: AbortSignal): Promise<void> {
   const { clock, logger, random } = deps;
@@ -55,7 +55,7 @@ export async function ensureEnrolled(deps: EnrolmentDeps, signal: AbortSignal): 
     if (await isRecorded(deps)) return;
     const token = await readToken(deps.tokenFile);
     if (token === undefined) {
-      logger.warn('there is no record of an enrolment and no token to enrol with; connecting with the key that is here', {
+      logger.warn('no record of an enrolment and no token to enrol with; connecting with the existing key', {
         tokenFile: deps.tokenFile,
       });
       return;
@@ -67,14 +67,14 @@ export async function ensureEnrolled(deps: EnrolmentDeps, signal: AbortSignal): 
   }
 }
 
-/** After the server shut this agent out: true when the token file holds a token that was not used here, and it worked. */
+/** After the server refused this agent: enrols with the token file's token if it was not used here before. True: enrolled. */
 export async function enrolAnew(deps: EnrolmentDeps, signal: AbortSignal): Promise<boolean> {
   const token = await readToken(deps.tokenFile);
   if (token === undefined || (await readRecord(deps.paths))?.tokenHash === hashOf(token)) return false;
   return (await enrol(deps, token, signal)).kind === 'enrolled';
 }
 
-/** Says why an agent could never get in, before it tries: `FloeError('NOT_ENROLLED')`. */
+/** Throws `FloeError('NOT_ENROLLED')` when the agent has neither an enrolment nor a token. */
 export async function assertCanEnrol(deps: {
   readonly paths: StatePaths;
   readonly tokenFile: string | undefined;
@@ -117,7 +117,7 @@ async function enrol(deps: EnrolmentDeps, token: string, signal: AbortSignal): P
     logger.error('the server refuses to enrol this machine', { code, reason: message });
     return { kind: 'refused' };
   }
-  logger.info('the enrolment token was used before; connecting with the key that is here');
+  logger.info('the enrolment token was used before; connecting with the existing key');
   return { kind: 'token-used' };
 }
 

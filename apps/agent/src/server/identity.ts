@@ -5,7 +5,7 @@ import { FloeError, loadOrCreateSigner, readBootId, readFileIfPresent, type Sign
 import * as v from 'valibot';
 import type { StatePaths } from '../state/state-folder.ts';
 
-/** Who this agent is. */
+/** The agent's name, key and machine. */
 export interface Identity {
   readonly host: HostName;
   readonly machineId: MachineId;

@@ -168,7 +168,7 @@ describe("the server's clock was a year ahead for one commit, and is right again
     const admission = judge({ release: { expiresAt: NOW + YEAR_MS }, freshness: { asOf: NOW } }, { journal });
     expect(codeOf(admission)).toBe('RELEASE_EXPIRED');
     expect(admission).toMatchObject({
-      detail: { message: expect.stringMatching(/it was ahead, and the next commit mends that; or run "floe-agent forget date"/) as string },
+      detail: { message: expect.stringMatching(/it was ahead before\. The next commit corrects this, or run "floe-agent forget date"/) as string },
     });
   });
 

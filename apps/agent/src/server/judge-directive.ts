@@ -19,20 +19,20 @@ import {
   type VerifySignature,
 } from '@floe/protocol';
 
-/** What a directive is judged by. */
+/** What {@link judgeDirective} needs to know. */
 export interface DirectiveContext {
   readonly host: HostName;
   readonly machineId: string;
   /** Nix's platform of this machine, e.g. `x86_64-linux`. */
   readonly system: string;
-  /** Of the challenge of the connection that the directive came on. */
+  /** The nonce of the connection that brought the directive. */
   readonly nonce: string;
   /**
-   * The server's clock: the time of its welcome and what has passed since by a clock that does not jump. A machine's
-   * own clock may be years off (an empty battery), and would shut it out or let everything in.
+   * The server's clock: the time of its welcome and what has passed since by a clock that does not jump. The machine's own
+   * clock may be years off (an empty battery), and would make everything expired or nothing.
    */
   readonly serverNow: number;
-  /** This machine's own clock: decides nothing, and tells people which of the two may be wrong. */
+  /** This machine's own clock. It decides nothing; messages name it where one of the two clocks may be wrong. */
   readonly machineNow: number;
   readonly releaseKeys: readonly TrustedKey[];
   readonly serverKeys: readonly TrustedKey[];
@@ -41,19 +41,19 @@ export interface DirectiveContext {
   readonly verify: VerifySignature;
 }
 
-/** What is done about a directive. */
+/** Whether a directive is to be followed. */
 export type DirectiveJudgement =
   | { readonly kind: 'accepted'; readonly directive: AgentDirective; readonly freshness: AgentFreshness | null }
-  /** The one that is under way or done: goes on where it is. */
+  /** It was accepted before: nothing changes. */
   | { readonly kind: 'known' }
   | { readonly kind: 'refused'; readonly epoch: number; readonly toplevel: StorePath | null; readonly detail: AgentDetail };
 
-/** So far ahead of the last one an epoch may be. What a stolen key, or a wrong restore, can use up of them is little. */
+/** How far an epoch may be ahead of the last one. It bounds how many epochs a stolen key or a wrong restore can use up. */
 const MAX_EPOCH_STEP = 1_000_000;
 /** Clocks that differ by less than this agree. */
 const CLOCK_SLACK_MS = 3600_000;
 
-/** Refusals that come of what the system itself pins: they would meet every directive. */
+/** Refusals because of what the system itself pins: every directive of this server would meet them. */
 const PIN_MISMATCH_CODES: ReadonlySet<string> = new Set([
   'DIRECTIVE_KEY_UNKNOWN',
   'DIRECTIVE_SIGNATURE_WRONG',
@@ -64,7 +64,7 @@ const PIN_MISMATCH_CODES: ReadonlySet<string> = new Set([
   'RELEASE_WRONG_REPOSITORY',
 ]);
 
-/** Whether a system that judges like this would ever take a directive of this server. */
+/** False: the system pins keys, a host or a repository with which it would refuse every directive of this server. */
 export function isTrusted(admission: DirectiveJudgement): boolean {
   return admission.kind !== 'refused' || !PIN_MISMATCH_CODES.has(admission.detail.code);
 }
@@ -72,9 +72,9 @@ export function isTrusted(admission: DirectiveJudgement): boolean {
 const WHY_CODES = { 'wrong-type': 'WRONG_TYPE', 'unknown-key': 'KEY_UNKNOWN', 'bad-signature': 'SIGNATURE_WRONG', malformed: 'MALFORMED' } as const;
 
 /**
- * Whether a directive may be acted on: signed by the pinned keys, for this machine and this connection, and neither
- * expired nor older than what was accepted before. Pure. The server's word alone moves nothing: what to run is in the
- * release, which it cannot sign.
+ * Whether a directive may be followed: it is signed by the pinned keys, meant for this machine and this connection, and neither
+ * expired nor older than what was accepted before. Pure. The server alone cannot choose a system: the release names it, and the
+ * server cannot sign releases.
  */
 export function judgeDirective(envelope: Envelope, context: DirectiveContext): DirectiveJudgement {
   const { journal } = context;
@@ -95,14 +95,14 @@ export function judgeDirective(envelope: Envelope, context: DirectiveContext): D
   if (context.repository !== undefined && repository !== context.repository) {
     return refuse('RELEASE_WRONG_REPOSITORY', `the release is of ${repository}, this machine follows ${context.repository}`, toplevel);
   }
-  // The directive is of this very connection: that it expired since means that the server's clock was set.
+  // The directive was made for this connection: if it has expired, the server's clock was set.
   if (order.expiresAt <= context.serverNow) {
     const now = `by the server's clock, as it was when this machine connected, it is ${dateOf(context.serverNow)}`;
     return refuse('DIRECTIVE_EXPIRED', `the directive expired at ${dateOf(order.expiresAt)}, but ${now}: was the server's clock set back?`, toplevel);
   }
   const freshness = judgeFreshness(order, repository, ref, context);
   if (freshness.kind === 'refused') return refuse(freshness.code, freshness.message, toplevel);
-  // What the release key itself dated is a lower bound of the time, whatever the server says that it is.
+  // The newest date that the release key signed is a lower bound of the time, whatever the server's clock says.
   const asOf = freshness.statement?.asOf ?? 0;
   if (expiresAt <= Math.max(context.serverNow, asOf)) return refuse('RELEASE_EXPIRED', expiredBy(expiresAt, asOf, context), toplevel);
 
@@ -110,7 +110,7 @@ export function judgeDirective(envelope: Envelope, context: DirectiveContext): D
   if (sequence < accepted) {
     return refuse(
       'SEQUENCE_LOWER',
-      `the release has the sequence ${sequence}, but ${accepted} was accepted before: going back needs a permit`,
+      `the release has the sequence ${sequence}, but ${accepted} was accepted before: the agent does not go back to an older release`,
       toplevel,
     );
   }
@@ -125,7 +125,7 @@ export function judgeDirective(envelope: Envelope, context: DirectiveContext): D
   }
   if (order.epoch === journal.epoch) return sameEpoch(journal, toplevel, refuse);
   if (journal.quarantined.includes(toplevel) && !order.isRetry) {
-    return refuse('QUARANTINED', 'this system was put back here before: push another one, or ask for a retry', toplevel);
+    return refuse('QUARANTINED', 'this system was rolled back on this machine before: push another one, or ask for a retry', toplevel);
   }
   const directive: AgentDirective = {
     epoch: order.epoch,
@@ -141,19 +141,19 @@ export function judgeDirective(envelope: Envelope, context: DirectiveContext): D
 function expiredBy(expiresAt: number, asOf: number, { serverNow, machineNow }: DirectiveContext): string {
   const expired = `the release expired at ${dateOf(expiresAt)}`;
   if (asOf > serverNow + CLOCK_SLACK_MS) {
-    return `${expired}, by the newest date that the release key signed: ${dateOf(asOf)}. The server's clock says ${dateOf(serverNow)}: it was ahead, and the next commit mends that; or run "floe-agent forget date" on this machine`;
+    return `${expired}, by the newest date that the release key signed: ${dateOf(asOf)}. The server's clock says ${dateOf(serverNow)}: it was ahead before. The next commit corrects this, or run "floe-agent forget date" on this machine`;
   }
   if (Math.abs(serverNow - machineNow) > CLOCK_SLACK_MS) {
     return `${expired}, by the server's clock, which says ${dateOf(serverNow)}; this machine's says ${dateOf(machineNow)}: set the server's clock, if that is wrong, or push a commit`;
   }
-  return `${expired}: push a commit, or let the builder sign again`;
+  return `${expired}: push a commit, or have the builder sign it again`;
 }
 
 function dateOf(ms: number): string {
   return new Date(ms).toISOString();
 }
 
-/** An epoch names one directive for ever. It comes again on each connection, and is not begun anew. */
+/** An epoch names one directive. The server repeats it on each connection, and the agent does not begin it again. */
 function sameEpoch(
   journal: AgentJournal,
   toplevel: StorePath,
@@ -161,7 +161,7 @@ function sameEpoch(
 ): DirectiveJudgement {
   const newest = newestDirective(journal);
   if (newest === null || newest.epoch !== journal.epoch || newest.release.toplevel === toplevel) return { kind: 'known' };
-  return refuse('EPOCH_REUSED', `the epoch ${journal.epoch} was another system before`, toplevel);
+  return refuse('EPOCH_REUSED', `the epoch ${journal.epoch} named another system before`, toplevel);
 }
 
 type FreshnessJudgement =
@@ -169,13 +169,13 @@ type FreshnessJudgement =
   | { readonly kind: 'refused'; readonly code: string; readonly message: string };
 
 /**
- * A statement that is older than one seen before says nothing new; a forged or foreign one discredits the directive. Which
- * is older, the sequence says first: it only grows, while a clock that was ahead for a while dates things wrongly.
+ * An older statement than the known one changes nothing; a forged or foreign one makes the directive invalid. The sequence
+ * decides first which is older, since it only grows, while a clock may have been ahead for a time.
  */
 function judgeFreshness(order: Directive, repository: string, ref: string, context: DirectiveContext): FreshnessJudgement {
   const { freshness } = context.journal;
   const known = freshness?.repository === repository && freshness.ref === ref ? freshness : null;
-  // A server that leaves it out does not make the machine forget what it knows.
+  // A directive without a statement does not erase the known one.
   if (order.freshness === undefined) return { kind: 'fine', statement: known };
   const opened: Opened<FreshnessStatement> = open(order.freshness, 'floe/freshness', FreshnessStatement, context.releaseKeys, context.verify);
   if (opened.kind === 'refused')

@@ -1,10 +1,10 @@
 import { withoutTrailingSlashes } from '@floe/runtime';
 
-/** What each cache has at its root, in bytes hardly worth counting. */
+/** A small file that every Nix cache has at its root. */
 const CACHE_INFO = 'nix-cache-info';
 const TRY_MS = 5_000;
 
-/** Whether any of the Nix caches answers, whatever it says: then the network works. A folder says nothing about that. */
+/** Whether any of the Nix caches answers, whatever its status: then the network works. Caches that are folders do not count. */
 export async function isNetworkThere(substituters: readonly string[], signal: AbortSignal): Promise<boolean> {
   const urls = substituters.filter((url) => /^https?:/.test(url)).map((url) => `${withoutTrailingSlashes(url.replace(/[?].*$/, ''))}/${CACHE_INFO}`);
   const answers = urls.map(async (url) => {

@@ -1,9 +1,9 @@
 import type { Clock, Logger } from '@floe/runtime';
 
-/** A server whose clock contradicts its own directives is asked for the time no more often than this. */
+/** Shortest time between two reconnects because of the server's clock. */
 const ASK_EVERY_MS = 5 * 60_000;
 
-/** Asks for the server's time: a new connection brings it, and the directive once more. */
+/** Asks for the server's time when its clock contradicts its own directive: a new connection brings the time, and the directive again. */
 export class TimeQuestion {
   readonly #deps: { readonly clock: Clock; readonly logger: Logger; readonly reconnect: () => void };
   #askedAt = Number.NEGATIVE_INFINITY;

@@ -35,8 +35,8 @@ export const StoredReport = v.object({
 });
 
 /**
- * The form of the journal on disk: `AgentJournal` of libs/model. It only ever grows: an agent that an undone switch
- * brings back reads what a newer one wrote, and the other way round.
+ * The form of the journal on disk: `AgentJournal` of libs/model. Fields are only added: after an upgrade the agent reads the
+ * journal of an older version, and after a rollback that of a newer one.
  */
 const Journal: v.GenericSchema<unknown, AgentJournal> = v.object({
   version: v.literal(AGENT_JOURNAL_VERSION),
@@ -87,7 +87,7 @@ const Journal: v.GenericSchema<unknown, AgentJournal> = v.object({
   report: v.nullable(StoredReport),
 });
 
-/** What a journal file holds. */
+/** The content of a journal file. */
 export type JournalReading =
   | { readonly kind: 'read'; readonly journal: AgentJournal }
   | { readonly kind: 'absent' }
@@ -108,8 +108,8 @@ export async function readJournal(path: string): Promise<JournalReading> {
 }
 
 /**
- * The journal to start with. A broken one is moved aside: the agent then knows nothing of what it did, takes the
- * machine as it finds it, and is told again what to want.
+ * The journal to start with. A broken one is moved aside: the agent then starts from the machine as it is, and receives its
+ * directive again.
  */
 export async function openJournal(path: string, deps: { readonly clock: Clock; readonly logger: Logger }): Promise<AgentJournal> {
   const reading = await readJournal(path);
@@ -117,7 +117,7 @@ export async function openJournal(path: string, deps: { readonly clock: Clock; r
   if (reading.kind === 'broken') {
     const aside = `${path}.broken-${deps.clock.now()}`;
     await rename(path, aside);
-    deps.logger.error('the journal cannot be read and was moved aside; starting from what the machine has', {
+    deps.logger.error('the journal cannot be read and was moved aside; starting from the machine as it is', {
       journal: path,
       movedTo: aside,
       why: reading.why,

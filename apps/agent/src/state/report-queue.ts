@@ -4,16 +4,16 @@ import { readFileIfPresent, writeFileDurably, type Logger } from '@floe/runtime'
 import * as v from 'valibot';
 import { StoredReport } from './journal-file.ts';
 
-/** So many reports are kept for a server that is away; above it the oldest are let go. */
+/** How many reports are kept while the server is away; above that the oldest are dropped. */
 export const MAX_WAITING_REPORTS = 1_000;
-/** The file is written anew when so many of its lines are acknowledged. */
+/** The file is rewritten when it has this many acknowledged lines. */
 const COMPACT_AFTER = 200;
 
 const Line = v.pipe(v.string(), v.parseJson(), StoredReport);
 
 /**
- * The reports that the server has not acknowledged, on disk: one JSON line each, appended. A line that a power cut
- * left in part is not missed: the journal, which is written first, has the newest report too.
+ * The reports that the server has not acknowledged, on disk: one JSON line each, appended. A line that a power failure cut
+ * off does no harm: the journal, which is written first, has the newest report, too.
  */
 export class ReportQueue implements AsyncDisposable {
   readonly #path: string;
@@ -21,7 +21,7 @@ export class ReportQueue implements AsyncDisposable {
   #waiting: AgentReport[];
   #file: FileHandle | undefined;
   #linesInFile = 0;
-  /** False when something could not be written: all that waits is, with the next report. */
+  /** False after a failed write: then the next report rewrites the whole file. */
   #isWhole = false;
 
   private constructor(path: string, logger: Logger, waiting: AgentReport[]) {
@@ -55,7 +55,7 @@ export class ReportQueue implements AsyncDisposable {
     this.#waiting.push(report);
     if (this.#waiting.length > MAX_WAITING_REPORTS) {
       const dropped = this.#waiting.splice(0, this.#waiting.length - MAX_WAITING_REPORTS);
-      this.#logger.warn('the oldest reports are let go: the server has been away for too long', { dropped: dropped.length });
+      this.#logger.warn('the oldest reports are dropped: the server has been away for too long', { dropped: dropped.length });
     }
     if (this.#file === undefined || !this.#isWhole || this.#linesInFile - this.#waiting.length > COMPACT_AFTER) {
       await this.#rewrite();

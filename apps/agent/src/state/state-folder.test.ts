@@ -23,7 +23,7 @@ test.each(['ENOSPC', 'EROFS'])('a disk that takes nothing (%s) does not keep the
   const logger = createLogger({ level: 'info', write: (line) => lines.push(line) });
   const take = async (): Promise<never> => await Promise.reject(Object.assign(new Error(code), { code }));
   await using _lock = await lockState(statePaths(dir), { logger, take });
-  expect(lines.join()).toContain('make room');
+  expect(lines.join()).toContain('free some space');
 });
 
 test('a folder that is not for this user is a mistake, and said to be', async () => {

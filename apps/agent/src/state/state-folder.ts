@@ -2,10 +2,10 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FloeError, processOf, takeProcessLock, type Logger, type ProcessLock } from '@floe/runtime';
 
-/** What a disk says that is full, that was made read-only after an error, or that is broken. */
-const TAKES_NOTHING: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO']);
+/** Errors of a disk that is full, read-only after an error, or broken. */
+const DISK_ERRORS: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO']);
 
-/** Where things lie in the state folder. */
+/** The files of the state folder. */
 export interface StatePaths {
   readonly dir: string;
   readonly key: string;
@@ -15,7 +15,7 @@ export interface StatePaths {
   readonly lock: string;
   /** GC roots of what an activation needs. */
   readonly roots: string;
-  /** What Nix remembers of caches; may be lost. */
+  /** Nix's own cache; may be lost. */
   readonly cache: string;
 }
 
@@ -32,7 +32,7 @@ export function statePaths(dir: string): StatePaths {
   };
 }
 
-/** Makes the folder; only its owner may look into it. Throws `FloeError('STATE_UNWRITABLE')`. */
+/** Makes the folder, readable for its owner only. Throws `FloeError('STATE_UNWRITABLE')`. */
 export async function makeStateFolder(dir: string): Promise<void> {
   try {
     await mkdir(dir, { recursive: true, mode: 0o700 });
@@ -45,8 +45,8 @@ export async function makeStateFolder(dir: string): Promise<void> {
 }
 
 /**
- * Keeps a second agent off this state. A disk that takes nothing is no
- * reason not to start: systemd starts one agent only, and one that runs can say what is wrong.
+ * Locks the state against a second agent. When the disk cannot be written, the agent starts without the lock: systemd starts
+ * one agent only, and a running agent can report what is wrong.
  * Throws `FloeError('AGENT_RUNNING')`.
  */
 export async function lockState(paths: StatePaths, { logger, take = takeProcessLock }: LockDeps): Promise<AsyncDisposable> {
@@ -54,8 +54,8 @@ export async function lockState(paths: StatePaths, { logger, take = takeProcessL
   try {
     taken = await take(paths.lock);
   } catch (error) {
-    if (!TAKES_NOTHING.has((error as NodeJS.ErrnoException).code)) throw error;
-    logger.error('the state folder cannot be written: make room; the agent goes on without a lock, and changes nothing before there is', {
+    if (!DISK_ERRORS.has((error as NodeJS.ErrnoException).code)) throw error;
+    logger.error('the state folder cannot be written: free some space. The agent runs without a lock, and changes nothing until it can write', {
       dir: paths.dir,
       error,
     });

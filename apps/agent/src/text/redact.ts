@@ -24,12 +24,12 @@ function redact(text: string): string {
   return SECRETS.reduce((rest, [pattern, replacement]) => rest.replace(pattern, replacement), text);
 }
 
-/** The end of what a program said, without what looks like a secret: once that is cut, it cannot be told for one. */
+/** The end of a program's output, without what looks like a secret. Redacted first: a secret that is cut is not recognised. */
 export function lastWords(text: string, maxCharacters: number): string {
   return redact(text.trim()).slice(-maxCharacters);
 }
 
-/** An event whose words are fit to be written down, told to the server, and shown: programs that failed print anything. */
+/** The event without secrets in its texts, which are stored, reported and shown. They quote programs that failed. */
 export function redactedEvent(event: AgentEvent): AgentEvent {
   if ('detail' in event) return { ...event, detail: redactedDetail(event.detail) };
   if ('note' in event && event.note !== null) return { ...event, note: redactedDetail(event.note) };
@@ -41,7 +41,7 @@ function redactedDetail({ code, message }: AgentDetail): AgentDetail {
   return { code, message: redact(message) };
 }
 
-/** The last lines of a log, without what looks like a secret: it leaves the machine. */
+/** The last lines of a log, without what looks like a secret, as they leave the machine. */
 export function redactedTail(log: string): string {
   const clean = redact(log.trim());
   if (clean.length <= MAX_LOG_CHARACTERS) return clean;

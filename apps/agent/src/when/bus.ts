@@ -1,18 +1,18 @@
 import type { Exec } from '@floe/runtime';
 import * as v from 'valibot';
 
-/** A person's session, as logind has it. */
-export interface PersonSession {
+/** A user's session, as logind reports it. */
+export interface UserSession {
   readonly user: string;
-  /** Null for one that came over the network. */
+  /** Null for a remote session. */
   readonly seat: string | null;
   /** `x11`, `wayland`, `mir`, `tty`, `unspecified`, … */
   readonly type: string;
   readonly isRemote: boolean;
-  /** False when it is in the background, or is closing. */
+  /** False: in the background, or closing. */
   readonly isActive: boolean;
   readonly isLocked: boolean;
-  /** Since when there was no input, by the machine's clock in ms; null while there is some, and where the desktop never says. */
+  /** Since when there was no input, by the machine's clock in ms; null: there is input, or the desktop does not report it. */
   readonly idleSince: number | null;
 }
 
@@ -62,35 +62,35 @@ const SessionAnswer = answer(
   ]),
 );
 
-/** Classes of sessions that people have; others are greeters, lock screens, managers and background jobs. */
-const PERSON_CLASSES = new Set(['user', 'user-early', 'user-light', 'user-early-light']);
+/** Session classes of users; others are greeters, lock screens, managers and background jobs. */
+const USER_CLASSES = new Set(['user', 'user-early', 'user-light', 'user-early-light']);
 
-/** Whether NetworkManager takes the connection for metered; null when it does not know, or does not run. */
+/** Whether NetworkManager considers the connection metered; null: unknown, or it does not run. */
 export async function readMetered(deps: BusDeps): Promise<boolean | null> {
   const text = await busctl(deps, ['get-property', NM, '/org/freedesktop/NetworkManager', NM, 'Metered']);
   const parsed = v.safeParse(MeteredAnswer, text);
   return parsed.success ? (METERED.get(parsed.output.data) ?? null) : null;
 }
 
-/** The sessions of people; null when logind does not tell. */
-export async function readSessions(deps: BusDeps): Promise<readonly PersonSession[] | null> {
+/** The sessions of users; null when logind does not answer. */
+export async function readSessions(deps: BusDeps): Promise<readonly UserSession[] | null> {
   const listed = v.safeParse(SessionsAnswer, await busctl(deps, ['call', LOGIN, '/org/freedesktop/login1', `${LOGIN}.Manager`, 'ListSessions']));
   if (!listed.success) return null;
   const [rows] = listed.output.data;
   const sessions = await Promise.all(rows.map(async ([, , , , path]) => await readSession(deps, path)));
-  // One that is there and cannot be read may be a person's.
+  // A session that cannot be read may be a user's.
   if (sessions.includes('unreadable')) return null;
   return sessions.filter((each) => each !== 'unreadable' && each !== null);
 }
 
-/** Null for one that is not a person's, or that ended meanwhile. */
-async function readSession(deps: BusDeps, path: string): Promise<PersonSession | 'unreadable' | null> {
+/** Null for a session that is not a user's, or that has ended. */
+async function readSession(deps: BusDeps, path: string): Promise<UserSession | 'unreadable' | null> {
   const text = await busctl(deps, ['call', LOGIN, path, 'org.freedesktop.DBus.Properties', 'GetAll', 's', `${LOGIN}.Session`]);
   if (text === undefined) return null;
   const parsed = v.safeParse(SessionAnswer, text);
   if (!parsed.success) return 'unreadable';
   const [session] = parsed.output.data;
-  if (!PERSON_CLASSES.has(session.Class.data)) return null;
+  if (!USER_CLASSES.has(session.Class.data)) return null;
   const [seat] = session.Seat.data;
   return {
     user: session.Name.data,
@@ -103,7 +103,7 @@ async function readSession(deps: BusDeps, path: string): Promise<PersonSession |
   };
 }
 
-/** What the system bus answers, in JSON; undefined when it does not. A service that does not run is not started for it. */
+/** The system bus's answer in JSON; undefined without one. It starts no service. */
 async function busctl({ exec, env, timeoutMs, signal }: BusDeps, args: readonly string[]): Promise<string | undefined> {
   const options = ['--system', '--json=short', '--auto-start=no', `--timeout=${Math.max(1, Math.ceil(timeoutMs / 1000))}`];
   const result = await exec('busctl', [...options, ...args], { env, signal, timeoutMs, maxStdoutBytes: 1024 * 1024 });

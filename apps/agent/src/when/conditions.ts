@@ -15,28 +15,28 @@ export interface RebootJudgement {
   readonly isDue: boolean;
   /** Why it is, or why not. */
   readonly detail: AgentDetail;
-  /** When the answer may be another one by itself, ms; null: when something happens, or it is. */
+  /** When the answer may change by itself, ms; null: not known. */
   readonly until: number | null;
 }
 
 /** When this machine may be changed, by its own policy. `now` is ms. */
 export interface Conditions {
-  /** Why nothing is to be downloaded now; null: it may be. */
+  /** Why a download must wait; null: it need not. */
   holdDownload(journal: AgentJournal, now: number): Promise<AgentWait | null>;
   assess(journal: AgentJournal, directive: AgentDirective, now: number, signal: AbortSignal): Promise<Assessment>;
   /** Whether a machine may restart into the system that is staged for its next start. `isTimeKnown`: `now` is the server's. */
   mayReboot(journal: AgentJournal, now: number, options: { readonly isTimeKnown: boolean }): Promise<RebootJudgement>;
-  /** Whether a person is logged in. */
+  /** Whether a user is logged in. */
   isSomeoneHere(): Promise<boolean>;
 }
 
-/** Of what nobody sits at: a folder, a profile. */
+/** For a folder or a profile, which no user sits at. */
 export const NO_CONDITIONS: Conditions = {
   holdDownload: async () => await Promise.resolve(null),
   assess: async () => await Promise.resolve({ impact: 'none', wait: null }),
   isSomeoneHere: async () => await Promise.resolve(false),
   mayReboot: async () =>
-    await Promise.resolve({ isDue: false, detail: { code: 'REBOOT_LEFT_TO_PEOPLE', message: 'it is not a machine' }, until: null }),
+    await Promise.resolve({ isDue: false, detail: { code: 'REBOOT_LEFT_TO_PEOPLE', message: 'this target has no restart' }, until: null }),
 };
 
 export interface ConditionsDeps {
@@ -52,15 +52,15 @@ export interface ConditionsDeps {
   readonly root?: string;
 }
 
-/** So long for each fact about the machine, in ms. */
+/** Time limit for each fact about the machine, in ms. */
 const FACTS_TIMEOUT_MS = 5_000;
 
-/** The conditions of a NixOS machine: what a switch would touch, and what the machine and its people are at. */
+/** The conditions of a NixOS machine: what a switch would disrupt, and what the machine and its users do now. */
 export function createConditions(deps: ConditionsDeps): Conditions {
   const { machine, readPolicy, logger, timeZone, root = '' } = deps;
   let known: { readonly key: string; readonly report: ImpactReport } | undefined;
 
-  /** Asked once per pair of systems: while one waits it is looked at every minute. */
+  /** Remembered per pair of systems, as a waiting system is assessed every minute. */
   async function impactOf(directive: AgentDirective, signal: AbortSignal): Promise<ImpactReport> {
     const { current, booted } = await machine.observe();
     const next = directive.release.toplevel;
@@ -69,12 +69,11 @@ export function createConditions(deps: ConditionsDeps): Conditions {
     const dryActivate = await machine.dryActivate(next, signal);
     const report = await readImpact(toplevelFiles(root), { booted, current, next, dryActivate });
     logger.info('what the switch would do', { impact: report.impact, reason: report.reason });
-    // A system that could not be asked (another switch had the lock, the look was stopped) may well be at the next look.
+    // A dry activation that did not run (another switch had the lock, or the job was stopped) may run the next time.
     if (dryActivate !== null || report.impact === 'reboot') known = { key, report };
     return report;
   }
 
-  /** Whether a person is logged in. */
   async function isSomeoneHere(): Promise<boolean> {
     const { sessions } = await facts(AbortSignal.timeout(FACTS_TIMEOUT_MS));
     return (sessions ?? []).length > 0;
@@ -89,10 +88,10 @@ export function createConditions(deps: ConditionsDeps): Conditions {
     async assess(journal, directive, now, signal) {
       const { impact } = await impactOf(directive, signal);
       const { deferral } = journal;
-      // An administrator's retry is for now.
+      // An administrator's retry does not wait.
       if (deferral === null || deferral.isOverruled || directive.isRetry) return { impact, wait: null };
       const policy = await readPolicy();
-      // Loaded when something is to be judged: an idle agent has no use for calendars.
+      // Loaded when needed: an idle agent needs no calendar code.
       const { judgeActivation } = await import('./judge.ts');
       const judgement = judgeActivation({ policy, impact, facts: await facts(signal), deferral, now, timeZone: timeZone() });
       if (judgement.kind === 'clear') {
@@ -118,17 +117,17 @@ export function createConditions(deps: ConditionsDeps): Conditions {
       const policy = await readPolicy();
       const { deferral, since } = journal;
       const due = (message: string): RebootJudgement => ({ isDue: true, detail: { code: 'RESTARTING', message }, until: null });
-      if (deferral?.isOverruled === true) return due('its user wants the restart now');
+      if (deferral?.isOverruled === true) return due('a user wants the restart now');
       const staged = { since: deferral?.restartSince ?? since, laterCount: deferral?.laterCount ?? 0, laterUntil: deferral?.laterUntil ?? null };
       const { judgeReboot } = await import('./judge.ts');
       const judgement = judgeReboot({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: staged, now, timeZone: timeZone() });
       if (judgement.kind === 'clear') {
         const { because } = judgement;
         if (because === null || isTimeKnown) return due(because ?? 'the policy of this machine allows it now');
-        // A machine's own clock may be years off: it takes nobody's session away.
+        // The machine's own clock may be years off: it must not end a user's session.
         return {
           isDue: false,
-          detail: { code: 'TIME_UNKNOWN', message: `the next start runs it; the time is not known before the server is met: ${because}` },
+          detail: { code: 'TIME_UNKNOWN', message: `the next start runs it; the time is unknown until the server answers: ${because}` },
           until: null,
         };
       }

@@ -1,28 +1,28 @@
-/** What `switch-to-configuration dry-activate` said that it would do. */
+/** What a switch would do, by the output of `switch-to-configuration dry-activate`. */
 export interface DryActivation {
-  /** Units that would be stopped or restarted: what runs in them ends. */
+  /** Units that would be stopped or restarted. */
   readonly ended: readonly string[];
-  /** Every unit that would be touched in any way, those of `ended` among them. */
+  /** All units that would change in any way, with those of `ended`. */
   readonly touched: readonly string[];
-  /** True when something would be touched that has no unit's name: systemd itself, a swap device, a line of a new form. */
+  /** True: something without a unit's name would change: systemd itself, a swap device, a line of unknown form. */
   readonly touchesMore: boolean;
-  /** False when there were words, and none of a known form. */
+  /** False: there was output, but no line of a known form. */
   readonly isUnderstood: boolean;
 }
 
-/** E.g. `would stop the following units as well: a.service, b.service`; of the system or of people's own managers. */
+/** E.g. `would stop the following units as well: a.service, b.service`; of the system's or a user's manager. */
 const UNITS_LINE = /^would (?<not>not )?(?<verb>[a-z]+) the following(?: [a-z]+){0,8}? units\b[^:]*:(?<units>.*)$/i;
-/** What is printed on every run, between the lines about units: it says that the words are those of this script. */
+/** Printed on every run: it shows that the output is that of the script. */
 const ACTIVATES_LINE = /^would activate the configuration\b/i;
 /** `would restart systemd`, `would stop swap device: /dev/sda2`. */
 const MORE_LINE = /^would (?:restart systemd\b|stop swap device\b)/i;
 
-/** Verbs after which what ran before goes on; any other one is taken for the end of it. */
+/** Verbs that stop nothing; any other verb counts as a stop. */
 const GENTLE_VERBS = new Set(['start', 'reload']);
 
 /**
- * Reads the words of `dry-activate`, which has no output for programs. Lenient, as they differ between releases of
- * NixOS: what stands for itself on a line of a known beginning counts, the activation script's own words do not.
+ * Parses the output of `dry-activate`, which has no form for programs. Lenient, as it differs between releases of NixOS: only
+ * whole lines with a known beginning count, and the activation script's own output does not.
  */
 export function parseDryActivate(text: string): DryActivation {
   const ended = new Set<string>();
@@ -39,7 +39,7 @@ export function parseDryActivate(text: string): DryActivation {
       touchesMore = true;
     } else if (verb !== undefined) {
       isUnderstood = true;
-      // Changed, but left alone by their own wish: nothing happens to them.
+      // Units that ask not to be restarted: nothing happens to them.
       if (not !== undefined) continue;
       const names = (units ?? '').split(/[\s,]+/).filter((name) => name !== '');
       if (names.length === 0) touchesMore = true;

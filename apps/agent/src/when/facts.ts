@@ -1,13 +1,13 @@
 import type { Clock, Exec } from '@floe/runtime';
-import { readMetered, readSessions, type PersonSession } from './bus.ts';
+import { readMetered, readSessions, type UserSession } from './bus.ts';
 import { readPower, type Power } from './power.ts';
 
-/** What the machine is in now. A fact that cannot be found out is null. */
+/** The machine's power, network and sessions now. An unknown fact is null. */
 export interface MachineFacts {
   readonly power: Power | null;
   readonly isMetered: boolean | null;
-  /** Of people, not of services or of the login screen. */
-  readonly sessions: readonly PersonSession[] | null;
+  /** Of users, not of services or the login screen. */
+  readonly sessions: readonly UserSession[] | null;
 }
 
 export interface FactsDeps {
@@ -17,7 +17,7 @@ export interface FactsDeps {
   readonly env: NodeJS.ProcessEnv;
   /** Where the machine's files are: '' for the machine itself. */
   readonly root: string;
-  /** So long for each fact, all at once. */
+  /** Time limit of each fact; all are read at once. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
@@ -33,8 +33,8 @@ export async function gatherFacts(deps: FactsDeps): Promise<MachineFacts> {
 }
 
 /**
- * The fact, or null when it fails or takes too long: a driver that hangs in a read of /sys, or a bus that does not
- * answer, is no reason to be silent about the rest.
+ * The fact, or null when it fails or takes too long: a driver that hangs in a read of /sys, or a bus without an answer, must not
+ * hide the other facts.
  */
 async function within<T>(deps: FactsDeps, read: (signal: AbortSignal) => Promise<T | null>): Promise<T | null> {
   const ended = new AbortController();

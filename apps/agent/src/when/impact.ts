@@ -13,23 +13,23 @@ export interface ImpactDeps {
 }
 
 export interface ImpactInput {
-  /** Null where a machine does not say what it started with (a container): then the current one stands for it. */
+  /** Null where the booted system is unknown (a container): then the current one is compared. */
   readonly booted: StorePath | null;
   readonly current: StorePath | null;
   readonly next: StorePath;
-  /** What `next`'s `switch-to-configuration dry-activate` printed, on both channels; null when it could not be run. */
+  /** The output of `next`'s `switch-to-configuration dry-activate`, stdout and stderr; null when it could not be run. */
   readonly dryActivate: string | null;
 }
 
 export interface ImpactReport {
   readonly impact: Impact;
-  /** The units that a switch now would touch, also when a reboot is what it takes. */
+  /** The units that a switch would change now, also when a reboot is needed. */
   readonly units: readonly string[];
-  /** What makes it so, for people; null for `none`. */
+  /** The reason, for messages; null for `none`. */
   readonly reason: string | null;
 }
 
-/** What only a start of the machine puts in place: as links in a toplevel, `kernel-params` as a text. */
+/** Parts that only change with a reboot: links in a toplevel, and `kernel-params`, a text. */
 const BOOT_PARTS = {
   kernel: 'the kernel',
   initrd: 'the initrd',
@@ -42,23 +42,23 @@ const INHIBITORS_FILE = 'switch-inhibitors';
 const Inhibitors = v.pipe(v.string(), v.parseJson(), v.record(v.string(), v.string()));
 type Inhibitors = v.InferOutput<typeof Inhibitors>;
 
-/** Units without which the session of a person at the machine ends, or its programs lose what they talk to. */
+/** Units whose stop ends a user's session, or disconnects its programs. */
 const SESSION_UNITS = new RegExp(
   `^(?:${[
-    // Login screens and what starts a desktop by itself.
+    // Login screens, and services that start a desktop.
     '(?:display-manager|gdm|sddm|lightdm|greetd|ly|lemurs|xdm|cosmic-greeter|plasmalogin|cage-tty\\d+|phosh|seatd)\\.service',
     '(?:dbus|dbus-broker)\\.(?:service|socket)|systemd-logind\\.service',
     '(?:getty|serial-getty|autovt|kmsconvt)@.*\\.service|graphical\\.target',
-    // A person's own service manager, and all that is below it.
+    // A user's service manager, and all below it.
     'user(?:-runtime-dir)?@.*\\.service|user(?:-\\d+)?\\.slice|session-.*\\.scope',
-    // In there: the desktop itself.
+    // Inside that: the desktop itself.
     '(?:graphical-session|gnome-session|sway-session|hyprland-session).*\\.target|(?:gnome-shell|gnome-session|plasma-kwin|plasma-ksmserver|wayland-wm@|niri).*\\.service',
-    // What a person works on.
+    // A user's files.
     'home(?:-.*)?\\.mount',
   ].join('|')})$`,
 );
 
-/** At most so many names in a sentence. */
+/** How many names a message lists. */
 const MAX_NAMED = 3;
 
 /** What {@link readImpact} reads, below `root` ('' for the machine itself). */
@@ -73,7 +73,7 @@ export function toplevelFiles(root: string): ImpactDeps {
   };
 }
 
-/** How much of the machine a switch to `next` would touch. */
+/** How much a switch to `next` would disrupt. */
 export async function readImpact(deps: ImpactDeps, input: ImpactInput): Promise<ImpactReport> {
   const dry = input.dryActivate === null ? null : parseDryActivate(input.dryActivate);
   const units = dry?.touched ?? [];
@@ -88,7 +88,7 @@ export async function readImpact(deps: ImpactDeps, input: ImpactInput): Promise<
   return { impact: 'none', units, reason: null };
 }
 
-/** Compared with what was booted, not with what was switched to since: only that is in the running kernel. */
+/** Compared with the booted system: a switch since then did not change the running kernel. */
 async function changedBootParts(deps: ImpactDeps, { booted, current, next }: ImpactInput): Promise<string[]> {
   const before = booted ?? current;
   if (before === null) return [];
@@ -99,15 +99,15 @@ async function changedBootParts(deps: ImpactDeps, { booted, current, next }: Imp
   return changed;
 }
 
-/** What names a part: the store path of a link, the text of a file; undefined when there is none. */
+/** The identity of a part: the target of a link, or the text of a file; undefined when there is none. */
 async function identify(deps: ImpactDeps, path: string): Promise<string | undefined> {
   const text = (await deps.readlink(path)) ?? (await deps.readFile(path));
   return text?.trim();
 }
 
 /**
- * Those that both systems name, with different values. That is how NixOS' own check before a switch decides, against the
- * system that runs now, and then refuses the switch: an inhibitor that comes or goes holds nothing up.
+ * Inhibitors that both systems name with different values. NixOS' own check decides the same way, against the running system,
+ * and refuses the switch. An inhibitor that only one of them has does not count.
  */
 async function changedInhibitors(deps: ImpactDeps, { current, next }: ImpactInput): Promise<string[]> {
   if (current === null) return [];
@@ -119,7 +119,7 @@ async function changedInhibitors(deps: ImpactDeps, { current, next }: ImpactInpu
 
 async function readInhibitors(deps: ImpactDeps, toplevel: StorePath): Promise<Inhibitors> {
   const parsed = v.safeParse(Inhibitors, await deps.readFile(`${toplevel}/${INHIBITORS_FILE}`));
-  // NixOS' check takes what it cannot read for none, too.
+  // NixOS' check also treats an unreadable file as no inhibitors.
   return parsed.success ? parsed.output : {};
 }
 

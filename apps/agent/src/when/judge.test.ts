@@ -2,7 +2,7 @@ import { AgentPolicy, IMPACTS, type Impact, type MaintenanceWindow } from '@floe
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import * as v from 'valibot';
-import type { PersonSession } from './bus.ts';
+import type { UserSession } from './bus.ts';
 import { correctDeferral, grantLater, type Deferral } from './deferral.ts';
 import type { MachineFacts } from './facts.ts';
 import { judgeActivation, judgeDownload, judgeReboot, type Judgement } from './judge.ts';
@@ -19,7 +19,7 @@ function policyOf(changes: v.InferInput<typeof AgentPolicy> = {}): AgentPolicy {
   return v.parse(AgentPolicy, changes);
 }
 
-function session(changes: Partial<PersonSession> = {}): PersonSession {
+function session(changes: Partial<UserSession> = {}): UserSession {
   return { user: 'Ada', seat: 'seat0', type: 'wayland', isRemote: false, isActive: true, isLocked: false, idleSince: null, ...changes };
 }
 
@@ -152,7 +152,7 @@ describe('an activation', () => {
     expect(judge({ ...everything, deferral: { laterCount: 1, laterUntil: NOW + HOUR } })).toMatchObject({
       kind: 'wait',
       code: 'LATER',
-      message: 'waits: put off until Mon 13:00 UTC by the user; goes ahead Thu 12:00 UTC at the latest',
+      message: 'waits: deferred until Mon 13:00 UTC by a user; goes ahead Thu 12:00 UTC at the latest',
       until: NOW + HOUR,
     });
   });
@@ -169,7 +169,7 @@ describe('an activation', () => {
     expect(judge(late)).toEqual({
       kind: 'clear',
       because:
-        "it waited until the deadline (Mon 12:00 UTC), although: put off until Mon 13:00 UTC by the user; Ada's session would end (active on seat0)",
+        "it waited until the deadline (Mon 12:00 UTC), although: deferred until Mon 13:00 UTC by a user; Ada's session would end (active on seat0)",
     });
     expect(judge({ ...late, now: NOW - 1 })).toMatchObject({ kind: 'wait', until: NOW });
   });

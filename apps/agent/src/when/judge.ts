@@ -15,16 +15,16 @@ import type { MachineFacts } from './facts.ts';
 import { describeTime } from './times.ts';
 
 export type Judgement =
-  /** Go ahead. `because`: what it goes ahead in spite of, when the deadline is what decides. */
+  /** Go ahead. `because`: set when the deadline decided; it names the conditions that still held. */
   | { readonly kind: 'clear'; readonly because: string | null }
   | {
       readonly kind: 'wait';
-      /** Of the first reason; `message` names them all. */
+      /** The code of the first reason; `message` names all. */
       readonly code: WaitCode;
       readonly message: string;
       /**
-       * The earliest time at which the answer can be another one without anybody doing anything; null: never. A machine
-       * sleeps and clocks are set: look at this time again and again instead of sleeping until then.
+       * The earliest time at which the answer can change by itself; null: never. Compare it with the clock repeatedly instead of
+       * sleeping until then: machines sleep, and clocks are set.
        */
       readonly until: number | null;
       /** When it goes ahead whatever the conditions; null: never. */
@@ -41,9 +41,8 @@ export interface JudgeInput {
 }
 
 /**
- * Whether a staged system may be activated now. Pure. Facts that are not known hold nothing up. What takes effect only
- * with a reboot is put in place for the next start, which nobody at the machine notices: it waits for windows and power,
- * not for people, whom {@link judgeReboot} is about.
+ * Whether a staged system may be activated now. Pure. Unknown facts do not delay it. A system that needs a reboot is only staged
+ * for the next start, which users do not notice: it waits for windows and power; {@link judgeReboot} waits for users.
  */
 export function judgeActivation(input: JudgeInput & { readonly impact: Impact }): Judgement {
   const { policy, impact } = input;
@@ -60,8 +59,8 @@ export function judgeActivation(input: JudgeInput & { readonly impact: Impact })
 }
 
 /**
- * Whether a machine may restart now to run the system that is staged for its next start; `deferral.since` is when that
- * was. Pure. With `never` its people are waited for, until the deadline if there is one.
+ * Whether a machine may restart now to run the system that is staged for its next start; `deferral.since` is when it was staged.
+ * Pure. With `never` a user has to restart it, until the deadline if there is one.
  */
 export function judgeReboot(input: JudgeInput): Judgement {
   const { policy } = input;
@@ -82,15 +81,15 @@ export function judgeReboot(input: JudgeInput): Judgement {
   return conclude(here, conditions, deadlineAt);
 }
 
-/** Whether a system may be downloaded now: anything but what is paid for by the byte lets it. Pure. */
+/** Whether a system may be downloaded now: only a metered connection delays it. Pure. */
 export function judgeDownload(input: JudgeInput): Judgement {
   const here = circumstances(input);
   return conclude(here, whileMetered(here), deadlineOf(here.deferral, here.policy.deadlineHours));
 }
 
 /**
- * Windows that can never open are a mistake, and what corrects it comes as a system, too: they hold one up no longer than
- * the usual deadline where the policy has none.
+ * Windows that can never open are a mistake, and its correction arrives as a system, too. So they delay a system by the default
+ * deadline at most where the policy has none.
  */
 function unusableUntil({ policy, deferral }: Circumstances): number | null {
   return policy.deadlineHours === null ? deadlineOf(deferral, DEFAULT_AGENT_POLICY.deadlineHours) : null;
@@ -107,7 +106,7 @@ function conclude({ now, timeZone }: Circumstances, conditions: readonly Conditi
   if (deadlineAt !== null && deadlineAt <= now) {
     return { kind: 'clear', because: `it waited until the deadline (${describeTime(deadlineAt, now, timeZone)}), although: ${texts}` };
   }
-  // All of them must end, and the deadline ends them all.
+  // All conditions must end, or the deadline must pass.
   const ends = Math.min(Math.max(...conditions.map(({ mayEndAt }) => mayEndAt ?? Infinity)), deadlineAt ?? Infinity);
   const latest = deadlineAt === null ? '' : `; goes ahead ${describeTime(deadlineAt, now, timeZone)} at the latest`;
   return {

@@ -5,7 +5,7 @@ import type { Machine } from '../machines/machine.ts';
 
 const PolicyText = v.pipe(v.string(), v.parseJson(), AgentPolicy);
 
-/** The policy of the system that runs: what the machine's own configuration says. One that cannot be read is the default. */
+/** The policy in the running system's own configuration. The default when it cannot be read. */
 export async function readPolicy({ machine, logger }: { readonly machine: Machine; readonly logger: Logger }): Promise<AgentPolicy> {
   const { current } = await machine.observe();
   const text = current === null ? undefined : await machine.readSystemFile(current, AGENT_POLICY_FILE);

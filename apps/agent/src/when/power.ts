@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 export interface Power {
   readonly isOnBattery: boolean;
-  /** Of all of the machine's batteries together; null when there is none, or none says. */
+  /** Of all of the machine's batteries together; null: there is none, or the charge is unknown. */
   readonly chargePercent: number | null;
 }
 
@@ -13,11 +13,11 @@ interface Supply {
   readonly online: number | null;
   readonly status: string;
   readonly capacity: number | null;
-  /** What it holds when full, for weighing two batteries of different size. */
+  /** Capacity when full, as a weight for batteries of different size. */
   readonly size: number | null;
 }
 
-/** Where the machine's power comes from, by the kernel's files below `root`; null when they do not tell. */
+/** The machine's power source, by the kernel's files below `root`; null: unknown. */
 export async function readPower(root: string): Promise<Power | null> {
   const folder = `${root}/sys/class/power_supply`;
   const names = await readdir(folder);
@@ -35,7 +35,7 @@ function judgeSource(batteries: readonly Supply[], external: readonly Supply[]):
   if (external.some(({ online }) => online !== 0)) return false;
   const states = new Set(batteries.map(({ status }) => status));
   if (states.has('Discharging')) return true;
-  // Some machines have no file for what they are charged by.
+  // Some machines have no file for their charger.
   if (states.has('Charging')) return false;
   if (external.length > 0) return true;
   return states.has('Full') || states.has('Not charging') ? false : null;
@@ -50,7 +50,7 @@ function sumCharge(batteries: readonly Supply[]): number | null {
   return Math.round(known.reduce((sum, each) => sum + each.capacity * weight(each), 0) / total);
 }
 
-/** Null for what is not the machine's own: the battery of a mouse, a port that gives power away, an empty bay. */
+/** Null for supplies that are not the machine's own: the battery of a mouse, a charging port, an empty bay. */
 async function readSupply(folder: string): Promise<Supply | null> {
   const [type, scope, present, online, status, capacity, energy] = await Promise.all(
     ['type', 'scope', 'present', 'online', 'status', 'capacity', 'energy_full'].map(async (name) => await readWord(join(folder, name))),
@@ -60,7 +60,7 @@ async function readSupply(folder: string): Promise<Supply | null> {
 }
 
 async function readWord(path: string): Promise<string | undefined> {
-  // A driver answers ENODEV and the like for what its device does not have: as good as no file.
+  // A driver may answer ENODEV and the like for a value that its device lacks: treated as no file.
   const text = await readFile(path, 'utf8').catch(() => undefined);
   return text?.trim();
 }

@@ -3,15 +3,15 @@ export const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
 /**
- * One for each zone and form that was asked for: a new one takes tens of kilobytes outside of the heap, where an idle
- * process does not notice that they pile up.
+ * One per zone and form: each takes tens of kilobytes outside of the heap, where the garbage collector of an idle process does not
+ * see them pile up.
  */
 const formats = new Map<string, Intl.DateTimeFormat>();
 const MAX_FORMATS = 32;
 
 /**
- * A time for people, with its zone, as the reader may be elsewhere: `Tue 02:00 Europe/Berlin`, with the day of the month
- * when the weekday alone could be another week's.
+ * A time for messages, with its zone, as the reader may be in another one: `Tue 02:00 Europe/Berlin`. With the date when the
+ * weekday alone would be ambiguous.
  */
 export function describeTime(at: number, now: number, timeZone: string): string {
   const isNear = Math.abs(at - now) < 6 * DAY_MS;

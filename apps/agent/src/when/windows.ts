@@ -3,30 +3,30 @@ import { describeError } from '@floe/runtime';
 import { Cron } from 'croner';
 import { MINUTE_MS } from './times.ts';
 
-/** croner also takes nicknames, dates and seconds, which the policy does not promise. */
+/** croner also accepts nicknames, dates and seconds, which the policy does not support. */
 const FIVE_FIELDS = /^\s*\S+(?:\s+\S+){4}\s*$/;
 
-/** Whether the machine may be changed now, by its windows. `problem` names each one that cannot be used. */
+/** Whether the maintenance windows allow a change now. `problem` names the windows that cannot be used. */
 export type WindowState =
-  /** No windows are declared: any time will do. */
+  /** No windows are declared: any time is allowed. */
   | { readonly kind: 'unlimited' }
   | { readonly kind: 'open'; readonly problem: string | null }
   | { readonly kind: 'closed'; readonly opensAt: number; readonly timeZone: string; readonly problem: string | null }
-  /** None of them can be used: they would never open. */
+  /** No window can be used: none would ever open. */
   | { readonly kind: 'invalid'; readonly problem: string };
 
 type ReadWindow =
-  /** `opensAt`: the first time after now, open as it may be. */
+  /** `opensAt`: the next start after now, also when the window is open. */
   | { readonly kind: 'usable'; readonly timeZone: string; readonly isOpen: boolean; readonly opensAt: number }
   | { readonly kind: 'mistake'; readonly problem: string };
 
-/** At most so many mistakes are told at once. */
+/** How many mistakes a message lists. */
 const MAX_PROBLEMS = 3;
 
 /**
- * The state of all windows together at `now`. A window lasts its duration in real time, so that one over the change of
- * the clocks is neither shorter nor longer; a start in the hour that a zone skips is at the first time after it, and one
- * in the hour that it repeats comes once. A mistake in one takes nothing away from the others.
+ * The state of all windows together at `now`. A window's duration is real time, also over a change to or from summer time. A
+ * start in a skipped hour moves to the first time after it; one in a repeated hour happens once. A mistake in one window does not
+ * affect the others.
  */
 export function readWindows(windows: readonly MaintenanceWindow[], now: number): WindowState {
   if (windows.length === 0) return { kind: 'unlimited' };

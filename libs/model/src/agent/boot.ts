@@ -2,18 +2,19 @@ import type { AgentEventOf } from './events.ts';
 import type { AgentDetail, AgentJournal } from './journal.ts';
 import { startRollback, verifyAgain } from './changing.ts';
 import { keepWaiting } from './directives.ts';
-import { describeOverride } from './people.ts';
+import { describeOverride } from './user-choices.ts';
 import { block, enter, reportOf, waitingForRestart, withoutOverruling, startJob, type AgentStep } from './step.ts';
 
-/** After so many starts without the staged system it is given up. */
+/** After this many starts with another system, the staged system is rolled back. */
 const MAX_MISSES = 3;
 
-function say(journal: AgentJournal, detail: AgentDetail): AgentStep {
+/** Sets the detail, and reports it when its message is a new one. */
+function withDetail(journal: AgentJournal, detail: AgentDetail): AgentStep {
   const next = { ...journal, detail };
   return { journal: next, effects: journal.detail?.message === detail.message ? [] : [reportOf(next)] };
 }
 
-/** The switch itself found out that only a start of the machine will do. */
+/** The switch itself reported that the new system needs a restart of the machine. */
 export function restartNeeded(journal: AgentJournal, event: AgentEventOf<'restart-needed'>, now: number): AgentStep {
   return enter(journal, 'BOOT_STAGED', now, {
     detail: event.detail,
@@ -22,42 +23,42 @@ export function restartNeeded(journal: AgentJournal, event: AgentEventOf<'restar
   });
 }
 
-/** From here the machine's own policy decides when it restarts, or a person does. */
+/** From here the machine's policy or a user decides when it restarts. */
 export function bootStaged(journal: AgentJournal, event: AgentEventOf<'boot-staged'>): AgentStep {
-  const { journal: next, effects } = say({ ...journal, timings: { ...journal.timings, activateMs: event.tookMs } }, event.detail);
+  const { journal: next, effects } = withDetail({ ...journal, timings: { ...journal.timings, activateMs: event.tookMs } }, event.detail);
   return { journal: next, effects: [...effects, { type: 'await-reboot' }] };
 }
 
 export function bootStageFailed(journal: AgentJournal, event: AgentEventOf<'boot-stage-failed'>, now: number): AgentStep {
-  // What was begun at the boot loader is taken back; that it could not be begun says nothing about the system.
+  // The job has restored the boot loader. A boot loader that cannot be written says nothing about the new system.
   return block(journal, now, event.detail, { boot: null });
 }
 
 export function rebootDue(journal: AgentJournal, event: AgentEventOf<'reboot-due'>): AgentStep {
-  const { journal: next, effects } = say(journal, event.detail);
+  const { journal: next, effects } = withDetail(journal, event.detail);
   return { journal: next, effects: [...effects, startJob('reboot')] };
 }
 
-/** Said when the reason changes, not with every look. */
+/** Reported when the reason changes, not with each check. */
 export function rebootWaits(journal: AgentJournal, event: AgentEventOf<'reboot-waits'>): AgentStep {
-  return say(journal, event.detail);
+  return withDetail(journal, event.detail);
 }
 
-export function putRebootOff(journal: AgentJournal, event: AgentEventOf<'deferral-changed'>): AgentStep {
+export function deferReboot(journal: AgentJournal, event: AgentEventOf<'deferral-changed'>): AgentStep {
   return { journal: { ...journal, deferral: event.deferral }, effects: [{ type: 'await-reboot' }] };
 }
 
 export function rebootFailed(journal: AgentJournal, event: AgentEventOf<'reboot-failed'>): AgentStep {
   const attempt = journal.attempt + 1;
-  const { journal: next, effects } = say({ ...journal, attempt }, event.detail);
+  const { journal: next, effects } = withDetail({ ...journal, attempt }, event.detail);
   return { journal: next, effects: [...effects, { type: 'retry-later', pace: 'slowly', attempt }] };
 }
 
-export function askForRebootAgain(journal: AgentJournal): AgentStep {
+export function awaitRebootAgain(journal: AgentJournal): AgentStep {
   return { journal, effects: [{ type: 'await-reboot' }] };
 }
 
-/** The agent starts with a system staged for the next start: was this that start? */
+/** The agent starts while a system is staged. Was the machine restarted, and into which system? */
 export function startedStaged(journal: AgentJournal, event: AgentEventOf<'restarted'>, now: number): AgentStep {
   if (event.fellBack) return fellBack(journal, now);
   if (event.isNewBoot && event.isOnTarget) return enter(journal, 'BOOT_VERIFYING', now, { effects: [startJob('verify')] });
@@ -65,13 +66,13 @@ export function startedStaged(journal: AgentJournal, event: AgentEventOf<'restar
   return missed(journal, now);
 }
 
-/** The machine was started without the staged system: that is staged again, a few times. */
+/** The machine started another system than the staged one: stage it again, up to {@link MAX_MISSES} times. */
 function missed(journal: AgentJournal, now: number): AgentStep {
   const misses = (journal.boot?.misses ?? 0) + 1;
-  const message = `the machine was started ${misses === 1 ? '' : `${misses} times `}with another system than the one that was staged`;
+  const message = `the machine started ${misses === 1 ? '' : `${misses} times `}with another system than the staged one`;
   if (misses >= MAX_MISSES) return startRollback(journal, now, { code: 'BOOTS_ANOTHER_SYSTEM', message }, { verdict: 'failed' });
   return enter(journal, 'BOOT_STAGED', now, {
-    detail: { code: 'BOOTED_ANOTHER_SYSTEM', message: `${message}; staged once more` },
+    detail: { code: 'BOOTED_ANOTHER_SYSTEM', message: `${message}; staging it again` },
     changes: { ...withoutOverruling(journal), boot: { misses } },
     effects: [startJob('stage-boot')],
   });
@@ -81,36 +82,36 @@ function fellBack(journal: AgentJournal, now: number): AgentStep {
   return startRollback(
     journal,
     now,
-    { code: 'BOOT_FAILED', message: 'the machine did not come to work with the new system; it was started with the one before' },
+    { code: 'BOOT_FAILED', message: 'the new system did not start properly, so the boot guard restarted the machine with the previous one' },
     { verdict: 'failed' },
   );
 }
 
 export function restartedVerifying(journal: AgentJournal, event: AgentEventOf<'restarted'>, now: number): AgentStep {
   if (event.fellBack) return fellBack(journal, now);
-  // Its power failed while it was verified, or the system did: with an entry for one start it is the old one that comes up.
+  // A power failure or a crash during the checks. A one-time boot entry then starts the old system.
   if (!event.isOnTarget) return missed(journal, now);
   return verifyAgain(journal, event, now);
 }
 
-/** Somebody runs another system by hand: what was staged is taken back before the next start brings it over their head. */
+/** A user switched to another system: unstage, so that the next start does not replace their choice. */
 export function overriddenStaged(journal: AgentJournal, event: AgentEventOf<'overridden'>, now: number): AgentStep {
-  return takeBackStaged({ ...journal, override: event.override }, now, describeOverride(event.override));
+  return unstage({ ...journal, override: event.override }, now, describeOverride(event.override));
 }
 
-/** They are corrected, by the policy: staged anew, with what runs now as the way back. */
-export function correctStaged(journal: AgentJournal, _event: AgentEventOf<'resumed'>, now: number): AgentStep {
-  return takeBackStaged(journal, now, { code: 'CORRECTED', message: 'somebody switched it by hand; its policy is to correct that' });
+/** The policy corrects the user's switch: stage again, with the system that runs now as the rollback target. */
+export function restage(journal: AgentJournal, _event: AgentEventOf<'resumed'>, now: number): AgentStep {
+  return unstage(journal, now, { code: 'CORRECTED', message: 'somebody switched this machine by hand, and its policy corrects that' });
 }
 
-function takeBackStaged(journal: AgentJournal, now: number, detail: AgentDetail): AgentStep {
+function unstage(journal: AgentJournal, now: number, detail: AgentDetail): AgentStep {
   const step = startRollback(journal, now, detail, { verdict: 'superseded' });
   return { ...step, effects: [{ type: 'stop-job' }, ...step.effects] };
 }
 
-/** A newer directive: what was staged is taken back first. A machine that is restarted once a month is not kept waiting. */
+/** A newer directive replaces the staged system: unstage first. Otherwise it would wait for the next restart, perhaps for a month. */
 export function replaceStaged(journal: AgentJournal, event: AgentEventOf<'offered'>, now: number): AgentStep {
   const waiting = keepWaiting(journal, event).journal;
   if (waiting === journal) return { journal, effects: [] };
-  return takeBackStaged(waiting, now, { code: 'SUPERSEDED', message: 'a newer system came before the restart' });
+  return unstage(waiting, now, { code: 'SUPERSEDED', message: 'a newer system arrived before the restart' });
 }

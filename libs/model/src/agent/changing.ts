@@ -1,7 +1,7 @@
 import type { AgentEffect, AgentEvent, AgentEventOf } from './events.ts';
 import type { AgentDetail, AgentJournal, AgentTimings } from './journal.ts';
 import { takePending } from './directives.ts';
-import { wentBack } from './people.ts';
+import { wentBack } from './user-choices.ts';
 import { end, enter, ignore, MAX_INTERRUPTIONS, reportOf, tryAgain, withQuarantined, startJob, type AgentStep } from './step.ts';
 
 // ---- from the first change to the verdict ------------------------------------------------------------------------
@@ -20,19 +20,19 @@ export function verified(journal: AgentJournal, event: AgentEventOf<'verified'>,
 }
 
 export function committed(journal: AgentJournal, event: AgentEventOf<'committed'>, now: number): AgentStep {
-  // A first try keeps the note of the verification; after failed ones the detail is theirs, and over, and the note is lost.
+  // After a retry, `detail` holds the commit error, so the verification note is gone.
   const detail = journal.attempt === 0 ? journal.detail : CONTACT_UNKNOWN;
   return end(journal, 'SUCCEEDED', now, { detail, changes: { previous: journal.before?.toplevel ?? null }, timings: { commitMs: event.tookMs } });
 }
 
-/** Of a system that was kept although the server did not answer: whether it was the system that keeps it away is open. */
+/** The system was kept although the server did not answer. It is open whether the system itself cuts the server off. */
 export const SERVER_AWAY = 'SERVER_AWAY';
 
-/** Of a system that works, but was rolled back since the server stayed away while the network was there. */
+/** The system works, but was rolled back because the server stayed away while the network worked. */
 export const SERVER_MISSED = 'SERVER_MISSED';
 
-/** Of a system that was found to work by an agent that could not write down any more by what; a server that is there settles it. */
-export const CONTACT_UNKNOWN: AgentDetail = { code: SERVER_AWAY, message: 'it works; whether the server is there is looked at once more' };
+/** The agent stopped after the verdict, so its journal does not say whether the server had answered. A connection settles it. */
+export const CONTACT_UNKNOWN: AgentDetail = { code: SERVER_AWAY, message: 'the system works; the agent checks again whether the server answers' };
 
 export function serverMet(journal: AgentJournal): AgentStep {
   if (journal.detail?.code !== SERVER_AWAY) return ignore(journal);
@@ -40,13 +40,13 @@ export function serverMet(journal: AgentJournal): AgentStep {
   return { journal: next, effects: [reportOf(next)] };
 }
 
-/** The system before had contact: whether it has it still decides. */
+/** The previous system had contact with the server. After the rollback, its contact decides which of the two is at fault. */
 export function serverMissed(journal: AgentJournal, event: AgentEventOf<'server-missed'>, now: number): AgentStep {
   const isOpen = journal.detail?.code === SERVER_AWAY && journal.override === null && journal.before?.toplevel != null;
   return isOpen ? startRollback(journal, now, event.detail, { verdict: 'no-contact' }) : ignore(journal);
 }
 
-/** It runs and works, but is not what the machine starts next time: shown, tried again, and open to a newer directive. */
+/** The system runs and works, but is not the next boot's. Report it, retry, and accept a newer directive meanwhile. */
 export function commitFailed(journal: AgentJournal, event: AgentEventOf<'commit-failed'>, now: number): AgentStep {
   const attempt = journal.attempt + 1;
   const step = enter(journal, 'BLOCKED', now, { detail: event.detail, changes: { attempt } });
@@ -62,18 +62,18 @@ export function resumeBlocked(journal: AgentJournal, event: AgentEvent, now: num
     : enter(journal, 'DOWNLOADING', now, { detail, changes: { attempt }, effects: [startJob('download')] });
 }
 
-/** A start of the machine that brought the system before left nothing of the proof: it is activated, and watched over, anew. */
+/** A restart into the previous system invalidates the verification: activate again, with a watchdog. */
 export function startedCommitting(journal: AgentJournal, event: AgentEventOf<'restarted'>, now: number): AgentStep {
   if (!event.isNewBoot || event.isOnTarget) return { journal, effects: [startJob('commit')] };
-  return tryAgain(journal, now, { code: 'INTERRUPTED', message: 'the machine was started between the verdict and the commit' });
+  return tryAgain(journal, now, { code: 'INTERRUPTED', message: 'the machine was restarted between the verdict and the commit' });
 }
 
-/** So often a failed way back is tried. */
+/** How often a failed rollback is tried. */
 export const MAX_ROLLBACKS = 5;
 
-// ---- the way back ------------------------------------------------------------------------------------------------
+// ---- rollback ----------------------------------------------------------------------------------------------------
 
-/** Goes back to the recorded path, or says that there is none. */
+/** Starts a rollback to the recorded system; without one, ends in ROLLBACK_FAILED or tries again. */
 export function startRollback(
   journal: AgentJournal,
   now: number,
@@ -82,13 +82,13 @@ export function startRollback(
   timings: AgentTimings = {},
 ): AgentStep {
   if (journal.before?.toplevel) return enter(journal, 'ROLLING_BACK', now, { detail, changes, timings, effects: [startJob('roll-back')] });
-  const unmended = { ...journal, ...changes };
-  if (changes.verdict === 'failed' || unmended.interruptions >= MAX_INTERRUPTIONS) {
-    const message = `there is no earlier system to go back to; ${detail.message}`;
+  const changed = { ...journal, ...changes };
+  if (changes.verdict === 'failed' || changed.interruptions >= MAX_INTERRUPTIONS) {
+    const message = `there is no earlier system to roll back to; ${detail.message}`;
     const ending = { ...changes, quarantined: withQuarantined(journal) };
     return end(journal, 'ROLLBACK_FAILED', now, { detail: { code: 'NO_PREVIOUS_SYSTEM', message }, changes: ending, timings });
   }
-  return tryAgain(unmended, now, detail);
+  return tryAgain(changed, now, detail);
 }
 
 export function switchFailed(journal: AgentJournal, event: AgentEventOf<'switch-failed'>, now: number): AgentStep {
@@ -99,19 +99,19 @@ export function verifyFailed(journal: AgentJournal, event: AgentEventOf<'verify-
   return startRollback(journal, now, event.detail, { verdict: event.isContactLost ? 'no-contact' : 'failed' }, { verifyMs: event.tookMs });
 }
 
-/** The watchdog was first: the system before runs again. What is left is to look at it, and to say so. */
+/** The watchdog rolled back before the agent had a verdict. The roll-back job checks the result and reports it. */
 export function watchdogRolledBack(journal: AgentJournal, event: AgentEventOf<'watchdog-rolled-back'>, now: number): AgentStep {
   return startRollback(journal, now, event.detail, { verdict: 'failed' });
 }
 
-/** The agent was restarted while it verified, and found that the switch had gone through: the checks begin again. */
+/** The agent was restarted during the checks, and the switch had succeeded: run the checks again. */
 export function verifyAgain(journal: AgentJournal, event: AgentEvent, now: number): AgentStep {
   const interruptions = journal.interruptions + 1;
   if (interruptions >= MAX_INTERRUPTIONS) return interrupted(journal, event, now);
   return { journal: { ...journal, interruptions }, effects: [startJob('verify')] };
 }
 
-/** The agent died between the first change and the verdict. That says nothing about the system, unless it goes on. */
+/** The agent stopped between the first change and the verdict. That counts against the system only when it keeps happening. */
 export function interrupted(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {
   const interruptions = journal.interruptions + 1;
   const message = `the agent was stopped in ${journal.state} (time ${interruptions} of at most ${MAX_INTERRUPTIONS})`;
@@ -132,19 +132,19 @@ export function rolledBack(journal: AgentJournal, event: AgentEventOf<'rolled-ba
   return tryAgain(journal, now, journal.detail);
 }
 
-/** The way back that failed was brought to its end after all: by the watchdog, or by hand. */
-export function mended(journal: AgentJournal, event: AgentEventOf<'watchdog-rolled-back'>, now: number): AgentStep {
+/** The rollback that failed was completed later, by the watchdog or by a user. */
+export function rollbackCompleted(journal: AgentJournal, event: AgentEventOf<'watchdog-rolled-back'>, now: number): AgentStep {
   const message = `${event.detail.message}; before that: ${journal.detail?.message ?? 'unknown'}`;
   return end(journal, 'ROLLED_BACK', now, { detail: { code: event.detail.code, message } });
 }
 
-/** The way back is the last one there is: tried again before it is given up, and then what guards it stays. */
+/** Retry the rollback, as nothing else is left to try. When it is given up, the watchdog stays armed. */
 export function rollbackFailed(journal: AgentJournal, event: AgentEventOf<'rollback-failed'>, now: number): AgentStep {
   const attempt = journal.attempt + 1;
   if (attempt < MAX_ROLLBACKS && journal.before?.toplevel != null) {
     return { journal: { ...journal, attempt }, effects: [{ type: 'retry-later', pace: 'soon', attempt }] };
   }
-  const message = `${event.detail.message}; it went back because: ${journal.detail?.message ?? 'unknown'}`;
+  const message = `${event.detail.message}; the rollback began because: ${journal.detail?.message ?? 'unknown'}`;
   const changes = { quarantined: journal.verdict === 'failed' ? withQuarantined(journal) : journal.quarantined };
   const step = end(journal, 'ROLLBACK_FAILED', now, { detail: { code: event.detail.code, message }, changes, timings: { rollbackMs: event.tookMs } });
   return { ...step, effects: step.effects.filter(({ type }) => type !== 'tidy') };

@@ -4,10 +4,10 @@ import { begin, ignore, reportOf, type AgentStep } from './step.ts';
 
 /** Bound of the list in the journal. */
 const MAX_SEQUENCES = 20;
-/** For so long at least a person's choice stands, also against another system than the one that they did not want. */
+/** How long a local override holds at least, even against a newer system. */
 export const OVERRIDE_MIN_MS = 24 * 3600 * 1000;
 
-/** Remembers that the directive was accepted; undefined when it may not be (whatever was checked before). */
+/** The journal with the directive's epoch and sequence accepted; undefined: it must not be accepted, whatever was checked before. */
 function accept(journal: AgentJournal, event: AgentEventOf<'offered'>): AgentJournal | undefined {
   const { epoch, isRetry, release } = event.directive;
   const { repository, ref, sequence, toplevel } = release;
@@ -31,15 +31,15 @@ export function takeOffered(journal: AgentJournal, event: AgentEventOf<'offered'
   return keepOverride({ ...accepted, pending: directive }, override, now) ?? begin(accepted, directive, now);
 }
 
-/** What becomes of a directive that waits while somebody here chose otherwise; undefined: its turn has come. */
+/** Keeps the local override while the pending directive waits; undefined: the override has ended, and the directive's turn has come. */
 function keepOverride(journal: AgentJournal, override: LocalOverride, now: number): AgentStep | undefined {
   const { directive, pending } = journal;
   if (pending !== null && pending.release.toplevel === directive?.release.toplevel) {
-    // The very system that they did not want, under a new number.
+    // The same system that the user left, under a new epoch.
     const next = { ...journal, directive: pending, pending: null };
     return { journal: next, effects: [reportOf(next)] };
   }
-  // Kept: by a clock that was a year ahead when the choice was made, it would stand for a year.
+  // Corrected and kept: an override made under a clock that was a year ahead would hold for a year.
   const since = Math.min(override.since, now);
   const at = since + OVERRIDE_MIN_MS;
   if (at <= now) return undefined;
@@ -57,7 +57,7 @@ export function keepWaiting(journal: AgentJournal, event: AgentEventOf<'offered'
   return { journal: accepted === undefined ? journal : { ...accepted, pending: event.directive }, effects: [] };
 }
 
-/** The turn of the directive that waited. While it did, its system may have been found not to work. */
+/** Begins the pending directive. Its system may have been quarantined while it waited. */
 export function takePending(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {
   const { pending, override } = journal;
   if (pending === null) return ignore(journal);
@@ -65,13 +65,13 @@ export function takePending(journal: AgentJournal, _event: AgentEvent, now: numb
   if (waiting !== undefined) return waiting;
   const { toplevel } = pending.release;
   if (pending.isRetry || !journal.quarantined.includes(toplevel)) return begin(journal, pending, now);
-  const detail = { code: 'QUARANTINED', message: 'this system was put back here before: push another one, or ask for a retry' };
+  const detail = { code: 'QUARANTINED', message: 'this system was rolled back on this machine before: push another one, or ask for a retry' };
   return { journal: { ...journal, pending: null }, effects: [{ type: 'report', state: 'REJECTED', epoch: pending.epoch, toplevel, detail }] };
 }
 
 /**
- * The first event of a run with no directive under way: what a crash kept from being let go is let go now. A journal
- * without any may be one that was lost in the middle of a change: then what watches over the machine has the last word.
+ * The first event of a run with no directive under way: tidies what a crash left. Not when the journal is empty: it may have
+ * been lost during a change, and then the watchdog decides.
  */
 export function wakeUp(journal: AgentJournal): AgentStep {
   const tidy: AgentEffect[] = journal.state === 'ROLLBACK_FAILED' || journal.directive === null ? [] : [{ type: 'tidy' }];

@@ -2,12 +2,12 @@ import type { AgentJournal } from './journal.ts';
 
 /** Clocks that differ by less than this agree. */
 const SLACK_MS = 3600_000;
-/** Nobody at a machine may put a change off for longer: the bound of the policy's `later.maxMinutes`. */
+/** A user can defer a change by this much at most: the bound of the policy's `later.maxMinutes`. */
 const MAX_LATER_MS = 31 * 24 * 3600_000;
 
 /**
- * The journal without what was dated by a clock that was ahead: a wait that began, or a choice that was made, next year would
- * last until then. `now` is the latest time that any clock says which may be right. The same object when nothing is wrong.
+ * The journal without times from a clock that was ahead: a wait or an override that is dated next year would last until then.
+ * `now` is the latest of the clocks that may be right. Returns the same object when nothing is wrong.
  */
 export function withoutFuture(journal: AgentJournal, now: number): AgentJournal {
   const { deferral, override } = journal;
@@ -16,7 +16,7 @@ export function withoutFuture(journal: AgentJournal, now: number): AgentJournal 
   if (override !== null && isAhead(override.since)) next = { ...next, override: { ...override, since: now } };
   if (deferral === null) return next;
   const { since, restartSince, laterUntil } = deferral;
-  // By how much it was ahead is known where the wait began under it.
+  // When the wait began under that clock, its date shows by how much the clock was ahead.
   const aheadMs = isAhead(since) ? since - now : 0;
   const later = laterUntil === null ? null : laterUntil - aheadMs;
   const corrected = {

@@ -16,7 +16,7 @@ export interface AgentRelease {
   readonly closureSizeBytes: number;
 }
 
-/** A directive whose signatures and claims were checked. */
+/** A directive that passed all checks. */
 export interface AgentDirective {
   readonly epoch: number;
   readonly mode: 'stage' | 'activate' | 'boot' | 'hold';
@@ -45,34 +45,34 @@ export interface AgentFreshness extends AcceptedSequence {
   readonly asOf: number;
 }
 
-/** What was there before an activation, written down before the first change. */
+/** The machine before an activation, recorded before the first change. */
 export interface BeforeActivation {
-  /** The only path that a rollback goes to; null on a machine that never ran a system that could be gone back to. */
+  /** The target of a rollback; null: there is none. */
   readonly toplevel: StorePath | null;
-  /** What the profile named. It stays that until COMMITTING. */
+  /** The system of the profile. It does not change until COMMITTING. */
   readonly profile: StorePath | null;
-  /** Units that had failed already; null where there is no systemd. */
+  /** Units that had failed before the activation; null where there is no systemd. */
   readonly failedUnits: readonly string[] | null;
-  /** The server that it talked to; null when that does not matter. */
+  /** The server it was connected to; null when that does not matter. */
   readonly serverUrl: string | null;
-  /** The caches and keys that it downloaded by; null when that does not matter. */
+  /** The caches and keys of its downloads; null when they do not matter. */
   readonly cache: string | null;
 }
 
-/** How long a system has waited on this machine, and what its people said about it. */
+/** How long a system has waited on this machine, and what users said about it. */
 export interface Deferral {
-  /** When the first system that still waits began to, ms. A newer one goes on waiting from there. */
+  /** When the wait began, ms. A newer system that replaces the waiting one inherits it. */
   readonly since: number;
-  /** When the first one began to wait for a restart; null: none did. */
+  /** The same for the wait for a restart; null: nothing waits for one. */
   readonly restartSince: number | null;
-  /** How often a person said "later". */
+  /** How often a user said "later". */
   readonly laterCount: number;
   readonly laterUntil: number | null;
-  /** A person said that it need not wait. */
+  /** A user said "now". */
   readonly isOverruled: boolean;
 }
 
-/** A person's choice of a system on this machine. It is reported and not fought. */
+/** A system that a user chose on this machine. The agent reports it, and leaves it in place. */
 export interface LocalOverride {
   /** What runs instead. */
   readonly toplevel: StorePath | null;
@@ -80,9 +80,9 @@ export interface LocalOverride {
   readonly by: 'rollback' | 'switch' | 'boot';
 }
 
-/** A system that the next start of the machine brings. */
+/** A system that is staged for the next start of the machine. */
 export interface StagedBoot {
-  /** How often the machine was started since, without it. */
+  /** How often the machine has started another system since. */
   readonly misses: number;
 }
 
@@ -95,12 +95,12 @@ export interface AgentReport {
   readonly observed: Observed;
   readonly detail?: AgentDetail;
   readonly timings?: AgentTimings;
-  /** The last words of what failed, redacted. */
+  /** The end of the log of what failed, redacted. */
   readonly log?: string;
   readonly at: number;
 }
 
-/** All that an agent remembers. Replaced on disk before the side effect of every step. */
+/** All that an agent remembers. On disk before the effects of each step run. */
 export interface AgentJournal {
   readonly version: typeof AGENT_JOURNAL_VERSION;
   readonly state: AgentState;
@@ -109,7 +109,7 @@ export interface AgentJournal {
   readonly detail: AgentDetail | null;
   /** The directive that `state` is about. */
   readonly directive: AgentDirective | null;
-  /** A newer one that came during an activation and waits for its verdict. */
+  /** A newer one that arrived during an activation, and waits for the verdict. */
   readonly pending: AgentDirective | null;
   /** The highest epoch that was ever accepted. */
   readonly epoch: number;
@@ -117,36 +117,36 @@ export interface AgentJournal {
   readonly freshness: AgentFreshness | null;
   readonly before: BeforeActivation | null;
   /**
-   * Whether the activated system was found to work; null until that is known. 'no-contact': it could not reach the
-   * server, which counts against it only if the system before can. 'unwanted': it works, but a person wants the one
-   * before. 'superseded': never tried, a newer one came.
+   * Whether the activated system works; null until that is known. 'no-contact': it did not reach the server, which counts
+   * against it only if the previous system does. 'unwanted': it works, but a user wants the previous one. 'superseded': not
+   * tried, because a newer one arrived.
    */
   readonly verdict: 'passed' | 'failed' | 'no-contact' | 'unwanted' | 'superseded' | null;
-  /** Counts the activations: their units and files are named by it. */
+  /** Number of the newest activation. Its units and files have it in their names. */
   readonly activation: number;
-  /** What the switch would touch, once that is known. */
+  /** How much a switch would disrupt; null until that is known. */
   readonly impact: AgentImpact | null;
   readonly deferral: Deferral | null;
-  /** What becomes the machine's system with its next start. */
+  /** Set while a system is staged for the next start. */
   readonly boot: StagedBoot | null;
   /** How often the agent was stopped between ACTIVATING and the verdict, for this directive. */
   readonly interruptions: number;
-  /** Failed tries in a row of what `state` is waiting for. */
+  /** Failed tries in a row of the job of `state`. */
   readonly attempt: number;
-  /** How often something was in the way of this directive (BLOCKED). */
+  /** How often this directive was BLOCKED. */
   readonly blocks: number;
-  /** Systems that were put back here, oldest first. Only a person lets one be tried again. */
+  /** Systems that were rolled back here, oldest first. Only an administrator's retry allows one again. */
   readonly quarantined: readonly StorePath[];
   readonly override: LocalOverride | null;
-  /** What ran before the newest system that this agent committed: where a person may go back to. */
+  /** The system that ran before the newest committed one: the target of a user's rollback. */
   readonly previous: StorePath | null;
   readonly timings: AgentTimings;
   readonly nextReportSeq: number;
-  /** The newest report. The queue has it too, but for a crash between the two writes. */
+  /** The newest report. After a crash between the two writes, only the journal has it, not the queue. */
   readonly report: AgentReport | null;
 }
 
-/** The journal of an agent that was never told anything. */
+/** The journal of an agent that never received a directive. */
 export function emptyJournal(now: number): AgentJournal {
   return {
     version: AGENT_JOURNAL_VERSION,
@@ -188,12 +188,12 @@ export function newestDirective(journal: AgentJournal): AgentDirective | null {
 
 const PREPARING: ReadonlySet<AgentState> = new Set(['OFFERED', 'DOWNLOADING', 'STAGED', 'DEFERRED', 'PRECHECK', 'BLOCKED']);
 
-/** A directive is under way, and the machine was not changed for it yet. */
+/** A directive is under way, and has not changed the machine yet. */
 export function isPreparing({ state, verdict }: AgentJournal): boolean {
   return PREPARING.has(state) && verdict !== 'passed';
 }
 
-/** What the machine should run as far as this agent left it, or last saw it; null when that is unknown. */
+/** The system that should run, as the agent left or last reported it; null when that is unknown. */
 export function expectedSystem(journal: AgentJournal): StorePath | null {
   const { state, directive, before, verdict } = journal;
   if (isPreparing(journal)) return journal.report?.observed.current ?? null;
@@ -203,8 +203,8 @@ export function expectedSystem(journal: AgentJournal): StorePath | null {
 }
 
 /**
- * Where a rollback would go: the first of what runs now, what the profile names and what was booted that is neither
- * the new system itself nor one that was put back before. Null when nothing is left.
+ * The target of a rollback: the first of the running, the profile's and the booted system that is neither the new system nor
+ * in quarantine. Null: there is none.
  */
 export function rollbackTarget(journal: AgentJournal, observed: Observed, toplevel: StorePath): StorePath | null {
   const candidates = [observed.current, observed.profile?.toplevel, observed.booted];

@@ -1,13 +1,13 @@
 import {
-  askForRebootAgain,
-  correctStaged,
+  awaitRebootAgain,
+  restage,
   overriddenStaged,
   bootStaged,
   bootStageFailed,
   rebootDue,
   rebootFailed,
   rebootWaits,
-  putRebootOff,
+  deferReboot,
   replaceStaged,
   restartNeeded,
   restartedVerifying,
@@ -20,7 +20,7 @@ import {
   commitFailed,
   committed,
   interrupted,
-  mended,
+  rollbackCompleted,
   resumeBlocked,
   rollBackAgain,
   rollbackFailed,
@@ -35,7 +35,7 @@ import {
 import { keepWaiting, refuse, replace, reportDrift, takeOffered, takePending, wakeUp } from './directives.ts';
 import type { AgentEvent, AgentEventOf, AgentEventType } from './events.ts';
 import type { AgentJournal } from './journal.ts';
-import { changeDeferral, goBack, overridden, overriddenMidway, overriddenOnTheWayBack, resume } from './people.ts';
+import { changeDeferral, goBack, overridden, overriddenMidway, overriddenWhileRollingBack, resume } from './user-choices.ts';
 import {
   assessAgain,
   assessed,
@@ -57,7 +57,7 @@ type Cell<Type extends AgentEventType> = (journal: AgentJournal, event: AgentEve
 type Row = { readonly [Type in AgentEventType]: Cell<Type> };
 
 /**
- * What an agent does about an event: the journal to be on disk first, then the effects. Pure. SPEC.md, "Agent", has
+ * What an agent does about an event: first the journal goes to disk, then the effects run. Pure. SPEC.md, "Agent", has
  * the table in words and its invariants; a missing cell does not compile.
  */
 export function decide(journal: AgentJournal, event: AgentEvent, now: number): AgentStep {
@@ -70,7 +70,7 @@ function isLate(journal: AgentJournal, event: AgentEvent): boolean {
   return 'epoch' in event && event.type !== 'refused' && event.epoch !== journal.directive?.epoch;
 }
 
-/** What no state does anything about, unless its row says otherwise. */
+/** Events that a state ignores unless its row says otherwise. */
 const NOTHING = {
   overridden: ignore,
   resumed: ignore,
@@ -118,7 +118,7 @@ const RESTING: Row = {
   resumed: resume,
   'rollback-asked': goBack,
 };
-/** A directive is under way, the machine is as it was: a newer one replaces it. */
+/** A directive is under way and has changed nothing yet: a newer one replaces it. */
 const PREPARING: Row = {
   ...NOTHING,
   overridden: overriddenMidway,
@@ -128,7 +128,7 @@ const PREPARING: Row = {
   drifted: reportDrift,
   'rollback-asked': goBack,
 };
-/** The machine is being changed: a newer directive waits. Drift is not told apart from the change. */
+/** The machine is being changed: a newer directive waits, and drift cannot be told from the change. */
 const CHANGING: Row = { ...NOTHING, restarted: interrupted, offered: keepWaiting, refused: refuse, drifted: ignore };
 
 const TABLE: Record<AgentState, Row> = {
@@ -176,11 +176,11 @@ const TABLE: Record<AgentState, Row> = {
     'reboot-due': rebootDue,
     'reboot-waits': rebootWaits,
     'reboot-failed': rebootFailed,
-    'retry-due': askForRebootAgain,
-    'deferral-changed': putRebootOff,
+    'retry-due': awaitRebootAgain,
+    'deferral-changed': deferReboot,
     'rollback-asked': goBack,
     overridden: overriddenStaged,
-    resumed: correctStaged,
+    resumed: restage,
   },
   BOOT_VERIFYING: {
     ...CHANGING,
@@ -192,14 +192,14 @@ const TABLE: Record<AgentState, Row> = {
   },
   ROLLING_BACK: {
     ...CHANGING,
-    overridden: overriddenOnTheWayBack,
+    overridden: overriddenWhileRollingBack,
     restarted: rollBackAgain,
     'retry-due': rollBackAgain,
     'rolled-back': rolledBack,
     'rollback-failed': rollbackFailed,
   },
   ROLLED_BACK: RESTING,
-  ROLLBACK_FAILED: { ...RESTING, 'watchdog-rolled-back': mended },
+  ROLLBACK_FAILED: { ...RESTING, 'watchdog-rolled-back': rollbackCompleted },
   BLOCKED: { ...PREPARING, resumed: resume, restarted: resumeBlocked, 'retry-due': resumeBlocked, 'pending-due': takePending },
   REJECTED: RESTING,
 };

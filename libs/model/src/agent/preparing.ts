@@ -2,14 +2,14 @@ import type { AgentEffect, AgentEvent, AgentEventOf, AgentWait } from './events.
 import type { AgentJournal } from './journal.ts';
 import { block, download, end, enter, ignore, reportOf, waitingForRestart, waitingSince, startJob, type AgentStep } from './step.ts';
 
-/** So often a download is tried that only people can mend. */
+/** How often a download is tried that only an administrator can fix. */
 const MAX_DOWNLOADS = 3;
 
 export function inspected(journal: AgentJournal, event: AgentEventOf<'inspected'>, now: number): AgentStep {
   if (journal.directive?.mode === 'hold') {
-    return enter(journal, 'IDLE', now, { detail: { code: 'HELD', message: 'told to stay as it is' }, effects: [{ type: 'tidy' }] });
+    return enter(journal, 'IDLE', now, { detail: { code: 'HELD', message: 'the directive is to change nothing' }, effects: [{ type: 'tidy' }] });
   }
-  // Nothing is left to be done, so nothing is switched: to restart units of a system that runs already helps nobody.
+  // No switch: it would restart units of a system that runs already.
   if (event.isOnTarget)
     return end(journal, 'SUCCEEDED', now, { detail: { code: 'ALREADY_ON_IT', message: 'the machine already runs and boots this system' } });
   return download(journal, now);
@@ -32,7 +32,7 @@ export function downloaded(journal: AgentJournal, event: AgentEventOf<'downloade
 export function downloadFailed(journal: AgentJournal, event: AgentEventOf<'download-failed'>, now: number): AgentStep {
   const attempt = journal.attempt + 1;
   if (!event.isRetryable) {
-    // A person may have mended it meanwhile; but nothing is downloaded for ever that cannot be had.
+    // An administrator may fix it meanwhile, but the agent does not try for ever.
     if (attempt >= MAX_DOWNLOADS) return end(journal, 'REJECTED', now, { detail: event.detail });
     return enter(journal, 'BLOCKED', now, {
       detail: event.detail,
@@ -42,11 +42,11 @@ export function downloadFailed(journal: AgentJournal, event: AgentEventOf<'downl
   }
   const next: AgentJournal = { ...journal, attempt, detail: event.detail };
   const retry: AgentEffect = { type: 'retry-later', pace: 'soon', attempt };
-  // Tries go on for as long as it takes: said once per reason, not once per try.
+  // Retries have no end: report each reason once, not each try.
   return { journal: next, effects: journal.detail?.code === event.detail.code ? [retry] : [reportOf(next), retry] };
 }
 
-/** It waits, as one does that is here already: with a reason, a deadline, and people who may say "now". */
+/** The download waits as an activation does: with a reason, a deadline, and users who may say "now". */
 export function downloadHeld(journal: AgentJournal, event: AgentEventOf<'download-held'>, now: number): AgentStep {
   return defer({ ...journal, deferral: waitingSince(journal, now), impact: null }, event.wait, now);
 }
@@ -59,14 +59,14 @@ export function downloadAgain(journal: AgentJournal): AgentStep {
   return { journal, effects: [startJob('download')] };
 }
 
-/** The conditions, looked at when staged, while deferred, and once more before the first change. */
+/** The result of checking the conditions: when staged, while deferred, and once more before the first change. */
 export function assessed(journal: AgentJournal, event: AgentEventOf<'assessed'>, now: number): AgentStep {
   const { impact, wait } = event;
   if (wait === null) {
-    const asking: AgentEffect[] = [{ type: 'ask' }];
+    const ask: AgentEffect[] = [{ type: 'ask' }];
     return journal.state === 'STAGED'
-      ? { journal: { ...journal, impact }, effects: asking }
-      : enter(journal, 'STAGED', now, { changes: { impact }, effects: asking });
+      ? { journal: { ...journal, impact }, effects: ask }
+      : enter(journal, 'STAGED', now, { changes: { impact }, effects: ask });
   }
   return defer({ ...journal, impact }, wait, now);
 }
@@ -75,7 +75,7 @@ function defer(journal: AgentJournal, wait: AgentWait, now: number): AgentStep {
   const look: AgentEffect = { type: 'look-again', until: wait.until };
   if (journal.state !== 'DEFERRED') return enter(journal, 'DEFERRED', now, { detail: wait.detail, effects: [look] });
   const next: AgentJournal = { ...journal, detail: wait.detail };
-  // Said when the reason changes, not with every look.
+  // Reported when the reason changes, not with each check.
   return { journal: next, effects: journal.detail?.message === wait.detail.message ? [look] : [reportOf(next), look] };
 }
 
@@ -98,7 +98,7 @@ export function cleared(journal: AgentJournal, event: AgentEventOf<'cleared'>, n
   return event.how === 'boot'
     ? enter(journal, 'BOOT_STAGED', now, {
         changes: { ...changes, ...waitingForRestart(journal, now), boot: { misses: 0 } },
-        detail: { code: 'STAGING', message: 'being made the system of the next start' },
+        detail: { code: 'STAGING', message: 'staging the system for the next start' },
         effects: [startJob('stage-boot')],
       })
     : enter(journal, 'ACTIVATING', now, { changes, effects: [startJob('activate')] });

@@ -1,4 +1,4 @@
-/** Where an agent stands with its directive (SPEC.md, "Agent"). */
+/** How far an agent is with its directive (SPEC.md, "Agent"). */
 export const AGENT_STATES = [
   'IDLE',
   'OFFERED',
@@ -23,7 +23,7 @@ export type AgentState = (typeof AGENT_STATES)[number];
 const TERMINAL = ['SUCCEEDED', 'ROLLED_BACK', 'ROLLBACK_FAILED', 'REJECTED'] as const satisfies readonly AgentState[];
 export type TerminalAgentState = (typeof TERMINAL)[number];
 
-/** True when the agent is done with its directive, for better or worse. */
+/** True when the agent has finished its directive, whatever the result. */
 export function isTerminalAgentState(state: AgentState): state is TerminalAgentState {
   return (TERMINAL as readonly AgentState[]).includes(state);
 }

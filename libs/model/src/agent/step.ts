@@ -2,18 +2,18 @@ import type { AgentEffect, AgentJob } from './events.ts';
 import type { AgentDetail, AgentDirective, AgentJournal, AgentTimings, Deferral } from './journal.ts';
 import type { AgentState } from './state.ts';
 
-/** The journal to be on disk first, then the effects. */
+/** One decision: first the journal goes to disk, then the effects run. */
 export interface AgentStep {
   readonly journal: AgentJournal;
   readonly effects: readonly AgentEffect[];
 }
 
-/** After this many interruptions of one activation the system itself is suspected, and quarantined. */
+/** After this many interruptions of one activation, the system counts as their cause and is quarantined. */
 export const MAX_INTERRUPTIONS = 3;
 /** Bound of the list in the journal. */
 const MAX_QUARANTINED = 100;
 
-/** The cell of what a state does nothing about. */
+/** The cell of an event that changes nothing in a state. */
 export function ignore(journal: AgentJournal): AgentStep {
   return { journal, effects: [] };
 }
@@ -25,7 +25,7 @@ export interface Entry {
   readonly effects?: readonly AgentEffect[];
 }
 
-/** Enters `state`, says so, then does the entry's effects. */
+/** Enters `state`, reports it, then runs the entry's effects. */
 export function enter(journal: AgentJournal, state: AgentState, now: number, entry: Entry = {}): AgentStep {
   const next: AgentJournal = {
     ...journal,
@@ -48,7 +48,7 @@ export function startJob(job: AgentJob): AgentEffect {
   return { type: 'start-job', job };
 }
 
-/** Something is in the way: tried again, ever more slowly. */
+/** Something prevents the next job: retry, with growing pauses. */
 export function block(journal: AgentJournal, now: number, detail: AgentDetail, changes: Partial<AgentJournal> = {}): AgentStep {
   const blocks = journal.blocks + 1;
   return enter(journal, 'BLOCKED', now, {
@@ -60,30 +60,30 @@ export function block(journal: AgentJournal, now: number, detail: AgentDetail, c
 
 const NOT_DEFERRED: Deferral = { since: 0, restartSince: null, laterCount: 0, laterUntil: null, isOverruled: false };
 
-/** From now on it waits, unless it does already. */
+/** The deferral of a system that begins to wait now, or has waited already. */
 export function waitingSince({ deferral }: AgentJournal, now: number): Deferral {
   return deferral ?? { ...NOT_DEFERRED, since: now };
 }
 
-/** From now on it waits for a restart, unless one before it did already: a deadline is not put off by each new push. */
+/** The same for a wait for a restart. A newer system inherits the start of the wait, so that pushes do not extend the deadline. */
 export function waitingForRestart(journal: AgentJournal, now: number): Pick<AgentJournal, 'deferral'> {
   const deferral = waitingSince(journal, now);
   return { deferral: { ...deferral, restartSince: deferral.restartSince ?? now, isOverruled: false } };
 }
 
-/** A person's "now" was for what was asked then. */
+/** A user's "now" does not count for later questions. */
 export function withoutOverruling({ deferral }: AgentJournal): Pick<AgentJournal, 'deferral'> {
   return { deferral: deferral === null ? null : { ...deferral, isOverruled: false } };
 }
 
-/** Ends the directive. A newer one that waited has its turn. */
+/** Ends the directive. A pending one begins. */
 export function end(journal: AgentJournal, state: AgentState, now: number, entry: Entry = {}): AgentStep {
   const changes = { ...entry.changes, deferral: null, boot: null };
   const step = enter(journal, state, now, { ...entry, changes, effects: [{ type: 'tidy' }] });
   return journal.pending === null ? step : { ...step, effects: [...step.effects, { type: 'take-pending' }] };
 }
 
-/** Begins a directive that was accepted. What waited on this machine before goes on waiting from when it did. */
+/** Begins an accepted directive. It inherits the deferral of a system that waited before it. */
 export function begin(journal: AgentJournal, directive: AgentDirective, now: number, first: readonly AgentEffect[] = []): AgentStep {
   const fresh: Partial<AgentJournal> = {
     directive,
@@ -111,7 +111,7 @@ export function download(journal: AgentJournal, now: number, detail: AgentDetail
   return enter(journal, 'DOWNLOADING', now, { detail, effects: [startJob('download')] });
 }
 
-/** Nothing was learned about the system: once more, or on to the newer directive. */
+/** The try says nothing about the system: start over, or begin the pending directive. */
 export function tryAgain(journal: AgentJournal, now: number, detail: AgentDetail | null): AgentStep {
   return journal.pending === null ? startOver(journal, now, detail) : begin(journal, journal.pending, now);
 }

@@ -2,12 +2,12 @@ import { access, link, mkdir, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readFileIfPresent, writeFileDurably } from '@floe/runtime';
 
-/** Whose word counts about an activation: the first that is written stands, whoever else comes after a crash or late. */
+/** The verdict about an activation: the first one on disk counts. 'undo': roll back. The words are a format on disk. */
 export type Verdict = 'passed' | 'undo';
 
 /**
- * What the agent and what watches over it (shell scripts that need no agent) tell each other about one activation, in
- * files of a folder of its own. They outlive agents of any version.
+ * The files by which the agent, the watchdog and the boot guard tell each other about one activation, in a folder of its own.
+ * Agents of other versions read them.
  */
 export interface ActivationFolder {
   readonly dir: string;
@@ -17,7 +17,7 @@ export interface ActivationFolder {
   read(name: string): Promise<string | undefined>;
   has(name: string): Promise<boolean>;
   removeAll(names: readonly string[]): Promise<void>;
-  /** Claims the verdict; returns the one that stands. */
+  /** Writes the verdict unless there is one; returns the one that counts. */
   claim(verdict: Verdict): Promise<Verdict>;
   verdict(): Promise<Verdict | undefined>;
 }
@@ -51,7 +51,7 @@ export function activationFolder(parent: string, activation: number): Activation
       const own = file(`verdict.${wanted}`);
       await writeFile(own, `${wanted}\n`);
       await sync(own);
-      // A link to a name that exists fails: there is one winner, also with a script that does the same.
+      // A link to an existing name fails, so that one verdict wins, also against the scripts.
       await link(own, file('verdict')).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'EEXIST') throw error;
       });
@@ -61,7 +61,7 @@ export function activationFolder(parent: string, activation: number): Activation
   };
 }
 
-/** Forgets all activations. */
+/** Removes the folders of all activations. */
 export async function removeActivations(parent: string): Promise<void> {
   await rm(parent, { recursive: true, force: true });
 }

@@ -1,12 +1,12 @@
 import { realpath, stat, statfs } from 'node:fs/promises';
 import type { StorePath } from '@floe/model';
 
-/** Entries, and what file systems need for themselves, in bytes. */
+/** For boot entries and the file system itself, in bytes. */
 const MARGIN_BYTES = 4 * 1024 * 1024;
 
 /**
- * How much room the boot loader's disk lacks for the kernel and the initrd of `next`, in bytes. What the machine was
- * started with lies there already. 0 where `mountPoint` is no disk of its own: the store's room is looked at anyway.
+ * How much space the boot partition lacks for the kernel and the initrd of `next`, in bytes. Those of the booted system are
+ * there already. 0 where `mountPoint` is no partition of its own: the check of the store's free space covers it.
  */
 export async function bootBytesLacking(of: {
   readonly mountPoint: string;

@@ -29,7 +29,7 @@ import { SwitchLock } from './switch-lock.ts';
 import { SYSTEMD_ANSWERS_MS, switchUnit, type SwitchUnit } from './switch-unit.ts';
 import { failedUnits, killStuckUnits, runningJobs } from './units.ts';
 
-/** A script that only tells what it would do, and takes longer, is not waited for. */
+/** Limit of a dry activation. */
 const DRY_ACTIVATE_SECONDS = 120;
 
 export interface NixosMachineDeps {
@@ -42,9 +42,9 @@ export interface NixosMachineDeps {
   readonly env: NodeJS.ProcessEnv;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** A switch that takes longer, in ms, is ended. */
+  /** Limit of a switch, in ms. */
   readonly switchLimitMs: number;
-  /** Where kernels and initrds are copied to, if that is a disk of its own. */
+  /** Mount point of the boot partition, if there is one. */
   readonly bootMountPoint: string;
 }
 
@@ -128,7 +128,7 @@ export class NixosMachine extends StoreBacked implements Machine {
     return { kind: 'failed', detail: { code, message: where === '' ? message : `it hung at ${where}; ${message}` } };
   }
 
-  /** A machine that runs a specialisation goes on to the same one of the new system, if that has it. */
+  /** A machine that runs a specialisation switches to the same one of the new system, if that has it. */
   async #asItRuns(path: StorePath): Promise<string> {
     const current = await this.#running();
     const parent = (await this.observe()).current;
@@ -139,7 +139,7 @@ export class NixosMachine extends StoreBacked implements Machine {
     return (await readlink(same).catch(() => undefined)) === undefined ? path : same;
   }
 
-  /** The specialisation of `path` that ran before the activation; undefined: none. The new system need not have it. */
+  /** The specialisation of `path` that ran before the activation; undefined: none. The new system may lack it. */
   async #asItRan(path: StorePath, activation: number): Promise<StorePath | undefined> {
     const ran = await this.#watchdog.ranBefore(activation);
     return ran !== undefined && (await specialisationOf(path, ran)) !== undefined ? ran : undefined;
@@ -201,7 +201,7 @@ export class NixosMachine extends StoreBacked implements Machine {
     const { exec, env } = this.#deps;
     const limits = ['--service-type=exec', `--property=RuntimeMaxSec=${DRY_ACTIVATE_SECONDS}`];
     const command = [`${path}/bin/switch-to-configuration`, 'dry-activate'];
-    // As a unit of its own, like the switch itself: it sees the machine, not the agent's fence.
+    // In a unit of its own, like the switch itself: the agent's unit is restricted.
     const result = await exec('systemd-run', ['--quiet', '--collect', '--wait', '--pipe', '--no-ask-password', ...limits, '--', ...command], {
       env,
       signal,

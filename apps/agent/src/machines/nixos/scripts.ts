@@ -6,43 +6,44 @@ export const AFTER_SWITCH_SCRIPT = 'after-switch.sh';
 export const GUARD_SCRIPT = 'guard.sh';
 export const WATCHDOG_RESULT = 'watchdog.result';
 export const FELL_BACK = 'fell-back';
-/** How often a staged system was started, and taken back. */
+/** How often the staged system was started. */
 export const TRIES = 'tries';
+/** How often the boot guard went back. */
 export const UNDONE = 'undone';
-/** The boot loader was told, or is about to be, to try the staged system once. */
+/** Exists when a one-time boot entry may be set. */
 export const ONE_SHOT = 'one-shot';
 export const BOOT_ID = 'boot-id';
 export const RAN_BEFORE = 'ran-before';
-/** Where NixOS's `switch-to-configuration` keeps others off. */
+/** The lock of NixOS's `switch-to-configuration`. */
 export const SWITCH_LOCK = '/run/nixos/switch-to-configuration.lock';
 export const REBOOTED_BACK = 'rebooted-back';
-/** Of a system: what runs the guard at its start (nix/modules/agent/boot-guard.nix). */
+/** The boot guard's unit in a system (nix/modules/agent/boot-guard.nix). */
 export const GUARD_UNIT_FILE = 'etc/systemd/system/floe-boot-guard.service';
 
 export const watchdogUnit = (activation: number | '*'): string => `floe-watchdog-${activation}`;
-/** Armed by the end of the switch: the rest of the first one's time is the switch's, and would be waited for in vain. */
+/** Started when the switch ends: the first watchdog's time includes the limit of the switch, and would end too late for the verdict. */
 export const postSwitchWatchdogUnit = (activation: number | '*'): string => `floe-verdict-${activation}`;
 export const switchUnits = (activation: number): string => `floe-switch-${activation}-*`;
 
 /**
- * A way back that takes longer, in s, than waiting for another switch and its own two tries is ended: what waits for its
- * end, e.g. the agent, must not hang with it.
+ * The limit of a rollback, in s: enough to wait for another switch and for two tries. It is ended then, so that what waits for it,
+ * e.g. the agent, does not hang with it.
  */
-export function wayBackLimitSeconds({ switchMs }: Pick<ActivationPlan, 'switchMs'>): number {
+export function rollbackLimitSeconds({ switchMs }: Pick<ActivationPlan, 'switchMs'>): number {
   return Math.ceil((4 * switchMs) / 1000) + 60;
 }
 
-/** What may hang is ended after as long as a switch may take. */
+/** Ends a command after the limit of a switch. */
 function timeoutOf({ switchMs }: ActivationPlan): string {
   return `timeout --kill-after=10 ${Math.ceil(switchMs / 1000)}`;
 }
 
-/** What every script begins with: the old system's programs first, since the new one's may not work. */
+/** The beginning of every script. PATH has the old system's programs first, since the new one's may not work. */
 function preamble(plan: ActivationPlan, dir: string): string {
   const { activation, toplevel, before, beforeProfile } = plan;
   const timeout = timeoutOf(plan);
   return `#!/bin/sh
-# Written by floe-agent for activation ${activation}. It needs no agent: it is for when there is none.
+# Written by floe-agent for activation ${activation}. It works without an agent.
 set -u
 dir=${dir}
 target=${toplevel}
@@ -102,7 +103,7 @@ done_with() {
 `;
 }
 
-/** Run at the deadline by a timer of systemd: finishes what was found to work, and takes anything else back. */
+/** Run at the deadline by a systemd timer: commits a system with a passed verdict, and rolls back any other. */
 export function watchdogScript(plan: ActivationPlan, dir: string): string {
   return `${preamble(plan, dir)}
 claim_undo
@@ -110,38 +111,38 @@ if has_passed; then
   finish_commit
   done_with committed $?
 elif ! runs "$target" && ! runs "$before"; then
-  echo "somebody switched to a third system by hand: that is left alone" >&2
+  echo "somebody switched to a third system by hand: leaving it in place" >&2
   done_with left 0
 else
-  echo "no verdict about $target: going back to $before" >&2
+  echo "no verdict about $target: rolling back to $before" >&2
   systemctl kill --signal=SIGKILL '${switchUnits(plan.activation)}' 2>/dev/null
   systemctl stop '${switchUnits(plan.activation)}' 2>/dev/null
   go_back
   status=$?
   done_with undone "$status"
-  # With no agent to try again, what is left is a start of the machine: it brings the old system.
+  # Without an agent that could try again, restart the machine: it boots the old system.
   if [ "$status" -ne 0 ] && runs "$target" && ! systemctl --quiet is-active floe-agent.service && [ "$(readlink -f ${SYSTEM_PROFILE})" != "$target" ]; then
-    echo "going back failed, and there is no agent: restarting the machine" >&2
+    echo "the rollback failed, and no agent runs: restarting the machine" >&2
     systemctl --no-block reboot
     exit
   fi
 fi
-# Whatever became of it: the agent of the system that runs now is to look at it.
+# In any case, the agent of the running system checks the result.
 systemctl --no-block restart floe-agent.service
 `;
 }
 
-/** Run when the switch ended, however: from here on it is the agent's verdict that is waited for. */
+/** Run when the switch has ended in any way: starts the time for the agent's verdict. */
 export function afterSwitchScript(plan: ActivationPlan, dir: string): string {
   return `${preamble(plan, dir)}
 systemd-run --quiet --collect --unit=${postSwitchWatchdogUnit(plan.activation)} --on-active=${Math.ceil(plan.verdictMs / 1000)} \\
-  --timer-property=AccuracySec=1s --property=Type=oneshot --property=TimeoutStartSec=${wayBackLimitSeconds(plan)} /bin/sh "$dir/${WATCHDOG_SCRIPT}"
+  --timer-property=AccuracySec=1s --property=Type=oneshot --property=TimeoutStartSec=${rollbackLimitSeconds(plan)} /bin/sh "$dir/${WATCHDOG_SCRIPT}"
 `;
 }
 
 /**
- * Run early at every start of the machine while a system is staged for it, by a unit that both systems have: gives the
- * new system `verdictMs` to be proved, and the machine's old system back if it is not, or if it was started twice in vain.
+ * Run early at every start of the machine while a system is staged, by a unit that both systems have. It gives the new system
+ * `bootMs` for a passed verdict. Without one, or after two failed starts, it goes back to the old system.
  */
 export function guardScript(plan: ActivationPlan, dir: string): string {
   const timeout = timeoutOf(plan);
@@ -152,18 +153,18 @@ undo() {
     finish_commit
     exit
   fi
-  echo "$target was not proved: back to $before_profile" >&2
-  # With ":" a disk that cannot be written would end this script here.
+  echo "no passed verdict about $target: going back to $before_profile" >&2
+  # "echo", as ":" with a failing redirection would end this script.
   echo >"$dir/${FELL_BACK}" && sync "$dir/${FELL_BACK}" "$dir"
   undone=$(counted ${UNDONE})
   count ${UNDONE}
   others_ended
-  # A full disk may keep the profile from being set; what is started is the boot loader's.
+  # A full disk may prevent setting the profile; the boot loader decides what starts.
   nix-env --profile ${SYSTEM_PROFILE} --set "$before_profile"
   if ${timeout} "$before_profile/bin/switch-to-configuration" boot && [ "$undone" -lt 1 ]; then
     systemctl --no-block reboot
   else
-    # A restart would bring the same system again, and again: what can be had is the old one on this kernel.
+    # Another restart would bring the same system again: switch to the old one on this kernel.
     go_back
   fi
 }
@@ -175,16 +176,16 @@ count() {
 }
 [ "\${1:-}" != undo ] || { undo; exit; }
 ! has_passed || exit 0
-# Somebody switched to it by hand, which starts what it wants: that is no start of the machine.
+# A switch by hand starts this unit, too: that is no start of the machine.
 [ "$(cat "$dir/${BOOT_ID}")" != "$(cat /proc/sys/kernel/random/boot_id && cut -d ' ' -f 22 /proc/1/stat)" ] || exit 0
-# Somebody chose another one, or the boot loader went back after its one try: the agent stages it again, a few times.
+# Another system was chosen, or the one-time entry was used up: the agent stages the system again, a few times.
 runs "$target" || exit 0
 undo_in() {
   systemd-run --quiet --collect --unit=${watchdogUnit(plan.activation)} --on-active="$1" \\
-    --property=DefaultDependencies=no --property=RuntimeMaxSec=${wayBackLimitSeconds(plan)} --timer-property=DefaultDependencies=no --timer-property=AccuracySec=1s \\
+    --property=DefaultDependencies=no --property=RuntimeMaxSec=${rollbackLimitSeconds(plan)} --timer-property=DefaultDependencies=no --timer-property=AccuracySec=1s \\
     /bin/sh "$dir/${GUARD_SCRIPT}" undo
 }
-# So early in a start a switch may lack what it needs: tried again when more is there.
+# This early, a switch may lack what it needs: try again later.
 [ "$(counted ${TRIES})" -lt 2 ] || { undo || undo_in 60; exit; }
 count ${TRIES}
 undo_in ${Math.ceil(plan.bootMs / 1000)}

@@ -2,7 +2,7 @@ import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import type { Clock, Exec, Logger } from '@floe/runtime';
 import { SWITCH_LOCK } from './scripts.ts';
 
-/** What was told to end gets so long, in ms, before it is made to. */
+/** Time between SIGTERM and SIGKILL, in ms. */
 const GRACE_MS = 10_000;
 const POLL_MS = 100;
 
@@ -21,11 +21,11 @@ interface Holder {
   readonly pid: number;
   /** Of systemd; undefined when it is in none. */
   readonly unit: string | undefined;
-  /** False for what is in a person's session: that goes on. */
+  /** False for a process in a user's session, which goes on. */
   readonly isService: boolean;
 }
 
-/** The lock that every switch of the machine holds, also those that other programs and people begin. */
+/** The lock of all switches of the machine, also of those that users and other programs begin. */
 export class SwitchLock {
   readonly #deps: SwitchLockDeps;
   readonly #file: string;
@@ -37,8 +37,8 @@ export class SwitchLock {
   }
 
   /**
-   * Who holds it, for people: the unit and the process; null when nobody does. One that was seen to hold it for the time
-   * that a switch may take is ended: a machine with a stuck switch would never be changed again.
+   * Who holds it: the unit and the process; null: nobody. A process that holds it for longer than a switch may take is ended:
+   * otherwise a stuck switch would block all later ones.
    */
   async heldBy(): Promise<string | null> {
     const pid = await this.#holder();
@@ -71,8 +71,8 @@ export class SwitchLock {
   }
 
   /**
-   * To a service as a whole, where that is there for the switch alone: its programs may have the lock in common. Of another
-   * one, such as a VPN's or a scheduler's through which somebody came, just the process.
+   * Signals the whole service when it exists for the switch alone (its processes may share the lock), else only the process:
+   * the service may be a VPN or a scheduler through which somebody started the switch.
    */
   async #send(signal: 'TERM' | 'KILL', { pid, unit, isService }: Holder): Promise<void> {
     const { exec, env } = this.#deps;
@@ -84,7 +84,7 @@ export class SwitchLock {
         return;
       }
     }
-    // 0 would be this very agent.
+    // kill 0 would signal this agent's own process group.
     if (pid > 0) await exec('kill', [`-${signal}`, String(pid)], options);
   }
 
@@ -93,7 +93,7 @@ export class SwitchLock {
     if (lock === undefined) return undefined;
     const pid = holderOf(await readFile('/proc/locks', 'utf8').catch(() => ''), lock);
     if (pid === undefined || (await this.#isOpenIn(pid))) return pid;
-    // Whoever took it has ended, and left it to those who have the file from it.
+    // The process that took the lock has ended; processes that inherited the open file hold it.
     for (const each of await readdir('/proc')) if (/^\d+$/.test(each) && (await this.#isOpenIn(Number(each)))) return Number(each);
     return pid;
   }

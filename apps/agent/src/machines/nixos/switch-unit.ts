@@ -3,16 +3,16 @@ import { rm } from 'node:fs/promises';
 import { FloeError, type Exec, type ExecResult } from '@floe/runtime';
 import type { ActivationFolder } from './activation-folder.ts';
 
-/** How often the end of a unit is looked for. */
+/** How often to check whether a unit has ended. */
 const POLL_MS = 100;
-/** So many last lines of a switch are told. */
+/** How many of the last lines of a switch are reported. */
 const LOG_LINES = 40;
-/** What systemd may take beside the time of the program that it runs. */
+/** Added for systemd itself to the limit of the program that it runs. */
 export const SYSTEMD_ANSWERS_MS = 60_000;
 
 /**
- * Writes how a unit ended: systemd runs it after the main program, also when that was killed, and with no agent there. It
- * brings its PATH: on NixOS a unit of its own has none.
+ * Writes how a unit ended. systemd runs it after the main program, also when that was killed or no agent runs. It sets PATH,
+ * which a transient unit on NixOS lacks.
  */
 const record = (path: string): string =>
   `PATH='${path.replaceAll("'", `'\\''`)}:/run/current-system/sw/bin:/usr/bin:/bin'; export PATH\nprintf '%s %s %s\\n' "$SERVICE_RESULT" "\${EXIT_CODE:-}" "\${EXIT_STATUS:-}" >"$1.tmp" && sync "$1.tmp" && mv "$1.tmp" "$1"\n`;
@@ -24,7 +24,7 @@ export interface SwitchUnitDeps {
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** A command in a transient systemd unit of its own: it goes on while the agent is restarted, and its end is on disk. */
+/** A command in a transient systemd unit: it goes on while the agent restarts, and its result is on disk. */
 export interface SwitchUnit {
   /** Runs it and waits for its end; one of the same name that still runs is waited for first. `afterwards`: a script run by systemd when it ended. */
   run(
@@ -44,7 +44,7 @@ export function switchUnit(deps: SwitchUnitDeps, folder: ActivationFolder, name:
   async function isRunning(): Promise<boolean> {
     const shown = await exec('systemctl', ['show', unit, '--property=ActiveState', '--value'], { env, timeoutMs: 30_000 });
     const state = shown.stdout.trim();
-    // No answer is none: a systemd that is busy must not make a switch look ended.
+    // No answer counts as running: a busy systemd must not make a switch look ended.
     return shown.exitCode !== 0 || state === '' || ['activating', 'active', 'deactivating', 'reloading'].includes(state);
   }
 
@@ -108,7 +108,7 @@ export function switchUnit(deps: SwitchUnitDeps, folder: ActivationFolder, name:
   };
 }
 
-/** What systemd itself says of the unit is no news to the reader. */
+/** Without systemd's own lines about the unit. */
 function withoutNoise(log: string, unit: string): string {
   return log
     .split('\n')

@@ -15,11 +15,11 @@ const Jobs = v.pipe(
   v.object({ data: v.tuple([v.array(v.tupleWithRest([v.number(), v.string(), v.string(), v.string()], v.unknown()))]) }),
 );
 
-/** How often a systemd that is busy (a switch has just ended, it reads its units anew) is asked, and what is between: 21 s at most. */
+/** Tries and pause for a busy systemd, which reloads its units after a switch: 21 s at most. */
 const PATIENCE = { tries: 2, pauseMs: 1_000 } as const;
 const ANSWER_MS = 10_000;
 
-/** Names of the failed units; null when systemd does not say, also not when asked again: most likely there is none. */
+/** Names of the failed units; null when systemd does not answer any of the tries. */
 export async function failedUnits(
   { exec, env }: UnitsDeps,
   { tries, pauseMs }: { readonly tries: number; readonly pauseMs: number } = PATIENCE,
@@ -40,7 +40,7 @@ export interface RunningJob {
   readonly kind: string;
 }
 
-/** What systemd is at work on: where a switch that does not end hangs. */
+/** The jobs that systemd runs: where a stuck switch hangs. */
 export async function runningJobs({ exec, env }: UnitsDeps): Promise<readonly RunningJob[]> {
   const systemd = 'org.freedesktop.systemd1';
   const shown = await exec('busctl', ['--json=short', 'call', systemd, '/org/freedesktop/systemd1', `${systemd}.Manager`, 'ListJobs'], {
@@ -52,7 +52,7 @@ export async function runningJobs({ exec, env }: UnitsDeps): Promise<readonly Ru
   return parsed.output.data[0].filter(([, , , state]) => state === 'running').map(([, unit, kind]) => ({ unit, kind }));
 }
 
-/** Ends what a switch hangs on: its units are told to stop, and do not. */
+/** Kills the units on which a switch hangs because they do not stop. */
 export async function killStuckUnits(deps: UnitsDeps, jobs: readonly RunningJob[]): Promise<void> {
   for (const { unit, kind } of jobs) {
     if (kind === 'start' || unit.startsWith('floe-')) continue;

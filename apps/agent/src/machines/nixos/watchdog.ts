@@ -20,7 +20,7 @@ import {
   WATCHDOG_SCRIPT,
   watchdogScript,
   postSwitchWatchdogUnit,
-  wayBackLimitSeconds,
+  rollbackLimitSeconds,
   watchdogUnit,
 } from './scripts.ts';
 
@@ -32,7 +32,7 @@ export interface WatchdogDeps {
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** What watches over an activation from outside of the agent. */
+/** The watchdog and the boot guard: systemd units outside of the agent, with scripts that need no agent. */
 export class ActivationWatchdog {
   readonly #deps: WatchdogDeps;
 
@@ -44,15 +44,18 @@ export class ActivationWatchdog {
     return activationFolder(join(this.#deps.stateDir, 'activation'), activation);
   }
 
-  /** Arms a timer of systemd that goes back at the deadline, whatever becomes of the agent. Throws `WATCHDOG_NOT_ARMED`. */
+  /** Starts a systemd timer that rolls back at the deadline, with or without an agent. Throws `WATCHDOG_NOT_ARMED`. */
   async arm(
     plan: ActivationPlan,
-    { isFirst, running }: { readonly isFirst: boolean; /** As it is, a specialisation too. */ readonly running: StorePath | null },
+    {
+      isFirst,
+      running,
+    }: { readonly isFirst: boolean; /** The running system itself, perhaps a specialisation. */ readonly running: StorePath | null },
   ): Promise<void> {
     const folder = this.folder(plan.activation);
     if (isFirst) {
       await this.#begin(folder, running);
-      // The start in which it began: on the way back it still tells whether there was another one.
+      // The boot in which the activation began: a rollback compares it to find out whether there was a restart.
       await folder.write(BOOT_ID, await bootId());
     }
     await folder.write(WATCHDOG_SCRIPT, watchdogScript(plan, folder.dir));
@@ -70,7 +73,7 @@ export class ActivationWatchdog {
         `--on-active=${Math.ceil((plan.switchMs + plan.verdictMs) / 1000)}`,
         '--timer-property=AccuracySec=1s',
         '--property=Type=oneshot',
-        `--property=TimeoutStartSec=${wayBackLimitSeconds(plan)}`,
+        `--property=TimeoutStartSec=${rollbackLimitSeconds(plan)}`,
         '--',
         '/bin/sh',
         folder.file(WATCHDOG_SCRIPT),
@@ -78,18 +81,14 @@ export class ActivationWatchdog {
       { env, timeoutMs: 60_000 },
     );
     if (armed.exitCode !== 0)
-      throw new FloeError(
-        'WATCHDOG_NOT_ARMED',
-        `nothing is switched without a watchdog, and systemd did not take it: ${armed.stderr.trim().slice(-300)}`,
-        {
-          retryable: true,
-        },
-      );
+      throw new FloeError('WATCHDOG_NOT_ARMED', `systemd did not start the watchdog's timer: ${armed.stderr.trim().slice(-300)}`, {
+        retryable: true,
+      });
   }
 
   /**
-   * Puts the guard of the next start in its place. Where it is there already (the system is staged once more, and may be
-   * the boot loader's default), there is one at every moment.
+   * Installs the boot guard for the next start. When the same system is staged again, the old guard stays until the new one is
+   * in place: the system may be the boot loader's default already.
    */
   async guardBoot(plan: ActivationPlan, running: StorePath | null): Promise<void> {
     const folder = this.folder(plan.activation);
@@ -103,20 +102,20 @@ export class ActivationWatchdog {
     else await writeFileDurably(this.#bootGuard, guard);
   }
 
-  /** Whether a guard's folder is of this very change, and still open: after a journal was lost, numbers come again. */
+  /** Whether the folder belongs to this change and has no verdict. Numbers repeat after a journal was lost. */
   async #isOf(folder: ActivationFolder, { toplevel, before }: ActivationPlan): Promise<boolean> {
     const script = await folder.read(GUARD_SCRIPT);
     return script?.includes(`\ntarget=${toplevel}\nbefore=${before}\n`) === true && (await folder.verdict()) === undefined;
   }
 
-  /** What the machine's starts say about a staged or an interrupted activation. */
+  /** Whether the machine was restarted since the activation began, and whether the boot guard went back. */
   async boots(activation: number): Promise<{ readonly isNewBoot: boolean; readonly fellBack: boolean }> {
     const folder = this.folder(activation);
     const then = (await folder.read(BOOT_ID))?.trim();
     return { isNewBoot: then !== undefined && then !== (await bootId()), fellBack: await folder.has(FELL_BACK) };
   }
 
-  /** Before the boot loader is told to try it once, and when it could not be: only what may be there must be taken back. */
+  /** Noted before a one-time boot entry is set, and cleared when that failed: only an entry that may exist must be removed. */
   async noteOneShot(activation: number, isSet: boolean): Promise<void> {
     const folder = this.folder(activation);
     await (isSet ? folder.write(ONE_SHOT, '') : folder.removeAll([ONE_SHOT]));
@@ -134,45 +133,45 @@ export class ActivationWatchdog {
     return await this.folder(activation).claim(verdict);
   }
 
-  /** Waits until no switch runs that the watchdog, or an earlier run of the agent, began. */
+  /** Waits for the end of switches that the watchdog or an earlier run of the agent began. */
   async settled(signal: AbortSignal): Promise<void> {
     const { exec, env } = this.#deps;
     const units = ['floe-watchdog-*.service', 'floe-verdict-*.service', 'floe-switch-*.service'];
     const states = '--state=activating,active,deactivating,reloading';
     for (;;) {
       const shown = await exec('systemctl', ['list-units', states, '--plain', '--no-legend', '--no-pager', ...units], { env, timeoutMs: 30_000 });
-      // A systemd that does not answer says nothing: asked again.
+      // No answer from systemd proves nothing: ask again.
       if (shown.exitCode === 0 && shown.stdout.trim() === '') return;
       await delay(POLL_MS, undefined, { signal });
     }
   }
 
-  /** The verdict is in: nothing is left to watch. */
+  /** Stops watchdog and boot guard: the verdict is on disk. */
   async disarm(): Promise<void> {
     await this.#stopTimers();
     await rm(this.#bootGuard, { force: true });
   }
 
-  /** Those of all activations: one that is over must not be undone in the middle of the next. */
+  /** Of all activations: a late timer must not roll back in the middle of the next one. */
   async #stopTimers(): Promise<void> {
     const { exec, env } = this.#deps;
     const units = [postSwitchWatchdogUnit('*'), watchdogUnit('*')].flatMap((name) => [`${name}.timer`, `${name}.service`]);
     await exec('systemctl', ['stop', ...units], { env, timeoutMs: 60_000 });
   }
 
-  /** The directive ended: nothing of it stays. */
+  /** Removes all files of activations: the directive ended. */
   async forget(): Promise<void> {
     await this.#stopTimers();
     await rm(this.#bootGuard, { force: true });
     await removeActivations(join(this.#deps.stateDir, 'activation'));
   }
 
-  /** What ran when the activation began: a specialisation as such. */
+  /** The system that ran when the activation began, perhaps a specialisation. */
   async ranBefore(activation: number): Promise<StorePath | undefined> {
     return (await this.folder(activation).read(RAN_BEFORE))?.trim() as StorePath | undefined;
   }
 
-  /** After a journal was lost, activations are counted from 1 again: no verdict of another one may be taken for this one's. */
+  /** Removes an old folder of this number: after a journal was lost, numbers begin at 1 again, and an old verdict must not count. */
   async #begin(folder: ActivationFolder, running: StorePath | null): Promise<void> {
     await rm(folder.dir, { recursive: true, force: true });
     if (running !== null) await folder.write(RAN_BEFORE, `${running}\n`);
@@ -184,9 +183,8 @@ export class ActivationWatchdog {
 }
 
 /**
- * Names the running start of this machine as the guard's script does: the kernel's, and when PID 1 began, as containers
- * may have the kernel's name in common. Of PID 1's own /proc: what systemd fences off gets another, where a container's
- * boot_id is not.
+ * Identifies the running boot as the boot guard's script does: by the kernel's boot id, and by the start time of PID 1, as
+ * containers share the kernel. Read in PID 1's root: in the agent's restricted view a container's boot_id is missing.
  */
 async function bootId(): Promise<string> {
   const file = 'proc/sys/kernel/random/boot_id';

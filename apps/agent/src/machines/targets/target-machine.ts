@@ -17,7 +17,7 @@ export interface TargetDeps {
   readonly root: string;
   /** Where the links are that keep store paths alive. */
   readonly roots: string;
-  /** Where the agent keeps what it remembers. */
+  /** The agent's state folder. */
   readonly stateDir: string;
   readonly exec: Exec;
   readonly env: NodeJS.ProcessEnv;
@@ -43,7 +43,7 @@ export type Activation =
   /** This closure cannot be activated here. */
   | { readonly kind: 'refused'; readonly detail: AgentDetail };
 
-/** In what the targets differ. */
+/** What differs between the targets. */
 export interface TargetRules {
   readonly kind: Exclude<TargetKind, 'nixos'>;
   /** Whose profile it is, and who runs the commands that a closure names; null: the agent itself. */
@@ -54,7 +54,7 @@ export interface TargetRules {
   profile(): Promise<string>;
   /** What was activated last, where there is a record of it. Never throws. */
   activated(): Promise<StorePath | null>;
-  /** What brings a closure to life and leaves the profile alone. */
+  /** The programs that activate a closure without setting the profile. */
   activation(path: StorePath, files: StoreFiles): Promise<Activation>;
   /** Called when `path` was activated or made the profile, for targets whose closures keep no record themselves. */
   remember?: (path: StorePath) => Promise<void>;
@@ -62,7 +62,7 @@ export interface TargetRules {
 
 /** A machine, or a user's part of one, that is not NixOS: a profile and, before it is set, an activation. */
 export class TargetMachine extends StoreBacked implements Machine {
-  /** A restarted agent finds no result of an activation. Running one again is safe: they are made for it. */
+  /** A restarted agent finds no result of an activation, and runs it again, which these activations allow. */
   readonly switchesOutliveAgent = false;
   readonly watchdog = null;
   readonly boot = null;
@@ -79,7 +79,7 @@ export class TargetMachine extends StoreBacked implements Machine {
 
   async observe(): Promise<Observed> {
     const [current, profile] = await Promise.all([this.#rules.activated(), this.#rules.profile().then(observeProfile)]);
-    // A profile that was set by others, before there was an agent, is what its users have.
+    // Without a record of an activation, the profile is what users have.
     const isProfileAll = this.#rules.kind !== 'darwin';
     return { current: current ?? (isProfileAll ? (profile?.toplevel ?? null) : null), booted: null, profile };
   }
@@ -88,7 +88,7 @@ export class TargetMachine extends StoreBacked implements Machine {
     return await freeBytesAt(this.#deps.root === '' ? '/nix/store' : this.#deps.root);
   }
 
-  /** `test` activates and leaves the profile alone; `boot` finds out whether the profile names `path`: no more is to be done. */
+  /** `test` activates without setting the profile; `boot` only checks that the profile is `path`. */
   async switchTo(path: StorePath, action: SwitchAction, { signal }: SwitchOptions): Promise<SwitchOutcome> {
     const misfit = await this.misfit(path);
     if (misfit !== null) return { kind: 'failed', detail: misfit };
@@ -142,7 +142,7 @@ export class TargetMachine extends StoreBacked implements Machine {
     await mkdir(stateDir, { recursive: true });
     const uid = platform === 'darwin' && step.as !== null && !step.as.isOwn ? await this.#uidOf(step.as) : undefined;
     const { file, args, env } = this.#placeAs(step.as, [`${path}/${step.file}`, ...step.args], uid);
-    // A killed agent may leave its activation running; the next one waits for that one's end.
+    // The activation of a killed agent goes on; the lock makes the next one wait for it.
     const [lock, ...lockArgs] = platform === 'darwin' ? (['lockf', '-k'] as const) : (['flock', '--close'] as const);
     return await exec(lock, [...lockArgs, lockFile, file, ...args], {
       env,
@@ -159,7 +159,7 @@ export class TargetMachine extends StoreBacked implements Machine {
     return result.stdout.trim();
   }
 
-  /** Nothing but the profile says what is there after a restart, so that there is nothing to install beside it. */
+  /** After a restart only the profile counts: there is no boot loader to write. */
   async #confirmProfile(path: StorePath): Promise<SwitchOutcome> {
     const named = (await observeProfile(await this.#rules.profile()))?.toplevel ?? null;
     return named === path
@@ -198,10 +198,10 @@ export class TargetMachine extends StoreBacked implements Machine {
 }
 
 const SWITCHED: SwitchOutcome = { kind: 'switched', note: null };
-/** So much of a script's last words is reported. */
+/** How much of the end of a script's output is reported, in characters. */
 const MAX_WORDS = 600;
 
-/** Unlike NixOS's script, these know one way to fail: any other status than 0. */
+/** Unlike NixOS's script, these fail with any status other than 0. */
 function describeActivation(file: string, result: ExecResult, limitMs: number): SwitchOutcome {
   const words = lastWords(result.stderr.trim() || result.stdout, MAX_WORDS);
   const said = words === '' ? '' : `: ${words}`;

@@ -3,14 +3,14 @@ import type { AgentDetail, AgentJournal, LocalOverride } from './journal.ts';
 import { takePending } from './directives.ts';
 import { end, enter, ignore, startOver, withQuarantined, startJob, type AgentStep } from './step.ts';
 
-/** What the fleet sees of a choice that was made at the machine. */
+/** How a local override is reported. */
 export function describeOverride({ by, toplevel }: LocalOverride): AgentDetail {
   const how = {
-    rollback: 'its user went back to the system before',
-    switch: 'somebody switched it by hand',
-    boot: 'it was started with another system',
+    rollback: 'a user went back to the previous system',
+    switch: 'somebody switched this machine by hand',
+    boot: 'somebody chose another system in the boot menu',
   }[by];
-  const message = `${how} (${toplevel ?? 'nothing'} runs): kept until another system is desired (a day at least), "floe-agent resume", or "floe resume"`;
+  const message = `${how} (${toplevel ?? 'nothing'} runs). It stays for at least a day and until a newer system is released, or until "floe-agent resume" or "floe resume"`;
   return { code: 'LOCAL_OVERRIDE', message };
 }
 
@@ -19,41 +19,44 @@ export function overridden(journal: AgentJournal, event: AgentEventOf<'overridde
   return enter(journal, 'IDLE', now, { detail: describeOverride(override), changes: { override } });
 }
 
-/** Somebody switched by hand in the middle: what was under way is over, and nothing of it is left armed. */
+/** A user switched during a change: end the directive, and disarm its watchdog. */
 export function overriddenMidway(journal: AgentJournal, event: AgentEventOf<'overridden'>, now: number): AgentStep {
   const { override } = event;
   const step = end(journal, 'IDLE', now, { detail: describeOverride(override), changes: { override, verdict: null } });
   return { ...step, effects: [{ type: 'stop-job' }, ...step.effects] };
 }
 
-/** The same on the way back: what failed is not tried again, and what is theirs is not switched away. */
-export function overriddenOnTheWayBack(journal: AgentJournal, event: AgentEventOf<'overridden'>, now: number): AgentStep {
+/** The same during a rollback: quarantine what failed, and keep the user's system. */
+export function overriddenWhileRollingBack(journal: AgentJournal, event: AgentEventOf<'overridden'>, now: number): AgentStep {
   const { verdict, boot, detail } = journal;
-  // Their own way back; and what a start of the machine is to bring is put right first.
+  // A rollback that the user asked for goes on. So does one that must restore the boot loader first.
   if (verdict === 'unwanted' || boot !== null) return ignore(journal);
   const quarantined = verdict === 'failed' ? withQuarantined(journal) : journal.quarantined;
-  const told = describeOverride(event.override);
-  const message = `${told.message}; before that: ${detail?.message ?? 'unknown'}`;
-  return end(journal, 'IDLE', now, { detail: { ...told, message }, changes: { override: event.override, verdict: null, quarantined } });
+  const override = describeOverride(event.override);
+  const message = `${override.message}; before that: ${detail?.message ?? 'unknown'}`;
+  return end(journal, 'IDLE', now, { detail: { ...override, message }, changes: { override: event.override, verdict: null, quarantined } });
 }
 
-/** Back to what the fleet wants: the newest directive, from its beginning. */
+/** Ends the local override: begins the newest directive from the start. */
 export function resume(journal: AgentJournal, event: AgentEvent, now: number): AgentStep {
   const { directive, quarantined, override } = journal;
   if (journal.pending !== null) return takePending({ ...journal, override: null }, event, now);
   if (directive === null) return ignore(journal);
   if (!quarantined.includes(directive.release.toplevel)) return startOver(journal, now);
   if (override === null) return ignore(journal);
-  const detail = { code: 'QUARANTINED', message: 'the system that the fleet wants was put back here before: push another one, or ask for a retry' };
+  const detail = {
+    code: 'QUARANTINED',
+    message: 'the system of the newest directive was rolled back on this machine before: push another one, or ask for a retry',
+  };
   return enter(journal, 'ROLLED_BACK', now, { detail, changes: { override: null } });
 }
 
-/** The person at the machine wants an earlier system back. */
+/** A user wants an earlier system back. */
 export function goBack(journal: AgentJournal, event: AgentEventOf<'rollback-asked'>, now: number): AgentStep {
-  // The end of a job is known by the epoch of its directive: without one, nobody would hear of it. Nor is there a system to leave.
+  // A job's result names the epoch of its directive; without a directive it would be ignored.
   if (journal.directive === null) return ignore(journal);
   const { target } = event;
-  const detail = { code: 'ASKED', message: 'its user asked for the system before' };
+  const detail = { code: 'ASKED', message: 'a user asked for the previous system' };
   const before = { toplevel: target, profile: target, failedUnits: journal.before?.failedUnits ?? null, serverUrl: null, cache: null };
   return enter(journal, 'ROLLING_BACK', now, {
     detail,
@@ -68,7 +71,7 @@ export function wentBack(journal: AgentJournal, now: number): AgentStep {
   return end(journal, 'IDLE', now, { detail: describeOverride(override), changes: { override, verdict: null } });
 }
 
-/** "Later", or "now": looked at again at once. */
+/** A user said "later" or "now": assess again at once. */
 export function changeDeferral(journal: AgentJournal, event: AgentEventOf<'deferral-changed'>): AgentStep {
   return { journal: { ...journal, deferral: event.deferral }, effects: [startJob('assess')] };
 }
