@@ -1,4 +1,5 @@
 import { describeError } from './errors.ts';
+import { LogLimit } from './log-limit.ts';
 import { escapeSteering } from './text.ts';
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
@@ -53,19 +54,25 @@ function toJson(line: Record<string, unknown>): string {
   }
 }
 
-/** A logger that gives each line, without its newline, to `write`. */
+/** A logger that gives each line, without its newline, to `write`; with a `limit`, not more of one message than that. */
 export function createLogger(options: {
   readonly level: LogLevel;
   readonly write: (line: string) => void;
   readonly now?: () => number;
   readonly fields?: LogFields;
+  readonly limit?: LogLimit;
 }): Logger {
   const now = options.now ?? Date.now;
   const threshold = LOG_LEVELS.indexOf(options.level);
   const base = options.fields ?? {};
   function log(level: LogLevel, message: string, fields: LogFields = {}): void {
     if (LOG_LEVELS.indexOf(level) < threshold) return;
-    const line: Record<string, unknown> = { time: new Date(now()).toISOString(), level, message };
+    const time = now();
+    const allowance = options.limit?.allow(message, time) ?? { kind: 'write', leftOut: 0 };
+    if (allowance.kind === 'omit') return;
+    const line: Record<string, unknown> = { time: new Date(time).toISOString(), level, message };
+    if (allowance.kind === 'last') line['note'] = 'more lines like this one are left out for up to a minute';
+    else if (allowance.leftOut > 0) line['leftOut'] = allowance.leftOut;
     for (const [key, value] of Object.entries({ ...base, ...fields })) line[key] = printable(value);
     options.write(escapeSteering(toJson(line)));
   }
@@ -78,9 +85,9 @@ export function createLogger(options: {
   };
 }
 
-/** JSON lines on standard error, which the service manager keeps. */
+/** JSON lines on standard error, which the service manager keeps; bounded, whatever strangers do. */
 export function stderrLogger(level: LogLevel, fields: LogFields = {}): Logger {
-  return createLogger({ level, fields, write: (line) => process.stderr.write(`${line}\n`) });
+  return createLogger({ level, fields, write: (line) => process.stderr.write(`${line}\n`), limit: new LogLimit() });
 }
 
 /** A logger that says nothing. */
