@@ -1,0 +1,77 @@
+import type { HostName, StorePath } from '@floe/model';
+import { silentLogger, systemClock, Troubles } from '@floe/runtime';
+import type { Store } from '@floe/store';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { newHost, newRepository, publishNext, commit, WORLDS, type World } from '../../libs/store/src/test/test-store.ts';
+import { ReportWriter } from '../../apps/server/src/agents/report-writer.ts';
+import { FleetFeed } from '../../apps/server/src/feed.ts';
+import { FleetReader } from '../../apps/server/src/fleet-reader.ts';
+import { Notices } from '../../apps/server/src/notices.ts';
+
+// A host that reports without end makes no look at the fleet dearer: as much is asked of the database as before, and as
+// many rows come back. Counted, not timed.
+
+const FLOOD = 60_000;
+
+let world: World;
+beforeAll(async () => {
+  world = await WORLDS[1].open();
+});
+afterAll(async () => await world[Symbol.asyncDispose]());
+
+/** The store, with what is asked of it and how many rows it gives counted. */
+function counted(store: Store): { readonly store: Store; readonly count: { calls: number; rows: number } } {
+  const count = { calls: 0, rows: 0 };
+  const watch = <Group extends object>(group: Group): Group =>
+    new Proxy(group, {
+      get(target, name, receiver) {
+        const value: unknown = Reflect.get(target, name, receiver);
+        if (typeof value === 'object' && value !== null) return watch(value);
+        if (typeof value !== 'function') return value;
+        return async (...args: unknown[]): Promise<unknown> => {
+          const result: unknown = await Reflect.apply(value, target, args);
+          count.calls += 1;
+          count.rows += Array.isArray(result) ? result.length : 1;
+          return result;
+        };
+      },
+    });
+  return { store: watch(store), count };
+}
+
+test(`${FLOOD} reports of invented systems that were put back cost a look at the fleet nothing`, { timeout: 300_000 }, async () => {
+  const { store } = world;
+  const repository = await newRepository(store);
+  const hosts = [newHost(), newHost()];
+  const [flooder] = hosts as [HostName];
+  await publishNext(store, repository, commit('1'), hosts);
+  const troubles = new Troubles({ clock: systemClock, logger: silentLogger });
+
+  async function look(): Promise<{ readonly calls: number; readonly rows: number }> {
+    const watched = counted(store);
+    const feed = new FleetFeed(() => 1);
+    const fleet = { clock: systemClock, feed, notices: new Notices(), fetches: { shown: null }, repositoryId: repository.id, troubles };
+    const reader = new FleetReader({ ...fleet, store: watched.store });
+    expect((await reader.fleet()).hosts).toHaveLength(2);
+    await reader.hosts('all');
+    await reader.revisions(20);
+    return watched.count;
+  }
+  const before = await look();
+  {
+    await using writer = new ReportWriter({ store, clock: systemClock, logger: silentLogger, onStored: () => undefined });
+    const observed = { current: null, booted: null, profile: null };
+    await new Promise<void>((resolve) => {
+      for (let seq = 1; seq <= FLOOD; seq += 1) {
+        const toplevel = `/nix/store/${'0'.repeat(32)}-invented-${seq}` as StorePath;
+        const report = { type: 'report', seq, epoch: 1, state: 'ROLLED_BACK', toplevel, observed, at: seq } as const;
+        writer.add({ host: flooder, report, stored: (upTo) => (upTo >= FLOOD ? resolve() : undefined) });
+      }
+    });
+  }
+  expect(await look()).toEqual(before);
+  const kept = await world.query?.(`select (select count(*)::int from reports) as reports, (select count(*)::int from quarantines) as quarantines`);
+  // A batch more than the thousand that are kept.
+  expect(Number(kept?.[0]?.['reports'])).toBeLessThanOrEqual(3_000);
+  expect(kept?.[0]?.['quarantines']).toBe(0);
+});
