@@ -612,9 +612,10 @@ test('a server whose directives are always expired is asked for the time once in
   await startAgent();
   await connected();
   offer({ directive: { expiresAt: Date.now() - 1 } });
-  await until(() => server.peers.length === 2 && (server.peer?.reports.length ?? 0) > 0);
-  server.peer?.socket.terminate();
-  await until(() => server.peers.length === 3 && (server.peer?.reports.length ?? 0) > 0);
+  const isReportedOn = (connection: number): boolean => (server.peers[connection]?.reports.length ?? 0) > 0;
+  await until(() => isReportedOn(1));
+  server.peers[1]?.socket.terminate();
+  await until(() => isReportedOn(2));
   expect(lines.filter((line) => line.includes('set back; connecting anew'))).toHaveLength(1);
 });
 

@@ -1,4 +1,4 @@
-# Settings that would leave a machine without its agent are found where they are written, not where they arrive.
+# Settings that would leave a machine without its agent fail at evaluation, not on the machine.
 { config, lib, ... }:
 let
   cfg = config.services.floe.agent;
@@ -28,7 +28,7 @@ in
       }
       {
         assertion = cfg.notifications.enable -> cfg.userGroup != null;
-        message = "services.floe.agent.notifications.enable is on, but nobody may talk to the agent: set userGroup to a group of those who use this machine";
+        message = "services.floe.agent.notifications.enable is on, but no user may use the agent's socket: set userGroup to a group of this machine's users";
       }
       {
         # The store can be read by everyone, here and in the cache.
@@ -46,10 +46,10 @@ in
             "/tmp/"
             "/var/tmp/"
           ];
-        message = "services.floe.agent.enrolmentTokenFile is where the service does not look (homes, /tmp): put the file elsewhere, for example in /run";
+        message = "services.floe.agent.enrolmentTokenFile is in a folder that the service cannot read (homes, /tmp): put the file elsewhere, for example in /run";
       }
     ];
 
-    warnings = lib.optional (!isEncrypted && !isHere) "services.floe.agent.serverUrl is ${cfg.serverUrl}: the way to the server is not encrypted, and whoever listens learns the enrolment token. Use https://";
+    warnings = lib.optional (!isEncrypted && !isHere) "services.floe.agent.serverUrl is ${cfg.serverUrl}: the connection to the server is not encrypted, and others on the network can read the enrolment token. Use https://";
   };
 }

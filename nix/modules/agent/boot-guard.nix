@@ -1,5 +1,5 @@
-# Sees to it that a system which was staged for a restart, and does not prove itself, is not what the machine goes on
-# booting. A unit of the old and of the new system, and not of the agent's: it does its work when the agent cannot start.
+# Goes back to the old system when a system that was staged for a restart gets no passed verdict. The old and the new system have
+# this unit, and it does not need the agent, so that it works when the agent cannot start.
 { config, lib, pkgs, ... }:
 let
   cfg = config.services.floe.agent;
@@ -7,16 +7,16 @@ in
 {
   config = lib.mkIf cfg.enable {
     systemd.services.floe-boot-guard = {
-      description = "Floe: guard of a restart into a new system";
+      description = "Floe: boot guard of a restart into a new system";
       documentation = [ "https://github.com/floe-fleet/floe" ];
-      # Also of a start that ends in a shell for its administrator: there is nobody at most of these machines.
+      # Also when the boot ends in an emergency shell: most of these machines have no administrator nearby.
       wantedBy = [
         "multi-user.target"
         "emergency.target"
         "rescue.target"
       ];
 
-      # As early as the state folder and the store can be read: what hangs later in the boot must not keep it away.
+      # As soon as the state folder and the store can be read, so that a later part of the boot that hangs cannot prevent it.
       after = [ "local-fs.target" ];
       before = [
         "floe-agent.service"
@@ -44,13 +44,13 @@ in
         "/run/current-system/sw"
       ];
 
-      # No fence: it makes another system what the machine boots, and restarts it.
+      # Not restricted: it sets the boot default, and restarts the machine.
       serviceConfig = {
         Type = "oneshot";
         RemainAfterExit = true;
-        # A script that the agent which staged the system wrote: it needs none of the new system's programs.
+        # A script by the agent that staged the system; it needs no programs of the new system.
         ExecStart = "${pkgs.runtimeShell} /var/lib/floe-agent/boot-guard";
-        # Its way back waits for others, is tried twice, and the boot loader is told.
+        # For waiting for another switch, two tries to go back, and writing the boot loader.
         TimeoutStartSec = 4 * cfg.switchTimeoutSeconds + 120;
         UMask = "0077";
       };

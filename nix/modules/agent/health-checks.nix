@@ -1,4 +1,4 @@
-# What must work on this machine; written into the system, so that each generation is judged by its own checks.
+# Health checks. Written into the system, so that each generation is judged by its own.
 # apps/agent/src/health/check-form.ts reads it.
 {
   config,
@@ -20,7 +20,7 @@ let
       url = mkOption {
         type = types.strMatching "https?://[^[:space:]/]+[^[:space:]]*";
         example = "http://localhost:8080/health";
-        description = "What is asked for with GET, by no proxy. Redirects on the same host are followed, 5 at most.";
+        description = "The URL of a GET request, without a proxy. Up to 5 redirects on the same host are followed.";
       };
       statuses = mkOption {
         type = types.listOf (types.ints.between 100 599);
@@ -29,11 +29,11 @@ let
           200
           401
         ];
-        description = "The status codes that are good. None: 200 to 399.";
+        description = "Accepted status codes. None: 200 to 399.";
       };
       body = orNull types.nonEmptyStr {
         example = "\"status\":\"ok\"";
-        description = "Text that the answer must have, in its first MiB.";
+        description = "Text that the first MiB of the answer must contain.";
       };
     };
   };
@@ -48,7 +48,7 @@ let
       port = mkOption {
         type = types.ints.between 1 65535;
         example = 5432;
-        description = "Where somebody must listen.";
+        description = "The port that must accept connections.";
       };
     };
   };
@@ -58,7 +58,7 @@ let
       command = orNull (types.either types.nonEmptyStr (types.addCheck (types.listOf types.str) (list: list != [ ]))) {
         example = lib.literalExpression ''[ "''${pkgs.cups}/bin/lpstat" "-r" ]'';
         description = ''
-          Program and arguments, run as root without a shell; or one string, run by a shell. Exit status 0 is good. It runs
+          Program and arguments, run as root without a shell; or one string, run by a shell. Exit status 0 passes. It runs
           as a unit of its own, and sees the machine as any service does.
         '';
       };
@@ -72,19 +72,19 @@ let
         example = {
           port = 5432;
         };
-        description = "A port that must be listened on.";
+        description = "A port that must accept connections.";
       };
       unit = orNull (types.strMatching "[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*") {
         example = "nginx.service";
         description = ''
-          A systemd unit that must be active, and must not be restarted while one looks. Units that *fail* are noticed
-          without any check; this is for one that could quietly not run, or crash again and again.
+          A systemd unit that must be active, and must not restart during the checks. Units that *fail* are noticed without a
+          check; this is for a unit that might not run at all, or crash repeatedly.
         '';
       };
       timeoutSeconds = mkOption {
         type = types.numbers.between 0.1 600;
         default = 10;
-        description = "One try that takes longer has failed.";
+        description = "Limit of one try.";
       };
       intervalSeconds = mkOption {
         type = types.numbers.between 0 600;
@@ -94,11 +94,11 @@ let
       passes = mkOption {
         type = types.ints.between 1 100;
         default = 3;
-        description = "How often it must pass in a row. A failure in between counts from zero.";
+        description = "How many tries in a row must pass. A failure starts the count again.";
       };
       graceSeconds = orNull (types.numbers.between 0 3600) {
         example = 120;
-        description = "How long it may fail after the switch, for a service that is slow to start. Null: `healthGraceSeconds`.";
+        description = "How long the check may fail after the switch, for a service that starts slowly. Null: `healthGraceSeconds`.";
       };
     };
   };
@@ -111,7 +111,7 @@ let
   ];
   kindsOf = check: builtins.filter (kind: check.${kind} != null) kinds;
 
-  # What says nothing is left out: the agent's own settings hold then.
+  # Without null values: the agent's own settings apply instead.
   present = lib.filterAttrs (_: value: value != null);
 
   written =
@@ -155,13 +155,13 @@ in
       };
     };
     description = ''
-      What must work on this machine after a switch; otherwise it goes back to the system before. Each check is one of
-      `command`, `http`, `tcp` and `unit`. All run at the same time. They are part of the system: a system is judged by its
+      What must work on this machine after a switch; otherwise the agent rolls back. Each check is one of
+      `command`, `http`, `tcp` and `unit`. All run at the same time. They are part of the system: each system is judged by its
       own checks.
     '';
   };
 
-  # The short way, for modules that declare a check beside the service that it is about.
+  # Short form, for modules that declare a check beside its service.
   options.floe.healthChecks = mkOption {
     type = types.attrsOf types.raw;
     default = { };

@@ -1,4 +1,4 @@
-# Tells people on their desktop what the agent is about to do, and takes their answer. Runs as each of them.
+# Shows users on their desktop what the agent is about to do, and takes their response. Runs as each user.
 { config, lib, pkgs, ... }:
 let
   cfg = config.services.floe.agent;
@@ -13,7 +13,7 @@ in
       after = [ "graphical-session.target" ];
       path = [ pkgs.libnotify ];
 
-      # Others could not talk to the agent.
+      # Other users may not use the agent's socket.
       unitConfig.ConditionGroup = cfg.userGroup;
 
       serviceConfig = {

@@ -1,10 +1,10 @@
-# Who this machine is, whom it trusts, and how long things may take.
+# This machine's name, the keys it trusts, and time limits.
 { config, lib, ... }:
 let
   inherit (lib) mkOption types;
   cfg = config.services.floe.agent;
 
-  # A setting that the agent would refuse at its start must not become a release: that would leave the machine without one.
+  # A setting that the agent refuses must fail here: in a release it would leave the machine without an agent.
   keys = { example, description }: mkOption {
     type = types.listOf (types.strMatching "[^[:space:]]+:[A-Za-z0-9+/]+=*");
     default = [ ];
@@ -23,7 +23,7 @@ in
     package = mkOption {
       type = types.package;
       defaultText = lib.literalExpression "the flake's floe-agent";
-      description = "The package that has bin/floe-agent. It is in the system's path too: `floe-agent status`.";
+      description = "The package with bin/floe-agent. It is also in the system's path: `floe-agent status`.";
     };
 
     host = mkOption {
@@ -37,7 +37,7 @@ in
     serverUrl = mkOption {
       type = types.strMatching "https?://[^[:space:]/]+[^[:space:]]*";
       example = "https://floe.example.org";
-      description = "Where floe-server is. https://, except for a server on this machine.";
+      description = "URL of floe-server. https://, except for a server on this machine.";
     };
 
     enrolmentTokenFile = mkOption {
@@ -47,15 +47,15 @@ in
       description = ''
         The one-time token of `floe enrol`. Needed once: the file may be missing afterwards, and may be missing when the
         service starts. With sops-nix it is `config.sops.secrets.NAME.path`, with agenix `config.age.secrets.NAME.path`;
-        the service starts after theirs. Null: the machine is enrolled already.
+        the service starts after theirs. Null: the machine is enrolled.
       '';
     };
 
     trustedReleaseKeys = keys {
       example = [ "release-1:3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" ];
       description = ''
-        Keys, as KEYID:BASE64, whose releases this machine runs. To change a key, first list both: what this machine trusts
-        is decided by the system that runs, so the new key must arrive signed by the old one.
+        Keys, as KEYID:BASE64, whose releases this machine runs. To change a key, first list both: the running system decides
+        what this machine trusts, so the new key must arrive signed by the old one.
       '';
     };
 
@@ -73,7 +73,7 @@ in
 
     trustedPublicKeys = keys {
       example = [ "cache-1:3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" ];
-      description = "Keys, as NAME:BASE64, that must have signed what is downloaded.";
+      description = "Keys, as NAME:BASE64, of which one must have signed each download.";
     };
 
     repository = mkOption {
@@ -88,8 +88,7 @@ in
       default = null;
       example = "wheel";
       description = ''
-        The group whose members may ask the agent what it does and what changes, say "later" or "now", go back to the system
-        before, and go on again (`floe-agent status`, `changes`, `later`, `now`, `rollback`, `resume`). Null: root alone.
+        The group whose members may use `floe-agent status`, `changes`, `later`, `now`, `rollback` and `resume`. Null: only root.
       '';
     };
 
@@ -97,7 +96,7 @@ in
       type = types.bool;
       default = cfg.userGroup != null;
       defaultText = lib.literalExpression "config.services.floe.agent.userGroup != null";
-      description = "Whether people in `userGroup` see on their desktop what is about to change, and can answer there.";
+      description = "Whether users in `userGroup` see on their desktop what is about to change, and can respond there.";
     };
 
     logLevel = mkOption {
@@ -111,12 +110,12 @@ in
       description = "What goes to the journal.";
     };
 
-    healthGraceSeconds = seconds 0 30 "How long a health check may fail after a switch before it counts, where the check does not say itself.";
-    settleSeconds = seconds 0 3 "How long services get after a switch to show that they stay up.";
-    contactTimeoutSeconds = seconds 1 60 "How long the server may take to answer after a switch, before it is undone.";
-    serverLimitSeconds = seconds 0 1800 "How long the server may be away after a switch that was judged without it, while the network works, before the system before is tried: it may be the new one that keeps the server away. 0: for ever.";
-    switchTimeoutSeconds = seconds 60 900 "How long a switch may take, before it is ended and undone.";
-    bootTimeoutSeconds = seconds 10 300 "How long this machine may take to start into a new system, until the agent runs, before it goes back.";
+    healthGraceSeconds = seconds 0 30 "How long a health check may fail after a switch before that counts, unless the check sets it itself.";
+    settleSeconds = seconds 0 3 "How long services must stay up after a switch.";
+    contactTimeoutSeconds = seconds 1 60 "How long the server may take to answer after a switch, before that is rolled back.";
+    serverLimitSeconds = seconds 0 1800 "How long the server may be away after a switch that only the local checks judged, while the network works. Then the agent rolls back, as the new system itself may cut the server off. 0: for ever.";
+    switchTimeoutSeconds = seconds 60 900 "How long a switch may take, before it is ended and rolled back.";
+    bootTimeoutSeconds = seconds 10 300 "How long this machine may take to start a new system until the agent runs, before it goes back to the old one.";
     slowRetrySeconds = seconds 0 60 "The shortest wait after the server refused this machine.";
 
     bootMountPoint = mkOption {
@@ -136,15 +135,15 @@ in
       defaultText = lib.literalExpression ''with systemd-boot its xbootldrMountPoint or efiSysMountPoint, else "/boot"'';
       example = "/efi";
       description = ''
-        Where the boot loader keeps kernels and initrds. If that is a disk of its own, nothing is switched before it has room
-        for the new ones.
+        Where the boot loader keeps kernels and initrds. If that is a partition of its own, the agent switches only when it has
+        space for the new ones.
       '';
     };
 
     minFreeMb = mkOption {
       type = types.ints.between 0 9999999;
       default = 64;
-      description = "With less free space than this where the store is, nothing is downloaded or switched.";
+      description = "With less free space than this for the store, the agent neither downloads nor switches.";
     };
   };
 }

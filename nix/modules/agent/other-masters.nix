@@ -1,4 +1,4 @@
-# Who else would switch this machine: two of them undo each other's work, and each takes the other's for a person's.
+# Other services that would switch this machine. Two of them revert each other's switches, and each takes those for a user's.
 { config, lib, ... }:
 let
   cfg = config.services.floe.agent;

@@ -1,4 +1,4 @@
-# When this machine may be changed; written into the system, so that each generation brings its own.
+# When this machine may be changed. Written into the system, so that each generation has its own.
 # libs/protocol/src/agent-policy.ts is the form of the file.
 { config, lib, ... }:
 let
@@ -26,7 +26,7 @@ let
         default = if config.time.timeZone == null then "UTC" else config.time.timeZone;
         defaultText = lib.literalExpression ''config.time.timeZone, or "UTC"'';
         example = "Europe/Berlin";
-        description = "Where the clock of `cron` hangs.";
+        description = "Time zone of `cron`.";
       };
     };
   };
@@ -85,13 +85,13 @@ in
           timeZone = "Europe/Berlin";
         }
       ];
-      description = "A downloaded system waits for one of these. None: any time will do.";
+      description = "A downloaded system waits for one of these. None: any time is allowed.";
     };
 
     minBatteryPercent = mkOption {
       type = types.numbers.between 0 101;
       default = 30;
-      description = "On battery with less charge than this it waits. 0: never; 101: whenever it is on battery.";
+      description = "On battery with less charge than this, a new system waits. 0: never; 101: always while on battery.";
     };
 
     metered = mkOption {
@@ -100,7 +100,7 @@ in
         "wait"
       ];
       default = "ignore";
-      description = "Whether a metered connection makes it wait.";
+      description = "Whether a new system waits while the connection is metered.";
     };
 
     session = mkOption {
@@ -111,16 +111,16 @@ in
       ];
       default = "wait-if-session";
       description = ''
-        What a person at the machine makes wait: nothing; a switch that would end the session (display manager, D-Bus,
-        logind); any switch that restarts or stops services. What takes effect only with a restart is made ready for the next
-        start while people work, without a restart: when that comes is `reboot`'s to say.
+        What waits while a user works at the machine: nothing; a switch that would end the session (display manager, D-Bus,
+        logind); any switch that restarts or stops services. A system that needs a restart is staged for the next start
+        meanwhile; `reboot` decides when that happens.
       '';
     };
 
     idleMinutes = mkOption {
       type = minutes;
       default = 10;
-      description = "A session without input for so long counts as idle. A locked one always does.";
+      description = "A session without input for this long counts as idle. A locked one always does.";
     };
 
     later = {
@@ -128,8 +128,8 @@ in
         type = types.ints.between 0 100;
         default = 3;
         description = ''
-          How often a person may say "later" to one system. One that replaces another which was put off goes on counting where
-          that was: pushes alone never make it wait for ever.
+          How often users may defer a system. A newer system that replaces a deferred one inherits its count, so that pushes
+          alone cannot defer a change for ever.
         '';
       };
       maxMinutes = mkOption {
@@ -142,7 +142,7 @@ in
     deadlineHours = mkOption {
       type = types.nullOr hours;
       default = 72;
-      description = "After waiting for so long it goes ahead, whatever makes it wait. Null: it waits for ever.";
+      description = "After this time the new system is activated, whatever it waits for. Null: it waits for ever.";
     };
 
     reboot = {
@@ -154,15 +154,15 @@ in
         ];
         default = "never";
         description = ''
-          When the machine restarts by itself for a change that takes effect only so (kernel, initrd, kernel parameters): never,
-          when nobody uses it, or in one of `windows`. Its people may restart it at any time. `deadlineHours` holds with each.
+          When the machine restarts by itself for a change that needs it (kernel, initrd, kernel parameters): never, when no
+          user works on it, or in one of `windows`. Users may restart it at any time. `deadlineHours` applies to each.
         '';
       };
       deadlineHours = mkOption {
         type = types.nullOr hours;
         default = null;
         example = 168;
-        description = "After waiting for so long it restarts, whatever makes it wait, also with `when = \"never\"`. Null: it waits for ever.";
+        description = "After this time the machine restarts, whatever it waits for, also with `when = \"never\"`. Null: it waits for ever.";
       };
     };
 
@@ -174,7 +174,7 @@ in
           "correct-now"
         ];
         default = "observe";
-        description = "What is done about a system that somebody switched to by hand: told, put back after `afterMinutes`, or put back at once.";
+        description = "What the agent does when a user switched to another system by hand: only report it, correct it after `afterMinutes`, or correct it at once.";
       };
       afterMinutes = mkOption {
         type = minutes;

@@ -56,15 +56,15 @@ in
       after = [
         "network.target"
         "nix-daemon.socket"
-        # What brings the enrolment token, where it comes that way. Order alone: they need not be there.
+        # Services that may provide the enrolment token. Only for the order: they need not exist.
         "sops-install-secrets.service"
         "agenix-install-secrets.service"
       ];
 
-      # A switch runs in a unit of its own and goes on while the agent is restarted; the new agent finds out how it ended,
-      # and judges it. So a new agent (or new keys) is proved by the very switch that brings it: if it cannot start, the
-      # new system does not become what the machine boots. Restarted at the end, rather than stopped at the beginning:
-      # the agent is away for a second, not for the whole switch.
+      # A switch runs in a unit of its own and goes on while the agent restarts; the new agent finds its result and judges it. So
+      # the switch that brings a new agent (or new keys) also tests it: if it cannot start, the new system does not become the
+      # boot default. Restarted at the end instead of stopped at the beginning: the agent is away for a second, not for the
+      # whole switch.
       restartIfChanged = true;
       stopIfChanged = false;
 
@@ -80,14 +80,14 @@ in
       # systemd reads % as the start of a specifier.
       environment = lib.mapAttrs (_: value: lib.replaceStrings [ "%" ] [ "%%" ] value) environment;
 
-      # Never given up: an agent that stays away is a machine that nobody reaches.
+      # No start limit: without its agent, nobody can reach the machine through Floe.
       unitConfig.StartLimitIntervalSec = 0;
 
       serviceConfig = {
         ExecStart = "${lib.getExe' cfg.package "floe-agent"} run";
-        # The agent says when it is ready and, again and again, that it is not stuck; programs that it starts may not.
+        # The agent notifies systemd when it is ready, and then regularly that it is not stuck.
         Type = "notify";
-        # By systemd-notify, which is a program of its own.
+        # The message comes from systemd-notify, a child process.
         NotifyAccess = "all";
         WatchdogSec = 60;
         Restart = "always";
@@ -95,20 +95,19 @@ in
         TimeoutStopSec = 30;
         StateDirectory = "floe-agent";
         StateDirectoryMode = "0700";
-        # The socket's own mode says who may use it.
+        # The socket's own mode decides who may use it.
         RuntimeDirectory = "floe-agent";
         RuntimeDirectoryMode = "0755";
         UMask = "0077";
         OOMScoreAdjust = -500;
 
-        # Whoever may ask systemd to run units as root, as the agent must, is root: this fence is against mistakes and
-        # half-way attacks (a parser, a library), not against code that runs here and knows of it. Switches, the watchdog
-        # and the commands of health checks are units of their own, started by systemd: they are outside of this fence and
-        # see and change the machine as ever. Inside are the connection, the downloads (nix-store, as root, without the
-        # daemon), the profile's link, and what is asked of systemd, logind and others over D-Bus.
+        # The agent must be able to have systemd run units as root, so it is root in effect. These restrictions protect against
+        # mistakes and partial attacks (on a parser, a library), not against arbitrary code in this process. Switches, the
+        # watchdog and commands of health checks are units of their own and not restricted. Restricted are the connection, the
+        # downloads (nix-store, as root, without the daemon), the profile's link, and D-Bus calls to systemd, logind and others.
         ProtectSystem = "strict";
         ReadWritePaths = [ "/nix" ] ++ bootPaths;
-        # Homes and /run/user are nobody's business here.
+        # The agent needs neither homes nor /run/user.
         ProtectHome = true;
         PrivateTmp = true;
         ProtectClock = true;
@@ -116,7 +115,7 @@ in
         ProtectKernelLogs = true;
         ProtectKernelModules = true;
         ProtectKernelTunables = true;
-        # Messages to people's terminals, where there is no desktop.
+        # For messages on users' terminals, where there is no desktop.
         DevicePolicy = "closed";
         DeviceAllow = [
           "char-pts rw"
@@ -132,11 +131,11 @@ in
           "CAP_DAC_READ_SEARCH"
           "CAP_FOWNER"
           "CAP_FSETID"
-          # Programs that took too long.
+          # For ending programs that took too long.
           "CAP_KILL"
-          # EFI variables are immutable until told otherwise: the one-shot boot entry is one.
+          # EFI variables are immutable by default; the one-time boot entry is one.
           "CAP_LINUX_IMMUTABLE"
-          # Which unit holds the lock of a switch: /proc/PID of others.
+          # For finding the unit that holds the switch lock: /proc/PID of other processes.
           "CAP_SYS_PTRACE"
         ];
         RestrictNamespaces = "mnt";
@@ -158,7 +157,7 @@ in
 
         # Left out: MemoryDenyWriteExecute (JavaScript is compiled in memory); PrivateDevices (no terminals to write to);
         # PrivateNetwork and IPAddressDeny (the server, the caches, and HTTP and TCP checks of anything); PrivateUsers (root
-        # would be root no more); ProtectProc (see CAP_SYS_PTRACE); ProtectHostname (it would freeze the name that a switch
+        # would not be root any more); ProtectProc (see CAP_SYS_PTRACE); ProtectHostname (it would freeze the name that a switch
         # changes).
       };
     };
