@@ -79,7 +79,7 @@ describe.skipIf(!isReady)(`activation on real systemd machines${isReady ? '' : `
       await lab.says('cyd', 'is there again', ({ isRunning, state }) => isRunning && state === 'ROLLBACK_FAILED');
       await lab.allow('cyd', 'test');
       await lab.runs('cyd', old);
-      await lab.told('cyd', 'was put back', ({ standing }) => standing === 'rolled-back');
+      await lab.told('cyd', 'was rolled back', ({ standing }) => standing === 'rolled-back');
       await lab.isTidy('cyd');
       noteOutcome({ fault: 'kill -9 of the agent', where: 'ROLLBACK_FAILED', outcome: 'old system, by the watchdog' });
     });
@@ -89,7 +89,7 @@ describe.skipIf(!isReady)(`activation on real systemd machines${isReady ? '' : `
       await lab.runs('dan', special.wanted);
       await lab.guest('dan').sh(`${special.wanted}/specialisation/travel/bin/switch-to-configuration test`);
       const { old } = await lab.change('dan', { agent: 'broken' });
-      await lab.told('dan', 'was put back', ({ standing, detail }) => standing === 'rolled-back' && detail?.code === 'WATCHDOG', 120_000);
+      await lab.told('dan', 'was rolled back', ({ standing, detail }) => standing === 'rolled-back' && detail?.code === 'WATCHDOG', 120_000);
       expect(await lab.guest('dan').sh('cat /etc/static/mode')).toBe('travel');
       expect((await lab.machine('dan')).current).toBe(old);
       await lab.isTidy('dan');
@@ -106,7 +106,7 @@ describe.skipIf(!isReady)(`activation on real systemd machines${isReady ? '' : `
       await lab.runs('eve', before.wanted);
       const { old } = await lab.change('eve', newKernel({ ...reboots, agent: 'broken' }));
       const isBack = ({ standing, detail }: HostView): boolean => standing === 'rolled-back' && detail?.code === 'BOOT_FAILED';
-      expect((await lab.told('eve', 'was put back', isBack, 120_000)).observed.booted).toBe(old);
+      expect((await lab.told('eve', 'was rolled back', isBack, 120_000)).observed.booted).toBe(old);
       await lab.runs('eve', old);
       await lab.isTidy('eve');
       noteOutcome({ fault: 'restart: the new agent does not start', where: 'BOOT_VERIFYING', outcome: 'old system, by the boot guard' });

@@ -38,9 +38,9 @@ describe.skipIf(!isReady)(`circumstances${isReady ? '' : ` (skipped: ${why})`}`,
     await lab.runs('eve', wanted);
     await lab.isTidy('eve');
     const next = await lab.change('eve', motd('bad', { health: [{ name: 'no', command: ['/bin/false'] }] }));
-    await lab.told('eve', 'was put back', ({ standing }) => standing === 'rolled-back');
+    await lab.told('eve', 'was rolled back', ({ standing }) => standing === 'rolled-back');
     await lab.runs('eve', next.old);
-    noteOutcome({ fault: 'Nix 2.26 instead of 2.8', where: 'all', outcome: 'new system; a bad one put back' });
+    noteOutcome({ fault: 'Nix 2.26 instead of 2.8', where: 'all', outcome: 'new system; a bad one rolled back' });
   });
 
   test('on a slow line, what came before a cut is not downloaded again', async () => {

@@ -30,16 +30,16 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     ['other server keys', { FLOE_TRUSTED_SERVER_KEYS: `other-1:${'A'.repeat(43)}=` }],
     ['other release keys', { FLOE_TRUSTED_RELEASE_KEYS: `other-1:${'A'.repeat(43)}=` }],
     ['another host name', { FLOE_HOST: 'somebody-else' }],
-  ])('a system that pins %s would never be mended by a push: it is put back', async (what, settings) => {
+  ])('a system that pins %s would never be mended by a push: it is rolled back', async (what, settings) => {
     const { old } = await lab.change('ada', { settings });
     await lab.putBack('ada', old, 'SERVER_REFUSES', /refuses/);
-    noteOutcome({ fault: `pins ${what}`, where: 'VERIFYING', outcome: 'old system, put back' });
+    noteOutcome({ fault: `pins ${what}`, where: 'VERIFYING', outcome: 'old system, rolled back' });
   });
 
-  test('a system that pins other cache keys is put back', async () => {
+  test('a system that pins other cache keys is rolled back', async () => {
     const { old } = await lab.change('ada', { settings: { FLOE_TRUSTED_PUBLIC_KEYS: `other-1:${'A'.repeat(43)}=` } });
     await lab.putBack('ada', old, 'CACHE_REFUSES', /one of its keys/);
-    noteOutcome({ fault: 'pins other cache keys', where: 'VERIFYING', outcome: 'old system, put back' });
+    noteOutcome({ fault: 'pins other cache keys', where: 'VERIFYING', outcome: 'old system, rolled back' });
   });
 
   test('units that had failed before are no fault of the new system; newly failed ones are', async () => {
@@ -48,7 +48,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     noteOutcome({ fault: 'exit 4: a unit that had failed before', where: 'VERIFYING', outcome: 'new system' });
     const next = await lab.change('bob', { units: { 'old.service': oneshot('/bin/false'), 'fresh.service': oneshot('/bin/false') } });
     await lab.putBack('bob', next.old, 'UNITS_FAILED', /fresh\.service/);
-    noteOutcome({ fault: 'exit 4: a unit that fails newly', where: 'VERIFYING', outcome: 'old system, put back' });
+    noteOutcome({ fault: 'exit 4: a unit that fails newly', where: 'VERIFYING', outcome: 'old system, rolled back' });
   });
 
   test('a switch that hangs at a unit is ended at its limit, and the unit is named', async () => {
@@ -61,7 +61,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     const script = 'n=$(cat /run/n 2>/dev/null || echo 0); echo $((n + 1)) >/run/n; [ "$n" -lt 2 ]';
     const { old } = await lab.change('dan', { health: [{ name: 'fickle', command: ['/bin/sh', '-c', script] }] });
     await lab.putBack('dan', old, 'HEALTH_CHECK_FAILED', /"fickle"/);
-    noteOutcome({ fault: 'a health check passes twice, then fails', where: 'VERIFYING', outcome: 'old system, put back' });
+    noteOutcome({ fault: 'a health check passes twice, then fails', where: 'VERIFYING', outcome: 'old system, rolled back' });
   });
 
   test('two pushes during an activation: the newest is what comes after it', async () => {
@@ -105,7 +105,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     noteOutcome({ fault: 'server gone', where: 'VERIFYING', outcome: 'new system, on local checks' });
   });
 
-  test('server and cache gone: nothing is proved, it is put back, not blamed, and tried again', async () => {
+  test('server and cache gone: nothing is proved, it is rolled back, not blamed, and tried again', async () => {
     await lab.pauseAt('dan', 'test-activated');
     const { old, wanted } = await lab.change('dan', another());
     await lab.isAt('dan', 'test-activated');
@@ -123,7 +123,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     noteOutcome({ fault: 'server and cache gone', where: 'VERIFYING', outcome: 'old system, not blamed, new one once they are back' });
   });
 
-  test('a system that breaks the network is put back with no server there to tell', async () => {
+  test('a system that breaks the network is rolled back with no server there to tell', async () => {
     const cut = oneshot('/bin/ip link set host0 down', 'ExecStop=/bin/ip link set host0 up\n');
     await lab.pauseAt('ada', 'test-activated');
     const { old } = await lab.change('ada', { units: { 'cut.service': cut } });
@@ -151,7 +151,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     await lab.reaches('ada', 'SUCCEEDED');
     expect((await lab.machine('ada')).default).toBe(wanted);
     await lab.putBack('ada', old, 'SERVER_MISSED', /although the network works/, 90_000);
-    noteOutcome({ fault: 'cuts the way to the server alone', where: 'SUCCEEDED', outcome: 'old system, put back, once the server was missed' });
+    noteOutcome({ fault: 'cuts the way to the server alone', where: 'SUCCEEDED', outcome: 'old system, rolled back, once the server was missed' });
   });
 
   test('another switch under way is waited for, and who it is is said', async () => {

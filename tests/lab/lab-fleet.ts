@@ -237,11 +237,11 @@ export class LabFleet implements AsyncDisposable {
   async putBack(name: string, old: string, code: string, says: RegExp, timeoutMs = 60_000): Promise<void> {
     const view = await this.told(
       name,
-      `was put back (${code})`,
+      `was rolled back (${code})`,
       ({ standing, detail }) => standing === 'rolled-back' && detail?.code === code,
       timeoutMs,
     );
-    if (!says.test(view.detail?.message ?? '')) throw new Error(`${name} was put back, but says: ${view.detail?.message}`);
+    if (!says.test(view.detail?.message ?? '')) throw new Error(`${name} was rolled back, but says: ${view.detail?.message}`);
     await this.runs(name, old);
     await this.isTidy(name);
   }

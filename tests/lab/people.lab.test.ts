@@ -35,7 +35,7 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     await lab.runs('ada', wanted);
     expect(await agent('ada', 'rollback --yes')).toContain(old.slice('/nix/store/'.length, '/nix/store/'.length + 8));
     await lab.runs('ada', old);
-    await lab.told('ada', 'is kept by its user', ({ standing, detail }) => standing === 'local-override' && detail?.code === 'LOCAL_OVERRIDE');
+    await lab.told('ada', 'is kept by a user', ({ standing, detail }) => standing === 'local-override' && detail?.code === 'LOCAL_OVERRIDE');
     // A crash does not make it forget.
     await lab.killAgent('ada');
     await lab.says('ada', 'is there again', ({ isRunning }) => isRunning);
@@ -47,7 +47,7 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     noteOutcome({ fault: 'user resume', where: 'IDLE (override)', outcome: 'new system' });
 
     await agent('ada', 'rollback --yes');
-    await lab.told('ada', 'is kept by its user', ({ standing }) => standing === 'local-override');
+    await lab.told('ada', 'is kept by a user', ({ standing }) => standing === 'local-override');
     // Another system within a day waits, an administrator's word ends it.
     const next = await lab.change('ada', another());
     expect((await lab.machine('ada')).current).not.toBe(next.wanted);
@@ -70,7 +70,7 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     await lab.told('cyd', 'is in sync', ({ standing }) => standing === 'in-sync');
   });
 
-  test('who switches by hand in the middle of a switch, or of the way back, keeps what they chose', async () => {
+  test('who switches by hand in the middle of a switch, or of the rollback, keeps what they chose', async () => {
     const guest = lab.guest('cyd');
     const third = await guest.sh('readlink -f /nix/var/nix/profiles/system-1-link');
     const resumed = async (): Promise<void> => {
@@ -107,7 +107,7 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     noteOutcome({ fault: 'switch by hand', where: 'ROLLING_BACK', outcome: 'kept and shown' });
   });
 
-  test('a system waits for its window, says why, is put off and brought forward by its user', async () => {
+  test('a system waits for its window, says why, is put off and brought forward by a user', async () => {
     const { old, wanted } = await lab.change('bob', another({ policy: CLOSED, etc: { 'hello-2.13': '' } }));
     const waiting = await lab.told('bob', 'waits', ({ detail }) => detail?.code === 'WINDOW_CLOSED');
     expect(waiting.standing).toBe('waiting');

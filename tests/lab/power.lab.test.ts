@@ -23,7 +23,7 @@ const at =
   (point: string) =>
   async (lab: LabFleet, name: string): Promise<void> =>
     await lab.isAt(name, point);
-/** Verification fails, and the way back begins: there the old system's switch stops. */
+/** Verification fails, and the rollback begins: there the old system's switch stops. */
 const inRollback =
   (point: string) =>
   async (lab: LabFleet, name: string): Promise<void> => {
@@ -103,12 +103,12 @@ describe.skipIf(!isReady)(`power cuts${isReady ? '' : ` (skipped: ${why})`}`, ()
 
         const end = cut.ends === 'new' ? wanted : old;
         await lab.runs(name, end);
-        if (cut.ends === 'old') await lab.told(name, 'was put back', ({ standing }) => standing === 'rolled-back');
+        if (cut.ends === 'old') await lab.told(name, 'was rolled back', ({ standing }) => standing === 'rolled-back');
         await lab.isTidy(name);
         noteOutcome({
           fault: 'power cut',
           where: cut.where,
-          outcome: cut.ends === 'old' ? 'old system, put back' : `${started === old ? 'old' : 'verified'} system at start, then the new one`,
+          outcome: cut.ends === 'old' ? 'old system, rolled back' : `${started === old ? 'old' : 'verified'} system at start, then the new one`,
         });
       }),
     );

@@ -46,15 +46,15 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     noteOutcome({ fault: 'restart for a new kernel', where: 'BOOT_STAGED', outcome: 'new system, booted and verified' });
   });
 
-  test('a new kernel whose health checks fail is put back', async () => {
+  test('a new kernel whose health checks fail is rolled back', async () => {
     const { old } = await lab.change('dan', newKernel({ ...RESTARTS, health: [{ name: 'no', command: ['/bin/false'] }] }));
-    await lab.told('dan', 'was put back', ({ standing, detail }) => standing === 'rolled-back' && detail?.code === 'HEALTH_CHECK_FAILED', 90_000);
+    await lab.told('dan', 'was rolled back', ({ standing, detail }) => standing === 'rolled-back' && detail?.code === 'HEALTH_CHECK_FAILED', 90_000);
     await lab.runs('dan', old);
     await lab.isTidy('dan');
-    noteOutcome({ fault: 'restart: a health check fails', where: 'BOOT_VERIFYING', outcome: 'old system, put back' });
+    noteOutcome({ fault: 'restart: a health check fails', where: 'BOOT_VERIFYING', outcome: 'old system, rolled back' });
   });
 
-  test('a machine that its people restart waits for them, says so, and survives what happens meanwhile', async () => {
+  test('a machine that its users restart waits for them, says so, and survives what happens meanwhile', async () => {
     const { old, wanted } = await lab.change('cyd', newKernel({}));
     const waiting = await lab.told('cyd', 'waits for a restart', ({ detail }) => detail?.code === 'REBOOT_LEFT_TO_PEOPLE');
     expect(waiting.standing).toBe('waiting');
@@ -234,14 +234,14 @@ describe.skipIf(!isReady)(`restarts into a new system${isReady ? '' : ` (skipped
     noteOutcome({ fault: 'a specialisation runs', where: 'ACTIVATING', outcome: 'kept, and in sync' });
   });
 
-  test('on the way back it is the specialisation that ran which is put back', async () => {
+  test('a rollback restores the specialisation that ran', async () => {
     await lab.change('ada', { ...newKernelless(), health: [{ name: 'no', command: ['/bin/false'] }] });
-    await lab.told('ada', 'was put back', ({ standing, detail }) => standing === 'rolled-back' && detail?.code === 'HEALTH_CHECK_FAILED');
+    await lab.told('ada', 'was rolled back', ({ standing, detail }) => standing === 'rolled-back' && detail?.code === 'HEALTH_CHECK_FAILED');
     expect(await lab.guest('ada').sh('cat /etc/static/mode')).toBe('travel');
     noteOutcome({ fault: 'a specialisation ran, the new system has none and fails', where: 'ROLLING_BACK', outcome: 'the specialisation again' });
   });
 
-  test('a machine that its people do not restart does so itself at the deadline', async () => {
+  test('a machine that its users do not restart does so itself at the deadline', async () => {
     const policy = { policy: { reboot: { when: 'never', deadlineHours: 0.002 } } };
     const { kernel } = lab.host('cyd');
     const first = await lab.change('cyd', { ...policy, ...(kernel === undefined ? {} : { kernel }) });

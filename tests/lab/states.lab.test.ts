@@ -61,10 +61,10 @@ describe.skipIf(!isReady)(`the agent killed in each state${isReady ? '' : ` (ski
     noteOutcome({ fault: FAULT, where: 'SUCCEEDED', outcome: 'nothing changed' });
   });
 
-  test('in ROLLING_BACK and ROLLED_BACK: the old system is put back, once', async () => {
+  test('in ROLLING_BACK and ROLLED_BACK: the old system is rolled back, once', async () => {
     const { old } = await changeAndKillIn(lab, 'ada', 'ROLLING_BACK', () => another({ health: [{ name: 'no', command: ['/bin/false'] }] }));
     await lab.putBack('ada', old, 'HEALTH_CHECK_FAILED', /"no"/);
-    noteOutcome({ fault: FAULT, where: 'ROLLING_BACK', outcome: 'old system, put back' });
+    noteOutcome({ fault: FAULT, where: 'ROLLING_BACK', outcome: 'old system, rolled back' });
     await killed('ada');
     expect((await lab.fleet.hostView('ada')).standing).toBe('rolled-back');
     expect(await lab.machine('ada')).toEqual({ current: old, profile: old, default: old });

@@ -466,7 +466,7 @@ test('a download that waits for its next try goes on at once when the server is 
   await reached('SUCCEEDED');
 });
 
-test('a new system whose agent the server refuses is put back, not taken for one whose server is away', async () => {
+test('a new system whose agent the server refuses is rolled back, not taken for one whose server is away', async () => {
   // As after a change of services.floe.agent.host, of the protocol, of the key's place: 4401, 4406.
   let isNew = false;
   machine.before = async (what) => {
@@ -489,7 +489,7 @@ test('a new system whose agent the server refuses is put back, not taken for one
   expect({ state, detail }).toMatchObject({ state: 'ROLLED_BACK' });
 });
 
-test('a new system that trusts other keys than those of the server, and so would never take a directive again, is put back', async () => {
+test('a new system that trusts other keys than those of the server, and so would never take a directive again, is rolled back', async () => {
   machine.unfinished = { kind: 'ended', outcome: { kind: 'switched', note: null } };
   machine.observed = { current: NEW, booted: OLD, profile: { generation: 1, toplevel: OLD } };
   machine.valid.add(NEW);

@@ -32,7 +32,7 @@ export interface ContextOptions {
   readonly agentVersion: string;
   readonly logger: Logger;
   readonly random: () => number;
-  /** IANA name of the machine's time zone, for times that people read. */
+  /** IANA name of the machine's time zone, for times in messages. */
   readonly timeZone: () => string;
 }
 

@@ -16,7 +16,7 @@ export async function tellServiceManager(deps: ServiceManagerDeps, signal: Abort
   const { env, clock, logger } = deps;
   if (env['NOTIFY_SOCKET'] === undefined) return;
   const tell = async (word: string): Promise<void> => {
-    // Node has no datagram sockets of Unix; systemd-notify is part of what is told.
+    // Node has no Unix datagram sockets; systemd-notify comes with systemd.
     const result = await deps.exec('systemd-notify', [word], { env, timeoutMs: 10_000 }).catch(() => undefined);
     if (result?.exitCode !== 0) logger.warn('systemd could not be notified', { word });
   };

@@ -79,7 +79,7 @@ describe('status', () => {
     );
   });
 
-  it('tells why, who changed it by hand, and what was put back', () => {
+  it('tells why, who changed it by hand, and what was rolled back', () => {
     const text = statusText(
       {
         ...STATUS,

@@ -58,7 +58,7 @@ test('a server that answers in time settles it', async () => {
   expect(await own.look(journal)).toBeNull();
 });
 
-test('one that is missed for too long has the system before tried, which is kept from the garbage collector', async () => {
+test('one that is missed for too long has the previous system tried, which is kept from the garbage collector', async () => {
   const own = watch();
   await own.look(kept());
   passed += LIMIT_MS - 1;
@@ -108,7 +108,7 @@ test.each([
   [true, 'ROLLED_BACK', [NEW]],
   // Nobody's fault: the new one is offered again once the server is there.
   [false, 'OFFERED', []],
-])('the system before decides (contact: %s)', (hasContact, state, quarantined) => {
+])('the previous system decides (contact: %s)', (hasContact, state, quarantined) => {
   const missed = decide(kept(), { type: 'server-missed', epoch: 3, detail: { code: 'SERVER_MISSED', message: '' } }, NOW).journal;
   expect(decide(missed, { type: 'rolled-back', epoch: 3, tookMs: 1, hasContact }, NOW).journal).toMatchObject({ state, quarantined });
   expect(isOn({ current: OLD, booted: OLD, profile: null }, NEW)).toBe(false);
@@ -116,7 +116,7 @@ test.each([
 
 test.each<[string, () => void, Partial<AgentJournal>, number?]>([
   ['the network does not work', () => (isNetworkThere = false), {}],
-  ['the system before is gone', () => machine.valid.clear(), {}],
+  ['the previous system is gone', () => machine.valid.clear(), {}],
   ['there is none', () => undefined, { before: null }],
   ['somebody chose what runs', () => undefined, { override: { toplevel: OLD, since: 0, by: 'switch' } }],
   ['the server was met', () => undefined, { detail: null }],

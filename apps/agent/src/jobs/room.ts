@@ -30,7 +30,7 @@ export async function lackOfRoom({ machine, settings }: RoomDeps, wanted?: Wante
   };
 }
 
-/** For people. */
+/** For messages. */
 export function megabytes(bytes: number): string {
   return `${Math.ceil(bytes / 1024 / 1024)} MB`;
 }

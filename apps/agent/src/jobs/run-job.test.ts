@@ -142,7 +142,7 @@ test('a switch of ours that failed while another one has the lock is gone back f
 
 const THIRD = storePath('third');
 
-test('on the way back, what somebody switched to by hand is theirs; what failed is not tried again', async () => {
+test('in a rollback, what somebody switched to by hand is theirs; what failed is not tried again', async () => {
   const machine = bootable({ ...on(OLD), current: THIRD });
   const journal = rolling({ verdict: 'failed', detail: { code: 'UNITS_FAILED', message: 'failed since the switch: web.service' } });
   const event = await runJob('roll-back', depsOf(machine), journal, signal);
@@ -154,7 +154,7 @@ test('on the way back, what somebody switched to by hand is theirs; what failed 
   expect(effects).toContainEqual({ type: 'tidy' });
 });
 
-test('on the way back, a switch by hand to the system that the machine had started with is theirs, too', async () => {
+test('in a rollback, a switch by hand to the system that the machine had started with is theirs, too', async () => {
   const machine = bootable({ ...on(OLD), current: THIRD, booted: THIRD }, false);
   const event = await runJob('roll-back', depsOf(machine), rolling({ verdict: 'failed' }), signal);
   expect(event).toMatchObject({ type: 'overridden', override: { toplevel: THIRD, by: 'switch' } });
@@ -203,7 +203,7 @@ test.each<[string, Partial<AgentJournal>, Partial<Observed>]>([
   ['that a start of the machine brought', {}, { booted: THIRD }],
   ['under which somebody asks for the one before', { verdict: 'unwanted' }, {}],
   ['over a staged one', { boot: { misses: 0 } }, {}],
-])('on the way back, a third system %s is left', async (_what, changes, observed) => {
+])('in a rollback, a third system %s is left', async (_what, changes, observed) => {
   const machine = bootable({ ...on(OLD), current: THIRD, ...observed });
   const event = await runJob('roll-back', depsOf(machine), rolling({ verdict: 'failed', ...changes }), signal);
   expect([event.type, machine.observed.current]).toEqual(['rolled-back', OLD]);
@@ -222,7 +222,7 @@ test.each([
   ['silent', true],
   ['network', false],
   ['none', false],
-] as const)('where the server was missed, the system before has contact when it meets the server itself (%s)', async (contact, hasContact) => {
+] as const)('where the server was missed, the previous system has contact when it meets the server itself (%s)', async (contact, hasContact) => {
   const machine = bootable(on(NEW));
   const journal = rolling({ verdict: 'no-contact', detail: { code: 'SERVER_MISSED', message: '' } });
   const deps = { ...depsOf(machine), contact: async () => await Promise.resolve(contact) };

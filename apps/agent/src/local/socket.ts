@@ -49,7 +49,7 @@ async function listen(routes: Routes, options: UserSocketOptions): Promise<Async
   const { path, logger } = options;
   await assertFree(path);
   const idle = new IdleConnections();
-  // Importing node:http makes all that it exports, a whole fetch among them; requiring it does not.
+  // Not imported: see post-json.ts.
   const server = process.getBuiltinModule('node:http').createServer(
     {
       requestTimeout: REQUEST_TIMEOUT_MS,
@@ -102,8 +102,8 @@ class IdleConnections {
 }
 
 /**
- * Binds in a folder that only this process can look into, sets who may connect, and then renames it into place: at no
- * instant can someone else connect, and a dead agent's file is replaced at once. Returns the inode.
+ * Binds in a private folder, sets the permissions, and then renames the socket into place: it is never open to others, and replaces
+ * the file of an agent that has ended in one step. Returns the inode.
  */
 async function publish(server: Server, { path, group, logger, readGroups = readEtcGroup }: UserSocketOptions): Promise<bigint> {
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });

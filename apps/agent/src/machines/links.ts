@@ -4,12 +4,12 @@ import { STORE_PATH_FORM, type Observed, type StorePath } from '@floe/model';
 import { StorePath as StorePathSchema } from '@floe/protocol';
 import * as v from 'valibot';
 
-/** More links than this on one way, and it is a loop: as the kernel's own limit. */
+/** More links than this count as a loop; the kernel's limit is the same. */
 export const MAX_LINKS = 40;
 
 /**
- * The store path that a link leads to, over any number of links; null when it leads nowhere or elsewhere. Read link by link:
- * below a folder that plays a machine, /nix/store is not where the links say. Never throws.
+ * The store path that a link leads to, over any number of links; null when it leads nowhere or elsewhere. Read link by link: below
+ * a folder that stands for a machine, the links' /nix/store is not this disk's. Never throws.
  */
 export async function storePathBehind(link: string): Promise<StorePath | null> {
   let current = link;
@@ -22,7 +22,7 @@ export async function storePathBehind(link: string): Promise<StorePath | null> {
   return null;
 }
 
-/** What a profile names, read from its links; null when it has none. Never throws. */
+/** A profile's generation and system, read from its links; null: none. Never throws. */
 export async function observeProfile(profile: string): Promise<Observed['profile']> {
   const link = await readlink(profile).catch(() => undefined);
   const generation = /-(\d+)-link$/.exec(link ?? '')?.[1];
@@ -31,7 +31,7 @@ export async function observeProfile(profile: string): Promise<Observed['profile
   return toplevel === null ? null : { generation: Number(generation), toplevel };
 }
 
-/** What the machine whose files are below `root` ('' for the machine itself) has, read from its links. Never throws. */
+/** The systems of the machine whose files are below `root` ('' for the machine itself), read from links. Never throws. */
 export async function observeLinks(root: string): Promise<Observed> {
   const [current, booted, profile] = await Promise.all([
     storePathBehind(`${root}/run/current-system`),

@@ -34,7 +34,7 @@ export interface ActivationPlan {
   readonly toplevel: StorePath;
   /** The system to roll back to. */
   readonly before: StorePath;
-  /** The profile's system before, which the machine boots after a rollback. */
+  /** The profile's system before the activation, which the machine boots after a rollback. */
   readonly beforeProfile: StorePath;
   /** How long the switch may take, in ms. */
   readonly switchMs: number;

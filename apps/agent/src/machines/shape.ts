@@ -6,7 +6,7 @@ import type { StoreFiles } from './store-files.ts';
 export const TARGET_KINDS = ['nixos', 'darwin', 'home-manager', 'profile'] as const;
 export type TargetKind = (typeof TARGET_KINDS)[number];
 
-/** What a store path is, by the files in it, and why it is taken for that. */
+/** The kind of a store path, by the files in it, and the evidence. */
 export interface Shape {
   readonly kind: TargetKind | 'unknown';
   readonly why: string;
@@ -20,14 +20,14 @@ const NAMES: Record<Shape['kind'], string> = {
   unknown: 'nothing that Floe knows',
 };
 
-/** What marks each kind: all files of one of the groups. docs/targets.md says where each is made. */
+/** The files that mark each kind: all of one group. docs/targets.md says what makes them. */
 const MARKS: Record<Exclude<TargetKind, 'profile'>, readonly (readonly string[])[]> = {
   nixos: [['nixos-version'], ['bin/switch-to-configuration']],
   darwin: [['darwin-version'], ['darwin-version.json']],
   'home-manager': [['hm-version'], ['home-files', 'home-path']],
 };
 
-/** Without this a marked closure cannot be activated. */
+/** The script that activates a closure of each kind. */
 const ACTIVATED_BY: Record<Exclude<TargetKind, 'profile'>, string> = {
   nixos: 'bin/switch-to-configuration',
   darwin: 'activate',
@@ -35,10 +35,10 @@ const ACTIVATED_BY: Record<Exclude<TargetKind, 'profile'>, string> = {
 };
 
 const MARKED_KINDS = ['nixos', 'darwin', 'home-manager'] as const;
-/** A folder of programs, or what `nix-env` and `nix profile` write beside theirs. */
+/** A folder of programs, or the manifest of `nix-env` or `nix profile`. */
 const PROFILE_MARKS = ['bin', 'manifest.nix', 'manifest.json'];
 
-/** Says what a valid store path is. Nothing of it is run. Marks of two kinds make it unknown: a guess would be run as root. */
+/** The kind of a valid store path. Runs nothing of it. Marks of two kinds make it unknown: a wrong guess would run as root. */
 export async function recogniseShape(files: StoreFiles, path: StorePath): Promise<Shape> {
   const hasAll = async (group: readonly string[]): Promise<boolean> =>
     (await Promise.all(group.map(async (file) => await files.has(path, file)))).every(Boolean);
@@ -67,8 +67,8 @@ export async function recogniseShape(files: StoreFiles, path: StorePath): Promis
 }
 
 /**
- * Throws `FloeError('SHAPE_MISMATCH')` unless what is offered is what this machine's target takes. To be asked before
- * anything of a closure is run: a Home Manager generation must never be run as a system, nor the other way round.
+ * Throws `FloeError('SHAPE_MISMATCH')` unless the closure is of this machine's target. Call it before anything of the closure runs:
+ * a Home Manager generation must never run as a system, nor the other way round.
  */
 export function assertShape(target: TargetKind, shape: Shape): void {
   if (shape.kind === target) return;
@@ -80,7 +80,7 @@ export function assertShape(target: TargetKind, shape: Shape): void {
   );
 }
 
-/** Why a closure is not for this target; null when it is. What its shape says is believed before anything of it is run. */
+/** Why a closure is not for this target; null: it is. */
 export async function misfitOf(target: TargetKind, files: StoreFiles, path: StorePath): Promise<AgentDetail | null> {
   try {
     assertShape(target, await recogniseShape(files, path));

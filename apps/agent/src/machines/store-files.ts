@@ -24,7 +24,7 @@ export async function readBelow(root: string, path: string): Promise<string | un
   return place === undefined ? undefined : await readFile(place, 'utf8');
 }
 
-/** Where a path lies on this disk once its links are followed as they mean below `root`; undefined when it leads nowhere. */
+/** The real location of a path, with all links resolved below `root`; undefined when it does not exist. */
 async function locate(root: string, path: string): Promise<string | undefined> {
   const ahead = namesOf(path);
   let behind: string[] = [];

@@ -117,7 +117,7 @@ export class Connection {
     const before = this.#asleepMs;
     this.#asleepMs = asleepMs(clock);
     if (this.#asleepMs - before < SLEPT_MS) return false;
-    logger.info('the machine slept; connecting anew', { sleptMs: Math.round(this.#asleepMs - before) });
+    logger.info('the machine slept; making a new connection', { sleptMs: Math.round(this.#asleepMs - before) });
     this.#hurry.abort();
     this.#hurry = new AbortController();
     this.#leave();

@@ -93,7 +93,7 @@ describe('a directive is refused when', () => {
     ['its sequence is lower than one accepted', { release: { sequence: 6 } }, { journal: journalWith({ sequences: [accepted] }) }, 'SEQUENCE_LOWER'],
     ['its epoch is lower than one accepted', {}, { journal: journalWith({ epoch: 4 }) }, 'EPOCH_LOWER'],
     ['its epoch is far ahead of the last one', { directive: { epoch: 1_000_005 } }, { journal: journalWith({ epoch: 4 }) }, 'EPOCH_TOO_FAR'],
-    ['its system was put back here', {}, { journal: journalWith({ quarantined: [storePath('new')] }) }, 'QUARANTINED'],
+    ['its system was rolled back here', {}, { journal: journalWith({ quarantined: [storePath('new')] }) }, 'QUARANTINED'],
   ];
   test.each(cases)('%s', (_what, options, context, code) => {
     expect(codeOf(judge(options, context))).toBe(code);
@@ -137,7 +137,7 @@ test('the epoch that is known already goes on, but may not become another system
   );
 });
 
-test('a person may have a system tried again that was put back', () => {
+test('a person may have a system tried again that was rolled back', () => {
   const journal = journalWith({ quarantined: [storePath('new')] });
   expect(judge({ directive: { isRetry: true } }, { journal })).toMatchObject({ kind: 'accepted', directive: { isRetry: true } });
 });
@@ -254,7 +254,7 @@ describe('a change of keys through git (docs/operate.md)', () => {
       expect([codeOf(proof), isTrusted(proof)]).toEqual(['known', true]);
     });
 
-    test('after it, the old one is refused, and a system that meets it is put back', () => {
+    test('after it, the old one is refused, and a system that meets it is rolled back', () => {
       const admission = judge(by(old), pinning(fresh));
       expect([codeOf(admission), isTrusted(admission)]).toEqual([refused, false]);
       expect(codeOf(judge(by(fresh), pinning(fresh)))).toBe('accepted');

@@ -3,8 +3,8 @@ import type { Socket } from 'node:net';
 import { getProxyForUrl } from 'proxy-from-env';
 
 /**
- * The proxy for a server's socket: by the same variables as all else that goes to the server, which Node itself takes there
- * when NODE_USE_ENV_PROXY is 1 (HTTP_PROXY, HTTPS_PROXY, NO_PROXY, in either case). Undefined: none.
+ * The proxy for the server's socket, by the variables that Node itself uses for other requests when NODE_USE_ENV_PROXY is 1
+ * (HTTP_PROXY, HTTPS_PROXY, NO_PROXY, in either case). Undefined: none.
  */
 export function proxyFor(serverUrl: string, env: Readonly<Record<string, string | undefined>>): URL | undefined {
   if (env['NODE_USE_ENV_PROXY'] !== '1') return undefined;
@@ -13,8 +13,8 @@ export function proxyFor(serverUrl: string, env: Readonly<Record<string, string 
 }
 
 /**
- * Asks the proxy for a connection to the server (CONNECT, also where it is not encrypted: RFC 6455, 4.1), and returns it
- * ready for the WebSocket: with TLS to the server if that has it. Throws when the proxy refuses, or `signal` aborts.
+ * Connects to the server through the proxy (by CONNECT, also without TLS: RFC 6455, 4.1), and returns the socket for the WebSocket,
+ * with TLS for an https:// server. Throws when the proxy refuses, or `signal` aborts.
  */
 export async function openTunnel(proxy: URL, serverUrl: URL, signal: AbortSignal): Promise<Socket> {
   const isEncrypted = serverUrl.protocol === 'https:';

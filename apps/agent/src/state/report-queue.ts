@@ -84,8 +84,8 @@ export class ReportQueue implements AsyncDisposable {
   }
 
   /**
-   * Numbers what waits anew from `firstSeq`: after the journal was lost, the server has stored other reports under
-   * these numbers. Returns the next free number. Never throws.
+   * Renumbers the waiting reports from `firstSeq`: after the journal was lost, the server has other reports under these
+   * numbers. Returns the next free number. Never throws.
    */
   async renumber(firstSeq: number): Promise<number> {
     this.#waiting = this.#waiting.map((report, index) => ({ ...report, seq: firstSeq + index }));

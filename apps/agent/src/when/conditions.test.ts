@@ -36,7 +36,7 @@ const DRY = {
 type Policy = v.InferInput<typeof AgentPolicy>;
 type Session = SessionChanges | 'nobody';
 
-/** What the machine and its people are at. By default: nothing is known. */
+/** What the machine and its users are at. By default: nothing is known. */
 interface Scene {
   readonly policy?: Policy;
   readonly does?: keyof typeof DRY;

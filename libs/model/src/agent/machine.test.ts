@@ -361,7 +361,7 @@ test('somebody who switches by hand while a restart is awaited is not started ov
   const back: AgentEvent = { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true };
   const ended = play([back], step.journal);
   expect(ended.journal).toMatchObject({ state: 'IDLE', override, boot: null, quarantined: [], detail: { code: 'LOCAL_OVERRIDE' } });
-  // Where the policy corrects at once, it is staged anew, with what runs now as the way back.
+  // Where the policy corrects at once, it is staged anew, with what runs now as the rollback.
   expect(play([{ type: 'resumed' }, back], journal).journal).toMatchObject({ state: 'OFFERED', override: null, boot: null });
 });
 
@@ -439,7 +439,7 @@ test('a BLOCKED that lasts (/boot full, wrong shape) is tried ever more slowly',
   expect(attempts.at(-1)).toBeGreaterThan(attempts[0] ?? 0);
 });
 
-test('"now" is for one restart: a machine that came back with the old system is not restarted again under its people', () => {
+test('"now" is for one restart: a machine that came back with the old system is not restarted again under its users', () => {
   const staged = play([
     ...toStaged(),
     { type: 'go', epoch: 1 },
@@ -653,7 +653,7 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
   // A2: one job at a time, and one report.
   expect(works.length, told).toBeLessThanOrEqual(1);
   expect(statesOf(effects).length, told).toBeLessThanOrEqual(1);
-  // A3: the machine is changed only after it was cleared, with the way back written down.
+  // A3: the machine is changed only after it was cleared, with the rollback written down.
   if (works.includes('activate')) expect([event.type, next.state, next.before === null], told).toEqual(['cleared', 'ACTIVATING', false]);
   if (works.includes('stage-boot') || works.includes('reboot')) expect([next.state, next.before === null], told).toEqual(['BOOT_STAGED', false]);
   // A4: a commit needs a passed verdict.
@@ -663,7 +663,7 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
   if (next.state === 'ROLLING_BACK') expect([next.before?.toplevel, next.verdict === 'passed'], told).toEqual([OLD, false]);
   // A6: what is changing the machine is not replaced.
   if (isActivating(journal.state) && journal.state !== 'PRECHECK' && event.type === 'offered') expect(next.directive, told).toBe(journal.directive);
-  // A7: what was put back is not under way again, unless a person asked.
+  // A7: what was rolled back is not under way again, unless a person asked.
   // A10: a system that was made the next start's is tried by that start, or taken back.
   if (journal.state === 'BOOT_STAGED' && next.state !== 'BOOT_STAGED')
     expect(['BOOT_VERIFYING', 'ROLLING_BACK', 'BLOCKED', 'OFFERED', 'ROLLBACK_FAILED'], told).toContain(next.state);

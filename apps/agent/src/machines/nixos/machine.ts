@@ -145,7 +145,7 @@ export class NixosMachine extends StoreBacked implements Machine {
     return ran !== undefined && (await specialisationOf(path, ran)) !== undefined ? ran : undefined;
   }
 
-  /** What really runs, a specialisation as such. */
+  /** The running system itself, perhaps a specialisation. */
   async #running(): Promise<StorePath | null> {
     return (await observeLinks('')).current;
   }
@@ -160,7 +160,7 @@ export class NixosMachine extends StoreBacked implements Machine {
       return { kind: 'watchdog-rolled-back' };
     }
     const result = await this.#switchUnit(activation, 'test', false).result(signal);
-    // The watchdog may have been the one that ended it.
+    // The watchdog may have ended it.
     if ((await folder.verdict()) === 'undo') return await this.#unfinished(activation, path, signal);
     return result === undefined ? { kind: 'interrupted' } : { kind: 'ended', outcome: describeSwitch('test', result) };
   }
@@ -168,16 +168,16 @@ export class NixosMachine extends StoreBacked implements Machine {
   async #stage(plan: ActivationPlan, signal: AbortSignal): Promise<SwitchOutcome & { readonly how?: 'one-shot' | 'guarded' }> {
     const { activation, toplevel, beforeProfile } = plan;
     await this.#watchdog.guardBoot(plan, await this.#running());
-    // The boot loader tries it once, and by itself goes back to what is the default, which is the system before all along.
+    // With a one-time entry the previous system stays the default, so that the boot loader goes back to it by itself.
     if ((await bootEntryOf(this.#deps, beforeProfile)) !== undefined) {
-      // Entries are made for all generations of the profile.
+      // `switch-to-configuration boot` writes entries for all generations of the profile.
       for (const path of [toplevel, beforeProfile]) await this.setProfile(path);
-      const told = await this.switchTo(beforeProfile, 'boot', { activation, isRollback: true, signal });
-      if (told.kind === 'failed') return told;
+      const written = await this.switchTo(beforeProfile, 'boot', { activation, isRollback: true, signal });
+      if (written.kind === 'failed') return written;
       const entry = await bootEntryOf(this.#deps, toplevel);
       if (entry !== undefined) {
         await this.#watchdog.noteOneShot(activation, true);
-        if (await setOneShot(this.#deps, entry)) return { ...told, how: 'one-shot' };
+        if (await setOneShot(this.#deps, entry)) return { ...written, how: 'one-shot' };
         await this.#watchdog.noteOneShot(activation, false);
       }
     }

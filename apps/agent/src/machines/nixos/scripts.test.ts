@@ -96,7 +96,7 @@ test('an early way back that failed is tried again later in the same start', asy
   expect(await play(guardScript(plan, folder()), 'target')).toContainEqual(expect.stringMatching(/^systemd-run .*--on-active=60 /));
 });
 
-test('on the way back it is still known in which start of the machine the activation began', async () => {
+test('in a rollback it is still known in which start of the machine the activation began', async () => {
   const watchdog = new ActivationWatchdog({ stateDir: root, env: {}, exec: async () => await execInTest('true', []) });
   await watchdog.arm(plan, { isFirst: true, running: plan.before });
   expect((await watchdog.boots(1)).isNewBoot).toBe(false);
@@ -110,7 +110,7 @@ test('the watchdog goes back from the new system, and leaves alone who switched 
   expect(await play(watchdogScript(plan, folder()), 'target')).toContain('before test');
 });
 
-test('the way back leads to the specialisation that ran, if it is still one of the old system', async () => {
+test('the rollback leads to the specialisation that ran, if it is still one of the old system', async () => {
   await program('cosy/bin/switch-to-configuration', 'cosy $1');
   await mkdir(join(root, 'before/specialisation'));
   await symlink(join(root, 'cosy'), join(root, 'before/specialisation/cosy'));
@@ -125,7 +125,7 @@ test('the way back leads to the specialisation that ran, if it is still one of t
   expect(await back('')).toEqual(['before test']);
 });
 
-test('the way back waits for another switch, and ends one that is stuck', async () => {
+test('the rollback waits for another switch, and ends one that is stuck', async () => {
   await writeFile(join(root, 'lock'), '');
   const stuck = spawn('flock', ['--no-fork', join(root, 'lock'), '/bin/sh', '-c', 'echo held; trap "" TERM; exec sleep 600'], { stdio: 'pipe' });
   const ended = once(stuck, 'exit');
@@ -165,7 +165,7 @@ test('a system that is staged once more is guarded at every moment', async () =>
   expect(await watchdog.verdict(1)).toBeUndefined();
 });
 
-test('where the way back fails and there is no agent, the machine is restarted; with one, that tries again', async () => {
+test('where the rollback fails and there is no agent, the machine is restarted; with one, that tries again', async () => {
   const failing = async (system: string): Promise<void> => {
     await writeFile(join(root, `${system}/bin/switch-to-configuration`), `#!/bin/sh\necho "${system} $1" >>${log()}\nexit 1\n`);
   };

@@ -52,7 +52,7 @@ before_profile=${beforeProfile}
 PATH=$before/sw/bin:$target/sw/bin:/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
-# The first word about an activation stands: a link to a name that exists fails.
+# The first verdict on disk counts: a link to an existing name fails.
 claim_undo() {
   echo undo >"$dir/verdict.script" && sync "$dir/verdict.script"
   ln "$dir/verdict.script" "$dir/verdict" 2>/dev/null
@@ -62,7 +62,7 @@ has_passed() { [ "$(cat "$dir/verdict" 2>/dev/null)" = passed ]; }
 finish_commit() {
   nix-env --profile ${SYSTEM_PROFILE} --set "$target" && ${timeout} "$target/bin/switch-to-configuration" boot
 }
-# Whether $1, or a specialisation of it, is what runs.
+# Whether $1 or a specialisation of it runs.
 runs() {
   current=$(readlink -f /run/current-system)
   for system in "$1" "$1"/specialisation/*; do
@@ -70,7 +70,7 @@ runs() {
   done
   return 1
 }
-# What ran before: the old system, or the specialisation of it that was chosen.
+# What ran before: the old system, or a specialisation of it.
 as_it_ran() {
   ran=$(cat "$dir/${RAN_BEFORE}" 2>/dev/null)
   for system in "$before"/specialisation/*; do
@@ -78,7 +78,7 @@ as_it_ran() {
   done
   echo "$before"
 }
-# Another switch is waited for for as long as one may take; one that is stuck is ended.
+# Waits for another switch up to the limit of a switch; then ends it as stuck.
 others_ended() {
   [ -e ${SWITCH_LOCK} ] || return 0
   flock --timeout ${Math.ceil(plan.switchMs / 1000)} ${SWITCH_LOCK} true && return
@@ -86,7 +86,7 @@ others_ended() {
     [ "$path" != ${SWITCH_LOCK} ] || { echo "ending process $pid, which holds ${SWITCH_LOCK}" >&2; kill -KILL "$pid"; }
   done
 }
-# The way back may hang at a unit that does not stop, as the way there did.
+# The rollback may hang at a unit that does not stop, as the switch did.
 go_back() {
   way_back=$(as_it_ran)
   others_ended

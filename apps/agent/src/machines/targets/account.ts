@@ -16,7 +16,7 @@ export interface Account {
  * HOME_MANAGER_BACKUP_EXT, DRY_RUN and SKIP_SANITY_CHECKS, which change what an activation does.
  */
 const PASSED_ON = ['PATH', 'LANG', 'LOCALE_ARCHIVE', 'TZ', 'TERM', 'NIX_REMOTE', 'NIX_SSL_CERT_FILE', 'NIX_STATE_DIR', 'NIXOS_ROOT'];
-/** … and what only the user's own agent has: where its session is, and how its Nix is set. Root's may hold secrets. */
+/** Also passed on by an agent that runs as this user: its session and Nix settings. Root's may hold secrets. */
 const OWN_ONLY = ['NIX_CONFIG', 'NIX_PATH', 'XDG_RUNTIME_DIR', 'XDG_CONFIG_HOME', 'XDG_DATA_HOME', 'XDG_CACHE_HOME', 'DBUS_SESSION_BUS_ADDRESS'];
 
 /** The whole environment of a program that runs as the account. */
@@ -44,10 +44,10 @@ export function placeAs(
   const { env, platform, uid } = options;
   const [file, ...args] = command;
   if (account.isOwn) return { file, args, env };
-  // It keeps the environment, HOME too, which has to be the one that the agent looks into afterwards.
+  // -m keeps the environment with HOME, where the agent looks for the result.
   if (platform !== 'darwin') return { file: 'runuser', args: ['-m', '-u', account.name, '--', ...command], env };
-  // sudo clears the environment by its own rules, so that it is set anew behind it. The shell in between keeps env from
-  // taking a program for a setting: names in the store may have "=" in them.
+  // sudo clears the environment, so `env` sets it again. The shell in between prevents `env` from reading a program as a setting:
+  // names in the store may contain "=".
   const settings = Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
   const sudo = ['sudo', '-H', '-u', account.name, '--', '/usr/bin/env', ...settings, '/bin/sh', '-c', 'exec "$@"', 'sh', ...command] as const;
   const [first, ...rest] = uid === undefined ? sudo : (['launchctl', 'asuser', uid, ...sudo] as const);

@@ -4,16 +4,16 @@ import type { Env } from '../../env.ts';
 import type { Account } from './account.ts';
 import { TARGET_KINDS, type TargetKind } from '../shape.ts';
 
-/** What this agent keeps up to date. Paths are where they lie on this disk. */
+/** What this agent keeps up to date. Paths include the folder that stands for the machine. */
 export type TargetConfig =
   | { readonly kind: 'nixos' }
-  /** `account`: who runs the user part of systems from before nix-darwin 25.05; null: nobody. */
+  /** `account`: who runs the user part of systems from before nix-darwin 25.05; null: no user. */
   | { readonly kind: 'darwin'; readonly profile: string; readonly account: Account | null }
   /** `profile` null: where Home Manager itself looks for it. */
   | { readonly kind: 'home-manager'; readonly profile: string | null; readonly account: Account }
   | { readonly kind: 'profile'; readonly profile: string; readonly account: Account };
 
-/** Who the agent is, as the operating system says. */
+/** The account that the agent runs as. */
 export interface AgentAccount {
   readonly platform: NodeJS.Platform;
   readonly user: string;

@@ -5,7 +5,7 @@ import { homeManagerRules } from './home-manager.ts';
 import { plainProfileRules } from './plain-profile.ts';
 import { TargetMachine, type TargetDeps } from './target-machine.ts';
 
-/** The machine that the settings name; `nixos` makes the one for NixOS, with what that needs. */
+/** The machine for the configured target; `nixos` makes the one for NixOS. */
 export function createTargetMachine(config: TargetConfig, deps: TargetDeps & { readonly nixos: () => Machine }): Machine {
   const { root, stateDir } = deps;
   switch (config.kind) {

@@ -2,7 +2,7 @@ import type { Account } from './account.ts';
 import { storePathBehind } from '../links.ts';
 import type { TargetRules } from './target-machine.ts';
 
-/** The user part of a system's activation; without a use since it says so in its second line (docs/targets.md). */
+/** The user part of an activation. Newer systems keep the script, but mark it deprecated in its second line (docs/targets.md). */
 const USER_SCRIPT = 'activate-user';
 const USER_SCRIPT_IS_EMPTY = /^# nix-darwin: deprecated$/m;
 
@@ -11,7 +11,7 @@ export function darwinRules(options: { readonly root: string; readonly profile: 
   const { root, profile, account } = options;
   return {
     kind: 'darwin',
-    // The system's own checks are root's affair; the account is for the user part of old systems alone.
+    // The system's own checks run as root; the account is only for the user part of old systems.
     account: null,
     folders: [''],
     profile: async () => await Promise.resolve(profile),

@@ -14,7 +14,7 @@ export function homeManagerRules(options: { readonly root: string; readonly prof
     folders: ['', 'home-path'],
     async profile() {
       if (profile !== null) return profile;
-      // The order in which the activation script looks; with another, two profiles would be kept.
+      // The same order as in the activation script: otherwise there would be two profiles.
       const own = join(account.stateHome, 'nix/profiles');
       const isThere = await stat(own).then(
         (found) => found.isDirectory(),
@@ -24,7 +24,7 @@ export function homeManagerRules(options: { readonly root: string; readonly prof
     },
     activated: async () => await storePathBehind(join(account.stateHome, 'home-manager/gcroots/current-home')),
     async activation(path, files) {
-      // Told so, the script leaves the profile to us. Older ones do not know the option, and set the profile themselves.
+      // With this option the script does not set the profile. Older scripts lack the option, and set it themselves.
       const version = Number((await files.read(path, 'gen-version'))?.trim() ?? 0);
       return { kind: 'steps', steps: [{ file: 'activate', args: version >= 1 ? ['--driver-version', '1'] : [], as: account }] };
     },

@@ -6,10 +6,10 @@ import type { Account } from './account.ts';
 import { observeProfile } from '../links.ts';
 import type { TargetRules } from './target-machine.ts';
 
-/** What a profile may bring along to be run when it is switched to, e.g. to restart what uses it. */
+/** An optional script in the profile, run when it is activated, e.g. to restart services. */
 const SCRIPT = 'bin/floe-activate';
 
-/** What was activated last, and which generation the profile had then (0: none). */
+/** The last activated path, and the profile's generation at that time (0: none). */
 const Note = v.pipe(v.string(), v.parseJson(), v.strictObject({ toplevel: StorePath, generation: v.pipe(v.number(), v.integer()) }));
 
 /** A plain profile: links to programs, perhaps a script. `stateDir` is where the agent notes what it activated. */
@@ -25,7 +25,7 @@ export function plainProfileRules(options: { readonly stateDir: string; readonly
       const text = await readFileIfPresent(noteFile).catch(() => undefined);
       const note = v.safeParse(Note, text);
       if (!note.success) return null;
-      // Once somebody else has set the profile, it is what its users have, whatever was activated before.
+      // When another program has set the profile since, the profile counts.
       return note.output.generation === ((await observeProfile(profile))?.generation ?? 0) ? note.output.toplevel : null;
     },
     async activation(path, files) {

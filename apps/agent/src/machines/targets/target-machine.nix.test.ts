@@ -156,7 +156,7 @@ describe.each([
     expect((await it.machine.observe()).profile).toEqual({ generation: 2, toplevel: second });
     expect(await readdir(join(it.root, profile, '..'))).toContain(`${profile.split('/').at(-1) ?? ''}-2-link`);
 
-    // Activated and found wanting: the profile was never touched, and the recorded path is put back.
+    // Activated and found wanting: the profile was never touched, and the recorded path is rolled back.
     await it.machine.switchTo(third, 'test', { activation: 1, signal });
     expect(await it.machine.observe()).toMatchObject({ current: third, profile: { generation: 2, toplevel: second } });
     expect(await it.machine.switchTo(second, 'test', { activation: 1, signal })).toEqual(SWITCHED);
@@ -304,7 +304,7 @@ describe('a nix-darwin from before systems were activated by root alone', () => 
   const emptyUserPart = `{ echo '#!/bin/sh'; echo '# nix-darwin: deprecated'; echo 'exit 1'; } | file activate-user`;
   const activate = 'echo system >> "$NIXOS_ROOT/order"';
 
-  test('has its user part run first, by its user', async () => {
+  test('has its user part run first, by a user', async () => {
     const path = await publish(darwin(activate, userPart));
     const it = await newMachine({ FLOE_TARGET: 'darwin', FLOE_USER: USER });
     await download(it, path);
