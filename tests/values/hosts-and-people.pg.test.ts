@@ -17,6 +17,8 @@ import { CommandLine, EventReader, expectBounded, expectReadable, overTheWire } 
 // What a schema lets in can be stored, read back, and shown to everybody who looks, on both databases: a server in this
 // process is told made-up values through its own socket and its own API, and asked through them.
 
+/** However many cases are asked for, and however busy the machine. */
+const PATIENCE_MS = 600_000;
 /** Few, since each is a host's whole life; more by FLOE_FUZZ_RUNS. The embedded database is the slower one. */
 const RUNS = { PGlite: 4, Postgres: 8 };
 /** Reports so far behind the newest are let go. */
@@ -140,13 +142,13 @@ describe.each(['PGlite', 'Postgres'] as const)('what hosts and people say, on %s
     expect(errors.filter((line) => !line.includes('EPOCH_TOO_FAR'))).toEqual([]);
   }
 
-  test('is stored as it was said, and can be shown', async () => {
+  test('is stored as it was said, and can be shown', { timeout: PATIENCE_MS }, async () => {
     await fc.assert(fc.asyncProperty(said, tell), { numRuns, endOnFailure: true });
     await lookAtAll();
     expect(events.events.length).toBeGreaterThan(numRuns);
   });
 
-  test('and is beyond what a schema lets in, is refused in a sentence, and nothing else comes of it', async () => {
+  test('and is beyond what a schema lets in, is refused in a sentence, and nothing else comes of it', { timeout: PATIENCE_MS }, async () => {
     const good = await enrol(v.parse(v.unknown(), 'witness') as HostName, 'f'.repeat(32));
     await using witness = await TestAgent.welcome(server.url, good);
     let seq = 0;
@@ -195,7 +197,7 @@ describe.each(['PGlite', 'Postgres'] as const)('what hosts and people say, on %s
     await lookAtAll();
   });
 
-  test('and a forge says, is stored or refused in a sentence', async () => {
+  test('and a forge says, is stored or refused in a sentence', { timeout: PATIENCE_MS }, async () => {
     const { store } = server.context;
     await fc.assert(
       fc.asyncProperty(pushPayload(server.repository.url), async (payload) => {
