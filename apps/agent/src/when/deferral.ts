@@ -1,16 +1,12 @@
+import type { Deferral } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
 import { HOUR_MS, MINUTE_MS } from './times.ts';
 
-/** The part of the journal's `Deferral` that decides: when the wait began, and the user's "later". Times in ms since 1970. */
-export interface Deferral {
-  /** When the wait for an activation, or for a reboot, began. */
-  readonly since: number;
-  readonly laterCount: number;
-  readonly laterUntil: number | null;
-}
+/** The part of a deferral that decides: when the wait began, and a user's "later". Times in ms since 1970. */
+export type DeferralTimes = Pick<Deferral, 'since' | 'laterCount' | 'laterUntil'>;
 
 export type LaterOutcome =
-  | { readonly kind: 'granted'; readonly deferral: Deferral; readonly until: number }
+  | { readonly kind: 'granted'; readonly deferral: DeferralTimes; readonly until: number }
   | { readonly kind: 'refused'; readonly code: LaterRefusal; readonly message: string };
 export type LaterRefusal = 'LATER_NOT_OFFERED' | 'LATER_MALFORMED' | 'LATER_USED_UP' | 'LATER_PAST_DEADLINE';
 
@@ -19,7 +15,7 @@ export type LaterRefusal = 'LATER_NOT_OFFERED' | 'LATER_MALFORMED' | 'LATER_USED
  * allows. The same object when nothing is wrong. Store the result: with dates from a clock that was a year ahead, a machine
  * would wait for a year.
  */
-export function correctDeferral({ policy, deferral, now }: { policy: AgentPolicy; deferral: Deferral; now: number }): Deferral {
+export function correctDeferral({ policy, deferral, now }: { policy: AgentPolicy; deferral: DeferralTimes; now: number }): DeferralTimes {
   const latest = now + policy.later.maxMinutes * MINUTE_MS;
   const since = Math.min(deferral.since, now);
   const laterUntil = deferral.laterUntil === null ? null : Math.min(deferral.laterUntil, latest);
@@ -27,13 +23,13 @@ export function correctDeferral({ policy, deferral, now }: { policy: AgentPolicy
 }
 
 /** When the wait ends whatever the conditions; null: never. `deadlineHours`: the policy's for an activation or a reboot. */
-export function deadlineOf(deferral: Deferral, deadlineHours: number | null): number | null {
+export function deadlineOf(deferral: DeferralTimes, deadlineHours: number | null): number | null {
   return deadlineHours === null ? null : deferral.since + deadlineHours * HOUR_MS;
 }
 
 export interface LaterRequest {
   readonly policy: AgentPolicy;
-  readonly deferral: Deferral;
+  readonly deferral: DeferralTimes;
   readonly requestedMinutes: number;
   readonly now: number;
   /** The policy's deadline for an activation (default), or its `reboot.deadlineHours`. */

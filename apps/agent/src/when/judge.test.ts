@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import * as v from 'valibot';
 import type { UserSession } from './bus.ts';
-import { correctDeferral, grantLater, type Deferral } from './deferral.ts';
+import { correctDeferral, grantLater, type DeferralTimes } from './deferral.ts';
 import type { MachineFacts } from './facts.ts';
 import { judgeActivation, judgeDownload, judgeReboot, type Judgement } from './judge.ts';
 
@@ -13,7 +13,7 @@ const HOUR = 60 * MINUTE;
 const NOW = Date.UTC(2026, 10, 2, 12);
 
 const NOTHING_KNOWN: MachineFacts = { power: null, isMetered: null, sessions: null };
-const FRESH: Deferral = { since: NOW, laterCount: 0, laterUntil: null };
+const FRESH: DeferralTimes = { since: NOW, laterCount: 0, laterUntil: null };
 
 function policyOf(changes: v.InferInput<typeof AgentPolicy> = {}): AgentPolicy {
   return v.parse(AgentPolicy, changes);
@@ -27,7 +27,7 @@ interface Case {
   readonly policy?: v.InferInput<typeof AgentPolicy>;
   readonly impact?: Impact;
   readonly facts?: Partial<MachineFacts>;
-  readonly deferral?: Partial<Deferral>;
+  readonly deferral?: Partial<DeferralTimes>;
   readonly now?: number;
   readonly timeZone?: string;
 }
@@ -352,7 +352,7 @@ describe('whatever the policy and the machine', () => {
     isMetered: fc.option(fc.boolean()),
     sessions: fc.option(fc.array(someSession, { maxLength: 3 })),
   });
-  const someDeferral: fc.Arbitrary<Deferral> = fc.record({
+  const someDeferral: fc.Arbitrary<DeferralTimes> = fc.record({
     since: fc.integer({ min: NOW - 200 * HOUR, max: NOW + 200 * HOUR }),
     laterCount: fc.integer({ min: 0, max: 5 }),
     laterUntil: fc.option(fc.integer({ min: NOW - 50 * HOUR, max: NOW + 50 * HOUR })),
@@ -436,7 +436,7 @@ describe('whatever the policy and the machine', () => {
         fc.array(fc.record({ minutes: fc.integer({ min: 1, max: 1000 }), pause: fc.integer({ min: 0, max: 600 }) }), { maxLength: 8 }),
         (each, asks) => {
           const { policy } = each;
-          let deferral: Deferral = { since: NOW, laterCount: 0, laterUntil: null };
+          let deferral: DeferralTimes = { since: NOW, laterCount: 0, laterUntil: null };
           let now = NOW;
           let granted = 0;
           for (const { minutes, pause } of asks) {

@@ -10,7 +10,7 @@ import {
   type Condition,
   type WaitCode,
 } from './waits.ts';
-import { correctDeferral, deadlineOf, type Deferral } from './deferral.ts';
+import { correctDeferral, deadlineOf, type DeferralTimes } from './deferral.ts';
 import type { MachineFacts } from './facts.ts';
 import { describeTime } from './times.ts';
 
@@ -34,7 +34,7 @@ export type Judgement =
 export interface JudgeInput {
   readonly policy: AgentPolicy;
   readonly facts: MachineFacts;
-  readonly deferral: Deferral;
+  readonly deferral: DeferralTimes;
   readonly now: number;
   /** IANA name, of the times in messages. Default: UTC. */
   readonly timeZone?: string;

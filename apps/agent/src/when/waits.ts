@@ -1,6 +1,6 @@
 import type { AgentPolicy } from '@floe/protocol';
 import type { UserSession } from './bus.ts';
-import type { Deferral } from './deferral.ts';
+import type { DeferralTimes } from './deferral.ts';
 import type { MachineFacts } from './facts.ts';
 import { describeTime, MINUTE_MS } from './times.ts';
 import { readWindows } from './windows.ts';
@@ -30,7 +30,7 @@ export interface Condition {
 export interface Circumstances {
   readonly policy: AgentPolicy;
   readonly facts: MachineFacts;
-  readonly deferral: Deferral;
+  readonly deferral: DeferralTimes;
   readonly now: number;
   /** Time zone of the times in messages, except those of a window, which has its own. */
   readonly timeZone: string;
