@@ -1,19 +1,10 @@
-import {
-  isOn,
-  SERVER_AWAY,
-  SERVER_MISSED,
-  timeLimit,
-  type AgentDetail,
-  type AgentEvent,
-  type AgentJournal,
-  type Observed,
-  type StorePath,
-} from '@floe/model';
+import { isOn, SERVER_AWAY, timeLimit, type AgentDetail, type AgentEvent, type AgentJournal, type StorePath } from '@floe/model';
 import type { CacheTrust } from '@floe/nix';
 import { describeError, isFloeError } from '@floe/runtime';
 import { checkHealth } from '../health/health-checks.ts';
 import type { MachineWatchdog } from '../machines/machine.ts';
-import { cacheOf, contactLimitMs, planActivation, healthLimits, REBOOT_TAKES_MS, switchedByHand, switchHeld, type Job, type JobDeps } from './job.ts';
+import { cacheOf, contactLimitMs, planActivation, healthLimits, switchedByHand, type Job, type JobDeps } from './job.ts';
+import { isByHand, lockInTheWay, waitForOtherSwitches } from './others.ts';
 
 /** No verdict was written before the watchdog's deadline. */
 export const WATCHDOG_ROLLED_BACK: AgentDetail = {
@@ -63,28 +54,6 @@ export const activate: Job = async (deps, journal, { epoch, release }, signal) =
   if (outcome.note !== null) logger.warn('switched, with failed units', { epoch, ...outcome.note });
   return { type: 'switched', epoch, tookMs: 0 };
 };
-
-/** Another switch held the lock, so this one did not begin: it says nothing about the system, and nothing must be rolled back. */
-async function lockInTheWay({ machine }: JobDeps, toplevel: StorePath, { message }: AgentDetail): Promise<AgentDetail | null> {
-  if (!/acquire lock/i.test(message)) return null;
-  const heldBy = await machine.switchHeldBy();
-  if ((await machine.observe()).current === toplevel) return null;
-  return switchHeld(heldBy);
-}
-
-/** Waits until no other switch holds the lock, for at most the time of two switches. */
-async function waitForOtherSwitches({ machine, clock, logger, settings }: JobDeps, what: string, signal: AbortSignal): Promise<void> {
-  let named: string | null = null;
-  const deadline = clock.monotonic() + 2 * settings.switchLimitMs;
-  for (;;) {
-    const heldBy = await machine.switchHeldBy();
-    if (heldBy === null || clock.monotonic() > deadline) return;
-    if (heldBy !== named) logger.warn(`${what} waits for another switch`, { heldBy });
-    named = heldBy;
-    await clock.sleep(1_000, signal);
-    signal.throwIfAborted();
-  }
-}
 
 /** Whether the system works: its own checks, failed units, contact with server and caches. The verdict is on disk before it is reported. */
 export const verify: Job = async (deps, journal, { epoch, release }, signal) => {
@@ -170,75 +139,6 @@ export const commit: Job = async (deps, { activation, before, boot: staged }, { 
   }
   await machine.watchdog?.disarm();
   return { type: 'committed', epoch, tookMs: 0 };
-};
-
-/** Whether a user chose the running system: it is not the new one, not a previous one, and not the result of a restart. */
-async function isByHand({ machine }: JobDeps, journal: AgentJournal, { current, booted }: Observed, toplevel: StorePath): Promise<boolean> {
-  const { before, verdict, boot, override, activation } = journal;
-  if (boot !== null || override !== null || verdict === 'unwanted' || current === null) return false;
-  if (current === toplevel || current === before?.toplevel || current === before?.profile) return false;
-  return current !== booted || (await machine.boot?.boots(activation))?.isNewBoot === false;
-}
-
-/** Goes back to the previous system: first the boot loader, then the running system. */
-export const rollBack: Job = async (deps, journal, { epoch, release }, signal) => {
-  const { machine, settings, logger, clock } = deps;
-  const { before, activation, verdict } = journal;
-  const failed = (code: string, message: string): AgentEvent => ({ type: 'rollback-failed', epoch, tookMs: 0, detail: { code, message } });
-  if (before === null || before.toplevel === null) return failed('NO_PREVIOUS_SYSTEM', 'there is no earlier system to roll back to');
-  const plan = await planActivation(deps, journal, release.toplevel);
-  const { watchdog } = machine;
-  if (watchdog !== null) {
-    // A switch of an earlier run or of the watchdog holds the lock, and may write the boot loader: wait for its end.
-    await watchdog.settled(activation, signal);
-    if (plan !== null && verdict !== 'unwanted') {
-      // A full disk must not prevent the rollback.
-      await watchdog.claim(activation, 'undo').catch((error: unknown) => logger.warn('the verdict cannot be written', { error }));
-      // In case the agent stops here, the watchdog covers the rollback, too. After a restart the boot guard does.
-      const rollbackPlan = { ...plan, verdictMs: plan.switchMs };
-      if (journal.boot === null)
-        await watchdog.arm(rollbackPlan, { isFirst: false }).catch((error: unknown) => logger.warn('the rollback has no watchdog', { error }));
-    }
-  }
-  await waitForOtherSwitches(deps, 'the rollback', signal);
-  const found = await machine.observe();
-  if (await isByHand(deps, journal, found, release.toplevel)) return switchedByHand(deps, found.current);
-  // The boot loader first: from here on a power failure leads to the previous system.
-  const named = found.profile?.toplevel;
-  if (journal.boot !== null) await machine.boot?.unstage(activation);
-  // A user may have set the default of the boot loader, too: keep it.
-  const isUsersDefault = journal.override !== null && named !== release.toplevel;
-  // The boot loader may know the new system, whatever the profile says (an earlier try may have stopped half way): write it again.
-  const mayKnowNew = journal.boot !== null || verdict === 'unwanted' || journal.attempt > 0;
-  if (before.profile !== null && !isUsersDefault && (named !== before.profile || mayKnowNew)) {
-    await machine.setProfile(before.profile);
-    const boot = await machine.switchTo(before.profile, 'boot', { activation, isRollback: true, signal });
-    if (boot.kind === 'failed')
-      return failed('BOOT_NOT_SET', `the previous system could not be made the default of the boot loader: ${boot.detail.message}`);
-  }
-  // A staged system that was not started needs no switch back, and a user's own switch is kept.
-  const isUntried = verdict === 'superseded' && found.current !== release.toplevel;
-  const isSwitched = !isUntried && (found.current !== before.toplevel || verdict === 'failed' || verdict === null);
-  if (isSwitched) {
-    const outcome = await machine.switchTo(before.toplevel, 'test', { activation, isRollback: true, signal });
-    if (outcome.kind === 'failed') {
-      const message = `the switch to the previous system failed: ${outcome.detail.message}`;
-      if (journal.boot === null || found.current === before.toplevel || !(await machine.boot?.rebootBack(activation)))
-        return failed(outcome.detail.code, message);
-      // A system that needs a restart to begin may need one to end. The boot loader knows the previous system already.
-      logger.warn('restarting the machine to leave a system that failed', { epoch });
-      await clock.sleep(REBOOT_TAKES_MS, signal);
-      return failed('REBOOT_FAILED', `${message}; and the machine was to restart, and did not`);
-    }
-    const { current } = await machine.observe();
-    if (current !== before.toplevel) return failed('CURRENT_SYSTEM_DIFFERS', `after going back, what runs is ${current ?? 'nothing'}`);
-  }
-  await watchdog?.disarm();
-  // Asked only when it decides something: whether it was the new system that kept the server away.
-  const contact = verdict === 'no-contact' ? await deps.contact(settings.contactTimeoutMs, signal) : 'trusted';
-  // A system with which the network worked is blamed only if the server is there.
-  const hasContact = journal.detail?.code === SERVER_MISSED ? contact !== 'network' && contact !== 'none' : contact !== 'none';
-  return { type: 'rolled-back', epoch, tookMs: 0, hasContact };
 };
 
 /** Tries the caches and keys of the new system if they differ from those before: no push could correct wrong ones. */

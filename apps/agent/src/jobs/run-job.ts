@@ -1,9 +1,10 @@
 import type { AgentDetail, AgentEvent, AgentJournal, AgentJob } from '@floe/model';
 import { describeError, isFloeError, type Clock } from '@floe/runtime';
 import { reboot, stageBoot } from './boot.ts';
-import { activate, commit, rollBack, verify } from './changing.ts';
+import { activate, commit, verify } from './changing.ts';
 import type { Job, JobDeps } from './job.ts';
 import { assess, download, inspect, precheck } from './preparing.ts';
+import { rollBack } from './roll-back.ts';
 
 const JOBS: Record<AgentJob, Job> = {
   inspect,
