@@ -44,7 +44,7 @@ describe.skipIf(!isReady)(`activation on real systemd machines${isReady ? '' : `
   describe('what no agent sees to, the watchdog or the boot guard does', { concurrent: true }, () => {
     test('an agent that cannot start', async () => {
       const { old } = await lab.change('bob', { agent: 'broken' });
-      await lab.putBack('bob', old, 'WATCHDOG', /no verdict came in time/, 90_000);
+      await lab.putBack('bob', old, 'WATCHDOG', /no verdict in time/, 90_000);
       noteOutcome({ fault: 'the new agent does not start', where: 'VERIFYING', outcome: 'old system, by the watchdog' });
     });
 
@@ -57,7 +57,7 @@ describe.skipIf(!isReady)(`activation on real systemd machines${isReady ? '' : `
       // In line behind the switch: it holds the lock from its end on.
       await lab.holdSwitchLock('ada');
       await lab.goOn('ada', 'test-end');
-      await lab.putBack('ada', old, 'WATCHDOG', /no verdict came in time/, 180_000);
+      await lab.putBack('ada', old, 'WATCHDOG', /no verdict in time/, 180_000);
       expect(await lab.guest('ada').sh('systemctl is-active by-hand.service || true')).not.toBe('active');
       noteOutcome({
         fault: 'the new agent does not start, the switch lock is held for good',
