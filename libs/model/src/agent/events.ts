@@ -72,7 +72,7 @@ export type AgentEvent =
   | ({ readonly type: 'switch-failed' } & Failed)
   /** The switch changed nothing: the new system takes effect only with a restart. */
   | ({ readonly type: 'restart-needed'; readonly detail: AgentDetail } & OfDirective)
-  /** `note`: what a person should know although it passed. */
+  /** `note`: what an administrator should know although it passed. */
   | ({ readonly type: 'verified'; readonly note: AgentDetail | null } & Timed)
   /** `isContactLost`: the only thing wrong is that the server does not answer, which may not be this machine's fault. */
   | ({ readonly type: 'verify-failed'; readonly isContactLost: boolean } & Failed)

@@ -20,7 +20,7 @@ export interface AgentRelease {
 export interface AgentDirective {
   readonly epoch: number;
   readonly mode: 'stage' | 'activate' | 'boot' | 'hold';
-  /** A person asked to try a quarantined toplevel again. */
+  /** An administrator asked to try a quarantined toplevel again. */
   readonly isRetry: boolean;
   readonly release: AgentRelease;
   /** The signed envelope as it came, in JSON: the proof of why the machine changed. */
