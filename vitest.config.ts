@@ -21,7 +21,7 @@ export default defineConfig({
           setupFiles,
           sequence: { groupOrder: 0 },
           // Property tests try hundreds of cases, on machines that may be busy.
-          testTimeout: 30_000,
+          testTimeout: 90_000,
         },
       },
       {

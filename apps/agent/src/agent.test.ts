@@ -224,7 +224,7 @@ test('a switch after which the server is out of reach goes back; blamed is it on
   };
   offer({ directive: { epoch: 4 }, release: { toplevel: NEWER, sequence: 8 } });
   // Back on the old system, and that has no contact either.
-  await vi.waitUntil(async () => (await savedJournal()).state === 'STAGED' && tries === 1, { timeout: 15_000, interval: 5 });
+  await vi.waitUntil(async () => (await savedJournal()).state === 'STAGED' && tries === 1, { timeout: 40_000, interval: 5 });
   server.isTalking = true;
   await until(() => server.reports.some(({ epoch, state }) => epoch === 4 && state === 'SUCCEEDED'));
   expect(tries).toBe(2);

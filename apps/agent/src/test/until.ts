@@ -2,5 +2,5 @@ import { vi } from 'vitest';
 
 /** Waits until `isSo`, which a busy machine may keep from being so for a while. */
 export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  await vi.waitUntil(isSo, { timeout: 15_000, interval: 5 });
+  await vi.waitUntil(isSo, { timeout: 40_000, interval: 5 });
 }
