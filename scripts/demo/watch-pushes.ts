@@ -33,5 +33,5 @@ export async function watchPushes(fleet: TestFleet, narrator: Narrator, signal: 
 }
 
 function isSettled({ state, rollout }: RevisionView): boolean {
-  return rollout === null ? isEndedRevision(state) && state !== 'PUBLISHED' : rollout.counts['under-way'] === 0;
+  return rollout === null ? isEndedRevision(state) && state !== 'PUBLISHED' : (rollout.counts?.['under-way'] ?? 0) === 0;
 }

@@ -41,6 +41,7 @@ const SPOILT: Readonly<Record<TableName, string>> = {
   evaluations: `host = 'bad'`,
   releases: `host = 'bad'`,
   rollouts: 'revision_id = (select id from revisions order by sequence desc limit 1)',
+  rollout_stories: 'true',
   freshness: 'true',
   server: 'true',
 };

@@ -1,10 +1,10 @@
 import { fitDescription } from '@floe/forge';
-import type { CommitSha, HostName, StatusContext, StatusText } from '@floe/model';
+import { isComplete, type CommitSha, type HostName, type StatusContext, type StatusText } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { Revision, Store } from '@floe/store';
-import { describeBuild, describeEvaluation, describeRollout } from '@floe/views';
+import { describeBuild, describeEvaluation } from '@floe/views';
 import type { FleetFeed } from './feed.ts';
-import { viewStanding, type FleetReader, type RevisionStanding } from './fleet-reader.ts';
+import { describeStanding, viewStanding, type FleetReader, type RevisionStanding } from './fleet-reader.ts';
 
 /** Statuses of this many newest revisions are kept true; older ones were settled when they were newest. */
 const RECENT_REVISIONS = 5;
@@ -127,7 +127,8 @@ export class Announcer {
   async #settleRollout(standing: RevisionStanding): Promise<RevisionStanding> {
     const { store, clock } = this.#deps;
     const { rollout } = standing;
-    if (rollout?.row.state !== 'ROLLING' || !rollout.isComplete) return standing;
+    if (rollout?.row.state !== 'ROLLING' || !rollout.isCurrent || rollout.standing === undefined) return standing;
+    if (!isComplete(rollout.standing.counts, rollout.standing.leaving)) return standing;
     const completedAt = clock.now();
     const isSet = await store.rollouts.setState(rollout.row.id, 'ROLLING', 'COMPLETE', completedAt);
     return isSet ? { ...standing, rollout: { ...rollout, row: { ...rollout.row, state: 'COMPLETE', completedAt } } } : standing;
@@ -142,25 +143,17 @@ export class Announcer {
   }
 
   /** `newer`: the revisions after it, newest first. */
-  async #putStatuses({ revision, evaluations, rollout }: RevisionStanding, newer: readonly Revision[]): Promise<void> {
+  async #putStatuses(standing: RevisionStanding, newer: readonly Revision[]): Promise<void> {
+    const { revision, evaluations } = standing;
     const { sha } = revision;
     // The same commit can come again later (a branch put back): the newest revision of it speaks for it.
     if (newer.some((each) => each.sha === sha)) return;
-    const supersededBy = newer.at(-1)?.sha;
+    const supersededBy = revision.supersededBy ?? newer.at(-1)?.sha;
 
     await this.#put(sha, 'floe/evaluate', describeEvaluation({ revision, evaluations, supersededBy }));
     if (evaluations.length > 0) await this.#put(sha, 'floe/build', describeBuild({ revision, evaluations, supersededBy }));
-    if (rollout === undefined) return;
-    if (rollout.isCurrent) {
-      await this.#put(
-        sha,
-        'floe/rollout',
-        describeRollout(rollout.counts, rollout.names, { isComplete: rollout.row.state === 'COMPLETE', leaving: rollout.leaving }),
-      );
-    } else if (rollout.row.state === 'SUPERSEDED') {
-      // Its hosts have moved on, and counting them says nothing any more. A verdict that stands is kept.
-      const description = `superseded by ${supersededBy?.slice(0, 7) ?? 'a newer revision'}`;
-      await this.#put(sha, 'floe/rollout', { state: 'error', description, onlyOverPending: true });
-    }
+    const status = describeStanding(standing);
+    // What was not written down when it ended says less than a verdict that stands.
+    if (status !== undefined) await this.#put(sha, 'floe/rollout', { ...status, onlyOverPending: standing.rollout?.standing === undefined });
   }
 }

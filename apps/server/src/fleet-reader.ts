@@ -1,19 +1,12 @@
-import { countRollout, offerOf, resolve, type Desired, type HostName, type Offer } from '@floe/model';
+import { judgeRollout, namesToTell, offerOf, resolve, type CommitSha, type Desired, type HostName, type Offer, type StatusText } from '@floe/model';
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView } from '@floe/protocol';
 import type { Clock, Trouble, Troubles } from '@floe/runtime';
-import type { Evaluation, HostRow, Repository, Revision, Rollout, Store } from '@floe/store';
-import { describeRollout } from '@floe/views';
+import { rolloutHosts, type Evaluation, type Repository, type Revision, type Store } from '@floe/store';
+import { describeRollout, describeSuperseded } from '@floe/views';
 import type { FetchWatch } from './fetch-watch.ts';
 import type { FleetFeed } from './feed.ts';
-import { judgeRollout, rolloutHosts, troubleOf, viewHost, viewRepository, viewRevision, type RolloutStanding } from './fleet-view.ts';
+import { troubleOf, viewHost, viewRepository, viewRevision, type RolloutSeen } from './fleet-view.ts';
 import type { Notices } from './notices.ts';
-
-/** What the rollouts of all revisions are judged by. */
-type RolloutFacts = {
-  readonly current: Awaited<ReturnType<Store['rollouts']['current']>>;
-  readonly rows: ReadonlyMap<HostName, HostRow>;
-  readonly desired: ReadonlyMap<HostName, Desired>;
-};
 
 const UNKNOWN: Offer = { kind: 'unknown' };
 
@@ -104,12 +97,12 @@ export class FleetReader {
     return new Map(situations.map(({ host, ...situation }) => [host, resolve(situation)]));
   }
 
-  async revisions(limit: number): Promise<RevisionView[]> {
-    const revisions = await this.#store.revisions.list(this.#repositoryId, limit);
-    const facts = await this.#rolloutFacts();
+  /** Newest first; of those with a sequence below `before`. */
+  async revisions(limit: number, before?: number): Promise<RevisionView[]> {
+    const revisions = await this.#store.revisions.list(this.#repositoryId, limit, before);
     const views: RevisionView[] = [];
     // One after another: a list that somebody asks for takes one connection, not all of them.
-    for (const revision of revisions) views.push(viewStanding(await this.#standing(revision, async () => await Promise.resolve(facts))));
+    for (const revision of revisions) views.push(await this.revision(revision));
     return views;
   }
 
@@ -117,25 +110,25 @@ export class FleetReader {
     return viewStanding(await this.standing(revision));
   }
 
-  /** Where the revision and its rollout stand, from what its hosts were observed to run. */
+  /** Where the revision and its rollout stand: now, while it is the current one, and else as it was when a newer one took its place. */
   async standing(revision: Revision): Promise<RevisionStanding> {
-    return await this.#standing(revision, async () => await this.#rolloutFacts());
-  }
-
-  async #standing(revision: Revision, rolloutFacts: () => Promise<RolloutFacts>): Promise<RevisionStanding> {
-    const evaluations = await this.#store.revisions.evaluations(revision.id);
-    const row = await this.#store.rollouts.forRevision(revision.id);
-    const trouble = this.#troubles.of(`revision ${revision.id}`);
-    if (row === undefined) return { revision, evaluations, trouble, rollout: undefined };
-    const { current, rows, desired } = await rolloutFacts();
-    const hosts = rolloutHosts(evaluations, rows, desired, this.#clock.now());
-    return { revision, evaluations, trouble, rollout: { row, isCurrent: current?.id === row.id, ...judgeRollout(hosts) } };
-  }
-
-  async #rolloutFacts(): Promise<RolloutFacts> {
-    const [current, desired] = await Promise.all([this.#store.rollouts.current(this.#repositoryId), this.#desired(undefined)]);
-    const rows = await this.#store.hosts.list(this.#repositoryId);
-    return { current, rows: new Map(rows.map((each) => [each.host, each])), desired };
+    const [evaluations, row, { held }] = await Promise.all([
+      this.#store.revisions.evaluations(revision.id),
+      this.#store.rollouts.forRevision(revision.id),
+      this.#store.repositories.get(this.#repositoryId),
+    ]);
+    const known = { revision, evaluations, trouble: this.#troubles.of(`revision ${revision.id}`), held: held?.commit };
+    // One that is evaluated anew has no hosts yet, and so nothing to roll out.
+    if (row === undefined || revision.state !== 'PUBLISHED') return { ...known, rollout: undefined };
+    const current = await this.#store.rollouts.current(this.#repositoryId);
+    if (current?.id !== row.id) {
+      const [story] = await this.#store.rollouts.stories([revision.id]);
+      return { ...known, rollout: { row, isCurrent: false, standing: story, frozenAt: story?.at ?? revision.supersededAt } };
+    }
+    const [desired, quarantines] = await Promise.all([this.#desired(undefined), this.#store.hosts.quarantines(this.#repositoryId)]);
+    const rows = new Map((await this.#store.hosts.list(this.#repositoryId)).map((each) => [each.host, each]));
+    const standing = judgeRollout(rolloutHosts({ evaluations, rows, desired, quarantines, now: this.#clock.now() }));
+    return { ...known, rollout: { row, isCurrent: true, standing, frozenAt: undefined } };
   }
 }
 
@@ -145,24 +138,25 @@ export interface RevisionStanding {
   readonly evaluations: readonly Evaluation[];
   /** What keeps the server from doing its work for this revision. */
   readonly trouble: Trouble | undefined;
-  readonly rollout: (RolloutStanding & { readonly row: Rollout; readonly isCurrent: boolean }) | undefined;
+  /** The commit that waits for an administrator. */
+  readonly held: CommitSha | undefined;
+  readonly rollout: (Omit<RolloutSeen, 'description'> & { readonly isCurrent: boolean }) | undefined;
 }
 
 /** As people see it. */
-export function viewStanding({ revision: stored, evaluations, trouble, rollout }: RevisionStanding): RevisionView {
+export function viewStanding(standing: RevisionStanding): RevisionView {
+  const { revision: stored, evaluations, trouble, rollout, held } = standing;
   const revision = { ...stored, error: stored.error ?? trouble?.message };
-  if (rollout === undefined) return viewRevision(revision, evaluations, undefined);
-  const { row, isCurrent, counts, names, leaving } = rollout;
-  return viewRevision(revision, evaluations, {
-    row,
-    counts: isCurrent ? counts : { ...NOBODY, total: counts.total },
-    description: isCurrent ? describeRollout(counts, names, { isComplete: row.state === 'COMPLETE', leaving }).description : describePast(row),
-  });
+  const description = describeStanding(standing)?.description ?? '';
+  return viewRevision(revision, evaluations, rollout === undefined ? undefined : { ...rollout, description }, held);
 }
 
-const NOBODY = countRollout([]);
-
-/** Of a rollout that a newer one followed: its hosts have moved on, so counting them says nothing about it. */
-function describePast({ state }: Rollout): string {
-  return state === 'COMPLETE' ? 'rolled out; the hosts have moved on' : 'superseded before it was complete';
+/** What the commit says of its rollout: where it stands, or what had come of it; undefined when there is none. */
+export function describeStanding({ revision, rollout }: RevisionStanding): StatusText | undefined {
+  if (rollout === undefined) return undefined;
+  const { row, isCurrent, standing } = rollout;
+  const { supersededBy } = revision;
+  if (standing === undefined) return describeSuperseded(supersededBy);
+  const now = describeRollout(standing.counts, namesToTell(standing), { isComplete: row.state === 'COMPLETE', leaving: standing.leaving });
+  return isCurrent ? now : describeSuperseded(supersededBy, now);
 }

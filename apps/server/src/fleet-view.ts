@@ -1,19 +1,4 @@
-import {
-  countRollout,
-  isComplete,
-  isLeaving,
-  needsPerson,
-  NOTHING_OBSERVED,
-  offerOf,
-  standingOf,
-  storableText,
-  type Desired,
-  type HostFacts,
-  type HostName,
-  type HostStanding,
-  type Offer,
-  type RolloutCounts,
-} from '@floe/model';
+import { isEndedRevision, standingOf, storableText, type CommitSha, type Desired, type Offer, type RolloutStanding } from '@floe/model';
 import type { HostView, RepositoryView, RevisionView, ServerNotice } from '@floe/protocol';
 import { factsOf, type Evaluation, type HostRow, type Quarantine, type Repository, type Revision, type Rollout } from '@floe/store';
 import type { Trouble } from '@floe/runtime';
@@ -96,74 +81,21 @@ export function viewRepository(repository: Repository, notices: readonly ServerN
   };
 }
 
-const NEVER_HEARD: Omit<HostFacts, 'offer' | 'desired'> = {
-  observed: NOTHING_OBSERVED,
-  state: 'IDLE',
-  subject: undefined,
-  isOverridden: false,
-  isToRetry: false,
-  isConnected: false,
-  enrolment: 'none',
-};
-const NOTHING: Desired = { kind: 'nothing' };
-
-/** A host of a revision, and where it stands. */
-export interface RolloutHost {
-  readonly host: HostName;
-  readonly standing: HostStanding;
-  /** It is away for so short a time that it may be back at once. */
-  readonly isLeaving: boolean;
-}
-
-/** The hosts of a published revision as its rollout sees them; those that it removed are not part of it. */
-export function rolloutHosts(
-  evaluations: readonly Evaluation[],
-  rows: ReadonlyMap<HostName, HostRow>,
-  desired: ReadonlyMap<HostName, Desired>,
-  now: number,
-): readonly RolloutHost[] {
-  return evaluations
-    .filter(({ outcome }) => outcome !== 'REMOVED')
-    .map((evaluation) => {
-      const { host } = evaluation;
-      const row = rows.get(host);
-      const offer = offerOf('PUBLISHED', evaluation);
-      const wanted = desired.get(host) ?? NOTHING;
-      const standing = standingOf(row === undefined ? { ...NEVER_HEARD, desired: wanted, offer } : factsOf(row, wanted, offer));
-      return { host, standing, isLeaving: standing === 'away' && isLeaving(row?.lastSeenAt ?? row?.enrolledAt, now) };
-    });
-}
-
-export interface RolloutStanding {
-  readonly counts: RolloutCounts;
-  /** The hosts that a person has to look after. */
-  readonly names: Partial<Readonly<Record<HostStanding, readonly HostName[]>>>;
-  /** So many are away that may be back at once. */
-  readonly leaving: number;
-  readonly isComplete: boolean;
-}
-
-/** Where a rollout stands (SPEC.md, O4). */
-export function judgeRollout(hosts: readonly RolloutHost[]): RolloutStanding {
-  const counts = countRollout(hosts.map(({ standing }) => standing));
-  const leaving = hosts.filter((host) => host.isLeaving).length;
-  const names = Object.groupBy(
-    hosts.filter(({ standing }) => needsPerson(standing)),
-    ({ standing }) => standing,
-  );
-  return {
-    counts,
-    names: Object.fromEntries(Object.entries(names).map(([standing, some]) => [standing, some.map(({ host }) => host)])),
-    leaving,
-    isComplete: isComplete(counts, leaving),
-  };
+/** A rollout as it is shown. `standing` undefined: it ended in a time when that was not written down. */
+export interface RolloutSeen {
+  readonly row: Rollout;
+  readonly standing: RolloutStanding | undefined;
+  readonly description: string;
+  readonly frozenAt: number | undefined;
 }
 
 export function viewRevision(
   revision: Revision,
   evaluations: readonly Evaluation[],
-  rollout: { readonly row: Rollout; readonly counts: RolloutCounts; readonly description: string } | undefined,
+  rollout: RolloutSeen | undefined,
+  held: CommitSha | undefined,
 ): RevisionView {
+  const isOver = revision.supersededBy !== undefined;
   return {
     sha: revision.sha,
     sequence: revision.sequence,
@@ -177,15 +109,21 @@ export function viewRevision(
     evaluatedAt: revision.evaluatedAt ?? null,
     builtAt: revision.builtAt ?? null,
     publishedAt: revision.publishedAt ?? null,
+    isHeld: held === revision.sha && !isEndedRevision(revision.state),
+    allowedAt: revision.allowedAt ?? null,
+    supersededBy: revision.supersededBy ?? null,
+    supersededAt: revision.supersededAt ?? null,
     rollout:
       rollout === undefined
         ? null
         : {
             state: rollout.row.state,
-            counts: rollout.counts,
+            counts: rollout.standing?.counts ?? null,
             description: rollout.description,
             startedAt: rollout.row.startedAt,
             completedAt: rollout.row.completedAt ?? null,
+            frozenAt: rollout.frozenAt ?? null,
+            hosts: (rollout.standing?.hosts ?? []).map(({ host, standing, reason }) => ({ host, standing, reason: reason ?? null })),
           },
     hosts: evaluations.map((each) => ({
       host: each.host,
@@ -193,7 +131,8 @@ export function viewRevision(
       toplevel: each.toplevel ?? null,
       error: each.error ?? null,
       warnings: [...(each.warnings ?? [])],
-      retryAt: each.retryAt ?? null,
+      // Nobody tries a host of it again: a newer one has its own word on the host.
+      retryAt: isOver ? null : (each.retryAt ?? null),
       evaluateMs: each.evaluateMs ?? null,
       buildMs: each.buildMs ?? null,
     })),

@@ -81,6 +81,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   },
   evaluations: { bound: 'a row per host of a revision: they go with the age of revisions' },
   rollouts: { bound: 'one of each revision: they go with it' },
+  rollout_stories: { bound: 'one of each rollout, with 200 hosts at most: they go with it' },
   freshness: { bound: 'one of each repository' },
   server: { bound: 'one row' },
 };

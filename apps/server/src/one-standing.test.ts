@@ -1,6 +1,16 @@
-import { AGENT_STATES, EVALUATION_OUTCOMES, NOTHING_OBSERVED, needsPerson, offerOf, type Desired, type HostName, type StorePath } from '@floe/model';
+import {
+  AGENT_STATES,
+  EVALUATION_OUTCOMES,
+  judgeRollout,
+  NOTHING_OBSERVED,
+  needsPerson,
+  offerOf,
+  type Desired,
+  type HostName,
+  type StorePath,
+} from '@floe/model';
 import { FleetView, RevisionView } from '@floe/protocol';
-import type { Evaluation, HostRow } from '@floe/store';
+import { rolloutHosts, type Evaluation, type HostRow } from '@floe/store';
 import { attentionOf, describeRollout, needsAttention, standingName, standingWords } from '@floe/views';
 import { fleetView, revisionView } from '@floe/views/fixtures';
 import fc from 'fast-check';
@@ -10,7 +20,7 @@ import { makeHome, run, startServer } from '../../cli/src/test/harness.ts';
 import { listHosts } from '../../dashboard/src/host-list.ts';
 import { fromSnapshot } from '../../dashboard/src/live-fleet.ts';
 import { standingText } from '../../dashboard/src/standing.ts';
-import { judgeRollout, rolloutHosts, viewHost } from './fleet-view.ts';
+import { viewHost } from './fleet-view.ts';
 
 const NOW = 1_790_000_000_000;
 const path = (name: string): StorePath => `/nix/store/${name.padEnd(32, '0')}-system` as StorePath;
@@ -79,7 +89,7 @@ function rolloutOf(given: readonly Given[]) {
   const rows = new Map(given.map(({ row }) => [row.host, row]));
   const desired = new Map(given.map((each) => [each.row.host, each.desired]));
   const evaluations = given.map(({ evaluation }) => evaluation);
-  return judgeRollout(rolloutHosts(evaluations, rows, desired, NOW));
+  return judgeRollout(rolloutHosts({ evaluations, rows, desired, quarantines: [], now: NOW }));
 }
 
 let home: Awaited<ReturnType<typeof makeHome>>;

@@ -1,5 +1,5 @@
 import type { AgentState, HostName, StorePath } from '@floe/model';
-import { FleetView, type HostView } from '@floe/protocol';
+import { FleetView, RevisionView, type HostView } from '@floe/protocol';
 import { attentionOf } from '@floe/views';
 import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -98,5 +98,56 @@ describe('where a host stands is what resolve() answers now', () => {
     await server.context.store.hosts.markCloned('dan' as HostName, 1);
     const view = await standing('dan', 'quarantined');
     expect(view.hosts.find(({ host }) => host === 'dan')?.problem).toMatch(/two machines.*\ndoes not evaluate: dan is broken/);
+  });
+});
+
+describe('what had come of a revision when a newer one took its place', () => {
+  const list = async () => v.parse(v.array(RevisionView), await (await server.request('/api/revisions?limit=10')).json());
+
+  test('stays: counts, names and reasons, whatever the hosts do since', async () => {
+    await using agent = await TestAgent.welcome(server.url, await server.enrol('eve'));
+    const good = await publishCommit(server, { eve: first });
+    await say(agent, 'SUCCEEDED', first, first);
+    await standing('eve', 'in-sync');
+    const bad = await publishCommit(server, { eve: second, fay: 'BUILD_ERROR' });
+    await say(agent, 'ROLLED_BACK', second, first);
+    await standing('eve', 'rolled-back');
+    const third = await publishCommit(server, { eve: system('third') });
+    await say(agent, 'SUCCEEDED', system('third'), system('third'));
+    await standing('eve', 'in-sync');
+
+    const views = await list();
+    const of = (sha: string) => views.find((each) => each.sha === sha);
+    expect(of(good.sha)).toMatchObject({
+      supersededBy: bad.sha,
+      rollout: { counts: { total: 1, 'in-sync': 1 }, description: 'the only host runs it' },
+    });
+    const failed = of(bad.sha);
+    expect(failed?.rollout).toMatchObject({
+      counts: { total: 2, 'rolled-back': 1, behind: 1 },
+      description: '0 of 2 hosts run it, 1 rolled back: eve, 1 behind: fay',
+      hosts: [
+        { host: 'eve', standing: 'rolled-back', reason: 'no printer' },
+        { host: 'fay', standing: 'behind', reason: 'fay is broken' },
+      ],
+    });
+    expect(failed?.rollout?.frozenAt).toBe(failed?.supersededAt);
+    expect(of(third.sha)?.rollout?.frozenAt).toBeNull();
+    const opened = v.parse(RevisionView, await (await server.request(`/api/revisions/${bad.sha}`)).json());
+    expect(opened).toEqual(failed);
+    const older = v.parse(v.array(RevisionView), await (await server.request(`/api/revisions?limit=1&before=${third.sequence}`)).json());
+    expect(older.map(({ sha }) => sha)).toEqual([bad.sha]);
+  });
+
+  test('that nobody ever saw is no success, and not pending for ever: it says what took its place', async () => {
+    await server.enrol('gus');
+    const unseen = await publishCommit(server, { gus: first });
+    const next = await publishCommit(server, { gus: second });
+    const view = (await list()).find(({ sha }) => sha === unseen.sha);
+    expect(view?.rollout).toMatchObject({
+      state: 'SUPERSEDED',
+      counts: { away: 1 },
+      description: `superseded by ${next.sha.slice(0, 7)}: 0 of 1 host runs it, 1 away`,
+    });
   });
 });

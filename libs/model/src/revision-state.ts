@@ -26,31 +26,109 @@ export const REVISION_EVENTS = [
 ] as const;
 export type RevisionEvent = (typeof REVISION_EVENTS)[number];
 
-type Row = Record<RevisionEvent, RevisionState | null>;
-const ENDED: Row = {
-  accepted: null,
-  verified: null,
-  refused: null,
-  evaluated: null,
-  'evaluation-failed': null,
-  built: null,
-  'build-failed': null,
-  superseded: null,
-  reopened: null,
-};
-
-/** `null`: the event means nothing in this state and changes nothing. A missing cell does not compile. */
-const TABLE: Record<RevisionState, Row> = {
-  RECEIVED: { ...ENDED, accepted: 'VERIFYING', refused: 'REJECTED', superseded: 'SUPERSEDED' },
-  VERIFYING: { ...ENDED, verified: 'EVALUATING', refused: 'REJECTED', superseded: 'SUPERSEDED' },
-  EVALUATING: { ...ENDED, evaluated: 'BUILDING', 'evaluation-failed': 'EVAL_FAILED', refused: 'REJECTED', superseded: 'SUPERSEDED' },
-  BUILDING: { ...ENDED, built: 'PUBLISHED', 'build-failed': 'BUILD_FAILED', superseded: 'SUPERSEDED' },
-  PUBLISHED: { ...ENDED, reopened: 'EVALUATING' },
-  REJECTED: ENDED,
-  EVAL_FAILED: { ...ENDED, reopened: 'EVALUATING' },
+type Row = Readonly<Record<RevisionEvent, RevisionState | null>>;
+/** `null`: the event means nothing in this state and changes nothing. Every cell is written: a missing one does not compile. */
+const TABLE: Readonly<Record<RevisionState, Row>> = {
+  RECEIVED: {
+    accepted: 'VERIFYING',
+    verified: null,
+    refused: 'REJECTED',
+    evaluated: null,
+    'evaluation-failed': null,
+    built: null,
+    'build-failed': null,
+    superseded: 'SUPERSEDED',
+    reopened: null,
+  },
+  VERIFYING: {
+    accepted: null,
+    verified: 'EVALUATING',
+    refused: 'REJECTED',
+    evaluated: null,
+    'evaluation-failed': null,
+    built: null,
+    'build-failed': null,
+    superseded: 'SUPERSEDED',
+    reopened: null,
+  },
+  EVALUATING: {
+    accepted: null,
+    verified: null,
+    refused: 'REJECTED',
+    evaluated: 'BUILDING',
+    'evaluation-failed': 'EVAL_FAILED',
+    built: null,
+    'build-failed': null,
+    superseded: 'SUPERSEDED',
+    reopened: null,
+  },
+  BUILDING: {
+    accepted: null,
+    verified: null,
+    refused: null,
+    evaluated: null,
+    'evaluation-failed': null,
+    built: 'PUBLISHED',
+    'build-failed': 'BUILD_FAILED',
+    superseded: 'SUPERSEDED',
+    reopened: null,
+  },
+  PUBLISHED: {
+    accepted: null,
+    verified: null,
+    refused: null,
+    evaluated: null,
+    'evaluation-failed': null,
+    built: null,
+    'build-failed': null,
+    superseded: null,
+    reopened: 'EVALUATING',
+  },
+  REJECTED: {
+    accepted: null,
+    verified: null,
+    refused: null,
+    evaluated: null,
+    'evaluation-failed': null,
+    built: null,
+    'build-failed': null,
+    superseded: null,
+    reopened: null,
+  },
+  EVAL_FAILED: {
+    accepted: null,
+    verified: null,
+    refused: null,
+    evaluated: null,
+    'evaluation-failed': null,
+    built: null,
+    'build-failed': null,
+    superseded: null,
+    reopened: 'EVALUATING',
+  },
   // A host of it whose download failed is tried again, and may be built late.
-  BUILD_FAILED: { ...ENDED, built: 'PUBLISHED', reopened: 'EVALUATING' },
-  SUPERSEDED: ENDED,
+  BUILD_FAILED: {
+    accepted: null,
+    verified: null,
+    refused: null,
+    evaluated: null,
+    'evaluation-failed': null,
+    built: 'PUBLISHED',
+    'build-failed': null,
+    superseded: null,
+    reopened: 'EVALUATING',
+  },
+  SUPERSEDED: {
+    accepted: null,
+    verified: null,
+    refused: null,
+    evaluated: null,
+    'evaluation-failed': null,
+    built: null,
+    'build-failed': null,
+    superseded: null,
+    reopened: null,
+  },
 };
 const ENDS: ReadonlySet<RevisionState> = new Set(['PUBLISHED', 'REJECTED', 'EVAL_FAILED', 'BUILD_FAILED', 'SUPERSEDED']);
 

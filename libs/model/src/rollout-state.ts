@@ -1,3 +1,4 @@
+import type { HostName } from './brands.ts';
 import { HOST_STANDINGS, needsPerson, type HostStanding } from './standing.ts';
 
 export const ROLLOUT_STATES = ['WAITING_APPROVAL', 'READY', 'ROLLING', 'SOAKING', 'COMPLETE', 'PAUSED', 'ABORTED', 'SUPERSEDED'] as const;
@@ -47,4 +48,45 @@ export const AWAY_GRACE_MS = 90_000;
 /** True when a host that is away since then may be back at once. A time ahead of `now` is another clock's, within bounds. */
 export function isLeaving(awaySince: number | undefined, now: number): boolean {
   return awaySince !== undefined && Math.abs(now - awaySince) < AWAY_GRACE_MS;
+}
+
+/** A host of a rollout, and where it stands. */
+export interface RolloutHost {
+  readonly host: HostName;
+  readonly standing: HostStanding;
+  /** What is known of why it stands there, for people; undefined where that says nothing. */
+  readonly reason: string | undefined;
+  /** It is away for so short a time that it may be back at once. */
+  readonly isLeaving: boolean;
+}
+
+/** Where a rollout stands, or stood when its revision was superseded. */
+export interface RolloutStanding {
+  readonly counts: RolloutCounts;
+  /** So many are away that may be back at once. */
+  readonly leaving: number;
+  /** Those that are not in sync, the ones that need a person first; not all of them, where they are very many. */
+  readonly hosts: readonly Pick<RolloutHost, 'host' | 'standing' | 'reason'>[];
+}
+
+/** More are counted, and not told by name. */
+const MAX_NAMED = 200;
+
+/** Where a rollout with these hosts stands. */
+export function judgeRollout(all: readonly RolloutHost[]): RolloutStanding {
+  const others = all.filter(({ standing }) => standing !== 'in-sync');
+  const calling = others.filter(({ standing }) => needsPerson(standing));
+  const quiet = others.filter(({ standing }) => !needsPerson(standing));
+  return {
+    counts: countRollout(all.map(({ standing }) => standing)),
+    leaving: all.filter(({ isLeaving: leaves }) => leaves).length,
+    hosts: [...calling, ...quiet].slice(0, MAX_NAMED).map(({ host, standing, reason }) => ({ host, standing, reason })),
+  };
+}
+
+/** The hosts of a rollout that need a person, by standing: what is told by name. */
+export function namesToTell({ hosts }: RolloutStanding): Partial<Record<HostStanding, HostName[]>> {
+  const names: Partial<Record<HostStanding, HostName[]>> = {};
+  for (const { host, standing } of hosts) if (needsPerson(standing)) (names[standing] ??= []).push(host);
+  return names;
 }

@@ -219,7 +219,7 @@ async function blame(deps: PipelineDeps, revision: Revision, error: unknown): Pr
     }
     await store.revisions.noteError(revision.id, describeError(error));
     const newest = await store.revisions.newest(revision.repositoryId);
-    if (newest !== undefined && newest.sequence > revision.sequence) await store.revisions.advance(revision.id, 'superseded', clock.now());
+    if (newest !== undefined && newest.sequence > revision.sequence) await store.revisions.supersede(revision.id, newest.sha, clock.now());
   } catch (cause) {
     logger.warn('a failed step could not be written down', { error: cause });
   }

@@ -100,13 +100,25 @@ export const RevisionView = v.object({
   evaluatedAt: v.nullable(Timestamp),
   builtAt: v.nullable(Timestamp),
   publishedAt: v.nullable(Timestamp),
+  /** It waits for an administrator, and goes no further without one. */
+  isHeld: v.optional(v.boolean(), false),
+  /** It was held, and an administrator let it in then. */
+  allowedAt: v.optional(v.nullable(Timestamp), null),
+  /** The commit that took its place, before it was published or after. */
+  supersededBy: v.optional(v.nullable(CommitSha), null),
+  supersededAt: v.optional(v.nullable(Timestamp), null),
   rollout: v.nullable(
     v.object({
       state: v.picklist(ROLLOUT_STATES),
-      counts: RolloutCountsView,
+      /** Null: it was superseded in a time when that was not written down. */
+      counts: v.nullable(RolloutCountsView),
       description: prose(),
       startedAt: Timestamp,
       completedAt: v.nullable(Timestamp),
+      /** Since when its counts, names and reasons stay as they are: a newer revision took its place. Null: it is the current one. */
+      frozenAt: v.optional(v.nullable(Timestamp), null),
+      /** Hosts that are not in sync, or were not when it ended, those that need a person first. */
+      hosts: v.optional(list(v.object({ host: prose(MAX_ATTRIBUTE_CHARACTERS), standing: HostStanding, reason: v.nullable(prose()) }), 200), []),
     }),
   ),
   hosts: list(RevisionHostView, MAX_HOSTS),

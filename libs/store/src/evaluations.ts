@@ -100,6 +100,33 @@ function toEvaluation(row: Row): Evaluation {
   return reader.problem === undefined ? read : { ...read, outcome: 'EVAL_ERROR', error: reader.problem };
 }
 
+/** The hosts of a revision, by name. */
+export async function readEvaluations(db: Database, id: string): Promise<Evaluation[]> {
+  const { host, outcome, drvPath, toplevel, system, error, warnings, retryAt, tries, evaluateMs, buildMs, builtAt, narHash, closureSizeBytes } =
+    evaluations;
+  const rows = await db
+    .select({
+      host,
+      outcome,
+      drvPath,
+      toplevel,
+      system,
+      error,
+      warnings,
+      retryAt,
+      tries,
+      evaluateMs,
+      buildMs,
+      builtAt,
+      narHash,
+      closureSizeBytes,
+    })
+    .from(evaluations)
+    .where(eq(evaluations.revisionId, id))
+    .orderBy(asc(evaluations.host));
+  return rows.map(toEvaluation);
+}
+
 export function createEvaluationStore(
   db: Database,
 ): Pick<RevisionStore, 'saveEvaluations' | 'saveBuilds' | 'savePublished' | 'evaluations' | 'nextRetryAt'> {
@@ -120,31 +147,7 @@ export function createEvaluationStore(
         .set({ narHash, closureSizeBytes })
         .where(and(eq(evaluations.revisionId, id), eq(evaluations.host, host)));
     },
-    async evaluations(id) {
-      const { host, outcome, drvPath, toplevel, system, error, warnings, retryAt, tries, evaluateMs, buildMs, builtAt, narHash, closureSizeBytes } =
-        evaluations;
-      const rows = await db
-        .select({
-          host,
-          outcome,
-          drvPath,
-          toplevel,
-          system,
-          error,
-          warnings,
-          retryAt,
-          tries,
-          evaluateMs,
-          buildMs,
-          builtAt,
-          narHash,
-          closureSizeBytes,
-        })
-        .from(evaluations)
-        .where(eq(evaluations.revisionId, id))
-        .orderBy(asc(evaluations.host));
-      return rows.map(toEvaluation);
-    },
+    evaluations: async (id) => await readEvaluations(db, id),
     async nextRetryAt(id) {
       const [row] = await db
         .select({ at: sql`min(${evaluations.retryAt})` })

@@ -62,6 +62,7 @@ export async function pruneRevisions(db: Database, before: Timestamp): Promise<n
           select from rollouts o where o.revision_id = r.id and o.state = 'COMPLETE' and not exists (
             select from rollouts p join revisions n on n.id = p.revision_id
             where p.state = 'COMPLETE' and n.repository_id = r.repository_id and n.sequence > r.sequence))`;
+    await tx.execute(sql`delete from rollout_stories where revision_id in (${unused})`);
     await tx.execute(sql`delete from rollouts where revision_id in (${unused})`);
     const forgotten = await tx.execute(sql`
       with pruned as (delete from revisions where id in (${unused}) returning 1) select count(*) as count from pruned`);

@@ -6,7 +6,7 @@ import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify, notifyHosts } from './hints.ts';
 import type { PinKind, StoredSituation } from './records.ts';
-import { releasesAsOf } from './releases.ts';
+import { releasesAsOf } from './release-rows.ts';
 import { newestRollout } from './rollouts.ts';
 import { HostNameText, Int8, isOneOf, readRows } from './rows.ts';
 import type { HostStore } from './store.ts';
@@ -51,7 +51,7 @@ async function quarantined(db: Database, repositoryId: string, names: Hosts): Pr
 }
 
 /** Reads without a transaction: a situation that is torn by a write is put right by the hint of that write. */
-async function situation(db: Database, repositoryId: string, names: Hosts, now: number): Promise<StoredSituation[]> {
+export async function situation(db: Database, repositoryId: string, names: Hosts, now: number): Promise<StoredSituation[]> {
   const ofRepository = eq(revisions.repositoryId, repositoryId);
   const current = await newestRollout(db, ofRepository);
   const completed = current?.state === 'COMPLETE' ? current : await newestRollout(db, and(ofRepository, eq(rollouts.state, 'COMPLETE')));

@@ -14,6 +14,7 @@ import { createReleaseStore } from './releases.ts';
 import { createReportStore } from './reports.ts';
 import { createRepositoryStore } from './repositories.ts';
 import { createRevisionStore } from './revisions.ts';
+import { readStories } from './rollout-stories.ts';
 import { createRolloutStore } from './rollouts.ts';
 import { createServerStore } from './server-row.ts';
 import type { Store, StoreTarget } from './store.ts';
@@ -58,11 +59,11 @@ function composeStore(connection: Connection, { clock, logger }: StoreDeps): Sto
     ping: async () => await server.probe(),
     leftOut: () => leftOut.list(),
     server,
-    repositories: translating(createRepositoryStore(db), isClosed),
+    repositories: translating(createRepositoryStore(db, clock), isClosed),
     deliveries: translating(createDeliveryStore(db), isClosed),
     revisions: translating(createRevisionStore(db, leftOut), isClosed),
     releases: translating(createReleaseStore(db, leftOut), isClosed),
-    rollouts: translating(createRolloutStore(db), isClosed),
+    rollouts: translating({ ...createRolloutStore(db), stories: async (ids: readonly string[]) => await readStories(db, ids) }, isClosed),
     hosts: translating(createHostStore(db, clock, leftOut), isClosed),
     reports: translating(createReportStore(db), isClosed),
     tokens: translating(createTokenStore(db, clock), isClosed),

@@ -8,6 +8,7 @@ import type {
   Observed,
   ReleaseRef,
   RevisionState,
+  RolloutStanding,
   RolloutState,
   StageTimings,
   StorePath,
@@ -77,6 +78,17 @@ export interface Revision extends CommitInfo {
   readonly evaluatedAt?: Timestamp | undefined;
   readonly builtAt?: Timestamp | undefined;
   readonly publishedAt?: Timestamp | undefined;
+  /** It was held, and an administrator let it in then. */
+  readonly allowedAt?: Timestamp | undefined;
+  /** The commit that took its place, before it was published or after, and when. */
+  readonly supersededBy?: CommitSha | undefined;
+  readonly supersededAt?: Timestamp | undefined;
+}
+
+/** What had come of a rollout when a newer one took its place. */
+export interface RolloutStory extends RolloutStanding {
+  readonly revisionId: string;
+  readonly at: Timestamp;
 }
 
 /** What evaluating one host came to. */

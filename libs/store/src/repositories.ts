@@ -1,13 +1,16 @@
-import { storableText } from '@floe/model';
-import { and, eq, gt, isNull, lte, or, sql } from 'drizzle-orm';
+import { isEndedRevision, REVISION_STATES, storableText } from '@floe/model';
+import type { Clock } from '@floe/runtime';
+import { and, eq, gt, inArray, isNull, lte, or, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify } from './hints.ts';
 import type { Repository } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import type { RepositoryStore } from './store.ts';
-import { repositories } from './tables/index.ts';
+import { repositories, revisions } from './tables/index.ts';
 import { readableCounter } from './unreadable.ts';
+
+const UNFINISHED_REVISION = REVISION_STATES.filter((state) => !isEndedRevision(state));
 
 type Row = typeof repositories.$inferSelect;
 
@@ -106,7 +109,7 @@ async function recordFetch(db: Database, id: string, outcome: Parameters<Reposit
   if (updated.length === 0) throw missingRow('repository', id);
 }
 
-export function createRepositoryStore(db: Database): RepositoryStore {
+export function createRepositoryStore(db: Database, clock: Clock): RepositoryStore {
   return {
     async ensure({ url, branch, now }) {
       await db.insert(repositories).values({ url, branch, createdAt: now }).onConflictDoNothing();
@@ -132,7 +135,13 @@ export function createRepositoryStore(db: Database): RepositoryStore {
       }),
     allow: async (id, commit) =>
       await db.transaction(async (tx) => {
-        await tx.update(repositories).set({ allowedCommit: commit }).where(eq(repositories.id, id));
+        const at = clock.now();
+        await tx.update(repositories).set({ allowedCommit: commit, allowedAt: at }).where(eq(repositories.id, id));
+        // It may be taken in already, and wait in the middle of its way.
+        await tx
+          .update(revisions)
+          .set({ allowedAt: at })
+          .where(and(eq(revisions.repositoryId, id), eq(revisions.sha, commit), inArray(revisions.state, UNFINISHED_REVISION)));
         await wakeRepository(tx, id);
       }),
     async accept(id, commit) {

@@ -1,15 +1,4 @@
-import {
-  boundedTime,
-  isEndedRevision,
-  isFinishedFirst,
-  MAX_COUNTER,
-  nextRevisionState,
-  PATIENCE,
-  REVISION_STATES,
-  storableText,
-  type RevisionEvent,
-  type RevisionState,
-} from '@floe/model';
+import { boundedTime, isEndedRevision, isFinishedFirst, MAX_COUNTER, PATIENCE, REVISION_STATES, storableText } from '@floe/model';
 import { and, desc, eq, gt, inArray, like, lt, ne, or, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
@@ -19,21 +8,15 @@ import { notify } from './hints.ts';
 import { pruneRevisions } from './history.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
 import type { Revision } from './records.ts';
+import { moveRevision, textOrNull } from './revision-moves.ts';
 import { RowReader } from './row-reader.ts';
 import { Int8, WarningsColumn, withoutNulls } from './rows.ts';
-import type { Advanced, RevisionStore } from './store.ts';
+import type { RevisionStore } from './store.ts';
 import { evaluations, repositories, revisions } from './tables/index.ts';
 
 /** The ends at which it is known what a revision has for each host. */
 const JUDGED = REVISION_STATES.filter((state) => isEndedRevision(state) && state !== 'SUPERSEDED');
 const UNFINISHED = REVISION_STATES.filter((state) => !isEndedRevision(state));
-
-/** The column that says when a revision came into a state. */
-const STAMPS: Partial<Record<RevisionState, 'verifiedAt' | 'evaluatedAt' | 'publishedAt'>> = {
-  EVALUATING: 'verifiedAt',
-  BUILDING: 'evaluatedAt',
-  PUBLISHED: 'publishedAt',
-};
 
 /** One that cannot be read says so, as one that was refused. One whose commit cannot be read is left out: nothing can be told of it. */
 function toRevision(row: typeof revisions.$inferSelect): Revision[] {
@@ -57,6 +40,9 @@ function toRevision(row: typeof revisions.$inferSelect): Revision[] {
     evaluatedAt: reader.timeOrNone('evaluated_at', row.evaluatedAt),
     builtAt: reader.timeOrNone('built_at', row.builtAt),
     publishedAt: reader.timeOrNone('published_at', row.publishedAt),
+    allowedAt: reader.timeOrNone('allowed_at', row.allowedAt),
+    supersededBy: reader.commit('superseded_by', row.supersededBy),
+    supersededAt: reader.timeOrNone('superseded_at', row.supersededAt),
   };
   return [reader.problem === undefined ? read : { ...read, error: reader.problem }];
 }
@@ -70,8 +56,8 @@ async function newestFirst(db: Database, where: SQL | undefined, limit: number):
   return (await newestRows(db, where, limit)).flatMap(toRevision);
 }
 
-async function list(db: Database, repositoryId: string, limit: number, leftOut: LeftOutRows): Promise<Revision[]> {
-  const rows = await newestRows(db, ofRepository(repositoryId), limit);
+async function list(db: Database, repositoryId: string, limit: number, leftOut: LeftOutRows, before?: number): Promise<Revision[]> {
+  const rows = await newestRows(db, and(ofRepository(repositoryId), before === undefined ? undefined : lt(revisions.sequence, before)), limit);
   const beyond = await db
     .select()
     .from(revisions)
@@ -101,7 +87,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
   const { sha, subject, authorName, authorEmail, committedAt, receivedAt, fetchedAt } = commit;
   return await db.transaction(async (tx) => {
     const [repository] = await tx
-      .select({ sequence: highestSequence })
+      .select({ sequence: highestSequence, allowedCommit: repositories.allowedCommit, allowedAt: repositories.allowedAt })
       .from(repositories)
       .where(eq(repositories.id, repositoryId))
       .for('no key update');
@@ -114,9 +100,9 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
     const sequence = v.parse(Int8, repository.sequence) + 1;
     await tx.update(repositories).set({ sequence, acceptedCommit: sha }).where(eq(repositories.id, repositoryId));
     const first = await finishedFirst(tx, repositoryId, fetchedAt);
-    const superseded = await tx
-      .update(revisions)
-      .set({ state: 'SUPERSEDED', error: null })
+    const unfinished = await tx
+      .select({ id: revisions.id })
+      .from(revisions)
       .where(
         and(
           eq(revisions.repositoryId, repositoryId),
@@ -124,8 +110,8 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
           inArray(revisions.state, UNFINISHED),
           first === undefined ? undefined : ne(revisions.id, first.id),
         ),
-      )
-      .returning({ id: revisions.id });
+      );
+    for (const { id } of unfinished) await moveRevision(tx, id, { event: 'superseded', at: fetchedAt, also: { supersededBy: sha } });
     const [row] = await tx
       .insert(revisions)
       .values({
@@ -139,10 +125,11 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
         committedAt: boundedTime(committedAt),
         receivedAt,
         fetchedAt,
+        allowedAt: repository.allowedCommit === sha && repository.allowedAt !== null ? boundedTime(repository.allowedAt) : null,
       })
       .returning();
     if (row === undefined) throw missingRow('revision', sha);
-    await notify(tx, { topic: 'repository', id: repositoryId }, ...[row, ...superseded].map(({ id }) => ({ topic: 'revision' as const, id })));
+    await notify(tx, { topic: 'repository', id: repositoryId }, { topic: 'revision', id: row.id });
     return { ...withoutNulls(row), warnings: [] };
   });
 }
@@ -164,29 +151,6 @@ async function finishedFirst(db: Database, repositoryId: string, now: number): P
   return isFirst ? running : undefined;
 }
 
-/**
- * Moves a revision. The update names the state that was read, so of two writers the second changes nothing and learns
- * the state that it came too late for (e.g. a builder, when a newer commit superseded its revision).
- */
-async function advance(db: Database, id: string, event: RevisionEvent, at: number, error: string | undefined): Promise<Advanced> {
-  return await db.transaction(async (tx) => await advanceIn(tx, id, event, at, error));
-}
-
-async function advanceIn(tx: Database, id: string, event: RevisionEvent, at: number, error: string | undefined): Promise<Advanced> {
-  const before = await stateOf(tx, id);
-  const state = nextRevisionState(before, event);
-  if (state === null) return { kind: 'stale', state: before };
-  const stamp = STAMPS[state];
-  const moved = await tx
-    .update(revisions)
-    .set({ state, ...(stamp === undefined ? {} : { [stamp]: at }), error: textOrNull(error) })
-    .where(and(eq(revisions.id, id), eq(revisions.state, before)))
-    .returning({ id: revisions.id });
-  if (moved.length === 0) return { kind: 'stale', state: await stateOf(tx, id) };
-  await notify(tx, { topic: 'revision', id });
-  return { kind: 'advanced', state };
-}
-
 /** Only while something is still to be tried: the reason why a revision ended stays. */
 async function noteError(db: Database, id: string, error: string | undefined): Promise<void> {
   await db.transaction(async (tx) => {
@@ -205,16 +169,6 @@ async function noteWarnings(db: Database, id: string, warnings: readonly string[
   await db.update(revisions).set({ warnings: texts }).where(eq(revisions.id, id));
 }
 
-function textOrNull(text: string | undefined): string | null {
-  return text === undefined ? null : storableText(text);
-}
-
-async function stateOf(db: Database, id: string): Promise<RevisionState> {
-  const [row] = await db.select({ state: revisions.state }).from(revisions).where(eq(revisions.id, id));
-  if (row === undefined) throw missingRow('revision', id);
-  return row.state;
-}
-
 function ofRepository(repositoryId: string): SQL {
   return eq(revisions.repositoryId, repositoryId);
 }
@@ -228,15 +182,17 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
     nextUnfinished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, UNFINISHED)), 2)).at(-1),
     newestPublished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), eq(revisions.state, 'PUBLISHED')), 1))[0],
     newestJudged: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, JUDGED)), 1))[0],
-    list: async (repositoryId, limit) => await list(db, repositoryId, limit, leftOut),
+    list: async (repositoryId, limit, before) => await list(db, repositoryId, limit, leftOut, before),
     async byShaPrefix(repositoryId, prefix) {
       if (!/^[0-9a-f]{1,40}$/.test(prefix)) return [];
       return await newestFirst(db, and(ofRepository(repositoryId), like(revisions.sha, `${prefix}%`)), 20);
     },
-    advance: async (id, event, at, error) => await advance(db, id, event, at, error),
+    advance: async (id, event, at, error) => await db.transaction(async (tx) => await moveRevision(tx, id, { event, at, error })),
+    supersede: async (id, by, at) =>
+      await db.transaction(async (tx) => await moveRevision(tx, id, { event: 'superseded', at, also: { supersededBy: by } })),
     reopen: async (id, at) =>
       await db.transaction(async (tx) => {
-        const result = await advanceIn(tx, id, 'reopened', at, undefined);
+        const result = await moveRevision(tx, id, { event: 'reopened', at });
         if (result.kind === 'advanced') await tx.delete(evaluations).where(eq(evaluations.revisionId, id));
         return result;
       }),

@@ -38,14 +38,17 @@ export async function newestRollout(db: Database, where: SQL | undefined): Promi
     .orderBy(desc(revisions.sequence))
     .limit(1);
   if (row === undefined) return undefined;
+  return { ...readRollout(row.rollout), sequence: new RowReader().counter('sequence', row.sequence) };
+}
+
+function readRollout(row: typeof rollouts.$inferSelect): Rollout {
   const reader = new RowReader();
   return {
-    ...withoutNulls(row.rollout),
+    ...withoutNulls(row),
     // In a state that nobody knows nothing is to move.
-    state: reader.one('state', row.rollout.state, ROLLOUT_STATES, 'PAUSED'),
-    startedAt: reader.time('started_at', row.rollout.startedAt),
-    completedAt: reader.timeOrNone('completed_at', row.rollout.completedAt),
-    sequence: reader.counter('sequence', row.sequence),
+    state: reader.one('state', row.state, ROLLOUT_STATES, 'PAUSED'),
+    startedAt: reader.time('started_at', row.startedAt),
+    completedAt: reader.timeOrNone('completed_at', row.completedAt),
   };
 }
 
@@ -54,7 +57,7 @@ function toRollout(row: Rollout & { readonly sequence: number }): Rollout {
   return rollout;
 }
 
-export function createRolloutStore(db: Database): RolloutStore {
+export function createRolloutStore(db: Database): Omit<RolloutStore, 'stories'> {
   async function one(where: SQL): Promise<Rollout | undefined> {
     const row = await newestRollout(db, where);
     return row === undefined ? undefined : toRollout(row);

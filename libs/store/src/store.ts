@@ -18,6 +18,7 @@ import type {
   Repository,
   Revision,
   Rollout,
+  RolloutStory,
   StoredReport,
   StoredSituation,
   Timestamp,
@@ -135,12 +136,14 @@ export interface RevisionStore {
   newestPublished(repositoryId: string): Promise<Revision | undefined>;
   /** The newest that came to an end by itself, well or not: what it has for a host is what counts for the host. */
   newestJudged(repositoryId: string): Promise<Revision | undefined>;
-  /** Newest first. */
-  list(repositoryId: string, limit: number): Promise<readonly Revision[]>;
+  /** Newest first; of those with a sequence below `before`. */
+  list(repositoryId: string, limit: number, before?: number): Promise<readonly Revision[]>;
   /** Newest first; more than one commit may match. */
   byShaPrefix(repositoryId: string, prefix: string): Promise<readonly Revision[]>;
   /** Moves the revision by `event`, and stamps the time of the state that ended well. */
   advance(id: string, event: RevisionEvent, at: Timestamp, error?: string): Promise<Advanced>;
+  /** A newer commit goes first: this one is SUPERSEDED, by `by`. */
+  supersede(id: string, by: CommitSha, at: Timestamp): Promise<Advanced>;
   /** An administrator has an ended revision evaluated anew: what its hosts came to is forgotten, its releases stay. */
   reopen(id: string, at: Timestamp): Promise<Advanced>;
   /** Why a step of an unfinished revision is being tried again; undefined ends it, and so does `advance`. */
@@ -198,6 +201,8 @@ export interface RolloutStore {
   /** The rollout of the newest published revision. */
   current(repositoryId: string): Promise<Rollout | undefined>;
   forRevision(revisionId: string): Promise<Rollout | undefined>;
+  /** What had come of these when a newer one took their place; those of a time before it was written down have none. */
+  stories(revisionIds: readonly string[]): Promise<readonly RolloutStory[]>;
   /** False when it was not in `from` any more. */
   setState(id: string, from: RolloutState, to: RolloutState, at: Timestamp): Promise<boolean>;
   /** Ends an unfinished rollout well. False when it had ended already. */

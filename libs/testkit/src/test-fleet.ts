@@ -205,7 +205,7 @@ export class TestFleet implements AsyncDisposable {
         if (revision === undefined) return undefined;
         if (['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED', 'SUPERSEDED'].includes(revision.state)) return revision;
         const counts = revision.rollout?.counts;
-        return counts !== undefined && counts['under-way'] === 0 ? revision : undefined;
+        return counts != null && counts['under-way'] === 0 ? revision : undefined;
       },
       { timeoutMs, explain: async () => `${JSON.stringify(await this.fleetView(), null, 1)}\n${this.server.log()}` },
     );

@@ -42,6 +42,16 @@ export function describeRollout(counts: RolloutCounts, names: RolloutNames = {},
   return { state: stateOf(counts, progress), description: [...withNames].length <= ROOM_FOR_NAMES ? withNames : sentence(counts, {}) };
 }
 
+/**
+ * What is left on a commit when a newer one took its place: the verdict that it came to, or that it came to none, with how far it
+ * had come. `before`: where it stood then, as far as that was written down.
+ */
+export function describeSuperseded(supersededBy: string | undefined, before?: StatusText): StatusText {
+  if (before !== undefined && before.state !== 'pending') return before;
+  const by = `superseded by ${supersededBy === undefined ? 'a newer commit' : supersededBy.slice(0, 7)}`;
+  return { state: 'error', description: before === undefined ? by : `${by}: ${before.description}` };
+}
+
 function stateOf(counts: RolloutCounts, { isComplete = false, leaving = 0 }: RolloutProgress): StatusText['state'] {
   if (isInTrouble(counts)) return 'failure';
   if (counts['under-way'] + leaving > 0 && !isComplete) return 'pending';

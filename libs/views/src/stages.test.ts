@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { stageMs, stagesOf } from './stages.ts';
+import { countRollout } from '@floe/model';
 import { NOW, revisionView } from './fixtures.ts';
 
 type Over = NonNullable<Parameters<typeof revisionView>[0]>;
@@ -26,9 +27,33 @@ describe('the way of a revision', () => {
   test('a rollout in which nothing moves and one host rolled back does not look as if it went on', () => {
     const { rollout } = revisionView();
     if (rollout === null) throw new Error('the fixture has a rollout');
-    const stuck = { ...rollout, counts: { ...rollout.counts, 'under-way': 0 } };
+    const stuck = { ...rollout, counts: countRollout(['in-sync', 'rolled-back']) };
     expect(statuses({ rollout: stuck })).toMatch(/failed$/);
-    expect(statuses({ rollout: { ...rollout, state: 'COMPLETE', completedAt: NOW } })).toMatch(/done$/);
+    const complete = { ...rollout, state: 'COMPLETE', completedAt: NOW } as const;
+    expect(statuses({ rollout: { ...complete, counts: countRollout(['in-sync']) } })).toMatch(/done$/);
+    expect(statuses({ rollout: { ...complete, counts: countRollout(['in-sync', 'away']) } })).toMatch(/partly$/);
+    // Frozen as it was when a newer one took its place.
+    const superseded = { ...rollout, state: 'SUPERSEDED', frozenAt: NOW } as const;
+    expect(statuses({ rollout: { ...superseded, counts: countRollout(['in-sync', 'under-way']) } })).toMatch(/partly$/);
+    expect(statuses({ rollout: { ...superseded, counts: countRollout(['rolled-back']) } })).toMatch(/failed$/);
+    expect(statuses({ rollout: { ...superseded, counts: null } })).toMatch(/skipped$/);
+  });
+
+  test('has no tick where a step is done for some of its hosts, and says for how many', () => {
+    const host = { toplevel: null, error: null, evaluateMs: null, buildMs: null };
+    const hosts = [
+      { ...host, host: 'ada', outcome: 'CHANGED' },
+      { ...host, host: 'bob', outcome: 'EVAL_ERROR' },
+      { ...host, host: 'cyd', outcome: 'BUILD_ERROR' },
+    ] as const;
+    const stages = stagesOf(revisionView({ hosts: [...hosts] })).filter(({ status }) => status === 'partly');
+    expect(stages.map(({ name, share }) => `${name} ${share}`)).toEqual(['evaluated 2 of 3', 'built 1 of 2']);
+  });
+
+  test('is held, and not running, while it waits for an administrator, and that time is no stage', () => {
+    expect(statuses({ ...OPEN, state: 'EVALUATING', fetchedAt: NOW, isHeld: true })).toBe('done done held waiting waiting waiting');
+    const [, fetched] = stagesOf(revisionView({ receivedAt: NOW - 9_000_000, allowedAt: NOW - 700, fetchedAt: NOW - 300 }));
+    expect(fetched === undefined ? null : stageMs(fetched, NOW)).toBe(400);
   });
 });
 

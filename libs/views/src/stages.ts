@@ -1,8 +1,8 @@
-import { isEndedRevision, type RevisionState } from '@floe/model';
+import { isEndedRevision, isInTrouble, type RevisionState } from '@floe/model';
 import type { RevisionView } from '@floe/protocol';
 
-/** `skipped`: it will not happen any more. */
-export type StageStatus = 'done' | 'running' | 'failed' | 'waiting' | 'skipped';
+/** `partly`: done, but not for all hosts. `held`: waits for an administrator. `skipped`: it will not happen any more. */
+export type StageStatus = 'done' | 'partly' | 'running' | 'held' | 'failed' | 'waiting' | 'skipped';
 
 const NAMES = ['received', 'fetched', 'evaluated', 'built', 'published'] as const;
 export type StageName = (typeof NAMES)[number] | 'rollout';
@@ -14,6 +14,8 @@ export interface Stage {
   readonly at: number | null;
   /** When it began, as far as known: the end of the stage before. */
   readonly startedAt: number | null;
+  /** For how many of its hosts it is done, where that is not all: "2 of 3". */
+  readonly share: string | null;
 }
 
 /** The stage that a failed revision failed in, where its state says so. */
@@ -27,44 +29,60 @@ export function stagesOf(revision: RevisionView): readonly Stage[] {
   const reached = firstOpen === -1 ? times.length : firstOpen;
   // A published revision may have lost some of its times (its row was rebuilt from signed statements).
   const current = state === 'PUBLISHED' ? times.length : (FAILED_AT[state] ?? reached);
-  const currentStatus: StageStatus = !isEndedRevision(state) ? 'running' : state === 'SUPERSEDED' ? 'skipped' : 'failed';
+  const currentStatus: StageStatus = !isEndedRevision(state) ? (revision.isHeld ? 'held' : 'running') : state === 'SUPERSEDED' ? 'skipped' : 'failed';
   const laterStatus: StageStatus = isEndedRevision(state) ? 'skipped' : 'waiting';
 
+  const shares = sharesOf(revision);
   const stages = NAMES.map((name, index): Stage => {
     const status = index < current ? 'done' : index === current ? currentStatus : laterStatus;
-    return { name, status, at: times[index] ?? null, startedAt: index === 0 ? null : (times[index - 1] ?? null) };
+    const share = shares[name] ?? null;
+    // A person's time is not the stage's: it is counted from when the commit was let in.
+    const before = index === 0 ? null : (times[index - 1] ?? null);
+    const startedAt = before === null || !isWithin(revision.allowedAt, before, times[index]) ? before : revision.allowedAt;
+    return { name, status: status === 'done' && share !== null ? 'partly' : status, at: times[index] ?? null, startedAt, share };
   });
   return [...stages, rolloutStage(revision, laterStatus)];
 }
 
-function rolloutStage({ state, rollout }: RevisionView, laterStatus: StageStatus): Stage {
-  const name = 'rollout';
-  if (rollout === null) return { name, status: state === 'PUBLISHED' ? 'waiting' : laterStatus, at: null, startedAt: null };
-  return { name, status: rolloutStatus(rollout), at: rollout.completedAt, startedAt: rollout.startedAt };
+function isWithin(at: number | null, from: number, to: number | null | undefined): boolean {
+  return at !== null && at > from && (to == null || at <= to);
 }
 
-function rolloutStatus({ state, counts }: NonNullable<RevisionView['rollout']>): StageStatus {
-  switch (state) {
-    case 'COMPLETE':
-      return 'done';
-    case 'SUPERSEDED':
-      return 'skipped';
-    case 'PAUSED':
-    case 'ABORTED':
-      return 'failed';
-    case 'WAITING_APPROVAL':
-      return 'waiting';
-    case 'READY':
-    case 'ROLLING':
-    case 'SOAKING':
-      // Nothing moves and something went wrong: it does not complete without a person.
-      return counts['under-way'] === 0 && counts['rolled-back'] + counts.failed > 0 ? 'failed' : 'running';
-  }
+/** Where a stage is not done for all hosts that it concerns. */
+function sharesOf({ hosts }: RevisionView): Partial<Record<StageName, string>> {
+  const count = (...outcomes: readonly string[]): number => hosts.filter(({ outcome }) => outcome !== null && outcomes.includes(outcome)).length;
+  const present = hosts.length - count('REMOVED');
+  const [unevaluated, unbuilt] = [count('EVAL_ERROR'), count('BUILD_ERROR')];
+  const wanted = count('CHANGED', 'NEW', 'BUILD_ERROR');
+  return {
+    ...(unevaluated === 0 ? {} : { evaluated: `${present - unevaluated} of ${present}` }),
+    ...(unbuilt === 0 ? {} : { built: `${wanted - unbuilt} of ${wanted}` }),
+  };
+}
+
+function rolloutStage({ state, rollout }: RevisionView, laterStatus: StageStatus): Stage {
+  const name = 'rollout';
+  if (rollout === null) return { name, status: state === 'PUBLISHED' ? 'waiting' : laterStatus, at: null, startedAt: null, share: null };
+  const { counts } = rollout;
+  const share = counts === null || counts['in-sync'] === counts.total ? null : `${counts['in-sync']} of ${counts.total}`;
+  return { name, status: rolloutStatus(rollout), at: rollout.completedAt ?? rollout.frozenAt, startedAt: rollout.startedAt, share };
+}
+
+/** By what its hosts came to: what the row of the rollout says of itself is for programs. */
+function rolloutStatus({ state, counts, frozenAt }: NonNullable<RevisionView['rollout']>): StageStatus {
+  if (state === 'WAITING_APPROVAL') return 'held';
+  if (counts === null) return state === 'COMPLETE' ? 'done' : 'skipped';
+  if (state === 'PAUSED' || state === 'ABORTED') return 'failed';
+  if (frozenAt === null && counts['under-way'] > 0) return 'running';
+  if (isInTrouble(counts)) return 'failed';
+  if (frozenAt === null && state !== 'COMPLETE') return 'running';
+  if (counts['in-sync'] === counts.total) return 'done';
+  return counts['in-sync'] === 0 && frozenAt !== null ? 'skipped' : 'partly';
 }
 
 /** How long a stage took, or takes so far; null when that is not known. */
 export function stageMs(stage: Stage, now: number): number | null {
   if (stage.startedAt === null) return null;
   if (stage.status === 'running') return Math.max(0, now - stage.startedAt);
-  return stage.at === null || stage.status !== 'done' ? null : Math.max(0, stage.at - stage.startedAt);
+  return stage.at === null || (stage.status !== 'done' && stage.status !== 'partly') ? null : Math.max(0, stage.at - stage.startedAt);
 }

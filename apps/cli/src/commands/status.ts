@@ -44,13 +44,19 @@ function formatStatus(fleet: FleetView, attention: readonly Attention[], view: V
     ...(repository.fetching === null
       ? []
       : [['Under way', `${repository.fetching.message} (begun ${ago(repository.fetching.since, now)})`] as const]),
-    ['Accepted', repository.acceptedCommit === null ? 'nothing yet' : shortSha(repository.acceptedCommit)],
+    ['Accepted', acceptedText(repository)],
     ['Hosts', countHosts(fleet)],
   ];
   const parts = [formatFacts(facts, style)];
   if (revision !== null) parts.push(formatRevision(revision, view));
   parts.push(attention.length === 0 ? style('good', `${verdictOf(attention)}.`) : formatAttention(attention, view));
   return parts.join('\n\n');
+}
+
+/** A commit that has far fewer hosts is taken in and then held: until it is let in it is not accepted. */
+function acceptedText({ acceptedCommit, held }: FleetView['repository']): string {
+  if (acceptedCommit === null) return 'nothing yet';
+  return held?.commit === acceptedCommit ? `${shortSha(acceptedCommit)} is held` : shortSha(acceptedCommit);
 }
 
 function countHosts(fleet: FleetView): string {

@@ -4,8 +4,16 @@ import { printableLine } from '@floe/model';
 import { type Tone, type View } from './terminal.ts';
 import { ago, duration, shortSha, words } from '@floe/views';
 
-const STAGE_TONES: Record<StageStatus, Tone> = { done: 'good', running: 'busy', failed: 'bad', waiting: 'quiet', skipped: 'quiet' };
-const STAGE_MARKS: Record<StageStatus, string> = { done: '✓', running: '…', failed: '✗', waiting: '·', skipped: '–' };
+const STAGE_TONES: Record<StageStatus, Tone> = {
+  done: 'good',
+  partly: 'bad',
+  running: 'busy',
+  held: 'bad',
+  failed: 'bad',
+  waiting: 'quiet',
+  skipped: 'quiet',
+};
+const STAGE_MARKS: Record<StageStatus, string> = { done: '✓', partly: '~', running: '…', held: '!', failed: '✗', waiting: '·', skipped: '–' };
 
 /** A revision with its stages and how long each took. */
 export function formatRevision(revision: RevisionView, { now, style }: Pick<View, 'now' | 'style'>): string {
@@ -16,6 +24,7 @@ export function formatRevision(revision: RevisionView, { now, style }: Pick<View
     const isOpenRollout = stage.name === 'rollout' && revision.rollout !== null;
     const told = [
       stage.name === 'received' ? ago(revision.receivedAt, now) : took === null ? (isOpenRollout ? '' : words(stage.status)) : duration(took),
+      stage.share !== null && stage.name !== 'rollout' ? stage.share : '',
       isOpenRollout ? `${words(revision.rollout?.state ?? '')}: ${printableLine(revision.rollout?.description ?? '')}` : '',
     ].filter((text) => text !== '' && text !== 'done');
     return `  ${style(STAGE_TONES[stage.status], `${STAGE_MARKS[stage.status]} ${stage.name.padEnd(9)}`)}  ${told.join('  ')}`.trimEnd();

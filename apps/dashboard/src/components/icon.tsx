@@ -14,6 +14,8 @@ const DASH = 'M4 8h8';
 const SHAPES: Record<IconName, string> = {
   'in-sync': CHECK,
   done: CHECK,
+  partly: WARNING,
+  held: `${RING}M6.4 5.4v5.2M9.6 5.4v5.2`,
   failed: CROSS,
   'under-way': ARC,
   running: ARC,

@@ -1,6 +1,6 @@
 import type { HostStanding } from '@floe/model';
 import type { RevisionView } from '@floe/protocol';
-import { standingName, standingTone, TOLD_OF_A_ROLLOUT, words } from '@floe/views';
+import { standingName, standingTone, TOLD_OF_A_ROLLOUT } from '@floe/views';
 import { Icon } from './icon.tsx';
 
 type Rollout = NonNullable<RevisionView['rollout']>;
@@ -10,11 +10,12 @@ const PARTS: readonly HostStanding[] = ['in-sync', ...TOLD_OF_A_ROLLOUT];
 /** How many hosts are where, as a bar and in words. */
 export function RolloutProgress({ rollout }: { readonly rollout: Rollout }) {
   const { counts } = rollout;
+  if (counts === null) return <p class="aside">{rollout.description}</p>;
   const parts = PARTS.filter((standing) => counts[standing] > 0);
   return (
     <div class="rollout">
       <h3 class="overline">
-        Rollout <span class="aside">{words(rollout.state)}</span>
+        Rollout <span class="aside">{rollout.description}</span>
       </h3>
       <div class="bar" aria-hidden="true">
         {parts.map((standing) => (

@@ -28,13 +28,15 @@ function StageTime({ stage, now }: { readonly stage: Stage; readonly now: Readon
   if (stage.status === 'skipped') return <span class="aside">not done</span>;
   // Only a running stage is drawn anew every second.
   const ms = stageMs(stage, stage.status === 'running' ? now.value : 0);
-  if (stage.status === 'failed') return <span class="tone-bad">failed</span>;
+  if (stage.status === 'held') return <span class="tone-warn">held</span>;
+  if (stage.status === 'failed') return <span class="tone-bad">{stage.share === null ? 'failed' : `failed, ${stage.share}`}</span>;
   if (stage.status === 'running')
     return <span class="tone-busy">{ms === null ? 'under way' : `for ${duration(Math.floor(ms / 1_000) * 1_000)}`}</span>;
-  if (stage.at === null) return <span class="aside">done</span>;
+  if (stage.at === null) return <span class="aside">{stage.share ?? 'done'}</span>;
   return (
     <time class="aside" dateTime={new Date(stage.at).toISOString()} title={exactTime(stage.at)}>
       {ms === null ? new Date(stage.at).toLocaleTimeString() : `in ${duration(ms)}`}
+      {stage.share !== null && <span class="tone-warn">, {stage.share}</span>}
     </time>
   );
 }

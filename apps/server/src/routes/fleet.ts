@@ -27,7 +27,10 @@ const limitUpTo = (most: number) =>
   v.object({ limit: v.optional(v.pipe(v.string(), v.regex(/^\d{1,4}$/, 'a number'), v.transform(Number), v.minValue(1), v.maxValue(most))) });
 const ReportLimit = limitUpTo(1000);
 /** Of each revision all hosts are read. */
-const RevisionLimit = limitUpTo(100);
+const RevisionLimit = v.object({
+  ...limitUpTo(100).entries,
+  before: v.optional(v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'a number'), v.transform(Number))),
+});
 const ShaPrefix = v.object({ sha: v.pipe(v.string(), v.regex(/^[0-9a-f]{7,40}$/, 'give at least 7 digits of the commit')) });
 const Accept = foreign(v.strictObject({ commit: CommitSha, reason: ReasonText }));
 
@@ -72,7 +75,9 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     const body: ReportLogView = { log };
     return c.json(body);
   });
-  app.get('/revisions', sValidator('query', RevisionLimit, orRefuse), async (c) => c.json(await reader.revisions(c.req.valid('query').limit ?? 20)));
+  app.get('/revisions', sValidator('query', RevisionLimit, orRefuse), async (c) =>
+    c.json(await reader.revisions(c.req.valid('query').limit ?? 20, c.req.valid('query').before)),
+  );
   app.get('/revisions/:sha', sValidator('param', ShaPrefix, orRefuse), async (c) => {
     const { sha } = c.req.valid('param');
     const [newest, ...others] = await store.revisions.byShaPrefix(repository.id, sha);

@@ -20,6 +20,7 @@ export const repositories = pgTable(
     heldReason: text('held_reason'),
     heldSince: at('held_since'),
     allowedCommit: commitSha('allowed_commit'),
+    allowedAt: at('allowed_at'),
     leaseOwner: text('lease_owner'),
     leaseExpiresAt: at('lease_expires_at'),
   },
@@ -67,6 +68,11 @@ export const revisions = pgTable(
     evaluatedAt: at('evaluated_at'),
     builtAt: at('built_at'),
     publishedAt: at('published_at'),
+    /** It was held, and an administrator let it in then. */
+    allowedAt: at('allowed_at'),
+    /** The commit that took its place, before it was published or after. */
+    supersededBy: commitSha('superseded_by'),
+    supersededAt: at('superseded_at'),
   },
   (table) => [unique('revisions_sequence').on(table.repositoryId, table.sequence)],
 );

@@ -1,5 +1,5 @@
 import { ROLLOUT_STATES } from '@floe/model';
-import { index, pgTable, text, unique } from 'drizzle-orm/pg-core';
+import { index, jsonb, pgTable, text, unique } from 'drizzle-orm/pg-core';
 import { at, commitSha, count, hostName, id, storePath } from './columns.ts';
 import { repositories, revisions } from './pipeline.ts';
 
@@ -37,6 +37,19 @@ export const rollouts = pgTable('rollouts', {
   state: text('state', { enum: ROLLOUT_STATES }).notNull(),
   startedAt: at('started_at').notNull(),
   completedAt: at('completed_at'),
+});
+
+/** What had come of a rollout when a newer one took its place: written once, never changed. */
+export const rolloutStories = pgTable('rollout_stories', {
+  revisionId: text('revision_id')
+    .primaryKey()
+    .references(() => revisions.id),
+  at: at('at').notNull(),
+  /** How many hosts stood where. */
+  counts: jsonb('counts').notNull(),
+  leaving: count('leaving').notNull(),
+  /** Hosts that were not in sync, with their standing and its reason. */
+  hosts: jsonb('hosts').notNull(),
 });
 
 /** The newest freshness statement of each repository. */

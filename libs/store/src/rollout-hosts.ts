@@ -1,0 +1,65 @@
+import {
+  isLeaving,
+  NOTHING_OBSERVED,
+  offerOf,
+  standingOf,
+  storableText,
+  type Desired,
+  type HostFacts,
+  type HostName,
+  type HostStanding,
+  type RolloutHost,
+} from '@floe/model';
+import { factsOf } from './host-facts.ts';
+import type { Evaluation, HostRow, Quarantine, Timestamp } from './records.ts';
+
+/** What is known of the hosts of a published revision. */
+export interface RolloutFacts {
+  readonly evaluations: readonly Evaluation[];
+  readonly rows: ReadonlyMap<HostName, HostRow>;
+  /** As `resolve()` gives it now. */
+  readonly desired: ReadonlyMap<HostName, Desired>;
+  readonly quarantines: readonly Quarantine[];
+  readonly now: Timestamp;
+}
+
+const NEVER_HEARD: Omit<HostFacts, 'offer' | 'desired'> = {
+  observed: NOTHING_OBSERVED,
+  state: 'IDLE',
+  subject: undefined,
+  isOverridden: false,
+  isToRetry: false,
+  isConnected: false,
+  enrolment: 'none',
+};
+const NOTHING: Desired = { kind: 'nothing' };
+const MAX_REASON_CHARACTERS = 500;
+
+/** The hosts of a published revision as its rollout sees them; those that it removed are not part of it. Pure. */
+export function rolloutHosts({ evaluations, rows, desired, quarantines, now }: RolloutFacts): readonly RolloutHost[] {
+  const putBack = new Map(quarantines.map(({ host, toplevel, reason }) => [`${host} ${toplevel}`, reason]));
+  return evaluations
+    .filter(({ outcome }) => outcome !== 'REMOVED')
+    .map((evaluation): RolloutHost => {
+      const { host } = evaluation;
+      const row = rows.get(host);
+      const wanted = desired.get(host) ?? NOTHING;
+      const offer = offerOf('PUBLISHED', evaluation);
+      const standing = standingOf(row === undefined ? { ...NEVER_HEARD, desired: wanted, offer } : factsOf(row, wanted, offer));
+      const reason = reasonOf(standing, evaluation, row, putBack.get(`${host} ${evaluation.toplevel}`));
+      return {
+        host,
+        standing,
+        reason: reason === undefined ? undefined : storableText(reason, MAX_REASON_CHARACTERS),
+        isLeaving: standing === 'away' && isLeaving(row?.lastSeenAt ?? row?.enrolledAt, now),
+      };
+    });
+}
+
+function reasonOf(standing: HostStanding, evaluation: Evaluation, row: HostRow | undefined, putBack: string | undefined): string | undefined {
+  if (standing === 'behind') return evaluation.error;
+  const isAboutIt = row?.stateToplevel === evaluation.toplevel;
+  if (standing === 'rolled-back') return (isAboutIt && row?.state === 'ROLLED_BACK' ? row.detail?.message : undefined) ?? putBack;
+  if (standing === 'in-sync' || standing === 'away') return undefined;
+  return isAboutIt || standing === 'local-override' || standing === 'failed' ? row?.detail?.message : undefined;
+}

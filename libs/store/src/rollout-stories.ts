@@ -1,0 +1,91 @@
+import { countRollout, HOST_STANDINGS, judgeRollout, MAX_COUNTER, resolve, storableText, type HostName, type HostStanding } from '@floe/model';
+import { and, eq, inArray, isNull, lt } from 'drizzle-orm';
+import * as v from 'valibot';
+import type { Database } from './database.ts';
+import { readEvaluations } from './evaluations.ts';
+import { situation } from './host-desired.ts';
+import { quarantinesOf } from './host-marks.ts';
+import { toHostRows } from './host-rows.ts';
+import type { RolloutStory } from './records.ts';
+import { rolloutHosts } from './rollout-hosts.ts';
+import { newestRollout } from './rollouts.ts';
+import { RowReader } from './row-reader.ts';
+import { hosts, revisions, rolloutStories } from './tables/index.ts';
+
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_COUNTER));
+const text = (maxCharacters: number) =>
+  v.pipe(
+    v.string(),
+    v.transform((some) => storableText(some, maxCharacters)),
+  );
+/** A standing that a newer version knows, or an older one knew, counts as none here. */
+const CountsColumn = v.object({ total: Count, ...v.entriesFromList(HOST_STANDINGS, v.optional(Count, 0)) });
+const HostsColumn = v.pipe(
+  v.array(v.object({ host: text(1_024), standing: v.string(), reason: v.optional(text(500)) })),
+  v.maxLength(1_000),
+  v.transform((rows) =>
+    rows.flatMap(({ host, standing, reason }) =>
+      (HOST_STANDINGS as readonly string[]).includes(standing) ? [{ host: host as HostName, standing: standing as HostStanding, reason }] : [],
+    ),
+  ),
+);
+
+/** The revision that takes the place of those before it. */
+export interface Successor {
+  readonly repositoryId: string;
+  readonly sequence: number;
+  readonly sha: (typeof revisions.$inferSelect)['sha'];
+}
+
+/**
+ * Writes down what has come of the rollout that `successor` takes the place of: from here on its hosts move on, and what they do
+ * says nothing of it. In the transaction that publishes the successor, before anything of it is stored: what `resolve()`
+ * answers is still about the older one. Once: a repeat changes nothing.
+ */
+export async function freezeRollout(tx: Database, successor: Successor, at: number): Promise<void> {
+  const { repositoryId, sequence, sha } = successor;
+  const older = await newestRollout(tx, and(eq(revisions.repositoryId, repositoryId), lt(revisions.sequence, sequence)));
+  if (older === undefined) return;
+  const [superseded] = await tx
+    .update(revisions)
+    .set({ supersededBy: sha, supersededAt: at })
+    .where(and(eq(revisions.id, older.revisionId), eq(revisions.state, 'PUBLISHED'), isNull(revisions.supersededBy)))
+    .returning({ id: revisions.id });
+  if (superseded === undefined) return;
+  const situations = await situation(tx, repositoryId, undefined, at);
+  const rows = toHostRows(await tx.select().from(hosts).where(eq(hosts.repositoryId, repositoryId)), () => undefined);
+  const {
+    counts,
+    leaving,
+    hosts: others,
+  } = judgeRollout(
+    rolloutHosts({
+      evaluations: await readEvaluations(tx, older.revisionId),
+      rows: new Map(rows.map((row) => [row.host, row])),
+      desired: new Map(situations.map(({ host, ...each }) => [host, resolve(each)])),
+      quarantines: await quarantinesOf(tx, repositoryId),
+      now: at,
+    }),
+  );
+  await tx.insert(rolloutStories).values({ revisionId: older.revisionId, at, counts, leaving, hosts: others }).onConflictDoNothing();
+}
+
+/** The stories of these revisions, as far as they have one. A row that cannot be read is none. */
+export async function readStories(db: Database, revisionIds: readonly string[]): Promise<readonly RolloutStory[]> {
+  if (revisionIds.length === 0) return [];
+  const rows = await db
+    .select()
+    .from(rolloutStories)
+    .where(inArray(rolloutStories.revisionId, [...revisionIds]));
+  return rows.flatMap((row) => {
+    const reader = new RowReader();
+    const story = {
+      revisionId: row.revisionId,
+      at: reader.time('at', row.at),
+      counts: reader.json('counts', row.counts, CountsColumn) ?? countRollout([]),
+      leaving: reader.counter('leaving', row.leaving),
+      hosts: reader.json('hosts', row.hosts, HostsColumn) ?? [],
+    };
+    return reader.problem === undefined ? [story] : [];
+  });
+}
