@@ -32,6 +32,19 @@ describe('a lock file', () => {
     expect(inputs.find(({ name }) => name === 'home/nixpkgs')?.locked).not.toContain('dir');
   });
 
+  it('finds inputs whatever they are called', () => {
+    const names = ['constructor', '__proto__', 'prototype', 'toString', 'hasOwnProperty', 'valueOf'];
+    for (const name of names) {
+      const text = `{"root":"root","nodes":{"root":{"inputs":{${JSON.stringify(name)}:${JSON.stringify(name)}}},${JSON.stringify(name)}:{"locked":${JSON.stringify(locked)}}}}`;
+      expect(readLock(text)?.map((input) => input.name)).toEqual([name]);
+    }
+    // What is not there is not found in what every object inherits.
+    for (const name of names) {
+      expect(readLock(JSON.stringify({ root: 'root', nodes: { root: { inputs: { base: name } } } }))).toBeUndefined();
+      expect(readLock(JSON.stringify({ root: name, nodes: { root: {} } }))).toBeUndefined();
+    }
+  });
+
   it('costs little however many inputs it has, and however long they are', () => {
     const inputs = Object.fromEntries(Array.from({ length: 100_000 }, (_, index) => [`${'x'.repeat(1_000)}${index}`, 'base']));
     const nodes = { root: { inputs: { ...inputs } }, base: { locked } };

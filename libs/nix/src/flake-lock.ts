@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { storableText } from '@floe/model';
 import * as v from 'valibot';
+import { mapOf } from './map-of.ts';
 
 /** One input of a flake, or of one of its inputs, as `flake.lock` has it. */
 export interface LockedInput {
@@ -16,11 +17,11 @@ export interface LockedInput {
 
 const Attribute = v.union([v.string(), v.number(), v.boolean()]);
 const Node = v.object({
-  inputs: v.optional(v.record(v.string(), v.union([v.string(), v.array(v.string())])), {}),
+  inputs: v.optional(mapOf(v.union([v.string(), v.array(v.string())])), {}),
   locked: v.optional(v.record(v.string(), Attribute)),
   original: v.fallback(v.optional(v.record(v.string(), Attribute)), undefined),
 });
-const Lock = v.object({ root: v.string(), nodes: v.record(v.string(), Node) });
+const Lock = v.object({ root: v.string(), nodes: mapOf(Node) });
 
 /** More than any flake has; each of them costs a process when it is looked for. */
 const MAX_INPUTS = 500;
@@ -34,12 +35,12 @@ export function readLock(text: string): readonly LockedInput[] | undefined {
   } catch {
     return undefined;
   }
-  if (lock.nodes[lock.root] === undefined) return undefined;
+  if (!lock.nodes.has(lock.root)) return undefined;
   const inputs: LockedInput[] = [];
   const seen = new Set<string>([lock.root]);
   const queue: { readonly key: string; readonly path: readonly string[] }[] = [{ key: lock.root, path: [] }];
   for (let next = queue.shift(); next !== undefined && inputs.length < MAX_INPUTS; next = queue.shift()) {
-    for (const [name, target] of Object.entries(lock.nodes[next.key]?.inputs ?? {})) {
+    for (const [name, target] of lock.nodes.get(next.key)?.inputs ?? []) {
       if (inputs.length >= MAX_INPUTS) break;
       const path = [...next.path, name];
       // A list of names "follows" another input, which has a node of its own. At the top its name counts as there.
@@ -47,7 +48,7 @@ export function readLock(text: string): readonly LockedInput[] | undefined {
         if (next.key === lock.root) inputs.push({ name, url: target.join('/'), locked: '', storePath: undefined });
         continue;
       }
-      const node = lock.nodes[target];
+      const node = lock.nodes.get(target);
       if (node === undefined) return undefined;
       if (seen.has(target)) continue;
       seen.add(target);
