@@ -1,20 +1,32 @@
 /** A line of a .gitattributes file that sets or unsets a filter. */
 interface FilterRule {
-  readonly matches: (path: string) => boolean;
+  readonly matches: (path: string, effort: Effort) => boolean;
   readonly isFiltered: boolean;
+}
+
+/** Steps that are left for all patterns and paths of a commit together. */
+interface Effort {
+  steps: number;
 }
 
 const MAX_RULES = 1_000;
 const MAX_PATTERN_LENGTH = 500;
+/** About a tenth of a second. A real repository takes some thousands: a hundred files, ten patterns, a few steps each. */
+const MAX_STEPS = 20_000_000;
 
 /**
  * Says of a path whether git would have passed its content through a filter (git-crypt, transcrypt, git-agecrypt).
- * `folder` is where each file lies; a file further down goes before one further up, as in gitattributes(5).
+ * `folder` is where each file lies; a file further down goes before one further up, as in gitattributes(5). Undefined when
+ * the patterns took too many steps: the repository chooses both patterns and paths.
  */
-export function readFilters(files: readonly { readonly folder: string; readonly text: string }[]): (path: string) => boolean {
+export function readFilters(files: readonly { readonly folder: string; readonly text: string }[]): (path: string) => boolean | undefined {
+  const effort: Effort = { steps: MAX_STEPS };
   const outermostFirst = files.toSorted((a, b) => a.folder.length - b.folder.length);
   const rules = outermostFirst.flatMap(({ folder, text }) => text.split('\n').flatMap((line) => parseLine(folder, line))).slice(0, MAX_RULES);
-  return (path) => rules.findLast(({ matches }) => matches(path))?.isFiltered ?? false;
+  return (path) => {
+    const rule = rules.findLast(({ matches }) => effort.steps > 0 && matches(path, effort));
+    return effort.steps > 0 ? (rule?.isFiltered ?? false) : undefined;
+  };
 }
 
 function parseLine(folder: string, line: string): FilterRule[] {
@@ -28,24 +40,27 @@ function parseLine(folder: string, line: string): FilterRule[] {
   return [
     {
       isFiltered: filter.startsWith('filter='),
-      matches(path) {
+      matches(path, effort) {
+        effort.steps -= 1;
         if (!path.startsWith(inFolder)) return false;
         const below = path.slice(inFolder.length);
-        return matcher(isAnchored ? below : (below.split('/').at(-1) ?? ''));
+        return matcher(isAnchored ? below : below.slice(below.lastIndexOf('/') + 1), effort);
       },
     },
   ];
 }
 
 /** `*` and `?` within a name, `**` across names. Matched step by step: a regular expression could take for ever. */
-function globMatcher(pattern: string): (text: string) => boolean {
-  return (text) => {
+function globMatcher(pattern: string): (text: string, effort: Effort) => boolean {
+  return (text, effort) => {
     let from = 0;
     let at = 0;
     // Where to go on when what follows the last star of each kind does not fit.
     let narrow: { readonly next: number; at: number } | undefined;
     let wide: { readonly next: number; at: number } | undefined;
     while (at < text.length) {
+      effort.steps -= 1;
+      if (effort.steps <= 0) return false;
       const char = pattern[from];
       if (char === '*' && pattern[from + 1] === '*') {
         from += pattern[from + 2] === '/' ? 3 : 2;

@@ -38,6 +38,7 @@ const MAX_PATH_LENGTH = 4_095;
 /** Trees that are remembered: those of the last commit, so that the next one costs what is new in it. */
 const REMEMBERED_TREES = 50_000;
 const BEGINNING = 64;
+const TOO_MANY_PATTERNS = 'the patterns in the .gitattributes files of the commit take too long to match: make them fewer or simpler';
 
 /** Looks at the files of commits, each new folder once. */
 export class TreeInspector {
@@ -61,9 +62,15 @@ export class TreeInspector {
     if (facts.bytes > this.#maxBytes) throw tooLarge(`its files are larger than ${mib(this.#maxBytes)} together`, DOWNLOAD_SETTING);
     if (facts.pathLength > MAX_PATH_LENGTH) throw tooLarge(`it has a path of more than ${MAX_PATH_LENGTH} characters`);
     const isFiltered = readFilters(facts.attributes);
-    const opaque = facts.suspects.filter(({ needsFilter, path }) => !needsFilter || isFiltered(path));
+    let isTooMuch = false;
+    const opaque = facts.suspects.filter(({ needsFilter, path }) => {
+      if (!needsFilter) return true;
+      const answer = isFiltered(path);
+      isTooMuch ||= answer === undefined;
+      return answer === true;
+    });
     return {
-      problem: facts.problem,
+      problem: facts.problem ?? (isTooMuch ? TOO_MANY_PATTERNS : undefined),
       opaque: opaque.map(({ path, kind }) => ({ path, kind })),
       isComplete: facts.suspectCount === facts.suspects.length,
       submodules: facts.submodules,

@@ -114,7 +114,12 @@ export class MirrorThread implements AsyncDisposable {
       const exceeded = memory.failure();
       if (exceeded !== undefined) throw exceeded;
       if (!isTimedOut) throw error;
-      throw gitError('GIT_TIMED_OUT', `${data.url} sent nothing for ${silenceMs / 1000} s (FLOE_REPOSITORY_SILENCE_SECONDS); it is tried again`, {
+      const seconds = silenceMs / 1000;
+      const what =
+        request.name === 'fetch'
+          ? `${data.url} sent nothing for ${seconds} s (FLOE_REPOSITORY_SILENCE_SECONDS)`
+          : `the server's copy of ${data.url} gave no answer for ${seconds} s (${request.name}): this server may be overloaded, or its disk slow`;
+      throw gitError('GIT_TIMED_OUT', `${what}; it is tried again`, {
         data: { url: data.url, silenceMs, operation: request.name },
         cause: error,
       });

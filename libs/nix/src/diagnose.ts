@@ -27,8 +27,8 @@ export function judge({ end, signal, hasRunOutOfMemory, health }: Evidence): Dia
   if (end === 'aborted') return { kind: 'stopped' };
   if (end === 'timed-out') return { kind: 'timed-out' };
   if (health.kind !== 'well') return { kind: 'server-unwell', health };
-  // The kernel's killer is the only one that ends so what Floe started and does not stop.
-  if (end === 'out-of-memory' || hasRunOutOfMemory || signal === 'SIGKILL') return { kind: 'out-of-memory' };
+  // What Floe did not end itself (as it ends a command that prints too much): only the kernel's killer does that.
+  if (end === 'out-of-memory' || hasRunOutOfMemory || (end === 'killed' && signal === 'SIGKILL')) return { kind: 'out-of-memory' };
   return { kind: 'own' };
 }
 

@@ -26,9 +26,16 @@ const Lock = v.object({ root: v.string(), nodes: mapOf(Node) });
 /** More than any flake has; each of them costs a process when it is looked for. */
 const MAX_INPUTS = 500;
 const MAX_NAME_CHARACTERS = 200;
+/** Far more than any flake has (hundreds of inputs make 100 kB). It is read in the server's only thread: the work has to be bounded. */
+export const MAX_LOCK_CHARACTERS = 2 * 1024 ** 2;
+const MAX_REFERENCES = 20_000;
 
-/** All inputs that are fetched, those of the flake itself first; undefined for what is no lock file. */
+/**
+ * All inputs that are fetched, those of the flake itself first; undefined for what is no lock file. Of a lock file with more
+ * inputs than can be looked at, the first ones.
+ */
 export function readLock(text: string): readonly LockedInput[] | undefined {
+  if (text.length > MAX_LOCK_CHARACTERS) return undefined;
   let lock: v.InferOutput<typeof Lock>;
   try {
     lock = v.parse(Lock, JSON.parse(text));
@@ -38,22 +45,26 @@ export function readLock(text: string): readonly LockedInput[] | undefined {
   if (!lock.nodes.has(lock.root)) return undefined;
   const inputs: LockedInput[] = [];
   const seen = new Set<string>([lock.root]);
-  const queue: { readonly key: string; readonly path: readonly string[] }[] = [{ key: lock.root, path: [] }];
-  for (let next = queue.shift(); next !== undefined && inputs.length < MAX_INPUTS; next = queue.shift()) {
-    for (const [name, target] of lock.nodes.get(next.key)?.inputs ?? []) {
-      if (inputs.length >= MAX_INPUTS) break;
-      const path = [...next.path, name];
+  const queue: { readonly key: string; readonly prefix: string }[] = [{ key: lock.root, prefix: '' }];
+  let references = 0;
+  for (const { key, prefix } of queue) {
+    for (const [name, target] of lock.nodes.get(key)?.inputs ?? []) {
+      references += 1;
+      if (references > MAX_REFERENCES || inputs.length >= MAX_INPUTS) return inputs;
+      // Cut before anything is made of it: a name can be as long as the file, and there may be thousands of inputs behind it.
+      const path = `${prefix}${name.slice(0, MAX_NAME_CHARACTERS)}`.slice(0, MAX_NAME_CHARACTERS);
       // A list of names "follows" another input, which has a node of its own. At the top its name counts as there.
       if (typeof target !== 'string') {
-        if (next.key === lock.root) inputs.push({ name, url: target.join('/'), locked: '', storePath: undefined });
+        const url = storableText(target.join('/'), MAX_NAME_CHARACTERS);
+        if (key === lock.root) inputs.push({ name: storableText(path), url, locked: '', storePath: undefined });
         continue;
       }
       const node = lock.nodes.get(target);
       if (node === undefined) return undefined;
       if (seen.has(target)) continue;
       seen.add(target);
-      queue.push({ key: target, path });
-      const input = inputOf(path.join('/'), node);
+      queue.push({ key: target, prefix: `${path}/` });
+      const input = inputOf(path, node);
       if (input !== undefined) inputs.push(input);
     }
   }
@@ -65,7 +76,7 @@ function inputOf(name: string, { locked, original }: v.InferOutput<typeof Node>)
   const { dir: _, ...fetched } = locked;
   const narHash = typeof locked['narHash'] === 'string' ? locked['narHash'] : undefined;
   return {
-    name: storableText(name, MAX_NAME_CHARACTERS),
+    name: storableText(name),
     url: storableText(urlOf(original?.['type'] === 'indirect' ? locked : (original ?? locked)), MAX_NAME_CHARACTERS),
     locked: JSON.stringify(fetched),
     storePath: narHash === undefined ? undefined : sourcePath(narHash),

@@ -2,15 +2,15 @@ import { storableText } from '@floe/model';
 import * as v from 'valibot';
 import { NO_EVAL_CACHE, tryParseAnswer } from './answer.ts';
 import type { RepositoryCommand } from './command.ts';
-import { readLock, type LockedInput } from './flake-lock.ts';
+import { diagnose } from './diagnose.ts';
+import { MAX_LOCK_CHARACTERS, readLock, type LockedInput } from './flake-lock.ts';
 import { nixString } from './nix-string.ts';
 
 /** A flake's files in the store, and what its lock file says: read by Floe itself, without running any of its code. */
 export interface FlakeSource {
   /** `/nix/store/…-source`, with the flake's folder behind it where it is not at the top. */
   readonly path: string;
-  /** Null: there is none. */
-  readonly lockText: string | null;
+  readonly hasLock: boolean;
   /** Undefined where the lock file is missing or cannot be read. */
   readonly inputs: readonly LockedInput[] | undefined;
 }
@@ -22,18 +22,26 @@ export interface ProbeLimits {
 }
 
 const TIMEOUT_MS = 120_000;
-const Source = v.object({ path: v.string(), lock: v.nullable(v.string()) });
+const Source = v.object({ path: v.string(), hasLock: v.boolean() });
 const Names = v.array(v.string());
 
-/** Undefined when Nix cannot read the repository. */
+/**
+ * Undefined when Nix cannot read the repository, or cannot work at all. What the lock file says is asked for apart: whether
+ * the repository can be read must not depend on what is in it.
+ */
 export async function readFlakeSource(command: RepositoryCommand, flakeUrl: string, limits: ProbeLimits): Promise<FlakeSource | undefined> {
-  const lock = 'if builtins.pathExists (folder + "/flake.lock") then builtins.readFile (folder + "/flake.lock") else null';
-  const expression = `${folderOf(flakeUrl)} { path = builtins.unsafeDiscardStringContext folder; lock = ${lock}; }`;
-  const args = ['eval', '--json', ...NO_EVAL_CACHE, '--expr', expression];
-  const { result, isOk } = await command.run('nix', args, { ...limits, timeoutMs: TIMEOUT_MS });
-  const source = isOk ? tryParseAnswer(Source, result.stdout) : undefined;
-  if (source === undefined) return undefined;
-  return { path: source.path, lockText: source.lock, inputs: source.lock === null ? undefined : readLock(source.lock) };
+  const evaluate = async (expression: string) =>
+    await command.run('nix', ['eval', '--json', ...NO_EVAL_CACHE, '--expr', `${folderOf(flakeUrl)} ${expression}`], {
+      ...limits,
+      timeoutMs: TIMEOUT_MS,
+    });
+  const asked = await evaluate('{ path = builtins.unsafeDiscardStringContext folder; hasLock = builtins.pathExists (folder + "/flake.lock"); }');
+  const source = asked.isOk ? tryParseAnswer(Source, asked.result.stdout) : undefined;
+  if (source === undefined || !source.hasLock) return source === undefined ? undefined : { ...source, inputs: undefined };
+  const read = await evaluate('builtins.readFile (folder + "/flake.lock")');
+  if (!read.isOk && (await diagnose(command, read.result, read.log)).kind !== 'own') return undefined;
+  const text = read.isOk ? tryParseAnswer(v.string(), read.result.stdout) : undefined;
+  return { ...source, inputs: text === undefined ? undefined : readLock(text) };
 }
 
 /**
@@ -43,16 +51,16 @@ export async function readFlakeSource(command: RepositoryCommand, flakeUrl: stri
 export async function lockProblem(
   command: RepositoryCommand,
   flakeUrl: string,
-  { lockText, inputs }: FlakeSource,
+  { hasLock, inputs }: FlakeSource,
   limits: ProbeLimits,
 ): Promise<string | undefined> {
   const run = 'run `nix flake lock` in the repository and commit flake.lock';
-  if (lockText !== null && inputs === undefined) {
-    return `flake.lock cannot be read (is a merge conflict left in it?): remove it, ${run}`;
+  if (hasLock && inputs === undefined) {
+    return `flake.lock cannot be read (is a merge conflict left in it, or is it larger than ${MAX_LOCK_CHARACTERS / 1024 ** 2} MiB?): remove it, ${run}`;
   }
   const declared = await declaredInputs(command, flakeUrl, limits);
   if (declared === undefined) return undefined; // flake.nix itself is broken: that is told better by its own error.
-  if (lockText === null) return declared.length === 0 ? undefined : `flake.lock is missing: ${run}`;
+  if (!hasLock) return declared.length === 0 ? undefined : `flake.lock is missing: ${run}`;
   const locked = new Set((inputs ?? []).map(({ name }) => name));
   const missing = declared.filter((name) => !locked.has(name));
   if (missing.length > 0) return `flake.lock has no entry for the input ${nameSome(missing)}: ${run}`;

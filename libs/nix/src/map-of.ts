@@ -6,11 +6,11 @@ const isObject = (value: unknown): value is object => typeof value === 'object' 
  * A JSON object whose keys somebody else chose, as a Map. Valibot's `record` leaves out keys named `constructor`, `prototype`
  * and `__proto__`, and a plain object finds what it inherits under such names.
  */
-export function mapOf<Value extends v.GenericSchema>(value: Value): v.GenericSchema<unknown, ReadonlyMap<string, v.InferOutput<Value>>> {
+export function mapOf<Value extends v.GenericSchema>(value: Value) {
   return v.pipe(
     v.custom<object>(isObject, 'Invalid type: Expected Object'),
     v.transform((object): [string, unknown][] => Object.entries(object)),
     v.array(v.tuple([v.string(), value])),
-    v.transform((entries) => new Map(entries)),
-  ) as v.GenericSchema<unknown, ReadonlyMap<string, v.InferOutput<Value>>>;
+    v.transform((entries): ReadonlyMap<string, v.InferOutput<Value>> => new Map(entries)),
+  );
 }

@@ -107,6 +107,8 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
     it.each([
       ['missing', undefined, /^flake\.lock is missing: run `nix flake lock`/],
       ['with conflict marks', '<<<<<<< HEAD\n{}\n=======\n', /^flake\.lock cannot be read/],
+      ['with a NUL', '{\0}', /^flake\.lock cannot be read/],
+      ['larger than what is read of a command', ' '.repeat(17 * 1024 ** 2), /^flake\.lock cannot be read/],
       ['without an entry', '{"nodes":{"root":{}},"root":"root","version":7}', /^flake\.lock has no entry for the input base/],
       [
         'of another address',

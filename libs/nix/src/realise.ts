@@ -1,4 +1,4 @@
-import { lstat, mkdir } from 'node:fs/promises';
+import { lstat, mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { StorePath } from '@floe/model';
@@ -88,12 +88,15 @@ async function tryRealise(command: NixCommand, path: StorePath, options: Realise
     },
   });
   // Success means that Nix has the path in its register: files that merely lie there, e.g. after a hash mismatch, do not do.
-  if (isOk) return undefined;
+  if (isOk && excess === undefined) return undefined;
+  if (excess !== undefined && options.signal?.aborted !== true) {
+    await discard(command, options.root, watch.begun);
+    return excess;
+  }
   // Before there is room again.
   const failure = await failureOnDisks(command.writtenFolders, 'downloading', log, result);
   const unfinished = watch.begun.length === 0 ? [] : await invalidPaths(command, watch.begun, options.signal);
   await removeUnfinished(command, watch.begun);
-  if (excess !== undefined && options.signal?.aborted !== true) return excess;
   if (failure.code !== 'NIX_FAILED') throw failure;
   const reason = explain(log, result);
   if (await liesOfCache(command, path, unfinished, options)) {
@@ -101,6 +104,13 @@ async function tryRealise(command: NixCommand, path: StorePath, options: Realise
   }
   if (options.signal?.aborted === true) throw stopped('downloading');
   throw new FloeError('STORE_PATH_NOT_AVAILABLE', `${path} cannot be downloaded: ${reason}`, { retryable: true });
+}
+
+/** Removes what was downloaded: a fast cache has sent a path whole before Nix is stopped. What others use stays. */
+async function discard(command: NixCommand, root: string, paths: readonly string[]): Promise<void> {
+  await rm(root, { force: true });
+  await removeUnfinished(command, paths);
+  for (const path of paths.toReversed()) await command.run('nix-store', ['--delete', path], { timeoutMs: REMOVE_TIMEOUT_MS });
 }
 
 /**

@@ -73,19 +73,30 @@ export async function usersOfOpaqueFiles(
 /** For an error that names such a file or a submodule: why it is not what was expected. */
 export async function explainOpaque({ mirror }: PipelineDeps, { sha }: Revision, error: string): Promise<string> {
   const { opaque, submodules } = await mirror.inspect(sha);
-  const submodule = submodules.find((path) => spellings(path).some((spelling) => error.includes(spelling)));
+  const submodule = submodules.find((path) => hasPath(error, path) || folderSpellings(path).some((spelling) => error.includes(spelling)));
   if (submodule !== undefined) {
     return `${shownText(submodule, 200)} is a submodule, which Floe does not fetch: it is an empty folder; make it an input of the flake: ${error}`;
   }
-  const named = opaque.filter(({ path }) => error.includes(path));
+  const named = opaque.filter(({ path }) => hasPath(error, path));
   return named.length === 0 ? error : `${sentence(named, named, true)}: ${error}`;
 }
 
-/** How Nix may name a folder that is not there: itself, or the first folder above it that has nothing else in it. */
-function spellings(path: string): readonly string[] {
+/** Whether a text names a path, as a whole or the end of a longer one: a file called `e` is not in every text with an e. */
+function hasPath(text: string, path: string): boolean {
+  const isPartOfName = (char: string | undefined): boolean => char !== undefined && /[\p{L}\p{N}._+-]/u.test(char);
+  for (let at = text.indexOf(path); at >= 0; at = text.indexOf(path, at + 1)) {
+    const [before, after] = [text[at - 1], text.slice(at + path.length)];
+    // A full stop may also end a sentence.
+    if (!isPartOfName(before) && !isPartOfName(after.replace(/^\.(?=\s|$)/, '')[0])) return true;
+  }
+  return false;
+}
+
+/** How Nix may name a folder that is not there: the first folder above it that has nothing else in it. */
+function folderSpellings(path: string): readonly string[] {
   const parts = path.split('/');
   const folders = parts.map((_, index) => parts.slice(0, index + 1).join('/'));
-  return [path, ...folders.flatMap((folder) => [`'${folder}'`, `/${folder}'`, `"${folder}"`, `/${folder}"`])];
+  return folders.flatMap((folder) => [`'${folder}'`, `/${folder}'`, `"${folder}"`, `/${folder}"`]);
 }
 
 function sentence(named: readonly OpaqueFile[], all: readonly OpaqueFile[], isComplete: boolean): string {

@@ -131,6 +131,8 @@ export class Greeter {
     if (verdict.kind !== 'welcome') {
       wire.send({ type: 'refusal', code: verdict.code, message: verdict.message });
       wire.close(verdict.closeCode, verdict.code);
+      await store.hosts.disconnect(hello.host, sessionId, clock.now());
+      return;
     }
     const welcome = { type: 'welcome', serverTime: clock.now(), reportSeq: connected.reportSeq } as const;
     const session = WelcomedSession.welcome(sessionId, wire, nonce, hello, welcome);
