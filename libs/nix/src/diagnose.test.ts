@@ -80,7 +80,8 @@ function failing(said: readonly string[], isAbout: (args: readonly string[]) => 
       return ended(1);
     }
     const expression = args.at(args.indexOf('--expr') + 1) ?? '';
-    if (expression.includes('flake.lock')) return ended(0, JSON.stringify({ path: SOURCE, lock: '{"root":"root","nodes":{"root":{}}}' }));
+    if (expression.includes('hasLock')) return ended(0, JSON.stringify({ path: SOURCE, hasLock: true }));
+    if (expression.includes('readFile')) return ended(0, JSON.stringify('{"root":"root","nodes":{"root":{}}}'));
     if (expression.includes('attrNames')) return ended(0, '[]');
     if (args.includes('show-derivation'))
       return ended(0, JSON.stringify({ [DRV]: { system: 'x86_64-linux', env: {}, outputs: { out: { path: TOPLEVEL } } } }));
