@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { HostName } from '@floe/model';
 import { loadOrCreateCacheKey } from '@floe/nix';
 import { openStatementLog, rebuildFromStatements } from '@floe/pipeline';
-import { createWake, loadOrCreateSigner, Troubles, type Clock, type Logger } from '@floe/runtime';
+import { createWake, exec, loadOrCreateSigner, Troubles, type Clock, type Logger } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { Hono } from 'hono';
 import { ensureAdminToken } from './admin-token.ts';
@@ -29,6 +29,7 @@ import { atMostEvery } from './at-most-every.ts';
 import { servePipeline } from './serve-pipeline.ts';
 import { openRepositorySandbox } from './repository-sandbox.ts';
 import { postStatuses } from './status-outbox.ts';
+import { SANDBOX_BROKEN, watchSandbox } from './sandbox-watch.ts';
 import { Steering } from './steering.ts';
 
 function describeUnusable(first: string, count: number): string {
@@ -180,7 +181,7 @@ export async function createServerContext(config: Config, logger: Logger, system
       PROBE_EVERY_MS,
       async () =>
         await store.ping().then(
-          () => [],
+          () => notices.list().flatMap(({ code, message }) => (code === SANDBOX_BROKEN ? [message] : [])),
           () => ['the database does not take a write'],
         ),
     ),
@@ -218,6 +219,7 @@ export async function createServerContext(config: Config, logger: Logger, system
       const watched = { store, clock, logger, notices, process: claim.process, onNews: () => announcer.mark(new Set()) };
       const loops = [
         watchServer(watched, running),
+        watchSandbox({ ...watched, sandbox, exec }, running),
         hub.run(running),
         steering.run(running),
         announcer.run(running, () => outboxWake.wake()),

@@ -14,6 +14,7 @@ import type { EvaluationRow, Revision } from '@floe/store';
 import { bestEffort } from './best-effort.ts';
 import type { PipelineDeps } from './deps.ts';
 import { explainOpaque, usersOfOpaqueFiles } from './opaque-files.ts';
+import { saveEvaluations } from './save-evaluations.ts';
 
 export type EvaluateOutcome =
   | { readonly kind: 'evaluated' }
@@ -64,10 +65,11 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
   const done = new Set(kept.map(({ host }) => host));
   const left = hosts.filter((host) => !done.has(host));
   const ordered = await bestEffort(logger, 'the order of the hosts', left, async () => await probablyTouchedFirst(deps, revision, left, released));
-  const rows = await setAsideOpaque(deps, revision, [...kept, ...(await evaluateHosts(deps, revision, ordered, signal))], signal);
+  const evaluated = await setAsideOpaque(deps, revision, [...kept, ...(await evaluateHosts(deps, revision, ordered, signal))], signal);
 
   const removed = diffFleet([], [...hosts, ...clashing], await lookedAfter(deps, revision, released)).removed;
-  await store.revisions.saveEvaluations(revision.id, [...rows, ...removed.map((host) => ({ host, outcome: 'REMOVED' as const })), ...refused]);
+  const rows = await saveEvaluations(store, revision.id, evaluated);
+  await saveEvaluations(store, revision.id, [...removed.map((host) => ({ host, outcome: 'REMOVED' as const })), ...refused]);
   if (rows.some(({ outcome }) => outcome !== 'EVAL_ERROR')) return { kind: 'evaluated' };
   const waiting = rows.find(({ retryAt }) => retryAt !== undefined);
   if (waiting !== undefined) throw new FloeError('HOSTS_WAIT', `${waiting.host}: ${waiting.error}`, { retryable: true });
@@ -95,7 +97,12 @@ export async function evaluateHosts(
   async function save(): Promise<void> {
     const batch = unsaved;
     unsaved = [];
-    if (batch.length > 0) await store.revisions.saveEvaluations(revision.id, batch);
+    try {
+      if (batch.length > 0) rows.push(...(await saveEvaluations(store, revision.id, batch)));
+    } catch (error) {
+      unsaved.unshift(...batch);
+      throw error;
+    }
   }
   function toRow(result: HostEvaluation): EvaluationRow {
     const { host, warnings, kind } = result;
@@ -119,9 +126,7 @@ export async function evaluateHosts(
       maxMemoryBytes: limits.evaluationMemoryBytes,
       signal,
       onResult(result) {
-        const row = toRow(result);
-        rows.push(row);
-        unsaved.push(row);
+        unsaved.push(toRow(result));
         // Its failure is noticed below, where it is waited for.
         if (unsaved.length >= ROWS_AT_ONCE) saving = Promise.all([saving, save()]).catch(() => undefined);
       },
@@ -133,8 +138,7 @@ export async function evaluateHosts(
   if (signal.aborted) throw new FloeError('EVALUATION_STOPPED', 'the evaluation was stopped', { retryable: true });
   if (!isLate) return rows;
   const judged = await setAsideOpaque(deps, revision, rows, signal);
-  await store.revisions.saveEvaluations(revision.id, judged);
-  return judged;
+  return await saveEvaluations(store, revision.id, judged);
 }
 
 /** The rows, but for hosts that use a file which the repository has only a pointer of, or encrypted: they get an error. */

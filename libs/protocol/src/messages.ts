@@ -1,4 +1,10 @@
-import { AGENT_STATES, type Detail as ModelDetail, type Observed as ModelObserved, type StageTimings as ModelStageTimings } from '@floe/model';
+import {
+  AGENT_STATES,
+  oneLine,
+  type Detail as ModelDetail,
+  type Observed as ModelObserved,
+  type StageTimings as ModelStageTimings,
+} from '@floe/model';
 import * as v from 'valibot';
 import { ByteSize, Counter, DurationMs, foreign, list, prose, Timestamp, word } from './bounds.ts';
 import { Envelope } from './envelope.ts';
@@ -122,6 +128,15 @@ export function helloBytes(hello: { nonce: string; host: string; machineId: stri
 
 export type Parsed<T> = { readonly kind: 'parsed'; readonly message: T } | { readonly kind: 'malformed'; readonly why: string };
 
+const MAX_WHY_CHARACTERS = 500;
+
+/** What was received is repeated in it: as a short line that steers nothing. */
+function describe(issues: Parameters<typeof v.summarize>[0]): string {
+  return oneLine(v.summarize(issues).slice(0, 4 * MAX_WHY_CHARACTERS))
+    .slice(0, MAX_WHY_CHARACTERS)
+    .toWellFormed();
+}
+
 /** A socket frame as a message of `schema`'s union; never throws. */
 export function parseFrame<Schema extends v.GenericSchema>(schema: Schema, frame: string): Parsed<v.InferOutput<Schema>> {
   let json: unknown;
@@ -131,5 +146,5 @@ export function parseFrame<Schema extends v.GenericSchema>(schema: Schema, frame
     return { kind: 'malformed', why: 'not JSON' };
   }
   const parsed = v.safeParse(foreign(schema), json);
-  return parsed.success ? { kind: 'parsed', message: parsed.output } : { kind: 'malformed', why: v.summarize(parsed.issues) };
+  return parsed.success ? { kind: 'parsed', message: parsed.output } : { kind: 'malformed', why: describe(parsed.issues) };
 }

@@ -152,7 +152,7 @@ export class AgentHub implements AsyncDisposable {
     const parsed = frame === undefined ? ({ kind: 'malformed', why: 'not a text frame' } as const) : parseFrame(AgentMessage, frame);
     if (parsed.kind === 'malformed') {
       logger.warn('a frame is not of the protocol', { host: session?.host, why: parsed.why.slice(0, 300) });
-      wire.send({ type: 'refusal', code: 'BAD_MESSAGE', message: `the frame is not of the protocol: ${parsed.why.slice(0, 500)}` });
+      wire.send({ type: 'refusal', code: 'BAD_MESSAGE', message: `the frame is not of the protocol: ${parsed.why}` });
       wire.close(CLOSE_CODES.badMessage, 'bad message');
       return;
     }
