@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { HostName } from '@floe/model';
 import { loadOrCreateCacheKey } from '@floe/nix';
 import { openStatementLog, rebuildFromStatements } from '@floe/pipeline';
-import { createWake, exec, loadOrCreateSigner, Troubles, type Clock, type Logger } from '@floe/runtime';
+import { createWake, loadOrCreateSigner, Troubles, type Clock, type Logger } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { Hono } from 'hono';
 import { ensureAdminToken } from './admin-token.ts';
@@ -219,7 +219,7 @@ export async function createServerContext(config: Config, logger: Logger, system
       const watched = { store, clock, logger, notices, process: claim.process, onNews: () => announcer.mark(new Set()) };
       const loops = [
         watchServer(watched, running),
-        watchSandbox({ ...watched, sandbox, exec }, running),
+        watchSandbox({ ...watched, sandbox }, running),
         hub.run(running),
         steering.run(running),
         announcer.run(running, () => outboxWake.wake()),

@@ -1,15 +1,12 @@
 import type { Sandbox } from '@floe/nix';
-import { describeError, type Clock, type Exec, type Logger } from '@floe/runtime';
+import type { Clock, Logger } from '@floe/runtime';
 import type { Notices } from './notices.ts';
 
 export const SANDBOX_BROKEN = 'SANDBOX_BROKEN';
 const EVERY_MS = 60_000;
-const TIMEOUT_MS = 60_000;
-const MAX_REASON_CHARACTERS = 300;
 
 export interface SandboxWatchDeps {
-  readonly sandbox: Pick<Sandbox, 'prepare'>;
-  readonly exec: Exec;
+  readonly sandbox: Pick<Sandbox, 'problem'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly notices: Notices;
@@ -22,12 +19,12 @@ export interface SandboxWatchDeps {
  * user namespaces switched off, by an upgrade of the system: then each step of a commit fails for now, and people are told why.
  */
 export async function watchSandbox(
-  { notices, clock, logger, onNews, ...deps }: SandboxWatchDeps,
+  { sandbox, notices, clock, logger, onNews }: SandboxWatchDeps,
   signal: AbortSignal,
   everyMs = EVERY_MS,
 ): Promise<void> {
   while (!signal.aborted) {
-    const problem = await sandboxProblem(deps);
+    const problem = await sandbox.problem();
     const message =
       problem === undefined
         ? undefined
@@ -38,16 +35,5 @@ export async function watchSandbox(
       onNews();
     }
     await clock.sleep(everyMs, signal);
-  }
-}
-
-async function sandboxProblem({ sandbox, exec }: Pick<SandboxWatchDeps, 'sandbox' | 'exec'>): Promise<string | undefined> {
-  try {
-    await using launch = await sandbox.prepare('nix', ['--version']);
-    const { end, exitCode, stderr } = await exec(launch.file, launch.args, { env: launch.env, timeoutMs: TIMEOUT_MS });
-    if (end === 'exited' && exitCode === 0) return undefined;
-    return stderr.trim().slice(-MAX_REASON_CHARACTERS) || `it ended with ${end === 'exited' ? exitCode : end}`;
-  } catch (error) {
-    return describeError(error).slice(0, MAX_REASON_CHARACTERS);
   }
 }

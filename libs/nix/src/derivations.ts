@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { tryParseAnswer } from './answer.ts';
 import type { RepositoryCommand } from './command.ts';
+import { mapOf } from './map-of.ts';
 
 /** What decides where a derivation can be built, and whether it is a download. */
 export interface DerivationFacts {
@@ -19,7 +20,7 @@ const Shown = v.record(
     system: v.string(),
     env: v.optional(v.record(v.string(), v.unknown()), {}),
     structuredAttrs: v.optional(v.record(v.string(), v.unknown())),
-    outputs: v.record(v.string(), v.object({ path: v.optional(v.string()), hash: v.optional(v.string()) })),
+    outputs: mapOf(v.object({ path: v.optional(v.string()), hash: v.optional(v.string()) })),
   }),
 );
 const Structured = v.object({ requiredSystemFeatures: v.optional(v.array(v.string()), []) });
@@ -36,7 +37,7 @@ export async function readDerivations(command: RepositoryCommand, paths: readonl
     const { result, isOk } = await command.run('nix', ['show-derivation', ...some], { timeoutMs: TIMEOUT_MS });
     const shown = isOk ? tryParseAnswer(Shown, result.stdout) : undefined;
     for (const [path, { system, env, structuredAttrs, outputs }] of Object.entries(shown ?? {})) {
-      const values = Object.values(outputs);
+      const values = [...outputs.values()];
       found.push({
         path,
         name: path.slice('/nix/store/'.length + 33, -'.drv'.length),

@@ -1,5 +1,5 @@
 import { realpath } from 'node:fs/promises';
-import { FloeError, type Exec, type ExecResult } from '@floe/runtime';
+import { describeError, FloeError, type Exec, type ExecResult } from '@floe/runtime';
 import * as v from 'valibot';
 import { nixString } from './nix-string.ts';
 
@@ -35,6 +35,20 @@ export async function probeSandbox(exec: Exec, sandbox: ProbedSandbox, secrets: 
     'SANDBOX_LEAKS',
     `${seen} can be seen by what the repository says: move it out of the system's folders and out of the Nix store`,
   );
+}
+
+const MAX_REASON_CHARACTERS = 300;
+
+/** Why nothing runs in the sandbox just now: a text of the system's own, since nothing of the repository is in it. Undefined when it works. */
+export async function sandboxProblem(exec: Exec, sandbox: ProbedSandbox): Promise<string | undefined> {
+  try {
+    await using launch = await sandbox.prepare('nix', ['--version']);
+    const { end, exitCode, stderr } = await exec(launch.file, launch.args, { env: launch.env, timeoutMs: TIMEOUT_MS });
+    if (end === 'exited' && exitCode === 0) return undefined;
+    return stderr.trim().slice(-MAX_REASON_CHARACTERS) || `it ended with ${end === 'exited' ? exitCode : end}`;
+  } catch (error) {
+    return describeError(error).slice(0, MAX_REASON_CHARACTERS);
+  }
 }
 
 function unavailable(reason: string, cause?: unknown): FloeError {

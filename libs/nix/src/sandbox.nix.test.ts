@@ -44,6 +44,19 @@ const PLANT = `
   done
   find ${EVERYWHERE} -type f -writable ! -name 'floe-plant*' -exec sh -c 'echo plant >> "$1"' sh {} \\; 2> /dev/null`;
 
+it('says when nothing runs in it any more, and when it does again', async () => {
+  let isBroken = false;
+  const sandbox = await open(
+    'broken',
+    async (file, args, options) => await exec(file, args, isBroken ? { ...options, env: { ...options.env, PATH: '/nowhere' } } : options),
+  );
+  expect(await sandbox.problem()).toBeUndefined();
+  isBroken = true;
+  expect(await sandbox.problem()).toMatch(/bwrap/);
+  isBroken = false;
+  expect(await sandbox.problem()).toBeUndefined();
+});
+
 describe('what a command leaves', () => {
   it('is not there for the next one, wherever it can write', async () => {
     const sandbox = await open('files');

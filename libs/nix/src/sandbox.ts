@@ -4,7 +4,7 @@ import { FloeError, type Exec } from '@floe/runtime';
 import { sandboxEnv } from './sandbox-env.ts';
 import { findProgram, machineMounts, nixMounts } from './sandbox-mounts.ts';
 import { linkCopies, SandboxFolders, type RunFolders } from './sandbox-folders.ts';
-import { buildsOutsideNixSandbox, probeSandbox, programsInStore } from './sandbox-probe.ts';
+import { buildsOutsideNixSandbox, probeSandbox, programsInStore, sandboxProblem } from './sandbox-probe.ts';
 
 export interface SandboxOptions {
   readonly exec: Exec;
@@ -46,6 +46,8 @@ export interface Sandbox {
   prepareKept(file: string, args: readonly string[]): Promise<SandboxedCommand>;
   /** Empties the home that is kept; says whether there was anything in it. */
   forgetKept(): Promise<boolean>;
+  /** Why nothing can be run in it just now; undefined when it works. */
+  problem(): Promise<string | undefined>;
 }
 
 /**
@@ -125,6 +127,7 @@ export async function openSandbox(options: SandboxOptions, { secrets, programs, 
     prepare: async (file, args) => confine(await folders.make(), file, args),
     prepareKept: async (file, args) => confine(await folders.keep(), file, args),
     forgetKept: async () => await folders.forget(),
+    problem: async () => await sandboxProblem(exec, sandbox),
   };
   await probeSandbox(exec, sandbox, secrets);
   if (nix.mode === 'single-user') {
@@ -168,6 +171,7 @@ export async function openUnsafeSandbox({ exec, env, dir }: Pick<SandboxOptions,
     prepare: async (file, args) => await bare(await folders.make(), file, args),
     prepareKept: async (file, args) => await bare(await folders.keep(), file, args),
     forgetKept: async () => await folders.forget(),
+    problem: async () => await Promise.resolve(undefined),
   };
 }
 

@@ -1,5 +1,6 @@
 import { readlink } from 'node:fs/promises';
 import type { StorePath } from '@floe/model';
+import { mapOf } from '@floe/nix';
 import type { Impact } from '@floe/protocol';
 import * as v from 'valibot';
 import { readBelow } from '../machines/store-files.ts';
@@ -39,7 +40,7 @@ const BOOT_PARTS = {
 
 /** A JSON object of strings in the toplevel (NixOS 25.11 and later, from `system.switch.inhibitors`). */
 const INHIBITORS_FILE = 'switch-inhibitors';
-const Inhibitors = v.pipe(v.string(), v.parseJson(), v.record(v.string(), v.string()));
+const Inhibitors = v.pipe(v.string(), v.parseJson(), mapOf(v.string()));
 type Inhibitors = v.InferOutput<typeof Inhibitors>;
 
 /** Units whose stop ends a user's session, or disconnects its programs. */
@@ -112,15 +113,15 @@ async function identify(deps: ImpactDeps, path: string): Promise<string | undefi
 async function changedInhibitors(deps: ImpactDeps, { current, next }: ImpactInput): Promise<string[]> {
   if (current === null) return [];
   const [before, after] = await Promise.all([readInhibitors(deps, current), readInhibitors(deps, next)]);
-  return Object.entries(before)
-    .filter(([name, value]) => Object.hasOwn(after, name) && after[name] !== value)
-    .map(([name, value]) => `${name} (${value} → ${after[name] ?? ''})`);
+  return [...before]
+    .filter(([name, value]) => after.has(name) && after.get(name) !== value)
+    .map(([name, value]) => `${name} (${value} → ${after.get(name) ?? ''})`);
 }
 
 async function readInhibitors(deps: ImpactDeps, toplevel: StorePath): Promise<Inhibitors> {
   const parsed = v.safeParse(Inhibitors, await deps.readFile(`${toplevel}/${INHIBITORS_FILE}`));
   // NixOS' check also treats an unreadable file as no inhibitors.
-  return parsed.success ? parsed.output : {};
+  return parsed.success ? parsed.output : new Map();
 }
 
 function list(names: readonly string[]): string {
