@@ -3,8 +3,7 @@
   lib,
   stdenv,
   stdenvNoCC,
-  fetchurl,
-  runCommand,
+  cacert,
   makeWrapper,
   nodejs_24,
   nodejs-slim_24,
@@ -15,12 +14,22 @@
 let
   version = (lib.importJSON ../package.json).version;
 
+  manifests = lib.fileset.fileFilter (file: file.name == "package.json");
+
   nodeModules = import ./node-modules.nix {
-    inherit lib fetchurl runCommand;
-    lockFile = ../package-lock.json;
-    os = "linux";
-    cpu = if stdenv.buildPlatform.isAarch64 then "arm64" else "x64";
-    libc = "glibc";
+    inherit lib stdenvNoCC cacert;
+    nodejs = nodejs_24;
+    system = stdenv.buildPlatform.system;
+    src = lib.fileset.toSource {
+      root = ../.;
+      fileset = lib.fileset.unions [
+        ../package.json
+        ../package-lock.json
+        ../.npmrc
+        (manifests ../apps)
+        (manifests ../libs)
+      ];
+    };
   };
 
   # All apps at once; each package takes its own files out of this.

@@ -2,7 +2,7 @@
 # run.sh TASK [ARGS]: sets up what the task needs, then runs it. Called by the npm scripts.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
-task=${1:?usage: run.sh demo|test|check|bench|fuzz|format|floe|dashboard|bundle|options [ARGS]}
+task=${1:?usage: run.sh demo|test|check|bench|fuzz|format|floe|dashboard|bundle|options|node-modules [ARGS]}
 shift
 . "$root/scripts/bootstrap.sh"
 . "$root/scripts/gate.sh"
@@ -13,7 +13,7 @@ use_node
 use_packages
 case $task in
   demo | bench) use_nix && use_sandbox optional ;;
-  options) use_nix ;;
+  options | node-modules) use_nix ;;
   fuzz) use_nix && use_sandbox && use_postgres && use_nginx && use_lab ;;
   test)
     use_nix && use_sandbox && use_postgres && use_pgbouncer && use_chromium && use_nginx
@@ -35,6 +35,7 @@ case $task in
   dashboard) exec vite build apps/dashboard "$@" ;;
   bundle) exec node scripts/bundle.ts "$@" ;;
   options) exec node scripts/agent-options.ts ;;
+  node-modules) exec node scripts/node-modules.ts ;;
   check)
     gate
     [ -z "$gate_failed" ] || say "check failed:$gate_failed"

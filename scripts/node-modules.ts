@@ -1,0 +1,12 @@
+// Writes nix/node-modules.json anew, after a change of package-lock.json: sh scripts/run.sh node-modules
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { exec } from '../libs/runtime/src/index.ts';
+import { NODE_MODULES_SYSTEMS, nodeModulesHash } from '../nix/testing/node-modules.ts';
+
+const hashes: Record<string, string> = {};
+for (const system of Object.keys(NODE_MODULES_SYSTEMS) as (keyof typeof NODE_MODULES_SYSTEMS)[]) {
+  console.error(`floe: installing the packages for ${system} …`);
+  hashes[system] = await nodeModulesHash(exec, process.env, system);
+}
+await writeFile(join(import.meta.dirname, '../nix/node-modules.json'), `${JSON.stringify(hashes, null, 2)}\n`);
