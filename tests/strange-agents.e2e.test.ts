@@ -150,7 +150,7 @@ describe('an agent', () => {
     expect(await refusalOf(stolen)).toMatchObject({ code: 'HOST_CLONED', closeCode: CLOSE_CODES.cloned });
     expect((await first.closed).code).toBe(CLOSE_CODES.cloned);
     expect(await refusalOf(ada)).toMatchObject({ code: 'HOST_CLONED' });
-    expect(await fleet.hostView('ada')).toMatchObject({ standing: 'quarantined', problem: expect.stringContaining('two machines') as string });
+    expect(await fleet.hostView('ada')).toMatchObject({ standing: 'cloned', problem: expect.stringContaining('two machines') as string });
     const retry = await fleet.request('/api/hosts/ada/quarantine', { method: 'DELETE', body: JSON.stringify({ reason: 'the clone was wiped' }) });
     expect(retry.status).toBe(204);
     await using again = await FakeAgent.connect(fleet.serverUrl);

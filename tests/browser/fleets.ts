@@ -98,7 +98,7 @@ export function busyFleet(now: number): FleetView {
           state: 'ROLLED_BACK',
           observed: onOld,
           detail: { code: 'CHECK_FAILED', message: 'the check "printer" failed 3 times' },
-          problem: 'put itself back: the check "printer" failed 3 times; push a fix, or run: floe retry laptop-ken --reason "…"',
+          problem: 'rolled back: the check "printer" failed 3 times; push a fix, or run: floe retry laptop-ken --reason "…"',
         }),
         host('laptop-barbara', { standing: 'away', observed: onOld, stateSince: now - 26 * HOUR, ...gone }),
         host('server-dns', {

@@ -195,7 +195,7 @@ Hosts       3: 1 in sync, 1 rolled back, 1 away
 
 Needs attention (1)
   ws2  3 min ago
-    put itself back: the check "printer" failed 3 times; push a fix, or run: floe retry ws2 --reason "…"
+    rolled back: the check "printer" failed 3 times; push a fix, or run: floe retry ws2 --reason "…"
 `);
   });
   test('--exit-code tells a script', async () => {
@@ -236,7 +236,7 @@ describe('floe hosts', () => {
     const { stdout } = await (await serving(ROUTES))('hosts');
     expect(stdout).toBe(`HOST  STANDING     STATE        SINCE      DESIRED   RUNNING   SEEN     WHY
 ada   in sync      succeeded    50 s ago   aaaaaaaa  aaaaaaaa  now
-ws2   rolled back  rolled back  3 min ago  bbbbbbbb  aaaaaaaa  now      put itself back: the check "printer" failed 3 times; push a fix, or run: floe retry ws2 --reason "…"
+ws2   rolled back  rolled back  3 min ago  bbbbbbbb  aaaaaaaa  now      rolled back: the check "printer" failed 3 times; push a fix, or run: floe retry ws2 --reason "…"
 ws10  away         succeeded    50 s ago   aaaaaaaa  aaaaaaaa  2 h ago
 `);
   });
@@ -322,7 +322,7 @@ ws10  away         succeeded    50 s ago   aaaaaaaa  aaaaaaaa  2 h ago
     const narrow = await onTerminal({ NO_COLOR: '1' }, 50);
     expect(narrow).not.toContain('\u001b');
     expect(narrow.slice(narrow.indexOf('HOST '))).toBe(
-      'HOST  STANDING     SEEN     WHY\nada   in sync      now\nws2   rolled back  now      put itself back: the …\nws10  away         2 h ago\n',
+      'HOST  STANDING     SEEN     WHY\nada   in sync      now\nws2   rolled back  now      rolled back: the chec…\nws10  away         2 h ago\n',
     );
   });
 });

@@ -13,7 +13,7 @@ const fleet = fromSnapshot(
       hostView('b-away', { standing: 'away', isConnected: false }),
       hostView('c-moving', { standing: 'under-way', state: 'ACTIVATING' }),
       hostView('d-behind', { standing: 'behind', problem: 'does not evaluate: undefined variable' }),
-      hostView('e-back', { standing: 'rolled-back', problem: 'put itself back: the check "printer" failed' }),
+      hostView('e-back', { standing: 'rolled-back', problem: 'rolled back: the check "printer" failed' }),
       hostView('f-failed', { standing: 'failed', observed: { current: storePath('feedface'), booted: null, profile: null } }),
     ],
   }),
@@ -54,5 +54,5 @@ test('every host is counted once', () => {
 
 test('a machine that is asleep, new or gone on purpose calls nobody', () => {
   const calling = HOST_STANDINGS.filter((standing) => needsAttention(hostView('ws1', { standing })));
-  expect(calling).toEqual(['rolled-back', 'failed', 'drifted', 'behind', 'removed', 'quarantined']);
+  expect(calling).toEqual(['rolled-back', 'failed', 'drifted', 'behind', 'removed', 'cloned']);
 });

@@ -7,7 +7,7 @@ export type Tone = StandingTone;
 /** Order on the page: what needs a person, then what moves, then the rest. */
 const RANKS: Record<HostStanding, number> = {
   failed: 0,
-  quarantined: 1,
+  cloned: 1,
   'rolled-back': 2,
   drifted: 3,
   behind: 4,

@@ -18,7 +18,7 @@ export function problemOf(problem: HostProblem): string | null {
   const isEnrolled = facts.enrolment !== 'none' && facts.enrolment !== 'revoked';
   const reasons = [reasonOf(standing, problem)];
   // A host has one standing, and can have more than one trouble: none of them hides another.
-  if (standing === 'quarantined') reasons.push(reasonOf(standingOf({ ...facts, enrolment: 'enrolled' }), problem));
+  if (standing === 'cloned') reasons.push(reasonOf(standingOf({ ...facts, enrolment: 'enrolled' }), problem));
   if (isEnrolled && machine !== standing && needsPerson(machine)) reasons.push(reasonOf(machine, problem));
   if (standing === 'under-way') reasons.push(obstacleOf(row, facts));
   const told = [...new Set(reasons.filter((reason) => reason !== null))];
@@ -35,13 +35,13 @@ function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines 
       const quarantine = quarantines.find((each) => each.toplevel === toplevel);
       const said = isAboutIt && row.state === 'ROLLED_BACK' ? row.detail?.message : undefined;
       const why = said ?? quarantine?.reason ?? 'no reason was reported';
-      return `put itself back: ${why}; push a fix, or run: floe retry ${host} --reason "…"`;
+      return `rolled back: ${why}; push a fix, or run: floe retry ${host} --reason "…"`;
     }
     case 'failed':
       return row.detail?.message ?? 'failed without a reason';
     case 'drifted':
       return `runs something else than it was told, though nothing is under way; to bring it back, run: floe resume ${host} --reason "…"`;
-    case 'quarantined':
+    case 'cloned':
       return `its key was used by two machines: enrol it again, or run: floe retry ${host} --reason "…"`;
     case 'revoked':
       return `its enrolment was revoked; to bring it back, run: floe enrol ${host}`;

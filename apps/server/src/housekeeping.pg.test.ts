@@ -72,7 +72,7 @@ test('what is old goes from each table that has an age', async () => {
     sessions: 0,
     enrolment_tokens: 0,
     audit_log: 0,
-    // The newest, and what the host put itself back from in it.
+    // The newest, and what the host rolled back from in it.
     quarantines: 1,
     directives: 1,
     reports: 1,

@@ -183,6 +183,6 @@ describe('the troubles of a host are all told', () => {
 
   test('one that put back what it had before, and does not evaluate now, says both', () => {
     const release = { id: 'r', host: 'ws1' as HostName, sequence: 1, toplevel: wanted };
-    expect(broken({}, { kind: 'quarantined', release })).toMatch(/^does not evaluate: it is broken\nput itself back: .*floe retry ws1/);
+    expect(broken({}, { kind: 'quarantined', release })).toMatch(/^does not evaluate: it is broken\nrolled back: .*floe retry ws1/);
   });
 });

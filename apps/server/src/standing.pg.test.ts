@@ -96,7 +96,7 @@ describe('where a host stands is what resolve() answers now', () => {
     await publishCommit(server, { dan: first });
     await publishCommit(server, { dan: 'EVAL_ERROR' });
     await server.context.store.hosts.markCloned('dan' as HostName, 1);
-    const view = await standing('dan', 'quarantined');
+    const view = await standing('dan', 'cloned');
     expect(view.hosts.find(({ host }) => host === 'dan')?.problem).toMatch(/two machines.*\ndoes not evaluate: dan is broken/);
   });
 });

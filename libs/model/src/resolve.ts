@@ -23,7 +23,7 @@ export interface HostSituation {
 
 export type Desired =
   | { readonly kind: 'release'; readonly release: ReleaseRef; readonly because: 'pin' | 'hold' | 'rollout' | 'stable' }
-  /** The host stays as it is: it tried this toplevel and put itself back. */
+  /** The host stays as it is: it tried this toplevel and rolled back. */
   | { readonly kind: 'quarantined'; readonly release: ReleaseRef }
   /** There is no release for the host yet. */
   | { readonly kind: 'nothing' };

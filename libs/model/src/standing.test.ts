@@ -94,7 +94,7 @@ describe('a host', () => {
     expect(of({ offer, isConnected: false })).toBe('behind');
     expect(of({ offer, enrolment: 'none' })).toBe('behind');
     expect(of({ offer, enrolment: 'revoked' })).toBe('revoked');
-    expect(of({ offer, enrolment: 'cloned' })).toBe('quarantined');
+    expect(of({ offer, enrolment: 'cloned' })).toBe('cloned');
   });
   test('is behind when the newest revision failed as a whole, and nothing that nobody enrolled', () => {
     const offer: Offer = { kind: 'none', because: 'revision' };

@@ -18,7 +18,7 @@ export const HOST_STANDINGS = [
   'waiting',
   /** A person at the machine keeps another system. */
   'local-override',
-  /** Tried it and put itself back: not offered again until a person says so. */
+  /** Tried it and rolled back: not offered again until an administrator says so. */
   'rolled-back',
   /** Tried or refused it, and is in no good state. */
   'failed',
@@ -36,7 +36,7 @@ export const HOST_STANDINGS = [
   'no-release',
   'revoked',
   /** Two machines use its key: both are shut out. */
-  'quarantined',
+  'cloned',
 ] as const;
 export type HostStanding = (typeof HOST_STANDINGS)[number];
 
@@ -73,7 +73,7 @@ export interface HostFacts extends AgentWord {
 
 /** Where a host stands. Total: every combination of facts has one answer. */
 export function standingOf(facts: HostFacts): HostStanding {
-  if (facts.enrolment === 'cloned') return 'quarantined';
+  if (facts.enrolment === 'cloned') return 'cloned';
   if (facts.enrolment === 'revoked') return 'revoked';
   const { offer } = facts;
   // Also of a host that nobody enrolled yet: its configuration is broken.
@@ -149,7 +149,7 @@ const CALLS: Readonly<Record<HostStanding, boolean>> = {
   'not-enrolled': false,
   'no-release': false,
   revoked: false,
-  quarantined: true,
+  cloned: true,
 };
 
 /** True when it does not get better without a person. A host that is away, not enrolled, or revoked on purpose needs nobody. */

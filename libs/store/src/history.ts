@@ -15,7 +15,7 @@ const Counted = v.object({ count: Int8 });
 /**
  * Of each host two releases count: its newest, and its newest as of the last rollout that was complete. A release that
  * came back from the statement log counts at every time (see `releasesAsOf`). Besides them stays what a row names, and
- * what the host put itself back from: the quarantine would end with it.
+ * what the host rolled back from: the quarantine would end with it.
  */
 export async function pruneReleases(db: Database, before: Timestamp): Promise<number> {
   const pruned = await db.execute(sql`

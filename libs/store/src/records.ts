@@ -208,7 +208,7 @@ export interface HostPresence {
 /** All that `resolve()` of libs/model needs to know about a host. */
 export type StoredSituation = HostSituation & { readonly host: HostName };
 
-/** A toplevel that a host put itself back from: not offered there again until a person says so. */
+/** A toplevel that a host rolled back from: not offered there again until a person says so. */
 export interface Quarantine {
   readonly host: HostName;
   readonly toplevel: StorePath;

@@ -32,7 +32,7 @@ function toJson(report: StoredReport): Record<string, unknown> {
  * The hosts' rows are locked first, in the order of their names: two servers with the same hosts in their batches then
  * wait for each other instead of deadlocking, and the second statement sees what the first of them wrote. A report is
  * new by (host, series, seq); only a new one moves its host's row, and only if none that is newer did so before, so
- * that batches may come late, twice, or in any order. A toplevel that a host put itself back from is quarantined there
+ * that batches may come late, twice, or in any order. A toplevel that a host rolled back from is quarantined there
  * in the same statement: nobody may offer it again in between. Only what was released to it counts: a host's word about
  * other systems means nothing, and would fill the table.
  *

@@ -10,7 +10,7 @@ export const TOLD_OF_A_ROLLOUT = [
   'rolled-back',
   'failed',
   'drifted',
-  'quarantined',
+  'cloned',
   'behind',
   'waiting',
   'local-override',

@@ -21,7 +21,7 @@ const LABELS: Readonly<Record<HostStanding, { readonly name: string; readonly te
   'not-enrolled': { name: 'not enrolled', tone: 'quiet' },
   'no-release': { name: 'no release', tone: 'quiet' },
   revoked: { name: 'revoked', tone: 'quiet' },
-  quarantined: { name: 'quarantined', tone: 'bad' },
+  cloned: { name: 'cloned', text: 'key used by two machines', tone: 'bad' },
 };
 
 export function standingTone(standing: HostStanding): StandingTone {

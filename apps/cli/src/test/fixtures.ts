@@ -12,7 +12,7 @@ export function rolledBackHost(host: string): HostView {
     state: 'ROLLED_BACK',
     stateToplevel: wanted,
     desired: { toplevel: wanted, commit: SHA, sequence: 7, epoch: 4, since: NOW - 200_000 },
-    problem: `put itself back: the check "printer" failed 3 times; push a fix, or run: floe retry ${host} --reason "…"`,
+    problem: `rolled back: the check "printer" failed 3 times; push a fix, or run: floe retry ${host} --reason "…"`,
     stateSince: NOW - 180_000,
   });
 }
@@ -46,7 +46,7 @@ export function revisionView(over: Parameters<typeof views.revisionView>[0] = {}
   });
 }
 
-/** Three hosts: one in order, one that put itself back, one that is away. */
+/** Three hosts: one in order, one that rolled back, one that is away. */
 export function fleetView(over: Parameters<typeof views.fleetView>[0] = {}): FleetView {
   const away = hostView('ws10', { standing: 'away', isConnected: false, lastSeenAt: NOW - 7_200_000 });
   const repository = {

@@ -21,7 +21,7 @@ const SHAPES: Record<IconName, string> = {
   running: ARC,
   'rolled-back': 'M6 2.5L2.5 6L6 9.5M2.8 6h6.4a3.75 3.75 0 0 1 0 7.5H6',
   drifted: 'M2.5 6h11M2.5 10h11M10.5 3l-5 10',
-  quarantined: WARNING,
+  cloned: WARNING,
   behind: WARNING,
   away: 'M13.5 9.6A5.9 5.9 0 1 1 6.4 2.5a4.7 4.7 0 0 0 7.1 7.1z',
   'not-enrolled': RING,
