@@ -1,4 +1,5 @@
 import type { ServerNotice } from '@floe/protocol';
+import type { Clock, Logger } from '@floe/runtime';
 
 /** What is wrong with the server itself, for people: each by its code, from when it was found until it is over. */
 export class Notices {
@@ -22,4 +23,20 @@ export class Notices {
   list(): ServerNotice[] {
     return [...this.#notices.values()];
   }
+}
+
+export interface NoticeDeps {
+  readonly notices: Notices;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly logger: Logger;
+  /** The notices are others than before. */
+  readonly onNews: () => void;
+}
+
+/** Sets a notice, or ends it (undefined); when that is news, it is logged, and told to who looks. */
+export function tellNotice({ notices, clock, logger, onNews }: NoticeDeps, code: string, message: string | undefined): void {
+  if (!notices.set(code, message, clock.now())) return;
+  if (message === undefined) logger.info('a notice is over', { code });
+  else logger.warn('a notice', { code, notice: message });
+  onNews();
 }

@@ -1,31 +1,23 @@
-import { FloeError, isFloeError, type Logger } from '@floe/runtime';
+import { FloeError, isFloeError } from '@floe/runtime';
 import type { Store } from '@floe/store';
-import type { Notices } from './notices.ts';
+import { tellNotice, type NoticeDeps } from './notices.ts';
 import { CLOCK_TROUBLES, type ClockTrouble, type ServerClock } from './server-clock.ts';
 import { BEAT_MS } from './server-identity.ts';
 
-export interface WatchDeps {
+export interface WatchDeps extends NoticeDeps {
   readonly store: Store;
   readonly clock: ServerClock;
-  readonly logger: Logger;
-  readonly notices: Notices;
   /** This process, as it claimed the database. */
   readonly process: string;
-  /** The notices are others than before. */
-  readonly onNews: () => void;
 }
 
 /**
  * Says in the database that this server is alive, and looks at what only itself can notice: its clock, and whether it is
  * told what changes. Ends with `FloeError('SERVER_REPLACED')` when another server took the database.
  */
-export async function watchServer({ store, clock, logger, notices, process, onNews }: WatchDeps, signal: AbortSignal): Promise<void> {
-  function tell(code: string, message: string | undefined): void {
-    if (!notices.set(code, message, clock.now())) return;
-    if (message === undefined) logger.info('a notice is over', { code });
-    else logger.warn(message, { code });
-    onNews();
-  }
+export async function watchServer(deps: WatchDeps, signal: AbortSignal): Promise<void> {
+  const { store, clock, process } = deps;
+  const tell = (code: string, message: string | undefined): void => tellNotice(deps, code, message);
   while (!signal.aborted) {
     try {
       const beaten = await store.server.beat(process, clock.now());

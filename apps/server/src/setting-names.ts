@@ -18,6 +18,7 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_DATABASE_URL_FILE', 'database.urlFile'],
   ['FLOE_LISTEN', 'listen'],
   ['FLOE_PUBLIC_URL', 'publicUrl'],
+  ['FLOE_TRUSTED_PROXIES', 'trustedProxies'],
   ['FLOE_TAKE_OVER_FROM', 'takeOverFrom'],
   ['FLOE_CACHE_URL', 'cacheUrl'],
   ['FLOE_POLL_SECONDS', 'pollSeconds'],

@@ -41,7 +41,8 @@ function parseLine(folder: string, line: string): FilterRule[] {
     {
       isFiltered: filter.startsWith('filter='),
       matches(path, effort) {
-        effort.steps -= 1;
+        // Also for what it costs to take a long path apart.
+        effort.steps -= 1 + (path.length >> 3);
         if (!path.startsWith(inFolder)) return false;
         const below = path.slice(inFolder.length);
         return matcher(isAnchored ? below : below.slice(below.lastIndexOf('/') + 1), effort);
@@ -50,42 +51,59 @@ function parseLine(folder: string, line: string): FilterRule[] {
   ];
 }
 
-/** `*` and `?` within a name, `**` across names. Matched step by step: a regular expression could take for ever. */
-function globMatcher(pattern: string): (text: string, effort: Effort) => boolean {
-  return (text, effort) => {
-    let from = 0;
-    let at = 0;
-    // Where to go on when what follows the last star of each kind does not fit.
-    let narrow: { readonly next: number; at: number } | undefined;
-    let wide: { readonly next: number; at: number } | undefined;
-    while (at < text.length) {
-      effort.steps -= 1;
-      if (effort.steps <= 0) return false;
-      const char = pattern[from];
-      if (char === '*' && pattern[from + 1] === '*') {
-        from += pattern[from + 2] === '/' ? 3 : 2;
-        wide = { next: from, at };
-        narrow = undefined;
-      } else if (char === '*') {
-        from += 1;
-        narrow = { next: from, at };
-      } else if (char !== undefined && (char === text[at] || (char === '?' && text[at] !== '/'))) {
-        from += 1;
-        at += 1;
-      } else if (narrow !== undefined && text[narrow.at] !== '/') {
-        narrow.at += 1;
-        at = narrow.at;
-        from = narrow.next;
-      } else if (wide !== undefined) {
-        wide.at += 1;
-        at = wide.at;
-        from = wide.next;
-        narrow = undefined;
-      } else {
-        return false;
-      }
+/** A pattern as git's wildmatch takes it for paths. Matched step by step: a regular expression could take for ever. */
+function globMatcher(pattern: string): (path: string, effort: Effort) => boolean {
+  const names = pattern.split('/');
+  return (path, effort) => matchesNames(names, path.split('/'), effort);
+}
+
+/** `**` stands for any number of folders; at the end, for all that lies below. */
+function matchesNames(pattern: readonly string[], names: readonly string[], effort: Effort): boolean {
+  let [from, at] = [0, 0];
+  // Only the last `**` need be tried again: what came before it fits, wherever the next part begins.
+  let wide: { readonly next: number; at: number } | undefined;
+  while (at < names.length) {
+    if (pattern[from] === '**') {
+      if (from === pattern.length - 1) return true;
+      wide = { next: from + 1, at };
+      from += 1;
+    } else if (from < pattern.length && matchesName(pattern[from] ?? '', names[at] ?? '', effort)) {
+      from += 1;
+      at += 1;
+    } else if (wide !== undefined) {
+      wide.at += 1;
+      at = wide.at;
+      from = wide.next;
+    } else {
+      return false;
     }
-    while (pattern[from] === '*') from += 1;
-    return from === pattern.length;
-  };
+    effort.steps -= 1;
+    if (effort.steps <= 0) return false;
+  }
+  return from === pattern.length;
+}
+
+/** `*` and `?` within a name; `**` beside other characters is one `*`. */
+function matchesName(pattern: string, name: string, effort: Effort): boolean {
+  let [from, at] = [0, 0];
+  let star: { readonly next: number; at: number } | undefined;
+  while (at < name.length) {
+    if (pattern[from] === '*') {
+      from += 1;
+      star = { next: from, at };
+    } else if (from < pattern.length && (pattern[from] === '?' || pattern[from] === name[at])) {
+      from += 1;
+      at += 1;
+    } else if (star !== undefined) {
+      star.at += 1;
+      at = star.at;
+      from = star.next;
+    } else {
+      return false;
+    }
+    effort.steps -= 1;
+    if (effort.steps <= 0) return false;
+  }
+  while (pattern[from] === '*') from += 1;
+  return from === pattern.length;
 }

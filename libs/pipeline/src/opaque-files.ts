@@ -81,13 +81,15 @@ export async function explainOpaque({ mirror }: PipelineDeps, { sha }: Revision,
   return named.length === 0 ? error : `${sentence(named, named, true)}: ${error}`;
 }
 
-/** Whether a text names a path, as a whole or the end of a longer one: a file called `e` is not in every text with an e. */
+/** Part of a name: after it, or before it, another name goes on. */
+const NAME_CHARACTER = /[\p{L}\p{N}._+-]/u;
+
+/** Whether a text names a path, as a whole or as the end of a longer one: a file called `e` is not in every text with an e. */
 function hasPath(text: string, path: string): boolean {
-  const isPartOfName = (char: string | undefined): boolean => char !== undefined && /[\p{L}\p{N}._+-]/u.test(char);
   for (let at = text.indexOf(path); at >= 0; at = text.indexOf(path, at + 1)) {
-    const [before, after] = [text[at - 1], text.slice(at + path.length)];
-    // A full stop may also end a sentence.
-    if (!isPartOfName(before) && !isPartOfName(after.replace(/^\.(?=\s|$)/, '')[0])) return true;
+    const end = at + path.length;
+    const isEndOfSentence = text[end] === '.' && !NAME_CHARACTER.test(text[end + 1] ?? ' ');
+    if (!NAME_CHARACTER.test(text[at - 1] ?? ' ') && (isEndOfSentence || !NAME_CHARACTER.test(text[end] ?? ' '))) return true;
   }
   return false;
 }

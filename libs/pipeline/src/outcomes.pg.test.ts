@@ -309,6 +309,24 @@ describe('a step', () => {
     await world.ended(await world.push({ ada: { evaluates: 2 } }), 'PUBLISHED');
   });
 
+  test('loses no host, and evaluates none twice, when the database is away for a batch of its hosts', async () => {
+    const { revisions } = world.store;
+    const save = revisions.saveEvaluations.bind(revisions);
+    let failures = 2;
+    Reflect.set(revisions, 'saveEvaluations', async (...args: Parameters<typeof save>) => {
+      failures -= 1;
+      if (failures >= 0) throw new FloeError('STORE_UNREACHABLE', 'the database does not answer', { retryable: true });
+      await save(...args);
+    });
+    await world.start(dir);
+    const letters = 'abcdefghijklmnopqrst'.split('');
+    const names = letters.flatMap((one) => ['a', 'b', 'c'].map((other) => `${one}${other}`));
+    const sha = await world.push(Object.fromEntries(names.map((name) => [name, { evaluates: 1 }])));
+    await world.ended(sha, 'PUBLISHED');
+    expect(Object.keys(await world.released())).toHaveLength(names.length);
+    expect(world.evaluations.toSorted()).toEqual(names.map((name) => `1 ${name}`).toSorted());
+  });
+
   test('goes on without what only helps', async () => {
     world.changedPaths = async () => {
       throw new FloeError('COMMIT_NOT_FOUND', 'no such commit');

@@ -49,4 +49,16 @@ describe('a flood of one message', () => {
     logger.warn('a webhook was refused');
     expect(lines.at(-1)).toMatchObject({ leftOut: 100 });
   });
+
+  test('of ever new messages is bounded too, in lines and in memory, and those known before are written', () => {
+    const limit = new LogLimit();
+    expect(limit.allow('the server listens', 0).kind).toBe('write');
+    const written = Array.from({ length: 50_000 }, (_, index) => limit.allow(`what a stranger said: ${index}`, index / 1_000).kind).filter(
+      (kind) => kind !== 'omit',
+    );
+    expect(written.length).toBeLessThan(1_500);
+    expect(limit.allow('the server listens', 60).kind).toBe('write');
+    // A minute later there is room again.
+    expect(limit.allow('another message', 2 * MINUTE_MS).kind).toBe('write');
+  });
 });
