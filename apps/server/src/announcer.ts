@@ -99,6 +99,7 @@ export class Announcer {
     );
     const recent = await store.revisions.list(repositoryId, RECENT_REVISIONS);
     const current = await store.rollouts.current(repositoryId);
+    const shared = { held: repository.held?.commit, currentRollout: current?.id };
     await troubles.each(
       'showing it',
       recent.toReversed(),
@@ -109,8 +110,8 @@ export class Announcer {
         // What was overtaken changes with these alone; reading all its hosts in each pass would be for nothing.
         const key = `${revision.state} ${(await store.rollouts.forRevision(revision.id))?.state} ${newer.at(-1)?.id}`;
         if (!isMoving && this.#told.get(revision.id) === key) return;
-        const standing = await this.#settleRollout(await reader.standing(revision));
-        if (revision.sha !== repository.held?.commit) await this.#putStatuses(standing, newer);
+        const standing = await this.#settleRollout(await reader.standing(revision, shared));
+        if (revision.sha !== shared.held) await this.#putStatuses(standing, newer);
         if (newer.length === 0) feed.show({ type: 'revision', revision: viewStanding(standing) });
         this.#told.set(revision.id, key);
       },

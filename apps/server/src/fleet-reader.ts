@@ -102,7 +102,8 @@ export class FleetReader {
     const revisions = await this.#store.revisions.list(this.#repositoryId, limit, before);
     const views: RevisionView[] = [];
     // One after another: a list that somebody asks for takes one connection, not all of them.
-    for (const revision of revisions) views.push(await this.revision(revision));
+    const shared = await this.#shared();
+    for (const revision of revisions) views.push(viewStanding(await this.standing(revision, shared)));
     return views;
   }
 
@@ -110,18 +111,23 @@ export class FleetReader {
     return viewStanding(await this.standing(revision));
   }
 
-  /** Where the revision and its rollout stand: now, while it is the current one, and else as it was when a newer one took its place. */
-  async standing(revision: Revision): Promise<RevisionStanding> {
-    const [evaluations, row, { held }] = await Promise.all([
-      this.#store.revisions.evaluations(revision.id),
-      this.#store.rollouts.forRevision(revision.id),
-      this.#store.repositories.get(this.#repositoryId),
-    ]);
-    const known = { revision, evaluations, trouble: this.#troubles.of(`revision ${revision.id}`), held: held?.commit };
+  async #shared(): Promise<SharedFacts> {
+    const { held } = await this.#store.repositories.get(this.#repositoryId);
+    return { held: held?.commit, currentRollout: (await this.#store.rollouts.current(this.#repositoryId))?.id };
+  }
+
+  /**
+   * Where the revision and its rollout stand: now, while it is the current one, and else as it was when a newer one took its
+   * place. `shared` is read after the revision, or a rollout that began in between would count as superseded.
+   */
+  async standing(revision: Revision, shared?: SharedFacts): Promise<RevisionStanding> {
+    const { held, currentRollout } = shared ?? (await this.#shared());
+    const evaluations = await this.#store.revisions.evaluations(revision.id);
+    const row = await this.#store.rollouts.forRevision(revision.id);
+    const known = { revision, evaluations, trouble: this.#troubles.of(`revision ${revision.id}`), held };
     // One that is evaluated anew has no hosts yet, and so nothing to roll out.
     if (row === undefined || revision.state !== 'PUBLISHED') return { ...known, rollout: undefined };
-    const current = await this.#store.rollouts.current(this.#repositoryId);
-    if (current?.id !== row.id) {
+    if (currentRollout !== row.id) {
       const [story] = await this.#store.rollouts.stories([revision.id]);
       return { ...known, rollout: { row, isCurrent: false, standing: story, frozenAt: story?.at ?? revision.supersededAt } };
     }
@@ -130,6 +136,14 @@ export class FleetReader {
     const standing = judgeRollout(rolloutHosts({ evaluations, rows, desired, quarantines, now: this.#clock.now() }));
     return { ...known, rollout: { row, isCurrent: true, standing, frozenAt: undefined } };
   }
+}
+
+/** What the standings of all revisions have in common. */
+export interface SharedFacts {
+  /** The commit that waits for an administrator. */
+  readonly held: CommitSha | undefined;
+  /** The id of the rollout that hosts follow. */
+  readonly currentRollout: string | undefined;
 }
 
 /** A revision with what is known of its hosts. */
