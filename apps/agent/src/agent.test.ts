@@ -616,7 +616,7 @@ test('a server whose directives are always expired is asked for the time once in
   await until(() => isReportedOn(1));
   server.peers[1]?.socket.terminate();
   await until(() => isReportedOn(2));
-  expect(lines.filter((line) => line.includes('set back; connecting anew'))).toHaveLength(1);
+  expect(lines.filter((line) => line.includes('set back; reconnecting'))).toHaveLength(1);
 });
 
 test('what was dated while a clock was a year ahead is dated anew with the next welcome', async () => {

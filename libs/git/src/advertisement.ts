@@ -85,7 +85,7 @@ function assertSha1(capabilities: ReadonlySet<string>, line: string, url: string
   if ((format === undefined || format === 'sha1') && !/^[0-9a-f]{64} /.test(line)) return;
   throw gitError(
     'REPOSITORY_UNSUPPORTED',
-    `the repository at ${url} is in git's SHA-256 format, which neither Floe nor the forges' APIs support: make it anew with "git init --object-format=sha1"`,
+    `the repository at ${url} is in git's SHA-256 format, which neither Floe nor the forges' APIs support: create it again with "git init --object-format=sha1"`,
     { data: { url } },
   );
 }

@@ -54,11 +54,11 @@ export function parseCommit(sha: CommitSha, bytes: Buffer): RawCommit {
 function dateProblem(seconds: number | undefined): string | undefined {
   if (seconds !== undefined && seconds <= LAST_SECOND) return undefined;
   const what = seconds === undefined ? 'git reads no date in its committer line' : 'its committer date is beyond the year 9999';
-  return `Nix cannot evaluate this commit: ${what}; set the clock right, make it anew with "git commit --amend --reset-author" and push`;
+  return `Nix cannot evaluate this commit: ${what}; set the clock right, rewrite it with "git commit --amend --reset-author" and push`;
 }
 
 function unreadable(sha: CommitSha, reason: string): Error {
-  return gitError('COMMIT_UNREADABLE', `the commit ${sha} cannot be read: ${reason}; make it anew with "git commit --amend" and push`, {
+  return gitError('COMMIT_UNREADABLE', `the commit ${sha} cannot be read: ${reason}; rewrite it with "git commit --amend" and push`, {
     data: { sha, reason },
   });
 }

@@ -30,7 +30,7 @@ export const GIT_ERROR_CODES = [
   'GIT_TIMED_OUT',
   /** The thread that does the work ended in the middle of it. Retryable. */
   'GIT_WORKER_STOPPED',
-  /** The mirror's folder is damaged; the next fetch makes it anew. Retryable. */
+  /** The mirror's folder is damaged; the next fetch replaces it. Retryable. */
   'MIRROR_BROKEN',
   /** The mirror's folder holds something that is not a mirror; it is left alone. */
   'MIRROR_FOLDER_TAKEN',

@@ -81,7 +81,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
       const folderError = translateFolderError(error, dir);
       if (folderError) throw folderError;
       isBroken = true;
-      throw gitError('MIRROR_BROKEN', `the mirror in ${dir} is damaged; the next fetch makes it anew`, { data: { dir }, cause: error });
+      throw gitError('MIRROR_BROKEN', `the mirror in ${dir} is damaged; the next fetch replaces it`, { data: { dir }, cause: error });
     }
   }
 
@@ -199,11 +199,11 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     if (await remakes.isNoted(head)) {
       throw gitError(
         'REPOSITORY_DAMAGED',
-        `the repository at ${url} was downloaded anew for ${head.slice(0, 12)} and still cannot be read: run "git fsck" there, and push a further commit`,
+        `the repository at ${url} was downloaded again for ${head.slice(0, 12)} and still cannot be read: run "git fsck" there, and push a further commit`,
         { data: { url, head }, cause },
       );
     }
-    options.warn('the mirror is damaged and is made anew', { dir, error: cause });
+    options.warn('the mirror is damaged and is replaced', { dir, error: cause });
     objects.close();
     await folder.remake();
     await remakes.note(head);

@@ -621,14 +621,14 @@ describe('healing', () => {
       await mirror.changedPaths(undefined, head).catch(() => undefined);
       await mirror.changedPaths(first, head).catch(() => undefined);
     }
-    expect(log.lines.filter((line) => line.includes('made anew'))).toHaveLength(1);
+    expect(log.lines.filter((line) => line.includes('is replaced'))).toHaveLength(1);
     expect(server.requests.filter(({ method }) => method === 'POST').length).toBeLessThan(8);
     // A thread of its own makes no difference: the note is on the disk.
     await mirror[Symbol.asyncDispose]();
     const again = await mirrorOf(url, { dir, logger: log.logger });
     await again.changedPaths(undefined, head).catch(() => undefined);
     await again.fetch(head).catch(() => undefined);
-    expect(log.lines.filter((line) => line.includes('made anew'))).toHaveLength(1);
+    expect(log.lines.filter((line) => line.includes('is replaced'))).toHaveLength(1);
   });
 
   it.each<[string, string]>([
@@ -729,7 +729,7 @@ describe('healing', () => {
     expect(await mirror.changedPaths(first, head)).toEqual([{ path: 'a', kind: 'modified' }]);
     expect(await mirror.fetch(head)).toEqual({ kind: 'advanced', head: next, from: head });
     expect(await nativeGit(dir, 'fsck', '--full')).not.toMatch(/failed|error|missing|bad/);
-    expect(log.lines, 'nothing had to be made anew').toEqual([]);
+    expect(log.lines, 'nothing had to be replaced').toEqual([]);
   });
 });
 

@@ -57,7 +57,7 @@ async function takeIn(accepted: CommitSha): Promise<string> {
 
 /** Nothing was thrown away for it, and the next good commit goes through. */
 async function expectUnharmed(): Promise<void> {
-  expect(log.filter((line) => line.includes('made anew'))).toEqual([]);
+  expect(log.filter((line) => line.includes('is replaced'))).toEqual([]);
   await pointBranch(repository.bareDir, good);
   expect(await takeIn(good)).toBe('taken');
 }

@@ -67,7 +67,7 @@ export async function readBack(
     const [keyName] = publicKey.split(':');
     throw new FloeError(
       'CACHE_PATH_UNSIGNED',
-      `the cache holds paths of ${paths.join(', ')} that the key ${keyName} did not sign; remove them from the cache, and they are published anew`,
+      `the cache holds paths of ${paths.join(', ')} that the key ${keyName} did not sign; remove them from the cache, and they are published again`,
     );
   }
   return new Map(

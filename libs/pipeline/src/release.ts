@@ -110,7 +110,7 @@ export class FreshnessKeeper {
     const signed = { now: clock.now(), monotonic: clock.monotonic() };
     await signFreshness(this.#deps, repository);
     const renewed = await renewReleases(this.#deps, repository);
-    if (renewed.length > 0) logger.info('releases were signed anew, since they would have ended', { hosts: renewed.length });
+    if (renewed.length > 0) logger.info('releases were renewed before their end', { hosts: renewed.length });
     this.#signed = signed;
   }
 }

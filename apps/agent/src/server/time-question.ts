@@ -17,7 +17,7 @@ export class TimeQuestion {
     const now = clock.monotonic();
     if (now - this.#askedAt < ASK_EVERY_MS) return;
     this.#askedAt = now;
-    logger.warn("the server's clock seems to have been set back; connecting anew");
+    logger.warn("the server's clock seems to have been set back; reconnecting");
     reconnect();
   }
 }
