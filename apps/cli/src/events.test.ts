@@ -2,7 +2,6 @@ import type { ServerResponse } from 'node:http';
 import type { FleetView } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { readEvents } from './event-stream.ts';
 import { SILENCE_MS } from './fleet-stream.ts';
 import { calmFleet, fleetView, hostView, NOW, revisionView, rolledBackHost } from './test/fixtures.ts';
 import { fixedClock, makeHome, run, sendEvent, startServer, type Answer, type Run } from './test/harness.ts';
@@ -166,32 +165,4 @@ describe('floe events', () => {
     const page: Connection = (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>');
     expect(await follow([page])).toMatchObject({ code: 1, stderr: expect.stringContaining('is no event stream') as string });
   });
-});
-
-test('events are put together from bytes cut anywhere', async () => {
-  const bytes = new TextEncoder().encode(': ping\r\nevent: change\ndata: grün\ndata:two\n\ndata\n\nevent: lost\ndata: never ended');
-  for (const size of [1, 2, 7, bytes.length]) {
-    const chunks = Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) => bytes.subarray(index * size, (index + 1) * size));
-    const events = [];
-    for await (const event of readEvents(ReadableStream.from(chunks))) events.push(event);
-    expect(events).toEqual([
-      { name: 'comment', data: 'ping' },
-      { name: 'change', data: 'grün\ntwo' },
-      { name: 'message', data: '' },
-    ]);
-  }
-});
-
-test.each([
-  ['line', () => new TextEncoder().encode('data: without an end '.repeat(50_000))],
-  ['event', () => new TextEncoder().encode('data: and another line\n'.repeat(50_000))],
-  ['event of empty lines', () => new TextEncoder().encode('data:\n'.repeat(200_000))],
-])('a server that never ends its %s is left before it fills the memory', async (_name, chunk) => {
-  let sentBytes = 0;
-  async function* endless(): AsyncGenerator<Uint8Array> {
-    for (const piece = chunk(); sentBytes < 4 * 1024 ** 3; sentBytes += piece.length) yield piece;
-  }
-  await expect(async () => {
-    for await (const _event of readEvents(endless()));
-  }).rejects.toMatchObject({ code: 'STREAM_TOO_LONG' });
 });

@@ -1,8 +1,7 @@
-import { FleetEvent, FleetView } from '@floe/protocol';
+import { EventTooLongError, FleetEvent, FleetView, readEvents } from '@floe/protocol';
 import { FloeError, fullJitter, isFloeError, type Clock } from '@floe/runtime';
 import * as v from 'valibot';
 import type { ApiClient } from './api-client.ts';
-import { readEvents } from './event-stream.ts';
 
 /** The server pings every 15 s: after three missed ones the connection is dead, whatever TCP believes. Longer than any pause between tries. */
 export const SILENCE_MS = 45_000;
@@ -26,15 +25,19 @@ export async function* readFleet(deps: Pick<FleetStreamDeps, 'api' | 'clock' | '
   const silence = new AbortController();
   let heard = watchSilence(clock, () => silence.abort());
   try {
-    for await (const event of readEvents(await api.openStream('/api/events', AbortSignal.any([outer, silence.signal])))) {
+    const body = await api.openStream('/api/events', AbortSignal.any([outer, silence.signal]));
+    const events = readEvents(body, () => {
       heard();
       heard = watchSilence(clock, () => silence.abort());
+    });
+    for await (const event of events) {
       if (event.name === 'snapshot') yield { type: 'snapshot', fleet: parse(FleetView, event.data) };
       if (event.name === 'change') yield parse(FleetEvent, event.data);
     }
   } catch (cause) {
     if (outer.aborted) throw new FloeError('INTERRUPTED', 'stopped', { cause });
     if (isFloeError(cause)) throw cause;
+    if (cause instanceof EventTooLongError) throw new FloeError('STREAM_TOO_LONG', cause.message, { cause });
     throw new FloeError('SERVER_UNREACHABLE', silence.signal.aborted ? 'the server fell silent' : 'the connection broke', { retryable: true, cause });
   } finally {
     heard();

@@ -242,3 +242,20 @@ describe('an answer without end', () => {
     await expect.poll(() => isClosed).toBe(true);
   });
 });
+
+test('an event without end is left', async () => {
+  await using home = await makeHome();
+  let isClosed = false;
+  await using server = await startServer({
+    'GET /api/events': (_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      const piece = 'x'.repeat(1024 * 1024);
+      const more = (): void => void (response.writableEnded || response.destroyed || response.write(piece, () => setImmediate(more)));
+      response.on('close', () => (isClosed = true));
+      response.write('data: ', more);
+    },
+  });
+  const { code, stderr } = await run(['events', '--follow', '--server', server.url, '--token-file', home.tokenFile], {});
+  expect([code, stderr]).toEqual([1, expect.stringContaining('too long')]);
+  await expect.poll(() => isClosed).toBe(true);
+});

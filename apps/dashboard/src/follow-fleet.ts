@@ -1,8 +1,7 @@
 import { printableValue } from '@floe/model';
-import { FleetEvent, FleetView } from '@floe/protocol';
+import { FleetEvent, FleetView, readEvents, type ServerEvent } from '@floe/protocol';
 import * as v from 'valibot';
 import type { Api } from './api.ts';
-import { readEvents, type ServerEvent } from './event-stream.ts';
 
 /** The server pings every 15 s: after three missed ones the connection is dead, whatever the network says. */
 export const SILENCE_MS = 45_000;
