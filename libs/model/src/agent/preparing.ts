@@ -1,6 +1,6 @@
 import type { AgentEffect, AgentEvent, AgentEventOf, AgentWait } from './events.ts';
 import type { AgentJournal } from './journal.ts';
-import { block, download, end, enter, ignore, reportOf, waitingForRestart, waitingSince, startJob, type AgentStep } from './step.ts';
+import { block, download, end, enter, ignore, reportOf, startOver, waitingForRestart, waitingSince, startJob, type AgentStep } from './step.ts';
 
 /** How often a download is tried that only an administrator can fix. */
 const MAX_DOWNLOADS = 3;
@@ -102,6 +102,10 @@ export function cleared(journal: AgentJournal, event: AgentEventOf<'cleared'>, n
         effects: [startJob('stage-boot')],
       })
     : enter(journal, 'ACTIVATING', now, { changes, effects: [startJob('activate')] });
+}
+
+export function inspectAgain(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {
+  return startOver(journal, now);
 }
 
 export function prepareAgain(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {
