@@ -1,6 +1,6 @@
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { calmFleet, fleetView, hostView, NOW, reportView, revisionView, rolledBackHost, SHA } from './test/fixtures.ts';
 import { makeHome, refusal, run, startServer, TOKEN, type Answer, type Run } from './test/harness.ts';
@@ -63,9 +63,31 @@ describe('floe login', () => {
     expect(stdout).not.toContain(TOKEN);
   });
 
+  test.each([
+    ['Ctrl-U and Ctrl-W', ['wrong words\u0017\u0015', TOKEN, '\n']],
+    ['keys cut within an escape', [`${TOKEN}y\u001b[`, 'D\u001b[3~', '\r']],
+    ['a paste of more than a line', [`${TOKEN}\nand more\n`]],
+    ['Ctrl-D, which ends an empty line only', [TOKEN, '\u0004', '\r']],
+    ['the end of the input instead of Enter', [TOKEN]],
+  ])('takes %s', async (_name, typed) => {
+    server = await startServer({ 'GET /api/fleet': { json: fleetView() } });
+    const stdin = Object.assign(Readable.from(typed), { isTTY: true, setRawMode: () => undefined });
+    const { code, stdout, stderr } = await run(['login', server.url], { XDG_CONFIG_HOME: home.folder }, { stdin });
+    expect([code, stderr]).toEqual([0, `Token for ${server.url}: \n`]);
+    expect(stdout).not.toContain(TOKEN);
+  });
+
   test('ends with 130 when Ctrl-C is typed instead of a token', async () => {
-    const stdin = Object.assign(Readable.from(['abc\u0003']), { isTTY: true, setRawMode: () => undefined });
+    const raw: boolean[] = [];
+    const stdin = Object.assign(Readable.from(['abc\u0003']), { isTTY: true, setRawMode: (isRaw: boolean) => raw.push(isRaw) });
     expect(await run(['login', UNREACHABLE], { XDG_CONFIG_HOME: home.folder }, { stdin })).toMatchObject({ code: 130 });
+    expect(raw).toEqual([true, false]);
+  });
+
+  test('ends with 130 when it is told to stop while it asks', async () => {
+    const stop = new AbortController();
+    const stdin = Object.assign(new PassThrough(), { isTTY: true, setRawMode: () => stop.abort() });
+    expect(await run(['login', UNREACHABLE], { XDG_CONFIG_HOME: home.folder }, { stdin, signal: stop.signal })).toMatchObject({ code: 130 });
   });
 
   test('keeps nothing when the token is wrong', async () => {

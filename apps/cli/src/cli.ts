@@ -9,11 +9,8 @@ export interface TextSink {
   readonly columns?: number | undefined;
 }
 
-/** Where a token is read from. On a terminal `setRawMode` hides what is typed. */
-export interface TextSource extends AsyncIterable<Uint8Array | string> {
-  readonly isTTY?: boolean | undefined;
-  setRawMode?(isRaw: boolean): unknown;
-}
+/** Where a token is read from. */
+export type TextSource = NodeJS.ReadableStream & { readonly isTTY?: boolean | undefined };
 
 /** All that `floe` touches of the machine. */
 export interface CliDeps {

@@ -1,36 +1,31 @@
+import { createInterface } from 'node:readline';
+import { text as readAll } from 'node:stream/consumers';
+import { Writable } from 'node:stream';
 import { FloeError } from '@floe/runtime';
-import type { Cli, CliDeps } from './cli.ts';
+import type { Cli } from './cli.ts';
 
 /** Asks on the terminal without showing what is typed; where stdin is no terminal, reads it to its end. */
 export async function readHidden({ deps, out }: Pick<Cli, 'deps' | 'out'>, question: string): Promise<string> {
-  const { stdin } = deps;
-  if (stdin.isTTY !== true) {
-    let text = '';
-    const decoder = new TextDecoder();
-    for await (const chunk of stdin) text += typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
-    return text;
-  }
+  const { stdin, signal } = deps;
+  if (stdin.isTTY !== true) return await readAll(stdin);
   out.ask(question);
-  stdin.setRawMode?.(true);
+  // What readline shows while someone types goes nowhere.
+  const output = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: stdin, output, terminal: true, historySize: 0 });
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const stop = (): void => reject(new FloeError('INTERRUPTED', 'stopped'));
+  lines.once('line', resolve);
+  // Ctrl-C, which is no signal in raw mode.
+  lines.once('SIGINT', stop);
+  // The end of the input, or Ctrl-D.
+  lines.once('close', () => resolve(lines.line));
+  signal.addEventListener('abort', stop, { once: true });
+  if (signal.aborted) stop();
   try {
-    return await readLine(stdin);
+    return await promise;
   } finally {
-    stdin.setRawMode?.(false);
+    signal.removeEventListener('abort', stop);
+    lines.close();
     out.ask('\n');
   }
-}
-
-/** In raw mode the terminal neither edits the line nor turns Ctrl-C into a signal: both are done here. */
-async function readLine(stdin: CliDeps['stdin']): Promise<string> {
-  let line = '';
-  const decoder = new TextDecoder();
-  for await (const chunk of stdin) {
-    for (const char of typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true })) {
-      if (char === '\r' || char === '\n' || char === '\u0004') return line;
-      if (char === '\u0003') throw new FloeError('INTERRUPTED', 'stopped');
-      if (char === '\u007f' || char === '\b') line = line.slice(0, -1);
-      else line += char;
-    }
-  }
-  return line;
 }
