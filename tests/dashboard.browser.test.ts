@@ -1,13 +1,8 @@
-import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import type { FleetView } from '@floe/protocol';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hostView, reportView, revisionView, SHA } from '@floe/views/fixtures';
+import { buildDashboard, type Dashboard } from './browser/build-dashboard.ts';
 import { launchBrowser, openPage, type OpenedPage } from './browser/browser.ts';
 import { FixtureServer } from './browser/fixture-server.ts';
 import { busyFleet, emptyFleet, largeFleet } from './browser/fleets.ts';
@@ -15,26 +10,17 @@ import { busyFleet, emptyFleet, largeFleet } from './browser/fleets.ts';
 const WIDE = { width: 1280, height: 900 };
 const NARROW = { width: 360, height: 740 };
 
-let dashboardDir: string;
+let dashboard: Dashboard;
 let browser: Browser;
 beforeAll(async () => {
-  dashboardDir = mkdtempSync(join(tmpdir(), 'floe-dashboard-'));
-  const root = fileURLToPath(new URL('..', import.meta.url));
-  // A process of its own: in this one, Vite would keep the standard input open.
-  await promisify(execFile)(
-    process.execPath,
-    [join(root, 'node_modules/vite/bin/vite.js'), 'build', 'apps/dashboard', '--outDir', dashboardDir, '--emptyOutDir'],
-    { cwd: root },
-  );
-  browser = await launchBrowser();
+  [dashboard, browser] = await Promise.all([buildDashboard(), launchBrowser()]);
 });
 afterAll(async () => {
-  await browser.close();
-  rmSync(dashboardDir, { recursive: true, force: true });
+  await Promise.all([browser.close(), dashboard[Symbol.asyncDispose]()]);
 });
 
 async function startServer(fleet: FleetView): Promise<FixtureServer> {
-  return await new FixtureServer({ dashboardDir, fleet }).start();
+  return await new FixtureServer({ dashboardDir: dashboard.dir, fleet }).start();
 }
 
 async function signIn(page: Page, token: string): Promise<void> {
@@ -103,7 +89,13 @@ describe('the fleet', () => {
     await using opened = await openFleet(server);
     const { page } = opened;
     await page.getByText('git.example.org/it/fleet', { exact: true }).waitFor();
-    expect(await page.locator('.command').innerText()).toBe(`floe accept ${server.fleet.repository.held?.commit ?? ''} --reason "…"`);
+    expect(await page.locator('.verdict').innerText()).toBe(
+      '5 need you: commit 90ab12cd34 is held; laptop-ken rolled back; server-dns failed; server-mail drifted; family-mira behind',
+    );
+    expect(await page.title()).toBe('5 need you · Floe');
+    expect(await page.locator('.attention .todo').first().innerText()).toContain(
+      `push a commit that follows the accepted one, or run: floe accept ${server.fleet.repository.held?.commit ?? ''} --reason "…"`,
+    );
     expect(await page.locator('tbody .name').allInnerTexts()).toEqual([
       'server-dns',
       'laptop-ken',
@@ -119,7 +111,7 @@ describe('the fleet', () => {
       'laptop-barbara',
     ]);
     expect(await rowOf(page, 'laptop-ken').innerText()).toContain('the check "printer" failed 3 times');
-    expect(await rowOf(page, 'laptop-linus').innerText()).toContain('Downloading 42 %');
+    expect(await rowOf(page, 'laptop-linus').innerText()).toMatch(/Under way\s+downloading 42 %/);
     expect(await rowOf(page, 'kiosk-lobby').innerText()).toContain('floe enrol kiosk-lobby');
     expect(await rowOf(page, 'laptop-hedy').innerText()).toMatch(/Waiting\s+on battery with 12 %/);
     expect(await rowOf(page, 'laptop-alan').innerText()).toMatch(/Waiting for a restart\s+the next start/);
@@ -134,8 +126,8 @@ describe('the fleet', () => {
       expect.stringMatching(/Published\s+in 2.0 s/),
       expect.stringMatching(/Rolled out\s+for 3 min/),
     ]);
-    await page.getByText('undefined variable').first().click();
-    await page.getByText('at hosts/family-mira.nix:12:34').waitFor();
+    await page.locator('.errors summary').first().click();
+    await page.locator('.errors').getByText('at hosts/family-mira.nix:12:34').waitFor();
     expect(opened.complaints).toEqual([]);
   });
 
@@ -177,7 +169,7 @@ describe('the fleet', () => {
     await server.stop();
     const banner = page.getByRole('region', { name: 'Connection' });
     await banner.filter({ hasText: 'Not live, last seen' }).waitFor();
-    expect(await rowOf(page, 'laptop-linus').innerText()).toContain('Downloading');
+    expect(await rowOf(page, 'laptop-linus').innerText()).toContain('downloading');
     server.change({ type: 'host', host: hostView('laptop-linus', {}, Date.now()) });
     await server.start();
     await rowOf(page, 'laptop-linus').filter({ hasText: 'In sync' }).waitFor();
@@ -322,7 +314,7 @@ test('10,000 hosts: few rows are drawn, the filter finds any, and a push to all 
     host: { ...host, standing: 'under-way' as const, state: 'ACTIVATING' as const },
   }));
   server.change(...moved);
-  await page.getByText('10,000 under way').waitFor();
+  await page.getByText('10,000 under way', { exact: true }).waitFor();
   // Frozen is what people notice: a second and more without an answer.
   expect(await page.evaluate<number>('window.longest')).toBeLessThan(1_000);
   expect(opened.complaints).toEqual([]);

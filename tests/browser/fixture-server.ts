@@ -32,7 +32,7 @@ export class FixtureServer implements AsyncDisposable {
   revisions: readonly RevisionView[] = [];
   readonly token: string;
   readonly #dashboardDir: string;
-  readonly #listeners = new Set<(event: FleetEvent | 'end') => void>();
+  readonly #listeners = new Set<(event: FleetEvent | 'end' | 'anew') => void>();
   #server: ServerType | undefined;
   #port = 0;
 
@@ -91,6 +91,12 @@ export class FixtureServer implements AsyncDisposable {
     for (const listener of this.#listeners) for (const event of events) listener(event);
   }
 
+  /** Another fleet altogether: the pages get a new snapshot, as from a server that forgot a host. */
+  show(fleet: FleetView): void {
+    this.fleet = { ...fleet, version: this.fleet.version + 1 };
+    for (const listener of this.#listeners) listener('anew');
+  }
+
   #app(): Hono {
     const app = new Hono();
     app.post('/api/session', async (c) => {
@@ -143,19 +149,24 @@ export class FixtureServer implements AsyncDisposable {
       const queue: FleetEvent[] = [];
       let wake: (() => void) | undefined;
       const ended = new AbortController();
-      const listener = (event: FleetEvent | 'end') => {
+      let isAnew = true;
+      const listener = (event: FleetEvent | 'end' | 'anew') => {
         if (event === 'end') ended.abort();
+        else if (event === 'anew') isAnew = true;
         else queue.push(event);
         wake?.();
       };
       this.#listeners.add(listener);
       stream.onAbort(() => listener('end'));
-      await stream.writeSSE({ event: 'snapshot', data: JSON.stringify({ ...this.fleet, serverTime: Date.now() }) });
       while (!ended.signal.aborted) {
+        if (isAnew) {
+          isAnew = false;
+          await stream.writeSSE({ event: 'snapshot', data: JSON.stringify({ ...this.fleet, serverTime: Date.now() }) });
+        }
         for (const event of queue.splice(0)) await stream.writeSSE({ event: 'change', data: JSON.stringify(event) });
         await new Promise<void>((resolve) => {
           wake = resolve;
-          if (queue.length > 0 || ended.signal.aborted) resolve();
+          if (queue.length > 0 || isAnew || ended.signal.aborted) resolve();
         });
       }
       this.#listeners.delete(listener);

@@ -98,7 +98,8 @@ export function busyFleet(now: number): FleetView {
           state: 'ROLLED_BACK',
           observed: onOld,
           detail: { code: 'CHECK_FAILED', message: 'the check "printer" failed 3 times' },
-          problem: 'rolled back: the check "printer" failed 3 times; push a fix, or run: floe retry laptop-ken --reason "…"',
+          problem: 'rolled back: the check "printer" failed 3 times',
+          actions: ['retry', 'revoke'],
         }),
         host('laptop-barbara', { standing: 'away', observed: onOld, stateSince: now - 26 * HOUR, ...gone }),
         host('server-dns', {
@@ -111,7 +112,8 @@ export function busyFleet(now: number): FleetView {
         host('server-mail', {
           standing: 'drifted',
           observed: { current: OLD, booted: NEW, profile: { generation: 12, toplevel: NEW } },
-          problem: 'runs something else than it was told, though nothing is under way; to bring it back, run: floe resume server-mail --reason "…"',
+          problem: 'runs something else than it was told, though nothing is under way',
+          actions: ['resume', 'revoke'],
         }),
         host('family-mira', { standing: 'behind', problem: "does not evaluate: error: undefined variable 'pkgz'" }),
         host('kiosk-lobby', {

@@ -203,9 +203,11 @@ describe('floe status', () => {
     const floe = await serving({ 'GET /api/fleet': { json: fleetView() } });
     const { code, stdout } = await floe('status');
     expect(code).toBe(0);
-    expect(stdout).toBe(`Repository  https://git.example.org/fleet  (main, fetched 12 s ago)
+    expect(stdout).toBe(`1 needs you: ws2 rolled back
+
+Repository  https://git.example.org/fleet  (main, fetched 12 s ago)
 Accepted    3f9c2ab1d0
-Hosts       3: 1 in sync, 1 rolled back, 1 away
+Hosts       1 of 3 hosts in sync, 1 rolled back, 1 away
 
 3f9c2ab1d0  Add the printer of the second floor  #7 by Ada Lovelace, published
   ✓ received   4 min ago
@@ -215,9 +217,10 @@ Hosts       3: 1 in sync, 1 rolled back, 1 away
   ✓ published  2.0 s
   … rollout    3 min 42 s  rolling: 1 of 3 on it, 1 under way, 1 rolled back
 
-Needs attention (1)
+What needs you
   ws2  3 min ago
-    rolled back: the check "printer" failed 3 times; push a fix, or run: floe retry ws2 --reason "…"
+    rolled back: the check "printer" failed 3 times
+    → push a fix, or run: floe retry ws2 --reason "…"
 `);
   });
   test('--exit-code tells a script', async () => {
@@ -225,7 +228,7 @@ Needs attention (1)
     expect((await floe('status', '--exit-code')).code).toBe(10);
     await server?.[Symbol.asyncDispose]();
     const calm = await serving({ 'GET /api/fleet': { json: calmFleet() } });
-    expect(await calm('status', '--exit-code')).toMatchObject({ code: 0, stdout: expect.stringContaining('Nothing needs you.') as string });
+    expect(await calm('status', '--exit-code')).toMatchObject({ code: 0, stdout: expect.stringMatching(/^The only host is fine\n/) as string });
   });
   test('tells how to let in a commit that is held', async () => {
     const held = { commit: SHA, reason: 'it does not follow the accepted commit', since: NOW - 60_000 };
@@ -241,7 +244,11 @@ Needs attention (1)
   });
   test('--json is what the server said, with what needs a person', async () => {
     const { stdout } = await (await serving({ 'GET /api/fleet': { json: fleetView() } }))('--json', 'status');
-    expect(JSON.parse(stdout)).toMatchObject({ version: 40, attention: [{ subject: 'ws2', todo: null }] });
+    expect(JSON.parse(stdout)).toMatchObject({
+      version: 40,
+      verdict: '1 needs you: ws2 rolled back',
+      attention: [{ subject: 'ws2', words: 'rolled back' }],
+    });
   });
 });
 
@@ -256,9 +263,9 @@ describe('floe hosts', () => {
   };
   test('lists them in the order of people, in columns', async () => {
     const { stdout } = await (await serving(ROUTES))('hosts');
-    expect(stdout).toBe(`HOST  STANDING     STATE        SINCE      DESIRED   RUNNING   SEEN     WHY
+    expect(stdout).toBe(`HOST  STANDING     STATE        SINCE      DESIRED   RUNNING   SEEN     TODO               WHY
 ada   in sync      succeeded    50 s ago   aaaaaaaa  aaaaaaaa  now
-ws2   rolled back  rolled back  3 min ago  bbbbbbbb  aaaaaaaa  now      rolled back: the check "printer" failed 3 times; push a fix, or run: floe retry ws2 --reason "…"
+ws2   rolled back  rolled back  3 min ago  bbbbbbbb  aaaaaaaa  now      push a fix, retry  rolled back: the check "printer" failed 3 times
 ws10  away         succeeded    50 s ago   aaaaaaaa  aaaaaaaa  2 h ago
 `);
   });
@@ -293,11 +300,11 @@ ws10  away         succeeded    50 s ago   aaaaaaaa  aaaaaaaa  2 h ago
       ),
     });
     const list = (await floe('hosts')).stdout.split('\n');
-    expect(list[1]).toMatch(/^ws1 {3}waiting {16}deferred .* now {6}on battery with 12 %$/);
+    expect(list[1]).toMatch(/^ws1 {3}waiting {16}deferred .* now {12}on battery with 12 %$/);
     expect(list[2]).toMatch(/^ws2 {3}waiting for a restart/);
     expect(list[3]).toMatch(/^ws3 {3}kept by its user .* its user went back to the system before$/);
     expect((await floe('hosts', '--attention')).stderr).toContain('no host needs attention');
-    expect((await floe('status')).stdout).toContain('Hosts       4: 2 waiting, 1 kept by user, 1 away');
+    expect((await floe('status')).stdout).toContain('Hosts       0 of 4 hosts in sync, 2 waiting, 1 kept by user, 1 away');
     const since = `since ${clockTime(NOW - 7_200_000)} (2 h ago)`;
     expect((await floe('hosts', 'ws1')).stdout).toContain('\nWhy\n  on battery with 12 %\n');
     expect((await floe('hosts', 'ws3')).stdout).toContain(`Standing    kept by its user ${since}\n`);
@@ -344,7 +351,7 @@ ws10  away         succeeded    50 s ago   aaaaaaaa  aaaaaaaa  2 h ago
     const narrow = await onTerminal({ NO_COLOR: '1' }, 50);
     expect(narrow).not.toContain('\u001b');
     expect(narrow.slice(narrow.indexOf('HOST '))).toBe(
-      'HOST  STANDING     SEEN     WHY\nada   in sync      now\nws2   rolled back  now      rolled back: the chec…\nws10  away         2 h ago\n',
+      'HOST  STANDING     TODO               WHY\nada   in sync\nws2   rolled back  push a fix, retry  rolled back: the ch…\nws10  away\n',
     );
   });
 });

@@ -1,6 +1,5 @@
 import type { LiveFleet } from './live-fleet.ts';
-import { standingText } from './standing.ts';
-import { shortSha, words } from '@floe/views';
+import { shortSha, standingWords, words } from '@floe/views';
 
 /** More changes at once than this are counted, not read out. */
 const MAX_NAMED = 3;
@@ -31,7 +30,7 @@ function announceHosts(before: LiveFleet, after: LiveFleet): readonly string[] {
     const earlier = before.hosts.get(name);
     if (earlier === host || earlier?.standing === host.standing) continue;
     changed += 1;
-    if (named.length < MAX_NAMED) named.push(`${name} ${host.standing === 'under-way' ? 'under way' : standingText(host)}`);
+    if (named.length < MAX_NAMED) named.push(`${name} ${standingWords(host)}`);
   }
   return changed <= MAX_NAMED ? named : [`${changed} hosts changed`];
 }

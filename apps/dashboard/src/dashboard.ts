@@ -1,4 +1,5 @@
 import type { FleetEvent, HostView } from '@floe/protocol';
+import { attentionOf, verdictOf, type Attention, type Verdict, type WatchedFleet } from '@floe/views';
 import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { announce } from './announce.ts';
 import type { Answer, Api } from './api.ts';
@@ -34,6 +35,12 @@ export class Dashboard {
   readonly filter: Signal<HostFilter> = signal({ text: '', onlyAttention: false });
   readonly hosts: ReadonlySignal<readonly HostView[]> = computed(() =>
     this.fleet.value === null ? [] : listHosts(this.fleet.value, this.filter.value),
+  );
+  readonly attention: ReadonlySignal<readonly Attention[]> = computed(() =>
+    this.fleet.value === null ? [] : attentionOf(watched(this.fleet.value)),
+  );
+  readonly verdict: ReadonlySignal<Verdict | null> = computed(() =>
+    this.fleet.value === null ? null : verdictOf(watched(this.fleet.value), this.attention.value),
   );
   /** The server's time, every second: ages are right also where this machine's clock is not. */
   readonly now: Signal<number>;
@@ -191,4 +198,8 @@ export class Dashboard {
     stop.removeEventListener('abort', end);
     this.#endPause = undefined;
   }
+}
+
+function watched({ repository, revision, hosts }: LiveFleet): WatchedFleet {
+  return { repository, revision, hosts: hosts.values() };
 }

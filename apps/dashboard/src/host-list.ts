@@ -1,7 +1,7 @@
 import type { HostView } from '@floe/protocol';
 import type { LiveFleet } from './live-fleet.ts';
-import { hintOf, needsAttention, standingName, words } from '@floe/views';
-import { rankOf, standingText } from './standing.ts';
+import { needsAttention, reasonOf, standingName, standingWords, stepWords, todoOf } from '@floe/views';
+import { rankOf } from './standing.ts';
 
 export interface HostFilter {
   readonly text: string;
@@ -49,11 +49,12 @@ function matches(host: HostView, terms: readonly string[]): boolean {
   const { desired, observed } = host;
   const text = [
     host.host,
-    words(host.standing),
-    standingText(host),
+    standingWords(host),
+    host.standing === 'under-way' ? stepWords(host) : '',
     host.isConnected ? 'online' : 'away',
     host.detail?.code,
-    hintOf(host),
+    reasonOf(host),
+    todoOf(host),
     desired?.toplevel,
     desired?.commit,
     observed.current,

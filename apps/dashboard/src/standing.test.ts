@@ -1,36 +1,25 @@
-import { describe, expect, test } from 'vitest';
-import { hintOf } from '@floe/views';
-import { commitOf, otherNextBoot, standingText, toneOf } from './standing.ts';
+import { expect, test } from 'vitest';
+import { reasonOf, standingWords, todoOf } from '@floe/views';
+import { commitOf, otherNextBoot, toneOf } from './standing.ts';
 import { SHA, hostView, revisionView, storePath } from '@floe/views/fixtures';
-
-describe('a host under way says the step that it is at', () => {
-  test.each([
-    [{ state: 'DOWNLOADING', progress: { doneBytes: 40, expectedBytes: 100 } }, 'downloading 40 %'],
-    [{ state: 'DOWNLOADING', progress: null }, 'downloading'],
-    [{ state: 'ACTIVATING' }, 'activating'],
-    [{ state: 'SUCCEEDED' }, 'about to start'],
-  ] as const)('%o', (over, text) => {
-    expect(standingText(hostView('ws1', { standing: 'under-way', ...over }))).toBe(text);
-  });
-});
 
 test('a host in sync with an older release is not shown as all well', () => {
   const host = hostView('ws1', { standing: 'behind' });
-  expect([standingText(host), toneOf(host)]).toEqual(['behind', 'warn']);
+  expect([standingWords(host), toneOf(host)]).toEqual(['behind', 'warn']);
 });
 
 test('a host that waits, or is kept by its user, says why and is no warning', () => {
   const detail = { code: 'METERED', message: 'on a metered connection' };
   const waiting = hostView('ws1', { standing: 'waiting', state: 'DEFERRED', detail });
-  expect([standingText(waiting), toneOf(waiting), hintOf(waiting)]).toEqual(['waiting', 'busy', 'on a metered connection']);
+  expect([standingWords(waiting), toneOf(waiting), reasonOf(waiting)]).toEqual(['waiting', 'busy', 'on a metered connection']);
   const kept = hostView('ws1', { standing: 'local-override', state: 'IDLE', detail });
-  expect([standingText(kept), hintOf(kept)]).toEqual(['kept by its user', 'on a metered connection']);
+  expect([standingWords(kept), reasonOf(kept)]).toEqual(['kept by its user', 'on a metered connection']);
   const broken = { ...kept, problem: 'does not evaluate: error' };
-  expect(hintOf(broken)).toBe('does not evaluate: error');
+  expect(reasonOf(broken)).toBe('does not evaluate: error');
 });
 
 test('a host that nobody enrolled says how', () => {
-  expect(hintOf(hostView('ws1', { standing: 'not-enrolled' }))).toBe('to enrol it, run: floe enrol ws1');
+  expect(todoOf(hostView('ws1', { standing: 'not-enrolled' }))).toBe('run: floe enrol ws1');
 });
 
 test('a generation has a commit only where it is known', () => {

@@ -1,6 +1,6 @@
 import type { HostStanding, StorePath } from '@floe/model';
 import type { HostView, RevisionView } from '@floe/protocol';
-import { standingTone, standingWords, stepWords, type StandingTone } from '@floe/views';
+import { standingTone, type StandingTone } from '@floe/views';
 
 export type Tone = StandingTone;
 
@@ -31,11 +31,6 @@ export function rankOf(host: Pick<HostView, 'standing'>): number {
 export function toneOf(host: Pick<HostView, 'standing' | 'trouble'>): Tone {
   const tone = standingTone(host.standing);
   return host.trouble !== null && tone !== 'bad' ? 'warn' : tone;
-}
-
-/** A host's standing in words; while it is under way, the step that it is at: "downloading 40 %". */
-export function standingText(host: HostView): string {
-  return host.standing === 'under-way' ? stepWords(host) : standingWords(host);
 }
 
 /** The commit that a generation came from, as far as the page knows. */

@@ -1,4 +1,4 @@
-import { hasArrived, standingOfMachine, type Desired, type StorePath } from '@floe/model';
+import { hasArrived, HOST_ACTIONS, standingOfMachine, type Desired, type HostAction, type StorePath } from '@floe/model';
 import { lastWordOf, type HostRow } from '@floe/store';
 
 /** What an administrator's word about a host comes to. */
@@ -52,6 +52,18 @@ export function refusalToForget(row: HostRow, isInFlake: boolean): Extract<Decis
   if (row.publicKey !== undefined && row.revokedAt === undefined)
     return nothing('HOST_ENROLLED', `${host} is enrolled: first run: floe revoke ${host} --reason "…"`);
   return undefined;
+}
+
+/** What an administrator can decide about a host now: what the routes of decisions and enrolment would not refuse. Pure. */
+export function actionsOn(row: HostRow, desired: Desired, isInFlake: boolean): HostAction[] {
+  const isEnrolled = row.publicKey !== undefined && row.revokedAt === undefined;
+  const isPossible: Readonly<Record<HostAction, boolean>> = {
+    retry: (isEnrolled && row.clonedAt !== undefined) || judgeRetry(row, desired).kind === 'retry',
+    resume: judgeResume(row, desired).kind === 'retry',
+    revoke: isEnrolled,
+    forget: refusalToForget(row, isInFlake) === undefined,
+  };
+  return HOST_ACTIONS.filter((action) => isPossible[action]);
 }
 
 /** The host as it is, for the sentence that refuses. */

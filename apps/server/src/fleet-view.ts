@@ -2,6 +2,7 @@ import { isEndedRevision, standingOf, storableText, type CommitSha, type Desired
 import type { HostView, RepositoryView, RevisionView, ServerNotice } from '@floe/protocol';
 import { factsOf, type Evaluation, type HostRow, type Quarantine, type Repository, type Revision, type Rollout } from '@floe/store';
 import type { Trouble } from '@floe/runtime';
+import { actionsOn } from './decisions.ts';
 import { problemOf } from './host-standing.ts';
 
 /** What is known of a host beside its own row. */
@@ -29,6 +30,7 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
     isConnected: row.isConnected,
     isEnrolled: row.publicKey !== undefined && row.revokedAt === undefined,
     problem: joined([context.trouble?.message ?? null, problemOf({ row, facts, evaluation, quarantines })]),
+    actions: actionsOn(row, desired, offer.kind === 'release' || offer.kind === 'none'),
     trouble: context.trouble,
     desired:
       row.desired === undefined

@@ -10,7 +10,7 @@ export interface HostProblem {
   readonly quarantines: readonly Quarantine[];
 }
 
-/** What is wrong with a host and what to do about it, one line for each trouble; null when nothing is. Pure. */
+/** What is wrong with a host, one line for each trouble; null when nothing is. Pure. */
 export function problemOf(problem: HostProblem): string | null {
   const { row, facts } = problem;
   const standing = standingOf(facts);
@@ -26,7 +26,6 @@ export function problemOf(problem: HostProblem): string | null {
 }
 
 function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines }: HostProblem): string | null {
-  const { host } = row;
   const toplevel = facts.desired.kind === 'nothing' ? undefined : facts.desired.release.toplevel;
   // What the agent said of another system is not about this one.
   const isAboutIt = row.stateToplevel === toplevel || row.stateToplevel === undefined;
@@ -35,21 +34,20 @@ function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines 
       const quarantine = quarantines.find((each) => each.toplevel === toplevel);
       const said = isAboutIt && row.state === 'ROLLED_BACK' ? row.detail?.message : undefined;
       const why = said ?? quarantine?.reason ?? 'no reason was reported';
-      return `rolled back: ${why}; push a fix, or run: floe retry ${host} --reason "…"`;
+      return `rolled back: ${why}`;
     }
     case 'failed':
       return row.detail?.message ?? 'failed without a reason';
     case 'drifted':
-      return `runs something else than it was told, though nothing is under way; to bring it back, run: floe resume ${host} --reason "…"`;
+      return 'runs something else than it was told, though nothing is under way';
     case 'cloned':
-      return `its key was used by two machines: enrol it again, or run: floe retry ${host} --reason "…"`;
+      return 'its key was used by two machines';
     case 'revoked':
-      return `its enrolment was revoked; to bring it back, run: floe enrol ${host}`;
+      return 'its enrolment was revoked';
     case 'removed':
-      return `is not in the flake any more: it keeps its last release and gets no newer one; add it again, or run: floe revoke ${host} --reason "…"`;
+      return 'is not in the flake any more: it keeps its last release and gets no newer one';
     case 'behind': {
-      if (facts.offer.kind === 'none' && facts.offer.because === 'revision')
-        return 'keeps what it has: the newest commit failed as a whole; push a fix';
+      if (facts.offer.kind === 'none' && facts.offer.because === 'revision') return 'keeps what it has: the newest commit failed as a whole';
       const what = evaluation?.outcome === 'BUILD_ERROR' ? 'does not build' : 'does not evaluate';
       return `${what}: ${evaluation?.error ?? 'it is tried again by itself'}`;
     }

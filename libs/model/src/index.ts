@@ -11,6 +11,7 @@ export * from './brands.ts';
 export * from './commit-status.ts';
 export * from './duration.ts';
 export * from './evaluation.ts';
+export * from './host-action.ts';
 export * from './observed.ts';
 export * from './patience.ts';
 export * from './printable.ts';

@@ -1,4 +1,4 @@
-import { EVALUATION_OUTCOMES, HOST_STANDINGS, MAX_ATTRIBUTE_CHARACTERS, REVISION_STATES, ROLLOUT_STATES } from '@floe/model';
+import { EVALUATION_OUTCOMES, HOST_ACTIONS, HOST_STANDINGS, MAX_ATTRIBUTE_CHARACTERS, REVISION_STATES, ROLLOUT_STATES } from '@floe/model';
 import * as v from 'valibot';
 import { ByteSize, Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
 import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
@@ -53,7 +53,10 @@ export const HostView = v.object({
   standing: HostStanding,
   isConnected: v.boolean(),
   isEnrolled: v.boolean(),
+  /** What is wrong with it; what to do about it is in `actions`, and in words in `todoOf()` of libs/views. */
   problem: v.nullable(prose()),
+  /** What an administrator can decide about it now. */
+  actions: v.optional(list(v.picklist(HOST_ACTIONS), HOST_ACTIONS.length), []),
   /** The server cannot do its work for this host, whatever the host does: its `problem` says so, too. */
   trouble: v.optional(v.nullable(v.object({ code: word(64), message: prose(), since: Timestamp })), null),
   desired: v.nullable(v.object({ toplevel: StorePath, commit: v.nullable(CommitSha), sequence: Counter, epoch: Counter, since: Timestamp })),

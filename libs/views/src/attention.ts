@@ -1,41 +1,52 @@
 import type { FleetView, HostView, RepositoryView, RevisionView } from '@floe/protocol';
-import { needsAttention, standingWords } from './standing.ts';
-import { shortSha } from './text.ts';
+import { listNames } from './hosts-in-words.ts';
+import { countsInWords, needsAttention, problemWords, reasonOf, standingWords } from './standing.ts';
+import { count, shortSha, words } from './text.ts';
+import { todoOf, todoOfHeld } from './todo.ts';
+
+/** What the verdict and the list behind it are made from. */
+export type WatchedFleet = Pick<FleetView, 'repository' | 'revision'> & { readonly hosts: Iterable<HostView> };
 
 /** Something that does not get better by itself. */
 export interface Attention {
+  readonly kind: 'server' | 'repository' | 'revision' | 'rollout' | 'host';
   /** A host's name, or "server", "repository", "revision" or "rollout". */
   readonly subject: string;
+  /** In a few words: "commit 3f9c2ab1d0 is held"; of a host without its name: "rolled back". */
+  readonly words: string;
   readonly message: string;
-  /** What an administrator does about it, where the message does not say so already. */
+  /** What an administrator does about it. Null where nothing but the message can say it. */
   readonly todo: string | null;
   readonly since: number | null;
 }
 
 /** All that needs a person, the most far-reaching first; the same list for the page, `floe status` and its exit status. */
-export function attentionOf(fleet: Pick<FleetView, 'repository' | 'revision'> & { readonly hosts: Iterable<HostView> }): readonly Attention[] {
+export function attentionOf(fleet: WatchedFleet): readonly Attention[] {
   const hosts = [...fleet.hosts].filter(needsAttention);
   const { repository, revision } = fleet;
   return [
-    ...repository.notices.map(({ message, since }) => ({ subject: 'server', message, todo: null, since })),
+    ...repository.notices.map(({ message, since }): Attention => ({
+      kind: 'server',
+      subject: 'server',
+      words: 'the server has a problem',
+      message,
+      todo: null,
+      since,
+    })),
     ...attentionOfRepository(repository),
     ...(revision === null ? [] : attentionOfRevision(revision, hosts, repository)),
     ...hosts.map(attentionOfHost),
   ];
 }
 
-/** The list in one line: "Nothing needs you", "Needs attention (2)". */
-export function verdictOf(attention: readonly Attention[]): string {
-  return attention.length === 0 ? 'Nothing needs you' : `Needs attention (${attention.length})`;
-}
-
 function attentionOfRepository(repository: RepositoryView): readonly Attention[] {
   const { problem, held } = repository;
+  const about = { kind: 'repository', subject: 'repository' } as const;
   const found: Attention[] = [];
-  if (problem !== null) found.push({ subject: 'repository', message: problem.message, todo: null, since: problem.since });
+  if (problem !== null) found.push({ ...about, words: 'the repository has a problem', message: problem.message, todo: null, since: problem.since });
   if (held !== null) {
-    const todo = `push a commit that follows the accepted one, or accept it with: floe accept ${held.commit} --reason "…"`;
-    found.push({ subject: 'repository', message: `${shortSha(held.commit)} is held: ${held.reason}`, todo, since: held.since });
+    const what = `commit ${shortSha(held.commit)} is held`;
+    found.push({ ...about, words: what, message: `${what}: ${held.reason}`, todo: todoOfHeld(repository), since: held.since });
   }
   return found;
 }
@@ -44,40 +55,93 @@ function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[],
   const { state, error, sha, receivedAt } = revision;
   const isFailed = state === 'REJECTED' || state === 'EVAL_FAILED' || state === 'BUILD_FAILED';
   const found: Attention[] = [];
-  const todo = `see: floe revisions ${shortSha(sha)}`;
+  const commit = `commit ${shortSha(sha)}`;
+  const todo = `push a fix; see: floe revisions ${shortSha(sha)}`;
   // That it is held is said of the repository, once.
-  if ((isFailed || error !== null) && held?.commit !== sha)
-    found.push({ subject: 'revision', message: error ?? `${shortSha(sha)} failed`, todo, since: receivedAt });
+  if ((isFailed || error !== null) && held?.commit !== sha) {
+    const what = isFailed ? `${commit}: ${words(state)}` : `${commit} has a problem`;
+    found.push({ kind: 'revision', subject: 'revision', words: what, message: error ?? what, todo, since: receivedAt });
+  }
   // What no machine can be, as a name that no host can have, is in the list of hosts no more than it is a host.
   const listed = new Set<string>(hosts.map((host) => host.host));
   for (const host of revision.hosts) {
     if (host.error === null || listed.has(host.host)) continue;
-    found.push({ subject: host.host, message: host.error, todo: `push a fix; ${todo}`, since: receivedAt });
+    const what = host.outcome === 'BUILD_ERROR' ? 'does not build' : 'does not evaluate';
+    found.push({ kind: 'host', subject: host.host, words: what, message: `${what}: ${host.error}`, todo, since: receivedAt });
   }
   const { rollout } = revision;
-  if (rollout?.state === 'PAUSED' || rollout?.state === 'WAITING_APPROVAL')
-    found.push({ subject: 'rollout', message: rollout.description, todo: null, since: rollout.startedAt });
+  if (rollout?.state === 'PAUSED' || rollout?.state === 'WAITING_APPROVAL') {
+    const what = `the rollout of ${commit}: ${words(rollout.state)}`;
+    found.push({ kind: 'rollout', subject: 'rollout', words: what, message: rollout.description, todo: null, since: rollout.startedAt });
+  }
   return found;
 }
 
 function attentionOfHost(host: HostView): Attention {
-  const isBehind = host.standing === 'behind';
   return {
+    kind: 'host',
     subject: host.host,
-    message: host.problem ?? host.detail?.message ?? standingWords(host),
-    todo: isBehind ? (host.isEnrolled ? 'push a fix; it keeps its last release until then' : 'push a fix') : null,
-    since: isBehind || host.standing === 'removed' ? null : host.stateSince,
+    words: problemWords(host),
+    message: reasonOf(host) ?? host.detail?.message ?? standingWords(host),
+    todo: todoOf(host),
+    since: host.standing === 'behind' || host.standing === 'removed' ? null : host.stateSince,
   };
 }
 
+/** The heading over the list, on the page and in `floe status`. */
+export const NEEDS_YOU = 'What needs you';
+
+/** Several with one and the same trouble, to be said once. */
+export interface SharedAttention extends Attention {
+  readonly subjects: readonly string[];
+}
+
 /** Hosts with one and the same trouble, to be said once: the names of an item and its words. */
-export function sameAttention(attention: readonly Attention[]): readonly (Attention & { readonly subjects: readonly string[] })[] {
-  const groups = new Map<string, { item: Attention; subjects: string[] }>();
-  for (const item of attention) {
-    const key = `${item.message}\n${item.todo ?? ''}`;
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, { item, subjects: [item.subject] });
-    else group.subjects.push(item.subject);
-  }
-  return [...groups.values()].map(({ item, subjects }) => ({ ...item, subjects }));
+export function sameAttention(attention: readonly Attention[]): readonly SharedAttention[] {
+  // What names the host in its command is the same but for the name.
+  return grouped(attention, ({ kind, subject, message, todo }) => `${kind}\n${message}\n${todo?.replaceAll(` ${subject}`, ' HOST') ?? ''}`);
+}
+
+function grouped(attention: readonly Attention[], keyOf: (item: Attention) => string): readonly SharedAttention[] {
+  return [...Map.groupBy(attention, keyOf).values()].flatMap((items) => {
+    const [item] = items;
+    if (item === undefined) return [];
+    const subjects = items.map(({ subject }) => subject);
+    const todo = subjects.length === 1 ? item.todo : (item.todo?.replaceAll(` ${item.subject}`, ' HOST') ?? null);
+    return [{ ...item, todo, subjects }];
+  });
+}
+
+/** The whole fleet in one line. */
+export interface Verdict {
+  readonly isFine: boolean;
+  /** A few words: "2 need you"; for the title of the page. */
+  readonly short: string;
+  /** "2 need you: ws2 rolled back; commit 3f9c2ab1d0 is held" */
+  readonly text: string;
+}
+
+/** More groups than this are counted. */
+const MAX_GROUPS = 5;
+
+/** The first line of `floe status`, and the line on top of the page. */
+export function verdictOf(fleet: WatchedFleet, attention: readonly Attention[] = attentionOf(fleet)): Verdict {
+  if (attention.length === 0) return { isFine: true, ...calmVerdict([...fleet.hosts]) };
+  const short = `${attention.length.toLocaleString('en')} ${attention.length === 1 ? 'needs' : 'need'} you`;
+  const groups = grouped(attention, (item) => `${item.kind === 'host'} ${item.words}`);
+  const told = groups.slice(0, MAX_GROUPS).map(({ kind, subjects, words: what }) => (kind === 'host' ? `${listNames(subjects)} ${what}` : what));
+  const rest = groups.slice(MAX_GROUPS).reduce((sum, { subjects }) => sum + subjects.length, 0);
+  return { isFine: false, short, text: `${short}: ${[...told, ...(rest === 0 ? [] : [`${rest} more`])].join('; ')}` };
+}
+
+/** Nobody is needed; "fine" is only said of what was seen to run what it should. */
+function calmVerdict(hosts: readonly HostView[]): Pick<Verdict, 'short' | 'text'> {
+  if (hosts.length === 0) return same('No hosts yet');
+  if (hosts.every(({ standing }) => standing === 'in-sync'))
+    return same(hosts.length === 1 ? 'The only host is fine' : `All ${count(hosts.length, 'host')} are fine`);
+  return { short: 'Nothing needs you', text: `Nothing needs you: ${countsInWords(hosts)}` };
+}
+
+function same(text: string): Pick<Verdict, 'short' | 'text'> {
+  return { short: text, text };
 }

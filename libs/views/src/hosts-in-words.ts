@@ -1,9 +1,17 @@
 const MAX_NAMES = 3;
+const MAX_MANY = 12;
 
 /** `alice, bob and 3 more` */
 export function listNames(names: readonly string[]): string {
   if (names.length <= MAX_NAMES) return names.join(', ');
   return `${names.slice(0, MAX_NAMES - 1).join(', ')} and ${names.length - MAX_NAMES + 1} more`;
+}
+
+/** The same where there is more room. */
+export function nameMany(names: readonly string[]): string {
+  return names.length <= MAX_MANY
+    ? names.join(', ')
+    : `${names.slice(0, MAX_MANY - 1).join(', ')} and ${(names.length - MAX_MANY + 1).toLocaleString('en')} more`;
 }
 
 /** `1 host`, `2 hosts` */

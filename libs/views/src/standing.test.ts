@@ -2,7 +2,7 @@ import { HOST_STANDINGS, needsPerson } from '@floe/model';
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { hostView } from './fixtures.ts';
-import { reasonToWait, standingName, standingWords } from './standing.ts';
+import { reasonToWait, standingName, standingWords, stepWords } from './standing.ts';
 
 test('a host that waits says what for, in words of its own', () => {
   const detail = { code: 'ON_BATTERY', message: 'on battery with 12 %' };
@@ -23,4 +23,13 @@ test('the table of libs/model/SPEC.md says what the code says', () => {
   expect(rows.toSorted()).toEqual(
     HOST_STANDINGS.map((standing) => `${standing} | ${standingName(standing)} | ${needsPerson(standing) ? 'needed' : '–'}`).toSorted(),
   );
+});
+
+test.each([
+  [{ state: 'DOWNLOADING', progress: { doneBytes: 40, expectedBytes: 100 } }, 'downloading 40 %'],
+  [{ state: 'DOWNLOADING', progress: null }, 'downloading'],
+  [{ state: 'ACTIVATING' }, 'activating'],
+  [{ state: 'SUCCEEDED' }, 'about to start'],
+] as const)('a host under way, %o, says the step', (over, text) => {
+  expect(stepWords(hostView('ws1', { standing: 'under-way', ...over }))).toBe(text);
 });

@@ -1,6 +1,6 @@
-import { isTerminalAgentState, needsPerson, type HostStanding } from '@floe/model';
+import { HOST_STANDINGS, isTerminalAgentState, needsPerson, type HostStanding } from '@floe/model';
 import type { HostView } from '@floe/protocol';
-import { percent, words } from './text.ts';
+import { count, percent, words } from './text.ts';
 
 /** What a standing looks like: each tone has its own colour. */
 export type StandingTone = 'good' | 'busy' | 'warn' | 'bad' | 'quiet';
@@ -56,11 +56,24 @@ export function reasonToWait({ standing, detail }: Pick<HostView, 'standing' | '
   return standing === 'waiting' || standing === 'local-override' ? (detail?.message ?? null) : null;
 }
 
-/** What to read or to do, where the standing alone does not say it. */
-export function hintOf(host: Pick<HostView, 'host' | 'standing' | 'problem' | 'detail'>): string | null {
+/** What is wrong with a host, or what it waits for, where the standing alone does not say it. What to do is in `todoOf()`. */
+export function reasonOf(host: Pick<HostView, 'standing' | 'problem' | 'detail'>): string | null {
   if (host.problem !== null) return host.problem;
-  if (host.standing === 'not-enrolled') return `to enrol it, run: floe enrol ${host.host}`;
   if (host.standing === 'no-release') return 'no revision has a release for it yet';
   if (host.standing === 'pinned') return "it is kept on another release than the newest commit's";
   return reasonToWait(host);
+}
+
+/** What calls a person to the host, in a few words behind its name: "rolled back". */
+export function problemWords(host: Pick<HostView, 'standing' | 'state'>): string {
+  return needsPerson(host.standing) ? standingWords(host) : 'has a problem';
+}
+
+/** "37 of 40 hosts in sync, 2 away, 1 waiting", the rest in the order of HOST_STANDINGS. */
+export function countsInWords(hosts: readonly Pick<HostView, 'standing'>[]): string {
+  const counts = new Map<HostStanding, number>();
+  for (const { standing } of hosts) counts.set(standing, (counts.get(standing) ?? 0) + 1);
+  const rest = HOST_STANDINGS.filter((standing) => standing !== 'in-sync' && counts.has(standing));
+  const told = rest.map((standing) => `${(counts.get(standing) ?? 0).toLocaleString('en')} ${standingName(standing)}`);
+  return [`${(counts.get('in-sync') ?? 0).toLocaleString('en')} of ${count(hosts.length, 'host')} in sync`, ...told].join(', ');
 }

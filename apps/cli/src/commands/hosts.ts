@@ -20,8 +20,8 @@ export function addHosts(program: Command, cli: Cli): void {
       'after',
       `
 DESIRED is what a host was told to run, RUNNING what it really runs: the first 8 characters of the store path's hash.
-WHY is what is wrong and what to do, or what a host waits for. Of one host that is not in sync, the log of its last
-failure is shown too.
+TODO is what an administrator can do about it, WHY what is wrong or what a host waits for; floe hosts NAME has both in
+full. Of one host that is not in sync, the log of its last failure is shown too.
 
 Examples:
   $ floe hosts

@@ -1,11 +1,10 @@
-import { HOST_STANDINGS } from '@floe/model';
 import { FleetView } from '@floe/protocol';
 import type { Command } from 'commander';
 import { viewOf, type Cli } from '../cli.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
 import { formatRevision } from '../view/revision.ts';
 import { formatBlock, formatFacts, type View } from '../view/terminal.ts';
-import { ago, attentionOf, sameAttention, shortSha, standingName, verdictOf, type Attention } from '@floe/views';
+import { ago, attentionOf, countsInWords, nameMany, NEEDS_YOU, sameAttention, shortSha, verdictOf, type Attention } from '@floe/views';
 
 export function addStatus(program: Command, cli: Cli): void {
   program
@@ -15,7 +14,8 @@ export function addStatus(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-Hosts that are away, waiting, kept by their user or not enrolled need nobody: they catch up in their time.
+The first line is the whole fleet in one; the page has the same. Hosts that are away, waiting, kept by their user or not
+enrolled need nobody: they catch up in their time.
 
 Examples:
   $ floe status
@@ -30,7 +30,7 @@ async function showStatus(cli: Cli, hasExitCode: boolean): Promise<void> {
   const api = await cli.api();
   const fleet = await api.get('/api/fleet', FleetView);
   const attention = attentionOf(fleet);
-  if (cli.options().json === true) out.json({ ...fleet, attention });
+  if (cli.options().json === true) out.json({ ...fleet, verdict: verdictOf(fleet, attention).text, attention });
   else out.print(formatStatus(fleet, attention, { ...viewOf(cli), now: fleet.serverTime }));
   if (hasExitCode && attention.length > 0) cli.exitCode = EXIT_CODES.needsAttention;
 }
@@ -45,11 +45,12 @@ function formatStatus(fleet: FleetView, attention: readonly Attention[], view: V
       ? []
       : [['Under way', `${repository.fetching.message} (begun ${ago(repository.fetching.since, now)})`] as const]),
     ['Accepted', acceptedText(repository)],
-    ['Hosts', countHosts(fleet)],
+    ['Hosts', fleet.hosts.length === 0 ? 'none yet' : countsInWords(fleet.hosts)],
   ];
-  const parts = [formatFacts(facts, style)];
+  const verdict = verdictOf(fleet, attention);
+  const parts = [style(verdict.isFine ? 'good' : 'bad', verdict.text), formatFacts(facts, style)];
   if (revision !== null) parts.push(formatRevision(revision, view));
-  parts.push(attention.length === 0 ? style('good', `${verdictOf(attention)}.`) : formatAttention(attention, view));
+  if (attention.length > 0) parts.push(formatAttention(attention, view));
   return parts.join('\n\n');
 }
 
@@ -59,12 +60,6 @@ function acceptedText({ acceptedCommit, held }: FleetView['repository']): string
   return held?.commit === acceptedCommit ? `${shortSha(acceptedCommit)} is held` : shortSha(acceptedCommit);
 }
 
-function countHosts(fleet: FleetView): string {
-  const counts = HOST_STANDINGS.map((standing) => ({ standing, count: fleet.hosts.filter((host) => host.standing === standing).length }));
-  const parts = counts.filter(({ count }) => count > 0).map(({ standing, count }) => `${count} ${standingName(standing)}`);
-  return parts.length === 0 ? 'none yet' : `${fleet.hosts.length}: ${parts.join(', ')}`;
-}
-
 /** Long errors are cut here; `floe hosts NAME` and `floe revisions SHA` have all of them. */
 const MESSAGE_LINES = 6;
 
@@ -72,8 +67,8 @@ function formatAttention(attention: readonly Attention[], { now, style }: View):
   const blocks = sameAttention(attention).map(({ subjects, message, todo, since }) => {
     const lines = message.trim().split('\n');
     const cut = lines.length > MESSAGE_LINES ? [...lines.slice(0, MESSAGE_LINES), '…'] : lines;
-    const head = `${style('bad', subjects.join(', '))}${since === null ? '' : style('quiet', `  ${ago(since, now)}`)}`;
+    const head = `${style('bad', nameMany(subjects))}${since === null ? '' : style('quiet', `  ${ago(since, now)}`)}`;
     return [`  ${head}`, formatBlock(cut.join('\n'), '    '), ...(todo === null ? [] : [formatBlock(`→ ${todo}`, '    ')])].join('\n');
   });
-  return [style('strong', verdictOf(attention)), ...blocks].join('\n');
+  return [style('strong', NEEDS_YOU), ...blocks].join('\n');
 }

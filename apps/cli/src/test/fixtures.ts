@@ -12,7 +12,8 @@ export function rolledBackHost(host: string): HostView {
     state: 'ROLLED_BACK',
     stateToplevel: wanted,
     desired: { toplevel: wanted, commit: SHA, sequence: 7, epoch: 4, since: NOW - 200_000 },
-    problem: `rolled back: the check "printer" failed 3 times; push a fix, or run: floe retry ${host} --reason "…"`,
+    problem: 'rolled back: the check "printer" failed 3 times',
+    actions: ['retry', 'revoke'],
     stateSince: NOW - 180_000,
   });
 }

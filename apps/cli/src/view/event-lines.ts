@@ -1,7 +1,7 @@
 import type { FleetEvent, FleetView, HostView, RepositoryView, RevisionView } from '@floe/protocol';
 import { printableLine } from '@floe/model';
 import { stateText } from './hosts.ts';
-import { firstLine, shortHash, shortSha, standingWords, words } from '@floe/views';
+import { firstLine, needsAttention, shortHash, shortSha, standingWords, todoOf, words } from '@floe/views';
 
 /** One line about one thing that changed. */
 export interface EventLine {
@@ -55,7 +55,8 @@ function hostLine(host: HostView): string {
   const about = host.stateToplevel ?? host.desired?.toplevel;
   const what = host.isEnrolled ? `${state}${about === undefined ? '' : ` ${shortHash(about)}`}` : '';
   const why = firstLine(host.problem ?? host.detail?.message ?? '');
-  return ['host', host.host, standingWords(host), what, why].filter((part) => part !== '').join('  ');
+  const todo = needsAttention(host) ? todoOf(host) : null;
+  return ['host', host.host, standingWords(host), what, why, todo === null ? '' : `→ ${todo}`].filter((part) => part !== '').join('  ');
 }
 
 function revisionLine(revision: RevisionView): string {

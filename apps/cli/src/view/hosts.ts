@@ -1,7 +1,7 @@
 import type { HostView, ReportView } from '@floe/protocol';
 import { formatBlock, formatFacts, formatTable, indent, type Cell, type Tone, type View } from './terminal.ts';
 import { clockTime } from './clock-time.ts';
-import { needsAttention, reasonToWait, standingTone, standingWords } from '@floe/views';
+import { needsAttention, reasonOf, shortTodoOf, standingTone, standingWords, todoOf } from '@floe/views';
 import { ago, duration, firstLine, percent, shortHash, shortSha, withShortPaths, words } from '@floe/views';
 
 /** A terminal has no tone between busy and bad: what warns is bad. */
@@ -29,9 +29,10 @@ export function formatHosts(hosts: readonly HostView[], view: View): string {
       { text: host.desired === null ? '–' : shortHash(host.desired.toplevel) },
       { text: host.observed.current === null ? '–' : shortHash(host.observed.current) },
       { text: host.isConnected ? 'now' : host.lastSeenAt === null ? 'never' : ago(host.lastSeenAt, now) },
-      { text: withShortPaths(firstLine(host.problem ?? reasonToWait(host) ?? '')) },
+      { text: shortTodoOf(host), tone: 'strong' },
+      { text: withShortPaths(firstLine(reasonOf(host) ?? '')) },
     ]);
-  return formatTable(['HOST', 'STANDING', 'STATE', 'SINCE', 'DESIRED', 'RUNNING', 'SEEN', 'WHY'], rows, view, [
+  return formatTable(['HOST', 'STANDING', 'STATE', 'SINCE', 'DESIRED', 'RUNNING', 'SEEN', 'TODO', 'WHY'], rows, view, [
     'SINCE',
     'DESIRED',
     'RUNNING',
@@ -72,11 +73,13 @@ export function formatHost(host: HostView, reports: readonly ReportView[], failu
     ['Machine id', host.machineId ?? 'unknown'],
   ];
   const parts = [formatFacts(facts, style)];
-  const reason = host.problem ?? host.detail?.message;
-  if (reason) {
-    const title = host.problem !== null ? style('bad', 'Problem') : style('quiet', reasonToWait(host) === null ? 'Last word' : 'Why');
+  const reason = reasonOf(host) ?? host.detail?.message;
+  if (reason !== undefined) {
+    const title = host.problem !== null ? style('bad', 'Problem') : style('quiet', reasonOf(host) === null ? 'Last word' : 'Why');
     parts.push(`${title}\n${formatBlock(reason)}`);
   }
+  const todo = todoOf(host);
+  if (todo !== null) parts.push(`${style('strong', 'What to do')}\n${formatBlock(todo)}`);
   if (failure !== null) {
     const { report, log } = failure;
     parts.push(`${style('strong', 'Log')} ${style('quiet', `of ${ago(report.receivedAt, now)}, ${words(report.state)}`)}\n${formatBlock(log)}`);

@@ -4,8 +4,7 @@ import type { ComponentChildren } from 'preact';
 import { useEffect } from 'preact/hooks';
 import type { Answer } from '../api.ts';
 import type { Dashboard } from '../dashboard.ts';
-import { standingText } from '../standing.ts';
-import { capitalised, hintOf, reasonToWait } from '@floe/views';
+import { capitalised, reasonOf, reasonToWait, standingWords, todoOf } from '@floe/views';
 import { Age, Since } from './age.tsx';
 import { ReportTable } from './report-table.tsx';
 
@@ -18,6 +17,7 @@ export interface HostPanelProps {
 export function HostPanel({ dashboard, host }: HostPanelProps) {
   const answer = useSignal<Answer<readonly ReportView[]> | undefined>(undefined);
   const attempt = useSignal(0);
+  const todo = todoOf(host);
   useEffect(() => {
     const leave = new AbortController();
     async function load(): Promise<void> {
@@ -30,6 +30,7 @@ export function HostPanel({ dashboard, host }: HostPanelProps) {
   return (
     <div class="host-panel">
       {host.problem === null ? <Reason dashboard={dashboard} host={host} /> : <pre class="error">{host.problem}</pre>}
+      {todo !== null && <p class="todo">{todo}</p>}
       <Facts dashboard={dashboard} host={host} />
       <h3 class="overline">Last reports</h3>
       <Reports answer={answer.value} dashboard={dashboard} onRetry={() => (attempt.value += 1)} />
@@ -39,13 +40,13 @@ export function HostPanel({ dashboard, host }: HostPanelProps) {
 
 /** Why a host that is no problem is not on what it was told, and since when. */
 function Reason({ dashboard, host }: HostPanelProps) {
-  const hint = hintOf(host);
+  const hint = reasonOf(host);
   if (hint === null) return null;
   if (reasonToWait(host) === null || host.stateSince === null) return <p class="told">{hint}</p>;
   return (
     <p class="told">
       <strong>
-        {capitalised(standingText(host))} since <Since at={host.stateSince} now={dashboard.now} />
+        {capitalised(standingWords(host))} since <Since at={host.stateSince} now={dashboard.now} />
       </strong>
       : {hint}
     </p>

@@ -3,8 +3,8 @@ import type { HostView, RevisionView } from '@floe/protocol';
 import { useRef } from 'preact/hooks';
 import type { Dashboard } from '../dashboard.ts';
 import { formatRoute } from '../route.ts';
-import { commitOf, otherNextBoot, standingText, toneOf } from '../standing.ts';
-import { capitalised, firstLine, hintOf, shortHash, shortSha, withShortPaths } from '@floe/views';
+import { commitOf, otherNextBoot, toneOf } from '../standing.ts';
+import { capitalised, firstLine, reasonOf, shortHash, shortSha, standingWords, stepWords, todoOf, withShortPaths } from '@floe/views';
 import { Age, Since } from './age.tsx';
 import { HostPanel } from './host-panel.tsx';
 import { Icon, type IconName } from './icon.tsx';
@@ -101,15 +101,19 @@ function Standing({ host }: { readonly host: HostView }) {
   const first = useRef(host.standing);
   const hasChanged = useRef(false);
   hasChanged.current ||= first.current !== host.standing;
-  const hint = hintOf(host);
+  const reason = reasonOf(host);
+  const step = host.standing === 'under-way' ? stepWords(host) : null;
+  const todo = todoOf(host);
   const icon = iconOf(host);
   return (
     <>
       <span key={host.standing} class={`mark tone-${toneOf(host)}${hasChanged.current ? ' changed' : ''}`}>
         <Icon name={icon} />
-        <span>{capitalised(standingText(host))}</span>
+        <span>{capitalised(standingWords(host))}</span>
       </span>
-      {hint !== null && <span class="hint">{withShortPaths(firstLine(hint))}</span>}
+      {step !== null && <span class="hint">{step}</span>}
+      {reason !== null && <span class="hint reason">{withShortPaths(firstLine(reason))}</span>}
+      {todo !== null && <span class="todo">{todo}</span>}
     </>
   );
 }

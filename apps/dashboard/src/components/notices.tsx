@@ -1,7 +1,7 @@
 import type { RepositoryView } from '@floe/protocol';
 import type { ReadonlySignal } from '@preact/signals';
 import type { Dashboard } from '../dashboard.ts';
-import { ago, capitalised, shortSha } from '@floe/views';
+import { ago, capitalised } from '@floe/views';
 import { Age, exactTime } from './age.tsx';
 import { Icon } from './icon.tsx';
 
@@ -34,59 +34,17 @@ export function ConnectionBanner({ dashboard }: { readonly dashboard: Dashboard 
   );
 }
 
-/** What keeps the repository's newest commit from the fleet, and what to do about it. */
-export function RepositoryNotices({ repository, now }: { readonly repository: RepositoryView; readonly now: ReadonlySignal<number> }) {
-  const { problem, held, notices, fetching } = repository;
+/** How far a fetch is that takes long. */
+export function FetchNotice({ repository: { fetching }, now }: { readonly repository: RepositoryView; readonly now: ReadonlySignal<number> }) {
+  if (fetching === null) return null;
   return (
-    <>
-      {notices.map(({ code, message, since }) => (
-        <section key={code} class="notice tone-bad" aria-label="Problem with the server">
-          <Icon name="failed" />
-          <div>
-            <p>
-              <strong>The server has a problem</strong>, since <Age at={since} now={now} />.
-            </p>
-            <p class="told">{message}</p>
-          </div>
-        </section>
-      ))}
-      {fetching !== null && (
-        <section class="notice" aria-label="Fetch under way">
-          <Icon name="under-way" />
-          <div>
-            <p class="told">
-              {capitalised(fetching.message)}, begun <Age at={fetching.since} now={now} />.
-            </p>
-          </div>
-        </section>
-      )}
-      {problem !== null && (
-        <section class="notice tone-bad" aria-label="Problem with the repository">
-          <Icon name="failed" />
-          <div>
-            <p>
-              <strong>The repository has a problem</strong>, since <Age at={problem.since} now={now} />. The machines stay as they are.
-            </p>
-            <p class="told">{problem.message}</p>
-          </div>
-        </section>
-      )}
-      {held !== null && (
-        <section class="notice tone-warn" aria-label="Held commit">
-          <Icon name="behind" />
-          <div>
-            <p>
-              <strong>
-                Commit <code title={held.commit}>{shortSha(held.commit)}</code> is held
-              </strong>
-              , since <Age at={held.since} now={now} />. No machine gets it until someone lets it in.
-            </p>
-            <p class="told">{held.reason}</p>
-            <p class="aside">Push a commit that follows the accepted one, or let this one in with:</p>
-            <pre class="command">{`floe accept ${held.commit} --reason "…"`}</pre>
-          </div>
-        </section>
-      )}
-    </>
+    <section class="notice" aria-label="Fetch under way">
+      <Icon name="under-way" />
+      <div>
+        <p class="told">
+          {capitalised(fetching.message)}, begun <Age at={fetching.since} now={now} />.
+        </p>
+      </div>
+    </section>
   );
 }

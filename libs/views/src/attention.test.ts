@@ -1,0 +1,54 @@
+import { HOST_ACTIONS, HOST_STANDINGS, needsPerson } from '@floe/model';
+import { describe, expect, test } from 'vitest';
+import { attentionOf, sameAttention, verdictOf } from './attention.ts';
+import { fleetView, hostView, NOW, revisionView, SHA } from './fixtures.ts';
+import { shortTodoOf, todoOf } from './todo.ts';
+
+const calm = { revision: revisionView({ rollout: null }) };
+const many = (count: number, over: Parameters<typeof hostView>[1] = {}) => Array.from({ length: count }, (_, index) => hostView(`ws${index}`, over));
+
+describe('the verdict', () => {
+  test.each([
+    [[], 'No hosts yet'],
+    [many(1), 'The only host is fine'],
+    [many(1_200), 'All 1,200 hosts are fine'],
+    [[...many(2), hostView('a', { standing: 'away' })], 'Nothing needs you: 2 of 3 hosts in sync, 1 away'],
+    [[...many(2), hostView('a', { standing: 'failed' })], '1 needs you: a failed'],
+    [[...many(4, { standing: 'behind' }), hostView('a', { standing: 'rolled-back' })], '5 need you: ws0, ws1 and 2 more behind; a rolled back'],
+    [[hostView('a', { trouble: { code: 'X', message: 'its row cannot be read', since: 1 }, problem: 'x' })], '1 needs you: a has a problem'],
+  ] as const)('%#: %s', (hosts, text) => {
+    expect(verdictOf(fleetView({ ...calm, hosts: [...hosts] }))).toMatchObject({
+      text,
+      isFine: !text.includes('you: ') || text.startsWith('Nothing'),
+    });
+  });
+
+  test('says first what concerns all hosts', () => {
+    const repository = { ...fleetView().repository, held: { commit: 'd'.repeat(40), reason: 'the branch was rewritten', since: NOW } };
+    const revision = revisionView({ state: 'EVAL_FAILED', error: 'flake.nix: syntax error', rollout: null });
+    const { text } = verdictOf(fleetView({ repository, revision, hosts: [hostView('a', { standing: 'behind' })] }));
+    expect(text).toBe('3 need you: commit dddddddddd is held; commit 3f9c2ab1d0: eval failed; a behind');
+  });
+});
+
+test('a commit with far fewer hosts and a rewritten branch are held alike, each with its own way out', () => {
+  const told = (commit: string) =>
+    attentionOf(fleetView({ ...calm, repository: { ...fleetView().repository, held: { commit, reason: 'why', since: NOW } } }))[0];
+  expect(told(SHA)?.todo).toBe(`push a commit that has the hosts again, or run: floe accept ${SHA} --reason "…"`);
+  expect(told('d'.repeat(40))).toMatchObject({
+    message: 'commit dddddddddd is held: why',
+    todo: `push a commit that follows the accepted one, or run: floe accept ${'d'.repeat(40)} --reason "…"`,
+  });
+});
+
+test('whoever needs a person is told what to do, and hosts with one trouble are told together', () => {
+  for (const standing of HOST_STANDINGS.filter(needsPerson)) {
+    const host = hostView('ws1', { standing, actions: [...HOST_ACTIONS] });
+    expect(todoOf(host), standing).not.toBeNull();
+    expect(shortTodoOf(host), standing).not.toBe('');
+  }
+  const hosts = many(3, { standing: 'rolled-back', problem: 'no printer', actions: ['retry', 'revoke'] });
+  expect(sameAttention(attentionOf(fleetView({ ...calm, hosts })))).toMatchObject([
+    { subjects: ['ws0', 'ws1', 'ws2'], message: 'no printer', todo: 'push a fix, or run: floe retry HOST --reason "…"' },
+  ]);
+});
