@@ -26,7 +26,7 @@ import { CommandLine, expectReadable, overTheWire } from './shown.ts';
 // works on commits of made-up bytes, whose hosts are evaluated by a Nix of which each answer is made up.
 
 /** However many cases are asked for, and however busy the machine. */
-const PATIENCE_MS = 600_000;
+const SUPERSESSION_LIMIT_MS = 600_000;
 const RUNS = { PGlite: 4, Postgres: 8 };
 /** GitHub's limit of a status. */
 const MOST_OF_A_STATUS = 140;
@@ -211,32 +211,36 @@ describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,',
     await floe.print('revisions', sha);
   }
 
-  test('is stored as it was said, and can be shown', { timeout: PATIENCE_MS }, async () => {
+  test('is stored as it was said, and can be shown', { timeout: SUPERSESSION_LIMIT_MS }, async () => {
     await fc.assert(fc.asyncProperty(pushed, pushAndLook), { numRuns, endOnFailure: true });
     expect(lines.filter((line) => /"level":"error"/.test(line))).toEqual([]);
   });
 
-  test('in a name that is one of a host when it is cut, and in one with a NUL, costs that host nothing', { timeout: PATIENCE_MS }, async () => {
-    const named = `${'a'.repeat(31)}.${'b'.repeat(32)}`;
-    const system = (name: string): NixAnswer => {
-      const path = `/nix/store/${'0'.repeat(32)}-${name}`;
-      return { exitCode: 0, stdout: JSON.stringify({ drv: `${path}.drv`, out: path, system: 'x86_64-linux' }), stderr: [], durationMs: 1 };
-    };
-    const commit = Buffer.from(`tree ${'4'.repeat(40)}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nnames`);
-    const infos = [{ narHash: `sha256:${'a'.repeat(52)}`, closureSize: 1 }];
-    const names = [named, `${named}_`, 'nul\0'];
-    const revision = await push({ commit, names, answers: names.map(system), builds: [{ kind: 'built', durationMs: 1 }], infos });
-    expect(revision).toMatchObject({ state: 'PUBLISHED' });
-    const rows = (await store.revisions.evaluations(revision.id)).filter(({ outcome }) => outcome !== 'REMOVED');
-    expect(rows.map(({ host, outcome }) => [host, outcome])).toEqual(
-      expect.arrayContaining([
-        [named, 'NEW'],
-        [`${named.slice(0, 63)}…`, 'EVAL_ERROR'],
-        ['nul\uFFFD', 'EVAL_ERROR'],
-      ]),
-    );
-    const { releases, unusable } = await statements.read();
-    expect(unusable).toEqual([]);
-    expect(releases.map(({ statement }) => statement.host)).toContain(named);
-  });
+  test(
+    'in a name that is one of a host when it is cut, and in one with a NUL, costs that host nothing',
+    { timeout: SUPERSESSION_LIMIT_MS },
+    async () => {
+      const named = `${'a'.repeat(31)}.${'b'.repeat(32)}`;
+      const system = (name: string): NixAnswer => {
+        const path = `/nix/store/${'0'.repeat(32)}-${name}`;
+        return { exitCode: 0, stdout: JSON.stringify({ drv: `${path}.drv`, out: path, system: 'x86_64-linux' }), stderr: [], durationMs: 1 };
+      };
+      const commit = Buffer.from(`tree ${'4'.repeat(40)}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nnames`);
+      const infos = [{ narHash: `sha256:${'a'.repeat(52)}`, closureSize: 1 }];
+      const names = [named, `${named}_`, 'nul\0'];
+      const revision = await push({ commit, names, answers: names.map(system), builds: [{ kind: 'built', durationMs: 1 }], infos });
+      expect(revision).toMatchObject({ state: 'PUBLISHED' });
+      const rows = (await store.revisions.evaluations(revision.id)).filter(({ outcome }) => outcome !== 'REMOVED');
+      expect(rows.map(({ host, outcome }) => [host, outcome])).toEqual(
+        expect.arrayContaining([
+          [named, 'NEW'],
+          [`${named.slice(0, 63)}…`, 'EVAL_ERROR'],
+          ['nul\uFFFD', 'EVAL_ERROR'],
+        ]),
+      );
+      const { releases, unusable } = await statements.read();
+      expect(unusable).toEqual([]);
+      expect(releases.map(({ statement }) => statement.host)).toContain(named);
+    },
+  );
 });

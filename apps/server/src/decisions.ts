@@ -24,7 +24,7 @@ export function judgeRetry(row: HostRow, desired: Desired): Decision {
   const { host } = row;
   const said = lastWordOf(row);
   const isAboutIt = said.subject === decision.toplevel;
-  if (said.isToRetry) return nothing('ALREADY_TOLD', `${host} was already told to try again, and has not answered yet`);
+  if (said.isRetryPending) return nothing('ALREADY_TOLD', `${host} was already told to try again, and has not answered yet`);
   const { state } = said;
   if (isAboutIt && (state === 'ROLLED_BACK' || state === 'ROLLBACK_FAILED' || state === 'REJECTED' || state === 'BLOCKED')) return decision;
   return nothing('NOTHING_TO_RETRY', `there is nothing to try again: ${describe(row, desired)}`);
@@ -36,7 +36,7 @@ export function judgeResume(row: HostRow, desired: Desired): Decision {
   if (decision.kind === 'nothing') return decision;
   const { host } = row;
   const said = lastWordOf(row);
-  if (said.isToRetry) return nothing('ALREADY_TOLD', `${host} was already told to resume, and has not answered yet`);
+  if (said.isRetryPending) return nothing('ALREADY_TOLD', `${host} was already told to resume, and has not answered yet`);
   if (hasArrived(said, decision.toplevel)) return nothing('NOTHING_TO_RESUME', `there is nothing to resume: ${describe(row, desired)}`);
   const isDrifted = said.state === 'SUCCEEDED' && said.subject === decision.toplevel;
   if (said.isOverridden || isDrifted) return decision;

@@ -1,4 +1,14 @@
-import { judgeRollout, namesToTell, offerOf, resolve, type CommitSha, type Desired, type HostName, type Offer, type StatusText } from '@floe/model';
+import {
+  summarizeRollout,
+  namesNeedingAttention,
+  offerOf,
+  resolve,
+  type CommitSha,
+  type Desired,
+  type HostName,
+  type Offer,
+  type StatusText,
+} from '@floe/model';
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView } from '@floe/protocol';
 import type { Clock, Trouble, Troubles } from '@floe/runtime';
 import { rolloutHosts, type Evaluation, type Repository, type Revision, type Store } from '@floe/store';
@@ -133,7 +143,7 @@ export class FleetReader {
     }
     const [desired, quarantines] = await Promise.all([this.#desired(undefined), this.#store.hosts.quarantines(this.#repositoryId)]);
     const rows = new Map((await this.#store.hosts.list(this.#repositoryId)).map((each) => [each.host, each]));
-    const standing = judgeRollout(rolloutHosts({ evaluations, rows, desired, quarantines, now: this.#clock.now() }));
+    const standing = summarizeRollout(rolloutHosts({ evaluations, rows, desired, quarantines, now: this.#clock.now() }));
     return { ...known, rollout: { row, isCurrent: true, standing, frozenAt: undefined } };
   }
 }
@@ -171,6 +181,6 @@ export function describeStanding({ revision, rollout }: RevisionStanding): Statu
   const { row, isCurrent, standing } = rollout;
   const { supersededBy } = revision;
   if (standing === undefined) return describeSuperseded(supersededBy);
-  const now = describeRollout(standing.counts, namesToTell(standing), { isComplete: row.state === 'COMPLETE', leaving: standing.leaving });
+  const now = describeRollout(standing.counts, namesNeedingAttention(standing), { isComplete: row.state === 'COMPLETE', leaving: standing.leaving });
   return isCurrent ? now : describeSuperseded(supersededBy, now);
 }

@@ -1,4 +1,4 @@
-import { needsPerson, standingOf, standingOfMachine, type HostFacts, type HostStanding } from '@floe/model';
+import { needsAction, standingOf, standingOfMachine, type HostFacts, type HostStanding } from '@floe/model';
 import type { Evaluation, HostRow, Quarantine } from '@floe/store';
 
 /** What a host has to be looked after for. */
@@ -19,7 +19,7 @@ export function problemOf(problem: HostProblem): string | null {
   const reasons = [reasonOf(standing, problem)];
   // A host has one standing, and can have more than one trouble: none of them hides another.
   if (standing === 'cloned') reasons.push(reasonOf(standingOf({ ...facts, enrolment: 'enrolled' }), problem));
-  if (isEnrolled && machine !== standing && needsPerson(machine)) reasons.push(reasonOf(machine, problem));
+  if (isEnrolled && machine !== standing && needsAction(machine)) reasons.push(reasonOf(machine, problem));
   if (standing === 'under-way') reasons.push(obstacleOf(row, facts));
   const told = [...new Set(reasons.filter((reason) => reason !== null))];
   return told.length === 0 ? null : told.join('\n');
@@ -64,7 +64,7 @@ function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines 
 }
 
 /** Something is in the way of a host that is under way, and it tries again by itself. What it said before a retry is not about this. */
-function obstacleOf(row: HostRow, { desired, isToRetry }: HostFacts): string | null {
+function obstacleOf(row: HostRow, { desired, isRetryPending }: HostFacts): string | null {
   const toplevel = desired.kind === 'nothing' ? undefined : desired.release.toplevel;
-  return !isToRetry && row.stateToplevel === toplevel ? (row.detail?.message ?? null) : null;
+  return !isRetryPending && row.stateToplevel === toplevel ? (row.detail?.message ?? null) : null;
 }

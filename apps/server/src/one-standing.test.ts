@@ -1,4 +1,4 @@
-import { judgeRollout, needsPerson, type Desired, type HostName } from '@floe/model';
+import { summarizeRollout, needsAction, type Desired, type HostName } from '@floe/model';
 import { FleetView, RevisionView } from '@floe/protocol';
 import { rolloutHosts, type HostRow } from '@floe/store';
 import { attentionOf, describeRollout, needsAttention, standingName, standingWords, todoOf, verdictOf } from '@floe/views';
@@ -17,7 +17,7 @@ function rolloutOf(given: readonly GivenHost[]) {
   const rows = new Map(given.map(({ row }) => [row.host, row]));
   const desired = new Map(given.map((each) => [each.row.host, each.desired]));
   const evaluations = given.map(({ evaluation }) => evaluation);
-  return judgeRollout(rolloutHosts({ evaluations, rows, desired, quarantines: [], now: NOW }));
+  return summarizeRollout(rolloutHosts({ evaluations, rows, desired, quarantines: [], now: NOW }));
 }
 
 let home: Awaited<ReturnType<typeof makeHome>>;
@@ -40,8 +40,8 @@ describe('whatever the facts of a host are', () => {
         expect(counts).toMatchObject({ total: 1, [view.standing]: 1 });
         const commit = describeRollout(counts);
         expect(commit.description).toContain(view.standing === 'in-sync' ? 'the only host runs it' : `1 ${standingName(view.standing)}`);
-        expect(commit.state === 'failure').toBe(needsPerson(view.standing) && view.standing !== 'behind');
-        if (needsPerson(view.standing)) expect(view.problem).not.toBeNull();
+        expect(commit.state === 'failure').toBe(needsAction(view.standing) && view.standing !== 'behind');
+        if (needsAction(view.standing)) expect(view.problem).not.toBeNull();
       }),
     );
   });
@@ -103,7 +103,7 @@ describe('the troubles of a host are all told', () => {
         state: 'SUCCEEDED',
         subject: other,
         isOverridden: false,
-        isToRetry: false,
+        isRetryPending: false,
         desired: 'release',
         outcome: 'EVAL_ERROR',
       },

@@ -16,7 +16,7 @@ test('a host may have any name that DNS allows', () => {
   expect(HOST_NAME_FORM.test(`${`${'a'.repeat(49)}.`.repeat(5)}com`)).toBe(true);
 });
 
-test('none that leads out of a folder, ends a quotation, or is more than DNS allows', () => {
+test('a name that escapes a folder or a quotation, or that DNS does not allow, is refused', () => {
   const bad = [
     '',
     '.',

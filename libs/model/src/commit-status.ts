@@ -1,12 +1,12 @@
-/** What a commit page can say of one context. */
+/** The states of a commit status. */
 export const STATUS_STATES = ['pending', 'success', 'failure', 'error'] as const;
 export type StatusState = (typeof STATUS_STATES)[number];
 
-/** The lines that Floe writes on a commit, in the order in which a push walks through them. */
+/** The contexts of Floe's commit statuses, in the order of the stages. */
 export const STATUS_CONTEXTS = ['floe/evaluate', 'floe/build', 'floe/rollout'] as const;
 export type StatusContext = (typeof STATUS_CONTEXTS)[number];
 
-/** A state and the sentence beside it. */
+/** A status without its context: the state, and the text beside it. */
 export interface StatusText {
   readonly state: StatusState;
   readonly description: string;

@@ -1,6 +1,6 @@
 const SECOND_MS = 1_000;
 
-/** A length of time with the digits that matter: "340 ms", "2.1 s", "12 s", "3 min 12 s", "2 h 5 min", "3 d 2 h". */
+/** A duration with its significant digits: "340 ms", "2.1 s", "12 s", "3 min 12 s", "2 h 5 min", "3 d 2 h". */
 export function duration(ms: number): string {
   if (ms < SECOND_MS) return `${Math.max(0, Math.round(ms))} ms`;
   if (ms < 9.95 * SECOND_MS) return `${(ms / SECOND_MS).toFixed(1)} s`;
@@ -13,7 +13,7 @@ export function duration(ms: number): string {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** A length of time that somebody set: the same without what is zero: "3 s", "15 min", "1 h 30 min". */
+/** A configured duration: as {@link duration}, without zero parts: "3 s", "15 min", "1 h 30 min". */
 export function timeLimit(ms: number): string {
   return duration(ms)
     .replace(/\.0 s$/, ' s')

@@ -6,7 +6,7 @@ const name = (text: string): HostName => text as HostName;
 const path = (text: string): StorePath => text as StorePath;
 const evaluated = (host: string, toplevel: string) => ({ host: name(host), drvPath: `${toplevel}.drv`, toplevel: path(toplevel) });
 
-describe('the difference that a revision makes', () => {
+describe('the diff of a revision', () => {
   const released = new Map([
     [name('ada'), path('/a1')],
     [name('bob'), path('/b1')],
@@ -14,7 +14,7 @@ describe('the difference that a revision makes', () => {
     [name('dan'), path('/d1')],
   ]);
 
-  test('is told per host against its last release', () => {
+  test('compares each host with its last release', () => {
     const diff = diffFleet([evaluated('ada', '/a2'), evaluated('bob', '/b1'), evaluated('eve', '/e1')], [name('cyd')], released);
     expect(diff).toEqual({ changed: ['ada'], unchanged: ['bob'], added: ['eve'], removed: ['dan'] });
   });

@@ -1,10 +1,10 @@
 import type { HostName, StorePath } from './brands.ts';
 
-/** What a revision means for one host, against the host's last release. */
+/** What a revision changes for one host, compared with the host's last release. */
 export const EVALUATION_OUTCOMES = ['CHANGED', 'UNCHANGED', 'NEW', 'REMOVED', 'EVAL_ERROR', 'BUILD_ERROR'] as const;
 export type EvaluationOutcome = (typeof EVALUATION_OUTCOMES)[number];
 
-/** A host's evaluation at one revision. The truth is the derivation: same derivation, same system. */
+/** A host's evaluation at one revision. Two evaluations with the same derivation are the same system. */
 export interface EvaluatedHost {
   readonly host: HostName;
   readonly drvPath: string;
@@ -12,7 +12,7 @@ export interface EvaluatedHost {
 }
 
 export interface FleetDiff {
-  /** To be built and released: not yet released, or released with another toplevel. */
+  /** To be built and released: it has a release with another toplevel. */
   readonly changed: readonly HostName[];
   readonly added: readonly HostName[];
   readonly unchanged: readonly HostName[];
@@ -39,8 +39,8 @@ export function diffFleet(evaluated: readonly EvaluatedHost[], failed: readonly 
 }
 
 /**
- * True when so many hosts vanished at once that an administrator must confirm: all of them, or more than half of a
- * fleet of at least four. A broken generator of the host list looks just like this.
+ * True when so many hosts vanished with one revision that an administrator must confirm it: all hosts, or more than half of a
+ * fleet of at least four. A broken generator of the host list has this effect.
  */
 export function isSuspiciousShrink(knownHosts: number, presentHosts: number): boolean {
   if (knownHosts === 0) return false;

@@ -13,7 +13,7 @@ export * from './duration.ts';
 export * from './evaluation.ts';
 export * from './host-action.ts';
 export * from './observed.ts';
-export * from './patience.ts';
+export * from './supersession.ts';
 export * from './printable.ts';
 export * from './report.ts';
 export * from './resolve.ts';

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { oneLine, printable, printableLine, printableValue } from './printable.ts';
 
 const NEVER =
-  // oxlint-disable-next-line no-control-regex -- these are what is looked for
+  // oxlint-disable-next-line no-control-regex -- the test looks for these
   /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u2029\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\u00ad\u180e\ufff9-\ufffb\u{e0000}-\u{e0020}\p{Noncharacter_Code_Point}\p{Surrogate}]/u;
 
 const Hostile = fc
@@ -49,7 +49,7 @@ const Hostile = fc
   .map((parts) => parts.join(''));
 
 describe('text from elsewhere', () => {
-  test('steers nothing and hides nothing, whatever it is', () => {
+  test('contains no control characters and no invisible characters', () => {
     fc.assert(
       fc.property(Hostile, (text) => {
         const shown = printable(text);
@@ -75,8 +75,8 @@ describe('text from elsewhere', () => {
     ['an override', 'a\u202eb', 'a\ufffdb'],
     ['names that only look the same', 'w\u200bs\u00ad1\u2060', 'ws1'],
     ['text in tags', 'a\u{e0069}\u{e0067}', 'a'],
-    ['a tower of marks', `z${'\u0301'.repeat(50)}x`, `z${'\u0301'.repeat(6)}x`],
-    ['a mark on our own words', '\u0338not', '\u25cc\u0338not'],
+    ['a stack of marks', `z${'\u0301'.repeat(50)}x`, `z${'\u0301'.repeat(6)}x`],
+    ['a mark at the beginning, which would combine with text before it', '\u0338not', '\u25cc\u0338not'],
     ['half a character', 'a\ud83d', 'a\ufffd'],
   ])('%s', (_name, text, shown) => expect(printable(text)).toBe(shown));
 
@@ -90,9 +90,9 @@ describe('text from elsewhere', () => {
     '日本語　テスト',
     '👩‍💻 👨‍👩‍👧‍👦 👍🏽 ❤️ 1️⃣ 🇩🇪 🏴󠁧󠁢󠁥󠁮󠁧󠁿',
     'rebuild\n  indented',
-  ])('people’s own words stay: %s', (text) => expect(printable(text)).toBe(text));
+  ])('ordinary text in any language stays unchanged: %s', (text) => expect(printable(text)).toBe(text));
 
-  test('takes no time that grows with its square', () => {
+  test('takes time that grows linearly with its length', () => {
     const worst = ['\u001b]0', '\u001b[0', '\u{1f3f4}\u{e0061}', 'e\u0301', '\u200d', `${'é'.repeat(2047)} `, 'x'];
     for (const piece of worst) {
       const text = piece.repeat(Math.ceil(200_000 / piece.length));
@@ -102,7 +102,7 @@ describe('text from elsewhere', () => {
     }
   });
 
-  test('of a whole answer, however deep', () => {
+  test('is applied to a whole answer, at any depth', () => {
     expect(printableValue({ hosts: [{ host: 'ws1', problem: 'a\u202eb', since: 1, done: null }] })).toEqual({
       hosts: [{ host: 'ws1', problem: 'a\ufffdb', since: 1, done: null }],
     });

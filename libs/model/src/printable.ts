@@ -1,24 +1,27 @@
-// What hosts, repositories, forges and strangers say ends on terminals, pages, log lines and forges. These functions are
-// what makes such text harmless to show. They keep ordinary text in any language as it is, and are idempotent.
+// Text from hosts, repositories, forges and clients is shown on terminals, pages, log lines and forges. These functions make it
+// safe to show. They leave ordinary text in any language unchanged, and are idempotent.
 
-/** More marks on one letter than any language needs cover the lines above and below. */
+/** More combining marks on one letter than any language needs would cover the lines above and below. */
 const MAX_MARKS = 6;
-/** A word that is longer than the longest name, path or URL is cut: tables and lines must keep their form. */
+/** Longer than the longest name, path or URL. Longer words are cut, because they would break tables and lines. */
 const MAX_WORD_CHARACTERS = 2_048;
 
 /**
- * Whole escape sequences (CSI; and OSC, DCS and the like with their text), which no reader misses. Their lengths are
- * bounded, so that text with many beginnings and no end takes no time that grows with its square.
+ * Whole escape sequences: CSI; and OSC, DCS and the like with their text. The repetitions are bounded, so that text with many
+ * unterminated sequences does not take quadratic time.
  */
 const ESCAPE_SEQUENCES =
-  // oxlint-disable-next-line no-control-regex -- these are what is looked for
+  // oxlint-disable-next-line no-control-regex -- the expression looks for these
   /(?:\u001b\[|\u009b)[0-?]{0,64}[ -/]{0,8}[@-~]|(?:\u001b[\]PX^_]|[\u009d\u0090\u0098\u009e\u009f])[^\u0000-\u001f\u007f-\u009f]{0,512}(?:\u0007|\u001b\\|\u009c)/g;
 const LINE_ENDS = /\r\n|[\v\f\u0085\u2028\u2029]/g;
-/** Controls but the newline, what turns the reading order round, and what is no character. A reader sees that it was there. */
+/**
+ * Control characters except the newline, characters that change the reading order, and code points that are no characters. They
+ * are replaced visibly.
+ */
 const STEERING = /(?!\n)[\p{Cc}\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\p{Noncharacter_Code_Point}]/gu;
 /**
- * What is not seen but makes two texts differ, without what languages and emoji need: a joiner or non-joiner between letters
- * of scripts that join, or after an emoji; the choice of a glyph for the character before; the flags of regions.
+ * Invisible characters, except those that languages and emoji need: a joiner or non-joiner between letters of joining scripts, or
+ * after an emoji; a variation selector after a base that has variants; the flags of regions.
  */
 const UNSEEN = new RegExp(
   [
@@ -32,9 +35,9 @@ const UNSEEN = new RegExp(
 );
 const TOO_MANY_MARKS = new RegExp(String.raw`(\p{M}{${MAX_MARKS}})\p{M}+`, 'gu');
 const MARK_ON_NOTHING = /(^|[\n ])(?=\p{M})/gu;
-/** Text from elsewhere, its lines kept, that can steer neither a terminal nor the reading order, and hides nothing. */
+/** Makes foreign text safe to show: it keeps its lines, but has no control, reordering or invisible characters. */
 export function printable(text: string): string {
-  // Most of what is shown is this.
+  // The common case.
   if (PLAIN.test(text) && text.length < MAX_WORD_CHARACTERS) return text;
   return text
     .toWellFormed()
@@ -59,14 +62,14 @@ export function printableLine(text: string): string {
   return printable(text).replaceAll('\n', ' ');
 }
 
-/** {@link printable} as one sentence: no line ends, and no space twice. */
+/** {@link printable} as one sentence: without line ends and repeated spaces. */
 export function oneLine(text: string): string {
   return printable(text).replaceAll(/\s+/g, ' ').trim();
 }
 
-/** All text of a JSON value made {@link printable}: for a page or list that shows what it is made of. */
+/** {@link printable} for every text in a JSON value. */
 export function printableValue<T>(value: T): T {
-  // Each branch gives back the form that it was given.
+  // Each branch returns the type that it was given.
   if (typeof value === 'string') return printable(value) as T;
   if (Array.isArray(value)) return value.map(printableValue) as T;
   if (typeof value !== 'object' || value === null) return value;

@@ -1,10 +1,10 @@
-/** A code for programs and a sentence for people: why a state was entered. */
+/** Why a state was entered: a code for programs, and a sentence for people. */
 export interface Detail {
   readonly code: string;
   readonly message: string;
 }
 
-/** Durations of the stages of one directive, in ms, as the agent measured them with a clock that does not jump. */
+/** Durations of the stages of one directive, in ms, measured by the agent with a monotonic clock. */
 export interface StageTimings {
   readonly downloadMs?: number | undefined;
   readonly activateMs?: number | undefined;

@@ -29,7 +29,7 @@ describe('the desired state of a host', () => {
     expect(resolve({ ...situation, hold: release('held') })).toMatchObject({ release: release('held'), because: 'hold' });
     expect(resolve({ ...situation, pin: release('pinned'), hold: release('held') })).toMatchObject({ because: 'pin' });
   });
-  test('is nothing to do for a toplevel that the host put back', () => {
+  test('is quarantined for a toplevel that the host rolled back', () => {
     expect(resolve({ ...situation, quarantined: new Set([release('new').toplevel]) })).toEqual({ kind: 'quarantined', release: release('new') });
   });
   test('is nothing before the first release', () => {

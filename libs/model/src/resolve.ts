@@ -8,13 +8,13 @@ export interface ReleaseRef {
   readonly toplevel: StorePath;
 }
 
-/** All that decides a host's desired state. */
+/** The inputs of {@link resolve} for one host. */
 export interface HostSituation {
   readonly pin: ReleaseRef | undefined;
-  /** The release that a hold froze the host on. */
+  /** The release on which a hold keeps the host. */
   readonly hold: ReleaseRef | undefined;
   readonly isRingPromoted: boolean;
-  /** The host's release in the running rollout. */
+  /** The host's release in the current rollout. */
   readonly rollout: ReleaseRef | undefined;
   /** The host's release in the last COMPLETE rollout. */
   readonly stable: ReleaseRef | undefined;
@@ -23,14 +23,14 @@ export interface HostSituation {
 
 export type Desired =
   | { readonly kind: 'release'; readonly release: ReleaseRef; readonly because: 'pin' | 'hold' | 'rollout' | 'stable' }
-  /** The host stays as it is: it tried this toplevel and rolled back. */
+  /** The host keeps what it has: it tried this toplevel and rolled back. */
   | { readonly kind: 'quarantined'; readonly release: ReleaseRef }
   /** There is no release for the host yet. */
   | { readonly kind: 'nothing' };
 
 /**
- * The desired state of a host: `pin ?? hold ?? (its ring is promoted ? the rollout's release : stable)`, unless that
- * toplevel is quarantined there. Pure and without memory: a host that was away for weeks gets one answer, the newest.
+ * The desired state of a host: `pin ?? hold ?? (its ring is promoted ? the rollout's release : stable)`, unless that toplevel is
+ * quarantined on the host. A pure function without history: a host that was away for weeks gets one answer, the newest.
  */
 export function resolve(situation: HostSituation): Desired {
   const { pin, hold, isRingPromoted, rollout, stable, quarantined } = situation;

@@ -3,17 +3,17 @@ import { describe, expect, test } from 'vitest';
 import { isEndedRevision, nextRevisionState, REVISION_EVENTS, REVISION_STATES, type RevisionState } from './revision-state.ts';
 
 describe('a revision', () => {
-  test('walks from RECEIVED to PUBLISHED', () => {
+  test('goes from RECEIVED to PUBLISHED', () => {
     const walk = (['accepted', 'verified', 'evaluated', 'built'] as const).reduce<RevisionState>(
       (state, event) => nextRevisionState(state, event) ?? state,
       'RECEIVED',
     );
     expect(walk).toBe('PUBLISHED');
   });
-  test('can be superseded until it has ended, and never after', () => {
+  test('can be superseded until it has ended, and never afterwards', () => {
     for (const state of REVISION_STATES) expect(nextRevisionState(state, 'superseded')).toBe(isEndedRevision(state) ? null : 'SUPERSEDED');
   });
-  test('leaves an end only when a person reopens it, or a host of it is built late', () => {
+  test('leaves a final state only when an administrator reopens it, or one of its hosts is built late', () => {
     for (const state of REVISION_STATES.filter(isEndedRevision)) {
       const left = REVISION_EVENTS.filter((event) => nextRevisionState(state, event) !== null);
       expect(left.every((event) => event === 'reopened' || (event === 'built' && state === 'BUILD_FAILED'))).toBe(true);
@@ -21,7 +21,7 @@ describe('a revision', () => {
     expect(nextRevisionState('SUPERSEDED', 'reopened')).toBeNull();
     expect(nextRevisionState('REJECTED', 'reopened')).toBeNull();
   });
-  test('never comes back to a state that it left, unless a person reopens it', () => {
+  test('never returns to an earlier state, unless an administrator reopens it', () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...REVISION_EVENTS)), (events) => {
         let seen = new Set<RevisionState>(['RECEIVED']);

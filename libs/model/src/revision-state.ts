@@ -1,4 +1,4 @@
-/** The walk of a revision from its arrival to signed releases (SPEC.md, "Revision"). */
+/** The states of a revision from its arrival to signed releases (SPEC.md, "Revision"). */
 export const REVISION_STATES = [
   'RECEIVED',
   'VERIFYING',
@@ -21,13 +21,13 @@ export const REVISION_EVENTS = [
   'built',
   'build-failed',
   'superseded',
-  /** An administrator asks for it to be evaluated anew. */
+  /** An administrator asks for another evaluation. */
   'reopened',
 ] as const;
 export type RevisionEvent = (typeof REVISION_EVENTS)[number];
 
 type Row = Readonly<Record<RevisionEvent, RevisionState | null>>;
-/** `null`: the event means nothing in this state and changes nothing. Every cell is written: a missing one does not compile. */
+/** `null`: the state ignores the event. Every cell is written out: a missing one does not compile. */
 const TABLE: Readonly<Record<RevisionState, Row>> = {
   RECEIVED: {
     accepted: 'VERIFYING',
@@ -106,7 +106,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     superseded: null,
     reopened: 'EVALUATING',
   },
-  // A host of it whose download failed is tried again, and may be built late.
+  // A host whose download failed is retried, and may be built late.
   BUILD_FAILED: {
     accepted: null,
     verified: null,
@@ -132,12 +132,12 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
 };
 const ENDS: ReadonlySet<RevisionState> = new Set(['PUBLISHED', 'REJECTED', 'EVAL_FAILED', 'BUILD_FAILED', 'SUPERSEDED']);
 
-/** The state after `event`, or null when the event changes nothing there. */
+/** The state after `event`; null: the state ignores it. */
 export function nextRevisionState(state: RevisionState, event: RevisionEvent): RevisionState | null {
   return TABLE[state][event];
 }
 
-/** True when the revision is under way no more: nothing but a person, or a host of it that is tried again, moves it. */
+/** True when the revision is no longer processed: only an administrator, or a retry of one of its hosts, can change its state. */
 export function isEndedRevision(state: RevisionState): boolean {
   return ENDS.has(state);
 }

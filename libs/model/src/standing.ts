@@ -5,78 +5,75 @@ import { isOn, type Observed } from './observed.ts';
 import type { Desired } from './resolve.ts';
 import type { RevisionState } from './revision-state.ts';
 
-/**
- * Where a host stands, in one word (SPEC.md, "Standing"). Page, command line, exit status, commit statuses and the counts of a
- * rollout all say this word, and nothing beside it.
- */
+/** The standing of a host (SPEC.md, "Standing"). Page, command line, exit status, commit statuses and the counts of a rollout all use it. */
 export const HOST_STANDINGS = [
-  /** Runs what it should, and starts it next time. */
+  /** Runs what it should, and boots it next. */
   'in-sync',
-  /** On its way there. */
+  /** On its way to the system that it should run. */
   'under-way',
-  /** Has it, or may not download it yet; its policy, its people or a restart decide when. */
+  /** Has the system, or may not download it yet. Its policy, its user or a restart decides when it goes on. */
   'waiting',
-  /** A person at the machine keeps another system. */
+  /** A user keeps another system. */
   'local-override',
-  /** Tried it and rolled back: not offered again until an administrator says so. */
+  /** Tried the system and rolled back. It is not offered again until an administrator retries it. */
   'rolled-back',
-  /** Tried or refused it, and is in no good state. */
+  /** Tried or refused the system, and did not recover. */
   'failed',
-  /** Had it, and was changed by somebody else. */
+  /** Had the system, and was changed outside of Floe. */
   'drifted',
-  /** The revision has nothing for it: it does not evaluate or build. It keeps what it had. */
+  /** The revision has no release for it: it does not evaluate or build. It keeps its last system. */
   'behind',
-  /** No longer in the flake. It keeps what it had. */
+  /** No longer in the flake. It keeps its last system. */
   'removed',
-  /** Runs what it should, which is not the revision's system: a pin or a hold keeps it. */
+  /** Runs what it should, which is not the revision's system: a pin or a hold keeps it there. */
   'pinned',
-  /** Not connected, and not there yet. */
+  /** Not connected, and not yet on the system that it should run. */
   'away',
   'not-enrolled',
   'no-release',
   'revoked',
-  /** Two machines use its key: both are shut out. */
+  /** Two machines use its key. Both are refused. */
   'cloned',
 ] as const;
 export type HostStanding = (typeof HOST_STANDINGS)[number];
 
-/** What a revision has for a host. `none`: `host`, by an error of its own; `revision`, because the revision failed as a whole. */
+/** What a revision has for a host. `none`: no release, because of the host's own error, or because the whole revision failed. */
 export type Offer =
   | { readonly kind: 'release'; readonly toplevel: StorePath }
   | { readonly kind: 'none'; readonly because: 'host' | 'revision' }
   | { readonly kind: 'removed' }
-  /** No revision has come to its end yet, or this one does not know the host. */
+  /** No revision has finished yet, or this one does not know the host. */
   | { readonly kind: 'unknown' };
 
-/** What the agent last said of itself. */
-export interface AgentWord {
+/** What the agent last reported about itself. */
+export interface ReportedState {
   readonly observed: Observed;
   readonly state: AgentState;
   /** The toplevel that `state` is about. */
   readonly subject: StorePath | undefined;
-  /** A person at the machine chose another system, and the agent does not fight it: {@link isLocalOverride}. */
+  /** A user chose another system, and the agent keeps it: {@link isLocalOverride}. */
   readonly isOverridden: boolean;
-  /** An administrator had it try again, and its agent has not taken that up: what it said before counts no more. */
-  readonly isToRetry: boolean;
+  /** An administrator asked for a retry that the agent has not accepted yet. Its earlier report does not count. */
+  readonly isRetryPending: boolean;
 }
 
-/** All that decides where a host stands. */
-export interface HostFacts extends AgentWord {
+/** The inputs of {@link standingOf}. */
+export interface HostFacts extends ReportedState {
   /** `cloned`: two machines were seen with its key. */
   readonly enrolment: 'none' | 'enrolled' | 'revoked' | 'cloned';
   readonly isConnected: boolean;
-  /** What `resolve()` wants on it now. */
+  /** What `resolve()` answers now. */
   readonly desired: Desired;
-  /** What the revision that is asked about has for it. */
+  /** What the revision in question has for the host. */
   readonly offer: Offer;
 }
 
-/** Where a host stands. Total: every combination of facts has one answer. */
+/** The standing of a host. Total: every combination of facts has exactly one. */
 export function standingOf(facts: HostFacts): HostStanding {
   if (facts.enrolment === 'cloned') return 'cloned';
   if (facts.enrolment === 'revoked') return 'revoked';
   const { offer } = facts;
-  // Also of a host that nobody enrolled yet: its configuration is broken.
+  // Also for a host that is not enrolled yet: its configuration is broken.
   if (offer.kind === 'none' && offer.because === 'host') return 'behind';
   if (facts.enrolment === 'none') return 'not-enrolled';
   if (offer.kind === 'none') return 'behind';
@@ -85,22 +82,22 @@ export function standingOf(facts: HostFacts): HostStanding {
   return standing === 'in-sync' && isKeptElsewhere(facts) ? 'pinned' : standing;
 }
 
-/** True when a pin or a hold wants another system than the revision has for the host. */
+/** True when a pin or a hold keeps the host on another system than the revision's. */
 function isKeptElsewhere({ desired, offer }: HostFacts): boolean {
   if (desired.kind !== 'release' || offer.kind !== 'release') return false;
   return (desired.because === 'pin' || desired.because === 'hold') && desired.release.toplevel !== offer.toplevel;
 }
 
-/** Where the machine stands with what it should run now, whatever a revision has for it, and whoever may talk to it. */
+/** The standing of the machine towards its desired state, without regard to a revision and to the enrolment. */
 export function standingOfMachine(facts: Omit<HostFacts, 'offer' | 'enrolment'>): HostStanding {
   const { desired, state } = facts;
   if (desired.kind === 'nothing') return 'no-release';
   const { toplevel } = desired.release;
   if (hasArrived(facts, toplevel)) return 'in-sync';
-  // Nobody offers it again, whatever the agent says of other systems.
+  // It is not offered again, whatever the agent reports about other systems.
   if (desired.kind === 'quarantined') return 'rolled-back';
   const isAboutIt = facts.subject === toplevel;
-  if (!facts.isToRetry) {
+  if (!facts.isRetryPending) {
     if (isAboutIt && state === 'ROLLED_BACK') return 'rolled-back';
     if (isAboutIt && (state === 'ROLLBACK_FAILED' || state === 'BLOCKED')) return 'failed';
     if (isRefusal(state, facts.subject, toplevel)) return 'failed';
@@ -108,11 +105,11 @@ export function standingOfMachine(facts: Omit<HostFacts, 'offer' | 'enrolment'>)
   }
   if (!facts.isConnected) return 'away';
   if (isAboutIt && isWaiting(state)) return 'waiting';
-  if (isAboutIt && state === 'SUCCEEDED' && !facts.isToRetry) return 'drifted';
+  if (isAboutIt && state === 'SUCCEEDED' && !facts.isRetryPending) return 'drifted';
   return 'under-way';
 }
 
-/** What a revision in this state has for a host. `retryAt`: the host's trouble may pass, and it has no release until then. */
+/** What a revision in this state has for a host. `retryAt`: the host's error may be temporary; it has no release until the retry. */
 export function offerOf(
   state: RevisionState,
   evaluation: { readonly outcome: EvaluationOutcome; readonly toplevel?: StorePath | undefined; readonly retryAt?: number | undefined } | undefined,
@@ -152,27 +149,27 @@ const CALLS: Readonly<Record<HostStanding, boolean>> = {
   cloned: true,
 };
 
-/** True when it does not get better without a person. A host that is away, not enrolled, or revoked on purpose needs nobody. */
-export function needsPerson(standing: HostStanding): boolean {
+/** True when only an administrator can improve it. A host that is away, not enrolled, or revoked on purpose needs no attention. */
+export function needsAction(standing: HostStanding): boolean {
   return CALLS[standing];
 }
 
-/** True when the agent's last word is that it keeps what a person at the machine chose. */
+/** True when the agent last reported that it keeps a system that a user chose. */
 export function isLocalOverride(state: AgentState, detail: { readonly code: string } | undefined): boolean {
   return state === 'IDLE' && detail?.code === 'LOCAL_OVERRIDE';
 }
 
-/** True when the agent refuses `toplevel`: by name, or a directive that it could not take so far as to learn what it is about. */
+/** True when the agent refuses `toplevel`, or refused a directive that it could not read. */
 function isRefusal(state: AgentState, subject: StorePath | undefined, toplevel: StorePath): boolean {
   return state === 'REJECTED' && (subject === toplevel || subject === undefined);
 }
 
-/** True when the agent has what it was told, and its policy, its people or a restart decide when. */
+/** True when the agent has its directive, and its policy, its user or a restart decides when it goes on. */
 export function isWaiting(state: AgentState): boolean {
   return state === 'DEFERRED' || state === 'BOOT_STAGED';
 }
 
-/** True when the host runs `toplevel`, starts it next time, and no verdict about it is outstanding. */
-export function hasArrived(host: Pick<AgentWord, 'observed' | 'state' | 'subject'>, toplevel: StorePath): boolean {
+/** True when the host runs `toplevel`, boots it next, and no verdict about it is outstanding. */
+export function hasArrived(host: Pick<ReportedState, 'observed' | 'state' | 'subject'>, toplevel: StorePath): boolean {
   return isOn(host.observed, toplevel) && !(host.subject === toplevel && isActivating(host.state));
 }

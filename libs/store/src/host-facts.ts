@@ -1,14 +1,14 @@
-import { isLocalOverride, type AgentWord, type Desired, type HostFacts, type Offer } from '@floe/model';
+import { isLocalOverride, type ReportedState, type Desired, type HostFacts, type Offer } from '@floe/model';
 import type { HostRow } from './records.ts';
 
 /** A host's row in the words of libs/model: what its agent last said of itself, and about what. */
-export function lastWordOf(row: HostRow): AgentWord {
+export function lastWordOf(row: HostRow): ReportedState {
   return {
     observed: row.observed,
     state: row.state,
     subject: row.stateToplevel,
     isOverridden: isLocalOverride(row.state, row.detail),
-    isToRetry: row.retryEpoch !== undefined,
+    isRetryPending: row.retryEpoch !== undefined,
   };
 }
 

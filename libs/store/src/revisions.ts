@@ -1,4 +1,4 @@
-import { boundedTime, isEndedRevision, isFinishedFirst, MAX_COUNTER, PATIENCE, REVISION_STATES, storableText } from '@floe/model';
+import { boundedTime, isEndedRevision, mustFinishFirst, MAX_COUNTER, SUPERSESSION_LIMIT, REVISION_STATES, storableText } from '@floe/model';
 import { and, desc, eq, gt, inArray, like, lt, ne, or, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
@@ -145,9 +145,9 @@ async function finishedFirst(db: Database, repositoryId: string, now: number): P
     gt(revisions.sequence, last?.sequence ?? 0),
     lt(revisions.sequence, running.sequence),
   );
-  const row = await newestFirst(db, superseded, PATIENCE.supersessions);
+  const row = await newestFirst(db, superseded, SUPERSESSION_LIMIT.supersessions);
   const since = Math.min(running.receivedAt, ...row.map(({ receivedAt }) => receivedAt));
-  const isFirst = isFinishedFirst({ supersededInARow: row.length, waitingMs: now - since, isStuck: running.error !== undefined });
+  const isFirst = mustFinishFirst({ supersededInARow: row.length, waitingMs: now - since, isStuck: running.error !== undefined });
   return isFirst ? running : undefined;
 }
 

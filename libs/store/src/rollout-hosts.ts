@@ -1,5 +1,5 @@
 import {
-  isLeaving,
+  isBrieflyAway,
   NOTHING_OBSERVED,
   offerOf,
   standingOf,
@@ -28,7 +28,7 @@ const NEVER_HEARD: Omit<HostFacts, 'offer' | 'desired'> = {
   state: 'IDLE',
   subject: undefined,
   isOverridden: false,
-  isToRetry: false,
+  isRetryPending: false,
   isConnected: false,
   enrolment: 'none',
 };
@@ -51,7 +51,7 @@ export function rolloutHosts({ evaluations, rows, desired, quarantines, now }: R
         host,
         standing,
         reason: reason === undefined ? undefined : storableText(reason, MAX_REASON_CHARACTERS),
-        isLeaving: standing === 'away' && isLeaving(row?.lastSeenAt ?? row?.enrolledAt, now),
+        isBrieflyAway: standing === 'away' && isBrieflyAway(row?.lastSeenAt ?? row?.enrolledAt, now),
       };
     });
 }

@@ -1,4 +1,4 @@
-import { countRollout, HOST_STANDINGS, judgeRollout, MAX_COUNTER, resolve, storableText, type HostName, type HostStanding } from '@floe/model';
+import { countRollout, HOST_STANDINGS, summarizeRollout, MAX_COUNTER, resolve, storableText, type HostName, type HostStanding } from '@floe/model';
 import { and, eq, inArray, isNull, lt } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
@@ -58,7 +58,7 @@ export async function freezeRollout(tx: Database, successor: Successor, at: numb
     counts,
     leaving,
     hosts: others,
-  } = judgeRollout(
+  } = summarizeRollout(
     rolloutHosts({
       evaluations: await readEvaluations(tx, older.revisionId),
       rows: new Map(rows.map((row) => [row.host, row])),

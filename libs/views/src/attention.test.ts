@@ -1,4 +1,4 @@
-import { HOST_ACTIONS, HOST_STANDINGS, needsPerson } from '@floe/model';
+import { HOST_ACTIONS, HOST_STANDINGS, needsAction } from '@floe/model';
 import { describe, expect, test } from 'vitest';
 import { attentionOf, sameAttention, verdictOf } from './attention.ts';
 import { fleetView, hostView, NOW, revisionView, SHA } from './fixtures.ts';
@@ -42,7 +42,7 @@ test('a commit with far fewer hosts and a rewritten branch are held alike, each 
 });
 
 test('whoever needs a person is told what to do, and hosts with one trouble are told together', () => {
-  for (const standing of HOST_STANDINGS.filter(needsPerson)) {
+  for (const standing of HOST_STANDINGS.filter(needsAction)) {
     const host = hostView('ws1', { standing, actions: [...HOST_ACTIONS] });
     expect(todoOf(host), standing).not.toBeNull();
     expect(shortTodoOf(host), standing).not.toBe('');

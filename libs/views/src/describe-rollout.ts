@@ -1,4 +1,4 @@
-import { isInTrouble, isSeenSomewhere, type HostStanding, type RolloutCounts, type StatusText } from '@floe/model';
+import { hasUnreportedTrouble, runsSomewhere, type HostStanding, type RolloutCounts, type StatusText } from '@floe/model';
 import { isLargeFleet, listNames, progressOf } from './hosts-in-words.ts';
 import { standingName } from './standing.ts';
 
@@ -53,9 +53,9 @@ export function describeSuperseded(supersededBy: string | undefined, before?: St
 }
 
 function stateOf(counts: RolloutCounts, { isComplete = false, leaving = 0 }: RolloutProgress): StatusText['state'] {
-  if (isInTrouble(counts)) return 'failure';
+  if (hasUnreportedTrouble(counts)) return 'failure';
   if (counts['under-way'] + leaving > 0 && !isComplete) return 'pending';
-  return isSeenSomewhere(counts) ? 'success' : 'pending';
+  return runsSomewhere(counts) ? 'success' : 'pending';
 }
 
 function sentence(counts: RolloutCounts, names: RolloutNames): string {

@@ -1,4 +1,4 @@
-import { isEndedRevision, isInTrouble, type RevisionState } from '@floe/model';
+import { isEndedRevision, hasUnreportedTrouble, type RevisionState } from '@floe/model';
 import type { RevisionView } from '@floe/protocol';
 
 /** `partly`: done, but not for all hosts. `held`: waits for an administrator. `skipped`: it will not happen any more. */
@@ -74,7 +74,7 @@ function rolloutStatus({ state, counts, frozenAt }: NonNullable<RevisionView['ro
   if (counts === null) return state === 'COMPLETE' ? 'done' : 'skipped';
   if (state === 'PAUSED' || state === 'ABORTED') return 'failed';
   if (frozenAt === null && counts['under-way'] > 0) return 'running';
-  if (isInTrouble(counts)) return 'failed';
+  if (hasUnreportedTrouble(counts)) return 'failed';
   if (frozenAt === null && state !== 'COMPLETE') return 'running';
   if (counts['in-sync'] === counts.total) return 'done';
   return counts['in-sync'] === 0 && frozenAt !== null ? 'skipped' : 'partly';

@@ -1,4 +1,4 @@
-import { HOST_STANDINGS, needsPerson } from '@floe/model';
+import { HOST_STANDINGS, needsAction } from '@floe/model';
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { hostView } from './fixtures.ts';
@@ -21,7 +21,7 @@ test('the table of libs/model/SPEC.md says what the code says', () => {
   const spec = readFileSync(new URL('../../model/SPEC.md', import.meta.url), 'utf8');
   const rows = [...spec.matchAll(/^\| `([a-z-]+)` \| ([a-z ]+) \| (needed|–) \| /gm)].map(([, ...cells]) => cells.join(' | '));
   expect(rows.toSorted()).toEqual(
-    HOST_STANDINGS.map((standing) => `${standing} | ${standingName(standing)} | ${needsPerson(standing) ? 'needed' : '–'}`).toSorted(),
+    HOST_STANDINGS.map((standing) => `${standing} | ${standingName(standing)} | ${needsAction(standing) ? 'needed' : '–'}`).toSorted(),
   );
 });
 

@@ -1,4 +1,4 @@
-import { HOST_STANDINGS, isTerminalAgentState, needsPerson, type HostStanding } from '@floe/model';
+import { HOST_STANDINGS, isTerminalAgentState, needsAction, type HostStanding } from '@floe/model';
 import type { HostView } from '@floe/protocol';
 import { count, percent, words } from './text.ts';
 
@@ -48,7 +48,7 @@ export function stepWords({ state, progress }: Pick<HostView, 'state' | 'progres
 
 /** True when the host does not get better without a person: by its standing, or because the server cannot do its work for it. */
 export function needsAttention(host: Pick<HostView, 'standing' | 'trouble'>): boolean {
-  return host.trouble !== null || needsPerson(host.standing);
+  return host.trouble !== null || needsAction(host.standing);
 }
 
 /** Why a host that nobody has to look after is not on what it was told, in its agent's words; null for all others. */
@@ -66,7 +66,7 @@ export function reasonOf(host: Pick<HostView, 'standing' | 'problem' | 'detail'>
 
 /** What calls a person to the host, in a few words behind its name: "rolled back". */
 export function problemWords(host: Pick<HostView, 'standing' | 'state'>): string {
-  return needsPerson(host.standing) ? standingWords(host) : 'has a problem';
+  return needsAction(host.standing) ? standingWords(host) : 'has a problem';
 }
 
 /** "37 of 40 hosts in sync, 2 away, 1 waiting", the rest in the order of HOST_STANDINGS. */

@@ -21,7 +21,7 @@ export const anyHost = fc.record({
   state: fc.constantFrom(...AGENT_STATES),
   subject: fc.constantFrom(wanted, wanted, other, undefined),
   isOverridden: fc.boolean(),
-  isToRetry: fc.boolean(),
+  isRetryPending: fc.boolean(),
   desired: fc.constantFrom('nothing', 'release', 'release', 'quarantined', 'pin'),
   outcome: fc.constantFrom('CHANGED', 'CHANGED', ...EVALUATION_OUTCOMES),
 });
@@ -45,7 +45,7 @@ export function toHost(facts: typeof anyHost extends fc.Arbitrary<infer Facts> ?
     clonedAt: facts.enrolment === 'cloned' ? 2 : undefined,
     desired: { releaseId: 'r', toplevel, sequence: 1, epoch: 3, since: 1 },
     epoch: 3,
-    retryEpoch: facts.isToRetry ? 3 : undefined,
+    retryEpoch: facts.isRetryPending ? 3 : undefined,
     observed: facts.observed,
     state: facts.state,
     stateToplevel: facts.subject,

@@ -25,7 +25,7 @@ export function committed(journal: AgentJournal, event: AgentEventOf<'committed'
   return end(journal, 'SUCCEEDED', now, { detail, changes: { previous: journal.before?.toplevel ?? null }, timings: { commitMs: event.tookMs } });
 }
 
-/** The system was kept although the server did not answer. It is open whether the system itself cuts the server off. */
+/** The system was kept although the server did not answer. Whether the system itself blocks the connection is unknown. */
 export const SERVER_AWAY = 'SERVER_AWAY';
 
 /** The system works, but was rolled back because the server stayed away while the network worked. */

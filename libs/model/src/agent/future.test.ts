@@ -13,25 +13,25 @@ function journal(changes: Partial<AgentJournal>): AgentJournal {
 }
 const deferral = { since: NOW - HOUR, restartSince: null, laterCount: 1, laterUntil: NOW + HOUR, isOverruled: false };
 
-test('what is dated rightly stays as it is', () => {
+test('correct times are not changed', () => {
   for (const each of [journal({}), journal({ deferral, override: { toplevel: null, since: NOW - DAY, by: 'switch' } })]) {
     expect(withoutFuture(each, NOW)).toBe(each);
   }
 });
 
-test('a wait that began while the clock was a year ahead goes on as it was meant', () => {
+test('a wait that began while the clock was a year ahead keeps its length', () => {
   const ahead = { ...deferral, since: NOW + YEAR, restartSince: NOW + YEAR, laterUntil: NOW + YEAR + 2 * HOUR };
   expect(withoutFuture(journal({ deferral: ahead }), NOW).deferral).toEqual({ ...ahead, since: NOW, restartSince: NOW, laterUntil: NOW + 2 * HOUR });
-  // Only the "later" was said under that clock.
+  // Only the "later" was dated by that clock.
   expect(withoutFuture(journal({ deferral: { ...deferral, laterUntil: NOW + YEAR } }), NOW).deferral).toEqual({ ...deferral, laterUntil: null });
 });
 
-test('a choice that was made next year is one of now', () => {
+test('an override that is dated a year ahead begins now', () => {
   const override = { toplevel: null, since: NOW + YEAR, by: 'rollback' } as const;
   expect(withoutFuture(journal({ override }), NOW).override).toEqual({ ...override, since: NOW });
 });
 
-test('nothing lies far ahead afterwards, and doing it twice is doing it once', () => {
+test('no time is far in the future afterwards, and a second correction changes nothing', () => {
   const anyTime = fc.integer({ min: NOW - YEAR, max: NOW + 3 * YEAR });
   const anyDeferral = fc.record({
     since: anyTime,

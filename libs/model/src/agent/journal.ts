@@ -3,7 +3,7 @@ import type { CommitSha, StorePath } from '../brands.ts';
 import type { Observed } from '../observed.ts';
 import type { Detail, StageTimings } from '../report.ts';
 
-/** The version of the journal's form on disk. */
+/** The version of the journal's format on disk. */
 export const AGENT_JOURNAL_VERSION = 1;
 
 /** The parts of a signed release that the agent acts on. */
@@ -23,7 +23,7 @@ export interface AgentDirective {
   /** An administrator asked to try a quarantined toplevel again. */
   readonly isRetry: boolean;
   readonly release: AgentRelease;
-  /** The signed envelope as it came, in JSON: the proof of why the machine changed. */
+  /** The signed envelope as received, in JSON: the proof of why the machine changed. */
   readonly envelope: string;
 }
 

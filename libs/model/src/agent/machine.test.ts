@@ -68,7 +68,7 @@ const toActivating = (epoch = 1): AgentEvent[] => [...toStaged(epoch), { type: '
 const toVerifying = (epoch = 1): AgentEvent[] => [...toActivating(epoch), { type: 'switched', epoch, tookMs: 2 }];
 const toCommitting = (epoch = 1): AgentEvent[] => [...toVerifying(epoch), { type: 'verified', epoch, tookMs: 3, note: null }];
 
-test('a directive walks to SUCCEEDED, one job after another, each reported', () => {
+test('a directive goes to SUCCEEDED one job after another, and each state is reported', () => {
   let journal = emptyJournal(0);
   const seen: [AgentState, AgentJob | 'ask' | undefined][] = [];
   for (const event of [...toCommitting(), { type: 'committed', epoch: 1, tookMs: 4 } as const]) {
@@ -91,13 +91,13 @@ test('a directive walks to SUCCEEDED, one job after another, each reported', () 
   expect(journal.timings).toEqual({ downloadMs: 1, activateMs: 2, verifyMs: 3, commitMs: 4 });
 });
 
-test('nothing is downloaded or switched on a machine that is on it already', () => {
+test('a machine that is on target already downloads and switches nothing', () => {
   const { journal, effects } = play([offered(1), { type: 'inspected', epoch: 1, isOnTarget: true }]);
   expect(journal.state).toBe('SUCCEEDED');
   expect(jobsOf(effects)).toEqual([]);
 });
 
-test('a failed switch goes back, and the system is not tried again without a person', () => {
+test('a failed switch is rolled back, and the system is not tried again without an administrator', () => {
   const failed = play([...toActivating(), { type: 'switch-failed', epoch: 1, tookMs: 1, detail }]);
   expect([failed.journal.state, jobsOf(failed.effects)]).toEqual(['ROLLING_BACK', ['roll-back']]);
   const { journal } = play([{ type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }], failed.journal);
@@ -107,7 +107,7 @@ test('a failed switch goes back, and the system is not tried again without a per
   expect(play([offered(2, NEWER)], journal).journal.state).toBe('OFFERED');
 });
 
-test('a system that cannot reach the server is blamed only when the one before can', () => {
+test('a system that cannot reach the server is quarantined only when the previous one can', () => {
   const lost = play([...toVerifying(), { type: 'verify-failed', epoch: 1, tookMs: 1, detail, isContactLost: true }]).journal;
   expect(lost.state).toBe('ROLLING_BACK');
   const blamed = play([{ type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }], lost).journal;
@@ -116,7 +116,7 @@ test('a system that cannot reach the server is blamed only when the one before c
   expect(spared).toMatchObject({ state: 'OFFERED', quarantined: [] });
 });
 
-test('a newer directive replaces one that changed nothing yet, and waits for the verdict of one that did', () => {
+test('a newer directive replaces one that changed nothing yet, and waits for the verdict about one that did', () => {
   const replaced = play([...toStaged(), offered(2, NEWER)]);
   expect(replaced.journal).toMatchObject({ state: 'OFFERED', epoch: 2 });
   expect(replaced.effects.map(({ type }) => type)).toContain('stop-job');
@@ -134,7 +134,7 @@ test('a newer directive replaces one that changed nothing yet, and waits for the
   expect(play([{ type: 'pending-due' }], ended.journal).journal).toMatchObject({ state: 'OFFERED', directive: { epoch: 2 }, pending: null });
 });
 
-test('a directive of an epoch or a sequence that is not newer changes nothing', () => {
+test('a directive of an old epoch or sequence changes nothing', () => {
   const { journal } = play([...toStaged(5)]);
   expect(play([offered(5, NEWER)], journal).journal).toBe(journal);
   expect(play([offered(6, NEWER, { sequence: 4 })], journal).journal).toBe(journal);
@@ -151,7 +151,7 @@ test('late events of a replaced directive change nothing', () => {
   }
 });
 
-test('after a restart the job begins again where the journal says', () => {
+test('after a restart of the agent the job of the journal starts again', () => {
   const cases: [AgentEvent[], AgentState, AgentJob[]][] = [
     [[offered(1)], 'OFFERED', ['inspect']],
     [toStaged().slice(0, 2), 'DOWNLOADING', ['download']],
@@ -161,13 +161,13 @@ test('after a restart the job begins again where the journal says', () => {
     [toVerifying(), 'ROLLING_BACK', ['roll-back']],
     [toCommitting(), 'COMMITTING', ['commit']],
   ];
-  for (const [events, state, works] of cases) {
+  for (const [events, state, jobs] of cases) {
     const { journal, effects } = play([...events, restarted]);
-    expect([journal.state, jobsOf(effects)]).toEqual([state, works]);
+    expect([journal.state, jobsOf(effects)]).toEqual([state, jobs]);
   }
 });
 
-test('an interrupted activation is tried again, but not for ever', () => {
+test('an interrupted activation is retried a limited number of times', () => {
   let { journal } = play(toActivating());
   for (let time = 1; time < MAX_INTERRUPTIONS; time += 1) {
     journal = play([restarted, { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }], journal).journal;
@@ -178,7 +178,7 @@ test('an interrupted activation is tried again, but not for ever', () => {
   expect(journal).toMatchObject({ state: 'ROLLED_BACK', quarantined: [NEW] });
 });
 
-test('a switch that went through while the agent was restarted is verified, but not for ever', () => {
+test('a switch that succeeded while the agent was restarted is verified, a limited number of times', () => {
   let { journal } = play(toVerifying());
   const first = play([{ type: 'switched', epoch: 1, tookMs: 0 }], journal);
   expect([first.journal.state, jobsOf(first.effects)]).toEqual(['VERIFYING', ['verify']]);
@@ -187,7 +187,7 @@ test('a switch that went through while the agent was restarted is verified, but 
   expect(journal.state).toBe('ROLLING_BACK');
 });
 
-test('a first system that does not work has nothing to go back to, and says so', () => {
+test('a first system that fails has no rollback target, and reports that', () => {
   const { journal } = play([
     ...toStaged(),
     { type: 'go', epoch: 1 },
@@ -197,18 +197,18 @@ test('a first system that does not work has nothing to go back to, and says so',
   expect(journal).toMatchObject({ state: 'ROLLBACK_FAILED', detail: { code: 'NO_PREVIOUS_SYSTEM' }, quarantined: [NEW] });
 });
 
-test('what could not be made the boot default is tried again, and no success', () => {
+test('a commit that failed is retried, and is not reported as success', () => {
   const blocked = play([...toCommitting(), { type: 'commit-failed', epoch: 1, tookMs: 1, detail }]);
   expect(blocked.journal).toMatchObject({ state: 'BLOCKED', verdict: 'passed', attempt: 1 });
   expect(blocked.effects).toContainEqual({ type: 'retry-later', pace: 'slowly', attempt: 1 });
   const again = play([{ type: 'retry-due', epoch: 1 }], blocked.journal);
   expect([again.journal.state, jobsOf(again.effects)]).toEqual(['COMMITTING', ['commit']]);
-  // By what it was verified is not known any more: whether the server is there is looked at again.
+  // The verification note is gone, so the agent checks again whether the server answers.
   const committed = play([{ type: 'committed', epoch: 1, tookMs: 1 }], again.journal);
   expect(committed.journal).toMatchObject({ state: 'SUCCEEDED', detail: { code: SERVER_AWAY } });
 });
 
-test('downloads are tried for as long as it takes, and a reason is reported once', () => {
+test('downloads are retried without limit, and each reason is reported once', () => {
   const failed: AgentEvent = { type: 'download-failed', epoch: 1, tookMs: 1, detail, isRetryable: true };
   const first = play([...toStaged().slice(0, 2), failed]);
   expect(first.effects.map(({ type }) => type)).toEqual(['report', 'retry-later']);
@@ -217,7 +217,7 @@ test('downloads are tried for as long as it takes, and a reason is reported once
   expect(second.journal.state).toBe('DOWNLOADING');
 });
 
-test('a download that only people can mend is tried three times in all, and a newer directive or a retry begins anew', () => {
+test('a download that only an administrator can fix is tried three times', () => {
   const failed: AgentEvent = { type: 'download-failed', epoch: 1, tookMs: 1, detail, isRetryable: false };
   let step = play([...toStaged().slice(0, 2), failed]);
   for (const state of ['BLOCKED', 'REJECTED']) {
@@ -229,7 +229,7 @@ test('a download that only people can mend is tried three times in all, and a ne
   expect(step.effects.map(({ type }) => type)).toEqual(['report', 'tidy']);
 });
 
-test('a way back that failed, and was brought to its end by the watchdog or by hand, is one that was gone', () => {
+test('a failed rollback that the watchdog or a user completed counts as a rollback', () => {
   let { journal } = play([...toActivating(), { type: 'switch-failed', epoch: 1, tookMs: 1, detail }]);
   while (journal.state === 'ROLLING_BACK') journal = play([{ type: 'rollback-failed', epoch: 1, tookMs: 1, detail }], journal).journal;
   expect(journal.state).toBe('ROLLBACK_FAILED');
@@ -240,7 +240,7 @@ test('a way back that failed, and was brought to its end by the watchdog or by h
 
 // ---- waiting -------------------------------------------------------------------------------------------------------
 
-test('a staged system waits while the conditions are not clear, and says why once per reason', () => {
+test('a staged system waits while the conditions are not clear, and reports each reason once', () => {
   const staged = play(toStaged().slice(0, 3));
   expect(jobsOf(staged.effects)).toEqual(['assess']);
   const deferred = play([waits(1)], staged.journal);
@@ -253,7 +253,7 @@ test('a staged system waits while the conditions are not clear, and says why onc
   expect(play([clear(1)], other.journal)).toMatchObject({ journal: { state: 'STAGED' } });
 });
 
-test('a download that the policy holds is a wait like any other: with its beginning, a look, and an end', () => {
+test('a download that the policy delays is a deferral: with a start, checks, and an end', () => {
   const wait = { detail: { code: 'METERED', message: 'on a metered connection' }, until: null };
   const held = play([...toStaged().slice(0, 2), { type: 'download-held', epoch: 1, wait }]);
   expect(held.journal).toMatchObject({ state: 'DEFERRED', detail: { code: 'METERED' }, deferral: { since: 1 }, impact: null });
@@ -264,7 +264,7 @@ test('a download that the policy holds is a wait like any other: with its beginn
   expect([due.journal.state, jobsOf(due.effects)]).toEqual(['DOWNLOADING', ['download']]);
 });
 
-test('the wait for a restart is counted from its beginning, whatever is pushed or started meanwhile', () => {
+test('the wait for a restart counts from its beginning, whatever is pushed or booted meanwhile', () => {
   let journal = play([...toBootStaged(), { type: 'boot-staged', epoch: 1, tookMs: 1, detail }]).journal;
   journal = [
     offered(2, NEWER),
@@ -277,7 +277,7 @@ test('the wait for a restart is counted from its beginning, whatever is pushed o
   expect(journal).toMatchObject({ state: 'BOOT_STAGED', directive: { epoch: 2 }, since: 100, deferral: { restartSince: 1 } });
 });
 
-test('what waited goes on waiting from when it did when a newer system comes', () => {
+test('a newer system inherits the start of the wait', () => {
   const deferred = play([...toStaged().slice(0, 3), waits(1)]).journal;
   const newer = decide(deferred, offered(2, NEWER), 100).journal;
   const staged = [
@@ -287,7 +287,7 @@ test('what waited goes on waiting from when it did when a newer system comes', (
   expect(staged.reduce((journal, event) => decide(journal, event, 100).journal, newer).deferral?.since).toBe(1);
 });
 
-test('conditions that changed before the first change make it wait again', () => {
+test('conditions that are no longer clear before the first change defer it again', () => {
   const { journal } = play([...toStaged(), { type: 'go', epoch: 1 }, waits(1)]);
   expect(journal.state).toBe('DEFERRED');
 });
@@ -296,7 +296,7 @@ test('conditions that changed before the first change make it wait again', () =>
 
 const toBootStaged = (): AgentEvent[] => [...toStaged(), { type: 'go', epoch: 1 }, { type: 'cleared', epoch: 1, before, how: 'boot' }];
 
-test('a system for the next start is staged, started, verified, and only then kept', () => {
+test('a system for the next start is staged, booted and verified before it is committed', () => {
   const staged = play(toBootStaged());
   expect([staged.journal.state, jobsOf(staged.effects)]).toEqual(['BOOT_STAGED', ['stage-boot']]);
   const waiting = play([{ type: 'boot-staged', epoch: 1, tookMs: 1, detail }], staged.journal);
@@ -313,12 +313,12 @@ test('a system for the next start is staged, started, verified, and only then ke
   expect(kept).toMatchObject({ state: 'SUCCEEDED', previous: OLD, boot: null });
 });
 
-test('a switch that finds out that only a start will do is staged for one', () => {
+test('a system whose switch reports that it needs a restart is staged for the next start', () => {
   const step = play([...toActivating(), { type: 'restart-needed', epoch: 1, detail }]);
   expect([step.journal.state, jobsOf(step.effects), step.journal.before?.toplevel]).toEqual(['BOOT_STAGED', ['stage-boot'], OLD]);
 });
 
-test('a start that fell back is a failure; one that brought another system is tried again, but not for ever', () => {
+test('a start that the boot guard reverted is a failure; a start of another system is retried a limited number of times', () => {
   const { journal } = play([...toBootStaged(), { type: 'boot-staged', epoch: 1, tookMs: 1, detail }]);
   expect(play([rebooted(false, true)], journal).journal).toMatchObject({ state: 'ROLLING_BACK', verdict: 'failed', detail: { code: 'BOOT_FAILED' } });
   const once = play([rebooted(false)], journal);
@@ -329,7 +329,7 @@ test('a start that fell back is a failure; one that brought another system is tr
   });
 });
 
-test('a machine that lost its power while a started system was verified, and came up with the old one, tries again, but not for ever', () => {
+test('a machine that lost power while a booted system was verified, and booted the previous one, retries a limited number of times', () => {
   let { journal } = play([...toBootStaged(), { type: 'boot-staged', epoch: 1, tookMs: 1, detail }]);
   for (let time = 1; time < 3; time += 1) {
     const step = play([rebooted(true), rebooted(false)], journal);
@@ -339,20 +339,20 @@ test('a machine that lost its power while a started system was verified, and cam
   expect(play([rebooted(true), rebooted(false)], journal).journal).toMatchObject({ state: 'ROLLING_BACK', verdict: 'failed' });
 });
 
-test('a restart that did not come about is tried again, when the policy still has it', () => {
+test('a restart that failed is retried when the policy still allows it', () => {
   const failed = play([...toBootStaged(), { type: 'reboot-due', epoch: 1, detail }, { type: 'reboot-failed', epoch: 1, tookMs: 1, detail }]);
   expect([failed.journal.state, failed.effects.at(-1)]).toEqual(['BOOT_STAGED', { type: 'retry-later', pace: 'slowly', attempt: 1 }]);
   expect(play([{ type: 'retry-due', epoch: 1 }], failed.journal).effects).toEqual([{ type: 'await-reboot' }]);
 });
 
-test('a newer system takes the place of one that waits for a restart, after that was taken back', () => {
+test('a newer system replaces one that waits for a restart, after that was unstaged', () => {
   const step = play([...toBootStaged(), offered(2, NEWER)]);
   expect([step.journal.state, jobsOf(step.effects)]).toEqual(['ROLLING_BACK', ['roll-back']]);
   const { journal } = play([{ type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }], step.journal);
   expect(journal).toMatchObject({ state: 'OFFERED', directive: { epoch: 2 }, quarantined: [] });
 });
 
-test('somebody who switches by hand while a restart is awaited is not started over: what was staged is taken back', () => {
+test('the system that a user switches to while a restart is pending survives the restart: the staged system is unstaged', () => {
   const { journal } = play([...toBootStaged(), { type: 'boot-staged', epoch: 1, tookMs: 1, detail }]);
   const override = { toplevel: path('by-hand'), since: 1, by: 'switch' as const };
   const step = play([{ type: 'overridden', override }], journal);
@@ -361,15 +361,15 @@ test('somebody who switches by hand while a restart is awaited is not started ov
   const back: AgentEvent = { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true };
   const ended = play([back], step.journal);
   expect(ended.journal).toMatchObject({ state: 'IDLE', override, boot: null, quarantined: [], detail: { code: 'LOCAL_OVERRIDE' } });
-  // Where the policy corrects at once, it is staged anew, with what runs now as the rollback.
+  // Where the policy corrects the switch, the system is staged again, with the running system as the rollback target.
   expect(play([{ type: 'resumed' }, back], journal).journal).toMatchObject({ state: 'OFFERED', override: null, boot: null });
 });
 
-// ---- people --------------------------------------------------------------------------------------------------------
+// ---- users ---------------------------------------------------------------------------------------------------------
 
 const toSucceeded = (): AgentEvent[] => [...toCommitting(), { type: 'committed', epoch: 1, tookMs: 1 }];
 
-test('a person who goes back is not fought by the same system, nor by another within a day', () => {
+test('the rollback of a user is kept against the same system, and for a day against another', () => {
   const { journal } = play([
     ...toSucceeded(),
     { type: 'rollback-asked', target: OLD },
@@ -386,7 +386,7 @@ test('a person who goes back is not fought by the same system, nor by another wi
   expect(play([{ type: 'resumed' }], journal).journal).toMatchObject({ state: 'OFFERED', override: null });
 });
 
-test('a choice that was made by a clock that was a year ahead stands for a day, not for a year', () => {
+test('a local override made under a clock that was a year ahead holds for a day, not for a year', () => {
   const chosen = decide(play([offered(1)]).journal, { type: 'overridden', override: { toplevel: OLD, since: YEAR, by: 'switch' } }, YEAR);
   const waiting = decide(chosen.journal, offered(2, NEWER), 5);
   expect(waiting.effects).toEqual([{ type: 'take-pending-at', at: 5 + OVERRIDE_MIN_MS }]);
@@ -399,7 +399,7 @@ test('a choice that was made by a clock that was a year ahead stands for a day, 
   expect(decide(corrected.journal, { type: 'pending-due' }, 5 + OVERRIDE_MIN_MS).journal.state).toBe('OFFERED');
 });
 
-test('the system that a person went back from does not come after a day because it was offered anew on the way', () => {
+test('a system that a user rolled back does not return after a day because it was offered again meanwhile', () => {
   const system: AgentEvent[] = [...toCommitting(), { type: 'committed', epoch: 1, tookMs: 1 }, { type: 'rollback-asked', target: OLD }];
   const back = play([...system, offered(2, NEW), { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true }]);
   expect(back.journal).toMatchObject({ state: 'IDLE', override: { by: 'rollback' }, pending: { epoch: 2 } });
@@ -408,16 +408,16 @@ test('the system that a person went back from does not come after a day because 
   expect(statesOf(step.effects)).toEqual(['IDLE']);
 });
 
-test('an agent that was never told anything has no system to go back from', () => {
+test('an agent without a directive has nothing to roll back', () => {
   expect(play([{ type: 'rollback-asked', target: OLD }])).toEqual({ journal: emptyJournal(0), effects: [] });
 });
 
-test('the watchdog that was first is a failure of the system', () => {
+test('a rollback by the watchdog counts as a failure of the system', () => {
   const step = play([...toVerifying(), { type: 'watchdog-rolled-back', epoch: 1, detail }]);
   expect([step.journal.state, step.journal.verdict, jobsOf(step.effects)]).toEqual(['ROLLING_BACK', 'failed', ['roll-back']]);
 });
 
-test('a BLOCKED that lasts (/boot full, wrong shape) is tried ever more slowly', () => {
+test('retries of a directive that stays BLOCKED (/boot full, malformed path) slow down', () => {
   let step = play(toStaged().slice(0, 3));
   const attempts: number[] = [];
   let reports = 0;
@@ -439,7 +439,7 @@ test('a BLOCKED that lasts (/boot full, wrong shape) is tried ever more slowly',
   expect(attempts.at(-1)).toBeGreaterThan(attempts[0] ?? 0);
 });
 
-test('"now" is for one restart: a machine that came back with the old system is not restarted again under its users', () => {
+test('"now" allows one restart: a machine that booted the previous system is not restarted again without asking', () => {
   const staged = play([
     ...toStaged(),
     { type: 'go', epoch: 1 },
@@ -460,7 +460,7 @@ test('"now" is for one restart: a machine that came back with the old system is 
   expect(back.journal.deferral?.isOverruled).toBe(false);
 });
 
-test('"now" to a system that waits is no word about a restart', () => {
+test('"now" to a deferred system does not allow a restart', () => {
   const waiting = play([...toStaged().slice(0, 3), { type: 'assessed', epoch: 1, impact: 'reboot', wait: { detail, until: null } }]);
   const deferral = { since: 1, restartSince: null, laterCount: 0, laterUntil: null, isOverruled: true };
   const staged = play(
@@ -471,12 +471,12 @@ test('"now" to a system that waits is no word about a restart', () => {
   expect(staged.journal.deferral?.isOverruled).toBe(false);
 });
 
-test('a journal that was lost does not disarm what watches over the machine', () => {
+test('a lost journal does not disarm the watchdog', () => {
   const { effects } = decide(emptyJournal(0), { type: 'restarted', isNewBoot: false, isOnTarget: false, fellBack: false }, 1);
   expect(effects).not.toContainEqual({ type: 'tidy' });
 });
 
-test('the policy correct-now is followed in BLOCKED after the verdict', () => {
+test('the drift policy correct-now applies in BLOCKED after the verdict', () => {
   const blocked = play([
     ...toStaged(),
     { type: 'go', epoch: 1 },
@@ -498,14 +498,14 @@ const started = play([
   { type: 'restarted', isNewBoot: true, isOnTarget: true, fellBack: false },
 ]);
 
-test('who switches by hand while a started system is verified: the agent goes on (A8), and the boot guard does not restart them', () => {
+test('a switch by hand while a booted system is verified is handled (A8), and the boot guard does not restart the machine', () => {
   expect(started.journal.state).toBe('BOOT_VERIFYING');
-  // What the verify job ends with when the last look shows another system: work/changing.ts, "Once more, just before the verdict".
+  // The result of the verify job when its last look at the machine shows another system.
   const step = decide(started.journal, { type: 'overridden', override: { toplevel: OLD, since: 1, by: 'switch' } }, 1);
   expect(step.effects).not.toEqual([]);
 });
 
-test('a passed verdict that is found while ACTIVATING is not waited on for ever', () => {
+test('a passed verdict that is found while ACTIVATING leads on', () => {
   const activating = play([...toStaged(), { type: 'go', epoch: 1 }, { type: 'cleared', epoch: 1, before, how: 'switch' }]);
   expect(decide(activating.journal, { type: 'verified', epoch: 1, tookMs: 0, note: null }, 1).effects).not.toEqual([]);
 });
@@ -521,7 +521,7 @@ const record = (type: AgentEvent['type'], fields: object): fc.Arbitrary<AgentEve
 
 const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
   record('restarted', { isNewBoot: fc.boolean(), isOnTarget: fc.boolean(), fellBack: fc.boolean() }),
-  // The one of eight that leads on from a staged system.
+  // The combination that leads on from a staged system.
   record('restarted', { isNewBoot: fc.constant(true), isOnTarget: fc.constant(true), fellBack: fc.constant(false) }),
   fc
     .tuple(
@@ -580,7 +580,7 @@ const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
   record('rollback-failed', failing),
 );
 
-/** What each state waits for. Without a bias to it, random events would never leave OFFERED. */
+/** The events that each state waits for. Without a bias towards them, random events would never leave OFFERED. */
 const AWAITED: Partial<Record<AgentState, readonly AgentEvent['type'][]>> = {
   OFFERED: ['inspected'],
   DOWNLOADING: ['downloaded', 'downloaded', 'download-failed', 'retry-due'],
@@ -597,7 +597,7 @@ const AWAITED: Partial<Record<AgentState, readonly AgentEvent['type'][]>> = {
   BLOCKED: ['retry-due'],
 };
 
-/** What the clock does before an event: most often it goes on, at times it is set to another day, or to another year. */
+/** How the clock changes before an event: usually it advances; sometimes it is set to another day or year. */
 const anyLeap = fc.oneof(
   { arbitrary: fc.integer({ min: 0, max: 10 * HOUR }), weight: 8 },
   { arbitrary: fc.integer({ min: -3 * 24 * HOUR, max: 3 * 24 * HOUR }), weight: 1 },
@@ -610,7 +610,7 @@ const anyWalk = fc.array(fc.tuple(fc.array(anyEvent, { minLength: 24, maxLength:
   size: 'max',
 });
 
-/** Most often the first of the candidates that the state waits for, or that what is under way ends with; else any. */
+/** Usually the first candidate that the state waits for, or that ends the job or wait under way; otherwise any. */
 function choose(journal: AgentJournal, { job, wait }: UnderWay, candidates: readonly AgentEvent[], bias: number): AgentEvent {
   const first = candidates[0] ?? restarted;
   if (bias > 6) return first;
@@ -645,33 +645,34 @@ test('SPEC A1 to A10 hold after every step of any sequence of events, by any clo
 });
 
 function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly AgentEffect[], event: AgentEvent): void {
-  const works = jobsOf(effects);
-  const told = JSON.stringify({ from: journal.state, to: next.state, event, works });
-  // A1: what was accepted never falls.
-  expect(next.epoch, told).toBeGreaterThanOrEqual(journal.epoch);
-  expect(acceptedSequence(next, 'r', 'refs/heads/main'), told).toBeGreaterThanOrEqual(acceptedSequence(journal, 'r', 'refs/heads/main'));
+  const jobs = jobsOf(effects);
+  const context = JSON.stringify({ from: journal.state, to: next.state, event, jobs });
+  // A1: accepted epochs and sequences never fall.
+  expect(next.epoch, context).toBeGreaterThanOrEqual(journal.epoch);
+  expect(acceptedSequence(next, 'r', 'refs/heads/main'), context).toBeGreaterThanOrEqual(acceptedSequence(journal, 'r', 'refs/heads/main'));
   // A2: one job at a time, and one report.
-  expect(works.length, told).toBeLessThanOrEqual(1);
-  expect(statesOf(effects).length, told).toBeLessThanOrEqual(1);
-  // A3: the machine is changed only after it was cleared, with the rollback written down.
-  if (works.includes('activate')) expect([event.type, next.state, next.before === null], told).toEqual(['cleared', 'ACTIVATING', false]);
-  if (works.includes('stage-boot') || works.includes('reboot')) expect([next.state, next.before === null], told).toEqual(['BOOT_STAGED', false]);
+  expect(jobs.length, context).toBeLessThanOrEqual(1);
+  expect(statesOf(effects).length, context).toBeLessThanOrEqual(1);
+  // A3: the machine is changed only after `cleared`, with the rollback target in the journal.
+  if (jobs.includes('activate')) expect([event.type, next.state, next.before === null], context).toEqual(['cleared', 'ACTIVATING', false]);
+  if (jobs.includes('stage-boot') || jobs.includes('reboot')) expect([next.state, next.before === null], context).toEqual(['BOOT_STAGED', false]);
   // A4: a commit needs a passed verdict.
-  if (works.includes('commit') || next.state === 'COMMITTING') expect(next.verdict, told).toBe('passed');
-  if (next.state === 'SUCCEEDED' && journal.state !== 'SUCCEEDED') expect(['committed', 'inspected'], told).toContain(event.type);
-  // A5: a rollback has a place to go to, and none follows a passed verdict.
-  if (next.state === 'ROLLING_BACK') expect([next.before?.toplevel, next.verdict === 'passed'], told).toEqual([OLD, false]);
-  // A6: what is changing the machine is not replaced.
-  if (isActivating(journal.state) && journal.state !== 'PRECHECK' && event.type === 'offered') expect(next.directive, told).toBe(journal.directive);
-  // A7: what was rolled back is not under way again, unless a person asked.
-  // A10: a system that was made the next start's is tried by that start, or taken back.
+  if (jobs.includes('commit') || next.state === 'COMMITTING') expect(next.verdict, context).toBe('passed');
+  if (next.state === 'SUCCEEDED' && journal.state !== 'SUCCEEDED') expect(['committed', 'inspected'], context).toContain(event.type);
+  // A5: a rollback has a target, and does not follow a passed verdict.
+  if (next.state === 'ROLLING_BACK') expect([next.before?.toplevel, next.verdict === 'passed'], context).toEqual([OLD, false]);
+  // A6: a directive that changes the machine is not replaced.
+  if (isActivating(journal.state) && journal.state !== 'PRECHECK' && event.type === 'offered')
+    expect(next.directive, context).toBe(journal.directive);
+  // A7: a system that was rolled back is not under way again, except by a retry.
+  // A10: a system that is staged for the next start is tried by that start, or unstaged.
   if (journal.state === 'BOOT_STAGED' && next.state !== 'BOOT_STAGED')
-    expect(['BOOT_VERIFYING', 'ROLLING_BACK', 'BLOCKED', 'OFFERED', 'ROLLBACK_FAILED'], told).toContain(next.state);
+    expect(['BOOT_VERIFYING', 'ROLLING_BACK', 'BLOCKED', 'OFFERED', 'ROLLBACK_FAILED'], context).toContain(next.state);
   if (next.directive !== null && !next.directive.isRetry && !isTerminalAgentState(next.state) && next.state !== 'IDLE' && next.verdict !== 'unwanted')
-    expect(next.quarantined, told).not.toContain(next.directive.release.toplevel);
-  // A8: a state that does something is left by an event: work, a question or a wait goes with entering it.
+    expect(next.quarantined, context).not.toContain(next.directive.release.toplevel);
+  // A8: entering a state that is not an end starts its job.
   const isEntered = next.state !== journal.state || next.directive !== journal.directive;
-  const needsWork: Partial<Record<AgentState, AgentJob>> = {
+  const jobOnEntry: Partial<Record<AgentState, AgentJob>> = {
     OFFERED: 'inspect',
     DOWNLOADING: 'download',
     PRECHECK: 'precheck',
@@ -681,31 +682,31 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
     ROLLING_BACK: 'roll-back',
     BOOT_VERIFYING: 'verify',
   };
-  if (isEntered && needsWork[next.state] !== undefined) expect(works, told).toEqual([needsWork[next.state]]);
+  if (isEntered && jobOnEntry[next.state] !== undefined) expect(jobs, context).toEqual([jobOnEntry[next.state]]);
 }
 
-/** A9: what a person chose at the machine is ended by nothing but another system after a day, a person, or the policy for drift. */
+/** A9: a local override ends only by another system after a day, by a user or an administrator, or by the policy for drift. */
 function checkOverride(journal: AgentJournal, next: AgentJournal, effects: readonly AgentEffect[], event: AgentEvent, now: number): void {
   const { override } = journal;
-  const told = JSON.stringify({ from: journal.state, to: next.state, event, override, now });
+  const context = JSON.stringify({ from: journal.state, to: next.state, event, override, now });
   if (override !== null && next.override === null && event.type !== 'resumed') {
-    expect(['offered', 'pending-due'], told).toContain(event.type);
+    expect(['offered', 'pending-due'], context).toContain(event.type);
     if (next.directive?.isRetry !== true) {
-      expect(next.directive?.release.toplevel, told).not.toBe(journal.directive?.release.toplevel);
-      expect(now - override.since, told).toBeGreaterThanOrEqual(OVERRIDE_MIN_MS);
+      expect(next.directive?.release.toplevel, context).not.toBe(journal.directive?.release.toplevel);
+      expect(now - override.since, context).toBeGreaterThanOrEqual(OVERRIDE_MIN_MS);
     }
   }
-  // Nor does it stand for longer because the clock was ahead when it was made.
+  // A clock that was ahead when it was made does not extend it.
   for (const effect of effects) {
     if (effect.type !== 'take-pending-at') continue;
-    expect(effect.at, told).toBeLessThanOrEqual(now + OVERRIDE_MIN_MS);
-    expect(next.override?.since, told).toBe(effect.at - OVERRIDE_MIN_MS);
+    expect(effect.at, context).toBeLessThanOrEqual(now + OVERRIDE_MIN_MS);
+    expect(next.override?.since, context).toBe(effect.at - OVERRIDE_MIN_MS);
   }
 }
 
-// ---- A8: something leads on --------------------------------------------------------------------------------------
+// ---- A8: no state is stuck ---------------------------------------------------------------------------------------
 
-/** What the agent has under way for the state machine, by the effects that it was given: its end is the next event. */
+/** The job and the wait that the effects so far have started. Their end is an event. */
 interface UnderWay {
   readonly job: AgentJob | null;
   readonly wait: Wait | null;
@@ -713,7 +714,7 @@ interface UnderWay {
 type Wait = 'retry' | 'ask' | 'await-reboot' | 'pending';
 const NOTHING_UNDER_WAY: UnderWay = { job: null, wait: null };
 
-/** The events that a job or a wait ends with. A question, and the look whether a restart may be, go on until they are answered. */
+/** The events that end a job or a wait. */
 const ENDS: Record<AgentJob | Wait, readonly AgentEvent['type'][]> = {
   inspect: ['inspected'],
   download: ['downloaded', 'download-failed', 'download-held'],
@@ -731,7 +732,7 @@ const ENDS: Record<AgentJob | Wait, readonly AgentEvent['type'][]> = {
   pending: ['pending-due'],
 };
 
-/** What leads out of each state; an end needs nothing, but for a directive that waits. */
+/** The jobs and waits that lead out of each state. An end needs none, unless a directive is pending. */
 const LEADS_ON: Record<AgentState, readonly (AgentJob | Wait)[]> = {
   IDLE: [],
   OFFERED: ['inspect'],
@@ -752,7 +753,7 @@ const LEADS_ON: Record<AgentState, readonly (AgentJob | Wait)[]> = {
   REJECTED: [],
 };
 
-/** As the agent does: a job or a wait takes the place of the wait before, and what a step stops is not heard of again. */
+/** Mirrors the agent: a new job or wait replaces the previous wait, and a stopped job reports no result. */
 function follow(underWay: UnderWay, journal: AgentJournal, event: AgentEvent, effects: readonly AgentEffect[]): UnderWay {
   let { job, wait } = event.type === 'restarted' ? NOTHING_UNDER_WAY : underWay;
   const isLate = 'epoch' in event && event.epoch !== journal.directive?.epoch;
@@ -771,16 +772,16 @@ function follow(underWay: UnderWay, journal: AgentJournal, event: AgentEvent, ef
 function checkLeadsOn(journal: AgentJournal, { job, wait }: UnderWay, event: AgentEvent): void {
   const { state, pending } = journal;
   const mode = journal.directive?.mode;
-  const told = JSON.stringify({ state, mode, event, job, wait });
+  const context = JSON.stringify({ state, mode, event, job, wait });
   const isDue = (job !== null && LEADS_ON[state].includes(job)) || (wait !== null && LEADS_ON[state].includes(wait));
   const isEnd = LEADS_ON[state].length === 0 || (state === 'STAGED' && mode === 'stage');
-  if (!isEnd) expect(isDue, told).toBe(true);
-  else if (pending !== null) expect(wait, told).toBe('pending');
-  // The end of a job is known by the epoch of its directive.
-  if (job !== null) expect(journal.directive, told).not.toBeNull();
+  if (!isEnd) expect(isDue, context).toBe(true);
+  else if (pending !== null) expect(wait, context).toBe('pending');
+  // The result of a job names the epoch of its directive.
+  if (job !== null) expect(journal.directive, context).not.toBeNull();
 }
 
-/** A choice is made when it is found. */
+/** An override begins when it is found. */
 function sinceNow(event: AgentEvent, now: number): AgentEvent {
   return event.type === 'overridden' ? { ...event, override: { ...event.override, since: now } } : event;
 }

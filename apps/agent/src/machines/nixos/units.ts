@@ -16,13 +16,13 @@ const Jobs = v.pipe(
 );
 
 /** Tries and pause for a busy systemd, which reloads its units after a switch: 21 s at most. */
-const PATIENCE = { tries: 2, pauseMs: 1_000 } as const;
+const SUPERSESSION_LIMIT = { tries: 2, pauseMs: 1_000 } as const;
 const ANSWER_MS = 10_000;
 
 /** Names of the failed units; null when systemd does not answer any of the tries. */
 export async function failedUnits(
   { exec, env }: UnitsDeps,
-  { tries, pauseMs }: { readonly tries: number; readonly pauseMs: number } = PATIENCE,
+  { tries, pauseMs }: { readonly tries: number; readonly pauseMs: number } = SUPERSESSION_LIMIT,
 ): Promise<readonly string[] | null> {
   const args = ['list-units', '--state=failed', '--output=json', '--no-pager', '--full'];
   for (let attempt = 1; ; attempt += 1) {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { isFinishedFirst, PATIENCE, retryDelayMs } from './patience.ts';
+import { mustFinishFirst, SUPERSESSION_LIMIT, retryDelayMs } from './supersession.ts';
 
-/** Pushes at these times, each of which takes so long from its start to its release, on a clock of its own: when something was released. */
+/** Simulates pushes at these times, each taking `durationMs` from start to release. Returns the times of the releases. */
 function releases(pushes: readonly number[], durationMs: number): number[] {
   const released: number[] = [];
   let running: { readonly receivedAt: number; readonly endsAt: number } | undefined;
@@ -24,7 +24,7 @@ function releases(pushes: readonly number[], durationMs: number): number[] {
       continue;
     }
     const waitingMs = now - (row[0] ?? running.receivedAt);
-    if (isFinishedFirst({ supersededInARow: row.length, waitingMs, isStuck: false })) {
+    if (mustFinishFirst({ supersededInARow: row.length, waitingMs, isStuck: false })) {
       waiting = now;
     } else {
       row.push(running.receivedAt);
@@ -35,7 +35,7 @@ function releases(pushes: readonly number[], durationMs: number): number[] {
   return released;
 }
 
-test('something is released however fast commits come: within four of them and one run, or the patience and two runs', () => {
+test('however fast commits arrive, one is released within four commits and one run, or within the time limit and two runs', () => {
   fc.assert(
     fc.property(
       fc.array(fc.integer({ min: 1, max: 120_000 }), { minLength: 1, maxLength: 200 }),
@@ -48,7 +48,7 @@ test('something is released however fast commits come: within four of them and o
         let since = first;
         for (const at of released) {
           const within = pushes.filter((push) => push > since && push <= at - durationMs).length;
-          expect(within <= PATIENCE.supersessions + 1 || at - since <= PATIENCE.ms + 2 * durationMs).toBe(true);
+          expect(within <= SUPERSESSION_LIMIT.supersessions + 1 || at - since <= SUPERSESSION_LIMIT.ms + 2 * durationMs).toBe(true);
           since = at;
         }
         // The newest commit is always released in the end.
@@ -58,16 +58,16 @@ test('something is released however fast commits come: within four of them and o
   );
 });
 
-test('a commit every 12 s that takes 20 s: the old way released nothing while they came', () => {
+test('a commit every 12 s that takes 20 s: without the limit nothing would be released while they arrive', () => {
   const pushes = Array.from({ length: 50 }, (_, index) => index * 12_000);
   expect(releases(pushes, 20_000).filter((at) => at < 50 * 12_000).length).toBeGreaterThan(8);
 });
 
-test('one that is stuck is not waited for, and one alone is overtaken', () => {
-  expect(isFinishedFirst({ supersededInARow: 99, waitingMs: 1e9, isStuck: true })).toBe(false);
-  expect(isFinishedFirst({ supersededInARow: 0, waitingMs: 1_000, isStuck: false })).toBe(false);
+test('a commit that is stuck, or that superseded no other, is superseded immediately', () => {
+  expect(mustFinishFirst({ supersededInARow: 99, waitingMs: 1e9, isStuck: true })).toBe(false);
+  expect(mustFinishFirst({ supersededInARow: 0, waitingMs: 1_000, isStuck: false })).toBe(false);
 });
 
-test('what may pass is tried again ever more slowly, and never stops', () => {
+test('retries slow down, and never stop', () => {
   expect([1, 2, 3, 99, 1e9].map(retryDelayMs)).toEqual([30_000, 60_000, 120_000, 900_000, 900_000]);
 });
