@@ -5,7 +5,7 @@ import type { HostName, StorePath } from '@floe/model';
 import { expect, test } from 'vitest';
 import { buildRoot, tidyBuildRoots } from './build-roots.ts';
 
-test('the newest systems of a host are kept, whatever their names; other hosts are left alone', async () => {
+test('the newest systems of a host are kept, whatever their names; those of other hosts are not touched', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'floe-roots-'));
   try {
     const [ada, adaTwo] = ['ada', 'ada-2'] as HostName[];

@@ -2,7 +2,10 @@ import { lstat, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { HostName, StorePath } from '@floe/model';
 
-/** Systems of a host that the builder keeps from the garbage collector: what runs, what ran, and one to compare. */
+/**
+ * Number of systems per host that the builder protects from the garbage collector: the current one, the previous one, and one to
+ * compare with.
+ */
 const KEPT_PER_HOST = 3;
 
 /** The GC root that keeps a host's built system. */
@@ -10,7 +13,7 @@ export function buildRoot(rootsDir: string, host: HostName, toplevel: StorePath)
   return join(rootsDir, host, basename(toplevel));
 }
 
-/** Lets go of a host's older systems; the cache has them. */
+/** Removes the GC roots of a host's older systems. The cache still has them. */
 export async function tidyBuildRoots(rootsDir: string, host: HostName): Promise<void> {
   const folder = join(rootsDir, host);
   const roots = await Promise.all(

@@ -7,10 +7,10 @@ import { buildRoot, tidyBuildRoots } from './build-roots.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateHosts } from './evaluate.ts';
 
-/** What one command line holds for sure: the kernel bounds it at 2 MiB. */
+/** Safely below the kernel's limit for one command line, 2 MiB. */
 const PATHS_PER_COMMAND = 1_000;
 
-/** A host's toplevel as it lies in the cache, read back. */
+/** A host's toplevel, as read back from the cache. */
 export interface PublishedHost {
   readonly host: HostName;
   readonly toplevel: StorePath;
@@ -31,8 +31,8 @@ interface Wanted {
 }
 
 /**
- * Builds what changed, publishes it to the cache and reads it back from there. A host whose build fails is a row with
- * its error and keeps its last release. Throws retryable errors (cache full or away): the step is repeated whole.
+ * Builds the changed hosts, publishes them to the cache and reads them back. A host whose build fails gets a row with its error
+ * and keeps its last release. Throws retryable errors (cache full or unreachable): then the whole step is repeated.
  */
 export async function buildRevision(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<BuildOutcome> {
   const evaluations = await deps.store.revisions.evaluations(revision.id);
@@ -44,7 +44,7 @@ export async function buildRevision(deps: PipelineDeps, revision: Revision, sign
   );
 }
 
-/** As {@link buildRevision}, for these hosts of the revision. */
+/** {@link buildRevision} for these hosts of the revision. */
 export async function buildHosts(
   deps: PipelineDeps,
   revision: Revision,
@@ -66,7 +66,7 @@ export async function buildHosts(
         await store.revisions.saveBuilds(revision.id, [{ host, buildMs: Math.round(result.durationMs), builtAt: clock.now() }]);
         continue;
       }
-      logger.info('a host does not build', { host, code: result.code });
+      logger.info('the build of a host failed', { host, code: result.code });
       const tries = (triesBefore.get(host) ?? 0) + 1;
       const retryAt = result.isRetryable ? clock.now() + retryDelayMs(tries) : undefined;
       await store.revisions.saveBuilds(revision.id, [{ host, outcome: 'BUILD_ERROR', error: result.error, retryAt, tries }]);
@@ -79,7 +79,7 @@ export async function buildHosts(
   return { kind: 'published', hosts: await publishHosts(deps, revision, built, signal) };
 }
 
-/** Builds one host; what the garbage collector took since its evaluation is evaluated once more. */
+/** Builds one host. If the garbage collector removed its derivation, evaluates it again first. */
 async function buildHost(deps: PipelineDeps, revision: Revision, wanted: Wanted, signal: AbortSignal): Promise<readonly [Wanted, BuildResult]> {
   const build = async (target: Wanted): Promise<BuildResult> =>
     await deps.repositoryNix.build(target, {
@@ -90,7 +90,7 @@ async function buildHost(deps: PipelineDeps, revision: Revision, wanted: Wanted,
     });
   const result = await build(wanted);
   if (result.kind === 'built' || result.code !== 'BUILD_DERIVATION_MISSING' || signal.aborted) return [wanted, result];
-  deps.logger.info('an evaluation was collected; the host is evaluated again', { host: wanted.host });
+  deps.logger.info('the garbage collector removed a derivation; the host is evaluated again', { host: wanted.host });
   const [again] = (await evaluateHosts(deps, revision, [wanted.host], signal)).flatMap(wantedOf);
   return again === undefined ? [wanted, result] : [again, await build(again)];
 }
@@ -111,7 +111,7 @@ async function publishHosts(deps: PipelineDeps, revision: Revision, built: reado
       const { narHash, closureSizeBytes } = published.get(toplevel) ?? missing(toplevel);
       await store.revisions.savePublished(revision.id, host, narHash, closureSizeBytes);
       hosts.push({ host, toplevel, system, narHash, closureSizeBytes });
-      await bestEffort(logger, 'letting go of older systems', undefined, async () => await tidyBuildRoots(deps.rootsDir, host));
+      await bestEffort(logger, 'removing the GC roots of older systems', undefined, async () => await tidyBuildRoots(deps.rootsDir, host));
     }
   }
   return hosts;

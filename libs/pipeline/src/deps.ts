@@ -5,31 +5,31 @@ import type { Store } from '@floe/store';
 import type { StatementLog } from './statement-log.ts';
 
 export interface PipelineLimits {
-  /** Evaluations at once. */
+  /** How many hosts are evaluated at the same time. */
   readonly evaluations: number;
   readonly builds: number;
   readonly evaluationTimeoutMs: number;
   readonly evaluationMemoryBytes: number;
   readonly buildTimeoutMs: number;
-  /** Of what one build starts on this machine; Nix's daemon has a limit of its own. */
+  /** How many derivations one build runs on this machine at the same time. Nix's daemon has its own limit. */
   readonly buildMemoryBytes: number;
 }
 
-/** Where closures are published, and the Nix key that signs them. */
+/** The cache to which closures are published, and the Nix key that signs them. */
 export interface CacheTarget {
   /** A Nix store URL: `file:///…`, `s3://…` */
   readonly url: string;
   readonly secretKeyFile: string;
-  /** Nix's form: `name:base64`. */
+  /** In Nix's format: `name:base64`. */
   readonly publicKey: string;
 }
 
 export interface PipelineDeps {
   readonly store: Store;
   readonly mirror: GitMirror;
-  /** For our own work: keeps, publishes and reads back. */
+  /** For the server's own commands: keeping, publishing and reading back. */
   readonly nix: Nix;
-  /** For what the repository says: lists, evaluates and builds. */
+  /** For commands about the repository: listing, evaluating and building its hosts. */
   readonly repositoryNix: RepositoryNix;
   readonly cache: CacheTarget;
   readonly statements: StatementLog;
@@ -40,10 +40,10 @@ export interface PipelineDeps {
   readonly limits: PipelineLimits;
   /** Folder of the builder's GC roots. */
   readonly rootsDir: string;
-  /** How often the repository is fetched when no webhook comes, in ms; ± 20 % jitter. */
+  /** How often the repository is fetched without a webhook, in ms; ± 20 % jitter. */
   readonly pollMs: number;
-  /** An error's message with the settings in it by the names that people here know them by. Left out: as they are. */
+  /** Rewrites an error's message to use the setting names of this installation. Default: unchanged. */
   readonly nameSettings?: (message: string) => string;
-  /** Names this server in leases; the same after a restart. */
+  /** The name of this server in leases; the same after a restart. */
   readonly owner: string;
 }

@@ -18,19 +18,19 @@ import { saveEvaluations } from './save-evaluations.ts';
 
 export type EvaluateOutcome =
   | { readonly kind: 'evaluated' }
-  /** Nothing of the revision can be used; says why. */
+  /** No host of the revision can be used. */
   | { readonly kind: 'failed'; readonly error: string }
-  /** Far fewer hosts than before: waits for an administrator. */
+  /** It has far fewer hosts than before, and waits for an administrator. */
   | { readonly kind: 'held'; readonly reason: string };
 
 const MAX_NAME_LENGTH = 64;
-/** Rows are written while others are still evaluated, in such batches. */
+/** Rows are written in batches of this size while other hosts are still evaluated. */
 const ROWS_AT_ONCE = 20;
 
 /**
- * Evaluates every host of the revision, each in a process of its own, and stores what it means for each against the
- * host's last release. A host that fails is a row with its error; the others go on. What an interrupted evaluation of
- * the same revision had stored is kept.
+ * Evaluates each host of the revision in its own process, and stores the result compared with the host's last release. A host
+ * that fails gets a row with its error, and the others continue. Results of an interrupted evaluation of the same revision are
+ * kept.
  */
 export async function evaluateRevision(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<EvaluateOutcome> {
   const { store, mirror, repositoryNix, limits, logger } = deps;
@@ -64,7 +64,7 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
   const kept = await keptRows(deps, revision, hosts, released);
   const done = new Set(kept.map(({ host }) => host));
   const left = hosts.filter((host) => !done.has(host));
-  const ordered = await bestEffort(logger, 'the order of the hosts', left, async () => await probablyTouchedFirst(deps, revision, left, released));
+  const ordered = await bestEffort(logger, 'ordering the hosts', left, async () => await probablyTouchedFirst(deps, revision, left, released));
   const evaluated = await setAsideOpaque(deps, revision, [...kept, ...(await evaluateHosts(deps, revision, ordered, signal))], signal);
 
   const removed = diffFleet([], [...hosts, ...clashing], await lookedAfter(deps, revision, released)).removed;
@@ -78,8 +78,8 @@ export async function evaluateRevision(deps: PipelineDeps, revision: Revision, s
 }
 
 /**
- * Evaluates these hosts of the revision and stores a row for each as it ends. Throws when it is stopped, and retryable
- * errors when Nix itself cannot work: what was done until then is stored. `isLate`: of a revision that has ended.
+ * Evaluates these hosts of the revision and stores a row for each as it finishes. Throws when it is stopped, and retryable errors
+ * when Nix itself fails; rows that were stored until then stay. `isLate`: the revision has ended.
  */
 export async function evaluateHosts(
   deps: PipelineDeps,
@@ -110,11 +110,12 @@ export async function evaluateHosts(
     if (kind === 'evaluated') {
       const { drvPath, toplevel, system } = result;
       const outcome = outcomeOf(result, released);
-      // Until it is released: were this process killed before, nobody else would look at a host of an ended revision.
+      // Keeps `retryAt` until it is released: if this process is killed before, nothing else would retry a host of an ended
+      // revision.
       const retryAt = isLate && outcome !== 'UNCHANGED' ? clock.now() + retryDelayMs(1) : undefined;
       return { host, outcome, drvPath, toplevel, system, warnings, retryAt, evaluateMs };
     }
-    logger.info('a host does not evaluate', { host, code: result.code });
+    logger.info('the evaluation of a host failed', { host, code: result.code });
     const tries = (triesBefore.get(host) ?? 0) + 1;
     const retryAt = result.isRetryable ? clock.now() + retryDelayMs(tries) : undefined;
     return { host, outcome: 'EVAL_ERROR', error: result.error, warnings, retryAt, tries, evaluateMs };
@@ -127,7 +128,7 @@ export async function evaluateHosts(
       signal,
       onResult(result) {
         unsaved.push(toRow(result));
-        // Its failure is noticed below, where it is waited for.
+        // The rejection is handled below, where the promise is awaited.
         if (unsaved.length >= ROWS_AT_ONCE) saving = Promise.all([saving, save()]).catch(() => undefined);
       },
     });
@@ -141,7 +142,7 @@ export async function evaluateHosts(
   return await saveEvaluations(store, revision.id, judged);
 }
 
-/** The rows, but for hosts that use a file which the repository has only a pointer of, or encrypted: they get an error. */
+/** The rows, where hosts that use a Git LFS pointer or an encrypted file get an error instead. */
 async function setAsideOpaque(deps: PipelineDeps, revision: Revision, rows: readonly EvaluationRow[], signal: AbortSignal): Promise<EvaluationRow[]> {
   const candidates = rows.flatMap(({ host, outcome, drvPath }) => (outcome === 'UNCHANGED' || drvPath === undefined ? [] : [{ host, drvPath }]));
   const users = await usersOfOpaqueFiles(deps, revision, candidates, signal);
@@ -161,7 +162,10 @@ function outcomeOf(host: EvaluatedHost, released: ReadonlyMap<HostName, StorePat
   return added.length > 0 ? 'NEW' : changed.length > 0 ? 'CHANGED' : 'UNCHANGED';
 }
 
-/** Rows of this revision from before an interruption. A commit's hosts are always the same; an error that may pass is looked at again. */
+/**
+ * Rows of this revision from before an interruption. The hosts of a commit never change, so they stay valid; rows with a
+ * temporary error are evaluated again.
+ */
 async function keptRows(
   { store }: PipelineDeps,
   revision: Revision,
@@ -181,8 +185,8 @@ async function keptRows(
 }
 
 /**
- * The toplevel of each host's last release. Not of a host that accepted a later one, of a database that is gone: it
- * refuses this one, and needs a new release even where nothing changed.
+ * The toplevel of each host's last release. Without hosts that accepted a later release, which the lost database had: they refuse
+ * this one, and need a new release even when nothing changed.
  */
 async function releasedToplevels({ store }: PipelineDeps, { repositoryId }: Revision): Promise<ReadonlyMap<HostName, StorePath>> {
   const accepted = new Map((await store.hosts.list(repositoryId)).map((row) => [row.host, row.acceptedSequence]));
@@ -191,8 +195,8 @@ async function releasedToplevels({ store }: PipelineDeps, { repositoryId }: Revi
 }
 
 /**
- * Of the released hosts those whose leaving is news: who is enrolled keeps a machine that is told nothing more, for as long
- * as it is so; of all others it is said once, by the revision that they are missing from first.
+ * The released hosts whose removal this revision reports. An enrolled host is reported by every revision while it is missing,
+ * because its machine gets no more releases. Any other host is reported once, by the first revision without it.
  */
 async function lookedAfter(
   { store }: PipelineDeps,
@@ -213,30 +217,30 @@ async function lookedAfter(
   );
 }
 
-/** A cut is marked, or what is left of a long name could be the name of a host, which has a row of its own. */
+/** The cut is marked, because the beginning of a long name could be another host's name. */
 function unusableNames(names: readonly string[]): EvaluationRow[] {
   return [...new Set(names.map((name) => storableText(name, MAX_NAME_LENGTH)))].map(unusableName);
 }
 
-/** A name that no host can have is told as an error of its own; nothing else is done with it. */
+/** An attribute name that is not a valid host name gets a row with an error. */
 function unusableName(name: string): EvaluationRow {
   const error = `no machine can have this name: ${HOST_NAME_RULE}`;
   return { host: name as HostName, outcome: 'EVAL_ERROR', error };
 }
 
 function clashingName(host: HostName): EvaluationRow {
-  const error = 'another host has the same name but for upper and lower case, which DNS does not tell apart: rename one of them';
+  const error = 'another host has the same name in different case, which DNS does not distinguish: rename one of them';
   return { host, outcome: 'EVAL_ERROR', error };
 }
 
-/** How many hosts the last published revision had; a database that was rebuilt knows of releases only. */
+/** The number of hosts of the last published revision. A rebuilt database only knows the hosts with a release. */
 async function hostsBefore(deps: PipelineDeps, revision: Revision, released: number): Promise<number> {
   const previous = await deps.store.revisions.newestPublished(revision.repositoryId);
   if (previous === undefined) return released;
   return (await deps.store.revisions.evaluations(previous.id)).filter(({ outcome }) => outcome !== 'REMOVED').length;
 }
 
-/** Hosts whose own files changed come first, so that a large fleet's small change is on its way early. Order only. */
+/** Hosts whose own files changed come first, so that a small change of a large fleet is released early. It only affects the order. */
 async function probablyTouchedFirst(
   deps: PipelineDeps,
   revision: Revision,

@@ -5,15 +5,14 @@ import { evaluateHosts } from './evaluate.ts';
 import { releaseRevision } from './release.ts';
 
 /**
- * Tries again what failed on hosts of an ended revision by a trouble that may pass: a source that is away. Each that
- * works is released with the revision's sequence, late. Only of the newest revision: whatever is newer has its own word on the
- * host.
+ * Retries the hosts of an ended revision that failed with a temporary error, e.g. an unreachable source. Each host that succeeds
+ * is released with the sequence of that revision. Only for the newest revision: a newer one evaluates the host itself.
  */
 export async function tryLateHosts(deps: PipelineDeps, repository: Repository, revision: Revision, signal: AbortSignal): Promise<void> {
   const { store, clock, logger } = deps;
   const isDue = ({ retryAt }: { readonly retryAt?: number | undefined }): boolean => retryAt !== undefined && retryAt <= clock.now();
   const due = (await store.revisions.evaluations(revision.id)).filter(isDue);
-  logger.info('hosts whose trouble may have passed are tried again', { commit: revision.sha, count: due.length });
+  logger.info('hosts with a temporary error are retried', { commit: revision.sha, count: due.length });
   const unevaluated = due.filter(({ outcome }) => outcome === 'EVAL_ERROR').map(({ host }) => host);
   if (unevaluated.length > 0) await evaluateHosts(deps, revision, unevaluated, signal, true);
   const tried = new Set(due.map(({ host }) => host));
@@ -24,7 +23,7 @@ export async function tryLateHosts(deps: PipelineDeps, repository: Repository, r
   const outcome = await buildHosts(deps, revision, wanted, signal);
   if (outcome.kind !== 'published' || outcome.hosts.length === 0) return;
   await releaseRevision(deps, repository, revision, outcome.hosts);
-  // Last: until here the row says that it is to be tried again, so that a crash loses nothing.
+  // Written last: until here the row says that the host is to be retried, so that a crash loses nothing.
   await store.revisions.saveBuilds(
     revision.id,
     outcome.hosts.map(({ host }) => ({ host, outcome: 'CHANGED' })),

@@ -19,14 +19,14 @@ async function explained(paths: readonly string[], error: string): Promise<strin
 
 describe('an error', () => {
   it.each([["opening file '/nix/store/x-source/e': wrong"], ['cannot read "e"'], ['in e: wrong'], ['wrong at e.'], ['e']])(
-    'that names a file which is a pointer is explained: %s',
+    'that names an LFS pointer is explained: %s',
     async (error) => {
       expect(await explained(['e'], error)).toMatch(/^e is a pointer/);
       expect(await explained(['e'], error)).toContain(error);
     },
   );
 
-  it('that only has its letters is left as it is', async () => {
+  it('that only contains the letters of its name is not changed', async () => {
     const word = fc
       .string({ unit: fc.constantFrom('e', 'a', 'é', '1', '-', '_', '.'), minLength: 2, maxLength: 12 })
       .filter((text) => !/(^|[^\p{L}\p{N}._+-])e\.?$/u.test(text));

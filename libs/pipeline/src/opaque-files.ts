@@ -21,9 +21,9 @@ const KINDS: Record<OpaqueKind, string> = {
 };
 
 /**
- * Which of the hosts use a file that is a pointer of Git LFS or encrypted, with a sentence for each. Two questions tell:
- * whether the host can be evaluated at the same commit with links to nowhere in place of those files, and whether a
- * copy of one is in what its system is built from. A fleet that only keeps such files is not asked to change.
+ * Which of the hosts use a Git LFS pointer or an encrypted file, with a sentence for each. Two checks decide: whether the host
+ * evaluates when these files are replaced by dangling links, and whether a copy of one is among the sources of its system. A
+ * fleet that only stores such files is not affected.
  */
 export async function usersOfOpaqueFiles(
   deps: PipelineDeps,
@@ -50,7 +50,7 @@ export async function usersOfOpaqueFiles(
     },
   );
   for (const result of failures) {
-    // It works with the files, so without them it fails for want of one. A limit that was reached says nothing.
+    // It evaluates with the files, so an error without them is about them. A resource limit that was exceeded proves nothing.
     if (result.kind === 'failed' && result.code === 'EVALUATION_FAILED') {
       users.set(
         result.host,
@@ -70,7 +70,7 @@ export async function usersOfOpaqueFiles(
   return users;
 }
 
-/** For an error that names such a file or a submodule: why it is not what was expected. */
+/** Extends an error that names such a file or a submodule by the reason why its content is not as expected. */
 export async function explainOpaque({ mirror }: PipelineDeps, { sha }: Revision, error: string): Promise<string> {
   const { opaque, submodules } = await mirror.inspect(sha);
   const submodule = submodules.find((path) => hasPath(error, path) || folderSpellings(path).some((spelling) => error.includes(spelling)));
@@ -81,10 +81,10 @@ export async function explainOpaque({ mirror }: PipelineDeps, { sha }: Revision,
   return named.length === 0 ? error : `${sentence(named, named, true)}: ${error}`;
 }
 
-/** Part of a name: after it, or before it, another name goes on. */
+/** A character of a name: next to it, the match is only part of another name. */
 const NAME_CHARACTER = /[\p{L}\p{N}._+-]/u;
 
-/** Whether a text names a path, as a whole or as the end of a longer one: a file called `e` is not in every text with an e. */
+/** Whether the text contains the path, as a whole or as the end of a longer path. The letter e alone is not the file `e`. */
 function hasPath(text: string, path: string): boolean {
   for (let at = text.indexOf(path); at >= 0; at = text.indexOf(path, at + 1)) {
     const end = at + path.length;
@@ -94,7 +94,7 @@ function hasPath(text: string, path: string): boolean {
   return false;
 }
 
-/** How Nix may name a folder that is not there: the first folder above it that has nothing else in it. */
+/** The names that Nix may use for a missing folder: the folder, and each parent that contains nothing else. */
 function folderSpellings(path: string): readonly string[] {
   const parts = path.split('/');
   const folders = parts.map((_, index) => parts.slice(0, index + 1).join('/'));
@@ -113,7 +113,7 @@ function sentence(named: readonly OpaqueFile[], all: readonly OpaqueFile[], isCo
   return `it uses one of the files that are pointers of Git LFS or encrypted, which Floe cannot read: ${list}${files.length > NAMED ? ', …' : ''}`;
 }
 
-/** The files of which a copy is among the sources of a system: `./cert.pem` is copied by itself, `./certs` with its folder. */
+/** The files of which a copy is among the sources of a system: `./cert.pem` is copied alone, `./certs` with its folder. */
 async function copiesAmong(
   sources: readonly string[],
   opaque: readonly OpaqueFile[],
@@ -129,14 +129,14 @@ async function copiesAmong(
       found.push(...opaque.filter(({ path }) => path.split('/').at(-1) === name).slice(0, 1));
       isAny = true;
     }
-    // The whole repository is there wherever `self` is, which says nothing about who reads what in it.
+    // `self` copies the whole repository, which does not show which files a host reads.
     if (stats?.isDirectory() !== true || (await lstat(join(root, 'flake.nix')).catch(() => undefined)) !== undefined) continue;
     for (const file of opaque) if (await holds(root, file.path)) found.push(file);
   }
   return isAny || found.length > 0 ? found : undefined;
 }
 
-/** Whether a folder has the file at the end of its path: it was copied from somewhere above it. */
+/** Whether the folder contains the file at the end of its path. If so, the folder was copied from one of the file's parents. */
 async function holds(root: string, path: string): Promise<boolean> {
   const names = path.split('/');
   for (let start = 0; start < names.length; start += 1) if (await isOpaque(join(root, ...names.slice(start)))) return true;
@@ -145,7 +145,7 @@ async function holds(root: string, path: string): Promise<boolean> {
 
 async function isOpaque(path: string): Promise<boolean> {
   const stats = await lstat(path).catch(() => undefined);
-  // What is in the store is the repository's word: a link in it may lead anywhere.
+  // The content of the store comes from the repository, so a link in it may point anywhere.
   if (stats?.isFile() !== true || (await realpath(path)) !== path) return false;
   const file = await open(path, 'r');
   try {

@@ -21,14 +21,14 @@ interface Host {
   readonly builds?: Built;
 }
 
-/** What git and Nix say, without either: a commit is what its hosts come to. */
+/** Stands in for git and Nix: a commit is given by the results of its hosts. */
 class World {
   readonly commits: Readonly<Record<string, Host>>[] = [];
   /** Added to the clock. */
   laterMs = 0;
   evaluationMs = 0;
   evaluations: string[] = [];
-  /** Of each fetch. */
+  /** Duration of each fetch. */
   readonly fetchedAt: number[] = [];
   refuse: () => void = () => undefined;
   onEvaluate: () => void = () => undefined;
@@ -199,8 +199,8 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-describe('a host whose trouble may pass', () => {
-  test('is tried again when the rest of its revision is out, and is released late', async () => {
+describe('a host with a temporary error', () => {
+  test('is retried after the rest of its revision was released, and is released late', async () => {
     world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 'waits' }, cyd: { evaluates: 2, builds: 'no-source' } });
     await world.start(dir);
     const revision = await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
@@ -218,7 +218,7 @@ describe('a host whose trouble may pass', () => {
     expect((await world.store.revisions.list(world.repository.id, 9)).map(({ state }) => state)).toEqual(['PUBLISHED']);
   });
 
-  test('that is alone ends its revision with its error, and the revision is published when it is built at last', async () => {
+  test('that is the only one ends its revision with its error, and the revision is published once it is built', async () => {
     world.commits.push({ cyd: { evaluates: 2, builds: 'no-source' } });
     await world.start(dir);
     const revision = await world.ended('1'.padStart(40, '0') as CommitSha, 'BUILD_FAILED');
@@ -228,7 +228,7 @@ describe('a host whose trouble may pass', () => {
     expect(await world.released()).toEqual({ cyd: 2 });
   });
 
-  test('holds no commit: one that no machine can build ends its own, and the next one is as fast', async () => {
+  test('delays no other commit: one that no machine can build ends only its own revision', async () => {
     const hosts = { ada: { evaluates: 1 }, arm: { evaluates: 1, builds: 'no-machine' } } as const;
     world.commits.push(hosts);
     await world.start(dir);
@@ -248,7 +248,7 @@ describe('a host whose trouble may pass', () => {
   });
 });
 
-test('a host that was never enrolled leaves with the commit that removes it, which says so once; one that is enrolled stays', async () => {
+test('a host that was never enrolled is forgotten with the commit that removes it; an enrolled one stays', async () => {
   const all = { ada: { evaluates: 1 }, joe: { evaluates: 1 }, eve: { evaluates: 1 } };
   world.commits.push(all);
   await world.start(dir);
@@ -260,14 +260,14 @@ test('a host that was never enrolled leaves with the commit that removes it, whi
   await eventually('joe is gone', async () => ((await world.store.hosts.get('joe' as HostName)) === undefined ? true : undefined));
   const next = await world.ended(await world.push({ eve: { evaluates: 2 } }), 'PUBLISHED');
   expect([await world.row(next, 'joe'), (await world.row(next, 'ada'))?.outcome]).toEqual([undefined, 'REMOVED']);
-  // Who comes back is as new, and who was revoked is told of no more.
+  // A host that returns counts as new, and a revoked one is not reported any more.
   await world.store.hosts.revoke(ada, 2);
   const back = await world.ended(await world.push({ eve: { evaluates: 2 }, joe: { evaluates: 3 } }), 'PUBLISHED');
   expect([(await world.row(back, 'joe'))?.toplevel, await world.row(back, 'ada')]).toEqual([expect.stringMatching(/3$/) as string, undefined]);
   expect((await world.store.hosts.list(world.repository.id)).map(({ host }) => host)).toEqual(['ada', 'eve', 'joe']);
 });
 
-test('an administrator has the newest commit evaluated anew: what failed for good works, what was released stays', async () => {
+test('an administrator has the newest commit evaluated again: final errors are retried, releases stay', async () => {
   world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 'broken' } });
   await world.start(dir);
   const revision = await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
@@ -279,7 +279,7 @@ test('an administrator has the newest commit evaluated anew: what failed for goo
   expect((await world.store.revisions.get(revision.id))?.publishedAt).toBe(revision.publishedAt);
 });
 
-test('a git server that asks for a pause is left alone, also when pushes come', async () => {
+test('a git server that asks for a pause is not contacted, also when pushes arrive', async () => {
   world.commits.push({ ada: { evaluates: 1 } });
   world.refuse = () => {
     if (world.fetchedAt.length > 1) return;
@@ -296,7 +296,7 @@ test('a git server that asks for a pause is left alone, also when pushes come', 
 });
 
 describe('a step', () => {
-  test('that fails by a fault of Floe ends its revision, and not the loop', async () => {
+  test('that fails by a bug in Floe ends its revision, and not the loop', async () => {
     let isBroken = true;
     world.onEvaluate = () => {
       if (isBroken) throw new TypeError('cannot read properties of undefined');
@@ -304,12 +304,12 @@ describe('a step', () => {
     world.commits.push({ ada: { evaluates: 1 } });
     await world.start(dir);
     const revision = await world.ended('1'.padStart(40, '0') as CommitSha, 'EVAL_FAILED');
-    expect(revision.error).toMatch(/a fault of its own/);
+    expect(revision.error).toMatch(/because of a bug/);
     isBroken = false;
     await world.ended(await world.push({ ada: { evaluates: 2 } }), 'PUBLISHED');
   });
 
-  test('loses no host, and evaluates none twice, when the database is away for a batch of its hosts', async () => {
+  test('loses no host, and evaluates none twice, when the database is unreachable for a batch of its hosts', async () => {
     const { revisions } = world.store;
     const save = revisions.saveEvaluations.bind(revisions);
     let failures = 2;
@@ -327,7 +327,7 @@ describe('a step', () => {
     expect(world.evaluations.toSorted()).toEqual(names.map((name) => `1 ${name}`).toSorted());
   });
 
-  test('goes on without what only helps', async () => {
+  test('continues when an optional part fails', async () => {
     world.changedPaths = async () => {
       throw new FloeError('COMMIT_NOT_FOUND', 'no such commit');
     };
@@ -339,7 +339,7 @@ describe('a step', () => {
     expect(await world.released()).toMatchObject({ ada: 2 });
   });
 
-  test('is finished first when commits come faster than it ends', async () => {
+  test('is finished first when commits arrive faster than they are processed', async () => {
     world.evaluationMs = 60;
     const hosts = (system: number): Record<string, Host> =>
       Object.fromEntries(['ada', 'bob', 'cyd', 'dan'].map((host) => [host, { evaluates: system }]));

@@ -10,13 +10,13 @@ import { takeIn } from './take-in.ts';
 import { refusalOf } from './verify.ts';
 
 const LEASE_MS = 30_000;
-/** Hints can be lost; the counter that they announce is read this often. */
+/** Hints may be lost, so the counter behind them is also read at this interval. */
 const HINT_POLL_MS = 5_000;
 const RETRY = { baseMs: 500, capMs: 60_000 };
 
 /**
- * The worker of one repository: takes in the newest head and walks it to signed releases. Every step is found in the
- * database, so that whoever holds the lease goes on where a killed worker stopped. Ends when `signal` aborts; waits
+ * Processes one repository: takes in its newest head and advances it to signed releases. The state of every step is in the
+ * database, so that the next holder of the lease continues where a killed process stopped. Returns when `signal` aborts; waits
  * while another process holds the lease.
  */
 export async function runPipeline(deps: PipelineDeps, repositoryId: string, signal: AbortSignal): Promise<void> {
@@ -30,7 +30,7 @@ export async function runPipeline(deps: PipelineDeps, repositoryId: string, sign
     logger.debug('lease taken', { repositoryId });
     await workUnderLease(deps, repositoryId, signal);
   }
-  await store.repositories.unclaim(repositoryId, owner).catch((error: unknown) => logger.debug('the lease was not given back', { error }));
+  await store.repositories.unclaim(repositoryId, owner).catch((error: unknown) => logger.debug('the lease could not be released', { error }));
 }
 
 /** Runs until the lease is lost or `signal` aborts. */
@@ -40,7 +40,7 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
   const inner = AbortSignal.any([signal, lost.signal]);
   const looking = createWake();
   const working = createWake();
-  /** What is worked on now, and what ends it when a newer commit goes first. */
+  /** The revision being processed. The controller stops it when a newer commit supersedes it. */
   const running: { id?: string | undefined; controller: AbortController } = { controller: new AbortController() };
   looking.wake();
   working.wake();
@@ -61,7 +61,7 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
         if (clock.monotonic() > heldUntil) break;
       }
     }
-    if (!inner.aborted) logger.warn('the lease was lost; another process goes on', { repositoryId });
+    if (!inner.aborted) logger.warn('the lease was lost; another process continues', { repositoryId });
     lost.abort();
   }
 
@@ -76,10 +76,10 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
       if (clock.monotonic() < leaveAloneUntil) continue;
       try {
         const { hintCount } = await store.repositories.get(repositoryId);
-        // Only a counted "look again" is one: the hint alone may be the echo of our own writing.
+        // Only an increased counter is a request: the hint alone may be caused by this process's own writes.
         if (hintCount === seenHints && clock.monotonic() < nextPollAt) continue;
         const outcome = await takeIn(deps, repositoryId, inner);
-        // A person or a webhook asks for another try: also of what waits for something to come back.
+        // An administrator or a webhook asks for a retry, also of a commit that waits for something.
         if (seenHints !== hintCount) working.wake();
         seenHints = hintCount;
         const isRetry = outcome.kind === 'failed' && outcome.isRetryable;
@@ -101,7 +101,7 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
         }
       } catch (error) {
         if (inner.aborted || isAbort(error)) return;
-        // A fault of ours in reading one commit ends nothing: the next look may find another one.
+        // A bug while reading one commit does not end the loop: the next look may find another commit.
         logger.warn('looking at the repository failed', { error });
         attempt += 1;
         nextPollAt = clock.monotonic() + fullJitter(attempt, RETRY, deps.random);
@@ -120,25 +120,25 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
         revision = await store.revisions.nextUnfinished(repositoryId);
         running.id = revision?.id;
         await freshness.keep(repository);
-        const isIdle = revision === undefined ? await rest(repository, step) : await advance(deps, repository, revision, step);
+        const isIdle = revision === undefined ? await workWhileIdle(repository, step) : await advance(deps, repository, revision, step);
         attempt = 0;
         if (isIdle) await working.wait(HINT_POLL_MS, inner);
       } catch (error) {
         if (inner.aborted) return;
-        if (step.aborted) continue; // A newer revision arrived: it goes first.
+        if (step.aborted) continue; // superseded by a newer revision
         logger.warn('a step failed', { error, code: isFloeError(error) ? error.code : 'BUG' });
-        if (revision !== undefined) await blame(deps, revision, error);
+        if (revision !== undefined) await recordFailure(deps, revision, error);
         await working.wait(500 + fullJitter(attempt, RETRY, deps.random), step);
         attempt += 1;
       }
     }
   }
 
-  /** What there is to do while no revision is under way. Says whether that was nothing. */
-  async function rest(repository: Repository, step: AbortSignal): Promise<boolean> {
+  /** The work while no revision is under way. Resolves to true when there was none. */
+  async function workWhileIdle(repository: Repository, step: AbortSignal): Promise<boolean> {
     const newest = await store.revisions.newest(repositoryId);
     const retryAt = newest === undefined ? undefined : await store.revisions.nextRetryAt(newest.id);
-    // Once it was superseded, a newer one has its own word on its hosts; what failed by itself is for people.
+    // A newer revision evaluates the hosts of a superseded one itself; after other failures an administrator decides.
     const canBeLate = newest?.state === 'PUBLISHED' || newest?.state === 'BUILD_FAILED';
     if (newest === undefined || !canBeLate || retryAt === undefined || retryAt > clock.now()) return true;
     await tryLateHosts(deps, repository, newest, step);
@@ -152,17 +152,17 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
   }
 }
 
-/** Takes the revision one step further. Every step can be repeated. Says whether it waits for an administrator. */
+/** Advances the revision by one step. Every step can be repeated. Resolves to true when it waits for an administrator. */
 async function advance(deps: PipelineDeps, repository: Repository, revision: Revision, signal: AbortSignal): Promise<boolean> {
   const { store, clock, logger } = deps;
   async function record(event: RevisionEvent, error?: string): Promise<void> {
     const result = await store.revisions.advance(revision.id, event, clock.now(), error);
-    if (result.kind === 'stale') logger.info('a step was overtaken', { revision: revision.sha, state: result.state, event });
+    if (result.kind === 'stale') logger.info('a step found the revision in another state', { revision: revision.sha, state: result.state, event });
     else logger.info('revision', { commit: revision.sha, state: result.state, ...(error === undefined ? {} : { error }) });
   }
   switch (revision.state) {
     case 'RECEIVED':
-      // Before anything comes of it: a database that is restored to an earlier day gives this sequence to no other commit.
+      // Before anything is done with it, so that an older backup of the database does not reuse this sequence.
       await deps.statements.noteSequence(revision.sequence);
       await record('accepted');
       return false;
@@ -176,7 +176,7 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
       const outcome = await evaluateRevision(deps, revision, signal);
       if (outcome.kind === 'held') {
         await store.repositories.recordFetch(repository.id, { now: clock.now(), held: { commit: revision.sha, reason: outcome.reason } });
-        // So that a newer commit does not wait for it.
+        // An error marks it as stuck, so that a newer commit does not wait for it.
         await store.revisions.noteError(revision.id, `held: ${outcome.reason}`);
         return true;
       }
@@ -204,16 +204,16 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
 }
 
 /**
- * Writes a failed step down on its revision, where people look. What can be tried again is; a fault of Floe's own is that
- * revision's end, and no other's. A newer commit that waited for this one goes first now.
+ * Records a failed step on its revision. Retryable errors are retried; a bug in Floe ends this revision, and no other. A newer
+ * commit that waited for this one is processed next.
  */
-async function blame(deps: PipelineDeps, revision: Revision, error: unknown): Promise<void> {
+async function recordFailure(deps: PipelineDeps, revision: Revision, error: unknown): Promise<void> {
   const { store, clock, logger } = deps;
   try {
     if (!isFloeError(error)) {
       const events = { RECEIVED: 'refused', VERIFYING: 'refused', EVALUATING: 'evaluation-failed', BUILDING: 'build-failed' } as const;
       const event = revision.state in events ? events[revision.state as keyof typeof events] : undefined;
-      const text = "Floe could not go on with this commit, by a fault of its own: the server's log says more";
+      const text = 'Floe failed on this commit because of a bug: see the log of the server';
       if (event !== undefined) await store.revisions.advance(revision.id, event, clock.now(), text);
       return;
     }
@@ -221,7 +221,7 @@ async function blame(deps: PipelineDeps, revision: Revision, error: unknown): Pr
     const newest = await store.revisions.newest(revision.repositoryId);
     if (newest !== undefined && newest.sequence > revision.sequence) await store.revisions.supersede(revision.id, newest.sha, clock.now());
   } catch (cause) {
-    logger.warn('a failed step could not be written down', { error: cause });
+    logger.warn('a failed step could not be recorded', { error: cause });
   }
 }
 
@@ -231,14 +231,14 @@ async function listen(deps: PipelineDeps, onRepository: (id: string) => void): P
   });
 }
 
-/** Repeats `action` while the database is away. */
+/** Repeats `action` until the database answers. */
 async function retrying<T>(deps: PipelineDeps, signal: AbortSignal, action: () => Promise<T>): Promise<T | undefined> {
   for (let attempt = 0; !signal.aborted; attempt += 1) {
     try {
       return await action();
     } catch (error) {
       if (!isFloeError(error) || !error.retryable) throw error;
-      deps.logger.warn('the database is away; trying again', { error });
+      deps.logger.warn('the database does not answer; trying again', { error });
       await deps.clock.sleep(200 + fullJitter(attempt, { baseMs: 200, capMs: 5_000 }, deps.random), signal);
     }
   }

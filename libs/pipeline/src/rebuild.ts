@@ -5,10 +5,10 @@ import type { Store } from '@floe/store';
 import type { LoggedStatements, StatementLog } from './statement-log.ts';
 
 /**
- * Brings a database that lost rows (restored from yesterday, or empty) up to the statement log: the newest release of
- * every host, the sequence and the accepted commit, who is enrolled and who was revoked. Does nothing where the
- * database has it all. Run at every start, before any evaluation, so that the next revision continues above all that
- * was ever signed and no machine is moved back. A statement that the database does not take costs no more than itself.
+ * Completes a database that lost rows (restored from a backup, or empty) from the statement log: the newest release of every
+ * host, the sequence and the accepted commit, and who is enrolled or revoked. Does nothing when the database is complete. Runs at
+ * every start, before any evaluation, so that the next revision continues above every signed sequence and no machine is moved
+ * back. A statement that the database rejects is skipped.
  */
 export async function rebuildFromStatements(
   deps: {
@@ -25,13 +25,13 @@ export async function rebuildFromStatements(
   let enrolments = 0;
   let releases = 0;
 
-  /** What concerns one statement ends nothing; a database that is away does. */
+  /** An error about one statement skips it; a database that does not answer stops the rebuild. */
   async function apart(host: string, run: () => Promise<void>): Promise<void> {
     try {
       await run();
     } catch (error) {
       if (isFloeError(error) && error.retryable) throw error;
-      logger.error('a statement of the log could not be brought back', { host, error: describeError(error) });
+      logger.error('a statement of the log could not be restored', { host, error: describeError(error) });
     }
   }
 
@@ -59,7 +59,7 @@ export async function rebuildFromStatements(
 
   let highest: { sequence: number; commit: ReleaseStatement['commit'] } | undefined;
   const known = new Map((await store.releases.latest(repository.id)).map((release) => [release.host, release.sequence]));
-  // A host whose last word is a revocation, and that a database with history does not know, was forgotten on purpose.
+  // A host whose last statement is a revocation, and that a database with history does not know, was forgotten on purpose.
   const lastWord = new Map(logged.access.map((entry) => [entry.statement.host, entry.kind]));
   const isForgotten = async (host: HostName): Promise<boolean> =>
     known.size > 0 && lastWord.get(host) === 'revocation' && (await store.hosts.get(host)) === undefined;

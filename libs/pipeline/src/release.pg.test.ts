@@ -72,12 +72,12 @@ async function statement(): Promise<ReleaseStatement> {
   return opened.statement;
 }
 
-/** The time that the host goes by: the latest that the release key ever told it. */
+/** The time by which the host judges statements: the latest that the release key has signed for it. */
 async function remembered(): Promise<number> {
   return await store.releases.highestAsOf(repository.id);
 }
 
-test('a clock that was ahead for one push and was set right: what is signed then ends after what hosts remember', async () => {
+test('after a clock that was ahead was corrected, new statements end after the time that hosts remember', async () => {
   const keeper = new FreshnessKeeper(deps);
   await release();
   await keeper.keep(repository);
@@ -94,7 +94,7 @@ test('a clock that was ahead for one push and was set right: what is signed then
   expect((await statement()).expiresAt).toBeGreaterThan((await remembered()) + 300 * DAY);
 });
 
-test('a release of before that time is signed anew as soon as the clock is right, and a host that refused it is told anew', async () => {
+test('an older release is signed again as soon as the clock is corrected, and is sent again to a host that refused it', async () => {
   const keeper = new FreshnessKeeper(deps);
   await release();
   await keeper.keep(repository);
@@ -108,7 +108,7 @@ test('a release of before that time is signed anew as soon as the clock is right
     { host: HOST, seq: 1, epoch: 1, state: 'REJECTED', toplevel, observed: { current: null, booted: null, profile: null }, at: 1, receivedAt: 1 },
   ]);
   clock.passed += 5_000;
-  const beside = new FreshnessKeeper(deps); // a restart looks at once
+  const beside = new FreshnessKeeper(deps); // a restart checks immediately
   await beside.keep(repository);
   const after = await statement();
   expect(after).toMatchObject({ sequence: before.sequence, toplevel: before.toplevel, commit: before.commit });
@@ -117,7 +117,7 @@ test('a release of before that time is signed anew as soon as the clock is right
   expect((await store.hosts.get(HOST))?.epoch).toBe((told?.epoch ?? 0) + 1);
 });
 
-test('a release of a host that nobody changed for a year does not end', async () => {
+test('the release of a host that did not change for a year does not expire', async () => {
   const keeper = new FreshnessKeeper(deps);
   await release();
   for (let month = 0; month < 30; month += 1) {

@@ -6,17 +6,17 @@ import type { PublishedHost } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
 
 const DAY_MS = 24 * 3600 * 1000;
-/** Long, so that a laptop that was away for months is still served. Freshness tells it how old the news is. */
+/** Long, so that a laptop that was away for months is still served. The freshness statement limits how old a release may be. */
 const RELEASE_LIFETIME_MS = 365 * DAY_MS;
-/** So long before its end a release is signed anew: longer than most machines are away. */
+/** A release is signed again this long before it expires: longer than most machines are away. */
 const RENEW_BEFORE_MS = 120 * DAY_MS;
 const FRESHNESS_MS = 3600_000;
 
 export type ReleaseDeps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock'>;
 
 /**
- * Signs one release per published host and hands them out: first to the statement log, then to the database, so that a
- * crash in between loses nothing (the log is read at the next start, and repeating the step writes the same).
+ * Signs one release per published host and stores it: first in the statement log, then in the database, so that a crash between
+ * them loses nothing (the log is read at the next start, and repeating the step writes the same).
  */
 export async function releaseRevision(deps: ReleaseDeps, repository: Repository, revision: Revision, hosts: readonly PublishedHost[]): Promise<void> {
   const { store, statements, releaseSigner, clock } = deps;
@@ -49,14 +49,14 @@ export async function releaseRevision(deps: ReleaseDeps, repository: Repository,
 }
 
 /**
- * The latest time that this server ever dated a statement, or now. Hosts remember it and count from there: had the clock
- * been ahead, a release that ends by the right time would have ended for them before it came.
+ * The latest time that this server ever used in a statement, or now. Hosts remember that time and judge later statements by it.
+ * If the clock had been ahead, a release that expires by the correct time would already have expired for them.
  */
 async function latestTime({ store, clock }: ReleaseDeps, repository: Repository): Promise<number> {
   return Math.max(clock.now(), await store.releases.highestAsOf(repository.id));
 }
 
-/** Says, signed, which sequence is the newest as of now. */
+/** Signs which sequence is the newest as of now. */
 export async function signFreshness(deps: ReleaseDeps, repository: Repository): Promise<void> {
   const newest = (await deps.store.releases.latest(repository.id)).reduce((highest, release) => Math.max(highest, release.sequence), 0);
   const statement: FreshnessStatement = { version: 1, repository: repository.url, ref: repository.ref, sequence: newest, asOf: deps.clock.now() };
@@ -67,8 +67,8 @@ export async function signFreshness(deps: ReleaseDeps, repository: Repository): 
 const StoredEnvelope = v.pipe(v.string(), v.parseJson(), Envelope);
 
 /**
- * Signs releases anew that will end soon by what hosts take for the time: of a host that nobody changed for a year, or
- * all of them after the clock was far ahead and was set right. Says of which hosts.
+ * Signs releases again that expire soon by the time that hosts remember: of a host that did not change for a year, or all of them
+ * after a clock that was far ahead was corrected. Resolves to their hosts.
  */
 async function renewReleases(deps: ReleaseDeps, repository: Repository): Promise<HostName[]> {
   const { store, statements, releaseSigner, clock } = deps;
@@ -87,7 +87,7 @@ async function renewReleases(deps: ReleaseDeps, repository: Repository): Promise
   return renewed;
 }
 
-/** Keeps what hosts go by fresh: what is the newest, every hour, and releases that do not end before they are replaced. */
+/** Renews what expires: the freshness statement every hour, and releases before their end. */
 export class FreshnessKeeper {
   readonly #deps: ReleaseDeps & Pick<PipelineDeps, 'logger'>;
   #signed: { readonly now: number; readonly monotonic: number } | undefined;
@@ -96,7 +96,7 @@ export class FreshnessKeeper {
     this.#deps = deps;
   }
 
-  /** Every hour; and at once when the clock was set, since what was signed before may be dated wrong. */
+  /** Every hour, and immediately when the clock was changed, because earlier statements may have wrong times. */
   #isDue(): boolean {
     if (this.#signed === undefined) return true;
     const { clock } = this.#deps;
@@ -110,7 +110,7 @@ export class FreshnessKeeper {
     const signed = { now: clock.now(), monotonic: clock.monotonic() };
     await signFreshness(this.#deps, repository);
     const renewed = await renewReleases(this.#deps, repository);
-    if (renewed.length > 0) logger.info('releases were renewed before their end', { hosts: renewed.length });
+    if (renewed.length > 0) logger.info('releases were signed again before they expire', { hosts: renewed.length });
     this.#signed = signed;
   }
 }

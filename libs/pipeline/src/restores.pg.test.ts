@@ -26,7 +26,7 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-/** What a commit means for each host: the number of its system, or undefined where it does not evaluate. */
+/** What a commit means for each host: the number of its system; undefined: it does not evaluate. */
 type Commit = readonly (number | undefined)[];
 
 interface Agent {
@@ -35,7 +35,7 @@ interface Agent {
   toplevel: StorePath | undefined;
 }
 
-/** A server's database, statement log and agents, without Nix and git: what a commit means is given. */
+/** A server's database, statement log and agents, without Nix and git. */
 class World {
   store!: Store;
   #url = '';
@@ -43,7 +43,7 @@ class World {
   readonly #commits: Commit[] = [];
   readonly #dumps: string[] = [];
   readonly #agents = new Map<HostName, Agent>(HOSTS.map((host) => [host, { sequence: 0, epoch: 0, toplevel: undefined }]));
-  /** Which commit each sequence was given to, in all the times that there were. */
+  /** The commit of each sequence, over all restores. */
   readonly #given = new Map<number, string>();
 
   constructor(statementsDir: string) {
@@ -80,7 +80,7 @@ class World {
     await this.store.revisions.receive(id, { sha, subject: '', authorName: '', authorEmail: '', committedAt: 1, receivedAt: 1, fetchedAt: 1 });
   }
 
-  /** One step of the pipeline. `diesAfter`: the server dies in its last step, with so many releases in the log. */
+  /** One step of the pipeline. `diesAfter`: the server dies in its last step, with this many releases in the log. */
   async step(diesAfter?: number): Promise<boolean> {
     const repository = await this.repository();
     const revision = await this.store.revisions.nextUnfinished(repository.id);
@@ -143,7 +143,7 @@ class World {
     }
   }
 
-  /** The host's agent connects, is told what it should run, and takes it. Fails when it would refuse. */
+  /** The host's agent connects, receives its directive and accepts it. Throws when the agent would refuse. */
   async hello(host: HostName): Promise<void> {
     const agent = this.#agentOf(host);
     const { id } = await this.repository();
@@ -182,7 +182,7 @@ class World {
     await this.open(url);
   }
 
-  /** Everything is done that there is to do; each host runs what the newest commit says, where it says something. */
+  /** Runs all steps that there are; then each host runs what the newest commit has for it, if anything. */
   async settle(): Promise<void> {
     await this.takeIn();
     while (await this.step());
@@ -258,11 +258,11 @@ async function withWorld(use: (world: World) => Promise<void>): Promise<void> {
   }
 }
 
-/** More of them for a night. */
+/** More runs for a nightly test. */
 const numRuns = Number(process.env['FLOE_TEST_RUNS'] ?? 6);
 
 test(
-  'over restores at any point no sequence is given twice, no host is told an older one, and all end on the newest commit (R1)',
+  'with restores at any point no sequence is used twice, no host gets an older one, and all end on the newest commit (R1)',
   async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(action, { minLength: 15, maxLength: 45 }), async (actions) => {
@@ -277,7 +277,7 @@ test(
   60_000 + numRuns * 10_000,
 );
 
-test('a dump of a revision in the middle of its build, and a newer head that is broken for that host: it keeps what it accepted', async () => {
+test('a backup from the middle of a build, and a newer head that is broken for a host: it keeps what it accepted', async () => {
   await withWorld(async (world) => {
     world.push([1, 1, 1]);
     await world.settle();
@@ -303,7 +303,7 @@ test('a lost statement log: the next revision continues above what hosts say tha
     await world.store.hosts.connect('ada' as HostName, presenceOf(told));
     expect((await world.repository()).sequence).toBe(57);
     await world.store.hosts.connect('ada' as HostName, presenceOf({ ...told, sequence: Number.MAX_SAFE_INTEGER }));
-    expect((await world.repository()).sequence, 'a liar does not use them up').toBe(57);
+    expect((await world.repository()).sequence, 'a host that reports a false sequence does not exhaust them').toBe(57);
     world.push([2, 2, 2]);
     await world.takeIn();
     expect((await world.store.revisions.newest(id))?.sequence).toBe(58);

@@ -6,14 +6,14 @@ import { Envelope } from '@floe/protocol';
 import { FloeError, writeFileDurably, type Logger } from '@floe/runtime';
 import * as v from 'valibot';
 
-/** The largest envelope with room for the spaces that somebody's editor may add. */
+/** The largest envelope, with room for white space that an editor may add. */
 const MAX_FILE_BYTES = 256 * 1024;
-/** A file name ends at 255 bytes, and a temporary one is longer. */
+/** File names are limited to 255 bytes; temporary names are longer. */
 const MAX_NAME_CHARACTERS = 150;
 
 const StatementText = v.pipe(v.string(), v.parseJson(), Envelope);
 
-/** A name in the log: bounded, and another one for each host however long its name is. */
+/** A file name of bounded length, different for each host however long its name is. */
 export function statementName(order: number, host: string, kind: '' | '-enrolment' | '-revocation'): string {
   const name = `${String(order).padStart(15, '0')}-${host}`;
   const shown =
@@ -26,23 +26,23 @@ export function statementName(order: number, host: string, kind: '' | '-enrolmen
 export type StatementFile =
   | { readonly kind: 'statement'; readonly envelope: Envelope }
   | { readonly kind: 'absent' }
-  /** Something else is there. */
+  /** Something other than a statement is there. */
   | { readonly kind: 'unusable'; readonly why: string; readonly isReadable: boolean };
 
 /**
- * What is at `path`. Never waits (a pipe), never follows a link, never reads more than a statement can be. The size is
- * asked of the file that is open, which may be another than the one that was looked at.
+ * The statement at `path`. Never blocks (a pipe), never follows a link, never reads more than a statement may have. The size is
+ * that of the opened file, which may have been replaced since it was listed.
  */
 export async function readStatement(path: string): Promise<StatementFile> {
   try {
     const found = await lstat(path);
-    if (!found.isFile()) return { kind: 'unusable', why: 'it is no file', isReadable: true };
+    if (!found.isFile()) return { kind: 'unusable', why: 'it is not a file', isReadable: true };
     const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
       if ((await file.stat()).size > MAX_FILE_BYTES) return { kind: 'unusable', why: `it has more than ${MAX_FILE_BYTES} bytes`, isReadable: true };
       const parsed = v.safeParse(StatementText, await file.readFile('utf8'));
       if (parsed.success) return { kind: 'statement', envelope: parsed.output };
-      return { kind: 'unusable', why: 'it is no statement', isReadable: true };
+      return { kind: 'unusable', why: 'it is not a statement', isReadable: true };
     } finally {
       await file.close();
     }
@@ -52,29 +52,29 @@ export async function readStatement(path: string): Promise<StatementFile> {
   }
 }
 
-/** The files of a folder of the log, which is made when missing. Throws `FloeError('STATEMENT_LOG_UNREADABLE')`. */
+/** The files of a folder of the log; creates the folder when missing. Throws `FloeError('STATEMENT_LOG_UNREADABLE')`. */
 export async function listStatements(folder: string): Promise<string[]> {
   try {
     await mkdir(folder, { recursive: true });
     return (await readdir(folder)).filter((name) => name.endsWith('.json')).toSorted();
   } catch (cause) {
-    // Without it a sequence could be given twice: that is no state to start in.
+    // Without the log a sequence could be used twice, so the server does not start.
     const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
     throw new FloeError(
       'STATEMENT_LOG_UNREADABLE',
-      `the statement log ${folder} cannot be read (${code}): it must be a folder that floe-server may read and write; put it back from the backup if it is gone`,
+      `the statement log ${folder} cannot be read (${code}): it must be a folder that floe-server may read and write; restore it from the backup if it is missing`,
       { data: { folder }, cause },
     );
   }
 }
 
-/** Writes a statement. Throws `FloeError('STATEMENT_LOG_UNWRITABLE')`, which is tried again. */
+/** Writes a statement. Throws the retryable `FloeError('STATEMENT_LOG_UNWRITABLE')`. */
 export async function writeStatement(path: string, content: Envelope | number): Promise<void> {
   try {
     await writeFileDurably(path, `${JSON.stringify(content)}\n`, 0o644);
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
-    const todo = code === 'ENOSPC' || code === 'EDQUOT' ? 'its disk is full: make room' : `${code}: mend what keeps floe-server from writing there`;
+    const todo = code === 'ENOSPC' || code === 'EDQUOT' ? 'its disk is full: free some space' : `${code}: let floe-server write there`;
     throw new FloeError('STATEMENT_LOG_UNWRITABLE', `the statement ${path} cannot be written (${todo})`, {
       retryable: true,
       data: { path, code },
@@ -84,17 +84,17 @@ export async function writeStatement(path: string, content: Envelope | number): 
 }
 
 /**
- * Takes what is no statement out of the way, where a person finds it: the next start does not stumble over it again.
- * What could only not be read stays: it may be a statement, and the disk's trouble may pass.
+ * Moves a file that is not a statement aside, so that the next start does not find it again. A file that could only not be read
+ * stays: it may be a statement, and the read error may be temporary.
  */
 export async function keepAside(path: string, found: StatementFile & { kind: 'unusable' }, logger: Logger): Promise<void> {
-  if (!found.isReadable) return logger.warn('a statement in the log is left out', { file: path, why: found.why });
+  if (!found.isReadable) return logger.warn('a statement in the log could not be read, and is skipped', { file: path, why: found.why });
   const aside = join(dirname(path), 'aside');
   try {
     await mkdir(aside, { recursive: true });
     await rename(path, join(aside, basename(path)));
-    logger.warn('a file in the statement log is no statement, and was put aside', { file: path, why: found.why, aside });
+    logger.warn('a file in the statement log is not a statement, and was moved aside', { file: path, why: found.why, aside });
   } catch (error) {
-    logger.warn('a file in the statement log is no statement, and is left out', { file: path, why: found.why, error });
+    logger.warn('a file in the statement log is not a statement, and is skipped', { file: path, why: found.why, error });
   }
 }

@@ -12,7 +12,7 @@ import { openStatementLog, type StatementLog } from './statement-log.ts';
 
 const signer = signerFromPem('release-1', generateKeyPem());
 
-/** Of coreutils. */
+/** From coreutils. */
 const MKFIFO = 'mkfifo';
 
 let dir: string;
@@ -71,7 +71,7 @@ type Spoil = { readonly name: string } & (
   | { readonly kind: 'huge' | 'folder' | 'link' | 'dangling' | 'pipe' | 'cut' | 'copy' }
 );
 
-/** Puts something beside, or in the place of, a sound statement. */
+/** Adds a defect to the log: beside a valid statement, or in its place. */
 async function spoil(folder: string, { name, ...what }: Spoil): Promise<void> {
   const path = join(folder, `${name}.json`);
   const sound = (await readdir(folder)).find((each) => each.endsWith('.json')) ?? '';
@@ -121,7 +121,7 @@ const anySpoil: fc.Arbitrary<Spoil> = fc
   )
   .map(([name, what]) => ({ name, ...what }));
 
-test('whatever lies in the log, what is sound is read, the rest is named, and no start stumbles over it twice', async () => {
+test('whatever is in the log, valid statements are read, the rest is reported, and no start finds it twice', async () => {
   let round = 0;
   await fc.assert(
     fc.asyncProperty(fc.uniqueArray(anySpoil, { selector: ({ name }) => name, minLength: 1, maxLength: 6 }), async (spoils) => {
@@ -138,7 +138,7 @@ test('whatever lies in the log, what is sound is read, the rest is named, and no
       expect(first.access).toHaveLength(1);
       expect(first.unusable).toHaveLength(spoils.length - copies);
       for (const path of first.unusable) expect(said.join('\n')).toContain(path);
-      // What is not even an envelope lies aside now.
+      // Files that are not even an envelope were moved aside.
       const again = await log.read();
       expect(again.releases).toEqual(first.releases);
       expect(again.unusable.length).toBeLessThanOrEqual(spoils.filter(({ kind }) => kind === 'text').length);
@@ -148,7 +148,7 @@ test('whatever lies in the log, what is sound is read, the rest is named, and no
   );
 });
 
-test('a statement that was torn is written anew, and the torn one kept', async () => {
+test('a torn statement is written again, and the torn one is kept', async () => {
   await append(release('ada', 7));
   const [name = ''] = await readdir(join(dir, 'releases'));
   await truncate(join(dir, 'releases', name), 40);
@@ -157,12 +157,12 @@ test('a statement that was torn is written anew, and the torn one kept', async (
   expect(await readdir(join(dir, 'releases/aside'))).toEqual([name]);
 });
 
-test('statements come in the order of what they say, however many digits that has', async () => {
+test('statements are ordered by their numbers, however many digits these have', async () => {
   for (const sequence of [3, 1_000_000_000_000_000, 999_999_999_999_999, 20]) await append(release('ada', sequence));
   expect(await sequences()).toEqual([3, 20, 999_999_999_999_999, 1_000_000_000_000_000]);
 });
 
-test('a name of any length that DNS allows makes a file name, and another one makes another', () => {
+test('host names of any length become distinct file names', () => {
   const long = Array.from({ length: 4 }, () => 'a'.repeat(62)).join('.');
   const names = [long, `${long}x`, 'ada'].map((host) => statementName(3, host, '-enrolment'));
   expect(new Set(names).size).toBe(3);
@@ -170,7 +170,7 @@ test('a name of any length that DNS allows makes a file name, and another one ma
   expect(names[2]).toBe('000000000000003-ada-enrolment.json');
 });
 
-test('the highest sequence is kept, and never falls', async () => {
+test('the highest sequence is stored, and never falls', async () => {
   await log.noteSequence(5);
   await log.noteSequence(3);
   expect((await log.read()).sequence).toBe(5);
@@ -178,14 +178,14 @@ test('the highest sequence is kept, and never falls', async () => {
   expect((await log.read()).sequence).toBe(0);
 });
 
-test('a log that is no folder is said in one sentence', async () => {
+test('a log that is not a folder is reported in one sentence', async () => {
   const path = join(dir, 'file');
   await writeFile(path, '');
   reopen(path);
   await expect(log.read()).rejects.toMatchObject({ code: 'STATEMENT_LOG_UNREADABLE', message: expect.stringContaining(path) as string });
 });
 
-test.skipIf(process.getuid?.() !== 0)('a full disk is said to be one, is tried again, and leaves nothing half written', async () => {
+test.skipIf(process.getuid?.() !== 0)('a full disk is reported and retried, and leaves no partial file', async () => {
   const mounted = await execInTest('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'floe-test', dir]);
   expect(mounted.exitCode, mounted.stderr).toBe(0);
   try {

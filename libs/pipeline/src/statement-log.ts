@@ -5,19 +5,19 @@ import * as v from 'valibot';
 import { keepAside, listStatements, readStatement, statementName, writeStatement } from './statement-files.ts';
 
 /**
- * The append-only log of statements beside the cache. It outlives the database: a lost or restored one is rebuilt from
- * it (see rebuild.ts). One file per statement, named so that a repeat writes the same file.
+ * The append-only log of statements beside the cache. It survives the loss of the database, which is then rebuilt from it (see
+ * rebuild.ts). One file per statement, named so that writing it again writes the same file.
  */
 export interface StatementLog {
-  /** Keeps one release per host and sequence: when there is one, it is returned and nothing is written. */
+  /** Stores one release per host and sequence. If there is one already, returns it and writes nothing. */
   appendRelease(envelope: Envelope, statement: ReleaseStatement): Promise<LoggedRelease>;
-  /** The same statement, signed anew with a later end. */
+  /** Stores the same statement, signed again with a later end. */
   renewRelease(envelope: Envelope, statement: ReleaseStatement): Promise<void>;
   appendEnrolment(envelope: Envelope, statement: EnrolmentStatement): Promise<void>;
   appendRevocation(envelope: Envelope, statement: RevocationStatement): Promise<void>;
-  /** Keeps the highest sequence that was ever given, so that a restored database gives none twice. */
+  /** Stores the highest sequence that was ever used, so that a restored database uses none twice. */
   noteSequence(sequence: number): Promise<void>;
-  /** All of them, releases by sequence, enrolments and revocations by time. What is no statement is put aside, and counted. */
+  /** All statements: releases by sequence, enrolments and revocations by time. Files that are not statements are moved aside and counted. */
   read(): Promise<LoggedStatements>;
 }
 
@@ -27,9 +27,9 @@ export interface LoggedRelease {
 }
 
 export interface LoggedStatements {
-  /** The highest that was noted; 0 when there is none. */
+  /** The highest sequence that was stored; 0: none. */
   readonly sequence: number;
-  /** Files that were left out. */
+  /** Files that were skipped. */
   readonly unusable: readonly string[];
   readonly releases: readonly LoggedRelease[];
   readonly access: readonly (
@@ -40,7 +40,7 @@ export interface LoggedStatements {
 
 const SequenceText = v.pipe(v.string(), v.trim(), v.regex(/^\d{1,16}$/), v.transform(Number), v.safeInteger());
 
-/** A log in the folder `dir`, which is made when missing. */
+/** The log in the folder `dir`, which is created when missing. */
 export function openStatementLog(dir: string, logger: Logger): StatementLog {
   const releases = join(dir, 'releases');
   const access = join(dir, 'access');
@@ -55,14 +55,14 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
     return parsed.success ? parsed.output : 0;
   }
 
-  /** What is there already stays; what is no statement makes room for one. */
+  /** An existing statement stays; a file that is not one is moved aside. */
   async function append(path: string, envelope: Envelope): Promise<void> {
     const found = await readStatement(path);
     if (found.kind === 'unusable') await keepAside(path, found, logger);
     if (found.kind !== 'statement') await writeStatement(path, envelope);
   }
 
-  /** Takes each statement of a folder, unless `take` says why not; returns the files that are left out. */
+  /** Reads each statement of a folder, unless `take` returns why it is skipped; returns the skipped files. */
   async function readFolder(folder: string, take: (envelope: Envelope) => string | undefined): Promise<string[]> {
     const unusable: string[] = [];
     for (const name of await listStatements(folder)) {
@@ -71,7 +71,7 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
       if (found.kind === 'absent') continue;
       const refused = found.kind === 'statement' ? take(found.envelope) : undefined;
       if (found.kind === 'statement' && refused === undefined) continue;
-      // A statement that is not understood may be a newer version's: it stays where that one finds it again.
+      // A statement that cannot be parsed may be from a newer version, which must find it here.
       await keepAside(path, found.kind === 'unusable' ? found : { kind: 'unusable', why: refused ?? '', isReadable: false }, logger);
       unusable.push(path);
     }
@@ -121,7 +121,7 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
       return {
         sequence: await readSequence(),
         unusable: [...unusable, ...others],
-        // By what they say: their names are anybody's.
+        // By their content: file names are not trusted.
         releases: loggedReleases.toSorted((one, other) => one.statement.sequence - other.statement.sequence),
         access: loggedAccess.toSorted((one, other) => timeOf(one) - timeOf(other)),
       };

@@ -3,24 +3,23 @@ import { describeError, isFloeError } from '@floe/runtime';
 import type { PipelineDeps } from './deps.ts';
 
 /**
- * What one look at the repository came to. `lookAgainMs`: when to look again although nobody says so. `leaveAloneMs`: how
- * long not to look whoever says so, since the git server asks for it.
+ * The result of one look at the repository. `lookAgainMs`: when to look again without a hint. `leaveAloneMs`: how long the git
+ * server asked not to be contacted, whatever hints arrive.
  */
 export type TakeInOutcome = { readonly lookAgainMs?: number | undefined } & TakeInResult;
 type TakeInResult =
   | { readonly kind: 'unchanged' }
   | { readonly kind: 'received'; readonly revisionId: string; readonly commit: CommitSha }
-  /** A force-push: it waits for an administrator's word. */
+  /** A force-push, which waits for an administrator. */
   | { readonly kind: 'held'; readonly commit: CommitSha }
   | { readonly kind: 'failed'; readonly code: string; readonly isRetryable: boolean; readonly leaveAloneMs: number | undefined };
 
-/** How long a push is waited for that a webhook told of and the git server does not show. */
+/** How long to look for a push that a webhook announced and the git server does not show yet. */
 const AWAITED_MS = 5 * 60_000;
 
 /**
- * Fetches the tracked branch and takes in its head as a revision, when it moved forward. Only ever looks at the newest
- * head: commits of a burst that were overtaken are never evaluated. Failures are recorded on the repository, where
- * people look, and returned.
+ * Fetches the tracked branch and takes in its head as a revision, when it moved forward. Only the newest head is looked at:
+ * earlier commits of the same push are never evaluated. Failures are recorded on the repository, and returned.
  */
 export async function takeIn(deps: PipelineDeps, repositoryId: string, signal: AbortSignal): Promise<TakeInOutcome> {
   const result = await look(deps, repositoryId, signal);
@@ -28,8 +27,8 @@ export async function takeIn(deps: PipelineDeps, repositoryId: string, signal: A
 }
 
 /**
- * A webhook may overtake the commit that it tells of: forges answer from replicas. Its hint is spent by the look that
- * came too early, so the next look follows here: after as long as was waited already, thus 1, 2, 4, 8 … seconds.
+ * A webhook may be faster than the commit that it announces, because forges answer from replicas. Its hint is used up by the look
+ * that came too early, so the next looks follow here, after 1, 2, 4, 8 … seconds.
  */
 async function awaitedIn({ store, mirror, clock }: PipelineDeps, repositoryId: string): Promise<number | undefined> {
   let soonestMs: number | undefined;
@@ -83,7 +82,7 @@ async function look(deps: PipelineDeps, repositoryId: string, signal: AbortSigna
   const newest = await store.revisions.newest(repositoryId);
   if (outcome.kind === 'unchanged' && newest?.sha === outcome.head) return { kind: 'unchanged' };
 
-  // Nix looks a revision up in the branch of the mirror, so the branch moves before anyone can evaluate.
+  // Nix finds a revision by the branch of the mirror, so the branch is moved before anything evaluates.
   let commit: Awaited<ReturnType<typeof mirror.commit>>;
   try {
     await mirror.accept(outcome.head);

@@ -3,13 +3,13 @@ import { isFloeError } from '@floe/runtime';
 import type { Revision } from '@floe/store';
 import type { PipelineDeps } from './deps.ts';
 
-/** Failures of libs/git that are about this commit and will not pass. */
+/** The errors of libs/git that are about this commit and permanent. */
 const REFUSALS: ReadonlySet<string> = new Set(['COMMIT_UNREADABLE', 'REPOSITORY_TOO_LARGE']);
 
 /**
- * Looks at a commit before Nix does. Returns why nothing may be done with it: a date that Nix fails on, a tree that has
- * no end when it is laid out, a name that no file can have. What is only missing (Git LFS, git-crypt) is judged host by
- * host, by those who use it. Submodules, which Floe does not fetch, are noted on the revision.
+ * Checks a commit before Nix reads it. Returns why it is refused: a date on which Nix fails, a tree that is too large when
+ * checked out, a name that no file can have. Missing content (Git LFS, git-crypt) is judged per host, by the hosts that use it.
+ * Submodules, which Floe does not fetch, are noted on the revision as a warning.
  */
 export async function refusalOf(deps: Pick<PipelineDeps, 'mirror' | 'store'>, revision: Revision): Promise<string | undefined> {
   const { mirror, store } = deps;
@@ -33,5 +33,5 @@ function submoduleWarning(paths: readonly string[]): string {
     .map((path) => shownText(path, 60))
     .join(', ');
   const more = paths.length > NAMED ? ', …' : '';
-  return `Submodules are empty folders here, since Floe does not fetch them: ${named}${more}. Make what a host needs of them an input of the flake.`;
+  return `Floe does not fetch submodules; these are empty folders: ${named}${more}. If a host needs their files, make them inputs of the flake.`;
 }

@@ -4,12 +4,12 @@ import { ByteSize, Counter, DurationMs, list, prose, Timestamp, word } from './b
 import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
 import { AgentState, Detail, Observed, StageTimings } from './messages.ts';
 
-/** More than anybody has; what is above it is no fleet. */
+/** More hosts than any fleet has. An answer with more of them is invalid. */
 const MAX_HOSTS = 100_000;
 const MAX_WARNINGS = 20;
 const MAX_WARNING_CHARACTERS = 500;
 
-/** `POST /api/enrol`, without an API token: the one-time token is the authority. */
+/** `POST /api/enrol`, without an API token: the one-time token authenticates it. */
 export const EnrolRequest = v.strictObject({
   token: v.pipe(word(128), v.minLength(16)),
   host: HostName,
@@ -21,7 +21,7 @@ export type EnrolRequest = v.InferOutput<typeof EnrolRequest>;
 export const EnrolResponse = v.strictObject({ host: HostName });
 export type EnrolResponse = v.InferOutput<typeof EnrolResponse>;
 
-/** `POST /api/hosts/:host/enrolment-tokens`: a one-time token for one host, shown once, and what the host must pin. */
+/** `POST /api/hosts/:host/enrolment-tokens`: a one-time token for one host, shown once, and the keys that the host must pin. */
 export const EnrolmentTokenResponse = v.strictObject({
   host: HostName,
   token: word(128),
@@ -36,15 +36,15 @@ export const EnrolmentTokenResponse = v.strictObject({
 });
 export type EnrolmentTokenResponse = v.InferOutput<typeof EnrolmentTokenResponse>;
 
-/** `POST /api/server/clock`: what was doubted of the server's clock, and the time that counts as right now. */
+/** `POST /api/server/clock`: the times that the server doubted, and the time that it accepts as correct now. */
 export const ClockAccepted = v.object({ was: v.picklist(['AHEAD', 'BEHIND', 'DIFFERS']), now: Timestamp });
 export type ClockAccepted = v.InferOutput<typeof ClockAccepted>;
 
-/** `POST /api/revisions/:sha/evaluate`: what comes of it. `retried`: the commit waits for something, and is tried again now. */
+/** `POST /api/revisions/:sha/evaluate`: the result. `retried`: the commit was waiting for something and is tried again now. */
 export const EvaluateAccepted = v.object({ sha: CommitSha, outcome: v.picklist(['reopened', 'retried']) });
 export type EvaluateAccepted = v.InferOutput<typeof EvaluateAccepted>;
 
-/** Where a host stands, in one word: see `HOST_STANDINGS` in libs/model. */
+/** The standing of a host: see `HOST_STANDINGS` in libs/model. */
 export const HostStanding = v.picklist(HOST_STANDINGS);
 export type HostStanding = v.InferOutput<typeof HostStanding>;
 
@@ -57,7 +57,7 @@ export const HostView = v.object({
   problem: v.nullable(prose()),
   /** What an administrator can decide about it now. */
   actions: v.optional(list(v.picklist(HOST_ACTIONS), HOST_ACTIONS.length), []),
-  /** The server cannot do its work for this host, whatever the host does: its `problem` says so, too. */
+  /** The server itself has an error with this host; `problem` says so, too. */
   trouble: v.optional(v.nullable(v.object({ code: word(64), message: prose(), since: Timestamp })), null),
   desired: v.nullable(v.object({ toplevel: StorePath, commit: v.nullable(CommitSha), sequence: Counter, epoch: Counter, since: Timestamp })),
   observed: Observed,
@@ -72,18 +72,18 @@ export const HostView = v.object({
 });
 export type HostView = v.InferOutput<typeof HostView>;
 
-/** How many hosts stand where; they sum to `total`. */
+/** The number of hosts by standing; they sum to `total`. */
 export const RolloutCountsView = v.object({ total: Counter, ...v.entriesFromList(HOST_STANDINGS, Counter) });
 
 export const RevisionHostView = v.object({
-  /** Mostly a host's name; any text that `nixosConfigurations` has an attribute of, when no host can have that name. */
+  /** Usually a host name. Any attribute name of `nixosConfigurations` when it is not a valid host name. */
   host: prose(MAX_ATTRIBUTE_CHARACTERS),
   outcome: v.nullable(v.picklist(EVALUATION_OUTCOMES)),
   toplevel: v.nullable(StorePath),
   error: v.nullable(prose()),
-  /** What the host's own expressions said while it was evaluated, also where it works. */
+  /** Warnings and traces of the host's evaluation, also of a successful one. */
   warnings: v.optional(list(prose(MAX_WARNING_CHARACTERS), MAX_WARNINGS), []),
-  /** The error may pass: when the host is tried again. */
+  /** When the host is retried, if its error may be temporary. */
   retryAt: v.optional(v.nullable(Timestamp), null),
   evaluateMs: v.nullable(DurationMs),
   buildMs: v.nullable(DurationMs),
@@ -94,7 +94,7 @@ export const RevisionView = v.object({
   sequence: Counter,
   state: v.picklist(REVISION_STATES),
   error: v.nullable(prose()),
-  /** What people should know of the commit although it can be released. */
+  /** Warnings about a commit that can be released. */
   warnings: v.optional(list(prose(MAX_WARNING_CHARACTERS), MAX_WARNINGS), []),
   subject: prose(),
   author: prose(),
@@ -103,24 +103,24 @@ export const RevisionView = v.object({
   evaluatedAt: v.nullable(Timestamp),
   builtAt: v.nullable(Timestamp),
   publishedAt: v.nullable(Timestamp),
-  /** It waits for an administrator, and goes no further without one. */
+  /** Held: it waits until an administrator accepts it. */
   isHeld: v.optional(v.boolean(), false),
-  /** It was held, and an administrator let it in then. */
+  /** When an administrator accepted it, if it was held. */
   allowedAt: v.optional(v.nullable(Timestamp), null),
-  /** The commit that took its place, before it was published or after. */
+  /** The commit that superseded it, before or after it was published. */
   supersededBy: v.optional(v.nullable(CommitSha), null),
   supersededAt: v.optional(v.nullable(Timestamp), null),
   rollout: v.nullable(
     v.object({
       state: v.picklist(ROLLOUT_STATES),
-      /** Null: it was superseded in a time when that was not written down. */
+      /** When it was superseded; null for revisions from before this was recorded. */
       counts: v.nullable(RolloutCountsView),
       description: prose(),
       startedAt: Timestamp,
       completedAt: v.nullable(Timestamp),
-      /** Since when its counts, names and reasons stay as they are: a newer revision took its place. Null: it is the current one. */
+      /** When a newer revision superseded it, and its counts, names and reasons became final; null: it is the current one. */
       frozenAt: v.optional(v.nullable(Timestamp), null),
-      /** Hosts that are not in sync, or were not when it ended, those that need a person first. */
+      /** Hosts that are not in sync (or were not when it was superseded), those that need attention first. */
       hosts: v.optional(list(v.object({ host: prose(MAX_ATTRIBUTE_CHARACTERS), standing: HostStanding, reason: v.nullable(prose()) }), 200), []),
     }),
   ),
@@ -128,7 +128,7 @@ export const RevisionView = v.object({
 });
 export type RevisionView = v.InferOutput<typeof RevisionView>;
 
-/** What is wrong with the server itself. */
+/** A problem of the server itself. */
 export const ServerNotice = v.object({ code: word(64), message: prose(), since: Timestamp });
 export type ServerNotice = v.InferOutput<typeof ServerNotice>;
 
@@ -138,18 +138,18 @@ export const RepositoryView = v.object({
   acceptedCommit: v.nullable(CommitSha),
   lastFetchAt: v.nullable(Timestamp),
   problem: v.nullable(v.object({ code: word(64), message: prose(), since: Timestamp })),
-  /** A head that is not a descendant of the accepted commit (force-push) or has far fewer hosts: waits for an administrator. */
+  /** A head that waits for an administrator: it does not descend from the accepted commit (force-push), or has far fewer hosts. */
   held: v.nullable(v.object({ commit: CommitSha, reason: prose(), since: Timestamp })),
-  /** How far a fetch is that takes more than two seconds. */
+  /** Progress of a fetch that takes more than two seconds. */
   fetching: v.optional(v.nullable(v.object({ message: prose(), since: Timestamp })), null),
-  /** Of the server that follows it. */
+  /** Warnings of the server that follows the repository. */
   notices: v.optional(list(ServerNotice, 32), []),
 });
 export type RepositoryView = v.InferOutput<typeof RepositoryView>;
 
 /** `GET /api/fleet` */
 export const FleetView = v.object({
-  /** Grows with every change; `GET /api/events?after=<version>` continues here. */
+  /** Grows with every change. `GET /api/events?after=<version>` continues from here. */
   version: Counter,
   serverTime: Timestamp,
   repository: RepositoryView,
@@ -161,7 +161,7 @@ export type FleetView = v.InferOutput<typeof FleetView>;
 /** One line of `GET /api/hosts/:host/reports`. */
 export const ReportView = v.object({
   host: HostName,
-  /** Counts the times that the agent's reports began at 1 again. */
+  /** Number of times that the agent's report numbers restarted at 1. */
   series: Counter,
   seq: Counter,
   epoch: Counter,
@@ -170,18 +170,18 @@ export const ReportView = v.object({
   observed: Observed,
   detail: v.nullable(Detail),
   timings: v.nullable(StageTimings),
-  /** There is a {@link ReportLogView} of it. */
+  /** True when it has a {@link ReportLogView}. */
   hasLog: v.boolean(),
   at: Timestamp,
   receivedAt: Timestamp,
 });
 export type ReportView = v.InferOutput<typeof ReportView>;
 
-/** `GET /api/hosts/:host/reports/:series/:seq/log`: the last words of the step that failed. */
+/** `GET /api/hosts/:host/reports/:series/:seq/log`: the end of the log of the step that failed. */
 export const ReportLogView = v.object({ log: prose() });
 export type ReportLogView = v.InferOutput<typeof ReportLogView>;
 
-/** A change, as the page and `floe events --follow` get it. `host` and `revision` replace what was known of them. */
+/** A change, for the page and `floe events --follow`. `host` and `revision` replace their previous versions. */
 export const FleetEvent = v.variant('type', [
   v.object({ type: v.literal('host'), version: Counter, at: Timestamp, host: HostView }),
   v.object({ type: v.literal('revision'), version: Counter, at: Timestamp, revision: RevisionView }),

@@ -22,21 +22,21 @@ describe('an envelope', () => {
     const relabelled: Envelope = { ...envelope, type: 'floe/freshness' };
     expect(open(relabelled, 'floe/freshness', Note, trusted, verifySignature)).toMatchObject({ why: 'bad-signature' });
   });
-  test('is refused when one byte of it changed', () => {
+  test('is refused when one of its bytes changed', () => {
     const payload = Buffer.from(envelope.payload, 'base64');
     payload[2] = (payload[2] ?? 0) ^ 1;
     expect(open({ ...envelope, payload: payload.toString('base64') }, 'floe/release', Note, trusted, verifySignature)).toMatchObject({
       why: 'bad-signature',
     });
   });
-  test('is refused from a key that is not pinned, also under a pinned name', () => {
+  test('is refused when signed by a key that is not pinned, even under the name of a pinned key', () => {
     const stranger = signerFromPem('release-1', generateKeyPem());
     expect(open(seal(stranger, 'floe/release', { text: '' }), 'floe/release', Note, trusted, verifySignature)).toMatchObject({
       why: 'bad-signature',
     });
     expect(open(envelope, 'floe/release', Note, [], verifySignature)).toMatchObject({ why: 'unknown-key' });
   });
-  test('opens with any of the trusted keys of its name, and with no other', () => {
+  test('opens with any of the trusted keys of its key id, and with no other key', () => {
     const next = signerFromPem('release-1', generateKeyPem());
     const both = [...trusted, { keyId: next.keyId, publicKey: next.publicKey }];
     for (const each of [signer, next]) {
@@ -48,7 +48,7 @@ describe('an envelope', () => {
     const renamed = both.map((key) => ({ ...key, keyId: `${key.keyId}-other` }));
     expect(open(envelope, 'floe/release', Note, renamed, verifySignature)).toMatchObject({ why: 'unknown-key' });
   });
-  test('is refused when the signed content has another form', () => {
+  test('is refused when the signed content does not match the schema', () => {
     expect(open(seal(signer, 'floe/release', { other: 1 }), 'floe/release', Note, trusted, verifySignature)).toMatchObject({ why: 'malformed' });
   });
 });

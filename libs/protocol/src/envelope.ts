@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { foreign, word } from './bounds.ts';
 
-/** A statement and its signature. The bytes are signed as they are: no canonical JSON is needed to check them. */
+/** A statement and its signature. The signature is over the bytes as they are, so checking it needs no canonical JSON. */
 export const Envelope = v.strictObject({
   type: v.picklist(['floe/release', 'floe/freshness', 'floe/directive', 'floe/enrolment', 'floe/revocation', 'floe/report']),
   /** The signed bytes, base64. */
@@ -12,13 +12,13 @@ export const Envelope = v.strictObject({
 export type Envelope = v.InferOutput<typeof Envelope>;
 export type EnvelopeType = Envelope['type'];
 
-/** What signs: see `Signer` in libs/runtime. */
+/** Makes signatures: see `Signer` in libs/runtime. */
 export interface StatementSigner {
   readonly keyId: string;
   sign(bytes: Uint8Array): string;
 }
 
-/** A key pinned by the one who checks. */
+/** A key that the verifying side has pinned. */
 export interface TrustedKey {
   readonly keyId: string;
   /** 32 raw bytes, base64. */
@@ -34,7 +34,7 @@ export type Opened<T> =
 const encoder = new TextEncoder();
 
 /**
- * The bytes that are signed: DSSE's pre-authentication encoding, so that a statement of one type never passes for
+ * The signed bytes: DSSE's pre-authentication encoding. It includes the type, so that a statement of one type never passes as
  * another (github.com/secure-systems-lab/dsse, protocol.md).
  */
 export function signedBytes(type: EnvelopeType, payload: Uint8Array): Uint8Array {
@@ -46,7 +46,7 @@ export function signedBytes(type: EnvelopeType, payload: Uint8Array): Uint8Array
 }
 
 function toBase64(bytes: Uint8Array): string {
-  // All at once: a payload is bounded (see Envelope), and thousands are signed in a row.
+  // In one call: payloads are bounded (see Envelope), and thousands are signed in a row.
   return btoa(String.fromCharCode(...bytes));
 }
 
@@ -54,13 +54,13 @@ function fromBase64(text: string): Uint8Array {
   return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
 }
 
-/** Signs `statement` as it is written by `JSON.stringify`. */
+/** Signs `statement`, encoded by `JSON.stringify`. */
 export function seal(signer: StatementSigner, type: EnvelopeType, statement: object): Envelope {
   const payload = encoder.encode(JSON.stringify(statement));
   return { type, payload: toBase64(payload), keyId: signer.keyId, signature: signer.sign(signedBytes(type, payload)) };
 }
 
-/** The statement inside, when a trusted key signed it as this type and it has the schema's form. */
+/** The statement inside, if a trusted key signed it as this type and it matches the schema. */
 export function open<Schema extends v.GenericSchema>(
   envelope: Envelope,
   type: EnvelopeType,
@@ -84,7 +84,7 @@ export function open<Schema extends v.GenericSchema>(
   return parsePayload(payload, schema, envelope.keyId);
 }
 
-/** The statement inside, whoever signed it. Only for what was verified before, or for a look. */
+/** The statement inside, without checking the signature. Only for statements that were verified before, or for display. */
 export function peek<Schema extends v.GenericSchema>(envelope: Envelope, schema: Schema): Opened<v.InferOutput<Schema>> {
   return parsePayload(fromBase64(envelope.payload), schema, envelope.keyId);
 }
@@ -98,7 +98,7 @@ function parsePayload<Schema extends v.GenericSchema>(payload: Uint8Array, schem
   }
   const parsed = v.safeParse(foreign(schema), json);
   if (!parsed.success) {
-    return { kind: 'refused', why: 'malformed', message: `the payload has another form: ${v.summarize(parsed.issues)}` };
+    return { kind: 'refused', why: 'malformed', message: `the payload does not match its schema: ${v.summarize(parsed.issues)}` };
   }
   return { kind: 'opened', statement: parsed.output, keyId };
 }

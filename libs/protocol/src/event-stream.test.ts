@@ -21,7 +21,7 @@ const EVENTS = [
 ];
 
 describe('an event stream', () => {
-  test('has the same events wherever its bytes are cut, and none that has not ended', async () => {
+  test('yields the same events however its bytes are split, and no incomplete event', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.nat(BYTES.length)), async (cuts) => {
         const ends = [...cuts.toSorted((a, b) => a - b), BYTES.length];
@@ -30,19 +30,19 @@ describe('an event stream', () => {
     );
   });
 
-  test('has every byte told, also of pings', async () => {
+  test('reports every byte, including pings', async () => {
     let pieces = 0;
     await eventsOf([new TextEncoder().encode(': ping\n\n'), new TextEncoder().encode(':')], { onBytes: () => (pieces += 1) });
     expect(pieces).toBe(2);
   });
 
-  test('may hold a snapshot of thousands of hosts in one line that comes in small pieces', async () => {
+  test('may contain a snapshot of thousands of hosts in one line that arrives in small pieces', async () => {
     const line = `data: ${'x'.repeat(20_000_000)}\n\n`;
     const bytes = new TextEncoder().encode(line);
     const pieces = Array.from({ length: Math.ceil(bytes.length / 4096) }, (_, index) => bytes.subarray(index * 4096, (index + 1) * 4096));
     const startedAt = performance.now();
     expect((await eventsOf(pieces))[0]?.data).toHaveLength(20_000_000);
-    // A search of the whole line for each piece would take minutes.
+    // Scanning the whole line for each piece would take minutes.
     expect(performance.now() - startedAt).toBeLessThan(20_000);
   });
 
@@ -54,7 +54,7 @@ describe('an event stream', () => {
     ['a field that nobody knows', 'other: without an end '.repeat(500)],
     ['a stream of fields that nobody knows', 'other: and another\n'.repeat(500)],
     ['lines that end with carriage returns', 'data:\r'.repeat(2_000)],
-  ])('that never ends %s is left before it fills the memory', async (_name, text) => {
+  ])('that never ends %s is abandoned before it fills the memory', async (_name, text) => {
     const piece = new TextEncoder().encode(text);
     let sentBytes = 0;
     function* endless(): Generator<Uint8Array> {

@@ -6,10 +6,10 @@ export interface ServerEvent {
   readonly data: string;
 }
 
-/** A snapshot of ten thousand hosts is about 10 MB; an event that never ends must not fill the memory. */
+/** A snapshot of ten thousand hosts is about 10 MB. The limit keeps an endless event from filling the memory. */
 const MAX_EVENT_CHARS = 64 * 1024 * 1024;
 
-/** What {@link readEvents} throws when a server sends more characters than an event may have, without completing an event. */
+/** Thrown by {@link readEvents} when an event has more characters than allowed. */
 export class EventTooLongError extends Error {
   constructor() {
     super('an event of the server is too long');
@@ -17,8 +17,8 @@ export class EventTooLongError extends Error {
 }
 
 /**
- * The events of a body until it ends. `onBytes` is called for every piece, also for pings, which are comments.
- * Throws {@link EventTooLongError}, and whatever the body fails with.
+ * The events of a body until it ends. `onBytes` is called for every chunk, also for pings, which are comments. Throws {@link
+ * EventTooLongError}, and the errors of the body.
  */
 export async function* readEvents(
   body: ReadableStream<Uint8Array>,
@@ -26,7 +26,7 @@ export async function* readEvents(
   maxEventChars = MAX_EVENT_CHARS,
 ): AsyncGenerator<ServerEvent> {
   let events: ServerEvent[] = [];
-  // Counted here, and not by the parser, which counts an event's text but not the millions of empty lines it may have.
+  // Counted here because the parser counts only the text of an event, not the empty lines before it.
   let charsOfEvent = 0;
   const parser = createParser({
     onEvent: ({ event, data }) => {
@@ -35,7 +35,7 @@ export async function* readEvents(
     },
   });
   const decoder = new TextDecoder();
-  // Not `for await`: Safari iterates no streams.
+  // Not `for await`: Safari's streams are not async iterable.
   const reader = body.getReader();
   try {
     for (;;) {

@@ -35,7 +35,7 @@ export const StorePath = v.pipe(
 );
 export type StorePath = StorePathBrand;
 
-/** `/etc/machine-id`: 32 hex digits, one per installation. A cloned disk has its twin's. */
+/** `/etc/machine-id`: 32 hex digits, one per installation. A cloned disk has the same one. */
 export const MachineId = v.pipe(v.string(), v.maxLength(32), v.regex(/^[0-9a-f]{32}$/, 'a machine id is 32 hex digits'));
 export type MachineId = v.InferOutput<typeof MachineId>;
 

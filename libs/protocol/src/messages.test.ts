@@ -12,11 +12,11 @@ const report = {
 };
 const kindOf = (message: object): string => parseFrame(AgentMessage, JSON.stringify(message)).kind;
 
-test('a report may bring the log of what failed, up to its bound', () => {
+test('a report may contain the log of a failure, up to its bound', () => {
   expect(kindOf(report)).toBe('parsed');
   expect(kindOf({ ...report, log: 'x'.repeat(16_384) })).toBe('parsed');
   expect(kindOf({ ...report, log: 'x'.repeat(16_385) })).toBe('malformed');
   expect(kindOf({ ...report, log: ['x'] })).toBe('malformed');
-  // The worst that a character of a log can become in JSON.
+  // The longest encoding of one character of a log in JSON.
   expect(JSON.stringify({ ...report, log: '\u0001'.repeat(16_384) }).length).toBeLessThan(MAX_FRAME_BYTES);
 });

@@ -10,7 +10,7 @@ import { ByteSize, Counter, DurationMs, foreign, list, prose, Timestamp, word } 
 import { Envelope } from './envelope.ts';
 import { HostName, MachineId, StorePath } from './ids.ts';
 
-/** What the machine really has, read back. See `Observed` in libs/model. */
+/** The systems of the machine, as read from it. See `Observed` in libs/model. */
 export const Observed = v.strictObject({
   current: v.nullable(StorePath),
   booted: v.nullable(StorePath),
@@ -48,13 +48,13 @@ export type Welcome = v.InferOutput<typeof Welcome>;
 /** Carries a signed `Directive`. Replaces any earlier one of a lower epoch. */
 export const DirectiveMessage = v.strictObject({ type: v.literal('directive'), envelope: Envelope });
 export type DirectiveMessage = v.InferOutput<typeof DirectiveMessage>;
-/** Admission: the agent may activate the directive of this epoch within `leaseMs`. Answer to `ready`. */
+/** The agent may activate the directive of this epoch within `leaseMs`. Answer to `ready`. */
 export const Go = v.strictObject({ type: v.literal('go'), epoch: Counter, leaseMs: DurationMs });
 export type Go = v.InferOutput<typeof Go>;
 /** All reports up to `seq` are stored. */
 export const Ack = v.strictObject({ type: v.literal('ack'), seq: Counter });
 export type Ack = v.InferOutput<typeof Ack>;
-/** Sent before the server closes the socket: what is wrong and what to do. */
+/** Sent before the server closes the socket: the reason, and what to do. */
 export const Refusal = v.strictObject({ type: v.literal('refusal'), code: word(64), message: prose(4096) });
 export type Refusal = v.InferOutput<typeof Refusal>;
 
@@ -88,10 +88,10 @@ export const Hello = v.strictObject({
 });
 export type Hello = v.InferOutput<typeof Hello>;
 
-/** A durable fact: sent until acknowledged, stored once by (host, seq). */
+/** A durable fact: sent until acknowledged, stored once per (host, seq). */
 export const Report = v.strictObject({
   type: v.literal('report'),
-  /** Counts the agent's reports from 1, without gaps. */
+  /** Number of the report: from 1, without gaps. */
   seq: Counter,
   epoch: Counter,
   state: AgentState,
@@ -99,17 +99,17 @@ export const Report = v.strictObject({
   observed: Observed,
   detail: v.optional(Detail),
   timings: v.optional(StageTimings),
-  /** The last words of a step that failed, redacted and bounded. */
+  /** The end of the log of a step that failed, redacted and bounded. */
   log: v.optional(prose()),
-  /** The agent's clock: shown, never compared. */
+  /** Time of the agent's clock: only shown, never compared. */
   at: Timestamp,
 });
 export type Report = v.InferOutput<typeof Report>;
 
-/** Staged and clear to activate: asks for `go`. */
+/** The system is staged and may be activated: the agent asks for `go`. */
 export const Ready = v.strictObject({ type: v.literal('ready'), epoch: Counter });
 export type Ready = v.InferOutput<typeof Ready>;
-/** How far the download is. Lossy, throttled. */
+/** Progress of the download. Throttled, and may be lost. */
 export const Progress = v.strictObject({
   type: v.literal('progress'),
   epoch: Counter,
@@ -121,7 +121,7 @@ export type Progress = v.InferOutput<typeof Progress>;
 export const AgentMessage = v.variant('type', [Hello, Report, Ready, Progress]);
 export type AgentMessage = v.InferOutput<typeof AgentMessage>;
 
-/** The bytes that an agent signs in its hello: bound to the nonce, and to who it claims to be. */
+/** The bytes that an agent signs in its hello. They contain the nonce and the identity that the agent claims. */
 export function helloBytes(hello: { nonce: string; host: string; machineId: string; bootId: string }): Uint8Array {
   return new TextEncoder().encode(`floe hello 1\n${hello.nonce}\n${hello.host}\n${hello.machineId}\n${hello.bootId}\n`);
 }
@@ -130,14 +130,14 @@ export type Parsed<T> = { readonly kind: 'parsed'; readonly message: T } | { rea
 
 const MAX_WHY_CHARACTERS = 500;
 
-/** What was received is repeated in it: as a short line that steers nothing. */
+/** An error message quotes what was received, so it is made a short printable line. */
 function describe(issues: Parameters<typeof v.summarize>[0]): string {
   return oneLine(v.summarize(issues).slice(0, 4 * MAX_WHY_CHARACTERS))
     .slice(0, MAX_WHY_CHARACTERS)
     .toWellFormed();
 }
 
-/** A socket frame as a message of `schema`'s union; never throws. */
+/** Parses a socket frame as a message of `schema`'s union. Never throws. */
 export function parseFrame<Schema extends v.GenericSchema>(schema: Schema, frame: string): Parsed<v.InferOutput<Schema>> {
   let json: unknown;
   try {

@@ -6,7 +6,7 @@ import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
 const RepositoryUrl = prose(4096);
 const GitRef = prose(1024);
 
-/** "Host H, at revision R with sequence N, should run toplevel T." Signed by the release key, which only the builder has. */
+/** "Host H, at revision R with sequence N, should run toplevel T." Signed by the release key, which only the server has that builds. */
 export const ReleaseStatement = v.strictObject({
   version: v.literal(1),
   /** The repository's URL without credentials. */
@@ -14,22 +14,22 @@ export const ReleaseStatement = v.strictObject({
   /** `refs/heads/<branch>` */
   ref: GitRef,
   commit: CommitSha,
-  /** Grows with every revision of this repository and ref; an agent goes down only with a permit. */
+  /** Grows with every revision of this repository and ref. An agent accepts a lower one only with a permit. */
   sequence: Counter,
   host: HostName,
   toplevel: StorePath,
-  /** `sha256:…` of the toplevel's NAR, as the cache has it. */
+  /** `sha256:…` of the toplevel's NAR in the cache. */
   narHash: word(128),
   /** Sum of the NAR sizes of the closure, in bytes. */
   closureSizeBytes: ByteSize,
-  /** Nix's platform, e.g. `x86_64-linux`. */
+  /** Nix platform, e.g. `x86_64-linux`. */
   system: word(64),
   issuedAt: Timestamp,
   expiresAt: Timestamp,
 });
 export type ReleaseStatement = v.InferOutput<typeof ReleaseStatement>;
 
-/** "The newest sequence of this repository and ref is N, as of T." Re-signed every hour by the builder. */
+/** "The newest sequence of this repository and ref is N, as of T." Signed again every hour. */
 export const FreshnessStatement = v.strictObject({
   version: v.literal(1),
   repository: RepositoryUrl,
@@ -41,26 +41,26 @@ export type FreshnessStatement = v.InferOutput<typeof FreshnessStatement>;
 
 export const DIRECTIVE_MODES = ['stage', 'activate', 'boot', 'hold'] as const;
 
-/** What the server tells one agent to want now. Signed by the server key, good for one connection only. */
+/** What one agent should run now. Signed by the server key, valid on one connection only. */
 export const Directive = v.strictObject({
   version: v.literal(1),
   host: HostName,
   machineId: MachineId,
-  /** The host's directive counter. */
+  /** The directive counter of the host. */
   epoch: Counter,
   mode: v.picklist(DIRECTIVE_MODES),
-  /** An administrator asked to try again a toplevel that this host put back before: its local quarantine is lifted. */
+  /** An administrator retries a toplevel that this host rolled back: the host removes it from its quarantine. */
   isRetry: v.boolean(),
   release: Envelope,
   freshness: v.optional(Envelope),
   issuedAt: Timestamp,
   expiresAt: Timestamp,
-  /** The nonce of this connection's challenge: a directive of another connection is refused. */
+  /** The nonce of this connection's challenge. A directive of another connection is refused. */
   nonce: word(64),
 });
 export type Directive = v.InferOutput<typeof Directive>;
 
-/** "This machine with this key is host H." Kept beside the cache, so that a lost database is rebuilt. Signed by the server key. */
+/** "This machine with this key is host H." Stored beside the cache, so that a lost database can be rebuilt. Signed by the server key. */
 export const EnrolmentStatement = v.strictObject({
   version: v.literal(1),
   host: HostName,
@@ -70,7 +70,10 @@ export const EnrolmentStatement = v.strictObject({
 });
 export type EnrolmentStatement = v.InferOutput<typeof EnrolmentStatement>;
 
-/** "That enrolment of host H ended." Kept like {@link EnrolmentStatement}, so that a restored database does not let it back in. */
+/**
+ * "That enrolment of host H was revoked." Stored like {@link EnrolmentStatement}, so that a restored database does not accept the
+ * host again.
+ */
 export const RevocationStatement = v.strictObject({
   version: v.literal(1),
   host: HostName,

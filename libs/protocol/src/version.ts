@@ -1,31 +1,28 @@
-/**
- * The version of the socket messages. The server also speaks the one before it.
- * History: 1 = first form.
- */
+/** The version of the socket messages. The server also accepts the previous one. History: 1 = first version. */
 export const PROTOCOL_VERSION = 1;
 export const OLDEST_PROTOCOL_VERSION = 1;
 
-/** The largest socket frame either side accepts, in bytes. Larger ones close the socket with 1009. */
+/** The largest socket frame that either side accepts, in bytes. A larger one closes the socket with 1009. */
 export const MAX_FRAME_BYTES = 256 * 1024;
-/** All that the server reads from an agent before it is welcome, in bytes: a hello is small. */
+/** The most that the server reads from an agent before its welcome, in bytes. A hello is small. */
 export const MAX_HELLO_BYTES = 16 * 1024;
 
-/** Both sides ping this often, and take a socket that was silent for three times as long for dead. */
+/** Interval of each side's pings. A socket that was silent for three intervals counts as dead. */
 export const HEARTBEAT_MS = 15_000;
 
-/** Why the server closes a socket; the agent decides from it whether and when to come back. */
+/** Why the server closes a socket. The agent decides by it whether and when to reconnect. */
 export const CLOSE_CODES = {
-  /** The server stops; come back with jitter. */
+  /** The server stops: reconnect with jitter. */
   restarting: 1012,
-  /** A frame that is not of the protocol. A bug or an attack; come back slowly. */
+  /** A frame does not follow the protocol, by a bug or an attack: reconnect slowly. */
   badMessage: 4400,
-  /** Key unknown, revoked, or signature wrong; only an administrator helps; come back slowly. */
+  /** The key is unknown or revoked, or the signature is wrong. Only an administrator can fix it: reconnect slowly. */
   unauthorized: 4401,
-  /** The protocol version is not spoken here; upgrade the agent (or the server). */
+  /** The server does not support the protocol version: upgrade the agent (or the server). */
   protocolUnsupported: 4406,
-  /** A newer session of this machine replaced this one; do not come back. */
+  /** A newer session of this machine replaced this one: do not reconnect. */
   replaced: 4409,
-  /** The same key from two machines: both are quarantined until an administrator decides. */
+  /** Two machines use this key. Both are refused until an administrator decides. */
   cloned: 4423,
   /** The other side does not read fast enough. */
   tooSlow: 4429,
