@@ -263,10 +263,11 @@ describe('floe hosts', () => {
   };
   test('lists them in the order of people, in columns', async () => {
     const { stdout } = await (await serving(ROUTES))('hosts');
-    expect(stdout).toBe(`HOST  STANDING     STATE        SINCE      DESIRED   RUNNING   SEEN     TODO               WHY
-ada   in sync      succeeded    50 s ago   aaaaaaaa  aaaaaaaa  now
-ws2   rolled back  rolled back  3 min ago  bbbbbbbb  aaaaaaaa  now      push a fix, retry  rolled back: the check "printer" failed 3 times
-ws10  away         succeeded    50 s ago   aaaaaaaa  aaaaaaaa  2 h ago
+    expect(stdout)
+      .toBe(`HOST  STANDING     STATE        SINCE      COMMIT      SUBJECT                              DESIRED   RUNNING   SEEN     TODO               WHY
+ada   in sync      succeeded    50 s ago   3f9c2ab1d0  Add the printer of the second floor  aaaaaaaa  aaaaaaaa  now
+ws2   rolled back  rolled back  3 min ago  3f9c2ab1d0  Add the printer of the second floor  bbbbbbbb  aaaaaaaa  now      push a fix, retry  rolled back: the check "printer" failed 3 times
+ws10  away         succeeded    50 s ago   3f9c2ab1d0  Add the printer of the second floor  aaaaaaaa  aaaaaaaa  2 h ago
 `);
   });
   test('--attention leaves out those that need nobody', async () => {

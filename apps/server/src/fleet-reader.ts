@@ -13,6 +13,7 @@ import type { FleetView, HostView, Progress, RepositoryView, RevisionView } from
 import type { Clock, Trouble, Troubles } from '@floe/runtime';
 import { rolloutHosts, type Evaluation, type Repository, type Revision, type Store } from '@floe/store';
 import { describeRollout, describeSuperseded } from '@floe/views';
+import { CommitNames } from './commit-names.ts';
 import type { FetchWatch } from './fetch-watch.ts';
 import type { FleetFeed } from './feed.ts';
 import { troubleOf, viewHost, viewRepository, viewRevision, type RolloutSeen } from './fleet-view.ts';
@@ -30,6 +31,7 @@ export class FleetReader {
   /** Downloads under way; memory only, since they are lossy. */
   readonly #progress = new Map<HostName, HostView['progress']>();
 
+  readonly #commitNames: CommitNames;
   readonly #notices: Notices;
   readonly #fetches: Pick<FetchWatch, 'shown'>;
 
@@ -45,6 +47,7 @@ export class FleetReader {
     this.#notices = deps.notices;
     this.#fetches = deps.fetches;
     this.#store = deps.store;
+    this.#commitNames = new CommitNames(deps.store.releases);
     this.#clock = deps.clock;
     this.#feed = deps.feed;
     this.#repositoryId = deps.repositoryId;
@@ -87,7 +90,7 @@ export class FleetReader {
     const commits = new Map(releases.map((release) => [release.id, release.commit]));
     const quarantinesOf = Map.groupBy(quarantines, ({ host }) => host);
     const byHost = new Map(evaluations.map((evaluation) => [evaluation.host, evaluation]));
-    return rows.map((row) => {
+    const views = rows.map((row) => {
       const evaluation = byHost.get(row.host);
       return viewHost(row, {
         desired: desired.get(row.host) ?? { kind: 'nothing' },
@@ -99,6 +102,7 @@ export class FleetReader {
         trouble: troubleOf(row, this.#troubles.of(row.host)),
       });
     });
+    return await this.#commitNames.name(views);
   }
 
   /** What each host should run now. */

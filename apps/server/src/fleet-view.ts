@@ -38,11 +38,13 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
         : {
             toplevel: row.desired.toplevel,
             commit: context.desiredCommit,
+            subject: null,
             sequence: row.desired.sequence,
             epoch: row.desired.epoch,
             since: row.desired.since,
           },
     observed: row.observed,
+    runs: null,
     state: row.state,
     stateToplevel: row.stateToplevel ?? null,
     stateSince: row.stateSince ?? null,

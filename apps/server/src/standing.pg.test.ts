@@ -103,6 +103,21 @@ describe('where a host stands is what resolve() answers now', () => {
   });
 });
 
+test('a host is told with the commits that it runs and should run, and its reports with theirs', async () => {
+  await using agent = await TestAgent.welcome(server.url, await server.enrol('fay'));
+  const old = await publishCommit(server, { fay: first });
+  await say(agent, 'SUCCEEDED', first, first);
+  await standing('fay', 'in-sync');
+  const newest = await publishCommit(server, { fay: second });
+  await say(agent, 'DOWNLOADING', second, first);
+  const host = async () => (await standing('fay', 'under-way')).hosts.find((each) => each.host === 'fay');
+  const view = await eventually('the new one is desired', async () => ((await host())?.desired?.commit === newest.sha ? await host() : undefined));
+  expect(view?.runs).toEqual({ commit: old.sha, sequence: old.sequence, subject: old.subject });
+  expect(view?.desired?.subject).toBe(newest.subject);
+  const reports: unknown = await (await server.request('/api/hosts/fay/reports')).json();
+  expect(reports).toMatchObject([{ commit: { commit: newest.sha } }, { commit: { commit: old.sha, subject: old.subject } }]);
+});
+
 describe('what had come of a revision when a newer one took its place', () => {
   const list = async () => v.parse(v.array(RevisionView), await (await server.request('/api/revisions?limit=10')).json());
 

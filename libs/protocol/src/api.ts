@@ -48,6 +48,15 @@ export type EvaluateAccepted = v.InferOutput<typeof EvaluateAccepted>;
 export const HostStanding = v.picklist(HOST_STANDINGS);
 export type HostStanding = v.InferOutput<typeof HostStanding>;
 
+/** The commit that a system came with: of the newest release of it for this host. */
+export const CommitName = v.object({
+  commit: CommitSha,
+  sequence: Counter,
+  /** Null: its revision is not kept any more. */
+  subject: v.nullable(prose()),
+});
+export type CommitName = v.InferOutput<typeof CommitName>;
+
 export const HostView = v.object({
   host: HostName,
   standing: HostStanding,
@@ -59,8 +68,19 @@ export const HostView = v.object({
   actions: v.optional(list(v.picklist(HOST_ACTIONS), HOST_ACTIONS.length), []),
   /** The server itself has an error with this host; `problem` says so, too. */
   trouble: v.optional(v.nullable(v.object({ code: word(64), message: prose(), since: Timestamp })), null),
-  desired: v.nullable(v.object({ toplevel: StorePath, commit: v.nullable(CommitSha), sequence: Counter, epoch: Counter, since: Timestamp })),
+  desired: v.nullable(
+    v.object({
+      toplevel: StorePath,
+      commit: v.nullable(CommitSha),
+      subject: v.optional(v.nullable(prose()), null),
+      sequence: Counter,
+      epoch: Counter,
+      since: Timestamp,
+    }),
+  ),
   observed: Observed,
+  /** What it runs, by its commit. Null: no release of that is known. */
+  runs: v.optional(v.nullable(CommitName), null),
   state: AgentState,
   stateToplevel: v.nullable(StorePath),
   stateSince: v.nullable(Timestamp),
@@ -167,6 +187,8 @@ export const ReportView = v.object({
   epoch: Counter,
   state: AgentState,
   toplevel: v.nullable(StorePath),
+  /** The commit of that. */
+  commit: v.optional(v.nullable(CommitName), null),
   observed: Observed,
   detail: v.nullable(Detail),
   timings: v.nullable(StageTimings),

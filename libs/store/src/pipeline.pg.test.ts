@@ -338,6 +338,27 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await store.releases.byIds([latest?.id ?? '', 'none'])).toEqual([latest]);
     });
 
+    test('tells by what commit a system came, the newest where there are more', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const [ada, bob] = [newHost(), newHost()];
+      const { subject } = await publishNext(store, repository, commit('1'), [ada, bob]);
+      const [ofAda, ofBob] = [ada, bob].map((host) => ({ host, toplevel: path(`${host}-1`) }));
+      if (ofAda === undefined || ofBob === undefined) throw new Error('two systems');
+      expect(await store.releases.commitsOf([ofAda])).toEqual([{ ...ofAda, commit: commit('1'), sequence: 1, subject }]);
+      await store.releases.importStatement({
+        ...ofAda,
+        repositoryId: repository.id,
+        sequence: 9,
+        commit: commit('9'),
+        issuedAt: 1,
+        envelope: '{}',
+      });
+      const told = await store.releases.commitsOf([ofAda, ofBob, { host: ada, toplevel: ofBob.toplevel }]);
+      expect(told.map(({ host, sequence }) => `${host} ${sequence}`).toSorted()).toEqual([`${ada} 9`, `${bob} 1`].toSorted());
+      expect(await store.releases.commitsOf([])).toEqual([]);
+    });
+
     test('comes back from the statement log once', async () => {
       const { store } = world;
       const repository = await newRepository(store);

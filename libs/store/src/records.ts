@@ -137,6 +137,20 @@ export interface Release extends ReleaseRef {
   readonly envelope: string;
 }
 
+/** A system, as one host has or had it. */
+export interface SystemOfHost {
+  readonly host: HostName;
+  readonly toplevel: StorePath;
+}
+
+/** The commit that a system came with. */
+export interface CommitOfSystem extends SystemOfHost {
+  readonly commit: CommitSha;
+  readonly sequence: number;
+  /** Undefined: its revision is not kept any more. */
+  readonly subject: string | undefined;
+}
+
 export type NewRelease = Omit<Release, 'id' | 'revisionId'>;
 
 export interface Rollout {

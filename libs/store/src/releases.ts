@@ -5,6 +5,7 @@ import type { Database } from './database.ts';
 import { notify, notifyHosts } from './hints.ts';
 import { pruneReleases } from './history.ts';
 import { publish } from './publish.ts';
+import { commitsOf } from './release-commits.ts';
 import { newestPerHost, toRelease } from './release-rows.ts';
 import { Int8, isOneOf } from './rows.ts';
 import type { ReleaseStore } from './store.ts';
@@ -58,6 +59,7 @@ export function createReleaseStore(db: Database, leftOut: LeftOutRows): ReleaseS
     latest: async (repositoryId) => await newestPerHost(db, eq(releases.repositoryId, repositoryId), (bad) => leftOut.set('releases', bad)),
     latestFor: async (host) => (await newestPerHost(db, eq(releases.host, host)))[0],
     byIds: async (ids) => (await db.select().from(releases).where(isOneOf(releases.id, ids))).flatMap(toRelease),
+    commitsOf: async (systems) => await commitsOf(db, systems),
     async saveFreshness(repositoryId, envelope, sequence, asOf) {
       await db
         .insert(freshness)

@@ -3,6 +3,7 @@ import type {
   AuditEntry,
   BuildRow,
   CommitInfo,
+  CommitOfSystem,
   Delivery,
   DirectiveRow,
   Evaluation,
@@ -21,6 +22,7 @@ import type {
   RolloutStory,
   StoredReport,
   StoredSituation,
+  SystemOfHost,
   Timestamp,
 } from './records.ts';
 import type { OutboxStore } from './outbox-contract.ts';
@@ -185,6 +187,8 @@ export interface ReleaseStore {
   latestFor(host: HostName): Promise<Release | undefined>;
   /** In no order; ids that are not there are left out. */
   byIds(ids: readonly string[]): Promise<readonly Release[]>;
+  /** The commits that systems came with: for each that is known, that of the newest release. In no order. */
+  commitsOf(systems: readonly SystemOfHost[]): Promise<readonly CommitOfSystem[]>;
   /** Replaces the freshness statement, unless the stored one is of a later sequence. */
   saveFreshness(repositoryId: string, envelope: string, sequence: number, asOf: Timestamp): Promise<void>;
   /** The envelope of the newest freshness statement, as JSON text. */

@@ -6,6 +6,8 @@ import * as v from 'valibot';
 export const NOW = 1_790_000_000_000;
 export const SHA = '3f9c2ab1d0e4c5b6a7988b9cadbecfd0e1f20314';
 
+export const SUBJECT = 'Add the printer of the second floor';
+
 /** A store path whose hash starts with `start`. */
 export function storePath(start: string): string {
   return `/nix/store/${start.padEnd(32, '0')}-nixos-system-ws-26.05`;
@@ -20,8 +22,9 @@ export function hostView(host: string, over: Partial<v.InferInput<typeof HostVie
     isConnected: true,
     isEnrolled: true,
     problem: null,
-    desired: { toplevel, commit: SHA, sequence: 7, epoch: 3, since: now - 60_000 },
+    desired: { toplevel, commit: SHA, subject: SUBJECT, sequence: 7, epoch: 3, since: now - 60_000 },
     observed: { current: toplevel, booted: toplevel, profile: { generation: 12, toplevel } },
+    runs: { commit: SHA, sequence: 7, subject: SUBJECT },
     state: 'SUCCEEDED',
     stateToplevel: toplevel,
     stateSince: now - 50_000,
@@ -41,7 +44,7 @@ export function revisionView(over: Partial<v.InferInput<typeof RevisionView>> = 
     sequence: 7,
     state: 'PUBLISHED',
     error: null,
-    subject: 'Add the printer of the second floor',
+    subject: SUBJECT,
     author: 'Ada Lovelace',
     receivedAt: now - 240_000,
     fetchedAt: now - 239_600,
@@ -87,6 +90,7 @@ export function reportView(host: string, over: Partial<v.InferInput<typeof Repor
     epoch: 3,
     state: 'SUCCEEDED',
     toplevel,
+    commit: { commit: SHA, sequence: 7, subject: SUBJECT },
     observed: { current: toplevel, booted: toplevel, profile: { generation: 12, toplevel } },
     detail: null,
     timings: { downloadMs: 2_100, activateMs: 340 },

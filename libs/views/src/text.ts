@@ -33,6 +33,11 @@ export function shortSha(sha: string): string {
   return sha.slice(0, 10);
 }
 
+/** A commit with its subject, as far as that is known. */
+export function commitWords({ commit, subject }: { readonly commit: string; readonly subject: string | null }): string {
+  return subject === null ? shortSha(commit) : `${shortSha(commit)} ${subject}`;
+}
+
 /** A state or standing as words: ROLLED_BACK and rolled-back both read "rolled back". */
 export function words(state: string): string {
   return state.toLowerCase().replaceAll(/[-_]/g, ' ');

@@ -19,7 +19,8 @@ export function addHosts(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-DESIRED is what a host was told to run, RUNNING what it really runs: the first 8 characters of the store path's hash.
+COMMIT is what a host really runs, SUBJECT its first line. DESIRED is the system that a host was told to run, RUNNING the
+one that it runs: the first 8 characters of the store path's hash.
 TODO is what an administrator can do about it, WHY what is wrong or what a host waits for; floe hosts NAME has both in
 full. Of one host that is not in sync, the log of its last failure is shown too.
 

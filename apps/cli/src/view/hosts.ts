@@ -1,8 +1,10 @@
 import type { HostView, ReportView } from '@floe/protocol';
 import { formatBlock, formatFacts, formatTable, indent, type Cell, type Tone, type View } from './terminal.ts';
+import { cutToWidth } from './width.ts';
+import { printableLine } from '@floe/model';
 import { clockTime } from './clock-time.ts';
 import { needsAttention, reasonOf, shortTodoOf, standingTone, standingWords, todoOf } from '@floe/views';
-import { ago, duration, firstLine, percent, shortHash, shortSha, withShortPaths, words } from '@floe/views';
+import { ago, commitWords, duration, firstLine, percent, shortHash, shortSha, withShortPaths, words } from '@floe/views';
 
 /** A terminal has no tone between busy and bad: what warns is bad. */
 function toneOf(host: HostView): Tone {
@@ -16,6 +18,9 @@ export function stateText(host: HostView): string {
   return done === undefined ? words(host.state) : `${words(host.state)} ${done} %`;
 }
 
+/** A subject as git wants it is no longer than 50; most of it tells it from others. */
+const SUBJECT_COLUMNS = 40;
+
 /** One line per host, sorted by name as people count (ws2 before ws10). */
 export function formatHosts(hosts: readonly HostView[], view: View): string {
   const { now } = view;
@@ -26,18 +31,22 @@ export function formatHosts(hosts: readonly HostView[], view: View): string {
       { text: standingWords(host), tone: toneOf(host) },
       { text: host.isEnrolled ? stateText(host) : '' },
       { text: host.stateSince === null ? '' : ago(host.stateSince, now) },
+      { text: host.runs === null ? '' : shortSha(host.runs.commit) },
+      { text: cutToWidth(printableLine(host.runs?.subject ?? ''), SUBJECT_COLUMNS) },
       { text: host.desired === null ? '–' : shortHash(host.desired.toplevel) },
       { text: host.observed.current === null ? '–' : shortHash(host.observed.current) },
       { text: host.isConnected ? 'now' : host.lastSeenAt === null ? 'never' : ago(host.lastSeenAt, now) },
       { text: shortTodoOf(host), tone: 'strong' },
       { text: withShortPaths(firstLine(reasonOf(host) ?? '')) },
     ]);
-  return formatTable(['HOST', 'STANDING', 'STATE', 'SINCE', 'DESIRED', 'RUNNING', 'SEEN', 'TODO', 'WHY'], rows, view, [
+  return formatTable(['HOST', 'STANDING', 'STATE', 'SINCE', 'COMMIT', 'SUBJECT', 'DESIRED', 'RUNNING', 'SEEN', 'TODO', 'WHY'], rows, view, [
+    'SUBJECT',
     'SINCE',
     'DESIRED',
     'RUNNING',
     'STATE',
     'SEEN',
+    'COMMIT',
   ]);
 }
 
@@ -62,10 +71,11 @@ export function formatHost(host: HostView, reports: readonly ReportView[], failu
       : ([
           [
             '',
-            `commit ${desired.commit === null ? 'unknown' : shortSha(desired.commit)}, sequence ${desired.sequence}, epoch ${desired.epoch}, ${ago(desired.since, now)}`,
+            `${desired.commit === null ? 'commit unknown' : commitWords({ commit: desired.commit, subject: desired.subject })} (sequence ${desired.sequence}, epoch ${desired.epoch}, ${ago(desired.since, now)})`,
           ],
         ] as const)),
     ['Running', observed.current ?? 'unknown'],
+    ...(host.runs === null ? [] : ([['', `${commitWords(host.runs)} (sequence ${host.runs.sequence})`]] as const)),
     ['Booted', observed.booted ?? 'unknown'],
     ['Next boot', observed.profile === null ? 'unknown' : `${observed.profile.toplevel} (generation ${observed.profile.generation})`],
     ['Connection', connectionText(host, now)],

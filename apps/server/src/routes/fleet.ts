@@ -8,6 +8,7 @@ import { Hono } from 'hono';
 import { streamSSE } from 'hono/streaming';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
+import { commitName } from '../commit-names.ts';
 import type { FleetFeed } from '../feed.ts';
 import type { FleetReader } from '../fleet-reader.ts';
 import { membersBody } from '../http/bodies.ts';
@@ -60,9 +61,13 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
   app.get('/hosts/:host/reports', sValidator('param', Host, orRefuse), sValidator('query', ReportLimit, orRefuse), async (c) => {
     const { host } = c.req.valid('param');
     if ((await store.hosts.get(host)) === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
-    const reports: ReportView[] = (await store.reports.list(host, c.req.valid('query').limit ?? 50)).map((report) => ({
+    const rows = await store.reports.list(host, c.req.valid('query').limit ?? 50);
+    const systems = [...new Set(rows.flatMap(({ toplevel }) => toplevel ?? []))].map((toplevel) => ({ host, toplevel }));
+    const commits = new Map((await store.releases.commitsOf(systems)).map((each) => [each.toplevel, commitName(each)]));
+    const reports: ReportView[] = rows.map((report) => ({
       ...report,
       toplevel: report.toplevel ?? null,
+      commit: (report.toplevel == null ? undefined : commits.get(report.toplevel)) ?? null,
       detail: report.detail ?? null,
       timings: report.timings ?? null,
     }));

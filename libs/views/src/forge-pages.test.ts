@@ -1,0 +1,14 @@
+import { expect, test } from 'vitest';
+import { commitPage } from './forge-pages.ts';
+
+test.each([
+  ['https://github.com/it/fleet.git', 'https://github.com/it/fleet/commit/abc'],
+  ['https://me:secret@gitlab.com/it/a/fleet', 'https://gitlab.com/it/a/fleet/-/commit/abc'],
+  ['https://codeberg.org/it/fleet/', 'https://codeberg.org/it/fleet/commit/abc'],
+  ['https://git.example.org/it/fleet.git', null],
+  ['http://github.com/it/fleet', null],
+  ['https://constructor/it/fleet', null],
+  ['no url', null],
+])('the commit of %s is at %s', (url, page) => {
+  expect(commitPage(url, 'abc')).toBe(page);
+});

@@ -1,0 +1,52 @@
+import { isTerminalAgentState, type AgentState, type StorePath } from '@floe/model';
+import type { ReportView } from '@floe/protocol';
+
+/** What one host made of one directive: a row of its history. */
+export interface Switch {
+  /** Tells it from all others of the host. */
+  readonly key: string;
+  /** What it is about; null: the agent could not even read that. */
+  readonly toplevel: StorePath | null;
+  /** What it came to, or how far it is. */
+  readonly state: AgentState;
+  readonly isOver: boolean;
+  readonly startedAt: number;
+  /** When `state` was reported. */
+  readonly at: number;
+  /** Why, or what it waits for. */
+  readonly detail: string | null;
+  /** All that was measured on the way. */
+  readonly timings: NonNullable<ReportView['timings']>;
+  /** The report whose log tells of the failure. */
+  readonly logged: ReportView | null;
+  /** Newest first. */
+  readonly reports: readonly ReportView[];
+}
+
+/**
+ * A host's reports (newest first), put together to its switches, newest first. An agent counts its directives by epochs, and may
+ * begin to count anew (another series).
+ */
+export function switchesOf(reports: readonly ReportView[]): readonly Switch[] {
+  const groups = Map.groupBy(reports, ({ series, epoch }) => `${series} ${epoch}`);
+  return [...groups].flatMap(([key, group]) => {
+    // What came after the end (a choice of its user, a change by hand) is no part of the switch; its reports are kept.
+    const end = group.find(({ state }) => isTerminalAgentState(state)) ?? group[0];
+    const first = group.at(-1);
+    if (end === undefined || first === undefined) return [];
+    return [
+      {
+        key,
+        toplevel: end.toplevel ?? group.find(({ toplevel }) => toplevel !== null)?.toplevel ?? null,
+        state: end.state,
+        isOver: isTerminalAgentState(end.state),
+        startedAt: first.receivedAt,
+        at: end.receivedAt,
+        detail: end.detail?.message ?? null,
+        timings: Object.assign({}, ...group.toReversed().map(({ timings }) => timings)) as Switch['timings'],
+        logged: group.find(({ hasLog }) => hasLog) ?? null,
+        reports: group,
+      },
+    ];
+  });
+}
