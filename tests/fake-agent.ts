@@ -1,20 +1,7 @@
 import { once } from 'node:events';
-import { NOTHING_OBSERVED } from '@floe/model';
-import { helloBytes, HostName, PROTOCOL_VERSION, type Hello, type ServerMessage } from '@floe/protocol';
-import { generateKeyPem, signerFromPem, type Signer } from '@floe/runtime';
-import * as v from 'valibot';
+import type { Hello, ServerMessage } from '@floe/protocol';
+import { helloOf, type HostIdentity } from '@floe/testkit';
 import { WebSocket } from 'ws';
-
-/** A host's identity that a test made up. */
-export interface FakeIdentity {
-  readonly host: HostName;
-  readonly machineId: string;
-  readonly signer: Signer;
-}
-
-export function fakeIdentity(host: string, machineId: string): FakeIdentity {
-  return { host: v.parse(HostName, host), machineId, signer: signerFromPem('host', generateKeyPem()) };
-}
 
 /** One connection of somebody who speaks the agents' protocol, or bends it. */
 export class FakeAgent implements AsyncDisposable {
@@ -56,24 +43,9 @@ export class FakeAgent implements AsyncDisposable {
     });
   }
 
-  async hello(identity: FakeIdentity, changes: Partial<Hello> = {}): Promise<void> {
+  async hello(identity: HostIdentity, changes: Partial<Hello> = {}): Promise<void> {
     const { nonce } = await this.next('challenge');
-    const who = { host: identity.host, machineId: identity.machineId, bootId: 'boot-1', ...changes };
-    this.send({
-      type: 'hello',
-      protocol: PROTOCOL_VERSION,
-      agentVersion: '0',
-      system: 'x86_64-linux',
-      observed: NOTHING_OBSERVED,
-      state: 'IDLE',
-      toplevel: null,
-      epoch: 0,
-      sequence: 0,
-      reportSeq: 0,
-      capabilities: [],
-      signature: identity.signer.sign(helloBytes({ nonce, ...who })),
-      ...who,
-    });
+    this.send(helloOf(identity, nonce, changes));
   }
 
   send(message: object): void {

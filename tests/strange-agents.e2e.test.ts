@@ -1,23 +1,23 @@
 import { CLOSE_CODES, helloBytes, MAX_FRAME_BYTES } from '@floe/protocol';
-import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
+import { createHostIdentity, eventually, exampleFleetFiles, TestFleet, testNixSettings, type HostIdentity } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FakeAgent, fakeIdentity, type FakeIdentity } from './fake-agent.ts';
+import { FakeAgent } from './fake-agent.ts';
 
 let fleet: TestFleet;
-const ada = fakeIdentity('ada', 'a'.repeat(32));
+const ada = createHostIdentity('ada', 'a'.repeat(32));
 
-async function enrol(identity: FakeIdentity): Promise<Response> {
+async function enrol(identity: HostIdentity): Promise<Response> {
   const { token } = await fleet.enrolmentToken(identity.host);
   return await enrolWith(token, identity);
 }
-async function enrolWith(token: string, { host, machineId, signer }: FakeIdentity): Promise<Response> {
+async function enrolWith(token: string, { host, machineId, signer }: HostIdentity): Promise<Response> {
   const body = JSON.stringify({ token, host, machineId, publicKey: signer.publicKey, system: 'x86_64-linux' });
   return await fetch(`${fleet.serverUrl}/api/enrol`, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
 }
 
 /** What the server says and does to someone who introduces themselves so. */
 async function refusalOf(
-  identity: FakeIdentity,
+  identity: HostIdentity,
   changes: Parameters<FakeAgent['hello']>[1] = {},
 ): Promise<{ code: string; message: string; closeCode: number }> {
   await using agent = await FakeAgent.connect(fleet.serverUrl);
@@ -39,10 +39,10 @@ afterAll(async () => {
 describe('enrolment', () => {
   it('takes a token once, for its host only', async () => {
     const { token } = await fleet.enrolmentToken('bob');
-    const bob = fakeIdentity('bob', 'b'.repeat(32));
-    const other = await enrolWith(token, fakeIdentity('cyd', 'c'.repeat(32)));
+    const bob = createHostIdentity('bob', 'b'.repeat(32));
+    const other = await enrolWith(token, createHostIdentity('cyd', 'c'.repeat(32)));
     expect([other.status, await other.text()]).toEqual([403, expect.stringContaining('ENROLMENT_TOKEN_OTHER_HOST')]);
-    const both = await Promise.all([enrolWith(token, bob), enrolWith(token, fakeIdentity('bob', 'd'.repeat(32)))]);
+    const both = await Promise.all([enrolWith(token, bob), enrolWith(token, createHostIdentity('bob', 'd'.repeat(32)))]);
     expect(both.map((each) => each.status).toSorted((left, right) => left - right)).toEqual([201, 403]);
     const guessed = await enrolWith('x'.repeat(32), bob);
     expect([guessed.status, await guessed.text()]).toEqual([403, expect.stringContaining('ENROLMENT_TOKEN_INVALID')]);
@@ -51,7 +51,7 @@ describe('enrolment', () => {
 
 describe('an unused enrolment token', () => {
   it('is void once a newer one was made, and once the host was revoked', async () => {
-    const dan = fakeIdentity('dan', '1'.repeat(32));
+    const dan = createHostIdentity('dan', '1'.repeat(32));
     const older = (await fleet.enrolmentToken('dan')).token;
     expect((await enrol(dan)).status).toBe(201);
     expect((await enrolWith(older, dan)).status).toBe(403);
@@ -72,12 +72,15 @@ describe('an agent', () => {
   });
 
   it('that nobody enrolled, with an unknown key, or of another protocol is refused with what to do', async () => {
-    expect(await refusalOf(fakeIdentity('zoe', 'f'.repeat(32)))).toMatchObject({
+    expect(await refusalOf(createHostIdentity('zoe', 'f'.repeat(32)))).toMatchObject({
       code: 'HOST_NOT_ENROLLED',
       closeCode: CLOSE_CODES.unauthorized,
       message: expect.stringContaining('floe enrol zoe') as string,
     });
-    expect(await refusalOf(fakeIdentity('ada', 'a'.repeat(32)))).toMatchObject({ code: 'HOST_KEY_UNKNOWN', closeCode: CLOSE_CODES.unauthorized });
+    expect(await refusalOf(createHostIdentity('ada', 'a'.repeat(32)))).toMatchObject({
+      code: 'HOST_KEY_UNKNOWN',
+      closeCode: CLOSE_CODES.unauthorized,
+    });
     expect(await refusalOf(ada, { protocol: 99 })).toMatchObject({
       code: 'PROTOCOL_UNSUPPORTED',
       closeCode: CLOSE_CODES.protocolUnsupported,

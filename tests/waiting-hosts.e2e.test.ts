@@ -1,20 +1,20 @@
 import { Directive, ReportView, type StorePath } from '@floe/protocol';
-import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
+import { createHostIdentity, eventually, exampleFleetFiles, TestFleet, testNixSettings, type HostIdentity } from '@floe/testkit';
 import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FakeAgent, fakeIdentity, type FakeIdentity } from './fake-agent.ts';
+import { FakeAgent } from './fake-agent.ts';
 
 // Hosts of which the agents say that they wait, that their users keep another system, or that something failed.
 
-const ada = fakeIdentity('ada', 'a'.repeat(32));
-const bob = fakeIdentity('bob', 'b'.repeat(32));
+const ada = createHostIdentity('ada', 'a'.repeat(32));
+const bob = createHostIdentity('bob', 'b'.repeat(32));
 const old = '/nix/store/00000000000000000000000000000000-old' as StorePath;
 
 let fleet: TestFleet;
 let sha: string;
-const seqs = new Map<FakeIdentity, number>();
+const seqs = new Map<HostIdentity, number>();
 
-async function enrol(identity: FakeIdentity): Promise<void> {
+async function enrol(identity: HostIdentity): Promise<void> {
   const { host, machineId, signer } = identity;
   const { token } = await fleet.enrolmentToken(host);
   const body = JSON.stringify({ token, host, machineId, publicKey: signer.publicKey, system: 'x86_64-linux' });
@@ -22,7 +22,7 @@ async function enrol(identity: FakeIdentity): Promise<void> {
   seqs.set(identity, 0);
 }
 
-async function connect(identity: FakeIdentity, changes: Parameters<FakeAgent['hello']>[1] = {}): Promise<FakeAgent> {
+async function connect(identity: HostIdentity, changes: Parameters<FakeAgent['hello']>[1] = {}): Promise<FakeAgent> {
   const agent = await FakeAgent.connect(fleet.serverUrl);
   await agent.hello(identity, { reportSeq: seqs.get(identity) ?? 0, ...changes });
   await agent.next('welcome');
@@ -42,7 +42,7 @@ async function told(agent: FakeAgent, epoch = 1): Promise<Directive & { readonly
 }
 
 /** Reports, and waits until that is stored. */
-async function say(agent: FakeAgent, identity: FakeIdentity, directive: { epoch: number; toplevel: StorePath }, said: object): Promise<void> {
+async function say(agent: FakeAgent, identity: HostIdentity, directive: { epoch: number; toplevel: StorePath }, said: object): Promise<void> {
   const seq = (seqs.get(identity) ?? 0) + 1;
   seqs.set(identity, seq);
   const { epoch, toplevel } = directive;

@@ -6,7 +6,7 @@ import { boundedTime, isEndedRevision, MAX_BYTES, storableText, type CommitSha }
 import { createNix, createRepositoryNix, openUnsafeSandbox, type BuildResult, type RepositoryNix } from '@floe/nix';
 import { openStatementLog, runPipeline, type PipelineDeps } from '@floe/pipeline';
 import { FleetView, RevisionView, type FleetView as Fleet } from '@floe/protocol';
-import { createLogger, generateKeyPem, signerFromPem, systemClock, Troubles, type Exec, type ExecResult } from '@floe/runtime';
+import { createLogger, generateKeyPem, nixString, signerFromPem, systemClock, Troubles, type Exec, type ExecResult } from '@floe/runtime';
 import { openStore, type Repository, type Revision, type Store } from '@floe/store';
 import { eventually, startPostgres } from '@floe/testkit';
 import fc from 'fast-check';
@@ -18,7 +18,6 @@ import { FleetFeed } from '../../apps/server/src/feed.ts';
 import { FleetReader } from '../../apps/server/src/fleet-reader.ts';
 import { Notices } from '../../apps/server/src/notices.ts';
 import { parseCommit } from '../../libs/git/src/commit.ts';
-import { nixString } from '../../libs/nix/src/nix-string.ts';
 import { attributeNames, buildAnswer, commitBytes, nixAnswer, pathInfo, type NixAnswer } from './from-outside.ts';
 import { CommandLine, expectReadable, overTheWire } from './shown.ts';
 

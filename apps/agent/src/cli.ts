@@ -1,8 +1,7 @@
 import { homedir, userInfo } from 'node:os';
 import { parseArgs } from 'node:util';
-import { describeError, exec, FloeError, isFloeError, isSentInClear, stderrLogger, systemClock } from '@floe/runtime';
+import { describeError, exec, FloeError, isFloeError, isSentInClear, stderrLogger, systemClock, type Env } from '@floe/runtime';
 import { parseConfig, rootOf, stateDirOf } from './config.ts';
-import type { Env } from './env.ts';
 import type { UserCommand } from './commands/user-commands.ts';
 import type { TerminalInput } from './commands/confirm.ts';
 

@@ -1,6 +1,6 @@
+import type { Env } from '@floe/runtime';
 import { expect, test } from 'vitest';
 import { parseConfig } from './config.ts';
-import type { Env } from './env.ts';
 
 const KEY = `${'A'.repeat(43)}=`;
 const env: Env = {

@@ -1,11 +1,10 @@
 import { PublicKey, HostName, type TrustedKey } from '@floe/protocol';
-import { FloeError, LOG_LEVELS, withoutTrailingSlashes, type LogLevel } from '@floe/runtime';
+import { FloeError, LOG_LEVELS, withoutTrailingSlashes, createSettingsReader, shortened, type LogLevel, type Env } from '@floe/runtime';
 import { join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { parseTarget, type AgentAccount, type TargetConfig } from './machines/targets/config.ts';
 import type { JobSettings } from './jobs/job.ts';
 import { proxyFor } from './server/tunnel.ts';
-import type { Env } from './env.ts';
 import { DEFAULT_SWITCH_LIMIT_MS } from './machines/switch-outcome.ts';
 
 /** All settings of floe-agent. */
@@ -59,22 +58,7 @@ export function rootOf(env: Env, option: string | undefined): string | undefined
 export function parseConfig(env: Env, options: { readonly root?: string | undefined; readonly account?: Omit<AgentAccount, 'root'> } = {}): Config {
   const problems: string[] = [];
 
-  function value(name: string): string | undefined {
-    const text = env[name]?.trim();
-    return text === '' ? undefined : text;
-  }
-  function checked<T>(name: string, schema: v.GenericSchema<string, T>, fallback: T, what: string): T {
-    const text = value(name);
-    if (text === undefined) return fallback;
-    const parsed = v.safeParse(schema, text);
-    if (parsed.success) return parsed.output;
-    problems.push(`${name} is "${text}": set it to ${what}`);
-    return fallback;
-  }
-  function required<T>(name: string, schema: v.GenericSchema<string, T>, what: string): T | undefined {
-    if (value(name) === undefined) problems.push(`${name} is missing: set it to ${what}`);
-    return checked<T | undefined>(name, schema, undefined, what);
-  }
+  const { value, checked, required } = createSettingsReader(env, (problem) => problems.push(problem));
   function words(name: string, what: string): string[] {
     const list = value(name)?.split(/\s+/) ?? [];
     if (list.length === 0) problems.push(`${name} is missing: set it to ${what}`);
@@ -83,7 +67,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
   function keys(name: string, what: string): TrustedKey[] {
     return words(name, what).flatMap((word) => {
       const key = parseTrustedKey(word);
-      if (key === undefined) problems.push(`${name} has "${word}": each key is KEYID:BASE64 as "floe enrol HOST" shows it`);
+      if (key === undefined) problems.push(`${name} has "${shortened(word)}": each key is KEYID:BASE64 as "floe enrol HOST" shows it`);
       return key ?? [];
     });
   }
@@ -100,7 +84,8 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
   const substituters = words('FLOE_SUBSTITUTERS', `the URLs of the Nix caches to download from (${enrolment})`);
   const cachePublicKeys = words('FLOE_TRUSTED_PUBLIC_KEYS', `the public keys of the Nix caches (${enrolment})`);
   for (const key of cachePublicKeys) {
-    if (!v.safeParse(CachePublicKey, key).success) problems.push(`FLOE_TRUSTED_PUBLIC_KEYS has "${key}": each key is NAME:BASE64, as Nix writes it`);
+    if (!v.safeParse(CachePublicKey, key).success)
+      problems.push(`FLOE_TRUSTED_PUBLIC_KEYS has "${shortened(key)}": each key is NAME:BASE64, as Nix writes it`);
   }
   const config = {
     root,

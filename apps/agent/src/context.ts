@@ -1,10 +1,9 @@
 import type { Nix, NixStore } from '@floe/nix';
 import type { AgentPolicy } from '@floe/protocol';
-import { exec, systemClock, type Exec, type Logger } from '@floe/runtime';
+import { exec, systemClock, type Exec, type Logger, type Env } from '@floe/runtime';
 import { Agent } from './agent.ts';
 import { createConditions, NO_CONDITIONS } from './when/conditions.ts';
 import type { Config } from './config.ts';
-import type { Env } from './env.ts';
 import { assertCanEnrol, enrolAnew, ensureEnrolled, type EnrolmentDeps } from './server/enrolment.ts';
 import { FolderMachine } from './machines/folder-machine.ts';
 import { loadIdentity, nixSystem } from './server/identity.ts';

@@ -1,4 +1,4 @@
-import type { Clock } from '@floe/runtime';
+import type { Clock, Env } from '@floe/runtime';
 import type { ApiClient } from './api-client.ts';
 import type { Style, View } from './view/terminal.ts';
 
@@ -14,7 +14,7 @@ export type TextSource = NodeJS.ReadableStream & { readonly isTTY?: boolean | un
 
 /** All that `floe` touches of the machine. */
 export interface CliDeps {
-  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly env: Env;
   readonly stdin: TextSource;
   readonly stdout: TextSink;
   readonly stderr: TextSink;

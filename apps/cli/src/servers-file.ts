@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { FloeError, readFileIfPresent, writeFileDurably } from '@floe/runtime';
+import { FloeError, readFileIfPresent, writeFileDurably, type Env } from '@floe/runtime';
 import * as v from 'valibot';
 
 /** `floe/config.json`: the servers that someone logged in to. Holds tokens, so mode 0600. */
@@ -12,7 +12,7 @@ export const ServersFile = v.strictObject({
 export type ServersFile = v.InferOutput<typeof ServersFile>;
 
 /** `$XDG_CONFIG_HOME/floe/config.json`, by default under `~/.config`. */
-export function serversFilePath(env: Readonly<Record<string, string | undefined>>): string {
+export function serversFilePath(env: Env): string {
   const xdg = env['XDG_CONFIG_HOME'];
   // The XDG base directory specification: a relative path is invalid and ignored.
   if (xdg?.startsWith('/')) return join(xdg, 'floe', 'config.json');

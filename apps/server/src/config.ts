@@ -3,9 +3,21 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import type { GithubAuth } from '@floe/forge';
 import { PublicKey } from '@floe/protocol';
-import { FloeError, LOG_LEVELS, MAX_TIMER_MS, Secret, secretFile, withoutTrailingSlashes, type LogLevel, type SecretSource } from '@floe/runtime';
+import {
+  FloeError,
+  LOG_LEVELS,
+  MAX_TIMER_MS,
+  Secret,
+  secretFile,
+  withoutTrailingSlashes,
+  createSettingsReader,
+  shortened,
+  type LogLevel,
+  type SecretSource,
+  type Env,
+} from '@floe/runtime';
 import * as v from 'valibot';
-import { parseRepositoryConfig, type RepositoryConfig } from './repository-config.ts';
+import { parseRepositoryConfig, type RepositoryConfig, type SecretSettingsReader } from './repository-config.ts';
 import { nameSettings } from './setting-names.ts';
 
 export interface GithubConfig {
@@ -55,12 +67,6 @@ export interface Config {
   readonly logLevel: LogLevel;
 }
 
-interface Problems {
-  push(problem: string): void;
-}
-
-type Env = Readonly<Record<string, string | undefined>>;
-
 const Port = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.maxValue(65_535));
 const Proxies = v.pipe(
   v.string(),
@@ -77,8 +83,6 @@ const Url = v.pipe(
 );
 /** A path that a socket or a lock can be put below. */
 const Folder = v.pipe(v.string(), v.startsWith('/'), v.maxLength(1000));
-/** What is shown of a wrong value. */
-const MAX_SHOWN_CHARACTERS = 80;
 const MAX_PROBLEM_CHARACTERS = 600;
 /** More than any key or URL has. */
 const MAX_SECRET_BYTES = 64 * 1024;
@@ -93,26 +97,10 @@ const MIB = 1024 ** 2;
 export function parseConfig(env: Env, readFile: (path: string) => string = readSmallFile): Config {
   const configuredBy = env['FLOE_CONFIGURED_BY'];
   const found: string[] = [];
-  const problems: Problems = { push: (problem) => void found.push(oneLine(nameSettings(problem, configuredBy))) };
+  const problem = (text: string): void => void found.push(oneLine(nameSettings(text, configuredBy)));
+  const { value, checked, required } = createSettingsReader(env, problem);
   const secretFiles: string[] = [];
 
-  function value(name: string): string | undefined {
-    const text = env[name]?.trim();
-    return text === '' ? undefined : text;
-  }
-  function required(name: string, what: string): string {
-    const text = value(name);
-    if (text === undefined) problems.push(`${name} is missing: set it to ${what}`);
-    return text ?? '';
-  }
-  function checked<T>(name: string, schema: v.GenericSchema<string, T>, fallback: T, what: string): T {
-    const text = value(name);
-    if (text === undefined) return fallback;
-    const parsed = v.safeParse(schema, text);
-    if (parsed.success) return parsed.output;
-    problems.push(`${name} is "${shorten(text)}": set it to ${what}`);
-    return fallback;
-  }
   function readSecret(name: string): Secret | undefined {
     const path = value(name);
     if (path === undefined) return undefined;
@@ -120,9 +108,9 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     try {
       const text = readFile(path).trim();
       if (text !== '') return new Secret(text);
-      problems.push(`${name}: the file ${shorten(path)} is empty`);
+      problem(`${name}: the file ${shortened(path)} is empty`);
     } catch (error) {
-      problems.push(`${name}: the file ${shorten(path)} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`);
+      problem(`${name}: the file ${shortened(path)} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`);
     }
     return undefined;
   }
@@ -135,7 +123,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     return checked(name, Count, fallback, `a whole number of ${unit}, from 1 to 2147483`);
   }
 
-  const [listenHost, listenPort] = parseListen(value('FLOE_LISTEN') ?? '127.0.0.1:8420', problems);
+  const [listenHost, listenPort] = parseListen(value('FLOE_LISTEN') ?? '127.0.0.1:8420', problem);
   const publicUrl = withoutTrailingSlashes(
     checked(
       'FLOE_PUBLIC_URL',
@@ -148,11 +136,12 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
   const databaseFile = readSecret('FLOE_DATABASE_URL_FILE');
   const databaseUrl = databaseFile ?? (value('DATABASE_URL') === undefined ? undefined : new Secret(value('DATABASE_URL') ?? ''));
   if (databaseUrl !== undefined && !isDatabaseUrl(databaseUrl.reveal())) {
-    problems.push(
+    problem(
       'DATABASE_URL is not a postgres:// URL: set it to e.g. postgres://floe@localhost/floe?host=/run/postgresql, or leave it out for the embedded database',
     );
   }
-  const github = parseGithub({ value, secretSource, checked, problems });
+  const read = { value, required, checked, count, secretSource, problem };
+  const github = parseGithub(read);
   const webhookSecret = secretSource('FLOE_WEBHOOK_SECRET_FILE');
   const previousSecret = secretSource('FLOE_WEBHOOK_PREVIOUS_SECRET_FILE');
   const config: Config = {
@@ -163,7 +152,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     databaseUrl,
     trustedProxies: checked('FLOE_TRUSTED_PROXIES', Proxies, [], 'addresses or networks of proxies with commas between, e.g. 127.0.0.1,10.1.0.0/24'),
     takeOverFrom: checked<string | undefined>('FLOE_TAKE_OVER_FROM', PublicKey, undefined, 'the release key that the refusal named'),
-    repository: parseRepositoryConfig({ value, required, checked, count, secretSource, problem: (text) => problems.push(text) }),
+    repository: parseRepositoryConfig(read),
     webhookSecrets: [webhookSecret, previousSecret].filter((secret) => secret !== undefined),
     github,
     substituter: checked('FLOE_CACHE_URL', Url, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),
@@ -182,10 +171,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),
   };
   if (found.length > 0) {
-    throw new FloeError(
-      'CONFIG_INVALID',
-      `floe-server cannot start with this configuration:\n${found.map((problem) => `  - ${problem}`).join('\n')}`,
-    );
+    throw new FloeError('CONFIG_INVALID', `floe-server cannot start with this configuration:\n${found.map((each) => `  - ${each}`).join('\n')}`);
   }
   return Object.freeze(config);
 }
@@ -223,36 +209,27 @@ function readSmallFile(path: string): string {
   }
 }
 
-function shorten(text: string): string {
-  return text.length <= MAX_SHOWN_CHARACTERS ? text : `${text.slice(0, MAX_SHOWN_CHARACTERS)}…`;
-}
-
 /** A problem is one line, whatever is quoted in it. */
 function oneLine(problem: string): string {
   const visible = problem.replaceAll(/\p{C}/gu, '\uFFFD');
   return visible.length <= MAX_PROBLEM_CHARACTERS ? visible : `${visible.slice(0, MAX_PROBLEM_CHARACTERS)}…`;
 }
 
-function parseListen(text: string, problems: Problems): [host: string, port: number] {
+function parseListen(text: string, problem: (text: string) => void): [host: string, port: number] {
   const match = /^(?:\[(?<six>[0-9a-fA-F:.]+)\]|(?<four>[A-Za-z0-9_.-]{1,253})):(?<port>\d+)$/.exec(text);
   const port = v.safeParse(Port, match?.groups?.['port'] ?? '');
   const [six, four] = [match?.groups?.['six'], match?.groups?.['four']];
   const host = six ?? four;
   if (host !== undefined && port.success && URL.canParse(`http://${six === undefined ? host : `[${six}]`}:${port.output}`))
     return [host, port.output];
-  problems.push(`FLOE_LISTEN is "${shorten(text)}": set it to address:port, e.g. 127.0.0.1:8420 or [::]:8420`);
+  problem(`FLOE_LISTEN is "${shortened(text)}": set it to address:port, e.g. 127.0.0.1:8420 or [::]:8420`);
   return ['127.0.0.1', 8420];
 }
 
-function parseGithub(read: {
-  value(name: string): string | undefined;
-  secretSource(name: string): SecretSource | undefined;
-  checked<T>(name: string, schema: v.GenericSchema<string, T>, fallback: T, what: string): T;
-  problems: Problems;
-}): GithubConfig | undefined {
+function parseGithub(read: SecretSettingsReader): GithubConfig | undefined {
   const repository = read.value('FLOE_GITHUB_REPOSITORY');
   if (repository === undefined) return undefined;
-  if (!/^[\w.-]+\/[\w.-]+$/.test(repository)) read.problems.push(`FLOE_GITHUB_REPOSITORY is "${shorten(repository)}": set it to owner/name`);
+  if (!/^[\w.-]+\/[\w.-]+$/.test(repository)) read.problem(`FLOE_GITHUB_REPOSITORY is "${shortened(repository)}": set it to owner/name`);
   const apiUrl = withoutTrailingSlashes(read.checked('FLOE_GITHUB_API_URL', Url, 'https://api.github.com', 'the URL of the API'));
   const token = read.secretSource('FLOE_GITHUB_TOKEN_FILE');
   if (token !== undefined) return { repository, apiUrl, auth: { kind: 'token', token } };
@@ -262,7 +239,7 @@ function parseGithub(read: {
   if (appId !== undefined && privateKey !== undefined && Number.isSafeInteger(installationId) && installationId > 0) {
     return { repository, apiUrl, auth: { kind: 'app', appId, privateKey, installationId } };
   }
-  read.problems.push(
+  read.problem(
     'FLOE_GITHUB_REPOSITORY is set, but not how to sign in: set FLOE_GITHUB_TOKEN_FILE, or FLOE_GITHUB_APP_ID, FLOE_GITHUB_APP_KEY_FILE and FLOE_GITHUB_INSTALLATION_ID',
   );
   return undefined;

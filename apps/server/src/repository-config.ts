@@ -1,5 +1,5 @@
 import { DEFAULT_REPOSITORY_LIMITS, parseBranchName, parseRepositoryUrl, type RepositoryLimits } from '@floe/git';
-import { describeError, withoutTrailingSlashes, type SecretSource } from '@floe/runtime';
+import { describeError, withoutTrailingSlashes, type SecretSource, type SettingsReader } from '@floe/runtime';
 import * as v from 'valibot';
 
 /** The fleet's repository, as it is configured. */
@@ -15,10 +15,7 @@ export interface RepositoryConfig {
 }
 
 /** What {@link parseConfig} gives to read settings with; problems are collected there. */
-export interface SettingsReader {
-  value(name: string): string | undefined;
-  required(name: string, what: string): string;
-  checked<T>(name: string, schema: v.GenericSchema<string, T>, fallback: T, what: string): T;
+export interface SecretSettingsReader extends SettingsReader {
   count(name: string, fallback: number, unit: string): number;
   secretSource(name: string): SecretSource | undefined;
   problem(message: string): void;
@@ -29,7 +26,7 @@ const MAX_URL_CHARACTERS = 2048;
 const MAX_BRANCH_CHARACTERS = 200;
 const MIB = 1024 ** 2;
 
-function noteProblem(read: SettingsReader, name: string, parse: () => void): void {
+function noteProblem(read: SecretSettingsReader, name: string, parse: () => void): void {
   try {
     parse();
   } catch (error) {
@@ -49,14 +46,14 @@ const Directory = v.pipe(
   ),
 );
 
-export function parseRepositoryConfig(read: SettingsReader): RepositoryConfig {
+export function parseRepositoryConfig(read: SecretSettingsReader): RepositoryConfig {
   const directory = read.checked<string | undefined>(
     'FLOE_REPOSITORY_DIRECTORY',
     Directory,
     undefined,
     'the folder of the repository that has the flake.nix, such as nix/fleet: a relative path of letters, digits, ".", "_", "+" and "-", without ".."',
   );
-  const url = read.required('FLOE_REPOSITORY_URL', 'the https:// URL of the fleet repository');
+  const url = read.required('FLOE_REPOSITORY_URL', v.string(), 'the https:// URL of the fleet repository') ?? '';
   const branch = read.value('FLOE_REPOSITORY_BRANCH') ?? 'main';
   if (url.length > MAX_URL_CHARACTERS)
     read.problem(`FLOE_REPOSITORY_URL has more than ${MAX_URL_CHARACTERS} characters: set it to the repository's URL`);

@@ -1,8 +1,7 @@
 import { constants } from 'node:os';
-import { FloeError, NO_TIME_LIMIT, type Exec, type ExecResult, type Logger } from '@floe/runtime';
+import { FloeError, NO_TIME_LIMIT, type Exec, type ExecResult, type Logger, nixString } from '@floe/runtime';
 import type { StorePath } from '@floe/model';
 import { FailureLog, parseLogLine, type LogEvent } from './internal-json.ts';
-import { nixString } from './nix-string.ts';
 import { isOwnWords, type NixProgram } from './own-words.ts';
 import type { Sandbox, SandboxedCommand } from './sandbox.ts';
 

@@ -1,3 +1,4 @@
+import { nixString } from '@floe/runtime';
 import { STORE_PATH_FORM, timeLimit, type HostName, type StorePath } from '@floe/model';
 import * as v from 'valibot';
 import { NO_EVAL_CACHE, tryParseAnswer } from './answer.ts';
@@ -7,7 +8,6 @@ import { cleanText, explain, serverUnwell } from './failure.ts';
 import { readFlakeSource, type FlakeSource } from './flake-source.ts';
 import { describeAway, lookForInputs, type InputsLooked } from './inputs-away.ts';
 import { describePlaces, isElsewhere } from './places.ts';
-import { nixString } from './nix-string.ts';
 
 interface Common {
   readonly host: HostName;

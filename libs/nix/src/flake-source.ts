@@ -1,10 +1,10 @@
+import { nixString } from '@floe/runtime';
 import { storableText } from '@floe/model';
 import * as v from 'valibot';
 import { NO_EVAL_CACHE, tryParseAnswer } from './answer.ts';
 import type { RepositoryCommand } from './command.ts';
 import { diagnose } from './diagnose.ts';
 import { MAX_LOCK_CHARACTERS, readLock, type LockedInput } from './flake-lock.ts';
-import { nixString } from './nix-string.ts';
 
 /** A flake's files in the store, and what its lock file says: read by Floe itself, without running any of its code. */
 export interface FlakeSource {

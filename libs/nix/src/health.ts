@@ -1,7 +1,7 @@
+import { nixString } from '@floe/runtime';
 import { randomUUID } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
 import type { RepositoryCommand } from './command.ts';
-import { nixString } from './nix-string.ts';
 
 /** Whether Nix can work at all, by what was tried a moment ago. */
 export type Health =

@@ -1,10 +1,10 @@
+import { nixString } from '@floe/runtime';
 import { storableText } from '@floe/model';
 import { NO_EVAL_CACHE } from './answer.ts';
 import type { RepositoryCommand } from './command.ts';
 import { explain } from './failure.ts';
 import type { LockedInput } from './flake-lock.ts';
 import type { ProbeLimits } from './flake-source.ts';
-import { nixString } from './nix-string.ts';
 
 /** An input of the flake that cannot be fetched now. */
 export interface InputAway {

@@ -1,5 +1,5 @@
 import { HOST_NAME_FORM, timeLimit, type HostName } from '@floe/model';
-import { FloeError } from '@floe/runtime';
+import { FloeError, nixString } from '@floe/runtime';
 import * as v from 'valibot';
 import { NO_EVAL_CACHE, tryParseAnswer } from './answer.ts';
 import type { CommandResult, RepositoryCommand } from './command.ts';
@@ -7,7 +7,6 @@ import { diagnose } from './diagnose.ts';
 import { commandFailed, explain, serverUnwell, stopped } from './failure.ts';
 import { lockProblem, readFlakeSource } from './flake-source.ts';
 import { describeAway, lookForInputs } from './inputs-away.ts';
-import { nixString } from './nix-string.ts';
 
 export interface ListOptions {
   readonly timeoutMs: number;

@@ -1,7 +1,6 @@
 import { realpath } from 'node:fs/promises';
-import { describeError, FloeError, type Exec, type ExecResult } from '@floe/runtime';
+import { describeError, FloeError, type Exec, type ExecResult, nixString } from '@floe/runtime';
 import * as v from 'valibot';
-import { nixString } from './nix-string.ts';
 
 /** What is probed: a way to run a command inside. */
 interface ProbedSandbox {

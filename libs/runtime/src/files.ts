@@ -21,7 +21,12 @@ export async function writeFileDurably(path: string, content: string | Uint8Arra
     await file.close();
   }
   await rename(temporary, path);
-  const handle = await open(folder, 'r');
+  await sync(folder);
+}
+
+/** Has a file, or the names in a folder, on the disk. */
+export async function sync(path: string): Promise<void> {
+  const handle = await open(path, 'r');
   try {
     await handle.sync();
   } finally {

@@ -15,5 +15,7 @@ export * from './limits.ts';
 export * from './addresses.ts';
 export * from './process-lock.ts';
 export * from './narrow.ts';
+export * from './nix-string.ts';
+export * from './settings.ts';
 export * from './troubles.ts';
 export * from './secret-file.ts';

@@ -1,5 +1,6 @@
 export * from './git-http-server.ts';
 export * from './git-origin.ts';
+export * from './host-identity.ts';
 export * from './local-forge.ts';
 export * from './nix-fleet.ts';
 export * from './pg-bouncer.ts';

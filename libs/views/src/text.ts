@@ -1,4 +1,5 @@
-import type { StorePath } from '@floe/model';
+import { duration, type StorePath } from '@floe/model';
+import type { ReportView } from '@floe/protocol';
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
@@ -71,4 +72,10 @@ export function repositoryName(url: string): string {
     .replace(/^[^/@]*@/, '')
     .replace(/\/$/, '')
     .replace(/\.git$/, '');
+}
+
+/** "download 2.1 s, activate 340 ms" */
+export function timingsText(timings: ReportView['timings']): string {
+  const parts = Object.entries(timings ?? {}).flatMap(([name, ms]) => (ms === undefined ? [] : [`${name.replace(/Ms$/, '')} ${duration(ms)}`]));
+  return parts.join(', ');
 }

@@ -1,4 +1,4 @@
-import { exec, FloeError, isFloeError, stderrLogger, systemClock, type Clock } from '@floe/runtime';
+import { exec, FloeError, isFloeError, stderrLogger, systemClock, type Clock, type Env } from '@floe/runtime';
 import { showStatus, type StatusOptions } from './status.ts';
 import { createAgentClient, type AgentClient } from './client.ts';
 import { parseDuration } from './duration.ts';
@@ -9,7 +9,7 @@ import { changesText, localTime, statusText, type LocalTime } from './text.ts';
 export type UserCommand = 'status' | 'later' | 'now' | 'rollback' | 'resume' | 'changes' | 'notify';
 
 export interface UserCommandDeps extends StatusOptions {
-  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly env: Env;
   readonly socketPath: string;
   /** The arguments of the command. */
   readonly words: readonly string[];

@@ -1,3 +1,4 @@
+import type { Env } from '@floe/runtime';
 import { AgentState, CommitSha, Counter, Detail, HostName, Observed, StorePath, Timestamp } from '@floe/protocol';
 import { join } from 'node:path';
 import * as v from 'valibot';
@@ -8,7 +9,7 @@ import * as v from 'valibot';
 const SOCKET_PATH = '/run/floe-agent/socket';
 
 /** The socket of the agent on this machine, or on the folder `root`: FLOE_SOCKET, or where the agent puts it. */
-export function socketPathOf(env: Readonly<Record<string, string | undefined>>, root: string | undefined): string {
+export function socketPathOf(env: Env, root: string | undefined): string {
   return env['FLOE_SOCKET']?.trim() || join(root ?? '/', SOCKET_PATH);
 }
 

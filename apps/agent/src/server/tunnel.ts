@@ -1,3 +1,4 @@
+import type { Env } from '@floe/runtime';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { getProxyForUrl } from 'proxy-from-env';
@@ -6,7 +7,7 @@ import { getProxyForUrl } from 'proxy-from-env';
  * The proxy for the server's socket, by the variables that Node itself uses for other requests when NODE_USE_ENV_PROXY is 1
  * (HTTP_PROXY, HTTPS_PROXY, NO_PROXY, in either case). Undefined: none.
  */
-export function proxyFor(serverUrl: string, env: Readonly<Record<string, string | undefined>>): URL | undefined {
+export function proxyFor(serverUrl: string, env: Env): URL | undefined {
   if (env['NODE_USE_ENV_PROXY'] !== '1') return undefined;
   const proxy = URL.parse(getProxyForUrl(serverUrl));
   return proxy !== null && /^https?:$/.test(proxy.protocol) ? proxy : undefined;

@@ -1,15 +1,11 @@
 import type { EnrolmentTokenResponse } from '@floe/protocol';
 import { printable, printableLine } from '@floe/model';
+import { nixString } from '@floe/runtime';
 import { indent, type View } from './terminal.ts';
 import { duration } from '@floe/views';
 
 /** Where the token is put on the machine: in memory, gone with the next boot. */
 const TOKEN_PATH = '/run/floe-enrolment-token';
-
-/** A Nix string literal. `${` would start an antiquotation. */
-export function nixString(text: string): string {
-  return `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('${', '\\${').replaceAll('\n', '\\n')}"`;
-}
 
 function nixList(texts: readonly string[]): string {
   return texts.length === 0 ? '[ ]' : `[ ${texts.map(nixString).join(' ')} ]`;

@@ -4,7 +4,7 @@ import { cutToWidth } from './width.ts';
 import { printableLine } from '@floe/model';
 import { clockTime } from './clock-time.ts';
 import { needsAttention, reasonOf, shortTodoOf, standingTone, standingWords, todoOf } from '@floe/views';
-import { ago, commitWords, duration, firstLine, percent, shortHash, shortSha, withShortPaths, words } from '@floe/views';
+import { ago, commitWords, firstLine, percent, shortHash, shortSha, timingsText, withShortPaths, words } from '@floe/views';
 
 /** A terminal has no tone between busy and bad: what warns is bad. */
 function toneOf(host: HostView): Tone {
@@ -121,10 +121,4 @@ function formatReports(reports: readonly ReportView[], view: View): string {
   ]);
   const inner = { ...view, columns: view.columns === undefined ? undefined : view.columns - 2 };
   return indent(formatTable(['WHEN', 'STATE', 'ABOUT', 'RUNNING', 'TOOK', 'DETAIL'], rows, inner, ['TOOK', 'RUNNING', 'ABOUT']));
-}
-
-/** "download 2.1 s, activate 340 ms" */
-export function timingsText(timings: ReportView['timings']): string {
-  const parts = Object.entries(timings ?? {}).flatMap(([name, ms]) => (ms === undefined ? [] : [`${name.replace(/Ms$/, '')} ${duration(ms)}`]));
-  return parts.join(', ');
 }

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import { formatTable, inColours, markStyle, plainStyle } from './terminal.ts';
-import { nixString } from './enrolment.ts';
 
 test('only what the command marks is coloured, whatever colours and marks the text brings along', () => {
   const text = '\u001b[31mred\u001b[0m \ufdd2fake\ufdd5';
@@ -26,8 +25,4 @@ test('the last column of a table is cut to the width of the terminal, and nothin
   const rows = [[{ text: 'ws1' }, { text: 'x'.repeat(60) }]];
   expect(formatTable(['A', 'B'], rows, { style: plainStyle, columns: 40 }).split('\n')).toEqual(['A    B', `ws1  ${'x'.repeat(34)}…`]);
   expect(formatTable(['A', 'B'], rows, { style: plainStyle, columns: undefined }).split('\n')[1]).toHaveLength(65);
-});
-
-test('a Nix string holds what it was given', () => {
-  expect(nixString('a"b\\c${d}')).toBe('"a\\"b\\\\c\\${d}"');
 });

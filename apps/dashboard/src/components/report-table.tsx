@@ -1,7 +1,7 @@
 import type { ReportView } from '@floe/protocol';
 import { Fragment } from 'preact';
 import type { Dashboard } from '../dashboard.ts';
-import { capitalised, duration, shortHash, words } from '@floe/views';
+import { capitalised, shortHash, timingsText, words } from '@floe/views';
 import { Age } from './age.tsx';
 import { ReportLog } from './report-log.tsx';
 
@@ -59,10 +59,4 @@ export function ReportTable({ reports, dashboard }: { readonly reports: readonly
 
 function Hash({ path }: { readonly path: ReportView['toplevel'] }) {
   return path === null ? <>–</> : <code title={path}>{shortHash(path)}</code>;
-}
-
-/** "download 2.1 s, activate 340 ms" */
-function timingsText(timings: ReportView['timings']): string {
-  const parts = Object.entries(timings ?? {}).flatMap(([name, ms]) => (ms === undefined ? [] : [`${name.replace(/Ms$/, '')} ${duration(ms)}`]));
-  return parts.join(', ');
 }

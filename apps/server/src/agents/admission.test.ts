@@ -1,40 +1,22 @@
-import { CLOSE_CODES, helloBytes, HostName, PROTOCOL_VERSION, type Hello } from '@floe/protocol';
+import { CLOSE_CODES, helloBytes, PROTOCOL_VERSION, type Hello } from '@floe/protocol';
 import { generateKeyPem, signerFromPem } from '@floe/runtime';
 import { NOTHING_OBSERVED } from '@floe/model';
 import type { HostRow } from '@floe/store';
-import * as v from 'valibot';
+import { createHostIdentity, helloOf } from '@floe/testkit';
 import { describe, expect, test } from 'vitest';
 import { judgeHello, MAX_EPOCH_JUMP } from './admission.ts';
 
-const key = signerFromPem('host', generateKeyPem());
-const host = v.parse(HostName, 'ada');
-const machineId = 'a'.repeat(32);
+const identity = createHostIdentity('ada');
+const { host, machineId } = identity;
 const nonce = 'nonce-of-this-connection';
 
-function hello(changes: Partial<Hello> = {}): Hello {
-  const who = { host, machineId, bootId: 'boot', ...changes };
-  return {
-    type: 'hello',
-    protocol: PROTOCOL_VERSION,
-    agentVersion: '0',
-    system: 'x86_64-linux',
-    observed: NOTHING_OBSERVED,
-    state: 'IDLE',
-    toplevel: null,
-    epoch: 0,
-    sequence: 0,
-    reportSeq: 0,
-    capabilities: [],
-    signature: key.sign(helloBytes({ nonce, host: who.host, machineId: who.machineId, bootId: who.bootId })),
-    ...who,
-  };
-}
+const hello = (changes: Partial<Hello> = {}): Hello => helloOf(identity, nonce, changes);
 
 const row: HostRow = {
   host,
   repositoryId: '1',
   machineId,
-  publicKey: key.publicKey,
+  publicKey: identity.signer.publicKey,
   enrolledAt: 1,
   epoch: 0,
   observed: NOTHING_OBSERVED,

@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { NOTHING_OBSERVED, type CommitSha, type StorePath } from '@floe/model';
-import { helloBytes, HostName, PROTOCOL_VERSION, seal, type Hello, type ServerMessage } from '@floe/protocol';
-import { createLogger, generateKeyPem, signerFromPem, systemClock, type Clock, type Signer } from '@floe/runtime';
+import type { CommitSha, StorePath } from '@floe/model';
+import { seal, type Hello, type ServerMessage } from '@floe/protocol';
+import { createLogger, generateKeyPem, signerFromPem, systemClock, type Clock } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
-import * as v from 'valibot';
+import { createHostIdentity, helloOf, type HostIdentity } from '@floe/testkit';
 import { WebSocket } from 'ws';
 import { parseConfig } from '../config.ts';
 import { createServerContext, type ServerContext } from '../context.ts';
@@ -14,12 +14,7 @@ import { listen } from '../listen.ts';
 
 const ROOT = join(import.meta.dirname, '../../../..');
 
-/** A host that a test made up, with its key. */
-export interface TestHost {
-  readonly host: HostName;
-  readonly machineId: string;
-  readonly signer: Signer;
-}
+export type TestHost = HostIdentity;
 
 /** The server itself, in this process: hub, API and store on an embedded database, at a port; without a repository. */
 export interface TestServer extends AsyncDisposable {
@@ -86,7 +81,7 @@ export async function startTestServer(
 
 /** Enrols a host; it has a release when `toplevel` is given. */
 export async function enrolHost(store: Store, repository: Repository, name: string, toplevel?: string): Promise<TestHost> {
-  const identity = { host: v.parse(HostName, name), machineId: 'a'.repeat(32), signer: signerFromPem('host', generateKeyPem()) };
+  const identity = createHostIdentity(name);
   const { host, machineId } = identity;
   await store.hosts.enrol({ host, repositoryId: repository.id, machineId, publicKey: identity.signer.publicKey, at: Date.now() });
   if (toplevel === undefined) return identity;
@@ -161,25 +156,6 @@ export class TestAgent implements AsyncDisposable {
     this.socket.terminate();
     await this.closed;
   }
-}
-
-export function helloOf(identity: TestHost, nonce: string, changes: Partial<Hello> = {}): Hello {
-  const who = { host: identity.host, machineId: identity.machineId, bootId: 'boot-1', ...changes };
-  return {
-    type: 'hello',
-    protocol: PROTOCOL_VERSION,
-    agentVersion: '0',
-    system: 'x86_64-linux',
-    observed: NOTHING_OBSERVED,
-    state: 'IDLE',
-    toplevel: null,
-    epoch: 0,
-    sequence: 0,
-    reportSeq: 0,
-    capabilities: [],
-    signature: identity.signer.sign(helloBytes({ nonce, ...who })),
-    ...who,
-  };
 }
 
 export const TOPLEVEL = `/nix/store/${'a'.repeat(32)}-system`;

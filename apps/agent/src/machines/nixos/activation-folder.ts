@@ -1,6 +1,6 @@
-import { access, link, mkdir, open, rm, writeFile } from 'node:fs/promises';
+import { access, link, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readFileIfPresent, writeFileDurably } from '@floe/runtime';
+import { readFileIfPresent, sync, writeFileDurably } from '@floe/runtime';
 
 /** The verdict about an activation: the first one on disk counts. 'undo': roll back. The words are a format on disk. */
 export type Verdict = 'passed' | 'undo';
@@ -64,13 +64,4 @@ export function activationFolder(parent: string, activation: number): Activation
 /** Removes the folders of all activations. */
 export async function removeActivations(parent: string): Promise<void> {
   await rm(parent, { recursive: true, force: true });
-}
-
-async function sync(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

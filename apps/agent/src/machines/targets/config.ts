@@ -1,6 +1,6 @@
+import { createSettingsReader, type Env } from '@floe/runtime';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import type { Env } from '../../env.ts';
 import type { Account } from './account.ts';
 import { TARGET_KINDS, type TargetKind } from '../shape.ts';
 
@@ -41,19 +41,17 @@ export function parseTarget(env: Env, agent: AgentAccount): ParsedTarget {
   const root = agent.root ?? '';
   const isRoot = agent.user === 'root';
 
-  function value<T>(name: string, schema: v.GenericSchema<string, T>, what: string): T | undefined {
-    const text = env[name]?.trim() ?? '';
-    if (text === '') return undefined;
-    const parsed = v.safeParse(schema, text);
-    if (parsed.success) return parsed.output;
-    problems.push(`${name} is "${text}": set it to ${what}`);
-    return undefined;
-  }
+  const { value, checked } = createSettingsReader(env, (problem) => problems.push(problem));
 
-  const kind: TargetKind = value('FLOE_TARGET', v.picklist(TARGET_KINDS), `one of ${TARGET_KINDS.join(', ')}`) ?? 'nixos';
-  const user = value('FLOE_USER', UserName, 'the name of a user of this machine');
-  const home = value('FLOE_HOME', AbsolutePath, "the absolute path of the user's home folder");
-  const profile = value('FLOE_PROFILE', v.union([AbsolutePath, ProfileName]), 'the absolute path of a profile, or its name');
+  const kind = checked<TargetKind>('FLOE_TARGET', v.picklist(TARGET_KINDS), 'nixos', `one of ${TARGET_KINDS.join(', ')}`);
+  const user = checked<string | undefined>('FLOE_USER', UserName, undefined, 'the name of a user of this machine');
+  const home = checked<string | undefined>('FLOE_HOME', AbsolutePath, undefined, "the absolute path of the user's home folder");
+  const profile = checked<string | undefined>(
+    'FLOE_PROFILE',
+    v.union([AbsolutePath, ProfileName]),
+    undefined,
+    'the absolute path of a profile, or its name',
+  );
 
   function account(name: string): Account {
     const isOwn = name === agent.user;
@@ -71,7 +69,7 @@ export function parseTarget(env: Env, agent: AgentAccount): ParsedTarget {
     switch (kind) {
       case 'nixos':
         for (const name of ['FLOE_USER', 'FLOE_HOME', 'FLOE_PROFILE']) {
-          if ((env[name] ?? '') !== '') problems.push(`${name} says nothing about a NixOS machine: remove it, or set FLOE_TARGET to another target`);
+          if (value(name) !== undefined) problems.push(`${name} says nothing about a NixOS machine: remove it, or set FLOE_TARGET to another target`);
         }
         return { kind };
       case 'darwin':

@@ -7,8 +7,7 @@ import { appendFile, chmod, chown, mkdir, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { exec } from '@floe/runtime';
-import { nixString } from '../../nix-string.ts';
+import { exec, nixString } from '@floe/runtime';
 import type { BurglaryReport, BurglarySettings, Hauls } from './report.ts';
 import { thefts, type Loot, type Scene } from './thefts.ts';
 

@@ -1,4 +1,4 @@
-import { nixString } from '../../nix-string.ts';
+import { nixString } from '@floe/runtime';
 
 /** A way to get at a secret. */
 export interface Theft {

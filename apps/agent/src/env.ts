@@ -1,2 +1,0 @@
-/** Environment variables, as `process.env` has them. */
-export type Env = Readonly<Record<string, string | undefined>>;
