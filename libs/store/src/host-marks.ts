@@ -118,13 +118,17 @@ export function createHostMarks(db: Database): Marks {
     },
     async saveDirectives(rows) {
       if (rows.length === 0) return;
+      // With the limit the planner looks at each host's oldest by the index; a join reads the directives of all hosts.
       const told = rows.map(({ releaseId, issuedAt, ...row }) => ({ ...row, release_id: releaseId, issued_at: issuedAt }));
       await db.execute(sql`
         with told as (
           select * from jsonb_to_recordset(${JSON.stringify(told)}::text::jsonb)
             as d (host text, epoch bigint, release_id text, mode text, issued_at bigint)
         ), outdated as (
-          delete from directives d using told t where d.host = t.host and d.epoch <= t.epoch - ${KEEP_DIRECTIVES}
+          delete from directives where ctid = any(array(
+            select o.id from told t cross join lateral (
+              select d.ctid as id from directives d where d.host = t.host and d.epoch <= t.epoch - ${KEEP_DIRECTIVES} limit ${KEEP_DIRECTIVES}
+            ) as o))
         )
         insert into directives (host, epoch, release_id, mode, issued_at)
         select host, epoch, release_id, mode, issued_at from told t

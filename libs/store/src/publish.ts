@@ -1,15 +1,15 @@
 import { nextRevisionState } from '@floe/model';
-import { and, asc, eq, inArray, isNull, lt, sql } from 'drizzle-orm';
+import { and, asc, eq, isNull, lt, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify, notifyHosts } from './hints.ts';
 import type { NewRelease, Release } from './records.ts';
 import { toRelease } from './release-rows.ts';
 import { moveRevision } from './revision-moves.ts';
-import { UNFINISHED_ROLLOUT } from './rollouts.ts';
 import { freezeRollout } from './rollout-stories.ts';
 import type { Published } from './store.ts';
 import { evaluations, releases, revisions, rollouts } from './tables/index.ts';
+import { isUnfinishedRollout } from './tables/unfinished.ts';
 
 /** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 8. */
 const ROWS_PER_INSERT = 5_000;
@@ -88,14 +88,18 @@ export async function publish(db: Database, revisionId: string, news: readonly N
       .update(rollouts)
       .set({ state: 'ROLLING', completedAt: null })
       .where(and(eq(rollouts.revisionId, revisionId), eq(rollouts.state, 'COMPLETE')));
-    const older = tx
-      .select({ id: revisions.id })
-      .from(revisions)
-      .where(and(eq(revisions.repositoryId, revision.repositoryId), lt(revisions.sequence, revision.sequence)));
     const superseded = await tx
       .update(rollouts)
       .set({ state: 'SUPERSEDED' })
-      .where(and(inArray(rollouts.revisionId, older), inArray(rollouts.state, UNFINISHED_ROLLOUT)))
+      .from(revisions)
+      .where(
+        and(
+          isUnfinishedRollout(rollouts.state),
+          eq(revisions.id, rollouts.revisionId),
+          eq(revisions.repositoryId, revision.repositoryId),
+          lt(revisions.sequence, revision.sequence),
+        ),
+      )
       .returning({ id: rollouts.revisionId });
     await notify(tx, ...[{ id: revisionId }, ...superseded].map(({ id }) => ({ topic: 'revision' as const, id })));
     await notifyHosts(

@@ -37,7 +37,8 @@ function toJson(report: StoredReport): Record<string, unknown> {
  * other systems means nothing, and would fill the table.
  *
  * What a host can fill has an end: of each series the newest reports are kept, of a few series, and fewer logs. A report
- * that is older than those counts as stored.
+ * that is older than those counts as stored. What is outdated is looked for by two ranges of the primary key per host: with
+ * the limits the planner cannot join instead, which reads all reports of the hosts.
  */
 async function storeBatch(db: Database, batch: readonly StoredReport[]): Promise<ReadonlyMap<HostName, number>> {
   if (batch.length === 0) return new Map();
@@ -68,8 +69,12 @@ async function storeBatch(db: Database, batch: readonly StoredReport[]): Promise
       ), newest as (
         select distinct on (host) * from added order by host, seq desc
       ), outdated as (
-        delete from reports r using newest n
-        where r.host = n.host and ((r.series = n.series and r.seq <= n.seq - ${KEEP_REPORTS}) or r.series <= n.series - ${KEEP_SERIES})
+        delete from reports where ctid = any(array(
+          select o.id from newest n cross join lateral (
+            (select r.ctid as id from reports r where r.host = n.host and r.series = n.series and r.seq <= n.seq - ${KEEP_REPORTS} limit ${KEEP_REPORTS})
+            union all
+            (select r.ctid from reports r where r.host = n.host and r.series <= n.series - ${KEEP_SERIES} limit ${KEEP_REPORTS})
+          ) as o))
       ), silenced as (
         update reports r set log = null from newest n
         where r.host = n.host and r.series = n.series and r.log is not null and r.seq <= n.seq - ${KEEP_LOGS} and r.seq > n.seq - ${KEEP_REPORTS}

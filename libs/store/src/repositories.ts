@@ -1,6 +1,6 @@
-import { isEndedRevision, REVISION_STATES, storableText } from '@floe/model';
+import { storableText } from '@floe/model';
 import type { Clock } from '@floe/runtime';
-import { and, eq, gt, inArray, isNull, lte, or, sql } from 'drizzle-orm';
+import { and, eq, gt, isNull, lte, or, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify } from './hints.ts';
@@ -8,9 +8,8 @@ import type { Repository } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import type { RepositoryStore } from './store.ts';
 import { repositories, revisions } from './tables/index.ts';
+import { isUnfinishedRevision } from './tables/unfinished.ts';
 import { readableCounter } from './unreadable.ts';
-
-const UNFINISHED_REVISION = REVISION_STATES.filter((state) => !isEndedRevision(state));
 
 type Row = typeof repositories.$inferSelect;
 
@@ -141,7 +140,7 @@ export function createRepositoryStore(db: Database, clock: Clock): RepositorySto
         await tx
           .update(revisions)
           .set({ allowedAt: at })
-          .where(and(eq(revisions.repositoryId, id), eq(revisions.sha, commit), inArray(revisions.state, UNFINISHED_REVISION)));
+          .where(and(eq(revisions.repositoryId, id), eq(revisions.sha, commit), isUnfinishedRevision(revisions.state)));
         await wakeRepository(tx, id);
       }),
     async accept(id, commit) {

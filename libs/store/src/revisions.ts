@@ -1,5 +1,6 @@
 import { boundedTime, isEndedRevision, mustFinishFirst, MAX_COUNTER, SUPERSESSION_LIMIT, REVISION_STATES, storableText } from '@floe/model';
-import { and, desc, eq, gt, inArray, like, lt, ne, or, sql, type SQL } from 'drizzle-orm';
+import { and, desc, eq, gt, inArray, like, lt, ne, sql, type SQL } from 'drizzle-orm';
+import { unionAll } from 'drizzle-orm/pg-core';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
@@ -13,10 +14,10 @@ import { RowReader } from './row-reader.ts';
 import { Int8, WarningsColumn, withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
 import { evaluations, repositories, revisions } from './tables/index.ts';
+import { isUnfinishedRevision } from './tables/unfinished.ts';
 
 /** The ends at which it is known what a revision has for each host. */
 const JUDGED = REVISION_STATES.filter((state) => isEndedRevision(state) && state !== 'SUPERSEDED');
-const UNFINISHED = REVISION_STATES.filter((state) => !isEndedRevision(state));
 
 /** One that cannot be read says so, as one that was refused. One whose commit cannot be read is left out: nothing can be told of it. */
 function toRevision(row: typeof revisions.$inferSelect): Revision[] {
@@ -58,11 +59,17 @@ async function newestFirst(db: Database, where: SQL | undefined, limit: number):
 
 async function list(db: Database, repositoryId: string, limit: number, leftOut: LeftOutRows, before?: number): Promise<Revision[]> {
   const rows = await newestRows(db, and(ofRepository(repositoryId), before === undefined ? undefined : lt(revisions.sequence, before)), limit);
-  const beyond = await db
-    .select()
-    .from(revisions)
-    .where(and(ofRepository(repositoryId), or(lt(revisions.sequence, 0), gt(revisions.sequence, MAX_COUNTER))))
-    .limit(limit);
+  // Two ranges of the index: by one condition with "or" all revisions are read.
+  const beyond = await unionAll(
+    db
+      .select({ id: revisions.id })
+      .from(revisions)
+      .where(and(ofRepository(repositoryId), lt(revisions.sequence, 0))),
+    db
+      .select({ id: revisions.id })
+      .from(revisions)
+      .where(and(ofRepository(repositoryId), gt(revisions.sequence, MAX_COUNTER))),
+  ).limit(limit);
   const bad = [...rows.filter((row) => toRevision(row).length === 0), ...beyond];
   leftOut.set(
     'revisions',
@@ -107,7 +114,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
         and(
           eq(revisions.repositoryId, repositoryId),
           lt(revisions.sequence, sequence),
-          inArray(revisions.state, UNFINISHED),
+          isUnfinishedRevision(revisions.state),
           first === undefined ? undefined : ne(revisions.id, first.id),
         ),
       );
@@ -136,7 +143,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
 
 /** The revision that is under way and to be finished before a newer one, if there is one (SPEC R7). */
 async function finishedFirst(db: Database, repositoryId: string, now: number): Promise<Revision | undefined> {
-  const running = (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, UNFINISHED)), 2)).at(-1);
+  const running = (await newestFirst(db, and(ofRepository(repositoryId), isUnfinishedRevision(revisions.state)), 2)).at(-1);
   if (running === undefined) return undefined;
   const [last] = await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, JUDGED)), 1);
   const superseded = and(
@@ -158,7 +165,7 @@ async function noteError(db: Database, id: string, error: string | undefined): P
     const noted = await tx
       .update(revisions)
       .set({ error: text })
-      .where(and(eq(revisions.id, id), inArray(revisions.state, UNFINISHED), sql`${revisions.error} is distinct from ${text}`))
+      .where(and(eq(revisions.id, id), isUnfinishedRevision(revisions.state), sql`${revisions.error} is distinct from ${text}`))
       .returning({ id: revisions.id });
     if (noted.length > 0) await notify(tx, { topic: 'revision', id });
   });
@@ -179,7 +186,7 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
     get: async (id) => (await newestFirst(db, eq(revisions.id, id), 1))[0],
     prune: async (before) => await pruneRevisions(db, before),
     newest: async (repositoryId) => (await newestFirst(db, ofRepository(repositoryId), 1))[0],
-    nextUnfinished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, UNFINISHED)), 2)).at(-1),
+    nextUnfinished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), isUnfinishedRevision(revisions.state)), 2)).at(-1),
     newestPublished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), eq(revisions.state, 'PUBLISHED')), 1))[0],
     newestJudged: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, JUDGED)), 1))[0],
     list: async (repositoryId, limit, before) => await list(db, repositoryId, limit, leftOut, before),

@@ -8,11 +8,7 @@ import { RowReader } from './row-reader.ts';
 import { withoutNulls } from './rows.ts';
 import type { RolloutStore } from './store.ts';
 import { revisions, rollouts } from './tables/index.ts';
-
-const ENDED: ReadonlySet<RolloutState> = new Set(['COMPLETE', 'ABORTED', 'SUPERSEDED']);
-
-/** The states of a rollout that is still to come to an end. */
-export const UNFINISHED_ROLLOUT = ROLLOUT_STATES.filter((state) => !ENDED.has(state));
+import { UNFINISHED_ROLLOUT } from './tables/unfinished.ts';
 
 /** Moves a rollout that is in one of `from`: the condition lets one of two servers win, the other learns it by `false`. */
 async function move(db: Database, id: string, from: readonly RolloutState[], to: RolloutState, at: number): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { EVALUATION_OUTCOMES, REVISION_STATES } from '@floe/model';
 import { index, jsonb, pgTable, primaryKey, text, unique } from 'drizzle-orm/pg-core';
 import { at, commitSha, count, hostName, id, storePath } from './columns.ts';
+import { isUnfinishedRevision } from './unfinished.ts';
 
 export const repositories = pgTable(
   'repositories',
@@ -74,7 +75,10 @@ export const revisions = pgTable(
     supersededBy: commitSha('superseded_by'),
     supersededAt: at('superseded_at'),
   },
-  (table) => [unique('revisions_sequence').on(table.repositoryId, table.sequence)],
+  (table) => [
+    unique('revisions_sequence').on(table.repositoryId, table.sequence),
+    index('revisions_unfinished').on(table.repositoryId, table.sequence).where(isUnfinishedRevision(table.state)),
+  ],
 );
 
 export const evaluations = pgTable(

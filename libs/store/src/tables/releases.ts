@@ -1,7 +1,9 @@
 import { ROLLOUT_STATES } from '@floe/model';
+import { sql } from 'drizzle-orm';
 import { index, jsonb, pgTable, text, unique } from 'drizzle-orm/pg-core';
 import { at, commitSha, count, hostName, id, storePath } from './columns.ts';
 import { repositories, revisions } from './pipeline.ts';
+import { isUnfinishedRollout } from './unfinished.ts';
 
 export const releases = pgTable(
   'releases',
@@ -25,19 +27,27 @@ export const releases = pgTable(
     index('releases_repository').on(table.repositoryId, table.host, table.sequence),
     index('releases_revision').on(table.revisionId),
     index('releases_host_toplevel').on(table.host, table.toplevel),
+    // Those that came back from the statement log.
+    index('releases_imported')
+      .on(table.repositoryId, table.host, table.sequence)
+      .where(sql`${table.revisionId} is null`),
   ],
 );
 
-export const rollouts = pgTable('rollouts', {
-  id: id(),
-  revisionId: text('revision_id')
-    .notNull()
-    .unique()
-    .references(() => revisions.id),
-  state: text('state', { enum: ROLLOUT_STATES }).notNull(),
-  startedAt: at('started_at').notNull(),
-  completedAt: at('completed_at'),
-});
+export const rollouts = pgTable(
+  'rollouts',
+  {
+    id: id(),
+    revisionId: text('revision_id')
+      .notNull()
+      .unique()
+      .references(() => revisions.id),
+    state: text('state', { enum: ROLLOUT_STATES }).notNull(),
+    startedAt: at('started_at').notNull(),
+    completedAt: at('completed_at'),
+  },
+  (table) => [index('rollouts_unfinished').on(table.revisionId).where(isUnfinishedRollout(table.state))],
+);
 
 /** What had come of a rollout when a newer one took its place: written once, never changed. */
 export const rolloutStories = pgTable('rollout_stories', {

@@ -1,0 +1,187 @@
+import type { CommitSha, HostName } from '@floe/model';
+import { systemClock } from '@floe/runtime';
+import { sql } from 'drizzle-orm';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createDeliveryStore } from './deliveries.ts';
+import { createHostStore } from './hosts.ts';
+import { createOutboxStore } from './outbox.ts';
+import { createReleaseStore } from './releases.ts';
+import { createReportStore } from './reports.ts';
+import { createRepositoryStore } from './repositories.ts';
+import { createRevisionStore } from './revisions.ts';
+import { readStories } from './rollout-stories.ts';
+import { createRolloutStore } from './rollouts.ts';
+import { COUNTED_DATABASES, type CountedDatabase } from './test/counted-database.ts';
+import { commit, newRelease, path, presence, report, toBuilding } from './test/test-store.ts';
+import { LeftOutRows } from './unreadable.ts';
+
+// What is looked at costs as much after hundreds of commits as after one: rows are counted, not time.
+
+const HOSTS = 40;
+const COMMITS = 200;
+const COMPLETE_EVERY = 20;
+/** A plan for large tables may read a row more of each host than one for small ones. */
+const GROWS_BY = 1.5;
+/** So many revisions or reports a list shows, as soon as there are so many. */
+const LISTED = 20;
+
+function open(db: CountedDatabase['db']) {
+  const leftOut = new LeftOutRows();
+  return {
+    repositories: createRepositoryStore(db, systemClock),
+    deliveries: createDeliveryStore(db),
+    revisions: createRevisionStore(db, leftOut),
+    releases: createReleaseStore(db, leftOut),
+    rollouts: createRolloutStore(db),
+    hosts: createHostStore(db, systemClock, leftOut),
+    reports: createReportStore(db),
+    outbox: createOutboxStore(db),
+    stories: async (id: string) => await readStories(db, [id]),
+  };
+}
+type Stores = ReturnType<typeof open>;
+
+const hostOf = (n: number): HostName => `host${n}` as HostName;
+const ALL = Array.from({ length: HOSTS }, (_, index) => hostOf(index + 1));
+const idOf = (n: number): string => `revision${n}`;
+
+/** Commits `from` to `to`, each of which changed every host. Few were complete: the newest of these is looked for from the newest commit on. */
+async function addCommits(db: CountedDatabase['db'], from: number, to: number): Promise<void> {
+  const commits = sql.raw(`generate_series(${from}, ${to}) n`);
+  const each = sql.raw(`generate_series(${from}, ${to}) n, generate_series(1, ${HOSTS}) h`);
+  const sha = sql.raw(`lpad(n::text, 40, '0')`);
+  const state = sql.raw(`case when n = ${to} then 'ROLLING' when n % ${COMPLETE_EVERY} = 1 then 'COMPLETE' else 'SUPERSEDED' end`);
+  await db.execute(sql`update rollouts set state = 'SUPERSEDED' where state = 'ROLLING'`);
+  await db.execute(sql`
+    insert into revisions (id, repository_id, sha, sequence, state, subject, author_name, author_email, committed_at, received_at)
+    select 'revision' || n, 'fleet', ${sha}, n, 'PUBLISHED', '', '', '', n, n from ${commits}`);
+  await db.execute(
+    sql`insert into rollouts (id, revision_id, state, started_at) select 'rollout' || n, 'revision' || n, ${state}, n from ${commits}`,
+  );
+  await db.execute(sql`
+    insert into rollout_stories (revision_id, at, counts, leaving, hosts) select 'revision' || n, n, '{}', 0, '[]' from ${commits}`);
+  await db.execute(sql`
+    insert into evaluations (revision_id, host, outcome, toplevel)
+    select 'revision' || n, 'host' || h, 'CHANGED', '/nix/store/' || repeat('0', 32) || '-' || n from ${each}`);
+  await db.execute(sql`
+    insert into releases (id, repository_id, revision_id, host, sequence, toplevel, commit, issued_at, envelope)
+    select 'release' || n || '-' || h, 'fleet', 'revision' || n, 'host' || h, n, '/nix/store/' || repeat('0', 32) || '-' || n, ${sha}, n, '{}' from ${each}`);
+  await db.execute(sql`
+    insert into status_outbox (repository_id, sha, context, state, description, target_url, updated_at)
+    select 'fleet', ${sha}, 'floe/' || h, 'success', '', '', n from generate_series(${from}::int, ${to}::int) n, generate_series(1, 3) h`);
+  await db.execute(sql`
+    insert into webhook_deliveries (forge, id, event, repository_id, after, outcome, received_at)
+    select 'github', n, 'push', 'fleet', ${sha}, 'accepted', n from ${commits}`);
+  await db.execute(sql`
+    insert into reports (host, series, seq, epoch, state, observed, at, received_at) select 'host' || h, 0, n, n, 'IDLE', '{}', n, n from ${each}`);
+  await db.execute(sql`
+    insert into directives (host, epoch, release_id, mode, issued_at)
+    select 'host' || h, n, 'release' || n || '-' || h, 'activate', n from ${each} where n > ${to - 200}`);
+  await db.execute(sql`
+    update hosts set report_seq = ${to}, epoch = ${to}, desired_release_id = 'release' || ${to}::text || '-' || substr(host, 5), desired_sequence = ${to}`);
+  await db.execute(sql`update repositories set sequence = ${to}`);
+}
+
+/** Everything that loops, sockets, the page and the commands ask of the store, and what a push and a report write. */
+const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<unknown>>> = {
+  'the newest releases': async ({ releases }) => await releases.latest('fleet'),
+  'the freshness': async ({ releases }) => await releases.freshness('fleet'),
+  'a situation': async ({ hosts }) => await hosts.situation('fleet', undefined),
+  'the situation of one host': async ({ hosts }) => await hosts.situation('fleet', [hostOf(7)]),
+  'the hosts': async ({ hosts }) => await hosts.list('fleet'),
+  'the quarantines': async ({ hosts }) => await hosts.quarantines('fleet'),
+  'the current rollout': async ({ rollouts }) => await rollouts.current('fleet'),
+  'the rollout of a revision': async ({ rollouts }, last) => await rollouts.forRevision(idOf(last)),
+  'the story of a revision': async ({ stories }, last) => await stories(idOf(last)),
+  'the newest revision': async ({ revisions }) => await revisions.newest('fleet'),
+  'the newest published revision': async ({ revisions }) => await revisions.newestPublished('fleet'),
+  'the newest judged revision': async ({ revisions }) => await revisions.newestJudged('fleet'),
+  'the next unfinished revision': async ({ revisions }) => await revisions.nextUnfinished('fleet'),
+  'a list of revisions': async ({ revisions }) => await revisions.list('fleet', LISTED),
+  'a later list of revisions': async ({ revisions }, last) => await revisions.list('fleet', LISTED, last),
+  'the evaluations of a revision': async ({ revisions }, last) => await revisions.evaluations(idOf(last)),
+  'the next retry': async ({ revisions }, last) => await revisions.nextRetryAt(idOf(last)),
+  'the last delivery': async ({ deliveries }, last) => await deliveries.latestFor('fleet', String(last).padStart(40, '0') as CommitSha),
+  'the newest pushes': async ({ deliveries }) => await deliveries.newestPushes('fleet'),
+  'the reports of a host': async ({ reports }) => await reports.list(hostOf(7), LISTED),
+  'the log of a report': async ({ reports }, last) => await reports.log({ host: hostOf(7), series: 0, seq: last }),
+  'the statuses that are due': async ({ outbox }) => await outbox.claimDue({ now: 1e9, limit: 10, leaseMs: 1 }),
+  'the next due status': async ({ outbox }) => await outbox.nextDueAt(),
+  'a host that connects': async ({ hosts }, last) => await hosts.connect(hostOf(7), presence({ epoch: last, sequence: last, reportSeq: last })),
+  'a report': async ({ reports }, last) => await reports.store([report(hostOf(7), last + 1, { state: 'ROLLED_BACK', toplevel: path(String(last)) })]),
+  'desired releases': async ({ hosts }, last) =>
+    await hosts.desire(
+      ALL.map((host) => ({ host, id: `release${last}-${host.slice(4)}`, toplevel: path(String(last)), sequence: last })),
+      1,
+    ),
+  'told directives': async ({ hosts }, last) =>
+    await hosts.saveDirectives([{ host: hostOf(7), epoch: last + 1, releaseId: `release${last}-7`, mode: 'activate', issuedAt: 1 }]),
+  'a commit that is taken in, published and replaced': async ({ revisions, releases }, last) => {
+    const about = { subject: '', authorName: '', authorEmail: '', committedAt: 1 };
+    const revision = await revisions.receive('fleet', { sha: commit('a'), ...about, receivedAt: last + 1, fetchedAt: last + 1 });
+    await toBuilding({ revisions } as never, revision.id);
+    await revisions.noteError(revision.id, 'why');
+    await releases.publish(
+      revision.id,
+      ALL.map((host) => newRelease(revision, host, path('next'))),
+      last + 1,
+    );
+  },
+  'hosts that left the flake': async ({ hosts }, last) => await hosts.forgetLeft('fleet', idOf(last)),
+};
+
+describe.each(COUNTED_DATABASES)('on $name', (kind) => {
+  let database: CountedDatabase;
+  const atFirst = new Map<string, number>();
+  const analyzed = new Map<string, number>();
+  const unknown = new Map<string, number>();
+
+  /** Each call in a transaction of its own that is taken back: the next one finds the same. */
+  async function measure(into: Map<string, number>, last: number): Promise<void> {
+    for (const [name, call] of Object.entries(CALLS)) {
+      const undo = new Error('taken back');
+      const read = await database.rowsRead(async () => {
+        const rolledBack = database.db.transaction(async (tx) => {
+          await call(open(tx), last);
+          throw undo;
+        });
+        await rolledBack.catch((error: unknown) => {
+          if (error !== undo) throw error;
+        });
+      });
+      into.set(name, read);
+    }
+  }
+
+  beforeAll(async () => {
+    database = await kind.open();
+    const { db } = database;
+    await db.execute(
+      sql`insert into repositories (id, url, branch, created_at, sequence) values ('fleet', 'https://forge.example/fleet.git', 'main', 1, 1)`,
+    );
+    await db.execute(
+      sql`insert into hosts (host, repository_id, public_key, enrolled_at) select 'host' || n, 'fleet', 'key' || n, 1 from generate_series(1, ${HOSTS}::int) n`,
+    );
+    // The plans for tables that are too large to be read as a whole, which these are not.
+    await db.execute(sql`set enable_seqscan = off`);
+    await addCommits(db, 1, 1);
+    await measure(atFirst, 1);
+    await addCommits(db, 2, COMMITS);
+    await measure(unknown, COMMITS);
+    await db.execute(sql`analyze`);
+    await measure(analyzed, COMMITS);
+  });
+  afterAll(async () => await database[Symbol.asyncDispose]());
+
+  function expectNoGrowth(name: string, many: number | undefined): void {
+    expect(many).toBeLessThanOrEqual(GROWS_BY * (atFirst.get(name) ?? Number.NaN) + 3 * COMPLETE_EVERY + LISTED);
+  }
+
+  test.each(Object.keys(CALLS))(`%s: no more rows are looked at for ${COMMITS} commits than for one`, (name) => {
+    expectNoGrowth(name, analyzed.get(name));
+  });
+
+  test.each(['the newest releases', 'a situation', 'a report'])('%s: not even by a planner that does not know the tables yet', (name) => {
+    expectNoGrowth(name, unknown.get(name));
+  });
+});

@@ -1,0 +1,24 @@
+import { isEndedRevision, REVISION_STATES, ROLLOUT_STATES, type RolloutState } from '@floe/model';
+import { sql, type SQL } from 'drizzle-orm';
+import type { AnyPgColumn } from 'drizzle-orm/pg-core';
+
+// What is under way is little, whatever the history: partial indexes hold just these rows. The states are written into the
+// statement, since the planner cannot know that a parameter fits a partial index.
+
+const ENDED_ROLLOUTS: ReadonlySet<RolloutState> = new Set(['COMPLETE', 'ABORTED', 'SUPERSEDED']);
+
+/** The states of a rollout that is still to come to an end. */
+export const UNFINISHED_ROLLOUT = ROLLOUT_STATES.filter((state) => !ENDED_ROLLOUTS.has(state));
+const UNFINISHED_REVISION = REVISION_STATES.filter((state) => !isEndedRevision(state));
+
+function isOneOfStates(column: AnyPgColumn, states: readonly string[]): SQL {
+  return sql`${column} in (${sql.raw(states.map((state) => `'${state}'`).join(', '))})`;
+}
+
+export function isUnfinishedRevision(state: AnyPgColumn): SQL {
+  return isOneOfStates(state, UNFINISHED_REVISION);
+}
+
+export function isUnfinishedRollout(state: AnyPgColumn): SQL {
+  return isOneOfStates(state, UNFINISHED_ROLLOUT);
+}

@@ -1,0 +1,62 @@
+import { PGlite } from '@electric-sql/pglite';
+import { silentLogger, systemClock } from '@floe/runtime';
+import { startPostgres } from '@floe/testkit';
+import { sql } from 'drizzle-orm';
+import { drizzle as drizzlePglite } from 'drizzle-orm/pglite';
+import { drizzle as drizzlePostgres } from 'drizzle-orm/postgres-js';
+import postgres from 'postgres';
+import * as v from 'valibot';
+import type { Database } from '../database.ts';
+import { migrate } from '../migrate.ts';
+import { Int8, readRows } from '../rows.ts';
+import { MIGRATIONS_DIR } from './test-store.ts';
+
+/** An empty database of this checkout's tables that says how many rows a call looked at: one connection, so that it counts them all. */
+export interface CountedDatabase extends AsyncDisposable {
+  readonly db: Database;
+  /** Rows of tables and entries of indexes that were read while `run` ran, also by foreign keys. */
+  rowsRead(run: () => Promise<unknown>): Promise<number>;
+}
+
+const Read = v.object({ rows: Int8 });
+
+async function counted(db: Database, close: () => Promise<void>): Promise<CountedDatabase> {
+  await migrate(db, { clock: systemClock, logger: silentLogger, migrationsDir: MIGRATIONS_DIR });
+  async function readSoFar(): Promise<number> {
+    await db.execute(sql`select pg_stat_force_next_flush()`);
+    const read = await db.execute(sql`
+      select coalesce((select sum(seq_tup_read) from pg_stat_user_tables), 0) + coalesce((select sum(idx_tup_read) from pg_stat_user_indexes), 0) as rows`);
+    return readRows(Read, read)[0]?.rows ?? 0;
+  }
+  return {
+    db,
+    async rowsRead(run) {
+      const before = await readSoFar();
+      await run();
+      return (await readSoFar()) - before;
+    },
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+export const COUNTED_DATABASES = [
+  {
+    name: 'PGlite',
+    async open() {
+      const client = await PGlite.create();
+      return await counted(drizzlePglite({ client }), async () => await client.close());
+    },
+  },
+  {
+    name: 'Postgres',
+    async open() {
+      const server = await startPostgres();
+      const url = new URL(server.url);
+      const client = postgres({ host: url.searchParams.get('host') ?? '', user: url.username, database: url.pathname.slice(1), max: 1 });
+      return await counted(drizzlePostgres({ client }), async () => {
+        await client.end();
+        await server[Symbol.asyncDispose]();
+      });
+    },
+  },
+] as const;

@@ -1,0 +1,3 @@
+CREATE INDEX "revisions_unfinished" ON "revisions" USING btree ("repository_id","sequence") WHERE "revisions"."state" in ('RECEIVED', 'VERIFYING', 'EVALUATING', 'BUILDING');--> statement-breakpoint
+CREATE INDEX "releases_imported" ON "releases" USING btree ("repository_id","host","sequence") WHERE "releases"."revision_id" is null;--> statement-breakpoint
+CREATE INDEX "rollouts_unfinished" ON "rollouts" USING btree ("revision_id") WHERE "rollouts"."state" in ('WAITING_APPROVAL', 'READY', 'ROLLING', 'SOAKING', 'PAUSED');
