@@ -3,11 +3,12 @@ import { describeError } from '@floe/runtime';
 import { benchAgents } from './agents.ts';
 import { benchGit } from './git.ts';
 import type { Figure } from './measure.ts';
+import { benchHistory } from './history.ts';
 import { benchMemory } from './memory.ts';
 import { benchPush } from './push.ts';
 import { benchSandbox } from './sandbox.ts';
 
-const USAGE = `npm run bench -- [--only a,b,c,d,e] [--quick] [--json]
+const USAGE = `npm run bench -- [--only a,b,c,d,e,f] [--quick] [--json]
 
 Measures Floe against the bare parts that do the same work in the same run.
   a  push → all hosts switched, against the bare commands
@@ -15,9 +16,10 @@ Measures Floe against the bare parts that do the same work in the same run.
   c  one directive to 10,000 agents and all their reports, and the memory of a connection, against bare ws
   d  memory of an idle agent, against a bare ws client
   e  evaluation of one host in the sandbox, against one without it
+  f  a look at 200 hosts after 500 commits, against the same after one
   --quick  small sizes: shows that it runs, not how fast`;
 
-const PARTS = ['a', 'b', 'c', 'd', 'e'] as const;
+const PARTS = ['a', 'b', 'c', 'd', 'e', 'f'] as const;
 
 const { only, quick, json, help } = readArguments();
 
@@ -80,6 +82,7 @@ if (help) {
     c: async () => await benchAgents(quick ? 200 : 10_000, tell),
     d: async () => await benchMemory(tell),
     e: async () => await benchSandbox(quick ? 3 : 25, tell),
+    f: async () => await benchHistory(quick ? 20 : 500, 41, tell),
   };
   const figures: Figure[] = [];
   for (const part of only) figures.push(...(await parts[part]()));

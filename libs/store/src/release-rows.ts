@@ -1,10 +1,12 @@
 import { MAX_COUNTER, storableText, type HostName } from '@floe/model';
-import { asc, sql, type SQL } from 'drizzle-orm';
+import { and, asc, desc, eq, isNull, lte, sql, type SQL } from 'drizzle-orm';
+import { unionAll } from 'drizzle-orm/pg-core';
 import type { Database } from './database.ts';
 import type { Release } from './records.ts';
 import { RowReader } from './row-reader.ts';
-import { withoutNulls } from './rows.ts';
-import { releases } from './tables/index.ts';
+import { isOneOf, withoutNulls } from './rows.ts';
+import { hosts, releases } from './tables/index.ts';
+import { isReadableCounter } from './unreadable.ts';
 
 type ReleaseRow = typeof releases.$inferSelect;
 
@@ -34,9 +36,6 @@ export function toRelease(row: ReleaseRow): Release[] {
   return isReadable(row) ? [release] : [];
 }
 
-/** See `isReadableCounter`. */
-const isReadableSequence = sql`sequence between 0 and ${MAX_COUNTER}::bigint`;
-
 /**
  * The newest release of each host, also of one that was forgotten. It goes down the index (repository, host, sequence) once
  * per host: from the newest release of the last host to the newest of the host before it. `distinct on` reads all releases.
@@ -44,7 +43,7 @@ const isReadableSequence = sql`sequence between 0 and ${MAX_COUNTER}::bigint`;
 export async function newestPerHost(db: Database, repositoryId: string, onLeftOut: (names: readonly string[]) => void): Promise<Release[]> {
   const newestBefore = (host: SQL | undefined): SQL => sql`
     select id, host from releases
-    where repository_id = ${repositoryId} and ${isReadableSequence} ${host === undefined ? sql.empty() : sql`and host < ${host}`}
+    where repository_id = ${repositoryId} and sequence between 0 and ${MAX_COUNTER}::bigint ${host === undefined ? sql.empty() : sql`and host < ${host}`}
     order by host desc, sequence desc limit 1`;
   const newest = sql`
     with recursive newest as (
@@ -65,7 +64,7 @@ export async function newestPerHost(db: Database, repositoryId: string, onLeftOu
 /**
  * Of each host the newest release that counts at `sequence`: what it got by then, since a host that a revision does not
  * change keeps its release. One that came back from the statement log counts always: it was handed out in a time that
- * the database forgot, and nothing may move a machine behind it. Two index rows per host, however many releases it has.
+ * the database forgot, and nothing may move a machine behind it. Two rows of indexes per host, however many releases it has.
  */
 export async function releasesAsOf(
   db: Database,
@@ -73,21 +72,22 @@ export async function releasesAsOf(
   sequence: number,
   names: readonly HostName[] | undefined,
 ): Promise<readonly Omit<ShortRow, 'commit' | 'issuedAt'>[]> {
-  const newestOf = (counts: SQL): SQL => sql`
-    (select id, sequence from releases
-     where repository_id = ${repositoryId} and host = h.host and ${isReadableSequence} and ${counts}
-     order by sequence desc limit 1)`;
-  const newest = sql`
-    select newest.id from hosts h cross join lateral (
-      select id from (${newestOf(sql`sequence <= ${sequence}::bigint`)} union all ${newestOf(sql`revision_id is null`)}) as counted
-      order by sequence desc limit 1
-    ) as newest
-    where h.repository_id = ${repositoryId} ${
-      names === undefined ? sql.empty() : sql`and h.host in (select jsonb_array_elements_text(${JSON.stringify(names)}::text::jsonb))`
-    }`;
+  const newestOf = (counts: SQL) =>
+    db
+      .select(SHORT)
+      .from(releases)
+      .where(and(eq(releases.repositoryId, repositoryId), eq(releases.host, hosts.host), isReadableCounter(releases.sequence), counts))
+      .orderBy(desc(releases.sequence))
+      .limit(1);
+  const newest = unionAll(newestOf(lte(releases.sequence, sequence)), newestOf(isNull(releases.revisionId)))
+    .orderBy(desc(releases.sequence))
+    .limit(1)
+    .as('newest');
+  const { id, host, toplevel, commit, issuedAt } = newest;
   const rows = await db
-    .select(SHORT)
-    .from(releases)
-    .where(sql`${releases.id} in (${newest})`);
+    .select({ id, host, sequence: newest.sequence, toplevel, commit, issuedAt })
+    .from(hosts)
+    .crossJoinLateral(newest)
+    .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names)));
   return rows.filter(isReadable);
 }
