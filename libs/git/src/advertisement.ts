@@ -3,22 +3,22 @@ import { refusal } from './http-errors.ts';
 import { MAX_REFS_BYTES, mib, tooLarge } from './limits.ts';
 import { PacketError, PacketReader } from './pkt-line.ts';
 
-/** What of a server's list of refs is of use. */
+/** The parts of a server's list of refs that are used. */
 export interface Advertisement {
-  /** The branch's commit; undefined when there is no such branch. */
+  /** The branch's commit; undefined: the branch does not exist. */
   readonly head: string | undefined;
-  /** Some of the branches, for a message. */
+  /** Some of the branches, for an error message. */
   readonly branches: readonly string[];
   readonly branchCount: number;
   readonly capabilities: ReadonlySet<string>;
 }
 
 const BRANCHES_KEPT = 50;
-/** Lines that are no refs: the service's name and the protocol's version. */
+/** Lines that are not refs: the service's name and the protocol's version. */
 const MAX_COMMENTS = 10;
 const HEADS = 'refs/heads/';
 
-/** The body is counted while it is read, and only what is of use is kept of it: a list without end costs nothing. */
+/** The body is counted while it is read, and only the used parts are kept, so that an endless list takes no memory. */
 async function* counted(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let bytes = 0;
   for await (const chunk of body) {
@@ -41,7 +41,7 @@ export async function readAdvertisement(body: AsyncIterable<Uint8Array>, url: st
     const packet = await packets.next();
     if (packet === 'end') break;
     if (packet === 'flush') {
-      // One behind the name of the service, one at the end.
+      // One after the service's name, one at the end.
       flushes += 1;
       if (flushes === 2) break;
       continue;

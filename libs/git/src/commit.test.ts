@@ -95,7 +95,7 @@ it('reads generated commits as git reads them', () => {
   });
 });
 
-it('takes any bytes behind a tree, and what it says can be stored and shown', () => {
+it('accepts any bytes after the tree, and makes them safe to store and show', () => {
   const rest = fc.oneof(
     fc.uint8Array({ maxLength: 400 }).map((bytes) => Buffer.from(bytes)),
     fc.tuple(ident, ident, headers, fc.string({ unit: 'binary', maxLength: 400 })).map(([author, committer, more, message]) => {
@@ -143,7 +143,7 @@ it.each([
   expect(commit.problem !== undefined).toBe(problem);
 });
 
-it('makes a subject harmless that steers terminals, has no end or no letters', () => {
+it('makes a subject safe that has control characters, is endless or empty', () => {
   const subjectOf = (message: string): string => parseCommit(SHA, commitText({ message })).subject;
   expect(subjectOf('\u001B[2J\u001B]0;owned\u0007fine')).toBe('\uFFFD[2J\uFFFD]0;owned\uFFFDfine');
   expect(subjectOf('a\u202Eb')).toBe('a\uFFFDb');
@@ -162,7 +162,7 @@ it('reads other encodings, and merges', () => {
   expect(parseCommit(SHA, latin)).toMatchObject({ authorName: 'Jürg', subject: 'Grüezi', parents: [SHA, SHA] });
 });
 
-it('refuses what is no commit, in a sentence', () => {
+it('refuses what is not a commit, with a reason', () => {
   expect(() => parseCommit(SHA, Buffer.from('author A <a> 1 +0000\n\nx'))).toThrow(/has no tree/);
   expect(() => parseCommit(SHA, Buffer.alloc(0))).toThrow(expect.objectContaining({ code: 'COMMIT_UNREADABLE', retryable: false }));
 });

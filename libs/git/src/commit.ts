@@ -6,24 +6,24 @@ import { shownText } from './text.ts';
 
 const MAX_NAME_LENGTH = 200;
 const MAX_SUBJECT_LENGTH = 200;
-/** The subject is looked for in this much of the message. */
+/** The subject is searched in this much of the message. */
 const MAX_MESSAGE_BYTES = 16 * 1024;
-/** Merges have two parents; git makes some with dozens, and nobody with more. */
+/** Merges have two parents; git's own tools create some with dozens. */
 const MAX_PARENTS = 10_000;
 
-/** The last second of the year 9999: beyond it dates have no agreed form. */
+/** The last second of the year 9999. Later dates have no standard format. */
 export const LAST_SECOND = 253_402_300_799;
 
 /** A commit as git stores it. */
 export interface RawCommit extends CommitInfo {
   readonly tree: string;
-  /** The committer's time in seconds since 1970 as git reads it; undefined when git reads none. May be of any size. */
+  /** The committer's time in seconds since 1970, as git parses it; undefined when git cannot. Unbounded. */
   readonly committerSeconds: number | undefined;
 }
 
 /**
- * Reads a commit as tolerantly as git does: old tools and hostile hands write author lines without a space, without a
- * time zone or a date, in any encoding. What is shown is made harmless here. Only a commit without a tree is refused.
+ * Parses a commit as tolerantly as git does: old tools and attackers write author lines without a space, a time zone or a date,
+ * in any encoding. Texts that are shown are made safe here. Only a commit without a tree is refused.
  */
 export function parseCommit(sha: CommitSha, bytes: Buffer): RawCommit {
   const end = bytes.indexOf('\n\n');
@@ -50,7 +50,7 @@ export function parseCommit(sha: CommitSha, bytes: Buffer): RawCommit {
   };
 }
 
-/** Nix gives each flake the committer's date (`lastModified`), and fails without a word about it where git reads none. */
+/** Nix gives each flake the committer's date (`lastModified`), and fails without a message when git cannot parse it. */
 function dateProblem(seconds: number | undefined): string | undefined {
   if (seconds !== undefined && seconds <= LAST_SECOND) return undefined;
   const what = seconds === undefined ? 'git reads no date in its committer line' : 'its committer date is beyond the year 9999';
@@ -68,7 +68,7 @@ interface Headers {
   all(key: string): Buffer[];
 }
 
-/** The lines before the message. A line that begins with a space goes on with the one before (gpgsig, mergetag). */
+/** The lines before the message. A line that begins with a space continues the previous one (gpgsig, mergetag). */
 function readHeaders(bytes: Buffer): Headers {
   const lines: { key: string; value: Buffer }[] = [];
   for (let at = 0; at < bytes.length;) {
@@ -92,7 +92,7 @@ interface Ident {
 
 const NOTHING = Buffer.alloc(0);
 
-/** `name <mail> seconds zone`, read as git's split_ident_line() does: the date stands behind the last `>`. */
+/** `name <mail> seconds zone`, parsed as in git's split_ident_line(): the date comes after the last `>`. */
 export function parseIdent(line: Buffer): Ident {
   const open = line.indexOf('<');
   const close = open < 0 ? -1 : line.indexOf('>', open);
@@ -102,7 +102,7 @@ export function parseIdent(line: Buffer): Ident {
   return { name: line.subarray(0, open), mail: line.subarray(open + 1, close), seconds: date === undefined ? undefined : Number(date) };
 }
 
-/** The first paragraph in one line, as `git log --format=%s` gives it. */
+/** The first paragraph as one line, like `git log --format=%s`. */
 function subjectOf(message: string): string {
   const lines = message.split('\n').map((line) => line.trimEnd());
   const start = lines.findIndex((line) => line !== '');
@@ -111,7 +111,7 @@ function subjectOf(message: string): string {
   return lines.slice(start, length < 0 ? undefined : start + length).join(' ');
 }
 
-/** Commits are UTF-8 unless they say otherwise; what is neither is shown as far as it can be. */
+/** Commits are UTF-8 unless they name another encoding. Invalid bytes become replacement characters. */
 function decoderOf(encoding: string | undefined): (bytes: Buffer) => string {
   try {
     const decoder = new TextDecoder(encoding ?? 'utf-8');

@@ -1,40 +1,40 @@
 import { FloeError, isAbort, isFloeError, type ErrorData } from '@floe/runtime';
 
-/** What can go wrong with a mirror. Each says in its message what to do. */
+/** The errors of a mirror. Each message says what to do. */
 export const GIT_ERROR_CODES = [
-  /** The server does not answer, or not as a server that works. Retryable. */
+  /** The server does not answer, or its answer is broken. Retryable. */
   'REPOSITORY_UNREACHABLE',
-  /** The server says in git's own way that it will not: in its words. Retryable: they are for people, not for us. */
+  /** The server refuses by a message of git's protocol, which is quoted. Retryable: the text is for people and decides nothing. */
   'REPOSITORY_REFUSED',
-  /** The server wants to be asked later; `retryAfterMs` in the data says when, if it does. Retryable. */
+  /** The server asks for a pause; `retryAfterMs` in the data is its length, if known. Retryable. */
   'REPOSITORY_BUSY',
-  /** The server refuses the token, or wants one. */
+  /** The server refuses the token, or requires one. */
   'REPOSITORY_UNAUTHORIZED',
   'REPOSITORY_NOT_FOUND',
-  /** The server sends us to another address, which only an administrator may follow. */
+  /** The server redirects to another origin. Only an administrator may change the address. */
   'REPOSITORY_MOVED',
   'REPOSITORY_URL_UNSUPPORTED',
-  /** A repository of a kind that Floe does not take: in SHA-256, or a shallow clone. */
+  /** The repository is of an unsupported kind: in SHA-256 format, or a shallow clone. */
   'REPOSITORY_UNSUPPORTED',
-  /** The server sends more than it may; the message names the limit and its setting. */
+  /** A limit was exceeded; the message names the limit and its setting. */
   'REPOSITORY_TOO_LARGE',
-  /** The mirror was made anew for this head, and what came cannot be used either. */
+  /** The mirror was recreated for this head, and the new download cannot be read either. */
   'REPOSITORY_DAMAGED',
-  /** The head is no commit, or one that git itself would not take. */
+  /** The head is not a commit, or one that git itself rejects. */
   'COMMIT_UNREADABLE',
   'BRANCH_NOT_FOUND',
   'BRANCH_NAME_INVALID',
-  /** The mirror has no such commit: it was never fetched. */
+  /** The mirror does not contain the commit: it was never fetched. */
   'COMMIT_NOT_FOUND',
   /** Retryable. */
   'GIT_TIMED_OUT',
-  /** The thread that does the work ended in the middle of it. Retryable. */
+  /** The worker thread died during the operation. Retryable. */
   'GIT_WORKER_STOPPED',
   /** The mirror's folder is damaged; the next fetch replaces it. Retryable. */
   'MIRROR_BROKEN',
-  /** The mirror's folder holds something that is not a mirror; it is left alone. */
+  /** The mirror's folder contains something other than a mirror; it is not touched. */
   'MIRROR_FOLDER_TAKEN',
-  /** The disk is full, or the folder may not be written. Retryable. */
+  /** The disk is full, or the folder is not writable. Retryable. */
   'MIRROR_UNWRITABLE',
 ] as const;
 export type GitErrorCode = (typeof GIT_ERROR_CODES)[number];
@@ -50,25 +50,25 @@ const RETRYABLE: ReadonlySet<GitErrorCode> = new Set([
   'MIRROR_UNWRITABLE',
 ]);
 
-/** A failure of this package; whether it is retryable follows from its code. */
+/** An error of this package. Its code decides whether it is retryable. */
 export function gitError(code: GitErrorCode, message: string, details: { data?: ErrorData; cause?: unknown } = {}): GitError {
   return new FloeError(code, message, { retryable: RETRYABLE.has(code), ...details });
 }
 
-/** The code that Node puts on its errors. */
+/** The code of a Node error. */
 export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** True for a failure that says all it has to say: translated already, or asked for. */
+/** True for an error that needs no translation: a FloeError, or an abort. */
 export function isTranslated(error: unknown): boolean {
   return isFloeError(error) || isAbort(error);
 }
 
 const UNWRITABLE = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE']);
 
-/** The failure behind an error of the file system that making the mirror anew would not cure, if it is one. */
+/** The file system error that recreating the mirror would not fix, translated; undefined for others. */
 export function translateFolderError(error: unknown, dir: string): GitError | undefined {
   const code = codeOf(error);
   if (code === undefined || !UNWRITABLE.has(code)) return undefined;
@@ -76,7 +76,7 @@ export function translateFolderError(error: unknown, dir: string): GitError | un
   return gitError('MIRROR_UNWRITABLE', `the mirror in ${dir} cannot be written: ${reason}`, { data: { dir, reason: code }, cause: error });
 }
 
-/** Takes a token out of what a server said: one that was refused may be repeated in the refusal. */
+/** Removes the token from a server's text: a server may repeat the token that it refused. */
 export function hideToken(error: unknown, token: string): void {
   if (!isFloeError(error) || token === '') return;
   for (const form of [token, Buffer.from(`x-access-token:${token}`).toString('base64')]) error.message = error.message.replaceAll(form, '[redacted]');

@@ -3,16 +3,16 @@ import { gitError } from './errors.ts';
 import { translateStatus, translateType } from './http-errors.ts';
 
 export interface GitHttpOptions {
-  /** The repository's address, without a slash at its end. */
+  /** The repository's address, without a trailing slash. */
   readonly url: string;
-  /** Read anew for each conversation. */
+  /** Called for each conversation, so that a new token is used without a restart. */
   readonly token: Secret | undefined;
-  /** How the setting of the token is called where it was set. */
+  /** The name of the token's setting, for messages. */
   readonly tokenSetting: string;
   readonly signal: AbortSignal;
 }
 
-/** One conversation with a git server. Bodies come in pieces: who reads them bounds them. */
+/** One conversation with a git server. Bodies are streamed; the reader limits their size. */
 export interface GitHttp {
   /** Refs: `/info/refs?service=git-upload-pack`. */
   discover(): Promise<AsyncIterable<Uint8Array>>;
@@ -21,14 +21,14 @@ export interface GitHttp {
 }
 
 const MAX_REDIRECTS = 5;
-/** Of an error's body. */
+/** The limit for the body of an error. */
 const MAX_TEXT_BYTES = 1024;
 const DISCOVERY_PATH = '/info/refs?service=git-upload-pack';
 
 /**
- * The HTTP of git over Node's own fetch. A token is sent at once. Redirects within one origin are followed for the whole
- * conversation (forges redirect renamed repositories), redirects elsewhere are refused, so that the token never goes to
- * another server. Node bounds the headers of an answer (16 KiB), and the caller bounds silence by the signal.
+ * Git's HTTP over Node's fetch. The token is sent with the first request. A redirect within the origin holds for the whole
+ * conversation (forges redirect renamed repositories); a redirect to another origin is refused, so that the token never goes to
+ * another server. Node limits the headers of an answer (16 KiB), and the caller limits silence by the signal.
  */
 export function createGitHttp(options: GitHttpOptions): GitHttp {
   const { url, token } = options;
@@ -42,7 +42,7 @@ export function createGitHttp(options: GitHttpOptions): GitHttp {
     if (at.endsWith(path)) base = at.slice(0, -path.length);
     if (response.status !== 200 || response.headers.get('content-type')?.split(';')[0] !== type || response.body === null) {
       const { status, headers: answered } = response;
-      // The status says enough where its words cannot be read.
+      // The status decides, so an unreadable body does not matter.
       const text = await firstWords(response, options).catch(() => '');
       options.signal.throwIfAborted();
       const redirectedTo = at === `${url}${path}` ? undefined : new URL(at).pathname;
@@ -67,7 +67,7 @@ export function createGitHttp(options: GitHttpOptions): GitHttp {
   };
 }
 
-/** The beginning of what a server says in plain text; of anything else, nothing. */
+/** The beginning of a plain text body; empty for other types. */
 async function firstWords(response: Response, options: GitHttpOptions): Promise<string> {
   const type = response.headers.get('content-type')?.split(';')[0];
   if (type !== 'text/plain' || response.body === null) {
@@ -95,8 +95,8 @@ async function follow(first: string, init: RequestInit, options: GitHttpOptions)
     await discard(response);
     const next = URL.canParse(location, at) ? new URL(location, at) : undefined;
     if (next?.origin !== new URL(at).origin) {
-      const moved = next === undefined ? 'an address that is none' : `${next.origin}${next.pathname}`.replace(/\/info\/refs$/, '').slice(0, 500);
-      throw gitError('REPOSITORY_MOVED', `${options.url} sends us to ${moved}: if that is right, set FLOE_REPOSITORY_URL to it`, {
+      const moved = next === undefined ? 'an invalid address' : `${next.origin}${next.pathname}`.replace(/\/info\/refs$/, '').slice(0, 500);
+      throw gitError('REPOSITORY_MOVED', `${options.url} redirects to ${moved}: if that is correct, set FLOE_REPOSITORY_URL to it`, {
         data: { url: options.url, location: moved },
       });
     }
@@ -114,22 +114,22 @@ async function* readBody(body: ReadableStream<Uint8Array>, options: GitHttpOptio
       yield value;
     }
   } finally {
-    // Whoever stops reading early wants no more of it, however much there is.
+    // Cancels the body when the reader stops early, however much is left.
     await reader.cancel().catch(() => undefined);
   }
 }
 
-/** Does a step of the conversation, and says in our words why it failed. */
+/** Runs a step of the conversation, and translates its errors. */
 async function reach<Result>(options: GitHttpOptions, step: () => Promise<Result>): Promise<Result> {
   try {
     return await step();
   } catch (cause) {
     if (isAbort(cause) || options.signal.aborted) throw cause;
-    // Node's fetch says only "fetch failed"; why is in the cause.
+    // Node's fetch says only "fetch failed"; the reason is in the cause.
     const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
     const said = reason instanceof Error ? ('code' in reason && String(reason.code)) || reason.message : String(reason);
-    // Of a proxy that wants a password (407) fetch says nothing at all.
-    const text = said === '' ? 'no answer that can be used; is there a proxy on the way?' : said;
+    // For a proxy that requires a password (407), fetch gives no reason.
+    const text = said === '' ? 'no usable answer; is there a proxy in between?' : said;
     throw gitError('REPOSITORY_UNREACHABLE', `${options.url} could not be reached (${text}): check the network, the server and FLOE_REPOSITORY_URL`, {
       data: { url: options.url, reason: text },
       cause,

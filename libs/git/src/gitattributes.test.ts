@@ -15,7 +15,7 @@ describe('the patterns of .gitattributes', () => {
     ['stars across names', `/**${`${'a'.repeat(40)}/`.repeat(12)}?b`, Array.from({ length: 99 }, () => 'a'.repeat(40)).join('/')],
     ['a star in a name', `*${'a'.repeat(120)}b`, 'a'.repeat(255)],
     ['many stars', `${'*a'.repeat(200)}b`, 'a'.repeat(4_000)],
-  ] as const)('have one bound of work for all paths of a commit: %s', { timeout: 20_000 }, ([, pattern, path]) => {
+  ] as const)('share one limit of steps for all paths of a commit: %s', { timeout: 20_000 }, ([, pattern, path]) => {
     const isFiltered = readFilters(rules(pattern));
     const started = process.cpuUsage();
     const answers = Array.from({ length: 200 }, () => isFiltered(path));
@@ -23,14 +23,14 @@ describe('the patterns of .gitattributes', () => {
     expect(answers.at(-1)).toBeUndefined();
   });
 
-  it('have enough of it for a large repository', () => {
+  it('stay below the limit in a large repository', () => {
     const isFiltered = readFilters(rules('secrets/**/*.age', 50));
     for (let index = 0; index < 200; index += 1)
       expect(isFiltered(`hosts/site-${index}/secrets/some/folders/below/password-${index}.age`)).toBe(false);
     expect(isFiltered('secrets/x/y.age')).toBe(true);
   });
 
-  it('match what they match for git', async () => {
+  it('match the same paths as git', async () => {
     const segment = fc.string({ unit: fc.constantFrom('a', 'b', '*', '?'), minLength: 1, maxLength: 4 }).map((text) => text.replaceAll(/\*+/g, '*'));
     const pattern = fc.tuple(
       fc.constantFrom('', '/'),

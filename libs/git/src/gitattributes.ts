@@ -4,20 +4,20 @@ interface FilterRule {
   readonly isFiltered: boolean;
 }
 
-/** Steps that are left for all patterns and paths of a commit together. */
+/** The number of steps left for all patterns and paths of a commit together. */
 interface Effort {
   steps: number;
 }
 
 const MAX_RULES = 1_000;
 const MAX_PATTERN_LENGTH = 500;
-/** About a tenth of a second. A real repository takes some thousands: a hundred files, ten patterns, a few steps each. */
+/** About a tenth of a second. A real repository takes thousands: a hundred files, ten patterns, a few steps each. */
 const MAX_STEPS = 20_000_000;
 
 /**
- * Says of a path whether git would have passed its content through a filter (git-crypt, transcrypt, git-agecrypt).
- * `folder` is where each file lies; a file further down goes before one further up, as in gitattributes(5). Undefined when
- * the patterns took too many steps: the repository chooses both patterns and paths.
+ * Whether git passes the content of a path through a filter (git-crypt, transcrypt, git-agecrypt). `folder` is the folder of each
+ * attributes file; a deeper file takes precedence, as in gitattributes(5). Undefined when the patterns took too many steps: the
+ * repository chooses both patterns and paths.
  */
 export function readFilters(files: readonly { readonly folder: string; readonly text: string }[]): (path: string) => boolean | undefined {
   const effort: Effort = { steps: MAX_STEPS };
@@ -41,7 +41,7 @@ function parseLine(folder: string, line: string): FilterRule[] {
     {
       isFiltered: filter.startsWith('filter='),
       matches(path, effort) {
-        // Also for what it costs to take a long path apart.
+        // Splitting a long path counts as steps, too.
         effort.steps -= 1 + (path.length >> 3);
         if (!path.startsWith(inFolder)) return false;
         const below = path.slice(inFolder.length);
@@ -51,16 +51,16 @@ function parseLine(folder: string, line: string): FilterRule[] {
   ];
 }
 
-/** A pattern as git's wildmatch takes it for paths. Matched step by step: a regular expression could take for ever. */
+/** A pattern with the semantics of git's wildmatch for paths. Matched step by step, because a regular expression could take exponential time. */
 function globMatcher(pattern: string): (path: string, effort: Effort) => boolean {
   const names = pattern.split('/');
   return (path, effort) => matchesNames(names, path.split('/'), effort);
 }
 
-/** `**` stands for any number of folders; at the end, for all that lies below. */
+/** `**` matches any number of folders; at the end, everything below. */
 function matchesNames(pattern: readonly string[], names: readonly string[], effort: Effort): boolean {
   let [from, at] = [0, 0];
-  // Only the last `**` need be tried again: what came before it fits, wherever the next part begins.
+  // Only the last `**` needs backtracking: what came before it matches, wherever the next part begins.
   let wide: { readonly next: number; at: number } | undefined;
   while (at < names.length) {
     if (pattern[from] === '**') {
@@ -83,7 +83,7 @@ function matchesNames(pattern: readonly string[], names: readonly string[], effo
   return from === pattern.length;
 }
 
-/** `*` and `?` within a name; `**` beside other characters is one `*`. */
+/** `*` and `?` within a name; `**` beside other characters acts as one `*`. */
 function matchesName(pattern: string, name: string, effort: Effort): boolean {
   let [from, at] = [0, 0];
   let star: { readonly next: number; at: number } | undefined;

@@ -10,7 +10,7 @@ import { GIT_ERROR_CODES } from './errors.ts';
 import { encodePacket } from './pkt-line.ts';
 import { mirrorHere } from './test/mirror-here.ts';
 
-// Whatever answers in a git server's place: people read one clear sentence, and nothing is left behind.
+// Whatever answers in place of a git server: the error is one clear sentence, and nothing is left on the disk.
 vi.setConfig({ testTimeout: 60_000 });
 
 interface Answer {
@@ -73,7 +73,7 @@ async function failure(answers: (req: IncomingMessage) => Answer, token?: string
   return error;
 }
 
-/** The list of refs is right, and `body` comes in place of the pack. */
+/** The list of refs is correct, and `body` replaces the pack. */
 function inPlaceOfThePack(body: Buffer | string): (req: IncomingMessage) => Answer {
   return (req) => (req.method === 'GET' ? { headers: { 'content-type': LISTING }, body: refs } : { headers: { 'content-type': RESULT }, body });
 }
@@ -102,7 +102,7 @@ it.each<[string, (req: IncomingMessage) => Answer, Partial<Failure> & { readonly
   [
     '429 with a number of seconds',
     () => ({ status: 429, headers: { 'retry-after': '90', 'content-type': 'text/plain' }, body: 'slow\ndown' }),
-    { code: 'REPOSITORY_BUSY', retryable: true, says: /asked again in 90 s; it says: slow down/, data: { retryAfterMs: 90_000 } },
+    { code: 'REPOSITORY_BUSY', retryable: true, says: /asks again in 90 s; it says: slow down/, data: { retryAfterMs: 90_000 } },
   ],
   [
     '503 with a date',
@@ -114,12 +114,12 @@ it.each<[string, (req: IncomingMessage) => Answer, Partial<Failure> & { readonly
     () => ({ status: 429, headers: { 'retry-after': '300000000' } }),
     { code: 'REPOSITORY_BUSY', says: /in 3600 s/, data: { retryAfterMs: 3_600_000 } },
   ],
-  ['429 without a time', () => ({ status: 429, headers: { 'retry-after': 'soon' } }), { code: 'REPOSITORY_BUSY', says: /asked again later/ }],
+  ['429 without a time', () => ({ status: 429, headers: { 'retry-after': 'soon' } }), { code: 'REPOSITORY_BUSY', says: /asks again later/ }],
   ['403 for the rate', () => ({ status: 403, headers: { 'x-ratelimit-remaining': '0' } }), { code: 'REPOSITORY_BUSY', retryable: true, says: /403/ }],
   [
     '403 in words',
     () => ({ status: 403, headers: { 'content-type': 'text/plain; charset=utf-8' }, body: 'Your account is suspended.\n' }),
-    { code: 'REPOSITORY_UNAUTHORIZED', retryable: false, says: /wants a token.*it says: Your account is suspended\.$/ },
+    { code: 'REPOSITORY_UNAUTHORIZED', retryable: false, says: /requires a token.*it says: Your account is suspended\.$/ },
   ],
   ['404', () => ({ status: 404 }), { code: 'REPOSITORY_NOT_FOUND', retryable: false, says: /no repository at/ }],
   ['502', () => ({ status: 502 }), { code: 'REPOSITORY_UNREACHABLE', retryable: true, says: /HTTP status 502/ }],
@@ -127,10 +127,10 @@ it.each<[string, (req: IncomingMessage) => Answer, Partial<Failure> & { readonly
   [
     'a page of a captive portal',
     () => ({ headers: { 'content-type': 'text/html' }, body: '<title>Welcome</title>' }),
-    { code: 'REPOSITORY_NOT_FOUND', retryable: false, says: /a web page, not.*FLOE_REPOSITORY_TOKEN_FILE.*network that wants a log-in/ },
+    { code: 'REPOSITORY_NOT_FOUND', retryable: false, says: /a web page, not.*FLOE_REPOSITORY_TOKEN_FILE.*network's log-in page/ },
   ],
   [
-    'a page to sign in, behind a redirect',
+    'a sign-in page, behind a redirect',
     (req) =>
       req.url === '/users/sign_in'
         ? { headers: { 'content-type': 'text/html; charset=utf-8' }, body: '<form>' }
@@ -140,21 +140,21 @@ it.each<[string, (req: IncomingMessage) => Answer, Partial<Failure> & { readonly
   [
     'a redirect to a single sign-on elsewhere',
     () => ({ status: 302, headers: { location: 'https://sso.example.org/login?next=x' } }),
-    { code: 'REPOSITORY_MOVED', retryable: false, says: /https:\/\/sso\.example\.org\/login: if that is right/ },
+    { code: 'REPOSITORY_MOVED', retryable: false, says: /https:\/\/sso\.example\.org\/login: if that is correct/ },
   ],
   [
-    'compression that is none',
+    'invalid compression',
     () => ({ headers: { 'content-type': LISTING, 'content-encoding': 'gzip' }, body: refs }),
-    { code: 'REPOSITORY_UNREACHABLE', retryable: true, says: /could not be reached|only a part/ },
+    { code: 'REPOSITORY_UNREACHABLE', retryable: true, says: /could not be reached|incomplete/ },
   ],
   [
-    'compression that is not said',
+    'undeclared compression',
     () => ({ headers: { 'content-type': LISTING }, body: gzipSync(refs) }),
     { code: 'REPOSITORY_NOT_FOUND', says: /not as a git repository/ },
   ],
-  ['a page in place of a pack', inPlaceOfThePack('<html>gateway</html>'), { code: 'REPOSITORY_UNREACHABLE', retryable: true, says: /broken/ }],
-  ['an empty answer in place of a pack', inPlaceOfThePack(''), { code: 'REPOSITORY_UNREACHABLE', retryable: true, says: /a part/ }],
-])('says what a server sent: %s', async (_what, answers, { says, data, ...expected }) => {
+  ['a page in place of a pack', inPlaceOfThePack('<html>gateway</html>'), { code: 'REPOSITORY_UNREACHABLE', retryable: true, says: /damaged answer/ }],
+  ['an empty answer in place of a pack', inPlaceOfThePack(''), { code: 'REPOSITORY_UNREACHABLE', retryable: true, says: /incomplete/ }],
+])('reports what a server sent: %s', async (_what, answers, { says, data, ...expected }) => {
   const said = await failure(answers);
   expect(said).toMatchObject({ ...expected, ...(data && { data }) });
   expect(said.message).toMatch(says);
@@ -219,14 +219,14 @@ const answers = fc.record({
   body,
 });
 
-it('ends in one failure of ours, whatever a server sends', async () => {
+it('ends in a GitError, whatever a server sends', async () => {
   await fc.assert(
     fc.asyncProperty(answers, fc.boolean(), fc.boolean(), async (given, isLate, hasToken) => {
       const typed = (type: string): Answer => ({ ...given, headers: { 'content-type': type, ...given.headers } });
       const late = (req: IncomingMessage): Answer => (req.method === 'GET' ? { headers: { 'content-type': LISTING }, body: refs } : typed(RESULT));
       const said = await failure(isLate ? late : () => typed(LISTING), hasToken ? 'hunter2-token' : undefined);
       expect(said.message).not.toContain('hunter2');
-      // A fault of the server passes; what a person must change does not.
+      // Errors of the server are retryable; those that an administrator must fix are not.
       if (given.status >= 500) expect(said.retryable).toBe(true);
     }),
   );

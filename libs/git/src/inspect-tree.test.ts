@@ -42,8 +42,8 @@ async function commitOf(tree: string): Promise<CommitSha> {
   return sha as CommitSha;
 }
 
-describe('files that are not what they are called', () => {
-  it('are found by their content, in folders too, and what is meant to be encrypted is left alone', async () => {
+describe('files with unexpected content', () => {
+  it('are found by their content, in folders too, except files that are encrypted on purpose', async () => {
     const head = await repository.commit(
       {
         'flake.nix': '{ }',
@@ -88,7 +88,7 @@ describe('files that are not what they are called', () => {
     expect((await mirror.inspect(head)).opaque.map(({ path }) => path)).toEqual(expected);
   });
 
-  it('cost what is new in the next commit, and submodules are listed', async () => {
+  it('cost only what is new in the next commit, and submodules are listed', async () => {
     const first = await repository.commit({ 'a/b': LFS, 'vendor/lib': { submodule: 'b'.repeat(40) as CommitSha }, 'c/d': 'x' }, 'first');
     await mirror.fetch(undefined);
     expect(await mirror.inspect(first)).toMatchObject({ submodules: ['vendor/lib'], opaque: [{ path: 'a/b' }] });
@@ -99,7 +99,7 @@ describe('files that are not what they are called', () => {
   });
 });
 
-describe('a tree that has no end', () => {
+describe('a tree that is too large', () => {
   async function bomb(levels: number, width: number): Promise<string> {
     const { bareDir } = repository;
     const folderOf = async (mode: string, oid: string): Promise<string> =>
@@ -110,9 +110,9 @@ describe('a tree that has no end', () => {
   }
 
   it.each([
-    ['that doubles with each level', 9, 10, 'files are more than'],
+    ['that doubles with each level', 9, 10, 'it has more than'],
     ['that is deep', 120, 1, 'folders in more than'],
-  ])('is refused in a sentence: one %s', async (_what, levels, width, message) => {
+  ])('is refused with a reason: one %s', async (_what, levels, width, message) => {
     const head = await commitOf(await bomb(levels, width));
     await mirror.fetch(undefined);
     const started = performance.now();
@@ -131,7 +131,7 @@ describe('a tree that has no end', () => {
     ['.git', 'name that git forbids'],
     ['.GIT', 'name that git forbids'],
     ['x'.repeat(300), 'too long'],
-  ])('is refused for a name that no file may have: %s', async (name, message) => {
+  ])('is refused for a name that no file can have: %s', async (name, message) => {
     const oid = await writeRawObject(repository.bareDir, 'blob', 'x');
     const head = await commitOf(await writeRawObject(repository.bareDir, 'tree', rawTree([{ mode: '100644', name, oid }])));
     await mirror.fetch(undefined);

@@ -6,19 +6,19 @@ import { DamagedError } from './pack/damaged.ts';
 import type { TreeEntry } from './path-changes.ts';
 import { shownText } from './text.ts';
 
-/** What is read of a repository's objects. */
+/** The object reads that the inspection needs. */
 export interface TreeObjects {
   tree(oid: string): Promise<TreeEntry[]>;
   peek(oid: string, count: number): Promise<{ readonly size: number; readonly beginning: Buffer } | undefined>;
   blob(oid: string): Promise<Buffer>;
 }
 
-/** What one tree object holds, with all below it. Known by its id, so it is looked at once however often it occurs. */
+/** A tree object with everything below it. Identified by its id, so it is inspected once however often it occurs. */
 interface TreeFacts {
   readonly files: number;
   readonly bytes: number;
   readonly depth: number;
-  /** Of the longest path below. */
+  /** Length of the longest path below. */
   readonly pathLength: number;
   readonly problem: string | undefined;
   readonly suspects: readonly Suspect[];
@@ -27,7 +27,7 @@ interface TreeFacts {
   readonly attributes: readonly { readonly folder: string; readonly text: string }[];
 }
 interface Suspect extends OpaqueFile {
-  /** Meant to be encrypted, as agenix's secrets are, unless a filter of .gitattributes would have decrypted it. */
+  /** Encrypted on purpose, like agenix's secrets, unless a filter of .gitattributes should have decrypted it. */
   readonly needsFilter: boolean;
 }
 
@@ -35,12 +35,12 @@ const LISTED = 200;
 const MAX_ATTRIBUTES_BYTES = 64 * 1024;
 const MAX_NAME_BYTES = 255;
 const MAX_PATH_LENGTH = 4_095;
-/** Trees that are remembered: those of the last commit, so that the next one costs what is new in it. */
+/** Remembered trees: those of the last commit, so that the next one costs only what is new in it. */
 const REMEMBERED_TREES = 50_000;
 const BEGINNING = 64;
 const TOO_MANY_PATTERNS = 'the patterns in the .gitattributes files of the commit take too long to match: make them fewer or simpler';
 
-/** Looks at the files of commits, each new folder once. */
+/** Inspects the files of commits, each new folder once. */
 export class TreeInspector {
   #known = new Map<string, TreeFacts>();
   readonly #objects: TreeObjects;
@@ -51,13 +51,13 @@ export class TreeInspector {
     this.#maxBytes = maxDownloadBytes * UNPACKED_TREE_RATIO;
   }
 
-  /** Throws `REPOSITORY_TOO_LARGE` for a tree that would have no end when it is laid out as files. */
+  /** Throws `REPOSITORY_TOO_LARGE` for a tree that would be too large when checked out. */
   async inspect(root: string): Promise<TreeReport> {
     const before = this.#known;
     const seen = new Map<string, TreeFacts>();
     const facts = await this.#visit(root, 1, before, seen);
     this.#known = seen.size > REMEMBERED_TREES ? new Map() : seen;
-    if (facts.files > MAX_FILES) throw tooLarge(`its files are more than ${MAX_FILES}`);
+    if (facts.files > MAX_FILES) throw tooLarge(`it has more than ${MAX_FILES} files`);
     if (facts.depth > MAX_TREE_DEPTH) throw tooDeep();
     if (facts.bytes > this.#maxBytes) throw tooLarge(`its files are larger than ${mib(this.#maxBytes)} together`, DOWNLOAD_SETTING);
     if (facts.pathLength > MAX_PATH_LENGTH) throw tooLarge(`it has a path of more than ${MAX_PATH_LENGTH} characters`);
@@ -81,11 +81,11 @@ export class TreeInspector {
     const known = seen.get(oid);
     if (known !== undefined) return known;
     if (depth > MAX_TREE_DEPTH) throw tooDeep();
-    if (seen.size > MAX_FILES) throw tooLarge(`its folders are more than ${MAX_FILES}`);
+    if (seen.size > MAX_FILES) throw tooLarge(`it has more than ${MAX_FILES} folders`);
     const entries = await this.#objects.tree(oid);
     const old = before.get(oid);
     if (old !== undefined) {
-      // Known from the last commit, and so are the folders in it, which are to be remembered, too.
+      // Already known; its folders must be remembered for the next commit, too.
       for (const entry of entries) if (entry.type === 'tree') await this.#visit(entry.oid, depth + 1, before, seen);
       seen.set(oid, old);
       return old;
@@ -129,7 +129,7 @@ export class TreeInspector {
       } else {
         await this.#lookAtFile(entry, facts);
       }
-      // A folder that occurs often would multiply these lists.
+      // Bounded: a folder that occurs often would multiply these lists.
       facts.suspects.length = Math.min(facts.suspects.length, LISTED);
       facts.submodules.length = Math.min(facts.submodules.length, LISTED);
       facts.attributes.length = Math.min(facts.attributes.length, LISTED);
@@ -161,7 +161,7 @@ function tooDeep(): Error {
   return tooLarge(`it has folders in more than ${MAX_TREE_DEPTH} folders`);
 }
 
-/** What git-fsck refuses in a name, and what no file system can hold. */
+/** Names that git-fsck rejects, and names that no file system can hold. */
 function nameProblem(name: string, others: ReadonlySet<string>): string | undefined {
   const isForbidden = name === '' || name === '.' || name === '..' || name.includes('/') || name.toLowerCase() === '.git';
   const shown = shownText(name, 100);

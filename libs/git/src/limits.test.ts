@@ -11,7 +11,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { openMirror, type GitMirror, type MirrorOptions } from './index.ts';
 import { encodePacket } from './pkt-line.ts';
 
-// What a git server may send, from a server that sends what it likes.
+// The limits of what a git server may send, tried against a server that exceeds them.
 vi.setConfig({ testTimeout: 60_000 });
 
 const MIB = 1024 ** 2;
@@ -55,7 +55,7 @@ function advertise(res: ServerResponse, lines: readonly string[] = [`${HEAD} ref
   res.write(`${encodePacket('# service=git-upload-pack\n')}0000${lines.map(encodePacket).join('')}`);
 }
 
-/** Writes `chunk` again and again until the client goes away. */
+/** Writes `chunk` until the client disconnects. */
 function withoutEnd(out: Writable, chunk: Buffer | string): void {
   const endless = new Readable({ read: () => void endless.push(chunk) });
   pipeline(endless, out, () => undefined);
@@ -70,7 +70,7 @@ function sideband(data: Buffer): Buffer {
   return Buffer.concat(parts);
 }
 
-/** A server with one pack for everybody. */
+/** A server that sends one pack to every client. */
 async function packServer(pack: Buffer, head: string = HEAD): Promise<string> {
   return await serve((req, res) => {
     if (req.method === 'GET') {
@@ -129,13 +129,13 @@ function backwards(distance: number): Buffer {
   return Buffer.from(bytes);
 }
 
-/** A chain of deltas, each of which is the one before `copies` times. */
+/** A chain of deltas, each of which repeats the previous object `copies` times. */
 function doubling(links: number, base: Buffer, copies: number): Buffer[] {
   const entries = [entry('blob', base.length, base)];
   let size = base.length;
   for (let link = 0; link < links; link += 1) {
     const result = size * copies;
-    // Copies are of at most 16 MiB; the chain here stays below that for as long as it is not refused.
+    // A delta copies at most 16 MiB at once; the chain stays below that until it is refused.
     const copy = Buffer.concat([Buffer.from([0x80 | 0x70]), Buffer.from([size & 255, (size >> 8) & 255, (size >> 16) & 255])]);
     const delta = Buffer.concat([varint(size), varint(result), ...Array.from({ length: copies }, () => copy)]);
     entries.push(entry('offset', delta.length, delta, backwards(entries.at(-1)?.length ?? 0)));
@@ -144,7 +144,7 @@ function doubling(links: number, base: Buffer, copies: number): Buffer[] {
   return entries;
 }
 
-/** What this process and its threads take. */
+/** Memory of this process with its threads. */
 async function peakDuring(action: () => Promise<unknown>): Promise<{ result: unknown; grownBytes: number }> {
   globalThis.gc?.();
   const before = process.memoryUsage().rss;
@@ -162,11 +162,11 @@ async function expectNothingLeft(dir: string): Promise<void> {
   expect(names.filter((name) => /\.(?:pack|idx)$|floe-tmp\/./.test(name))).toEqual([]);
 }
 
-describe('a git server that sends without end', () => {
+describe('a git server that sends endlessly', () => {
   it.each<[string, string, (res: ServerResponse) => unknown]>([
     ['refs', 'list of branches and tags', (res) => [advertise(res), withoutEnd(res, encodePacket(`${HEAD} refs/heads/${'x'.repeat(60_000)}\n`))]],
     ['short refs', 'list of branches and tags', (res) => [advertise(res), withoutEnd(res, encodePacket(`${HEAD} refs/tags/x\n`).repeat(1000))]],
-  ])('is left at a limit: %s', async (_what, named, answer) => {
+  ])('is disconnected at a limit: %s', async (_what, named, answer) => {
     const mirror = await mirrorOf(await serve((_req, res) => answer(res)));
     const { result, grownBytes } = await peakDuring(async () => await failureOf(mirror.fetch(undefined)));
     expect(result).toMatchObject({ code: 'REPOSITORY_TOO_LARGE', retryable: false });
@@ -177,7 +177,7 @@ describe('a git server that sends without end', () => {
   it.each<[string, Buffer]>([
     ['a pack', sideband(Buffer.alloc(60_000, 7))],
     ['talk on the second band', Buffer.concat([Buffer.from('0fa4'), Buffer.from([2]), Buffer.alloc(3999, 0x2e)])],
-  ])('is left at the limit of the download: %s', async (_what, chunk) => {
+  ])('is disconnected at the limit of the download: %s', async (_what, chunk) => {
     const url = await serve((req, res) => {
       if (req.method === 'GET') {
         advertise(res);
@@ -203,7 +203,7 @@ describe('a git server that sends without end', () => {
     ['flushes', (res) => [advertise(res, []), withoutEnd(res, '0000'.repeat(10_000))]],
     ['comments', (res) => [advertise(res, []), withoutEnd(res, encodePacket('# more\n').repeat(1000))]],
     ['a redirect to no address', (res) => res.writeHead(302, { location: 'http://[' }).end()],
-  ])('is left at once: %s', async (_what, answer) => {
+  ])('is disconnected immediately: %s', async (_what, answer) => {
     const url = await serve((_req, res) => {
       if (_what === 'a header') res.socket?.write('HTTP/1.1 200 OK\r\n');
       answer(res);
@@ -214,7 +214,7 @@ describe('a git server that sends without end', () => {
     expect(grownBytes).toBeLessThan(100 * MIB);
   });
 
-  it('is silent in our sense when it sends a byte now and then', async () => {
+  it('counts as silent when it sends a byte now and then', async () => {
     const slow = await serve((req, res) => {
       if (req.method === 'GET') {
         advertise(res);
@@ -259,10 +259,10 @@ describe('a pack that grows when it is unpacked', () => {
     ['an object that is longer than it says', packOf([entry('blob', 10, zeros)])],
     ['an object that is shorter than it says', packOf([entry('blob', 1000, Buffer.from('x'))])],
     ['fewer objects than it says', packOf([entry('blob', 1, Buffer.from('x'))], 5)],
-    ['something behind its last object', packOf([entry('blob', 1, Buffer.from('x')), entry('blob', 1, Buffer.from('y'))], 1)],
+    ['bytes after its last object', packOf([entry('blob', 1, Buffer.from('x')), entry('blob', 1, Buffer.from('y'))], 1)],
     ['a delta of nothing', packOf([entry('offset', 3, Buffer.from([1, 1, 0]), backwards(500))])],
     ['a delta of itself', packOf([entry('offset', 3, Buffer.from([1, 1, 0]), Buffer.from([0]))])],
-    ['no pack', Buffer.from('this is no pack at all, but long enough to be one by its length')],
+    ['no pack', Buffer.from('this is not a pack at all, but long enough to be one')],
     ['nothing', Buffer.alloc(0)],
   ])('is a broken transfer: %s', async (_what, pack) => {
     const mirror = await mirrorOf(await packServer(pack));
@@ -270,17 +270,17 @@ describe('a pack that grows when it is unpacked', () => {
     await expectNothingLeft(mirror.dir);
   });
 
-  it('is refused before it does: large files that each are made from the one before', async () => {
+  it('is refused before it is unpacked: large files that each are a delta of the previous one', async () => {
     const pack = packOf(doubling(100, Buffer.alloc(15 * MIB, 1), 1));
     const mirror = await mirrorOf(await packServer(pack), { limits: { downloadBytes: 32 * MIB, objectBytes: 16 * MIB } });
     const { result, grownBytes } = await peakDuring(async () => await failureOf(mirror.fetch(undefined)));
     expect(result).toMatchObject({ code: 'REPOSITORY_TOO_LARGE', retryable: false });
-    expect(String(result)).toMatch(/made from one another are more than 576 MiB.*FLOE_REPOSITORY_MAX_FILE_MIB/);
+    expect(String(result)).toMatch(/stored as deltas are larger than 576 MiB.*FLOE_REPOSITORY_MAX_FILE_MIB/);
     expect(grownBytes).toBeLessThan(350 * MIB);
     await expectNothingLeft(mirror.dir);
   });
 
-  it('is taken when it only has many links', async () => {
+  it('is accepted when it only has many links', async () => {
     const text = Buffer.from(`tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nauthor A <a> 1 +0000\ncommitter A <a> 1 +0000\n\nx\n`);
     const head = objectId('commit', text);
     const entries = [entry('commit', text.length, text), ...doubling(3000, Buffer.from('abc'), 1)];
@@ -290,12 +290,12 @@ describe('a pack that grows when it is unpacked', () => {
   });
 });
 
-describe('a repository of another kind', () => {
+describe('a repository of an unsupported kind', () => {
   it.each<[string, readonly string[], RegExp]>([
     ['in SHA-256', [`${'b'.repeat(64)} refs/heads/main\0side-band-64k object-format=sha256\n`], /SHA-256/],
     ['in SHA-256, empty', [`${'0'.repeat(64)} capabilities^{}\0object-format=sha256\n`], /SHA-256/],
     ['a shallow clone', [`${HEAD} refs/heads/main\0${capabilities}\n`, `shallow ${HEAD}\n`], /shallow clone/],
-  ])('is refused in one sentence: %s', async (_what, lines, message) => {
+  ])('is refused with a reason: %s', async (_what, lines, message) => {
     const mirror = await mirrorOf(await serve((_req, res) => (advertise(res, lines), res.end('0000'))));
     const failure = await failureOf(mirror.fetch(undefined));
     expect(failure).toMatchObject({ code: 'REPOSITORY_UNSUPPORTED', retryable: false });

@@ -24,32 +24,32 @@ import { parseTree } from './tree.ts';
 
 export interface LocalMirrorOptions {
   readonly dir: string;
-  /** As {@link parseRepositoryUrl} gives it. */
+  /** As returned by {@link parseRepositoryUrl}. */
   readonly url: string;
   readonly branch: string;
-  /** How the setting of the token is called where it was set. */
+  /** The name of the token's setting, for messages. */
   readonly tokenSetting: string;
   readonly limits: RepositoryLimits;
-  /** Packs that are left side by side. Default: {@link MAX_PACKS}. */
+  /** Number of packs that may exist before they are replaced by one. Default: {@link MAX_PACKS}. */
   readonly maxPacks?: number | undefined;
   readonly warn: (message: string, fields: LogFields) => void;
   readonly onProgress: (progress: FetchProgress) => void;
-  /** Called often while a call does work that takes long and is no fetch. */
+  /** Called regularly during long work that is not a fetch. */
   readonly onAlive: () => void;
 }
 
-/** A mirror that works in the calling thread, one call at a time; calls end early with their signal. */
+/** A mirror that works in the calling thread, one call at a time. Calls end early when their signal aborts. */
 export type LocalMirror = {
   readonly [Name in keyof MirrorOperations]: (signal: AbortSignal, ...args: Parameters<MirrorOperations[Name]>) => ReturnType<MirrorOperations[Name]>;
 };
 
-/** The last head that came whole: what is told to the server as "we have this". */
+/** The ref of the last head that was fetched completely: sent to the server as "we have this". */
 const FETCHED_REF = 'refs/floe/fetched';
-/** There is none of this name: the server is told that nothing is here. */
+/** A ref that never exists: the server sends everything. */
 const NO_REF = 'refs/floe/none';
 const BRANCHES_NAMED = 10;
 
-/** Opens a mirror for use in this thread. Nothing is read or written before the first call. */
+/** Opens a mirror in this thread. Does no I/O before the first call. */
 export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
   const { dir, url, branch, limits } = options;
   const folder = openMirrorFolder(dir, url, branch);
@@ -70,7 +70,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     isPrepared = true;
   }
 
-  /** Runs an operation on what is already here. Damage is noted, and cured by the next fetch. */
+  /** Runs an operation on the local objects. Damage is recorded, and repaired by the next fetch. */
   async function reading<Result>(signal: AbortSignal, operation: () => Promise<Result>): Promise<Result> {
     signal.throwIfAborted();
     try {
@@ -104,12 +104,12 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     signal.throwIfAborted();
     options.onAlive();
     const commit = await readCommit(sha);
-    // Only what the walk needs: it holds on to all of them.
+    // Only the fields that the walk needs, because it keeps all of them in memory.
     if (commit) return { parents: commit.parents, committedAt: commit.committedAt };
-    throw new DamagedError(`the history lacks the commit ${sha}`); // Not an unknown commit.
+    throw new DamagedError(`the history lacks the commit ${sha}`); // otherwise it would look like an unknown commit
   }
 
-  /** For a walk that may be long. */
+  /** Reports progress of a walk that may take long. */
   async function readTreeAlive(oid: string): Promise<TreeEntry[]> {
     options.onAlive();
     return await readTree(oid);
@@ -162,8 +162,8 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
   }
 
   /**
-   * At a quiet moment, when there are many packs: downloads everything as one, and only then drops the others. What a
-   * force-push took away goes with them.
+   * When there are many packs and nothing else to do: downloads everything as one pack, then removes the others, including
+   * objects that only a force-pushed history had.
    */
   async function tidy(http: GitHttp, head: CommitSha, advertisement: Advertisement, signal: AbortSignal): Promise<void> {
     if (!(await packs.isWorn())) return;
@@ -173,7 +173,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
       await packs.keepOnly(pack);
     } catch (error) {
       signal.throwIfAborted();
-      options.warn('the packs of the mirror could not be made one; they are used as they are', { dir, error });
+      options.warn('the packs of the mirror could not be merged; they are used as they are', { dir, error });
     } finally {
       objects.close();
     }
@@ -184,7 +184,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
       await refs.move(`refs/heads/${branch}`, head);
       return { kind: 'unchanged', head };
     }
-    // The head's history is here whole, so an accepted commit that is not here is not part of it.
+    // The complete history of the head is present, so an accepted commit that is missing is not part of it.
     if (accepted !== undefined && (await readCommit(accepted)) === undefined) return { kind: 'diverged', head, accepted };
     if (accepted !== undefined) {
       const isAhead = await isFastForward(accepted, head, async (sha) => await ancestor(sha, signal));
@@ -194,7 +194,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     return { kind: 'advanced', head, from: accepted };
   }
 
-  /** Throws away what is here; once for a head, since what comes damaged from there comes damaged again. */
+  /** Recreates the mirror, at most once per head: a second download of the same head would be damaged again. */
   async function remake(head: CommitSha, cause: unknown): Promise<void> {
     if (await remakes.isNoted(head)) {
       throw gitError(
@@ -215,7 +215,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
       const take = async (): Promise<FetchOutcome> => {
         const secret = token === undefined ? undefined : new Secret(token);
         const http = createGitHttp({ url, token: secret, tokenSetting: options.tokenSetting, signal });
-        // The server is asked first: a mirror is never thrown away while there is nowhere to get another from.
+        // Asks the server first: a mirror is never deleted while no server can replace it.
         const { head, advertisement } = await discover(http);
         if (isBroken) await remake(head, new Error('an earlier read failed'));
         try {
@@ -252,7 +252,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     changedPaths: (signal, from, to) =>
       reading(signal, async () => {
         const target = (await knownCommit(to)).tree;
-        // A mirror that was made anew lacks what a force-push took away.
+        // A recreated mirror does not contain the commits that a force-push removed.
         const start = from === undefined ? undefined : await readCommit(from);
         if (from !== undefined && start === undefined) return 'unknown';
         const changes = await diffTrees(start?.tree, target, readTreeAlive);

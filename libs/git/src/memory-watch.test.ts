@@ -8,7 +8,7 @@ const MIB = 1024 ** 2;
 it.each([
   ['holds buffers', 'Buffer.alloc(4 * 1024 ** 2, 1)'],
   ['holds objects', 'Array.from({ length: 100_000 }, (_, index) => ({ index }))'],
-])('ends a thread that %s beyond the limit, also one that never pauses', async (_what, piece) => {
+])('terminates a thread that %s beyond the limit, also one that never yields', async (_what, piece) => {
   const worker = new Worker(`const held = []; for (;;) { if (held.length < 60) held.push(${piece}); }`, { eval: true });
   const exited = once(worker, 'exit');
   const watch = watchMemory(worker, 100 * MIB);
@@ -21,7 +21,7 @@ it.each([
   }
 });
 
-it('leaves a thread alone that stays below it', async () => {
+it('does not terminate a thread that stays below it', async () => {
   const worker = new Worker(`const held = Buffer.alloc(40 * 1024 ** 2, 1); setTimeout(() => held.length, 600)`, { eval: true });
   const exited = once(worker, 'exit');
   const watch = watchMemory(worker, 100 * MIB);

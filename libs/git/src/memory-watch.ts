@@ -4,14 +4,14 @@ import { DOWNLOAD_SETTING, mib, tooLarge } from './limits.ts';
 const PERIOD_MS = 100;
 
 export interface MemoryWatch {
-  /** The failure, once the thread was ended for what it held. */
+  /** The error, once the thread was terminated because of its memory. */
   readonly failure: () => Error | undefined;
   end(): void;
 }
 
 /**
- * Ends a thread that holds more than `maxBytes`, buffers included, which Node's `resourceLimits` leave out. The thread is
- * looked at from outside, since it may be in the middle of anything; so it may hold more for as long as a look takes.
+ * Terminates a thread that holds more than `maxBytes`, including buffers, which Node's `resourceLimits` do not count. The thread
+ * is measured from outside, because it may be busy with anything. It may exceed the limit until the next measurement.
  */
 export function watchMemory(worker: Worker, maxBytes: number): MemoryWatch {
   let isLooking = false;
@@ -25,13 +25,13 @@ export function watchMemory(worker: Worker, maxBytes: number): MemoryWatch {
   const timer = setInterval(() => {
     if (isLooking) return;
     isLooking = true;
-    // Refused while the thread starts or ends, when there is nothing to look at.
+    // Node rejects it while the thread starts or ends; there is nothing to measure then.
     void look()
       .catch(() => undefined)
       .finally(() => (isLooking = false));
   }, PERIOD_MS);
   return {
-    failure: () => (isExceeded ? tooLarge(`to unpack it takes more than ${mib(maxBytes)} of memory`, DOWNLOAD_SETTING) : undefined),
+    failure: () => (isExceeded ? tooLarge(`unpacking it takes more than ${mib(maxBytes)} of memory`, DOWNLOAD_SETTING) : undefined),
     end: () => clearInterval(timer),
   };
 }

@@ -4,27 +4,26 @@ import { dirname, join } from 'node:path';
 import { readFileIfPresent } from '@floe/runtime';
 import { gitError } from './errors.ts';
 
-// Says that the folder is ours to wipe, and of which repository it is. Written first into an empty folder.
+// Marks the folder as a mirror that may be wiped, and names its repository. The first file in an empty folder.
 const MARKER = 'floe-mirror';
-// Inside the mirror, so that a rename from it never crosses file systems.
+// Inside the mirror, so that a rename never crosses file systems.
 const TEMPORARY = 'floe-tmp';
 const PARTS = ['HEAD', 'config', 'objects', 'refs', 'packed-refs', 'shallow', 'info'];
 
 /** The files of a bare mirror. */
 export interface MirrorFolder {
-  /** Writes a file that appears whole or not at all, also after a power cut. */
+  /** Writes a file atomically, also across a power failure. */
   readonly writeWhole: (path: string, content: string | Uint8Array) => Promise<void>;
-  /** Makes the folder a mirror of the repository: what is right is kept, what belongs to another repository goes. */
+  /** Makes the folder a mirror of the repository: keeps valid files, removes those of another repository. */
   prepare(): Promise<void>;
-  /** Throws away all that was fetched and starts with an empty mirror. */
+  /** Removes everything that was fetched and creates an empty mirror. */
   remake(): Promise<void>;
 }
 
 /**
  * Opens the folder `dir` as the mirror of `branch` of `url`.
- *
- * Files are written beside and renamed, and a pack before the index that makes it visible. So an object that can be read
- * was fetched together with everything behind it, whenever the process was killed.
+ * Files are written to a temporary name and renamed, and a pack is renamed before the index that makes it visible. So an object
+ * that can be read was fetched together with everything that it refers to, whenever the process was killed.
  */
 export function openMirrorFolder(dir: string, url: string, branch: string): MirrorFolder {
   const temporary = join(dir, TEMPORARY);
@@ -55,7 +54,7 @@ export function openMirrorFolder(dir: string, url: string, branch: string): Mirr
   }
 
   async function clear(): Promise<void> {
-    // Moved away in one step each, so that a mirror that is half gone never looks whole.
+    // Each is moved away in one step, so that a partly deleted mirror never looks complete.
     const away = join(temporary, randomUUID());
     await fs.mkdir(away, { recursive: true });
     for (const part of PARTS) {

@@ -10,19 +10,16 @@ export interface MirrorThreadOptions {
   readonly workerUrl: URL;
   readonly data: ThreadData;
   readonly logger: Logger;
-  /** How long a call may show no progress. */
+  /** How long a call may go without progress. */
   readonly silenceMs: number;
   readonly onProgress: (progress: FetchProgress) => void;
 }
 
-// How long a call may take to end by itself after it was cancelled; then the thread is stopped under it. Ending by
-// itself keeps the packs that the thread has in memory.
+// How long a cancelled call may take to return; then the thread is terminated. A call that returns keeps the packs that the
+// thread has in memory.
 const CANCEL_GRACE_MS = 2_000;
 
-/**
- * The thread that does the work of one mirror. Started by the first call, and again by the first call after it died;
- * one call is in it at a time, the others wait their turn.
- */
+/** The worker thread of one mirror. The first call starts it, and the first call after it died. It runs one call at a time; the others wait. */
 export class MirrorThread implements AsyncDisposable {
   readonly #options: MirrorThreadOptions;
   #worker: Worker | undefined;
@@ -46,7 +43,7 @@ export class MirrorThread implements AsyncDisposable {
     const request = { kind: 'call', id: this.#lastId, name, args } as Extract<ThreadRequest, { kind: 'call' }>;
     const turn = this.#lastTurn.then(() => this.#perform(request, end));
     this.#lastTurn = turn.catch(() => undefined);
-    // The thread sends what the operation of that name returned: both sides are this package.
+    // The result of the operation with that name: both sides are this package.
     return (await rejectOnAbort(turn, end)) as Awaited<ReturnType<MirrorOperations[Name]>>;
   }
 
@@ -71,7 +68,7 @@ export class MirrorThread implements AsyncDisposable {
     return worker;
   }
 
-  /** Settles when the thread is free again: its answer has come, or it is gone. */
+  /** Settles when the thread is free: it has answered, or it has died. */
   async #perform(request: Extract<ThreadRequest, { kind: 'call' }>, end: AbortSignal): Promise<unknown> {
     end.throwIfAborted();
     const { silenceMs, data, logger, onProgress } = this.#options;
@@ -92,7 +89,7 @@ export class MirrorThread implements AsyncDisposable {
     function onMessage(reply: ThreadReply): void {
       if (reply.kind === 'warning') logger.warn(reply.message, reply.fields);
       else if (reply.kind === 'progress' || reply.kind === 'alive') {
-        // Not after the limit: the call is being ended.
+        // Not after the limit, because the call is being cancelled.
         if (!isTimedOut) limit.refresh();
         if (reply.kind === 'progress') onProgress(reply.progress);
       } else if (reply.id !== request.id) return;
@@ -100,9 +97,7 @@ export class MirrorThread implements AsyncDisposable {
       else heard.reject(unpackError(reply.failure));
     }
     function onExit(): void {
-      heard.reject(
-        gitError('GIT_WORKER_STOPPED', 'the git thread ended in the middle of its work; it is started again', { data: { dir: data.dir } }),
-      );
+      heard.reject(gitError('GIT_WORKER_STOPPED', 'the git thread died during an operation; it is restarted', { data: { dir: data.dir } }));
     }
     worker.on('message', onMessage);
     worker.on('exit', onExit);
@@ -119,7 +114,7 @@ export class MirrorThread implements AsyncDisposable {
         request.name === 'fetch'
           ? `${data.url} sent nothing for ${seconds} s (FLOE_REPOSITORY_SILENCE_SECONDS)`
           : `the server's copy of ${data.url} gave no answer for ${seconds} s (${request.name}): this server may be overloaded, or its disk slow`;
-      throw gitError('GIT_TIMED_OUT', `${what}; it is tried again`, {
+      throw gitError('GIT_TIMED_OUT', `${what}; Floe tries again`, {
         data: { url: data.url, silenceMs, operation: request.name },
         cause: error,
       });

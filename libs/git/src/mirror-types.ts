@@ -1,16 +1,16 @@
 import type { CommitSha } from '@floe/model';
 import type { PathChange } from './path-changes.ts';
 
-/** What a look at the tracked branch brought. */
+/** The result of a look at the tracked branch. */
 export type FetchOutcome =
-  /** The branch is where it was accepted. */
+  /** The branch still points at the accepted commit. */
   | { readonly kind: 'unchanged'; readonly head: CommitSha }
-  /** The branch only gained commits since `from`; from undefined is the first fetch. */
+  /** The branch only gained commits since `from`; undefined: the first fetch. */
   | { readonly kind: 'advanced'; readonly head: CommitSha; readonly from: CommitSha | undefined }
   /**
-   * The branch lost the accepted commit: a force-push. It is held: the mirror's branch stays where it is, `head` and
-   * its history can be read, and it takes {@link GitMirror.accept} to move on. `isUncertain`: there are so many commits
-   * between the two that the accepted one was not looked for any further.
+   * The branch lost the accepted commit: a force-push. It is held: the mirror's branch does not move until {@link
+   * GitMirror.accept}, while `head` and its history can be read. `isUncertain`: the search for the accepted commit stopped at its
+   * limit.
    */
   | { readonly kind: 'diverged'; readonly head: CommitSha; readonly accepted: CommitSha; readonly isUncertain?: boolean };
 
@@ -19,42 +19,42 @@ export interface CommitInfo {
   readonly parents: readonly CommitSha[];
   readonly authorName: string;
   readonly authorEmail: string;
-  /** The committer's time, in ms since 1970; 0 when the commit has none, and never beyond the year 9999. */
+  /** The committer's time, in ms since 1970; 0 when the commit has none, at most the year 9999. */
   readonly committedAt: number;
-  /** The first paragraph of the message in one line. This and the names are harmless to show, and not long. */
+  /** The first paragraph of the message as one line. This text and the names are safe to show, and short. */
   readonly subject: string;
-  /** Why no host can be evaluated at this commit, though git itself takes it. */
+  /** Why Nix can evaluate no host at this commit, although git accepts it. */
   readonly problem: string | undefined;
 }
 
-/** Content that is not what the file's name says: a pointer of Git LFS, or what a filter of git has encrypted. */
+/** Content that does not match the file's name: a Git LFS pointer, or the output of an encrypting git filter. */
 export type OpaqueKind = 'lfs' | 'git-crypt' | 'encrypted';
 export interface OpaqueFile {
   readonly path: string;
   readonly kind: OpaqueKind;
 }
 
-/** What a look at all files of a commit found. Paths are as git has them: {@link shownText} before they are shown. */
+/** The result of inspecting all files of a commit. Paths are as in git: pass them through {@link shownText} before showing them. */
 export interface TreeReport {
-  /** Why nothing may be done with the commit. */
+  /** Why the commit must not be used. */
   readonly problem: string | undefined;
   readonly opaque: readonly OpaqueFile[];
-  /** False when there are more than are listed. */
+  /** False when there are more than the listed ones. */
   readonly isComplete: boolean;
-  /** Paths that are other repositories: empty folders to Nix. */
+  /** Paths of submodules, which are empty folders for Nix. */
   readonly submodules: readonly string[];
 }
 
-/** How far a fetch is. */
+/** The progress of a fetch. */
 export interface FetchProgress {
-  /** What came so far; the server does not say how much there is. */
+  /** Bytes received so far; the server does not send a total. */
   readonly receivedBytes: number;
-  /** Of the pack, once it is here whole: how many objects were looked at, and how many there are. */
+  /** After the pack arrived: how many of its objects were checked, and how many there are. */
   readonly objects: number;
   readonly totalObjects: number;
 }
 
-/** The operations of a mirror that are done off the main thread, by their names. */
+/** The operations of a mirror that run in the worker thread, by name. */
 export interface MirrorOperations {
   fetch(accepted: CommitSha | undefined, token: string | undefined): Promise<FetchOutcome>;
   accept(sha: CommitSha): Promise<void>;

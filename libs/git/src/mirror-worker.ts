@@ -4,7 +4,7 @@ import { describeError } from '@floe/runtime';
 import { createLocalMirror, type LocalMirror } from './local-mirror.ts';
 import { packError, type ThreadData, type ThreadReply, type ThreadRequest } from './thread-messages.ts';
 
-// The thread of one mirror: see mirror-thread.ts, which starts it and sends one call at a time.
+// The worker thread of one mirror. See mirror-thread.ts, which starts it and sends one call at a time.
 
 type Call = Extract<ThreadRequest, { readonly kind: 'call' }>;
 

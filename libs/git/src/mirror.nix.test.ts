@@ -7,7 +7,7 @@ import { startGitOrigin, testNixSettings, type GitOrigin, type OriginRepository 
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openMirror, type GitMirror } from './index.ts';
 
-// What Nix makes of a mirror. The flake has no inputs: nothing but the mirror is read.
+// What Nix reads from a mirror. The flake has no inputs, so nothing else is read.
 function flake(answer: string): string {
   return `{ outputs = { self }: { answer = "${answer} " + import ./part.nix; from = self.rev; }; }\n`;
 }
@@ -50,7 +50,7 @@ async function evaluate(sha: CommitSha, attribute: string): Promise<string> {
   return nix('eval', '--raw', `${mirror.flakeUrl(sha)}#${attribute}`);
 }
 
-it('evaluates each commit, also an older one and one that came by a later fetch', async () => {
+it('evaluates each commit, also an older one and one of a later fetch', async () => {
   const first = await repository.commit({ 'flake.nix': flake('one'), 'part.nix': '"part"' }, 'first');
   await mirror.fetch(undefined);
   expect(await evaluate(first, 'answer')).toBe('one part');
@@ -61,7 +61,7 @@ it('evaluates each commit, also an older one and one that came by a later fetch'
   await mirror.fetch(first);
   expect(await evaluate(third, 'answer')).toBe('two other');
   expect(await evaluate(first, 'answer')).toBe('one part');
-  // A machine's cache is not always warm: a second builder sees the mirror for the first time.
+  // With an empty cache of Nix, as on a second builder.
   cacheHome = join(folder, 'cache of another builder');
   expect(await evaluate(first, 'answer')).toBe('one part');
 });
@@ -88,7 +88,7 @@ it('evaluates a force-push once it is accepted, and not before', async () => {
   expect(await evaluate(rewritten, 'answer')).toBe('three part');
 });
 
-it('evaluates while a fetch moves the mirror on', async () => {
+it('evaluates while a fetch updates the mirror', async () => {
   let accepted = await repository.commit({ 'flake.nix': flake('one'), 'part.nix': '"part"' }, 'first');
   const first = accepted;
   await mirror.fetch(undefined);

@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { openMirror, type GitMirror, type MirrorOptions } from './index.ts';
 import { mirrorHere } from './test/mirror-here.ts';
 
-// Threads, servers and native git are started for each test: slow on a machine that is busy.
+// Each test starts threads, servers and native git, which is slow on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
 
 const cleanups: (() => PromiseLike<unknown>)[] = [];
@@ -34,7 +34,7 @@ async function mirrorOf(url: string, options: Partial<MirrorOptions> = {}): Prom
   return mirrorHere({ dir, url, branch: 'main', logger: silentLogger, ...options });
 }
 
-/** For what concerns the thread itself. */
+/** For tests of the thread itself. */
 async function mirrorInThread(url: string, options: Partial<MirrorOptions> = {}): Promise<GitMirror & { readonly dir: string }> {
   const dir = options.dir ?? join(await temporaryFolder(), 'mirror');
   const mirror = await openMirror({ dir, url, branch: 'main', logger: silentLogger, ...options });
@@ -64,7 +64,7 @@ function memoryLogger(): { logger: Logger; lines: string[] } {
 }
 
 describe('fetch', () => {
-  it('clones, then says unchanged with one request, then advances by several commits', async () => {
+  it('clones, then reports unchanged after one request, then advances by several commits', async () => {
     const server = await origin();
     const repository = await server.repository('fleet');
     const first = await repository.commit({ 'flake.nix': '{ }\n' }, 'first');
@@ -85,7 +85,7 @@ describe('fetch', () => {
     expect((await readdir(mirror.dir)).includes('index')).toBe(false);
   });
 
-  it('advances by a merge, seen from both of its sides', async () => {
+  it('advances by a merge, from either parent', async () => {
     const server = await origin();
     const repository = await server.repository('fleet');
     const base = await repository.commit({ a: '1' }, 'base');
@@ -114,7 +114,7 @@ describe('fetch', () => {
     for (const attempt of [1, 2]) {
       expect(await mirror.fetch(accepted), `attempt ${attempt}`).toEqual({ kind: 'diverged', head: rewritten, accepted });
     }
-    // The second look found the held commit here: nothing was downloaded twice.
+    // The held commit was fetched before: nothing was downloaded twice.
     expect(server.requests.filter((request) => request.method === 'POST')).toHaveLength(2);
     expect(await nativeGit(mirror.dir, 'rev-parse', 'refs/heads/main')).toBe(accepted);
     expect((await mirror.commit(rewritten)).subject).toBe('second, again');
@@ -126,7 +126,7 @@ describe('fetch', () => {
     expect(await mirror.fetch(rewritten)).toEqual({ kind: 'advanced', head: next, from: rewritten });
   });
 
-  it('holds a branch that was put back', async () => {
+  it('holds a branch that was moved back', async () => {
     const server = await origin();
     const repository = await server.repository('fleet');
     const first = await repository.commit({ a: '1' }, 'first');
@@ -150,7 +150,7 @@ describe('fetch', () => {
     expect(await mirror.fetch(head)).toEqual({ kind: 'unchanged', head });
   });
 
-  it('serialises calls made at once', async () => {
+  it('serialises concurrent calls', async () => {
     const server = await origin();
     const repository = await server.repository('fleet');
     const head = await repository.commit({ 'flake.nix': '{ }' }, 'first');
@@ -161,7 +161,7 @@ describe('fetch', () => {
     expect(again.kind).toBe('unchanged');
   });
 
-  it('tracks a branch with a slash, and starts anew when the folder was of another repository', async () => {
+  it('tracks a branch with a slash, and recreates a mirror of another repository', async () => {
     const server = await origin();
     const one = await server.repository('one');
     const two = await server.repository('two');
@@ -262,8 +262,8 @@ describe('commits and files', () => {
   });
 });
 
-describe('what the server may say', () => {
-  it('uses the token, and keeps it off the disk', async () => {
+describe('answers of the server', () => {
+  it('uses the token, and never writes it to the disk', async () => {
     const server = await origin({ token: 'hunter2-token' });
     const repository = await server.repository('fleet');
     const head = await repository.commit({ a: '1' }, 'first');
@@ -272,7 +272,7 @@ describe('what the server may say', () => {
     expect(await mirror.fetch(undefined)).toMatchObject({ kind: 'advanced', head });
     const before = server.requests.length;
     await mirror.fetch(head);
-    // Once it was taken the token is sent at once, without waiting to be refused.
+    // An accepted token is sent with the first request, without waiting for a refusal.
     expect(server.requests.slice(before).map((request) => request.status)).toEqual([200]);
 
     const files = await readdir(mirror.dir, { recursive: true, withFileTypes: true });
@@ -287,7 +287,7 @@ describe('what the server may say', () => {
     expect(log.lines.join('\n')).not.toContain('hunter2-token');
   });
 
-  it('gives up on a wrong token at once, and recovers when it is right on the next start', async () => {
+  it('reports a wrong token after one request, and recovers with the right one at the next start', async () => {
     const server = await origin({ token: 'right' });
     const repository = await server.repository('fleet');
     await repository.commit({ a: '1' }, 'first');
@@ -302,16 +302,16 @@ describe('what the server may say', () => {
     expect((await right.fetch(undefined)).kind).toBe('advanced');
   });
 
-  it('asks for a token where one is wanted', async () => {
+  it('asks for a token where one is required', async () => {
     const server = await origin({ token: 'right' });
     const repository = await server.repository('fleet');
     const mirror = await mirrorOf(repository.url);
     const failure = await failureOf(mirror.fetch(undefined));
     expect(failure).toMatchObject({ code: 'REPOSITORY_UNAUTHORIZED', retryable: false });
-    expect(failure.message).toMatch(/wants a token.*FLOE_REPOSITORY_TOKEN_FILE/);
+    expect(failure.message).toMatch(/requires a token.*FLOE_REPOSITORY_TOKEN_FILE/);
   });
 
-  it('names a server that is down, and goes on when it is back', async () => {
+  it('names a server that is down, and continues when it is back', async () => {
     const dir = await temporaryFolder();
     const server = await startGitOrigin({ dir });
     const repository = await server.repository('fleet');
@@ -325,13 +325,13 @@ describe('what the server may say', () => {
     expect(await mirror.readFile(head, 'a')).toBe('1');
   });
 
-  it('names a repository that is not there', async () => {
+  it('names a repository that does not exist', async () => {
     const server = await origin();
     const mirror = await mirrorOf(`${server.url}/none.git`);
     expect(await failureOf(mirror.fetch(undefined))).toMatchObject({ code: 'REPOSITORY_NOT_FOUND', retryable: false });
   });
 
-  it('lists branches when the branch is not there, was deleted, or nothing was pushed yet', async () => {
+  it('lists the branches when the branch does not exist, was deleted, or nothing was pushed yet', async () => {
     const server = await origin();
     const repository = await server.repository('fleet');
     const mirror = await mirrorOf(repository.url);
@@ -354,7 +354,7 @@ describe('what the server may say', () => {
     expect(await mirror.fetch(head)).toMatchObject({ head: back });
   });
 
-  it('fetches on while the HEAD of the server names a branch that is not there', async () => {
+  it('fetches while the HEAD of the server names a branch that does not exist', async () => {
     const server = await origin();
     const repository = await server.repository('fleet');
     const first = await repository.commit({ a: '1' }, 'first');
@@ -366,7 +366,7 @@ describe('what the server may say', () => {
     expect(await mirror.readFile(second, 'a')).toBe('2');
   });
 
-  it('says that a page is not a repository, and that a server has a fault', async () => {
+  it('reports a web page in place of a repository, and an error of the server', async () => {
     let status = 200;
     const server = await origin({
       intercept: (_req, res) => {
@@ -383,7 +383,7 @@ describe('what the server may say', () => {
     expect(await failureOf(mirror.fetch(undefined))).toMatchObject({ code: 'REPOSITORY_UNAUTHORIZED' });
   });
 
-  it('follows a renamed repository on its server, and nobody to another server', async () => {
+  it('follows redirects on the same server, and none to another server', async () => {
     const elsewhere = await origin();
     let target = '';
     const server = await origin({
@@ -405,7 +405,7 @@ describe('what the server may say', () => {
     expect(elsewhere.requests).toEqual([]);
   });
 
-  it('refuses a pack that was cut short, and fetches it whole the next time', async () => {
+  it('refuses a truncated pack, and fetches it completely the next time', async () => {
     let isCutting = true;
     const server = await origin({
       intercept: (req, res) => {
@@ -430,7 +430,7 @@ describe('what the server may say', () => {
 });
 
 describe('time limits and threads', () => {
-  /** A server that accepts connections and says nothing. */
+  /** A server that accepts connections and never answers. */
   async function silentServer(): Promise<{ url: string; connected: Promise<void> }> {
     const connected = Promise.withResolvers<void>();
     const sockets = new Set<import('node:net').Socket>();
@@ -453,7 +453,7 @@ describe('time limits and threads', () => {
     const { url } = await silentServer();
     const mirror = await mirrorInThread(url, { silenceMs: 300 });
     expect(await failureOf(mirror.fetch(undefined))).toMatchObject({ code: 'GIT_TIMED_OUT', retryable: true });
-    // The limit is short enough to end a thread that is only slow to start: asked until it has started in time.
+    // The limit is so short that it may end a thread that starts slowly, so the call is repeated until it started in time.
     await expect.poll(() => failureOf(mirror.commit('a'.repeat(40) as CommitSha)), { timeout: 30_000 }).toMatchObject({ code: 'COMMIT_NOT_FOUND' });
   });
 
@@ -470,7 +470,7 @@ describe('time limits and threads', () => {
     await expect(mirror.fetch(undefined, AbortSignal.abort())).rejects.toMatchObject({ name: 'AbortError' });
   });
 
-  it('rejects what is open when it is closed', async () => {
+  it('rejects open calls when it is closed', async () => {
     const { url, connected } = await silentServer();
     const mirror = await mirrorInThread(url);
     const running = mirror.fetch(undefined).catch((error: unknown) => error);
@@ -480,7 +480,7 @@ describe('time limits and threads', () => {
     await expect(mirror.fetch(undefined)).rejects.toMatchObject({ name: 'AbortError' });
   });
 
-  /** The real thread, except that it first does what the file beside it says. */
+  /** The real thread, except that it first runs the file beside it. */
   async function faultyWorker(): Promise<{ workerUrl: URL; set(fault: string): Promise<void> }> {
     const dir = await temporaryFolder();
     const real = new URL('./mirror-worker.ts', import.meta.url).href;
@@ -534,7 +534,7 @@ describe('healing', () => {
     readonly first: CommitSha;
     readonly head: CommitSha;
   }
-  /** For tests that change nothing but a copy of its mirror. */
+  /** For tests that change only a copy of its mirror. */
   let shared: Mirrored;
   let sharedCleanups: typeof cleanups = [];
   beforeAll(async () => {
@@ -579,13 +579,13 @@ describe('healing', () => {
     ['only the marker', async (dir) => Promise.all(['HEAD', 'config', 'objects', 'refs'].map((name) => rm(join(dir, name), { recursive: true })))],
     ['an empty marker', async (dir) => truncate(join(dir, 'floe-mirror'), 0)],
     ['the rest of a write', async (dir) => writeFile(join(dir, 'floe-tmp', 'rest'), 'PACK')],
-  ])('mends a mirror with %s', async (_what, damage) => {
+  ])('repairs a mirror with %s', async (_what, damage) => {
     const { url, first, head } = shared;
     const dir = join(await temporaryFolder(), 'mirror');
     await cp(shared.dir, dir, { recursive: true });
     await damage(dir);
     const mirror = await mirrorOf(url, { dir });
-    // A damage that only a read can see takes a read and a second look.
+    // Damage that only a read detects: it takes a read and a second look.
     await mirror.fetch(head);
     await mirror.changedPaths(first, head).catch(() => undefined);
     expect(await mirror.fetch(head)).toEqual({ kind: 'unchanged', head });
@@ -595,7 +595,7 @@ describe('healing', () => {
     expect(await readdir(join(dir, 'floe-tmp'))).toEqual([]);
   });
 
-  it('reports damage found by a read as retryable, and keeps the mirror while the server is away', async () => {
+  it('reports damage found by a read as retryable, and keeps the mirror while the server does not answer', async () => {
     const { server, url, dir, first, head } = await mirroredRepository();
     const lost = (await packs(dir, '.pack')).map((path) => rm(path));
     await Promise.all(lost);
@@ -606,9 +606,9 @@ describe('healing', () => {
     expect(await packs(dir, '.idx')).toHaveLength(2);
   });
 
-  it('makes a mirror anew once for a head, and then says what is wrong with the repository', async () => {
+  it('recreates a mirror once per head, and then reports what is wrong with the repository', async () => {
     const { server, repository, url, dir, first, head } = await mirroredRepository();
-    // The origin loses a folder: what it sends from now on is not whole, however often it is asked.
+    // The origin loses a folder: from now on, whatever it sends is incomplete.
     const tree = (await repository.git('rev-parse', `${head}:b`)).trim();
     await rm(join(repository.bareDir, 'objects', tree.slice(0, 2), tree.slice(2)), { force: true });
     await repository.git('--git-dir', repository.bareDir, 'config', 'uploadpack.allowAnySHA1InWant', 'true');
@@ -623,7 +623,7 @@ describe('healing', () => {
     }
     expect(log.lines.filter((line) => line.includes('is replaced'))).toHaveLength(1);
     expect(server.requests.filter(({ method }) => method === 'POST').length).toBeLessThan(8);
-    // A thread of its own makes no difference: the note is on the disk.
+    // Also in a new thread, because the note is on the disk.
     await mirror[Symbol.asyncDispose]();
     const again = await mirrorOf(url, { dir, logger: log.logger });
     await again.changedPaths(undefined, head).catch(() => undefined);
@@ -637,7 +637,7 @@ describe('healing', () => {
     ['no date', 'Ada <ada@example.org>'],
     ['a date beyond all years', 'Ada <ada@example.org> 99999999999999999 +0000'],
     ['nothing in it', ''],
-  ])('takes a commit whose author line has %s, and downloads nothing twice', async (_what, line) => {
+  ])('accepts a commit whose author line has %s, and downloads nothing twice', async (_what, line) => {
     const { server, repository, url, dir, head } = await mirroredRepository();
     const file = join(await temporaryFolder(), 'commit');
     const tree = await repository.git('rev-parse', `${head}^{tree}`);
@@ -654,7 +654,7 @@ describe('healing', () => {
     expect(log.lines).toEqual([]);
   });
 
-  it('knows nothing of what changed since a commit that a force-push took away', async () => {
+  it('does not know the changes since a commit that a force-push removed', async () => {
     const { repository, url, head } = await mirroredRepository();
     const rewritten = await repository.rewrite({ a: '3' }, 'second, again');
     const mirror = await mirrorOf(url);
@@ -662,7 +662,7 @@ describe('healing', () => {
     expect(await mirror.changedPaths(head, rewritten)).toBe('unknown');
   });
 
-  it('leaves a folder alone that is not a mirror', async () => {
+  it('does not touch a folder that is not a mirror', async () => {
     const { url } = await mirroredRepository();
     const dir = await temporaryFolder();
     await writeFile(join(dir, 'precious'), 'data');
@@ -673,7 +673,7 @@ describe('healing', () => {
     expect(await readdir(dir)).toEqual(['precious']);
   });
 
-  /** Fetches in a process of its own that is killed as soon as the folder shows `sign`. */
+  /** Fetches in a separate process, which is killed as soon as the folder shows `sign`. */
   async function fetchAndDie(url: string, dir: string, sign: string): Promise<void> {
     const script = join(await temporaryFolder(), 'fetch.mjs');
     await writeFile(
@@ -719,7 +719,7 @@ describe('healing', () => {
   it.each([
     ['the pack came', String.raw`\.pack$`],
     ['the pack has its index', String.raw`\.idx$`],
-  ])('survives being killed in a later fetch once %s, and stays of use meanwhile', async (_what, sign) => {
+  ])('survives being killed in a later fetch once %s, and stays readable meanwhile', async (_what, sign) => {
     const { repository, url, dir, first, head } = await mirroredRepository();
     const next = await repository.commit({ a: '3' }, 'third');
     await fetchAndDie(url, dir, sign);
@@ -741,7 +741,7 @@ describe('openMirror', () => {
     expect(await failureOf(open('https://example.org/fleet.git', '../x'))).toMatchObject({ code: 'BRANCH_NAME_INVALID', retryable: false });
   });
 
-  it('warns of a token that would be sent in clear', async () => {
+  it('warns about a token that would be sent unencrypted', async () => {
     const log = memoryLogger();
     await mirrorInThread('http://git.example.org/fleet.git', { token: new Secret('t0ken'), logger: log.logger });
     expect(log.lines.join('\n')).toContain('without encryption');

@@ -9,57 +9,56 @@ import { VARIANT_BRANCH } from './variant.ts';
 import { flakeUrl, parseBranchName, parseRepositoryUrl } from './repository-url.ts';
 
 export interface MirrorOptions {
-  /** The mirror's own folder: made when missing, and wiped when it is damaged or of another repository. */
+  /** The mirror's own folder: created when missing, and wiped when it is damaged or of another repository. */
   readonly dir: string;
   /** `https://…` (or `http://…`), without credentials. */
   readonly url: string;
   readonly branch: string;
-  /** The folder of the repository that has the flake; undefined: its root. */
+  /** The folder of the flake within the repository; undefined: the root. */
   readonly directory?: string | undefined;
-  /** Sent as the password of `x-access-token`, which GitHub, GitLab and Forgejo take. A source is read for each fetch. */
+  /** Sent as the password of `x-access-token`, which GitHub, GitLab and Forgejo accept. A function is called for each fetch. */
   readonly token?: Secret | SecretSource | undefined;
   readonly logger: Logger;
   readonly limits?: RepositoryLimits | undefined;
-  /** How long a call may show no progress, in ms; the wait for its turn is not counted. Default: 2 minutes. */
+  /** How long a call may go without progress, in ms, without the wait for its turn. Default: 2 minutes. */
   readonly silenceMs?: number | undefined;
-  /** Told a few times a second while a fetch goes on. */
+  /** Called a few times a second during a fetch. */
   readonly onProgress?: ((progress: FetchProgress) => void) | undefined;
-  /** Where the thread's code is when it does not lie beside this file, as after bundling. */
+  /** Where the thread's code is, when it is not beside this file, as in a bundle. */
   readonly workerUrl?: URL | undefined;
 }
 
 /**
- * A bare mirror of one branch of a repository, for Nix to evaluate from. The work is done in a thread of its own, one
- * call at a time. All calls throw `FloeError` with a {@link GitErrorCode}.
- *
- * One process uses a mirror at a time. Two do it no harm that the next fetch does not mend, since every file appears
- * whole or not at all, but they disturb each other: a fetch can fail with `MIRROR_BROKEN`, or do its work twice.
+ * A bare mirror of one branch of a repository, from which Nix evaluates. A worker thread runs one call at a time. All calls throw
+ * `FloeError` with a {@link GitErrorCode}.
+ * One process should use a mirror at a time. Two cause no damage that the next fetch does not repair, because every file is
+ * written atomically, but a fetch may then fail with `MIRROR_BROKEN`, or do its work twice.
  */
 export interface GitMirror extends AsyncDisposable {
-  /** Looks at the branch and fetches what is new, given the commit that was last accepted. */
+  /** Looks at the branch and fetches new commits. The argument is the last accepted commit. */
   fetch(accepted: CommitSha | undefined, signal?: AbortSignal): Promise<FetchOutcome>;
-  /** Moves the mirror's branch to a commit that was fetched, also backwards or sideways: Nix sees only what is on it. */
+  /** Moves the mirror's branch to a commit that was fetched, also backwards or sideways. Nix only sees commits of that branch. */
   accept(sha: CommitSha): Promise<void>;
   commit(sha: CommitSha): Promise<CommitInfo>;
   /**
-   * The paths that differ between two commits, sorted; from undefined gives every path as added. Unknown when the mirror
-   * no longer has `from` (a force-push took it away), or when they are too many: callers only order things by them.
+   * The paths that differ between two commits, sorted; `from` undefined: all paths, as added. 'unknown' when the mirror does not
+   * have `from` any more (removed by a force-push), or when there are too many: callers only order hosts by them.
    */
   changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[] | 'unknown'>;
-  /** Looks at all files of a commit. Throws `REPOSITORY_TOO_LARGE` for a tree that must not be laid out as files. */
+  /** Inspects all files of a commit. Throws `REPOSITORY_TOO_LARGE` for a tree that must not be checked out. */
   inspect(sha: CommitSha): Promise<TreeReport>;
-  /** What Nix calls a commit that is `sha` but for these files, which cannot be read there. */
+  /** The flake URL of a commit like `sha` in which these files cannot be read. */
   flakeUrlWithout(sha: CommitSha, paths: readonly string[]): Promise<string>;
-  /** A file's text (a symbolic link's target) at a commit; undefined when there is no file at that path. */
+  /** A file's text (a symbolic link's target) at a commit; undefined: there is no file at that path. */
   readFile(sha: CommitSha, path: string): Promise<string | undefined>;
-  /** What Nix calls the commit, which must be on the mirror's branch: `git+file://<dir>?ref=<branch>&rev=<sha>`, and the folder of its flake. */
+  /** The flake URL of a commit on the mirror's branch: `git+file://<dir>?ref=<branch>&rev=<sha>`, with the flake's folder. */
   flakeUrl(sha: CommitSha): string;
 }
 
 const DEFAULT_SILENCE_MS = 120_000;
 const DEFAULT_TOKEN_SETTING = 'FLOE_REPOSITORY_TOKEN_FILE';
 
-/** Opens a mirror. The settings are checked here; folder and server are touched by the first call. */
+/** Opens a mirror. Checks the settings; the first call uses the folder and the server. */
 export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
   const dir = resolve(options.dir);
   const url = parseRepositoryUrl(options.url);

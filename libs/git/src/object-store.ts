@@ -13,21 +13,18 @@ export interface GitObject {
   readonly bytes: Buffer;
 }
 
-/**
- * isomorphic-git keeps packs and the bases of deltas for as long as its cache lives. Once it has grown by this much, it
- * gets a new one, and reads the packs again.
- */
+/** isomorphic-git caches packs and the bases of deltas without limit. When the cache has grown by this much, it is replaced by an empty one. */
 const CACHE_BYTES = 256 * 1024 ** 2;
-/** Between two looks at how much it has grown. */
+/** Interval of the checks of that growth. */
 const LOOK_READS = 32;
 const LOOK_BYTES = 1024 ** 2;
 
-/** Reads objects of a mirror through isomorphic-git. */
+/** Reads objects of a mirror by isomorphic-git. */
 export class ObjectStore {
   readonly #gitdir: string;
   readonly #maxObjectBytes: number;
   #cache = {};
-  /** What buffers took when the cache was new and had the packs. */
+  /** Memory of buffers when the cache was new and had read the packs. */
   #startBytes: number | undefined;
   #reads = 0;
   #readBytes = 0;
@@ -37,14 +34,14 @@ export class ObjectStore {
     this.#maxObjectBytes = maxObjectBytes;
   }
 
-  /** The object, checked against its id; undefined when it is not here. */
+  /** The object, checked against its id; undefined: it is not in the mirror. */
   async read(oid: string): Promise<GitObject | undefined> {
     const found = await this.#find(oid);
     if (found === undefined) return undefined;
     const { type, bytes } = found;
     if (bytes.length > this.#maxObjectBytes) throw objectTooLarge(bytes.length, this.#maxObjectBytes);
     const hash = createHash('sha1').update(`${type} ${bytes.length}\0`).update(bytes).digest('hex');
-    if (hash !== oid) throw new DamagedError(`the object ${oid} has another content`);
+    if (hash !== oid) throw new DamagedError(`the object ${oid} does not match its id`);
     this.#boundCache(bytes.length);
     return found;
   }
@@ -55,7 +52,7 @@ export class ObjectStore {
     return object && { size: object.bytes.length, beginning: object.bytes.subarray(0, count) };
   }
 
-  /** Forgets what is open: the files are others now. */
+  /** Clears the cache after files have changed. */
   close(): void {
     this.#cache = {};
     this.#startBytes = undefined;

@@ -10,7 +10,7 @@ import type { GitMirror } from './index.ts';
 import { mirrorHere } from './test/mirror-here.ts';
 import { pointBranch, rawTree, writeRawObject } from './test/raw-objects.ts';
 
-// What a branch may point at, as git stores it and not as git writes it: one commit's trouble at most.
+// Objects that a branch may point at, in every form that git stores. Each may at most cost its own commit.
 vi.setConfig({ testTimeout: 120_000 });
 
 let folder: string;
@@ -39,7 +39,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** What taking in the head comes to, as the pipeline does it: fetch, accept, read, look at its files, compare. */
+/** Takes in the head as the pipeline does: fetch, accept, read, inspect its files, compare. */
 async function takeIn(accepted: CommitSha): Promise<string> {
   try {
     const { kind, head } = await mirror.fetch(accepted);
@@ -55,7 +55,7 @@ async function takeIn(accepted: CommitSha): Promise<string> {
   }
 }
 
-/** Nothing was thrown away for it, and the next good commit goes through. */
+/** Nothing was deleted because of it, and the next valid commit is taken in. */
 async function expectUnharmed(): Promise<void> {
   expect(log.filter((line) => line.includes('is replaced'))).toEqual([]);
   await pointBranch(repository.bareDir, good);
@@ -96,7 +96,7 @@ const extra = fc.array(
   { maxLength: 4 },
 );
 
-it('takes generated commits, or refuses each in one failure of its own', async () => {
+it('accepts generated commits, or refuses each with its own error', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.record({
@@ -144,7 +144,7 @@ it.each<[string, () => Promise<string>]>([
   ['a blob', async () => blob],
   ['a tag', async () => await writeRawObject(repository.bareDir, 'tag', `object ${good}\ntype commit\ntag v1\ntagger ${who}\n\nv1\n`)],
   ['a tag of a tree', async () => await writeRawObject(repository.bareDir, 'tag', `object ${tree}\ntype tree\ntag v1\ntagger ${who}\n\nv1\n`)],
-])('refuses a branch that points at %s, and goes on with the next commit', async (_what, make) => {
+])('refuses a branch that points at %s, and continues with the next commit', async (_what, make) => {
   await pointBranch(repository.bareDir, await make());
   const before = server.requests.length;
   for (let look = 0; look < 3; look += 1) expect(await takeIn(good)).toBe('COMMIT_UNREADABLE');
@@ -165,7 +165,7 @@ it.each<[string, string]>([
   expect(await mirror.fetch(next)).toMatchObject({ kind: 'unchanged' });
 });
 
-it('tracks a branch that is a symbolic ref to another, as HEAD is', async () => {
+it('tracks a branch that is a symbolic ref to another', async () => {
   const next = await repository.commit({ a: '2' }, 'next', { branch: 'trunk' });
   await writeFile(join(repository.bareDir, 'refs/heads/main'), 'ref: refs/heads/trunk\n');
   expect(await takeIn(good)).toBe('taken');

@@ -45,7 +45,7 @@ async function packFiles(): Promise<string[]> {
   return (await readdir(join(dir, 'objects/pack'))).toSorted();
 }
 
-/** Pushes so often that the packs are worn, with a fetch for each push. */
+/** Pushes and fetches until there are more packs than allowed. */
 async function pushMany(to: GitMirror, from?: CommitSha): Promise<CommitSha> {
   let head = from;
   for (let index = 0; index <= MAX_PACKS; index += 1) {
@@ -66,7 +66,7 @@ async function expectWhole(of: GitMirror, head: CommitSha): Promise<void> {
   expect(`${stdout}${stderr}`).not.toMatch(/failed|error|missing|bad/);
 }
 
-it('become one at the next look that finds nothing new, however often is pushed', async () => {
+it('are merged at the next look that finds nothing new, however many pushes there were', async () => {
   const mine = mirror();
   let head: CommitSha | undefined;
   for (let round = 0; round < 3; round += 1) {
@@ -82,7 +82,7 @@ it('become one at the next look that finds nothing new, however often is pushed'
   expect(log).toEqual([]);
 });
 
-it('are used as they are while everything cannot be downloaded, which is not tried at each look', async () => {
+it('are used as they are while a complete download fails, which is not tried at each look', async () => {
   const mine = mirror();
   const head = await pushMany(mine);
   isDown = true;
@@ -90,10 +90,10 @@ it('are used as they are while everything cannot be downloaded, which is not tri
   expect(server.requests.filter(({ status }) => status === 500)).toHaveLength(1);
   expect((await packFiles()).length).toBeGreaterThan(2 * MAX_PACKS);
   await expectWhole(mine, head);
-  expect(log.join()).toContain('could not be made one');
+  expect(log.join()).toContain('could not be merged');
 });
 
-it('are not thrown away while a force-push is held: what was accepted stays readable', async () => {
+it('are not deleted while a force-push is held: the accepted commit stays readable', async () => {
   const mine = mirror();
   const accepted = await pushMany(mine);
   const rewritten = await repository.rewrite({ other: 'x' }, 'rewritten');
@@ -105,13 +105,13 @@ it('are not thrown away while a force-push is held: what was accepted stays read
   await expect(mine.commit(accepted)).rejects.toMatchObject({ code: 'COMMIT_NOT_FOUND' });
 });
 
-it('leave a mirror that works, wherever the work was broken off', async () => {
+it('leave a working mirror, wherever the merge was interrupted', async () => {
   const mine = mirror();
   const head = await pushMany(mine);
   const old = join(folder, 'old');
   await cp(join(dir, 'objects/pack'), old, { recursive: true });
   await mine.fetch(head);
-  // The one pack and all others; then as each file is removed, indices first.
+  // The one pack with all others; then as each file is removed, indices first.
   const names = (await readdir(old)).toSorted();
   for (let gone = 0; gone <= names.length; gone += 4) {
     await rm(join(dir, 'objects/pack'), { recursive: true });

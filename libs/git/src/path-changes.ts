@@ -1,4 +1,4 @@
-/** How a path differs between two commits. A changed mode or target of a link or submodule is 'modified'. */
+/** How a path differs between two commits. A changed mode, or target of a link or submodule, is 'modified'. */
 export interface PathChange {
   /** From the root of the repository, with `/`. A file, a symbolic link or a submodule; never a folder. */
   readonly path: string;
@@ -13,17 +13,17 @@ export interface TreeEntry {
   readonly type: 'blob' | 'tree' | 'commit';
 }
 
-/** More than this is no change that an order could be made of; a hostile tree has no end. */
+/** With more changes than this an order by them has no value; a hostile tree is endless. */
 const MAX_CHANGES = 100_000;
-/** What a path may have on Linux. */
+/** The longest path on Linux. */
 const MAX_PATH_LENGTH = 4_096;
 export const TOO_MANY_CHANGES = 'too many changes';
 
 type ReadTree = (oid: string) => Promise<readonly TreeEntry[]>;
 
 /**
- * The paths that differ between two trees, sorted. Only folders with different ids are read, so the cost follows the
- * change and not the size of the repository. `from` undefined stands for a tree with nothing in it.
+ * The paths that differ between two trees, sorted. Only folders with different ids are read, so the cost depends on the change
+ * and not on the size of the repository. `from` undefined: an empty tree.
  */
 export async function diffTrees(from: string | undefined, to: string, readTree: ReadTree): Promise<PathChange[] | typeof TOO_MANY_CHANGES> {
   const changes: PathChange[] = [];

@@ -1,9 +1,9 @@
-/** What comes between two lengths: a line's bytes, the mark of an end, or the end of the stream. */
+/** One item of the stream: a line's bytes, a flush or another marker, or the end. */
 export type Packet = Buffer | 'flush' | 'end';
 
-/** The stream is not made of pkt-lines, or ends within one. */
+/** The stream does not consist of pkt-lines, or ends within one. */
 export class PacketError extends Error {
-  /** True when the stream ended too early, false when it is something else than git. */
+  /** True when the stream ended too early; false when it is not git's protocol. */
   readonly isCutShort: boolean;
   constructor(message: string, isCutShort: boolean) {
     super(message);
@@ -11,18 +11,18 @@ export class PacketError extends Error {
   }
 }
 
-/** A line as git sends it: its length in four hex digits, then its bytes (git: gitprotocol-common). */
+/** Encodes a line: its length in four hex digits, then its bytes (git: gitprotocol-common). */
 export function encodePacket(text: string): string {
   return `${(4 + Buffer.byteLength(text)).toString(16).padStart(4, '0')}${text}`;
 }
 
-/** A packet as it was read, to hand on. */
+/** A packet as it was read, to forward it. */
 export function frame(packet: Exclude<Packet, 'end'>): Buffer {
   if (packet === 'flush') return Buffer.from('0000');
   return Buffer.concat([Buffer.from((4 + packet.length).toString(16).padStart(4, '0')), packet]);
 }
 
-/** Reads pkt-lines from a body as it comes. Holds one line (64 KiB) and one chunk, however long the body is. */
+/** Reads pkt-lines from a stream. Holds one line (64 KiB) and one chunk, however long the stream is. */
 export class PacketReader {
   readonly #chunks: AsyncIterator<Uint8Array>;
   #rest: Buffer = Buffer.alloc(0);
@@ -37,10 +37,10 @@ export class PacketReader {
       throw new PacketError('the answer ends within a length', true);
     }
     const digits = this.#rest.toString('latin1', 0, 4);
-    if (!/^[0-9a-fA-F]{4}$/.test(digits)) throw new PacketError('the answer is not made of pkt-lines', false);
+    if (!/^[0-9a-fA-F]{4}$/.test(digits)) throw new PacketError('the answer does not consist of pkt-lines', false);
     const length = Number.parseInt(digits, 16);
     if (length < 4) {
-      // 0001 and 0002 are of protocol 2, which is not asked for.
+      // 0001 and 0002 belong to protocol 2, which is not requested.
       if (length !== 0) throw new PacketError(`a pkt-line of length ${digits}`, false);
       this.#rest = this.#rest.subarray(4);
       return 'flush';

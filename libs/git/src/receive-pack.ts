@@ -20,23 +20,23 @@ export interface ReceivePackOptions {
   readonly limits: RepositoryLimits;
   readonly http: GitHttp;
   readonly head: CommitSha;
-  /** The ref of a commit that is here with all that is behind it. */
+  /** A ref to a commit that is present with its complete history. */
   readonly haveRef: string;
   readonly advertisement: Advertisement;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: FetchProgress) => void;
 }
 
-/** Fewer bytes than this are no progress: a server that sends one now and then is as good as silent. */
+/** Fewer bytes than this are no progress: a server that sends single bytes now and then counts as silent. */
 const LEAST_BYTES = 1024;
 const PROGRESS_MS = 250;
-/** Where an index says how many objects it has: the last entry of its fan-out. */
+/** Where an index has its number of objects: the last entry of its fan-out table. */
 const INDEX_COUNT_OFFSET = 8 + 255 * 4;
 
 /**
- * Lets isomorphic-git fetch what the head has and we have not. Its `http` and `fs` are guarded: bytes are counted as they
- * come, and a pack is judged whole before it is written or unpacked. Nothing is left of one that is refused. Returns the
- * path of the pack.
+ * Lets isomorphic-git fetch the objects that the mirror lacks. Its `http` and `fs` are wrapped: bytes are counted as they arrive,
+ * and a pack is checked as a whole before it is written or unpacked. A refused pack leaves no files. Returns the path of the
+ * pack.
  */
 export async function receivePack(options: ReceivePackOptions): Promise<string> {
   const { dir, url, branch, advertisement } = options;
@@ -56,7 +56,7 @@ export async function receivePack(options: ReceivePackOptions): Promise<string> 
       onProgress: ({ loaded, total }) => guard.indexed(loaded, total),
     });
     if (guard.failure !== undefined) throw guard.failure;
-    if (guard.whole === undefined) throw new Error('there was no pack in the answer');
+    if (guard.whole === undefined) throw new Error('the answer contained no pack');
     return guard.whole;
   } catch (caught) {
     await guard.discard();
@@ -67,9 +67,9 @@ export async function receivePack(options: ReceivePackOptions): Promise<string> 
   }
 }
 
-/** The server ended in the middle of what it had to send. */
+/** The server stopped before it had sent everything. */
 export function incompleteTransfer(url: string, cause?: unknown): Error {
-  return gitError('REPOSITORY_UNREACHABLE', `${url} sent only a part of what was asked for, or something broken; the fetch is tried again`, {
+  return gitError('REPOSITORY_UNREACHABLE', `${url} sent an incomplete or damaged answer; Floe tries again`, {
     data: { url },
     cause,
   });
@@ -80,11 +80,11 @@ function asError(thrown: unknown): Error {
 }
 
 class FetchGuard {
-  /** The first one: isomorphic-git swallows some errors, and tries to write a second time. */
+  /** The first error: isomorphic-git swallows some, and tries to write a second time. */
   failure: Error | undefined;
   readonly #options: ReceivePackOptions;
   readonly #report: (progress: FetchProgress) => void;
-  /** The pack that came with its index. */
+  /** The pack for which an index was written. */
   whole: string | undefined;
   #packPath: string | undefined;
   #receivedBytes = 0;
@@ -131,12 +131,12 @@ class FetchGuard {
     this.#report({ receivedBytes: this.#receivedBytes, objects, totalObjects });
   }
 
-  /** A pack whose index did not come is of no use. */
+  /** A pack without an index is useless. */
   async discard(): Promise<void> {
     if (this.#packPath !== undefined) await fs.rm(this.#packPath, { force: true });
   }
 
-  /** What was discovered already, without all that is of no use here: there may be a million refs. */
+  /** The list of refs from the discovery, without those that are not needed: there may be a million. */
   #listing(): Buffer {
     const { head, branch, advertisement } = this.#options;
     const capabilities = ['side-band-64k', 'ofs-delta'].filter((name) => advertisement.capabilities.has(name)).join(' ');
@@ -144,7 +144,7 @@ class FetchGuard {
     return Buffer.from(`${encodePacket('# service=git-upload-pack\n')}0000${refs}0000`);
   }
 
-  /** The answer as it comes, but for the words that end it: isomorphic-git takes them for the end of the pack. */
+  /** The answer without the server's final error message, which isomorphic-git would take for the end of the pack. */
   async *#heard(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
     const packets = new PacketReader(this.#counted(body));
     try {
@@ -166,7 +166,7 @@ class FetchGuard {
     try {
       for await (const chunk of body) {
         this.#receivedBytes += chunk.length;
-        if (this.#receivedBytes > maxBytes) throw tooLarge(`what is new in it is more than ${mib(maxBytes)} to download`, DOWNLOAD_SETTING);
+        if (this.#receivedBytes > maxBytes) throw tooLarge(`its new objects are a download of more than ${mib(maxBytes)}`, DOWNLOAD_SETTING);
         this.#report({ receivedBytes: this.#receivedBytes, objects: 0, totalObjects: 0 });
         yield chunk;
       }
@@ -184,17 +184,17 @@ class FetchGuard {
       this.#packPath = path;
       await folder.writeWhole(path, bytes);
     } else if (path.endsWith('.idx')) {
-      // It leaves out what it cannot unpack.
-      if (bytes.readUInt32BE(INDEX_COUNT_OFFSET) !== this.#count) throw new Error('a pack holds objects that cannot be unpacked');
+      // isomorphic-git leaves out objects that it cannot unpack.
+      if (bytes.readUInt32BE(INDEX_COUNT_OFFSET) !== this.#count) throw new Error('a pack contains objects that cannot be unpacked');
       await folder.writeWhole(path, bytes);
       this.whole = this.#packPath;
       this.#packPath = undefined;
     }
-    // Refs are moved by us, once everything behind them is here.
+    // The caller moves the refs, once everything that they refer to is present.
   }
 }
 
-/** What the server says when it gives up: in a line before the pack, or on the third band (git: gitprotocol-pack). */
+/** A server's error message: in a line before the pack, or on the third band (git: gitprotocol-pack). */
 function lastWords(packet: Buffer): string | undefined {
   if (packet[0] === 3) return packet.toString('utf8', 1);
   return packet.toString('latin1', 0, 4) === 'ERR ' ? packet.toString('utf8', 4) : undefined;

@@ -4,10 +4,10 @@ import type { CommitSha } from '@floe/model';
 import { readFileIfPresent } from '@floe/runtime';
 import { codeOf } from './errors.ts';
 
-/** The refs of a mirror: one file each. Only this package writes there, so none is packed. */
+/** The refs of a mirror: one file each. Only this package writes them, so none is packed. */
 export interface Refs {
   read(ref: string): Promise<string | undefined>;
-  /** Does nothing when the ref is there already. */
+  /** Does nothing when the ref already has this value. */
   move(ref: string, sha: CommitSha): Promise<void>;
 }
 
@@ -29,7 +29,7 @@ export function openRefs(dir: string, writeWhole: (path: string, content: string
         await writeWhole(join(dir, ref), `${sha}\n`);
       } catch (error) {
         if (!isOtherKind(error)) throw error;
-        // Another branch was tracked before: "release" is a file, and "release/25.05" needs it to be a folder.
+        // The mirror tracked another branch before: "release" is a file, and "release/25.05" needs a folder of that name.
         await rm(join(dir, 'refs', 'heads'), { recursive: true, force: true });
         await writeWhole(join(dir, ref), `${sha}\n`);
       }

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { readFileIfPresent } from '@floe/runtime';
 
 const NAME = 'floe-remade';
-/** A disk may damage the same mirror twice, but not within minutes. */
+/** A disk may damage the same mirror again, but not within minutes. */
 const VALID_MS = 3600_000;
 
-/** Notes for which head the mirror was made anew last. On the disk: the thread that reads it may die of what it reads. */
+/** Records for which head the mirror was last recreated. On the disk, because the thread may die of what it reads. */
 export interface RemakeNote {
   isNoted(head: string): Promise<boolean>;
   note(head: string): Promise<void>;
@@ -17,7 +17,7 @@ export function openRemakeNote(dir: string, writeWhole: (path: string, content: 
   return {
     async isNoted(head) {
       if ((await readFileIfPresent(path)) !== head) return false;
-      // Both times are of the file system's clock.
+      // Both times are from the file system's clock.
       const written = (await stat(path)).mtimeMs;
       await writeWhole(`${path}-now`, '');
       return Math.abs((await stat(`${path}-now`)).mtimeMs - written) < VALID_MS;

@@ -22,7 +22,7 @@ describe('parseRepositoryUrl', () => {
   });
 
   it.each(['ssh://git@github.com/acme/fleet.git', 'git@github.com:acme/fleet.git', 'github.com:acme/fleet', 'git+ssh://host/fleet'])(
-    'sends %s to https with a token',
+    'recommends https with a token for %s',
     (text) => {
       const failure = failureOf(() => parseRepositoryUrl(text));
       expect(failure.code).toBe('REPOSITORY_URL_UNSUPPORTED');

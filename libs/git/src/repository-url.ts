@@ -5,8 +5,8 @@ import { gitError } from './errors.ts';
 const SCP_LIKE = /^(?:[^/@\s]+@)?[^/:\s]+:(?!\/\/)/;
 
 /**
- * The address of a repository in the form that requests use. Throws `REPOSITORY_URL_UNSUPPORTED` for anything but
- * HTTP(S), and for an address with a password in it: it would end up in logs and in the mirror's configuration.
+ * Normalises the address of a repository. Throws `REPOSITORY_URL_UNSUPPORTED` for other protocols than HTTP(S), and for an
+ * address with a password, which would end up in logs and in the mirror's configuration.
  */
 export function parseRepositoryUrl(text: string): string {
   const trimmed = text.trim();
@@ -27,12 +27,12 @@ export function parseRepositoryUrl(text: string): string {
   return withoutTrailingSlashes(url.href);
 }
 
-// The address itself stays out of the message and the data: it may hold a password.
+// Neither the message nor the data contain the address, because it may contain a password.
 function unsupported(reason: string): Error {
   return gitError('REPOSITORY_URL_UNSUPPORTED', `the repository's URL cannot be used: ${reason}`);
 }
 
-/** Checks a branch's name as git does (git-check-ref-format), short of its rarest rules. Throws `BRANCH_NAME_INVALID`. */
+/** Checks a branch name by git's rules (git-check-ref-format), except the rarest. Throws `BRANCH_NAME_INVALID`. */
 export function parseBranchName(text: string): string {
   const parts = text.split('/');
   const isValid =
@@ -42,12 +42,12 @@ export function parseBranchName(text: string): string {
     !text.startsWith('-') &&
     parts.every((part) => part !== '' && !part.startsWith('.') && !part.endsWith('.') && !part.endsWith('.lock'));
   if (isValid) return text;
-  throw gitError('BRANCH_NAME_INVALID', `"${text}" is not a name of a branch: set FLOE_REPOSITORY_BRANCH to one, such as main`, {
+  throw gitError('BRANCH_NAME_INVALID', `"${text}" is not a valid branch name: set FLOE_REPOSITORY_BRANCH to one, such as main`, {
     data: { branch: text },
   });
 }
 
-/** What Nix calls a commit of the mirror. The commit must be on the mirror's branch. */
+/** The flake URL of a commit of the mirror. The commit must be on the mirror's branch. */
 export function flakeUrl(dir: string, branch: string, sha: CommitSha, directory?: string): string {
   const path = dir.split('/').map(encodeURIComponent).join('/');
   const ref = branch.split('/').map(encodeURIComponent).join('/');

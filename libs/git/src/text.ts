@@ -1,4 +1,4 @@
-/** What a person wrote into a commit is shown on terminals, pages and commits: one line, of a bounded length, nothing that steers a terminal. */
+/** Makes text from a commit safe for terminals, pages and commit statuses: one line, of limited length, without control characters. */
 export function shownText(text: string, maxLength: number): string {
   const line = text
     .slice(0, maxLength * 4)
@@ -6,6 +6,6 @@ export function shownText(text: string, maxLength: number): string {
     .replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/gu, '\uFFFD')
     .trim();
   if (line.length <= maxLength) return line;
-  // A cut never leaves half a character.
+  // Never cuts a surrogate pair.
   return `${line.slice(0, maxLength - 1).replace(/[\uD800-\uDBFF]$/, '')}…`;
 }

@@ -2,7 +2,7 @@ import { FloeError, isFloeError, type ErrorData, type LogFields } from '@floe/ru
 import type { RepositoryLimits } from './limits.ts';
 import type { FetchProgress, MirrorOperations } from './mirror-types.ts';
 
-/** What the thread is started with. */
+/** The data with which the thread is started. */
 export interface ThreadData {
   readonly dir: string;
   readonly url: string;
@@ -11,7 +11,7 @@ export interface ThreadData {
   readonly limits: RepositoryLimits;
 }
 
-/** To the thread: one call at a time, and the end of the current one. */
+/** Messages to the thread: one call at a time, and the cancellation of the current one. */
 export type ThreadRequest =
   | {
       [Name in keyof MirrorOperations]: {
@@ -23,16 +23,16 @@ export type ThreadRequest =
     }[keyof MirrorOperations]
   | { readonly kind: 'cancel'; readonly id: number };
 
-/** From the thread. */
+/** Messages from the thread. */
 export type ThreadReply =
   | { readonly kind: 'done'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'failed'; readonly id: number; readonly failure: ThreadFailure }
-  /** The call is alive. */
+  /** Progress: the call is alive. */
   | { readonly kind: 'alive' }
   | { readonly kind: 'progress'; readonly progress: FetchProgress }
   | { readonly kind: 'warning'; readonly message: string; readonly fields: LogFields };
 
-/** An error in a form that survives the way between threads, with the messages of its causes. */
+/** An error in a form that can be posted between threads, with the messages of its causes. */
 export interface ThreadFailure {
   readonly code: string | undefined;
   readonly message: string;
@@ -41,7 +41,7 @@ export interface ThreadFailure {
   readonly cause: ThreadFailure | undefined;
 }
 
-/** Takes an error apart for the way between threads. */
+/** Converts an error for posting. */
 export function packError(error: unknown): ThreadFailure {
   const isError = error instanceof Error;
   const failure = isFloeError(error) ? error : undefined;
@@ -54,7 +54,7 @@ export function packError(error: unknown): ThreadFailure {
   };
 }
 
-/** Puts an error together again. */
+/** Restores a posted error. */
 export function unpackError(failure: ThreadFailure): Error {
   const cause = failure.cause && unpackError(failure.cause);
   if (failure.code === undefined) return new Error(failure.message, { cause });

@@ -5,11 +5,11 @@ import type { CommitSha } from '@floe/model';
 import { toCommitSha } from './commit-sha.ts';
 import type { TreeEntry } from './path-changes.ts';
 
-/** Where the mirror keeps it: Nix looks commits up by a branch. */
+/** The branch that keeps the variant: Nix finds commits by branch. */
 export const VARIANT_BRANCH = 'floe-without-unreadable-files';
 /**
- * Where the symbolic links point at that stand in for the files: nowhere, so that a read of one fails. Nix's error has
- * the first name of the path only, so the number of the file is in that.
+ * The target of the symbolic links that replace the files: it does not exist, so reading one fails. Nix's error only contains the
+ * first name of the path, so the number of the file is in that name.
  */
 export const NOWHERE = '/floe-has-not-file-';
 
@@ -26,8 +26,8 @@ interface Folder {
 }
 
 /**
- * Makes a commit that is `sha` but for the files at `paths`, which are links to nowhere. It has the same date and no
- * history, and nobody is told of it: Nix is asked whether a host can be evaluated without those files.
+ * Makes a commit like `sha` in which the files at `paths` are dangling links. It has the same date and no history, and is used
+ * only to ask Nix whether a host evaluates without those files.
  */
 export async function writeVariant(
   deps: VariantDeps,

@@ -123,7 +123,7 @@ async function reasonOf(command: RepositoryCommand, { drvPath }: BuildTarget, { 
   const downloads = [...sources, ...(await invalidPaths(command, [...log.startedDownloads])).map(nameOf)];
   if (downloads.length > 0 && started.length > sources.length) return 'unclear';
   if (downloads.length > 0) {
-    return { code: 'BUILD_DOWNLOAD_FAILED', text: `the download of ${downloads.slice(0, NAMED_DOWNLOADS).join(', ')} failed; it is tried again` };
+    return { code: 'BUILD_DOWNLOAD_FAILED', text: `the download of ${downloads.slice(0, NAMED_DOWNLOADS).join(', ')} failed; Floe tries again` };
   }
   return started.length > 0 ? { code: 'BUILD_FAILED' } : await withoutMachine(command, [drvPath, ...log.plannedBuilds]);
 }
@@ -146,8 +146,8 @@ async function withoutMachine(command: RepositoryCommand, planned: readonly stri
     };
   }
   const [elsewhere] = notHere;
-  if (elsewhere === undefined) return { code: 'BUILD_NOT_STARTED', text: 'no build can be started on this server; it is tried again' };
-  return { code: 'BUILD_MACHINE_AWAY', text: `no remote builder takes ${elsewhere.name} (${elsewhere.system}) now; it is tried again` };
+  if (elsewhere === undefined) return { code: 'BUILD_NOT_STARTED', text: 'no build can be started on this server; Floe tries again' };
+  return { code: 'BUILD_MACHINE_AWAY', text: `no remote builder takes ${elsewhere.name} (${elsewhere.system}) now; Floe tries again` };
 }
 
 /** Those whose outputs are not all in the store. */

@@ -164,7 +164,7 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
       expect(result).toMatchObject({
         code: 'BUILD_DOWNLOAD_FAILED',
         isRetryable: true,
-        error: expect.stringMatching(/^the download of kernel\.tar\.gz failed; it is tried again\n.*\n.*\n?cannot resolve host/s) as string,
+        error: expect.stringMatching(/^the download of kernel\.tar\.gz failed; Floe tries again\n.*\n.*\n?cannot resolve host/s) as string,
       });
     });
 

@@ -60,7 +60,7 @@ export function translateError(error: unknown, isClosed: boolean, method = 'the 
   if (isClosed) return new FloeError('STORE_UNREACHABLE', 'the store was closed', { retryable: true, cause: error });
   if (code !== undefined && (CONNECTION_CODES.has(code) || isPassing(code))) {
     const cause = error instanceof DrizzleQueryError ? error.cause : error;
-    return new FloeError('STORE_UNREACHABLE', 'the database does not answer; it is tried again', { retryable: true, data: { code }, cause });
+    return new FloeError('STORE_UNREACHABLE', 'the database does not answer; Floe tries again', { retryable: true, data: { code }, cause });
   }
   if (v.isValiError(error)) {
     const place = error.issues.map((issue) => v.getDotPath(issue) ?? issue.type).join(', ');

@@ -32,7 +32,7 @@ export async function keepPresence(deps: PresenceDeps, signal: AbortSignal): Pro
     } catch (error) {
       // Whatever it is about, agents are served without it, and the next look may go well.
       if (isFloeError(error) && error.retryable) logger.debug('presence waits for the database', { error });
-      else logger.error('presence could not be compared with the sockets; it is tried again', { error });
+      else logger.error('presence could not be compared with the sockets; Floe tries again', { error });
     }
     await clock.sleep(RECONCILE_MS, signal);
   }

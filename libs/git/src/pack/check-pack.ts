@@ -8,7 +8,7 @@ const HEADER_BYTES = 12;
 const TRAILER_BYTES = 20;
 const OFFSET_DELTA = 6;
 const REF_DELTA = 7;
-/** Between two looks at the signal. */
+/** Number of objects between two checks of the signal. */
 const PAUSE_OBJECTS = 200;
 const PAUSE_BYTES = 16 * 1024 ** 2;
 
@@ -19,9 +19,9 @@ export interface PackCheckOptions {
 }
 
 /**
- * Judges a pack before isomorphic-git unpacks it: the hash, the number of objects, the size of each and of all together.
- * No object is inflated beyond the size that was judged, so neither zeros nor deltas that double take more memory than the
- * limits say. Returns the number of objects. Throws {@link DamagedError} for what is no whole pack.
+ * Checks a pack before isomorphic-git unpacks it: the hash, the number of objects, the size of each and of all together. No
+ * object is inflated beyond its declared size, so neither zeros nor doubling deltas take more memory than the limits allow.
+ * Returns the number of objects. Throws {@link DamagedError} for an invalid pack.
  */
 export async function checkPack(pack: Buffer, options: PackCheckOptions): Promise<number> {
   const { limits, signal, onProgress } = options;
@@ -30,7 +30,7 @@ export async function checkPack(pack: Buffer, options: PackCheckOptions): Promis
   if (!createHash('sha1').update(pack.subarray(0, end)).digest().equals(pack.subarray(end))) throw new DamagedError('a pack has another hash');
   const most = limits.downloadBytes * UNPACKED_RATIO;
   const maxChainBytes = chainBytes(limits);
-  /** Of each object: its size with those of all that it is made from. */
+  /** For each object: its size including all of its delta bases. */
   const chains = new Map<number, number>();
   let offset = HEADER_BYTES;
   let unpackedBytes = 0;
@@ -45,7 +45,7 @@ export async function checkPack(pack: Buffer, options: PackCheckOptions): Promis
     if (unpackedBytes > most) throw tooLarge(`its history is larger than ${mib(most)} when it is unpacked`, DOWNLOAD_SETTING);
     const chain = size + (entry.base === undefined ? 0 : (chains.get(entry.base) ?? 0));
     if (chain > maxChainBytes)
-      throw tooLarge(`the versions of a file that are made from one another are more than ${mib(maxChainBytes)}`, OBJECT_SETTING);
+      throw tooLarge(`the versions of a file that are stored as deltas are larger than ${mib(maxChainBytes)} together`, OBJECT_SETTING);
     chains.set(offset, chain);
     offset += entry.headerBytes + consumed;
     bytesSincePause += entry.size;
@@ -56,13 +56,13 @@ export async function checkPack(pack: Buffer, options: PackCheckOptions): Promis
       signal.throwIfAborted();
     }
   }
-  if (offset !== end) throw new DamagedError('a pack goes on behind its last object');
+  if (offset !== end) throw new DamagedError('a pack has bytes after its last object');
   return count;
 }
 
 function readCount(pack: Buffer): number {
   if (pack.length < HEADER_BYTES + TRAILER_BYTES || pack.toString('latin1', 0, 4) !== 'PACK' || pack.readUInt32BE(4) !== 2) {
-    throw new DamagedError('this is no pack');
+    throw new DamagedError('this is not a pack');
   }
   const count = pack.readUInt32BE(8);
   if (count > MAX_OBJECTS) throw tooLarge(`its history has ${count} objects, and the limit is ${MAX_OBJECTS}`);
@@ -72,7 +72,7 @@ function readCount(pack: Buffer): number {
 interface Entry {
   readonly size: number;
   readonly isDelta: boolean;
-  /** Where the object is that an offset delta is made from. */
+  /** Position of the base of an offset delta. */
   readonly base: number | undefined;
   readonly headerBytes: number;
 }
@@ -107,7 +107,7 @@ function readEntry(bytes: Buffer, offset: number): Entry {
   return { size, isDelta: kind >= OFFSET_DELTA, base, headerBytes: at };
 }
 
-/** A delta begins with the size of its base and that of its result. */
+/** A delta begins with the sizes of its base and of its result. */
 function deltaResultSize(delta: Buffer): number {
   let at = 0;
   let size = 0;
@@ -124,14 +124,14 @@ function deltaResultSize(delta: Buffer): number {
   return size;
 }
 
-/** Node gives this instead of the bytes with `info: true`, which its types do not know. */
+/** Node returns this instead of the bytes with `info: true`, which its types do not declare. */
 interface Inflated {
   readonly buffer: Buffer;
   readonly engine: { readonly bytesWritten: number };
 }
 
 function inflate(rest: Buffer, size: number): { readonly buffer: Buffer; readonly consumed: number } {
-  // zlib needs at most a thousandth more than the data itself, and some bytes.
+  // zlib's overhead is at most a thousandth of the data, and some bytes.
   const input = rest.subarray(0, size + Math.floor(size / 256) + 1024);
   try {
     const options = { info: true, chunkSize: Math.max(64, size + 1), maxOutputLength: size + 1 };

@@ -1,4 +1,4 @@
-/** Bytes that are not what git writes: of a file on this disk, damage; of what a server sent, a broken transfer. */
+/** Bytes that git would not write: in a local file it is damage, from a server a broken transfer. */
 export class DamagedError extends Error {
   override readonly name = 'DamagedError';
 }

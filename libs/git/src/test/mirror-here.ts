@@ -6,7 +6,7 @@ import type { GitMirror, MirrorOptions } from '../mirror.ts';
 import { flakeUrl } from '../repository-url.ts';
 import { VARIANT_BRANCH } from '../variant.ts';
 
-/** A mirror as `openMirror` gives it, but without a thread of its own: to start one takes longer than most tests. */
+/** Like `openMirror`, but without a worker thread, which takes longer to start than most tests run. */
 export function mirrorHere(options: MirrorOptions & { readonly maxPacks?: number }): GitMirror & { readonly dir: string } {
   const { url, branch, token, logger, directory } = options;
   const dir = resolve(options.dir);

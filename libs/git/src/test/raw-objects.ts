@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { deflateSync } from 'node:zlib';
 
-/** Puts an object into a repository as it is, whatever git would say of it. Returns its id. */
+/** Writes an object into a repository without git's checks. Returns its id. */
 export async function writeRawObject(gitDir: string, type: string, content: Buffer | string): Promise<string> {
   const bytes = Buffer.from(content);
   const object = Buffer.concat([Buffer.from(`${type} ${bytes.length}\0`), bytes]);
@@ -14,7 +14,7 @@ export async function writeRawObject(gitDir: string, type: string, content: Buff
   return oid;
 }
 
-/** The content of a tree; the entries are taken in the order that they are given in. */
+/** Encodes a tree, with the entries in the given order. */
 export function rawTree(entries: readonly { readonly mode: string; readonly name: string; readonly oid: string }[]): Buffer {
   return Buffer.concat(entries.flatMap(({ mode, name, oid }) => [Buffer.from(`${mode} ${name}\0`), Buffer.from(oid, 'hex')]));
 }
