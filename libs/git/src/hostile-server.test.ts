@@ -152,7 +152,11 @@ it.each<[string, (req: IncomingMessage) => Answer, Partial<Failure> & { readonly
     () => ({ headers: { 'content-type': LISTING }, body: gzipSync(refs) }),
     { code: 'REPOSITORY_NOT_FOUND', says: /not as a git repository/ },
   ],
-  ['a page in place of a pack', inPlaceOfThePack('<html>gateway</html>'), { code: 'REPOSITORY_UNREACHABLE', retryable: true, says: /damaged answer/ }],
+  [
+    'a page in place of a pack',
+    inPlaceOfThePack('<html>gateway</html>'),
+    { code: 'REPOSITORY_UNREACHABLE', retryable: true, says: /damaged answer/ },
+  ],
   ['an empty answer in place of a pack', inPlaceOfThePack(''), { code: 'REPOSITORY_UNREACHABLE', retryable: true, says: /incomplete/ }],
 ])('reports what a server sent: %s', async (_what, answers, { says, data, ...expected }) => {
   const said = await failure(answers);
