@@ -186,5 +186,6 @@ export function describeStanding({ revision, rollout }: RevisionStanding): Statu
   const { supersededBy } = revision;
   if (standing === undefined) return describeSuperseded(supersededBy);
   const now = describeRollout(standing.counts, namesNeedingAttention(standing), { isComplete: row.state === 'COMPLETE', leaving: standing.leaving });
-  return isCurrent ? now : describeSuperseded(supersededBy, now);
+  if (!isCurrent) return describeSuperseded(supersededBy, now);
+  return { ...now, isUnderWay: standing.counts['under-way'] + standing.leaving > 0 };
 }

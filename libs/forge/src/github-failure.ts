@@ -18,16 +18,16 @@ const Message = v.object({ message: v.string(), errors: v.optional(v.array(v.unk
 export function judgeGithubFailure(error: unknown, now: number): Exclude<PostOutcome, { kind: 'sent' }> {
   if (error instanceof FloeError) return refused('access', 'CREDENTIALS_REFUSED', describeError(error));
   const parsed = v.safeParse(RequestFailure, error);
-  if (!parsed.success) return retry('FORGE_UNREACHABLE', `GitHub does not answer: ${describeError(error)}`, undefined);
+  if (!parsed.success) return retry('FORGE_UNREACHABLE', `GitHub does not answer: ${describeError(error)}`, undefined, true);
   const { status, response } = parsed.output;
   const headers = new Headers(Object.entries(response.headers).map(([name, value]): [string, string] => [name, String(value)]));
   const said = messageOf(response.data);
   const afterMs = waitAskedFor(headers, now);
 
   if (status === 429 || (status === 403 && isLimit(headers, said))) {
-    return retry('RATE_LIMITED', `GitHub limits how often we may ask (${status}): ${said}`, afterMs ?? UNNAMED_LIMIT_MS);
+    return retry('RATE_LIMITED', `GitHub limits how often we may ask (${status}): ${said}`, afterMs ?? UNNAMED_LIMIT_MS, false);
   }
-  if (status >= 500 || status === 408) return retry('FORGE_FAILED', `GitHub failed (${status}): ${said}`, afterMs);
+  if (status >= 500 || status === 408) return retry('FORGE_FAILED', `GitHub failed (${status}): ${said}`, afterMs, true);
   switch (status) {
     case 401:
       return refused(
@@ -51,6 +51,24 @@ export function judgeGithubFailure(error: unknown, now: number): Exclude<PostOut
     default:
       return unexpectedAnswer(status);
   }
+}
+
+/** Codes of Node.js and undici for a connection that never came about. */
+const NEVER_CONNECTED: ReadonlySet<unknown> = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+/** True when the request cannot have reached anybody. */
+export function neverLeft(error: unknown): boolean {
+  for (let each = error, depth = 0; each instanceof Error && depth < 10; each = each.cause, depth += 1) {
+    if ('code' in each && NEVER_CONNECTED.has(each.code)) return true;
+  }
+  return false;
 }
 
 /** An answer that GitHub does not describe: most likely not GitHub, or a proxy in between. */
@@ -91,8 +109,13 @@ function messageOf(data: unknown): string {
   return [parsed.output.message, ...details].join('; ').slice(0, 500);
 }
 
-function retry(code: RetryCode, message: string, afterMs: number | undefined): Exclude<PostOutcome, { kind: 'sent' }> {
-  return { kind: 'retry', code, message, afterMs };
+function retry<Code extends RetryCode>(
+  code: Code,
+  message: string,
+  afterMs: number | undefined,
+  isMissed: boolean,
+): Extract<PostOutcome, { kind: 'retry' }> & { readonly code: Code } {
+  return { kind: 'retry', code, message, afterMs, isMissed };
 }
 
 function refused(concerns: 'status' | 'access', code: RefusalCode, message: string): Exclude<PostOutcome, { kind: 'sent' }> {

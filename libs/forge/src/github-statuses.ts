@@ -1,9 +1,10 @@
 import { FloeError, readBoundedText, systemClock, withoutTrailingSlashes } from '@floe/runtime';
 import { request } from '@octokit/request';
 import { fitDescription } from './fit-description.ts';
-import { judgeGithubFailure, unexpectedAnswer } from './github-failure.ts';
+import { judgeGithubFailure, neverLeft, unexpectedAnswer } from './github-failure.ts';
+import { findGithubStatus } from './github-read.ts';
 import { createSignIn, type GithubAuth } from './github-sign-in.ts';
-import type { CommitStatuses, OutgoingStatus, PostOutcome } from './status.ts';
+import type { CommitStatuses, OutgoingStatus, PostOutcome, ReadOutcome } from './status.ts';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** GitHub's answer to a status has about 2 kB. @octokit/request would read one of any length. */
@@ -50,9 +51,11 @@ export function createGithubStatuses(options: GithubStatusesOptions): CommitStat
   async function post(status: OutgoingStatus, signal: AbortSignal): Promise<PostOutcome> {
     const api = apiFor(signal);
     let isFresh = true;
+    let isOnItsWay = false;
     try {
       const authorization = await signIn.authorization(api);
       isFresh = authorization.isFresh;
+      isOnItsWay = true;
       const answer = await api('POST /repos/{owner}/{repo}/statuses/{sha}', {
         owner,
         repo,
@@ -67,13 +70,44 @@ export function createGithubStatuses(options: GithubStatusesOptions): CommitStat
       return answer.status === 201 ? { kind: 'sent' } : unexpectedAnswer(answer.status);
     } catch (error) {
       const failure = judgeGithubFailure(error, now());
-      if (failure.kind === 'retry' || failure.code !== 'CREDENTIALS_REFUSED') return failure;
+      if (failure.kind === 'retry') return { ...failure, isMissed: failure.isMissed && isOnItsWay && !neverLeft(error) };
+      if (failure.code !== 'CREDENTIALS_REFUSED') return failure;
       signIn.forget();
       // A kept token may have been revoked before its hour was over: that is no refusal of the App.
       return isFresh ? failure : await post(status, signal);
     }
   }
-  return { post };
+
+  async function read({ sha, context }: Pick<OutgoingStatus, 'sha' | 'context'>, signal: AbortSignal): Promise<ReadOutcome> {
+    const api = apiFor(signal);
+    try {
+      const { header } = await signIn.authorization(api);
+      return await findGithubStatus(
+        async (page, pageSize) =>
+          (
+            await api('GET /repos/{owner}/{repo}/commits/{ref}/status', {
+              owner,
+              repo,
+              ref: sha,
+              per_page: pageSize,
+              page,
+              headers: { authorization: header },
+            })
+          ).data,
+        context,
+      );
+    } catch (error) {
+      const failure = judgeGithubFailure(error, now());
+      if (failure.kind === 'retry' && failure.code === 'RATE_LIMITED') return { ...failure, code: failure.code };
+      if (failure.code === 'CREDENTIALS_REFUSED') signIn.forget();
+      return { kind: 'unknown', message: failure.message };
+    }
+  }
+
+  function isSame(found: Omit<OutgoingStatus, 'sha' | 'context'>, status: OutgoingStatus): boolean {
+    return found.state === status.state && found.description === fitDescription(status.description) && found.targetUrl === status.targetUrl;
+  }
+  return { post, read, isSame };
 }
 
 function splitRepository(repository: string): { owner: string; repo: string } {

@@ -1,117 +1,25 @@
 import { setImmediate } from 'node:timers/promises';
-import type { CommitSha, StatusState } from '@floe/model';
+import type { CommitSha } from '@floe/model';
 import { createLogger, FloeError, type Clock } from '@floe/runtime';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runStatusOutbox } from './run-status-outbox.ts';
-import type { ClaimedStatus, StatusOutbox } from './status-outbox.ts';
-import type { CommitStatuses, OutgoingStatus, PostOutcome } from './status.ts';
+import type { CommitStatuses, OutgoingStatus, PostOutcome, ReadOutcome } from './status.ts';
+import { MemoryOutbox } from './test/memory-outbox.ts';
 
 const SHA = '6113728f27ae82c7b1a177c8d03f9e96e0adf246' as CommitSha;
 
 /** Time that passes only in `sleep`, which takes as long as it says and no real time at all. */
 class FakeClock implements Clock {
   time = 1_000_000;
-  /** While above 0 no time passes: something is at work that takes less than a lease. */
-  held = 0;
   readonly slept: number[] = [];
   readonly now = (): number => this.time;
   readonly monotonic = (): number => this.time;
   readonly sinceBoot = (): number => this.time;
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    if (signal?.aborted === true) return;
     await setImmediate();
-    while (this.held > 0) await setImmediate();
+    if (signal?.aborted === true) return;
     this.slept.push(ms);
     this.time += ms;
-  }
-}
-
-interface Row {
-  status: OutgoingStatus;
-  version: number;
-  sentVersion: number;
-  attempts: number;
-  dueAt: number | undefined;
-  error: string | undefined;
-}
-
-/** The rules of `StatusOutbox`, in memory. */
-class FakeOutbox implements StatusOutbox {
-  readonly rows = new Map<string, Row>();
-  readonly #now: () => number;
-  /** Errors to throw, one per call, before anything works again. */
-  readonly outage: Error[] = [];
-
-  constructor(now: () => number) {
-    this.#now = now;
-  }
-
-  put(context: string, state: StatusState, description: string = state, sha: CommitSha = SHA): void {
-    const id = `${sha} ${context}`;
-    const row = this.rows.get(id) ?? {
-      version: 0,
-      sentVersion: 0,
-      attempts: 0,
-      dueAt: undefined,
-      error: undefined,
-      status: undefined as unknown as OutgoingStatus,
-    };
-    this.rows.set(id, {
-      ...row,
-      status: { sha, context, state, description, targetUrl: 'https://floe.example.org' },
-      version: row.version + 1,
-      dueAt: row.dueAt ?? this.#now(),
-    });
-  }
-
-  get nextDueAt(): number | undefined {
-    const times = [...this.rows.values()].flatMap((row) => (row.dueAt === undefined ? [] : [row.dueAt]));
-    return times.length === 0 ? undefined : Math.min(...times);
-  }
-
-  async claim(now: number, leaseMs: number): Promise<ClaimedStatus | undefined> {
-    this.#work();
-    const due = [...this.rows]
-      .filter(([, row]) => row.dueAt !== undefined && row.dueAt <= now)
-      .toSorted(([, a], [, b]) => (a.dueAt ?? 0) - (b.dueAt ?? 0));
-    const [first] = due;
-    if (first === undefined) return undefined;
-    const [id, row] = first;
-    row.dueAt = now + leaseMs;
-    return { id, version: row.version, attempts: row.attempts, ...row.status };
-  }
-
-  async settle(id: string, version: number, now: number): Promise<void> {
-    const row = this.#row(id);
-    Object.assign(row, {
-      sentVersion: Math.max(row.sentVersion, version),
-      attempts: 0,
-      error: undefined,
-      dueAt: row.version === version ? undefined : now,
-    });
-  }
-
-  async postpone(id: string, dueAt: number, error: string): Promise<void> {
-    const row = this.#row(id);
-    Object.assign(row, { attempts: row.attempts + 1, error, dueAt });
-  }
-
-  async abandon(id: string, version: number, now: number, error: string): Promise<void> {
-    const row = this.#row(id);
-    Object.assign(row, { attempts: 0, error, dueAt: row.version === version ? undefined : now });
-  }
-
-  #row(id: string): Row {
-    this.#work();
-    const row = this.rows.get(id);
-    if (row === undefined) throw new Error(`no row ${id}`);
-    return row;
-  }
-
-  #work(): void {
-    const error = this.outage.shift();
-    if (error !== undefined) throw error;
   }
 }
 
@@ -130,10 +38,16 @@ class FakeForge implements CommitStatuses {
     this.shown.set(`${status.sha} ${status.context}`, status);
     return { kind: 'sent' };
   }
+  async read({ sha, context }: Pick<OutgoingStatus, 'sha' | 'context'>): Promise<ReadOutcome> {
+    return { kind: 'read', status: this.shown.get(`${sha} ${context}`) };
+  }
+  isSame(read: Omit<OutgoingStatus, 'sha' | 'context'>, status: OutgoingStatus): boolean {
+    return read.state === status.state && read.description === status.description;
+  }
 }
 
 function away(afterMs?: number): Exclude<PostOutcome, { kind: 'sent' }> {
-  return { kind: 'retry', code: 'FORGE_FAILED', message: 'GitHub failed (500)', afterMs };
+  return { kind: 'retry', code: 'FORGE_FAILED', message: 'GitHub failed (500)', afterMs, isMissed: false };
 }
 function refusal(concerns: 'status' | 'access'): Exclude<PostOutcome, { kind: 'sent' }> {
   return concerns === 'status'
@@ -147,7 +61,7 @@ function unreachable(): Error {
 
 function setUp(random: () => number = () => 0.5) {
   const clock = new FakeClock();
-  const outbox = new FakeOutbox(clock.now);
+  const outbox = new MemoryOutbox(clock.now);
   const forge = new FakeForge();
   const lines: { level: string; message: string }[] = [];
   const logger = createLogger({ level: 'debug', write: (line) => lines.push(JSON.parse(line) as { level: string; message: string }) });
@@ -177,17 +91,17 @@ describe('sending', () => {
 
   it('of what was wanted in between is left out', async () => {
     const { outbox, forge, drain } = setUp();
-    for (const description of ['0 of 3', '1 of 3', '2 of 3']) outbox.put('floe/rollout', 'pending', description);
-    outbox.put('floe/rollout', 'success', 'all 3');
+    for (const description of ['0 of 3', '1 of 3', '2 of 3']) outbox.put('floe/rollout', { state: 'pending', description });
+    outbox.put('floe/rollout', { state: 'success', description: 'all 3' });
     await drain();
     expect(forge.taken).toEqual(['floe/rollout all 3']);
   });
 
   it('of a status that changed while it was under way is done again, with the newer after the older', async () => {
     const { outbox, forge, drain } = setUp();
-    outbox.put('floe/rollout', 'pending', '1 of 3');
+    outbox.put('floe/rollout', { state: 'pending', description: '1 of 3' });
     forge.during = ({ description }) => {
-      if (description === '1 of 3') outbox.put('floe/rollout', 'success', 'all 3');
+      if (description === '1 of 3') outbox.put('floe/rollout', { state: 'success', description: 'all 3' });
     };
     await drain();
     expect(forge.taken).toEqual(['floe/rollout 1 of 3', 'floe/rollout all 3']);
@@ -197,10 +111,10 @@ describe('sending', () => {
 describe('a forge that fails', () => {
   it('is tried again with growing pauses, and gets what stands by then', async () => {
     const { clock, outbox, forge, drain } = setUp();
-    outbox.put('floe/rollout', 'pending', '1 of 3');
+    outbox.put('floe/rollout', { state: 'pending', description: '1 of 3' });
     forge.answers = Array.from({ length: 12 }, () => away());
     forge.during = () => {
-      if (forge.answers.length === 5) outbox.put('floe/rollout', 'failure', 'bob rolled back');
+      if (forge.answers.length === 5) outbox.put('floe/rollout', { state: 'failure', description: 'bob rolled back' });
     };
     await drain();
     expect(forge.taken).toEqual(['floe/rollout bob rolled back']);
@@ -233,7 +147,7 @@ describe('a forge that fails', () => {
     const { clock, outbox, forge, drain } = setUp();
     outbox.put('floe/evaluate', 'success');
     const poisoned = outbox.rows.get(`${SHA} floe/evaluate`);
-    if (poisoned !== undefined) poisoned.attempts = 20;
+    if (poisoned !== undefined) poisoned.entry = { ...poisoned.entry, attempts: 20 };
     outbox.put('floe/rollout', 'success');
     forge.answers = [away()];
     const start = clock.time;
@@ -269,7 +183,7 @@ describe('a refusal', () => {
     await drain();
     expect(forge.taken).toEqual(['floe/build pending']);
     expect(clock.slept).toEqual([]);
-    expect(outbox.rows.get(`${SHA} floe/evaluate`)?.error).toBe('No commit found');
+    expect(outbox.entry('floe/evaluate').lastError).toBe('No commit found');
     expect(lines.some((line) => line.level === 'error' && line.message.includes('rejected'))).toBe(true);
 
     outbox.put('floe/evaluate', 'success');
@@ -287,7 +201,7 @@ describe('the sender', () => {
     await drain();
     // Once more than needed: that the forge had it could not be written down.
     expect(new Set(forge.taken)).toEqual(new Set(['floe/rollout success']));
-    expect(outbox.rows.get(`${SHA} floe/rollout`)).toMatchObject({ sentVersion: 1, dueAt: undefined });
+    expect(outbox.entry('floe/rollout')).toMatchObject({ sentVersion: 1, dueAt: undefined });
   });
 
   it('sets a status aside that it cannot work on, and sends the others', async () => {
@@ -316,71 +230,14 @@ describe('the sender', () => {
     const statuses: CommitStatuses = {
       async post() {
         stop.abort();
-        return { kind: 'retry', code: 'FORGE_UNREACHABLE', message: 'aborted', afterMs: undefined };
+        return { kind: 'retry', code: 'FORGE_UNREACHABLE', message: 'aborted', afterMs: undefined, isMissed: true };
       },
+      read: async () => ({ kind: 'unknown', message: 'not asked' }),
+      isSame: () => false,
     };
     await runStatusOutbox({ outbox, statuses, clock, random, logger, wake: async () => undefined }, stop.signal);
     expect(outbox.nextDueAt).toBe(clock.now());
     await drain();
     expect(forge.taken).toEqual(['floe/rollout success']);
-    expect(clock.slept).toEqual([]);
   });
-
-  it('that was killed in the middle of a post leaves the status to the next one, when its lease ends', async () => {
-    const { clock, outbox, forge, drain } = setUp();
-    outbox.put('floe/rollout', 'success');
-    await outbox.claim(clock.now(), 60_000);
-    const start = clock.time;
-    await drain();
-    expect(forge.taken).toEqual(['floe/rollout success']);
-    expect(clock.time - start).toBe(60_000);
-  });
-});
-
-it('whatever is wanted and whatever fails: each context ends on what was wanted last, and never goes back', async () => {
-  const contexts = ['floe/evaluate', 'floe/build', 'floe/rollout'] as const;
-  const wishes = fc.array(fc.record({ context: fc.constantFrom(...contexts), atTurn: fc.nat(30) }), { minLength: 1, maxLength: 25 });
-  const answers = fc.array(fc.option(fc.constantFrom(away(), away(0), away(30_000), refusal('access')), { nil: undefined }), { maxLength: 10 });
-  const senders = fc.integer({ min: 1, max: 3 });
-  const durations = fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 20 });
-  await fc.assert(
-    fc.asyncProperty(fc.record({ wishes, answers, senders, durations }), async (given) => {
-      const { clock, outbox, forge, random, logger } = setUp();
-      forge.answers = [...given.answers];
-      const queue = given.wishes.toSorted((a, b) => a.atTurn - b.atTurn);
-      const shown = new Map<string, number>();
-      let turn = 0;
-      let wishCount = 0;
-      let postCount = 0;
-      /** Others get their turn, and what is to be wanted by then is wanted. */
-      const takeTurn = async (): Promise<void> => {
-        turn += 1;
-        for (; queue[0] !== undefined && queue[0].atTurn < turn; wishCount += 1)
-          outbox.put(queue.shift()?.context ?? '', 'pending', String(wishCount));
-        await setImmediate();
-      };
-      forge.during = async ({ context, description }) => {
-        const turns = given.durations[postCount++ % given.durations.length] ?? 1;
-        clock.held += 1;
-        for (let each = 0; each < turns; each += 1) await takeTurn();
-        clock.held -= 1;
-        expect(Number(description)).toBeGreaterThanOrEqual(shown.get(context) ?? 0);
-        shown.set(context, Number(description));
-      };
-      const stop = new AbortController();
-      const wake = async (): Promise<void> => {
-        await takeTurn();
-        const dueAt = outbox.nextDueAt;
-        if (dueAt === undefined && queue.length === 0) stop.abort();
-        else if (dueAt !== undefined && clock.held === 0) clock.time = Math.max(clock.time, dueAt);
-      };
-      await Promise.all(
-        Array.from(
-          { length: given.senders },
-          async () => await runStatusOutbox({ outbox, statuses: forge, clock, random, logger, wake }, stop.signal),
-        ),
-      );
-      for (const [id, row] of outbox.rows) expect(forge.shown.get(id)).toMatchObject(row.status);
-    }),
-  );
 });

@@ -1,31 +1,32 @@
+import type { StatusClaim } from '@floe/model';
 import type { OutgoingStatus } from './status.ts';
 
-/** A status that was claimed to be sent. */
-export interface ClaimedStatus extends OutgoingStatus {
+/** A status that was claimed, to be sent or to be looked for. */
+export interface ClaimedStatus extends OutgoingStatus, StatusClaim {
+  readonly isUnderWay: boolean;
   /** The outbox's row: one per repository, commit and context. */
   readonly id: string;
-  /** Which wish this is: grows each time that another status is wanted for the row. */
-  readonly version: number;
-  /** How many times in a row it was postponed. */
+  /** Which try this is, from 1. */
   readonly attempts: number;
+  /** A request was left without an answer: the forge may have this status already, or record an older one yet. */
+  readonly isUnsure: boolean;
 }
 
 /**
- * The part of the store that the sender needs. A row has something to send exactly while it has a due time.
- *
- * Rules for whoever keeps it, which together let no older status land on a newer one:
- * - a row is claimed by one sender at a time: `claim` moves its due time to `now + leaseMs`, in one statement;
- * - wanting another status (`put`) replaces the wish and raises the version, sets the due time when there was none, and
- *   else leaves it: under a claim the row stays claimed, under a backoff it stays postponed;
- * - `settle` and `abandon` of a version that is no longer the newest make the row due at once.
+ * The part of the store that the sender needs. `status-entry.ts` of libs/model has the rules for whoever keeps it, which
+ * together let no older status stay on a newer one. Marks of a claim that was taken over do nothing.
  */
 export interface StatusOutbox {
-  /** Of the rows that are due, the one that has been for longest; `undefined`: none is. */
-  claim(now: number, leaseMs: number): Promise<ClaimedStatus | undefined>;
-  /** The forge has this version. */
-  settle(id: string, version: number, now: number): Promise<void>;
-  /** Nothing was sent: due again at `dueAt`, with the newest wish. Counts an attempt. */
-  postpone(id: string, dueAt: number, error: string): Promise<void>;
+  /** Of the rows that are due, those that have been for longest. */
+  claimDue(options: { readonly now: number; readonly limit: number; readonly leaseMs: number }): Promise<readonly ClaimedStatus[]>;
+  /** The holder is still at it. False: the claim was taken over. */
+  renew(claimed: ClaimedStatus, now: number, leaseMs: number): Promise<boolean>;
+  /** The forge took it just now. */
+  markSent(claimed: ClaimedStatus, at: number): Promise<void>;
+  /** The forge was seen to have it. */
+  markSeen(claimed: ClaimedStatus, at: number): Promise<void>;
+  /** Due again at `dueAt`, with the newest wish. `missedAt`: it may have been recorded, or be recorded yet. */
+  markRetry(claimed: ClaimedStatus, error: string, dueAt: number, missedAt?: number): Promise<void>;
   /** The forge will never take this version; a newer one is tried. */
-  abandon(id: string, version: number, now: number, error: string): Promise<void>;
+  markFailed(claimed: ClaimedStatus, error: string, at: number): Promise<void>;
 }

@@ -10,4 +10,6 @@ export type StatusContext = (typeof STATUS_CONTEXTS)[number];
 export interface StatusText {
   readonly state: StatusState;
   readonly description: string;
+  /** More is known to come: these are not the last words, even where the verdict stands. */
+  readonly isUnderWay?: boolean | undefined;
 }

@@ -9,6 +9,7 @@ export { MAX_INTERRUPTIONS, type AgentStep } from './agent/step.ts';
 export * from './bounds.ts';
 export * from './brands.ts';
 export * from './commit-status.ts';
+export * from './status-entry.ts';
 export * from './duration.ts';
 export * from './evaluation.ts';
 export * from './host-action.ts';

@@ -1,28 +1,29 @@
-import type { CommitSha, StatusState } from '@floe/model';
+import type { CommitSha, StatusClaim, StatusWish } from '@floe/model';
 import type { Timestamp } from './records.ts';
 
 /** A commit status that should stand on the forge. One row per repository, commit and context. */
-export interface CommitStatus {
+export interface CommitStatus extends StatusWish {
   readonly repositoryId: string;
   readonly sha: CommitSha;
   readonly context: string;
-  readonly state: StatusState;
-  readonly description: string;
-  readonly targetUrl: string;
 }
 
-/** A status that its holder is to send now. */
-export interface DueStatus extends CommitStatus {
+/** A status that its holder is to send, or to look for, now. */
+export interface DueStatus extends CommitStatus, StatusClaim {
   readonly id: string;
-  /** Which version of the status this is: it may be replaced while it is on its way. */
-  readonly version: number;
-  /** Which try this is, from 1. Tells this claim from a later one of the same status. */
+  readonly isUnderWay: boolean;
+  /** Which try this is, from 1. */
   readonly attempts: number;
+  /** The forge may record an older one yet, or has this one already: it is looked at first. */
+  readonly isUnsure: boolean;
 }
+
+/** What the marks of a claim need of it. */
+export type Claimed = Pick<DueStatus, 'id' | keyof StatusClaim>;
 
 /**
- * The statuses that should stand, at most one try of each under way: so they arrive in order, and a stale one never
- * lands on a newer. The marks of a claim that ran out, and was claimed again, do nothing.
+ * The statuses that should stand, at most one try of each under way: so they arrive in order. The marks of a claim that ran
+ * out, and was taken over, do nothing. What becomes of a status is decided by `status-entry.ts` of libs/model.
  */
 export interface OutboxStore {
   /**
@@ -30,16 +31,20 @@ export interface OutboxStore {
    * for a commit that was overtaken: a verdict that stands is kept.
    */
   put(status: CommitStatus & { readonly now: Timestamp; readonly onlyOverPending?: boolean | undefined }): Promise<void>;
-  /** Takes due statuses, longest due first, for `leaseMs`: longer than any try of a request may take. */
+  /** Takes due statuses, longest due first, for `leaseMs`, within which they are to be marked or renewed. */
   claimDue(options: { readonly now: Timestamp; readonly limit: number; readonly leaseMs: number }): Promise<readonly DueStatus[]>;
-  /** The forge has it. A status that changed meanwhile is due at once. */
-  markSent(claimed: DueStatus, at: Timestamp): Promise<void>;
-  /** Not yet: to be tried again at `dueAt`. What the status has become by then is sent. */
-  markRetry(claimed: DueStatus, error: string, dueAt: Timestamp): Promise<void>;
+  /** The holder is still at it. False: the claim ran out and was taken over. */
+  renew(claimed: Claimed, now: Timestamp, leaseMs: number): Promise<boolean>;
+  /** The forge took it just now. A status that changed meanwhile is due in its turn. */
+  markSent(claimed: Claimed, at: Timestamp): Promise<void>;
+  /** The forge was seen to have it. */
+  markSeen(claimed: Claimed, at: Timestamp): Promise<void>;
+  /** Not yet: to be tried again at `dueAt`. What the status has become by then is sent. `missedAt`: it may have been recorded, or be recorded yet. */
+  markRetry(claimed: Claimed, error: string, dueAt: Timestamp, missedAt?: Timestamp): Promise<void>;
   /** The forge will never take it. Only a change of the status is tried again. */
-  markFailed(claimed: DueStatus, error: string, at: Timestamp): Promise<void>;
+  markFailed(claimed: Claimed, error: string, at: Timestamp): Promise<void>;
   /** Forgets statuses that last changed before, and wait for nothing; says how many. */
   prune(before: Timestamp): Promise<number>;
-  /** When the next status is to be sent (again). */
+  /** When the next status is to be sent, or looked for. */
   nextDueAt(): Promise<Timestamp | undefined>;
 }

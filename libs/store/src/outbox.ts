@@ -1,118 +1,177 @@
-import { MAX_COUNTER, storableText } from '@floe/model';
-import { and, asc, eq, inArray, isNull, lt, lte, min, sql, type SQL } from 'drizzle-orm';
+import {
+  abandonStatus,
+  boundedTime,
+  claimStatus,
+  MAX_COUNTER,
+  MAX_LEASE_MS,
+  newStatusEntry,
+  postponeStatus,
+  renewStatus,
+  settleStatus,
+  storableText,
+  wantStatus,
+  type StatusEntry,
+} from '@floe/model';
+import { and, asc, eq, gt, isNull, lt, lte, or, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
-import type { DueStatus, OutboxStore } from './outbox-contract.ts';
+import type { Claimed, DueStatus, OutboxStore } from './outbox-contract.ts';
 import { statusOutbox } from './tables/index.ts';
 
-/**
- * A changed status keeps `due_at` where there is one: it is the end of a running claim (to send past it could let the
- * older one land last) or the time that the forge asked to be left alone until.
- */
+type Row = typeof statusOutbox.$inferSelect;
+
+const MAX_ATTEMPTS = 1_000_000;
+
+function bounded(count: number, lowest: number, highest: number): number {
+  return Math.min(Math.max(Math.trunc(count), lowest), highest);
+}
+
+function timeOrNone(time: number | null): number | undefined {
+  return time === null ? undefined : boundedTime(time);
+}
+
+/** Whatever a hand or another version left there: one status must not stop the claims of all. */
+function toEntry(row: Row): StatusEntry {
+  const version = bounded(row.version, 1, MAX_COUNTER);
+  return {
+    ...row,
+    lastError: row.lastError ?? undefined,
+    dueAt: timeOrNone(row.dueAt),
+    claimedUntil: timeOrNone(row.claimedUntil),
+    unsureSince: timeOrNone(row.unsureSince),
+    checkAt: timeOrNone(row.checkAt),
+    updatedAt: boundedTime(row.updatedAt),
+    version,
+    sentVersion: bounded(row.sentVersion, 0, version),
+    attempts: bounded(row.attempts, 0, MAX_ATTEMPTS),
+    claim: bounded(row.claim, 0, MAX_COUNTER),
+    posts: bounded(row.posts, 0, MAX_ATTEMPTS),
+    wordsFrom: boundedTime(row.wordsFrom),
+    verdictFrom: boundedTime(row.verdictFrom),
+  };
+}
+
+async function write(tx: Database, id: string, entry: StatusEntry): Promise<void> {
+  await tx
+    .update(statusOutbox)
+    .set({
+      state: entry.state,
+      description: entry.description,
+      targetUrl: entry.targetUrl,
+      isUnderWay: entry.isUnderWay,
+      version: entry.version,
+      sentVersion: entry.sentVersion,
+      attempts: entry.attempts,
+      claim: entry.claim,
+      claimedUntil: entry.claimedUntil ?? null,
+      dueAt: entry.dueAt ?? null,
+      unsureSince: entry.unsureSince ?? null,
+      checkAt: entry.checkAt ?? null,
+      posts: entry.posts,
+      wordsFrom: entry.wordsFrom,
+      verdictFrom: entry.verdictFrom,
+      lastError: entry.lastError ?? null,
+      updatedAt: entry.updatedAt,
+    })
+    .where(eq(statusOutbox.id, id));
+}
+
+/** The lock on the row lets one writer after another decide by what the one before it wrote. */
+async function change(tx: Database, id: string, decide: (entry: StatusEntry) => StatusEntry | undefined): Promise<StatusEntry | undefined> {
+  const [row] = await tx.select().from(statusOutbox).where(eq(statusOutbox.id, id)).for('update');
+  const next = row === undefined ? undefined : decide(toEntry(row));
+  if (next !== undefined) await write(tx, id, next);
+  return next;
+}
+
 async function put(db: Database, status: Parameters<OutboxStore['put']>[0]): Promise<void> {
-  const { repositoryId, sha, context, state, description, targetUrl, now, onlyOverPending = false } = status;
+  const { repositoryId, sha, context, now, onlyOverPending = false } = status;
+  const wish = { ...status, description: storableText(status.description) };
+  const isIt = and(eq(statusOutbox.repositoryId, repositoryId), eq(statusOutbox.sha, sha), eq(statusOutbox.context, context));
+  const decide = (entry: StatusEntry): StatusEntry | undefined =>
+    onlyOverPending && entry.state !== 'pending' ? undefined : wantStatus(entry, wish, now);
+  const [row] = await db.select().from(statusOutbox).where(isIt);
+  // Most are repeats, and those take no lock.
+  if (row !== undefined && decide(toEntry(row)) === undefined) return;
   await db.transaction(async (tx) => {
-    const changed = await tx
-      .insert(statusOutbox)
-      .values({ repositoryId, sha, context, state, description: storableText(description), targetUrl, dueAt: now, updatedAt: now })
-      .onConflictDoUpdate({
-        target: [statusOutbox.repositoryId, statusOutbox.sha, statusOutbox.context],
-        set: {
-          state: sql`excluded.state`,
-          description: sql`excluded.description`,
-          targetUrl: sql`excluded.target_url`,
-          version: sql`${boundedVersion} + 1`,
-          dueAt: sql`coalesce(${statusOutbox.dueAt}, excluded.due_at)`,
-          updatedAt: now,
-        },
-        setWhere: sql`(not ${onlyOverPending} or ${statusOutbox.state} = 'pending') and (${statusOutbox.state}, ${statusOutbox.description}, ${statusOutbox.targetUrl}) <> (excluded.state, excluded.description, excluded.target_url)`,
-      })
-      .returning({ id: statusOutbox.id });
-    if (changed.length > 0) await notify(tx, { topic: 'outbox' });
+    const { state, description, targetUrl, isUnderWay, dueAt, updatedAt } = newStatusEntry(wish, now);
+    const values = { repositoryId, sha, context, state, description, targetUrl, isUnderWay, dueAt, updatedAt };
+    const made = await tx.insert(statusOutbox).values(values).onConflictDoNothing().returning({ id: statusOutbox.id });
+    const [there] = made.length > 0 ? [] : await tx.select({ id: statusOutbox.id }).from(statusOutbox).where(isIt);
+    const isChanged = made.length > 0 || (there !== undefined && (await change(tx, there.id, decide)) !== undefined);
+    if (isChanged) await notify(tx, { topic: 'outbox' });
   });
 }
 
-const MAX_ATTEMPTS = 1_000_000;
-const boundedVersion = sql`least(greatest(${statusOutbox.version}, 1), ${MAX_COUNTER}::bigint)`;
-
-/**
- * Moves `due_at` to the end of the lease, so that nobody else takes the same rows; `skip locked` lets two senders share
- * the work instead of waiting for each other.
- */
+/** `skip locked` lets two senders share the work instead of waiting for each other. */
 async function claimDue(db: Database, { now, limit, leaseMs }: Parameters<OutboxStore['claimDue']>[0]): Promise<DueStatus[]> {
-  const due = db
-    .select({ id: statusOutbox.id })
-    .from(statusOutbox)
-    .where(lte(statusOutbox.dueAt, now))
-    .orderBy(asc(statusOutbox.dueAt), asc(statusOutbox.updatedAt))
-    .limit(limit)
-    .for('update', { skipLocked: true });
-  const claimed = await db
-    .update(statusOutbox)
-    .set({
-      dueAt: now + leaseMs,
-      // Whatever a hand or another version left there: one status must not stop the claims of all.
-      attempts: sql`least(greatest(${statusOutbox.attempts}, 0), ${MAX_ATTEMPTS}::int) + 1`,
-      version: boundedVersion,
-      sentVersion: sql`least(${statusOutbox.sentVersion}, ${boundedVersion} - 1)`,
-    })
-    .where(inArray(statusOutbox.id, due))
-    .returning();
-  return claimed
-    .toSorted((left, right) => left.updatedAt - right.updatedAt)
-    .map(({ id, repositoryId, sha, context, state, description, targetUrl, version, attempts }) => ({
-      id,
-      repositoryId,
-      sha,
-      context,
-      state,
-      description,
-      targetUrl,
-      version,
-      attempts,
-    }));
-}
-
-/** True for the row while this claim is its newest, and its version was not settled. */
-function isStill(claimed: DueStatus): SQL | undefined {
-  return and(eq(statusOutbox.id, claimed.id), eq(statusOutbox.attempts, claimed.attempts), lt(statusOutbox.sentVersion, claimed.version));
-}
-
-/** The claimed version needs no more tries; a newer one is due at once. */
-async function settle(db: Database, claimed: DueStatus, error: string | null, at: number): Promise<void> {
-  await db.transaction(async (tx) => {
-    const settled = await tx
-      .update(statusOutbox)
-      .set({
-        sentVersion: claimed.version,
-        attempts: 0,
-        lastError: error,
-        dueAt: sql`case when ${statusOutbox.version} > ${claimed.version} then ${at}::bigint end`,
-      })
-      .where(isStill(claimed))
-      .returning({ dueAt: statusOutbox.dueAt });
-    if (settled.some(({ dueAt }) => dueAt !== null)) await notify(tx, { topic: 'outbox' });
+  const { dueAt, checkAt, claimedUntil, updatedAt } = statusOutbox;
+  return await db.transaction(async (tx) => {
+    const rows = await tx
+      .select()
+      .from(statusOutbox)
+      .where(and(or(lte(dueAt, now), lte(checkAt, now)), or(isNull(claimedUntil), lte(claimedUntil, now), gt(claimedUntil, now + MAX_LEASE_MS))))
+      .orderBy(asc(dueAt), asc(checkAt), asc(updatedAt))
+      .limit(limit)
+      .for('update', { skipLocked: true });
+    const claimed: DueStatus[] = [];
+    for (const row of rows.toSorted((left, right) => left.updatedAt - right.updatedAt)) {
+      const { id, repositoryId, sha, context } = row;
+      const entry = claimStatus(toEntry(row), now, leaseMs);
+      await write(tx, id, entry);
+      const { state, description, targetUrl, isUnderWay, version, attempts, claim, unsureSince } = entry;
+      const text = { state, description, targetUrl, isUnderWay };
+      claimed.push({
+        id,
+        repositoryId,
+        sha,
+        context,
+        ...text,
+        version,
+        attempts: attempts + 1,
+        claim,
+        claimedAt: now,
+        isUnsure: unsureSince !== undefined,
+      });
+    }
+    return claimed;
   });
 }
 
 export function createOutboxStore(db: Database): OutboxStore {
+  /** What a holder says of its claim. Others are told of a newer status, which waited for it. */
+  async function mark({ id }: Claimed, decide: (entry: StatusEntry) => StatusEntry | undefined): Promise<void> {
+    await db.transaction(async (tx) => {
+      const next = await change(tx, id, decide);
+      if (next?.dueAt !== undefined && next.attempts === 0) await notify(tx, { topic: 'outbox' });
+    });
+  }
   return {
     put: async (status) => await put(db, status),
     claimDue: async (options) => await claimDue(db, options),
-    markSent: async (claimed, at) => await settle(db, claimed, null, at),
-    async markRetry(claimed, error, dueAt) {
-      await db
-        .update(statusOutbox)
-        .set({ dueAt, lastError: storableText(error) })
-        .where(isStill(claimed));
+    renew: async (claimed, now, leaseMs) =>
+      await db.transaction(async (tx) => (await change(tx, claimed.id, (entry) => renewStatus(entry, claimed, now, leaseMs))) !== undefined),
+    markSent: async (claimed, at) => await mark(claimed, (entry) => settleStatus(entry, claimed, { at, isPosted: true })),
+    markSeen: async (claimed, at) => await mark(claimed, (entry) => settleStatus(entry, claimed, { at, isPosted: false })),
+    async markRetry(claimed, text, dueAt, missedAt) {
+      const error = storableText(text);
+      await mark(claimed, (entry) => postponeStatus(entry, claimed, { dueAt, error, missedAt }));
     },
-    markFailed: async (claimed, error, at) => await settle(db, claimed, storableText(error), at),
+    async markFailed(claimed, text, at) {
+      const error = storableText(text);
+      await mark(claimed, (entry) => abandonStatus(entry, claimed, { at, error }));
+    },
     async prune(before) {
-      const settled = and(isNull(statusOutbox.dueAt), lt(statusOutbox.updatedAt, before));
+      const settled = and(isNull(statusOutbox.dueAt), isNull(statusOutbox.checkAt), lt(statusOutbox.updatedAt, before));
       return (await db.delete(statusOutbox).where(settled).returning({ id: statusOutbox.id })).length;
     },
     async nextDueAt() {
-      const [row] = await db.select({ dueAt: min(statusOutbox.dueAt) }).from(statusOutbox);
+      // The minimum over `statusDueAt` of libs/model: both functions leave out what is null.
+      const dueAt = sql<number | null>`min(greatest(least(${statusOutbox.dueAt}, ${statusOutbox.checkAt}), ${statusOutbox.claimedUntil}))`;
+      const [row] = await db
+        .select({ dueAt: dueAt.mapWith(statusOutbox.dueAt) })
+        .from(statusOutbox)
+        .where(sql`${statusOutbox.dueAt} is not null or ${statusOutbox.checkAt} is not null`);
       return row?.dueAt ?? undefined;
     },
   };

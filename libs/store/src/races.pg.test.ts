@@ -144,13 +144,15 @@ describe('of two processes at once', () => {
   test('each gets other statuses to send', async () => {
     const { id } = await newRepository(one);
     await rounds(async (round) => {
-      const about = { repositoryId: id, sha: commit('a'), state: 'pending', description: `${round}`, targetUrl: '', now: 1 } as const;
+      // Long enough after the round before for its words to be told.
+      const now = 1 + round * 86_400_000;
+      const about = { repositoryId: id, sha: commit('a'), state: 'pending', description: `${round}`, targetUrl: '', now } as const;
       for (let index = 0; index < 10; index += 1) await one.outbox.put({ ...about, context: `context ${index}` });
-      const claims = await Promise.all([one, two].map(async (store) => await store.outbox.claimDue({ now: 1, limit: 10, leaseMs: 10 })));
+      const claims = await Promise.all([one, two].map(async (store) => await store.outbox.claimDue({ now, limit: 10, leaseMs: 10 })));
       const ids = claims.flat().map((claimed) => claimed.id);
       expect(new Set(ids).size).toBe(ids.length);
-      for (const store of [one, two]) for (const left of await store.outbox.claimDue({ now: 1, limit: 10, leaseMs: 10 })) claims.push([left]);
-      for (const claimed of claims.flat()) await one.outbox.markSent(claimed, 2);
+      for (const store of [one, two]) for (const left of await store.outbox.claimDue({ now, limit: 10, leaseMs: 10 })) claims.push([left]);
+      for (const claimed of claims.flat()) await one.outbox.markSent(claimed, now + 1);
       expect(claims.flat().length).toBe(10);
     });
   });

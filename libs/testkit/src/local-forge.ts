@@ -13,6 +13,14 @@ export interface PostedStatus {
   readonly at: number;
 }
 
+/** What goes wrong with one posted status. */
+export interface StatusFault {
+  /** When it is recorded after all; undefined: never. */
+  readonly recorded: Promise<void> | undefined;
+  /** The status code of the answer; undefined: none, the line stays open. */
+  readonly answer: number | undefined;
+}
+
 export interface LocalForgeOptions {
   /** Folder that holds the bare repository, `<name>.git`. */
   readonly projectRoot: string;
@@ -40,6 +48,10 @@ export class LocalForge implements AsyncDisposable {
   webhookUrl: string | undefined;
   /** When set, the API answers every request with this status instead. */
   failWith: { readonly status: number; readonly headers?: Record<string, string> } | undefined;
+  /** For the next statuses, one each; those after them are recorded and answered at once. */
+  readonly faults: StatusFault[] = [];
+  /** False: it is a forge of which no status can be read. */
+  isReadable = true;
   /** When false, pushes are not announced: only the poll finds them. */
   announces = true;
   readonly #options: LocalForgeOptions;
@@ -175,18 +187,40 @@ export class LocalForge implements AsyncDisposable {
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const path = new URL(request.url ?? '/', this.origin).pathname;
     const status = new RegExp(`^/repos/${this.#options.repository}/statuses/([0-9a-f]{40})$`).exec(path);
+    const combined = new RegExp(`^/repos/${this.#options.repository}/commits/([0-9a-f]{40})/status$`).exec(path);
     if (status?.[1] !== undefined && request.method === 'POST') void this.#takeStatus(status[1], request, response);
+    else if (combined?.[1] !== undefined && request.method === 'GET' && this.isReadable) this.#showStatuses(combined[1], request, response);
     else this.#git(request, response);
+  }
+
+  /** A problem that the API answers with instead of what it was asked for. */
+  #refusal(request: IncomingMessage): { readonly status: number; readonly message: string; readonly headers?: Record<string, string> } | undefined {
+    if (this.failWith !== undefined) return { message: 'as told', ...this.failWith };
+    return (request.headers.authorization ?? '').endsWith(this.#options.token) ? undefined : { status: 401, message: 'Bad credentials' };
+  }
+
+  #showStatuses(sha: string, request: IncomingMessage, response: ServerResponse): void {
+    const refusal = this.#refusal(request);
+    if (refusal !== undefined) return answerJson(response, refusal.status, { message: refusal.message }, refusal.headers);
+    const last = new Map(this.statuses.filter((status) => status.sha === sha).map((status) => [status.context, status]));
+    const statuses = [...last.values()].map(({ context, state, description, targetUrl }) => ({
+      context,
+      state,
+      description,
+      target_url: targetUrl ?? null,
+    }));
+    answerJson(response, 200, { sha, total_count: statuses.length, statuses });
   }
 
   async #takeStatus(sha: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const answer = (code: number, body: object, headers: Record<string, string> = {}): void => {
-      response.writeHead(code, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
-    };
-    if (this.failWith !== undefined) return answer(this.failWith.status, { message: 'as told' }, this.failWith.headers ?? {});
-    if (!(request.headers.authorization ?? '').endsWith(this.#options.token)) return answer(401, { message: 'Bad credentials' });
+    const refusal = this.#refusal(request);
+    if (refusal !== undefined) return answerJson(response, refusal.status, { message: refusal.message }, refusal.headers);
+    const fault = this.faults.shift();
+    if (fault?.answer !== undefined) answerJson(response, fault.answer, { message: 'as told' });
+    if (fault !== undefined && fault.recorded === undefined) return;
+    await fault?.recorded;
     const body = JSON.parse(Buffer.concat(chunks).toString('utf8')) as { context: string; state: string; description?: string; target_url?: string };
     this.statuses.push({
       sha,
@@ -196,7 +230,7 @@ export class LocalForge implements AsyncDisposable {
       targetUrl: body.target_url,
       at: Date.now(),
     });
-    return answer(201, { id: this.statuses.length, ...body });
+    if (fault === undefined) answerJson(response, 201, { id: this.statuses.length, ...body });
   }
 
   /** What is accepted as a password and as a bearer token. */
@@ -214,4 +248,8 @@ export class LocalForge implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+function answerJson(response: ServerResponse, status: number, body: object, headers: Record<string, string> = {}): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
 }

@@ -1,9 +1,9 @@
 import { STATUS_STATES } from '@floe/model';
-import { index, integer, pgTable, text, unique } from 'drizzle-orm/pg-core';
+import { boolean, index, integer, pgTable, text, unique } from 'drizzle-orm/pg-core';
 import { at, commitSha, count, id } from './columns.ts';
 import { repositories } from './pipeline.ts';
 
-/** The commit statuses that should stand on the forge, and which version of each was sent. */
+/** The commit statuses that should stand on the forge, and what is known of what stands there: `StatusEntry` of libs/model. */
 export const statusOutbox = pgTable(
   'status_outbox',
   {
@@ -16,14 +16,24 @@ export const statusOutbox = pgTable(
     state: text('state', { enum: STATUS_STATES }).notNull(),
     description: text('description').notNull(),
     targetUrl: text('target_url').notNull(),
-    /** Grows with every change of what should stand. */
+    isUnderWay: boolean('is_under_way').notNull().default(false),
     version: count('version').notNull().default(1),
     sentVersion: count('sent_version').notNull().default(0),
     attempts: integer('attempts').notNull().default(0),
-    /** Null: nothing to send. */
+    claim: count('claim').notNull().default(0),
+    claimedUntil: at('claimed_until'),
     dueAt: at('due_at'),
+    unsureSince: at('unsure_since'),
+    checkAt: at('check_at'),
+    posts: integer('posts').notNull().default(0),
+    wordsFrom: at('words_from').notNull().default(0),
+    verdictFrom: at('verdict_from').notNull().default(0),
     lastError: text('last_error'),
     updatedAt: at('updated_at').notNull(),
   },
-  (table) => [unique('status_outbox_status').on(table.repositoryId, table.sha, table.context), index('status_outbox_due').on(table.dueAt)],
+  (table) => [
+    unique('status_outbox_status').on(table.repositoryId, table.sha, table.context),
+    index('status_outbox_due').on(table.dueAt),
+    index('status_outbox_check').on(table.checkAt),
+  ],
 );
