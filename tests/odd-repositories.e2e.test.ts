@@ -102,8 +102,7 @@ describe('a commit that Nix cannot take', () => {
 
 describe('a webhook', () => {
   it('that comes before the commit is there is waited for', async () => {
-    fleet.forge.announces = false;
-    try {
+    await fleet.forge.silently(async () => {
       await fleet.git('-C', fleet.workTree, 'commit', '-q', '--allow-empty', '-m', 'Announced first');
       const sha = await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD');
       const seenAt = (await fleet.fleetView()).repository.lastFetchAt ?? 0;
@@ -113,8 +112,6 @@ describe('a webhook', () => {
       );
       await fleet.git('-C', fleet.workTree, 'push', '-q', 'origin', 'HEAD:main');
       expect(await fleet.settled(sha, 60_000)).toMatchObject({ state: 'PUBLISHED' });
-    } finally {
-      fleet.forge.announces = true;
-    }
+    });
   });
 });

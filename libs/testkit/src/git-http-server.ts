@@ -16,8 +16,11 @@ export interface GitHttpHandlerOptions {
   readonly projectRoot: string;
   /** Says whether a request may proceed; answered with 401 otherwise. Default: everyone may read and push. */
   readonly authorise?: (credentials: BasicCredentials | undefined, repository: string) => boolean;
-  /** Called after a push that changed refs, with the repository's folder name (`fleet.git`). */
-  readonly onPush?: (repository: string, updates: readonly RefUpdate[]) => void;
+  /**
+   * Called when a push arrives, with the repository's folder name (`fleet.git`). What it returns is called with the refs that
+   * the push changed: after the pusher has its answer, so whether to tell of the push is to be decided before.
+   */
+  readonly onPush?: (repository: string) => ((updates: readonly RefUpdate[]) => void) | undefined;
 }
 
 /** A listener for Node's HTTP server. */
@@ -63,13 +66,14 @@ export function createGitHttpHandler(options: GitHttpHandlerOptions): GitHttpHan
     if (!names.includes(repository)) return refuse(res, 404, 'no such repository');
     const run = (): Promise<void> => runBackend(req, res, cgiEnvironment(options.projectRoot, req, url));
     if (req.method !== 'POST' || match[2] !== '/git-receive-pack') return run();
+    const tell = options.onPush?.(repository);
     // One push at a time per repository, so that each change of a ref is told of once.
     const turn = (pushes.get(repository) ?? Promise.resolve()).then(async () => {
       const folder = join(options.projectRoot, repository);
       const before = await readRefs(folder);
       await run();
       const updates = compareRefs(before, await readRefs(folder));
-      if (updates.length > 0) options.onPush?.(repository, updates);
+      if (updates.length > 0) tell?.(updates);
     });
     const settled = turn.catch(() => undefined);
     pushes.set(repository, settled);

@@ -4,14 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommitSha } from '@floe/model';
 import { execInTest } from '@floe/runtime';
-import { createGitHttpHandler, ISOLATED_GIT_ENV, type GitHttpHandlerOptions } from './git-http-server.ts';
+import { createGitHttpHandler, ISOLATED_GIT_ENV } from './git-http-server.ts';
 
 export interface GitOriginOptions {
   /** Where the repositories lie. Default: a new temporary folder, removed at the end. */
   readonly dir?: string;
   /** When set, requests need it as the Basic password or user name. */
   readonly token?: string;
-  readonly onPush?: GitHttpHandlerOptions['onPush'];
   /** Takes a request before git sees it, to answer wrongly or not at all; returns false to leave it to git. */
   readonly intercept?: (req: IncomingMessage, res: ServerResponse) => boolean;
 }
@@ -76,7 +75,6 @@ export async function startGitOrigin(options: GitOriginOptions = {}): Promise<Gi
   const { token } = options;
   const handler = createGitHttpHandler({
     projectRoot: dir,
-    ...(options.onPush && { onPush: options.onPush }),
     ...(token !== undefined && { authorise: (given) => given?.password === token || given?.username === token }),
   });
   const server = createServer((req, res) => {

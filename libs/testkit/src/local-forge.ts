@@ -52,7 +52,7 @@ export class LocalForge implements AsyncDisposable {
   readonly faults: StatusFault[] = [];
   /** False: it is a forge of which no status can be read. */
   isReadable = true;
-  /** When false, pushes are not announced: only the poll finds them. */
+  /** When false, pushes that arrive are not announced: only the poll finds them. */
   announces = true;
   readonly #options: LocalForgeOptions;
   readonly #server = createServer((request, response) => this.#answer(request, response));
@@ -66,10 +66,12 @@ export class LocalForge implements AsyncDisposable {
     this.#git = createGitHttpHandler({
       projectRoot: options.projectRoot,
       authorise: (credentials) => credentials?.password === options.token,
-      onPush: (_repository, updates) => {
-        if (!this.announces) return;
-        const sending = this.#announce(updates).finally(() => this.#announcing.delete(sending));
-        this.#announcing.add(sending);
+      onPush: () => {
+        if (!this.announces) return undefined;
+        return (updates) => {
+          const sending = this.#announce(updates).finally(() => this.#announcing.delete(sending));
+          this.#announcing.add(sending);
+        };
       },
     });
   }
@@ -109,6 +111,17 @@ export class LocalForge implements AsyncDisposable {
   /** The newest status of each context of a commit. */
   statusOf(sha: string, context: string): PostedStatus | undefined {
     return this.statuses.findLast((status) => status.sha === sha && status.context === context);
+  }
+
+  /** Pushes within `work` are not announced, now or later. */
+  async silently<Result>(work: () => Promise<Result>): Promise<Result> {
+    const before = this.announces;
+    this.announces = false;
+    try {
+      return await work();
+    } finally {
+      this.announces = before;
+    }
   }
 
   /** Sends a webhook as GitHub would; `change` may change the body before it is signed, `tamper` anything afterwards. */
