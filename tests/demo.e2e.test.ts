@@ -9,7 +9,12 @@ describe('the demo', () => {
     expect(result.exitCode, `${result.stdout}\n${result.stderr}`).toBe(0);
     const summary = JSON.parse(result.stdout.trimEnd().split('\n').at(-1) ?? '') as {
       ok: boolean;
-      pushes: { push: string; hosts: Record<string, { outcome: string; isAsExpected: boolean }>; stagesMs: object }[];
+      pushes: {
+        push: string;
+        hosts: Record<string, { outcome: string; isAsExpected: boolean }>;
+        stagesMs: object;
+        statuses: { context: string; state: string }[];
+      }[];
     };
     expect(summary.ok).toBe(true);
     expect(
@@ -26,6 +31,16 @@ describe('the demo', () => {
       'ada untouched, bob behind, cyd switched',
       'ada untouched, bob switched, cyd untouched',
     ]);
+    expect(summary.pushes.map(({ statuses }) => statuses.map(({ context, state }) => `${context} ${state}`).join(', '))).toEqual([
+      'floe/evaluate success, floe/build success, floe/rollout success',
+      'floe/evaluate success, floe/build success, floe/rollout success',
+      'floe/evaluate success, floe/build success, floe/rollout success',
+      'floe/evaluate success, floe/build success, floe/rollout failure',
+      'floe/evaluate failure, floe/build success, floe/rollout success',
+      'floe/evaluate success, floe/build success, floe/rollout success',
+    ]);
+    // As it is told to whoever watches, below each push.
+    expect(result.stdout.match(/on the commit: floe\/rollout +(?:success|failure)/g)).toHaveLength(6);
     expect(Object.keys(summary.pushes[0]?.stagesMs ?? {})).toEqual([
       'received',
       'fetched',

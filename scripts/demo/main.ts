@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { exec } from '@floe/runtime';
 import { exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
+import { statusLine } from './final-statuses.ts';
 import { createNarrator } from './narrator.ts';
 import { observePush, type PushResult } from './observe-push.ts';
 import { watchPushes } from './watch-pushes.ts';
@@ -110,10 +111,7 @@ async function main(): Promise<void> {
     );
     const stages = Object.entries(result.stagesMs).filter((stage): stage is [string, number] => stage[1] !== null);
     narrator.say(`  ${stages.map(([stage, ms]) => `${stage} ${ms} ms`).join(' → ')}`);
-    for (const context of ['floe/evaluate', 'floe/build', 'floe/rollout']) {
-      const status = fleet.forge.statusOf(commit, context);
-      if (status !== undefined) narrator.say(`  on the commit: ${status.context.padEnd(13)} ${status.state.padEnd(8)} ${status.description}`);
-    }
+    for (const status of result.statuses) narrator.say(statusLine(status));
     return result;
   }
 }

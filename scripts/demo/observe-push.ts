@@ -1,6 +1,6 @@
 import type { HostView, RevisionView } from '@floe/protocol';
-import type { FolderObservation, TestFleet } from '@floe/testkit';
-import { eventually } from '@floe/testkit';
+import type { FolderObservation, PostedStatus, TestFleet } from '@floe/testkit';
+import { finalStatuses } from './final-statuses.ts';
 import type { Expected } from './pushes.ts';
 
 /** Durations in ms; null where the push did not get that far. */
@@ -30,6 +30,8 @@ export interface PushResult {
   readonly hosts: Record<string, HostResult>;
   readonly stagesMs: StageTimes;
   readonly totalMs: number;
+  /** What the commit shows at the end. */
+  readonly statuses: readonly Pick<PostedStatus, 'context' | 'state' | 'description'>[];
 }
 
 export type Before = ReadonlyMap<string, FolderObservation>;
@@ -46,7 +48,8 @@ export async function observePush(
   },
 ): Promise<PushResult> {
   const revision = await fleet.settled(push.commit);
-  const status = await eventually('the forge has the final status', () => finalStatus(fleet, revision), { timeoutMs: 30_000 });
+  const statuses = await finalStatuses(fleet, revision);
+  const statusAt = Math.max(...statuses.map(({ at }) => at));
   const view = await fleet.fleetView();
   const hosts: Record<string, HostResult> = {};
   for (const [host, expected] of Object.entries(push.expected)) {
@@ -62,15 +65,10 @@ export async function observePush(
     push: push.message,
     commit: push.commit,
     hosts,
-    stagesMs: stageTimes(push.pushedAt, revision, moved, status.at),
-    totalMs: status.at - push.pushedAt,
+    stagesMs: stageTimes(push.pushedAt, revision, moved, statusAt),
+    totalMs: statusAt - push.pushedAt,
+    statuses: statuses.map(({ context, state, description }) => ({ context, state, description })),
   };
-}
-
-function finalStatus(fleet: TestFleet, revision: RevisionView) {
-  const context = revision.rollout === null ? 'floe/evaluate' : 'floe/rollout';
-  const status = fleet.forge.statusOf(revision.sha, context);
-  return status === undefined || status.state === 'pending' ? undefined : status;
 }
 
 function judge(wanted: string | null, before: FolderObservation | undefined, after: FolderObservation): Expected | 'unexpected' {

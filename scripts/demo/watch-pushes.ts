@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isEndedRevision } from '@floe/model';
 import type { RevisionView } from '@floe/protocol';
 import type { TestFleet } from '@floe/testkit';
+import { finalStatuses, lastStatuses, statusLine } from './final-statuses.ts';
 import type { Narrator } from './narrator.ts';
 
 const LOOK_MS = 300;
@@ -26,9 +27,9 @@ export async function watchPushes(fleet: TestFleet, narrator: Narrator, signal: 
         problem ?? '',
       ]),
     );
-    for (const status of fleet.forge.statuses.filter(({ sha, state }) => sha === revision.sha && state !== 'pending')) {
-      narrator.say(`  on the commit: ${status.context.padEnd(13)} ${status.state.padEnd(8)} ${status.description}`);
-    }
+    // The reader may have ended hosts too: what is still pending then is shown as it is.
+    const statuses = await finalStatuses(fleet, revision).catch(() => lastStatuses(fleet, revision));
+    for (const status of statuses) narrator.say(statusLine(status));
   }
 }
 

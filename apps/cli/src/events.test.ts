@@ -84,6 +84,14 @@ describe('floe events', () => {
     ]);
   });
 
+  test('says of what never happened that it never did, and not the time of the call', async () => {
+    const unseen = { standing: 'not-enrolled', isEnrolled: false, isConnected: false, stateSince: null, lastSeenAt: null } as const;
+    const fleet = fleetView({ hosts: [hostView('ws1'), hostView('ws7', unseen)] });
+    const { stdout } = await follow([streaming({ ...fleet, repository: { ...fleet.repository, lastFetchAt: null } }, () => undefined)], { argv: [] });
+    expect(stdout).toMatch(/^never fetched {8}repository /m);
+    expect(stdout).toMatch(/^never seen {11}host {2}ws7 {2}not enrolled/m);
+  });
+
   test('tells a change once, however often the server repeats it, and a download once', async () => {
     const downloading = (doneBytes: number) => ({
       ...changed,

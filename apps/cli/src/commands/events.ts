@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { followFleet, readFleet, type FleetMessage } from '../fleet-stream.ts';
 import { clockTime } from '../view/clock-time.ts';
-import { createEventLines } from '../view/event-lines.ts';
+import { createEventLines, type EventLine } from '../view/event-lines.ts';
 import { duration } from '@floe/views';
 
 export function addEvents(program: Command, cli: Cli): void {
@@ -37,7 +37,7 @@ async function showEvents(cli: Cli, isFollowing: boolean): Promise<void> {
       return;
     }
     const changes = message.type === 'snapshot' ? lines.snapshot(message.fleet) : lines.change(message);
-    for (const { at, text } of changes) out.print(`${out.style('quiet', clockTime(at))}  ${text}`);
+    for (const { at, text } of changes) out.print(`${out.style('quiet', timeColumn(at))}  ${text}`);
   }
 
   if (!isFollowing) {
@@ -53,4 +53,8 @@ async function showEvents(cli: Cli, isFollowing: boolean): Promise<void> {
     onLost: (reason, retryInMs) => out.note(`${reason}; trying again in ${duration(retryInMs)}`),
   });
   for await (const message of messages) show(message);
+}
+
+function timeColumn(at: EventLine['at']): string {
+  return typeof at === 'number' ? clockTime(at) : at.padEnd(clockTime(0).length);
 }

@@ -5,7 +5,8 @@ import { firstLine, needsAttention, shortHash, shortSha, standingWords, todoOf, 
 
 /** One line about one thing that changed. */
 export interface EventLine {
-  readonly at: number;
+  /** When it came to be so; in words when it never did, so that no line shows the time at which it was asked for. */
+  readonly at: number | 'never seen' | 'never fetched';
   readonly text: string;
 }
 
@@ -19,7 +20,7 @@ export interface EventLines {
 export function createEventLines(): EventLines {
   const told = new Map<string, string>();
 
-  function tell(key: string, at: number, text: string): EventLine[] {
+  function tell(key: string, at: EventLine['at'], text: string): EventLine[] {
     if (told.get(key) === text) return [];
     told.set(key, text);
     return [{ at, text: printableLine(text) }];
@@ -29,13 +30,13 @@ export function createEventLines(): EventLines {
       const lines = [
         ...tell(
           'repository',
-          fleet.repository.held?.since ?? fleet.repository.problem?.since ?? fleet.repository.lastFetchAt ?? fleet.serverTime,
+          fleet.repository.held?.since ?? fleet.repository.problem?.since ?? fleet.repository.lastFetchAt ?? 'never fetched',
           repositoryLine(fleet.repository),
         ),
         ...(fleet.revision === null ? [] : tell('revision', newestTime(fleet.revision), revisionLine(fleet.revision))),
-        ...fleet.hosts.flatMap((host) => tell(`host ${host.host}`, host.stateSince ?? host.lastSeenAt ?? fleet.serverTime, hostLine(host))),
+        ...fleet.hosts.flatMap((host) => tell(`host ${host.host}`, host.stateSince ?? host.lastSeenAt ?? 'never seen', hostLine(host))),
       ];
-      return lines.toSorted((a, b) => a.at - b.at);
+      return lines.toSorted((a, b) => sortTime(a) - sortTime(b));
     },
     change(event) {
       switch (event.type) {
@@ -48,6 +49,10 @@ export function createEventLines(): EventLines {
       }
     },
   };
+}
+
+function sortTime({ at }: EventLine): number {
+  return typeof at === 'number' ? at : 0;
 }
 
 function hostLine(host: HostView): string {

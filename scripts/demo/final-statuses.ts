@@ -1,0 +1,31 @@
+import { STATUS_CONTEXTS } from '@floe/model';
+import type { RevisionView } from '@floe/protocol';
+import { eventually, type PostedStatus, type TestFleet } from '@floe/testkit';
+
+/** Where the forge stays without the last word, the demo does not wait for ever. */
+const TIMEOUT_MS = 30_000;
+
+/** What the commit shows now. */
+export function lastStatuses(fleet: TestFleet, { sha }: Pick<RevisionView, 'sha'>): readonly PostedStatus[] {
+  return STATUS_CONTEXTS.map((context) => fleet.forge.statusOf(sha, context)).filter((status) => status !== undefined);
+}
+
+/** Waits until the commit shows what came of a revision that has ended, and gives what it shows. */
+export async function finalStatuses(fleet: TestFleet, { sha }: RevisionView): Promise<readonly PostedStatus[]> {
+  return await eventually(
+    `the forge has the final statuses of ${sha.slice(0, 7)}`,
+    async () => {
+      const revision = await fleet.revision(sha);
+      const statuses = lastStatuses(fleet, { sha });
+      const told = statuses.at(-1);
+      if (revision === undefined || told === undefined) return undefined;
+      const isLast = revision.rollout === null ? revision.state !== 'PUBLISHED' : told.description === revision.rollout.description;
+      return isLast && statuses.every(({ state }) => state !== 'pending') ? statuses : undefined;
+    },
+    { timeoutMs: TIMEOUT_MS },
+  );
+}
+
+export function statusLine({ context, state, description }: Pick<PostedStatus, 'context' | 'state' | 'description'>): string {
+  return `  on the commit: ${context.padEnd(13)} ${state.padEnd(8)} ${description}`;
+}
