@@ -1,10 +1,10 @@
 import { FloeError } from '@floe/runtime';
 import * as v from 'valibot';
 
-/** Parallel evaluations fight over the cache's SQLite file: it costs more than it saves. */
+/** Parallel evaluations compete for the cache's SQLite file, which costs more than the cache saves. */
 export const NO_EVAL_CACHE = ['--option', 'eval-cache', 'false'];
 
-/** Parses what a Nix command printed as JSON; what does not fit is NIX_ANSWER_UNEXPECTED. */
+/** Parses the JSON that a Nix command printed. Throws NIX_ANSWER_UNEXPECTED when it does not match the schema. */
 export function parseAnswer<Schema extends v.GenericSchema>(schema: Schema, stdout: string): v.InferOutput<Schema> {
   try {
     return v.parse(schema, JSON.parse(stdout));
@@ -13,7 +13,7 @@ export function parseAnswer<Schema extends v.GenericSchema>(schema: Schema, stdo
   }
 }
 
-/** As {@link parseAnswer}; undefined for what does not fit. */
+/** As {@link parseAnswer}, but returns undefined when it does not match. */
 export function tryParseAnswer<Schema extends v.GenericSchema>(schema: Schema, stdout: string): v.InferOutput<Schema> | undefined {
   try {
     const parsed = v.safeParse(schema, JSON.parse(stdout));

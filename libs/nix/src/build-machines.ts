@@ -4,7 +4,7 @@ import { tryParseAnswer } from './answer.ts';
 import type { RepositoryCommand } from './command.ts';
 import type { DerivationFacts } from './derivations.ts';
 
-/** A machine that Nix may build on, by its own settings. */
+/** A machine that may build, with its settings in Nix. */
 export interface BuildMachine {
   readonly isRemote: boolean;
   readonly systems: readonly string[];
@@ -28,7 +28,7 @@ const Settings = v.object({
 
 const TIMEOUT_MS = 60_000;
 
-/** This machine and the remote builders, as Nix itself has them in its settings; undefined when it does not say. */
+/** This machine and the remote builders, from Nix's settings; undefined when Nix does not report them. */
 export async function buildMachines(command: RepositoryCommand): Promise<readonly BuildMachine[] | undefined> {
   const { result, isOk } = await command.run('nix', ['show-config', '--json'], { timeoutMs: TIMEOUT_MS });
   const settings = isOk ? tryParseAnswer(Settings, result.stdout) : undefined;
@@ -39,12 +39,12 @@ export async function buildMachines(command: RepositoryCommand): Promise<readonl
   return settings['max-jobs'].value === 0 ? remote : [local, ...remote];
 }
 
-/** A file of machines that names a further file, which Nix does not follow either. */
+/** A file that includes a further file, which Nix does not follow either. */
 function isNested(text: string): boolean {
   return text.split('\n').some((line) => line.trimStart().startsWith('@'));
 }
 
-/** The form of nix.conf(5), `builders`: machines divided by `;` or lines, or `@file`. */
+/** The syntax of nix.conf(5), `builders`: machines separated by `;` or newlines, or `@file`. */
 export async function remoteMachines(builders: string, ownSystem: string): Promise<BuildMachine[]> {
   const machines: BuildMachine[] = [];
   for (const line of builders.split(/[;\n]/).map((text) => text.replace(/#.*/, '').trim())) {
@@ -65,7 +65,7 @@ export async function remoteMachines(builders: string, ownSystem: string): Promi
   return machines;
 }
 
-/** Whether a machine's settings let it build the derivation. */
+/** Whether a machine may build the derivation, by its settings. */
 export function canBuild({ systems, features }: BuildMachine, { system, requiredFeatures }: DerivationFacts): boolean {
   return (system === 'builtin' || systems.includes(system)) && requiredFeatures.every((feature) => features.includes(feature));
 }

@@ -8,15 +8,15 @@ import { explain, serverUnwell, stopped } from './failure.ts';
 export type BuildFailureCode =
   | 'BUILD_FAILED'
   | 'BUILD_TIMED_OUT'
-  /** A source could not be had: it may come later. */
+  /** A source cannot be downloaded now. */
   | 'BUILD_DOWNLOAD_FAILED'
   /** Neither this machine nor a remote builder may build it. */
   | 'BUILD_NO_MACHINE'
-  /** A remote builder could, but did not take it: it may later. */
+  /** A remote builder may build it, but did not accept it now. */
   | 'BUILD_MACHINE_AWAY'
-  /** A machine is there, and Nix began nothing, e.g. for its own settings: it may once they are mended. */
+  /** A machine may build it, but Nix started nothing, e.g. because of its settings. */
   | 'BUILD_NOT_STARTED'
-  /** The garbage collector took it since the evaluation: evaluate the host again. */
+  /** The garbage collector removed it since the evaluation: evaluate the host again. */
   | 'BUILD_DERIVATION_MISSING';
 
 export type BuildResult =
@@ -24,26 +24,26 @@ export type BuildResult =
   | {
       readonly kind: 'failed';
       readonly code: BuildFailureCode;
-      /** For people: cause first. */
+      /** For people, the cause first. */
       readonly error: string;
-      /** It may work later without anyone changing anything. */
+      /** It may succeed later without a change of the repository. */
       readonly isRetryable: boolean;
       readonly durationMs: number;
     };
 
 export interface BuildTarget {
   readonly drvPath: string;
-  /** Its output. */
+  /** The output of the derivation. */
   readonly toplevel: StorePath;
 }
 
 export interface BuildOptions {
   readonly signal: AbortSignal;
-  /** Of the whole build. */
+  /** Time limit of the whole build. */
   readonly timeoutMs: number;
-  /** Of the command, and with a single-user Nix of what it builds. Default: no limit. */
+  /** Memory limit of the command, and with a single-user Nix also of the build. Default: none. */
   readonly maxMemoryBytes?: number | undefined;
-  /** Path of the GC root that keeps the result. */
+  /** Path of the GC root for the result. */
   readonly root: string;
 }
 
@@ -52,7 +52,7 @@ interface Reason {
   readonly text?: string | undefined;
 }
 
-/** nix-store(1), "EXIT STATUS": 101 is a build's time limit, in Nix's own settings. Through the daemon every failure is 1. */
+/** nix-store(1), "EXIT STATUS": 101 means that Nix's own time limit ended a build. Through the daemon every failure is 1. */
 const TIMED_OUT = 101;
 const RETRYABLE: ReadonlySet<BuildFailureCode> = new Set([
   'BUILD_DOWNLOAD_FAILED',
@@ -64,8 +64,8 @@ const NAMED_DOWNLOADS = 3;
 const PATHS_AT_ONCE = 1_000;
 
 /**
- * Builds a derivation whose output is `toplevel`, and keeps it by a GC root. A build that fails is a result, of a kind
- * that says whether it may work later. Throws retryable DISK_FULL, NIX_STORE_AWAY, NIX_STOPPED.
+ * Builds a derivation with the output `toplevel`, and adds a GC root. A failed build is a result whose kind says whether a retry
+ * may help. Throws retryable DISK_FULL, NIX_STORE_AWAY, NIX_STOPPED.
  */
 export async function build(
   command: RepositoryCommand,
@@ -78,7 +78,7 @@ export async function build(
   let run = await realise();
   let reason = run.isOk ? undefined : await reasonOf(command, target, run);
   if (reason === 'unclear') {
-    // One failure ends builds that go on beside it. Without that, only what really failed is left.
+    // A failure aborts parallel builds. With this option only the actual failures are reported.
     run = await realise('--keep-going');
     reason = run.isOk ? undefined : await reasonOf(command, target, run);
   }
@@ -93,7 +93,8 @@ export async function build(
   if (reason === undefined) {
     const built = run.result.stdout.trim();
     if (!built.split('\n').includes(target.toplevel)) return fail('BUILD_FAILED', `the build gave ${built} where ${target.toplevel} was evaluated`);
-    // The root is made outside of the sandbox, in a folder that is not inside. Were the path collected in between, this fails and is tried again.
+    // The root is added outside of the sandbox, in a folder that the sandbox does not have. If the path is collected in between,
+    // this fails and is retried.
     await own.addRoot(root, target.toplevel);
     return { kind: 'built', durationMs };
   }
@@ -103,8 +104,8 @@ export async function build(
 }
 
 /**
- * Why it failed, by what the store has afterwards, by what the derivations say of themselves, and by which of them Nix
- * started. 'unclear': several kinds were started and did not end.
+ * The cause of the failure, from the store afterwards, the derivations, and those that Nix started. 'unclear': several kinds of
+ * derivations were started and not finished.
  */
 async function reasonOf(command: RepositoryCommand, { drvPath }: BuildTarget, { result, log }: CommandResult): Promise<Reason | 'unclear'> {
   const diagnosis = await diagnose(command, result, log);
@@ -116,7 +117,7 @@ async function reasonOf(command: RepositoryCommand, { drvPath }: BuildTarget, { 
   if (diagnosis.kind === 'out-of-memory' && result.end !== 'exited')
     return { code: 'BUILD_FAILED', text: 'the build needs more memory than there is' };
   if (!(await isValid(command, drvPath))) {
-    return { code: 'BUILD_DERIVATION_MISSING', text: 'what was evaluated is gone from the store; it is evaluated again' };
+    return { code: 'BUILD_DERIVATION_MISSING', text: 'the garbage collector removed the derivation; Floe evaluates again' };
   }
   const started = await unfinished(command, await readDerivations(command, [...log.startedBuilds]));
   const sources = started.filter(({ isFixedOutput }) => isFixedOutput).map(({ name }) => name);
@@ -128,7 +129,7 @@ async function reasonOf(command: RepositoryCommand, { drvPath }: BuildTarget, { 
   return started.length > 0 ? { code: 'BUILD_FAILED' } : await withoutMachine(command, [drvPath, ...log.plannedBuilds]);
 }
 
-/** Nothing was started: then there may be a derivation that no machine takes. */
+/** Nothing was started: perhaps no machine can build one of the derivations. */
 async function withoutMachine(command: RepositoryCommand, planned: readonly string[]): Promise<Reason> {
   const machines = await buildMachines(command);
   if (machines === undefined) return { code: 'BUILD_FAILED' };
@@ -150,7 +151,7 @@ async function withoutMachine(command: RepositoryCommand, planned: readonly stri
   return { code: 'BUILD_MACHINE_AWAY', text: `no remote builder takes ${elsewhere.name} (${elsewhere.system}) now; Floe tries again` };
 }
 
-/** Those whose outputs are not all in the store. */
+/** The derivations of which an output is missing in the store. */
 async function unfinished(command: RepositoryCommand, derivations: readonly DerivationFacts[]): Promise<DerivationFacts[]> {
   const left: DerivationFacts[] = [];
   for (const derivation of derivations) {

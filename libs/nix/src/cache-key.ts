@@ -2,19 +2,19 @@ import { generateKeyPairSync } from 'node:crypto';
 import { FloeError, readFileIfPresent, writeFileDurably } from '@floe/runtime';
 
 export interface CacheKey {
-  /** In Nix's form, readable by its owner only. */
+  /** In Nix's format, readable only by its owner. */
   readonly secretKeyFile: string;
   /** `name:base64`, for `trusted-public-keys`. */
   readonly publicKey: string;
 }
 
-/** Ed25519 secret keys in Nix's form are seed and public key, 64 bytes. */
+/** Ed25519 secret keys in Nix's format are the seed and the public key, 64 bytes. */
 const SEED_BYTES = 32;
 const SECRET_BYTES = 64;
 
 /**
- * The key that signs what is published; made on first use. Throws CACHE_KEY_INVALID when the file holds something else:
- * it is not replaced, since the fleet trusts the key that was in it.
+ * The key that signs published paths; created on first use. Throws CACHE_KEY_INVALID when the file has other content: it is not
+ * replaced, because the fleet trusts the key that was in it.
  */
 export async function loadOrCreateCacheKey(path: string, name: string): Promise<CacheKey> {
   const existing = await readFileIfPresent(path);
@@ -34,7 +34,7 @@ function publicKeyOf(text: string, path: string): string {
   if (name === undefined || name === '' || secret.length !== SECRET_BYTES) {
     throw new FloeError(
       'CACHE_KEY_INVALID',
-      `${path} holds no Nix signing key: bring the key back from a backup, or move the file away to get a new one (every host must then trust the new one)`,
+      `${path} holds no Nix signing key: restore the key from a backup, or move the file away to get a new one (every host must then trust the new one)`,
     );
   }
   return `${name}:${secret.subarray(SEED_BYTES).toString('base64')}`;

@@ -14,7 +14,7 @@ export type CacheTrust = 'trusted' | 'untrusted' | 'absent';
 
 const TIMEOUT_MS = 60_000;
 
-/** Whether one of the caches has `path` with a signature that is trusted: what a download by these settings would need. Downloads nothing. */
+/** Whether one of the caches has `path` with a trusted signature, as a download with these settings would need. Downloads nothing. */
 export async function cacheTrust(
   command: NixCommand,
   path: StorePath,

@@ -19,7 +19,7 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-/** Builds a system of packages: `[name, size in bytes]`. All paths are this run's own. */
+/** Builds a system from packages: `[name, size in bytes]`. All store paths are unique to this run. */
 async function build(label: string, packages: readonly (readonly [string, number])[]): Promise<StorePath> {
   const system = process.arch === 'arm64' ? 'aarch64-linux' : 'x86_64-linux';
   const derivation = (name: string, script: string): string =>
@@ -34,7 +34,7 @@ async function build(label: string, packages: readonly (readonly [string, number
   return result.stdout.trim() as StorePath;
 }
 
-it('tells two real closures apart', async () => {
+it('compares two real closures', async () => {
   const before = await build('before', [
     ['firefox-130.0', 1_000_000],
     ['nano-8.0', 1_000],
@@ -77,7 +77,7 @@ it('says which path the store lacks', async () => {
   });
 });
 
-it('ends when it is told to', async () => {
+it('ends when its signal aborts', async () => {
   const here = await build('here', [['htop-3.3.0', 10]]);
   await expect(nix.closureChanges(here, here, AbortSignal.abort())).rejects.toMatchObject({ code: 'NIX_STOPPED' });
 });

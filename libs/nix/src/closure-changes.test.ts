@@ -46,7 +46,7 @@ describe('comparing closures', () => {
     });
   });
 
-  it('counts what was only built anew, and lists it when its size changed much', () => {
+  it('counts packages that were only rebuilt, and lists those whose size changed much', () => {
     const before = closure(['etc', 10, 'a'], ['glibc-2.39', 30_000, 'a'], ['big-1', 1_000 * KB, 'a']);
     const after = closure(['etc', 12, 'b'], ['glibc-2.39', 30_001, 'b'], ['big-1', 2_000 * KB, 'b']);
     const changes = compareClosures(before, after);
@@ -54,7 +54,7 @@ describe('comparing closures', () => {
     expect(changes.packages).toEqual([{ name: 'big', before: ['1'], after: ['1'], sizeDeltaBytes: 1_000 * KB }]);
   });
 
-  it('takes the outputs of a package together, and keeps several versions apart, in their order', () => {
+  it('merges the outputs of a package, and lists several versions in their order', () => {
     const before = closure(['openssl-3.0.9', 10, 'a'], ['openssl-3.0.9-bin', 20, 'b'], ['node-9.1', 1, 'c']);
     const after = closure(['openssl-3.0.10', 15, 'd'], ['openssl-3.0.10-bin', 20, 'e'], ['node-9.1', 1, 'c'], ['node-10.0', 2, 'f']);
     expect(compareClosures(before, after).packages).toEqual([
@@ -63,7 +63,7 @@ describe('comparing closures', () => {
     ]);
   });
 
-  it('finds nothing between a closure and itself, and the opposite the other way round', () => {
+  it('finds no changes between a closure and itself, and the opposite changes in the other direction', () => {
     const names = fc.constantFrom('a-1', 'a-2', 'a-2-bin', 'b', 'c-3', 'c-3-doc', 'd-4-5');
     const any = fc
       .array(fc.tuple(names, fc.nat(10_000_000), fc.constantFrom('x', 'y')), { maxLength: 12 })

@@ -4,25 +4,25 @@ import * as v from 'valibot';
 import type { NixCommand } from './command.ts';
 import { commandFailed } from './failure.ts';
 
-/** One package whose versions, or whose size, are not the same in two closures. */
+/** A package whose versions or size differ between two closures. */
 export interface PackageChange {
   /** As in `builtins.parseDrvName`. */
   readonly name: string;
-  /** Each version once, oldest first; '' for a path without one. Empty: not in that closure at all. */
+  /** The distinct versions, oldest first; '' for a path without one. Empty: not in that closure. */
   readonly before: readonly string[];
   readonly after: readonly string[];
   readonly sizeDeltaBytes: number;
 }
 
-/** What a closure has that another has not. Sizes are of unpacked files, in bytes. */
+/** The differences of two closures. Sizes are of unpacked files, in bytes. */
 export interface ClosureChanges {
-  /** By name. Packages that were only built anew, with the same version and about the same size, are just counted. */
+  /** Sorted by name. Packages that were only rebuilt, with the same version and about the same size, are only counted. */
   readonly packages: readonly PackageChange[];
-  /** Packages that no version of was there before. */
+  /** Number of packages that the first closure does not have in any version. */
   readonly addedCount: number;
-  /** Packages that no version of is left. */
+  /** Number of packages that the second closure does not have in any version. */
   readonly removedCount: number;
-  /** Packages with other store paths than before that are not listed. */
+  /** Number of rebuilt packages that are not listed. */
   readonly rebuiltCount: number;
   readonly sizeBeforeBytes: number;
   readonly sizeAfterBytes: number;
@@ -36,13 +36,13 @@ interface PackageName {
   readonly version: string;
 }
 
-/** A package of the same version whose size differs by less than this was built anew, and says nothing to people. */
+/** A package of the same version whose size differs by less than this counts as rebuilt, and is not listed. */
 const NOTABLE_BYTES = 64 * 1024;
-/** Store paths on one command line: well below the kernel's 2 MB. */
+/** Maximum number of store paths on one command line: well below the kernel's 2 MB. */
 const PATHS_AT_ONCE = 1_000;
 const TIMEOUT_MS = 2 * 60_000;
 const HASH_CHARACTERS = '/nix/store/'.length + 32 + 1;
-/** Names of the outputs of nixpkgs' packages that come behind the version. A version may end in a word itself ("unstable"). */
+/** Names of outputs that follow the version in nixpkgs' packages. A version may itself end in a word ("unstable"). */
 const OUTPUTS = /(?:-(?:bin|lib|lib32|lib64|libgcc|man|info|doc|devdoc|dev|dist|data|static|debug|getent|terminfo|tools|modules|out|nc|npm|py|xz))+$/;
 
 const Sizes = v.array(v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number)));
@@ -54,10 +54,7 @@ const Paths = v.array(
   ),
 );
 
-/**
- * The differences of two closures that the store has. Throws CLOSURE_NOT_HERE when it lacks one of them, and retryable
- * NIX_FAILED or NIX_STOPPED.
- */
+/** The differences of two closures in the store. Throws CLOSURE_NOT_HERE when one is missing, and retryable NIX_FAILED or NIX_STOPPED. */
 export async function closureChanges(command: NixCommand, before: StorePath, after: StorePath, signal?: AbortSignal): Promise<ClosureChanges> {
   const [beforePaths, afterPaths] = await Promise.all([requisites(command, before, signal), requisites(command, after, signal)]);
   const sizes = await sizesOf(command, [...new Set([...beforePaths, ...afterPaths])], signal);
@@ -90,8 +87,8 @@ export function compareClosures(before: Closure, after: Closure): ClosureChanges
 }
 
 /**
- * The name and version in a store path: the version begins behind the first dash that no letter follows, as
- * `builtins.parseDrvName` has it. What names an output of the package is left out of the version.
+ * The name and version in a store path: the version begins after the first dash that is not followed by a letter, as in
+ * `builtins.parseDrvName`. The name of an output is not part of the version.
  */
 export function packageNameOf(path: StorePath): PackageName {
   const text = path.slice(HASH_CHARACTERS);
@@ -141,7 +138,7 @@ async function requisites(command: NixCommand, path: StorePath, signal: AbortSig
   throw commandFailed(`reading the closure of ${path}`, log, result);
 }
 
-/** One line per path in the order of the arguments, in every version of Nix; the JSON of `nix path-info` changed its form twice. */
+/** One line per path in the order of the arguments, in every version of Nix. The JSON of `nix path-info` changed twice. */
 async function sizesOf(command: NixCommand, paths: readonly StorePath[], signal: AbortSignal | undefined): Promise<Map<StorePath, number>> {
   const sizes = new Map<StorePath, number>();
   for (let start = 0; start < paths.length; start += PATHS_AT_ONCE) {

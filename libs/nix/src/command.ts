@@ -2,14 +2,14 @@ import { constants } from 'node:os';
 import { FloeError, NO_TIME_LIMIT, type Exec, type ExecResult, type Logger, nixString } from '@floe/runtime';
 import type { StorePath } from '@floe/model';
 import { FailureLog, parseLogLine, type LogEvent } from './internal-json.ts';
-import { isOwnWords, type NixProgram } from './own-words.ts';
+import { needsNoSandbox, type NixProgram } from './unsandboxed.ts';
 import type { Sandbox, SandboxedCommand } from './sandbox.ts';
 
-/** Which Nix store is meant. */
+/** The Nix store that commands use. */
 export type NixStore =
-  /** The machine's own: through the daemon, or directly when root and there is none. */
+  /** The machine's own: through the daemon, or directly as root without one. */
   | { readonly kind: 'system' }
-  /** A store of its own below a folder, with real files in `<dir>/nix/store`; its paths are still called /nix/store/…. */
+  /** A store below a folder: its files are in `<dir>/nix/store`, but its paths are still called /nix/store/…. */
   | { readonly kind: 'root'; readonly dir: string };
 
 export interface NixDeps {
@@ -17,16 +17,16 @@ export interface NixDeps {
   readonly logger: Logger;
   /** The whole environment of the Nix commands: PATH, HOME, perhaps NIX_CONFIG. */
   readonly env: NodeJS.ProcessEnv;
-  /** Default: the system's. */
+  /** Default: the system's store. */
   readonly store?: NixStore | undefined;
 }
 
 export interface CommandOptions {
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number | undefined;
-  /** Memory of Nix and all processes that it starts, in bytes. */
+  /** Memory limit of Nix with all processes that it starts, in bytes. */
   readonly maxMemoryBytes?: number | undefined;
-  /** Called with each line of the log that is of Nix's format. */
+  /** Called with each log line in Nix's format. */
   readonly onEvent?: ((event: LogEvent) => void) | undefined;
 }
 
@@ -41,8 +41,8 @@ const STORE = '/nix/store';
 const NOTHING_TO_REMOVE = async (): Promise<void> => await Promise.resolve();
 const FEATURES = ['--extra-experimental-features', 'nix-command flakes'];
 /**
- * Runs Nix's programs on our own words: store paths, caches and keys that we name. It refuses whatever evaluates or
- * builds: that is {@link RepositoryCommand}'s, which runs it where there is nothing to steal.
+ * Runs Nix programs whose arguments all come from Floe: store paths, caches and keys. Refuses commands that evaluate or build:
+ * {@link RepositoryCommand} runs those in the sandbox.
  */
 export class NixCommand {
   readonly #deps: NixDeps;
@@ -61,13 +61,13 @@ export class NixCommand {
     return this.#deps.logger;
   }
 
-  /** Where the files of a store path lie on this disk. */
+  /** Where the files of a store path are on this disk. */
   filePath(path: StorePath | string): string {
     const { store } = this.#deps;
     return store?.kind === 'root' ? `${store.dir}${path}` : path;
   }
 
-  /** Runs `nix`, `nix-store` or `nix-env` on the configured store; the exit status is the caller's to judge. */
+  /** Runs `nix`, `nix-store` or `nix-env` on the configured store. The caller checks the exit status. */
   async run(program: NixProgram, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
     const { store } = this.#deps;
     const withStore = store?.kind === 'root' ? [...args, '--store', `local?root=${store.dir}`] : args;
@@ -76,8 +76,8 @@ export class NixCommand {
 
   /** As {@link run}, for commands that name their store themselves. */
   async runBare(program: NixProgram, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-    if (!isOwnWords(program, args)) {
-      throw new Error(`${program} ${args.join(' ')} is foreign code: it belongs into the sandbox`);
+    if (!needsNoSandbox(program, args)) {
+      throw new Error(`${program} ${args.join(' ')} may run untrusted code: run it in the sandbox`);
     }
     const { exec, env } = this.#deps;
     return await runNix(
@@ -96,7 +96,7 @@ export interface RepositoryNixDeps {
   readonly sandbox: Sandbox;
 }
 
-/** Runs Nix on what the repository says, in the sandbox: a flake, an expression, a derivation. */
+/** Runs Nix on input from the repository (a flake, an expression, a derivation), in the sandbox. */
 export class RepositoryCommand {
   readonly #deps: RepositoryNixDeps;
   #keptUrl: string | undefined;
@@ -105,14 +105,14 @@ export class RepositoryCommand {
     this.#deps = deps;
   }
 
-  /** Folders that Nix writes to: its store, and where its homes and temporary files are. */
+  /** Folders that Nix writes to: its store, and the parent of its homes and temporary files. */
   get writtenFolders(): readonly string[] {
     return [STORE, this.#deps.sandbox.folder];
   }
 
   /**
-   * Lets Nix copy a commit of the repository, as `git+file://…?ref=…&rev=…` names it, to where all later commands find it.
-   * Only improves: where it fails, they copy it by themselves, and tell what is wrong.
+   * Lets Nix copy a commit of the repository (`git+file://…?ref=…&rev=…`) to where all later commands find it. An optimisation:
+   * if it fails, each command copies it, and reports the error.
    */
   async keepRepository(flakeUrl: string, options: CommandOptions): Promise<void> {
     const expression = fetchExpression(flakeUrl);
@@ -121,27 +121,27 @@ export class RepositoryCommand {
     const args = ['eval', '--raw', ...NOT_FROM_FLAKES, '--expr', expression];
     const fetch = async (): Promise<CommandResult> => await runNix(exec, 'nix', args, await sandbox.prepareKept('nix', []), options);
     let { isOk } = await fetch();
-    // A Nix that was killed may have left its copy half made, which no later one mends.
+    // A killed Nix may leave an incomplete copy, which no later one repairs.
     if (!isOk && options.signal?.aborted !== true && (await this.forgetRepository())) ({ isOk } = await fetch());
     if (isOk) this.#keptUrl = flakeUrl;
   }
 
-  /** Removes Nix's copy of the repository: it is made again. Says whether there was one. */
+  /** Removes Nix's copy of the repository, so that it is made again. Resolves to whether there was one. */
   async forgetRepository(): Promise<boolean> {
     this.#keptUrl = undefined;
     const isFound = await this.#deps.sandbox.forgetKept();
-    if (isFound) this.#deps.logger.warn("Nix's copy of the repository was broken, and is made again");
+    if (isFound) this.#deps.logger.warn("Nix's copy of the repository was damaged; it is made again");
     return isFound;
   }
 
-  /** Runs `nix` or `nix-store`; the exit status is the caller's to judge. */
+  /** Runs `nix` or `nix-store`. The caller checks the exit status. */
   async run(program: 'nix' | 'nix-store', args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
     const { exec, sandbox } = this.#deps;
     return await runNix(exec, program, [...args, ...NOT_FROM_FLAKES], await sandbox.prepare(program, []), options);
   }
 }
 
-/** Fetches what `git+file://PATH?ref=REF&rev=REV` names, and runs nothing of it. Undefined for another address. */
+/** An expression that fetches `git+file://PATH?ref=REF&rev=REV` and runs nothing of it; undefined for another address. */
 function fetchExpression(flakeUrl: string): string | undefined {
   const [, url, query] = /^git\+(file:[^?]+)\?(.*)$/.exec(flakeUrl) ?? [];
   const { dir: _, ref, rev, ...more } = Object.fromEntries(new URLSearchParams(query));
@@ -151,9 +151,9 @@ function fetchExpression(flakeUrl: string): string | undefined {
   return `(builtins.fetchTree { type = "git"; shallow = false; ${written.join(' ')} }).outPath`;
 }
 
-/** Whatever nix.conf says: a flake's own settings are foreign. (That they are not taken is Nix's default.) */
+/** Overrides nix.conf: the settings of a flake are untrusted. (Ignoring them is also Nix's default.) */
 const NOT_FROM_FLAKES = ['--option', 'accept-flake-config', 'false'];
-/** A shell's way, and bubblewrap's, to say that a process ended by a signal. */
+/** The exit status by which a shell, and bubblewrap, report that a process ended by a signal. */
 const SIGNAL_STATUS = 128;
 
 async function runNix(
@@ -172,7 +172,7 @@ async function runNix(
     result = await exec(launch.file, [...launch.args, ...args, ...common], {
       env: launch.env,
       signal: options.signal,
-      // Building and downloading take as long as they take; what waits for them ends them by its signal.
+      // Building and downloading have no time limit of their own; callers end them by the signal.
       timeoutMs: options.timeoutMs ?? NO_TIME_LIMIT,
       maxMemoryBytes: options.maxMemoryBytes,
       onStderrLine(line) {
@@ -187,7 +187,7 @@ async function runNix(
   }
   if (status !== undefined && result.end === 'exited') {
     if (!status.hasRun())
-      throw new FloeError('NIX_FAILED', `the sandbox could not be made: ${log.plainLines.at(-1) ?? 'no reason given'}`, { retryable: true });
+      throw new FloeError('NIX_FAILED', `the sandbox could not be created: ${log.plainLines.at(-1) ?? 'no reason given'}`, { retryable: true });
     if (result.exitCode > SIGNAL_STATUS) result = { ...result, end: 'killed', exitCode: -1, signal: signalOf(result.exitCode - SIGNAL_STATUS) };
   }
   return { result, log, isOk: result.end === 'exited' && result.exitCode === 0 };

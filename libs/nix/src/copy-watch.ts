@@ -1,13 +1,13 @@
 import { STORE_PATH_FORM } from '@floe/model';
 import { ACTIVITY, RESULT, type LogEvent } from './internal-json.ts';
 
-/** Of what is sent, Nix counts whole buffers. */
+/** Nix counts received data in whole buffers. */
 const SLACK_BYTES = 64 * 1024;
 
 /** A source that sends more than was signed. */
 export interface Excess {
   readonly path: string;
-  /** As Nix names it. */
+  /** The name that Nix uses for it. */
   readonly source: string;
   readonly limitBytes: number;
 }
@@ -18,8 +18,8 @@ interface Copy {
 }
 
 /**
- * Watches what Nix writes while it downloads. It compares an archive with its signed hash and size once it is on the disk as
- * a whole, which a small archive of many zeros fills first.
+ * Watches how much Nix writes during a download. Nix compares an archive with its signed hash and size only when the whole
+ * archive is on the disk, so a small archive of many zeros could fill the disk first.
  */
 export class CopyWatch {
   readonly #maxBytes: number | undefined;
@@ -27,13 +27,13 @@ export class CopyWatch {
   readonly #copies = new Map<number, Copy>();
   readonly #written = new Map<string, number>();
 
-  /** `maxBytes`: of all paths together; each is also held to its own signed size. */
+  /** `maxBytes`: of all paths together. Each path is also limited to its own signed size. */
   constructor(maxBytes: number | undefined, onExcess: (excess: Excess) => void) {
     this.#maxBytes = maxBytes;
     this.#onExcess = onExcess;
   }
 
-  /** All paths of which something was written. */
+  /** All paths of which anything was written. */
   get begun(): readonly string[] {
     return [...this.#written.keys()];
   }
@@ -52,7 +52,7 @@ export class CopyWatch {
   #progress(id: number, [done, expected]: readonly (string | number)[]): void {
     const copy = this.#copies.get(id);
     if (copy === undefined || typeof done !== 'number') return;
-    // A path that comes once more, from another cache, takes the place of the first try.
+    // A path that is sent again, by another cache, replaces the first try.
     this.#written.set(copy.path, done);
     if (typeof expected === 'number' && expected > 0 && done > expected + SLACK_BYTES) this.#onExcess({ ...copy, limitBytes: expected });
     else if (this.#maxBytes !== undefined && this.#total() > this.#maxBytes + SLACK_BYTES) this.#onExcess({ ...copy, limitBytes: this.#maxBytes });

@@ -3,13 +3,13 @@ import { tryParseAnswer } from './answer.ts';
 import type { RepositoryCommand } from './command.ts';
 import { mapOf } from './map-of.ts';
 
-/** What decides where a derivation can be built, and whether it is a download. */
+/** The properties that decide where a derivation can be built, and whether it is a download. */
 export interface DerivationFacts {
   readonly path: string;
   readonly name: string;
   readonly system: string;
   readonly requiredFeatures: readonly string[];
-  /** Its result is known by its hash: a source that is downloaded. */
+  /** Its result has a known hash: a source that is downloaded. */
   readonly isFixedOutput: boolean;
   readonly outputs: readonly string[];
 }
@@ -28,12 +28,12 @@ const Structured = v.object({ requiredSystemFeatures: v.optional(v.array(v.strin
 const TIMEOUT_MS = 60_000;
 const AT_ONCE = 100;
 
-/** Reads derivations that the store has; those that it has not are left out. */
+/** Reads derivations from the store; missing ones are left out. */
 export async function readDerivations(command: RepositoryCommand, paths: readonly string[]): Promise<DerivationFacts[]> {
   const found: DerivationFacts[] = [];
   for (let start = 0; start < paths.length; start += AT_ONCE) {
     const some = paths.slice(start, start + AT_ONCE);
-    // The older name of `nix derivation show`: both versions know it.
+    // The older name of `nix derivation show`, which both versions know.
     const { result, isOk } = await command.run('nix', ['show-derivation', ...some], { timeoutMs: TIMEOUT_MS });
     const shown = isOk ? tryParseAnswer(Shown, result.stdout) : undefined;
     for (const [path, { system, env, structuredAttrs, outputs }] of Object.entries(shown ?? {})) {
@@ -51,7 +51,7 @@ export async function readDerivations(command: RepositoryCommand, paths: readonl
   return found;
 }
 
-/** A list of words, or, with `__structuredAttrs`, in the JSON in `__json`. */
+/** A list of words; with `__structuredAttrs`, in the JSON of `__json`. */
 function requiredFeatures(env: Readonly<Record<string, unknown>>, structured: Readonly<Record<string, unknown>> | undefined): readonly string[] {
   const json = env['__json'];
   const attributes = structured ?? (typeof json === 'string' ? tryParseAnswer(v.record(v.string(), v.unknown()), json) : undefined);

@@ -18,7 +18,10 @@ const SOURCE = `/nix/store/${'2'.repeat(32)}-source`;
 const FLAKE = 'git+file:///mirror?ref=main&rev=0';
 const signal = new AbortController().signal;
 
-/** What Nix says when it cannot work, when memory or a disk is full, when a download fails: each of them can be thrown too. */
+/**
+ * Texts that Nix prints when it cannot work, when memory or a disk is full, or when a download fails. Expressions can throw each
+ * of them, too.
+ */
 const NIX_SAYS = [
   'No space left on device',
   'writing to file: Disk quota exceeded',
@@ -51,7 +54,7 @@ const text = fc.oneof(
 
 const at = { file: null, line: null, column: null };
 const json = (event: object): string => `@nix ${JSON.stringify(event)}`;
-/** The lines by which a repository's text can come out of Nix. */
+/** Log lines by which a repository's text can come out of Nix. */
 const line = fc.oneof(
   text.map((thrown) => json({ action: 'msg', level: 0, msg: `\u001b[31;1merror:\u001b[0m ${thrown}`, raw_msg: thrown, ...at })),
   text.map((traced) => json({ action: 'msg', level: 0, msg: `trace: ${traced}` })),
@@ -59,7 +62,7 @@ const line = fc.oneof(
   text.map((printed) => json({ action: 'result', id: 1, type: 101, fields: [printed] })),
   text.map((printed) => printed.replaceAll('\n', ' ')).filter((printed) => !printed.startsWith('@nix ')),
 );
-/** And by which a builder, here of an import-from-derivation, can speak in Nix's own form (seen on 2.8). */
+/** Log lines by which a builder, here of an import-from-derivation, can write in Nix's own format (seen on 2.8). */
 const builderLine = fc.oneof(
   line,
   text.map((forged) => json({ action: 'msg', level: 0, msg: forged })),
@@ -68,10 +71,10 @@ const builderLine = fc.oneof(
 );
 const lines = fc.array(line, { maxLength: 12 });
 const STARTED = json({ action: 'start', id: 1, level: 3, type: 105, text: '', fields: [DRV, '', 1, 1] });
-/** All that Nix may pass on: expressions first, then a builder, and both. */
+/** All text that Nix may pass on: from expressions, from a builder, and from both. */
 const linesOfAll = fc.tuple(lines, fc.array(builderLine, { maxLength: 12 })).map(([before, after]) => [...before, STARTED, ...after]);
 
-/** A Nix whose command about the repository fails and says `said`; what Floe asks besides is answered as on a good day. */
+/** A Nix whose command about the repository fails with the text `said`; its other commands succeed. */
 function failing(said: readonly string[], isAbout: (args: readonly string[]) => boolean, more: readonly string[] = []): RepositoryCommand {
   const exec: Exec = async (_file, args, options) => {
     const ended = (exitCode: number, stdout = ''): ExecResult => ({ end: 'exited', exitCode, signal: null, stdout, stderr: '', durationMs: 1 });

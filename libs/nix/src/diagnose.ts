@@ -3,22 +3,22 @@ import type { RepositoryCommand } from './command.ts';
 import { probeHealth, type Health } from './health.ts';
 import type { FailureLog } from './internal-json.ts';
 
-/** Whose trouble a failed Nix command is. */
+/** The cause of a failed Nix command. */
 export type Diagnosis =
-  /** We stopped it. */
+  /** Floe stopped it. */
   | { readonly kind: 'stopped' }
   | { readonly kind: 'timed-out' }
   | { readonly kind: 'out-of-memory' }
-  /** This server's: whatever was worked on is not to blame. */
+  /** This server, not the input. */
   | { readonly kind: 'server-unwell'; readonly health: Exclude<Health, { kind: 'well' }> }
-  /** That of what was worked on. */
+  /** The input. */
   | { readonly kind: 'own' };
 
-/** All that a diagnosis may rest on. There is no text in it: a repository writes every text that Nix passes on. */
+/** The facts for a diagnosis. None of them is a text: a repository can write every text that Nix passes on. */
 export interface Evidence {
   readonly end: ExecResult['end'];
   readonly signal: ExecResult['signal'];
-  /** Nix said so by itself, by a kind of message that no expression can make. */
+  /** Reported by Nix itself, as a kind of message that no expression can produce. */
   readonly hasRunOutOfMemory: boolean;
   readonly health: Health;
 }
@@ -27,12 +27,12 @@ export function judge({ end, signal, hasRunOutOfMemory, health }: Evidence): Dia
   if (end === 'aborted') return { kind: 'stopped' };
   if (end === 'timed-out') return { kind: 'timed-out' };
   if (health.kind !== 'well') return { kind: 'server-unwell', health };
-  // What Floe did not end itself (as it ends a command that prints too much): only the kernel's killer does that.
+  // Floe did not end it (as it ends a command that prints too much), so only the kernel's OOM killer can have.
   if (end === 'out-of-memory' || hasRunOutOfMemory || (end === 'killed' && signal === 'SIGKILL')) return { kind: 'out-of-memory' };
   return { kind: 'own' };
 }
 
-/** Judges a command that failed, by how it ended and by what can be seen of this server right after. */
+/** Diagnoses a failed command by how it ended and by the state of this server directly afterwards. */
 export async function diagnose(command: RepositoryCommand, result: ExecResult, log: FailureLog): Promise<Diagnosis> {
   const { end, signal } = result;
   const isOurs = end === 'aborted' || end === 'timed-out' || end === 'out-of-memory';

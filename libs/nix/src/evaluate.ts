@@ -12,32 +12,32 @@ import { describePlaces, isElsewhere } from './places.ts';
 interface Common {
   readonly host: HostName;
   readonly durationMs: number;
-  /** What the host's own expressions said: `builtins.trace`, `warn`. Bounded. */
+  /** Output of `builtins.trace` and `warn` in the host's expressions. Bounded. */
   readonly warnings: readonly string[];
 }
 export interface HostEvaluated extends Common {
   readonly kind: 'evaluated';
   readonly drvPath: string;
   readonly toplevel: StorePath;
-  /** As Nix names it: `x86_64-linux`. */
+  /** Nix's name for it, e.g. `x86_64-linux`. */
   readonly system: string;
 }
 export interface HostFailed extends Common {
   readonly kind: 'failed';
   readonly code: 'EVALUATION_FAILED' | 'EVALUATION_TIMED_OUT' | 'EVALUATION_OUT_OF_MEMORY' | 'EVALUATION_UNSUPPORTED' | 'INPUT_AWAY';
-  /** For people: cause first. */
+  /** For people, the cause first. */
   readonly error: string;
-  /** It may work later without anyone changing anything. */
+  /** It may succeed later without a change of the repository. */
   readonly isRetryable: boolean;
 }
 export type HostEvaluation = HostEvaluated | HostFailed;
 
 export interface EvaluateOptions {
-  /** Processes at once. */
+  /** Number of processes at the same time. */
   readonly concurrency: number;
-  /** Of one host. */
+  /** Time limit of one host. */
   readonly timeoutMs: number;
-  /** Of one host's process. */
+  /** Memory limit of one host's process. */
   readonly maxMemoryBytes: number;
   readonly signal: AbortSignal;
   readonly onResult: (result: HostEvaluation) => void;
@@ -51,9 +51,9 @@ const OutputPath = v.pipe(v.string(), v.maxLength(MAX_PATH_CHARACTERS), v.regex(
 const System = v.pipe(v.string(), v.regex(/^[0-9A-Za-z_.-]{1,64}$/));
 
 /**
- * Evaluates each host in a process of its own, at most `concurrency` at a time, and tells of each as it ends. A host
- * that fails, takes too long or too much memory is a result; the others go on. Returns early when `signal` aborts;
- * hosts that were not finished then have no result. Throws retryable errors when Nix itself cannot work.
+ * Evaluates each host in its own process, at most `concurrency` at the same time, and reports each as it finishes. A host that
+ * fails, or exceeds its time or memory, is a result; the others continue. Returns early when `signal` aborts; unfinished hosts
+ * then have no result. Throws retryable errors when Nix itself fails.
  */
 export async function evaluateHosts(
   command: RepositoryCommand,
@@ -82,7 +82,7 @@ export async function evaluateHosts(
   }
 }
 
-/** The hosts of one revision: what is found out about its inputs when one fails is found out once for all of them. */
+/** The hosts of one revision. When one fails, its inputs are checked once for all of them. */
 class Evaluation {
   readonly #command: RepositoryCommand;
   readonly #flakeUrl: string;
@@ -104,7 +104,7 @@ class Evaluation {
     if (diagnosis.kind !== 'own') return await this.#outcome(host, first);
     const looked = await this.#lookForInputs();
     if (this.#options.signal.aborted) return undefined;
-    // What was missing has come since.
+    // An input that was missing has become available.
     if (looked.away.length === 0 && looked.arrived > 0) return await this.#outcome(host, await this.#run(host));
     return await this.#outcome(host, first);
   }
@@ -112,7 +112,7 @@ class Evaluation {
   async #run(host: HostName, ...more: readonly string[]): Promise<CommandResult> {
     const { signal, timeoutMs, maxMemoryBytes } = this.#options;
     const toplevel = `(builtins.getFlake ${nixString(this.#flakeUrl)}).nixosConfigurations.${nixString(host)}.config.system.build.toplevel`;
-    // An attribute *called* outPath would make Nix print the whole set as that string.
+    // If the value had an attribute called outPath, Nix would print the whole set as that string.
     const expression = `let t = ${toplevel}; in { drv = t.drvPath; out = t.outPath; system = t.system; }`;
     const args = ['eval', '--json', ...NO_EVAL_CACHE, ...more, '--expr', expression];
     return await this.#command.run('nix', args, { signal, timeoutMs, maxMemoryBytes });
@@ -149,7 +149,7 @@ class Evaluation {
     }
   }
 
-  /** The error with its places; where they are in an input, with the last place in the fleet's own files. */
+  /** The error with its locations. If they are in an input, with the last location in the fleet's own files. */
   async #explain(host: HostName, { result, log }: CommandResult): Promise<string> {
     const source = await this.#readSource();
     if (source === undefined || !log.messages.some(({ place }) => place !== undefined && isElsewhere(place, source))) {
@@ -171,7 +171,7 @@ class Evaluation {
   }
 }
 
-/** An answer that is not as it must be is this host's error: nothing else is known to be wrong. */
+/** An invalid answer is this host's error: nothing else is known to be wrong. */
 function readAnswer(
   stdout: string,
 ): Pick<HostEvaluated, 'kind' | 'drvPath' | 'toplevel' | 'system'> | Pick<HostFailed, 'kind' | 'code' | 'error' | 'isRetryable'> {
@@ -179,7 +179,7 @@ function readAnswer(
   const answer = tryParseAnswer(Evaluated, stdout);
   if (answer === undefined) return unsupported('config.system.build.toplevel is not a derivation');
   const { drv, out, system } = answer;
-  if (!v.is(DerivationPath, drv)) return unsupported('config.system.build.toplevel has a drvPath that is no derivation in the store');
+  if (!v.is(DerivationPath, drv)) return unsupported('config.system.build.toplevel has a drvPath that is not a derivation in the store');
   if (!v.is(OutputPath, out))
     return unsupported('the path of its system is not known before it is built: content-addressed derivations are not supported');
   if (!v.is(System, system)) return unsupported('config.system.build.toplevel names no system such as x86_64-linux');

@@ -22,20 +22,20 @@ export type NixError = FloeError<NixErrorCode>;
 const SOURCE_PREFIX = /\/nix\/store\/[0-9a-z]{32}-source\//g;
 const STORE_PREFIX = /\/nix\/store\/[0-9a-z]{32}-/g;
 const GIT_URL = /git\+file:\/\/[^'"\s]*/g;
-/** What follows from another failure, and says nothing by itself. */
+/** A message that only follows from another failure. */
 const FOLLOWS = /^\d+ dependencies of derivation '.*' failed to build$/;
 const MAX_ERROR_CHARACTERS = 4_000;
 
-/** What could move a terminal's cursor or turn the order of a line around; line ends and tabs stay. */
-// oxlint-disable-next-line no-control-regex -- they are what is meant
+/** Control characters and characters that change the reading order, except line ends and tabs. */
+// oxlint-disable-next-line no-control-regex -- the expression looks for these
 const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
-/** Repository paths instead of store paths, names instead of hashes, nothing that a terminal obeys. */
+/** Shows repository paths instead of store paths and names instead of hashes, without control characters. */
 export function cleanText(text: string): string {
   return text.replace(CONTROLS, '\u{fffd}').replace(GIT_URL, 'the flake').replace(SOURCE_PREFIX, '').replace(STORE_PREFIX, '').trim();
 }
 
-/** Says where a place is, for people. */
+/** Describes a location for people. */
 export type DescribePlace = (place: Place) => string;
 
 function sentence(message: NixMessage, describe: DescribePlace): string {
@@ -56,7 +56,7 @@ export function explain(log: FailureLog, result: ExecResult, describe: DescribeP
   const parts = [...new Set(useful)];
   if (parts.length === 0) parts.push(...log.plainLines.slice(-3).map((line) => cleanText(line).replace(/^error:\s*/, '')));
   if (parts.length === 0)
-    parts.push(`Nix ended with ${result.end === 'exited' ? `status ${result.exitCode}` : (result.signal ?? result.end)} and said nothing`);
+    parts.push(`Nix ended with ${result.end === 'exited' ? `status ${result.exitCode}` : (result.signal ?? result.end)} without a message`);
   if (log.buildLines.length > 0) parts.push(`the end of its log:\n${log.buildLines.map(cleanText).join('\n')}`);
   return parts.join('\n').slice(0, MAX_ERROR_CHARACTERS);
 }
@@ -77,13 +77,13 @@ export function stopped(what: string): NixError {
   return new FloeError('NIX_STOPPED', `${what} was stopped`, { retryable: true });
 }
 
-/** The error for a server on which Nix cannot work for now: it goes on by itself once that is mended. */
+/** The error for a server on which Nix cannot work for now: Floe retries. */
 export function serverUnwell(what: string, health: Exclude<Health, { kind: 'well' }>, reason: string): NixError {
   if (health.kind === 'disk-full') {
     const free = `${Math.floor(health.freeBytes / 1024 ** 2)} MiB`;
-    const advice = `the disk of ${health.folder} is full (${free} are free); make room, and it goes on by itself`;
+    const advice = `the disk of ${health.folder} is full (${free} are free); free some space; Floe continues then`;
     return new FloeError('DISK_FULL', `${what}: ${advice} (${reason})`, { retryable: true });
   }
-  const advice = "this server's Nix store takes nothing now: is its disk writable, and does its daemon run?";
+  const advice = "this server's Nix store accepts no writes: check that its disk is writable and that its daemon runs";
   return new FloeError('NIX_STORE_AWAY', `${what}: ${advice} (${reason})`, { retryable: true });
 }

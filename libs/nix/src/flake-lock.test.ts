@@ -28,11 +28,11 @@ function mesh(length: number): string {
 
 describe('a lock file', () => {
   it('gives the store paths that Nix itself gives', () => {
-    // As `nix eval --expr '(builtins.fetchTree …).outPath'` of both versions said for a source of this hash.
+    // The result of `nix eval --expr '(builtins.fetchTree …).outPath'` in both versions for a source with this hash.
     expect(sourcePath('sha256-R+Q7Ob/tBC8GnwR+HEfg0YZ5CZyCngaLIewM0hlCfRw=')).toBe('/nix/store/vsc1b75harh9dcfqm4wfl6gnlxrw4m77-source');
   });
 
-  it('names inputs as people do, with those of inputs behind them', () => {
+  it('names inputs as users do, including inputs of inputs', () => {
     const nodes = {
       root: { inputs: { home: 'home', nixpkgs: 'nixpkgs_2', pkgs: ['home', 'nixpkgs'] } },
       home: { inputs: { nixpkgs: 'nixpkgs' }, locked, original: { type: 'github', owner: 'o', repo: 'home' } },
@@ -55,7 +55,7 @@ describe('a lock file', () => {
       const text = `{"root":"root","nodes":{"root":{"inputs":{${JSON.stringify(name)}:${JSON.stringify(name)}}},${JSON.stringify(name)}:{"locked":${JSON.stringify(locked)}}}}`;
       expect(readLock(text)?.map((input) => input.name)).toEqual([name]);
     }
-    // What is not there is not found in what every object inherits.
+    // Names from Object.prototype are not found.
     for (const name of names) {
       expect(readLock(JSON.stringify({ root: 'root', nodes: { root: { inputs: { base: name } } } }))).toBeUndefined();
       expect(readLock(JSON.stringify({ root: name, nodes: { root: {} } }))).toBeUndefined();
@@ -70,7 +70,7 @@ describe('a lock file', () => {
     expect(text.length).toBeLessThan(2 * 1024 ** 2);
     const started = process.cpuUsage();
     const inputs = readLock(text);
-    // Minutes, if the work grew with the square of the file. No limit of time for a busy machine: the processor's own count.
+    // It would take minutes if the work were quadratic. Measured in processor time, because the machine may be busy.
     expect(process.cpuUsage(started).user / 1e6).toBeLessThan(5);
     for (const { name } of inputs ?? []) expect(name.length).toBeLessThanOrEqual(200);
   });
@@ -86,7 +86,7 @@ describe('a lock file', () => {
     expect(read.every(({ name, url }) => name.length <= 200 && url.length <= 200)).toBe(true);
   });
 
-  it('that is none is told as that, and never ends anything', () => {
+  it('that is invalid yields undefined, and never throws', () => {
     fc.assert(fc.property(fc.oneof(fc.json(), fc.string()), (text) => void readLock(text)));
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (nodes) => {

@@ -3,15 +3,15 @@ import { storableText } from '@floe/model';
 import * as v from 'valibot';
 import { mapOf } from './map-of.ts';
 
-/** One input of a flake, or of one of its inputs, as `flake.lock` has it. */
+/** An input of a flake, or of one of its inputs, from `flake.lock`. */
 export interface LockedInput {
-  /** As people name it: `nixpkgs`, or `home-manager/nixpkgs` for an input's own. */
+  /** Its name for people: `nixpkgs`, or `home-manager/nixpkgs` for an input of an input. */
   readonly name: string;
   /** As in flake.nix: `github:NixOS/nixpkgs`. */
   readonly url: string;
-  /** What `builtins.fetchTree` takes, as JSON. */
+  /** The argument of `builtins.fetchTree`, as JSON. */
   readonly locked: string;
-  /** Where its files are once they are fetched; undefined when the lock file does not say enough. */
+  /** The store path of its files once they are fetched; undefined when the lock file does not determine it. */
   readonly storePath: string | undefined;
 }
 
@@ -23,17 +23,14 @@ const Node = v.object({
 });
 const Lock = v.object({ root: v.string(), nodes: mapOf(Node) });
 
-/** More than any flake has; each of them costs a process when it is looked for. */
+/** More inputs than any flake has. Checking one takes a process. */
 const MAX_INPUTS = 500;
 const MAX_NAME_CHARACTERS = 200;
-/** Far more than any flake has (hundreds of inputs make 100 kB). It is read in the server's only thread: the work has to be bounded. */
+/** Larger than any lock file (hundreds of inputs take 100 kB). It is parsed in the server's main thread, so the work must be bounded. */
 export const MAX_LOCK_CHARACTERS = 2 * 1024 ** 2;
 const MAX_REFERENCES = 20_000;
 
-/**
- * All inputs that are fetched, those of the flake itself first; undefined for what is no lock file. Of a lock file with more
- * inputs than can be looked at, the first ones.
- */
+/** All fetched inputs, those of the flake itself first; undefined: not a lock file. Of too many inputs, the first {@link MAX_INPUTS}. */
 export function readLock(text: string): readonly LockedInput[] | undefined {
   if (text.length > MAX_LOCK_CHARACTERS) return undefined;
   let lock: v.InferOutput<typeof Lock>;
@@ -51,9 +48,9 @@ export function readLock(text: string): readonly LockedInput[] | undefined {
     for (const [name, target] of lock.nodes.get(key)?.inputs ?? []) {
       references += 1;
       if (references > MAX_REFERENCES || inputs.length >= MAX_INPUTS) return inputs;
-      // Cut before anything is made of it: a name can be as long as the file, and there may be thousands of inputs behind it.
+      // Cut first: a name can be as long as the file, and thousands of inputs may follow it.
       const path = `${prefix}${name.slice(0, MAX_NAME_CHARACTERS)}`.slice(0, MAX_NAME_CHARACTERS);
-      // A list of names "follows" another input, which has a node of its own. At the top its name counts as there.
+      // A list of names "follows" another input, which has its own node. At the top its name counts as present.
       if (typeof target !== 'string') {
         const url = storableText(target.join('/'), MAX_NAME_CHARACTERS);
         if (key === lock.root) inputs.push({ name: storableText(path), url, locked: '', storePath: undefined });
@@ -99,7 +96,7 @@ function urlOf(reference: Readonly<Record<string, string | number | boolean>>): 
 
 const BASE_32 = '0123456789abcdfghijklmnpqrsvwxyz';
 
-/** The store path of a fetched source with this hash: what `builtins.fetchTree` gives, without a call of Nix. */
+/** The store path of a fetched source with this hash: the result of `builtins.fetchTree`, without running Nix. */
 export function sourcePath(narHash: string): string | undefined {
   const digest = /^sha256-([A-Za-z0-9+/]{43}=)$/.exec(narHash)?.[1];
   if (digest === undefined) return undefined;
@@ -108,7 +105,7 @@ export function sourcePath(narHash: string): string | undefined {
   return `/nix/store/${nixBase32(compress(hash, 20))}-source`;
 }
 
-/** Nix's way to shorten a hash: what is too long is folded back by exclusive or. */
+/** Nix's truncation of a hash: bytes beyond the length are folded back by XOR. */
 function compress(hash: Buffer, size: number): Buffer {
   const short = Buffer.alloc(size);
   for (const [index, byte] of hash.entries()) short[index % size] = (short[index % size] ?? 0) ^ byte;

@@ -6,16 +6,16 @@ import type { RepositoryCommand } from './command.ts';
 import { diagnose } from './diagnose.ts';
 import { MAX_LOCK_CHARACTERS, readLock, type LockedInput } from './flake-lock.ts';
 
-/** A flake's files in the store, and what its lock file says: read by Floe itself, without running any of its code. */
+/** A flake's files in the store, and its parsed lock file. Reading them runs no code of the flake. */
 export interface FlakeSource {
   /** `/nix/store/…-source`, with the flake's folder behind it where it is not at the top. */
   readonly path: string;
   readonly hasLock: boolean;
-  /** Undefined where the lock file is missing or cannot be read. */
+  /** Undefined when the lock file is missing or unreadable. */
   readonly inputs: readonly LockedInput[] | undefined;
 }
 
-/** What asks about a flake runs its code too. */
+/** Questions about the flake run its code, in the sandbox. */
 export interface ProbeLimits {
   readonly maxMemoryBytes: number;
   readonly signal: AbortSignal;
@@ -26,8 +26,8 @@ const Source = v.object({ path: v.string(), hasLock: v.boolean() });
 const Names = v.array(v.string());
 
 /**
- * Undefined when Nix cannot read the repository, or cannot work at all. What the lock file says is asked for apart: whether
- * the repository can be read must not depend on what is in it.
+ * Undefined when Nix cannot read the repository, or fails itself. The content of the lock file is read separately, so that it
+ * cannot make the repository look unreadable.
  */
 export async function readFlakeSource(command: RepositoryCommand, flakeUrl: string, limits: ProbeLimits): Promise<FlakeSource | undefined> {
   const evaluate = async (expression: string) =>
@@ -45,8 +45,8 @@ export async function readFlakeSource(command: RepositoryCommand, flakeUrl: stri
 }
 
 /**
- * What is to be done about the flake's lock file, for people; undefined when it is as it must be. The evaluation is pure:
- * a lock file that is not complete is an error, not an update.
+ * What to do about the flake's lock file, for people; undefined: nothing. Evaluation is pure, so an incomplete lock file is an
+ * error and is not updated.
  */
 export async function lockProblem(
   command: RepositoryCommand,
@@ -59,14 +59,14 @@ export async function lockProblem(
     return `flake.lock cannot be read (is a merge conflict left in it, or is it larger than ${MAX_LOCK_CHARACTERS / 1024 ** 2} MiB?): remove it, ${run}`;
   }
   const declared = await declaredInputs(command, flakeUrl, limits);
-  if (declared === undefined) return undefined; // flake.nix itself is broken: that is told better by its own error.
+  if (declared === undefined) return undefined; // flake.nix itself is broken, which its own error explains better
   if (!hasLock) return declared.length === 0 ? undefined : `flake.lock is missing: ${run}`;
   const locked = new Set((inputs ?? []).map(({ name }) => name));
   const missing = declared.filter((name) => !locked.has(name));
   if (missing.length > 0) return `flake.lock has no entry for the input ${nameSome(missing)}: ${run}`;
   const metadata = async (option: string): Promise<boolean> =>
     (await command.run('nix', ['flake', 'metadata', '--json', option, flakeUrl], { ...limits, timeoutMs: TIMEOUT_MS })).isOk;
-  // Only a lock file that would be changed makes the difference between these two.
+  // The only difference between these two commands is whether they would change the lock file.
   const isStale = !(await metadata('--no-update-lock-file')) && (await metadata('--no-write-lock-file'));
   return isStale ? `flake.lock does not fit the inputs of flake.nix: ${run}` : undefined;
 }
@@ -76,7 +76,7 @@ function nameSome(names: readonly string[]): string {
   return [...some, ...(names.length > 3 ? [`and ${names.length - 3} more`] : [])].join(', ');
 }
 
-/** The names of the inputs in flake.nix, also those that only its outputs ask for. */
+/** The names of the inputs in flake.nix, including those that only its outputs name. */
 async function declaredInputs(command: RepositoryCommand, flakeUrl: string, limits: ProbeLimits): Promise<readonly string[] | undefined> {
   const names = `let flake = import (folder + "/flake.nix"); asked = if builtins.isFunction flake.outputs then builtins.functionArgs flake.outputs else { }; in builtins.attrNames (removeAttrs (asked // (flake.inputs or { })) [ "self" ])`;
   const args = ['eval', '--json', ...NO_EVAL_CACHE, '--expr', `${folderOf(flakeUrl)} ${names}`];

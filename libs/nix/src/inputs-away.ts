@@ -16,14 +16,14 @@ export interface InputAway {
 
 export interface InputsLooked {
   readonly away: readonly InputAway[];
-  /** How many were missing and are there now: what failed for want of them may work. */
+  /** How many inputs were missing and have been fetched: what failed because of them may succeed now. */
   readonly arrived: number;
 }
 
 const TIMEOUT_MS = 120_000;
-/** Of the whole look: after it, what was not looked at yet is looked at the next time. */
+/** Time limit of the whole check; the next check continues with the rest. */
 const LOOK_MS = 5 * 60_000;
-/** Enough to know what is waited for. */
+/** Enough for a message. */
 const MAX_AWAY = 3;
 const REASON_CHARACTERS = 300;
 const AT_ONCE = 4;
@@ -31,8 +31,8 @@ const PATHS_AT_ONCE = 200;
 const ONE_TRY = ['--option', 'connect-timeout', '15', '--option', 'stalled-download-timeout', '30', '--option', 'download-attempts', '1'];
 
 /**
- * Which of the locked inputs are not in the store and do not come either: each of them is fetched by itself. So it is
- * known, and not read out of an error's words, that a source is away, and which.
+ * Which of the locked inputs are missing in the store and cannot be fetched: each is fetched separately. So no error text is
+ * needed to know that a source is unreachable, and which.
  */
 export async function lookForInputs(command: RepositoryCommand, inputs: readonly LockedInput[], limits: ProbeLimits): Promise<InputsLooked> {
   const missing = await missingInputs(command, inputs, limits);
@@ -66,18 +66,18 @@ async function missingInputs(command: RepositoryCommand, inputs: readonly Locked
   return missing;
 }
 
-/** Says why it does not come; undefined when it came. */
+/** Why it cannot be fetched; undefined: it was fetched. */
 async function fetchInput(command: RepositoryCommand, { locked }: LockedInput, limits: ProbeLimits): Promise<string | undefined> {
   const expression = `"\${builtins.fetchTree (builtins.fromJSON ${nixString(locked)})}"`;
   const args = ['eval', '--raw', ...NO_EVAL_CACHE, ...ONE_TRY, '--expr', expression];
   const { result, log, isOk } = await command.run('nix', args, { ...limits, timeoutMs: TIMEOUT_MS });
   if (isOk) return undefined;
-  if (result.end === 'timed-out') return `nothing came within ${TIMEOUT_MS / 1000} s`;
-  // What git itself says stands outside of Nix's format, and says more than Nix's word on it.
+  if (result.end === 'timed-out') return `no answer within ${TIMEOUT_MS / 1000} s`;
+  // git's own messages are not in Nix's format, and say more than Nix's message about it.
   return storableText([...log.plainLines.slice(-2), explain(log, result)].join('; '), REASON_CHARACTERS);
 }
 
-/** For people: what is waited for. */
+/** The missing inputs as a message. */
 export function describeAway(away: readonly InputAway[]): string {
   const inputs = away.map(({ name, url, reason }) => `input ${name} (${url}): ${reason}`);
   return `waiting for ${inputs.join('; ')}`;

@@ -15,7 +15,7 @@ const LogEvent = v.variant('action', [
     msg: v.string(),
     raw_msg: v.optional(v.string()),
     ...Where,
-    /** The call sites of an evaluation's error, the innermost first; with `--show-trace` all of them. */
+    /** The call sites of an evaluation error, the innermost first; `--show-trace` prints all of them. */
     trace: v.fallback(v.optional(v.array(v.object(Where))), undefined),
   }),
   v.object({
@@ -28,13 +28,13 @@ const LogEvent = v.variant('action', [
   v.object({ action: v.literal('stop'), id: v.number() }),
   v.object({ action: v.literal('result'), id: v.number(), type: v.number(), fields: v.array(v.union([v.number(), v.string()])) }),
 ]);
-/** One line of `--log-format internal-json`. */
+/** A line of `--log-format internal-json`. */
 export type LogEvent = v.InferOutput<typeof LogEvent>;
 type Message = Extract<LogEvent, { action: 'msg' }>;
 
 const PREFIX = '@nix ';
 
-/** Reads one line of standard error; undefined for what is not of the format (a crash, a warning of the collector). */
+/** Parses a line of standard error; undefined: not in the format (a crash, a warning of the garbage collector). */
 export function parseLogLine(line: string): LogEvent | undefined {
   if (!line.startsWith(PREFIX)) return undefined;
   try {
@@ -45,7 +45,7 @@ export function parseLogLine(line: string): LogEvent | undefined {
   }
 }
 
-/** A place in a file of the store. */
+/** A location in a file of the store. */
 export interface Place {
   readonly file: string;
   readonly line: number;
@@ -56,7 +56,7 @@ export interface Place {
 export interface NixMessage {
   readonly text: string;
   readonly place?: Place | undefined;
-  /** Where it was called from, the innermost first. */
+  /** Its call sites, the innermost first. */
   readonly calls: readonly Place[];
 }
 
@@ -64,30 +64,30 @@ const KEPT_LINES = 20;
 const KEPT_MESSAGES = 50;
 const KEPT_PATHS = 10_000;
 const WARNING_CHARACTERS = 500;
-/** What Nix writes before the text of `builtins.trace`, so that no repository can make a message that does not begin with it. */
+/** The prefix of `builtins.trace` output, without which no repository can produce a message. */
 const TRACE = 'trace: ';
 /**
- * Nix writes it when an allocation fails, as a message without a `raw_msg`. So can a builder, whose messages Nix passes on:
- * once one was started, neither this nor a list of what is to be built is believed.
+ * Nix prints it when an allocation fails, as a message without a `raw_msg`. A builder can do the same, because Nix passes its
+ * messages on. So once a builder was started, neither this nor a list of derivations to be built is trusted.
  */
 const OUT_OF_MEMORY = 'error: out of memory';
 const SHOW_TRACE_HINT = "(use '--show-trace'";
 const DERIVATION = /^\s*(\/nix\/store\/[0-9a-z]{32}-[0-9A-Za-z+\-._?=]+\.drv)\s*$/;
 
 /**
- * Gathers from the log what explains a failure. What is text here may be the repository's, and is for people only; the
- * rest (`startedBuilds`, `hasRunOutOfMemory`, …) is what Nix alone writes.
+ * Collects from the log what explains a failure. Texts may come from the repository and are only shown; the other fields
+ * (`startedBuilds`, `hasRunOutOfMemory`, …) are written by Nix alone.
  */
 export class FailureLog {
-  /** Errors; of a build the causes come first. */
+  /** Errors; for builds, the causes come first. */
   readonly messages: NixMessage[] = [];
-  /** What the expressions themselves said: `builtins.trace`, `builtins.warn`. Each once. */
+  /** Output of the expressions: `builtins.trace`, `builtins.warn`. Each once. */
   readonly warnings: string[] = [];
-  /** What builders printed, the last lines. */
+  /** The last lines that builders printed. */
   readonly buildLines: string[] = [];
-  /** Lines outside the format, the last ones. */
+  /** The last lines that are not in the format. */
   readonly plainLines: string[] = [];
-  /** Derivations that Nix said it would build. */
+  /** Derivations that Nix announced to build. */
   readonly plannedBuilds = new Set<string>();
   /** Derivations whose builder was started, here or on another machine. */
   readonly startedBuilds = new Set<string>();
@@ -95,7 +95,7 @@ export class FailureLog {
   readonly startedDownloads = new Set<string>();
   hasRunOutOfMemory = false;
 
-  /** Takes one line of standard error, parsed already when the caller needs it too. */
+  /** Adds a line of standard error; `parsed` avoids parsing it again. */
   add(line: string, event: LogEvent | undefined = parseLogLine(line)): void {
     if (event === undefined) {
       if (line.trim() !== '') keepLast(this.plainLines, stripVTControlCharacters(line));
@@ -133,10 +133,10 @@ export class FailureLog {
   }
 }
 
-/** Undefined for what is in no file of the store: the expressions that Floe itself passes to Nix. */
+/** Undefined for a location outside of the store: the expressions that Floe itself passes to Nix. */
 function placeOf({ file, line, column }: Pick<Message, 'file' | 'line' | 'column'>): Place | undefined {
   if (typeof file !== 'string' || typeof line !== 'number' || typeof column !== 'number' || !file.startsWith('/nix/store/')) return undefined;
-  const suffix = `:${line}:${column}`; // Nix 2.26 repeats them in the file's name.
+  const suffix = `:${line}:${column}`; // Nix 2.26 repeats them in the file name
   return { file: file.endsWith(suffix) ? file.slice(0, -suffix.length) : file, line, column };
 }
 

@@ -16,14 +16,14 @@ export interface ListOptions {
 
 export interface HostList {
   readonly hosts: readonly HostName[];
-  /** Names in `nixosConfigurations` that no machine can have; they are left out. Of many only the first. */
+  /** Names in `nixosConfigurations` that are not valid host names; they are left out. Only the first of many. */
   readonly invalid: readonly string[];
-  /** Names that differ from another only by upper and lower case, which DNS does not tell apart: none of them is taken. */
+  /** Names that differ from another only in case, which DNS does not distinguish: all of them are left out. */
   readonly clashing: readonly HostName[];
 }
 
 const WHAT = 'reading the flake';
-/** One line of Nix can make any number of hosts, and each is a row and a process. Ten times the largest fleet that Floe is measured with. */
+/** One line of Nix can define any number of hosts, and each takes a row and a process. Ten times the largest fleet that was measured. */
 const MAX_HOSTS = 10_000;
 const MAX_INVALID = 20;
 const Names = v.nullable(v.array(v.string()));
@@ -41,7 +41,7 @@ export async function listHosts(command: RepositoryCommand, flakeUrl: string, li
   if (!listed.isOk && (await mendListing(command, flakeUrl, listed, limits))) listed = await list();
   if (!listed.isOk) throw invalid(listed, limits);
   const names = tryParseAnswer(Names, listed.result.stdout);
-  if (names === undefined) throw new FloeError('FLAKE_INVALID', 'the names in nixosConfigurations are no list of names');
+  if (names === undefined) throw new FloeError('FLAKE_INVALID', 'the names in nixosConfigurations are not a list of names');
   if (names === null)
     throw new FloeError('FLAKE_HAS_NO_HOSTS', 'the flake has no output nixosConfigurations: add one attribute per host, named as the host');
   if (names.length === 0)
@@ -58,7 +58,7 @@ export async function listHosts(command: RepositoryCommand, flakeUrl: string, li
   };
 }
 
-/** Finds out why the listing failed. Throws what is known; true when something was mended, so that it may work now. */
+/** Finds out why the listing failed. Throws the cause when it is known; true when a retry may succeed. */
 async function mendListing(command: RepositoryCommand, flakeUrl: string, { result, log }: CommandResult, limits: ListOptions): Promise<boolean> {
   const diagnosis = await diagnose(command, result, log);
   if (diagnosis.kind === 'stopped') throw stopped(WHAT);
@@ -67,7 +67,7 @@ async function mendListing(command: RepositoryCommand, flakeUrl: string, { resul
   const source = await readFlakeSource(command, flakeUrl, limits);
   if (limits.signal.aborted) throw stopped(WHAT);
   if (source === undefined) {
-    // A Nix that was killed may leave its copy of the repository half made, which no later one mends.
+    // A killed Nix may leave an incomplete copy of the repository, which no later one repairs.
     if (await command.forgetRepository()) return true;
     throw commandFailed(`${WHAT}: Nix cannot read the server's copy of the repository`, log, result);
   }

@@ -3,8 +3,8 @@ import * as v from 'valibot';
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
- * A JSON object whose keys somebody else chose, as a Map. Valibot's `record` leaves out keys named `constructor`, `prototype`
- * and `__proto__`, and a plain object finds what it inherits under such names.
+ * Parses a JSON object with foreign keys as a Map. Valibot's `record` drops the keys `constructor`, `prototype` and `__proto__`,
+ * and a plain object finds inherited values under such names.
  */
 export function mapOf<Value extends v.GenericSchema>(value: Value) {
   return v.pipe(

@@ -9,15 +9,15 @@ export interface MissingOptions {
 }
 
 const TIMEOUT_MS = 120_000;
-/** Arguments of one command: far below what a system takes. */
+/** Maximum number of arguments of one command: far below the system's limit. */
 const PATHS_AT_ONCE = 500;
 const Info = v.object({ path: v.optional(v.string()), narSize: v.number() });
-/** An array up to Nix 2.18, an object by path (null: not there) since. */
+/** Up to Nix 2.18 an array; since then an object by path (null: missing). */
 const Infos = v.pipe(v.string(), v.parseJson(), v.union([v.array(Info), v.record(v.string(), v.nullable(Info))]));
 
 /**
- * How many bytes the closure of `path` still needs in the store, unpacked, as the first cache that answers has it.
- * Undefined when none does: then the download says so.
+ * The bytes of the closure of `path` that the store still lacks, unpacked, according to the first cache that answers. Undefined
+ * when none answers: then the download reports why.
  */
 export async function missingBytes(command: NixCommand, path: StorePath, options: MissingOptions): Promise<number | undefined> {
   for (const store of options.substituters) {
@@ -40,7 +40,7 @@ function sizesOf(infos: v.InferOutput<typeof Infos>): Map<string, number> {
   return new Map(entries.flatMap(([path, info]) => (info === null || path === '' ? [] : [[path, info.narSize]])));
 }
 
-/** Those that are not in the store, by its register. */
+/** Those that are not registered in the store. */
 export async function invalidPaths(command: NixCommand, paths: readonly string[], signal: AbortSignal | undefined): Promise<string[]> {
   const invalid: string[] = [];
   for (let start = 0; start < paths.length; start += PATHS_AT_ONCE) {

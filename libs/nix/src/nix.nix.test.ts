@@ -13,15 +13,15 @@ const SYSTEM = process.arch === 'arm64' ? 'aarch64-linux' : 'x86_64-linux';
 const signal = new AbortController().signal;
 const limits = { timeoutMs: 60_000, maxMemoryBytes: 4 * 1024 ** 3, signal };
 
-/** A host that builds a folder with one file. The unique text makes its store path this test run's own. */
+/** A host that builds a folder with one file. The unique text makes its store path unique to this run. */
 const host = (name: string, script: string): string =>
   `nixosConfigurations.${name}.config.system.build.toplevel = derivation { name = "system-${name}"; system = "${SYSTEM}"; builder = "/bin/sh"; args = [ "-c" ''${script}'' ]; PATH = "/usr/bin:/bin:/run/current-system/sw/bin"; unique = "${unique}"; };`;
 const broken = (name: string, expression: string): string => `nixosConfigurations.${name}.config.system.build.toplevel = ${expression};`;
 
-/** Works for hours in little memory. */
+/** Evaluates for hours in little memory. */
 const ENDLESS = 'builtins.length (builtins.filter (x: builtins.length (builtins.genList (i: i) 1000000) < 0) (builtins.genList (i: i) 300000))';
 
-/** A word as Nix's archives have it. */
+/** A string in the format of Nix's archives. */
 function narString(text: string): Buffer {
   const size = Buffer.alloc(8);
   size.writeBigUInt64LE(BigInt(text.length));
@@ -110,10 +110,10 @@ afterAll(async () => {
 });
 
 describe('listing hosts', () => {
-  it('gets over a copy of the repository that a killed Nix left half made in its cache', async () => {
+  it('recovers from an incomplete copy of the repository that a killed Nix left in its cache', async () => {
     const source = await flake('nixosConfigurations = { ada = { }; };');
     const bare = join(dir, 'mirror.git');
-    // Only of a bare repository, as the server's mirror is, does Nix make a copy.
+    // Nix only makes a copy of a bare repository, which the server's mirror is.
     expect(
       (await execInTest('git', ['clone', '-q', '--bare', /file:\/\/([^?]*)/.exec(source)?.[1] ?? '', bare], { env: process.env })).exitCode,
     ).toBe(0);
@@ -122,12 +122,12 @@ describe('listing hosts', () => {
     const copies = join(dir, 'sandbox/repository/.cache/nix/gitv3');
     const [copy] = await readdir(copies);
     expect(copy).toBeDefined();
-    // Killed between its folder and its HEAD: git takes it for no repository, for ever.
+    // Killed between creating the folder and its HEAD: git never accepts it as a repository.
     for (const name of await readdir(copies)) if (!name.endsWith('.lock')) await rm(join(copies, name, 'HEAD'), { force: true });
     expect(await repositoryNix.listHosts(url, limits)).toEqual({ hosts: ['ada'], invalid: [], clashing: [] });
   });
 
-  it('names all hosts, broken ones too, and leaves out impossible names', async () => {
+  it('lists all hosts, including broken ones, and leaves out invalid names', async () => {
     const url = await flake(
       `${host('ada', 'mkdir $out')} ${broken('bad', 'throw "no"')} nixosConfigurations."not a host" = { }; nixosConfigurations."web.example.org" = { }; nixosConfigurations.".." = { }; nixosConfigurations."a..b" = { }; nixosConfigurations.Cyd = { }; nixosConfigurations.cyd = { };`,
     );
@@ -154,7 +154,7 @@ describe('listing hosts', () => {
       /no output nixosConfigurations/,
     ],
     ['no hosts', { 'flake.nix': '{ outputs = { self }: { nixosConfigurations = { }; }; }' }, 'FLAKE_HAS_NO_HOSTS', /is empty/],
-  ])('says what is wrong with %s', async (_name, files, code, message) => {
+  ])('reports what is wrong with %s', async (_name, files, code, message) => {
     const url = await repository(files);
     const error: unknown = await repositoryNix.listHosts(url, limits).catch((caught: unknown) => caught);
     expect(error).toMatchObject({ code, retryable: false, message: expect.stringMatching(message) as string });
@@ -163,7 +163,7 @@ describe('listing hosts', () => {
 });
 
 describe('evaluating', () => {
-  it('gives each good host its derivation, and each bad one its cause with the place in the repository', async () => {
+  it('reports the derivation of each working host, and the error of each broken one with its location in the repository', async () => {
     const url = await flake(
       [
         host('ada', 'mkdir $out'),
@@ -194,7 +194,7 @@ describe('evaluating', () => {
     expect([...errors.values()].join()).not.toMatch(/\/nix\/store|show-trace/);
   });
 
-  it('stops a host that never ends and one that needs too much memory; the others go on', async () => {
+  it('stops a host that never ends and one that needs too much memory; the others continue', async () => {
     const url = await flake(
       `${host('ada', 'mkdir $out')}
        ${broken('endless', ENDLESS)}
@@ -224,7 +224,7 @@ describe('evaluating', () => {
     expect(path(one, 'bob')).not.toBe(path(two, 'bob'));
   });
 
-  it('returns when it is stopped, without results for what was not finished', async () => {
+  it('returns when it is stopped, without results for unfinished hosts', async () => {
     const url = await flake(broken('endless', ENDLESS));
     const controller = new AbortController();
     const running = evaluate(url, ['endless'], { signal: controller.signal });
@@ -234,14 +234,14 @@ describe('evaluating', () => {
 });
 
 describe('building', () => {
-  it('builds and keeps the result by a root', async () => {
+  it('builds, and keeps the result by a GC root', async () => {
     const toplevel = await built(await flake(host('kept', 'mkdir $out; echo hi > $out/hi')), 'kept');
     expect(await readlink(join(dir, 'roots/kept'))).toBe(toplevel);
     expect(await readFile(join(nix.storeFilePath(toplevel), 'hi'), 'utf8')).toBe('hi\n');
     expect(await nix.isValid(toplevel)).toBe(true);
   });
 
-  it('tells why a build failed with the end of its log', async () => {
+  it('reports why a build failed, with the end of its log', async () => {
     const target = await evaluated(await flake(host('fails', 'echo compiling; echo no such header >&2; exit 3')), 'fails');
     const result = await repositoryNix.build(target, { signal, timeoutMs: 60_000, root: join(dir, 'roots/fails') });
     expect(result).toMatchObject({
@@ -278,7 +278,7 @@ describe('publishing and downloading', () => {
       store: { kind: 'root', dir: join(dir, name) },
     });
 
-  it('publishes signed, reads back, and a store of its own downloads it with progress', async () => {
+  it('publishes with signatures, reads back, and a separate store downloads it with progress', async () => {
     const { toplevel, cacheUrl, publicKey } = await published('mary', 'mkdir $out; head -c 3000000 /dev/urandom > $out/blob');
     expect((await nix.readBack(cacheUrl, [toplevel], publicKey)).get(toplevel)).toMatchObject({
       narHash: expect.stringMatching(/^sha256/) as string,
@@ -304,13 +304,13 @@ describe('publishing and downloading', () => {
     expect(await readlink(join(dir, 'away/kept'))).toBe(toplevel);
   });
 
-  it('does not publish with a key that is not the one to verify with', async () => {
+  it('does not publish with another key than the one to verify with', async () => {
     const { toplevel, cacheUrl } = await published('other');
     const stranger = await loadOrCreateCacheKey(join(dir, 'key-stranger'), 'test-1');
     await expect(nix.readBack(cacheUrl, [toplevel], stranger.publicKey)).rejects.toMatchObject({ code: 'CACHE_PATH_UNSIGNED' });
   });
 
-  it('refuses a path that no trusted key signed, and takes it once it is trusted', async () => {
+  it('refuses a path that no trusted key signed, and accepts it once the key is trusted', async () => {
     const { toplevel, cacheUrl, publicKey } = await published('unsigned');
     const stranger = await loadOrCreateCacheKey(join(dir, 'key-stranger'), 'test-1');
     const away = machine('away-unsigned');
@@ -323,7 +323,7 @@ describe('publishing and downloading', () => {
     await away.realise(toplevel, { ...options, trustedPublicKeys: [publicKey] });
   });
 
-  it('tells without a download whether one would be possible', async () => {
+  it('reports without a download whether one would be possible', async () => {
     const { toplevel, cacheUrl, publicKey } = await published('provable');
     const stranger = await loadOrCreateCacheKey(join(dir, 'key-stranger'), 'test-1');
     const away = machine('away-provable');
@@ -334,7 +334,7 @@ describe('publishing and downloading', () => {
     expect(await away.isValid(toplevel)).toBe(false);
   });
 
-  it('refuses a tampered archive, and takes the true one afterwards', async () => {
+  it('refuses a tampered archive, and accepts the original afterwards', async () => {
     const { toplevel, cache, cacheUrl, publicKey } = await published('tampered');
     const fake = await published('fake');
     const narinfo = async (from: string, path: string): Promise<{ file: string; text: string }> => {
@@ -356,14 +356,14 @@ describe('publishing and downloading', () => {
     expect(await readFile(join(away.storeFilePath(toplevel), 'name'), 'utf8')).toBe('tampered\n');
   });
 
-  it('stops a cache that sends more than was signed, keeps nothing of it, and takes the path from another', async () => {
+  it('stops a cache that sends more than was signed, removes it, and downloads the path from another', async () => {
     const { toplevel, cache, cacheUrl, publicKey } = await published('bomb');
     const narinfo = await readFile(join(cache, `${toplevel.slice('/nix/store/'.length, '/nix/store/'.length + 32)}.narinfo`), 'utf8');
     const good = join(dir, 'cache-good-bomb');
     await cp(cache, good, { recursive: true });
     const target = join(cache, /^URL: (.*)$/m.exec(narinfo)?.[1] ?? '');
     await chmod(target, 0o644);
-    // An archive with one file of 2 GB of zeros, under the true narinfo.
+    // An archive with one file of 2 GB of zeros, with the original narinfo.
     const header = ['nix-archive-1', '(', 'type', 'regular', 'contents'].map(narString);
     const size = Buffer.alloc(8);
     size.writeBigUInt64LE(2n ** 31n);
@@ -397,8 +397,8 @@ describe('publishing and downloading', () => {
     expect(await readFile(join(away.storeFilePath(toplevel), 'name'), 'utf8')).toBe('bomb\n');
   });
 
-  // A small one has come whole before Nix is stopped.
-  it.each([200_000, 3_000_000])('keeps no more than the closure of the release has, of one with %d bytes', async (size) => {
+  // A small one arrives completely before Nix is stopped.
+  it.each([200_000, 3_000_000])('keeps no path outside of the closure of the release, one with %d bytes', async (size) => {
     const { toplevel, cacheUrl, publicKey } = await published(`larger-${size}`, `mkdir $out; head -c ${size} /dev/urandom > $out/blob`);
     const away = machine(`away-larger-${size}`);
     const options = { root: join(dir, `away-larger-${size}/root`), trustedPublicKeys: [publicKey], substituters: [cacheUrl] };
@@ -409,7 +409,7 @@ describe('publishing and downloading', () => {
     await away.realise(toplevel, { ...options, maxBytes: size + 10_000 });
   });
 
-  it('says that a path is not there, and that a cache is away', async () => {
+  it('reports a missing path, and an unreachable cache', async () => {
     const { cacheUrl, publicKey } = await published('present');
     const absent = (await evaluated(await flake(host('absent', 'mkdir $out')), 'absent')).toplevel;
     const away = machine('away-absent');
@@ -424,7 +424,7 @@ describe('publishing and downloading', () => {
     });
   });
 
-  it('does not take a cache at its word that it lies', async () => {
+  it('does not trust a cache that reports itself as tampered', async () => {
     const { toplevel, publicKey } = await published('talks');
     const lie = 'error: hash mismatch; path lacks a signature by a trusted key, is not signed by any of the keys in trusted-public-keys';
     const http = createServer((request, response) => {
@@ -444,7 +444,7 @@ describe('publishing and downloading', () => {
     }
   });
 
-  it('gives a connection up on which nothing comes any more', async () => {
+  it('gives up a connection that delivers nothing any more', async () => {
     const { toplevel, cache, publicKey } = await published('stalled', 'mkdir $out; head -c 3000000 /dev/urandom > $out/blob');
     let archives = 0;
     const http = createServer((request, response) => {
@@ -452,7 +452,7 @@ describe('publishing and downloading', () => {
         (content) => {
           archives += request.url?.includes('/nar/') === true ? 1 : 0;
           response.writeHead(200, { 'content-length': content.length });
-          // As from a line that was cut: a half of it, and then not even an end.
+          // As after a broken connection: half of the file, and no end.
           if (archives === 1 && request.url?.includes('/nar/') === true) response.write(content.subarray(0, content.length / 2));
           else response.end(content);
         },
@@ -473,8 +473,8 @@ describe('publishing and downloading', () => {
     }
   });
 
-  // Only root can make a disk that is small enough to fill.
-  it.skipIf(process.getuid?.() !== 0)('says that the disk is full, and publishes once there is room', async () => {
+  // Only root can create a disk small enough to fill.
+  it.skipIf(process.getuid?.() !== 0)('reports a full disk, and publishes once there is space', async () => {
     const toplevel = await built(await flake(host('large', 'mkdir $out; head -c 3000000 /dev/urandom > $out/blob')), 'large');
     const { secretKeyFile, publicKey } = await loadOrCreateCacheKey(join(dir, 'key-large'), 'test-1');
     const disk = join(dir, 'small-disk');
@@ -497,7 +497,7 @@ describe('publishing and downloading', () => {
 });
 
 describe('the cache key', () => {
-  it('is made once, readable by its owner only, and never replaced', async () => {
+  it('is created once, readable only by its owner, and never replaced', async () => {
     const path = join(dir, 'keys/cache');
     const first = await loadOrCreateCacheKey(path, 'fleet-1');
     expect(first.publicKey).toMatch(/^fleet-1:[A-Za-z0-9+/]{43}=$/);

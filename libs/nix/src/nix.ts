@@ -11,7 +11,7 @@ import { publish, readBack, type PublishedPath, type PublishOptions } from './pu
 import { sourcesOf } from './sources.ts';
 import { isValid, realise, type RealiseOptions } from './realise.ts';
 
-/** Nix on what the repository says. Runs in a sandbox. What each call does and throws is said at the function of the same name. */
+/** Nix on input from the repository, in the sandbox. Each method is documented at the function of the same name. */
 export interface RepositoryNix {
   listHosts(flakeUrl: string, options: ListOptions): Promise<HostList>;
   evaluateHosts(flakeUrl: string, hosts: readonly HostName[], options: EvaluateOptions): Promise<void>;
@@ -19,7 +19,7 @@ export interface RepositoryNix {
   sourcesOf(drvPath: string): Promise<readonly string[]>;
 }
 
-/** Nix on our own words: store paths, caches, keys. What each call does and throws is said at the function of the same name. */
+/** Nix on arguments of Floe's own: store paths, caches, keys. Each method is documented at the function of the same name. */
 export interface Nix {
   publish(paths: readonly StorePath[], options: PublishOptions): Promise<void>;
   readBack(cacheUrl: string, paths: readonly StorePath[], publicKey: string): Promise<ReadonlyMap<StorePath, PublishedPath>>;
@@ -31,11 +31,11 @@ export interface Nix {
   addRoot(link: string, path: StorePath): Promise<void>;
   removeRoot(link: string): Promise<void>;
   closureChanges(before: StorePath, after: StorePath, signal?: AbortSignal): Promise<ClosureChanges>;
-  /** Where the files of a store path lie on this disk. */
+  /** Where the files of a store path are on this disk. */
   storeFilePath(path: StorePath): string;
 }
 
-/** `nix` keeps what was built. */
+/** `nix` adds the GC roots of what was built. */
 export function createRepositoryNix(deps: RepositoryNixDeps, nix: Pick<Nix, 'addRoot'>): RepositoryNix {
   const command = new RepositoryCommand(deps);
   return {

@@ -3,19 +3,19 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { textSearches } from './test/text-searches.ts';
 
-// A repository, a host and a cache write what a failed program says. Whoever searches in it lets them decide. (Standard
-// output is an answer, and is read by its form.)
+// The messages of a failed program are written by repositories, hosts and caches. Code that searches in them lets them decide.
+// (Standard output is an answer, and is parsed.)
 
 const ROOT = join(import.meta.dirname, '../../..');
 
-/** Where it is no decision about anybody, and why. */
+/** Files where such a search decides nothing about anybody, and why. */
 const ALLOWED: Readonly<Record<string, string>> = {
-  'libs/nix/src/failure.ts': 'only what people read: a sentence that says nothing by itself is left out',
-  'libs/nix/src/internal-json.ts': 'the format itself: what Nix puts before a text, which no repository can leave out',
-  'apps/agent/src/when/judge.ts': 'a text that the agent itself made',
+  'libs/nix/src/failure.ts': 'only for people: leaves out a sentence that has no information of its own',
+  'libs/nix/src/internal-json.ts': 'the format itself: the prefix that Nix adds to a text, which no repository can suppress',
+  'apps/agent/src/when/judge.ts': 'a text that the agent itself wrote',
 };
 
-test('nothing is decided by searching in what a program or a stranger said', async () => {
+test('no code searches in the messages of programs or clients', async () => {
   const found: string[] = [];
   const allowed = new Set<string>();
   for await (const path of glob('{libs,apps}/*/src/**/*.{ts,tsx}', { cwd: ROOT })) {
@@ -25,7 +25,7 @@ test('nothing is decided by searching in what a program or a stranger said', asy
     else found.push(...searches.map((statement) => `${path}: ${statement}`));
   }
   expect(found).toEqual([]);
-  expect([...allowed].toSorted(), 'those that need the exception').toEqual(Object.keys(ALLOWED).toSorted());
+  expect([...allowed].toSorted(), 'the files that need the exception').toEqual(Object.keys(ALLOWED).toSorted());
 });
 
 test.each([
@@ -50,6 +50,6 @@ test.each([
   "const lines = result.stdout.split('\\n').filter((line) => line.includes('x'));",
   'throw new FloeError(code, error.message, { cause });',
   "if (error.code === 'ENOENT' && path.startsWith('/nix')) return;",
-])('the search for it leaves %j alone', (source) => {
+])('the search ignores %j', (source) => {
   expect(textSearches(source)).toEqual([]);
 });

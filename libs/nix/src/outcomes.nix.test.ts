@@ -32,7 +32,7 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
     const THROWN = ['No space left on device', 'type sqlite', "program 'git' failed", 'cannot connect to socket', 'out of memory'];
     const toplevel = (expression: string): string => `{ config.system.build.toplevel = ${expression}; }`;
 
-    it('is that host’s error, whatever its words are; the others go on', async () => {
+    it('is that host’s error, whatever its text is; the others continue', async () => {
       const hosts = Object.fromEntries(THROWN.map((text, index) => [`throws${index}`, toplevel(`throw ${JSON.stringify(text)}`)]));
       const all = {
         ...hosts,
@@ -67,7 +67,7 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
       expect(results.get('number')).toMatchObject({ code: 'EVALUATION_UNSUPPORTED' });
     });
 
-    it('at a place in an input names the input, and the last place of the fleet’s own', async () => {
+    it('with a location in an input names the input, and the last location in the fleet’s own files', async () => {
       const input = await commitFlake(world.dir, {
         'flake.nix': '{ outputs = { self }: { lib.mk = import ./lib/mk.nix; }; }',
         'lib/mk.nix': 'f: let x = f.start + y; y = x; in { config.system.build.toplevel = if f ? start then x else f.missing; }',
@@ -90,7 +90,7 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
   });
 
   describe.skipIf(isDaemon)('an input that cannot be fetched', () => {
-    it('is named with its address, and is tried again', async () => {
+    it('is named with its address, and is retried', async () => {
       const url = await commitFlake(world.dir, {
         'flake.nix': '{ inputs.base.url = "git+http://127.0.0.1:9/base.git"; outputs = { self, base }: { nixosConfigurations.ada = base.ada; }; }',
         'flake.lock': lock({ type: 'git', url: 'http://127.0.0.1:9/base.git', rev: 'a'.repeat(40), narHash: `sha256-${'A'.repeat(43)}=` }),
@@ -108,14 +108,14 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
       ['missing', undefined, /^flake\.lock is missing: run `nix flake lock`/],
       ['with conflict marks', '<<<<<<< HEAD\n{}\n=======\n', /^flake\.lock cannot be read/],
       ['with a NUL', '{\0}', /^flake\.lock cannot be read/],
-      ['larger than what is read of a command', ' '.repeat(17 * 1024 ** 2), /^flake\.lock cannot be read/],
+      ['larger than the limit for command output', ' '.repeat(17 * 1024 ** 2), /^flake\.lock cannot be read/],
       ['without an entry', '{"nodes":{"root":{}},"root":"root","version":7}', /^flake\.lock has no entry for the input base/],
       [
         'of another address',
         lock({ type: 'git', url: 'http://127.0.0.1:9/other.git', rev: 'a'.repeat(40), narHash: `sha256-${'A'.repeat(43)}=` }),
         /base|flake\.lock/,
       ],
-    ])('whose flake.lock is %s: says what to commit', async (_name, text, message) => {
+    ])('whose flake.lock is %s: the error says what to commit', async (_name, text, message) => {
       const input = await commitFlake(world.dir, { 'flake.nix': '{ outputs = { self }: { }; }' });
       const url = await commitFlake(world.dir, {
         'flake.nix': `{ inputs.base.url = "${input.replace(/&rev.*/, '')}"; outputs = { self, base }: { nixosConfigurations.ada = base.ada; }; }`,
@@ -130,7 +130,7 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
   });
 
   describe('a build', () => {
-    /** `script` of `name`, which needs `inputs`; the folder makes it this test run's own. */
+    /** Runs `script` as a build that needs `inputs`. Its store path is unique to this run. */
     const drv = (name: string, script: string, more = '', inputs = ''): string =>
       `derivation { name = "${name}"; system = "${SYSTEM}"; builder = "/bin/sh"; args = [ "-c" ''${script}'' ]; PATH = "/usr/bin:/bin"; unique = "${world.dir}"; inputs = [ ${inputs} ]; ${more} }`;
     const source = (name: string, script = 'exit 1'): string =>
@@ -146,7 +146,7 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
       return await nix.build(evaluated, { signal, timeoutMs: 60_000, root: join(world.dir, 'roots/ada') });
     }
 
-    it('that fails is the host’s error, also when it is of sqlite and speaks of a full disk', async () => {
+    it('that fails is the host’s error, even when it mentions sqlite and a full disk', async () => {
       const inner = drv('sqlite-3.45.1', 'echo No space left on device >&2; exit 3');
       const result = await build(drv('system', 'exit 0', '', `(${inner})`));
       expect(result).toMatchObject({
@@ -159,7 +159,7 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
       expect(await build(drv('killed', 'kill -9 $$'))).toMatchObject({ code: 'BUILD_FAILED', isRetryable: false });
     });
 
-    it('whose source cannot be downloaded is tried again, and says which', async () => {
+    it('whose source cannot be downloaded is retried, and the source is named', async () => {
       const result = await build(drv('system', 'exit 0', '', `(${source('kernel.tar.gz', 'echo cannot resolve host >&2; exit 1')})`));
       expect(result).toMatchObject({
         code: 'BUILD_DOWNLOAD_FAILED',
@@ -168,13 +168,13 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
       });
     });
 
-    it('of which a source and something else fail is the host’s error', async () => {
+    it('in which a source and another derivation fail is the host’s error', async () => {
       const both = `(${source('slow.tar.gz', 'sleep 1; exit 1')}) (${drv('fails', 'exit 3')})`;
       const nix = world.with('max-jobs = 2');
       expect(await build(drv('system', 'exit 0', '', both), nix)).toMatchObject({ code: 'BUILD_FAILED', isRetryable: false });
     });
 
-    it('that no machine here can do is said once, with what is missing', async () => {
+    it('that no available machine can run is reported once, with what is missing', async () => {
       const other = drv('arm', 'exit 0').replace(SYSTEM, OTHER_SYSTEM);
       const result = await build(drv('system', 'exit 0', '', `(${other})`));
       expect(result).toMatchObject({
@@ -186,7 +186,7 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
       expect(special).toMatchObject({ code: 'BUILD_NO_MACHINE', error: expect.stringContaining('with quantum') as string });
     });
 
-    it('whose derivation the garbage collector took is told as that', async () => {
+    it('whose derivation the garbage collector removed is reported as that', async () => {
       const result = await build(drv('collected', 'mkdir $out'), world.nix, async () => {
         const path = (await world.run('nix-store', '--gc', '--print-dead')).split('\n').find((each) => each.endsWith('-collected.drv'));
         expect(path).toBeDefined();

@@ -2,14 +2,14 @@ import { describePlace, type DescribePlace } from './failure.ts';
 import type { FlakeSource } from './flake-source.ts';
 import type { FailureLog, Place } from './internal-json.ts';
 
-/** Whether a place is outside of the fleet's own files. */
+/** Whether a location is outside of the fleet's own files. */
 export function isElsewhere({ file }: Place, source: FlakeSource): boolean {
   return !isBelow(file, source.path);
 }
 
 /**
- * Says places so that nobody takes an input's file for one of the repository: with the input's name, and with the last
- * place in the fleet's own files on the way there.
+ * Describes locations so that a file of an input is not mistaken for one of the repository: with the input's name, and the last
+ * location in the fleet's own files on the call path.
  */
 export function describePlaces(source: FlakeSource, log: FailureLog): DescribePlace {
   const own = log.messages.flatMap(({ calls }) => calls).find((call) => !isElsewhere(call, source));

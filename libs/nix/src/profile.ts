@@ -11,7 +11,7 @@ export async function setProfile(command: NixCommand, profile: string, path: Sto
   if (!isOk) throw commandFailed(`setting the profile ${profile}`, log, result);
 }
 
-/** Keeps a valid path from the garbage collector by a link. */
+/** Protects a valid path from the garbage collector by a link. */
 export async function addRoot(command: NixCommand, link: string, path: StorePath): Promise<void> {
   await mkdir(dirname(link), { recursive: true });
   const args = ['--realise', path, '--add-root', link, '--indirect', '--option', 'substituters', ''];
@@ -19,7 +19,7 @@ export async function addRoot(command: NixCommand, link: string, path: StorePath
   if (!isOk) throw commandFailed(`keeping ${path}`, log, result);
 }
 
-/** Ends {@link addRoot}. */
+/** Reverts {@link addRoot}. */
 export async function removeRoot(link: string): Promise<void> {
   await rm(link, { force: true });
 }

@@ -1,6 +1,6 @@
 import { ACTIVITY, RESULT, type LogEvent } from './internal-json.ts';
 
-/** How far a download is. Totals grow while Nix finds out what is needed. */
+/** The progress of a download. Totals grow while Nix finds out what it needs. */
 export interface DownloadProgress {
   readonly donePaths: number;
   readonly totalPaths: number;
@@ -8,10 +8,10 @@ export interface DownloadProgress {
   readonly totalBytes: number;
 }
 
-/** Told again when this much of the total is new. */
+/** Reported again when this share of the total was added. */
 const STEP = 0.01;
 
-/** Sums the activities of Nix's log as its own progress bar does. Tells about a hundred times and at the end. */
+/** Sums the activities of Nix's log like its own progress bar. Reports about a hundred times, and at the end. */
 export function createProgressMeter(onProgress: ((progress: DownloadProgress) => void) | undefined): (event: LogEvent) => void {
   if (onProgress === undefined) return () => undefined;
   const copying = new Map<number, number>();

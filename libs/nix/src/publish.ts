@@ -14,12 +14,12 @@ export interface PublishOptions {
 }
 
 export interface PublishedPath {
-  /** `sha256:…` in Nix's base 32, or SRI, as the running version of Nix prints it. */
+  /** `sha256:…` in Nix's base 32, or SRI, depending on the version of Nix. */
   readonly narHash: string;
   readonly closureSizeBytes: number;
 }
 
-/** Copies the closures of `paths` to the cache, signed. What is there already is left. Throws retryable errors. */
+/** Copies the closures of `paths` to the cache, signed. Existing paths are skipped. Throws retryable errors. */
 export async function publish(command: NixCommand, paths: readonly StorePath[], { cacheUrl, secretKeyFile, signal }: PublishOptions): Promise<void> {
   const query = new URLSearchParams({ compression: 'zstd', 'secret-key': secretKeyFile }).toString().replaceAll('%2F', '/');
   const target = `${cacheUrl}${cacheUrl.includes('?') ? '&' : '?'}${query}`;
@@ -29,12 +29,12 @@ export async function publish(command: NixCommand, paths: readonly StorePath[], 
   throw await failureOnDisks([...cache, ...command.writtenFolders], 'publishing to the cache', log, result);
 }
 
-/** As statements and the database take them. */
+/** In the form of statements and of the database. */
 const Sizes = {
   narHash: v.pipe(v.string(), v.maxLength(128), v.regex(/^[\x21-\x7E]+$/)),
   closureSize: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_BYTES)),
 };
-/** An array of infos with their `path` up to Nix 2.18, an object by path since; null: not there. */
+/** Up to Nix 2.18 an array of infos with their `path`; since then an object by path; null: missing. */
 const PathInfos = v.union([
   v.pipe(
     v.array(v.nullable(v.object({ path: v.string(), ...Sizes }))),
@@ -47,8 +47,8 @@ const PathInfos = v.union([
 ]);
 
 /**
- * Reads published paths back: what the cache says of each, and that every path of their closures carries a good
- * signature by `publicKey`. Throws CACHE_PATH_UNSIGNED, retryable NIX_FAILED.
+ * Reads published paths back: the cache's info about each, and a check that every path of their closures has a good signature by
+ * `publicKey`. Throws CACHE_PATH_UNSIGNED, retryable NIX_FAILED.
  */
 export async function readBack(
   command: NixCommand,

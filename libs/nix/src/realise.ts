@@ -10,30 +10,30 @@ import { liesOfCache } from './cache-lies.ts';
 import { invalidPaths } from './missing.ts';
 import { createProgressMeter, type DownloadProgress } from './progress.ts';
 
-/** The collector may be at work. */
+/** The garbage collector may be running. */
 const REMOVE_TIMEOUT_MS = 5 * 60_000;
 const REMOVE_ATTEMPTS = 5;
 const REMOVE_PAUSE_MS = 1_000;
 
 export interface RealiseOptions {
-  /** Path of the GC root that keeps the closure from the first downloaded path on. */
+  /** Path of the GC root that protects the closure from its first downloaded path on. */
   readonly root: string;
-  /** Nix store URLs, tried in their order. */
+  /** Nix store URLs, in the order in which they are tried. */
   readonly substituters: readonly string[];
   /** `name:base64`. */
   readonly trustedPublicKeys: readonly string[];
-  /** A connection on which nothing came for so long is given up. Default 30. */
+  /** A connection without data for this long is given up. Default: 30. */
   readonly stalledAfterSeconds?: number | undefined;
-  /** What the closure has in bytes: more than that is not written. */
+  /** Size of the closure in bytes: no more than that is written. */
   readonly maxBytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
 }
 
 /**
- * Downloads the closure of `path`; resumable, signatures required. What comes of a failed one is removed. A cache that sends
- * more than was signed is left; where no other has the path: STORE_PATH_TOO_LARGE, which only people can mend. All other
- * errors are retryable: STORE_PATH_NOT_AVAILABLE, STORE_PATH_UNTRUSTED, DISK_FULL, NIX_STOPPED.
+ * Downloads the closure of `path`: resumable, with required signatures. Removes the rest of a failed download. A cache that sends
+ * more than was signed is skipped; when no other has the path, throws STORE_PATH_TOO_LARGE, which only an administrator can fix.
+ * All other errors are retryable: STORE_PATH_NOT_AVAILABLE, STORE_PATH_UNTRUSTED, DISK_FULL, NIX_STOPPED.
  */
 export async function realise(command: NixCommand, path: StorePath, options: RealiseOptions): Promise<void> {
   await mkdir(dirname(options.root), { recursive: true });
@@ -43,20 +43,20 @@ export async function realise(command: NixCommand, path: StorePath, options: Rea
     if (excess === undefined) return;
     const { source, limitBytes } = excess;
     const others = substituters.filter((each) => !isSameCache(each, source));
-    // One that Nix names in another way than it was named here could be any of them.
+    // If Nix's name for it matches none of the configured names, it could be any of them.
     if (others.length === 0 || others.length === substituters.length) {
       throw new FloeError(
         'STORE_PATH_TOO_LARGE',
-        `the cache ${source} sends more for ${excess.path} than the ${limitBytes} bytes that were signed: it was stopped, and what it had sent is removed. Look after that cache, then say "floe retry HOST"`,
+        `the cache ${source} sends more for ${excess.path} than the ${limitBytes} bytes that were signed: the download was stopped and removed. Check that cache, then run "floe retry HOST"`,
         { data: { source, path: excess.path, limitBytes } },
       );
     }
-    command.logger.warn('a cache sends more than was signed and is left out', { source, path: excess.path, limitBytes });
+    command.logger.warn('a cache sends more than was signed; it is skipped', { source, path: excess.path, limitBytes });
     substituters = others;
   }
 }
 
-/** Downloads, or says that a cache sent too much. */
+/** Downloads, or returns that a cache sent too much. */
 async function tryRealise(command: NixCommand, path: StorePath, options: RealiseOptions): Promise<Excess | undefined> {
   const meter = createProgressMeter(options.onProgress);
   const tooMuch = new AbortController();
@@ -66,13 +66,13 @@ async function tryRealise(command: NixCommand, path: StorePath, options: Realise
     tooMuch.abort();
   });
   const settings = {
-    // A line that was cut, or a machine that slept, leaves connections that never end: Nix would wait for 300 s.
+    // A lost connection, or a machine that slept, leaves connections open for ever: Nix would wait for 300 s.
     'stalled-download-timeout': String(options.stalledAfterSeconds ?? 30),
     'connect-timeout': '15',
     substituters: options.substituters.join(' '),
     'trusted-public-keys': options.trustedPublicKeys.join(' '),
     'require-sigs': 'true',
-    // A failed answer must not be remembered: the path may be published a second later.
+    // A negative answer must not be cached: the path may be published a second later.
     'narinfo-cache-negative-ttl': '0',
     'narinfo-cache-positive-ttl': '0',
     'max-jobs': '0',
@@ -87,13 +87,14 @@ async function tryRealise(command: NixCommand, path: StorePath, options: Realise
       meter(event);
     },
   });
-  // Success means that Nix has the path in its register: files that merely lie there, e.g. after a hash mismatch, do not do.
+  // Success means that the path is registered in the store. Its files alone prove nothing: they may be there after a hash
+  // mismatch.
   if (isOk && excess === undefined) return undefined;
   if (excess !== undefined && options.signal?.aborted !== true) {
     await discard(command, options.root, watch.begun);
     return excess;
   }
-  // Before there is room again.
+  // Called before there is space again.
   const failure = await failureOnDisks(command.writtenFolders, 'downloading', log, result);
   const unfinished = watch.begun.length === 0 ? [] : await invalidPaths(command, watch.begun, options.signal);
   await removeUnfinished(command, watch.begun);
@@ -106,7 +107,7 @@ async function tryRealise(command: NixCommand, path: StorePath, options: Realise
   throw new FloeError('STORE_PATH_NOT_AVAILABLE', `${path} cannot be downloaded: ${reason}`, { retryable: true });
 }
 
-/** Removes what was downloaded: a fast cache has sent a path whole before Nix is stopped. What others use stays. */
+/** Removes the downloaded paths: a fast cache may have sent a path completely before Nix was stopped. Paths that are in use stay. */
 async function discard(command: NixCommand, root: string, paths: readonly string[]): Promise<void> {
   await rm(root, { force: true });
   await removeUnfinished(command, paths);
@@ -114,8 +115,9 @@ async function discard(command: NixCommand, root: string, paths: readonly string
 }
 
 /**
- * Removes what lies in the store and is no path of it: Nix leaves it there until its collector comes. A path that another
- * Nix is at work on is kept by Nix itself; one that a daemon was at work on for us is free once it has noticed that we left.
+ * Removes files in the store that are not a registered path: otherwise they stay until the garbage collector runs. Nix itself
+ * protects a path on which another Nix works; one on which a daemon worked for this process is free once the daemon has noticed
+ * the disconnect.
  */
 async function removeUnfinished(command: NixCommand, paths: readonly string[]): Promise<void> {
   for (const path of paths) {
@@ -123,7 +125,7 @@ async function removeUnfinished(command: NixCommand, paths: readonly string[]): 
       const { isOk, result } = await command.run('nix-store', ['--delete', path], { timeoutMs: REMOVE_TIMEOUT_MS });
       if (isOk) break;
       if (attempt === REMOVE_ATTEMPTS) {
-        command.logger.warn('what is left of a download cannot be removed', { path, why: result.stderr.slice(-500) });
+        command.logger.warn('the rest of a download could not be removed', { path, why: result.stderr.slice(-500) });
         break;
       }
       await setTimeout(REMOVE_PAUSE_MS);
@@ -139,13 +141,13 @@ async function isUnfinished(command: NixCommand, path: string): Promise<boolean>
   return isThere && !(await isValid(command, path as StorePath));
 }
 
-/** Nix leaves out parameters and slashes at the end. */
+/** Nix drops parameters and trailing slashes. */
 function isSameCache(url: string, source: string): boolean {
   const bare = (text: string): string => withoutTrailingSlashes(text.replace(/[?].*$/, ''));
   return bare(url) === bare(source);
 }
 
-/** Whether the store has the path, by its register and not by what lies on disk. */
+/** Whether the path is registered in the store; its files on the disk do not count. */
 export async function isValid(command: NixCommand, path: StorePath): Promise<boolean> {
   return (await command.run('nix-store', ['--check-validity', path])).isOk;
 }

@@ -1,6 +1,6 @@
 /**
- * What may be in the environment of a command that runs foreign code, which can read all of it. A proxy's URL with a
- * password and what NIX_CONFIG says are the operator's to hand over.
+ * The variables that are passed to a command with untrusted code, which can read all of them. Whether a proxy's URL has a
+ * password, and what NIX_CONFIG contains, is up to the operator.
  */
 const ALLOWED = [
   'NIX_CONFIG',
@@ -37,10 +37,10 @@ export function sandboxEnv(
     ...allowed,
     PATH: own.path,
     HOME: own.home,
-    // Nix wants a name; which one does not matter.
+    // Nix requires a user name; any will do.
     USER: 'floe',
     LC_ALL: 'C',
-    // What foreign code leaves in its home configures no later run.
+    // Files that untrusted code leaves in its home do not configure a later run.
     NIX_USER_CONF_FILES: '',
     GIT_CONFIG_GLOBAL: '/dev/null',
     GIT_TERMINAL_PROMPT: '0',

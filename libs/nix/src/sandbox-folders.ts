@@ -3,11 +3,11 @@ import { copyFile, mkdir, readdir, rm, stat, symlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Exec } from '@floe/runtime';
 
-/** What one command writes to beside the store. */
+/** The folders that one command writes to, besides the store. */
 export interface RunFolders {
   readonly home: string;
   readonly temporary: string;
-  /** Copies of repositories that the command finds in its home: from where, and to where in it. */
+  /** Copies of repositories in the command's home: their source, and their place in the home. */
   readonly copies: readonly { readonly from: string; readonly to: string }[];
   readonly remove: () => Promise<void>;
 }
@@ -16,22 +16,21 @@ const KEPT = 'repository';
 const NIX_CACHE = '.cache/nix';
 /** Where Nix 2.8 and 2.26 keep their copies of git repositories. */
 const GIT_COPIES: ReadonlySet<string> = new Set(['gitv2', 'gitv3']);
-/** Which commit is which store path. Each command gets a copy of it, so it must not grow for ever. */
+/** The cache of commit → store path. Each command gets a copy of it, so it must stay small. */
 const FETCHER_CACHE = /^fetcher-cache-v\d+\.sqlite/;
 const MAX_FETCHER_CACHE_BYTES = 4 * 1024 ** 2;
 const REMOVE_TIMEOUT_MS = 10 * 60_000;
 
 /**
- * The folders in which commands of a sandbox write. Foreign code can leave anything there: settings, caches that say of
- * an input that it is something else, links. So each command has its own, and nothing of them is ever read again.
- *
- * One home is kept: commands run there on our own words alone, and put Nix's copy of the fleet's repository into it. All
- * others find this copy in theirs, so that a large repository is not copied for each host.
+ * The folders in which sandboxed commands write. Untrusted code can leave anything there: settings, cache entries with false
+ * content, links. So each command gets new folders, and nothing in them is read afterwards.
+ * One home is kept: only commands whose arguments come from Floe run there, and they put Nix's copy of the fleet's repository
+ * into it. All others get this copy in their home, so that a large repository is not copied for each host.
  */
 export class SandboxFolders {
   readonly #dir: string;
   readonly #exec: Exec;
-  /** Ends when no command runs in the kept home. */
+  /** Settles when no command runs in the kept home. */
   #isFree: Promise<unknown> = Promise.resolve();
 
   private constructor(dir: string, exec: Exec) {
@@ -39,14 +38,14 @@ export class SandboxFolders {
     this.#exec = exec;
   }
 
-  /** What commands of an earlier process left goes. */
+  /** Removes the folders of an earlier process. */
   static async open(dir: string, exec: Exec): Promise<SandboxFolders> {
     await mkdir(dir, { recursive: true, mode: 0o700 });
     for (const name of await readdir(dir)) if (name !== KEPT) await removeTree(exec, join(dir, name));
     return new SandboxFolders(dir, exec);
   }
 
-  /** For one command. */
+  /** Folders for one command. */
   async make(): Promise<RunFolders> {
     const { run, home, temporary } = await this.#makeRun();
     const kept = join(this.#dir, KEPT, NIX_CACHE);
@@ -66,7 +65,7 @@ export class SandboxFolders {
     return { home, temporary, copies, remove: async () => await removeTree(this.#exec, run) };
   }
 
-  /** For one command on our own words, in the home that is kept; one at a time. */
+  /** The kept home, for one command whose arguments come from Floe; one at a time. */
   async keep(): Promise<RunFolders> {
     const before = this.#isFree;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -83,7 +82,7 @@ export class SandboxFolders {
     return { home, temporary, copies: [], remove };
   }
 
-  /** Empties the home that is kept; says whether there was anything in it. */
+  /** Empties the kept home; resolves to whether it had content. */
   async forget(): Promise<boolean> {
     await this.#isFree;
     const home = join(this.#dir, KEPT);
@@ -100,7 +99,7 @@ export class SandboxFolders {
   }
 }
 
-/** Lays the copies into a home where nothing can be mounted. */
+/** Copies the repositories into a home where mounts are impossible. */
 export async function linkCopies({ home, copies }: RunFolders): Promise<void> {
   for (const { from, to } of copies) await symlink(from, join(home, to));
 }
@@ -115,14 +114,14 @@ async function list(folder: string): Promise<string[]> {
   return await readdir(folder).catch(() => []);
 }
 
-/** Removes what foreign code made: folders that may not be entered, and paths longer than the system takes at once. */
+/** Removes files of untrusted code: unreadable folders, and paths longer than the system's limit. */
 async function removeTree(exec: Exec, path: string): Promise<void> {
   const isGone = await rm(path, { recursive: true, force: true }).then(
     () => true,
     () => false,
   );
   if (isGone) return;
-  // Neither follows links. What is left even so is tried again at the next start.
+  // Neither follows links. The rest is tried again at the next start.
   await exec('chmod', ['-R', 'u+rwX', '--', path], { timeoutMs: REMOVE_TIMEOUT_MS });
   await exec('rm', ['-rf', '--', path], { timeoutMs: REMOVE_TIMEOUT_MS });
 }

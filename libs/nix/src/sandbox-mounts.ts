@@ -2,9 +2,9 @@ import { access, constants, lstat, mkdir, readdir, readlink, realpath, stat } fr
 import { delimiter, dirname, join } from 'node:path';
 import { CERTIFICATE_VARIABLES } from './sandbox-env.ts';
 
-/** How Nix is reached, and what of /nix has to be there for it. */
+/** How Nix is reached, and which parts of /nix that needs. */
 export interface NixAccess {
-  /** `single-user`: Nix writes the store itself, and builders run in the sandbox too. `daemon`: it asks the daemon, which builds outside of it. */
+  /** `single-user`: Nix writes the store itself, and builders run in the sandbox, too. `daemon`: the daemon builds, outside of the sandbox. */
   readonly mode: 'single-user' | 'daemon';
   readonly remote: string | undefined;
   readonly mounts: readonly string[];
@@ -14,11 +14,11 @@ const STATE_DIR = '/nix/var/nix';
 const DEFAULT_SOCKET = `${STATE_DIR}/daemon-socket/socket`;
 const DAEMON_URL = 'unix://';
 
-/** Top-level folders of a system, or links into /usr. */
+/** The system's top-level folders, or links into /usr. */
 const TOP_LEVEL = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
 /**
- * What programs read to find names, certificates and each other. All of it is readable by everyone, and no secret. No more than
- * is needed: each costs a fifth of a millisecond at every start.
+ * Files for name resolution, certificates and loading programs. All of them are world-readable and not secret. No more than
+ * needed: each takes a fifth of a millisecond at every start.
  */
 const IN_ETC = [
   'passwd',
@@ -33,7 +33,7 @@ const IN_ETC = [
   'alternatives',
   'ld.so.cache',
 ];
-/** The system's programs, certificates and names, and the PATH by which they are found inside. */
+/** The system's programs, certificates and name resolution, and the PATH inside. */
 export async function machineMounts(env: NodeJS.ProcessEnv): Promise<{ readonly mounts: readonly string[]; readonly path: string }> {
   const mounts: string[] = [];
   const folders = ['/nix/store'];
@@ -48,7 +48,7 @@ export async function machineMounts(env: NodeJS.ProcessEnv): Promise<{ readonly 
   if (await isFolder('/usr')) {
     mounts.push('--ro-bind', '/usr', '/usr');
     folders.push('/usr');
-    // Not what packages own, so nobody knows what is in it.
+    // Not owned by packages, so its content is unknown.
     if (await isFolder('/usr/local')) mounts.push('--size', '4096', '--tmpfs', '/usr/local');
   }
   for (const path of IN_ETC.map((name) => `/etc/${name}`)) mounts.push('--ro-bind-try', path, path);
@@ -61,7 +61,7 @@ export async function machineMounts(env: NodeJS.ProcessEnv): Promise<{ readonly 
 }
 
 /**
- * Nix's configuration without what belongs to few: beside it people keep netrc files, signing keys and access tokens,
+ * Nix's configuration without files that only some may read: people keep netrc files, signing keys and access tokens beside it,
  * which a single-user Nix of root could read.
  */
 async function publicNixSettings(): Promise<string[]> {
@@ -76,7 +76,7 @@ async function publicNixSettings(): Promise<string[]> {
   return paths.filter((_, index) => isPublic[index]);
 }
 
-/** The folders of `path` that exist inside, by their real names: profiles are links into the store. */
+/** The folders of `path` that exist inside, with their real names: profiles are links into the store. */
 async function pathInside(path: string, folders: readonly string[]): Promise<string> {
   const real = await Promise.all(path.split(delimiter).map(async (folder) => await realpath(folder).catch(() => '')));
   return [
@@ -87,8 +87,8 @@ async function pathInside(path: string, folders: readonly string[]): Promise<str
 }
 
 /**
- * As Nix itself decides (nix: src/libstore/store-api.cc, openFromNonUri): the store directly for who may write its
- * state, else the daemon; NIX_REMOTE says otherwise.
+ * As Nix decides (nix: src/libstore/store-api.cc, openFromNonUri): the store directly for a user who may write its state,
+ * otherwise the daemon; NIX_REMOTE overrides it.
  */
 export async function nixMounts(env: NodeJS.ProcessEnv): Promise<NixAccess> {
   const remote = env['NIX_REMOTE'];
@@ -96,11 +96,11 @@ export async function nixMounts(env: NodeJS.ProcessEnv): Promise<NixAccess> {
   const isAutomatic = remote === undefined || remote === '' || remote === 'auto';
   const isDaemon = isAutomatic ? !(await mayUse(STATE_DIR, constants.R_OK | constants.W_OK)) && (await mayUse(socket)) : !/^local\b/.test(remote);
   if (!isDaemon) {
-    // A Nix that was never used makes its folders at its first start; inside it could not.
+    // A Nix that was never used creates its folders at its first start, which is impossible inside.
     await mkdir('/nix', { recursive: true }).catch(() => undefined);
     return { mode: 'single-user', remote, mounts: ['--bind', '/nix', '/nix'] };
   }
-  // The folder, so that a daemon that was restarted is found again.
+  // The folder and not the socket, so that a restarted daemon is found.
   const folder = dirname(socket);
   return { mode: 'daemon', remote: `${DAEMON_URL}${socket}`, mounts: ['--ro-bind', '/nix/store', '/nix/store', '--ro-bind', folder, folder] };
 }
@@ -116,7 +116,7 @@ async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() === true;
 }
 
-/** Where `name` is found in PATH, links followed; undefined when it is not. */
+/** Where `name` is found in PATH, with links resolved; undefined: nowhere. */
 export async function findProgram(name: string, path: string): Promise<string | undefined> {
   for (const folder of path.split(delimiter)) {
     const file = join(folder, name);

@@ -2,7 +2,7 @@ import { realpath } from 'node:fs/promises';
 import { describeError, FloeError, type Exec, type ExecResult, nixString } from '@floe/runtime';
 import * as v from 'valibot';
 
-/** What is probed: a way to run a command inside. */
+/** The probed object: it can run a command inside. */
 interface ProbedSandbox {
   prepare(
     file: string,
@@ -14,10 +14,10 @@ const TIMEOUT_MS = 60_000;
 const NIX = ['--extra-experimental-features', 'nix-command flakes'];
 const Answer = v.pipe(v.string(), v.parseJson(), v.object({ seen: v.array(v.string()), stored: v.string() }));
 
-/** Makes sure, by running Nix in it, that the sandbox works here and that none of `secrets` exists inside. */
+/** Verifies, by running Nix in it, that the sandbox works on this machine and that none of `secrets` exists inside. */
 export async function probeSandbox(exec: Exec, sandbox: ProbedSandbox, secrets: readonly string[]): Promise<void> {
   const list = secrets.map(nixString).join(' ');
-  // Writing a file to the store needs all that an evaluation needs of it.
+  // Writing a file to the store needs the same as an evaluation.
   const expression = `{ seen = builtins.filter builtins.pathExists [ ${list} ]; stored = builtins.toFile "floe-sandbox" "works"; }`;
   await using launch = await sandbox.prepare('nix', ['eval', '--json', '--impure', '--expr', expression, ...NIX]);
   let result: ExecResult;
@@ -32,13 +32,13 @@ export async function probeSandbox(exec: Exec, sandbox: ProbedSandbox, secrets: 
   if (seen === undefined) return;
   throw new FloeError(
     'SANDBOX_LEAKS',
-    `${seen} can be seen by what the repository says: move it out of the system's folders and out of the Nix store`,
+    `${seen} can be read by code from the repository: move it out of the system's folders and out of the Nix store`,
   );
 }
 
 const MAX_REASON_CHARACTERS = 300;
 
-/** Why nothing runs in the sandbox just now: a text of the system's own, since nothing of the repository is in it. Undefined when it works. */
+/** Why nothing can run in the sandbox at the moment, from the system and not from a repository; undefined: it works. */
 export async function sandboxProblem(exec: Exec, sandbox: ProbedSandbox): Promise<string | undefined> {
   try {
     await using launch = await sandbox.prepare('nix', ['--version']);
@@ -60,13 +60,13 @@ Install bubblewrap, and let this user make user namespaces (sysctl user.max_user
 }
 
 /**
- * Whether builders of Nix's daemon run outside of Nix's own sandbox: `sandbox` is false where the build happens, or the
- * sandbox does not work there and `sandbox-fallback` is true; or a derivation need only ask for it (`relaxed`). Found out by
- * such builds, since a daemon does not tell its settings.
+ * Whether Nix's daemon builds outside of its own sandbox: `sandbox` is false where the build runs, or the sandbox does not work
+ * there and `sandbox-fallback` is true; or a derivation only has to ask for it (`relaxed`). Tested by such builds, because a
+ * daemon does not report its settings.
  */
 export async function buildsOutsideNixSandbox(exec: Exec, sandbox: ProbedSandbox, nonce: string): Promise<boolean> {
   const outside = async (attribute: string): Promise<boolean> => {
-    // It works only where the builder sees the daemon's own folder.
+    // It succeeds only where the builder sees the daemon's own folder.
     const script = 'test -d /nix/var/nix && echo > $out';
     const expression = `derivation { name = "floe-probe"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" ${nixString(script)} ]; ${attribute} nonce = ${nixString(nonce)}; }`;
     const args = ['build', '--impure', '--no-link', '--expr', expression, '--option', 'substitute', 'false', ...NIX];
@@ -76,7 +76,7 @@ export async function buildsOutsideNixSandbox(exec: Exec, sandbox: ProbedSandbox
   return (await Promise.all([outside(''), outside('__noChroot = true;')])).includes(true);
 }
 
-/** Those of `programs` that lie in the store, which builders of a single-user Nix without its own sandbox can change. */
+/** The programs that are in the store, where builders of a single-user Nix without its own sandbox can change them. */
 export async function programsInStore(programs: readonly (string | undefined)[]): Promise<string[]> {
   const real = await Promise.all(programs.map(async (file) => (file === undefined ? '' : await realpath(file).catch(() => ''))));
   return [...new Set(real.filter((file) => file.startsWith('/nix/store/')))];

@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createNix, createRepositoryNix, loadOrCreateCacheKey, openSandbox, openUnsafeSandbox, type HostEvaluation, type Sandbox } from './index.ts';
 import { commitFlake, SYSTEM } from './test/worlds.ts';
 
-// Nothing that one command leaves is read by the next one: whoever may push once would decide what later commits contain.
+// Nothing that one command writes is read by a later one. Otherwise whoever may push once could decide the content of later
+// commits.
 
 const env = { PATH: process.env['PATH'], HOME: '/nowhere', NIX_CONFIG: process.env['NIX_CONFIG'] };
 let dir = '';
@@ -34,7 +35,7 @@ async function run(sandbox: Sandbox, script: string, execute = exec): Promise<st
   return (await execute(command.file, command.args, { env: command.env, timeoutMs: 60_000 })).stdout;
 }
 
-/** Everywhere but in the kernel's own tables, in Nix's store, which has rules of its own, and in what takes long to look through. */
+/** Everywhere except in the kernel's own tables, in Nix's store, which has its own rules, and in folders that take long to search. */
 const EVERYWHERE = '/ \\( -path /proc -o -path /nix -o -path /usr \\) -prune -o';
 const PLANT = `
   mkdir -p $HOME/.config/nix $HOME/.config/git $HOME/.local/share/nix $HOME/.local/state $HOME/.cache/nix/gitv3 $HOME/.ssh $HOME/.cache/nix/eval-cache-v2
@@ -44,7 +45,7 @@ const PLANT = `
   done
   find ${EVERYWHERE} -type f -writable ! -name 'floe-plant*' -exec sh -c 'echo plant >> "$1"' sh {} \\; 2> /dev/null`;
 
-it('says when nothing runs in it any more, and when it does again', async () => {
+it('reports when nothing can run in it any more, and when it works again', async () => {
   let isBroken = false;
   const sandbox = await open(
     'broken',
@@ -57,8 +58,8 @@ it('says when nothing runs in it any more, and when it does again', async () => 
   expect(await sandbox.problem()).toBeUndefined();
 });
 
-describe('what a command leaves', () => {
-  it('is not there for the next one, wherever it can write', async () => {
+describe('files of a command', () => {
+  it('are not visible to the next one, wherever it can write', async () => {
     const sandbox = await open('files');
     const written = (await run(sandbox, PLANT)).trim().split('\n');
     const home = (await run(sandbox, 'echo $HOME')).trim();
@@ -68,7 +69,7 @@ describe('what a command leaves', () => {
     expect(await readdir(join(dir, 'files/runs'))).toEqual([]);
   });
 
-  it('is not there for one that runs at the same time', async () => {
+  it('are not visible to one that runs at the same time', async () => {
     const sandbox = await open('beside');
     await using other = await sandbox.prepare('/bin/sh', ['-c', 'touch $HOME/plant /tmp/plant; ls -A $HOME /tmp']);
     expect((await exec(other.file, other.args, { env: other.env, timeoutMs: 60_000 })).stdout.match(/plant/g)).toHaveLength(2);
@@ -87,7 +88,7 @@ describe('what a command leaves', () => {
     expect(await run(sandbox, `perl -e '${call}'`, execute)).toBe('');
   });
 
-  it('goes although nobody may enter it, and however deep it is', async () => {
+  it('are removed, however unreadable or deep their folders are', async () => {
     const sandbox = await open('deep');
     await run(
       sandbox,
@@ -96,7 +97,7 @@ describe('what a command leaves', () => {
     expect(await readdir(join(dir, 'deep/runs'))).toEqual([]);
   });
 
-  it('of a process that was killed goes at the next start', async () => {
+  it('of a killed process are removed at the next start', async () => {
     await mkdir(join(dir, 'killed/runs/x/home'), { recursive: true });
     await writeFile(join(dir, 'killed/runs/x/home/plant'), '');
     await mkdir(join(dir, 'killed/home/.config/nix'), { recursive: true });
@@ -144,7 +145,7 @@ describe('a commit that changes whatever it can write', () => {
     expect(before).toContain('fetcher-cache');
     expect(await evaluate(url)).toMatchObject([{ kind: 'evaluated' }]);
     expect(await everything(kept)).toBe(before);
-    // Nix finds the copy, and does not look at the repository itself any more.
+    // Nix finds the copy, and does not read the repository again.
     await rm(bare, { recursive: true });
     expect(await evaluate(url)).toMatchObject([{ kind: 'evaluated' }]);
     expect(await readdir(join(dir, name, 'runs'))).toEqual([]);
@@ -157,7 +158,7 @@ it.each([
 ])('a build that takes too much memory ends with all its processes, by %s', async (_by, execute) => {
   const sandbox = await open('memory', execute);
   const nix = createRepositoryNix({ exec: execute, logger: silentLogger, sandbox }, createNix({ exec, logger: silentLogger, env }));
-  // One that leaves its process group and its session, and clears its environment.
+  // A process that leaves its process group and session, and clears its environment.
   const hog = `perl -e 'use POSIX; POSIX::setsid(); fork and do { wait; exit 1 }; POSIX::setsid(); %ENV = (); my @all; push @all, "x" x 8000000 while 1'`;
   const url = await commitFlake(mirror, {
     'flake.nix': `{ outputs = { self }: { nixosConfigurations.ada.config.system.build.toplevel = derivation { name = "hog-${Date.now()}"; system = "${SYSTEM}"; builder = "/bin/sh"; PATH = "/usr/bin:/bin"; args = [ "-c" ''${hog} '' ]; }; }; }`,
@@ -213,14 +214,14 @@ describe('what the garbage collector takes', () => {
       'nix-command flakes',
     ]);
     const source = (await exec(asked.file, asked.args, { env: asked.env, timeoutMs: 60_000 })).stdout;
-    // From the outside to the inside, as the collector does.
+    // Dependents before their dependencies, as the garbage collector does.
     for (const path of [...closure.toReversed(), source]) await store('--delete', path).catch(() => undefined);
     expect(await own.isValid(source as typeof first.toplevel)).toBe(false);
     expect(await nix.build(first, { ...limits, root })).toMatchObject({ kind: 'failed', code: 'BUILD_DERIVATION_MISSING', isRetryable: true });
     const again = await evaluate();
     expect(again).toMatchObject({ drvPath: first.drvPath, toplevel: first.toplevel });
     expect(await nix.build(again, { ...limits, root })).toMatchObject({ kind: 'built' });
-    // Its root holds what was built, until it is gone: then it is built again.
+    // The GC root protects the build result until it is removed; then it is built again.
     await expect(store('--delete', first.toplevel)).rejects.toThrow();
     await own.removeRoot(root);
     await store('--delete', first.toplevel);

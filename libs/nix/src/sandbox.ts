@@ -8,51 +8,48 @@ import { buildsOutsideNixSandbox, probeSandbox, programsInStore, sandboxProblem 
 
 export interface SandboxOptions {
   readonly exec: Exec;
-  /** The caller's environment: what is on the list of sandbox-env.ts goes in, nothing else. */
+  /** The caller's environment. Only the variables of sandbox-env.ts are passed on. */
   readonly env: NodeJS.ProcessEnv;
-  /** A folder of the sandbox's own, for homes and temporary files inside. Foreign code may write there: nobody else may use it. */
+  /** A folder of the sandbox alone, for homes and temporary files. Untrusted code writes there, so nothing else may use it. */
   readonly dir: string;
-  /** Folders and files that may be read inside, at the same path: the mirror. They need not exist yet. */
+  /** Folders and files that are readable inside, at the same path: the mirror. They need not exist yet. */
   readonly readable: readonly string[];
 }
 
-/** A command as it is to be started. What it wrote is gone when it is disposed of. */
+/** A command as it is to be started. Disposing of it removes the files that it wrote. */
 export interface SandboxedCommand extends AsyncDisposable {
   readonly file: string;
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
-  /** Where a sandbox tells of itself in the command's standard error: for one run. */
+  /** The part of a command's standard error that the sandbox itself writes, for one run. */
   readonly readStatus?: (() => SandboxStatus) | undefined;
 }
 
-/** What bubblewrap says of one run (bwrap(1), --json-status-fd), so that its own failure is not taken for the command's. */
+/** What bubblewrap reports about one run (bwrap(1), --json-status-fd), so that its own failure is not mistaken for the command's. */
 export interface SandboxStatus {
   /** True when the line of standard error was bubblewrap's. */
   take(line: string): boolean;
-  /** Whether the command itself was reached. */
+  /** Whether the command itself was started. */
   hasRun(): boolean;
 }
 
-/** Where Nix runs on what the repository says. */
+/** Where Nix runs on input from the repository. */
 export interface Sandbox {
-  /** Where commands write beside the store, as it is called outside. */
+  /** Where commands write besides the store; the path outside. */
   readonly folder: string;
-  /** A command with a home and temporary files that were never used before, and never will be again. */
+  /** A command with a new home and new temporary files, which are not used again. */
   prepare(file: string, args: readonly string[]): Promise<SandboxedCommand>;
-  /**
-   * The same in the one home that is kept, whose copies of repositories all later commands find in theirs. Only for what
-   * runs no foreign code.
-   */
+  /** The same in the kept home, whose copies of repositories all later commands get. Only for commands without untrusted code. */
   prepareKept(file: string, args: readonly string[]): Promise<SandboxedCommand>;
-  /** Empties the home that is kept; says whether there was anything in it. */
+  /** Empties the kept home; resolves to whether it had content. */
   forgetKept(): Promise<boolean>;
-  /** Why nothing can be run in it just now; undefined when it works. */
+  /** Why nothing can run in it at the moment; undefined: it works. */
   problem(): Promise<string | undefined>;
 }
 
 /**
- * New namespaces, so that there is nobody to signal, to trace or to talk to. `--cap-drop`: bubblewrap leaves root all
- * capabilities in its new user namespace, by which it could make what is bound read-only writable again.
+ * New namespaces: no other processes to signal, trace or talk to. `--cap-drop`: bubblewrap leaves root all capabilities in its
+ * new user namespace, with which it could remount read-only binds as writable.
  */
 const ISOLATION = [
   '--unshare-user',
@@ -68,40 +65,43 @@ const ISOLATION = [
 ];
 
 /**
- * What the kernel lets its root change, by the user id alone: root's of this namespace is the same one. With
- * /proc/sys/kernel/core_pattern that is a way out. (bubblewrap covers the rest of it, and not /proc/sys.)
+ * Files that the kernel lets root change by user id alone, and root of this namespace is the same user.
+ * /proc/sys/kernel/core_pattern would be an escape. (bubblewrap covers the others, but not /proc/sys.)
  */
 const KERNEL_SETTINGS = ['sys', 'fs', 'acpi', 'scsi', 'driver', 'mtrr', 'pressure'];
 
-/** What is written there is memory, which counts for nobody where there is no control group. */
+/** Files written there are memory, which no process is charged for without a control group. */
 const SHARED_MEMORY = ['--size', String(64 * 1024 ** 2), '--tmpfs', '/dev/shm'];
 
-/** Its status comes with the standard error, but the command must not lose its own. A shell costs a millisecond; all Linux systems have this one. */
+/**
+ * Its status comes through standard error, but the command must keep its own. The shell costs a millisecond; all Linux systems
+ * have this one.
+ */
 const LAUNCH = ['/bin/sh', '-c', 'exec bwrap "$@" 3>&2', 'sh'] as const;
 
-/** What {@link openSandbox} must make sure of. */
+/** What {@link openSandbox} verifies. */
 export interface SandboxChecks {
   /** Paths that must not exist inside. */
   readonly secrets: readonly string[];
-  /** Programs that this process runs outside, by their paths: what foreign code writes must not become one of them. */
+  /** Programs that this process runs outside, by path: untrusted code must not be able to replace them. */
   readonly programs: readonly string[];
-  /** A text that no start had before. */
+  /** A text that no earlier start used. */
   readonly nonce: string;
-  /** Whether a single-user Nix will do, whose builders can change everything in the store, also what later commits use. */
+  /** Whether a single-user Nix is acceptable, whose builders can change everything in the store, including what later commits use. */
   readonly mayBuildsChangeStore: boolean;
 }
 
 /**
- * A mount namespace made by bubblewrap that has the system's programs, Nix's store and configuration, what is
- * `readable`, and a home of its own: nothing that is worth to be stolen. The network is the machine's.
- * Throws SANDBOX_UNAVAILABLE when it does not work here, SANDBOX_LEAKS when a secret exists in it, and
- * BUILDS_NOT_ISOLATED when what is built reaches around it, BUILDS_CHANGE_STORE when it can change what others built.
+ * A mount namespace made by bubblewrap with the system's programs, Nix's store and configuration, the paths in `readable`, and a
+ * new home: nothing secret. The network is the machine's. Throws SANDBOX_UNAVAILABLE when it does not work on this machine,
+ * SANDBOX_LEAKS when a secret is visible inside, BUILDS_NOT_ISOLATED when builds can bypass it, BUILDS_CHANGE_STORE when a build
+ * can change earlier results.
  */
 export async function openSandbox(options: SandboxOptions, { secrets, programs, nonce, mayBuildsChangeStore }: SandboxChecks): Promise<Sandbox> {
   const { exec, readable, dir } = options;
   const folders = await SandboxFolders.open(dir, exec);
   const home = join(dir, 'home');
-  // Where all commands see their home. Empty, and only there because it may lie below something that is read-only inside.
+  // The home that all commands see. Empty; it exists only because its parent may be read-only inside.
   await mkdir(home, { mode: 0o700 });
   const machine = await machineMounts(options.env);
   const nix = await nixMounts(options.env);
@@ -109,11 +109,11 @@ export async function openSandbox(options: SandboxOptions, { secrets, programs, 
     home,
     path: machine.path,
     nixRemote: nix.remote,
-    // A single-user Nix signs what it builds with keys that it cannot see here.
+    // A single-user Nix would sign its builds with keys that do not exist inside.
     ...(nix.mode === 'single-user' ? { settings: 'secret-key-files =' } : {}),
   });
   const settings = (process.getuid?.() === 0 ? KERNEL_SETTINGS : []).flatMap((name) => ['--ro-bind-try', `/proc/${name}`, `/proc/${name}`]);
-  // Looked for by each start anew: what does not exist yet is left out.
+  // Resolved at each start: a path that does not exist yet is left out.
   const readOnly = readable.flatMap((path) => ['--ro-bind-try', path, path]);
   const before = [...ISOLATION, ...machine.mounts, ...nix.mounts];
   const after = ['--proc', '/proc', ...settings, '--dev', '/dev', ...SHARED_MEMORY];
@@ -131,7 +131,7 @@ export async function openSandbox(options: SandboxOptions, { secrets, programs, 
   };
   await probeSandbox(exec, sandbox, secrets);
   if (nix.mode === 'single-user') {
-    // In it Nix's own sandbox does not work: Nix does without (sandbox-fallback), or builds nothing.
+    // Nix's own sandbox does not work inside: Nix builds without it (sandbox-fallback), or not at all.
     if (!mayBuildsChangeStore) {
       throw new FloeError(
         'BUILDS_CHANGE_STORE',
@@ -158,7 +158,7 @@ export async function openSandbox(options: SandboxOptions, { secrets, programs, 
   }
 }
 
-/** No sandbox: foreign code reads and writes what this process's user may. Only its environment is bounded. */
+/** No sandbox: untrusted code has the rights of this process's user. Only its environment is filtered. */
 export async function openUnsafeSandbox({ exec, env, dir }: Pick<SandboxOptions, 'exec' | 'env' | 'dir'>): Promise<Sandbox> {
   const folders = await SandboxFolders.open(dir, exec);
   const bare = async (run: RunFolders, file: string, args: readonly string[]): Promise<SandboxedCommand> => {
@@ -179,7 +179,8 @@ function readStatus(): SandboxStatus {
   let hasRun = false;
   return {
     take(line) {
-      // The exit code comes only when the sandbox was made. Foreign code that prints the same has run, too.
+      // bubblewrap reports the exit code only when the sandbox was created. If untrusted code prints the same, it has been
+      // started, too.
       const [, name] = /^\{ "(child-pid|exit-code)": \d+/.exec(line) ?? [];
       hasRun ||= name === 'exit-code';
       return name !== undefined;

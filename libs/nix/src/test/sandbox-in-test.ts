@@ -1,6 +1,6 @@
 import type { Sandbox, SandboxedCommand } from '../sandbox.ts';
 
-/** Commands as a test starts them: with one home, and nothing around them. */
+/** Runs commands for tests: with one home, and without a sandbox. */
 export function sandboxInTest(folder: string, launch: (file: string, args: readonly string[]) => Omit<SandboxedCommand, symbol>): Sandbox {
   const prepare = async (file: string, args: readonly string[]): Promise<SandboxedCommand> =>
     await Promise.resolve({ ...launch(file, args), [Symbol.asyncDispose]: async () => await Promise.resolve() });

@@ -1,11 +1,11 @@
-/** What others wrote: words of a program, an error or a log, by the names that they have in our code. */
+/** The names that foreign text (of a program, an error or a log) has in our code. */
 const FOREIGN = [
   String.raw`\.(?:stderr|plainLines|buildLines|raw_msg)\b`,
   String.raw`\b(?:log|result|error|failure|cause|run|event|message|reason|err|e)\??\.(?:message|messages|text|texts|reason|description)\b`,
   String.raw`\b(?:explain|describeError|errorText)\(`,
   String.raw`\{ (?:text|message|stderr)(?:,[^}]*)? \}`,
 ];
-/** Bare names that foreign text has when it is taken apart: `const { stderr } = …`. */
+/** Names of destructured foreign text: `const { stderr } = …`. */
 const FOREIGN_NAMES = String.raw`(?:stderr|errorText|stderrTail|reason)`;
 const SEARCHES = String.raw`(?:includes|match|matchAll|search|indexOf|startsWith|endsWith)\(`;
 
@@ -15,8 +15,8 @@ const SEARCHED_DIRECTLY = new RegExp(
 );
 
 /**
- * Statements that search in what others wrote, also by a name that it was given: `const said = error.message; if
- * (said.includes('full'))`. By names, so it finds what is written as our code is written; it is no proof.
+ * Statements that search in foreign text, also through a variable: `const said = error.message; if (said.includes('full'))`. It
+ * goes by names, so it finds the usual ways to write it; it is not a proof.
  */
 export function textSearches(source: string): string[] {
   const bare = source.replaceAll(/\/\*[^]*?\*\//g, '').replaceAll(/(^|\s)\/\/.*$/gm, '$1');

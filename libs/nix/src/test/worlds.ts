@@ -20,11 +20,11 @@ const SETTINGS = [
 export const SYSTEM = process.arch === 'arm64' ? 'aarch64-linux' : 'x86_64-linux';
 export const OTHER_SYSTEM = process.arch === 'arm64' ? 'x86_64-linux' : 'aarch64-linux';
 
-/** A version of Nix, and a way to its store: the words, statuses and logs of each differ. */
+/** A version of Nix, and how it reaches its store: messages, statuses and logs differ between them. */
 export interface World {
   readonly nix: RepositoryNix;
   readonly dir: string;
-  /** A Nix with other settings. */
+  /** The same Nix with other settings. */
   with(...settings: readonly string[]): RepositoryNix;
   /** Runs one of Nix's programs. */
   run(file: string, ...args: readonly string[]): Promise<string>;
@@ -64,7 +64,7 @@ async function open(rootfs: string | undefined, hasDaemon: boolean): Promise<Wor
   const daemon = hasDaemon ? spawn('nix-daemon', [], { env: { ...env([]), NIX_REMOTE: '' }, stdio: 'ignore' }) : undefined;
   const create = (...settings: readonly string[]): RepositoryNix => {
     const deps = { exec, logger: silentLogger };
-    // What Nix answers is the same in a sandbox; here there is another system around it already.
+    // No sandbox: the answers of Nix are the same, and this one already runs inside another system.
     const sandbox = sandboxInTest(dir, (file, args) => ({ file, args, env: { ...env(settings), LC_ALL: 'C' } }));
     return createRepositoryNix({ ...deps, sandbox }, createNix({ ...deps, env: env(settings) }));
   };
@@ -88,7 +88,7 @@ async function open(rootfs: string | undefined, hasDaemon: boolean): Promise<Wor
   };
 }
 
-/** Commits files to a new repository; its address as a flake. */
+/** Commits files to a new repository. Resolves to its flake URL. */
 export async function commitFlake(dir: string, files: Readonly<Record<string, string>>): Promise<string> {
   const repository = await mkdtemp(join(dir, 'repository-'));
   for (const [name, content] of Object.entries(files)) {

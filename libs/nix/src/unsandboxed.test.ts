@@ -38,13 +38,13 @@ describe('Nix outside of the sandbox', () => {
     ['nix-env', ['--install', 'x']],
     ['nix-env', ['--profile', '/p', '--set', `${path}.drv`]],
     ['nix-env', ['--profile', '/p', '--install', '-f', './x.nix']],
-  ] as const)('refuses foreign code: %s %j', async (program, args) => {
-    await expect(command.run(program, args)).rejects.toThrow('belongs into the sandbox');
+  ] as const)('refuses commands that may run untrusted code: %s %j', async (program, args) => {
+    await expect(command.run(program, args)).rejects.toThrow('run it in the sandbox');
     expect(started).toEqual([]);
   });
 });
 
-// Whoever starts a program decides what it may see, so the places that do are few and known by name.
+// Whatever starts a program decides what that program can see, so these places are few and listed.
 it('starts programs in few places only', async () => {
   const starters: string[] = [];
   for await (const file of glob('{libs/{git,nix,pipeline,store,forge}/src,apps/server/src}/**/*.ts', { cwd: PROJECT })) {

@@ -1,17 +1,17 @@
 import { STORE_PATH_FORM } from '@floe/model';
 
-/** Nix's commands. */
+/** Nix's programs. */
 export type NixProgram = 'nix' | 'nix-store' | 'nix-env';
 
 interface Grammar {
-  /** What the command is asked to do: its first words. */
+  /** The subcommand: its first words. */
   readonly tasks: readonly string[];
   /** Options, with the number of arguments that follow each. */
   readonly options: Readonly<Record<string, number>>;
 }
 
-/** All that Nix is asked to do outside of the sandbox: about store paths by their names, and nothing that evaluates or builds. */
-const OWN_WORDS: Readonly<Record<NixProgram, Grammar>> = {
+/** All Nix commands that may run outside of the sandbox: they take store paths by name, and neither evaluate nor build. */
+const UNSANDBOXED: Readonly<Record<NixProgram, Grammar>> = {
   nix: {
     tasks: ['copy', 'path-info', 'store ping', 'store sign', 'store verify'],
     options: {
@@ -46,14 +46,14 @@ const OWN_WORDS: Readonly<Record<NixProgram, Grammar>> = {
 };
 
 /**
- * Whether a command is about our own words only: a task from the list, options from the list, and for the rest store
- * paths. A derivation is none: to realise it is to build it, which runs foreign code.
+ * Whether a command needs no sandbox: a subcommand and options from the list, and otherwise store paths. A derivation is not
+ * allowed: realising it is building it, which runs untrusted code.
  */
-export function isOwnWords(program: NixProgram, args: readonly string[]): boolean {
-  const { tasks, options } = OWN_WORDS[program];
+export function needsNoSandbox(program: NixProgram, args: readonly string[]): boolean {
+  const { tasks, options } = UNSANDBOXED[program];
   const task = tasks.find((each) => each.split(' ').every((word, index) => args[index] === word));
   if (task === undefined) return false;
-  // A task that takes an argument is an option, too.
+  // A subcommand that takes an argument is listed as an option, too.
   const rest = args.slice(Object.hasOwn(options, task) ? 0 : task.split(' ').length);
   for (let index = 0; index < rest.length; index += 1) {
     const arg = rest[index] ?? '';
