@@ -118,6 +118,10 @@ export class FixtureServer implements AsyncDisposable {
         ? c.json({ error: { code: 'LOG_UNKNOWN', message: 'there is no log of this report any more' } }, 404)
         : c.json({ log });
     });
+    app.get('/api/revisions', (c) => {
+      const before = Number(c.req.query('before') ?? Number.POSITIVE_INFINITY);
+      return c.json(this.revisions.filter(({ sequence }) => sequence < before).slice(0, Number(c.req.query('limit'))));
+    });
     app.get('/api/revisions/:sha', (c) => {
       const found = this.revisions.find((revision) => revision.sha.startsWith(c.req.param('sha')));
       return found === undefined

@@ -1,6 +1,6 @@
-import { fleetView, hostView, revisionView, storePath } from '@floe/views/fixtures';
+import { fleetView, hostView, reportView, revisionView, storePath } from '@floe/views/fixtures';
 import { countRollout } from '@floe/model';
-import type { FleetView } from '@floe/protocol';
+import type { FleetView, ReportView, RevisionView } from '@floe/protocol';
 
 const HELD = '90ab12cd34ef567890ab12cd34ef567890ab12cd';
 const OLD = storePath('k3v9x1zq');
@@ -151,4 +151,46 @@ export function largeFleet(now: number, size: number): FleetView {
     hostView(`ws${index}`, index === size - 1 ? { standing: 'failed', state: 'REJECTED' } : {}, now),
   );
   return fleetView({ hosts }, now);
+}
+
+/** One switch that failed with a log, after one that worked. */
+export function historyOf(host: string, now: number): readonly ReportView[] {
+  const failed = { state: 'ROLLED_BACK', hasLog: true, detail: { code: 'CHECK_FAILED', message: 'the check "printer" failed 3 times' } } as const;
+  return [
+    reportView(host, { seq: 9, epoch: 4, ...failed, toplevel: NEW, timings: { rollbackMs: 2_100 } }, now),
+    reportView(host, { seq: 8, epoch: 4, state: 'ACTIVATING', toplevel: NEW, timings: { activateMs: 340 } }, now),
+    reportView(host, { seq: 7, epoch: 3, toplevel: OLD }, now - HOUR),
+  ];
+}
+
+/** The newest first; the older ones ended, each in its way. */
+export function manyRevisions(count: number, now: number): readonly RevisionView[] {
+  return Array.from({ length: count }, (_, index) => {
+    if (index === 0) return revisionView({ sequence: 107 }, now);
+    const sequence = 107 - index;
+    const newer = index === 1 ? revisionView().sha : 'd'.repeat(40);
+    return revisionView(
+      {
+        sha: (index === 1 ? 'd' : ((index * 7) % 10).toString()).repeat(40),
+        sequence,
+        subject: index === 1 ? 'An old one' : `Change ${sequence} of something with a subject that is a good deal longer than others are`,
+        supersededBy: newer,
+        supersededAt: now - index * HOUR,
+        rollout: {
+          state: 'SUPERSEDED',
+          counts: countRollout(['in-sync', 'in-sync', 'rolled-back']),
+          description: '2 of 3 hosts run it, 1 rolled back: laptop-ken',
+          startedAt: now - (index + 1) * HOUR,
+          completedAt: null,
+          frozenAt: now - index * HOUR,
+          hosts: [{ host: 'laptop-ken', standing: 'rolled-back', reason: 'the check "printer" failed 3 times' }],
+        },
+        hosts: [
+          { host: 'laptop-ken', outcome: 'CHANGED', toplevel: NEW, error: null, evaluateMs: 2_000, buildMs: 9_000 },
+          { host: 'gone-since', outcome: 'UNCHANGED', toplevel: OLD, error: null, evaluateMs: 1_000, buildMs: null },
+        ],
+      },
+      now - index * HOUR,
+    );
+  });
 }

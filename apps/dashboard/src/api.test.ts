@@ -14,14 +14,14 @@ const { signal } = new AbortController();
 
 test('addresses are relative to the page, also below a path', async () => {
   const { api, asked } = apiAnswering(() => Response.json([reportView('ws1')]));
-  expect(await api.reports('ws1', signal)).toMatchObject({ kind: 'ok', value: [{ host: 'ws1' }] });
+  expect(await api.reports('ws1', 20, signal)).toMatchObject({ kind: 'ok', value: [{ host: 'ws1' }] });
   expect(asked).toEqual(['GET https://floe.example.org/below/api/hosts/ws1/reports?limit=20']);
 });
 
 test('no word of an answer turns the page’s reading order round', async () => {
   const report = reportView('ws1', { detail: { code: 'X', message: 'a\u202eb\u200b' } });
   const { api } = apiAnswering(() => Response.json([report]));
-  expect(await api.reports('ws1', signal)).toMatchObject({ value: [{ detail: { message: 'a\ufffdb' } }] });
+  expect(await api.reports('ws1', 20, signal)).toMatchObject({ value: [{ detail: { message: 'a\ufffdb' } }] });
   const log = apiAnswering(() => Response.json({ log: '\u001b[31mred\u2067' }));
   expect(await log.api.reportLog({ host: report.host, series: 1, seq: 1 }, signal)).toEqual({ kind: 'ok', value: 'red\ufffd' });
   const refused = apiAnswering(() => Response.json({ error: { code: 'X', message: '\u202ebecause' } }, { status: 409 }));
@@ -40,6 +40,6 @@ describe('what goes wrong is a sentence', () => {
     ['unreachable', async () => await Promise.reject(new TypeError('fetch failed')), { kind: 'failed', message: 'The server cannot be reached.' }],
     ['another form', () => Response.json([{ host: 1 }]), { kind: 'failed', message: expect.stringContaining('Reload') }],
   ])('%s', async (_, response, expected) => {
-    expect(await apiAnswering(response).api.reports('ws1', signal)).toMatchObject(expected);
+    expect(await apiAnswering(response).api.reports('ws1', 20, signal)).toMatchObject(expected);
   });
 });

@@ -13,12 +13,14 @@ export interface Api {
   /** Turns an API token into this browser's session cookie. */
   signIn(token: string): Promise<Answer<null>>;
   signOut(): Promise<Answer<null>>;
-  /** The newest reports of a host, newest first. */
-  reports(host: string, signal: AbortSignal): Promise<Answer<readonly ReportView[]>>;
+  /** So many of the newest reports of a host, newest first. */
+  reports(host: string, limit: number, signal: AbortSignal): Promise<Answer<readonly ReportView[]>>;
   /** The last words of the step that failed. */
   reportLog(report: Pick<ReportView, 'host' | 'series' | 'seq'>, signal: AbortSignal): Promise<Answer<string>>;
   /** One revision, by its commit. */
   revision(sha: string, signal: AbortSignal): Promise<Answer<RevisionView>>;
+  /** The newest revisions with a sequence below `before`, newest first. */
+  revisions(before: number | undefined, signal: AbortSignal): Promise<Answer<readonly RevisionView[]>>;
   /** The live stream: a snapshot, then changes. */
   openEvents(signal: AbortSignal): Promise<Answer<ReadableStream<Uint8Array>>>;
 }
@@ -29,7 +31,7 @@ export interface ApiDeps {
   readonly baseUrl: string;
 }
 
-const REPORTS_SHOWN = 20;
+const REVISIONS_SHOWN = 30;
 
 /**
  * The API over HTTP. What it says is made printable here, where it comes into the page: Preact escapes it, but a browser
@@ -55,8 +57,8 @@ export function createApi(deps: ApiDeps): Api {
     signIn: async (token) =>
       await request('api/session', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ token }) }, nothing),
     signOut: async () => await request('api/session', { method: 'DELETE' }, nothing),
-    reports: async (host, signal) =>
-      await request(`api/hosts/${encodeURIComponent(host)}/reports?limit=${REPORTS_SHOWN}`, { signal }, async (response) =>
+    reports: async (host, limit, signal) =>
+      await request(`api/hosts/${encodeURIComponent(host)}/reports?limit=${limit}`, { signal }, async (response) =>
         printableValue(v.parse(v.array(ReportView), await response.json())),
       ),
     reportLog: async ({ host, series, seq }, signal) =>
@@ -66,6 +68,10 @@ export function createApi(deps: ApiDeps): Api {
     revision: async (sha, signal) =>
       await request(`api/revisions/${encodeURIComponent(sha)}`, { signal }, async (response) =>
         printableValue(v.parse(RevisionView, await response.json())),
+      ),
+    revisions: async (before, signal) =>
+      await request(`api/revisions?limit=${REVISIONS_SHOWN}${before === undefined ? '' : `&before=${before}`}`, { signal }, async (response) =>
+        printableValue(v.parse(v.array(RevisionView), await response.json())),
       ),
     openEvents: async (signal) =>
       await request('api/events', { signal, headers: { accept: 'text/event-stream' } }, async (response) => {

@@ -5,6 +5,7 @@ import { announce } from './announce.ts';
 import type { Answer, Api } from './api.ts';
 import { followFleet, type FleetMessage } from './follow-fleet.ts';
 import { listHosts, type HostFilter } from './host-list.ts';
+import { ALL_HOSTS } from './route.ts';
 import { applyEvents, fromSnapshot, type LiveFleet } from './live-fleet.ts';
 
 /** Changes within this time are shown together: a push to thousands of hosts must not redraw the page for each. */
@@ -32,7 +33,7 @@ export class Dashboard {
   readonly connection: Signal<Connection> = signal({ kind: 'connecting' });
   /** Null until the first snapshot. */
   readonly fleet: Signal<LiveFleet | null> = signal(null);
-  readonly filter: Signal<HostFilter> = signal({ text: '', onlyAttention: false });
+  readonly filter: Signal<HostFilter> = signal(ALL_HOSTS);
   readonly hosts: ReadonlySignal<readonly HostView[]> = computed(() =>
     this.fleet.value === null ? [] : listHosts(this.fleet.value, this.filter.value),
   );

@@ -14,6 +14,11 @@ export interface LiveFleet {
 // One collator for all: localeCompare makes its own each time, which 10,000 hosts would notice.
 const byName = new Intl.Collator('en', { numeric: true });
 
+/** The host of that name, if there is one. */
+export function hostOf(fleet: LiveFleet, name: string): HostView | undefined {
+  return fleet.hosts.get(name as HostName);
+}
+
 /** The start of a connection: what was known before is replaced. */
 export function fromSnapshot(view: FleetView): LiveFleet {
   return {

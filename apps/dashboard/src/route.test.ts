@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { formatRoute, parseRoute, type Route } from './route.ts';
+import { FLEET, formatRoute, parseRoute, type Route } from './route.ts';
 
-test.each<Route>([{ kind: 'fleet' }, { kind: 'host', host: 'ws-1' }, { kind: 'revision', sha: '3f9c2ab1d0e4' }])(
+test.each<Route>([FLEET, { kind: 'host', host: 'ws-1' }, { kind: 'revisions' }, { kind: 'revision', sha: '3f9c2ab1d0e4' }])(
   '$kind survives the address bar',
   (route) => {
     expect(parseRoute(formatRoute(route))).toEqual(route);
@@ -21,6 +21,17 @@ test('a link to a host leads to it, whatever its name', () => {
   );
 });
 
-test.each(['', '#', '#/hosts/', '#/hosts/../x', '#/revisions/zz', '#/elsewhere'])('%j is the fleet', (fragment) => {
-  expect(parseRoute(fragment)).toEqual({ kind: 'fleet' });
+test('a link to a filter shows the same hosts to whoever gets it, whatever is typed', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'grapheme' }), fc.boolean(), (text, onlyAttention) => {
+      const route: Route = { kind: 'fleet', filter: { text, onlyAttention } };
+      // As the address bar gives it back.
+      const { hash } = new URL(formatRoute(route), 'https://floe.example.org/');
+      expect(parseRoute(hash)).toEqual(route);
+    }),
+  );
+});
+
+test.each(['', '#', '#/hosts/', '#/hosts/../x', '#/revisions/zz', '#/elsewhere', '#/?other=1'])('%j is the fleet', (fragment) => {
+  expect(parseRoute(fragment)).toEqual(FLEET);
 });

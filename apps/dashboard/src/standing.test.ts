@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { reasonOf, standingWords, todoOf } from '@floe/views';
-import { commitOf, otherNextBoot, toneOf } from './standing.ts';
-import { SHA, hostView, revisionView, storePath } from '@floe/views/fixtures';
+import { otherNextBoot, toneOf } from './standing.ts';
+import { hostView, storePath } from '@floe/views/fixtures';
 
 test('a host in sync with an older release is not shown as all well', () => {
   const host = hostView('ws1', { standing: 'behind' });
@@ -20,17 +20,6 @@ test('a host that waits, or is kept by its user, says why and is no warning', ()
 
 test('a host that nobody enrolled says how', () => {
   expect(todoOf(hostView('ws1', { standing: 'not-enrolled' }))).toBe('run: floe enrol ws1');
-});
-
-test('a generation has a commit only where it is known', () => {
-  const host = hostView('ws1');
-  const [desired] = [host.desired?.toplevel];
-  const other = hostView('ws1', { observed: { current: storePath('bbbbbbbb'), booted: null, profile: null } }).observed.current;
-  if (desired === undefined || other === null) throw new Error('the fixture has both');
-  expect(commitOf(desired, host, null)).toBe(SHA);
-  expect(commitOf(other, host, null)).toBeNull();
-  const revision = revisionView({ hosts: [{ host: 'ws1', outcome: 'CHANGED', toplevel: other, error: null, evaluateMs: 1, buildMs: 1 }] });
-  expect(commitOf(other, host, revision)).toBe(SHA);
 });
 
 test('a machine that will start something else than it runs shows it', () => {

@@ -1,5 +1,5 @@
 import type { HostStanding, StorePath } from '@floe/model';
-import type { HostView, RevisionView } from '@floe/protocol';
+import type { HostView } from '@floe/protocol';
 import { standingTone, type StandingTone } from '@floe/views';
 
 export type Tone = StandingTone;
@@ -33,10 +33,9 @@ export function toneOf(host: Pick<HostView, 'standing' | 'trouble'>): Tone {
   return host.trouble !== null && tone !== 'bad' ? 'warn' : tone;
 }
 
-/** The commit that a generation came from, as far as the page knows. */
-export function commitOf(toplevel: StorePath, host: HostView, revision: RevisionView | null): string | null {
-  if (host.desired?.toplevel === toplevel && host.desired.commit !== null) return host.desired.commit;
-  return revision?.hosts.find((each) => each.host === host.host)?.toplevel === toplevel ? revision.sha : null;
+/** The shape beside a standing. */
+export function iconOf(host: Pick<HostView, 'standing' | 'state'>): HostStanding | 'restart' {
+  return host.standing === 'waiting' && host.state === 'BOOT_STAGED' ? 'restart' : host.standing;
 }
 
 /** A generation that runs, but that the machine will not start next time; null when both are the same or unknown. */

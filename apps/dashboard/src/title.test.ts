@@ -2,14 +2,14 @@ import { verdictOf } from '@floe/views';
 import { fleetView, hostView, revisionView, SHA } from '@floe/views/fixtures';
 import { expect, test } from 'vitest';
 import { fromSnapshot } from './live-fleet.ts';
-import type { Route } from './route.ts';
+import { FLEET, type Route } from './route.ts';
 import { titleOf } from './title.ts';
 
 const view = fleetView({ hosts: [hostView('ws1', { standing: 'rolled-back' })], revision: revisionView() });
 const facts = { session: 'signed-in', fleet: fromSnapshot(view), verdict: verdictOf(view) } as const;
 
 test.each([
-  [{ kind: 'fleet' }, '1 needs you · Floe'],
+  [FLEET, '1 needs you · Floe'],
   [{ kind: 'host', host: 'ws1' }, 'ws1: rolled back · Floe'],
   [{ kind: 'host', host: 'ws9' }, 'ws9: no such host · Floe'],
   [{ kind: 'revision', sha: SHA }, 'Commit 3f9c2ab1d0: 1 of 3 on it, 1 under way, 1 rolled back · Floe'],
@@ -19,6 +19,6 @@ test.each([
 });
 
 test('a page that shows nothing yet promises nothing', () => {
-  expect(titleOf({ session: 'opening', fleet: null, verdict: null, route: { kind: 'fleet' } })).toBe('Floe');
-  expect(titleOf({ ...facts, session: 'signed-out', route: { kind: 'fleet' } })).toBe('Sign in · Floe');
+  expect(titleOf({ session: 'opening', fleet: null, verdict: null, route: FLEET })).toBe('Floe');
+  expect(titleOf({ ...facts, session: 'signed-out', route: FLEET })).toBe('Sign in · Floe');
 });

@@ -1,6 +1,6 @@
 import { capitalised, shortSha, standingWords, words, type Verdict } from '@floe/views';
 import type { Session } from './dashboard.ts';
-import type { LiveFleet } from './live-fleet.ts';
+import { hostOf, type LiveFleet } from './live-fleet.ts';
 import type { Route } from './route.ts';
 
 export interface TitleFacts {
@@ -22,9 +22,11 @@ function subjectOf(route: Route, fleet: LiveFleet, verdict: Verdict): string {
     case 'fleet':
       return verdict.short;
     case 'host': {
-      const host = [...fleet.hosts.values()].find((each) => each.host === route.host);
+      const host = hostOf(fleet, route.host);
       return host === undefined ? `${route.host}: no such host` : `${route.host}: ${standingWords(host)}`;
     }
+    case 'revisions':
+      return 'Revisions';
     case 'revision': {
       const { revision } = fleet;
       const commit = `Commit ${shortSha(route.sha)}`;

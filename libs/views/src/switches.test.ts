@@ -12,7 +12,7 @@ test('each switch is one row, with its outcome, its reason and all that was meas
     reportView('ws1', { seq: 6, epoch: 4, state: 'ACTIVATING', timings: { activateMs: 3 }, receivedAt: NOW - 30 }),
   ]);
   expect(switches).toMatchObject([
-    { state: 'DOWNLOADING', isOver: false, detail: null, logged: null },
+    { state: 'DOWNLOADING', isOver: false, detail: null },
     {
       state: 'ROLLED_BACK',
       isOver: true,
@@ -20,7 +20,6 @@ test('each switch is one row, with its outcome, its reason and all that was meas
       timings: { activateMs: 3, rollbackMs: 5 },
       startedAt: NOW - 30,
       at: NOW - 10,
-      logged: { seq: 7 },
     },
   ]);
   expect(switches.map(({ reports }) => reports.length)).toEqual([1, 3]);

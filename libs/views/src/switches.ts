@@ -1,5 +1,5 @@
 import { isTerminalAgentState, type AgentState, type StorePath } from '@floe/model';
-import type { ReportView } from '@floe/protocol';
+import type { CommitName, ReportView } from '@floe/protocol';
 
 /** What one host made of one directive: a row of its history. */
 export interface Switch {
@@ -7,6 +7,8 @@ export interface Switch {
   readonly key: string;
   /** What it is about; null: the agent could not even read that. */
   readonly toplevel: StorePath | null;
+  /** The commit of that. */
+  readonly commit: CommitName | null;
   /** What it came to, or how far it is. */
   readonly state: AgentState;
   readonly isOver: boolean;
@@ -17,8 +19,6 @@ export interface Switch {
   readonly detail: string | null;
   /** All that was measured on the way. */
   readonly timings: NonNullable<ReportView['timings']>;
-  /** The report whose log tells of the failure. */
-  readonly logged: ReportView | null;
   /** Newest first. */
   readonly reports: readonly ReportView[];
 }
@@ -34,17 +34,18 @@ export function switchesOf(reports: readonly ReportView[]): readonly Switch[] {
     const end = group.find(({ state }) => isTerminalAgentState(state)) ?? group[0];
     const first = group.at(-1);
     if (end === undefined || first === undefined) return [];
+    const about = end.toplevel === null ? group.find(({ toplevel }) => toplevel !== null) : end;
     return [
       {
         key,
-        toplevel: end.toplevel ?? group.find(({ toplevel }) => toplevel !== null)?.toplevel ?? null,
+        toplevel: about?.toplevel ?? null,
+        commit: about?.commit ?? null,
         state: end.state,
         isOver: isTerminalAgentState(end.state),
         startedAt: first.receivedAt,
         at: end.receivedAt,
         detail: end.detail?.message ?? null,
         timings: Object.assign({}, ...group.toReversed().map(({ timings }) => timings)) as Switch['timings'],
-        logged: group.find(({ hasLog }) => hasLog) ?? null,
         reports: group,
       },
     ];

@@ -1,44 +1,44 @@
-import type { HostName } from '@floe/model';
-import type { ReadonlySignal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
 import type { Dashboard } from '../dashboard.ts';
-import type { Route } from '../route.ts';
-import { HostSection } from './host-section.tsx';
-import { AttentionList } from './attention-list.tsx';
+import type { LiveFleet } from '../live-fleet.ts';
+import type { Router } from '../router.ts';
+import { titleOf } from '../title.ts';
+import { FleetPage } from './fleet-page.tsx';
+import { HostPage } from './host-page.tsx';
 import { ConnectionBanner, FetchNotice } from './notices.tsx';
-import { RevisionSection } from './revision-section.tsx';
+import { RevisionPage } from './revision-page.tsx';
+import { RevisionsPage } from './revisions-page.tsx';
 import { SignIn } from './sign-in.tsx';
 import { TopBar } from './top-bar.tsx';
-import { titleOf } from '../title.ts';
 import { Verdict } from './verdict.tsx';
-import { useEffect } from 'preact/hooks';
 
 export interface AppProps {
   readonly dashboard: Dashboard;
-  readonly route: ReadonlySignal<Route>;
+  readonly router: Router;
 }
 
-/** The page: a form, or the fleet. */
-export function App({ dashboard, route }: AppProps) {
-  const title = titleOf({ session: dashboard.session.value, fleet: dashboard.fleet.value, verdict: dashboard.verdict.value, route: route.value });
+/** The page: a form, or the verdict and what the address names. */
+export function App({ dashboard, router }: AppProps) {
+  const route = router.route.value;
+  const fleet = dashboard.fleet.value;
+  const verdict = dashboard.verdict.value;
+  const title = titleOf({ session: dashboard.session.value, fleet, verdict, route });
   useEffect(() => {
     document.title = title;
   }, [title]);
   if (dashboard.session.value === 'signed-out') return <SignIn dashboard={dashboard} />;
-  const fleet = dashboard.fleet.value;
   return (
     <>
-      <TopBar dashboard={dashboard} />
+      <TopBar dashboard={dashboard} route={route} />
       <main>
         <ConnectionBanner dashboard={dashboard} />
-        {fleet === null ? (
+        {fleet === null || verdict === null ? (
           dashboard.connection.value.kind === 'connecting' && <p class="opening">Connecting to the server …</p>
         ) : (
           <>
-            {dashboard.verdict.value !== null && <Verdict verdict={dashboard.verdict.value} />}
+            <Verdict verdict={verdict} />
             <FetchNotice repository={fleet.repository} now={dashboard.now} />
-            <AttentionList attention={dashboard.attention.value} now={dashboard.now} hasHost={(name) => fleet.hosts.has(name as HostName)} />
-            <RevisionSection dashboard={dashboard} fleet={fleet} route={route.value} />
-            <HostSection dashboard={dashboard} fleet={fleet} route={route.value} />
+            <Page dashboard={dashboard} router={router} fleet={fleet} />
           </>
         )}
       </main>
@@ -47,4 +47,18 @@ export function App({ dashboard, route }: AppProps) {
       </p>
     </>
   );
+}
+
+function Page({ dashboard, router, fleet }: AppProps & { readonly fleet: LiveFleet }) {
+  const route = router.route.value;
+  switch (route.kind) {
+    case 'fleet':
+      return <FleetPage dashboard={dashboard} router={router} fleet={fleet} />;
+    case 'host':
+      return <HostPage key={route.host} dashboard={dashboard} fleet={fleet} name={route.host} />;
+    case 'revisions':
+      return <RevisionsPage dashboard={dashboard} fleet={fleet} />;
+    case 'revision':
+      return <RevisionPage key={route.sha} dashboard={dashboard} fleet={fleet} sha={route.sha} />;
+  }
 }

@@ -1,9 +1,10 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { Dashboard } from '../dashboard.ts';
-import { countAttention, countStandings } from '../host-list.ts';
+import { countAttention, countStandings, type HostFilter } from '../host-list.ts';
 import type { LiveFleet } from '../live-fleet.ts';
-import { formatRoute, type Route } from '../route.ts';
+import { FLEET, formatRoute } from '../route.ts';
+import type { Router } from '../router.ts';
 import { count } from '@floe/views';
 import { HostTable } from './host-table.tsx';
 
@@ -12,47 +13,31 @@ const PAGE_ROWS = 200;
 
 export interface HostSectionProps {
   readonly dashboard: Dashboard;
+  readonly router: Router;
   readonly fleet: LiveFleet;
-  readonly route: Route;
 }
 
 /** All hosts, to filter. */
-export function HostSection({ dashboard, fleet, route }: HostSectionProps) {
+export function HostSection({ dashboard, router, fleet }: HostSectionProps) {
   const limit = useSignal(PAGE_ROWS);
   const filter = dashboard.filter.value;
   useEffect(() => {
     limit.value = PAGE_ROWS;
-  }, [filter]);
+  }, [filter.text, filter.onlyAttention]);
   if (fleet.hosts.size === 0) return <NoHosts hasRevision={fleet.revision !== null} />;
 
   const found = dashboard.hosts.value;
-  const open = route.kind === 'host' ? fleet.names.find((name) => name === route.host) : undefined;
   const shown = found.slice(0, limit.value);
-  const opened = open === undefined ? undefined : fleet.hosts.get(open);
-  // A link to a host shows it wherever it is in the list.
-  if (opened !== undefined && !shown.includes(opened)) shown.unshift(opened);
-  const hidden = found.length - Math.min(found.length, limit.value);
+  const hidden = found.length - shown.length;
+  const look = (next: HostFilter): void => router.replace({ kind: 'fleet', filter: next });
   return (
     <section class="panel hosts" aria-labelledby="hosts-title">
       <h2 id="hosts-title" class="overline">
-        {count(fleet.hosts.size, 'host')}{' '}
-        <span class="aside">
-          {countStandings(fleet)
-            .map((each) => `${each.count.toLocaleString('en')} ${each.text}`)
-            .join(', ')}
-        </span>
+        {count(fleet.hosts.size, 'host')}
       </h2>
-      <FilterBar dashboard={dashboard} attention={countAttention(fleet)} found={found.length} />
-      {route.kind === 'host' && open === undefined && (
-        <p class="nothing">
-          There is no host {route.host} in this fleet. <a href={formatRoute({ kind: 'fleet' })}>Show all</a>
-        </p>
-      )}
-      {shown.length === 0 ? (
-        <NoMatch dashboard={dashboard} />
-      ) : (
-        <HostTable dashboard={dashboard} hosts={shown} revision={fleet.revision} open={open} />
-      )}
+      <Counts fleet={fleet} />
+      <FilterBar filter={filter} onFilter={look} attention={countAttention(fleet)} found={found.length} />
+      {shown.length === 0 ? <NoMatch filter={filter} /> : <HostTable dashboard={dashboard} hosts={shown} />}
       {hidden > 0 && (
         <p class="more">
           <button type="button" onClick={() => (limit.value += PAGE_ROWS)}>
@@ -65,8 +50,29 @@ export function HostSection({ dashboard, fleet, route }: HostSectionProps) {
   );
 }
 
-function FilterBar({ dashboard, attention, found }: { readonly dashboard: Dashboard; readonly attention: number; readonly found: number }) {
-  const filter = dashboard.filter.value;
+/** How many stand where; each leads to those hosts. */
+function Counts({ fleet }: { readonly fleet: LiveFleet }) {
+  return (
+    <ul class="counts" aria-label="Hosts by standing">
+      {countStandings(fleet).map(({ text, count: number }) => (
+        <li key={text}>
+          <a href={formatRoute({ kind: 'fleet', filter: { text, onlyAttention: false } })}>
+            {number.toLocaleString('en')} {text}
+          </a>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+interface FilterBarProps {
+  readonly filter: HostFilter;
+  readonly onFilter: (filter: HostFilter) => void;
+  readonly attention: number;
+  readonly found: number;
+}
+
+function FilterBar({ filter, onFilter, attention, found }: FilterBarProps) {
   const isFiltered = filter.text.trim() !== '' || filter.onlyAttention;
   return (
     <search class="filter">
@@ -78,13 +84,13 @@ function FilterBar({ dashboard, attention, found }: { readonly dashboard: Dashbo
         value={filter.text}
         spellcheck={false}
         autocomplete="off"
-        onInput={(event) => (dashboard.filter.value = { ...filter, text: event.currentTarget.value })}
+        onInput={(event) => onFilter({ ...filter, text: event.currentTarget.value })}
       />
       <label class="check">
         <input
           type="checkbox"
           checked={filter.onlyAttention}
-          onChange={(event) => (dashboard.filter.value = { ...filter, onlyAttention: event.currentTarget.checked })}
+          onChange={(event) => onFilter({ ...filter, onlyAttention: event.currentTarget.checked })}
         />
         Hosts that need attention ({attention.toLocaleString('en')})
       </label>
@@ -95,14 +101,10 @@ function FilterBar({ dashboard, attention, found }: { readonly dashboard: Dashbo
   );
 }
 
-function NoMatch({ dashboard }: { readonly dashboard: Dashboard }) {
-  const { text, onlyAttention } = dashboard.filter.value;
+function NoMatch({ filter: { text, onlyAttention } }: { readonly filter: HostFilter }) {
   return (
     <p class="nothing">
-      {text.trim() === '' && onlyAttention ? 'No host needs attention.' : 'No host matches this filter.'}{' '}
-      <button type="button" onClick={() => (dashboard.filter.value = { text: '', onlyAttention: false })}>
-        Show all
-      </button>
+      {text.trim() === '' && onlyAttention ? 'No host needs attention.' : 'No host matches this filter.'} <a href={formatRoute(FLEET)}>Show all</a>
     </p>
   );
 }

@@ -1,29 +1,26 @@
-import type { HostName, StorePath } from '@floe/model';
-import type { HostView, RevisionView } from '@floe/protocol';
+import type { HostView } from '@floe/protocol';
+import { capitalised, firstLine, reasonOf, shortHash, standingWords, stepWords, todoOf, withShortPaths } from '@floe/views';
 import { useRef } from 'preact/hooks';
 import type { Dashboard } from '../dashboard.ts';
 import { formatRoute } from '../route.ts';
-import { commitOf, otherNextBoot, toneOf } from '../standing.ts';
-import { capitalised, firstLine, reasonOf, shortHash, shortSha, standingWords, stepWords, todoOf, withShortPaths } from '@floe/views';
-import { Age, Since } from './age.tsx';
-import { HostPanel } from './host-panel.tsx';
-import { Icon, type IconName } from './icon.tsx';
+import { iconOf, otherNextBoot, toneOf } from '../standing.ts';
+import { Age } from './age.tsx';
+import { CommitLink } from './commit-link.tsx';
+import { Icon } from './icon.tsx';
+import { Presence } from './presence.tsx';
 
 export interface HostTableProps {
   readonly dashboard: Dashboard;
   readonly hosts: readonly HostView[];
-  readonly revision: RevisionView | null;
-  /** The host whose details are unfolded. */
-  readonly open: HostName | undefined;
 }
 
-const COLUMNS = ['Host', 'State', 'Since', 'Observed', 'Desired', 'Connection'] as const;
+const COLUMNS = ['Host', 'Standing', 'Since', 'Runs', 'Should run', 'Connection'] as const;
 
 /**
  * One row per host. The roles repeat what the elements mean because narrow screens lay the rows out as cards, and
  * browsers drop the meaning of a table that is not laid out as one.
  */
-export function HostTable({ dashboard, hosts, revision, open }: HostTableProps) {
+export function HostTable({ dashboard, hosts }: HostTableProps) {
   return (
     <table role="table" aria-labelledby="hosts-title">
       <thead role="rowgroup">
@@ -37,62 +34,36 @@ export function HostTable({ dashboard, hosts, revision, open }: HostTableProps) 
       </thead>
       <tbody role="rowgroup">
         {hosts.map((host) => (
-          <HostRows key={host.host} dashboard={dashboard} host={host} revision={revision} isOpen={host.host === open} />
+          <HostRow key={host.host} dashboard={dashboard} host={host} />
         ))}
       </tbody>
     </table>
   );
 }
 
-interface HostRowsProps {
-  readonly dashboard: Dashboard;
-  readonly host: HostView;
-  readonly revision: RevisionView | null;
-  readonly isOpen: boolean;
-}
-
-function HostRows({ dashboard, host, revision, isOpen }: HostRowsProps) {
-  const { now } = dashboard;
-  const panelId = `host-${host.host}`;
+function HostRow({ dashboard, host }: { readonly dashboard: Dashboard; readonly host: HostView }) {
   const since = host.stateSince ?? host.desired?.since;
-  function toggle(): void {
-    // Who marks text to copy it does not want the row to move.
-    if (getSelection()?.isCollapsed === false) return;
-    location.hash = formatRoute(isOpen ? { kind: 'fleet' } : { kind: 'host', host: host.host });
-  }
   return (
-    <>
-      {/* The click of the button, by mouse or key, bubbles here. */}
-      <tr role="row" class={`host-row${isOpen ? ' open' : ''}`} onClick={toggle}>
-        <th role="rowheader" scope="row" class="name">
-          <button type="button" aria-expanded={isOpen} aria-controls={isOpen ? panelId : undefined}>
-            {host.host}
-          </button>
-        </th>
-        <td role="cell" class="standing">
-          <Standing host={host} />
-        </td>
-        <td role="cell" class="since" data-label="Since">
-          {since === undefined ? '–' : <Age at={since} now={now} />}
-        </td>
-        <td role="cell" data-label="Observed">
-          <Observed host={host} revision={revision} />
-        </td>
-        <td role="cell" data-label="Desired">
-          {host.desired === null ? '–' : <Generation toplevel={host.desired.toplevel} commit={host.desired.commit} />}
-        </td>
-        <td role="cell" data-label="Connection">
-          <Presence dashboard={dashboard} host={host} />
-        </td>
-      </tr>
-      {isOpen && (
-        <tr role="row" class="panel-row" id={panelId}>
-          <td role="cell" colSpan={COLUMNS.length}>
-            <HostPanel dashboard={dashboard} host={host} />
-          </td>
-        </tr>
-      )}
-    </>
+    <tr role="row" class="host-row">
+      <th role="rowheader" scope="row" class="name">
+        <a href={formatRoute({ kind: 'host', host: host.host })}>{host.host}</a>
+      </th>
+      <td role="cell" class="standing">
+        <Standing host={host} />
+      </td>
+      <td role="cell" class="since" data-label="Since">
+        {since === undefined ? '–' : <Age at={since} now={dashboard.now} />}
+      </td>
+      <td role="cell" data-label="Runs">
+        <Runs host={host} />
+      </td>
+      <td role="cell" data-label="Should run">
+        <ShouldRun host={host} />
+      </td>
+      <td role="cell" data-label="Connection">
+        <Presence dashboard={dashboard} host={host} />
+      </td>
+    </tr>
   );
 }
 
@@ -104,11 +75,10 @@ function Standing({ host }: { readonly host: HostView }) {
   const reason = reasonOf(host);
   const step = host.standing === 'under-way' ? stepWords(host) : null;
   const todo = todoOf(host);
-  const icon = iconOf(host);
   return (
     <>
       <span key={host.standing} class={`mark tone-${toneOf(host)}${hasChanged.current ? ' changed' : ''}`}>
-        <Icon name={icon} />
+        <Icon name={iconOf(host)} />
         <span>{capitalised(standingWords(host))}</span>
       </span>
       {step !== null && <span class="hint">{step}</span>}
@@ -118,17 +88,17 @@ function Standing({ host }: { readonly host: HostView }) {
   );
 }
 
-function iconOf(host: HostView): IconName {
-  return host.standing === 'waiting' && host.state === 'BOOT_STAGED' ? 'restart' : host.standing;
-}
-
-function Observed({ host, revision }: { readonly host: HostView; readonly revision: RevisionView | null }) {
-  const { current } = host.observed;
-  if (current === null) return <>–</>;
+function Runs({ host }: { readonly host: HostView }) {
+  const { observed, runs } = host;
+  if (observed.current === null) return <>–</>;
   const nextBoot = otherNextBoot(host);
   return (
     <>
-      <Generation toplevel={current} commit={commitOf(current, host, revision)} />
+      {runs === null ? (
+        <code title={observed.current}>{shortHash(observed.current)}</code>
+      ) : (
+        <CommitLink commit={runs.commit} subject={runs.subject} />
+      )}
       {nextBoot !== null && (
         <span class="hint">
           starts <code title={nextBoot}>{shortHash(nextBoot)}</code> next time
@@ -138,35 +108,9 @@ function Observed({ host, revision }: { readonly host: HostView; readonly revisi
   );
 }
 
-function Generation({ toplevel, commit }: { readonly toplevel: StorePath; readonly commit: string | null }) {
-  return (
-    <span class="generation">
-      <code title={toplevel}>{shortHash(toplevel)}</code>
-      {commit !== null && (
-        <span class="aside" title={`Commit ${commit}`}>
-          {' '}
-          from {shortSha(commit)}
-        </span>
-      )}
-    </span>
-  );
-}
-
-function Presence({ dashboard, host }: { readonly dashboard: Dashboard; readonly host: HostView }) {
-  if (host.isConnected) {
-    return (
-      <span class="mark tone-good">
-        <Icon name="online" /> <span>Online</span>
-      </span>
-    );
-  }
-  if (host.lastSeenAt === null) return <span class="aside">Never seen</span>;
-  return (
-    <span class="mark tone-quiet">
-      <Icon name="away" />
-      <span>
-        Away since <Since at={host.lastSeenAt} now={dashboard.now} />
-      </span>
-    </span>
-  );
+function ShouldRun({ host: { desired, observed } }: { readonly host: HostView }) {
+  if (desired === null) return <>–</>;
+  if (desired.toplevel === observed.current) return <span class="aside">the same</span>;
+  if (desired.commit === null) return <code title={desired.toplevel}>{shortHash(desired.toplevel)}</code>;
+  return <CommitLink commit={desired.commit} subject={desired.subject} />;
 }

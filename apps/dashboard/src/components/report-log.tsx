@@ -3,10 +3,23 @@ import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { Answer, Api } from '../api.ts';
 
+export interface ReportLogProps {
+  readonly api: Api;
+  readonly report: ReportView;
+  readonly title: string;
+  /** Unfolded from the start. */
+  readonly isOpen?: boolean;
+}
+
+/** What matters of a log is at its end. */
+function toItsEnd(log: HTMLElement | null): void {
+  if (log !== null) log.scrollTop = log.scrollHeight;
+}
+
 /** The log of a step that failed: asked for when somebody unfolds it. */
-export function ReportLog({ api, report }: { readonly api: Api; readonly report: ReportView }) {
+export function ReportLog({ api, report, title, isOpen: isOpenFirst = false }: ReportLogProps) {
   const { host, series, seq } = report;
-  const isOpen = useSignal(false);
+  const isOpen = useSignal(isOpenFirst);
   const answer = useSignal<Answer<string> | undefined>(undefined);
   useEffect(() => {
     if (!isOpen.value || answer.value?.kind === 'ok') return undefined;
@@ -19,13 +32,13 @@ export function ReportLog({ api, report }: { readonly api: Api; readonly report:
     return () => leave.abort();
   }, [host, series, seq, isOpen.value]);
   return (
-    <details class="log" onToggle={(event) => (isOpen.value = event.currentTarget.open)}>
-      <summary>Log</summary>
-      {answer.value === undefined ? (
+    <details class="log" open={isOpen.value} onToggle={(event) => (isOpen.value = event.currentTarget.open)}>
+      <summary>{title}</summary>
+      {!isOpen.value ? null : answer.value === undefined ? (
         <p class="aside">Loading …</p>
       ) : answer.value.kind === 'ok' ? (
         // The keyboard scrolls what has the focus.
-        <pre tabIndex={0} aria-label="Log" role="region">
+        <pre ref={toItsEnd} tabIndex={0} aria-label={title} role="region">
           {answer.value.value}
         </pre>
       ) : (

@@ -10,7 +10,7 @@ const COLUMNS = ['When', 'State', 'About', 'Observed', 'Took', 'Detail'] as cons
 /** What a host said, newest first. Roles: see the table of hosts. */
 export function ReportTable({ reports, dashboard }: { readonly reports: readonly ReportView[]; readonly dashboard: Dashboard }) {
   return (
-    <table role="table" class="reports" aria-label="Last reports">
+    <table role="table" class="reports" aria-label="Reports">
       <thead role="rowgroup">
         <tr role="row">
           {COLUMNS.map((title) => (
@@ -46,7 +46,7 @@ export function ReportTable({ reports, dashboard }: { readonly reports: readonly
             {report.hasLog && (
               <tr role="row" class="log-row">
                 <td role="cell" colSpan={COLUMNS.length}>
-                  <ReportLog api={dashboard.api} report={report} />
+                  <ReportLog api={dashboard.api} report={report} title="Log" />
                 </td>
               </tr>
             )}

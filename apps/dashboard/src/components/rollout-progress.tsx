@@ -1,6 +1,8 @@
 import type { HostStanding } from '@floe/model';
 import type { RevisionView } from '@floe/protocol';
 import { standingName, standingTone, TOLD_OF_A_ROLLOUT } from '@floe/views';
+import type { ReadonlySignal } from '@preact/signals';
+import { Age } from './age.tsx';
 import { Icon } from './icon.tsx';
 
 type Rollout = NonNullable<RevisionView['rollout']>;
@@ -8,14 +10,23 @@ type Rollout = NonNullable<RevisionView['rollout']>;
 const PARTS: readonly HostStanding[] = ['in-sync', ...TOLD_OF_A_ROLLOUT];
 
 /** How many hosts are where, as a bar and in words. */
-export function RolloutProgress({ rollout }: { readonly rollout: Rollout }) {
+export function RolloutProgress({ rollout, now }: { readonly rollout: Rollout; readonly now: ReadonlySignal<number> }) {
   const { counts } = rollout;
   if (counts === null) return <p class="aside">{rollout.description}</p>;
   const parts = PARTS.filter((standing) => counts[standing] > 0);
   return (
     <div class="rollout">
       <h3 class="overline">
-        Rollout <span class="aside">{rollout.description}</span>
+        Rollout{' '}
+        <span class="aside">
+          {rollout.description}
+          {rollout.frozenAt !== null && (
+            <>
+              {' '}
+              (as it was <Age at={rollout.frozenAt} now={now} />)
+            </>
+          )}
+        </span>
       </h3>
       <div class="bar" aria-hidden="true">
         {parts.map((standing) => (

@@ -1,14 +1,27 @@
 import { useSignal } from '@preact/signals';
 import type { Dashboard } from '../dashboard.ts';
-import { repositoryName, shortSha } from '@floe/views';
+import { repositoryName } from '@floe/views';
+import { FLEET, formatRoute, type Route } from '../route.ts';
+import { CommitLink } from './commit-link.tsx';
 import { Icon } from './icon.tsx';
 
 /** What is tracked, whether the page is live, and the way out. */
-export function TopBar({ dashboard }: { readonly dashboard: Dashboard }) {
+export function TopBar({ dashboard, route }: { readonly dashboard: Dashboard; readonly route: Route }) {
   const repository = dashboard.fleet.value?.repository;
   return (
     <header class="top">
       <h1 class="wordmark">Floe</h1>
+      <nav class="pages" aria-label="Pages">
+        <a href={formatRoute(FLEET)} aria-current={route.kind === 'fleet' ? 'page' : route.kind === 'host' ? 'true' : undefined}>
+          Fleet
+        </a>
+        <a
+          href={formatRoute({ kind: 'revisions' })}
+          aria-current={route.kind === 'revisions' ? 'page' : route.kind === 'revision' ? 'true' : undefined}
+        >
+          Revisions
+        </a>
+      </nav>
       {repository !== undefined && (
         <dl class="tracked">
           <div>
@@ -21,9 +34,7 @@ export function TopBar({ dashboard }: { readonly dashboard: Dashboard }) {
           </div>
           <div>
             <dt>Head</dt>
-            <dd>
-              {repository.acceptedCommit === null ? 'none yet' : <code title={repository.acceptedCommit}>{shortSha(repository.acceptedCommit)}</code>}
-            </dd>
+            <dd>{repository.acceptedCommit === null ? 'none yet' : <CommitLink commit={repository.acceptedCommit} />}</dd>
           </div>
         </dl>
       )}

@@ -1,0 +1,47 @@
+import type { RevisionView } from '@floe/protocol';
+import { words } from '@floe/views';
+import type { ReadonlySignal } from '@preact/signals';
+import type { ComponentChildren } from 'preact';
+import type { LiveFleet } from '../live-fleet.ts';
+import { Age } from './age.tsx';
+import { CommitLink, ForgeLink } from './commit-link.tsx';
+import { RevisionErrors } from './revision-errors.tsx';
+import { RolloutProgress } from './rollout-progress.tsx';
+import { StageList } from './stage-list.tsx';
+
+export interface RevisionProps {
+  readonly revision: RevisionView;
+  readonly fleet: LiveFleet;
+  readonly now: ReadonlySignal<number>;
+  /** The heading. */
+  readonly children: ComponentChildren;
+}
+
+/** A revision with its way from the push to the machines; what is on its page and on the fleet's. */
+export function Revision({ revision, fleet, now, children }: RevisionProps) {
+  return (
+    <>
+      {children}
+      <p class="subject">{revision.subject}</p>
+      <p class="aside facts-line">
+        <span>
+          <CommitLink commit={revision.sha} /> · {words(revision.state)}
+        </span>
+        <span>by {revision.author}</span>
+        <span>
+          received <Age at={revision.receivedAt} now={now} />
+        </span>
+        {revision.supersededBy !== null && (
+          <span>
+            superseded by <CommitLink commit={revision.supersededBy} />
+          </span>
+        )}
+        <ForgeLink fleet={fleet} revision={revision} />
+      </p>
+      {revision.error !== null && <pre class="error">{revision.error}</pre>}
+      <StageList revision={revision} now={now} />
+      {revision.rollout !== null && <RolloutProgress rollout={revision.rollout} now={now} />}
+      <RevisionErrors revision={revision} />
+    </>
+  );
+}
