@@ -2,19 +2,19 @@ import { describeError, FloeError } from '@floe/runtime';
 import * as v from 'valibot';
 import type { PostOutcome, RefusalCode, RetryCode } from './status.ts';
 
-/** What GitHub asks to wait at least when it limits without saying for how long (docs.github.com, "Rate limits for the REST API"). */
+/** GitHub's minimum wait after a limit without a time (docs.github.com, "Rate limits for the REST API"). */
 const UNNAMED_LIMIT_MS = 60_000;
-/** GitHub's limits are counted by the hour. A wish for more is a mistake, and would silence us for no reason. */
+/** GitHub's limits are per hour. A request for a longer pause is a mistake, and is not followed. */
 const MAX_WAIT_MS = 3_600_000;
 
-/** The error of @octokit/request, as far as it is used. `response` is missing when nothing was answered. */
+/** The used parts of an error of @octokit/request. `response` is missing when there was no answer. */
 const RequestFailure = v.object({
   status: v.number(),
   response: v.object({ headers: v.record(v.string(), v.unknown()), data: v.unknown() }),
 });
 const Message = v.object({ message: v.string(), errors: v.optional(v.array(v.unknown())) });
 
-/** What a failed request to GitHub means for the status that was to be posted. */
+/** The outcome of posting a status when a request to GitHub failed. */
 export function judgeGithubFailure(error: unknown, now: number): Exclude<PostOutcome, { kind: 'sent' }> {
   if (error instanceof FloeError) return refused('access', 'CREDENTIALS_REFUSED', describeError(error));
   const parsed = v.safeParse(RequestFailure, error);
@@ -25,7 +25,7 @@ export function judgeGithubFailure(error: unknown, now: number): Exclude<PostOut
   const afterMs = waitAskedFor(headers, now);
 
   if (status === 429 || (status === 403 && isLimit(headers, said))) {
-    return retry('RATE_LIMITED', `GitHub limits how often we may ask (${status}): ${said}`, afterMs ?? UNNAMED_LIMIT_MS, false);
+    return retry('RATE_LIMITED', `GitHub's rate limit is exceeded (${status}): ${said}`, afterMs ?? UNNAMED_LIMIT_MS, false);
   }
   if (status >= 500 || status === 408) return retry('FORGE_FAILED', `GitHub failed (${status}): ${said}`, afterMs, true);
   switch (status) {
@@ -33,7 +33,7 @@ export function judgeGithubFailure(error: unknown, now: number): Exclude<PostOut
       return refused(
         'access',
         'CREDENTIALS_REFUSED',
-        `GitHub does not accept the credentials (401): ${said}; make a new token, or check the App's id and key`,
+        `GitHub does not accept the credentials (401): ${said}; create a new token, or check the App's id and key`,
       );
     case 403:
       return refused('access', 'FORBIDDEN', `GitHub does not allow it (403): ${said}; give the token or App the permission "Commit statuses: write"`);
@@ -43,11 +43,11 @@ export function judgeGithubFailure(error: unknown, now: number): Exclude<PostOut
       return refused(
         'access',
         'REPOSITORY_NOT_FOUND',
-        `GitHub does not show us the repository or installation (${status}): ${said}; check its name, and that the token or App may see it`,
+        `GitHub does not find the repository or installation (${status}): ${said}; check its name, and that the token or App has access to it`,
       );
     case 400:
     case 422:
-      return refused('status', 'STATUS_REJECTED', `GitHub does not take this status (${status}): ${said}`);
+      return refused('status', 'STATUS_REJECTED', `GitHub rejects this status (${status}): ${said}`);
     default:
       return unexpectedAnswer(status);
   }
@@ -71,14 +71,14 @@ export function neverLeft(error: unknown): boolean {
   return false;
 }
 
-/** An answer that GitHub does not describe: most likely not GitHub, or a proxy in between. */
+/** An answer that GitHub does not document: probably from another server, or a proxy. */
 export function unexpectedAnswer(status: number): Exclude<PostOutcome, { kind: 'sent' }> {
-  return refused('access', 'ANSWER_UNEXPECTED', `the answer ${status} is not one of GitHub's to a status: check the URL of the API`);
+  return refused('access', 'ANSWER_UNEXPECTED', `the answer ${status} does not come from GitHub's API: check the URL of the API`);
 }
 
 /**
- * How long the answer asks to wait, in ms: Retry-After (seconds or a date), else until the reset of a used-up limit.
- * Dates are counted from the answer's own date, so that a clock that is off on either side does not matter.
+ * How long the answer asks to wait, in ms: Retry-After (seconds or a date), otherwise until the reset of an exhausted limit.
+ * Dates are compared with the answer's own date, so that a wrong clock on either side does not matter.
  */
 function waitAskedFor(headers: Headers, now: number): number | undefined {
   const date = Date.parse(headers.get('date') ?? '');
@@ -97,7 +97,7 @@ function bounded(waitMs: number): number {
   return Math.min(MAX_WAIT_MS, Math.max(0, waitMs));
 }
 
-/** GitHub answers 403 both to "not allowed" and to "too often". */
+/** GitHub answers 403 both for "not allowed" and for "too many requests". */
 function isLimit(headers: Headers, said: string): boolean {
   return headers.has('retry-after') || headers.get('x-ratelimit-remaining') === '0' || /rate limit/i.test(said);
 }

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createGithubStatuses } from './github-statuses.ts';
 import type { CommitStatuses, OutgoingStatus } from './status.ts';
 
-// Whoever answers at the API's URL may be a proxy, another program, or hostile: a post has an outcome all the same.
+// The server at the API's URL may be a proxy, another program, or hostile: a post still has a defined outcome.
 
 interface Odd {
   readonly status: number;
@@ -97,7 +97,7 @@ const Answer: fc.Arbitrary<Odd> = fc.record({
 });
 
 describe('a post to whoever answers as GitHub', () => {
-  it('has one of its outcomes, a wait of at most an hour and a short reason, whatever the answer is', async () => {
+  it('has a defined outcome, a wait of at most an hour and a short reason, whatever the answer is', async () => {
     await fc.assert(
       fc.asyncProperty(Answer, async (answer) => {
         odd = answer;

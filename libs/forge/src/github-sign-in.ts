@@ -2,26 +2,26 @@ import { FloeError, reveal, type Secret, type SecretSource } from '@floe/runtime
 import { createAppAuth } from '@octokit/auth-app';
 import type { request } from '@octokit/request';
 
-/** How to sign in to GitHub's API. A source is read each time, so that a new token is used at once. */
+/** How to sign in to GitHub's API. A function is called each time, so that a new token is used immediately. */
 export type GithubAuth =
   | { readonly kind: 'token'; readonly token: Secret | SecretSource }
-  /** As an installation of a GitHub App. `privateKey`: PEM, as GitHub hands it out. */
+  /** As an installation of a GitHub App. `privateKey`: PEM, as downloaded from GitHub. */
   | { readonly kind: 'app'; readonly appId: string; readonly privateKey: Secret | SecretSource; readonly installationId: number };
 
-/** GitHub's installation tokens live for an hour; one that is about to end is not used. */
+/** GitHub's installation tokens are valid for an hour. One that is about to expire is not used. */
 const EXPIRY_MARGIN_MS = 5 * 60_000;
 
 export interface SignIn {
   /**
-   * The value of the authorization header, and whether it was fetched just now. Throws what the request threw, and
+   * The value of the authorization header, and whether it was fetched just now. Throws the errors of the request, and
    * `FloeError('APP_KEY_UNUSABLE')`.
    */
   authorization(api: typeof request): Promise<{ readonly header: string; readonly isFresh: boolean }>;
-  /** The forge refused the header: the next one is fetched anew. */
+  /** The forge refused the header: fetches the next one again. */
   forget(): void;
 }
 
-/** Signs in as `auth` says; keeps an installation's token until it is about to end. */
+/** Signs in as `auth` says. Caches an installation's token until it is about to expire. */
 export function createSignIn(auth: GithubAuth, now: () => number): SignIn {
   if (auth.kind === 'token') {
     return { authorization: async () => ({ header: `Bearer ${await reveal(auth.token)}`, isFresh: true }), forget: () => undefined };
@@ -31,8 +31,8 @@ export function createSignIn(auth: GithubAuth, now: () => number): SignIn {
   return {
     async authorization(api) {
       if (kept !== undefined && now() < kept.expiresAt - EXPIRY_MARGIN_MS) return { header: kept.header, isFresh: false };
-      // Made anew for each token: `api` carries the caller's signal. `refresh`, since the keeping is done here: the
-      // library's own cache goes by the age of the token alone, and its hook waits on timers that nothing can end.
+      // Created for each token: `api` carries the caller's signal. `refresh`, because the caching is done here: the library's
+      // cache goes only by the age of the token, and its hook uses timers that cannot be cancelled.
       const app = createAppAuth({ appId, privateKey: await reveal(privateKey), installationId, request: api, log: { warn: () => undefined } });
       await checkKey(app);
       const { token, expiresAt } = await app({ type: 'installation', refresh: true });
@@ -49,7 +49,7 @@ async function checkKey(app: ReturnType<typeof createAppAuth>): Promise<void> {
   try {
     await app({ type: 'app' });
   } catch (error) {
-    throw new FloeError('APP_KEY_UNUSABLE', "the GitHub App's private key cannot be used: store the PEM file as GitHub hands it out", {
+    throw new FloeError('APP_KEY_UNUSABLE', "the GitHub App's private key cannot be used: store the PEM file as downloaded from GitHub", {
       cause: error,
     });
   }

@@ -7,7 +7,7 @@ import { createSignIn, type GithubAuth } from './github-sign-in.ts';
 import type { CommitStatuses, OutgoingStatus, PostOutcome, ReadOutcome } from './status.ts';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
-/** GitHub's answer to a status has about 2 kB. @octokit/request would read one of any length. */
+/** GitHub's answer to a status has about 2 kB. @octokit/request has no limit of its own. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
 /** The version of the API that the requests are written for. */
 const API_VERSION = '2022-11-28';
@@ -18,9 +18,9 @@ export interface GithubStatusesOptions {
   /** `owner/name` */
   readonly repository: string;
   readonly auth: GithubAuth;
-  /** GitHub answers no request without one. */
+  /** GitHub rejects requests without one. */
   readonly userAgent: string;
-  /** For each single request; signing in as an App takes one more. */
+  /** For each request. Signing in as an App takes one more. */
   readonly timeoutMs?: number;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
@@ -32,7 +32,7 @@ export function createGithubStatuses(options: GithubStatusesOptions): CommitStat
   const { owner, repo } = splitRepository(repository);
   const signIn = createSignIn(options.auth, now);
 
-  /** The API for one call: every request of it ends with `signal` or after the time limit. */
+  /** The API for one call: each of its requests ends with `signal` or after the time limit. */
   function apiFor(signal: AbortSignal): typeof request {
     return request.defaults({
       baseUrl: withoutTrailingSlashes(apiUrl),
@@ -66,14 +66,14 @@ export function createGithubStatuses(options: GithubStatusesOptions): CommitStat
         target_url: status.targetUrl,
         headers: { authorization: authorization.header },
       });
-      // Not any 2xx: a redirected POST comes back as the 200 of a GET, and nothing was posted.
+      // Not every 2xx: a redirected POST returns the 200 of a GET, and posts nothing.
       return answer.status === 201 ? { kind: 'sent' } : unexpectedAnswer(answer.status);
     } catch (error) {
       const failure = judgeGithubFailure(error, now());
       if (failure.kind === 'retry') return { ...failure, isMissed: failure.isMissed && isOnItsWay && !neverLeft(error) };
       if (failure.code !== 'CREDENTIALS_REFUSED') return failure;
       signIn.forget();
-      // A kept token may have been revoked before its hour was over: that is no refusal of the App.
+      // A cached token may have been revoked early: that does not mean that the App is refused.
       return isFresh ? failure : await post(status, signal);
     }
   }
@@ -117,5 +117,5 @@ function splitRepository(repository: string): { owner: string; repo: string } {
 }
 
 function ignore(): void {
-  // @octokit/request would write to the console.
+  // @octokit/request would log to the console.
 }

@@ -55,7 +55,7 @@ describe("GitHub's published examples", () => {
     expect(pushExamples.some((example) => example.deleted)).toBe(true);
   });
 
-  it.each(pushExamples.map((example, index) => ({ index, ref: example.ref, example })))('push $index of $ref is taken', async ({ example }) => {
+  it.each(pushExamples.map((example, index) => ({ index, ref: example.ref, example })))('push $index of $ref is accepted', async ({ example }) => {
     const outcome = await receive({ body: JSON.stringify(example) });
     expect(outcome).toEqual({
       kind: 'push',
@@ -115,7 +115,7 @@ describe('a signed push with any text in it', () => {
     ),
   });
 
-  it('is refused with a status for the sender, or is text that can be stored and shown', async () => {
+  it('is refused with an HTTP status, or has only text that can be stored and shown', async () => {
     const seen = new Set<string>();
     await fc.assert(
       fc.asyncProperty(payload, async (body) => {
@@ -233,7 +233,7 @@ describe('refusals', () => {
 });
 
 describe('a push', () => {
-  it('signed by the previous secret is taken while both are configured', async () => {
+  it('signed by the previous secret is accepted while both are configured', async () => {
     const body = JSON.stringify(branchPush);
     const secret = [new Secret('new'), new Secret(SECRET)];
     expect(await receive({ body, secret })).toMatchObject({ kind: 'push', after: SHA });

@@ -3,7 +3,7 @@ import { FloeError, type Secret } from '@floe/runtime';
 import { Webhooks } from '@octokit/webhooks';
 import * as v from 'valibot';
 
-/** What git and GitHub write where there is no commit: before a branch was made, after it was deleted. */
+/** The commit id that git and GitHub use for a branch before it was created or after it was deleted. */
 const NO_COMMIT = '0'.repeat(40);
 const SIGNATURE_FORM = /^sha256=[0-9a-f]{64}$/;
 
@@ -15,10 +15,10 @@ const CommitOrNone = v.pipe(
 
 const DeliveryId = v.pipe(v.string(), v.regex(/^[\w-]{1,128}$/));
 
-/** The event's name is echoed, so it is one. */
+/** Bounded to a name, because it is echoed. */
 const EventName = v.pipe(v.string(), v.regex(/^[\w.-]{1,100}$/));
 
-/** git's own limit for a ref is that of a path; GitHub's names and URLs are far shorter than these. */
+/** git limits a ref like a path; GitHub's names and URLs are far shorter. */
 const TEXTS = { ref: 1_024, 'repository.full_name': 300, 'repository.clone_url': 2_048 } as const;
 
 /** The fields of a push payload that are used. docs.github.com, "Webhook events and payloads", push. */
@@ -32,10 +32,10 @@ const PushPayload = v.object({
 });
 
 export interface GithubDelivery {
-  /** The webhook's secret, or several while it is being changed: any of them may have signed. */
+  /** The webhook's secret, or several while it is being changed: a signature by any of them is accepted. */
   readonly secret: Secret | readonly Secret[];
   readonly headers: { get(name: string): string | null };
-  /** The body as it came, byte for byte: the signature is over these bytes. */
+  /** The raw body: the signature is over these bytes. */
   readonly rawBody: Uint8Array;
 }
 
@@ -49,7 +49,7 @@ export interface GithubPush {
   /** Undefined when the ref was deleted. */
   readonly after: CommitSha | undefined;
   readonly isDeleted: boolean;
-  /** GitHub's word; libs/git finds out by itself. */
+  /** GitHub's claim; libs/git checks it itself. */
   readonly isForced: boolean;
   readonly repository: { readonly fullName: string; readonly cloneUrl: string };
 }
@@ -68,24 +68,21 @@ export type WebhookRefusalCode =
 
 export interface WebhookRefusal {
   readonly kind: 'refused';
-  /** The HTTP status to answer with. */
+  /** The HTTP status of the answer. */
   readonly status: 400 | 401 | 415 | 422;
   readonly code: WebhookRefusalCode;
-  /** What is wrong and what to do; GitHub shows it to the administrator under "Recent deliveries". */
+  /** What is wrong and what to do. GitHub shows it to the administrator under "Recent deliveries". */
   readonly message: string;
 }
 
 export type WebhookOutcome =
   | GithubPush
   | { readonly kind: 'ping'; readonly deliveryId: string }
-  /** Signed by GitHub, but of no meaning here. */
+  /** Signed by GitHub, but not used. */
   | { readonly kind: 'ignored'; readonly deliveryId: string; readonly event: string }
   | WebhookRefusal;
 
-/**
- * What can be said of a delivery by its headers alone, before a byte of its body is read: the refusal, or undefined when
- * the body decides.
- */
+/** What can be judged from the headers, before the body is read: the refusal; undefined: the body decides. */
 export function judgeGithubHeaders(headers: GithubDelivery['headers']): WebhookRefusal | undefined {
   const announced = readHeaders(headers);
   return announced.kind === 'refused' ? announced : undefined;
@@ -122,8 +119,8 @@ function readHeaders(headers: GithubDelivery['headers']): Announced | WebhookRef
 }
 
 /**
- * Judges a webhook delivery of GitHub. Nothing of the body is looked at before its signature is found right. Never
- * throws because of what was sent; throws `FloeError('WEBHOOK_SECRET_MISSING')` when `secret` names none.
+ * Judges a webhook delivery of GitHub. Checks the signature before anything in the body. Input never makes it throw; throws
+ * `FloeError('WEBHOOK_SECRET_MISSING')` when `secret` is empty.
  */
 export async function parseGithubWebhook({ secret, headers, rawBody }: GithubDelivery): Promise<WebhookOutcome> {
   const announced = readHeaders(headers);
@@ -136,7 +133,7 @@ export async function parseGithubWebhook({ secret, headers, rawBody }: GithubDel
     return refused(
       401,
       'SIGNATURE_WRONG',
-      'the signature does not fit the body: the secret at GitHub and the secret here differ, or the body was changed on its way',
+      'the signature does not match the body: the secrets at GitHub and here differ, or a proxy changed the body',
     );
   }
   if (event === 'ping') return { kind: 'ping', deliveryId };
@@ -181,7 +178,7 @@ function parsePush(body: string, deliveryId: string, contentType: string): Githu
   };
 }
 
-/** What is stored, compared and shown must be text that can be: a signature says who sent it, not that it is sane. */
+/** Text that is stored, compared and shown must be valid: a signature proves who sent it, not that it is well-formed. */
 function unusableText(field: keyof typeof TEXTS, text: string): WebhookRefusal | undefined {
   const limit = TEXTS[field];
   if (text.length > limit) return refused(400, 'PAYLOAD_INVALID', `the body's ${field} is longer than ${limit} characters`);
@@ -195,7 +192,7 @@ async function isSigned(body: string, signature: string, secrets: readonly Secre
   return (await Promise.all(checks)).includes(true);
 }
 
-/** The text whose UTF-8 is exactly `bytes`, or undefined: a lossy decoding would not be what was signed. */
+/** The text whose UTF-8 encoding is exactly `bytes`; undefined: there is none. A lossy decoding would not be what was signed. */
 function decodeUtf8(bytes: Uint8Array): string | undefined {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);

@@ -17,7 +17,7 @@ describe('this machine', () => {
     },
   );
 
-  test('every address of 127/8 is it, and no other IPv4 address', () => {
+  test('every address of 127/8 is loopback, and no other IPv4 address', () => {
     fc.assert(
       fc.property(fc.ipV4(), (address) => {
         expect(isLoopback(address)).toBe(address.startsWith('127.'));
@@ -30,7 +30,7 @@ describe('this machine', () => {
     );
   });
 
-  test('no name that somebody can register is it, whatever it begins or ends with', () => {
+  test('no name that can be registered is loopback, whatever it begins or ends with', () => {
     const odd = fc.constantFrom('127', '127.0.0.1', 'localhost', '127.0', '1');
     fc.assert(
       fc.property(fc.array(fc.oneof(odd, label), { maxLength: 3 }), label, label, (before, name, top) => {
@@ -52,7 +52,7 @@ test.each([
   ['http://[::1]:80/', false],
   ['http://LOCALHOST/', false],
   ['https://127.evil.example/', false],
-])('what is sent to %s can be read on the way: %s', (url, isClear) => {
+])('%s is exposed to eavesdropping: %s', (url, isClear) => {
   expect(isSentInClear(url)).toBe(isClear);
 });
 

@@ -5,8 +5,8 @@ LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
 LOOPBACK.addAddress('::1', 'ipv6');
 
 /**
- * Whether a URL's host is this machine: `localhost`, or an address of the loopback by its number. A name that only looks
- * like one (`127.evil.example`) is somewhere else.
+ * Whether a URL's host is this machine: `localhost`, or a numeric loopback address. A name that only looks like one
+ * (`127.evil.example`) is not.
  */
 export function isLoopback(hostname: string): boolean {
   const bare = hostname.replace(/^\[(.*)\]$/, '$1').toLowerCase();
@@ -15,15 +15,15 @@ export function isLoopback(hostname: string): boolean {
   return family !== 0 && LOOPBACK.check(bare, family === 4 ? 'ipv4' : 'ipv6');
 }
 
-/** Whether everyone on the way can read what is sent to this URL: not encrypted, and not to this machine. */
+/** Whether others on the network can read what is sent to this URL: it is unencrypted, and not to this machine. */
 export function isSentInClear(url: string): boolean {
   const { protocol, hostname } = new URL(url);
   return (protocol === 'http:' || protocol === 'ws:') && !isLoopback(hostname);
 }
 
 /**
- * Who counts as one stranger: an IPv4 address, or the /64 network of an IPv6 address (a household or a server is given a
- * whole one, so its single addresses cost nothing).
+ * The key under which a client is counted: an IPv4 address, or the /64 network of an IPv6 address. (A household or a server is
+ * assigned a whole /64, so single addresses in it cost nothing.)
  */
 export function addressGroup(address: string | undefined): string {
   const bare = (address ?? '').replace(/%.*$/, '').replace(/^::ffff:(?=\d+\.)/i, '');

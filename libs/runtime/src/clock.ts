@@ -2,21 +2,24 @@ import { uptime } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { boundedTime } from '@floe/model';
 
-/** The time and the passing of it. Injected, so that decisions can be tested at any instant. */
+/** Time and waiting. Injected, so that decisions can be tested at any time. */
 export interface Clock {
-  /** Milliseconds since 1970-01-01 UTC; may jump, but not beyond what others are told (libs/model, `boundedTime`). For timestamps, never for durations. */
+  /**
+   * Milliseconds since 1970-01-01 UTC. May jump, but stays within the bounds of messages (libs/model, `boundedTime`). For
+   * timestamps, never for durations.
+   */
   now(): number;
-  /** Milliseconds from an arbitrary start; never jumps, and stands still while the machine sleeps. For durations. */
+  /** Milliseconds from an arbitrary start. Never jumps; stops while the machine sleeps. For durations. */
   monotonic(): number;
-  /** Milliseconds from an arbitrary start; never jumps, and goes on while the machine sleeps. In steps of 10 ms. */
+  /** Milliseconds from an arbitrary start. Never jumps; continues while the machine sleeps. In steps of 10 ms. */
   sinceBoot(): number;
   /** Resolves after `ms`; resolves early (does not reject) when `signal` aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
 /**
- * The longest time that a timer can be set to, in ms (24.8 days). A longer one does not wait longer: it fires after 1 ms
- * (nodejs.org/api/timers.html), and a loop that sleeps for a month never sleeps at all.
+ * The longest delay of a timer, in ms (24.8 days). A longer one does not wait longer: it fires after 1 ms
+ * (nodejs.org/api/timers.html), so a loop that sleeps for a month would never sleep.
  */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 

@@ -1,9 +1,9 @@
-/** Facts that travel with a failure: plain data, safe to log and to show. */
+/** Facts of a failure: plain data, safe to log and to show. */
 export type ErrorData = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
 /**
- * An expected failure. `code` is a literal that callers compare (never the message), `retryable` says whether the
- * same call may succeed later without anyone changing anything, `message` says what happened and what to do.
+ * An expected failure. Callers compare `code`, never the message. `retryable`: the same call may succeed later without any change
+ * by a person. `message` says what happened and what to do.
  */
 export class FloeError<Code extends string = string> extends Error {
   override readonly name = 'FloeError';
@@ -24,7 +24,7 @@ export function isFloeError<Code extends string>(error: unknown, code?: Code): e
   return error instanceof FloeError && (code === undefined || error.code === code);
 }
 
-/** One line for a person: the error's message, and its causes' messages behind it. */
+/** One line for people: the error's message, followed by those of its causes. */
 export function describeError(error: unknown): string {
   const parts: string[] = [];
   let current: unknown = error;

@@ -3,27 +3,27 @@ import { closeSync, constants, existsSync, mkdirSync, openSync, readdirSync, rea
 import { basename, dirname, join } from 'node:path';
 
 /**
- * The name of the group in which a service runs whose own group is delegated to it (systemd: DelegateSubgroup=): beside it,
- * and only there, the service may make groups with limits.
+ * The name of the subgroup in which a service runs whose own group is delegated to it (systemd: DelegateSubgroup=). Only beside
+ * it may the service create groups with limits.
  */
 const SERVICE_GROUP = 'floe-main';
 const PREFIX = 'floe-exec-';
-/** An empty group that is older than this has no process to come. */
+/** An empty group that is older than this gets no more processes. */
 const ABANDONED_MS = 60_000;
 
-/** What all processes of a program may have together. */
+/** Limits of all processes of a program together. */
 export interface TreeLimits {
   readonly maxMemoryBytes: number;
   readonly maxProcesses: number;
 }
 
 /**
- * A control group (version 2) for the processes of one program: none of them can leave it, and all can be killed at once.
- * Where its controllers are ours to use, the kernel limits their memory and their number.
+ * A control group (version 2) for the processes of one program: none can leave it, and all can be killed together. Where this
+ * process may use the controllers, the kernel limits their memory and number.
  */
 export class ControlGroup {
   readonly #folder: string;
-  /** The kernel holds the limits. */
+  /** True when the kernel enforces the limits. */
   readonly holdsLimits: boolean;
 
   private constructor(folder: string, holdsLimits: boolean) {
@@ -31,7 +31,7 @@ export class ControlGroup {
     this.holdsLimits = holdsLimits;
   }
 
-  /** Undefined where this process may make none. */
+  /** Undefined where this process may create none. */
   static create(limits: TreeLimits | undefined): ControlGroup | undefined {
     const parent = groupOfOurs();
     if (parent === undefined) return undefined;
@@ -42,7 +42,7 @@ export class ControlGroup {
     } catch {
       return undefined;
     }
-    // Without cgroup.kill (Linux 5.14) it holds nothing that the process group does not.
+    // Without cgroup.kill (Linux 5.14) it has no advantage over the process group.
     if (!existsSync(join(folder, 'cgroup.kill'))) {
       remove(folder);
       return undefined;
@@ -58,7 +58,7 @@ export class ControlGroup {
     return new ControlGroup(folder, holdsLimits);
   }
 
-  /** A process that writes "0" to it moves there, and what it forks from then on is there from its start. */
+  /** A process that writes "0" to this file moves into the group; everything that it forks afterwards starts there. */
   get entrance(): string {
     return join(this.#folder, 'cgroup.procs');
   }
@@ -76,7 +76,7 @@ export class ControlGroup {
     write(join(this.#folder, 'cgroup.kill'), '1');
   }
 
-  /** Whether the kernel ended a process of the group because of the group's memory. */
+  /** Whether the kernel killed a process of the group because of the group's memory. */
   wasOutOfMemory(): boolean {
     return /^oom_kill [1-9]/m.test(read(join(this.#folder, 'memory.events')));
   }
@@ -88,7 +88,7 @@ export class ControlGroup {
   }
 }
 
-/** The folder in which this process may make groups; undefined: nowhere. */
+/** The folder in which this process may create groups; undefined: nowhere. */
 function groupOfOurs(): string | undefined {
   if (process.platform !== 'linux') return undefined;
   const path = /^0::(\/.*)$/m.exec(read('/proc/self/cgroup'))?.[1];
@@ -98,7 +98,7 @@ function groupOfOurs(): string | undefined {
   const own = join(mountPoint, path);
   const isDelegated = basename(path) === SERVICE_GROUP;
   const parent = isDelegated ? dirname(own) : own;
-  // At the root and in a group that was delegated, nobody else decides about controllers.
+  // At the root, and in a delegated group, no other program manages the controllers.
   if (isDelegated || path === '/') {
     const enabled = read(join(parent, 'cgroup.subtree_control'));
     for (const each of ['memory', 'pids']) if (!enabled.split(/\s/).includes(each)) write(join(parent, 'cgroup.subtree_control'), `+${each}`);
@@ -106,7 +106,7 @@ function groupOfOurs(): string | undefined {
   return parent;
 }
 
-/** Groups of processes that outlived their program go when they are empty. */
+/** Removes empty groups whose processes had outlived their program. */
 function removeAbandoned(parent: string): void {
   const before = Date.now() - ABANDONED_MS;
   for (const name of list(parent)) {
@@ -116,7 +116,7 @@ function removeAbandoned(parent: string): void {
   }
 }
 
-/** The group itself, then those that were made in it. */
+/** The group itself, then its subgroups. */
 function groupsBelow(folder: string): string[] {
   return [folder, ...list(folder).flatMap((name) => groupsBelow(join(folder, name)))];
 }
@@ -140,7 +140,7 @@ function read(file: string): string {
 function write(file: string, text: string): boolean {
   let fd: number | undefined;
   try {
-    // Some may not be read, and none is made.
+    // An unreadable group counts as having none.
     fd = openSync(file, constants.O_WRONLY);
     writeSync(fd, text);
     return true;

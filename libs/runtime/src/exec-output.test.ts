@@ -4,7 +4,7 @@ import { LineSplitter, Tail } from './exec-output.ts';
 
 const Chunks = fc.array(fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes.map((byte) => (byte % 5 === 0 ? 0x0a : byte)))));
 
-test('a tail is the end of all that came, however it was cut into chunks', () => {
+test('a tail is the end of the stream, however it was split into chunks', () => {
   fc.assert(
     fc.property(Chunks, fc.integer({ min: 0, max: 200 }), (chunks, limit) => {
       const tail = new Tail(limit);
@@ -34,7 +34,7 @@ test('a tail does not begin inside a character', () => {
   expect(tail.text()).toBe('éé');
 });
 
-test('lines are the same however they were cut into chunks, each cut to its limit', () => {
+test('lines are the same however they were split into chunks, each cut to its limit', () => {
   fc.assert(
     fc.property(Chunks, fc.integer({ min: 1, max: 30 }), (chunks, limit) => {
       const lines: string[] = [];
@@ -48,7 +48,7 @@ test('lines are the same however they were cut into chunks, each cut to its limi
   );
 });
 
-test('many small chunks cost what few large ones cost', () => {
+test('many small chunks cost as much as few large ones', () => {
   const tail = new Tail(1024);
   const splitter = new LineSplitter(1024, () => undefined);
   const byte = Buffer.from('x');
@@ -58,6 +58,6 @@ test('many small chunks cost what few large ones cost', () => {
     splitter.push(byte);
   }
   expect(tail.text()).toBe('x'.repeat(1024));
-  // Takes 0.2 s where nothing else runs; what grows with the square takes minutes.
+  // Takes 0.2 s on an idle machine; quadratic work would take minutes.
   expect(performance.now() - startedAt).toBeLessThan(15_000);
 });

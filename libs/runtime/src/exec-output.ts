@@ -2,14 +2,14 @@ const FIRST_CAPACITY = 4096;
 const NEWLINE = 0x0a;
 
 /**
- * Keeps the last `limit` bytes of a stream, in one buffer that grows to the limit and is then written round: many small
- * chunks cost no more than few large ones.
+ * Keeps the last `limit` bytes of a stream in a ring buffer that grows up to the limit, so that many small chunks cost no more
+ * than few large ones.
  */
 export class Tail {
   readonly #limit: number;
   #buffer = Buffer.alloc(0);
   #end = 0;
-  /** All bytes that came, also those that are no longer kept. */
+  /** The number of all bytes, including those that are no longer kept. */
   #total = 0;
 
   constructor(limit: number) {
@@ -41,7 +41,7 @@ export class Tail {
   text(): string {
     if (!this.isCut) return this.#buffer.toString('utf8', 0, this.#end);
     const kept = Buffer.concat([this.#buffer.subarray(this.#end), this.#buffer.subarray(0, this.#end)]);
-    // The cut may have hit the middle of a character.
+    // The cut may be within a character.
     let start = 0;
     while (start < 3 && start < kept.length && ((kept[start] ?? 0) & 0xc0) === 0x80) start++;
     return kept.toString('utf8', start);
@@ -55,7 +55,7 @@ export class Tail {
   }
 }
 
-/** Cuts a stream into lines. Of a line above `maxBytes` the beginning is told; the rest is skipped, and costs nothing. */
+/** Splits a stream into lines. Of a line longer than `maxBytes` only the beginning is passed on. */
 export class LineSplitter {
   readonly #maxBytes: number;
   readonly #onLine: (line: string) => void;
@@ -79,7 +79,7 @@ export class LineSplitter {
     if (start < chunk.length) this.#take(chunk.subarray(start));
   }
 
-  /** Tells what came since the last newline as a line. */
+  /** Passes on the rest after the last newline as a line. */
   end(): void {
     if (!this.#isOpen) return;
     const line = this.#partial.toString('utf8', 0, this.#length);

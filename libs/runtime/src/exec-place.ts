@@ -11,14 +11,14 @@ export interface Place {
 
 /** A process may reserve more addresses than it uses. */
 const ADDRESS_SPACE_FACTOR = 2;
-/** Where the system looks when there is no PATH (_PATH_DEFPATH). */
+/** Where the system searches without PATH (_PATH_DEFPATH). */
 const DEFAULT_PATH = '/usr/bin:/bin';
-/** What shells put into the environment by themselves. */
+/** Variables that shells set themselves. */
 const SHELL_VARIABLES = ['PWD', 'OLDPWD', 'SHLVL', '_'];
 
 /**
- * The command, started behind a shell that enters the control group and takes the limit on itself first: a program that is
- * moved afterwards may have forked by then. Throws where there is no such program, which the shell could not tell us.
+ * The command line that starts the command through a shell, which first enters the control group and sets the limits: a program
+ * that is moved afterwards may have forked already. Throws when the program does not exist, which the shell could not report.
  */
 export function placeInTree([file, ...args]: readonly [string, ...string[]], place: Place): { readonly file: string; readonly args: string[] } {
   const { env, group, maxMemoryBytes } = place;

@@ -1,23 +1,23 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** One line of the kernel's table of processes. */
+/** A line of the kernel's process table. */
 interface ProcessRow {
   readonly pid: number;
   readonly parent: number;
   readonly group: number;
   readonly session: number;
-  /** In ticks since the machine's start; with the pid it names a process for good. */
+  /** In ticks since the machine's start; together with the pid it identifies a process uniquely. */
   readonly startedAt: string;
   readonly isEnded: boolean;
 }
 
-/** How often a tree is read again to find what was forked while it was being killed. */
+/** How often a tree is read again to find processes that were forked while it was being killed. */
 const KILL_ROUNDS = 20;
 
 /**
- * The processes that came from one: found in /proc by parent, process group, session and a variable in the environment
- * that children inherit, and remembered once seen. A process that forks twice, starts a session and clears its environment,
- * all between two looks, is lost: only a control group holds that one. Where there is no /proc, there is the process group.
+ * The descendants of a process: found in /proc by parent, process group, session and an environment variable that children
+ * inherit, and remembered once seen. A process that forks twice, starts a session and clears its environment between two looks is
+ * lost: only a control group can hold it. Without /proc only the process group is used.
  */
 export class DescendantTree {
   readonly #root: number;
@@ -25,20 +25,20 @@ export class DescendantTree {
   readonly #marker: string | undefined;
   readonly #seen = new Map<number, string>();
 
-  /** To be called before the event loop turns after the start: until then the process is there, if only as a zombie. */
+  /** Must be called in the same turn of the event loop as the start: until then the process exists, at least as a zombie. */
   constructor(root: number, marker: string | undefined) {
     this.#root = root;
     this.#marker = marker;
     this.#rootStartedAt = readRow(root)?.startedAt;
   }
 
-  /** The members that run now. Zombies do not count. */
+  /** The members that run now, without zombies. */
   members(): number[] {
     const rows = new Map(allRows().map((row) => [row.pid, row]));
-    // Without /proc the process group has to do; a negative number is the kernel's name for it.
+    // Without /proc the process group must do; the kernel names it by a negative number.
     if (rows.size === 0) return groupExists(this.#root) ? [-this.#root] : [];
     const root = rows.get(this.#root);
-    // A number that was given out anew is another process, whose group and session are not ours.
+    // A reused pid is another process, whose group and session do not belong to the tree.
     const isReused = root !== undefined && root.startedAt !== this.#rootStartedAt;
     const members = new Set<number>();
     for (const row of rows.values()) {
@@ -51,7 +51,7 @@ export class DescendantTree {
     }
     const children = new Map<number, number[]>();
     for (const { pid, parent } of rows.values()) children.set(parent, [...(children.get(parent) ?? []), pid]);
-    // A set's loop also visits what is added while it runs.
+    // Iterating a set also visits elements that are added during the loop.
     for (const pid of members) for (const child of children.get(pid) ?? []) members.add(child);
     this.#seen.clear();
     const running: number[] = [];
@@ -88,16 +88,16 @@ export class DescendantTree {
   }
 }
 
-/** Sends a signal to a process, or with a negative number to a group, that may be gone or may be another user's. */
+/** Sends a signal to a process, or with a negative number to a group, that may no longer exist or may belong to another user. */
 export function signalProcess(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {
-    // It is gone, or not ours to end.
+    // It no longer exists, or belongs to another user.
   }
 }
 
-/** Whether a process group has members, if only zombies. */
+/** Whether a process group has members, including zombies. */
 function groupExists(pid: number): boolean {
   try {
     process.kill(-pid, 0);
@@ -107,7 +107,7 @@ function groupExists(pid: number): boolean {
   }
 }
 
-/** Memory that only these processes have, in bytes: what they wrote, and shared memory; not the files that they map. */
+/** Memory that only these processes use, in bytes: private and shared memory, without mapped files. */
 export function memoryOf(pids: readonly number[]): number {
   let kilobytes = 0;
   for (const pid of pids) {
@@ -126,7 +126,7 @@ function allRows(): ProcessRow[] {
   try {
     names = readdirSync('/proc');
   } catch {
-    // No Linux.
+    // Not Linux.
   }
   return names.flatMap((name) => (/^\d+$/.test(name) ? (readRow(Number(name)) ?? []) : []));
 }
@@ -134,7 +134,7 @@ function allRows(): ProcessRow[] {
 function readRow(pid: number): ProcessRow | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The program's name, in brackets, may contain anything; proc(5) numbers the fields from 1, and 3 follows the name.
+    // The program's name, in parentheses, may contain anything; proc(5) numbers the fields from 1, and 3 follows the name.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const [state, parent, group, session] = fields;
     const startedAt = fields[19] ?? '';

@@ -4,14 +4,14 @@ import { DescendantTree, memoryOf, signalProcess } from './exec-processes.ts';
 
 const LOOK_MS = 10;
 
-/** All processes that a program starts, however they try to leave it. */
+/** All processes that a program starts, however they try to escape. */
 export class ProcessTree {
   readonly #root: number;
   readonly #group: ControlGroup | undefined;
   readonly #descendants: DescendantTree;
   readonly #limits: TreeLimits | undefined;
 
-  /** `root` was started a moment ago, as the leader of a session. */
+  /** `root` was just started, as the leader of a session. */
   constructor(root: number, options: { group: ControlGroup | undefined; marker: string | undefined; limits: TreeLimits | undefined }) {
     this.#root = root;
     this.#group = options.group;
@@ -19,15 +19,15 @@ export class ProcessTree {
     this.#limits = options.limits;
   }
 
-  /** How often it must be looked at: all the time, when its limits are ours to hold; now and then, to know its members. */
+  /** How often the tree must be read: constantly where the limits are enforced here; rarely where it only records the members. */
   get watch(): 'closely' | 'loosely' | 'not' {
     if (this.#limits !== undefined && this.#group?.holdsLimits !== true) return 'closely';
     return this.#group === undefined ? 'loosely' : 'not';
   }
 
-  /** What the tree has too much of. Also takes note of its members. */
+  /** Which limit the tree exceeds. Also records its members. */
   look(): 'memory' | 'processes' | undefined {
-    // Empty: it may not enter its group, or has not yet.
+    // Empty: the process could not enter its group, or has not yet.
     const inGroup = this.#group?.members() ?? [];
     const members = inGroup.length > 0 ? inGroup : this.#descendants.members();
     if (this.#limits === undefined) return undefined;
@@ -35,16 +35,16 @@ export class ProcessTree {
     return memoryOf(members) > this.#limits.maxMemoryBytes ? 'memory' : undefined;
   }
 
-  /** True when the kernel ended a process because the tree had more memory than it may. */
+  /** True when the kernel killed a process because the tree exceeded its memory limit. */
   wasOutOfMemory(): boolean {
     return this.#group?.wasOutOfMemory() ?? false;
   }
 
-  /** Asks all to end. For as long as the program itself was not waited for, its process group is surely ours. */
+  /** Asks all to end. Until the program itself was waited for, its process group cannot be reused. */
   terminate(): void {
     signalProcess(-this.#root, 'SIGTERM');
     const members = new Set([...(this.#group?.members() ?? []), ...this.#descendants.members()]);
-    // A member of the process group gets it once.
+    // Each member of the process group is signalled once.
     for (const pid of members) if (pid > 0 && !this.#descendants.isInGroup(pid)) signalProcess(pid, 'SIGTERM');
   }
 
@@ -54,16 +54,13 @@ export class ProcessTree {
     this.#descendants.kill();
   }
 
-  /**
-   * Whether processes are left once the program itself has ended. Where a control group holds them, only a suspicion is worth
-   * a look into /proc.
-   */
+  /** Whether processes are left after the program itself has ended. With a control group, /proc is read only on suspicion. */
   hasMembers({ isSuspected }: { readonly isSuspected: boolean }): boolean {
     if (this.#group?.tryRemove() === false) return true;
     return (isSuspected || this.#group === undefined) && this.#descendants.members().length > 0;
   }
 
-  /** Kills what is left, and waits until it is gone. What is stuck in the kernel is left after `withinMs`. */
+  /** Kills the rest and waits until it has ended. Processes that are stuck in the kernel are abandoned after `withinMs`. */
   async clear(withinMs: number, how: { readonly isSuspected: boolean }): Promise<void> {
     if (!this.hasMembers(how)) return;
     const until = performance.now() + withinMs;

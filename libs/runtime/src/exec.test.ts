@@ -37,13 +37,13 @@ function commandLines(): string[] {
 describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
   const sh = async (script: string, options: Partial<ExecOptions> = {}) => await exec('/bin/sh', ['-c', script], { timeoutMs: 60_000, ...options });
 
-  test('tells the exit status, the output and the signal that ended the program', async () => {
+  test('returns the exit status, the output and the signal that ended the program', async () => {
     expect(await sh('echo out; echo err >&2; exit 3')).toMatchObject({ end: 'exited', exitCode: 3, signal: null, stdout: 'out\n', stderr: 'err\n' });
     expect(await sh('kill -9 $$')).toMatchObject({ end: 'killed', exitCode: -1, signal: 'SIGKILL' });
     expect(await exec('cat', [], { stdin: 'in', timeoutMs: 60_000 })).toMatchObject({ stdout: 'in' });
   });
 
-  test('a program that is not there, cannot be run or has no folder is not started', async () => {
+  test('a program that is missing, cannot be run or has no working folder is not started', async () => {
     for (const [file, options] of [
       ['no-such-program', {}],
       ['/no/such', {}],
@@ -55,7 +55,7 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
     }
   });
 
-  test('the environment is the one that was given', async () => {
+  test('the environment is the given one', async () => {
     const { stdout } = await exec('/usr/bin/env', [], { env: { PATH: '/usr/bin:/bin', A: 'two words' }, timeoutMs: 60_000 });
     const names = stdout
       .trim()
@@ -64,7 +64,7 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
     expect(names.toSorted()).toEqual(['A=two words', 'PATH=/usr/bin:/bin']);
   });
 
-  test('a daemon that holds the pipe does not hold up the result, and is ended', async () => {
+  test('a daemon that holds the pipe does not delay the result, and is killed', async () => {
     const it = hour();
     const { end, exitCode, stdout, durationMs } = await sh(`setsid ${it.command} & echo done`);
     expect({ end, exitCode, stdout }).toEqual({ end: 'exited', exitCode: 0, stdout: 'done\n' });
@@ -72,7 +72,7 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
     expect(it.runs()).toBe(false);
   });
 
-  test('a daemon that may stay goes on, and does not hold up the result', async () => {
+  test('a daemon that may stay keeps running, and does not delay the result', async () => {
     const it = hour();
     const { exitCode, durationMs, stdout } = await sh(`setsid ${it.command} & echo $!`, { keepsDaemons: true });
     expect(exitCode).toBe(0);
@@ -81,7 +81,7 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
     process.kill(Number(stdout), 'SIGKILL');
   });
 
-  test('what the program wrote before its end is whole, also when a daemon holds the pipe', async () => {
+  test('the output is complete, even when a daemon holds the pipe', async () => {
     const { stdout } = await sh(`head -c 3000000 /dev/zero; ${hour().command} & echo end`);
     expect(stdout.length).toBe(3_000_004);
     expect(stdout.endsWith('end\n')).toBe(true);
@@ -101,7 +101,7 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
     expect(it.runs()).toBe(false);
   });
 
-  test('one that obeys has time to tidy up, and its children too', async () => {
+  test('a program that handles SIGTERM has time to clean up, and so have its children', async () => {
     const child = `trap 'sleep 0.3; echo tidy; exit' TERM; echo ready >&2; while :; do sleep 0.05; done`;
     const script = `trap 'exit 0' TERM; (${child}) & wait`;
     const asked = new AbortController();
@@ -127,7 +127,7 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
     expect(it.runs()).toBe(false);
   });
 
-  test('a program that forks without end is ended', async () => {
+  test('a program that forks endlessly is killed', async () => {
     const it = hour();
     const forks = `sh -c '${it.command} & ${it.command} & ${it.command} & ${it.command} & ${it.command} & ${it.command} & ${it.command}; wait'`;
     const { end, durationMs } = await sh(`for i in 1 2 3 4 5 6 7 8; do ${forks} & done; wait`, { maxMemoryBytes: 1e9, maxProcesses: 40 });
@@ -136,7 +136,7 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
     expect(it.runs()).toBe(false);
   });
 
-  test('of output beyond the limit the end is kept, or the program is ended', async () => {
+  test('beyond the output limit only the end is kept, or the program is killed', async () => {
     const script = 'head -c 10000000 /dev/zero; echo end';
     expect((await sh(script, { maxStdoutBytes: 10, beyondStdout: 'cut' })).stdout).toBe(`${'\0'.repeat(6)}end\n`);
     expect(await sh('cat /dev/zero', { maxStdoutBytes: 1e6 })).toMatchObject({ end: 'too-much-output', exitCode: -1 });
@@ -156,7 +156,7 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
   });
 
   test(
-    'no child, however it misbehaves, outlives its limits or holds up its result',
+    'no child, however it misbehaves, outlives its limits or delays the result',
     async () => {
       const Part = fc.record({
         place: fc.constantFrom('same', 'group', 'session', 'orphan', ...(holdsAll ? ['lost' as const] : [])),
@@ -204,32 +204,35 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
 });
 
 /** As systemd does it for a service with Delegate= and DelegateSubgroup=. */
-test.runIf(process.getuid?.() === 0 && group !== undefined)('a service of another user makes its groups where they are delegated to it', async () => {
-  const delegated = join(dirname(dirname(group?.entrance ?? '')), `floe-test-${process.pid}`);
-  const main = join(delegated, 'floe-main');
-  const [nobody, it] = [65_534, hour()];
-  mkdirSync(main, { recursive: true });
-  try {
-    for (const folder of [delegated, main])
-      for (const name of ['', 'cgroup.procs', 'cgroup.subtree_control']) chownSync(join(folder, name), nobody, nobody);
-    const script = `
+test.runIf(process.getuid?.() === 0 && group !== undefined)(
+  'a service of another user creates its groups where they are delegated to it',
+  async () => {
+    const delegated = join(dirname(dirname(group?.entrance ?? '')), `floe-test-${process.pid}`);
+    const main = join(delegated, 'floe-main');
+    const [nobody, it] = [65_534, hour()];
+    mkdirSync(main, { recursive: true });
+    try {
+      for (const folder of [delegated, main])
+        for (const name of ['', 'cgroup.procs', 'cgroup.subtree_control']) chownSync(join(folder, name), nobody, nobody);
+      const script = `
       const { createExec } = await import(${JSON.stringify(join(import.meta.dirname, 'exec.ts'))});
       const run = createExec();
       const seen = await run('/bin/sh', ['-c', 'cat /proc/self/cgroup'], { timeoutMs: 60000 });
       const lost = "(env -i setsid sh -c '(setsid ${it.command} >/dev/null 2>&1 </dev/null &)' &) ; sleep 0.2";
       await run('/bin/sh', ['-c', lost], { timeoutMs: 60000 });
       console.log(seen.stdout.split('\\n').find((line) => line.startsWith('0::')));`;
-    const enter = `echo 0 > ${main}/cgroup.procs && exec setpriv --reuid=${nobody} --regid=${nobody} --clear-groups "$@"`;
-    const result = await createExec({ makesGroups: false })('/bin/sh', ['-c', enter, 'sh', process.execPath, '--input-type=module', '-e', script], {
-      timeoutMs: 60_000,
-    });
-    expect(result.stdout, result.stderr).toMatch(new RegExp(`^0::.*/floe-test-${process.pid}/floe-exec-`));
-    expect(it.runs()).toBe(false);
-    expect(readdirSync(delegated).filter((name) => name.startsWith('floe-exec-'))).toEqual([]);
-  } finally {
-    for (const folder of [main, delegated]) rmdirSync(folder);
-  }
-});
+      const enter = `echo 0 > ${main}/cgroup.procs && exec setpriv --reuid=${nobody} --regid=${nobody} --clear-groups "$@"`;
+      const result = await createExec({ makesGroups: false })('/bin/sh', ['-c', enter, 'sh', process.execPath, '--input-type=module', '-e', script], {
+        timeoutMs: 60_000,
+      });
+      expect(result.stdout, result.stderr).toMatch(new RegExp(`^0::.*/floe-test-${process.pid}/floe-exec-`));
+      expect(it.runs()).toBe(false);
+      expect(readdirSync(delegated).filter((name) => name.startsWith('floe-exec-'))).toEqual([]);
+    } finally {
+      for (const folder of [main, delegated]) rmdirSync(folder);
+    }
+  },
+);
 
 afterAll(() => {
   if (group === undefined) return;

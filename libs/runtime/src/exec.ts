@@ -7,44 +7,44 @@ import { LineSplitter, Tail } from './exec-output.ts';
 import { ProcessTree } from './exec-tree.ts';
 import { placeInTree } from './exec-place.ts';
 
-/** For `timeoutMs` of a program that something else ends: say at the call what that is. */
+/** For `timeoutMs` of a program that something else ends. Say at the call what that is. */
 export const NO_TIME_LIMIT = Number.POSITIVE_INFINITY;
 
-/** What becomes of a program that writes more than it may: it is ended, or only the end of its output is kept. */
+/** What happens to a program that exceeds its output limit: it is killed, or only the end of its output is kept. */
 export type BeyondLimit = 'end' | 'cut';
 
 export interface ExecOptions {
   readonly signal?: AbortSignal | undefined;
   /** After this long all processes of the tree get SIGTERM, and SIGKILL `killAfterMs` later. */
   readonly timeoutMs: number;
-  /** Default 5 s. */
+  /** Default: 5 s. */
   readonly killAfterMs?: number | undefined;
-  /** Memory of the program and all processes that come from it, together. Above it they are killed. Default: no limit. */
+  /** Memory limit of the program and all its descendants together; above it they are killed. Default: no limit. */
   readonly maxMemoryBytes?: number | undefined;
-  /** How many processes they may be, where `maxMemoryBytes` is given. Default 4096. */
+  /** Maximum number of these processes, when `maxMemoryBytes` is given. Default: 4096. */
   readonly maxProcesses?: number | undefined;
   readonly cwd?: string | undefined;
   /** The whole environment of the child. Default: this process's. */
   readonly env?: NodeJS.ProcessEnv | undefined;
   readonly stdin?: string | undefined;
-  /** Default 16 MiB; a program that writes more is ended, because half an answer is none. */
+  /** Default: 16 MiB. A program that writes more is killed, because an incomplete answer is useless. */
   readonly maxStdoutBytes?: number | undefined;
   readonly beyondStdout?: BeyondLimit | undefined;
-  /** Default 256 KiB, of which the end is kept. */
+  /** Default: 256 KiB, of which the end is kept. */
   readonly maxStderrBytes?: number | undefined;
   readonly beyondStderr?: BeyondLimit | undefined;
-  /** Called with each whole line of stderr, as it comes; of a line above `maxLineBytes` with its beginning. */
+  /** Called with each complete line of stderr as it arrives; with the beginning of a line longer than `maxLineBytes`. */
   readonly onStderrLine?: ((line: string) => void) | undefined;
   /** Default 1 MiB. */
   readonly maxLineBytes?: number | undefined;
   /**
-   * Whether processes that the program leaves behind when it ends by itself may go on, e.g. daemons that an activation starts.
-   * Default: they are killed.
+   * Whether processes that the program leaves behind when it exits may continue, e.g. daemons that an activation starts. Default:
+   * they are killed.
    */
   readonly keepsDaemons?: boolean | undefined;
 }
 
-/** Why a program ended: by itself, by one of our limits or our signal, or by a signal from elsewhere. */
+/** Why a program ended: by itself, by a limit or the signal of the options, or by another signal. */
 export type ExecEnd = 'exited' | 'timed-out' | 'aborted' | 'killed' | 'out-of-memory' | 'too-many-processes' | 'too-much-output';
 
 export interface ExecResult {
@@ -64,24 +64,24 @@ const KILL_AFTER_MS = 5_000;
 const MAX_STDOUT_BYTES = 16 * 1024 * 1024;
 const MAX_STDERR_BYTES = 256 * 1024;
 const MAX_LINE_BYTES = 1024 * 1024;
-/** How long others may hold the pipes open once the program itself has ended. */
+/** How long other processes may hold the pipes open after the program itself has ended. */
 const PIPE_GRACE_MS = 500;
-/** What the program wrote before its end is in the pipes, which hold less than so many reads. */
+/** What the program wrote before its end is in the pipes, which take fewer reads than this. */
 const LAST_READS = 64;
-/** A killed program that is still there after this is stuck in the kernel: it is left. */
+/** A killed program that still exists after this is stuck in the kernel, and is abandoned. */
 const DEATH_GRACE_MS = 2_000;
 const WATCH_MS = 100;
 const MAX_WATCH_MS = 30_000;
 const MAX_PROCESSES = 4096;
 
 /**
- * Runs `file` with `args` (never a shell) in a session of its own, and waits for its end and, briefly, for its pipes'. No
- * process that comes from it can hold up the result: neither one that leaves its process group nor one that keeps a pipe
- * open. Any exit status is a result; only a program that cannot be started throws: `FloeError('EXEC_NOT_STARTED')`.
+ * Runs `file` with `args` (never a shell) in its own session, and waits for its end and, briefly, for that of its pipes. No
+ * descendant can delay the result: neither one that leaves its process group nor one that keeps a pipe open. Every exit status is
+ * a result. Throws `FloeError('EXEC_NOT_STARTED')` when the program cannot be started.
  */
 export const exec: Exec = createExec();
 
-/** `makesGroups: false`: as on a machine where this process may make no control groups. */
+/** `makesGroups: false`: as on a machine where this process may create no control groups. */
 export function createExec({ makesGroups = true }: { readonly makesGroups?: boolean } = {}): Exec {
   return async (file, args, options) => {
     const group = makesGroups ? ControlGroup.create(limitsOf(options)) : undefined;
@@ -109,7 +109,7 @@ class Execution {
   #received = 0;
   #end: ExecEnd | undefined;
   #exit: { readonly code: number | null; readonly signal: NodeJS.Signals | null } | undefined;
-  /** It was asked to end, and not yet killed. */
+  /** It was asked to end, and is not killed yet. */
   #mayTidyUp = false;
   #isFinished = false;
 
@@ -149,7 +149,7 @@ class Execution {
       this.#lines?.push(chunk);
       if (beyondStderr === 'end' && this.#stderr.isCut) this.#stop('too-much-output');
     });
-    // A pipe that breaks is no failure of its own: the program's exit status tells.
+    // A broken pipe is not an error of its own: the program's exit status counts.
     for (const stream of [input, stdout, stderr]) stream?.on('error', () => undefined);
     input?.end(stdin);
     this.#child.once('exit', (code, name) => this.#exited(code, name));
@@ -166,16 +166,16 @@ class Execution {
     this.#later(everyMs, () => {
       const excess = this.#tree?.look();
       if (excess !== undefined) this.#stop(excess === 'memory' ? 'out-of-memory' : 'too-many-processes');
-      // A look into /proc, all day long, costs a laptop its battery: most of a tree is known early.
+      // Reading /proc constantly would drain a laptop's battery, and most members of a tree are known early.
       else this.#watch(this.#tree?.watch === 'closely' ? everyMs : Math.min(2 * everyMs, MAX_WATCH_MS));
     });
   }
 
-  /** Ends all processes of the tree: at leisure where they may tidy up, at once where they cost too much already. */
+  /** Ends all processes of the tree: with time to clean up, or immediately where they already exceed a limit. */
   #stop(reason: ExecEnd): void {
     if (this.#end !== undefined) return;
     if (this.#exit !== undefined) {
-      // It ended by itself before. What it wrote may still be too much.
+      // It ended by itself before. Its output may still exceed the limit.
       if (reason !== 'too-much-output') return;
       this.#end = reason;
       void this.#finish();
@@ -211,13 +211,13 @@ class Execution {
     if (!this.#mayTidyUp) void this.#finish();
   }
 
-  /** The program obeyed; what came from it has until the kill. */
+  /** The program has ended; its descendants have until the kill. */
   #finishWhenEmpty(): void {
     if (this.#tree?.hasMembers({ isSuspected: true }) !== true) void this.#finish();
     else this.#later(WATCH_MS, () => this.#finishWhenEmpty());
   }
 
-  /** On a machine under load, what the program itself wrote may not have been read yet. */
+  /** On a loaded machine the program's own output may not have been read yet. */
   #readRest(received: number, reads: number): void {
     setImmediate(() => {
       if (this.#isFinished) return;

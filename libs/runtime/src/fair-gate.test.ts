@@ -42,7 +42,7 @@ describe('a fair gate', () => {
     );
   });
 
-  test('lets a newcomer in next, however many of another group wait and whatever they call themselves', async () => {
+  test('serves a newcomer next, however many members of another group wait', async () => {
     const gate = new FairGate(4, 2);
     const { order, running, come } = works(gate);
     const flood = Array.from({ length: 1_000 }, (_, n) => come('hostile', String(n)));
@@ -61,7 +61,7 @@ describe('a fair gate', () => {
     await Promise.all([...flood, ...others, good]);
   });
 
-  test('of one group lets its members in by turns', async () => {
+  test('serves the members of one group in turn', async () => {
     const gate = new FairGate(1, 1);
     const { order, running, come } = works(gate);
     const all = [...Array.from({ length: 50 }, () => come('proxy', 'loud')), come('proxy', 'quiet')];

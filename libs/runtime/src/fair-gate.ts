@@ -1,19 +1,19 @@
 interface Queue {
-  /** Who waits, by member; the next one's turn first. */
+  /** Waiting callers by member; the member whose turn is next comes first. */
   readonly waiting: Map<string, (() => void)[]>;
   taken: number;
   size: number;
 }
 
 /**
- * A {@link Gate} whose places go round the groups of those who wait (say, their addresses), and within a group round its
- * members: whoever sends a thousand is one of many all the same. No group has more than its share of the places, so that
- * slow work of one leaves room for the others.
+ * A {@link Gate} that serves groups of callers (e.g. by address) in turn, and within a group its members, so that a client with a
+ * thousand requests gets one turn like any other. No group may hold more than its share of the places, so that one group's slow
+ * work leaves room for others.
  */
 export class FairGate {
   readonly #places: number;
   readonly #placesOfGroup: number;
-  /** Those with places taken or somebody waiting; the one whose turn is next first. */
+  /** Groups that hold places or wait; the one whose turn is next comes first. */
   readonly #groups = new Map<string, Queue>();
   #taken = 0;
   #waiting = 0;
@@ -58,7 +58,7 @@ export class FairGate {
     for (const [group, queue] of this.#groups) {
       if (this.#taken >= this.#places) return;
       if (queue.size === 0 || queue.taken >= this.#placesOfGroup) continue;
-      // Behind all others, where this walk comes to it again while there is room.
+      // To the end of the line: this loop reaches it again while there is room.
       this.#groups.delete(group);
       this.#groups.set(group, queue);
       this.#letInOne(queue);

@@ -2,8 +2,8 @@ import { mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
- * Replaces a file so that a power cut leaves the old or the new content, never a part: write beside it, fsync, rename,
- * fsync the folder. The folder is made when missing.
+ * Replaces a file atomically, so that a power failure leaves the old or the new content: writes a temporary file, fsyncs it,
+ * renames it, fsyncs the folder. Creates the folder when missing.
  */
 export async function writeFileDurably(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
   const folder = dirname(path);
@@ -14,7 +14,7 @@ export async function writeFileDurably(path: string, content: string | Uint8Arra
     await file.writeFile(content);
     await file.sync();
   } catch (error) {
-    // On a full disk of all places it is not left lying about.
+    // Especially on a full disk the temporary file must not stay.
     await unlink(temporary).catch(() => undefined);
     throw error;
   } finally {
@@ -24,7 +24,7 @@ export async function writeFileDurably(path: string, content: string | Uint8Arra
   await sync(folder);
 }
 
-/** Has a file, or the names in a folder, on the disk. */
+/** Fsyncs a file, or the names in a folder. */
 export async function sync(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {

@@ -23,7 +23,7 @@ describe('a token bucket', () => {
     );
   });
 
-  test('says how long a debt takes, and who waits so long has the rate', () => {
+  test('returns how long to wait for a debt, and waiting that long yields the rate', () => {
     const clock = manualClock();
     const bucket = new TokenBucket({ burst: 2, perSecond: 10 }, clock);
     expect([bucket.charge(), bucket.charge()]).toEqual([0, 0]);
@@ -31,7 +31,7 @@ describe('a token bucket', () => {
     expect(clock.time).toBe(10_000);
   });
 
-  test('a clock that goes backwards takes nothing away', () => {
+  test('a clock that goes backwards removes no tokens', () => {
     const clock = manualClock();
     const bucket = new TokenBucket({ burst: 2, perSecond: 10 }, clock);
     clock.time = -5_000;
@@ -39,7 +39,7 @@ describe('a token bucket', () => {
   });
 });
 
-test('a gate lets so many in at a time, in order, and goes on after a failure', async () => {
+test('a gate admits a limited number at a time, in order, and continues after a failure', async () => {
   const gate = new Gate(2);
   const doors = Array.from({ length: 5 }, () => Promise.withResolvers<undefined>());
   const started: number[] = [];
@@ -60,7 +60,7 @@ test('a gate lets so many in at a time, in order, and goes on after a failure', 
 });
 
 describe('a crowd', () => {
-  test('never holds more than its limit, and never loses one that is neither evicted nor gone', () => {
+  test('never holds more than its limit, and loses only members that were evicted or left', () => {
     const step = fc.record({ member: fc.nat(30), group: fc.constantFrom('a', 'b', 'c'), joins: fc.boolean() });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
@@ -80,7 +80,7 @@ describe('a crowd', () => {
     );
   });
 
-  test('one address that floods takes its own places only', () => {
+  test('one address that floods takes only its own places', () => {
     const crowd = new Crowd<string>(4);
     crowd.join('honest', 'here');
     const evicted = Array.from({ length: 100 }, (_, n) => crowd.join(`flood ${n}`, 'there'));
@@ -88,7 +88,7 @@ describe('a crowd', () => {
     expect(evicted.filter((each) => each !== undefined)).toHaveLength(97);
   });
 
-  test('of one address the oldest has to go: who is quick gets through', () => {
+  test('of one address the oldest is evicted: quick clients get through', () => {
     const crowd = new Crowd<number>(3);
     expect([1, 2, 3, 4, 5].map((member) => crowd.join(member, 'proxy'))).toEqual([undefined, undefined, undefined, 1, 2]);
   });

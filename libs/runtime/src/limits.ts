@@ -1,12 +1,12 @@
 import type { Clock } from './clock.ts';
 
 export interface Rate {
-  /** So much at once. */
+  /** The size of a burst. */
   readonly burst: number;
   readonly perSecond: number;
 }
 
-/** How much may be done: up to a burst at once, and a rate in the long run. */
+/** A token bucket: allows a burst immediately, and a rate in the long run. */
 export class TokenBucket {
   readonly #rate: Rate;
   readonly #clock: Pick<Clock, 'monotonic'>;
@@ -24,7 +24,7 @@ export class TokenBucket {
     return this.#refill() >= this.#rate.burst;
   }
 
-  /** Takes tokens, also those that are not there yet. Returns how long to wait until the debt is paid, in ms; 0: no debt. */
+  /** Takes tokens, on credit if there are too few. Returns how long to wait until the debt is paid, in ms; 0: no debt. */
   charge(tokens = 1): number {
     this.#tokens = this.#refill() - tokens;
     return this.#tokens >= 0 ? 0 : Math.ceil((-this.#tokens / this.#rate.perSecond) * 1000);
@@ -45,7 +45,7 @@ export class TokenBucket {
   }
 }
 
-/** Lets so many in at a time; the others wait in the order in which they came. */
+/** Admits a limited number of callers at a time; the others wait in order. */
 export class Gate {
   readonly #places: number;
   #taken = 0;
@@ -55,14 +55,14 @@ export class Gate {
     this.#places = places;
   }
 
-  /** How many wait. */
+  /** Number of waiting callers. */
   get waiting(): number {
     return this.#waiting.length;
   }
 
   async pass<T>(work: () => Promise<T>): Promise<T> {
     if (this.#taken < this.#places) this.#taken += 1;
-    // The place of the one who leaves is handed over, never free in between.
+    // The place is passed on directly and never free in between.
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     try {
       return await work();
@@ -75,9 +75,9 @@ export class Gate {
 }
 
 /**
- * A bound on a crowd that nobody knows yet. One more than it holds, and the oldest of the largest group (say, of one
- * address) has to go: those who finish quickly pass an attacker who holds every place, and one address cannot take the
- * places of the others.
+ * Limits the number of unidentified clients. When there is one too many, the oldest of the largest group (e.g. of one address) is
+ * evicted: clients that finish quickly get past an attacker who holds every place, and one address cannot take the places of
+ * others.
  */
 export class Crowd<Member> {
   readonly #limit: number;
@@ -92,7 +92,7 @@ export class Crowd<Member> {
     return this.#groupOf.size;
   }
 
-  /** Returns who has to go, already left out. */
+  /** Returns the evicted member, which is already removed. */
   join(member: Member, group: string): Member | undefined {
     this.leave(member);
     this.#groupOf.set(member, group);

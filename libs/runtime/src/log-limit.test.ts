@@ -12,7 +12,7 @@ function loggerAt(now: () => number): { lines: Record<string, unknown>[]; logger
 }
 
 describe('a flood of one message', () => {
-  test('ends with a line that says so, leaves other messages alone, and is counted with the first line after it', () => {
+  test('ends with a line that says so, does not affect other messages, and is counted in the next line of that message', () => {
     let now = 0;
     const { lines, logger } = loggerAt(() => now);
     for (let index = 0; index < 1000; index += 1) logger.child({ index }).warn('a webhook was refused', { index });
@@ -41,7 +41,7 @@ describe('a flood of one message', () => {
     );
   });
 
-  test('is not left out for long when the clock was set back', () => {
+  test('is not suppressed for long when the clock was set back', () => {
     let now = 365 * 24 * 3600_000;
     const { lines, logger } = loggerAt(() => now);
     for (let index = 0; index < 300; index += 1) logger.warn('a webhook was refused');
@@ -50,7 +50,7 @@ describe('a flood of one message', () => {
     expect(lines.at(-1)).toMatchObject({ leftOut: 100 });
   });
 
-  test('of ever new messages is bounded too, in lines and in memory, and those known before are written', () => {
+  test('of ever new messages is bounded, too, in lines and in memory, and known messages are still written', () => {
     const limit = new LogLimit();
     expect(limit.allow('the server listens', 0).kind).toBe('write');
     const written = Array.from({ length: 50_000 }, (_, index) => limit.allow(`what a stranger said: ${index}`, index / 1_000).kind).filter(

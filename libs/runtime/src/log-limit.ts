@@ -1,10 +1,10 @@
-/** Lines of one message that are written in one minute. A fleet that comes back at once says "connected" once per host. */
+/** Maximum number of lines of one message per minute. When a whole fleet reconnects, "connected" is logged once per host. */
 const LINES_PER_MINUTE = 200;
 const MINUTE_MS = 60_000;
-/** Far more than there are static messages. A few are made of what is wrong, so that there is no end to them. */
+/** Far more than there are static messages. A few messages contain data, so their number is unlimited. */
 const MAX_MESSAGES = 1_000;
 
-/** The name under which all messages count that have no room of their own. */
+/** The key under which all messages without an entry of their own are counted. */
 const OTHERS = '';
 
 interface Window {
@@ -12,17 +12,17 @@ interface Window {
   lines: number;
 }
 
-/** What is to be done with a line: write it, write it as the last one of its minute, or leave it out. */
+/** What to do with a line: write it, write it as the last one of its minute, or suppress it. */
 export type Allowance = { readonly kind: 'write'; readonly leftOut: number } | { readonly kind: 'last' } | { readonly kind: 'omit' };
 
 /**
- * Bounds the log: strangers can cause warnings as often as they like, and a full disk stops more than the log. One limit per
- * message leaves the others alone; messages beyond {@link MAX_MESSAGES} in a minute have one limit together.
+ * Limits the log: clients can cause warnings at any rate, and a full disk would stop more than the log. Each message has its own
+ * limit; messages beyond {@link MAX_MESSAGES} in a minute share one.
  */
 export class LogLimit {
   readonly #windows = new Map<string, Window>();
 
-  /** `now` in milliseconds, of a clock that may jump: a window that begins in the future is over. */
+  /** `now` in milliseconds, of a clock that may jump: a window that begins in the future has ended. */
   allow(given: string, now: number): Allowance {
     const message = this.#windows.has(given) || this.#hasRoom(now) ? given : OTHERS;
     const window = this.#windows.get(message);
@@ -38,7 +38,7 @@ export class LogLimit {
   #hasRoom(now: number): boolean {
     if (this.#windows.size < MAX_MESSAGES) return true;
     for (const [message, { since, lines }] of this.#windows) {
-      // One of which lines were left out stays: the next one says how many.
+      // An entry with suppressed lines stays: the next line of the message reports their number.
       if (lines < LINES_PER_MINUTE && Math.abs(now - since) >= MINUTE_MS) this.#windows.delete(message);
     }
     return this.#windows.size < MAX_MESSAGES;

@@ -10,7 +10,7 @@ function logged(fields: Readonly<Record<string, unknown>>): string {
 }
 
 describe('a log line', () => {
-  it('is one line that steers no terminal, whatever is in its fields', () => {
+  it('is one line without control characters, whatever is in its fields', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (name, text) => {
         const line = logged({ [`x${name}`]: text, error: new Error(text), nested: { list: [text] } });

@@ -6,10 +6,10 @@ export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/** Needs no `this`, so that a level may be chosen first. */
+/** A property and not a method, so that a level may be chosen first. */
 type Log = (message: string, fields?: LogFields) => void;
 
-/** JSON lines: a static message, the facts in fields. An `error` field is written as its message chain and code. */
+/** JSON lines: a static message, with the facts in fields. An `error` field is written as its message chain and code. */
 export interface Logger {
   readonly debug: Log;
   readonly info: Log;
@@ -18,13 +18,13 @@ export interface Logger {
   child(fields: LogFields): Logger;
 }
 
-/** A value that never prints: `JSON.stringify`, template strings and `util.inspect` all show `[redacted]`. */
+/** A value that is never printed: `JSON.stringify`, template strings and `util.inspect` all show `[redacted]`. */
 export class Secret {
   readonly #value: string;
   constructor(value: string) {
     this.#value = value;
   }
-  /** The value itself, for the one call that needs it. */
+  /** The value itself, for the call that needs it. */
   reveal(): string {
     return this.#value;
   }
@@ -45,7 +45,7 @@ function printable(value: unknown): unknown {
   return { message: describeError(value), ...(code === undefined ? {} : { code }) };
 }
 
-/** A line that cannot be written as it is (a circle, a bigint) is written without its fields: a log never fails its caller. */
+/** A line that cannot be serialised (a cycle, a bigint) is written without its fields: logging never throws. */
 function toJson(line: Record<string, unknown>): string {
   try {
     return JSON.stringify(line);
@@ -54,7 +54,7 @@ function toJson(line: Record<string, unknown>): string {
   }
 }
 
-/** A logger that gives each line, without its newline, to `write`; with a `limit`, not more of one message than that. */
+/** A logger that passes each line, without its newline, to `write`; `limit` bounds the lines of each message. */
 export function createLogger(options: {
   readonly level: LogLevel;
   readonly write: (line: string) => void;
@@ -71,7 +71,7 @@ export function createLogger(options: {
     const allowance = options.limit?.allow(message, time) ?? { kind: 'write', leftOut: 0 };
     if (allowance.kind === 'omit') return;
     const line: Record<string, unknown> = { time: new Date(time).toISOString(), level, message };
-    if (allowance.kind === 'last') line['note'] = 'more lines like this one are left out for up to a minute';
+    if (allowance.kind === 'last') line['note'] = 'more lines with this message are suppressed for up to a minute';
     else if (allowance.leftOut > 0) line['leftOut'] = allowance.leftOut;
     for (const [key, value] of Object.entries({ ...base, ...fields })) line[key] = printable(value);
     options.write(escapeSteering(toJson(line)));
@@ -85,10 +85,10 @@ export function createLogger(options: {
   };
 }
 
-/** JSON lines on standard error, which the service manager keeps; bounded, whatever strangers do. */
+/** JSON lines on standard error, which the service manager stores; limited per message. */
 export function stderrLogger(level: LogLevel, fields: LogFields = {}): Logger {
   return createLogger({ level, fields, write: (line) => process.stderr.write(`${line}\n`), limit: new LogLimit() });
 }
 
-/** A logger that says nothing. */
+/** A logger that writes nothing. */
 export const silentLogger: Logger = createLogger({ level: 'error', write: () => undefined });

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { systemClock } from './clock.ts';
 import { createWake } from './wake.ts';
 
-// A timer takes at most 2^31 - 1 ms; Node fires a longer one at once, and warns on the console.
+// A timer takes at most 2^31 - 1 ms; Node fires a longer one immediately, and warns on the console.
 it.each([2 ** 31, 2 ** 40, Infinity])('a wait of %d ms is a wait, not a loop without pause', async (ms) => {
   const stop = new AbortController();
   const ended: string[] = [];

@@ -1,17 +1,17 @@
-/** What was refused alone, and why. */
+/** An item that was refused alone, and the error. */
 export interface Culprit<Item> {
   readonly item: Item;
   readonly error: unknown;
 }
 
-/** A batch in which so many were refused alone is not searched any further: the rest of it is refused with them. */
+/** When this many items of a batch were refused alone, the rest is refused with them, without further search. */
 const USUAL_CULPRITS = 20;
 
 /**
- * Does `attempt` for all items at once; when it fails with an error that is about the items (`isTheirs`), tries halves,
- * until those that fail are alone. Returns them; for all others `attempt` was done once, and in order. Costs about
- * 2 log2(n) tries for one culprit. An error that is not theirs (the database is away) is thrown: what was done by then
- * may be done again, so `attempt` must be one that can be repeated.
+ * Runs `attempt` for all items together. When it fails with an error about the items (`isTheirs`), tries halves, until each
+ * failing item is alone. Returns the failing items; for all others `attempt` succeeded, in order. Takes about 2 log2(n) attempts
+ * for one culprit. Other errors (the database does not answer) are thrown: then the whole call may be repeated, so `attempt` must
+ * be repeatable.
  */
 export async function narrow<Item>(
   items: readonly Item[],

@@ -17,7 +17,7 @@ afterEach(async () => {
   await rm(dir, { recursive: true });
 });
 
-/** Takes the lock at the moment that its input names, says what came of it, and holds it until its input ends. */
+/** Takes the lock at the time given by its input, prints the result, and holds the lock until its input ends. */
 const TAKER = `
 import { takeProcessLock } from ${JSON.stringify(join(import.meta.dirname, 'process-lock.ts'))};
 process.stdin.setEncoding('utf8').on('data', async (text) => {
@@ -54,7 +54,7 @@ async function kill({ child }: Taker): Promise<void> {
   await exited;
 }
 
-test('one holder at a time, until it lets go', async () => {
+test('one holder at a time, until it releases the lock', async () => {
   const path = join(dir, 'lock');
   const first = await takeProcessLock(path);
   if (first.kind !== 'taken') throw new Error('not taken');
@@ -63,12 +63,12 @@ test('one holder at a time, until it lets go', async () => {
   expect(await takeProcessLock(path)).toMatchObject({ kind: 'taken' });
 });
 
-test('of many that start in the same millisecond one has it, never two and never none', async () => {
+test('of many processes that start in the same millisecond, exactly one gets it', async () => {
   await using stack = new AsyncDisposableStack();
   const takers = await Promise.all(Array.from({ length: 6 }, async () => await startTaker()));
   stack.defer(async () => void (await Promise.all(takers.map(kill))));
   let round = 0;
-  // What a process before left behind must not matter: nothing, an empty file, another's name.
+  // What an earlier process left must not matter: nothing, an empty file, another name.
   await fc.assert(
     fc.asyncProperty(fc.option(fc.constantFrom('', 'nonsense', `${process.pid}`, '1 2 3')), async (before) => {
       const path = join(dir, `lock${(round += 1)}`);
@@ -81,7 +81,7 @@ test('of many that start in the same millisecond one has it, never two and never
   );
 });
 
-test('a process that is killed leaves it to the next at once, whatever its file says', async () => {
+test('a killed process releases it immediately, whatever its file says', async () => {
   const path = join(dir, 'lock');
   const first = await startTaker();
   expect(await take(first, path, 0)).toBe('taken');
@@ -92,7 +92,7 @@ test('a process that is killed leaves it to the next at once, whatever its file 
   await next.lock[Symbol.asyncDispose]();
 });
 
-test.skipIf(process.getuid?.() !== 0)('one in another container, where it has the same process id, is another one', async () => {
+test.skipIf(process.getuid?.() !== 0)('a process in another container with the same process id is another process', async () => {
   const path = join(dir, 'lock');
   const container = ['unshare', '--pid', '--mount-proc', '--net', '--fork', '--kill-child'];
   const inside = await startTaker(container);
@@ -107,7 +107,7 @@ test.skipIf(process.getuid?.() !== 0)('one in another container, where it has th
   }
 });
 
-test.skipIf(process.getuid?.() !== 0)('a disk that takes nothing says so by the code of the file system', async () => {
+test.skipIf(process.getuid?.() !== 0)('a read-only disk is reported by the code of the file system', async () => {
   const mounted = await execInTest('mount', ['-t', 'tmpfs', '-o', 'size=64k,nr_inodes=3', 'floe-test', dir]);
   expect(mounted.exitCode, mounted.stderr).toBe(0);
   try {
@@ -121,7 +121,7 @@ test.skipIf(process.getuid?.() !== 0)('a disk that takes nothing says so by the 
   }
 });
 
-test('on a disk without room for a byte it is taken all the same', { skip: process.getuid?.() !== 0 }, async () => {
+test('it can be taken on a full disk', { skip: process.getuid?.() !== 0 }, async () => {
   const mounted = await execInTest('mount', ['-t', 'tmpfs', '-o', 'size=4k', 'floe-test', dir]);
   expect(mounted.exitCode, mounted.stderr).toBe(0);
   try {

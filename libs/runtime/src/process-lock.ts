@@ -8,10 +8,10 @@ export async function readBootId(): Promise<string> {
 
 export type ProcessLock =
   | { readonly kind: 'taken'; readonly lock: AsyncDisposable }
-  /** Another process has it. `pid`: as that process knows itself, or undefined when it has not written it down yet. */
+  /** Another process holds the lock. `pid`: in that process's own namespace; undefined while it has not written it yet. */
   | { readonly kind: 'held'; readonly pid: string | undefined };
 
-/** Who holds a lock, to be put behind its name: ` (process 123)`, or nothing while it is not known. */
+/** The holder of a lock, as a suffix for its name: ` (process 123)`, or empty while it is unknown. */
 export function processOf({ pid }: { readonly pid: string | undefined }): string {
   return pid === undefined ? '' : ` (process ${pid})`;
 }
@@ -21,22 +21,20 @@ const ERRNO_OF: Readonly<Record<number, string>> = { 8: 'EROFS', 10: 'EIO', 13: 
 const SQLITE_BUSY = 5;
 
 /**
- * Takes the lock at `path` for this process until it is disposed, or the process ends, however it ends.
- *
- * The kernel holds it: a POSIX lock on the empty file `<path>.held`, which it gives to one process and takes back from
- * one that is gone (killed, rebooted), also between containers that share the folder. Whoever looks for a holder by its
- * process id instead is wrong in all of these, and lets two in that start at once. Node has no call for such locks;
- * SQLite takes one for a transaction that is going to write. `immediate` and not `exclusive`: of many that start at once
- * one has it, while two that ask for `exclusive` can turn each other away.
- *
- * The file `path` itself names the holder to people, and decides nothing.
+ * Takes the lock at `path` for this process until it is disposed, or until the process ends, however it ends.
+ * The kernel holds it: a POSIX lock on the empty file `<path>.held`. The kernel gives it to one process and releases it when that
+ * process ends (killed, rebooted), also between containers that share the folder. Looking for the holder by its process id would
+ * be wrong in all these cases, and would admit two processes that start at the same time. Node has no call for such locks, but
+ * SQLite takes one for a write transaction. `immediate` and not `exclusive`: of many that start at the same time one gets it,
+ * while two that ask for `exclusive` can both fail.
+ * The file `path` itself names the holder for people, and decides nothing.
  */
 export async function takeProcessLock(path: string): Promise<ProcessLock> {
   const held = `${path}.held`;
   await makeFile(held);
   const database = openDatabase(held);
   try {
-    // Nothing is ever written, so there is no need for a journal file beside it.
+    // Nothing is ever written, so no journal file is needed.
     database.exec('pragma journal_mode = memory');
     database.exec('begin immediate');
   } catch (error) {
@@ -51,16 +49,15 @@ export async function takeProcessLock(path: string): Promise<ProcessLock> {
     lock: {
       async [Symbol.asyncDispose]() {
         await rm(path, { force: true });
-        // The file stays: who removes it lets one in that makes a new file beside one that just opened this one.
+        // The file stays: removing it would let a process that creates a new file take the lock beside one that just opened the
+        // old file.
         database.close();
       },
     },
   };
 }
 
-/**
- * Not by a plain open and close: to close any descriptor of a file gives up all POSIX locks that the process has on it.
- */
+/** Not by a plain open and close: closing any descriptor of a file releases all POSIX locks of the process on it. */
 async function makeFile(path: string): Promise<void> {
   try {
     await (await open(path, 'wx', 0o600)).close();

@@ -2,17 +2,17 @@ import { readFile } from 'node:fs/promises';
 import { FloeError } from './errors.ts';
 import { Secret } from './logger.ts';
 
-/** A secret that is read when it is needed, so that a new one is used at once. */
+/** A secret that is read when it is needed, so that a new one is used immediately. */
 export interface SecretSource {
-  /** How the setting that names it is called where it was set, for messages. */
+  /** The name of its setting, for messages. */
   readonly setting: string;
   read(): Promise<Secret>;
 }
 
-/** More than any token or key has. */
+/** Larger than any token or key. */
 const MAX_BYTES = 64 * 1024;
 
-/** A secret in a file. Throws `SECRET_UNREADABLE`, which may pass: files are replaced while they are read. */
+/** A secret in a file. Throws the retryable `SECRET_UNREADABLE`: files are replaced while they are read. */
 export function secretFile(path: string, setting: string): SecretSource {
   function unreadable(reason: string, cause?: unknown): FloeError {
     return new FloeError('SECRET_UNREADABLE', `${setting}: the file ${path} ${reason}`, { retryable: true, cause, data: { path, setting } });
@@ -30,7 +30,7 @@ export function secretFile(path: string, setting: string): SecretSource {
   };
 }
 
-/** The secret itself, for the one call that needs it. */
+/** The secret itself, for the call that needs it. */
 export async function reveal(secret: Secret | SecretSource): Promise<string> {
   return secret instanceof Secret ? secret.reveal() : (await secret.read()).reveal();
 }

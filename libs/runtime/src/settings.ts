@@ -3,20 +3,20 @@ import * as v from 'valibot';
 /** Environment variables, as `process.env` has them. */
 export type Env = Readonly<Record<string, string | undefined>>;
 
-/** Reads the settings of a program. What is wrong with them is collected, with what to do, so that all of it is told at once. */
+/** Reads the settings of a program. Problems are collected, with what to do, so that all are reported together. */
 export interface SettingsReader {
-  /** Without spaces around it; undefined when it is empty. */
+  /** Trimmed; undefined when it is empty. */
   readonly value: (name: string) => string | undefined;
-  /** What `schema` makes of the text; `fallback` when there is none, or when it is not `what`. */
+  /** The text parsed by `schema`; `fallback` when it is not set, or invalid. `what` describes a valid value. */
   readonly checked: <T>(name: string, schema: v.GenericSchema<string, T>, fallback: T, what: string) => T;
-  /** The same for one that must be there. Undefined only when a problem was noted. */
+  /** The same for a required setting. Undefined only when a problem was reported. */
   readonly required: <T>(name: string, schema: v.GenericSchema<string, T>, what: string) => T | undefined;
 }
 
-/** What is shown of a wrong value. */
+/** How much of a wrong value is shown. */
 const MAX_SHOWN_CHARACTERS = 80;
 
-/** A reader of `env` that tells problems to `note`. */
+/** Reads settings from `env`, and reports problems to `note`. */
 export function createSettingsReader(env: Env, note: (problem: string) => void): SettingsReader {
   function value(name: string): string | undefined {
     const text = env[name]?.trim();

@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify, t
 import { FloeError } from './errors.ts';
 import { readFileIfPresent, writeFileDurably } from './files.ts';
 
-/** An Ed25519 key that signs, with the name that others pin it by. */
+/** An Ed25519 signing key, with the name under which others pin it. */
 export interface Signer {
   readonly keyId: string;
   /** 32 raw bytes, base64. */
@@ -34,7 +34,7 @@ export function generateKeyPem(): string {
   return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 }
 
-/** The signer kept in `path` (mode 0600), made on first use. The key's name is the given one. */
+/** The signer stored in `path` (mode 0600), created on first use. */
 export async function loadOrCreateSigner(path: string, keyId: string): Promise<Signer> {
   const existing = await readFileIfPresent(path);
   if (existing !== undefined) return signerFromPem(keyId, existing);

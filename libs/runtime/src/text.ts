@@ -1,6 +1,6 @@
 /**
- * A URL or path without the slashes at its end. Not by a regular expression: `/\/+$/` starts anew at every slash, and
- * takes time that grows with the square of a text that has many of them elsewhere.
+ * A URL or path without trailing slashes. Not by a regular expression: `/\/+$/` starts again at every slash, and takes quadratic
+ * time for a text with many slashes elsewhere.
  */
 export function withoutTrailingSlashes(text: string): string {
   let end = text.length;
@@ -9,9 +9,9 @@ export function withoutTrailingSlashes(text: string): string {
 }
 
 /**
- * JSON that steers no terminal and hides nothing, and still parses to the same. JSON.stringify escapes C0 control characters,
- * but leaves DEL, the C1 ones (U+009B begins a command as ESC [ does), line separators, and the marks that reorder text or are
- * not seen as they are; logs and answers hold what others wrote.
+ * JSON without control characters and invisible characters, which still parses to the same value. JSON.stringify escapes C0
+ * control characters, but not DEL, the C1 ones (U+009B begins a command like ESC [), line separators, and characters that reorder
+ * text or are invisible. Logs and answers contain foreign text.
  */
 export function escapeSteering(json: string): string {
   return json.replaceAll(

@@ -29,7 +29,7 @@ const refusing = (bad: ReadonlySet<number>, done: number[]) => async (some: read
 };
 
 describe('a batch that is refused', () => {
-  test('is narrowed to its culprits, and all others are done once and in order', async () => {
+  test('is narrowed to its culprits, and all others succeed once and in order', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uniqueArray(fc.nat(200), { maxLength: 100 }), fc.uniqueArray(fc.nat(200), { maxLength: 6 }), async (items, bad) => {
         const done: number[] = [];
@@ -40,7 +40,7 @@ describe('a batch that is refused', () => {
     );
   });
 
-  test('costs few tries for one culprit', async () => {
+  test('takes few attempts for one culprit', async () => {
     let tries = 0;
     await narrow(
       Array.from({ length: 2_000 }, (_, index) => index),
@@ -53,7 +53,7 @@ describe('a batch that is refused', () => {
     expect(tries).toBeLessThan(30);
   });
 
-  test('in which all are bad ends: it is not tried for each', async () => {
+  test('in which all items are bad ends early: not each one is tried', async () => {
     let tries = 0;
     const culprits = await narrow(
       Array.from({ length: 2_000 }, (_, index) => index),
@@ -76,7 +76,7 @@ describe('a batch that is refused', () => {
 describe('a supervised loop', () => {
   const key = String;
 
-  test('goes on with the others when one fails, and says which', async () => {
+  test('continues with the others when one fails, and reports which', async () => {
     const { troubles, changed } = world();
     const done: number[] = [];
     await troubles.each('steering', [1, 2, 3], key, async (subject) => {
@@ -90,7 +90,7 @@ describe('a supervised loop', () => {
     expect([troubles.of('2'), changed]).toEqual([undefined, ['2', '2']]);
   });
 
-  test('works on all at once, and finds the one that fails', async () => {
+  test('processes all together, and finds the one that fails', async () => {
     const { troubles } = world();
     const done: number[] = [];
     await troubles.together('telling', [1, 2, 3, 4, 5], key, refusing(new Set([4]), done));
@@ -98,7 +98,7 @@ describe('a supervised loop', () => {
     expect(troubles.of('4')?.message).toBe('telling failed: one of them is bad');
   });
 
-  test('logs the same trouble once in ten minutes, however often it comes', async () => {
+  test('logs the same error once in ten minutes, however often it occurs', async () => {
     const { troubles, lines, clock } = world();
     for (let pass = 0; pass < 1_000; pass += 1) {
       clock.time += 1_000;
@@ -108,7 +108,7 @@ describe('a supervised loop', () => {
     expect(troubles.of('ada')?.since).toBe(1_001);
   });
 
-  test('stops for what concerns all: it is not one host that the database is away', async () => {
+  test('stops for errors that concern all subjects: a missing database is not the error of one host', async () => {
     const { troubles } = world();
     const away = new FloeError('STORE_UNREACHABLE', 'away', { retryable: true });
     await expect(troubles.each('steering', ['ada'], key, async () => Promise.reject(away))).rejects.toBe(away);

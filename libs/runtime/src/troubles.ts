@@ -3,7 +3,7 @@ import { describeError, isAbort, isFloeError } from './errors.ts';
 import type { Logger } from './logger.ts';
 import { narrow } from './narrow.ts';
 
-/** What keeps a loop from doing its work for one subject, for people. */
+/** The error that a loop has with one subject, for people. */
 export interface Trouble {
   readonly code: string;
   readonly message: string;
@@ -11,23 +11,20 @@ export interface Trouble {
   readonly since: number;
 }
 
-/** The same trouble is logged this often while it lasts. */
+/** While an error lasts, it is logged at this interval. */
 const LOG_AGAIN_MS = 10 * 60_000;
-/** Above so many a subject's trouble is logged and not kept. */
+/** Errors of more subjects than this are logged, but not kept. */
 const MAX_KEPT = 100_000;
 
-/**
- * True for an error that is about what was being worked on. What may pass (a database that is away) and the end of the
- * process concern all.
- */
+/** True for an error about the subject being processed. A retryable error (the database does not answer) and an abort concern all subjects. */
 export function isAboutSubject(error: unknown): boolean {
   return !isAbort(error) && !(isFloeError(error) && error.retryable);
 }
 
 /**
- * The supervision of loops that look after many subjects (hosts, revisions, statuses): an error about one is that one's
- * trouble, kept here for people to see, and the loop goes on with the others. It ends by itself when the same work
- * succeeds. One instance serves all loops of a process.
+ * Supervises loops over many subjects (hosts, revisions, statuses): an error about one subject is recorded for that subject and
+ * shown on it, and the loop continues with the others. It is cleared when the same work succeeds. One instance serves all loops
+ * of a process.
  */
 export class Troubles {
   readonly #clock: Clock;
@@ -36,21 +33,21 @@ export class Troubles {
   /** By subject, then by the work that failed. */
   readonly #bySubject = new Map<string, Map<string, Trouble & { readonly loggedAt: number }>>();
 
-  /** `onChange`: a subject's trouble began, became another, or ended. */
+  /** `onChange`: the error of a subject began, changed or ended. */
   constructor(deps: { readonly clock: Clock; readonly logger: Logger; readonly onChange?: (subject: string) => void }) {
     this.#clock = deps.clock;
     this.#logger = deps.logger;
     this.#onChange = deps.onChange ?? (() => undefined);
   }
 
-  /** The oldest trouble of a subject. */
+  /** The oldest error of a subject. */
   of(subject: string): Trouble | undefined {
     const troubles = [...(this.#bySubject.get(subject)?.values() ?? [])].toSorted((left, right) => left.since - right.since);
     const [oldest] = troubles;
     return oldest === undefined ? undefined : { code: oldest.code, message: oldest.message, since: oldest.since };
   }
 
-  /** Does `work` for each subject by itself. */
+  /** Runs `work` for each subject separately. */
   async each<Subject>(
     what: string,
     subjects: Iterable<Subject>,
@@ -69,8 +66,8 @@ export class Troubles {
   }
 
   /**
-   * Does `work` for all subjects at once, which costs less than for each; when that fails for one of them it is found, and
-   * the others are worked on without it. `work` must be one that can be repeated.
+   * Runs `work` for all subjects together, which is cheaper. When it fails because of one subject, that one is found, and the
+   * others are processed without it. `work` must be repeatable.
    */
   async together<Subject>(
     what: string,
@@ -85,7 +82,7 @@ export class Troubles {
     for (const subject of subjects) if (!failed.has(subject)) this.end(what, keyOf(subject));
   }
 
-  /** Notes that `what` cannot be done for this subject. */
+  /** Records that `what` failed for this subject. */
   note(what: string, subject: string, error: unknown): void {
     const now = this.#clock.now();
     const code = isFloeError(error) ? error.code : 'INTERNAL';
@@ -101,7 +98,7 @@ export class Troubles {
     if (!isSame) this.#onChange(subject);
   }
 
-  /** `what` is done for this subject again. */
+  /** Records that `what` succeeded for this subject again. */
   end(what: string, subject: string): void {
     const troubles = this.#bySubject.get(subject);
     if (troubles?.delete(what) !== true) return;

@@ -1,12 +1,12 @@
 import { MAX_TIMER_MS } from './clock.ts';
 
 /**
- * A level-triggered wake-up: any number of `wake()` before a `wait()` are one. A hint that comes while its receiver is
- * busy is not lost: the next `wait()` returns at once.
+ * A level-triggered wake-up: any number of `wake()` calls before a `wait()` count as one. A hint that arrives while its receiver
+ * is busy is not lost: the next `wait()` returns immediately.
  */
 export interface Wake {
   wake(): void;
-  /** Resolves when woken, after `timeoutMs`, or when `signal` aborts. Says whether it was woken. */
+  /** Resolves when woken, after `timeoutMs`, or when `signal` aborts; to whether it was woken. */
   wait(timeoutMs: number, signal: AbortSignal): Promise<boolean>;
 }
 

@@ -14,7 +14,7 @@ export interface RefUpdate {
 export interface GitHttpHandlerOptions {
   /** The folder whose bare repositories (`<name>.git`) are served. */
   readonly projectRoot: string;
-  /** Says whether a request may proceed; answered with 401 otherwise. Default: everyone may read and push. */
+  /** Whether a request may proceed; otherwise it is answered with 401. Default: everyone may read and push. */
   readonly authorise?: (credentials: BasicCredentials | undefined, repository: string) => boolean;
   /**
    * Called when a push arrives, with the repository's folder name (`fleet.git`). What it returns is called with the refs that
@@ -26,7 +26,7 @@ export interface GitHttpHandlerOptions {
 /** A listener for Node's HTTP server. */
 export interface GitHttpHandler {
   (req: IncomingMessage, res: ServerResponse): void;
-  /** Resolves when the programs behind all requests so far have ended: they outlive a client that went away. */
+  /** Resolves when the programs of all requests so far have ended: they outlive a disconnected client. */
   settled(): Promise<void>;
 }
 
@@ -35,7 +35,7 @@ export interface BasicCredentials {
   readonly password: string;
 }
 
-/** The environment in which git reads no configuration of the machine or the user, and never asks for a password. */
+/** The environment in which git reads no configuration of the machine or the user, and never prompts. */
 export const ISOLATED_GIT_ENV = {
   GIT_CONFIG_GLOBAL: '/dev/null',
   GIT_CONFIG_NOSYSTEM: '1',
@@ -67,7 +67,7 @@ export function createGitHttpHandler(options: GitHttpHandlerOptions): GitHttpHan
     const run = (): Promise<void> => runBackend(req, res, cgiEnvironment(options.projectRoot, req, url));
     if (req.method !== 'POST' || match[2] !== '/git-receive-pack') return run();
     const tell = options.onPush?.(repository);
-    // One push at a time per repository, so that each change of a ref is told of once.
+    // One push at a time per repository, so that each change of a ref is reported once.
     const turn = (pushes.get(repository) ?? Promise.resolve()).then(async () => {
       const folder = join(options.projectRoot, repository);
       const before = await readRefs(folder);
@@ -116,7 +116,7 @@ function cgiEnvironment(projectRoot: string, req: IncomingMessage, url: URL): No
     ...ISOLATED_GIT_ENV,
     GIT_PROJECT_ROOT: projectRoot,
     GIT_HTTP_EXPORT_ALL: '1',
-    // Pushes are allowed to whoever got past `authorise`; http-backend asks for a REMOTE_USER otherwise.
+    // Whoever `authorise` admits may push; http-backend requires a REMOTE_USER for that.
     GIT_CONFIG_COUNT: '1',
     GIT_CONFIG_KEY_0: 'http.receivepack',
     GIT_CONFIG_VALUE_0: 'true',
@@ -134,7 +134,7 @@ function cgiEnvironment(projectRoot: string, req: IncomingMessage, url: URL): No
   return { ...process.env, ...variables };
 }
 
-/** Runs one CGI request. Resolves when the program has ended, also when the client went away in between. */
+/** Runs one CGI request. Resolves when the program has ended, also when the client disconnected. */
 function runBackend(req: IncomingMessage, res: ServerResponse, env: NodeJS.ProcessEnv): Promise<void> {
   return new Promise((resolve, reject) => {
     const child: ChildProcessWithoutNullStreams = spawn('git', ['http-backend'], { env, stdio: 'pipe' });
@@ -142,7 +142,7 @@ function runBackend(req: IncomingMessage, res: ServerResponse, env: NodeJS.Proce
     child.stderr.on('data', (chunk: Buffer) => {
       stderr = (stderr + chunk.toString('utf8')).slice(-4096);
     });
-    child.stdin.on('error', () => undefined); // EPIPE: the program did not read its input; its answer tells why.
+    child.stdin.on('error', () => undefined); // EPIPE: the program did not read its input; its answer says why
     req.on('error', () => child.kill());
     req.pipe(child.stdin);
     res.on('close', () => {
@@ -161,7 +161,7 @@ function runBackend(req: IncomingMessage, res: ServerResponse, env: NodeJS.Proce
   });
 }
 
-/** Turns the CGI header block on the program's output into the response's head and streams the rest. */
+/** Converts the CGI header block of the program's output into the response's head and streams the rest. */
 function relayResponse(child: ChildProcessWithoutNullStreams, res: ServerResponse): void {
   let head = Buffer.alloc(0);
   function onData(chunk: Buffer): void {

@@ -7,15 +7,15 @@ import { execInTest } from '@floe/runtime';
 import { createGitHttpHandler, ISOLATED_GIT_ENV } from './git-http-server.ts';
 
 export interface GitOriginOptions {
-  /** Where the repositories lie. Default: a new temporary folder, removed at the end. */
+  /** Folder of the repositories. Default: a new temporary folder, which is removed at the end. */
   readonly dir?: string;
-  /** When set, requests need it as the Basic password or user name. */
+  /** When set, requests must send it as the Basic password or user name. */
   readonly token?: string;
-  /** Takes a request before git sees it, to answer wrongly or not at all; returns false to leave it to git. */
+  /** Sees a request before git does, to answer it wrongly or not at all; returns false to pass it on. */
   readonly intercept?: (req: IncomingMessage, res: ServerResponse) => boolean;
 }
 
-/** One request that the origin has answered. */
+/** A request that the origin has answered. */
 export interface OriginRequest {
   readonly method: string;
   readonly path: string;
@@ -27,18 +27,18 @@ export interface GitOrigin extends AsyncDisposable {
   /** `http://127.0.0.1:<port>`. */
   readonly url: string;
   readonly dir: string;
-  /** What was asked so far, in the order of the answers. */
+  /** The requests so far, in the order of the answers. */
   readonly requests: readonly OriginRequest[];
-  /** Makes the bare repository `<name>.git` with the default branch `main` and no commits. */
+  /** Creates the bare repository `<name>.git` with the default branch `main` and no commits. */
   repository(name: string): Promise<OriginRepository>;
 }
 
 export interface CommitOptions {
-  /** Default `main`; made from the tip of `main`, or as a root commit, when there is none. */
+  /** Default: `main`. A missing branch is created from the tip of `main`, or as a root commit. */
   readonly branch?: string;
 }
 
-/** What a path becomes: a file's text, gone (null), or something other than a plain file. */
+/** The new content of a path: a text, removed (null), or something other than a plain file. */
 export type OriginEntry = string | null | { readonly symlink: string } | { readonly executable: string } | { readonly submodule: CommitSha };
 
 /** A repository of a {@link GitOrigin}, written to by native git over the file system. */
@@ -52,7 +52,7 @@ export interface OriginRepository {
   /** Merges `branch` into `main` with a merge commit. */
   merge(branch: string, message: string): Promise<CommitSha>;
   deleteBranch(name: string): Promise<void>;
-  /** Runs git in the work clone; for what the other methods do not cover. Returns its output, trimmed. */
+  /** Runs git in the work clone, for what the other methods do not cover. Resolves to its output, trimmed. */
   git(...args: string[]): Promise<string>;
 }
 
@@ -78,7 +78,7 @@ export async function startGitOrigin(options: GitOriginOptions = {}): Promise<Gi
     ...(token !== undefined && { authorise: (given) => given?.password === token || given?.username === token }),
   });
   const server = createServer((req, res) => {
-    // Noted as it comes: its client may be done with the answer before it is closed here.
+    // Recorded as it arrives: its client may have finished before the connection closes here.
     requests.push({
       method: req.method ?? '',
       path: req.url ?? '',
@@ -116,7 +116,7 @@ async function createRepository(at: {
   const bareDir = join(at.dir, `${at.name}.git`);
   await runGit(at.dir, ['init', '--quiet', '--bare', '--initial-branch=main', bareDir]);
   const bare = (...args: string[]): Promise<string> => runGit(at.dir, ['--git-dir', bareDir, ...args]);
-  /** The branch that the work clone lacks the newest commit of. Most tests never look into it, so it is filled when one does. */
+  /** The branch whose newest commit the work clone lacks. Most tests never read the clone, so it is updated on demand. */
   let behind: string | undefined;
   let isCloned = false;
 
@@ -163,18 +163,18 @@ async function createRepository(at: {
       return (await bare('rev-parse', 'refs/heads/main')) as CommitSha;
     },
     async deleteBranch(name) {
-      // Straight in the bare repository: git refuses to delete the branch that HEAD names by a push.
+      // Directly in the bare repository: git refuses to delete the branch of HEAD by a push.
       await bare('update-ref', '-d', `refs/heads/${name}`);
     },
   };
 }
 
-/** The input of `git fast-import` for one commit: a process, where an index and a work tree take a dozen. */
+/** The input of `git fast-import` for one commit: one process instead of a dozen with an index and a work tree. */
 function fastImport(commit: {
   readonly branch: string;
   readonly message: string;
   readonly parents: readonly string[];
-  /** What the commit starts from instead of its first parent's tree. */
+  /** The tree to start from instead of the first parent's. */
   readonly tree: string | undefined;
   readonly files: Readonly<Record<string, OriginEntry>>;
 }): string {

@@ -3,7 +3,7 @@ import { helloBytes, HostName, PROTOCOL_VERSION, type Hello } from '@floe/protoc
 import { generateKeyPem, signerFromPem, type Signer } from '@floe/runtime';
 import * as v from 'valibot';
 
-/** A host that a test made up, with its key. */
+/** An invented host, with its key. */
 export interface HostIdentity {
   readonly host: HostName;
   readonly machineId: string;
@@ -14,7 +14,7 @@ export function createHostIdentity(host: string, machineId = 'a'.repeat(32)): Ho
   return { host: v.parse(HostName, host), machineId, signer: signerFromPem('host', generateKeyPem()) };
 }
 
-/** What an agent without any history says first, signed by `identity` for what `changes` make of it. */
+/** The hello of an agent without history, with `changes` applied, signed by `identity`. */
 export function helloOf(identity: HostIdentity, nonce: string, changes: Partial<Hello> = {}): Hello {
   const who = { host: identity.host, machineId: identity.machineId, bootId: 'boot-1', ...changes };
   return {

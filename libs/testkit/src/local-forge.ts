@@ -22,18 +22,18 @@ export interface StatusFault {
 }
 
 export interface LocalForgeOptions {
-  /** Folder that holds the bare repository, `<name>.git`. */
+  /** Folder of the bare repository, `<name>.git`. */
   readonly projectRoot: string;
-  /** `owner/name`, as the API and the webhooks call it; git finds it at `/<name>.git`. */
+  /** `owner/name`, as in the API and the webhooks; git finds it at `/<name>.git`. */
   readonly repository: string;
   readonly webhookSecret: string;
   /** Accepted as the password of git requests and as the bearer token of API requests. */
   readonly token: string;
-  /** Where pushes are announced; may be set later. */
+  /** The URL for webhooks; may be set later. */
   readonly webhookUrl?: string;
 }
 
-/** A moved branch; without `before` it is new, without `after` deleted. */
+/** A moved branch; without `before` it was created, without `after` deleted. */
 export type PushedRef = Pick<RefUpdate, 'ref'> & Partial<RefUpdate>;
 
 const ZERO = '0'.repeat(40);
@@ -124,7 +124,7 @@ export class LocalForge implements AsyncDisposable {
     }
   }
 
-  /** Sends a webhook as GitHub would; `change` may change the body before it is signed, `tamper` anything afterwards. */
+  /** Sends a webhook like GitHub; `change` may change the body before it is signed, `tamper` anything afterwards. */
   async deliver(
     update: PushedRef,
     options: {
@@ -160,7 +160,7 @@ export class LocalForge implements AsyncDisposable {
   async #announce(updates: readonly RefUpdate[]): Promise<void> {
     for (const update of updates) {
       if (this.webhookUrl === undefined) return;
-      // A server that is away misses the push; like GitHub, the forge does not try again by itself.
+      // A server that does not answer misses the push: like GitHub, the forge does not retry.
       await this.deliver(update).then(
         async (response) => await response.arrayBuffer(),
         () => undefined,
@@ -246,12 +246,12 @@ export class LocalForge implements AsyncDisposable {
     if (fault === undefined) answerJson(response, 201, { id: this.statuses.length, ...body });
   }
 
-  /** What is accepted as a password and as a bearer token. */
+  /** The accepted password and bearer token. */
   get token(): string {
     return this.#options.token;
   }
 
-  /** Goes away as a forge that is down; {@link listen} on the same port brings it back. */
+  /** Stops listening, like a forge that is down; {@link listen} on the same port ends that. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#announcing);
     this.#server.closeAllConnections();

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
-/** However busy the machine is, a wait ends after so many times its budget. */
+/** However busy the machine is, a wait ends after this multiple of its budget. */
 const MAX_STRETCH = 8;
 
 /**
- * A wait's budget, in the time of a machine that has nothing else to do: while more wants to run than there are processors,
- * it is used up as much more slowly. What others start must not make a test fail, and what hangs must.
+ * The budget of a wait, in the time of an idle machine: while more processes want to run than there are processors, it is
+ * consumed that much more slowly. The load of others must not make a test fail, but a hang must.
  */
 export class Patience {
   readonly #budgetMs: number;
@@ -24,7 +24,7 @@ export class Patience {
     this.#lookedAt = this.#startedAt;
   }
 
-  /** To be asked again and again: each time counts the time since the last by how busy the machine is. */
+  /** Must be called repeatedly: each call weights the time since the last one by the load of the machine. */
   isOver(): boolean {
     const now = this.#now();
     this.#usedMs += (now - this.#lookedAt) * Math.min(1, availableParallelism() / this.#processes());
@@ -33,7 +33,7 @@ export class Patience {
   }
 }
 
-/** How many processes run or want to, ours among them; 1 where the kernel does not say. */
+/** The number of running and runnable processes, including this one; 1 where the kernel does not report it. */
 function runnableProcesses(): number {
   try {
     return Number(/^procs_running (\d+)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1] ?? 1);

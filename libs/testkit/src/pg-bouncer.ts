@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { unprivilegedIds, type PostgresServer } from './pg-server.ts';
 
-/** Any: the socket's name ends with it. */
+/** Any number: the socket's name ends with it. */
 const PORT = 6432;
 
 /** A real PgBouncer in front of a Postgres, reached through a unix socket. */

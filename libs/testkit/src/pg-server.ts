@@ -7,12 +7,12 @@ import { createInterface } from 'node:readline';
 import { execInTest } from '@floe/runtime';
 import { eventually } from './service-process.ts';
 
-/** The only role of the server; connections are trusted, and come only through the socket in its folder. */
+/** The only role of the server. Connections are trusted, because they are possible only through the socket in its folder. */
 const ROLE = 'floe';
 
 /**
- * Nothing here outlives the test: no need to wait for a disk. What was committed is still there after an `immediate`
- * stop, since the machine goes on (`synchronous_commit=off` would lose it).
+ * The data is not needed after the test, so it need not wait for a disk. Committed data survives an `immediate` stop, because the
+ * machine keeps running (`synchronous_commit=off` would lose it).
  */
 const SETTINGS = [
   'listen_addresses=',
@@ -107,7 +107,7 @@ export class PostgresServer implements AsyncDisposable {
     await exited;
   }
 
-  /** Makes one more database, empty or as a copy of one that nobody is connected to, and returns its URL. */
+  /** Creates another database, empty or as a copy of one without connections, and resolves to its URL. */
   async createDatabase(template?: string): Promise<string> {
     this.#databases += 1;
     const name = `floe_${this.#databases}`;
@@ -115,7 +115,7 @@ export class PostgresServer implements AsyncDisposable {
     return this.#urlOf(name);
   }
 
-  /** The rows that a query gives, of the database `floe`, past everything that has a connection open. */
+  /** Runs a query on the database `floe` through a connection of its own. Resolves to its rows. */
   async query(sql: string): Promise<readonly Readonly<Record<string, unknown>>[]> {
     const args = ['--host', this.#dir, '--username', ROLE, '--dbname', 'floe', '--no-psqlrc', '--no-align', '--tuples-only'];
     const text = await this.#run('psql', [...args, '--command', `select coalesce(json_agg(found), '[]') from (${sql}) found`]);
@@ -193,7 +193,7 @@ export class PostgresServer implements AsyncDisposable {
     return result.stdout;
   }
 
-  /** Not by `exec`, which starts programs as the user that it runs as. */
+  /** Not by `exec`, which starts programs as its own user. */
   async #initdb(): Promise<void> {
     const args = ['-D', this.#dataDir, '--username', ROLE, '--auth', 'trust', '--encoding', 'UTF8', '--locale', 'C', '--no-sync'];
     const child = spawn(join(this.#binDir, 'initdb'), args, { ...this.#ids, cwd: this.#dir, stdio: ['ignore', 'ignore', 'pipe'] });
@@ -222,7 +222,7 @@ async function findBinDir(): Promise<string> {
   const newestFirst = installed.toSorted((left, right) => debianVersion(right) - debianVersion(left));
   const inPath = (process.env['PATH'] ?? '').split(delimiter).map((dir) => join(dir, 'initdb'));
   for (const path of [...inPath, ...newestFirst]) {
-    // PATH often has links to some of the programs only; they all lie where the link goes.
+    // PATH often has links to some of the programs only; all of them are where the link points.
     const initdb = await realpath(path).catch(() => undefined);
     if (initdb !== undefined) return dirname(initdb);
   }

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { exec, execInTest, type ExecResult } from '@floe/runtime';
 import { eventually } from '../service-process.ts';
 
-/** What nspawn ends with when its guest restarts itself. */
+/** nspawn's exit status when its guest restarts itself. */
 const RESTARTS = 133;
 const CGROUPS = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup'];
 const GUEST_ENV = { HOME: '/root', TERM: 'dumb', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
@@ -13,20 +13,20 @@ export interface GuestOptions {
   readonly name: string;
   /** The root file system that guests share, read only. */
   readonly rootfs: string;
-  /** What the guest writes lies below it. */
+  /** The guest's own files are below it. */
   readonly dir: string;
   readonly bridge: string;
   /** `a.b.c.d/bits` */
   readonly address: string;
-  /** A disk of its own for the store, of this size. */
+  /** A separate disk of this size for the store. */
   readonly storeMegabytes?: number | undefined;
-  /** Put over what the shared root file system has: path → content. */
+  /** Files that replace those of the shared root file system: path → content. */
   readonly files: Readonly<Record<string, string>>;
-  /** Of this machine, readable in the guest: path here → path there. */
+  /** Files of this machine that are readable in the guest: path here → path there. */
   readonly readable?: Readonly<Record<string, string>> | undefined;
 }
 
-/** A machine of its own under systemd-nspawn: its systemd, its store, its address; it restarts, and loses its power. */
+/** A machine under systemd-nspawn with its own systemd, store and address. It can be restarted, and lose its power. */
 export class LabGuest implements AsyncDisposable {
   readonly name: string;
   readonly #options: GuestOptions;
@@ -40,7 +40,7 @@ export class LabGuest implements AsyncDisposable {
     this.name = options.name;
   }
 
-  /** The guest's root, as seen from here. */
+  /** The guest's root, as a path of this machine. */
   get root(): string {
     return join(this.#options.dir, this.name, 'root');
   }
@@ -96,7 +96,7 @@ export class LabGuest implements AsyncDisposable {
   #spawn(): void {
     this.#starts += 1;
     const cgroups = CGROUPS.map((cgroup) => `${cgroup}/floe-lab/${this.name}`);
-    // One control group per guest, in each hierarchy that nspawn looks at, or all of them share one.
+    // One control group per guest, in each hierarchy that nspawn uses; otherwise all guests would share one.
     const enter =
       'for group in "$@"; do [ "$group" != -- ] || break; shift; mkdir -p "$group" 2>/dev/null && echo $$ >"$group/cgroup.procs" 2>/dev/null || :; done; shift; exec "$@"';
     const nspawn = [
@@ -140,7 +140,7 @@ export class LabGuest implements AsyncDisposable {
     );
   }
 
-  /** The guest's PID 1, seen from here; undefined while it is off. */
+  /** The pid of the guest's init on this machine; undefined while it is off. */
   async #init(): Promise<number | undefined> {
     const pid = this.#nspawn?.pid;
     if (pid === undefined || this.#nspawn?.exitCode !== null) return undefined;
@@ -151,7 +151,7 @@ export class LabGuest implements AsyncDisposable {
     return undefined;
   }
 
-  /** The main process of a unit, as it is numbered here. */
+  /** The pid of a unit's main process on this machine. */
   async mainPid(unit: string): Promise<number> {
     const inner = await this.sh(`systemctl show ${unit} --property=MainPID --value`);
     const namespace = await readlink(`/proc/${await this.#init()}/ns/pid`);
@@ -178,7 +178,7 @@ export class LabGuest implements AsyncDisposable {
     return result.stdout.trim();
   }
 
-  /** The power fails: PID 1 and all below it are gone at once. */
+  /** A power failure: init and all its descendants are killed immediately. */
   async cutPower(): Promise<void> {
     const init = await this.#init();
     const child = this.#nspawn;
@@ -195,12 +195,12 @@ export class LabGuest implements AsyncDisposable {
     await run('ip', ['link', 'set', this.link, 'down']);
   }
 
-  /** Slows what comes to the guest down. */
+  /** Limits the guest's incoming bandwidth. */
   async slowDown(rate: string): Promise<void> {
     await run('tc', ['qdisc', 'replace', 'dev', this.link, 'root', 'tbf', 'rate', rate, 'burst', '32k', 'latency', '200ms']);
   }
 
-  /** The size of a store's own disk. */
+  /** Resizes the store's own disk. */
   async resizeStore(megabytes: number): Promise<void> {
     await this.sh(`mount -o remount,size=${megabytes}m /nix`);
   }
@@ -209,12 +209,12 @@ export class LabGuest implements AsyncDisposable {
     await run('ip', ['link', 'set', this.link, 'up']);
   }
 
-  /** Where a link of the guest leads; undefined when there is none. */
+  /** The target of a link of the guest; undefined: there is none. */
   async linkTarget(path: string): Promise<string | undefined> {
     return await readlink(this.path(path)).catch(() => undefined);
   }
 
-  /** … of one that only the running guest has: `/run` is no part of its disk. */
+  /** The same for a link that exists only in the running guest: `/run` is not on its disk. */
   async liveLinkTarget(path: string): Promise<string | undefined> {
     const init = await this.#init();
     if (init === undefined) throw new Error(`${this.name} is off`);
@@ -228,7 +228,7 @@ export class LabGuest implements AsyncDisposable {
     );
   }
 
-  /** What became of its processes, for one that is off and should not be. */
+  /** Describes the processes of a guest that is off and should not be. */
   async #processes(): Promise<string> {
     const { pid, exitCode, signalCode } = this.#nspawn ?? {};
     const read = async (of: number, file: string): Promise<string> => (await readFile(`/proc/${of}/${file}`, 'utf8').catch(() => '?')).trim();

@@ -6,12 +6,12 @@ const PROJECT = join(import.meta.dirname, '../../../..');
 export const LAB_SUITES = ['bookworm', 'trixie'] as const;
 export type LabSuite = (typeof LAB_SUITES)[number];
 
-/** The root file system that guests of a suite share: made by scripts/lab-rootfs.sh. */
+/** The root file system that the guests of a suite share, built by scripts/lab-rootfs.sh. */
 export function labRootfs(suite: LabSuite): string {
   return join(PROJECT, '.tools/lab', suite);
 }
 
-/** Whether guests can be started here: as root, with nspawn and their root file system. Otherwise why not. */
+/** Why guests cannot be started on this machine; undefined: they can (as root, with nspawn and their root file system). */
 export async function isLabReady(suite: LabSuite = 'bookworm'): Promise<{ readonly isReady: boolean; readonly why: string }> {
   if (process.getuid?.() !== 0) return { isReady: false, why: 'guests need root' };
   const has = async (path: string): Promise<boolean> =>
@@ -27,7 +27,7 @@ export async function isLabReady(suite: LabSuite = 'bookworm'): Promise<{ readon
 
 const INSTANCES = '/proc/sys/fs/inotify/max_user_instances';
 
-/** A bridge of this machine that guests and the server under test are on, and nobody else. */
+/** A bridge of this machine for the guests and the server under test only. */
 export class LabNetwork implements AsyncDisposable {
   readonly bridge: string;
   readonly #prefix: string;
@@ -37,7 +37,7 @@ export class LabNetwork implements AsyncDisposable {
     this.#prefix = prefix;
   }
 
-  /** `number` tells networks of one machine apart: 0 to 99. */
+  /** `number` distinguishes the networks of one machine: 0 to 99. */
   static async create(number: number): Promise<LabNetwork> {
     const network = new LabNetwork(`floe-lab${number}`, `10.77.${100 + number}`);
     await execInTest('ip', ['link', 'delete', network.bridge]);
@@ -49,7 +49,7 @@ export class LabNetwork implements AsyncDisposable {
       const result = await execInTest('ip', args);
       if (result.exitCode !== 0) throw new Error(`ip ${args.join(' ')}: ${result.stderr}`);
     }
-    // The default is enough for about 25 systemds, and then they hang without a word.
+    // The default suffices for about 25 systemds; more of them hang without an error.
     if (Number(await readFile(INSTANCES, 'utf8')) < 1024) await writeFile(INSTANCES, '1024');
     return network;
   }

@@ -2,11 +2,11 @@ import fc from 'fast-check';
 import * as v from 'valibot';
 import { childrenOf, layerOf, requirementOf, type Layer } from './schema-tree.ts';
 
-/** Longest text and list that is made up, however much longer a schema allows: the longest is tried now and then. */
+/** The longest generated text and list, whatever the schema allows. The schema's maximum is tried occasionally. */
 const USUAL_LENGTH = 24;
 /** Weight of the usual against the longest. */
 const USUALLY = { usual: 20, longest: 1 };
-/** What has broken databases, terminals and dates before. */
+/** Values that have broken databases, terminals and dates before. */
 const NASTY_TEXTS = [
   '',
   ' ',
@@ -26,12 +26,12 @@ const NASTY_TEXTS = [
   '😀',
 ];
 
-/** Deeper lists have fewer items, or a fleet of hosts would take seconds to make up. */
+/** Deeper lists have fewer items; otherwise generating a fleet of hosts would take seconds. */
 const ITEMS_BY_DEPTH = [6, 4, 2];
 
 /**
- * What a schema lets in, with its ends and what is nasty about them more often than chance has it. Whatever the schema
- * then refuses (a check that is a function) is left out.
+ * Values that a schema accepts, with its bounds and nasty values more often than by chance. Values that a function check of the
+ * schema refuses are left out.
  */
 export function arbitraryOf<Schema extends v.GenericSchema>(schema: Schema): fc.Arbitrary<v.InferInput<Schema>> {
   return inputOf(schema, 0);
@@ -62,7 +62,7 @@ function inputOf(whole: v.GenericSchema, depth: number): fc.Arbitrary<unknown> {
       return fc.option(only, { nil: null });
     case 'optional':
     case 'exact_optional':
-      // Left out by whatever holds it.
+      // Filtered by the parent schema.
       return only;
     case 'union':
     case 'variant':
@@ -85,7 +85,7 @@ function numberOf(layer: Layer): fc.Arbitrary<number> {
   const isWhole = layer.actions.some(({ type }) => type === 'integer' || type === 'safe_integer');
   const ends = fc.constantFrom(min, max);
   const small = fc.integer({ min: Math.ceil(min), max: Math.floor(Math.min(max, Math.max(min, 0) + 100)) });
-  // Adding 0 makes -0 the 0 that JSON makes of it.
+  // Adding 0 turns -0 into 0, as JSON does.
   return fc.oneof(ends, small, isWhole ? fc.integer({ min, max }) : fc.double({ min, max, noNaN: true }).map((some) => some + 0));
 }
 
@@ -96,7 +96,7 @@ function textOf(layer: Layer): fc.Arbitrary<string> {
     const bytes = fc.uint8Array({ minLength: 1, maxLength: Math.min(96, Math.floor(maxLength / 4) * 3) });
     return bytes.map((some) => Buffer.from(some).toString('base64'));
   }
-  // The form is a lower bound of what is hostile: where it lets control characters in, they come.
+  // The expression is the minimum: where it allows control characters, they are generated.
   if (form instanceof RegExp) return formed(form, requirementOf(layer, 'min_length') ?? 0, maxLength);
   const longest = fc.constantFrom('x', '\u001B', '\0', '😀', '漢').map((sign) => sign.repeat(Math.floor(maxLength / sign.length)));
   const usual = { maxLength: Math.min(maxLength, USUAL_LENGTH) };
@@ -108,15 +108,15 @@ function textOf(layer: Layer): fc.Arbitrary<string> {
   );
 }
 
-/** Making one takes up to 100 ms, and a message has a dozen of them. */
+/** Generating one takes up to 100 ms, and a message has a dozen. */
 const byForm = new Map<string, fc.Arbitrary<string>>();
 
 function formed(form: RegExp, minLength: number, maxLength: number): fc.Arbitrary<string> {
-  // Any number of one class of characters: its length is the schema's to say.
+  // Characters of one class; the schema decides their number.
   const signs = /^\^(\[[^\]]+\])\*\$$/.exec(form.source)?.[1];
   if (signs !== undefined)
     return fc.string({ unit: formed(new RegExp(`^${signs}$`), 1, 1), minLength, maxLength: Math.min(maxLength, minLength + USUAL_LENGTH) });
-  // A look ahead at the whole text bounds its length; what is made is tried on the form itself.
+  // A lookahead limits the length of the whole text; generated text is checked against the expression itself.
   const source = form.source.replace(/^\^\(\?=[^()]*\)/, '^');
   const made =
     byForm.get(form.source) ??
