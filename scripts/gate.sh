@@ -7,6 +7,7 @@ gate() {
   gate_step types tsc -p .
   if [ -f apps/dashboard/tsconfig.json ]; then gate_step dashboard-types tsc -p apps/dashboard; fi
   gate_step unused knip --no-progress
+  gate_step unused-methods node scripts/gate-methods.ts
 }
 
 # gate_step NAME COMMAND...: its output only when it fails.

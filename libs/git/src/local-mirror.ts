@@ -265,16 +265,6 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         await refs.move(`refs/heads/${VARIANT_BRANCH}`, variant);
         return variant;
       }),
-    readFile: (signal, sha, path) =>
-      reading(signal, async () => {
-        let entry: Pick<TreeEntry, 'oid' | 'type'> | undefined = { oid: (await knownCommit(sha)).tree, type: 'tree' };
-        for (const name of path.split('/')) {
-          entry = entry.type === 'tree' ? (await readTree(entry.oid)).find((each) => each.path === name) : undefined;
-          if (entry === undefined) return undefined;
-        }
-        const blob = entry.type === 'blob' ? await objects.read(entry.oid) : undefined;
-        return blob?.bytes.toString('utf8');
-      }),
   };
 }
 

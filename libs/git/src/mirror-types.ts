@@ -62,5 +62,4 @@ export interface MirrorOperations {
   changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[] | 'unknown'>;
   inspect(sha: CommitSha): Promise<TreeReport>;
   without(sha: CommitSha, paths: readonly string[]): Promise<CommitSha>;
-  readFile(sha: CommitSha, path: string): Promise<string | undefined>;
 }

@@ -22,8 +22,6 @@ function perform(mirror: LocalMirror, call: Call, signal: AbortSignal): Promise<
       return mirror.inspect(signal, ...call.args);
     case 'without':
       return mirror.without(signal, ...call.args);
-    case 'readFile':
-      return mirror.readFile(signal, ...call.args);
   }
 }
 

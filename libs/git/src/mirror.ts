@@ -49,8 +49,6 @@ export interface GitMirror extends AsyncDisposable {
   inspect(sha: CommitSha): Promise<TreeReport>;
   /** The flake URL of a commit like `sha` in which these files cannot be read. */
   flakeUrlWithout(sha: CommitSha, paths: readonly string[]): Promise<string>;
-  /** A file's text (a symbolic link's target) at a commit; undefined: there is no file at that path. */
-  readFile(sha: CommitSha, path: string): Promise<string | undefined>;
   /** The flake URL of a commit on the mirror's branch: `git+file://<dir>?ref=<branch>&rev=<sha>`, with the flake's folder. */
   flakeUrl(sha: CommitSha): string;
 }
@@ -84,7 +82,6 @@ export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
     changedPaths: (from, to) => thread.call('changedPaths', [from, to]),
     inspect: (sha) => thread.call('inspect', [sha]),
     flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await thread.call('without', [sha, paths]), options.directory),
-    readFile: (sha, path) => thread.call('readFile', [sha, path]),
     flakeUrl: (sha) => flakeUrl(dir, branch, sha, options.directory),
     [Symbol.asyncDispose]: () => thread[Symbol.asyncDispose](),
   };

@@ -6,7 +6,6 @@ import { codeOf } from './errors.ts';
 
 /** The refs of a mirror: one file each. Only this package writes them, so none is packed. */
 export interface Refs {
-  read(ref: string): Promise<string | undefined>;
   /** Does nothing when the ref already has this value. */
   move(ref: string, sha: CommitSha): Promise<void>;
 }
@@ -22,7 +21,6 @@ export function openRefs(dir: string, writeWhole: (path: string, content: string
     }
   }
   return {
-    read,
     async move(ref, sha) {
       if ((await read(ref)) === sha) return;
       try {

@@ -113,7 +113,6 @@ class World {
       accept: async () => undefined,
       commit: async () => ({ subject: 's', authorName: 'a', authorEmail: 'a@b', committedAt: 1 }) as never,
       changedPaths: async () => await this.changedPaths(),
-      readFile: async () => undefined,
       inspect: async () => ({ problem: undefined, opaque: [], isComplete: true, submodules: [] }),
       flakeUrlWithout: async (sha) => sha,
       flakeUrl: (sha) => sha,

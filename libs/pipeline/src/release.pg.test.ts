@@ -66,7 +66,7 @@ async function release(): Promise<void> {
 }
 
 async function statement(): Promise<ReleaseStatement> {
-  const latest = await store.releases.latestFor(HOST);
+  const [latest] = await store.releases.latest(repository.id);
   const opened = peek(v.parse(Envelope, JSON.parse(latest?.envelope ?? '')), ReleaseStatement);
   if (opened.kind !== 'opened') throw new Error(opened.message);
   return opened.statement;
@@ -99,7 +99,7 @@ test('an older release is signed again as soon as the clock is corrected, and is
   await release();
   await keeper.keep(repository);
   const before = await statement();
-  const { id, toplevel, sequence } = (await store.releases.latestFor(HOST)) ?? { id: '', toplevel: '' as StorePath, sequence: 0 };
+  const { id, toplevel, sequence } = (await store.releases.latest(repository.id))[0] ?? { id: '', toplevel: '' as StorePath, sequence: 0 };
   const [told] = await store.hosts.desire([{ id, host: HOST, toplevel, sequence }], 1);
   clock.wall += 2_000 * DAY;
   await signFreshness(deps, repository);

@@ -2,7 +2,19 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '@floe/testkit';
 import type { DueStatus } from './outbox-contract.ts';
 import type { Hint } from './store.ts';
-import { commit, newHost, newRepository, presence, publishNext, receive, report, unique, WORLDS, type World } from './test/test-store.ts';
+import {
+  commit,
+  newestRelease,
+  newHost,
+  newRepository,
+  presence,
+  publishNext,
+  receive,
+  report,
+  unique,
+  type World,
+  WORLDS,
+} from './test/test-store.ts';
 
 describe.each(WORLDS)('on $name', ({ open }) => {
   let world: World;
@@ -314,9 +326,9 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await using _listener = await store.hints.listen((hint) => heard.push(name(hint)));
       /** All that was hinted at before is heard when this resolves. */
       async function caughtUp(): Promise<void> {
-        const marker = unique('marker');
-        await store.hints.notify({ topic: 'revision', id: marker });
-        await eventually('the hints arrive', () => (heard.includes(`revision ${marker}`) ? true : undefined));
+        const marker = await newRepository(store);
+        await store.repositories.wake(marker.id);
+        await eventually('the hints arrive', () => (heard.includes(`repository ${marker.id}`) ? true : undefined));
       }
       async function expectAfter(write: () => Promise<unknown>, expected: readonly string[]): Promise<void> {
         await caughtUp();
@@ -334,12 +346,12 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await expectAfter(async () => await store.hosts.connect(ada, presence()), [`host ${ada}`]);
       await expectAfter(async () => await store.reports.store([report(ada, 1), report(bob, 1)]), [`host ${ada}`, `host ${bob}`]);
       const published = await publishNext(store, repository, commit('b'), [ada]);
-      const release = await store.releases.latestFor(ada);
+      const release = await newestRelease(store, ada);
       if (release === undefined) throw new Error('no release');
       await expectAfter(async () => await store.hosts.desire([release], 1), [`host ${ada}`]);
       await expectAfter(async () => await store.hosts.desire([release], 1), []);
       const rollout = await store.rollouts.current(repository.id);
-      await expectAfter(async () => await store.rollouts.complete(rollout?.id ?? '', 1), [`revision ${published.id}`]);
+      await expectAfter(async () => await store.rollouts.setState(rollout?.id ?? '', 'ROLLING', 'COMPLETE', 1), [`revision ${published.id}`]);
     });
 
     test('name hosts while they fit, and say "many" above', async () => {
@@ -364,13 +376,14 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     });
 
     test('end when nobody listens any more', async () => {
-      const { hints } = world.store;
+      const { store } = world;
+      const { hints } = store;
       const first: Hint[] = [];
       const second: Hint[] = [];
       const ended = await hints.listen((hint) => first.push(hint));
       await using _staying = await hints.listen((hint) => second.push(hint));
       await ended[Symbol.asyncDispose]();
-      await hints.notify({ topic: 'outbox' });
+      await store.repositories.wake((await newRepository(store)).id);
       await eventually('the hint arrives', () => (second.length > 0 ? true : undefined));
       expect(first).toEqual([]);
     });

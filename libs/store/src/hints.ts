@@ -35,7 +35,6 @@ export async function notifyHosts(db: Database, hosts: readonly HostName[]): Pro
 
 export function createHintChannel(connection: Connection, logger: Logger): HintChannel {
   return {
-    notify: async (hint) => await notify(connection.db, hint),
     isHeard: async () => await Promise.resolve(!connection.isDeaf()),
     listen: async (onHint) =>
       await connection.listen((payload) => {

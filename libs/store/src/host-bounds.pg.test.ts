@@ -1,6 +1,6 @@
 import type { HostName } from '@floe/model';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { commit, newHost, newRepository, path, presence, publishNext, report, WORLDS, type World } from './test/test-store.ts';
+import { commit, newestRelease, newHost, newRepository, path, presence, publishNext, report, type World, WORLDS } from './test/test-store.ts';
 import type { Repository } from './records.ts';
 
 const FLOOD = 3_000;
@@ -25,7 +25,7 @@ describe.each(WORLDS)('what one host can fill on $name', ({ open, name }) => {
   test('reports, logs and quarantines have an end, whatever it says it put back', async () => {
     await enrolled();
     const { store } = world;
-    const released = (await store.releases.latestFor(host))?.toplevel;
+    const released = (await newestRelease(store, host))?.toplevel;
     if (released === undefined) throw new Error('no release');
     const log = 'x'.repeat(200);
     for (let start = 1; start <= FLOOD; start += BATCH) {
@@ -63,7 +63,7 @@ describe.each(WORLDS)('what one host can fill on $name', ({ open, name }) => {
   test('directives are kept once per epoch, and the newest only', async () => {
     await enrolled();
     const { store, query } = world;
-    const release = await store.releases.latestFor(host);
+    const release = await newestRelease(store, host);
     if (release === undefined) throw new Error('no release');
     for (let epoch = 1; epoch <= 300; epoch += 1) {
       const told = { host, epoch, releaseId: release.id, mode: 'activate', issuedAt: epoch };

@@ -103,17 +103,6 @@ async function desire(db: Database, wanted: readonly ReleaseRef[], at: number): 
   });
 }
 
-async function undesire(db: Database, host: HostName): Promise<void> {
-  await db.transaction(async (tx) => {
-    const changed = await tx
-      .update(hosts)
-      .set({ desiredReleaseId: null, desiredToplevel: null, desiredSequence: null, desiredSince: null })
-      .where(and(eq(hosts.host, host), sql`${hosts.desiredReleaseId} is not null`))
-      .returning({ host: hosts.host });
-    if (changed.length > 0) await notify(tx, { topic: 'host', host });
-  });
-}
-
 /**
  * In one transaction: a pass that sees the quarantine gone sees the mark too, or it would offer the system without it,
  * and the agent, which keeps a quarantine of its own, would pass it over.
@@ -132,11 +121,10 @@ async function retry(db: Database, host: HostName, toplevel: StorePath): Promise
   });
 }
 
-export function createHostDesired(db: Database, clock: Clock): Pick<HostStore, 'situation' | 'desire' | 'undesire' | 'retry'> {
+export function createHostDesired(db: Database, clock: Clock): Pick<HostStore, 'situation' | 'desire' | 'retry'> {
   return {
     situation: async (repositoryId, names) => await situation(db, repositoryId, names, clock.now()),
     desire: async (wanted, at) => await desire(db, wanted, at),
-    undesire: async (host) => await undesire(db, host),
     retry: async (host, toplevel) => await retry(db, host, toplevel),
   };
 }

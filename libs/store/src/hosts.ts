@@ -94,10 +94,6 @@ export function createHostStore(db: Database, clock: Clock, leftOut: LeftOutRows
         .orderBy(asc(hosts.host));
       return toHostRows(rows, (bad) => (names === undefined ? leftOut.set('hosts', bad) : undefined));
     },
-    async byPublicKey(publicKey) {
-      const [row] = await db.select().from(hosts).where(eq(hosts.publicKey, publicKey)).limit(1);
-      return row === undefined ? undefined : toHostRow(row);
-    },
     enrol: async (enrolment) => await enrol(db, enrolment),
     revoke: async (host, at) => await mark(host, { revokedAt: at }),
     markCloned: async (host, at) => await mark(host, { clonedAt: at }),

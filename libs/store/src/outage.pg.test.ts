@@ -83,6 +83,7 @@ test('calls that are under way when the database dies fail as unreachable or wer
 
 test('listening comes back by itself, also after an outage that outlasts several tries', async () => {
   const world = await start();
+  const repository = await newRepository(world.store);
   const heard: Hint[] = [];
   await using _listener = await world.store.hints.listen((hint) => heard.push(hint));
   for (const awayMs of [0, 3_000]) {
@@ -95,7 +96,7 @@ test('listening comes back by itself, also after an outage that outlasts several
     await eventually(
       'a hint is heard again',
       async () => {
-        await world.store.hints.notify({ topic: 'outbox' });
+        await world.store.repositories.wake(repository.id);
         return heard.length > 0 ? true : undefined;
       },
       { timeoutMs: 30_000 },

@@ -1,6 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { HostName } from '@floe/model';
-import { commit, newHost, newRelease, newRepository, path, publishNext, receive, toBuilding, WORLDS, type World } from './test/test-store.ts';
+import {
+  commit,
+  newestRelease,
+  newHost,
+  newRelease,
+  newRepository,
+  path,
+  publishNext,
+  receive,
+  toBuilding,
+  type World,
+  WORLDS,
+} from './test/test-store.ts';
 
 describe.each(WORLDS)('on $name', ({ open }) => {
   let world: World;
@@ -270,7 +282,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         kind: 'stale',
         state: 'SUPERSEDED',
       });
-      expect(await store.releases.latestFor(host)).toBeUndefined();
+      expect(await newestRelease(store, host)).toBeUndefined();
       expect(await store.rollouts.forRevision(overtaken.id)).toBeUndefined();
     });
 
@@ -284,7 +296,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         'code 22021, method publish',
       );
       expect(await store.revisions.get(revision.id)).toMatchObject({ state: 'BUILDING', publishedAt: undefined });
-      expect(await store.releases.latestFor(good)).toBeUndefined();
+      expect(await newestRelease(store, good)).toBeUndefined();
     });
 
     test('supersedes the rollouts before it, and leaves ended ones', async () => {
@@ -297,7 +309,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       ];
       const four = await (async () => {
         const rollout = await store.rollouts.current(repository.id);
-        expect(await store.rollouts.complete(rollout?.id ?? '', 70)).toBe(true);
+        expect(await store.rollouts.setState(rollout?.id ?? '', 'ROLLING', 'COMPLETE', 70)).toBe(true);
         return await publishNext(store, repository, commit('4'), []);
       })();
       const states = await Promise.all([one, two, three, four].map(async ({ id }) => (await store.rollouts.forRevision(id))?.state));
@@ -314,11 +326,11 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await store.rollouts.setState(id, 'SOAKING', 'COMPLETE', 60)).toBe(false);
       expect(await store.rollouts.setState(id, 'ROLLING', 'COMPLETE', 60)).toBe(true);
       expect(await store.rollouts.current(repository.id)).toMatchObject({ state: 'COMPLETE', completedAt: 60 });
-      expect(await store.rollouts.complete(id, 70)).toBe(false);
-      expect(await store.rollouts.reopen(id, 80)).toBe(true);
-      expect(await store.rollouts.reopen(id, 80)).toBe(false);
+      expect(await store.rollouts.setState(id, 'ROLLING', 'COMPLETE', 70)).toBe(false);
+      expect(await store.rollouts.setState(id, 'COMPLETE', 'ROLLING', 80)).toBe(true);
+      expect(await store.rollouts.setState(id, 'COMPLETE', 'ROLLING', 80)).toBe(false);
       expect(await store.rollouts.current(repository.id)).toMatchObject({ state: 'ROLLING', completedAt: undefined });
-      expect(await store.rollouts.complete(id, 90)).toBe(true);
+      expect(await store.rollouts.setState(id, 'ROLLING', 'COMPLETE', 90)).toBe(true);
     });
   });
 
@@ -333,7 +345,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         [ada, 2],
         [bob, 1],
       ]);
-      const latest = await store.releases.latestFor(ada);
+      const latest = await newestRelease(store, ada);
       expect(latest?.sequence).toBe(2);
       expect(await store.releases.byIds([latest?.id ?? '', 'none'])).toEqual([latest]);
     });
@@ -365,10 +377,10 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const host = newHost();
       const statement = { repositoryId: repository.id, host, sequence: 9, toplevel: path('x'), commit: commit('9'), issuedAt: 1, envelope: '{}' };
       await store.releases.importStatement(statement);
-      const imported = await store.releases.latestFor(host);
+      const imported = await newestRelease(store, host);
       expect(imported).toMatchObject({ sequence: 9, toplevel: path('x'), revisionId: undefined });
       await store.releases.importStatement({ ...statement, toplevel: path('y') });
-      expect(await store.releases.latestFor(host)).toEqual(imported);
+      expect(await newestRelease(store, host)).toEqual(imported);
     });
 
     test('of a revision that was never published does not come back', async () => {
@@ -378,7 +390,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const revision = await receive(store, repository, commit('a'));
       await receive(store, repository, commit('b'));
       await store.releases.importStatement({ repositoryId: repository.id, ...newRelease(revision, host, path('x')) });
-      expect(await store.releases.latestFor(host)).toBeUndefined();
+      expect(await newestRelease(store, host)).toBeUndefined();
     });
 
     test('has a freshness statement that is only replaced by a newer one', async () => {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, PgBouncer, startPostgres, type PostgresServer } from '@floe/testkit';
 import { openStore } from './open.ts';
 import type { Hint, Store } from './store.ts';
-import { commit, newHost, newRepository, publishNext, storeDeps } from './test/test-store.ts';
+import { commit, newestRelease, newHost, newRepository, publishNext, storeDeps } from './test/test-store.ts';
 
 let server: PostgresServer;
 beforeAll(async () => {
@@ -28,7 +28,7 @@ describe.each(['session', 'transaction'] as const)('behind PgBouncer in %s mode'
     await publishNext(store, repository, commit('1'), hosts);
     await Promise.all([
       ...hosts.map(async (host) => await store.hosts.retry(host, '/nix/store/x' as never)),
-      ...hosts.map(async (host) => await store.releases.latestFor(host)),
+      ...hosts.map(async (host) => await newestRelease(store, host)),
       ...Array.from({ length: 50 }, async () => await store.repositories.wake(repository.id)),
     ]);
     expect((await store.repositories.get(repository.id)).hintCount).toBe(50);
@@ -39,8 +39,8 @@ describe.each(['session', 'transaction'] as const)('behind PgBouncer in %s mode'
     const heard: Hint[] = [];
     await using _listener = await store.hints.listen((hint) => heard.push(hint));
     await eventually('it is known whether hints are heard', async () => ((await store.hints.isHeard()) === (mode === 'session') ? true : undefined));
-    await store.hints.notify({ topic: 'outbox' });
-    await eventually('a hint comes', () => (heard.some(({ topic }) => topic === 'outbox') ? true : undefined), { timeoutMs: 10_000 });
+    await store.repositories.wake((await newRepository(store)).id);
+    await eventually('a hint comes', () => (heard.some(({ topic }) => topic === 'repository') ? true : undefined), { timeoutMs: 10_000 });
   });
 });
 

@@ -5,12 +5,12 @@ import type { PostgresPool } from './postgres-pool.ts';
 type Parameters = Exclude<globalThis.Parameters<postgres.Sql['unsafe']>[1], undefined>;
 type QueryOptions = globalThis.Parameters<postgres.Sql['unsafe']>[2];
 
-/** A statement as Drizzle waits for it: itself for rows as objects, `values()` for rows as arrays. */
+/** A statement as Drizzle waits for it: itself for rows as objects, `values()` for rows as arrays. @uncalled Drizzle calls it. */
 interface Statement extends PromiseLike<unknown> {
   values(): Promise<unknown>;
 }
 
-/** The part of postgres.js that Drizzle uses. */
+/** The part of postgres.js that Drizzle uses. @uncalled Drizzle calls it. */
 interface DrizzleClient {
   readonly options: { readonly parsers: Record<string, unknown>; readonly serializers: Record<string, unknown> };
   unsafe(query: string, parameters?: Parameters, options?: QueryOptions): Statement;

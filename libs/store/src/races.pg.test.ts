@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startPostgres, type PostgresServer } from '@floe/testkit';
 import { openStore } from './open.ts';
 import type { Store } from './store.ts';
-import { commit, newHost, newRelease, newRepository, path, receive, report, storeDeps, toBuilding } from './test/test-store.ts';
+import { commit, newestRelease, newHost, newRelease, newRepository, path, receive, report, storeDeps, toBuilding } from './test/test-store.ts';
 
 // Two processes on one Postgres, each with several connections. Every race is run often: a lost one shows as a failure
 // now and then, never as a failure of code that is right.
@@ -93,7 +93,7 @@ describe('of two processes at once', () => {
         receive(two, repository, commit('b')),
       ]);
       const after = await one.revisions.get(revision.id);
-      const release = await one.releases.latestFor(host);
+      const release = await newestRelease(one, host);
       ends.add(`${published.kind}, ${after?.state}, ${release === undefined ? 'no release' : 'a release'}`);
     });
     for (const end of ends) expect(['published, PUBLISHED, a release', 'stale, SUPERSEDED, no release']).toContain(end);
@@ -113,7 +113,7 @@ describe('of two processes at once', () => {
         issuedAt: 1,
         envelope: '{}',
       });
-      const release = await one.releases.latestFor(host);
+      const release = await newestRelease(one, host);
       if (release === undefined) throw new Error('no release');
       const desires = await Promise.all([one, two, one, two].map(async (store) => await store.hosts.desire([release], 1)));
       expect(desires.flat()).toEqual([{ host, epoch: 1 }]);
@@ -160,7 +160,8 @@ describe('of two processes at once', () => {
   test('hints of one reach the other', async () => {
     const heard = Promise.withResolvers<unknown>();
     await using _listener = await two.hints.listen(heard.resolve);
-    await one.hints.notify({ topic: 'outbox' });
-    expect(await heard.promise).toEqual({ topic: 'outbox' });
+    const { id } = await newRepository(one);
+    await one.repositories.wake(id);
+    expect(await heard.promise).toEqual({ topic: 'repository', id });
   });
 });

@@ -1,4 +1,4 @@
-import { and, desc, eq, sql } from 'drizzle-orm';
+import { and, eq, sql } from 'drizzle-orm';
 import { isEndedRevision } from '@floe/model';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
@@ -10,7 +10,7 @@ import { newestPerHost, toRelease } from './release-rows.ts';
 import { Int8, isOneOf } from './rows.ts';
 import type { ReleaseStore } from './store.ts';
 import { freshness, hosts, releases, revisions } from './tables/index.ts';
-import { isReadableCounter, readableCounter, readableTime, type LeftOutRows } from './unreadable.ts';
+import { readableCounter, readableTime, type LeftOutRows } from './unreadable.ts';
 
 /**
  * Statements are logged before they are published. Of a revision that ended without being published the statement was
@@ -57,15 +57,6 @@ export function createReleaseStore(db: Database, leftOut: LeftOutRows): ReleaseS
     publish: async (revisionId, news, at) => await publish(db, revisionId, news, at),
     importStatement: async (release) => await importStatement(db, release),
     latest: async (repositoryId) => await newestPerHost(db, repositoryId, (bad) => leftOut.set('releases', bad)),
-    async latestFor(host) {
-      const [row] = await db
-        .select()
-        .from(releases)
-        .where(and(eq(releases.host, host), isReadableCounter(releases.sequence)))
-        .orderBy(desc(releases.sequence))
-        .limit(1);
-      return row === undefined ? undefined : toRelease(row)[0];
-    },
     byIds: async (ids) => (await db.select().from(releases).where(isOneOf(releases.id, ids))).flatMap(toRelease),
     commitsOf: async (systems) => await commitsOf(db, systems),
     async saveFreshness(repositoryId, envelope, sequence, asOf) {

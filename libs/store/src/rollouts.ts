@@ -1,5 +1,5 @@
 import { ROLLOUT_STATES, type RolloutState } from '@floe/model';
-import { and, desc, eq, inArray, type SQL } from 'drizzle-orm';
+import { and, desc, eq, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import { isReadableCounter } from './unreadable.ts';
@@ -8,15 +8,14 @@ import { RowReader } from './row-reader.ts';
 import { withoutNulls } from './rows.ts';
 import type { RolloutStore } from './store.ts';
 import { revisions, rollouts } from './tables/index.ts';
-import { UNFINISHED_ROLLOUT } from './tables/unfinished.ts';
 
-/** Moves a rollout that is in one of `from`: the condition lets one of two servers win, the other learns it by `false`. */
-async function move(db: Database, id: string, from: readonly RolloutState[], to: RolloutState, at: number): Promise<boolean> {
+/** Moves a rollout that is in `from`: the condition lets one of two servers win, the other learns it by `false`. */
+async function move(db: Database, id: string, from: RolloutState, to: RolloutState, at: number): Promise<boolean> {
   return await db.transaction(async (tx) => {
     const [moved] = await tx
       .update(rollouts)
       .set({ state: to, completedAt: to === 'COMPLETE' ? at : null })
-      .where(and(eq(rollouts.id, id), inArray(rollouts.state, [...from])))
+      .where(and(eq(rollouts.id, id), eq(rollouts.state, from)))
       .returning({ revisionId: rollouts.revisionId });
     if (moved === undefined) return false;
     await notify(tx, { topic: 'revision', id: moved.revisionId });
@@ -61,8 +60,6 @@ export function createRolloutStore(db: Database): Omit<RolloutStore, 'stories'> 
   return {
     current: async (repositoryId) => await one(eq(revisions.repositoryId, repositoryId)),
     forRevision: async (revisionId) => await one(eq(rollouts.revisionId, revisionId)),
-    setState: async (id, from, to, at) => await move(db, id, [from], to, at),
-    complete: async (id, at) => await move(db, id, UNFINISHED_ROLLOUT, 'COMPLETE', at),
-    reopen: async (id, at) => await move(db, id, ['COMPLETE'], 'ROLLING', at),
+    setState: async (id, from, to, at) => await move(db, id, from, to, at),
   };
 }

@@ -66,7 +66,6 @@ export type Hint =
   | { readonly topic: 'outbox' };
 
 export interface HintChannel {
-  notify(hint: Hint): Promise<void>;
   /** False when the database's notifications were found not to come through: hints then come late, from polling. */
   isHeard(): Promise<boolean>;
   /**
@@ -184,7 +183,6 @@ export interface ReleaseStore {
   importStatement(release: NewRelease & { readonly repositoryId: string }): Promise<boolean>;
   /** The newest release of each host. */
   latest(repositoryId: string): Promise<readonly Release[]>;
-  latestFor(host: HostName): Promise<Release | undefined>;
   /** In no order; ids that are not there are left out. */
   byIds(ids: readonly string[]): Promise<readonly Release[]>;
   /** The commits that systems came with: for each that is known, that of the newest release. In no order. */
@@ -209,10 +207,6 @@ export interface RolloutStore {
   stories(revisionIds: readonly string[]): Promise<readonly RolloutStory[]>;
   /** False when it was not in `from` any more. */
   setState(id: string, from: RolloutState, to: RolloutState, at: Timestamp): Promise<boolean>;
-  /** Ends an unfinished rollout well. False when it had ended already. */
-  complete(id: string, at: Timestamp): Promise<boolean>;
-  /** A COMPLETE rollout rolls again (a host left it). False when it was not COMPLETE. */
-  reopen(id: string, at: Timestamp): Promise<boolean>;
 }
 
 export interface HostStore {
@@ -221,7 +215,6 @@ export interface HostStore {
   get(host: HostName): Promise<HostRow | undefined>;
   /** All, or those named; by host name. */
   list(repositoryId: string, hosts?: readonly HostName[]): Promise<readonly HostRow[]>;
-  byPublicKey(publicKey: string): Promise<HostRow | undefined>;
   /** Sets the host's key; ends a revocation and a clone quarantine; the agent's reports count from 1 again. */
   enrol(enrolment: {
     readonly host: HostName;
@@ -258,13 +251,14 @@ export interface HostStore {
   situation(repositoryId: string, hosts: readonly HostName[] | undefined): Promise<readonly StoredSituation[]>;
   /** Sets each host's desired release with a new epoch, and returns those; a repeat changes nothing. */
   desire(wanted: readonly ReleaseRef[], at: Timestamp): Promise<readonly { readonly host: HostName; readonly epoch: number }[]>;
-  undesire(host: HostName, at: Timestamp): Promise<void>;
   /**
    * A person has the host try again: lets go of its quarantine of `toplevel`, and marks its directives as a retry until
    * the agent has accepted one of them (`HostRow.retryEpoch`). Returns the new epoch.
    */
   retry(host: HostName, toplevel: StorePath): Promise<number>;
+  /** @uncalled Pins are made by SQL until there is a command: resolve() follows them. */
   pin(pin: Pin): Promise<void>;
+  /** @uncalled As {@link pin}. */
   unpin(host: HostName, kind: PinKind): Promise<void>;
   /** Does nothing when the toplevel is quarantined there already, or was never released to the host. */
   quarantine(host: HostName, toplevel: StorePath, reason: string, at: Timestamp): Promise<void>;
@@ -302,7 +296,7 @@ export interface TokenStore {
   createApiToken(name: string, token: string, at: Timestamp): Promise<'created' | 'name-taken'>;
   findApiToken(token: string): Promise<{ readonly name: string; readonly lastUsedAt?: Timestamp | undefined } | undefined>;
   hasApiTokens(): Promise<boolean>;
-  /** False when there was none of that name. */
+  /** False when there was none of that name. @uncalled Operators delete the row until there is a command: sessions end with it. */
   revokeApiToken(name: string): Promise<boolean>;
   /** A signed-in browser: `secret` stands for the token. False when there is no such token. */
   createSession(secret: string, token: string, now: Timestamp): Promise<boolean>;
@@ -323,7 +317,7 @@ export interface TokenStore {
 
 export interface AuditStore {
   append(entry: AuditEntry): Promise<void>;
-  /** Newest first. */
+  /** Newest first. @uncalled Administrators read the table: tests read it as they do. */
   list(limit: number): Promise<readonly AuditEntry[]>;
   /** Forgets entries of before; says how many. */
   prune(before: Timestamp): Promise<number>;

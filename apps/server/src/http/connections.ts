@@ -15,7 +15,7 @@ export interface ConnectionLimits {
 const LIMITS: ConnectionLimits = { maxWaiting: 2_000, lookMs: 15_000, minProgressBytes: 15 * 1024 };
 
 export interface ConnectionWatch extends Disposable {
-  /** Cuts answers that did not move since the last look. */
+  /** Cuts answers that did not move since the last look. @uncalled Tests look at times of their own. */
   look(): void;
 }
 

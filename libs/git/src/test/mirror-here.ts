@@ -30,7 +30,6 @@ export function mirrorHere(options: MirrorOptions & { readonly maxPacks?: number
     changedPaths: async (from, to) => await mirror.changedPaths(never, from, to),
     inspect: async (sha) => await mirror.inspect(never, sha),
     flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await mirror.without(never, sha, paths), directory),
-    readFile: async (sha, path) => await mirror.readFile(never, sha, path),
     flakeUrl: (sha) => flakeUrl(dir, branch, sha, directory),
     [Symbol.asyncDispose]: async () => undefined,
   };

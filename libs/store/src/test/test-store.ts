@@ -4,7 +4,7 @@ import { silentLogger, systemClock, type Clock } from '@floe/runtime';
 import { startPostgres } from '@floe/testkit';
 import postgres from 'postgres';
 import { openStore, type StoreDeps } from '../open.ts';
-import type { HostPresence, NewRelease, Repository, Revision, StoredReport } from '../records.ts';
+import type { HostPresence, NewRelease, Release, Repository, Revision, StoredReport } from '../records.ts';
 import type { Store } from '../store.ts';
 
 /** The migrations of this checkout. */
@@ -100,6 +100,12 @@ export async function toBuilding(store: Store, id: string): Promise<void> {
 
 export function newRelease(revision: Revision, host: HostName, toplevel: StorePath): NewRelease {
   return { host, sequence: revision.sequence, toplevel, commit: revision.sha, issuedAt: 40, envelope: JSON.stringify({ toplevel }) };
+}
+
+/** The newest release of a host. */
+export async function newestRelease(store: Store, host: HostName): Promise<Release | undefined> {
+  const row = await store.hosts.get(host);
+  return row === undefined ? undefined : (await store.releases.latest(row.repositoryId)).find((release) => release.host === host);
 }
 
 /** A published revision that gives each of `hosts` a system of its own. */
