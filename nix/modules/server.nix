@@ -53,6 +53,7 @@ let
     FLOE_GITHUB_APP_ID = cfg.github.appId;
     FLOE_GITHUB_INSTALLATION_ID = cfg.github.installationId;
     FLOE_POLL_SECONDS = cfg.pollSeconds;
+    FLOE_HISTORY_DAYS = cfg.historyDays;
     FLOE_EVALUATION_TIMEOUT_SECONDS = cfg.evaluationTimeoutSeconds;
     FLOE_EVALUATION_MEMORY_MIB = cfg.evaluationMemoryMib;
     FLOE_BUILD_TIMEOUT_SECONDS = cfg.buildTimeoutSeconds;
@@ -157,6 +158,11 @@ in
       type = types.ints.positive;
       default = 180;
       description = "How often the repository is looked at without a webhook.";
+    };
+    historyDays = mkOption {
+      type = types.ints.positive;
+      default = 90;
+      description = "How long past commits, their evaluations and releases, reports, directives and sent statuses are kept.";
     };
     evaluationTimeoutSeconds = mkOption {
       type = types.ints.positive;

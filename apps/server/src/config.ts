@@ -53,6 +53,8 @@ export interface Config {
   /** The substituter that agents are told. */
   readonly substituter: string;
   readonly pollMs: number;
+  /** How long commits, releases, reports and what else is past is kept. */
+  readonly historyMs: number;
   readonly limits: Limits;
   /** Of one build. Undefined: a share of this machine's memory. */
   readonly buildMemoryBytes: number | undefined;
@@ -157,6 +159,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     github,
     substituter: checked('FLOE_CACHE_URL', Url, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),
     pollMs: 1000 * count('FLOE_POLL_SECONDS', 180, 'seconds'),
+    historyMs: 24 * 3600 * 1000 * count('FLOE_HISTORY_DAYS', 90, 'days'),
     limits: {
       evaluationTimeoutMs: 1000 * count('FLOE_EVALUATION_TIMEOUT_SECONDS', 600, 'seconds'),
       evaluationMemoryBytes: MIB * count('FLOE_EVALUATION_MEMORY_MIB', 8192, 'MiB'),

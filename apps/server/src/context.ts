@@ -224,7 +224,7 @@ export async function createServerContext(config: Config, logger: Logger, system
         steering.run(running),
         announcer.run(running, () => outboxWake.wake()),
         pipeline,
-        keepHouse({ store, clock, logger, troubles }, running),
+        keepHouse({ store, clock, logger, troubles, historyMs: config.historyMs }, running),
       ];
       if (config.github !== undefined) loops.push(postStatuses(store, config, { clock, random, logger }, outboxWake, running));
       for (const loop of loops) loop.catch(() => failed.abort());

@@ -3,7 +3,7 @@ import { silentLogger, systemClock, Troubles } from '@floe/runtime';
 import { TABLE_NAMES } from '@floe/store';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { newHost, newRepository, WORLDS, type World } from '../../../libs/store/src/test/test-store.ts';
+import { newHost, newRepository, report, WORLDS, type World } from '../../../libs/store/src/test/test-store.ts';
 import { GROWTH, keepHouse } from './housekeeping.ts';
 
 // Every table that a host, a pusher or a stranger can grow has a bound, and an age where the bound moves with time.
@@ -85,6 +85,48 @@ test('what is old goes from each table that has an age', async () => {
     rollouts: 200,
   });
   expect((await store.hosts.get(host))?.refused).toBeUndefined();
+});
+
+test('history goes after as long as the operator said, and nothing else does', async () => {
+  const { store } = world;
+  const host = newHost();
+  const repository = await newRepository(store);
+  await store.hosts.ensure(repository.id, [host]);
+  const day = YEAR_MS / 365;
+  const [at, now] = [10 * YEAR_MS, 10 * YEAR_MS + 20 * day];
+  const push = { forge: 'github', id: 'young', event: 'push', outcome: 'ignored', receivedAt: at } as const;
+  await store.deliveries.record(push);
+  await store.reports.store([1, 2].map((seq) => report(host, seq, { receivedAt: at })));
+  const clock = { ...systemClock, now: () => now };
+  const round = async (historyMs: number): Promise<number> => {
+    const stopping = new AbortController();
+    const sleep = async (): Promise<void> => await Promise.resolve(stopping.abort());
+    const deps = { store, logger: silentLogger, clock: { ...clock, sleep }, historyMs };
+    await keepHouse({ ...deps, troubles: new Troubles(deps) }, stopping.signal);
+    return (await store.reports.list(host, 10)).length;
+  };
+  expect(await round(21 * day)).toBe(2);
+  expect(await round(19 * day)).toBe(1);
+  expect(await store.deliveries.record(push)).toBe('duplicate');
+});
+
+test('more than one statement removes goes too, and what a host runs or booted stays', async () => {
+  const { store, query } = world;
+  const repository = await newRepository(store);
+  const host = newHost();
+  await store.hosts.ensure(repository.id, [host]);
+  const key = repository.id.slice(0, 8);
+  await query(`
+    insert into releases (id, repository_id, host, sequence, toplevel, commit, issued_at, envelope)
+    select '${key}' || n, '${repository.id}', '${host}', n, '/nix/store/${'0'.repeat(32)}-' || n, lpad('', 40, '0'), 1, '{}' from generate_series(1, 12000) n;
+    update hosts set state_toplevel = '/nix/store/${'0'.repeat(32)}-5', observed = '${JSON.stringify({
+      current: `/nix/store/${'0'.repeat(32)}-7`,
+      booted: `/nix/store/${'0'.repeat(32)}-9`,
+      profile: { generation: 1, toplevel: `/nix/store/${'0'.repeat(32)}-11` },
+    })}' where host = '${host}'`);
+  expect(await store.releases.prune(2)).toBe(12_000 - 5);
+  const left = await query(`select sequence::int from releases where host = '${host}' order by sequence`);
+  expect(left.map(({ sequence }) => sequence)).toEqual([5, 7, 9, 11, 12_000]);
 });
 
 const HOSTS = ['one', 'two', 'three'] as const;

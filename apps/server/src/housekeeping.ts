@@ -8,8 +8,13 @@ const DAY_MS = 24 * HOUR_MS;
 export type Growth =
   /** There is never more than this. */
   | { readonly bound: string }
-  /** And rows that are older go; `prune` says how many went. */
-  | { readonly bound: string; readonly keepMs: number; readonly prune: (store: Store, before: number) => Promise<number> };
+  /** And rows that are older go; `prune` says how many went. `isHistory`: how old is for the operator to say. */
+  | {
+      readonly bound: string;
+      readonly keepMs: number;
+      readonly isHistory?: true;
+      readonly prune: (store: Store, before: number) => Promise<number>;
+    };
 
 /**
  * Every table, with what keeps a host, a pusher or a stranger from filling it. A new table does not compile before it is
@@ -49,17 +54,20 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   directives: {
     bound: '200 of each host',
     keepMs: 90 * DAY_MS,
+    isHistory: true,
     prune: async (store, before) => await store.hosts.pruneDirectives(before),
   },
   reports: {
     bound: '1,000 of each of the last 4 series of a host, 200 of them with a log',
     // What the page and `floe hosts NAME` look back on; each host's newest report stays.
     keepMs: 90 * DAY_MS,
+    isHistory: true,
     prune: async (store, before) => await store.reports.prune(before),
   },
   status_outbox: {
     bound: 'three of each commit',
     keepMs: 90 * DAY_MS,
+    isHistory: true,
     prune: async (store, before) => await store.outbox.prune(before),
   },
   repositories: { bound: 'a row per repository and branch in the settings' },
@@ -72,11 +80,13 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   releases: {
     bound: 'one of each host and commit; of old ones those that a host may still be told',
     keepMs: 90 * DAY_MS,
+    isHistory: true,
     prune: async (store, before) => await store.releases.prune(before),
   },
   revisions: {
     bound: 'one of each commit; of old ones the newest 200, and those that releases are of',
     keepMs: 90 * DAY_MS,
+    isHistory: true,
     prune: async (store, before) => await store.revisions.prune(before),
   },
   evaluations: { bound: 'a row per host of a revision: they go with the age of revisions' },
@@ -86,11 +96,17 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   server: { bound: 'one row' },
 };
 
+export interface HousekeepingDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly troubles: Troubles;
+  /** How long history is kept, where the operator said so. */
+  readonly historyMs?: number;
+}
+
 /** Forgets what nobody looks at any more, every hour until `signal` aborts. */
-export async function keepHouse(
-  { store, clock, logger, troubles }: { readonly store: Store; readonly clock: Clock; readonly logger: Logger; readonly troubles: Troubles },
-  signal: AbortSignal,
-): Promise<void> {
+export async function keepHouse({ store, clock, logger, troubles, historyMs }: HousekeepingDeps, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     const now = clock.now();
     try {
@@ -99,9 +115,16 @@ export async function keepHouse(
         Object.entries(GROWTH),
         ([table]) => `table ${table}`,
         async ([table, growth]) => {
-          const removed = 'prune' in growth ? await growth.prune(store, now - growth.keepMs) : 0;
+          const keepMs = 'prune' in growth ? ((growth.isHistory === true ? historyMs : undefined) ?? growth.keepMs) : 0;
+          const removed = 'prune' in growth ? await growth.prune(store, now - keepMs) : 0;
           if (removed > 0) logger.info('old rows were removed', { table, removed });
         },
+      );
+      await troubles.each(
+        'making room in the database',
+        ['server: database'],
+        (subject) => subject,
+        async () => await store.server.tidy(),
       );
     } catch (error) {
       if (isAboutSubject(error)) throw error;

@@ -22,6 +22,7 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_TAKE_OVER_FROM', 'takeOverFrom'],
   ['FLOE_CACHE_URL', 'cacheUrl'],
   ['FLOE_POLL_SECONDS', 'pollSeconds'],
+  ['FLOE_HISTORY_DAYS', 'historyDays'],
   ['FLOE_EVALUATION_TIMEOUT_SECONDS', 'evaluationTimeoutSeconds'],
   ['FLOE_EVALUATION_MEMORY_MIB', 'evaluationMemoryMib'],
   ['FLOE_BUILD_TIMEOUT_SECONDS', 'buildTimeoutSeconds'],

@@ -1,5 +1,6 @@
 import { storableText } from '@floe/model';
 import { desc, lt } from 'drizzle-orm';
+import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import type { AuditStore } from './store.ts';
 import { auditLog } from './tables/index.ts';
@@ -13,6 +14,6 @@ export function createAuditStore(db: Database): AuditStore {
       const { at, actor, action, subject, detail } = auditLog;
       return await db.select({ at, actor, action, subject, detail }).from(auditLog).orderBy(desc(auditLog.id)).limit(limit);
     },
-    prune: async (before) => (await db.delete(auditLog).where(lt(auditLog.at, before)).returning({ id: auditLog.id })).length,
+    prune: async (before) => await deleteInBatches(db, auditLog, lt(auditLog.at, before)),
   };
 }

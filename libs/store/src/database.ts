@@ -12,6 +12,7 @@ import type { PostgresAddress } from './postgres-line.ts';
 import { PostgresListener } from './postgres-listener.ts';
 import { PostgresPool } from './postgres-pool.ts';
 import type { Hint, StoreTarget } from './store.ts';
+import { vacuumGrown } from './vacuum.ts';
 
 /** A database or a transaction in it, of either driver. */
 export type Database = PgDatabase<PgQueryResultHKT>;
@@ -23,6 +24,8 @@ export interface Connection {
   readonly patientDb: Database;
   /** Calls back with the payload of each NOTIFY until disposed. */
   listen(onPayload: (payload: string) => void): Promise<AsyncDisposable>;
+  /** Takes the room of deleted rows back, where nothing else does. */
+  readonly tidy: () => Promise<void>;
   /** True when notifications were found not to come through. */
   isDeaf(): boolean;
   close(): Promise<void>;
@@ -60,6 +63,7 @@ async function openPglite(dataDir: string | undefined): Promise<Connection> {
   return {
     db,
     patientDb: db,
+    tidy: async () => await vacuumGrown(db),
     async listen(onPayload) {
       const stop = await client.listen(CHANNEL, onPayload);
       return { [Symbol.asyncDispose]: async () => await (client.closed ? undefined : stop()) };
@@ -83,6 +87,8 @@ function openPostgres(url: string, maxConnections: number, deps: ConnectDeps): C
   return {
     db: drizzlePostgres({ client: drizzleClient(pool, undefined) }),
     patientDb: drizzlePostgres({ client: drizzleClient(pool, Infinity) }),
+    // Its autovacuum does.
+    tidy: async () => await Promise.resolve(),
     listen: async (onPayload) => await listener.add(onPayload),
     isDeaf: () => listener.isDeaf,
     async close() {

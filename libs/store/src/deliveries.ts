@@ -1,5 +1,6 @@
 import { and, desc, eq, lt } from 'drizzle-orm';
 import { boundedTime, type CommitSha } from '@floe/model';
+import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import { wakeRepository } from './repositories.ts';
 import type { Delivery } from './records.ts';
@@ -51,9 +52,6 @@ export function createDeliveryStore(db: Database): DeliveryStore {
         .limit(AWAITED_PUSHES);
       return rows.map((row) => ({ after: (row.after ?? undefined) as CommitSha | undefined, receivedAt: row.receivedAt }));
     },
-    async prune(before) {
-      const pruned = await db.delete(webhookDeliveries).where(lt(webhookDeliveries.receivedAt, before)).returning({ id: webhookDeliveries.id });
-      return pruned.length;
-    },
+    prune: async (before) => await deleteInBatches(db, webhookDeliveries, lt(webhookDeliveries.receivedAt, before)),
   };
 }

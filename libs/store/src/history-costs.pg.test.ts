@@ -85,6 +85,7 @@ async function addCommits(db: CountedDatabase['db'], from: number, to: number): 
 /** Everything that loops, sockets, the page and the commands ask of the store, and what a push and a report write. */
 const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<unknown>>> = {
   'the newest releases': async ({ releases }) => await releases.latest('fleet'),
+  'the commits of systems': async ({ releases }, last) => await releases.commitsOf(ALL.map((host) => ({ host, toplevel: path(String(last)) }))),
   'the freshness': async ({ releases }) => await releases.freshness('fleet'),
   'a situation': async ({ hosts }) => await hosts.situation('fleet', undefined),
   'the situation of one host': async ({ hosts }) => await hosts.situation('fleet', [hostOf(7)]),

@@ -1,71 +1,76 @@
-import { isEndedRevision, REVISION_STATES } from '@floe/model';
+import { isEndedRevision, MAX_COUNTER, REVISION_STATES } from '@floe/model';
 import { sql } from 'drizzle-orm';
-import * as v from 'valibot';
+import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import type { Timestamp } from './records.ts';
-import { Int8, readRows } from './rows.ts';
+import { evaluations, releases, revisions, rollouts, rolloutStories } from './tables/index.ts';
 
 // What is let go of the history: a push adds a row per host to two tables, for as long as there are pushes.
 
 /** So many of the newest revisions stay, however old: what the page and the commands list. */
 const KEEP_REVISIONS = 200;
 const ENDED = JSON.stringify(REVISION_STATES.filter((state) => isEndedRevision(state)));
-const Counted = v.object({ count: Int8 });
 
 /**
  * Of each host two releases count: its newest, and its newest as of the last rollout that was complete. A release that
- * came back from the statement log counts at every time (see `releasesAsOf`). Besides them stays what a row names, and
- * what the host rolled back from: the quarantine would end with it.
+ * came back from the statement log counts at every time (see `releasesAsOf`). Besides them stays what a row names,
+ * what the host has now (people are told its commit), and what it rolled back from: the quarantine would end with it.
  */
 export async function pruneReleases(db: Database, before: Timestamp): Promise<number> {
-  const pruned = await db.execute(sql`
-    with stable as (
-      select v.repository_id, max(v.sequence) as sequence
-      from rollouts o join revisions v on v.id = o.revision_id where o.state = 'COMPLETE' group by v.repository_id
-    ), counted as (
-      select r.id, r.host, r.sequence, r.toplevel, r.issued_at, r.revision_id is null or r.sequence <= s.sequence as is_stable
-      from releases r left join stable s on s.repository_id = r.repository_id
-    ), ranked as (
-      select *, max(sequence) over (partition by host) as newest, max(sequence) filter (where is_stable) over (partition by host) as newest_stable
-      from counted
-    ), pruned as (
-      delete from releases where id in (
-        select r.id from ranked r
-        where r.issued_at < ${before} and r.sequence < r.newest and (r.is_stable is not true or r.sequence < r.newest_stable)
-          and not exists (select from hosts h where h.desired_release_id = r.id)
-          and not exists (select from pins p where p.release_id = r.id)
-          and not exists (select from directives d where d.release_id = r.id)
-          and not exists (select from quarantines q where q.host = r.host and q.toplevel = r.toplevel)
+  const newer = sql`
+    select from releases n where n.repository_id = releases.repository_id and n.host = releases.host
+      and n.sequence > releases.sequence and n.sequence <= ${MAX_COUNTER}::bigint`;
+  const stable = sql`(select s.sequence from stable s where s.repository_id = releases.repository_id)`;
+  return await deleteInBatches(
+    db,
+    releases,
+    sql`releases.issued_at < ${before} and exists (${newer})
+      and (
+        (releases.revision_id is not null and (releases.sequence <= ${stable}) is not true)
+        or exists (${newer} and (n.revision_id is null or n.sequence <= ${stable}))
       )
-      returning 1
-    )
-    select count(*) as count from pruned`);
-  return readRows(Counted, pruned)[0]?.count ?? 0;
+      and not exists (select from hosts h where h.desired_release_id = releases.id)
+      and not exists (
+        select from hosts h where h.host = releases.host and releases.toplevel in (
+          h.state_toplevel, h.observed ->> 'current', h.observed ->> 'booted', h.observed -> 'profile' ->> 'toplevel'))
+      and not exists (select from pins p where p.release_id = releases.id)
+      and not exists (select from directives d where d.release_id = releases.id)
+      and not exists (select from quarantines q where q.host = releases.host and q.toplevel = releases.toplevel)`,
+    sql`stable as (
+      select v.repository_id, max(v.sequence) as sequence from rollouts o join revisions v on v.id = o.revision_id
+      where o.state = 'COMPLETE' group by v.repository_id
+    )`,
+  );
 }
 
-/** Of a revision that was published and that releases are of, its row stays, and its rollout: they say what counts when. */
+/**
+ * Of a revision that was published and that releases are of, its row stays, and its rollout: they say what counts when. Its
+ * rows go one table after another: what is gone is never looked at, and the next round takes what a crash has left.
+ */
 export async function pruneRevisions(db: Database, before: Timestamp): Promise<number> {
-  return await db.transaction(async (tx) => {
-    const old = sql`
-      select r.id from revisions r
-      where r.received_at < ${before}
-        and r.state in (select jsonb_array_elements_text(${ENDED}::text::jsonb))
-        and r.sequence <= (select max(n.sequence) from revisions n where n.repository_id = r.repository_id) - ${KEEP_REVISIONS}
-        and not (r.state = 'PUBLISHED' and not exists (
-          select from revisions n where n.repository_id = r.repository_id and n.state = 'PUBLISHED' and n.sequence > r.sequence))`;
-    const evaluated = await tx.execute(sql`
-      with pruned as (delete from evaluations where revision_id in (${old}) returning 1) select count(*) as count from pruned`);
-    // A rollout that was complete is gone by as soon as a newer one is.
-    const unused = sql`
-      ${old} and not exists (select from releases l where l.revision_id = r.id)
-        and not exists (
-          select from rollouts o where o.revision_id = r.id and o.state = 'COMPLETE' and not exists (
-            select from rollouts p join revisions n on n.id = p.revision_id
-            where p.state = 'COMPLETE' and n.repository_id = r.repository_id and n.sequence > r.sequence))`;
-    await tx.execute(sql`delete from rollout_stories where revision_id in (${unused})`);
-    await tx.execute(sql`delete from rollouts where revision_id in (${unused})`);
-    const forgotten = await tx.execute(sql`
-      with pruned as (delete from revisions where id in (${unused}) returning 1) select count(*) as count from pruned`);
-    return [...readRows(Counted, evaluated), ...readRows(Counted, forgotten)].reduce((sum, { count }) => sum + count, 0);
-  });
+  const old = sql`
+    select r.id from revisions r
+    where r.received_at < ${before}
+      and r.state in (select jsonb_array_elements_text(${ENDED}::text::jsonb))
+      and r.sequence <= (select max(n.sequence) from revisions n where n.repository_id = r.repository_id) - ${KEEP_REVISIONS}
+      and not (r.state = 'PUBLISHED' and not exists (
+        select from revisions n where n.repository_id = r.repository_id and n.state = 'PUBLISHED' and n.sequence > r.sequence))`;
+  // A rollout that was complete is gone by as soon as a newer one is.
+  const unused = sql`
+    ${old} and not exists (select from releases l where l.revision_id = r.id)
+      and not exists (
+        select from rollouts o where o.revision_id = r.id and o.state = 'COMPLETE' and not exists (
+          select from rollouts p join revisions n on n.id = p.revision_id
+          where p.state = 'COMPLETE' and n.repository_id = r.repository_id and n.sequence > r.sequence))`;
+  const evaluated = await deleteInBatches(db, evaluations, sql`evaluations.revision_id in (${old})`);
+  await deleteInBatches(db, rolloutStories, sql`rollout_stories.revision_id in (${unused})`);
+  await deleteInBatches(db, rollouts, sql`rollouts.revision_id in (${unused})`);
+  return (
+    evaluated +
+    (await deleteInBatches(
+      db,
+      revisions,
+      sql`revisions.id in (${unused}) and not exists (select from rollouts o where o.revision_id = revisions.id)`,
+    ))
+  );
 }

@@ -1,17 +1,14 @@
 import { and, asc, eq, lt, notExists, or, sql } from 'drizzle-orm';
 import { boundedTime, MAX_COUNTER, storableText, type HostName } from '@floe/model';
-import * as v from 'valibot';
+import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import type { Quarantine } from './records.ts';
-import { Int8, readRows } from './rows.ts';
 import type { HostStore } from './store.ts';
-import { hosts, pins, quarantines, releases } from './tables/index.ts';
+import { directives, hosts, pins, quarantines, releases } from './tables/index.ts';
 
 /** Of each host, by its counter: a host that raises its counter with each connection fills no more. */
 const KEEP_DIRECTIVES = 200;
-
-const One = v.object({ one: Int8 });
 
 type Marks = Pick<
   HostStore,
@@ -110,11 +107,8 @@ export function createHostMarks(db: Database): Marks {
       return forgotten.length;
     },
     async pruneDirectives(before) {
-      const pruned = await db.execute(sql`
-        delete from directives d
-        where d.issued_at < ${before} and exists (select from directives newer where newer.host = d.host and newer.epoch > d.epoch)
-        returning 1 as one`);
-      return readRows(One, pruned).length;
+      const newer = sql`select from directives newer where newer.host = directives.host and newer.epoch > directives.epoch`;
+      return await deleteInBatches(db, directives, sql`directives.issued_at < ${before} and exists (${newer})`);
     },
     async saveDirectives(rows) {
       if (rows.length === 0) return;

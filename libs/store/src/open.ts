@@ -54,7 +54,7 @@ function composeStore(connection: Connection, { clock, logger }: StoreDeps): Sto
   const leftOut = new LeftOutRows();
   const closed = new AbortController();
   const isClosed = (): boolean => closed.signal.aborted;
-  const server = translating(createServerStore(db), isClosed);
+  const server = translating({ ...createServerStore(db), tidy: connection.tidy }, isClosed);
   return {
     ping: async () => await server.probe(),
     leftOut: () => leftOut.list(),

@@ -13,6 +13,7 @@ import {
   type StatusEntry,
 } from '@floe/model';
 import { and, asc, eq, gt, isNull, lt, lte, or, sql } from 'drizzle-orm';
+import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import type { Claimed, DueStatus, OutboxStore } from './outbox-contract.ts';
@@ -162,8 +163,8 @@ export function createOutboxStore(db: Database): OutboxStore {
       await mark(claimed, (entry) => abandonStatus(entry, claimed, { at, error }));
     },
     async prune(before) {
-      const settled = and(isNull(statusOutbox.dueAt), isNull(statusOutbox.checkAt), lt(statusOutbox.updatedAt, before));
-      return (await db.delete(statusOutbox).where(settled).returning({ id: statusOutbox.id })).length;
+      const { dueAt, checkAt, updatedAt } = statusOutbox;
+      return await deleteInBatches(db, statusOutbox, sql`${isNull(dueAt)} and ${isNull(checkAt)} and ${lt(updatedAt, before)}`);
     },
     async nextDueAt() {
       // The minimum over `statusDueAt` of libs/model: both functions leave out what is null.

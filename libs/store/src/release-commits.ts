@@ -7,16 +7,18 @@ import { Int8, readRows } from './rows.ts';
 
 const Row = v.object({ host: v.string(), toplevel: v.string(), commit: v.string(), sequence: Int8, subject: v.nullable(v.string()) });
 
-/** Of each system the newest release that has it for the host. One that cannot be read is none. */
+/** Of each system the newest release that has it for the host, by one descent of an index. One that cannot be read is none. */
 export async function commitsOf(db: Database, systems: readonly SystemOfHost[]): Promise<CommitOfSystem[]> {
   if (systems.length === 0) return [];
   const found = await db.execute(sql`
-    select distinct on (releases.host, releases.toplevel)
-      releases.host, releases.toplevel, releases.commit, releases.sequence, revisions.subject
-    from jsonb_to_recordset(${JSON.stringify(systems)}::text::jsonb) as wanted(host text, toplevel text)
-    join releases on releases.host = wanted.host and releases.toplevel = wanted.toplevel and releases.sequence between 0 and ${MAX_COUNTER}::bigint
-    left join revisions on revisions.id = releases.revision_id
-    order by releases.host, releases.toplevel, releases.sequence desc`);
+    select newest.*, revisions.subject
+    from (select distinct host, toplevel from jsonb_to_recordset(${JSON.stringify(systems)}::text::jsonb) as system(host text, toplevel text)) as wanted
+    cross join lateral (
+      select host, toplevel, commit, sequence, revision_id from releases
+      where host = wanted.host and toplevel = wanted.toplevel and sequence between 0 and ${MAX_COUNTER}::bigint
+      order by sequence desc limit 1
+    ) as newest
+    left join revisions on revisions.id = newest.revision_id`);
   return readRows(Row, found)
     .filter(({ commit }) => COMMIT_SHA_FORM.test(commit))
     .map(({ host, toplevel, commit, sequence, subject }) => ({

@@ -1,6 +1,7 @@
 import { AGENT_STATES, NOTHING_OBSERVED, storableText, type HostName } from '@floe/model';
 import { and, desc, eq, isNotNull, sql } from 'drizzle-orm';
 import * as v from 'valibot';
+import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import { notifyHosts } from './hints.ts';
 import type { ListedReport, StoredReport, Timestamp } from './records.ts';
@@ -10,7 +11,6 @@ import type { ReportStore } from './store.ts';
 import { reports } from './tables/index.ts';
 
 const Acknowledged = v.object({ host: HostNameText, report_seq: Int8 });
-const Counted = v.object({ count: Int8 });
 
 /** As many as an agent keeps for a server that is away, by their numbers: an older one cannot come any more. */
 const KEEP_REPORTS = 1_000;
@@ -152,15 +152,9 @@ async function readLog(db: Database, { host, series, seq }: Parameters<ReportSto
 }
 
 async function prune(db: Database, before: Timestamp): Promise<number> {
-  const pruned = await db.execute(sql`
-    with pruned as (
-      delete from reports r
-      where r.received_at < ${before}
-        and exists (select from reports newer where newer.host = r.host and (newer.series, newer.seq) > (r.series, r.seq))
-      returning 1
-    )
-    select count(*) as count from pruned`);
-  return readRows(Counted, pruned)[0]?.count ?? 0;
+  const isNewest = sql`not exists (
+    select from reports newer where newer.host = reports.host and (newer.series, newer.seq) > (reports.series, reports.seq))`;
+  return await deleteInBatches(db, reports, sql`reports.received_at < ${before} and not (${isNewest})`);
 }
 
 export function createReportStore(db: Database): ReportStore {

@@ -42,4 +42,6 @@ export interface ServerStore {
   setClockHigh(clockHigh: Timestamp): Promise<void>;
   /** A write that changes nothing: fails where the database takes none. */
   probe(): Promise<void>;
+  /** Takes the room of deleted rows back, where the database does not do so by itself. */
+  tidy(): Promise<void>;
 }

@@ -47,7 +47,7 @@ async function beat(db: Database, process: string, clockHigh: Timestamp): Promis
   return row === undefined ? undefined : { clockHigh: row.clock_high, databaseNow: row.database_now };
 }
 
-export function createServerStore(db: Database): ServerStore {
+export function createServerStore(db: Database): Omit<ServerStore, 'tidy'> {
   return {
     async keys() {
       const [row] = await db.select({ releaseKey: server.releaseKey, serverKey: server.serverKey }).from(server).where(ONLY);

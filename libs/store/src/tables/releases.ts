@@ -26,7 +26,7 @@ export const releases = pgTable(
     unique('releases_host_sequence').on(table.host, table.sequence),
     index('releases_repository').on(table.repositoryId, table.host, table.sequence),
     index('releases_revision').on(table.revisionId),
-    index('releases_host_toplevel').on(table.host, table.toplevel),
+    index('releases_of_system').on(table.host, table.toplevel, table.sequence),
     // Those that came back from the statement log.
     index('releases_imported')
       .on(table.repositoryId, table.host, table.sequence)
