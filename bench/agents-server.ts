@@ -118,11 +118,9 @@ async function floe(): Promise<void> {
     store,
     clock,
     logger,
-    onStored: (names) => {
-      for (const name of names) {
-        stored.add(name);
-        steering.mark(name);
-      }
+    onStored: (some) => {
+      for (const { host } of some) stored.add(host);
+      announcer.mark(new Set(some.map(({ host }) => host)));
     },
   });
   const hub = new AgentHub({
@@ -142,9 +140,11 @@ async function floe(): Promise<void> {
   const before = await listen((socket, raw) => hub.accept(socket, { address: '127.0.0.1', raw }));
   await until(() => hub.hosts().length === request.count);
   await publish(store, repository, hosts);
-  await store.hints.listen((hint) => {
-    if (hint.topic === 'host' && hint.host !== '*') steering.mark(hint.host);
-    else if (hint.topic !== 'outbox') steering.markAll();
+  await store.hints.listen((hints) => {
+    for (const hint of hints) {
+      if (hint.topic === 'host' && hint.host !== '*') steering.mark(hint.host);
+      else if (hint.topic !== 'outbox') steering.markAll();
+    }
   });
   await measure(before, async () => {
     const { signal } = new AbortController();

@@ -1,12 +1,12 @@
 import type { HostName, StorePath } from '@floe/model';
 import { silentLogger, systemClock, Troubles } from '@floe/runtime';
-import type { Store } from '@floe/store';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newHost, newRepository, publishNext, commit, WORLDS, type World } from '../../libs/store/src/test/test-store.ts';
 import { ReportWriter } from '../../apps/server/src/agents/report-writer.ts';
 import { FleetFeed } from '../../apps/server/src/feed.ts';
 import { FleetReader } from '../../apps/server/src/fleet-reader.ts';
 import { Notices } from '../../apps/server/src/notices.ts';
+import { countedStore } from '../../apps/server/src/test/counted-store.ts';
 
 // A host that reports without end makes no look at the fleet dearer: as much is asked of the database as before, and as
 // many rows come back. Counted, not timed.
@@ -19,26 +19,6 @@ beforeAll(async () => {
 });
 afterAll(async () => await world[Symbol.asyncDispose]());
 
-/** The store, with what is asked of it and how many rows it gives counted. */
-function counted(store: Store): { readonly store: Store; readonly count: { calls: number; rows: number } } {
-  const count = { calls: 0, rows: 0 };
-  const watch = <Group extends object>(group: Group): Group =>
-    new Proxy(group, {
-      get(target, name, receiver) {
-        const value: unknown = Reflect.get(target, name, receiver);
-        if (typeof value === 'object' && value !== null) return watch(value);
-        if (typeof value !== 'function') return value;
-        return async (...args: unknown[]): Promise<unknown> => {
-          const result: unknown = await Reflect.apply(value, target, args);
-          count.calls += 1;
-          count.rows += Array.isArray(result) ? result.length : 1;
-          return result;
-        };
-      },
-    });
-  return { store: watch(store), count };
-}
-
 test(`${FLOOD} reports of invented systems that were put back cost a look at the fleet nothing`, { timeout: 300_000 }, async () => {
   const { store } = world;
   const repository = await newRepository(store);
@@ -48,14 +28,14 @@ test(`${FLOOD} reports of invented systems that were put back cost a look at the
   const troubles = new Troubles({ clock: systemClock, logger: silentLogger });
 
   async function look(): Promise<{ readonly calls: number; readonly rows: number }> {
-    const watched = counted(store);
+    const watched = countedStore(store);
     const feed = new FleetFeed(() => 1);
     const fleet = { clock: systemClock, feed, notices: new Notices(), fetches: { shown: null }, repositoryId: repository.id, troubles };
     const reader = new FleetReader({ ...fleet, store: watched.store });
     expect((await reader.fleet()).hosts).toHaveLength(2);
-    await reader.hosts('all');
-    await reader.revisions(20);
-    return watched.count;
+    expect(await reader.host(flooder)).toBeDefined();
+    await reader.revisions({ limit: 20 });
+    return { calls: watched.calls().length, rows: watched.rows() };
   }
   const before = await look();
   {

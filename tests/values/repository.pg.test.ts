@@ -192,7 +192,7 @@ describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,',
     }
 
     const fleet: Fleet = overTheWire(FleetView, await reader.fleet());
-    const revisions = overTheWire(v.array(RevisionView), await reader.revisions(3));
+    const revisions = overTheWire(v.array(RevisionView), await reader.revisions({ limit: 3 }));
     await using api = await startServer({
       'GET /api/events': (_request, response) => {
         response.writeHead(200, { 'content-type': 'text/event-stream' });

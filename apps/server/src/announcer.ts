@@ -1,16 +1,24 @@
 import { fitDescription } from '@floe/forge';
 import { isComplete, type CommitSha, type HostName, type StatusContext, type StatusText } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
-import type { Revision, Store } from '@floe/store';
+import type { Revision, Store, WantedStatus } from '@floe/store';
 import { describeBuild, describeEvaluation } from '@floe/views';
 import type { FleetFeed } from './feed.ts';
-import { describeStanding, viewStanding, type FleetReader, type RevisionStanding } from './fleet-reader.ts';
+import { describeStanding, viewStanding, type FleetReader } from './fleet-reader.ts';
+import type { FleetSnapshot, RevisionStanding } from './fleet-snapshot.ts';
 
 /** Statuses of this many newest revisions are kept true; older ones were settled when they were newest. */
 const RECENT_REVISIONS = 5;
 
+/** What the announcer writes: how a rollout ends, and which statuses should stand. */
+export interface AnnouncerStore {
+  readonly rollouts: Pick<Store['rollouts'], 'setState'>;
+  readonly outbox: Pick<Store['outbox'], 'putAll'>;
+  leftOut(): readonly string[];
+}
+
 export interface AnnouncerDeps {
-  readonly store: Store;
+  readonly store: AnnouncerStore;
   readonly reader: FleetReader;
   readonly feed: FleetFeed;
   readonly clock: Clock;
@@ -84,45 +92,70 @@ export class Announcer {
   }
 
   async #announce(hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
-    const { store, reader, feed, troubles, repositoryId } = this.#deps;
-    const repository = await store.repositories.get(repositoryId);
+    const { store, reader, feed, troubles } = this.#deps;
+    const snapshot = await reader.snapshot({ limit: RECENT_REVISIONS });
+    const recent = snapshot.revisions;
+    const news = this.#newsOf(snapshot);
+    await snapshot.readEvaluations(news.map(({ revision }) => revision.id));
     await troubles.each(
       'showing them',
       ['server: hosts'],
       (subject) => subject,
       async () => {
-        const views = await reader.hosts(hosts);
+        const views = await reader.hosts(snapshot, hosts);
         for (const host of views) feed.show({ type: 'host', host });
         const there = new Set<string>(views.map(({ host }) => host));
         feed.keepHosts((host) => there.has(host) || (hosts !== 'all' && !hosts.has(host as HostName)));
       },
     );
-    const recent = await store.revisions.list(repositoryId, RECENT_REVISIONS);
-    const current = await store.rollouts.current(repositoryId);
-    const shared = { held: repository.held?.commit, currentRollout: current?.id };
+    const wanted: { readonly subject: string; readonly status: WantedStatus }[] = [];
+    const told = new Map<string, string>();
     await troubles.each(
       'showing it',
-      recent.toReversed(),
-      ({ id }) => `revision ${id}`,
-      async (revision) => {
-        const newer = recent.filter((each) => each.sequence > revision.sequence);
-        const isMoving = newer.length === 0 || current?.revisionId === revision.id;
-        // What was overtaken changes with these alone; reading all its hosts in each pass would be for nothing.
-        const key = `${revision.state} ${(await store.rollouts.forRevision(revision.id))?.state} ${newer.at(-1)?.id}`;
-        if (!isMoving && this.#told.get(revision.id) === key) return;
-        const standing = await this.#settleRollout(await reader.standing(revision, shared));
-        if (revision.sha !== shared.held) await this.#putStatuses(standing, newer);
+      news,
+      ({ revision }) => `revision ${revision.id}`,
+      async ({ revision, newer, key }) => {
+        const standing = await this.#settleRollout(await reader.standing(snapshot, revision));
+        if (revision.sha !== snapshot.repository.held?.commit)
+          wanted.push(...this.#statusesOf(standing, newer).map((status) => ({ subject: `revision ${revision.id}`, status })));
         if (newer.length === 0) feed.show({ type: 'revision', revision: viewStanding(standing) });
-        this.#told.set(revision.id, key);
+        told.set(revision.id, key);
       },
     );
-    for (const id of this.#told.keys()) if (!recent.some((revision) => revision.id === id)) this.#told.delete(id);
-    if (repository.held !== undefined) {
-      await this.#put(repository.held.commit, 'floe/evaluate', { state: 'error', description: `held: ${repository.held.reason}` });
+    const { held } = snapshot.repository;
+    if (held !== undefined) {
+      const status = this.#status(held.commit, 'floe/evaluate', { state: 'error', description: `held: ${held.reason}` });
+      wanted.push({ subject: 'server: held', status });
     }
+    if (this.#deps.hasForge) {
+      await troubles.together(
+        'putting its status',
+        wanted,
+        ({ subject }) => subject,
+        async (some) => await store.outbox.putAll(some.map(({ status }) => status)),
+      );
+    }
+    // Only now: what could not be put for want of the database is put by the next pass.
+    for (const [id, key] of told) this.#told.set(id, key);
+    for (const id of this.#told.keys()) if (!recent.some((revision) => revision.id === id)) this.#told.delete(id);
     // Last: what was read by now is what the notices tell of.
     this.#deps.onRead?.(store.leftOut());
-    feed.show({ type: 'repository', repository: reader.repository(repository) });
+    feed.show({ type: 'repository', repository: reader.repository(snapshot.repository) });
+  }
+
+  /**
+   * The revisions that there may be news of, oldest first: the newest, and the one that hosts follow. What was overtaken changes
+   * with its state and what overtook it alone; reading all its hosts in each pass would be for nothing.
+   */
+  #newsOf({ revisions, rolloutOf }: FleetSnapshot) {
+    const followed = revisions.find(({ id }) => rolloutOf(id) !== undefined);
+    return revisions
+      .map((revision, index) => {
+        const newer = revisions.slice(0, index);
+        return { revision, newer, key: `${revision.state} ${rolloutOf(revision.id)?.state} ${newer.at(-1)?.id}` };
+      })
+      .filter(({ revision, newer, key }) => newer.length === 0 || revision === followed || this.#told.get(revision.id) !== key)
+      .toReversed();
   }
 
   async #settleRollout(standing: RevisionStanding): Promise<RevisionStanding> {
@@ -135,26 +168,28 @@ export class Announcer {
     return isSet ? { ...standing, rollout: { ...rollout, row: { ...rollout.row, state: 'COMPLETE', completedAt } } } : standing;
   }
 
-  async #put(sha: CommitSha, context: StatusContext, status: StatusText & { readonly onlyOverPending?: boolean }): Promise<void> {
-    const { store, clock, repositoryId, publicUrl, hasForge } = this.#deps;
-    if (!hasForge) return;
+  #status(sha: CommitSha, context: StatusContext, status: StatusText & { readonly onlyOverPending?: boolean }): WantedStatus {
+    const { clock, repositoryId, publicUrl } = this.#deps;
     // Here, so that nothing leaves unfitted: names and reasons are the repository's words.
     const description = fitDescription(status.description);
-    await store.outbox.put({ repositoryId, sha, context, ...status, description, targetUrl: `${publicUrl}/#/revisions/${sha}`, now: clock.now() });
+    return { repositoryId, sha, context, ...status, description, targetUrl: `${publicUrl}/#/revisions/${sha}`, now: clock.now() };
   }
 
   /** `newer`: the revisions after it, newest first. */
-  async #putStatuses(standing: RevisionStanding, newer: readonly Revision[]): Promise<void> {
+  #statusesOf(standing: RevisionStanding, newer: readonly Revision[]): WantedStatus[] {
     const { revision, evaluations } = standing;
     const { sha } = revision;
     // The same commit can come again later (a branch put back): the newest revision of it speaks for it.
-    if (newer.some((each) => each.sha === sha)) return;
+    if (newer.some((each) => each.sha === sha)) return [];
     const supersededBy = revision.supersededBy ?? newer.at(-1)?.sha;
-
-    await this.#put(sha, 'floe/evaluate', describeEvaluation({ revision, evaluations, supersededBy }));
-    if (evaluations.length > 0) await this.#put(sha, 'floe/build', describeBuild({ revision, evaluations, supersededBy }));
-    const status = describeStanding(standing);
-    // What was not written down when it ended says less than a verdict that stands.
-    if (status !== undefined) await this.#put(sha, 'floe/rollout', { ...status, onlyOverPending: standing.rollout?.standing === undefined });
+    const rollout = describeStanding(standing);
+    return [
+      this.#status(sha, 'floe/evaluate', describeEvaluation({ revision, evaluations, supersededBy })),
+      ...(evaluations.length === 0 ? [] : [this.#status(sha, 'floe/build', describeBuild({ revision, evaluations, supersededBy }))]),
+      // What was not written down when it ended says less than a verdict that stands.
+      ...(rollout === undefined
+        ? []
+        : [this.#status(sha, 'floe/rollout', { ...rollout, onlyOverPending: standing.rollout?.standing === undefined })]),
+    ];
   }
 }

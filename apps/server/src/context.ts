@@ -9,7 +9,7 @@ import type { Store } from '@floe/store';
 import type { Hono } from 'hono';
 import { ensureAdminToken } from './admin-token.ts';
 import { AgentHub } from './agents/hub.ts';
-import { ReportWriter } from './agents/report-writer.ts';
+import { ReportWriter, type HostReport } from './agents/report-writer.ts';
 import { Announcer } from './announcer.ts';
 import { createApp } from './app.ts';
 import { dataPaths, type Config } from './config.ts';
@@ -30,7 +30,7 @@ import { servePipeline } from './serve-pipeline.ts';
 import { openRepositorySandbox } from './repository-sandbox.ts';
 import { postStatuses } from './status-outbox.ts';
 import { SANDBOX_BROKEN, watchSandbox } from './sandbox-watch.ts';
-import { Steering } from './steering.ts';
+import { movesDesired, Steering } from './steering.ts';
 
 function describeUnusable(first: string, count: number): string {
   const others = count === 1 ? '' : ` and ${count - 1} more`;
@@ -65,8 +65,22 @@ export interface ServerContext extends AsyncDisposable {
   run(signal: AbortSignal): Promise<void>;
 }
 
+/** What a caller puts in the place of what the configuration gives. */
+export interface ServerOverrides {
+  /** Stands between the server and its store. */
+  readonly wrapStore?: ((store: Store) => Store) | undefined;
+  /** Works in the place of the pipeline, until `signal` aborts. */
+  readonly runPipeline?: ((signal: AbortSignal) => Promise<void>) | undefined;
+}
+
 /** Builds everything from the configuration. */
-export async function createServerContext(config: Config, logger: Logger, system: System, signal: AbortSignal): Promise<ServerContext> {
+export async function createServerContext(
+  config: Config,
+  logger: Logger,
+  system: System,
+  signal: AbortSignal,
+  overrides: ServerOverrides = {},
+): Promise<ServerContext> {
   const { random, rootDir } = system;
   const clock = new ServerClock(system.clock);
   const paths = dataPaths(config.dataDir);
@@ -76,7 +90,8 @@ export async function createServerContext(config: Config, logger: Logger, system
   await using stack = new AsyncDisposableStack();
   stack.use(await lockDataFolder(config.dataDir, paths.lock));
   const sandbox = await openRepositorySandbox(config, { env: system.env, clock, logger });
-  const store = stack.use(await openStoreWhenReady(config, { clock, logger, migrationsDir: join(rootDir, 'migrations') }, signal));
+  const { wrapStore = (real: Store) => real } = overrides;
+  const store = wrapStore(stack.use(await openStoreWhenReady(config, { clock, logger, migrationsDir: join(rootDir, 'migrations') }, signal)));
   await refuseForeignDatabase(store, paths, config.takeOverFrom);
   const serverSigner = await loadOrCreateSigner(paths.serverKey, 'server-1');
   const releaseSigner = await loadOrCreateSigner(paths.releaseKey, 'release-1');
@@ -123,7 +138,14 @@ export async function createServerContext(config: Config, logger: Logger, system
   });
   const outboxWake = createWake();
 
-  const reports = stack.use(new ReportWriter({ store, clock, logger, onStored: (hosts) => hosts.forEach((host) => steering.mark(host)) }));
+  /** Of a report that moves nothing, only what is shown is to be put together again. */
+  function tellReports(stored: readonly HostReport[]): void {
+    for (const { host, report } of stored) if (movesDesired(report.state)) steering.mark(host);
+    const others = stored.filter(({ report }) => !movesDesired(report.state));
+    if (others.length > 0) announcer.mark(new Set(others.map(({ host }) => host)));
+  }
+
+  const reports = stack.use(new ReportWriter({ store, clock, logger, onStored: (stored) => tellReports(stored) }));
   const hub = stack.use(
     new AgentHub({
       store,
@@ -135,7 +157,7 @@ export async function createServerContext(config: Config, logger: Logger, system
       mayActivate: async (host, epoch) => await mayActivate(store, host, epoch),
       onProgress: (host, progress) => {
         reader.noteProgress(host, progress);
-        steering.mark(host);
+        announcer.mark(new Set([host]));
       },
     }),
   );
@@ -196,6 +218,7 @@ export async function createServerContext(config: Config, logger: Logger, system
     },
   });
 
+  const pipelineDeps = { ...system, clock, config, logger, store, statements, releaseSigner, cacheKey, sandbox, fetches };
   const owned = stack.move();
   return {
     app,
@@ -206,16 +229,17 @@ export async function createServerContext(config: Config, logger: Logger, system
       // A loop that fails takes the others with it: the service manager starts the whole anew.
       const failed = new AbortController();
       const running = AbortSignal.any([stopping, failed.signal]);
-      await using _listener = await store.hints.listen((hint) => {
-        if (hint.topic === 'host' && hint.host !== '*') steering.mark(hint.host);
-        else if (hint.topic === 'outbox') outboxWake.wake();
-        else steering.markAll();
+      await using _listener = await store.hints.listen((hints) => {
+        for (const hint of hints) {
+          if (hint.topic === 'outbox') outboxWake.wake();
+          else if (hint.topic === 'repository') steering.markNews([]);
+          // How far a commit is says something of all hosts, and moves none: which host gets what, host hints say.
+          else if (hint.topic === 'revision') steering.markNews('all');
+          else if (hint.host === '*') steering.markAll();
+          else steering.mark(hint.host);
+        }
       });
-      const pipeline = servePipeline(
-        { ...system, clock, config, logger, store, statements, releaseSigner, cacheKey, sandbox, fetches },
-        repository.id,
-        running,
-      );
+      const { runPipeline = async (until: AbortSignal) => await servePipeline(pipelineDeps, repository.id, until) } = overrides;
       const watched = { store, clock, logger, notices, process: claim.process, onNews: () => announcer.mark(new Set()) };
       const loops = [
         watchServer(watched, running),
@@ -223,7 +247,7 @@ export async function createServerContext(config: Config, logger: Logger, system
         hub.run(running),
         steering.run(running),
         announcer.run(running, () => outboxWake.wake()),
-        pipeline,
+        runPipeline(running),
         keepHouse({ store, clock, logger, troubles, historyMs: config.historyMs }, running),
       ];
       if (config.github !== undefined) loops.push(postStatuses(store, config, { clock, random, logger }, outboxWake, running));

@@ -19,30 +19,31 @@ export interface DirectiveDeps {
   readonly serverSigner: Signer;
 }
 
-/** A connected agent, and its host's row. */
+/** A connected agent, and what its host should run. */
 export interface Addressee {
   readonly session: WelcomedSession;
-  readonly row: HostRow;
+  readonly desired: NonNullable<HostRow['desired']>;
+  /** A person had the host try again what it put back or refused. */
+  readonly isRetry: boolean;
 }
 
 /**
- * Tells connected agents their desired release, each once per epoch and connection. Those that have none or were told
- * already are left out. The agent takes a repeat of an epoch that it knows for what it is. Returns what was sent.
+ * Tells connected agents their desired release, each once per epoch and connection. The agent takes a repeat of an epoch that it knows for what it is. Returns what was sent.
  */
 export async function offerDirectives(deps: DirectiveDeps, repositoryId: string, addressees: readonly Addressee[]): Promise<readonly DirectiveRow[]> {
   const { store, clock, serverSigner } = deps;
-  const untold = addressees.flatMap(({ session, row: { desired, ...row } }) =>
-    desired === undefined || session.wasOffered(desired.epoch) ? [] : [{ session, row, desired }],
-  );
+  const untold = addressees.filter(({ session, desired }) => !session.wasOffered(desired.epoch));
   if (untold.length === 0) return [];
-  const stored = await store.releases.byIds(untold.map(({ desired }) => desired.releaseId));
+  const { releases: stored, freshness } = await store.releases.toOffer(
+    repositoryId,
+    untold.map(({ desired }) => desired.releaseId),
+  );
   const releases = new Map(stored.map((release) => [release.id, v.parse(StoredEnvelope, release.envelope)]));
-  const freshness = await store.releases.freshness(repositoryId);
   // Without it an agent only knows less of how old the news is; it is signed anew every hour.
   const freshnessEnvelope = v.safeParse(StoredEnvelope, freshness);
 
   const sent: DirectiveRow[] = [];
-  for (const { session, row, desired } of untold) {
+  for (const { session, desired, isRetry } of untold) {
     const release = releases.get(desired.releaseId);
     if (release === undefined) continue;
     const issuedAt = clock.now();
@@ -52,7 +53,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
       machineId: session.machineId,
       epoch: desired.epoch,
       mode: 'activate',
-      isRetry: row.retryEpoch !== undefined,
+      isRetry,
       release,
       ...(freshnessEnvelope.success ? { freshness: freshnessEnvelope.output } : {}),
       issuedAt,

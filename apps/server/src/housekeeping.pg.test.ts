@@ -177,7 +177,7 @@ test('whatever the history, what hosts are told stays the same without what is o
       }
       await query(statements.join(';'));
       const look = async (): Promise<unknown> => ({
-        situation: await store.hosts.situation(repository.id, undefined),
+        situations: (await store.hosts.fleet(repository.id)).hosts.map(({ situation }) => situation),
         latest: (await store.releases.latest(repository.id)).map(({ id }) => id),
         current: await store.rollouts.current(repository.id),
         newest: await store.revisions.newest(repository.id),

@@ -14,10 +14,9 @@ import { anyHost, other, runs, toHost, viewOf, wanted, type GivenHost } from './
 const NOW = 1_790_000_000_000;
 
 function rolloutOf(given: readonly GivenHost[]) {
-  const rows = new Map(given.map(({ row }) => [row.host, row]));
-  const desired = new Map(given.map((each) => [each.row.host, each.desired]));
+  const hosts = new Map(given.map(({ row, desired }) => [row.host, { row, desired, quarantines: [] }]));
   const evaluations = given.map(({ evaluation }) => evaluation);
-  return summarizeRollout(rolloutHosts({ evaluations, rows, desired, quarantines: [], now: NOW }));
+  return summarizeRollout(rolloutHosts({ evaluations, hosts, now: NOW }));
 }
 
 let home: Awaited<ReturnType<typeof makeHome>>;

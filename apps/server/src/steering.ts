@@ -1,8 +1,8 @@
-import { resolve, type HostName } from '@floe/model';
+import type { AgentState, HostName, ReleaseRef } from '@floe/model';
 import { createWake, isAboutSubject, type Logger, type Signer, type Troubles } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { HostRow, Store } from '@floe/store';
 import type { AgentHub } from './agents/hub.ts';
-import { offerDirectives } from './directives.ts';
+import { offerDirectives, type Addressee } from './directives.ts';
 import type { ServerClock } from './server-clock.ts';
 
 /** Everything is looked at again this often, whatever hints were lost. */
@@ -12,6 +12,14 @@ const RETRY_MS = 1_000;
 
 /** Of the server as a whole: no host and no revision has a name like it. */
 const SERVER_SUBJECT = 'server: steering';
+
+/**
+ * Whether a host that reports this state may be told something else than before: what it rolled back from is not offered
+ * again. Other reports only say how far it is.
+ */
+export function movesDesired(state: AgentState): boolean {
+  return state === 'ROLLED_BACK';
+}
 
 export interface SteeringDeps {
   readonly store: Store;
@@ -23,7 +31,12 @@ export interface SteeringDeps {
   readonly repositoryId: string;
 }
 
-/** Called after a pass with the hosts that were looked at, or 'all'. */
+/** The hosts of both, or 'all'. */
+function union(some: ReadonlySet<HostName> | 'all' | undefined, others: Iterable<HostName> | 'all'): Set<HostName> | 'all' {
+  return some === 'all' || others === 'all' ? 'all' : new Set([...(some ?? []), ...others]);
+}
+
+/** Called after a pass with the hosts that there may be news of, or 'all'. */
 export type AfterPass = (hosts: ReadonlySet<HostName> | 'all') => void;
 
 /**
@@ -37,6 +50,8 @@ export class Steering {
   readonly #afterPass: AfterPass;
   #marked = new Set<HostName>();
   #isAllMarked = true;
+  /** What is to be told after the next pass, beside what the pass looks at. */
+  #news: Set<HostName> | 'all' | undefined;
 
   constructor(deps: SteeringDeps, afterPass: AfterPass) {
     this.#deps = deps;
@@ -45,6 +60,12 @@ export class Steering {
 
   mark(host: HostName): void {
     this.#marked.add(host);
+    this.#wake.wake();
+  }
+
+  /** What changed moves no host, but is to be told: with what a pass brings, so that one change is told once. */
+  markNews(hosts: Iterable<HostName> | 'all'): void {
+    this.#news = union(this.#news, hosts);
     this.#wake.wake();
   }
 
@@ -58,12 +79,14 @@ export class Steering {
     while (!signal.aborted) {
       const startedAt = clock.monotonic();
       const hosts: ReadonlySet<HostName> | 'all' = this.#isAllMarked ? 'all' : this.#marked;
+      const news = union(this.#news, hosts);
       this.#marked = new Set();
       this.#isAllMarked = false;
+      this.#news = undefined;
       try {
         await this.#pass(hosts);
         troubles.end('steering', SERVER_SUBJECT);
-        this.#afterPass(hosts);
+        this.#afterPass(news);
       } catch (error) {
         // Not an end for all: what hosts report is stored without it.
         if (isAboutSubject(error)) troubles.note('steering', SERVER_SUBJECT, error);
@@ -82,33 +105,58 @@ export class Steering {
   async #pass(hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
     const { store, hub, clock, logger, troubles, repositoryId } = this.#deps;
     if (hosts !== 'all' && hosts.size === 0) return;
-    const names = hosts === 'all' ? undefined : [...hosts];
-    const situations = await store.hosts.situation(repositoryId, names);
-    const resolved = situations.map(({ host, ...situation }) => ({ host, desired: resolve(situation) }));
-    const wanted = new Map(resolved.flatMap(({ host, desired }) => (desired.kind === 'release' ? [[host, desired] as const] : [])));
-    const releases = [...wanted.values()].map(({ release }) => release);
+    const fleet = await store.hosts.fleet(repositoryId, hosts === 'all' ? undefined : [...hosts]);
+    const wanted = fleet.hosts.flatMap(({ row, desired }) => (desired.kind === 'release' ? [{ row, ...desired }] : []));
+    const moved = new Map<HostName, number>();
     await troubles.together(
       'deciding what it is to run',
-      releases,
-      ({ host }) => host,
+      wanted,
+      ({ row }) => row.host,
       async (some) => {
-        for (const { host, epoch } of await store.hosts.desire(some, clock.now()))
-          logger.info('desired state changed', { host, epoch, toplevel: wanted.get(host)?.release.toplevel, because: wanted.get(host)?.because });
+        const news = some.filter(isNews);
+        if (news.length === 0) return;
+        const releases = news.map(({ release }) => release);
+        for (const { host, epoch } of await store.hosts.desire(releases, clock.now())) moved.set(host, epoch);
+        for (const { row, release, because } of news)
+          if (moved.has(row.host))
+            logger.info('desired state changed', { host: row.host, epoch: moved.get(row.host), toplevel: release.toplevel, because });
       },
     );
 
-    const rows = await store.hosts.list(repositoryId, names);
-    const addressees = rows.flatMap((row) => {
-      const session = wanted.has(row.host) ? hub.session(row.host) : undefined;
-      return session === undefined ? [] : [{ session, row }];
+    const addressees = wanted.flatMap((each): Addressee[] => {
+      const session = hub.session(each.row.host);
+      const desired = desiredNow(each, moved.get(each.row.host), clock.now());
+      return session === undefined || desired === undefined ? [] : [{ session, desired, isRetry: each.row.retryEpoch !== undefined }];
     });
     await troubles.together(
       'telling it',
       addressees,
-      ({ row }) => row.host,
+      ({ session }) => session.host,
       async (some) => {
         for (const { host, epoch } of await offerDirectives(this.#deps, repositoryId, some)) logger.info('directive sent', { host, epoch });
       },
     );
   }
+}
+
+interface Wanted {
+  readonly row: HostRow;
+  readonly release: ReleaseRef;
+}
+
+/** What should run is not what is written in the row. */
+function isNews({ row, release }: Wanted): boolean {
+  return row.desired?.releaseId !== release.id;
+}
+
+/**
+ * What the host is to be told. Undefined: its row cannot be read, or another server wrote it since it was read, whose hint
+ * brings the next pass.
+ */
+function desiredNow(wanted: Wanted, movedTo: number | undefined, now: number): HostRow['desired'] {
+  const { row, release } = wanted;
+  if (row.unreadable !== undefined) return undefined;
+  if (!isNews(wanted)) return row.desired;
+  if (movedTo === undefined) return undefined;
+  return { releaseId: release.id, toplevel: release.toplevel, sequence: release.sequence, epoch: movedTo, since: now };
 }

@@ -214,7 +214,7 @@ describe('a host with a temporary error', () => {
     await eventually('their rows say so', async () => ((await world.store.revisions.nextRetryAt(revision.id)) === undefined ? true : undefined));
     expect(await world.released()).toEqual({ ada: 1, bob: 3, cyd: 2 });
     expect(await world.row(revision, 'cyd')).toMatchObject({ outcome: 'CHANGED', error: undefined });
-    expect((await world.store.revisions.list(world.repository.id, 9)).map(({ state }) => state)).toEqual(['PUBLISHED']);
+    expect((await world.store.revisions.list(world.repository.id, 9)).map((listed) => listed.revision.state)).toEqual(['PUBLISHED']);
   });
 
   test('that is the only one ends its revision with its error, and the revision is published once it is built', async () => {
@@ -352,7 +352,7 @@ describe('a step', () => {
     await world.ended(String(world.commits.length).padStart(40, '0') as CommitSha, 'PUBLISHED');
     expect((await world.released())['ada']).toBe(20);
     const unfinished = (await world.store.revisions.list(world.repository.id, 99)).filter(
-      ({ state }) => state === 'BUILDING' || state === 'EVALUATING',
+      ({ revision: { state } }) => state === 'BUILDING' || state === 'EVALUATING',
     );
     expect(unfinished).toEqual([]);
   });

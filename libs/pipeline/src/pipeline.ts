@@ -226,8 +226,8 @@ async function recordFailure(deps: PipelineDeps, revision: Revision, error: unkn
 }
 
 async function listen(deps: PipelineDeps, onRepository: (id: string) => void): Promise<AsyncDisposable> {
-  return await deps.store.hints.listen((hint) => {
-    if (hint.topic === 'repository') onRepository(hint.id);
+  return await deps.store.hints.listen((hints) => {
+    for (const hint of hints) if (hint.topic === 'repository') onRepository(hint.id);
   });
 }
 

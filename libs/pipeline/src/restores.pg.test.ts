@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { diffFleet, resolve, type CommitSha, type HostName, type StorePath } from '@floe/model';
+import { diffFleet, type CommitSha, type HostName, type StorePath } from '@floe/model';
 import { generateKeyPem, signerFromPem, silentLogger, systemClock } from '@floe/runtime';
 import { openStore, type HostPresence, type Repository, type Revision, type Store } from '@floe/store';
 import { startPostgres, type PostgresServer } from '@floe/testkit';
@@ -148,9 +148,9 @@ class World {
     const agent = this.#agentOf(host);
     const { id } = await this.repository();
     await this.store.hosts.connect(host, presenceOf(agent));
-    const [situation] = await this.store.hosts.situation(id, [host]);
-    if (situation === undefined) throw new Error('the host is not known');
-    const wanted = resolve(situation);
+    const { hosts } = await this.store.hosts.fleet(id, [host]);
+    const wanted = hosts[0]?.desired;
+    if (wanted === undefined) throw new Error('the host is not known');
     if (wanted.kind !== 'release') return;
     await this.store.hosts.desire([wanted.release], 1);
     const epoch = (await this.store.hosts.get(host))?.epoch ?? 0;

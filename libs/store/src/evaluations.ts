@@ -1,5 +1,5 @@
 import { EVALUATION_OUTCOMES, MAX_ATTRIBUTE_CHARACTERS, MAX_TIME_MS, storableText, type HostName } from '@floe/model';
-import { and, asc, between, eq, sql } from 'drizzle-orm';
+import { and, asc, between, eq, inArray, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
@@ -101,35 +101,24 @@ function toEvaluation(row: Row): Evaluation {
 }
 
 /** The hosts of a revision, by name. */
-export async function readEvaluations(db: Database, id: string): Promise<Evaluation[]> {
-  const { host, outcome, drvPath, toplevel, system, error, warnings, retryAt, tries, evaluateMs, buildMs, builtAt, narHash, closureSizeBytes } =
-    evaluations;
+export async function readEvaluations(db: Database, id: string): Promise<readonly Evaluation[]> {
+  return (await evaluationsOf(db, [id])).get(id) ?? [];
+}
+
+async function evaluationsOf(db: Database, ids: readonly string[]): Promise<ReadonlyMap<string, readonly Evaluation[]>> {
+  if (ids.length === 0) return new Map();
   const rows = await db
-    .select({
-      host,
-      outcome,
-      drvPath,
-      toplevel,
-      system,
-      error,
-      warnings,
-      retryAt,
-      tries,
-      evaluateMs,
-      buildMs,
-      builtAt,
-      narHash,
-      closureSizeBytes,
-    })
+    .select()
     .from(evaluations)
-    .where(eq(evaluations.revisionId, id))
+    .where(inArray(evaluations.revisionId, [...ids]))
     .orderBy(asc(evaluations.host));
-  return rows.map(toEvaluation);
+  const byRevision = Map.groupBy(rows, ({ revisionId }) => revisionId);
+  return new Map([...byRevision].map(([id, some]) => [id, some.map(toEvaluation)]));
 }
 
 export function createEvaluationStore(
   db: Database,
-): Pick<RevisionStore, 'saveEvaluations' | 'saveBuilds' | 'savePublished' | 'evaluations' | 'nextRetryAt'> {
+): Pick<RevisionStore, 'saveEvaluations' | 'saveBuilds' | 'savePublished' | 'evaluations' | 'evaluationsOf' | 'nextRetryAt'> {
   return {
     saveEvaluations: async (id, rows) =>
       await db.transaction(async (tx) => {
@@ -148,6 +137,7 @@ export function createEvaluationStore(
         .where(and(eq(evaluations.revisionId, id), eq(evaluations.host, host)));
     },
     evaluations: async (id) => await readEvaluations(db, id),
+    evaluationsOf: async (ids) => await evaluationsOf(db, ids),
     async nextRetryAt(id) {
       const [row] = await db
         .select({ at: sql`min(${evaluations.retryAt})` })

@@ -32,10 +32,10 @@ function open(db: CountedDatabase['db']) {
     deliveries: createDeliveryStore(db),
     revisions: createRevisionStore(db, leftOut),
     releases: createReleaseStore(db, leftOut),
-    rollouts: createRolloutStore(db),
-    hosts: createHostStore(db, systemClock, leftOut),
-    reports: createReportStore(db),
-    outbox: createOutboxStore(db),
+    rollouts: createRolloutStore(db, 'test'),
+    hosts: createHostStore(db, { clock: systemClock, leftOut, origin: 'test' }),
+    reports: createReportStore(db, 'test'),
+    outbox: createOutboxStore(db, 'test'),
     stories: async (id: string) => await readStories(db, [id]),
   };
 }
@@ -86,11 +86,14 @@ async function addCommits(db: CountedDatabase['db'], from: number, to: number): 
 const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<unknown>>> = {
   'the newest releases': async ({ releases }) => await releases.latest('fleet'),
   'the commits of systems': async ({ releases }, last) => await releases.commitsOf(ALL.map((host) => ({ host, toplevel: path(String(last)) }))),
-  'the freshness': async ({ releases }) => await releases.freshness('fleet'),
-  'a situation': async ({ hosts }) => await hosts.situation('fleet', undefined),
-  'the situation of one host': async ({ hosts }) => await hosts.situation('fleet', [hostOf(7)]),
+  'the releases to offer': async ({ releases }, last) =>
+    await releases.toOffer(
+      'fleet',
+      ALL.map((host) => `release${last}-${host.slice(4)}`),
+    ),
+  'the fleet': async ({ hosts }) => await hosts.fleet('fleet'),
+  'one host of the fleet': async ({ hosts }) => await hosts.fleet('fleet', [hostOf(7)]),
   'the hosts': async ({ hosts }) => await hosts.list('fleet'),
-  'the quarantines': async ({ hosts }) => await hosts.quarantines('fleet'),
   'the current rollout': async ({ rollouts }) => await rollouts.current('fleet'),
   'the rollout of a revision': async ({ rollouts }, last) => await rollouts.forRevision(idOf(last)),
   'the story of a revision': async ({ stories }, last) => await stories(idOf(last)),
@@ -101,6 +104,7 @@ const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<u
   'a list of revisions': async ({ revisions }) => await revisions.list('fleet', LISTED),
   'a later list of revisions': async ({ revisions }, last) => await revisions.list('fleet', LISTED, last),
   'the evaluations of a revision': async ({ revisions }, last) => await revisions.evaluations(idOf(last)),
+  'the evaluations of some revisions': async ({ revisions }, last) => await revisions.evaluationsOf([idOf(last), idOf(last - 1)]),
   'the next retry': async ({ revisions }, last) => await revisions.nextRetryAt(idOf(last)),
   'the last delivery': async ({ deliveries }, last) => await deliveries.latestFor('fleet', String(last).padStart(40, '0') as CommitSha),
   'the newest pushes': async ({ deliveries }) => await deliveries.newestPushes('fleet'),

@@ -1,6 +1,18 @@
 import type { HostName } from '@floe/model';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { commit, newestRelease, newHost, newRepository, path, presence, publishNext, report, type World, WORLDS } from './test/test-store.ts';
+import {
+  commit,
+  newestRelease,
+  newHost,
+  newRepository,
+  path,
+  presence,
+  publishNext,
+  quarantinesOf,
+  report,
+  type World,
+  WORLDS,
+} from './test/test-store.ts';
 import type { Repository } from './records.ts';
 
 const FLOOD = 3_000;
@@ -40,7 +52,7 @@ describe.each(WORLDS)('what one host can fill on $name', ({ open, name }) => {
     expect(listed.filter(({ hasLog }) => hasLog).length).toBeLessThanOrEqual(BATCH + 200);
     expect(listed[0]).toMatchObject({ seq: FLOOD + 1, hasLog: true });
     // What was released to it is quarantined as ever; nothing else is.
-    expect(await store.hosts.quarantines(repository.id)).toMatchObject([{ host, toplevel: released }]);
+    expect(await quarantinesOf(store, repository.id)).toMatchObject([{ host, toplevel: released }]);
     // The newest is shown, and an older one that comes late does not come back.
     await store.reports.store([report(host, 5)]);
     expect((await store.reports.list(host, 1))[0]?.seq).toBe(FLOOD + 1);
@@ -84,7 +96,7 @@ describe.each(WORLDS)('what one host can fill on $name', ({ open, name }) => {
       `insert into quarantines (host, toplevel, reason, created_at) select '${host}', '/nix/store/invented-' || n, 'x', 1 from generate_series(1, 500) n`,
     );
     expect(await store.hosts.pruneQuarantines(0)).toBeGreaterThanOrEqual(500);
-    expect(await store.hosts.quarantines(repository.id)).toEqual([]);
+    expect(await quarantinesOf(store, repository.id)).toEqual([]);
   });
 
   test(`refusals are one line on the host (${name})`, async () => {

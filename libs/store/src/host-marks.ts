@@ -1,9 +1,8 @@
-import { and, asc, eq, lt, notExists, or, sql } from 'drizzle-orm';
-import { boundedTime, MAX_COUNTER, storableText, type HostName } from '@floe/model';
+import { and, eq, lt, notExists, or, sql } from 'drizzle-orm';
+import { MAX_COUNTER, storableText, type HostName } from '@floe/model';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
-import type { Quarantine } from './records.ts';
 import type { HostStore } from './store.ts';
 import { directives, hosts, pins, quarantines, releases } from './tables/index.ts';
 
@@ -12,19 +11,8 @@ const KEEP_DIRECTIVES = 200;
 
 type Marks = Pick<
   HostStore,
-  'pin' | 'unpin' | 'quarantine' | 'quarantines' | 'pruneQuarantines' | 'noteRefusal' | 'forgetRefusals' | 'saveDirectives' | 'pruneDirectives'
+  'pin' | 'unpin' | 'quarantine' | 'pruneQuarantines' | 'noteRefusal' | 'forgetRefusals' | 'saveDirectives' | 'pruneDirectives'
 >;
-
-/** All quarantines of a repository's hosts. */
-export async function quarantinesOf(db: Database, repositoryId: string): Promise<Quarantine[]> {
-  const rows = await db
-    .select({ host: quarantines.host, toplevel: quarantines.toplevel, reason: quarantines.reason, at: quarantines.createdAt })
-    .from(quarantines)
-    .innerJoin(hosts, eq(hosts.host, quarantines.host))
-    .where(eq(hosts.repositoryId, repositoryId))
-    .orderBy(asc(quarantines.host), asc(quarantines.createdAt));
-  return rows.map(({ reason, at, ...row }) => ({ ...row, reason: storableText(reason), at: boundedTime(at) }));
-}
 
 /** Pins, holds, quarantines, and the history of directives. */
 export function createHostMarks(db: Database): Marks {
@@ -70,7 +58,6 @@ export function createHostMarks(db: Database): Marks {
         const added = await tx.insert(quarantines).values(row).onConflictDoNothing().returning({ host: quarantines.host });
         return { result: undefined, isChange: added.length > 0 };
       }),
-    quarantines: async (repositoryId) => await quarantinesOf(db, repositoryId),
     async pruneQuarantines(before) {
       const isOf = and(eq(releases.host, quarantines.host), eq(releases.toplevel, quarantines.toplevel));
       const newer = sql`select from ${releases} as newer where newer.host = ${quarantines.host} and newer.sequence > ${releases.sequence}`;

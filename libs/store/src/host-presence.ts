@@ -2,7 +2,7 @@ import { and, eq, gte, lt, sql } from 'drizzle-orm';
 import type { HostName } from '@floe/model';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
-import { notify, notifyHosts } from './hints.ts';
+import { notify, notifyHosts, type HintOrigin } from './hints.ts';
 import { lockHost, toHostRow, type StoredHost } from './host-rows.ts';
 import type { HostPresence, HostRow } from './records.ts';
 import type { HostStore } from './store.ts';
@@ -33,7 +33,7 @@ async function raiseSequence(db: Database, repositoryId: string, atLeast: number
     .where(and(eq(repositories.id, repositoryId), lt(repositories.sequence, atLeast), gte(repositories.sequence, atLeast - MAX_SEQUENCE_JUMP)));
 }
 
-async function connect(db: Database, host: HostName, presence: HostPresence): Promise<HostRow> {
+async function connect(db: Database, origin: HintOrigin, host: HostName, presence: HostPresence): Promise<HostRow> {
   return await db.transaction(async (tx) => {
     const row = await lockHost(tx, host);
     const stateToplevel = presence.stateToplevel ?? null;
@@ -63,20 +63,20 @@ async function connect(db: Database, host: HostName, presence: HostPresence): Pr
       .returning();
     if (connected === undefined) throw missingRow('host', host);
     await raiseSequence(tx, row.repositoryId, presence.sequence);
-    await notify(tx, { topic: 'host', host });
+    await notify(tx, { topic: 'host', host, origin });
     return toHostRow(connected);
   });
 }
 
 /** Only for the session that is the current one: a socket that dies late must not end its successor's presence. */
-async function disconnect(db: Database, host: HostName, sessionId: string, at: number): Promise<boolean> {
+async function disconnect(db: Database, origin: HintOrigin, host: HostName, sessionId: string, at: number): Promise<boolean> {
   return await db.transaction(async (tx) => {
     const gone = await tx
       .update(hosts)
       .set({ isConnected: false, lastSeenAt: at })
       .where(and(eq(hosts.host, host), eq(hosts.sessionId, sessionId), eq(hosts.isConnected, true)))
       .returning({ host: hosts.host });
-    if (gone.length > 0) await notify(tx, { topic: 'host', host });
+    if (gone.length > 0) await notify(tx, { topic: 'host', host, origin });
     return gone.length > 0;
   });
 }
@@ -100,14 +100,14 @@ async function disconnectAll(db: Database, sessionIdPrefix: string | undefined, 
  * What the server knows by its socket, after something else said that the host is away. Not over the session of another
  * server that is there as well: the newer one of two is the one that is stored.
  */
-async function reconnect(db: Database, host: HostName, sessionId: string, at: number): Promise<boolean> {
+async function reconnect(db: Database, origin: HintOrigin, host: HostName, sessionId: string, at: number): Promise<boolean> {
   return await db.transaction(async (tx) => {
     const back = await tx
       .update(hosts)
       .set({ isConnected: true, sessionId, lastSeenAt: at })
       .where(and(eq(hosts.host, host), eq(hosts.isConnected, false)))
       .returning({ host: hosts.host });
-    if (back.length > 0) await notify(tx, { topic: 'host', host });
+    if (back.length > 0) await notify(tx, { topic: 'host', host, origin });
     return back.length > 0;
   });
 }
@@ -147,10 +147,10 @@ async function expirePresence(db: Database, ownServerId: string, at: number): Pr
 
 type Presence = Pick<HostStore, 'connect' | 'disconnect' | 'disconnectAll' | 'present' | 'reconnect' | 'renewLease' | 'expirePresence'>;
 
-export function createHostPresence(db: Database): Presence {
+export function createHostPresence(db: Database, origin: HintOrigin): Presence {
   return {
-    connect: async (host, presence) => await connect(db, host, presence),
-    disconnect: async (host, sessionId, at) => await disconnect(db, host, sessionId, at),
+    connect: async (host, presence) => await connect(db, origin, host, presence),
+    disconnect: async (host, sessionId, at) => await disconnect(db, origin, host, sessionId, at),
     disconnectAll: async (sessionIdPrefix, at) => await disconnectAll(db, sessionIdPrefix, at),
     async present(serverId) {
       const rows = await db
@@ -159,7 +159,7 @@ export function createHostPresence(db: Database): Presence {
         .where(and(eq(hosts.isConnected, true), sql`starts_with(${hosts.sessionId}, ${`${serverId}/`})`));
       return rows.map(({ host, sessionId }) => ({ host, sessionId: sessionId ?? '' }));
     },
-    reconnect: async (host, sessionId, at) => await reconnect(db, host, sessionId, at),
+    reconnect: async (host, sessionId, at) => await reconnect(db, origin, host, sessionId, at),
     renewLease: async (serverId, lifetimeMs) => await renewLease(db, serverId, lifetimeMs),
     expirePresence: async (ownServerId, at) => await expirePresence(db, ownServerId, at),
   };

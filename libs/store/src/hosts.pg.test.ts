@@ -11,6 +11,7 @@ import {
   path,
   presence,
   publishNext,
+  quarantinesOf,
   receive,
   report,
   toBuilding,
@@ -262,16 +263,15 @@ describe.each(WORLDS)('on $name', ({ open }) => {
 
   describe('a situation', () => {
     async function situationOf(repository: Repository, host: HostName) {
-      const [situation] = await world.store.hosts.situation(repository.id, [host]);
-      if (situation === undefined) throw new Error('no situation');
-      return situation;
+      const { hosts } = await world.store.hosts.fleet(repository.id, [host]);
+      if (hosts[0] === undefined) throw new Error('no such host');
+      return hosts[0].situation;
     }
 
     test('of a new host is empty', async () => {
       const repository = await newRepository(world.store);
       const host = await enrolled(repository);
       expect(await situationOf(repository, host)).toEqual({
-        host,
         pin: undefined,
         hold: undefined,
         isRingPromoted: false,
@@ -352,7 +352,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await store.hosts.quarantine(host, second.toplevel, 'no network', 10);
       await store.hosts.quarantine(host, second.toplevel, 'again', 20);
       expect((await situationOf(repository, host)).quarantined).toEqual(new Set([second.toplevel]));
-      expect(await store.hosts.quarantines(repository.id)).toEqual([{ host, toplevel: second.toplevel, reason: 'no network', at: 10 }]);
+      expect(await quarantinesOf(store, repository.id)).toEqual([{ host, toplevel: second.toplevel, reason: 'no network', at: 10 }]);
       await store.hosts.quarantine(host, first.toplevel, 'no sound', 30);
       await store.hosts.quarantine(host, path('invented'), 'never released to it', 40);
       await store.hosts.retry(host, second.toplevel);
@@ -366,7 +366,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const [ada, bob] = [await enrolled(repository), await enrolled(repository)];
       const elsewhere = await enrolled(await newRepository(store));
       const names = async (hosts: HostName[] | undefined): Promise<string[]> =>
-        (await store.hosts.situation(repository.id, hosts)).map(({ host }) => host);
+        (await store.hosts.fleet(repository.id, hosts)).hosts.map(({ row }) => row.host);
       expect(await names(undefined)).toEqual([ada, bob]);
       expect(await names([bob, elsewhere])).toEqual([bob]);
       expect(await names([])).toEqual([]);
@@ -457,10 +457,10 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         report(host, 3, { state: 'ROLLED_BACK', toplevel: path('invented'), detail }),
       ];
       await store.reports.store(batch);
-      expect(await store.hosts.quarantines(repository.id)).toEqual([{ host, toplevel, reason: 'no network', at: 1_002 }]);
+      expect(await quarantinesOf(store, repository.id)).toEqual([{ host, toplevel, reason: 'no network', at: 1_002 }]);
       await store.hosts.retry(host, toplevel);
       await store.reports.store(batch); // sent again: it is no news
-      expect(await store.hosts.quarantines(repository.id)).toEqual([]);
+      expect(await quarantinesOf(store, repository.id)).toEqual([]);
     });
 
     test('keep the log of what failed, each with its own, and give it when asked for it', async () => {
@@ -503,7 +503,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(acks.size).toBe(3_000);
       expect(new Set(acks.values())).toEqual(new Set([2]));
       expect((await store.hosts.list(repository.id)).every(({ state }) => state === 'SUCCEEDED')).toBe(true);
-      expect((await store.hosts.situation(repository.id, hosts)).length).toBe(3_000);
+      expect((await store.hosts.fleet(repository.id, hosts)).hosts.length).toBe(3_000);
     });
 
     test('are forgotten in time, but for the newest of each host', async () => {

@@ -3,7 +3,7 @@ import type { Clock } from '@floe/runtime';
 import { and, asc, eq, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
-import { notify, notifyHosts } from './hints.ts';
+import { notify, notifyHosts, type HintOrigin } from './hints.ts';
 import { createHostDesired } from './host-desired.ts';
 import { createHostForgetting } from './host-forgetting.ts';
 import { createHostMarks } from './host-marks.ts';
@@ -71,7 +71,14 @@ async function enrol(db: Database, enrolment: Parameters<HostStore['enrol']>[0])
   });
 }
 
-export function createHostStore(db: Database, clock: Clock, leftOut: LeftOutRows): HostStore {
+export interface HostStoreDeps {
+  readonly clock: Clock;
+  readonly leftOut: LeftOutRows;
+  readonly origin: HintOrigin;
+}
+
+export function createHostStore(db: Database, deps: HostStoreDeps): HostStore {
+  const { leftOut, origin } = deps;
   async function mark(host: HostName, set: Partial<typeof hosts.$inferInsert>): Promise<void> {
     await db.transaction(async (tx) => {
       const marked = await tx.update(hosts).set(set).where(eq(hosts.host, host)).returning({ host: hosts.host });
@@ -99,8 +106,8 @@ export function createHostStore(db: Database, clock: Clock, leftOut: LeftOutRows
     markCloned: async (host, at) => await mark(host, { clonedAt: at }),
     clearCloned: async (host) => await mark(host, { clonedAt: null }),
     ...createHostForgetting(db),
-    ...createHostPresence(db),
-    ...createHostDesired(db, clock),
+    ...createHostPresence(db, origin),
+    ...createHostDesired(db, deps),
     ...createHostMarks(db),
   };
 }

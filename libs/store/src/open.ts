@@ -5,7 +5,7 @@ import { connect, type Connection } from './database.ts';
 import { judge } from './embedded-folder.ts';
 import { createDeliveryStore } from './deliveries.ts';
 import { translateError, translating } from './errors.ts';
-import { createHintChannel } from './hints.ts';
+import { createHintChannel, newHintOrigin } from './hints.ts';
 import { createHostStore } from './hosts.ts';
 import { LeftOutRows } from './unreadable.ts';
 import { migrate } from './migrate.ts';
@@ -52,6 +52,7 @@ function isOfDriver(error: unknown): boolean {
 function composeStore(connection: Connection, { clock, logger }: StoreDeps): Store {
   const { db } = connection;
   const leftOut = new LeftOutRows();
+  const origin = newHintOrigin();
   const closed = new AbortController();
   const isClosed = (): boolean => closed.signal.aborted;
   const server = translating({ ...createServerStore(db), tidy: connection.tidy }, isClosed);
@@ -63,13 +64,13 @@ function composeStore(connection: Connection, { clock, logger }: StoreDeps): Sto
     deliveries: translating(createDeliveryStore(db), isClosed),
     revisions: translating(createRevisionStore(db, leftOut), isClosed),
     releases: translating(createReleaseStore(db, leftOut), isClosed),
-    rollouts: translating({ ...createRolloutStore(db), stories: async (ids: readonly string[]) => await readStories(db, ids) }, isClosed),
-    hosts: translating(createHostStore(db, clock, leftOut), isClosed),
-    reports: translating(createReportStore(db), isClosed),
+    rollouts: translating({ ...createRolloutStore(db, origin), stories: async (ids: readonly string[]) => await readStories(db, ids) }, isClosed),
+    hosts: translating(createHostStore(db, { clock, leftOut, origin }), isClosed),
+    reports: translating(createReportStore(db, origin), isClosed),
     tokens: translating(createTokenStore(db, clock), isClosed),
-    outbox: translating(createOutboxStore(db), isClosed),
+    outbox: translating(createOutboxStore(db, origin), isClosed),
     audit: translating(createAuditStore(db), isClosed),
-    hints: translating(createHintChannel(connection, logger), isClosed),
+    hints: translating(createHintChannel(connection, logger, origin), isClosed),
     async [Symbol.asyncDispose]() {
       if (isClosed()) return;
       closed.abort();

@@ -85,7 +85,7 @@ test('listening comes back by itself, also after an outage that outlasts several
   const world = await start();
   const repository = await newRepository(world.store);
   const heard: Hint[] = [];
-  await using _listener = await world.store.hints.listen((hint) => heard.push(hint));
+  await using _listener = await world.store.hints.listen((hints) => heard.push(...hints));
   for (const awayMs of [0, 3_000]) {
     await world.server.stop('immediate');
     const until = performance.now() + awayMs;

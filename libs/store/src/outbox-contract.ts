@@ -8,6 +8,12 @@ export interface CommitStatus extends StatusWish {
   readonly context: string;
 }
 
+export interface WantedStatus extends CommitStatus {
+  readonly now: Timestamp;
+  /** For a commit that was overtaken: a verdict that stands is kept. */
+  readonly onlyOverPending?: boolean | undefined;
+}
+
 /** A status that its holder is to send, or to look for, now. */
 export interface DueStatus extends CommitStatus, StatusClaim {
   readonly id: string;
@@ -26,11 +32,8 @@ export type Claimed = Pick<DueStatus, 'id' | keyof StatusClaim>;
  * out, and was taken over, do nothing. What becomes of a status is decided by `status-entry.ts` of libs/model.
  */
 export interface OutboxStore {
-  /**
-   * Wants this status. Repeats are dropped; a changed one replaces what was not sent yet. With `onlyOverPending` it is
-   * for a commit that was overtaken: a verdict that stands is kept.
-   */
-  put(status: CommitStatus & { readonly now: Timestamp; readonly onlyOverPending?: boolean | undefined }): Promise<void>;
+  /** Wants these statuses, all or none. Repeats are dropped; a changed one replaces what was not sent yet. */
+  putAll(statuses: readonly WantedStatus[]): Promise<void>;
   /** Takes due statuses, longest due first, for `leaseMs`, within which they are to be marked or renewed. */
   claimDue(options: { readonly now: Timestamp; readonly limit: number; readonly leaseMs: number }): Promise<readonly DueStatus[]>;
   /** The holder is still at it. False: the claim ran out and was taken over. */

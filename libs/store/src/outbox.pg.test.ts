@@ -57,7 +57,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
             const wish = { state: each.state, description: `${each.words}`, targetUrl: 'https://floe/', isUnderWay: each.isUnderWay };
             const entry = entries.get(context);
             decide(context, entry === undefined ? newStatusEntry(wish, now) : wantStatus(entry, wish, now));
-            await outbox.put({ repositoryId, sha, context, ...wish, now });
+            await outbox.putAll([{ repositoryId, sha, context, ...wish, now }]);
           } else if (each.do === 'claim') {
             const [claimed] = await outbox.claimDue({ now, limit: 1, leaseMs: 5_000 });
             const due = [...entries].filter(([, entry]) => (statusDueAt(entry) ?? Infinity) <= now);

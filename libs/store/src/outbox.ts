@@ -12,11 +12,11 @@ import {
   wantStatus,
   type StatusEntry,
 } from '@floe/model';
-import { and, asc, eq, gt, isNull, lt, lte, or, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, inArray, isNull, lt, lte, or, sql } from 'drizzle-orm';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
-import { notify } from './hints.ts';
-import type { Claimed, DueStatus, OutboxStore } from './outbox-contract.ts';
+import { notify, type HintOrigin } from './hints.ts';
+import type { Claimed, DueStatus, OutboxStore, WantedStatus } from './outbox-contract.ts';
 import { statusOutbox } from './tables/index.ts';
 
 type Row = typeof statusOutbox.$inferSelect;
@@ -85,23 +85,47 @@ async function change(tx: Database, id: string, decide: (entry: StatusEntry) => 
   return next;
 }
 
-async function put(db: Database, status: Parameters<OutboxStore['put']>[0]): Promise<void> {
-  const { repositoryId, sha, context, now, onlyOverPending = false } = status;
-  const wish = { ...status, description: storableText(status.description) };
-  const isIt = and(eq(statusOutbox.repositoryId, repositoryId), eq(statusOutbox.sha, sha), eq(statusOutbox.context, context));
-  const decide = (entry: StatusEntry): StatusEntry | undefined =>
-    onlyOverPending && entry.state !== 'pending' ? undefined : wantStatus(entry, wish, now);
-  const [row] = await db.select().from(statusOutbox).where(isIt);
-  // Most are repeats, and those take no lock.
-  if (row !== undefined && decide(toEntry(row)) === undefined) return;
+function keyOf({ repositoryId, sha, context }: Pick<WantedStatus, 'repositoryId' | 'sha' | 'context'>): string {
+  return `${repositoryId} ${sha} ${context}`;
+}
+
+async function putAll(db: Database, origin: HintOrigin, statuses: readonly WantedStatus[]): Promise<void> {
+  if (statuses.length === 0) return;
+  const shas = [...new Set(statuses.map(({ sha }) => sha))];
+  const there = new Map((await db.select().from(statusOutbox).where(inArray(statusOutbox.sha, shas))).map((row) => [keyOf(row), row]));
+  // Most are repeats, and those take no lock. In one order, so that two servers do not wait for each other.
+  const news = statuses
+    .filter((status) => {
+      const row = there.get(keyOf(status));
+      return row === undefined || decide(toEntry(row), status) !== undefined;
+    })
+    .toSorted((left, right) => (keyOf(left) < keyOf(right) ? -1 : 1));
+  if (news.length === 0) return;
   await db.transaction(async (tx) => {
-    const { state, description, targetUrl, isUnderWay, dueAt, updatedAt } = newStatusEntry(wish, now);
-    const values = { repositoryId, sha, context, state, description, targetUrl, isUnderWay, dueAt, updatedAt };
-    const made = await tx.insert(statusOutbox).values(values).onConflictDoNothing().returning({ id: statusOutbox.id });
-    const [there] = made.length > 0 ? [] : await tx.select({ id: statusOutbox.id }).from(statusOutbox).where(isIt);
-    const isChanged = made.length > 0 || (there !== undefined && (await change(tx, there.id, decide)) !== undefined);
-    if (isChanged) await notify(tx, { topic: 'outbox' });
+    let isChanged = false;
+    for (const status of news) isChanged = (await put(tx, status)) || isChanged;
+    if (isChanged) await notify(tx, { topic: 'outbox', origin });
   });
+}
+
+function decide(entry: StatusEntry, status: WantedStatus): StatusEntry | undefined {
+  if (status.onlyOverPending === true && entry.state !== 'pending') return undefined;
+  return wantStatus(entry, { ...status, description: storableText(status.description) }, status.now);
+}
+
+/** True when it is news. */
+async function put(tx: Database, status: WantedStatus): Promise<boolean> {
+  const { repositoryId, sha, context, now } = status;
+  const isIt = and(eq(statusOutbox.repositoryId, repositoryId), eq(statusOutbox.sha, sha), eq(statusOutbox.context, context));
+  const { state, description, targetUrl, isUnderWay, dueAt, updatedAt } = newStatusEntry(
+    { ...status, description: storableText(status.description) },
+    now,
+  );
+  const values = { repositoryId, sha, context, state, description, targetUrl, isUnderWay, dueAt, updatedAt };
+  const made = await tx.insert(statusOutbox).values(values).onConflictDoNothing().returning({ id: statusOutbox.id });
+  if (made.length > 0) return true;
+  const [there] = await tx.select({ id: statusOutbox.id }).from(statusOutbox).where(isIt);
+  return there !== undefined && (await change(tx, there.id, (entry) => decide(entry, status))) !== undefined;
 }
 
 /** `skip locked` lets two senders share the work instead of waiting for each other. */
@@ -139,7 +163,7 @@ async function claimDue(db: Database, { now, limit, leaseMs }: Parameters<Outbox
   });
 }
 
-export function createOutboxStore(db: Database): OutboxStore {
+export function createOutboxStore(db: Database, origin: HintOrigin): OutboxStore {
   /** What a holder says of its claim. Others are told of a newer status, which waited for it. */
   async function mark({ id }: Claimed, decide: (entry: StatusEntry) => StatusEntry | undefined): Promise<void> {
     await db.transaction(async (tx) => {
@@ -148,7 +172,7 @@ export function createOutboxStore(db: Database): OutboxStore {
     });
   }
   return {
-    put: async (status) => await put(db, status),
+    putAll: async (statuses) => await putAll(db, origin, statuses),
     claimDue: async (options) => await claimDue(db, options),
     renew: async (claimed, now, leaseMs) =>
       await db.transaction(async (tx) => (await change(tx, claimed.id, (entry) => renewStatus(entry, claimed, now, leaseMs))) !== undefined),

@@ -137,7 +137,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await toBuilding(store, overtaken.id);
       const newest = await receive(store, repository, commit('1')); // put back: a revision of its own
       expect(newest.sequence).toBe(4);
-      const states = (await store.revisions.list(repository.id, 10)).map(({ sequence, state }) => `${sequence} ${state}`);
+      const states = (await store.revisions.list(repository.id, 10)).map(({ revision }) => `${revision.sequence} ${revision.state}`);
       expect(states).toEqual(['4 RECEIVED', '3 SUPERSEDED', '2 REJECTED', '1 PUBLISHED']);
       expect((await store.revisions.nextUnfinished(repository.id))?.id).toBe(newest.id);
       expect((await store.revisions.newestPublished(repository.id))?.id).toBe(published.id);
@@ -347,7 +347,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       ]);
       const latest = await newestRelease(store, ada);
       expect(latest?.sequence).toBe(2);
-      expect(await store.releases.byIds([latest?.id ?? '', 'none'])).toEqual([latest]);
+      expect((await store.releases.toOffer(repository.id, [latest?.id ?? '', 'none'])).releases).toEqual([latest]);
     });
 
     test('tells by what commit a system came, the newest where there are more', async () => {
@@ -396,12 +396,12 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     test('has a freshness statement that is only replaced by a newer one', async () => {
       const { store } = world;
       const { id } = await newRepository(store);
-      expect(await store.releases.freshness(id)).toBeUndefined();
+      expect((await store.releases.toOffer(id, [])).freshness).toBeUndefined();
       await store.releases.saveFreshness(id, 'second', 2, 200);
       await store.releases.saveFreshness(id, 'first', 1, 100);
-      expect(await store.releases.freshness(id)).toBe('second');
+      expect((await store.releases.toOffer(id, [])).freshness).toBe('second');
       await store.releases.saveFreshness(id, 'third', 2, 300);
-      expect(await store.releases.freshness(id)).toBe('third');
+      expect((await store.releases.toOffer(id, [])).freshness).toBe('third');
     });
   });
 });

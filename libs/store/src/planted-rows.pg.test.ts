@@ -36,8 +36,7 @@ test.each(['hosts', 'evaluations', 'reports', 'quarantines', 'rollouts'])(
     }
     async function readAll(): Promise<unknown> {
       const hosts = await store.hosts.list(repository.id);
-      await store.hosts.situation(repository.id, undefined);
-      await store.hosts.quarantines(repository.id);
+      await store.hosts.fleet(repository.id);
       await store.reports.list(bad, 10);
       await store.revisions.evaluations(revision.id);
       await store.rollouts.current(repository.id);
@@ -116,11 +115,11 @@ test('one status that was spoilt stops no other', async () => {
   const status = { repositoryId: id, state: 'pending', description: 'd', targetUrl: 'https://floe.example', now: 1 } as const;
   for (const column of ['attempts', 'version', 'sent_version', 'due_at', 'updated_at']) {
     for (const spoilt of column === 'attempts' ? ['-2147483648', '2147483647'] : ['-9223372036854775808', '9223372036854775807']) {
-      await store.outbox.put({ ...status, sha: commit('a'), context: `${column} ${spoilt}` });
+      await store.outbox.putAll([{ ...status, sha: commit('a'), context: `${column} ${spoilt}` }]);
       await query?.(`update status_outbox set due_at = 1 where repository_id = '${id}' and sent_version < version`);
       await query?.(`update status_outbox set "${column}" = ${spoilt} where context = '${column} ${spoilt}'`);
       const context = `beside ${column} ${spoilt}`;
-      await store.outbox.put({ ...status, sha: commit('b'), context });
+      await store.outbox.putAll([{ ...status, sha: commit('b'), context }]);
       const claimed = await store.outbox.claimDue({ now: 1_000, limit: 1_000, leaseMs: 1 });
       expect(claimed.map((each) => each.context)).toContain(context);
       for (const each of claimed) await store.outbox.markSent(each, 1_000);

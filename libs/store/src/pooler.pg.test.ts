@@ -37,7 +37,7 @@ describe.each(['session', 'transaction'] as const)('behind PgBouncer in %s mode'
 
   test('hints are heard, or it is noticed that they are not, and they come from polling', async () => {
     const heard: Hint[] = [];
-    await using _listener = await store.hints.listen((hint) => heard.push(hint));
+    await using _listener = await store.hints.listen((hints) => heard.push(...hints));
     await eventually('it is known whether hints are heard', async () => ((await store.hints.isHeard()) === (mode === 'session') ? true : undefined));
     await store.repositories.wake((await newRepository(store)).id);
     await eventually('a hint comes', () => (heard.some(({ topic }) => topic === 'repository') ? true : undefined), { timeoutMs: 10_000 });
@@ -59,6 +59,6 @@ test('a pooler with fewer connections than we would like: the calls share them, 
   await Promise.all(Array.from({ length: 30 }, async () => await store.repositories.wake(repository.id)));
   expect((await store.repositories.get(repository.id)).hintCount).toBe(30);
   const heard: Hint[] = [];
-  await using _listener = await store.hints.listen((hint) => heard.push(hint));
+  await using _listener = await store.hints.listen((hints) => heard.push(...hints));
   await eventually('a hint comes', () => (heard.length > 0 ? true : undefined), { timeoutMs: 30_000 });
 });

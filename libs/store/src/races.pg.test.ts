@@ -1,8 +1,22 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startPostgres, type PostgresServer } from '@floe/testkit';
+import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
 import { openStore } from './open.ts';
-import type { Store } from './store.ts';
-import { commit, newestRelease, newHost, newRelease, newRepository, path, receive, report, storeDeps, toBuilding } from './test/test-store.ts';
+import type { Hint, Store } from './store.ts';
+import {
+  commit,
+  newestRelease,
+  newHost,
+  newRelease,
+  newRepository,
+  path,
+  presence,
+  publishNext,
+  receive,
+  report,
+  storeDeps,
+  toBuilding,
+  unique,
+} from './test/test-store.ts';
 
 // Two processes on one Postgres, each with several connections. Every race is run often: a lost one shows as a failure
 // now and then, never as a failure of code that is right.
@@ -48,7 +62,7 @@ describe('of two processes at once', () => {
     await rounds(async () => {
       const repository = await newRepository(one);
       await Promise.all([receive(one, repository, commit('a')), receive(two, repository, commit('b'))]);
-      const revisions = await one.revisions.list(repository.id, 10);
+      const revisions = (await one.revisions.list(repository.id, 10)).map(({ revision }) => revision);
       expect(revisions.map(({ sequence, state }) => [sequence, state])).toEqual([
         [2, 'RECEIVED'],
         [1, 'SUPERSEDED'],
@@ -86,6 +100,7 @@ describe('of two processes at once', () => {
     await rounds(async () => {
       const repository = await newRepository(one);
       const host = newHost();
+      await one.hosts.ensure(repository.id, [host]);
       const revision = await receive(one, repository, commit('a'));
       await toBuilding(one, revision.id);
       const [published] = await Promise.all([
@@ -147,7 +162,7 @@ describe('of two processes at once', () => {
       // Long enough after the round before for its words to be told.
       const now = 1 + round * 86_400_000;
       const about = { repositoryId: id, sha: commit('a'), state: 'pending', description: `${round}`, targetUrl: '', now } as const;
-      for (let index = 0; index < 10; index += 1) await one.outbox.put({ ...about, context: `context ${index}` });
+      for (let index = 0; index < 10; index += 1) await one.outbox.putAll([{ ...about, context: `context ${index}` }]);
       const claims = await Promise.all([one, two].map(async (store) => await store.outbox.claimDue({ now, limit: 10, leaseMs: 10 })));
       const ids = claims.flat().map((claimed) => claimed.id);
       expect(new Set(ids).size).toBe(ids.length);
@@ -162,6 +177,46 @@ describe('of two processes at once', () => {
     await using _listener = await two.hints.listen(heard.resolve);
     const { id } = await newRepository(one);
     await one.repositories.wake(id);
-    expect(await heard.promise).toEqual({ topic: 'repository', id });
+    expect(await heard.promise).toEqual([{ topic: 'repository', id }]);
+  });
+
+  test('hints of what the caller acts on reach the other, and are not echoed to the one who wrote', async () => {
+    const repository = await newRepository(one);
+    const host = newHost();
+    const revision = await publishNext(one, repository, commit('a'), [host]);
+    const rollout = (await one.hosts.fleet(repository.id)).rollout;
+    const heard: { readonly one: Hint[]; readonly two: Hint[] } = { one: [], two: [] };
+    await using _one = await one.hints.listen((hints) => heard.one.push(...hints));
+    await using _two = await two.hints.listen((hints) => heard.two.push(...hints));
+    const hostHint = { topic: 'host', host } as const;
+    const latest = await newestRelease(one, host);
+    const status = {
+      repositoryId: repository.id,
+      sha: commit('a'),
+      context: unique('echo'),
+      state: 'pending',
+      description: '',
+      targetUrl: '',
+    } as const;
+    const writes: readonly (readonly [() => Promise<unknown>, Hint])[] = [
+      [async () => await one.hosts.connect(host, presence({ sessionId: 'one/1' })), hostHint],
+      [async () => await one.reports.store([report(host, 1)]), hostHint],
+      [async () => await one.hosts.desire(latest === undefined ? [] : [latest], 1), hostHint],
+      [async () => await one.hosts.disconnect(host, 'one/1', 2), hostHint],
+      [async () => await one.hosts.reconnect(host, 'one/1', 3), hostHint],
+      [async () => await one.rollouts.setState(rollout?.id ?? '', 'ROLLING', 'COMPLETE', 4), { topic: 'revision', id: revision.id }],
+      [async () => await one.outbox.putAll([{ ...status, now: 1 }]), { topic: 'outbox' }],
+    ];
+    for (const [write, hint] of writes) {
+      const before = heard.two.length;
+      await write();
+      await eventually('the other hears of it', () => (heard.two.length > before ? true : undefined));
+      expect(heard.two.slice(before)).toEqual([hint]);
+    }
+    // What comes after them is heard, so that they would have been.
+    const marker = { topic: 'repository', id: repository.id } as const;
+    await one.repositories.wake(repository.id);
+    await eventually('the marker is heard', () => (heard.one.length > 0 ? true : undefined));
+    expect(heard.one).toEqual([marker]);
   });
 });

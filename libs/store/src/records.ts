@@ -1,6 +1,7 @@
 import type {
   AgentState,
   CommitSha,
+  Desired,
   Detail,
   EvaluationOutcome,
   HostName,
@@ -219,15 +220,37 @@ export interface HostPresence {
   readonly at: Timestamp;
 }
 
-/** All that `resolve()` of libs/model needs to know about a host. */
-export type StoredSituation = HostSituation & { readonly host: HostName };
-
 /** A toplevel that a host rolled back from: not offered there again until a person says so. */
 export interface Quarantine {
   readonly host: HostName;
   readonly toplevel: StorePath;
   readonly reason: string;
   readonly at: Timestamp;
+}
+
+/** A revision, with its rollout if it was ever published. */
+export interface ListedRevision {
+  readonly revision: Revision;
+  readonly rollout: Rollout | undefined;
+}
+
+/** A host with all that decides what it should run. */
+export interface FleetHost {
+  readonly row: HostRow;
+  readonly situation: HostSituation;
+  /** As `resolve()` gives it for the situation. The row's own is what was last written, which is never a quarantined system. */
+  readonly desired: Desired;
+  /** The oldest first. */
+  readonly quarantines: readonly Quarantine[];
+  /** Of the release that `row.desired` names. */
+  readonly desiredCommit: CommitSha | undefined;
+}
+
+/** Hosts as they were read together. */
+export interface Fleet {
+  /** The rollout of the newest published revision. */
+  readonly rollout: Rollout | undefined;
+  readonly hosts: readonly FleetHost[];
 }
 
 export type PinKind = 'pin' | 'hold';

@@ -31,16 +31,18 @@ function refusedCalls(store: Store, host: ReturnType<typeof newHost>, repository
       await store.reports.store([report(host, 1, { at: TOO_LARGE, log: MARKER, detail: { code: MARKER, message: MARKER } })]),
     'audit.append': async () => await store.audit.append({ at: TOO_LARGE, actor: MARKER, action: MARKER, subject: MARKER, detail: MARKER }),
     'tokens.createApiToken': async () => await store.tokens.createApiToken(MARKER, MARKER, TOO_LARGE),
-    'outbox.put': async () =>
-      await store.outbox.put({
-        repositoryId: MARKER,
-        sha: commit('1'),
-        context: MARKER,
-        state: 'pending',
-        description: MARKER,
-        targetUrl: MARKER,
-        now: 1,
-      }),
+    'outbox.putAll': async () =>
+      await store.outbox.putAll([
+        {
+          repositoryId: MARKER,
+          sha: commit('1'),
+          context: MARKER,
+          state: 'pending',
+          description: MARKER,
+          targetUrl: MARKER,
+          now: 1,
+        },
+      ]),
   };
 }
 

@@ -57,7 +57,11 @@ export function createReleaseStore(db: Database, leftOut: LeftOutRows): ReleaseS
     publish: async (revisionId, news, at) => await publish(db, revisionId, news, at),
     importStatement: async (release) => await importStatement(db, release),
     latest: async (repositoryId) => await newestPerHost(db, repositoryId, (bad) => leftOut.set('releases', bad)),
-    byIds: async (ids) => (await db.select().from(releases).where(isOneOf(releases.id, ids))).flatMap(toRelease),
+    async toOffer(repositoryId, ids) {
+      const [row] = await db.select({ envelope: freshness.envelope }).from(freshness).where(eq(freshness.repositoryId, repositoryId));
+      const named = await db.select().from(releases).where(isOneOf(releases.id, ids));
+      return { releases: named.flatMap(toRelease), freshness: row?.envelope };
+    },
     commitsOf: async (systems) => await commitsOf(db, systems),
     async saveFreshness(repositoryId, envelope, sequence, asOf) {
       await db
@@ -74,10 +78,6 @@ export function createReleaseStore(db: Database, leftOut: LeftOutRows): ReleaseS
           },
           setWhere: sql`${readableCounter(freshness.sequence)} <= ${sequence}`,
         });
-    },
-    async freshness(repositoryId) {
-      const [row] = await db.select({ envelope: freshness.envelope }).from(freshness).where(eq(freshness.repositoryId, repositoryId));
-      return row?.envelope;
     },
     async highestAsOf(repositoryId) {
       const [row] = await db

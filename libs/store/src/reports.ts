@@ -3,7 +3,7 @@ import { and, desc, eq, isNotNull, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
-import { notifyHosts } from './hints.ts';
+import { notifyHosts, type HintOrigin } from './hints.ts';
 import type { ListedReport, StoredReport, Timestamp } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { DetailColumn, HostNameText, Int8, ObservedColumn, readRows, TimingsColumn } from './rows.ts';
@@ -40,7 +40,7 @@ function toJson(report: StoredReport): Record<string, unknown> {
  * that is older than those counts as stored. What is outdated is looked for by two ranges of the primary key per host: with
  * the limits the planner cannot join instead, which reads all reports of the hosts.
  */
-async function storeBatch(db: Database, batch: readonly StoredReport[]): Promise<ReadonlyMap<HostName, number>> {
+async function storeBatch(db: Database, origin: HintOrigin, batch: readonly StoredReport[]): Promise<ReadonlyMap<HostName, number>> {
   if (batch.length === 0) return new Map();
   const names = JSON.stringify([...new Set(batch.map(({ host }) => host))]);
   const rows = JSON.stringify(batch.map(toJson));
@@ -100,7 +100,7 @@ async function storeBatch(db: Database, batch: readonly StoredReport[]): Promise
       from (select distinct host from jsonb_to_recordset(${rows}::text::jsonb) as b (host text)) b
       join hosts h on h.host = b.host left join moved m on m.host = b.host order by b.host`);
     const acknowledged = new Map(readRows(Acknowledged, stored).map((row) => [row.host, row.report_seq]));
-    await notifyHosts(tx, [...acknowledged.keys()]);
+    await notifyHosts(tx, [...acknowledged.keys()], origin);
     return acknowledged;
   });
 }
@@ -157,9 +157,9 @@ async function prune(db: Database, before: Timestamp): Promise<number> {
   return await deleteInBatches(db, reports, sql`reports.received_at < ${before} and not (${isNewest})`);
 }
 
-export function createReportStore(db: Database): ReportStore {
+export function createReportStore(db: Database, origin: HintOrigin): ReportStore {
   return {
-    store: async (batch) => await storeBatch(db, batch),
+    store: async (batch) => await storeBatch(db, origin, batch),
     list: async (host, limit) => await list(db, host, limit),
     log: async (report) => await readLog(db, report),
     prune: async (before) => await prune(db, before),

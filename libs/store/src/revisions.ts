@@ -8,12 +8,13 @@ import { createEvaluationStore } from './evaluations.ts';
 import { notify } from './hints.ts';
 import { pruneRevisions } from './history.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
-import type { Revision } from './records.ts';
+import type { ListedRevision, Revision } from './records.ts';
 import { moveRevision, textOrNull } from './revision-moves.ts';
+import { readRollout } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { Int8, WarningsColumn, withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
-import { evaluations, repositories, revisions } from './tables/index.ts';
+import { evaluations, repositories, revisions, rollouts } from './tables/index.ts';
 import { isUnfinishedRevision } from './tables/unfinished.ts';
 
 /** The ends at which it is known what a revision has for each host. */
@@ -57,8 +58,15 @@ async function newestFirst(db: Database, where: SQL | undefined, limit: number):
   return (await newestRows(db, where, limit)).flatMap(toRevision);
 }
 
-async function list(db: Database, repositoryId: string, limit: number, leftOut: LeftOutRows, before?: number): Promise<Revision[]> {
-  const rows = await newestRows(db, and(ofRepository(repositoryId), before === undefined ? undefined : lt(revisions.sequence, before)), limit);
+async function list(db: Database, repositoryId: string, limit: number, leftOut: LeftOutRows, before?: number): Promise<ListedRevision[]> {
+  const isBefore = before === undefined ? undefined : lt(revisions.sequence, before);
+  const rows = await db
+    .select({ revision: revisions, rollout: rollouts })
+    .from(revisions)
+    .leftJoin(rollouts, eq(rollouts.revisionId, revisions.id))
+    .where(and(ofRepository(repositoryId), isBefore, isReadableCounter(revisions.sequence)))
+    .orderBy(desc(revisions.sequence))
+    .limit(limit);
   // Two ranges of the index: by one condition with "or" all revisions are read.
   const beyond = await unionAll(
     db
@@ -70,12 +78,14 @@ async function list(db: Database, repositoryId: string, limit: number, leftOut: 
       .from(revisions)
       .where(and(ofRepository(repositoryId), gt(revisions.sequence, MAX_COUNTER))),
   ).limit(limit);
-  const bad = [...rows.filter((row) => toRevision(row).length === 0), ...beyond];
+  const bad = [...rows.map(({ revision }) => revision).filter((row) => toRevision(row).length === 0), ...beyond];
   leftOut.set(
     'revisions',
     bad.map(({ id }) => storableText(id, 60)),
   );
-  return rows.flatMap(toRevision);
+  return rows.flatMap(({ revision, rollout }) =>
+    toRevision(revision).map((read) => ({ revision: read, rollout: rollout === null ? undefined : readRollout(rollout) })),
+  );
 }
 
 /** The repository's own; of one that cannot be read the highest that any revision or release has. */

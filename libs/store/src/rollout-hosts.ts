@@ -4,22 +4,18 @@ import {
   offerOf,
   standingOf,
   storableText,
-  type Desired,
   type HostFacts,
   type HostName,
   type HostStanding,
   type RolloutHost,
 } from '@floe/model';
 import { factsOf } from './host-facts.ts';
-import type { Evaluation, HostRow, Quarantine, Timestamp } from './records.ts';
+import type { Evaluation, FleetHost, HostRow, Timestamp } from './records.ts';
 
 /** What is known of the hosts of a published revision. */
 export interface RolloutFacts {
   readonly evaluations: readonly Evaluation[];
-  readonly rows: ReadonlyMap<HostName, HostRow>;
-  /** As `resolve()` gives it now. */
-  readonly desired: ReadonlyMap<HostName, Desired>;
-  readonly quarantines: readonly Quarantine[];
+  readonly hosts: ReadonlyMap<HostName, Pick<FleetHost, 'row' | 'desired' | 'quarantines'>>;
   readonly now: Timestamp;
 }
 
@@ -32,21 +28,19 @@ const NEVER_HEARD: Omit<HostFacts, 'offer' | 'desired'> = {
   isConnected: false,
   enrolment: 'none',
 };
-const NOTHING: Desired = { kind: 'nothing' };
+const NOT_THERE = { row: undefined, desired: { kind: 'nothing' }, quarantines: [] } as const;
 const MAX_REASON_CHARACTERS = 500;
 
 /** The hosts of a published revision as its rollout sees them; those that it removed are not part of it. Pure. */
-export function rolloutHosts({ evaluations, rows, desired, quarantines, now }: RolloutFacts): readonly RolloutHost[] {
-  const putBack = new Map(quarantines.map(({ host, toplevel, reason }) => [`${host} ${toplevel}`, reason]));
+export function rolloutHosts({ evaluations, hosts, now }: RolloutFacts): readonly RolloutHost[] {
   return evaluations
     .filter(({ outcome }) => outcome !== 'REMOVED')
     .map((evaluation): RolloutHost => {
       const { host } = evaluation;
-      const row = rows.get(host);
-      const wanted = desired.get(host) ?? NOTHING;
+      const { row, desired, quarantines } = hosts.get(host) ?? NOT_THERE;
       const offer = offerOf('PUBLISHED', evaluation);
-      const standing = standingOf(row === undefined ? { ...NEVER_HEARD, desired: wanted, offer } : factsOf(row, wanted, offer));
-      const reason = reasonOf(standing, evaluation, row, putBack.get(`${host} ${evaluation.toplevel}`));
+      const standing = standingOf(row === undefined ? { ...NEVER_HEARD, desired, offer } : factsOf(row, desired, offer));
+      const reason = reasonOf(standing, evaluation, row, quarantines.find(({ toplevel }) => toplevel === evaluation.toplevel)?.reason);
       return {
         host,
         standing,

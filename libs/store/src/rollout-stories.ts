@@ -1,16 +1,14 @@
-import { countRollout, HOST_STANDINGS, summarizeRollout, MAX_COUNTER, resolve, storableText, type HostName, type HostStanding } from '@floe/model';
+import { countRollout, HOST_STANDINGS, summarizeRollout, MAX_COUNTER, storableText, type HostName, type HostStanding } from '@floe/model';
 import { and, eq, inArray, isNull, lt } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { readEvaluations } from './evaluations.ts';
-import { situation } from './host-desired.ts';
-import { quarantinesOf } from './host-marks.ts';
-import { toHostRows } from './host-rows.ts';
+import { readFleet } from './fleet.ts';
 import type { RolloutStory } from './records.ts';
 import { rolloutHosts } from './rollout-hosts.ts';
 import { newestRollout } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
-import { hosts, revisions, rolloutStories } from './tables/index.ts';
+import { revisions, rolloutStories } from './tables/index.ts';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_COUNTER));
 const text = (maxCharacters: number) =>
@@ -52,8 +50,7 @@ export async function freezeRollout(tx: Database, successor: Successor, at: numb
     .where(and(eq(revisions.id, older.revisionId), eq(revisions.state, 'PUBLISHED'), isNull(revisions.supersededBy)))
     .returning({ id: revisions.id });
   if (superseded === undefined) return;
-  const situations = await situation(tx, repositoryId, undefined, at);
-  const rows = toHostRows(await tx.select().from(hosts).where(eq(hosts.repositoryId, repositoryId)), () => undefined);
+  const fleet = await readFleet(tx, { repositoryId, now: at });
   const {
     counts,
     leaving,
@@ -61,9 +58,7 @@ export async function freezeRollout(tx: Database, successor: Successor, at: numb
   } = summarizeRollout(
     rolloutHosts({
       evaluations: await readEvaluations(tx, older.revisionId),
-      rows: new Map(rows.map((row) => [row.host, row])),
-      desired: new Map(situations.map(({ host, ...each }) => [host, resolve(each)])),
-      quarantines: await quarantinesOf(tx, repositoryId),
+      hosts: new Map(fleet.hosts.map((each) => [each.row.host, each])),
       now: at,
     }),
   );

@@ -1,7 +1,7 @@
 import { ROLLOUT_STATES, type RolloutState } from '@floe/model';
 import { and, desc, eq, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
-import { notify } from './hints.ts';
+import { notify, type HintOrigin } from './hints.ts';
 import { isReadableCounter } from './unreadable.ts';
 import type { Rollout } from './records.ts';
 import { RowReader } from './row-reader.ts';
@@ -10,7 +10,7 @@ import type { RolloutStore } from './store.ts';
 import { revisions, rollouts } from './tables/index.ts';
 
 /** Moves a rollout that is in `from`: the condition lets one of two servers win, the other learns it by `false`. */
-async function move(db: Database, id: string, from: RolloutState, to: RolloutState, at: number): Promise<boolean> {
+async function move(db: Database, origin: HintOrigin, id: string, from: RolloutState, to: RolloutState, at: number): Promise<boolean> {
   return await db.transaction(async (tx) => {
     const [moved] = await tx
       .update(rollouts)
@@ -18,7 +18,7 @@ async function move(db: Database, id: string, from: RolloutState, to: RolloutSta
       .where(and(eq(rollouts.id, id), eq(rollouts.state, from)))
       .returning({ revisionId: rollouts.revisionId });
     if (moved === undefined) return false;
-    await notify(tx, { topic: 'revision', id: moved.revisionId });
+    await notify(tx, { topic: 'revision', id: moved.revisionId, origin });
     return true;
   });
 }
@@ -36,7 +36,7 @@ export async function newestRollout(db: Database, where: SQL | undefined): Promi
   return { ...readRollout(row.rollout), sequence: new RowReader().counter('sequence', row.sequence) };
 }
 
-function readRollout(row: typeof rollouts.$inferSelect): Rollout {
+export function readRollout(row: typeof rollouts.$inferSelect): Rollout {
   const reader = new RowReader();
   return {
     ...withoutNulls(row),
@@ -47,12 +47,12 @@ function readRollout(row: typeof rollouts.$inferSelect): Rollout {
   };
 }
 
-function toRollout(row: Rollout & { readonly sequence: number }): Rollout {
+export function toRollout(row: Rollout & { readonly sequence: number }): Rollout {
   const { sequence: _, ...rollout } = row;
   return rollout;
 }
 
-export function createRolloutStore(db: Database): Omit<RolloutStore, 'stories'> {
+export function createRolloutStore(db: Database, origin: HintOrigin): Omit<RolloutStore, 'stories'> {
   async function one(where: SQL): Promise<Rollout | undefined> {
     const row = await newestRollout(db, where);
     return row === undefined ? undefined : toRollout(row);
@@ -60,6 +60,6 @@ export function createRolloutStore(db: Database): Omit<RolloutStore, 'stories'> 
   return {
     current: async (repositoryId) => await one(eq(revisions.repositoryId, repositoryId)),
     forRevision: async (revisionId) => await one(eq(rollouts.revisionId, revisionId)),
-    setState: async (id, from, to, at) => await move(db, id, from, to, at),
+    setState: async (id, from, to, at) => await move(db, origin, id, from, to, at),
   };
 }

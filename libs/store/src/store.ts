@@ -8,20 +8,20 @@ import type {
   DirectiveRow,
   Evaluation,
   EvaluationRow,
+  Fleet,
   HostPresence,
   HostRow,
   ListedReport,
+  ListedRevision,
   NewRelease,
   Pin,
   PinKind,
-  Quarantine,
   Release,
   Repository,
   Revision,
   Rollout,
   RolloutStory,
   StoredReport,
-  StoredSituation,
   SystemOfHost,
   Timestamp,
 } from './records.ts';
@@ -65,14 +65,19 @@ export type Hint =
   | { readonly topic: 'revision'; readonly id: string }
   | { readonly topic: 'outbox' };
 
+/** The hints of one transaction, in order. */
+export type Hints = readonly Hint[];
+
 export interface HintChannel {
   /** False when the database's notifications were found not to come through: hints then come late, from polling. */
   isHeard(): Promise<boolean>;
   /**
-   * Hints of all processes on this database, this one's too, until disposed. Comes back by itself after an outage, and
-   * does not fail when there is one: it hears from the end of it on.
+   * Hints of all processes on this database, until disposed. Of this store's own writes it leaves out those whose callers
+   * act on what they wrote: `reports.store`, `hosts.connect`, `disconnect`, `reconnect`, `desire`, `rollouts.setState`,
+   * `outbox.putAll`. Comes back by itself after an outage, and does not fail when there is one: it
+   * hears from the end of it on.
    */
-  listen(onHint: (hint: Hint) => void): Promise<AsyncDisposable>;
+  listen(onHints: (hints: Hints) => void): Promise<AsyncDisposable>;
 }
 
 export interface RepositoryStore {
@@ -137,8 +142,8 @@ export interface RevisionStore {
   newestPublished(repositoryId: string): Promise<Revision | undefined>;
   /** The newest that came to an end by itself, well or not: what it has for a host is what counts for the host. */
   newestJudged(repositoryId: string): Promise<Revision | undefined>;
-  /** Newest first; of those with a sequence below `before`. */
-  list(repositoryId: string, limit: number, before?: number): Promise<readonly Revision[]>;
+  /** Newest first, with their rollouts; of those with a sequence below `before`. */
+  list(repositoryId: string, limit: number, before?: number): Promise<readonly ListedRevision[]>;
   /** Newest first; more than one commit may match. */
   byShaPrefix(repositoryId: string, prefix: string): Promise<readonly Revision[]>;
   /** Moves the revision by `event`, and stamps the time of the state that ended well. */
@@ -160,6 +165,8 @@ export interface RevisionStore {
   nextRetryAt(id: string): Promise<Timestamp | undefined>;
   /** By host name. */
   evaluations(id: string): Promise<readonly Evaluation[]>;
+  /** Of several revisions, each by host name. */
+  evaluationsOf(ids: readonly string[]): Promise<ReadonlyMap<string, readonly Evaluation[]>>;
   /**
    * Forgets what hosts came to at revisions that were received before, and such revisions altogether when no release is
    * of them; the newest ones stay. Says how many rows.
@@ -183,14 +190,15 @@ export interface ReleaseStore {
   importStatement(release: NewRelease & { readonly repositoryId: string }): Promise<boolean>;
   /** The newest release of each host. */
   latest(repositoryId: string): Promise<readonly Release[]>;
-  /** In no order; ids that are not there are left out. */
-  byIds(ids: readonly string[]): Promise<readonly Release[]>;
+  /**
+   * What directives are made of: these releases, in no order (ids that are not there are left out), and the envelope of the
+   * newest freshness statement, as JSON text.
+   */
+  toOffer(repositoryId: string, ids: readonly string[]): Promise<{ readonly releases: readonly Release[]; readonly freshness: string | undefined }>;
   /** The commits that systems came with: for each that is known, that of the newest release. In no order. */
   commitsOf(systems: readonly SystemOfHost[]): Promise<readonly CommitOfSystem[]>;
   /** Replaces the freshness statement, unless the stored one is of a later sequence. */
   saveFreshness(repositoryId: string, envelope: string, sequence: number, asOf: Timestamp): Promise<void>;
-  /** The envelope of the newest freshness statement, as JSON text. */
-  freshness(repositoryId: string): Promise<string | undefined>;
   /** The latest time that a freshness statement was ever dated; 0 before the first. */
   highestAsOf(repositoryId: string): Promise<Timestamp>;
   /** Forgets releases of before that no host is or could be told any more: newer ones took their places. Says how many. */
@@ -247,8 +255,8 @@ export interface HostStore {
   renewLease(serverId: string, lifetimeMs: number): Promise<void>;
   /** Ends the presence that servers without a lease have left behind, other than this one's; says of how many hosts. */
   expirePresence(ownServerId: string, at: Timestamp): Promise<number>;
-  /** For `resolve()`: of these hosts, or of all of the repository. By host name. */
-  situation(repositoryId: string, hosts: readonly HostName[] | undefined): Promise<readonly StoredSituation[]>;
+  /** These hosts, or all of the repository, by name, with all that decides what each should run. */
+  fleet(repositoryId: string, hosts?: readonly HostName[]): Promise<Fleet>;
   /** Sets each host's desired release with a new epoch, and returns those; a repeat changes nothing. */
   desire(wanted: readonly ReleaseRef[], at: Timestamp): Promise<readonly { readonly host: HostName; readonly epoch: number }[]>;
   /**
@@ -262,7 +270,6 @@ export interface HostStore {
   unpin(host: HostName, kind: PinKind): Promise<void>;
   /** Does nothing when the toplevel is quarantined there already, or was never released to the host. */
   quarantine(host: HostName, toplevel: StorePath, reason: string, at: Timestamp): Promise<void>;
-  quarantines(repositoryId: string): Promise<readonly Quarantine[]>;
   /** Forgets quarantines of what was never released to the host, and those of before that are not of its newest release; says how many. */
   pruneQuarantines(before: Timestamp): Promise<number>;
   /** Notes that the database did not take `count` reports of the host. */

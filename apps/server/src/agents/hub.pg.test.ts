@@ -93,6 +93,7 @@ describe('presence', () => {
     clock: systemClock,
     logger: { debug() {}, info() {}, warn() {}, error() {}, child: () => deps().logger } as never,
     sessions: () => new Map<never, never>(),
+    onHostChanged: () => undefined,
   });
 
   test('of a host whose end could not be stored is put right by the next look', async () => {

@@ -90,10 +90,11 @@ export class AgentHub implements AsyncDisposable {
 
   /** Keeps the stored presence in line with the sockets until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { store, clock, logger } = this.#deps;
+    const { store, clock, logger, onHostChanged } = this.#deps;
     const isPassing = (id: string): boolean => this.#leaving.has(id) || this.#greeter.isGreeting(id);
     const sessionOf = (host: HostName): string | undefined => this.#sessions.get(host)?.id;
-    await keepPresence({ hosts: store.hosts, clock, logger, serverId: this.#serverId, sessionOf, isPassing, sessions: () => this.#sessions }, signal);
+    const sessions = (): ReadonlyMap<HostName, WelcomedSession> => this.#sessions;
+    await keepPresence({ hosts: store.hosts, clock, logger, serverId: this.#serverId, sessionOf, isPassing, sessions, onHostChanged }, signal);
   }
 
   /** Takes over a fresh socket: challenge, hello, welcome, then messages until it closes. */

@@ -17,6 +17,8 @@ export interface PresenceDeps {
   /** True while a session is not in the map, but not gone either: on its way in, or within its grace. */
   readonly isPassing: (sessionId: string) => boolean;
   readonly sessions: () => ReadonlyMap<HostName, { readonly id: string }>;
+  /** The stored presence of this host was put right. */
+  readonly onHostChanged: (host: HostName) => void;
 }
 
 /**
@@ -40,7 +42,7 @@ export async function keepPresence(deps: PresenceDeps, signal: AbortSignal): Pro
 
 /** One comparison. */
 export async function reconcilePresence(deps: PresenceDeps): Promise<void> {
-  const { hosts, clock, logger, serverId, sessionOf, isPassing, sessions } = deps;
+  const { hosts, clock, logger, serverId, sessionOf, isPassing, sessions, onHostChanged } = deps;
   await hosts.renewLease(serverId, LEASE_MS);
   const expired = await hosts.expirePresence(serverId, clock.now());
   if (expired > 0) logger.warn('hosts of a server that is gone are away', { hosts: expired });
@@ -48,11 +50,14 @@ export async function reconcilePresence(deps: PresenceDeps): Promise<void> {
   // Between here and the writes sessions come and go. An id that has no session now never gets one again.
   const gone = [...stored].filter(([host, sessionId]) => sessionOf(host) !== sessionId && !isPassing(sessionId));
   for (const [host, sessionId] of gone) {
-    if (await hosts.disconnect(host, sessionId, clock.now())) logger.info('a host that was stored as connected is away', { host });
+    if (!(await hosts.disconnect(host, sessionId, clock.now()))) continue;
+    logger.info('a host that was stored as connected is away', { host });
+    onHostChanged(host);
   }
   const missing = [...sessions()].filter(([host, { id }]) => stored.get(host) !== id);
   for (const [host, { id }] of missing) {
-    if (sessionOf(host) === id && (await hosts.reconnect(host, id, clock.now())))
-      logger.info('a host that was stored as away is connected', { host });
+    if (sessionOf(host) !== id || !(await hosts.reconnect(host, id, clock.now()))) continue;
+    logger.info('a host that was stored as away is connected', { host });
+    onHostChanged(host);
   }
 }

@@ -13,9 +13,13 @@ function isRefused(error: unknown): boolean {
   return isFloeError(error, 'STORE_DATA_REFUSED') || isFloeError(error, 'STORE_ROW_UNREADABLE');
 }
 
-interface Waiting {
+/** A report, and whose it is. */
+export interface HostReport {
   readonly host: HostName;
   readonly report: Report;
+}
+
+interface Waiting extends HostReport {
   /** Called once the report is stored. */
   readonly stored: (ackSeq: number) => void;
 }
@@ -29,12 +33,12 @@ export class ReportWriter implements AsyncDisposable {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #onStored: (hosts: ReadonlySet<HostName>) => void;
+  readonly #onStored: (reports: readonly HostReport[]) => void;
   readonly #stopping = new AbortController();
   #queue: Waiting[] = [];
   #flushing: Promise<void> | undefined;
 
-  constructor(deps: { store: Store; clock: Clock; logger: Logger; onStored: (hosts: ReadonlySet<HostName>) => void }) {
+  constructor(deps: { store: Store; clock: Clock; logger: Logger; onStored: (reports: readonly HostReport[]) => void }) {
     this.#store = deps.store;
     this.#clock = deps.clock;
     this.#logger = deps.logger;
@@ -59,7 +63,7 @@ export class ReportWriter implements AsyncDisposable {
       try {
         await this.#storeOrSetAside(batch);
         this.#queue.splice(0, batch.length);
-        this.#onStored(new Set(batch.map(({ host }) => host)));
+        this.#onStored(batch);
       } catch (error) {
         if (signal.aborted) break; // The agents send them again: none of these was acknowledged.
         this.#logger.warn('reports could not be stored; trying again', { waiting: this.#queue.length, error });

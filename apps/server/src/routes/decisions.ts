@@ -1,4 +1,4 @@
-import { isEndedRevision, resolve, type HostName as HostNameBrand } from '@floe/model';
+import { isEndedRevision, type HostName as HostNameBrand } from '@floe/model';
 import { HostName } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { HostRow, Repository, Store } from '@floe/store';
@@ -29,8 +29,8 @@ export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
   app.use(deps.auth.required, membersBody);
 
   async function judge(judgement: typeof judgeRetry, row: HostRow): Promise<Decision> {
-    const [situation] = await store.hosts.situation(repository.id, [row.host]);
-    return judgement(row, situation === undefined ? { kind: 'nothing' } : resolve(situation));
+    const { hosts } = await store.hosts.fleet(repository.id, [row.host]);
+    return judgement(row, hosts[0]?.desired ?? { kind: 'nothing' });
   }
 
   async function note(action: 'retry' | 'resume' | 'forget', actor: string, host: HostNameBrand, reason: string): Promise<void> {

@@ -52,10 +52,10 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
   app.use(auth.required, membersBody);
 
   app.get('/fleet', async (c) => c.json(await reader.fleet()));
-  app.get('/hosts', async (c) => c.json(await reader.hosts('all')));
+  app.get('/hosts', async (c) => c.json((await reader.fleet()).hosts));
   app.get('/hosts/:host', sValidator('param', Host, orRefuse), async (c) => {
     const { host } = c.req.valid('param');
-    const [view] = await reader.hosts(new Set([host]));
+    const view = await reader.host(host);
     return view === undefined ? refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`) : c.json(view);
   });
   app.get('/hosts/:host/reports', sValidator('param', Host, orRefuse), sValidator('query', ReportLimit, orRefuse), async (c) => {
@@ -81,7 +81,7 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     return c.json(body);
   });
   app.get('/revisions', sValidator('query', RevisionLimit, orRefuse), async (c) =>
-    c.json(await reader.revisions(c.req.valid('query').limit ?? 20, c.req.valid('query').before)),
+    c.json(await reader.revisions({ limit: c.req.valid('query').limit ?? 20, before: c.req.valid('query').before })),
   );
   app.get('/revisions/:sha', sValidator('param', ShaPrefix, orRefuse), async (c) => {
     const { sha } = c.req.valid('param');
@@ -89,7 +89,8 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     if (newest === undefined) return refuse(c, 404, 'REVISION_UNKNOWN', `no revision starts with ${sha}`);
     if (others.some((other) => other.sha !== newest.sha))
       return refuse(c, 409, 'REVISION_AMBIGUOUS', `more than one revision starts with ${sha}: give more digits`);
-    return c.json(await reader.revision(newest));
+    const view = await reader.revision(newest);
+    return view === undefined ? refuse(c, 404, 'REVISION_UNKNOWN', `revision ${sha} is not kept any more`) : c.json(view);
   });
 
   app.post('/revisions/:sha/evaluate', sValidator('param', ShaPrefix, orRefuse), sValidator('json', Reason, orRefuse), async (c) => {

@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { CommitSha, StorePath } from '@floe/model';
+import type { CommitSha, HostName, StorePath } from '@floe/model';
 import { seal, type Hello, type ServerMessage } from '@floe/protocol';
 import { createLogger, generateKeyPem, signerFromPem, systemClock, type Clock } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
 import { createHostIdentity, helloOf, type HostIdentity } from '@floe/testkit';
 import { WebSocket } from 'ws';
 import { parseConfig } from '../config.ts';
-import { createServerContext, type ServerContext } from '../context.ts';
+import { createServerContext, type ServerContext, type ServerOverrides } from '../context.ts';
 import { listen } from '../listen.ts';
 
 const ROOT = join(import.meta.dirname, '../../../..');
@@ -31,7 +31,7 @@ export interface TestServer extends AsyncDisposable {
 }
 
 export async function startTestServer(
-  options: { readonly clock?: Clock; readonly env?: Readonly<Record<string, string>>; readonly dataDir?: string } = {},
+  options: ServerOverrides & { readonly clock?: Clock; readonly env?: Readonly<Record<string, string>>; readonly dataDir?: string } = {},
 ): Promise<TestServer> {
   await using stack = new AsyncDisposableStack();
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'floe-server-')));
@@ -52,7 +52,7 @@ export async function startTestServer(
     () => 'test-secret',
   );
   const system = { clock: options.clock ?? systemClock, random: Math.random, env: { ...process.env, HOME: dataDir }, rootDir: ROOT };
-  const context = stack.use(await createServerContext(config, logger, system, stopping.signal));
+  const context = stack.use(await createServerContext(config, logger, system, stopping.signal, options));
   const listening = stack.use(await listen(context, config, logger));
   const running = context.run(stopping.signal);
   stack.defer(async () => {
@@ -85,15 +85,28 @@ export async function enrolHost(store: Store, repository: Repository, name: stri
   const { host, machineId } = identity;
   await store.hosts.enrol({ host, repositoryId: repository.id, machineId, publicKey: identity.signer.publicKey, at: Date.now() });
   if (toplevel === undefined) return identity;
-  const sha = createHash('sha1').update(name).digest('hex') as CommitSha;
+  await publishRelease(store, repository, host, toplevel);
+  return identity;
+}
+
+/** A commit comes, and is published with a release for one host. */
+export async function publishRelease(store: Store, repository: Repository, host: HostName, toplevel: string): Promise<void> {
+  const publish = await toPublish(store, repository, host, toplevel);
+  await publish();
+}
+
+/** A commit comes, is evaluated and built, and published by the function that is returned. */
+export async function toPublish(store: Store, repository: Repository, host: HostName, toplevel: string): Promise<() => Promise<unknown>> {
+  const sha = createHash('sha1').update(`${host} ${toplevel}`).digest('hex') as CommitSha;
   const about = { subject: 'Change', authorName: 'Ada', authorEmail: 'ada@example.org', committedAt: 1 };
   const revision = await store.revisions.receive(repository.id, { sha, ...about, receivedAt: 1, fetchedAt: 1 });
   for (const event of ['accepted', 'verified', 'evaluated'] as const) await store.revisions.advance(revision.id, event, 1);
+  const built = { host, outcome: 'CHANGED', toplevel: toplevel as StorePath, system: 'x86_64-linux' } as const;
+  await store.revisions.saveEvaluations(revision.id, [built]);
   const signer = signerFromPem('release-test', generateKeyPem());
   const envelope = JSON.stringify(seal(signer, 'floe/release', { host, toplevel }));
   const release = { host, sequence: revision.sequence, toplevel: toplevel as StorePath, commit: sha, issuedAt: 1, envelope };
-  await store.releases.publish(revision.id, [release], 1);
-  return identity;
+  return async () => await store.releases.publish(revision.id, [release], 1);
 }
 
 /** One connection of an agent that speaks the protocol, or bends it. */

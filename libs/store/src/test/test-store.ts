@@ -4,7 +4,7 @@ import { silentLogger, systemClock, type Clock } from '@floe/runtime';
 import { startPostgres } from '@floe/testkit';
 import postgres from 'postgres';
 import { openStore, type StoreDeps } from '../open.ts';
-import type { HostPresence, NewRelease, Release, Repository, Revision, StoredReport } from '../records.ts';
+import type { HostPresence, NewRelease, Quarantine, Release, Repository, Revision, StoredReport } from '../records.ts';
 import type { Store } from '../store.ts';
 
 /** The migrations of this checkout. */
@@ -86,6 +86,10 @@ export function path(name: string): StorePath {
 
 export async function newRepository(store: Store): Promise<Repository> {
   return await store.repositories.ensure({ url: `https://forge.example/${unique('fleet')}.git`, branch: 'main', now: 1 });
+}
+
+export async function quarantinesOf(store: Store, repositoryId: string): Promise<readonly Quarantine[]> {
+  return (await store.hosts.fleet(repositoryId)).hosts.flatMap(({ quarantines }) => quarantines);
 }
 
 export async function receive(store: Store, repository: Repository, sha: CommitSha): Promise<Revision> {

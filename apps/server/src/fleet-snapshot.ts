@@ -1,0 +1,129 @@
+import { isEndedRevision, summarizeRollout, type CommitSha } from '@floe/model';
+import type { Trouble } from '@floe/runtime';
+import {
+  rolloutHosts,
+  type Evaluation,
+  type Fleet,
+  type HostStore,
+  type ListedRevision,
+  type Repository,
+  type Revision,
+  type Rollout,
+  type RolloutStory,
+  type Store,
+} from '@floe/store';
+import type { RolloutSeen } from './fleet-view.ts';
+
+/** What a snapshot reads from. */
+export interface SnapshotStore {
+  readonly repositories: Pick<Store['repositories'], 'get'>;
+  readonly revisions: Pick<Store['revisions'], 'list' | 'newestJudged' | 'evaluations' | 'evaluationsOf'>;
+  readonly rollouts: Pick<Store['rollouts'], 'stories'>;
+  readonly hosts: Pick<HostStore, 'fleet'>;
+}
+
+/** Which revisions: the newest, or those with a sequence below `before`. */
+export interface RevisionPage {
+  readonly limit: number;
+  readonly before?: number | undefined;
+}
+
+/** A revision with what is known of its hosts. */
+export interface RevisionStanding {
+  readonly revision: Revision;
+  readonly evaluations: readonly Evaluation[];
+  /** What keeps the server from doing its work for this revision. */
+  readonly trouble: Trouble | undefined;
+  /** The commit that waits for an administrator. */
+  readonly held: CommitSha | undefined;
+  readonly rollout: (Omit<RolloutSeen, 'description'> & { readonly isCurrent: boolean }) | undefined;
+}
+
+/**
+ * One look at the store, which everything that is told together is told from. Each fact is read when it is first asked for,
+ * and then kept. The order matters: revisions before evaluations, evaluations before hosts, or a host would seem to be kept
+ * from a release that it has.
+ */
+export class FleetSnapshot {
+  readonly repository: Repository;
+  /** Newest first. */
+  readonly revisions: readonly Revision[];
+  readonly #page: RevisionPage;
+  readonly #store: SnapshotStore;
+  readonly #rollouts: ReadonlyMap<string, Rollout | undefined>;
+  readonly #evaluations = new Map<string, Promise<readonly Evaluation[]>>();
+  #fleet: Promise<Fleet> | undefined;
+  #stories: Promise<ReadonlyMap<string, RolloutStory>> | undefined;
+
+  private constructor(store: SnapshotStore, page: RevisionPage, repository: Repository, listed: readonly ListedRevision[]) {
+    this.#store = store;
+    this.#page = page;
+    this.repository = repository;
+    this.revisions = listed.map(({ revision }) => revision);
+    this.#rollouts = new Map(listed.map(({ revision, rollout }) => [revision.id, rollout]));
+  }
+
+  static async read(store: SnapshotStore, repositoryId: string, page: RevisionPage): Promise<FleetSnapshot> {
+    const repository = await store.repositories.get(repositoryId);
+    return new FleetSnapshot(store, page, repository, await store.revisions.list(repositoryId, page.limit, page.before));
+  }
+
+  /** The newest revision that came to an end by itself: what it has for a host is what counts for the host. */
+  async judged(): Promise<Revision | undefined> {
+    const { limit, before } = this.#page;
+    if (before === undefined) {
+      const known = this.revisions.find(({ state }) => isEndedRevision(state) && state !== 'SUPERSEDED');
+      if (known !== undefined || this.revisions.length < limit) return known;
+    }
+    return await this.#store.revisions.newestJudged(this.repository.id);
+  }
+
+  async evaluations(revisionId: string): Promise<readonly Evaluation[]> {
+    const known = this.#evaluations.get(revisionId) ?? this.#store.revisions.evaluations(revisionId);
+    this.#evaluations.set(revisionId, known);
+    return await known;
+  }
+
+  /** Reads those of several at once. */
+  async readEvaluations(revisionIds: readonly string[]): Promise<void> {
+    const unread = revisionIds.filter((id) => !this.#evaluations.has(id));
+    if (unread.length === 0) return;
+    const read = await this.#store.revisions.evaluationsOf(unread);
+    for (const id of unread) this.#evaluations.set(id, Promise.resolve(read.get(id) ?? []));
+  }
+
+  /** All hosts, and the rollout that they follow. */
+  async fleet(): Promise<Fleet> {
+    this.#fleet ??= this.#store.hosts.fleet(this.repository.id);
+    return await this.#fleet;
+  }
+
+  readonly rolloutOf = (revisionId: string): Rollout | undefined => this.#rollouts.get(revisionId);
+
+  /**
+   * Where the revision and its rollout stand: now, while it is the current one, and else as it was when a newer one took its
+   * place.
+   */
+  async standing(revision: Revision, trouble: Trouble | undefined, now: number): Promise<RevisionStanding> {
+    const evaluations = await this.evaluations(revision.id);
+    const known = { revision, evaluations, trouble, held: this.repository.held?.commit };
+    const row = this.rolloutOf(revision.id);
+    // One that is evaluated again has no hosts yet, and so nothing to roll out.
+    if (row === undefined || revision.state !== 'PUBLISHED') return { ...known, rollout: undefined };
+    const fleet = await this.fleet();
+    if (fleet.rollout?.id !== row.id) {
+      const story = (await this.#readStories()).get(revision.id);
+      return { ...known, rollout: { row, isCurrent: false, standing: story, frozenAt: story?.at ?? revision.supersededAt } };
+    }
+    const hosts = new Map(fleet.hosts.map((each) => [each.row.host, each]));
+    const standing = summarizeRollout(rolloutHosts({ evaluations, hosts, now }));
+    return { ...known, rollout: { row, isCurrent: true, standing, frozenAt: undefined } };
+  }
+
+  async #readStories(): Promise<ReadonlyMap<string, RolloutStory>> {
+    const read = async () =>
+      new Map((await this.#store.rollouts.stories(this.revisions.map(({ id }) => id))).map((story) => [story.revisionId, story]));
+    this.#stories ??= read();
+    return await this.#stories;
+  }
+}

@@ -1,0 +1,109 @@
+import { boundedTime, resolve, storableText, type HostName, type HostSituation, type ReleaseRef, type RolloutState } from '@floe/model';
+import { and, asc, eq, gt, isNull, or } from 'drizzle-orm';
+import type { Database } from './database.ts';
+import { toHostRows } from './host-rows.ts';
+import type { Fleet, FleetHost, PinKind, Quarantine } from './records.ts';
+import { releasesAsOf } from './release-rows.ts';
+import { newestRollout, toRollout } from './rollouts.ts';
+import { RowReader } from './row-reader.ts';
+import { isOneOf } from './rows.ts';
+import { hosts, pins, quarantines, releases, revisions, rollouts } from './tables/index.ts';
+import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
+
+/** Every host is in the one ring, which is promoted as soon as the rollout rolls. */
+const PROMOTED: ReadonlySet<RolloutState> = new Set(['ROLLING', 'SOAKING', 'COMPLETE']);
+
+type Hosts = readonly HostName[] | undefined;
+
+export interface FleetQuery {
+  readonly repositoryId: string;
+  /** Undefined: all. */
+  readonly names?: Hosts;
+  /** Pins that ended before count no more. */
+  readonly now: number;
+}
+
+/**
+ * The hosts of a repository, by name, with all that decides what each should run. Reads without a transaction: what is torn
+ * by a write is put right by the hint of that write. The rows come last, so that no host seems to be kept from what it has.
+ */
+export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftOutRows): Promise<Fleet> {
+  const { repositoryId, names } = query;
+  const { current, situationOf } = await readSituations(db, query);
+  const putBack = Map.groupBy(await readQuarantines(db, repositoryId, names), ({ host }) => host);
+  const rows = await db
+    .select({ row: hosts, commit: releases.commit })
+    .from(hosts)
+    .leftJoin(releases, eq(releases.id, hosts.desiredReleaseId))
+    .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names)))
+    .orderBy(asc(hosts.host));
+  const commits = new Map(rows.map(({ row, commit }) => [row.host, new RowReader().commit('commit', commit)]));
+  const read = toHostRows(
+    rows.map(({ row }) => row),
+    (bad) => (names === undefined ? leftOut?.set('hosts', bad) : undefined),
+  );
+  return {
+    rollout: current,
+    hosts: read.map((row): FleetHost => {
+      const quarantinesOfHost = putBack.get(row.host) ?? [];
+      const situation = situationOf(row.host, quarantinesOfHost);
+      return { row, situation, desired: resolve(situation), quarantines: quarantinesOfHost, desiredCommit: commits.get(row.host) };
+    }),
+  };
+}
+
+async function readSituations(db: Database, { repositoryId, names, now }: FleetQuery) {
+  const ofRepository = eq(revisions.repositoryId, repositoryId);
+  const current = await newestRollout(db, ofRepository);
+  const completed = current?.state === 'COMPLETE' ? current : await newestRollout(db, and(ofRepository, eq(rollouts.state, 'COMPLETE')));
+  const stableSequence = completed?.sequence ?? 0;
+  const stable = refsByHost(await releasesAsOf(db, repositoryId, stableSequence, names));
+  const isSame = current === undefined || current.sequence === stableSequence;
+  const rolling = isSame ? stable : refsByHost(await releasesAsOf(db, repositoryId, current.sequence, names));
+  const pinnedTo = await readPins(db, repositoryId, names, now);
+  const situationOf = (host: HostName, quarantined: readonly Quarantine[]): HostSituation => ({
+    pin: pinnedTo.get(keyOf(host, 'pin')),
+    hold: pinnedTo.get(keyOf(host, 'hold')),
+    isRingPromoted: current !== undefined && PROMOTED.has(current.state),
+    rollout: current === undefined ? undefined : rolling.get(host),
+    stable: stable.get(host),
+    quarantined: new Set(quarantined.map(({ toplevel }) => toplevel)),
+  });
+  return { current: current === undefined ? undefined : toRollout(current), situationOf };
+}
+
+function refsByHost(rows: readonly ReleaseRef[]): ReadonlyMap<HostName, ReleaseRef> {
+  return new Map(rows.map(({ id, host, sequence, toplevel }) => [host, { id, host, sequence, toplevel }]));
+}
+
+function keyOf(host: HostName, kind: PinKind): string {
+  return `${kind} ${host}`;
+}
+
+async function readPins(db: Database, repositoryId: string, names: Hosts, now: number): Promise<ReadonlyMap<string, ReleaseRef>> {
+  const rows = await db
+    .select({ kind: pins.kind, id: releases.id, host: pins.host, sequence: releases.sequence, toplevel: releases.toplevel })
+    .from(pins)
+    .innerJoin(hosts, eq(hosts.host, pins.host))
+    .innerJoin(releases, eq(releases.id, pins.releaseId))
+    .where(
+      and(
+        eq(hosts.repositoryId, repositoryId),
+        or(isNull(pins.expiresAt), gt(pins.expiresAt, now)),
+        isReadableCounter(releases.sequence),
+        names === undefined ? undefined : isOneOf(pins.host, names),
+      ),
+    );
+  return new Map(rows.map(({ kind, ...release }) => [keyOf(release.host, kind), release]));
+}
+
+/** By host, the oldest first. */
+async function readQuarantines(db: Database, repositoryId: string, names: Hosts): Promise<Quarantine[]> {
+  const rows = await db
+    .select({ host: quarantines.host, toplevel: quarantines.toplevel, reason: quarantines.reason, at: quarantines.createdAt })
+    .from(quarantines)
+    .innerJoin(hosts, eq(hosts.host, quarantines.host))
+    .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(quarantines.host, names)))
+    .orderBy(asc(quarantines.host), asc(quarantines.createdAt));
+  return rows.map(({ reason, at, ...row }) => ({ ...row, reason: storableText(reason), at: boundedTime(at) }));
+}
