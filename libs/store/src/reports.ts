@@ -44,6 +44,8 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
   if (batch.length === 0) return new Map();
   const names = JSON.stringify([...new Set(batch.map(({ host }) => host))]);
   const rows = JSON.stringify(batch.map(toJson));
+  // More than a batch adds, so that what is left over gets fewer with each.
+  const most = KEEP_REPORTS + batch.length;
   return await db.transaction(async (tx) => {
     await tx.execute(sql`
       select from hosts where host in (select jsonb_array_elements_text(${names}::text::jsonb)) order by host for update`);
@@ -71,9 +73,9 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
       ), outdated as (
         delete from reports where ctid = any(array(
           select o.id from newest n cross join lateral (
-            (select r.ctid as id from reports r where r.host = n.host and r.series = n.series and r.seq <= n.seq - ${KEEP_REPORTS} limit ${KEEP_REPORTS})
+            (select r.ctid as id from reports r where r.host = n.host and r.series = n.series and r.seq <= n.seq - ${KEEP_REPORTS} limit ${most})
             union all
-            (select r.ctid from reports r where r.host = n.host and r.series <= n.series - ${KEEP_SERIES} limit ${KEEP_REPORTS})
+            (select r.ctid from reports r where r.host = n.host and r.series <= n.series - ${KEEP_SERIES} limit ${most})
           ) as o))
       ), silenced as (
         update reports r set log = null from newest n
