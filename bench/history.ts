@@ -65,6 +65,6 @@ async function publish(store: Store, repositoryId: string, hosts: readonly HostN
     releases.map((release) => ({ ...release, sequence, commit: sha, issuedAt: commit, envelope })),
     commit,
   );
-  const rollout = await store.rollouts.forRevision(id);
+  const { rollout } = await store.hosts.fleet(repositoryId);
   if (rollout !== undefined) await store.rollouts.setState(rollout.id, 'ROLLING', 'COMPLETE', commit);
 }

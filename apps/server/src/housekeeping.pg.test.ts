@@ -179,7 +179,7 @@ test('whatever the history, what hosts are told stays the same without what is o
       const look = async (): Promise<unknown> => ({
         situations: (await store.hosts.fleet(repository.id)).hosts.map(({ situation }) => situation),
         latest: (await store.releases.latest(repository.id)).map(({ id }) => id),
-        current: await store.rollouts.current(repository.id),
+        current: (await store.hosts.fleet(repository.id)).rollout,
         newest: await store.revisions.newest(repository.id),
         unfinished: await store.revisions.nextUnfinished(repository.id),
         published: await publishedHosts(repository.id),

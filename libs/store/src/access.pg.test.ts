@@ -351,7 +351,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       if (release === undefined) throw new Error('no release');
       await expectAfter(async () => await store.hosts.desire([release], 1), []);
       await expectAfter(async () => await store.hosts.retry(ada, release.toplevel), [`host ${ada}`]);
-      const rollout = await store.rollouts.current(repository.id);
+      const rollout = (await store.hosts.fleet(repository.id)).rollout;
       await expectAfter(async () => await store.rollouts.setState(rollout?.id ?? '', 'ROLLING', 'COMPLETE', 1), []);
     });
 

@@ -287,7 +287,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const [ada, bob] = [await enrolled(repository), await enrolled(repository)];
       await publishNext(store, repository, commit('1'), [ada, bob]);
       expect(await situationOf(repository, ada)).toMatchObject({ isRingPromoted: true, rollout: { host: ada, sequence: 1 }, stable: undefined });
-      await store.rollouts.setState((await store.rollouts.current(repository.id))?.id ?? '', 'ROLLING', 'COMPLETE', 60);
+      await store.rollouts.setState((await store.hosts.fleet(repository.id)).rollout?.id ?? '', 'ROLLING', 'COMPLETE', 60);
       expect(await situationOf(repository, ada)).toMatchObject({ isRingPromoted: true, rollout: { sequence: 1 }, stable: { sequence: 1 } });
       await publishNext(store, repository, commit('2'), [ada]);
       expect(await situationOf(repository, ada)).toMatchObject({ isRingPromoted: true, rollout: { sequence: 2 }, stable: { sequence: 1 } });

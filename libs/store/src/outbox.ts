@@ -97,7 +97,7 @@ async function putAll(db: Database, origin: HintOrigin, statuses: readonly Wante
   const news = statuses
     .filter((status) => {
       const row = there.get(keyOf(status));
-      return row === undefined || decide(toEntry(row), status) !== undefined;
+      return row === undefined || wantedEntry(toEntry(row), status) !== undefined;
     })
     .toSorted((left, right) => (keyOf(left) < keyOf(right) ? -1 : 1));
   if (news.length === 0) return;
@@ -108,7 +108,7 @@ async function putAll(db: Database, origin: HintOrigin, statuses: readonly Wante
   });
 }
 
-function decide(entry: StatusEntry, status: WantedStatus): StatusEntry | undefined {
+function wantedEntry(entry: StatusEntry, status: WantedStatus): StatusEntry | undefined {
   if (status.onlyOverPending === true && entry.state !== 'pending') return undefined;
   return wantStatus(entry, { ...status, description: storableText(status.description) }, status.now);
 }
@@ -125,7 +125,7 @@ async function put(tx: Database, status: WantedStatus): Promise<boolean> {
   const made = await tx.insert(statusOutbox).values(values).onConflictDoNothing().returning({ id: statusOutbox.id });
   if (made.length > 0) return true;
   const [there] = await tx.select({ id: statusOutbox.id }).from(statusOutbox).where(isIt);
-  return there !== undefined && (await change(tx, there.id, (entry) => decide(entry, status))) !== undefined;
+  return there !== undefined && (await change(tx, there.id, (entry) => wantedEntry(entry, status))) !== undefined;
 }
 
 /** `skip locked` lets two senders share the work instead of waiting for each other. */

@@ -9,6 +9,7 @@ import {
   path,
   publishNext,
   receive,
+  rolloutOf,
   toBuilding,
   type World,
   WORLDS,
@@ -258,7 +259,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const first = await store.releases.publish(revision.id, [newRelease(revision, host, path('x'))], 50);
       expect(first).toMatchObject({ kind: 'published', releases: [{ host, sequence: 1, revisionId: revision.id, toplevel: path('x') }] });
       expect(await store.revisions.get(revision.id)).toMatchObject({ state: 'PUBLISHED', builtAt: 45, publishedAt: 50 });
-      expect(await store.rollouts.current(repository.id)).toMatchObject({ revisionId: revision.id, state: 'ROLLING', startedAt: 50 });
+      expect((await store.hosts.fleet(repository.id)).rollout).toMatchObject({ revisionId: revision.id, state: 'ROLLING', startedAt: 50 });
       expect(await store.releases.publish(revision.id, [newRelease(revision, host, path('other'))], 60)).toEqual(first);
       expect(await store.releases.latest(repository.id)).toEqual(first.kind === 'published' ? first.releases : []);
     });
@@ -268,7 +269,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const repository = await newRepository(store);
       const revision = await publishNext(store, repository, commit('a'), []);
       expect(await store.revisions.get(revision.id)).toMatchObject({ state: 'PUBLISHED', builtAt: 50 });
-      expect(await store.rollouts.forRevision(revision.id)).toMatchObject({ state: 'ROLLING' });
+      expect(await rolloutOf(store, repository.id, revision.id)).toMatchObject({ state: 'ROLLING' });
     });
 
     test('a superseded revision stores nothing', async () => {
@@ -283,7 +284,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         state: 'SUPERSEDED',
       });
       expect(await newestRelease(store, host)).toBeUndefined();
-      expect(await store.rollouts.forRevision(overtaken.id)).toBeUndefined();
+      expect(await rolloutOf(store, repository.id, overtaken.id)).toBeUndefined();
     });
 
     test('is all or nothing', async () => {
@@ -308,11 +309,11 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         await publishNext(store, repository, commit('3'), []),
       ];
       const four = await (async () => {
-        const rollout = await store.rollouts.current(repository.id);
+        const rollout = (await store.hosts.fleet(repository.id)).rollout;
         expect(await store.rollouts.setState(rollout?.id ?? '', 'ROLLING', 'COMPLETE', 70)).toBe(true);
         return await publishNext(store, repository, commit('4'), []);
       })();
-      const states = await Promise.all([one, two, three, four].map(async ({ id }) => (await store.rollouts.forRevision(id))?.state));
+      const states = await Promise.all([one, two, three, four].map(async ({ id }) => (await rolloutOf(store, repository.id, id))?.state));
       expect(states).toEqual(['SUPERSEDED', 'SUPERSEDED', 'COMPLETE', 'ROLLING']);
     });
   });
@@ -322,14 +323,14 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const { store } = world;
       const repository = await newRepository(store);
       await publishNext(store, repository, commit('a'), []);
-      const id = (await store.rollouts.current(repository.id))?.id ?? '';
+      const id = (await store.hosts.fleet(repository.id)).rollout?.id ?? '';
       expect(await store.rollouts.setState(id, 'SOAKING', 'COMPLETE', 60)).toBe(false);
       expect(await store.rollouts.setState(id, 'ROLLING', 'COMPLETE', 60)).toBe(true);
-      expect(await store.rollouts.current(repository.id)).toMatchObject({ state: 'COMPLETE', completedAt: 60 });
+      expect((await store.hosts.fleet(repository.id)).rollout).toMatchObject({ state: 'COMPLETE', completedAt: 60 });
       expect(await store.rollouts.setState(id, 'ROLLING', 'COMPLETE', 70)).toBe(false);
       expect(await store.rollouts.setState(id, 'COMPLETE', 'ROLLING', 80)).toBe(true);
       expect(await store.rollouts.setState(id, 'COMPLETE', 'ROLLING', 80)).toBe(false);
-      expect(await store.rollouts.current(repository.id)).toMatchObject({ state: 'ROLLING', completedAt: undefined });
+      expect((await store.hosts.fleet(repository.id)).rollout).toMatchObject({ state: 'ROLLING', completedAt: undefined });
       expect(await store.rollouts.setState(id, 'ROLLING', 'COMPLETE', 90)).toBe(true);
     });
   });
@@ -376,6 +377,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const repository = await newRepository(store);
       const host = newHost();
       const statement = { repositoryId: repository.id, host, sequence: 9, toplevel: path('x'), commit: commit('9'), issuedAt: 1, envelope: '{}' };
+      await store.hosts.ensure(repository.id, [host]);
       await store.releases.importStatement(statement);
       const imported = await newestRelease(store, host);
       expect(imported).toMatchObject({ sequence: 9, toplevel: path('x'), revisionId: undefined });
@@ -387,6 +389,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const { store } = world;
       const repository = await newRepository(store);
       const host = newHost();
+      await store.hosts.ensure(repository.id, [host]);
       const revision = await receive(store, repository, commit('a'));
       await receive(store, repository, commit('b'));
       await store.releases.importStatement({ repositoryId: repository.id, ...newRelease(revision, host, path('x')) });

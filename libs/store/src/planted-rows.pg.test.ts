@@ -39,8 +39,6 @@ test.each(['hosts', 'evaluations', 'reports', 'quarantines', 'rollouts'])(
       await store.hosts.fleet(repository.id);
       await store.reports.list(bad, 10);
       await store.revisions.evaluations(revision.id);
-      await store.rollouts.current(repository.id);
-      await store.rollouts.forRevision(revision.id);
       return hosts.find(({ host }) => host === good);
     }
     const before = await readAll();

@@ -53,13 +53,7 @@ export function toRollout(row: Rollout & { readonly sequence: number }): Rollout
 }
 
 export function createRolloutStore(db: Database, origin: HintOrigin): Omit<RolloutStore, 'stories'> {
-  async function one(where: SQL): Promise<Rollout | undefined> {
-    const row = await newestRollout(db, where);
-    return row === undefined ? undefined : toRollout(row);
-  }
   return {
-    current: async (repositoryId) => await one(eq(revisions.repositoryId, repositoryId)),
-    forRevision: async (revisionId) => await one(eq(rollouts.revisionId, revisionId)),
     setState: async (id, from, to, at) => await move(db, origin, id, from, to, at),
   };
 }

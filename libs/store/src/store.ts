@@ -19,7 +19,6 @@ import type {
   Release,
   Repository,
   Revision,
-  Rollout,
   RolloutStory,
   StoredReport,
   SystemOfHost,
@@ -208,9 +207,6 @@ export interface ReleaseStore {
 }
 
 export interface RolloutStore {
-  /** The rollout of the newest published revision. */
-  current(repositoryId: string): Promise<Rollout | undefined>;
-  forRevision(revisionId: string): Promise<Rollout | undefined>;
   /** What had come of these when a newer one took their place; those of a time before it was written down have none. */
   stories(revisionIds: readonly string[]): Promise<readonly RolloutStory[]>;
   /** False when it was not in `from` any more. */

@@ -4,7 +4,7 @@ import { silentLogger, systemClock, type Clock } from '@floe/runtime';
 import { startPostgres } from '@floe/testkit';
 import postgres from 'postgres';
 import { openStore, type StoreDeps } from '../open.ts';
-import type { HostPresence, NewRelease, Quarantine, Release, Repository, Revision, StoredReport } from '../records.ts';
+import type { HostPresence, NewRelease, Quarantine, Release, Repository, Revision, Rollout, StoredReport } from '../records.ts';
 import type { Store } from '../store.ts';
 
 /** The migrations of this checkout. */
@@ -88,6 +88,10 @@ export async function newRepository(store: Store): Promise<Repository> {
   return await store.repositories.ensure({ url: `https://forge.example/${unique('fleet')}.git`, branch: 'main', now: 1 });
 }
 
+export async function rolloutOf(store: Store, repositoryId: string, revisionId: string): Promise<Rollout | undefined> {
+  return (await store.revisions.list(repositoryId, 100)).find(({ revision }) => revision.id === revisionId)?.rollout;
+}
+
 export async function quarantinesOf(store: Store, repositoryId: string): Promise<readonly Quarantine[]> {
   return (await store.hosts.fleet(repositoryId)).hosts.flatMap(({ quarantines }) => quarantines);
 }
@@ -109,7 +113,8 @@ export function newRelease(revision: Revision, host: HostName, toplevel: StorePa
 /** The newest release of a host. */
 export async function newestRelease(store: Store, host: HostName): Promise<Release | undefined> {
   const row = await store.hosts.get(host);
-  return row === undefined ? undefined : (await store.releases.latest(row.repositoryId)).find((release) => release.host === host);
+  if (row === undefined) throw new Error(`there is no host ${host}, so that nothing is known of its releases`);
+  return (await store.releases.latest(row.repositoryId)).find((release) => release.host === host);
 }
 
 /** A published revision that gives each of `hosts` a system of its own. */
