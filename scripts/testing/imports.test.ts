@@ -64,7 +64,41 @@ function findCircle(graph: Graph): string | undefined {
   return undefined;
 }
 
+/** The levels of docs/architecture.md, the highest first: package names as in `@floe/NAME`, and `apps/*`. */
+async function readLevels(): Promise<ReadonlyMap<string, number>> {
+  const text = await readFile('docs/architecture.md', 'utf8');
+  const list = text.slice(text.indexOf('go down this list only'));
+  const levels = [...list.matchAll(/^(\d+)\. (.*)$/gm)].slice(0, 6);
+  return new Map(
+    levels.flatMap(([, level, names = '']) => [...names.matchAll(/`([a-z*/]+)`/g)].map(([, name = '']) => [name, Number(level)] as const)),
+  );
+}
+
+/** Imports of one package by another, as `libs/git → libs/store`, that do not go down. */
+async function importsUp(levels: ReadonlyMap<string, number>): Promise<readonly string[]> {
+  const levelOf = (folder: string): number => levels.get(folder.startsWith('apps/') ? 'apps/*' : folder.slice('libs/'.length)) ?? Number.NaN;
+  const apps = new Set(['agent', 'cli', 'dashboard', 'server']);
+  const found = await Promise.all(
+    [...(await readImports()).keys()].map(async (file) => {
+      const from = file.split(sep).slice(0, 2).join('/');
+      const names = [...(await readFile(file, 'utf8')).matchAll(/\bfrom '@floe\/([a-z]+)/g)].map(([, name = '']) => name);
+      return names.map((name) => [from, apps.has(name) ? `apps/${name}` : `libs/${name}`] as const);
+    }),
+  );
+  return found.flat().flatMap(([from, to]) => (levelOf(from) < levelOf(to) ? [] : [`${from} → ${to}`]));
+}
+
 describe('imports', () => {
+  it('go down the list of docs/architecture.md only', async () => {
+    const levels = await readLevels();
+    expect([...levels.keys()].toSorted()).toEqual(['apps/*', ...(await readdir('libs'))].toSorted());
+    expect(await importsUp(levels)).toEqual([]);
+  });
+
+  it('that go up are found', async () => {
+    expect(await importsUp(new Map([...(await readLevels()), ['model', 0]]))).toContain('libs/protocol → libs/model');
+  });
+
   it('lead from no file back to itself, types included', async () => {
     expect(findCircle(await readImports())).toBeUndefined();
   });

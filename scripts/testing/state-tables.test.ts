@@ -24,7 +24,8 @@ const TABLES: readonly StateTable[] = [
   { file: 'agent/table.ts', start: 'const AT_REST: Row = {', cells: AGENT_EVENTS },
   { file: 'agent/table.ts', start: 'export const TABLE: ', cells: (AGENT_STATES.length - 3) * AGENT_EVENTS + 3 },
   { file: 'revision-state.ts', start: 'const TABLE: ', cells: REVISION_STATES.length * REVISION_EVENTS.length },
-  { file: 'standing.ts', start: 'const CALLS: ', cells: HOST_STANDINGS.length },
+  { file: 'standing.ts', start: 'const NEEDS_ACTION: ', cells: HOST_STANDINGS.length },
+  { file: 'rollout-state.ts', start: 'const COULD_RUN_LATER: ', cells: HOST_STANDINGS.length },
 ];
 
 /** A cell with its comma: `event: handler,`, a shorthand, or the name of an ignored event. */

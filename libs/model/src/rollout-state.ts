@@ -26,12 +26,28 @@ export function isComplete(counts: RolloutCounts, leaving = 0): boolean {
   return runsSomewhere(counts);
 }
 
+/** Whether a host with this standing could still come to run the system without an administrator. */
+const COULD_RUN_LATER: Readonly<Record<HostStanding, boolean>> = {
+  'in-sync': true,
+  'under-way': true,
+  waiting: true,
+  'local-override': true,
+  'rolled-back': false,
+  failed: false,
+  drifted: false,
+  behind: false,
+  removed: false,
+  pinned: false,
+  away: true,
+  'not-enrolled': true,
+  'no-release': true,
+  revoked: false,
+  cloned: false,
+};
+
 /** True when at least one host was observed to run the system, or none of the hosts could without an administrator. */
 export function runsSomewhere(counts: RolloutCounts): boolean {
-  return (
-    counts['in-sync'] > 0 ||
-    counts['under-way'] + counts.waiting + counts['local-override'] + counts.away + counts['not-enrolled'] + counts['no-release'] === 0
-  );
+  return counts['in-sync'] > 0 || HOST_STANDINGS.every((standing) => !COULD_RUN_LATER[standing] || counts[standing] === 0);
 }
 
 /**

@@ -131,7 +131,7 @@ export function offerOf(
   }
 }
 
-const CALLS: Readonly<Record<HostStanding, boolean>> = {
+const NEEDS_ACTION: Readonly<Record<HostStanding, boolean>> = {
   'in-sync': false,
   'under-way': false,
   waiting: false,
@@ -151,7 +151,7 @@ const CALLS: Readonly<Record<HostStanding, boolean>> = {
 
 /** True when only an administrator can improve it. A host that is away, not enrolled, or revoked on purpose needs no attention. */
 export function needsAction(standing: HostStanding): boolean {
-  return CALLS[standing];
+  return NEEDS_ACTION[standing];
 }
 
 /** True when the agent last reported that it keeps a system that a user chose. */

@@ -2,11 +2,19 @@ import { hasUnreportedTrouble, runsSomewhere, type HostStanding, type RolloutCou
 import { isLargeFleet, listNames, progressOf } from './hosts-in-words.ts';
 import { standingName } from './standing.ts';
 
-/** Names of the hosts in some of the standings, to be told beside their number. */
+/** Names of hosts by standing, to be shown after their number. */
 export type RolloutNames = Partial<Readonly<Record<HostStanding, readonly string[]>>>;
 
-/** What is told beside the hosts that run it, most urgent first. */
-export const TOLD_OF_A_ROLLOUT = [
+/** The standings that a description counts besides `in-sync`. Removed hosts are not part of a rollout. */
+type Counted = Exclude<HostStanding, 'in-sync' | 'removed'>;
+
+/** Returns the list. A list that lacks a counted standing does not compile. */
+function listAll<const List extends readonly Counted[]>(list: [Exclude<Counted, List[number]>] extends [never] ? List : never): List {
+  return list;
+}
+
+/** In the order of a description, the most urgent first. */
+export const COUNTED_STANDINGS = listAll([
   'rolled-back',
   'failed',
   'drifted',
@@ -20,9 +28,9 @@ export const TOLD_OF_A_ROLLOUT = [
   'no-release',
   'revoked',
   'under-way',
-] as const satisfies readonly HostStanding[];
+]);
 
-/** A sentence that is longer does without names: where it is shown there is no room for them. */
+/** A description that would be longer with names has none. */
 const ROOM_FOR_NAMES = 140;
 
 export interface RolloutProgress {
@@ -61,7 +69,7 @@ function stateOf(counts: RolloutCounts, { isComplete = false, leaving = 0 }: Rol
 function sentence(counts: RolloutCounts, names: RolloutNames): string {
   // Where the share is told in percent, an exact number beside it would change with every host all the same.
   const isRough = isLargeFleet(counts.total) && counts['under-way'] > 0;
-  const told = TOLD_OF_A_ROLLOUT.filter((standing) => counts[standing] > 0 && !(isRough && (standing === 'under-way' || standing === 'waiting')));
+  const told = COUNTED_STANDINGS.filter((standing) => counts[standing] > 0 && !(isRough && (standing === 'under-way' || standing === 'waiting')));
   const rest = told.map((standing) => {
     const named = names[standing] ?? [];
     return `${counts[standing]} ${standingName(standing)}${named.length === 0 ? '' : `: ${listNames(named)}`}`;

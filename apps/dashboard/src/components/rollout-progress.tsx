@@ -1,13 +1,13 @@
 import type { HostStanding } from '@floe/model';
 import type { RevisionView } from '@floe/protocol';
-import { standingName, standingTone, TOLD_OF_A_ROLLOUT } from '@floe/views';
+import { standingName, standingTone, COUNTED_STANDINGS } from '@floe/views';
 import type { ReadonlySignal } from '@preact/signals';
 import { Age } from './age.tsx';
 import { Icon } from './icon.tsx';
 
 type Rollout = NonNullable<RevisionView['rollout']>;
 
-const PARTS: readonly HostStanding[] = ['in-sync', ...TOLD_OF_A_ROLLOUT];
+const PARTS: readonly HostStanding[] = ['in-sync', ...COUNTED_STANDINGS];
 
 /** How many hosts are where, as a bar and in words. */
 export function RolloutProgress({ rollout, now }: { readonly rollout: Rollout; readonly now: ReadonlySignal<number> }) {
