@@ -276,6 +276,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const { store } = world;
       const repository = await newRepository(store);
       const host = newHost();
+      await store.hosts.ensure(repository.id, [host]);
       const overtaken = await receive(store, repository, commit('a'));
       await toBuilding(store, overtaken.id);
       await receive(store, repository, commit('b'));
@@ -289,9 +290,11 @@ describe.each(WORLDS)('on $name', ({ open }) => {
 
     test('is all or nothing', async () => {
       const { store } = world;
-      const revision = await receive(store, await newRepository(store), commit('a'));
+      const repository = await newRepository(store);
+      const revision = await receive(store, repository, commit('a'));
       await toBuilding(store, revision.id);
       const [good, bad] = [newHost(), newHost()];
+      await store.hosts.ensure(repository.id, [good, bad]);
       const broken = { ...newRelease(revision, bad, path('x')), envelope: 'text with a \0' };
       await expect(store.releases.publish(revision.id, [newRelease(revision, good, path('x')), broken], 50)).rejects.toThrow(
         'code 22021, method publish',
