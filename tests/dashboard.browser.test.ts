@@ -233,6 +233,45 @@ describe('the fleet', () => {
     await rowOf(page, 'desk-ada').waitFor();
   });
 
+  test('a decision asks why, says what comes of it and what came of it, and is refused in words', async () => {
+    const now = Date.now();
+    const fleet = busyFleet(now);
+    await using server = await startServer(fleet);
+    await using opened = await openFleet(server, { path: '#/hosts/laptop-ken' });
+    const { page } = opened;
+    const dialog = page.getByRole('dialog', { name: 'Have laptop-ken try again?' });
+    await page.getByRole('button', { name: 'Retry …' }).press('Enter');
+    await dialog.waitFor();
+    expect(await page.locator(':focus').getAttribute('id')).toBe(await dialog.getByLabel('Reason').getAttribute('id'));
+    expect(await opened.audit()).toEqual([]);
+    await page.keyboard.press('Enter');
+    await dialog.getByRole('alert').filter({ hasText: 'Say why in a few words.' }).waitFor();
+    server.refusal = 'this token may look, and decide nothing';
+    await dialog.getByLabel('Reason').fill('the license server is back');
+    await page.keyboard.press('Enter');
+    await dialog.getByRole('alert').filter({ hasText: 'may look, and decide nothing' }).waitFor();
+    expect(server.decisions).toEqual([]);
+    server.refusal = undefined;
+    await dialog.getByRole('button', { name: 'Retry' }).click();
+    await dialog.waitFor({ state: 'hidden' });
+    await page.getByRole('status').filter({ hasText: 'laptop-ken is told to try again.' }).waitFor({ state: 'attached' });
+    expect(await page.locator(':focus').innerText()).toBe('Retry …');
+
+    // Escape leaves it undecided; and the held commit is accepted where it is told.
+    await page.getByRole('button', { name: 'Revoke …' }).click();
+    await page.keyboard.press('Escape');
+    await page.goto(new URL('#/', server.url).href);
+    await page.getByRole('button', { name: 'Accept …' }).click();
+    await page.getByRole('dialog').getByLabel('Reason').fill('a secret was in the history');
+    await page.getByRole('dialog').getByRole('button', { name: 'Accept' }).click();
+    await page.getByRole('status').filter({ hasText: '90ab12cd34 is accepted.' }).waitFor({ state: 'attached' });
+    expect(server.decisions).toEqual([
+      'DELETE /api/hosts/laptop-ken/quarantine {"reason":"the license server is back"}',
+      `POST /api/repository/accept {"commit":"${fleet.repository.held?.commit}","reason":"a secret was in the history"}`,
+    ]);
+    expect(opened.complaints.filter((complaint) => !complaint.includes('403'))).toEqual([]);
+  });
+
   test('coming back from a host, the list is where it was, with the link in focus', async () => {
     await using server = await startServer(largeFleet(Date.now(), 150));
     await using opened = await openFleet(server);

@@ -30,6 +30,10 @@ export class FixtureServer implements AsyncDisposable {
   /** By host, series and seq: `ada 0 5`. */
   logs: ReadonlyMap<string, string> = new Map();
   revisions: readonly RevisionView[] = [];
+  /** What people decided: `DELETE /api/hosts/ada/quarantine {"reason":…}`. */
+  readonly decisions: string[] = [];
+  /** What the next decisions are refused with, as those of people who may not. */
+  refusal: string | undefined;
   readonly token: string;
   readonly #dashboardDir: string;
   readonly #listeners = new Set<(event: FleetEvent | 'end' | 'anew') => void>();
@@ -127,6 +131,11 @@ export class FixtureServer implements AsyncDisposable {
       return found === undefined
         ? c.json({ error: { code: 'REVISION_UNKNOWN', message: `no revision starts with ${c.req.param('sha')}` } }, 404)
         : c.json(found);
+    });
+    app.on(['POST', 'DELETE'], ['/api/hosts/*', '/api/repository/accept'], async (c) => {
+      if (this.refusal !== undefined) return c.json({ error: { code: 'FORBIDDEN', message: this.refusal } }, 403);
+      this.decisions.push(`${c.req.method} ${c.req.path} ${await c.req.text()}`);
+      return c.body(null, 204);
     });
     app.get('/api/events', (c) => this.#follow(c));
     // The policy of apps/server/src/app.ts.

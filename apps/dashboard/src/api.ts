@@ -1,5 +1,6 @@
 import { printable, printableValue } from '@floe/model';
 import { ApiError, ReportLogView, ReportView, RevisionView } from '@floe/protocol';
+import { decisionRequest, type Decision } from '@floe/views';
 import * as v from 'valibot';
 
 /** What came of a request. `signed-out`: the token is missing, wrong or revoked. `failed`: a sentence for people. */
@@ -21,6 +22,8 @@ export interface Api {
   revision(sha: string, signal: AbortSignal): Promise<Answer<RevisionView>>;
   /** The newest revisions with a sequence below `before`, newest first. */
   revisions(before: number | undefined, signal: AbortSignal): Promise<Answer<readonly RevisionView[]>>;
+  /** What an administrator decides, and why. */
+  decide(decision: Decision, reason: string): Promise<Answer<null>>;
   /** The live stream: a snapshot, then changes. */
   openEvents(signal: AbortSignal): Promise<Answer<ReadableStream<Uint8Array>>>;
 }
@@ -73,6 +76,11 @@ export function createApi(deps: ApiDeps): Api {
       await request(`api/revisions?limit=${REVISIONS_SHOWN}${before === undefined ? '' : `&before=${before}`}`, { signal }, async (response) =>
         printableValue(v.parse(v.array(RevisionView), await response.json())),
       ),
+    decide: async (decision, reason) => {
+      const { method, path, body } = decisionRequest(decision);
+      const init = { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ ...body, reason }) };
+      return await request(path.slice(1), init, nothing);
+    },
     openEvents: async (signal) =>
       await request('api/events', { signal, headers: { accept: 'text/event-stream' } }, async (response) => {
         if (response.body === null) throw new TypeError('the event stream has no body');

@@ -1,5 +1,5 @@
 import type { FleetEvent, HostView } from '@floe/protocol';
-import { attentionOf, verdictOf, type Attention, type Verdict, type WatchedFleet } from '@floe/views';
+import { attentionOf, decisionWords, verdictOf, type Attention, type Decision, type Verdict, type WatchedFleet } from '@floe/views';
 import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { announce } from './announce.ts';
 import type { Answer, Api } from './api.ts';
@@ -85,6 +85,14 @@ export class Dashboard {
         ? ''
         : `Nothing is shown any more, but this browser is still signed in: ${answer.message} Reload the page and sign out again.`,
     );
+    return answer;
+  }
+
+  /** Tells the server what a person decided; what comes of it is seen on the page like every other change. */
+  async decide(decision: Decision, reason: string): Promise<Answer<null>> {
+    const answer = await this.api.decide(decision, reason);
+    if (answer.kind === 'ok') this.announcement.value = decisionWords(decision).done;
+    if (answer.kind === 'signed-out') this.#forget('The session has ended: sign in again.');
     return answer;
   }
 

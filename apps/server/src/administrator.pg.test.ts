@@ -1,6 +1,7 @@
-import type { CommitSha, StorePath } from '@floe/model';
-import { HostName } from '@floe/protocol';
+import type { CommitSha, HostAction, StorePath } from '@floe/model';
+import { HostName, HostView } from '@floe/protocol';
 import { systemClock, type Clock } from '@floe/runtime';
+import { decisionRequest } from '@floe/views';
 import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from './test/test-server.ts';
@@ -55,6 +56,45 @@ async function receive(
   await store.releases.publish(revision.id, [], 1);
   return revision;
 }
+
+describe('the page', () => {
+  test('decides as floe does: for who is signed in, from its own pages, with the reason in the audit log', async () => {
+    const { store } = server.context;
+    let cookie = '';
+    let site = 'same-origin';
+    async function send(method: string, path: string, body: object): Promise<{ readonly status: number; readonly text: string }> {
+      const headers = { 'content-type': 'application/json', 'sec-fetch-site': site, cookie };
+      const response = await fetch(`${server.url}${path}`, { method, headers, body: JSON.stringify(body) });
+      cookie = response.headers.get('set-cookie')?.split(';', 1)[0] ?? cookie;
+      return { status: response.status, text: await response.text() };
+    }
+    async function decide(kind: HostAction, reason: string) {
+      const { method, path, body } = decisionRequest({ kind, host: 'zoe' });
+      return await send(method, path, { ...body, reason });
+    }
+    await server.enrol('zoe');
+    const why = 'stolen on the train';
+    expect(await decide('revoke', why)).toMatchObject({ status: 401 });
+    expect(await send('POST', '/api/session', { token: server.token })).toMatchObject({ status: 204 });
+    site = 'cross-site';
+    expect(await decide('revoke', why)).toMatchObject({ status: 403, text: expect.stringContaining('the page of this server') as string });
+    site = 'same-origin';
+    const actions = async () => {
+      const host = v.parse(HostView, await (await server.request('/api/hosts/zoe')).json());
+      return host.actions.join();
+    };
+    // What is offered is what is taken.
+    expect(await actions()).toBe('revoke');
+    expect(await decide('forget', why)).toMatchObject({ status: 409, text: expect.stringContaining('floe revoke zoe') as string });
+    expect(await decide('retry', why)).toMatchObject({ status: 409, text: expect.stringContaining('no release yet') as string });
+    expect(await decide('revoke', why)).toMatchObject({ status: 204 });
+    expect(await actions()).toBe('forget');
+    expect(await decide('forget', 'scrapped')).toMatchObject({ status: 204 });
+    const [forgot, revoked] = await store.audit.list(2);
+    expect(revoked).toMatchObject({ actor: forgot?.actor, action: 'revoke', subject: 'zoe', detail: why });
+    expect(forgot).toMatchObject({ action: 'forget', subject: 'zoe', detail: 'scrapped' });
+  });
+});
 
 describe('floe evaluate', () => {
   test('tries a commit that waits for something again now', async () => {

@@ -1,8 +1,9 @@
 import type { FleetView, HostView, RepositoryView, RevisionView } from '@floe/protocol';
+import type { Decision } from './decisions.ts';
 import { listNames } from './hosts-in-words.ts';
 import { countsInWords, needsAttention, problemWords, reasonOf, standingWords } from './standing.ts';
 import { count, shortSha, words } from './text.ts';
-import { todoOf, todoOfHeld } from './todo.ts';
+import { actionsToTake, todoOf, todoOfHeld } from './todo.ts';
 
 /** What the verdict and the list behind it are made from. */
 export type WatchedFleet = Pick<FleetView, 'repository' | 'revision'> & { readonly hosts: Iterable<HostView> };
@@ -17,6 +18,8 @@ export interface Attention {
   readonly message: string;
   /** What an administrator does about it. Null where nothing but the message can say it. */
   readonly todo: string | null;
+  /** The part of that which is decided here. */
+  readonly decisions: readonly Decision[];
   readonly since: number | null;
 }
 
@@ -31,6 +34,7 @@ export function attentionOf(fleet: WatchedFleet): readonly Attention[] {
       words: 'the server has a problem',
       message,
       todo: null,
+      decisions: [],
       since,
     })),
     ...attentionOfRepository(repository),
@@ -41,12 +45,19 @@ export function attentionOf(fleet: WatchedFleet): readonly Attention[] {
 
 function attentionOfRepository(repository: RepositoryView): readonly Attention[] {
   const { problem, held } = repository;
-  const about = { kind: 'repository', subject: 'repository' } as const;
+  const about = { kind: 'repository', subject: 'repository', decisions: [] } as const;
   const found: Attention[] = [];
   if (problem !== null) found.push({ ...about, words: 'the repository has a problem', message: problem.message, todo: null, since: problem.since });
   if (held !== null) {
     const what = `commit ${shortSha(held.commit)} is held`;
-    found.push({ ...about, words: what, message: `${what}: ${held.reason}`, todo: todoOfHeld(repository), since: held.since });
+    found.push({
+      ...about,
+      words: what,
+      message: `${what}: ${held.reason}`,
+      todo: todoOfHeld(repository),
+      decisions: [{ kind: 'accept', commit: held.commit }],
+      since: held.since,
+    });
   }
   return found;
 }
@@ -60,19 +71,27 @@ function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[],
   // That it is held is said of the repository, once.
   if ((isFailed || error !== null) && held?.commit !== sha) {
     const what = isFailed ? `${commit}: ${words(state)}` : `${commit} has a problem`;
-    found.push({ kind: 'revision', subject: 'revision', words: what, message: error ?? what, todo, since: receivedAt });
+    found.push({ kind: 'revision', subject: 'revision', words: what, message: error ?? what, todo, decisions: [], since: receivedAt });
   }
   // What no machine can be, as a name that no host can have, is in the list of hosts no more than it is a host.
   const listed = new Set<string>(hosts.map((host) => host.host));
   for (const host of revision.hosts) {
     if (host.error === null || listed.has(host.host)) continue;
     const what = host.outcome === 'BUILD_ERROR' ? 'does not build' : 'does not evaluate';
-    found.push({ kind: 'host', subject: host.host, words: what, message: `${what}: ${host.error}`, todo, since: receivedAt });
+    found.push({ kind: 'host', subject: host.host, words: what, message: `${what}: ${host.error}`, todo, decisions: [], since: receivedAt });
   }
   const { rollout } = revision;
   if (rollout?.state === 'PAUSED' || rollout?.state === 'WAITING_APPROVAL') {
     const what = `the rollout of ${commit}: ${words(rollout.state)}`;
-    found.push({ kind: 'rollout', subject: 'rollout', words: what, message: rollout.description, todo: null, since: rollout.startedAt });
+    found.push({
+      kind: 'rollout',
+      subject: 'rollout',
+      words: what,
+      message: rollout.description,
+      todo: null,
+      decisions: [],
+      since: rollout.startedAt,
+    });
   }
   return found;
 }
@@ -84,6 +103,7 @@ function attentionOfHost(host: HostView): Attention {
     words: problemWords(host),
     message: reasonOf(host) ?? host.detail?.message ?? standingWords(host),
     todo: todoOf(host),
+    decisions: actionsToTake(host).map((kind) => ({ kind, host: host.host })),
     since: host.standing === 'behind' || host.standing === 'removed' ? null : host.stateSince,
   };
 }

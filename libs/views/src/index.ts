@@ -1,4 +1,5 @@
 export * from './attention.ts';
+export * from './decisions.ts';
 export * from './describe-revision.ts';
 export * from './describe-rollout.ts';
 export * from './forge-pages.ts';

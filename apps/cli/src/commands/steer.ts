@@ -2,7 +2,8 @@ import { ClockAccepted, EvaluateAccepted, type CommitSha, type HostName } from '
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
-import { shortSha } from '@floe/views';
+import { decisionRequest, decisionWords, shortSha } from '@floe/views';
+import type { HostAction } from '@floe/model';
 import { acceptArgument, commitPrefixArgument, hostArgument, reasonArgument } from './arguments.ts';
 
 interface ReasonOption {
@@ -27,7 +28,7 @@ gone for good, remove it from the flake, and then: floe forget HOST.
 Example:
   $ floe revoke ws0001 --reason "stolen on the train"`,
     )
-    .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, host, 'enrolment', reason, `${host} is revoked.`));
+    .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, { kind: 'revoke', host }, reason));
 
   program
     .command('forget')
@@ -43,7 +44,7 @@ when a commit removes it from the flake.
 Example:
   $ floe forget ws0001 --reason "scrapped"`,
     )
-    .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, host, undefined, reason, `${host} is forgotten.`));
+    .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, { kind: 'forget', host }, reason));
 
   program
     .command('retry')
@@ -61,7 +62,7 @@ nothing.
 Example:
   $ floe retry ws0001 --reason "the license server is back"`,
     )
-    .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, host, 'quarantine', reason, `${host} is told to try again.`));
+    .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, { kind: 'retry', host }, reason));
 
   program
     .command('resume')
@@ -79,7 +80,7 @@ machine's policy about restarts still holds. A host that is away is told when it
 Example:
   $ floe resume ws0001 --reason "the fix that Ada waited for is in"`,
     )
-    .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, host, 'override', reason, `${host} is told to follow the fleet again.`));
+    .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, { kind: 'resume', host }, reason));
 
   program
     .command('accept')
@@ -124,22 +125,19 @@ async function evaluate(cli: Cli, sha: string, reason: string): Promise<void> {
   confirm(cli, outcome === 'reopened' ? `${commit} is evaluated again.` : `${commit} was waiting, and is tried again now.`);
 }
 
-async function decideOnHost(
-  cli: Cli,
-  host: HostName,
-  what: 'enrolment' | 'quarantine' | 'override' | undefined,
-  reason: string,
-  done: string,
-): Promise<void> {
+async function decideOnHost(cli: Cli, decision: { readonly kind: HostAction; readonly host: HostName }, reason: string): Promise<void> {
   const api = await cli.api();
-  await suggestingHosts(api, host, () => api.send('DELETE', what === undefined ? `/api/hosts/${host}` : `/api/hosts/${host}/${what}`, { reason }));
-  confirm(cli, done);
+  const { method, path, body } = decisionRequest(decision);
+  await suggestingHosts(api, decision.host, () => api.send(method, path, { ...body, reason }));
+  confirm(cli, decisionWords(decision).done);
 }
 
 async function accept(cli: Cli, commit: CommitSha, reason: string): Promise<void> {
   const api = await cli.api();
-  await api.send('POST', '/api/repository/accept', { commit, reason });
-  confirm(cli, `${shortSha(commit)} is accepted.`);
+  const decision = { kind: 'accept', commit } as const;
+  const { method, path, body } = decisionRequest(decision);
+  await api.send(method, path, { ...body, reason });
+  confirm(cli, decisionWords(decision).done);
 }
 
 async function acceptClock(cli: Cli, reason: string): Promise<void> {

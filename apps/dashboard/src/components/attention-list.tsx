@@ -1,20 +1,21 @@
 import { NEEDS_YOU, sameAttention, withShortPaths, type Attention, type SharedAttention } from '@floe/views';
-import type { ReadonlySignal } from '@preact/signals';
+import type { Dashboard } from '../dashboard.ts';
 import { formatRoute } from '../route.ts';
 import { Age } from './age.tsx';
+import { DecisionButtons } from './decision-button.tsx';
 
 /** More than these are found by the filter of the hosts. */
 const MAX_SHOWN = 12;
 const MAX_LINKS = 12;
 
 export interface AttentionListProps {
+  readonly dashboard: Dashboard;
   readonly attention: readonly Attention[];
-  readonly now: ReadonlySignal<number>;
   readonly hasHost: (name: string) => boolean;
 }
 
 /** What `floe status` says at its end: each trouble once, with its reason and what to do. */
-export function AttentionList({ attention, now, hasHost }: AttentionListProps) {
+export function AttentionList({ dashboard, attention, hasHost }: AttentionListProps) {
   if (attention.length === 0) return null;
   const groups = sameAttention(attention);
   const rest = groups.slice(MAX_SHOWN).reduce((sum, { subjects }) => sum + subjects.length, 0);
@@ -26,7 +27,7 @@ export function AttentionList({ attention, now, hasHost }: AttentionListProps) {
       <ul>
         {groups.slice(0, MAX_SHOWN).map((group) => (
           <li key={`${group.kind} ${group.subjects[0] ?? ''} ${group.message}`}>
-            <Trouble group={group} now={now} hasHost={hasHost} />
+            <Trouble dashboard={dashboard} group={group} hasHost={hasHost} />
           </li>
         ))}
       </ul>
@@ -35,7 +36,7 @@ export function AttentionList({ attention, now, hasHost }: AttentionListProps) {
   );
 }
 
-function Trouble({ group, now, hasHost }: { readonly group: SharedAttention } & Omit<AttentionListProps, 'attention'>) {
+function Trouble({ dashboard, group, hasHost }: { readonly group: SharedAttention } & Omit<AttentionListProps, 'attention'>) {
   const { subjects, message, todo, since } = group;
   const hidden = subjects.length - MAX_LINKS;
   return (
@@ -55,7 +56,7 @@ function Trouble({ group, now, hasHost }: { readonly group: SharedAttention } & 
         {since !== null && (
           <span class="aside">
             {' '}
-            <Age at={since} now={now} />
+            <Age at={since} now={dashboard.now} />
           </span>
         )}
       </p>
@@ -63,6 +64,8 @@ function Trouble({ group, now, hasHost }: { readonly group: SharedAttention } & 
         {withShortPaths(message)}
       </pre>
       {todo !== null && <p class="todo">{todo}</p>}
+      {/* Of several hosts each is decided about on its own page. */}
+      {subjects.length === 1 && <DecisionButtons dashboard={dashboard} decisions={group.decisions} />}
     </>
   );
 }

@@ -24,7 +24,7 @@ export function FleetPage({ dashboard, router, fleet }: FleetPageProps) {
   const { revision } = fleet;
   return (
     <>
-      <AttentionList attention={dashboard.attention.value} now={dashboard.now} hasHost={(name) => hostOf(fleet, name) !== undefined} />
+      <AttentionList dashboard={dashboard} attention={dashboard.attention.value} hasHost={(name) => hostOf(fleet, name) !== undefined} />
       {revision === null ? (
         <NoRevision fleet={fleet} />
       ) : (

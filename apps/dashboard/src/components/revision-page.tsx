@@ -3,6 +3,7 @@ import { capitalised, duration, shortHash, shortSha, standingName, standingTone,
 import type { Dashboard } from '../dashboard.ts';
 import { hostOf, type LiveFleet } from '../live-fleet.ts';
 import { formatRoute } from '../route.ts';
+import { DecisionButtons } from './decision-button.tsx';
 import { Icon } from './icon.tsx';
 import { Loaded, useAsked } from './loaded.tsx';
 import { PageTitle } from './page-title.tsx';
@@ -36,6 +37,7 @@ export function RevisionPage({ dashboard, fleet, sha }: RevisionPageProps) {
             <Revision revision={revision} fleet={fleet} now={dashboard.now}>
               {revision.sha === newest?.sha ? <p class="overline">Newest revision</p> : null}
             </Revision>
+            {revision.isHeld && <DecisionButtons dashboard={dashboard} decisions={[{ kind: 'accept', commit: revision.sha }]} />}
             <NotInSync revision={revision} fleet={fleet} />
             <Outcomes revision={revision} fleet={fleet} />
           </>

@@ -1,0 +1,92 @@
+import { decisionWords, type Decision } from '@floe/views';
+import { useSignal } from '@preact/signals';
+import { useId, useRef } from 'preact/hooks';
+import type { Dashboard } from '../dashboard.ts';
+
+/** As long as the server takes a reason. */
+const MAX_REASON = 500;
+
+export interface DecisionButtonProps {
+  readonly dashboard: Dashboard;
+  readonly decision: Decision;
+}
+
+/** A decision: its button, and a dialog that says what comes of it and asks why. */
+export function DecisionButton({ dashboard, decision }: DecisionButtonProps) {
+  const { verb, question, effect, isFinal } = decisionWords(decision);
+  const dialog = useRef<HTMLDialogElement>(null);
+  const field = useRef<HTMLInputElement>(null);
+  const id = useId();
+  const isBusy = useSignal(false);
+  const message = useSignal('');
+
+  async function submit(event: Event): Promise<void> {
+    event.preventDefault();
+    const reason = field.current?.value.trim() ?? '';
+    if (reason === '') {
+      message.value = 'Say why in a few words.';
+      field.current?.focus();
+      return;
+    }
+    isBusy.value = true;
+    message.value = '';
+    const answer = await dashboard.decide(decision, reason);
+    isBusy.value = false;
+    if (answer.kind === 'ok') dialog.current?.close();
+    else message.value = answer.message;
+  }
+
+  function open(): void {
+    message.value = '';
+    if (field.current !== null) field.current.value = '';
+    dialog.current?.showModal();
+  }
+
+  return (
+    <>
+      <button type="button" class={isFinal ? 'final' : undefined} onClick={open}>
+        {verb} …
+      </button>
+      <dialog ref={dialog} aria-labelledby={`${id}-title`} aria-describedby={`${id}-effect`}>
+        <form onSubmit={(event) => void submit(event)}>
+          <p class="question" id={`${id}-title`}>
+            {question}
+          </p>
+          <p id={`${id}-effect`}>{effect}</p>
+          <label for={`${id}-reason`}>Reason, kept in the history</label>
+          <input
+            ref={field}
+            id={`${id}-reason`}
+            maxLength={MAX_REASON}
+            autocomplete="off"
+            aria-invalid={message.value !== ''}
+            aria-describedby={`${id}-message`}
+          />
+          <p id={`${id}-message`} class="message" role="alert">
+            {message}
+          </p>
+          <p class="choices">
+            <button type="button" onClick={() => dialog.current?.close()}>
+              Cancel
+            </button>
+            <button type="submit" class={`primary${isFinal ? ' final' : ''}`} disabled={isBusy.value}>
+              {isBusy.value ? 'One moment …' : verb}
+            </button>
+          </p>
+        </form>
+      </dialog>
+    </>
+  );
+}
+
+/** All decisions that are possible now, beside one another. */
+export function DecisionButtons({ dashboard, decisions }: { readonly dashboard: Dashboard; readonly decisions: readonly Decision[] }) {
+  if (decisions.length === 0) return null;
+  return (
+    <div class="decisions">
+      {decisions.map((decision) => (
+        <DecisionButton key={decision.kind} dashboard={dashboard} decision={decision} />
+      ))}
+    </div>
+  );
+}

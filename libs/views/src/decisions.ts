@@ -1,0 +1,75 @@
+import type { HostAction } from '@floe/model';
+import { shortSha } from './text.ts';
+
+/** What an administrator decides, with a reason that is kept. */
+export type Decision = { readonly kind: HostAction; readonly host: string } | { readonly kind: 'accept'; readonly commit: string };
+
+/** How the server is told, in the routes of its API; the reason is added to the body. */
+export function decisionRequest(decision: Decision): {
+  readonly method: 'POST' | 'DELETE';
+  readonly path: `/api/${string}`;
+  readonly body: Readonly<Record<string, string>>;
+} {
+  if (decision.kind === 'accept') return { method: 'POST', path: '/api/repository/accept', body: { commit: decision.commit } };
+  const below = { retry: '/quarantine', resume: '/override', revoke: '/enrolment', forget: '' }[decision.kind];
+  return { method: 'DELETE', path: `/api/hosts/${encodeURIComponent(decision.host)}${below}`, body: {} };
+}
+
+export interface DecisionWords {
+  /** On its button. */
+  readonly verb: string;
+  readonly question: string;
+  /** What comes of it, before it is confirmed. */
+  readonly effect: string;
+  /** When it is done; `floe` says the same. */
+  readonly done: string;
+  /** It takes something away that does not come back by itself. */
+  readonly isFinal: boolean;
+}
+
+/** A decision in words, for the page's dialog and for `floe`. */
+export function decisionWords(decision: Decision): DecisionWords {
+  switch (decision.kind) {
+    case 'retry':
+      return {
+        verb: 'Retry',
+        question: `Have ${decision.host} try again?`,
+        effect:
+          'It tries the system again that it rolled back or refused. Where two machines used its key, the key is let in again: make sure that only the right one has it.',
+        done: `${decision.host} is told to try again.`,
+        isFinal: false,
+      };
+    case 'resume':
+      return {
+        verb: 'Resume',
+        question: `Have ${decision.host} follow the fleet again?`,
+        effect: 'It leaves the system that somebody chose on the machine, at once and against their choice: tell them first.',
+        done: `${decision.host} is told to follow the fleet again.`,
+        isFinal: false,
+      };
+    case 'revoke':
+      return {
+        verb: 'Revoke',
+        question: `Revoke the enrolment of ${decision.host}?`,
+        effect: 'The machine stays as it is, and gets nothing from this server any more. To bring it back, it is enrolled again.',
+        done: `${decision.host} is revoked.`,
+        isFinal: true,
+      };
+    case 'forget':
+      return {
+        verb: 'Forget',
+        question: `Forget ${decision.host}?`,
+        effect: 'Its row and its reports are removed; the audit log keeps your reason.',
+        done: `${decision.host} is forgotten.`,
+        isFinal: true,
+      };
+    case 'accept':
+      return {
+        verb: 'Accept',
+        question: `Accept the commit ${shortSha(decision.commit)}?`,
+        effect: 'It goes on its way to the machines like any other commit.',
+        done: `${shortSha(decision.commit)} is accepted.`,
+        isFinal: false,
+      };
+  }
+}
