@@ -347,7 +347,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await expectAfter(async () => await store.hosts.connect(ada, presence()), []);
       await expectAfter(async () => await store.reports.store([report(ada, 1), report(bob, 1)]), []);
       await publishNext(store, repository, commit('b'), [ada]);
-      const release = await newestRelease(store, ada);
+      const release = await newestRelease(store, repository, ada);
       if (release === undefined) throw new Error('no release');
       await expectAfter(async () => await store.hosts.desire([release], 1), []);
       await expectAfter(async () => await store.hosts.retry(ada, release.toplevel), [`host ${ada}`]);

@@ -37,7 +37,7 @@ describe.each(WORLDS)('what one host can fill on $name', ({ open, name }) => {
   test('reports, logs and quarantines have an end, whatever it says it put back', async () => {
     await enrolled();
     const { store } = world;
-    const released = (await newestRelease(store, host))?.toplevel;
+    const released = (await newestRelease(store, repository, host))?.toplevel;
     if (released === undefined) throw new Error('no release');
     const log = 'x'.repeat(200);
     for (let start = 1; start <= FLOOD; start += BATCH) {
@@ -75,7 +75,7 @@ describe.each(WORLDS)('what one host can fill on $name', ({ open, name }) => {
   test('directives are kept once per epoch, and the newest only', async () => {
     await enrolled();
     const { store, query } = world;
-    const release = await newestRelease(store, host);
+    const release = await newestRelease(store, repository, host);
     if (release === undefined) throw new Error('no release');
     for (let epoch = 1; epoch <= 300; epoch += 1) {
       const told = { host, epoch, releaseId: release.id, mode: 'activate', issuedAt: epoch };

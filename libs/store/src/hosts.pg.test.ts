@@ -44,7 +44,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     const refs: ReleaseRef[] = [];
     for (const digit of ['1', '2']) {
       await publishNext(world.store, repository, commit(digit), [host]);
-      const latest = await newestRelease(world.store, host);
+      const latest = await newestRelease(world.store, repository, host);
       if (latest !== undefined) refs.push({ id: latest.id, host, sequence: latest.sequence, toplevel: latest.toplevel });
     }
     const [first, second] = refs;

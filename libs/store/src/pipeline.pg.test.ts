@@ -284,7 +284,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         kind: 'stale',
         state: 'SUPERSEDED',
       });
-      expect(await newestRelease(store, host)).toBeUndefined();
+      expect(await newestRelease(store, repository, host)).toBeUndefined();
       expect(await rolloutOf(store, repository.id, overtaken.id)).toBeUndefined();
     });
 
@@ -300,7 +300,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         'code 22021, method publish',
       );
       expect(await store.revisions.get(revision.id)).toMatchObject({ state: 'BUILDING', publishedAt: undefined });
-      expect(await newestRelease(store, good)).toBeUndefined();
+      expect(await newestRelease(store, repository, good)).toBeUndefined();
     });
 
     test('supersedes the rollouts before it, and leaves ended ones', async () => {
@@ -349,7 +349,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         [ada, 2],
         [bob, 1],
       ]);
-      const latest = await newestRelease(store, ada);
+      const latest = await newestRelease(store, repository, ada);
       expect(latest?.sequence).toBe(2);
       expect((await store.releases.toOffer(repository.id, [latest?.id ?? '', 'none'])).releases).toEqual([latest]);
     });
@@ -382,10 +382,10 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const statement = { repositoryId: repository.id, host, sequence: 9, toplevel: path('x'), commit: commit('9'), issuedAt: 1, envelope: '{}' };
       await store.hosts.ensure(repository.id, [host]);
       await store.releases.importStatement(statement);
-      const imported = await newestRelease(store, host);
+      const imported = await newestRelease(store, repository, host);
       expect(imported).toMatchObject({ sequence: 9, toplevel: path('x'), revisionId: undefined });
       await store.releases.importStatement({ ...statement, toplevel: path('y') });
-      expect(await newestRelease(store, host)).toEqual(imported);
+      expect(await newestRelease(store, repository, host)).toEqual(imported);
     });
 
     test('of a revision that was never published does not come back', async () => {
@@ -396,7 +396,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const revision = await receive(store, repository, commit('a'));
       await receive(store, repository, commit('b'));
       await store.releases.importStatement({ repositoryId: repository.id, ...newRelease(revision, host, path('x')) });
-      expect(await newestRelease(store, host)).toBeUndefined();
+      expect(await newestRelease(store, repository, host)).toBeUndefined();
     });
 
     test('has a freshness statement that is only replaced by a newer one', async () => {

@@ -28,7 +28,7 @@ describe.each(['session', 'transaction'] as const)('behind PgBouncer in %s mode'
     await publishNext(store, repository, commit('1'), hosts);
     await Promise.all([
       ...hosts.map(async (host) => await store.hosts.retry(host, '/nix/store/x' as never)),
-      ...hosts.map(async (host) => await newestRelease(store, host)),
+      ...hosts.map(async (host) => await newestRelease(store, repository, host)),
       ...Array.from({ length: 50 }, async () => await store.repositories.wake(repository.id)),
     ]);
     expect((await store.repositories.get(repository.id)).hintCount).toBe(50);
@@ -40,7 +40,9 @@ describe.each(['session', 'transaction'] as const)('behind PgBouncer in %s mode'
     await using _listener = await store.hints.listen((hints) => heard.push(...hints));
     await eventually('it is known whether hints are heard', async () => ((await store.hints.isHeard()) === (mode === 'session') ? true : undefined));
     await store.repositories.wake((await newRepository(store)).id);
-    await eventually('a hint comes', () => (heard.some(({ topic }) => topic === 'repository') ? true : undefined), { timeoutMs: 10_000 });
+    await eventually('a hint comes', () => (heard.some(({ topic }) => topic === 'repository' || topic === 'outbox') ? true : undefined), {
+      timeoutMs: 10_000,
+    });
   });
 });
 

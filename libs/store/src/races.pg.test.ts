@@ -108,7 +108,7 @@ describe('of two processes at once', () => {
         receive(two, repository, commit('b')),
       ]);
       const after = await one.revisions.get(revision.id);
-      const release = await newestRelease(one, host);
+      const release = await newestRelease(one, repository, host);
       ends.add(`${published.kind}, ${after?.state}, ${release === undefined ? 'no release' : 'a release'}`);
     });
     for (const end of ends) expect(['published, PUBLISHED, a release', 'stale, SUPERSEDED, no release']).toContain(end);
@@ -128,7 +128,7 @@ describe('of two processes at once', () => {
         issuedAt: 1,
         envelope: '{}',
       });
-      const release = await newestRelease(one, host);
+      const release = await newestRelease(one, repository, host);
       if (release === undefined) throw new Error('no release');
       const desires = await Promise.all([one, two, one, two].map(async (store) => await store.hosts.desire([release], 1)));
       expect(desires.flat()).toEqual([{ host, epoch: 1 }]);
@@ -189,7 +189,7 @@ describe('of two processes at once', () => {
     await using _one = await one.hints.listen((hints) => heard.one.push(...hints));
     await using _two = await two.hints.listen((hints) => heard.two.push(...hints));
     const hostHint = { topic: 'host', host } as const;
-    const latest = await newestRelease(one, host);
+    const latest = await newestRelease(one, repository, host);
     const status = {
       repositoryId: repository.id,
       sha: commit('a'),

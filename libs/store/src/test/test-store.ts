@@ -111,10 +111,8 @@ export function newRelease(revision: Revision, host: HostName, toplevel: StorePa
 }
 
 /** The newest release of a host. */
-export async function newestRelease(store: Store, host: HostName): Promise<Release | undefined> {
-  const row = await store.hosts.get(host);
-  if (row === undefined) throw new Error(`there is no host ${host}, so that nothing is known of its releases`);
-  return (await store.releases.latest(row.repositoryId)).find((release) => release.host === host);
+export async function newestRelease(store: Store, repository: Repository, host: HostName): Promise<Release | undefined> {
+  return (await store.releases.latest(repository.id)).find((release) => release.host === host);
 }
 
 /** A published revision that gives each of `hosts` a system of its own. */
