@@ -343,7 +343,7 @@ it('the example fleet, which has no nixpkgs, writes checks as the module does', 
 });
 
 describe('docs/agent-options.md', () => {
-  it('is what the options say (sh scripts/run.sh options writes it anew)', async () => {
+  it('is what the options say (sh scripts/run.sh options rewrites it)', async () => {
     const written = await readFile(join(import.meta.dirname, '../docs/agent-options.md'), 'utf8');
     expect(written).toBe(await agentOptionsReference(exec, process.env));
   });

@@ -1,4 +1,4 @@
-// Writes docs/agent-options.md anew: sh scripts/run.sh options
+// Rewrites docs/agent-options.md: sh scripts/run.sh options
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exec } from '../libs/runtime/src/index.ts';

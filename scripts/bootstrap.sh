@@ -8,7 +8,7 @@ fail() {
 }
 
 # step LABEL COMMAND...: one line, quiet output unless it fails; a failure ends the script with the command's status.
-# The lock's descriptor is closed for the command, or a daemon that it starts would hold the lock for ever.
+# The lock's descriptor is closed for the command, or a daemon that it starts would hold the lock forever.
 step() {
   label=$1
   shift
@@ -138,7 +138,7 @@ use_lab() {
   fi
 }
 
-# The page, built anew when its sources differ from those of the last build.
+# The page, rebuilt when its sources differ from those of the last build.
 use_dashboard() {
   [ -f "$root/apps/dashboard/vite.config.ts" ] || return 0
   cd "$root"

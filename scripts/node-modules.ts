@@ -1,4 +1,4 @@
-// Writes nix/node-modules.json anew, after a change of package-lock.json: sh scripts/run.sh node-modules
+// Rewrites nix/node-modules.json, after a change of package-lock.json: sh scripts/run.sh node-modules
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exec } from '../libs/runtime/src/index.ts';

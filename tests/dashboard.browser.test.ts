@@ -84,7 +84,7 @@ describe('signing in', () => {
 });
 
 describe('the fleet', () => {
-  test('shows what is tracked, what is held and how to let it in, and hosts that need a person first', async () => {
+  test('shows what is tracked, what is held and how to accept it, and hosts that need action first', async () => {
     await using server = await startServer(busyFleet(Date.now()));
     await using opened = await openFleet(server);
     const { page } = opened;
@@ -344,7 +344,7 @@ describe('the fleet', () => {
     await page.getByRole('alert').filter({ hasText: 'no revision starts with' }).waitFor();
   });
 
-  test('shows the warnings of each host, which is tried again by itself, and no mark that turns the words round', async () => {
+  test('shows the warnings of each host, which is retried automatically, and no mark that turns the words round', async () => {
     const fleet = busyFleet(Date.now());
     const told = { toplevel: null, evaluateMs: 5, buildMs: null };
     const revision = revisionView({

@@ -25,7 +25,7 @@ let counter = 0;
 describe('a host that', () => {
   it.each([
     ['throws', 'bob', value('throw "bob is on holiday"'), 'EVAL_ERROR', /bob is on holiday/],
-    ['recurses for ever', 'bob', value('let x = x; in x'), 'EVAL_ERROR', /infinite recursion/],
+    ['recurses forever', 'bob', value('let x = x; in x'), 'EVAL_ERROR', /infinite recursion/],
     [
       'evaluates for too long',
       'bob',

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 
 const FILE = join(import.meta.dirname, '../.tools/outcomes.jsonl');
 
-/** One line of a table at the end of a run: what was tried, and what came of it. The other fields are the columns. */
+/** One line of a table at the end of a run: what was tried, and the result. The other fields are the columns. */
 export type Outcome = { readonly table: string } & Readonly<Record<string, string>>;
 
 /** Tests run in processes of their own: a file is what they share. */

@@ -161,7 +161,7 @@ describe('an agent', () => {
     await again.next('welcome');
   });
 
-  it('whose enrolment was revoked is cut off at once and refused, until it is enrolled anew', async () => {
+  it('whose enrolment was revoked is cut off at once and refused, until it is enrolled again', async () => {
     await using agent = await FakeAgent.connect(fleet.serverUrl);
     await agent.hello(ada);
     await agent.next('welcome');

@@ -82,7 +82,7 @@ afterAll(async () => {
 });
 
 describe('a host that waits', () => {
-  it('lets the rollout complete, is told as waiting, and is counted anew when it goes on', async () => {
+  it('lets the rollout complete, is told as waiting, and is counted again when it goes on', async () => {
     await using adas = await connect(ada);
     await using bobs = await connect(bob);
     const [forAda, forBob] = [await told(adas), await told(bobs)];

@@ -2,7 +2,7 @@ import { preact } from '@preact/preset-vite';
 import { defineConfig } from 'vite';
 
 // Addresses are relative, so that the page also works below a path of a reverse proxy. Nothing may be inlined: the
-// server's content security policy lets in only files of its own.
+// server's content security policy allows only its own files.
 export default defineConfig({
   base: './',
   plugins: [preact({ reactAliasesEnabled: false, devToolsEnabled: false })],

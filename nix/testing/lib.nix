@@ -1,6 +1,6 @@
 # What the modules take from nixpkgs' lib, in the least form that still says no: options are declared once, definitions
 # are of their type, what has no default must be set, what nobody declared can't be. So that modules are evaluated, and
-# their options written down, where there is no nixpkgs. With FLOE_NIXPKGS_LIB the tests take the real one instead.
+# their options listed, where there is no nixpkgs. With FLOE_NIXPKGS_LIB the tests take the real one instead.
 let
   inherit (builtins)
     all

@@ -2,7 +2,7 @@ import { STATUS_CONTEXTS } from '@floe/model';
 import type { RevisionView } from '@floe/protocol';
 import { eventually, type PostedStatus, type TestFleet } from '@floe/testkit';
 
-/** Where the forge stays without the last word, the demo does not wait for ever. */
+/** Where the forge stays without the last word, the demo does not wait forever. */
 const TIMEOUT_MS = 30_000;
 
 /** What the commit shows now. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 // Hosts, inputs, attributes and headers are named by other people, who may call them `constructor` or `__proto__`. Where such
-// names are keys, a Map holds them: `mapOf` in libs/nix reads one from JSON. `v.record` leaves such keys out without a word.
+// names are keys, a Map holds them: `mapOf` in libs/nix reads one from JSON. `v.record` silently drops such keys.
 
 const ROOT = join(import.meta.dirname, '../..');
 /** Where a record is right: its keys are Nix's, GitHub's or our own words, or names that are never looked up. */

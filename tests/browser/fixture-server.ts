@@ -36,7 +36,7 @@ export class FixtureServer implements AsyncDisposable {
   refusal: string | undefined;
   readonly token: string;
   readonly #dashboardDir: string;
-  readonly #listeners = new Set<(event: FleetEvent | 'end' | 'anew') => void>();
+  readonly #listeners = new Set<(event: FleetEvent | 'end' | 'reset') => void>();
   #server: ServerType | undefined;
   #port = 0;
 
@@ -98,7 +98,7 @@ export class FixtureServer implements AsyncDisposable {
   /** Another fleet altogether: the pages get a new snapshot, as from a server that forgot a host. */
   show(fleet: FleetView): void {
     this.fleet = { ...fleet, version: this.fleet.version + 1 };
-    for (const listener of this.#listeners) listener('anew');
+    for (const listener of this.#listeners) listener('reset');
   }
 
   #app(): Hono {
@@ -162,24 +162,24 @@ export class FixtureServer implements AsyncDisposable {
       const queue: FleetEvent[] = [];
       let wake: (() => void) | undefined;
       const ended = new AbortController();
-      let isAnew = true;
-      const listener = (event: FleetEvent | 'end' | 'anew') => {
+      let isReset = true;
+      const listener = (event: FleetEvent | 'end' | 'reset') => {
         if (event === 'end') ended.abort();
-        else if (event === 'anew') isAnew = true;
+        else if (event === 'reset') isReset = true;
         else queue.push(event);
         wake?.();
       };
       this.#listeners.add(listener);
       stream.onAbort(() => listener('end'));
       while (!ended.signal.aborted) {
-        if (isAnew) {
-          isAnew = false;
+        if (isReset) {
+          isReset = false;
           await stream.writeSSE({ event: 'snapshot', data: JSON.stringify({ ...this.fleet, serverTime: Date.now() }) });
         }
         for (const event of queue.splice(0)) await stream.writeSSE({ event: 'change', data: JSON.stringify(event) });
         await new Promise<void>((resolve) => {
           wake = resolve;
-          if (queue.length > 0 || isAnew || ended.signal.aborted) resolve();
+          if (queue.length > 0 || isReset || ended.signal.aborted) resolve();
         });
       }
       this.#listeners.delete(listener);

@@ -80,7 +80,7 @@ async function auditMachine(world: World, host: Host): Promise<void> {
   );
 }
 
-/** A host that is not well at the head says so. One that gets nothing new may have put back what it got before. */
+/** A host that is not well at the head says so. One that gets nothing new may have rolled back what it got before. */
 function isBelow({ standing }: HostView, state: 'broken' | 'unbuildable' | 'unhealthy'): boolean {
   if (state === 'unhealthy') return standing === 'rolled-back' || standing === 'behind';
   return standing === 'behind';

@@ -6,7 +6,7 @@ export interface Complaint {
 
 /** Errors that the faults bring about by themselves, with the reason why each is none of Floe's. */
 const EXPECTED: readonly (readonly [RegExp, string])[] = [
-  [/"code":"HEALTH_CHECK_FAILED".*the check \\"never\\"/, 'what is pushed to be unhealthy is put back, and the machine says so'],
+  [/"code":"HEALTH_CHECK_FAILED".*the check \\"never\\"/, 'what is pushed to be unhealthy is rolled back, and the machine says so'],
   [/"message":"the server refuses this agent.*"closeCode":4\d\d\d,"code":"REPLACED/, 'an agent that was killed and is back replaces itself'],
 ];
 

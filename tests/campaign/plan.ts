@@ -14,7 +14,7 @@ export type Push =
   | { readonly kind: 'broken' | 'unbuildable' | 'unhealthy'; readonly host: Host }
   /** The last commit is taken back by another one. */
   | { readonly kind: 'revert' }
-  /** The branch loses its last commit; an administrator lets it in. */
+  /** The branch loses its last commit; an administrator accepts that. */
   | { readonly kind: 'forced'; readonly host: Host }
   /** A commit with author and committer lines as only git itself writes none. */
   | { readonly kind: 'odd-author'; readonly host: Host; readonly line: string };

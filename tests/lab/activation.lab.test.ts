@@ -60,7 +60,7 @@ describe.skipIf(!isReady)(`activation on real systemd machines${isReady ? '' : `
       await lab.putBack('ada', old, 'WATCHDOG', /no verdict in time/, 180_000);
       expect(await lab.guest('ada').sh('systemctl is-active by-hand.service || true')).not.toBe('active');
       noteOutcome({
-        fault: 'the new agent does not start, the switch lock is held for good',
+        fault: 'the new agent does not start, the switch lock is held forever',
         where: 'VERIFYING',
         outcome: 'old system, by the watchdog',
       });

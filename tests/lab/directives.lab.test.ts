@@ -72,7 +72,7 @@ describe.skipIf(!isReady)(`directives that may not be followed${isReady ? '' : `
     const { connections } = meddler;
     const heard = meddler.directives.at(-1);
     await lab.killAgent('ada');
-    await eventually('the machine is connected anew', () => (meddler.connections > connections ? true : undefined));
+    await eventually('the machine is reconnected', () => (meddler.connections > connections ? true : undefined));
     if (heard === undefined) throw new Error('no directive was heard');
     await refused('replayed', heard, 'DIRECTIVE_REPLAYED');
   });
@@ -81,7 +81,7 @@ describe.skipIf(!isReady)(`directives that may not be followed${isReady ? '' : `
     const { connections } = meddler;
     await refused('expired', forged({ expiresAt: Date.now() - 1_000 }), 'DIRECTIVE_EXPIRED');
     // It asks for the time once more, by a new connection.
-    await eventually('the machine is connected anew', () => (meddler.connections > connections ? true : undefined));
+    await eventually('the machine is reconnected', () => (meddler.connections > connections ? true : undefined));
   });
 
   test('one with a release that is older than what was accepted', async () => {

@@ -77,7 +77,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     noteOutcome({ fault: 'two pushes during one activation', where: 'ACTIVATING', outcome: 'its verdict first, then the newest' });
   });
 
-  test('an agent that hangs is started anew by systemd', async () => {
+  test('an agent that hangs is restarted by systemd', async () => {
     const pid = async (): Promise<string> => await lab.guest('eve').sh('systemctl show floe-agent --property=MainPID --value');
     const before = await pid();
     await lab.guest('eve').sh(`kill -STOP ${before}`);
@@ -87,7 +87,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     });
     const { wanted } = await lab.change('eve', another());
     await lab.runs('eve', wanted);
-    noteOutcome({ fault: 'the agent hangs (SIGSTOP)', where: 'SUCCEEDED', outcome: 'started anew by the service watchdog' });
+    noteOutcome({ fault: 'the agent hangs (SIGSTOP)', where: 'SUCCEEDED', outcome: 'restarted by the service watchdog' });
   });
 
   test('the server gone while the machine verifies: judged by what the machine itself can tell', async () => {
@@ -170,7 +170,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     // The limit is the running system's.
     await lab.runs('bob', wanted);
     expect(await lab.guest('bob').sh('systemctl is-active by-hand.service || true')).toBe('inactive');
-    noteOutcome({ fault: 'the switch lock is held for good', where: 'PRECHECK', outcome: 'its holder ended at the limit; new system' });
+    noteOutcome({ fault: 'the switch lock is held forever', where: 'PRECHECK', outcome: 'its holder ended at the limit; new system' });
   });
 
   test('a way back waits for another switch, and ends one that is stuck', async () => {
@@ -183,7 +183,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     expect((await lab.journal('cyd'))?.state).toBe('ROLLING_BACK');
     await lab.putBack('cyd', old, 'HEALTH_CHECK_FAILED', /"slow"/);
     expect(await lab.guest('cyd').sh('systemctl is-active by-hand.service || true')).toBe('inactive');
-    noteOutcome({ fault: 'the switch lock is held for good', where: 'ROLLING_BACK', outcome: 'its holder ended at the limit; old system' });
+    noteOutcome({ fault: 'the switch lock is held forever', where: 'ROLLING_BACK', outcome: 'its holder ended at the limit; old system' });
   });
 
   test('what was staged survives a garbage collection', async () => {

@@ -115,7 +115,7 @@ describe.skipIf(!isReady)(`the server's unit under systemd${isReady ? '' : ` (sk
     });
   });
 
-  test('serves nothing while its sandbox does not work, and goes on by itself afterwards', async () => {
+  test('serves nothing while its sandbox does not work, and continues automatically afterwards', async () => {
     await guest.sh('systemctl stop floe-server; mount --bind /bin/false /usr/bin/bwrap; systemctl start --no-block floe-server');
     const answers = `node -e 'fetch("http://127.0.0.1:8420/readyz").then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))'`;
     await eventually(

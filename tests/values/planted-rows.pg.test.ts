@@ -116,7 +116,7 @@ async function furnish({ context: { store }, repository }: TestServer): Promise<
   );
 }
 
-/** Puts the value there, unless the database refuses it. Gives what puts back what was there, where nobody else wrote meanwhile. */
+/** Writes the value, unless the database refuses it. Returns a function that restores the previous value, unless it changed meanwhile. */
 async function plant({ table, column, value }: Planting): Promise<() => Promise<void>> {
   const where = SPOILT[table];
   const before = await sql.unsafe(`select to_jsonb(t) as data from "${table}" t where ${where}`);

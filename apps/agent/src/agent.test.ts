@@ -256,7 +256,7 @@ test('downloads are retried until they work, and say why they do not', async () 
   expect(server.reports.filter(({ detail }) => detail?.code === 'STORE_PATH_NOT_AVAILABLE')).toHaveLength(1);
 });
 
-test('with a full disk nothing is downloaded; with room it goes on by itself', async () => {
+test('with a full disk nothing is downloaded; with room it continues automatically', async () => {
   machine.free = 0;
   await startAgent();
   await connected();
@@ -281,7 +281,7 @@ test('a newer directive stops the download of the one before', async () => {
   expect(machine.log).not.toContain(`test ${NEW}`);
 });
 
-test('the directive that is known already is neither begun anew nor refused', async () => {
+test('the directive that is known already is neither started over nor refused', async () => {
   await startAgent();
   await connected();
   offer();
@@ -594,7 +594,7 @@ test('the envelope that made the machine change is kept in the journal', async (
   expect(JSON.parse((JSON.parse(text) as AgentJournal).directive?.envelope ?? '')).toMatchObject({ type: 'floe/directive' });
 });
 
-test('a server whose clock was set back is asked for the time anew, and then followed', async () => {
+test('a server whose clock was set back is asked for the time again, and then followed', async () => {
   const DAY_MS = 24 * 3600_000;
   let serverTime = Date.now();
   server.onHello = (peer) => peer.send({ type: 'welcome', serverTime, reportSeq: 0 });
@@ -619,7 +619,7 @@ test('a server whose directives are always expired is asked for the time once in
   expect(lines.filter((line) => line.includes('set back; reconnecting'))).toHaveLength(1);
 });
 
-test('what was dated while a clock was a year ahead is dated anew with the next welcome', async () => {
+test('what was dated while a clock was a year ahead is dated again with the next welcome', async () => {
   const since = Date.now() + 365 * 24 * 3600_000;
   const deferral = { since, restartSince: null, laterCount: 1, laterUntil: since + 3600_000, isOverruled: false };
   await saveJournal(join(dir, 'journal.json'), journalWith({ deferral, override: { toplevel: OLD, since, by: 'rollback' } }));

@@ -108,7 +108,7 @@ interface LoadedNix {
 
 /** Nix on the machine's store, or on the folder's; loaded when it is first needed. */
 function loadNix({ config, env, logger }: ContextOptions, paths: StatePaths): LoadedNix {
-  // Nix remembers what caches said in SQLite, which agents on folders of one machine would fight over.
+  // Nix caches answers in SQLite, for which agents on folders of one machine would compete.
   const nixEnv = { ...childEnvOf(env), XDG_CACHE_HOME: paths.cache };
   const store: NixStore = config.root === undefined ? { kind: 'system' } : { kind: 'root', dir: config.root };
   const as = async (how: { readonly exec: Exec; readonly env: NodeJS.ProcessEnv }): Promise<Nix> => {

@@ -230,7 +230,7 @@ What needs you
     const calm = await serving({ 'GET /api/fleet': { json: calmFleet() } });
     expect(await calm('status', '--exit-code')).toMatchObject({ code: 0, stdout: expect.stringMatching(/^The only host is fine\n/) as string });
   });
-  test('tells how to let in a commit that is held', async () => {
+  test('tells how to accept a held commit', async () => {
     const held = { commit: SHA, reason: 'it does not follow the accepted commit', since: NOW - 60_000 };
     const fleet = fleetView({ repository: { url: 'u', branch: 'main', acceptedCommit: null, lastFetchAt: null, problem: null, held } });
     const { stdout } = await (await serving({ 'GET /api/fleet': { json: fleet } }))('status');
@@ -374,7 +374,7 @@ describe('floe revisions', () => {
     expect(stdout).toContain('ws1   eval error  5 ms              –');
     expect(stdout).toContain('  error: one\n  two');
   });
-  test('shows the warnings of each host, and which host is tried again by itself', async () => {
+  test('shows the warnings of each host, and which host is retried automatically', async () => {
     const told = { toplevel: null, evaluateMs: 5, buildMs: null };
     const mixed = revisionView({
       hosts: [
@@ -388,7 +388,7 @@ describe('floe revisions', () => {
   option x is deprecated
   y is old
 
-ws2  is tried again by itself
+ws2  is retried automatically
   waiting for input nixpkgs (https://x): 503
 
 ws3

@@ -42,7 +42,7 @@ interface FollowOptions {
   readonly until?: RegExp;
 }
 
-/** Runs `floe events` against a server that answers each connection in its own way, and the last way for ever. */
+/** Runs `floe events` against a server that answers each connection in its own way, and in the last way forever. */
 async function follow(connections: readonly Connection[], options: FollowOptions = {}): Promise<Run> {
   const { argv = ['--follow'], clock = fixedClock, until } = options;
   let count = 0;

@@ -167,7 +167,7 @@ describe('floe forget', () => {
     await receive('3', { cyd: 'UNCHANGED', eve: 'NEW', joe: 'NEW' });
     const without = await receive('4', { cyd: 'REMOVED', eve: 'UNCHANGED', joe: 'REMOVED' });
     await receive('5', { eve: 'UNCHANGED', zoe: 'NEW' }, 'evaluating');
-    expect(await store.hosts.forgetLeft(server.repository.id, without.id)).toEqual([]); // The newer one has its own word.
+    expect(await store.hosts.forgetLeft(server.repository.id, without.id)).toEqual([]); // The newer one decides.
     const newest = await receive('6', { eve: 'UNCHANGED', zoe: 'NEW' });
     expect(await store.hosts.forgetLeft(server.repository.id, newest.id)).toContain('joe');
     expect((await store.hosts.list(server.repository.id)).map(({ host }) => host)).toEqual(['cyd', 'eve', 'zoe']);

@@ -179,14 +179,14 @@ export class Announcer {
   #statusesOf(standing: RevisionStanding, newer: readonly Revision[]): WantedStatus[] {
     const { revision, evaluations } = standing;
     const { sha } = revision;
-    // The same commit can come again later (a branch put back): the newest revision of it speaks for it.
+    // The same commit can come again later (a branch moved back): the newest revision of it speaks for it.
     if (newer.some((each) => each.sha === sha)) return [];
     const supersededBy = revision.supersededBy ?? newer.at(-1)?.sha;
     const rollout = describeStanding(standing);
     return [
       this.#status(sha, 'floe/evaluate', describeEvaluation({ revision, evaluations, supersededBy })),
       ...(evaluations.length === 0 ? [] : [this.#status(sha, 'floe/build', describeBuild({ revision, evaluations, supersededBy }))]),
-      // What was not written down when it ended says less than a verdict that stands.
+      // What was not recorded when it ended says less than a verdict that stands.
       ...(rollout === undefined
         ? []
         : [this.#status(sha, 'floe/rollout', { ...rollout, onlyOverPending: standing.rollout?.standing === undefined })]),

@@ -8,7 +8,7 @@ const addresses = trustProxies(['192.0.2.1']);
 // Without a port there is no other end of a connection.
 const asIfBehindProxy = { ...addresses, ofRequest: (c: Context) => addresses.of('192.0.2.1', c.req.header('x-forwarded-for')) };
 
-test('who was let in before does not wait behind guesses, guesses do not wait without end, and no address waits for another one’s', async () => {
+test('who was signed in before does not wait behind guesses, guesses do not wait without end, and no address waits for another one’s', async () => {
   let isGuessHeld = true;
   const held: (() => void)[] = [];
   const tokens = {

@@ -35,7 +35,7 @@ export interface Credential {
 }
 
 export interface Auth {
-  /** Lets in who shows a credential; `c.var.actor` is the name of its token. */
+  /** Requires a credential; `c.var.actor` is the name of its token. */
   readonly required: MiddlewareHandler<AuthEnv>;
   /** Whether the credential is still good: for answers that go on for hours. */
   isGood(credential: Credential): Promise<boolean>;
@@ -112,8 +112,8 @@ export function createAuth({ tokens, clock, publicUrl, addresses }: AuthDeps): A
       c.set('credential', credential);
       return await next();
     }),
-    // It was good, so that it has to wait only when it was forgotten.
-    isGood: async (credential) => (await find(credential, 'let in before')) !== undefined,
+    // It was valid before, so it has to wait only when it was forgotten.
+    isGood: async (credential) => (await find(credential, 'signed in before')) !== undefined,
     async signIn(c, token) {
       if (isForeign(c, false)) return 'foreign';
       const secret = randomBytes(32).toString('base64url');

@@ -226,7 +226,7 @@ export async function createServerContext(
     addresses,
     store,
     async run(stopping) {
-      // A loop that fails takes the others with it: the service manager starts the whole anew.
+      // A loop that fails takes the others with it: the service manager restarts the whole process.
       const failed = new AbortController();
       const running = AbortSignal.any([stopping, failed.signal]);
       await using _listener = await store.hints.listen((hints) => {

@@ -46,14 +46,19 @@ describe('where a host stands', () => {
     ['is kept by its user and asleep', { ...overridden, isConnected: false }, false, 'local-override'],
     ['is kept on what is wanted by now', { ...overridden, observed: onWanted }, false, 'in-sync'],
     ['idles without an override', { ...row, detail: { code: 'HELD', message: 'told to stay' } }, false, 'under-way'],
-    ['put it back', { ...row, state: 'ROLLED_BACK' }, true, 'rolled-back'],
-    ['put it back, as its agent knows though the database forgot', { ...row, state: 'ROLLED_BACK' }, false, 'rolled-back'],
+    ['rolled it back', { ...row, state: 'ROLLED_BACK' }, true, 'rolled-back'],
+    ['rolled it back, as its agent knows though the database forgot', { ...row, state: 'ROLLED_BACK' }, false, 'rolled-back'],
     ['was told to try again', { ...row, state: 'ROLLED_BACK', retryEpoch: 3 }, false, 'under-way'],
     ['was told to resume', { ...overridden, retryEpoch: 3 }, false, 'under-way'],
     ['was told to resume, and sleeps', { ...overridden, retryEpoch: 3, isConnected: false }, false, 'away'],
     ['drifted', drifted, false, 'drifted'],
     ['is blocked', { ...row, state: 'BLOCKED' }, false, 'failed'],
-    ['went back to what it had, and is told what it put back once before', { ...row, state: 'SUCCEEDED', stateToplevel: other }, true, 'rolled-back'],
+    [
+      'went back to what it had, and is told what it rolled back once before',
+      { ...row, state: 'SUCCEEDED', stateToplevel: other },
+      true,
+      'rolled-back',
+    ],
   ])('one that %s', (_, given, isQuarantined, standing) => {
     expect(standingOf(factsOf(given, isQuarantined ? putBack : desired, offer))).toBe(standing);
   });
@@ -69,8 +74,8 @@ describe('where a host stands', () => {
 
 describe('floe retry', () => {
   test.each<[string, HostRow, Desired]>([
-    ['put back what is wanted', { ...row, state: 'ROLLED_BACK' }, putBack],
-    ['runs an older system after it put back what is wanted', { ...row, state: 'SUCCEEDED', stateToplevel: other }, putBack],
+    ['rolled back what is wanted', { ...row, state: 'ROLLED_BACK' }, putBack],
+    ['runs an older system after it rolled back what is wanted', { ...row, state: 'SUCCEEDED', stateToplevel: other }, putBack],
     ['could not go back', { ...row, state: 'ROLLBACK_FAILED' }, desired],
     ['refused it', { ...row, state: 'REJECTED' }, desired],
     ['is blocked', { ...row, state: 'BLOCKED' }, desired],

@@ -44,7 +44,7 @@ export function judgeResume(row: HostRow, desired: Desired): Decision {
 }
 
 /**
- * `floe forget`: a host that is gone for good. Undefined: it is to be forgotten. `isInFlake`: the newest revision has it.
+ * `floe forget`: a host that is gone permanently. Undefined: it is to be forgotten. `isInFlake`: the newest revision has it.
  */
 export function refusalToForget(row: HostRow, isInFlake: boolean): Extract<Decision, { kind: 'nothing' }> | undefined {
   const { host } = row;
@@ -81,9 +81,9 @@ function describe(row: HostRow, desired: Desired): string {
     case 'failed':
       return `${host} rolled back, or could not take the new system${why}; to try again, run: floe retry ${host} --reason "…"`;
     case 'away':
-      return `${host} is away and goes on by itself when it is back`;
+      return `${host} is away; it continues when it is back`;
     case 'waiting':
-      return `${host} waits${why} and goes on by itself`;
+      return `${host} waits${why}; it continues without a command`;
     default:
       return `${host} is under way`;
   }

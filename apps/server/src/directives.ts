@@ -23,7 +23,7 @@ export interface DirectiveDeps {
 export interface Addressee {
   readonly session: WelcomedSession;
   readonly desired: NonNullable<HostRow['desired']>;
-  /** A person had the host try again what it put back or refused. */
+  /** A person had the host try again what it rolled back or refused. */
   readonly isRetry: boolean;
 }
 
@@ -39,7 +39,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
     untold.map(({ desired }) => desired.releaseId),
   );
   const releases = new Map(stored.map((release) => [release.id, v.parse(StoredEnvelope, release.envelope)]));
-  // Without it an agent only knows less of how old the news is; it is signed anew every hour.
+  // Without it an agent only knows less of how old the news is; it is signed again every hour.
   const freshnessEnvelope = v.safeParse(StoredEnvelope, freshness);
 
   const sent: DirectiveRow[] = [];

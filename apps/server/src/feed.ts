@@ -1,8 +1,8 @@
 import type { FleetEvent } from '@floe/protocol';
 
 type Change = FleetEvent extends infer E ? (E extends { version: number; at: number } ? Omit<E, 'version' | 'at'> : never) : never;
-/** `anew`: something is gone, which no view says; a new snapshot does. */
-type Listener = (event: FleetEvent | 'anew') => void;
+/** `reset`: something is gone, which no view says; a new snapshot does. */
+type Listener = (event: FleetEvent | 'reset') => void;
 
 const HOST_KEY = 'host ';
 
@@ -43,7 +43,7 @@ export class FleetFeed {
     for (const key of gone) this.#shown.delete(key);
     if (gone.length === 0) return false;
     this.#version += 1;
-    for (const listener of this.#listeners) listener('anew');
+    for (const listener of this.#listeners) listener('reset');
     return true;
   }
 

@@ -85,7 +85,7 @@ export function viewRepository(repository: Repository, notices: readonly ServerN
   };
 }
 
-/** A rollout as it is shown. `standing` undefined: it ended in a time when that was not written down. */
+/** A rollout as it is shown. `standing` undefined: it ended in a time when that was not recorded. */
 export interface RolloutSeen {
   readonly row: Rollout;
   readonly standing: RolloutStanding | undefined;
@@ -135,7 +135,7 @@ export function viewRevision(
       toplevel: each.toplevel ?? null,
       error: each.error ?? null,
       warnings: [...(each.warnings ?? [])],
-      // Nobody tries a host of it again: a newer one has its own word on the host.
+      // Its hosts are not retried: the newer revision evaluates them.
       retryAt: isOver ? null : (each.retryAt ?? null),
       evaluateMs: each.evaluateMs ?? null,
       buildMs: each.buildMs ?? null,

@@ -49,7 +49,7 @@ function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines 
     case 'behind': {
       if (facts.offer.kind === 'none' && facts.offer.because === 'revision') return 'keeps what it has: the newest commit failed as a whole';
       const what = evaluation?.outcome === 'BUILD_ERROR' ? 'does not build' : 'does not evaluate';
-      return `${what}: ${evaluation?.error ?? 'it is tried again by itself'}`;
+      return `${what}: ${evaluation?.error ?? 'Floe tries again'}`;
     }
     case 'in-sync':
     case 'under-way':

@@ -116,7 +116,7 @@ describe('HTTP', () => {
   });
 });
 
-test('an honest agent is let in and told what to run', async () => {
+test('an honest agent is admitted and gets its directive', async () => {
   const ada = await server.enrol('ada', TOPLEVEL);
   await using agent = await TestAgent.welcome(server.url, ada);
   expect((await agent.next('directive')).envelope.type).toBe('floe/directive');

@@ -115,7 +115,7 @@ describe('the troubles of a host are all told', () => {
     expect(broken({ clonedAt: 2 }).problem).toMatch(/used by two machines.*\ndoes not evaluate: it is broken/);
   });
 
-  test('one that put back what it had before, and does not evaluate now, says both', () => {
+  test('one that rolled back what it had before, and does not evaluate now, says both', () => {
     const release = { id: 'r', host: 'ws1' as HostName, sequence: 1, toplevel: wanted };
     const host = broken({}, { kind: 'quarantined', release });
     expect(host.problem).toMatch(/^does not evaluate: it is broken\nrolled back: /);

@@ -39,7 +39,7 @@ describe("the server's clock", () => {
     expect(clock.now()).toBe(machine.wall);
   });
 
-  test('goes on by itself while the machine shows a year more, and follows it again when it is right', () => {
+  test('continues automatically while the machine shows a year more, and follows it again when it is right', () => {
     const machine = new Machine();
     const clock = new ServerClock(machine);
     clock.remember(START);

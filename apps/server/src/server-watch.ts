@@ -35,7 +35,7 @@ export async function watchServer(deps: WatchDeps, signal: AbortSignal): Promise
     } catch (error) {
       if (isFloeError(error, 'SERVER_REPLACED')) throw error;
       if (!isFloeError(error) || !error.retryable) throw error;
-      tell('DATABASE_REFUSES', `the database takes no writes; nothing is lost, and it is tried again: ${error.message}`);
+      tell('DATABASE_REFUSES', `the database takes no writes; nothing is lost, and Floe tries again: ${error.message}`);
     }
     const trouble = clock.trouble();
     for (const kind of CLOCK_TROUBLES) tell(`CLOCK_${kind}`, trouble?.kind === kind ? describe(trouble) : undefined);

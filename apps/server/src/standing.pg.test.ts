@@ -43,7 +43,7 @@ async function say(agent: TestAgent, state: AgentState, toplevel: StorePath, run
 }
 
 describe('where a host stands is what resolve() answers now', () => {
-  test('a system that it put back, and that is wanted again after a revert, calls a person', async () => {
+  test('a system that it rolled back, and that is wanted again after a revert, calls a person', async () => {
     await using agent = await TestAgent.welcome(server.url, await server.enrol('ada'));
     await publishCommit(server, { ada: first });
     await say(agent, 'SUCCEEDED', first, first);
@@ -156,7 +156,7 @@ describe('what had come of a revision when a newer one took its place', () => {
     expect(older.map(({ sha }) => sha)).toEqual([bad.sha]);
   });
 
-  test('that nobody ever saw is no success, and not pending for ever: it says what took its place', async () => {
+  test('that nobody ever saw is no success, and not pending forever: it says what took its place', async () => {
     await server.enrol('gus');
     const unseen = await publishCommit(server, { gus: first });
     const next = await publishCommit(server, { gus: second });

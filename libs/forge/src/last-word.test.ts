@@ -121,7 +121,7 @@ class PlannedForge implements CommitStatuses {
   }
 }
 
-/** A server of which all stands still: for a while, or for good. */
+/** A server of which all stands still: for a while, or permanently. */
 class Process {
   #isDead = false;
   #frozenUntil = 0;

@@ -199,7 +199,7 @@ describe('the sender', () => {
     outbox.outage.push(unreachable(), unreachable());
     forge.during = () => void outbox.outage.push(...(forge.taken.length === 0 ? [unreachable()] : []));
     await drain();
-    // Once more than needed: that the forge had it could not be written down.
+    // Once more than needed: that the forge had it could not be recorded.
     expect(new Set(forge.taken)).toEqual(new Set(['floe/rollout success']));
     expect(outbox.entry('floe/rollout')).toMatchObject({ sentVersion: 1, dueAt: undefined });
   });

@@ -25,7 +25,7 @@ export type PostOutcome =
     }
   /**
    * A repeat is refused too until something changes. `concerns: 'status'`: this status alone; `'access'`: the token, the
-   * App or the repository, hence every status, until an administrator changes it.
+   * App or the repository, and so for every status, until an administrator changes it.
    */
   | { readonly kind: 'refused'; readonly concerns: 'status' | 'access'; readonly code: RefusalCode; readonly message: string };
 

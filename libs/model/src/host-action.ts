@@ -1,6 +1,6 @@
 /** What an administrator can decide about one host, each with a reason. */
 export const HOST_ACTIONS = [
-  /** Let it try again a system that it rolled back or refused, or let in a host whose key two machines used. */
+  /** Let it try again a system that it rolled back or refused, or admit a host whose key two machines used. */
   'retry',
   /** Have it follow the fleet again, although somebody chose another system on the machine. */
   'resume',

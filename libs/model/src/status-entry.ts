@@ -6,7 +6,7 @@ import type { StatusState, StatusText } from './commit-status.ts';
 // Three rules hold together here:
 // - one sender at a time has an entry, by a claim that ends by itself when its sender is gone;
 // - a request that nobody answered may be recorded later, on top of a newer one: until that is out of the question, the forge is
-//   looked at again and again, and told anew if it shows something else;
+//   looked at again and again, and sent again if it shows something else;
 // - words that only count on are told now and then, a change of the verdict at once.
 
 /** A status that should stand. */

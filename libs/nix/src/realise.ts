@@ -66,7 +66,7 @@ async function tryRealise(command: NixCommand, path: StorePath, options: Realise
     tooMuch.abort();
   });
   const settings = {
-    // A lost connection, or a machine that slept, leaves connections open for ever: Nix would wait for 300 s.
+    // A lost connection, or a machine that slept, leaves connections open forever: Nix would wait for 300 s.
     'stalled-download-timeout': String(options.stalledAfterSeconds ?? 30),
     'connect-timeout': '15',
     substituters: options.substituters.join(' '),

@@ -30,7 +30,7 @@ export function createDeliveryStore(db: Database): DeliveryStore {
         const isNew = stored.length > 0;
         const isHint = delivery.repositoryId !== undefined && delivery.outcome === 'accepted';
         // Somebody asks the forge to deliver again because nothing happened. The id is not signed, so a recorded push can be
-        // sent for ever: it costs a look now and then.
+        // sent forever: it costs a look now and then.
         if (isHint && (isNew || (await isRenewed(tx, delivery)))) await wakeRepository(tx, delivery.repositoryId);
         return isNew ? 'stored' : 'duplicate';
       }),

@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(async () => await rm(dir, { recursive: true, force: true }));
 
-/** Opens the database as a server would, and says what came of it. */
+/** Opens the database as a server would, and returns the result. */
 const OPENER = `
 import { openStore } from ${JSON.stringify(join(import.meta.dirname, 'open.ts'))};
 import { describeError, isFloeError, silentLogger, systemClock } from ${JSON.stringify(join(import.meta.dirname, '../../runtime/src/index.ts'))};
@@ -117,7 +117,7 @@ describe('a folder with damaged files', () => {
     await rm(dataDir, { recursive: true });
   });
 
-  test('whose making was cut short: is made anew', async () => {
+  test('whose making was cut short: is recreated', async () => {
     const dataDir = join(dir, 'unfinished');
     await cp(sound, dataDir, { recursive: true });
     await rm(join(dataDir, 'global/pg_control'));

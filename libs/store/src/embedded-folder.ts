@@ -106,7 +106,7 @@ async function refusalOf(dataDir: string): Promise<string | undefined> {
 function noRoom(dataDir: string): FloeError {
   return new FloeError(
     'DISK_FULL',
-    `the disk is full: the embedded database in ${dataDir} needs ${ROOM_BYTES / 1024 ** 2} MiB of room; floe-server goes on by itself when there is`,
+    `the disk is full: the embedded database in ${dataDir} needs ${ROOM_BYTES / 1024 ** 2} MiB of room; floe-server continues when there is`,
     { retryable: true, data: { folder: dataDir } },
   );
 }

@@ -131,7 +131,7 @@ test('a name that leads to a standby for a while: writes fail, reads go on, and 
   await eventually('reads go to the standby', async () => await store.repositories.get(repository.id).catch(() => undefined));
   await expect(store.ping()).rejects.toMatchObject(AWAY);
   await expect(store.repositories.wake(repository.id)).rejects.toMatchObject(AWAY);
-  // Nobody ends the sessions on the standby: they must not be used for ever.
+  // Nobody ends the sessions on the standby: they must not be used forever.
   name.target = primary;
   await takesWrites();
   await store.repositories.wake(repository.id);

@@ -34,7 +34,7 @@ describe.each(WORLDS)('what one host can fill on $name', ({ open, name }) => {
     await publishNext(world.store, repository, commit('1'), [host]);
   }
 
-  test('reports, logs and quarantines have an end, whatever it says it put back', async () => {
+  test('reports, logs and quarantines have an end, whatever it says it rolled back', async () => {
     await enrolled();
     const { store } = world;
     const released = (await newestRelease(store, repository, host))?.toplevel;
@@ -88,7 +88,7 @@ describe.each(WORLDS)('what one host can fill on $name', ({ open, name }) => {
     expect(counted?.['count']).toBeGreaterThanOrEqual(199);
   });
 
-  test('what an older version let in is cleared away', async () => {
+  test('what an older version accepted is removed', async () => {
     await enrolled();
     const { store, query } = world;
     if (query === undefined) return;

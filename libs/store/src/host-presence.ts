@@ -38,7 +38,7 @@ async function connect(db: Database, origin: HintOrigin, host: HostName, presenc
     const row = await lockHost(tx, host);
     const stateToplevel = presence.stateToplevel ?? null;
     const isSameState = row.state === presence.state && row.stateToplevel === stateToplevel;
-    // Fewer reports than are stored: the agent's disk was put back to an older day, and its numbers come again.
+    // Fewer reports than are stored: the agent's disk was restored to an older day, and its numbers come again.
     const isNewSeries = presence.reportSeq < row.reportSeq;
     const [connected] = await tx
       .update(hosts)

@@ -76,7 +76,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await store.hosts.get(newHost())).toBeUndefined();
     });
 
-    test('enrols, is known with its key, and is shut out and let in again', async () => {
+    test('enrols, is known with its key, and is refused and admitted again', async () => {
       const { store } = world;
       const repository = await newRepository(store);
       const host = await enrolled(repository, 'laptop');
@@ -346,7 +346,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await situationOf(repository, host)).toMatchObject({ pin: undefined, hold: undefined });
     });
 
-    test('has what the host put back, until a person lets it try again', async () => {
+    test('has what the host rolled back, until a person lets it try again', async () => {
       const { store } = world;
       const { host, repository, first, second } = await withReleases();
       await store.hosts.quarantine(host, second.toplevel, 'no network', 10);
@@ -356,7 +356,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await store.hosts.quarantine(host, first.toplevel, 'no sound', 30);
       await store.hosts.quarantine(host, path('invented'), 'never released to it', 40);
       await store.hosts.retry(host, second.toplevel);
-      // The host's agent keeps what it put back too, and is told about this one alone.
+      // The host's agent keeps what it rolled back too, and is told about this one alone.
       expect((await situationOf(repository, host)).quarantined).toEqual(new Set([first.toplevel]));
     });
 
@@ -435,7 +435,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await get(host)).toMatchObject({ state: 'SUCCEEDED', stateSince: 2_000, detail, reportSeq: 5 });
     });
 
-    test('of a disk that was put back to an older day are new ones', async () => {
+    test('of a disk that was restored to an older day are new ones', async () => {
       const { store } = world;
       const host = await enrolled(await newRepository(store));
       await store.reports.store([1, 2, 3].map((seq) => report(host, seq)));
@@ -478,7 +478,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await store.reports.log({ host: ada, series: 0, seq: 2 })).toBeUndefined();
       expect(await store.reports.log({ host: bob, series: 0, seq: 1 })).toBeUndefined();
       expect(await store.reports.log({ host: ada, series: 1, seq: 1 })).toBeUndefined();
-      // A number that comes again on a disk that was put back is another report.
+      // A number that comes again on a disk that was restored is another report.
       await store.hosts.connect(ada, presence({ reportSeq: 0 }));
       await store.reports.store([report(ada, 1, { state: 'BLOCKED', log: 'no space' })]);
       expect(await store.reports.log({ host: ada, series: 1, seq: 1 })).toBe('no space');

@@ -136,7 +136,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await store.revisions.advance(failed.id, 'refused', 1, 'unsigned');
       const overtaken = await receive(store, repository, commit('3'));
       await toBuilding(store, overtaken.id);
-      const newest = await receive(store, repository, commit('1')); // put back: a revision of its own
+      const newest = await receive(store, repository, commit('1')); // moved back: a revision of its own
       expect(newest.sequence).toBe(4);
       const states = (await store.revisions.list(repository.id, 10)).map(({ revision }) => `${revision.sequence} ${revision.state}`);
       expect(states).toEqual(['4 RECEIVED', '3 SUPERSEDED', '2 REJECTED', '1 PUBLISHED']);

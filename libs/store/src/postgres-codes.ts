@@ -31,7 +31,7 @@ const MEANINGS: readonly Meaning[] = [
   // Disk full: room comes back under the same session. Out of memory, or of connections: a session less helps.
   { codes: '53100', condemns: false, passes: true },
   { codes: '53...', condemns: true, passes: true },
-  // A lock that was not to be had, and a statement that took too long or was cancelled.
+  // A lock that could not be taken, and a statement that took too long or was cancelled.
   { codes: '55P03', condemns: false, passes: true },
   { codes: '57014', condemns: false, passes: true },
   // Shutdown, crash, start, a dropped database, an idle session's end.

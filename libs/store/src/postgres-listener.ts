@@ -24,7 +24,7 @@ export interface ListenerDeps {
 }
 
 /**
- * A connection of its own that hears the notifications of one channel, and is made anew whenever it is lost.
+ * A connection of its own that hears the notifications of one channel, and is recreated whenever it is lost.
  *
  * That a `listen` was answered does not mean that anything will be heard: a pooler in transaction mode gives it to a
  * connection that is somebody else's a moment later, and a network may have forgotten the connection. So we notify

@@ -77,7 +77,7 @@ export async function publish(db: Database, revisionId: string, news: readonly N
     // Hosts that come late to a published revision move it nowhere.
     if (!isPublished) {
       const builtAt = sql`coalesce(${revisions.builtAt}, (${lastBuilt}), ${at})`;
-      // One that was evaluated anew keeps the time at which it was first published.
+      // One that was evaluated again keeps the time at which it was first published.
       const publishedAt = sql`coalesce(${revisions.publishedAt}, ${at})`;
       await moveRevision(tx, revisionId, { event: 'built', at, also: { builtAt, publishedAt } });
     }

@@ -37,7 +37,7 @@ export interface Repository {
   readonly problem?: { readonly code: string; readonly message: string; readonly since: Timestamp } | undefined;
   /** A head that waits for an administrator's word. */
   readonly held?: { readonly commit: CommitSha; readonly reason: string; readonly since: Timestamp } | undefined;
-  /** The held commit that an administrator let in. */
+  /** The held commit that an administrator accepted. */
   readonly allowedCommit?: CommitSha | undefined;
 }
 
@@ -79,7 +79,7 @@ export interface Revision extends CommitInfo {
   readonly evaluatedAt?: Timestamp | undefined;
   readonly builtAt?: Timestamp | undefined;
   readonly publishedAt?: Timestamp | undefined;
-  /** It was held, and an administrator let it in then. */
+  /** When an administrator accepted it, if it was held. */
   readonly allowedAt?: Timestamp | undefined;
   /** The commit that took its place, before it was published or after, and when. */
   readonly supersededBy?: CommitSha | undefined;
@@ -114,7 +114,7 @@ export interface BuildRow {
   readonly host: HostName;
   readonly outcome?: 'BUILD_ERROR' | 'CHANGED' | undefined;
   readonly error?: string | undefined;
-  /** As in {@link EvaluationRow}; of a failure that is for good undefined. */
+  /** As in {@link EvaluationRow}; undefined for a permanent failure. */
   readonly retryAt?: Timestamp | undefined;
   readonly tries?: number | undefined;
   readonly buildMs?: number | undefined;

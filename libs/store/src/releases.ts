@@ -36,7 +36,7 @@ async function importStatement(db: Database, release: Parameters<ReleaseStore['i
   });
 }
 
-/** A host that refused the release as it was is told anew, with an epoch that it has not judged yet. */
+/** A host that refused the previous signature of a release gets the new one, with an epoch that it has not judged yet. */
 async function renew(db: Database, id: string, envelope: string): Promise<void> {
   await db.transaction(async (tx) => {
     await tx.update(releases).set({ envelope }).where(eq(releases.id, id));

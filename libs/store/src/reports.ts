@@ -14,7 +14,7 @@ const Acknowledged = v.object({ host: HostNameText, report_seq: Int8 });
 
 /** As many as an agent keeps for a server that is away, by their numbers: an older one cannot come any more. */
 const KEEP_REPORTS = 1_000;
-/** A series begins with an enrolment, or with a disk that was put back to an older day. */
+/** A series begins with an enrolment, or with a disk that was restored to an older day. */
 const KEEP_SERIES = 4;
 /** Logs of reports that are so many behind the newest are let go. */
 const KEEP_LOGS = 200;

@@ -101,7 +101,7 @@ export interface RepositoryStore {
       readonly held?: { readonly commit: CommitSha; readonly reason: string } | undefined;
     },
   ): Promise<void>;
-  /** An administrator lets a held commit in. Wakes the repository. */
+  /** An administrator accepts a held commit. Wakes the repository. */
   allow(id: string, commit: CommitSha): Promise<void>;
   /** Sets the accepted commit. */
   accept(id: string, commit: CommitSha): Promise<void>;
@@ -149,7 +149,7 @@ export interface RevisionStore {
   advance(id: string, event: RevisionEvent, at: Timestamp, error?: string): Promise<Advanced>;
   /** A newer commit goes first: this one is SUPERSEDED, by `by`. */
   supersede(id: string, by: CommitSha, at: Timestamp): Promise<Advanced>;
-  /** An administrator has an ended revision evaluated anew: what its hosts came to is forgotten, its releases stay. */
+  /** An administrator has an ended revision evaluated again: what its hosts came to is forgotten, its releases stay. */
   reopen(id: string, at: Timestamp): Promise<Advanced>;
   /** Why a step of an unfinished revision is being tried again; undefined ends it, and so does `advance`. */
   noteError(id: string, error: string | undefined): Promise<void>;
@@ -202,12 +202,12 @@ export interface ReleaseStore {
   highestAsOf(repositoryId: string): Promise<Timestamp>;
   /** Forgets releases of before that no host is or could be told any more: newer ones took their places. Says how many. */
   prune(before: Timestamp): Promise<number>;
-  /** The same release, signed anew. */
+  /** The same release, signed again. */
   renew(id: string, envelope: string): Promise<void>;
 }
 
 export interface RolloutStore {
-  /** What had come of these when a newer one took their place; those of a time before it was written down have none. */
+  /** What had come of these when a newer one took their place; those of a time before it was recorded have none. */
   stories(revisionIds: readonly string[]): Promise<readonly RolloutStory[]>;
   /** False when it was not in `from` any more. */
   setState(id: string, from: RolloutState, to: RolloutState, at: Timestamp): Promise<boolean>;

@@ -27,12 +27,12 @@ export class LeftOutRows {
   }
 }
 
-/** Rows are put in order by it: one beyond all bounds would be the newest for ever, and hide all that come. */
+/** Rows are put in order by it: one beyond all bounds would be the newest forever, and hide all that come. */
 export function isReadableCounter(column: PgColumn): SQL | undefined {
   return and(gte(column, 0), lte(column, MAX_COUNTER));
 }
 
-/** The counter to go on from; 0 for one that cannot be read: adding to it would fail, for ever. */
+/** The counter to go on from; 0 for one that cannot be read: adding to it would fail, forever. */
 export function readableCounter(column: PgColumn): SQL<number> {
   return sql`case when ${column} between 0 and ${MAX_COUNTER}::bigint then ${column} else 0 end`;
 }

@@ -7,7 +7,7 @@ const Grown = v.object({ name: v.string() });
 
 /**
  * What Postgres' autovacuum does, by its own thresholds: takes the room of deleted and replaced rows back, and renews what
- * the planner knows. PGlite has no process that could: its tables grow with every update for ever. One table after
+ * the planner knows. PGlite has no process that could: its tables grow with every update forever. One table after
  * another, since PGlite serves nobody else meanwhile.
  */
 export async function vacuumGrown(db: Pick<PgDatabase<PgQueryResultHKT>, 'execute'>): Promise<void> {

@@ -52,7 +52,7 @@ export function describeRollout(counts: RolloutCounts, names: RolloutNames = {},
 
 /**
  * What is left on a commit when a newer one took its place: the verdict that it came to, or that it came to none, with how far it
- * had come. `before`: where it stood then, as far as that was written down.
+ * had come. `before`: where it stood then, as far as that was recorded.
  */
 export function describeSuperseded(supersededBy: string | undefined, before?: StatusText): StatusText {
   if (before !== undefined && before.state !== 'pending') return before;

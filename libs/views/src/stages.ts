@@ -36,7 +36,7 @@ export function stagesOf(revision: RevisionView): readonly Stage[] {
   const stages = NAMES.map((name, index): Stage => {
     const status = index < current ? 'done' : index === current ? currentStatus : laterStatus;
     const share = shares[name] ?? null;
-    // A person's time is not the stage's: it is counted from when the commit was let in.
+    // A person's time is not the stage's: it is counted from when the commit was accepted.
     const before = index === 0 ? null : (times[index - 1] ?? null);
     const startedAt = before === null || !isWithin(revision.allowedAt, before, times[index]) ? before : revision.allowedAt;
     return { name, status: status === 'done' && share !== null ? 'partly' : status, at: times[index] ?? null, startedAt, share };

@@ -25,7 +25,7 @@ test('each switch is one row, with its outcome, its reason and all that was meas
   expect(switches.map(({ reports }) => reports.length)).toEqual([1, 3]);
 });
 
-test('an agent that counts anew has switches of its own, and one that read nothing is about nothing', () => {
+test('an agent that counts from 1 again has switches of its own, and one that read nothing is about nothing', () => {
   const switches = switchesOf([
     reportView('ws1', { series: 1, epoch: 4, toplevel: null, state: 'REJECTED' }),
     reportView('ws1', { series: 0, epoch: 4, toplevel: storePath('b') }),

@@ -25,7 +25,7 @@ export interface Switch {
 
 /**
  * A host's reports (newest first), put together to its switches, newest first. An agent counts its directives by epochs, and may
- * begin to count anew (another series).
+ * begin to count from 1 again (another series).
  */
 export function switchesOf(reports: readonly ReportView[]): readonly Switch[] {
   const groups = Map.groupBy(reports, ({ series, epoch }) => `${series} ${epoch}`);

@@ -113,7 +113,7 @@ in
     healthGraceSeconds = seconds 0 30 "How long a health check may fail after a switch before that counts, unless the check sets it itself.";
     settleSeconds = seconds 0 3 "How long services must stay up after a switch.";
     contactTimeoutSeconds = seconds 1 60 "How long the server may take to answer after a switch, before that is rolled back.";
-    serverLimitSeconds = seconds 0 1800 "How long the server may be away after a switch that only the local checks judged, while the network works. Then the agent rolls back, as the new system itself may cut the server off. 0: for ever.";
+    serverLimitSeconds = seconds 0 1800 "How long the server may be away after a switch that only the local checks judged, while the network works. Then the agent rolls back, as the new system itself may cut the server off. 0: forever.";
     switchTimeoutSeconds = seconds 60 900 "How long a switch may take, before it is ended and rolled back.";
     bootTimeoutSeconds = seconds 10 300 "How long this machine may take to start a new system until the agent runs, before it goes back to the old one.";
     slowRetrySeconds = seconds 0 60 "The shortest wait after the server refused this machine.";

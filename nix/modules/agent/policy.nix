@@ -129,7 +129,7 @@ in
         default = 3;
         description = ''
           How often users may defer a system. A newer system that replaces a deferred one inherits its count, so that pushes
-          alone cannot defer a change for ever.
+          alone cannot defer a change forever.
         '';
       };
       maxMinutes = mkOption {
@@ -142,7 +142,7 @@ in
     deadlineHours = mkOption {
       type = types.nullOr hours;
       default = 72;
-      description = "After this time the new system is activated, whatever it waits for. Null: it waits for ever.";
+      description = "After this time the new system is activated, whatever it waits for. Null: it waits forever.";
     };
 
     reboot = {
@@ -162,7 +162,7 @@ in
         type = types.nullOr hours;
         default = null;
         example = 168;
-        description = "After this time the machine restarts, whatever it waits for, also with `when = \"never\"`. Null: it waits for ever.";
+        description = "After this time the machine restarts, whatever it waits for, also with `when = \"never\"`. Null: it waits forever.";
       };
     };
 

@@ -92,7 +92,7 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
   async notify(client, deps) {
     const { runNotify } = await import('./notify.ts');
     const { env, random, signal } = deps;
-    // An account that may not use the socket is no failure: otherwise systemd would restart this for ever.
+    // An account that may not use the socket is no failure: otherwise systemd would restart this forever.
     await runNotify({ client, exec, env, clock: systemClock, random, logger: stderrLogger('info') }, signal);
     return 0;
   },

@@ -76,7 +76,7 @@ const left = (changes: Partial<AgentJournal>): AgentJournal =>
     ...changes,
   });
 
-test.each(['correct-later', 'correct-now'] as const)('%s with a quarantined system: said once, not for ever', (action) => {
+test.each(['correct-later', 'correct-now'] as const)('%s with a quarantined system: said once, not forever', (action) => {
   const observed = on(OTHER);
   let journal = left({ state: 'ROLLED_BACK', verdict: 'failed', quarantined: [WANTED] });
   let lastReported = on(OLD);

@@ -120,7 +120,7 @@ test.each<[string, () => void, Partial<AgentJournal>, number?]>([
   ['there is none', () => undefined, { before: null }],
   ['somebody chose what runs', () => undefined, { override: { toplevel: OLD, since: 0, by: 'switch' } }],
   ['the server was met', () => undefined, { detail: null }],
-  ['it may be away for ever', () => undefined, {}, 0],
+  ['it may be away forever', () => undefined, {}, 0],
 ])('nothing is done where %s', async (_what, happens, changes, limitMs) => {
   const own = watch(limitMs);
   happens();

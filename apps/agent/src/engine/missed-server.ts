@@ -9,7 +9,7 @@ const NETWORK_EVERY_MS = 60_000;
 export interface MissedServerDeps {
   readonly clock: Clock;
   readonly machine: Pick<Machine, 'isValid' | 'keep'>;
-  /** How long the server may be away, in ms; 0: for ever. */
+  /** How long the server may be away, in ms; 0: forever. */
   readonly limitMs: number;
   readonly contact: () => ServerContact;
   /** Connects at once, without waiting for the next try; true: the server answered. */

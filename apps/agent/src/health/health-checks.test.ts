@@ -45,7 +45,7 @@ function sleepingClock(): Clock & { readonly slept: number[] } {
   };
 }
 
-/** A program that ends with these statuses, one after another; the last one for ever. */
+/** A program that ends with these statuses, one after another; the last one forever. */
 function exitsWith(...statuses: number[]): Exec & { readonly calls: string[][] } {
   const calls: string[][] = [];
   const run: Exec = async (file, args) => {
@@ -213,7 +213,7 @@ describe('how often and how long', () => {
     expect(program.calls).toHaveLength(4);
   });
 
-  test('one that has failed for good ends the others: what failed is told, what was passing is not', async () => {
+  test('one that has failed permanently ends the others: what failed is told, what was passing is not', async () => {
     const others = Promise.withResolvers<void>();
     const ended = new Set<string>();
     const detail = await check(
@@ -280,7 +280,7 @@ describe('an HTTP check', () => {
     );
   });
 
-  test('follows redirects on the same host, not for ever, and takes one to elsewhere as the answer', async () => {
+  test('follows redirects on the same host, not forever, and takes one to elsewhere as the answer', async () => {
     const paths: (string | undefined)[] = [];
     await using server = await serving((request, response) => {
       paths.push(request.url);
@@ -357,7 +357,7 @@ describe('a TCP check', () => {
 });
 
 describe('a unit check', () => {
-  /** systemctl that shows one state after another; the last one for ever. */
+  /** systemctl that shows one state after another; the last one forever. */
   function systemctl(...states: Record<string, string | number>[]): Exec & { readonly calls: string[][] } {
     const calls: string[][] = [];
     const run: Exec = async (file, args) => {

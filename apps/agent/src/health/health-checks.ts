@@ -27,7 +27,7 @@ export interface HealthCheckDeps extends ProbeDeps {
 export async function checkHealth(deps: HealthCheckDeps, toplevel: StorePath, options: HealthCheckOptions): Promise<AgentDetail | null> {
   const read = await readChecks(deps.machine, toplevel);
   if (read.kind === 'invalid') return read.detail;
-  // One check that failed for good decides: stop the others, so that the rollback can begin.
+  // One check that failed permanently decides: stop the others, so that the rollback can begin.
   const decided = new AbortController();
   const signal = AbortSignal.any([options.signal, decided.signal]);
   const failures = await Promise.all(

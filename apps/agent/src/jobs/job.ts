@@ -19,7 +19,7 @@ export interface JobSettings {
   readonly settleMs: number;
   /** How long the server may take to answer after a switch, in ms. */
   readonly contactTimeoutMs: number;
-  /** How long the server may be away after a switch that only the local checks judged, in ms; 0: for ever. */
+  /** How long the server may be away after a switch that only the local checks judged, in ms; 0: forever. */
   readonly serverLimitMs: number;
   /** A switch that takes longer, in ms, is ended and rolled back. */
   readonly switchLimitMs: number;

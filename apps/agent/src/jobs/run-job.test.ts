@@ -209,7 +209,7 @@ test.each<[string, Partial<AgentJournal>, Partial<Observed>]>([
   expect([event.type, machine.observed.current]).toEqual(['rolled-back', OLD]);
 });
 
-test('after a start that brought the old system back, nothing is committed unproved: it begins anew', async () => {
+test('after a start that brought the old system back, nothing is committed unproved: it starts over', async () => {
   const machine = bootable(on(OLD));
   const journal = rolling({ state: 'COMMITTING', verdict: 'passed' });
   const event = await runJob('commit', depsOf(machine), journal, signal);

@@ -61,7 +61,7 @@ async function mode(): Promise<string> {
 }
 
 describe('who may', () => {
-  it.runIf(process.getuid?.() === 0)('lets in the group, and nobody else', async () => {
+  it.runIf(process.getuid?.() === 0)('admits the group, and nobody else', async () => {
     await serve({ group: 'floe' });
     expect([(await lstat(path)).gid, await mode()]).toEqual([4711, '660']);
     const knock = `require('net').connect(${JSON.stringify(path)}).on('connect', () => { console.log('in'); process.exit(); }).on('error', (e) => console.log(e.code))`;
@@ -71,7 +71,7 @@ describe('who may', () => {
     expect(await as(65_534)).toBe('EACCES');
   });
 
-  it('lets in nobody but the owner without a group, and with one that is not there, which it says', async () => {
+  it('admits only the owner without a group, and with a missing group, which it reports', async () => {
     await (await serve())[Symbol.asyncDispose]();
     expect(log).toEqual([]);
     await serve({ group: 'nobody-made-it' });

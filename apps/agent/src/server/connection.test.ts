@@ -136,7 +136,7 @@ test.each([
   expect(lines.join()).toContain('refuses this agent');
 });
 
-test('an agent that was let in after all connects at once', async () => {
+test('an agent that was admitted in the end connects at once', async () => {
   server.onHello = (peer) => peer.socket.close(CLOSE_CODES.unauthorized, 'HOST_NOT_ENROLLED');
   const { connection } = connect({
     refused: async () => {
@@ -163,7 +163,7 @@ test.each([
   expect(sleeps[0]).toBe(500);
 });
 
-test('a server that speaks out of turn is tried again quickly, and only one that goes on doing so slowly', async () => {
+test('a server that breaks the protocol is retried quickly, and slowly only when it does so repeatedly', async () => {
   server.onHello = (peer) => peer.send({ type: 'go', epoch: 1, leaseMs: 1 });
   connect();
   await until(() => sleeps.length >= 7);
@@ -209,7 +209,7 @@ test('a renewed connection is a new one, welcomed by the server', async () => {
   expect(await connection.renew(300, stop.signal)).toBe('not-reached');
 });
 
-test('a machine that slept knows what time it is, hears nothing that was said before, and connects anew', async () => {
+test('a machine that slept knows what time it is, hears nothing that was said before, and reconnects', async () => {
   let sleptMs = 0;
   const { connection, events } = connect({}, { ...systemClock, sinceBoot: () => systemClock.sinceBoot() + sleptMs });
   await until(() => connection.isWelcomed);

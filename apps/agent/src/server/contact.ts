@@ -15,7 +15,7 @@ export type ServerContact =
 
 /** What a new connection shows. */
 export type Contact =
-  /** See {@link ServerContact}; `refused`: also when the server closed the connection for good. */
+  /** See {@link ServerContact}; `refused`: also when the server closed the connection permanently. */
   | Exclude<ServerContact, 'away'>
   /** The server cannot be reached, but one of the caches answers. */
   | 'network'

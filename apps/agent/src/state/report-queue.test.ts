@@ -72,14 +72,14 @@ test('the queue is bounded in memory and on disk: the oldest go', async () => {
   expect(seqs(await openQueue()).at(-1)).toBe(MAX_WAITING_REPORTS + 300);
 });
 
-test('numbered anew, reports go on above what the server has', async () => {
+test('renumbered, reports go on above what the server has', async () => {
   const queue = await openQueue();
   for (const seq of [1, 2]) await queue.append(reportWith(seq));
   expect(await queue.renumber(51)).toBe(53);
   expect(seqs(await openQueue())).toEqual([51, 52]);
 });
 
-test('a queue that cannot be written anew goes on with the file that it has', async () => {
+test('a queue that cannot be rewritten goes on with the file that it has', async () => {
   const folder = join(dir, 'queue');
   path = join(folder, 'reports.jsonl');
   const queue = await openQueue();

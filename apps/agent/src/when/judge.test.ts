@@ -223,7 +223,7 @@ describe('a reboot', () => {
   const window: v.InferInput<typeof AgentPolicy> = { reboot: { when: 'window' }, windows: [TUESDAY_2] };
   const nobody = { sessions: [] };
 
-  test('is left to people by default, for ever', () => {
+  test('is left to people by default, forever', () => {
     expect(judgeReboot(input({ deferral: { since: NOW - 1000 * HOUR } }))).toEqual({
       kind: 'wait',
       code: 'REBOOT_LEFT_TO_PEOPLE',

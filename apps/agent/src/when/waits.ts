@@ -47,7 +47,7 @@ export function whileLater({ policy, deferral, now, timeZone }: Circumstances): 
   return [{ code: 'LATER', text: `deferred until ${describeTime(laterUntil, now, timeZone)} by a user`, mayEndAt: laterUntil }];
 }
 
-/** `unusableUntil`: until when to wait for windows that can never open; null: for ever. */
+/** `unusableUntil`: until when to wait for windows that can never open; null: forever. */
 export function whileWindowClosed({ policy, now }: Circumstances, unusableUntil: number | null): Condition[] {
   const state = readWindows(policy.windows, now);
   switch (state.kind) {

@@ -71,7 +71,7 @@ function formatRevisionInFull(revision: RevisionView, view: View): string {
   if (revision.warnings.length > 0) parts.push(`${style('busy', 'Warnings')}\n${formatBlock(revision.warnings.join('\n'))}`);
   if (revision.hosts.length > 0) parts.push(formatOutcomes(revision, view));
   for (const host of revision.hosts) {
-    const again = host.retryAt === null ? '' : `  ${style('quiet', 'is tried again by itself')}`;
+    const again = host.retryAt === null ? '' : `  ${style('quiet', 'is retried automatically')}`;
     if (host.error !== null) parts.push(`${style('bad', host.host)}${again}\n${formatBlock(host.error)}`);
     if (host.warnings.length > 0) parts.push(`${style('busy', `${host.host} warns`)}\n${formatBlock(host.warnings.join('\n'))}`);
   }

@@ -54,7 +54,7 @@ function formatStatus(fleet: FleetView, attention: readonly Attention[], view: V
   return parts.join('\n\n');
 }
 
-/** A commit that has far fewer hosts is taken in and then held: until it is let in it is not accepted. */
+/** A commit that has far fewer hosts is taken in and then held: it is not accepted until an administrator says so. */
 function acceptedText({ acceptedCommit, held }: FleetView['repository']): string {
   if (acceptedCommit === null) return 'nothing yet';
   return held?.commit === acceptedCommit ? `${shortSha(acceptedCommit)} is held` : shortSha(acceptedCommit);

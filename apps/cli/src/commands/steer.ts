@@ -23,7 +23,7 @@ export function addSteering(program: Command, cli: Cli): void {
       'after',
       `
 The machine stays as it is, and gets nothing from this server any more. To bring it back: floe enrol HOST. When it is
-gone for good, remove it from the flake, and then: floe forget HOST.
+gone permanently, remove it from the flake, and then: floe forget HOST.
 
 Example:
   $ floe revoke ws0001 --reason "stolen on the train"`,
@@ -109,8 +109,8 @@ Examples:
     .addHelpText(
       'after',
       `
-What may pass (an input or a source that cannot be downloaded) is tried again by itself, and at once with this command. What
-failed for good is tried once more.
+What may pass (an input or a source that cannot be downloaded) is retried automatically, and at once with this command. What
+failed permanently is tried once more.
 
 Example:
   $ floe evaluate 3f9c2ab --reason "the builder for aarch64-linux is set up"`,

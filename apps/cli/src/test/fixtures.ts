@@ -4,7 +4,7 @@ import { hostView, NOW, SHA, storePath } from '@floe/views/fixtures';
 
 export { hostView, NOW, reportView, SHA } from '@floe/views/fixtures';
 
-/** A host that put back `bbbbbbbb…`. */
+/** A host that rolled back `bbbbbbbb…`. */
 export function rolledBackHost(host: string): HostView {
   const wanted = storePath('bbbbbbbb');
   return hostView(host, {

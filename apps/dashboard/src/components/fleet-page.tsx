@@ -49,7 +49,7 @@ function NoRevision({ fleet: { repository } }: { readonly fleet: LiveFleet }) {
         Floe watches <strong>{repository.branch}</strong> of <strong>{repositoryName(repository.url)}</strong>
         {repository.lastFetchAt === null ? ', and has not fetched it yet' : ''}. Push a commit to it: its way to the machines shows up here.
       </p>
-      <p class="aside">With a webhook that takes seconds; without one, until the server looks by itself, which it does every few minutes.</p>
+      <p class="aside">With a webhook that takes seconds; without one, until the server looks at the repository, every few minutes.</p>
     </section>
   );
 }

@@ -16,7 +16,7 @@ export interface RevisionsPageProps {
 
 const COLUMNS = ['Commit', 'Received', 'State', 'Rollout', 'Forge'] as const;
 
-/** All revisions that are kept, newest first; each with what came of it. */
+/** All revisions that are kept, newest first, each with its result. */
 export function RevisionsPage({ dashboard, fleet }: RevisionsPageProps) {
   const { revision: newest } = fleet;
   const asked = useAsked(async (signal) => await dashboard.api.revisions(undefined, signal), [newest?.sha]);

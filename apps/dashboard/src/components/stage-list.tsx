@@ -26,7 +26,7 @@ function titleOf({ name }: Stage): string {
 function StageTime({ stage, now }: { readonly stage: Stage; readonly now: ReadonlySignal<number> }) {
   if (stage.status === 'waiting') return <span class="aside">waiting</span>;
   if (stage.status === 'skipped') return <span class="aside">not done</span>;
-  // Only a running stage is drawn anew every second.
+  // Only a running stage is drawn again every second.
   const ms = stageMs(stage, stage.status === 'running' ? now.value : 0);
   if (stage.status === 'held') return <span class="tone-warn">held</span>;
   if (stage.status === 'failed') return <span class="tone-bad">{stage.share === null ? 'failed' : `failed, ${stage.share}`}</span>;

@@ -16,7 +16,7 @@ export type HelloVerdict =
   /** The host's key came from a second machine. */
   | { readonly kind: 'cloned'; readonly closeCode: number; readonly code: string; readonly message: string };
 
-/** Whether a hello is let in. Pure: the host's row and the nonce of the connection's challenge decide. */
+/** Whether a hello is admitted. Pure: the host's row and the nonce of the connection's challenge decide. */
 export function judgeHello(hello: Hello, row: HostRow | undefined, nonce: string): HelloVerdict {
   const refuse = (closeCode: number, code: string, message: string): HelloVerdict => ({ kind: 'refused', closeCode, code, message });
   if (hello.protocol > PROTOCOL_VERSION || hello.protocol < OLDEST_PROTOCOL_VERSION) {

@@ -130,7 +130,7 @@ export class AgentSocket {
     this.#socket.once('close', () => clearTimeout(late));
   }
 
-  /** Ends the connection at once, without a word. */
+  /** Closes the connection immediately, without a close frame. */
   cut(): void {
     this.#end();
     this.#socket.terminate();

@@ -5,7 +5,7 @@ import type { AgentSocket } from './agent-socket.ts';
 /** One host's messages. What is above is not refused but read later, so that nothing is lost. */
 const HOST_MESSAGES = { burst: 400, perSecond: 40 } as const;
 /**
- * How often one host is let in: each time is a transaction, and a look of the steering and of everyone who watches. One
+ * How often one host is admitted: each time is a transaction, and a look of the steering and of everyone who watches. One
  * that comes more often (an agent that crashes and is started again) waits; nothing adds up while it does.
  */
 const HOST_HELLOS = { burst: 20, perSecond: 0.5 } as const;
@@ -38,7 +38,7 @@ export class HostBudgets {
     return this.#of(host).messages.charge(1 + Math.floor(characters / CHARACTERS_PER_TOKEN));
   }
 
-  /** Waits until the host may be let in again, or until its connection begins to close. */
+  /** Waits until the host may be admitted again, or until its connection begins to close. */
   async admitHello(host: HostName, wire: Pick<AgentSocket, 'sleep' | 'isOpen'>): Promise<void> {
     const { hellos } = this.#of(host);
     while (wire.isOpen && !hellos.tryTake()) await wire.sleep(1000 / HOST_HELLOS.perSecond / 4);

@@ -97,7 +97,7 @@ export class Greeter {
     return undefined;
   }
 
-  /** Two of one host are stored in the order in which they are let in: the row names the session that is really there. */
+  /** Two of one host are stored in the order in which they are admitted: the row names the session that is really there. */
   async #inTurn(host: HostName, work: () => Promise<void>): Promise<void> {
     const before = this.#turns.get(host) ?? Promise.resolve();
     const turn = before.then(work, work);
@@ -126,7 +126,7 @@ export class Greeter {
       at: clock.now(),
     });
     await this.#recoverQuarantine(hello, row);
-    // Revoked, enrolled anew or shut out since it was judged.
+    // Revoked, enrolled again or shut out since it was judged.
     const verdict = judgeHello(hello, connected, nonce);
     if (verdict.kind !== 'welcome') {
       wire.send({ type: 'refusal', code: verdict.code, message: verdict.message });

@@ -69,7 +69,7 @@ describe('order', () => {
     for (const agent of agents) await agent[Symbol.asyncDispose]();
   });
 
-  test('a host that is revoked while it is let in is not let in', async () => {
+  test('a host that is revoked during its admission is not admitted', async () => {
     const cyd = await server.enrol('revoked');
     const { store, hub } = server.context;
     const real = store.hosts.connect.bind(store.hosts);
@@ -171,7 +171,7 @@ describe('a stranger', () => {
 });
 
 describe('hellos', () => {
-  test('of one address that take for ever, and claim to be whoever, do not delay a good host’s welcome', async () => {
+  test('of one address that take forever, and claim to be whoever, do not delay a good host’s welcome', async () => {
     const guest = await server.enrol('guest', TOPLEVEL);
     const { hosts } = server.context.store;
     const real = hosts.get.bind(hosts);

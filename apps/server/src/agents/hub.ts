@@ -248,7 +248,7 @@ export class AgentHub implements AsyncDisposable {
     this.#budgets.forgetIdle((host) => this.#sessions.has(host));
   }
 
-  /** Ends a host's connection, and one that is just being let in, e.g. when its enrolment is revoked. */
+  /** Ends a host's connection, and one that is being admitted, e.g. when its enrolment is revoked. */
   disconnect(host: HostName, closeCode: number, reason: string): void {
     this.#greeter.disconnect(host, closeCode, reason);
     this.#sessions.get(host)?.close(closeCode, reason);

@@ -53,7 +53,7 @@ describe.each(['PGlite', 'Postgres'] as const)('reports that %s does not take', 
   }
 
   test('are set aside on their host, and everybody else is stored', async () => {
-    // What the schemas refuse today, in place of what they may let in tomorrow.
+    // What the schemas refuse today, in place of what they may accept tomorrow.
     const refused = report(2, { at: 1e300, log: 'SECRET-MARKER' });
     const acknowledged = await write([
       [ada, report(1)],

@@ -91,7 +91,7 @@ export class ReportWriter implements AsyncDisposable {
 
   /**
    * What the database does not take from this host is noted on it, for people, and acknowledged: sent again it would be
-   * refused again, for ever, and nothing behind it would come.
+   * refused again, forever, and nothing behind it would come.
    */
   async #setAside(host: HostName, refused: readonly Culprit<Waiting>[]): Promise<void> {
     const newest = refused.at(-1);

@@ -22,7 +22,7 @@ describe('one machine is never taken for two', () => {
     );
   });
 
-  test('that was put back to a snapshot of its memory now and then', () => {
+  test('that was restored to a snapshot of its memory now and then', () => {
     const watch = new TwinWatch();
     for (const [at, boot] of ['a', 'b', 'a', 'b', 'a', 'b', 'a'].entries())
       expect(watch.noteBoot(host, boot, at * 45 * MINUTE_MS)).toBe('one-machine');

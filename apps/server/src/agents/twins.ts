@@ -15,9 +15,9 @@ interface Trace {
 
 /**
  * Tells a whole disk that was copied, machine id and key and all, from one machine that comes back: a laptop that changes
- * networks, an agent that starts anew, a machine that reboots. Two signs are of two machines only: the agent of a
+ * networks, an agent that starts over, a machine that reboots. Two signs are of two machines only: the agent of a
  * connection that was replaced still answers, though the other one is connected; and a boot comes back after another one
- * took its place. (The second also happens once when a virtual machine is put back to a snapshot of its memory.)
+ * took its place. (The second also happens once when a virtual machine is restored to a snapshot of its memory.)
  */
 export class TwinWatch {
   readonly #traces = new Map<HostName, Trace>();

@@ -121,7 +121,7 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
           c,
           409,
           'HOST_REVOKED',
-          `${host} is revoked already; to bring it back, run: floe enrol ${host}; if it is gone for good and out of the flake, run: floe forget ${host} --reason "…"`,
+          `${host} is revoked already; to bring it back, run: floe enrol ${host}; if it is gone permanently and not in the flake, run: floe forget ${host} --reason "…"`,
         );
       }
       const statement: RevocationStatement = { version: 1, host, publicKey: row.publicKey, revokedAt: clock.now(), reason };

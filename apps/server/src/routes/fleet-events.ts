@@ -24,14 +24,14 @@ const LIMITS: FleetEventsLimits = { maxBehind: 5_000, pingMs: 15_000, stalledMs:
 
 /** Sends the fleet as it is, then each change as it happens, until the reader leaves or is cut off. */
 export async function sendFleetEvents(stream: SSEStreamingApi, { feed, snapshot, isAllowed, cut }: FleetEventsDeps, limits = LIMITS): Promise<void> {
-  const backlog: { events: FleetEvent[]; isTooLong: boolean; isAnew: boolean } = { events: [], isTooLong: false, isAnew: true };
+  const backlog: { events: FleetEvent[]; isTooLong: boolean; isReset: boolean } = { events: [], isTooLong: false, isReset: true };
   let notify: (() => void) | undefined;
   using _subscription = feed.subscribe((event) => {
     // Looked at here, not between two writes: a write to a reader that stalls waits, and the backlog would grow meanwhile.
     backlog.isTooLong ||= backlog.events.length >= limits.maxBehind;
-    if (event === 'anew') backlog.isAnew = true;
+    if (event === 'reset') backlog.isReset = true;
     // The snapshot that is to come holds what was before it, and events that it repeats do no harm.
-    if (backlog.isTooLong || event === 'anew') backlog.events = [];
+    if (backlog.isTooLong || event === 'reset') backlog.events = [];
     else backlog.events.push(event);
     notify?.();
   });
@@ -50,8 +50,8 @@ export async function sendFleetEvents(stream: SSEStreamingApi, { feed, snapshot,
   }
 
   while (!stream.aborted && !backlog.isTooLong) {
-    if (backlog.isAnew) {
-      backlog.isAnew = false;
+    if (backlog.isReset) {
+      backlog.isReset = false;
       // JSON on one line needs no further framing (WHATWG HTML, "Server-sent events").
       await write(`event: snapshot\ndata: ${JSON.stringify(await snapshot())}\n\n`);
     }
@@ -65,7 +65,7 @@ export async function sendFleetEvents(stream: SSEStreamingApi, { feed, snapshot,
         clearTimeout(timer);
         resolve(true);
       };
-      if (backlog.events.length > 0 || backlog.isAnew || stream.aborted || backlog.isTooLong) notify();
+      if (backlog.events.length > 0 || backlog.isReset || stream.aborted || backlog.isTooLong) notify();
     });
     notify = undefined;
     if (!(await isAllowed())) return;

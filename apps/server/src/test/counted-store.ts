@@ -11,7 +11,7 @@ export interface CountedStore {
   reset(): void;
 }
 
-/** The store, with what is asked of it written down. */
+/** The store, with what is asked of it recorded. */
 export function countedStore(real: Store): CountedStore {
   let calls: string[] = [];
   let rows = 0;

@@ -159,5 +159,5 @@ export function faultOf({ who, path, method }: OddRequest, { status, body }: Ans
   if (status < 200 || status >= 500) return `${status} ${body.slice(0, 200)}`;
   if (/PRIVATE KEY|root:|"private": true/.test(body)) return `a secret: ${body.slice(0, 200)}`;
   const isLetIn = who !== 'administrator' && path.startsWith('/api/') && method !== 'OPTIONS' && status < 400;
-  return isLetIn ? `let in with ${status}` : undefined;
+  return isLetIn ? `accepted with ${status}` : undefined;
 }

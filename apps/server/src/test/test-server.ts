@@ -153,7 +153,7 @@ export class TestAgent implements AsyncDisposable {
     this.send(helloOf(identity, nonce, changes));
   }
 
-  /** Connects and is let in. */
+  /** Connects and is admitted. */
   static async welcome(url: string, identity: TestHost, changes: Partial<Hello> = {}): Promise<TestAgent> {
     const agent = new TestAgent(url);
     await agent.hello(identity, changes);

@@ -32,7 +32,7 @@ export function downloaded(journal: AgentJournal, event: AgentEventOf<'downloade
 export function downloadFailed(journal: AgentJournal, event: AgentEventOf<'download-failed'>, now: number): AgentStep {
   const attempt = journal.attempt + 1;
   if (!event.isRetryable) {
-    // An administrator may fix it meanwhile, but the agent does not try for ever.
+    // An administrator may fix it meanwhile, but the agent does not try forever.
     if (attempt >= MAX_DOWNLOADS) return end(journal, 'REJECTED', now, { detail: event.detail });
     return enter(journal, 'BLOCKED', now, {
       detail: event.detail,

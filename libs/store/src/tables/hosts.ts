@@ -40,7 +40,7 @@ export const hosts = pgTable(
     lastSeenAt: at('last_seen_at'),
     agentVersion: text('agent_version'),
     system: text('system'),
-    /** Counts the times that the agent's reports began at 1 again: an enrolment, or a disk put back to an older day. */
+    /** Counts the times that the agent's reports began at 1 again: an enrolment, or a disk restored to an older day. */
     reportSeries: count('report_series').notNull().default(0),
     reportSeq: count('report_seq').notNull().default(0),
     /** Reports that the database did not take: how many, the newest one's time, and why it was set aside. */

@@ -69,7 +69,7 @@ export const revisions = pgTable(
     evaluatedAt: at('evaluated_at'),
     builtAt: at('built_at'),
     publishedAt: at('published_at'),
-    /** It was held, and an administrator let it in then. */
+    /** When an administrator accepted it, if it was held. */
     allowedAt: at('allowed_at'),
     /** The commit that took its place, before it was published or after. */
     supersededBy: commitSha('superseded_by'),

@@ -9,18 +9,18 @@ import { unboundedParts } from './unbounded-parts.ts';
 const schemas = Object.entries(protocol).flatMap(([name, value]): [string, v.GenericSchema][] => (isSchema(value) ? [[name, value]] : []));
 
 describe.each(schemas)('%s', (_, schema) => {
-  test('lets in nothing without an end', () => {
+  test('accepts nothing unbounded', () => {
     expect(unboundedParts(schema)).toEqual([]);
   });
 
-  test('what it lets in is let in again, and goes through JSON unchanged', () => {
+  test('what it accepts is accepted again, and goes through JSON unchanged', () => {
     fc.assert(
       fc.property(arbitraryOf(schema), (input) => {
         const output = v.parse(schema, input);
         expect(JSON.parse(JSON.stringify(output))).toEqual(output);
         expect(v.parse(schema, output)).toEqual(output);
       }),
-      // A fleet takes for ever to be made smaller.
+      // A fleet takes forever to be made smaller.
       { numRuns: 50, endOnFailure: true },
     );
   });
@@ -81,7 +81,7 @@ describe('a claim of a host that cannot be counted on', () => {
   test.each(['9007199254740991', '9007199254740992', '1e400', '-1', '0.5', '1e300', '"1"', 'null'])('epoch %s is refused', (epoch) => {
     expect(ready(epoch)).toBe('malformed');
   });
-  test('an epoch of decades is let in, and can be counted on', () => {
+  test('an epoch of decades is accepted, and can be incremented', () => {
     expect(ready('1000000000000')).toBe('parsed');
   });
 });

@@ -19,7 +19,7 @@ const CONTAINERS = new Set([
 const HOSTILE_TEXTS = ['\0', 'a\0b', '\uD800', '\uDC00a', 'a\uD83D'];
 
 /**
- * The places of a schema that let in more than can be kept and shown: numbers without an end, texts and lists without a
+ * The places of a schema that accept more than can be stored and shown: numbers without an end, texts and lists without a
  * length, texts that a database refuses. A kind of schema that this walk does not know is one of them, so that whoever
  * uses it first thinks of its bounds.
  */

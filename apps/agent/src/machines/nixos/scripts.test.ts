@@ -193,6 +193,6 @@ test('arming stops the timers of every other activation: one that is over is not
   });
   await watchdog.arm(plan, { isFirst: true, running: plan.before });
   expect(calls.find((call) => call.startsWith('systemctl stop'))).toContain('floe-watchdog-*.timer');
-  // What waits for the end of a way back must not wait for ever.
+  // What waits for the end of a way back must not wait forever.
   expect(calls.find((call) => call.startsWith('systemd-run'))).toMatch(/--property=TimeoutStartSec=\d+/);
 });

@@ -28,7 +28,7 @@ test('a systemd that is busy for a while is asked again: no answer is not taken 
   expect(calls()).toBe(3);
 });
 
-test('where there is no systemd nobody waits for ever, and nothing throws', async () => {
+test('where there is no systemd nobody waits forever, and nothing throws', async () => {
   const { exec, calls } = systemctl(new Error('there is no systemctl'));
   expect(await failedUnits({ exec, env: {} }, patience)).toBeNull();
   expect(calls()).toBe(3);

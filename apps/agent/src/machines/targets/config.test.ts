@@ -10,7 +10,7 @@ function target(env: Record<string, string>, agent: AgentAccount) {
   return parsed.target;
 }
 
-test('without a word it is NixOS', () => {
+test('the default target is NixOS', () => {
   expect(target({}, ROOT)).toEqual({ kind: 'nixos' });
   expect(target({ FLOE_TARGET: ' nixos ' }, ROOT)).toEqual({ kind: 'nixos' });
 });

@@ -1,0 +1,76 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '../..');
+const FILES = globSync('{apps,libs,bench,docs,examples,nix,scripts,tests}/**/*.{ts,tsx,md,nix,sh}', {
+  cwd: ROOT,
+  exclude: (name) => /node_modules|dist/.test(name),
+});
+/** Names the words itself. */
+const EXEMPT = new Set(['scripts/testing/plain-words.test.ts']);
+
+/**
+ * Words and phrases that a reader stops at, each with plain ones. Extend the list when a review finds another of the kind:
+ * archaic or literary words, personification, and inverted sentences.
+ */
+const PLAIN: readonly (readonly [RegExp, string])[] = [
+  [/\banew\b/i, 'again, or a verb with re-'],
+  [/\bfor good\b/i, 'permanently'],
+  [/\bfor ever\b/i, 'forever, without limit'],
+  [
+    /\b(?:hence|thus|whence|thereof|thereby|wherein|whereupon|whilst|lest|albeit|betwixt|hither|thither|henceforth|nigh)\b/i,
+    'so, then, where, although',
+  ],
+  [/\b(?:put|puts|putting) (?:it |itself |them |themselves )?back\b/i, 'roll back; restore; move back'],
+  [/\b(?:let|lets|letting) (?:it |them |him |someone |somebody )?(?:back )?in\b(?! the)/i, 'accept, admit'],
+  [/\b(?:is|are|was|were) not? to be had\b|\bto be had\b/i, 'available, found'],
+  [/\b(?:fight|fights|fought) (?:over|it|them)\b/i, 'compete for; undo'],
+  [/\b(?:speaks?|spoke) (?:out of turn|for itself)\b/i, 'breaks the protocol'],
+  [/\b(?:wants?|has) no more of (?:it|them)\b/i, 'stops reading'],
+  [/\bwithout a word\b/i, 'without a message'],
+  [/\btakes? (?:it|them) at (?:its|their) word\b/i, 'trusts'],
+  [/\bhas (?:its|their) own word\b|\bhas its word on\b/i, 'decides'],
+  [/\bcame? of (?:it|them|this)\b/i, 'the result'],
+  [/\bsince \d+ s ago\b/i, 'for … s'],
+  [/\bwithout a release of it\b/i, 'without a release'],
+  [/\bhostile hands\b|\bnasty hands\b/i, 'attackers'],
+];
+
+interface Finding {
+  readonly place: string;
+  readonly found: string;
+  readonly instead: string;
+}
+
+function findIn(file: string, text: string): readonly Finding[] {
+  const lines = text.split('\n');
+  return PLAIN.flatMap(([pattern, instead]) =>
+    lines.flatMap((line, index) => {
+      const found = pattern.exec(line)?.[0];
+      return found === undefined ? [] : [{ place: `${file}:${index + 1}`, found, instead }];
+    }),
+  );
+}
+
+describe('comments, names, messages and docs', () => {
+  it('use plain words', () => {
+    expect(FILES.length).toBeGreaterThan(500);
+    const findings = [...FILES, 'README.md']
+      .filter((file) => !EXEMPT.has(file))
+      .flatMap((file) => findIn(file, readFileSync(join(ROOT, file), 'utf8')));
+    expect(findings.map(({ place, found, instead }) => `${place}: "${found}": ${instead}`)).toEqual([]);
+  });
+
+  it.each([
+    'the database is made anew',
+    'a host that failed for good',
+    'a system that it put back',
+    'whoever is let in may stay',
+    'the commands are not to be had on this machine',
+    'left out without a word',
+    'what came of it is written',
+  ])('the search finds the phrase of: %s', (text) => {
+    expect(findIn('x', text)).toHaveLength(1);
+  });
+});
