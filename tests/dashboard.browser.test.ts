@@ -52,7 +52,9 @@ describe('signing in', () => {
 
     await signIn(page, server.token);
     await rowOf(page, 'desk-ada').waitFor();
+    const script = page.waitForResponse((response) => response.url().endsWith('.js'));
     await page.reload();
+    expect(await (await script).headerValue('content-encoding')).toMatch(/^(br|gzip)$/);
     await rowOf(page, 'desk-ada').waitFor();
 
     await page.getByRole('button', { name: 'Sign out' }).click();
@@ -224,8 +226,9 @@ describe('the fleet', () => {
     const now = Date.now();
     await using server = await startServer(busyFleet(now));
     server.reports = historyOf('laptop-ken', now);
-    await using opened = await openFleet(server, { path: '#/hosts/laptop-ken' });
+    await using opened = await openFleet(server);
     const { page } = opened;
+    await page.goto(new URL('#/hosts/laptop-ken', server.url).href);
     await page.getByRole('alert').filter({ hasText: 'no log of this report' }).waitFor();
     await page.goto(new URL('#/hosts/nobody', server.url).href);
     await page.getByText('There is no host nobody in this fleet.').waitFor();

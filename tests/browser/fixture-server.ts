@@ -2,19 +2,11 @@ import type { FleetEvent, FleetView, ReportView, RevisionView } from '@floe/prot
 import { serve, type ServerType } from '@hono/node-server';
 import { Hono, type Context } from 'hono';
 import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
-import { secureHeaders } from 'hono/secure-headers';
 import { streamSSE } from 'hono/streaming';
-import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
-import { extname, join } from 'node:path';
+import { pageRoutes } from '../../apps/server/src/routes/page.ts';
 
 const COOKIE = 'floe_session';
-const TYPES: Readonly<Record<string, string>> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript',
-  '.css': 'text/css',
-  '.svg': 'image/svg+xml',
-};
 type Change = FleetEvent extends infer E ? (E extends FleetEvent ? Omit<E, 'version' | 'at'> : never) : never;
 
 export interface FixtureServerOptions {
@@ -138,22 +130,7 @@ export class FixtureServer implements AsyncDisposable {
       return c.body(null, 204);
     });
     app.get('/api/events', (c) => this.#follow(c));
-    // The policy of apps/server/src/app.ts.
-    const pageHeaders = secureHeaders({
-      contentSecurityPolicy: {
-        defaultSrc: ["'self'"],
-        styleSrc: ["'self'"],
-        imgSrc: ["'self'", 'data:'],
-        frameAncestors: ["'none'"],
-        baseUri: ["'none'"],
-      },
-    });
-    // Not hono's serveStatic: it imports node:process, which opens the standard input, and that looks like a leak.
-    app.get('*', pageHeaders, async (c) => {
-      const path = c.req.path === '/' ? '/index.html' : c.req.path;
-      const content = await readFile(join(this.#dashboardDir, path)).catch(() => undefined);
-      return content === undefined ? c.notFound() : c.body(content, 200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream' });
-    });
+    app.route('/', pageRoutes(this.#dashboardDir));
     return app;
   }
 

@@ -1,8 +1,6 @@
-import { serveStatic } from '@hono/node-server/serve-static';
 import type { ServerNotice } from '@floe/protocol';
 import type { Logger } from '@floe/runtime';
 import { Hono } from 'hono';
-import { secureHeaders } from 'hono/secure-headers';
 import { createAuth } from './auth.ts';
 import { answerError, refuse } from './http-error.ts';
 import { BodyBudget } from './http/bodies.ts';
@@ -11,6 +9,7 @@ import { cacheRoutes } from './routes/cache.ts';
 import { decisionRoutes, type DecisionDeps } from './routes/decisions.ts';
 import { enrolmentRoutes, type EnrolmentDeps } from './routes/enrolment.ts';
 import { fleetRoutes, type FleetRouteDeps } from './routes/fleet.ts';
+import { pageRoutes } from './routes/page.ts';
 import { serverRoutes, type ServerRouteDeps } from './routes/server.ts';
 import { sessionRoutes } from './routes/session.ts';
 import { webhookRoutes, type WebhookDeps } from './routes/webhooks.ts';
@@ -64,23 +63,6 @@ export function createApp(deps: AppDeps): Hono {
   api.route('/', fleetRoutes(routes));
   app.route('/api', api);
 
-  const pageHeaders = secureHeaders({
-    contentSecurityPolicy: {
-      defaultSrc: ["'self'"],
-      styleSrc: ["'self'"],
-      imgSrc: ["'self'", 'data:'],
-      frameAncestors: ["'none'"],
-      baseUri: ["'none'"],
-    },
-  });
-  app.get(
-    '*',
-    pageHeaders,
-    serveStatic({
-      root: deps.dashboardDir,
-      // The files of a build are named after their content; the page that names them is asked for each time.
-      onFound: (path, c) => c.header('cache-control', path.includes('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache'),
-    }),
-  );
+  app.route('/', pageRoutes(deps.dashboardDir));
   return app;
 }
