@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './tests/longest-first.ts';
 import { printFailures, printTables } from './tests/reporters.ts';
 
 const everywhere = '{apps,libs,nix,scripts,bench}';
@@ -12,6 +13,7 @@ export default defineConfig({
     maxWorkers: 2,
     globalSetup: ['tests/outcomes.ts'],
     reporters: [printTables, 'default', printFailures],
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
