@@ -105,7 +105,10 @@ export async function createServerContext(
 
   const cacheKey = await loadOrCreateCacheKey(paths.cacheKey, `${hostname()}-floe-1`);
   const statements = openStatementLog(paths.statements, logger);
-  const rebuilt = await rebuildFromStatements({ store, statements, releaseKeys: [releaseSigner], serverKeys: [serverSigner], logger }, repository);
+  const rebuilt = await rebuildFromStatements(
+    { store, statements, releaseKeys: [releaseSigner], serverKeys: [serverSigner], logger, checkpointSigner: releaseSigner },
+    repository,
+  );
   await store.hosts.disconnectAll(undefined, clock.now());
 
   const feed = new FleetFeed(() => clock.now());

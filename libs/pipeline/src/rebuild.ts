@@ -1,14 +1,15 @@
 import type { HostName } from '@floe/model';
-import { open, ReleaseStatement, EnrolmentStatement, RevocationStatement, type TrustedKey } from '@floe/protocol';
-import { describeError, isFloeError, verifySignature, type Logger } from '@floe/runtime';
+import { open, EnrolmentStatement, RevocationStatement, type TrustedKey } from '@floe/protocol';
+import { describeError, isFloeError, verifySignature, type Logger, type Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
-import type { LoggedStatements, StatementLog } from './statement-log.ts';
+import { readCovered, readHistory, writeCheckpoint, type LogHistory, type NewestRelease } from './newest-releases.ts';
+import type { LoggedRelease, LoggedStatements, StatementLog } from './statement-log.ts';
 
 /**
  * Completes a database that lost rows (restored from a backup, or empty) from the statement log: the newest release of every
  * host, the sequence and the accepted commit, and who is enrolled or revoked. Does nothing when the database is complete. Runs at
  * every start, before any evaluation, so that the next revision continues above every signed sequence and no machine is moved
- * back. A statement that the database rejects is skipped.
+ * back. A statement that the database rejects is skipped. What a checkpoint covers is not read again, unless the database lacks it.
  */
 export async function rebuildFromStatements(
   deps: {
@@ -17,11 +18,14 @@ export async function rebuildFromStatements(
     readonly releaseKeys: readonly TrustedKey[];
     readonly serverKeys: readonly TrustedKey[];
     readonly logger: Logger;
+    /** Signs checkpoints of the log; without it none is written. */
+    readonly checkpointSigner?: Signer;
   },
   repository: { readonly id: string; readonly url: string; readonly ref: string },
 ): Promise<{ readonly releases: number; readonly enrolments: number; readonly unusable: readonly string[] }> {
-  const { store, statements, logger } = deps;
-  const logged = await statements.read();
+  const { store, logger } = deps;
+  let history = await readHistory(deps, { isWhole: false });
+  const { access, sequence: notedSequence } = history.logged;
   let enrolments = 0;
   let releases = 0;
 
@@ -57,39 +61,58 @@ export async function rebuildFromStatements(
     }
   }
 
-  let highest: { sequence: number; commit: ReleaseStatement['commit'] } | undefined;
   const known = new Map((await store.releases.latest(repository.id)).map((release) => [release.host, release.sequence]));
   // A host whose last statement is a revocation, and that a database with history does not know, was forgotten on purpose.
-  const lastWord = new Map(logged.access.map((entry) => [entry.statement.host, entry.kind]));
+  const lastWord = new Map(access.map((entry) => [entry.statement.host, entry.kind]));
   const isForgotten = async (host: HostName): Promise<boolean> =>
     known.size > 0 && lastWord.get(host) === 'revocation' && (await store.hosts.get(host)) === undefined;
-  for (const entry of logged.access) {
+  for (const entry of access) {
     const { host } = entry.statement;
     await apart(host, async () => ((await isForgotten(host)) ? undefined : await bringBackAccess(entry)));
   }
-  for (const { envelope } of logged.releases) {
-    const opened = open(envelope, 'floe/release', ReleaseStatement, deps.releaseKeys, verifySignature);
-    if (opened.kind !== 'opened') {
-      logger.warn('a release in the statement log is not trusted', { why: opened.message });
-      continue;
-    }
-    const statement = opened.statement;
-    if (statement.repository !== repository.url || statement.ref !== repository.ref) continue;
-    if (highest === undefined || statement.sequence > highest.sequence) highest = statement;
-    if (statement.sequence <= (known.get(statement.host) ?? -1)) continue;
-    await apart(statement.host, async () => {
-      await store.hosts.ensure(repository.id, [statement.host]);
-      const { host, sequence, toplevel, commit, issuedAt } = statement;
-      const release = { repositoryId: repository.id, host, sequence, toplevel, commit, issuedAt, envelope: JSON.stringify(envelope) };
-      if (await store.releases.importStatement(release)) releases += 1;
-    });
+  async function restore({ envelope, statement }: LoggedRelease): Promise<boolean> {
+    const { host, sequence, toplevel, commit, issuedAt } = statement;
+    await store.hosts.ensure(repository.id, [host]);
+    const release = { repositoryId: repository.id, host, sequence, toplevel, commit, issuedAt, envelope: JSON.stringify(envelope) };
+    return await store.releases.importStatement(release);
   }
-  await store.repositories.raiseSequence(repository.id, logged.sequence);
+
+  /** Restores the newest release of a host that the database takes; false: only the whole log can tell. */
+  async function restoreNewest(candidates: readonly NewestRelease[]): Promise<boolean> {
+    for (const candidate of candidates) {
+      if (candidate.sequence <= (known.get(candidate.host) ?? -1)) return true;
+      const logged = await readCovered(deps, candidate);
+      if (logged === undefined) return false;
+      let isRestored = false;
+      await apart(candidate.host, async () => void (isRestored = await restore(logged)));
+      if (!isRestored) continue;
+      releases += 1;
+      known.set(candidate.host, candidate.sequence);
+      return true;
+    }
+    return history.checkpoint === undefined;
+  }
+
+  async function restoreReleases({ newest }: LogHistory): Promise<boolean> {
+    for (const candidates of newest.of(repository.url, repository.ref)) if (!(await restoreNewest(candidates))) return false;
+    return true;
+  }
+
+  if (!(await restoreReleases(history))) {
+    logger.warn('the database lacks a release that the checkpoint of the statement log does not tell: the whole log is read');
+    history = await readHistory(deps, { isWhole: true });
+    await restoreReleases(history);
+  }
+  const highest = history.newest
+    .of(repository.url, repository.ref)
+    .reduce<NewestRelease | undefined>((most, [first]) => (first !== undefined && first.sequence > (most?.sequence ?? -1) ? first : most), undefined);
+  await store.repositories.raiseSequence(repository.id, notedSequence);
   if (highest !== undefined) {
     const row = await store.repositories.get(repository.id);
     await store.repositories.raiseSequence(repository.id, highest.sequence);
     if (row.acceptedCommit === undefined || row.sequence < highest.sequence) await store.repositories.accept(repository.id, highest.commit);
   }
   if (releases + enrolments > 0) logger.info('the database was rebuilt from the statement log', { releases, enrolments });
-  return { releases, enrolments, unusable: logged.unusable };
+  if (deps.checkpointSigner !== undefined) await writeCheckpoint(deps, deps.checkpointSigner, history);
+  return { releases, enrolments, unusable: history.logged.unusable };
 }

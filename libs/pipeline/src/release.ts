@@ -4,6 +4,7 @@ import type { Repository, Revision } from '@floe/store';
 import * as v from 'valibot';
 import type { PublishedHost } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
+import { keepCheckpoint } from './newest-releases.ts';
 
 const DAY_MS = 24 * 3600 * 1000;
 /** Long, so that a laptop that was away for months is still served. The freshness statement limits how old a release may be. */
@@ -110,6 +111,8 @@ export class FreshnessKeeper {
     const signed = { now: clock.now(), monotonic: clock.monotonic() };
     await signFreshness(this.#deps, repository);
     const renewed = await renewReleases(this.#deps, repository);
+    const { statements, releaseSigner } = this.#deps;
+    await keepCheckpoint({ statements, releaseKeys: [releaseSigner], logger }, releaseSigner);
     if (renewed.length > 0) logger.info('releases were signed again before they expire', { hosts: renewed.length });
     this.#signed = signed;
   }

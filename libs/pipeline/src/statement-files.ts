@@ -29,20 +29,23 @@ export type StatementFile =
   /** Something other than a statement is there. */
   | { readonly kind: 'unusable'; readonly why: string; readonly isReadable: boolean };
 
+type FileText =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'unusable'; readonly why: string; readonly isReadable: boolean };
+
 /**
- * The statement at `path`. Never blocks (a pipe), never follows a link, never reads more than a statement may have. The size is
- * that of the opened file, which may have been replaced since it was listed.
+ * The text of the file at `path`. Never blocks (a pipe), never follows a link, never reads more than the file may have. The size
+ * is that of the opened file, which may have been replaced since it was listed.
  */
-export async function readStatement(path: string): Promise<StatementFile> {
+async function readBounded(path: string, maxBytes: number): Promise<FileText> {
   try {
     const found = await lstat(path);
     if (!found.isFile()) return { kind: 'unusable', why: 'it is not a file', isReadable: true };
     const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
-      if ((await file.stat()).size > MAX_FILE_BYTES) return { kind: 'unusable', why: `it has more than ${MAX_FILE_BYTES} bytes`, isReadable: true };
-      const parsed = v.safeParse(StatementText, await file.readFile('utf8'));
-      if (parsed.success) return { kind: 'statement', envelope: parsed.output };
-      return { kind: 'unusable', why: 'it is not a statement', isReadable: true };
+      if ((await file.stat()).size > maxBytes) return { kind: 'unusable', why: `it has more than ${maxBytes} bytes`, isReadable: true };
+      return { kind: 'text', text: await file.readFile('utf8') };
     } finally {
       await file.close();
     }
@@ -50,6 +53,20 @@ export async function readStatement(path: string): Promise<StatementFile> {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
     return code === 'ENOENT' ? { kind: 'absent' } : { kind: 'unusable', why: `it cannot be read (${code})`, isReadable: false };
   }
+}
+
+/** The text of a file; undefined: there is none. Empty when it cannot be read. */
+export async function readText(path: string, maxBytes: number): Promise<string | undefined> {
+  const found = await readBounded(path, maxBytes);
+  return found.kind === 'absent' ? undefined : found.kind === 'text' ? found.text : '';
+}
+
+/** The statement at `path`. */
+export async function readStatement(path: string): Promise<StatementFile> {
+  const found = await readBounded(path, MAX_FILE_BYTES);
+  if (found.kind !== 'text') return found;
+  const parsed = v.safeParse(StatementText, found.text);
+  return parsed.success ? { kind: 'statement', envelope: parsed.output } : { kind: 'unusable', why: 'it is not a statement', isReadable: true };
 }
 
 /** The files of a folder of the log; creates the folder when missing. Throws `FloeError('STATEMENT_LOG_UNREADABLE')`. */

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { EnrolmentStatement, peek, ReleaseStatement, RevocationStatement, type Envelope } from '@floe/protocol';
-import { readFileIfPresent, type Logger } from '@floe/runtime';
+import { readFileIfPresent, writeFileDurably, type Logger } from '@floe/runtime';
 import * as v from 'valibot';
-import { keepAside, listStatements, readStatement, statementName, writeStatement } from './statement-files.ts';
+import { keepAside, listStatements, readStatement, readText, statementName, writeStatement } from './statement-files.ts';
 
 /**
  * The append-only log of statements beside the cache. It survives the loss of the database, which is then rebuilt from it (see
@@ -17,8 +17,16 @@ export interface StatementLog {
   appendRevocation(envelope: Envelope, statement: RevocationStatement): Promise<void>;
   /** Stores the highest sequence that was ever used, so that a restored database uses none twice. */
   noteSequence(sequence: number): Promise<void>;
-  /** All statements: releases by sequence, enrolments and revocations by time. Files that are not statements are moved aside and counted. */
-  read(): Promise<LoggedStatements>;
+  /** The names of the files with releases. */
+  listReleases(): Promise<readonly string[]>;
+  /**
+   * All statements, or of the releases only those in these files: releases by sequence, enrolments and revocations by time. Files
+   * that are not statements are moved aside and counted.
+   */
+  read(releaseFiles?: readonly string[]): Promise<LoggedStatements>;
+  /** The text of the checkpoint (checkpoint.ts), as it lies there; undefined: there is none. */
+  readCheckpoint(): Promise<string | undefined>;
+  writeCheckpoint(text: string): Promise<void>;
 }
 
 export interface LoggedRelease {
@@ -31,12 +39,15 @@ export interface LoggedStatements {
   readonly sequence: number;
   /** Files that were skipped. */
   readonly unusable: readonly string[];
-  readonly releases: readonly LoggedRelease[];
+  readonly releases: readonly (LoggedRelease & { readonly file: string })[];
   readonly access: readonly (
     | { readonly kind: 'enrolment'; readonly envelope: Envelope; readonly statement: EnrolmentStatement }
     | { readonly kind: 'revocation'; readonly envelope: Envelope; readonly statement: RevocationStatement }
   )[];
 }
+
+/** Of 10,000 hosts it has some 5 MB. */
+const MAX_CHECKPOINT_BYTES = 64 * 1024 * 1024;
 
 const SequenceText = v.pipe(v.string(), v.trim(), v.regex(/^\d{1,16}$/), v.transform(Number), v.safeInteger());
 
@@ -45,6 +56,8 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
   const releases = join(dir, 'releases');
   const access = join(dir, 'access');
   const highest = join(dir, 'sequence');
+  // Beside the folders: versions that know no checkpoints do not see it.
+  const checkpoint = join(dir, 'checkpoint');
 
   function releasePath({ sequence, host }: ReleaseStatement): string {
     return join(releases, statementName(sequence, host, ''));
@@ -62,14 +75,18 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
     if (found.kind !== 'statement') await writeStatement(path, envelope);
   }
 
-  /** Reads each statement of a folder, unless `take` returns why it is skipped; returns the skipped files. */
-  async function readFolder(folder: string, take: (envelope: Envelope) => string | undefined): Promise<string[]> {
+  /** Reads these statements of a folder, unless `take` returns why one is skipped; returns the skipped files. */
+  async function readFiles(
+    folder: string,
+    names: readonly string[],
+    take: (envelope: Envelope, name: string) => string | undefined,
+  ): Promise<string[]> {
     const unusable: string[] = [];
-    for (const name of await listStatements(folder)) {
+    for (const name of names) {
       const path = join(folder, name);
       const found = await readStatement(path);
       if (found.kind === 'absent') continue;
-      const refused = found.kind === 'statement' ? take(found.envelope) : undefined;
+      const refused = found.kind === 'statement' ? take(found.envelope, name) : undefined;
       if (found.kind === 'statement' && refused === undefined) continue;
       // A statement that cannot be parsed may be from a newer version, which must find it here.
       await keepAside(path, found.kind === 'unusable' ? found : { kind: 'unusable', why: refused ?? '', isReadable: false }, logger);
@@ -98,16 +115,19 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
     async noteSequence(sequence) {
       if (sequence > (await readSequence())) await writeStatement(highest, sequence);
     },
-    async read() {
-      const loggedReleases: LoggedRelease[] = [];
-      const unusable = await readFolder(releases, (envelope) => {
+    listReleases: async () => await listStatements(releases),
+    readCheckpoint: async () => await readText(checkpoint, MAX_CHECKPOINT_BYTES),
+    writeCheckpoint: async (text) => await writeFileDurably(checkpoint, text, 0o644),
+    async read(releaseFiles) {
+      const loggedReleases: LoggedStatements['releases'][number][] = [];
+      const unusable = await readFiles(releases, releaseFiles ?? (await listStatements(releases)), (envelope, file) => {
         const opened = peek(envelope, ReleaseStatement);
         if (opened.kind !== 'opened') return opened.message;
-        loggedReleases.push({ envelope, statement: opened.statement });
+        loggedReleases.push({ envelope, statement: opened.statement, file });
         return undefined;
       });
       const loggedAccess: LoggedStatements['access'][number][] = [];
-      const others = await readFolder(access, (envelope) => {
+      const others = await readFiles(access, await listStatements(access), (envelope) => {
         const enrolment = peek(envelope, EnrolmentStatement);
         if (enrolment.kind === 'opened') {
           loggedAccess.push({ kind: 'enrolment', envelope, statement: enrolment.statement });

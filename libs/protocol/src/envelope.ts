@@ -11,6 +11,8 @@ export const Envelope = v.strictObject({
 });
 export type Envelope = v.InferOutput<typeof Envelope>;
 export type EnvelopeType = Envelope['type'];
+/** What is signed. A checkpoint of the statement log stays with the server, and is too large for an envelope. */
+export type SignedType = EnvelopeType | 'floe/checkpoint';
 
 /** Makes signatures: see `Signer` in libs/runtime. */
 export interface StatementSigner {
@@ -37,7 +39,7 @@ const encoder = new TextEncoder();
  * The signed bytes: DSSE's pre-authentication encoding. It includes the type, so that a statement of one type never passes as
  * another (github.com/secure-systems-lab/dsse, protocol.md).
  */
-export function signedBytes(type: EnvelopeType, payload: Uint8Array): Uint8Array {
+export function signedBytes(type: SignedType, payload: Uint8Array): Uint8Array {
   const head = encoder.encode(`DSSEv1 ${encoder.encode(type).length} ${type} ${payload.length} `);
   const bytes = new Uint8Array(head.length + payload.length);
   bytes.set(head);
