@@ -3,13 +3,13 @@ import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { Int8, readRows } from './rows.ts';
 
-/** Rows per statement: it ends long before its time limit, and nobody waits long for what it holds. */
+/** Rows per statement: few enough to finish well within the time limit, and to hold locks only briefly. */
 const ROWS_PER_DELETE = 5_000;
 const Counted = v.object({ count: Int8 });
 
 /**
- * Deletes the rows of a table for which `where` is true, however many, by short statements of their own; says how many.
- * `facts` are queries that `where` names (`name as (select …)`), made once per statement.
+ * Deletes all rows of a table for which `where` is true, by many short statements; resolves to their number. `facts` are queries
+ * that `where` refers to (`name as (select …)`), evaluated once per statement.
  */
 export async function deleteInBatches(db: Database, table: Table, where: SQL, facts?: SQL): Promise<number> {
   const name = sql.identifier(getTableName(table));

@@ -14,19 +14,19 @@ import { PostgresPool } from './postgres-pool.ts';
 import type { Hint, StoreTarget } from './store.ts';
 import { vacuumGrown } from './vacuum.ts';
 
-/** A database or a transaction in it, of either driver. */
+/** A database or a transaction, of either driver. */
 export type Database = PgDatabase<PgQueryResultHKT>;
 
-/** What differs between the drivers. */
+/** The differences between the drivers. */
 export interface Connection {
   readonly db: Database;
-  /** The same database, for statements that may take as long as they need. */
+  /** The same database, for statements without the usual time limit. */
   readonly patientDb: Database;
   /** Calls back with the payload of each NOTIFY until disposed. */
   listen(onPayload: (payload: string) => void): Promise<AsyncDisposable>;
-  /** Takes the room of deleted rows back, where nothing else does. */
+  /** Reclaims the space of deleted rows, where the database does not do so itself. */
   readonly tidy: () => Promise<void>;
-  /** True when notifications were found not to come through. */
+  /** True when notifications were found not to arrive. */
   isDeaf(): boolean;
   close(): Promise<void>;
 }
@@ -34,10 +34,10 @@ export interface Connection {
 /** The one channel of all hints. */
 export const CHANNEL = 'floe';
 
-/** Hints for what is not looked at often anyway. */
+/** Hints that are not urgent, and are sent without the listener. */
 const LOOK_EVERYWHERE = JSON.stringify([{ topic: 'host', host: '*' }, { topic: 'outbox' }] satisfies Hint[]);
 
-/** On close, running statements get this long. */
+/** How long running statements may take after close. */
 const CLOSE_GRACE_MS = 5_000;
 
 interface ConnectDeps {
@@ -87,7 +87,7 @@ function openPostgres(url: string, maxConnections: number, deps: ConnectDeps): C
   return {
     db: drizzlePostgres({ client: drizzleClient(pool, undefined) }),
     patientDb: drizzlePostgres({ client: drizzleClient(pool, Infinity) }),
-    // Its autovacuum does.
+    // Postgres' autovacuum does it.
     tidy: async () => await Promise.resolve(),
     listen: async (onPayload) => await listener.add(onPayload),
     isDeaf: () => listener.isDeaf,
@@ -98,7 +98,7 @@ function openPostgres(url: string, maxConnections: number, deps: ConnectDeps): C
   };
 }
 
-/** `postgres://floe@localhost/floe?host=/run/postgresql`, as libpq writes a unix socket; postgres.js takes the folder as an option. */
+/** `postgres://floe@localhost/floe?host=/run/postgresql`, the libpq notation of a unix socket; postgres.js takes the folder as an option. */
 function parseAddress(url: string): PostgresAddress {
   const parsed = new URL(url);
   const socketFolder = parsed.searchParams.get('host') ?? undefined;

@@ -3,18 +3,18 @@ import { join, resolve } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
 import { FloeError, isFloeError } from '@floe/runtime';
 
-/** What a database takes to be made, and a segment of its log with room to work; in bytes. */
+/** Free space to create a database, and one segment of its log with room to work; in bytes. */
 const ROOM_BYTES = 64 * 1024 ** 2;
-/** With less than this it is not even tried: each try takes memory that comes back late. */
+/** With less free space it is not opened: each try takes memory that is released late. */
 const HOPELESS_BYTES = 1024 ** 2;
 
-/** Of a full disk: Node's codes, Emscripten's numbers (wasi errno), Postgres' SQLSTATE. */
+/** The codes of a full disk: Node's, Emscripten's numbers (wasi errno), Postgres' SQLSTATE. */
 const FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 51, 19, '53100']);
 
 /**
- * Opens the embedded database in a folder of its own, and makes it there at first. Whatever PGlite says when that fails
- * (mostly the trace of a machine code that gave up) is looked into and said in one sentence: throws
- * `FloeError('DISK_FULL')` (retryable), `FloeError('STORE_UNWRITABLE')` or `FloeError('STORE_DAMAGED')`.
+ * Opens the embedded database in a separate folder, and creates it at first. When PGlite fails (mostly with a WebAssembly trace),
+ * the cause is looked up and reported in one sentence: throws `FloeError('DISK_FULL')` (retryable),
+ * `FloeError('STORE_UNWRITABLE')` or `FloeError('STORE_DAMAGED')`.
  */
 export async function openEmbedded(dataDir: string): Promise<PGlite> {
   try {
@@ -28,12 +28,12 @@ export async function openEmbedded(dataDir: string): Promise<PGlite> {
   }
 }
 
-/** Lies beside a folder whose database is being made. */
+/** Exists beside the folder while its database is being created. */
 function markerOf(dataDir: string): string {
   return `${resolve(dataDir)}.unfinished`;
 }
 
-/** Says whether the database is to be made. What is left of one whose making was cut short holds nothing, and is removed. */
+/** Whether the database must be created. A folder whose creation was interrupted holds nothing, and is removed. */
 async function prepare(dataDir: string): Promise<boolean> {
   const marker = markerOf(dataDir);
   const isUnfinished = await access(marker).then(
@@ -44,12 +44,12 @@ async function prepare(dataDir: string): Promise<boolean> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const isNew = (await readdir(dataDir)).length === 0;
   if (isNew) await writeFile(marker, '', { mode: 0o600 });
-  // PGlite takes a folder without this file for an empty one, and would make a new database over what is there.
+  // PGlite takes a folder without this file for empty, and would create a new database over its content.
   else if (((await stat(join(dataDir, 'PG_VERSION')).catch(() => undefined))?.size ?? 0) === 0) throw damaged(dataDir, 'it has no PG_VERSION');
   return isNew;
 }
 
-/** Infinity where nobody can tell. */
+/** Infinity where it is unknown. */
 async function freeBytes(dataDir: string): Promise<number> {
   try {
     const { bavail, bsize } = await statfs(dataDir);
@@ -59,7 +59,7 @@ async function freeBytes(dataDir: string): Promise<number> {
   }
 }
 
-/** What is behind an error of the embedded database in `dataDir`. An error of our own stays what it is. */
+/** The cause of an error of the embedded database in `dataDir`. A FloeError is returned unchanged. */
 export async function judge(cause: unknown, dataDir: string): Promise<FloeError> {
   if (isFloeError(cause)) return cause;
   const why = causesOf(cause);
@@ -85,12 +85,12 @@ function causesOf(thrown: unknown): { readonly code: unknown; readonly message: 
   return causes;
 }
 
-/** Emscripten's errors of the file system are no `Error`s. */
+/** Emscripten's file system errors are not `Error`s. */
 function isErrno(error: unknown): error is { readonly errno: number } {
   return typeof error === 'object' && error !== null && 'errno' in error && typeof error.errno === 'number';
 }
 
-/** Tries it: the code of the first thing that does not work. */
+/** Tries to write; returns the code of the first failure. */
 async function refusalOf(dataDir: string): Promise<string | undefined> {
   const probe = join(dataDir, '.floe-probe');
   try {

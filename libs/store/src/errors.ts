@@ -3,7 +3,7 @@ import { DrizzleQueryError } from 'drizzle-orm';
 import * as v from 'valibot';
 import { isPassing } from './postgres-codes.ts';
 
-/** The network, or a server that goes down or comes up: Node's and postgres.js's own codes. */
+/** The network, or a server that stops or starts: Node's and postgres.js's codes. */
 const CONNECTION_CODES = new Set([
   'CONNECTION_CLOSED',
   'CONNECTION_ENDED',
@@ -18,16 +18,16 @@ const CONNECTION_CODES = new Set([
   'EAI_AGAIN',
   'EHOSTUNREACH',
   'ENETUNREACH',
-  'ENOENT', // the unix socket is not there
+  'ENOENT', // the unix socket does not exist
 ]);
 
 /**
- * SQLSTATEs by which Postgres refuses what it was given, and not the statement or the connection: data exception,
- * integrity constraint violation, program limit exceeded (an index row, a text or a JSON that is too large). Same source.
+ * SQLSTATEs by which Postgres refuses a value, and not the statement or the connection: data exception, integrity constraint
+ * violation, program limit exceeded (an index row, a text or a JSON that is too large). Same source.
  */
 const REFUSED_SQLSTATE = /^(22...|23...|54...)$/;
 
-/** Where it happened, as postgres.js and PGlite name it: names of our tables, never what was written there. */
+/** Where it happened, as reported by postgres.js and PGlite: names of our tables, never stored values. */
 const PLACE_FIELDS = {
   table: ['table_name', 'table'],
   column: ['column_name', 'column'],
@@ -50,9 +50,8 @@ function placeOf(error: unknown): Record<string, string> {
 }
 
 /**
- * A driver's error as ours. No word of Drizzle's or Postgres' own goes along: Drizzle's message is the statement with its
- * parameters, and Postgres names the value that it does not take. `isClosed`: the store was disposed, so whatever the
- * driver says is that. `method`: what was called.
+ * Translates a driver's error. Its text is dropped: Drizzle's message is the statement with its parameters, and Postgres quotes
+ * the value that it refuses. `isClosed`: the store was disposed, which explains any error. `method`: the called method.
  */
 export function translateError(error: unknown, isClosed: boolean, method = 'the store'): unknown {
   if (isFloeError(error)) return error;
@@ -76,7 +75,7 @@ export function translateError(error: unknown, isClosed: boolean, method = 'the 
 
 type AsyncMethods = { readonly [name: string]: (...args: never[]) => Promise<unknown> };
 
-/** The same methods, with the errors of the database translated: the one place where that happens. */
+/** Wraps methods so that their database errors are translated: the only place where that happens. */
 export function translating<Group extends object>(group: Group & AsyncMethodsOf<Group>, isClosed: () => boolean): Group {
   return new Proxy(group, {
     get(target, name, receiver) {
@@ -95,7 +94,7 @@ export function translating<Group extends object>(group: Group & AsyncMethodsOf<
 
 type AsyncMethodsOf<Group> = { readonly [Name in keyof Group]: Group[Name] extends AsyncMethods[string] ? Group[Name] : never };
 
-/** A row that a caller names and that is not there: a bug of the caller. */
+/** A row that a caller names does not exist: a bug of the caller. */
 export function missingRow(what: string, id: string): FloeError {
   return new FloeError('STORE_ROW_MISSING', `there is no ${what} ${id}`, { data: { what, id } });
 }

@@ -14,8 +14,8 @@ import { evaluations } from './tables/index.ts';
 const ROWS_PER_INSERT = 5_000;
 
 /**
- * An evaluation replaces an earlier one whole: what an interrupted build had added is built again. Of two of one host the
- * later one counts: no statement takes a row twice.
+ * An evaluation replaces an earlier one completely, including the result of an interrupted build. Of two of one host the later
+ * one counts, because no statement may update a row twice.
  */
 async function saveEvaluations(db: Database, revisionId: string, given: readonly EvaluationRow[]): Promise<void> {
   const rows = [...new Map(given.map((row) => [row.host, row])).values()];
@@ -78,7 +78,7 @@ async function saveBuild(db: Database, revisionId: string, row: BuildRow): Promi
 
 type Row = Omit<typeof evaluations.$inferSelect, 'revisionId'>;
 
-/** A row that cannot be read is that host's error: it keeps what it has. */
+/** An unreadable row is an error of its host, which keeps its system. */
 function toEvaluation(row: Row): Evaluation {
   const reader = new RowReader();
   const read = {

@@ -10,22 +10,22 @@ import { isOneOf } from './rows.ts';
 import { hosts, pins, quarantines, releases, revisions, rollouts } from './tables/index.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
 
-/** Every host is in the one ring, which is promoted as soon as the rollout rolls. */
+/** Every host is in the single ring, which is promoted as soon as the rollout is ROLLING. */
 const PROMOTED: ReadonlySet<RolloutState> = new Set(['ROLLING', 'SOAKING', 'COMPLETE']);
 
 type Hosts = readonly HostName[] | undefined;
 
 export interface FleetQuery {
   readonly repositoryId: string;
-  /** Undefined: all. */
+  /** Undefined: all hosts. */
   readonly names?: Hosts;
-  /** Pins that ended before count no more. */
+  /** Pins that ended before this time do not count. */
   readonly now: number;
 }
 
 /**
- * The hosts of a repository, by name, with all that decides what each should run. Reads without a transaction: what is torn
- * by a write is put right by the hint of that write. The rows come last, so that no host seems to be kept from what it has.
+ * The hosts of a repository, by name, with the inputs of `resolve()` for each. Reads without a transaction: the hint of a
+ * concurrent write leads to another read. The rows are read last, so that no host seems to be kept from what it has.
  */
 export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftOutRows): Promise<Fleet> {
   const { repositoryId, names } = query;

@@ -1,8 +1,8 @@
 import { FloeError, processOf, takeProcessLock, withoutTrailingSlashes } from '@floe/runtime';
 
 /**
- * Keeps a second process out of an embedded database's folder: PGlite does not, and two writers destroy it. The lock
- * lies beside the folder. Throws `FloeError('STORE_IN_USE')`.
+ * Locks an embedded database's folder against a second process: PGlite does not, and two writers destroy it. The lock is beside
+ * the folder. Throws `FloeError('STORE_IN_USE')`.
  */
 export async function lockFolder(folder: string): Promise<AsyncDisposable> {
   const taken = await takeProcessLock(`${withoutTrailingSlashes(folder)}.lock`);

@@ -13,7 +13,7 @@ import type { LeftOutRows } from './unreadable.ts';
 
 const Desired = v.object({ host: HostNameText, epoch: Int8 });
 
-/** One statement for all: of two servers that desire the same release at once only one takes an epoch for it. */
+/** One statement for all hosts: of two servers that store the same release at the same time, only one takes a new epoch. */
 async function desire(db: Database, origin: HintOrigin, wanted: readonly ReleaseRef[], at: number): ReturnType<HostStore['desire']> {
   if (wanted.length === 0) return [];
   const rows = JSON.stringify(wanted.map(({ host, id, toplevel, sequence }) => ({ host, id, toplevel, sequence })));
@@ -35,8 +35,8 @@ async function desire(db: Database, origin: HintOrigin, wanted: readonly Release
 }
 
 /**
- * In one transaction: a pass that sees the quarantine gone sees the mark too, or it would offer the system without it,
- * and the agent, which keeps a quarantine of its own, would pass it over.
+ * In one transaction: a pass that sees the quarantine removed also sees the retry mark. Otherwise it would offer the system
+ * without it, and the agent, which has its own quarantine, would refuse.
  */
 async function retry(db: Database, host: HostName, toplevel: StorePath): Promise<number> {
   return await db.transaction(async (tx) => {

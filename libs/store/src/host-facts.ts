@@ -1,7 +1,7 @@
 import { isLocalOverride, type ReportedState, type Desired, type HostFacts, type Offer } from '@floe/model';
 import type { HostRow } from './records.ts';
 
-/** A host's row in the words of libs/model: what its agent last said of itself, and about what. */
+/** A host's row in the terms of libs/model: its agent's last report, and what that is about. */
 export function lastWordOf(row: HostRow): ReportedState {
   return {
     observed: row.observed,
@@ -19,8 +19,8 @@ function enrolmentOf(row: HostRow): HostFacts['enrolment'] {
 }
 
 /**
- * All that decides where a host stands. `desired`: as `resolve()` gives it now, which is not always what the row says: a
- * quarantined system is not written there.
+ * The inputs of `standingOf()`. `desired`: the current answer of `resolve()`, which the row may lack: a quarantined system is not
+ * stored there.
  */
 export function factsOf(row: HostRow, desired: Desired, offer: Offer): HostFacts {
   return { ...lastWordOf(row), enrolment: enrolmentOf(row), isConnected: row.isConnected, desired, offer };

@@ -7,8 +7,8 @@ import type { HostStore } from './store.ts';
 import { directives, evaluations, hosts, pins, quarantines, reports, revisions } from './tables/index.ts';
 
 /**
- * Removes these rows and all that hangs on them. With the reports: a host of the same name that is enrolled later counts its
- * own from 1 again. Releases and evaluations are history, and stay.
+ * Removes these rows with everything that refers to them, including the reports: a host of the same name that is enrolled later
+ * numbers its reports from 1 again. Releases and evaluations are history, and stay.
  */
 async function remove(tx: Database, names: readonly HostName[]): Promise<void> {
   if (names.length === 0) return;
@@ -17,12 +17,12 @@ async function remove(tx: Database, names: readonly HostName[]): Promise<void> {
   await notifyHosts(tx, names);
 }
 
-/** Hosts that nobody looks after any more. */
+/** Hosts that are not enrolled and not in the flake. */
 export function createHostForgetting(db: Database): Pick<HostStore, 'forget' | 'forgetLeft'> {
   return {
     forget: async (host) =>
       await db.transaction(async (tx) => {
-        // Locked: who is enrolled at this moment comes after, with a new row.
+        // Locked, so that a concurrent enrolment comes afterwards, with a new row.
         const rows = await tx
           .select({ host: hosts.host })
           .from(hosts)
@@ -48,7 +48,7 @@ export function createHostForgetting(db: Database): Pick<HostStore, 'forget' | '
               or(isNull(evaluations.outcome), ne(evaluations.outcome, 'REMOVED')),
             ),
           );
-        // A newer revision may have added hosts that this one does not know: its own word counts.
+        // A newer revision may have added hosts that this one does not know; it decides about them.
         const newer = tx
           .select({ id: revisions.id })
           .from(revisions)

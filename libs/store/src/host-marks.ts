@@ -6,7 +6,7 @@ import { notify } from './hints.ts';
 import type { HostStore } from './store.ts';
 import { directives, hosts, pins, quarantines, releases } from './tables/index.ts';
 
-/** Of each host, by its counter: a host that raises its counter with each connection fills no more. */
+/** Per host, by its counter: a host that increases its counter with each connection cannot fill more. */
 const KEEP_DIRECTIVES = 200;
 
 type Marks = Pick<
@@ -16,7 +16,7 @@ type Marks = Pick<
 
 /** Pins, holds, quarantines, and the history of directives. */
 export function createHostMarks(db: Database): Marks {
-  /** Runs a write and hints at its host when it says that something changed. */
+  /** Runs a write, and sends a hint about its host when it reports a change. */
   async function writeFor<Result>(
     host: HostName,
     write: (tx: Database) => Promise<{ readonly result: Result; readonly isChange: boolean }>,
@@ -52,7 +52,7 @@ export function createHostMarks(db: Database): Marks {
           .from(releases)
           .where(and(eq(releases.host, host), eq(releases.toplevel, toplevel)))
           .limit(1);
-        // A host's word about what was never released to it means nothing, and would fill the table.
+        // A host's report about a system that was never released to it has no meaning, and would fill the table.
         if ((await released).length === 0) return { result: undefined, isChange: false };
         const row = { host, toplevel, reason: storableText(reason), createdAt: at };
         const added = await tx.insert(quarantines).values(row).onConflictDoNothing().returning({ host: quarantines.host });
@@ -99,7 +99,8 @@ export function createHostMarks(db: Database): Marks {
     },
     async saveDirectives(rows) {
       if (rows.length === 0) return;
-      // With the limit the planner looks at each host's oldest by the index; a join reads the directives of all hosts.
+      // With the limit the planner finds each host's oldest directive by the index; a join would read the directives of all
+      // hosts.
       const told = rows.map(({ releaseId, issuedAt, ...row }) => ({ ...row, release_id: releaseId, issued_at: issuedAt }));
       await db.execute(sql`
         with told as (

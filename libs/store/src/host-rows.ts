@@ -10,7 +10,7 @@ import { hosts } from './tables/index.ts';
 /** A row of the table `hosts`, as Drizzle gives it. */
 export type StoredHost = typeof hosts.$inferSelect;
 
-/** A host as the rest of Floe knows it. A row that cannot be read in part says so, and is told nothing. */
+/** Converts a row to a host. A row with unreadable columns names them, and its host gets no directive. */
 export function toHostRow(row: StoredHost): HostRow {
   const reader = new RowReader();
   const epoch = reader.counter('epoch', row.epoch);
@@ -58,14 +58,14 @@ function toRefusal({ refusedCount, refusedAt, refusedWhy }: StoredHost): HostRow
   return refusedCount <= 0 ? undefined : { count: refusedCount, at: boundedTime(refusedAt ?? 0), why: storableText(refusedWhy ?? '') };
 }
 
-/** Leaves out rows whose name no host can have: `onLeftOut` is told of all of them, so that people are. */
+/** Skips rows whose name is not a valid host name, and reports all of them to `onLeftOut`. */
 export function toHostRows(rows: readonly StoredHost[], onLeftOut: (names: readonly string[]) => void): HostRow[] {
   const hasName = ({ host }: StoredHost): boolean => HOST_NAME_FORM.test(host);
   onLeftOut(rows.filter((row) => !hasName(row)).map(({ host }) => JSON.stringify(storableText(host, 60))));
   return rows.filter(hasName).map(toHostRow);
 }
 
-/** The host's row, held until the transaction ends: what is decided from it stays true. */
+/** The host's row, locked until the transaction ends, so that a decision from it stays valid. */
 export async function lockHost(tx: Database, host: HostName): Promise<StoredHost> {
   const [row] = await tx.select().from(hosts).where(eq(hosts.host, host)).for('update');
   if (row === undefined) throw missingRow('host', host);

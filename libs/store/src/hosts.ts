@@ -30,7 +30,7 @@ async function ensure(db: Database, repositoryId: string, names: readonly HostNa
   });
 }
 
-/** What the agent before said of itself is forgotten: the next hello says how the machine is. The epoch goes on. */
+/** The previous agent's reported state is forgotten: the next hello reports the state of the machine. The epoch continues. */
 async function enrol(db: Database, enrolment: Parameters<HostStore['enrol']>[0]): Promise<HostRow> {
   const { host, repositoryId, machineId, publicKey, at } = enrolment;
   const fresh = {

@@ -5,7 +5,7 @@ import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { Int8, readRows } from './rows.ts';
 
-/** Any fixed number: all Floe processes on one database take this lock before they migrate. */
+/** An arbitrary fixed number: all Floe processes on one database take this lock before they migrate. */
 const MIGRATION_LOCK = 0x666c_6f65;
 
 /**
@@ -16,7 +16,7 @@ const MIGRATION_LOCK = 0x666c_6f65;
 export async function migrate(db: Database, deps: { readonly clock: Clock; readonly logger: Logger; readonly migrationsDir: string }): Promise<void> {
   const known = readMigrationFiles({ migrationsFolder: deps.migrationsDir });
   await db.transaction(async (tx) => {
-    // Waiting for another process's long migration is no hang.
+    // Waiting for another process's long migration is not a hang.
     await tx.execute(sql`set local statement_timeout = 0`);
     await tx.execute(sql`select pg_advisory_xact_lock(${MIGRATION_LOCK})`);
     await tx.execute(sql`create table if not exists floe_migrations (made_at bigint primary key, hash text not null, applied_at bigint not null)`);

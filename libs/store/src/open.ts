@@ -44,7 +44,7 @@ export async function openStore(target: StoreTarget, deps: StoreDeps): Promise<S
   return composeStore(connection, deps);
 }
 
-/** Not of ours, like a folder of migrations that is not there: the tables are not what they were, or a disk gave up. */
+/** An error without translation, like a missing folder of migrations: the tables were changed, or a disk failed. */
 function isOfDriver(error: unknown): boolean {
   return error instanceof DrizzleQueryError || (error instanceof Error && error.name === 'RuntimeError');
 }

@@ -50,10 +50,10 @@ async function insertReleases(db: Database, repositoryId: string, revisionId: st
 }
 
 /**
- * Publishes. The lock on the revision's row closes two races: with another worker that publishes the same revision after
- * a lost lease (it waits, and finds the releases there), and with a newer commit that supersedes this one (whoever comes
- * second finds the other's state). `receive` holds the repository's row in a mode that lets the releases refer to it:
- * else each could wait for what the other holds.
+ * Publishes. The lock on the revision's row prevents two races: with another worker that publishes the same revision after a lost
+ * lease (it waits, and finds the releases), and with a newer commit that supersedes this one (the second one finds the state of
+ * the first). `receive` locks the repository's row in a mode that lets the releases refer to it: otherwise each could wait for
+ * the other's lock.
  */
 export async function publish(db: Database, revisionId: string, news: readonly NewRelease[], at: number): Promise<Published> {
   return await db.transaction(async (tx) => {
@@ -74,16 +74,16 @@ export async function publish(db: Database, revisionId: string, news: readonly N
       .from(evaluations)
       .where(eq(evaluations.revisionId, revisionId));
     await freezeRollout(tx, revision, at);
-    // Hosts that come late to a published revision move it nowhere.
+    // Hosts that are built late do not change the state of a published revision.
     if (!isPublished) {
       const builtAt = sql`coalesce(${revisions.builtAt}, (${lastBuilt}), ${at})`;
-      // One that was evaluated again keeps the time at which it was first published.
+      // A revision that was evaluated again keeps the time of its first publication.
       const publishedAt = sql`coalesce(${revisions.publishedAt}, ${at})`;
       await moveRevision(tx, revisionId, { event: 'built', at, also: { builtAt, publishedAt } });
     }
     await insertReleases(tx, revision.repositoryId, revisionId, news);
     await tx.insert(rollouts).values({ revisionId, state: 'ROLLING', startedAt: at }).onConflictDoNothing();
-    // It is complete no more when a host comes late.
+    // A late host ends the completion.
     await tx
       .update(rollouts)
       .set({ state: 'ROLLING', completedAt: null })

@@ -30,12 +30,12 @@ export interface Repository {
   readonly acceptedCommit?: CommitSha | undefined;
   /** The sequence of the newest revision; 0 before the first. Never falls. */
   readonly sequence: number;
-  /** Grows with every "look again": a worker that sees another number than at its start looks once more. */
+  /** Grows with every request to look again: a worker that sees another number than at its start looks once more. */
   readonly hintCount: number;
-  /** The last time that a fetch worked. */
+  /** The last time that a fetch succeeded. */
   readonly lastFetchAt?: Timestamp | undefined;
   readonly problem?: { readonly code: string; readonly message: string; readonly since: Timestamp } | undefined;
-  /** A head that waits for an administrator's word. */
+  /** A head that waits for an administrator. */
   readonly held?: { readonly commit: CommitSha; readonly reason: string; readonly since: Timestamp } | undefined;
   /** The held commit that an administrator accepted. */
   readonly allowedCommit?: CommitSha | undefined;
@@ -50,7 +50,7 @@ export interface Delivery {
   readonly ref?: string | undefined;
   /** The commit that the branch was moved to. */
   readonly after?: string | undefined;
-  /** 'accepted', or why nothing follows from it. */
+  /** 'accepted', or why the delivery is ignored. */
   readonly outcome: string;
   readonly receivedAt: Timestamp;
 }
@@ -63,15 +63,15 @@ export interface CommitInfo {
   readonly committedAt: Timestamp;
 }
 
-/** A commit of the tracked branch, as taken in. The same commit can be there twice, with two sequences. */
+/** A commit of the tracked branch, as taken in. The same commit can be taken in twice, with two sequences. */
 export interface Revision extends CommitInfo {
   readonly id: string;
   readonly repositoryId: string;
   readonly sequence: number;
   readonly state: RevisionState;
-  /** Why it ended, or why its present step is being tried again. */
+  /** Why it ended, or why its current step is retried. */
   readonly error?: string | undefined;
-  /** What people should know of the commit although it can be released. */
+  /** Warnings about a commit that can be released. */
   readonly warnings?: readonly string[] | undefined;
   readonly receivedAt: Timestamp;
   readonly fetchedAt?: Timestamp | undefined;
@@ -81,18 +81,18 @@ export interface Revision extends CommitInfo {
   readonly publishedAt?: Timestamp | undefined;
   /** When an administrator accepted it, if it was held. */
   readonly allowedAt?: Timestamp | undefined;
-  /** The commit that took its place, before it was published or after, and when. */
+  /** The commit that superseded it, and when, before or after it was published. */
   readonly supersededBy?: CommitSha | undefined;
   readonly supersededAt?: Timestamp | undefined;
 }
 
-/** What had come of a rollout when a newer one took its place. */
+/** The result of a rollout when a newer one superseded it. */
 export interface RolloutStory extends RolloutStanding {
   readonly revisionId: string;
   readonly at: Timestamp;
 }
 
-/** What evaluating one host came to. */
+/** The result of evaluating one host. */
 export interface EvaluationRow {
   readonly host: HostName;
   readonly outcome: EvaluationOutcome;
@@ -100,16 +100,16 @@ export interface EvaluationRow {
   readonly toplevel?: StorePath | undefined;
   readonly system?: string | undefined;
   readonly error?: string | undefined;
-  /** What the host's own expressions said; a host that works has them too. */
+  /** Warnings and traces of the host's evaluation, also of a successful one. */
   readonly warnings?: readonly string[] | undefined;
-  /** The error may pass: when the host is tried again. */
+  /** When the host is retried, if its error may be temporary. */
   readonly retryAt?: Timestamp | undefined;
   /** How often it was tried. */
   readonly tries?: number | undefined;
   readonly evaluateMs?: number | undefined;
 }
 
-/** What building one host came to: `outcome` when it failed, and when it worked after it had failed. */
+/** The result of building one host: `outcome` when it failed, or succeeded after a failure. */
 export interface BuildRow {
   readonly host: HostName;
   readonly outcome?: 'BUILD_ERROR' | 'CHANGED' | undefined;
@@ -144,11 +144,11 @@ export interface SystemOfHost {
   readonly toplevel: StorePath;
 }
 
-/** The commit that a system came with. */
+/** The commit that contains a system. */
 export interface CommitOfSystem extends SystemOfHost {
   readonly commit: CommitSha;
   readonly sequence: number;
-  /** Undefined: its revision is not kept any more. */
+  /** Undefined: its revision was removed. */
   readonly subject: string | undefined;
 }
 
@@ -169,14 +169,14 @@ export interface HostRow {
   readonly publicKey?: string | undefined;
   readonly enrolledAt?: Timestamp | undefined;
   readonly revokedAt?: Timestamp | undefined;
-  /** Since when the key is shut out because two machines used it. */
+  /** Since when the key is refused because two machines used it. */
   readonly clonedAt?: Timestamp | undefined;
   readonly desired?:
     | { readonly releaseId: string; readonly toplevel: StorePath; readonly sequence: number; readonly epoch: number; readonly since: Timestamp }
     | undefined;
   /** The directive counter. Equals `desired.epoch` while there is a desired release. */
   readonly epoch: number;
-  /** Set from a person's retry until the agent has accepted this epoch or a later one. */
+  /** Set from an administrator's retry until the agent has accepted this epoch or a later one. */
   readonly retryEpoch?: number | undefined;
   readonly observed: Observed;
   readonly state: AgentState;
@@ -191,17 +191,17 @@ export interface HostRow {
   readonly lastSeenAt?: Timestamp | undefined;
   readonly agentVersion?: string | undefined;
   readonly system?: string | undefined;
-  /** The highest sequence that the agent says it accepted: it refuses a release below it. */
+  /** The highest sequence that the agent reports as accepted: it refuses a lower one. */
   readonly acceptedSequence: number;
-  /** Seq of the newest stored report of the agent's present series. */
+  /** Seq of the newest stored report of the agent's current series. */
   readonly reportSeq: number;
-  /** Columns of the row that do not have their form: what they hold is left out here, and the host is told nothing. */
+  /** Unreadable columns of the row: their values are left out here, and the host gets no directive. */
   readonly unreadable?: string | undefined;
-  /** Reports that the database did not take, since the enrolment or the last time that they were forgotten. */
+  /** Reports that the database refused, since the enrolment or since they were last forgotten. */
   readonly refused?: { readonly count: number; readonly at: Timestamp; readonly why: string } | undefined;
 }
 
-/** What an agent says when it connects. */
+/** The data of an agent's hello. */
 export interface HostPresence {
   readonly sessionId: string;
   readonly bootId: string;
@@ -220,7 +220,7 @@ export interface HostPresence {
   readonly at: Timestamp;
 }
 
-/** A toplevel that a host rolled back from: not offered there again until a person says so. */
+/** A toplevel that a host rolled back from: not offered there again until an administrator retries it. */
 export interface Quarantine {
   readonly host: HostName;
   readonly toplevel: StorePath;
@@ -234,11 +234,11 @@ export interface ListedRevision {
   readonly rollout: Rollout | undefined;
 }
 
-/** A host with all that decides what it should run. */
+/** A host with all inputs of `resolve()`. */
 export interface FleetHost {
   readonly row: HostRow;
   readonly situation: HostSituation;
-  /** As `resolve()` gives it for the situation. The row's own is what was last written, which is never a quarantined system. */
+  /** The answer of `resolve()` for the situation. The row has what was last stored, which is never a quarantined system. */
   readonly desired: Desired;
   /** The oldest first. */
   readonly quarantines: readonly Quarantine[];
@@ -246,7 +246,7 @@ export interface FleetHost {
   readonly desiredCommit: CommitSha | undefined;
 }
 
-/** Hosts as they were read together. */
+/** Hosts that were read together. */
 export interface Fleet {
   /** The rollout of the newest published revision. */
   readonly rollout: Rollout | undefined;
@@ -255,7 +255,7 @@ export interface Fleet {
 
 export type PinKind = 'pin' | 'hold';
 
-/** A person's word that a host is to stay on one release. */
+/** An administrator's order to keep a host on one release. */
 export interface Pin {
   readonly host: HostName;
   readonly kind: PinKind;
@@ -284,16 +284,16 @@ export interface StoredReport {
   readonly observed: Observed;
   readonly detail?: Detail | undefined;
   readonly timings?: StageTimings | undefined;
-  /** The last words of a step that failed. */
+  /** The end of the log of a step that failed. */
   readonly log?: string | undefined;
-  /** The agent's clock: shown, never compared. */
+  /** Time of the agent's clock: only shown, never compared. */
   readonly at: Timestamp;
   readonly receivedAt: Timestamp;
 }
 
-/** A stored report as it is listed: its log is asked for alone. */
+/** A stored report in a list: its log is read separately. */
 export interface ListedReport extends Omit<StoredReport, 'log'> {
-  /** Counts the times that the agent's reports began at 1 again. */
+  /** Number of times that the agent's report numbers restarted at 1. */
   readonly series: number;
   readonly hasLog: boolean;
 }

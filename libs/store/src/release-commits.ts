@@ -7,7 +7,7 @@ import { Int8, readRows } from './rows.ts';
 
 const Row = v.object({ host: v.string(), toplevel: v.string(), commit: v.string(), sequence: Int8, subject: v.nullable(v.string()) });
 
-/** Of each system the newest release that has it for the host, by one descent of an index. One that cannot be read is none. */
+/** For each system the newest release of the host with it, by one index lookup. An unreadable one is skipped. */
 export async function commitsOf(db: Database, systems: readonly SystemOfHost[]): Promise<CommitOfSystem[]> {
   if (systems.length === 0) return [];
   const found = await db.execute(sql`

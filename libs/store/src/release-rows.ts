@@ -10,7 +10,7 @@ import { isReadableCounter } from './unreadable.ts';
 
 type ReleaseRow = typeof releases.$inferSelect;
 
-/** What says whether a row can be read, without the envelope, which is long. */
+/** The columns that decide whether a row is readable, without the long envelope. */
 const SHORT = {
   id: releases.id,
   host: releases.host,
@@ -30,15 +30,15 @@ function isReadable(row: ShortRow): boolean {
   return reader.problem === undefined;
 }
 
-/** One that cannot be read is none: its host keeps what it has. */
+/** An unreadable row is skipped: its host keeps its system. */
 export function toRelease(row: ReleaseRow): Release[] {
   const { repositoryId: _, ...release } = withoutNulls(row);
   return isReadable(row) ? [release] : [];
 }
 
 /**
- * The newest release of each host, also of one that was forgotten. It goes down the index (repository, host, sequence) once
- * per host: from the newest release of the last host to the newest of the host before it. `distinct on` reads all releases.
+ * The newest release of each host, including forgotten hosts. Walks the index (repository, host, sequence) once per host: from
+ * the newest release of the last host to the newest of the host before it. `distinct on` would read all releases.
  */
 export async function newestPerHost(db: Database, repositoryId: string, onLeftOut: (names: readonly string[]) => void): Promise<Release[]> {
   const newestBefore = (host: SQL | undefined): SQL => sql`
@@ -62,9 +62,9 @@ export async function newestPerHost(db: Database, repositoryId: string, onLeftOu
 }
 
 /**
- * Of each host the newest release that counts at `sequence`: what it got by then, since a host that a revision does not
- * change keeps its release. One that came back from the statement log counts always: it was handed out in a time that
- * the database forgot, and nothing may move a machine behind it. Two rows of indexes per host, however many releases it has.
+ * For each host the newest release that counts at `sequence`, because a host that a revision does not change keeps its release. A
+ * release that was restored from the statement log always counts: it was handed out in a time that the database lost, and no
+ * machine may be moved behind it. Two index rows per host, however many releases it has.
  */
 export async function releasesAsOf(
   db: Database,

@@ -13,10 +13,10 @@ import { freshness, hosts, releases, revisions } from './tables/index.ts';
 import { readableCounter, readableTime, type LeftOutRows } from './unreadable.ts';
 
 /**
- * Statements are logged before they are published. Of a revision that ended without being published the statement was
- * never handed out. Of one that is unfinished here it may have been: a database that was restored to a moment before
- * the publication looks just like one whose server died in between. It then counts as handed out, or a host that
- * accepted it would be told an older one as soon as a newer commit supersedes the revision.
+ * Statements are logged before they are published. If a revision ended without being published, its statements were never handed
+ * out. If it is unfinished here, they may have been: a database that was restored to a time before the publication looks the same
+ * as one whose server died in between. Then they count as handed out. Otherwise a host that accepted one would get an older
+ * release as soon as a newer commit supersedes the revision.
  */
 async function importStatement(db: Database, release: Parameters<ReleaseStore['importStatement']>[0]): Promise<boolean> {
   const { repositoryId, host, sequence, toplevel, commit, issuedAt, envelope } = release;
@@ -69,7 +69,8 @@ export function createReleaseStore(db: Database, leftOut: LeftOutRows): ReleaseS
         .values({ repositoryId, envelope, sequence, asOf, highestAsOf: asOf })
         .onConflictDoUpdate({
           target: freshness.repositoryId,
-          // Of two statements about the same the later written one counts, also when its date is before: the clock was set.
+          // Of two statements about the same thing the one written later counts, even if its date is earlier, because the clock
+          // may have been set.
           set: {
             envelope,
             sequence,

@@ -12,14 +12,14 @@ import { reports } from './tables/index.ts';
 
 const Acknowledged = v.object({ host: HostNameText, report_seq: Int8 });
 
-/** As many as an agent keeps for a server that is away, by their numbers: an older one cannot come any more. */
+/** As many as an agent queues for an unreachable server: no report with an older number can arrive. */
 const KEEP_REPORTS = 1_000;
 /** A series begins with an enrolment, or with a disk that was restored to an older day. */
 const KEEP_SERIES = 4;
-/** Logs of reports that are so many behind the newest are let go. */
+/** Logs of reports that are this far behind the newest are removed. */
 const KEEP_LOGS = 200;
 
-/** A report as it goes into the statement. */
+/** A report as a row of the statement. */
 function toJson(report: StoredReport): Record<string, unknown> {
   const { host, seq, epoch, state, toplevel, observed, detail, timings, log, at, receivedAt } = report;
   const cleanDetail = detail && { code: storableText(detail.code), message: storableText(detail.message) };
@@ -28,23 +28,20 @@ function toJson(report: StoredReport): Record<string, unknown> {
 
 /**
  * Stores the batch by three statements, whatever its size: a statement per report costs 30 to 50 times as much.
- *
- * The hosts' rows are locked first, in the order of their names: two servers with the same hosts in their batches then
- * wait for each other instead of deadlocking, and the second statement sees what the first of them wrote. A report is
- * new by (host, series, seq); only a new one moves its host's row, and only if none that is newer did so before, so
- * that batches may come late, twice, or in any order. A toplevel that a host rolled back from is quarantined there
- * in the same statement: nobody may offer it again in between. Only what was released to it counts: a host's word about
- * other systems means nothing, and would fill the table.
- *
- * What a host can fill has an end: of each series the newest reports are kept, of a few series, and fewer logs. A report
- * that is older than those counts as stored. What is outdated is looked for by two ranges of the primary key per host: with
- * the limits the planner cannot join instead, which reads all reports of the hosts.
+ * The hosts' rows are locked first, in the order of their names: two servers with the same hosts in their batches then wait for
+ * each other instead of deadlocking, and the second statement sees what the first of them wrote. A report is new by (host,
+ * series, seq). Only a new one updates its host's row, and only if no newer one did before, so batches may arrive late, twice, or
+ * in any order. A toplevel that a host rolled back from is quarantined in the same statement, so that nothing offers it in
+ * between. Only systems that were released to the host count: reports about others have no meaning, and would fill the table.
+ * What a host can fill is bounded: the newest reports of each series, of a few series, and fewer logs are kept. A report older
+ * than those counts as stored. Outdated ones are found by two ranges of the primary key per host: because of the limits the
+ * planner cannot use a join, which would read all reports of the hosts.
  */
 async function storeBatch(db: Database, origin: HintOrigin, batch: readonly StoredReport[]): Promise<ReadonlyMap<HostName, number>> {
   if (batch.length === 0) return new Map();
   const names = JSON.stringify([...new Set(batch.map(({ host }) => host))]);
   const rows = JSON.stringify(batch.map(toJson));
-  // More than a batch adds, so that what is left over gets fewer with each.
+  // More than a batch adds, so that the rest shrinks with each batch.
   const most = KEEP_REPORTS + batch.length;
   return await db.transaction(async (tx) => {
     await tx.execute(sql`
@@ -64,7 +61,7 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
         returning *
       ), put_back as (
         insert into quarantines (host, toplevel, reason, created_at)
-        select distinct on (host, toplevel) host, toplevel, coalesce(detail ->> 'message', 'the host put this system back'), received_at
+        select distinct on (host, toplevel) host, toplevel, coalesce(detail ->> 'message', 'the host rolled this system back'), received_at
         from added where state = 'ROLLED_BACK' and exists (select from releases r where r.host = added.host and r.toplevel = added.toplevel)
         order by host, toplevel, seq desc
         on conflict do nothing
@@ -107,7 +104,7 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
   });
 }
 
-/** Without the logs, which are long and seldom read. */
+/** Without the logs, which are long and rarely read. */
 const LISTED = {
   host: reports.host,
   series: reports.series,

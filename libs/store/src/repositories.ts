@@ -38,7 +38,7 @@ function toRepository(row: Row): Repository {
   return { ...read, problem };
 }
 
-/** Says "look again" to whoever works on the repository: counted, so that a worker that was busy sees it afterwards. */
+/** Asks the repository's worker to look again. A counter, so that a worker that was busy notices it afterwards. */
 export async function wakeRepository(db: Database, id: string): Promise<void> {
   await db
     .update(repositories)
@@ -47,12 +47,12 @@ export async function wakeRepository(db: Database, id: string): Promise<void> {
   await notify(db, { topic: 'repository', id });
 }
 
-/** Leases are for seconds; the clocks of two servers may differ by less than this. */
+/** Leases take seconds; the clocks of two servers may differ by less than this. */
 const LONGEST_LEASE_MS = 3_600_000;
 
 /**
- * Takes the lease if it is free, expired or `owner`'s own. Two workers that claim at once both update the same row: the
- * second waits for the first's commit, and Postgres then checks its condition again on the new row, where it fails.
+ * Takes the lease if it is free, expired or `owner`'s own. Two workers that claim it at the same time both update the same row:
+ * the second waits for the first's commit, and Postgres then checks its condition again on the new row, where it fails.
  */
 async function claim(db: Database, id: string, owner: string, leaseMs: number, now: number): Promise<boolean> {
   const claimed = await db
@@ -66,7 +66,7 @@ async function claim(db: Database, id: string, owner: string, leaseMs: number, n
           eq(repositories.leaseOwner, owner),
           isNull(repositories.leaseExpiresAt),
           lte(repositories.leaseExpiresAt, now),
-          // Longer than anybody asks for: the clock was ahead when it was taken, or the row is not as we wrote it.
+          // Longer than any lease: the clock was ahead when it was taken, or the row was changed by hand.
           gt(repositories.leaseExpiresAt, now + LONGEST_LEASE_MS),
         ),
       ),
@@ -75,7 +75,7 @@ async function claim(db: Database, id: string, owner: string, leaseMs: number, n
   return claimed.length > 0;
 }
 
-/** Clears the lease only where it still is `owner`'s: a worker that was too slow must not end its successor's. */
+/** Clears the lease only while it is `owner`'s: a worker that was too slow must not end its successor's lease. */
 async function unclaim(db: Database, id: string, owner: string): Promise<void> {
   await db
     .update(repositories)
@@ -136,7 +136,7 @@ export function createRepositoryStore(db: Database, clock: Clock): RepositorySto
       await db.transaction(async (tx) => {
         const at = clock.now();
         await tx.update(repositories).set({ allowedCommit: commit, allowedAt: at }).where(eq(repositories.id, id));
-        // It may be taken in already, and wait in the middle of its way.
+        // It may have been taken in already, and wait during its evaluation.
         await tx
           .update(revisions)
           .set({ allowedAt: at })

@@ -9,7 +9,7 @@ import { revisions } from './tables/index.ts';
 type Column = Exclude<keyof typeof revisions.$inferInsert, 'state'>;
 type Columns = { readonly [Name in Column]?: (typeof revisions.$inferInsert)[Name] | SQL };
 
-/** The column that says when a revision came into a state. */
+/** The column with the time at which a revision entered a state. */
 const STAMPS: Partial<Record<RevisionState, 'verifiedAt' | 'evaluatedAt' | 'publishedAt' | 'supersededAt'>> = {
   EVALUATING: 'verifiedAt',
   BUILDING: 'evaluatedAt',
@@ -21,14 +21,14 @@ export interface Move {
   readonly event: RevisionEvent;
   readonly at: number;
   readonly error?: string | undefined;
-  /** What else becomes true with the move. */
+  /** Further columns that change with the state. */
   readonly also?: Columns | undefined;
 }
 
 /**
- * Moves a revision by the table of libs/model: no other place writes a revision's state. The update names the state that was
- * read, so of two writers the second changes nothing and learns the state that it came too late for (e.g. a builder, when
- * a newer commit superseded its revision). Within a transaction of the caller.
+ * Changes the state of a revision by the table of libs/model: no other code writes it. The update names the state that was read,
+ * so of two writers the second changes nothing and learns the new state (e.g. a builder, when a newer commit superseded its
+ * revision). Runs within the caller's transaction.
  */
 export async function moveRevision(tx: Database, id: string, { event, at, error, also }: Move): Promise<Advanced> {
   const before = await stateOf(tx, id);

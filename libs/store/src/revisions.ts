@@ -17,10 +17,10 @@ import type { RevisionStore } from './store.ts';
 import { evaluations, repositories, revisions, rollouts } from './tables/index.ts';
 import { isUnfinishedRevision } from './tables/unfinished.ts';
 
-/** The ends at which it is known what a revision has for each host. */
+/** The final states in which it is known what a revision has for each host. */
 const JUDGED = REVISION_STATES.filter((state) => isEndedRevision(state) && state !== 'SUPERSEDED');
 
-/** One that cannot be read says so, as one that was refused. One whose commit cannot be read is left out: nothing can be told of it. */
+/** An unreadable row is reported like a refused revision. One whose commit is unreadable is skipped. */
 function toRevision(row: typeof revisions.$inferSelect): Revision[] {
   const reader = new RowReader();
   const sha = reader.commit('sha', row.sha);
@@ -67,7 +67,7 @@ async function list(db: Database, repositoryId: string, limit: number, leftOut: 
     .where(and(ofRepository(repositoryId), isBefore, isReadableCounter(revisions.sequence)))
     .orderBy(desc(revisions.sequence))
     .limit(limit);
-  // Two ranges of the index: by one condition with "or" all revisions are read.
+  // Two index ranges: a condition with "or" would read all revisions.
   const beyond = await unionAll(
     db
       .select({ id: revisions.id })
@@ -88,7 +88,7 @@ async function list(db: Database, repositoryId: string, limit: number, leftOut: 
   );
 }
 
-/** The repository's own; of one that cannot be read the highest that any revision or release has. */
+/** The repository's highest sequence; when it is unreadable, the highest of any revision or release. */
 const highestSequence = sql`
   case when repositories.sequence between 0 and ${MAX_COUNTER}::bigint then repositories.sequence else greatest(
     0,
@@ -97,8 +97,8 @@ const highestSequence = sql`
   ) end`;
 
 /**
- * Takes a commit in. The lock on the repository's row makes takers-in follow one another: two that fetched the same head
- * would else both number it.
+ * Takes a commit in. The lock on the repository's row serialises this: otherwise two processes that fetched the same head would
+ * both number it.
  */
 async function receive(db: Database, repositoryId: string, commit: Parameters<RevisionStore['receive']>[1]): Promise<Revision> {
   const { sha, subject, authorName, authorEmail, committedAt, receivedAt, fetchedAt } = commit;
@@ -151,7 +151,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
   });
 }
 
-/** The revision that is under way and to be finished before a newer one, if there is one (SPEC R7). */
+/** The revision that is under way and must be finished before a newer one; undefined: none (SPEC R7). */
 async function finishedFirst(db: Database, repositoryId: string, now: number): Promise<Revision | undefined> {
   const running = (await newestFirst(db, and(ofRepository(repositoryId), isUnfinishedRevision(revisions.state)), 2)).at(-1);
   if (running === undefined) return undefined;
@@ -168,7 +168,7 @@ async function finishedFirst(db: Database, repositoryId: string, now: number): P
   return isFirst ? running : undefined;
 }
 
-/** Only while something is still to be tried: the reason why a revision ended stays. */
+/** Only while the revision is retried: the reason why a revision ended stays. */
 async function noteError(db: Database, id: string, error: string | undefined): Promise<void> {
   await db.transaction(async (tx) => {
     const text = textOrNull(error);

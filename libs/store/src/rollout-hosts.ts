@@ -12,7 +12,7 @@ import {
 import { factsOf } from './host-facts.ts';
 import type { Evaluation, FleetHost, HostRow, Timestamp } from './records.ts';
 
-/** What is known of the hosts of a published revision. */
+/** The facts about the hosts of a published revision. */
 export interface RolloutFacts {
   readonly evaluations: readonly Evaluation[];
   readonly hosts: ReadonlyMap<HostName, Pick<FleetHost, 'row' | 'desired' | 'quarantines'>>;
@@ -31,7 +31,7 @@ const NEVER_HEARD: Omit<HostFacts, 'offer' | 'desired'> = {
 const NOT_THERE = { row: undefined, desired: { kind: 'nothing' }, quarantines: [] } as const;
 const MAX_REASON_CHARACTERS = 500;
 
-/** The hosts of a published revision as its rollout sees them; those that it removed are not part of it. Pure. */
+/** The hosts of a published revision for its rollout, without those that it removed. Pure. */
 export function rolloutHosts({ evaluations, hosts, now }: RolloutFacts): readonly RolloutHost[] {
   return evaluations
     .filter(({ outcome }) => outcome !== 'REMOVED')

@@ -16,7 +16,7 @@ const text = (maxCharacters: number) =>
     v.string(),
     v.transform((some) => storableText(some, maxCharacters)),
   );
-/** A standing that a newer version knows, or an older one knew, counts as none here. */
+/** A standing of another version of Floe counts as 0 here. */
 const CountsColumn = v.object({ total: Count, ...v.entriesFromList(HOST_STANDINGS, v.optional(Count, 0)) });
 const HostsColumn = v.pipe(
   v.array(v.object({ host: text(1_024), standing: v.string(), reason: v.optional(text(500)) })),
@@ -28,7 +28,7 @@ const HostsColumn = v.pipe(
   ),
 );
 
-/** The revision that takes the place of those before it. */
+/** The revision that supersedes those before it. */
 export interface Successor {
   readonly repositoryId: string;
   readonly sequence: number;
@@ -36,9 +36,9 @@ export interface Successor {
 }
 
 /**
- * Writes down what has come of the rollout that `successor` takes the place of: from here on its hosts move on, and what they do
- * says nothing of it. In the transaction that publishes the successor, before anything of it is stored: what `resolve()`
- * answers is still about the older one. Once: a repeat changes nothing.
+ * Records the result of the rollout that `successor` supersedes: from then on its hosts move to the newer one. In the transaction
+ * that publishes the successor, before anything of it is stored, so that `resolve()` still answers for the older one. A repeat
+ * changes nothing.
  */
 export async function freezeRollout(tx: Database, successor: Successor, at: number): Promise<void> {
   const { repositoryId, sequence, sha } = successor;
@@ -65,7 +65,7 @@ export async function freezeRollout(tx: Database, successor: Successor, at: numb
   await tx.insert(rolloutStories).values({ revisionId: older.revisionId, at, counts, leaving, hosts: others }).onConflictDoNothing();
 }
 
-/** The stories of these revisions, as far as they have one. A row that cannot be read is none. */
+/** The recorded results of these revisions, if any. An unreadable row counts as none. */
 export async function readStories(db: Database, revisionIds: readonly string[]): Promise<readonly RolloutStory[]> {
   if (revisionIds.length === 0) return [];
   const rows = await db

@@ -9,7 +9,7 @@ import { withoutNulls } from './rows.ts';
 import type { RolloutStore } from './store.ts';
 import { revisions, rollouts } from './tables/index.ts';
 
-/** Moves a rollout that is in `from`: the condition lets one of two servers win, the other learns it by `false`. */
+/** Changes the state of a rollout that is in `from`: because of the condition one of two servers succeeds, and the other gets `false`. */
 async function move(db: Database, origin: HintOrigin, id: string, from: RolloutState, to: RolloutState, at: number): Promise<boolean> {
   return await db.transaction(async (tx) => {
     const [moved] = await tx
@@ -23,7 +23,7 @@ async function move(db: Database, origin: HintOrigin, id: string, from: RolloutS
   });
 }
 
-/** The rollout of the newest revision that fits, with the revision's sequence. */
+/** The rollout of the newest matching revision, with the revision's sequence. */
 export async function newestRollout(db: Database, where: SQL | undefined): Promise<(Rollout & { readonly sequence: number }) | undefined> {
   const [row] = await db
     .select({ rollout: rollouts, sequence: revisions.sequence })
@@ -40,7 +40,7 @@ export function readRollout(row: typeof rollouts.$inferSelect): Rollout {
   const reader = new RowReader();
   return {
     ...withoutNulls(row),
-    // In a state that nobody knows nothing is to move.
+    // A rollout in an unknown state is left alone.
     state: reader.one('state', row.state, ROLLOUT_STATES, 'PAUSED'),
     startedAt: reader.time('started_at', row.startedAt),
     completedAt: reader.timeOrNone('completed_at', row.completedAt),

@@ -12,13 +12,13 @@ import {
 import * as v from 'valibot';
 
 /**
- * Reads one row, and never throws: a column that does not have its form gets a harmless value, and is named. Whoever
- * reads a thousand rows then has one that says what is wrong with it, and nine hundred and ninety-nine others.
+ * Reads one row, and never throws: an invalid column gets a harmless value, and is named. So one bad row among a thousand reports
+ * its own error, and the others are read.
  */
 export class RowReader {
   readonly #unreadable: string[] = [];
 
-  /** What is wrong with the row, for people; undefined when all of it could be read. */
+  /** What is wrong with the row, for people; undefined: it is readable. */
   get problem(): string | undefined {
     if (this.#unreadable.length === 0) return undefined;
     return `its row in the database cannot be read: ${this.#unreadable.join(', ')}`;
@@ -28,7 +28,7 @@ export class RowReader {
     return Number.isSafeInteger(value) && value >= 0 && value <= MAX_COUNTER ? value : this.#instead(column, 0);
   }
 
-  /** A time stays a time, at the nearest end: that somebody was shut out is not forgotten over when. */
+  /** A time outside the bounds becomes the nearest bound, because its presence matters: e.g. that a host is revoked. */
   time(column: string, value: number): number {
     return Number.isSafeInteger(value) && value >= 0 && value <= MAX_TIME_MS ? value : this.#instead(column, boundedTime(value));
   }
@@ -60,13 +60,13 @@ export class RowReader {
     return options.includes(value) ? value : this.#instead(column, instead);
   }
 
-  /** What programs wrote: short, printable ASCII. */
+  /** Text of programs: short, printable ASCII. */
   word(column: string, value: string | null): string | undefined {
     if (value === null) return undefined;
     return /^[\x20-\x7E]{0,64}$/.test(value) ? value : this.#instead(column, undefined);
   }
 
-  /** A text is cut and cleaned, which is no trouble. */
+  /** A text is cut and cleaned, which does not count as an error. */
   text(value: string | null): string | undefined {
     return value === null ? undefined : storableText(value);
   }

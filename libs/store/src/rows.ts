@@ -12,16 +12,16 @@ import { sql, type SQL } from 'drizzle-orm';
 import type { PgColumn } from 'drizzle-orm/pg-core';
 import * as v from 'valibot';
 
-// What comes out of the database without Drizzle knowing its type: jsonb columns and the rows of hand-written SQL.
-// Only this lib writes there, so unknown keys are ignored: an older version may have left them.
+// Values of the database whose type Drizzle does not know: jsonb columns and rows of hand-written SQL. Only this package writes
+// them, so unknown keys are ignored: an older version may have left them.
 
-/** A bigint: postgres.js gives text, PGlite a number. */
+/** A bigint: postgres.js returns text, PGlite a number. */
 export const Int8 = v.pipe(v.union([v.number(), v.string()]), v.transform(Number), v.safeInteger());
 export const HostNameText = v.pipe(
   v.string(),
   v.transform((text) => text as HostName),
 );
-/** Nothing that these hold is trusted to be what was written: a number may be any, and a text any length. */
+/** The stored values are not trusted: a number may have any size, and a text any length. */
 const Counter = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_COUNTER));
 const DurationMs = v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(MAX_DURATION_MS)));
 const StorePathText = v.pipe(
@@ -62,19 +62,19 @@ const Result = v.union([
   ),
 ]);
 
-/** The rows of `db.execute()`: postgres.js gives an array, PGlite an object with it. */
+/** The rows of `db.execute()`: postgres.js returns an array, PGlite an object with it. */
 export function readRows<Schema extends v.GenericSchema>(schema: Schema, result: unknown): v.InferOutput<Schema>[] {
   return v.parse(v.array(schema), v.parse(Result, result));
 }
 
 type Defined<Row> = { [Key in keyof Row]: null extends Row[Key] ? Exclude<Row[Key], null> | undefined : Row[Key] };
 
-/** Nulls become undefined: nothing outside this lib knows of SQL's null. */
+/** Nulls become undefined: SQL's null is not used outside of this package. */
 export function withoutNulls<Row extends object>(row: Row): Defined<Row> {
   return Object.fromEntries(Object.entries(row).map(([key, value]) => [key, value === null ? undefined : value])) as Defined<Row>;
 }
 
-/** `column in (values)` with one parameter, however many there are: a statement takes 65,535. */
+/** `column in (values)` with a single parameter, because a statement takes at most 65,535. */
 export function isOneOf(column: PgColumn, values: readonly string[]): SQL {
   return sql`${column} in (select jsonb_array_elements_text(${JSON.stringify(values)}::text::jsonb))`;
 }

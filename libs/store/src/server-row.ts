@@ -8,14 +8,14 @@ import type { ClaimedServer, ServerClaim, ServerStore } from './server-contract.
 import { server } from './tables/index.ts';
 import { readableCounter } from './unreadable.ts';
 
-/** There is one row. */
+/** The table has one row. */
 const ONLY = eq(server.id, 1);
 const Beaten = v.object({ clock_high: Int8, database_now: Int8 });
 
 /**
- * Takes the database for one process. The row is locked while it is looked at: of two servers that start at once the
- * second sees the first. Whether another process that has it is alive is told by its beats and not by a time, since
- * clocks jump: the caller waits, and names the beats that it saw.
+ * Claims the database for one process. The row is locked meanwhile: of two servers that start at the same time the second sees
+ * the first. Whether another process that has it is alive is decided by its beats and not by time, because clocks jump: the
+ * caller waits, and passes the beats that it saw.
  */
 async function claim(db: Database, wanted: ServerClaim): Promise<ClaimedServer> {
   const { releaseKey, serverKey, place, process, description, now, deadBeats, mayReplaceKeys } = wanted;
@@ -37,7 +37,7 @@ async function claim(db: Database, wanted: ServerClaim): Promise<ClaimedServer> 
   });
 }
 
-/** One statement: the beat, the clock's mark, and what the database's own clock says. */
+/** One statement: the beat, the highest recorded time, and the time of the database's own clock. */
 async function beat(db: Database, process: string, clockHigh: Timestamp): Promise<Awaited<ReturnType<ServerStore['beat']>>> {
   const rows = await db.execute(sql`
     update server set beats = ${readableCounter(server.beats)} + 1, clock_high = least(greatest(clock_high, ${clockHigh}::bigint), ${MAX_TIME_MS}::bigint)

@@ -5,19 +5,19 @@ import { apiTokens, sessions } from './tables/index.ts';
 import { hashToken } from './token-hash.ts';
 
 const DAY_MS = 24 * 3600_000;
-/** A browser that is not used for so long has to sign in again. */
+/** A session that is not used for this long ends. */
 const IDLE_MS = 7 * DAY_MS;
-/** And every one after so long. */
+/** Every session ends after this long. */
 const LIFETIME_MS = 30 * DAY_MS;
-/** "Last used" is this coarse, so that reading a page is not a write per request. */
+/** Resolution of "last used", so that reading a page does not cause a write per request. */
 const LAST_USED_STEP_MS = 10 * 60_000;
-/** Of one token; the longest unused ones end when there are more. */
+/** Sessions of one token; beyond that the longest unused ones end. */
 const MAX_SESSIONS = 50;
 
 async function create(db: Database, secret: string, token: string, now: number): Promise<boolean> {
   const tokenHash = hashToken(token);
   return await db.transaction(async (tx) => {
-    // Locked, so that it is not revoked between this look and the insert, which would then fail on its key.
+    // Locked, so that it is not revoked before the insert, which would then violate its foreign key.
     const [owner] = await tx.select({ hash: apiTokens.hash }).from(apiTokens).where(eq(apiTokens.hash, tokenHash)).for('key share');
     if (owner === undefined) return false;
     await tx.insert(sessions).values({ hash: hashToken(secret), tokenHash, createdAt: now, lastUsedAt: now });
@@ -49,7 +49,7 @@ async function find(db: Database, secret: string, now: number): ReturnType<Token
   return { name: row.name };
 }
 
-/** Browsers that are signed in. */
+/** Number of sessions. */
 export function createSessions(db: Database): Pick<TokenStore, 'createSession' | 'findSession' | 'endSession' | 'pruneSessions'> {
   return {
     createSession: async (secret, token, now) => await create(db, secret, token, now),

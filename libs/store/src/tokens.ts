@@ -7,7 +7,7 @@ import type { ConsumedToken, TokenStore } from './store.ts';
 import { apiTokens, enrolmentTokens } from './tables/index.ts';
 import { hashToken } from './token-hash.ts';
 
-/** "Last used" is this coarse, so that reading a page is not a write per request. */
+/** Resolution of "last used", so that reading a page does not cause a write per request. */
 const LAST_USED_STEP_MS = 60_000;
 
 async function findApiToken(db: Database, token: string, now: number): ReturnType<TokenStore['findApiToken']> {
@@ -24,8 +24,8 @@ async function findApiToken(db: Database, token: string, now: number): ReturnTyp
 }
 
 /**
- * Uses the token up and checks it in one statement: of two requests that come together the second waits for the first's
- * row, finds it used, and is told why by a second look.
+ * Checks and uses the token in one statement: of two concurrent requests the second waits for the first's row, finds it used, and
+ * learns the reason by a second query.
  */
 async function consume(db: Database, token: string, host: typeof enrolmentTokens.$inferSelect.host, now: number): Promise<ConsumedToken> {
   const hash = hashToken(token);
@@ -44,7 +44,7 @@ async function consume(db: Database, token: string, host: typeof enrolmentTokens
   return { kind: row.usedAt === null ? 'expired' : 'used' };
 }
 
-/** A used one stays: a second use is told from a guess. */
+/** A used token stays, so that a second use can be distinguished from a guess. */
 async function voidEnrolmentTokens(db: Database, host: HostName): Promise<void> {
   await db.delete(enrolmentTokens).where(and(eq(enrolmentTokens.host, host), isNull(enrolmentTokens.usedAt)));
 }

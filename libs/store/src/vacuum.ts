@@ -6,9 +6,9 @@ import { readRows } from './rows.ts';
 const Grown = v.object({ name: v.string() });
 
 /**
- * What Postgres' autovacuum does, by its own thresholds: takes the room of deleted and replaced rows back, and renews what
- * the planner knows. PGlite has no process that could: its tables grow with every update forever. One table after
- * another, since PGlite serves nobody else meanwhile.
+ * Replaces Postgres' autovacuum, with its thresholds: reclaims the space of deleted and replaced rows, and renews the planner's
+ * statistics. PGlite has no such process, so its tables would grow with every update. One table after another, because PGlite
+ * serves nothing else meanwhile.
  */
 export async function vacuumGrown(db: Pick<PgDatabase<PgQueryResultHKT>, 'execute'>): Promise<void> {
   await db.execute(sql`select pg_stat_force_next_flush()`);

@@ -8,7 +8,7 @@ export const apiTokens = pgTable('api_tokens', {
   lastUsedAt: at('last_used_at'),
 });
 
-/** Browsers that are signed in. Revoking the token ends them. */
+/** Sessions of browsers. Revoking the token ends them. */
 export const sessions = pgTable(
   'sessions',
   {

@@ -2,7 +2,7 @@ import { bigint, text } from 'drizzle-orm/pg-core';
 import { sql } from 'drizzle-orm';
 import type { CommitSha, HostName, StorePath } from '@floe/model';
 
-/** A row's name. Random, so that nothing is learned from it and databases can be merged. */
+/** A row's id. Random, so that it reveals nothing and databases can be merged. */
 export const id = () =>
   text('id')
     .primaryKey()

@@ -22,9 +22,9 @@ export const hosts = pgTable(
     desiredSequence: count('desired_sequence'),
     desiredSince: at('desired_since'),
     epoch: count('epoch').notNull().default(0),
-    /** A person's retry: directives are marked as one until the agent has accepted this epoch or a later one. */
+    /** An administrator's retry: directives are marked as one until the agent has accepted this epoch or a later one. */
     retryEpoch: count('retry_epoch'),
-    /** The highest sequence that the agent says it accepted. */
+    /** The highest sequence that the agent reports as accepted. */
     acceptedSequence: count('accepted_sequence').notNull().default(0),
     observed: jsonb('observed'),
     state: text('state', { enum: AGENT_STATES }).notNull().default('IDLE'),
@@ -40,10 +40,10 @@ export const hosts = pgTable(
     lastSeenAt: at('last_seen_at'),
     agentVersion: text('agent_version'),
     system: text('system'),
-    /** Counts the times that the agent's reports began at 1 again: an enrolment, or a disk restored to an older day. */
+    /** Number of times that the agent's report numbers restarted at 1: by an enrolment, or by a disk that was restored to an older day. */
     reportSeries: count('report_series').notNull().default(0),
     reportSeq: count('report_seq').notNull().default(0),
-    /** Reports that the database did not take: how many, the newest one's time, and why it was set aside. */
+    /** Reports that the database refused: how many, the newest one's time and error. */
     refusedCount: count('refused_count').notNull().default(0),
     refusedAt: at('refused_at'),
     refusedWhy: text('refused_why'),
@@ -51,7 +51,7 @@ export const hosts = pgTable(
   (table) => [index('hosts_repository').on(table.repositoryId), index('hosts_public_key').on(table.publicKey)],
 );
 
-/** Servers that are running. The presence of a host is good as long as the lease of the server that stored it. */
+/** Running servers. The presence of a host is valid as long as the lease of the server that stored it. */
 export const serverLeases = pgTable('server_leases', { serverId: text('server_id').primaryKey(), expiresAt: at('expires_at').notNull() });
 
 export const pins = pgTable(
@@ -85,7 +85,7 @@ export const quarantines = pgTable(
   (table) => [primaryKey({ columns: [table.host, table.toplevel] })],
 );
 
-/** Append-only: what each agent was told. */
+/** Append-only: the directives of each agent. */
 export const directives = pgTable(
   'directives',
   {
@@ -103,7 +103,7 @@ export const directives = pgTable(
   (table) => [index('directives_host').on(table.host, table.epoch)],
 );
 
-/** Append-only: what each agent said. */
+/** Append-only: the reports of each agent. */
 export const reports = pgTable(
   'reports',
   {
@@ -120,11 +120,11 @@ export const reports = pgTable(
     at: at('at').notNull(),
     receivedAt: at('received_at').notNull(),
   },
-  // No foreign key: it would cost a look-up per row, and the insert joins the hosts anyway.
+  // No foreign key: it would cost a lookup per row, and the insert joins the hosts anyway.
   (table) => [
     primaryKey({ columns: [table.host, table.series, table.seq] }),
     index('reports_received').on(table.receivedAt),
-    // Logs are let go long before their reports.
+    // Logs are removed long before their reports.
     index('reports_with_log')
       .on(table.host, table.series, table.seq)
       .where(sql`${table.log} is not null`),

@@ -71,7 +71,7 @@ export const revisions = pgTable(
     publishedAt: at('published_at'),
     /** When an administrator accepted it, if it was held. */
     allowedAt: at('allowed_at'),
-    /** The commit that took its place, before it was published or after. */
+    /** The commit that superseded it, before or after it was published. */
     supersededBy: commitSha('superseded_by'),
     supersededAt: at('superseded_at'),
   },
@@ -93,9 +93,9 @@ export const evaluations = pgTable(
     toplevel: storePath('toplevel'),
     system: text('system'),
     error: text('error'),
-    /** What the host's own expressions said, a JSON list of texts. */
+    /** Warnings and traces of the host's evaluation, a JSON list of texts. */
     warnings: jsonb('warnings'),
-    /** Its error may pass: when it is tried again. */
+    /** When the host is retried, if its error may be temporary. */
     retryAt: at('retry_at'),
     tries: count('tries').notNull().default(0),
     evaluateMs: count('evaluate_ms'),

@@ -12,14 +12,14 @@ export const releases = pgTable(
     repositoryId: text('repository_id')
       .notNull()
       .references(() => repositories.id),
-    /** Null when the release came back from the statement log. */
+    /** Null when the release was restored from the statement log. */
     revisionId: text('revision_id').references(() => revisions.id),
     host: hostName('host').notNull(),
     sequence: count('sequence').notNull(),
     toplevel: storePath('toplevel').notNull(),
     commit: commitSha('commit').notNull(),
     issuedAt: at('issued_at').notNull(),
-    /** The signed statement, as JSON text: its bytes are what was signed. */
+    /** The signed statement as JSON text: these bytes are signed. */
     envelope: text('envelope').notNull(),
   },
   (table) => [
@@ -27,7 +27,7 @@ export const releases = pgTable(
     index('releases_repository').on(table.repositoryId, table.host, table.sequence),
     index('releases_revision').on(table.revisionId),
     index('releases_of_system').on(table.host, table.toplevel, table.sequence),
-    // Those that came back from the statement log.
+    // Releases that were restored from the statement log.
     index('releases_imported')
       .on(table.repositoryId, table.host, table.sequence)
       .where(sql`${table.revisionId} is null`),
@@ -49,16 +49,16 @@ export const rollouts = pgTable(
   (table) => [index('rollouts_unfinished').on(table.revisionId).where(isUnfinishedRollout(table.state))],
 );
 
-/** What had come of a rollout when a newer one took its place: written once, never changed. */
+/** The result of a rollout when a newer one superseded it: written once, never changed. */
 export const rolloutStories = pgTable('rollout_stories', {
   revisionId: text('revision_id')
     .primaryKey()
     .references(() => revisions.id),
   at: at('at').notNull(),
-  /** How many hosts stood where. */
+  /** The number of hosts by standing. */
   counts: jsonb('counts').notNull(),
   leaving: count('leaving').notNull(),
-  /** Hosts that were not in sync, with their standing and its reason. */
+  /** Hosts that were not in sync, with standing and reason. */
   hosts: jsonb('hosts').notNull(),
 });
 
@@ -70,6 +70,6 @@ export const freshness = pgTable('freshness', {
   envelope: text('envelope').notNull(),
   sequence: count('sequence').notNull(),
   asOf: at('as_of').notNull(),
-  /** The latest time that any statement of this repository was ever dated. */
+  /** The latest time that was ever used in a statement of this repository. */
   highestAsOf: at('highest_as_of').notNull().default(0),
 });

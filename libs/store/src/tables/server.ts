@@ -7,14 +7,14 @@ export const server = pgTable('server', {
   /** The public keys that hosts trust. */
   releaseKey: text('release_key').notNull(),
   serverKey: text('server_key').notNull(),
-  /** The data folder of the process that works on it, in this boot of its machine; null when it stopped as asked. */
+  /** The data folder of the process that uses it, in this boot of its machine; null after a clean stop. */
   place: text('place'),
-  /** That process, and no other start of it. */
+  /** Identifies that process, and this start of it. */
   process: text('process'),
   /** The same for people. */
   description: text('description'),
   /** Grows as long as that process lives. */
   beats: bigint('beats', { mode: 'number' }).notNull().default(0),
-  /** The latest time that its clock showed. */
+  /** The latest time of its clock. */
   clockHigh: at('clock_high').notNull(),
 });

@@ -2,12 +2,12 @@ import { isEndedRevision, REVISION_STATES, ROLLOUT_STATES, type RolloutState } f
 import { sql, type SQL } from 'drizzle-orm';
 import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 
-// What is under way is little, whatever the history: partial indexes hold just these rows. The states are written into the
-// statement, since the planner cannot know that a parameter fits a partial index.
+// Few rows are unfinished, however long the history: partial indexes contain only these. The states are written into the
+// statement, because the planner cannot match a parameter with a partial index.
 
 const ENDED_ROLLOUTS: ReadonlySet<RolloutState> = new Set(['COMPLETE', 'ABORTED', 'SUPERSEDED']);
 
-/** The states of a rollout that is still to come to an end. */
+/** The states of an unfinished rollout. */
 export const UNFINISHED_ROLLOUT = ROLLOUT_STATES.filter((state) => !ENDED_ROLLOUTS.has(state));
 const UNFINISHED_REVISION = REVISION_STATES.filter((state) => !isEndedRevision(state));
 
