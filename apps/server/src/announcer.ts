@@ -7,10 +7,10 @@ import type { FleetFeed } from './feed.ts';
 import { describeStanding, viewStanding, type FleetReader } from './fleet-reader.ts';
 import type { FleetSnapshot, RevisionStanding } from './fleet-snapshot.ts';
 
-/** Statuses of this many newest revisions are kept true; older ones were settled when they were newest. */
+/** Statuses of this many newest revisions are kept up to date; older ones were settled while they were newest. */
 const RECENT_REVISIONS = 5;
 
-/** What the announcer writes: how a rollout ends, and which statuses should stand. */
+/** What the announcer writes: the end of a rollout, and the desired statuses. */
 export interface AnnouncerStore {
   readonly rollouts: Pick<Store['rollouts'], 'setState'>;
   readonly outbox: Pick<Store['outbox'], 'putAll'>;
@@ -26,21 +26,21 @@ export interface AnnouncerDeps {
   readonly troubles: Troubles;
   readonly repositoryId: string;
   readonly publicUrl: string;
-  /** What could not be read, in sentences for people: after each pass. */
+  /** The sentences about unreadable rows, after each pass. */
   readonly onRead?: (leftOut: readonly string[]) => void;
-  /** False: no forge is configured, nothing is put into the outbox. */
+  /** False: no forge is configured, and nothing is put into the outbox. */
   readonly hasForge: boolean;
 }
 
-/** Of the server as a whole: no host and no revision has a name like it. */
+/** The subject for errors of the whole server; no host or revision can have this name. */
 const SERVER_SUBJECT = 'server: announcer';
 
-/** A push makes a burst of passes: what they bring is told together. Short enough that nobody sees it. */
+/** A push causes a burst of passes, whose changes are announced together. Short enough to be unnoticeable. */
 const GATHER_MS = 50;
 const IDLE_MS = 60_000;
-/** Of thousands of hosts there is always news: after each telling others get this many times as long. */
+/** A fleet of thousands always has changes: after each announcement other work gets this many times as long. */
 const REST_FACTOR = 3;
-/** After a failure (database away), the next try. */
+/** Delay of the next try after a failure (the database does not answer). */
 const RETRY_MS = 1_000;
 
 /**

@@ -1,6 +1,6 @@
 import type { Clock } from '@floe/runtime';
 
-/** The same function, run at most once in `everyMs`: who asks sooner gets the last answer, or waits for the one under way. */
+/** Limits a function to one run per `everyMs`: calls in between get the last result, or that of the run under way. */
 export function atMostEvery<Result>(clock: Clock, everyMs: number, run: () => Promise<Result>): () => Promise<Result> {
   let last: { readonly at: number; readonly result: Promise<Result> } | undefined;
   return async () => {

@@ -2,7 +2,7 @@ import type { HostName } from '@floe/model';
 import type { CommitName, HostView } from '@floe/protocol';
 import type { CommitOfSystem, Store } from '@floe/store';
 
-/** The commits that hosts run, and should run. A host's are looked up once, and again when its systems are others. */
+/** The commits that hosts run, and should run. Looked up once per host, and again when its systems change. */
 export class CommitNames {
   readonly #releases: Pick<Store['releases'], 'commitsOf'>;
   readonly #known = new Map<HostName, { readonly key: string; readonly names: ReadonlyMap<string, CommitName> }>();
@@ -11,7 +11,7 @@ export class CommitNames {
     this.#releases = releases;
   }
 
-  /** The same hosts, with the commits in their places. */
+  /** The same hosts, with their commits filled in. */
   async name(hosts: readonly HostView[]): Promise<HostView[]> {
     const unknown = hosts.filter((host) => this.#known.get(host.host)?.key !== keyOf(host));
     const systems = unknown.flatMap(({ host, desired, observed }) =>
@@ -29,7 +29,7 @@ export class CommitNames {
       return {
         ...host,
         runs: (observed.current === null ? undefined : names?.get(observed.current)) ?? null,
-        // A later release of the same system is not the one that it was told.
+        // A later release of the same system is not the one that it got.
         desired: desired === null ? null : { ...desired, subject: wanted?.commit === desired.commit ? (wanted.subject ?? null) : null },
       };
     });
@@ -40,7 +40,7 @@ export function commitName({ commit, sequence, subject }: CommitOfSystem): Commi
   return { commit, sequence, subject: subject ?? null };
 }
 
-/** With the sequence: a new release can have a system that the host had before. */
+/** Includes the sequence: a new release can have a system that the host had before. */
 function keyOf({ desired, observed }: HostView): string {
   return `${desired?.toplevel} ${desired?.sequence} ${observed.current}`;
 }

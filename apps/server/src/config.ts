@@ -27,44 +27,44 @@ export interface GithubConfig {
   readonly auth: GithubAuth;
 }
 
-/** Bounds of one host's evaluation and build. */
+/** Limits of one host's evaluation and build. */
 export interface Limits {
   readonly evaluationTimeoutMs: number;
   readonly evaluationMemoryBytes: number;
   readonly buildTimeoutMs: number;
 }
 
-/** All that floe-server is told from outside. Docs: docs/configuration.md. */
+/** The configuration of floe-server. Docs: docs/configuration.md. */
 export interface Config {
   readonly listenHost: string;
   readonly listenPort: number;
-  /** Where people and agents reach the server; without a slash at the end. */
+  /** Where users and agents reach the server, without a trailing slash. */
   readonly publicUrl: string;
   readonly dataDir: string;
   /** Undefined: embedded PGlite in the data folder. */
   readonly databaseUrl: Secret | undefined;
-  /** Addresses, or networks with a prefix, of proxies whose X-Forwarded-For is believed. */
+  /** Addresses, or networks with a prefix, of proxies whose X-Forwarded-For is trusted. */
   readonly trustedProxies: readonly string[];
-  /** The release key of the server whose database this one takes over, with keys of its own. */
+  /** The release key of the server whose database this one takes over. */
   readonly takeOverFrom: string | undefined;
   readonly repository: RepositoryConfig;
   readonly webhookSecrets: readonly SecretSource[];
   readonly github: GithubConfig | undefined;
-  /** The substituter that agents are told. */
+  /** The substituter for agents. */
   readonly substituter: string;
   readonly pollMs: number;
-  /** How long commits, releases, reports and what else is past is kept. */
+  /** How long past commits, releases, reports and the like are kept. */
   readonly historyMs: number;
   readonly limits: Limits;
-  /** Of one build. Undefined: a share of this machine's memory. */
+  /** Memory limit of one build. Undefined: a share of this machine's memory. */
   readonly buildMemoryBytes: number | undefined;
-  /** True: what the repository says runs without the sandbox. */
+  /** True: code from the repository runs without the sandbox. */
   readonly isRepositoryCodeUnconfined: boolean;
-  /** True: a single-user Nix will do, whose builders can change all of the store. */
+  /** True: a single-user Nix is acceptable, whose builders can change everything in the store. */
   readonly mayBuildsChangeStore: boolean;
-  /** Files that hold the secrets above. */
+  /** Files with secrets. */
   readonly secretFiles: readonly string[];
-  /** A message with its settings by the names that their reader used. */
+  /** Rewrites a message to use the setting names of this installation. */
   readonly nameSettings: (message: string) => string;
   readonly logLevel: LogLevel;
 }
@@ -83,12 +83,12 @@ const Url = v.pipe(
   v.regex(/^https?:\/\//i),
   v.check((text) => !/\s/.test(text)),
 );
-/** A path that a socket or a lock can be put below. */
+/** A path short enough for sockets and locks below it. */
 const Folder = v.pipe(v.string(), v.startsWith('/'), v.maxLength(1000));
 const MAX_PROBLEM_CHARACTERS = 600;
-/** More than any key or URL has. */
+/** Larger than any key or URL. */
 const MAX_SECRET_BYTES = 64 * 1024;
-// As much as a timer takes in seconds, and more MiB than any machine has.
+// The maximum of a timer in seconds; in MiB more than any machine has.
 const Count = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.minValue(1), v.maxValue(Math.floor(MAX_TIMER_MS / 1000)));
 const MIB = 1024 ** 2;
 
@@ -116,7 +116,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     }
     return undefined;
   }
-  /** Looked at now, so that a mistake is told at start, and read again for each use. */
+  /** Read now, so that a mistake is reported at the start, and read again for each use. */
   function secretSource(name: string): SecretSource | undefined {
     if (readSecret(name) === undefined) return undefined;
     return secretFile(value(name) ?? '', nameSettings(name, configuredBy));
@@ -182,12 +182,12 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
 function isAddressOrNetwork(text: string): boolean {
   const match = /^(?<address>[^/%]+)(\/(?<prefix>\d{1,3}))?$/.exec(text);
   const family = isIP(match?.groups?.['address'] ?? '');
-  // A network of everybody would make the header anybody's word.
+  // A network of all addresses would let every client forge the header.
   const prefix = Number(match?.groups?.['prefix'] ?? 1);
   return family !== 0 && prefix >= 1 && prefix <= (family === 4 ? 32 : 128);
 }
 
-/** What the driver takes: it decodes each part. */
+/** The driver decodes each part. */
 function isDatabaseUrl(text: string): boolean {
   if (!/^postgres(ql)?:\/\//.test(text) || !URL.canParse(text)) return false;
   const { username, password, pathname, hostname, searchParams } = new URL(text);
@@ -198,7 +198,7 @@ function isDatabaseUrl(text: string): boolean {
   }
 }
 
-/** A file that is no secret, such as a disk, is not read to its end. */
+/** A device, such as a disk, is not read to its end. */
 function readSmallFile(path: string): string {
   const file = openSync(path, 'r');
   try {
@@ -212,7 +212,7 @@ function readSmallFile(path: string): string {
   }
 }
 
-/** A problem is one line, whatever is quoted in it. */
+/** A problem is one line, whatever it quotes. */
 function oneLine(problem: string): string {
   const visible = problem.replaceAll(/\p{C}/gu, '\uFFFD');
   return visible.length <= MAX_PROBLEM_CHARACTERS ? visible : `${visible.slice(0, MAX_PROBLEM_CHARACTERS)}…`;
@@ -248,7 +248,7 @@ function parseGithub(read: SecretSettingsReader): GithubConfig | undefined {
   return undefined;
 }
 
-/** Where things lie in the data folder. */
+/** Paths in the data folder. */
 export function dataPaths(dataDir: string) {
   return {
     database: join(dataDir, 'database'),

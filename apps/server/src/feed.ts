@@ -1,14 +1,14 @@
 import type { FleetEvent } from '@floe/protocol';
 
 type Change = FleetEvent extends infer E ? (E extends { version: number; at: number } ? Omit<E, 'version' | 'at'> : never) : never;
-/** `reset`: something is gone, which no view says; a new snapshot does. */
+/** `reset`: something was removed, which no view can say; a new snapshot does. */
 type Listener = (event: FleetEvent | 'reset') => void;
 
 const HOST_KEY = 'host ';
 
 /**
- * What people watch: the newest view of everything, and each change of it once. Views come in whole and often; only
- * those that differ from what was shown before become events.
+ * What clients watch: the newest view of each host and revision, and each change once. Views arrive complete and often; only
+ * changed ones become events.
  */
 export class FleetFeed {
   readonly #now: () => number;
@@ -24,9 +24,9 @@ export class FleetFeed {
     return this.#version;
   }
 
-  /** Shows a view; says whether it was news. */
+  /** Publishes a view; true when it changed. */
   show(change: Change): boolean {
-    // Of revisions only the newest is shown: one key, or every push would stay in memory with all its hosts.
+    // Only the newest revision is kept: otherwise every push would stay in memory with all its hosts.
     const key = change.type === 'host' ? `${HOST_KEY}${change.host.host}` : change.type;
     const text = JSON.stringify(change);
     if (this.#shown.get(key) === text) return false;
@@ -37,7 +37,7 @@ export class FleetFeed {
     return true;
   }
 
-  /** Forgets the hosts that are not there any more; says whether there were any. */
+  /** Removes the hosts that no longer exist; true when there were any. */
   keepHosts(isThere: (host: string) => boolean): boolean {
     const gone = [...this.#shown.keys()].filter((key) => key.startsWith(HOST_KEY) && !isThere(key.slice(HOST_KEY.length)));
     for (const key of gone) this.#shown.delete(key);

@@ -2,11 +2,11 @@ import type { FetchProgress, GitMirror } from '@floe/git';
 import type { RepositoryView } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
 
-/** What takes no longer than this is nobody's concern; and how often news of what does are told. */
+/** A shorter fetch is not shown; also the interval of the updates. */
 const QUIET_MS = 2_000;
 const MEGABYTE = 1_000_000;
 
-/** Shows people how far a fetch is that takes long, as the first one of a large repository does. */
+/** Shows the progress of a long fetch, such as the first one of a large repository. */
 export class FetchWatch {
   readonly #clock: Clock;
   readonly #onNews: () => void;
@@ -18,7 +18,7 @@ export class FetchWatch {
     this.#onNews = onNews;
   }
 
-  /** What is to be shown now. */
+  /** The message to show now. */
   get shown(): RepositoryView['fetching'] {
     return this.#shown;
   }

@@ -5,22 +5,22 @@ import type { Trouble } from '@floe/runtime';
 import { actionsOn } from './decisions.ts';
 import { problemOf } from './host-standing.ts';
 
-/** What is known of a host beside its own row. */
+/** Facts about a host besides its own row. */
 export interface HostContext {
-  /** As `resolve()` gives it now. */
+  /** The current answer of `resolve()`. */
   readonly desired: Desired;
-  /** What the newest judged revision has for it. */
+  /** The offer of the newest judged revision. */
   readonly offer: Offer;
   /** The host's evaluation at that revision. */
   readonly evaluation: Evaluation | undefined;
   readonly quarantines: readonly Quarantine[];
   readonly desiredCommit: HostView['desired'] extends infer D ? (D extends { commit: infer C } ? C : never) : never;
   readonly progress: HostView['progress'];
-  /** What keeps the server from doing its work for this host. */
+  /** The server's own error with this host. */
   readonly trouble: HostView['trouble'];
 }
 
-/** A host's row as people see it. Pure. */
+/** The view of a host. Pure. */
 export function viewHost(row: HostRow, context: HostContext): HostView {
   const { desired, offer, evaluation, quarantines } = context;
   const facts = factsOf(row, desired, offer);
@@ -56,13 +56,13 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
   };
 }
 
-/** Each on its own line. What is put together can be longer than a view takes. */
+/** Each on its own line. Together they can be longer than a view allows. */
 function joined(texts: readonly (string | null)[]): string | null {
   const some = texts.filter((text) => text !== null);
   return some.length === 0 ? null : storableText(some.join('\n'));
 }
 
-/** What people are told of a host whose row the server cannot make sense of, or that its database refused. */
+/** The problem of a host whose row is unreadable, or whose data the database refused. */
 export function troubleOf(row: HostRow, noted: Trouble | undefined): HostView['trouble'] {
   if (row.unreadable !== undefined) return { code: 'ROW_UNREADABLE', message: storableText(row.unreadable), since: row.stateSince ?? 0 };
   if (noted !== undefined) return { ...noted, code: storableText(noted.code, 64), message: storableText(noted.message) };
@@ -85,7 +85,7 @@ export function viewRepository(repository: Repository, notices: readonly ServerN
   };
 }
 
-/** A rollout as it is shown. `standing` undefined: it ended in a time when that was not recorded. */
+/** The view of a rollout. `standing` undefined: it ended before results were recorded. */
 export interface RolloutSeen {
   readonly row: Rollout;
   readonly standing: RolloutStanding | undefined;

@@ -4,11 +4,11 @@ import type { Store, TableName } from '@floe/store';
 const HOUR_MS = 3600_000;
 const DAY_MS = 24 * HOUR_MS;
 
-/** What ends the growth of a table. */
+/** What limits the growth of a table. */
 export type Growth =
-  /** There is never more than this. */
+  /** The maximum number of rows. */
   | { readonly bound: string }
-  /** And rows that are older go; `prune` says how many went. `isHistory`: how old is for the operator to say. */
+  /** Older rows are removed; `prune` resolves to their number. `isHistory`: the operator configures the age. */
   | {
       readonly bound: string;
       readonly keepMs: number;
@@ -16,15 +16,12 @@ export type Growth =
       readonly prune: (store: Store, before: number) => Promise<number>;
     };
 
-/**
- * Every table, with what keeps a host, a pusher or a stranger from filling it. A new table does not compile before it is
- * here.
- */
+/** Every table, with what keeps hosts, pushers and clients from filling it. A new table does not compile without an entry. */
 export const GROWTH: Readonly<Record<TableName, Growth>> = {
   api_tokens: { bound: 'a row per name that an administrator gave' },
   sessions: {
     bound: '50 of each token',
-    // Their own age is in the store: idle, and since the sign-in.
+    // The store has their own ages: idle, and since the sign-in.
     keepMs: 0,
     prune: async (store, now) => await store.tokens.pruneSessions(now),
   },
@@ -40,7 +37,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   },
   hosts: {
     bound: 'a row per host of the newest commit, 10,000 at most, and per host that was enrolled until it is forgotten',
-    // Only what is noted on a row: reports that were set aside are shown for so long.
+    // Removes only notes on rows: reports that were set aside are shown for this long.
     keepMs: 14 * DAY_MS,
     prune: async (store, before) => await store.hosts.forgetRefusals(before),
   },
@@ -59,7 +56,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   },
   reports: {
     bound: '1,000 of each of the last 4 series of a host, 200 of them with a log',
-    // What the page and `floe hosts NAME` look back on; each host's newest report stays.
+    // What the page and `floe hosts NAME` show of the past; each host's newest report stays.
     keepMs: 90 * DAY_MS,
     isHistory: true,
     prune: async (store, before) => await store.reports.prune(before),
@@ -73,7 +70,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   repositories: { bound: 'a row per repository and branch in the settings' },
   webhook_deliveries: {
     bound: 'one of each body that the forge signed',
-    // Long after a forge gave up on repeating a delivery.
+    // Much longer than a forge repeats a delivery.
     keepMs: 30 * DAY_MS,
     prune: async (store, before) => await store.deliveries.prune(before),
   },
@@ -101,11 +98,11 @@ export interface HousekeepingDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly troubles: Troubles;
-  /** How long history is kept, where the operator said so. */
+  /** How long history is kept, if the operator configured it. */
   readonly historyMs?: number;
 }
 
-/** Forgets what nobody looks at any more, every hour until `signal` aborts. */
+/** Removes outdated rows every hour, until `signal` aborts. */
 export async function keepHouse({ store, clock, logger, troubles, historyMs }: HousekeepingDeps, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     const now = clock.now();
@@ -121,7 +118,7 @@ export async function keepHouse({ store, clock, logger, troubles, historyMs }: H
         },
       );
       await troubles.each(
-        'making room in the database',
+        'vacuuming the database',
         ['server: database'],
         (subject) => subject,
         async () => await store.server.tidy(),

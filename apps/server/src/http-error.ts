@@ -3,7 +3,7 @@ import type { Context } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 
-/** The one form of every answer that is not 2xx: `ApiError` of libs/protocol. */
+/** The form of every answer that is not 2xx: `ApiError` of libs/protocol. */
 export function refuse(c: Context, status: ContentfulStatusCode, code: string, message: string) {
   return c.json({ error: { code, message } }, status);
 }
@@ -13,7 +13,7 @@ export class RequestBrokenOff extends Error {
   override readonly name = 'RequestBrokenOff';
 }
 
-/** Turns what a route threw into an answer. */
+/** Converts an error of a route to an answer. */
 export function answerError(logger: Logger, error: unknown, c: Context) {
   if (isFloeError(error)) {
     if (error.retryable) {
@@ -23,13 +23,13 @@ export function answerError(logger: Logger, error: unknown, c: Context) {
     }
     return refuse(c, 400, error.code, error.message);
   }
-  // What Hono itself refuses, e.g. a body that is not JSON.
+  // Hono's own refusals, e.g. of a body that is not JSON.
   if (error instanceof HTTPException) return refuse(c, error.status, 'BAD_REQUEST', error.message);
-  // Nobody is there to be answered.
+  // The client is gone.
   if (error instanceof RequestBrokenOff || (error instanceof Error && 'code' in error && error.code === 'ECONNRESET')) {
     logger.debug('a request was broken off', { path: c.req.path });
     return refuse(c, 400, 'REQUEST_BROKEN_OFF', 'the request was broken off');
   }
   logger.error('a request failed', { path: c.req.path, error });
-  return refuse(c, 500, 'INTERNAL', 'the server failed; its log says why');
+  return refuse(c, 500, 'INTERNAL', 'the server failed: see its log');
 }

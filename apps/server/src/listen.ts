@@ -11,9 +11,9 @@ import { watchConnections } from './http/connections.ts';
 import { boundPipelining } from './http/pipelining.ts';
 
 export interface RequestTimeouts {
-  /** The headers of a request have to be there within this time. */
+  /** Time limit for the headers of a request. */
   readonly headersMs: number;
-  /** A whole request, body and all. */
+  /** Time limit for a whole request with its body: GitHub's largest delivery (25 MiB) over 4 Mbit/s. */
   readonly requestMs: number;
   /** How often Node looks for requests that are late. */
   readonly checkMs: number;
@@ -57,7 +57,7 @@ export async function listen(
     guardErrors(request, noteError);
     sockets.handleUpgrade(request, raw, head, (webSocket) => {
       guardErrors(webSocket, noteError);
-      // Twice the same header is one list by now.
+      // A duplicate header is a list here.
       const forwarded = String(request.headers['x-forwarded-for'] ?? '') || undefined;
       context.hub.accept(webSocket, { address: context.addresses.of(request.socket.remoteAddress, forwarded), raw });
     });
@@ -69,7 +69,7 @@ export async function listen(
     });
     server.listen(config.listenPort, config.listenHost, resolve);
   });
-  // E.g. no file descriptor for one more connection: those that are open go on.
+  // E.g. no file descriptor for another connection: the open ones continue.
   guardErrors(server, (error) => logger.error('the port cannot take a connection', { error }));
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : config.listenPort;

@@ -14,10 +14,10 @@ async function serve(config: Config): Promise<void> {
   process.once('SIGTERM', () => stopping.abort());
   process.once('SIGINT', () => stopping.abort());
   const logger = stderrLogger(config.logLevel);
-  // A rejection without an owner is a bug, but nothing waits for it: it ends one piece of work, not everybody's server.
-  // (What is thrown where nobody catches it is another matter: then the state is unknown, and the process ends.)
+  // An unhandled rejection is a bug, but nothing waits for it: it ends one task, not the server. (An uncaught exception is
+  // different: the state is unknown then, and the process ends.)
   process.on('unhandledRejection', (error) =>
-    logger.error('a promise failed, and nobody had waited for it: this is a bug', { error, stack: stackOf(error) }),
+    logger.error('a promise was rejected without a handler: this is a bug', { error, stack: stackOf(error) }),
   );
   const system = { clock: systemClock, random: Math.random, env: process.env, rootDir: join(import.meta.dirname, '../../..') };
   await using context = await createServerContext(config, logger, system, stopping.signal);
@@ -37,7 +37,7 @@ try {
 } catch (error) {
   const isUsage = isFloeError(error, 'CONFIG_INVALID') || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true;
   const isExpected = isUsage || isFloeError(error);
-  // The code is what the manual is searched for.
+  // Includes the code, by which the manual can be searched.
   const code = isFloeError(error) && !isUsage ? `${error.code}: ` : '';
   process.stderr.write(
     `${isExpected ? `${code}${nameSettings(describeError(error), process.env['FLOE_CONFIGURED_BY'])}` : String((error as Error).stack)}\n`,

@@ -1,11 +1,11 @@
 import type { ServerNotice } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 
-/** What is wrong with the server itself, for people: each by its code, from when it was found until it is over. */
+/** Problems of the server itself, for people: by code, from detection to end. */
 export class Notices {
   readonly #notices = new Map<string, ServerNotice>();
 
-  /** Undefined: it is over. True when there is news; what is said of one that lasts stays as it was. */
+  /** Undefined ends it. True when that is a change; the message of a lasting problem stays the same. */
   set(code: string, message: string | undefined, at: number): boolean {
     if (this.#notices.has(code) === (message !== undefined)) return false;
     if (message === undefined) this.#notices.delete(code);
@@ -13,7 +13,7 @@ export class Notices {
     return true;
   }
 
-  /** As {@link set}, for one whose words change while it lasts. */
+  /** As {@link set}, for a notice whose message changes while it lasts. */
   tell(code: string, message: string | undefined, at: number): void {
     const before = this.#notices.get(code);
     if (before === undefined || message === undefined) this.set(code, message, at);
@@ -29,11 +29,11 @@ export interface NoticeDeps {
   readonly notices: Notices;
   readonly clock: Pick<Clock, 'now'>;
   readonly logger: Logger;
-  /** The notices are others than before. */
+  /** True when the notices changed. */
   readonly onNews: () => void;
 }
 
-/** Sets a notice, or ends it (undefined); when that is news, it is logged, and told to who looks. */
+/** Sets a notice, or ends it (undefined). A change is logged and published. */
 export function tellNotice({ notices, clock, logger, onNews }: NoticeDeps, code: string, message: string | undefined): void {
   if (!notices.set(code, message, clock.now())) return;
   if (message === undefined) logger.info('a notice is over', { code });

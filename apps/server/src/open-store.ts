@@ -3,10 +3,10 @@ import { openStore, type Store } from '@floe/store';
 import { dataPaths, type Config } from './config.ts';
 
 const RETRY_MS = 1_000;
-/** Each try takes memory, and nobody makes room within a second. */
+/** Each try takes memory, and space is not freed within a second. */
 const FULL_RETRY_MS = 5_000;
 
-/** Waits for the database instead of failing: at boot it often starts after us. */
+/** Waits for the database instead of failing: at boot it often starts later. */
 export async function openStoreWhenReady(
   config: Config,
   deps: { clock: Clock; logger: Logger; migrationsDir: string },
@@ -23,8 +23,8 @@ export async function openStoreWhenReady(
     } catch (error) {
       if (!isFloeError(error) || !error.retryable || signal.aborted) throw error;
       const { message, code } = error;
-      // Said once, not every second.
-      if (said !== message) deps.logger.warn(code === 'DISK_FULL' ? message : 'the database is away; waiting for it', { error });
+      // Logged once, not every second.
+      if (said !== message) deps.logger.warn(code === 'DISK_FULL' ? message : 'the database does not answer; waiting for it', { error });
       said = message;
       await deps.clock.sleep(code === 'DISK_FULL' ? FULL_RETRY_MS : RETRY_MS, signal);
     }

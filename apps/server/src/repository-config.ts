@@ -2,26 +2,26 @@ import { DEFAULT_REPOSITORY_LIMITS, parseBranchName, parseRepositoryUrl, type Re
 import { describeError, withoutTrailingSlashes, type SecretSource, type SettingsReader } from '@floe/runtime';
 import * as v from 'valibot';
 
-/** The fleet's repository, as it is configured. */
+/** The settings about the fleet's repository. */
 export interface RepositoryConfig {
   readonly url: string;
   readonly branch: string;
-  /** Where its flake is: a folder of the repository, or the root when undefined. */
+  /** The folder of its flake; undefined: the root. */
   readonly directory: string | undefined;
   readonly token: SecretSource | undefined;
   readonly limits: RepositoryLimits;
-  /** How long its server may send nothing. */
+  /** How long its server may be silent. */
   readonly silenceMs: number;
 }
 
-/** What {@link parseConfig} gives to read settings with; problems are collected there. */
+/** The reader that {@link parseConfig} passes; it collects problems. */
 export interface SecretSettingsReader extends SettingsReader {
   count(name: string, fallback: number, unit: string): number;
   secretSource(name: string): SecretSource | undefined;
   problem(message: string): void;
 }
 
-/** What an HTTP server takes, and what a file system takes as a ref's name. */
+/** The limits of HTTP servers for a URL, and of file systems for a ref's name. */
 const MAX_URL_CHARACTERS = 2048;
 const MAX_BRANCH_CHARACTERS = 200;
 const MIB = 1024 ** 2;
@@ -34,7 +34,7 @@ function noteProblem(read: SecretSettingsReader, name: string, parse: () => void
   }
 }
 
-/** Each part of the path a plain name: it goes into a URL for Nix, and must not lead out of the repository. */
+/** Each part of the path is a plain name: it becomes part of a URL for Nix, and must stay inside the repository. */
 const Directory = v.pipe(
   v.string(),
   v.maxLength(500),

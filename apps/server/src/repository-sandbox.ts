@@ -3,13 +3,13 @@ import { openSandbox, openUnsafeSandbox, type Sandbox } from '@floe/nix';
 import { exec, FloeError, isFloeError, type Clock, type Logger } from '@floe/runtime';
 import { dataPaths, type Config } from './config.ts';
 
-/** The setting that does without, by its whole name: what it gives up must be typed. */
+/** The setting that starts without the sandbox, with a name that says what it gives up. */
 const UNSAFE_SETTING = 'FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS';
 const UNSAFE_STORE_SETTING = 'FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE';
 
 /**
- * Where everything runs that the repository says. Whoever may push decides what this is, so nothing of the server's is
- * in it. Throws what {@link openSandbox} throws, with the setting that does without.
+ * The sandbox for all code from the repository. Whoever may push decides what runs there, so it contains nothing of the server's.
+ * Throws the errors of {@link openSandbox}, extended by the setting that starts without it.
  */
 export async function openRepositorySandbox(
   config: Config,
@@ -43,23 +43,23 @@ export async function openRepositorySandbox(
   }
 }
 
-/** By Nix's default; its daemon gives it to any derivation with the builder builtin:fetchurl. */
+/** Nix's default; the daemon shows it to any derivation with the builder builtin:fetchurl. */
 const DAEMON_NETRC = '/etc/nix/netrc';
 
-/** What no sandbox of ours closes, and its owner can (docs/operate.md). */
+/** Risks that the sandbox does not cover, but the operator can (docs/operate.md). */
 async function warnOfOpenings({ databaseUrl }: Config, logger: Logger): Promise<void> {
   const hasNetrc = await stat(DAEMON_NETRC).then(
     () => true,
     () => false,
   );
   if (hasNetrc)
-    logger.warn("whoever may push can read the netrc file of Nix's daemon: keep nothing else in it than what opens inputs", { file: DAEMON_NETRC });
+    logger.warn("whoever may push can read the netrc file of Nix's daemon: keep only credentials for inputs in it", { file: DAEMON_NETRC });
   if (databaseUrl !== undefined && isOpenDatabase(databaseUrl.reveal())) {
-    logger.warn('the database is reached over TCP and the URL has no password: if it asks for none, what the repository builds can use it too');
+    logger.warn('the database is reached over TCP and the URL has no password: if it requires none, builds of the repository can use it, too');
   }
 }
 
-/** Whether a URL names a database on the network without a password. A socket's folder is not in the sandbox. */
+/** Whether a URL names a database on the network without a password. The folder of a unix socket is not in the sandbox. */
 export function isOpenDatabase(url: string): boolean {
   const parsed = URL.parse(url);
   if (parsed === null) return false;

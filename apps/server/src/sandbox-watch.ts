@@ -11,8 +11,8 @@ export interface SandboxWatchDeps extends NoticeDeps {
 }
 
 /**
- * Looks once a minute whether commands still run in the sandbox. It worked at the start, but bubblewrap may be removed, or
- * user namespaces switched off, by an upgrade of the system: then each step of a commit fails for now, and administrators are told why.
+ * Checks once a minute whether commands still run in the sandbox. It worked at the start, but an upgrade of the system may remove
+ * bubblewrap or disable user namespaces: then the steps of commits fail retryably, and administrators are told why.
  */
 export async function watchSandbox(deps: SandboxWatchDeps, signal: AbortSignal, everyMs = EVERY_MS): Promise<void> {
   while (!signal.aborted) {

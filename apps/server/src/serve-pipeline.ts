@@ -9,9 +9,9 @@ import { dataPaths, type Config } from './config.ts';
 import { loadOrCreateInstanceId } from './data-folder.ts';
 import type { FetchWatch } from './fetch-watch.ts';
 
-/** What a NixOS host's evaluation takes, roughly, in bytes. */
+/** Approximate memory of a NixOS host's evaluation, in bytes. */
 const MEMORY_PER_EVALUATION = 0.8 * 1024 ** 3;
-/** What one build may have of this machine's memory: the server itself and its database go on. */
+/** A build's share of this machine's memory; the rest is for the server and its database. */
 const BUILD_MEMORY_SHARE = 0.8;
 
 type Deps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock' | 'logger' | 'random'> & {
@@ -34,7 +34,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     onProgress: (progress) => deps.fetches.noteProgress(progress),
   });
   const cores = cpus().length;
-  // A home that foreign code never writes to.
+  // A home to which untrusted code never writes.
   const nix = createNix({ exec, logger, env: { ...deps.env, HOME: paths.home, XDG_CACHE_HOME: join(paths.home, 'cache') } });
   const pipeline: PipelineDeps = {
     ...deps,

@@ -2,39 +2,39 @@ import type { Clock } from '@floe/runtime';
 
 const DAY_MS = 24 * 3600_000;
 /**
- * So far may the machine's clock be ahead of what it showed before and the time that passed since. A server that was
- * switched off is away for weeks, not longer; and a release is good for a year, so that nothing which was signed within
- * these days can make hosts refuse what is signed after the clock was set right.
+ * How far the machine's clock may be ahead of its earlier time plus the time that passed. A server is switched off for weeks, not
+ * longer; and a release is valid for a year, so statements signed within this limit cannot make hosts refuse those signed after
+ * the clock was corrected.
  */
 const MAX_AHEAD_MS = 180 * DAY_MS;
-/** Clocks are set by seconds all the time. */
+/** Small corrections of clocks are normal. */
 const BEHIND_MS = 3600_000;
 const DATABASE_DIFFERS_MS = 5 * 60_000;
 
 export const CLOCK_TROUBLES = ['AHEAD', 'BEHIND', 'DIFFERS'] as const;
 
-/** What is wrong with the time. */
+/** What is wrong with the clock. */
 export type ClockTrouble =
-  /** Not believed: `shown` is what the machine says, `used` what is gone by. */
+  /** Not trusted: the machine shows `shown`, the server uses `used`. */
   | { readonly kind: 'AHEAD'; readonly shown: number; readonly used: number }
-  /** Believed, but it showed `before` once: one of both is wrong. */
+  /** Trusted, but it showed `before` earlier: one of the two is wrong. */
   | { readonly kind: 'BEHIND'; readonly shown: number; readonly before: number }
   | { readonly kind: 'DIFFERS'; readonly shown: number; readonly database: number };
 
 /**
- * The machine's clock, as far as it can be believed. What the server signs is dated by it, and hosts remember dates: a
- * clock that is a year ahead for one push must not have them refuse everything afterwards. So a time that is too far
- * beyond all that was seen before is not used; the time that passed is added to the last good one instead, until the
- * machine's clock is right again, or an administrator says that it is.
+ * The machine's clock, as far as it can be trusted. The server's signatures contain dates, which hosts remember: a clock that is
+ * a year ahead during one push must not make them refuse everything afterwards. So a time that is too far ahead is not used.
+ * Instead the time that passed is added to the last good one, until the machine's clock is correct again, or an administrator
+ * accepts it.
  */
 export class ServerClock implements Clock {
   readonly #machine: Clock;
-  /** The last believed time, and when that was by the clock that does not jump. */
+  /** The last trusted time, and the monotonic time at which it was read. */
   #good: { readonly now: number; readonly sinceBoot: number };
-  /** The latest time that was ever shown here, and when that was learned. */
+  /** The latest time ever recorded, and when it was learned. */
   #high: { readonly now: number; readonly sinceBoot: number };
   #told: { readonly now: number; readonly sinceBoot: number };
-  /** The latest time that was believed, of this run or one before. */
+  /** The latest trusted time, of this run or an earlier one. */
   #highest: number;
   #expectedDifferenceMs = 0;
   #database: { readonly now: number; readonly sinceBoot: number } | undefined;
@@ -48,15 +48,15 @@ export class ServerClock implements Clock {
   }
 
   /**
-   * The latest time that anybody was told in this run, and what passed since. Who was told that counts from there: a
-   * directive that ends by a clock which was set back since then would have ended before it came.
+   * The latest time that was sent to anybody in this run, plus the time since. Agents count from it: a directive that expires by
+   * a clock that was set back since would already have expired for them.
    */
   latest(): number {
     const now = this.now();
     return Math.max(now, this.#told.now + (this.#machine.sinceBoot() - this.#told.sinceBoot));
   }
 
-  /** Says the latest time that was shown in earlier runs. */
+  /** Sets the latest time of earlier runs. */
   remember(high: number): void {
     const sinceBoot = this.#machine.sinceBoot();
     this.#high = { now: high, sinceBoot };
@@ -66,8 +66,8 @@ export class ServerClock implements Clock {
   }
 
   /**
-   * An administrator says that the machine's clock is right: ends the trouble that there is, and gives it. A difference from
-   * the database's clock is then what is to be expected, until it changes or the server is started again.
+   * An administrator accepts the machine's clock: ends the current problem, and returns it. A difference from the database's
+   * clock is then expected, until it changes or the server is restarted.
    */
   accept(): { readonly was: ClockTrouble['kind']; readonly now: number } | undefined {
     const trouble = this.trouble();

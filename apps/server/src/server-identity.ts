@@ -4,9 +4,9 @@ import { hostname } from 'node:os';
 import { FloeError, readBootId, type Clock, type Logger, type Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 
-/** How often a server says that it is alive, in ms. */
+/** Interval of the server's beats, in ms. */
 export const BEAT_MS = 3_000;
-/** A server that was not heard for so long is dead: several beats, and the time that a database hangs now and then. */
+/** A server without a beat for this long is dead: several beats, plus the time that a database may hang. */
 const DEAD_MS = 12_000;
 const LOOK_MS = 500;
 
@@ -16,9 +16,9 @@ export interface KeyFiles {
 }
 
 /**
- * Before keys are made: a database whose hosts trust a server's keys is of no use to another server, and new keys of its
- * own would have all hosts refuse everything. Throws `FloeError('SERVER_FOREIGN')`. `takeOverFrom`: the release key that
- * a person wants to be replaced.
+ * Checked before keys are created: a database whose hosts trust other keys is useless for this server, because its hosts would
+ * refuse everything signed by new keys. Throws `FloeError('SERVER_FOREIGN')`. `takeOverFrom`: the release key that an
+ * administrator wants to replace.
  */
 export async function refuseForeignDatabase(store: Store, files: KeyFiles, takeOverFrom: string | undefined): Promise<void> {
   const known = await store.server.keys();
@@ -45,7 +45,7 @@ function foreign(known: { readonly releaseKey: string; readonly serverKey: strin
   );
 }
 
-/** Names the data folder, as this boot of this machine has it: a copy of it, here or elsewhere, is another place. */
+/** Identifies the data folder in this boot of this machine: a copy of it, here or elsewhere, has another identity. */
 async function placeOf(dataDir: string): Promise<string> {
   const boot = await readBootId().catch(() => hostname());
   const { dev, ino } = await stat(dataDir);
@@ -54,14 +54,14 @@ async function placeOf(dataDir: string): Promise<string> {
 
 export interface Claim {
   readonly process: string;
-  /** The latest time that the clock of any server of this database ever showed. */
+  /** The latest time ever recorded by a server of this database. */
   readonly clockHigh: number;
 }
 
 /**
- * Takes the database for this process: until several servers are supported, one works on it. A second one, also one with
- * a copy of the keys, waits until it knows whether the first is alive. Throws `FloeError('SERVER_RUNNING')` when it is,
- * and `FloeError('SERVER_FOREIGN')` when the database belongs to other keys.
+ * Claims the database for this process: one server at a time uses it. A second one, even with a copy of the keys, waits until it
+ * knows whether the first is alive. Throws `FloeError('SERVER_RUNNING')` if it is, and `FloeError('SERVER_FOREIGN')` if the
+ * database belongs to other keys.
  */
 export async function claimDatabase(
   deps: { readonly store: Store; readonly clock: Clock; readonly logger: Logger; readonly releaseSigner: Signer; readonly serverSigner: Signer },
@@ -92,7 +92,7 @@ export async function claimDatabase(
     if (claimed.kind === 'foreign') throw foreign(claimed, `this one has ${releaseKey}`);
     if (first === undefined) {
       first = { beats: claimed.beats, at: clock.monotonic() };
-      logger.info('another server had this database; waiting to see whether it is alive', { other: claimed.description, forMs: DEAD_MS });
+      logger.info('another server used this database; checking whether it is alive', { other: claimed.description, forMs: DEAD_MS });
     } else if (claimed.beats !== first.beats) {
       throw new FloeError(
         'SERVER_RUNNING',

@@ -12,8 +12,8 @@ export interface WatchDeps extends NoticeDeps {
 }
 
 /**
- * Says in the database that this server is alive, and looks at what only itself can notice: its clock, and whether it is
- * told what changes. Ends with `FloeError('SERVER_REPLACED')` when another server took the database.
+ * Records in the database that this server is alive, and checks its clock and its notifications. Throws
+ * `FloeError('SERVER_REPLACED')` when another server took the database.
  */
 export async function watchServer(deps: WatchDeps, signal: AbortSignal): Promise<void> {
   const { store, clock, process } = deps;
@@ -22,7 +22,7 @@ export async function watchServer(deps: WatchDeps, signal: AbortSignal): Promise
     try {
       const beaten = await store.server.beat(process, clock.now());
       if (beaten === undefined) {
-        throw new FloeError('SERVER_REPLACED', 'another floe-server took this database while this one was not heard: only one may work on it');
+        throw new FloeError('SERVER_REPLACED', 'another floe-server took this database while this one did not answer: only one may use it');
       }
       clock.noteDatabase(beaten.databaseNow);
       tell('DATABASE_REFUSES', undefined);
@@ -47,10 +47,10 @@ function describe(trouble: ClockTrouble): string {
   const date = (at: number): string => new Date(at).toISOString().slice(0, 16).replace('T', ' ');
   switch (trouble.kind) {
     case 'AHEAD':
-      return `the clock of this server showed ${date(trouble.shown)} UTC, far beyond all that it showed before: it is not believed, and the server goes by ${date(trouble.used)} UTC and on. Set the clock right; if it is right, run: floe accept clock --reason "…"`;
+      return `the clock of this server showed ${date(trouble.shown)} UTC, far ahead of its earlier times: it is not trusted, and the server continues from ${date(trouble.used)} UTC. Correct the clock; if it is correct, run: floe accept clock --reason "…"`;
     case 'BEHIND':
-      return `the clock of this server showed ${date(trouble.shown)} UTC, but ${date(trouble.before)} UTC before that: one of both is wrong. Set the clock right; if it is right now, run: floe accept clock --reason "…"`;
+      return `the clock of this server showed ${date(trouble.shown)} UTC, but ${date(trouble.before)} UTC before that: one of the two is wrong. Correct the clock; if it is correct now, run: floe accept clock --reason "…"`;
     case 'DIFFERS':
-      return `the clock of this server showed ${date(trouble.shown)} UTC when that of its database showed ${date(trouble.database)} UTC: set both right; if this one is right and the other is to stay so, run: floe accept clock --reason "…"`;
+      return `the clock of this server showed ${date(trouble.shown)} UTC when that of its database showed ${date(trouble.database)} UTC: correct both; if this one is correct and the other shall stay as it is, run: floe accept clock --reason "…"`;
   }
 }

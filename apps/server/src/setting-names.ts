@@ -1,4 +1,4 @@
-/** How the settings are called in the NixOS module, which sets them as variables. A test holds this to the module. */
+/** The names of the settings in the NixOS module, which sets the variables. A test compares them with the module. */
 export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_REPOSITORY_URL', 'repository.url'],
   ['FLOE_REPOSITORY_BRANCH', 'repository.branch'],
@@ -32,8 +32,8 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * A message with each setting in it by the name that its reader used: `configuredBy` is "nixos" where the module wrote the
- * environment. Messages are written with the variables' names, and go through here where they leave the server.
+ * Rewrites the setting names in a message: `configuredBy` is "nixos" where the module wrote the environment. Messages are written
+ * with the variables' names, and pass through here when they leave the server.
  */
 export function nameSettings(message: string, configuredBy: string | undefined): string {
   if (configuredBy !== 'nixos') return message;

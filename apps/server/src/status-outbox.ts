@@ -3,10 +3,10 @@ import type { Clock, Logger, Wake } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { Config } from './config.ts';
 
-/** Without news, the outbox is looked at this often. */
+/** How often the outbox is checked without a hint. */
 const LOOK_MS = 30_000;
 
-/** Sends the commit statuses that are due, until `signal` aborts. Returns at once when no forge is configured. */
+/** Sends the due commit statuses, until `signal` aborts. Returns immediately when no forge is configured. */
 export async function postStatuses(
   store: Store,
   config: Config,

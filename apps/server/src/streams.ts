@@ -1,13 +1,13 @@
-/** Of one credential: a person has some tabs open. */
+/** Event streams per credential: a user has some tabs open. */
 const MAX_PER_CREDENTIAL = 20;
 const MAX_STREAMS = 500;
 
-/** Counts the event streams that are open. */
+/** Counts the open event streams. */
 export class StreamCount {
   readonly #open = new Map<string, number>();
   #total = 0;
 
-  /** What is returned ends the stream's count; a text: why there may be no more. */
+  /** Returns a function that ends the stream's count, or a text: why there may be no more. */
   open(secret: string): Disposable | string {
     const mine = this.#open.get(secret) ?? 0;
     if (mine >= MAX_PER_CREDENTIAL) return `${MAX_PER_CREDENTIAL} event streams of this credential are open: close one`;

@@ -3,9 +3,8 @@ import { verifySignature } from '@floe/runtime';
 import type { HostRow } from '@floe/store';
 
 /**
- * How far an agent's epoch may be above the stored one. A database that was restored is behind by what was told since:
- * one epoch per release or retry, so a million is decades of pushes. Beyond it, going on above it would only carry the
- * lie along, and near 2^53 there is nowhere to go on.
+ * How far an agent's epoch may be above the stored one. A restored database lacks the epochs since its backup: one per release or
+ * retry, so a million is decades of pushes. A higher epoch is false, and continuing above it would leave no room below 2^53.
  */
 export const MAX_EPOCH_JUMP = 1_000_000;
 export const EPOCH_TOO_FAR = 'EPOCH_TOO_FAR';
@@ -13,7 +12,7 @@ export const EPOCH_TOO_FAR = 'EPOCH_TOO_FAR';
 export type HelloVerdict =
   | { readonly kind: 'welcome' }
   | { readonly kind: 'refused'; readonly closeCode: number; readonly code: string; readonly message: string }
-  /** The host's key came from a second machine. */
+  /** A second machine uses the host's key. */
   | { readonly kind: 'cloned'; readonly closeCode: number; readonly code: string; readonly message: string };
 
 /** Whether a hello is admitted. Pure: the host's row and the nonce of the connection's challenge decide. */
@@ -56,7 +55,7 @@ export function judgeHello(hello: Hello, row: HostRow | undefined, nonce: string
       kind: 'cloned',
       closeCode: CLOSE_CODES.cloned,
       code: 'HOST_CLONED',
-      message: `the key of ${hello.host} was used by a second machine (a cloned disk, or a stolen key): both are shut out until an administrator enrols one again`,
+      message: `the key of ${hello.host} was used by a second machine (a cloned disk, or a stolen key): both are refused until an administrator enrols one again`,
     };
   }
   if (row.clonedAt !== undefined) {
@@ -71,7 +70,7 @@ export function judgeHello(hello: Hello, row: HostRow | undefined, nonce: string
       kind: 'refused',
       closeCode: CLOSE_CODES.unauthorized,
       code: EPOCH_TOO_FAR,
-      message: `the agent of ${hello.host} was told epoch ${hello.epoch} before, far beyond the last that is known here (${row.epoch}): by a stolen server key, or from another database; when that is mended, run on the machine: systemctl stop floe-agent, then: floe-agent forget epoch, then: systemctl start floe-agent`,
+      message: `the agent of ${hello.host} accepted epoch ${hello.epoch}, far above the last one of this server (${row.epoch}): by a stolen server key, or from another database; when that is fixed, run on the machine: systemctl stop floe-agent, then: floe-agent forget epoch, then: systemctl start floe-agent`,
     };
   }
   return { kind: 'welcome' };

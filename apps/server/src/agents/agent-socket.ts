@@ -4,21 +4,21 @@ import { CLOSE_CODES, type ServerMessage } from '@floe/protocol';
 import { background, TokenBucket, type Clock } from '@floe/runtime';
 import type { WebSocket } from 'ws';
 
-/** A socket that holds this much unsent data is closed: its reader is too slow or gone. */
+/** A socket with this much unsent data is closed: its reader is too slow or gone. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 /** How long the other side has to answer a close. */
 const CLOSE_GRACE_MS = 2_000;
-/** So many messages that were on their way are dropped while the socket closes; one that sends more is cut. */
+/** Number of messages that are dropped while the socket closes; a sender of more is cut off. */
 const MAX_LATE_MESSAGES = 64;
-/** Heartbeats are four a minute and side. A pong is a write that the other side may never read. */
+/** Heartbeats come four times a minute from each side. A pong is a write that the other side may never read. */
 const CONTROL_FRAMES = { burst: 30, perSecond: 1 } as const;
 
-/** Takes one frame; undefined: it was not text. The next one is read when it is done. */
+/** Handles one frame; undefined: it was not text. The next frame is read when it is done. */
 export type TakeFrame = (frame: string | undefined) => Promise<void>;
 
 /**
- * A WebSocket with bounds both ways: one message is handled at a time while nothing more is read, what waits to be sent is
- * bounded, silence ends it, and nothing is handled any more once it closes.
+ * A WebSocket with limits in both directions: one message is handled at a time, and no more is read meanwhile; unsent data is
+ * limited; a silent socket is closed; nothing is handled after it begins to close.
  */
 export class AgentSocket {
   /** Resolves with the close code when the socket is closed; never rejects. */
@@ -66,21 +66,21 @@ export class AgentSocket {
     return this.#closing.signal;
   }
 
-  /** From now on `take` gets the frames; `failed` is told what it threw. */
+  /** Passes frames to `take` from now on, and its errors to `failed`. */
   read(take: TakeFrame, failed: (error: unknown) => void): void {
     this.#take = take;
     this.#failed = failed;
   }
 
-  /** Notes that the other side was heard. */
+  /** Records that the other side sent something. */
   touch(): void {
     this.#silentBeats = 0;
   }
 
-  /** Called with every heartbeat: pings, and cuts a socket that was silent for three beats (it only looks alive). */
+  /** Called with every heartbeat: pings, and closes a socket that was silent for three beats. */
   beat(): void {
     if (!this.isOpen) return;
-    // While a message is handled nothing is read, so that its silence says nothing.
+    // Nothing is read while a message is handled, so silence means nothing then.
     if (!this.#isTaking) this.#silentBeats += 1;
     if (this.#silentBeats > 3) this.cut();
     else this.ping();
@@ -90,7 +90,7 @@ export class AgentSocket {
     if (this.#socket.readyState === this.#socket.OPEN) this.#socket.ping(undefined, false, () => undefined);
   }
 
-  /** Resolves with true when the other side answers a ping within `timeoutMs`: there is a program at the other end. */
+  /** Resolves to true when the other side answers a ping within `timeoutMs`. */
   async answersWithin(timeoutMs: number): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const answered = (): void => resolve(true);
@@ -119,11 +119,11 @@ export class AgentSocket {
     return true;
   }
 
-  /** Says why, then closes; cuts the connection when the other side does not answer the close in time. */
+  /** Sends the reason, then closes. Cuts the connection when the other side does not answer the close in time. */
   close(code: number, reason: string): void {
     if (!this.isOpen) return;
     this.#end();
-    // The answer to the close is to be read, though nothing else is handled.
+    // The answer to the close must be read, although nothing else is handled.
     this.#socket.resume();
     this.#socket.close(code, reason.slice(0, 100));
     const late = setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS);
@@ -141,7 +141,7 @@ export class AgentSocket {
     if (ms > 0) await delay(ms, undefined, { signal: this.closing }).catch(() => undefined);
   }
 
-  /** Closes, and reads nothing any more, when more than `bytes` come. Returns what lifts the limit. */
+  /** Closes the socket, and stops reading, when more than `bytes` arrive. Returns a function that lifts the limit. */
   limitBytes(raw: Duplex, bytes: number): () => void {
     let left = bytes;
     const count = (chunk: Buffer): void => {
@@ -172,7 +172,7 @@ export class AgentSocket {
     background(this.#takeAll(), this.#failed);
   }
 
-  /** What one packet held is taken one by one; then the socket is read again. */
+  /** The messages of one packet are handled one by one; then the socket is read again. */
   async #takeAll(): Promise<void> {
     this.#isTaking = true;
     try {

@@ -2,18 +2,18 @@ import type { HostName } from '@floe/model';
 import { TokenBucket, type Clock } from '@floe/runtime';
 import type { AgentSocket } from './agent-socket.ts';
 
-/** One host's messages. What is above is not refused but read later, so that nothing is lost. */
+/** Messages of one host. Those above the limit are read later and not refused, so that nothing is lost. */
 const HOST_MESSAGES = { burst: 400, perSecond: 40 } as const;
 /**
- * How often one host is admitted: each time is a transaction, and a look of the steering and of everyone who watches. One
- * that comes more often (an agent that crashes and is started again) waits; nothing adds up while it does.
+ * How often one host is admitted: each time costs a transaction, a steering pass, and an update of all watchers. A host that
+ * comes more often (an agent that crashes and is restarted) waits, and its waits do not add up.
  */
 const HOST_HELLOS = { burst: 20, perSecond: 0.5 } as const;
-/** A message costs one token, and one for each of these, in characters: a large one is more work. */
+/** A message costs one token, plus one for each of this many characters. */
 const CHARACTERS_PER_TOKEN = 4_096;
-/** Reports of one host that are not stored yet. */
+/** Unstored reports of one host. */
 const MAX_HELD_REPORTS = 64;
-/** Reports of all hosts that are not stored yet, in characters: they wait in memory while the database is away. */
+/** Unstored reports of all hosts, in characters: they wait in memory while the database does not answer. */
 const MAX_HELD_CHARACTERS = 64 * 1024 * 1024;
 
 interface Budget {
@@ -22,7 +22,7 @@ interface Budget {
   heldReports: number;
 }
 
-/** What hosts may cost the server: each by itself, and all together. */
+/** The limits of what hosts may cost the server, each and together. */
 export class HostBudgets {
   readonly #clock: Clock;
   readonly #budgets = new Map<HostName, Budget>();
@@ -33,7 +33,7 @@ export class HostBudgets {
     this.#clock = clock;
   }
 
-  /** Returns how long the host has to wait before its message is handled, in ms. A new connection does not make it younger. */
+  /** Returns how long the host must wait before its message is handled, in ms. A new connection does not reset it. */
   charge(host: HostName, characters: number): number {
     return this.#of(host).messages.charge(1 + Math.floor(characters / CHARACTERS_PER_TOKEN));
   }
@@ -59,7 +59,7 @@ export class HostBudgets {
     }
   }
 
-  /** A report is in memory until what is returned is called. */
+  /** Counts a report as in memory until the returned function is called. */
   holdReport(host: HostName, characters: number): () => void {
     const budget = this.#of(host);
     budget.heldReports += 1;
@@ -74,7 +74,7 @@ export class HostBudgets {
     };
   }
 
-  /** Hosts that are not connected, and owe nothing, need no budget. */
+  /** Hosts that are not connected and have no debt need no entry. */
   forgetIdle(isConnected: (host: HostName) => boolean): void {
     for (const [host, { messages, hellos, heldReports }] of this.#budgets)
       if (heldReports === 0 && messages.isFull && hellos.isFull && !isConnected(host)) this.#budgets.delete(host);

@@ -8,13 +8,13 @@ import type { HostBudgets } from './budgets.ts';
 import { WelcomedSession } from './session.ts';
 
 /**
- * So many hellos are looked at together, and so many of one address: strangers share the database with the API and the
- * hosts that are in. The turn goes round the addresses, and the hosts that they claim to be.
+ * Number of hellos that are judged at the same time, in all and per address: unauthenticated clients share the database with the
+ * API and the connected hosts. Addresses are served in turn, and so are the hosts that they claim to be.
  */
 const CONCURRENT_HELLOS = 16;
 const CONCURRENT_OF_ADDRESS = 8;
 
-/** What an agent that is refused cannot do, for {@link Troubles}. */
+/** The name of the work that fails for a refused agent, for {@link Troubles}. */
 const CONNECTING = 'connecting';
 
 export interface GreeterDeps {
@@ -23,19 +23,19 @@ export interface GreeterDeps {
   readonly budgets: HostBudgets;
   readonly troubles: Troubles;
   readonly newSessionId: () => string;
-  /** The host's key came from a second machine. */
+  /** A second machine uses the host's key. */
   readonly onClone: (host: HostName, message: string) => Promise<void>;
 }
 
-/** Somebody with a hello. */
+/** A client that sent a hello. */
 export interface Visitor {
   readonly wire: AgentSocket;
   readonly address: string;
   readonly nonce: string;
   readonly logger: Logger;
-  /** Its signature is a host's. */
+  /** Its signature matches a host's key. */
   readonly onKnown: () => void;
-  /** Gets the session in the moment in which its welcome was written; not called when the agent is refused or gone. */
+  /** Gets the session as soon as its welcome is written; not called when the agent is refused or disconnected. */
   readonly onWelcome: (session: WelcomedSession) => void;
 }
 
@@ -47,7 +47,7 @@ interface Guest extends Visitor {
 export class Greeter {
   readonly #deps: GreeterDeps;
   readonly #gate = new FairGate(CONCURRENT_HELLOS, CONCURRENT_OF_ADDRESS);
-  /** Those whose key is right and whose presence is being stored; one at a time for each host. */
+  /** Hellos with the right key whose presence is being stored; one at a time for each host. */
   readonly #guests = new Map<HostName, Set<Guest>>();
   readonly #turns = new Map<HostName, Promise<unknown>>();
 
@@ -59,7 +59,7 @@ export class Greeter {
     return [...this.#guests.values()].some((guests) => [...guests].some((guest) => guest.sessionId === sessionId));
   }
 
-  /** Ends those of the host that are on their way in. */
+  /** Ends the admissions of the host that are under way. */
   disconnect(host: HostName, closeCode: number, reason: string): void {
     for (const { wire } of this.#guests.get(host) ?? []) wire.close(closeCode, reason);
   }
@@ -71,7 +71,7 @@ export class Greeter {
     visitor.onKnown();
     const guest: Guest = { ...visitor, sessionId: this.#deps.newSessionId() };
     const guests = this.#guests.get(hello.host) ?? new Set();
-    // However often a host comes, one of it waits: the newest.
+    // However often a host connects, only its newest connection waits.
     for (const older of guests) older.wire.close(CLOSE_CODES.replaced, 'replaced');
     this.#guests.set(hello.host, guests.add(guest));
     try {
@@ -97,7 +97,7 @@ export class Greeter {
     return undefined;
   }
 
-  /** Two of one host are stored in the order in which they are admitted: the row names the session that is really there. */
+  /** Two admissions of one host are stored in order, so that the row names the session that is connected. */
   async #inTurn(host: HostName, work: () => Promise<void>): Promise<void> {
     const before = this.#turns.get(host) ?? Promise.resolve();
     const turn = before.then(work, work);
@@ -126,7 +126,7 @@ export class Greeter {
       at: clock.now(),
     });
     await this.#recoverQuarantine(hello, row);
-    // Revoked, enrolled again or shut out since it was judged.
+    // Revoked, enrolled again or marked as cloned since it was judged.
     const verdict = judgeHello(hello, connected, nonce);
     if (verdict.kind !== 'welcome') {
       wire.send({ type: 'refusal', code: verdict.code, message: verdict.message });
@@ -145,9 +145,9 @@ export class Greeter {
     logger.info('agent connected', { host: hello.host, agentVersion: hello.agentVersion, state: hello.state });
   }
 
-  /** A restored database may have forgotten that the host put this toplevel back: the host's own word brings it back. */
+  /** A restored database may lack the host's quarantine of this toplevel: the hello restores it. */
   async #recoverQuarantine(hello: Hello, row: HostRow): Promise<void> {
     if (hello.state !== 'ROLLED_BACK' || hello.toplevel === null || hello.reportSeq <= row.reportSeq) return;
-    await this.#deps.store.hosts.quarantine(hello.host, hello.toplevel, 'the host says that it put this system back', this.#deps.clock.now());
+    await this.#deps.store.hosts.quarantine(hello.host, hello.toplevel, 'the host reports that it rolled this system back', this.#deps.clock.now());
   }
 }

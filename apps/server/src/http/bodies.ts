@@ -6,17 +6,17 @@ import { bodyLimit } from 'hono/body-limit';
 import { createMiddleware } from 'hono/factory';
 import { refuse, RequestBrokenOff } from '../http-error.ts';
 
-/** A body that is being read, or was and is not judged yet. */
+/** A body that is being read, or was read and is not judged yet. */
 export interface HeldBody extends Disposable {
-  /** Resolves when it had to make room. */
+  /** Resolves when it was evicted. */
   readonly evicted: Promise<'evicted'>;
-  /** Counts more bytes. False when this body had to make room. */
+  /** Counts more bytes. False when this body was evicted. */
   grow(bytes: number): boolean;
 }
 
 /**
- * How many bytes of bodies whose sender is not known the server holds at a time. When they are too many the largest body
- * makes room: whoever sends little, as forges and agents do, passes those who want to fill the memory.
+ * How many bytes of bodies of unknown senders the server holds at a time. When they are too many the largest body is evicted, so
+ * that senders of little, such as forges and agents, get past those who try to fill the memory.
  */
 export class BodyBudget {
   readonly #limit: number;
@@ -62,16 +62,16 @@ export class BodyBudget {
   }
 }
 
-/** What a body costs at least while it is read. */
+/** The minimum cost of a body while it is read. */
 const FIRST_BYTES = 2 * 1024;
 
 type ReadBody = { readonly kind: 'read'; readonly bytes: Uint8Array<ArrayBuffer> } | { readonly kind: 'too-large' } | { readonly kind: 'evicted' };
 
 async function read(c: Context, maxBytes: number, held: HeldBody): Promise<ReadBody> {
-  // A length that is announced is judged before anything is read.
+  // An announced length is judged before anything is read.
   if (Number(c.req.header('content-length') ?? 0) > maxBytes) return { kind: 'too-large' };
   const pieces = piecesOf(c);
-  // One buffer that grows: a body in chunks of a byte each would cost some hundred times its length as a list of them.
+  // One buffer that grows: a body in chunks of a byte each would take some hundred times its length as a list of them.
   let buffer = new Uint8Array(Math.min(maxBytes, FIRST_BYTES));
   let size = 0;
   let refusal: 'too-large' | 'evicted' | undefined = held.grow(buffer.length) ? undefined : 'evicted';
@@ -95,7 +95,7 @@ async function read(c: Context, maxBytes: number, held: HeldBody): Promise<ReadB
   return refusal === undefined ? { kind: 'read', bytes: buffer.subarray(0, size) } : { kind: refusal };
 }
 
-/** Gives each piece of the body to `take` until there is none, until it says no, or until the body has to make room. */
+/** Passes each chunk of the body to `take`, until the end, until it returns false, or until the body is evicted. */
 type Pieces = (take: (piece: Uint8Array) => boolean, evicted: HeldBody['evicted']) => Promise<'evicted' | undefined>;
 
 function piecesOf(c: Context): Pieces {
@@ -103,7 +103,7 @@ function piecesOf(c: Context): Pieces {
   return incoming === undefined ? webPieces(c.req.raw.body) : nodePieces(incoming);
 }
 
-/** Straight from Node: a web stream between would queue some hundred bytes for each piece. */
+/** Directly from Node: a web stream would queue some hundred bytes for each chunk. */
 function nodePieces(incoming: IncomingMessage): Pieces {
   return async (take, evicted) =>
     await new Promise((resolve, reject) => {
@@ -140,14 +140,14 @@ function webPieces(body: ReadableStream<Uint8Array> | null): Pieces {
 }
 
 /**
- * Reads the body of a request whose sender nobody knows yet, within its own bound and that of all such bodies, and keeps it
- * counted until the request is answered. What reads the body after this gets the bytes that were read.
+ * Reads the body of a request of an unknown sender, within its own limit and that of all such bodies, and keeps it counted until
+ * the request is answered. Later readers of the body get these bytes.
  */
 export function strangersBody(maxBytes: number, budget: BodyBudget) {
   return createMiddleware(async (c, next) => {
     using held = budget.hold();
     const body = await read(c, maxBytes, held);
-    // The rest is thrown away by the adaptor for a moment, so that a client that is still sending gets the answer.
+    // The adaptor discards the rest for a moment, so that a client that is still sending gets the answer.
     if (body.kind === 'too-large') return refuse(c, 413, 'BODY_TOO_LARGE', `the body is larger than ${maxBytes} bytes`);
     if (body.kind === 'evicted') {
       c.header('retry-after', '10');
@@ -161,7 +161,7 @@ export function strangersBody(maxBytes: number, budget: BodyBudget) {
 
 const MAX_MEMBERS_BYTES = 64 * 1024;
 
-/** The bound on a body of somebody who showed a credential. */
+/** The limit of an authenticated client's body. */
 export const membersBody = bodyLimit({
   maxSize: MAX_MEMBERS_BYTES,
   onError: (c) => refuse(c, 413, 'BODY_TOO_LARGE', `the body is larger than ${MAX_MEMBERS_BYTES} bytes`),

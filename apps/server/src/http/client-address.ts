@@ -3,10 +3,10 @@ import type { HttpBindings } from '@hono/node-server';
 import { addressGroup } from '@floe/runtime';
 import type { Context } from 'hono';
 
-/** Proxies that a request may have come through. What a longer header says is not believed. */
+/** Maximum number of proxies in a row. Further entries of a header are not trusted. */
 const MAX_HOPS = 8;
 
-/** Who asks, as {@link addressGroup} groups them. */
+/** The client's address, grouped by {@link addressGroup}. */
 export interface ClientAddresses {
   /** `peer` is the other end of the connection, `forwarded` its X-Forwarded-For. */
   of(peer: string | undefined, forwarded: string | undefined): string;
@@ -14,9 +14,9 @@ export interface ClientAddresses {
 }
 
 /**
- * Who asks is the other end of the connection. Where the operator says that this is a proxy, it is whom the proxy names
- * last, and so on through all proxies that are trusted. From anybody else the header is only a claim: programs on this
- * machine too, such as builds of foreign code, come from the loopback.
+ * The client is the other end of the connection. If the operator trusts it as a proxy, the client is the last address that the
+ * proxy names, and so on through all trusted proxies. From any other peer the header is only a claim: programs on this machine,
+ * such as untrusted builds, connect from the loopback, too.
  */
 export function trustProxies(proxies: readonly string[]): ClientAddresses {
   const trusted = new BlockList();
@@ -35,7 +35,7 @@ export function trustProxies(proxies: readonly string[]): ClientAddresses {
     for (let hop = 0; hop < MAX_HOPS && isTrusted(address); hop += 1) {
       const comma = rest.lastIndexOf(',');
       const named = bare(rest.slice(comma + 1).trim());
-      // No address: the last one that is known stays, which is a proxy's.
+      // Not an address: the last known one counts, which is a proxy's.
       if (isIP(named) === 0) break;
       address = named;
       if (comma === -1) break;
@@ -49,7 +49,7 @@ export function trustProxies(proxies: readonly string[]): ClientAddresses {
   };
 }
 
-/** Of an IPv4 address that an IPv6 socket sees, the address itself. */
+/** For an IPv4 address seen by an IPv6 socket: the IPv4 address. */
 function bare(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
 }

@@ -3,11 +3,11 @@ import type { Socket } from 'node:net';
 import { addressGroup, Crowd } from '@floe/runtime';
 
 export interface ConnectionLimits {
-  /** So many connections may be open without a request; one more, and the oldest of the busiest address is cut. */
+  /** Maximum number of connections without a request. Beyond it the oldest of the busiest address is cut. */
   readonly maxWaiting: number;
-  /** How often answers that are being sent are looked at. */
+  /** Interval of the checks of answers that are being sent. */
   readonly lookMs: number;
-  /** An answer that waits for its reader has to move by this much from look to look. */
+  /** A waiting answer must progress by this much from check to check. */
   readonly minProgressBytes: number;
 }
 
@@ -15,13 +15,13 @@ export interface ConnectionLimits {
 const LIMITS: ConnectionLimits = { maxWaiting: 2_000, lookMs: 15_000, minProgressBytes: 15 * 1024 };
 
 export interface ConnectionWatch extends Disposable {
-  /** Cuts answers that did not move since the last look. @uncalled Tests look at times of their own. */
+  /** Cuts answers without progress since the last check. @uncalled Tests check at times of their own. */
   look(): void;
 }
 
 /**
- * Bounds what a connection costs while it does nothing: those without a request are a crowd with a limit, and an answer
- * that nobody reads is cut. It holds for every route, so that none has to think of it.
+ * Limits the cost of idle connections: those without a request are limited in number, and an answer that nobody reads is cut. It
+ * holds for every route.
  */
 export function watchConnections(server: Server, limits: ConnectionLimits = LIMITS): ConnectionWatch {
   const waiting = new Crowd<Socket>(limits.maxWaiting);
@@ -43,7 +43,7 @@ export function watchConnections(server: Server, limits: ConnectionLimits = LIMI
       wait(socket);
     });
   });
-  // From then on it is the hub's.
+  // From then on the hub handles it.
   server.on('upgrade', ({ socket }: IncomingMessage) => waiting.leave(socket));
 
   function look(): void {
@@ -51,7 +51,7 @@ export function watchConnections(server: Server, limits: ConnectionLimits = LIMI
       const { socket } = response;
       if (socket === null) continue;
       const now = sendingOf(socket);
-      // The same write is on its way as before: what is left of it tells how far it came.
+      // The same write is still under way: what is left of it shows its progress.
       const progress = now.written === before.written ? before.queued - now.queued : now.written - before.written;
       if (socket.writableLength > 0 && before.queued > 0 && progress < limits.minProgressBytes) socket.destroy();
       answering.set(response, now);
@@ -63,14 +63,14 @@ export function watchConnections(server: Server, limits: ConnectionLimits = LIMI
 }
 
 interface Sending {
-  /** Bytes of writes that are done. */
+  /** Bytes of finished writes. */
   readonly written: number;
-  /** Bytes of the one that is being done that the system has not taken. */
+  /** Bytes of the current write that the system has not accepted yet. */
   readonly queued: number;
 }
 
 function sendingOf(socket: Socket): Sending {
-  // An answer in one piece is one write, however long it takes. That Node's own timeouts look here is all that it says of it.
+  // An answer in one piece is a single write, however long it takes. Node's own timeout checks show whether it progresses.
   const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly writeQueueSize?: number } | null };
   return { written: socket.bytesWritten - socket.writableLength, queued: handle?.writeQueueSize ?? 0 };
 }

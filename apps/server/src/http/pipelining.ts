@@ -5,14 +5,14 @@ import type { Duplex } from 'node:stream';
 const MAX_IN_FLIGHT = 8;
 
 /**
- * Cuts a connection that sends request upon request without waiting for answers: Node hands over all that one read has,
- * hundreds of them, and each would be worked on at once.
+ * Cuts a connection that sends many requests without waiting for answers: Node passes on all requests of one read, hundreds of
+ * them, and all would be processed at the same time.
  */
 export function boundPipelining(listener: RequestListener): RequestListener {
   const inFlight = new WeakMap<Duplex, number>();
   return (request: IncomingMessage, response) => {
     const { socket } = request;
-    // What was read together with the one that was too many still comes.
+    // Requests that were read together with the excess one still arrive.
     if (socket.destroyed) return;
     const count = (inFlight.get(socket) ?? 0) + 1;
     if (count > MAX_IN_FLIGHT) {

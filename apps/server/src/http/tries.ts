@@ -1,9 +1,9 @@
 import { TokenBucket, type Clock, type Rate } from '@floe/runtime';
 
-/** Addresses that are remembered; who was not here for the longest time is forgotten first. */
+/** Number of addresses that are remembered; the least recent one is forgotten first. */
 const MAX_ADDRESSES = 10_000;
 
-/** How often one address may try something that is guessed by trying. */
+/** Limits how often one address may try to guess a secret. */
 export class Tries {
   readonly #rate: Rate;
   readonly #clock: Pick<Clock, 'monotonic'>;
@@ -24,7 +24,7 @@ export class Tries {
     return bucket.tryTake();
   }
 
-  /** Gives back a try that was none: it succeeded. */
+  /** Returns a try that succeeded, and so does not count. */
   giveBack(address: string): void {
     this.#buckets.get(address)?.charge(-1);
   }

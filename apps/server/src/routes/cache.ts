@@ -6,11 +6,11 @@ import type { HttpBindings } from '@hono/node-server';
 import { Hono, type Context } from 'hono';
 import { trustProxies, type ClientAddresses } from '../http/client-address.ts';
 
-/** So many downloads at a time; one more, and the oldest of the busiest address is cut: Nix goes on where it stopped. */
+/** Maximum number of downloads. Beyond it the oldest of the busiest address is cut: Nix resumes. */
 const MAX_DOWNLOADS = 512;
 const CHUNK_BYTES = 64 * 1024;
 
-// Names that `nix copy` writes (nixos.org, "Binary cache"): nothing else in the folder is served.
+// Names that `nix copy` writes (nixos.org, "Binary cache"); no other file is served.
 const SERVED = /^(nix-cache-info|[0-9a-z]{32}\.narinfo|nar\/[0-9a-z]{52}\.nar(\.(zst|xz))?)$/;
 
 interface Download {
@@ -18,8 +18,8 @@ interface Download {
 }
 
 /**
- * The embedded default's binary cache: the folder that the builder publishes to, over HTTP. Public by design: what is
- * signed may be read by who knows its hash; secrets never belong into the Nix store.
+ * Serves the folder to which the builder publishes, as a Nix binary cache. Public by design: whoever knows a hash may read the
+ * path; secrets do not belong into the Nix store.
  */
 export function cacheRoutes(
   dir: string,
@@ -61,21 +61,21 @@ export function cacheRoutes(
   return app;
 }
 
-/** A link, a folder, a pipe or a device in the place of a file is not there; a link in the place of its folder neither. */
+/** A link, a folder, a pipe or a device in place of a file counts as missing; so does a link in place of its folder. */
 async function openRegular(path: string): Promise<FileHandle | undefined> {
   try {
     if (!(await lstat(dirname(path))).isDirectory()) return undefined;
-    // A pipe would be waited for.
+    // Opening a pipe would block.
     const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     if ((await file.stat()).isFile()) return file;
     await file.close();
   } catch {
-    // Not there, or not to be read.
+    // Missing, or not readable.
   }
   return undefined;
 }
 
-/** The bytes from `start` to `end`, both included. The file is closed in the end, whoever ends it. */
+/** The bytes from `start` to `end`, both included. The file is closed at the end, whoever ends it. */
 function stream(
   c: Context<{ Bindings: Partial<HttpBindings> }>,
   file: FileHandle,
@@ -95,7 +95,7 @@ function stream(
   }
   outgoing?.once('close', finish);
   downloads.join(download, address)?.cut();
-  // It went while the file was opened: its end was told before anybody listened.
+  // The client disconnected while the file was opened, before anything listened.
   if (outgoing?.destroyed === true) finish();
   return new ReadableStream<Uint8Array>(
     {
@@ -103,7 +103,7 @@ function stream(
         const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, end - at + 1));
         const { bytesRead } = isOver ? { bytesRead: 0 } : await file.read(buffer, 0, buffer.length, at);
         at += bytesRead;
-        // A file that became shorter: the announced length is not kept, and the connection has to tell so.
+        // The file became shorter: the announced length cannot be sent, so the connection is cut.
         if (bytesRead === 0) controller.error(new Error('the file ended early'));
         else controller.enqueue(buffer.subarray(0, bytesRead));
         if (bytesRead > 0 && at <= end) return;

@@ -11,7 +11,7 @@ import { orRefuse } from './validation.ts';
 
 const SignIn = v.strictObject({ token: v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(200)) });
 const MAX_BODY_BYTES = 4 * 1024;
-/** Of one address. */
+/** Sign-ins per address. */
 const SIGN_INS = { burst: 10, perSecond: 0.2 } as const;
 
 export interface SessionDeps {

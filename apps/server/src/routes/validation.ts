@@ -3,11 +3,11 @@ import { foreign, prose } from '@floe/protocol';
 import * as v from 'valibot';
 import { refuse } from '../http-error.ts';
 
-/** Why a person does something: kept in the audit log. */
+/** An administrator's reason, kept in the audit log. */
 export const ReasonText = v.pipe(prose(500), v.trim(), v.minLength(1, 'give a reason'));
 export const Reason = foreign(v.strictObject({ reason: ReasonText }));
 
-/** For `sValidator`: a request of the wrong form is answered 400, with its problem named. */
+/** For `sValidator`: answers an invalid request with 400 and names the problem. */
 export function orRefuse(
   result: { readonly success: boolean; readonly error?: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[] },
   c: Context,
