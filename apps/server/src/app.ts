@@ -1,7 +1,7 @@
 import type { ServerNotice } from '@floe/protocol';
 import type { Logger } from '@floe/runtime';
 import { Hono } from 'hono';
-import { createAuth } from './auth.ts';
+import { createAuth, type AuthDeps } from './auth.ts';
 import { answerError, refuse } from './http-error.ts';
 import { BodyBudget } from './http/bodies.ts';
 import type { ClientAddresses } from './http/client-address.ts';
@@ -16,7 +16,8 @@ import { webhookRoutes, type WebhookDeps } from './routes/webhooks.ts';
 
 type Made = 'auth' | 'bodies';
 
-export interface AppDeps extends Omit<EnrolmentDeps, Made>, Omit<DecisionDeps, Made>, Omit<FleetRouteDeps, Made>, Omit<ServerRouteDeps, Made> {
+interface OwnDeps {
+  readonly store: { readonly tokens: AuthDeps['tokens'] };
   readonly logger: Logger;
   /** Where people reach the page. */
   readonly publicUrl: string;
@@ -30,6 +31,9 @@ export interface AppDeps extends Omit<EnrolmentDeps, Made>, Omit<DecisionDeps, M
   readonly notReady: () => Promise<readonly string[]>;
   readonly notices: () => readonly ServerNotice[];
 }
+
+/** All that the routes ask for together. */
+export type AppDeps = OwnDeps & Omit<EnrolmentDeps & DecisionDeps & FleetRouteDeps & ServerRouteDeps, Made>;
 
 /** Deliveries whose signature is not judged yet, of all senders: two as large as GitHub sends any. */
 const WEBHOOK_BYTES = 64 * 1024 * 1024;

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { FairGate, Gate, type Clock } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { StorePart } from '@floe/store';
 import type { Context, MiddlewareHandler } from 'hono';
 import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
 import { createMiddleware } from 'hono/factory';
@@ -45,7 +45,7 @@ export interface Auth {
 }
 
 export interface AuthDeps {
-  readonly tokens: Pick<Store['tokens'], 'findApiToken' | 'findSession' | 'createSession' | 'endSession'>;
+  readonly tokens: StorePart<{ tokens: 'findApiToken' | 'findSession' | 'createSession' | 'endSession' }>['tokens'];
   readonly clock: Clock;
   /** Where the page is. */
   readonly publicUrl: string;

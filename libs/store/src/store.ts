@@ -56,6 +56,11 @@ export interface Store extends AsyncDisposable {
   readonly hints: HintChannel;
 }
 
+/** The part of the store that has these methods: `StorePart<{ hosts: 'get' | 'forget'; audit: 'append' }>`. */
+export type StorePart<Methods extends { readonly [Group in keyof Store]?: keyof Store[Group] }> = {
+  readonly [Group in keyof Methods & keyof Store]: Pick<Store[Group], Methods[Group] & keyof Store[Group]>;
+};
+
 /** "Look there again." May be lost, repeated or reordered: polling is the truth. */
 export type Hint =
   | { readonly topic: 'repository'; readonly id: string }

@@ -1,7 +1,7 @@
 import { isEndedRevision, type HostName as HostNameBrand } from '@floe/model';
 import { HostName } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
-import type { HostRow, Repository, Store } from '@floe/store';
+import type { HostRow, Repository, StorePart } from '@floe/store';
 import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
 import * as v from 'valibot';
@@ -15,7 +15,12 @@ const Host = v.object({ host: HostName });
 
 export interface DecisionDeps {
   readonly auth: Auth;
-  readonly store: Store;
+  readonly store: StorePart<{
+    hosts: 'get' | 'fleet' | 'clearCloned' | 'retry' | 'forget';
+    revisions: 'newest' | 'newestPublished' | 'evaluations';
+    tokens: 'voidEnrolmentTokens';
+    audit: 'append';
+  }>;
   readonly repository: Repository;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -11,7 +11,7 @@ import {
 } from '@floe/protocol';
 import type { StatementLog } from '@floe/pipeline';
 import type { Clock, Logger, Signer } from '@floe/runtime';
-import type { Repository, Store } from '@floe/store';
+import type { Repository, StorePart } from '@floe/store';
 import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
 import * as v from 'valibot';
@@ -32,10 +32,14 @@ export interface EnrolmentDeps {
   readonly auth: Auth;
   readonly bodies: BodyBudget;
   readonly addresses: ClientAddresses;
-  readonly store: Store;
+  readonly store: StorePart<{
+    hosts: 'get' | 'enrol' | 'revoke';
+    tokens: 'createEnrolmentToken' | 'consumeEnrolmentToken' | 'voidEnrolmentTokens';
+    audit: 'append';
+  }>;
   readonly repository: Repository;
-  readonly statements: StatementLog;
-  readonly hub: AgentHub;
+  readonly statements: Pick<StatementLog, 'appendEnrolment' | 'appendRevocation'>;
+  readonly hub: Pick<AgentHub, 'disconnect'>;
   readonly serverSigner: Signer;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -3,7 +3,7 @@ import type { SSEStreamingApi } from 'hono/streaming';
 import type { FleetFeed } from '../feed.ts';
 
 export interface FleetEventsDeps {
-  readonly feed: FleetFeed;
+  readonly feed: Pick<FleetFeed, 'subscribe'>;
   readonly snapshot: () => Promise<FleetView>;
   /** Whether the reader may still see this: asked again and again. */
   readonly isAllowed: () => Promise<boolean>;

@@ -2,7 +2,7 @@ import type { HttpBindings } from '@hono/node-server';
 import { isEndedRevision, type RevisionState } from '@floe/model';
 import { CommitSha, Counter, foreign, HostName, type EvaluateAccepted, type ReportLogView, type ReportView } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
-import type { Repository, Store } from '@floe/store';
+import type { Repository, StorePart } from '@floe/store';
 import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
 import { streamSSE } from 'hono/streaming';
@@ -37,10 +37,17 @@ const Accept = foreign(v.strictObject({ commit: CommitSha, reason: ReasonText })
 
 export interface FleetRouteDeps {
   readonly auth: Auth;
-  readonly store: Store;
+  readonly store: StorePart<{
+    hosts: 'get';
+    reports: 'list' | 'log';
+    releases: 'commitsOf';
+    revisions: 'byShaPrefix' | 'newest' | 'reopen';
+    repositories: 'get' | 'wake' | 'allow';
+    audit: 'append';
+  }>;
   readonly repository: Repository;
-  readonly reader: FleetReader;
-  readonly feed: FleetFeed;
+  readonly reader: Pick<FleetReader, 'fleet' | 'host' | 'revisions' | 'revision'>;
+  readonly feed: Pick<FleetFeed, 'subscribe'>;
   readonly clock: Clock;
 }
 

@@ -1,6 +1,6 @@
 import type { ClockAccepted } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { StorePart } from '@floe/store';
 import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
 import type { Auth, AuthEnv } from '../auth.ts';
@@ -10,7 +10,7 @@ import { orRefuse, Reason } from './validation.ts';
 
 export interface ServerRouteDeps {
   readonly auth: Auth;
-  readonly store: Store;
+  readonly store: StorePart<{ audit: 'append' }>;
   readonly clock: Clock;
   /** The machine's clock is right, whatever it showed before. Undefined: nobody doubts it. */
   readonly acceptClock: () => Promise<ClockAccepted | undefined>;

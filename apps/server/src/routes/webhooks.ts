@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { judgeGithubHeaders, parseGithubWebhook } from '@floe/forge';
 import { withoutTrailingSlashes, type Clock, type Logger, type SecretSource } from '@floe/runtime';
-import type { Repository, Store } from '@floe/store';
+import type { Repository, StorePart } from '@floe/store';
 import { Hono } from 'hono';
 import { createMiddleware } from 'hono/factory';
 import { strangersBody, type BodyBudget } from '../http/bodies.ts';
@@ -11,7 +11,7 @@ import { refuse } from '../http-error.ts';
 const MAX_BODY_BYTES = 25 * 1024 * 1024;
 
 export interface WebhookDeps {
-  readonly store: Store;
+  readonly store: StorePart<{ deliveries: 'record' }>;
   readonly repository: Repository;
   readonly secrets: readonly SecretSource[];
   readonly nameSettings: (message: string) => string;

@@ -1,0 +1,141 @@
+import type { FleetEvent } from '@floe/protocol';
+import { generateKeyPem, signerFromPem, silentLogger, systemClock } from '@floe/runtime';
+import type { AuditEntry, Repository, Store } from '@floe/store';
+import { fleetView } from '@floe/views/fixtures';
+import type { Hono } from 'hono';
+import { createApp, type AppDeps } from '../app.ts';
+import { trustProxies } from '../http/client-address.ts';
+
+/** Some methods of some groups of the store. */
+export type FakeStore = { readonly [Group in keyof Store]?: Partial<Store[Group]> };
+
+export interface FakeAppOptions extends Omit<Partial<AppDeps>, 'store' | 'reader'> {
+  readonly store?: FakeStore;
+  readonly reader?: Partial<AppDeps['reader']>;
+}
+
+export interface FakeApp {
+  readonly app: Hono;
+  /** What was asked of the store, in order: `hosts.get`. */
+  readonly calls: readonly string[];
+  /** What was written to the audit log. */
+  readonly audit: readonly AuditEntry[];
+  /** Hosts that are to be looked at again. */
+  readonly changed: readonly string[];
+  /** Hosts whose connection was ended, with the reason. */
+  readonly disconnected: readonly string[];
+  /** Asks as the holder of the token, unless `headers` say otherwise. */
+  readonly ask: (method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>) => Promise<Answer>;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  /** Of the error, where the answer is one. */
+  readonly code: string | undefined;
+  readonly message: string | undefined;
+  readonly body: unknown;
+}
+
+export const FAKE_TOKEN = 'the-token';
+export const FAKE_REPOSITORY: Repository = {
+  id: 'repository',
+  url: 'https://forge.example/fleet.git',
+  branch: 'main',
+  ref: 'refs/heads/main',
+  sequence: 7,
+  hintCount: 0,
+};
+
+/** The app itself over a store that answers what a test says; whatever else is asked of it fails the test. */
+export function fakeApp(options: FakeAppOptions = {}): FakeApp {
+  const calls: string[] = [];
+  const audit: AuditEntry[] = [];
+  const changed: string[] = [];
+  const disconnected: string[] = [];
+  const store = notedStore(calls, {
+    ...options.store,
+    audit: { append: async (entry) => void (await Promise.resolve(audit.push(entry))), ...options.store?.audit },
+    tokens: { findApiToken: async (token) => await Promise.resolve(token === FAKE_TOKEN ? { name: 'ada' } : undefined), ...options.store?.tokens },
+  });
+  const addresses = trustProxies([]);
+  const fleet = fleetView();
+  const { reader, ...rest } = options;
+  const app = createApp({
+    repository: FAKE_REPOSITORY,
+    feed: { subscribe: (_listener: (event: FleetEvent | 'anew') => void) => ({ [Symbol.dispose]: () => undefined }) },
+    clock: systemClock,
+    logger: silentLogger,
+    statements: { appendEnrolment: async () => await Promise.resolve(), appendRevocation: async () => await Promise.resolve() },
+    hub: { disconnect: (host, _code, reason) => void disconnected.push(`${host}: ${reason}`) },
+    serverSigner: signerFromPem('server-1', generateKeyPem()),
+    trust: { serverUrl: 'http://localhost', releaseKeys: [], serverKeys: [], substituter: 'http://localhost/cache', cachePublicKeys: [] },
+    onHostChanged: (host) => void changed.push(host),
+    publicUrl: 'http://localhost',
+    // Without a port there is no other end of a connection.
+    addresses: { ...addresses, ofRequest: (c) => c.req.header('x-forwarded-for') ?? '192.0.2.1' },
+    webhooks: {
+      store,
+      repository: FAKE_REPOSITORY,
+      secrets: [],
+      nameSettings: (message) => message,
+      clock: systemClock,
+      logger: silentLogger,
+      githubRepository: undefined,
+    },
+    cacheDir: undefined,
+    dashboardDir: '/nowhere',
+    notReady: async () => await Promise.resolve([]),
+    notices: () => [],
+    acceptClock: async () => await Promise.resolve(undefined),
+    ...rest,
+    store,
+    reader: {
+      fleet: async () => await Promise.resolve(fleet),
+      host: async (host) => await Promise.resolve(fleet.hosts.find((each) => each.host === host)),
+      revisions: async () => await Promise.resolve([]),
+      revision: async () => await Promise.resolve(undefined),
+      ...reader,
+    },
+  });
+  return {
+    app,
+    calls,
+    audit,
+    changed,
+    disconnected,
+    async ask(method, path, body, headers = {}) {
+      const request = {
+        method,
+        headers: { authorization: `Bearer ${FAKE_TOKEN}`, 'content-type': 'application/json', ...headers },
+        ...(body === undefined || method === 'GET' ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      };
+      const response = await app.request(path, request);
+      const text = await response.text();
+      const parsed: unknown = response.headers.get('content-type')?.startsWith('application/json') === true ? JSON.parse(text) : text;
+      const error = (parsed as { error?: { code: string; message: string } } | null)?.error;
+      return { status: response.status, headers: response.headers, code: error?.code, message: error?.message, body: parsed };
+    },
+  };
+}
+
+function notedStore(calls: string[], fakes: FakeStore): Store {
+  return new Proxy({} as Store, {
+    get(_target, group: string) {
+      const methods = fakes[group as keyof FakeStore] as Readonly<Record<string, (...args: readonly unknown[]) => unknown>> | undefined;
+      return new Proxy(
+        {},
+        {
+          get:
+            (_methods, name: string) =>
+            (...args: readonly unknown[]) => {
+              calls.push(`${group}.${name}`);
+              const method = methods?.[name];
+              if (method === undefined) throw new Error(`the test does not say what ${group}.${name} answers`);
+              return method(...args);
+            },
+        },
+      );
+    },
+  });
+}
