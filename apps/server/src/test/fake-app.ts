@@ -1,4 +1,3 @@
-import type { FleetEvent } from '@floe/protocol';
 import { generateKeyPem, signerFromPem, silentLogger, systemClock } from '@floe/runtime';
 import type { AuditEntry, Repository, Store } from '@floe/store';
 import { fleetView } from '@floe/views/fixtures';
@@ -63,7 +62,7 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
   const { reader, ...rest } = options;
   const app = createApp({
     repository: FAKE_REPOSITORY,
-    feed: { subscribe: (_listener: (event: FleetEvent | 'anew') => void) => ({ [Symbol.dispose]: () => undefined }) },
+    feed: { subscribe: () => ({ [Symbol.dispose]: () => undefined }) },
     clock: systemClock,
     logger: silentLogger,
     statements: { appendEnrolment: async () => await Promise.resolve(), appendRevocation: async () => await Promise.resolve() },
@@ -84,7 +83,8 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
       githubRepository: undefined,
     },
     cacheDir: undefined,
-    dashboardDir: '/nowhere',
+    // Any folder without a page.
+    dashboardDir: import.meta.dirname,
     notReady: async () => await Promise.resolve([]),
     notices: () => [],
     acceptClock: async () => await Promise.resolve(undefined),
