@@ -108,7 +108,8 @@ export class Announcer {
         feed.keepHosts((host) => there.has(host) || (hosts !== 'all' && !hosts.has(host as HostName)));
       },
     );
-    const wanted: { readonly subject: string; readonly status: WantedStatus }[] = [];
+    // By what they are about, so that trouble with one is noted there, and ends when all of it went well.
+    const wanted: { readonly subject: string; readonly statuses: readonly WantedStatus[] }[] = [];
     const told = new Map<string, string>();
     await troubles.each(
       'showing it',
@@ -117,7 +118,7 @@ export class Announcer {
       async ({ revision, newer, key }) => {
         const standing = await this.#settleRollout(await reader.standing(snapshot, revision));
         if (revision.sha !== snapshot.repository.held?.commit)
-          wanted.push(...this.#statusesOf(standing, newer).map((status) => ({ subject: `revision ${revision.id}`, status })));
+          wanted.push({ subject: `revision ${revision.id}`, statuses: this.#statusesOf(standing, newer) });
         if (newer.length === 0) feed.show({ type: 'revision', revision: viewStanding(standing) });
         told.set(revision.id, key);
       },
@@ -125,14 +126,14 @@ export class Announcer {
     const { held } = snapshot.repository;
     if (held !== undefined) {
       const status = this.#status(held.commit, 'floe/evaluate', { state: 'error', description: `held: ${held.reason}` });
-      wanted.push({ subject: 'server: held', status });
+      wanted.push({ subject: 'server: held', statuses: [status] });
     }
     if (this.#deps.hasForge) {
       await troubles.together(
         'putting its status',
         wanted,
         ({ subject }) => subject,
-        async (some) => await store.outbox.putAll(some.map(({ status }) => status)),
+        async (some) => await store.outbox.putAll(some.flatMap(({ statuses }) => statuses)),
       );
     }
     // Only now: what could not be put for want of the database is put by the next pass.

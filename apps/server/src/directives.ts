@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { HostName } from '@floe/model';
 import { Envelope, seal, type Directive } from '@floe/protocol';
 import type { Signer } from '@floe/runtime';
-import type { DirectiveRow, HostRow, Store } from '@floe/store';
+import type { DirectiveRow, HostRow, StorePart } from '@floe/store';
 import * as v from 'valibot';
 import type { WelcomedSession } from './agents/session.ts';
 import type { ServerClock } from './server-clock.ts';
@@ -14,7 +14,7 @@ const YIELD_EVERY = 100;
 const StoredEnvelope = v.pipe(v.string(), v.parseJson(), Envelope);
 
 export interface DirectiveDeps {
-  readonly store: Store;
+  readonly store: StorePart<{ hosts: 'saveDirectives'; releases: 'toOffer' }>;
   readonly clock: Pick<ServerClock, 'now' | 'latest'>;
   readonly serverSigner: Signer;
 }
@@ -71,7 +71,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
 }
 
 /** True when the agent may start the activation that it is staged for: its directive is still the newest. */
-export async function mayActivate(store: Store, host: HostName, epoch: number): Promise<boolean> {
+export async function mayActivate(store: StorePart<{ hosts: 'get' }>, host: HostName, epoch: number): Promise<boolean> {
   const row = await store.hosts.get(host);
   return row?.desired?.epoch === epoch && row.revokedAt === undefined && row.clonedAt === undefined;
 }

@@ -88,7 +88,9 @@ export class FleetSnapshot {
   async readEvaluations(revisionIds: readonly string[]): Promise<void> {
     const unread = revisionIds.filter((id) => !this.#evaluations.has(id));
     if (unread.length === 0) return;
-    const read = await this.#store.revisions.evaluationsOf(unread);
+    const read = await this.#store.revisions.evaluationsOf(unread).catch(() => undefined);
+    // What fails together is read one by one, when it is asked for: the trouble of one is not all revisions'.
+    if (read === undefined) return;
     for (const id of unread) this.#evaluations.set(id, Promise.resolve(read.get(id) ?? []));
   }
 

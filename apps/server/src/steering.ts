@@ -1,9 +1,8 @@
 import type { AgentState, HostName, ReleaseRef } from '@floe/model';
-import { createWake, isAboutSubject, type Logger, type Signer, type Troubles } from '@floe/runtime';
-import type { HostRow, Store } from '@floe/store';
+import { createWake, isAboutSubject, type Clock, type Logger, type Signer, type Troubles } from '@floe/runtime';
+import type { HostRow, StorePart } from '@floe/store';
 import type { AgentHub } from './agents/hub.ts';
-import { offerDirectives, type Addressee } from './directives.ts';
-import type { ServerClock } from './server-clock.ts';
+import { offerDirectives, type Addressee, type DirectiveDeps } from './directives.ts';
 
 /** Everything is looked at again this often, whatever hints were lost. */
 const FULL_PASS_MS = 30_000;
@@ -22,9 +21,9 @@ export function movesDesired(state: AgentState): boolean {
 }
 
 export interface SteeringDeps {
-  readonly store: Store;
-  readonly hub: AgentHub;
-  readonly clock: ServerClock;
+  readonly store: StorePart<{ hosts: 'fleet' | 'desire' }> & DirectiveDeps['store'];
+  readonly hub: Pick<AgentHub, 'session'>;
+  readonly clock: Clock & DirectiveDeps['clock'];
   readonly logger: Logger;
   readonly serverSigner: Signer;
   readonly troubles: Troubles;

@@ -1,0 +1,223 @@
+import { NOTHING_OBSERVED, type CommitSha, type HostName, type RolloutState, type StorePath } from '@floe/model';
+import { FloeError, silentLogger, systemClock, Troubles, type Clock } from '@floe/runtime';
+import type { Evaluation, FleetHost, ListedRevision, Revision, WantedStatus } from '@floe/store';
+import { eventually } from '@floe/testkit';
+import { describe, expect, test } from 'vitest';
+import { Announcer } from './announcer.ts';
+import { FleetFeed } from './feed.ts';
+import { FleetReader } from './fleet-reader.ts';
+import { Notices } from './notices.ts';
+import { FAKE_REPOSITORY } from './test/fake-app.ts';
+
+const ada = 'ada' as HostName;
+const system = (sequence: number): StorePath => `/nix/store/${String(sequence).padStart(32, '0')}-system` as StorePath;
+const shaOf = (sequence: number): CommitSha => String(sequence).padStart(40, '0') as CommitSha;
+/** Nothing is waited for, but a turn. */
+const clock: Clock = Object.assign(Object.create(systemClock) as Clock, {
+  now: () => 1_000_000,
+  sleep: async (_ms: number) => await new Promise<void>((resolve) => setImmediate(resolve)),
+});
+
+interface Given {
+  /** Newest first. */
+  readonly revisions: readonly { readonly sequence: number; readonly state: Revision['state']; readonly rollout?: RolloutState }[];
+  /** The sequence of the system that ada runs. */
+  readonly runs: number;
+  readonly held?: CommitSha;
+}
+
+/** An announcer over one host, ada, and what comes of its passes. */
+function announcerOf(first: Given) {
+  let given = first;
+  let isOver = false;
+  const puts: WantedStatus[][] = [];
+  const settled: string[] = [];
+  const evaluated: (readonly string[])[] = [];
+  const troubles = new Troubles({ clock, logger: silentLogger });
+  const failures: (() => unknown)[] = [];
+  const refused = new Set<string>();
+  const feed = new FleetFeed(() => 1);
+  const listed = (): ListedRevision[] =>
+    given.revisions.map(({ sequence, state, rollout }) => ({
+      revision: {
+        id: `r${sequence}`,
+        repositoryId: FAKE_REPOSITORY.id,
+        sha: shaOf(sequence),
+        sequence,
+        state,
+        subject: '',
+        authorName: '',
+        receivedAt: 1,
+      } as Revision,
+      rollout: rollout === undefined ? undefined : { id: `rollout${sequence}`, revisionId: `r${sequence}`, state: rollout, startedAt: 1 },
+    }));
+  const evaluationOf = (id: string): Evaluation =>
+    ({ host: ada, outcome: 'CHANGED', toplevel: system(Number(id.slice(1))), tries: 0 }) as unknown as Evaluation;
+  const host = (): FleetHost => {
+    const wanted = given.revisions.find(({ rollout }) => rollout !== undefined)?.sequence ?? 0;
+    const release = { id: `release${wanted}`, host: ada, sequence: wanted, toplevel: system(wanted) };
+    const observed = { current: system(given.runs), booted: system(given.runs), profile: { generation: 1, toplevel: system(given.runs) } };
+    const row = {
+      host: ada,
+      publicKey: 'key',
+      epoch: 1,
+      observed: given.runs === 0 ? NOTHING_OBSERVED : observed,
+      state: 'SUCCEEDED',
+      stateToplevel: system(given.runs),
+      isConnected: true,
+    };
+    return {
+      row,
+      desired: { kind: 'release', release, because: 'rollout' },
+      quarantines: [],
+      desiredCommit: undefined,
+      situation: {},
+    } as unknown as FleetHost;
+  };
+  const store = {
+    repositories: {
+      get: async () =>
+        await Promise.resolve({ ...FAKE_REPOSITORY, held: given.held && { commit: given.held, reason: 'many hosts would go', since: 1 } }),
+    },
+    revisions: {
+      list: async () => await Promise.resolve(listed()),
+      newestJudged: async () => await Promise.resolve(undefined),
+      evaluations: async (id: string) => await Promise.resolve([evaluationOf(id)]),
+      async evaluationsOf(ids: readonly string[]) {
+        evaluated.push(ids);
+        return await Promise.resolve(new Map(ids.map((id) => [id, [evaluationOf(id)]])));
+      },
+    },
+    rollouts: {
+      stories: async () => await Promise.resolve([]),
+      async setState(id: string, from: RolloutState, to: RolloutState) {
+        settled.push(`${id} ${from} ${to}`);
+        return await Promise.resolve(true);
+      },
+    },
+    hosts: {
+      async fleet() {
+        const current = listed().find(({ rollout }) => rollout !== undefined)?.rollout;
+        return await Promise.resolve({ rollout: current, hosts: [host()] });
+      },
+    },
+    releases: { commitsOf: async () => await Promise.resolve([]) },
+    outbox: {
+      async putAll(statuses: readonly WantedStatus[]) {
+        failures.shift()?.();
+        if (statuses.some(({ sha, context }) => refused.has(`${Number(sha)} ${context}`)))
+          throw new FloeError('STORE_DATA_REFUSED', 'a value is not taken');
+        puts.push([...statuses]);
+        await Promise.resolve();
+      },
+    },
+    leftOut: () => [],
+  };
+  const reader = new FleetReader({
+    store,
+    clock,
+    feed,
+    notices: new Notices(),
+    fetches: { shown: null },
+    repositoryId: FAKE_REPOSITORY.id,
+    troubles,
+  });
+  const announcer = new Announcer({
+    store,
+    reader,
+    feed,
+    clock,
+    logger: silentLogger,
+    troubles,
+    repositoryId: FAKE_REPOSITORY.id,
+    publicUrl: 'https://floe.example',
+    hasForge: true,
+  });
+  const stopping = new AbortController();
+  let passes = 0;
+  const running = announcer.run(stopping.signal, () => (passes += 1));
+  return {
+    puts,
+    settled,
+    evaluated,
+    troubles,
+    failures,
+    refused,
+    /** Tells what changed, and resolves when that is done. */
+    async tell(changed: Given = given) {
+      given = changed;
+      const before = passes;
+      announcer.mark('all');
+      await eventually('it is told', () => (passes > before ? true : undefined));
+    },
+    newest: (): Record<string, string> =>
+      Object.fromEntries((puts.at(-1) ?? []).map(({ sha, context, state }) => [`${Number(sha)} ${context}`, state])),
+    async [Symbol.asyncDispose]() {
+      if (isOver) return;
+      isOver = true;
+      stopping.abort();
+      await running;
+    },
+  };
+}
+
+const PUBLISHED = { state: 'PUBLISHED', rollout: 'ROLLING' } as const;
+
+describe('the announcer', () => {
+  test('ends a rollout that every host follows, once, and says so in the same breath', async () => {
+    await using told = announcerOf({ revisions: [{ sequence: 2, ...PUBLISHED }], runs: 1 });
+    await told.tell();
+    expect(told.settled).toEqual([]);
+    expect(told.newest()).toEqual({ '2 floe/evaluate': 'success', '2 floe/build': 'success', '2 floe/rollout': 'pending' });
+    await told.tell({ revisions: [{ sequence: 2, ...PUBLISHED }], runs: 2 });
+    expect(told.settled).toEqual(['rollout2 ROLLING COMPLETE']);
+    expect(told.newest()['2 floe/rollout']).toBe('success');
+    await told.tell({ revisions: [{ sequence: 2, state: 'PUBLISHED', rollout: 'COMPLETE' }], runs: 2 });
+    expect(told.settled).toHaveLength(1);
+  });
+
+  test('reads the hosts of an overtaken revision once, when it is overtaken', async () => {
+    const overtaken = { sequence: 1, state: 'PUBLISHED', rollout: 'SUPERSEDED' } as const;
+    const given: Given = { revisions: [{ sequence: 2, ...PUBLISHED }, overtaken], runs: 1 };
+    await using told = announcerOf(given);
+    await told.tell();
+    await told.tell();
+    await told.tell({ ...given, revisions: [{ sequence: 3, state: 'EVALUATING' }, ...given.revisions] });
+    expect(told.evaluated).toEqual([['r1', 'r2'], ['r2'], ['r2', 'r3']]);
+  });
+
+  test('says what a held commit waits for, and nothing else of it', async () => {
+    await using told = announcerOf({ revisions: [{ sequence: 2, ...PUBLISHED }], runs: 2, held: shaOf(2) });
+    await told.tell();
+    expect(told.newest()).toEqual({ '2 floe/evaluate': 'error' });
+  });
+
+  test('puts every other status when the database does not take one', async () => {
+    await using told = announcerOf({
+      revisions: [
+        { sequence: 2, state: 'EVALUATING' },
+        { sequence: 1, ...PUBLISHED },
+      ],
+      runs: 1,
+    });
+    told.refused.add('1 floe/build');
+    await told.tell();
+    expect(told.puts.flat().map(({ sha, context }) => `${Number(sha)} ${context}`)).toEqual(['2 floe/evaluate', '2 floe/build']);
+    expect(told.troubles.of('revision r1')).toMatchObject({ code: 'STORE_DATA_REFUSED' });
+    expect(told.troubles.of('revision r2')).toBeUndefined();
+    told.refused.clear();
+    await told.tell();
+    expect(told.troubles.of('revision r1')).toBeUndefined();
+  });
+
+  test('puts again what an outage kept from the outbox, also of what was overtaken meanwhile', async () => {
+    const overtaken = { sequence: 1, state: 'PUBLISHED', rollout: 'SUPERSEDED' } as const;
+    await using told = announcerOf({ revisions: [{ sequence: 2, ...PUBLISHED }, overtaken], runs: 1 });
+    told.failures.push(() => {
+      throw new FloeError('STORE_UNREACHABLE', 'the database is away', { retryable: true });
+    });
+    await told.tell();
+    expect(told.puts).toHaveLength(1);
+    expect(Object.keys(told.newest())).toEqual(expect.arrayContaining(['1 floe/rollout', '2 floe/rollout']));
+  });
+});

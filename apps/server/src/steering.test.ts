@@ -1,0 +1,231 @@
+import { NOTHING_OBSERVED, type Desired, type HostName, type StorePath } from '@floe/model';
+import { seal } from '@floe/protocol';
+import { FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, Troubles } from '@floe/runtime';
+import type { DirectiveRow, FleetHost, HostRow, Release } from '@floe/store';
+import { eventually } from '@floe/testkit';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { movesDesired, Steering } from './steering.ts';
+
+const signer = signerFromPem('release-1', generateKeyPem());
+const name = (index: number): HostName => `ws${index}` as HostName;
+const system = (index: number): StorePath => `/nix/store/${String(index).padStart(32, '0')}-system` as StorePath;
+const release = (host: HostName, sequence: number) => ({ id: `${host} ${sequence}`, host, sequence, toplevel: system(sequence) });
+
+interface GivenHost {
+  readonly host: HostName;
+  /** The sequence of the release that the row has, and that it should have; 0: none. */
+  readonly written: number;
+  readonly wanted: number;
+  readonly epoch: number;
+  readonly isQuarantined?: boolean;
+  readonly isUnreadable?: boolean;
+  readonly isRetry?: boolean;
+  readonly isConnected?: boolean;
+  /** Another server wrote the same in between. */
+  readonly isBeaten?: boolean;
+  /** The database does not take the row. */
+  readonly isRefused?: boolean;
+}
+
+function toFleetHost(given: GivenHost): FleetHost {
+  const { host, written, wanted, epoch } = given;
+  const row: HostRow = {
+    host,
+    repositoryId: 'repository',
+    publicKey: 'key',
+    epoch,
+    observed: NOTHING_OBSERVED,
+    state: 'IDLE',
+    isConnected: true,
+    acceptedSequence: 0,
+    reportSeq: 0,
+    desired:
+      written === 0 || given.isUnreadable === true
+        ? undefined
+        : { releaseId: release(host, written).id, toplevel: system(written), sequence: written, epoch, since: 1 },
+    ...(given.isUnreadable === true ? { unreadable: 'its epoch cannot be read' } : {}),
+    ...(given.isRetry === true ? { retryEpoch: epoch } : {}),
+  };
+  const desired: Desired =
+    wanted === 0
+      ? { kind: 'nothing' }
+      : given.isQuarantined === true
+        ? { kind: 'quarantined', release: release(host, wanted) }
+        : { kind: 'release', release: release(host, wanted), because: 'rollout' };
+  return { row, desired, quarantines: [], desiredCommit: undefined, situation: {} as FleetHost['situation'] };
+}
+
+/** What one pass over these hosts reads, writes and sends. */
+async function pass(hosts: readonly GivenHost[]) {
+  const calls: string[] = [];
+  const sent: { readonly host: string; readonly epoch: number }[] = [];
+  const saved: DirectiveRow[] = [];
+  const troubles = new Troubles({ clock: systemClock, logger: silentLogger });
+  const byName = new Map(hosts.map((each) => [each.host, each]));
+  const stopping = new AbortController();
+  const told = Promise.withResolvers<ReadonlySet<HostName> | 'all'>();
+  const steering: Steering = new Steering(
+    {
+      store: {
+        hosts: {
+          async fleet() {
+            calls.push('fleet');
+            return await Promise.resolve({ rollout: undefined, hosts: hosts.map(toFleetHost) });
+          },
+          async desire(wanted) {
+            calls.push('desire');
+            if (wanted.some(({ host }) => byName.get(host)?.isRefused === true)) throw new FloeError('STORE_DATA_REFUSED', 'the row is not taken');
+            const moved = wanted.filter(({ host }) => byName.get(host)?.isBeaten !== true);
+            return await Promise.resolve(moved.map(({ host }) => ({ host, epoch: (byName.get(host)?.epoch ?? 0) + 1 })));
+          },
+          async saveDirectives(rows) {
+            calls.push('saveDirectives');
+            saved.push(...rows);
+            await Promise.resolve();
+          },
+        },
+        releases: {
+          async toOffer(_repository, ids) {
+            calls.push('toOffer');
+            const releases = ids.map((id) => ({ id, envelope: JSON.stringify(seal(signer, 'floe/release', { id })) }) as Release);
+            return await Promise.resolve({ releases, freshness: undefined });
+          },
+        },
+      },
+      hub: {
+        session: (host) =>
+          byName.get(host)?.isConnected === false
+            ? undefined
+            : ({
+                host,
+                machineId: 'machine',
+                nonce: 'nonce',
+                wasOffered: () => false,
+                offer: (epoch: number) => {
+                  sent.push({ host, epoch });
+                  return true;
+                },
+              } as never),
+      },
+      clock: Object.assign(Object.create(systemClock) as typeof systemClock, { latest: () => systemClock.now() }),
+      logger: silentLogger,
+      serverSigner: signer,
+      troubles,
+      repositoryId: 'repository',
+    },
+    (news) => {
+      told.resolve(news);
+      stopping.abort();
+    },
+  );
+  await Promise.race([steering.run(stopping.signal), told.promise]);
+  stopping.abort();
+  return { calls, sent, saved, troubles, news: await told.promise };
+}
+
+describe('a pass', () => {
+  test('asks for nothing but the fleet when all is written, and everybody is away', async () => {
+    const { calls, sent } = await pass([{ host: name(1), written: 3, wanted: 3, epoch: 1, isConnected: false }]);
+    expect([calls, sent]).toEqual([['fleet'], []]);
+  });
+
+  test('writes and tells what is new with the epoch that it got, and what is written with its own', async () => {
+    const { calls, sent, saved } = await pass([
+      { host: name(1), written: 3, wanted: 4, epoch: 1 },
+      { host: name(2), written: 4, wanted: 4, epoch: 9 },
+    ]);
+    expect(calls).toEqual(['fleet', 'desire', 'toOffer', 'saveDirectives']);
+    expect(sent).toEqual([
+      { host: 'ws1', epoch: 2 },
+      { host: 'ws2', epoch: 9 },
+    ]);
+    expect(saved.map(({ releaseId }) => releaseId)).toEqual(['ws1 4', 'ws2 4']);
+  });
+
+  test('of whatever hosts tells none anything but what it should run, and one trouble keeps nothing from the others', async () => {
+    const anyHost = fc.record({
+      written: fc.integer({ min: 0, max: 3 }),
+      wanted: fc.integer({ min: 0, max: 3 }),
+      epoch: fc.integer({ min: 1, max: 9 }),
+      isQuarantined: fc.boolean(),
+      isUnreadable: fc.boolean(),
+      isRetry: fc.boolean(),
+      isConnected: fc.boolean(),
+      isBeaten: fc.boolean(),
+      isRefused: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(anyHost, { minLength: 1, maxLength: 8 }), async (all) => {
+        const hosts = all.map((each, index) => ({ ...each, host: name(index) }));
+        const { sent, saved, troubles } = await pass(hosts);
+        for (const given of hosts) {
+          const directive = saved.find(({ host }) => host === given.host);
+          const isNews = given.isUnreadable || given.written !== given.wanted;
+          const isToldNow =
+            given.wanted > 0 &&
+            !given.isQuarantined &&
+            !given.isUnreadable &&
+            given.isConnected &&
+            // What another server, or nobody, wrote is told by a later pass.
+            (!isNews || (!given.isBeaten && !given.isRefused));
+          expect(directive?.releaseId, JSON.stringify(given)).toBe(isToldNow ? release(given.host, given.wanted).id : undefined);
+          if (directive !== undefined) expect(directive.epoch).toBe(isNews ? given.epoch + 1 : given.epoch);
+          const isRefused = given.isRefused && given.wanted > 0 && !given.isQuarantined && isNews;
+          expect(troubles.of(given.host)?.code).toBe(isRefused ? 'STORE_DATA_REFUSED' : undefined);
+        }
+        expect(sent).toHaveLength(saved.length);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+test('what moves no host is told without a look at the store, and what a pass looks at is told with it, once', async () => {
+  const looks: (readonly HostName[] | undefined)[] = [];
+  const told: (ReadonlySet<HostName> | 'all')[] = [];
+  const stopping = new AbortController();
+  const steering = new Steering(
+    {
+      store: {
+        hosts: {
+          async fleet(_repository, hosts) {
+            looks.push(hosts);
+            return await Promise.resolve({ rollout: undefined, hosts: [] });
+          },
+          desire: async () => await Promise.resolve([]),
+          saveDirectives: async () => await Promise.resolve(),
+        },
+        releases: { toOffer: async () => await Promise.resolve({ releases: [], freshness: undefined }) },
+      },
+      hub: { session: () => undefined },
+      clock: Object.assign(Object.create(systemClock) as typeof systemClock, { latest: () => 1 }),
+      logger: silentLogger,
+      serverSigner: signer,
+      troubles: new Troubles({ clock: systemClock, logger: silentLogger }),
+      repositoryId: 'repository',
+    },
+    (hosts) => told.push(hosts),
+  );
+  const running = steering.run(stopping.signal);
+  const isTold = async (times: number): Promise<true> => await eventually('it is told', () => (told.length >= times ? true : undefined));
+  await isTold(1);
+  expect([looks, told]).toEqual([[undefined], ['all']]);
+  steering.markNews([name(1)]);
+  await isTold(2);
+  steering.mark(name(2));
+  steering.markNews([name(3)]);
+  await isTold(3);
+  steering.markNews('all');
+  steering.mark(name(4));
+  await isTold(4);
+  expect(told.slice(1)).toEqual([new Set([name(1)]), new Set([name(3), name(2)]), 'all']);
+  expect(looks.slice(1)).toEqual([[name(2)], [name(4)]]);
+  stopping.abort();
+  await running;
+});
+
+test('only a report that somebody rolled back moves what is wanted', () => {
+  expect(movesDesired('ROLLED_BACK')).toBe(true);
+  expect(movesDesired('DOWNLOADING')).toBe(false);
+});
