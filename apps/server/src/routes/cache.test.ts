@@ -1,9 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import type { Server } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { serve } from '@hono/node-server';
 import { eventually } from '@floe/testkit';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { trustProxies } from '../http/client-address.ts';
 import { cacheRoutes } from './cache.ts';
 
@@ -88,5 +91,64 @@ describe('the cache', () => {
     for (const answer of answers) await answer.body?.cancel().catch(() => undefined);
     for (const path of [NAR('b'), NAR('d'), `${HASH('c')}.narinfo`]) await app.request(`/${path}`);
     await eventually('all are closed', async () => ((await openFiles()) <= before ? true : undefined));
+  });
+
+  describe('a file that changes while it is sent', () => {
+    const big = 64 * 1024 * 1024;
+    let server: Server;
+    let url: string;
+    let path: string;
+    beforeEach(async () => {
+      path = join(dir, NAR('e'));
+      await writeFile(path, '');
+      await truncate(path, big);
+      const { fetch } = cacheRoutes(dir);
+      const started = Promise.withResolvers<void>();
+      server = serve({ fetch, port: 0, hostname: '127.0.0.1' }, () => started.resolve()) as Server;
+      await started.promise;
+      url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    });
+    afterEach(async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    });
+
+    test('and grows: not a byte more than was announced goes out, or it would be taken for the next answer', async () => {
+      const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+      socket.write(`GET /${NAR('e')} HTTP/1.1\r\nhost: x\r\n\r\nGET /nix-cache-info HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+      const received: Buffer[] = [];
+      for await (const chunk of socket) {
+        if (received.length === 0) await appendFile(path, 'more');
+        received.push(chunk as Buffer);
+      }
+      const bytes = Buffer.concat(received);
+      const end = bytes.indexOf('\r\n\r\n') + 4 + big;
+      expect(bytes.subarray(end, end + 12).toString()).toBe('HTTP/1.1 200');
+    });
+
+    test('and becomes shorter: the download breaks at once, and nobody waits for the rest', async () => {
+      const answer = await fetch(`${url}/${NAR('e')}`);
+      await truncate(path, 1000);
+      await expect(answer.arrayBuffer()).rejects.toThrow('terminated');
+    });
+
+    test('and is replaced or removed: what was begun is sent whole', async () => {
+      const [first, second] = [await fetch(`${url}/${NAR('e')}`), await fetch(`${url}/${NAR('e')}`)];
+      await writeFile(`${path}.new`, 'other');
+      await rename(`${path}.new`, path);
+      expect((await first.arrayBuffer()).byteLength).toBe(big);
+      await rm(path);
+      expect((await second.arrayBuffer()).byteLength).toBe(big);
+    });
+  });
+
+  test('has the length of a file without its bytes, for HEAD', async () => {
+    const answer = await cacheRoutes(dir).request(`/${NAR('a')}`, { method: 'HEAD' });
+    expect([answer.status, answer.headers.get('content-length'), answer.headers.get('accept-ranges'), await answer.text()]).toEqual([
+      200,
+      '300000',
+      'bytes',
+      '',
+    ]);
   });
 });
