@@ -6,10 +6,10 @@ import * as v from 'valibot';
 import { WebSocket } from 'ws';
 import { hostName, MACHINE_ID, REPORT_BYTES, type AgentsRequest } from './agents-wire.ts';
 
-// Thousands of agents as one process: they connect, and answer what they are told.
+// Thousands of agents in one process: they connect, and answer their directives.
 
 const TOPLEVEL = `/nix/store/${'a'.repeat(32)}-nixos-system` as StorePath;
-/** Handshakes at once. */
+/** Handshakes at the same time. */
 const CONCURRENT = 100;
 
 const [request] = (await once(process, 'message')) as [AgentsRequest];

@@ -21,7 +21,7 @@ import { ServerClock } from '../apps/server/src/server-clock.ts';
 import { Steering } from '../apps/server/src/steering.ts';
 import { DIRECTIVE_BYTES, hostName, MACHINE_ID, type ServerAnswer, type ServerRequest } from './agents-wire.ts';
 
-// The server's side: all of Floe's server that has to do with agents, or bare `ws`.
+// The server's side: all parts of Floe's server for agents, or bare `ws`.
 
 const TOPLEVEL = `/nix/store/${'a'.repeat(32)}-nixos-system` as StorePath;
 const COMMIT = 'c'.repeat(40) as CommitSha;
@@ -38,7 +38,7 @@ function answer(message: ServerAnswer): void {
   process.send?.(message);
 }
 
-/** What is alive in JavaScript's heap and beside it, in bytes. The resident size would count what was freed, too. */
+/** Live memory in JavaScript's heap and in buffers, in bytes. The resident size would include freed memory. */
 function usedBytes(): number {
   collectGarbage();
   const { heapUsed, external } = process.memoryUsage();
@@ -56,9 +56,9 @@ async function listen(onSocket: (socket: WebSocket, raw: Duplex) => void): Promi
   return before;
 }
 
-/** Runs `work` and tells what it cost; `usedBefore`: see {@link usedBytes}, before the first connection. */
+/** Runs `work` and measures its cost; `usedBefore`: see {@link usedBytes}, before the first connection. */
 async function measure(usedBefore: number, work: () => Promise<void>): Promise<void> {
-  await delay(2_000); // What connecting left to do is not part of it.
+  await delay(2_000); // without work that is left from connecting
   const kilobytesPerConnection = (usedBytes() - usedBefore) / 1024 / request.count;
   const [cpu, startedAt] = [process.cpuUsage(), performance.now()];
   await work();
@@ -166,7 +166,7 @@ async function enrolAll(store: Store, repository: Repository, hosts: readonly Ho
   await Promise.all(Array.from({ length: 8 }, worker));
 }
 
-/** A revision that has a release for every host, as the pipeline would leave it. */
+/** Creates a revision with a release for every host, like the pipeline. */
 async function publish(store: Store, repository: Repository, hosts: readonly HostName[]): Promise<void> {
   const now = systemClock.now();
   const commit = {

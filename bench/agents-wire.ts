@@ -1,9 +1,9 @@
-/** What the processes of the agents' benchmark tell one another. */
+/** The messages between the processes of the agents' benchmark. */
 export interface ServerRequest {
   readonly kind: 'floe' | 'bare';
   readonly count: number;
   readonly databaseUrl: string;
-  /** Of all agents: what is measured is the server. */
+  /** The key of all agents, because the server is measured. */
   readonly agentKey: string;
 }
 
@@ -24,6 +24,6 @@ export function hostName(index: number): string {
   return `host-${String(index).padStart(5, '0')}`;
 }
 
-/** As long as a directive and as a report are. */
+/** Texts as long as a directive and a report. */
 export const DIRECTIVE_BYTES = 2_600;
 export const REPORT_BYTES = 420;

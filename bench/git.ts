@@ -7,7 +7,7 @@ import type { CommitSha } from '@floe/model';
 import { execInTest, silentLogger } from '@floe/runtime';
 import { createGitHttpHandler, ISOLATED_GIT_ENV } from '@floe/testkit';
 
-/** What taking in one commit costs, in ms: medians. The clone is one run. */
+/** The cost of taking in one commit, in ms: medians. The clone is a single run. */
 export interface GitCost {
   readonly cloneMs: number;
   /** Fetching one new commit over HTTP. */
@@ -31,12 +31,12 @@ export interface GitBenchmarkSize {
 
 const DEFAULT_SIZE: GitBenchmarkSize = { files: 15_000, commits: 2_000, changes: 5, rounds: 15 };
 const BRANCH = 'refs/heads/main';
-// More than any fetch of one commit could need; the clone of a large repository takes seconds.
+// More than one fetch takes; the clone of a large repository takes seconds.
 const TIMEOUT_MS = 300_000;
 
 /**
- * Fetch and diff of one commit in a large repository, by the mirror and by native git from the same server. Both take
- * every commit, in turns, so that what else the machine does hits both.
+ * Fetch and diff of one commit in a large repository, by the mirror and by native git from the same server. They alternate commit
+ * by commit, so that other load affects both.
  */
 export async function benchGit(size: GitBenchmarkSize = DEFAULT_SIZE): Promise<GitBenchmark> {
   await using stack = new AsyncDisposableStack();
@@ -135,7 +135,7 @@ function median(samples: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
-/** A benchmark of wrong answers would be worth nothing. */
+/** A benchmark of wrong results would be useless. */
 function assertSameChanges(count: number, nativeOutput: string, expected: number): void {
   const nativeCount = nativeOutput.trim().split('\n').length;
   if (count !== expected || nativeCount !== expected) {

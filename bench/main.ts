@@ -23,7 +23,7 @@ const PARTS = ['a', 'b', 'c', 'd', 'e', 'f'] as const;
 
 const { only, quick, json, help } = readArguments();
 
-/** Ends the process, with what to type instead, when there is something else in the command. */
+/** Exits with the correct usage when the command has other arguments. */
 function readArguments() {
   try {
     const { values } = parseArgs({

@@ -6,7 +6,7 @@ export interface Figure {
   readonly what: string;
   readonly unit: string;
   readonly floe: number;
-  /** The same work with bare parts, in the same run. */
+  /** The same work with bare tools, in the same run. */
   readonly floor: number;
   /** `ratio`: floe / floor; `difference`: floe − floor. */
   readonly compare: 'ratio' | 'difference';

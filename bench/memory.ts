@@ -13,7 +13,7 @@ import { memoryOf, median, run, type Figure, type Memory, type Progress } from '
 const ROOT = join(import.meta.dirname, '..');
 const MIB = 1024 ** 2;
 const ROUNDS = 3;
-/** Long enough for a young process to settle, short enough for a server's patience with silence. */
+/** Long enough for a new process to settle, shorter than the server's limit for silence. */
 const SETTLE_MS = 4_000;
 
 const BARE_CLIENT = `
@@ -22,7 +22,7 @@ const socket = new WebSocket(process.argv[2]);
 socket.on('open', () => socket.send('hello'));
 `;
 
-/** An agent that is connected and has nothing to do, against a bare client of `ws`; both bundled. */
+/** A connected, idle agent, compared with a bare client of `ws`; both bundled. */
 export async function benchMemory(progress: Progress): Promise<Figure[]> {
   await using stack = new AsyncDisposableStack();
   const dir = await mkdtemp(join(tmpdir(), 'floe-bench-memory-'));

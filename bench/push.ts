@@ -11,15 +11,15 @@ import { median, run, timed, type Figure, type Progress } from './measure.ts';
 const HOSTS = ['ada', 'bob', 'cyd'] as const;
 
 /**
- * A push that changes all three hosts, from its webhook's arrival until each machine runs and boots the new system;
- * against the sum of the bare commands that do the same work on a push of their own.
+ * A push that changes all three hosts, from the webhook's arrival until each machine runs and boots the new system; compared with
+ * the sum of the bare commands that do the same work for another push.
  */
 export async function benchPush(rounds: number, progress: Progress): Promise<Figure[]> {
   await using fleet = await TestFleet.create({
     files: await exampleFleetFiles(),
     nixConfig: testNixSettings,
     serverEnv: { FLOE_LOG_LEVEL: 'info' },
-    // Longer than the benchmark: only a webhook sets the server to work.
+    // Longer than the benchmark: only a webhook triggers the server.
     pollSeconds: 3_600,
   });
   await fleet.startServer();
@@ -68,7 +68,7 @@ interface CacheServer extends AsyncDisposable {
   readonly url: string;
 }
 
-/** The least that serves a binary cache over HTTP. */
+/** A minimal HTTP server for a binary cache. */
 async function serveCache(dir: string): Promise<CacheServer> {
   const server = createServer((request, response) => {
     const file = createReadStream(join(dir, request.url ?? '/'));
@@ -89,7 +89,7 @@ async function serveCache(dir: string): Promise<CacheServer> {
   };
 }
 
-/** Native git and Nix, in stores and mirrors of their own, as parallel as Floe. */
+/** Native git and Nix, with their own stores and mirrors, as parallel as Floe. */
 class BareCommands implements AsyncDisposable {
   readonly #fleet: TestFleet;
   readonly #dir: string;
@@ -125,7 +125,7 @@ class BareCommands implements AsyncDisposable {
 
   /** How long each step took, in ms. */
   async push(text: string): Promise<Record<string, number>> {
-    // The server must not take part: it learns of this commit with Floe's next push.
+    // The server must stay idle: it learns of this commit with Floe's next push.
     const lookedAt = await this.#lastLookOfServer();
     const sha = await this.#fleet.forge.silently(async () => await changeAll(this.#fleet, text));
     const env = this.#env;
@@ -153,7 +153,7 @@ class BareCommands implements AsyncDisposable {
     const copy = await timed(async () => await run('nix', ['copy', '--to', target, ...systems.map(({ out }) => out)], { env }));
     const onMachines = async (work: (store: string, out: string) => Promise<unknown>): Promise<number> =>
       await timed(async () => await Promise.all(systems.map(async ({ host, out }) => await work(storeOf(host), out))));
-    // Each machine has its own memory of caches: Nix's is not made at once by several.
+    // Each machine has its own cache database of Nix, which several processes must not create at the same time.
     const realise = await onMachines(
       async (store, out) =>
         await run('nix-store', ['--store', `local?root=${store}`, '--realise', out, '--add-root', `${store}/root`, '--indirect', ...substituters], {
@@ -168,8 +168,7 @@ class BareCommands implements AsyncDisposable {
       for (const action of ['test', 'boot'])
         await run(`${store}${out}/bin/switch-to-configuration`, [action], { env: { ...env, NIXOS_ROOT: store } });
     });
-    if ((await this.#lastLookOfServer()) !== lookedAt)
-      throw new Error('the server was at work meanwhile: the two would be measured against each other');
+    if ((await this.#lastLookOfServer()) !== lookedAt) throw new Error('the server was busy meanwhile, which would falsify the comparison');
     return { fetch, evaluate, build, copy, realise, profile, switch: activate };
   }
 

@@ -1,8 +1,7 @@
 /**
- * What is shipped, made in dist/ or in the folder that is named: one file per app, and beside the server's what it reads
- * at run time. Only Node is needed to run it. PGlite, a database in WebAssembly, stays a package of its own.
- *
- *     sh scripts/run.sh bundle [FOLDER]
+ * Builds the shipped files in dist/ or the named folder: one file per app, and beside the server's the files that it reads at run
+ * time. They only need Node. PGlite, a database in WebAssembly, stays a separate package.
+ * sh scripts/run.sh bundle [FOLDER]
  */
 import { cp, mkdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -11,7 +10,7 @@ import { build, type Plugin } from 'esbuild';
 const ROOT = join(import.meta.dirname, '..');
 const PGLITE = 'node_modules/@electric-sql/pglite';
 
-/** How sources ask for a file by its place in the repository, and where it is in the bundle. */
+/** How sources refer to a file by its path in the repository, and its path in the bundle. */
 const PLACES = [
   { inRepository: "join(import.meta.dirname, '../../..')", inBundle: 'import.meta.dirname' },
   { inRepository: "new URL('./mirror-worker.ts', import.meta.url)", inBundle: "new URL('./mirror-worker.mjs', import.meta.url)" },
@@ -36,7 +35,7 @@ const placesInBundle: Plugin = {
   },
 };
 
-// Packages in CommonJS ask for Node's modules by require, which a module of ECMAScript does not have.
+// CommonJS packages load Node's modules by require, which ES modules do not have.
 const BANNER = "import { createRequire as floeCreateRequire } from 'node:module'; const require = floeCreateRequire(import.meta.url);";
 
 async function bundle(target: string): Promise<void> {
@@ -58,9 +57,9 @@ async function bundle(target: string): Promise<void> {
     target: 'node24',
     banner: { js: BANNER },
     plugins: [placesInBundle],
-    // Beside PGlite: parts of ws and Drizzle that work without these.
+    // Optional parts of ws and Drizzle, besides PGlite.
     external: ['@electric-sql/pglite', 'bufferutil', 'utf-8-validate'],
-    // Licences ask to be kept with the code.
+    // Licences must be shipped with the code.
     legalComments: 'eof',
     keepNames: true,
     logLevel: 'warning',

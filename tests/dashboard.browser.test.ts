@@ -33,7 +33,7 @@ async function openFleet(server: FixtureServer, options: BrowserContextOptions &
   const opened = await openPage(browser, new URL(options.path ?? '', server.url).href, options);
   await signIn(opened.page, server.token);
   await opened.page.getByText('Live', { exact: true }).waitFor();
-  // The one complaint that is meant to be: the first look without a session.
+  // The expected error: the first request without a session.
   expect(opened.complaints.splice(0).every((complaint) => complaint.includes('401'))).toBe(true);
   return opened;
 }
@@ -41,7 +41,7 @@ async function openFleet(server: FixtureServer, options: BrowserContextOptions &
 const rowOf = (page: Page, host: string) => page.getByRole('row', { name: new RegExp(`^${host}\\b`) });
 
 describe('signing in', () => {
-  test('a wrong token is refused in words, the right one opens the fleet, and signing out closes it', async () => {
+  test('a wrong token is refused with a message, the right one opens the fleet, and signing out closes it', async () => {
     await using server = await startServer(busyFleet(Date.now()));
     await using opened = await openPage(browser, server.url);
     const { page } = opened;
@@ -222,7 +222,7 @@ describe('the fleet', () => {
     expect(opened.complaints).toEqual([]);
   });
 
-  test('a log that is not kept any more, and a host that is not there, are said in words', async () => {
+  test('a log that was removed, and a host that does not exist, are reported', async () => {
     const now = Date.now();
     await using server = await startServer(busyFleet(now));
     server.reports = historyOf('laptop-ken', now);
@@ -236,7 +236,7 @@ describe('the fleet', () => {
     await rowOf(page, 'desk-ada').waitFor();
   });
 
-  test('a decision asks why, says what comes of it and what came of it, and is refused in words', async () => {
+  test('a decision asks for a reason, explains its effect and its result, and is refused with a message', async () => {
     const now = Date.now();
     const fleet = busyFleet(now);
     await using server = await startServer(fleet);
@@ -385,7 +385,7 @@ describe.each([
   ['narrow and light', { viewport: NARROW, colorScheme: 'light' }, 'rgb(244, 246, 248)'],
   ['narrow and dark', { viewport: NARROW, colorScheme: 'dark' }, 'rgb(16, 21, 27)'],
 ] as const)('%s', (_, options, ground) => {
-  test('fits, has the right ground, is labelled and has enough contrast', async () => {
+  test('fits, has the right background, is labelled and has enough contrast', async () => {
     const now = Date.now();
     await using server = await startServer(busyFleet(now));
     server.reports = historyOf('laptop-ken', now);
@@ -396,7 +396,7 @@ describe.each([
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(options.viewport.width);
     expect(await page.evaluate('getComputedStyle(document.body).backgroundColor')).toBe(ground);
     expect(await opened.audit()).toEqual([]);
-    // Cards or not, it stays a table for those who hear it.
+    // As cards, too, it stays a table for screen readers.
     expect(await page.getByRole('table', { name: 'hosts' }).getByRole('columnheader').count()).toBe(6);
     for (const path of ['#/hosts/laptop-ken', '#/revisions', `#/revisions/${'d'.repeat(40)}`]) {
       await page.goto(new URL(path, server.url).href);
@@ -432,7 +432,7 @@ test('10,000 hosts: few rows are drawn, the filter finds any, and a push to all 
   }));
   server.change(...moved);
   await page.getByText('10,000 under way', { exact: true }).waitFor();
-  // Frozen is what people notice: a second and more without an answer. It takes a third of one, and more where others are at work.
+  // Noticeable freezes are longer than a second. It takes a third of that, and more on a busy machine.
   expect(await page.evaluate<number>('window.longest')).toBeLessThan(3_000);
   expect(opened.complaints).toEqual([]);
 });

@@ -3,7 +3,7 @@ import type { Hello, ServerMessage } from '@floe/protocol';
 import { helloOf, type HostIdentity } from '@floe/testkit';
 import { WebSocket } from 'ws';
 
-/** One connection of somebody who speaks the agents' protocol, or bends it. */
+/** A connection of a client that speaks the agents' protocol, or violates it. */
 export class FakeAgent implements AsyncDisposable {
   readonly messages: ServerMessage[] = [];
   readonly closed: Promise<{ readonly code: number; readonly reason: string }>;
@@ -26,7 +26,7 @@ export class FakeAgent implements AsyncDisposable {
     return agent;
   }
 
-  /** The first message of that type, when it is there. */
+  /** The first message of that type, as soon as it has arrived. */
   async next<Type extends ServerMessage['type']>(type: Type): Promise<Extract<ServerMessage, { type: Type }>> {
     return await new Promise((resolve, reject) => {
       const check = (): void => {

@@ -74,7 +74,7 @@ describe('a host that', () => {
     expect((await fleet.hostView(host)).standing).not.toBe('behind');
   });
 
-  it('nobody enrolled is shown as such and holds nothing up; enrolled, it gets its release', async () => {
+  it('is not enrolled is shown as such and delays nothing; once enrolled, it gets its release', async () => {
     const sha = await fleet.push('For cyd', { 'hosts/cyd.nix': value('"for cyd"') });
     const revision = await fleet.settled(sha);
     const rollout = await eventually('its rollout is complete', async () => {
@@ -89,7 +89,7 @@ describe('a host that', () => {
     await eventually('the server says so', async () => ((await fleet.hostView('cyd')).standing === 'in-sync' ? true : undefined));
   });
 
-  it('has a name that no machine can have is told as an error, and the others go on', async () => {
+  it('has an invalid name is reported as an error, and the others continue', async () => {
     const sha = await fleet.push('A name', { 'hosts/-ws.nix': value('"x"'), 'hosts/ada.nix': value('"beside a strange name"') });
     const revision = await fleet.settled(sha);
     expect(revision.state).toBe('PUBLISHED');
@@ -105,7 +105,7 @@ describe('a host that', () => {
     await fleet.settled(await fleet.push('Without it', { 'hosts/-ws.nix': null }));
   });
 
-  it('is gone from the flake keeps its release and says that it gets no newer one, until it is revoked', async () => {
+  it('was removed from the flake keeps its release, and is reported to get no newer one, until it is revoked', async () => {
     const cyd = await fleet.machine('cyd').observe();
     await fleet.settled(await fleet.push('Without cyd', { 'hosts/cyd.nix': null }));
     expect(await fleet.hostView('cyd')).toMatchObject({

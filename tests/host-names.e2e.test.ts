@@ -4,8 +4,8 @@ import { exec, type ExecResult } from '@floe/runtime';
 import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-// Every kind of name that DNS allows, from the flake to the agent: each is evaluated, released, shown, enrolled and served
-// under just this name.
+// Every kind of name that DNS allows, from the flake to the agent: each is evaluated, released, shown, enrolled and served under
+// exactly this name.
 
 const CLI = join(import.meta.dirname, '../apps/cli/src/main.ts');
 const LABEL = 'a'.repeat(63);
@@ -27,7 +27,7 @@ const NAMES = [
   'xn--mnchen-3ya',
   'a_b-c',
 ];
-/** No host: an option, a path, and what only JavaScript takes for special; and two that DNS cannot tell apart. */
+/** Not host names: an option, a path, special names of JavaScript; and two that DNS does not distinguish. */
 const REFUSED = ['-x', '..', '__proto__', 'a..b', `${LABEL}a`, `${LONGEST}b`, 'two words', 'Web', 'web'];
 
 let fleet: TestFleet;
@@ -43,7 +43,7 @@ async function floe(...args: string[]): Promise<ExecResult> {
 beforeAll(async () => {
   const files = await exampleFleetFiles();
   const attributes = [...NAMES, ...REFUSED].map((name) => `${JSON.stringify(name)} = lib.host ${JSON.stringify(name)} [ ./modules/base.nix ];`);
-  // Nix's names of store paths end at 211 characters; NixOS calls a system by its short name, too.
+  // Nix limits names of store paths to 211 characters; NixOS also uses the short name of a system.
   const lib = (files['lib.nix'] ?? '')
     .replace('\nin\n{\n', '\nin\n{\n  inherit host;\n')
     .replace('system-${hostName}-', 'system-${builtins.substring 0 20 hostName}-');

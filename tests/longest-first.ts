@@ -1,8 +1,8 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
- * Files that take more than half a minute, the longest first, as measured. Vitest knows times from earlier runs alone; in a fresh
- * clone it begins with the files that have the most bytes, and one that takes minutes may come last, when all others are done.
+ * Files that take more than half a minute, the longest first, as measured. Vitest only knows times of earlier runs; in a fresh
+ * clone it starts with the largest files, and a slow one may start last, when all others are done.
  */
 export const LONG = [
   'lab/faults',
@@ -31,7 +31,7 @@ function rank({ moduleId }: TestSpecification): number {
   return place === -1 ? LONG.length : place;
 }
 
-/** Starts the files that take long first, within each group, so that none of them is left at the end with nothing beside it. */
+/** Starts the slow files first, within each group, so that none of them runs alone at the end. */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     // oxlint-disable-next-line unicorn/no-array-sort -- the sequencer's own

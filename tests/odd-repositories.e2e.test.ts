@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-// What a fleet's repository may hold that Floe does not fetch, or that Nix cannot take. Webhooks alone wake the server:
-// the next poll is hours away.
+// Repository contents that Floe does not fetch, or that Nix cannot read. Only webhooks trigger the server: the next poll is hours
+// away.
 
 let fleet: TestFleet;
 let files: Record<string, string>;
@@ -67,7 +67,7 @@ describe('files that Floe does not have', () => {
   });
 
   it('are named when it is a submodule that is read', async () => {
-    // Git takes a submodule whose folder is not there for one that was removed.
+    // git treats a submodule without a folder as removed.
     await mkdir(join(fleet.workTree, 'vendor/lib'), { recursive: true });
     await fleet.git('-C', fleet.workTree, 'update-index', '--add', '--cacheinfo', `160000,${'b'.repeat(40)},vendor/lib`);
     await fleet.git('-C', fleet.workTree, 'commit', '-q', '-m', 'A submodule');

@@ -5,11 +5,11 @@ import { exec, execInTest } from '@floe/runtime';
 import { eventually, exampleFleetFiles, startPostgres, TestFleet, testNixSettings, type PostgresServer } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
-// Every test pulls a plug in the middle of a push, and expects the fleet to come to the pushed state without help.
+// Every test causes an outage during a push, and expects the fleet to reach the pushed state without help.
 
 let fleet: TestFleet | undefined;
 let postgres: PostgresServer | undefined;
-/** Only root can make a disk that is small enough to fill. */
+/** Only root can create a disk small enough to fill. */
 const mayMount = process.getuid?.() === 0;
 let counter = 0;
 
@@ -33,7 +33,7 @@ async function pushed(on: TestFleet): Promise<string> {
   return await on.push(`Push ${counter}`, motd(`outage ${counter} in ${on.dir}`));
 }
 
-/** Ada's folder is on what the commit wants, and the server knows. */
+/** Ada's folder is on target, and the server knows it. */
 async function converged(on: TestFleet, sha: string): Promise<void> {
   const revision = await on.settled(sha);
   expect(revision.state).toBe('PUBLISHED');
@@ -62,9 +62,9 @@ describe('on one fleet', () => {
     await shared[Symbol.asyncDispose]();
   });
 
-  // Each stage is seen in the log, and the process dies there: SIGKILL leaves nothing tidy behind.
+  // Each stage is recognised in the log, and the process is killed there by SIGKILL, without cleanup.
   it.each(['push received', 'a revision was taken in', '"state":"BUILDING"', 'directive sent'])(
-    'the server killed at "%s" goes on where it was',
+    'the server killed at "%s" continues from there',
     async (stage) => {
       const dying = shared.server.killAt(stage);
       const sha = await pushed(shared);
@@ -83,7 +83,7 @@ describe('on one fleet', () => {
     await converged(shared, sha);
   });
 
-  it('a second server or agent in the same folder is told to stay away', async () => {
+  it('a second server or agent in the same folder is refused', async () => {
     const second = await exec(process.execPath, [...shared.server.command], {
       env: { ...shared.server.env, FLOE_LISTEN: '127.0.0.1:0' },
       timeoutMs: 20_000,
@@ -225,7 +225,7 @@ describe('the cache', () => {
     }
   });
 
-  it('with a tampered archive: the agent does not take it, and takes the true one when it is back', async () => {
+  it('with a tampered archive: the agent refuses it, and accepts the original later', async () => {
     fleet = await start();
     await fleet.startServer();
     await converged1(fleet);
@@ -248,7 +248,7 @@ describe('the cache', () => {
   });
 });
 
-/** The first commit is published; there is no machine yet. */
+/** The first commit is published; no machine is enrolled yet. */
 async function converged1(on: TestFleet): Promise<void> {
   expect((await on.settled(await on.git('-C', on.workTree, 'rev-parse', 'HEAD'))).state).toBe('PUBLISHED');
 }

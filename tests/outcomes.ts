@@ -6,7 +6,7 @@ const FILE = join(import.meta.dirname, '../.tools/outcomes.jsonl');
 /** One line of a table at the end of a run: what was tried, and the result. The other fields are the columns. */
 export type Outcome = { readonly table: string } & Readonly<Record<string, string>>;
 
-/** Tests run in processes of their own: a file is what they share. */
+/** Tests run in separate processes, which share a file. */
 export function noteOutcome(outcome: Outcome): void {
   mkdirSync(dirname(FILE), { recursive: true });
   appendFileSync(FILE, `${JSON.stringify(outcome)}\n`);
@@ -17,7 +17,7 @@ export function setup(): void {
   rmSync(FILE, { force: true });
 }
 
-/** Everything that was noted since the start, a table for each name. */
+/** All notes since the start, as a table for each name. */
 export function formatOutcomes(): string {
   if (!existsSync(FILE)) return '';
   const outcomes = readFileSync(FILE, 'utf8')

@@ -1,7 +1,7 @@
 import type { Reporter, SerializedError, TestModule, TestRunEndReason } from 'vitest/node';
 import { formatOutcomes } from './outcomes.ts';
 
-/** Prints the tables of what was tried. Stands before the default reporter, so that the tables do not push failures out of a cut log. */
+/** Prints the tables of outcomes. Runs before the default reporter, so that the tables do not push failures out of a truncated log. */
 export const printTables: Reporter = {
   onTestRunEnd() {
     const text = formatOutcomes();
@@ -9,7 +9,7 @@ export const printTables: Reporter = {
   },
 };
 
-/** Prints each failure in one line, as the last lines of the run: many logs keep their end alone. */
+/** Prints each failure in one line at the end of the run, because many logs keep only their end. */
 export const printFailures: Reporter = {
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[], reason: TestRunEndReason) {
     const lines = [...modules.flatMap(failuresOf), ...unhandled.map((error) => `outside of tests: ${firstLine(error)}`)];

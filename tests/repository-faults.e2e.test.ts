@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-// One server without machines: what goes wrong here is between the forge and the evaluation. Each test leaves the
-// branch in good order, and shows that the server went on without help.
+// One server without machines: these faults are between the forge and the evaluation. Each test leaves the branch in a valid
+// state, and shows that the server continues without help.
 
 let fleet: TestFleet;
 let files: Record<string, string>;
@@ -35,7 +35,7 @@ async function noProblem(): Promise<void> {
 }
 
 let counter = 0;
-/** A push that every fault has to let through once it is over. */
+/** A push that must succeed once a fault is over. */
 async function pushGood(): Promise<void> {
   counter += 1;
   const sha = await fleet.push(`Good ${counter}`, { ...files, 'README.md': `${counter}` });

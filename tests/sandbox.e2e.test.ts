@@ -5,7 +5,7 @@ import { exec } from '@floe/runtime';
 import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-// What whoever may push can get out of a real server. All known ways to steal: libs/nix/src/thieves.nix.test.ts.
+// What someone who may push can get out of a real server. All known attacks: libs/nix/src/thieves.nix.test.ts.
 
 const UNSAFE = 'FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS';
 let fleet: TestFleet;

@@ -115,29 +115,29 @@ in
       maxMib = mkOption {
         type = types.ints.between 1 2000000;
         default = 512;
-        description = "Of one download; the first one is the branch's whole history.";
+        description = "Limit of one download. The first one is the branch's whole history.";
       };
       maxFileMib = mkOption {
         type = types.ints.between 1 2000000;
         default = 100;
-        description = "Of one file in the history; it is held in memory.";
+        description = "Limit of one file in the history, which is held in memory.";
       };
       silenceSeconds = mkOption {
         type = types.ints.between 1 86400;
         default = 120;
-        description = "How long the git server may send nothing.";
+        description = "How long the git server may be silent.";
       };
     };
 
     webhookSecretFile = secretFile "Secret of the forge's webhook. Without one Floe only polls.";
-    webhookPreviousSecretFile = secretFile "The secret before, while it is being changed.";
+    webhookPreviousSecretFile = secretFile "The previous secret, while it is being changed.";
 
     github = {
       repository = orNull (types.strMatching "[[:alnum:]_.-]+/[[:alnum:]_.-]+") "OWNER/NAME, to show the rollout on its commits.";
       apiUrl = mkOption {
         type = types.str;
         default = "https://api.github.com";
-        description = "Another one for GitHub Enterprise.";
+        description = "URL of the API. Set it for GitHub Enterprise.";
       };
       tokenFile = secretFile "Token that may write commit statuses. Or sign in as an App, with the three below.";
       appId = orNull types.str "The App's id.";
@@ -150,7 +150,7 @@ in
       urlFile = secretFile "postgres:// URL of a database elsewhere.";
     };
 
-    takeOverFrom = orNull types.str "Release key of another server: its database is given to this server's keys (docs/operate.md).";
+    takeOverFrom = orNull types.str "Release key of another server whose database this server takes over (docs/operate.md).";
 
     cacheUrl = orNull (types.strMatching "https?://.+") "Where agents download from. Null: from this server, publicUrl/cache.";
 
@@ -172,7 +172,7 @@ in
     evaluationMemoryMib = mkOption {
       type = types.ints.positive;
       default = 8192;
-      description = "Of one host: address space, in MiB.";
+      description = "Limit of one host's evaluation: address space, in MiB.";
     };
     buildTimeoutSeconds = mkOption {
       type = types.ints.positive;
@@ -192,7 +192,7 @@ in
         "error"
       ];
       default = "info";
-      description = "What goes to the journal.";
+      description = "The least severe messages in the journal.";
     };
 
     environment = mkOption {
@@ -265,7 +265,7 @@ in
 
     systemd.services.nix-daemon.serviceConfig = lib.mkIf (!isUnconfined) {
       MemoryMax = lib.mkDefault (if cfg.buildMemoryMib == null then "80%" else "${toString cfg.buildMemoryMib}M");
-      # One build that is killed does not end the daemon, and with it all others.
+      # A build that is killed must not end the daemon, and with it all other builds.
       OOMPolicy = lib.mkDefault "continue";
     };
 
@@ -278,7 +278,7 @@ in
         "network-online.target"
         "nix-daemon.socket"
       ]
-      # The server waits by itself for a database that starts later.
+      # The server waits for a database that starts later.
       ++ lib.optional cfg.database.createLocally "postgresql.service";
 
       path = [ config.nix.package ];
@@ -313,7 +313,7 @@ in
         Delegate = "memory pids";
         DelegateSubgroup = "floe-main";
         ProtectControlGroups = false;
-        # Where clouds hand out the machine's own credentials to whoever asks.
+        # The metadata address of clouds, which gives out the machine's credentials.
         IPAddressDeny = [
           "169.254.169.254/32"
           "fd00:ec2::254/128"

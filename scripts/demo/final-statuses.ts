@@ -2,15 +2,15 @@ import { STATUS_CONTEXTS } from '@floe/model';
 import type { RevisionView } from '@floe/protocol';
 import { eventually, type PostedStatus, type TestFleet } from '@floe/testkit';
 
-/** Where the forge stays without the last word, the demo does not wait forever. */
+/** Limits the wait for a forge that never shows the final status. */
 const TIMEOUT_MS = 30_000;
 
-/** What the commit shows now. */
+/** The statuses that the commit shows now. */
 export function lastStatuses(fleet: TestFleet, { sha }: Pick<RevisionView, 'sha'>): readonly PostedStatus[] {
   return STATUS_CONTEXTS.map((context) => fleet.forge.statusOf(sha, context)).filter((status) => status !== undefined);
 }
 
-/** Waits until the commit shows what came of a revision that has ended, and gives what it shows. */
+/** Waits until the commit shows the final statuses of an ended revision, and returns them. */
 export async function finalStatuses(fleet: TestFleet, { sha }: RevisionView): Promise<readonly PostedStatus[]> {
   return await eventually(
     `the forge has the final statuses of ${sha.slice(0, 7)}`,

@@ -15,7 +15,7 @@ Shows Floe's main job on this machine alone: a local forge, the server, three ma
 
 const HOSTS = ['ada', 'bob', 'cyd'] as const;
 
-/** A real server does not start without it. */
+/** A real server requires it. */
 async function sandboxWorks(): Promise<boolean> {
   const nested = ['--unshare-user', '--unshare-pid', '--ro-bind', '/', '/', '--proc', '/proc', '--', 'true'];
   return await exec('bwrap', nested, { timeoutMs: 30_000 }).then(
@@ -58,7 +58,7 @@ async function main(): Promise<void> {
   const results: PushResult[] = [];
   const first = await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD');
   results.push(
-    await tellPush('The first three machines', 'the first commit: three systems where there was none', first, Date.now(), new Map(), {
+    await tellPush('The first three machines', 'the first commit: three new systems', first, Date.now(), new Map(), {
       ada: 'switched',
       bob: 'switched',
       cyd: 'switched',
@@ -82,7 +82,7 @@ async function main(): Promise<void> {
     narrator.say(`A work tree:   cd ${fleet.workTree} && $EDITOR hosts/ada.nix && git commit -am "My change" && git push origin main`);
     narrator.say(`A machine:     ls -l ${fleet.machine('ada').root}/run/current-system ${fleet.machine('ada').root}/etc/static/`);
     narrator.say(`Commands:      npm run -s floe -- --server ${fleet.serverUrl} --token-file ${fleet.dir}/server/admin-token status`);
-    narrator.say('What your pushes come to is told here. Ctrl-C ends it and removes everything.');
+    narrator.say('The results of your pushes are shown here. Ctrl-C ends the demo and removes everything.');
     const stopping = new AbortController();
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
     await watchPushes(fleet, narrator, stopping.signal);

@@ -1,4 +1,4 @@
-/** Tells a person what happens; with `isQuiet` nothing but the last line is printed. */
+/** Prints progress for people; with `isQuiet` only the last line. */
 export interface Narrator {
   heading(text: string): void;
   say(text: string): void;

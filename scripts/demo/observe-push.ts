@@ -3,7 +3,7 @@ import type { FolderObservation, PostedStatus, TestFleet } from '@floe/testkit';
 import { finalStatuses } from './final-statuses.ts';
 import type { Expected } from './pushes.ts';
 
-/** Durations in ms; null where the push did not get that far. */
+/** Durations in ms; null: the push did not reach that stage. */
 export interface StageTimes {
   readonly received: number | null;
   readonly fetched: number | null;
@@ -16,9 +16,9 @@ export interface StageTimes {
 }
 
 export interface HostResult {
-  /** The toplevel of the host at the pushed commit; null when it has none. */
+  /** The toplevel of the host at the pushed commit; null: none. */
   readonly wanted: string | null;
-  /** What its folder's links say that it runs and starts next time. */
+  /** The systems that the links of its folder show as running and as booted next. */
   readonly observed: string | null;
   readonly outcome: Expected | 'unexpected';
   readonly isAsExpected: boolean;
@@ -30,13 +30,13 @@ export interface PushResult {
   readonly hosts: Record<string, HostResult>;
   readonly stagesMs: StageTimes;
   readonly totalMs: number;
-  /** What the commit shows at the end. */
+  /** The final statuses of the commit. */
   readonly statuses: readonly Pick<PostedStatus, 'context' | 'state' | 'description'>[];
 }
 
 export type Before = ReadonlyMap<string, FolderObservation>;
 
-/** Waits until a push came to its end, and reads back from the machines' folders what it came to. */
+/** Waits until a push has finished, and reads its result from the machines' folders. */
 export async function observePush(
   fleet: TestFleet,
   push: {

@@ -1,23 +1,23 @@
-/** What a host must have come to after a push. */
+/** The expected result of a push for a host. */
 export type Expected =
   /** It runs the toplevel that this push gave it. */
   | 'switched'
   /** This push changed nothing for it: same toplevel, same directive. */
   | 'untouched'
-  /** It tried the new toplevel, its check failed, and it runs what it ran before. */
+  /** It tried the new toplevel, its check failed, and it runs its previous system. */
   | 'rolled-back'
-  /** The push gave it nothing (it does not evaluate): it runs what it ran before. */
+  /** The push has no release for it (it does not evaluate): it keeps its system. */
   | 'behind';
 
 export interface DemoPush {
   readonly message: string;
   readonly tells: string;
-  /** From the files that are there to the files that change (null: removed). */
+  /** From the present files to the changed files (null: removed). */
   change(files: Readonly<Record<string, string>>): Record<string, string>;
   readonly expected: Readonly<Record<'ada' | 'bob' | 'cyd', Expected>>;
 }
 
-/** Adds lines to a host's or module's attribute set, before its last brace. */
+/** Adds lines to the attribute set of a host or module, before its last brace. */
 function withLines(text: string | undefined, lines: string): string {
   if (text === undefined) throw new Error('the file to change is not in the example fleet');
   const end = text.lastIndexOf('}');
@@ -47,7 +47,7 @@ export const DEMO_PUSHES: readonly DemoPush[] = [
   },
   {
     message: 'Mend cyd; give bob a message',
-    tells: 'a syntax error in one host, beside a mended one',
+    tells: 'a syntax error in one host, and a fix of another',
     change: (files) => ({
       'hosts/cyd.nix': (files['hosts/cyd.nix'] ?? '').replace(`  ${BROKEN_CHECK}\n`, '  environment.etc."printer" = "ask Ada\\n";\n'),
       'hosts/bob.nix': withLines(files['hosts/bob.nix'], 'environment.etc."motd" = "Hello, Bob\\n" oops'),

@@ -7,12 +7,12 @@ import type { Narrator } from './narrator.ts';
 
 const LOOK_MS = 300;
 
-/** Tells of the reader's own pushes as they come to their end, until `signal` aborts. */
+/** Reports the user's own pushes as they finish, until `signal` aborts. */
 export async function watchPushes(fleet: TestFleet, narrator: Narrator, signal: AbortSignal): Promise<void> {
   let told = (await fleet.fleetView()).revision?.sequence ?? 0;
   while (!signal.aborted) {
     await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
-    // The reader may have ended the server, to see what happens.
+    // The user may have stopped the server as an experiment.
     const view = await fleet.fleetView().catch(() => undefined);
     const revision = view?.revision ?? undefined;
     if (view === undefined || revision === undefined || revision.sequence <= told || !isSettled(revision)) continue;
@@ -27,7 +27,7 @@ export async function watchPushes(fleet: TestFleet, narrator: Narrator, signal: 
         problem ?? '',
       ]),
     );
-    // The reader may have ended hosts too: what is still pending then is shown as it is.
+    // The user may have stopped hosts, too: statuses that are still pending are shown as they are.
     const statuses = await finalStatuses(fleet, revision).catch(() => lastStatuses(fleet, revision));
     for (const status of statuses) narrator.say(statusLine(status));
   }

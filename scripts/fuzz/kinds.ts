@@ -5,13 +5,13 @@ import { join } from 'node:path';
 export interface Kind {
   readonly name: string;
   readonly files: readonly string[];
-  /** What the environment says beside the seed and the number of runs. */
+  /** Environment variables besides the seed and the number of runs. */
   readonly env: (seed: number) => Readonly<Record<string, string>>;
 }
 
 const CAMPAIGN_PHASES = 8;
 
-/** Which kind a test file with a generator belongs to, by the first form that its path has. */
+/** The kind of a test file with generators: the first whose pattern its path matches. */
 const KINDS: readonly (readonly [name: string, form: RegExp])[] = [
   ['campaign', /^tests\/campaign\//],
   ['sockets', /socket|listen|frames|apps\/server\/src\/(?:agents|http)\//],
@@ -21,12 +21,12 @@ const KINDS: readonly (readonly [name: string, form: RegExp])[] = [
   ['properties', /./],
 ];
 
-/** A test that takes its cases from a seed: fast-check's, which is set for all of them, or its own by that of the environment. */
+/** A test that takes its cases from a seed: fast-check's, or its own seed from the environment. */
 const HAS_GENERATOR = /from 'fast-check'|FLOE_(?:FUZZ|CAMPAIGN)_SEED|fuzzSeed/;
-/** No generators, but as long a list of attacks as anyone thought of. */
+/** Without generators, but with a long list of attacks. */
 const ATTACKS = /thieves/;
 
-/** Every test file that generates its cases: a new one takes part without being named anywhere. */
+/** Every test file that generates its cases. New ones are found automatically. */
 export function findKinds(root: string): Kind[] {
   const files = globSync('{apps,libs,tests,scripts}/**/*.test.ts', { cwd: root, exclude: (path) => path === 'node_modules' })
     .filter((file) => !file.includes('node_modules') && (ATTACKS.test(file) || HAS_GENERATOR.test(readFileSync(join(root, file), 'utf8'))))

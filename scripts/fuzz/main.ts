@@ -1,4 +1,4 @@
-// npm run fuzz: every generator of the tests, again and again with new seeds, until the time is over.
+// npm run fuzz: runs every generator of the tests repeatedly with new seeds, until the time is over.
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';

@@ -4,7 +4,7 @@ import { exec } from '@floe/runtime';
 import * as v from 'valibot';
 import type { Kind } from './kinds.ts';
 
-/** What one run of a kind came to. */
+/** The result of one run of a kind. */
 export interface Played {
   readonly kind: string;
   readonly seed: number;
@@ -13,7 +13,7 @@ export interface Played {
   readonly tookMs: number;
 }
 
-/** Of vitest's JSON reporter, which is that of Jest. */
+/** vitest's JSON report, which has the format of Jest. */
 const Report = v.object({
   numTotalTests: v.number(),
   testResults: v.array(
@@ -28,7 +28,7 @@ const Report = v.object({
 
 const EXTRA_MS = 20 * 60_000;
 
-/** Runs the kind's tests once with what follows from `seed`. `onLine` gets what they print, for who watches. */
+/** Runs the kind's tests once with `seed`. `onLine` gets their output. */
 export async function play(
   kind: Kind,
   seed: number,
@@ -69,7 +69,7 @@ export async function play(
     const path = file.name.replace(`${root}/`, '');
     const failed = file.assertionResults.filter(({ status }) => status === 'failed');
     const messages = failed.map(({ fullName, failureMessages }) => ({ test: fullName, message: failureMessages?.join('\n') ?? '' }));
-    // A file that fails as a whole (a leak, an error at its import) has no failed test.
+    // A file that fails as a whole (a leak, an import error) has no failed test.
     if (file.status === 'failed' && messages.length === 0) messages.push({ test: 'the file as a whole', message: file.message });
     return messages.map((each) => ({ file: path, ...each, replay: replayOf(path) }));
   });

@@ -2,11 +2,11 @@ import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-// Hosts, inputs, attributes and headers are named by other people, who may call them `constructor` or `__proto__`. Where such
-// names are keys, a Map holds them: `mapOf` in libs/nix reads one from JSON. `v.record` silently drops such keys.
+// The names of hosts, inputs, attributes and headers are chosen by others, and may be `constructor` or `__proto__`. Maps with
+// such keys are safe: `mapOf` in libs/nix parses one from JSON. `v.record` silently drops such keys.
 
 const ROOT = join(import.meta.dirname, '../..');
-/** Where a record is right: its keys are Nix's, GitHub's or our own words, or names that are never looked up. */
+/** Files where a record is right: its keys are Nix's, GitHub's or Floe's own words, or names that are never looked up. */
 const RECORDS: Readonly<Record<string, string>> = {
   'libs/nix/src/flake-lock.ts': 'attributes of one input, which fetchTree defines',
   'libs/nix/src/derivations.ts': 'store paths, and variables of which only known ones are read',

@@ -20,8 +20,8 @@ async function readImports(): Promise<Graph> {
 }
 
 /**
- * For each folder, which of its subfolders imports which. The files of a folder itself put its subfolders together and hold
- * what these have in common, so that they are not counted.
+ * For each folder, which of its subfolders imports which. Files directly in a folder are not counted: they combine its
+ * subfolders, or hold what these share.
  */
 function betweenSiblings(imports: Graph): ReadonlyMap<string, Graph> {
   const byParent = new Map<string, Map<string, Set<string>>>();
@@ -44,7 +44,7 @@ function commonFolder(one: string, other: string): string {
   return parts.slice(0, differs).join(sep);
 }
 
-/** A way from a node back to itself, as `a → b → a`; undefined: there is none. */
+/** A path from a node back to itself, as `a → b → a`; undefined: there is none. */
 function findCircle(graph: Graph): string | undefined {
   const done = new Set<string>();
   function visit(node: string, way: readonly string[]): string | undefined {
@@ -99,11 +99,11 @@ describe('imports', () => {
     expect(await importsUp(new Map([...(await readLevels()), ['model', 0]]))).toContain('libs/protocol → libs/model');
   });
 
-  it('lead from no file back to itself, types included', async () => {
+  it('form no circle of files, types included', async () => {
     expect(findCircle(await readImports())).toBeUndefined();
   });
 
-  it('lead from no folder to a sibling and back', async () => {
+  it('form no circle of sibling folders', async () => {
     const siblings = [...betweenSiblings(await readImports())];
     expect(siblings.length).toBeGreaterThan(2);
     const circles = siblings.flatMap(([parent, graph]) => {
@@ -113,7 +113,7 @@ describe('imports', () => {
     expect(circles).toEqual([]);
   });
 
-  it('that lead in a circle are found', () => {
+  it('that form a circle are found', () => {
     const graph = (edges: Readonly<Record<string, readonly string[]>>): Graph =>
       new Map(Object.entries(edges).map(([from, to]) => [from, new Set(to)]));
     expect(findCircle(graph({ a: ['b', 'c'], b: ['c'], c: [] }))).toBeUndefined();

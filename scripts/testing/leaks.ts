@@ -1,18 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 
-/** Watches what this process opens from now on. */
+/** Watches the resources that this process opens from now on. */
 export interface LeakWatch {
   /**
-   * Waits until nothing is open that was not open at the start, at most `graceMs`: sockets and child processes take a
-   * few turns of the event loop to close after they were told to. Returns what is left, as `2 × TCPSocketWrap`.
+   * Waits at most `graceMs` until nothing is open that was not open at the start: closing sockets and child processes takes a few
+   * turns of the event loop. Returns what is left, as `2 × TCPSocketWrap`.
    */
   settle(graceMs?: number): Promise<string[]>;
 }
 
-/** Starts to watch. To be called before the code that is watched is loaded. */
+/** Starts to watch. Must be called before the watched code is loaded. */
 export function watchLeaks(): LeakWatch {
-  // Node opens these on first use: a test that prints must not look like one that leaks.
+  // Node opens these on first use: a test that prints does not leak.
   void [process.stdin, process.stdout, process.stderr];
   const before = openResources();
   const workers = new Set<Worker>();
@@ -37,7 +37,7 @@ export function watchLeaks(): LeakWatch {
   };
 }
 
-/** How many there are of each kind of resource that keeps the event loop alive. */
+/** The number of resources by type that keep the event loop alive. */
 function openResources(): Map<string, number> {
   const counts = new Map<string, number>();
   for (const kind of process.getActiveResourcesInfo()) counts.set(kind, (counts.get(kind) ?? 0) + 1);

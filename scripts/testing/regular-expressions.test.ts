@@ -3,16 +3,16 @@ import { join } from 'node:path';
 import { parseSync, Visitor } from 'vite';
 import { describe, expect, it } from 'vitest';
 
-// Nearly every text here was written by somebody else: a commit, a build, a host, a stranger. An expression that takes
-// time by the square of its text stops the whole process (there is one thread). Every expression of the shipped code is
-// found in the syntax tree and tried on texts that are made from it: those that repeat what it looks for, and miss.
+// Nearly every text in Floe comes from others: commits, builds, hosts, clients. A regular expression that takes quadratic time
+// stops the whole process, because there is one thread. Every expression of the shipped code is found in the syntax tree and
+// tried on texts derived from it, which repeat its parts and do not match.
 
 const ROOT = join(import.meta.dirname, '../..');
-/** Long enough for an expression that takes exponential time, which would never end on a longer text. */
+/** Long enough to detect an expression that takes exponential time. */
 const TINY = 24;
 const SHORT = 2_000;
 const LONG = 8_000;
-/** A text four times as long may take four times as long, with room for a busy machine; a quadratic one takes sixteen. */
+/** A text four times as long may take four times as long, with a margin for a busy machine; quadratic time is sixteen times. */
 const MAX_GROWTH = 10;
 
 interface Found {
@@ -60,7 +60,7 @@ const PIECES = [
   '"a',
 ];
 
-/** What is repeated: pieces of the expression itself, and what its classes are likely to take. */
+/** The repeated parts: pieces of the expression itself, and characters that its classes accept. */
 function piecesOf(pattern: string): string[] {
   const plain = pattern.replaceAll(/\\u[0-9a-f]{4}|\\./gi, '');
   const words = plain.match(/[A-Za-z]{2,}/g) ?? [];
@@ -76,7 +76,7 @@ function textsFor(pattern: string): ((length: number) => string)[] {
   );
 }
 
-/** The least of three, since others use the machine too. */
+/** The minimum of three runs, because other processes use the machine, too. */
 function millisecondsFor(expression: RegExp, text: string): number {
   const once = (): number => {
     expression.lastIndex = 0;
@@ -88,7 +88,7 @@ function millisecondsFor(expression: RegExp, text: string): number {
   return Math.min(once(), once(), once());
 }
 
-/** The text on which the expression takes time by the square, if there is one. */
+/** A text on which the expression takes quadratic time; undefined: none was found. */
 function findSlowText({ pattern, flags }: Pick<Found, 'pattern' | 'flags'>): string | undefined {
   const expression = new RegExp(pattern, flags);
   for (const text of textsFor(pattern)) {
@@ -107,7 +107,7 @@ describe('the search itself', () => {
   });
 });
 
-describe('no regular expression takes time by the square of a text that others wrote', () => {
+describe('no regular expression takes quadratic time on foreign text', () => {
   const files = globSync('{apps,libs}/*/src/**/*.{ts,tsx}', { cwd: ROOT }).filter((file) => !/\.test\.ts$|\/test\/|^libs\/testkit\//.test(file));
   const all = files.flatMap((file) => expressionsIn(file));
   const distinct = [...new Map(all.map((each) => [`/${each.pattern}/${each.flags}`, each])).entries()];

@@ -1,5 +1,5 @@
-// Runs in the process of each test file, before the file is loaded: nothing of the developer's own settings reaches a
-// test, and a file that leaves something running fails.
+// Runs in the process of each test file, before the file is loaded: isolates tests from the developer's settings, and fails a
+// file that leaves something running.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,14 +23,14 @@ Object.assign(process.env, {
   NIX_CONFIG: nixConfig(process.getuid?.() === 0),
 });
 
-// Without substituters, or each build waits for a cache that it does not need. Root without a daemon builds as root.
+// Without substituters, because a build would wait for a cache that it does not need. Root without a daemon builds as root.
 function nixConfig(isRoot: boolean): string {
   const lines = ['experimental-features = nix-command flakes', 'substituters ='];
   if (isRoot) lines.push('sandbox = false', 'build-users-group =');
   return lines.join('\n');
 }
 
-// npm run fuzz: more cases of every property, and a seed that can be given again. Read here and nowhere else.
+// npm run fuzz: more cases of every property, and a repeatable seed. Read only here.
 const [runs, seed] = [process.env['FLOE_FUZZ_RUNS'], process.env['FLOE_FUZZ_SEED']];
 if (runs !== undefined || seed !== undefined) {
   const { default: fc } = await import('fast-check');
@@ -38,7 +38,7 @@ if (runs !== undefined || seed !== undefined) {
 }
 
 const leaks = watchLeaks();
-// Hooks run in reverse order: this one, the first, sees what is left after all of the file's own clean-up.
+// Hooks run in reverse order: this one, the first, runs after all cleanup of the file.
 afterAll(async () => {
   rmSync(home, { recursive: true, force: true });
   const left = await leaks.settle();

@@ -6,17 +6,17 @@ import * as v from 'valibot';
 import { HOSTS, type Host } from './plan.ts';
 import type { World } from './world.ts';
 
-// Looks at everything that is left when all is quiet again, from outside: links of folders, rows of the database past the
-// server, files of the log of statements, what the forge was told, what the kernel knows of the processes.
+// Audits the result from outside when all is quiet: links of folders, rows of the database, files of the statement log, statuses
+// at the forge, and the kernel's view of the processes.
 
-/** Limits that are not meant to be met: a wait ends with its condition, on an idle machine within seconds. */
+/** Limits that are normally not reached: a wait ends with its condition, on an idle machine within seconds. */
 const QUIET_MS = 120_000;
 const MAX_RSS_KIB = { server: 700_000, agent: 250_000 };
 
-/** What must never go down, by its name. */
+/** Values that must never decrease, by name. */
 export type Heights = Map<string, number>;
 
-/** Throws with the first thing that is not as it must be. */
+/** Throws at the first violation. */
 export async function audit(world: World, heights: Heights): Promise<void> {
   await auditHead(world);
   for (const host of HOSTS) await auditMachine(world, host);
@@ -29,7 +29,7 @@ export async function audit(world: World, heights: Heights): Promise<void> {
 
 const ENDED: ReadonlySet<string> = new Set(['PUBLISHED', 'EVAL_FAILED', 'BUILD_FAILED', 'REJECTED']);
 
-/** The newest commit was taken in and came to an end; a forced one first needs an administrator. */
+/** The newest commit was taken in and finished; a forced one first needs an administrator. */
 async function auditHead(world: World): Promise<void> {
   const { fleet, truth } = world;
   const { sha, isOdd } = truth.head;
@@ -51,7 +51,7 @@ async function auditHead(world: World): Promise<void> {
   if (revision.state === 'REJECTED' && (!isOdd || revision.error === null)) throw new Error(`the head is REJECTED: ${revision.error}`);
 }
 
-/** The folder holds what was pushed, and the server says of it what the folder holds. */
+/** The folder contains what was pushed, and the server reports the same. */
 async function auditMachine(world: World, host: Host): Promise<void> {
   const { fleet, truth } = world;
   const allowed = truth.allowed(host);
@@ -80,7 +80,7 @@ async function auditMachine(world: World, host: Host): Promise<void> {
   );
 }
 
-/** A host that is not well at the head says so. One that gets nothing new may have rolled back what it got before. */
+/** A host that is not in sync with the head is reported as such. A host without a new release may have rolled back its last one. */
 function isBelow({ standing }: HostView, state: 'broken' | 'unbuildable' | 'unhealthy'): boolean {
   if (state === 'unhealthy') return standing === 'rolled-back' || standing === 'behind';
   return standing === 'behind';
@@ -92,7 +92,7 @@ async function explain(world: World, host: Host): Promise<string> {
   return `${JSON.stringify(await fleet.hostView(host))}\n${tail(fleet.machine(host).agent.log())}\n--- server ---\n${tail(fleet.server.log())}`;
 }
 
-/** The rows say of the machines what their folders and processes say. */
+/** The rows agree with the folders and processes of the machines. */
 async function auditRows(world: World): Promise<void> {
   for (const host of HOSTS) {
     await eventually(
@@ -111,7 +111,7 @@ async function auditRows(world: World): Promise<void> {
 
 const LoggedEnvelope = v.pipe(v.string(), v.parseJson(), Envelope);
 
-/** Every release was signed and kept, and nothing was signed that is no release. */
+/** Every release was signed and logged, and every signed statement is a release. */
 async function auditStatements(world: World): Promise<void> {
   const rows = await world.postgres.query('select host, sequence, toplevel from releases');
   const released = rows.map(({ host, sequence, toplevel }) => `${String(host)} ${String(sequence)} ${String(toplevel)}`);
@@ -126,14 +126,14 @@ async function auditStatements(world: World): Promise<void> {
   );
   const unsigned = released.filter((release) => !signed.includes(release));
   if (unsigned.length > 0) throw new Error(`these releases have no signed statement: ${unsigned.join(', ')}`);
-  // A statement is kept before its release is handed out: a commit may be overtaken in between.
+  // A statement is logged before its release is handed out, and its commit may be superseded in between.
   const overtaken = await world.postgres.query("select sequence from revisions where state = 'SUPERSEDED'");
   const sequences = new Set(overtaken.map(({ sequence }) => String(sequence)));
   const unreleased = signed.filter((statement) => !released.includes(statement) && !sequences.has(statement.split(' ')[1] ?? ''));
   if (unreleased.length > 0) throw new Error(`these statements were signed and never released: ${unreleased.join(', ')}`);
 }
 
-/** The forge's last word on each commit is the outbox's, and true for the head. */
+/** The forge shows the newest status of the outbox for each commit, and the right one for the head. */
 async function auditForge(world: World): Promise<void> {
   const { fleet, truth, postgres } = world;
   const { sha, isOdd } = truth.head;
@@ -150,7 +150,7 @@ async function auditForge(world: World): Promise<void> {
     if (isOdd) return undefined;
     for (const [context, isFailure] of Object.entries(wanted)) {
       const told = fleet.forge.statusOf(sha, context);
-      // Where nothing could be evaluated or built there is nothing to roll out.
+      // Where nothing was evaluated or built there is no rollout.
       const isMissing = told === undefined && context === 'floe/rollout' && (has('broken') || has('unbuildable'));
       if (isMissing) continue;
       const isRight = isFailure
@@ -168,7 +168,7 @@ async function auditForge(world: World): Promise<void> {
   });
 }
 
-/** Counters that only grow did not fall, whatever was killed in between. */
+/** Counters that only grow did not fall, whichever process was killed. */
 async function auditHeights({ postgres }: World, heights: Heights): Promise<void> {
   const hosts = await postgres.query('select host, epoch, desired_sequence, report_series * 1000000000 + report_seq as reports from hosts');
   const others = await postgres.query(
@@ -184,7 +184,7 @@ async function auditHeights({ postgres }: World, heights: Heights): Promise<void
   }
 }
 
-/** Nobody fell, complained without a reason, or took more memory than it needs. */
+/** No process crashed, logged an unexplained error, or used too much memory. */
 async function auditProcesses(world: World): Promise<void> {
   for (const who of ['server', ...HOSTS] as const) {
     const { pid, isRunning } = world.process(who);

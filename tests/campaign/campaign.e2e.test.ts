@@ -5,10 +5,10 @@ import { audit, type Heights } from './audit.ts';
 import { name, planOf, tell } from './plan.ts';
 import { World } from './world.ts';
 
-// A campaign: pushes and faults by a plan that follows from a seed, on real processes. After each phase everything is
-// mended, and what is left is looked at from outside. In `npm test` it is a short one; `npm run fuzz` plays long ones.
+// A campaign: pushes and faults by a plan that is derived from a seed, on real processes. After each phase all faults are
+// repaired, and the result is audited. A short one in `npm test`; `npm run fuzz` runs long ones.
 
-/** Of the short campaign: among its 24 steps are nearly all kinds of pushes and faults. */
+/** For the short campaign: its 24 steps include nearly all kinds of pushes and faults. */
 const USUAL_SEED = 12_580;
 
 const seed = Number(process.env['FLOE_CAMPAIGN_SEED'] ?? USUAL_SEED);
@@ -25,10 +25,10 @@ beforeAll(async () => {
 afterAll(async () => await world?.[Symbol.asyncDispose]());
 
 it.for(planOf(seed, phases))(
-  'phase $number of a campaign ends with every folder, row, statement and status true',
+  'phase $number of a campaign ends with every folder, row, statement and status as expected',
   { timeout: 600_000 },
   async (phase, { skip }) => {
-    // What is not true any more is no start for another one.
+    // A phase does not start from a failed one.
     if (hasFailed) skip();
     const story = phase.steps.map(tell);
     console.log([`phase ${phase.number} of the campaign with the seed ${seed}`, ...story].join('\n  '));

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, connect, type Socket } from 'node:net';
 
-/** What a line can do to those who talk over it. */
+/** The faults of a network connection. */
 export type LineFault = 'cut' | 'freeze' | 'slow' | 'half-close' | 'reset-once';
 
 export type Target = { readonly port: number } | { readonly path: string };
@@ -10,8 +10,8 @@ const SLOW_BYTES = 512;
 const SLOW_EVERY_MS = 20;
 
 /**
- * A TCP connection between two programs that a test can spoil. It never changes, doubles or reorders a byte: what TCP
- * promises, it keeps, and what TCP does not promise, it does.
+ * A TCP connection between two programs, with faults on demand. It never changes, duplicates or reorders a byte, which TCP
+ * guarantees, and does everything that TCP does not exclude.
  */
 export class FaultyLine implements AsyncDisposable {
   readonly name: string;
@@ -40,7 +40,7 @@ export class FaultyLine implements AsyncDisposable {
     return this.#port;
   }
 
-  /** `cut`: nobody gets through, and who is on it is thrown off. `freeze`: all is taken and nothing is passed on. */
+  /** `cut`: new connections fail, and existing ones are reset. `freeze`: data is accepted and not passed on. */
   spoil(fault: LineFault): void {
     if (fault === 'half-close') for (const { near } of this.#pairs) near.end();
     else if (fault === 'reset-once') this.#throwOff();
@@ -107,7 +107,7 @@ export class FaultyLine implements AsyncDisposable {
     from.pause();
     const rest = [...Array(Math.ceil(chunk.length / SLOW_BYTES)).keys()].map((part) => chunk.subarray(part * SLOW_BYTES, (part + 1) * SLOW_BYTES));
     const step = (): void => {
-      // Healed in between: the rest goes at once, in its order.
+      // Repaired meanwhile: the rest is passed on immediately, in order.
       const next = this.#state === 'slow' ? rest.shift() : Buffer.concat(rest.splice(0));
       if (to.destroyed || next === undefined) return;
       to.write(next);

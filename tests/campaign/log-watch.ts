@@ -1,16 +1,16 @@
-/** A line that says that something is wrong, and that no fault of the plan explains. */
+/** A line about an error that no planned fault explains. */
 export interface Complaint {
   readonly who: string;
   readonly line: string;
 }
 
-/** Errors that the faults bring about by themselves, with the reason why each is none of Floe's. */
+/** Errors that the faults cause, with the reason why each is expected. */
 const EXPECTED: readonly (readonly [RegExp, string])[] = [
   [/"code":"HEALTH_CHECK_FAILED".*the check \\"never\\"/, 'what is pushed to be unhealthy is rolled back, and the machine says so'],
   [/"message":"the server refuses this agent.*"closeCode":4\d\d\d,"code":"REPLACED/, 'an agent that was killed and is back replaces itself'],
 ];
 
-/** Reads along with every process's log: for the points at which it is to be killed, and for what should not be there. */
+/** Reads the log of every process: for the points at which it is to be killed, and for unexpected errors. */
 export class LogWatch {
   #complaints: Complaint[] = [];
   readonly #waiting = new Set<{ readonly who: string; readonly text: string; readonly found: () => void }>();
@@ -20,14 +20,14 @@ export class LogWatch {
     if (isComplaint(line)) this.#complaints.push({ who, line: line.slice(0, 1_000) });
   }
 
-  /** What was complained about since the last time. */
+  /** The unexpected errors since the last call. */
   complaints(): readonly Complaint[] {
     const found = this.#complaints;
     this.#complaints = [];
     return found;
   }
 
-  /** Resolves with true when `who` logs a line with `text`, with false when `signal` aborts before. */
+  /** Resolves to true when `who` logs a line with `text`, to false when `signal` aborts before. */
   async says(who: string, text: string, signal: AbortSignal): Promise<boolean> {
     return await new Promise((resolve) => {
       const end = (isFound: boolean): void => {
@@ -46,7 +46,7 @@ export class LogWatch {
 
 function isComplaint(line: string): boolean {
   if (EXPECTED.some(([form]) => form.test(line))) return false;
-  // Every line is JSON but what Node itself writes: warnings, and the trace of a process that fell.
+  // Every line is JSON except Node's own: warnings, and the trace of a crash.
   if (!line.startsWith('{')) return line.trim() !== '';
   return line.includes('"level":"error"');
 }

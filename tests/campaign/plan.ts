@@ -6,26 +6,26 @@ export type Host = (typeof HOSTS)[number];
 export const LINES = ['database', 'forge', 'webhooks', 'agents'] as const;
 export type Line = (typeof LINES)[number];
 
-/** What is pushed. `texts` of a host tell one push from another in the folder of its machine. */
+/** A push. The `texts` of a host distinguish pushes in the folder of its machine. */
 export type Push =
   | { readonly kind: 'good'; readonly hosts: readonly Host[] }
   | { readonly kind: 'readme' }
-  /** One host does not evaluate, does not build, or is not well after the switch; a later good push of it mends that. */
+  /** One host does not evaluate, does not build, or is unhealthy after the switch; a later good push fixes it. */
   | { readonly kind: 'broken' | 'unbuildable' | 'unhealthy'; readonly host: Host }
-  /** The last commit is taken back by another one. */
+  /** The last commit is reverted by another one. */
   | { readonly kind: 'revert' }
   /** The branch loses its last commit; an administrator accepts that. */
   | { readonly kind: 'forced'; readonly host: Host }
-  /** A commit with author and committer lines as only git itself writes none. */
+  /** A commit with author and committer lines that git itself would not write. */
   | { readonly kind: 'odd-author'; readonly host: Host; readonly line: string };
 
 export type Fault =
   | { readonly kind: 'line'; readonly line: Line; readonly fault: LineFault; readonly forMs: number }
   | { readonly kind: 'kill'; readonly who: 'server' | Host; readonly downMs: number }
-  /** As soon as it says so in its log. */
+  /** As soon as its log has this text. */
   | { readonly kind: 'kill-at'; readonly who: 'server' | Host; readonly text: string; readonly downMs: number }
   | { readonly kind: 'stop-database'; readonly downMs: number }
-  /** Until the end of the phase: a process that hangs, not one that is gone. */
+  /** Until the end of the phase: the process hangs, and does not exit. */
   | { readonly kind: 'suspend'; readonly who: 'server' | Host; readonly forMs: number };
 
 export type Step = { readonly atMs: number } & ({ readonly push: Push } | { readonly fault: Fault });
@@ -63,7 +63,7 @@ const ODD_LINES = [
   'author \u202eevil\u001b[2J <a@b> 1700000000 -0000',
 ] as const;
 
-/** The campaign that follows from `seed`: the same on every machine. */
+/** The campaign that is derived from `seed`: the same on every machine. */
 export function planOf(seed: number, phases: number): Phase[] {
   const random = randomFrom(seed);
   return Array.from({ length: phases }, (_, index) => planPhase(random, index + 1));
@@ -75,7 +75,7 @@ function planPhase(random: Random, number: number): Phase {
   const pushes = random.integer(1, 3);
   for (let count = 0; count < pushes; count += 1) {
     steps.push({ atMs, push: planPush(random) });
-    // Some come before the one before them can have been evaluated.
+    // Some pushes come before the previous ones can have been evaluated.
     atMs += random.pick([50, 400, 1_500, 3_000]);
   }
   const faults = random.integer(1, 3);

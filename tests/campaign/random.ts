@@ -1,4 +1,4 @@
-/** Numbers that follow from a seed: the same seed gives the same plan on every machine. */
+/** Pseudo-random numbers: the same seed gives the same plan on every machine. */
 export interface Random {
   /** From `from` to `to`, both included. */
   integer(from: number, to: number): number;

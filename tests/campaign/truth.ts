@@ -1,9 +1,9 @@
 import { HOSTS, type Host } from './plan.ts';
 
-/** What a host's file of a commit makes of it. */
+/** The effect of a host's file in a commit. */
 export interface HostContent {
   readonly state: 'good' | 'broken' | 'unbuildable' | 'unhealthy';
-  /** In /etc/motd of the system, where there is one. */
+  /** In /etc/motd of the system, if any. */
   readonly text: string;
 }
 
@@ -13,7 +13,7 @@ export type Tree = Readonly<Record<Host, HostContent>>;
 export interface TrueCommit {
   readonly sha: string;
   readonly tree: Tree;
-  /** Its author line is odd: it is taken for what it holds, or refused in one sentence; nothing in between. */
+  /** Its author line is odd: the commit is either accepted completely, or refused with a reason. */
   readonly isOdd: boolean;
 }
 
@@ -33,8 +33,8 @@ export function hostFile({ state, text }: HostContent): string {
 }
 
 /**
- * What the machines may run, by what was pushed. A host that is well at the head runs the head's system and nothing
- * else. One that is not keeps a system of before: which one depends on which commits were overtaken.
+ * The systems that the machines may run, by the pushes so far. A host that is fine at the head runs exactly the head's system.
+ * Another keeps an earlier one: which one depends on the commits that were superseded.
  */
 export class Truth {
   readonly #history: TrueCommit[] = [];
@@ -55,18 +55,18 @@ export class Truth {
     for (const host of HOSTS) if (commit.tree[host].state === 'good') this.#kept[host].add(commit.tree[host].text);
   }
 
-  /** The branch lost its last commit; its systems may have been on their way. */
+  /** The branch lost its last commit, whose systems may already have been sent. */
   lost(): void {
     this.#history.pop();
   }
 
-  /** What the folder of the host may hold. */
+  /** The possible contents of the host's folder. */
   allowed(host: Host): ReadonlySet<string> {
     const { tree, isOdd } = this.head;
     return tree[host].state === 'good' && !isOdd ? new Set([tree[host].text]) : this.#kept[host];
   }
 
-  /** What the folder was seen to hold: nothing older comes back. */
+  /** The observed content of the folder: nothing older may return. */
   settled(host: Host, text: string): void {
     this.#kept[host] = new Set([text]);
   }

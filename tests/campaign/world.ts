@@ -9,7 +9,7 @@ import { hostFile, Truth, type HostContent, type Tree } from './truth.ts';
 
 type Who = 'server' | Host;
 
-/** A whole Floe whose every connection can be spoiled and whose every process can die, and what is true of it. */
+/** A whole Floe in which every connection can be disturbed and every process can be killed, with the expected state. */
 export class World implements AsyncDisposable {
   readonly fleet: TestFleet;
   readonly postgres: PostgresServer;
@@ -17,7 +17,7 @@ export class World implements AsyncDisposable {
   readonly logs: LogWatch;
   readonly #lines: Readonly<Record<Line, FaultyLine>>;
   readonly #run: string;
-  /** Who is meant to be away now. */
+  /** Processes that are down on purpose. */
   readonly #down = new Set<Who>();
   readonly #suspended = new Set<Who>();
   #texts = 0;
@@ -30,7 +30,7 @@ export class World implements AsyncDisposable {
     this.#run = run;
   }
 
-  /** `run` is in every text, so that no system was built before. */
+  /** `run` is part of every text, so that no system was built before. */
   static async create(run: string): Promise<World> {
     await using stack = new AsyncDisposableStack();
     const logs = new LogWatch();
@@ -77,7 +77,7 @@ export class World implements AsyncDisposable {
     return who === 'server' ? this.fleet.server : this.fleet.machine(who).agent;
   }
 
-  /** Plays the phase, and then mends everything. */
+  /** Runs the phase, and then repairs everything. */
   async play(phase: Phase): Promise<void> {
     const startedAt = performance.now();
     const over = new AbortController();
@@ -85,12 +85,12 @@ export class World implements AsyncDisposable {
     const faults: Promise<void>[] = [];
     for (const step of phase.steps) {
       await delay(Math.max(0, startedAt + step.atMs - performance.now()));
-      // One push after another, since they share a work tree; faults come whenever they come.
+      // Pushes run one after another, because they share a work tree; faults run at any time.
       if ('push' in step) pushing = pushing.then(async () => await this.#push(step.push));
       else faults.push(this.#do(step.fault, over.signal));
     }
     await pushing;
-    // What waits for a line of a log gets the time that a push takes for it, and is called off then.
+    // Waiting for a line of a log is limited to the time that a push takes.
     const calledOff = setTimeout(() => over.abort(), 8_000);
     await Promise.all(faults);
     clearTimeout(calledOff);
@@ -203,7 +203,7 @@ export class World implements AsyncDisposable {
     }
   }
 
-  /** A commit object written byte by byte: git itself writes no such lines, and takes them. */
+  /** A commit object written byte by byte: git accepts such lines, but does not write them. */
   async #pushOdd(line: string, files: Readonly<Record<string, string>>): Promise<string> {
     const { fleet } = this;
     const inTree = async (...args: string[]): Promise<string> => await fleet.git('-C', fleet.workTree, ...args);
@@ -219,7 +219,7 @@ export class World implements AsyncDisposable {
     return sha;
   }
 
-  /** What the motd of the machine's running system says; undefined: there is none. */
+  /** The motd of the machine's running system; undefined: none. */
   async motd(host: Host): Promise<string | undefined> {
     const machine = this.fleet.machine(host);
     const { profile } = await machine.observe();

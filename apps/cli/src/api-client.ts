@@ -4,7 +4,7 @@ import * as v from 'valibot';
 
 /** How long an answer may take. Event streams have their own limit. */
 const ANSWER_MS = 30_000;
-/** A view of ten thousand hosts is about 10 MB; a refusal is a sentence. Whoever is at that URL may send without end. */
+/** A view of ten thousand hosts is about 10 MB; a refusal is a sentence. Limited, because the other side may send endlessly. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 const MAX_REFUSAL_BYTES = 64 * 1024;
 
@@ -13,7 +13,7 @@ export interface ApiClient {
   readonly serverUrl: string;
   get<Schema extends v.GenericSchema>(path: string, schema: Schema): Promise<v.InferOutput<Schema>>;
   post<Schema extends v.GenericSchema>(path: string, body: object, schema: Schema): Promise<v.InferOutput<Schema>>;
-  /** A change that is answered without content. */
+  /** A change whose answer has no content. */
   send(method: 'POST' | 'DELETE', path: string, body: object): Promise<void>;
   /** The body of an event stream, until `signal` aborts. */
   openStream(path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>>;
@@ -68,7 +68,7 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
       throw notFloe(serverUrl, `${path} is not JSON`, cause);
     }
     const parsed = v.safeParse(schema, json);
-    if (!parsed.success) throw notFloe(serverUrl, `${path} has another form: ${v.summarize(parsed.issues)}`);
+    if (!parsed.success) throw notFloe(serverUrl, `${path} does not match its schema: ${v.summarize(parsed.issues)}`);
     return parsed.output;
   }
 

@@ -15,7 +15,7 @@ export interface FleetStreamDeps {
   readonly clock: Clock;
   readonly random: () => number;
   readonly signal: AbortSignal;
-  /** Told why, each time a connection was lost. */
+  /** Called with the reason, each time a connection was lost. */
   readonly onLost: (reason: string, retryInMs: number) => void;
 }
 
@@ -57,7 +57,9 @@ function parse<Schema extends v.GenericSchema>(schema: Schema, data: string): v.
   try {
     return v.parse(schema, JSON.parse(data));
   } catch (cause) {
-    throw new FloeError('ANSWER_MALFORMED', 'an event of the server has another form: is it of the same version as this command?', { cause });
+    throw new FloeError('ANSWER_MALFORMED', 'an event of the server does not match its schema: is it of the same version as this command?', {
+      cause,
+    });
   }
 }
 
@@ -82,7 +84,7 @@ export async function* followFleet(deps: FleetStreamDeps): AsyncGenerator<FleetM
       if (!hasConnected || !isFloeError(error) || !error.retryable) throw error;
       reason = error.message;
     }
-    // A server that cuts each connection off at once must not be asked for its whole snapshot again and again.
+    // A server that closes each connection immediately must not be asked for its whole snapshot in a loop.
     if (clock.monotonic() - connectedAt > BACKOFF.capMs) attempt = 0;
     const retryInMs = fullJitter(attempt, BACKOFF, random);
     attempt += 1;

@@ -5,14 +5,14 @@ import type { ApiClient } from './api-client.ts';
 
 const MAX_SUGGESTIONS = 3;
 
-/** Does `work` for a host; where the server does not know the host, its error says which names come near. */
+/** Does `work` for a host. If the server does not know the host, the error suggests similar names. */
 export async function suggestingHosts<T>(api: ApiClient, name: HostName, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (!isFloeError(error, 'NOT_FOUND')) throw error;
     const names = await hostNames(api);
-    // The server knows it: what it did not find is something else, which its message says.
+    // The server knows the host: something else was not found, which its message names.
     if (names.includes(name)) throw error;
     throw new FloeError('NOT_FOUND', `there is no host ${name}; ${suggestion(name, names)}`, { data: error.data, cause: error });
   }
@@ -23,13 +23,13 @@ export async function hostNames(api: ApiClient): Promise<readonly string[]> {
   return (await api.get('/api/hosts', v.array(v.pick(HostView, ['host'])))).map(({ host }) => host);
 }
 
-/** "did you mean ada?" or, where nothing comes near, how to see all names. */
+/** "did you mean ada?"; without similar names, how to list all. */
 export function suggestion(name: string, names: readonly string[]): string {
   const near = nearest(name, names);
   return near.length === 0 ? 'floe hosts lists them' : `did you mean ${near.join(' or ')}?`;
 }
 
-/** The names that are a slip of the fingers away, nearest first. */
+/** Names within a typo, nearest first. */
 export function nearest(name: string, names: readonly string[]): readonly string[] {
   const limit = Math.max(1, Math.floor(name.length / 3));
   return names

@@ -5,8 +5,8 @@ import { describe, expect, test } from 'vitest';
 import { fleetView, NOW, reportView, revisionView, rolledBackHost, SHA } from './test/fixtures.ts';
 import { makeHome, refusal, run, sendEvent, startServer, type Answer } from './test/harness.ts';
 
-// Whatever the server says (it may be another's, or tell what a host, a commit or a build said), the reader's terminal
-// is not steered by it, and the command ends.
+// Whatever the server sends (it may be hostile, or pass on text of a host, a commit or a build), it cannot control the user's
+// terminal, and the command ends.
 
 const STEERING =
   // oxlint-disable-next-line no-control-regex -- these are what is looked for

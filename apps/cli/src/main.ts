@@ -4,7 +4,7 @@ import { runCli } from './program.ts';
 
 const stop = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
-// `floe hosts | head`: the reader left, so there is nothing more to say.
+// `floe hosts | head`: the reader has closed the pipe, so nothing can be written any more.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   stop.abort();

@@ -4,8 +4,8 @@ import type { CliDeps, Output } from './cli.ts';
 import { inColours, markStyle, plainStyle } from './view/terminal.ts';
 
 /**
- * The only place that writes to the terminal (a test holds everything else to that). Whatever comes here is made printable,
- * so that no command can forget it. Colours only on a terminal, and not where NO_COLOR asks for none (no-color.org).
+ * The only code that writes to the terminal (a test enforces it). All text is made printable here, so that no command can forget
+ * it. Colours only on a terminal, and not with NO_COLOR (no-color.org).
  */
 export function createOutput(deps: Pick<CliDeps, 'env' | 'stdout' | 'stderr'>): Output {
   const { env, stdout, stderr } = deps;
@@ -16,7 +16,7 @@ export function createOutput(deps: Pick<CliDeps, 'env' | 'stdout' | 'stderr'>): 
     errorColumns: stderr.columns,
     print: (text) => void stdout.write(`${isColoured ? inColours(text) : printable(text)}\n`),
     json: (value, isLine = false) => void stdout.write(`${escapeSteering(JSON.stringify(value, undefined, isLine ? undefined : 2))}\n`),
-    // Further lines are pushed to the right: none of them can be taken for another remark.
+    // Further lines are indented, so that none can be mistaken for another message.
     note: (text) => void stderr.write(`floe: ${printable(text).trimEnd().replaceAll('\n', '\n  ')}\n`),
     help: (text) => void stdout.write(printable(text)),
     usage: (text) => void stderr.write(printable(text)),

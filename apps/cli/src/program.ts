@@ -77,8 +77,8 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage;
     const isExpected = isFloeError(error) || (error instanceof Error && 'code' in error);
     if (!isExpected) {
-      // Not left to Node: what it prints of an error is as it came, and may hold what the server said.
-      out.note(`this is a fault of floe itself: ${error instanceof Error ? error.stack : String(error)}`);
+      // Not left to Node, which would print an error with unescaped text of the server.
+      out.note(`this is a bug in floe: ${error instanceof Error ? error.stack : String(error)}`);
       return EXIT_CODES.failed;
     }
     if (!(error instanceof FloeError && error.code === 'INTERRUPTED')) out.note(error instanceof FloeError ? error.message : describeError(error));

@@ -5,7 +5,7 @@ import * as v from 'valibot';
 /** `floe/config.json`: the servers that someone logged in to. Holds tokens, so mode 0600. */
 export const ServersFile = v.strictObject({
   version: v.literal(1),
-  /** URL of the server that commands talk to when nothing else is said. */
+  /** URL of the server that commands use by default. */
   current: v.string(),
   servers: v.array(v.strictObject({ url: v.string(), token: v.string() })),
 });

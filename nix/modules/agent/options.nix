@@ -107,7 +107,7 @@ in
         "error"
       ];
       default = "info";
-      description = "What goes to the journal.";
+      description = "The least severe messages in the journal.";
     };
 
     healthGraceSeconds = seconds 0 30 "How long a health check may fail after a switch before that counts, unless the check sets it itself.";
