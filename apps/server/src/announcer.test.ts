@@ -81,6 +81,7 @@ function announcerOf(first: Given) {
     },
     revisions: {
       list: async () => await Promise.resolve(listed()),
+      listToTell: async () => await Promise.resolve(listed()),
       newestJudged: async () => await Promise.resolve(undefined),
       evaluations: async (id: string) => await Promise.resolve([evaluationOf(id)]),
       async evaluationsOf(ids: readonly string[]) {
@@ -186,10 +187,10 @@ describe('the announcer', () => {
     expect(told.evaluated).toEqual([['r1', 'r2'], ['r2'], ['r2', 'r3']]);
   });
 
-  test('says what a held commit waits for, and nothing else of it', async () => {
+  test('says what a held commit waits for, and of its rollout, which hosts follow, where it stands', async () => {
     await using told = announcerOf({ revisions: [{ sequence: 2, ...PUBLISHED }], runs: 2, held: shaOf(2) });
     await told.tell();
-    expect(told.newest()).toEqual({ '2 floe/evaluate': 'error' });
+    expect(told.newest()).toEqual({ '2 floe/evaluate': 'error', '2 floe/build': 'success', '2 floe/rollout': 'success' });
   });
 
   test('puts every other status when the database does not take one', async () => {

@@ -1,13 +1,13 @@
 import { fitDescription } from '@floe/forge';
-import { isComplete, type CommitSha, type HostName, type StatusContext, type StatusText } from '@floe/model';
+import { isComplete, isEndedRevision, type CommitSha, type HostName, type StatusContext, type StatusText } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { Revision, Store, WantedStatus } from '@floe/store';
-import { describeBuild, describeEvaluation } from '@floe/views';
+import { describeBuild, describeEvaluation, describeNoRollout } from '@floe/views';
 import type { FleetFeed } from './feed.ts';
 import { describeStanding, viewStanding, type FleetReader } from './fleet-reader.ts';
 import type { FleetSnapshot, RevisionStanding } from './fleet-snapshot.ts';
 
-/** Statuses of this many newest revisions are kept up to date; older ones were settled while they were newest. */
+/** Statuses of this many newest revisions are kept up to date, and of older ones those that hosts follow or that are pending. */
 const RECENT_REVISIONS = 5;
 
 /** What the announcer writes: the end of a rollout, and the desired statuses. */
@@ -93,7 +93,7 @@ export class Announcer {
 
   async #announce(hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
     const { store, reader, feed, troubles } = this.#deps;
-    const snapshot = await reader.snapshot({ limit: RECENT_REVISIONS });
+    const snapshot = await reader.snapshot({ limit: RECENT_REVISIONS, isToTell: true });
     const recent = snapshot.revisions;
     const news = this.#newsOf(snapshot);
     await snapshot.readEvaluations(news.map(({ revision }) => revision.id));
@@ -117,8 +117,7 @@ export class Announcer {
       ({ revision }) => `revision ${revision.id}`,
       async ({ revision, newer, key }) => {
         const standing = await this.#settleRollout(await reader.standing(snapshot, revision));
-        if (revision.sha !== snapshot.repository.held?.commit)
-          wanted.push({ subject: `revision ${revision.id}`, statuses: this.#statusesOf(standing, newer) });
+        wanted.push({ subject: `revision ${revision.id}`, statuses: this.#statusesOf(standing, newer) });
         if (newer.length === 0) feed.show({ type: 'revision', revision: viewStanding(standing) });
         told.set(revision.id, key);
       },
@@ -148,12 +147,14 @@ export class Announcer {
    * The revisions that there may be news of, oldest first: the newest, and the one that hosts follow. What was overtaken changes
    * with its state and what overtook it alone; reading all its hosts in each pass would be for nothing.
    */
-  #newsOf({ revisions, rolloutOf }: FleetSnapshot) {
+  #newsOf({ revisions, rolloutOf, repository }: FleetSnapshot) {
     const followed = revisions.find(({ id }) => rolloutOf(id) !== undefined);
     return revisions
       .map((revision, index) => {
         const newer = revisions.slice(0, index);
-        return { revision, newer, key: `${revision.state} ${rolloutOf(revision.id)?.state} ${newer.at(-1)?.id}` };
+        const isHeld = revision.sha === repository.held?.commit;
+        const key = `${revision.state} ${rolloutOf(revision.id)?.state} ${newer.at(-1)?.id} ${isHeld} ${revision === followed}`;
+        return { revision, newer, key };
       })
       .filter(({ revision, newer, key }) => newer.length === 0 || revision === followed || this.#told.get(revision.id) !== key)
       .toReversed();
@@ -183,14 +184,18 @@ export class Announcer {
     // The same commit can come again later (a branch moved back): the newest revision of it speaks for it.
     if (newer.some((each) => each.sha === sha)) return [];
     const supersededBy = revision.supersededBy ?? newer.at(-1)?.sha;
-    const rollout = describeStanding(standing);
-    return [
-      this.#status(sha, 'floe/evaluate', describeEvaluation({ revision, evaluations, supersededBy })),
-      ...(evaluations.length === 0 ? [] : [this.#status(sha, 'floe/build', describeBuild({ revision, evaluations, supersededBy }))]),
-      // What was not recorded when it ended says less than a verdict that stands.
-      ...(rollout === undefined
-        ? []
-        : [this.#status(sha, 'floe/rollout', { ...rollout, onlyOverPending: standing.rollout?.standing === undefined })]),
-    ];
+    const facts = { revision, evaluations, supersededBy };
+    const isEnded = isEndedRevision(revision.state);
+    const statuses: WantedStatus[] = [];
+    // Of a held commit it says that it waits; what else was told of it before stays true.
+    if (sha !== standing.held) statuses.push(this.#status(sha, 'floe/evaluate', describeEvaluation(facts)));
+    // What was told before the commit was evaluated again must not stay pending when nothing comes of it.
+    if (evaluations.length > 0 || isEnded)
+      statuses.push(this.#status(sha, 'floe/build', { ...describeBuild(facts), onlyOverPending: evaluations.length === 0 }));
+    const rollout = describeStanding(standing) ?? (isEnded ? describeNoRollout(facts) : undefined);
+    // What was not recorded when it ended says less than a verdict that stands.
+    if (rollout !== undefined)
+      statuses.push(this.#status(sha, 'floe/rollout', { ...rollout, onlyOverPending: standing.rollout?.standing === undefined }));
+    return statuses;
   }
 }

@@ -253,7 +253,7 @@ export async function createServerContext(
         runPipeline(running),
         keepHouse({ store, clock, logger, troubles, historyMs: config.historyMs }, running),
       ];
-      if (config.github !== undefined) loops.push(postStatuses(store, config, { clock, random, logger }, outboxWake, running));
+      if (config.github !== undefined) loops.push(postStatuses(store, repository.id, config, { clock, random, logger }, outboxWake, running));
       for (const loop of loops) loop.catch(() => failed.abort());
       const ended = await Promise.allSettled(loops);
       const failure = ended.find((each) => each.status === 'rejected');

@@ -17,7 +17,7 @@ import type { RolloutSeen } from './fleet-view.ts';
 /** What a snapshot reads from. */
 export interface SnapshotStore {
   readonly repositories: Pick<Store['repositories'], 'get'>;
-  readonly revisions: Pick<Store['revisions'], 'list' | 'newestJudged' | 'evaluations' | 'evaluationsOf'>;
+  readonly revisions: Pick<Store['revisions'], 'list' | 'listToTell' | 'newestJudged' | 'evaluations' | 'evaluationsOf'>;
   readonly rollouts: Pick<Store['rollouts'], 'stories'>;
   readonly hosts: Pick<HostStore, 'fleet'>;
 }
@@ -26,6 +26,8 @@ export interface SnapshotStore {
 export interface RevisionPage {
   readonly limit: number;
   readonly before?: number | undefined;
+  /** Older ones too of which there may be something to tell. */
+  readonly isToTell?: boolean;
 }
 
 /** A revision with what is known of its hosts. */
@@ -65,14 +67,17 @@ export class FleetSnapshot {
 
   static async read(store: SnapshotStore, repositoryId: string, page: RevisionPage): Promise<FleetSnapshot> {
     const repository = await store.repositories.get(repositoryId);
-    return new FleetSnapshot(store, page, repository, await store.revisions.list(repositoryId, page.limit, page.before));
+    const { limit, before, isToTell = false } = page;
+    const listed = isToTell ? await store.revisions.listToTell(repositoryId, limit) : await store.revisions.list(repositoryId, limit, before);
+    return new FleetSnapshot(store, page, repository, listed);
   }
 
   /** The newest revision that came to an end by itself: what it has for a host is what counts for the host. */
   async judged(): Promise<Revision | undefined> {
     const { limit, before } = this.#page;
     if (before === undefined) {
-      const known = this.revisions.find(({ state }) => isEndedRevision(state) && state !== 'SUPERSEDED');
+      // Between those that are told beside the newest others are left out.
+      const known = this.revisions.slice(0, limit).find(({ state }) => isEndedRevision(state) && state !== 'SUPERSEDED');
       if (known !== undefined || this.revisions.length < limit) return known;
     }
     return await this.#store.revisions.newestJudged(this.repository.id);

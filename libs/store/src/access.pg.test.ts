@@ -185,6 +185,8 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const { outbox } = world.store;
       const overtaken = { state: 'error', description: 'superseded by abc1234', onlyOverPending: true } as const;
       const [judged, pending] = [fresh({ state: 'failure' }), fresh()];
+      await outbox.putAll([{ ...fresh(), ...overtaken }]);
+      expect(await outbox.nextDueAt()).toBeUndefined();
       for (const wanted of [judged, { ...judged, ...overtaken }, pending, { ...pending, ...overtaken }]) await outbox.putAll([wanted]);
       const due = await outbox.claimDue({ now: 100, limit: 10, leaseMs: 50 });
       expect(new Map(due.map((each) => [each.sha, each.state]))).toEqual(

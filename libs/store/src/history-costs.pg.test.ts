@@ -100,6 +100,7 @@ const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<u
   'the newest judged revision': async ({ revisions }) => await revisions.newestJudged('fleet'),
   'the next unfinished revision': async ({ revisions }) => await revisions.nextUnfinished('fleet'),
   'a list of revisions': async ({ revisions }) => await revisions.list('fleet', LISTED),
+  'the revisions to tell': async ({ revisions }) => await revisions.listToTell('fleet', LISTED),
   'a later list of revisions': async ({ revisions }, last) => await revisions.list('fleet', LISTED, last),
   'the evaluations of a revision': async ({ revisions }, last) => await revisions.evaluations(idOf(last)),
   'the evaluations of some revisions': async ({ revisions }, last) => await revisions.evaluationsOf([idOf(last), idOf(last - 1)]),

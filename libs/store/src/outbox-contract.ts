@@ -10,7 +10,7 @@ export interface CommitStatus extends StatusWish {
 
 export interface WantedStatus extends CommitStatus {
   readonly now: Timestamp;
-  /** For a commit that was overtaken: a verdict that stands is kept. */
+  /** It ends what is pending, and does nothing else: for a commit of which no verdict will come. */
   readonly onlyOverPending?: boolean | undefined;
 }
 
@@ -35,7 +35,13 @@ export interface OutboxStore {
   /** Wants these statuses, all or none. Repeats are dropped; a changed one replaces what was not sent yet. */
   putAll(statuses: readonly WantedStatus[]): Promise<void>;
   /** Takes due statuses, longest due first, for `leaseMs`, within which they are to be marked or renewed. */
-  claimDue(options: { readonly now: Timestamp; readonly limit: number; readonly leaseMs: number }): Promise<readonly DueStatus[]>;
+  claimDue(options: {
+    readonly now: Timestamp;
+    readonly limit: number;
+    readonly leaseMs: number;
+    /** Undefined: of every repository. A server sends those of its own to its own forge. */
+    readonly repositoryId?: string | undefined;
+  }): Promise<readonly DueStatus[]>;
   /** The holder is still at it. False: the claim ran out and was taken over. */
   renew(claimed: Claimed, now: Timestamp, leaseMs: number): Promise<boolean>;
   /** The forge took it just now. A status that changed meanwhile is due in its turn. */
@@ -49,5 +55,5 @@ export interface OutboxStore {
   /** Forgets statuses that last changed before, and wait for nothing; says how many. */
   prune(before: Timestamp): Promise<number>;
   /** When the next status is to be sent, or looked for. */
-  nextDueAt(): Promise<Timestamp | undefined>;
+  nextDueAt(repositoryId?: string): Promise<Timestamp | undefined>;
 }

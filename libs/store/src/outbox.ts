@@ -12,7 +12,7 @@ import {
   wantStatus,
   type StatusEntry,
 } from '@floe/model';
-import { and, asc, eq, gt, inArray, isNull, lt, lte, or, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, inArray, isNotNull, isNull, lt, lte, or, sql, type SQL } from 'drizzle-orm';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import { notify, type HintOrigin } from './hints.ts';
@@ -97,7 +97,7 @@ async function putAll(db: Database, origin: HintOrigin, statuses: readonly Wante
   const news = statuses
     .filter((status) => {
       const row = there.get(keyOf(status));
-      return row === undefined || wantedEntry(toEntry(row), status) !== undefined;
+      return row === undefined ? status.onlyOverPending !== true : wantedEntry(toEntry(row), status) !== undefined;
     })
     .toSorted((left, right) => (keyOf(left) < keyOf(right) ? -1 : 1));
   if (news.length === 0) return;
@@ -122,20 +122,31 @@ async function put(tx: Database, status: WantedStatus): Promise<boolean> {
     now,
   );
   const values = { repositoryId, sha, context, state, description, targetUrl, isUnderWay, dueAt, updatedAt };
-  const made = await tx.insert(statusOutbox).values(values).onConflictDoNothing().returning({ id: statusOutbox.id });
+  const isNew = status.onlyOverPending !== true;
+  const made = isNew ? await tx.insert(statusOutbox).values(values).onConflictDoNothing().returning({ id: statusOutbox.id }) : [];
   if (made.length > 0) return true;
   const [there] = await tx.select({ id: statusOutbox.id }).from(statusOutbox).where(isIt);
   return there !== undefined && (await change(tx, there.id, (entry) => wantedEntry(entry, status))) !== undefined;
 }
 
+function ofRepository(repositoryId: string | undefined): SQL | undefined {
+  return repositoryId === undefined ? undefined : eq(statusOutbox.repositoryId, repositoryId);
+}
+
 /** `skip locked` lets two senders share the work instead of waiting for each other. */
-async function claimDue(db: Database, { now, limit, leaseMs }: Parameters<OutboxStore['claimDue']>[0]): Promise<DueStatus[]> {
+async function claimDue(db: Database, { now, limit, leaseMs, repositoryId: only }: Parameters<OutboxStore['claimDue']>[0]): Promise<DueStatus[]> {
   const { dueAt, checkAt, claimedUntil, updatedAt } = statusOutbox;
   return await db.transaction(async (tx) => {
     const rows = await tx
       .select()
       .from(statusOutbox)
-      .where(and(or(lte(dueAt, now), lte(checkAt, now)), or(isNull(claimedUntil), lte(claimedUntil, now), gt(claimedUntil, now + MAX_LEASE_MS))))
+      .where(
+        and(
+          ofRepository(only),
+          or(lte(dueAt, now), lte(checkAt, now)),
+          or(isNull(claimedUntil), lte(claimedUntil, now), gt(claimedUntil, now + MAX_LEASE_MS)),
+        ),
+      )
       .orderBy(asc(dueAt), asc(checkAt), asc(updatedAt))
       .limit(limit)
       .for('update', { skipLocked: true });
@@ -190,13 +201,13 @@ export function createOutboxStore(db: Database, origin: HintOrigin): OutboxStore
       const { dueAt, checkAt, updatedAt } = statusOutbox;
       return await deleteInBatches(db, statusOutbox, sql`${isNull(dueAt)} and ${isNull(checkAt)} and ${lt(updatedAt, before)}`);
     },
-    async nextDueAt() {
+    async nextDueAt(repositoryId) {
       // The minimum over `statusDueAt` of libs/model: both functions leave out what is null.
       const dueAt = sql<number | null>`min(greatest(least(${statusOutbox.dueAt}, ${statusOutbox.checkAt}), ${statusOutbox.claimedUntil}))`;
       const [row] = await db
         .select({ dueAt: dueAt.mapWith(statusOutbox.dueAt) })
         .from(statusOutbox)
-        .where(sql`${statusOutbox.dueAt} is not null or ${statusOutbox.checkAt} is not null`);
+        .where(and(ofRepository(repositoryId), or(isNotNull(statusOutbox.dueAt), isNotNull(statusOutbox.checkAt))));
       return row?.dueAt ?? undefined;
     },
   };

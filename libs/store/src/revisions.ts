@@ -14,7 +14,7 @@ import { readRollout } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { Int8, WarningsColumn, withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
-import { evaluations, repositories, revisions, rollouts } from './tables/index.ts';
+import { evaluations, repositories, revisions, rollouts, statusOutbox } from './tables/index.ts';
 import { isUnfinishedRevision } from './tables/unfinished.ts';
 
 /** The final states in which it is known what a revision has for each host. */
@@ -58,15 +58,24 @@ async function newestFirst(db: Database, where: SQL | undefined, limit: number):
   return (await newestRows(db, where, limit)).flatMap(toRevision);
 }
 
-async function list(db: Database, repositoryId: string, limit: number, leftOut: LeftOutRows, before?: number): Promise<ListedRevision[]> {
-  const isBefore = before === undefined ? undefined : lt(revisions.sequence, before);
-  const rows = await db
+type JoinedRow = { readonly revision: typeof revisions.$inferSelect; readonly rollout: typeof rollouts.$inferSelect | null };
+
+async function joinedRows(db: Database, repositoryId: string, where: SQL | undefined, limit: number): Promise<JoinedRow[]> {
+  return await db
     .select({ revision: revisions, rollout: rollouts })
     .from(revisions)
     .leftJoin(rollouts, eq(rollouts.revisionId, revisions.id))
-    .where(and(ofRepository(repositoryId), isBefore, isReadableCounter(revisions.sequence)))
+    .where(and(ofRepository(repositoryId), where, isReadableCounter(revisions.sequence)))
     .orderBy(desc(revisions.sequence))
     .limit(limit);
+}
+
+function toListed({ revision, rollout }: JoinedRow): ListedRevision[] {
+  return toRevision(revision).map((read) => ({ revision: read, rollout: rollout === null ? undefined : readRollout(rollout) }));
+}
+
+async function list(db: Database, repositoryId: string, limit: number, leftOut: LeftOutRows, before?: number): Promise<ListedRevision[]> {
+  const rows = await joinedRows(db, repositoryId, before === undefined ? undefined : lt(revisions.sequence, before), limit);
   // Two index ranges: a condition with "or" would read all revisions.
   const beyond = await unionAll(
     db
@@ -83,9 +92,26 @@ async function list(db: Database, repositoryId: string, limit: number, leftOut: 
     'revisions',
     bad.map(({ id }) => storableText(id, 60)),
   );
-  return rows.flatMap(({ revision, rollout }) =>
-    toRevision(revision).map((read) => ({ revision: read, rollout: rollout === null ? undefined : readRollout(rollout) })),
-  );
+  return rows.flatMap(toListed);
+}
+
+/** A limit against foreign rows: few statuses are pending at a time. */
+const MAX_UNSETTLED = 50;
+
+/** By commit, not by revision: the newest revision of a commit speaks for it. Two queries, each by its own index. */
+async function listUnsettled(db: Database, repositoryId: string, below: number): Promise<ListedRevision[]> {
+  const isPending = and(eq(statusOutbox.repositoryId, repositoryId), sql`${statusOutbox.state} = 'pending'`);
+  const pending = await db.selectDistinct({ sha: statusOutbox.sha }).from(statusOutbox).where(isPending).limit(MAX_UNSETTLED);
+  const followed = await db
+    .select({ sha: revisions.sha })
+    .from(rollouts)
+    .innerJoin(revisions, eq(revisions.id, rollouts.revisionId))
+    .where(and(ofRepository(repositoryId), isReadableCounter(revisions.sequence)))
+    .orderBy(desc(revisions.sequence))
+    .limit(1);
+  const shas = [...pending, ...followed].map(({ sha }) => sha);
+  if (shas.length === 0) return [];
+  return (await joinedRows(db, repositoryId, and(inArray(revisions.sha, shas), lt(revisions.sequence, below)), MAX_UNSETTLED)).flatMap(toListed);
 }
 
 /** The repository's highest sequence; when it is unreadable, the highest of any revision or release. */
@@ -200,6 +226,11 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
     newestPublished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), eq(revisions.state, 'PUBLISHED')), 1))[0],
     newestJudged: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, JUDGED)), 1))[0],
     list: async (repositoryId, limit, before) => await list(db, repositoryId, limit, leftOut, before),
+    listToTell: async (repositoryId, limit) => {
+      const newest = await list(db, repositoryId, limit, leftOut);
+      const last = newest.at(-1);
+      return last === undefined ? newest : [...newest, ...(await listUnsettled(db, repositoryId, last.revision.sequence))];
+    },
     async byShaPrefix(repositoryId, prefix) {
       if (!/^[0-9a-f]{1,40}$/.test(prefix)) return [];
       return await newestFirst(db, and(ofRepository(repositoryId), like(revisions.sha, `${prefix}%`)), 20);

@@ -148,6 +148,8 @@ export interface RevisionStore {
   newestJudged(repositoryId: string): Promise<Revision | undefined>;
   /** Newest first, with their rollouts; of those with a sequence below `before`. */
   list(repositoryId: string, limit: number, before?: number): Promise<readonly ListedRevision[]>;
+  /** The newest `limit`, and those older ones that hosts follow or of which the forge was last told that something is pending. */
+  listToTell(repositoryId: string, limit: number): Promise<readonly ListedRevision[]>;
   /** Newest first; more than one commit may match. */
   byShaPrefix(repositoryId: string, prefix: string): Promise<readonly Revision[]>;
   /** Moves the revision by `event`, and stamps the time of the state that ended well. */

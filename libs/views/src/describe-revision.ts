@@ -79,6 +79,18 @@ export function describeBuild(facts: RevisionFacts): StatusText {
   }
 }
 
+/** For a commit that was rolled out, was evaluated again, and came to an end without another rollout. */
+export function describeNoRollout(facts: RevisionFacts): StatusText {
+  switch (facts.revision.state) {
+    case 'SUPERSEDED':
+      return superseded('not rolled out', facts);
+    case 'BUILD_FAILED':
+      return text('error', 'not rolled out: the build failed');
+    default:
+      return text('error', 'not rolled out: the evaluation failed');
+  }
+}
+
 function building(wanted: RevisionFacts['evaluations'], brokenCount: number): string {
   if (wanted.length === 0) return 'nothing to build, about to be published';
   const doneCount = wanted.filter((each) => each.builtAt !== undefined && each.outcome !== 'BUILD_ERROR').length;

@@ -1,4 +1,5 @@
 import { STATUS_STATES } from '@floe/model';
+import { sql } from 'drizzle-orm';
 import { boolean, index, integer, pgTable, text, unique } from 'drizzle-orm/pg-core';
 import { at, commitSha, count, id } from './columns.ts';
 import { repositories } from './pipeline.ts';
@@ -35,5 +36,8 @@ export const statusOutbox = pgTable(
     unique('status_outbox_status').on(table.repositoryId, table.sha, table.context),
     index('status_outbox_due').on(table.dueAt),
     index('status_outbox_check').on(table.checkAt),
+    index('status_outbox_pending')
+      .on(table.repositoryId, table.sha)
+      .where(sql`${table.state} = 'pending'`),
   ],
 );

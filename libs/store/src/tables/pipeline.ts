@@ -77,6 +77,7 @@ export const revisions = pgTable(
   },
   (table) => [
     unique('revisions_sequence').on(table.repositoryId, table.sequence),
+    index('revisions_commit').on(table.repositoryId, table.sha),
     index('revisions_unfinished').on(table.repositoryId, table.sequence).where(isUnfinishedRevision(table.state)),
   ],
 );

@@ -1,0 +1,2 @@
+CREATE INDEX "status_outbox_pending" ON "status_outbox" USING btree ("repository_id","sha") WHERE "status_outbox"."state" = 'pending';--> statement-breakpoint
+CREATE INDEX "revisions_commit" ON "revisions" USING btree ("repository_id","sha");
