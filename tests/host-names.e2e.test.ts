@@ -67,7 +67,7 @@ describe('names of hosts', () => {
     expect(errors.size).toBe(REFUSED.length);
     expect(errors.get('-x')).toMatch(/no machine can have this name: .*begins and ends with a letter or digit/);
     expect(errors.get('__proto__')).toMatch(/no machine can have this name/);
-    expect(errors.get('Web')).toMatch(/upper and lower case/);
+    expect(errors.get('Web')).toMatch(/in different case/);
   });
 
   it('are what the API and the command take, whatever a name means elsewhere', async () => {

@@ -152,7 +152,7 @@ describe('Postgres', () => {
     await postgres.stop();
     fleet = await start({ databaseUrl: postgres.url });
     fleet.server.start();
-    await logged(fleet, 'the database is away');
+    await logged(fleet, 'the database does not answer');
     await postgres.start();
     await fleet.serverReady();
     await fleet.addMachine('ada');

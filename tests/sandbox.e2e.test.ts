@@ -57,7 +57,7 @@ describe('a server', () => {
     });
     fleet.server.start({ FLOE_REPOSITORY_TOKEN_FILE: stdout.trim() });
     await eventually('the server ended', () => (fleet.server.isRunning ? undefined : true));
-    expect(fleet.server.log()).toContain(`${stdout.trim()} can be seen by what the repository says`);
+    expect(fleet.server.log()).toContain(`${stdout.trim()} can be read by code from the repository`);
   });
 });
 

@@ -113,7 +113,7 @@ it('a copy of the data folder is refused while the first server lives; one that 
 it('a restart after a kill goes on at once, and keys that are lost are not recreated in silence', async () => {
   await fleet.server.stop('SIGKILL');
   await startFirst();
-  expect(fleet.server.log()).not.toContain('waiting to see whether it is alive');
+  expect(fleet.server.log()).not.toContain('checking whether it is alive');
   await hasServed();
 
   await fleet.server.stop();

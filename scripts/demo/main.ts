@@ -49,7 +49,7 @@ async function main(): Promise<void> {
     ...(values.verbose ? { onLine: (who, line) => console.error(`${who}: ${line}`) } : {}),
   });
   if (!isSandboxed)
-    narrator.say("There is no bubblewrap that works here: what the repository says runs without a sandbox, with access to the demo's own keys.");
+    narrator.say("bubblewrap does not work on this machine, so code of the repository runs without a sandbox, with access to the demo's own keys.");
   await fleet.startServer();
   narrator.say(`A forge serves the fleet repository at ${fleet.forge.cloneUrl}; the server is at ${fleet.serverUrl}.`);
   for (const host of HOSTS) await fleet.addMachine(host);

@@ -35,7 +35,7 @@ export function decisionWords(decision: Decision): DecisionWords {
         verb: 'Retry',
         question: `Have ${decision.host} try again?`,
         effect:
-          'It tries the system again that it rolled back or refused. Where two machines used its key, the key is admitted again: make sure that only the right one has it.',
+          'It tries the system again that it rolled back or refused. Where two machines used its key, the key is accepted again: make sure that only the right one has it.',
         done: `${decision.host} is told to try again.`,
         isFinal: false,
       };
