@@ -96,7 +96,26 @@ test('page and command line say word for word the same of hosts and commits, wha
         const reason = row.locator('.standing .reason');
         if ((await reason.count()) > 0) expect(line).toContain(oneLine(await reason.innerText()));
       }
-      if (fleet.revision !== null) expect(status.stdout).toContain(await page.locator('.revision .subject').innerText());
+      const { revision } = fleet;
+      if (revision !== null) {
+        expect(told).toContain(oneLine(`${revision.sha.slice(0, 10)} ${await page.locator('.revision .subject').innerText()}`));
+        // "3f9c2ab1d0 · published": the title of floe's block ends with the same.
+        const [, state] = (await page.locator('.revision .facts-line span').first().innerText()).split(' · ');
+        expect(told).toContain(`by ${revision.author}, ${state}`);
+        const rollout = page.locator('.revision .rollout .overline .aside');
+        if ((await rollout.count()) > 0) expect(told).toContain(oneLine((await rollout.innerText()).replace(/^· /, '')));
+      }
+
+      const [host] = fleet.hosts;
+      if (host === undefined) return;
+      answers[`/api/hosts/${host.host}`] = host;
+      answers[`/api/hosts/${host.host}/reports`] = [];
+      const inFull = oneLine((await run(['hosts', host.host], env, { fetch })).stdout);
+      await page.goto(new URL(`#/hosts/${host.host}`, server.url).href);
+      await page.getByRole('heading', { name: host.host }).waitFor();
+      for (const part of ['.standing-line strong', '.host-page > .reason', '.host-page > .error', '.host-page > .todo'])
+        for (const text of await page.locator(part).allInnerTexts()) expect(inFull.toLowerCase()).toContain(oneLine(text).toLowerCase());
+      await page.goto(new URL('#/', server.url).href);
     }),
     { numRuns: 12 },
   );

@@ -215,7 +215,7 @@ Hosts       1 of 3 hosts in sync, 1 rolled back, 1 away
   ✓ evaluated  3.6 s
   ✓ built      12 s
   ✓ published  2.0 s
-  … rollout    3 min 42 s  rolling: 1 of 3 on it, 1 under way, 1 rolled back
+  … rollout    3 min 42 s  1 of 3 on it, 1 under way, 1 rolled back
 
 What needs you
   ws2  3 min ago

@@ -75,7 +75,7 @@ describe('floe events', () => {
     const { code, stdout, stderr } = await follow([streaming(fleetView(), () => undefined)], { argv: [] });
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout.split('\n')).toEqual([
-      '2026-09-21 14:09:38  revision  3f9c2ab1d0  published  rollout rolling: 1 of 3 on it, 1 under way, 1 rolled back',
+      '2026-09-21 14:09:38  revision  3f9c2ab1d0  published  rollout: 1 of 3 on it, 1 under way, 1 rolled back',
       expect.stringMatching(/host {2}ws2 {2}rolled back {2}rolled back bbbbbbbb {2}rolled back:/),
       '2026-09-21 14:12:30  host  ws1  in sync  succeeded aaaaaaaa',
       '2026-09-21 14:12:30  host  ws10  away  succeeded aaaaaaaa',

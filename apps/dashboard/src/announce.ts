@@ -1,5 +1,5 @@
 import type { LiveFleet } from './live-fleet.ts';
-import { shortSha, standingWords, words } from '@floe/views';
+import { revisionWords, shortSha, standingWords } from '@floe/views';
 
 /** More changes at once than this are counted, not read out. */
 const MAX_NAMED = 3;
@@ -15,7 +15,7 @@ export function announce(before: LiveFleet, after: LiveFleet): string {
   }
   const { revision } = after;
   if (revision !== null && (before.revision?.sha !== revision.sha || before.revision.state !== revision.state)) {
-    told.push(`Revision ${shortSha(revision.sha)} ${words(revision.state)}`);
+    told.push(`Revision ${shortSha(revision.sha)} ${revisionWords(revision)}`);
   } else if (revision?.rollout?.state === 'COMPLETE' && before.revision?.rollout?.state !== 'COMPLETE') {
     told.push(`Rollout complete: ${revision.rollout.description}`);
   }

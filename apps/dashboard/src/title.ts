@@ -1,4 +1,4 @@
-import { capitalised, shortSha, standingWords, words, type Verdict } from '@floe/views';
+import { revisionWords, rolloutWords, shortSha, standingWords, type Verdict } from '@floe/views';
 import type { Session } from './dashboard.ts';
 import { hostOf, type LiveFleet } from './live-fleet.ts';
 import type { Route } from './route.ts';
@@ -30,8 +30,8 @@ function subjectOf(route: Route, fleet: LiveFleet, verdict: Verdict): string {
     case 'revision': {
       const { revision } = fleet;
       const commit = `Commit ${shortSha(route.sha)}`;
-      if (revision?.sha.startsWith(route.sha) !== true) return capitalised(commit);
-      return `${commit}: ${revision.rollout?.description ?? words(revision.state)}`;
+      if (revision?.sha.startsWith(route.sha) !== true) return commit;
+      return `${commit}: ${revision.rollout === null ? revisionWords(revision) : rolloutWords(revision.rollout)}`;
     }
   }
 }

@@ -27,7 +27,7 @@ describe('the verdict', () => {
     const repository = { ...fleetView().repository, held: { commit: 'd'.repeat(40), reason: 'the branch was rewritten', since: NOW } };
     const revision = revisionView({ state: 'EVAL_FAILED', error: 'flake.nix: syntax error', rollout: null });
     const { text } = verdictOf(fleetView({ repository, revision, hosts: [hostView('a', { standing: 'behind' })] }));
-    expect(text).toBe('3 need you: commit dddddddddd is held; commit 3f9c2ab1d0: eval failed; a behind');
+    expect(text).toBe('3 need you: commit dddddddddd is held; commit 3f9c2ab1d0 does not evaluate; a behind');
   });
 });
 

@@ -2,7 +2,8 @@ import type { FleetView, HostView, RepositoryView, RevisionView } from '@floe/pr
 import type { Decision } from './decisions.ts';
 import { listNames } from './hosts-in-words.ts';
 import { countsInWords, needsAttention, problemWords, reasonOf, standingWords } from './standing.ts';
-import { count, shortSha, words } from './text.ts';
+import { hasFailed, revisionWords } from './revision-words.ts';
+import { count, shortSha } from './text.ts';
 import { actionsToTake, todoOf, todoOfHeld } from './todo.ts';
 
 /** What the verdict and the list behind it are made from. */
@@ -63,14 +64,14 @@ function attentionOfRepository(repository: RepositoryView): readonly Attention[]
 }
 
 function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[], { held }: RepositoryView): readonly Attention[] {
-  const { state, error, sha, receivedAt } = revision;
-  const isFailed = state === 'REJECTED' || state === 'EVAL_FAILED' || state === 'BUILD_FAILED';
+  const { error, sha, receivedAt } = revision;
+  const isFailed = hasFailed(revision);
   const found: Attention[] = [];
   const commit = `commit ${shortSha(sha)}`;
   const todo = `push a fix; see: floe revisions ${shortSha(sha)}`;
   // That it is held is said of the repository, once.
   if ((isFailed || error !== null) && held?.commit !== sha) {
-    const what = isFailed ? `${commit}: ${words(state)}` : `${commit} has a problem`;
+    const what = isFailed ? `${commit} ${revisionWords(revision)}` : `${commit} has a problem`;
     found.push({ kind: 'revision', subject: 'revision', words: what, message: error ?? what, todo, decisions: [], since: receivedAt });
   }
   // What no machine can be, as a name that no host can have, is in the list of hosts no more than it is a host.
@@ -82,7 +83,7 @@ function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[],
   }
   const { rollout } = revision;
   if (rollout?.state === 'PAUSED' || rollout?.state === 'WAITING_APPROVAL') {
-    const what = `the rollout of ${commit}: ${words(rollout.state)}`;
+    const what = `the rollout of ${commit} ${rollout.state === 'PAUSED' ? 'is paused' : 'waits for approval'}`;
     found.push({
       kind: 'rollout',
       subject: 'rollout',

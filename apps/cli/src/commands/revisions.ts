@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { viewOf, type Cli } from '../cli.ts';
 import { formatRevision } from '../view/revision.ts';
 import { formatBlock, formatTable, type Cell, type View } from '../view/terminal.ts';
-import { ago, duration, shortHash, shortSha, words } from '@floe/views';
+import { ago, duration, hasFailed, revisionWords, rolloutWords, shortHash, shortSha, words } from '@floe/views';
 import { commitPrefixArgument, limitArgument } from './arguments.ts';
 
 export function addRevisions(program: Command, cli: Cli): void {
@@ -42,9 +42,9 @@ async function listRevisions(cli: Cli, limit: number): Promise<void> {
     { text: String(revision.sequence) },
     { text: shortSha(revision.sha) },
     { text: ago(revision.receivedAt, view.now) },
-    { text: words(revision.state), ...(hasFailed(revision) ? { tone: 'bad' as const } : {}) },
+    { text: revisionWords(revision), ...(hasFailed(revision) ? { tone: 'bad' as const } : {}) },
     { text: revision.publishedAt === null ? '' : duration(revision.publishedAt - revision.receivedAt) },
-    { text: revision.rollout === null ? '' : revision.rollout.description },
+    { text: revision.rollout === null ? '' : rolloutWords(revision.rollout) },
     { text: revision.subject },
   ]);
   out.print(
@@ -87,8 +87,4 @@ function formatOutcomes(revision: RevisionView, view: View): string {
     { text: host.toplevel === null ? '–' : shortHash(host.toplevel) },
   ]);
   return formatTable(['HOST', 'OUTCOME', 'EVALUATED', 'BUILT', 'TOPLEVEL'], rows, view, ['BUILT', 'EVALUATED']);
-}
-
-function hasFailed(revision: RevisionView): boolean {
-  return revision.state === 'REJECTED' || revision.state === 'EVAL_FAILED' || revision.state === 'BUILD_FAILED';
 }

@@ -2,7 +2,7 @@ import type { RevisionView } from '@floe/protocol';
 import { stageMs, stagesOf, type StageStatus } from '@floe/views';
 import { printableLine } from '@floe/model';
 import { type Tone, type View } from './terminal.ts';
-import { ago, duration, shortSha, words } from '@floe/views';
+import { ago, duration, revisionWords, rolloutWords, shortSha, words } from '@floe/views';
 
 const STAGE_TONES: Record<StageStatus, Tone> = {
   done: 'good',
@@ -18,14 +18,14 @@ const STAGE_MARKS: Record<StageStatus, string> = { done: '✓', partly: '~', run
 /** A revision with its stages and how long each took. */
 export function formatRevision(revision: RevisionView, { now, style }: Pick<View, 'now' | 'style'>): string {
   const subject = printableLine(revision.subject);
-  const title = `${style('strong', `${shortSha(revision.sha)}  ${subject}`)}  ${style('quiet', `#${revision.sequence} by ${printableLine(revision.author)}, ${words(revision.state)}`)}`;
+  const title = `${style('strong', `${shortSha(revision.sha)}  ${subject}`)}  ${style('quiet', `#${revision.sequence} by ${printableLine(revision.author)}, ${revisionWords(revision)}`)}`;
   const lines = stagesOf(revision).map((stage) => {
     const took = stageMs(stage, now);
     const isOpenRollout = stage.name === 'rollout' && revision.rollout !== null;
     const told = [
       stage.name === 'received' ? ago(revision.receivedAt, now) : took === null ? (isOpenRollout ? '' : words(stage.status)) : duration(took),
       stage.share !== null && stage.name !== 'rollout' ? stage.share : '',
-      isOpenRollout ? `${words(revision.rollout?.state ?? '')}: ${printableLine(revision.rollout?.description ?? '')}` : '',
+      revision.rollout !== null && isOpenRollout ? printableLine(rolloutWords(revision.rollout)) : '',
     ].filter((text) => text !== '' && text !== 'done');
     return `  ${style(STAGE_TONES[stage.status], `${STAGE_MARKS[stage.status]} ${stage.name.padEnd(9)}`)}  ${told.join('  ')}`.trimEnd();
   });

@@ -1,5 +1,5 @@
 import type { RevisionView } from '@floe/protocol';
-import { words } from '@floe/views';
+import { revisionWords } from '@floe/views';
 import type { ReadonlySignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import type { LiveFleet } from '../live-fleet.ts';
@@ -25,7 +25,7 @@ export function Revision({ revision, fleet, now, children }: RevisionProps) {
       <p class="subject">{revision.subject}</p>
       <p class="aside facts-line">
         <span>
-          <CommitLink commit={revision.sha} /> · {words(revision.state)}
+          <CommitLink commit={revision.sha} /> · {revisionWords(revision)}
         </span>
         <span>by {revision.author}</span>
         <span>

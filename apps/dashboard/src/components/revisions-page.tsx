@@ -1,5 +1,5 @@
 import type { RevisionView } from '@floe/protocol';
-import { capitalised, words } from '@floe/views';
+import { capitalised, hasFailed, revisionWords, rolloutWords } from '@floe/views';
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { Dashboard } from '../dashboard.ts';
@@ -77,11 +77,11 @@ function Revisions({ first, dashboard, fleet }: RevisionsPageProps & { readonly 
               <td role="cell" class="since" data-label="Received">
                 <Age at={revision.receivedAt} now={dashboard.now} />
               </td>
-              <td role="cell" data-label="State" class={revision.error === null ? undefined : 'tone-bad'}>
-                {capitalised(revision.isHeld ? 'held' : words(revision.state))}
+              <td role="cell" data-label="State" class={hasFailed(revision) ? 'tone-bad' : undefined}>
+                {capitalised(revisionWords(revision))}
               </td>
               <td role="cell" data-label="Rollout" class="detail">
-                {revision.rollout?.description ?? revision.error?.split('\n', 1)[0] ?? '–'}
+                {revision.rollout === null ? (revision.error?.split('\n', 1)[0] ?? '–') : rolloutWords(revision.rollout)}
               </td>
               <td role="cell" data-label="Forge">
                 <ForgeLink fleet={fleet} revision={revision} />
