@@ -118,7 +118,7 @@ async function advance(revision: Revision, ...events: Parameters<TestServer['con
   for (const event of events) await server.context.store.revisions.advance(revision.id, event, Date.now(), `${event}, for a reason`);
 }
 
-describe('no commit is told something false, or stays pending for ever', () => {
+describe('no commit is told something false, or stays pending forever', () => {
   test('when five newer ones came and none of them was published', async () => {
     const followed = await publishCommit(server, { ada: system('first') });
     await allTrue();
@@ -134,7 +134,7 @@ describe('no commit is told something false, or stays pending for ever', () => {
     await allTrue();
   });
 
-  test('when it was published, evaluated anew and failed, or was overtaken then', async () => {
+  test('when it was published, evaluated again and failed, or was overtaken then', async () => {
     const failing = await publishCommit(server, { ada: system('second'), bob: 'BUILD_ERROR' });
     await allTrue();
     await server.context.store.revisions.reopen(failing.id, Date.now());
@@ -150,7 +150,7 @@ describe('no commit is told something false, or stays pending for ever', () => {
     await allTrue();
   });
 
-  test('when it was held, and the branch was put back', async () => {
+  test('when it was held, and the branch was rolled back', async () => {
     const older = await publishCommit(server, { ada: system('first') });
     await publishCommit(server, { ada: system('second') });
     await allTrue();
