@@ -61,9 +61,9 @@ async function evaluateState(revision: Revision, held: CommitSha | undefined): P
 async function untruth(revision: Revision, rank: number, held: CommitSha | undefined, current: string | undefined): Promise<string | undefined> {
   const told = (context: StatusContext): StatusState | undefined => forge.statusOf(revision.sha, context)?.state as StatusState | undefined;
   const evaluate = await evaluateState(revision, held);
-  // Of many that come at once the older are passed over.
-  if (told('floe/evaluate') !== evaluate && (told('floe/evaluate') !== undefined || rank < 5))
-    return `floe/evaluate is ${told('floe/evaluate')} instead of ${evaluate}`;
+  // Of many that come at once the older are passed over, and one of them that was held once keeps that word.
+  const isPassedOver = rank >= 5 && (told('floe/evaluate') === undefined || told('floe/evaluate') === 'error');
+  if (told('floe/evaluate') !== evaluate && !isPassedOver) return `floe/evaluate is ${told('floe/evaluate')} instead of ${evaluate}`;
   if (isEndedRevision(revision.state) && told('floe/build') === 'pending') return 'floe/build is pending, and nothing is built';
   const isFollowed = revision.state === 'PUBLISHED' && revision.id === current;
   if (!isFollowed && isEndedRevision(revision.state) && told('floe/rollout') === 'pending')
@@ -184,8 +184,8 @@ describe('no commit is told something false, or stays pending forever', () => {
     { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('revoke' as const, 'restart' as const), host: fc.constantFrom('ada', 'bob') }) },
   );
 
-  test('whatever comes after what', { timeout: 120_000 }, async () => {
-    const numRuns = fc.readConfigureGlobal().numRuns ?? 5;
+  const numRuns = fc.readConfigureGlobal().numRuns ?? 5;
+  test('whatever comes after what', { timeout: 60_000 + 20_000 * numRuns }, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.record({ step, isLookedAt: fc.boolean() }), { minLength: 1, maxLength: 8 }), async (steps) => {
         const { id } = server.repository;
