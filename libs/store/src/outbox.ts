@@ -12,12 +12,13 @@ import {
   wantStatus,
   type StatusEntry,
 } from '@floe/model';
-import { and, asc, eq, gt, inArray, isNotNull, isNull, lt, lte, or, sql, type SQL } from 'drizzle-orm';
+import { and, asc, eq, gt, inArray, isNull, lt, lte, or, sql, type SQL } from 'drizzle-orm';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import { notify, type HintOrigin } from './hints.ts';
 import type { Claimed, DueStatus, OutboxStore, WantedStatus } from './outbox-contract.ts';
 import { statusOutbox } from './tables/index.ts';
+import { isOpenStatus } from './tables/unfinished.ts';
 
 type Row = typeof statusOutbox.$inferSelect;
 
@@ -143,6 +144,7 @@ async function claimDue(db: Database, { now, limit, leaseMs, repositoryId: only 
       .where(
         and(
           ofRepository(only),
+          isOpenStatus(statusOutbox),
           or(lte(dueAt, now), lte(checkAt, now)),
           or(isNull(claimedUntil), lte(claimedUntil, now), gt(claimedUntil, now + MAX_LEASE_MS)),
         ),
@@ -207,7 +209,7 @@ export function createOutboxStore(db: Database, origin: HintOrigin): OutboxStore
       const [row] = await db
         .select({ dueAt: dueAt.mapWith(statusOutbox.dueAt) })
         .from(statusOutbox)
-        .where(and(ofRepository(repositoryId), or(isNotNull(statusOutbox.dueAt), isNotNull(statusOutbox.checkAt))));
+        .where(and(ofRepository(repositoryId), isOpenStatus(statusOutbox)));
       return row?.dueAt ?? undefined;
     },
   };

@@ -3,6 +3,7 @@ import { sql } from 'drizzle-orm';
 import { boolean, index, integer, pgTable, text, unique } from 'drizzle-orm/pg-core';
 import { at, commitSha, count, id } from './columns.ts';
 import { repositories } from './pipeline.ts';
+import { isOpenStatus } from './unfinished.ts';
 
 /** The commit statuses that should stand on the forge, and what is known of what stands there: `StatusEntry` of libs/model. */
 export const statusOutbox = pgTable(
@@ -34,8 +35,7 @@ export const statusOutbox = pgTable(
   },
   (table) => [
     unique('status_outbox_status').on(table.repositoryId, table.sha, table.context),
-    index('status_outbox_due').on(table.dueAt),
-    index('status_outbox_check').on(table.checkAt),
+    index('status_outbox_open').on(table.dueAt, table.checkAt).where(isOpenStatus(table)),
     index('status_outbox_pending')
       .on(table.repositoryId, table.sha)
       .where(sql`${table.state} = 'pending'`),

@@ -22,3 +22,8 @@ export function isUnfinishedRevision(state: AnyPgColumn): SQL {
 export function isUnfinishedRollout(state: AnyPgColumn): SQL {
   return isOneOfStates(state, UNFINISHED_ROLLOUT);
 }
+
+/** Entries of the outbox with something to send or to check. */
+export function isOpenStatus({ dueAt, checkAt }: { readonly dueAt: AnyPgColumn; readonly checkAt: AnyPgColumn }): SQL {
+  return sql`(${dueAt} is not null or ${checkAt} is not null)`;
+}
