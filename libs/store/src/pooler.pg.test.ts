@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, PgBouncer, startPostgres, type PostgresServer } from '@floe/testkit';
 import { openStore } from './open.ts';
+import { PostgresLine, type PostgresAddress } from './postgres-line.ts';
 import type { Hint, Store } from './store.ts';
 import { commit, newestRelease, newHost, newRepository, publishNext, storeDeps } from './test/test-store.ts';
 
@@ -49,10 +50,42 @@ describe.each(['session', 'transaction'] as const)('behind PgBouncer in %s mode'
 test('a pooler that is told to take and forget our limits is no trouble either', async () => {
   await using pooler = await PgBouncer.create(server, 'transaction', [
     'ignore_startup_parameters = statement_timeout,idle_in_transaction_session_timeout',
+    'default_pool_size = 3',
   ]);
   await using store = await openStore({ kind: 'postgres', url: pooler.url }, storeDeps());
-  await newRepository(store);
+  const repository = await newRepository(store);
+  // Each on whatever session is free: none may count on what was prepared in it.
+  await Promise.all(
+    Array.from({ length: 200 }, async (_, index) =>
+      index % 2 === 0 ? await store.repositories.wake(repository.id) : await store.hosts.get(newHost()),
+    ),
+  );
+  expect((await store.repositories.get(repository.id)).hintCount).toBe(100);
 });
+
+test('statements are prepared in a session of our own, not behind a pooler, and only so many', async () => {
+  const direct = addressOf(server.url);
+  const line = await PostgresLine.open(direct);
+  expect(line.mayPrepare('select $1::text')).toBe(true);
+  expect(line.mayPrepare(`select $1::text -- ${'x'.repeat(4_000)}`)).toBe(false);
+  const asked = Array.from({ length: 2_000 }, (_, index) => line.mayPrepare(`select ${index}, $1::text`));
+  expect(asked.filter(Boolean)).toHaveLength(299);
+  expect(line.mayPrepare('select $1::text')).toBe(true);
+  await line.close();
+  for (const mode of ['session', 'transaction'] as const) {
+    await using pooler = await PgBouncer.create(server, mode, []);
+    const pooled = await PostgresLine.open(addressOf(pooler.url));
+    expect(pooled.mayPrepare('select $1::text')).toBe(false);
+    await pooled.close();
+  }
+});
+
+function addressOf(text: string): PostgresAddress {
+  const url = new URL(text);
+  const socketFolder = url.searchParams.get('host') ?? undefined;
+  url.searchParams.delete('host');
+  return { url: url.href, socketFolder };
+}
 
 test('a pooler with fewer connections than we would like: the calls share them, and hints come from polling', async () => {
   await using pooler = await PgBouncer.create(server, 'session', ['default_pool_size = 2', 'query_wait_timeout = 1']);

@@ -35,7 +35,7 @@ function clientOn(withLine: WithLine, answerTimeoutMs: number | undefined): Driz
         await withLine(
           async (line) =>
             await line.run(async (client) => {
-              const statement = client.unsafe(query, parameters, options);
+              const statement = client.unsafe(query, parameters, { ...options, prepare: line.mayPrepare(query) });
               return await (asArrays ? statement.values() : statement);
             }, answerTimeoutMs),
         );

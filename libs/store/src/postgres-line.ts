@@ -20,6 +20,13 @@ const SESSION_LIMITS = { statement_timeout: STATEMENT_TIMEOUT_MS, idle_in_transa
 /** The same for one transaction, where a session is not one's own. */
 const TRANSACTION_LIMITS = Object.entries(SESSION_LIMITS).map(([name, value]) => `set local ${name} = ${value}`);
 
+/**
+ * A prepared statement stays in the session and in the driver's memory. Longer ones are inserts of many rows: each number of rows
+ * is another statement.
+ */
+const MAX_PREPARED_CHARACTERS = 4_000;
+const MAX_PREPARED = 300;
+
 /** json and jsonb: Drizzle has made the text already. */
 const JSON_TYPES = [114, 3802];
 
@@ -37,6 +44,8 @@ export class PostgresLine {
   readonly #client: postgres.Sql;
   readonly #awaited = new Set<(reason: Error) => void>();
   readonly #hasLimits: boolean;
+  readonly #prepared = new Set<string>();
+  #isDirect = false;
   #loss: Error | undefined;
 
   private constructor(address: PostgresAddress, onNotify: OnNotify, hasLimits: boolean) {
@@ -74,7 +83,9 @@ export class PostgresLine {
   static async #connect(address: PostgresAddress, onNotify: OnNotify, hasLimits: boolean): Promise<PostgresLine> {
     const line = new PostgresLine(address, onNotify, hasLimits);
     try {
-      await line.run(async (client) => await client.unsafe('select 1'), CONNECT_TIMEOUT_MS);
+      const rows = await line.run(async (client) => await client.unsafe('select pg_backend_pid() as pid'), CONNECT_TIMEOUT_MS);
+      // A pooler names itself at the start of a session, and the server behind it is another process.
+      line.#isDirect = rows[0]?.['pid'] === rows.state.pid;
       return line;
     } catch (error) {
       line.lose(lossOf('CONNECTION_CLOSED', 'the connection was not made'));
@@ -85,6 +96,17 @@ export class PostgresLine {
   /** What begins a transaction. */
   get begin(): string {
     return this.#hasLimits ? 'begin' : ['begin', ...TRANSACTION_LIMITS].join('; ');
+  }
+
+  /**
+   * Whether to prepare this statement: then it takes one round trip instead of two, and is parsed once. By default postgres.js
+   * prepares nothing that Drizzle sends (porsager/postgres#794). Behind a pooler nothing is prepared: the next transaction may be
+   * in another session.
+   */
+  mayPrepare(statement: string): boolean {
+    if (!this.#isDirect || statement.length > MAX_PREPARED_CHARACTERS) return false;
+    if (this.#prepared.size < MAX_PREPARED) this.#prepared.add(statement);
+    return this.#prepared.has(statement);
   }
 
   get isLost(): boolean {
