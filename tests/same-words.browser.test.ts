@@ -119,5 +119,6 @@ test('page and command line say word for word the same of hosts and commits, wha
     }),
     { numRuns: 12 },
   );
-  expect(opened.complaints.filter((complaint) => !complaint.includes('401'))).toEqual([]);
+  // 404: the reports of a host were asked for when the next fleet, without it, had come.
+  expect(opened.complaints.filter((complaint) => !/\b40[14]\b/.test(complaint))).toEqual([]);
 });

@@ -1,12 +1,11 @@
+import { NOTHING_OBSERVED } from '@floe/model';
 import type { FleetEvent, FleetView, ReportView, RevisionView } from '@floe/protocol';
+import type { FleetHost, HostRow, ListedReport, Revision } from '@floe/store';
 import { serve, type ServerType } from '@hono/node-server';
-import { Hono, type Context } from 'hono';
-import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
-import { streamSSE } from 'hono/streaming';
+import { Hono } from 'hono';
 import type { AddressInfo } from 'node:net';
-import { pageRoutes } from '../../apps/server/src/routes/page.ts';
+import { FAKE_REPOSITORY, fakeApp, type FakeStore } from '../../apps/server/src/test/fake-app.ts';
 
-const COOKIE = 'floe_session';
 type Change = FleetEvent extends infer E ? (E extends FleetEvent ? Omit<E, 'version' | 'at'> : never) : never;
 
 export interface FixtureServerOptions {
@@ -15,7 +14,7 @@ export interface FixtureServerOptions {
   readonly token?: string;
 }
 
-/** Answers the page as floe-server does, from canned views; tests change them and take the server away. */
+/** floe-server's own app, which answers from canned views; tests change them and take the server away. */
 export class FixtureServer implements AsyncDisposable {
   fleet: FleetView;
   reports: readonly ReportView[] = [];
@@ -28,7 +27,9 @@ export class FixtureServer implements AsyncDisposable {
   refusal: string | undefined;
   readonly token: string;
   readonly #dashboardDir: string;
-  readonly #listeners = new Set<(event: FleetEvent | 'end' | 'reset') => void>();
+  readonly #listeners = new Set<(event: FleetEvent | 'reset') => void>();
+  /** Kept when the server is restarted. */
+  readonly #sessions = new Set<string>();
   #server: ServerType | undefined;
   #port = 0;
 
@@ -61,7 +62,6 @@ export class FixtureServer implements AsyncDisposable {
     const server = this.#server;
     if (server === undefined) return;
     this.#server = undefined;
-    this.#listeners.forEach((listener) => listener('end'));
     const { promise, resolve } = Promise.withResolvers<undefined>();
     server.close(() => resolve(undefined));
     if ('closeAllConnections' in server) server.closeAllConnections();
@@ -93,77 +93,100 @@ export class FixtureServer implements AsyncDisposable {
     for (const listener of this.#listeners) listener('reset');
   }
 
+  /** floe-server's own app, over a store and a reader that answer from the canned views. */
   #app(): Hono {
+    const server = fakeApp({
+      dashboardDir: this.#dashboardDir,
+      feed: {
+        subscribe: (listener) => {
+          this.#listeners.add(listener);
+          return { [Symbol.dispose]: () => this.#listeners.delete(listener) };
+        },
+      },
+      reader: {
+        fleet: async () => await Promise.resolve({ ...this.fleet, serverTime: Date.now() }),
+        host: async (host) => await Promise.resolve(this.fleet.hosts.find((each) => each.host === host)),
+        revisions: async ({ limit, before = Number.POSITIVE_INFINITY }) =>
+          await Promise.resolve(this.revisions.filter(({ sequence }) => sequence < before).slice(0, limit)),
+        revision: async ({ sha }) => await Promise.resolve(this.revisions.find((revision) => revision.sha === sha)),
+      },
+      store: this.#store(),
+    });
     const app = new Hono();
-    app.post('/api/session', async (c) => {
-      const body: { token?: unknown } = await c.req.json();
-      if (body.token !== this.token) return unauthenticated(c);
-      setCookie(c, COOKIE, this.token, { httpOnly: true, sameSite: 'Strict', path: '/' });
-      return c.body(null, 204);
-    });
-    app.delete('/api/session', (c) => {
-      deleteCookie(c, COOKIE, { path: '/' });
-      return c.body(null, 204);
-    });
-    app.use('/api/*', async (c, next) => (getCookie(c, COOKIE) === this.token ? await next() : unauthenticated(c)));
-    app.get('/api/hosts/:host/reports', (c) => c.json(this.reports.filter((report) => report.host === c.req.param('host'))));
-    app.get('/api/hosts/:host/reports/:series/:seq/log', (c) => {
-      const { host, series, seq } = c.req.param();
-      const log = this.logs.get(`${host} ${series} ${seq}`);
-      return log === undefined
-        ? c.json({ error: { code: 'LOG_UNKNOWN', message: 'there is no log of this report any more' } }, 404)
-        : c.json({ log });
-    });
-    app.get('/api/revisions', (c) => {
-      const before = Number(c.req.query('before') ?? Number.POSITIVE_INFINITY);
-      return c.json(this.revisions.filter(({ sequence }) => sequence < before).slice(0, Number(c.req.query('limit'))));
-    });
-    app.get('/api/revisions/:sha', (c) => {
-      const found = this.revisions.find((revision) => revision.sha.startsWith(c.req.param('sha')));
-      return found === undefined
-        ? c.json({ error: { code: 'REVISION_UNKNOWN', message: `no revision starts with ${c.req.param('sha')}` } }, 404)
-        : c.json(found);
-    });
-    app.on(['POST', 'DELETE'], ['/api/hosts/*', '/api/repository/accept'], async (c) => {
+    app.on(['POST', 'DELETE'], ['/api/hosts/*', '/api/repository/accept'], async (c, next) => {
       if (this.refusal !== undefined) return c.json({ error: { code: 'FORBIDDEN', message: this.refusal } }, 403);
-      this.decisions.push(`${c.req.method} ${c.req.path} ${await c.req.text()}`);
-      return c.body(null, 204);
+      const decision = `${c.req.method} ${c.req.path} ${await c.req.raw.clone().text()}`;
+      await next();
+      if (c.res.ok) this.decisions.push(decision);
+      return undefined;
     });
-    app.get('/api/events', (c) => this.#follow(c));
-    app.route('/', pageRoutes(this.#dashboardDir));
+    app.route('/', server.app);
     return app;
   }
 
-  #follow(c: Context) {
-    return streamSSE(c, async (stream) => {
-      const queue: FleetEvent[] = [];
-      let wake: (() => void) | undefined;
-      const ended = new AbortController();
-      let isReset = true;
-      const listener = (event: FleetEvent | 'end' | 'reset') => {
-        if (event === 'end') ended.abort();
-        else if (event === 'reset') isReset = true;
-        else queue.push(event);
-        wake?.();
-      };
-      this.#listeners.add(listener);
-      stream.onAbort(() => listener('end'));
-      while (!ended.signal.aborted) {
-        if (isReset) {
-          isReset = false;
-          await stream.writeSSE({ event: 'snapshot', data: JSON.stringify({ ...this.fleet, serverTime: Date.now() }) });
-        }
-        for (const event of queue.splice(0)) await stream.writeSSE({ event: 'change', data: JSON.stringify(event) });
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-          if (queue.length > 0 || isReset || ended.signal.aborted) resolve();
-        });
-      }
-      this.#listeners.delete(listener);
-    });
+  #store(): FakeStore {
+    const sessions = this.#sessions;
+    return {
+      tokens: {
+        findApiToken: async (token) => await Promise.resolve(token === this.token ? { name: 'ada' } : undefined),
+        findSession: async (secret) => await Promise.resolve(sessions.has(secret) ? { name: 'ada' } : undefined),
+        createSession: async (secret, token) => await Promise.resolve(token === this.token && sessions.add(secret).has(secret)),
+        endSession: async (secret) => void (await Promise.resolve(sessions.delete(secret))),
+        voidEnrolmentTokens: async () => await Promise.resolve(),
+      },
+      hosts: {
+        get: async (host) => await Promise.resolve(this.#row(host)),
+        fleet: async (_repository, [host] = []) => await Promise.resolve({ rollout: undefined, hosts: this.#decidable(host) }),
+        retry: async () => await Promise.resolve(4),
+        revoke: async () => await Promise.resolve(),
+        forget: async () => await Promise.resolve(true),
+      },
+      revisions: {
+        byShaPrefix: async (_repository, prefix) =>
+          await Promise.resolve(this.revisions.filter(({ sha }) => sha.startsWith(prefix)).map(({ sha }) => ({ sha }) as Revision)),
+        newest: async () => await Promise.resolve(undefined),
+        newestPublished: async () => await Promise.resolve(undefined),
+      },
+      reports: {
+        list: async (host) => await Promise.resolve(this.reports.filter((report) => report.host === host) as unknown as ListedReport[]),
+        log: async ({ host, series, seq }) => await Promise.resolve(this.logs.get(`${host} ${series} ${seq}`)),
+      },
+      releases: {
+        commitsOf: async (systems) =>
+          await Promise.resolve(
+            systems.flatMap(({ host, toplevel }) => {
+              const commit = this.reports.find((report) => report.host === host && report.toplevel === toplevel)?.commit;
+              return commit == null ? [] : [{ host, toplevel, ...commit, subject: commit.subject ?? undefined }];
+            }),
+          ),
+      },
+      repositories: {
+        get: async () => await Promise.resolve({ ...FAKE_REPOSITORY, held: this.fleet.repository.held ?? undefined }),
+        allow: async () => await Promise.resolve(),
+        wake: async () => await Promise.resolve(),
+      },
+    };
   }
-}
 
-function unauthenticated(c: Context) {
-  return c.json({ error: { code: 'UNAUTHENTICATED', message: 'the API token is unknown or revoked' } }, 401);
+  /** The host as the database has it, with as much as decisions ask for. */
+  #row(name: string | undefined): HostRow | undefined {
+    const host = this.fleet.hosts.find((each) => each.host === name);
+    if (host === undefined) return undefined;
+    const toplevel = host.desired?.toplevel;
+    return {
+      host: host.host,
+      publicKey: host.isEnrolled ? 'key' : undefined,
+      state: 'SUCCEEDED',
+      stateToplevel: toplevel,
+      observed: NOTHING_OBSERVED,
+    } as HostRow;
+  }
+
+  /** What it should run is quarantined, and it runs something else: there is something to retry, and to resume. */
+  #decidable(name: string | undefined): FleetHost[] {
+    const row = this.#row(name);
+    if (row?.stateToplevel === undefined) return [];
+    const release = { id: 'release', host: row.host, sequence: 1, toplevel: row.stateToplevel };
+    return [{ row, desired: { kind: 'quarantined', release } } as FleetHost];
+  }
 }
