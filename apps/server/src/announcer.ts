@@ -1,5 +1,5 @@
 import { fitDescription } from '@floe/forge';
-import { isComplete, isEndedRevision, type CommitSha, type HostName, type StatusContext, type StatusText } from '@floe/model';
+import { HELD_PREFIX, isComplete, isEndedRevision, type CommitSha, type HostName, type StatusContext, type StatusText } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { Revision, Store, WantedStatus } from '@floe/store';
 import { describeBuild, describeEvaluation, describeNoRollout } from '@floe/views';
@@ -124,7 +124,7 @@ export class Announcer {
     );
     const { held } = snapshot.repository;
     if (held !== undefined) {
-      const status = this.#status(held.commit, 'floe/evaluate', { state: 'error', description: `held: ${held.reason}` });
+      const status = this.#status(held.commit, 'floe/evaluate', { state: 'error', description: `${HELD_PREFIX}${held.reason}` });
       wanted.push({ subject: 'server: held', statuses: [status] });
     }
     if (this.#deps.hasForge) {

@@ -13,3 +13,6 @@ export interface StatusText {
   /** More is known to come: these are not the last words, even where the verdict stands. */
   readonly isUnderWay?: boolean | undefined;
 }
+
+/** How the status of a commit begins that waits for an administrator. Once it waits no more, the status says something else. */
+export const HELD_PREFIX = 'held: ';

@@ -15,7 +15,7 @@ import { RowReader } from './row-reader.ts';
 import { Int8, WarningsColumn, withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
 import { evaluations, repositories, revisions, rollouts, statusOutbox } from './tables/index.ts';
-import { isUnfinishedRevision } from './tables/unfinished.ts';
+import { isUnfinishedRevision, isUnsettledStatus } from './tables/unfinished.ts';
 
 /** The final states in which it is known what a revision has for each host. */
 const JUDGED = REVISION_STATES.filter((state) => isEndedRevision(state) && state !== 'SUPERSEDED');
@@ -95,13 +95,13 @@ async function list(db: Database, repositoryId: string, limit: number, leftOut: 
   return rows.flatMap(toListed);
 }
 
-/** A limit against foreign rows: few statuses are pending at a time. */
+/** A limit against foreign rows: few statuses are unsettled at a time. */
 const MAX_UNSETTLED = 50;
 
 /** By commit, not by revision: the newest revision of a commit speaks for it. Two queries, each by its own index. */
 async function listUnsettled(db: Database, repositoryId: string, below: number): Promise<ListedRevision[]> {
-  const isPending = and(eq(statusOutbox.repositoryId, repositoryId), sql`${statusOutbox.state} = 'pending'`);
-  const pending = await db.selectDistinct({ sha: statusOutbox.sha }).from(statusOutbox).where(isPending).limit(MAX_UNSETTLED);
+  const isUnsettled = and(eq(statusOutbox.repositoryId, repositoryId), isUnsettledStatus(statusOutbox));
+  const unsettled = await db.selectDistinct({ sha: statusOutbox.sha }).from(statusOutbox).where(isUnsettled).limit(MAX_UNSETTLED);
   const followed = await db
     .select({ sha: revisions.sha })
     .from(rollouts)
@@ -109,7 +109,7 @@ async function listUnsettled(db: Database, repositoryId: string, below: number):
     .where(and(ofRepository(repositoryId), isReadableCounter(revisions.sequence)))
     .orderBy(desc(revisions.sequence))
     .limit(1);
-  const shas = [...pending, ...followed].map(({ sha }) => sha);
+  const shas = [...unsettled, ...followed].map(({ sha }) => sha);
   if (shas.length === 0) return [];
   return (await joinedRows(db, repositoryId, and(inArray(revisions.sha, shas), lt(revisions.sequence, below)), MAX_UNSETTLED)).flatMap(toListed);
 }

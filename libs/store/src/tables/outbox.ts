@@ -1,9 +1,8 @@
 import { STATUS_STATES } from '@floe/model';
-import { sql } from 'drizzle-orm';
 import { boolean, index, integer, pgTable, text, unique } from 'drizzle-orm/pg-core';
 import { at, commitSha, count, id } from './columns.ts';
 import { repositories } from './pipeline.ts';
-import { isOpenStatus } from './unfinished.ts';
+import { isOpenStatus, isUnsettledStatus } from './unfinished.ts';
 
 /** The commit statuses that should stand on the forge, and what is known of what stands there: `StatusEntry` of libs/model. */
 export const statusOutbox = pgTable(
@@ -36,8 +35,6 @@ export const statusOutbox = pgTable(
   (table) => [
     unique('status_outbox_status').on(table.repositoryId, table.sha, table.context),
     index('status_outbox_open').on(table.dueAt, table.checkAt).where(isOpenStatus(table)),
-    index('status_outbox_pending')
-      .on(table.repositoryId, table.sha)
-      .where(sql`${table.state} = 'pending'`),
+    index('status_outbox_unsettled').on(table.repositoryId, table.sha).where(isUnsettledStatus(table)),
   ],
 );

@@ -1,4 +1,4 @@
-import { isEndedRevision, REVISION_STATES, ROLLOUT_STATES, type RolloutState } from '@floe/model';
+import { HELD_PREFIX, isEndedRevision, REVISION_STATES, ROLLOUT_STATES, type RolloutState } from '@floe/model';
 import { sql, type SQL } from 'drizzle-orm';
 import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 
@@ -26,4 +26,9 @@ export function isUnfinishedRollout(state: AnyPgColumn): SQL {
 /** Entries of the outbox with something to send or to check. */
 export function isOpenStatus({ dueAt, checkAt }: { readonly dueAt: AnyPgColumn; readonly checkAt: AnyPgColumn }): SQL {
   return sql`(${dueAt} is not null or ${checkAt} is not null)`;
+}
+
+/** Statuses that become untrue when nobody looks at their commit again: a verdict is still to come. */
+export function isUnsettledStatus({ state, description }: { readonly state: AnyPgColumn; readonly description: AnyPgColumn }): SQL {
+  return sql`(${state} = 'pending' or ${description} like ${sql.raw(`'${HELD_PREFIX}%'`)})`;
 }

@@ -1,0 +1,2 @@
+DROP INDEX "status_outbox_pending";--> statement-breakpoint
+CREATE INDEX "status_outbox_unsettled" ON "status_outbox" USING btree ("repository_id","sha") WHERE ("status_outbox"."state" = 'pending' or "status_outbox"."description" like 'held: %');
