@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 describe('the demo', () => {
   it('shows six pushes, each as it should be, and sums up in JSON', async () => {
     const main = join(import.meta.dirname, '../scripts/demo/main.ts');
-    const result = await exec(process.execPath, [main, '--once'], { timeoutMs: 110_000 });
+    const result = await exec(process.execPath, [main, '--once'], { timeoutMs: 500_000 });
     expect(result.exitCode, `${result.stdout}\n${result.stderr}`).toBe(0);
     const summary = JSON.parse(result.stdout.trimEnd().split('\n').at(-1) ?? '') as {
       ok: boolean;
