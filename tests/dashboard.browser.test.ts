@@ -1,3 +1,4 @@
+import type { Role } from '@floe/model';
 import type { FleetView } from '@floe/protocol';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -19,8 +20,8 @@ afterAll(async () => {
   await Promise.all([browser.close(), dashboard[Symbol.asyncDispose]()]);
 });
 
-async function startServer(fleet: FleetView): Promise<FixtureServer> {
-  return await new FixtureServer({ dashboardDir: dashboard.dir, fleet }).start();
+async function startServer(fleet: FleetView, role?: Role): Promise<FixtureServer> {
+  return await new FixtureServer({ dashboardDir: dashboard.dir, fleet, ...(role === undefined ? {} : { role }) }).start();
 }
 
 async function signIn(page: Page, token: string): Promise<void> {
@@ -273,6 +274,21 @@ describe('the fleet', () => {
       `POST /api/repository/accept {"commit":"${fleet.repository.held?.commit}","reason":"a secret was in the history"}`,
     ]);
     expect(opened.complaints.filter((complaint) => !complaint.includes('403'))).toEqual([]);
+  });
+
+  test.each([
+    ['viewer', [], false],
+    ['approver', ['Retry …'], true],
+  ] as const)('is decided about by the role of who is signed in: what a %s may not do is not offered', async (role, ofHost, isAcceptOffered) => {
+    await using server = await startServer(busyFleet(Date.now()), role);
+    await using opened = await openFleet(server, { path: '#/hosts/laptop-ken' });
+    const { page } = opened;
+    await page.getByText(`ada (${role})`, { exact: true }).waitFor();
+    expect(await page.locator('.decisions > button').allInnerTexts()).toEqual(ofHost);
+    await page.goto(new URL('#/', server.url).href);
+    await page.locator('.attention').waitFor();
+    expect(await page.getByRole('button', { name: 'Accept …' }).count()).toBe(isAcceptOffered ? 1 : 0);
+    expect(await opened.audit()).toEqual([]);
   });
 
   test('coming back from a host, the list is where it was, with the link in focus', async () => {

@@ -1,6 +1,6 @@
-import { NOTHING_OBSERVED } from '@floe/model';
+import { NOTHING_OBSERVED, type Role } from '@floe/model';
 import type { FleetEvent, FleetView, ReportView, RevisionView } from '@floe/protocol';
-import type { FleetHost, HostRow, ListedReport, Revision } from '@floe/store';
+import type { FleetHost, HostRow, ListedReport, Revision, TokenHolder } from '@floe/store';
 import { serve, type ServerType } from '@hono/node-server';
 import { Hono } from 'hono';
 import type { AddressInfo } from 'node:net';
@@ -12,6 +12,8 @@ export interface FixtureServerOptions {
   readonly dashboardDir: string;
   readonly fleet: FleetView;
   readonly token?: string;
+  /** Of whoever signs in; an administrator by default. */
+  readonly role?: Role;
 }
 
 /** floe-server's own app, which answers from canned views; tests change them and take the server away. */
@@ -26,6 +28,7 @@ export class FixtureServer implements AsyncDisposable {
   /** What the next decisions are refused with, as those of people who may not. */
   refusal: string | undefined;
   readonly token: string;
+  readonly #holder: TokenHolder;
   readonly #dashboardDir: string;
   readonly #listeners = new Set<(event: FleetEvent | 'reset') => void>();
   /** Kept when the server is restarted. */
@@ -36,6 +39,7 @@ export class FixtureServer implements AsyncDisposable {
   constructor(options: FixtureServerOptions) {
     this.fleet = options.fleet;
     this.token = options.token ?? 'floe-test-token';
+    this.#holder = { name: 'ada', role: options.role ?? 'administrator' };
     this.#dashboardDir = options.dashboardDir;
   }
 
@@ -128,8 +132,8 @@ export class FixtureServer implements AsyncDisposable {
     const sessions = this.#sessions;
     return {
       tokens: {
-        findApiToken: async (token) => await Promise.resolve(token === this.token ? { name: 'ada' } : undefined),
-        findSession: async (secret) => await Promise.resolve(sessions.has(secret) ? { name: 'ada' } : undefined),
+        findApiToken: async (token) => await Promise.resolve(token === this.token ? this.#holder : undefined),
+        findSession: async (secret) => await Promise.resolve(sessions.has(secret) ? this.#holder : undefined),
         createSession: async (secret, token) => await Promise.resolve(token === this.token && sessions.add(secret).has(secret)),
         endSession: async (secret) => void (await Promise.resolve(sessions.delete(secret))),
         voidEnrolmentTokens: async () => await Promise.resolve(),

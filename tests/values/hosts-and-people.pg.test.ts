@@ -130,7 +130,7 @@ describe.each(['PGlite', 'Postgres'] as const)('what hosts and people say, on %s
       body,
     });
     expect([revoked.status, await revoked.text()]).toEqual([204, '']);
-    const [entry] = await server.context.store.audit.list(1);
+    const [entry] = await server.context.store.audit.list({ limit: 1 });
     expect(entry).toMatchObject({ action: 'revoke', subject: name, detail: v.parse(ReasonText, reason) });
   }
 

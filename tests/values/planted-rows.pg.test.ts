@@ -85,7 +85,7 @@ async function furnish({ context: { store }, repository }: TestServer): Promise<
   await store.hosts.saveDirectives([{ host, epoch: 1, releaseId: latest!.id, mode: 'activate', issuedAt: 1 }]);
   const observed = { current: null, booted: null, profile: null };
   await store.reports.store([{ host, seq: 1, epoch: 1, state: 'IDLE', toplevel: null, observed, at: 1, receivedAt: 1 }]);
-  await store.tokens.createApiToken('other', 'o'.repeat(32), 1);
+  await store.tokens.createApiToken({ name: 'other', role: 'viewer', token: 'o'.repeat(32), at: 1 });
   await store.tokens.createSession('session', 'o'.repeat(32), Date.now());
   await store.tokens.createEnrolmentToken(host, 'enrolment', Date.now());
   await store.deliveries.record({

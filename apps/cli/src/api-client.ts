@@ -136,7 +136,7 @@ async function refusalOf(response: Response, serverUrl: string): Promise<FloeErr
   if (status === 401)
     return new FloeError(
       'UNAUTHENTICATED',
-      `${serverUrl} does not accept the token: it is unknown or was revoked. Ask an administrator of the server for one (the first is in admin-token of its data folder), then run: floe login ${serverUrl}`,
+      `${serverUrl} does not accept the token: it is unknown, expired or was revoked. Ask an administrator of the server for one (the first is in admin-token of its data folder), then run: floe login ${serverUrl}`,
       { data },
     );
   if (error === undefined) {

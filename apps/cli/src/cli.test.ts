@@ -32,7 +32,11 @@ describe('floe login', () => {
     server = await startServer({ 'GET /api/fleet': { json: fleetView() } });
     const env = { XDG_CONFIG_HOME: home.folder };
     const login = await run(['login', `${server.url}/`, '--token-file', home.tokenFile], env);
-    expect(login).toEqual({ code: 0, stdout: `Logged in to ${server.url}: 3 hosts of https://git.example.org/fleet (main).\n`, stderr: '' });
+    expect(login).toEqual({
+      code: 0,
+      stdout: `Logged in to ${server.url} as ada (administrator): 3 hosts of https://git.example.org/fleet (main).\n`,
+      stderr: '',
+    });
     expect((await stat(home.configFile)).mode & 0o777).toBe(0o600);
     expect(JSON.parse(await readFile(home.configFile, 'utf8'))).toEqual({
       version: 1,
@@ -95,7 +99,7 @@ describe('floe login', () => {
     await writeFile(home.tokenFile, 'some-other-token');
     const { code, stderr } = await run(['login', server.url, '--token-file', home.tokenFile], { XDG_CONFIG_HOME: home.folder });
     expect(code).toBe(3);
-    expect(stderr).toMatch(/does not know this token, or it was revoked: .* ask an administrator/);
+    expect(stderr).toMatch(/does not know this token, or it expired or was revoked: .* ask an administrator/);
     expect(stderr).not.toContain('floe login');
     await expect(stat(home.configFile)).rejects.toThrow('ENOENT');
   });

@@ -5,10 +5,12 @@ import type { Cli, CliDeps, GlobalOptions } from './cli.ts';
 import { addEnrol } from './commands/enrol.ts';
 import { addEvents } from './commands/events.ts';
 import { addHosts } from './commands/hosts.ts';
+import { addLog } from './commands/log.ts';
 import { addLogin } from './commands/login.ts';
 import { addRevisions } from './commands/revisions.ts';
 import { addStatus } from './commands/status.ts';
 import { addSteering } from './commands/steer.ts';
+import { addToken } from './commands/token.ts';
 import { connect } from './connect.ts';
 import { EXIT_CODES, exitCodeOf } from './exit-codes.ts';
 import { createOutput } from './output.ts';
@@ -28,7 +30,7 @@ Exit status:
   ${EXIT_CODES.usage}    wrong usage
   ${EXIT_CODES.unauthorized}    not logged in, or not allowed
   ${EXIT_CODES.unreachable}    the server cannot be reached
-  ${EXIT_CODES.notFound}    no such host or revision
+  ${EXIT_CODES.notFound}    no such host, revision or token
   ${EXIT_CODES.needsAttention}   something needs a person (floe status --exit-code)
   ${EXIT_CODES.interrupted}  stopped by Ctrl-C
 
@@ -68,8 +70,11 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     })
     .showHelpAfterError('(see: floe --help)')
     .exitOverride();
-  for (const add of [addLogin, addStatus, addHosts, addRevisions, addEvents, addEnrol, addSteering]) add(program, cli);
-  for (const command of program.commands) command.showHelpAfterError(`(see: floe ${command.name()} --help)`);
+  for (const add of [addLogin, addStatus, addHosts, addRevisions, addEvents, addEnrol, addSteering, addToken, addLog]) add(program, cli);
+  for (const command of program.commands) {
+    command.showHelpAfterError(`(see: floe ${command.name()} --help)`);
+    for (const below of command.commands) below.showHelpAfterError(`(see: floe ${command.name()} ${below.name()} --help)`);
+  }
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return cli.exitCode;

@@ -27,13 +27,19 @@ function withoutGlobalOptions(help: string): string {
     .replaceAll(/\n{3,}/g, '\n\n');
 }
 
+/** The help of a command, and of the commands below it. */
+async function sectionOf(...path: string[]): Promise<string> {
+  const help = await helpOf(...path);
+  const own = `${'#'.repeat(path.length + 1)} floe ${path.join(' ')}\n\n\`\`\`text\n${withoutGlobalOptions(help).trim()}\n\`\`\`\n`;
+  const below = await Promise.all(commandsIn(help).map(async (name) => await sectionOf(...path, name)));
+  return [own, ...below].join('\n');
+}
+
 test('docs/cli.md holds the help of every command', async () => {
   const whole = await helpOf();
   const commands = commandsIn(whole);
   expect(commands).toContain('status');
-  const sections = await Promise.all(
-    commands.map(async (name) => `## floe ${name}\n\n\`\`\`text\n${withoutGlobalOptions(await helpOf(name)).trim()}\n\`\`\`\n`),
-  );
+  const sections = await Promise.all(commands.map(async (name) => await sectionOf(name)));
   const [prose = ''] = (await readFile(REFERENCE, 'utf8')).split(MARK);
   await expect([`${prose}${MARK}\n`, `## floe\n\n\`\`\`text\n${whole.trim()}\n\`\`\`\n`, ...sections].join('\n')).toMatchFileSnapshot(REFERENCE);
 });

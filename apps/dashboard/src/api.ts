@@ -1,5 +1,5 @@
 import { printable, printableValue } from '@floe/model';
-import { ApiError, ReportLogView, ReportView, RevisionView } from '@floe/protocol';
+import { ActorView, ApiError, ReportLogView, ReportView, RevisionView } from '@floe/protocol';
 import { decisionRequest, type Decision } from '@floe/views';
 import * as v from 'valibot';
 
@@ -14,6 +14,8 @@ export interface Api {
   /** Turns an API token into this browser's session cookie. */
   signIn(token: string): Promise<Answer<null>>;
   signOut(): Promise<Answer<null>>;
+  /** Who is signed in, and with which role. */
+  whoAmI(): Promise<Answer<ActorView>>;
   /** So many of the newest reports of a host, newest first. */
   reports(host: string, limit: number, signal: AbortSignal): Promise<Answer<readonly ReportView[]>>;
   /** The last words of the step that failed. */
@@ -60,6 +62,7 @@ export function createApi(deps: ApiDeps): Api {
     signIn: async (token) =>
       await request('api/session', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ token }) }, nothing),
     signOut: async () => await request('api/session', { method: 'DELETE' }, nothing),
+    whoAmI: async () => await request('api/session', {}, async (response) => printableValue(v.parse(ActorView, await response.json()))),
     reports: async (host, limit, signal) =>
       await request(`api/hosts/${encodeURIComponent(host)}/reports?limit=${limit}`, { signal }, async (response) =>
         printableValue(v.parse(v.array(ReportView), await response.json())),

@@ -1,4 +1,5 @@
-import type { FleetEvent, HostView } from '@floe/protocol';
+import { mayDo } from '@floe/model';
+import type { ActorView, FleetEvent, HostView } from '@floe/protocol';
 import { attentionOf, decisionWords, verdictOf, type Attention, type Decision, type Verdict, type WatchedFleet } from '@floe/views';
 import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { announce } from './announce.ts';
@@ -30,6 +31,8 @@ export interface DashboardDeps {
 export class Dashboard {
   readonly api: Api;
   readonly session: Signal<Session> = signal('opening');
+  /** Null until the server said who is signed in: nothing can be decided before. */
+  readonly actor: Signal<ActorView | null> = signal(null);
   readonly connection: Signal<Connection> = signal({ kind: 'connecting' });
   /** Null until the first snapshot. */
   readonly fleet: Signal<LiveFleet | null> = signal(null);
@@ -86,6 +89,11 @@ export class Dashboard {
         : `Nothing is shown any more, but this browser is still signed in: ${answer.message} Reload the page and sign out again.`,
     );
     return answer;
+  }
+
+  /** Whether the role of who is signed in allows it: what it does not allow is not offered. */
+  mayDecide({ kind }: Decision): boolean {
+    return this.actor.value !== null && mayDo(this.actor.value.role, kind);
   }
 
   /** Tells the server what a person decided; what comes of it is seen on the page like every other change. */
@@ -155,6 +163,15 @@ export class Dashboard {
       if (hadLost) this.announcement.value = 'The page is live again';
     });
     this.#announced ??= this.fleet.value;
+    if (this.actor.value === null) void this.#learnActor();
+  }
+
+  /** When it fails, the next snapshot tries again. */
+  async #learnActor(): Promise<void> {
+    const session = this.#endSession;
+    const answer = await this.api.whoAmI();
+    // Somebody else may have signed in meanwhile.
+    if (answer.kind === 'ok' && session === this.#endSession && this.session.value === 'signed-in') this.actor.value = answer.value;
   }
 
   #flush(): void {
@@ -183,6 +200,7 @@ export class Dashboard {
     this.#announced = null;
     batch(() => {
       this.session.value = 'signed-out';
+      this.actor.value = null;
       this.signedOutBecause.value = because;
       this.connection.value = { kind: 'connecting' };
       this.fleet.value = null;

@@ -1,16 +1,27 @@
 import { randomBytes } from 'node:crypto';
 import { writeFileDurably, type Clock, type Logger } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { StorePart } from '@floe/store';
+
+export function newApiToken(): string {
+  return `floe_${randomBytes(24).toString('base64url')}`;
+}
 
 /**
- * Creates the administrator's API token at the first start. It is only in `path` (mode 0600): the database stores its hash.
- * Delete the file after `floe login`.
+ * Creates an administrator's API token at the first start, and when no administrator is left. It is only in `path` (mode 0600):
+ * the database stores its hash. Delete the file after `floe login`.
  */
-export async function ensureAdminToken(deps: { readonly store: Store; readonly clock: Clock; readonly logger: Logger }, path: string): Promise<void> {
-  if (await deps.store.tokens.hasApiTokens()) return;
-  const token = `floe_${randomBytes(24).toString('base64url')}`;
+export async function ensureAdminToken(
+  deps: { readonly store: StorePart<{ tokens: 'administrators' | 'createApiToken' }>; readonly clock: Clock; readonly logger: Logger },
+  path: string,
+): Promise<void> {
+  const { tokens } = deps.store;
+  const now = deps.clock.now();
+  if ((await tokens.administrators(now)).length > 0) return;
+  const token = newApiToken();
   // The file first: after a crash in between, the next start creates another token.
   await writeFileDurably(path, `${token}\n`, 0o600);
-  await deps.store.tokens.createApiToken('admin', token, deps.clock.now());
-  deps.logger.info('first start: the administrator\'s API token is in a file; sign in with "floe login" and delete it', { file: path });
+  // The name may belong to a token that expired, or has another role.
+  for (let n = 1; (await tokens.createApiToken({ name: n === 1 ? 'admin' : `admin-${n}`, role: 'administrator', token, at: now })) !== 'created';)
+    n += 1;
+  deps.logger.info('there was no administrator yet: the API token of one is in a file; sign in with "floe login" and delete it', { file: path });
 }

@@ -90,7 +90,7 @@ describe('the page', () => {
     expect(await decide('revoke', why)).toMatchObject({ status: 204 });
     expect(await actions()).toBe('forget');
     expect(await decide('forget', 'scrapped')).toMatchObject({ status: 204 });
-    const [forgot, revoked] = await store.audit.list(2);
+    const [forgot, revoked] = await store.audit.list({ limit: 2 });
     expect(revoked).toMatchObject({ actor: forgot?.actor, action: 'revoke', subject: 'zoe', detail: why });
     expect(forgot).toMatchObject({ action: 'forget', subject: 'zoe', detail: 'scrapped' });
   });

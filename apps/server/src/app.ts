@@ -5,6 +5,7 @@ import { createAuth, type AuthDeps } from './auth.ts';
 import { answerError, refuse } from './http-error.ts';
 import { BodyBudget } from './http/bodies.ts';
 import type { ClientAddresses } from './http/client-address.ts';
+import { auditRoutes, type AuditRouteDeps } from './routes/audit.ts';
 import { cacheRoutes } from './routes/cache.ts';
 import { decisionRoutes, type DecisionDeps } from './routes/decisions.ts';
 import { enrolmentRoutes, type EnrolmentDeps } from './routes/enrolment.ts';
@@ -12,12 +13,13 @@ import { fleetRoutes, type FleetRouteDeps } from './routes/fleet.ts';
 import { pageRoutes } from './routes/page.ts';
 import { serverRoutes, type ServerRouteDeps } from './routes/server.ts';
 import { sessionRoutes } from './routes/session.ts';
+import { tokenRoutes, type TokenRouteDeps } from './routes/tokens.ts';
 import { webhookRoutes, type WebhookDeps } from './routes/webhooks.ts';
 
 type Made = 'auth' | 'bodies';
 
 interface OwnDeps {
-  readonly store: { readonly tokens: AuthDeps['tokens'] };
+  readonly store: AuthDeps['store'];
   readonly logger: Logger;
   /** Where people reach the page. */
   readonly publicUrl: string;
@@ -33,7 +35,7 @@ interface OwnDeps {
 }
 
 /** All that the routes ask for together. */
-export type AppDeps = OwnDeps & Omit<EnrolmentDeps & DecisionDeps & FleetRouteDeps & ServerRouteDeps, Made>;
+export type AppDeps = OwnDeps & Omit<EnrolmentDeps & DecisionDeps & FleetRouteDeps & ServerRouteDeps & TokenRouteDeps & AuditRouteDeps, Made>;
 
 /** Deliveries whose signature is not judged yet, of all senders: two as large as GitHub sends any. */
 const WEBHOOK_BYTES = 64 * 1024 * 1024;
@@ -57,13 +59,14 @@ export function createApp(deps: AppDeps): Hono {
   if (deps.cacheDir !== undefined) app.route('/cache', cacheRoutes(deps.cacheDir, deps.addresses));
 
   const api = new Hono();
-  const auth = createAuth({ tokens: deps.store.tokens, clock: deps.clock, publicUrl: deps.publicUrl, addresses: deps.addresses });
+  const auth = createAuth(deps);
   const routes = { ...deps, auth, bodies: new BodyBudget(STRANGERS_BYTES) };
   api.route('/session', sessionRoutes(routes));
-  // Enrolment comes before the fleet: its token is its authority, and the fleet's routes ask for an API token.
   api.route('/', enrolmentRoutes(routes));
   api.route('/', decisionRoutes(routes));
   api.route('/server', serverRoutes(routes));
+  api.route('/tokens', tokenRoutes(routes));
+  api.route('/audit', auditRoutes(routes));
   api.route('/', fleetRoutes(routes));
   app.route('/api', api);
 

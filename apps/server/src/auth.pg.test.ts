@@ -46,10 +46,10 @@ describe('the page signs in', () => {
   });
 
   test('until its token is revoked', async () => {
-    await server.context.store.tokens.createApiToken('borrowed', 'token-of-a-guest', 1);
+    await server.context.store.tokens.createApiToken({ name: 'borrowed', role: 'viewer', token: 'token-of-a-guest', at: 1 });
     const cookie = cookieOf(await signIn('token-of-a-guest'));
     expect((await withCookie(cookie)).status).toBe(200);
-    await server.context.store.tokens.revokeApiToken('borrowed');
+    await server.context.store.tokens.revokeApiToken({ name: 'borrowed', by: 'admin', now: 1 });
     expect((await withCookie(cookie)).status).toBe(401);
   });
 

@@ -1,4 +1,4 @@
-import { systemClock } from '@floe/runtime';
+import { silentLogger, systemClock } from '@floe/runtime';
 import { Hono, type Context } from 'hono';
 import { expect, test } from 'vitest';
 import { createAuth, type AuthEnv } from './auth.ts';
@@ -13,17 +13,20 @@ test('who was signed in before does not wait behind guesses, guesses do not wait
   const held: (() => void)[] = [];
   const tokens = {
     async findApiToken(token: string) {
-      if (token === 'good' || token === 'new') return { name: 'admin' };
+      if (token === 'good' || token === 'new') return { name: 'admin', role: 'viewer' as const };
       if (isGuessHeld) await new Promise<void>((resolve) => held.push(resolve));
       return undefined;
     },
     findSession: async () => await Promise.resolve(undefined),
     createSession: async () => await Promise.resolve(false),
     endSession: async () => await Promise.resolve(),
+    noteUse: async () => await Promise.resolve(),
+    administrators: async () => await Promise.resolve([]),
   };
+  const store = { tokens, audit: { countRefusals: async () => await Promise.resolve() } };
   const app = new Hono<AuthEnv>();
-  app.use(createAuth({ tokens, clock: systemClock, publicUrl: 'http://localhost', addresses: asIfBehindProxy }).required);
-  app.get('/', (c) => c.text('in'));
+  const auth = createAuth({ store, clock: systemClock, logger: silentLogger, publicUrl: 'http://localhost', addresses: asIfBehindProxy });
+  app.get('/', auth.requireAction('read'), (c) => c.text('in'));
   const ask = async (token: string, from = '198.51.100.1'): Promise<number> =>
     (await app.request('/', { headers: { authorization: `Bearer ${token}`, 'x-forwarded-for': from } })).status;
 

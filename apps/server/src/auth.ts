@@ -1,11 +1,16 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { FairGate, Gate, type Clock } from '@floe/runtime';
-import type { StorePart } from '@floe/store';
+import { mayDo, roleFor, type Action, type Role } from '@floe/model';
+import { FairGate, Gate, type Clock, type Logger } from '@floe/runtime';
+import type { StorePart, TokenHolder } from '@floe/store';
 import type { Context, MiddlewareHandler } from 'hono';
 import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
 import { createMiddleware } from 'hono/factory';
+import { atMostEvery } from './at-most-every.ts';
+import { membersBody } from './http/bodies.ts';
 import type { ClientAddresses } from './http/client-address.ts';
 import { refuse } from './http-error.ts';
+import { LastUses } from './last-uses.ts';
+import { RefusalNotes } from './refusal-notes.ts';
 
 const SESSION_COOKIE = 'floe_session';
 /** The server ends a session by itself sooner: this only lets the browser forget it. */
@@ -23,9 +28,19 @@ const MAX_WAITING_GUESSES_OF_ADDRESS = 25;
 const MAX_WAITING_GUESSES = 500;
 /** How many credentials are remembered as good. They are looked up all the same: one that was revoked is worth nothing. */
 const MAX_KNOWN = 1_000;
+/** Names of administrators are looked up at most this often, however many are refused. */
+const ADMINISTRATORS_EVERY_MS = 10_000;
+
+/** Who asks, and what they may do. Single sign-on is one more `kind`, and one more case of `authenticate` below. */
+export interface Actor {
+  /** As the audit log names them. */
+  readonly name: string;
+  readonly role: Role;
+  readonly kind: Credential['kind'];
+}
 
 export interface AuthEnv {
-  Variables: { actor: string; credential: Credential };
+  Variables: { actor: Actor; credential: Credential };
 }
 
 /** What a request shows: an API token, or the session of a browser. */
@@ -34,9 +49,17 @@ export interface Credential {
   readonly secret: string;
 }
 
+type Authentication =
+  | { readonly kind: 'authenticated'; readonly actor: Actor; readonly credential: Credential }
+  /** The answer. */
+  | { readonly kind: 'refused'; readonly response: Response };
+
 export interface Auth {
-  /** Requires a credential; `c.var.actor` is the name of its token. */
-  readonly required: MiddlewareHandler<AuthEnv>;
+  /**
+   * The guard of a route: requires a credential whose role may do `action`, and bounds the body. Every route of the API has one
+   * next to its path; `all-routes.test.ts` finds one that has not.
+   */
+  readonly requireAction: (action: Action) => MiddlewareHandler<AuthEnv>;
   /** Whether the credential is still good: for answers that go on for hours. */
   isGood(credential: Credential): Promise<boolean>;
   /** Turns an API token into a session of this browser, in a cookie that scripts cannot read and other sites cannot send. */
@@ -45,15 +68,20 @@ export interface Auth {
 }
 
 export interface AuthDeps {
-  readonly tokens: StorePart<{ tokens: 'findApiToken' | 'findSession' | 'createSession' | 'endSession' }>['tokens'];
+  readonly store: StorePart<{
+    tokens: 'findApiToken' | 'findSession' | 'createSession' | 'endSession' | 'noteUse' | 'administrators';
+    audit: 'countRefusals';
+  }>;
   readonly clock: Clock;
+  readonly logger: Logger;
   /** Where the page is. */
   readonly publicUrl: string;
   readonly addresses: ClientAddresses;
 }
 
 /** Who may use the API. */
-export function createAuth({ tokens, clock, publicUrl, addresses }: AuthDeps): Auth {
+export function createAuth({ store, clock, logger, publicUrl, addresses }: AuthDeps): Auth {
+  const { tokens } = store;
   const publicOrigin = new URL(publicUrl).origin;
   const looks = new Gate(CONCURRENT_LOOKS);
   const guesses = new FairGate(CONCURRENT_GUESSES, CONCURRENT_GUESSES_OF_ADDRESS);
@@ -61,9 +89,9 @@ export function createAuth({ tokens, clock, publicUrl, addresses }: AuthDeps): A
   const known = new Set<string>();
   const hashOf = (secret: string): string => createHash('sha256').update(secret).digest('base64');
 
-  async function find({ kind, secret }: Credential, address: string): Promise<{ readonly name: string } | undefined> {
+  async function find({ kind, secret }: Credential, address: string): Promise<TokenHolder | undefined> {
     const hash = hashOf(secret);
-    const look = async () => await (kind === 'token' ? tokens.findApiToken(secret) : tokens.findSession(secret, clock.now()));
+    const look = async () => await (kind === 'token' ? tokens.findApiToken(secret, clock.now()) : tokens.findSession(secret, clock.now()));
     const found = await (known.has(hash) ? looks.pass(look) : guesses.pass(address, hash, look));
     known.delete(hash);
     if (found !== undefined) known.add(hash);
@@ -78,6 +106,8 @@ export function createAuth({ tokens, clock, publicUrl, addresses }: AuthDeps): A
     return guesses.waiting >= MAX_WAITING_GUESSES || guesses.waitingOf(address) >= MAX_WAITING_GUESSES_OF_ADDRESS;
   }
 
+  const uses = new LastUses(async (name) => await tokens.noteUse(name, clock.now()), { clock, logger });
+
   /** What a browser was made to send by another site. SameSite keeps it out as well; this holds where that does not. */
   function isForeign(c: Context, isSaidNothing: boolean): boolean {
     const site = c.req.header('sec-fetch-site');
@@ -87,31 +117,63 @@ export function createAuth({ tokens, clock, publicUrl, addresses }: AuthDeps): A
     return origin !== publicOrigin && URL.parse(origin)?.host !== c.req.header('host');
   }
 
+  /** Who sends the request: the one place that decides it. */
+  async function authenticate(c: Context): Promise<Authentication> {
+    const credential = shown(c);
+    const address = addresses.ofRequest(c);
+    const refused = (response: Response): Authentication => ({ kind: 'refused', response });
+    if (isCrowded(credential, address)) {
+      c.header('retry-after', '2');
+      return refused(refuse(c, 503, 'LOOKS_TOO_MANY', 'too many requests wait for their credentials to be looked up: try again'));
+    }
+    const found = credential === undefined ? undefined : await find(credential, address);
+    if (credential === undefined || found === undefined) {
+      c.header('www-authenticate', 'Bearer realm="floe"');
+      const why =
+        credential === undefined
+          ? 'send an API token: "Authorization: Bearer …"'
+          : credential.kind === 'token'
+            ? 'the API token is unknown, expired or was revoked: ask an administrator of this server for one'
+            : 'the session has ended: sign in again';
+      return refused(refuse(c, 401, 'UNAUTHENTICATED', why));
+    }
+    if (credential.kind === 'session' && c.req.method !== 'GET' && c.req.method !== 'HEAD' && isForeign(c, true))
+      return refused(refuse(c, 403, 'FOREIGN_ORIGIN', 'this request does not come from the page of this server'));
+    uses.note(found.name);
+    return { kind: 'authenticated', actor: { ...found, kind: credential.kind }, credential };
+  }
+
+  const refusals = new RefusalNotes(store.audit);
+  /** Whom to ask: the same for everybody who is refused at the time. */
+  const administrators = atMostEvery(clock, ADMINISTRATORS_EVERY_MS, async () => await tokens.administrators(clock.now()));
+
+  async function refuseAction(c: Context<AuthEnv>, actor: Actor, action: Action) {
+    const role = roleFor(action);
+    const subject = c.req.param('host') ?? c.req.param('sha') ?? c.req.param('name') ?? '';
+    await refusals.note({
+      at: clock.now(),
+      actor: actor.name,
+      action,
+      subject,
+      detail: `${article(actor.role)} may not: this needs the role ${role}`,
+    });
+    const names = await administrators();
+    const whom = names.length === 0 ? 'an administrator of this server' : `an administrator (${names.join(', ')})`;
+    const needed = role === 'administrator' ? 'the role administrator' : `the role ${role} or a higher one`;
+    return refuse(c, 403, 'ROLE_TOO_LOW', `${actor.name} is ${article(actor.role)} here, and this needs ${needed}: ask ${whom}`);
+  }
+
   return {
-    required: createMiddleware<AuthEnv>(async (c, next) => {
-      const credential = shown(c);
-      const address = addresses.ofRequest(c);
-      if (isCrowded(credential, address)) {
-        c.header('retry-after', '2');
-        return refuse(c, 503, 'LOOKS_TOO_MANY', 'too many requests wait for their credentials to be looked up: try again');
-      }
-      const found = credential === undefined ? undefined : await find(credential, address);
-      if (credential === undefined || found === undefined) {
-        c.header('www-authenticate', 'Bearer realm="floe"');
-        const why =
-          credential === undefined
-            ? 'send an API token: "Authorization: Bearer …"'
-            : credential.kind === 'token'
-              ? 'the API token is unknown or was revoked: ask an administrator of this server for one'
-              : 'the session has ended: sign in again';
-        return refuse(c, 401, 'UNAUTHENTICATED', why);
-      }
-      if (credential.kind === 'session' && c.req.method !== 'GET' && c.req.method !== 'HEAD' && isForeign(c, true))
-        return refuse(c, 403, 'FOREIGN_ORIGIN', 'this request does not come from the page of this server');
-      c.set('actor', found.name);
-      c.set('credential', credential);
-      return await next();
-    }),
+    requireAction: (action) =>
+      createMiddleware<AuthEnv>(async (c, next) => {
+        const authentication = await authenticate(c);
+        if (authentication.kind === 'refused') return authentication.response;
+        const { actor, credential } = authentication;
+        if (!mayDo(actor.role, action)) return await refuseAction(c, actor, action);
+        c.set('actor', actor);
+        c.set('credential', credential);
+        return await membersBody(c, next);
+      }),
     // It was valid before, so it has to wait only when it was forgotten.
     isGood: async (credential) => (await find(credential, 'signed in before')) !== undefined,
     async signIn(c, token) {
@@ -131,6 +193,10 @@ export function createAuth({ tokens, clock, publicUrl, addresses }: AuthDeps): A
       return 'signed-out';
     },
   };
+}
+
+function article(role: Role): string {
+  return `${/^[aeiou]/.test(role) ? 'an' : 'a'} ${role}`;
 }
 
 function shown(c: Context): Credential | undefined {

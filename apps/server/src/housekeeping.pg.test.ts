@@ -48,7 +48,8 @@ test('what is old goes from each table that has an age', async () => {
   await store.hosts.enrol({ host, repositoryId: repository.id, machineId: 'machine', publicKey: 'key', at: 1 });
   await store.hosts.noteRefusal(host, 'why', 1, 1);
   const token = 'a'.repeat(32);
-  await store.tokens.createApiToken('admin', token, 1);
+  await store.tokens.createApiToken({ name: 'admin', role: 'administrator', token, at: 1 });
+  await store.tokens.createApiToken({ name: 'guest', role: 'viewer', token: 'b'.repeat(32), at: 1, expiresAt: 2 });
   await store.tokens.createSession('session', token, 1);
   await store.tokens.createEnrolmentToken(host, 'enrolment', 1);
   await query(`
@@ -69,6 +70,7 @@ test('what is old goes from each table that has an age', async () => {
   await keepHouseOnce();
   const left = Object.fromEntries(await Promise.all(TABLE_NAMES.map(async (table) => [table, await countOf(table)] as const)));
   expect(left).toMatchObject({
+    api_tokens: 1,
     sessions: 0,
     enrolment_tokens: 0,
     audit_log: 0,

@@ -18,7 +18,12 @@ export type Growth =
 
 /** Every table, with what keeps hosts, pushers and clients from filling it. A new table does not compile without an entry. */
 export const GROWTH: Readonly<Record<TableName, Growth>> = {
-  api_tokens: { bound: 'a row per name that an administrator gave' },
+  api_tokens: {
+    bound: 'a row per name that an administrator gave',
+    // So long after their end: until then they are listed, and their names are not given again.
+    keepMs: 90 * DAY_MS,
+    prune: async (store, before) => await store.tokens.pruneApiTokens(before),
+  },
   sessions: {
     bound: '50 of each token',
     // The store has their own ages: idle, and since the sign-in.
@@ -31,7 +36,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
     prune: async (store, before) => await store.tokens.pruneEnrolmentTokens(before),
   },
   audit_log: {
-    bound: 'a row per decision of an administrator, and per enrolment that one allowed',
+    bound: 'a row per decision, per enrolment that an administrator allowed, and per day, token and action that was refused',
     keepMs: 2 * 365 * DAY_MS,
     prune: async (store, before) => await store.audit.prune(before),
   },

@@ -19,5 +19,6 @@ export * from './printable.ts';
 export * from './report.ts';
 export * from './resolve.ts';
 export * from './revision-state.ts';
+export * from './roles.ts';
 export * from './rollout-state.ts';
 export * from './standing.ts';

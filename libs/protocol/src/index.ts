@@ -1,3 +1,4 @@
+export * from './access.ts';
 export * from './agent-policy.ts';
 export * from './api.ts';
 export * from './bounds.ts';

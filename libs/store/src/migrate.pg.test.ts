@@ -12,6 +12,7 @@ import { migrate } from './migrate.ts';
 import { openStore } from './open.ts';
 import { readRows } from './rows.ts';
 import * as tables from './tables/index.ts';
+import { hashToken } from './token-hash.ts';
 import { MIGRATIONS_DIR, newRepository, storeDeps } from './test/test-store.ts';
 
 const Journal = v.object({ entries: v.array(v.object({ idx: v.number(), tag: v.string() })) });
@@ -66,6 +67,17 @@ async function newerMigrations(statement: string): Promise<string> {
   return newer;
 }
 
+/** The folder of migrations with only some of them, as an older Floe has it. */
+async function formerMigrations(choose: (tags: readonly string[]) => readonly string[]): Promise<string> {
+  const former = await mkdtemp(join(dir, 'former-'));
+  await cp(MIGRATIONS_DIR, former, { recursive: true });
+  const path = join(former, 'meta', '_journal.json');
+  const journal = v.parse(v.looseObject({ entries: v.array(v.looseObject({ tag: v.string() })) }), JSON.parse(await readFile(path, 'utf8')));
+  const chosen = choose(journal.entries.map(({ tag }) => tag));
+  await writeFile(path, JSON.stringify({ ...journal, entries: journal.entries.filter(({ tag }) => chosen.includes(tag)) }));
+  return former;
+}
+
 describe('the migrations', () => {
   test('make the tables that the code declares', async () => {
     const statements = await generateMigration(generateDrizzleJson({}), generateDrizzleJson(tables));
@@ -98,11 +110,7 @@ describe('the migrations', () => {
   });
 
   test('keep the hosts and reports of the release before', async () => {
-    const former = await mkdtemp(join(dir, 'former-'));
-    await cp(MIGRATIONS_DIR, former, { recursive: true });
-    const path = join(former, 'meta', '_journal.json');
-    const journal = v.parse(v.looseObject({ entries: v.array(v.looseObject({ tag: v.string() })) }), JSON.parse(await readFile(path, 'utf8')));
-    await writeFile(path, JSON.stringify({ ...journal, entries: journal.entries.filter(({ tag }) => tag === '0000_start') }));
+    const former = await formerMigrations(() => ['0000_start']);
     const url = await server.createDatabase();
     const connection = await connect({ kind: 'postgres', url }, storeDeps());
     try {
@@ -119,6 +127,36 @@ describe('the migrations', () => {
     const ada = 'ada' as HostName;
     expect(await store.hosts.get(ada)).toMatchObject({ epoch: 7, retryEpoch: undefined });
     expect(await store.reports.list(ada, 1)).toMatchObject([{ state: 'ROLLED_BACK', hasLog: false }]);
+  });
+
+  test('give the tokens and sessions of a release without roles the role administrator, and later ones none by themselves', async () => {
+    const url = await server.createDatabase();
+    const connection = await connect({ kind: 'postgres', url }, storeDeps());
+    try {
+      await migrate(connection.db, {
+        ...storeDeps(),
+        migrationsDir: await formerMigrations((tags) =>
+          tags.slice(
+            0,
+            tags.findIndex((tag) => tag.endsWith('tokens-with-roles')),
+          ),
+        ),
+      });
+      await connection.db.execute(sql`insert into api_tokens (hash, name, created_at) values (${hashToken('old')}, 'admin', 1)`);
+      await connection.db.execute(
+        sql`insert into sessions (hash, token_hash, created_at, last_used_at) values (${hashToken('s')}, ${hashToken('old')}, 1, 1)`,
+      );
+      await connection.db.execute(sql`insert into audit_log (at, actor, action, subject, detail) values (1, 'admin', 'revoke', 'ada', 'stolen')`);
+      await migrate(connection.db, storeDeps());
+      await expect(connection.db.execute(sql`insert into api_tokens (hash, name, created_at) values ('h', 'new', 1)`)).rejects.toThrow();
+    } finally {
+      await connection.close();
+    }
+    await using store = await openStore({ kind: 'postgres', url }, storeDeps());
+    const admin = { name: 'admin', role: 'administrator' };
+    expect(await store.tokens.findApiToken('old', 2)).toEqual(admin);
+    expect(await store.tokens.findSession('s', 2)).toEqual(admin);
+    expect(await store.audit.list({ limit: 2 })).toMatchObject([{ actor: 'admin', subject: 'ada', refused: undefined }]);
   });
 
   test('run by several processes at once are run once', async () => {

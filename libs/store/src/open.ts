@@ -67,7 +67,7 @@ function composeStore(connection: Connection, { clock, logger }: StoreDeps): Sto
     rollouts: translating({ ...createRolloutStore(db, origin), stories: async (ids: readonly string[]) => await readStories(db, ids) }, isClosed),
     hosts: translating(createHostStore(db, { clock, leftOut, origin }), isClosed),
     reports: translating(createReportStore(db, origin), isClosed),
-    tokens: translating(createTokenStore(db, clock), isClosed),
+    tokens: translating(createTokenStore(db), isClosed),
     outbox: translating(createOutboxStore(db, origin), isClosed),
     audit: translating(createAuditStore(db), isClosed),
     hints: translating(createHintChannel(connection, logger, origin), isClosed),

@@ -30,7 +30,9 @@ function refusedCalls(store: Store, host: ReturnType<typeof newHost>, repository
     'reports.store': async () =>
       await store.reports.store([report(host, 1, { at: TOO_LARGE, log: MARKER, detail: { code: MARKER, message: MARKER } })]),
     'audit.append': async () => await store.audit.append({ at: TOO_LARGE, actor: MARKER, action: MARKER, subject: MARKER, detail: MARKER }),
-    'tokens.createApiToken': async () => await store.tokens.createApiToken(MARKER, MARKER, TOO_LARGE),
+    'audit.countRefusals': async () =>
+      await store.audit.countRefusals({ at: 1, actor: MARKER, action: MARKER, subject: MARKER, detail: MARKER }, TOO_LARGE),
+    'tokens.createApiToken': async () => await store.tokens.createApiToken({ name: MARKER, role: 'viewer', token: MARKER, at: TOO_LARGE }),
     'outbox.putAll': async () =>
       await store.outbox.putAll([
         {

@@ -1,4 +1,5 @@
 import { and, desc, eq, gt, inArray, lt, lte, or } from 'drizzle-orm';
+import { isInForce, readRole } from './api-tokens.ts';
 import type { Database } from './database.ts';
 import type { TokenStore } from './store.ts';
 import { apiTokens, sessions } from './tables/index.ts';
@@ -18,9 +19,13 @@ async function create(db: Database, secret: string, token: string, now: number):
   const tokenHash = hashToken(token);
   return await db.transaction(async (tx) => {
     // Locked, so that it is not revoked before the insert, which would then violate its foreign key.
-    const [owner] = await tx.select({ hash: apiTokens.hash }).from(apiTokens).where(eq(apiTokens.hash, tokenHash)).for('key share');
-    if (owner === undefined) return false;
-    await tx.insert(sessions).values({ hash: hashToken(secret), tokenHash, createdAt: now, lastUsedAt: now });
+    const [owner] = await tx
+      .select({ role: apiTokens.role })
+      .from(apiTokens)
+      .where(and(eq(apiTokens.hash, tokenHash), isInForce(now)))
+      .for('key share');
+    if (owner === undefined || readRole(owner.role) === undefined) return false;
+    await tx.insert(sessions).values({ hash: hashToken(secret), tokenHash, role: owner.role, createdAt: now, lastUsedAt: now });
     const surplus = tx
       .select({ hash: sessions.hash })
       .from(sessions)
@@ -35,18 +40,19 @@ async function create(db: Database, secret: string, token: string, now: number):
 async function find(db: Database, secret: string, now: number): ReturnType<TokenStore['findSession']> {
   const hash = hashToken(secret);
   const [row] = await db
-    .select({ name: apiTokens.name, lastUsedAt: sessions.lastUsedAt })
+    .select({ name: apiTokens.name, role: apiTokens.role, lastUsedAt: sessions.lastUsedAt })
     .from(sessions)
-    .innerJoin(apiTokens, eq(apiTokens.hash, sessions.tokenHash))
-    .where(and(eq(sessions.hash, hash), gt(sessions.lastUsedAt, now - IDLE_MS), gt(sessions.createdAt, now - LIFETIME_MS)));
-  if (row === undefined) return undefined;
+    .innerJoin(apiTokens, and(eq(apiTokens.hash, sessions.tokenHash), eq(apiTokens.role, sessions.role)))
+    .where(and(eq(sessions.hash, hash), isInForce(now), gt(sessions.lastUsedAt, now - IDLE_MS), gt(sessions.createdAt, now - LIFETIME_MS)));
+  const role = row === undefined ? undefined : readRole(row.role);
+  if (row === undefined || role === undefined) return undefined;
   if (row.lastUsedAt < now - LAST_USED_STEP_MS) {
     await db
       .update(sessions)
       .set({ lastUsedAt: now })
       .where(and(eq(sessions.hash, hash), lt(sessions.lastUsedAt, now)));
   }
-  return { name: row.name };
+  return { name: row.name, role };
 }
 
 /** Number of sessions. */

@@ -1,5 +1,6 @@
 import type { CommitSha, HostName, ReleaseRef, RevisionEvent, RevisionState, RolloutState, StorePath } from '@floe/model';
 import type {
+  ApiToken,
   AuditEntry,
   BuildRow,
   CommitInfo,
@@ -11,8 +12,10 @@ import type {
   Fleet,
   HostPresence,
   HostRow,
+  ListedAuditEntry,
   ListedReport,
   ListedRevision,
+  NewApiToken,
   NewRelease,
   Pin,
   PinKind,
@@ -23,6 +26,7 @@ import type {
   StoredReport,
   SystemOfHost,
   Timestamp,
+  TokenHolder,
 } from './records.ts';
 import type { OutboxStore } from './outbox-contract.ts';
 import type { ServerStore } from './server-contract.ts';
@@ -303,15 +307,31 @@ export type ConsumedToken = { readonly kind: 'consumed' } | { readonly kind: 'un
 
 /** Tokens come in as they are and are stored as their SHA-256. */
 export interface TokenStore {
-  createApiToken(name: string, token: string, at: Timestamp): Promise<'created' | 'name-taken'>;
-  findApiToken(token: string): Promise<{ readonly name: string; readonly lastUsedAt?: Timestamp | undefined } | undefined>;
-  hasApiTokens(): Promise<boolean>;
-  /** False when there was none of that name. @uncalled Operators delete the row until there is a command: sessions end with it. */
-  revokeApiToken(name: string): Promise<boolean>;
-  /** A signed-in browser: `secret` stands for the token. False when there is no such token. */
+  /** 'not-allowed': `by` is no administrator any more. */
+  createApiToken(token: NewApiToken): Promise<'created' | 'name-taken' | 'not-allowed'>;
+  /** Whose token it is, while it is neither revoked nor expired. */
+  findApiToken(token: string, now: Timestamp): Promise<TokenHolder | undefined>;
+  /** By name, those included that expired. */
+  listApiTokens(): Promise<readonly ApiToken[]>;
+  /** The token of this name was used: written once a minute. */
+  noteUse(name: string, now: Timestamp): Promise<void>;
+  /** The names of some administrators whose tokens are accepted now. */
+  administrators(now: Timestamp): Promise<readonly string[]>;
+  /**
+   * An administrator token without an end always stays: 'last-administrator'. 'not-allowed': `by` is no administrator any more.
+   * Of two administrators who revoke each other at once, one succeeds. Sessions of the token end with it.
+   */
+  revokeApiToken(revocation: {
+    readonly name: string;
+    readonly by: string;
+    readonly now: Timestamp;
+  }): Promise<'revoked' | 'unknown' | 'last-administrator' | 'not-allowed'>;
+  /** Forgets tokens that expired before; says how many. */
+  pruneApiTokens(before: Timestamp): Promise<number>;
+  /** A signed-in browser: `secret` stands for the token. False when the token is not accepted. */
   createSession(secret: string, token: string, now: Timestamp): Promise<boolean>;
-  /** The token's name, while the session was used lately, is not too old, and its token is not revoked. */
-  findSession(secret: string, now: Timestamp): Promise<{ readonly name: string } | undefined>;
+  /** Whose session it is, while it was used lately, is not too old, and its token is accepted and has the role that it had. */
+  findSession(secret: string, now: Timestamp): Promise<TokenHolder | undefined>;
   endSession(secret: string): Promise<void>;
   /** Forgets sessions that ended by themselves; says how many. */
   pruneSessions(now: Timestamp): Promise<number>;
@@ -327,8 +347,14 @@ export interface TokenStore {
 
 export interface AuditStore {
   append(entry: AuditEntry): Promise<void>;
-  /** Newest first. @uncalled Administrators read the table: tests read it as they do. */
-  list(limit: number): Promise<readonly AuditEntry[]>;
+  /** What somebody tried, `count` times, and may not do: one entry for each actor, action and day counts them. */
+  countRefusals(refusal: AuditEntry, count: number): Promise<void>;
+  /** Newest first, of those with an id below `before`, about `subject`: a host, or a commit or its first digits. */
+  list(query: {
+    readonly limit: number;
+    readonly before?: number | undefined;
+    readonly subject?: string | undefined;
+  }): Promise<readonly ListedAuditEntry[]>;
   /** Forgets entries of before; says how many. */
   prune(before: Timestamp): Promise<number>;
 }

@@ -1,8 +1,8 @@
-import { CommitSha, HostName } from '@floe/protocol';
+import { CommitSha, HostName, Role, TokenLifetime, TokenName } from '@floe/protocol';
 import { InvalidArgumentError } from 'commander';
 import * as v from 'valibot';
 
-function parsed<Schema extends v.GenericSchema<string, unknown>>(schema: Schema, text: string): v.InferOutput<Schema> {
+function parsed<Schema extends v.GenericSchema>(schema: Schema, text: unknown): v.InferOutput<Schema> {
   const result = v.safeParse(schema, text);
   if (!result.success) throw new InvalidArgumentError(result.issues[0].message);
   return result.output;
@@ -26,6 +26,38 @@ export function commitPrefixArgument(text: string): string {
 /** Why an administrator does something: kept in the history, so it may not be empty. */
 export function reasonArgument(text: string): string {
   return parsed(v.pipe(v.string(), v.trim(), v.nonEmpty('say why in a few words')), text);
+}
+
+/** A name that a token may have, or a usage error. */
+export function tokenNameArgument(text: string): string {
+  return parsed(TokenName, text);
+}
+
+/** A role, or a usage error that names them all. */
+export function roleArgument(text: string): v.InferOutput<typeof Role> {
+  return parsed(Role, text);
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = {
+  m: 60_000,
+  h: 3600_000,
+  d: 24 * 3600_000,
+  w: 7 * 24 * 3600_000,
+  y: 365 * 24 * 3600_000,
+};
+
+/** How long from now on, in ms: "12h", "30d". */
+export function lifetimeArgument(text: string): number {
+  const [, digits, unit = ''] = /^(\d{1,6})([mhdwy])$/.exec(text) ?? [];
+  if (digits === undefined)
+    throw new InvalidArgumentError('say how long from now on, in minutes, hours, days, weeks or years: 90m, 12h, 30d, 4w, 1y');
+  return parsed(TokenLifetime, Number(digits) * (UNIT_MS[unit] ?? 0));
+}
+
+/** What entries of the log are about: a host, a commit or a token. */
+export function subjectArgument(text: string): string {
+  const subject = parsed(v.pipe(v.string(), v.trim(), v.nonEmpty('name a host, a commit or a token'), v.maxLength(256)), text);
+  return /^[0-9a-f]{7,40}$/i.test(subject) ? subject.toLowerCase() : subject;
 }
 
 /** A number of rows. */

@@ -1,4 +1,4 @@
-import { FleetView } from '@floe/protocol';
+import { ActorView, FleetView } from '@floe/protocol';
 import { FloeError, isFloeError, isSentInClear } from '@floe/runtime';
 import type { Command } from 'commander';
 import { createApiClient, type ApiClient } from '../api-client.ts';
@@ -17,7 +17,7 @@ export function addLogin(program: Command, cli: Cli): void {
       `
 The token is read from --token-file, else asked for on the terminal, else read from stdin. It is tried first, and
 then kept in $XDG_CONFIG_HOME/floe/config.json (by default under ~/.config), which only you can read. At its first
-start the server writes the first token into its data folder, as "admin-token".
+start the server writes the first token into its data folder, as "admin-token"; further ones are made with: floe token
 
 Examples:
   $ floe login https://floe.example.org
@@ -37,10 +37,13 @@ async function login(cli: Cli, url: string): Promise<void> {
     tokenFile !== undefined && tokenFile !== ''
       ? await readTokenFile(tokenFile)
       : checkToken(await readHidden(cli, `Token for ${serverUrl}: `), 'the token');
-  const fleet = await tryToken(createApiClient({ ...deps, serverUrl, token }));
+  const api = createApiClient({ ...deps, serverUrl, token });
+  const fleet = await tryToken(api);
+  const { name, role } = await api.get('/api/session', ActorView);
   await saveLogin(path, serverUrl, token.reveal());
-  if (cli.options().json === true) out.json({ server: serverUrl, configFile: path });
-  else out.print(`Logged in to ${serverUrl}: ${fleet.hosts.length} hosts of ${fleet.repository.url} (${fleet.repository.branch}).`);
+  if (cli.options().json === true) out.json({ server: serverUrl, name, role, configFile: path });
+  else
+    out.print(`Logged in to ${serverUrl} as ${name} (${role}): ${fleet.hosts.length} hosts of ${fleet.repository.url} (${fleet.repository.branch}).`);
 }
 
 /** Whoever logs in knows that command already; what they lack is a good token. */
@@ -51,7 +54,7 @@ async function tryToken(api: ApiClient): Promise<FleetView> {
     if (!isFloeError(error, 'UNAUTHENTICATED')) throw error;
     throw new FloeError(
       'UNAUTHENTICATED',
-      `${api.serverUrl} does not know this token, or it was revoked: check that it is whole, or ask an administrator of the server for one (the first is in admin-token of its data folder)`,
+      `${api.serverUrl} does not know this token, or it expired or was revoked: check that it is whole, or ask an administrator of the server for one (the first is in admin-token of its data folder)`,
       { data: error.data, cause: error },
     );
   }

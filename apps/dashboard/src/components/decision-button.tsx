@@ -79,12 +79,13 @@ export function DecisionButton({ dashboard, decision }: DecisionButtonProps) {
   );
 }
 
-/** All decisions that are possible now, beside one another. */
+/** All decisions that are possible now, beside one another: those that the role of who is signed in allows. */
 export function DecisionButtons({ dashboard, decisions }: { readonly dashboard: Dashboard; readonly decisions: readonly Decision[] }) {
-  if (decisions.length === 0) return null;
+  const allowed = decisions.filter((decision) => dashboard.mayDecide(decision));
+  if (allowed.length === 0) return null;
   return (
     <div class="decisions">
-      {decisions.map((decision) => (
+      {allowed.map((decision) => (
         <DecisionButton key={decision.kind} dashboard={dashboard} decision={decision} />
       ))}
     </div>

@@ -25,7 +25,7 @@ export function SignIn({ dashboard }: { readonly dashboard: Dashboard }) {
     isBusy.value = false;
     if (answer.kind === 'ok') return;
     isRefused.value = answer.kind === 'signed-out';
-    message.value = answer.kind === 'signed-out' ? 'This token is not known to the server, or was revoked.' : answer.message;
+    message.value = answer.kind === 'signed-out' ? 'This token is not known to the server, expired or was revoked.' : answer.message;
     field.current?.select();
   }
 

@@ -40,6 +40,11 @@ export function TopBar({ dashboard, route }: { readonly dashboard: Dashboard; re
       )}
       <div class="session">
         <LiveMark dashboard={dashboard} />
+        {dashboard.actor.value !== null && (
+          <span class="aside" title={`Signed in with the token ${dashboard.actor.value.name}`}>
+            {dashboard.actor.value.name} ({dashboard.actor.value.role})
+          </span>
+        )}
         <SignOut dashboard={dashboard} />
       </div>
     </header>

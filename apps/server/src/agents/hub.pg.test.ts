@@ -271,7 +271,7 @@ describe('a disk that was copied, machine id and all', () => {
     await using again = new TestAgent(server.url);
     await again.hello(ivy);
     expect(await again.next('refusal')).toMatchObject({ code: 'HOST_CLONED' });
-    const audit = await server.context.store.audit.list(20);
+    const audit = await server.context.store.audit.list({ limit: 20 });
     expect(audit.find(({ subject }) => subject === 'copied')?.detail).toContain('two machines take turns');
     for (const agent of agents) await agent[Symbol.asyncDispose]();
   });

@@ -1,6 +1,9 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ACTIONS, mayDo, ROLES, type Action } from '@floe/model';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { fakeApp } from '../test/fake-app.ts';
+import { fakeApp, fakeTokenOf } from '../test/fake-app.ts';
 
 // What holds for every route, also for those that are still to come: they are read from the app.
 
@@ -47,7 +50,9 @@ describe.each(GUARDED)('$method $path', ({ method, path }) => {
 
 describe.each(GUARDED.filter(({ method }) => method !== 'GET'))('$method $path', ({ method, path }) => {
   test('from the page of another site changes nothing', async () => {
-    const { ask, calls } = fakeApp({ store: { tokens: { findSession: async () => await Promise.resolve({ name: 'ada' }) } } });
+    const { ask, calls } = fakeApp({
+      store: { tokens: { findSession: async () => await Promise.resolve({ name: 'ada', role: 'administrator' as const }) } },
+    });
     const headers = { authorization: '', cookie: 'floe_session=good', 'sec-fetch-site': 'cross-site' };
     expect(await ask(method, fill(path, 'ada'), { reason: 'why' }, headers)).toMatchObject({ status: 403, code: 'FOREIGN_ORIGIN' });
     expect(calls).toEqual(['tokens.findSession']);
@@ -72,6 +77,79 @@ describe.each(GUARDED.filter(({ path }) => path.includes(':')))('$method $path',
       { numRuns: 30 },
     );
   });
+});
+
+/** What the documentation says: the action of each route, and which roles may. */
+interface Documented {
+  readonly action: Action;
+  readonly allowed: readonly boolean[];
+  readonly routes: readonly string[];
+}
+const SECURITY = await readFile(join(import.meta.dirname, '../../../../docs/security.md'), 'utf8');
+const DOCUMENTED: readonly Documented[] = SECURITY.split('\n').flatMap((line) => {
+  const cells = line.split('|').map((cell) => cell.trim());
+  const action = ACTIONS.find((each) => cells[1] === `\`${each}\``);
+  if (action === undefined) return [];
+  return [
+    {
+      action,
+      allowed: cells.slice(2, 2 + ROLES.length).map((cell) => cell === 'yes'),
+      routes: [...(cells.at(-2) ?? '').matchAll(/`([A-Z]+ [^`]+)`/g)].map(([, route = '']) => route),
+    },
+  ];
+});
+
+describe('the roles of the documentation', () => {
+  test('are those of the code', () => {
+    expect(SECURITY).toContain(`| action | ${ROLES.join(' | ')} | routes |`);
+    expect(DOCUMENTED.map(({ action }) => action)).toEqual(ACTIONS);
+    for (const { action, allowed } of DOCUMENTED) expect(allowed, action).toEqual(ROLES.map((role) => mayDo(role, action)));
+  });
+
+  test('name every route that asks who somebody is, once', () => {
+    const named = DOCUMENTED.flatMap(({ routes }) => routes);
+    expect(named.toSorted()).toEqual(GUARDED.map(({ method, path }) => `${method} ${path}`).toSorted());
+  });
+});
+
+describe.each(GUARDED)('$method $path', ({ method, path }) => {
+  const documented = DOCUMENTED.find(({ routes }) => routes.includes(`${method} ${path}`));
+
+  test.each(ROLES.map((role, index) => ({ role, isAllowed: documented?.allowed[index] === true })))(
+    'for $role, allowed: $isAllowed, and audited when not',
+    async ({ role, isAllowed }) => {
+      const { app, audit, refusals, calls } = fakeApp();
+      const press = async () => {
+        const response = await app.request(fill(path, 'ada'), {
+          method,
+          headers: { authorization: `Bearer ${fakeTokenOf(role)}`, 'content-type': 'application/json' },
+          ...(method === 'GET' ? {} : { body: '{"reason":"why"}' }),
+        });
+        const text = isAllowed ? '' : await response.text();
+        // An event stream goes on until its reader leaves.
+        if (isAllowed) await response.body?.cancel();
+        return { status: response.status, text };
+      };
+      const { status, text } = await press();
+      if (isAllowed) {
+        expect(status).not.toBe(403);
+        expect(refusals).toEqual([]);
+        return;
+      }
+      expect(status).toBe(403);
+      // Which role is needed, and whom to ask.
+      expect(JSON.parse(text)).toMatchObject({
+        error: { code: 'ROLE_TOO_LOW', message: expect.stringMatching(/needs the role \w+.*ask an administrator \(ada\)/) as string },
+      });
+      expect(refusals).toMatchObject([{ actor: `a-${role}`, action: documented?.action, count: 1 }]);
+      await Promise.all(Array.from({ length: 30 }, press));
+      expect(refusals.reduce((sum, { count }) => sum + count, 0)).toBe(31);
+      expect(refusals.length).toBeLessThan(31);
+      expect(audit).toEqual([]);
+      // Nothing else was looked at for it.
+      expect(new Set(calls)).toEqual(new Set(['tokens.findApiToken', 'audit.countRefusals', 'tokens.administrators']));
+    },
+  );
 });
 
 test('a method that a path does not have is not found, whoever asks', async () => {

@@ -17,7 +17,7 @@ import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { AgentHub } from '../agents/hub.ts';
 import type { Auth, AuthEnv } from '../auth.ts';
-import { membersBody, strangersBody, type BodyBudget } from '../http/bodies.ts';
+import { strangersBody, type BodyBudget } from '../http/bodies.ts';
 import type { ClientAddresses } from '../http/client-address.ts';
 import { Tries } from '../http/tries.ts';
 import { refuse } from '../http-error.ts';
@@ -70,15 +70,15 @@ const CONSUME_ERRORS = {
 export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
   const { store, statements, hub, clock, logger } = deps;
   const app = new Hono<AuthEnv>();
-  const authenticated = deps.auth.required;
+  const { requireAction } = deps.auth;
   const tries = new Tries(ENROLMENTS, clock);
 
-  app.post('/hosts/:host/enrolment-tokens', authenticated, membersBody, sValidator('param', Host, orRefuse), async (c) => {
+  app.post('/hosts/:host/enrolment-tokens', requireAction('enrol'), sValidator('param', Host, orRefuse), async (c) => {
     const { host } = c.req.valid('param');
     const token = randomBytes(24).toString('base64url');
     const expiresAt = clock.now() + TOKEN_LIFETIME_MS;
     await store.tokens.createEnrolmentToken(host, token, expiresAt);
-    await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'enrolment-token', subject: host, detail: '' });
+    await store.audit.append({ at: clock.now(), actor: c.var.actor.name, action: 'enrolment-token', subject: host, detail: '' });
     const body: EnrolmentTokenResponse = { host, token, expiresAt, ...deps.trust };
     return c.json(body, 201);
   });
@@ -110,8 +110,7 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
 
   app.delete(
     '/hosts/:host/enrolment',
-    authenticated,
-    membersBody,
+    requireAction('revoke'),
     sValidator('param', Host, orRefuse),
     sValidator('json', Reason, orRefuse),
     async (c) => {
@@ -132,7 +131,7 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
       await statements.appendRevocation(seal(deps.serverSigner, 'floe/revocation', statement), statement);
       await store.tokens.voidEnrolmentTokens(host);
       await store.hosts.revoke(host, statement.revokedAt);
-      await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'revoke', subject: host, detail: reason });
+      await store.audit.append({ at: clock.now(), actor: c.var.actor.name, action: 'revoke', subject: host, detail: reason });
       hub.disconnect(host, CLOSE_CODES.unauthorized, 'revoked');
       deps.onHostChanged(host);
       return c.body(null, 204);

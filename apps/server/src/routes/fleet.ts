@@ -11,7 +11,6 @@ import type { Auth, AuthEnv } from '../auth.ts';
 import { commitName } from '../commit-names.ts';
 import type { FleetFeed } from '../feed.ts';
 import type { FleetReader } from '../fleet-reader.ts';
-import { membersBody } from '../http/bodies.ts';
 import { refuse } from '../http-error.ts';
 import { StreamCount } from '../streams.ts';
 import { sendFleetEvents } from './fleet-events.ts';
@@ -56,41 +55,47 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
   const { auth, store, repository, reader, feed, clock } = deps;
   const streams = new StreamCount();
   const app = new Hono<AuthEnv>();
-  app.use(auth.required, membersBody);
+  const { requireAction } = auth;
 
-  app.get('/fleet', async (c) => c.json(await reader.fleet()));
-  app.get('/hosts', async (c) => c.json((await reader.fleet()).hosts));
-  app.get('/hosts/:host', sValidator('param', Host, orRefuse), async (c) => {
+  app.get('/fleet', requireAction('read'), async (c) => c.json(await reader.fleet()));
+  app.get('/hosts', requireAction('read'), async (c) => c.json((await reader.fleet()).hosts));
+  app.get('/hosts/:host', requireAction('read'), sValidator('param', Host, orRefuse), async (c) => {
     const { host } = c.req.valid('param');
     const view = await reader.host(host);
     return view === undefined ? refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`) : c.json(view);
   });
-  app.get('/hosts/:host/reports', sValidator('param', Host, orRefuse), sValidator('query', ReportLimit, orRefuse), async (c) => {
-    const { host } = c.req.valid('param');
-    if ((await store.hosts.get(host)) === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
-    const rows = await store.reports.list(host, c.req.valid('query').limit ?? 50);
-    const systems = [...new Set(rows.flatMap(({ toplevel }) => toplevel ?? []))].map((toplevel) => ({ host, toplevel }));
-    const commits = new Map((await store.releases.commitsOf(systems)).map((each) => [each.toplevel, commitName(each)]));
-    const reports: ReportView[] = rows.map((report) => ({
-      ...report,
-      toplevel: report.toplevel ?? null,
-      commit: (report.toplevel == null ? undefined : commits.get(report.toplevel)) ?? null,
-      detail: report.detail ?? null,
-      timings: report.timings ?? null,
-    }));
-    return c.json(reports);
-  });
-  app.get('/hosts/:host/reports/:series/:seq/log', sValidator('param', ReportName, orRefuse), async (c) => {
+  app.get(
+    '/hosts/:host/reports',
+    requireAction('read'),
+    sValidator('param', Host, orRefuse),
+    sValidator('query', ReportLimit, orRefuse),
+    async (c) => {
+      const { host } = c.req.valid('param');
+      if ((await store.hosts.get(host)) === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
+      const rows = await store.reports.list(host, c.req.valid('query').limit ?? 50);
+      const systems = [...new Set(rows.flatMap(({ toplevel }) => toplevel ?? []))].map((toplevel) => ({ host, toplevel }));
+      const commits = new Map((await store.releases.commitsOf(systems)).map((each) => [each.toplevel, commitName(each)]));
+      const reports: ReportView[] = rows.map((report) => ({
+        ...report,
+        toplevel: report.toplevel ?? null,
+        commit: (report.toplevel == null ? undefined : commits.get(report.toplevel)) ?? null,
+        detail: report.detail ?? null,
+        timings: report.timings ?? null,
+      }));
+      return c.json(reports);
+    },
+  );
+  app.get('/hosts/:host/reports/:series/:seq/log', requireAction('read'), sValidator('param', ReportName, orRefuse), async (c) => {
     const named = c.req.valid('param');
     const log = await store.reports.log(named);
     if (log === undefined) return refuse(c, 404, 'LOG_UNKNOWN', `there is no log of this report of ${named.host} any more`);
     const body: ReportLogView = { log };
     return c.json(body);
   });
-  app.get('/revisions', sValidator('query', RevisionLimit, orRefuse), async (c) =>
+  app.get('/revisions', requireAction('read'), sValidator('query', RevisionLimit, orRefuse), async (c) =>
     c.json(await reader.revisions({ limit: c.req.valid('query').limit ?? 20, before: c.req.valid('query').before })),
   );
-  app.get('/revisions/:sha', sValidator('param', ShaPrefix, orRefuse), async (c) => {
+  app.get('/revisions/:sha', requireAction('read'), sValidator('param', ShaPrefix, orRefuse), async (c) => {
     const { sha } = c.req.valid('param');
     const [newest, ...others] = await store.revisions.byShaPrefix(repository.id, sha);
     if (newest === undefined) return refuse(c, 404, 'REVISION_UNKNOWN', `no revision starts with ${sha}`);
@@ -100,49 +105,61 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     return view === undefined ? refuse(c, 404, 'REVISION_UNKNOWN', `revision ${sha} is not kept any more`) : c.json(view);
   });
 
-  app.post('/revisions/:sha/evaluate', sValidator('param', ShaPrefix, orRefuse), sValidator('json', Reason, orRefuse), async (c) => {
-    const { sha } = c.req.valid('param');
-    const newest = await store.revisions.newest(repository.id);
-    if (newest?.sha.startsWith(sha) !== true) {
-      return refuse(
-        c,
-        409,
-        'REVISION_NOT_NEWEST',
-        `only the newest commit can be evaluated again, which is ${newest === undefined ? 'none yet' : newest.sha.slice(0, 10)}`,
-      );
-    }
-    const { held } = await store.repositories.get(repository.id);
-    if (held?.commit === newest.sha) {
-      return refuse(c, 409, 'REVISION_HELD', `the commit is held: ${held.reason}; to accept it, run: floe accept ${newest.sha} --reason "…"`);
-    }
-    let outcome: EvaluateAccepted['outcome'] = 'retried';
-    if (isEndedRevision(newest.state)) {
-      const reopened = await store.revisions.reopen(newest.id, clock.now());
-      if (reopened.kind === 'stale') {
-        return refuse(c, 409, 'REVISION_ENDED', `a commit that is ${inWords(reopened.state)} is not evaluated again: push another one`);
+  app.post(
+    '/revisions/:sha/evaluate',
+    requireAction('evaluate'),
+    sValidator('param', ShaPrefix, orRefuse),
+    sValidator('json', Reason, orRefuse),
+    async (c) => {
+      const { sha } = c.req.valid('param');
+      const newest = await store.revisions.newest(repository.id);
+      if (newest?.sha.startsWith(sha) !== true) {
+        return refuse(
+          c,
+          409,
+          'REVISION_NOT_NEWEST',
+          `only the newest commit can be evaluated again, which is ${newest === undefined ? 'none yet' : newest.sha.slice(0, 10)}`,
+        );
       }
-      outcome = 'reopened';
-    } else if (newest.error === undefined) {
-      return refuse(c, 409, 'REVISION_UNDER_WAY', `the commit is under way (${inWords(newest.state)}): there is nothing to try again`);
-    }
-    await store.repositories.wake(repository.id);
-    await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'evaluate', subject: newest.sha, detail: c.req.valid('json').reason });
-    const body: EvaluateAccepted = { sha: newest.sha, outcome };
-    return c.json(body);
-  });
+      const { held } = await store.repositories.get(repository.id);
+      if (held?.commit === newest.sha) {
+        return refuse(c, 409, 'REVISION_HELD', `the commit is held: ${held.reason}; to accept it, run: floe accept ${newest.sha} --reason "…"`);
+      }
+      let outcome: EvaluateAccepted['outcome'] = 'retried';
+      if (isEndedRevision(newest.state)) {
+        const reopened = await store.revisions.reopen(newest.id, clock.now());
+        if (reopened.kind === 'stale') {
+          return refuse(c, 409, 'REVISION_ENDED', `a commit that is ${inWords(reopened.state)} is not evaluated again: push another one`);
+        }
+        outcome = 'reopened';
+      } else if (newest.error === undefined) {
+        return refuse(c, 409, 'REVISION_UNDER_WAY', `the commit is under way (${inWords(newest.state)}): there is nothing to try again`);
+      }
+      await store.repositories.wake(repository.id);
+      await store.audit.append({
+        at: clock.now(),
+        actor: c.var.actor.name,
+        action: 'evaluate',
+        subject: newest.sha,
+        detail: c.req.valid('json').reason,
+      });
+      const body: EvaluateAccepted = { sha: newest.sha, outcome };
+      return c.json(body);
+    },
+  );
 
-  app.post('/repository/accept', sValidator('json', Accept, orRefuse), async (c) => {
+  app.post('/repository/accept', requireAction('accept'), sValidator('json', Accept, orRefuse), async (c) => {
     const { commit, reason } = c.req.valid('json');
     const { held } = await store.repositories.get(repository.id);
     if (held?.commit !== commit)
       return refuse(c, 409, 'NOTHING_HELD', held === undefined ? 'nothing is held' : `the held commit is ${held.commit}, not ${commit}`);
     await store.repositories.allow(repository.id, commit);
     await store.repositories.wake(repository.id);
-    await store.audit.append({ at: clock.now(), actor: c.var.actor, action: 'accept-held', subject: commit, detail: reason });
+    await store.audit.append({ at: clock.now(), actor: c.var.actor.name, action: 'accept-held', subject: commit, detail: reason });
     return c.body(null, 204);
   });
 
-  app.get('/events', (c) => {
+  app.get('/events', requireAction('read'), (c) => {
     const { credential } = c.var;
     const counted = streams.open(credential.secret);
     if (typeof counted === 'string') {

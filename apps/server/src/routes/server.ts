@@ -4,7 +4,6 @@ import type { StorePart } from '@floe/store';
 import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
 import type { Auth, AuthEnv } from '../auth.ts';
-import { membersBody } from '../http/bodies.ts';
 import { refuse } from '../http-error.ts';
 import { orRefuse, Reason } from './validation.ts';
 
@@ -19,15 +18,14 @@ export interface ServerRouteDeps {
 /** What an administrator decides about the server itself. */
 export function serverRoutes({ auth, store, clock, acceptClock }: ServerRouteDeps): Hono<AuthEnv> {
   const app = new Hono<AuthEnv>();
-  app.use(auth.required, membersBody);
 
-  app.post('/clock', sValidator('json', Reason, orRefuse), async (c) => {
+  app.post('/clock', auth.requireAction('accept-clock'), sValidator('json', Reason, orRefuse), async (c) => {
     const accepted = await acceptClock();
     if (accepted === undefined) return refuse(c, 409, 'CLOCK_NOT_DOUBTED', 'the clock of this server is not doubted: there is nothing to accept');
     const at = clock.now();
     await store.audit.append({
       at,
-      actor: c.var.actor,
+      actor: c.var.actor.name,
       action: 'accept-clock',
       subject: new Date(at).toISOString(),
       detail: c.req.valid('json').reason,

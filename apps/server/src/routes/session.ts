@@ -1,8 +1,9 @@
+import type { ActorView } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
 import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
 import * as v from 'valibot';
-import type { Auth } from '../auth.ts';
+import type { Auth, AuthEnv } from '../auth.ts';
 import { strangersBody, type BodyBudget } from '../http/bodies.ts';
 import type { ClientAddresses } from '../http/client-address.ts';
 import { Tries } from '../http/tries.ts';
@@ -21,11 +22,15 @@ export interface SessionDeps {
   readonly addresses: ClientAddresses;
 }
 
-/** The page's sign-in and sign-out. */
-export function sessionRoutes({ auth, clock, bodies, addresses }: SessionDeps): Hono {
-  const app = new Hono();
+/** The page's sign-in and sign-out, and who somebody is. */
+export function sessionRoutes({ auth, clock, bodies, addresses }: SessionDeps): Hono<AuthEnv> {
+  const app = new Hono<AuthEnv>();
   const tries = new Tries(SIGN_INS, clock);
 
+  app.get('/', auth.requireAction('read'), (c) => {
+    const body: ActorView = c.var.actor;
+    return c.json(body);
+  });
   app.post('/', strangersBody(MAX_BODY_BYTES, bodies), sValidator('json', SignIn, orRefuse), async (c) => {
     if (!tries.take(addresses.ofRequest(c))) {
       c.header('retry-after', String(1 / SIGN_INS.perSecond));
@@ -33,7 +38,7 @@ export function sessionRoutes({ auth, clock, bodies, addresses }: SessionDeps): 
     }
     const outcome = await auth.signIn(c, c.req.valid('json').token);
     if (outcome === 'foreign') return refuse(c, 403, 'FOREIGN_ORIGIN', 'sign in on the page of this server');
-    if (outcome === 'unknown') return refuse(c, 401, 'UNAUTHENTICATED', 'the API token is unknown or revoked');
+    if (outcome === 'unknown') return refuse(c, 401, 'UNAUTHENTICATED', 'the API token is unknown, expired or was revoked');
     return c.body(null, 204);
   });
   app.delete('/', async (c) => {

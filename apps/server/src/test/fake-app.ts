@@ -1,5 +1,6 @@
+import { ROLES, type Role } from '@floe/model';
 import { generateKeyPem, signerFromPem, silentLogger, systemClock } from '@floe/runtime';
-import type { AuditEntry, Repository, Store } from '@floe/store';
+import type { AuditEntry, Repository, Store, TokenHolder } from '@floe/store';
 import { fleetView } from '@floe/views/fixtures';
 import type { Hono } from 'hono';
 import { createApp, type AppDeps } from '../app.ts';
@@ -15,10 +16,12 @@ export interface FakeAppOptions extends Omit<Partial<AppDeps>, 'store' | 'reader
 
 export interface FakeApp {
   readonly app: Hono;
-  /** What was asked of the store, in order: `hosts.get`. */
+  /** What was asked of the store, in order: `hosts.get`. Not the notes of when a token was used. */
   readonly calls: readonly string[];
   /** What was written to the audit log. */
   readonly audit: readonly AuditEntry[];
+  /** What was refused, so often. */
+  readonly refusals: readonly (AuditEntry & { readonly count: number })[];
   /** Hosts that are to be looked at again. */
   readonly changed: readonly string[];
   /** Hosts whose connection was ended, with the reason. */
@@ -36,7 +39,17 @@ export interface Answer {
   readonly body: unknown;
 }
 
+/** Of ada, an administrator. */
 export const FAKE_TOKEN = 'the-token';
+/** Of `a-viewer`, `a-operator` and so on. */
+export function fakeTokenOf(role: Role): string {
+  return `the-token-of-${role}`;
+}
+async function fakeHolder(token: string): Promise<TokenHolder | undefined> {
+  if (token === FAKE_TOKEN) return await Promise.resolve({ name: 'ada', role: 'administrator' });
+  const role = ROLES.find((each) => token === fakeTokenOf(each));
+  return role === undefined ? undefined : { name: `a-${role}`, role };
+}
 export const FAKE_REPOSITORY: Repository = {
   id: 'repository',
   url: 'https://forge.example/fleet.git',
@@ -50,12 +63,22 @@ export const FAKE_REPOSITORY: Repository = {
 export function fakeApp(options: FakeAppOptions = {}): FakeApp {
   const calls: string[] = [];
   const audit: AuditEntry[] = [];
+  const refusals: (AuditEntry & { readonly count: number })[] = [];
   const changed: string[] = [];
   const disconnected: string[] = [];
   const store = notedStore(calls, {
     ...options.store,
-    audit: { append: async (entry) => void (await Promise.resolve(audit.push(entry))), ...options.store?.audit },
-    tokens: { findApiToken: async (token) => await Promise.resolve(token === FAKE_TOKEN ? { name: 'ada' } : undefined), ...options.store?.tokens },
+    audit: {
+      append: async (entry) => void (await Promise.resolve(audit.push(entry))),
+      countRefusals: async (refusal, count) => void (await Promise.resolve(refusals.push({ ...refusal, count }))),
+      ...options.store?.audit,
+    },
+    tokens: {
+      findApiToken: fakeHolder,
+      noteUse: async () => await Promise.resolve(),
+      administrators: async () => await Promise.resolve(['ada']),
+      ...options.store?.tokens,
+    },
   });
   const addresses = trustProxies([]);
   const fleet = fleetView();
@@ -102,6 +125,7 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
     app,
     calls,
     audit,
+    refusals,
     changed,
     disconnected,
     async ask(method, path, body, headers = {}) {
@@ -129,7 +153,7 @@ function notedStore(calls: string[], fakes: FakeStore): Store {
           get:
             (_methods, name: string) =>
             (...args: readonly unknown[]) => {
-              calls.push(`${group}.${name}`);
+              if (name !== 'noteUse') calls.push(`${group}.${name}`);
               const method = methods?.[name];
               if (method === undefined) throw new Error(`the test does not say what ${group}.${name} answers`);
               return method(...args);

@@ -1,0 +1,90 @@
+import type { Role } from '@floe/model';
+import { NewTokenResponse, TokenViews, type NewTokenRequest } from '@floe/protocol';
+import type { Command } from 'commander';
+import { viewOf, type Cli } from '../cli.ts';
+import { formatNewToken, formatTokens } from '../view/tokens.ts';
+import { lifetimeArgument, reasonArgument, roleArgument, tokenNameArgument } from './arguments.ts';
+
+export function addToken(program: Command, cli: Cli): void {
+  const token = program
+    .command('token')
+    .description('who may use the API and the page: tokens with a name and a role')
+    .addHelpText(
+      'after',
+      `
+A role may do all that the ones before it may:
+  viewer         read everything: the fleet, its history, the log of decisions
+  operator       also retry, resume, evaluate
+  approver       also accept commits that are held
+  administrator  everything: also enrol, revoke, forget, accept clock, token`,
+    );
+
+  token
+    .command('create')
+    .description('make a token, and show it once')
+    .argument('<name>', 'whose it is: a person or a program, as the log is to name them', tokenNameArgument)
+    .requiredOption('--role <role>', 'viewer, operator, approver or administrator', roleArgument)
+    .option('--expires <duration>', 'its end, from now on: 90m, 12h, 30d, 4w, 1y; it has none by default', lifetimeArgument)
+    .addHelpText(
+      'after',
+      `
+The server keeps only its hash, so it cannot be shown again. A name is given once: to replace a token, revoke it first, or
+choose another name.
+
+Examples:
+  $ floe token create ada --role administrator
+  $ floe token create ci --role viewer --expires 30d --json | jq -r .token`,
+    )
+    .action((name: string, options: { role: Role; expires?: number }) => create(cli, { name, role: options.role, expiresInMs: options.expires }));
+
+  token
+    .command('list')
+    .description('all tokens, with their roles, last uses and ends')
+    .addHelpText(
+      'after',
+      `
+USED is right to the minute, and counts the page, too. A token that ended stays in the list for 90 days.
+
+Example:
+  $ floe token list`,
+    )
+    .action(() => list(cli));
+
+  token
+    .command('revoke')
+    .description('end a token, and all sessions that were made with it')
+    .argument('<name>', 'the name of the token', tokenNameArgument)
+    .requiredOption('--reason <text>', 'why; kept in the history', reasonArgument)
+    .addHelpText(
+      'after',
+      `
+A token of an administrator without an end always stays: the last one is not revoked. Tokens that it made stay, too:
+"floe token list" says which.
+
+Example:
+  $ floe token revoke ada --reason "left the company"`,
+    )
+    .action((name: string, { reason }: { reason: string }) => revoke(cli, name, reason));
+}
+
+async function create(cli: Cli, request: NewTokenRequest): Promise<void> {
+  const { out } = cli;
+  const api = await cli.api();
+  const made = await api.post('/api/tokens', request, NewTokenResponse);
+  if (cli.options().json === true) out.json(made);
+  else out.print(formatNewToken(made, api.serverUrl, viewOf(cli)));
+}
+
+async function list(cli: Cli): Promise<void> {
+  const { out } = cli;
+  const tokens = await (await cli.api()).get('/api/tokens', TokenViews);
+  if (cli.options().json === true) out.json(tokens);
+  else out.print(formatTokens(tokens, viewOf(cli)));
+}
+
+async function revoke(cli: Cli, name: string, reason: string): Promise<void> {
+  const { out } = cli;
+  await (await cli.api()).send('DELETE', `/api/tokens/${encodeURIComponent(name)}`, { reason });
+  if (cli.options().json === true) out.json({ done: true });
+  else out.print(`The token of ${name} is revoked.`);
+}

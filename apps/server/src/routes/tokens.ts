@@ -1,0 +1,81 @@
+import { foreign, NewTokenRequest, TokenName, type NewTokenResponse, type TokenView } from '@floe/protocol';
+import type { Clock, Logger } from '@floe/runtime';
+import type { StorePart } from '@floe/store';
+import { sValidator } from '@hono/standard-validator';
+import { Hono } from 'hono';
+import * as v from 'valibot';
+import { newApiToken } from '../admin-token.ts';
+import type { Auth, AuthEnv } from '../auth.ts';
+import { refuse } from '../http-error.ts';
+import { orRefuse, Reason } from './validation.ts';
+
+const Name = v.object({ name: TokenName });
+const Wanted = foreign(NewTokenRequest);
+
+export interface TokenRouteDeps {
+  readonly auth: Auth;
+  readonly store: StorePart<{ tokens: 'createApiToken' | 'listApiTokens' | 'revokeApiToken'; audit: 'append' }>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Who may use the API: tokens with a name and a role. */
+export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hono<AuthEnv> {
+  const { requireAction } = auth;
+  const app = new Hono<AuthEnv>();
+
+  app.get('/', requireAction('manage-tokens'), async (c) => {
+    const tokens = await store.tokens.listApiTokens();
+    const body = tokens.map(({ name, role, createdAt, createdBy, lastUsedAt, expiresAt }): TokenView => ({
+      name,
+      role: role ?? null,
+      createdAt,
+      createdBy: createdBy ?? null,
+      lastUsedAt: lastUsedAt ?? null,
+      expiresAt: expiresAt ?? null,
+    }));
+    return c.json(body);
+  });
+
+  app.post('/', requireAction('manage-tokens'), sValidator('json', Wanted, orRefuse), async (c) => {
+    const { name, role, expiresInMs } = c.req.valid('json');
+    const { actor } = c.var;
+    const at = clock.now();
+    const token = newApiToken();
+    const expiresAt = expiresInMs === undefined ? undefined : at + expiresInMs;
+    const outcome = await store.tokens.createApiToken({ name, role, token, at, by: actor.name, expiresAt });
+    if (outcome === 'not-allowed') return refuse(c, 403, 'ROLE_TOO_LOW', `${actor.name} is no administrator any more`);
+    if (outcome === 'name-taken')
+      return refuse(
+        c,
+        409,
+        'TOKEN_NAME_TAKEN',
+        `there is a token ${name} already: choose another name, or first run: floe token revoke ${name} --reason "…"`,
+      );
+    const until = expiresAt === undefined ? '' : `, until ${new Date(expiresAt).toISOString()}`;
+    await store.audit.append({ at, actor: actor.name, action: 'create-token', subject: name, detail: `${role}${until}` });
+    logger.info('an API token was made', { token: name, role, by: actor.name });
+    const body: NewTokenResponse = { name, role, token, expiresAt: expiresAt ?? null };
+    return c.json(body, 201);
+  });
+
+  app.delete('/:name', requireAction('manage-tokens'), sValidator('param', Name, orRefuse), sValidator('json', Reason, orRefuse), async (c) => {
+    const { name } = c.req.valid('param');
+    const { actor } = c.var;
+    const now = clock.now();
+    const outcome = await store.tokens.revokeApiToken({ name, by: actor.name, now });
+    if (outcome === 'not-allowed') return refuse(c, 403, 'ROLE_TOO_LOW', `${actor.name} is no administrator any more`);
+    if (outcome === 'unknown') return refuse(c, 404, 'TOKEN_UNKNOWN', `there is no token ${name}`);
+    if (outcome === 'last-administrator')
+      return refuse(
+        c,
+        409,
+        'LAST_ADMINISTRATOR',
+        `without ${name} no administrator's token without an end would be left: first make another one with: floe token create NAME --role administrator`,
+      );
+    await store.audit.append({ at: now, actor: actor.name, action: 'revoke-token', subject: name, detail: c.req.valid('json').reason });
+    logger.info('an API token was revoked', { token: name, by: actor.name });
+    return c.body(null, 204);
+  });
+  return app;
+}

@@ -1,0 +1,71 @@
+import { MAX_DURATION_MS, RESERVED_TOKEN_NAMES, ROLES, TOKEN_NAME_FORM, TOKEN_NAME_RULE } from '@floe/model';
+import * as v from 'valibot';
+import { Counter, list, prose, Timestamp, word } from './bounds.ts';
+
+/** Many more than a company has people and programs. */
+const MAX_TOKENS = 10_000;
+const MAX_AUDIT_ENTRIES = 1_000;
+/** Shorter, it would be over before anybody used it. */
+const MIN_LIFETIME_MS = 60_000;
+
+export const Role = v.picklist(ROLES, `the roles are ${ROLES.join(', ')}`);
+
+/** A name that a new token may have. */
+export const TokenName = v.pipe(
+  v.string(),
+  v.maxLength(64, TOKEN_NAME_RULE),
+  v.regex(TOKEN_NAME_FORM, TOKEN_NAME_RULE),
+  v.check((name) => !RESERVED_TOKEN_NAMES.includes(name), 'this is the name of the server in the audit log: choose another'),
+);
+
+/** How long a token is good, in ms from now. */
+export const TokenLifetime = v.pipe(
+  v.number(),
+  v.integer(),
+  v.minValue(MIN_LIFETIME_MS, 'the end of a token is at least a minute from now'),
+  v.maxValue(MAX_DURATION_MS, 'the end of a token is at most ten years from now: leave it out for none'),
+);
+
+/** `GET /api/session`: who asks. `token`: by an API token; `session`: signed in on the page with one. */
+export const ActorView = v.object({ name: prose(64), role: Role, kind: v.picklist(['token', 'session']) });
+export type ActorView = v.InferOutput<typeof ActorView>;
+
+/** `POST /api/tokens`. Without `expiresInMs` it has no end. */
+export const NewTokenRequest = v.strictObject({ name: TokenName, role: Role, expiresInMs: v.optional(TokenLifetime) });
+export type NewTokenRequest = v.InferOutput<typeof NewTokenRequest>;
+
+/** Its answer: the only time that the token is shown. */
+export const NewTokenResponse = v.object({ name: prose(64), role: Role, token: word(128), expiresAt: v.nullable(Timestamp) });
+export type NewTokenResponse = v.InferOutput<typeof NewTokenResponse>;
+
+/** One line of `GET /api/tokens`. */
+export const TokenView = v.object({
+  name: prose(64),
+  /** Null: what is stored is no role, and the token is not accepted. */
+  role: v.nullable(Role),
+  createdAt: Timestamp,
+  /** Null: the server itself, or it was not recorded. */
+  createdBy: v.nullable(prose(64)),
+  /** To the minute. */
+  lastUsedAt: v.nullable(Timestamp),
+  expiresAt: v.nullable(Timestamp),
+});
+export type TokenView = v.InferOutput<typeof TokenView>;
+export const TokenViews = list(TokenView, MAX_TOKENS);
+
+/** One line of `GET /api/audit`, newest first. */
+export const AuditEntryView = v.object({
+  /** `before` of the request for those that come after it in the list. */
+  id: Counter,
+  at: Timestamp,
+  actor: prose(),
+  action: prose(64),
+  /** A host, a commit, a token; empty where it is none. */
+  subject: prose(256),
+  /** The reason, or what was refused. */
+  detail: prose(),
+  /** It was refused: so often on that day, the last time then. Null: it was done. */
+  refused: v.nullable(v.object({ count: Counter, lastAt: Timestamp })),
+});
+export type AuditEntryView = v.InferOutput<typeof AuditEntryView>;
+export const AuditEntryViews = list(AuditEntryView, MAX_AUDIT_ENTRIES);
