@@ -1,7 +1,8 @@
-import { and, eq, gte, lt, sql } from 'drizzle-orm';
+import { and, eq, sql } from 'drizzle-orm';
 import type { HostName } from '@floe/model';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
+import { highestSequence } from './highest-sequence.ts';
 import { notify, notifyHosts, type HintOrigin } from './hints.ts';
 import { lockHost, toHostRow, type StoredHost } from './host-rows.ts';
 import type { HostPresence, HostRow } from './records.ts';
@@ -30,7 +31,7 @@ async function raiseSequence(db: Database, repositoryId: string, atLeast: number
   await db
     .update(repositories)
     .set({ sequence: atLeast })
-    .where(and(eq(repositories.id, repositoryId), lt(repositories.sequence, atLeast), gte(repositories.sequence, atLeast - MAX_SEQUENCE_JUMP)));
+    .where(and(eq(repositories.id, repositoryId), sql`${highestSequence} between ${atLeast - MAX_SEQUENCE_JUMP}::bigint and ${atLeast - 1}::bigint`));
 }
 
 async function connect(db: Database, origin: HintOrigin, host: HostName, presence: HostPresence): Promise<HostRow> {

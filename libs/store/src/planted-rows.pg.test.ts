@@ -95,6 +95,22 @@ test('a counter that was spoilt is gone on from, above what it ever counted', as
   }
 });
 
+test('a sequence that was spoilt is raised above what was ever counted, also by what knows less of it', async () => {
+  const { store, query } = world;
+  for (const spoilt of ['-1', '-9223372036854775808', '9007199254740993', '9223372036854775807']) {
+    for (const raise of ['the statement log', 'a host'] as const) {
+      const repository = await newRepository(store);
+      const host = newHost();
+      await publishNext(store, repository, commit('1'), [host]);
+      const before = await publishNext(store, repository, commit('2'), [host]);
+      await query?.(`update repositories set sequence = ${spoilt} where id = '${repository.id}'`);
+      if (raise === 'a host') await store.hosts.connect(host, presence({ sequence: 1 }));
+      else await store.repositories.raiseSequence(repository.id, 1);
+      expect((await publishNext(store, repository, commit('3'), [host])).sequence, `${spoilt}, by ${raise}`).toBe(before.sequence + 1);
+    }
+  }
+});
+
 test('a server claims its row and beats, whatever that counted', async () => {
   const { store, query } = world;
   const mine = { releaseKey: 'r', serverKey: 's', place: 'p', process: 'x', description: 'd', now: 1, deadBeats: undefined, mayReplaceKeys: true };

@@ -3,6 +3,7 @@ import type { Clock } from '@floe/runtime';
 import { and, eq, gt, isNull, lte, or, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
+import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
 import type { Repository } from './records.ts';
 import { RowReader } from './row-reader.ts';
@@ -149,7 +150,7 @@ export function createRepositoryStore(db: Database, clock: Clock): RepositorySto
     async raiseSequence(id, atLeast) {
       await db
         .update(repositories)
-        .set({ sequence: sql`greatest(${readableCounter(repositories.sequence)}, ${atLeast}::bigint)` })
+        .set({ sequence: sql`greatest(${highestSequence}, ${atLeast}::bigint)` })
         .where(eq(repositories.id, id));
     },
   };

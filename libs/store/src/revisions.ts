@@ -5,6 +5,7 @@ import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { createEvaluationStore } from './evaluations.ts';
+import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
 import { pruneRevisions } from './history.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
@@ -113,14 +114,6 @@ async function listUnsettled(db: Database, repositoryId: string, below: number):
   if (shas.length === 0) return [];
   return (await joinedRows(db, repositoryId, and(inArray(revisions.sha, shas), lt(revisions.sequence, below)), MAX_UNSETTLED)).flatMap(toListed);
 }
-
-/** The repository's highest sequence; when it is unreadable, the highest of any revision or release. */
-const highestSequence = sql`
-  case when repositories.sequence between 0 and ${MAX_COUNTER}::bigint then repositories.sequence else greatest(
-    0,
-    (select max(r.sequence) from revisions r where r.repository_id = repositories.id and r.sequence between 0 and ${MAX_COUNTER}::bigint),
-    (select max(l.sequence) from releases l where l.repository_id = repositories.id and l.sequence between 0 and ${MAX_COUNTER}::bigint)
-  ) end`;
 
 /**
  * Takes a commit in. The lock on the repository's row serialises this: otherwise two processes that fetched the same head would
