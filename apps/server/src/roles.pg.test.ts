@@ -57,11 +57,14 @@ describe('a token', () => {
     const token = await make('ci', 'operator', { expiresInMs: 30 * DAY_MS });
     expect(v.parse(ActorView, (await ask(token, 'GET', '/api/session')).body)).toEqual({ name: 'ci', role: 'operator', kind: 'token' });
     await expect
-      .poll(async () => {
-        const { body } = await ask(server.token, 'GET', '/api/tokens');
-        expect(JSON.stringify(body)).not.toContain(token);
-        return v.parse(TokenViews, body).find(({ name }) => name === 'ci')?.lastUsedAt;
-      })
+      .poll(
+        async () => {
+          const { body } = await ask(server.token, 'GET', '/api/tokens');
+          expect(JSON.stringify(body)).not.toContain(token);
+          return v.parse(TokenViews, body).find(({ name }) => name === 'ci')?.lastUsedAt;
+        },
+        { timeout: 20_000 },
+      )
       .toEqual(expect.any(Number));
     const { body } = await ask(server.token, 'GET', '/api/tokens');
     expect(v.parse(TokenViews, body)).toMatchObject([
