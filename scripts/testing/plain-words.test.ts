@@ -35,6 +35,10 @@ const PLAIN: readonly (readonly [RegExp, string])[] = [
   [/\bsince \d+ s ago\b/i, 'for … s'],
   [/\bwithout a release of it\b/i, 'without a release'],
   [/\bhostile hands\b|\bnasty hands\b/i, 'attackers'],
+  [/\b(?:is|are) to be told\b/i, 'is sent, is announced'],
+  // `for (const each of before)` is code.
+  [/(?<!const \w+ |\} )\bof before\b(?![.()])/i, 'earlier; from before …'],
+  [/\b(?:come|comes|came) to an end by (?:itself|themselves)\b/i, 'ends, finishes'],
 ];
 
 interface Finding {
@@ -70,6 +74,9 @@ describe('comments, names, messages and docs', () => {
     'the commands are not to be had on this machine',
     'left out without a word',
     'what came of it is written',
+    'the host is to be told again',
+    'deletes entries of before',
+    'the newest that came to an end by itself',
   ])('the search finds the phrase of: %s', (text) => {
     expect(findIn('x', text)).toHaveLength(1);
   });

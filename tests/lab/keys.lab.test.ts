@@ -68,7 +68,7 @@ describe.skipIf(!isReady)(`keys change through git${isReady ? '' : ` (skipped: $
     const push = await lab.change('ada', another({ settings: { [variable]: fresh } }));
     await lab.logs('ada', `${name === 'release' ? 'RELEASE' : 'DIRECTIVE'}_SIGNATURE_WRONG`);
     expect(await lab.machine('ada')).toEqual({ current: running, profile: running, default: running });
-    noteOutcome({ fault: `signed by the ${name} key of before`, where: 'OFFERED', outcome: 'refused, nothing changed' });
+    noteOutcome({ fault: `signed by the earlier ${name} key`, where: 'OFFERED', outcome: 'refused, nothing changed' });
     await change(file, pem);
     await lab.killAgent('ada');
     lab.trust({ [variable]: fresh });

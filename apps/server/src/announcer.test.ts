@@ -82,7 +82,7 @@ function announcerOf(first: Given) {
     revisions: {
       list: async () => await Promise.resolve(listed()),
       listToTell: async () => await Promise.resolve(listed()),
-      newestJudged: async () => await Promise.resolve(undefined),
+      newestFinished: async () => await Promise.resolve(undefined),
       evaluations: async (id: string) => await Promise.resolve([evaluationOf(id)]),
       async evaluationsOf(ids: readonly string[]) {
         evaluated.push(ids);

@@ -5,7 +5,7 @@ import type { Revision, Store, WantedStatus } from '@floe/store';
 import { describeBuild, describeEvaluation, describeNoRollout } from '@floe/views';
 import type { FleetFeed } from './feed.ts';
 import { describeStanding, viewStanding, type FleetReader } from './fleet-reader.ts';
-import type { FleetSnapshot, RevisionStanding } from './fleet-snapshot.ts';
+import type { FleetSnapshot, RevisionSeen } from './fleet-snapshot.ts';
 
 /** Statuses of this many newest revisions are kept up to date, and of older ones those that hosts follow or that are pending. */
 const RECENT_REVISIONS = 5;
@@ -58,7 +58,7 @@ export class Announcer {
     this.#deps = deps;
   }
 
-  /** What a pass of steering looked at is to be told. */
+  /** Marks hosts whose views and statuses the next pass computes again. */
   mark(hosts: ReadonlySet<HostName> | 'all'): void {
     if (hosts === 'all') this.#marked = 'all';
     else if (this.#marked !== 'all') for (const host of hosts) this.#marked.add(host);
@@ -81,7 +81,7 @@ export class Announcer {
         troubles.end('telling what changed', SERVER_SUBJECT);
         onTold();
       } catch (error) {
-        // Not an end for all: hosts are told and heard without it.
+        // Not fatal: steering and reports do not need the announcer.
         if (isAboutSubject(error)) troubles.note('telling what changed', SERVER_SUBJECT, error);
         else logger.warn('telling failed; trying again', { error });
         this.mark(hosts);
@@ -144,8 +144,8 @@ export class Announcer {
   }
 
   /**
-   * The revisions that there may be news of, oldest first: the newest, and the one that hosts follow. What was overtaken changes
-   * with its state and what overtook it alone; reading all its hosts in each pass would be for nothing.
+   * The revisions that there may be news of, oldest first: the newest, and the one that hosts follow. A superseded
+   * revision changes only with its own state or its successor, so its hosts are not read in each pass.
    */
   #newsOf({ revisions, rolloutOf, repository }: FleetSnapshot) {
     const followed = revisions.find(({ id }) => rolloutOf(id) !== undefined);
@@ -160,7 +160,7 @@ export class Announcer {
       .toReversed();
   }
 
-  async #settleRollout(standing: RevisionStanding): Promise<RevisionStanding> {
+  async #settleRollout(standing: RevisionSeen): Promise<RevisionSeen> {
     const { store, clock } = this.#deps;
     const { rollout } = standing;
     if (rollout?.row.state !== 'ROLLING' || !rollout.isCurrent || rollout.standing === undefined) return standing;
@@ -178,7 +178,7 @@ export class Announcer {
   }
 
   /** `newer`: the revisions after it, newest first. */
-  #statusesOf(standing: RevisionStanding, newer: readonly Revision[]): WantedStatus[] {
+  #statusesOf(standing: RevisionSeen, newer: readonly Revision[]): WantedStatus[] {
     const { revision, evaluations } = standing;
     const { sha } = revision;
     // The same commit can come again later (a branch moved back): the newest revision of it speaks for it.
@@ -193,7 +193,7 @@ export class Announcer {
     if (evaluations.length > 0 || isEnded)
       statuses.push(this.#status(sha, 'floe/build', { ...describeBuild(facts), onlyOverPending: evaluations.length === 0 }));
     const rollout = describeStanding(standing) ?? (isEnded ? describeNoRollout(facts) : undefined);
-    // What was not recorded when it ended says less than a verdict that stands.
+    // Without a recorded result, only a pending status is replaced.
     if (rollout !== undefined)
       statuses.push(this.#status(sha, 'floe/rollout', { ...rollout, onlyOverPending: standing.rollout?.standing === undefined }));
     return statuses;

@@ -119,7 +119,7 @@ export async function createServerContext(
     clock,
     logger,
     onChange: (subject) => {
-      // What is no host's and no revision's is the server's own, and is told with what else is wrong with it.
+      // Other subjects are the server's own: they are shown as its notices.
       const isOwn = subject.startsWith('server: ') || subject.startsWith('table ');
       if (isOwn) notices.set(noticeCode(subject), troubles.of(subject)?.message, clock.now());
       announcer.mark(new Set(isOwn || subject.startsWith('revision ') ? [] : [subject as HostName]));
@@ -141,7 +141,7 @@ export async function createServerContext(
   });
   const outboxWake = createWake();
 
-  /** Of a report that moves nothing, only what is shown is to be put together again. */
+  /** A report that cannot change what its host should run goes to the announcer alone. */
   function tellReports(stored: readonly HostReport[]): void {
     for (const { host, report } of stored) if (movesDesired(report.state)) steering.mark(host);
     const others = stored.filter(({ report }) => !movesDesired(report.state));
@@ -236,7 +236,7 @@ export async function createServerContext(
         for (const hint of hints) {
           if (hint.topic === 'outbox') outboxWake.wake();
           else if (hint.topic === 'repository') steering.markNews([]);
-          // How far a commit is says something of all hosts, and moves none: which host gets what, host hints say.
+          // A revision's progress changes what is shown of every host, but not what any should run; host hints announce that.
           else if (hint.topic === 'revision') steering.markNews('all');
           else if (hint.host === '*') steering.markAll();
           else steering.mark(hint.host);

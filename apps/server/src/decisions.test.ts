@@ -10,7 +10,7 @@ const other = '/nix/store/other' as StorePath;
 const onWanted = { current: wanted, booted: other, profile: { generation: 2, toplevel: wanted } };
 const release = { id: '1', host, sequence: 1, toplevel: wanted };
 const desired: Desired = { kind: 'release', release, because: 'rollout' };
-const putBack: Desired = { kind: 'quarantined', release };
+const quarantined: Desired = { kind: 'quarantined', release };
 
 const row: HostRow = {
   host,
@@ -60,7 +60,7 @@ describe('where a host stands', () => {
       'rolled-back',
     ],
   ])('one that %s', (_, given, isQuarantined, standing) => {
-    expect(standingOf(factsOf(given, isQuarantined ? putBack : desired, offer))).toBe(standing);
+    expect(standingOf(factsOf(given, isQuarantined ? quarantined : desired, offer))).toBe(standing);
   });
 
   test('a host that waits or is kept is no problem; its agent says why', () => {
@@ -74,12 +74,12 @@ describe('where a host stands', () => {
 
 describe('floe retry', () => {
   test.each<[string, HostRow, Desired]>([
-    ['rolled back what is wanted', { ...row, state: 'ROLLED_BACK' }, putBack],
-    ['runs an older system after it rolled back what is wanted', { ...row, state: 'SUCCEEDED', stateToplevel: other }, putBack],
+    ['rolled back what is wanted', { ...row, state: 'ROLLED_BACK' }, quarantined],
+    ['runs an older system after it rolled back what is wanted', { ...row, state: 'SUCCEEDED', stateToplevel: other }, quarantined],
     ['could not go back', { ...row, state: 'ROLLBACK_FAILED' }, desired],
     ['refused it', { ...row, state: 'REJECTED' }, desired],
     ['is blocked', { ...row, state: 'BLOCKED' }, desired],
-    ['is away', { ...row, state: 'ROLLED_BACK', isConnected: false }, putBack],
+    ['is away', { ...row, state: 'ROLLED_BACK', isConnected: false }, quarantined],
   ])('has a host try again that %s', (_, given, asked) => {
     expect(judgeRetry(given, asked)).toEqual({ kind: 'retry', toplevel: wanted });
   });
@@ -91,7 +91,7 @@ describe('floe retry', () => {
     ['waiting', { ...row, state: 'DEFERRED', detail: { code: 'X', message: 'on battery' } }, desired, 'NOTHING_TO_RETRY', /waits \(on battery\)/],
     ['kept by its user', overridden, desired, 'NOTHING_TO_RETRY', /kept by its user.*floe resume ada/],
     ['drifted', drifted, desired, 'NOTHING_TO_RETRY', /floe resume ada/],
-    ['revoked', { ...row, revokedAt: 2, state: 'ROLLED_BACK' }, putBack, 'HOST_REVOKED', /floe enrol ada/],
+    ['revoked', { ...row, revokedAt: 2, state: 'ROLLED_BACK' }, quarantined, 'HOST_REVOKED', /floe enrol ada/],
     ['not enrolled', { ...row, publicKey: undefined }, desired, 'HOST_NOT_ENROLLED', /floe enrol ada/],
     ['without a release', row, { kind: 'nothing' }, 'NO_RELEASE', /no release/],
     ['told already', { ...row, state: 'ROLLED_BACK', retryEpoch: 3 }, desired, 'ALREADY_TOLD', /already/],
@@ -113,7 +113,7 @@ describe('floe resume', () => {
   test.each<[string, HostRow, Desired, RegExp]>([
     ['in sync', inSync, desired, /in sync/],
     ['kept on what is wanted by now', { ...overridden, observed: onWanted }, desired, /in sync/],
-    ['rolled back by itself', { ...row, state: 'ROLLED_BACK' }, putBack, /floe retry ada/],
+    ['rolled back by itself', { ...row, state: 'ROLLED_BACK' }, quarantined, /floe retry ada/],
     ['waiting', { ...row, state: 'BOOT_STAGED' }, desired, /waits/],
     ['revoked', { ...overridden, revokedAt: 2 }, desired, /floe enrol ada/],
     ['told already', { ...overridden, retryEpoch: 3 }, desired, /already/],

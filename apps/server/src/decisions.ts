@@ -84,7 +84,9 @@ function describe(row: HostRow, desired: Desired): string {
       return `${host} is away; it continues when it is back`;
     case 'waiting':
       return `${host} waits${why}; it continues without a command`;
-    default:
+    case 'no-release':
+      return `${host} has no release yet`;
+    case 'under-way':
       return `${host} is under way`;
   }
 }

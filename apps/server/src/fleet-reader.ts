@@ -6,7 +6,7 @@ import { describeRollout, describeSuperseded } from '@floe/views';
 import { CommitNames } from './commit-names.ts';
 import type { FetchWatch } from './fetch-watch.ts';
 import type { FleetFeed } from './feed.ts';
-import { FleetSnapshot, type RevisionPage, type RevisionStanding, type SnapshotStore } from './fleet-snapshot.ts';
+import { FleetSnapshot, type RevisionPage, type RevisionSeen, type SnapshotStore } from './fleet-snapshot.ts';
 import { troubleOf, viewHost, viewRepository, viewRevision } from './fleet-view.ts';
 import type { Notices } from './notices.ts';
 
@@ -77,16 +77,16 @@ export class FleetReader {
     return (await this.#commitNames.name(hosts.map(view)))[0];
   }
 
-  /** Views of hosts as the newest judged revision has them. */
+  /** Views of hosts as the newest finished revision has them. */
   async #viewer(snapshot: FleetSnapshot): Promise<(host: FleetHost) => HostView> {
-    const judged = await snapshot.judged();
-    const evaluations = judged === undefined ? [] : await snapshot.evaluations(judged.id);
+    const finished = await snapshot.finished();
+    const evaluations = finished === undefined ? [] : await snapshot.evaluations(finished.id);
     const byHost = new Map(evaluations.map((evaluation) => [evaluation.host, evaluation]));
     return ({ row, desired, quarantines, desiredCommit }) => {
       const evaluation = byHost.get(row.host);
       return viewHost(row, {
         desired,
-        offer: judged === undefined ? UNKNOWN : offerOf(judged.state, evaluation),
+        offer: finished === undefined ? UNKNOWN : offerOf(finished.state, evaluation),
         evaluation,
         quarantines,
         desiredCommit: desiredCommit ?? null,
@@ -112,13 +112,13 @@ export class FleetReader {
     return revision === undefined ? undefined : viewStanding(await this.standing(snapshot, revision));
   }
 
-  async standing(snapshot: FleetSnapshot, revision: Revision): Promise<RevisionStanding> {
+  async standing(snapshot: FleetSnapshot, revision: Revision): Promise<RevisionSeen> {
     return await snapshot.standing(revision, this.#deps.troubles.of(`revision ${revision.id}`), this.#deps.clock.now());
   }
 }
 
 /** As people see it. */
-export function viewStanding(standing: RevisionStanding): RevisionView {
+export function viewStanding(standing: RevisionSeen): RevisionView {
   const { revision: stored, evaluations, trouble, rollout, held } = standing;
   const revision = { ...stored, error: stored.error ?? trouble?.message };
   const description = describeStanding(standing)?.description ?? '';
@@ -126,7 +126,7 @@ export function viewStanding(standing: RevisionStanding): RevisionView {
 }
 
 /** What the commit says of its rollout: where it stands, or what had come of it; undefined when there is none. */
-export function describeStanding({ revision, rollout }: RevisionStanding): StatusText | undefined {
+export function describeStanding({ revision, rollout }: RevisionSeen): StatusText | undefined {
   if (rollout === undefined) return undefined;
   const { row, isCurrent, standing } = rollout;
   const { supersededBy } = revision;

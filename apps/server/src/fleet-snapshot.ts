@@ -17,7 +17,7 @@ import type { RolloutSeen } from './fleet-view.ts';
 /** What a snapshot reads from. */
 export interface SnapshotStore {
   readonly repositories: Pick<Store['repositories'], 'get'>;
-  readonly revisions: Pick<Store['revisions'], 'list' | 'listToTell' | 'newestJudged' | 'evaluations' | 'evaluationsOf'>;
+  readonly revisions: Pick<Store['revisions'], 'list' | 'listToTell' | 'newestFinished' | 'evaluations' | 'evaluationsOf'>;
   readonly rollouts: Pick<Store['rollouts'], 'stories'>;
   readonly hosts: Pick<HostStore, 'fleet'>;
 }
@@ -31,7 +31,7 @@ export interface RevisionPage {
 }
 
 /** A revision with what is known of its hosts. */
-export interface RevisionStanding {
+export interface RevisionSeen {
   readonly revision: Revision;
   readonly evaluations: readonly Evaluation[];
   /** What keeps the server from doing its work for this revision. */
@@ -72,15 +72,15 @@ export class FleetSnapshot {
     return new FleetSnapshot(store, page, repository, listed);
   }
 
-  /** The newest revision that came to an end by itself: what it has for a host is what counts for the host. */
-  async judged(): Promise<Revision | undefined> {
+  /** The newest revision that is PUBLISHED, REJECTED, EVAL_FAILED or BUILD_FAILED, not SUPERSEDED: the standing of hosts refers to it. */
+  async finished(): Promise<Revision | undefined> {
     const { limit, before } = this.#page;
     if (before === undefined) {
-      // Between those that are told beside the newest others are left out.
+      // Beyond `limit` the list has gaps, so only its first `limit` entries are searched.
       const known = this.revisions.slice(0, limit).find(({ state }) => isEndedRevision(state) && state !== 'SUPERSEDED');
       if (known !== undefined || this.revisions.length < limit) return known;
     }
-    return await this.#store.revisions.newestJudged(this.repository.id);
+    return await this.#store.revisions.newestFinished(this.repository.id);
   }
 
   async evaluations(revisionId: string): Promise<readonly Evaluation[]> {
@@ -111,7 +111,7 @@ export class FleetSnapshot {
    * Where the revision and its rollout stand: now, while it is the current one, and else as it was when a newer one took its
    * place.
    */
-  async standing(revision: Revision, trouble: Trouble | undefined, now: number): Promise<RevisionStanding> {
+  async standing(revision: Revision, trouble: Trouble | undefined, now: number): Promise<RevisionSeen> {
     const evaluations = await this.evaluations(revision.id);
     const known = { revision, evaluations, trouble, held: this.repository.held?.commit };
     const row = this.rolloutOf(revision.id);

@@ -1,15 +1,15 @@
-import { isEndedRevision, standingOf, storableText, type CommitSha, type Desired, type Offer, type RolloutStanding } from '@floe/model';
+import { isEndedRevision, standingOf, storableText, type CommitSha, type Desired, type Offer, type RolloutSummary } from '@floe/model';
 import type { HostView, RepositoryView, RevisionView, ServerNotice } from '@floe/protocol';
 import { factsOf, type Evaluation, type HostRow, type Quarantine, type Repository, type Revision, type Rollout } from '@floe/store';
 import type { Trouble } from '@floe/runtime';
 import { actionsOn } from './decisions.ts';
-import { problemOf } from './host-standing.ts';
+import { problemOf } from './host-problem.ts';
 
 /** Facts about a host besides its own row. */
 export interface HostContext {
   /** The current answer of `resolve()`. */
   readonly desired: Desired;
-  /** The offer of the newest judged revision. */
+  /** The offer of the newest finished revision. */
   readonly offer: Offer;
   /** The host's evaluation at that revision. */
   readonly evaluation: Evaluation | undefined;
@@ -88,7 +88,7 @@ export function viewRepository(repository: Repository, notices: readonly ServerN
 /** The view of a rollout. `standing` undefined: it ended before results were recorded. */
 export interface RolloutSeen {
   readonly row: Rollout;
-  readonly standing: RolloutStanding | undefined;
+  readonly standing: RolloutSummary | undefined;
   readonly description: string;
   readonly frozenAt: number | undefined;
 }

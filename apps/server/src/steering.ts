@@ -49,7 +49,7 @@ export class Steering {
   readonly #afterPass: AfterPass;
   #marked = new Set<HostName>();
   #isAllMarked = true;
-  /** What is to be told after the next pass, beside what the pass looks at. */
+  /** Hosts to announce after the next pass that the pass itself does not steer. */
   #news: Set<HostName> | 'all' | undefined;
 
   constructor(deps: SteeringDeps, afterPass: AfterPass) {
@@ -62,7 +62,7 @@ export class Steering {
     this.#wake.wake();
   }
 
-  /** What changed moves no host, but is to be told: with what a pass brings, so that one change is told once. */
+  /** Adds hosts to announce after the next pass that the pass itself does not steer, so that each change is announced once. */
   markNews(hosts: Iterable<HostName> | 'all'): void {
     this.#news = union(this.#news, hosts);
     this.#wake.wake();
@@ -87,7 +87,7 @@ export class Steering {
         troubles.end('steering', SERVER_SUBJECT);
         this.#afterPass(news);
       } catch (error) {
-        // Not an end for all: what hosts report is stored without it.
+        // Not fatal: reports are stored without it.
         if (isAboutSubject(error)) troubles.note('steering', SERVER_SUBJECT, error);
         else logger.warn('steering failed; trying again', { error });
         this.#isAllMarked = true;
@@ -149,7 +149,7 @@ function isNews({ row, release }: Wanted): boolean {
 }
 
 /**
- * What the host is to be told. Undefined: its row cannot be read, or another server wrote it since it was read, whose hint
+ * The desired state to send to the host. Undefined: its row cannot be read, or another server wrote it since it was read, whose hint
  * brings the next pass.
  */
 function desiredNow(wanted: Wanted, movedTo: number | undefined, now: number): HostRow['desired'] {

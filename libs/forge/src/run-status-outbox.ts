@@ -23,7 +23,7 @@ export interface StatusOutboxDeps {
 /**
  * Sends what is due in the outbox, one status after another, until `signal` aborts. While the forge fails, limits or
  * refuses us everything waits, and meanwhile the outbox coalesces: what is sent in the end is what should stand then.
- * Nothing is given up but a status that the forge rejects for itself, and then a newer one in its place is tried.
+ * Only a status that the forge rejects because of its content is given up; a later change of it is sent.
  * Waits for a store that is away.
  */
 export async function runStatusOutbox(deps: StatusOutboxDeps, signal: AbortSignal): Promise<void> {

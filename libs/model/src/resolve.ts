@@ -10,8 +10,9 @@ export interface ReleaseRef {
 
 /** The inputs of {@link resolve} for one host. */
 export interface HostSituation {
+  /** The release on which an administrator's pin keeps the host. It counts before a hold. */
   readonly pin: ReleaseRef | undefined;
-  /** The release on which a hold keeps the host. */
+  /** The release on which an administrator's hold keeps the host, when there is no pin. */
   readonly hold: ReleaseRef | undefined;
   readonly isRingPromoted: boolean;
   /** The host's release in the current rollout. */

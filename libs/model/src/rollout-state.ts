@@ -80,7 +80,7 @@ export interface RolloutHost {
 }
 
 /** The standing of all hosts of a rollout; after its revision was superseded, as it was then. */
-export interface RolloutStanding {
+export interface RolloutSummary {
   readonly counts: RolloutCounts;
   /** The number of hosts that are away for less than {@link AWAY_GRACE_MS}. */
   readonly leaving: number;
@@ -92,7 +92,7 @@ export interface RolloutStanding {
 const MAX_NAMED = 200;
 
 /** Summarizes the hosts of a rollout. */
-export function summarizeRollout(all: readonly RolloutHost[]): RolloutStanding {
+export function summarizeRollout(all: readonly RolloutHost[]): RolloutSummary {
   const notInSync = all.filter(({ standing }) => standing !== 'in-sync');
   const urgent = notInSync.filter(({ standing }) => needsAction(standing));
   const others = notInSync.filter(({ standing }) => !needsAction(standing));
@@ -104,7 +104,7 @@ export function summarizeRollout(all: readonly RolloutHost[]): RolloutStanding {
 }
 
 /** The names of the hosts that need attention, by standing. */
-export function namesNeedingAttention({ hosts }: RolloutStanding): Partial<Record<HostStanding, HostName[]>> {
+export function namesNeedingAttention({ hosts }: RolloutSummary): Partial<Record<HostStanding, HostName[]>> {
   const names: Partial<Record<HostStanding, HostName[]>> = {};
   for (const { host, standing } of hosts) if (needsAction(standing)) (names[standing] ??= []).push(host);
   return names;

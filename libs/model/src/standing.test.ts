@@ -156,8 +156,8 @@ test('no host without an offer is under way, and a quarantine is always visible 
   const wrong = [...allFacts()].filter((facts) => {
     const standing = standingOf(facts);
     const isMoving = /under-way|waiting|drifted|failed/.test(standing);
-    const isPutBack = facts.enrolment === 'enrolled' && facts.desired.kind === 'quarantined' && facts.observed !== onWanted;
-    return (facts.desired.kind !== 'release' && isMoving) || (isPutBack && !needsAction(standing));
+    const isQuarantined = facts.enrolment === 'enrolled' && facts.desired.kind === 'quarantined' && facts.observed !== onWanted;
+    return (facts.desired.kind !== 'release' && isMoving) || (isQuarantined && !needsAction(standing));
   });
   expect(wrong).toEqual([]);
 });

@@ -36,6 +36,8 @@ export const HOST_STANDINGS = [
   'cloned',
 ] as const;
 export type HostStanding = (typeof HOST_STANDINGS)[number];
+/** The standings that follow from the machine and its desired release alone. */
+type MachineStanding = Exclude<HostStanding, 'behind' | 'removed' | 'pinned' | 'not-enrolled' | 'revoked' | 'cloned'>;
 
 /** What a revision has for a host. `none`: no release, because of the host's own error, or because the whole revision failed. */
 export type Offer =
@@ -89,7 +91,7 @@ function isKeptElsewhere({ desired, offer }: HostFacts): boolean {
 }
 
 /** The standing of the machine towards its desired state, without regard to a revision and to the enrolment. */
-export function standingOfMachine(facts: Omit<HostFacts, 'offer' | 'enrolment'>): HostStanding {
+export function standingOfMachine(facts: Omit<HostFacts, 'offer' | 'enrolment'>): MachineStanding {
   const { desired, state } = facts;
   if (desired.kind === 'nothing') return 'no-release';
   const { toplevel } = desired.release;

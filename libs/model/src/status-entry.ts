@@ -7,7 +7,7 @@ import type { StatusState, StatusText } from './commit-status.ts';
 // - one sender at a time has an entry, by a claim that ends by itself when its sender is gone;
 // - a request that nobody answered may be recorded later, on top of a newer one: until that is out of the question, the forge is
 //   looked at again and again, and sent again if it shows something else;
-// - words that only count on are told now and then, a change of the verdict at once.
+// - a description that only counts hosts is sent seldom, a change of the verdict at once.
 
 /** A status that should stand. */
 export interface StatusWish extends StatusText {
@@ -36,7 +36,7 @@ export interface StatusEntry {
   readonly checkAt: number | undefined;
   /** Statuses that the forge has of this entry, or may have. */
   readonly posts: number;
-  /** Not before these is a change of the words, and of the verdict, sent. */
+  /** The earliest times at which a changed description, or a changed verdict, may be sent. */
   readonly wordsFrom: number;
   readonly verdictFrom: number;
   readonly lastError: string | undefined;

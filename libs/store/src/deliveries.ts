@@ -12,7 +12,7 @@ const REDELIVERY_MS = 5_000;
 /** Number of the newest pushes that are awaited, so that an old one that is repeated does not hide a newer one. */
 const AWAITED_PUSHES = 20;
 
-/** Whether the delivery was stored before, longer ago than {@link REPEAT_MS}; then its time is updated. */
+/** Whether the delivery was stored before, longer ago than {@link REDELIVERY_MS}; then its time is updated. */
 async function isRenewed(db: Database, { forge, id, receivedAt }: Delivery): Promise<boolean> {
   const renewed = await db
     .update(webhookDeliveries)
@@ -29,8 +29,8 @@ export function createDeliveryStore(db: Database): DeliveryStore {
         const stored = await tx.insert(webhookDeliveries).values(delivery).onConflictDoNothing().returning({ id: webhookDeliveries.id });
         const isNew = stored.length > 0;
         const isHint = delivery.repositoryId !== undefined && delivery.outcome === 'accepted';
-        // An administrator may ask the forge to deliver again because nothing happened. The id is not signed, so a recorded push
-        // can be replayed without limit: it costs a look now and then.
+        // An administrator may ask the forge to deliver again because nothing happened. A recorded push can be sent again by
+        // anyone who has it: it costs a look every five seconds at most.
         if (isHint && (isNew || (await isRenewed(tx, delivery)))) await wakeRepository(tx, delivery.repositoryId);
         return isNew ? 'stored' : 'duplicate';
       }),

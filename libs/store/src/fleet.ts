@@ -30,7 +30,7 @@ export interface FleetQuery {
 export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftOutRows): Promise<Fleet> {
   const { repositoryId, names } = query;
   const { current, situationOf } = await readSituations(db, query);
-  const putBack = Map.groupBy(await readQuarantines(db, repositoryId, names), ({ host }) => host);
+  const quarantinesByHost = Map.groupBy(await readQuarantines(db, repositoryId, names), ({ host }) => host);
   const rows = await db
     .select({ row: hosts, commit: releases.commit })
     .from(hosts)
@@ -45,7 +45,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
   return {
     rollout: current,
     hosts: read.map((row): FleetHost => {
-      const quarantinesOfHost = putBack.get(row.host) ?? [];
+      const quarantinesOfHost = quarantinesByHost.get(row.host) ?? [];
       const situation = situationOf(row.host, quarantinesOfHost);
       return { row, situation, desired: resolve(situation), quarantines: quarantinesOfHost, desiredCommit: commits.get(row.host) };
     }),

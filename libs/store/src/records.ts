@@ -10,7 +10,7 @@ import type {
   ReleaseRef,
   RevisionState,
   Role,
-  RolloutStanding,
+  RolloutSummary,
   RolloutState,
   StageTimings,
   StorePath,
@@ -88,7 +88,7 @@ export interface Revision extends CommitInfo {
 }
 
 /** The result of a rollout when a newer one superseded it. */
-export interface RolloutStory extends RolloutStanding {
+export interface RolloutStory extends RolloutSummary {
   readonly revisionId: string;
   readonly at: Timestamp;
 }
@@ -254,9 +254,10 @@ export interface Fleet {
   readonly hosts: readonly FleetHost[];
 }
 
+/** A host has at most one of each. A pin counts before a hold, which counts again when the pin has ended. */
 export type PinKind = 'pin' | 'hold';
 
-/** An administrator's order to keep a host on one release. */
+/** An administrator's order to keep a host on one release. There is no command for it yet: it is made by SQL. */
 export interface Pin {
   readonly host: HostName;
   readonly kind: PinKind;

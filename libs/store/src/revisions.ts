@@ -19,7 +19,7 @@ import { evaluations, repositories, revisions, rollouts, statusOutbox } from './
 import { isUnfinishedRevision, isUnsettledStatus } from './tables/unfinished.ts';
 
 /** The final states in which it is known what a revision has for each host. */
-const JUDGED = REVISION_STATES.filter((state) => isEndedRevision(state) && state !== 'SUPERSEDED');
+const FINISHED = REVISION_STATES.filter((state) => isEndedRevision(state) && state !== 'SUPERSEDED');
 
 /** An unreadable row is reported like a refused revision. One whose commit is unreadable is skipped. */
 function toRevision(row: typeof revisions.$inferSelect): Revision[] {
@@ -174,7 +174,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
 async function finishedFirst(db: Database, repositoryId: string, now: number): Promise<Revision | undefined> {
   const running = (await newestFirst(db, and(ofRepository(repositoryId), isUnfinishedRevision(revisions.state)), 2)).at(-1);
   if (running === undefined) return undefined;
-  const [last] = await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, JUDGED)), 1);
+  const [last] = await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, FINISHED)), 1);
   const superseded = and(
     ofRepository(repositoryId),
     eq(revisions.state, 'SUPERSEDED'),
@@ -217,7 +217,7 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
     newest: async (repositoryId) => (await newestFirst(db, ofRepository(repositoryId), 1))[0],
     nextUnfinished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), isUnfinishedRevision(revisions.state)), 2)).at(-1),
     newestPublished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), eq(revisions.state, 'PUBLISHED')), 1))[0],
-    newestJudged: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, JUDGED)), 1))[0],
+    newestFinished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, FINISHED)), 1))[0],
     list: async (repositoryId, limit, before) => await list(db, repositoryId, limit, leftOut, before),
     listToTell: async (repositoryId, limit) => {
       const newest = await list(db, repositoryId, limit, leftOut);

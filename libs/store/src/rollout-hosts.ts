@@ -50,10 +50,35 @@ export function rolloutHosts({ evaluations, hosts, now }: RolloutFacts): readonl
     });
 }
 
-function reasonOf(standing: HostStanding, evaluation: Evaluation, row: HostRow | undefined, putBack: string | undefined): string | undefined {
-  if (standing === 'behind') return evaluation.error;
-  const isAboutIt = row?.stateToplevel === evaluation.toplevel;
-  if (standing === 'rolled-back') return (isAboutIt && row?.state === 'ROLLED_BACK' ? row.detail?.message : undefined) ?? putBack;
-  if (standing === 'in-sync' || standing === 'away') return undefined;
-  return isAboutIt || standing === 'local-override' || standing === 'failed' ? row?.detail?.message : undefined;
+function reasonOf(
+  standing: HostStanding,
+  evaluation: Evaluation,
+  row: HostRow | undefined,
+  quarantineReason: string | undefined,
+): string | undefined {
+  const said = row?.detail?.message;
+  // What the agent said of another system is not about this one.
+  const saidOfIt = row?.stateToplevel === evaluation.toplevel ? said : undefined;
+  switch (standing) {
+    case 'behind':
+      return evaluation.error;
+    case 'rolled-back':
+      return (row?.state === 'ROLLED_BACK' ? saidOfIt : undefined) ?? quarantineReason;
+    case 'failed':
+    case 'local-override':
+      return said;
+    case 'under-way':
+    case 'waiting':
+    case 'drifted':
+    case 'removed':
+    case 'pinned':
+    case 'not-enrolled':
+    case 'no-release':
+    case 'revoked':
+    case 'cloned':
+      return saidOfIt;
+    case 'in-sync':
+    case 'away':
+      return undefined;
+  }
 }

@@ -128,7 +128,7 @@ export interface DeliveryStore {
   latestFor(repositoryId: string, commit: CommitSha): Promise<Timestamp | undefined>;
   /** The last pushes to the tracked branch that a forge told of, newest first. */
   newestPushes(repositoryId: string): Promise<readonly { readonly after: CommitSha | undefined; readonly receivedAt: Timestamp }[]>;
-  /** Forgets deliveries received before; says how many. */
+  /** Deletes deliveries received before `before`. Returns the number. */
   prune(before: Timestamp): Promise<number>;
 }
 
@@ -148,8 +148,8 @@ export interface RevisionStore {
   /** The one to be worked on: the older one, where two are unfinished (SPEC R2). */
   nextUnfinished(repositoryId: string): Promise<Revision | undefined>;
   newestPublished(repositoryId: string): Promise<Revision | undefined>;
-  /** The newest that came to an end by itself, well or not: what it has for a host is what counts for the host. */
-  newestJudged(repositoryId: string): Promise<Revision | undefined>;
+  /** The newest that is PUBLISHED, REJECTED, EVAL_FAILED or BUILD_FAILED, not SUPERSEDED: the standing of hosts refers to it. */
+  newestFinished(repositoryId: string): Promise<Revision | undefined>;
   /** Newest first, with their rollouts; of those with a sequence below `before`. */
   list(repositoryId: string, limit: number, before?: number): Promise<readonly ListedRevision[]>;
   /** The newest `limit`, and those older ones that hosts follow or of which the forge was last told that something is pending. */
@@ -178,8 +178,8 @@ export interface RevisionStore {
   /** Of several revisions, each by host name. */
   evaluationsOf(ids: readonly string[]): Promise<ReadonlyMap<string, readonly Evaluation[]>>;
   /**
-   * Forgets what hosts came to at revisions that were received before, and such revisions altogether when no release is
-   * of them; the newest ones stay. Says how many rows.
+   * Deletes the evaluations of revisions received before `before`, and the revisions without releases; the newest ones stay.
+   * Returns the number of rows.
    */
   prune(before: Timestamp): Promise<number>;
 }
@@ -211,7 +211,10 @@ export interface ReleaseStore {
   saveFreshness(repositoryId: string, envelope: string, sequence: number, asOf: Timestamp): Promise<void>;
   /** The latest time that a freshness statement was ever dated; 0 before the first. */
   highestAsOf(repositoryId: string): Promise<Timestamp>;
-  /** Forgets releases of before that no host is or could be told any more: newer ones took their places. Says how many. */
+  /**
+   * Deletes releases issued before `before` that no host has and none can be sent any more, since each has a newer one.
+   * Returns the number.
+   */
   prune(before: Timestamp): Promise<number>;
   /** The same release, signed again. */
   renew(id: string, envelope: string): Promise<void>;
@@ -230,7 +233,7 @@ export interface HostStore {
   get(host: HostName): Promise<HostRow | undefined>;
   /** All, or those named; by host name. */
   list(repositoryId: string, hosts?: readonly HostName[]): Promise<readonly HostRow[]>;
-  /** Sets the host's key; ends a revocation and a clone quarantine; the agent's reports count from 1 again. */
+  /** Sets the host's key; ends a revocation and the refusal of a cloned key; the agent's reports count from 1 again. */
   enrol(enrolment: {
     readonly host: HostName;
     readonly repositoryId: string;
@@ -277,15 +280,18 @@ export interface HostStore {
   unpin(host: HostName, kind: PinKind): Promise<void>;
   /** Does nothing when the toplevel is quarantined there already, or was never released to the host. */
   quarantine(host: HostName, toplevel: StorePath, reason: string, at: Timestamp): Promise<void>;
-  /** Forgets quarantines of what was never released to the host, and those of before that are not of its newest release; says how many. */
+  /**
+   * Deletes quarantines of systems that were never released to the host, and quarantines from before `before` of anything but
+   * its newest release. Returns the number.
+   */
   pruneQuarantines(before: Timestamp): Promise<number>;
   /** Notes that the database did not take `count` reports of the host. */
   noteRefusal(host: HostName, why: string, count: number, at: Timestamp): Promise<void>;
-  /** Forgets refusals whose newest is from before; says of how many hosts. */
+  /** Clears the refusals of hosts whose newest one is from before `before`. Returns the number of hosts. */
   forgetRefusals(before: Timestamp): Promise<number>;
   /** History of what was told, each epoch once; the oldest of a host are let go. */
   saveDirectives(directives: readonly DirectiveRow[]): Promise<void>;
-  /** Forgets directives of before, but each host's newest; says how many. */
+  /** Deletes directives issued before `before`, except the newest of each host. Returns the number. */
   pruneDirectives(before: Timestamp): Promise<number>;
 }
 
@@ -299,7 +305,7 @@ export interface ReportStore {
   list(host: HostName, limit: number): Promise<readonly ListedReport[]>;
   /** The log of one report; undefined when it has none, or there is no such report. */
   log(report: Pick<ListedReport, 'host' | 'series' | 'seq'>): Promise<string | undefined>;
-  /** Forgets reports received before, but each host's newest; says how many. */
+  /** Deletes reports received before `before`, except the newest of each host. Returns the number. */
   prune(before: Timestamp): Promise<number>;
 }
 
@@ -326,20 +332,20 @@ export interface TokenStore {
     readonly by: string;
     readonly now: Timestamp;
   }): Promise<'revoked' | 'unknown' | 'last-administrator' | 'not-allowed'>;
-  /** Forgets tokens that expired before; says how many. */
+  /** Deletes tokens that expired before `before`. Returns the number. */
   pruneApiTokens(before: Timestamp): Promise<number>;
   /** A signed-in browser: `secret` stands for the token. False when the token is not accepted. */
   createSession(secret: string, token: string, now: Timestamp): Promise<boolean>;
   /** Whose session it is, while it was used lately, is not too old, and its token is accepted and has the role that it had. */
   findSession(secret: string, now: Timestamp): Promise<TokenHolder | undefined>;
   endSession(secret: string): Promise<void>;
-  /** Forgets sessions that ended by themselves; says how many. */
+  /** Deletes sessions that were idle for too long or are too old. Returns the number. */
   pruneSessions(now: Timestamp): Promise<number>;
   /** Takes the place of a host's unused tokens: who makes a new one may have lost the old. */
   createEnrolmentToken(host: HostName, token: string, expiresAt: Timestamp): Promise<void>;
   /** No unused token lets the host in any more. */
   voidEnrolmentTokens(host: HostName): Promise<void>;
-  /** Forgets tokens that expired before, used or not; says how many. */
+  /** Deletes tokens that expired before `before`, used or not. Returns the number. */
   pruneEnrolmentTokens(before: Timestamp): Promise<number>;
   /** Of two requests with one token, one gets 'consumed'. */
   consumeEnrolmentToken(token: string, host: HostName, now: Timestamp): Promise<ConsumedToken>;
@@ -355,6 +361,6 @@ export interface AuditStore {
     readonly before?: number | undefined;
     readonly subject?: string | undefined;
   }): Promise<readonly ListedAuditEntry[]>;
-  /** Forgets entries of before; says how many. */
+  /** Deletes entries from before `before`. Returns the number. */
   prune(before: Timestamp): Promise<number>;
 }

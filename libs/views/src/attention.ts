@@ -74,7 +74,7 @@ function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[],
     const what = isFailed ? `${commit} ${revisionWords(revision)}` : `${commit} has a problem`;
     found.push({ kind: 'revision', subject: 'revision', words: what, message: error ?? what, todo, decisions: [], since: receivedAt });
   }
-  // What no machine can be, as a name that no host can have, is in the list of hosts no more than it is a host.
+  // An attribute whose name is not a valid host name is not in the list of hosts: it is reported here.
   const listed = new Set<string>(hosts.map((host) => host.host));
   for (const host of revision.hosts) {
     if (host.error === null || listed.has(host.host)) continue;

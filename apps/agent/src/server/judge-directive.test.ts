@@ -264,7 +264,7 @@ describe('a change of keys through git (docs/operate.md)', () => {
   test('while both are pinned, a release and the word about its age may be by different ones', () => {
     const fresh = newSigner('release-1');
     const [old, both] = [keys.release, pins([keys.release, fresh], [keys.server])];
-    // The release is of before the server was given the new key, its freshness of after; and the other way round.
+    // The release was signed before the server had the new key, its freshness after; and the other way round.
     for (const [release, age] of [
       [old, fresh],
       [fresh, old],

@@ -55,9 +55,8 @@ Example:
       'after',
       `
 A host that rolled back does not try that system again until another one is released, or until this command. A host that
-is away is told when it connects. The command also ends the quarantine of a host whose key was used by two machines: first
-make sure that only the right one has the key. Where there is nothing to try again, it says how the host is and changes
-nothing.
+is away is told when it connects. The command also ends the refusal of a key that two machines used: first make sure that
+only the right one has the key. Where there is nothing to try again, it says how the host is and changes nothing.
 
 Example:
   $ floe retry ws0001 --reason "the license server is back"`,

@@ -29,7 +29,7 @@ function fill(path: string, value: string): string {
   return path.replaceAll(/:\w+/g, encodeURIComponent(value));
 }
 
-test('the routes are those of the documentation', () => {
+test('the open routes exist, and there are more', () => {
   expect(ROUTES.length).toBeGreaterThan(15);
   expect(ROUTES.map(({ method, path }) => `${method} ${path}`)).toEqual(expect.arrayContaining([...OPEN]));
 });

@@ -1,7 +1,7 @@
 import { needsAction, standingOf, standingOfMachine, type HostFacts, type HostStanding } from '@floe/model';
 import type { Evaluation, HostRow, Quarantine } from '@floe/store';
 
-/** What a host has to be looked after for. */
+/** The facts from which {@link problemOf} finds what is wrong. */
 export interface HostProblem {
   readonly row: HostRow;
   readonly facts: HostFacts;
