@@ -65,6 +65,7 @@ use_packages() {
   want="$(node -v) $(cksum <"$root/package-lock.json")"
   [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && return
   cd "$root"
+  [ ! -L node_modules ] || fail 'node_modules is a symbolic link, and npm ci would empty the folder that it points to: remove the link'
   step 'installing packages (npm ci)' npm ci --no-fund --no-audit
   echo "$want" >"$stamp"
 }

@@ -158,9 +158,9 @@ export class FixtureServer implements AsyncDisposable {
       releases: {
         commitsOf: async (systems) =>
           await Promise.resolve(
-            systems.flatMap(({ host, toplevel }) => {
+            systems.flatMap(({ host, toplevel, asOf }) => {
               const commit = this.reports.find((report) => report.host === host && report.toplevel === toplevel)?.commit;
-              return commit == null ? [] : [{ host, toplevel, ...commit, subject: commit.subject ?? undefined }];
+              return commit == null ? [] : [{ host, toplevel, asOf, ...commit, subject: commit.subject ?? undefined }];
             }),
           ),
       },

@@ -149,6 +149,8 @@ async function refusalOf(response: Response, serverUrl: string): Promise<FloeErr
     return notFloe(serverUrl, `the request is HTTP ${status} without a reason`);
   }
   if (status === 403) return new FloeError('FORBIDDEN', error.message, { data });
+  // The server's word for a path that it does not have, where other things are missing by their names.
+  if (status === 404 && error.code === 'NOT_FOUND') return notFloe(serverUrl, `the answer is "${error.message}"`);
   if (status === 404) return new FloeError('NOT_FOUND', error.message, { data });
   if (status >= 500) return new FloeError('SERVER_FAILED', `the server failed: ${error.message}`, { retryable: true, data });
   return new FloeError('REFUSED', error.message, { data });

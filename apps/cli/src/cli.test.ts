@@ -315,6 +315,12 @@ ws10  away         succeeded    50 s ago   3f9c2ab1d0  Add the printer of the se
     expect((await floe('hosts', 'ws3')).stdout).toContain(`Standing    kept by its user ${since}\n`);
     expect((await floe('hosts', 'ws4')).stdout).toContain(`Connection  away ${since}\n`);
   });
+  test('asks whether the address is right when the server has no such path', async () => {
+    const floe = await serving({});
+    const answer = await floe('hosts');
+    expect(answer.code).toBe(1);
+    expect(answer.stderr).toMatch(/Is http:\/\/127\.0\.0\.1:\d+ a Floe server/);
+  });
   test('shows the log of the last failure while the host is not in sync', async () => {
     const reports = [reportView('ws2', { seq: 7 }), reportView('ws2', { seq: 6, series: 1, state: 'ROLLED_BACK', hasLog: true })];
     const floe = await serving({
@@ -326,7 +332,8 @@ ws10  away         succeeded    50 s ago   3f9c2ab1d0  Add the printer of the se
     expect(JSON.parse((await floe('hosts', 'ws2', '--json')).stdout)).toMatchObject({ log: expect.stringContaining('cups') as string });
     // The log was let go of meanwhile.
     await server?.[Symbol.asyncDispose]();
-    const pruned = await serving({ ...ROUTES, 'GET /api/hosts/ws2/reports?limit=10': { json: reports } });
+    const gone = { status: 404, json: { error: { code: 'LOG_UNKNOWN', message: 'there is no log of this report any more' } } };
+    const pruned = await serving({ ...ROUTES, 'GET /api/hosts/ws2/reports?limit=10': { json: reports }, 'GET /api/hosts/ws2/reports/1/6/log': gone });
     expect(await pruned('hosts', 'ws2')).toMatchObject({ code: 0, stdout: expect.not.stringContaining('Log of') as string });
     await server?.[Symbol.asyncDispose]();
     const mended = await serving({

@@ -33,11 +33,16 @@ export function suggestion(name: string, names: readonly string[]): string {
 export function nearest(name: string, names: readonly string[]): readonly string[] {
   const limit = Math.max(1, Math.floor(name.length / 3));
   return names
-    .map((candidate) => ({ candidate, distance: candidate.startsWith(name) ? 1 : editDistance(name, candidate) }))
+    .map((candidate) => ({ candidate, distance: distanceOf(name.toLowerCase(), candidate.toLowerCase()) }))
     .filter(({ distance }) => distance <= limit)
     .toSorted((a, b) => a.distance - b.distance || a.candidate.localeCompare(b.candidate, 'en', { numeric: true }))
     .slice(0, MAX_SUGGESTIONS)
     .map(({ candidate }) => candidate);
+}
+
+/** Names that differ in upper and lower case alone are next to each other. */
+function distanceOf(name: string, candidate: string): number {
+  return name !== candidate && candidate.startsWith(name) ? 1 : editDistance(name, candidate);
 }
 
 /** How many letters must be added, left out, replaced or swapped with their neighbour (optimal string alignment). */

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
-import type { GithubAuth } from '@floe/forge';
+import { FORGES, type ForgeKind, type GithubAuth } from '@floe/forge';
 import { PublicKey } from '@floe/protocol';
 import {
   FloeError,
@@ -21,11 +21,15 @@ import { parseRepositoryConfig, type RepositoryConfig, type SecretSettingsReader
 import { nameSettings } from './setting-names.ts';
 
 export interface GithubConfig {
+  readonly kind: 'github';
   /** `owner/name` */
   readonly repository: string;
   readonly apiUrl: string;
   readonly auth: GithubAuth;
 }
+
+/** The forge that is told the statuses of commits. */
+export type ForgeConfig = GithubConfig;
 
 /** Limits of one host's evaluation and build. */
 export interface Limits {
@@ -49,7 +53,8 @@ export interface Config {
   readonly takeOverFrom: string | undefined;
   readonly repository: RepositoryConfig;
   readonly webhookSecrets: readonly SecretSource[];
-  readonly github: GithubConfig | undefined;
+  /** Undefined: no forge is told. */
+  readonly forge: ForgeConfig | undefined;
   /** The substituter for agents. */
   readonly substituter: string;
   readonly pollMs: number;
@@ -143,7 +148,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     );
   }
   const read = { value, required, checked, count, secretSource, problem };
-  const github = parseGithub(read);
+  const forge = parseForge(read);
   const webhookSecret = secretSource('FLOE_WEBHOOK_SECRET_FILE');
   const previousSecret = secretSource('FLOE_WEBHOOK_PREVIOUS_SECRET_FILE');
   const config: Config = {
@@ -156,7 +161,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     takeOverFrom: checked<string | undefined>('FLOE_TAKE_OVER_FROM', PublicKey, undefined, 'the release key that the refusal named'),
     repository: parseRepositoryConfig(read),
     webhookSecrets: [webhookSecret, previousSecret].filter((secret) => secret !== undefined),
-    github,
+    forge,
     substituter: checked('FLOE_CACHE_URL', Url, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),
     pollMs: 1000 * count('FLOE_POLL_SECONDS', 180, 'seconds'),
     historyMs: 24 * 3600 * 1000 * count('FLOE_HISTORY_DAYS', 90, 'days'),
@@ -229,18 +234,28 @@ function parseListen(text: string, problem: (text: string) => void): [host: stri
   return ['127.0.0.1', 8420];
 }
 
+/** Each forge has settings of its own. */
+const FORGE_PARSERS: Readonly<Record<ForgeKind, (read: SecretSettingsReader) => ForgeConfig | undefined>> = { github: parseGithub };
+
+function parseForge(read: SecretSettingsReader): ForgeConfig | undefined {
+  const [first, second] = FORGES.flatMap((kind) => FORGE_PARSERS[kind](read) ?? []);
+  if (first !== undefined && second !== undefined)
+    read.problem(`${first.kind} and ${second.kind} are both set: one forge is told, so unset the other`);
+  return first;
+}
+
 function parseGithub(read: SecretSettingsReader): GithubConfig | undefined {
   const repository = read.value('FLOE_GITHUB_REPOSITORY');
   if (repository === undefined) return undefined;
   if (!/^[\w.-]+\/[\w.-]+$/.test(repository)) read.problem(`FLOE_GITHUB_REPOSITORY is "${shortened(repository)}": set it to owner/name`);
   const apiUrl = withoutTrailingSlashes(read.checked('FLOE_GITHUB_API_URL', Url, 'https://api.github.com', 'the URL of the API'));
   const token = read.secretSource('FLOE_GITHUB_TOKEN_FILE');
-  if (token !== undefined) return { repository, apiUrl, auth: { kind: 'token', token } };
+  if (token !== undefined) return { kind: 'github', repository, apiUrl, auth: { kind: 'token', token } };
   const appId = read.value('FLOE_GITHUB_APP_ID');
   const privateKey = read.secretSource('FLOE_GITHUB_APP_KEY_FILE');
   const installationId = Number(read.value('FLOE_GITHUB_INSTALLATION_ID') ?? Number.NaN);
   if (appId !== undefined && privateKey !== undefined && Number.isSafeInteger(installationId) && installationId > 0) {
-    return { repository, apiUrl, auth: { kind: 'app', appId, privateKey, installationId } };
+    return { kind: 'github', repository, apiUrl, auth: { kind: 'app', appId, privateKey, installationId } };
   }
   read.problem(
     'FLOE_GITHUB_REPOSITORY is set, but not how to sign in: set FLOE_GITHUB_TOKEN_FILE, or FLOE_GITHUB_APP_ID, FLOE_GITHUB_APP_KEY_FILE and FLOE_GITHUB_INSTALLATION_ID',

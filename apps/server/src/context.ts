@@ -28,7 +28,7 @@ import { watchServer } from './server-watch.ts';
 import { atMostEvery } from './at-most-every.ts';
 import { servePipeline } from './serve-pipeline.ts';
 import { openRepositorySandbox } from './repository-sandbox.ts';
-import { postStatuses } from './status-outbox.ts';
+import { postStatuses } from './post-statuses.ts';
 import { SANDBOX_BROKEN, watchSandbox } from './sandbox-watch.ts';
 import { movesDesired, Steering } from './steering.ts';
 
@@ -136,7 +136,7 @@ export async function createServerContext(
     troubles,
     repositoryId: repository.id,
     publicUrl: config.publicUrl,
-    hasForge: config.github !== undefined,
+    hasForge: config.forge !== undefined,
     onRead: (leftOut) => notices.tell('ROWS_UNREADABLE', leftOut.length === 0 ? undefined : leftOut.join('; '), clock.now()),
   });
   const outboxWake = createWake();
@@ -196,7 +196,7 @@ export async function createServerContext(
       secrets: config.webhookSecrets,
       clock,
       logger,
-      githubRepository: config.github?.repository,
+      forge: config.forge,
       nameSettings: config.nameSettings,
     },
     cacheDir: paths.cache,
@@ -253,7 +253,7 @@ export async function createServerContext(
         runPipeline(running),
         keepHouse({ store, clock, logger, troubles, historyMs: config.historyMs }, running),
       ];
-      if (config.github !== undefined) loops.push(postStatuses(store, repository.id, config, { clock, random, logger }, outboxWake, running));
+      if (config.forge !== undefined) loops.push(postStatuses(store, repository.id, config.forge, { clock, random, logger }, outboxWake, running));
       for (const loop of loops) loop.catch(() => failed.abort());
       const ended = await Promise.allSettled(loops);
       const failure = ended.find((each) => each.status === 'rejected');

@@ -1,4 +1,14 @@
-import { isEndedRevision, standingOf, storableText, type CommitSha, type Desired, type Offer, type RolloutSummary } from '@floe/model';
+import {
+  isEndedRevision,
+  needsAction,
+  standingOf,
+  storableText,
+  type CommitSha,
+  type Desired,
+  type HostStanding,
+  type Offer,
+  type RolloutSummary,
+} from '@floe/model';
 import type { HostView, RepositoryView, RevisionView, ServerNotice } from '@floe/protocol';
 import { factsOf, type Evaluation, type HostRow, type Quarantine, type Repository, type Revision, type Rollout } from '@floe/store';
 import type { Trouble } from '@floe/runtime';
@@ -24,14 +34,16 @@ export interface HostContext {
 export function viewHost(row: HostRow, context: HostContext): HostView {
   const { desired, offer, evaluation, quarantines } = context;
   const facts = factsOf(row, desired, offer);
+  const standing = standingOf(facts);
+  const trouble = context.trouble ?? brokenConfiguration(row, standing, evaluation);
   return {
     host: row.host,
-    standing: standingOf(facts),
+    standing,
     isConnected: row.isConnected,
     isEnrolled: row.publicKey !== undefined && row.revokedAt === undefined,
-    problem: joined([context.trouble?.message ?? null, problemOf({ row, facts, evaluation, quarantines })]),
+    problem: joined([trouble?.message ?? null, problemOf({ row, facts, evaluation, quarantines })]),
     actions: actionsOn(row, desired, offer.kind === 'release' || offer.kind === 'none'),
-    trouble: context.trouble,
+    trouble,
     desired:
       row.desired === undefined
         ? null
@@ -54,6 +66,17 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
     agentVersion: row.agentVersion ?? null,
     machineId: row.machineId ?? null,
   };
+}
+
+/**
+ * The newest commit fails for a host that no machine follows just now (revoked, not enrolled, pinned): its standing does not say
+ * so, and the commit is red for it.
+ */
+function brokenConfiguration(row: HostRow, standing: HostStanding, evaluation: Evaluation | undefined): HostView['trouble'] {
+  const outcome = evaluation?.outcome;
+  if (needsAction(standing) || evaluation?.error === undefined || (outcome !== 'EVAL_ERROR' && outcome !== 'BUILD_ERROR')) return null;
+  const what = outcome === 'BUILD_ERROR' ? 'does not build' : 'does not evaluate';
+  return { code: outcome, message: storableText(`${what}: ${evaluation.error}`), since: row.stateSince ?? row.enrolledAt ?? 0 };
 }
 
 /** Each on its own line. Together they can be longer than a view allows. */

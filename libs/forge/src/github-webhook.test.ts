@@ -5,7 +5,8 @@ import type { WebhookDefinition } from '@octokit/webhooks-examples';
 import type { PushEvent } from '@octokit/webhooks-types';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseGithubWebhook, type WebhookOutcome } from './github-webhook.ts';
+import { parseGithubWebhook } from './github-webhook.ts';
+import type { WebhookOutcome } from './webhook.ts';
 
 const SECRET = "It's a Secret to Everybody";
 const DELIVERY_ID = '72d3162e-cc78-11e3-81ab-4c9367dc0958';

@@ -2,6 +2,7 @@ import { CommitSha } from '@floe/protocol';
 import { FloeError, type Secret } from '@floe/runtime';
 import { Webhooks } from '@octokit/webhooks';
 import * as v from 'valibot';
+import type { Push, WebhookDelivery, WebhookOutcome, WebhookRefusal, WebhookRefusalCode } from './webhook.ts';
 
 /** The commit id that git and GitHub use for a branch before it was created or after it was deleted. */
 const NO_COMMIT = '0'.repeat(40);
@@ -31,59 +32,8 @@ const PushPayload = v.object({
   repository: v.object({ full_name: v.string(), clone_url: v.string() }),
 });
 
-export interface GithubDelivery {
-  /** The webhook's secret, or several while it is being changed: a signature by any of them is accepted. */
-  readonly secret: Secret | readonly Secret[];
-  readonly headers: { get(name: string): string | null };
-  /** The raw body: the signature is over these bytes. */
-  readonly rawBody: Uint8Array;
-}
-
-export interface GithubPush {
-  readonly kind: 'push';
-  readonly deliveryId: string;
-  /** `refs/heads/…` or `refs/tags/…` */
-  readonly ref: string;
-  /** Undefined when the ref is new. */
-  readonly before: CommitSha | undefined;
-  /** Undefined when the ref was deleted. */
-  readonly after: CommitSha | undefined;
-  readonly isDeleted: boolean;
-  /** GitHub's claim; libs/git checks it itself. */
-  readonly isForced: boolean;
-  readonly repository: { readonly fullName: string; readonly cloneUrl: string };
-}
-
-export type WebhookRefusalCode =
-  | 'SIGNATURE_MISSING'
-  | 'SIGNATURE_MALFORMED'
-  | 'SIGNATURE_WRONG'
-  | 'BODY_EMPTY'
-  | 'BODY_NOT_UTF8'
-  | 'BODY_NOT_JSON'
-  | 'BODY_FORM_ENCODED'
-  | 'EVENT_MISSING'
-  | 'DELIVERY_ID_MISSING'
-  | 'PAYLOAD_INVALID';
-
-export interface WebhookRefusal {
-  readonly kind: 'refused';
-  /** The HTTP status of the answer. */
-  readonly status: 400 | 401 | 415 | 422;
-  readonly code: WebhookRefusalCode;
-  /** What is wrong and what to do. GitHub shows it to the administrator under "Recent deliveries". */
-  readonly message: string;
-}
-
-export type WebhookOutcome =
-  | GithubPush
-  | { readonly kind: 'ping'; readonly deliveryId: string }
-  /** Signed by GitHub, but not used. */
-  | { readonly kind: 'ignored'; readonly deliveryId: string; readonly event: string }
-  | WebhookRefusal;
-
 /** What can be judged from the headers, before the body is read: the refusal; undefined: the body decides. */
-export function judgeGithubHeaders(headers: GithubDelivery['headers']): WebhookRefusal | undefined {
+export function judgeGithubHeaders(headers: WebhookDelivery['headers']): WebhookRefusal | undefined {
   const announced = readHeaders(headers);
   return announced.kind === 'refused' ? announced : undefined;
 }
@@ -95,7 +45,7 @@ interface Announced {
   readonly deliveryId: string;
 }
 
-function readHeaders(headers: GithubDelivery['headers']): Announced | WebhookRefusal {
+function readHeaders(headers: WebhookDelivery['headers']): Announced | WebhookRefusal {
   const signature = headers.get('x-hub-signature-256');
   if (signature === null) {
     return refused(
@@ -122,7 +72,7 @@ function readHeaders(headers: GithubDelivery['headers']): Announced | WebhookRef
  * Judges a webhook delivery of GitHub. Checks the signature before anything in the body. Input never makes it throw; throws
  * `FloeError('WEBHOOK_SECRET_MISSING')` when `secret` is empty.
  */
-export async function parseGithubWebhook({ secret, headers, rawBody }: GithubDelivery): Promise<WebhookOutcome> {
+export async function parseGithubWebhook({ secret, headers, rawBody }: WebhookDelivery): Promise<WebhookOutcome> {
   const announced = readHeaders(headers);
   if (announced.kind === 'refused') return announced;
   const { signature, event, deliveryId } = announced;
@@ -141,7 +91,7 @@ export async function parseGithubWebhook({ secret, headers, rawBody }: GithubDel
   return parsePush(body, deliveryId, headers.get('content-type') ?? '');
 }
 
-function parsePush(body: string, deliveryId: string, contentType: string): GithubPush | WebhookRefusal {
+function parsePush(body: string, deliveryId: string, contentType: string): Push | WebhookRefusal {
   if (contentType.toLowerCase().startsWith('application/x-www-form-urlencoded')) {
     return refused(415, 'BODY_FORM_ENCODED', 'the body is form-encoded: set the content type of the webhook at GitHub to application/json');
   }

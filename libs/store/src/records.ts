@@ -143,6 +143,8 @@ export interface Release extends ReleaseRef {
 export interface SystemOfHost {
   readonly host: HostName;
   readonly toplevel: StorePath;
+  /** As it was at that time: a later commit can have the same system. Undefined: now. */
+  readonly asOf?: Timestamp | undefined;
 }
 
 /** The commit that contains a system. */

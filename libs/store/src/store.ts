@@ -205,7 +205,7 @@ export interface ReleaseStore {
    * newest freshness statement, as JSON text.
    */
   toOffer(repositoryId: string, ids: readonly string[]): Promise<{ readonly releases: readonly Release[]; readonly freshness: string | undefined }>;
-  /** The commits that systems came with: for each that is known, that of the newest release. In no order. */
+  /** The commits that systems came with: for each that is known, that of the newest release of its time. In no order. */
   commitsOf(systems: readonly SystemOfHost[]): Promise<readonly CommitOfSystem[]>;
   /** Replaces the freshness statement, unless the stored one is of a later sequence. */
   saveFreshness(repositoryId: string, envelope: string, sequence: number, asOf: Timestamp): Promise<void>;

@@ -1,4 +1,4 @@
-import type { HostAction, HostStanding } from '@floe/model';
+import { needsAction, type HostAction, type HostStanding } from '@floe/model';
 import type { HostView, RepositoryView } from '@floe/protocol';
 
 const FIX = { long: 'push a fix', short: 'push a fix' };
@@ -9,6 +9,8 @@ const IN_THE_REPOSITORY: Readonly<Partial<Record<HostStanding, { readonly long: 
   behind: FIX,
   removed: { long: 'add it to the flake again', short: 'add again' },
 };
+/** Of a host that was revoked: either way is right, and only an administrator knows which. */
+const REMOVE = 'remove it from the flake if it does not come back';
 /** A machine joins, or comes back, by an enrolment. */
 const ENROLLABLE: ReadonlySet<HostStanding> = new Set(['not-enrolled', 'revoked', 'cloned']);
 
@@ -16,15 +18,23 @@ const ENROLLABLE: ReadonlySet<HostStanding> = new Set(['not-enrolled', 'revoked'
  * What an administrator does about a host, with the commands: "push a fix, or run: floe retry ws2 --reason "…"". Null: nothing is
  * to be done.
  */
-export function todoOf({ host, standing, actions }: Pick<HostView, 'host' | 'standing' | 'actions'>): string | null {
+export function todoOf(view: Pick<HostView, 'host' | 'standing' | 'actions' | 'trouble'>): string | null {
+  const { host, standing, actions } = view;
+  if (isBroken(view)) return FIX.long;
   const commands = [
     ...(ENROLLABLE.has(standing) ? [`floe enrol ${host}`] : []),
     ...actionsToTake({ standing, actions }).map((action) => commandOf(action, host)),
   ];
-  const ways = [IN_THE_REPOSITORY[standing]?.long, commands.length === 0 ? undefined : `run: ${commands.join(', or: ')}`].filter(
+  const isGone = standing === 'revoked' && !actions.includes('forget');
+  const ways = [isGone ? REMOVE : IN_THE_REPOSITORY[standing]?.long, commands.length === 0 ? undefined : `run: ${commands.join(', or: ')}`].filter(
     (way) => way !== undefined,
   );
   return ways.length === 0 ? null : ways.join(', or ');
+}
+
+/** Its configuration does not evaluate or build, though no machine waits for it. */
+function isBroken({ standing, trouble }: Pick<HostView, 'standing' | 'trouble'>): boolean {
+  return !needsAction(standing) && (trouble?.code === 'EVAL_ERROR' || trouble?.code === 'BUILD_ERROR');
 }
 
 /** The decisions that mend what is wrong; a host that is well can be revoked, too. */
@@ -46,7 +56,9 @@ export function todoOfHeld({ held, acceptedCommit }: Pick<RepositoryView, 'held'
 }
 
 /** The same in a word or two, for a table: "push a fix, retry". */
-export function shortTodoOf({ standing, actions }: Pick<HostView, 'standing' | 'actions'>): string {
+export function shortTodoOf(view: Pick<HostView, 'standing' | 'actions' | 'trouble'>): string {
+  const { standing, actions } = view;
+  if (isBroken(view)) return FIX.short;
   return [IN_THE_REPOSITORY[standing]?.short ?? [], ENROLLABLE.has(standing) ? 'enrol' : [], ...actionsToTake({ standing, actions })]
     .flat()
     .join(', ');

@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { viewOf, type Cli } from '../cli.ts';
 import { formatRevision } from '../view/revision.ts';
 import { formatBlock, formatTable, type Cell, type View } from '../view/terminal.ts';
-import { ago, duration, hasFailed, revisionWords, rolloutWords, shortHash, shortSha, words } from '@floe/views';
+import { ago, duration, hasFailed, revisionWords, rolloutWords, shortHash, shortSha, standingName, words } from '@floe/views';
 import { commitPrefixArgument, limitArgument } from './arguments.ts';
 
 export function addRevisions(program: Command, cli: Cli): void {
@@ -75,6 +75,8 @@ function formatRevisionInFull(revision: RevisionView, view: View): string {
     if (host.error !== null) parts.push(`${style('bad', host.host)}${again}\n${formatBlock(host.error)}`);
     if (host.warnings.length > 0) parts.push(`${style('busy', `${host.host} warns`)}\n${formatBlock(host.warnings.join('\n'))}`);
   }
+  for (const { host, standing, reason } of revision.rollout?.hosts ?? [])
+    if (reason !== null) parts.push(`${style('bad', host)}  ${style('quiet', standingName(standing))}\n${formatBlock(reason)}`);
   return parts.join('\n\n');
 }
 

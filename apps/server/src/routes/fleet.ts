@@ -73,12 +73,14 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
       const { host } = c.req.valid('param');
       if ((await store.hosts.get(host)) === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
       const rows = await store.reports.list(host, c.req.valid('query').limit ?? 50);
-      const systems = [...new Set(rows.flatMap(({ toplevel }) => toplevel ?? []))].map((toplevel) => ({ host, toplevel }));
-      const commits = new Map((await store.releases.commitsOf(systems)).map((each) => [each.toplevel, commitName(each)]));
+      // Each as of its time: the commit of a switch stays the one that it was, when a later commit has the same system.
+      const systems = rows.flatMap(({ toplevel, receivedAt }) => (toplevel == null ? [] : [{ host, toplevel, asOf: receivedAt }]));
+      const keyOf = (toplevel: string | null | undefined, asOf: number | undefined): string => `${toplevel} ${asOf}`;
+      const commits = new Map((await store.releases.commitsOf(systems)).map((each) => [keyOf(each.toplevel, each.asOf), commitName(each)]));
       const reports: ReportView[] = rows.map((report) => ({
         ...report,
         toplevel: report.toplevel ?? null,
-        commit: (report.toplevel == null ? undefined : commits.get(report.toplevel)) ?? null,
+        commit: commits.get(keyOf(report.toplevel, report.receivedAt)) ?? null,
         detail: report.detail ?? null,
         timings: report.timings ?? null,
       }));

@@ -49,7 +49,7 @@ function withSecret(recorded: 'stored' | 'duplicate' = 'stored', secrets = [SECR
       nameSettings: (message) => message,
       clock: systemClock,
       logger: silentLogger,
-      githubRepository: undefined,
+      forge: undefined,
     },
   });
   const deliver = async (payload: unknown, headers: Record<string, string> = {}) => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { judgeGithubHeaders, parseGithubWebhook } from '@floe/forge';
+import { FORGES, WEBHOOKS, type ForgeKind } from '@floe/forge';
 import { withoutTrailingSlashes, type Clock, type Logger, type SecretSource } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
 import { Hono } from 'hono';
@@ -17,8 +17,8 @@ export interface WebhookDeps {
   readonly nameSettings: (message: string) => string;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** `owner/name` at GitHub; undefined: known by the clone URL only. */
-  readonly githubRepository: string | undefined;
+  /** The forge and the name of the repository there; undefined: it is known by the clone URL only. */
+  readonly forge: { readonly kind: ForgeKind; readonly repository: string } | undefined;
   readonly bodies: BodyBudget;
 }
 
@@ -29,72 +29,76 @@ export interface WebhookDeps {
 export function webhookRoutes(deps: WebhookDeps): Hono {
   const { store, repository, clock, logger } = deps;
   const app = new Hono();
-  const headersFirst = createMiddleware(async (c, next) => {
-    if (deps.secrets.length === 0) {
-      return refuse(
-        c,
-        403,
-        'WEBHOOKS_NOT_CONFIGURED',
-        deps.nameSettings('this server has no webhook secret: set FLOE_WEBHOOK_SECRET_FILE, and give GitHub the same secret'),
-      );
-    }
-    const refusal = judgeGithubHeaders({ get: (name) => c.req.header(name) ?? null });
-    if (refusal === undefined) return await next();
-    logger.warn('a webhook was refused', { code: refusal.code });
-    return refuse(c, refusal.status, refusal.code, refusal.message);
-  });
-
-  app.post('/github', headersFirst, strangersBody(MAX_BODY_BYTES, deps.bodies), async (c) => {
-    const rawBody = new Uint8Array(await c.req.arrayBuffer());
-    const outcome = await parseGithubWebhook({
-      secret: await Promise.all(deps.secrets.map(async (each) => await each.read())),
-      headers: { get: (name) => c.req.header(name) ?? null },
-      rawBody,
-    });
-    switch (outcome.kind) {
-      case 'refused':
-        logger.warn('a webhook was refused', { code: outcome.code });
-        return refuse(c, outcome.status, outcome.code, outcome.message);
-      case 'ping':
-        return c.json({ message: 'pong: the webhook reaches this server and its secret is right' });
-      case 'ignored':
-        return c.json({ message: `nothing to do for ${outcome.event}` }, 202);
-      case 'push': {
-        if (!isOurs(outcome.repository, deps)) {
-          return refuse(c, 404, 'REPOSITORY_UNKNOWN', `this server does not track ${outcome.repository.fullName}; it tracks ${repository.url}`);
-        }
-        const isTracked = outcome.ref === repository.ref && !outcome.isDeleted;
-        const stored = await store.deliveries.record({
-          // By what is signed: the id of a delivery is not, so a recorded one could come under any number of them.
-          id: createHash('sha256').update(rawBody).digest('hex'),
-          forge: 'github',
-          event: 'push',
-          repositoryId: repository.id,
-          ref: outcome.ref,
-          after: outcome.after,
-          outcome: isTracked ? 'accepted' : outcome.isDeleted ? 'branch-deleted' : 'other-branch',
-          receivedAt: clock.now(),
-        });
-        if (stored === 'duplicate') return c.json({ message: 'this delivery was already taken; the repository is looked at again' });
-        if (!isTracked) {
-          if (outcome.isDeleted && outcome.ref === repository.ref) logger.warn('the tracked branch was deleted at the forge', { ref: outcome.ref });
-          const why = outcome.isDeleted ? `${outcome.ref} was deleted` : `this server tracks ${repository.ref}`;
-          return c.json({ message: `nothing to do: ${why}` }, 202);
-        }
-        logger.info('push received', { deliveryId: outcome.deliveryId, after: outcome.after });
-        return c.json({ message: 'taken' }, 202);
+  const headersFirst = (kind: ForgeKind) =>
+    createMiddleware(async (c, next) => {
+      if (deps.secrets.length === 0) {
+        return refuse(
+          c,
+          403,
+          'WEBHOOKS_NOT_CONFIGURED',
+          deps.nameSettings('this server has no webhook secret: set FLOE_WEBHOOK_SECRET_FILE, and give the forge the same secret'),
+        );
       }
-    }
-  });
-  app.all('/github', (c) => {
-    c.header('allow', 'POST');
-    return refuse(c, 405, 'METHOD_NOT_ALLOWED', 'webhooks are sent by POST');
-  });
+      const refusal = WEBHOOKS[kind].judgeHeaders({ get: (name) => c.req.header(name) ?? null });
+      if (refusal === undefined) return await next();
+      logger.warn('a webhook was refused', { code: refusal.code });
+      return refuse(c, refusal.status, refusal.code, refusal.message);
+    });
+
+  for (const kind of FORGES)
+    app.post(`/${kind}`, headersFirst(kind), strangersBody(MAX_BODY_BYTES, deps.bodies), async (c) => {
+      const rawBody = new Uint8Array(await c.req.arrayBuffer());
+      const outcome = await WEBHOOKS[kind].parse({
+        secret: await Promise.all(deps.secrets.map(async (each) => await each.read())),
+        headers: { get: (name) => c.req.header(name) ?? null },
+        rawBody,
+      });
+      switch (outcome.kind) {
+        case 'refused':
+          logger.warn('a webhook was refused', { code: outcome.code });
+          return refuse(c, outcome.status, outcome.code, outcome.message);
+        case 'ping':
+          return c.json({ message: 'pong: the webhook reaches this server and its secret is right' });
+        case 'ignored':
+          return c.json({ message: `nothing to do for ${outcome.event}` }, 202);
+        case 'push': {
+          if (!isOurs(outcome.repository, kind, deps)) {
+            return refuse(c, 404, 'REPOSITORY_UNKNOWN', `this server does not track ${outcome.repository.fullName}; it tracks ${repository.url}`);
+          }
+          const isTracked = outcome.ref === repository.ref && !outcome.isDeleted;
+          const stored = await store.deliveries.record({
+            // By what is signed: the id of a delivery is not, so a recorded one could come under any number of them.
+            id: createHash('sha256').update(rawBody).digest('hex'),
+            forge: kind,
+            event: 'push',
+            repositoryId: repository.id,
+            ref: outcome.ref,
+            after: outcome.after,
+            outcome: isTracked ? 'accepted' : outcome.isDeleted ? 'branch-deleted' : 'other-branch',
+            receivedAt: clock.now(),
+          });
+          if (stored === 'duplicate') return c.json({ message: 'this delivery was already taken; the repository is looked at again' });
+          if (!isTracked) {
+            if (outcome.isDeleted && outcome.ref === repository.ref) logger.warn('the tracked branch was deleted at the forge', { ref: outcome.ref });
+            const why = outcome.isDeleted ? `${outcome.ref} was deleted` : `this server tracks ${repository.ref}`;
+            return c.json({ message: `nothing to do: ${why}` }, 202);
+          }
+          logger.info('push received', { deliveryId: outcome.deliveryId, after: outcome.after });
+          return c.json({ message: 'taken' }, 202);
+        }
+      }
+    });
+  for (const kind of FORGES) {
+    app.all(`/${kind}`, (c) => {
+      c.header('allow', 'POST');
+      return refuse(c, 405, 'METHOD_NOT_ALLOWED', 'webhooks are sent by POST');
+    });
+  }
   return app;
 }
 
-function isOurs(pushed: { readonly fullName: string; readonly cloneUrl: string }, deps: WebhookDeps): boolean {
-  if (deps.githubRepository !== undefined) return pushed.fullName.toLowerCase() === deps.githubRepository.toLowerCase();
+function isOurs(pushed: { readonly fullName: string; readonly cloneUrl: string }, kind: ForgeKind, deps: WebhookDeps): boolean {
+  if (deps.forge?.kind === kind) return pushed.fullName.toLowerCase() === deps.forge.repository.toLowerCase();
   return withoutSuffix(pushed.cloneUrl) === withoutSuffix(deps.repository.url);
 }
 

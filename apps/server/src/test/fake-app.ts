@@ -103,7 +103,7 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
       nameSettings: (message) => message,
       clock: systemClock,
       logger: silentLogger,
-      githubRepository: undefined,
+      forge: undefined,
     },
     cacheDir: undefined,
     // Any folder without a page.

@@ -1,23 +1,21 @@
-import { createGithubStatuses, runStatusOutbox } from '@floe/forge';
+import { createGithubStatuses, runStatusOutbox, type CommitStatuses } from '@floe/forge';
 import type { Clock, Logger, Wake } from '@floe/runtime';
 import type { Store } from '@floe/store';
-import type { Config } from './config.ts';
+import type { ForgeConfig } from './config.ts';
 
 /** How often the outbox is checked without a hint. */
 const LOOK_MS = 30_000;
 
-/** Sends the due commit statuses, until `signal` aborts. Returns immediately when no forge is configured. */
+/** Sends the due commit statuses, until `signal` aborts. */
 export async function postStatuses(
   store: Store,
   repositoryId: string,
-  config: Config,
+  forge: ForgeConfig,
   deps: { readonly clock: Clock; readonly random: () => number; readonly logger: Logger },
   wake: Wake,
   signal: AbortSignal,
 ): Promise<void> {
-  if (config.github === undefined) return;
-  const { repository, apiUrl, auth } = config.github;
-  const statuses = createGithubStatuses({ apiUrl, repository, auth, userAgent: 'floe' });
+  const statuses = statusesOf(forge);
   await runStatusOutbox(
     {
       outbox: { ...store.outbox, claimDue: async (options) => await store.outbox.claimDue({ ...options, repositoryId }) },
@@ -31,4 +29,13 @@ export async function postStatuses(
     },
     signal,
   );
+}
+
+function statusesOf(forge: ForgeConfig): CommitStatuses {
+  switch (forge.kind) {
+    case 'github': {
+      const { repository, apiUrl, auth } = forge;
+      return createGithubStatuses({ apiUrl, repository, auth, userAgent: 'floe' });
+    }
+  }
 }
