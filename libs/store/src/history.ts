@@ -5,7 +5,7 @@ import type { Database } from './database.ts';
 import type { Timestamp } from './records.ts';
 import { evaluations, releases, revisions, rollouts, rolloutStories } from './tables/index.ts';
 
-// What is let go of the history: a push adds a row per host to two tables, for as long as there are pushes.
+// What is deleted of the history: a push adds a row per host to two tables, for as long as there are pushes.
 
 /** So many of the newest revisions stay, however old: what the page and the commands list. */
 const KEEP_REVISIONS = 200;

@@ -52,7 +52,7 @@ export interface OutboxStore {
   markRetry(claimed: Claimed, error: string, dueAt: Timestamp, missedAt?: Timestamp): Promise<void>;
   /** The forge will never take it. Only a change of the status is tried again. */
   markFailed(claimed: Claimed, error: string, at: Timestamp): Promise<void>;
-  /** Forgets statuses that last changed before, and wait for nothing; says how many. */
+  /** Deletes statuses that last changed before `before` and have nothing left to send or to check. Returns the number. */
   prune(before: Timestamp): Promise<number>;
   /** When the next status is to be sent, or looked for. */
   nextDueAt(repositoryId?: string): Promise<Timestamp | undefined>;

@@ -255,7 +255,7 @@ export interface HostStore {
   connect(host: HostName, presence: HostPresence): Promise<HostRow>;
   /** False when another session is the current one. */
   disconnect(host: HostName, sessionId: string, at: Timestamp): Promise<boolean>;
-  /** Ends the presence of all sessions whose id starts so (undefined: of all); says how many. */
+  /** Ends the presence of all sessions whose id starts so (undefined: of all). Returns the number. */
   disconnectAll(sessionIdPrefix: string | undefined, at: Timestamp): Promise<number>;
   /** Who is stored as connected to this server: session ids are `<server id>/<anything>`. */
   present(serverId: string): Promise<readonly { readonly host: HostName; readonly sessionId: string }[]>;
@@ -263,14 +263,14 @@ export interface HostStore {
   reconnect(host: HostName, sessionId: string, at: Timestamp): Promise<boolean>;
   /** This server, and so the presence of its hosts, is good for so long from now on, by the database's clock. */
   renewLease(serverId: string, lifetimeMs: number): Promise<void>;
-  /** Ends the presence that servers without a lease have left behind, other than this one's; says of how many hosts. */
+  /** Ends the presence that servers without a lease have left behind, other than this one's. Returns the number of hosts. */
   expirePresence(ownServerId: string, at: Timestamp): Promise<number>;
   /** These hosts, or all of the repository, by name, with all that decides what each should run. */
   fleet(repositoryId: string, hosts?: readonly HostName[]): Promise<Fleet>;
   /** Sets each host's desired release with a new epoch, and returns those; a repeat changes nothing. */
   desire(wanted: readonly ReleaseRef[], at: Timestamp): Promise<readonly { readonly host: HostName; readonly epoch: number }[]>;
   /**
-   * A person has the host try again: lets go of its quarantine of `toplevel`, and marks its directives as a retry until
+   * An administrator has the host try again: deletes its quarantine of `toplevel`, and marks its directives as a retry until
    * the agent has accepted one of them (`HostRow.retryEpoch`). Returns the new epoch.
    */
   retry(host: HostName, toplevel: StorePath): Promise<number>;
