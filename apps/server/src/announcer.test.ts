@@ -86,7 +86,14 @@ function announcerOf(first: Given) {
       evaluations: async (id: string) => await Promise.resolve([evaluationOf(id)]),
       async evaluationsOf(ids: readonly string[]) {
         evaluated.push(ids);
-        return await Promise.resolve(new Map(ids.map((id) => [id, [evaluationOf(id)]])));
+        return await Promise.resolve(
+          new Map(
+            ids.map((id) => [
+              id,
+              { state: listed().find(({ revision }) => revision.id === id)?.revision.state ?? 'REJECTED', evaluations: [evaluationOf(id)] },
+            ]),
+          ),
+        );
       },
     },
     rollouts: {

@@ -97,6 +97,10 @@ export class Announcer {
     const recent = snapshot.revisions;
     const news = this.#newsOf(snapshot);
     await snapshot.readEvaluations(news.map(({ revision }) => revision.id));
+    if (snapshot.isTorn) {
+      this.mark(hosts);
+      return;
+    }
     await troubles.each(
       'showing them',
       ['server: hosts'],

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { HostName } from '@floe/model';
-import { Envelope, seal, type Directive } from '@floe/protocol';
-import type { Signer } from '@floe/runtime';
+import { CLOSE_CODES, Envelope, seal, type Directive } from '@floe/protocol';
+import type { Logger, Signer } from '@floe/runtime';
 import type { DirectiveRow, HostRow, StorePart } from '@floe/store';
 import * as v from 'valibot';
 import type { WelcomedSession } from './agents/session.ts';
@@ -17,6 +17,7 @@ export interface DirectiveDeps {
   readonly store: StorePart<{ hosts: 'saveDirectives'; releases: 'toOffer' }>;
   readonly clock: Pick<ServerClock, 'now' | 'latest'>;
   readonly serverSigner: Signer;
+  readonly logger: Pick<Logger, 'warn'>;
 }
 
 /** A connected agent, and what its host should run. */
@@ -31,8 +32,14 @@ export interface Addressee {
  * Tells connected agents their desired release, each once per epoch and connection. The agent takes a repeat of an epoch that it knows for what it is. Returns what was sent.
  */
 export async function offerDirectives(deps: DirectiveDeps, repositoryId: string, addressees: readonly Addressee[]): Promise<readonly DirectiveRow[]> {
-  const { store, clock, serverSigner } = deps;
-  const untold = addressees.filter(({ session, desired }) => !session.wasOffered(desired.epoch));
+  const { store, clock, logger, serverSigner } = deps;
+  const untold = addressees.filter(({ session, desired }) => session.offered(desired.epoch, desired.releaseId) === 'no');
+  for (const { session, desired } of addressees) {
+    if (session.offered(desired.epoch, desired.releaseId) !== 'overtaken') continue;
+    // The hello of the next connection says what the agent accepted, and epochs go on above that.
+    logger.warn('the database has lost what this host was told; the host connects again', { host: session.host, epoch: desired.epoch });
+    session.close(CLOSE_CODES.restarting, 'told by a database that is gone');
+  }
   if (untold.length === 0) return [];
   const { releases: stored, freshness } = await store.releases.toOffer(
     repositoryId,
@@ -61,7 +68,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
       expiresAt: clock.latest() + DIRECTIVE_LIFETIME_MS,
       nonce: session.nonce,
     };
-    if (!session.offer(desired.epoch, seal(serverSigner, 'floe/directive', directive))) continue;
+    if (!session.offer(desired.epoch, desired.releaseId, seal(serverSigner, 'floe/directive', directive))) continue;
     sent.push({ host: session.host, epoch: desired.epoch, releaseId: desired.releaseId, mode: directive.mode, issuedAt });
     // Signing and sending to thousands takes seconds: heartbeats and reports go on meanwhile.
     if (sent.length % YIELD_EVERY === 0) await nextTurn();

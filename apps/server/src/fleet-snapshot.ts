@@ -54,6 +54,7 @@ export class FleetSnapshot {
   readonly #store: SnapshotStore;
   readonly #rollouts: ReadonlyMap<string, Rollout | undefined>;
   readonly #evaluations = new Map<string, Promise<readonly Evaluation[]>>();
+  #isTorn = false;
   #fleet: Promise<Fleet> | undefined;
   #stories: Promise<ReadonlyMap<string, RolloutStory>> | undefined;
 
@@ -89,6 +90,11 @@ export class FleetSnapshot {
     return await known;
   }
 
+  /** A revision moved on between two reads, e.g. it is evaluated again and has no hosts: nothing of this look is announced. */
+  get isTorn(): boolean {
+    return this.#isTorn;
+  }
+
   /** Reads those of several at once. */
   async readEvaluations(revisionIds: readonly string[]): Promise<void> {
     const unread = revisionIds.filter((id) => !this.#evaluations.has(id));
@@ -96,7 +102,12 @@ export class FleetSnapshot {
     const read = await this.#store.revisions.evaluationsOf(unread).catch(() => undefined);
     // What fails together is read one by one, when it is asked for: the trouble of one is not all revisions'.
     if (read === undefined) return;
-    for (const id of unread) this.#evaluations.set(id, Promise.resolve(read.get(id) ?? []));
+    const states = new Map(this.revisions.map(({ id, state }) => [id, state]));
+    for (const id of unread) {
+      const evaluated = read.get(id);
+      if (evaluated?.state !== states.get(id)) this.#isTorn = true;
+      this.#evaluations.set(id, Promise.resolve(evaluated?.evaluations ?? []));
+    }
   }
 
   /** All hosts, and the rollout that they follow. */

@@ -62,7 +62,8 @@ test('what is old goes from each table that has an age', async () => {
     insert into directives (host, epoch, release_id, mode, issued_at) select '${host}', n, 'old' || n, 'activate', 1 from generate_series(301, 500) n;
     insert into quarantines (host, toplevel, reason, created_at) select '${host}', '/nix/store/${'0'.repeat(32)}-' || n, '', 1 from generate_series(1, 500) n;
     insert into status_outbox (repository_id, sha, context, state, description, target_url, updated_at)
-    select '${repository.id}', lpad(n::text, 40, '0'), 'c', 'success', '', '', 1 from generate_series(1, 500) n;
+    -- Of commits that are not known any more.
+    select '${repository.id}', lpad((n + 1000)::text, 40, '0'), 'c', 'success', '', '', 1 from generate_series(1, 500) n;
     insert into webhook_deliveries (forge, id, event, outcome, received_at) select 'github', n, 'push', 'accepted', 1 from generate_series(1, 500) n;
     insert into audit_log (at, actor, action, subject, detail) select 1, '', '', '', '' from generate_series(1, 500) n;
     insert into reports (host, series, seq, epoch, state, observed, at, received_at)

@@ -101,7 +101,7 @@ async function pass(hosts: readonly GivenHost[]) {
                 host,
                 machineId: 'machine',
                 nonce: 'nonce',
-                wasOffered: () => false,
+                offered: () => 'no',
                 offer: (epoch: number) => {
                   sent.push({ host, epoch });
                   return true;

@@ -114,7 +114,7 @@ export class Steering {
       async (some) => {
         const news = some.filter(isNews);
         if (news.length === 0) return;
-        const releases = news.map(({ release }) => release);
+        const releases = news.map(({ row, release }) => ({ ...release, epoch: row.unreadable === undefined ? row.epoch : undefined }));
         for (const { host, epoch } of await store.hosts.desire(releases, clock.now())) moved.set(host, epoch);
         for (const { row, release, because } of news)
           if (moved.has(row.host))

@@ -166,8 +166,20 @@ export function abandonStatus(
   how: { readonly at: number; readonly error: string },
 ): StatusEntry | undefined {
   if (!isHeld(entry, claimed.claim)) return undefined;
-  const given = { ...release(entry), attempts: 0, lastError: how.error, sentVersion: claimed.version, unsureSince: undefined, checkAt: undefined };
-  return { ...given, dueAt: entry.version > claimed.version ? how.at : undefined };
+  // It counts as posted: a forge that refuses one line after another gets fewer and fewer of them.
+  const counted = countPost(entry, how.at);
+  const rest = Math.max(counted.wordsFrom, counted.verdictFrom, how.at + restOfWords(counted.posts));
+  const given = {
+    ...release(counted),
+    wordsFrom: rest,
+    verdictFrom: rest,
+    attempts: 0,
+    lastError: how.error,
+    sentVersion: claimed.version,
+    unsureSince: undefined,
+    checkAt: undefined,
+  };
+  return { ...given, dueAt: entry.version > claimed.version ? rest : undefined };
 }
 
 function wished({

@@ -1,14 +1,14 @@
-import { EVALUATION_OUTCOMES, MAX_ATTRIBUTE_CHARACTERS, MAX_TIME_MS, storableText, type HostName } from '@floe/model';
+import { EVALUATION_OUTCOMES, MAX_ATTRIBUTE_CHARACTERS, MAX_TIME_MS, REVISION_STATES, storableText, type HostName } from '@floe/model';
 import { and, asc, between, eq, inArray, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify } from './hints.ts';
-import type { BuildRow, Evaluation, EvaluationRow } from './records.ts';
+import type { BuildRow, EvaluatedRevision, Evaluation, EvaluationRow } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { Int8, WarningsColumn } from './rows.ts';
 import type { RevisionStore } from './store.ts';
-import { evaluations } from './tables/index.ts';
+import { evaluations, revisions } from './tables/index.ts';
 
 /** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 11. */
 const ROWS_PER_INSERT = 5_000;
@@ -102,18 +102,29 @@ function toEvaluation(row: Row): Evaluation {
 
 /** The hosts of a revision, by name. */
 export async function readEvaluations(db: Database, id: string): Promise<readonly Evaluation[]> {
-  return (await evaluationsOf(db, [id])).get(id) ?? [];
+  const rows = await db.select().from(evaluations).where(eq(evaluations.revisionId, id)).orderBy(asc(evaluations.host));
+  return rows.map(toEvaluation);
 }
 
-async function evaluationsOf(db: Database, ids: readonly string[]): Promise<ReadonlyMap<string, readonly Evaluation[]>> {
+/** One statement: a commit that is evaluated again meanwhile is seen before or after that, and never published without hosts. */
+async function evaluationsOf(db: Database, ids: readonly string[]): Promise<ReadonlyMap<string, EvaluatedRevision>> {
   if (ids.length === 0) return new Map();
   const rows = await db
-    .select()
-    .from(evaluations)
-    .where(inArray(evaluations.revisionId, [...ids]))
+    .select({ id: revisions.id, state: revisions.state, evaluation: evaluations })
+    .from(revisions)
+    .leftJoin(evaluations, eq(evaluations.revisionId, revisions.id))
+    .where(inArray(revisions.id, [...ids]))
     .orderBy(asc(evaluations.host));
-  const byRevision = Map.groupBy(rows, ({ revisionId }) => revisionId);
-  return new Map([...byRevision].map(([id, some]) => [id, some.map(toEvaluation)]));
+  const byRevision = Map.groupBy(rows, ({ id }) => id);
+  return new Map(
+    [...byRevision].map(([id, some]) => [
+      id,
+      {
+        state: new RowReader().one('state', some[0]?.state ?? 'REJECTED', REVISION_STATES, 'REJECTED'),
+        evaluations: some.flatMap(({ evaluation }) => (evaluation === null ? [] : [toEvaluation(evaluation)])),
+      },
+    ]),
+  );
 }
 
 export function createEvaluationStore(

@@ -49,10 +49,14 @@ export async function pruneReleases(db: Database, before: Timestamp): Promise<nu
  */
 export async function pruneRevisions(db: Database, before: Timestamp): Promise<number> {
   const old = sql`
-    select r.id from revisions r
+    select r.id from repositories
+    cross join lateral (
+      select n.sequence from revisions n where n.repository_id = repositories.id and n.sequence between 0 and ${MAX_COUNTER}::bigint
+      order by n.sequence desc offset ${KEEP_REVISIONS - 1} limit 1
+    ) as kept
+    join revisions r on r.repository_id = repositories.id and r.sequence < kept.sequence
     where r.received_at < ${before}
       and r.state in (select jsonb_array_elements_text(${ENDED}::text::jsonb))
-      and r.sequence <= (select max(n.sequence) from revisions n where n.repository_id = r.repository_id) - ${KEEP_REVISIONS}
       and not (r.state = 'PUBLISHED' and not exists (
         select from revisions n where n.repository_id = r.repository_id and n.state = 'PUBLISHED' and n.sequence > r.sequence))`;
   // A rollout that was complete is gone by as soon as a newer one is.

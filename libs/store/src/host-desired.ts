@@ -1,4 +1,4 @@
-import type { HostName, ReleaseRef, StorePath } from '@floe/model';
+import type { HostName, StorePath } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import { and, eq, sql } from 'drizzle-orm';
 import * as v from 'valibot';
@@ -7,6 +7,7 @@ import { missingRow } from './errors.ts';
 import { readFleet } from './fleet.ts';
 import { notify, notifyHosts, type HintOrigin } from './hints.ts';
 import { HostNameText, Int8, readRows } from './rows.ts';
+import type { DesiredRelease } from './records.ts';
 import type { HostStore } from './store.ts';
 import { hosts, quarantines } from './tables/index.ts';
 import type { LeftOutRows } from './unreadable.ts';
@@ -14,15 +15,15 @@ import type { LeftOutRows } from './unreadable.ts';
 const Desired = v.object({ host: HostNameText, epoch: Int8 });
 
 /** One statement for all hosts: of two servers that store the same release at the same time, only one takes a new epoch. */
-async function desire(db: Database, origin: HintOrigin, wanted: readonly ReleaseRef[], at: number): ReturnType<HostStore['desire']> {
+async function desire(db: Database, origin: HintOrigin, wanted: readonly DesiredRelease[], at: number): ReturnType<HostStore['desire']> {
   if (wanted.length === 0) return [];
-  const rows = JSON.stringify(wanted.map(({ host, id, toplevel, sequence }) => ({ host, id, toplevel, sequence })));
+  const rows = JSON.stringify(wanted.map(({ host, id, toplevel, sequence, epoch }) => ({ host, id, toplevel, sequence, epoch })));
   return await db.transaction(async (tx) => {
     const moved = await tx.execute(sql`
       update hosts h set
         desired_release_id = w.id, desired_toplevel = w.toplevel, desired_sequence = w.sequence, desired_since = ${at}::bigint, epoch = h.epoch + 1
-      from jsonb_to_recordset(${rows}::text::jsonb) as w (host text, id text, toplevel text, sequence bigint)
-      where h.host = w.host and h.desired_release_id is distinct from w.id
+      from jsonb_to_recordset(${rows}::text::jsonb) as w (host text, id text, toplevel text, sequence bigint, epoch bigint)
+      where h.host = w.host and h.desired_release_id is distinct from w.id and (w.epoch is null or w.epoch = h.epoch)
       returning h.host, h.epoch`);
     const desired = readRows(Desired, moved);
     await notifyHosts(

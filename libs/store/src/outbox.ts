@@ -201,7 +201,9 @@ export function createOutboxStore(db: Database, origin: HintOrigin): OutboxStore
     },
     async prune(before) {
       const { dueAt, checkAt, updatedAt } = statusOutbox;
-      return await deleteInBatches(db, statusOutbox, sql`${isNull(dueAt)} and ${isNull(checkAt)} and ${lt(updatedAt, before)}`);
+      // As long as its commit is told of, what was posted counts towards what a forge takes of one line.
+      const isTold = sql`exists (select from revisions r where r.repository_id = status_outbox.repository_id and r.sha = status_outbox.sha)`;
+      return await deleteInBatches(db, statusOutbox, sql`${isNull(dueAt)} and ${isNull(checkAt)} and ${lt(updatedAt, before)} and not ${isTold}`);
     },
     async nextDueAt(repositoryId) {
       // The minimum over `statusDueAt` of libs/model: both functions leave out what is null.

@@ -7,6 +7,7 @@ import {
   newRelease,
   newRepository,
   path,
+  presence,
   publishNext,
   receive,
   rolloutOf,
@@ -21,6 +22,36 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     world = await open();
   });
   afterAll(async () => await world[Symbol.asyncDispose]());
+
+  test('the newest revisions stay, whatever sequence a host says that it accepted', async () => {
+    const { store } = world;
+    const repository = await newRepository(store);
+    const host = newHost();
+    for (const digit of ['1', '2', '3']) {
+      const { id } = await receive(store, repository, commit(digit));
+      for (const event of ['accepted', 'verified', 'evaluation-failed'] as const) await store.revisions.advance(id, event, 30);
+    }
+    await store.hosts.ensure(repository.id, [host]);
+    await store.hosts.connect(host, presence({ sequence: 900_000 }));
+    await receive(store, repository, commit('4'));
+    await store.revisions.prune(1e12);
+    const stayed = (await store.revisions.list(repository.id, 100)).map(({ revision }) => revision.sequence);
+    expect(stayed).toEqual([900_001, 3, 2, 1]);
+  });
+
+  test('a release that was chosen before the host was told another one moves nothing', async () => {
+    const { store } = world;
+    const repository = await newRepository(store);
+    const host = newHost();
+    await publishNext(store, repository, commit('1'), [host]);
+    const { row, desired: old } = (await store.hosts.fleet(repository.id, [host])).hosts[0] ?? {};
+    await publishNext(store, repository, commit('2'), [host]);
+    const fresh = (await store.hosts.fleet(repository.id, [host])).hosts[0]?.desired;
+    if (row === undefined || old?.kind !== 'release' || fresh?.kind !== 'release') throw new Error('no release');
+    await store.hosts.desire([{ ...fresh.release, epoch: row.epoch }], 100);
+    expect(await store.hosts.desire([{ ...old.release, epoch: row.epoch }], 101)).toEqual([]);
+    expect((await store.hosts.get(host))?.desired).toMatchObject({ sequence: fresh.release.sequence });
+  });
 
   describe('a repository', () => {
     test('is made once', async () => {

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { condemnsConnection, isPassing } from './postgres-codes.ts';
 
 test.each([
+  ['0A000', 'cached plan must not change result type'],
   ['08000', 'connection exception'],
   ['08006', 'connection failure'],
   ['08P01', 'protocol violation'],

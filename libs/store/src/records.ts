@@ -237,6 +237,19 @@ export interface ListedRevision {
   readonly rollout: Rollout | undefined;
 }
 
+/** A release that a host should run. */
+export interface DesiredRelease extends ReleaseRef {
+  /** The host's epoch when this was decided; one that was told something else since is left alone. Undefined: whatever it was told. */
+  readonly epoch?: number | undefined;
+}
+
+/** What the hosts of a revision came to, and the revision's state, of one and the same moment. */
+export interface EvaluatedRevision {
+  readonly state: RevisionState;
+  /** By host name. */
+  readonly evaluations: readonly Evaluation[];
+}
+
 /** A host with all inputs of `resolve()`. */
 export interface FleetHost {
   readonly row: HostRow;

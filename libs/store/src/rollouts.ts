@@ -1,5 +1,5 @@
 import { ROLLOUT_STATES, type RolloutState } from '@floe/model';
-import { and, desc, eq, type SQL } from 'drizzle-orm';
+import { and, desc, eq, sql, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { notify, type HintOrigin } from './hints.ts';
 import { isReadableCounter } from './unreadable.ts';
@@ -11,11 +11,13 @@ import { revisions, rollouts } from './tables/index.ts';
 
 /** Changes the state of a rollout that is in `from`: because of the condition one of two servers succeeds, and the other gets `false`. */
 async function move(db: Database, origin: HintOrigin, id: string, from: RolloutState, to: RolloutState, at: number): Promise<boolean> {
+  // Of a commit that is evaluated again nothing is decided: it has no hosts for now.
+  const isOfPublished = sql`exists (select from ${revisions} where ${revisions.id} = ${rollouts.revisionId} and ${revisions.state} = 'PUBLISHED')`;
   return await db.transaction(async (tx) => {
     const [moved] = await tx
       .update(rollouts)
       .set({ state: to, completedAt: to === 'COMPLETE' ? at : null })
-      .where(and(eq(rollouts.id, id), eq(rollouts.state, from)))
+      .where(and(eq(rollouts.id, id), eq(rollouts.state, from), isOfPublished))
       .returning({ revisionId: rollouts.revisionId });
     if (moved === undefined) return false;
     await notify(tx, { topic: 'revision', id: moved.revisionId, origin });

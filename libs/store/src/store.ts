@@ -1,4 +1,4 @@
-import type { CommitSha, HostName, ReleaseRef, RevisionEvent, RevisionState, RolloutState, StorePath } from '@floe/model';
+import type { CommitSha, HostName, RevisionEvent, RevisionState, RolloutState, StorePath } from '@floe/model';
 import type {
   ApiToken,
   AuditEntry,
@@ -6,8 +6,10 @@ import type {
   CommitInfo,
   CommitOfSystem,
   Delivery,
+  DesiredRelease,
   DirectiveRow,
   Evaluation,
+  EvaluatedRevision,
   EvaluationRow,
   Fleet,
   HostPresence,
@@ -175,8 +177,8 @@ export interface RevisionStore {
   nextRetryAt(id: string): Promise<Timestamp | undefined>;
   /** By host name. */
   evaluations(id: string): Promise<readonly Evaluation[]>;
-  /** Of several revisions, each by host name. */
-  evaluationsOf(ids: readonly string[]): Promise<ReadonlyMap<string, readonly Evaluation[]>>;
+  /** Of several revisions, each by host name, with the state that the revision had at that moment. */
+  evaluationsOf(ids: readonly string[]): Promise<ReadonlyMap<string, EvaluatedRevision>>;
   /**
    * Deletes the evaluations of revisions received before `before`, and the revisions without releases; the newest ones stay.
    * Returns the number of rows.
@@ -268,7 +270,7 @@ export interface HostStore {
   /** These hosts, or all of the repository, by name, with all that decides what each should run. */
   fleet(repositoryId: string, hosts?: readonly HostName[]): Promise<Fleet>;
   /** Sets each host's desired release with a new epoch, and returns those; a repeat changes nothing. */
-  desire(wanted: readonly ReleaseRef[], at: Timestamp): Promise<readonly { readonly host: HostName; readonly epoch: number }[]>;
+  desire(wanted: readonly DesiredRelease[], at: Timestamp): Promise<readonly { readonly host: HostName; readonly epoch: number }[]>;
   /**
    * An administrator has the host try again: deletes its quarantine of `toplevel`, and marks its directives as a retry until
    * the agent has accepted one of them (`HostRow.retryEpoch`). Returns the new epoch.

@@ -14,7 +14,7 @@ export class WelcomedSession {
   /** Of this connection's challenge; every directive sent on it carries it. */
   readonly nonce: string;
   readonly #socket: AgentSocket;
-  #offeredEpoch = 0;
+  #offered: { readonly epoch: number; readonly releaseId: string } | undefined;
 
   private constructor(id: string, socket: AgentSocket, nonce: string, hello: Hello) {
     this.id = id;
@@ -34,15 +34,20 @@ export class WelcomedSession {
     return this.#socket.isOpen;
   }
 
-  /** Whether the directive of this epoch, or a newer one, was offered on this connection. */
-  wasOffered(epoch: number): boolean {
-    return this.#offeredEpoch >= epoch;
+  /**
+   * Whether this was offered on this connection. `overtaken`: something else was, under this epoch or a later one, so that the
+   * database has forgotten it (a standby without the last writes took over).
+   */
+  offered(epoch: number, releaseId: string): 'no' | 'yes' | 'overtaken' {
+    const before = this.#offered;
+    if (before === undefined || before.epoch < epoch) return 'no';
+    return before.epoch === epoch && before.releaseId === releaseId ? 'yes' : 'overtaken';
   }
 
   /** Sends a directive, once per epoch. False when the connection is closing. */
-  offer(epoch: number, envelope: Envelope): boolean {
-    if (this.wasOffered(epoch)) return false;
-    this.#offeredEpoch = epoch;
+  offer(epoch: number, releaseId: string, envelope: Envelope): boolean {
+    if (this.offered(epoch, releaseId) !== 'no') return false;
+    this.#offered = { epoch, releaseId };
     return this.#socket.send({ type: 'directive', envelope });
   }
 
