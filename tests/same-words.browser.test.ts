@@ -1,5 +1,6 @@
 import { FleetView, type HostView } from '@floe/protocol';
 import { fleetView, revisionView } from '@floe/views/fixtures';
+import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
 import * as v from 'valibot';
 import type { Browser } from 'playwright-core';
@@ -76,7 +77,10 @@ test('page and command line say word for word the same of hosts and commits, wha
       await page.getByText(server.fleet.repository.branch, { exact: true }).first().waitFor();
       const [verdict] = status.stdout.split('\n');
       expect(await page.locator('.verdict').innerText()).toBe(verdict);
-      expect(`${verdict} · Floe`).toContain((await page.title()).replace(' · Floe', ''));
+      // It is set after what it is the title of was drawn.
+      await eventually('the title says the same', async () =>
+        `${verdict} · Floe`.includes((await page.title()).replace(' · Floe', '')) ? true : undefined,
+      );
 
       // The list of what needs somebody: who, the whole way to mend it, and the reason from its first line on.
       const told = oneLine(status.stdout);
