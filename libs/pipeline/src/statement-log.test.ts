@@ -74,7 +74,8 @@ type Spoil = { readonly name: string } & (
 /** Adds a defect to the log: beside a valid statement, or in its place. */
 async function spoil(folder: string, { name, ...what }: Spoil): Promise<void> {
   const path = join(folder, `${name}.json`);
-  const sound = (await readdir(folder)).find((each) => each.endsWith('.json')) ?? '';
+  // Not one of the defects, which may come first in the folder.
+  const sound = (await readdir(folder)).find((each) => each.endsWith('-ada.json')) ?? '';
   switch (what.kind) {
     case 'bytes':
       return await writeFile(path, what.bytes);

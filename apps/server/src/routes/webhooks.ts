@@ -23,7 +23,7 @@ export interface WebhookDeps {
 }
 
 /**
- * `POST /webhooks/github`: a push says "look again", and nothing more. Answered 202 once it is stored; a repeated
+ * `POST /webhooks/<forge>`: a push says "look again", and nothing more. Answered 202 once it is stored; a repeated
  * delivery is answered 200; after five seconds it asks for another look.
  */
 export function webhookRoutes(deps: WebhookDeps): Hono {
