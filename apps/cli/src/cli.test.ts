@@ -385,6 +385,34 @@ describe('floe revisions', () => {
     expect(stdout).toContain('ws1   eval error  5 ms              –');
     expect(stdout).toContain('  error: one\n  two');
   });
+  test('shows why its rollout failed on a host, and an error once', async () => {
+    const told = { toplevel: null, evaluateMs: 5, buildMs: null };
+    const rollout = {
+      ...revisionView().rollout,
+      counts: null,
+      state: 'ROLLING',
+      description: '0 of 2 hosts run it',
+      startedAt: NOW,
+      completedAt: null,
+    };
+    const failing = revisionView({
+      hosts: [
+        { host: 'ws1', outcome: 'CHANGED', error: null, ...told },
+        { host: 'ws2', outcome: 'EVAL_ERROR', error: 'undefined variable', ...told },
+      ],
+      rollout: {
+        ...rollout,
+        state: 'ROLLING',
+        hosts: [
+          { host: 'ws1', standing: 'rolled-back', reason: 'the check "printer" failed' },
+          { host: 'ws2', standing: 'behind', reason: 'undefined variable' },
+        ],
+      },
+    });
+    const { stdout } = await (await serving({ 'GET /api/revisions/3f9c2ab': { json: failing } }))('revisions', '3f9c2ab');
+    expect(stdout).toContain('ws1  rolled back\n  the check "printer" failed\n');
+    expect(stdout.split('undefined variable')).toHaveLength(2);
+  });
   test('shows the warnings of each host, and which host is retried automatically', async () => {
     const told = { toplevel: null, evaluateMs: 5, buildMs: null };
     const mixed = revisionView({

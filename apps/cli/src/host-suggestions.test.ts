@@ -26,4 +26,5 @@ test('the nearest names come first, and only a few', () => {
   expect(nearest('ws0101', ['ws0102', 'ws0001', 'server', 'ws0110', 'ws0011'])).toEqual(['ws0001', 'ws0011', 'ws0102']);
   expect(nearest('kitchen', ['kitchen-laptop', 'ada'])).toEqual(['kitchen-laptop']);
   expect(nearest('zebra', ['ada', 'bob'])).toEqual([]);
+  expect(nearest('CYD', ['ada', 'cyd'])).toEqual(['cyd']);
 });

@@ -1,9 +1,9 @@
 import type { CommitSha, HostAction, StorePath } from '@floe/model';
 import { HostName, HostView } from '@floe/protocol';
-import { systemClock, type Clock } from '@floe/runtime';
 import { decisionRequest } from '@floe/views';
 import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MovedClock } from './test/moved-clock.ts';
 import { startTestServer, type TestServer } from './test/test-server.ts';
 
 const HOUR = 3600_000;
@@ -11,17 +11,11 @@ const REASON = { method: 'POST', headers: { 'content-type': 'application/json' }
 const TOPLEVEL = `/nix/store/${'a'.repeat(32)}-nixos-system-x` as StorePath;
 const name = (text: string): HostName => v.parse(HostName, text);
 
-let offsetMs = 0;
-const movedClock: Clock = {
-  now: () => systemClock.now() + offsetMs,
-  monotonic: () => systemClock.monotonic(),
-  sinceBoot: () => systemClock.sinceBoot(),
-  sleep: async (ms, signal) => await systemClock.sleep(ms, signal),
-};
+const clock = new MovedClock();
 let server: TestServer;
 // One server for all: each test has hosts and commits of its own, and the clock is set back last.
 beforeAll(async () => {
-  server = await startTestServer({ clock: movedClock });
+  server = await startTestServer({ clock });
 });
 afterAll(async () => await server[Symbol.asyncDispose]());
 
@@ -188,7 +182,7 @@ describe('floe accept clock', () => {
   });
 
   test('ends the doubt of a clock that was set back, at once; that the database’s differs is a doubt of its own', async () => {
-    offsetMs = -48 * HOUR;
+    clock.offsetMs = -48 * HOUR;
     await expect
       .poll(async () => (await (await server.request('/api/fleet')).json()) as object, { timeout: 60_000 })
       .toMatchObject({

@@ -2,6 +2,7 @@ import { NOTHING_OBSERVED, type CommitSha, type HostName, type RolloutState, typ
 import { FloeError, silentLogger, systemClock, Troubles, type Clock } from '@floe/runtime';
 import type { Evaluation, FleetHost, ListedRevision, Revision, WantedStatus } from '@floe/store';
 import { eventually } from '@floe/testkit';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Announcer } from './announcer.ts';
 import { FleetFeed } from './feed.ts';
@@ -27,7 +28,7 @@ interface Given {
 }
 
 /** An announcer over one host, ada, and what comes of its passes. */
-function announcerOf(first: Given) {
+function announcerOf(first: Given, onAsked: () => Given | undefined = () => undefined) {
   let given = first;
   let isOver = false;
   const puts: WantedStatus[][] = [];
@@ -53,6 +54,10 @@ function announcerOf(first: Given) {
     }));
   const evaluationOf = (id: string): Evaluation =>
     ({ host: ada, outcome: 'CHANGED', toplevel: system(Number(id.slice(1))), tries: 0 }) as unknown as Evaluation;
+  const evaluationsOf = (id: string) => {
+    const state = listed().find(({ revision }) => revision.id === id)?.revision.state ?? 'REJECTED';
+    return { state, evaluations: state === 'EVALUATING' ? [] : [evaluationOf(id)] };
+  };
   const host = (): FleetHost => {
     const wanted = given.revisions.find(({ rollout }) => rollout !== undefined)?.sequence ?? 0;
     const release = { id: `release${wanted}`, host: ada, sequence: wanted, toplevel: system(wanted) };
@@ -74,42 +79,41 @@ function announcerOf(first: Given) {
       situation: {},
     } as unknown as FleetHost;
   };
+  /** Before each answer the world may move on. */
+  const asked = async <Answer>(answer: () => Answer): Promise<Answer> => {
+    given = onAsked() ?? given;
+    return await Promise.resolve(answer());
+  };
   const store = {
     repositories: {
       get: async () =>
-        await Promise.resolve({ ...FAKE_REPOSITORY, held: given.held && { commit: given.held, reason: 'many hosts would go', since: 1 } }),
+        await asked(() => ({ ...FAKE_REPOSITORY, held: given.held && { commit: given.held, reason: 'many hosts would go', since: 1 } })),
     },
     revisions: {
-      list: async () => await Promise.resolve(listed()),
-      listToTell: async () => await Promise.resolve(listed()),
-      newestFinished: async () => await Promise.resolve(undefined),
-      evaluations: async (id: string) => await Promise.resolve([evaluationOf(id)]),
+      list: async () => await asked(listed),
+      listToTell: async () => await asked(listed),
+      newestFinished: async () => await asked(() => undefined),
+      evaluations: async (id: string) => await asked(() => evaluationsOf(id).evaluations),
       async evaluationsOf(ids: readonly string[]) {
         evaluated.push(ids);
-        return await Promise.resolve(
-          new Map(
-            ids.map((id) => [
-              id,
-              { state: listed().find(({ revision }) => revision.id === id)?.revision.state ?? 'REJECTED', evaluations: [evaluationOf(id)] },
-            ]),
-          ),
-        );
+        return await asked(() => new Map(ids.map((id) => [id, evaluationsOf(id)])));
       },
     },
     rollouts: {
-      stories: async () => await Promise.resolve([]),
+      stories: async () => await asked(() => []),
       async setState(id: string, from: RolloutState, to: RolloutState) {
-        settled.push(`${id} ${from} ${to}`);
-        return await Promise.resolve(true);
+        return await asked(() => {
+          // As the database does it.
+          const isSet = listed().some(({ revision, rollout }) => rollout?.id === id && rollout.state === from && revision.state === 'PUBLISHED');
+          if (isSet) settled.push(`${id} ${from} ${to}`);
+          return isSet;
+        });
       },
     },
     hosts: {
-      async fleet() {
-        const current = listed().find(({ rollout }) => rollout !== undefined)?.rollout;
-        return await Promise.resolve({ rollout: current, hosts: [host()] });
-      },
+      fleet: async () => await asked(() => ({ rollout: listed().find(({ rollout }) => rollout !== undefined)?.rollout, hosts: [host()] })),
     },
-    releases: { commitsOf: async () => await Promise.resolve([]) },
+    releases: { commitsOf: async () => await asked(() => []) },
     outbox: {
       async putAll(statuses: readonly WantedStatus[]) {
         failures.shift()?.();
@@ -203,7 +207,7 @@ describe('the announcer', () => {
   test('puts every other status when the database does not take one', async () => {
     await using told = announcerOf({
       revisions: [
-        { sequence: 2, state: 'EVALUATING' },
+        { sequence: 2, state: 'BUILDING' },
         { sequence: 1, ...PUBLISHED },
       ],
       runs: 1,
@@ -228,4 +232,56 @@ describe('the announcer', () => {
     expect(told.puts).toHaveLength(1);
     expect(Object.keys(told.newest())).toEqual(expect.arrayContaining(['1 floe/rollout', '2 floe/rollout']));
   });
+
+  test('says of a commit only what was so at one moment, whatever happens between two reads', async () => {
+    const moves = fc.array(fc.record({ move: fc.constantFrom('push', 'publish', 'evaluate again', 'switch'), afterReads: fc.nat(6) }), {
+      minLength: 1,
+      maxLength: 6,
+    });
+    await fc.assert(
+      fc.asyncProperty(moves, async (steps) => {
+        const worlds: Given[] = [{ revisions: [{ sequence: 1, ...PUBLISHED }], runs: 0 }];
+        for (const { move } of steps) worlds.push(moved(worlds.at(-1) as Given, move));
+        let seen = 0;
+        let reads = 0;
+        await using told = announcerOf(worlds[0] as Given, () => {
+          reads += 1;
+          if (reads <= (steps[seen]?.afterReads ?? Number.POSITIVE_INFINITY)) return undefined;
+          reads = 0;
+          seen += 1;
+          return worlds[seen];
+        });
+        const followed = (sequence: number): boolean =>
+          worlds
+            .slice(0, seen + 1)
+            .some(({ revisions, runs }) => runs === sequence && revisions.some((each) => each.sequence === sequence && each.state === 'PUBLISHED'));
+        // As many passes as it takes for the whole story, and one more.
+        for (let pass = 0; pass < 50 && seen < steps.length; pass += 1) await told.tell();
+        await told.tell();
+        for (const { sha, context, state, onlyOverPending } of told.puts.flat())
+          if (context === 'floe/rollout' && state === 'success' && onlyOverPending !== true)
+            expect(followed(Number(sha)), `${Number(sha)}`).toBe(true);
+        for (const id of told.settled) expect(followed(Number(/\d+/.exec(id)?.[0])), id).toBe(true);
+      }),
+      { numRuns: 30 },
+    );
+  });
 });
+
+/** The world after one more thing has happened to the newest commit. */
+function moved({ revisions, runs }: Given, move: 'push' | 'publish' | 'evaluate again' | 'switch'): Given {
+  const [newest, ...older] = revisions;
+  if (newest === undefined) return { revisions, runs };
+  switch (move) {
+    case 'push':
+      return { revisions: [{ sequence: newest.sequence + 1, state: 'EVALUATING' }, ...revisions], runs };
+    case 'publish': {
+      const overtaken = older.map((each) => (each.rollout === undefined ? each : { ...each, rollout: 'SUPERSEDED' as const }));
+      return { revisions: [{ sequence: newest.sequence, ...PUBLISHED }, ...overtaken], runs };
+    }
+    case 'evaluate again':
+      return { revisions: [{ ...newest, state: 'EVALUATING' }, ...older], runs };
+    case 'switch':
+      return { revisions, runs: revisions.find(({ rollout }) => rollout !== undefined)?.sequence ?? runs };
+  }
+}

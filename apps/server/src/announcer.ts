@@ -4,7 +4,7 @@ import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } fr
 import type { Revision, Store, WantedStatus } from '@floe/store';
 import { describeBuild, describeEvaluation, describeNoRollout } from '@floe/views';
 import type { FleetFeed } from './feed.ts';
-import { describeStanding, viewStanding, type FleetReader } from './fleet-reader.ts';
+import { describeSeen, viewSeen, type FleetReader } from './fleet-reader.ts';
 import type { FleetSnapshot, RevisionSeen } from './fleet-snapshot.ts';
 
 /** Statuses of this many newest revisions are kept up to date, and of older ones those that hosts follow or that are pending. */
@@ -120,9 +120,9 @@ export class Announcer {
       news,
       ({ revision }) => `revision ${revision.id}`,
       async ({ revision, newer, key }) => {
-        const standing = await this.#settleRollout(await reader.standing(snapshot, revision));
-        wanted.push({ subject: `revision ${revision.id}`, statuses: this.#statusesOf(standing, newer) });
-        if (newer.length === 0) feed.show({ type: 'revision', revision: viewStanding(standing) });
+        const seen = await this.#settleRollout(await reader.see(snapshot, revision));
+        wanted.push({ subject: `revision ${revision.id}`, statuses: this.#statusesOf(seen, newer) });
+        if (newer.length === 0) feed.show({ type: 'revision', revision: viewSeen(seen) });
         told.set(revision.id, key);
       },
     );
@@ -164,14 +164,14 @@ export class Announcer {
       .toReversed();
   }
 
-  async #settleRollout(standing: RevisionSeen): Promise<RevisionSeen> {
+  async #settleRollout(seen: RevisionSeen): Promise<RevisionSeen> {
     const { store, clock } = this.#deps;
-    const { rollout } = standing;
-    if (rollout?.row.state !== 'ROLLING' || !rollout.isCurrent || rollout.standing === undefined) return standing;
-    if (!isComplete(rollout.standing.counts, rollout.standing.leaving)) return standing;
+    const { rollout } = seen;
+    if (rollout?.row.state !== 'ROLLING' || !rollout.isCurrent || rollout.summary === undefined) return seen;
+    if (!isComplete(rollout.summary.counts, rollout.summary.leaving)) return seen;
     const completedAt = clock.now();
     const isSet = await store.rollouts.setState(rollout.row.id, 'ROLLING', 'COMPLETE', completedAt);
-    return isSet ? { ...standing, rollout: { ...rollout, row: { ...rollout.row, state: 'COMPLETE', completedAt } } } : standing;
+    return isSet ? { ...seen, rollout: { ...rollout, row: { ...rollout.row, state: 'COMPLETE', completedAt } } } : seen;
   }
 
   #status(sha: CommitSha, context: StatusContext, status: StatusText & { readonly onlyOverPending?: boolean }): WantedStatus {
@@ -182,8 +182,8 @@ export class Announcer {
   }
 
   /** `newer`: the revisions after it, newest first. */
-  #statusesOf(standing: RevisionSeen, newer: readonly Revision[]): WantedStatus[] {
-    const { revision, evaluations } = standing;
+  #statusesOf(seen: RevisionSeen, newer: readonly Revision[]): WantedStatus[] {
+    const { revision, evaluations } = seen;
     const { sha } = revision;
     // The same commit can come again later (a branch moved back): the newest revision of it speaks for it.
     if (newer.some((each) => each.sha === sha)) return [];
@@ -192,14 +192,13 @@ export class Announcer {
     const isEnded = isEndedRevision(revision.state);
     const statuses: WantedStatus[] = [];
     // Of a held commit it says that it waits; what else was told of it before stays true.
-    if (sha !== standing.held) statuses.push(this.#status(sha, 'floe/evaluate', describeEvaluation(facts)));
+    if (sha !== seen.held) statuses.push(this.#status(sha, 'floe/evaluate', describeEvaluation(facts)));
     // What was told before the commit was evaluated again must not stay pending when nothing comes of it.
     if (evaluations.length > 0 || isEnded)
       statuses.push(this.#status(sha, 'floe/build', { ...describeBuild(facts), onlyOverPending: evaluations.length === 0 }));
-    const rollout = describeStanding(standing) ?? (isEnded ? describeNoRollout(facts) : undefined);
+    const rollout = describeSeen(seen) ?? (isEnded ? describeNoRollout(facts) : undefined);
     // Without a recorded result, only a pending status is replaced.
-    if (rollout !== undefined)
-      statuses.push(this.#status(sha, 'floe/rollout', { ...rollout, onlyOverPending: standing.rollout?.standing === undefined }));
+    if (rollout !== undefined) statuses.push(this.#status(sha, 'floe/rollout', { ...rollout, onlyOverPending: seen.rollout?.summary === undefined }));
     return statuses;
   }
 }

@@ -148,7 +148,7 @@ export async function createServerContext(
     if (others.length > 0) announcer.mark(new Set(others.map(({ host }) => host)));
   }
 
-  const reports = stack.use(new ReportWriter({ store, clock, logger, onStored: (stored) => tellReports(stored) }));
+  const reports = stack.use(new ReportWriter({ store, clock, logger, onStored: tellReports }));
   const hub = stack.use(
     new AgentHub({
       store,

@@ -29,16 +29,17 @@ export interface Addressee {
 }
 
 /**
- * Tells connected agents their desired release, each once per epoch and connection. The agent takes a repeat of an epoch that it knows for what it is. Returns what was sent.
+ * Sends connected agents their desired release, each once per epoch and connection. An agent recognises a repeated epoch. Returns what
+ * was sent.
  */
 export async function offerDirectives(deps: DirectiveDeps, repositoryId: string, addressees: readonly Addressee[]): Promise<readonly DirectiveRow[]> {
   const { store, clock, logger, serverSigner } = deps;
   const untold = addressees.filter(({ session, desired }) => session.offered(desired.epoch, desired.releaseId) === 'no');
   for (const { session, desired } of addressees) {
     if (session.offered(desired.epoch, desired.releaseId) !== 'overtaken') continue;
-    // The hello of the next connection says what the agent accepted, and epochs go on above that.
-    logger.warn('the database has lost what this host was told; the host connects again', { host: session.host, epoch: desired.epoch });
-    session.close(CLOSE_CODES.restarting, 'told by a database that is gone');
+    // The agent says in its next hello which epoch it accepted, and the database continues above it.
+    logger.warn('the database no longer has the directive that this host got; the host connects again', { host: session.host, epoch: desired.epoch });
+    session.close(CLOSE_CODES.restarting, 'directive unknown to the database');
   }
   if (untold.length === 0) return [];
   const { releases: stored, freshness } = await store.releases.toOffer(

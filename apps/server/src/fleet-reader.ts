@@ -53,7 +53,7 @@ export class FleetReader {
       version,
       serverTime: this.#deps.clock.now(),
       repository: this.repository(snapshot.repository),
-      revision: revision === undefined ? null : viewStanding(await this.standing(snapshot, revision)),
+      revision: revision === undefined ? null : viewSeen(await this.see(snapshot, revision)),
       hosts,
     };
   }
@@ -101,7 +101,7 @@ export class FleetReader {
     const snapshot = await this.snapshot(page);
     const views: RevisionView[] = [];
     // One after another: a list that somebody asks for takes one connection, not all of them.
-    for (const revision of snapshot.revisions) views.push(viewStanding(await this.standing(snapshot, revision)));
+    for (const revision of snapshot.revisions) views.push(viewSeen(await this.see(snapshot, revision)));
     return views;
   }
 
@@ -109,29 +109,29 @@ export class FleetReader {
   async revision({ sequence, id }: Revision): Promise<RevisionView | undefined> {
     const snapshot = await this.snapshot({ limit: 1, before: sequence + 1 });
     const revision = snapshot.revisions.find((each) => each.id === id);
-    return revision === undefined ? undefined : viewStanding(await this.standing(snapshot, revision));
+    return revision === undefined ? undefined : viewSeen(await this.see(snapshot, revision));
   }
 
-  async standing(snapshot: FleetSnapshot, revision: Revision): Promise<RevisionSeen> {
-    return await snapshot.standing(revision, this.#deps.troubles.of(`revision ${revision.id}`), this.#deps.clock.now());
+  async see(snapshot: FleetSnapshot, revision: Revision): Promise<RevisionSeen> {
+    return await snapshot.see(revision, this.#deps.troubles.of(`revision ${revision.id}`), this.#deps.clock.now());
   }
 }
 
 /** As people see it. */
-export function viewStanding(standing: RevisionSeen): RevisionView {
-  const { revision: stored, evaluations, trouble, rollout, held } = standing;
+export function viewSeen(seen: RevisionSeen): RevisionView {
+  const { revision: stored, evaluations, trouble, rollout, held } = seen;
   const revision = { ...stored, error: stored.error ?? trouble?.message };
-  const description = describeStanding(standing)?.description ?? '';
+  const description = describeSeen(seen)?.description ?? '';
   return viewRevision(revision, evaluations, rollout === undefined ? undefined : { ...rollout, description }, held);
 }
 
 /** What the commit says of its rollout: where it stands, or what had come of it; undefined when there is none. */
-export function describeStanding({ revision, rollout }: RevisionSeen): StatusText | undefined {
+export function describeSeen({ revision, rollout }: RevisionSeen): StatusText | undefined {
   if (rollout === undefined) return undefined;
-  const { row, isCurrent, standing } = rollout;
+  const { row, isCurrent, summary } = rollout;
   const { supersededBy } = revision;
-  if (standing === undefined) return describeSuperseded(supersededBy);
-  const now = describeRollout(standing.counts, namesNeedingAttention(standing), { isComplete: row.state === 'COMPLETE', leaving: standing.leaving });
+  if (summary === undefined) return describeSuperseded(supersededBy);
+  const now = describeRollout(summary.counts, namesNeedingAttention(summary), { isComplete: row.state === 'COMPLETE', leaving: summary.leaving });
   if (!isCurrent) return describeSuperseded(supersededBy, now);
-  return { ...now, isUnderWay: standing.counts['under-way'] + standing.leaving > 0 };
+  return { ...now, isUnderWay: summary.counts['under-way'] + summary.leaving > 0 };
 }

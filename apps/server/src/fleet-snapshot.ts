@@ -122,7 +122,7 @@ export class FleetSnapshot {
    * Where the revision and its rollout stand: now, while it is the current one, and else as it was when a newer one took its
    * place.
    */
-  async standing(revision: Revision, trouble: Trouble | undefined, now: number): Promise<RevisionSeen> {
+  async see(revision: Revision, trouble: Trouble | undefined, now: number): Promise<RevisionSeen> {
     const evaluations = await this.evaluations(revision.id);
     const known = { revision, evaluations, trouble, held: this.repository.held?.commit };
     const row = this.rolloutOf(revision.id);
@@ -131,11 +131,11 @@ export class FleetSnapshot {
     const fleet = await this.fleet();
     if (fleet.rollout?.id !== row.id) {
       const story = (await this.#readStories()).get(revision.id);
-      return { ...known, rollout: { row, isCurrent: false, standing: story, frozenAt: story?.at ?? revision.supersededAt } };
+      return { ...known, rollout: { row, isCurrent: false, summary: story, frozenAt: story?.at ?? revision.supersededAt } };
     }
     const hosts = new Map(fleet.hosts.map((each) => [each.row.host, each]));
-    const standing = summarizeRollout(rolloutHosts({ evaluations, hosts, now }));
-    return { ...known, rollout: { row, isCurrent: true, standing, frozenAt: undefined } };
+    const summary = summarizeRollout(rolloutHosts({ evaluations, hosts, now }));
+    return { ...known, rollout: { row, isCurrent: true, summary, frozenAt: undefined } };
   }
 
   async #readStories(): Promise<ReadonlyMap<string, RolloutStory>> {

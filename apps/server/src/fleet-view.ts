@@ -13,7 +13,7 @@ import type { HostView, RepositoryView, RevisionView, ServerNotice } from '@floe
 import { factsOf, type Evaluation, type HostRow, type Quarantine, type Repository, type Revision, type Rollout } from '@floe/store';
 import type { Trouble } from '@floe/runtime';
 import { actionsOn } from './decisions.ts';
-import { problemOf } from './host-problem.ts';
+import { failureOf, problemOf } from './host-problem.ts';
 
 /** Facts about a host besides its own row. */
 export interface HostContext {
@@ -74,9 +74,8 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
  */
 function brokenConfiguration(row: HostRow, standing: HostStanding, evaluation: Evaluation | undefined): HostView['trouble'] {
   const outcome = evaluation?.outcome;
-  if (needsAction(standing) || evaluation?.error === undefined || (outcome !== 'EVAL_ERROR' && outcome !== 'BUILD_ERROR')) return null;
-  const what = outcome === 'BUILD_ERROR' ? 'does not build' : 'does not evaluate';
-  return { code: outcome, message: storableText(`${what}: ${evaluation.error}`), since: row.stateSince ?? row.enrolledAt ?? 0 };
+  if (needsAction(standing) || (outcome !== 'EVAL_ERROR' && outcome !== 'BUILD_ERROR')) return null;
+  return { code: outcome, message: storableText(failureOf(evaluation)), since: row.stateSince ?? row.enrolledAt ?? 0 };
 }
 
 /** Each on its own line. Together they can be longer than a view allows. */
@@ -108,10 +107,10 @@ export function viewRepository(repository: Repository, notices: readonly ServerN
   };
 }
 
-/** The view of a rollout. `standing` undefined: it ended before results were recorded. */
+/** The view of a rollout. `summary` undefined: it ended before results were recorded. */
 export interface RolloutSeen {
   readonly row: Rollout;
-  readonly standing: RolloutSummary | undefined;
+  readonly summary: RolloutSummary | undefined;
   readonly description: string;
   readonly frozenAt: number | undefined;
 }
@@ -145,12 +144,12 @@ export function viewRevision(
         ? null
         : {
             state: rollout.row.state,
-            counts: rollout.standing?.counts ?? null,
+            counts: rollout.summary?.counts ?? null,
             description: rollout.description,
             startedAt: rollout.row.startedAt,
             completedAt: rollout.row.completedAt ?? null,
             frozenAt: rollout.frozenAt ?? null,
-            hosts: (rollout.standing?.hosts ?? []).map(({ host, standing, reason }) => ({ host, standing, reason: reason ?? null })),
+            hosts: (rollout.summary?.hosts ?? []).map(({ host, standing, reason }) => ({ host, standing, reason: reason ?? null })),
           },
     hosts: evaluations.map((each) => ({
       host: each.host,

@@ -1,5 +1,6 @@
 import { needsAction, standingOf, standingOfMachine, type HostFacts, type HostStanding } from '@floe/model';
 import type { Evaluation, HostRow, Quarantine } from '@floe/store';
+import { failureWords } from '@floe/views';
 
 /** The facts from which {@link problemOf} finds what is wrong. */
 export interface HostProblem {
@@ -48,8 +49,7 @@ function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines 
       return 'is not in the flake any more: it keeps its last release and gets no newer one';
     case 'behind': {
       if (facts.offer.kind === 'none' && facts.offer.because === 'revision') return 'keeps what it has: the newest commit failed as a whole';
-      const what = evaluation?.outcome === 'BUILD_ERROR' ? 'does not build' : 'does not evaluate';
-      return `${what}: ${evaluation?.error ?? 'Floe tries again'}`;
+      return failureOf(evaluation);
     }
     case 'in-sync':
     case 'under-way':
@@ -61,6 +61,11 @@ function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines 
     case 'no-release':
       return null;
   }
+}
+
+/** Why the newest commit has nothing for the host. */
+export function failureOf(evaluation: HostProblem['evaluation']): string {
+  return `${failureWords(evaluation?.outcome)}: ${evaluation?.error ?? 'Floe tries again'}`;
 }
 
 /** Something is in the way of a host that is under way, and it tries again by itself. What it said before a retry is not about this. */

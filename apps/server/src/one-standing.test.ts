@@ -19,6 +19,12 @@ function rolloutOf(given: readonly GivenHost[]) {
   return summarizeRollout(rolloutHosts({ evaluations, hosts, now: NOW }));
 }
 
+/** The host as the newest revision has it. */
+function outcomeOf({ evaluation }: GivenHost) {
+  const { host, outcome, toplevel, error } = evaluation;
+  return { host, outcome: outcome ?? null, toplevel: toplevel ?? null, error: error ?? null, evaluateMs: null, buildMs: null };
+}
+
 let home: Awaited<ReturnType<typeof makeHome>>;
 beforeAll(async () => {
   home = await makeHome();
@@ -53,7 +59,7 @@ describe('whatever the facts of a host are', () => {
         const fleet = v.parse(FleetView, {
           ...fleetView(),
           hosts: given.map(viewOf),
-          revision: v.parse(RevisionView, { ...revisionView(), hosts: [] }),
+          revision: v.parse(RevisionView, { ...revisionView(), hosts: given.map(outcomeOf) }),
         });
         const page = fromSnapshot(fleet);
         const attention = attentionOf(fleet);
@@ -74,6 +80,9 @@ describe('whatever the facts of a host are', () => {
           expect(status.stdout).toContain(message.split('\n', 1)[0]);
           expect(status.stdout.replaceAll(' HOST', ` ${subject}`)).toContain(todo ?? '');
         }
+        // What calls a person in one place does so in the list of hosts, whatever its standing.
+        const needing = (await run(['hosts', '--attention', '--json'], env)).stdout;
+        expect((JSON.parse(needing) as { host: string }[]).map(({ host }) => host)).toEqual(calling);
         const hosts = (await run(['hosts'], env)).stdout.split('\n');
         for (const host of fleet.hosts) {
           const words = standingWords(host);

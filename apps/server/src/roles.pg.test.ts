@@ -1,21 +1,15 @@
 import { ROLES, type Role } from '@floe/model';
 import { ActorView, AuditEntryViews, NewTokenResponse, TokenViews } from '@floe/protocol';
-import { systemClock, type Clock } from '@floe/runtime';
 import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MovedClock } from './test/moved-clock.ts';
 import { startTestServer, type TestServer } from './test/test-server.ts';
 
 const DAY_MS = 24 * 3600_000;
-let offsetMs = 0;
-const movedClock: Clock = {
-  now: () => systemClock.now() + offsetMs,
-  monotonic: () => systemClock.monotonic(),
-  sinceBoot: () => systemClock.sinceBoot(),
-  sleep: async (ms, signal) => await systemClock.sleep(ms, signal),
-};
+const clock = new MovedClock();
 let server: TestServer;
 beforeAll(async () => {
-  server = await startTestServer({ clock: movedClock });
+  server = await startTestServer({ clock });
 });
 afterAll(async () => await server[Symbol.asyncDispose]());
 
@@ -134,12 +128,12 @@ describe('a session of the page', () => {
     const token = await make('to-expire', 'viewer', { expiresInMs: 3600_000 });
     const expiring = await signIn(token);
     expect((await whoIs(expiring)).status).toBe(200);
-    offsetMs += 3600_000;
+    clock.offsetMs += 3600_000;
     try {
       expect(await whoIs(expiring)).toEqual({ status: 401, body: refusal('UNAUTHENTICATED') });
       expect(await ask(token, 'GET', '/api/fleet')).toEqual({ status: 401, body: refusal('UNAUTHENTICATED') });
     } finally {
-      offsetMs -= 3600_000;
+      clock.offsetMs -= 3600_000;
     }
   });
 });

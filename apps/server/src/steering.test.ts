@@ -5,6 +5,8 @@ import type { DirectiveRow, FleetHost, HostRow, Release } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { WelcomedSession } from './agents/session.ts';
+import { offerDirectives } from './directives.ts';
 import { movesDesired, Steering } from './steering.ts';
 
 const signer = signerFromPem('release-1', generateKeyPem());
@@ -223,6 +225,54 @@ test('what moves no host is told without a look at the store, and what a pass lo
   expect(looks.slice(1)).toEqual([[name(2)], [name(4)]]);
   stopping.abort();
   await running;
+});
+
+test('whatever the database forgets, a host gets what is written for it, or is asked to connect again', async () => {
+  const step = fc.record({ epoch: fc.integer({ min: 1, max: 4 }), release: fc.constantFrom('one', 'two') });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), async (steps) => {
+      let isOpen = true;
+      let got: string | undefined;
+      const socket = {
+        get isOpen() {
+          return isOpen;
+        },
+        send: () => isOpen,
+        close: () => (isOpen = false),
+      };
+      const session = WelcomedSession.welcome(
+        'server/1',
+        socket as never,
+        'nonce',
+        { host: name(1), machineId: 'm', bootId: 'b' } as never,
+        {} as never,
+      );
+      if (session === undefined) throw new Error('no session');
+      for (const { epoch, release: releaseId } of steps) {
+        if (!isOpen) break;
+        const deps = {
+          store: {
+            hosts: { saveDirectives: async () => await Promise.resolve() },
+            releases: {
+              toOffer: async (_repository: string, ids: readonly string[]) =>
+                await Promise.resolve({
+                  releases: ids.map((id) => ({ id, envelope: JSON.stringify(seal(signer, 'floe/release', { id })) }) as Release),
+                  freshness: undefined,
+                }),
+            },
+          },
+          clock: { now: () => 1, latest: () => 1 },
+          serverSigner: signer,
+          logger: silentLogger,
+        };
+        const desired = { releaseId, toplevel: system(1), sequence: 1, epoch, since: 1 };
+        const [sent] = await offerDirectives(deps, 'repository', [{ session, desired, isRetry: false }]);
+        if (sent !== undefined) got = `${sent.releaseId} ${sent.epoch}`;
+        // The agent has exactly this, or the connection ends, and the next hello says what it has.
+        if (isOpen) expect(got).toBe(`${releaseId} ${epoch}`);
+      }
+    }),
+  );
 });
 
 test('only a report that somebody rolled back moves what is wanted', () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { HostName } from '@floe/model';
+import type { CommitSha, HostName, StorePath } from '@floe/model';
+import fc from 'fast-check';
 import {
   commit,
   newestRelease,
@@ -367,6 +368,31 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect((await store.hosts.fleet(repository.id)).rollout).toMatchObject({ state: 'ROLLING', completedAt: undefined });
       expect(await store.rollouts.setState(id, 'ROLLING', 'COMPLETE', 90)).toBe(true);
     });
+  });
+
+  test('a system is of the commit that it came with at that time, whatever has the same system later', async () => {
+    const { store } = world;
+    const push = fc.record({ system: fc.constantFrom('one', 'two', 'three'), afterMs: fc.integer({ min: 1, max: 5 }) });
+    await fc.assert(
+      fc.asyncProperty(fc.array(push, { minLength: 1, maxLength: 6 }), fc.array(fc.nat(30), { maxLength: 4 }), async (pushes, times) => {
+        const repository = await newRepository(store);
+        const host = newHost();
+        const released: { readonly toplevel: StorePath; readonly commit: CommitSha; readonly issuedAt: number }[] = [];
+        for (const [index, { system, afterMs }] of pushes.entries()) {
+          const issuedAt = (released.at(-1)?.issuedAt ?? 0) + afterMs;
+          const statement = { host, sequence: index + 1, toplevel: path(system), commit: commit(`${index + 1}`), issuedAt, envelope: '{}' };
+          await store.releases.importStatement({ repositoryId: repository.id, ...statement });
+          released.push(statement);
+        }
+        for (const asOf of [undefined, ...times])
+          for (const toplevel of ['one', 'two', 'three'].map(path)) {
+            const [found] = await store.releases.commitsOf([{ host, toplevel, asOf }]);
+            const wanted = released.findLast((each) => each.toplevel === toplevel && each.issuedAt <= (asOf ?? Number.POSITIVE_INFINITY));
+            expect(found?.commit).toBe(wanted?.commit);
+          }
+      }),
+      { numRuns: 10 },
+    );
   });
 
   describe('a release', () => {

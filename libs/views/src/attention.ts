@@ -2,7 +2,7 @@ import type { FleetView, HostView, RepositoryView, RevisionView } from '@floe/pr
 import type { Decision } from './decisions.ts';
 import { listNames } from './hosts-in-words.ts';
 import { countsInWords, needsAttention, problemWords, reasonOf, standingWords } from './standing.ts';
-import { hasFailed, revisionWords } from './revision-words.ts';
+import { failureWords, hasFailed, revisionWords } from './revision-words.ts';
 import { count, shortSha } from './text.ts';
 import { actionsToTake, todoOf, todoOfHeld } from './todo.ts';
 
@@ -78,7 +78,7 @@ function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[],
   const listed = new Set<string>(hosts.map((host) => host.host));
   for (const host of revision.hosts) {
     if (host.error === null || listed.has(host.host)) continue;
-    const what = host.outcome === 'BUILD_ERROR' ? 'does not build' : 'does not evaluate';
+    const what = failureWords(host.outcome);
     found.push({ kind: 'host', subject: host.host, words: what, message: `${what}: ${host.error}`, todo, decisions: [], since: receivedAt });
   }
   const { rollout } = revision;

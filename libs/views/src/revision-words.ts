@@ -1,4 +1,4 @@
-import type { RevisionState, RolloutState } from '@floe/model';
+import type { EvaluationOutcome, RevisionState, RolloutState } from '@floe/model';
 import type { RevisionView } from '@floe/protocol';
 
 /** Said of a commit: "commit 3f9c2ab1d0 does not evaluate". */
@@ -40,4 +40,9 @@ export function rolloutWords({ state, description }: Pick<NonNullable<RevisionVi
 /** True when a commit failed as a whole. */
 export function hasFailed({ state }: Pick<RevisionView, 'state'>): boolean {
   return state === 'REJECTED' || state === 'EVAL_FAILED' || state === 'BUILD_FAILED';
+}
+
+/** Said of a host, or of its configuration, that a commit failed for. */
+export function failureWords(outcome: EvaluationOutcome | null | undefined): string {
+  return outcome === 'BUILD_ERROR' ? STATES.BUILD_FAILED : STATES.EVAL_FAILED;
 }

@@ -75,8 +75,10 @@ function formatRevisionInFull(revision: RevisionView, view: View): string {
     if (host.error !== null) parts.push(`${style('bad', host.host)}${again}\n${formatBlock(host.error)}`);
     if (host.warnings.length > 0) parts.push(`${style('busy', `${host.host} warns`)}\n${formatBlock(host.warnings.join('\n'))}`);
   }
+  // A host that the commit fails for has its error above.
+  const failed = new Set(revision.hosts.filter(({ error }) => error !== null).map(({ host }) => host));
   for (const { host, standing, reason } of revision.rollout?.hosts ?? [])
-    if (reason !== null) parts.push(`${style('bad', host)}  ${style('quiet', standingName(standing))}\n${formatBlock(reason)}`);
+    if (reason !== null && !failed.has(host)) parts.push(`${style('bad', host)}  ${style('quiet', standingName(standing))}\n${formatBlock(reason)}`);
   return parts.join('\n\n');
 }
 

@@ -8,6 +8,7 @@ import { Age } from './age.tsx';
 import { CommitLink } from './commit-link.tsx';
 import { Icon } from './icon.tsx';
 import { Presence } from './presence.tsx';
+import { TableHead } from './table-head.tsx';
 
 export interface HostTableProps {
   readonly dashboard: Dashboard;
@@ -23,15 +24,7 @@ const COLUMNS = ['Host', 'Standing', 'Since', 'Runs', 'Should run', 'Connection'
 export function HostTable({ dashboard, hosts }: HostTableProps) {
   return (
     <table role="table" aria-labelledby="hosts-title">
-      <thead role="rowgroup">
-        <tr role="row">
-          {COLUMNS.map((title) => (
-            <th key={title} role="columnheader" scope="col">
-              {title}
-            </th>
-          ))}
-        </tr>
-      </thead>
+      <TableHead columns={COLUMNS} />
       <tbody role="rowgroup">
         {hosts.map((host) => (
           <HostRow key={host.host} dashboard={dashboard} host={host} />

@@ -4,6 +4,7 @@ import type { Dashboard } from '../dashboard.ts';
 import { capitalised, shortHash, timingsText, words } from '@floe/views';
 import { Age } from './age.tsx';
 import { ReportLog } from './report-log.tsx';
+import { TableHead } from './table-head.tsx';
 
 const COLUMNS = ['When', 'State', 'About', 'Observed', 'Took', 'Detail'] as const;
 
@@ -11,15 +12,7 @@ const COLUMNS = ['When', 'State', 'About', 'Observed', 'Took', 'Detail'] as cons
 export function ReportTable({ reports, dashboard }: { readonly reports: readonly ReportView[]; readonly dashboard: Dashboard }) {
   return (
     <table role="table" class="reports" aria-label="Reports">
-      <thead role="rowgroup">
-        <tr role="row">
-          {COLUMNS.map((title) => (
-            <th key={title} role="columnheader" scope="col">
-              {title}
-            </th>
-          ))}
-        </tr>
-      </thead>
+      <TableHead columns={COLUMNS} />
       <tbody role="rowgroup">
         {reports.map((report) => (
           <Fragment key={`${report.series} ${report.seq}`}>

@@ -1,5 +1,5 @@
 import type { RevisionView } from '@floe/protocol';
-import { count, firstLine } from '@floe/views';
+import { count, failureWords, firstLine } from '@floe/views';
 
 /** When everything fails it is for one reason: the first few say it. */
 const MAX_SHOWN = 20;
@@ -20,7 +20,7 @@ export function RevisionErrors({ revision }: { readonly revision: RevisionView }
       {failed.slice(0, MAX_SHOWN).map((host) => (
         <details key={host.host}>
           <summary>
-            <strong>{host.host}</strong> {host.outcome === 'BUILD_ERROR' ? 'does not build' : 'does not evaluate'}
+            <strong>{host.host}</strong> {failureWords(host.outcome)}
             {host.retryAt === null ? '' : ', is tried again'}: <span class="told">{firstLine(host.error ?? '')}</span>
           </summary>
           <pre class="error">{host.error}</pre>

@@ -8,6 +8,7 @@ import { Icon } from './icon.tsx';
 import { Loaded, useAsked } from './loaded.tsx';
 import { PageTitle } from './page-title.tsx';
 import { Revision } from './revision.tsx';
+import { TableHead } from './table-head.tsx';
 
 export interface RevisionPageProps {
   readonly dashboard: Dashboard;
@@ -103,15 +104,7 @@ function Outcomes({ revision: { hosts }, fleet }: { readonly revision: RevisionV
     <details class="outcomes">
       <summary>What it meant for each host ({hosts.length.toLocaleString('en')})</summary>
       <table role="table" class="rows" aria-label="What it meant for each host">
-        <thead role="rowgroup">
-          <tr role="row">
-            {['Host', 'Outcome', 'Evaluated in', 'Built in', 'System'].map((title) => (
-              <th key={title} role="columnheader" scope="col">
-                {title}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <TableHead columns={['Host', 'Outcome', 'Evaluated in', 'Built in', 'System']} />
         <tbody role="rowgroup">
           {hosts.slice(0, MAX_ROWS).map(({ host, outcome, evaluateMs, buildMs, toplevel }) => (
             <tr role="row" key={host}>

@@ -8,6 +8,7 @@ import { Age } from './age.tsx';
 import { CommitLink, ForgeLink } from './commit-link.tsx';
 import { Loaded, useAsked } from './loaded.tsx';
 import { PageTitle } from './page-title.tsx';
+import { TableHead } from './table-head.tsx';
 
 export interface RevisionsPageProps {
   readonly dashboard: Dashboard;
@@ -58,15 +59,7 @@ function Revisions({ first, dashboard, fleet }: RevisionsPageProps & { readonly 
   return (
     <>
       <table role="table" class="rows" aria-labelledby="page-title">
-        <thead role="rowgroup">
-          <tr role="row">
-            {COLUMNS.map((title) => (
-              <th key={title} role="columnheader" scope="col">
-                {title}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <TableHead columns={COLUMNS} />
         <tbody role="rowgroup">
           {shown.map((revision) => (
             <tr role="row" key={revision.sequence}>

@@ -4,6 +4,7 @@ import type { Dashboard } from '../dashboard.ts';
 import { Age } from './age.tsx';
 import { CommitLink } from './commit-link.tsx';
 import { ReportTable } from './report-table.tsx';
+import { TableHead } from './table-head.tsx';
 
 const COLUMNS = ['When', 'Came to', 'Commit', 'Took', 'Why'] as const;
 
@@ -12,15 +13,7 @@ export function SwitchTable({ switches, dashboard }: { readonly switches: readon
   if (switches.length === 0) return <p class="aside">It has not reported anything yet.</p>;
   return (
     <table role="table" class="rows switches" aria-label="Switches">
-      <thead role="rowgroup">
-        <tr role="row">
-          {COLUMNS.map((title) => (
-            <th key={title} role="columnheader" scope="col">
-              {title}
-            </th>
-          ))}
-        </tr>
-      </thead>
+      <TableHead columns={COLUMNS} />
       <tbody role="rowgroup">
         {switches.map((each) => (
           <Fragment key={each.key}>

@@ -1,9 +1,9 @@
-import { isEndedRevision, type HostName as HostNameBrand } from '@floe/model';
+import { isEndedRevision, type Desired, type HostAction, type HostName as HostNameBrand } from '@floe/model';
 import { HostName } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { HostRow, Repository, StorePart } from '@floe/store';
 import { sValidator } from '@hono/standard-validator';
-import { Hono } from 'hono';
+import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
 import { judgeResume, judgeRetry, refusalToForget, type Decision } from '../decisions.ts';
@@ -30,54 +30,35 @@ export interface DecisionDeps {
 export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
   const { store, repository, clock, logger, onHostChanged } = deps;
   const { requireAction } = deps.auth;
+  const named = sValidator('param', Host, orRefuse);
+  const reasoned = sValidator('json', Reason, orRefuse);
   const app = new Hono<AuthEnv>();
 
-  async function judge(judgement: typeof judgeRetry, row: HostRow): Promise<Decision> {
-    const { hosts } = await store.hosts.fleet(repository.id, [row.host]);
-    return judgement(row, hosts[0]?.desired ?? { kind: 'nothing' });
-  }
-
-  async function note(action: 'retry' | 'resume' | 'forget', actor: string, host: HostNameBrand, reason: string): Promise<void> {
+  /**
+   * What all decisions have in common: the host exists, `act` allows and does it (or says why not), and it is written down before the
+   * host is looked at again.
+   */
+  async function decide(
+    c: Context<AuthEnv>,
+    action: HostAction,
+    { host, reason }: { readonly host: HostNameBrand; readonly reason: string },
+    act: (row: HostRow) => Promise<Refusal | undefined>,
+  ) {
+    const row = await store.hosts.get(host);
+    if (row === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
+    const refusal = await act(row);
+    if (refusal !== undefined) return refuse(c, 409, refusal.code, refusal.message);
+    const actor = c.var.actor.name;
     await store.audit.append({ at: clock.now(), actor, action, subject: host, detail: reason });
     logger.info('a decision about a host', { action, actor, host, reason });
     onHostChanged(host);
+    return c.body(null, 204);
   }
 
-  app.delete(
-    '/hosts/:host/quarantine',
-    requireAction('retry'),
-    sValidator('param', Host, orRefuse),
-    sValidator('json', Reason, orRefuse),
-    async (c) => {
-      const { host } = c.req.valid('param');
-      const row = await store.hosts.get(host);
-      if (row === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
-      const decision = await judge(judgeRetry, row);
-      const isCloned = row.clonedAt !== undefined && row.revokedAt === undefined;
-      if (decision.kind === 'nothing' && !isCloned) return refuse(c, 409, decision.code, decision.message);
-      if (isCloned) await store.hosts.clearCloned(host);
-      if (decision.kind === 'retry') await store.hosts.retry(host, decision.toplevel);
-      await note('retry', c.var.actor.name, host, c.req.valid('json').reason);
-      return c.body(null, 204);
-    },
-  );
-
-  app.delete(
-    '/hosts/:host/override',
-    requireAction('resume'),
-    sValidator('param', Host, orRefuse),
-    sValidator('json', Reason, orRefuse),
-    async (c) => {
-      const { host } = c.req.valid('param');
-      const row = await store.hosts.get(host);
-      if (row === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
-      const decision = await judge(judgeResume, row);
-      if (decision.kind === 'nothing') return refuse(c, 409, decision.code, decision.message);
-      await store.hosts.retry(host, decision.toplevel);
-      await note('resume', c.var.actor.name, host, c.req.valid('json').reason);
-      return c.body(null, 204);
-    },
-  );
+  async function desiredOf(row: HostRow): Promise<Desired> {
+    const { hosts } = await store.hosts.fleet(repository.id, [row.host]);
+    return hosts[0]?.desired ?? { kind: 'nothing' };
+  }
 
   /** The newest revision, and the one whose releases are in force, have the last word on who is in the flake. */
   async function isInFlake(host: HostNameBrand): Promise<boolean> {
@@ -93,16 +74,36 @@ export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
     return false;
   }
 
-  app.delete('/hosts/:host', requireAction('forget'), sValidator('param', Host, orRefuse), sValidator('json', Reason, orRefuse), async (c) => {
-    const { host } = c.req.valid('param');
-    const row = await store.hosts.get(host);
-    if (row === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
-    const refusal = refusalToForget(row, await isInFlake(host));
-    if (refusal !== undefined) return refuse(c, 409, refusal.code, refusal.message);
-    await store.tokens.voidEnrolmentTokens(host);
-    if (!(await store.hosts.forget(host))) return refuse(c, 409, 'HOST_ENROLLED', `${host} was enrolled just now: look at it again`);
-    await note('forget', c.var.actor.name, host, c.req.valid('json').reason);
-    return c.body(null, 204);
-  });
+  app.delete('/hosts/:host/quarantine', requireAction('retry'), named, reasoned, async (c) =>
+    decide(c, 'retry', { ...c.req.valid('param'), ...c.req.valid('json') }, async (row) => {
+      const decision = judgeRetry(row, await desiredOf(row));
+      const isCloned = row.clonedAt !== undefined && row.revokedAt === undefined;
+      if (decision.kind === 'nothing' && !isCloned) return decision;
+      if (isCloned) await store.hosts.clearCloned(row.host);
+      if (decision.kind === 'retry') await store.hosts.retry(row.host, decision.toplevel);
+      return undefined;
+    }),
+  );
+
+  app.delete('/hosts/:host/override', requireAction('resume'), named, reasoned, async (c) =>
+    decide(c, 'resume', { ...c.req.valid('param'), ...c.req.valid('json') }, async (row) => {
+      const decision = judgeResume(row, await desiredOf(row));
+      if (decision.kind === 'nothing') return decision;
+      await store.hosts.retry(row.host, decision.toplevel);
+      return undefined;
+    }),
+  );
+
+  app.delete('/hosts/:host', requireAction('forget'), named, reasoned, async (c) =>
+    decide(c, 'forget', { ...c.req.valid('param'), ...c.req.valid('json') }, async (row) => {
+      const { host } = row;
+      const refusal = refusalToForget(row, await isInFlake(host));
+      if (refusal !== undefined) return refusal;
+      await store.tokens.voidEnrolmentTokens(host);
+      return (await store.hosts.forget(host)) ? undefined : { code: 'HOST_ENROLLED', message: `${host} was enrolled just now: look at it again` };
+    }),
+  );
   return app;
 }
+
+type Refusal = Pick<Extract<Decision, { kind: 'nothing' }>, 'code' | 'message'>;
