@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isEndedRevision, type CommitSha, type HostName, type StatusContext, type StatusState } from '@floe/model';
+import { HELD_PREFIX, isEndedRevision, type CommitSha, type HostName, type StatusContext, type StatusState } from '@floe/model';
 import { RevisionView } from '@floe/protocol';
 import type { Revision } from '@floe/store';
 import { eventually, LocalForge } from '@floe/testkit';
@@ -61,8 +61,10 @@ async function evaluateState(revision: Revision, held: CommitSha | undefined): P
 async function untruth(revision: Revision, rank: number, held: CommitSha | undefined, current: string | undefined): Promise<string | undefined> {
   const told = (context: StatusContext): StatusState | undefined => forge.statusOf(revision.sha, context)?.state as StatusState | undefined;
   const evaluate = await evaluateState(revision, held);
-  // Of many that come at once the older are passed over.
-  const isPassedOver = rank >= 5 && told('floe/evaluate') === undefined;
+  // Of many that come at once the older are passed over: nothing is told of them, or the result of the same commit before stays.
+  const isVerdict =
+    told('floe/evaluate') !== 'pending' && forge.statusOf(revision.sha, 'floe/evaluate')?.description?.startsWith(HELD_PREFIX) !== true;
+  const isPassedOver = rank >= 5 && isEndedRevision(revision.state) && isVerdict;
   if (told('floe/evaluate') !== evaluate && !isPassedOver) return `floe/evaluate is ${told('floe/evaluate')} instead of ${evaluate}`;
   if (isEndedRevision(revision.state) && told('floe/build') === 'pending') return 'floe/build is pending, and nothing is built';
   const isFollowed = revision.state === 'PUBLISHED' && revision.id === current;
