@@ -21,4 +21,5 @@ export * from './resolve.ts';
 export * from './revision-state.ts';
 export * from './roles.ts';
 export * from './rollout-state.ts';
+export * from './rollout/policy.ts';
 export * from './standing.ts';
