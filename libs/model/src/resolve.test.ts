@@ -10,6 +10,7 @@ const situation: HostSituation = {
   pin: undefined,
   hold: undefined,
   isRingPromoted: true,
+  directed: undefined,
   rollout: release('new'),
   stable: release('old'),
   quarantined: new Set(),
@@ -34,5 +35,15 @@ describe('the desired state of a host', () => {
   });
   test('is nothing before the first release', () => {
     expect(resolve({ ...situation, rollout: undefined, stable: undefined })).toEqual({ kind: 'nothing' });
+  });
+
+  test('nothing falls back by itself: what it was told last stays, until something newer comes', () => {
+    const newer: ReleaseRef = { ...release('new'), sequence: 9 };
+    const told = { ...situation, directed: newer, rollout: undefined };
+    expect(resolve({ ...told, isRingPromoted: false })).toEqual({ kind: 'release', release: newer, because: 'kept' });
+    expect(resolve({ ...told, pin: release('old') })).toMatchObject({ release: newer, because: 'kept' });
+    expect(resolve({ ...told, stable: undefined })).toMatchObject({ release: newer, because: 'kept' });
+    expect(resolve({ ...told, stable: { ...release('old'), sequence: 9 } })).toMatchObject({ because: 'stable' });
+    expect(resolve({ ...told, quarantined: new Set([newer.toplevel]) })).toEqual({ kind: 'quarantined', release: newer });
   });
 });

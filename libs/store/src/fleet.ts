@@ -2,7 +2,7 @@ import { boundedTime, resolve, storableText, type HostName, type HostSituation, 
 import { and, asc, eq, gt, isNull, or } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { toHostRows } from './host-rows.ts';
-import type { Fleet, FleetHost, PinKind, Quarantine } from './records.ts';
+import type { Fleet, FleetHost, HostRow, PinKind, Quarantine } from './records.ts';
 import { releasesAsOf } from './release-rows.ts';
 import { newestRollout, toRollout } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
@@ -46,7 +46,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
     rollout: current,
     hosts: read.map((row): FleetHost => {
       const quarantinesOfHost = quarantinesByHost.get(row.host) ?? [];
-      const situation = situationOf(row.host, quarantinesOfHost);
+      const situation = { ...situationOf(row.host, quarantinesOfHost), directed: directedOf(row) };
       return { row, situation, desired: resolve(situation), quarantines: quarantinesOfHost, desiredCommit: commits.get(row.host) };
     }),
   };
@@ -61,7 +61,7 @@ async function readSituations(db: Database, { repositoryId, names, now }: FleetQ
   const isSame = current === undefined || current.sequence === stableSequence;
   const rolling = isSame ? stable : refsByHost(await releasesAsOf(db, repositoryId, current.sequence, names));
   const pinnedTo = await readPins(db, repositoryId, names, now);
-  const situationOf = (host: HostName, quarantined: readonly Quarantine[]): HostSituation => ({
+  const situationOf = (host: HostName, quarantined: readonly Quarantine[]): Omit<HostSituation, 'directed'> => ({
     pin: pinnedTo.get(keyOf(host, 'pin')),
     hold: pinnedTo.get(keyOf(host, 'hold')),
     isRingPromoted: current !== undefined && PROMOTED.has(current.state),
@@ -70,6 +70,10 @@ async function readSituations(db: Database, { repositoryId, names, now }: FleetQ
     quarantined: new Set(quarantined.map(({ toplevel }) => toplevel)),
   });
   return { current: current === undefined ? undefined : toRollout(current), situationOf };
+}
+
+function directedOf({ host, desired }: HostRow): ReleaseRef | undefined {
+  return desired === undefined ? undefined : { id: desired.releaseId, host, sequence: desired.sequence, toplevel: desired.toplevel };
 }
 
 function refsByHost(rows: readonly ReleaseRef[]): ReadonlyMap<HostName, ReleaseRef> {

@@ -277,6 +277,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         isRingPromoted: false,
         rollout: undefined,
         stable: undefined,
+        directed: undefined,
         quarantined: new Set(),
       });
     });

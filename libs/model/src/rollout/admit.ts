@@ -1,0 +1,62 @@
+import { isFrozen, type RolloutCourse, type RolloutOrders } from './course.ts';
+import type { RolloutPolicy } from './policy.ts';
+import { promotedRings } from './table.ts';
+
+/** A host that asks for its `go`. */
+export interface Asking {
+  /** What its directive came from. */
+  readonly because: 'pin' | 'hold' | 'rollout' | 'stable' | 'kept';
+  /** Its ring in the rollout, and its labels. */
+  readonly ring: number;
+  readonly labels: readonly string[];
+}
+
+/** How many hosts are between their `go` and the verdict. */
+export interface InFlight {
+  readonly fleet: number;
+  /** Of the asking host's ring. */
+  readonly ring: number;
+  readonly byLabel: ReadonlyMap<string, number>;
+}
+
+export interface AdmitFacts {
+  readonly policy: RolloutPolicy;
+  /** Undefined: nothing is rolled out. */
+  readonly course: RolloutCourse | undefined;
+  readonly orders: RolloutOrders;
+  /** Whether changes of the host's ring may begin now. */
+  readonly isWindowOpen: boolean;
+  readonly inFlight: InFlight;
+}
+
+/** Why a host has to wait for its `go`. */
+export type AdmitAnswer =
+  | { readonly kind: 'go' }
+  | { readonly kind: 'wait'; readonly for: 'freeze' | 'pause' | 'ring' | 'window' | 'newer' }
+  | { readonly kind: 'wait'; readonly for: 'in-flight'; readonly limit: number; readonly of: 'fleet' | 'ring' | { readonly label: string } };
+
+const GO: AdmitAnswer = { kind: 'go' };
+
+/** Whether the host may activate what it was told to run. Limits hold for every change; rings and windows for those of a rollout. */
+export function admit(asking: Asking, facts: AdmitFacts, now: number): AdmitAnswer {
+  const { course, orders } = facts;
+  if (asking.because === 'rollout' || asking.because === 'kept') {
+    if (isFrozen(orders, now)) return { kind: 'wait', for: 'freeze' };
+    // Of an older rollout, which has no ring that could let it pass any more.
+    if (asking.because === 'kept') return { kind: 'wait', for: course?.state === 'PAUSED' ? 'pause' : 'newer' };
+    if (course === undefined || asking.ring >= promotedRings(course)) return { kind: 'wait', for: 'ring' };
+    if (!facts.isWindowOpen && orders.hotfix === undefined) return { kind: 'wait', for: 'window' };
+  }
+  return withinLimits(asking, facts);
+}
+
+function withinLimits({ ring, labels }: Asking, { policy, inFlight }: AdmitFacts): AdmitAnswer {
+  if (policy.maxInFlight !== undefined && inFlight.fleet >= policy.maxInFlight)
+    return { kind: 'wait', for: 'in-flight', limit: policy.maxInFlight, of: 'fleet' };
+  const limit = policy.rings[ring]?.maxInFlight;
+  if (limit !== undefined && inFlight.ring >= limit) return { kind: 'wait', for: 'in-flight', limit, of: 'ring' };
+  for (const { label, atMost } of policy.budgets)
+    if (labels.includes(label) && (inFlight.byLabel.get(label) ?? 0) >= atMost)
+      return { kind: 'wait', for: 'in-flight', limit: atMost, of: { label } };
+  return GO;
+}

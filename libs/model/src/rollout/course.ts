@@ -1,0 +1,82 @@
+import type { HostName, StorePath } from '../brands.ts';
+import type { Role } from '../roles.ts';
+import type { RolloutState } from '../rollout-state.ts';
+
+/** A host that tried the rollout's system and failed. It belongs to the host and the system, whichever rollout contains them. */
+export interface RolloutFailure {
+  readonly host: HostName;
+  readonly toplevel: StorePath;
+  readonly reason: string;
+}
+
+/** Why a rollout is paused. */
+export type RolloutPause =
+  /** Too many hosts of the ring failed. At most {@link MAX_FAILURES} are named. */
+  | { readonly cause: 'failures'; readonly failures: readonly RolloutFailure[]; readonly count: number }
+  /** The ring's deadline passed before its gate did. `missing`: verified hosts that the gate still needs. */
+  | { readonly cause: 'deadline'; readonly missing: number; readonly present: number; readonly eligible: number }
+  /** The policy wants a person to look after this ring. */
+  | { readonly cause: 'after-ring' }
+  /** A person froze the fleet. */
+  | { readonly cause: 'freeze'; readonly by: string; readonly reason: string };
+
+export const MAX_FAILURES = 20;
+
+/** How far a rollout is: all that {@link decideRollout} keeps between two decisions. */
+export interface RolloutCourse {
+  readonly state: RolloutState;
+  /** The index of the ring that it is at. */
+  readonly ring: number;
+  /** Since when it is in this state, ms. */
+  readonly since: number;
+  /** When it last began with its ring, ms. */
+  readonly ringSince: number;
+  /** Only while PAUSED. */
+  readonly pause: RolloutPause | undefined;
+  /** A ring whose hosts change has passed its gate: the next one has gates of its own, not those of the first ring. */
+  readonly isProved: boolean;
+}
+
+/** The course of a rollout that begins. */
+export function beginRollout(now: number): RolloutCourse {
+  return { state: 'WAITING_APPROVAL', ring: 0, since: now, ringSince: now, pause: undefined, isProved: false };
+}
+
+/** Who asked for something, and why. */
+export interface Order {
+  readonly by: string;
+  readonly role: Role;
+  readonly reason: string;
+  readonly at: number;
+}
+
+/** A person stopped all rollouts of the fleet. It outlives supersession. */
+export interface Freeze {
+  readonly by: string;
+  readonly reason: string;
+  readonly at: number;
+  readonly until: number | undefined;
+}
+
+/** An approval of one ring. It is bound to its rollout, and so to a commit, its policy and its systems. */
+export interface Approval extends Order {
+  readonly ring: number;
+}
+
+/** What people asked of a rollout. */
+export interface RolloutOrders {
+  readonly freeze: Freeze | undefined;
+  /** `of`: the `since` of the pause that it ends. The failures that were known then are acknowledged with it. */
+  readonly resume: (Order & { readonly of: number }) | undefined;
+  readonly abort: Order | undefined;
+  /** Soaks and windows are passed over; approvals, error gates and budgets are not. */
+  readonly hotfix: Order | undefined;
+  readonly approvals: readonly Approval[];
+}
+
+export const NO_ORDERS: RolloutOrders = { freeze: undefined, resume: undefined, abort: undefined, hotfix: undefined, approvals: [] };
+
+/** A person stopped all rollouts, and that has not ended. */
+export function isFrozen({ freeze }: RolloutOrders, now: number): boolean {
+  return freeze !== undefined && (freeze.until === undefined || now < freeze.until);
+}

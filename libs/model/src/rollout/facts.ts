@@ -1,0 +1,17 @@
+import type { RolloutOrders } from './course.ts';
+import type { RolloutPolicy } from './policy.ts';
+import type { RingHost } from './progress.ts';
+
+/** All that a decision depends on, besides the course so far and the time. */
+export interface RolloutFacts {
+  readonly policy: RolloutPolicy;
+  /** The hosts that have a release in the rollout. */
+  readonly hosts: readonly RingHost[];
+  /** Of each ring: whether changes may begin now, and how long they might since the course's `ringSince`. */
+  readonly windows: readonly { readonly isOpen: boolean; readonly openMs: number }[];
+  readonly orders: RolloutOrders;
+  /** Who wrote the commits since stable; undefined: not known, and then nobody is known to be somebody else. */
+  readonly authors: readonly string[] | undefined;
+  /** How its policy is weaker than the one that the last complete rollout had. An administrator approves it. */
+  readonly weaker: readonly string[];
+}

@@ -1,0 +1,76 @@
+import { isActivating } from '../agent/state.ts';
+import type { HostName, StorePath } from '../brands.ts';
+import { hasArrived, isWaiting, type ReportedState } from '../standing.ts';
+
+/** A host that got a `go` for a system. */
+export interface Went {
+  readonly toplevel: StorePath;
+  /** Until then there must be a verdict: the watchdog has acted by then. */
+  readonly until: number;
+}
+
+/** What is known of one host towards the system of a rollout. */
+export interface ProgressFacts extends ReportedState {
+  readonly isConnected: boolean;
+  readonly toplevel: StorePath;
+  readonly isQuarantined: boolean;
+  readonly went: Went | undefined;
+}
+
+export const PROGRESS = [
+  /** Runs the system, with a verdict. */
+  'verified',
+  /** Tried or refused it, or was lost after its `go`. */
+  'failed',
+  /** Between its `go` and the verdict. */
+  'in-flight',
+  /** Has it; its policy, its user or a restart decides when it goes on. */
+  'waiting',
+  /** Connected, and on its way. */
+  'to-come',
+  /** Not connected, and not started. */
+  'away',
+] as const;
+/** How far a host is with the system of a rollout. */
+export type HostProgress = (typeof PROGRESS)[number];
+
+export const LOST_AFTER_GO = 'lost after go';
+
+/** How far a host is. Only what it reported counts, and that it had a `go`: a host that was away before counts in no gate. */
+export function progressOf(facts: ProgressFacts, now: number): HostProgress {
+  const { toplevel, state, subject, went } = facts;
+  if (hasArrived(facts, toplevel)) return 'verified';
+  if (facts.isQuarantined) return 'failed';
+  const isAboutIt = subject === toplevel;
+  if (isAboutIt && !facts.isRetryPending) {
+    if (state === 'ROLLED_BACK' || state === 'ROLLBACK_FAILED' || state === 'BLOCKED' || state === 'REJECTED') return 'failed';
+    if (isWaiting(state)) return 'waiting';
+    if (isActivating(state)) return isLost(facts, now) ? 'failed' : 'in-flight';
+  }
+  if (went?.toplevel === toplevel) return isLost(facts, now) ? 'failed' : 'in-flight';
+  return facts.isConnected ? 'to-come' : 'away';
+}
+
+/** It was allowed to activate the system, and is silent past the time by which its watchdog has acted. */
+export function isLost({ went, toplevel, isConnected }: Pick<ProgressFacts, 'went' | 'toplevel' | 'isConnected'>, now: number): boolean {
+  return went?.toplevel === toplevel && !isConnected && now > went.until;
+}
+
+/** A host of the rollout, as its gates see it. */
+export interface RingHost {
+  readonly host: HostName;
+  readonly ring: number;
+  readonly toplevel: StorePath;
+  /**
+   * It is asked: it is enrolled, no pin, hold or user keeps it elsewhere, and the rollout's system is not the one that it had been
+   * proved to run.
+   */
+  readonly isEligible: boolean;
+  readonly progress: HostProgress;
+  /** Away, but not for long: it may come back any moment. */
+  readonly isBrieflyAway: boolean;
+  /** Why it failed, for people. */
+  readonly failure: string | undefined;
+  /** A person saw that failure, and resumed. */
+  readonly isAcknowledged: boolean;
+}

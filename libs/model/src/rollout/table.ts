@@ -1,0 +1,170 @@
+import type { RolloutState } from '../rollout-state.ts';
+
+export const ROLLOUT_EVENTS = [
+  /** The ring has the approvals that it needs, or needs none. */
+  'approved',
+  /** The ring's hosts may begin: a window is open. */
+  'opened',
+  /** The ring's gate holds. */
+  'passed',
+  /** The soak of a ring is over, and another ring follows. */
+  'soaked',
+  /** The soak of the last ring is over. */
+  'finished',
+  /** Too many hosts failed, or the ring's deadline has passed. */
+  'failed',
+  /** The fleet is frozen, or the policy wants a person after this ring. */
+  'paused',
+  /** The reason of the pause is gone, or a person resumed it. */
+  'resumed',
+  'aborted',
+  /** A newer revision was published. */
+  'superseded',
+  /** A host of the revision was built late. */
+  'grown',
+] as const;
+export type RolloutEvent = (typeof ROLLOUT_EVENTS)[number];
+
+type Row = Readonly<Record<RolloutEvent, RolloutState | null>>;
+/** `null`: the state ignores the event. Every cell is written out: a missing one does not compile. */
+const TABLE: Readonly<Record<RolloutState, Row>> = {
+  WAITING_APPROVAL: {
+    approved: 'READY',
+    opened: null,
+    passed: null,
+    soaked: null,
+    finished: null,
+    failed: 'PAUSED',
+    paused: 'PAUSED',
+    resumed: null,
+    aborted: 'ABORTED',
+    superseded: 'SUPERSEDED',
+    grown: null,
+  },
+  READY: {
+    approved: null,
+    opened: 'ROLLING',
+    passed: null,
+    soaked: null,
+    finished: null,
+    failed: 'PAUSED',
+    paused: 'PAUSED',
+    resumed: null,
+    aborted: 'ABORTED',
+    superseded: 'SUPERSEDED',
+    grown: null,
+  },
+  ROLLING: {
+    approved: null,
+    opened: null,
+    passed: 'SOAKING',
+    soaked: null,
+    finished: null,
+    failed: 'PAUSED',
+    paused: 'PAUSED',
+    resumed: null,
+    aborted: 'ABORTED',
+    superseded: 'SUPERSEDED',
+    grown: null,
+  },
+  SOAKING: {
+    approved: null,
+    opened: null,
+    passed: null,
+    soaked: 'WAITING_APPROVAL',
+    finished: 'COMPLETE',
+    failed: 'PAUSED',
+    paused: 'PAUSED',
+    resumed: null,
+    aborted: 'ABORTED',
+    superseded: 'SUPERSEDED',
+    grown: null,
+  },
+  // What is complete stays it when a newer one comes, and whatever happens to its hosts later.
+  COMPLETE: {
+    approved: null,
+    opened: null,
+    passed: null,
+    soaked: null,
+    finished: null,
+    failed: null,
+    paused: null,
+    resumed: null,
+    aborted: null,
+    superseded: null,
+    grown: 'ROLLING',
+  },
+  // It enters its ring again, with the approvals that it has.
+  PAUSED: {
+    approved: null,
+    opened: null,
+    passed: null,
+    soaked: null,
+    finished: null,
+    failed: null,
+    paused: null,
+    resumed: 'WAITING_APPROVAL',
+    aborted: 'ABORTED',
+    superseded: 'SUPERSEDED',
+    grown: null,
+  },
+  ABORTED: {
+    approved: null,
+    opened: null,
+    passed: null,
+    soaked: null,
+    finished: null,
+    failed: null,
+    paused: null,
+    resumed: null,
+    aborted: null,
+    superseded: null,
+    grown: null,
+  },
+  SUPERSEDED: {
+    approved: null,
+    opened: null,
+    passed: null,
+    soaked: null,
+    finished: null,
+    failed: null,
+    paused: null,
+    resumed: null,
+    aborted: null,
+    superseded: null,
+    grown: null,
+  },
+};
+
+/** The state after `event`; null: the state ignores it. */
+export function nextRolloutState(state: RolloutState, event: RolloutEvent): RolloutState | null {
+  return TABLE[state][event];
+}
+
+const ENDS: ReadonlySet<RolloutState> = new Set(['COMPLETE', 'ABORTED', 'SUPERSEDED']);
+
+/** True when nothing more comes of it, except that a host that is built late reopens a complete one. */
+export function isEndedRollout(state: RolloutState): boolean {
+  return ENDS.has(state);
+}
+
+/** Hosts of the rings that it has reached are told to run it. In the other states nobody else is told, and nobody goes back. */
+const PROMOTES: Readonly<Record<RolloutState, boolean>> = {
+  WAITING_APPROVAL: true,
+  READY: true,
+  ROLLING: true,
+  SOAKING: true,
+  COMPLETE: true,
+  PAUSED: false,
+  ABORTED: false,
+  SUPERSEDED: false,
+};
+
+/**
+ * The number of rings whose hosts are told to run the rollout's releases. The ring at which it waits for an approval or a window is
+ * not one of them.
+ */
+export function promotedRings({ state, ring }: { readonly state: RolloutState; readonly ring: number }): number {
+  if (!PROMOTES[state]) return 0;
+  return state === 'WAITING_APPROVAL' || state === 'READY' ? ring : ring + 1;
+}
