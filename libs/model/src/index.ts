@@ -27,6 +27,8 @@ export * from './rollout/course.ts';
 export * from './rollout/decide.ts';
 export * from './rollout/facts.ts';
 export * from './rollout/gate.ts';
+export * from './rollout/membership.ts';
+export * from './rollout/moves.ts';
 export * from './rollout/policy.ts';
 export * from './rollout/progress.ts';
 export * from './rollout/table.ts';
