@@ -1,7 +1,16 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AGENT_STATES, HOST_STANDINGS, REVISION_EVENTS, REVISION_STATES } from '@floe/model';
+import {
+  AGENT_STATES,
+  HOST_STANDINGS,
+  nextRevisionState,
+  nextRolloutState,
+  REVISION_EVENTS,
+  REVISION_STATES,
+  ROLLOUT_EVENTS,
+  ROLLOUT_STATES,
+} from '@floe/model';
 import { execInTest } from '@floe/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -24,6 +33,8 @@ const TABLES: readonly StateTable[] = [
   { file: 'agent/table.ts', start: 'const AT_REST: Row = {', cells: AGENT_EVENTS },
   { file: 'agent/table.ts', start: 'export const TABLE: ', cells: (AGENT_STATES.length - 3) * AGENT_EVENTS + 3 },
   { file: 'revision-state.ts', start: 'const TABLE: ', cells: REVISION_STATES.length * REVISION_EVENTS.length },
+  { file: 'rollout/table.ts', start: 'const TABLE: ', cells: ROLLOUT_STATES.length * ROLLOUT_EVENTS.length },
+  { file: 'rollout/table.ts', start: 'const PROMOTES: ', cells: ROLLOUT_STATES.length },
   { file: 'standing.ts', start: 'const NEEDS_ACTION: ', cells: HOST_STANDINGS.length },
   { file: 'rollout-state.ts', start: 'const COULD_RUN_LATER: ', cells: HOST_STANDINGS.length },
 ];
@@ -82,6 +93,8 @@ const ADDITIONS = {
   'a state of the agent': ['agent/state.ts', "'IDLE',", "'IDLE', 'NEW_STATE',", 'agent/table.ts'],
   'an event of a revision': ['revision-state.ts', "  'accepted',", "  'accepted', 'new-event',", 'revision-state.ts'],
   'a state of a revision': ['revision-state.ts', "  'RECEIVED',", "  'RECEIVED', 'NEW_STATE',", 'revision-state.ts'],
+  'an event of a rollout': ['rollout/table.ts', "  'skipped',", "  'skipped', 'new-event',", 'rollout/table.ts'],
+  'a state of a rollout': ['rollout-state.ts', "'READY',", "'READY', 'NEW_STATE',", 'rollout/table.ts'],
   'a standing': ['standing.ts', "  'in-sync',", "  'in-sync', 'new-standing',", 'standing.ts'],
 } as const;
 
@@ -147,5 +160,37 @@ describe('the tables of the state machines', () => {
 
   it.each(Object.entries(ADDITIONS))('do not compile when %s is new and has no cells yet', (what, [, , , table]) => {
     expect(errors.map(({ file }) => file)).toContain(`${what}/${table}`);
+  });
+});
+
+/** The table of SPEC.md in which `state` names itself; `RECEIVED | accepted → VERIFYING · refused → REJECTED` becomes triples. */
+function specTable(spec: string, heading: string): readonly string[] {
+  const section = spec.split(/^## /m).find((each) => each.startsWith(`${heading}\n`)) ?? '';
+  return section
+    .split('\n')
+    .flatMap((line) => {
+      const [, states = '', cells = ''] = /^\| ([A-Z_, ]+) \| (.+) \|$/.exec(line) ?? [];
+      return states.split(', ').flatMap((state) => {
+        return [...cells.matchAll(/([a-z-]+)(?: \([^)]*\))? → ([A-Z_]+)/g)].map(([, event, next]) => `${state} ${event} ${next}`);
+      });
+    })
+    .toSorted();
+}
+
+describe('the tables of SPEC.md', () => {
+  const arrows = <State extends string, Event extends string>(
+    states: readonly State[],
+    events: readonly Event[],
+    next: (state: State, event: Event) => State | null,
+  ): readonly string[] =>
+    states
+      .flatMap((state) => events.map((event) => [state, event, next(state, event)] as const))
+      .flatMap(([state, event, to]) => (to === null ? [] : [`${state} ${event} ${to}`]))
+      .toSorted();
+
+  it('say of revisions and rollouts what the code does', async () => {
+    const spec = await readFile(join(MODEL, '../SPEC.md'), 'utf8');
+    expect(specTable(spec, 'Revision')).toEqual(arrows(REVISION_STATES, REVISION_EVENTS, nextRevisionState));
+    expect(specTable(spec, 'Rollout')).toEqual(arrows(ROLLOUT_STATES, ROLLOUT_EVENTS, nextRolloutState));
   });
 });

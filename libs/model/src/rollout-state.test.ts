@@ -27,7 +27,7 @@ describe('a rollout is complete', () => {
     ['not while one is under way', ['in-sync', 'under-way'], false],
     ['not when one failed', ['in-sync', 'failed'], false],
     ['not when one rolled back', ['in-sync', 'rolled-back'], false],
-    ['not while no host runs it, because all are away (O4)', ['away', 'away'], false],
+    ['not while no host runs it, because all are away', ['away', 'away'], false],
     ['not while no host runs it, because all wait', ['waiting', 'local-override'], false],
     ['when no host could run it', [], true],
   ] as const)('%s', (_, standings, expected) => {

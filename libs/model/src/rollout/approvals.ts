@@ -1,6 +1,9 @@
 import { ROLES, type Role } from '../roles.ts';
+import { isFirstChanging, type RolloutCourse } from './course.ts';
 import type { RolloutFacts } from './facts.ts';
-import type { RingPolicy } from './policy.ts';
+import type { Approvals, RolloutPolicy } from './policy.ts';
+
+const NO_APPROVALS: Approvals = { count: 0, role: 'approver', notAuthor: false };
 
 function isAtLeast(role: Role, lowest: Role): boolean {
   return ROLES.indexOf(role) >= ROLES.indexOf(lowest);
@@ -16,22 +19,29 @@ export interface MissingApprovals {
   readonly weaker: readonly string[];
 }
 
-/** The approvals that the ring at `index` still needs; undefined: none. */
-export function missingApprovals(
-  index: number,
-  ring: RingPolicy,
-  { orders, authors, weaker }: Pick<RolloutFacts, 'orders' | 'authors' | 'weaker'>,
-): MissingApprovals | undefined {
-  const given = orders.approvals.filter((each) => each.ring === index);
-  const isOther = (by: string): boolean => authors !== undefined && !authors.includes(by);
-  const { count, role, notAuthor } = ring.approvals ?? { count: 0, role: 'approver', notAuthor: false };
-  const people = new Set(given.filter((each) => isAtLeast(each.role, role) && (!notAuthor || isOther(each.by))).map(({ by }) => by));
-  // Only before the first ring: whoever lets the commit begin has seen what it changes.
-  const isWeaker = weaker.length > 0 && index === 0 && !given.some((each) => each.role === 'administrator' && authors?.includes(each.by) !== true);
-  const missing = Math.max(0, count - people.size);
-  return missing === 0 && !isWeaker ? undefined : { count: missing, role, notAuthor, weaker: isWeaker ? weaker : [] };
+/** The approvals that a ring needs. The first ring that changes needs those of the first ring, too: a commit must not get past them. */
+function approvalsOf({ rings }: RolloutPolicy, course: Pick<RolloutCourse, 'ring' | 'provedRing'>): Approvals {
+  const own = rings[course.ring]?.approvals ?? NO_APPROVALS;
+  const first = (isFirstChanging(course) ? rings[0]?.approvals : undefined) ?? NO_APPROVALS;
+  return {
+    count: Math.max(own.count, first.count),
+    role: isAtLeast(own.role, first.role) ? own.role : first.role,
+    notAuthor: own.notAuthor || first.notAuthor,
+  };
 }
 
-export function mayApprove(index: number, ring: RingPolicy, facts: Pick<RolloutFacts, 'orders' | 'authors' | 'weaker'>): boolean {
-  return missingApprovals(index, ring, facts) === undefined;
+/** The approvals that the ring of `course` still needs; undefined: none. */
+export function missingApprovals(
+  course: Pick<RolloutCourse, 'ring' | 'provedRing'>,
+  { policy, orders, authors, weaker }: Pick<RolloutFacts, 'policy' | 'orders' | 'authors' | 'weaker'>,
+): MissingApprovals | undefined {
+  const given = orders.approvals.filter((each) => each.ring === course.ring);
+  const isOther = (by: string): boolean => authors !== undefined && !authors.includes(by);
+  const { count, role, notAuthor } = approvalsOf(policy, course);
+  const people = new Set(given.filter((each) => isAtLeast(each.role, role) && (!notAuthor || isOther(each.by))).map(({ by }) => by));
+  // Only before the first ring that changes: whoever lets the commit begin has seen what it changes.
+  const mayLoosen = given.some((each) => each.role === 'administrator' && authors?.includes(each.by) !== true);
+  const isWeaker = weaker.length > 0 && isFirstChanging(course) && !mayLoosen;
+  const missing = Math.max(0, count - people.size);
+  return missing === 0 && !isWeaker ? undefined : { count: missing, role, notAuthor, weaker: isWeaker ? weaker : [] };
 }

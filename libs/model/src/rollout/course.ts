@@ -33,13 +33,21 @@ export interface RolloutCourse {
   readonly ringSince: number;
   /** Only while PAUSED. */
   readonly pause: RolloutPause | undefined;
-  /** A ring whose hosts change has passed its gate: the next one has gates of its own, not those of the first ring. */
-  readonly isProved: boolean;
+  /**
+   * The first ring in which hosts were verified when its gate passed. Rings up to it have the gates of the first ring, later ones their
+   * own. Undefined: not yet.
+   */
+  readonly provedRing: number | undefined;
 }
 
 /** The course of a rollout that begins. */
 export function beginRollout(now: number): RolloutCourse {
-  return { state: 'WAITING_APPROVAL', ring: 0, since: now, ringSince: now, pause: undefined, isProved: false };
+  return { state: 'WAITING_APPROVAL', ring: 0, since: now, ringSince: now, pause: undefined, provedRing: undefined };
+}
+
+/** No ring before the one at `of` was proved, so that it has the gates of the first ring. */
+export function isFirstChanging({ ring, provedRing }: Pick<RolloutCourse, 'ring' | 'provedRing'>, of = ring): boolean {
+  return of <= (provedRing ?? ring);
 }
 
 /** Who asked for something, and why. */

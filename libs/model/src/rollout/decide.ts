@@ -1,5 +1,5 @@
-import { mayApprove } from './approvals.ts';
-import { isFrozen, type RolloutCourse, type RolloutPause } from './course.ts';
+import { missingApprovals } from './approvals.ts';
+import { isFirstChanging, isFrozen, type RolloutCourse, type RolloutPause } from './course.ts';
 import type { RolloutFacts } from './facts.ts';
 import { countRing, isBroken, isPassed, neededVerified, pauseForFailures, type Gates, type RingCounts } from './gate.ts';
 import type { RingPolicy, RolloutPolicy } from './policy.ts';
@@ -19,39 +19,56 @@ export interface RolloutDecision {
   readonly steps: readonly RolloutStep[];
 }
 
-/** The gates of a ring: those of the first ring, until a ring whose hosts change has passed them. */
-export function gatesOf(policy: RolloutPolicy, { ring, isProved }: RolloutCourse, of = ring): RingPolicy {
-  return (isProved || of !== ring ? policy.rings[of] : policy.rings[0]) ?? lastRing(policy);
+/** The gates of the ring at `of`: those of the first ring, up to the first ring that was proved; then its own. */
+export function gatesOf(policy: RolloutPolicy, course: Pick<RolloutCourse, 'ring' | 'provedRing'>, of = course.ring): RingPolicy {
+  return ringAt(policy, isFirstChanging(course, of) ? 0 : of);
 }
 
-function lastRing({ rings }: RolloutPolicy): RingPolicy {
-  const last = rings.at(-1);
-  if (last === undefined) throw new RangeError('a policy has at least one ring');
-  return last;
+function ringAt({ rings }: RolloutPolicy, index: number): RingPolicy {
+  const ring = rings[index] ?? rings.at(-1);
+  if (ring === undefined) throw new RangeError('a policy has at least one ring');
+  return ring;
+}
+
+function isLastRing({ ring }: RolloutCourse, { policy }: RolloutFacts): boolean {
+  return ring + 1 >= policy.rings.length;
 }
 
 /**
  * Where a rollout goes from here. Pure, and level-triggered: the same course, facts and time give the same answer on any server, and
- * deciding again changes nothing. Supersession is not its to decide: the publication of the newer revision is.
+ * deciding again changes nothing. Supersession is not its to decide: the publication of the newer revision is. When it completes,
+ * stable advances with it, so that no host of the next facts is eligible.
  */
 export function decideRollout(course: RolloutCourse, facts: RolloutFacts, now: number): RolloutDecision {
   const steps: RolloutStep[] = [];
-  let current = course;
+  let current = withoutFuture(course, now);
   // Each ring takes four steps, and may be paused and resumed once on the way.
   for (let left = (facts.policy.rings.length + 1) * 6; left > 0; left -= 1) {
     const next = takeStep(current, facts, now);
     if (next === undefined) break;
     steps.push(next);
     current = next.to;
+    // The hosts in `facts` are still those from before stable advanced.
+    if (current.state === 'COMPLETE') break;
   }
   return { course: current, steps };
+}
+
+/** Times from a clock that was ahead count from now: a soak would last until that clock's date. The time of a pause is its name. */
+function withoutFuture(course: RolloutCourse, now: number): RolloutCourse {
+  const { state, since, ringSince } = course;
+  const isAhead = state !== 'PAUSED' && !isEndedRollout(state) && (since > now || ringSince > now);
+  return isAhead ? { ...course, since: Math.min(since, now), ringSince: Math.min(ringSince, now) } : course;
 }
 
 function takeStep(course: RolloutCourse, facts: RolloutFacts, now: number): RolloutStep | undefined {
   const due = nextEvent(course, facts, now);
   if (due === undefined) return undefined;
   const state = nextRolloutState(course.state, due.event);
-  return state === null ? undefined : { event: due.event, from: course, to: { ...course, pause: undefined, ...due.also, state, since: now } };
+  if (state === null) return undefined;
+  // A pause is named by its time: the order that ended the previous one must not end this one, too, however the clock was set.
+  const since = state === 'PAUSED' && facts.orders.resume?.of === now ? now + 1 : now;
+  return { event: due.event, from: course, to: { ...course, pause: undefined, ...due.also, state, since } };
 }
 
 /** An event that is due, with what it changes besides the state. */
@@ -63,7 +80,8 @@ interface Due {
 function nextEvent(course: RolloutCourse, facts: RolloutFacts, now: number): Due | undefined {
   const { orders } = facts;
   if (course.state === 'COMPLETE') {
-    return facts.hosts.some(({ isEligible }) => isEligible) ? { event: 'grown', also: { ringSince: now } } : undefined;
+    const late = facts.hosts.filter(({ isEligible }) => isEligible).map(({ ring }) => ring);
+    return late.length > 0 ? { event: 'grown', also: { ring: Math.min(...late), ringSince: now } } : undefined;
   }
   if (isEndedRollout(course.state)) return undefined;
   if (orders.abort !== undefined) return { event: 'aborted' };
@@ -88,9 +106,9 @@ function isPauseOver({ pause, since }: RolloutCourse, { orders, hosts }: Rollout
 }
 
 /** It enters its ring again; the next one, where the policy wanted a person to look after this one. */
-function afterPause({ pause, ring }: RolloutCourse, { policy }: RolloutFacts, now: number): Due['also'] {
-  const isNext = pause?.cause === 'after-ring' && ring + 1 < policy.rings.length;
-  return { ring: isNext ? ring + 1 : ring, ringSince: now };
+function afterPause(course: RolloutCourse, facts: RolloutFacts, now: number): Due['also'] {
+  const isNext = course.pause?.cause === 'after-ring' && !isLastRing(course, facts);
+  return { ring: isNext ? course.ring + 1 : course.ring, ringSince: now };
 }
 
 /** The hosts of the rings reached whose failures are too many for their ring. */
@@ -104,25 +122,23 @@ function brokenRings(course: RolloutCourse, { policy, hosts }: RolloutFacts): re
 
 function progressOfRing(course: RolloutCourse, facts: RolloutFacts, now: number): Due | undefined {
   const { policy, windows, orders } = facts;
-  const ring = policy.rings[course.ring] ?? lastRing(policy);
-  const gates = gatesOf(policy, course);
   const counts = countRing(facts.hosts.filter((host) => host.ring === course.ring));
-  const isEmpty = counts.eligible === 0;
-  const window = windows[course.ring];
+  const isLast = isLastRing(course, facts);
+  const nextRing = { ring: course.ring + 1, ringSince: now };
   switch (course.state) {
     case 'WAITING_APPROVAL':
-      return isEmpty || mayApprove(course.ring, ring, facts) ? { event: 'approved' } : undefined;
+      if (counts.eligible === 0 && !isLast) return { event: 'skipped', also: nextRing };
+      if (counts.eligible === 0 && !isUntried(course, facts)) return { event: 'finished' };
+      return missingApprovals(course, facts) === undefined ? { event: 'approved' } : undefined;
     case 'READY':
-      return isEmpty || orders.hotfix !== undefined || window?.isOpen !== false ? { event: 'opened', also: { ringSince: now } } : undefined;
+      return orders.hotfix !== undefined || windows[course.ring]?.isOpen !== false ? { event: 'opened', also: { ringSince: now } } : undefined;
     case 'ROLLING':
-      return gateEvent(course, gates, counts, window?.openMs ?? 0);
-    case 'SOAKING': {
-      const isSoaked = isEmpty || orders.hotfix !== undefined || now - course.since >= gates.soakMs;
-      if (!isSoaked) return undefined;
-      if (course.ring + 1 >= policy.rings.length) return { event: 'finished' };
-      if (ring.pauseAfter && !isEmpty) return { event: 'paused', also: { pause: { cause: 'after-ring' } } };
-      return { event: 'soaked', also: { ring: course.ring + 1, ringSince: now } };
-    }
+      return gateEvent(course, facts, counts, now);
+    case 'SOAKING':
+      if (orders.hotfix === undefined && now - course.since < gatesOf(policy, course).soakMs) return undefined;
+      if (isLast) return { event: 'finished' };
+      if (ringAt(policy, course.ring).pauseAfter) return { event: 'paused', also: { pause: { cause: 'after-ring' } } };
+      return { event: 'soaked', also: nextRing };
     case 'COMPLETE':
     case 'PAUSED':
     case 'ABORTED':
@@ -131,9 +147,20 @@ function progressOfRing(course: RolloutCourse, facts: RolloutFacts, now: number)
   }
 }
 
-function gateEvent(course: RolloutCourse, gates: RingPolicy, counts: RingCounts, openMs: number): Due | undefined {
+/** Somebody should have verified it, and nobody has: each ring alone may pass so, when its failures were acknowledged. */
+function isUntried({ provedRing }: RolloutCourse, { hosts }: RolloutFacts): boolean {
+  const eligible = hosts.filter(({ isEligible }) => isEligible);
+  return provedRing === undefined && eligible.length > 0 && !eligible.some(({ progress }) => progress === 'verified');
+}
+
+function gateEvent(course: RolloutCourse, facts: RolloutFacts, counts: RingCounts, now: number): Due | undefined {
+  const gates = gatesOf(facts.policy, course);
+  const openMs = Math.min(facts.windows[course.ring]?.openMs ?? 0, now - course.ringSince);
   const isOverdue = gates.deadlineMs !== undefined && openMs >= gates.deadlineMs;
-  if (isPassed(gates, counts, isOverdue)) return { event: 'passed', also: { isProved: course.isProved || counts.verified > 0 } };
+  const isTried = !isLastRing(course, facts) || !isUntried(course, facts);
+  if (isTried && isPassed(gates, counts, isOverdue)) {
+    return { event: 'passed', also: { provedRing: course.provedRing ?? (counts.verified > 0 ? course.ring : undefined) } };
+  }
   return isOverdue ? { event: 'failed', also: { pause: pauseForDeadline(gates, counts) } } : undefined;
 }
 

@@ -7,7 +7,10 @@ export interface RolloutFacts {
   readonly policy: RolloutPolicy;
   /** The hosts that have a release in the rollout. */
   readonly hosts: readonly RingHost[];
-  /** Of each ring: whether changes may begin now, and how long they might since the course's `ringSince`. */
+  /**
+   * Of each ring: whether changes may begin now, and how long they might since the course's `ringSince`. What is begun by the decision
+   * itself has been open for no time.
+   */
   readonly windows: readonly { readonly isOpen: boolean; readonly openMs: number }[];
   readonly orders: RolloutOrders;
   /** Who wrote the commits since stable; undefined: not known, and then nobody is known to be somebody else. */

@@ -62,9 +62,11 @@ export function isPassed(gates: Gates, counts: RingCounts, isOverdue = false): b
   return inFlight + toCome === 0 || (gates.successPercent > 0 && verified * 100 >= gates.successPercent * (started + toCome));
 }
 
-/** The pause for a ring's failures, which names them. */
+/** The pause for a ring's failures, which names them: the same ones, in whatever order the hosts were read. */
 export function pauseForFailures(hosts: readonly RingHost[]): RolloutPause {
-  const failed = hosts.filter(({ isEligible, progress, isAcknowledged }) => isEligible && progress === 'failed' && !isAcknowledged);
+  const failed = hosts
+    .filter(({ isEligible, progress, isAcknowledged }) => isEligible && progress === 'failed' && !isAcknowledged)
+    .toSorted((one, other) => (one.host < other.host ? -1 : 1));
   return {
     cause: 'failures',
     count: failed.length,

@@ -11,7 +11,7 @@ export interface FilledRings {
 /** A host that is in another ring than before. */
 export interface RingMove {
   readonly host: HostName;
-  /** Indices in the rings of before and after. */
+  /** Indices in the rings from before and after. */
   readonly from: number;
   readonly to: number;
   /** The rule that puts it there now. */

@@ -2,7 +2,10 @@ import { isActivating } from '../agent/state.ts';
 import type { HostName, StorePath } from '../brands.ts';
 import { hasArrived, isWaiting, type ReportedState } from '../standing.ts';
 
-/** A host that got a `go` for a system. */
+/**
+ * A host that got a `go` for a system, until it reports a verdict, or that it did not begin. A disconnection does not end it: a system
+ * that takes the network down would leave the statistics.
+ */
 export interface Went {
   readonly toplevel: StorePath;
   /** Until then there must be a verdict: the watchdog has acted by then. */
@@ -24,7 +27,7 @@ export const PROGRESS = [
   'failed',
   /** Between its `go` and the verdict. */
   'in-flight',
-  /** Has it; its policy, its user or a restart decides when it goes on. */
+  /** Has it, or refuses it; its policy, its user, an administrator or a restart decides when it goes on. */
   'waiting',
   /** Connected, and on its way. */
   'to-come',
@@ -44,10 +47,14 @@ export function progressOf(facts: ProgressFacts, now: number): HostProgress {
   const isAboutIt = subject === toplevel;
   if (isAboutIt && !facts.isRetryPending) {
     if (state === 'ROLLED_BACK' || state === 'ROLLBACK_FAILED' || state === 'BLOCKED' || state === 'REJECTED') return 'failed';
-    if (isWaiting(state)) return 'waiting';
+    // It had it, and somebody changed the machine since: nobody knows when that ends.
+    if (isWaiting(state) || state === 'SUCCEEDED') return 'waiting';
     if (isActivating(state)) return isLost(facts, now) ? 'failed' : 'in-flight';
   }
-  if (went?.toplevel === toplevel) return isLost(facts, now) ? 'failed' : 'in-flight';
+  // It refuses what it cannot read, perhaps the directive of an earlier rollout.
+  if (state === 'REJECTED' && subject === undefined && !facts.isRetryPending) return 'waiting';
+  if (isLost(facts, now)) return 'failed';
+  if (went?.toplevel === toplevel && now <= went.until) return 'in-flight';
   return facts.isConnected ? 'to-come' : 'away';
 }
 

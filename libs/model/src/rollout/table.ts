@@ -1,6 +1,9 @@
 import type { RolloutState } from '../rollout-state.ts';
+import type { RolloutCourse } from './course.ts';
 
 export const ROLLOUT_EVENTS = [
+  /** No host of the ring changes: the next one is asked at once. */
+  'skipped',
   /** The ring has the approvals that it needs, or needs none. */
   'approved',
   /** The ring's hosts may begin: a window is open. */
@@ -9,7 +12,7 @@ export const ROLLOUT_EVENTS = [
   'passed',
   /** The soak of a ring is over, and another ring follows. */
   'soaked',
-  /** The soak of the last ring is over. */
+  /** The soak of the last ring is over, or no host of it changes. */
   'finished',
   /** Too many hosts failed, or the ring's deadline has passed. */
   'failed',
@@ -29,11 +32,12 @@ type Row = Readonly<Record<RolloutEvent, RolloutState | null>>;
 /** `null`: the state ignores the event. Every cell is written out: a missing one does not compile. */
 const TABLE: Readonly<Record<RolloutState, Row>> = {
   WAITING_APPROVAL: {
+    skipped: 'WAITING_APPROVAL',
     approved: 'READY',
     opened: null,
     passed: null,
     soaked: null,
-    finished: null,
+    finished: 'COMPLETE',
     failed: 'PAUSED',
     paused: 'PAUSED',
     resumed: null,
@@ -42,6 +46,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     grown: null,
   },
   READY: {
+    skipped: null,
     approved: null,
     opened: 'ROLLING',
     passed: null,
@@ -55,6 +60,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     grown: null,
   },
   ROLLING: {
+    skipped: null,
     approved: null,
     opened: null,
     passed: 'SOAKING',
@@ -68,6 +74,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     grown: null,
   },
   SOAKING: {
+    skipped: null,
     approved: null,
     opened: null,
     passed: null,
@@ -82,6 +89,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
   },
   // What is complete stays it when a newer one comes, and whatever happens to its hosts later.
   COMPLETE: {
+    skipped: null,
     approved: null,
     opened: null,
     passed: null,
@@ -96,6 +104,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
   },
   // It enters its ring again, with the approvals that it has.
   PAUSED: {
+    skipped: null,
     approved: null,
     opened: null,
     passed: null,
@@ -109,6 +118,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     grown: null,
   },
   ABORTED: {
+    skipped: null,
     approved: null,
     opened: null,
     passed: null,
@@ -122,6 +132,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     grown: null,
   },
   SUPERSEDED: {
+    skipped: null,
     approved: null,
     opened: null,
     passed: null,
@@ -162,9 +173,11 @@ const PROMOTES: Readonly<Record<RolloutState, boolean>> = {
 
 /**
  * The number of rings whose hosts are told to run the rollout's releases. The ring at which it waits for an approval or a window is
- * not one of them.
+ * not one of them. Nor are those before it while none of them is proved: they were skipped because none of their hosts changed, and a
+ * host that does change now (its pin ended) must not be the first to try it, without approval and window.
  */
-export function promotedRings({ state, ring }: { readonly state: RolloutState; readonly ring: number }): number {
+export function promotedRings({ state, ring, provedRing }: Pick<RolloutCourse, 'state' | 'ring' | 'provedRing'>): number {
   if (!PROMOTES[state]) return 0;
-  return state === 'WAITING_APPROVAL' || state === 'READY' ? ring : ring + 1;
+  if (state !== 'WAITING_APPROVAL' && state !== 'READY') return ring + 1;
+  return provedRing === undefined ? 0 : ring;
 }

@@ -1,0 +1,47 @@
+import { describe, expect, test } from 'vitest';
+import { policyOf } from '../test/rollout-facts.ts';
+import { admit, type AdmitFacts, type Asking } from './admit.ts';
+import { beginRollout, NO_ORDERS, type RolloutCourse } from './course.ts';
+
+const policy = policyOf(2, [{ maxInFlight: 2 }], { maxInFlight: 3, budgets: [{ label: 'dns', atMost: 1 }] });
+const rolling: RolloutCourse = { ...beginRollout(0), state: 'ROLLING' };
+const facts: AdmitFacts = { policy, course: rolling, orders: NO_ORDERS, isWindowOpen: true, inFlight: { fleet: 0, ring: 0, byLabel: new Map() } };
+const asking: Asking = { because: 'rollout', ring: 0, labels: [] };
+const freeze = { by: 'ada', reason: 'holidays', at: 0, until: 10 };
+const hotfix = { by: 'ada', role: 'administrator', reason: 'urgent', at: 0 } as const;
+
+describe('a host that asks for its go', () => {
+  test('gets it in a ring that was reached, in a window', () => {
+    expect(admit(asking, facts, 0)).toEqual({ kind: 'go' });
+    expect(admit({ ...asking, ring: 1 }, facts, 0)).toEqual({ kind: 'wait', for: 'ring' });
+    expect(admit(asking, { ...facts, course: { ...rolling, state: 'READY' } }, 0)).toEqual({ kind: 'wait', for: 'ring' });
+    expect(admit(asking, { ...facts, isWindowOpen: false }, 0)).toEqual({ kind: 'wait', for: 'window' });
+    expect(admit(asking, { ...facts, isWindowOpen: false, orders: { ...NO_ORDERS, hotfix } }, 0)).toEqual({ kind: 'go' });
+  });
+
+  test('waits under a freeze until its end, except for a pin or stable', () => {
+    const frozen = { ...facts, orders: { ...NO_ORDERS, freeze } };
+    expect(admit(asking, frozen, 9)).toEqual({ kind: 'wait', for: 'freeze' });
+    expect(admit(asking, frozen, 10)).toEqual({ kind: 'go' });
+    expect(admit({ ...asking, because: 'pin' }, frozen, 9)).toEqual({ kind: 'go' });
+  });
+
+  test('waits while it keeps what nobody promotes any more', () => {
+    expect(admit({ ...asking, because: 'kept' }, { ...facts, course: { ...rolling, state: 'PAUSED' } }, 0)).toEqual({ kind: 'wait', for: 'pause' });
+    expect(admit({ ...asking, because: 'kept' }, { ...facts, course: { ...rolling, state: 'SUPERSEDED' } }, 0)).toEqual({
+      kind: 'wait',
+      for: 'newer',
+    });
+  });
+
+  test('waits above any limit: of the fleet, of its ring, of each of its labels, whatever its directive is from', () => {
+    for (const because of ['rollout', 'pin', 'hold', 'stable'] as const) {
+      const one = { ...asking, because, labels: ['web', 'dns'] };
+      const wait = (inFlight: AdmitFacts['inFlight']) => admit(one, { ...facts, inFlight }, 0);
+      expect(wait({ fleet: 3, ring: 0, byLabel: new Map() })).toEqual({ kind: 'wait', for: 'in-flight', limit: 3, of: 'fleet' });
+      expect(wait({ fleet: 2, ring: 2, byLabel: new Map() })).toEqual({ kind: 'wait', for: 'in-flight', limit: 2, of: 'ring' });
+      expect(wait({ fleet: 1, ring: 1, byLabel: new Map([['dns', 1]]) })).toMatchObject({ limit: 1, of: { label: 'dns' } });
+      expect(wait({ fleet: 1, ring: 1, byLabel: new Map([['web', 1]]) })).toEqual({ kind: 'go' });
+    }
+  });
+});

@@ -1,0 +1,235 @@
+import { describe, expect, test } from 'vitest';
+import { factsOf, HOUR, MINUTE, policyOf } from '../test/rollout-facts.ts';
+import { beginRollout, type RolloutCourse, type RolloutOrders } from './course.ts';
+import { decideRollout } from './decide.ts';
+import type { RolloutFacts } from './facts.ts';
+import { promotedRings } from './table.ts';
+
+const order = { by: 'ada', role: 'administrator', reason: 'because', at: 0 } as const;
+const TWO = policyOf(2);
+
+/** Decides at each of the times with the facts for it, and returns the states after each, as `ROLLING 0`. */
+function walk(from: RolloutCourse, steps: readonly (readonly [now: number, facts: RolloutFacts])[]): { course: RolloutCourse; seen: string[] } {
+  const seen: string[] = [];
+  let course = from;
+  for (const [now, facts] of steps) {
+    course = decideRollout(course, facts, now).course;
+    seen.push(`${course.state} ${course.ring}`);
+  }
+  return { course, seen };
+}
+const eventsOf = (course: RolloutCourse, facts: RolloutFacts, now: number): string[] =>
+  decideRollout(course, facts, now).steps.map(({ event }) => event);
+
+describe('a rollout', () => {
+  test('goes from ring to ring, each after its gate and its soak', () => {
+    const canary = ['c:0 verified', 'w:1 to-come'];
+    const { seen } = walk(beginRollout(0), [
+      [0, factsOf(TWO, ['c:0 to-come', 'w:1 to-come'])],
+      [1, factsOf(TWO, ['c:0 in-flight', 'w:1 to-come'])],
+      [2, factsOf(TWO, canary)],
+      [30 * MINUTE + 1, factsOf(TWO, canary)],
+      [30 * MINUTE + 2, factsOf(TWO, canary)],
+      [31 * MINUTE, factsOf(TWO, ['c:0 verified', 'w:1 verified'])],
+      [42 * MINUTE, factsOf(TWO, ['c:0 verified', 'w:1 verified'])],
+    ]);
+    expect(seen).toEqual(['ROLLING 0', 'ROLLING 0', 'SOAKING 0', 'SOAKING 0', 'ROLLING 1', 'SOAKING 1', 'COMPLETE 1']);
+  });
+
+  test('of one ring without gates is complete as soon as its hosts run it', () => {
+    const one = policyOf(1);
+    expect(decideRollout(beginRollout(0), factsOf(one, ['a:0 verified', 'b:0 away', 'c:0 failed']), 1).course.state).toBe('COMPLETE');
+    expect(decideRollout(beginRollout(0), factsOf(one, ['a:0 verified', 'b:0 to-come']), 1).course.state).toBe('ROLLING');
+  });
+
+  test('of which nobody is there does not complete untried', () => {
+    expect(decideRollout(beginRollout(0), factsOf(policyOf(1), ['a:0 away', 'b:0 waiting']), 1).course.state).toBe('ROLLING');
+    const gone = factsOf(
+      policyOf(2, [
+        { minVerified: 0, soakMs: 0 },
+        { minVerified: 0, soakMs: 0 },
+      ]),
+      ['a:0 away', 'b:1 away'],
+    );
+    expect(decideRollout(beginRollout(0), gone, 1).course).toMatchObject({ state: 'ROLLING', ring: 1 });
+  });
+
+  test('whose only hosts failed does not complete because the failures were acknowledged', () => {
+    expect(decideRollout(beginRollout(0), factsOf(policyOf(1), ['a:0 failed!']), 1).course.state).toBe('ROLLING');
+    const quick = policyOf(2, [{ soakMs: 0 }, { soakMs: 0 }]);
+    expect(decideRollout(beginRollout(0), factsOf(quick, ['a:0 failed!']), 1).course.state).not.toBe('COMPLETE');
+    expect(decideRollout(beginRollout(0), factsOf(quick, ['a:0 failed!', 'b:1 verified']), 1).course.state).toBe('COMPLETE');
+  });
+
+  test('that changes nobody is complete at once', () => {
+    expect(
+      decideRollout(beginRollout(0), factsOf(policyOf(3, [{ approvals: { count: 2, role: 'approver', notAuthor: true } }]), []), 1).course.state,
+    ).toBe('COMPLETE');
+  });
+
+  test('that is complete begins again for a host that was built late, in its ring, and only for such a host', () => {
+    const complete: RolloutCourse = { ...beginRollout(0), state: 'COMPLETE', ring: 1, provedRing: 0 };
+    expect(eventsOf(complete, factsOf(TWO, ['c:0 verified-', 'w:1 failed-']), 1)).toEqual([]);
+    const { course } = decideRollout(complete, factsOf(TWO, ['c:0 to-come', 'w:1 verified-']), 1);
+    expect(course).toMatchObject({ state: 'ROLLING', ring: 0 });
+    expect(decideRollout(course, factsOf(TWO, ['c:0 verified', 'w:1 verified-']), HOUR).course.state).toBe('SOAKING');
+  });
+});
+
+describe('rings in which nothing changes', () => {
+  test('are skipped without approval, window and soak, and the first that changes has the gates of the first', () => {
+    const policy = policyOf(3, [{ soakMs: HOUR }, { soakMs: 2 }, { soakMs: 3 }]);
+    const closed = { windows: policy.rings.map((_, ring) => ({ isOpen: ring === 1, openMs: 0 })) };
+    const { course } = decideRollout(beginRollout(0), factsOf(policy, ['a:1 to-come', 'b:1 to-come', 'c:1 to-come'], {}, closed), 1);
+    expect(course).toMatchObject({ state: 'ROLLING', ring: 1 });
+    // One failure pauses, as in the first ring; in the second, it takes more than one of ten.
+    expect(decideRollout(course, factsOf(policy, ['a:1 failed', 'b:1 verified', 'c:1 verified']), 2).course.state).toBe('PAUSED');
+    const soaking = decideRollout(course, factsOf(policy, ['a:1 verified', 'b:1 verified', 'c:1 verified']), 2).course;
+    expect(decideRollout(soaking, factsOf(policy, ['a:1 verified']), HOUR).course.state).toBe('SOAKING');
+    expect(decideRollout(soaking, factsOf(policy, ['a:1 verified', 'd:2 to-come']), HOUR + 2).course).toMatchObject({ state: 'ROLLING', ring: 2 });
+  });
+
+  test('do not carry a commit past the approvals of the first ring, or of a weaker policy', () => {
+    const policy = policyOf(2, [{ approvals: { count: 1, role: 'approver', notAuthor: true } }]);
+    const asked = factsOf(policy, ['w:1 to-come']);
+    const { course } = decideRollout(beginRollout(0), asked, 1);
+    expect(course).toMatchObject({ state: 'WAITING_APPROVAL', ring: 1 });
+    const by = (who: string, role: 'approver' | 'administrator'): Partial<RolloutOrders> => ({ approvals: [{ ...order, by: who, role, ring: 1 }] });
+    expect(eventsOf(course, { ...asked, authors: ['eve'], orders: { ...asked.orders, ...by('eve', 'approver') } }, 2)).toEqual([]);
+    expect(eventsOf(course, { ...asked, orders: { ...asked.orders, ...by('bob', 'approver') } }, 2)).toContain('approved');
+
+    const weaker = factsOf(TWO, ['w:1 to-come'], {}, { weaker: ['ring-0: soak is shorter'] });
+    expect(decideRollout(beginRollout(0), weaker, 1).course.state).toBe('WAITING_APPROVAL');
+    expect(decideRollout(course, { ...weaker, orders: { ...weaker.orders, ...by('bob', 'approver') } }, 2).course.state).toBe('WAITING_APPROVAL');
+    expect(decideRollout(course, { ...weaker, orders: { ...weaker.orders, ...by('bob', 'administrator') } }, 2).course.state).toBe('ROLLING');
+  });
+
+  test('promote nobody: a host whose pin ends later is not the first to try it', () => {
+    const policy = policyOf(2, [{}, { approvals: { count: 1, role: 'approver', notAuthor: false } }]);
+    const { course } = decideRollout(beginRollout(0), factsOf(policy, ['c:0 to-come-', 'w:1 to-come']), 1);
+    expect([course.state, course.ring, promotedRings(course)]).toEqual(['WAITING_APPROVAL', 1, 0]);
+  });
+
+  test('do not cut a soak short: a canary that is pinned, or whose user goes back, was asked', () => {
+    const soaking = decideRollout(beginRollout(0), factsOf(TWO, ['c:0 verified', 'w:1 to-come']), 1).course;
+    expect(decideRollout(soaking, factsOf(TWO, ['c:0 verified-', 'w:1 to-come']), 2).course.state).toBe('SOAKING');
+  });
+});
+
+describe('a pause', () => {
+  const failing = factsOf(TWO, ['c:0 failed', 'w:1 to-come']);
+
+  test('for a failing canary names it, promotes nobody, and ends when a person resumes it', () => {
+    const paused = decideRollout(beginRollout(0), failing, 1).course;
+    expect(paused).toMatchObject({
+      state: 'PAUSED',
+      pause: { cause: 'failures', count: 1, failures: [{ host: 'c', reason: 'a unit failed' }] },
+    });
+    expect(promotedRings(paused)).toBe(0);
+    expect(eventsOf(paused, failing, HOUR)).toEqual([]);
+    const resume = { resume: { ...order, of: paused.since } };
+    expect(decideRollout(paused, factsOf(TWO, ['c:0 failed!', 'd:0 to-come', 'w:1 to-come'], resume), 5).course).toMatchObject({
+      state: 'ROLLING',
+      ring: 0,
+    });
+    // A failure that came after it pauses again, and the same word does not end that.
+    const again = decideRollout(paused, factsOf(TWO, ['c:0 failed!', 'd:0 failed'], resume), 5).course;
+    expect(again).toMatchObject({ state: 'PAUSED', pause: { failures: [{ host: 'd' }] } });
+    expect(eventsOf(again, factsOf(TWO, ['c:0 failed!', 'd:0 failed'], resume), 6)).toEqual([]);
+  });
+
+  test('that begins at the time of the one that was resumed is another pause, however the clock was set', () => {
+    const paused = decideRollout(beginRollout(7), failing, 7).course;
+    const facts = factsOf(TWO, ['c:0 failed!', 'd:0 failed'], { resume: { ...order, of: 7 } });
+    const again = decideRollout(paused, facts, 7);
+    expect(again.steps.map(({ event }) => event)).toEqual(['resumed', 'failed']);
+    expect(decideRollout(again.course, facts, 7).steps).toEqual([]);
+  });
+
+  test('ends by itself when those who failed run it after all', () => {
+    const paused = decideRollout(beginRollout(0), failing, 1).course;
+    expect(decideRollout(paused, factsOf(TWO, ['c:0 verified', 'w:1 to-come']), 5).course.state).toBe('SOAKING');
+  });
+
+  test('of a person holds over everything but an abort, until its end', () => {
+    const freeze = { by: 'ada', reason: 'holidays', at: 0, until: 100 };
+    const paused = decideRollout(beginRollout(0), factsOf(TWO, ['c:0 to-come'], { freeze, hotfix: order }), 1).course;
+    expect(paused).toMatchObject({ state: 'PAUSED', pause: { cause: 'freeze', by: 'ada' } });
+    expect(eventsOf(paused, factsOf(TWO, ['c:0 to-come'], { freeze, resume: { ...order, of: paused.since } }), 99)).toEqual([]);
+    expect(decideRollout(paused, factsOf(TWO, ['c:0 to-come'], { freeze }), 100).course.state).toBe('ROLLING');
+    expect(decideRollout(paused, factsOf(TWO, [], { freeze, abort: order }), 50).course.state).toBe('ABORTED');
+    // A failure from before it is found when it is over.
+    expect(decideRollout(paused, factsOf(TWO, ['c:0 failed'], { freeze }), 100).course).toMatchObject({
+      state: 'PAUSED',
+      pause: { cause: 'failures' },
+    });
+  });
+
+  test('after a ring leads to the next one when a person resumes it', () => {
+    const policy = policyOf(2, [{ pauseAfter: true, soakMs: 0 }]);
+    const facts = factsOf(policy, ['c:0 verified', 'w:1 to-come']);
+    const paused = decideRollout(beginRollout(0), facts, 1).course;
+    expect(paused).toMatchObject({ state: 'PAUSED', pause: { cause: 'after-ring' }, ring: 0 });
+    const resumed = { ...facts, orders: { ...facts.orders, resume: { ...order, of: paused.since } } };
+    expect(decideRollout(paused, resumed, 2).course).toMatchObject({ state: 'ROLLING', ring: 1 });
+  });
+});
+
+describe('a deadline', () => {
+  const asleep = (openMs: number, orders: Partial<RolloutOrders> = {}): RolloutFacts =>
+    factsOf(TWO, ['c:0 away', 'd:0 away', 'w:1 to-come'], orders, {
+      windows: [
+        { isOpen: true, openMs },
+        { isOpen: true, openMs },
+      ],
+    });
+  const rolling = decideRollout(beginRollout(0), asleep(0), 0).course;
+
+  test('pauses a ring of which nobody is there, with that reason', () => {
+    expect(decideRollout(rolling, asleep(23 * HOUR), 24 * HOUR).course.state).toBe('ROLLING');
+    const { course } = decideRollout(rolling, asleep(24 * HOUR), 24 * HOUR);
+    expect(course.pause).toEqual({ cause: 'deadline', missing: 1, present: 0, eligible: 2 });
+    // Only time in an open window counts.
+    expect(decideRollout(rolling, asleep(2 * HOUR), 240 * HOUR).course.state).toBe('ROLLING');
+  });
+
+  test('begins with its ring again after a resume, and with the next ring', () => {
+    const paused = decideRollout(rolling, asleep(24 * HOUR), 24 * HOUR).course;
+    const resume = { resume: { ...order, of: paused.since } };
+    expect(decideRollout(paused, asleep(48 * HOUR, resume), 48 * HOUR).course).toMatchObject({ state: 'ROLLING', ringSince: 48 * HOUR });
+    const slow = factsOf(policyOf(2, [{ soakMs: 0 }]), ['c:0 verified', 'w:1 to-come'], {}, { windows: asleep(30 * HOUR).windows });
+    expect(decideRollout(rolling, slow, 30 * HOUR).course).toMatchObject({ state: 'ROLLING', ring: 1 });
+  });
+
+  test('does not wait for hosts that are there and do nothing, if enough are verified', () => {
+    const facts = factsOf(TWO, ['a:0 verified', 'b:0 to-come'], {}, { windows: asleep(24 * HOUR).windows });
+    expect(decideRollout(rolling, facts, 24 * HOUR).course.state).toBe('SOAKING');
+  });
+});
+
+describe('a hotfix', () => {
+  test('passes over windows and soaks, never over failures and the first verification', () => {
+    const shut = { windows: TWO.rings.map(() => ({ isOpen: false, openMs: 0 })) };
+    const urgent = { hotfix: order };
+    const at = (hosts: string[]) => decideRollout(beginRollout(0), factsOf(TWO, hosts, urgent, shut), 1).course;
+    expect(at(['c:0 to-come', 'w:1 to-come'])).toMatchObject({ state: 'ROLLING', ring: 0 });
+    expect(at(['c:0 verified', 'w:1 to-come'])).toMatchObject({ state: 'ROLLING', ring: 1 });
+    expect(at(['c:0 failed', 'w:1 to-come']).state).toBe('PAUSED');
+    expect(decideRollout(beginRollout(0), factsOf(TWO, ['c:0 verified', 'w:1 to-come'], {}, shut), 1).course.state).toBe('READY');
+  });
+});
+
+test('a soak that began under a clock that was a year ahead lasts as long as any other', () => {
+  const year = 365 * 24 * HOUR;
+  const soaking = decideRollout(beginRollout(year), factsOf(TWO, ['c:0 verified', 'w:1 to-come']), year).course;
+  const corrected = decideRollout(soaking, factsOf(TWO, ['c:0 verified', 'w:1 to-come']), 0).course;
+  expect(corrected).toMatchObject({ state: 'SOAKING', since: 0 });
+  expect(decideRollout(corrected, factsOf(TWO, ['c:0 verified', 'w:1 to-come']), HOUR).course.ring).toBe(1);
+});
+
+test('an abort ends a rollout in every state that is not an end', () => {
+  for (const state of ['WAITING_APPROVAL', 'READY', 'ROLLING', 'SOAKING', 'PAUSED'] as const)
+    expect(decideRollout({ ...beginRollout(0), state }, factsOf(TWO, ['c:0 to-come'], { abort: order }), 1).course.state).toBe('ABORTED');
+  for (const state of ['COMPLETE', 'ABORTED', 'SUPERSEDED'] as const)
+    expect(eventsOf({ ...beginRollout(0), state }, factsOf(TWO, ['c:0 to-come-'], { abort: order }), 1)).toEqual([]);
+});

@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'vitest';
+import { AGENT_STATES, isActivating } from '../agent/state.ts';
+import { pathOf } from '../test/rollout-facts.ts';
+import { progressOf, type ProgressFacts } from './progress.ts';
+
+const T = pathOf('new');
+const OLD = pathOf('old');
+const on = (toplevel: typeof T) => ({ current: toplevel, booted: OLD, profile: { generation: 1, toplevel } });
+const base: ProgressFacts = {
+  observed: on(OLD),
+  state: 'STAGED',
+  subject: T,
+  isOverridden: false,
+  isRetryPending: false,
+  isConnected: true,
+  toplevel: T,
+  isQuarantined: false,
+  went: undefined,
+};
+const at = (facts: Partial<ProgressFacts>, now = 0) => progressOf({ ...base, ...facts }, now);
+
+describe('how far a host is', () => {
+  test('is verified when it runs and boots the system and has no verdict outstanding', () => {
+    expect(at({ observed: on(T), state: 'SUCCEEDED' })).toBe('verified');
+    expect(at({ observed: on(T), state: 'VERIFYING' })).toBe('in-flight');
+    expect(at({ observed: { ...on(OLD), current: T }, state: 'BLOCKED' })).toBe('failed');
+  });
+
+  test('is failed when it rolled back, refused it or cannot go on, until a retry', () => {
+    for (const state of ['ROLLED_BACK', 'ROLLBACK_FAILED', 'BLOCKED', 'REJECTED'] as const) {
+      expect(at({ state })).toBe('failed');
+      expect(at({ state, isRetryPending: true })).toBe('to-come');
+      // Of another system it says nothing about this one.
+      expect(at({ state, subject: OLD })).toBe('to-come');
+    }
+    expect(at({ isQuarantined: true, subject: OLD, isConnected: false })).toBe('failed');
+  });
+
+  test('a host that was away before its go counts in no gate; one that was lost after it has failed', () => {
+    expect(at({ isConnected: false })).toBe('away');
+    const went = { toplevel: T, until: 100 };
+    for (const state of AGENT_STATES.filter((each) => each === 'STAGED' || isActivating(each))) {
+      expect(at({ isConnected: false, went, state }, 100)).toBe('in-flight');
+      expect(at({ isConnected: false, went, state }, 101)).toBe('failed');
+    }
+    expect(at({ isConnected: false, went: { toplevel: OLD, until: 1 } }, 101)).toBe('away');
+  });
+
+  test('a host that is back after its go and did nothing is waited for again', () => {
+    expect(at({ state: 'DOWNLOADING', went: { toplevel: T, until: 100 } }, 99)).toBe('in-flight');
+    expect(at({ state: 'DOWNLOADING', went: { toplevel: T, until: 100 } }, 101)).toBe('to-come');
+  });
+
+  test('nobody waits for a host whose user, policy or restart decides, that drifted, or that refuses what it cannot read', () => {
+    expect(at({ state: 'DEFERRED' })).toBe('waiting');
+    expect(at({ state: 'BOOT_STAGED', isConnected: false })).toBe('waiting');
+    expect(at({ state: 'SUCCEEDED' })).toBe('waiting');
+    expect(at({ state: 'REJECTED', subject: undefined })).toBe('waiting');
+  });
+});
