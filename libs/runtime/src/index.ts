@@ -19,3 +19,5 @@ export * from './nix-string.ts';
 export * from './settings.ts';
 export * from './troubles.ts';
 export * from './secret-file.ts';
+export { readCron } from './cron.ts';
+export * from './windows.ts';

@@ -1,10 +1,6 @@
 import type { MaintenanceWindow } from '@floe/protocol';
-import { describeError } from '@floe/runtime';
-import { Cron } from 'croner';
+import { readCron } from '@floe/runtime';
 import { MINUTE_MS } from './times.ts';
-
-/** croner also accepts nicknames, dates and seconds, which the policy does not support. */
-const FIVE_FIELDS = /^\s*\S+(?:\s+\S+){4}\s*$/;
 
 /** Whether the maintenance windows allow a change now. `problem` names the windows that cannot be used. */
 export type WindowState =
@@ -46,24 +42,10 @@ export function readWindows(windows: readonly MaintenanceWindow[], now: number):
 
 function readWindow({ cron, timeZone, durationMinutes }: MaintenanceWindow, now: number): ReadWindow {
   const mistake = (said: string): ReadWindow => ({ kind: 'mistake', problem: `the maintenance window "${cron}" in ${timeZone} ${said}` });
-  if (!FIVE_FIELDS.test(cron)) return mistake('is not five fields, as in "0 2 * * tue"');
-  try {
-    const times = new Cron(cron, { timezone: timeZone, mode: '5-part', paused: true });
-    const startAfter = (at: number): number | undefined => times.nextRun(new Date(at))?.getTime();
-    const opensAt = startAfter(now);
-    if (opensAt === undefined) return mistake('never opens: there is no such day');
-    const lastStart = startAfter(now - durationMinutes * MINUTE_MS);
-    return { kind: 'usable', timeZone, isOpen: lastStart !== undefined && lastStart <= now, opensAt };
-  } catch (error) {
-    if (!isTimeZone(timeZone)) return mistake('has a time zone that does not exist, name one as in "Europe/Berlin"');
-    return mistake(`cannot be read: ${describeError(error).replace(/^CronPattern: /, '')}`);
-  }
-}
-
-function isTimeZone(name: string): boolean {
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
-  } catch {
-    return false;
-  }
+  const times = readCron(cron, timeZone);
+  if (times.kind === 'mistake') return mistake(times.said);
+  const opensAt = times.startAfter(now);
+  if (opensAt === undefined) return mistake('never opens: there is no such day');
+  const lastStart = times.startAfter(now - durationMinutes * MINUTE_MS);
+  return { kind: 'usable', timeZone, isOpen: lastStart !== undefined && lastStart <= now, opensAt };
 }

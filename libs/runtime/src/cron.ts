@@ -1,0 +1,82 @@
+import { Cron } from 'croner';
+import { describeError } from './errors.ts';
+
+/** croner also accepts nicknames, dates and seconds, which no policy of Floe supports. */
+const FIVE_FIELDS = /^\s*\S+(?:\s+\S+){4}\s*$/;
+
+/** The times that a cron expression of five fields names in a time zone. */
+export interface CronTimes {
+  readonly kind: 'times';
+  /**
+   * The first one after `at`; undefined: there is none. A time in a skipped hour moves to the first one after it; one in a repeated hour
+   * comes once.
+   */
+  startAfter(at: number): number | undefined;
+}
+
+/** `said` completes a sentence that begins with the expression: "is not five fields, …". */
+export interface CronMistake {
+  readonly kind: 'mistake';
+  readonly said: string;
+}
+
+export function readCron(cron: string, timeZone: string): CronTimes | CronMistake {
+  if (!FIVE_FIELDS.test(cron)) return { kind: 'mistake', said: 'is not five fields, as in "0 2 * * tue"' };
+  try {
+    const times = cronIn(cron, timeZone);
+    const startAfter = (at: number): number | undefined => times.nextRun(new Date(at))?.getTime();
+    // Looks at the time zone, which croner does not do before.
+    startAfter(0);
+    return { kind: 'times', startAfter };
+  } catch (error) {
+    if (!isTimeZone(timeZone)) return { kind: 'mistake', said: 'has a time zone that does not exist, name one as in "Europe/Berlin"' };
+    return { kind: 'mistake', said: `cannot be read: ${describeError(error).replace(/^CronPattern: /, '')}` };
+  }
+}
+
+function cronIn(cron: string, timeZone: string): Cron {
+  return new Cron(cron, { timezone: timeZone, mode: '5-part', paused: true });
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+}
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+export const DAY_MS = 24 * HOUR_MS;
+
+/** A cron expression apart from any time zone. Days are numbered from 1970-01-01, as a calendar shows them. */
+export interface CronCalendar {
+  /** The first day at or after `day` that it names; undefined: there is none. */
+  readonly dayFrom: (day: number) => number | undefined;
+  /** The times of such a day, in ms after midnight, ascending. */
+  readonly times: readonly number[];
+}
+
+/** For an expression that {@link readCron} accepts. Finding days and times apart is what makes a year with 525,600 times cheap. */
+export function cronCalendar(cron: string): CronCalendar {
+  const [minute = '', hour = '', ...day] = cron.trim().split(/\s+/);
+  const isDaily = day.every((field) => field === '*');
+  const days = cronIn(`0 0 ${day.join(' ')}`, 'UTC');
+  const within = (pattern: string, endMs: number): number[] => {
+    const times = cronIn(pattern, 'UTC');
+    const found: number[] = [];
+    for (let next = times.nextRun(new Date(-1)); next !== null && next.getTime() < endMs; next = times.nextRun(next)) found.push(next.getTime());
+    return found;
+  };
+  const minutes = within(`${minute} 0 * * *`, HOUR_MS);
+  const hours = within(`0 ${hour} * * *`, DAY_MS);
+  return {
+    dayFrom(from) {
+      if (isDaily) return from;
+      const next = days.nextRun(new Date(from * DAY_MS - 1))?.getTime();
+      return next === undefined ? undefined : Math.floor(next / DAY_MS);
+    },
+    times: hours.flatMap((hourMs) => minutes.map((minuteMs) => hourMs + minuteMs)),
+  };
+}

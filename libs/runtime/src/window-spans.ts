@@ -1,0 +1,94 @@
+import { cronCalendar, DAY_MS, readCron, type CronCalendar, type CronTimes } from './cron.ts';
+import { joinSpans, type TimeSpan } from './time-spans.ts';
+import { wallClockOf, type WallClock } from './wall-clock.ts';
+
+/** When something begins, and how long it lasts. */
+export interface RecurringWindow {
+  /** Five fields. */
+  readonly cron: string;
+  readonly durationMs: number;
+  /** IANA name. */
+  readonly timeZone: string;
+}
+
+/** A window that was read. */
+export interface WindowSpans {
+  readonly kind: 'spans';
+  /** When it is active, within a span. */
+  within(span: TimeSpan): readonly TimeSpan[];
+}
+
+/**
+ * Reads a window, or says what is wrong with it. Most days of a time zone are the same, so their times are found once for all of them;
+ * only days on which clocks change are looked at each for itself. A year of a window that begins each minute takes some milliseconds.
+ */
+export function readWindowSpans({ cron, durationMs, timeZone }: RecurringWindow): WindowSpans | { readonly kind: 'mistake'; readonly said: string } {
+  const read = readCron(cron, timeZone);
+  if (read.kind === 'mistake') return read;
+  const times: CronTimes = read;
+  const calendar = cronCalendar(cron);
+  const clock = wallClockOf(timeZone);
+  const lasting = (from: number): TimeSpan => ({ from, to: from + durationMs });
+  // Of an ordinary day, after its midnight.
+  const ofDay = joinSpans(calendar.times.map(lasting), { from: 0, to: DAY_MS + durationMs });
+
+  /** The last day whose times may still last at `at`, or a day before it. */
+  function dayBefore(at: number): number {
+    const today = clock.dayOf(at);
+    const longest = Math.ceil(durationMs / DAY_MS) + 2;
+    const back = LOOK_BACK_DAYS.filter((days) => days < longest).find((days) => (calendar.dayFrom(today - days) ?? today) < today);
+    return today - (back ?? longest);
+  }
+
+  function* spansFrom(at: number): Generator<TimeSpan> {
+    // Up to where all times were given.
+    let done = Number.NEGATIVE_INFINITY;
+    for (let day = calendar.dayFrom(dayBefore(at)); day !== undefined; day = calendar.dayFrom(day)) {
+      const midnight = clock.midnight(day);
+      if (clock.isOrdinary(day)) {
+        for (const span of ofDay) yield { from: midnight + span.from, to: midnight + span.to };
+        done = midnight + DAY_MS;
+        day += 1;
+      } else {
+        let end = day + 1;
+        while (!clock.isOrdinary(end) && end < day + MAX_ODD_DAYS) end += 1;
+        const stretch = { from: Math.max(done, midnight - ODD_MARGIN_MS), to: clock.midnight(end) };
+        for (const from of calendar.times.length === 1 ? startsIn(times, stretch) : wallStartsIn(calendar, clock, stretch)) yield lasting(from);
+        done = stretch.to;
+        day = end;
+      }
+    }
+  }
+
+  return { kind: 'spans', within: (span) => joinSpans(spansFrom(span.from), span) };
+}
+
+/** Each is tried in turn: most windows began yesterday, last week, last month or last year. */
+const LOOK_BACK_DAYS = [1, 8, 40, 400, 3000] as const;
+/** Clocks change on one day, and the days beside it are not ordinary either. */
+const MAX_ODD_DAYS = 20;
+/** A day begins later than its midnight when that was skipped. The day before is not named, or its times were given. */
+const ODD_MARGIN_MS = 3 * 3_600_000;
+
+function* startsIn(times: CronTimes, { from, to }: TimeSpan): Generator<number> {
+  for (let next = times.startAfter(from - 1); next !== undefined && next < to; next = times.startAfter(next)) yield next;
+}
+
+const MINUTE_MS = 60_000;
+/** Clocks change at such a time. */
+const QUARTER_MS = 15 * MINUTE_MS;
+
+/**
+ * As {@link startsIn}, for an expression that names several times a day, which croner has follow the clock on the wall: they are left
+ * out of a skipped hour, and come twice in a repeated one. Asking croner for each takes 40 µs.
+ */
+function* wallStartsIn({ times, dayFrom }: CronCalendar, { offsetAt }: WallClock, { from, to }: TimeSpan): Generator<number> {
+  const ofDay = new Set(times);
+  for (let quarter = Math.floor(from / QUARTER_MS) * QUARTER_MS; quarter < to; quarter += QUARTER_MS) {
+    const offset = offsetAt(quarter);
+    for (let at = quarter; at < quarter + QUARTER_MS; at += MINUTE_MS) {
+      const day = Math.floor((at + offset) / DAY_MS);
+      if (at >= from && at < to && ofDay.has(at + offset - day * DAY_MS) && dayFrom(day) === day) yield at;
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import type { RingWindow } from '@floe/model';
+import { DAY_MS } from './cron.ts';
+import { subtractSpans, uniteSpans, type TimeSpan } from './time-spans.ts';
+import { readWindowSpans, type WindowSpans } from './window-spans.ts';
+
+/** The windows of a ring at one time. */
+export interface RingWindowState {
+  /** Changes may begin. */
+  readonly isOpen: boolean;
+  /** When that changes next; missing: not within {@link LOOK_AHEAD_DAYS}. */
+  readonly changesAt?: number;
+  /** What is wrong with windows that cannot be read. As long as there are any, changes do not begin. */
+  readonly problem?: string;
+}
+
+/** How far ahead a change is looked for: a window that opens once a year is found. */
+export const LOOK_AHEAD_DAYS = 400;
+/** Looks a little ahead first, because that is enough for most windows. */
+const STEPS_DAYS = [2, 16, 100, LOOK_AHEAD_DAYS] as const;
+/** No deadline counts more than this, and a clock that jumps costs no more. */
+const MAX_COUNTED_MS = 800 * DAY_MS;
+/** How many mistakes a message lists. */
+const MAX_PROBLEMS = 3;
+
+/**
+ * Whether changes may begin at `now`: a window allows it, or there is none that allows, and none denies it. A window that cannot be read
+ * keeps the ring closed: it might be one that denies.
+ */
+export function ringWindowState(windows: readonly RingWindow[], now: number): RingWindowState {
+  if (windows.length === 0) return { isOpen: true };
+  const read = readRingWindows(windows);
+  if (read.kind === 'mistakes') return { isOpen: false, problem: read.problems.slice(0, MAX_PROBLEMS).join('; ') };
+  let isOpen = false;
+  for (const days of STEPS_DAYS) {
+    const end = now + days * DAY_MS;
+    const [first] = read.openWithin({ from: now, to: end });
+    isOpen = first?.from === now;
+    const changesAt = isOpen ? first?.to : first?.from;
+    if (changesAt !== undefined && changesAt < end) return { isOpen, changesAt };
+  }
+  return { isOpen };
+}
+
+/** For how long changes could begin between two times. A clock that went back counts nothing. */
+export function openMsBetween(windows: readonly RingWindow[], from: number, to: number): number {
+  if (to <= from) return 0;
+  if (windows.length === 0) return to - from;
+  const read = readRingWindows(windows);
+  if (read.kind === 'mistakes') return 0;
+  const spans = read.openWithin({ from: Math.max(from, to - MAX_COUNTED_MS), to });
+  return spans.reduce((sum, span) => sum + span.to - span.from, 0);
+}
+
+const YEAR_DAYS = 366;
+
+/** True when changes cannot begin within the year after `from`. */
+export function neverOpens(windows: readonly RingWindow[], from: number): boolean {
+  if (windows.length === 0) return false;
+  const read = readRingWindows(windows);
+  return read.kind === 'mistakes' || read.openWithin({ from, to: from + YEAR_DAYS * DAY_MS }).length === 0;
+}
+
+/** What is wrong with the windows of a ring, by their index: those that cannot be read, and those that are without effect for a year. */
+export function windowProblems(windows: readonly RingWindow[], from: number): readonly { readonly index: number; readonly message: string }[] {
+  const year = { from, to: from + YEAR_DAYS * DAY_MS };
+  const read = windows.map((window) => readWindowSpans(window));
+  const spansOf = (index: number): readonly TimeSpan[] => {
+    const each = read[index];
+    return each?.kind === 'spans' ? each.within(year) : [];
+  };
+  const denied = uniteSpans(
+    windows.flatMap(({ kind }, index) => (kind === 'deny' ? [spansOf(index)] : [])),
+    year,
+  );
+  return windows.flatMap((window, index) => {
+    const each = read[index];
+    if (each?.kind === 'mistake') return [{ index, message: `${nameOf(window)} ${each.said}` }];
+    const spans = spansOf(index);
+    if (spans.length === 0) return [{ index, message: `${nameOf(window)} does not open within a year: there is no such day` }];
+    const isDenied = window.kind === 'allow' && subtractSpans(spans, denied).length === 0;
+    return isDenied ? [{ index, message: `${nameOf(window)} never opens: windows that deny cover it for the whole year` }] : [];
+  });
+}
+
+function nameOf({ cron, timeZone }: RingWindow): string {
+  return `the window "${cron}" in ${timeZone}`;
+}
+
+type ReadRing =
+  | { readonly kind: 'spans'; openWithin(span: TimeSpan): readonly TimeSpan[] }
+  | { readonly kind: 'mistakes'; readonly problems: readonly string[] };
+
+function readRingWindows(windows: readonly RingWindow[]): ReadRing {
+  const read = windows.map((window) => ({ window, result: readWindowSpans(window) }));
+  const problems = read.flatMap(({ window, result }) => (result.kind === 'mistake' ? [`${nameOf(window)} ${result.said}`] : []));
+  if (problems.length > 0) return { kind: 'mistakes', problems };
+  const ofKind = (kind: RingWindow['kind']): readonly WindowSpans[] =>
+    read.flatMap(({ window, result }) => (window.kind === kind && result.kind === 'spans' ? [result] : []));
+  const [allows, denies] = [ofKind('allow'), ofKind('deny')];
+  return {
+    kind: 'spans',
+    openWithin(span) {
+      const all = (some: readonly WindowSpans[]): readonly TimeSpan[] =>
+        uniteSpans(
+          some.map((each) => each.within(span)),
+          span,
+        );
+      return subtractSpans(allows.length === 0 ? [span] : all(allows), all(denies));
+    },
+  };
+}
