@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { duration, timeLimit } from './duration.ts';
+import { duration, parseDuration, timeLimit } from './duration.ts';
 
 test.each([
   [340, '340 ms', '340 ms'],
@@ -15,4 +15,21 @@ test.each([
   [75 * 3_600_000, '3 d 3 h', '3 d 3 h'],
 ])('%i ms took %s, and as a limit are %s', (ms, took, limit) => {
   expect([duration(ms), timeLimit(ms)]).toEqual([took, limit]);
+});
+
+test.each([
+  ['0s', 0],
+  ['45s', 45_000],
+  ['30m', 1_800_000],
+  ['1h30m', 5_400_000],
+  ['7d', 7 * 86_400_000],
+  ['', undefined],
+  ['30', undefined],
+  ['1.5h', undefined],
+  ['-1h', undefined],
+  ['2 h', undefined],
+  ['2w', undefined],
+  ['123456m', undefined],
+])('a person who writes "%s" means %s ms', (text, ms) => {
+  expect(parseDuration(text)).toBe(ms);
 });

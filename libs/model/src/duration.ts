@@ -19,3 +19,13 @@ export function timeLimit(ms: number): string {
     .replace(/\.0 s$/, ' s')
     .replace(/ 0 (?:s|min|h)$/, '');
 }
+
+const UNITS_MS = { s: SECOND_MS, m: 60 * SECOND_MS, h: 3_600 * SECOND_MS, d: 24 * 3_600 * SECOND_MS } as const;
+/** A number of five digits with its unit. */
+const PART = /(\d{1,5})([smhd])/g;
+
+/** The ms of a duration that a person wrote: `45s`, `30m`, `2h`, `7d`, `1h30m`. Undefined: it is none. */
+export function parseDuration(text: string): number | undefined {
+  if (!/^(?:\d{1,5}[smhd]){1,4}$/.test(text)) return undefined;
+  return [...text.matchAll(PART)].reduce((sum, [, count, unit]) => sum + Number(count) * UNITS_MS[unit as keyof typeof UNITS_MS], 0);
+}

@@ -44,6 +44,9 @@ export function roleFor(action: Action): Role {
   return LOWEST_ROLE[action];
 }
 
+/** Who can approve a rollout. */
+export const APPROVING_ROLES = ['approver', 'administrator'] as const satisfies readonly Role[];
+
 /**
  * The form of a token's name: what people read in the audit log, so lower case only (no `Ada` beside `ada`), and safe in an
  * address.

@@ -13,7 +13,7 @@ import * as v from 'valibot';
 
 export const HostName = v.pipe(
   v.string(),
-  v.maxLength(MAX_HOST_NAME_CHARACTERS),
+  v.maxLength(MAX_HOST_NAME_CHARACTERS, HOST_NAME_RULE),
   v.regex(HOST_NAME_FORM, HOST_NAME_RULE),
   v.transform((text) => text as HostNameBrand),
 );

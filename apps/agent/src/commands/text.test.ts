@@ -1,7 +1,7 @@
 import type { StorePath } from '@floe/model';
 import { describe, expect, it } from 'vitest';
 import { AFTER, BEFORE, CHANGES, STATUS } from '../test/fake-requests.ts';
-import { parseDuration } from './duration.ts';
+import { parseMinutes } from './duration.ts';
 import { groupId, groupName } from '../local/group.ts';
 import { bytes, changesText, localTime, statusText, table } from './text.ts';
 
@@ -15,10 +15,10 @@ describe('durations', () => {
     ['1d', 1440],
     ['1h30m', 90],
   ])('%s is %i minutes', (text, minutes) => {
-    expect(parseDuration(text)).toBe(minutes);
+    expect(parseMinutes(text)).toBe(minutes);
   });
   it.each(['', '30', 'h', '2 h', '-1h', '1.5h', '0m', '2w', '30mx', 'later', '9999999m'])('"%s" is wrong usage', (text) => {
-    expect(() => parseDuration(text)).toThrow(expect.objectContaining({ code: 'USAGE' }) as Error);
+    expect(() => parseMinutes(text)).toThrow(expect.objectContaining({ code: 'USAGE' }) as Error);
   });
 });
 

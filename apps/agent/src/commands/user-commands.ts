@@ -1,7 +1,7 @@
 import { exec, FloeError, isFloeError, stderrLogger, systemClock, type Clock, type Env } from '@floe/runtime';
 import { showStatus, type StatusOptions } from './status.ts';
 import { createAgentClient, type AgentClient } from './client.ts';
-import { parseDuration } from './duration.ts';
+import { parseMinutes } from './duration.ts';
 import { printable } from '@floe/model';
 import { changesText, localTime, statusText, type LocalTime } from './text.ts';
 
@@ -47,7 +47,7 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
   },
   async later(client, deps) {
     const [duration] = deps.words;
-    const minutes = duration === undefined ? undefined : parseDuration(duration);
+    const minutes = duration === undefined ? undefined : parseMinutes(duration);
     const answer = await client.later(minutes === undefined ? {} : { minutes });
     const { now } = time(deps);
     const isLess = minutes !== undefined && answer.until < now + (minutes - 1) * 60_000;

@@ -58,6 +58,11 @@ function inputOf(whole: v.GenericSchema, depth: number): fc.Arbitrary<unknown> {
       const maxLength = Math.min(requirementOf(layer, 'max_length') ?? USUAL_LENGTH, ITEMS_BY_DEPTH[depth] ?? 1);
       return fc.array(only, { minLength: requirementOf(layer, 'min_length') ?? 0, maxLength });
     }
+    case 'record': {
+      const [[, key], [, value]] = inside as [(typeof inside)[number], (typeof inside)[number]];
+      const maxKeys = Math.min(requirementOf(layer, 'max_entries') ?? USUAL_LENGTH, ITEMS_BY_DEPTH[depth] ?? 1);
+      return fc.dictionary(key as fc.Arbitrary<string>, value, { maxKeys, noNullPrototype: true });
+    }
     case 'nullable':
       return fc.option(only, { nil: null });
     case 'optional':

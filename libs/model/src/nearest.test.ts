@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { editDistance, nearest } from './host-suggestions.ts';
+import { editDistance, nearest } from './nearest.ts';
 
 test.each([
   ['', '', 0],

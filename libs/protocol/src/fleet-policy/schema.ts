@@ -1,0 +1,178 @@
+import {
+  APPROVING_ROLES,
+  HOST_GLOB_FORM,
+  HOST_GLOB_RULE,
+  LABEL_FORM,
+  LABEL_RULE,
+  MAX_APPROVALS,
+  MAX_BUDGETS,
+  MAX_CHECK_CHARACTERS,
+  MAX_CHECKS,
+  MAX_CRON_CHARACTERS,
+  MAX_LABEL_CHARACTERS,
+  MAX_LABELS,
+  MAX_POLICY_HOSTS,
+  MAX_RING_HOSTS,
+  MAX_RING_NAME_CHARACTERS,
+  MAX_RINGS,
+  MAX_TIME_ZONE_CHARACTERS,
+  MAX_WINDOWS,
+  parseDuration,
+  RING_NAME_FORM,
+  RING_NAME_RULE,
+  timeLimit,
+} from '@floe/model';
+import * as v from 'valibot';
+import { HostName } from '../ids.ts';
+
+// What people write below the flake output `floe`. Each message completes the sentence "PATH: VALUE …": see problems.ts.
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+
+function atMost(count: number): string {
+  return `has too many entries: ${count} are the most`;
+}
+
+function listOf<Item extends v.GenericSchema>(item: Item, maxItems: number, what: string) {
+  return v.pipe(v.array(item, `is not a list of ${what}`), v.maxLength(maxItems, atMost(maxItems)));
+}
+
+function wholeNumber(min: number, max: number) {
+  const rule = `is not a whole number from ${min} to ${max}`;
+  return v.pipe(v.number(rule), v.integer(rule), v.minValue(min, rule), v.maxValue(max, rule));
+}
+
+/** As {@link parseDuration} takes it. */
+function durationText(minMs: number, maxMs: number) {
+  const rule = 'is not a duration such as 30m, 2h, 7d or 1h30m';
+  const range = `is out of range: it can be ${minMs === 0 ? '0s' : timeLimit(minMs)} to ${timeLimit(maxMs)}`;
+  return v.pipe(
+    v.string(rule),
+    v.maxLength(24, rule),
+    v.regex(/^(?:\d{1,5}[smhd]){1,4}$/, rule),
+    v.check((text) => {
+      const ms = parseDuration(text) ?? -1;
+      return ms >= minMs && ms <= maxMs;
+    }, range),
+  );
+}
+
+const PERCENT_RULE = 'is not a percentage: write 80 or "80%"';
+const Percent = v.union(
+  [
+    v.pipe(
+      v.number(PERCENT_RULE),
+      v.minValue(0, PERCENT_RULE),
+      v.maxValue(100, PERCENT_RULE),
+      // 0.8 may mean 80 % or 0.8 %.
+      v.check((number) => number === 0 || number >= 1, 'is less than one percent: write 80 for 80 %, or a text such as "0.5%"'),
+    ),
+    v.pipe(v.string(PERCENT_RULE), v.maxLength(8, PERCENT_RULE), v.regex(/^(?:100(?:\.0{1,2})?|[0-9]{1,2}(?:\.[0-9]{1,2})?) ?%$/, PERCENT_RULE)),
+  ],
+  PERCENT_RULE,
+);
+export type Percent = v.InferOutput<typeof Percent>;
+
+const RingName = v.pipe(
+  v.string(`is not a name: ${RING_NAME_RULE}`),
+  v.maxLength(MAX_RING_NAME_CHARACTERS, `is not possible: ${RING_NAME_RULE}`),
+  v.regex(RING_NAME_FORM, `is not possible: ${RING_NAME_RULE}`),
+);
+const Label = v.pipe(
+  v.string(`is not a label: ${LABEL_RULE}`),
+  v.maxLength(MAX_LABEL_CHARACTERS, `is not possible: ${LABEL_RULE}`),
+  v.regex(LABEL_FORM, `is not possible: ${LABEL_RULE}`),
+);
+const HostGlob = v.pipe(
+  v.string(`is not a name: ${HOST_GLOB_RULE}`),
+  v.maxLength(253, `is not possible: ${HOST_GLOB_RULE}`),
+  v.regex(HOST_GLOB_FORM, `is not possible: ${HOST_GLOB_RULE}`),
+);
+
+export const CRON_RULE = 'is not a cron expression of five fields, as in "0 22 * * mon-fri"';
+const Cron = v.pipe(v.string(CRON_RULE), v.maxLength(MAX_CRON_CHARACTERS, CRON_RULE), v.regex(/^[\x20-\x7E]*$/, CRON_RULE));
+export const TIME_ZONE_RULE = 'is not a time zone: give a name such as "Europe/Berlin" or "UTC"';
+const TimeZone = v.pipe(v.string(TIME_ZONE_RULE), v.maxLength(MAX_TIME_ZONE_CHARACTERS, TIME_ZONE_RULE), v.regex(/^[\x20-\x7E]*$/, TIME_ZONE_RULE));
+
+/** One of `allow` and `deny`. */
+const Window = v.strictObject({
+  allow: v.optional(Cron),
+  deny: v.optional(Cron),
+  duration: durationText(MINUTE_MS, 7 * DAY_MS),
+  timeZone: TimeZone,
+});
+export type Window = v.InferOutput<typeof Window>;
+
+const ROLE_RULE = `is not a role that can approve: these are ${APPROVING_ROLES.join(' and ')}`;
+const Approvals = v.strictObject({
+  count: v.optional(wholeNumber(1, MAX_APPROVALS)),
+  role: v.optional(v.picklist(APPROVING_ROLES, ROLE_RULE)),
+  notAuthor: v.optional(v.boolean('is neither true nor false')),
+});
+
+const Errors = v.union(
+  [Percent, v.strictObject({ percent: Percent, minStarted: v.optional(wholeNumber(1, MAX_POLICY_HOSTS)) })],
+  'is not a percentage such as "10%", nor { percent = 10; minStarted = 3; }',
+);
+
+const Ring = v.strictObject({
+  name: RingName,
+  hosts: v.optional(listOf(HostGlob, MAX_RING_HOSTS, 'host names')),
+  labels: v.optional(listOf(Label, MAX_LABELS, 'labels')),
+  share: v.optional(v.nullable(Percent)),
+  success: v.optional(Percent),
+  errors: v.optional(Errors),
+  minVerified: v.optional(wholeNumber(1, MAX_POLICY_HOSTS)),
+  soak: v.optional(durationText(0, 30 * DAY_MS)),
+  /** Null: none. */
+  deadline: v.optional(v.nullable(durationText(MINUTE_MS, 365 * DAY_MS))),
+  maxInFlight: v.optional(v.nullable(wholeNumber(1, MAX_POLICY_HOSTS))),
+  windows: v.optional(listOf(Window, MAX_WINDOWS, 'windows')),
+  approvals: v.optional(v.nullable(Approvals)),
+  pauseAfter: v.optional(v.boolean('is neither true nor false')),
+});
+export type Ring = v.InferOutput<typeof Ring>;
+
+const CHECK_RULE = 'is not the name of a flake check';
+
+/** What the flake output `floe` may say. Plain data; every attribute has a default. */
+export const FleetPolicy = v.strictObject({
+  rings: v.optional(
+    v.pipe(listOf(Ring, MAX_RINGS, 'rings'), v.minLength(1, 'names no ring: add one, or leave "rings" out for a single ring with all hosts')),
+  ),
+  labels: v.optional(
+    v.pipe(
+      v.record(HostName, listOf(Label, MAX_LABELS, 'labels'), 'is not a set of lists: write { ada = [ "laptop" ]; }'),
+      v.maxEntries(MAX_POLICY_HOSTS, atMost(MAX_POLICY_HOSTS)),
+    ),
+  ),
+  /** Null: no limit. */
+  maxInFlight: v.optional(v.nullable(wholeNumber(1, MAX_POLICY_HOSTS))),
+  budgets: v.optional(
+    v.pipe(
+      v.record(Label, wholeNumber(1, MAX_POLICY_HOSTS), 'is not a set of numbers: write { "role=dns" = 1; }'),
+      v.maxEntries(MAX_BUDGETS, atMost(MAX_BUDGETS)),
+    ),
+  ),
+  checks: v.optional(
+    listOf(
+      v.pipe(
+        v.string(CHECK_RULE),
+        v.minLength(1, CHECK_RULE),
+        v.maxLength(MAX_CHECK_CHARACTERS, CHECK_RULE),
+        v.regex(/^[\x21-\x7E](?:[\x20-\x7E]*[\x21-\x7E])?$/, CHECK_RULE),
+      ),
+      MAX_CHECKS,
+      'names of flake checks',
+    ),
+  ),
+  presence: v.optional(
+    v.strictObject({
+      stale: v.optional(durationText(MINUTE_MS, 365 * DAY_MS)),
+      lost: v.optional(durationText(MINUTE_MS, 3_650 * DAY_MS)),
+    }),
+  ),
+});
+export type FleetPolicy = v.InferOutput<typeof FleetPolicy>;
