@@ -155,14 +155,6 @@ describe('mistakes', () => {
     ]);
   });
 
-  test('a host that the policy names in two rings is in the first, and is told', () => {
-    const policy = policyOf([ring('a', { hosts: ['ws1', 'ws1'] }), ring('b', { hosts: ['ws1'] }), ring('c')]);
-    const { ringOf, problems } = assignRings(policy, [candidate('ws1')]);
-    expect(ringOf.get(host('ws1'))).toBe(0);
-    expect(problems).toEqual([{ host: 'ws1', message: 'the policy names it in two rings, "a" and "b"; the first one counts' }]);
-    expect(assignRings(policy, [candidate('ws1', [], 'c')]).problems).toEqual([]);
-  });
-
   test('names of JavaScript’s own are names like others', () => {
     const policy = policyOf([ring('a', { labels: ['toString'] }), ring('b')]);
     expect(placed(policy, candidate('constructor'), candidate('valueOf', ['constructor']), candidate('toString', [], undefined))).toEqual([

@@ -76,26 +76,16 @@ function ringFinder(policy: Pick<RolloutPolicy, 'rings' | 'labels'>): (candidate
   const last = rings.length - 1;
   const byRingName = firstOf(rings.map(({ name }, ring) => [name, ring] as const));
   const patterns = rings.flatMap(({ members }, ring) => members.hosts.map((pattern) => [pattern, ring] as const));
-  const names = patterns.filter(([pattern]) => !isGlob(pattern));
-  const byName = firstOf(names);
+  const byName = firstOf(patterns.filter(([pattern]) => !isGlob(pattern)));
   const globs = patterns.filter(([pattern]) => isGlob(pattern));
   const byLabel = firstOf(rings.flatMap(({ members }, ring) => members.labels.map((label) => [label, ring] as const)));
   const shares = cumulativeShares(policy);
-
-  const lastByName = new Map(names);
-
-  function namedTwice(host: HostName, ring: number): { problem?: string } {
-    const other = lastByName.get(host) ?? ring;
-    if (other === ring) return {};
-    const [first, second] = [rings[ring]?.name, rings[other]?.name];
-    return { problem: `the policy names it in two rings, "${first}" and "${second}"; the first one counts` };
-  }
 
   /** By the policy alone, whatever the host's own configuration says. */
   function byPolicy(candidate: RingCandidate): Placed {
     const { host } = candidate;
     const named = byName.get(host);
-    if (named !== undefined) return { ring: named, rule: { by: 'name' }, ...namedTwice(host, named) };
+    if (named !== undefined) return { ring: named, rule: { by: 'name' } };
     const glob = globs.find(([pattern]) => matchesGlob(pattern, host));
     if (glob !== undefined) return { ring: glob[1], rule: { by: 'glob', pattern: glob[0] } };
     const labelled = labelsOf(policy, candidate)

@@ -1,0 +1,47 @@
+import { timeLimit } from '../duration.ts';
+import type { Approvals, RingPolicy, RingWindow } from './policy.ts';
+
+/** Everything of a ring that holds a rollout up: all but its name and its hosts. */
+export type RingGate = Exclude<keyof RingPolicy, 'name' | 'members'>;
+
+/** Each gate of a ring in words, short enough for a list: "soak 30 min". */
+export const GATE_WORDS: Readonly<Record<RingGate, (ring: RingPolicy) => string>> = {
+  successPercent: ({ successPercent }) => `${successPercent} % of the started hosts verified`,
+  errors: ({ errors: { percent, minStarted } }) => {
+    if (percent >= 100) return 'never pauses for failures';
+    const when = percent === 0 ? 'any host failed' : `more than ${percent} % of the started hosts failed`;
+    return minStarted <= 1 ? `pauses when ${when}` : `pauses when ${when}, once ${minStarted} started`;
+  },
+  minVerified: ({ minVerified }) => `at least ${minVerified} verified`,
+  soakMs: ({ soakMs }) => (soakMs === 0 ? 'no soak' : `soak ${timeLimit(soakMs)}`),
+  deadlineMs: ({ deadlineMs }) => (deadlineMs === undefined ? 'no deadline' : `deadline ${timeLimit(deadlineMs)}`),
+  maxInFlight: ({ maxInFlight }) => (maxInFlight === undefined ? 'no limit of its own' : `at most ${maxInFlight} at once`),
+  windows: ({ windows }) => (windows.length === 0 ? 'at any time' : windows.map(windowWords).join(', ')),
+  approvals: ({ approvals }) => (approvals === undefined ? 'no approval' : approvalWords(approvals)),
+  pauseAfter: ({ pauseAfter }) => (pauseAfter ? 'a person resumes after it' : 'goes on by itself'),
+};
+
+function windowWords({ kind, cron, durationMs, timeZone }: RingWindow): string {
+  return `${kind === 'allow' ? 'only' : 'never'} from "${cron}" for ${timeLimit(durationMs)} (${timeZone})`;
+}
+
+function approvalWords({ count, role, notAuthor }: Approvals): string {
+  const who = role === 'administrator' ? 'administrator' : `${role} or higher`;
+  return `${count} ${count === 1 ? 'approval' : 'approvals'} (${who}${notAuthor ? ', not an author' : ''})`;
+}
+
+/** What a ring waits for, in the order in which it does: before its hosts begin, while they change, and before the next ring. Gates that do nothing are left out. */
+export function gatesInWords(ring: RingPolicy): readonly string[] {
+  const words = (gate: RingGate): string => GATE_WORDS[gate](ring);
+  return [
+    ...(ring.approvals === undefined ? [] : [words('approvals')]),
+    ...(ring.windows.length === 0 ? [] : [words('windows')]),
+    ...(ring.maxInFlight === undefined ? [] : [words('maxInFlight')]),
+    ...(ring.errors.percent >= 100 ? [] : [words('errors')]),
+    words('minVerified'),
+    ...(ring.successPercent === 0 ? [] : [words('successPercent')]),
+    ...(ring.soakMs === 0 ? [] : [words('soakMs')]),
+    ...(ring.deadlineMs === undefined ? [] : [words('deadlineMs')]),
+    ...(ring.pauseAfter ? [words('pauseAfter')] : []),
+  ];
+}

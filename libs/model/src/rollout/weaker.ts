@@ -1,0 +1,204 @@
+import type { HostName } from '../brands.ts';
+import { ROLES } from '../roles.ts';
+import { GATE_WORDS, type RingGate } from './gate-words.ts';
+import { labelsOf, type RingAssignment, type RingCandidate } from './membership.ts';
+import { compareRings, pairRings } from './moves.ts';
+import type { Approvals, RingPolicy, RingWindow, RolloutPolicy } from './policy.ts';
+
+/** A policy, and the fleet that it holds for. */
+export interface PolicyInForce {
+  readonly policy: RolloutPolicy;
+  readonly hosts: readonly RingCandidate[];
+  readonly assignment: RingAssignment;
+}
+
+/** `weaker`: a bad revision could reach more hosts, or reach them sooner. `other`: neither weaker nor stronger. */
+export type ChangeDirection = 'weaker' | 'stronger' | 'other';
+
+/** One difference between two policies, in words. */
+export interface PolicyChange {
+  readonly direction: ChangeDirection;
+  readonly text: string;
+}
+
+/** How many hosts a change names. */
+const MAX_NAMED = 5;
+
+/** Every difference between two policies: those that make it weaker first. */
+export function comparePolicies(before: PolicyInForce, after: PolicyInForce): readonly PolicyChange[] {
+  const changes = Object.values(COMPARISONS).flatMap((compare) => compare(before, after));
+  const unique = [...new Map(changes.map((change) => [change.text, change])).values()];
+  return ORDER.flatMap((direction) => unique.filter((change) => change.direction === direction));
+}
+
+const ORDER: readonly ChangeDirection[] = ['weaker', 'stronger', 'other'];
+
+/** How `after` is weaker than `before`, a sentence each. A revision with such a policy waits for an administrator. */
+export function weakenings(before: PolicyInForce, after: PolicyInForce): readonly string[] {
+  return comparePolicies(before, after)
+    .filter(({ direction }) => direction === 'weaker')
+    .map(({ text }) => text);
+}
+
+type Compare = (before: PolicyInForce, after: PolicyInForce) => readonly PolicyChange[];
+
+/** A field of the policy without an entry does not compile: a gate that nobody compares could be loosened in silence. */
+const COMPARISONS: Readonly<Record<keyof RolloutPolicy, Compare>> = {
+  rings: (before, after) => [...ringsThemselves(before, after), ...gatesOfRings(before, after), ...hostsOfRings(before, after)],
+  labels: hostsOfBudgets,
+  maxInFlight: ({ policy: { maxInFlight: was } }, { policy: { maxInFlight: is } }) =>
+    was === is ? [] : [{ direction: byLimit(was, is), text: `the fleet: ${fleetLimit(is)} instead of ${fleetLimit(was)}` }],
+  budgets: budgets,
+  checks: ({ policy: was }, { policy: is }) => [
+    ...was.checks
+      .filter((check) => !is.checks.includes(check))
+      .map((check) => changed('weaker', `the check "${check}" is not built before a release any more`)),
+    ...is.checks
+      .filter((check) => !was.checks.includes(check))
+      .map((check) => changed('stronger', `the check "${check}" must build before a release`)),
+  ],
+  presence: ({ policy: { presence: was } }, { policy: { presence: is } }) =>
+    was.staleMs === is.staleMs && was.lostMs === is.lostMs ? [] : [changed('other', 'hosts count as stale or lost after another time')],
+};
+
+function changed(direction: ChangeDirection, text: string): PolicyChange {
+  return { direction, text };
+}
+
+/** By a limit, where undefined is none. */
+function byLimit(was: number | undefined, is: number | undefined): ChangeDirection {
+  return (is ?? Number.POSITIVE_INFINITY) > (was ?? Number.POSITIVE_INFINITY) ? 'weaker' : 'stronger';
+}
+
+function fleetLimit(hosts: number | undefined): string {
+  return hosts === undefined ? 'no limit' : `at most ${hosts} at once`;
+}
+
+function budgets({ policy: before }: PolicyInForce, { policy: after }: PolicyInForce): readonly PolicyChange[] {
+  const [was, is] = [before, after].map((policy) => new Map(policy.budgets.map(({ label, atMost }) => [label, atMost])));
+  return [...new Set([...(was?.keys() ?? []), ...(is?.keys() ?? [])])].flatMap((label) => {
+    const [old, next] = [was?.get(label), is?.get(label)];
+    return old === next ? [] : [changed(byLimit(old, next), `the label ${label}: ${fleetLimit(next)} instead of ${fleetLimit(old)}`)];
+  });
+}
+
+/** A host without the label is not counted by its budget. */
+function hostsOfBudgets(before: PolicyInForce, after: PolicyInForce): readonly PolicyChange[] {
+  const now = new Map(after.hosts.map((each) => [each.host, labelsOf(after.policy, each)]));
+  const had = before.hosts.map((each) => ({ host: each.host, labels: labelsOf(before.policy, each) }));
+  return before.policy.budgets.flatMap(({ label }) => {
+    const lost = had.filter(({ host, labels }) => labels.includes(label) && now.get(host)?.includes(label) === false).map(({ host }) => host);
+    return lost.length === 0 ? [] : [changed('weaker', `${count(lost)} without the label ${label}, which has a budget: ${some(lost)}`)];
+  });
+}
+
+function ringsThemselves({ policy: before }: PolicyInForce, { policy: after }: PolicyInForce): readonly PolicyChange[] {
+  const pairs = pairRings(before, after);
+  const kept = new Set(pairs.values());
+  const gone = before.rings.filter((_, index) => !kept.has(index)).map(({ name }) => changed('weaker', `ring ${name} is gone, with its gates`));
+  const added = after.rings.filter((_, index) => !pairs.has(index)).map(({ name }) => changed('other', `ring ${name} is new`));
+  const renamed = [...pairs].flatMap(([to, from]) => {
+    const [was, is] = [before.rings[from]?.name, after.rings[to]?.name];
+    return was === is ? [] : [changed('other', `ring ${was} is called ${is}`)];
+  });
+  let highest = -1;
+  const early = after.rings.flatMap(({ name }, index) => {
+    const was = pairs.get(index) ?? highest;
+    const isEarly = was < highest;
+    highest = Math.max(highest, was);
+    return isEarly ? [changed('weaker', `ring ${name} comes after a ring that it came before`)] : [];
+  });
+  return [...gone, ...early, ...renamed, ...added];
+}
+
+function gatesOfRings({ policy: before }: PolicyInForce, { policy: after }: PolicyInForce): readonly PolicyChange[] {
+  const pairs = pairRings(before, after);
+  const same = [...pairs].flatMap(([to, from]) => gatesOfRing(before.rings[from], after.rings[to]));
+  // The first ring in which a host changes has the gates of the first of all, so a new one in front replaces them.
+  const isFirstNew = pairs.get(0) !== 0;
+  return [...same, ...(isFirstNew ? gatesOfRing(before.rings[0], after.rings[0], 'the first ring') : [])];
+}
+
+function gatesOfRing(before: RingPolicy | undefined, after: RingPolicy | undefined, title = `ring ${after?.name}`): readonly PolicyChange[] {
+  if (before === undefined || after === undefined) return [];
+  return (Object.keys(GATES) as RingGate[]).flatMap((gate) => {
+    const direction = GATES[gate](before, after);
+    return direction === undefined ? [] : [changed(direction, `${title}: ${GATE_WORDS[gate](after)} instead of ${GATE_WORDS[gate](before)}`)];
+  });
+}
+
+function lessIsWeaker(was: number, is: number): ChangeDirection | undefined {
+  if (was === is) return undefined;
+  return is < was ? 'weaker' : 'stronger';
+}
+
+/** How a gate changes; undefined: it does not. */
+const GATES: Readonly<Record<RingGate, (was: RingPolicy, is: RingPolicy) => ChangeDirection | undefined>> = {
+  successPercent: (was, is) => lessIsWeaker(was.successPercent, is.successPercent),
+  errors: ({ errors: was }, { errors: is }) => worst(lessIsWeaker(is.percent, was.percent), lessIsWeaker(is.minStarted, was.minStarted)),
+  minVerified: (was, is) => lessIsWeaker(was.minVerified, is.minVerified),
+  soakMs: (was, is) => lessIsWeaker(was.soakMs, is.soakMs),
+  // What is over its deadline pauses, and what is not waits: neither lets the next ring begin.
+  deadlineMs: (was, is) => (was.deadlineMs === is.deadlineMs ? undefined : 'other'),
+  maxInFlight: (was, is) => (was.maxInFlight === is.maxInFlight ? undefined : byLimit(was.maxInFlight, is.maxInFlight)),
+  windows: (was, is) => compareWindows(was.windows, is.windows),
+  approvals: ({ approvals: was = NO_APPROVALS }, { approvals: is = NO_APPROVALS }) =>
+    worst(
+      lessIsWeaker(was.count, is.count),
+      lessIsWeaker(ROLES.indexOf(was.role), ROLES.indexOf(is.role)),
+      lessIsWeaker(Number(was.notAuthor), Number(is.notAuthor)),
+    ),
+  pauseAfter: (was, is) => lessIsWeaker(Number(was.pauseAfter), Number(is.pauseAfter)),
+};
+
+const NO_APPROVALS: Approvals = { count: 0, role: 'viewer', notAuthor: false };
+
+/** What is weaker in one way is weaker, whatever else it is. */
+function worst(...directions: readonly (ChangeDirection | undefined)[]): ChangeDirection | undefined {
+  return ORDER.find((direction) => directions.includes(direction));
+}
+
+/** Weaker, unless each time at which changes may begin now was such a time before, as far as it is plain to see. */
+function compareWindows(was: readonly RingWindow[], is: readonly RingWindow[]): ChangeDirection | undefined {
+  const isNotMore = isWithin(is, was);
+  const isNotLess = isWithin(was, is);
+  if (isNotMore && isNotLess) return undefined;
+  return isNotMore ? 'stronger' : 'weaker';
+}
+
+function isWithin(inner: readonly RingWindow[], outer: readonly RingWindow[]): boolean {
+  const allows = (windows: readonly RingWindow[]): readonly RingWindow[] => windows.filter(({ kind }) => kind === 'allow');
+  const covers = (given: readonly RingWindow[], window: RingWindow): boolean =>
+    given.some(
+      ({ kind, cron, timeZone, durationMs }) =>
+        kind === window.kind && cron === window.cron && timeZone === window.timeZone && durationMs >= window.durationMs,
+    );
+  const isAllowed = allows(outer).length === 0 || (allows(inner).length > 0 && allows(inner).every((window) => covers(outer, window)));
+  return isAllowed && outer.every((window) => window.kind === 'allow' || covers(inner, window));
+}
+
+function hostsOfRings(before: PolicyInForce, after: PolicyInForce): readonly PolicyChange[] {
+  const moves = Map.groupBy(compareRings(before, after), ({ from, to }) => `${from} ${to}`);
+  const moved = [...moves.values()].map((each) => {
+    const hosts = each.map(({ host }) => host);
+    const [from, to] = [before.policy.rings[each[0]?.from ?? 0]?.name, after.policy.rings[each[0]?.to ?? 0]?.name];
+    // Earlier, they are asked before others were; later, fewer are asked before the others.
+    return changed('weaker', `${count(hosts)} from ring ${from} to ring ${to}: ${some(hosts)}`);
+  });
+  const [filledBefore, filledAfter] = [before, after].map(({ assignment }) => new Set(assignment.ringOf.values()));
+  const emptied = [...pairRings(before.policy, after.policy)].flatMap(([to, from]) =>
+    filledBefore?.has(from) === true && filledAfter?.has(to) === false
+      ? [changed('weaker', `ring ${after.policy.rings[to]?.name} has no hosts any more`)]
+      : [],
+  );
+  return [...moved, ...emptied];
+}
+
+function count(hosts: readonly HostName[]): string {
+  return hosts.length === 1 ? '1 host' : `${hosts.length} hosts`;
+}
+
+function some(hosts: readonly HostName[]): string {
+  const named = hosts.slice(0, MAX_NAMED).join(', ');
+  return hosts.length > MAX_NAMED ? `${named} and ${hosts.length - MAX_NAMED} more` : named;
+}
