@@ -61,6 +61,14 @@ describe('a rollout', () => {
     expect(decideRollout(beginRollout(0), factsOf(quick, ['a:0 failed!', 'b:1 verified']), 1).course.state).toBe('COMPLETE');
   });
 
+  test('whose only host was pinned when the gate passed asks the one that is there before the soak is over', () => {
+    const policy = policyOf(1, [{ soakMs: HOUR }]);
+    const rolling = decideRollout(beginRollout(0), factsOf(policy, ['a:0 to-come']), 0).course;
+    const soaking = decideRollout(rolling, factsOf(policy, ['a:0 to-come-']), 1).course;
+    expect(soaking.state).toBe('SOAKING');
+    expect(decideRollout(soaking, factsOf(policy, ['a:0 to-come-', 'b:0 away']), 2 * HOUR).course.state).toBe('ROLLING');
+  });
+
   test('that changes nobody is complete at once', () => {
     expect(
       decideRollout(beginRollout(0), factsOf(policyOf(3, [{ approvals: { count: 2, role: 'approver', notAuthor: true } }]), []), 1).course.state,

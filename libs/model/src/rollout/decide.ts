@@ -135,6 +135,7 @@ function progressOfRing(course: RolloutCourse, facts: RolloutFacts, now: number)
     case 'ROLLING':
       return gateEvent(course, facts, counts, now);
     case 'SOAKING':
+      if (isLast && isUntried(course, facts)) return { event: 'grown', also: { ringSince: now } };
       if (orders.hotfix === undefined && now - course.since < gatesOf(policy, course).soakMs) return undefined;
       if (isLast) return { event: 'finished' };
       if (ringAt(policy, course.ring).pauseAfter) return { event: 'paused', also: { pause: { cause: 'after-ring' } } };

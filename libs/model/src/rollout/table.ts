@@ -23,7 +23,7 @@ export const ROLLOUT_EVENTS = [
   'aborted',
   /** A newer revision was published. */
   'superseded',
-  /** A host of the revision was built late. */
+  /** Hosts are asked that were not there when the gate passed: one was built late, or the ring was empty then. */
   'grown',
 ] as const;
 export type RolloutEvent = (typeof ROLLOUT_EVENTS)[number];
@@ -85,7 +85,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     resumed: null,
     aborted: 'ABORTED',
     superseded: 'SUPERSEDED',
-    grown: null,
+    grown: 'ROLLING',
   },
   // What is complete stays it when a newer one comes, and whatever happens to its hosts later.
   COMPLETE: {

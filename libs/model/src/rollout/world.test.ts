@@ -1,0 +1,321 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { isActivating } from '../agent/state.ts';
+import { policyOf } from '../test/rollout-facts.ts';
+import { RolloutWorld, type WorldHost } from '../test/rollout-world.ts';
+import type { RolloutCourse } from './course.ts';
+import { decideRollout, gatesOf, type RolloutDecision } from './decide.ts';
+import type { RolloutFacts } from './facts.ts';
+import { countRing, neededVerified } from './gate.ts';
+import type { RingPolicy, RolloutPolicy } from './policy.ts';
+import { isEndedRollout, promotedRings } from './table.ts';
+
+// A fleet with people, revisions and a clock, in which anything happens at any moment. SPEC.md, O4 to O18 and D5 to D6, hold after
+// everything that happens; and from wherever it led, a good revision reaches everyone who can be reached.
+
+const MINUTE = 60_000;
+const STEPS = [
+  'tick',
+  'advance',
+  'fails',
+  'lost',
+  'later',
+  'leave',
+  'return',
+  'enrol',
+  'replace',
+  'revoke',
+  'pin',
+  'unpin',
+  'override',
+  'follow',
+  'retry',
+  'good',
+  'bad',
+  'partly',
+  'freeze',
+  'thaw',
+  'resume',
+  'abort',
+  'approve',
+  'approve-own',
+  'hotfix',
+  'window',
+  'minutes',
+  'hours',
+  'clock-back',
+  'clock-ahead',
+] as const;
+type Step = readonly [what: (typeof STEPS)[number], who: number];
+
+const anyStep: fc.Arbitrary<Step> = fc.tuple(
+  // What moves a rollout on comes more often than what stops it.
+  fc.oneof(
+    { arbitrary: fc.constantFrom<(typeof STEPS)[number]>('tick', 'advance', 'minutes', 'approve'), weight: 3 },
+    { arbitrary: fc.constantFrom(...STEPS), weight: 2 },
+  ),
+  fc.nat({ max: 7 }),
+);
+
+const anyRing: fc.Arbitrary<Partial<RingPolicy>> = fc.record(
+  {
+    successPercent: fc.constantFrom(0, 50, 80, 100),
+    errors: fc.constantFrom({ percent: 0, minStarted: 1 }, { percent: 40, minStarted: 2 }),
+    minVerified: fc.nat({ max: 3 }),
+    soakMs: fc.constantFrom(0, 10 * MINUTE),
+    deadlineMs: fc.constantFrom(undefined, 60 * MINUTE),
+    maxInFlight: fc.constantFrom(undefined, 1, 2),
+    approvals: fc.constantFrom(undefined, { count: 1, role: 'approver', notAuthor: true } as const),
+    pauseAfter: fc.boolean(),
+  },
+  { requiredKeys: [] },
+);
+const anyPolicy: fc.Arbitrary<RolloutPolicy> = fc
+  .record({
+    rings: fc.array(anyRing, { minLength: 1, maxLength: 3 }),
+    maxInFlight: fc.constantFrom(undefined, 1, 3),
+    budgets: fc.constantFrom([], [{ label: 'dns', atMost: 1 }]),
+  })
+  .map(({ rings, ...rest }) => policyOf(rings.length, rings, rest));
+
+/** Asserts what every decision has to keep. */
+function checkDecision({ course, steps }: RolloutDecision, facts: RolloutFacts, from: RolloutCourse, now: number): void {
+  const context = JSON.stringify({
+    from,
+    steps: steps.map(({ event, to }) => `${event} → ${to.state} ${to.ring}`),
+    hosts: facts.hosts.map((host) => `${host.host}:${host.ring} ${host.progress}`),
+  });
+  // O14: the order of the hosts does not matter, and deciding again changes nothing. When it completes, stable advances.
+  expect(decideRollout(from, { ...facts, hosts: facts.hosts.toReversed() }, now).course, context).toEqual(course);
+  if (course.state !== 'COMPLETE' || steps.length === 0) expect(decideRollout(course, facts, now), context).toEqual({ course, steps: [] });
+  expect(steps.length, context).toBeLessThan((facts.policy.rings.length + 1) * 6);
+  const isFrozen = facts.orders.freeze !== undefined && (facts.orders.freeze.until ?? Infinity) > now;
+  if (isFrozen && !isEndedRollout(from.state)) expect(['PAUSED', 'ABORTED'], context).toContain(course.state);
+  for (const { event, from: before, to } of steps) {
+    const ring = facts.hosts.filter((host) => host.ring === before.ring);
+    const counts = countRing(ring);
+    const gates = gatesOf(facts.policy, before);
+    if (event === 'passed') {
+      expect(counts.eligible === 0 || counts.verified >= neededVerified(gates, counts), context).toBe(true);
+      if (gates.errors.percent === 0 && gates.errors.minStarted === 1) expect(counts.failed, context).toBe(0);
+    }
+    // O9: nobody leaves a ring but by its gate and its soak, unless nobody is in it.
+    if (event === 'skipped') expect(counts.eligible, context).toBe(0);
+    if (to.ring > before.ring) expect(['skipped', 'soaked', 'resumed'], context).toContain(event);
+    if (event === 'soaked' && facts.orders.hotfix === undefined) expect(now - before.since, context).toBeGreaterThanOrEqual(gates.soakMs);
+    if (event === 'resumed' && to.ring > before.ring) expect(before.pause?.cause, context).toBe('after-ring');
+    // O10: before anybody changes, the approvals of the first ring are there.
+    if (event === 'approved' && before.provedRing === undefined && facts.policy.rings[0]?.approvals !== undefined)
+      expect(
+        facts.orders.approvals.some((each) => each.ring === before.ring && each.by !== 'eve'),
+        context,
+      ).toBe(true);
+    // O12: what was acknowledged does not pause again.
+    if (to.pause?.cause === 'failures')
+      for (const { host, toplevel } of to.pause.failures)
+        expect(
+          facts.hosts.find((each) => each.host === host && each.toplevel === toplevel),
+          context,
+        ).toMatchObject({ isEligible: true, isAcknowledged: false });
+    // O4: no completion untried.
+    if (event === 'finished') {
+      const eligible = facts.hosts.filter(({ isEligible }) => isEligible);
+      const isTried = before.provedRing !== undefined || eligible.some(({ progress }) => progress === 'verified');
+      expect(isTried || eligible.length === 0, context).toBe(true);
+    }
+  }
+  // O12: a canary that failed with this system has failed with it in this rollout, too.
+  const strict = gatesOf(facts.policy, { ...course, ring: 0 }, 0);
+  const isCarried = facts.hosts.some((host) => host.ring === 0 && host.isEligible && host.progress === 'failed' && !host.isAcknowledged);
+  if (isCarried && strict.errors.percent === 0 && strict.errors.minStarted === 1)
+    expect(['PAUSED', 'ABORTED', 'COMPLETE'], context).toContain(course.state);
+}
+
+/** Asserts what holds of the fleet after everything that happens. */
+function checkFleet(world: RolloutWorld, before: ReadonlyMap<WorldHost, number>): void {
+  const { course, policy } = world;
+  for (const host of world.hosts) {
+    const desired = world.desiredOf(host);
+    // D6, D5.
+    if (desired.kind === 'release') expect(host.quarantined).not.toContain(desired.release.toplevel);
+    expect(host.directed?.sequence ?? 0).toBeGreaterThanOrEqual(before.get(host) ?? 0);
+    if (desired.kind === 'release' && desired.because === 'rollout' && course !== undefined)
+      expect(world.ringOf(host)).toBeLessThan(promotedRings(course));
+  }
+  // O17: of those that change in fact. A place that ended by time may seem taken again when the clock is set back.
+  const inFlight = world.hosts.filter(({ is }) => isActivating(is.state));
+  expect(inFlight.length).toBeLessThanOrEqual(policy.maxInFlight ?? Infinity);
+  for (const { label, atMost } of policy.budgets) expect(inFlight.filter(({ labels }) => labels.includes(label)).length).toBeLessThanOrEqual(atMost);
+}
+
+function take(world: RolloutWorld, [what, who]: Step): void {
+  const host = world.hosts[who % world.hosts.length];
+  if (host === undefined) return;
+  const release = world.revisions[who % Math.max(1, world.revisions.length)];
+  const order = { by: 'ada', role: 'administrator', reason: 'because', at: world.now } as const;
+  switch (what) {
+    case 'tick':
+      return world.tick();
+    case 'advance':
+      return world.advance(host, 'as-is');
+    case 'fails':
+    case 'lost':
+    case 'later':
+      return world.advance(host, what);
+    case 'leave':
+      return world.disconnect(host);
+    case 'return':
+      return world.connect(host);
+    case 'enrol':
+      if (world.hosts.length < 8) world.addHost(`n${world.hosts.length}`, who % world.policy.rings.length, [], who % 2 === 0);
+      host.isEnrolled = true;
+      return;
+    case 'replace':
+      // The machine is set up again under its name: it knows nothing of what it had.
+      host.is = { state: 'IDLE', subject: undefined, runs: world.hosts[0]?.is.runs ?? host.is.runs };
+      host.went = undefined;
+      return world.report(host);
+    case 'revoke':
+      // It may be changing: its place is taken until the watchdog has acted.
+      world.disconnect(host);
+      host.isEnrolled = false;
+      return;
+    case 'pin':
+      host.pin = release && world.releaseOf(host, release);
+      return;
+    case 'unpin':
+      host.pin = undefined;
+      return;
+    case 'override':
+      if (host.isConnected && host.is.state !== 'ACTIVATING') {
+        host.isOverridden = true;
+        host.is = { ...host.is, state: 'IDLE', subject: undefined };
+      }
+      return world.report(host);
+    case 'follow':
+      host.isOverridden = false;
+      return;
+    case 'retry':
+      if (host.directed !== undefined && host.isConnected) {
+        host.quarantined.delete(host.directed.toplevel);
+        if (host.is.state === 'ROLLED_BACK') host.is = { ...host.is, state: 'IDLE', subject: undefined };
+      }
+      return world.report(host);
+    case 'good':
+      return world.publish(
+        () => true,
+        () => false,
+      );
+    case 'bad':
+      return world.publish(
+        () => true,
+        ({ name }) => name !== 'h1',
+      );
+    case 'partly':
+      return world.publish(
+        ({ name }) => Number(name.slice(1)) % 3 === who % 3,
+        () => who > 5,
+      );
+    case 'freeze':
+      world.freeze = { by: 'ada', reason: 'holidays', at: world.now, until: who > 3 ? undefined : world.now + 30 * MINUTE };
+      return;
+    case 'thaw':
+      world.freeze = undefined;
+      return;
+    case 'resume':
+      return world.resume();
+    case 'abort':
+      // Rare: nothing more comes of the rollout.
+      if (who === 0) world.orders = { ...world.orders, abort: order };
+      return;
+    case 'approve':
+      return world.approve('ada');
+    case 'approve-own':
+      return world.approve('eve');
+    case 'hotfix':
+      world.orders = { ...world.orders, hotfix: order };
+      return;
+    case 'window':
+      world.isOpen[who % world.isOpen.length] = who % 2 === 0;
+      return;
+    case 'minutes':
+      return world.pass(MINUTE * (who + 1));
+    case 'hours':
+      return world.pass(30 * MINUTE * (who + 1));
+    case 'clock-back':
+      return world.pass(-60 * MINUTE * (who + 1));
+    case 'clock-ahead':
+      return world.pass(365 * 24 * 60 * MINUTE);
+  }
+}
+
+function play(policy: RolloutPolicy, steps: readonly Step[], reached = new Set<string>()): RolloutWorld {
+  const world: RolloutWorld = new RolloutWorld(policy, 5, (decision, facts, from) => checkDecision(decision, facts, from, world.now));
+  for (const step of steps) {
+    const before = new Map(world.hosts.map((host) => [host, host.directed?.sequence ?? 0]));
+    take(world, step);
+    checkFleet(world, before);
+    reached.add(world.course?.state ?? 'none');
+  }
+  return world;
+}
+
+/** At least so many; `npm run fuzz` asks for more. */
+const runs = (atLeast: number): number => Math.max(atLeast, fc.readConfigureGlobal().numRuns ?? 0);
+
+const anyStory = fc.tuple(anyPolicy, fc.array(anyStep, { maxLength: 120, size: 'max' }));
+
+describe('rollouts of any fleet, by any people, at any time', () => {
+  test('keep their invariants (SPEC O4, O9 to O18, D5, D6)', () => {
+    const reached = new Set<string>();
+    fc.assert(
+      fc.property(anyStory, ([policy, steps]) => {
+        play(policy, steps, reached);
+      }),
+      { numRuns: runs(600) },
+    );
+    for (const state of ['WAITING_APPROVAL', 'READY', 'ROLLING', 'SOAKING', 'COMPLETE', 'PAUSED', 'ABORTED']) expect([...reached]).toContain(state);
+  });
+
+  test('a good revision reaches everyone who can be reached, wherever the one before it was (O13)', () => {
+    fc.assert(
+      fc.property(anyStory, ([policy, steps]) => {
+        const world = play(policy, steps);
+        const from = JSON.stringify({ course: world.course, now: world.now });
+        // A place that was taken before the clock was set back is free again when that time has come.
+        world.pass(Math.max(0, ...world.hosts.map(({ went }) => (went?.until ?? 0) - world.now)));
+        // Nothing but a person's freeze, pin, override or clock may stand in its way: those end. Everything else stays as it was left.
+        world.freeze = undefined;
+        for (const host of world.hosts) {
+          host.pin = undefined;
+          host.isOverridden = false;
+        }
+        world.isOpen.fill(true);
+        world.publish(
+          () => true,
+          () => false,
+        );
+        for (let round = 0; round < 150 && world.course?.state !== 'COMPLETE'; round += 1) {
+          for (const host of world.hosts) {
+            world.connect(host);
+            world.advance(host, 'as-is');
+          }
+          world.pass(MINUTE);
+          world.tick();
+          if (world.course?.state === 'WAITING_APPROVAL') world.approve('ada');
+          if (world.course?.pause?.cause === 'after-ring') world.resume();
+        }
+        expect(world.course, from).toMatchObject({ state: 'COMPLETE' });
+        const { newest } = world;
+        for (const host of world.hosts.filter(({ isEnrolled }) => isEnrolled)) {
+          for (let round = 0; round < 9 && host.is.runs !== newest?.toplevels.get(host.name); round += 1) {
+            for (const each of world.hosts) world.advance(each, 'as-is');
+            world.tick();
+          }
+          expect(host.is.runs, from).toBe(newest?.toplevels.get(host.name));
+        }
+      }),
+      { numRuns: runs(250) },
+    );
+  });
+});

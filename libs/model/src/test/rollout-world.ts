@@ -1,0 +1,281 @@
+import { isActivating, type AgentState } from '../agent/state.ts';
+import type { HostName, StorePath } from '../brands.ts';
+import { resolve, type Desired, type ReleaseRef } from '../resolve.ts';
+import { admit, type Asking } from '../rollout/admit.ts';
+import { beginRollout, NO_ORDERS, type Freeze, type RolloutCourse, type RolloutOrders } from '../rollout/course.ts';
+import { decideRollout, type RolloutDecision } from '../rollout/decide.ts';
+import type { RolloutFacts } from '../rollout/facts.ts';
+import type { RolloutPolicy } from '../rollout/policy.ts';
+import { progressOf, type RingHost, type Went } from '../rollout/progress.ts';
+import { isEndedRollout, promotedRings } from '../rollout/table.ts';
+import { pathOf } from './rollout-facts.ts';
+
+/** After a `go` the watchdog has acted by then. */
+const WATCHDOG_MS = 15 * 60_000;
+
+/** What a host last reported, and what it would report now. */
+interface Told {
+  readonly state: AgentState;
+  readonly subject: StorePath | undefined;
+  readonly runs: StorePath;
+}
+
+export interface WorldHost {
+  readonly name: HostName;
+  readonly ring: number;
+  readonly labels: readonly string[];
+  isEnrolled: boolean;
+  isConnected: boolean;
+  awaySince: number;
+  /** What it is. */
+  is: Told;
+  /** What the server knows of it. */
+  seen: Told;
+  went: Went | undefined;
+  directed: ReleaseRef | undefined;
+  stable: ReleaseRef | undefined;
+  pin: ReleaseRef | undefined;
+  isOverridden: boolean;
+  quarantined: Set<StorePath>;
+}
+
+export interface WorldRevision {
+  readonly sequence: number;
+  readonly toplevels: ReadonlyMap<HostName, StorePath>;
+  /** Hosts on which it does not work. */
+  readonly bad: ReadonlySet<HostName>;
+}
+
+/** A fleet, its people and its server, as far as rollouts depend on them. Everything but the decisions is a stand-in. */
+export class RolloutWorld {
+  now = 1_000_000;
+  readonly policy: RolloutPolicy;
+  readonly hosts: WorldHost[] = [];
+  readonly revisions: WorldRevision[] = [];
+  course: RolloutCourse | undefined;
+  orders: RolloutOrders = NO_ORDERS;
+  freeze: Freeze | undefined;
+  readonly acknowledged = new Set<string>();
+  readonly isOpen: boolean[];
+  readonly #openMs: number[];
+  #rings = new Map<HostName, number>();
+  /** Called with every decision. */
+  readonly onDecision: (decision: RolloutDecision, facts: RolloutFacts, from: RolloutCourse) => void;
+
+  constructor(policy: RolloutPolicy, hosts: number, onDecision: RolloutWorld['onDecision']) {
+    this.policy = policy;
+    this.isOpen = policy.rings.map(() => true);
+    this.#openMs = policy.rings.map(() => 0);
+    this.onDecision = onDecision;
+    for (let index = 0; index < hosts; index += 1) this.addHost(`h${index}`, index % policy.rings.length, index % 2 === 0 ? ['dns'] : []);
+  }
+
+  addHost(name: string, ring: number, labels: readonly string[], isEnrolled = true): void {
+    const is: Told = { state: 'IDLE', subject: undefined, runs: pathOf('factory') };
+    const none = { went: undefined, directed: undefined, stable: undefined, pin: undefined, quarantined: new Set<StorePath>() };
+    this.hosts.push({
+      name: name as HostName,
+      ring,
+      labels,
+      isEnrolled,
+      isConnected: isEnrolled,
+      awaySince: this.now,
+      is,
+      seen: is,
+      isOverridden: false,
+      ...none,
+    });
+  }
+
+  get newest(): WorldRevision | undefined {
+    return this.revisions.at(-1);
+  }
+
+  /** A commit that changes some hosts. What came before is superseded. */
+  publish(changes: (host: WorldHost) => boolean, isBad: (host: WorldHost) => boolean): void {
+    const sequence = this.revisions.length + 1;
+    const toplevels = new Map<HostName, StorePath>();
+    const bad = new Set<HostName>();
+    for (const host of this.hosts) {
+      const before = this.newest?.toplevels.get(host.name);
+      const isNew = before === undefined || changes(host);
+      toplevels.set(host.name, isNew ? pathOf(`${host.name}-${sequence}`) : before);
+      if (isNew ? isBad(host) : this.newest?.bad.has(host.name) === true) bad.add(host.name);
+    }
+    this.revisions.push({ sequence, toplevels, bad });
+    this.course = beginRollout(this.now);
+    this.orders = NO_ORDERS;
+    this.#rings = new Map(this.hosts.map(({ name, ring }) => [name, ring]));
+    this.#openMs.fill(0);
+  }
+
+  releaseOf(host: WorldHost, { sequence, toplevels }: WorldRevision): ReleaseRef | undefined {
+    const toplevel = toplevels.get(host.name);
+    return toplevel === undefined ? undefined : { id: `${host.name}@${sequence}`, host: host.name, sequence, toplevel };
+  }
+
+  ringOf(host: WorldHost): number {
+    const ring = this.#rings.get(host.name) ?? Math.max(host.ring, this.course?.ring ?? 0);
+    this.#rings.set(host.name, ring);
+    return ring;
+  }
+
+  facts(): RolloutFacts {
+    const { newest, policy } = this;
+    const hosts = this.hosts.flatMap((host): RingHost[] => {
+      const release = newest === undefined ? undefined : this.releaseOf(host, newest);
+      if (release === undefined) return [];
+      const { toplevel } = release;
+      const observed = { current: host.seen.runs, booted: null, profile: { generation: 1, toplevel: host.seen.runs } };
+      const { isConnected, isOverridden, went } = host;
+      const isQuarantined = host.quarantined.has(toplevel);
+      const progress = progressOf(
+        { ...host.seen, observed, isConnected, isOverridden, isRetryPending: false, toplevel, isQuarantined, went },
+        this.now,
+      );
+      return [
+        {
+          host: host.name,
+          ring: this.ringOf(host),
+          toplevel,
+          isEligible: host.isEnrolled && host.pin === undefined && !isOverridden && host.stable?.toplevel !== toplevel,
+          progress,
+          isBrieflyAway: !isConnected && this.now - host.awaySince < 90_000,
+          failure: progress === 'failed' ? host.seen.state : undefined,
+          isAcknowledged: this.acknowledged.has(`${host.name} ${toplevel}`),
+        },
+      ];
+    });
+    const windows = policy.rings.map((_, ring) => ({ isOpen: this.isOpen[ring] ?? true, openMs: this.#openMs[ring] ?? 0 }));
+    return { policy, hosts, windows, orders: { ...this.orders, freeze: this.freeze }, authors: ['eve'], weaker: [] };
+  }
+
+  desiredOf(host: WorldHost): Desired {
+    const { course, newest } = this;
+    return resolve({
+      pin: host.pin,
+      hold: undefined,
+      isRingPromoted: course !== undefined && this.ringOf(host) < promotedRings(course),
+      rollout: newest === undefined ? undefined : this.releaseOf(host, newest),
+      stable: host.stable,
+      directed: host.directed,
+      quarantined: host.quarantined,
+    });
+  }
+
+  /** The server looks at everything once. */
+  tick(): void {
+    const { course, newest } = this;
+    if (course !== undefined && newest !== undefined) {
+      const facts = this.facts();
+      const decision = decideRollout(course, facts, this.now);
+      this.onDecision(decision, facts, course);
+      if (decision.course.ringSince !== course.ringSince) this.#openMs.fill(0);
+      this.course = decision.course;
+      if (decision.course.state === 'COMPLETE' && course.state !== 'COMPLETE')
+        for (const host of this.hosts) host.stable = this.releaseOf(host, newest) ?? host.stable;
+    }
+    for (const host of this.hosts.filter(({ isEnrolled }) => isEnrolled)) {
+      const desired = this.desiredOf(host);
+      if (desired.kind === 'release') host.directed = desired.release;
+      this.#offer(host);
+    }
+  }
+
+  /** A connected agent takes its newest directive, unless an activation is under way or it must not. */
+  #offer(host: WorldHost): void {
+    const toplevel = host.directed?.toplevel;
+    if (!host.isConnected || host.isOverridden || toplevel === undefined || isActivating(host.is.state)) return;
+    if (host.is.subject === toplevel || host.quarantined.has(toplevel)) return;
+    host.is = { ...host.is, subject: toplevel, state: host.is.runs === toplevel ? 'SUCCEEDED' : 'STAGED' };
+    this.report(host);
+  }
+
+  /** What the host is becomes known. */
+  report(host: WorldHost): void {
+    if (!host.isConnected) return;
+    host.seen = host.is;
+    if (host.is.state === 'ROLLED_BACK' && host.is.subject !== undefined) host.quarantined.add(host.is.subject);
+    if (!isActivating(host.is.state)) host.went = undefined;
+  }
+
+  /** Hosts that have a place: their `go` has neither a verdict nor ended with the watchdog's time. */
+  inFlight(): readonly WorldHost[] {
+    return this.hosts.filter(({ went }) => went !== undefined && this.now <= went.until);
+  }
+
+  askingOf(host: WorldHost): Asking | undefined {
+    const desired = this.desiredOf(host);
+    if (desired.kind !== 'release' || desired.release.toplevel !== host.is.subject) return undefined;
+    return { because: desired.because, ring: this.ringOf(host), labels: host.labels };
+  }
+
+  /** The host's agent does what comes next. `isLost`: the network goes down with the change. */
+  advance(host: WorldHost, outcome: 'as-is' | 'fails' | 'lost' | 'later'): void {
+    const { state, subject } = host.is;
+    if (subject === undefined || !host.isEnrolled) return;
+    if (state === 'DEFERRED') {
+      host.is = { ...host.is, state: 'STAGED' };
+    } else if (state === 'STAGED') {
+      if (outcome === 'later') host.is = { ...host.is, state: 'DEFERRED' };
+      else if (this.#mayGo(host)) {
+        host.went = { toplevel: subject, until: this.now + WATCHDOG_MS };
+        host.is = { ...host.is, state: 'ACTIVATING' };
+        if (outcome === 'lost') this.disconnect(host);
+      }
+    } else if (isActivating(state)) {
+      const isBad = outcome === 'fails' || this.revisions.some(({ toplevels, bad }) => toplevels.get(host.name) === subject && bad.has(host.name));
+      host.is = isBad ? { ...host.is, state: 'ROLLED_BACK' } : { ...host.is, state: 'SUCCEEDED', runs: subject };
+    }
+    this.report(host);
+  }
+
+  #mayGo(host: WorldHost): boolean {
+    const asking = this.askingOf(host);
+    if (!host.isConnected || asking === undefined) return false;
+    const others = this.inFlight();
+    const byLabel = new Map(host.labels.map((label) => [label, others.filter(({ labels }) => labels.includes(label)).length]));
+    const inFlight = { fleet: others.length, ring: others.filter((other) => this.ringOf(other) === asking.ring).length, byLabel };
+    const { policy, course } = this;
+    const isWindowOpen = this.isOpen[asking.ring] ?? true;
+    return admit(asking, { policy, course, orders: { ...this.orders, freeze: this.freeze }, isWindowOpen, inFlight }, this.now).kind === 'go';
+  }
+
+  disconnect(host: WorldHost): void {
+    if (host.isConnected) host.awaySince = this.now;
+    host.isConnected = false;
+  }
+
+  connect(host: WorldHost): void {
+    if (!host.isEnrolled) return;
+    host.isConnected = true;
+    this.report(host);
+  }
+
+  /** A person resumes what is paused, and so acknowledges every failure that is known. */
+  resume(): void {
+    const { course } = this;
+    if (course?.state !== 'PAUSED') return;
+    for (const { host, toplevel, progress } of this.facts().hosts) if (progress === 'failed') this.acknowledged.add(`${host} ${toplevel}`);
+    this.orders = { ...this.orders, resume: { by: 'ada', role: 'operator', reason: 'seen', at: this.now, of: course.since } };
+  }
+
+  approve(by: string): void {
+    const { course } = this;
+    if (course === undefined || isEndedRollout(course.state)) return;
+    const approval = { by, role: 'administrator', reason: 'read it', at: this.now, ring: course.ring } as const;
+    this.orders = { ...this.orders, approvals: [...this.orders.approvals, approval] };
+  }
+
+  /** Time passes; whoever has waited too long for a verdict is rolled back by its watchdog. */
+  pass(ms: number): void {
+    this.now += ms;
+    if (ms > 0) for (const ring of this.#openMs.keys()) if (this.isOpen[ring] === true) this.#openMs[ring] = (this.#openMs[ring] ?? 0) + ms;
+    for (const host of this.hosts) {
+      if (isActivating(host.is.state) && host.went !== undefined && this.now > host.went.until) {
+        host.is = { ...host.is, state: 'ROLLED_BACK' };
+        this.report(host);
+      }
+    }
+  }
+}
