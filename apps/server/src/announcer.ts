@@ -1,7 +1,7 @@
 import { fitDescription } from '@floe/forge';
 import { HELD_PREFIX, isComplete, isEndedRevision, type CommitSha, type HostName, type StatusContext, type StatusText } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
-import type { Revision, Store, WantedStatus } from '@floe/store';
+import type { RevisionInList, Store, WantedStatus } from '@floe/store';
 import { describeBuild, describeEvaluation, describeNoRollout } from '@floe/views';
 import type { FleetFeed } from './feed.ts';
 import { describeSeen, viewSeen, type FleetReader } from './fleet-reader.ts';
@@ -182,7 +182,7 @@ export class Announcer {
   }
 
   /** `newer`: the revisions after it, newest first. */
-  #statusesOf(seen: RevisionSeen, newer: readonly Revision[]): WantedStatus[] {
+  #statusesOf(seen: RevisionSeen, newer: readonly RevisionInList[]): WantedStatus[] {
     const { revision, evaluations } = seen;
     const { sha } = revision;
     // The same commit can come again later (a branch moved back): the newest revision of it speaks for it.

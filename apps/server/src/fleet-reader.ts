@@ -1,7 +1,7 @@
 import { namesNeedingAttention, offerOf, type HostName, type Offer, type StatusText } from '@floe/model';
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView } from '@floe/protocol';
 import type { Clock, Troubles } from '@floe/runtime';
-import type { FleetHost, Repository, Revision, Store } from '@floe/store';
+import type { FleetHost, Repository, RevisionInList, Store } from '@floe/store';
 import { describeRollout, describeSuperseded } from '@floe/views';
 import { CommitNames } from './commit-names.ts';
 import type { FetchWatch } from './fetch-watch.ts';
@@ -106,13 +106,13 @@ export class FleetReader {
   }
 
   /** One revision as {@link revisions} has it. */
-  async revision({ sequence, id }: Revision): Promise<RevisionView | undefined> {
+  async revision({ sequence, id }: RevisionInList): Promise<RevisionView | undefined> {
     const snapshot = await this.snapshot({ limit: 1, before: sequence + 1 });
     const revision = snapshot.revisions.find((each) => each.id === id);
     return revision === undefined ? undefined : viewSeen(await this.see(snapshot, revision));
   }
 
-  async see(snapshot: FleetSnapshot, revision: Revision): Promise<RevisionSeen> {
+  async see(snapshot: FleetSnapshot, revision: RevisionInList): Promise<RevisionSeen> {
     return await snapshot.see(revision, this.#deps.troubles.of(`revision ${revision.id}`), this.#deps.clock.now());
   }
 }

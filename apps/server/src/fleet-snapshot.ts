@@ -7,7 +7,7 @@ import {
   type HostStore,
   type ListedRevision,
   type Repository,
-  type Revision,
+  type RevisionInList,
   type Rollout,
   type RolloutStory,
   type Store,
@@ -32,7 +32,7 @@ export interface RevisionPage {
 
 /** A revision with what is known of its hosts. */
 export interface RevisionSeen {
-  readonly revision: Revision;
+  readonly revision: RevisionInList;
   readonly evaluations: readonly Evaluation[];
   /** What keeps the server from doing its work for this revision. */
   readonly trouble: Trouble | undefined;
@@ -49,7 +49,7 @@ export interface RevisionSeen {
 export class FleetSnapshot {
   readonly repository: Repository;
   /** Newest first. */
-  readonly revisions: readonly Revision[];
+  readonly revisions: readonly RevisionInList[];
   readonly #page: RevisionPage;
   readonly #store: SnapshotStore;
   readonly #rollouts: ReadonlyMap<string, Rollout | undefined>;
@@ -74,7 +74,7 @@ export class FleetSnapshot {
   }
 
   /** The newest revision that is PUBLISHED, REJECTED, EVAL_FAILED or BUILD_FAILED, not SUPERSEDED: the standing of hosts refers to it. */
-  async finished(): Promise<Revision | undefined> {
+  async finished(): Promise<RevisionInList | undefined> {
     const { limit, before } = this.#page;
     if (before === undefined) {
       // Beyond `limit` the list has gaps, so only its first `limit` entries are searched.
@@ -122,7 +122,7 @@ export class FleetSnapshot {
    * Where the revision and its rollout stand: now, while it is the current one, and else as it was when a newer one took its
    * place.
    */
-  async see(revision: Revision, trouble: Trouble | undefined, now: number): Promise<RevisionSeen> {
+  async see(revision: RevisionInList, trouble: Trouble | undefined, now: number): Promise<RevisionSeen> {
     const evaluations = await this.evaluations(revision.id);
     const known = { revision, evaluations, trouble, held: this.repository.held?.commit };
     const row = this.rolloutOf(revision.id);

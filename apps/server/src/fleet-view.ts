@@ -10,7 +10,7 @@ import {
   type RolloutSummary,
 } from '@floe/model';
 import type { HostView, RepositoryView, RevisionView, ServerNotice } from '@floe/protocol';
-import { factsOf, type Evaluation, type HostRow, type Quarantine, type Repository, type Revision, type Rollout } from '@floe/store';
+import { factsOf, type Evaluation, type HostRow, type Quarantine, type Repository, type RevisionInList, type Rollout } from '@floe/store';
 import type { Trouble } from '@floe/runtime';
 import { actionsOn } from './decisions.ts';
 import { failureOf, problemOf } from './host-problem.ts';
@@ -116,7 +116,7 @@ export interface RolloutSeen {
 }
 
 export function viewRevision(
-  revision: Revision,
+  revision: RevisionInList,
   evaluations: readonly Evaluation[],
   rollout: RolloutSeen | undefined,
   held: CommitSha | undefined,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HELD_PREFIX, isEndedRevision, type CommitSha, type HostName, type StatusContext, type StatusState } from '@floe/model';
 import { RevisionView } from '@floe/protocol';
-import type { Revision } from '@floe/store';
+import type { RevisionInList } from '@floe/store';
 import { eventually, LocalForge } from '@floe/testkit';
 import { describeRollout } from '@floe/views';
 import fc from 'fast-check';
@@ -43,12 +43,12 @@ async function restart(): Promise<void> {
 }
 
 /** The newest revision of each commit; that one speaks for it. */
-async function newestOfEach(): Promise<Revision[]> {
+async function newestOfEach(): Promise<RevisionInList[]> {
   const all = (await server.context.store.revisions.list(server.repository.id, 100)).map(({ revision }) => revision);
   return all.filter(({ sha }, index) => all.findIndex((each) => each.sha === sha) === index);
 }
 
-async function evaluateState(revision: Revision, held: CommitSha | undefined): Promise<StatusState> {
+async function evaluateState(revision: RevisionInList, held: CommitSha | undefined): Promise<StatusState> {
   if (revision.sha === held) return 'error';
   if (!isEndedRevision(revision.state) && revision.state !== 'BUILDING') return 'pending';
   if (revision.state === 'REJECTED' || revision.state === 'EVAL_FAILED') return 'failure';
@@ -58,7 +58,12 @@ async function evaluateState(revision: Revision, held: CommitSha | undefined): P
 }
 
 /** What is told of the commit, and untrue; undefined when there is nothing. */
-async function untruth(revision: Revision, rank: number, held: CommitSha | undefined, current: string | undefined): Promise<string | undefined> {
+async function untruth(
+  revision: RevisionInList,
+  rank: number,
+  held: CommitSha | undefined,
+  current: string | undefined,
+): Promise<string | undefined> {
   const told = (context: StatusContext): StatusState | undefined => forge.statusOf(revision.sha, context)?.state as StatusState | undefined;
   const evaluate = await evaluateState(revision, held);
   // Of many that come at once the older are passed over: nothing is told of them, or the result of the same commit before stays.
@@ -116,7 +121,7 @@ async function hold(commit: CommitSha | undefined): Promise<void> {
   await server.context.store.repositories.wake(server.repository.id);
 }
 
-async function advance(revision: Revision, ...events: Parameters<TestServer['context']['store']['revisions']['advance']>[1][]): Promise<void> {
+async function advance(revision: RevisionInList, ...events: Parameters<TestServer['context']['store']['revisions']['advance']>[1][]): Promise<void> {
   for (const event of events) await server.context.store.revisions.advance(revision.id, event, Date.now(), `${event}, for a reason`);
 }
 

@@ -1,16 +1,25 @@
-import { EVALUATION_OUTCOMES, MAX_ATTRIBUTE_CHARACTERS, MAX_TIME_MS, REVISION_STATES, storableText, type HostName } from '@floe/model';
+import {
+  EVALUATION_OUTCOMES,
+  MAX_ATTRIBUTE_CHARACTERS,
+  MAX_TIME_MS,
+  REVISION_STATES,
+  RING_NAME_FORM,
+  storableText,
+  type HostName,
+} from '@floe/model';
 import { and, asc, between, eq, inArray, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify } from './hints.ts';
+import { LabelsColumn } from './policy-column.ts';
 import type { BuildRow, EvaluatedRevision, Evaluation, EvaluationRow } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { Int8, WarningsColumn } from './rows.ts';
 import type { RevisionStore } from './store.ts';
 import { evaluations, revisions } from './tables/index.ts';
 
-/** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 11. */
+/** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 13. */
 const ROWS_PER_INSERT = 5_000;
 
 /**
@@ -22,7 +31,7 @@ async function saveEvaluations(db: Database, revisionId: string, given: readonly
   for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
     const values = rows
       .slice(start, start + ROWS_PER_INSERT)
-      .map(({ host, outcome, drvPath, toplevel, system, error, warnings, retryAt, tries, evaluateMs }) => ({
+      .map(({ host, outcome, drvPath, toplevel, system, error, warnings, labels, ring, retryAt, tries, evaluateMs }) => ({
         revisionId,
         host,
         outcome,
@@ -31,6 +40,8 @@ async function saveEvaluations(db: Database, revisionId: string, given: readonly
         system: system ?? null,
         error: error === undefined ? null : storableText(error),
         warnings: warnings === undefined || warnings.length === 0 ? null : warnings.map((warning) => storableText(warning)),
+        labels: labels === undefined || labels.length === 0 ? null : labels,
+        ring: ring ?? null,
         retryAt: retryAt ?? null,
         tries: tries ?? 0,
         evaluateMs: evaluateMs ?? null,
@@ -47,6 +58,8 @@ async function saveEvaluations(db: Database, revisionId: string, given: readonly
           system: sql`excluded.system`,
           error: sql`excluded.error`,
           warnings: sql`excluded.warnings`,
+          labels: sql`excluded.labels`,
+          ring: sql`excluded.ring`,
           retryAt: sql`excluded.retry_at`,
           tries: sql`excluded.tries`,
           evaluateMs: sql`excluded.evaluate_ms`,
@@ -89,6 +102,8 @@ function toEvaluation(row: Row): Evaluation {
     system: reader.word('system', row.system),
     error: reader.text(row.error),
     warnings: reader.json('warnings', row.warnings, WarningsColumn) ?? [],
+    labels: reader.json('labels', row.labels, LabelsColumn) ?? [],
+    ring: reader.form('ring', row.ring, RING_NAME_FORM),
     retryAt: reader.timeOrNone('retry_at', row.retryAt),
     tries: reader.counter('tries', row.tries),
     evaluateMs: reader.durationOrNone('evaluate_ms', row.evaluateMs),

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { CommitSha, HostName, StorePath } from '@floe/model';
+import { DEFAULT_POLICY, type CommitSha, type HostName, type RolloutPolicy, type StorePath } from '@floe/model';
 import fc from 'fast-check';
 import {
   commit,
@@ -16,6 +16,31 @@ import {
   type World,
   WORLDS,
 } from './test/test-store.ts';
+
+/** With a value in each place. */
+const POLICY: RolloutPolicy = {
+  rings: [
+    {
+      name: 'canary',
+      members: { hosts: ['web*'], labels: ['role=dns'], share: 12.5 },
+      successPercent: 80,
+      errors: { percent: 0, minStarted: 1 },
+      minVerified: 1,
+      soakMs: 1_800_000,
+      deadlineMs: 86_400_000,
+      maxInFlight: 3,
+      windows: [{ kind: 'allow', cron: '0 22 * * mon-fri', durationMs: 3_600_000, timeZone: 'Europe/Berlin' }],
+      approvals: { count: 1, role: 'approver', notAuthor: true },
+      pauseAfter: true,
+    },
+    ...DEFAULT_POLICY.rings,
+  ],
+  labels: { ada: ['laptop'] } as RolloutPolicy['labels'],
+  maxInFlight: 10,
+  budgets: [{ label: 'role=dns', atMost: 1 }],
+  checks: ['unit tests'],
+  presence: { staleMs: 1, lostMs: 2 },
+};
 
 describe.each(WORLDS)('on $name', ({ open }) => {
   let world: World;
@@ -222,13 +247,34 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await find('%')).toEqual([]);
     });
 
+    test('has a policy, the default until one is stored; lists leave it out', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const { id, policy: first } = await receive(store, repository, commit('a'));
+      expect([first, (await store.revisions.get(id))?.policy]).toEqual([DEFAULT_POLICY, DEFAULT_POLICY]);
+      await store.revisions.savePolicy(id, POLICY);
+      expect((await store.revisions.nextUnfinished(repository.id))?.policy).toStrictEqual(POLICY);
+      expect((await store.revisions.list(repository.id, 1))[0]?.revision).not.toHaveProperty('policy');
+      await store.revisions.savePolicy(id, undefined);
+      expect((await store.revisions.get(id))?.policy).toEqual(DEFAULT_POLICY);
+    });
+
     test('has evaluations, that are replaced whole, and builds on top', async () => {
       const { store } = world;
       const { id } = await receive(store, await newRepository(store), commit('a'));
       const [ada, bob] = ['ada', 'bob'] as HostName[] as [HostName, HostName];
       await store.revisions.saveEvaluations(id, [
         { host: bob, outcome: 'EVAL_ERROR', error: 'undefined variable' },
-        { host: ada, outcome: 'CHANGED', drvPath: '/nix/store/a.drv', toplevel: path('a'), system: 'x86_64-linux', evaluateMs: 7 },
+        {
+          host: ada,
+          outcome: 'CHANGED',
+          drvPath: '/nix/store/a.drv',
+          toplevel: path('a'),
+          system: 'x86_64-linux',
+          labels: ['role=dns'],
+          ring: 'canary',
+          evaluateMs: 7,
+        },
       ]);
       await store.revisions.saveBuilds(id, [{ host: ada, buildMs: 8, builtAt: 60 }]);
       await store.revisions.savePublished(id, ada, 'sha256-x', 2 ** 40);
@@ -237,13 +283,15 @@ describe.each(WORLDS)('on $name', ({ open }) => {
           host: ada,
           outcome: 'CHANGED',
           toplevel: path('a'),
+          labels: ['role=dns'],
+          ring: 'canary',
           evaluateMs: 7,
           buildMs: 8,
           builtAt: 60,
           narHash: 'sha256-x',
           closureSizeBytes: 2 ** 40,
         },
-        { host: bob, outcome: 'EVAL_ERROR', error: 'undefined variable', toplevel: undefined },
+        { host: bob, outcome: 'EVAL_ERROR', error: 'undefined variable', toplevel: undefined, labels: [], ring: undefined },
       ]);
       await store.revisions.saveBuilds(id, [{ host: ada, outcome: 'BUILD_ERROR', error: 'gcc' }]);
       expect((await store.revisions.evaluations(id))[0]).toMatchObject({ outcome: 'BUILD_ERROR', error: 'gcc', toplevel: path('a') });
@@ -253,6 +301,8 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         retryAt: undefined,
         tries: 0,
         warnings: [],
+        labels: [],
+        ring: undefined,
         outcome: 'UNCHANGED',
         toplevel: path('a'),
         drvPath: undefined,

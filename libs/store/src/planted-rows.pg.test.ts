@@ -1,3 +1,5 @@
+import { DEFAULT_POLICY } from '@floe/model';
+import { ringWindowState } from '@floe/runtime';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { commit, newHost, newRepository, path, presence, publishNext, report, WORLDS, type World } from './test/test-store.ts';
 
@@ -64,6 +66,30 @@ test.each(['hosts', 'evaluations', 'reports', 'quarantines', 'rollouts'])(
     expect(planted).toBeGreaterThan(5);
   },
 );
+
+test('a policy that cannot be read lets no change begin, and is said on its revision', async () => {
+  const { store, query } = world;
+  const repository = await newRepository(store);
+  const { id } = await publishNext(store, repository, commit('1'), []);
+  await store.revisions.savePolicy(id, DEFAULT_POLICY);
+  for (const change of [
+    `'5'`,
+    `'[]'`,
+    `'{}'`,
+    `policy - 'rings'`,
+    `policy || '{"rings": []}'`,
+    `policy || '{"gate": 1}'`,
+    `jsonb_set(policy, '{rings,0,minVerified}', '-1')`,
+    `jsonb_set(policy, '{rings,0,aGateOfALaterVersion}', '1')`,
+    `jsonb_set(policy, '{presence,lostMs}', '1e300')`,
+  ]) {
+    await query?.(`update revisions set policy = ${change} where id = '${id}'`);
+    const revision = await store.revisions.newestPublished(repository.id);
+    expect(revision?.error, change).toBe('its row in the database cannot be read: policy');
+    expect(ringWindowState(revision?.policy.rings[0]?.windows ?? [], 1_790_000_000_000), change).toEqual({ isOpen: false });
+    await store.revisions.savePolicy(id, DEFAULT_POLICY);
+  }
+});
 
 test("a lease that ends in no time that anybody could mean is nobody's", async () => {
   const { store, query } = world;

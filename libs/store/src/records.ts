@@ -10,6 +10,7 @@ import type {
   ReleaseRef,
   RevisionState,
   Role,
+  RolloutPolicy,
   RolloutSummary,
   RolloutState,
   StageTimings,
@@ -74,6 +75,8 @@ export interface Revision extends CommitInfo {
   readonly error?: string | undefined;
   /** Warnings about a commit that can be released. */
   readonly warnings?: readonly string[] | undefined;
+  /** How it is rolled out: the default, until the flake was read. */
+  readonly policy: RolloutPolicy;
   readonly receivedAt: Timestamp;
   readonly fetchedAt?: Timestamp | undefined;
   readonly verifiedAt?: Timestamp | undefined;
@@ -103,6 +106,10 @@ export interface EvaluationRow {
   readonly error?: string | undefined;
   /** Warnings and traces of the host's evaluation, also of a successful one. */
   readonly warnings?: readonly string[] | undefined;
+  /** Of the host's own configuration. */
+  readonly labels?: readonly string[] | undefined;
+  /** The ring that the host's own configuration names. */
+  readonly ring?: string | undefined;
   /** When the host is retried, if its error may be temporary. */
   readonly retryAt?: Timestamp | undefined;
   /** How often it was tried. */
@@ -231,9 +238,12 @@ export interface Quarantine {
   readonly at: Timestamp;
 }
 
+/** A revision in a list: its policy, which may be large, is read with it alone. */
+export type RevisionInList = Omit<Revision, 'policy'>;
+
 /** A revision, with its rollout if it was ever published. */
 export interface ListedRevision {
-  readonly revision: Revision;
+  readonly revision: RevisionInList;
   readonly rollout: Rollout | undefined;
 }
 

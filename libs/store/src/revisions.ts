@@ -1,5 +1,15 @@
-import { boundedTime, isEndedRevision, mustFinishFirst, MAX_COUNTER, SUPERSESSION_LIMIT, REVISION_STATES, storableText } from '@floe/model';
-import { and, desc, eq, gt, inArray, like, lt, ne, sql, type SQL } from 'drizzle-orm';
+import {
+  boundedTime,
+  DEFAULT_POLICY,
+  isEndedRevision,
+  mustFinishFirst,
+  MAX_COUNTER,
+  SUPERSESSION_LIMIT,
+  REVISION_STATES,
+  storableText,
+  type RolloutPolicy,
+} from '@floe/model';
+import { and, desc, eq, getTableColumns, gt, inArray, like, lt, ne, sql, type SQL } from 'drizzle-orm';
 import { unionAll } from 'drizzle-orm/pg-core';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
@@ -9,7 +19,8 @@ import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
 import { pruneRevisions } from './history.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
-import type { ListedRevision, Revision } from './records.ts';
+import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
+import type { ListedRevision, Revision, RevisionInList } from './records.ts';
 import { moveRevision, textOrNull } from './revision-moves.ts';
 import { readRollout } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
@@ -21,9 +32,19 @@ import { isUnfinishedRevision, isUnsettledStatus } from './tables/unfinished.ts'
 /** The final states in which it is known what a revision has for each host. */
 const FINISHED = REVISION_STATES.filter((state) => isEndedRevision(state) && state !== 'SUPERSEDED');
 
-/** An unreadable row is reported like a refused revision. One whose commit is unreadable is skipped. */
-function toRevision(row: typeof revisions.$inferSelect): Revision[] {
+type Row = typeof revisions.$inferSelect;
+/** {@link Row} without the policy, which may be large: lists do not read it. */
+const { policy: _policy, ...LISTED_COLUMNS } = getTableColumns(revisions);
+type ListedRow = Omit<Row, 'policy'>;
+
+function toRevision(row: Row): Revision[] {
   const reader = new RowReader();
+  const policy = row.policy === null ? DEFAULT_POLICY : (reader.json('policy', row.policy, PolicyColumn) ?? CLOSED_POLICY);
+  return toRevisionInList(row, reader).map((read) => ({ ...read, policy }));
+}
+
+/** An unreadable row is reported like a refused revision. One whose commit is unreadable is skipped. */
+function toRevisionInList(row: ListedRow, reader = new RowReader()): RevisionInList[] {
   const sha = reader.commit('sha', row.sha);
   if (sha === undefined) return [];
   const read = {
@@ -50,7 +71,7 @@ function toRevision(row: typeof revisions.$inferSelect): Revision[] {
   return [reader.problem === undefined ? read : { ...read, error: reader.problem }];
 }
 
-async function newestRows(db: Database, where: SQL | undefined, limit: number): Promise<(typeof revisions.$inferSelect)[]> {
+async function newestRows(db: Database, where: SQL | undefined, limit: number): Promise<Row[]> {
   const readable = and(where, isReadableCounter(revisions.sequence));
   return await db.select().from(revisions).where(readable).orderBy(desc(revisions.sequence)).limit(limit);
 }
@@ -59,11 +80,11 @@ async function newestFirst(db: Database, where: SQL | undefined, limit: number):
   return (await newestRows(db, where, limit)).flatMap(toRevision);
 }
 
-type JoinedRow = { readonly revision: typeof revisions.$inferSelect; readonly rollout: typeof rollouts.$inferSelect | null };
+type JoinedRow = { readonly revision: ListedRow; readonly rollout: typeof rollouts.$inferSelect | null };
 
 async function joinedRows(db: Database, repositoryId: string, where: SQL | undefined, limit: number): Promise<JoinedRow[]> {
   return await db
-    .select({ revision: revisions, rollout: rollouts })
+    .select({ revision: LISTED_COLUMNS, rollout: rollouts })
     .from(revisions)
     .leftJoin(rollouts, eq(rollouts.revisionId, revisions.id))
     .where(and(ofRepository(repositoryId), where, isReadableCounter(revisions.sequence)))
@@ -72,7 +93,7 @@ async function joinedRows(db: Database, repositoryId: string, where: SQL | undef
 }
 
 function toListed({ revision, rollout }: JoinedRow): ListedRevision[] {
-  return toRevision(revision).map((read) => ({ revision: read, rollout: rollout === null ? undefined : readRollout(rollout) }));
+  return toRevisionInList(revision).map((read) => ({ revision: read, rollout: rollout === null ? undefined : readRollout(rollout) }));
 }
 
 async function list(db: Database, repositoryId: string, limit: number, leftOut: LeftOutRows, before?: number): Promise<ListedRevision[]> {
@@ -88,7 +109,7 @@ async function list(db: Database, repositoryId: string, limit: number, leftOut: 
       .from(revisions)
       .where(and(ofRepository(repositoryId), gt(revisions.sequence, MAX_COUNTER))),
   ).limit(limit);
-  const bad = [...rows.map(({ revision }) => revision).filter((row) => toRevision(row).length === 0), ...beyond];
+  const bad = [...rows.map(({ revision }) => revision).filter((row) => toRevisionInList(row).length === 0), ...beyond];
   leftOut.set(
     'revisions',
     bad.map(({ id }) => storableText(id, 60)),
@@ -166,7 +187,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
       .returning();
     if (row === undefined) throw missingRow('revision', sha);
     await notify(tx, { topic: 'repository', id: repositoryId }, { topic: 'revision', id: row.id });
-    return { ...withoutNulls(row), warnings: [] };
+    return { ...withoutNulls(row), warnings: [], policy: DEFAULT_POLICY };
   });
 }
 
@@ -205,6 +226,13 @@ async function noteWarnings(db: Database, id: string, warnings: readonly string[
   await db.update(revisions).set({ warnings: texts }).where(eq(revisions.id, id));
 }
 
+async function savePolicy(db: Database, id: string, policy: RolloutPolicy | undefined): Promise<void> {
+  await db
+    .update(revisions)
+    .set({ policy: policy ?? null })
+    .where(eq(revisions.id, id));
+}
+
 function ofRepository(repositoryId: string): SQL {
   return eq(revisions.repositoryId, repositoryId);
 }
@@ -238,6 +266,7 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
         return result;
       }),
     noteError: async (id, error) => await noteError(db, id, error),
+    savePolicy: async (id, policy) => await savePolicy(db, id, policy),
     noteWarnings: async (id, warnings) => await noteWarnings(db, id, warnings),
     ...createEvaluationStore(db),
   };

@@ -66,6 +66,12 @@ export class RowReader {
     return /^[\x20-\x7E]{0,64}$/.test(value) ? value : this.#instead(column, undefined);
   }
 
+  /** A name of a known form, which bounds its length. */
+  form(column: string, value: string | null, form: RegExp): string | undefined {
+    if (value === null) return undefined;
+    return form.test(value) ? value : this.#instead(column, undefined);
+  }
+
   /** A text is cut and cleaned, which does not count as an error. */
   text(value: string | null): string | undefined {
     return value === null ? undefined : storableText(value);

@@ -1,4 +1,4 @@
-import type { CommitSha, HostName, RevisionEvent, RevisionState, RolloutState, StorePath } from '@floe/model';
+import type { CommitSha, HostName, RevisionEvent, RevisionState, RolloutPolicy, RolloutState, StorePath } from '@floe/model';
 import type {
   ApiToken,
   AuditEntry,
@@ -168,6 +168,8 @@ export interface RevisionStore {
   noteError(id: string, error: string | undefined): Promise<void>;
   /** What people should know of the commit; replaces what was noted before, and tells nobody: the next step does. */
   noteWarnings(id: string, warnings: readonly string[]): Promise<void>;
+  /** How the revision is rolled out, before its first host is evaluated; undefined: by the default. Tells nobody. @uncalled the pipeline, which reads the policy next */
+  savePolicy(id: string, policy: RolloutPolicy | undefined): Promise<void>;
   /** Inserts or replaces the evaluations of these hosts. */
   saveEvaluations(id: string, rows: readonly EvaluationRow[]): Promise<void>;
   /** Adds to evaluations that are there. */

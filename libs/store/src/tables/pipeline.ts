@@ -59,6 +59,8 @@ export const revisions = pgTable(
     state: text('state', { enum: REVISION_STATES }).notNull(),
     error: text('error'),
     warnings: jsonb('warnings'),
+    /** How it is rolled out, complete; null: by the default. */
+    policy: jsonb('policy'),
     subject: text('subject').notNull(),
     authorName: text('author_name').notNull(),
     authorEmail: text('author_email').notNull(),
@@ -96,6 +98,10 @@ export const evaluations = pgTable(
     error: text('error'),
     /** Warnings and traces of the host's evaluation, a JSON list of texts. */
     warnings: jsonb('warnings'),
+    /** Of the host's own configuration: a JSON list of texts. */
+    labels: jsonb('labels'),
+    /** The ring that the host's own configuration names. */
+    ring: text('ring'),
     /** When the host is retried, if its error may be temporary. */
     retryAt: at('retry_at'),
     tries: count('tries').notNull().default(0),
