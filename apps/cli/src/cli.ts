@@ -1,4 +1,4 @@
-import type { Clock, Env } from '@floe/runtime';
+import type { Clock, Env, Exec } from '@floe/runtime';
 import type { ApiClient } from './api-client.ts';
 import type { Style, View } from './view/terminal.ts';
 
@@ -21,6 +21,8 @@ export interface CliDeps {
   readonly fetch: typeof fetch;
   readonly clock: Clock;
   readonly random: () => number;
+  /** Runs git and nix. */
+  readonly exec: Exec;
   /** Aborts on Ctrl-C. */
   readonly signal: AbortSignal;
 }

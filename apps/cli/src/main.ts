@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { systemClock } from '@floe/runtime';
+import { exec, systemClock } from '@floe/runtime';
 import { runCli } from './program.ts';
 
 const stop = new AbortController();
@@ -18,5 +18,6 @@ process.exitCode = await runCli(process.argv.slice(2), {
   fetch,
   clock: systemClock,
   random: Math.random,
+  exec,
   signal: stop.signal,
 });

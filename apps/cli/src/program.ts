@@ -7,6 +7,7 @@ import { addEvents } from './commands/events.ts';
 import { addHosts } from './commands/hosts.ts';
 import { addLog } from './commands/log.ts';
 import { addLogin } from './commands/login.ts';
+import { addPolicy } from './commands/policy.ts';
 import { addRevisions } from './commands/revisions.ts';
 import { addStatus } from './commands/status.ts';
 import { addSteering } from './commands/steer.ts';
@@ -70,7 +71,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     })
     .showHelpAfterError('(see: floe --help)')
     .exitOverride();
-  for (const add of [addLogin, addStatus, addHosts, addRevisions, addEvents, addEnrol, addSteering, addToken, addLog]) add(program, cli);
+  for (const add of [addLogin, addStatus, addHosts, addRevisions, addEvents, addEnrol, addSteering, addToken, addLog, addPolicy]) add(program, cli);
   for (const command of program.commands) {
     command.showHelpAfterError(`(see: floe ${command.name()} --help)`);
     for (const below of command.commands) below.showHelpAfterError(`(see: floe ${command.name()} ${below.name()} --help)`);

@@ -5,6 +5,7 @@ export * from './describe-rollout.ts';
 export * from './forge-pages.ts';
 export { nameMany } from './hosts-in-words.ts';
 export * from './revision-words.ts';
+export * from './ring-words.ts';
 export * from './stages.ts';
 export * from './standing.ts';
 export * from './switches.ts';

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { systemClock, type Clock } from '@floe/runtime';
+import { exec, systemClock, type Clock } from '@floe/runtime';
 import type { CliDeps } from '../cli.ts';
 import { SILENCE_MS } from '../fleet-stream.ts';
 import { runCli } from '../program.ts';
@@ -109,6 +109,7 @@ export async function run(argv: readonly string[], env: Readonly<Record<string, 
     fetch,
     clock: fixedClock,
     random: () => 0.5,
+    exec,
     signal: new AbortController().signal,
     ...over,
   });

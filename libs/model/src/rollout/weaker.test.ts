@@ -86,6 +86,18 @@ describe('a ring', () => {
     if (!text.includes('2 approvals') && !text.includes('Berlin')) expect(changes(after, before)).toEqual([expect.stringMatching(/^stronger: /)]);
   });
 
+  test('is never weaker than none: the first policy of a fleet waits for nobody', () => {
+    const none = inForce(DEFAULT_POLICY);
+    for (const after of [inForce(), inForce({ rings: [ALL] }), inForce({ rings: [CANARY, ring('half', { windows: [night] }), ALL] })])
+      expect(weakenings(none, after)).toEqual([]);
+  });
+
+  test('that was the only one and had gates: all new ones are compared with it', () => {
+    const single = inForce({ rings: [ring('all', { windows: [night], soakMs: 60_000 })] });
+    const after = inForce({ rings: [ring('canary', { ...hosts('ws1'), windows: [night] }), ring('rest')] });
+    expect(weakenings(single, after)).toEqual(['ring rest: at any time instead of only from "0 2 * * *" for 1 h (UTC)']);
+  });
+
   test('with another deadline is neither weaker nor stronger: what is overdue pauses', () => {
     expect(changes(inForce(), inForce({ rings: [{ ...CANARY, deadlineMs: undefined }, ALL] }))).toEqual([
       'other: ring canary: no deadline instead of deadline 1 d',
@@ -185,6 +197,14 @@ describe('any two policies', () => {
       checks: fc.subarray(['unit', 'lint']),
     })
     .map((over) => inForce(over));
+
+  test('is not weaker than none', () => {
+    fc.assert(
+      fc.property(anyPolicy, (policy) => {
+        expect(weakenings(inForce(DEFAULT_POLICY), policy)).toEqual([]);
+      }),
+    );
+  });
 
   test('the same one does not change', () => {
     fc.assert(

@@ -92,10 +92,17 @@ function hostsOfBudgets(before: PolicyInForce, after: PolicyInForce): readonly P
   });
 }
 
+/** With one ring, all hosts changed at once: others after it, and hosts in them, are not weaker as long as their gates are not. */
+function isSingle({ rings }: RolloutPolicy): boolean {
+  return rings.length === 1;
+}
+
 function ringsThemselves({ policy: before }: PolicyInForce, { policy: after }: PolicyInForce): readonly PolicyChange[] {
   const pairs = pairRings(before, after);
   const kept = new Set(pairs.values());
-  const gone = before.rings.filter((_, index) => !kept.has(index)).map(({ name }) => changed('weaker', `ring ${name} is gone, with its gates`));
+  const gone = isSingle(before)
+    ? []
+    : before.rings.filter((_, index) => !kept.has(index)).map(({ name }) => changed('weaker', `ring ${name} is gone, with its gates`));
   const added = after.rings.filter((_, index) => !pairs.has(index)).map(({ name }) => changed('other', `ring ${name} is new`));
   const renamed = [...pairs].flatMap(([to, from]) => {
     const [was, is] = [before.rings[from]?.name, after.rings[to]?.name];
@@ -112,6 +119,7 @@ function ringsThemselves({ policy: before }: PolicyInForce, { policy: after }: P
 }
 
 function gatesOfRings({ policy: before }: PolicyInForce, { policy: after }: PolicyInForce): readonly PolicyChange[] {
+  if (isSingle(before)) return after.rings.flatMap((ring) => gatesOfRing(before.rings[0], ring));
   const pairs = pairRings(before, after);
   const same = [...pairs].flatMap(([to, from]) => gatesOfRing(before.rings[from], after.rings[to]));
   // The first ring in which a host changes has the gates of the first of all, so a new one in front replaces them.
@@ -135,7 +143,7 @@ function lessIsWeaker(was: number, is: number): ChangeDirection | undefined {
 /** How a gate changes; undefined: it does not. */
 const GATES: Readonly<Record<RingGate, (was: RingPolicy, is: RingPolicy) => ChangeDirection | undefined>> = {
   successPercent: (was, is) => lessIsWeaker(was.successPercent, is.successPercent),
-  errors: ({ errors: was }, { errors: is }) => worst(lessIsWeaker(is.percent, was.percent), lessIsWeaker(is.minStarted, was.minStarted)),
+  errors: (was, is) => worst(lessIsWeaker(is.errors.percent, was.errors.percent), lessIsWeaker(errorsFrom(is), errorsFrom(was))),
   minVerified: (was, is) => lessIsWeaker(was.minVerified, is.minVerified),
   soakMs: (was, is) => lessIsWeaker(was.soakMs, is.soakMs),
   // What is over its deadline pauses, and what is not waits: neither lets the next ring begin.
@@ -150,6 +158,11 @@ const GATES: Readonly<Record<RingGate, (was: RingPolicy, is: RingPolicy) => Chan
     ),
   pauseAfter: (was, is) => lessIsWeaker(Number(was.pauseAfter), Number(is.pauseAfter)),
 };
+
+/** From how many started hosts on failures pause. */
+function errorsFrom({ errors: { percent, minStarted } }: RingPolicy): number {
+  return percent >= 100 ? Number.POSITIVE_INFINITY : minStarted;
+}
 
 const NO_APPROVALS: Approvals = { count: 0, role: 'viewer', notAuthor: false };
 
@@ -183,8 +196,9 @@ function hostsOfRings(before: PolicyInForce, after: PolicyInForce): readonly Pol
     const hosts = each.map(({ host }) => host);
     const [from, to] = [before.policy.rings[each[0]?.from ?? 0]?.name, after.policy.rings[each[0]?.to ?? 0]?.name];
     // Earlier, they are asked before others were; later, fewer are asked before the others.
-    return changed('weaker', `${count(hosts)} from ring ${from} to ring ${to}: ${some(hosts)}`);
+    return changed(isSingle(before.policy) ? 'other' : 'weaker', `${count(hosts)} from ring ${from} to ring ${to}: ${some(hosts)}`);
   });
+  if (isSingle(before.policy)) return moved;
   const [filledBefore, filledAfter] = [before, after].map(({ assignment }) => new Set(assignment.ringOf.values()));
   const emptied = [...pairRings(before.policy, after.policy)].flatMap(([to, from]) =>
     filledBefore?.has(from) === true && filledAfter?.has(to) === false

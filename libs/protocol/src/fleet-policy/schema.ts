@@ -53,8 +53,8 @@ function durationText(minMs: number, maxMs: number) {
     v.maxLength(24, rule),
     v.regex(/^(?:\d{1,5}[smhd]){1,4}$/, rule),
     v.check((text) => {
-      const ms = parseDuration(text) ?? -1;
-      return ms >= minMs && ms <= maxMs;
+      const ms = parseDuration(text);
+      return ms === undefined || (ms >= minMs && ms <= maxMs);
     }, range),
   );
 }

@@ -1,0 +1,106 @@
+import { stat } from 'node:fs/promises';
+import { comparePolicies, gatesInWords } from '@floe/model';
+import { FloeError } from '@floe/runtime';
+import type { Command } from 'commander';
+import { viewOf, type Cli } from '../cli.ts';
+import { EXIT_CODES } from '../exit-codes.ts';
+import { checkPolicy, type PolicyCheck } from '../policy/check.ts';
+import type { FleetSource } from '../policy/fleet-source.ts';
+import { readFleetFile } from '../policy/read-file.ts';
+import { readFlake } from '../policy/read-flake.ts';
+import { formatPolicy, formatPolicyChanges, membersInOrder, movedHosts } from '../view/policy.ts';
+import { formatBlock } from '../view/terminal.ts';
+
+interface CheckOptions {
+  readonly against?: string;
+  readonly namesOnly?: boolean;
+}
+
+export function addPolicy(program: Command, cli: Cli): void {
+  const policy = program.command('policy').description('how commits are rolled out: the rings of the fleet and their gates');
+  policy
+    .command('check')
+    .description('check a policy before it is pushed, and show who is in which ring, and why')
+    .argument('[from]', 'the folder of the flake, or a file with its JSON, or - for the standard input', '.')
+    .option('--against <revision>', 'also show what changes since this git revision; with a file, since another file')
+    .option('--names-only', 'leave out the labels and rings in the configurations of the hosts: much faster with many hosts')
+    .addHelpText(
+      'after',
+      `
+It asks no server. The folder is read with Nix, as it is now, and without files that git does not know. Problems are what the server
+refuses, and what would keep a ring from ever changing; then it ends with 1. Notes are what is probably not meant.
+
+Where there is no Nix, check a file that was made elsewhere, in the folder of the flake:
+  $ nix eval --json --impure --expr 'let flake = builtins.getFlake (toString ./.); in {
+      floe = flake.floe or null;
+      hosts = builtins.mapAttrs (_: host: let agent = host.config.services.floe.agent or { }; in
+        { labels = agent.labels or [ ]; ring = agent.ring or null; }) flake.nixosConfigurations;
+    }' > fleet.json
+
+Examples:
+  $ floe policy check
+  $ floe policy check --against origin/main
+  $ floe policy check fleet.json --against fleet-before.json
+  $ floe policy check --json | jq -r '.hosts[] | [.host, .ring, .why] | @tsv'`,
+    )
+    .action((from: string, options: CheckOptions) => check(cli, from, options));
+}
+
+async function check(cli: Cli, from: string, options: CheckOptions): Promise<void> {
+  const { out, deps } = cli;
+  const { against } = options;
+  const now = deps.clock.now();
+  const read = await readerOf(cli, from, options.namesOnly !== true);
+  const checked = checkPolicy(await read(from, undefined), now);
+  const before = against === undefined ? undefined : checkPolicy(await read(against, against), now);
+  if (checked.problems.length > 0) cli.exitCode = EXIT_CODES.failed;
+  if (cli.options().json === true) {
+    out.json(asJson(checked, before));
+    return;
+  }
+  for (const problem of checked.problems) out.note(problem);
+  const view = viewOf(cli);
+  const parts: string[] = [];
+  if (checked.read !== undefined) parts.push(formatPolicy(checked.read, checked.knowsHosts, view));
+  if (checked.notes.length > 0) parts.push(`${view.style('busy', 'Notes')}\n${formatBlock(checked.notes.join('\n'))}`);
+  if (checked.read !== undefined && before?.read !== undefined && against !== undefined)
+    parts.push(formatPolicyChanges(before.read, checked.read, against, view));
+  if (parts.length > 0) out.print(parts.join('\n\n'));
+  if (against !== undefined && before?.read === undefined) out.note(`nothing to compare: the policy of ${against} cannot be read`);
+}
+
+/** Reads what `from` is, and the same kind for `--against`. */
+async function readerOf(
+  { deps, out }: Cli,
+  from: string,
+  readsHosts: boolean,
+): Promise<(from: string, rev: string | undefined) => Promise<FleetSource>> {
+  if (from === '-' || (await isFile(from))) return async (file) => await readFleetFile(file, deps.stdin);
+  const onHosts = (count: number): void => {
+    if (count >= MANY_HOSTS) out.note(`reads the configurations of ${count} hosts; --names-only leaves them out`);
+  };
+  return async (_, rev) => await readFlake(deps, from, rev, { readsHosts, onHosts });
+}
+
+/** So many take minutes. */
+const MANY_HOSTS = 50;
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return !(await stat(path)).isDirectory();
+  } catch (cause) {
+    throw new FloeError('USAGE', `there is no ${path}: name the folder of the flake, or a file with its JSON`, { cause });
+  }
+}
+
+function asJson({ problems, notes, read }: PolicyCheck, before: PolicyCheck | undefined): unknown {
+  const changes =
+    read === undefined || before?.read === undefined ? {} : { changes: comparePolicies(before.read, read), moved: movedHosts(before.read, read) };
+  return {
+    problems,
+    notes,
+    rings: read?.policy.rings.map((ring) => ({ name: ring.name, gates: gatesInWords(ring) })) ?? [],
+    hosts: read === undefined ? [] : membersInOrder(read),
+    ...changes,
+  };
+}

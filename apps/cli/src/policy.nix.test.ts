@@ -1,0 +1,99 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execInTest } from '@floe/runtime';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { makeHome, run } from './test/harness.ts';
+
+let top: string;
+/** The flake is in a folder of its repository. */
+let flake: string;
+
+async function git(...args: string[]): Promise<void> {
+  const { exitCode, stderr } = await execInTest('git', ['-C', top, ...args]);
+  if (exitCode !== 0) throw new Error(stderr);
+}
+
+async function writeFlake(floe: string, hosts: string): Promise<void> {
+  await writeFile(
+    join(flake, 'flake.nix'),
+    `{ outputs = { self }: {\n${floe}\nchecks.x86_64-linux.unit = throw "not built";\nnixosConfigurations = {\n${hosts}\n}; }; }\n`,
+  );
+}
+
+const RINGS = 'floe = import ./policy.nix;';
+const HOSTS = `
+  ws1.config.services.floe.agent = { labels = [ "laptop" ]; ring = null; };
+  ws2.config.services.floe.agent.ring = "canary";
+  ws3 = { };
+  ws4 = throw "ws4 is broken";
+  ws5.config.services.floe.agent.labels = [ "laptop" ];
+`;
+
+beforeAll(async () => {
+  top = await mkdtemp(join(tmpdir(), 'floe-policy-'));
+  flake = join(top, 'nixos');
+  await mkdir(flake);
+  await writeFile(join(flake, 'policy.nix'), '{ rings = [ { name = "canary"; hosts = [ "ws5" ]; } { name = "all"; } ]; checks = [ "unit" ]; }\n');
+  await writeFlake(RINGS, HOSTS);
+  await git('init', '-q', '-b', 'main');
+  await git('add', '-A');
+  await git('commit', '-qm', 'first');
+});
+afterAll(async () => {
+  await rm(top, { recursive: true });
+});
+
+describe('floe policy check, with Nix', () => {
+  test('reads the policy, and what the hosts say themselves; a broken host is a note', async () => {
+    const { code, stdout, stderr } = await run(['policy', 'check', flake, '--json'], {});
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const { hosts, notes } = JSON.parse(stdout) as { hosts: readonly { host: string; ring: string; labels: string[] }[]; notes: string[] };
+    expect(hosts.map(({ host, ring, labels }) => [host, ring, ...labels].join(' '))).toEqual([
+      'ws2 canary',
+      'ws5 canary laptop',
+      'ws1 all laptop',
+      'ws3 all',
+      'ws4 all',
+    ]);
+    expect(notes).toEqual([expect.stringMatching(/^ws4: its configuration cannot be read(?:.|\n)*ws4 is broken/)]);
+  });
+
+  test('--against compares the working tree with a commit, and leaves both as they are', async () => {
+    await writeFlake(RINGS, HOSTS.replace('ring = null', 'ring = "canary"'));
+    const { code, stdout } = await run(['policy', 'check', flake, '--against', 'HEAD'], {});
+    expect(code).toBe(0);
+    expect(stdout.split('Changes since HEAD\n')[1]).toContain('weaker  1 host from ring all to ring canary: ws1');
+    const { stdout: status } = await execInTest('git', ['-C', top, 'status', '--porcelain']);
+    expect(status).toBe(' M nixos/flake.nix\n');
+    const { code: unknown, stderr } = await run(['policy', 'check', flake, '--against', '--all'], {});
+    expect({ unknown, stderr }).toEqual({ unknown: 2, stderr: expect.stringContaining('git knows no revision "--all"') });
+  });
+
+  test('reads a flake at the top of a repository with changes, and one in no repository', async () => {
+    await using plain = await makeHome();
+    const folder = join(plain.folder, 'fleet');
+    await mkdir(folder);
+    // Pure evaluation has no current system.
+    await writeFile(
+      join(folder, 'flake.nix'),
+      '{ outputs = { self }: { floe.rings = [ { name = if builtins ? currentSystem then "impure" else "pure"; } ]; nixosConfigurations.ws1 = { }; }; }',
+    );
+    const ringIn = async (): Promise<unknown> => {
+      const { stdout, stderr } = await run(['policy', 'check', folder, '--json'], {});
+      expect(stderr).toBe('');
+      return (JSON.parse(stdout) as { hosts: unknown }).hosts;
+    };
+    const expected = [{ host: 'ws1', ring: 'pure', why: 'no rule names it', labels: [] }];
+    expect(await ringIn()).toEqual(expected);
+    await execInTest('git', ['init', '-q', folder]);
+    await execInTest('git', ['-C', folder, 'add', '-A']);
+    expect(await ringIn()).toEqual(expected);
+  });
+
+  test('says what Nix says when the policy cannot be evaluated', async () => {
+    await writeFlake('floe.rings = [ { name = throw "no name"; } ];', '');
+    const { code, stderr } = await run(['policy', 'check', flake, '--names-only'], {});
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('no name') });
+  });
+});

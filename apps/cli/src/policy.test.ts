@@ -1,0 +1,262 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { exec } from '@floe/runtime';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { makeHome, run, type Run } from './test/harness.ts';
+
+let home: Awaited<ReturnType<typeof makeHome>>;
+
+beforeEach(async () => {
+  home = await makeHome();
+});
+afterEach(async () => {
+  await home[Symbol.asyncDispose]();
+});
+
+const WINDOW = { duration: '2h', timeZone: 'Europe/Berlin' };
+const HOSTS = {
+  ws1: { labels: ['laptop'], ring: null },
+  ws2: {},
+  ws10: { labels: null, ring: 'canary' },
+  dns1: { labels: ['role=dns'] },
+  constructor: { labels: ['laptop'] },
+};
+const RINGS = [
+  { name: 'canary', hosts: ['ws1'] },
+  { name: 'laptops', labels: ['laptop'] },
+  { name: 'all', soak: '1h' },
+];
+
+/** Checks a fleet that comes from a file, as Nix would print it. */
+async function check(fleet: unknown, ...more: string[]): Promise<Run> {
+  return await run(['policy', 'check', await file('fleet.json', fleet), ...more], {});
+}
+
+async function file(name: string, content: unknown): Promise<string> {
+  const path = join(home.folder, name);
+  await writeFile(path, typeof content === 'string' ? content : JSON.stringify(content));
+  return path;
+}
+
+describe('floe policy check', () => {
+  test('shows the gates of each ring, and who is in it and why', async () => {
+    const { code, stdout, stderr } = await check({ floe: { rings: RINGS, budgets: { 'role=dns': 1 } }, hosts: HOSTS });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatchInlineSnapshot(`
+      "Ring canary: 2 hosts
+        pauses when any host failed
+        at least 1 verified
+        80 % of the started hosts verified
+        soak 30 min
+        deadline 1 d
+
+      Ring laptops: 1 host
+        pauses when more than 10 % of the started hosts failed, once 3 started
+        at least 1 verified
+        80 % of the started hosts verified
+        soak 10 min
+        deadline 1 d
+
+      Ring all: 2 hosts
+        pauses when more than 10 % of the started hosts failed, once 3 started
+        at least 1 verified
+        80 % of the started hosts verified
+        soak 1 h
+        deadline 1 d
+
+      Fleet
+        at most 10 at once
+        at most 1 at once with the label role=dns
+
+      HOST         RING     LABELS    WHY
+      ws1          canary   laptop    the policy names it
+      ws10         canary             its own configuration names the ring
+      constructor  laptops  laptop    label laptop
+      dns1         all      role=dns  no rule names it
+      ws2          all                no rule names it
+      "
+    `);
+  });
+
+  test('without a policy there is one ring, and nothing waits', async () => {
+    const { code, stdout } = await check({ floe: null, hosts: { ws1: {} } });
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: 'Ring all: 1 host\n  at least 1 verified\n\nHOST  RING  LABELS  WHY\nws1   all           no rule names it\n',
+    });
+  });
+
+  test('of a policy alone shows the gates', async () => {
+    const { code, stdout } = await check({ rings: RINGS });
+    expect(code).toBe(0);
+    expect(stdout).toContain('Ring canary\n  pauses when any host failed');
+    expect(stdout).not.toContain('HOST');
+  });
+
+  test('names each mistake with its path, its value and what was meant, and fails', async () => {
+    const { code, stdout, stderr } = await check({
+      floe: {
+        rings: [
+          { name: 'canary', sok: '1h' },
+          { name: 'all', soak: 'long' },
+        ],
+      },
+      hosts: HOSTS,
+    });
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr.split('\n')).toEqual([
+      'floe: rings[0].sok: unknown key; did you mean soak?',
+      expect.stringContaining('floe: rings[1].soak: "long" is not a duration'),
+      '',
+    ]);
+  });
+
+  test('a ring that its host misspelt, one that never opens, and a check that is none, are problems', async () => {
+    const windows = [{ ...WINDOW, allow: '0 2 30 2 *' }];
+    const { code, stdout, stderr } = await check({
+      floe: { rings: [RINGS[0], { name: 'all', windows }], checks: ['unit'] },
+      hosts: { ...HOSTS, ws2: { ring: 'canari' } },
+      checks: ['units'],
+    });
+    expect(code).toBe(1);
+    expect(stderr.split('\n')).toEqual([
+      'floe: ws2: its configuration names the ring "canari", which the policy does not have. There are "canary", "all"',
+      'floe: rings[1].windows: together they never open within a year, so the ring and those after it get no changes',
+      'floe: checks[0]: "unit" is not a check of the flake; did you mean units?',
+      '',
+    ]);
+    expect(stdout).toMatch(/^ws2 +all +no rule names it$/m);
+  });
+
+  test('what is probably not meant is a note, and no failure', async () => {
+    const { code, stdout } = await check({
+      floe: {
+        rings: [
+          { name: 'canary', hosts: ['ws01', 'ws*'] },
+          { name: 'empty', labels: ['desktop', 'laptops'] },
+          {
+            name: 'all',
+            windows: [
+              { ...WINDOW, allow: '0 2 * * *' },
+              { ...WINDOW, allow: '0 3 * * *' },
+              { ...WINDOW, deny: '0 3 * * *' },
+            ],
+          },
+        ],
+        labels: { ws3: ['a'] },
+        budgets: { 'role=dn': 1 },
+      },
+      hosts: { ...HOSTS, constructor: { labels: ['not possible'] }, 'no/host': {}, odd: { labels: 'x', ring: 1 } },
+    });
+    expect(code).toBe(0);
+    expect(stdout.split('Notes\n')[1]?.trimEnd().split('\n')).toEqual([
+      expect.stringContaining('  "no/host" in nixosConfigurations is left out: a host name is'),
+      '  odd: its labels must be a list of texts, and its ring a text or null, so they do not count',
+      '  rings[2].windows[1]: the window "0 3 * * *" in Europe/Berlin never opens: windows that deny cover it for the whole year',
+      '  rings[1]: nobody is in ring empty',
+      '  rings[0].hosts[0]: there is no host ws01; did you mean ws1?',
+      '  rings[1].labels[0]: no host has the label desktop',
+      '  rings[1].labels[1]: no host has the label laptops; did you mean laptop?',
+      '  labels.ws3: there is no host ws3; did you mean ws1?',
+      '  constructor: its configuration has the label "not possible", which is not possible',
+      '  budgets."role=dn": no host has the label role=dn; did you mean role=dns?',
+    ]);
+  });
+
+  test('--against shows what is weaker and stronger, and who moves', async () => {
+    const before = await file('before.json', { floe: { rings: RINGS }, hosts: HOSTS });
+    const after = {
+      floe: { rings: [{ ...RINGS[0], soak: '0s' }, { ...RINGS[1], minVerified: 2 }, RINGS[2]] },
+      hosts: { ...HOSTS, ws10: {}, ws11: {} },
+    };
+    const { code, stdout } = await check(after, '--against', before);
+    expect(code).toBe(0);
+    expect(stdout.split(`Changes since ${before}\n`)[1]).toMatchInlineSnapshot(`
+      "CHANGE    WHAT
+      weaker    ring canary: no soak instead of soak 30 min
+      weaker    1 host from ring canary to ring all: ws10
+      stronger  ring laptops: at least 2 verified instead of at least 1 verified
+
+      HOST  FROM    TO   WHY
+      ws10  canary  all  no rule names it
+      "
+    `);
+    expect((await check(after, '--against', join(home.folder, 'fleet.json'))).stdout).toMatch(/Changes since .*\n {2}none\n$/);
+  });
+
+  test('--against a policy that cannot be read shows the new one, and says so', async () => {
+    const before = await file('before.json', { floe: { ring: [] } });
+    const { code, stdout, stderr } = await check({ floe: { rings: RINGS }, hosts: HOSTS }, '--against', before);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: `floe: nothing to compare: the policy of ${before} cannot be read\n` });
+    expect(stdout).toContain('Ring canary: 2 hosts');
+  });
+
+  test('--json prints the same for programs', async () => {
+    const before = await file('before.json', { floe: { rings: RINGS.slice(1) }, hosts: HOSTS });
+    const { code, stdout } = await check({ floe: { rings: RINGS }, hosts: HOSTS }, '--json', '--against', before);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toEqual({
+      problems: [],
+      notes: [],
+      rings: RINGS.map(({ name }) => ({ name, gates: expect.arrayContaining(['at least 1 verified']) })),
+      hosts: expect.arrayContaining([{ host: 'ws10', ring: 'canary', why: 'its own configuration names the ring', labels: [] }]),
+      changes: expect.arrayContaining([{ direction: 'other', text: 'ring canary is new' }]),
+      moved: [
+        { host: 'ws1', from: 'laptops', to: 'canary', why: 'the policy names it' },
+        { host: 'ws10', from: 'all', to: 'canary', why: 'its own configuration names the ring' },
+      ],
+    });
+    const broken = await check({ floe: { rings: 1 }, hosts: HOSTS }, '--json');
+    expect({ code: broken.code, ...JSON.parse(broken.stdout) }).toEqual({
+      code: 1,
+      problems: ['rings: 1 is not a list of rings'],
+      notes: [],
+      rings: [],
+      hosts: [],
+    });
+  });
+
+  test.each<[string, unknown, string]>([
+    ['no JSON', '{', 'is not JSON'],
+    ['hosts that are no set', { floe: {}, hosts: ['ws1'] }, 'hosts: is not a set of hosts'],
+    ['another key', { floe: {}, host: {} }, 'host: Invalid key'],
+  ])('a file with %s is wrong usage', async (_, content, said) => {
+    const { code, stderr } = await check(content);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(said) });
+  });
+
+  test('reads the standard input, and says what it cannot find', async () => {
+    const { code, stdout } = await run(['policy', 'check', '-'], {}, { stdin: Readable.from([JSON.stringify({ floe: null, hosts: { ws1: {} } })]) });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('Ring all: 1 host') });
+    const missing = await run(['policy', 'check', join(home.folder, 'nothing')], {});
+    expect({ code: missing.code, stderr: missing.stderr }).toEqual({ code: 2, stderr: expect.stringContaining('name the folder of the flake') });
+  });
+
+  test('without Nix says where to go on', async () => {
+    const { code, stderr } = await run(
+      ['policy', 'check', home.folder],
+      {},
+      { exec: async (name, args, options) => await exec(`${name}-that-is-missing`, args, options) },
+    );
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('nix is not installed here') });
+  });
+
+  test('text of a fleet cannot steer the terminal', async () => {
+    const { stdout, stderr } = await check({
+      floe: { rings: [{ name: 'all' }] },
+      hosts: { ws1: { labels: ['\u001b[31mred'], ring: '\u001b]0;x\u0007' } },
+    });
+    expect(stdout + stderr).not.toMatch(/\p{Cc}(?<!\n)/u);
+  });
+
+  test('a fleet of 10,000 hosts takes some seconds at most', async () => {
+    const hosts = Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`host${index}`, { labels: [`site=${index % 7}`] }]));
+    const rings = [{ name: 'canary', share: 1 }, { name: 'early', share: 10 }, { name: 'all' }];
+    const start = performance.now();
+    const { code, stdout } = await check({ floe: { rings }, hosts });
+    expect(code).toBe(0);
+    expect(stdout.split('\n').length).toBeGreaterThan(10_000);
+    expect(performance.now() - start).toBeLessThan(20_000);
+  });
+});

@@ -1,0 +1,99 @@
+import { assignRings, labelsOf, LABEL_FORM, nearest, type PolicyInForce, type RolloutPolicy } from '@floe/model';
+import { parseFleetPolicy } from '@floe/protocol';
+import { neverOpens, windowProblems } from '@floe/runtime';
+import type { FleetSource } from './fleet-source.ts';
+
+/** What a check found out about a policy. */
+export interface PolicyCheck {
+  /** What the server refuses, or what makes a host or a ring stand still. */
+  readonly problems: readonly string[];
+  /** What is probably not meant. */
+  readonly notes: readonly string[];
+  /** Undefined: the policy cannot be read. */
+  readonly read: PolicyInForce | undefined;
+  /** False: only the policy was given, so the rings have no hosts. */
+  readonly knowsHosts: boolean;
+}
+
+/** Windows are looked at for a year from `now` on. */
+export function checkPolicy(source: FleetSource, now: number): PolicyCheck {
+  const parsed = parseFleetPolicy(source.policy);
+  const knowsHosts = source.hosts !== undefined;
+  if (parsed.kind === 'problems') return { problems: parsed.problems, notes: source.notes, read: undefined, knowsHosts };
+  const { policy } = parsed;
+  const hosts = source.hosts ?? [];
+  const read: PolicyInForce = { policy, hosts, assignment: assignRings(policy, hosts) };
+  const windows = windowsOf(policy, now);
+  return {
+    problems: [
+      ...read.assignment.problems.map(({ host, message }) => `${host}: ${message}`),
+      ...windows.filter(({ isClosed }) => isClosed).map(({ message }) => message),
+      ...missingChecks(policy, source.checks),
+    ],
+    notes: [
+      ...source.notes,
+      ...windows.filter(({ isClosed }) => !isClosed).map(({ message }) => message),
+      ...(knowsHosts ? [...emptyRings(read), ...unknownNames(read), ...oddLabels(read), ...emptyBudgets(read)] : []),
+    ],
+    read,
+    knowsHosts,
+  };
+}
+
+/** Rings whose changes can never begin, and windows without effect. */
+function windowsOf({ rings }: RolloutPolicy, now: number): readonly { readonly isClosed: boolean; readonly message: string }[] {
+  return rings.flatMap(({ windows }, index) => {
+    const path = `rings[${index}].windows`;
+    const found = windowProblems(windows, now).map((each) => ({ isClosed: false, message: `${path}[${each.index}]: ${each.message}` }));
+    if (!neverOpens(windows, now)) return found;
+    return [{ isClosed: true, message: `${path}: together they never open within a year, so the ring and those after it get no changes` }, ...found];
+  });
+}
+
+function missingChecks({ checks }: RolloutPolicy, known: FleetSource['checks']): readonly string[] {
+  if (known === undefined) return [];
+  return checks.flatMap((check, index) => {
+    if (known.has(check)) return [];
+    return [`checks[${index}]: "${check}" is not a check of the flake${meant(check, [...known])}`];
+  });
+}
+
+function meant(name: string, names: readonly string[]): string {
+  const [first] = nearest(name, names);
+  return first === undefined ? '' : `; did you mean ${first}?`;
+}
+
+function emptyRings({ policy, assignment }: PolicyInForce): readonly string[] {
+  const filled = new Set(assignment.ringOf.values());
+  return policy.rings.flatMap(({ name }, index) => (filled.has(index) ? [] : [`rings[${index}]: nobody is in ring ${name}`]));
+}
+
+/** Names that the policy knows and the fleet does not: hosts without a host, labels without a host. */
+function unknownNames({ policy, hosts }: PolicyInForce): readonly string[] {
+  const names = new Set<string>(hosts.map(({ host }) => host));
+  const labels = new Set(hosts.flatMap((host) => labelsOf(policy, host)));
+  const isName = (text: string): boolean => !text.includes('*') && !text.includes('?');
+  const ofRings = policy.rings.flatMap(({ members }, index) => [
+    ...members.hosts.flatMap((host, at) =>
+      !isName(host) || names.has(host) ? [] : [`rings[${index}].hosts[${at}]: there is no host ${host}${meant(host, [...names])}`],
+    ),
+    ...members.labels.flatMap((label, at) =>
+      labels.has(label) ? [] : [`rings[${index}].labels[${at}]: no host has the label ${label}${meant(label, [...labels])}`],
+    ),
+  ]);
+  const labelled = Object.keys(policy.labels).filter((host) => !names.has(host));
+  return [...ofRings, ...labelled.map((host) => `labels.${host}: there is no host ${host}${meant(host, [...names])}`)];
+}
+
+function oddLabels({ hosts }: PolicyInForce): readonly string[] {
+  return hosts.flatMap(({ host, labels }) =>
+    labels.filter((label) => !LABEL_FORM.test(label)).map((label) => `${host}: its configuration has the label "${label}", which is not possible`),
+  );
+}
+
+function emptyBudgets({ policy, hosts }: PolicyInForce): readonly string[] {
+  const labels = new Set(hosts.flatMap((host) => labelsOf(policy, host)));
+  return policy.budgets.flatMap(({ label }) =>
+    labels.has(label) ? [] : [`budgets."${label}": no host has the label ${label}${meant(label, [...labels])}`],
+  );
+}

@@ -1,0 +1,62 @@
+import { readFile } from 'node:fs/promises';
+import { describeError, FloeError } from '@floe/runtime';
+import * as v from 'valibot';
+import type { TextSource } from '../cli.ts';
+import { candidatesOf, OwnSettings, type FleetSource } from './fleet-source.ts';
+
+const FromElsewhere = v.strictObject({
+  floe: v.optional(v.unknown()),
+  hosts: v.optional(OwnSettings),
+  checks: v.optional(v.array(v.string())),
+});
+
+/** A policy of this size was refused long before. */
+const MAX_CHARACTERS = 64 * 1024 * 1024;
+
+/**
+ * Reads a fleet from JSON that Nix printed elsewhere: `{ "floe": …, "hosts": { NAME: { "labels": […], "ring": … } } }`, or only what
+ * `nix eval --json .#floe` prints. `-` is stdin.
+ */
+export async function readFleetFile(file: string, stdin: TextSource): Promise<FleetSource> {
+  const name = file === '-' ? 'the standard input' : file;
+  const text = await readText(file, stdin);
+  let data: unknown;
+  try {
+    data = JSON.parse(text);
+  } catch (cause) {
+    throw new FloeError('USAGE', `${name} is not JSON: ${describeError(cause)}`, { cause });
+  }
+  // No policy has such a key.
+  const isWhole = typeof data === 'object' && data !== null && Object.hasOwn(data, 'floe');
+  if (!isWhole) return { policy: data, hosts: undefined, checks: undefined, notes: [] };
+  const read = v.safeParse(FromElsewhere, data);
+  if (!read.success) {
+    const [issue] = read.issues;
+    throw new FloeError('USAGE', `${name}: ${v.getDotPath(issue) ?? 'the file'}: ${issue.message} (see: floe policy check --help)`);
+  }
+  const { floe, hosts, checks } = read.output;
+  const candidates = hosts === undefined ? undefined : candidatesOf(hosts);
+  return {
+    // Nix has no undefined: the command of the help prints null where the flake has no such output.
+    policy: floe ?? undefined,
+    hosts: candidates?.hosts,
+    checks: checks === undefined ? undefined : new Set(checks),
+    notes: candidates?.notes ?? [],
+  };
+}
+
+async function readText(file: string, stdin: TextSource): Promise<string> {
+  if (file === '-') {
+    let text = '';
+    for await (const chunk of stdin) {
+      text += String(chunk);
+      if (text.length > MAX_CHARACTERS) throw new FloeError('USAGE', 'the standard input is too large for a policy');
+    }
+    return text;
+  }
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new FloeError('USAGE', `${file} cannot be read: ${describeError(cause)}`, { cause });
+  }
+}

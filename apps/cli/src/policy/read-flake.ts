@@ -1,0 +1,146 @@
+import { resolve } from 'node:path';
+import { COMMIT_SHA_FORM } from '@floe/model';
+import { FloeError, isFloeError, nixString } from '@floe/runtime';
+import * as v from 'valibot';
+import { candidatesOf, OwnSettings, type FleetSource } from './fleet-source.ts';
+import { nix, tryGit, type ProgramDeps } from './programs.ts';
+
+export interface FlakeOptions {
+  /** Also what hosts' own configurations say: each is evaluated, which takes a second or more for a NixOS system. */
+  readonly readsHosts: boolean;
+  /** Before hosts are evaluated. */
+  readonly onHosts: (count: number) => void;
+}
+
+const Metadata = v.object({ path: v.string(), url: v.string(), locked: v.optional(v.nullable(v.object({ rev: v.optional(v.string()) }))) });
+const Outline = v.object({ hasPolicy: v.boolean(), policy: v.unknown(), hosts: v.array(v.string()), checks: v.array(v.string()) });
+
+/** Some in one process share what they have in common; many would need gigabytes. */
+const HOSTS_PER_PROCESS = 4;
+const PROCESSES = 2;
+
+/**
+ * Reads the policy and the hosts of the flake in `dir`, as the server does: purely where Nix can, and without writing a lock file. `rev`:
+ * as a commit has it; else as the working tree is, without files that git does not know.
+ */
+export async function readFlake(deps: ProgramDeps, dir: string, rev: string | undefined, options: FlakeOptions): Promise<FleetSource> {
+  const flake = rev === undefined ? await urlOfTree(deps, dir) : await urlOfRevision(deps, dir, rev);
+  const outline = `names = set: builtins.attrNames set; checks = flake.checks or { }; in {
+    hasPolicy = flake ? floe; policy = flake.floe or null; hosts = names (flake.nixosConfigurations or { });
+    checks = builtins.concatMap (system: names checks.\${system}) (names checks); }`;
+  const { hasPolicy, policy, hosts, checks } = await evaluate(deps, flake, outline, Outline);
+  const known = { policy: hasPolicy ? policy : undefined, checks: new Set(checks) };
+  if (!options.readsHosts) {
+    const { hosts: candidates, notes } = candidatesOf(hosts.map((name) => [name, { labels: [], ring: null }]));
+    return { ...known, hosts: candidates, notes };
+  }
+  options.onHosts(hosts.length);
+  const own = await readOwnSettings(deps, flake, hosts);
+  const { hosts: candidates, notes } = candidatesOf(own.settings);
+  return { ...known, hosts: candidates, notes: [...notes, ...own.notes] };
+}
+
+/** Where Nix finds a flake. */
+interface FlakeUrl {
+  readonly url: string;
+  /** It names its content, so it can be evaluated purely, as the server does. */
+  readonly isLocked: boolean;
+}
+
+/** The working tree as it is. */
+async function urlOfTree(deps: ProgramDeps, dir: string): Promise<FlakeUrl> {
+  const place = await placeOf(deps, dir);
+  // Outside of git Nix wants a path, without escapes.
+  const unlocked = place === undefined ? resolve(dir) : gitUrl(place, {});
+  const { path, url, locked } = parse(Metadata, await nix(deps, ['flake', 'metadata', '--json', '--no-write-lock-file', unlocked]));
+  if (locked?.rev !== undefined) return { url, isLocked: true };
+  // Changes that are not committed are copied to the store. A path there takes no folder (Nix 2.8).
+  if (place !== undefined && place.folder !== '') return { url: unlocked, isLocked: false };
+  const hash = (await nix(deps, ['hash', 'path', '--sri', path])).trim();
+  return { url: `path:${path}?narHash=${encodeURIComponent(hash)}`, isLocked: true };
+}
+
+async function urlOfRevision(deps: ProgramDeps, dir: string, rev: string): Promise<FlakeUrl> {
+  const place = await placeOf(deps, dir);
+  if (place === undefined) throw new FloeError('USAGE', `${dir} is in no git repository: --against needs one`);
+  const sha = await tryGit(deps, ['-C', resolve(dir), 'rev-parse', '--verify', '--quiet', '--end-of-options', `${rev}^{commit}`]);
+  if (sha === undefined || !COMMIT_SHA_FORM.test(sha)) throw new FloeError('USAGE', `git knows no revision "${rev}" in ${dir}`);
+  return { url: gitUrl(place, { rev: sha, allRefs: '1' }), isLocked: true };
+}
+
+interface GitPlace {
+  readonly top: string;
+  /** Below it; empty: the top itself. */
+  readonly folder: string;
+}
+
+/** Where a folder is in its repository; undefined: in none. */
+async function placeOf(deps: ProgramDeps, dir: string): Promise<GitPlace | undefined> {
+  const top = await tryGit(deps, ['-C', resolve(dir), 'rev-parse', '--show-toplevel']);
+  const prefix = await tryGit(deps, ['-C', resolve(dir), 'rev-parse', '--show-prefix']);
+  return top === undefined || prefix === undefined ? undefined : { top, folder: prefix.replace(/\/$/, '') };
+}
+
+function gitUrl({ top, folder }: GitPlace, query: Readonly<Record<string, string>>): string {
+  const parameters = Object.entries({ ...(folder === '' ? {} : { dir: folder }), ...query });
+  const path = top.split('/').map(encodeURIComponent).join('/');
+  return `git+file://${path}${parameters.map(([name, value], index) => `${index === 0 ? '?' : '&'}${name}=${encodeURIComponent(value)}`).join('')}`;
+}
+
+interface OwnRead {
+  readonly settings: OwnSettings;
+  readonly notes: readonly string[];
+}
+
+/** Some hosts at a time. When one of them fails, each is read on its own, so that the mistake of one is not that of the others. */
+async function readOwnSettings(deps: ProgramDeps, flake: FlakeUrl, hosts: readonly string[]): Promise<OwnRead> {
+  const own = async (names: readonly string[]): Promise<OwnSettings> =>
+    await evaluate(
+      deps,
+      flake,
+      `own = name: let agent = flake.nixosConfigurations.\${name}.config.services.floe.agent or { }; in {
+        inherit name; value = { labels = agent.labels or [ ]; ring = agent.ring or null; }; };
+      in builtins.listToAttrs (map own [ ${names.map(nixString).join(' ')} ])`,
+      OwnSettings,
+    );
+  const queue = Array.from({ length: Math.ceil(hosts.length / HOSTS_PER_PROCESS) }, (_, index) =>
+    hosts.slice(index * HOSTS_PER_PROCESS, (index + 1) * HOSTS_PER_PROCESS),
+  );
+  const settings: OwnSettings[number][] = [];
+  const notes: string[] = [];
+  async function worker(): Promise<void> {
+    for (let names = queue.shift(); names !== undefined; names = queue.shift()) {
+      try {
+        settings.push(...(await own(names)));
+      } catch (error) {
+        if (!isFloeError(error, 'NIX_FAILED')) throw error;
+        const [only, ...more] = names;
+        if (only !== undefined && more.length === 0) {
+          settings.push([only, { labels: [], ring: null }]);
+          notes.push(`${only}: its configuration cannot be read, so only its name counts here\n${error.message}`);
+        } else queue.unshift(...names.map((name) => [name]));
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: PROCESSES }, worker));
+  return { settings: settings.toSorted(([a], [b]) => (a < b ? -1 : 1)), notes };
+}
+
+/** `expression`: the rest of a `let` in which `flake` is the flake. */
+async function evaluate<Schema extends v.GenericSchema>(
+  deps: ProgramDeps,
+  { url, isLocked }: FlakeUrl,
+  expression: string,
+  schema: Schema,
+): Promise<v.InferOutput<Schema>> {
+  const options = ['--option', 'eval-cache', 'false', '--option', 'accept-flake-config', 'false', ...(isLocked ? [] : ['--impure'])];
+  return parse(schema, await nix(deps, ['eval', '--json', ...options, '--expr', `let flake = builtins.getFlake ${nixString(url)}; ${expression}`]));
+}
+
+function parse<Schema extends v.GenericSchema>(schema: Schema, text: string): v.InferOutput<Schema> {
+  try {
+    return v.parse(schema, JSON.parse(text));
+  } catch (cause) {
+    throw new FloeError('NIX_FAILED', 'Nix printed something unexpected', { cause });
+  }
+}

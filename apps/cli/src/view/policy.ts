@@ -1,0 +1,96 @@
+import { comparePolicies, compareRings, gatesInWords, labelsOf, type PolicyInForce } from '@floe/model';
+import { membershipWords } from '@floe/views';
+import { formatBlock, formatTable, type Cell, type Tone, type View } from './terminal.ts';
+
+/** The rings with their gates, and who is in which ring, and why. */
+export function formatPolicy(read: PolicyInForce, knowsHosts: boolean, view: View): string {
+  const parts = read.policy.rings.map((ring, index) => {
+    const title = knowsHosts ? `${ring.name}: ${hostCount(membersOf(read, index).length)}` : ring.name;
+    return `${view.style('strong', `Ring ${title}`)}\n${formatBlock(gatesInWords(ring).join('\n'))}`;
+  });
+  const fleet = fleetLines(read);
+  if (fleet.length > 0) parts.push(`${view.style('strong', 'Fleet')}\n${formatBlock(fleet.join('\n'))}`);
+  if (read.hosts.length > 0) parts.push(formatMembers(read, view));
+  return parts.join('\n\n');
+}
+
+function hostCount(count: number): string {
+  return count === 1 ? '1 host' : `${count} hosts`;
+}
+
+function fleetLines({ policy: { maxInFlight, budgets, checks } }: PolicyInForce): readonly string[] {
+  return [
+    ...(maxInFlight === undefined ? [] : [`at most ${maxInFlight} at once`]),
+    ...budgets.map(({ label, atMost }) => `at most ${atMost} at once with the label ${label}`),
+    ...(checks.length === 0 ? [] : [`built before a release: ${checks.join(', ')}`]),
+  ];
+}
+
+function membersOf({ assignment }: PolicyInForce, ring: number): readonly string[] {
+  return [...assignment.ringOf].filter(([, index]) => index === ring).map(([host]) => host);
+}
+
+function formatMembers(read: PolicyInForce, view: View): string {
+  const rows = membersInOrder(read).map(({ host, ring, why, labels }): Cell[] => [
+    { text: host },
+    { text: ring },
+    { text: labels.join(' '), tone: 'quiet' },
+    { text: why },
+  ]);
+  return formatTable(['HOST', 'RING', 'LABELS', 'WHY'], rows, view, ['LABELS']);
+}
+
+/** One host, for people and for JSON. */
+export interface RingMember {
+  readonly host: string;
+  readonly ring: string;
+  readonly why: string;
+  readonly labels: readonly string[];
+}
+
+/** By ring, and by name as people count. */
+export function membersInOrder({ policy, hosts, assignment }: PolicyInForce): readonly RingMember[] {
+  return hosts
+    .map((each) => ({ each, index: assignment.ringOf.get(each.host) ?? policy.rings.length - 1 }))
+    .toSorted((a, b) => a.index - b.index || a.each.host.localeCompare(b.each.host, 'en', { numeric: true }))
+    .map(({ each, index }) => ({
+      host: each.host,
+      ring: policy.rings[index]?.name ?? '',
+      why: membershipWords(assignment.because.get(each.host) ?? { by: 'rest' }),
+      labels: labelsOf(policy, each),
+    }));
+}
+
+/** A host that is in another ring than before. */
+export interface MovedHost {
+  readonly host: string;
+  readonly from: string;
+  readonly to: string;
+  readonly why: string;
+}
+
+export function movedHosts(before: PolicyInForce, after: PolicyInForce): readonly MovedHost[] {
+  return compareRings(before, after)
+    .map(({ host, from, to, rule }) => ({
+      host,
+      from: before.policy.rings[from]?.name ?? '',
+      to: after.policy.rings[to]?.name ?? '',
+      why: membershipWords(rule),
+    }))
+    .toSorted((a, b) => a.host.localeCompare(b.host, 'en', { numeric: true }));
+}
+
+const TONES = { weaker: 'bad', stronger: 'good', other: 'quiet' } as const satisfies Record<string, Tone>;
+
+/** What is weaker and stronger than before, and who moves. */
+export function formatPolicyChanges(before: PolicyInForce, after: PolicyInForce, since: string, view: View): string {
+  const title = view.style('strong', `Changes since ${since}`);
+  const changes = comparePolicies(before, after);
+  if (changes.length === 0) return `${title}\n  none`;
+  const rows = changes.map(({ direction, text }): Cell[] => [{ text: direction, tone: TONES[direction] }, { text }]);
+  const moves = movedHosts(before, after).map(({ host, from, to, why }): Cell[] => [{ text: host }, { text: from }, { text: to }, { text: why }]);
+  return [
+    `${title}\n${formatTable(['CHANGE', 'WHAT'], rows, view)}`,
+    ...(moves.length === 0 ? [] : [formatTable(['HOST', 'FROM', 'TO', 'WHY'], moves, view)]),
+  ].join('\n\n');
+}
