@@ -83,7 +83,7 @@ describe('floe policy check', () => {
     const { code, stdout } = await check({ floe: null, hosts: { ws1: {} } });
     expect({ code, stdout }).toEqual({
       code: 0,
-      stdout: 'Ring all: 1 host\n  at least 1 verified\n\nHOST  RING  LABELS  WHY\nws1   all           no rule names it\n',
+      stdout: 'Ring all: 1 host\n  at least 1 verified\n\nHOST  RING  WHY\nws1   all   no rule names it\n',
     });
   });
 

@@ -8,10 +8,15 @@ export interface ProgramDeps {
 
 const GIT_TIMEOUT_MS = 60_000;
 
-/** What git prints; undefined when it fails. */
+/** What git prints; undefined when it fails, or is not installed. */
 export async function tryGit({ exec, signal }: ProgramDeps, args: readonly string[]): Promise<string | undefined> {
-  const result = await exec('git', args, { signal, timeoutMs: GIT_TIMEOUT_MS });
-  return isDone(result) ? result.stdout.trim() : undefined;
+  try {
+    const result = await exec('git', args, { signal, timeoutMs: GIT_TIMEOUT_MS });
+    return isDone(result) ? result.stdout.trim() : undefined;
+  } catch (error) {
+    if (isFloeError(error, 'EXEC_NOT_STARTED')) return undefined;
+    throw error;
+  }
 }
 
 /** Only errors are of interest, and not that the working tree has changes. */

@@ -62,7 +62,7 @@ async function urlOfTree(deps: ProgramDeps, dir: string): Promise<FlakeUrl> {
 
 async function urlOfRevision(deps: ProgramDeps, dir: string, rev: string): Promise<FlakeUrl> {
   const place = await placeOf(deps, dir);
-  if (place === undefined) throw new FloeError('USAGE', `${dir} is in no git repository: --against needs one`);
+  if (place === undefined) throw new FloeError('USAGE', `git finds no repository at ${dir}: --against needs one`);
   const sha = await tryGit(deps, ['-C', resolve(dir), 'rev-parse', '--verify', '--quiet', '--end-of-options', `${rev}^{commit}`]);
   if (sha === undefined || !COMMIT_SHA_FORM.test(sha)) throw new FloeError('USAGE', `git knows no revision "${rev}" in ${dir}`);
   return { url: gitUrl(place, { rev: sha, allRefs: '1' }), isLocked: true };

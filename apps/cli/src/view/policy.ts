@@ -31,13 +31,15 @@ function membersOf({ assignment }: PolicyInForce, ring: number): readonly string
 }
 
 function formatMembers(read: PolicyInForce, view: View): string {
-  const rows = membersInOrder(read).map(({ host, ring, why, labels }): Cell[] => [
+  const members = membersInOrder(read);
+  const hasLabels = members.some(({ labels }) => labels.length > 0);
+  const rows = members.map(({ host, ring, why, labels }): Cell[] => [
     { text: host },
     { text: ring },
-    { text: labels.join(' '), tone: 'quiet' },
+    ...(hasLabels ? [{ text: labels.join(' '), tone: 'quiet' as const }] : []),
     { text: why },
   ]);
-  return formatTable(['HOST', 'RING', 'LABELS', 'WHY'], rows, view, ['LABELS']);
+  return formatTable(['HOST', 'RING', ...(hasLabels ? ['LABELS'] : []), 'WHY'], rows, view, hasLabels ? ['LABELS'] : []);
 }
 
 /** One host, for people and for JSON. */
