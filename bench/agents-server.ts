@@ -18,6 +18,7 @@ import { FleetFeed } from '../apps/server/src/feed.ts';
 import { FleetReader } from '../apps/server/src/fleet-reader.ts';
 import { Notices } from '../apps/server/src/notices.ts';
 import { ServerClock } from '../apps/server/src/server-clock.ts';
+import { RolloutEngine } from '../apps/server/src/rollouts/engine.ts';
 import { Steering } from '../apps/server/src/steering.ts';
 import { DIRECTIVE_BYTES, hostName, MACHINE_ID, type ServerAnswer, type ServerRequest } from './agents-wire.ts';
 
@@ -134,7 +135,8 @@ async function floe(): Promise<void> {
     onProgress: () => undefined,
   });
   const serverSigner = signerFromPem('server-1', generateKeyPem());
-  const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, troubles, repositoryId: repository.id }, (names) =>
+  const rollouts = new RolloutEngine({ store, clock, logger, repositoryId: repository.id });
+  const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, troubles, repositoryId: repository.id, rollouts }, (names) =>
     announcer.mark(names),
   );
   const before = await listen((socket, raw) => hub.accept(socket, { address: '127.0.0.1', raw }));

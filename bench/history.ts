@@ -66,5 +66,6 @@ async function publish(store: Store, repositoryId: string, hosts: readonly HostN
     commit,
   );
   const { rollout } = await store.hosts.fleet(repositoryId);
-  if (rollout !== undefined) await store.rollouts.setState(rollout.id, 'ROLLING', 'COMPLETE', commit);
+  if (rollout !== undefined)
+    await store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'COMPLETE' } }, commit);
 }

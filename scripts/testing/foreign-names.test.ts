@@ -12,6 +12,8 @@ const RECORDS: Readonly<Record<string, string>> = {
   'libs/nix/src/derivations.ts': 'store paths, and variables of which only known ones are read',
   'libs/nix/src/missing.ts': 'store paths',
   'libs/nix/src/publish.ts': 'store paths',
+  'libs/protocol/src/fleet-policy/schema.ts': 'labels by host name, whose form allows no such key',
+  'libs/store/src/policy-column.ts': 'labels by host, which are looked up as own properties only',
   'libs/forge/src/github-failure.ts': 'HTTP headers, which become Headers at once',
 };
 

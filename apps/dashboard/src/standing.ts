@@ -14,6 +14,7 @@ const RANKS: Record<HostStanding, number> = {
   removed: 4,
   'under-way': 5,
   waiting: 6,
+  queued: 6,
   'local-override': 6,
   'in-sync': 7,
   pinned: 7,

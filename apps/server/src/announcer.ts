@@ -1,5 +1,5 @@
 import { fitDescription } from '@floe/forge';
-import { HELD_PREFIX, isComplete, isEndedRevision, type CommitSha, type HostName, type StatusContext, type StatusText } from '@floe/model';
+import { HELD_PREFIX, isEndedRevision, type CommitSha, type HostName, type StatusContext, type StatusText } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { RevisionInList, Store, WantedStatus } from '@floe/store';
 import { describeBuild, describeEvaluation, describeNoRollout } from '@floe/views';
@@ -10,9 +10,8 @@ import type { FleetSnapshot, RevisionSeen } from './fleet-snapshot.ts';
 /** Statuses of this many newest revisions are kept up to date, and of older ones those that hosts follow or that are pending. */
 const RECENT_REVISIONS = 5;
 
-/** What the announcer writes: the end of a rollout, and the desired statuses. */
+/** What the announcer writes: the desired statuses. */
 export interface AnnouncerStore {
-  readonly rollouts: Pick<Store['rollouts'], 'setState'>;
   readonly outbox: Pick<Store['outbox'], 'putAll'>;
   leftOut(): readonly string[];
 }
@@ -44,8 +43,8 @@ const REST_FACTOR = 3;
 const RETRY_MS = 1_000;
 
 /**
- * Shortly after each pass: shows what changed to those who watch, ends a rollout that is complete, and puts the commit
- * statuses that should stand now into the outbox (which drops what the forge has already).
+ * Shortly after each pass: shows what changed to those who watch, and puts the commit statuses that should stand now into the outbox
+ * (which drops what the forge has already).
  */
 export class Announcer {
   readonly #deps: AnnouncerDeps;
@@ -120,7 +119,7 @@ export class Announcer {
       news,
       ({ revision }) => `revision ${revision.id}`,
       async ({ revision, newer, key }) => {
-        const seen = await this.#settleRollout(await reader.see(snapshot, revision));
+        const seen = await reader.see(snapshot, revision);
         wanted.push({ subject: `revision ${revision.id}`, statuses: this.#statusesOf(seen, newer) });
         if (newer.length === 0) feed.show({ type: 'revision', revision: viewSeen(seen) });
         told.set(revision.id, key);
@@ -162,16 +161,6 @@ export class Announcer {
       })
       .filter(({ revision, newer, key }) => newer.length === 0 || revision === followed || this.#told.get(revision.id) !== key)
       .toReversed();
-  }
-
-  async #settleRollout(seen: RevisionSeen): Promise<RevisionSeen> {
-    const { store, clock } = this.#deps;
-    const { rollout } = seen;
-    if (rollout?.row.state !== 'ROLLING' || !rollout.isCurrent || rollout.summary === undefined) return seen;
-    if (!isComplete(rollout.summary.counts, rollout.summary.leaving)) return seen;
-    const completedAt = clock.now();
-    const isSet = await store.rollouts.setState(rollout.row.id, 'ROLLING', 'COMPLETE', completedAt);
-    return isSet ? { ...seen, rollout: { ...rollout, row: { ...rollout.row, state: 'COMPLETE', completedAt } } } : seen;
   }
 
   #status(sha: CommitSha, context: StatusContext, status: StatusText & { readonly onlyOverPending?: boolean }): WantedStatus {

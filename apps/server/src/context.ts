@@ -14,7 +14,6 @@ import { Announcer } from './announcer.ts';
 import { createApp } from './app.ts';
 import { dataPaths, type Config } from './config.ts';
 import { lockDataFolder } from './data-folder.ts';
-import { mayActivate } from './directives.ts';
 import { FleetFeed } from './feed.ts';
 import { FleetReader } from './fleet-reader.ts';
 import { trustProxies, type ClientAddresses } from './http/client-address.ts';
@@ -30,7 +29,9 @@ import { servePipeline } from './serve-pipeline.ts';
 import { openRepositorySandbox } from './repository-sandbox.ts';
 import { postStatuses } from './post-statuses.ts';
 import { SANDBOX_BROKEN, watchSandbox } from './sandbox-watch.ts';
-import { movesDesired, Steering } from './steering.ts';
+import { Admission } from './rollouts/admission.ts';
+import { RolloutEngine } from './rollouts/engine.ts';
+import { movesRollout, Steering } from './steering.ts';
 
 function describeUnusable(first: string, count: number): string {
   const others = count === 1 ? '' : ` and ${count - 1} more`;
@@ -141,14 +142,15 @@ export async function createServerContext(
   });
   const outboxWake = createWake();
 
-  /** A report that cannot change what its host should run goes to the announcer alone. */
+  /** A report that cannot move the rollout goes to the announcer alone. */
   function tellReports(stored: readonly HostReport[]): void {
-    for (const { host, report } of stored) if (movesDesired(report.state)) steering.mark(host);
-    const others = stored.filter(({ report }) => !movesDesired(report.state));
+    for (const { host, report } of stored) if (movesRollout(report.state)) steering.markRollout(host);
+    const others = stored.filter(({ report }) => !movesRollout(report.state));
     if (others.length > 0) announcer.mark(new Set(others.map(({ host }) => host)));
   }
 
   const reports = stack.use(new ReportWriter({ store, clock, logger, onStored: tellReports }));
+  const admission = new Admission({ store, clock, logger, repositoryId: repository.id });
   const hub = stack.use(
     new AgentHub({
       store,
@@ -156,15 +158,16 @@ export async function createServerContext(
       logger,
       reports,
       troubles,
-      onHostChanged: (host) => steering.mark(host),
-      mayActivate: async (host, epoch) => await mayActivate(store, host, epoch),
+      onHostChanged: (host) => steering.markRollout(host),
+      mayActivate: async (host, epoch) => await admission.mayActivate(host, epoch),
       onProgress: (host, progress) => {
         reader.noteProgress(host, progress);
         announcer.mark(new Set([host]));
       },
     }),
   );
-  const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, troubles, repositoryId: repository.id }, (hosts) =>
+  const rollouts = new RolloutEngine({ store, clock, logger, repositoryId: repository.id });
+  const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, troubles, repositoryId: repository.id, rollouts }, (hosts) =>
     announcer.mark(hosts),
   );
 
@@ -187,7 +190,7 @@ export async function createServerContext(
       substituter: config.substituter,
       cachePublicKeys: [cacheKey.publicKey],
     },
-    onHostChanged: (host) => steering.mark(host),
+    onHostChanged: (host) => steering.markRollout(host),
     publicUrl: config.publicUrl,
     addresses,
     webhooks: {
@@ -239,7 +242,7 @@ export async function createServerContext(
           // A revision's progress changes what is shown of every host, but not what any should run; host hints announce that.
           else if (hint.topic === 'revision') steering.markNews('all');
           else if (hint.host === '*') steering.markAll();
-          else steering.mark(hint.host);
+          else steering.markRollout(hint.host);
         }
       });
       const { runPipeline = async (until: AbortSignal) => await servePipeline(pipelineDeps, repository.id, until) } = overrides;

@@ -1,5 +1,4 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { HostName } from '@floe/model';
 import { CLOSE_CODES, Envelope, seal, type Directive } from '@floe/protocol';
 import type { Logger, Signer } from '@floe/runtime';
 import type { DirectiveRow, HostRow, StorePart } from '@floe/store';
@@ -76,10 +75,4 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
   }
   await store.hosts.saveDirectives(sent);
   return sent;
-}
-
-/** True when the agent may start the activation that it is staged for: its directive is still the newest. */
-export async function mayActivate(store: StorePart<{ hosts: 'get' }>, host: HostName, epoch: number): Promise<boolean> {
-  const row = await store.hosts.get(host);
-  return row?.desired?.epoch === epoch && row.revokedAt === undefined && row.clonedAt === undefined;
 }

@@ -2,7 +2,7 @@ import { namesNeedingAttention, offerOf, type HostName, type Offer, type StatusT
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView } from '@floe/protocol';
 import type { Clock, Troubles } from '@floe/runtime';
 import type { FleetHost, Repository, RevisionInList, Store } from '@floe/store';
-import { describeRollout, describeSuperseded } from '@floe/views';
+import { describeCourse, describeRollout, describeSuperseded } from '@floe/views';
 import { CommitNames } from './commit-names.ts';
 import type { FetchWatch } from './fetch-watch.ts';
 import type { FleetFeed } from './feed.ts';
@@ -128,10 +128,11 @@ export function viewSeen(seen: RevisionSeen): RevisionView {
 /** What the commit says of its rollout: where it stands, or what had come of it; undefined when there is none. */
 export function describeSeen({ revision, rollout }: RevisionSeen): StatusText | undefined {
   if (rollout === undefined) return undefined;
-  const { row, isCurrent, summary } = rollout;
+  const { row, policy, summary } = rollout;
   const { supersededBy } = revision;
   if (summary === undefined) return describeSuperseded(supersededBy);
   const now = describeRollout(summary.counts, namesNeedingAttention(summary), { isComplete: row.state === 'COMPLETE', leaving: summary.leaving });
-  if (!isCurrent) return describeSuperseded(supersededBy, now);
-  return { ...now, isUnderWay: summary.counts['under-way'] + summary.leaving > 0 };
+  if (policy === undefined) return describeSuperseded(supersededBy, now);
+  const said = describeCourse(row.course, policy, now) ?? now;
+  return { ...said, isUnderWay: summary.counts['under-way'] + summary.leaving > 0 };
 }

@@ -1,4 +1,4 @@
-import { isEndedRevision, summarizeRollout, type CommitSha } from '@floe/model';
+import { isEndedRevision, summarizeRollout, type CommitSha, type RolloutPolicy } from '@floe/model';
 import type { Trouble } from '@floe/runtime';
 import {
   rolloutHosts,
@@ -38,7 +38,8 @@ export interface RevisionSeen {
   readonly trouble: Trouble | undefined;
   /** The commit that waits for an administrator. */
   readonly held: CommitSha | undefined;
-  readonly rollout: (Omit<RolloutSeen, 'description'> & { readonly isCurrent: boolean }) | undefined;
+  /** `policy`: only of the rollout that hosts follow; else it is over. */
+  readonly rollout: (Omit<RolloutSeen, 'description'> & { readonly policy: RolloutPolicy | undefined }) | undefined;
 }
 
 /**
@@ -131,11 +132,11 @@ export class FleetSnapshot {
     const fleet = await this.fleet();
     if (fleet.rollout?.id !== row.id) {
       const story = (await this.#readStories()).get(revision.id);
-      return { ...known, rollout: { row, isCurrent: false, summary: story, frozenAt: story?.at ?? revision.supersededAt } };
+      return { ...known, rollout: { row, policy: undefined, summary: story, frozenAt: story?.at ?? revision.supersededAt } };
     }
     const hosts = new Map(fleet.hosts.map((each) => [each.row.host, each]));
     const summary = summarizeRollout(rolloutHosts({ evaluations, hosts, now }));
-    return { ...known, rollout: { row, isCurrent: true, summary, frozenAt: undefined } };
+    return { ...known, rollout: { row, policy: fleet.rollout.policy, summary, frozenAt: undefined } };
   }
 
   async #readStories(): Promise<ReadonlyMap<string, RolloutStory>> {

@@ -54,6 +54,7 @@ function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines 
     case 'in-sync':
     case 'under-way':
     case 'waiting':
+    case 'queued':
     case 'local-override':
     case 'pinned':
     case 'away':

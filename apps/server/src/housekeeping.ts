@@ -53,6 +53,9 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
     keepMs: 365 * DAY_MS,
     prune: async (store, before) => await store.hosts.pruneQuarantines(before),
   },
+  acknowledgements: { bound: 'one of each system that failed on a host, by whoever resumed; they go with their host' },
+  rollout_orders: { bound: 'a row per decision of a person about a rollout; they go with it' },
+  freezes: { bound: 'one of each repository' },
   directives: {
     bound: '200 of each host',
     keepMs: 90 * DAY_MS,

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { WelcomedSession } from './agents/session.ts';
 import { offerDirectives } from './directives.ts';
-import { movesDesired, Steering } from './steering.ts';
+import { movesRollout, Steering } from './steering.ts';
 
 const signer = signerFromPem('release-1', generateKeyPem());
 const name = (index: number): HostName => `ws${index}` as HostName;
@@ -55,7 +55,7 @@ function toFleetHost(given: GivenHost): FleetHost {
       : given.isQuarantined === true
         ? { kind: 'quarantined', release: release(host, wanted) }
         : { kind: 'release', release: release(host, wanted), because: 'rollout' };
-  return { row, desired, quarantines: [], desiredCommit: undefined, situation: {} as FleetHost['situation'] };
+  return { row, desired, quarantines: [], acknowledged: new Set(), desiredCommit: undefined, situation: {} as FleetHost['situation'] };
 }
 
 /** What one pass over these hosts reads, writes and sends. */
@@ -113,6 +113,7 @@ async function pass(hosts: readonly GivenHost[]) {
       clock: Object.assign(Object.create(systemClock) as typeof systemClock, { latest: () => systemClock.now() }),
       logger: silentLogger,
       serverSigner: signer,
+      rollouts: { tick: async (fleet) => await Promise.resolve({ fleet, isMoved: false, dueInMs: undefined }) },
       troubles,
       repositoryId: 'repository',
     },
@@ -206,6 +207,7 @@ test('what moves no host is told without a look at the store, and what a pass lo
       serverSigner: signer,
       troubles: new Troubles({ clock: systemClock, logger: silentLogger }),
       repositoryId: 'repository',
+      rollouts: { tick: async (fleet) => await Promise.resolve({ fleet, isMoved: false, dueInMs: undefined }) },
     },
     (hosts) => told.push(hosts),
   );
@@ -275,7 +277,7 @@ test('whatever the database forgets, a host gets what is written for it, or is a
   );
 });
 
-test('only a report that somebody rolled back moves what is wanted', () => {
-  expect(movesDesired('ROLLED_BACK')).toBe(true);
-  expect(movesDesired('DOWNLOADING')).toBe(false);
+test('a verdict, a wait and a start may move the rollout; a step of a download does not', () => {
+  expect((['ROLLED_BACK', 'SUCCEEDED', 'DEFERRED', 'ACTIVATING', 'BLOCKED'] as const).map(movesRollout)).toEqual([true, true, true, true, true]);
+  expect((['OFFERED', 'DOWNLOADING', 'STAGED', 'VERIFYING'] as const).map(movesRollout)).toEqual([false, false, false, false]);
 });

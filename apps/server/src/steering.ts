@@ -1,8 +1,9 @@
-import type { AgentState, HostName, ReleaseRef } from '@floe/model';
+import { isTerminalAgentState, isWaiting, type AgentState, type HostName, type ReleaseRef } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Signer, type Troubles } from '@floe/runtime';
-import type { HostRow, StorePart } from '@floe/store';
+import type { Fleet, HostRow, StorePart } from '@floe/store';
 import type { AgentHub } from './agents/hub.ts';
 import { offerDirectives, type Addressee, type DirectiveDeps } from './directives.ts';
+import type { RolloutEngine } from './rollouts/engine.ts';
 
 /** Everything is looked at again this often, whatever hints were lost. */
 const FULL_PASS_MS = 30_000;
@@ -13,11 +14,11 @@ const RETRY_MS = 1_000;
 const SERVER_SUBJECT = 'server: steering';
 
 /**
- * Whether a host that reports this state may be told something else than before: what it rolled back from is not offered
- * again. Other reports only say how far it is.
+ * Whether a report of this state may move the rollout, and with it what hosts are told to run. Other reports only say how far the
+ * host is.
  */
-export function movesDesired(state: AgentState): boolean {
-  return state === 'ROLLED_BACK';
+export function movesRollout(state: AgentState): boolean {
+  return isTerminalAgentState(state) || isWaiting(state) || state === 'BLOCKED' || state === 'ACTIVATING' || state === 'IDLE';
 }
 
 export interface SteeringDeps {
@@ -28,6 +29,8 @@ export interface SteeringDeps {
   readonly serverSigner: Signer;
   readonly troubles: Troubles;
   readonly repositoryId: string;
+  /** Takes the rollout further, before each host is looked at. */
+  readonly rollouts: Pick<RolloutEngine, 'tick'>;
 }
 
 /** The hosts of both, or 'all'. */
@@ -49,6 +52,10 @@ export class Steering {
   readonly #afterPass: AfterPass;
   #marked = new Set<HostName>();
   #isAllMarked = true;
+  /** The next pass looks at all hosts, to decide about the rollout. */
+  #isRolloutMarked = true;
+  /** When time alone may move the rollout. */
+  #dueInMs: number | undefined;
   /** Hosts to announce after the next pass that the pass itself does not steer. */
   #news: Set<HostName> | 'all' | undefined;
 
@@ -60,6 +67,12 @@ export class Steering {
   mark(host: HostName): void {
     this.#marked.add(host);
     this.#wake.wake();
+  }
+
+  /** The host reported something that may move the rollout: the next pass decides about it with all hosts. */
+  markRollout(host: HostName): void {
+    this.#isRolloutMarked = true;
+    this.mark(host);
   }
 
   /** Adds hosts to announce after the next pass that the pass itself does not steer, so that each change is announced once. */
@@ -78,14 +91,16 @@ export class Steering {
     while (!signal.aborted) {
       const startedAt = clock.monotonic();
       const hosts: ReadonlySet<HostName> | 'all' = this.#isAllMarked ? 'all' : this.#marked;
+      const looked = this.#isRolloutMarked ? 'all' : hosts;
       const news = union(this.#news, hosts);
       this.#marked = new Set();
       this.#isAllMarked = false;
+      this.#isRolloutMarked = false;
       this.#news = undefined;
       try {
-        await this.#pass(hosts);
+        const isMoved = await this.#pass(looked);
         troubles.end('steering', SERVER_SUBJECT);
-        this.#afterPass(news);
+        this.#afterPass(isMoved ? 'all' : news);
       } catch (error) {
         // Not fatal: reports are stored without it.
         if (isAboutSubject(error)) troubles.note('steering', SERVER_SUBJECT, error);
@@ -96,15 +111,28 @@ export class Steering {
       }
       // Of thousands of hosts there is always news: others get as long as a pass takes.
       await clock.sleep(clock.monotonic() - startedAt, signal);
-      const isWoken = await this.#wake.wait(FULL_PASS_MS, signal);
+      const isWoken = await this.#wake.wait(Math.min(FULL_PASS_MS, this.#dueInMs ?? FULL_PASS_MS), signal);
       if (!isWoken) this.#isAllMarked = true;
     }
   }
 
-  async #pass(hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
-    const { store, hub, clock, logger, troubles, repositoryId } = this.#deps;
-    if (hosts !== 'all' && hosts.size === 0) return;
+  /** Resolves to true when the rollout moved. */
+  async #pass(hosts: ReadonlySet<HostName> | 'all'): Promise<boolean> {
+    const { store, repositoryId, rollouts } = this.#deps;
+    if (hosts !== 'all' && hosts.size === 0) return false;
     const fleet = await store.hosts.fleet(repositoryId, hosts === 'all' ? undefined : [...hosts]);
+    if (hosts !== 'all') {
+      await this.#steer(fleet);
+      return false;
+    }
+    const { fleet: decided, isMoved, dueInMs } = await rollouts.tick(fleet);
+    this.#dueInMs = dueInMs;
+    await this.#steer(decided);
+    return isMoved;
+  }
+
+  async #steer(fleet: Fleet): Promise<void> {
+    const { store, hub, clock, logger, troubles, repositoryId } = this.#deps;
     const wanted = fleet.hosts.flatMap(({ row, desired }) => (desired.kind === 'release' ? [{ row, ...desired }] : []));
     const moved = new Map<HostName, number>();
     await troubles.together(

@@ -14,23 +14,12 @@ export function countRollout(standings: readonly HostStanding[]): RolloutCounts 
   return { ...counts, total: standings.length };
 }
 
-/** The hosts that the commit harmed. They keep a rollout from being complete until an administrator acts. */
-const HARMED = ['rolled-back', 'failed'] as const satisfies readonly HostStanding[];
-
-/**
- * True when no host is under way, none was harmed, and at least one runs the system or none could. `leaving`: the number of hosts
- * that are away for less than {@link AWAY_GRACE_MS}; they count as under way.
- */
-export function isComplete(counts: RolloutCounts, leaving = 0): boolean {
-  if (counts['under-way'] + leaving > 0 || HARMED.some((standing) => counts[standing] > 0)) return false;
-  return runsSomewhere(counts);
-}
-
 /** Whether a host with this standing could still come to run the system without an administrator. */
 const COULD_RUN_LATER: Readonly<Record<HostStanding, boolean>> = {
   'in-sync': true,
   'under-way': true,
   waiting: true,
+  queued: true,
   'local-override': true,
   'rolled-back': false,
   failed: false,
@@ -39,7 +28,7 @@ const COULD_RUN_LATER: Readonly<Record<HostStanding, boolean>> = {
   removed: false,
   pinned: false,
   away: true,
-  'not-enrolled': true,
+  'not-enrolled': false,
   'no-release': true,
   revoked: false,
   cloned: false,

@@ -13,6 +13,8 @@ export const HOST_STANDINGS = [
   'under-way',
   /** Has the system, or may not download it yet. Its policy, its user or a restart decides when it goes on. */
   'waiting',
+  /** Its ring's turn has not come: it keeps what it had. */
+  'queued',
   /** A user keeps another system. */
   'local-override',
   /** Tried the system and rolled back. It is not offered again until an administrator retries it. */
@@ -37,7 +39,7 @@ export const HOST_STANDINGS = [
 ] as const;
 export type HostStanding = (typeof HOST_STANDINGS)[number];
 /** The standings that follow from the machine and its desired release alone. */
-type MachineStanding = Exclude<HostStanding, 'behind' | 'removed' | 'pinned' | 'not-enrolled' | 'revoked' | 'cloned'>;
+type MachineStanding = Exclude<HostStanding, 'behind' | 'removed' | 'pinned' | 'queued' | 'not-enrolled' | 'revoked' | 'cloned'>;
 
 /** What a revision has for a host. `none`: no release, because of the host's own error, or because the whole revision failed. */
 export type Offer =
@@ -81,7 +83,30 @@ export function standingOf(facts: HostFacts): HostStanding {
   if (offer.kind === 'none') return 'behind';
   if (offer.kind === 'removed') return 'removed';
   const standing = standingOfMachine(facts);
-  return standing === 'in-sync' && isKeptElsewhere(facts) ? 'pinned' : standing;
+  if (standing === 'in-sync' && isKeptElsewhere(facts)) return 'pinned';
+  if (!QUEUES[standing] || !isQueued(facts)) return standing;
+  return standing === 'no-release' && !facts.isConnected ? 'away' : 'queued';
+}
+
+/** Standings that, of a host that keeps an older system, only say that its ring's turn has not come. */
+const QUEUES: Readonly<Record<MachineStanding, boolean>> = {
+  'in-sync': true,
+  'under-way': true,
+  waiting: true,
+  'no-release': true,
+  'local-override': false,
+  'rolled-back': false,
+  failed: false,
+  drifted: false,
+  away: false,
+};
+
+/** True when the revision has another system for the host than it is told to run, and no pin or hold is the reason. */
+function isQueued({ desired, offer }: HostFacts): boolean {
+  if (offer.kind !== 'release') return false;
+  if (desired.kind === 'nothing') return true;
+  const isOlder = desired.kind === 'release' && (desired.because === 'stable' || desired.because === 'kept');
+  return isOlder && desired.release.toplevel !== offer.toplevel;
 }
 
 /** True when a pin or a hold keeps the host on another system than the revision's. */
@@ -137,6 +162,7 @@ const NEEDS_ACTION: Readonly<Record<HostStanding, boolean>> = {
   'in-sync': false,
   'under-way': false,
   waiting: false,
+  queued: false,
   'local-override': false,
   'rolled-back': true,
   failed: true,

@@ -5,6 +5,7 @@ import type { Hint } from './store.ts';
 import {
   commit,
   newestRelease,
+  moveRollout,
   newHost,
   newRepository,
   presence,
@@ -345,8 +346,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       if (release === undefined) throw new Error('no release');
       await expectAfter(async () => await store.hosts.desire([release], 1), []);
       await expectAfter(async () => await store.hosts.retry(ada, release.toplevel), [`host ${ada}`]);
-      const rollout = (await store.hosts.fleet(repository.id)).rollout;
-      await expectAfter(async () => await store.rollouts.setState(rollout?.id ?? '', 'ROLLING', 'COMPLETE', 1), []);
+      await expectAfter(async () => await moveRollout(store, repository.id, 'COMPLETE', 1), []);
     });
 
     test('name hosts while they fit, and say "many" above', async () => {

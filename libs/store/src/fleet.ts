@@ -1,17 +1,14 @@
-import { boundedTime, resolve, storableText, type HostName, type HostSituation, type ReleaseRef, type RolloutState } from '@floe/model';
+import { boundedTime, promotedRings, resolve, storableText, type HostName, type HostSituation, type ReleaseRef, type StorePath } from '@floe/model';
 import { and, asc, eq, gt, isNull, or } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { toHostRows } from './host-rows.ts';
 import type { Fleet, FleetHost, HostRow, PinKind, Quarantine } from './records.ts';
-import { releasesAsOf } from './release-rows.ts';
+import { releasesOfRollout, stableReleases } from './release-rows.ts';
 import { newestRollout, toRollout } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf } from './rows.ts';
-import { hosts, pins, quarantines, releases, revisions, rollouts } from './tables/index.ts';
+import { acknowledgements, hosts, pins, quarantines, releases, revisions } from './tables/index.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
-
-/** Every host is in the single ring, which is promoted as soon as the rollout is ROLLING. */
-const PROMOTED: ReadonlySet<RolloutState> = new Set(['ROLLING', 'SOAKING', 'COMPLETE']);
 
 type Hosts = readonly HostName[] | undefined;
 
@@ -31,6 +28,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
   const { repositoryId, names } = query;
   const { current, situationOf } = await readSituations(db, query);
   const quarantinesByHost = Map.groupBy(await readQuarantines(db, repositoryId, names), ({ host }) => host);
+  const acknowledged = await readAcknowledgements(db, repositoryId, names);
   const rows = await db
     .select({ row: hosts, commit: releases.commit })
     .from(hosts)
@@ -47,7 +45,14 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
     hosts: read.map((row): FleetHost => {
       const quarantinesOfHost = quarantinesByHost.get(row.host) ?? [];
       const situation = { ...situationOf(row.host, quarantinesOfHost), directed: directedOf(row) };
-      return { row, situation, desired: resolve(situation), quarantines: quarantinesOfHost, desiredCommit: commits.get(row.host) };
+      return {
+        row,
+        situation,
+        desired: resolve(situation),
+        quarantines: quarantinesOfHost,
+        acknowledged: acknowledged.get(row.host) ?? NOTHING_ACKNOWLEDGED,
+        desiredCommit: commits.get(row.host),
+      };
     }),
   };
 }
@@ -55,17 +60,17 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
 async function readSituations(db: Database, { repositoryId, names, now }: FleetQuery) {
   const ofRepository = eq(revisions.repositoryId, repositoryId);
   const current = await newestRollout(db, ofRepository);
-  const completed = current?.state === 'COMPLETE' ? current : await newestRollout(db, and(ofRepository, eq(rollouts.state, 'COMPLETE')));
-  const stableSequence = completed?.sequence ?? 0;
-  const stable = refsByHost(await releasesAsOf(db, repositoryId, stableSequence, names));
-  const isSame = current === undefined || current.sequence === stableSequence;
-  const rolling = isSame ? stable : refsByHost(await releasesAsOf(db, repositoryId, current.sequence, names));
+  const stable = refsByHost(await stableReleases(db, repositoryId, names));
+  const rolling = current === undefined ? new Map<HostName, ReleaseRef>() : refsByHost(await releasesOfRollout(db, repositoryId, current, names));
+  const promoted = current === undefined ? 0 : promotedRings(current.course);
+  // One that is not in the frozen list joined later: the next decision about the rollout gives it a ring.
+  const ringOf = (host: HostName): number => (current?.rings === undefined ? 0 : (current.rings.get(host) ?? Number.POSITIVE_INFINITY));
   const pinnedTo = await readPins(db, repositoryId, names, now);
   const situationOf = (host: HostName, quarantined: readonly Quarantine[]): Omit<HostSituation, 'directed'> => ({
     pin: pinnedTo.get(keyOf(host, 'pin')),
     hold: pinnedTo.get(keyOf(host, 'hold')),
-    isRingPromoted: current !== undefined && PROMOTED.has(current.state),
-    rollout: current === undefined ? undefined : rolling.get(host),
+    isRingPromoted: ringOf(host) < promoted,
+    rollout: rolling.get(host),
     stable: stable.get(host),
     quarantined: new Set(quarantined.map(({ toplevel }) => toplevel)),
   });
@@ -110,4 +115,16 @@ async function readQuarantines(db: Database, repositoryId: string, names: Hosts)
     .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(quarantines.host, names)))
     .orderBy(asc(quarantines.host), asc(quarantines.createdAt));
   return rows.map(({ reason, at, ...row }) => ({ ...row, reason: storableText(reason), at: boundedTime(at) }));
+}
+
+const NOTHING_ACKNOWLEDGED: ReadonlySet<StorePath> = new Set();
+
+async function readAcknowledgements(db: Database, repositoryId: string, names: Hosts): Promise<ReadonlyMap<HostName, ReadonlySet<StorePath>>> {
+  const rows = await db
+    .select({ host: acknowledgements.host, toplevel: acknowledgements.toplevel })
+    .from(acknowledgements)
+    .innerJoin(hosts, eq(hosts.host, acknowledgements.host))
+    .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(acknowledgements.host, names)));
+  const byHost = Map.groupBy(rows, ({ host }) => host);
+  return new Map([...byHost].map(([host, some]) => [host, new Set(some.map(({ toplevel }) => toplevel))]));
 }

@@ -30,6 +30,7 @@ export async function pruneReleases(db: Database, before: Timestamp): Promise<nu
         or exists (${newer} and (n.revision_id is null or n.sequence <= ${stable}))
       )
       and not exists (select from hosts h where h.desired_release_id = releases.id)
+      and not exists (select from hosts h where h.stable_release_id = releases.id)
       and not exists (
         select from hosts h where h.host = releases.host and releases.toplevel in (
           h.state_toplevel, h.observed ->> 'current', h.observed ->> 'booted', h.observed -> 'profile' ->> 'toplevel'))

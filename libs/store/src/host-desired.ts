@@ -6,6 +6,7 @@ import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { readFleet } from './fleet.ts';
 import { notify, notifyHosts, type HintOrigin } from './hints.ts';
+import { takeSlot } from './host-slots.ts';
 import { HostNameText, Int8, readRows } from './rows.ts';
 import type { DesiredRelease } from './records.ts';
 import type { HostStore } from './store.ts';
@@ -56,11 +57,12 @@ async function retry(db: Database, host: HostName, toplevel: StorePath): Promise
 export function createHostDesired(
   db: Database,
   deps: { readonly clock: Clock; readonly leftOut: LeftOutRows; readonly origin: HintOrigin },
-): Pick<HostStore, 'fleet' | 'desire' | 'retry'> {
+): Pick<HostStore, 'fleet' | 'desire' | 'takeSlot' | 'retry'> {
   const { clock, leftOut, origin } = deps;
   return {
     fleet: async (repositoryId, names) => await readFleet(db, { repositoryId, names, now: clock.now() }, leftOut),
     desire: async (wanted, at) => await desire(db, origin, wanted, at),
+    takeSlot: async (repositoryId, host, judge) => await takeSlot(db, { clock, origin }, repositoryId, host, judge),
     retry: async (host, toplevel) => await retry(db, host, toplevel),
   };
 }

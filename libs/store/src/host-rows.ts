@@ -1,5 +1,5 @@
 import { eq } from 'drizzle-orm';
-import { AGENT_STATES, boundedTime, HOST_NAME_FORM, NOTHING_OBSERVED, storableText, type HostName } from '@floe/model';
+import { AGENT_STATES, boundedTime, HOST_NAME_FORM, NOTHING_OBSERVED, storableText, type HostName, type StorePath, type Went } from '@floe/model';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import type { HostRow } from './records.ts';
@@ -28,6 +28,7 @@ export function toHostRow(row: StoredHost): HostRow {
     epoch,
     acceptedSequence: reader.counter('accepted_sequence', row.acceptedSequence),
     retryEpoch: reader.counterOrNone('retry_epoch', row.retryEpoch),
+    went: toWent(reader.path('went_toplevel', row.wentToplevel), reader.timeOrNone('went_until', row.wentUntil)),
     observed: reader.json('observed', row.observed, ObservedColumn) ?? NOTHING_OBSERVED,
     state: reader.one('state', row.state, AGENT_STATES, 'IDLE'),
     stateToplevel: reader.path('state_toplevel', row.stateToplevel),
@@ -52,6 +53,10 @@ export function toHostRow(row: StoredHost): HostRow {
     desired: hasDesired ? { releaseId, toplevel, sequence, epoch, since } : undefined,
     unreadable: reader.problem,
   };
+}
+
+function toWent(toplevel: StorePath | undefined, until: number | undefined): Went | undefined {
+  return toplevel === undefined || until === undefined ? undefined : { toplevel, until };
 }
 
 function toRefusal({ refusedCount, refusedAt, refusedWhy }: StoredHost): HostRow['refused'] {

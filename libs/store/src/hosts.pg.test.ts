@@ -10,6 +10,7 @@ import {
   observed,
   path,
   presence,
+  moveRollout,
   publishNext,
   quarantinesOf,
   receive,
@@ -287,13 +288,33 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const repository = await newRepository(store);
       const [ada, bob] = [await enrolled(repository), await enrolled(repository)];
       await publishNext(store, repository, commit('1'), [ada, bob]);
-      expect(await situationOf(repository, ada)).toMatchObject({ isRingPromoted: true, rollout: { host: ada, sequence: 1 }, stable: undefined });
-      await store.rollouts.setState((await store.hosts.fleet(repository.id)).rollout?.id ?? '', 'ROLLING', 'COMPLETE', 60);
+      expect(await situationOf(repository, ada)).toMatchObject({ isRingPromoted: false, rollout: { host: ada, sequence: 1 }, stable: undefined });
+      await moveRollout(store, repository.id, 'ROLLING', 55);
+      expect(await situationOf(repository, ada)).toMatchObject({ isRingPromoted: true, rollout: { sequence: 1 }, stable: undefined });
+      await moveRollout(store, repository.id, 'COMPLETE', 60);
       expect(await situationOf(repository, ada)).toMatchObject({ isRingPromoted: true, rollout: { sequence: 1 }, stable: { sequence: 1 } });
-      await publishNext(store, repository, commit('2'), [ada]);
-      expect(await situationOf(repository, ada)).toMatchObject({ isRingPromoted: true, rollout: { sequence: 2 }, stable: { sequence: 1 } });
+      const second = await publishNext(store, repository, commit('2'), [ada]);
+      expect(await situationOf(repository, ada)).toMatchObject({ isRingPromoted: false, rollout: { sequence: 2 }, stable: { sequence: 1 } });
+      // The revision has nothing for it: it stays on stable.
+      expect(await situationOf(repository, bob)).toMatchObject({ rollout: undefined, stable: { sequence: 1 } });
       // Not changed by the revision: its release stays the one that it has.
+      await store.revisions.saveEvaluations(second.id, [{ host: bob, outcome: 'UNCHANGED', toplevel: path(`${bob}-1`) }]);
       expect(await situationOf(repository, bob)).toMatchObject({ rollout: { sequence: 1 }, stable: { sequence: 1 } });
+    });
+
+    test('stable is what a complete rollout proved, not what a later one failed with', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const host = await enrolled(repository);
+      await publishNext(store, repository, commit('1'), [host]);
+      await moveRollout(store, repository.id, 'COMPLETE', 60);
+      await publishNext(store, repository, commit('2'), [host]);
+      await moveRollout(store, repository.id, 'PAUSED', 70);
+      // The third does not evaluate for the host, and is complete without it.
+      const third = await publishNext(store, repository, commit('3'), []);
+      await store.revisions.saveEvaluations(third.id, [{ host, outcome: 'EVAL_ERROR', error: 'broken' }]);
+      await moveRollout(store, repository.id, 'COMPLETE', 80);
+      expect(await situationOf(repository, host)).toMatchObject({ rollout: undefined, stable: { sequence: 1 } });
     });
 
     test('does not lose a host whose rollout was superseded before it was reached', async () => {
@@ -301,7 +322,9 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const repository = await newRepository(store);
       const [ada, bob] = [await enrolled(repository), await enrolled(repository)];
       await publishNext(store, repository, commit('1'), [ada, bob]);
-      await publishNext(store, repository, commit('2'), [ada]);
+      const second = await publishNext(store, repository, commit('2'), [ada]);
+      await store.revisions.saveEvaluations(second.id, [{ host: bob, outcome: 'UNCHANGED', toplevel: path(`${bob}-1`) }]);
+      await moveRollout(store, repository.id, 'ROLLING', 60);
       expect(await situationOf(repository, bob)).toMatchObject({ isRingPromoted: true, rollout: { host: bob, sequence: 1 }, stable: undefined });
     });
 

@@ -9,6 +9,7 @@ import {
   newRepository,
   path,
   presence,
+  moveRollout,
   publishNext,
   receive,
   rolloutOf,
@@ -70,8 +71,10 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     const repository = await newRepository(store);
     const host = newHost();
     await publishNext(store, repository, commit('1'), [host]);
+    await moveRollout(store, repository.id, 'ROLLING', 55);
     const { row, desired: old } = (await store.hosts.fleet(repository.id, [host])).hosts[0] ?? {};
     await publishNext(store, repository, commit('2'), [host]);
+    await moveRollout(store, repository.id, 'ROLLING', 55);
     const fresh = (await store.hosts.fleet(repository.id, [host])).hosts[0]?.desired;
     if (row === undefined || old?.kind !== 'release' || fresh?.kind !== 'release') throw new Error('no release');
     await store.hosts.desire([{ ...fresh.release, epoch: row.epoch }], 100);
@@ -341,7 +344,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const first = await store.releases.publish(revision.id, [newRelease(revision, host, path('x'))], 50);
       expect(first).toMatchObject({ kind: 'published', releases: [{ host, sequence: 1, revisionId: revision.id, toplevel: path('x') }] });
       expect(await store.revisions.get(revision.id)).toMatchObject({ state: 'PUBLISHED', builtAt: 45, publishedAt: 50 });
-      expect((await store.hosts.fleet(repository.id)).rollout).toMatchObject({ revisionId: revision.id, state: 'ROLLING', startedAt: 50 });
+      expect((await store.hosts.fleet(repository.id)).rollout).toMatchObject({ revisionId: revision.id, state: 'WAITING_APPROVAL', startedAt: 50 });
       expect(await store.releases.publish(revision.id, [newRelease(revision, host, path('other'))], 60)).toEqual(first);
       expect(await store.releases.latest(repository.id)).toEqual(first.kind === 'published' ? first.releases : []);
     });
@@ -351,7 +354,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const repository = await newRepository(store);
       const revision = await publishNext(store, repository, commit('a'), []);
       expect(await store.revisions.get(revision.id)).toMatchObject({ state: 'PUBLISHED', builtAt: 50 });
-      expect(await rolloutOf(store, repository.id, revision.id)).toMatchObject({ state: 'ROLLING' });
+      expect(await rolloutOf(store, repository.id, revision.id)).toMatchObject({ state: 'WAITING_APPROVAL' });
     });
 
     test('a superseded revision stores nothing', async () => {
@@ -394,29 +397,56 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         await publishNext(store, repository, commit('3'), []),
       ];
       const four = await (async () => {
-        const rollout = (await store.hosts.fleet(repository.id)).rollout;
-        expect(await store.rollouts.setState(rollout?.id ?? '', 'ROLLING', 'COMPLETE', 70)).toBe(true);
+        expect(await moveRollout(store, repository.id, 'COMPLETE', 70)).toBe(true);
         return await publishNext(store, repository, commit('4'), []);
       })();
       const states = await Promise.all([one, two, three, four].map(async ({ id }) => (await rolloutOf(store, repository.id, id))?.state));
-      expect(states).toEqual(['SUPERSEDED', 'SUPERSEDED', 'COMPLETE', 'ROLLING']);
+      expect(states).toEqual(['SUPERSEDED', 'SUPERSEDED', 'COMPLETE', 'WAITING_APPROVAL']);
     });
   });
 
   describe('a rollout', () => {
-    test('moves only from the state that was meant', async () => {
+    test('is written by one of two who decided at the same time', async () => {
       const { store } = world;
       const repository = await newRepository(store);
       await publishNext(store, repository, commit('a'), []);
-      const id = (await store.hosts.fleet(repository.id)).rollout?.id ?? '';
-      expect(await store.rollouts.setState(id, 'SOAKING', 'COMPLETE', 60)).toBe(false);
-      expect(await store.rollouts.setState(id, 'ROLLING', 'COMPLETE', 60)).toBe(true);
-      expect((await store.hosts.fleet(repository.id)).rollout).toMatchObject({ state: 'COMPLETE', completedAt: 60 });
-      expect(await store.rollouts.setState(id, 'ROLLING', 'COMPLETE', 70)).toBe(false);
-      expect(await store.rollouts.setState(id, 'COMPLETE', 'ROLLING', 80)).toBe(true);
-      expect(await store.rollouts.setState(id, 'COMPLETE', 'ROLLING', 80)).toBe(false);
+      const { rollout } = await store.hosts.fleet(repository.id);
+      if (rollout === undefined) throw new Error('no rollout');
+      expect(rollout).toMatchObject({ state: 'WAITING_APPROVAL', version: 0 });
+      const decided = { id: rollout.id, version: 0, course: { ...rollout.course, state: 'COMPLETE', since: 60 } } as const;
+      const saved = await Promise.all([store.rollouts.save(decided, 60), store.rollouts.save(decided, 60)]);
+      expect(saved.toSorted()).toEqual([false, true]);
+      expect((await store.hosts.fleet(repository.id)).rollout).toMatchObject({ state: 'COMPLETE', completedAt: 60, version: 1 });
+      expect(await moveRollout(store, repository.id, 'ROLLING', 80)).toBe(true);
       expect((await store.hosts.fleet(repository.id)).rollout).toMatchObject({ state: 'ROLLING', completedAt: undefined });
-      expect(await store.rollouts.setState(id, 'ROLLING', 'COMPLETE', 90)).toBe(true);
+    });
+
+    test('has its course, its rings and what people asked of it', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const host = newHost();
+      await publishNext(store, repository, commit('a'), [host]);
+      const { rollout } = await store.hosts.fleet(repository.id);
+      if (rollout === undefined) throw new Error('no rollout');
+      const pause = { cause: 'failures', count: 1, failures: [{ host, toplevel: path('bad'), reason: 'no network' }] } as const;
+      const course = { state: 'PAUSED', ring: 1, since: 70, ringSince: 60, pause, provedRing: 0 } as const;
+      expect(await store.rollouts.save({ id: rollout.id, version: 0, course, rings: new Map([[host, 1]]) }, 70)).toBe(true);
+      const by = { by: 'ada', role: 'operator', reason: 'seen', at: 80 } as const;
+      await store.rollouts.order({ rolloutId: rollout.id, kind: 'resume', subject: 70, acknowledged: [{ host, toplevel: path('bad') }], ...by });
+      await store.rollouts.order({ rolloutId: rollout.id, kind: 'approve', subject: 1, ...by });
+      await store.rollouts.freeze(repository.id, { by: 'eve', reason: 'holidays', at: 81, until: 90 });
+      const fleet = await store.hosts.fleet(repository.id);
+      expect(fleet.rollout).toMatchObject({ course, rings: new Map([[host, 1]]) });
+      expect(fleet.hosts[0]?.acknowledged).toEqual(new Set([path('bad')]));
+      expect(await store.rollouts.orders(repository.id, rollout.id)).toEqual({
+        freeze: { by: 'eve', reason: 'holidays', at: 81, until: 90 },
+        resume: { ...by, of: 70 },
+        abort: undefined,
+        hotfix: undefined,
+        approvals: [{ ...by, ring: 1 }],
+      });
+      await store.rollouts.freeze(repository.id, undefined);
+      expect((await store.rollouts.orders(repository.id, rollout.id)).freeze).toBeUndefined();
     });
   });
 

@@ -1,5 +1,5 @@
 import { nextRevisionState } from '@floe/model';
-import { and, asc, eq, isNull, lt, sql } from 'drizzle-orm';
+import { asc, eq, isNull, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify, notifyHosts } from './hints.ts';
@@ -7,9 +7,9 @@ import type { NewRelease, Release } from './records.ts';
 import { toRelease } from './release-rows.ts';
 import { moveRevision } from './revision-moves.ts';
 import { freezeRollout } from './rollout-stories.ts';
+import { insertRollout, supersedeRollouts } from './rollouts.ts';
 import type { Published } from './store.ts';
-import { evaluations, releases, revisions, rollouts } from './tables/index.ts';
-import { isUnfinishedRollout } from './tables/unfinished.ts';
+import { evaluations, releases, revisions } from './tables/index.ts';
 
 /** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 8. */
 const ROWS_PER_INSERT = 5_000;
@@ -82,26 +82,9 @@ export async function publish(db: Database, revisionId: string, news: readonly N
       await moveRevision(tx, revisionId, { event: 'built', at, also: { builtAt, publishedAt } });
     }
     await insertReleases(tx, revision.repositoryId, revisionId, news);
-    await tx.insert(rollouts).values({ revisionId, state: 'ROLLING', startedAt: at }).onConflictDoNothing();
-    // A late host ends the completion.
-    await tx
-      .update(rollouts)
-      .set({ state: 'ROLLING', completedAt: null })
-      .where(and(eq(rollouts.revisionId, revisionId), eq(rollouts.state, 'COMPLETE')));
-    const superseded = await tx
-      .update(rollouts)
-      .set({ state: 'SUPERSEDED' })
-      .from(revisions)
-      .where(
-        and(
-          isUnfinishedRollout(rollouts.state),
-          eq(revisions.id, rollouts.revisionId),
-          eq(revisions.repositoryId, revision.repositoryId),
-          lt(revisions.sequence, revision.sequence),
-        ),
-      )
-      .returning({ id: rollouts.revisionId });
-    await notify(tx, ...[{ id: revisionId }, ...superseded].map(({ id }) => ({ topic: 'revision' as const, id })));
+    await insertRollout(tx, revisionId, at);
+    const superseded = await supersedeRollouts(tx, revision, at);
+    await notify(tx, ...[revisionId, ...superseded].map((id) => ({ topic: 'revision' as const, id })));
     await notifyHosts(
       tx,
       news.map(({ host }) => host),

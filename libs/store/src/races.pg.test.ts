@@ -5,6 +5,7 @@ import type { Hint, Store } from './store.ts';
 import {
   commit,
   newestRelease,
+  moveRollout,
   newHost,
   newRelease,
   newRepository,
@@ -184,7 +185,6 @@ describe('of two processes at once', () => {
     const repository = await newRepository(one);
     const host = newHost();
     const revision = await publishNext(one, repository, commit('a'), [host]);
-    const rollout = (await one.hosts.fleet(repository.id)).rollout;
     const heard: { readonly one: Hint[]; readonly two: Hint[] } = { one: [], two: [] };
     await using _one = await one.hints.listen((hints) => heard.one.push(...hints));
     await using _two = await two.hints.listen((hints) => heard.two.push(...hints));
@@ -198,20 +198,20 @@ describe('of two processes at once', () => {
       description: '',
       targetUrl: '',
     } as const;
-    const writes: readonly (readonly [() => Promise<unknown>, Hint])[] = [
+    const writes: readonly (readonly [() => Promise<unknown>, ...Hint[]])[] = [
       [async () => await one.hosts.connect(host, presence({ sessionId: 'one/1' })), hostHint],
       [async () => await one.reports.store([report(host, 1)]), hostHint],
       [async () => await one.hosts.desire(latest === undefined ? [] : [latest], 1), hostHint],
       [async () => await one.hosts.disconnect(host, 'one/1', 2), hostHint],
       [async () => await one.hosts.reconnect(host, 'one/1', 3), hostHint],
-      [async () => await one.rollouts.setState(rollout?.id ?? '', 'ROLLING', 'COMPLETE', 4), { topic: 'revision', id: revision.id }],
+      [async () => await moveRollout(one, repository.id, 'COMPLETE', 4), { topic: 'revision', id: revision.id }, { topic: 'host', host: '*' }],
       [async () => await one.outbox.putAll([{ ...status, now: 1 }]), { topic: 'outbox' }],
     ];
-    for (const [write, hint] of writes) {
+    for (const [write, ...hints] of writes) {
       const before = heard.two.length;
       await write();
       await eventually('the other hears of it', () => (heard.two.length > before ? true : undefined));
-      expect(heard.two.slice(before)).toEqual([hint]);
+      expect(heard.two.slice(before)).toEqual(hints);
     }
     // What comes after them is heard, so that they would have been.
     const marker = { topic: 'repository', id: repository.id } as const;

@@ -7,18 +7,23 @@ import type {
   HostName,
   HostSituation,
   Observed,
+  Order,
   ReleaseRef,
   RevisionState,
-  Role,
+  RolloutCourse,
+  RolloutOrderKind,
+  RolloutOrders,
   RolloutPolicy,
-  RolloutSummary,
   RolloutState,
+  RolloutSummary,
   StageTimings,
   StorePath,
+  Went,
 } from '@floe/model';
+import type { Timestamp } from './timestamp.ts';
 
-/** Milliseconds since 1970-01-01 UTC. */
-export type Timestamp = number;
+export type * from './access-records.ts';
+export type * from './timestamp.ts';
 
 /** A tracked branch of a git repository. */
 export interface Repository {
@@ -167,9 +172,39 @@ export type NewRelease = Omit<Release, 'id' | 'revisionId'>;
 export interface Rollout {
   readonly id: string;
   readonly revisionId: string;
+  /** The state of `course`. */
   readonly state: RolloutState;
   readonly startedAt: Timestamp;
   readonly completedAt?: Timestamp | undefined;
+  readonly course: RolloutCourse;
+  /** The ring of each host, as it was when the rollout began; undefined: all hosts are in the first one. */
+  readonly rings?: ReadonlyMap<HostName, number> | undefined;
+  /** Grows with each write. */
+  readonly version: number;
+  /** What of its row cannot be read: then it is PAUSED, and nothing is decided about it. */
+  readonly unreadable?: string | undefined;
+}
+
+/** The rollout that hosts follow, with the policy of its revision. */
+export interface CurrentRollout extends Rollout {
+  readonly policy: RolloutPolicy;
+}
+
+/** A decision about a rollout, to be stored if nobody wrote to it since `version`. */
+export interface RolloutDecided {
+  readonly id: string;
+  readonly version: number;
+  readonly course: RolloutCourse;
+  readonly rings?: ReadonlyMap<HostName, number> | undefined;
+}
+
+/** What a person asks of a rollout. `subject`: the ring of an approval, the `since` of the pause that a resume ends. */
+export interface NewRolloutOrder extends Order {
+  readonly rolloutId: string;
+  readonly kind: RolloutOrderKind;
+  readonly subject?: number | undefined;
+  /** With a resume: the failures that the person saw. */
+  readonly acknowledged?: readonly { readonly host: HostName; readonly toplevel: StorePath }[] | undefined;
 }
 
 export interface HostRow {
@@ -186,6 +221,8 @@ export interface HostRow {
     | undefined;
   /** The directive counter. Equals `desired.epoch` while there is a desired release. */
   readonly epoch: number;
+  /** The system of its last `go`, while there is no verdict about it. */
+  readonly went?: Went | undefined;
   /** Set from an administrator's retry until the agent has accepted this epoch or a later one. */
   readonly retryEpoch?: number | undefined;
   readonly observed: Observed;
@@ -268,6 +305,8 @@ export interface FleetHost {
   readonly desired: Desired;
   /** The oldest first. */
   readonly quarantines: readonly Quarantine[];
+  /** Systems whose failure on the host a person saw before resuming a rollout. */
+  readonly acknowledged: ReadonlySet<StorePath>;
   /** Of the release that `row.desired` names. */
   readonly desiredCommit: CommitSha | undefined;
 }
@@ -275,8 +314,18 @@ export interface FleetHost {
 /** Hosts that were read together. */
 export interface Fleet {
   /** The rollout of the newest published revision. */
-  readonly rollout: Rollout | undefined;
+  readonly rollout: CurrentRollout | undefined;
   readonly hosts: readonly FleetHost[];
+}
+
+/** What is looked at before a host gets its `go`. */
+export interface SlotFacts {
+  readonly rollout: CurrentRollout | undefined;
+  readonly orders: RolloutOrders;
+  /** The host that asks; undefined: there is none of that name. */
+  readonly asking: FleetHost | undefined;
+  /** The hosts with a `go` and without a verdict. */
+  readonly gone: readonly HostRow[];
 }
 
 /** A host has at most one of each. A pin counts before a hold, which counts again when the pin has ended. */
@@ -323,49 +372,4 @@ export interface ListedReport extends Omit<StoredReport, 'log'> {
   /** Number of times that the agent's report numbers restarted at 1. */
   readonly series: number;
   readonly hasLog: boolean;
-}
-
-/** What somebody did. */
-export interface AuditEntry {
-  readonly at: Timestamp;
-  readonly actor: string;
-  readonly action: string;
-  readonly subject: string;
-  readonly detail: string;
-}
-
-/** An entry of the audit log, as it is read. */
-export interface ListedAuditEntry extends AuditEntry {
-  /** Later entries have higher ones. */
-  readonly id: number;
-  /** It was refused, so often on one day, the last time then. The subject and the detail are those of the last time. */
-  readonly refused?: { readonly count: number; readonly lastAt: Timestamp } | undefined;
-}
-
-/** The holder of an API token, or of a session that was made with one. */
-export interface TokenHolder {
-  /** The token's name. */
-  readonly name: string;
-  readonly role: Role;
-}
-
-export interface NewApiToken {
-  readonly name: string;
-  readonly role: Role;
-  readonly token: string;
-  readonly at: Timestamp;
-  /** The token that asked for it; undefined: the server itself. */
-  readonly by?: string | undefined;
-  readonly expiresAt?: Timestamp | undefined;
-}
-
-/** An API token without its secret. */
-export interface ApiToken {
-  readonly name: string;
-  /** Undefined: what is stored is no role, and the token is not accepted. */
-  readonly role: Role | undefined;
-  readonly createdAt: Timestamp;
-  readonly createdBy: string | undefined;
-  readonly lastUsedAt: Timestamp | undefined;
-  readonly expiresAt: Timestamp | undefined;
 }

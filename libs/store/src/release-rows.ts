@@ -1,11 +1,11 @@
-import { MAX_COUNTER, storableText, type HostName } from '@floe/model';
-import { and, asc, desc, eq, isNull, lte, sql, type SQL } from 'drizzle-orm';
+import { MAX_COUNTER, storableText, type EvaluationOutcome, type HostName } from '@floe/model';
+import { and, asc, desc, eq, inArray, isNull, lte, or, sql, type SQL } from 'drizzle-orm';
 import { unionAll } from 'drizzle-orm/pg-core';
 import type { Database } from './database.ts';
 import type { Release } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf, withoutNulls } from './rows.ts';
-import { hosts, releases } from './tables/index.ts';
+import { evaluations, hosts, releases } from './tables/index.ts';
 import { isReadableCounter } from './unreadable.ts';
 
 type ReleaseRow = typeof releases.$inferSelect;
@@ -61,25 +61,37 @@ export async function newestPerHost(db: Database, repositoryId: string, onLeftOu
   return rows.flatMap(toRelease);
 }
 
+type Counted = Omit<ShortRow, 'commit' | 'issuedAt'>;
+
+function newestOf(db: Database, repositoryId: string, counts: SQL) {
+  return db
+    .select({ ...SHORT, revisionId: releases.revisionId })
+    .from(releases)
+    .where(and(eq(releases.repositoryId, repositoryId), eq(releases.host, hosts.host), isReadableCounter(releases.sequence), counts))
+    .orderBy(desc(releases.sequence))
+    .limit(1);
+}
+
+function ofHosts(repositoryId: string, names: readonly HostName[] | undefined): SQL | undefined {
+  return and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names));
+}
+
+/** The outcomes with which a host has a release at a revision. */
+const RELEASED = ['CHANGED', 'NEW', 'UNCHANGED'] as const satisfies readonly EvaluationOutcome[];
+
 /**
- * For each host the newest release that counts at `sequence`, because a host that a revision does not change keeps its release. A
- * release that was restored from the statement log always counts: it was handed out in a time that the database lost, and no
- * machine may be moved behind it. Two index rows per host, however many releases it has.
+ * The releases of a rollout. A host that its revision does not change keeps the release that it has, which counts too; one that the
+ * revision has no release for is not in it. A release that was restored from the statement log always counts: it was handed out in a
+ * time that the database lost. Two index rows per host, however many releases it has.
  */
-export async function releasesAsOf(
+export async function releasesOfRollout(
   db: Database,
   repositoryId: string,
-  sequence: number,
+  { sequence, revisionId }: { readonly sequence: number; readonly revisionId: string },
   names: readonly HostName[] | undefined,
-): Promise<readonly Omit<ShortRow, 'commit' | 'issuedAt'>[]> {
-  const newestOf = (counts: SQL) =>
-    db
-      .select(SHORT)
-      .from(releases)
-      .where(and(eq(releases.repositoryId, repositoryId), eq(releases.host, hosts.host), isReadableCounter(releases.sequence), counts))
-      .orderBy(desc(releases.sequence))
-      .limit(1);
-  const newest = unionAll(newestOf(lte(releases.sequence, sequence)), newestOf(isNull(releases.revisionId)))
+): Promise<readonly Counted[]> {
+  const imported = isNull(releases.revisionId);
+  const newest = unionAll(newestOf(db, repositoryId, lte(releases.sequence, sequence)), newestOf(db, repositoryId, imported))
     .orderBy(desc(releases.sequence))
     .limit(1)
     .as('newest');
@@ -88,6 +100,39 @@ export async function releasesAsOf(
     .select({ id, host, sequence: newest.sequence, toplevel, commit, issuedAt })
     .from(hosts)
     .crossJoinLateral(newest)
-    .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names)));
+    .leftJoin(evaluations, and(eq(evaluations.revisionId, revisionId), eq(evaluations.host, hosts.host)))
+    .where(
+      and(
+        ofHosts(repositoryId, names),
+        or(
+          isNull(newest.revisionId),
+          eq(newest.revisionId, revisionId),
+          and(inArray(evaluations.outcome, [...RELEASED]), eq(evaluations.toplevel, newest.toplevel)),
+        ),
+      ),
+    );
+  return rows.filter(isReadable);
+}
+
+/**
+ * The stable release of each host: of the last rollout that was complete with it, or restored from the statement log after that, since
+ * no machine may be moved behind what it was given in a time that the database lost.
+ */
+export async function stableReleases(db: Database, repositoryId: string, names: readonly HostName[] | undefined): Promise<readonly Counted[]> {
+  const stored = db
+    .select({ ...SHORT, revisionId: releases.revisionId })
+    .from(releases)
+    .where(and(eq(releases.id, hosts.stableReleaseId), isReadableCounter(releases.sequence)))
+    .limit(1);
+  const newest = unionAll(stored, newestOf(db, repositoryId, sql`${releases.revisionId} is null`))
+    .orderBy(desc(releases.sequence))
+    .limit(1)
+    .as('newest');
+  const { id, host, toplevel, commit, issuedAt } = newest;
+  const rows = await db
+    .select({ id, host, sequence: newest.sequence, toplevel, commit, issuedAt })
+    .from(hosts)
+    .crossJoinLateral(newest)
+    .where(ofHosts(repositoryId, names));
   return rows.filter(isReadable);
 }

@@ -78,6 +78,7 @@ function reasonOf(
     case 'cloned':
       return saidOfIt;
     case 'in-sync':
+    case 'queued':
     case 'away':
       return undefined;
   }

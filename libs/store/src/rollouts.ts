@@ -1,61 +1,181 @@
-import { ROLLOUT_STATES, type RolloutState } from '@floe/model';
-import { and, desc, eq, sql, type SQL } from 'drizzle-orm';
+import {
+  beginRollout,
+  DEFAULT_POLICY,
+  MAX_FAILURES,
+  ROLLOUT_STATES,
+  storableText,
+  type HostName,
+  type RolloutCourse,
+  type RolloutPause,
+} from '@floe/model';
+import { and, desc, eq, lt, sql, type SQL } from 'drizzle-orm';
+import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notify, type HintOrigin } from './hints.ts';
-import { isReadableCounter } from './unreadable.ts';
-import type { Rollout } from './records.ts';
+import type { CurrentRollout, Rollout, RolloutDecided } from './records.ts';
+import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
+import { createRolloutOrders } from './rollout-orders.ts';
 import { RowReader } from './row-reader.ts';
-import { withoutNulls } from './rows.ts';
+import { HostNameText, storedText, StorePathText } from './rows.ts';
 import type { RolloutStore } from './store.ts';
-import { revisions, rollouts } from './tables/index.ts';
+import { evaluations, hosts, releases, revisions, rollouts } from './tables/index.ts';
+import { isUnfinishedRollout } from './tables/unfinished.ts';
+import { isReadableCounter } from './unreadable.ts';
 
-/** Changes the state of a rollout that is in `from`: because of the condition one of two servers succeeds, and the other gets `false`. */
-async function move(db: Database, origin: HintOrigin, id: string, from: RolloutState, to: RolloutState, at: number): Promise<boolean> {
-  // Of a commit that is evaluated again nothing is decided: it has no hosts for now.
-  const isOfPublished = sql`exists (select from ${revisions} where ${revisions.id} = ${rollouts.revisionId} and ${revisions.state} = 'PUBLISHED')`;
-  return await db.transaction(async (tx) => {
-    const [moved] = await tx
-      .update(rollouts)
-      .set({ state: to, completedAt: to === 'COMPLETE' ? at : null })
-      .where(and(eq(rollouts.id, id), eq(rollouts.state, from), isOfPublished))
-      .returning({ revisionId: rollouts.revisionId });
-    if (moved === undefined) return false;
-    await notify(tx, { topic: 'revision', id: moved.revisionId, origin });
-    return true;
-  });
-}
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000));
+const Failure = v.object({ host: HostNameText, toplevel: StorePathText, reason: storedText(2_000) });
+const PauseColumn = v.variant('cause', [
+  v.object({ cause: v.literal('failures'), failures: v.pipe(v.array(Failure), v.maxLength(MAX_FAILURES)), count: Count }),
+  v.object({ cause: v.literal('deadline'), missing: Count, present: Count, eligible: Count }),
+  v.object({ cause: v.literal('after-ring') }),
+  v.object({ cause: v.literal('freeze'), by: storedText(200), reason: storedText(2_000) }),
+]) satisfies v.GenericSchema<unknown, RolloutPause>;
+const RingsColumn = v.pipe(
+  v.array(v.tuple([HostNameText, v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000))])),
+  v.transform((rings): ReadonlyMap<HostName, number> => new Map(rings)),
+);
+
+type Row = typeof rollouts.$inferSelect;
 
 /** The rollout of the newest matching revision, with the revision's sequence. */
-export async function newestRollout(db: Database, where: SQL | undefined): Promise<(Rollout & { readonly sequence: number }) | undefined> {
+export async function newestRollout(db: Database, where: SQL | undefined): Promise<(CurrentRollout & { readonly sequence: number }) | undefined> {
   const [row] = await db
-    .select({ rollout: rollouts, sequence: revisions.sequence })
+    .select({ rollout: rollouts, sequence: revisions.sequence, policy: revisions.policy })
     .from(rollouts)
     .innerJoin(revisions, eq(revisions.id, rollouts.revisionId))
     .where(and(where, isReadableCounter(revisions.sequence)))
     .orderBy(desc(revisions.sequence))
     .limit(1);
   if (row === undefined) return undefined;
-  return { ...readRollout(row.rollout), sequence: new RowReader().counter('sequence', row.sequence) };
+  const reader = new RowReader();
+  // The column is read strictly: a policy that cannot be read is not the default, which has no gates.
+  const policy = row.policy === null ? DEFAULT_POLICY : (reader.json('policy', row.policy, PolicyColumn) ?? CLOSED_POLICY);
+  const sequence = reader.counter('sequence', row.sequence);
+  return { ...readRollout(row.rollout, reader), policy, sequence };
 }
 
-export function readRollout(row: typeof rollouts.$inferSelect): Rollout {
-  const reader = new RowReader();
-  return {
-    ...withoutNulls(row),
-    // A rollout in an unknown state is left alone.
+/** A rollout whose row cannot be read is left alone: it is PAUSED, and nobody is told to run it. */
+export function readRollout(row: Row, reader = new RowReader()): Rollout {
+  const startedAt = reader.time('started_at', row.startedAt);
+  const course: RolloutCourse = {
     state: reader.one('state', row.state, ROLLOUT_STATES, 'PAUSED'),
-    startedAt: reader.time('started_at', row.startedAt),
-    completedAt: reader.timeOrNone('completed_at', row.completedAt),
+    ring: reader.counter('ring', row.ring),
+    // A row of a time before this was recorded has 0.
+    since: reader.time('since', row.since) || startedAt,
+    ringSince: reader.time('ring_since', row.ringSince) || startedAt,
+    pause: reader.json('pause', row.pause, PauseColumn),
+    provedRing: reader.counterOrNone('proved_ring', row.provedRing),
+  };
+  const rings = reader.json('rings', row.rings, RingsColumn);
+  const version = reader.counter('version', row.version);
+  const completedAt = reader.timeOrNone('completed_at', row.completedAt);
+  const state = reader.problem === undefined ? course.state : 'PAUSED';
+  return {
+    id: row.id,
+    revisionId: row.revisionId,
+    startedAt,
+    completedAt,
+    state,
+    course: { ...course, state },
+    rings,
+    version,
+    unreadable: reader.problem,
   };
 }
 
-export function toRollout(row: Rollout & { readonly sequence: number }): Rollout {
+export function toRollout(row: CurrentRollout & { readonly sequence: number }): CurrentRollout {
   const { sequence: _, ...rollout } = row;
   return rollout;
 }
 
+/** The columns of a course. */
+function columnsOf({ state, ring, since, ringSince, pause, provedRing }: RolloutCourse) {
+  const cleaned =
+    pause?.cause === 'failures'
+      ? { ...pause, failures: pause.failures.map((failure) => ({ ...failure, reason: storableText(failure.reason, 2_000) })) }
+      : (pause ?? null);
+  return { state, ring, since, ringSince, pause: cleaned, provedRing: provedRing ?? null };
+}
+
+/**
+ * Begins the rollout of a revision, in the transaction that publishes it. One that it has goes on, but nothing that was decided from
+ * before is stored any more: it has other releases now.
+ */
+export async function insertRollout(tx: Database, revisionId: string, at: number): Promise<void> {
+  await tx
+    .insert(rollouts)
+    .values({ revisionId, startedAt: at, ...columnsOf(beginRollout(at)) })
+    .onConflictDoUpdate({ target: rollouts.revisionId, set: { version: sql`${rollouts.version} + 1` } });
+}
+
+/** Ends the older rollouts, in the transaction that publishes a newer one. Returns the ids of their revisions. */
+export async function supersedeRollouts(
+  tx: Database,
+  { repositoryId, sequence }: { readonly repositoryId: string; readonly sequence: number },
+  at: number,
+): Promise<readonly string[]> {
+  const superseded = await tx
+    .update(rollouts)
+    .set({ state: 'SUPERSEDED', since: at, version: sql`${rollouts.version} + 1` })
+    .from(revisions)
+    .where(
+      and(
+        isUnfinishedRollout(rollouts.state),
+        eq(revisions.id, rollouts.revisionId),
+        eq(revisions.repositoryId, repositoryId),
+        lt(revisions.sequence, sequence),
+      ),
+    )
+    .returning({ id: rollouts.revisionId });
+  return superseded.map(({ id }) => id);
+}
+
+/** Stores a decision about a rollout that nobody wrote to since: of two servers one succeeds, and the other gets `false`. */
+async function save(db: Database, origin: HintOrigin, { id, version, course, rings }: RolloutDecided, at: number): Promise<boolean> {
+  // Of a commit that is evaluated again nothing is decided: it has no hosts for now.
+  const isOfPublished = sql`exists (select from ${revisions} where ${revisions.id} = ${rollouts.revisionId} and ${revisions.state} = 'PUBLISHED')`;
+  return await db.transaction(async (tx) => {
+    const [moved] = await tx
+      .update(rollouts)
+      .set({
+        ...columnsOf(course),
+        completedAt: course.state === 'COMPLETE' ? at : null,
+        version: version + 1,
+        ...(rings === undefined ? {} : { rings: [...rings] }),
+      })
+      .where(and(eq(rollouts.id, id), eq(rollouts.version, version), isOfPublished))
+      .returning({ revisionId: rollouts.revisionId });
+    if (moved === undefined) return false;
+    if (course.state === 'COMPLETE') await advanceStable(tx, moved.revisionId);
+    await notify(tx, { topic: 'revision', id: moved.revisionId, origin }, { topic: 'host', host: '*', origin });
+    return true;
+  });
+}
+
+/**
+ * The releases of a complete rollout become the stable ones of its hosts, also those of hosts that the revision did not change. A
+ * stable release never gets a lower sequence.
+ */
+async function advanceStable(tx: Database, revisionId: string): Promise<void> {
+  await tx.execute(sql`
+    update ${hosts} as h set stable_release_id = r.id
+    from ${revisions} v
+    cross join lateral (select n.host from ${hosts} n where n.repository_id = v.repository_id) n
+    cross join lateral (
+      select c.id, c.host, c.toplevel, c.sequence, c.revision_id from ${releases} c
+      where c.repository_id = v.repository_id and c.host = n.host and c.sequence between 0 and v.sequence
+      order by c.sequence desc limit 1
+    ) r
+    left join ${evaluations} e on e.revision_id = v.id and e.host = n.host
+    where v.id = ${revisionId} and h.host = n.host
+      and (r.revision_id = v.id or (e.outcome in ('CHANGED', 'NEW', 'UNCHANGED') and e.toplevel = r.toplevel))
+      and h.stable_release_id is distinct from r.id
+      and not exists (select from ${releases} s where s.id = h.stable_release_id and s.sequence > r.sequence)`);
+}
+
 export function createRolloutStore(db: Database, origin: HintOrigin): Omit<RolloutStore, 'stories'> {
   return {
-    setState: async (id, from, to, at) => await move(db, origin, id, from, to, at),
+    save: async (decided, at) => await save(db, origin, decided, at),
+    ...createRolloutOrders(db),
   };
 }

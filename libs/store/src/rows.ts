@@ -24,13 +24,14 @@ export const HostNameText = v.pipe(
 /** The stored values are not trusted: a number may have any size, and a text any length. */
 const Counter = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_COUNTER));
 const DurationMs = v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(MAX_DURATION_MS)));
-const StorePathText = v.pipe(
+export const StorePathText = v.pipe(
   v.string(),
   v.maxLength(MAX_STORE_PATH_CHARACTERS),
   v.regex(STORE_PATH_FORM),
   v.transform((text) => text as StorePath),
 );
-const text = (maxCharacters: number) =>
+/** A text, cut and cleaned. */
+export const storedText = (maxCharacters: number) =>
   v.pipe(
     v.string(),
     v.transform((some) => storableText(some, maxCharacters)),
@@ -42,7 +43,7 @@ export const ObservedColumn = v.object({
   booted: v.nullable(StorePathText),
   profile: v.nullable(v.object({ generation: Counter, toplevel: StorePathText })),
 });
-export const DetailColumn = v.object({ code: text(64), message: text(4096) });
+export const DetailColumn = v.object({ code: storedText(64), message: storedText(4096) });
 export const TimingsColumn = v.object({
   downloadMs: DurationMs,
   activateMs: DurationMs,
@@ -52,7 +53,7 @@ export const TimingsColumn = v.object({
 });
 
 /** The jsonb column `warnings`. */
-export const WarningsColumn = v.pipe(v.array(text(MAX_TEXT_CHARACTERS)), v.maxLength(1_000));
+export const WarningsColumn = v.pipe(v.array(storedText(MAX_TEXT_CHARACTERS)), v.maxLength(1_000));
 
 const Result = v.union([
   v.array(v.unknown()),

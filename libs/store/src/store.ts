@@ -1,4 +1,4 @@
-import type { CommitSha, HostName, RevisionEvent, RevisionState, RolloutPolicy, RolloutState, StorePath } from '@floe/model';
+import type { CommitSha, Freeze, HostName, RevisionEvent, RevisionState, RolloutOrders, RolloutPolicy, StorePath, Went } from '@floe/model';
 import type {
   ApiToken,
   AuditEntry,
@@ -24,7 +24,10 @@ import type {
   Release,
   Repository,
   Revision,
+  NewRolloutOrder,
+  RolloutDecided,
   RolloutStory,
+  SlotFacts,
   StoredReport,
   SystemOfHost,
   Timestamp,
@@ -83,7 +86,7 @@ export interface HintChannel {
   isHeard(): Promise<boolean>;
   /**
    * Hints of all processes on this database, until disposed. Of this store's own writes it leaves out those whose callers
-   * act on what they wrote: `reports.store`, `hosts.connect`, `disconnect`, `reconnect`, `desire`, `rollouts.setState`,
+   * act on what they wrote: `reports.store`, `hosts.connect`, `disconnect`, `reconnect`, `desire`, `takeSlot`, `rollouts.save`,
    * `outbox.putAll`. Comes back by itself after an outage, and does not fail when there is one: it
    * hears from the end of it on.
    */
@@ -224,11 +227,21 @@ export interface ReleaseStore {
   renew(id: string, envelope: string): Promise<void>;
 }
 
+/** Stores a decision about a rollout, or what a person asks of it; one function writes the state. */
 export interface RolloutStore {
   /** What had come of these when a newer one took their place; those of a time before it was recorded have none. */
   stories(revisionIds: readonly string[]): Promise<readonly RolloutStory[]>;
-  /** False when it was not in `from` any more. */
-  setState(id: string, from: RolloutState, to: RolloutState, at: Timestamp): Promise<boolean>;
+  /**
+   * Stores what was decided. One that is COMPLETE makes its releases the stable ones of its hosts. False: somebody else wrote to it,
+   * or its revision is evaluated again, and nothing was stored.
+   */
+  save(decided: RolloutDecided, at: Timestamp): Promise<boolean>;
+  /** What people asked of the rollout, and of its fleet. */
+  orders(repositoryId: string, rolloutId: string): Promise<RolloutOrders>;
+  /** Stores what a person asks. @uncalled the routes of rollouts, which come next */
+  order(order: NewRolloutOrder): Promise<void>;
+  /** Stops all rollouts of a repository; a second freeze replaces the first. Undefined ends it. @uncalled the routes of rollouts, which come next */
+  freeze(repositoryId: string, freeze: Freeze | undefined): Promise<void>;
 }
 
 export interface HostStore {
@@ -273,6 +286,11 @@ export interface HostStore {
   fleet(repositoryId: string, hosts?: readonly HostName[]): Promise<Fleet>;
   /** Sets each host's desired release with a new epoch, and returns those; a repeat changes nothing. */
   desire(wanted: readonly DesiredRelease[], at: Timestamp): Promise<readonly { readonly host: HostName; readonly epoch: number }[]>;
+  /**
+   * A host that is staged asks for its `go`. `judge` sees the host and those that are between their `go` and the verdict, which no
+   * other server changes meanwhile; what it returns is stored with the host, and returned.
+   */
+  takeSlot(repositoryId: string, host: HostName, judge: (facts: SlotFacts) => Went | undefined): Promise<Went | undefined>;
   /**
    * An administrator has the host try again: deletes its quarantine of `toplevel`, and marks its directives as a retry until
    * the agent has accepted one of them (`HostRow.retryEpoch`). Returns the new epoch.

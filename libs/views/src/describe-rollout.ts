@@ -21,6 +21,7 @@ export const COUNTED_STANDINGS = listAll([
   'cloned',
   'behind',
   'waiting',
+  'queued',
   'local-override',
   'pinned',
   'away',

@@ -40,7 +40,7 @@ describe('a rollout', () => {
     [counts({ 'in-sync': 2, 'local-override': 1 }), 'success', '2 of 3 hosts run it, 1 kept by user'],
     [counts({ 'in-sync': 2, drifted: 1 }), 'failure', '2 of 3 hosts run it, 1 drifted'],
     [counts({ 'in-sync': 2, cloned: 1 }), 'failure', '2 of 3 hosts run it, 1 cloned'],
-    [counts({ 'not-enrolled': 1 }), 'pending', '0 of 1 host runs it, 1 not enrolled'],
+    [counts({ 'not-enrolled': 1 }), 'success', '0 of 1 host runs it, 1 not enrolled'],
     [counts({}), 'success', 'no host is left in the flake'],
   ] as const)('%j is %s', (given, state, description) => {
     expect(describeRollout(given)).toEqual({ state, description });

@@ -1,5 +1,6 @@
 export * from './attention.ts';
 export * from './decisions.ts';
+export * from './describe-course.ts';
 export * from './describe-revision.ts';
 export * from './describe-rollout.ts';
 export * from './forge-pages.ts';

@@ -235,16 +235,16 @@ describe('a host that floods', () => {
   test('with ready has one of them looked at at a time, and others are served meanwhile', async () => {
     const [gus, hal] = [await server.enrol('noisy'), await server.enrol('quiet')];
     const { hosts } = server.context.store;
-    const real = hosts.get.bind(hosts);
+    const real = hosts.takeSlot.bind(hosts);
     let [now, most, looks] = [0, 0, 0];
-    using _watched = vi.spyOn(hosts, 'get').mockImplementation(async (host) => {
-      if (host !== gus.host) return await real(host);
+    using _watched = vi.spyOn(hosts, 'takeSlot').mockImplementation(async (repositoryId, host, judge) => {
+      if (host !== gus.host) return await real(repositoryId, host, judge);
       now += 1;
       looks += 1;
       most = Math.max(most, now);
-      const row = await real(host);
+      const went = await real(repositoryId, host, judge);
       now -= 1;
-      return row;
+      return went;
     });
     await using noisy = await TestAgent.welcome(server.url, gus);
     for (let n = 0; n < 30_000; n += 1) noisy.send({ type: 'ready', epoch: 1 });

@@ -12,13 +12,13 @@ import { keepPresence } from './presence.ts';
 import type { ReportWriter } from './report-writer.ts';
 import type { WelcomedSession } from './session.ts';
 import { TwinWatch } from './twins.ts';
+import { GO_LEASE_MS } from '../rollouts/admission.ts';
 
 /** Who has not said a hello with a host's signature within this time after connecting is cut off. */
 const HANDSHAKE_MS = 10_000;
 /** So many connections may be without such a hello at a time; one more, and the oldest of the busiest address is cut. */
 const MAX_STRANGERS = 3_000;
 /** How long an admitted activation keeps its slot, in ms. */
-const GO_LEASE_MS = 30 * 60_000;
 /** So long after its connection ended a host still counts as there, in ms. */
 const RECONNECT_GRACE_MS = 2_000;
 /** An agent whose connection was replaced, and that answers this long after, in ms, is a second one. */

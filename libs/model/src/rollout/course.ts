@@ -50,6 +50,10 @@ export function isFirstChanging({ ring, provedRing }: Pick<RolloutCourse, 'ring'
   return of <= (provedRing ?? ring);
 }
 
+/** What people can ask of a rollout. A freeze is asked of the fleet. */
+export const ROLLOUT_ORDERS = ['approve', 'resume', 'abort', 'hotfix'] as const;
+export type RolloutOrderKind = (typeof ROLLOUT_ORDERS)[number];
+
 /** Who asked for something, and why. */
 export interface Order {
   readonly by: string;

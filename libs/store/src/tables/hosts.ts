@@ -24,6 +24,11 @@ export const hosts = pgTable(
     epoch: count('epoch').notNull().default(0),
     /** An administrator's retry: directives are marked as one until the agent has accepted this epoch or a later one. */
     retryEpoch: count('retry_epoch'),
+    /** Its release in the last rollout that was complete with it. */
+    stableReleaseId: text('stable_release_id').references(() => releases.id),
+    /** The system of its last `go`, and until when there must be a verdict about it. */
+    wentToplevel: storePath('went_toplevel'),
+    wentUntil: at('went_until'),
     /** The highest sequence that the agent reports as accepted. */
     acceptedSequence: count('accepted_sequence').notNull().default(0),
     observed: jsonb('observed'),
@@ -81,6 +86,21 @@ export const quarantines = pgTable(
     toplevel: storePath('toplevel').notNull(),
     reason: text('reason').notNull(),
     createdAt: at('created_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.host, table.toplevel] })],
+);
+
+/** A failure of a host with a system that a person saw before resuming a rollout: it counts in no gate. */
+export const acknowledgements = pgTable(
+  'acknowledgements',
+  {
+    host: hostName('host')
+      .notNull()
+      .references(() => hosts.host, { onDelete: 'cascade' }),
+    toplevel: storePath('toplevel').notNull(),
+    by: text('by').notNull(),
+    reason: text('reason').notNull(),
+    at: at('at').notNull(),
   },
   (table) => [primaryKey({ columns: [table.host, table.toplevel] })],
 );

@@ -1,6 +1,6 @@
-import { ROLLOUT_STATES } from '@floe/model';
+import { ROLLOUT_ORDERS, ROLLOUT_STATES, type Role } from '@floe/model';
 import { sql } from 'drizzle-orm';
-import { index, jsonb, pgTable, text, unique } from 'drizzle-orm/pg-core';
+import { bigint, index, jsonb, pgTable, text, unique } from 'drizzle-orm/pg-core';
 import { at, commitSha, count, hostName, id, storePath } from './columns.ts';
 import { repositories, revisions } from './pipeline.ts';
 import { isUnfinishedRollout } from './unfinished.ts';
@@ -45,6 +45,17 @@ export const rollouts = pgTable(
     state: text('state', { enum: ROLLOUT_STATES }).notNull(),
     startedAt: at('started_at').notNull(),
     completedAt: at('completed_at'),
+    /** The rest of its `RolloutCourse` in libs/model. */
+    ring: count('ring').notNull().default(0),
+    /** 0: from before this was recorded; then it is `startedAt`. */
+    since: at('since').notNull().default(0),
+    ringSince: at('ring_since').notNull().default(0),
+    pause: jsonb('pause'),
+    provedRing: count('proved_ring'),
+    /** The ring of each host, as pairs, frozen when the rollout begins; null: all hosts are in the first one. */
+    rings: jsonb('rings'),
+    /** Grows with each write: of two servers that decide at the same time, one succeeds. */
+    version: count('version').notNull().default(0),
   },
   (table) => [index('rollouts_unfinished').on(table.revisionId).where(isUnfinishedRollout(table.state))],
 );
@@ -60,6 +71,36 @@ export const rolloutStories = pgTable('rollout_stories', {
   leaving: count('leaving').notNull(),
   /** Hosts that were not in sync, with standing and reason. */
   hosts: jsonb('hosts').notNull(),
+});
+
+/** Append-only: what people asked of a rollout. */
+export const rolloutOrders = pgTable(
+  'rollout_orders',
+  {
+    id: bigint('id', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+    rolloutId: text('rollout_id')
+      .notNull()
+      .references(() => rollouts.id, { onDelete: 'cascade' }),
+    kind: text('kind', { enum: ROLLOUT_ORDERS }).notNull(),
+    /** Of an approval: the ring. Of a resume: the `since` of the pause that it ends. Else 0. */
+    subject: at('subject').notNull().default(0),
+    by: text('by').notNull(),
+    role: text('role').$type<Role>().notNull(),
+    reason: text('reason').notNull(),
+    at: at('at').notNull(),
+  },
+  (table) => [index('rollout_orders_rollout').on(table.rolloutId)],
+);
+
+/** A person stopped all rollouts of a repository. */
+export const freezes = pgTable('freezes', {
+  repositoryId: text('repository_id')
+    .primaryKey()
+    .references(() => repositories.id),
+  by: text('by').notNull(),
+  reason: text('reason').notNull(),
+  at: at('at').notNull(),
+  until: at('until'),
 });
 
 /** The newest freshness statement of each repository. */

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import type { CommitSha, HostName, Observed, StorePath } from '@floe/model';
+import type { CommitSha, HostName, Observed, StorePath, RolloutState } from '@floe/model';
 import { silentLogger, systemClock, type Clock } from '@floe/runtime';
 import { startPostgres } from '@floe/testkit';
 import postgres from 'postgres';
@@ -126,6 +126,13 @@ export async function publishNext(store: Store, repository: Repository, sha: Com
     50,
   );
   return revision;
+}
+
+/** Moves the current rollout of the repository, as its engine does. False: somebody else did meanwhile. */
+export async function moveRollout(store: Store, repositoryId: string, state: RolloutState, at: number): Promise<boolean> {
+  const { rollout } = await store.hosts.fleet(repositoryId);
+  if (rollout === undefined) throw new Error('there is no rollout');
+  return await store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state, since: at } }, at);
 }
 
 export function observed(toplevel: StorePath): Observed {

@@ -1,0 +1,124 @@
+import { admit, DEFAULT_POLICY, labelsOf, progressOf, type AdmitAnswer, type HostName, type InFlight, type Went } from '@floe/model';
+import type { Clock, Logger } from '@floe/runtime';
+import { lastWordOf, type CurrentRollout, type HostRow, type Rollout, type SlotFacts, type StorePart } from '@floe/store';
+import { windowFacts } from './windows.ts';
+
+/** How long the agent may take to begin after its `go`. */
+export const GO_LEASE_MS = 30 * 60_000;
+/** By then its watchdog has acted, also through a restart: what is silent after that has failed. */
+const VERDICT_MS = GO_LEASE_MS + 30 * 60_000;
+
+export interface AdmissionDeps {
+  readonly store: StorePart<{ hosts: 'takeSlot'; revisions: 'evaluations' }>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly repositoryId: string;
+}
+
+/**
+ * True when the agent that is staged may activate: its directive is still the newest, and ring, window, limits and budgets allow it.
+ * Then it has a slot until its verdict.
+ */
+export class Admission {
+  readonly #deps: AdmissionDeps;
+  #labels: { readonly revisionId: string; readonly byHost: LabelsByHost } | undefined;
+
+  constructor(deps: AdmissionDeps) {
+    this.#deps = deps;
+  }
+
+  async mayActivate(host: HostName, epoch: number): Promise<boolean> {
+    const { store, clock, logger, repositoryId } = this.#deps;
+    let waits: AdmitAnswer | undefined;
+    let unlabelled: CurrentRollout | undefined;
+    const went = await store.hosts.takeSlot(repositoryId, host, (facts) => {
+      const labels = this.#labelsOf(facts.rollout);
+      if (labels === undefined) {
+        unlabelled = facts.rollout;
+        return undefined;
+      }
+      const answer = judge(facts, { epoch, labels, now: clock.now() });
+      const toplevel = facts.asking?.row.desired?.toplevel;
+      if (answer?.kind === 'go' && toplevel !== undefined) return { toplevel, until: clock.now() + VERDICT_MS };
+      waits = answer;
+      return undefined;
+    });
+    if (unlabelled !== undefined) {
+      await this.#readLabels(unlabelled);
+      return await this.mayActivate(host, epoch);
+    }
+    if (waits !== undefined) logger.debug('a host that is ready waits', { host, epoch, ...waits });
+    return went !== undefined;
+  }
+
+  /** Undefined: they have to be read first, which is not done while all others wait. */
+  #labelsOf(rollout: CurrentRollout | undefined): LabelsByHost | undefined {
+    if (rollout === undefined || rollout.policy.budgets.length === 0) return NO_LABELS;
+    return this.#labels?.revisionId === rollout.revisionId ? this.#labels.byHost : undefined;
+  }
+
+  async #readLabels({ revisionId, policy }: CurrentRollout): Promise<void> {
+    const evaluations = await this.#deps.store.revisions.evaluations(revisionId);
+    const byHost = new Map(evaluations.map(({ host, labels }) => [host, labelsOf(policy, { host, labels: labels ?? [] })]));
+    this.#labels = { revisionId, byHost };
+  }
+}
+
+type LabelsByHost = ReadonlyMap<HostName, readonly string[]>;
+const NO_LABELS: LabelsByHost = new Map();
+
+interface Asked {
+  readonly epoch: number;
+  readonly labels: LabelsByHost;
+  readonly now: number;
+}
+
+/** Undefined: its directive is not the newest any more, or it is shut out. */
+function judge({ asking, rollout, orders, gone }: SlotFacts, { epoch, labels, now }: Asked): AdmitAnswer | undefined {
+  if (asking === undefined) return undefined;
+  const { row, desired } = asking;
+  if (row.desired?.epoch !== epoch || row.revokedAt !== undefined || row.clonedAt !== undefined) return undefined;
+  if (desired.kind !== 'release' || desired.release.id !== row.desired.releaseId) return undefined;
+  const policy = rollout?.policy ?? DEFAULT_POLICY;
+  const ringOf = (some: HostName): number => ringIn(rollout, some);
+  const inFlight = countInFlight(
+    gone.filter(({ host }) => host !== row.host),
+    { ring: ringOf(row.host), ringOf, labels, now },
+  );
+  const ring = ringOf(row.host);
+  return admit(
+    { because: desired.because, ring, labels: labels.get(row.host) ?? [] },
+    {
+      policy,
+      course: rollout?.course,
+      orders,
+      isWindowOpen: rollout === undefined || windowFacts(policy, rollout.course, now)[ring]?.isOpen !== false,
+      inFlight,
+    },
+    now,
+  );
+}
+
+function ringIn(rollout: Rollout | undefined, host: HostName): number {
+  return rollout?.rings === undefined ? 0 : (rollout.rings.get(host) ?? Number.POSITIVE_INFINITY);
+}
+
+interface Counting {
+  readonly ring: number;
+  readonly ringOf: (host: HostName) => number;
+  readonly labels: LabelsByHost;
+  readonly now: number;
+}
+
+/** The hosts between their `go` and the verdict. */
+function countInFlight(gone: readonly HostRow[], { ring, ringOf, labels, now }: Counting): InFlight {
+  const busy = gone.filter((row) => row.went !== undefined && isInFlight(row, row.went, now));
+  const byLabel = new Map<string, number>();
+  for (const { host } of busy) for (const label of labels.get(host) ?? []) byLabel.set(label, (byLabel.get(label) ?? 0) + 1);
+  return { fleet: busy.length, ring: busy.filter(({ host }) => ringOf(host) === ring).length, byLabel };
+}
+
+function isInFlight(row: HostRow, went: Went, now: number): boolean {
+  const facts = { ...lastWordOf(row), isConnected: row.isConnected, toplevel: went.toplevel, isQuarantined: false, went };
+  return progressOf(facts, now) === 'in-flight';
+}

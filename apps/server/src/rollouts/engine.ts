@@ -1,0 +1,116 @@
+import {
+  assignRings,
+  decideRollout,
+  gatesOf,
+  isEndedRollout,
+  promotedRings,
+  resolve,
+  type HostName,
+  type RolloutFacts,
+  type RolloutPolicy,
+  type RolloutStep,
+} from '@floe/model';
+import type { Clock, Logger } from '@floe/runtime';
+import type { CurrentRollout, Fleet, FleetHost, Rollout, StorePart } from '@floe/store';
+import { ringHosts } from './ring-hosts.ts';
+import { describeStep } from './describe-step.ts';
+import { windowFacts } from './windows.ts';
+
+export interface RolloutEngineDeps {
+  readonly store: StorePart<{ rollouts: 'save' | 'orders'; revisions: 'evaluations'; audit: 'append' }>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly repositoryId: string;
+  /** Something happened to the current rollout. */
+  readonly onStep?: (rollout: Rollout, step: RolloutStep, policy: RolloutPolicy) => void;
+}
+
+/** What a decision comes to. */
+export interface RolloutTick {
+  /** As it is after the decision, with the answers of `resolve()` for it. */
+  readonly fleet: Fleet;
+  readonly isMoved: boolean;
+  /** When time alone may bring the next decision, in ms; undefined: it does not. */
+  readonly dueInMs: number | undefined;
+}
+
+/**
+ * Takes the current rollout as far as the facts let it. Whoever looks at the fleet calls it with what was read, so that the same look
+ * decides about the rollout and about each host. Only this writes a rollout's course, but for its begin and its supersession, which
+ * belong to the publication of a revision.
+ */
+export class RolloutEngine {
+  readonly #deps: RolloutEngineDeps;
+
+  constructor(deps: RolloutEngineDeps) {
+    this.#deps = deps;
+  }
+
+  /** `fleet`: all hosts of the repository. */
+  async tick(fleet: Fleet): Promise<RolloutTick> {
+    const { store, clock, logger, repositoryId, onStep } = this.#deps;
+    const { rollout } = fleet;
+    // Of a row that cannot be read nothing is decided: it stands still until a newer revision comes.
+    if (rollout === undefined || rollout.unreadable !== undefined) return { fleet, isMoved: false, dueInMs: undefined };
+    const now = clock.now();
+    const { policy } = rollout;
+    const rings = await this.#ringsOf(rollout, policy, fleet.hosts);
+    const facts: RolloutFacts = {
+      policy,
+      hosts: ringHosts(fleet.hosts, ringIn(rings), now),
+      windows: windowFacts(policy, rollout.course, now),
+      orders: await store.rollouts.orders(repositoryId, rollout.id),
+      authors: undefined,
+      weaker: [],
+    };
+    const { course, steps } = decideRollout(rollout.course, facts, now);
+    const dueInMs = dueIn(course, policy, now);
+    const isGrown = rings !== rollout.rings;
+    if (steps.length === 0 && !isGrown) return { fleet, isMoved: false, dueInMs };
+    const decided = { id: rollout.id, version: rollout.version, course, rings };
+    // Another server decided at the same time, or the commit is evaluated again: the next look sees what came of that.
+    if (!(await store.rollouts.save(decided, now))) return { fleet, isMoved: false, dueInMs };
+    const moved: CurrentRollout = { ...rollout, course, rings, state: course.state, version: rollout.version + 1 };
+    for (const step of steps) {
+      const detail = describeStep(step, policy);
+      logger.info('rollout', { rollout: rollout.id, event: step.event, state: step.to.state, ring: policy.rings[step.to.ring]?.name, detail });
+      if (detail !== undefined) await store.audit.append({ at: now, actor: 'floe', action: `rollout-${step.event}`, subject: rollout.id, detail });
+      onStep?.(moved, step, policy);
+    }
+    return { fleet: { rollout: moved, hosts: fleet.hosts.map((each) => resolveAgain(each, moved)) }, isMoved: true, dueInMs };
+  }
+
+  /**
+   * The ring of each host, frozen when the rollout begins. A host that came later joins the first ring that has not passed yet, if its
+   * own is one of those that have. Undefined: there is one ring.
+   */
+  async #ringsOf(rollout: Rollout, policy: RolloutPolicy, hosts: readonly FleetHost[]): Promise<Rollout['rings']> {
+    const { rings, course } = rollout;
+    if (policy.rings.length === 1) return rings;
+    const missing = hosts.filter(({ row, situation }) => situation.rollout !== undefined && rings?.has(row.host) !== true);
+    if (rings !== undefined && missing.length === 0) return rings;
+    const evaluations = new Map((await this.#deps.store.revisions.evaluations(rollout.revisionId)).map((each) => [each.host, each]));
+    const candidates = missing.map(({ row: { host } }) => ({ host, labels: evaluations.get(host)?.labels ?? [], ring: evaluations.get(host)?.ring }));
+    const { ringOf } = assignRings(policy, candidates);
+    const first = rings === undefined ? 0 : course.ring;
+    return new Map([...(rings ?? []), ...[...ringOf].map(([host, ring]) => [host, Math.max(first, ring)] as const)]);
+  }
+}
+
+function ringIn(rings: Rollout['rings']): (host: HostName) => number {
+  return (host) => (rings === undefined ? 0 : (rings.get(host) ?? Number.POSITIVE_INFINITY));
+}
+
+function resolveAgain(each: FleetHost, { course, rings }: Rollout): FleetHost {
+  const situation = { ...each.situation, isRingPromoted: ringIn(rings)(each.row.host) < promotedRings(course) };
+  return { ...each, situation, desired: resolve(situation) };
+}
+
+/** Hosts fall silent, windows open: such facts are looked at this often. */
+const LOOK_MS = 15_000;
+
+function dueIn(course: Rollout['course'], policy: RolloutPolicy, now: number): number | undefined {
+  if (isEndedRollout(course.state)) return undefined;
+  if (course.state !== 'SOAKING') return LOOK_MS;
+  return Math.min(LOOK_MS, Math.max(0, course.since + gatesOf(policy, course).soakMs - now));
+}

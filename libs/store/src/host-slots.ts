@@ -1,0 +1,40 @@
+import { NO_ORDERS, type HostName, type Went } from '@floe/model';
+import { and, eq, gte, isNotNull } from 'drizzle-orm';
+import type { Clock } from '@floe/runtime';
+import type { Database } from './database.ts';
+import { missingRow } from './errors.ts';
+import { readFleet } from './fleet.ts';
+import { notify, type HintOrigin } from './hints.ts';
+import { toHostRow } from './host-rows.ts';
+import type { SlotFacts } from './records.ts';
+import { readOrders } from './rollout-orders.ts';
+import { hosts, repositories } from './tables/index.ts';
+
+/**
+ * Decides about one host's `go` while no other server decides about another one: the limits of a fleet hold however many servers
+ * there are. The lock is the repository's row, in the mode that lets releases and reports refer to it.
+ */
+export async function takeSlot(
+  db: Database,
+  { clock, origin }: { readonly clock: Clock; readonly origin: HintOrigin },
+  repositoryId: string,
+  host: HostName,
+  judge: (facts: SlotFacts) => Went | undefined,
+): Promise<Went | undefined> {
+  const now = clock.now();
+  return await db.transaction(async (tx) => {
+    const [locked] = await tx.select({ id: repositories.id }).from(repositories).where(eq(repositories.id, repositoryId)).for('no key update');
+    if (locked === undefined) throw missingRow('repository', repositoryId);
+    const fleet = await readFleet(tx, { repositoryId, names: [host], now });
+    const gone = await tx
+      .select()
+      .from(hosts)
+      .where(and(eq(hosts.repositoryId, repositoryId), isNotNull(hosts.wentToplevel), gte(hosts.wentUntil, now)));
+    const orders = fleet.rollout === undefined ? NO_ORDERS : await readOrders(tx, repositoryId, fleet.rollout.id);
+    const went = judge({ rollout: fleet.rollout, orders, asking: fleet.hosts[0], gone: gone.map(toHostRow) });
+    if (went === undefined) return undefined;
+    await tx.update(hosts).set({ wentToplevel: went.toplevel, wentUntil: went.until }).where(eq(hosts.host, host));
+    await notify(tx, { topic: 'host', host, origin });
+    return went;
+  });
+}

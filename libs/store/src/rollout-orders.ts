@@ -1,0 +1,86 @@
+import { boundedTime, NO_ORDERS, ROLES, ROLLOUT_ORDERS, storableText, type Freeze, type Order, type RolloutOrders } from '@floe/model';
+import { asc, eq } from 'drizzle-orm';
+import type { Database } from './database.ts';
+import { notify } from './hints.ts';
+import type { NewRolloutOrder } from './records.ts';
+import type { RolloutStore } from './store.ts';
+import { acknowledgements, freezes, rolloutOrders, rollouts } from './tables/index.ts';
+
+const MAX_REASON_CHARACTERS = 2_000;
+
+type Row = typeof rolloutOrders.$inferSelect;
+
+/** Rows with an unknown kind or role are nobody's word. */
+function toOrder({ by, role, reason, at }: Row): Order {
+  return { by: storableText(by, 200), role, reason: storableText(reason, MAX_REASON_CHARACTERS), at: boundedTime(at) };
+}
+
+function isKnown({ kind, role }: Row): boolean {
+  return ROLLOUT_ORDERS.includes(kind) && ROLES.includes(role);
+}
+
+async function readFreeze(db: Database, repositoryId: string): Promise<Freeze | undefined> {
+  const [row] = await db.select().from(freezes).where(eq(freezes.repositoryId, repositoryId));
+  if (row === undefined) return undefined;
+  const { by, reason, at, until } = row;
+  return {
+    by: storableText(by, 200),
+    reason: storableText(reason, MAX_REASON_CHARACTERS),
+    at: boundedTime(at),
+    until: until === null ? undefined : boundedTime(until),
+  };
+}
+
+/** What people asked of a rollout, and of its fleet. */
+export async function readOrders(db: Database, repositoryId: string, rolloutId: string): Promise<RolloutOrders> {
+  const freeze = await readFreeze(db, repositoryId);
+  const rows = await db.select().from(rolloutOrders).where(eq(rolloutOrders.rolloutId, rolloutId)).orderBy(asc(rolloutOrders.id));
+  const known = rows.filter(isKnown);
+  const newest = (kind: Row['kind']): Row | undefined => known.findLast((row) => row.kind === kind);
+  const [resume, abort, hotfix] = [newest('resume'), newest('abort'), newest('hotfix')];
+  return {
+    ...NO_ORDERS,
+    freeze,
+    resume: resume === undefined ? undefined : { ...toOrder(resume), of: resume.subject },
+    abort: abort === undefined ? undefined : toOrder(abort),
+    hotfix: hotfix === undefined ? undefined : toOrder(hotfix),
+    approvals: known.filter(({ kind }) => kind === 'approve').map((row) => ({ ...toOrder(row), ring: row.subject })),
+  };
+}
+
+async function order(db: Database, { rolloutId, kind, subject = 0, by, role, reason, at, acknowledged = [] }: NewRolloutOrder): Promise<void> {
+  await db.transaction(async (tx) => {
+    const said = { by, reason: storableText(reason, MAX_REASON_CHARACTERS), at };
+    await tx.insert(rolloutOrders).values({ rolloutId, kind, subject, role, ...said });
+    if (acknowledged.length > 0)
+      await tx
+        .insert(acknowledgements)
+        .values(acknowledged.map(({ host, toplevel }) => ({ host, toplevel, ...said })))
+        .onConflictDoNothing();
+    const [row] = await tx.select({ revisionId: rollouts.revisionId }).from(rollouts).where(eq(rollouts.id, rolloutId));
+    if (row !== undefined) await notify(tx, { topic: 'revision', id: row.revisionId });
+  });
+}
+
+async function setFreeze(db: Database, repositoryId: string, asked: Freeze | undefined): Promise<void> {
+  await db.transaction(async (tx) => {
+    if (asked === undefined) await tx.delete(freezes).where(eq(freezes.repositoryId, repositoryId));
+    else {
+      const { by, at, until } = asked;
+      const set = { by, at, until: until ?? null, reason: storableText(asked.reason, MAX_REASON_CHARACTERS) };
+      await tx
+        .insert(freezes)
+        .values({ repositoryId, ...set })
+        .onConflictDoUpdate({ target: freezes.repositoryId, set });
+    }
+    await notify(tx, { topic: 'host', host: '*' });
+  });
+}
+
+export function createRolloutOrders(db: Database): Pick<RolloutStore, 'orders' | 'order' | 'freeze'> {
+  return {
+    orders: async (repositoryId, rolloutId) => await readOrders(db, repositoryId, rolloutId),
+    order: async (asked) => await order(db, asked),
+    freeze: async (repositoryId, asked) => await setFreeze(db, repositoryId, asked),
+  };
+}

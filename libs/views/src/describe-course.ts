@@ -1,0 +1,60 @@
+import type { RolloutCourse, RolloutPause, RolloutPolicy, StatusText } from '@floe/model';
+import { hosts, listNames } from './hosts-in-words.ts';
+
+/** A ring by its name; where there is only one, it needs none. */
+export function ringName({ rings }: RolloutPolicy, ring: number): string {
+  return rings[ring]?.name ?? `number ${ring + 1}`;
+}
+
+/** Why a rollout is paused: "2 hosts failed: ada, bob (the check web did not pass)". */
+export function describePause(pause: RolloutPause): string {
+  switch (pause.cause) {
+    case 'failures': {
+      const [first] = pause.failures;
+      const names = listNames(pause.failures.map(({ host }) => host));
+      const why = first === undefined || first.reason === '' ? '' : ` (${first.reason})`;
+      return `${hosts(pause.count)} failed: ${names}${why}`;
+    }
+    case 'deadline': {
+      const { missing, present, eligible } = pause;
+      if (present === 0 && missing > 0) return `none of its ${hosts(eligible)} was there until its deadline`;
+      return missing > 0
+        ? `its deadline has passed, and ${hosts(missing)} more must be seen to run it`
+        : 'its deadline has passed before enough of its hosts were seen to run it';
+    }
+    case 'after-ring':
+      return 'the policy wants a person to look after this ring';
+    case 'freeze':
+      return `${pause.by} froze the fleet: ${pause.reason}`;
+  }
+}
+
+/**
+ * What the commit says of a rollout that does not go on by itself, or that goes ring by ring; `now`: where its hosts stand. Undefined:
+ * that says it all.
+ */
+export function describeCourse(course: RolloutCourse, policy: RolloutPolicy, now: StatusText): StatusText | undefined {
+  const ring = ringName(policy, course.ring);
+  const isOne = policy.rings.length === 1;
+  switch (course.state) {
+    case 'PAUSED': {
+      const why = course.pause === undefined ? 'no reason is known' : describePause(course.pause);
+      return { state: course.pause?.cause === 'failures' ? 'failure' : 'pending', description: `paused${isOne ? '' : ` at ring ${ring}`}: ${why}` };
+    }
+    case 'ABORTED':
+      return { state: 'failure', description: `aborted: ${now.description}` };
+    case 'WAITING_APPROVAL':
+      return isOne ? undefined : { state: 'pending', description: `ring ${ring} waits for approval: ${now.description}` };
+    case 'READY':
+      return isOne ? undefined : { state: 'pending', description: `ring ${ring} waits for its window: ${now.description}` };
+    case 'ROLLING':
+      return isOne ? undefined : { ...now, state: now.state === 'success' ? 'pending' : now.state, description: `ring ${ring}: ${now.description}` };
+    case 'SOAKING':
+      return isOne
+        ? undefined
+        : { ...now, state: now.state === 'success' ? 'pending' : now.state, description: `ring ${ring} soaks: ${now.description}` };
+    case 'COMPLETE':
+    case 'SUPERSEDED':
+      return undefined;
+  }
+}
