@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { LABEL_FORM, RING_NAME_FORM } from '@floe/model';
 import { AgentPolicy, DEFAULT_AGENT_POLICY } from '@floe/protocol';
 import { exec } from '@floe/runtime';
 import * as v from 'valibot';
@@ -82,6 +83,38 @@ describe('a machine that sets no more than it must', () => {
   it("goes by the agent's own default policy, and has no checks", async () => {
     expect(v.parse(AgentPolicy, JSON.parse(await file(LEAST, 'agent-policy.json')))).toEqual(DEFAULT_AGENT_POLICY);
     expect(v.parse(HealthChecks, await file(LEAST, 'health-checks.json'))).toEqual([]);
+  });
+});
+
+describe('labels and ring', () => {
+  async function read(settings: string): Promise<unknown> {
+    return {
+      labels: await evaluate(settings, 'config.services.floe.agent.labels'),
+      ring: await evaluate(settings, 'config.services.floe.agent.ring'),
+    };
+  }
+
+  it('are none by default, and as they were written', async () => {
+    expect(await read(LEAST)).toEqual({ labels: [], ring: null });
+    const written = { labels: ['laptop', 'role=dns', `a${'.'.repeat(62)}z`], ring: 'Canary-1' };
+    expect(written.labels.every((label) => LABEL_FORM.test(label)) && RING_NAME_FORM.test(written.ring)).toBe(true);
+    const lines = `labels = [ ${written.labels.map((label) => `"${label}"`).join(' ')} ]; ring = "${written.ring}";`;
+    expect(await read(agent(lines))).toEqual(written);
+  });
+
+  it('are accepted where the server accepts them', async () => {
+    const labels = ['a', '9', '', 'a b', '-a', 'a-', 'é', 'a\\n', 'a.b', `a${'.'.repeat(62)}z`, `a${'.'.repeat(63)}z`];
+    const rings = ['a', '', 'a/b', 'a=b', 'a.b_c-d', 'a'.repeat(40), 'a'.repeat(41)];
+    const tried = [...labels.map((label) => `labels = [ "${label}" ];`), ...rings.map((ring) => `ring = "${ring}";`)];
+    const each = `settings: (builtins.tryEval (builtins.deepSeq (let m = (import ${AGENT} { inherit settings; }).config.services.floe.agent; in [ m.labels m.ring ]) true)).success`;
+    const result = await exec(
+      'nix-instantiate',
+      ['--eval', '--strict', '--json', '--expr', `map (${each}) [ ${tried.map((line) => `{ services.floe.agent = { ${line} }; }`).join(' ')} ]`],
+      { timeoutMs: 60_000 },
+    );
+    const isFit = [...labels.map((label) => LABEL_FORM.test(label)), ...rings.map((ring) => RING_NAME_FORM.test(ring))];
+    expect(isFit).toContain(true);
+    expect(JSON.parse(result.stdout), result.stderr).toEqual(isFit);
   });
 });
 

@@ -1,4 +1,5 @@
-import { HostName, MachineId } from '@floe/protocol';
+import { LABEL_FORM, RING_NAME_FORM } from '@floe/model';
+import { FleetPolicy, HostName, MachineId } from '@floe/protocol';
 import fc from 'fast-check';
 import { arbitraryOf } from '../../libs/testkit/src/schemas/arbitrary-of.ts';
 
@@ -110,7 +111,22 @@ const evaluated = fc.record({
   drv: fc.oneof({ weight: 6, arbitrary: storePath.map((path) => `${path.slice(0, 200)}.drv`) }, oddText, fc.jsonValue({ maxDepth: 1 })),
   out: fc.oneof({ weight: 6, arbitrary: storePath }, oddText, fc.jsonValue({ maxDepth: 1 })),
   system: fc.oneof({ weight: 6, arbitrary: fc.constantFrom('x86_64-linux', 'aarch64-linux') }, oddText),
+  labels: fc.oneof(
+    { weight: 6, arbitrary: fc.array(fc.stringMatching(LABEL_FORM), { maxLength: 3 }) },
+    fc.array(oddText, { maxLength: 3 }),
+    fc.jsonValue({ maxDepth: 1 }),
+  ),
+  ring: fc.oneof({ weight: 6, arbitrary: fc.constantFrom(null, 'all') }, fc.stringMatching(RING_NAME_FORM), oddText),
 });
+
+/** What Nix prints of the output `floe`; undefined: there is none. */
+export const policyAnswer: fc.Arbitrary<unknown> = fc.oneof(
+  { weight: 2, arbitrary: fc.constant(undefined) },
+  { weight: 4, arbitrary: arbitraryOf(FleetPolicy).map((policy) => ({ policy })) },
+  fc.jsonValue({ maxDepth: 3 }).map((policy) => ({ policy })),
+  fc.record({ place: oddText, type: oddText }).map((wrong) => ({ wrong })),
+  oddText,
+);
 
 const message = fc.record(
   {

@@ -5,7 +5,7 @@ import type { GitMirror } from '@floe/git';
 import { boundedTime, isEndedRevision, MAX_BYTES, storableText, type CommitSha } from '@floe/model';
 import { createNix, createRepositoryNix, openUnsafeSandbox, type BuildResult, type RepositoryNix } from '@floe/nix';
 import { openStatementLog, runPipeline, type PipelineDeps } from '@floe/pipeline';
-import { FleetView, RevisionView, type FleetView as Fleet } from '@floe/protocol';
+import { FleetView, parseFleetPolicy, RevisionView, type FleetView as Fleet } from '@floe/protocol';
 import { createLogger, generateKeyPem, nixString, signerFromPem, systemClock, Troubles, type Exec, type ExecResult } from '@floe/runtime';
 import { openStore, type Repository, type Revision, type Store } from '@floe/store';
 import { eventually, startPostgres } from '@floe/testkit';
@@ -18,7 +18,7 @@ import { FleetFeed } from '../../apps/server/src/feed.ts';
 import { FleetReader } from '../../apps/server/src/fleet-reader.ts';
 import { Notices } from '../../apps/server/src/notices.ts';
 import { parseCommit } from '../../libs/git/src/commit.ts';
-import { attributeNames, buildAnswer, commitBytes, nixAnswer, pathInfo, type NixAnswer } from './from-outside.ts';
+import { attributeNames, buildAnswer, commitBytes, nixAnswer, pathInfo, policyAnswer, type NixAnswer } from './from-outside.ts';
 import { CommandLine, expectReadable, overTheWire } from './shown.ts';
 
 // What a repository says through git and Nix can be stored, read back and shown, on both databases: the pipeline itself
@@ -33,6 +33,7 @@ const MOST_OF_A_STATUS = 140;
 const pushed = fc.record({
   commit: commitBytes,
   names: attributeNames,
+  policy: policyAnswer,
   answers: fc.array(nixAnswer, { minLength: 12, maxLength: 12 }),
   builds: fc.array(buildAnswer, { minLength: 4, maxLength: 4 }),
   infos: fc.array(pathInfo, { minLength: 4, maxLength: 4 }),
@@ -127,7 +128,7 @@ describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,',
   }
 
   function answerTo(args: readonly string[]): NixAnswer {
-    const { names, answers, infos } = told.now!;
+    const { names, policy, answers, infos } = told.now!;
     const printed = (stdout: string, exitCode = 0): NixAnswer => ({ exitCode, stdout, stderr: [], durationMs: 1 });
     const expression = args[args.indexOf('--expr') + 1] ?? '';
     if (args.includes('path-info')) {
@@ -135,7 +136,8 @@ describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,',
       return printed(JSON.stringify(Object.fromEntries(paths.map((path, index) => [path, infos[index % infos.length]]))));
     }
     if (args.includes('copy') || args.includes('verify') || expression.includes('toFile')) return printed('');
-    if (expression.includes('attrNames')) return printed(JSON.stringify(names));
+    if (expression.includes('hasPolicy')) return printed(JSON.stringify({ hosts: names, hasPolicy: policy !== undefined }));
+    if (expression.includes('flake.floe')) return printed(JSON.stringify(policy));
     const asked = names.findIndex((name) => expression.includes(`nixosConfigurations.${nixString(name)}.config`));
     return answers[asked] ?? printed('', 1);
   }
@@ -170,6 +172,10 @@ describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,',
     const revision = await push(what);
     const { sha, subject, authorName, authorEmail, committedAt } = parseCommit(head(), what.commit);
     expect(revision).toMatchObject({ sha, subject, authorName, authorEmail, committedAt: boundedTime(committedAt) });
+
+    const said = v.is(v.object({ policy: v.unknown() }), what.policy) ? parseFleetPolicy(what.policy.policy) : undefined;
+    if (said?.kind === 'policy' && revision.state !== 'REJECTED') expect(revision.policy).toEqual(said.policy);
+    if (said?.kind === 'problems') expect(revision.state).toBe('REJECTED');
 
     // Every name has a row, and nothing is left behind.
     const evaluations = await store.revisions.evaluations(revision.id);
@@ -221,12 +227,24 @@ describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,',
       const named = `${'a'.repeat(31)}.${'b'.repeat(32)}`;
       const system = (name: string): NixAnswer => {
         const path = `/nix/store/${'0'.repeat(32)}-${name}`;
-        return { exitCode: 0, stdout: JSON.stringify({ drv: `${path}.drv`, out: path, system: 'x86_64-linux' }), stderr: [], durationMs: 1 };
+        return {
+          exitCode: 0,
+          stdout: JSON.stringify({ drv: `${path}.drv`, out: path, system: 'x86_64-linux', labels: [], ring: null }),
+          stderr: [],
+          durationMs: 1,
+        };
       };
       const commit = Buffer.from(`tree ${'4'.repeat(40)}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nnames`);
       const infos = [{ narHash: `sha256:${'a'.repeat(52)}`, closureSize: 1 }];
       const names = [named, `${named}_`, 'nul\0'];
-      const revision = await push({ commit, names, answers: names.map(system), builds: [{ kind: 'built', durationMs: 1 }], infos });
+      const revision = await push({
+        commit,
+        names,
+        answers: names.map(system),
+        builds: [{ kind: 'built', durationMs: 1 }],
+        infos,
+        policy: undefined,
+      });
       expect(revision).toMatchObject({ state: 'PUBLISHED' });
       const rows = (await store.revisions.evaluations(revision.id)).filter(({ outcome }) => outcome !== 'REMOVED');
       expect(rows.map(({ host, outcome }) => [host, outcome])).toEqual(

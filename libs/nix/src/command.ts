@@ -26,6 +26,8 @@ export interface CommandOptions {
   readonly timeoutMs?: number | undefined;
   /** Memory limit of Nix with all processes that it starts, in bytes. */
   readonly maxMemoryBytes?: number | undefined;
+  /** A command that prints more is ended. Default: that of `exec`. */
+  readonly maxStdoutBytes?: number | undefined;
   /** Called with each log line in Nix's format. */
   readonly onEvent?: ((event: LogEvent) => void) | undefined;
 }
@@ -175,6 +177,7 @@ async function runNix(
       // Building and downloading have no time limit of their own; callers end them by the signal.
       timeoutMs: options.timeoutMs ?? NO_TIME_LIMIT,
       maxMemoryBytes: options.maxMemoryBytes,
+      maxStdoutBytes: options.maxStdoutBytes,
       onStderrLine(line) {
         if (status?.take(line) === true) return;
         const event = parseLogLine(line);

@@ -9,6 +9,7 @@ import { build } from './build.ts';
 import { RepositoryCommand } from './command.ts';
 import { judge } from './diagnose.ts';
 import { evaluateHosts, type HostEvaluation } from './evaluate.ts';
+import { readFleetPolicy } from './fleet-policy.ts';
 import { listHosts } from './list-hosts.ts';
 import { sandboxInTest } from './test/sandbox-in-test.ts';
 
@@ -122,6 +123,18 @@ describe('whatever a repository says', () => {
         const command = failing(said, (args) => args.some((each) => each.includes('getFlake')));
         await expect(listHosts(command, FLAKE, { timeoutMs: 1_000, maxMemoryBytes: 1, signal })).rejects.toMatchObject({
           code: 'FLAKE_INVALID',
+          retryable: false,
+        });
+      }),
+    );
+  });
+
+  it('a policy that cannot be read is that commit’s error', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(lines, linesOfAll), async (said) => {
+        const command = failing(said, (args) => args.some((each) => each.includes('getFlake')));
+        await expect(readFleetPolicy(command, FLAKE, { timeoutMs: 1_000, maxMemoryBytes: 1, signal })).rejects.toMatchObject({
+          code: 'POLICY_INVALID',
           retryable: false,
         });
       }),

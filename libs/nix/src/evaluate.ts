@@ -1,10 +1,9 @@
-import { nixString } from '@floe/runtime';
-import { STORE_PATH_FORM, timeLimit, type HostName, type StorePath } from '@floe/model';
-import * as v from 'valibot';
-import { NO_EVAL_CACHE, tryParseAnswer } from './answer.ts';
+import { timeLimit, type HostName } from '@floe/model';
+import { NO_EVAL_CACHE } from './answer.ts';
 import type { CommandResult, RepositoryCommand } from './command.ts';
 import { diagnose } from './diagnose.ts';
 import { cleanText, explain, serverUnwell } from './failure.ts';
+import { hostExpression, readHostAnswer, type HostAnswer } from './host-answer.ts';
 import { readFlakeSource, type FlakeSource } from './flake-source.ts';
 import { describeAway, lookForInputs, type InputsLooked } from './inputs-away.ts';
 import { describePlaces, isElsewhere } from './places.ts';
@@ -15,13 +14,7 @@ interface Common {
   /** Output of `builtins.trace` and `warn` in the host's expressions. Bounded. */
   readonly warnings: readonly string[];
 }
-export interface HostEvaluated extends Common {
-  readonly kind: 'evaluated';
-  readonly drvPath: string;
-  readonly toplevel: StorePath;
-  /** Nix's name for it, e.g. `x86_64-linux`. */
-  readonly system: string;
-}
+export type HostEvaluated = Common & HostAnswer;
 export interface HostFailed extends Common {
   readonly kind: 'failed';
   readonly code: 'EVALUATION_FAILED' | 'EVALUATION_TIMED_OUT' | 'EVALUATION_OUT_OF_MEMORY' | 'EVALUATION_UNSUPPORTED' | 'INPUT_AWAY';
@@ -42,13 +35,6 @@ export interface EvaluateOptions {
   readonly signal: AbortSignal;
   readonly onResult: (result: HostEvaluation) => void;
 }
-
-/** Nix allows names of 211 characters. */
-const MAX_PATH_CHARACTERS = 256;
-const Evaluated = v.object({ drv: v.unknown(), out: v.unknown(), system: v.unknown() });
-const DerivationPath = v.pipe(v.string(), v.maxLength(MAX_PATH_CHARACTERS), v.regex(/^\/nix\/store\/[0-9a-z]{32}-[0-9A-Za-z+\-._?=]+\.drv$/));
-const OutputPath = v.pipe(v.string(), v.maxLength(MAX_PATH_CHARACTERS), v.regex(STORE_PATH_FORM));
-const System = v.pipe(v.string(), v.regex(/^[0-9A-Za-z_.-]{1,64}$/));
 
 /**
  * Evaluates each host in its own process, at most `concurrency` at the same time, and reports each as it finishes. A host that
@@ -111,17 +97,13 @@ class Evaluation {
 
   async #run(host: HostName, ...more: readonly string[]): Promise<CommandResult> {
     const { signal, timeoutMs, maxMemoryBytes } = this.#options;
-    const toplevel = `(builtins.getFlake ${nixString(this.#flakeUrl)}).nixosConfigurations.${nixString(host)}.config.system.build.toplevel`;
-    // If the value had an attribute called outPath, Nix would print the whole set as that string.
-    const expression = `let t = ${toplevel}; in { drv = t.drvPath; out = t.outPath; system = t.system; }`;
-    const args = ['eval', '--json', ...NO_EVAL_CACHE, ...more, '--expr', expression];
+    const args = ['eval', '--json', ...NO_EVAL_CACHE, ...more, '--expr', hostExpression(this.#flakeUrl, host)];
     return await this.#command.run('nix', args, { signal, timeoutMs, maxMemoryBytes });
   }
 
   async #outcome(host: HostName, run: CommandResult): Promise<HostEvaluation | undefined> {
     const { result, log } = run;
     const common = { host, durationMs: result.durationMs, warnings: log.warnings.map(cleanText) };
-    if (run.isOk) return { ...common, ...readAnswer(result.stdout) };
     const fail = (code: HostFailed['code'], error: string): HostFailed => ({
       ...common,
       kind: 'failed',
@@ -129,6 +111,10 @@ class Evaluation {
       error,
       isRetryable: code === 'INPUT_AWAY',
     });
+    if (run.isOk) {
+      const answer = readHostAnswer(result.stdout);
+      return answer.kind === 'evaluated' ? { ...common, ...answer } : fail(answer.code, answer.error);
+    }
     const diagnosis = await diagnose(this.#command, result, log);
     switch (diagnosis.kind) {
       case 'stopped':
@@ -169,19 +155,4 @@ class Evaluation {
     this.#inputs ??= this.#readSource().then(async (source) => await lookForInputs(this.#command, source?.inputs ?? [], this.#options));
     return this.#inputs;
   }
-}
-
-/** An invalid answer is this host's error: nothing else is known to be wrong. */
-function readAnswer(
-  stdout: string,
-): Pick<HostEvaluated, 'kind' | 'drvPath' | 'toplevel' | 'system'> | Pick<HostFailed, 'kind' | 'code' | 'error' | 'isRetryable'> {
-  const unsupported = (error: string) => ({ kind: 'failed', code: 'EVALUATION_UNSUPPORTED', error, isRetryable: false }) as const;
-  const answer = tryParseAnswer(Evaluated, stdout);
-  if (answer === undefined) return unsupported('config.system.build.toplevel is not a derivation');
-  const { drv, out, system } = answer;
-  if (!v.is(DerivationPath, drv)) return unsupported('config.system.build.toplevel has a drvPath that is not a derivation in the store');
-  if (!v.is(OutputPath, out))
-    return unsupported('the path of its system is not known before it is built: content-addressed derivations are not supported');
-  if (!v.is(System, system)) return unsupported('config.system.build.toplevel names no system such as x86_64-linux');
-  return { kind: 'evaluated', drvPath: drv, toplevel: out as StorePath, system };
 }

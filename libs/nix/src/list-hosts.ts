@@ -1,18 +1,9 @@
-import { HOST_NAME_FORM, timeLimit, type HostName } from '@floe/model';
-import { FloeError, nixString } from '@floe/runtime';
+import { HOST_NAME_FORM, type HostName } from '@floe/model';
+import { FloeError } from '@floe/runtime';
 import * as v from 'valibot';
-import { NO_EVAL_CACHE, tryParseAnswer } from './answer.ts';
-import type { CommandResult, RepositoryCommand } from './command.ts';
-import { diagnose } from './diagnose.ts';
-import { commandFailed, explain, serverUnwell, stopped } from './failure.ts';
-import { lockProblem, readFlakeSource } from './flake-source.ts';
-import { describeAway, lookForInputs } from './inputs-away.ts';
-
-export interface ListOptions {
-  readonly timeoutMs: number;
-  readonly maxMemoryBytes: number;
-  readonly signal: AbortSignal;
-}
+import { tryParseAnswer } from './answer.ts';
+import type { RepositoryCommand } from './command.ts';
+import { evaluateFlake, whyNot, type ReadLimits } from './evaluate-flake.ts';
 
 export interface HostList {
   readonly hosts: readonly HostName[];
@@ -20,28 +11,27 @@ export interface HostList {
   readonly invalid: readonly string[];
   /** Names that differ from another only in case, which DNS does not distinguish: all of them are left out. */
   readonly clashing: readonly HostName[];
+  /** The flake has an output `floe`. */
+  readonly hasPolicy: boolean;
 }
 
-const WHAT = 'reading the flake';
 /** One line of Nix can define any number of hosts, and each takes a row and a process. Ten times the largest fleet that was measured. */
 const MAX_HOSTS = 10_000;
 const MAX_INVALID = 20;
-const Names = v.nullable(v.array(v.string()));
+const EXPRESSION =
+  '{ hosts = if flake ? nixosConfigurations then builtins.attrNames flake.nixosConfigurations else null; hasPolicy = flake ? floe; }';
+const Answer = v.object({ hosts: v.nullable(v.array(v.string())), hasPolicy: v.boolean() });
 
 /**
  * The names in the flake's `nixosConfigurations`, without evaluating any host. Throws FLAKE_INVALID (missing, not
- * parseable), FLAKE_LOCK_INVALID, FLAKE_HAS_NO_HOSTS, and retryable INPUT_AWAY, DISK_FULL, NIX_STORE_AWAY, NIX_FAILED,
- * NIX_STOPPED.
+ * parseable), FLAKE_HAS_NO_HOSTS, and what `evaluateFlake` throws.
  */
-export async function listHosts(command: RepositoryCommand, flakeUrl: string, limits: ListOptions): Promise<HostList> {
-  const expression = `let flake = builtins.getFlake ${nixString(flakeUrl)}; in if flake ? nixosConfigurations then builtins.attrNames flake.nixosConfigurations else null`;
-  const list = async (): Promise<CommandResult> => await command.run('nix', ['eval', '--json', ...NO_EVAL_CACHE, '--expr', expression], limits);
-  await command.keepRepository(flakeUrl, limits);
-  let listed = await list();
-  if (!listed.isOk && (await mendListing(command, flakeUrl, listed, limits))) listed = await list();
-  if (!listed.isOk) throw invalid(listed, limits);
-  const names = tryParseAnswer(Names, listed.result.stdout);
-  if (names === undefined) throw new FloeError('FLAKE_INVALID', 'the names in nixosConfigurations are not a list of names');
+export async function listHosts(command: RepositoryCommand, flakeUrl: string, limits: ReadLimits): Promise<HostList> {
+  const listed = await evaluateFlake(command, flakeUrl, { ...limits, what: 'reading the flake', expression: EXPRESSION });
+  if (!listed.isOk) throw new FloeError('FLAKE_INVALID', whyNot(listed, limits, 'listing its hosts', 'the flake'));
+  const answer = tryParseAnswer(Answer, listed.result.stdout);
+  if (answer === undefined) throw new FloeError('FLAKE_INVALID', 'the names in nixosConfigurations are not a list of names');
+  const { hosts: names, hasPolicy } = answer;
   if (names === null)
     throw new FloeError('FLAKE_HAS_NO_HOSTS', 'the flake has no output nixosConfigurations: add one attribute per host, named as the host');
   if (names.length === 0)
@@ -55,37 +45,6 @@ export async function listHosts(command: RepositoryCommand, flakeUrl: string, li
     hosts: valid.filter(isAlone),
     invalid: names.filter((name) => !HOST_NAME_FORM.test(name)).slice(0, MAX_INVALID),
     clashing: valid.filter((name) => !isAlone(name)),
+    hasPolicy,
   };
-}
-
-/** Finds out why the listing failed. Throws the cause when it is known; true when a retry may succeed. */
-async function mendListing(command: RepositoryCommand, flakeUrl: string, { result, log }: CommandResult, limits: ListOptions): Promise<boolean> {
-  const diagnosis = await diagnose(command, result, log);
-  if (diagnosis.kind === 'stopped') throw stopped(WHAT);
-  if (diagnosis.kind === 'server-unwell') throw serverUnwell(WHAT, diagnosis.health, explain(log, result));
-  if (diagnosis.kind !== 'own') return false;
-  const source = await readFlakeSource(command, flakeUrl, limits);
-  if (limits.signal.aborted) throw stopped(WHAT);
-  if (source === undefined) {
-    // A killed Nix may leave an incomplete copy of the repository, which no later one repairs.
-    if (await command.forgetRepository()) return true;
-    throw commandFailed(`${WHAT}: Nix cannot read the server's copy of the repository`, log, result);
-  }
-  const problem = await lockProblem(command, flakeUrl, source, limits);
-  if (problem !== undefined) throw new FloeError('FLAKE_LOCK_INVALID', problem);
-  const { away, arrived } = await lookForInputs(command, source.inputs ?? [], limits);
-  if (limits.signal.aborted) throw stopped(WHAT);
-  if (away.length > 0) throw new FloeError('INPUT_AWAY', describeAway(away), { retryable: true });
-  return arrived > 0;
-}
-
-function invalid({ result, log }: CommandResult, { timeoutMs, maxMemoryBytes }: ListOptions): FloeError {
-  const isTooLarge = result.end === 'out-of-memory' || log.hasRunOutOfMemory;
-  const reason =
-    result.end === 'timed-out'
-      ? `listing its hosts took longer than ${timeLimit(timeoutMs)} and was stopped`
-      : isTooLarge
-        ? `listing its hosts needs more memory than there is (the limit is ${Math.round(maxMemoryBytes / 1024 ** 2)} MiB)`
-        : `the flake cannot be read: ${explain(log, result)}`;
-  return new FloeError('FLAKE_INVALID', reason);
 }

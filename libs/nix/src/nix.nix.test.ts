@@ -124,7 +124,7 @@ describe('listing hosts', () => {
     expect(copy).toBeDefined();
     // Killed between creating the folder and its HEAD: git never accepts it as a repository.
     for (const name of await readdir(copies)) if (!name.endsWith('.lock')) await rm(join(copies, name, 'HEAD'), { force: true });
-    expect(await repositoryNix.listHosts(url, limits)).toEqual({ hosts: ['ada'], invalid: [], clashing: [] });
+    expect(await repositoryNix.listHosts(url, limits)).toEqual({ hosts: ['ada'], invalid: [], clashing: [], hasPolicy: false });
   });
 
   it('lists all hosts, including broken ones, and leaves out invalid names', async () => {
@@ -135,6 +135,7 @@ describe('listing hosts', () => {
       hosts: ['ada', 'bad', 'web.example.org'],
       invalid: ['..', 'a..b', 'not a host'],
       clashing: ['Cyd', 'cyd'],
+      hasPolicy: false,
     });
   });
 

@@ -4,7 +4,9 @@ import { cacheTrust, type CacheSettings, type CacheTrust } from './cache-trust.t
 import { closureChanges, type ClosureChanges } from './closure-changes.ts';
 import { NixCommand, RepositoryCommand, type NixDeps, type RepositoryNixDeps } from './command.ts';
 import { evaluateHosts, type EvaluateOptions } from './evaluate.ts';
-import { listHosts, type HostList, type ListOptions } from './list-hosts.ts';
+import type { ReadLimits } from './evaluate-flake.ts';
+import { readFleetPolicy } from './fleet-policy.ts';
+import { listHosts, type HostList } from './list-hosts.ts';
 import { missingBytes, type MissingOptions } from './missing.ts';
 import { addRoot, removeRoot, setProfile } from './profile.ts';
 import { publish, readBack, type PublishedPath, type PublishOptions } from './publish.ts';
@@ -13,7 +15,8 @@ import { isValid, realise, type RealiseOptions } from './realise.ts';
 
 /** Nix on input from the repository, in the sandbox. Each method is documented at the function of the same name. */
 export interface RepositoryNix {
-  listHosts(flakeUrl: string, options: ListOptions): Promise<HostList>;
+  listHosts(flakeUrl: string, limits: ReadLimits): Promise<HostList>;
+  readFleetPolicy(flakeUrl: string, limits: ReadLimits): Promise<unknown>;
   evaluateHosts(flakeUrl: string, hosts: readonly HostName[], options: EvaluateOptions): Promise<void>;
   build(target: BuildTarget, options: BuildOptions): Promise<BuildResult>;
   sourcesOf(drvPath: string): Promise<readonly string[]>;
@@ -39,7 +42,8 @@ export interface Nix {
 export function createRepositoryNix(deps: RepositoryNixDeps, nix: Pick<Nix, 'addRoot'>): RepositoryNix {
   const command = new RepositoryCommand(deps);
   return {
-    listHosts: async (flakeUrl, options) => await listHosts(command, flakeUrl, options),
+    listHosts: async (flakeUrl, limits) => await listHosts(command, flakeUrl, limits),
+    readFleetPolicy: async (flakeUrl, limits) => await readFleetPolicy(command, flakeUrl, limits),
     evaluateHosts: async (flakeUrl, hosts, options) => await evaluateHosts(command, flakeUrl, hosts, options),
     build: async (target, options) => await build(command, nix, target, options),
     sourcesOf: async (drvPath) => await sourcesOf(command, drvPath),

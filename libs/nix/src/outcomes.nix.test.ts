@@ -31,6 +31,17 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
   describe.skipIf(isDaemon)('a host whose evaluation fails', () => {
     const THROWN = ['No space left on device', 'type sqlite', "program 'git' failed", 'cannot connect to socket', 'out of memory'];
     const toplevel = (expression: string): string => `{ config.system.build.toplevel = ${expression}; }`;
+    const labelled = (agent: string): string =>
+      `{ config = { system.build.toplevel = derivation { name = "x"; system = "${SYSTEM}"; builder = "/bin/sh"; }; services.floe.agent = ${agent}; }; }`;
+    const AGENTS = {
+      labelled: '{ labels = [ "role=dns" "laptop" "role=dns" ]; ring = "canary"; }',
+      label: '{ labels = [ "a" "a b" ]; }',
+      lambda: '{ labels = [ (x: x) ]; }',
+      unlisted: '{ labels = "a"; }',
+      many: '{ labels = builtins.genList toString 51; }',
+      ring: '{ ring = "a/b"; }',
+      thrown: '{ ring = throw "no ring today"; }',
+    };
 
     it('is that host’s error, whatever its text is; the others continue', async () => {
       const hosts = Object.fromEntries(THROWN.map((text, index) => [`throws${index}`, toplevel(`throw ${JSON.stringify(text)}`)]));
@@ -43,6 +54,7 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
           `derivation { name = "x"; system = "${SYSTEM}"; builder = "/bin/sh"; __contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256"; }`,
         ),
         number: toplevel('{ drvPath = 1; outPath = "x"; system = "y"; }'),
+        ...Object.fromEntries(Object.entries(AGENTS).map(([name, agent]) => [name, labelled(agent)])),
       };
       const outputs = Object.entries(all).map(([name, value]) => `nixosConfigurations.${name} = ${value};`);
       const url = await commitFlake(world.dir, {
@@ -65,6 +77,21 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
         error: expect.stringContaining('content-addressed') as string,
       });
       expect(results.get('number')).toMatchObject({ code: 'EVALUATION_UNSUPPORTED' });
+      expect(results.get('good')).toMatchObject({ labels: [], ring: undefined });
+      expect(results.get('labelled')).toMatchObject({ kind: 'evaluated', labels: ['role=dns', 'laptop'], ring: 'canary' });
+      const own = (name: string): unknown => ({ ...results.get(name), warnings: undefined, durationMs: undefined });
+      const failed = { kind: 'failed', code: 'EVALUATION_FAILED', isRetryable: false };
+      const rule = 'a label is 1 to 64 letters, digits, or . _ : / = @ + -, and begins and ends with a letter or digit, as in role=dns';
+      for (const [name, error] of [
+        ['label', `services.floe.agent.labels[1]: "a b" is not possible: ${rule}`],
+        ['lambda', `services.floe.agent.labels[0]: a value of the type lambda is not possible: ${rule}`],
+        ['unlisted', 'services.floe.agent.labels: is not a list of texts, as in [ "laptop" "site=berlin" ]'],
+        ['many', 'services.floe.agent.labels: has 51 entries: 50 are the most'],
+        ['ring', expect.stringMatching(/^services\.floe\.agent\.ring: "a\/b" is not possible: a ring name is/) as string],
+        ['thrown', 'no ring today'],
+      ] as const) {
+        expect(own(name)).toEqual({ ...failed, host: name, error });
+      }
     });
 
     it('with a location in an input names the input, and the last location in the fleet’s own files', async () => {
@@ -86,6 +113,36 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
       expect(message('ada')).toMatch(/^infinite recursion encountered \(lib\/mk\.nix:1:\d+ in the input base(, used at flake\.nix:2:3)?\)$/);
       expect(message('cyd')).toMatch(/^attribute 'missing' missing \(lib\/mk\.nix:1:\d+ in the input base, used at (cyd|flake)\.nix:\d+:\d+\)$/);
       expect(JSON.stringify([...results])).not.toMatch(/«string»|«none»|getFlake|nix\/store/);
+    });
+  });
+
+  describe.skipIf(isDaemon)('the output floe', () => {
+    it('is read as data, and lists say whether it is there', async () => {
+      const url = await commitFlake(world.dir, {
+        'flake.nix': '{ outputs = { self }: { nixosConfigurations.ada = { }; floe = import ./floe.nix; }; }',
+        'floe.nix': 'let n = 12.5; in { rings = [ { name = "${"can"}ary"; share = n; deadline = null; } ]; budgets."role=dns" = 1; }',
+      });
+      expect(await world.nix.listHosts(url, limits)).toMatchObject({ hosts: ['ada'], hasPolicy: true });
+      expect(await world.nix.readFleetPolicy(url, limits)).toEqual({
+        rings: [{ name: 'canary', share: 12.5, deadline: null }],
+        budgets: { 'role=dns': 1 },
+      });
+    });
+
+    it.each([
+      ['a function', '{ rings = [ { name = "a"; hosts = x: x; } ]; }', /^rings\[0\]\.hosts: is a function, and the output floe is plain data only/],
+      ['a derivation', '{ checks = [ (derivation { name = "c"; system = "s"; builder = "b"; }) ]; }', /^checks\[0\]: is a derivation/],
+      ['a path', '{ labels = { ada = ./.; }; }', /^labels\.ada: is a path/],
+      ['itself', 'let f = { rings = [ f ]; }; in f', /^(?:rings\[0\]\.?)+: is a set or list deeper than any policy/],
+      ['an error', '{ rings = throw "no rings today"; }', /^the output floe cannot be read: no rings today/],
+      ['more than 1 MiB', '{ x = builtins.genList (n: "0123456789") 100000; }', /^the output floe is larger than 1 MiB/],
+    ])('that holds %s is said to be unusable, and where', async (_name, output, message) => {
+      const url = await commitFlake(world.dir, { 'flake.nix': `{ outputs = { self }: { nixosConfigurations.ada = { }; floe = ${output}; }; }` });
+      await expect(world.nix.readFleetPolicy(url, limits)).rejects.toMatchObject({
+        code: 'POLICY_INVALID',
+        retryable: false,
+        message: expect.stringMatching(message) as string,
+      });
     });
   });
 

@@ -14,10 +14,13 @@ import type { EvaluationRow, Revision } from '@floe/store';
 import { bestEffort } from './best-effort.ts';
 import type { PipelineDeps } from './deps.ts';
 import { explainOpaque, usersOfOpaqueFiles } from './opaque-files.ts';
+import { takePolicy, unknownRing } from './policy.ts';
 import { saveEvaluations } from './save-evaluations.ts';
 
 export type EvaluateOutcome =
   | { readonly kind: 'evaluated' }
+  /** Its policy cannot be used. */
+  | { readonly kind: 'refused'; readonly error: string }
   /** No host of the revision can be used. */
   | { readonly kind: 'failed'; readonly error: string }
   /** It has far fewer hosts than before, and waits for an administrator. */
@@ -32,27 +35,27 @@ const ROWS_AT_ONCE = 20;
  * that fails gets a row with its error, and the others continue. Results of an interrupted evaluation of the same revision are
  * kept.
  */
-export async function evaluateRevision(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<EvaluateOutcome> {
+export async function evaluateRevision(deps: PipelineDeps, received: Revision, signal: AbortSignal): Promise<EvaluateOutcome> {
   const { store, mirror, repositoryNix, limits, logger } = deps;
-  const released = await releasedToplevels(deps, revision);
+  const released = await releasedToplevels(deps, received);
 
-  let hosts: readonly HostName[];
-  let refused: readonly EvaluationRow[];
-  let clashing: readonly HostName[];
+  let list: Awaited<ReturnType<typeof repositoryNix.listHosts>>;
   try {
-    const list = await repositoryNix.listHosts(mirror.flakeUrl(revision.sha), {
+    list = await repositoryNix.listHosts(mirror.flakeUrl(received.sha), {
       timeoutMs: limits.evaluationTimeoutMs,
       maxMemoryBytes: limits.evaluationMemoryBytes,
       signal,
     });
-    hosts = list.hosts;
-    clashing = list.clashing;
-    refused = [...unusableNames(list.invalid), ...clashing.map(clashingName)];
   } catch (error) {
     const isOurs = isFloeError(error) && !error.retryable && !signal.aborted;
     if (!isOurs) throw error;
-    return { kind: 'failed', error: await explainOpaque(deps, revision, describeError(error)) };
+    return { kind: 'failed', error: await explainOpaque(deps, received, describeError(error)) };
   }
+  const { hosts, clashing } = list;
+  const refused = [...unusableNames(list.invalid), ...clashing.map(clashingName)];
+  const taken = await takePolicy(deps, received, list.hasPolicy, signal);
+  if (taken.kind === 'refused') return taken;
+  const revision = { ...received, policy: taken.policy };
   const isAllowed = (await store.repositories.get(revision.repositoryId)).allowedCommit === revision.sha;
   const before = await hostsBefore(deps, revision, released.size);
   if (isSuspiciousShrink(before, hosts.length) && !isAllowed) {
@@ -108,12 +111,15 @@ export async function evaluateHosts(
     const { host, warnings, kind } = result;
     const evaluateMs = Math.round(result.durationMs);
     if (kind === 'evaluated') {
-      const { drvPath, toplevel, system } = result;
+      const { drvPath, toplevel, system, labels, ring } = result;
+      const own = { host, warnings, labels, ring, evaluateMs };
+      const problem = unknownRing(revision.policy, result);
+      if (problem !== undefined) return { ...own, outcome: 'EVAL_ERROR', error: problem };
       const outcome = outcomeOf(result, released);
       // Keeps `retryAt` until it is released: if this process is killed before, nothing else would retry a host of an ended
       // revision.
       const retryAt = isLate && outcome !== 'UNCHANGED' ? clock.now() + retryDelayMs(1) : undefined;
-      return { host, outcome, drvPath, toplevel, system, warnings, retryAt, evaluateMs };
+      return { ...own, outcome, drvPath, toplevel, system, retryAt };
     }
     logger.info('the evaluation of a host failed', { host, code: result.code });
     const tries = (triesBefore.get(host) ?? 0) + 1;
@@ -174,9 +180,9 @@ async function keptRows(
 ): Promise<readonly EvaluationRow[]> {
   const listed = new Set(hosts);
   return (await store.revisions.evaluations(revision.id)).flatMap((row): EvaluationRow[] => {
-    const { host, drvPath, toplevel, system, error, warnings, tries, evaluateMs } = row;
+    const { host, drvPath, toplevel, system, error, warnings, labels, ring, tries, evaluateMs } = row;
     if (!listed.has(host)) return [];
-    const known = { host, warnings, tries, evaluateMs };
+    const known = { host, warnings, labels, ring, tries, evaluateMs };
     if (drvPath !== undefined && toplevel !== undefined && system !== undefined) {
       return [{ ...known, outcome: outcomeOf({ host, drvPath, toplevel }, released), drvPath, toplevel, system }];
     }

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GitMirror } from '@floe/git';
-import type { CommitSha, HostName, StorePath } from '@floe/model';
+import { DEFAULT_POLICY, type CommitSha, type HostName, type StorePath } from '@floe/model';
 import type { BuildResult, HostEvaluation, Nix, RepositoryNix } from '@floe/nix';
 import { FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, type Clock } from '@floe/runtime';
 import { openStore, type Evaluation, type Repository, type Revision, type Store } from '@floe/store';
@@ -19,6 +19,7 @@ type Built = 'no-machine' | 'no-source' | 'collected' | 'ok';
 interface Host {
   readonly evaluates: Evaluated;
   readonly builds?: Built;
+  readonly ring?: string;
 }
 
 /** Stands in for git and Nix: a commit is given by the results of its hosts. */
@@ -30,6 +31,8 @@ class World {
   evaluations: string[] = [];
   /** Duration of each fetch. */
   readonly fetchedAt: number[] = [];
+  /** The flake output `floe`, or why it cannot be read. */
+  policy: unknown;
   refuse: () => void = () => undefined;
   onEvaluate: () => void = () => undefined;
   changedPaths: () => Promise<never[]> = async () => [];
@@ -79,6 +82,12 @@ class World {
     return this.#head();
   }
 
+  /** Time passes, and the pipeline looks again. It would by itself, after some seconds. */
+  async later(ms: number): Promise<void> {
+    this.laterMs += ms;
+    await this.store.repositories.wake(this.repository.id);
+  }
+
   async ended(sha: CommitSha, state: Revision['state']): Promise<Revision> {
     return await eventually(`${sha} is ${state}`, async () => {
       const [found] = await this.store.revisions.byShaPrefix(this.repository.id, sha);
@@ -124,14 +133,23 @@ class World {
     const gone = new Set<string>();
     return {
       sourcesOf: async () => [],
-      listHosts: async (url) => ({ hosts: Object.keys(this.#at(url)) as HostName[], invalid: [], clashing: [] }),
+      listHosts: async (url) => ({
+        hosts: Object.keys(this.#at(url)) as HostName[],
+        invalid: [],
+        clashing: [],
+        hasPolicy: this.policy !== undefined,
+      }),
+      readFleetPolicy: async () => {
+        if (this.policy instanceof FloeError) throw this.policy;
+        return this.policy;
+      },
       evaluateHosts: async (url, hosts, { signal, onResult }) => {
         for (const host of hosts) {
           await systemClock.sleep(this.evaluationMs, signal);
           if (signal.aborted) return;
           this.onEvaluate();
           this.evaluations.push(`${Number(url)} ${host}`);
-          onResult(this.#evaluation(host, this.#at(url)[host]?.evaluates ?? 'broken'));
+          onResult(this.#evaluation(host, this.#at(url)[host] ?? { evaluates: 'broken' }));
         }
       },
       build: async ({ drvPath }) => {
@@ -155,11 +173,12 @@ class World {
     };
   }
 
-  #evaluation(host: HostName, evaluates: Evaluated): HostEvaluation {
+  #evaluation(host: HostName, { evaluates, ring }: Host): HostEvaluation {
     const common = { host, durationMs: 1, warnings: [`${host} warns`] };
     if (typeof evaluates === 'number') {
       const name = `${'0'.repeat(32)}-${host}-${evaluates}`;
-      return { ...common, kind: 'evaluated', drvPath: `/nix/store/${name}.drv`, toplevel: `/nix/store/${name}` as StorePath, system: 'x86_64-linux' };
+      const paths = { drvPath: `/nix/store/${name}.drv`, toplevel: `/nix/store/${name}` as StorePath };
+      return { ...common, kind: 'evaluated', ...paths, system: 'x86_64-linux', labels: [`site=${host}`], ring };
     }
     const isRetryable = evaluates === 'waits';
     return { ...common, kind: 'failed', code: isRetryable ? 'INPUT_AWAY' : 'EVALUATION_FAILED', error: evaluates, isRetryable };
@@ -206,10 +225,10 @@ describe('a host with a temporary error', () => {
     expect(await world.released()).toEqual({ ada: 1 });
     expect(await world.row(revision, 'bob')).toMatchObject({ outcome: 'EVAL_ERROR', error: 'waits', warnings: ['bob warns'], tries: 1 });
     expect(await world.row(revision, 'cyd')).toMatchObject({ outcome: 'BUILD_ERROR', error: 'no-source', tries: 1 });
-    world.laterMs += 31_000;
+    await world.later(31_000);
     await eventually('they were tried', async () => ((await world.row(revision, 'cyd'))?.tries === 2 ? true : undefined));
     world.commits[0] = { ada: { evaluates: 1 }, bob: { evaluates: 3 }, cyd: { evaluates: 2 } };
-    world.laterMs += 61_000;
+    await world.later(61_000);
     await eventually('both are released', async () => ((await world.released())['bob'] === 3 ? true : undefined));
     await eventually('their rows say so', async () => ((await world.store.revisions.nextRetryAt(revision.id)) === undefined ? true : undefined));
     expect(await world.released()).toEqual({ ada: 1, bob: 3, cyd: 2 });
@@ -222,7 +241,7 @@ describe('a host with a temporary error', () => {
     await world.start(dir);
     const revision = await world.ended('1'.padStart(40, '0') as CommitSha, 'BUILD_FAILED');
     world.commits[0] = { cyd: { evaluates: 2 } };
-    world.laterMs += 31_000;
+    await world.later(31_000);
     await world.ended(revision.sha, 'PUBLISHED');
     expect(await world.released()).toEqual({ cyd: 2 });
   });
@@ -244,6 +263,49 @@ describe('a host with a temporary error', () => {
     await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
     expect(world.evaluations).toEqual(['1 ada', '1 ada']);
     expect(await world.released()).toEqual({ ada: 1 });
+  });
+});
+
+describe('a policy', () => {
+  const RINGS = { rings: [{ name: 'canary', hosts: ['ada'] }, { name: 'all' }] };
+
+  test('that is not valid refuses its commit, and says why; the commit before it stays', async () => {
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(dir);
+    await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    for (const [policy, why] of [
+      [{ rings: [{ name: 'canary', sucess: '80%' }] }, 'the rollout policy is not valid: rings[0].sucess: unknown key; did you mean success?'],
+      [
+        { rings: [{ name: 'all', windows: [{ allow: '0 0 31 2 *', duration: '1h', timeZone: 'UTC' }] }] },
+        'the rollout policy is not valid: rings[0].windows: they allow no change within a year',
+      ],
+      [new FloeError('POLICY_INVALID', 'floe.rings: is a function'), 'the rollout policy cannot be read: floe.rings: is a function'],
+    ] as const) {
+      world.policy = policy;
+      const refused = await world.ended(await world.push({ ada: { evaluates: 2 } }), 'REJECTED');
+      expect(refused).toMatchObject({ error: why, policy: DEFAULT_POLICY });
+    }
+    expect(world.evaluations).toEqual(['1 ada']);
+    expect(await world.released()).toEqual({ ada: 1 });
+  });
+
+  test('is kept with its commit, once it can be read; and with each host its labels and its ring', async () => {
+    world.policy = new FloeError('INPUT_AWAY', 'waiting for input base', { retryable: true });
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1, ring: 'canary' }, cyd: { evaluates: 1, ring: 'canari' } });
+    await world.start(dir);
+    const sha = '1'.padStart(40, '0') as CommitSha;
+    await eventually('it waits', async () => (await world.store.revisions.byShaPrefix(world.repository.id, sha))[0]?.error);
+    world.policy = RINGS;
+    const revision = await world.ended(sha, 'PUBLISHED');
+    expect(revision.policy).toMatchObject({ maxInFlight: 10, rings: [{ name: 'canary', soakMs: 1_800_000 }, { name: 'all' }] });
+    expect(await world.row(revision, 'ada')).toMatchObject({ outcome: 'NEW', labels: ['site=ada'], ring: undefined });
+    expect(await world.row(revision, 'bob')).toMatchObject({ outcome: 'NEW', labels: ['site=bob'], ring: 'canary' });
+    expect(await world.row(revision, 'cyd')).toMatchObject({
+      outcome: 'EVAL_ERROR',
+      retryAt: undefined,
+      error: expect.stringContaining('services.floe.agent.ring: ') as string,
+    });
+    expect(await world.released()).toEqual({ ada: 1, bob: 1 });
   });
 });
 

@@ -181,6 +181,7 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
         return true;
       }
       if (outcome.kind === 'evaluated') await record('evaluated');
+      else if (outcome.kind === 'refused') await record('refused', outcome.error);
       else await record('evaluation-failed', outcome.error);
       return false;
     }

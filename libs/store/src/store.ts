@@ -171,7 +171,7 @@ export interface RevisionStore {
   noteError(id: string, error: string | undefined): Promise<void>;
   /** What people should know of the commit; replaces what was noted before, and tells nobody: the next step does. */
   noteWarnings(id: string, warnings: readonly string[]): Promise<void>;
-  /** How the revision is rolled out, before its first host is evaluated; undefined: by the default. Tells nobody. @uncalled the pipeline, which reads the policy next */
+  /** How the revision is rolled out, before its first host is evaluated; undefined: by the default. Tells nobody. */
   savePolicy(id: string, policy: RolloutPolicy | undefined): Promise<void>;
   /** Inserts or replaces the evaluations of these hosts. */
   saveEvaluations(id: string, rows: readonly EvaluationRow[]): Promise<void>;

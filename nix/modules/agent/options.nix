@@ -34,6 +34,26 @@ in
       description = "This machine's name in `nixosConfigurations`.";
     };
 
+    labels = mkOption {
+      type = types.listOf (types.strMatching "[A-Za-z0-9]([A-Za-z0-9._:/=@+-]{0,62}[A-Za-z0-9])?");
+      default = [ ];
+      example = [ "laptop" "site=berlin" ];
+      description = ''
+        What this machine is, for the fleet's rollout policy: rings and budgets can go by it. At most 50, each of 1 to 64 letters,
+        digits, or `. _ : / = @ + -`. The server reads them when it evaluates the machine; the agent does not use them.
+      '';
+    };
+
+    ring = mkOption {
+      type = types.nullOr (types.strMatching "[A-Za-z0-9]([A-Za-z0-9._-]{0,38}[A-Za-z0-9])?");
+      default = null;
+      example = "canary";
+      description = ''
+        The ring of the fleet's rollout policy that this machine is in, whatever the policy says of it. Null: the policy decides.
+        A ring that the policy does not have is an error of this machine's evaluation.
+      '';
+    };
+
     serverUrl = mkOption {
       type = types.strMatching "https?://[^[:space:]/]+[^[:space:]]*";
       example = "https://floe.example.org";
