@@ -1,7 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { exec } from '@floe/runtime';
+import { parseFleetPolicy } from '@floe/protocol';
+import { exec, readCron } from '@floe/runtime';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { makeHome, run, type Run } from './test/harness.ts';
 
@@ -121,7 +123,7 @@ describe('floe policy check', () => {
     });
     expect(code).toBe(1);
     expect(stderr.split('\n')).toEqual([
-      'floe: ws2: its configuration names the ring "canari", which the policy does not have. There are "canary", "all"',
+      'floe: ws2: its configuration names the ring "canari", which the policy does not have; did you mean canary?',
       'floe: rings[1].windows: together they never open within a year, so the ring and those after it get no changes',
       'floe: checks[0]: "unit" is not a check of the flake; did you mean units?',
       '',
@@ -259,4 +261,37 @@ describe('floe policy check', () => {
     expect(stdout.split('\n').length).toBeGreaterThan(10_000);
     expect(performance.now() - start).toBeLessThan(20_000);
   });
+});
+
+test('every cron expression that a policy accepts can be read later, and one that is not accepted is no crash', () => {
+  const names = [[], [], [], ['jan', 'JUN', 'dec'], ['sun', 'Wed', 'sat']] as const;
+  const limits = [
+    [0, 59],
+    [0, 23],
+    [1, 31],
+    [1, 12],
+    [0, 7],
+  ] as const;
+  const fields = limits.map(([min, max], index) => {
+    const one = fc.oneof(fc.integer({ min, max }).map(String), fc.constantFrom(...(names[index] ?? []), '00', '07'));
+    const span = fc.oneof(
+      fc.constant('*'),
+      one,
+      fc.tuple(one, one).map((two) => two.join('-')),
+    );
+    const stepped = fc.tuple(span, fc.integer({ min: 1, max: max + 1 })).map((two) => two.join('/'));
+    return fc
+      .array(fc.oneof({ weight: 3, arbitrary: fc.constant('*') }, span, stepped), { minLength: 1, maxLength: 2 })
+      .map((parts) => parts.join(','));
+  });
+  fc.assert(
+    fc.property(
+      fc.tuple(...fields).map((all) => all.join(' ')),
+      (cron) => {
+        const parsed = parseFleetPolicy({ rings: [{ name: 'all', windows: [{ allow: cron, duration: '1h', timeZone: 'UTC' }] }] });
+        if (parsed.kind === 'policy') expect(readCron(cron, 'UTC').kind, cron).toBe('times');
+      },
+    ),
+    { examples: [['0 0 * * */8'], ['*/60 */24 */31 */12 */7']] },
+  );
 });

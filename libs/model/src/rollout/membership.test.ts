@@ -151,7 +151,16 @@ describe('mistakes', () => {
     const { ringOf, problems } = assignRings(policy, [candidate('ws1', [], 'canari'), candidate('ws2', [], 'canary')]);
     expect([...ringOf.values()]).toEqual([1, 0]);
     expect(problems).toEqual([
-      { host: 'ws1', message: 'its configuration names the ring "canari", which the policy does not have. There are "canary", "all"' },
+      { host: 'ws1', message: 'its configuration names the ring "canari", which the policy does not have; did you mean canary?' },
+    ]);
+  });
+
+  test('a ring that is like none is told with those that there are, and never in full length', () => {
+    const policy = policyOf([ring('canary'), ring('all')]);
+    const { problems } = assignRings(policy, [candidate('ws1', [], 'x'.repeat(1_000_000)), candidate('ws2', [], 'testing')]);
+    expect(problems.map(({ message }) => message)).toEqual([
+      `its configuration names the ring "${'x'.repeat(79)}…", which the policy does not have; the rings are canary, all`,
+      'its configuration names the ring "testing", which the policy does not have; the rings are canary, all',
     ]);
   });
 

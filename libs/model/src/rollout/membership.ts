@@ -1,4 +1,6 @@
+import { storableText } from '../bounds.ts';
 import type { HostName } from '../brands.ts';
+import { nearest } from '../nearest.ts';
 import { isGlob, matchesGlob } from './glob.ts';
 import type { RolloutPolicy } from './policy.ts';
 
@@ -38,6 +40,8 @@ export interface RingAssignment {
 
 /** How many ring names a message lists. */
 const MAX_LISTED = 10;
+/** A ring's name has 40 characters, but a host's configuration may say anything. */
+const MAX_SHOWN = 80;
 
 /**
  * The ring of each host. A host's own configuration comes first, then its name, a glob, a label and its share; who is in none is in the
@@ -105,14 +109,20 @@ function ringFinder(policy: Pick<RolloutPolicy, 'rings' | 'labels'>): (candidate
     if (candidate.ring === undefined) return byPolicy(candidate);
     const own = byRingName.get(candidate.ring);
     if (own !== undefined) return { ring: own, rule: { by: 'own' } };
-    const known = rings.slice(0, MAX_LISTED).map(({ name }) => `"${name}"`);
-    const more = rings.length > MAX_LISTED ? ` and ${rings.length - MAX_LISTED} more` : '';
     return {
       ring: last,
       rule: { by: 'rest' },
-      problem: `its configuration names the ring "${candidate.ring}", which the policy does not have. There ${known.length === 1 ? 'is' : 'are'} ${known.join(', ')}${more}`,
+      problem: `its configuration names the ring "${storableText(candidate.ring, MAX_SHOWN)}", which the policy does not have; ${meant(candidate.ring, rings)}`,
     };
   };
+}
+
+function meant(name: string, rings: RolloutPolicy['rings']): string {
+  const names = rings.map((ring) => ring.name);
+  const [first] = nearest(name, names);
+  return first === undefined
+    ? `the rings are ${names.slice(0, MAX_LISTED).join(', ')}${names.length > MAX_LISTED ? ', …' : ''}`
+    : `did you mean ${first}?`;
 }
 
 /** The first value of each key. */

@@ -1,10 +1,10 @@
-/** Lowest and highest number of each field, and the names that stand for numbers. */
+/** Lowest and highest number of each field, the largest step, and the names that stand for numbers. */
 const FIELDS = [
-  { min: 0, max: 59, names: [] },
-  { min: 0, max: 23, names: [] },
-  { min: 1, max: 31, names: [] },
-  { min: 1, max: 12, names: ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'] },
-  { min: 0, max: 7, names: ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] },
+  { min: 0, max: 59, maxStep: 60, names: [] },
+  { min: 0, max: 23, maxStep: 24, names: [] },
+  { min: 1, max: 31, maxStep: 31, names: [] },
+  { min: 1, max: 12, maxStep: 12, names: ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'] },
+  { min: 0, max: 7, maxStep: 7, names: ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] },
 ] as const;
 type Field = (typeof FIELDS)[number];
 
@@ -18,7 +18,7 @@ function isPart(field: Field, part: string): boolean {
   const [, span = '', step] = /^([^/]+)(?:\/(\d{1,2}))?$/.exec(part) ?? [];
   // A step of a single number means different things to different programs.
   const isStepped = step !== undefined;
-  if (isStepped && (Number(step) < 1 || Number(step) > field.max - field.min + 1)) return false;
+  if (isStepped && (Number(step) < 1 || Number(step) > field.maxStep)) return false;
   if (span === '*') return true;
   const [from = '', to, ...more] = span.split('-');
   const [first, last] = [numberOf(field, from), numberOf(field, to ?? from)];
