@@ -4,7 +4,7 @@ import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import type { NewRolloutOrder } from './records.ts';
 import type { RolloutStore } from './store.ts';
-import { acknowledgements, freezes, rolloutOrders, rollouts } from './tables/index.ts';
+import { acknowledgements, freezes, rolloutOrders } from './tables/index.ts';
 
 const MAX_REASON_CHARACTERS = 2_000;
 
@@ -57,8 +57,7 @@ async function order(db: Database, { rolloutId, kind, subject = 0, by, role, rea
         .insert(acknowledgements)
         .values(acknowledged.map(({ host, toplevel }) => ({ host, toplevel, ...said })))
         .onConflictDoNothing();
-    const [row] = await tx.select({ revisionId: rollouts.revisionId }).from(rollouts).where(eq(rollouts.id, rolloutId));
-    if (row !== undefined) await notify(tx, { topic: 'revision', id: row.revisionId });
+    await notify(tx, { topic: 'host', host: '*' });
   });
 }
 

@@ -1,4 +1,4 @@
-import type { CommitSha, EvaluationOutcome, HostName, StorePath } from '@floe/model';
+import type { CommitSha, EvaluationOutcome, HostName, RolloutPolicy, StorePath } from '@floe/model';
 import { seal } from '@floe/protocol';
 import { generateKeyPem, signerFromPem } from '@floe/runtime';
 import type { Revision } from '@floe/store';
@@ -15,9 +15,10 @@ export function system(name: string): StorePath {
 let pushed = 0;
 
 /** A commit as the pipeline would take it in: received, evaluated to `hosts`, built and published. */
-export async function publishCommit(server: TestServer, hosts: Readonly<Record<string, Content>>): Promise<Revision> {
+export async function publishCommit(server: TestServer, hosts: Readonly<Record<string, Content>>, policy?: RolloutPolicy): Promise<Revision> {
   const { store } = server.context;
   const revision = await receiveCommit(server);
+  await store.revisions.savePolicy(revision.id, policy);
   for (const event of ['accepted', 'verified'] as const) await store.revisions.advance(revision.id, event, Date.now());
   await store.hosts.ensure(server.repository.id, Object.keys(hosts) as HostName[]);
   await store.revisions.saveEvaluations(

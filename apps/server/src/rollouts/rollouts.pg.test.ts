@@ -1,0 +1,229 @@
+import { DEFAULT_POLICY, defaultGates, type HostName, type RingPolicy, type RolloutPolicy, type StorePath } from '@floe/model';
+import { eventually } from '@floe/testkit';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { publishCommit, system } from '../test/commits.ts';
+import { startTestServer, TestAgent, type TestHost, type TestServer } from '../test/test-server.ts';
+
+/** A ring of these hosts, by default without a soak. */
+function ring(index: number, count: number, hosts: readonly string[], changes: Partial<RingPolicy> = {}): RingPolicy {
+  const members = { hosts, labels: [], share: undefined };
+  const rest = { maxInFlight: undefined, windows: [], approvals: undefined, pauseAfter: false };
+  return { name: `ring-${index}`, members, ...defaultGates(index, count), soakMs: 0, ...rest, ...changes };
+}
+
+function rings(...groups: readonly (readonly string[])[]): RolloutPolicy {
+  return { ...DEFAULT_POLICY, rings: groups.map((hosts, index) => ring(index, groups.length, hosts)) };
+}
+
+let server: TestServer;
+let agents: AsyncDisposableStack;
+const identities = new Map<string, TestHost>();
+
+beforeAll(async () => {
+  server = await startTestServer({
+    runPipeline: async (signal) => await new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+  });
+});
+afterAll(async () => await server[Symbol.asyncDispose]());
+beforeEach(() => void (agents = new AsyncDisposableStack()));
+afterEach(async () => await agents.disposeAsync());
+
+/** A host whose agent does what it is told, by reports alone. */
+class Host {
+  readonly name: HostName;
+  readonly agent: TestAgent;
+  #seq = 0;
+  #current: StorePath | null = null;
+
+  private constructor(name: string, agent: TestAgent) {
+    this.name = name as HostName;
+    this.agent = agent;
+  }
+
+  static async join(name: string): Promise<Host> {
+    const identity = identities.get(name) ?? (await server.enrol(name));
+    identities.set(name, identity);
+    return new Host(name, agents.use(await TestAgent.welcome(server.url, identity)));
+  }
+
+  /** Told to run the system; its epoch. */
+  async told(toplevel: StorePath): Promise<number> {
+    return await eventually(`${this.name} is told ${toplevel}`, async () => {
+      const { desired } = (await server.context.store.hosts.get(this.name)) ?? {};
+      return desired?.toplevel === toplevel ? desired.epoch : undefined;
+    });
+  }
+
+  async ready(toplevel: StorePath): Promise<number> {
+    const epoch = await this.told(toplevel);
+    await eventually(`${this.name} has its go`, () => {
+      this.agent.send({ type: 'ready', epoch });
+      return this.agent.messages.some((message) => message.type === 'go' && message.epoch === epoch) || undefined;
+    });
+    return epoch;
+  }
+
+  async run(toplevel: StorePath): Promise<void> {
+    const epoch = await this.ready(toplevel);
+    this.#current = toplevel;
+    await this.report(epoch, 'SUCCEEDED', toplevel);
+  }
+
+  async fail(toplevel: StorePath): Promise<void> {
+    await this.report(await this.ready(toplevel), 'ROLLED_BACK', toplevel);
+  }
+
+  async report(epoch: number, state: 'SUCCEEDED' | 'ROLLED_BACK' | 'ACTIVATING', toplevel: StorePath): Promise<void> {
+    this.#seq += 1;
+    const seq = this.#seq;
+    const observed = {
+      current: this.#current,
+      booted: this.#current,
+      profile: this.#current === null ? null : { generation: seq, toplevel: this.#current },
+    };
+    const detail = state === 'ROLLED_BACK' ? { code: 'CHECK_FAILED', message: 'the check web did not pass' } : undefined;
+    this.agent.send({ type: 'report', seq, epoch, state, toplevel, observed, ...(detail === undefined ? {} : { detail }), at: 1 });
+    await this.agent.next('ack', (ack) => ack.seq === seq);
+  }
+
+  isTold(toplevel: StorePath): Promise<boolean> {
+    return server.context.store.hosts.get(this.name).then((row) => row?.desired?.toplevel === toplevel);
+  }
+}
+
+async function rollout() {
+  return (await server.context.store.hosts.fleet(server.repository.id)).rollout;
+}
+
+async function reaches(state: string, at?: number): Promise<void> {
+  await eventually(
+    `the rollout is ${state}`,
+    async () => {
+      const course = (await rollout())?.course;
+      return course?.state === state && (at === undefined || course.ring === at) ? true : undefined;
+    },
+    { explain: () => server.lines.slice(-20).join('\n') },
+  );
+}
+
+describe('a rollout by rings', () => {
+  test('reaches the next ring after the gate of the one before, and stable only when it is complete', async () => {
+    const [canary, other] = [await Host.join('a-canary'), await Host.join('a-other')];
+    await publishCommit(server, { 'a-canary': system('one'), 'a-other': system('two') }, rings(['a-canary'], []));
+    await canary.told(system('one'));
+    await reaches('ROLLING', 0);
+    expect(await other.isTold(system('two'))).toBe(false);
+    await canary.run(system('one'));
+    await other.told(system('two'));
+    await reaches('ROLLING', 1);
+    const stable = async () => {
+      const { hosts } = await server.context.store.hosts.fleet(server.repository.id, [canary.name, other.name]);
+      return hosts.map(({ situation }) => situation.stable?.toplevel);
+    };
+    expect(await stable()).toEqual([undefined, undefined]);
+    await other.run(system('two'));
+    await reaches('COMPLETE');
+    expect(await stable()).toEqual([system('one'), system('two')]);
+  });
+
+  test('pauses at a failing canary, and nobody else ever hears of it; a fix goes through', async () => {
+    const [canary, other] = [await Host.join('b-canary'), await Host.join('b-other')];
+    const policy = rings(['b-canary'], []);
+    await publishCommit(server, { 'b-canary': system('bad1'), 'b-other': system('bad2') }, policy);
+    await canary.fail(system('bad1'));
+    await reaches('PAUSED');
+    expect((await rollout())?.course.pause).toEqual({
+      cause: 'failures',
+      count: 1,
+      failures: [{ host: 'b-canary', toplevel: system('bad1'), reason: 'the check web did not pass' }],
+    });
+    expect(await other.isTold(system('bad2'))).toBe(false);
+    await publishCommit(server, { 'b-canary': system('fix1'), 'b-other': system('fix2') }, policy);
+    await canary.run(system('fix1'));
+    await other.run(system('fix2'));
+    await reaches('COMPLETE');
+    expect(other.agent.messages.filter(({ type }) => type === 'directive')).toHaveLength(1);
+  });
+
+  test('an unrelated commit on top of a paused one is paused by the same failure', async () => {
+    const [canary, other] = [await Host.join('c-canary'), await Host.join('c-other')];
+    const policy = rings(['c-canary'], []);
+    await publishCommit(server, { 'c-canary': system('bad1'), 'c-other': system('bad2') }, policy);
+    await canary.fail(system('bad1'));
+    await reaches('PAUSED');
+    const next = await publishCommit(server, { 'c-canary': system('bad1'), 'c-other': system('bad3') }, policy);
+    await eventually('the newer one is paused, too', async () => {
+      const current = await rollout();
+      return current?.revisionId === next.id && current.state === 'PAUSED' ? true : undefined;
+    });
+    expect(await other.isTold(system('bad3'))).toBe(false);
+  });
+
+  test('goes on from a pause when a person acknowledged the failures, and is paused by new ones only', async () => {
+    const [canary, second, other] = [await Host.join('d-canary'), await Host.join('d-second'), await Host.join('d-other')];
+    await publishCommit(
+      server,
+      { 'd-canary': system('bad1'), 'd-second': system('good'), 'd-other': system('two') },
+      rings(['d-canary', 'd-second'], []),
+    );
+    await canary.fail(system('bad1'));
+    await reaches('PAUSED');
+    const paused = await rollout();
+    if (paused === undefined) throw new Error('no rollout');
+    const by = { by: 'ada', role: 'operator', reason: 'its disk is broken', at: Date.now() } as const;
+    const acknowledged = [{ host: canary.name, toplevel: system('bad1') }];
+    await server.context.store.rollouts.order({ rolloutId: paused.id, kind: 'resume', subject: paused.course.since, acknowledged, ...by });
+    await second.run(system('good'));
+    await other.told(system('two'));
+    await other.run(system('two'));
+    await reaches('COMPLETE');
+  });
+
+  test('lets no more hosts at once through than its limit, and a verdict frees the slot', async () => {
+    const hosts = [await Host.join('e-ada'), await Host.join('e-bob'), await Host.join('e-eve')] as const;
+    await publishCommit(server, { 'e-ada': system('a'), 'e-bob': system('b'), 'e-eve': system('c') }, { ...DEFAULT_POLICY, maxInFlight: 1 });
+    const [ada, bob] = hosts;
+    const epoch = await ada.ready(system('a'));
+    await ada.report(epoch, 'ACTIVATING', system('a'));
+    const asked = await bob.told(system('b'));
+    bob.agent.send({ type: 'ready', epoch: asked });
+    // Its report is handled after that question.
+    await bob.report(asked, 'ACTIVATING', system('b'));
+    expect(bob.agent.messages.some(({ type }) => type === 'go')).toBe(false);
+    await ada.report(epoch, 'ROLLED_BACK', system('a'));
+    await bob.ready(system('b'));
+  });
+
+  test('a host that left before its ring keeps what it had, and takes the newest when it is back', async () => {
+    const [canary, other] = [await Host.join('f-canary'), await Host.join('f-other')];
+    const policy = rings(['f-canary'], []);
+    await publishCommit(server, { 'f-canary': system('one1'), 'f-other': system('one2') }, policy);
+    await canary.run(system('one1'));
+    await other.run(system('one2'));
+    await reaches('COMPLETE');
+    other.agent.socket.terminate();
+    await other.agent.closed;
+    await publishCommit(server, { 'f-canary': system('two1'), 'f-other': system('two2') }, policy);
+    await canary.run(system('two1'));
+    await publishCommit(server, { 'f-canary': system('three1'), 'f-other': system('three2') }, policy);
+    // The second one came to its turn while it was away; the third one has not.
+    expect(await other.isTold(system('three2'))).toBe(false);
+    await canary.run(system('three1'));
+    const back = await Host.join('f-other');
+    await back.told(system('three2'));
+    expect(back.agent.messages.filter(({ type }) => type === 'directive').length).toBeLessThanOrEqual(2);
+  });
+
+  test('what it does by itself is in the audit log', async () => {
+    const canary = await Host.join('g-canary');
+    await Host.join('g-other');
+    await publishCommit(server, { 'g-canary': system('bad1'), 'g-other': system('bad2') }, rings(['g-canary'], []));
+    await canary.fail(system('bad1'));
+    await reaches('PAUSED');
+    const entries = (await (await server.request('/api/audit')).json()) as { actor: string; action: string; detail: string }[];
+    expect(entries.find(({ actor }) => actor === 'floe')).toMatchObject({
+      action: 'rollout-failed',
+      detail: 'paused at ring ring-0: 1 host failed: g-canary (the check web did not pass)',
+    });
+  });
+});
