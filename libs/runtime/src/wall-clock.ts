@@ -47,8 +47,7 @@ export function wallClockOf(timeZone: string): WallClock {
     midnight,
     isOrdinary(day) {
       const begin = midnight(day);
-      // Clocks that change at midnight change this day and the one before.
-      return offsetAt(begin - 1) === offsetAt(begin + DAY_MS);
+      return offsetAt(begin) === offsetAt(begin + DAY_MS);
     },
   };
 }

@@ -41,20 +41,16 @@ export function readWindowSpans({ cron, durationMs, timeZone }: RecurringWindow)
   }
 
   function* spansFrom(at: number): Generator<TimeSpan> {
-    // Up to where all times were given.
-    let done = Number.NEGATIVE_INFINITY;
     for (let day = calendar.dayFrom(dayBefore(at)); day !== undefined; day = calendar.dayFrom(day)) {
       const midnight = clock.midnight(day);
       if (clock.isOrdinary(day)) {
         for (const span of ofDay) yield { from: midnight + span.from, to: midnight + span.to };
-        done = midnight + DAY_MS;
         day += 1;
       } else {
         let end = day + 1;
         while (!clock.isOrdinary(end) && end < day + MAX_ODD_DAYS) end += 1;
-        const stretch = { from: Math.max(done, midnight - ODD_MARGIN_MS), to: clock.midnight(end) };
+        const stretch = { from: midnight - ODD_MARGIN_MS, to: clock.midnight(end) };
         for (const from of calendar.times.length === 1 ? startsIn(times, stretch) : wallStartsIn(calendar, clock, stretch)) yield lasting(from);
-        done = stretch.to;
         day = end;
       }
     }
@@ -67,7 +63,7 @@ export function readWindowSpans({ cron, durationMs, timeZone }: RecurringWindow)
 const LOOK_BACK_DAYS = [1, 8, 40, 400, 3000] as const;
 /** Clocks change on one day, and the days beside it are not ordinary either. */
 const MAX_ODD_DAYS = 20;
-/** A day begins later than its midnight when that was skipped. The day before is not named, or its times were given. */
+/** A day begins earlier or later where clocks change at midnight. What is found twice is joined. */
 const ODD_MARGIN_MS = 3 * 3_600_000;
 
 function* startsIn(times: CronTimes, { from, to }: TimeSpan): Generator<number> {

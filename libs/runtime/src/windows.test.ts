@@ -25,6 +25,7 @@ describe('a ring’s windows', () => {
   test('without any, changes may always begin', () => {
     expect(ringWindowState([], 0)).toEqual({ isOpen: true });
     expect(openMsBetween([], 5, 25)).toBe(20);
+    expect(openMsBetween([], 25, 5)).toBe(0);
     expect(neverOpens([], 0)).toBe(false);
   });
 
@@ -126,8 +127,11 @@ describe('a year', () => {
 
   test('shows which windows never open, and why', () => {
     const windows = [allow('0 2 30 2 *', 1), allow('0 10 * * mon', 2), deny('0 9 * * mon-fri', 8), allow('0 20 * * *', 2), deny('x 2 * * *', 1)];
+    expect(windowProblems([deny('0 2 30 2 *', 1)], NOW)).toEqual([
+      expect.objectContaining({ message: expect.stringContaining('denies nothing within a year') }),
+    ]);
     expect(windowProblems(windows, NOW)).toEqual([
-      { index: 0, message: 'the window "0 2 30 2 *" in UTC does not open within a year: there is no such day' },
+      { index: 0, message: 'the window "0 2 30 2 *" in UTC allows nothing within a year: there is no such day in it' },
       { index: 1, message: 'the window "0 10 * * mon" in UTC never opens: windows that deny cover it for the whole year' },
       { index: 4, message: expect.stringContaining('the window "x 2 * * *" in UTC cannot be read') },
     ]);
@@ -154,7 +158,7 @@ describe('a year', () => {
     expect(ringWindowState([allow('* * * * *', 1 / 60, BERLIN)], NOW)).toEqual({ isOpen: true });
     expect(openMsBetween(windows.slice(0, 1), NOW, NOW + 365 * DAY_MS)).toBe(365 * 4 * HOUR_MS);
     // 1.5 s on a machine with two cores. Asking for each time takes minutes.
-    expect(performance.now() - start).toBeLessThan(15_000);
+    expect(performance.now() - start).toBeLessThan(60_000);
   });
 });
 
@@ -187,9 +191,9 @@ describe('any window', () => {
       .tuple(
         minute,
         field(0, 23, ['*/6', '0-3', '1-2', '22-23']),
-        fc.oneof({ weight: 3, arbitrary: fc.constant('*') }, field(1, 31, ['L', '*/2'])),
-        fc.oneof({ weight: 3, arbitrary: fc.constant('*') }, field(1, 12, ['3,10', '4,9'])),
-        fc.oneof({ weight: 3, arbitrary: fc.constant('*') }, field(0, 6, ['sun', 'mon-fri', 'fri#2'])),
+        fc.oneof({ weight: 6, arbitrary: fc.constant('*') }, field(1, 31, ['L', '*/2'])),
+        fc.oneof({ weight: 6, arbitrary: fc.constant('*') }, field(1, 12, ['3,10', '4,9'])),
+        fc.oneof({ weight: 6, arbitrary: fc.constant('*') }, field(0, 6, ['sun', 'mon-fri', 'fri#2'])),
       )
       .map((fields) => fields.join(' '));
   const anyCron = cronWith(field(0, 59, ['*/20', '0-10', '59']));

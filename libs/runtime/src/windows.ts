@@ -76,7 +76,10 @@ export function windowProblems(windows: readonly RingWindow[], from: number): re
     const each = read[index];
     if (each?.kind === 'mistake') return [{ index, message: `${nameOf(window)} ${each.said}` }];
     const spans = spansOf(index);
-    if (spans.length === 0) return [{ index, message: `${nameOf(window)} does not open within a year: there is no such day` }];
+    if (spans.length === 0)
+      return [
+        { index, message: `${nameOf(window)} ${window.kind === 'allow' ? 'allows' : 'denies'} nothing within a year: there is no such day in it` },
+      ];
     const isDenied = window.kind === 'allow' && subtractSpans(spans, denied).length === 0;
     return isDenied ? [{ index, message: `${nameOf(window)} never opens: windows that deny cover it for the whole year` }] : [];
   });

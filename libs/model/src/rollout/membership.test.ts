@@ -135,8 +135,13 @@ describe('who belongs to a ring', () => {
   });
 
   test('where one rule fits two rings, the first counts', () => {
-    const policy = policyOf([ring('a', { hosts: ['ws*'], labels: ['x'] }), ring('b', { hosts: ['ws1*'], labels: ['y'] }), ring('c')]);
-    expect(placed(policy, candidate('ws10'), candidate('dns', ['y', 'x']))).toEqual(['a by glob', 'a by label']);
+    const policy = policyOf([
+      ring('a', { hosts: ['ws*', 'mail'], labels: ['z', 'both'] }),
+      ring('b', { hosts: ['ws1*', 'mail'], labels: ['y', 'both'] }),
+      ring('c'),
+    ]);
+    const hosts = [candidate('ws10'), candidate('mail'), candidate('dns', ['y', 'z']), candidate('dns2', ['both'])];
+    expect(placed(policy, ...hosts)).toEqual(['a by glob', 'a by name', 'a by label', 'a by label']);
   });
 
   test('an exact name in a later ring beats a glob in an earlier one', () => {

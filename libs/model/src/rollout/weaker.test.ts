@@ -122,6 +122,8 @@ describe('a ring', () => {
   test('that changes places is weaker, and one with another name is not', () => {
     expect(weakenings(inForce(), inForce({ rings: [ALL, CANARY] }))).toContain('ring canary comes after a ring that it came before');
     expect(changes(inForce(), inForce({ rings: [{ ...CANARY, name: 'first' }, ALL] }))).toEqual(['other: ring canary is called first']);
+    const moved = changes(inForce(), inForce({ rings: [ALL, ring('last')] }));
+    expect(moved).toEqual(expect.arrayContaining(['weaker: ring canary is gone, with its gates', 'other: ring last is new']));
   });
 });
 
