@@ -28,6 +28,12 @@ const Settings = v.object({
 
 const TIMEOUT_MS = 60_000;
 
+/** The system that this machine builds for, e.g. `x86_64-linux`; undefined when Nix does not report it. */
+export async function systemOf(command: RepositoryCommand, signal: AbortSignal): Promise<string | undefined> {
+  const { result, isOk } = await command.run('nix', ['show-config', '--json'], { timeoutMs: TIMEOUT_MS, signal });
+  return isOk ? tryParseAnswer(Settings, result.stdout)?.system.value : undefined;
+}
+
 /** This machine and the remote builders, from Nix's settings; undefined when Nix does not report them. */
 export async function buildMachines(command: RepositoryCommand): Promise<readonly BuildMachine[] | undefined> {
   const { result, isOk } = await command.run('nix', ['show-config', '--json'], { timeoutMs: TIMEOUT_MS });

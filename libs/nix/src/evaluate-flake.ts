@@ -65,5 +65,5 @@ export function whyNot({ result, log }: CommandResult, { timeoutMs, maxMemoryByt
   if (result.end === 'timed-out') return `${doing} took longer than ${timeLimit(timeoutMs)} and was stopped`;
   const isTooLarge = result.end === 'out-of-memory' || log.hasRunOutOfMemory;
   if (isTooLarge) return `${doing} needs more memory than there is (the limit is ${Math.round(maxMemoryBytes / 1024 ** 2)} MiB)`;
-  return `${otherwise} cannot be read: ${explain(log, result)}`;
+  return `${otherwise}: ${explain(log, result)}`;
 }

@@ -47,7 +47,7 @@ export async function readFleetPolicy(command: RepositoryCommand, flakeUrl: stri
   if (asked.result.end === 'too-much-output') {
     throw new FloeError('POLICY_INVALID', `the output floe is larger than ${MAX_ANSWER_BYTES / 1024 ** 2} MiB: no policy needs as much`);
   }
-  if (!asked.isOk) throw new FloeError('POLICY_INVALID', whyNot(asked, limits, what, 'the output floe'));
+  if (!asked.isOk) throw new FloeError('POLICY_INVALID', whyNot(asked, limits, what, 'the output floe cannot be read'));
   const answer = tryParseAnswer(Answer, asked.result.stdout);
   if (answer === undefined) throw new FloeError('POLICY_INVALID', 'the output floe cannot be read as JSON');
   if ('policy' in answer) return answer.policy;

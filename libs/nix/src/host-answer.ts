@@ -6,13 +6,13 @@ import {
   oneLine,
   RING_NAME_FORM,
   RING_NAME_RULE,
-  STORE_PATH_FORM,
   storableText,
   type HostName,
   type StorePath,
 } from '@floe/model';
 import * as v from 'valibot';
 import { tryParseAnswer } from './answer.ts';
+import { DerivationPath, OutputPath } from './store-forms.ts';
 
 /** What one evaluation of a host yields. */
 export interface HostAnswer {
@@ -34,12 +34,8 @@ export interface BadAnswer {
   readonly error: string;
 }
 
-/** Nix allows names of 211 characters. */
-const MAX_PATH_CHARACTERS = 256;
 const MAX_SHOWN_CHARACTERS = 80;
 const Answer = v.object({ drv: v.unknown(), out: v.unknown(), system: v.unknown(), labels: v.unknown(), ring: v.unknown() });
-const DerivationPath = v.pipe(v.string(), v.maxLength(MAX_PATH_CHARACTERS), v.regex(/^\/nix\/store\/[0-9a-z]{32}-[0-9A-Za-z+\-._?=]+\.drv$/));
-const OutputPath = v.pipe(v.string(), v.maxLength(MAX_PATH_CHARACTERS), v.regex(STORE_PATH_FORM));
 /** What the expression puts in the place of a value that is no text. */
 const OtherValue = v.object({ type: v.picklist(['lambda', 'set', 'list', 'int', 'float', 'bool', 'null', 'path']) });
 const System = v.pipe(v.string(), v.regex(/^[0-9A-Za-z_.-]{1,64}$/));

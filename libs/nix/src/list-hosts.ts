@@ -28,7 +28,7 @@ const Answer = v.object({ hosts: v.nullable(v.array(v.string())), hasPolicy: v.b
  */
 export async function listHosts(command: RepositoryCommand, flakeUrl: string, limits: ReadLimits): Promise<HostList> {
   const listed = await evaluateFlake(command, flakeUrl, { ...limits, what: 'reading the flake', expression: EXPRESSION });
-  if (!listed.isOk) throw new FloeError('FLAKE_INVALID', whyNot(listed, limits, 'listing its hosts', 'the flake'));
+  if (!listed.isOk) throw new FloeError('FLAKE_INVALID', whyNot(listed, limits, 'listing its hosts', 'the flake cannot be read'));
   const answer = tryParseAnswer(Answer, listed.result.stdout);
   if (answer === undefined) throw new FloeError('FLAKE_INVALID', 'the names in nixosConfigurations are not a list of names');
   const { hosts: names, hasPolicy } = answer;

@@ -253,6 +253,25 @@ describe('building', () => {
     expect(JSON.stringify(result)).not.toContain('/nix/store');
   });
 
+  it('builds checks of the flake, for the system of this machine', async () => {
+    const checkOf = (name: string, script: string): string =>
+      `checks.${SYSTEM}."${name}" = derivation { name = "check"; system = "${SYSTEM}"; builder = "/bin/sh"; args = [ "-c" "${script}" ]; unique = "${unique}"; };`;
+    const url = await flake(
+      `${checkOf('unit tests', 'echo > $out')} ${checkOf('failing', 'echo 3 of 4 tests failed >&2; exit 3')} checks.${SYSTEM}.number = 5; nixosConfigurations.ada = { };`,
+    );
+    const outcome = async (name: string): Promise<unknown> => {
+      const check = await repositoryNix.evaluateCheck(url, name, limits);
+      if (check.kind === 'failed') return check.error;
+      const result = await repositoryNix.build(check.target, { signal, timeoutMs: 60_000, root: join(dir, 'roots/check') });
+      return result.kind === 'built' ? 'built' : result.error;
+    };
+    expect(await outcome('unit tests')).toBe('built');
+    expect(await outcome('failing')).toMatch(/exit code 3[^]*3 of 4 tests failed/);
+    expect(await outcome('fialing')).toBe(`the flake has no such output in checks.${SYSTEM}; did you mean failing?`);
+    expect(await outcome('a"${b}')).toBe(`the flake has no such output in checks.${SYSTEM}; there are failing, number, unit tests`);
+    expect(await outcome('number')).toMatch(/^it cannot be evaluated: .*(?:integer|int)/);
+  });
+
   it('stops a build that never ends', async () => {
     const target = await evaluated(await flake(host('slow', 'while :; do :; done')), 'slow');
     const result = await repositoryNix.build(target, { signal, timeoutMs: 1_500, root: join(dir, 'roots/slow') });

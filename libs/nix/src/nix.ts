@@ -4,6 +4,7 @@ import { cacheTrust, type CacheSettings, type CacheTrust } from './cache-trust.t
 import { closureChanges, type ClosureChanges } from './closure-changes.ts';
 import { NixCommand, RepositoryCommand, type NixDeps, type RepositoryNixDeps } from './command.ts';
 import { evaluateHosts, type EvaluateOptions } from './evaluate.ts';
+import { evaluateCheck, type CheckEvaluation } from './evaluate-check.ts';
 import type { ReadLimits } from './evaluate-flake.ts';
 import { readFleetPolicy } from './fleet-policy.ts';
 import { listHosts, type HostList } from './list-hosts.ts';
@@ -17,6 +18,7 @@ import { isValid, realise, type RealiseOptions } from './realise.ts';
 export interface RepositoryNix {
   listHosts(flakeUrl: string, limits: ReadLimits): Promise<HostList>;
   readFleetPolicy(flakeUrl: string, limits: ReadLimits): Promise<unknown>;
+  evaluateCheck(flakeUrl: string, name: string, limits: ReadLimits): Promise<CheckEvaluation>;
   evaluateHosts(flakeUrl: string, hosts: readonly HostName[], options: EvaluateOptions): Promise<void>;
   build(target: BuildTarget, options: BuildOptions): Promise<BuildResult>;
   sourcesOf(drvPath: string): Promise<readonly string[]>;
@@ -44,6 +46,7 @@ export function createRepositoryNix(deps: RepositoryNixDeps, nix: Pick<Nix, 'add
   return {
     listHosts: async (flakeUrl, limits) => await listHosts(command, flakeUrl, limits),
     readFleetPolicy: async (flakeUrl, limits) => await readFleetPolicy(command, flakeUrl, limits),
+    evaluateCheck: async (flakeUrl, name, limits) => await evaluateCheck(command, flakeUrl, name, limits),
     evaluateHosts: async (flakeUrl, hosts, options) => await evaluateHosts(command, flakeUrl, hosts, options),
     build: async (target, options) => await build(command, nix, target, options),
     sourcesOf: async (drvPath) => await sourcesOf(command, drvPath),

@@ -4,6 +4,7 @@ import { FloeError } from '@floe/runtime';
 import type { Evaluation, EvaluationRow, Revision } from '@floe/store';
 import { bestEffort } from './best-effort.ts';
 import { buildRoot, tidyBuildRoots } from './build-roots.ts';
+import { failedCheck } from './checks.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateHosts } from './evaluate.ts';
 
@@ -32,10 +33,21 @@ interface Wanted {
 
 /**
  * Builds the changed hosts, publishes them to the cache and reads them back. A host whose build fails gets a row with its error
- * and keeps its last release. Throws retryable errors (cache full or unreachable): then the whole step is repeated.
+ * and keeps its last release. A check of the policy that does not build fails the revision before. Throws retryable errors (cache full
+ * or unreachable): then the whole step is repeated.
  */
 export async function buildRevision(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<BuildOutcome> {
   const evaluations = await deps.store.revisions.evaluations(revision.id);
+  const error = await failedCheck(deps, revision, signal);
+  if (error !== undefined) {
+    // Else a host that is tried again would be released, without the check.
+    const late = evaluations.filter(({ retryAt }) => retryAt !== undefined);
+    await deps.store.revisions.saveEvaluations(
+      revision.id,
+      late.map((row) => ({ ...row, retryAt: undefined })),
+    );
+    return { kind: 'failed', error };
+  }
   return await buildHosts(
     deps,
     revision,

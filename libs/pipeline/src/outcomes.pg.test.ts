@@ -143,6 +143,10 @@ class World {
         if (this.policy instanceof FloeError) throw this.policy;
         return this.policy;
       },
+      evaluateCheck: async (_url, name) => {
+        if (name === 'missing') return { kind: 'failed', error: 'there is none' };
+        return { kind: 'evaluated', target: { drvPath: `/nix/store/check-${name}-.drv`, toplevel: `/nix/store/${name}` as StorePath } };
+      },
       evaluateHosts: async (url, hosts, { signal, onResult }) => {
         for (const host of hosts) {
           await systemClock.sleep(this.evaluationMs, signal);
@@ -162,6 +166,8 @@ class World {
           isRetryable,
           durationMs: 1,
         });
+        if (drvPath.includes('check-broken')) return { ...failed('BUILD_NO_MACHINE', false), error: 'exit code 1' } as BuildResult;
+        if (drvPath.includes('check-waits') && this.laterMs === 0) return failed('BUILD_DOWNLOAD_FAILED', true);
         if (builds === 'no-machine') return failed('BUILD_NO_MACHINE', false);
         if (builds === 'no-source') return failed('BUILD_DOWNLOAD_FAILED', true);
         if (builds === 'collected' && !gone.has(drvPath)) {
@@ -306,6 +312,35 @@ describe('a policy', () => {
       error: expect.stringContaining('services.floe.agent.ring: ') as string,
     });
     expect(await world.released()).toEqual({ ada: 1, bob: 1 });
+  });
+});
+
+describe('a check that the policy names', () => {
+  test.each([
+    ['broken', 'the check "broken" does not build: exit code 1'],
+    ['missing', 'the check "missing" does not build: there is none'],
+  ])('and that is %s fails its revision: nothing of it is released, nor later', async (name, error) => {
+    world.policy = { checks: ['good', name] };
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 'waits' } });
+    await world.start(dir);
+    const revision = await world.ended('1'.padStart(40, '0') as CommitSha, 'BUILD_FAILED');
+    expect(revision.error).toBe(error);
+    expect(await world.store.revisions.nextRetryAt(revision.id)).toBeUndefined();
+    expect(await world.released()).toEqual({});
+    world.policy = { checks: ['good'] };
+    await world.ended(await world.push({ ada: { evaluates: 2 } }), 'PUBLISHED');
+    expect(await world.released()).toEqual({ ada: 2 });
+  });
+
+  test('and whose source cannot be downloaded is waited for', async () => {
+    world.policy = { checks: ['waits'] };
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(dir);
+    const waits = await eventually('it waits', async () => (await world.store.revisions.newest(world.repository.id))?.error);
+    expect(waits).toMatch(/^the check "waits": /);
+    await world.later(1);
+    await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    expect(await world.released()).toEqual({ ada: 1 });
   });
 });
 

@@ -1,0 +1,52 @@
+import { describeError, FloeError, isFloeError } from '@floe/runtime';
+import type { Revision } from '@floe/store';
+import { checkRoot, tidyCheckRoots } from './build-roots.ts';
+import { bestEffort } from './best-effort.ts';
+import type { PipelineDeps } from './deps.ts';
+import { explainOpaque } from './opaque-files.ts';
+
+/**
+ * Builds the checks that the policy names, before anything of the revision is released. Resolves to why it may not be: the first one
+ * that does not build, with the end of its log. Throws retryable errors, after which the step is repeated; what was built is not built
+ * again.
+ */
+export async function failedCheck(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<string | undefined> {
+  const { checks } = revision.policy;
+  const queue = [...checks];
+  let failure: string | undefined;
+  async function worker(): Promise<void> {
+    for (let name = queue.shift(); name !== undefined && failure === undefined && !signal.aborted; name = queue.shift()) {
+      const error = await buildCheck(deps, revision, name, signal);
+      if (error === undefined || signal.aborted) continue;
+      deps.logger.info('a check of the policy failed', { commit: revision.sha, check: name });
+      failure ??= `the check "${name}" does not build: ${error}`;
+    }
+  }
+  await Promise.all(Array.from({ length: Math.max(1, Math.min(deps.limits.builds, queue.length)) }, worker));
+  if (signal.aborted) throw new FloeError('BUILD_STOPPED', 'the build was stopped', { retryable: true });
+  if (failure === undefined && checks.length > 0) {
+    await bestEffort(deps.logger, 'removing the GC roots of older checks', undefined, async () => await tidyCheckRoots(deps.rootsDir, checks.length));
+  }
+  return failure;
+}
+
+/** Why it does not build; undefined: it does. */
+async function buildCheck(deps: PipelineDeps, revision: Revision, name: string, signal: AbortSignal): Promise<string | undefined> {
+  const { mirror, repositoryNix, limits, rootsDir } = deps;
+  const evaluationLimits = { timeoutMs: limits.evaluationTimeoutMs, maxMemoryBytes: limits.evaluationMemoryBytes, signal };
+  const evaluated = await repositoryNix.evaluateCheck(mirror.flakeUrl(revision.sha), name, evaluationLimits).catch((error: unknown) => {
+    if (!isFloeError(error) || error.retryable || signal.aborted) throw error;
+    // For example a flake.lock that misses only what the check needs.
+    return { kind: 'failed', error: describeError(error) } as const;
+  });
+  if (evaluated.kind === 'failed') return await explainOpaque(deps, revision, evaluated.error);
+  const built = await repositoryNix.build(evaluated.target, {
+    signal,
+    timeoutMs: limits.buildTimeoutMs,
+    maxMemoryBytes: limits.buildMemoryBytes,
+    root: checkRoot(rootsDir, evaluated.target.toplevel),
+  });
+  if (built.kind === 'built') return undefined;
+  if (built.isRetryable) throw new FloeError('CHECK_WAITS', `the check "${name}": ${built.error}`, { retryable: true });
+  return built.error;
+}
