@@ -135,7 +135,7 @@ async function floe(): Promise<void> {
     onProgress: () => undefined,
   });
   const serverSigner = signerFromPem('server-1', generateKeyPem());
-  const rollouts = new RolloutEngine({ store, clock, logger, repositoryId: repository.id });
+  const rollouts = new RolloutEngine({ store, clock, logger });
   const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, troubles, repositoryId: repository.id, rollouts }, (names) =>
     announcer.mark(names),
   );

@@ -1,4 +1,4 @@
-import { DEFAULT_POLICY, NOTHING_OBSERVED, type CommitSha, type HostName, type RolloutState, type StorePath } from '@floe/model';
+import { DEFAULT_POLICY, NO_ORDERS, NOTHING_OBSERVED, type CommitSha, type HostName, type RolloutState, type StorePath } from '@floe/model';
 import { FloeError, silentLogger, systemClock, Troubles, type Clock } from '@floe/runtime';
 import type { Evaluation, FleetHost, ListedRevision, CurrentRollout, Revision, WantedStatus } from '@floe/store';
 import { eventually } from '@floe/testkit';
@@ -29,7 +29,7 @@ interface Given {
 
 function rolloutIn(sequence: number, state: RolloutState): CurrentRollout {
   const course = { state, ring: 0, since: 1, ringSince: 1, pause: undefined, provedRing: undefined };
-  return { id: `rollout${sequence}`, revisionId: `r${sequence}`, state, startedAt: 1, course, policy: DEFAULT_POLICY, version: 0 };
+  return { id: `rollout${sequence}`, revisionId: `r${sequence}`, state, startedAt: 1, course, policy: DEFAULT_POLICY, orders: NO_ORDERS, version: 0 };
 }
 
 /** An announcer over one host, ada, and what comes of its passes. */
@@ -58,7 +58,7 @@ function announcerOf(first: Given, onAsked: () => Given | undefined = () => unde
     }));
   const current = (): CurrentRollout | undefined => {
     const rollout = listed().find((each) => each.rollout !== undefined)?.rollout;
-    return rollout === undefined ? undefined : { ...rollout, policy: DEFAULT_POLICY };
+    return rollout === undefined ? undefined : { ...rollout, policy: DEFAULT_POLICY, orders: NO_ORDERS };
   };
   const evaluationOf = (id: string): Evaluation =>
     ({ host: ada, outcome: 'CHANGED', toplevel: system(Number(id.slice(1))), tries: 0 }) as unknown as Evaluation;

@@ -166,7 +166,7 @@ export async function createServerContext(
       },
     }),
   );
-  const rollouts = new RolloutEngine({ store, clock, logger, repositoryId: repository.id });
+  const rollouts = new RolloutEngine({ store, clock, logger });
   const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, troubles, repositoryId: repository.id, rollouts }, (hosts) =>
     announcer.mark(hosts),
   );

@@ -13,6 +13,8 @@ import {
   type Store,
 } from '@floe/store';
 import type { RolloutSeen } from './fleet-view.ts';
+import { rolloutFacts } from './rollouts/facts.ts';
+import { NO_DETAIL, viewDetail } from './rollouts/view.ts';
 
 /** What a snapshot reads from. */
 export interface SnapshotStore {
@@ -130,13 +132,15 @@ export class FleetSnapshot {
     // One that is evaluated again has no hosts yet, and so nothing to roll out.
     if (row === undefined || revision.state !== 'PUBLISHED') return { ...known, rollout: undefined };
     const fleet = await this.fleet();
-    if (fleet.rollout?.id !== row.id) {
+    const current = fleet.rollout;
+    if (current?.id !== row.id) {
       const story = (await this.#readStories()).get(revision.id);
-      return { ...known, rollout: { row, policy: undefined, summary: story, frozenAt: story?.at ?? revision.supersededAt } };
+      return { ...known, rollout: { row, policy: undefined, summary: story, detail: NO_DETAIL, frozenAt: story?.at ?? revision.supersededAt } };
     }
     const hosts = new Map(fleet.hosts.map((each) => [each.row.host, each]));
     const summary = summarizeRollout(rolloutHosts({ evaluations, hosts, now }));
-    return { ...known, rollout: { row, policy: fleet.rollout.policy, summary, frozenAt: undefined } };
+    const detail = viewDetail(current, rolloutFacts(current, fleet.hosts, now), now);
+    return { ...known, rollout: { row: current, policy: current.policy, summary, detail, frozenAt: undefined } };
   }
 
   async #readStories(): Promise<ReadonlyMap<string, RolloutStory>> {

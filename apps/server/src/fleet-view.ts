@@ -14,6 +14,7 @@ import { factsOf, type Evaluation, type HostRow, type Quarantine, type Repositor
 import type { Trouble } from '@floe/runtime';
 import { actionsOn } from './decisions.ts';
 import { failureOf, problemOf } from './host-problem.ts';
+import type { RolloutDetail } from './rollouts/view.ts';
 
 /** Facts about a host besides its own row. */
 export interface HostContext {
@@ -111,6 +112,7 @@ export function viewRepository(repository: Repository, notices: readonly ServerN
 export interface RolloutSeen {
   readonly row: Rollout;
   readonly summary: RolloutSummary | undefined;
+  readonly detail: RolloutDetail;
   readonly description: string;
   readonly frozenAt: number | undefined;
 }
@@ -149,6 +151,7 @@ export function viewRevision(
             startedAt: rollout.row.startedAt,
             completedAt: rollout.row.completedAt ?? null,
             frozenAt: rollout.frozenAt ?? null,
+            ...rollout.detail,
             hosts: (rollout.summary?.hosts ?? []).map(({ host, standing, reason }) => ({ host, standing, reason: reason ?? null })),
           },
     hosts: evaluations.map((each) => ({

@@ -31,6 +31,7 @@ export * from './rollout/gate.ts';
 export * from './rollout/gate-words.ts';
 export * from './rollout/membership.ts';
 export * from './rollout/moves.ts';
+export * from './rollout/overview.ts';
 export * from './rollout/policy-bounds.ts';
 export * from './rollout/policy.ts';
 export * from './rollout/progress.ts';

@@ -1,8 +1,9 @@
-import { EVALUATION_OUTCOMES, HOST_ACTIONS, HOST_STANDINGS, MAX_ATTRIBUTE_CHARACTERS, REVISION_STATES, ROLLOUT_STATES } from '@floe/model';
+import { EVALUATION_OUTCOMES, HOST_ACTIONS, MAX_ATTRIBUTE_CHARACTERS, REVISION_STATES } from '@floe/model';
 import * as v from 'valibot';
 import { ByteSize, Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
 import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
 import { AgentState, Detail, Observed, StageTimings } from './messages.ts';
+import { HostStanding, RolloutView } from './rollout-view.ts';
 
 /** More hosts than any fleet has. An answer with more of them is invalid. */
 const MAX_HOSTS = 100_000;
@@ -43,10 +44,6 @@ export type ClockAccepted = v.InferOutput<typeof ClockAccepted>;
 /** `POST /api/revisions/:sha/evaluate`: the result. `retried`: the commit was waiting for something and is tried again now. */
 export const EvaluateAccepted = v.object({ sha: CommitSha, outcome: v.picklist(['reopened', 'retried']) });
 export type EvaluateAccepted = v.InferOutput<typeof EvaluateAccepted>;
-
-/** The standing of a host: see `HOST_STANDINGS` in libs/model. */
-export const HostStanding = v.picklist(HOST_STANDINGS);
-export type HostStanding = v.InferOutput<typeof HostStanding>;
 
 /** The commit that a system came with: of the newest release of it for this host. */
 export const CommitName = v.object({
@@ -92,9 +89,6 @@ export const HostView = v.object({
 });
 export type HostView = v.InferOutput<typeof HostView>;
 
-/** The number of hosts by standing; they sum to `total`. */
-export const RolloutCountsView = v.object({ total: Counter, ...v.entriesFromList(HOST_STANDINGS, Counter) });
-
 export const RevisionHostView = v.object({
   /** Usually a host name. Any attribute name of `nixosConfigurations` when it is not a valid host name. */
   host: prose(MAX_ATTRIBUTE_CHARACTERS),
@@ -130,20 +124,7 @@ export const RevisionView = v.object({
   /** The commit that superseded it, before or after it was published. */
   supersededBy: v.optional(v.nullable(CommitSha), null),
   supersededAt: v.optional(v.nullable(Timestamp), null),
-  rollout: v.nullable(
-    v.object({
-      state: v.picklist(ROLLOUT_STATES),
-      /** When it was superseded; null for revisions from before this was recorded. */
-      counts: v.nullable(RolloutCountsView),
-      description: prose(),
-      startedAt: Timestamp,
-      completedAt: v.nullable(Timestamp),
-      /** When a newer revision superseded it, and its counts, names and reasons became final; null: it is the current one. */
-      frozenAt: v.optional(v.nullable(Timestamp), null),
-      /** Hosts that are not in sync (or were not when it was superseded), those that need attention first. */
-      hosts: v.optional(list(v.object({ host: prose(MAX_ATTRIBUTE_CHARACTERS), standing: HostStanding, reason: v.nullable(prose()) }), 200), []),
-    }),
-  ),
+  rollout: v.nullable(RolloutView),
   hosts: list(RevisionHostView, MAX_HOSTS),
 });
 export type RevisionView = v.InferOutput<typeof RevisionView>;

@@ -8,5 +8,6 @@ export * from './fleet-policy/parse.ts';
 export { FleetPolicy } from './fleet-policy/schema.ts';
 export * from './ids.ts';
 export * from './messages.ts';
+export * from './rollout-view.ts';
 export * from './statements.ts';
 export * from './version.ts';

@@ -2,7 +2,7 @@ import type { RingWindow } from '@floe/model';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readCron } from './cron.ts';
-import { neverOpens, openMsBetween, ringWindowState, windowProblems } from './windows.ts';
+import { neverOpens, openMsBetween, ringWindowState, timeAfterOpenMs, windowProblems } from './windows.ts';
 import { readWindowSpans } from './window-spans.ts';
 
 const MINUTE_MS = 60_000;
@@ -49,6 +49,22 @@ describe('a ring’s windows', () => {
     expect(read(windows, '2026-11-02T04:30Z')).toBe('closed until 2026-11-02T05:00Z');
     expect(read(windows, '2026-11-02T06:00Z')).toBe('open until 2026-11-02T10:00Z');
     expect(openMsBetween(windows, at('2026-11-02T00:00Z'), at('2026-11-04T00:00Z'))).toBe(18 * HOUR_MS);
+  });
+
+  test('a deadline counts open time only, as the time that has passed does', () => {
+    const from = at('2026-11-02T00:00Z');
+    expect(timeAfterOpenMs([], from, 5)).toBe(from + 5);
+    expect(timeAfterOpenMs([allow('0 25 * * *', 1)], from, 5)).toBeUndefined();
+    expect(timeAfterOpenMs([allow('0 0 * * *', 24), deny('0 0 * * *', 24)], from, 5)).toBeUndefined();
+    const windows = [allow('0 2 * * *', 2), deny('0 3 * * tue', 1)];
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 7 * DAY_MS }), fc.integer({ min: 1, max: 60 * HOUR_MS }), (later, openMs) => {
+        const reached = timeAfterOpenMs(windows, from + later, openMs) ?? 0;
+        expect(openMsBetween(windows, from + later, reached)).toBe(openMs);
+        expect(openMsBetween(windows, from + later, reached - 1)).toBe(openMs - 1);
+      }),
+      { numRuns: 30 },
+    );
   });
 
   test('several that allow and touch are one', () => {

@@ -51,6 +51,22 @@ export function openMsBetween(windows: readonly RingWindow[], from: number, to: 
   return spans.reduce((sum, span) => sum + span.to - span.from, 0);
 }
 
+/** When changes could have begun for `openMs` since `from`; undefined: not within {@link LOOK_AHEAD_DAYS}. */
+export function timeAfterOpenMs(windows: readonly RingWindow[], from: number, openMs: number): number | undefined {
+  if (windows.length === 0) return from + openMs;
+  const read = readRingWindows(windows);
+  if (read.kind === 'mistakes') return undefined;
+  for (const days of STEPS_DAYS) {
+    let left = openMs;
+    for (const span of read.openWithin({ from, to: from + days * DAY_MS })) {
+      const length = span.to - span.from;
+      if (length >= left) return span.from + left;
+      left -= length;
+    }
+  }
+  return undefined;
+}
+
 const YEAR_DAYS = 366;
 
 /** True when changes cannot begin within the year after `from`. */

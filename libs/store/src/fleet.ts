@@ -2,9 +2,10 @@ import { boundedTime, promotedRings, resolve, storableText, type HostName, type 
 import { and, asc, eq, gt, isNull, or } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { toHostRows } from './host-rows.ts';
-import type { Fleet, FleetHost, HostRow, PinKind, Quarantine } from './records.ts';
+import type { CurrentRollout, Fleet, FleetHost, HostRow, PinKind, Quarantine } from './records.ts';
 import { releasesOfRollout, stableReleases } from './release-rows.ts';
-import { newestRollout, toRollout } from './rollouts.ts';
+import { readOrders } from './rollout-orders.ts';
+import { newestRollout, type RolloutOfRevision } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf } from './rows.ts';
 import { acknowledgements, hosts, pins, quarantines, releases, revisions } from './tables/index.ts';
@@ -74,7 +75,12 @@ async function readSituations(db: Database, { repositoryId, names, now }: FleetQ
     stable: stable.get(host),
     quarantined: new Set(quarantined.map(({ toplevel }) => toplevel)),
   });
-  return { current: current === undefined ? undefined : toRollout(current), situationOf };
+  return { current: current === undefined ? undefined : await withOrders(db, repositoryId, current), situationOf };
+}
+
+async function withOrders(db: Database, repositoryId: string, current: RolloutOfRevision): Promise<CurrentRollout> {
+  const { sequence: _, ...rollout } = current;
+  return { ...rollout, orders: await readOrders(db, repositoryId, rollout.id) };
 }
 
 function directedOf({ host, desired }: HostRow): ReleaseRef | undefined {

@@ -1,4 +1,4 @@
-import { NO_ORDERS, type HostName, type Went } from '@floe/model';
+import type { HostName, Went } from '@floe/model';
 import { and, eq, gte, isNotNull } from 'drizzle-orm';
 import type { Clock } from '@floe/runtime';
 import type { Database } from './database.ts';
@@ -7,7 +7,6 @@ import { readFleet } from './fleet.ts';
 import { notify, type HintOrigin } from './hints.ts';
 import { toHostRow } from './host-rows.ts';
 import type { SlotFacts } from './records.ts';
-import { readOrders } from './rollout-orders.ts';
 import { hosts, repositories } from './tables/index.ts';
 
 /**
@@ -30,8 +29,7 @@ export async function takeSlot(
       .select()
       .from(hosts)
       .where(and(eq(hosts.repositoryId, repositoryId), isNotNull(hosts.wentToplevel), gte(hosts.wentUntil, now)));
-    const orders = fleet.rollout === undefined ? NO_ORDERS : await readOrders(tx, repositoryId, fleet.rollout.id);
-    const went = judge({ rollout: fleet.rollout, orders, asking: fleet.hosts[0], gone: gone.map(toHostRow) });
+    const went = judge({ rollout: fleet.rollout, asking: fleet.hosts[0], gone: gone.map(toHostRow) });
     if (went === undefined) return undefined;
     await tx.update(hosts).set({ wentToplevel: went.toplevel, wentUntil: went.until }).where(eq(hosts.host, host));
     await notify(tx, { topic: 'host', host, origin });

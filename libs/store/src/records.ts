@@ -188,6 +188,8 @@ export interface Rollout {
 /** The rollout that hosts follow, with the policy of its revision. */
 export interface CurrentRollout extends Rollout {
   readonly policy: RolloutPolicy;
+  /** What people asked of it, and of its fleet. */
+  readonly orders: RolloutOrders;
 }
 
 /** A decision about a rollout, to be stored if nobody wrote to it since `version`. */
@@ -321,7 +323,6 @@ export interface Fleet {
 /** What is looked at before a host gets its `go`. */
 export interface SlotFacts {
   readonly rollout: CurrentRollout | undefined;
-  readonly orders: RolloutOrders;
   /** The host that asks; undefined: there is none of that name. */
   readonly asking: FleetHost | undefined;
   /** The hosts with a `go` and without a verdict. */

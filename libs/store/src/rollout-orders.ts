@@ -76,9 +76,8 @@ async function setFreeze(db: Database, repositoryId: string, asked: Freeze | und
   });
 }
 
-export function createRolloutOrders(db: Database): Pick<RolloutStore, 'orders' | 'order' | 'freeze'> {
+export function createRolloutOrders(db: Database): Pick<RolloutStore, 'order' | 'freeze'> {
   return {
-    orders: async (repositoryId, rolloutId) => await readOrders(db, repositoryId, rolloutId),
     order: async (asked) => await order(db, asked),
     freeze: async (repositoryId, asked) => await setFreeze(db, repositoryId, asked),
   };

@@ -37,8 +37,11 @@ const RingsColumn = v.pipe(
 
 type Row = typeof rollouts.$inferSelect;
 
-/** The rollout of the newest matching revision, with the revision's sequence. */
-export async function newestRollout(db: Database, where: SQL | undefined): Promise<(CurrentRollout & { readonly sequence: number }) | undefined> {
+/** A rollout with the policy and the sequence of its revision. */
+export type RolloutOfRevision = Omit<CurrentRollout, 'orders'> & { readonly sequence: number };
+
+/** The rollout of the newest matching revision. */
+export async function newestRollout(db: Database, where: SQL | undefined): Promise<RolloutOfRevision | undefined> {
   const [row] = await db
     .select({ rollout: rollouts, sequence: revisions.sequence, policy: revisions.policy })
     .from(rollouts)
@@ -81,11 +84,6 @@ export function readRollout(row: Row, reader = new RowReader()): Rollout {
     version,
     unreadable: reader.problem,
   };
-}
-
-export function toRollout(row: CurrentRollout & { readonly sequence: number }): CurrentRollout {
-  const { sequence: _, ...rollout } = row;
-  return rollout;
 }
 
 /** The columns of a course. */

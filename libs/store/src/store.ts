@@ -1,4 +1,4 @@
-import type { CommitSha, Freeze, HostName, RevisionEvent, RevisionState, RolloutOrders, RolloutPolicy, StorePath, Went } from '@floe/model';
+import type { CommitSha, Freeze, HostName, RevisionEvent, RevisionState, RolloutPolicy, StorePath, Went } from '@floe/model';
 import type {
   ApiToken,
   AuditEntry,
@@ -236,8 +236,6 @@ export interface RolloutStore {
    * or its revision is evaluated again, and nothing was stored.
    */
   save(decided: RolloutDecided, at: Timestamp): Promise<boolean>;
-  /** What people asked of the rollout, and of its fleet. */
-  orders(repositoryId: string, rolloutId: string): Promise<RolloutOrders>;
   /** Stores what a person asks. @uncalled the routes of rollouts, which come next */
   order(order: NewRolloutOrder): Promise<void>;
   /** Stops all rollouts of a repository; a second freeze replaces the first. Undefined ends it. @uncalled the routes of rollouts, which come next */

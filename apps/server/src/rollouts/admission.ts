@@ -1,6 +1,7 @@
-import { admit, DEFAULT_POLICY, labelsOf, progressOf, type AdmitAnswer, type HostName, type InFlight, type Went } from '@floe/model';
+import { admit, DEFAULT_POLICY, labelsOf, NO_ORDERS, progressOf, type AdmitAnswer, type HostName, type InFlight, type Went } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
-import { lastWordOf, type CurrentRollout, type HostRow, type Rollout, type SlotFacts, type StorePart } from '@floe/store';
+import { lastWordOf, type CurrentRollout, type HostRow, type SlotFacts, type StorePart } from '@floe/store';
+import { ringIn } from './facts.ts';
 import { windowFacts } from './windows.ts';
 
 /** How long the agent may take to begin after its `go`. */
@@ -74,13 +75,13 @@ interface Asked {
 }
 
 /** Undefined: its directive is not the newest any more, or it is shut out. */
-function judge({ asking, rollout, orders, gone }: SlotFacts, { epoch, labels, now }: Asked): AdmitAnswer | undefined {
+function judge({ asking, rollout, gone }: SlotFacts, { epoch, labels, now }: Asked): AdmitAnswer | undefined {
   if (asking === undefined) return undefined;
   const { row, desired } = asking;
   if (row.desired?.epoch !== epoch || row.revokedAt !== undefined || row.clonedAt !== undefined) return undefined;
   if (desired.kind !== 'release' || desired.release.id !== row.desired.releaseId) return undefined;
   const policy = rollout?.policy ?? DEFAULT_POLICY;
-  const ringOf = (some: HostName): number => ringIn(rollout, some);
+  const ringOf = ringIn(rollout?.rings);
   const inFlight = countInFlight(
     gone.filter(({ host }) => host !== row.host),
     { ring: ringOf(row.host), ringOf, labels, now },
@@ -91,16 +92,12 @@ function judge({ asking, rollout, orders, gone }: SlotFacts, { epoch, labels, no
     {
       policy,
       course: rollout?.course,
-      orders,
+      orders: rollout?.orders ?? NO_ORDERS,
       isWindowOpen: rollout === undefined || windowFacts(policy, rollout.course, now)[ring]?.isOpen !== false,
       inFlight,
     },
     now,
   );
-}
-
-function ringIn(rollout: Rollout | undefined, host: HostName): number {
-  return rollout?.rings === undefined ? 0 : (rollout.rings.get(host) ?? Number.POSITIVE_INFINITY);
 }
 
 interface Counting {

@@ -1,26 +1,13 @@
-import {
-  assignRings,
-  decideRollout,
-  gatesOf,
-  isEndedRollout,
-  promotedRings,
-  resolve,
-  type HostName,
-  type RolloutFacts,
-  type RolloutPolicy,
-  type RolloutStep,
-} from '@floe/model';
+import { assignRings, decideRollout, gatesOf, isEndedRollout, promotedRings, resolve, type RolloutPolicy, type RolloutStep } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
 import type { CurrentRollout, Fleet, FleetHost, Rollout, StorePart } from '@floe/store';
-import { ringHosts } from './ring-hosts.ts';
 import { describeStep } from './describe-step.ts';
-import { windowFacts } from './windows.ts';
+import { ringIn, rolloutFacts } from './facts.ts';
 
 export interface RolloutEngineDeps {
-  readonly store: StorePart<{ rollouts: 'save' | 'orders'; revisions: 'evaluations'; audit: 'append' }>;
+  readonly store: StorePart<{ rollouts: 'save'; revisions: 'evaluations'; audit: 'append' }>;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly repositoryId: string;
   /** Something happened to the current rollout. */
   readonly onStep?: (rollout: Rollout, step: RolloutStep, policy: RolloutPolicy) => void;
 }
@@ -48,22 +35,14 @@ export class RolloutEngine {
 
   /** `fleet`: all hosts of the repository. */
   async tick(fleet: Fleet): Promise<RolloutTick> {
-    const { store, clock, logger, repositoryId, onStep } = this.#deps;
+    const { store, clock, logger, onStep } = this.#deps;
     const { rollout } = fleet;
     // Of a row that cannot be read nothing is decided: it stands still until a newer revision comes.
     if (rollout === undefined || rollout.unreadable !== undefined) return { fleet, isMoved: false, dueInMs: undefined };
     const now = clock.now();
     const { policy } = rollout;
     const rings = await this.#ringsOf(rollout, policy, fleet.hosts);
-    const facts: RolloutFacts = {
-      policy,
-      hosts: ringHosts(fleet.hosts, ringIn(rings), now),
-      windows: windowFacts(policy, rollout.course, now),
-      orders: await store.rollouts.orders(repositoryId, rollout.id),
-      authors: undefined,
-      weaker: [],
-    };
-    const { course, steps } = decideRollout(rollout.course, facts, now);
+    const { course, steps } = decideRollout(rollout.course, rolloutFacts({ ...rollout, rings }, fleet.hosts, now), now);
     const dueInMs = dueIn(course, policy, now);
     const isGrown = rings !== rollout.rings;
     if (steps.length === 0 && !isGrown) return { fleet, isMoved: false, dueInMs };
@@ -95,10 +74,6 @@ export class RolloutEngine {
     const first = rings === undefined ? 0 : course.ring;
     return new Map([...(rings ?? []), ...[...ringOf].map(([host, ring]) => [host, Math.max(first, ring)] as const)]);
   }
-}
-
-function ringIn(rings: Rollout['rings']): (host: HostName) => number {
-  return (host) => (rings === undefined ? 0 : (rings.get(host) ?? Number.POSITIVE_INFINITY));
 }
 
 function resolveAgain(each: FleetHost, { course, rings }: Rollout): FleetHost {

@@ -1,0 +1,110 @@
+import {
+  HOST_STANDINGS,
+  MAX_ATTRIBUTE_CHARACTERS,
+  MAX_FAILURES,
+  MAX_RING_NAME_CHARACTERS,
+  MAX_RINGS,
+  RING_STATES,
+  ROLES,
+  ROLLOUT_ORDERS,
+  ROLLOUT_STATES,
+} from '@floe/model';
+import * as v from 'valibot';
+import { Counter, DurationMs, list, prose, Timestamp } from './bounds.ts';
+import { HostName } from './ids.ts';
+
+/** Orders are shown from the newest, so many. */
+export const MAX_ORDERS_SHOWN = 100;
+/** Differences to the policy before. */
+export const MAX_WEAKER_SHOWN = 50;
+
+/** The standing of a host: see `HOST_STANDINGS` in libs/model. */
+export const HostStanding = v.picklist(HOST_STANDINGS);
+export type HostStanding = v.InferOutput<typeof HostStanding>;
+
+/** The number of hosts by standing; they sum to `total`. */
+const RolloutCountsView = v.object({ total: Counter, ...v.entriesFromList(HOST_STANDINGS, Counter) });
+
+/** The hosts of a ring that a rollout asks, by how far they are: `RingCounts` of libs/model. */
+const RingCountsView = v.object(
+  v.entriesFromList(['eligible', 'verified', 'failed', 'acknowledged', 'inFlight', 'waiting', 'toCome', 'away'], Counter),
+);
+
+/** The approvals that a ring still needs. */
+const MissingApprovalsView = v.object({
+  /** People who still have to approve. */
+  count: Counter,
+  /** The lowest role that counts. */
+  role: v.picklist(ROLES),
+  /** Authors of its commits do not count. */
+  notAuthor: v.boolean(),
+  /** How its policy is weaker than the last one: an administrator has to approve that. */
+  weaker: list(prose(), MAX_WEAKER_SHOWN),
+});
+
+export const RingView = v.object({
+  name: prose(MAX_RING_NAME_CHARACTERS),
+  /** `current`: the rollout is there, or ended there. */
+  state: v.picklist(RING_STATES),
+  counts: RingCountsView,
+  /** So many hosts must be verified before the next ring. */
+  needed: Counter,
+  soakMs: DurationMs,
+  /** When its soak ends, while it soaks. */
+  soakUntil: v.nullable(Timestamp),
+  /** When it pauses for its deadline, while its hosts change. */
+  deadlineAt: v.nullable(Timestamp),
+  /** When its window opens, while it is closed; null: it is open, or does not open within a year. */
+  opensAt: v.nullable(Timestamp),
+  /** What it needs before its hosts are told; null: nothing. */
+  missingApprovals: v.nullable(MissingApprovalsView),
+});
+export type RingView = v.InferOutput<typeof RingView>;
+
+/** Why a rollout is paused. */
+export const PauseView = v.object({
+  cause: v.picklist(['failures', 'deadline', 'after-ring', 'freeze']),
+  /** The same in words. */
+  description: prose(),
+  failures: list(v.object({ host: HostName, reason: prose() }), MAX_FAILURES),
+  /** It is the pause's name, too: who resumes can say which one. */
+  since: Timestamp,
+});
+export type PauseView = v.InferOutput<typeof PauseView>;
+
+/** What a person asked of a rollout. */
+export const RolloutOrderView = v.object({
+  kind: v.picklist(ROLLOUT_ORDERS),
+  by: prose(200),
+  role: v.picklist(ROLES),
+  reason: prose(),
+  at: Timestamp,
+  /** Of an approval. */
+  ring: v.nullable(prose(MAX_RING_NAME_CHARACTERS)),
+});
+export type RolloutOrderView = v.InferOutput<typeof RolloutOrderView>;
+
+/** A person stopped all rollouts of the repository. */
+export const FreezeView = v.object({ by: prose(200), reason: prose(), at: Timestamp, until: v.nullable(Timestamp) });
+export type FreezeView = v.InferOutput<typeof FreezeView>;
+
+/** How the releases of a revision reach the fleet. Rings, pause, orders and freeze: only of the rollout that hosts follow. */
+export const RolloutView = v.object({
+  state: v.picklist(ROLLOUT_STATES),
+  /** When it was superseded; null for revisions from before this was recorded. */
+  counts: v.nullable(RolloutCountsView),
+  description: prose(),
+  startedAt: Timestamp,
+  completedAt: v.nullable(Timestamp),
+  /** When a newer revision superseded it, and its counts, names and reasons became final; null: it is the current one. */
+  frozenAt: v.optional(v.nullable(Timestamp), null),
+  /** In the order in which they are asked. */
+  rings: v.optional(list(RingView, MAX_RINGS), []),
+  pause: v.optional(v.nullable(PauseView), null),
+  /** Newest first. */
+  orders: v.optional(list(RolloutOrderView, MAX_ORDERS_SHOWN), []),
+  freeze: v.optional(v.nullable(FreezeView), null),
+  /** Hosts that are not in sync (or were not when it was superseded), those that need attention first. */
+  hosts: v.optional(list(v.object({ host: prose(MAX_ATTRIBUTE_CHARACTERS), standing: HostStanding, reason: v.nullable(prose()) }), 200), []),
+});
+export type RolloutView = v.InferOutput<typeof RolloutView>;
