@@ -69,6 +69,13 @@ describe('a rollout', () => {
     expect(decideRollout(soaking, factsOf(policy, ['a:0 to-come-', 'b:0 away']), 2 * HOUR).course.state).toBe('ROLLING');
   });
 
+  test('asks a canary whose user followed the fleet again before the soak was over', () => {
+    const rolling = decideRollout(beginRollout(0), factsOf(TWO, ['c:0 to-come', 'w:1 to-come']), 0).course;
+    const soaking = decideRollout(rolling, factsOf(TWO, ['c:0 to-come-', 'w:1 to-come']), 1).course;
+    expect(soaking.state).toBe('SOAKING');
+    expect(decideRollout(soaking, factsOf(TWO, ['c:0 to-come', 'w:1 to-come']), HOUR).course).toMatchObject({ state: 'ROLLING', ring: 0 });
+  });
+
   test('that changes nobody is complete at once', () => {
     expect(
       decideRollout(beginRollout(0), factsOf(policyOf(3, [{ approvals: { count: 2, role: 'approver', notAuthor: true } }]), []), 1).course.state,

@@ -135,7 +135,7 @@ function progressOfRing(course: RolloutCourse, facts: RolloutFacts, now: number)
     case 'ROLLING':
       return gateEvent(course, facts, counts, now);
     case 'SOAKING':
-      if (isLast && isUntried(course, facts)) return { event: 'grown', also: { ringSince: now } };
+      if (isUnasked(course, facts, counts)) return { event: 'grown', also: { ringSince: now } };
       if (orders.hotfix === undefined && now - course.since < gatesOf(policy, course).soakMs) return undefined;
       if (isLast) return { event: 'finished' };
       if (ringAt(policy, course.ring).pauseAfter) return { event: 'paused', also: { pause: { cause: 'after-ring' } } };
@@ -152,6 +152,12 @@ function progressOfRing(course: RolloutCourse, facts: RolloutFacts, now: number)
 function isUntried({ provedRing }: RolloutCourse, { hosts }: RolloutFacts): boolean {
   const eligible = hosts.filter(({ isEligible }) => isEligible);
   return provedRing === undefined && eligible.length > 0 && !eligible.some(({ progress }) => progress === 'verified');
+}
+
+/** The gate passed because nobody was there to be asked, and now somebody is. */
+function isUnasked(course: RolloutCourse, facts: RolloutFacts, counts: RingCounts): boolean {
+  if (course.provedRing !== undefined) return false;
+  return counts.verified < neededVerified(gatesOf(facts.policy, course), counts) || (isLastRing(course, facts) && isUntried(course, facts));
 }
 
 function gateEvent(course: RolloutCourse, facts: RolloutFacts, counts: RingCounts, now: number): Due | undefined {

@@ -1,4 +1,4 @@
-import { isActivating } from '../agent/state.ts';
+import { isActivating, type AgentState } from '../agent/state.ts';
 import type { HostName, StorePath } from '../brands.ts';
 import { hasArrived, isWaiting, type ReportedState } from '../standing.ts';
 
@@ -61,6 +61,16 @@ export function progressOf(facts: ProgressFacts, now: number): HostProgress {
 /** It was allowed to activate the system, and is silent past the time by which its watchdog has acted. */
 export function isLost({ went, toplevel, isConnected }: Pick<ProgressFacts, 'went' | 'toplevel' | 'isConnected'>, now: number): boolean {
   return went?.toplevel === toplevel && !isConnected && now > went.until;
+}
+
+const VERDICTS: ReadonlySet<AgentState> = new Set(['SUCCEEDED', 'ROLLED_BACK', 'ROLLBACK_FAILED', 'REJECTED', 'BLOCKED']);
+
+/**
+ * What is left of a `go` after a report: a verdict about its system ends it. Nothing else does: a report from before the `go` may come
+ * late, and a `go` that is on its way is followed. A host that waits again (DEFERRED) holds no place meanwhile, by {@link progressOf}.
+ */
+export function wentAfter(went: Went | undefined, { state, subject }: Pick<ReportedState, 'state' | 'subject'>): Went | undefined {
+  return went !== undefined && subject === went.toplevel && VERDICTS.has(state) ? undefined : went;
 }
 
 /** A host of the rollout, as its gates see it. */

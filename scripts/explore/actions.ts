@@ -1,0 +1,108 @@
+import { applyJob, crash, defer, disconnect, finishJob, follow, overrideByHand, proceed, receive, restart, watchdogActs } from './agent-side.ts';
+import { answerReady, expire, look, publish, resumePause, steer, storeReports } from './server-side.ts';
+import { NOW, SOAK_MS, withHost, type Host, type Limits, type Scene, type State } from './state.ts';
+
+/** Something that may happen next, in words that tell a story. */
+export interface Action {
+  readonly label: string;
+  readonly to: State;
+}
+
+/** Everything that can happen in a state. */
+export function actionsOf(state: State, scene: Scene): readonly Action[] {
+  return [...ofFleet(state, scene), ...state.hosts.flatMap((host) => [...ofNetwork(state, host, scene), ...ofAgent(state, host, scene)])];
+}
+
+function spend(state: State, limit: keyof Limits): State {
+  return { ...state, left: { ...state.left, [limit]: state.left[limit] - 1 } };
+}
+
+function ofFleet(state: State, scene: Scene): Action[] {
+  const { course, left } = state;
+  const actions: Action[] = [];
+  const add = (label: string, to: State): void => void actions.push({ label, to });
+  if (state.newest + 1 < scene.revisions) add(`revision ${state.newest + 1} is published`, publish(state));
+  const looked = look(state, scene);
+  const told = looked.hosts.reduce((next, host) => withHost(next, bounded(steer(next, host, scene))), looked);
+  if (told.hosts.some((host, index) => host !== state.hosts[index]) || looked !== state) add('the server looks, and tells whoever is there', told);
+  if (course?.state === 'SOAKING' && course.since > NOW - SOAK_MS) add('the soak passes', { ...state, course: { ...course, since: NOW - SOAK_MS } });
+  if (state.isFrozen) add('the freeze ends', { ...state, isFrozen: false });
+  else if (left.freezes > 0) add('a person freezes the fleet', { ...spend(state, 'freezes'), isFrozen: true });
+  if (course?.state === 'PAUSED' && left.resumes > 0 && state.resumeOf !== course.since)
+    add('a person resumes', resumePause(spend(state, 'resumes'), scene));
+  if (left.serverCrashes > 0) {
+    const killed = (from: State): State => ({ ...spend(from, 'serverCrashes'), hosts: from.hosts.map(disconnect) });
+    add('the server is killed, and starts', killed(state));
+    if (looked !== state) add('the server looks, is killed before it tells anybody, and starts', killed(looked));
+  }
+  return actions;
+}
+
+/** Messages are lost by never arriving; the connection's end loses all of them. */
+function ofNetwork(state: State, host: Host, scene: Scene): Action[] {
+  const { name, down, up, session, agent } = host;
+  const actions: Action[] = [];
+  const add = (label: string, to: Host): void => void actions.push({ label: `${name}: ${label}`, to: withHost(state, to) });
+  if (session === undefined) {
+    if (agent.isRunning) add('connects', { ...host, session: { offered: 0 } });
+  } else {
+    add('loses its connection', disconnect(host));
+    if (agent.queue.length > 0) add('its reports arrive', storeReports(host));
+  }
+  for (const message of down) {
+    const what = message.type === 'go' ? `"go" of epoch ${message.epoch}` : `the directive of epoch ${message.epoch}`;
+    const rest = down.filter((each) => each !== message);
+    add(`${what} arrives`, receive({ ...host, down: rest }, message, scene));
+    // On one connection nothing arrives twice: a directive is repeated by the server, a "ready" by the agent, a "go" as the answer to that.
+    const again = message.type === 'go' ? host : receive(host, message, scene);
+    if (again.agent !== host.agent) add(`${what} arrives, and will again`, again);
+  }
+  for (const epoch of up) {
+    const rest = { ...host, up: up.filter((each) => each !== epoch) };
+    actions.push({ label: `${name}: "ready" of epoch ${epoch} arrives`, to: answerReady(withHost(state, rest), rest, epoch, scene) });
+    const again = answerReady(state, host, epoch, scene);
+    if (again !== state) actions.push({ label: `${name}: "ready" of epoch ${epoch} arrives, and will again`, to: again });
+  }
+  const silent = expire(host);
+  if (silent !== undefined) add('is silent past the time of its watchdog', silent);
+  return actions;
+}
+
+/** Of each kind of message only the newest is still on its way. */
+function bounded(host: Host): Host {
+  return host.down.length > 2 ? { ...host, down: host.down.slice(-2) } : host;
+}
+
+function ofAgent(state: State, host: Host, scene: Scene): Action[] {
+  const { name, agent, machine, session } = host;
+  const { left } = state;
+  const actions: Action[] = [];
+  const add = (label: string, to: Host, from = state): void => void actions.push({ label: `${name}: ${label}`, to: withHost(from, to) });
+  if (!agent.isRunning) {
+    add('the agent starts', restart(host, false, scene));
+    if (machine.watchdog === 'armed') add('the watchdog acts', watchdogActs(host));
+    return actions;
+  }
+  const { journal, job, wait } = agent;
+  if (job !== undefined) {
+    add(`finishes to ${job}`, finishJob(host, scene));
+    if (left.agentCrashes > 0 && applyJob(host) !== host)
+      add(`the agent is killed when it has done "${job}"`, crash(applyJob(host), false), spend(state, 'agentCrashes'));
+  }
+  if (left.agentCrashes > 0 && (job !== undefined || wait !== undefined)) {
+    add('the agent is killed', crash(host, false), spend(state, 'agentCrashes'));
+    add('the machine loses power and starts again', restart(crash(host, true), true, scene), spend(state, 'agentCrashes'));
+  }
+  // What it asks comes behind its reports, on one connection.
+  const epoch = journal.directive?.epoch ?? 0;
+  if (wait === 'ask' && session !== undefined && !host.up.includes(epoch)) {
+    const asks = { ...host, up: [...host.up, epoch].slice(-2) };
+    add('asks for its "go"', scene.isReadyBehindReports ? storeReports(asks) : asks);
+  }
+  if (wait === 'ask' && left.laters > 0) add('a user says "later"', defer(host, scene), spend(state, 'laters'));
+  if (wait === 'conditions') add('a user says "now"', proceed(host, scene));
+  if (left.overrides > 0 && machine.runs === machine.profile && journal.override === null && job === undefined)
+    add('a user switches to another system', overrideByHand(host, scene), spend(state, 'overrides'));
+  if (journal.override !== null) add('the user follows the fleet again', follow(host, scene));
+  return actions;
+}

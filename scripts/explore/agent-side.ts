@@ -1,0 +1,188 @@
+import {
+  decide,
+  isLocalOverride,
+  rollbackTarget,
+  type AgentDirective,
+  type AgentEvent,
+  type CommitSha,
+  type Observed,
+  type StorePath,
+} from '@floe/model';
+import { NOW, revisionOf, systemOf, type Agent, type Down, type Host, type Report, type Scene } from './state.ts';
+
+// The agent's side: its real decide(), and a machine that does what its jobs do.
+
+const DETAIL = { code: 'TEST', message: 'it does not work' };
+/** Jobs that touch nothing that others see. They are run at once, which loses no order of events that matters. */
+const QUICK: ReadonlySet<string> = new Set(['inspect', 'download', 'assess', 'precheck']);
+
+function observe({ machine }: Host): Observed {
+  return { current: machine.runs, booted: null, profile: { generation: 1, toplevel: machine.profile } };
+}
+
+/** One event: the journal is on disk, then the effects run. Then everything that is quick. */
+export function dispatch(host: Host, event: AgentEvent, scene: Scene): Host {
+  const { journal, effects } = decide(host.agent.journal, event, NOW);
+  let { job, wait } = host.agent;
+  if (event.type === 'restarted') [job, wait] = [undefined, undefined];
+  const queue: Report[] = [...host.agent.queue];
+  let { watchdog } = host.machine;
+  for (const effect of effects) {
+    if (effect.type === 'stop-job') [job, wait] = [undefined, undefined];
+    else if (effect.type === 'start-job') [job, wait] = [effect.job, undefined];
+    else if (effect.type === 'ask') wait = 'ask';
+    else if (effect.type === 'take-pending') wait = 'pending';
+    else if (effect.type === 'take-pending-at') wait = 'user';
+    else if (effect.type === 'look-again') wait = 'conditions';
+    else if (effect.type === 'tidy') watchdog = 'off';
+    else if (effect.type === 'report') {
+      const { state, epoch, toplevel, detail } = effect;
+      const isOverridden = isLocalOverride(state, detail ?? undefined);
+      queue.push({ state, epoch, subject: toplevel ?? undefined, isOverridden, runs: host.machine.runs, profile: host.machine.profile });
+    }
+  }
+  const agent: Agent = { ...host.agent, journal, queue, job, wait };
+  const next: Host = { ...host, agent, machine: { ...host.machine, watchdog } };
+  if (wait === 'pending') return dispatch({ ...next, agent: { ...agent, wait: undefined } }, { type: 'pending-due' }, scene);
+  return job !== undefined && QUICK.has(job) ? finishJob(next, scene) : next;
+}
+
+/** What the job does to the machine. */
+export function applyJob(host: Host): Host {
+  const { job, journal } = host.agent;
+  const system = journal.directive?.release.toplevel;
+  if (system === undefined) return host;
+  const { machine } = host;
+  switch (job) {
+    case 'activate':
+      return { ...host, machine: { ...machine, runs: system, watchdog: 'armed' } };
+    case 'commit':
+      return { ...host, machine: { ...machine, profile: system }, verified: add(host.verified, system) };
+    case 'roll-back': {
+      const back = journal.before?.toplevel ?? machine.runs;
+      return { ...host, machine: { runs: back, profile: back, watchdog: 'off' } };
+    }
+    default:
+      return host;
+  }
+}
+
+function add(systems: readonly StorePath[], system: StorePath): readonly StorePath[] {
+  return systems.includes(system) ? systems : [...systems, system].toSorted((one, other) => (one < other ? -1 : 1));
+}
+
+/** The job ends, and its result is the next event. */
+export function finishJob(before: Host, scene: Scene): Host {
+  const host = applyJob(before);
+  const event = resultOf(host, scene);
+  return event === undefined ? host : dispatch({ ...host, agent: { ...host.agent, job: undefined } }, event, scene);
+}
+
+function resultOf(host: Host, scene: Scene): AgentEvent | undefined {
+  const { job, journal } = host.agent;
+  if (job === undefined || journal.directive === null) return undefined;
+  const { epoch, release } = journal.directive;
+  const { machine } = host;
+  const isBad = scene.bad.has(revisionOf(release.toplevel));
+  const timed = { epoch, tookMs: 1 };
+  switch (job) {
+    case 'inspect':
+      return { type: 'inspected', epoch, isOnTarget: machine.runs === release.toplevel && machine.profile === release.toplevel };
+    case 'download':
+      return { type: 'downloaded', ...timed };
+    case 'assess':
+      return { type: 'assessed', epoch, impact: 'units', wait: null };
+    case 'precheck': {
+      const toplevel = rollbackTarget(journal, observe(host), release.toplevel);
+      return { type: 'cleared', epoch, how: 'switch', before: { toplevel, profile: machine.profile, failedUnits: [], serverUrl: null, cache: null } };
+    }
+    case 'activate':
+      return { type: 'switched', ...timed };
+    case 'verify':
+      return isBad ? { type: 'verify-failed', ...timed, isContactLost: false, detail: DETAIL } : { type: 'verified', ...timed, note: null };
+    case 'commit':
+      return { type: 'committed', ...timed };
+    case 'roll-back':
+      return { type: 'rolled-back', ...timed, hasContact: true };
+    case 'stage-boot':
+    case 'reboot':
+      return undefined;
+  }
+}
+
+export function receive(host: Host, message: Down, scene: Scene): Host {
+  if (message.type === 'go') return dispatch(host, { type: 'go', epoch: message.epoch }, scene);
+  const { epoch, revision, isRetry } = message;
+  const toplevel = systemOf(host.name, revision);
+  const release = {
+    repository: 'r',
+    ref: 'main',
+    commit: `${revision}`.repeat(40) as CommitSha,
+    sequence: revision + 1,
+    toplevel,
+    closureSizeBytes: 1,
+  };
+  const directive: AgentDirective = { epoch, mode: 'activate', isRetry, release, envelope: '' };
+  return dispatch(host, { type: 'offered', directive, freshness: null }, scene);
+}
+
+/** The agent is killed, or the machine loses power: what is only in memory is gone, the connection, too. */
+export function crash(host: Host, isReboot: boolean): Host {
+  const agent = { ...host.agent, isRunning: false, job: undefined, wait: undefined };
+  const machine = isReboot ? { ...host.machine, runs: host.machine.profile, watchdog: 'off' as const } : host.machine;
+  return { ...disconnect(host), agent, machine };
+}
+
+export function disconnect(host: Host): Host {
+  return { ...host, session: undefined, down: [], up: [] };
+}
+
+export function restart(host: Host, isNewBoot: boolean, scene: Scene): Host {
+  const { journal } = host.agent;
+  const next: Host = {
+    ...host,
+    agent: { ...host.agent, isRunning: true },
+    machine: { ...host.machine, watchdog: host.machine.watchdog === 'armed' ? 'armed' : 'off' },
+  };
+  // As the agent finds out what an earlier run left unfinished.
+  const isUnfinished = journal.state === 'ACTIVATING' || journal.state === 'VERIFYING';
+  if (host.machine.watchdog === 'acted' && isUnfinished && journal.directive !== null)
+    return dispatch(next, { type: 'watchdog-rolled-back', epoch: journal.directive.epoch, detail: DETAIL }, scene);
+  const isOnTarget = journal.directive?.release.toplevel === host.machine.runs;
+  return dispatch(next, { type: 'restarted', isNewBoot, isOnTarget, fellBack: false }, scene);
+}
+
+/** The watchdog acts while the agent is off: it rolls back, or finishes the commit when the verdict was passed. */
+export function watchdogActs(host: Host): Host {
+  if (host.agent.journal.verdict === 'passed') {
+    const { runs } = host.machine;
+    return { ...host, machine: { runs, profile: runs, watchdog: 'off' }, verified: add(host.verified, runs) };
+  }
+  const back = host.agent.journal.before?.toplevel ?? host.machine.runs;
+  return { ...host, machine: { ...host.machine, runs: back, watchdog: 'acted' } };
+}
+
+/** A user says "later", and then "now". */
+export function defer(host: Host, scene: Scene): Host {
+  const { directive } = host.agent.journal;
+  if (directive === null) return host;
+  const wait = { detail: { code: 'LATER', message: 'a user said "later"' }, until: null };
+  return dispatch(host, { type: 'assessed', epoch: directive.epoch, impact: 'units', wait }, scene);
+}
+
+export function proceed(host: Host, scene: Scene): Host {
+  const { directive } = host.agent.journal;
+  return directive === null ? host : dispatch(host, { type: 'retry-due', epoch: directive.epoch }, scene);
+}
+
+/** A user switches by hand to the system that came with the machine. */
+export function overrideByHand(host: Host, scene: Scene): Host {
+  const old = systemOf(host.name, 0);
+  const machine = { ...host.machine, runs: old, profile: old };
+  return dispatch({ ...host, machine }, { type: 'overridden', override: { toplevel: old, since: NOW, by: 'switch' } }, scene);
+}
+
+/** The user lets the fleet have the machine again. */
+export function follow(host: Host, scene: Scene): Host {
+  return dispatch(host, { type: 'resumed' }, scene);
+}

@@ -1,0 +1,73 @@
+import { finishJob, follow, proceed, receive, restart, disconnect } from './agent-side.ts';
+import { fingerprint, keyOf } from './canonical.ts';
+import { answerReady, expire, look, publish, resumePause, retry, steer, storeReports } from './server-side.ts';
+import { NOW, SOAK_MS, systemOf, withHost, type Host, type Scene, type State } from './state.ts';
+
+const MAX_ROUNDS = 60;
+
+/** The newest revision is complete, and every host runs and boots it. */
+function isDone({ hosts, newest, course }: State, scene: Scene): boolean {
+  if (newest + 1 < scene.revisions || course?.state !== 'COMPLETE') return false;
+  return hosts.every(({ name, machine }) => machine.runs === systemOf(name, newest) && machine.profile === systemOf(name, newest));
+}
+
+/** What the host does when nothing is lost any more. */
+function advance(before: State, name: Host['name'], scene: Scene): State {
+  let state = before;
+  const find = (): Host => {
+    const host = state.hosts.find((each) => each.name === name);
+    if (host === undefined) throw new RangeError(`no host ${name}`);
+    return host;
+  };
+  const set = (host: Host): void => void (state = withHost(state, host));
+  if (!find().agent.isRunning) set(restart(find(), false, scene));
+  if (find().agent.journal.override !== null) set(follow(find(), scene));
+  if (find().session === undefined) set({ ...find(), session: { offered: 0 } });
+  set(storeReports(find()));
+  set(steer(state, find(), scene));
+  for (const message of find().down) set(receive({ ...find(), down: find().down.filter((each) => each !== message) }, message, scene));
+  if (find().agent.wait === 'conditions') set(proceed(find(), scene));
+  const { agent } = find();
+  if (agent.job !== undefined) set(finishJob(find(), scene));
+  if (find().agent.wait === 'ask') {
+    set(storeReports(find()));
+    state = answerReady(state, find(), find().agent.journal.directive?.epoch ?? 0, scene);
+  }
+  return state;
+}
+
+/**
+ * From here on nothing is lost, nobody crashes, and people do what only they can: they publish what is left, end the freeze, resume, and
+ * retry a host that failed with the good revision. All that was on its way is lost first. Returns whether that leads to the end.
+ * `isKnown` and `known` keep what is already known to.
+ */
+export function endsWell(from: State, scene: Scene, known: Set<number>): boolean {
+  const path: number[] = [];
+  let state: State = { ...from, isFrozen: false, hosts: from.hosts.map(disconnect) };
+  for (let round = 0; round < MAX_ROUNDS; round += 1) {
+    const fingerprinted = fingerprint(keyOf(state));
+    if (known.has(fingerprinted) || isDone(state, scene)) {
+      for (const each of [...path, fingerprinted]) known.add(each);
+      return true;
+    }
+    path.push(fingerprinted);
+    state = oneRound(state, scene);
+  }
+  return false;
+}
+
+function oneRound(before: State, scene: Scene): State {
+  let state = before.newest + 1 < scene.revisions ? publish(before) : before;
+  for (const { name } of state.hosts) state = advance(state, name, scene);
+  // Whoever failed with the good revision, because its agent was killed, say, is retried by an administrator.
+  for (const host of state.hosts) {
+    const system = systemOf(host.name, state.newest);
+    if (host.row.quarantined.includes(system) && !host.row.isRetry) state = withHost(state, retry(host, system));
+    else state = withHost(state, expire(host) ?? host);
+  }
+  state = look(state, scene);
+  const { course } = state;
+  if (course?.state === 'SOAKING') state = { ...state, course: { ...course, since: NOW - SOAK_MS } };
+  if (course?.state === 'PAUSED') state = resumePause(state, scene);
+  return state;
+}

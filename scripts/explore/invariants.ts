@@ -1,0 +1,72 @@
+import { decideRollout, isActivating } from '@floe/model';
+import { factsOf } from './server-side.ts';
+import { NOW, revisionOf, systemOf, type Host, type Scene, type State } from './state.ts';
+
+// What must hold in every state, and of every step. Each returns what is wrong, or undefined.
+
+/** Changes now, in fact: its watchdog is armed, or its agent runs and has not finished. */
+function isChanging({ agent, machine }: Host): boolean {
+  const { state, directive } = agent.journal;
+  if (machine.watchdog === 'armed') return true;
+  return agent.isRunning && isActivating(state) && state !== 'ROLLING_BACK' && machine.profile !== directive?.release.toplevel;
+}
+
+export function wrongWith(state: State, scene: Scene): string | undefined {
+  const { course, newest, hosts } = state;
+  const isBad = (system: string | undefined): boolean => system !== undefined && scene.bad.has(revisionOf(system as never));
+  const changing = hosts.filter(isChanging);
+  if (changing.length > (scene.policy.maxInFlight ?? Infinity))
+    return `O17: ${changing.map(({ name }) => name).join(' and ')} change at the same time`;
+  for (const { name, machine } of hosts) if (isBad(machine.profile)) return `A4: ${name} boots a system that was never verified`;
+  if (course === undefined) return undefined;
+  const facts = factsOf(state, scene);
+  for (const { host, progress, toplevel } of facts.hosts) {
+    const fact = hosts.find(({ name }) => name === host);
+    if (progress === 'verified' && fact?.verified.includes(toplevel) !== true) return `O2: ${host} counts as verified, and is not`;
+  }
+  if (course.state === 'COMPLETE' && scene.bad.has(newest)) return 'O4: a revision that nobody could verify is complete';
+  const decision = decideRollout(course, facts, NOW);
+  if (decision.course.state !== 'COMPLETE' && decideRollout(decision.course, facts, NOW).steps.length > 0)
+    return 'O14: deciding again changes something';
+  if (state.isFrozen && ['ROLLING', 'READY', 'SOAKING', 'WAITING_APPROVAL'].includes(decision.course.state)) return 'O13: a frozen rollout goes on';
+  for (const { event, from, to } of decision.steps) {
+    const [first] = hosts;
+    const [canary] = facts.hosts;
+    if (
+      to.ring > from.ring &&
+      event === 'soaked' &&
+      canary?.isEligible === true &&
+      !canary.isAcknowledged &&
+      first?.verified.includes(canary.toplevel) !== true
+    )
+      return 'O9: the second ring begins without the first';
+  }
+  return undefined;
+}
+
+export function wrongStep(before: State, after: State, scene: Scene): string | undefined {
+  for (const [index, host] of after.hosts.entries()) {
+    const was = before.hosts[index];
+    if (was === undefined) continue;
+    const { name, row, agent } = host;
+    if (agent.journal.epoch < was.agent.journal.epoch || row.epoch < was.row.epoch) return `A1: an epoch of ${name} falls`;
+    if ((row.directed ?? -1) < (was.row.directed ?? -1)) return `D5: ${name} is told to go back`;
+    if (row.directed !== was.row.directed) {
+      if (row.epoch === was.row.epoch) return `D2: ${name} is told something else in the same epoch`;
+      if (row.directed !== undefined && row.quarantined.includes(systemOf(name, row.directed)))
+        return `D6: ${name} is told to run what it rolled back`;
+    }
+    if ((agent.journal.sequences[0]?.sequence ?? 0) < (was.agent.journal.sequences[0]?.sequence ?? 0)) return `A1: the sequence of ${name} falls`;
+    const system = agent.journal.directive?.release.toplevel;
+    const isBegun = agent.job === 'activate' && was.agent.job !== 'activate';
+    if (!isBegun || system === undefined) continue;
+    if (was.agent.journal.quarantined.includes(system)) return `A7: ${name} activates what it rolled back`;
+    if (host.row.went === undefined) return `O18: ${name} changes without a place`;
+    // Only a person's word (a resume, an override of the canary) lets a bad revision past the first ring.
+    const { resumes, overrides } = scene.limits;
+    const isByPerson = after.left.resumes < resumes || after.left.overrides < overrides;
+    if ((scene.rings[index] ?? 0) > 0 && scene.bad.has(revisionOf(system)) && !isByPerson)
+      return `O9: ${name} of the second ring gets a bad revision`;
+  }
+  return undefined;
+}

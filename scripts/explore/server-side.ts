@@ -1,0 +1,189 @@
+import {
+  admit,
+  decideRollout,
+  isActivating,
+  NO_ORDERS,
+  progressOf,
+  promotedRings,
+  resolve,
+  wentAfter,
+  type Desired,
+  type HostProgress,
+  type ReleaseRef,
+  type RingHost,
+  type RolloutDecision,
+  type RolloutFacts,
+  type RolloutOrders,
+  type StorePath,
+  type Went,
+} from '@floe/model';
+import { NOW, startCourse, systemOf, withHost, type Host, type Report, type Revision, type Row, type Scene, type State } from './state.ts';
+
+// The server's side: the real decideRollout(), resolve() and admit(), and a store that is a value. Each function is one transaction.
+
+function releaseOf({ name }: Host, revision: Revision): ReleaseRef {
+  return { id: `${name}@${revision}`, host: name, sequence: revision + 1, toplevel: systemOf(name, revision) };
+}
+
+function ringOf(state: State, host: Host, { rings }: Scene): number {
+  return rings[state.hosts.findIndex(({ name }) => name === host.name)] ?? 0;
+}
+
+export function ordersOf({ isFrozen, resumeOf }: State): RolloutOrders {
+  return {
+    ...NO_ORDERS,
+    freeze: isFrozen ? { by: 'ada', reason: 'holidays', at: NOW, until: undefined } : undefined,
+    resume: resumeOf === undefined ? undefined : { by: 'ada', role: 'operator', reason: 'seen', at: NOW, of: resumeOf },
+  };
+}
+
+function progressTowards({ row, session }: Host, toplevel: StorePath): HostProgress {
+  const { state, subject, runs, profile } = row.seen;
+  const observed = { current: runs, booted: null, profile: { generation: 1, toplevel: profile } };
+  const { isOverridden, isRetry: isRetryPending, went } = row;
+  const isQuarantined = row.quarantined.includes(toplevel);
+  const isConnected = session !== undefined;
+  return progressOf({ observed, state, subject, isOverridden, isRetryPending, isConnected, toplevel, isQuarantined, went: wentOf(went) }, NOW);
+}
+
+function wentOf(went: Row['went']): Went | undefined {
+  return went && { toplevel: went.toplevel, until: went.isExpired ? NOW - 1 : NOW };
+}
+
+export function factsOf(state: State, scene: Scene): RolloutFacts {
+  const hosts = state.hosts.map((host): RingHost => {
+    const { row } = host;
+    const ring = ringOf(state, host, scene);
+    const toplevel = systemOf(host.name, state.newest);
+    const progress = progressTowards(host, toplevel);
+    return {
+      host: host.name,
+      ring,
+      toplevel,
+      isEligible: !row.isOverridden && systemOf(host.name, row.stable) !== toplevel,
+      progress,
+      isBrieflyAway: false,
+      failure: undefined,
+      isAcknowledged: row.acknowledged.includes(toplevel),
+    };
+  });
+  const windows = scene.policy.rings.map(() => ({ isOpen: true, openMs: 0 }));
+  return { policy: scene.policy, hosts, windows, orders: ordersOf(state), authors: [], weaker: [] };
+}
+
+export function decideNow(state: State, scene: Scene): RolloutDecision | undefined {
+  return state.course && decideRollout(state.course, factsOf(state, scene), NOW);
+}
+
+/** The engine's look at the rollout. When it completes, stable advances in the same transaction. */
+export function look(state: State, scene: Scene): State {
+  const decision = decideNow(state, scene);
+  if (decision === undefined || decision.steps.length === 0) return state;
+  const isComplete = decision.course.state === 'COMPLETE';
+  const hosts = isComplete ? state.hosts.map((host) => ({ ...host, row: { ...host.row, stable: state.newest } })) : state.hosts;
+  return { ...state, course: decision.course, hosts };
+}
+
+export function desiredOf(state: State, host: Host, scene: Scene): Desired {
+  const { row } = host;
+  return resolve({
+    pin: undefined,
+    hold: undefined,
+    isRingPromoted: state.course !== undefined && ringOf(state, host, scene) < promotedRings(state.course),
+    rollout: state.course && releaseOf(host, state.newest),
+    stable: releaseOf(host, row.stable),
+    directed: row.directed === undefined ? undefined : releaseOf(host, row.directed),
+    quarantined: new Set(row.quarantined),
+  });
+}
+
+/** Stores what the host should run, with a new epoch if that changed, and tells it, once for each epoch and connection. */
+export function steer(state: State, host: Host, scene: Scene): Host {
+  const desired = desiredOf(state, host, scene);
+  let { row, session, down } = host;
+  if (desired.kind === 'release') {
+    const revision = desired.release.sequence - 1;
+    if (revision !== row.directed) row = { ...row, directed: revision, epoch: row.epoch + 1 };
+    if (session !== undefined && session.offered !== row.epoch) {
+      down = [...down, { type: 'directive', epoch: row.epoch, revision, isRetry: row.isRetry }];
+      session = { offered: row.epoch };
+    }
+  }
+  return row === host.row && session === host.session ? host : { ...host, row, session, down };
+}
+
+/** An administrator has a host try again what it rolled back. */
+export function retry(host: Host, system: Row['quarantined'][number]): Host {
+  const { row } = host;
+  return { ...host, row: { ...row, quarantined: row.quarantined.filter((each) => each !== system), isRetry: true, epoch: row.epoch + 1 } };
+}
+
+function isInFlight(host: Host): boolean {
+  return host.row.went !== undefined && progressTowards(host, host.row.went.toplevel) === 'in-flight';
+}
+
+/** A host asks for its `go`. */
+export function answerReady(state: State, host: Host, epoch: number, scene: Scene): State {
+  const desired = desiredOf(state, host, scene);
+  if (epoch !== host.row.epoch || desired.kind !== 'release' || host.session === undefined) return state;
+  const others = state.hosts.filter(({ name, row }) => name !== host.name && row.went !== undefined).filter((other) => isInFlight(other));
+  const inFlight = { fleet: others.length, ring: 0, byLabel: new Map<string, number>() };
+  const facts = { policy: scene.policy, course: state.course, orders: ordersOf(state), isWindowOpen: true, inFlight };
+  if (admit({ because: desired.because, ring: ringOf(state, host, scene), labels: [] }, facts, NOW).kind === 'wait') return state;
+  const went = { toplevel: desired.release.toplevel, isExpired: false };
+  const down = host.down.some((each) => each.type === 'go' && each.epoch === epoch) ? host.down : [...host.down, { type: 'go', epoch } as const];
+  return withHost(state, { ...host, row: { ...host.row, went }, down });
+}
+
+/** Stores all reports that are waiting, in order. */
+export function storeReports(host: Host): Host {
+  let { row, down } = host;
+  for (const report of host.agent.queue) {
+    const next = storeReport(row, report);
+    // A connection does not delay a "go" for as long as an activation and its report take.
+    if (row.went !== undefined && next.went === undefined) down = down.filter(({ type }) => type !== 'go');
+    row = next;
+  }
+  return { ...host, row, down, agent: { ...host.agent, queue: [] } };
+}
+
+function storeReport(row: Row, { epoch, isOverridden, ...seen }: Report): Row {
+  const { state, subject } = seen;
+  const isFailure = state === 'ROLLED_BACK' && subject !== undefined && !row.quarantined.includes(subject);
+  return {
+    ...row,
+    seen,
+    isOverridden,
+    quarantined: isFailure ? [...row.quarantined, subject].toSorted() : row.quarantined,
+    went: wentAfter(wentOf(row.went), seen) && row.went,
+    isRetry: row.isRetry && epoch < row.epoch,
+  };
+}
+
+/** A newer revision takes the place of the rollout that there is. */
+export function publish(state: State): State {
+  return { ...state, newest: state.newest + 1, course: startCourse(), resumeOf: undefined };
+}
+
+/** A person resumes the pause, and so acknowledges every failure that is known. */
+export function resumePause(state: State, scene: Scene): State {
+  if (state.course?.state !== 'PAUSED') return state;
+  const failed = new Map(
+    factsOf(state, scene).hosts.flatMap(({ host, toplevel, progress }) => (progress === 'failed' ? [[host, toplevel] as const] : [])),
+  );
+  const hosts = state.hosts.map((host) => {
+    const system = failed.get(host.name);
+    if (system === undefined || host.row.acknowledged.includes(system)) return host;
+    return { ...host, row: { ...host.row, acknowledged: [...host.row.acknowledged, system] } };
+  });
+  return { ...state, hosts, resumeOf: state.course.since };
+}
+
+/** The time comes by which its watchdog must have acted: no `go` is under way so late, and nothing is armed any more. */
+export function expire(host: Host): Host | undefined {
+  const { row, agent, machine, down } = host;
+  const { state } = agent.journal;
+  if (row.went === undefined || row.went.isExpired || down.some(({ type }) => type === 'go') || machine.watchdog === 'armed') return undefined;
+  if (state === 'COMMITTING' || (agent.isRunning && isActivating(state))) return undefined;
+  return { ...host, row: { ...row, went: { ...row.went, isExpired: true } } };
+}
