@@ -58,25 +58,34 @@ export interface CronCalendar {
   readonly times: readonly number[];
 }
 
+const MINUTES = 60;
+const HOURS = 24;
+
+/** What a field of minutes or hours that croner accepted names, ascending. Asking croner for each would take some ms for one window. */
+function numbersIn(field: string, count: number): readonly number[] {
+  const named = field.split(',').flatMap((part) => {
+    const [span = '', step = '1'] = part.split('/');
+    const [first, last = first] = span === '*' || span === '?' ? [0, count - 1] : span.split('-').map(Number);
+    const numbers = [];
+    for (let number = first ?? 0; number <= (last ?? 0); number += Number(step)) numbers.push(number);
+    return numbers;
+  });
+  return [...new Set(named)].toSorted((a, b) => a - b);
+}
+
 /** For an expression that {@link readCron} accepts. Finding days and times apart is what makes a year with 525,600 times cheap. */
 export function cronCalendar(cron: string): CronCalendar {
   const [minute = '', hour = '', ...day] = cron.trim().split(/\s+/);
   const isDaily = day.every((field) => field === '*');
   const days = cronIn(`0 0 ${day.join(' ')}`, 'UTC');
-  const within = (pattern: string, endMs: number): number[] => {
-    const times = cronIn(pattern, 'UTC');
-    const found: number[] = [];
-    for (let next = times.nextRun(new Date(-1)); next !== null && next.getTime() < endMs; next = times.nextRun(next)) found.push(next.getTime());
-    return found;
-  };
-  const minutes = within(`${minute} 0 * * *`, HOUR_MS);
-  const hours = within(`0 ${hour} * * *`, DAY_MS);
+  const minutes = numbersIn(minute, MINUTES);
+  const hours = numbersIn(hour, HOURS);
   return {
     dayFrom(from) {
       if (isDaily) return from;
       const next = days.nextRun(new Date(from * DAY_MS - 1))?.getTime();
       return next === undefined ? undefined : Math.floor(next / DAY_MS);
     },
-    times: hours.flatMap((hourMs) => minutes.map((minuteMs) => hourMs + minuteMs)),
+    times: hours.flatMap((atHour) => minutes.map((atMinute) => atHour * HOUR_MS + atMinute * MINUTE_MS)),
   };
 }

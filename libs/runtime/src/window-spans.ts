@@ -14,6 +14,8 @@ export interface RecurringWindow {
 /** A window that was read. */
 export interface WindowSpans {
   readonly kind: 'spans';
+  /** How many pieces it is active in on most days: what a look at a day costs. */
+  readonly piecesPerDay: number;
   /** When it is active, within a span. */
   within(span: TimeSpan): readonly TimeSpan[];
 }
@@ -56,7 +58,7 @@ export function readWindowSpans({ cron, durationMs, timeZone }: RecurringWindow)
     }
   }
 
-  return { kind: 'spans', within: (span) => joinSpans(spansFrom(span.from), span) };
+  return { kind: 'spans', piecesPerDay: ofDay.length, within: (span) => joinSpans(spansFrom(span.from), span) };
 }
 
 /** Each is tried in turn: most windows began yesterday, last week, last month or last year. */

@@ -15,10 +15,12 @@ export interface RingWindowState {
 
 /** How far ahead a change is looked for: a window that opens once a year is found. */
 export const LOOK_AHEAD_DAYS = 400;
-/** Looks a little ahead first, because that is enough for most windows. */
-const STEPS_DAYS = [2, 16, 100, LOOK_AHEAD_DAYS] as const;
+const STEPS_DAYS = [2, 16, 100] as const;
 /** No deadline counts more than this, and a clock that jumps costs no more. */
-const MAX_COUNTED_MS = 800 * DAY_MS;
+const MAX_COUNTED_DAYS = 800;
+/** So many pieces of windows are looked at at most, in about 0.1 s. Only dozens of windows that begin every few minutes have more in a year. */
+const MAX_PIECES = 300_000;
+const MIN_DAYS = 8;
 /** How many mistakes a message lists. */
 const MAX_PROBLEMS = 3;
 
@@ -31,7 +33,7 @@ export function ringWindowState(windows: readonly RingWindow[], now: number): Ri
   const read = readRingWindows(windows);
   if (read.kind === 'mistakes') return { isOpen: false, problem: read.problems.slice(0, MAX_PROBLEMS).join('; ') };
   let isOpen = false;
-  for (const days of STEPS_DAYS) {
+  for (const days of stepsUpTo(LOOK_AHEAD_DAYS, read)) {
     const end = now + days * DAY_MS;
     const [first] = read.openWithin({ from: now, to: end });
     isOpen = first?.from === now;
@@ -47,7 +49,7 @@ export function openMsBetween(windows: readonly RingWindow[], from: number, to: 
   if (windows.length === 0) return to - from;
   const read = readRingWindows(windows);
   if (read.kind === 'mistakes') return 0;
-  const spans = read.openWithin({ from: Math.max(from, to - MAX_COUNTED_MS), to });
+  const spans = read.openWithin({ from: Math.max(from, to - daysUpTo(MAX_COUNTED_DAYS, read) * DAY_MS), to });
   return spans.reduce((sum, span) => sum + span.to - span.from, 0);
 }
 
@@ -69,11 +71,23 @@ export function timeAfterOpenMs(windows: readonly RingWindow[], from: number, op
 
 const YEAR_DAYS = 366;
 
-/** True when changes cannot begin within the year after `from`. */
+/** True when changes cannot begin within the year after `from`, as far as was looked. */
 export function neverOpens(windows: readonly RingWindow[], from: number): boolean {
   if (windows.length === 0) return false;
   const read = readRingWindows(windows);
-  return read.kind === 'mistakes' || read.openWithin({ from, to: from + YEAR_DAYS * DAY_MS }).length === 0;
+  if (read.kind === 'mistakes') return true;
+  return stepsUpTo(YEAR_DAYS, read).every((days) => read.openWithin({ from, to: from + days * DAY_MS }).length === 0);
+}
+
+/** Looks a little ahead first, because that is enough for most windows. */
+function stepsUpTo(days: number, read: ReadSpans): readonly number[] {
+  const most = daysUpTo(days, read);
+  return [...STEPS_DAYS.filter((step) => step < most), most];
+}
+
+/** At most so many days, and fewer where there is very much to look at. */
+function daysUpTo(days: number, { piecesPerDay }: ReadSpans): number {
+  return Math.max(MIN_DAYS, Math.min(days, Math.floor(MAX_PIECES / Math.max(1, piecesPerDay))));
 }
 
 /** What is wrong with the windows of a ring, by their index: those that cannot be read, and those that are without effect for a year. */
@@ -105,9 +119,13 @@ function nameOf({ cron, timeZone }: RingWindow): string {
   return `the window "${cron}" in ${timeZone}`;
 }
 
-type ReadRing =
-  | { readonly kind: 'spans'; openWithin(span: TimeSpan): readonly TimeSpan[] }
-  | { readonly kind: 'mistakes'; readonly problems: readonly string[] };
+interface ReadSpans {
+  readonly kind: 'spans';
+  readonly piecesPerDay: number;
+  openWithin(span: TimeSpan): readonly TimeSpan[];
+}
+
+type ReadRing = ReadSpans | { readonly kind: 'mistakes'; readonly problems: readonly string[] };
 
 function readRingWindows(windows: readonly RingWindow[]): ReadRing {
   const read = windows.map((window) => ({ window, result: readWindowSpans(window) }));
@@ -118,6 +136,7 @@ function readRingWindows(windows: readonly RingWindow[]): ReadRing {
   const [allows, denies] = [ofKind('allow'), ofKind('deny')];
   return {
     kind: 'spans',
+    piecesPerDay: [...allows, ...denies].reduce((sum, each) => sum + each.piecesPerDay, 0),
     openWithin(span) {
       const all = (some: readonly WindowSpans[]): readonly TimeSpan[] =>
         uniteSpans(
