@@ -212,6 +212,7 @@ describe('floe status', () => {
 Repository  https://git.example.org/fleet  (main, fetched 12 s ago)
 Accepted    3f9c2ab1d0
 Hosts       1 of 3 hosts in sync, 1 rolled back, 1 away
+Connected   2 of 3 enrolled hosts online, 1 away
 
 3f9c2ab1d0  Add the printer of the second floor  #7 by Ada Lovelace, published
   ✓ received   4 min ago

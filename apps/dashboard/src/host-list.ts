@@ -1,7 +1,7 @@
 import type { HostView } from '@floe/protocol';
 import type { LiveFleet } from './live-fleet.ts';
-import { needsAttention, reasonOf, standingName, standingWords, stepWords, todoOf } from '@floe/views';
-import { rankOf } from './standing.ts';
+import { needsAttention, presenceName, reasonOf, standingName, standingWords, stepWords, todoOf } from '@floe/views';
+import { rankInList, rankOf } from './standing.ts';
 
 export interface HostFilter {
   readonly text: string;
@@ -18,7 +18,7 @@ export function listHosts(fleet: LiveFleet, filter: HostFilter): readonly HostVi
   for (const name of fleet.names) {
     const host = fleet.hosts.get(name);
     if (host === undefined || (filter.onlyAttention && !needsAttention(host)) || !matches(host, terms)) continue;
-    (groups[rankOf(host)] ??= []).push(host);
+    (groups[rankInList(host)] ??= []).push(host);
   }
   // A group that nobody is in leaves a hole, which flat() passes over.
   return groups.flat();
@@ -51,7 +51,7 @@ function matches(host: HostView, terms: readonly string[]): boolean {
     host.host,
     standingWords(host),
     host.standing === 'under-way' ? stepWords(host) : '',
-    host.isConnected ? 'online' : 'away',
+    host.isConnected ? presenceName('online') : `${presenceName('away')} ${presenceName(host.presence)}`,
     host.detail?.code,
     reasonOf(host),
     todoOf(host),

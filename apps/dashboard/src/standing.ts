@@ -1,6 +1,6 @@
 import type { HostStanding, StorePath } from '@floe/model';
 import type { HostView } from '@floe/protocol';
-import { standingTone, type StandingTone } from '@floe/views';
+import { needsAttention, standingTone, type StandingTone } from '@floe/views';
 
 export type Tone = StandingTone;
 
@@ -28,10 +28,15 @@ export function rankOf(host: Pick<HostView, 'standing'>): number {
   return RANKS[host.standing];
 }
 
-/** A host that the server cannot serve warns, whatever it says itself. */
-export function toneOf(host: Pick<HostView, 'standing' | 'trouble'>): Tone {
+/** The same for one host: who needs a person comes before all that do not, whatever their standings. */
+export function rankInList(host: Pick<HostView, 'standing' | 'trouble' | 'presence'>): number {
+  return needsAttention(host) ? Math.min(RANKS[host.standing], RANKS.behind) : RANKS[host.standing];
+}
+
+/** A host that the server cannot serve, or that is lost, warns, whatever it says itself. */
+export function toneOf(host: Pick<HostView, 'standing' | 'trouble' | 'presence'>): Tone {
   const tone = standingTone(host.standing);
-  return host.trouble !== null && tone !== 'bad' ? 'warn' : tone;
+  return needsAttention(host) && tone !== 'bad' ? 'warn' : tone;
 }
 
 /** The shape beside a standing. */

@@ -22,6 +22,8 @@ import { FetchWatch } from './fetch-watch.ts';
 import { Notices } from './notices.ts';
 import { openStoreWhenReady } from './open-store.ts';
 import { claimDatabase, refuseForeignDatabase } from './server-identity.ts';
+import { ListeningClock } from './listening-clock.ts';
+import { watchPresence } from './presence-watch.ts';
 import { ServerClock } from './server-clock.ts';
 import { watchServer } from './server-watch.ts';
 import { atMostEvery } from './at-most-every.ts';
@@ -101,6 +103,7 @@ export async function createServerContext(
     async () => await store.server.leave(claim.process).catch((error: unknown) => logger.debug('the database was not given back', { error })),
   );
   clock.remember(claim.clockHigh);
+  const listening = new ListeningClock(clock, claim.clockHigh);
   const repository = await store.repositories.ensure({ url: config.repository.url, branch: config.repository.branch, now: clock.now() });
   await ensureAdminToken({ store, clock, logger }, paths.adminToken);
 
@@ -127,7 +130,7 @@ export async function createServerContext(
     },
   });
   const fetches: FetchWatch = new FetchWatch(clock, () => announcer.mark(new Set()));
-  const reader = new FleetReader({ store, clock, feed, notices, fetches, repositoryId: repository.id, troubles });
+  const reader = new FleetReader({ store, clock, listening, feed, notices, fetches, repositoryId: repository.id, troubles });
   const announcer: Announcer = new Announcer({
     store,
     reader,
@@ -253,6 +256,7 @@ export async function createServerContext(
         hub.run(running),
         steering.run(running),
         announcer.run(running, () => outboxWake.wake()),
+        watchPresence({ clock, reader, announcer }, running),
         runPipeline(running),
         keepHouse({ store, clock, logger, troubles, historyMs: config.historyMs }, running),
       ];

@@ -64,7 +64,16 @@ describe('where a host stands', () => {
   });
 
   test('a host that waits or is kept is no problem; its agent says why', () => {
-    const context: HostContext = { desired, offer, quarantines: [], evaluation: undefined, desiredCommit: null, progress: null, trouble: null };
+    const context: HostContext = {
+      desired,
+      offer,
+      quarantines: [],
+      evaluation: undefined,
+      desiredCommit: null,
+      progress: null,
+      presence: 'online',
+      trouble: null,
+    };
     const detail = { code: 'ON_BATTERY', message: 'on battery' };
     expect(viewHost({ ...row, state: 'DEFERRED', detail }, context)).toMatchObject({ standing: 'waiting', problem: null, detail });
     expect(viewHost(overridden, context)).toMatchObject({ standing: 'local-override', problem: null, stateSince: 5 });

@@ -1,13 +1,13 @@
-import { namesNeedingAttention, offerOf, type HostName, type Offer, type StatusText } from '@floe/model';
+import { DEFAULT_PRESENCE, namesNeedingAttention, offerOf, presenceOf, type HostName, type Offer, type StatusText } from '@floe/model';
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView } from '@floe/protocol';
 import type { Clock, Troubles } from '@floe/runtime';
-import type { FleetHost, Repository, RevisionInList, Store } from '@floe/store';
+import type { Fleet, FleetHost, Repository, RevisionInList, Store } from '@floe/store';
 import { describeCourse, describeRollout, describeSuperseded } from '@floe/views';
 import { CommitNames } from './commit-names.ts';
 import type { FetchWatch } from './fetch-watch.ts';
 import type { FleetFeed } from './feed.ts';
 import { FleetSnapshot, type RevisionPage, type RevisionSeen, type SnapshotStore } from './fleet-snapshot.ts';
-import { troubleOf, viewHost, viewRepository, viewRevision } from './fleet-view.ts';
+import { presenceFactsOf, troubleOf, viewHost, viewRepository, viewRevision } from './fleet-view.ts';
 import type { Notices } from './notices.ts';
 
 const UNKNOWN: Offer = { kind: 'unknown' };
@@ -15,6 +15,8 @@ const UNKNOWN: Offer = { kind: 'unknown' };
 export interface FleetReaderDeps {
   readonly store: SnapshotStore & { readonly releases: Pick<Store['releases'], 'commitsOf'> };
   readonly clock: Clock;
+  /** By which hosts are judged to be silent; undefined: the clock. */
+  readonly listening?: Pick<Clock, 'now'>;
   readonly feed: Pick<FleetFeed, 'version'>;
   readonly notices: Pick<Notices, 'list'>;
   readonly fetches: Pick<FetchWatch, 'shown'>;
@@ -27,6 +29,9 @@ export class FleetReader {
   readonly #deps: FleetReaderDeps;
   /** Downloads under way; memory only, since they are lossy. */
   readonly #progress = new Map<HostName, HostView['progress']>();
+
+  /** When a host becomes stale or lost, if it stays silent. */
+  readonly #presenceChanges = new Map<HostName, number>();
 
   readonly #commitNames: CommitNames;
 
@@ -48,7 +53,7 @@ export class FleetReader {
     const { version } = this.#deps.feed;
     const snapshot = await this.snapshot({ limit: 1 });
     const [revision] = snapshot.revisions;
-    const hosts = await this.hosts(snapshot, 'all');
+    const hosts = await this.#views(snapshot, 'all');
     return {
       version,
       serverTime: this.#deps.clock.now(),
@@ -62,29 +67,49 @@ export class FleetReader {
     return viewRepository(repository, this.#deps.notices.list(), this.#deps.fetches.shown);
   }
 
+  /** To be shown to all who watch; {@link dueHosts} says when it has to be done again though nothing was written. */
   async hosts(snapshot: FleetSnapshot, which: ReadonlySet<HostName> | 'all'): Promise<HostView[]> {
+    if (which === 'all') this.#presenceChanges.clear();
+    else for (const host of which) this.#presenceChanges.delete(host);
+    return await this.#views(snapshot, which, (host, at) => void this.#presenceChanges.set(host, at));
+  }
+
+  async #views(
+    snapshot: FleetSnapshot,
+    which: ReadonlySet<HostName> | 'all',
+    onPresence?: (host: HostName, changesAt: number) => void,
+  ): Promise<HostView[]> {
     if (which !== 'all' && which.size === 0) return [];
-    const view = await this.#viewer(snapshot);
-    const views = (await snapshot.fleet()).hosts.filter(({ row }) => which === 'all' || which.has(row.host)).map(view);
-    return await this.#commitNames.name(views);
+    const fleet = await snapshot.fleet();
+    const view = await this.#viewer(snapshot, fleet, onPresence);
+    return await this.#commitNames.name(fleet.hosts.filter(({ row }) => which === 'all' || which.has(row.host)).map(view));
   }
 
   /** One host, read alone; undefined: there is none of that name. */
   async host(host: HostName): Promise<HostView | undefined> {
     const snapshot = await this.snapshot({ limit: 1 });
-    const view = await this.#viewer(snapshot);
-    const { hosts } = await this.#deps.store.hosts.fleet(this.#deps.repositoryId, [host]);
-    return (await this.#commitNames.name(hosts.map(view)))[0];
+    const fleet = await this.#deps.store.hosts.fleet(this.#deps.repositoryId, [host]);
+    const view = await this.#viewer(snapshot, fleet);
+    return (await this.#commitNames.name(fleet.hosts.map(view)))[0];
   }
 
   /** Views of hosts as the newest finished revision has them. */
-  async #viewer(snapshot: FleetSnapshot): Promise<(host: FleetHost) => HostView> {
+  async #viewer(
+    snapshot: FleetSnapshot,
+    { rollout }: Fleet,
+    onPresence?: (host: HostName, changesAt: number) => void,
+  ): Promise<(host: FleetHost) => HostView> {
     const finished = await snapshot.finished();
     const evaluations = finished === undefined ? [] : await snapshot.evaluations(finished.id);
     const byHost = new Map(evaluations.map((evaluation) => [evaluation.host, evaluation]));
+    const limits = rollout?.policy.presence ?? DEFAULT_PRESENCE;
+    const now = this.#judgedUntil();
     return ({ row, desired, quarantines, desiredCommit }) => {
       const evaluation = byHost.get(row.host);
+      const { presence, changesAt } = presenceOf(presenceFactsOf(row), limits, now);
+      if (changesAt !== undefined) onPresence?.(row.host, changesAt);
       return viewHost(row, {
+        presence,
         desired,
         offer: finished === undefined ? UNKNOWN : offerOf(finished.state, evaluation),
         evaluation,
@@ -94,6 +119,17 @@ export class FleetReader {
         trouble: troubleOf(row, this.#deps.troubles.of(row.host)),
       });
     };
+  }
+
+  /** Hosts that have become stale or lost since they were last shown. */
+  dueHosts(): ReadonlySet<HostName> {
+    const now = this.#judgedUntil();
+    return new Set([...this.#presenceChanges].filter(([, at]) => now >= at).map(([host]) => host));
+  }
+
+  #judgedUntil(): number {
+    const { listening, clock } = this.#deps;
+    return (listening ?? clock).now();
   }
 
   /** Newest first. */

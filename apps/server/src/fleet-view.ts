@@ -7,12 +7,15 @@ import {
   type Desired,
   type HostStanding,
   type Offer,
+  type Presence,
+  type PresenceFacts,
   type RolloutSummary,
 } from '@floe/model';
 import type { HostView, RepositoryView, RevisionView, ServerNotice } from '@floe/protocol';
 import { factsOf, type Evaluation, type HostRow, type Quarantine, type Repository, type RevisionInList, type Rollout } from '@floe/store';
 import type { Trouble } from '@floe/runtime';
 import { actionsOn } from './decisions.ts';
+import { lostWords } from '@floe/views';
 import { failureOf, problemOf } from './host-problem.ts';
 import type { RolloutDetail } from './rollouts/view.ts';
 
@@ -27,13 +30,14 @@ export interface HostContext {
   readonly quarantines: readonly Quarantine[];
   readonly desiredCommit: HostView['desired'] extends infer D ? (D extends { commit: infer C } ? C : never) : never;
   readonly progress: HostView['progress'];
+  readonly presence: Presence;
   /** The server's own error with this host. */
   readonly trouble: HostView['trouble'];
 }
 
 /** The view of a host. Pure. */
 export function viewHost(row: HostRow, context: HostContext): HostView {
-  const { desired, offer, evaluation, quarantines } = context;
+  const { desired, offer, evaluation, quarantines, presence } = context;
   const facts = factsOf(row, desired, offer);
   const standing = standingOf(facts);
   const trouble = context.trouble ?? brokenConfiguration(row, standing, evaluation);
@@ -41,8 +45,13 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
     host: row.host,
     standing,
     isConnected: row.isConnected,
-    isEnrolled: row.publicKey !== undefined && row.revokedAt === undefined,
-    problem: joined([trouble?.message ?? null, problemOf({ row, facts, evaluation, quarantines })]),
+    presence,
+    isEnrolled: isEnrolled(row),
+    problem: joined([
+      trouble?.message ?? null,
+      problemOf({ row, facts, evaluation, quarantines }),
+      presence === 'lost' ? lostWords(row.lastSeenAt ?? null) : null,
+    ]),
     actions: actionsOn(row, desired, offer.kind === 'release' || offer.kind === 'none'),
     trouble,
     desired:
@@ -67,6 +76,16 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
     agentVersion: row.agentVersion ?? null,
     machineId: row.machineId ?? null,
   };
+}
+
+function isEnrolled({ publicKey, revokedAt }: HostRow): boolean {
+  return publicKey !== undefined && revokedAt === undefined;
+}
+
+/** Nobody is missed whose times cannot be read: that they cannot is said of the host already. */
+export function presenceFactsOf(row: HostRow): PresenceFacts {
+  const isMissed = isEnrolled(row) && row.unreadable === undefined;
+  return { isConnected: row.isConnected, lastSeenAt: row.lastSeenAt, enrolledAt: isMissed ? row.enrolledAt : undefined };
 }
 
 /**

@@ -110,6 +110,7 @@ describe('the troubles of a host are all told', () => {
         observed: runs(other),
         state: 'SUCCEEDED',
         subject: other,
+        silentMs: 0,
         isOverridden: false,
         isRetryPending: false,
         desired: 'release',

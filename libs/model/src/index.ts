@@ -16,6 +16,7 @@ export * from './host-action.ts';
 export * from './nearest.ts';
 export * from './observed.ts';
 export * from './supersession.ts';
+export * from './presence.ts';
 export * from './printable.ts';
 export * from './report.ts';
 export * from './resolve.ts';

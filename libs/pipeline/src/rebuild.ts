@@ -49,7 +49,7 @@ export async function rebuildFromStatements(
       const { host, machineId, publicKey, enrolledAt } = opened.statement;
       const known = await store.hosts.get(host);
       if (known?.enrolledAt !== undefined && known.enrolledAt >= enrolledAt) return;
-      await store.hosts.enrol({ host, repositoryId: repository.id, machineId, publicKey, at: enrolledAt });
+      await store.hosts.enrol({ host, repositoryId: repository.id, machineId, publicKey, at: enrolledAt, isRestored: true });
       enrolments += 1;
     } else {
       const opened = open(entry.envelope, 'floe/revocation', RevocationStatement, deps.serverKeys, verifySignature);

@@ -1,4 +1,4 @@
-import { EVALUATION_OUTCOMES, HOST_ACTIONS, MAX_ATTRIBUTE_CHARACTERS, REVISION_STATES } from '@floe/model';
+import { EVALUATION_OUTCOMES, HOST_ACTIONS, MAX_ATTRIBUTE_CHARACTERS, PRESENCES, REVISION_STATES } from '@floe/model';
 import * as v from 'valibot';
 import { ByteSize, Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
 import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
@@ -58,6 +58,8 @@ export const HostView = v.object({
   host: HostName,
   standing: HostStanding,
   isConnected: v.boolean(),
+  /** Stale, then lost: it was not heard of for longer than the policy's limits. */
+  presence: v.optional(v.picklist(PRESENCES), 'away'),
   isEnrolled: v.boolean(),
   /** What is wrong with it; what to do about it is in `actions`, and in words in `todoOf()` of libs/views. */
   problem: v.nullable(prose()),

@@ -131,6 +131,16 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(again).toMatchObject({ sessionId: 'server/2', stateSince: 100, lastSeenAt: 200 });
     });
 
+    test('of a host whose enrolment a lost database had counts from its restoring', async () => {
+      const { store } = world;
+      const { id: repositoryId } = await newRepository(store);
+      const given = { repositoryId, machineId: 'm', publicKey: 'key', at: 100 };
+      expect((await store.hosts.enrol({ ...given, host: newHost() })).lastSeenAt).toBeUndefined();
+      const restored = await store.hosts.enrol({ ...given, host: newHost(), isRestored: true });
+      expect(restored.enrolledAt).toBe(100);
+      expect(restored.lastSeenAt).toBe(1_000_000);
+    });
+
     test('ends with its own session only', async () => {
       const { hosts } = world.store;
       const host = await enrolled(await newRepository(world.store));

@@ -31,8 +31,8 @@ async function ensure(db: Database, repositoryId: string, names: readonly HostNa
 }
 
 /** The previous agent's reported state is forgotten: the next hello reports the state of the machine. The epoch continues. */
-async function enrol(db: Database, enrolment: Parameters<HostStore['enrol']>[0]): Promise<HostRow> {
-  const { host, repositoryId, machineId, publicKey, at } = enrolment;
+async function enrol(db: Database, clock: Clock, enrolment: Parameters<HostStore['enrol']>[0]): Promise<HostRow> {
+  const { host, repositoryId, machineId, publicKey, at, isRestored = false } = enrolment;
   const fresh = {
     machineId,
     publicKey,
@@ -55,6 +55,7 @@ async function enrol(db: Database, enrolment: Parameters<HostStore['enrol']>[0])
     refusedCount: 0,
     refusedAt: null,
     refusedWhy: null,
+    ...(isRestored ? { lastSeenAt: clock.now() } : {}),
   } as const;
   return await db.transaction(async (tx) => {
     const [row] = await tx
@@ -78,7 +79,7 @@ export interface HostStoreDeps {
 }
 
 export function createHostStore(db: Database, deps: HostStoreDeps): HostStore {
-  const { leftOut, origin } = deps;
+  const { clock, leftOut, origin } = deps;
   async function mark(host: HostName, set: Partial<typeof hosts.$inferInsert>): Promise<void> {
     await db.transaction(async (tx) => {
       const marked = await tx.update(hosts).set(set).where(eq(hosts.host, host)).returning({ host: hosts.host });
@@ -101,7 +102,7 @@ export function createHostStore(db: Database, deps: HostStoreDeps): HostStore {
         .orderBy(asc(hosts.host));
       return toHostRows(rows, (bad) => (names === undefined ? leftOut.set('hosts', bad) : undefined));
     },
-    enrol: async (enrolment) => await enrol(db, enrolment),
+    enrol: async (enrolment) => await enrol(db, clock, enrolment),
     revoke: async (host, at) => await mark(host, { revokedAt: at }),
     markCloned: async (host, at) => await mark(host, { clonedAt: at }),
     clearCloned: async (host) => await mark(host, { clonedAt: null }),

@@ -255,6 +255,8 @@ export interface HostStore {
     readonly machineId: string;
     readonly publicKey: string;
     readonly at: Timestamp;
+    /** The database was lost, and with it when the host was last heard of: its silence counts from now. */
+    readonly isRestored?: boolean;
   }): Promise<HostRow>;
   revoke(host: HostName, at: Timestamp): Promise<void>;
   /** Removes a host that is not enrolled, or was revoked, with its reports. False: there is none such. */

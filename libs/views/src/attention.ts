@@ -1,7 +1,9 @@
+import { needsAction } from '@floe/model';
 import type { FleetView, HostView, RepositoryView, RevisionView } from '@floe/protocol';
 import type { Decision } from './decisions.ts';
 import { listNames } from './hosts-in-words.ts';
-import { countsInWords, needsAttention, problemWords, reasonOf, standingWords } from './standing.ts';
+import { presenceName } from './presence.ts';
+import { countsInWords, needsAttention, reasonOf, standingWords } from './standing.ts';
 import { failureWords, hasFailed, revisionWords } from './revision-words.ts';
 import { count, shortSha } from './text.ts';
 import { actionsToTake, todoOf, todoOfHeld } from './todo.ts';
@@ -105,8 +107,19 @@ function attentionOfHost(host: HostView): Attention {
     message: reasonOf(host) ?? host.detail?.message ?? standingWords(host),
     todo: todoOf(host),
     decisions: actionsToTake(host).map((kind) => ({ kind, host: host.host })),
-    since: host.standing === 'behind' || host.standing === 'removed' ? null : host.stateSince,
+    since: sinceOf(host),
   };
+}
+
+/** What calls a person to the host, in a few words behind its name: "rolled back". */
+function problemWords(host: Pick<HostView, 'standing' | 'state' | 'trouble'>): string {
+  if (needsAction(host.standing)) return standingWords(host);
+  return host.trouble === null ? presenceName('lost') : 'has a problem';
+}
+
+function sinceOf(host: HostView): number | null {
+  if (host.standing === 'behind' || host.standing === 'removed') return null;
+  return needsAction(host.standing) || host.trouble !== null ? host.stateSince : host.lastSeenAt;
 }
 
 /** The heading over the list, on the page and in `floe status`. */

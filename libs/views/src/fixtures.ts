@@ -20,6 +20,7 @@ export function hostView(host: string, over: Partial<v.InferInput<typeof HostVie
     host,
     standing: 'in-sync',
     isConnected: true,
+    presence: over.isConnected === false ? 'away' : 'online',
     isEnrolled: true,
     problem: null,
     desired: { toplevel, commit: SHA, subject: SUBJECT, sequence: 7, epoch: 3, since: now - 60_000 },

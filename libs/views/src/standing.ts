@@ -47,9 +47,9 @@ export function stepWords({ state, progress }: Pick<HostView, 'state' | 'progres
   return done === undefined ? words(state) : `${words(state)} ${done} %`;
 }
 
-/** True when the host does not get better without a person: by its standing, or because the server cannot do its work for it. */
-export function needsAttention(host: Pick<HostView, 'standing' | 'trouble'>): boolean {
-  return host.trouble !== null || needsAction(host.standing);
+/** True when the host does not get better without a person: by its standing, because the server cannot do its work for it, or because it is lost. */
+export function needsAttention(host: Pick<HostView, 'standing' | 'trouble' | 'presence'>): boolean {
+  return host.trouble !== null || needsAction(host.standing) || host.presence === 'lost';
 }
 
 /** Why a host that nobody has to look after is not on what it was told, in its agent's words; null for all others. */
@@ -63,11 +63,6 @@ export function reasonOf(host: Pick<HostView, 'standing' | 'problem' | 'detail'>
   if (host.standing === 'no-release') return 'no revision has a release for it yet';
   if (host.standing === 'pinned') return "it is kept on another release than the newest commit's";
   return reasonToWait(host);
-}
-
-/** What calls a person to the host, in a few words behind its name: "rolled back". */
-export function problemWords(host: Pick<HostView, 'standing' | 'state'>): string {
-  return needsAction(host.standing) ? standingWords(host) : 'has a problem';
 }
 
 /** "37 of 40 hosts in sync, 2 away, 1 waiting", the rest in the order of HOST_STANDINGS. */

@@ -11,6 +11,8 @@ const IN_THE_REPOSITORY: Readonly<Partial<Record<HostStanding, { readonly long: 
 };
 /** Of a host that was revoked: either way is right, and only an administrator knows which. */
 const REMOVE = 'remove it from the flake if it does not come back';
+/** Of a lost one nobody but a person can find out. */
+const LOOK = { long: 'find out where it is', short: 'find it' };
 /** A machine joins, or comes back, by an enrolment. */
 const ENROLLABLE: ReadonlySet<HostStanding> = new Set(['not-enrolled', 'revoked', 'cloned']);
 
@@ -18,17 +20,17 @@ const ENROLLABLE: ReadonlySet<HostStanding> = new Set(['not-enrolled', 'revoked'
  * What an administrator does about a host, with the commands: "push a fix, or run: floe retry ws2 --reason "…"". Null: nothing is
  * to be done.
  */
-export function todoOf(view: Pick<HostView, 'host' | 'standing' | 'actions' | 'trouble'>): string | null {
-  const { host, standing, actions } = view;
+export function todoOf(view: Pick<HostView, 'host' | 'standing' | 'actions' | 'trouble' | 'presence'>): string | null {
+  const { host, standing, actions, presence } = view;
   if (isBroken(view)) return FIX.long;
-  const commands = [
-    ...(ENROLLABLE.has(standing) ? [`floe enrol ${host}`] : []),
-    ...actionsToTake({ standing, actions }).map((action) => commandOf(action, host)),
-  ];
+  const commands = [...(ENROLLABLE.has(standing) ? [`floe enrol ${host}`] : []), ...actionsToTake(view).map((action) => commandOf(action, host))];
   const isGone = standing === 'revoked' && !actions.includes('forget');
-  const ways = [isGone ? REMOVE : IN_THE_REPOSITORY[standing]?.long, commands.length === 0 ? undefined : `run: ${commands.join(', or: ')}`].filter(
-    (way) => way !== undefined,
-  );
+  const look = presence === 'lost' ? LOOK.long : undefined;
+  const ways = [
+    isGone ? REMOVE : IN_THE_REPOSITORY[standing]?.long,
+    look,
+    commands.length === 0 ? undefined : `run: ${commands.join(', or: ')}`,
+  ].filter((way) => way !== undefined);
   return ways.length === 0 ? null : ways.join(', or ');
 }
 
@@ -38,8 +40,8 @@ function isBroken({ standing, trouble }: Pick<HostView, 'standing' | 'trouble'>)
 }
 
 /** The decisions that mend what is wrong; a host that is well can be revoked, too. */
-export function actionsToTake({ standing, actions }: Pick<HostView, 'standing' | 'actions'>): readonly HostAction[] {
-  return actions.filter((action) => action !== 'revoke' || standing === 'removed');
+export function actionsToTake({ standing, actions, presence }: Pick<HostView, 'standing' | 'actions' | 'presence'>): readonly HostAction[] {
+  return actions.filter((action) => action !== 'revoke' || standing === 'removed' || presence === 'lost');
 }
 
 /** The command line of a decision about a host. */
@@ -56,10 +58,9 @@ export function todoOfHeld({ held, acceptedCommit }: Pick<RepositoryView, 'held'
 }
 
 /** The same in a word or two, for a table: "push a fix, retry". */
-export function shortTodoOf(view: Pick<HostView, 'standing' | 'actions' | 'trouble'>): string {
-  const { standing, actions } = view;
+export function shortTodoOf(view: Pick<HostView, 'standing' | 'actions' | 'trouble' | 'presence'>): string {
+  const { standing, presence } = view;
   if (isBroken(view)) return FIX.short;
-  return [IN_THE_REPOSITORY[standing]?.short ?? [], ENROLLABLE.has(standing) ? 'enrol' : [], ...actionsToTake({ standing, actions })]
-    .flat()
-    .join(', ');
+  const look = presence === 'lost' ? LOOK.short : [];
+  return [IN_THE_REPOSITORY[standing]?.short ?? [], look, ENROLLABLE.has(standing) ? 'enrol' : [], ...actionsToTake(view)].flat().join(', ');
 }

@@ -4,7 +4,18 @@ import { viewOf, type Cli } from '../cli.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
 import { formatRevision } from '../view/revision.ts';
 import { formatBlock, formatFacts, type View } from '../view/terminal.ts';
-import { ago, attentionOf, countsInWords, nameMany, NEEDS_YOU, sameAttention, shortSha, verdictOf, type Attention } from '@floe/views';
+import {
+  ago,
+  attentionOf,
+  countsInWords,
+  nameMany,
+  NEEDS_YOU,
+  presenceInWords,
+  sameAttention,
+  shortSha,
+  verdictOf,
+  type Attention,
+} from '@floe/views';
 
 export function addStatus(program: Command, cli: Cli): void {
   program
@@ -38,6 +49,7 @@ async function showStatus(cli: Cli, hasExitCode: boolean): Promise<void> {
 function formatStatus(fleet: FleetView, attention: readonly Attention[], view: View): string {
   const { repository, revision } = fleet;
   const { now, style } = view;
+  const presence = presenceInWords(fleet.hosts);
   const looked = repository.lastFetchAt === null ? 'not fetched yet' : `fetched ${ago(repository.lastFetchAt, now)}`;
   const facts: (readonly [string, string])[] = [
     ['Repository', `${repository.url}  (${repository.branch}, ${looked})`],
@@ -46,6 +58,7 @@ function formatStatus(fleet: FleetView, attention: readonly Attention[], view: V
       : [['Under way', `${repository.fetching.message} (begun ${ago(repository.fetching.since, now)})`] as const]),
     ['Accepted', acceptedText(repository)],
     ['Hosts', fleet.hosts.length === 0 ? 'none yet' : countsInWords(fleet.hosts)],
+    ...(presence === null ? [] : [['Connected', presence] as const]),
   ];
   const verdict = verdictOf(fleet, attention);
   const parts = [style(verdict.isFine ? 'good' : 'bad', verdict.text), formatFacts(facts, style)];

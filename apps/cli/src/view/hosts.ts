@@ -3,7 +3,7 @@ import { formatBlock, formatFacts, formatTable, indent, type Cell, type Tone, ty
 import { cutToWidth } from './width.ts';
 import { printableLine } from '@floe/model';
 import { clockTime } from './clock-time.ts';
-import { needsAttention, reasonOf, shortTodoOf, standingTone, standingWords, todoOf } from '@floe/views';
+import { awayWords, needsAttention, presenceName, presenceTone, reasonOf, shortTodoOf, standingTone, standingWords, todoOf } from '@floe/views';
 import { ago, commitWords, firstLine, percent, shortHash, shortSha, timingsText, withShortPaths, words } from '@floe/views';
 
 /** A terminal has no tone between busy and bad: what warns is bad. */
@@ -35,7 +35,7 @@ export function formatHosts(hosts: readonly HostView[], view: View): string {
       { text: cutToWidth(printableLine(host.runs?.subject ?? ''), SUBJECT_COLUMNS) },
       { text: host.desired === null ? '–' : shortHash(host.desired.toplevel) },
       { text: host.observed.current === null ? '–' : shortHash(host.observed.current) },
-      { text: host.isConnected ? 'now' : host.lastSeenAt === null ? 'never' : ago(host.lastSeenAt, now) },
+      seenCell(host, now),
       { text: shortTodoOf(host), tone: 'strong' },
       { text: withShortPaths(firstLine(reasonOf(host) ?? '')) },
     ]);
@@ -104,9 +104,18 @@ function standingSince({ standing, stateSince }: HostView, now: number): string 
   return ` since ${clockTime(stateSince)} (${ago(stateSince, now)})`;
 }
 
-function connectionText({ isConnected, lastSeenAt }: HostView, now: number): string {
-  if (isConnected) return 'connected';
-  return lastSeenAt === null ? 'never seen' : `away since ${clockTime(lastSeenAt)} (${ago(lastSeenAt, now)})`;
+function connectionText(host: HostView, now: number): string {
+  const { lastSeenAt } = host;
+  const away = awayWords(host);
+  if (away === null) return 'connected';
+  return lastSeenAt === null ? 'never seen' : `${away} ${clockTime(lastSeenAt)} (${ago(lastSeenAt, now)})`;
+}
+
+function seenCell({ isConnected, lastSeenAt, presence }: HostView, now: number): Cell {
+  const seen = isConnected ? 'now' : lastSeenAt === null ? 'never' : ago(lastSeenAt, now);
+  if (isConnected || presence === 'online' || presence === 'away') return { text: seen };
+  const tone = presenceTone(presence);
+  return { text: `${seen}, ${presenceName(presence)}`, tone: tone === 'warn' ? 'busy' : tone };
 }
 
 function formatReports(reports: readonly ReportView[], view: View): string {

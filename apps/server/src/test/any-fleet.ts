@@ -1,8 +1,19 @@
-import { AGENT_STATES, EVALUATION_OUTCOMES, NOTHING_OBSERVED, offerOf, type Desired, type HostName, type StorePath } from '@floe/model';
+import {
+  AGENT_STATES,
+  DEFAULT_PRESENCE,
+  EVALUATION_OUTCOMES,
+  NOTHING_OBSERVED,
+  offerOf,
+  presenceOf,
+  type Desired,
+  type HostName,
+  type StorePath,
+} from '@floe/model';
 import type { Evaluation, HostRow } from '@floe/store';
 import fc from 'fast-check';
-import { viewHost } from '../fleet-view.ts';
+import { presenceFactsOf, viewHost } from '../fleet-view.ts';
 
+const NOW = 1_790_000_000_000;
 const path = (name: string): StorePath => `/nix/store/${name.padEnd(32, '0')}-system` as StorePath;
 export const [wanted, other] = [path('wanted'), path('other')];
 export const runs = (toplevel: StorePath) => ({ current: toplevel, booted: toplevel, profile: { generation: 1, toplevel } });
@@ -17,6 +28,7 @@ export interface GivenHost {
 export const anyHost = fc.record({
   enrolment: fc.constantFrom('none', 'enrolled', 'enrolled', 'enrolled', 'revoked', 'cloned'),
   isConnected: fc.boolean(),
+  silentMs: fc.constantFrom(0, DEFAULT_PRESENCE.staleMs, DEFAULT_PRESENCE.lostMs),
   observed: fc.constantFrom(NOTHING_OBSERVED, runs(wanted), runs(other)),
   state: fc.constantFrom(...AGENT_STATES),
   subject: fc.constantFrom(wanted, wanted, other, undefined),
@@ -52,7 +64,7 @@ export function toHost(facts: typeof anyHost extends fc.Arbitrary<infer Facts> ?
     stateSince: 5,
     detail: facts.isOverridden ? { code: 'LOCAL_OVERRIDE', message: 'its user went back' } : undefined,
     isConnected: facts.isConnected,
-    lastSeenAt: 7,
+    lastSeenAt: NOW - facts.silentMs,
     acceptedSequence: 0,
     reportSeq: 0,
   };
@@ -64,5 +76,6 @@ export function toHost(facts: typeof anyHost extends fc.Arbitrary<infer Facts> ?
 /** As the server shows it. */
 export function viewOf({ row, desired, evaluation }: GivenHost) {
   const offer = offerOf('PUBLISHED', evaluation);
-  return viewHost(row, { desired, offer, evaluation, quarantines: [], desiredCommit: null, progress: null, trouble: null });
+  const { presence } = presenceOf(presenceFactsOf(row), DEFAULT_PRESENCE, NOW);
+  return viewHost(row, { desired, offer, evaluation, quarantines: [], desiredCommit: null, progress: null, presence, trouble: null });
 }
