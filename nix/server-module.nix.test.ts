@@ -53,3 +53,24 @@ it('bounds what builds may use, and lets the daemon go on when one of them is en
   expect(await evaluate(settings, 'daemon.serviceConfig.MemoryMax')).toBe('4096M');
   expect(await evaluate(settings, 'unit.environment.FLOE_BUILD_MEMORY_MIB')).toBe('4096');
 });
+
+it('tells the server its notification targets, and hands it their secrets alone', async () => {
+  const settings = `services.floe.server.notifications = {
+    ops = { kind = "webhook"; url = "https://hooks.example.org/"; secretFile = "/run/secrets/ops"; events = [ "commit-held" ]; };
+    mail = { kind = "email"; host = "smtp.example.org"; from = "floe@example.org"; to = [ "ops@example.org" ]; };
+  };`;
+  const file = JSON.parse(await evaluate<string>(settings, 'etc."floe/notify.json".text')) as { targets: unknown[] };
+  expect(file.targets).toEqual([
+    { name: 'mail', kind: 'email', host: 'smtp.example.org', from: 'floe@example.org', to: ['ops@example.org'] },
+    {
+      name: 'ops',
+      kind: 'webhook',
+      url: 'https://hooks.example.org/',
+      secretFile: '/run/credentials/floe-server.service/notify-ops',
+      events: ['commit-held'],
+    },
+  ]);
+  expect(await evaluate(settings, 'unit.serviceConfig.LoadCredential')).toEqual(['notify-ops:/run/secrets/ops']);
+  expect(await evaluate(settings, 'unit.environment.FLOE_NOTIFY_FILE')).toBe('/etc/floe/notify.json');
+  expect(await evaluate('', 'unit.environment.FLOE_NOTIFY_FILE or "unset"')).toBe('unset');
+});

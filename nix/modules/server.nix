@@ -23,6 +23,25 @@ let
     inherit description;
   };
 
+  # Which of a notification target's options is the file of its secret.
+  notifySecrets = [ "secretFile" "urlFile" "tokenFile" "passwordFile" ];
+  isSet = lib.filterAttrs (_: value: value != null);
+  notifyFile = builtins.toJSON {
+    targets = lib.mapAttrsToList (
+      name: target:
+      lib.mapAttrs (option: value: if lib.elem option notifySecrets then "/run/credentials/floe-server.service/notify-${name}" else value) (
+        isSet target
+      )
+      // { inherit name; }
+    ) cfg.notifications;
+  };
+  notifyCredentials = lib.concatMap (
+    name:
+    lib.concatMap (
+      option: lib.optional (cfg.notifications.${name}.${option} != null) "notify-${name}:${cfg.notifications.${name}.${option}}"
+    ) notifySecrets
+  ) (builtins.attrNames cfg.notifications);
+
   # Setting → file. systemd hands each to the service alone, as a credential.
   secrets = lib.filterAttrs (_: file: file != null) {
     FLOE_REPOSITORY_TOKEN_FILE = cfg.repository.tokenFile;
@@ -46,6 +65,7 @@ let
     FLOE_PUBLIC_URL = cfg.publicUrl;
     FLOE_TRUSTED_PROXIES = if cfg.trustedProxies == [ ] then null else lib.concatStringsSep "," cfg.trustedProxies;
     FLOE_DATA_DIR = "/var/lib/floe";
+    FLOE_NOTIFY_FILE = if cfg.notifications == { } then null else "/etc/floe/notify.json";
     FLOE_TAKE_OVER_FROM = cfg.takeOverFrom;
     FLOE_CACHE_URL = cfg.cacheUrl;
     FLOE_GITHUB_REPOSITORY = cfg.github.repository;
@@ -143,6 +163,51 @@ in
       appId = orNull types.str "The App's id.";
       appKeyFile = secretFile "The App's private key, PEM.";
       installationId = orNull types.ints.positive "The id of the App's installation.";
+    };
+
+    notifications = mkOption {
+      default = { };
+      example = {
+        ops = {
+          kind = "webhook";
+          url = "https://hooks.example.org/floe";
+          secretFile = "/run/secrets/floe-webhook";
+        };
+      };
+      description = "Who is told when a rollout pauses or ends, or a commit or host fails, by name (docs/notifications.md).";
+      type = types.attrsOf (
+        types.submodule {
+          options = {
+            kind = mkOption {
+              type = types.enum [
+                "webhook"
+                "slack"
+                "matrix"
+                "email"
+              ];
+              description = "What it is.";
+            };
+            events = orNull (types.listOf types.str) "What it is told of. Null: everything.";
+            url = orNull (types.strMatching "https?://.+") "Of a webhook.";
+            secretFile = secretFile "Of a webhook: what it is signed with.";
+            urlFile = secretFile "Of Slack and what takes the same: the URL of the incoming webhook, which is secret.";
+            homeserver = orNull (types.strMatching "https?://.+") "Of Matrix: its URL.";
+            room = orNull types.str "Of Matrix: the room's id.";
+            tokenFile = secretFile "Of Matrix: the access token.";
+            host = orNull types.str "Of e-mail: the mail server.";
+            port = orNull types.ints.positive "Of e-mail. Null: by security, 465, 587 or 25.";
+            security = orNull (types.enum [
+              "tls"
+              "starttls"
+              "none"
+            ]) "Of e-mail. Null: starttls, which the server must offer.";
+            from = orNull types.str "Of e-mail: the sender.";
+            to = orNull (types.listOf types.str) "Of e-mail: the recipients.";
+            user = orNull types.str "Of e-mail: the login, if there is one.";
+            passwordFile = secretFile "Of e-mail: the login's password.";
+          };
+        }
+      );
     };
 
     database = {
@@ -252,6 +317,8 @@ in
     };
     users.groups.floe = { };
 
+    environment.etc = lib.mkIf (cfg.notifications != { }) { "floe/notify.json".text = notifyFile; };
+
     services.postgresql = lib.mkIf cfg.database.createLocally {
       enable = true;
       ensureDatabases = [ "floe" ];
@@ -282,6 +349,7 @@ in
       ++ lib.optional cfg.database.createLocally "postgresql.service";
 
       path = [ config.nix.package ];
+      restartTriggers = lib.optional (cfg.notifications != { }) notifyFile;
 
       environment =
         lib.mapAttrs (_: escape) (settings // cfg.environment)
@@ -297,7 +365,7 @@ in
         StateDirectory = "floe";
         StateDirectoryMode = "0700";
         UMask = "0077";
-        LoadCredential = lib.mapAttrsToList (name: file: "${name}:${file}") secrets;
+        LoadCredential = lib.mapAttrsToList (name: file: "${name}:${file}") secrets ++ notifyCredentials;
 
         # Nix's daemon builds, in its own sandbox; here only evaluations run, each in a sandbox of bubblewrap. It needs user
         # namespaces with mounts in them, and a /proc on which nothing is mounted: ProtectKernelTunables and ProtectKernelLogs

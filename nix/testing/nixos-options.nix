@@ -22,6 +22,7 @@ let
       environment = set (types.attrsOf types.str) { };
       unitConfig = set (types.attrsOf setting) { };
       serviceConfig = set (types.attrsOf setting) { };
+      restartTriggers = words;
       restartIfChanged = set types.bool true;
       stopIfChanged = set types.bool true;
     };

@@ -47,5 +47,6 @@ in
 {
   failed = map (each: each.message) (builtins.filter (each: !each.assertion) config.assertions);
   unit = config.systemd.services.floe-server;
+  etc = config.environment.etc;
   daemon = config.systemd.services.nix-daemon;
 }

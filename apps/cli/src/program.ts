@@ -7,6 +7,7 @@ import { addEvents } from './commands/events.ts';
 import { addHosts } from './commands/hosts.ts';
 import { addLog } from './commands/log.ts';
 import { addLogin } from './commands/login.ts';
+import { addNotify } from './commands/notify.ts';
 import { addPolicy } from './commands/policy.ts';
 import { addRevisions } from './commands/revisions.ts';
 import { addStatus } from './commands/status.ts';
@@ -31,7 +32,7 @@ Exit status:
   ${EXIT_CODES.usage}    wrong usage
   ${EXIT_CODES.unauthorized}    not logged in, or not allowed
   ${EXIT_CODES.unreachable}    the server cannot be reached
-  ${EXIT_CODES.notFound}    no such host, revision or token
+  ${EXIT_CODES.notFound}    no such host, revision, token or target
   ${EXIT_CODES.needsAttention}   something needs a person (floe status --exit-code)
   ${EXIT_CODES.interrupted}  stopped by Ctrl-C
 
@@ -71,7 +72,8 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     })
     .showHelpAfterError('(see: floe --help)')
     .exitOverride();
-  for (const add of [addLogin, addStatus, addHosts, addRevisions, addEvents, addEnrol, addSteering, addToken, addLog, addPolicy]) add(program, cli);
+  for (const add of [addLogin, addStatus, addHosts, addRevisions, addEvents, addEnrol, addSteering, addToken, addLog, addNotify, addPolicy])
+    add(program, cli);
   for (const command of program.commands) {
     command.showHelpAfterError(`(see: floe ${command.name()} --help)`);
     for (const below of command.commands) below.showHelpAfterError(`(see: floe ${command.name()} ${below.name()} --help)`);

@@ -10,6 +10,7 @@ import { cacheRoutes } from './routes/cache.ts';
 import { decisionRoutes, type DecisionDeps } from './routes/decisions.ts';
 import { enrolmentRoutes, type EnrolmentDeps } from './routes/enrolment.ts';
 import { fleetRoutes, type FleetRouteDeps } from './routes/fleet.ts';
+import { notificationRoutes, type NotificationRouteDeps } from './routes/notifications.ts';
 import { pageRoutes } from './routes/page.ts';
 import { serverRoutes, type ServerRouteDeps } from './routes/server.ts';
 import { sessionRoutes } from './routes/session.ts';
@@ -35,7 +36,8 @@ interface OwnDeps {
 }
 
 /** All that the routes ask for together. */
-export type AppDeps = OwnDeps & Omit<EnrolmentDeps & DecisionDeps & FleetRouteDeps & ServerRouteDeps & TokenRouteDeps & AuditRouteDeps, Made>;
+export type AppDeps = OwnDeps &
+  Omit<EnrolmentDeps & DecisionDeps & FleetRouteDeps & ServerRouteDeps & TokenRouteDeps & AuditRouteDeps & NotificationRouteDeps, Made>;
 
 /** Deliveries whose signature is not judged yet, of all senders: two as large as GitHub sends any. */
 const WEBHOOK_BYTES = 64 * 1024 * 1024;
@@ -67,6 +69,7 @@ export function createApp(deps: AppDeps): Hono {
   api.route('/server', serverRoutes(routes));
   api.route('/tokens', tokenRoutes(routes));
   api.route('/audit', auditRoutes(routes));
+  api.route('/notifications', notificationRoutes(routes));
   api.route('/', fleetRoutes(routes));
   app.route('/api', api);
 

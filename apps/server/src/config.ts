@@ -18,6 +18,7 @@ import {
 } from '@floe/runtime';
 import * as v from 'valibot';
 import { parseRepositoryConfig, type RepositoryConfig, type SecretSettingsReader } from './repository-config.ts';
+import { parseNotifyTargets, type NotifyTarget } from './notifications/notify-config.ts';
 import { nameSettings } from './setting-names.ts';
 
 export interface GithubConfig {
@@ -55,6 +56,8 @@ export interface Config {
   readonly webhookSecrets: readonly SecretSource[];
   /** Undefined: no forge is told. */
   readonly forge: ForgeConfig | undefined;
+  /** Who is told what happens to the fleet. */
+  readonly notify: readonly NotifyTarget[];
   /** The substituter for agents. */
   readonly substituter: string;
   readonly pollMs: number;
@@ -108,23 +111,26 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
   const { value, checked, required } = createSettingsReader(env, problem);
   const secretFiles: string[] = [];
 
-  function readSecret(name: string): Secret | undefined {
-    const path = value(name);
-    if (path === undefined) return undefined;
-    secretFiles.push(path);
+  function readText(name: string, path: string): string | undefined {
     try {
       const text = readFile(path).trim();
-      if (text !== '') return new Secret(text);
+      if (text !== '') return text;
       problem(`${name}: the file ${shortened(path)} is empty`);
     } catch (error) {
       problem(`${name}: the file ${shortened(path)} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`);
     }
     return undefined;
   }
+  function readSecret(name: string, path = value(name)): Secret | undefined {
+    if (path === undefined) return undefined;
+    secretFiles.push(path);
+    const text = readText(name, path);
+    return text === undefined ? undefined : new Secret(text);
+  }
   /** Read now, so that a mistake is reported at the start, and read again for each use. */
-  function secretSource(name: string): SecretSource | undefined {
-    if (readSecret(name) === undefined) return undefined;
-    return secretFile(value(name) ?? '', nameSettings(name, configuredBy));
+  function secretSource(name: string, path = value(name)): SecretSource | undefined {
+    if (path === undefined || readSecret(name, path) === undefined) return undefined;
+    return secretFile(path, nameSettings(name, configuredBy));
   }
   function count(name: string, fallback: number, unit: string): number {
     return checked(name, Count, fallback, `a whole number of ${unit}, from 1 to 2147483`);
@@ -150,6 +156,8 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
   const read = { value, required, checked, count, secretSource, problem };
   const forge = parseForge(read);
   const webhookSecret = secretSource('FLOE_WEBHOOK_SECRET_FILE');
+  const notifyFile = value('FLOE_NOTIFY_FILE');
+  const notifyText = notifyFile === undefined ? undefined : readText('FLOE_NOTIFY_FILE', notifyFile);
   const previousSecret = secretSource('FLOE_WEBHOOK_PREVIOUS_SECRET_FILE');
   const config: Config = {
     listenHost,
@@ -162,6 +170,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     repository: parseRepositoryConfig(read),
     webhookSecrets: [webhookSecret, previousSecret].filter((secret) => secret !== undefined),
     forge,
+    notify: notifyText === undefined ? [] : parseNotifyTargets('FLOE_NOTIFY_FILE', notifyText, read),
     substituter: checked('FLOE_CACHE_URL', Url, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),
     pollMs: 1000 * count('FLOE_POLL_SECONDS', 180, 'seconds'),
     historyMs: 24 * 3600 * 1000 * count('FLOE_HISTORY_DAYS', 90, 'days'),

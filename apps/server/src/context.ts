@@ -20,6 +20,7 @@ import { trustProxies, type ClientAddresses } from './http/client-address.ts';
 import { keepHouse } from './housekeeping.ts';
 import { FetchWatch } from './fetch-watch.ts';
 import { Notices } from './notices.ts';
+import { NotificationTargets } from './notifications/targets.ts';
 import { openStoreWhenReady } from './open-store.ts';
 import { claimDatabase, refuseForeignDatabase } from './server-identity.ts';
 import { ListeningClock } from './listening-clock.ts';
@@ -205,6 +206,7 @@ export async function createServerContext(
       forge: config.forge,
       nameSettings: config.nameSettings,
     },
+    notifications: new NotificationTargets({ targets: config.notify, clock, random, publicUrl: config.publicUrl }),
     cacheDir: paths.cache,
     dashboardDir: join(rootDir, 'apps/dashboard/dist'),
     notReady: atMostEvery(

@@ -17,7 +17,8 @@ export interface RepositoryConfig {
 /** The reader that {@link parseConfig} passes; it collects problems. */
 export interface SecretSettingsReader extends SettingsReader {
   count(name: string, fallback: number, unit: string): number;
-  secretSource(name: string): SecretSource | undefined;
+  /** The secret in the file that the setting names, or in the one at `path`. */
+  secretSource(name: string, path?: string): SecretSource | undefined;
   problem(message: string): void;
 }
 

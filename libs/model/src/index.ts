@@ -14,6 +14,7 @@ export * from './duration.ts';
 export * from './evaluation.ts';
 export * from './host-action.ts';
 export * from './nearest.ts';
+export * from './notification.ts';
 export * from './observed.ts';
 export * from './supersession.ts';
 export * from './presence.ts';

@@ -9,5 +9,6 @@ export { FleetPolicy } from './fleet-policy/schema.ts';
 export * from './ids.ts';
 export * from './messages.ts';
 export * from './rollout-view.ts';
+export * from './notifications.ts';
 export * from './statements.ts';
 export * from './version.ts';

@@ -1,4 +1,4 @@
-import { CommitSha, HostName, Role, TokenLifetime, TokenName } from '@floe/protocol';
+import { CommitSha, HostName, Role, TargetName, TokenLifetime, TokenName } from '@floe/protocol';
 import { InvalidArgumentError } from 'commander';
 import * as v from 'valibot';
 
@@ -31,6 +31,11 @@ export function reasonArgument(text: string): string {
 /** A name that a token may have, or a usage error. */
 export function tokenNameArgument(text: string): string {
   return parsed(TokenName, text);
+}
+
+/** The name of a notification target, or a usage error. */
+export function targetNameArgument(text: string): string {
+  return parsed(TargetName, text);
 }
 
 /** A role, or a usage error that names them all. */

@@ -110,6 +110,7 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
     dashboardDir: import.meta.dirname,
     notReady: async () => await Promise.resolve([]),
     notices: () => [],
+    notifications: { list: async () => await Promise.resolve([]), test: async () => await Promise.resolve(undefined) },
     acceptClock: async () => await Promise.resolve(undefined),
     ...rest,
     store,

@@ -34,6 +34,7 @@ const Path = fc.oneof(
     '/api/enrol',
     '/api/session',
     '/api/repository/accept',
+    '/api/notifications',
     '/healthz',
     '/readyz',
     '/webhooks/github',
@@ -54,6 +55,7 @@ const Path = fc.oneof(
     .tuple(Name, fc.constantFrom('', '/', '/reports', '/reports?limit=5', '/enrolment-tokens', '/quarantine', '/override', '/nothing'))
     .map(([name, rest]) => `/api/hosts/${name}${rest}`),
   fc.tuple(Name, Digits, Digits).map(([name, series, seq]) => `/api/hosts/${name}/reports/${series}/${seq}/log`),
+  Name.map((name) => `/api/notifications/${name}/test`),
   Digits.map((digits) => `/api/revisions?limit=${digits}`),
   fc.tuple(Name, Name).map(([sha, value]) => `/api/revisions/${sha}?limit[]=${value}&__proto__=1`),
 );
