@@ -100,6 +100,27 @@ describe('a commit that Nix cannot take', () => {
   });
 });
 
+describe('a rollout policy', () => {
+  const flake = (floe: string): string => (files['flake.nix'] ?? '').replace('nixosConfigurations =', `floe = ${floe};\n      nixosConfigurations =`);
+
+  it('with a mistake, or with a check that is not there, lets nothing of its commit out, and the commit says why', async () => {
+    const mistaken = await fleet.push('A policy', { 'flake.nix': flake('{ rings = [ { name = "canary"; sucess = 90; } ]; }') });
+    const mistake = 'rings[0].sucess: unknown key; did you mean success?';
+    expect(await fleet.settled(mistaken)).toMatchObject({ state: 'REJECTED', error: `the rollout policy is not valid: ${mistake}` });
+    await eventually('the commit says so', () => {
+      const status = fleet.forge.statusOf(mistaken, 'floe/evaluate');
+      return status?.state === 'failure' && status.description.includes(mistake) ? true : undefined;
+    });
+    const unchecked = await fleet.push('A check', { 'flake.nix': flake('{ checks = [ "lint" ]; }') });
+    expect(await fleet.settled(unchecked)).toMatchObject({
+      state: 'BUILD_FAILED',
+      error: expect.stringMatching(/^the check "lint" does not build: the flake has no such output in checks\..*; there is none$/) as string,
+    });
+    const good = await fleet.push('Without it', { 'flake.nix': flake('{ rings = [ { name = "all"; } ]; }') });
+    expect(await fleet.settled(good)).toMatchObject({ state: 'PUBLISHED', error: null });
+  });
+});
+
 describe('a webhook', () => {
   it('that comes before the commit is there is waited for', async () => {
     await fleet.forge.silently(async () => {

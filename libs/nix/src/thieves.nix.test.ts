@@ -43,7 +43,11 @@ describe.runIf(isPossible).each([
       const missing = works.filter(({ name, worksBare }) => (worksBare === 'pure' ? stolen.pure : stolen.impure)[name] === undefined);
       expect(missing.map(({ name }) => name)).toEqual([]);
       expect(Object.keys(stolen.flakes)).toEqual(
-        expect.arrayContaining(['an input that is locked to a folder', 'an input that is locked to a repository']),
+        expect.arrayContaining([
+          'an input that is locked to a folder',
+          'an input that is locked to a folder, by its policy',
+          'an input that is locked to a repository',
+        ]),
       );
     });
 

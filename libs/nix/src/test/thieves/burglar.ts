@@ -65,7 +65,11 @@ const pure = Object.fromEntries(thefts.flatMap(({ name, host }) => (byHost[host]
 const flakes: Record<string, string> = {};
 for (const [name, url] of Object.entries(urls)) {
   if (name === 'fleet') continue;
-  const listed = await nix.listHosts(url, limits).then(JSON.stringify, String);
+  const hosts = await nix.listHosts(url, limits).catch(String);
+  const listed = JSON.stringify(hosts);
+  if (typeof hosts === 'object' && hosts.hasPolicy) {
+    flakes[`${name}, by its policy`] = await nix.readFleetPolicy(url, limits).then(JSON.stringify, String);
+  }
   flakes[name] = `${listed}\n${JSON.stringify(await evaluate(url, ['ada']))}`;
 }
 process.stdout.write(JSON.stringify({ impure, pure, flakes }));

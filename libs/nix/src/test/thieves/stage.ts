@@ -130,7 +130,10 @@ const flakes: Record<string, readonly [files: Record<string, string>, links?: Re
   ],
   'an input that is locked to a folder': [
     {
-      'flake.nix': flake(`loot = { url = "${keysUrl}"; flake = false; };`, reads('builtins.readFile "${inputs.loot}/release.pem"')),
+      'flake.nix': flake(
+        `loot = { url = "${keysUrl}"; flake = false; };`,
+        `${reads('builtins.readFile "${inputs.loot}/release.pem"')} floe.rings = builtins.readFile "\${inputs.loot}/release.pem";`,
+      ),
       'flake.lock': locked({
         flake: false,
         locked: { type: 'path', path: `${DATA_DIR}/keys`, narHash: scene.keysNarHash },
