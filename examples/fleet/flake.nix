@@ -9,5 +9,7 @@
     in {
       # Every file hosts/NAME.nix is the host NAME.
       nixosConfigurations = lib.fleetOf ./hosts [ ./modules/base.nix ];
-    };
+    }
+    # The rollout policy, once there is one: see docs/policy.md.
+    // (if builtins.pathExists ./floe.nix then { floe = import ./floe.nix; } else { });
 }

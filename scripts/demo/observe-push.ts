@@ -55,7 +55,8 @@ export async function observePush(
   for (const [host, expected] of Object.entries(push.expected)) {
     const after = await fleet.machine(host).observe();
     const wanted = revision.hosts.find((each) => each.host === host)?.toplevel ?? null;
-    const outcome = judge(wanted, push.before.get(host), after);
+    const isQueued = view.hosts.find((each) => each.host === host)?.standing === 'queued';
+    const outcome = judge(wanted, push.before.get(host), after, isQueued);
     hosts[host] = { wanted, observed: after.current ?? null, outcome, isAsExpected: outcome === expected };
   }
   const moved = view.hosts.filter((host) =>
@@ -71,13 +72,14 @@ export async function observePush(
   };
 }
 
-function judge(wanted: string | null, before: FolderObservation | undefined, after: FolderObservation): Expected | 'unexpected' {
+function judge(wanted: string | null, before: FolderObservation | undefined, after: FolderObservation, isQueued: boolean): Expected | 'unexpected' {
   const isUnmoved = after.current === before?.current && after.profile === before?.profile;
   const isWhole = after.current !== undefined && after.current === after.profile;
   if (!isWhole) return 'unexpected';
   if (wanted === null) return isUnmoved ? 'behind' : 'unexpected';
   if (after.current === wanted) return isUnmoved ? 'untouched' : 'switched';
-  return isUnmoved ? 'rolled-back' : 'unexpected';
+  if (!isUnmoved) return 'unexpected';
+  return isQueued ? 'not-reached' : 'rolled-back';
 }
 
 function stageTimes(pushedAt: number, revision: RevisionView, moved: readonly HostView[], statusAt: number): StageTimes {

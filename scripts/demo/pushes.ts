@@ -6,6 +6,8 @@ export type Expected =
   | 'untouched'
   /** It tried the new toplevel, its check failed, and it runs its previous system. */
   | 'rolled-back'
+  /** Its ring's turn has not come: it was told nothing of the push. */
+  | 'not-reached'
   /** The push has no release for it (it does not evaluate): it keeps its system. */
   | 'behind';
 
@@ -23,6 +25,18 @@ function withLines(text: string | undefined, lines: string): string {
   const end = text.lastIndexOf('}');
   return `${text.slice(0, end)}  ${lines}\n${text.slice(end)}`;
 }
+
+/** Ada's machine is asked first. A real fleet lets each ring soak for a while. */
+const POLICY = `{
+  rings = [
+    { name = "canary"; hosts = [ "ada" ]; soak = "0s"; }
+    { name = "all"; soak = "0s"; }
+  ];
+}
+`;
+
+/** Harms every host that gets it. */
+const HARMFUL = 'floe.healthChecks.web = { command = "echo \'the intranet does not answer\' >&2; exit 1"; };';
 
 const BROKEN_CHECK = 'floe.healthChecks.printer = { command = "echo \'the printer does not answer\' >&2; exit 1"; };';
 
@@ -59,5 +73,28 @@ export const DEMO_PUSHES: readonly DemoPush[] = [
     tells: 'the syntax error mended',
     change: (files) => ({ 'hosts/bob.nix': (files['hosts/bob.nix'] ?? '').replace('"Hello, Bob\\n" oops', '"Hello, Bob\\n";') }),
     expected: { ada: 'untouched', bob: 'switched', cyd: 'untouched' },
+  },
+  {
+    message: 'Ask ada first',
+    tells: 'a rollout policy: the ring canary, then all others; and a change for everybody, which goes ring by ring',
+    change: (files) => ({
+      'floe.nix': POLICY,
+      'modules/base.nix': withLines(files['modules/base.nix'], 'environment.etc."canteen" = "Soup\\n";'),
+    }),
+    expected: { ada: 'switched', bob: 'switched', cyd: 'switched' },
+  },
+  {
+    message: 'Check the intranet everywhere',
+    tells: 'a change that would harm everybody: it stops at the canary, and nobody else ever sees it',
+    change: (files) => ({ 'modules/base.nix': withLines(files['modules/base.nix'], HARMFUL) }),
+    expected: { ada: 'rolled-back', bob: 'not-reached', cyd: 'not-reached' },
+  },
+  {
+    message: 'Mend the intranet check',
+    tells: 'the fix goes through, although the commit before is paused',
+    change: (files) => ({
+      'modules/base.nix': (files['modules/base.nix'] ?? '').replace(`  ${HARMFUL}\n`, '  environment.etc."intranet" = "it answers\\n";\n'),
+    }),
+    expected: { ada: 'switched', bob: 'switched', cyd: 'switched' },
   },
 ];

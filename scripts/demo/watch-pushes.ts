@@ -34,5 +34,7 @@ export async function watchPushes(fleet: TestFleet, narrator: Narrator, signal: 
 }
 
 function isSettled({ state, rollout }: RevisionView): boolean {
-  return rollout === null ? isEndedRevision(state) && state !== 'PUBLISHED' : (rollout.counts?.['under-way'] ?? 0) === 0;
+  if (rollout === null) return isEndedRevision(state) && state !== 'PUBLISHED';
+  const isStopped = rollout.state === 'PAUSED' || rollout.state === 'ABORTED';
+  return (rollout.counts?.['under-way'] ?? 0) === 0 && (isStopped || (rollout.counts?.queued ?? 0) === 0);
 }

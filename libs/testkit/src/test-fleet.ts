@@ -204,8 +204,10 @@ export class TestFleet implements AsyncDisposable {
         const revision = await this.revision(sha);
         if (revision === undefined) return undefined;
         if (['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED', 'SUPERSEDED'].includes(revision.state)) return revision;
-        const counts = revision.rollout?.counts;
-        return counts != null && counts['under-way'] === 0 ? revision : undefined;
+        const { counts, state } = revision.rollout ?? {};
+        if (counts == null || counts['under-way'] > 0) return undefined;
+        // Between two rings nobody is under way for a moment.
+        return counts.queued === 0 || state === 'PAUSED' || state === 'ABORTED' ? revision : undefined;
       },
       { timeoutMs, explain: async () => `${JSON.stringify(await this.fleetView(), null, 1)}\n${this.server.log()}` },
     );
