@@ -120,6 +120,9 @@ describe('mistakes, each with its path and its value', () => {
     [ring({ success: 101 }), 'rings[1].success: 101 is not a percentage'],
     [ring({ success: '101%' }), 'rings[1].success: "101%" is not a percentage'],
     [ring({ errors: [] }), 'rings[1].errors: [] is not a percentage such as "10%", nor {'],
+    [ring({ errors: { percent: true } }), 'rings[1].errors.percent: true is not a percentage'],
+    [ring({ errors: { minStarted: 3 } }), 'rings[1].errors.percent: is missing'],
+    [ring({ errors: { percent: 5, minStarted: 'x' } }), 'rings[1].errors.minStarted: "x" is not a whole number from 1 to 10000'],
     [ring({ errors: { percent: 5, minStart: 3 } }), 'rings[1].errors.minStart: unknown key; did you mean minStarted?'],
     [ring({ minVerified: 0 }), 'rings[1].minVerified: 0 is not a whole number from 1 to 10000'],
     [ring({ soak: 30 }), 'rings[1].soak: 30 is not a duration such as 30m, 2h, 7d or 1h30m'],
@@ -326,13 +329,14 @@ describe('generated', () => {
         const keys = Object.keys(set);
         const key = keys[at % keys.length];
         if (key === undefined) return;
-        // No attribute can be this.
-        set[key] = -1;
+        // No attribute can be one of these.
+        const wrong = which % 2 === 0 ? -1 : 'é';
+        set[key] = wrong;
         const place = [...path, key]
           .map((part) => (typeof part === 'number' ? `[${part}]` : part.includes('=') ? `."${part}"` : `.${part}`))
           .join('')
           .slice(1);
-        expect(problemsOf(data)).toContainEqual(expect.stringContaining(`${place}: -1 `));
+        expect(problemsOf(data)).toContainEqual(expect.stringContaining(`${place}: ${JSON.stringify(wrong)} `));
       }),
     );
   });

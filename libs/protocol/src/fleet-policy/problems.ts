@@ -87,9 +87,17 @@ function keyProblems({ entries, value }: Shape, key: string, data: unknown, path
   return IMPOSSIBLE_KEYS.has(key) ? [`${pathText(path)}: this name is not possible here`] : problemsOf(value, data, path);
 }
 
-/** The sentence for an issue of the schema; undefined: {@link shapeProblems} has told it. */
-export function issueProblem(issue: v.BaseIssue<unknown>): string | undefined {
-  const path = (issue.path ?? []).map(({ key }) => (typeof key === 'number' ? key : String(key)));
+/** The sentences for an issue of the schema; none: {@link shapeProblems} has told it. `inside`: where the issue's own path begins. */
+export function issueProblems(issue: v.BaseIssue<unknown>, inside: Path = []): readonly string[] {
+  const path = [...inside, ...(issue.path ?? []).map(({ key }) => (typeof key === 'number' ? key : String(key)))];
+  // Where a set may be written instead, and is, what is wrong in it is told.
+  const inner = issue.type === 'union' ? (issue.issues ?? []).filter((each) => each.path !== undefined) : [];
+  if (inner.length > 0 && !Array.isArray(issue.input)) return inner.flatMap((each) => issueProblems(each, path));
+  const said = issueProblem(issue, path);
+  return said === undefined ? [] : [said];
+}
+
+function issueProblem(issue: v.BaseIssue<unknown>, path: Path): string | undefined {
   const last = issue.path?.at(-1);
   if (issue.type === 'strict_object' && last?.origin === 'key') {
     return issue.expected === 'never' || Array.isArray(last.input) ? undefined : `${pathText(path)}: is missing`;
