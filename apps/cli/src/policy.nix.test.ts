@@ -95,5 +95,9 @@ describe('floe policy check, with Nix', () => {
     await writeFlake('floe.rings = [ { name = throw "no name"; } ];', '');
     const { code, stderr } = await run(['policy', 'check', flake, '--names-only'], {});
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('no name') });
+    await writeFlake('floe.rings = [ { name = "all"; soak = x: x; } ];', '');
+    expect((await run(['policy', 'check', flake, '--names-only'], {})).stderr).toContain(
+      'floe: rings[0].soak: is a function, and the output floe is plain data',
+    );
   });
 });

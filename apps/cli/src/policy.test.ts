@@ -114,15 +114,18 @@ describe('floe policy check', () => {
     ]);
   });
 
-  test('a ring that its host misspelt, one that never opens, and a check that is none, are problems', async () => {
+  test('a ring that its host misspelt, one that never opens, and a check that is none, and what the server does not take from a host, are problems', async () => {
     const windows = [{ ...WINDOW, allow: '0 2 30 2 *' }];
     const { code, stdout, stderr } = await check({
       floe: { rings: [RINGS[0], { name: 'all', windows }], checks: ['unit'] },
-      hosts: { ...HOSTS, ws2: { ring: 'canari' } },
+      hosts: { ...HOSTS, ws2: { ring: 'canari' }, ws3: { labels: ['a b'] }, ws4: { labels: 'x' }, ws5: { ring: 1 } },
       checks: ['units'],
     });
     expect(code).toBe(1);
     expect(stderr.split('\n')).toEqual([
+      expect.stringContaining('floe: ws3: services.floe.agent.labels[0]: "a b" is not possible'),
+      expect.stringContaining('floe: ws4: services.floe.agent.labels: is not a list of texts'),
+      expect.stringContaining('floe: ws5: services.floe.agent.ring: this value is not possible'),
       'floe: ws2: its configuration names the ring "canari", which the policy does not have; did you mean canary?',
       'floe: rings[1].windows: together they never open within a year, so the ring and those after it get no changes',
       'floe: checks[0]: "unit" is not a check of the flake; did you mean units?',
@@ -149,19 +152,17 @@ describe('floe policy check', () => {
         labels: { ws3: ['a'] },
         budgets: { 'role=dn': 1 },
       },
-      hosts: { ...HOSTS, constructor: { labels: ['not possible'] }, 'no/host': {}, odd: { labels: 'x', ring: 1 } },
+      hosts: { ...HOSTS, 'no/host': {} },
     });
     expect(code).toBe(0);
     expect(stdout.split('Notes\n')[1]?.trimEnd().split('\n')).toEqual([
       expect.stringContaining('  "no/host" in nixosConfigurations is left out: a host name is'),
-      '  odd: its labels must be a list of texts, and its ring a text or null, so they do not count',
       '  rings[2].windows[1]: the window "0 3 * * *" in Europe/Berlin never opens: windows that deny cover it for the whole year',
       '  rings[1]: nobody is in ring empty',
       '  rings[0].hosts[0]: there is no host ws01; did you mean ws1?',
       '  rings[1].labels[0]: no host has the label desktop',
       '  rings[1].labels[1]: no host has the label laptops; did you mean laptop?',
       '  labels.ws3: there is no host ws3; did you mean ws1?',
-      '  constructor: its configuration has the label "not possible", which is not possible',
       '  budgets."role=dn": no host has the label role=dn; did you mean role=dns?',
     ]);
   });

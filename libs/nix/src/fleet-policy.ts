@@ -10,10 +10,10 @@ const MAX_ANSWER_BYTES = 1024 ** 2;
 const MAX_PLACE_CHARACTERS = 200;
 
 /**
- * Either the output, or the places in it that are no plain data. Nix would write a function as an error without a place, a derivation
+ * About `flake`, the outputs: either its output `floe`, or the places in it that are no plain data. Nix would write a function as an error without a place, a derivation
  * as its path, and copy a path to the store. A set in a set without end ends at the depth that no policy has.
  */
-const EXPRESSION = `
+export const POLICY_EXPRESSION = `
 let
   wrong = depth: place: value:
     let
@@ -43,13 +43,19 @@ const KINDS: Readonly<Record<string, string>> = {
 /** The data of the flake's output `floe`, which must be there. Throws POLICY_INVALID, and what `evaluateFlake` throws. */
 export async function readFleetPolicy(command: RepositoryCommand, flakeUrl: string, limits: ReadLimits): Promise<unknown> {
   const what = 'reading the output floe';
-  const asked = await evaluateFlake(command, flakeUrl, { ...limits, what, expression: EXPRESSION, maxAnswerBytes: MAX_ANSWER_BYTES });
+  const asked = await evaluateFlake(command, flakeUrl, { ...limits, what, expression: POLICY_EXPRESSION, maxAnswerBytes: MAX_ANSWER_BYTES });
   if (asked.result.end === 'too-much-output') {
     throw new FloeError('POLICY_INVALID', `the output floe is larger than ${MAX_ANSWER_BYTES / 1024 ** 2} MiB: no policy needs as much`);
   }
   if (!asked.isOk) throw new FloeError('POLICY_INVALID', whyNot(asked, limits, what, 'the output floe cannot be read'));
-  const answer = tryParseAnswer(Answer, asked.result.stdout);
-  if (answer === undefined) throw new FloeError('POLICY_INVALID', 'the output floe cannot be read as JSON');
+  return policyOfAnswer(tryParseAnswer(v.unknown(), asked.result.stdout));
+}
+
+/** The policy in what {@link POLICY_EXPRESSION} yielded. Throws POLICY_INVALID when it is no plain data. */
+export function policyOfAnswer(data: unknown): unknown {
+  const read = v.safeParse(Answer, data);
+  if (!read.success) throw new FloeError('POLICY_INVALID', 'the output floe cannot be read as JSON');
+  const answer = read.output;
   if ('policy' in answer) return answer.policy;
   const { place, type } = answer.wrong;
   const where = place === '' ? 'the output floe' : cleanText(place).slice(0, MAX_PLACE_CHARACTERS);

@@ -1,4 +1,4 @@
-import { assignRings, labelsOf, LABEL_FORM, nearest, type PolicyInForce, type RolloutPolicy } from '@floe/model';
+import { assignRings, labelsOf, nearest, type PolicyInForce, type RolloutPolicy } from '@floe/model';
 import { parseFleetPolicy } from '@floe/protocol';
 import { neverOpens, windowProblems } from '@floe/runtime';
 import type { FleetSource } from './fleet-source.ts';
@@ -19,13 +19,14 @@ export interface PolicyCheck {
 export function checkPolicy(source: FleetSource, now: number): PolicyCheck {
   const parsed = parseFleetPolicy(source.policy);
   const knowsHosts = source.hosts !== undefined;
-  if (parsed.kind === 'problems') return { problems: parsed.problems, notes: source.notes, read: undefined, knowsHosts };
+  if (parsed.kind === 'problems') return { problems: [...parsed.problems, ...source.problems], notes: source.notes, read: undefined, knowsHosts };
   const { policy } = parsed;
   const hosts = source.hosts ?? [];
   const read: PolicyInForce = { policy, hosts, assignment: assignRings(policy, hosts) };
   const windows = windowsOf(policy, now);
   return {
     problems: [
+      ...source.problems,
       ...read.assignment.problems.map(({ host, message }) => `${host}: ${message}`),
       ...windows.filter(({ isClosed }) => isClosed).map(({ message }) => message),
       ...missingChecks(policy, source.checks),
@@ -33,7 +34,7 @@ export function checkPolicy(source: FleetSource, now: number): PolicyCheck {
     notes: [
       ...source.notes,
       ...windows.filter(({ isClosed }) => !isClosed).map(({ message }) => message),
-      ...(knowsHosts ? [...emptyRings(read), ...unknownNames(read), ...oddLabels(read), ...emptyBudgets(read)] : []),
+      ...(knowsHosts ? [...emptyRings(read), ...unknownNames(read), ...emptyBudgets(read)] : []),
     ],
     read,
     knowsHosts,
@@ -83,12 +84,6 @@ function unknownNames({ policy, hosts }: PolicyInForce): readonly string[] {
   ]);
   const labelled = Object.keys(policy.labels).filter((host) => !names.has(host));
   return [...ofRings, ...labelled.map((host) => `labels.${host}: there is no host ${host}${meant(host, [...names])}`)];
-}
-
-function oddLabels({ hosts }: PolicyInForce): readonly string[] {
-  return hosts.flatMap(({ host, labels }) =>
-    labels.filter((label) => !LABEL_FORM.test(label)).map((label) => `${host}: its configuration has the label "${label}", which is not possible`),
-  );
 }
 
 function emptyBudgets({ policy, hosts }: PolicyInForce): readonly string[] {

@@ -1,4 +1,5 @@
 import { HOST_NAME_FORM, HOST_NAME_RULE, storableText, type HostName, type RingCandidate } from '@floe/model';
+import { readOwnSettings } from '@floe/nix';
 import * as v from 'valibot';
 
 /** All that a check of a policy needs to know of a fleet. */
@@ -9,34 +10,36 @@ export interface FleetSource {
   readonly hosts: readonly RingCandidate[] | undefined;
   /** Names of the flake's checks, of any system; undefined: not known. */
   readonly checks: ReadonlySet<string> | undefined;
+  /** Mistakes in the configurations of hosts, which the server refuses. */
+  readonly problems: readonly string[];
   /** What could not be read, for people. */
   readonly notes: readonly string[];
 }
 
-const Own = v.object({
-  labels: v.optional(v.nullable(v.array(v.string())), []),
-  ring: v.optional(v.nullable(v.string()), null),
-});
+const Own = v.object({ labels: v.optional(v.unknown()), ring: v.optional(v.unknown()) });
 
 /** What hosts' own configurations say, by name. As entries, because a host may be called `constructor`. */
-export const OwnSettings = v.pipe(
+export const OwnEntries = v.pipe(
   v.custom<object>((value) => typeof value === 'object' && value !== null && !Array.isArray(value), 'is not a set of hosts'),
-  v.transform((hosts): readonly (readonly [string, unknown])[] => Object.entries(hosts)),
+  v.transform((hosts): [string, unknown][] => Object.entries(hosts)),
+  v.array(v.tuple([v.string(), Own])),
 );
-export type OwnSettings = v.InferOutput<typeof OwnSettings>;
+export type OwnEntries = v.InferOutput<typeof OwnEntries>;
 
-/** Hosts for {@link assignRings}. What is wrong with one of them is a note. */
-export function candidatesOf(settings: OwnSettings): Pick<FleetSource, 'notes'> & { readonly hosts: readonly RingCandidate[] } {
+/** Hosts for {@link assignRings}. */
+export function candidatesOf(entries: OwnEntries): Pick<FleetSource, 'problems' | 'notes'> & { readonly hosts: readonly RingCandidate[] } {
+  const problems: string[] = [];
   const notes: string[] = [];
-  const hosts = settings.flatMap(([name, value]): RingCandidate[] => {
+  const hosts = entries.flatMap(([name, { labels, ring }]): RingCandidate[] => {
     if (!HOST_NAME_FORM.test(name)) {
       notes.push(`"${storableText(name, 80)}" in nixosConfigurations is left out: ${HOST_NAME_RULE}`);
       return [];
     }
-    const own = v.safeParse(Own, value);
-    if (!own.success) notes.push(`${name}: its labels must be a list of texts, and its ring a text or null, so they do not count`);
-    const { labels, ring } = own.success ? own.output : { labels: [], ring: null };
-    return [{ host: name as HostName, labels: labels ?? [], ring: ring ?? undefined }];
+    const host = name as HostName;
+    const own = readOwnSettings({ labels: labels ?? [], ring: ring ?? null });
+    if (own.kind === 'own') return [{ host, labels: own.labels, ring: own.ring }];
+    problems.push(`${name}: ${own.error}`);
+    return [{ host, labels: [] }];
   });
-  return { hosts, notes };
+  return { hosts, problems, notes };
 }

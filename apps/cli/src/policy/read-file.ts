@@ -2,11 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { describeError, FloeError } from '@floe/runtime';
 import * as v from 'valibot';
 import type { TextSource } from '../cli.ts';
-import { candidatesOf, OwnSettings, type FleetSource } from './fleet-source.ts';
+import { candidatesOf, OwnEntries, type FleetSource } from './fleet-source.ts';
 
 const FromElsewhere = v.strictObject({
   floe: v.optional(v.unknown()),
-  hosts: v.optional(OwnSettings),
+  hosts: v.optional(OwnEntries),
   checks: v.optional(v.array(v.string())),
 });
 
@@ -28,7 +28,7 @@ export async function readFleetFile(file: string, stdin: TextSource): Promise<Fl
   }
   // No policy has such a key.
   const isWhole = typeof data === 'object' && data !== null && Object.hasOwn(data, 'floe');
-  if (!isWhole) return { policy: data, hosts: undefined, checks: undefined, notes: [] };
+  if (!isWhole) return { policy: data, hosts: undefined, checks: undefined, problems: [], notes: [] };
   const read = v.safeParse(FromElsewhere, data);
   if (!read.success) {
     const [issue] = read.issues;
@@ -41,6 +41,7 @@ export async function readFleetFile(file: string, stdin: TextSource): Promise<Fl
     policy: floe ?? undefined,
     hosts: candidates?.hosts,
     checks: checks === undefined ? undefined : new Set(checks),
+    problems: candidates?.problems ?? [],
     notes: candidates?.notes ?? [],
   };
 }

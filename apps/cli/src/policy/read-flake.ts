@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
 import { COMMIT_SHA_FORM } from '@floe/model';
+import { OWN_SETTINGS, POLICY_EXPRESSION, policyOfAnswer } from '@floe/nix';
 import { FloeError, isFloeError, nixString } from '@floe/runtime';
 import * as v from 'valibot';
-import { candidatesOf, OwnSettings, type FleetSource } from './fleet-source.ts';
+import { candidatesOf, OwnEntries, type FleetSource } from './fleet-source.ts';
 import { nix, tryGit, type ProgramDeps } from './programs.ts';
 
 export interface FlakeOptions {
@@ -13,7 +14,7 @@ export interface FlakeOptions {
 }
 
 const Metadata = v.object({ path: v.string(), url: v.string(), locked: v.optional(v.nullable(v.object({ rev: v.optional(v.string()) }))) });
-const Outline = v.object({ hasPolicy: v.boolean(), policy: v.unknown(), hosts: v.array(v.string()), checks: v.array(v.string()) });
+const Outline = v.object({ policy: v.nullable(v.unknown()), hosts: v.array(v.string()), checks: v.array(v.string()) });
 
 /** Some in one process share what they have in common; many would need gigabytes. */
 const HOSTS_PER_PROCESS = 4;
@@ -26,18 +27,15 @@ const PROCESSES = 2;
 export async function readFlake(deps: ProgramDeps, dir: string, rev: string | undefined, options: FlakeOptions): Promise<FleetSource> {
   const flake = rev === undefined ? await urlOfTree(deps, dir) : await urlOfRevision(deps, dir, rev);
   const outline = `names = set: builtins.attrNames set; checks = flake.checks or { }; in {
-    hasPolicy = flake ? floe; policy = flake.floe or null; hosts = names (flake.nixosConfigurations or { });
+    policy = if flake ? floe then ${POLICY_EXPRESSION} else null; hosts = names (flake.nixosConfigurations or { });
     checks = builtins.concatMap (system: names checks.\${system}) (names checks); }`;
-  const { hasPolicy, policy, hosts, checks } = await evaluate(deps, flake, outline, Outline);
-  const known = { policy: hasPolicy ? policy : undefined, checks: new Set(checks) };
-  if (!options.readsHosts) {
-    const { hosts: candidates, notes } = candidatesOf(hosts.map((name) => [name, { labels: [], ring: null }]));
-    return { ...known, hosts: candidates, notes };
-  }
+  const { policy, hosts, checks } = await evaluate(deps, flake, outline, Outline);
+  const known = { policy: policy === null ? undefined : policyOfAnswer(policy), checks: new Set(checks) };
+  if (!options.readsHosts) return { ...known, ...candidatesOf(hosts.map((name) => [name, {}])) };
   options.onHosts(hosts.length);
-  const own = await readOwnSettings(deps, flake, hosts);
-  const { hosts: candidates, notes } = candidatesOf(own.settings);
-  return { ...known, hosts: candidates, notes: [...notes, ...own.notes] };
+  const own = await readOwnEntries(deps, flake, hosts);
+  const candidates = candidatesOf(own.entries);
+  return { ...known, ...candidates, notes: [...candidates.notes, ...own.notes] };
 }
 
 /** Where Nix finds a flake. */
@@ -88,42 +86,41 @@ function gitUrl({ top, folder }: GitPlace, query: Readonly<Record<string, string
 }
 
 interface OwnRead {
-  readonly settings: OwnSettings;
+  readonly entries: OwnEntries;
   readonly notes: readonly string[];
 }
 
 /** Some hosts at a time. When one of them fails, each is read on its own, so that the mistake of one is not that of the others. */
-async function readOwnSettings(deps: ProgramDeps, flake: FlakeUrl, hosts: readonly string[]): Promise<OwnRead> {
-  const own = async (names: readonly string[]): Promise<OwnSettings> =>
+async function readOwnEntries(deps: ProgramDeps, flake: FlakeUrl, hosts: readonly string[]): Promise<OwnRead> {
+  const own = async (names: readonly string[]): Promise<OwnEntries> =>
     await evaluate(
       deps,
       flake,
-      `own = name: let agent = flake.nixosConfigurations.\${name}.config.services.floe.agent or { }; in {
-        inherit name; value = { labels = agent.labels or [ ]; ring = agent.ring or null; }; };
-      in builtins.listToAttrs (map own [ ${names.map(nixString).join(' ')} ])`,
-      OwnSettings,
+      `own = ${OWN_SETTINGS}; entry = name: { inherit name; value = own (flake.nixosConfigurations.\${name}.config or { }); };
+      in builtins.listToAttrs (map entry [ ${names.map(nixString).join(' ')} ])`,
+      OwnEntries,
     );
   const queue = Array.from({ length: Math.ceil(hosts.length / HOSTS_PER_PROCESS) }, (_, index) =>
     hosts.slice(index * HOSTS_PER_PROCESS, (index + 1) * HOSTS_PER_PROCESS),
   );
-  const settings: OwnSettings[number][] = [];
+  const entries: OwnEntries[number][] = [];
   const notes: string[] = [];
   async function worker(): Promise<void> {
     for (let names = queue.shift(); names !== undefined; names = queue.shift()) {
       try {
-        settings.push(...(await own(names)));
+        entries.push(...(await own(names)));
       } catch (error) {
         if (!isFloeError(error, 'NIX_FAILED')) throw error;
         const [only, ...more] = names;
         if (only !== undefined && more.length === 0) {
-          settings.push([only, { labels: [], ring: null }]);
+          entries.push([only, {}]);
           notes.push(`${only}: its configuration cannot be read, so only its name counts here\n${error.message}`);
         } else queue.unshift(...names.map((name) => [name]));
       }
     }
   }
   await Promise.all(Array.from({ length: PROCESSES }, worker));
-  return { settings: settings.toSorted(([a], [b]) => (a < b ? -1 : 1)), notes };
+  return { entries: entries.toSorted(([a], [b]) => (a < b ? -1 : 1)), notes };
 }
 
 /** `expression`: the rest of a `let` in which `flake` is the flake. */

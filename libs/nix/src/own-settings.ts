@@ -1,0 +1,51 @@
+import { LABEL_FORM, LABEL_RULE, MAX_LABELS, oneLine, RING_NAME_FORM, RING_NAME_RULE, storableText } from '@floe/model';
+import * as v from 'valibot';
+
+/**
+ * A Nix function from a host's `config` to the labels and the ring that it gives itself. Only texts are passed on: JSON has no functions,
+ * and a path would be copied to the store.
+ */
+export const OWN_SETTINGS = `(config:
+    let
+      agent = config.services.floe.agent or { };
+      text = value: if builtins.isString value then value else { type = builtins.typeOf value; };
+      labels = agent.labels or [ ];
+      ring = agent.ring or null;
+    in
+    {
+      labels = if builtins.isList labels then map text labels else text labels;
+      ring = if ring == null then null else text ring;
+    })`;
+
+/** What {@link OWN_SETTINGS} yielded. A mistake is this host's error. */
+export type OwnSettings =
+  | { readonly kind: 'own'; readonly labels: readonly string[]; readonly ring: string | undefined }
+  | { readonly kind: 'bad'; readonly error: string };
+
+const MAX_SHOWN_CHARACTERS = 80;
+/** What the function puts in the place of a value that is no text. */
+const OtherValue = v.object({ type: v.picklist(['lambda', 'set', 'list', 'int', 'float', 'bool', 'null', 'path']) });
+
+/** Reads it. One that cannot be used is this host's error: nothing else is known to be wrong. */
+export function readOwnSettings({ labels, ring }: { readonly labels: unknown; readonly ring: unknown }): OwnSettings {
+  const problem = labelsProblem(labels) ?? ringProblem(ring);
+  if (problem !== undefined) return { kind: 'bad', error: `services.floe.agent.${problem}` };
+  return { kind: 'own', labels: [...new Set(labels as string[])], ring: (ring as string | null) ?? undefined };
+}
+
+function labelsProblem(labels: unknown): string | undefined {
+  if (!Array.isArray(labels)) return `labels: is not a list of texts, as in [ "laptop" "site=berlin" ]`;
+  if (labels.length > MAX_LABELS) return `labels: has ${labels.length} entries: ${MAX_LABELS} are the most`;
+  const bad = labels.findIndex((label) => typeof label !== 'string' || !LABEL_FORM.test(label));
+  return bad < 0 ? undefined : `labels[${bad}]: ${shown(labels[bad])} is not possible: ${LABEL_RULE}`;
+}
+
+function ringProblem(ring: unknown): string | undefined {
+  if (ring === null || (typeof ring === 'string' && RING_NAME_FORM.test(ring))) return undefined;
+  return `ring: ${shown(ring)} is not possible: ${RING_NAME_RULE}`;
+}
+
+function shown(value: unknown): string {
+  if (typeof value === 'string') return `"${storableText(oneLine(value), MAX_SHOWN_CHARACTERS)}"`;
+  return v.is(OtherValue, value) ? `a value of the type ${value.type}` : 'this value';
+}
