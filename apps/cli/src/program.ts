@@ -4,6 +4,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import type { Cli, CliDeps, GlobalOptions } from './cli.ts';
 import { addEnrol } from './commands/enrol.ts';
 import { addEvents } from './commands/events.ts';
+import { addHistory } from './commands/history.ts';
 import { addHosts } from './commands/hosts.ts';
 import { addLog } from './commands/log.ts';
 import { addLogin } from './commands/login.ts';
@@ -72,8 +73,8 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     })
     .showHelpAfterError('(see: floe --help)')
     .exitOverride();
-  for (const add of [addLogin, addStatus, addHosts, addRevisions, addEvents, addEnrol, addSteering, addToken, addLog, addNotify, addPolicy])
-    add(program, cli);
+  const adders = [addLogin, addStatus, addHosts, addHistory, addRevisions, addEvents, addEnrol, addSteering, addToken, addLog, addNotify, addPolicy];
+  for (const add of adders) add(program, cli);
   for (const command of program.commands) {
     command.showHelpAfterError(`(see: floe ${command.name()} --help)`);
     for (const below of command.commands) below.showHelpAfterError(`(see: floe ${command.name()} ${below.name()} --help)`);

@@ -1,4 +1,4 @@
-import { isTerminalAgentState, type AgentState, type StorePath } from '@floe/model';
+import { duration, isTerminalAgentState, type AgentState, type StorePath } from '@floe/model';
 import type { CommitName, ReportView } from '@floe/protocol';
 
 /** What one host made of one directive: a row of its history. */
@@ -50,4 +50,40 @@ export function switchesOf(reports: readonly ReportView[]): readonly Switch[] {
       },
     ];
   });
+}
+
+/** How a switch ended looks like this. */
+export function switchTone({ state, isOver }: Pick<Switch, 'state' | 'isOver'>): 'good' | 'busy' | 'bad' {
+  if (!isOver) return 'busy';
+  return state === 'SUCCEEDED' ? 'good' : 'bad';
+}
+
+/** How long its steps took together, without waiting; null: nothing was measured. */
+export function tookText({ timings }: Pick<Switch, 'timings'>): string | null {
+  const all = Object.values(timings).filter((ms) => ms !== undefined);
+  return all.length === 0 ? null : duration(all.reduce((sum, ms) => sum + ms, 0));
+}
+
+/** A switch that failed, or a step of one that is not over. */
+export interface Failure extends Pick<Switch, 'state' | 'toplevel' | 'commit' | 'at'> {
+  /** Which check failed, or what else went wrong. */
+  readonly reason: string | null;
+  /** The report that the end of the log came with. */
+  readonly logged: ReportView | null;
+}
+
+/** What went wrong with a switch; undefined: nothing. */
+export function failureOfSwitch({ state, isOver, toplevel, commit, at, detail, reports }: Switch): Failure | undefined {
+  const logged = reports.find(({ hasLog }) => hasLog) ?? null;
+  if (!(isOver && state !== 'SUCCEEDED') && logged === null) return undefined;
+  // Of one that got over it, the step that failed.
+  const step = logged !== null && (state === 'SUCCEEDED' || !isOver) ? logged : undefined;
+  return {
+    state: step?.state ?? state,
+    toplevel,
+    commit,
+    at: step?.receivedAt ?? at,
+    reason: (step === undefined ? detail : null) ?? logged?.detail?.message ?? null,
+    logged,
+  };
 }

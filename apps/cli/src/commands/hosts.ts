@@ -1,12 +1,11 @@
-import { HostView, ReportLogView, ReportView, type HostName } from '@floe/protocol';
+import { HostView, ReportView, type HostName } from '@floe/protocol';
 import type { Command } from 'commander';
-import { isFloeError } from '@floe/runtime';
 import * as v from 'valibot';
-import type { ApiClient } from '../api-client.ts';
 import { viewOf, type Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
 import { needsAttention } from '@floe/views';
-import { formatHost, formatHosts, type FailureLog } from '../view/hosts.ts';
+import { readReportLog } from '../report-log.ts';
+import { formatHost, formatHosts } from '../view/hosts.ts';
 import { hostArgument, limitArgument } from './arguments.ts';
 
 export function addHosts(program: Command, cli: Cli): void {
@@ -51,17 +50,8 @@ async function showHost(cli: Cli, name: HostName, limit: number): Promise<void> 
   const reports = await api.get(`/api/hosts/${name}/reports?limit=${limit}`, v.array(ReportView));
   // Once the host is where it should be, an old failure's log is not what anybody looks for.
   const failed = host.standing === 'in-sync' ? undefined : reports.find(({ hasLog }) => hasLog);
-  const failure = failed === undefined ? null : await readLog(api, failed);
-  if (cli.options().json === true) out.json({ host, reports, log: failure?.log ?? null });
+  const log = failed === undefined ? null : await readReportLog(api, failed);
+  const failure = failed === undefined || log === null ? null : { report: failed, log };
+  if (cli.options().json === true) out.json({ host, reports, log });
   else out.print(formatHost(host, reports, failure, viewOf(cli)));
-}
-
-async function readLog(api: ApiClient, report: ReportView): Promise<FailureLog | null> {
-  try {
-    return { report, ...(await api.get(`/api/hosts/${report.host}/reports/${report.series}/${report.seq}/log`, ReportLogView)) };
-  } catch (error) {
-    // Let go of since the list was made.
-    if (isFloeError(error, 'NOT_FOUND')) return null;
-    throw error;
-  }
 }

@@ -1,4 +1,4 @@
-import { capitalised, duration, firstLine, withShortPaths, words, type Switch } from '@floe/views';
+import { capitalised, firstLine, switchTone, tookText, withShortPaths, words, type Switch } from '@floe/views';
 import { Fragment } from 'preact';
 import type { Dashboard } from '../dashboard.ts';
 import { Age } from './age.tsx';
@@ -33,14 +33,14 @@ function SwitchRow({ each, dashboard }: { readonly each: Switch; readonly dashbo
         <td role="cell" class="since" data-label="When">
           <Age at={each.at} now={dashboard.now} />
         </td>
-        <td role="cell" data-label="Came to" class={toneOf(each)}>
+        <td role="cell" data-label="Came to" class={`tone-${switchTone(each)}`}>
           {capitalised(words(each.state))}
         </td>
         <td role="cell" data-label="Commit">
           {commit === null ? '–' : <CommitLink commit={commit.commit} subject={commit.subject} />}
         </td>
         <td role="cell" data-label="Took">
-          {tookText(each)}
+          {tookText(each) ?? '–'}
         </td>
         <td role="cell" data-label="Why" class="detail">
           {each.detail === null ? '–' : withShortPaths(firstLine(each.detail))}
@@ -56,14 +56,4 @@ function SwitchRow({ each, dashboard }: { readonly each: Switch; readonly dashbo
       </tr>
     </>
   );
-}
-
-function toneOf({ state, isOver }: Switch): string {
-  if (!isOver) return 'tone-busy';
-  return state === 'SUCCEEDED' ? 'tone-good' : 'tone-bad';
-}
-
-function tookText({ timings }: Switch): string {
-  const all = Object.values(timings).filter((ms) => ms !== undefined);
-  return all.length === 0 ? '–' : duration(all.reduce((sum, ms) => sum + ms, 0));
 }
