@@ -100,6 +100,7 @@ function announcerOf(first: Given, onAsked: () => Given | undefined = () => unde
     revisions: {
       list: async () => await asked(listed),
       listToTell: async () => await asked(listed),
+      get: async () => await Promise.resolve(undefined),
       newestFinished: async () => await asked(() => undefined),
       evaluations: async (id: string) => await asked(() => evaluationsOf(id).evaluations),
       async evaluationsOf(ids: readonly string[]) {

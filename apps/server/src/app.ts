@@ -12,6 +12,7 @@ import { enrolmentRoutes, type EnrolmentDeps } from './routes/enrolment.ts';
 import { fleetRoutes, type FleetRouteDeps } from './routes/fleet.ts';
 import { notificationRoutes, type NotificationRouteDeps } from './routes/notifications.ts';
 import { pageRoutes } from './routes/page.ts';
+import { rolloutRoutes, type RolloutRouteDeps } from './routes/rollout.ts';
 import { serverRoutes, type ServerRouteDeps } from './routes/server.ts';
 import { sessionRoutes } from './routes/session.ts';
 import { tokenRoutes, type TokenRouteDeps } from './routes/tokens.ts';
@@ -37,7 +38,10 @@ interface OwnDeps {
 
 /** All that the routes ask for together. */
 export type AppDeps = OwnDeps &
-  Omit<EnrolmentDeps & DecisionDeps & FleetRouteDeps & ServerRouteDeps & TokenRouteDeps & AuditRouteDeps & NotificationRouteDeps, Made>;
+  Omit<
+    EnrolmentDeps & DecisionDeps & FleetRouteDeps & RolloutRouteDeps & ServerRouteDeps & TokenRouteDeps & AuditRouteDeps & NotificationRouteDeps,
+    Made
+  >;
 
 /** Deliveries whose signature is not judged yet, of all senders: two as large as GitHub sends any. */
 const WEBHOOK_BYTES = 64 * 1024 * 1024;
@@ -66,6 +70,7 @@ export function createApp(deps: AppDeps): Hono {
   api.route('/session', sessionRoutes(routes));
   api.route('/', enrolmentRoutes(routes));
   api.route('/', decisionRoutes(routes));
+  api.route('/rollout', rolloutRoutes(routes));
   api.route('/server', serverRoutes(routes));
   api.route('/tokens', tokenRoutes(routes));
   api.route('/audit', auditRoutes(routes));

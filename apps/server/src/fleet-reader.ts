@@ -148,6 +148,14 @@ export class FleetReader {
     return revision === undefined ? undefined : viewSeen(await this.see(snapshot, revision));
   }
 
+  /** The revision whose rollout hosts follow; undefined: nothing was rolled out yet. */
+  async rollout(): Promise<RevisionView | undefined> {
+    const { store, repositoryId } = this.#deps;
+    const { rollout } = await store.hosts.fleet(repositoryId, []);
+    const revision = rollout === undefined ? undefined : await store.revisions.get(rollout.revisionId);
+    return revision === undefined ? undefined : await this.revision(revision);
+  }
+
   async see(snapshot: FleetSnapshot, revision: RevisionInList): Promise<RevisionSeen> {
     return await snapshot.see(revision, this.#deps.troubles.of(`revision ${revision.id}`), this.#deps.clock.now());
   }

@@ -19,7 +19,7 @@ import { NO_DETAIL, viewDetail } from './rollouts/view.ts';
 /** What a snapshot reads from. */
 export interface SnapshotStore {
   readonly repositories: Pick<Store['repositories'], 'get'>;
-  readonly revisions: Pick<Store['revisions'], 'list' | 'listToTell' | 'newestFinished' | 'evaluations' | 'evaluationsOf'>;
+  readonly revisions: Pick<Store['revisions'], 'get' | 'list' | 'listToTell' | 'newestFinished' | 'evaluations' | 'evaluationsOf'>;
   readonly rollouts: Pick<Store['rollouts'], 'stories'>;
   readonly hosts: Pick<HostStore, 'fleet'>;
 }

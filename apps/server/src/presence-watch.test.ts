@@ -37,6 +37,7 @@ async function watchedFor(rows: Readonly<Record<string, Partial<FleetHost['row']
       revisions: {
         list: empty,
         listToTell: empty,
+        get: async () => await Promise.resolve(undefined),
         newestFinished: async () => await Promise.resolve(undefined),
         evaluations: empty,
         evaluationsOf: async () => await Promise.resolve(new Map()),

@@ -4,9 +4,9 @@ import type { HostAction } from './host-action.ts';
 export const ROLES = [
   /** Reads everything that is no secret. */
   'viewer',
-  /** Has hosts and commits tried again. */
+  /** Has hosts and commits tried again, and stops rollouts or lets them go on. */
   'operator',
-  /** Also lets commits pass that wait for a decision. */
+  /** Also lets commits and rings pass that wait for a decision. */
   'approver',
   /** Everything: also who is in the fleet, and who may use the API. */
   'administrator',
@@ -22,7 +22,12 @@ const LOWEST_ROLE = {
   retry: 'operator',
   resume: 'operator',
   evaluate: 'operator',
+  'pause-rollout': 'operator',
+  'resume-rollout': 'operator',
+  'abort-rollout': 'operator',
   accept: 'approver',
+  'approve-rollout': 'approver',
+  'hotfix-rollout': 'administrator',
   enrol: 'administrator',
   revoke: 'administrator',
   forget: 'administrator',

@@ -4,6 +4,8 @@ import {
   MAX_FAILURES,
   MAX_RING_NAME_CHARACTERS,
   MAX_RINGS,
+  RING_NAME_FORM,
+  RING_NAME_RULE,
   RING_STATES,
   ROLES,
   ROLLOUT_ORDERS,
@@ -83,6 +85,13 @@ export const RolloutOrderView = v.object({
   ring: v.nullable(prose(MAX_RING_NAME_CHARACTERS)),
 });
 export type RolloutOrderView = v.InferOutput<typeof RolloutOrderView>;
+
+/** `POST /api/rollout/…`: what comes of it, in a sentence. `repeated`: it had been asked already, and nothing was stored. */
+export const RolloutAnswer = v.object({ outcome: v.picklist(['done', 'repeated']), message: prose() });
+export type RolloutAnswer = v.InferOutput<typeof RolloutAnswer>;
+
+/** As people give it. */
+export const RingName = v.pipe(v.string(), v.maxLength(MAX_RING_NAME_CHARACTERS, RING_NAME_RULE), v.regex(RING_NAME_FORM, RING_NAME_RULE));
 
 /** A person stopped all rollouts of the repository. */
 export const FreezeView = v.object({ by: prose(200), reason: prose(), at: Timestamp, until: v.nullable(Timestamp) });

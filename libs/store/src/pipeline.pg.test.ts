@@ -445,7 +445,11 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         hotfix: undefined,
         approvals: [{ ...by, ring: 1 }],
       });
-      await store.rollouts.freeze(repository.id, undefined);
+      const freeze = { by: 'eve', reason: 'holidays', at: 81, until: 90 };
+      expect(await store.rollouts.unfreeze(repository.id, { ...freeze, at: 80 })).toBe(false);
+      expect(await Promise.all([1, 2].map(async () => await store.rollouts.unfreeze(repository.id, freeze)))).toEqual(
+        expect.arrayContaining([true, false]),
+      );
       expect((await store.hosts.fleet(repository.id)).rollout?.orders.freeze).toBeUndefined();
     });
   });

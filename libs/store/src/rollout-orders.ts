@@ -1,5 +1,5 @@
 import { boundedTime, NO_ORDERS, ROLES, ROLLOUT_ORDERS, storableText, type Freeze, type Order, type RolloutOrders } from '@floe/model';
-import { asc, eq } from 'drizzle-orm';
+import { and, asc, eq } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import type { NewRolloutOrder } from './records.ts';
@@ -61,24 +61,33 @@ async function order(db: Database, { rolloutId, kind, subject = 0, by, role, rea
   });
 }
 
-async function setFreeze(db: Database, repositoryId: string, asked: Freeze | undefined): Promise<void> {
+async function setFreeze(db: Database, repositoryId: string, { by, reason, at, until }: Freeze): Promise<void> {
+  const set = { by, at, until: until ?? null, reason: storableText(reason, MAX_REASON_CHARACTERS) };
   await db.transaction(async (tx) => {
-    if (asked === undefined) await tx.delete(freezes).where(eq(freezes.repositoryId, repositoryId));
-    else {
-      const { by, at, until } = asked;
-      const set = { by, at, until: until ?? null, reason: storableText(asked.reason, MAX_REASON_CHARACTERS) };
-      await tx
-        .insert(freezes)
-        .values({ repositoryId, ...set })
-        .onConflictDoUpdate({ target: freezes.repositoryId, set });
-    }
+    await tx
+      .insert(freezes)
+      .values({ repositoryId, ...set })
+      .onConflictDoUpdate({ target: freezes.repositoryId, set });
     await notify(tx, { topic: 'host', host: '*' });
   });
 }
 
-export function createRolloutOrders(db: Database): Pick<RolloutStore, 'order' | 'freeze'> {
+/** Of two people who end it at once, one succeeds; and a new freeze does not end with the one before it. */
+async function endFreeze(db: Database, repositoryId: string, { by, at }: Freeze): Promise<boolean> {
+  return await db.transaction(async (tx) => {
+    const ended = await tx
+      .delete(freezes)
+      .where(and(eq(freezes.repositoryId, repositoryId), eq(freezes.by, by), eq(freezes.at, at)))
+      .returning({ repositoryId: freezes.repositoryId });
+    if (ended.length > 0) await notify(tx, { topic: 'host', host: '*' });
+    return ended.length > 0;
+  });
+}
+
+export function createRolloutOrders(db: Database): Pick<RolloutStore, 'order' | 'freeze' | 'unfreeze'> {
   return {
     order: async (asked) => await order(db, asked),
     freeze: async (repositoryId, asked) => await setFreeze(db, repositoryId, asked),
+    unfreeze: async (repositoryId, seen) => await endFreeze(db, repositoryId, seen),
   };
 }

@@ -236,10 +236,12 @@ export interface RolloutStore {
    * or its revision is evaluated again, and nothing was stored.
    */
   save(decided: RolloutDecided, at: Timestamp): Promise<boolean>;
-  /** Stores what a person asks. @uncalled the routes of rollouts, which come next */
+  /** Stores what a person asks. */
   order(order: NewRolloutOrder): Promise<void>;
-  /** Stops all rollouts of a repository; a second freeze replaces the first. Undefined ends it. @uncalled the routes of rollouts, which come next */
-  freeze(repositoryId: string, freeze: Freeze | undefined): Promise<void>;
+  /** Stops all rollouts of a repository; a second freeze replaces the first. */
+  freeze(repositoryId: string, freeze: Freeze): Promise<void>;
+  /** Ends this freeze. False: it was ended or replaced meanwhile, and a freeze that the person did not see stays. */
+  unfreeze(repositoryId: string, seen: Freeze): Promise<boolean>;
 }
 
 export interface HostStore {

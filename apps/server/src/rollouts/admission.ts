@@ -81,7 +81,7 @@ function judge({ asking, rollout, gone }: SlotFacts, { epoch, labels, now }: Ask
   if (row.desired?.epoch !== epoch || row.revokedAt !== undefined || row.clonedAt !== undefined) return undefined;
   if (desired.kind !== 'release' || desired.release.id !== row.desired.releaseId) return undefined;
   const policy = rollout?.policy ?? DEFAULT_POLICY;
-  const ringOf = ringIn(rollout?.rings);
+  const ringOf = rollout === undefined ? () => 0 : ringIn(rollout);
   const inFlight = countInFlight(
     gone.filter(({ host }) => host !== row.host),
     { ring: ringOf(row.host), ringOf, labels, now },

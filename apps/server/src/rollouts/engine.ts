@@ -76,8 +76,8 @@ export class RolloutEngine {
   }
 }
 
-function resolveAgain(each: FleetHost, { course, rings }: Rollout): FleetHost {
-  const situation = { ...each.situation, isRingPromoted: ringIn(rings)(each.row.host) < promotedRings(course) };
+function resolveAgain(each: FleetHost, rollout: CurrentRollout): FleetHost {
+  const situation = { ...each.situation, isRingPromoted: ringIn(rollout)(each.row.host) < promotedRings(rollout.course) };
   return { ...each, situation, desired: resolve(situation) };
 }
 

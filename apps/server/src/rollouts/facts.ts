@@ -1,13 +1,14 @@
 import type { HostName, RolloutFacts } from '@floe/model';
-import type { CurrentRollout, FleetHost, Rollout } from '@floe/store';
+import type { CurrentRollout, FleetHost } from '@floe/store';
 import { ringHosts } from './ring-hosts.ts';
 import { windowFacts } from './windows.ts';
 
 /** All that a decision about the rollout is made from, and all that people are told about it. `hosts`: all of the repository. */
-export function rolloutFacts({ policy, course, orders, rings }: CurrentRollout, hosts: readonly FleetHost[], now: number): RolloutFacts {
+export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[], now: number): RolloutFacts {
+  const { policy, course, orders } = rollout;
   return {
     policy,
-    hosts: ringHosts(hosts, ringIn(rings), now),
+    hosts: ringHosts(hosts, ringIn(rollout), now),
     windows: windowFacts(policy, course, now),
     orders,
     authors: undefined,
@@ -15,7 +16,8 @@ export function rolloutFacts({ policy, course, orders, rings }: CurrentRollout, 
   };
 }
 
-/** The ring of each host. One that joined after the last decision is in none yet. */
-export function ringIn(rings: Rollout['rings']): (host: HostName) => number {
-  return (host) => (rings === undefined ? 0 : (rings.get(host) ?? Number.POSITIVE_INFINITY));
+/** The ring of each host. Before the first decision, and after it for one that joined later, it is in none yet. */
+export function ringIn({ policy, rings }: Pick<CurrentRollout, 'policy' | 'rings'>): (host: HostName) => number {
+  const first = policy.rings.length === 1 ? 0 : Number.POSITIVE_INFINITY;
+  return (host) => (rings === undefined ? first : (rings.get(host) ?? Number.POSITIVE_INFINITY));
 }

@@ -119,6 +119,7 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
       host: async (host) => await Promise.resolve(fleet.hosts.find((each) => each.host === host)),
       revisions: async () => await Promise.resolve([]),
       revision: async () => await Promise.resolve(undefined),
+      rollout: async () => await Promise.resolve(undefined),
       ...reader,
     },
   });

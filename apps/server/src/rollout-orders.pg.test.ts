@@ -1,0 +1,113 @@
+import { once } from 'node:events';
+import { DEFAULT_POLICY, defaultGates, type Role, type RolloutPolicy } from '@floe/model';
+import { RevisionView, RolloutAnswer } from '@floe/protocol';
+import { eventually } from '@floe/testkit';
+import * as v from 'valibot';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { publishCommit, system } from './test/commits.ts';
+import { startTestServer, type TestServer } from './test/test-server.ts';
+
+// What people ask of a rollout reaches the engine, over the real server and store.
+
+let server: TestServer;
+const tokens = new Map<Role, string>();
+beforeAll(async () => {
+  server = await startTestServer({ runPipeline: async (signal) => void (await once(signal, 'abort')) });
+  for (const role of ['viewer', 'operator', 'approver', 'administrator'] as const) {
+    const response = await server.request('/api/tokens', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ name: `the-${role}`, role }),
+    });
+    tokens.set(role, v.parse(v.object({ token: v.string() }), await response.json()).token);
+  }
+});
+afterAll(async () => await server[Symbol.asyncDispose]());
+
+async function ask(role: Role, method: string, path: string, body?: object): Promise<{ readonly status: number; readonly json: unknown }> {
+  const response = await fetch(`${server.url}/api/${path}`, {
+    method,
+    headers: { authorization: `Bearer ${tokens.get(role)}`, 'content-type': 'application/json' },
+    ...(body === undefined ? {} : { body: JSON.stringify({ reason: 'because', ...body }) }),
+  });
+  return { status: response.status, json: await response.json() };
+}
+
+async function rollout(): Promise<NonNullable<RevisionView['rollout']>> {
+  const { rollout: seen } = v.parse(RevisionView, (await ask('viewer', 'GET', 'rollout')).json);
+  if (seen === null) throw new Error('there is no rollout');
+  return seen;
+}
+
+async function becomes(state: string, ring: string): Promise<NonNullable<RevisionView['rollout']>> {
+  return await eventually(`${state} at ${ring}`, async () => {
+    const seen = await rollout();
+    const current = seen.rings.find((each) => each.state === 'current');
+    // Hosts get their rings with the first decision.
+    return seen.state === state && current?.name === ring && current.counts.eligible > 0 ? seen : undefined;
+  });
+}
+
+const [first] = DEFAULT_POLICY.rings;
+if (first === undefined) throw new Error('the default policy has a ring');
+const approvals = { count: 1, role: 'approver', notAuthor: false } as const;
+const POLICY: RolloutPolicy = {
+  ...DEFAULT_POLICY,
+  rings: [
+    { ...first, ...defaultGates(0, 2), name: 'canary', members: { hosts: ['ada'], labels: [], share: undefined }, approvals },
+    { ...first, ...defaultGates(1, 2), name: 'all' },
+  ],
+};
+
+test('a rollout is paused, resumed, approved and aborted by those who may', async () => {
+  await server.enrol('ada');
+  await server.enrol('bob');
+  const { sha: commit } = await publishCommit(server, { ada: system('a'), bob: system('b') }, POLICY);
+  const waiting = await becomes('WAITING_APPROVAL', 'canary');
+  expect(waiting.rings.map(({ name, counts, missingApprovals }) => [name, counts.eligible, missingApprovals?.count])).toEqual([
+    ['canary', 1, 1],
+    ['all', 1, undefined],
+  ]);
+
+  for (const what of ['pause', 'resume', 'abort', 'approve', 'hotfix'])
+    expect((await ask('viewer', 'POST', `rollout/${what}`, { commit, ring: 'canary' })).status, what).toBe(403);
+
+  const both = await Promise.all((['operator', 'approver'] as const).map(async (role) => await ask(role, 'POST', 'rollout/pause', {})));
+  expect(both.map(({ status }) => status)).toEqual([200, 200]);
+  const paused = await becomes('PAUSED', 'canary');
+  expect(paused).toMatchObject({ pause: { cause: 'freeze' }, freeze: { reason: 'because' } });
+  // Of two who resume at once, one does, and the other is told what is so.
+  const resumed = await Promise.all((['operator', 'approver'] as const).map(async (role) => await ask(role, 'POST', 'rollout/resume', {})));
+  expect(resumed.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 409]);
+  expect((await becomes('WAITING_APPROVAL', 'canary')).freeze).toBeNull();
+
+  expect((await ask('operator', 'POST', 'rollout/approve', { commit, ring: 'canary' })).status).toBe(403);
+  expect(await ask('approver', 'POST', 'rollout/approve', { commit, ring: 'all' })).toMatchObject({
+    status: 409,
+    json: { error: { code: 'RING_NOT_CURRENT' } },
+  });
+  const approved = await ask('approver', 'POST', 'rollout/approve', { commit, ring: 'canary' });
+  expect(v.parse(RolloutAnswer, approved.json)).toMatchObject({ outcome: 'done' });
+  const rolling = await becomes('ROLLING', 'canary');
+  expect(rolling.orders).toMatchObject([{ kind: 'approve', by: 'the-approver', role: 'approver', ring: 'canary', reason: 'because' }]);
+  expect(rolling.rings[0]?.deadlineAt).toBeGreaterThan(Date.now());
+
+  expect((await ask('operator', 'POST', 'rollout/abort', { commit })).status).toBe(200);
+  const aborted = await becomes('ABORTED', 'canary');
+  expect(aborted.orders.map(({ kind }) => kind)).toEqual(['abort', 'approve']);
+  expect(await ask('operator', 'POST', 'rollout/abort', { commit })).toMatchObject({ status: 409, json: { error: { code: 'ROLLOUT_ENDED' } } });
+
+  const { json: log } = await ask('viewer', 'GET', `audit?subject=${commit}`);
+  const entries = v.parse(v.array(v.object({ actor: v.string(), action: v.string() })), log).map(({ actor, action }) => `${actor} ${action}`);
+  expect(entries).toEqual(expect.arrayContaining(['the-operator abort-rollout', 'the-approver approve-rollout']));
+  // It is superseded by the next commit all the same, and what was decided about it stays in its story.
+  const next = await publishCommit(server, { ada: system('c'), bob: system('b') }, POLICY);
+  await becomes('WAITING_APPROVAL', 'canary');
+  expect(await ask('approver', 'POST', 'rollout/approve', { commit, ring: 'canary' })).toMatchObject({
+    status: 409,
+    json: { error: { code: 'ROLLOUT_SUPERSEDED' } },
+  });
+  const { json: older } = await ask('viewer', 'GET', `revisions/${commit}`);
+  expect(v.parse(RevisionView, older).rollout).toMatchObject({ state: 'ABORTED', rings: [], pause: null });
+  expect(next.sha).not.toBe(commit);
+});

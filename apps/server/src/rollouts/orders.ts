@@ -1,0 +1,182 @@
+import {
+  isEndedRollout,
+  isFrozen,
+  missingApprovals,
+  ROLES,
+  type Order,
+  type RingHost,
+  type RolloutFacts,
+  type RolloutFailure,
+  type RolloutOrders,
+} from '@floe/model';
+import type { CurrentRollout, NewRolloutOrder } from '@floe/store';
+import { describePause, missingApprovalWords, ringName, rolloutStateWords, shortSha } from '@floe/views';
+
+/** The rollout that hosts follow, as somebody asks something of it. */
+export interface AskedRollout {
+  readonly sha: string;
+  readonly rollout: CurrentRollout;
+  readonly facts: RolloutFacts;
+}
+
+/** What comes of it, with the sentence for whoever asks. */
+export type Judged =
+  | { readonly kind: 'order'; readonly order: Pick<NewRolloutOrder, 'kind' | 'subject' | 'acknowledged'>; readonly message: string }
+  /** It has been asked already: nothing is stored. */
+  | { readonly kind: 'repeat'; readonly message: string }
+  | { readonly kind: 'refused'; readonly code: string; readonly message: string };
+
+function refused(code: string, message: string): Extract<Judged, { kind: 'refused' }> {
+  return { kind: 'refused', code, message };
+}
+
+function nameOf({ sha, rollout }: AskedRollout): string {
+  const { rings } = rollout.policy;
+  return `the rollout of ${shortSha(sha)}${rings.length === 1 ? '' : ` at ring ${ringName(rollout.policy, rollout.course.ring)}`}`;
+}
+
+/** It is over, or cannot be read; undefined: it goes on. */
+function refusalOfEnded(asked: AskedRollout): Extract<Judged, { kind: 'refused' }> | undefined {
+  const { sha, rollout } = asked;
+  if (rollout.unreadable !== undefined)
+    return refused(
+      'ROLLOUT_UNREADABLE',
+      `the rollout of ${shortSha(sha)} cannot be read (${rollout.unreadable}), and stands still: push another commit`,
+    );
+  return isEndedRollout(rollout.course.state)
+    ? refused(
+        'ROLLOUT_ENDED',
+        `the rollout of ${shortSha(sha)} ${rolloutStateWords(rollout.course.state)}: there is nothing to decide about it any more`,
+      )
+    : undefined;
+}
+
+/** What was asked is about the rollout that hosts follow; else undefined. */
+function refusalOfOther(asked: AskedRollout, commit: string): Extract<Judged, { kind: 'refused' }> | undefined {
+  return commit === asked.sha
+    ? undefined
+    : refused('ROLLOUT_SUPERSEDED', `hosts do not follow ${shortSha(commit)}, but ${shortSha(asked.sha)}: look at that one, and decide again`);
+}
+
+/** `floe rollout resume`, where nobody froze the fleet. `since`: the pause that the person saw. Pure. */
+export function judgeResume(asked: AskedRollout, since: number | undefined): Judged {
+  const ended = refusalOfEnded(asked);
+  if (ended !== undefined) return ended;
+  const { course, orders, policy } = asked.rollout;
+  if (course.state !== 'PAUSED' || course.pause === undefined) {
+    const by = orders.resume === undefined ? '' : `; ${orders.resume.by} resumed it last`;
+    return refused('NOT_PAUSED', `there is nothing to resume: ${nameOf(asked)} ${rolloutStateWords(course.state)}${by}`);
+  }
+  // Its end is not seen by the engine yet.
+  if (course.pause.cause === 'freeze') return refused('NOT_PAUSED', `the pause of ${course.pause.by} has just ended: there is nothing to resume`);
+  if (since !== undefined && since !== course.since)
+    return refused('PAUSE_CHANGED', `it is paused for something else by now: ${describePause(course.pause)}. Look at that, and decide again`);
+  if (orders.resume?.of === course.since) return { kind: 'repeat', message: `${orders.resume.by} has resumed it already: ${orders.resume.reason}` };
+  const acknowledged = acknowledgedBy(asked);
+  const names =
+    acknowledged.length === 0 ? '' : ` What ${acknowledged.length} of its hosts failed with is acknowledged: only other failures pause it again.`;
+  const next = course.pause.cause === 'after-ring' ? policy.rings[course.ring + 1]?.name : undefined;
+  const where = next === undefined ? nameOf(asked) : `the rollout of ${shortSha(asked.sha)}, now with ring ${next},`;
+  return {
+    kind: 'order',
+    order: { kind: 'resume', subject: course.since, acknowledged },
+    message: `${where} goes on.${names}`,
+  };
+}
+
+/** The failures that the person saw: those that the pause names, or else all that there are in the rings reached. */
+function acknowledgedBy({ rollout, facts }: AskedRollout): readonly Pick<RolloutFailure, 'host' | 'toplevel'>[] {
+  const { pause, ring } = rollout.course;
+  if (pause?.cause === 'failures' && pause.count <= pause.failures.length) return pause.failures.map(({ host, toplevel }) => ({ host, toplevel }));
+  const isSeen = (each: RingHost): boolean => each.ring <= ring && each.isEligible && each.progress === 'failed' && !each.isAcknowledged;
+  return facts.hosts.filter(isSeen).map(({ host, toplevel }) => ({ host, toplevel }));
+}
+
+/** `floe rollout abort`. Pure. */
+export function judgeAbort(asked: AskedRollout, commit: string): Judged {
+  const other = refusalOfOther(asked, commit) ?? refusalOfEnded(asked);
+  if (other !== undefined) return other;
+  const { orders } = asked.rollout;
+  if (orders.abort !== undefined) return { kind: 'repeat', message: `${orders.abort.by} has aborted it already: ${orders.abort.reason}` };
+  return {
+    kind: 'order',
+    order: { kind: 'abort' },
+    message: `the rollout of ${shortSha(commit)} is aborted, for good: hosts that run it keep it, and all others keep what they have. The next commit is rolled out as usual: to bring everybody back, revert ${shortSha(commit)} and push.`,
+  };
+}
+
+/** `floe rollout hotfix`. Pure. */
+export function judgeHotfix(asked: AskedRollout, commit: string): Judged {
+  const other = refusalOfOther(asked, commit) ?? refusalOfEnded(asked);
+  if (other !== undefined) return other;
+  const { orders } = asked.rollout;
+  if (orders.hotfix !== undefined) return { kind: 'repeat', message: `${orders.hotfix.by} has made it a hotfix already: ${orders.hotfix.reason}` };
+  return {
+    kind: 'order',
+    order: { kind: 'hotfix' },
+    message: `${shortSha(commit)} is a hotfix: its rollout passes over soaks and windows. Approvals, gates and limits hold as before.`,
+  };
+}
+
+/** `floe rollout approve`: one person's word for one ring of one commit. Pure. */
+export function judgeApproval(asked: AskedRollout, { commit, ring }: { readonly commit: string; readonly ring: string }, by: Order): Judged {
+  const other = refusalOfOther(asked, commit) ?? refusalOfEnded(asked);
+  if (other !== undefined) return other;
+  const { rollout, facts } = asked;
+  const { course, policy, orders } = rollout;
+  const index = policy.rings.findIndex(({ name }) => name === ring);
+  if (index < 0) {
+    const known = policy.rings.map(({ name }) => name).join(', ');
+    return refused('RING_UNKNOWN', `the policy of ${shortSha(commit)} has no ring ${ring}: it has ${known}`);
+  }
+  if (index !== course.ring)
+    return refused(
+      'RING_NOT_CURRENT',
+      `ring ${ring} ${index < course.ring ? 'has passed' : 'is not reached yet'}: the rollout is at ring ${ringName(policy, course.ring)}`,
+    );
+  const before = missingApprovals(course, facts);
+  const own = orders.approvals.find((each) => each.ring === index && each.by === by.by && each.role === by.role);
+  if (own !== undefined) {
+    const rest = before === undefined ? 'has all that it needs' : `still needs ${missingApprovalWords(before)}`;
+    return { kind: 'repeat', message: `${by.by} has approved ring ${ring} already, which counts once: it ${rest}` };
+  }
+  if (before === undefined) return refused('NOT_WAITING', `ring ${ring} waits for no approval: ${nameOf(asked)} ${rolloutStateWords(course.state)}`);
+  const after = missingApprovals(course, { ...facts, orders: withApproval(orders, by, index) });
+  if (after !== undefined && after.count === before.count && after.weaker.length === before.weaker.length)
+    return refused('APPROVAL_DOES_NOT_COUNT', `the approval of ${by.by} does not count for ring ${ring}: ${whyNot(before, by, facts)}`);
+  const rest = after === undefined ? 'has all the approvals that it needs' : `still needs ${missingApprovalWords(after)}`;
+  return {
+    kind: 'order',
+    order: { kind: 'approve', subject: index },
+    message: `ring ${ring} of ${shortSha(commit)} is approved by ${by.by}: it ${rest}.`,
+  };
+}
+
+function withApproval(orders: RolloutOrders, by: Order, ring: number): RolloutOrders {
+  return { ...orders, approvals: [...orders.approvals, { ...by, ring }] };
+}
+
+function whyNot(missing: NonNullable<ReturnType<typeof missingApprovals>>, by: Order, { authors }: RolloutFacts): string {
+  const needed = missingApprovalWords(missing);
+  if (ROLES.indexOf(by.role) < ROLES.indexOf(missing.role)) return `it needs ${needed}`;
+  if (missing.notAuthor && missing.count > 0)
+    return authors === undefined
+      ? 'the policy wants somebody who is not an author, and who wrote its commits is not known'
+      : `${by.by} is an author of its commits, and it needs ${needed}`;
+  return `it needs ${needed}`;
+}
+
+/** What a person's freeze comes to, in words. */
+export function freezeWords({ rollout }: Pick<AskedRollout, 'rollout'>, until: number | undefined, now: number): string {
+  const end = until === undefined ? 'until somebody runs: floe rollout resume --reason "…"' : `until ${new Date(until).toISOString()}`;
+  const { freeze } = rollout.orders;
+  const replaced = freeze !== undefined && isFrozen(rollout.orders, now) ? ` This replaces the pause of ${freeze.by}: ${freeze.reason}` : '';
+  return `All rollouts are paused ${end}, also those of commits to come. Hosts that have begun finish.${replaced}`;
+}
+
+/** What is left when a freeze has ended. */
+export function unfrozenWords({ sha, rollout }: AskedRollout): string {
+  const { pause } = rollout.course;
+  const other = pause === undefined || pause.cause === 'freeze' ? '' : `, where it is still paused: ${describePause(pause)}`;
+  return `The pause of ${rollout.orders.freeze?.by ?? 'somebody'} is over. The rollout of ${shortSha(sha)} goes on where it was${other}.`;
+}

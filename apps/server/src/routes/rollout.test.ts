@@ -1,0 +1,276 @@
+import {
+  DEFAULT_POLICY,
+  defaultGates,
+  NO_ORDERS,
+  NOTHING_OBSERVED,
+  type Role,
+  type RolloutCourse,
+  type RolloutOrders,
+  type StorePath,
+} from '@floe/model';
+import { HostName } from '@floe/protocol';
+import type { CurrentRollout, Fleet, FleetHost, NewRolloutOrder, Revision } from '@floe/store';
+import * as v from 'valibot';
+import { describe, expect, test } from 'vitest';
+import { FAKE_REPOSITORY, fakeApp, fakeTokenOf } from '../test/fake-app.ts';
+
+const COMMIT = 'c'.repeat(40);
+const toplevel = `/nix/store/${'a'.repeat(32)}-system` as StorePath;
+const ada = v.parse(HostName, 'ada');
+const APPROVED = { count: 2, role: 'approver', notAuthor: false } as const;
+const [first] = DEFAULT_POLICY.rings;
+if (first === undefined) throw new Error('the default policy has a ring');
+const ring = (name: string, index: number) => ({ ...first, ...defaultGates(index, 2), name });
+const POLICY = { ...DEFAULT_POLICY, rings: [{ ...ring('canary', 0), approvals: APPROVED }, ring('all', 1)] };
+
+interface Given {
+  readonly course?: Partial<RolloutCourse>;
+  readonly orders?: Partial<RolloutOrders>;
+  readonly policy?: CurrentRollout['policy'];
+  readonly unreadable?: string;
+  readonly unfreeze?: boolean;
+}
+
+/** The app with one rollout of two rings, and what is stored of it. */
+function withRollout(given: Given | undefined) {
+  const stored: (NewRolloutOrder | object)[] = [];
+  const course: RolloutCourse = {
+    state: 'WAITING_APPROVAL',
+    ring: 0,
+    since: 7,
+    ringSince: 7,
+    pause: undefined,
+    provedRing: undefined,
+    ...given?.course,
+  };
+  const rollout = {
+    id: 'rollout',
+    revisionId: 'revision',
+    startedAt: 1,
+    version: 1,
+    state: course.state,
+    course,
+    policy: given?.policy ?? POLICY,
+    orders: { ...NO_ORDERS, ...given?.orders },
+    rings: new Map([[ada, 0]]),
+    unreadable: given?.unreadable,
+  } satisfies CurrentRollout;
+  const release = { id: 'release', host: ada, sequence: 3, toplevel };
+  const host = {
+    row: {
+      host: ada,
+      repositoryId: FAKE_REPOSITORY.id,
+      publicKey: 'key',
+      epoch: 1,
+      observed: NOTHING_OBSERVED,
+      state: 'ROLLED_BACK',
+      stateToplevel: toplevel,
+      isConnected: true,
+      acceptedSequence: 3,
+      reportSeq: 1,
+    },
+    situation: {
+      pin: undefined,
+      hold: undefined,
+      isRingPromoted: false,
+      rollout: release,
+      stable: undefined,
+      directed: undefined,
+      quarantined: new Set(),
+    },
+    desired: { kind: 'nothing' },
+    quarantines: [],
+    acknowledged: new Set(),
+    desiredCommit: undefined,
+  } as FleetHost;
+  const fleet: Fleet = { rollout: given === undefined ? undefined : rollout, hosts: [host] };
+  const app = fakeApp({
+    store: {
+      hosts: { fleet: async () => await Promise.resolve(fleet) },
+      revisions: { get: async () => await Promise.resolve({ id: 'revision', sha: COMMIT } as Revision) },
+      rollouts: {
+        order: async (order) => void (await Promise.resolve(stored.push(order))),
+        freeze: async (_repository, freeze) => void (await Promise.resolve(stored.push(freeze))),
+        unfreeze: async (_repository, seen) => {
+          stored.push({ unfreeze: seen });
+          return await Promise.resolve(given?.unfreeze ?? true);
+        },
+      },
+    },
+  });
+  const as = async (role: Role, what: string, body: object) =>
+    await app.ask('POST', `/api/rollout/${what}`, { reason: 'why', ...body }, { authorization: `Bearer ${fakeTokenOf(role)}` });
+  return { ...app, as, stored };
+}
+
+const order = { by: 'eve', role: 'approver', reason: 'looks good', at: 3 } as const;
+const FAILED: RolloutCourse['pause'] = { cause: 'failures', count: 1, failures: [{ host: ada, toplevel, reason: 'no network' }] };
+
+describe('an approval', () => {
+  const wanted = { commit: COMMIT, ring: 'canary' };
+
+  test('is stored with who gave it, for its ring, and says what is still missing', async () => {
+    const { as, stored, audit } = withRollout({});
+    expect(await as('approver', 'approve', wanted)).toMatchObject({
+      status: 200,
+      body: { outcome: 'done', message: expect.stringMatching(/still needs 1 more approval/) as string },
+    });
+    expect(stored).toMatchObject([{ rolloutId: 'rollout', kind: 'approve', subject: 0, by: 'a-approver', role: 'approver', reason: 'why' }]);
+    expect(audit).toMatchObject([{ actor: 'a-approver', action: 'approve-rollout', subject: COMMIT, detail: 'why' }]);
+    const last = withRollout({ orders: { approvals: [{ ...order, ring: 0 }] } });
+    expect((await last.as('approver', 'approve', wanted)).body).toMatchObject({
+      message: expect.stringContaining('has all the approvals') as string,
+    });
+  });
+
+  test('of the same person counts once, and says so', async () => {
+    const { as, stored, audit } = withRollout({ orders: { approvals: [{ ...order, by: 'a-approver', ring: 0 }] } });
+    expect(await as('approver', 'approve', wanted)).toMatchObject({
+      status: 200,
+      body: { outcome: 'repeated', message: expect.stringMatching(/counts once: it still needs 1 more approval/) as string },
+    });
+    expect([stored, audit]).toEqual([[], []]);
+  });
+
+  test.each([
+    ['for a superseded rollout', {}, { commit: 'd'.repeat(40), ring: 'canary' }, 'ROLLOUT_SUPERSEDED'],
+    ['for a ring that is not reached', {}, { commit: COMMIT, ring: 'all' }, 'RING_NOT_CURRENT'],
+    ['for a ring that has passed', { course: { ring: 1 } }, wanted, 'RING_NOT_CURRENT'],
+    ['for a ring that there is not', {}, { commit: COMMIT, ring: 'everyone' }, 'RING_UNKNOWN'],
+    ['of what needs none', { course: { ring: 1, provedRing: 0 } }, { commit: COMMIT, ring: 'all' }, 'NOT_WAITING'],
+    ['of what is over', { course: { state: 'ABORTED' } }, wanted, 'ROLLOUT_ENDED'],
+    ['of what cannot be read', { unreadable: 'pause' }, wanted, 'ROLLOUT_UNREADABLE'],
+  ] as const)('%s is refused', async (_what, given, body, code) => {
+    const { as, stored, audit } = withRollout(given);
+    expect(await as('approver', 'approve', body)).toMatchObject({ status: 409, code });
+    expect([stored, audit]).toEqual([[], []]);
+  });
+
+  test('that would not count is refused, with what would', async () => {
+    const withApprovals = (approvals: Partial<typeof APPROVED> | { role: Role } | { notAuthor: boolean }) => ({
+      policy: { ...POLICY, rings: [{ ...ring('canary', 0), approvals: { ...APPROVED, ...approvals } }, ring('all', 1)] },
+    });
+    const low = withRollout(withApprovals({ role: 'administrator' }));
+    expect(await low.as('approver', 'approve', wanted)).toMatchObject({
+      status: 409,
+      code: 'APPROVAL_DOES_NOT_COUNT',
+      message: expect.stringContaining('2 more approvals (administrator)') as string,
+    });
+    const author = withRollout(withApprovals({ notAuthor: true }));
+    expect(await author.as('administrator', 'approve', wanted)).toMatchObject({ status: 409, code: 'APPROVAL_DOES_NOT_COUNT' });
+    expect([...low.stored, ...author.stored]).toEqual([]);
+  });
+});
+
+describe('a pause', () => {
+  test('stops all rollouts, with a reason and perhaps an end', async () => {
+    const { as, stored, audit } = withRollout({ course: { state: 'ROLLING' } });
+    const until = Date.now() + 60_000;
+    expect(await as('operator', 'pause', { until })).toMatchObject({ status: 200, body: { message: expect.stringContaining('until') as string } });
+    expect(stored).toMatchObject([{ by: 'a-operator', reason: 'why', until }]);
+    expect(audit).toMatchObject([{ action: 'pause-rollout', subject: COMMIT }]);
+  });
+
+  test('that ended before it began is refused', async () => {
+    const { as, stored } = withRollout({});
+    expect(await as('operator', 'pause', { until: 1000 })).toMatchObject({ status: 400, code: 'UNTIL_PAST' });
+    expect(stored).toEqual([]);
+  });
+
+  test('over another one says whose it replaces', async () => {
+    const { as } = withRollout({ orders: { freeze: { by: 'eve', reason: 'holidays', at: 3, until: undefined } } });
+    expect((await as('operator', 'pause', {})).body).toMatchObject({
+      message: expect.stringMatching(/replaces the pause of eve: holidays/) as string,
+    });
+  });
+});
+
+describe('a resume', () => {
+  test('ends a person’s pause first, and says what is left', async () => {
+    const freeze = { by: 'eve', reason: 'holidays', at: 3, until: undefined };
+    const { as, stored } = withRollout({ course: { state: 'PAUSED', pause: FAILED }, orders: { freeze } });
+    expect((await as('operator', 'resume', {})).body).toMatchObject({
+      message: expect.stringMatching(/eve is over.*still paused: 1 host failed: ada/) as string,
+    });
+    expect(stored).toEqual([{ unfreeze: freeze }]);
+    const late = withRollout({ orders: { freeze }, unfreeze: false });
+    expect(await late.as('operator', 'resume', {})).toMatchObject({ status: 409, code: 'PAUSE_CHANGED' });
+    const over = withRollout({ orders: { freeze: { ...freeze, until: 5 } } });
+    expect(await over.as('operator', 'resume', {})).toMatchObject({ status: 409, code: 'NOT_PAUSED' });
+  });
+
+  test('acknowledges what its pause names, and ends that pause only', async () => {
+    const { as, stored, audit } = withRollout({ course: { state: 'PAUSED', pause: FAILED, since: 70 } });
+    expect(await as('operator', 'resume', { since: 70 })).toMatchObject({ status: 200 });
+    expect(stored).toMatchObject([{ kind: 'resume', subject: 70, acknowledged: [{ host: 'ada', toplevel }] }]);
+    expect(audit).toMatchObject([{ action: 'resume-rollout' }]);
+    expect(await as('operator', 'resume', { since: 69 })).toMatchObject({ status: 409, code: 'PAUSE_CHANGED', message: /no network/ });
+  });
+
+  test('acknowledges all failures that there are, where the pause does not name them', async () => {
+    for (const pause of [{ cause: 'deadline', missing: 1, present: 0, eligible: 1 } as const, { ...FAILED, count: 30 }]) {
+      const { as, stored } = withRollout({ course: { state: 'PAUSED', pause } });
+      await as('operator', 'resume', {});
+      expect(stored).toMatchObject([{ acknowledged: [{ host: 'ada', toplevel }] }]);
+    }
+  });
+
+  test('of what somebody else resumed in this moment says who, and of what goes on says so', async () => {
+    const resume = { ...order, of: 7 };
+    const { as, stored } = withRollout({ course: { state: 'PAUSED', pause: FAILED }, orders: { resume } });
+    expect(await as('operator', 'resume', {})).toMatchObject({
+      status: 200,
+      body: { outcome: 'repeated', message: 'eve has resumed it already: looks good' },
+    });
+    const on = withRollout({ course: { state: 'ROLLING' }, orders: { resume } });
+    expect(await on.as('operator', 'resume', {})).toMatchObject({ status: 409, code: 'NOT_PAUSED', message: /under way; eve resumed it last/ });
+    const pause = { cause: 'freeze', by: 'eve', reason: 'holidays' } as const;
+    const ended = withRollout({ course: { state: 'PAUSED', pause } });
+    expect(await ended.as('operator', 'resume', {})).toMatchObject({ status: 409, code: 'NOT_PAUSED', message: /pause of eve has just ended/ });
+    expect([...stored, ...on.stored, ...ended.stored]).toEqual([]);
+  });
+});
+
+describe.each([
+  ['abort', 'operator', /for good.*revert/],
+  ['hotfix', 'administrator', /passes over soaks and windows/],
+] as const)('%s', (what, role, said) => {
+  test('is stored, and says what comes of it', async () => {
+    const { as, stored, audit } = withRollout({ course: { state: 'SOAKING' } });
+    expect(await as(role, what, { commit: COMMIT })).toMatchObject({
+      status: 200,
+      body: { outcome: 'done', message: expect.stringMatching(said) as string },
+    });
+    expect(stored).toMatchObject([{ kind: what, by: `a-${role}` }]);
+    expect(audit).toMatchObject([{ action: `${what}-rollout`, subject: COMMIT }]);
+  });
+
+  test('of another commit, twice, or of what is over changes nothing', async () => {
+    const { as, stored } = withRollout({ orders: { [what]: order } });
+    expect(await as(role, what, { commit: 'd'.repeat(40) })).toMatchObject({ status: 409, code: 'ROLLOUT_SUPERSEDED' });
+    expect(await as(role, what, { commit: COMMIT })).toMatchObject({ status: 200, body: { outcome: 'repeated' } });
+    const over = withRollout({ course: { state: 'COMPLETE' } });
+    expect(await over.as(role, what, { commit: COMMIT })).toMatchObject({ status: 409, code: 'ROLLOUT_ENDED' });
+    expect([...stored, ...over.stored]).toEqual([]);
+  });
+});
+
+test('before the first rollout there is nothing to decide', async () => {
+  const { as, ask } = withRollout(undefined);
+  for (const [what, body] of [
+    ['pause', {}],
+    ['resume', {}],
+    ['abort', { commit: COMMIT }],
+    ['approve', { commit: COMMIT, ring: 'all' }],
+    ['hotfix', { commit: COMMIT }],
+  ] as const)
+    expect(await as('administrator', what, body), what).toMatchObject({ status: 404, code: 'NO_ROLLOUT' });
+  expect(await ask('GET', '/api/rollout')).toMatchObject({ status: 404, code: 'NO_ROLLOUT' });
+});
+
+test.each(['pause', 'resume', 'abort', 'approve', 'hotfix'])('%s without a reason, or with what it does not know, is refused', async (what) => {
+  const { as, stored } = withRollout({});
+  for (const body of [{ reason: '' }, { reason: 7 }, { by: 'eve' }, { until: -1 }, { commit: 'HEAD' }, { ring: '' }])
+    expect((await as('administrator', what, body)).status, JSON.stringify(body)).toBe(400);
+  expect(stored).toEqual([]);
+});

@@ -1,0 +1,125 @@
+import { isFrozen, type Action, type Order } from '@floe/model';
+import { CommitSha, foreign, RingName, Timestamp, type RolloutAnswer } from '@floe/protocol';
+import type { Clock, Logger } from '@floe/runtime';
+import type { Repository, StorePart } from '@floe/store';
+import { sValidator } from '@hono/standard-validator';
+import { Hono, type Context } from 'hono';
+import * as v from 'valibot';
+import type { Auth, AuthEnv } from '../auth.ts';
+import type { FleetReader } from '../fleet-reader.ts';
+import { refuse } from '../http-error.ts';
+import { rolloutFacts } from '../rollouts/facts.ts';
+import {
+  freezeWords,
+  judgeAbort,
+  judgeApproval,
+  judgeHotfix,
+  judgeResume,
+  unfrozenWords,
+  type AskedRollout,
+  type Judged,
+} from '../rollouts/orders.ts';
+import { orRefuse, ReasonText } from './validation.ts';
+
+const Pause = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Timestamp) }));
+/** `since`: of the pause that the person saw. */
+const Resume = foreign(v.strictObject({ reason: ReasonText, since: v.optional(Timestamp) }));
+/** Of which rollout: it may have been superseded since the person looked. */
+const OfCommit = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha }));
+const Approval = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, ring: RingName }));
+
+export interface RolloutRouteDeps {
+  readonly auth: Auth;
+  readonly store: StorePart<{ hosts: 'fleet'; revisions: 'get'; rollouts: 'order' | 'freeze' | 'unfreeze'; audit: 'append' }>;
+  readonly repository: Repository;
+  readonly reader: Pick<FleetReader, 'rollout'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** What people ask of the rollout that hosts follow. It is stored; the next decision about the rollout goes by it. */
+export function rolloutRoutes({ auth, store, repository, reader, clock, logger }: RolloutRouteDeps): Hono<AuthEnv> {
+  const { requireAction } = auth;
+  const app = new Hono<AuthEnv>();
+
+  async function current(): Promise<AskedRollout | undefined> {
+    const { rollout, hosts } = await store.hosts.fleet(repository.id);
+    const revision = rollout === undefined ? undefined : await store.revisions.get(rollout.revisionId);
+    if (rollout === undefined || revision === undefined) return undefined;
+    return { sha: revision.sha, rollout, facts: rolloutFacts(rollout, hosts, clock.now()) };
+  }
+
+  function refuseNone(c: Context) {
+    return refuse(c, 404, 'NO_ROLLOUT', 'nothing was rolled out yet: the first commit that is published begins a rollout');
+  }
+
+  async function note(c: Context<AuthEnv>, action: Action, sha: string, reason: string): Promise<void> {
+    const actor = c.var.actor.name;
+    await store.audit.append({ at: clock.now(), actor, action, subject: sha, detail: reason });
+    logger.info('a decision about the rollout', { action, actor, commit: sha, reason });
+  }
+
+  function answer(c: Context, message: string, isRepeat = false) {
+    const body: RolloutAnswer = { outcome: isRepeat ? 'repeated' : 'done', message };
+    return c.json(body);
+  }
+
+  /** What all orders have in common: there is a rollout, the judge allows it, and it is written down. */
+  async function decide(c: Context<AuthEnv>, action: Action, reason: string, judge: (asked: AskedRollout, by: Order) => Judged) {
+    const asked = await current();
+    if (asked === undefined) return refuseNone(c);
+    const { name, role } = c.var.actor;
+    const by: Order = { by: name, role, reason, at: clock.now() };
+    const judged = judge(asked, by);
+    if (judged.kind === 'refused') return refuse(c, 409, judged.code, judged.message);
+    if (judged.kind === 'repeat') return answer(c, judged.message, true);
+    await store.rollouts.order({ rolloutId: asked.rollout.id, ...judged.order, ...by });
+    await note(c, action, asked.sha, reason);
+    return answer(c, judged.message);
+  }
+
+  app.get('/', requireAction('read'), async (c) => {
+    const view = await reader.rollout();
+    return view === undefined ? refuseNone(c) : c.json(view);
+  });
+
+  app.post('/pause', requireAction('pause-rollout'), sValidator('json', Pause, orRefuse), async (c) => {
+    const { reason, until } = c.req.valid('json');
+    const now = clock.now();
+    if (until !== undefined && until <= now)
+      return refuse(c, 400, 'UNTIL_PAST', `the end ${new Date(until).toISOString()} is in the past: it is ${new Date(now).toISOString()} here`);
+    const asked = await current();
+    if (asked === undefined) return refuseNone(c);
+    await store.rollouts.freeze(repository.id, { by: c.var.actor.name, reason, at: now, until });
+    await note(c, 'pause-rollout', asked.sha, reason);
+    return answer(c, freezeWords(asked, until, now));
+  });
+
+  app.post('/resume', requireAction('resume-rollout'), sValidator('json', Resume, orRefuse), async (c) => {
+    const { reason, since } = c.req.valid('json');
+    const asked = await current();
+    const freeze = asked?.rollout.orders.freeze;
+    if (asked === undefined || freeze === undefined || !isFrozen(asked.rollout.orders, clock.now()))
+      return await decide(c, 'resume-rollout', reason, (now) => judgeResume(now, since));
+    if (!(await store.rollouts.unfreeze(repository.id, freeze)))
+      return refuse(c, 409, 'PAUSE_CHANGED', 'somebody else ended or replaced that pause in this moment: look at the rollout again');
+    await note(c, 'resume-rollout', asked.sha, reason);
+    return answer(c, unfrozenWords(asked));
+  });
+
+  app.post('/abort', requireAction('abort-rollout'), sValidator('json', OfCommit, orRefuse), async (c) => {
+    const { reason, commit } = c.req.valid('json');
+    return await decide(c, 'abort-rollout', reason, (asked) => judgeAbort(asked, commit));
+  });
+
+  app.post('/approve', requireAction('approve-rollout'), sValidator('json', Approval, orRefuse), async (c) => {
+    const { reason, ...wanted } = c.req.valid('json');
+    return await decide(c, 'approve-rollout', reason, (asked, by) => judgeApproval(asked, wanted, by));
+  });
+
+  app.post('/hotfix', requireAction('hotfix-rollout'), sValidator('json', OfCommit, orRefuse), async (c) => {
+    const { reason, commit } = c.req.valid('json');
+    return await decide(c, 'hotfix-rollout', reason, (asked) => judgeHotfix(asked, commit));
+  });
+  return app;
+}
