@@ -95,6 +95,10 @@ describe('floe policy check, with Nix', () => {
     await writeFlake('floe.rings = [ { name = throw "no name"; } ];', '');
     const { code, stderr } = await run(['policy', 'check', flake, '--names-only'], {});
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('no name') });
+    await git('commit', '-qam', 'broken');
+    await writeFlake('floe.rings = [ { name = "all"; } ];', '');
+    const mended = await run(['policy', 'check', flake, '--against', 'HEAD', '--names-only'], {});
+    expect(mended).toMatchObject({ code: 0, stderr: expect.stringMatching(/^floe: nothing to compare: (?:.|\n)*no name/) });
     await writeFlake('floe.rings = [ { name = "all"; soak = x: x; } ];', '');
     expect((await run(['policy', 'check', flake, '--names-only'], {})).stderr).toContain(
       'floe: rings[0].soak: is a function, and the output floe is plain data',

@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { comparePolicies, gatesInWords } from '@floe/model';
-import { FloeError } from '@floe/runtime';
+import { FloeError, isFloeError } from '@floe/runtime';
 import type { Command } from 'commander';
-import { viewOf, type Cli } from '../cli.ts';
+import { viewOf, type Cli, type Output } from '../cli.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
 import { checkPolicy, type PolicyCheck } from '../policy/check.ts';
 import type { FleetSource } from '../policy/fleet-source.ts';
@@ -52,7 +52,7 @@ async function check(cli: Cli, from: string, options: CheckOptions): Promise<voi
   const now = deps.clock.now();
   const read = await readerOf(cli, from, options.namesOnly !== true);
   const checked = checkPolicy(await read(from, undefined), now);
-  const before = against === undefined ? undefined : checkPolicy(await read(against, against), now);
+  const before = against === undefined ? undefined : await checkBefore(async () => checkPolicy(await read(against, against), now), against, out);
   if (checked.problems.length > 0) cli.exitCode = EXIT_CODES.failed;
   if (cli.options().json === true) {
     out.json(asJson(checked, before));
@@ -66,7 +66,21 @@ async function check(cli: Cli, from: string, options: CheckOptions): Promise<voi
   if (checked.read !== undefined && before?.read !== undefined && against !== undefined)
     parts.push(formatPolicyChanges(before.read, checked.read, against, view));
   if (parts.length > 0) out.print(parts.join('\n\n'));
-  if (against !== undefined && before?.read === undefined) out.note(`nothing to compare: the policy of ${against} cannot be read`);
+}
+
+/** The fleet before a change may be what the change repairs. */
+async function checkBefore(look: () => Promise<PolicyCheck>, against: string, out: Output): Promise<PolicyCheck | undefined> {
+  let problems: readonly string[];
+  try {
+    const checked = await look();
+    if (checked.read !== undefined) return checked;
+    ({ problems } = checked);
+  } catch (error) {
+    if (!isFloeError(error, 'NIX_FAILED') && !isFloeError(error, 'POLICY_INVALID')) throw error;
+    problems = [error.message];
+  }
+  out.note([`nothing to compare: the policy of ${against} cannot be read:`, ...problems].join('\n'));
+  return undefined;
 }
 
 /** Reads what `from` is, and the same kind for `--against`. */
