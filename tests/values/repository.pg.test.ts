@@ -137,9 +137,17 @@ describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,',
     }
     if (args.includes('copy') || args.includes('verify') || expression.includes('toFile')) return printed('');
     if (expression.includes('hasPolicy')) return printed(JSON.stringify({ hosts: names, hasPolicy: policy !== undefined }));
+    if (args.includes('show-config')) return printed(JSON.stringify({ system: { value: 'x86_64-linux' } }));
+    if (expression.includes('flake.checks')) return printed(JSON.stringify(checkOf(names)));
     if (expression.includes('flake.floe')) return printed(JSON.stringify(policy));
     const asked = names.findIndex((name) => expression.includes(`nixosConfigurations.${nixString(name)}.config`));
     return answers[asked] ?? printed('', 1);
+  }
+
+  /** A check that the policy names: there it is, or only others are. */
+  function checkOf(names: readonly string[]): unknown {
+    const path = `/nix/store/${'0'.repeat(32)}-check`;
+    return names.length % 2 === 0 ? { drv: `${path}.drv`, out: path } : { names };
   }
 
   function isSane({ narHash, closureSize }: Pushed['infos'][number]): boolean {

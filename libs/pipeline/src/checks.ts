@@ -13,16 +13,27 @@ import { explainOpaque } from './opaque-files.ts';
 export async function failedCheck(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<string | undefined> {
   const { checks } = revision.policy;
   const queue = [...checks];
+  const decided = new AbortController();
+  const step = AbortSignal.any([signal, decided.signal]);
   let failure: string | undefined;
   async function worker(): Promise<void> {
-    for (let name = queue.shift(); name !== undefined && failure === undefined && !signal.aborted; name = queue.shift()) {
-      const error = await buildCheck(deps, revision, name, signal);
-      if (error === undefined || signal.aborted) continue;
+    for (let name = queue.shift(); name !== undefined && !step.aborted; name = queue.shift()) {
+      const error = await buildCheck(deps, revision, name, step);
+      if (error === undefined || step.aborted) continue;
       deps.logger.info('a check of the policy failed', { commit: revision.sha, check: name });
-      failure ??= `the check "${name}" does not build: ${error}`;
+      failure = `the check "${name}" does not build: ${error}`;
+      decided.abort();
     }
   }
-  await Promise.all(Array.from({ length: Math.max(1, Math.min(deps.limits.builds, queue.length)) }, worker));
+  const workers = Array.from({ length: Math.max(1, Math.min(deps.limits.builds, queue.length)) }, worker);
+  try {
+    await Promise.all(workers);
+  } catch (error) {
+    // Those that the first failure stopped say that they were stopped.
+    decided.abort();
+    await Promise.allSettled(workers);
+    if (failure === undefined) throw error;
+  }
   if (signal.aborted) throw new FloeError('BUILD_STOPPED', 'the build was stopped', { retryable: true });
   if (failure === undefined && checks.length > 0) {
     await bestEffort(deps.logger, 'removing the GC roots of older checks', undefined, async () => await tidyCheckRoots(deps.rootsDir, checks.length));
