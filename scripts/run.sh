@@ -2,7 +2,7 @@
 # run.sh TASK [ARGS]: sets up what the task needs, then runs it. Called by the npm scripts.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
-task=${1:?usage: run.sh demo|test|check|bench|fuzz|explore|format|floe|dashboard|bundle|options|node-modules [ARGS]}
+task=${1:?usage: run.sh demo|test|check|bench|fuzz|explore|simulate|format|floe|dashboard|bundle|options|node-modules [ARGS]}
 shift
 . "$root/scripts/bootstrap.sh"
 . "$root/scripts/gate.sh"
@@ -29,6 +29,7 @@ export PATH
 case $task in
   demo) exec node scripts/demo/main.ts "$@" ;;
   bench) exec node bench/main.ts "$@" ;;
+  simulate) exec node scripts/simulate/main.ts "$@" ;;
   explore) exec node scripts/explore/main.ts "$@" ;;
   fuzz) exec node scripts/fuzz/main.ts "$@" ;;
   floe) exec node apps/cli/src/main.ts "$@" ;;

@@ -1,0 +1,56 @@
+import type { Random } from './random.ts';
+import type { SimulatedHost } from './simulated-host.ts';
+import type { Timeline } from './timeline.ts';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+export const DAY = 24 * HOUR;
+
+/** A Monday. */
+export const START = Date.UTC(2026, 2, 2);
+/** Two days on which nobody works. */
+const HOLIDAYS: ReadonlySet<number> = new Set([10, 11]);
+
+export function isWorkday(day: number): boolean {
+  return day % 7 < 5 && !HOLIDAYS.has(day);
+}
+
+/** When laptops are open: at office hours, but for one person in ten each day, and a few who look in at the weekend. */
+export function planPresence(hosts: readonly SimulatedHost[], days: number, timeline: Timeline, random: Random): void {
+  for (const host of hosts) {
+    if (!host.isLaptop) {
+      timeline.at(START, () => host.connect());
+      continue;
+    }
+    for (let day = 0; day < days; day += 1) {
+      if (!random.chance(isWorkday(day) ? 0.9 : 0.03)) continue;
+      const open = START + day * DAY + random.between(7.5, 10) * HOUR;
+      timeline.at(open, () => host.connect());
+      timeline.at(open + random.between(4, 9) * HOUR, () => host.disconnect());
+    }
+  }
+}
+
+export interface Push {
+  readonly at: number;
+  readonly isBad: boolean;
+  readonly isHotfix: boolean;
+  /** Which part of the fleet it changes. */
+  readonly reach: 'all' | 'laptops' | 'servers' | 'few';
+}
+
+/** One or two commits on a workday. Every tenth is bad, and most of those are followed by an urgent fix in the middle of it. */
+export function planPushes(days: number, random: Random): readonly Push[] {
+  const pushes: Push[] = [{ at: START + HOUR, isBad: false, isHotfix: false, reach: 'all' }];
+  for (let day = 0; day < days; day += 1) {
+    if (!isWorkday(day)) continue;
+    for (let count = random.chance(0.4) ? 2 : 1; count > 0; count -= 1) {
+      const at = START + day * DAY + random.between(9, 17) * HOUR;
+      const isBad = pushes.length % 10 === 4;
+      const reach = isBad ? 'all' : (['all', 'laptops', 'servers', 'few'] as const)[Math.floor(random.next() * 4)];
+      pushes.push({ at, isBad, isHotfix: false, reach: reach ?? 'all' });
+      if (isBad && random.chance(0.7)) pushes.push({ at: at + random.between(15, 50) * MINUTE, isBad: false, isHotfix: true, reach: 'all' });
+    }
+  }
+  return pushes.toSorted((one, other) => one.at - other.at);
+}

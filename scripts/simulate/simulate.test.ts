@@ -1,0 +1,37 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { draw } from './draw.ts';
+import { companyPolicy } from './memory-store.ts';
+import { Simulation } from './simulation.ts';
+import { summarize } from './summary.ts';
+
+const FLEET = { hosts: 150, days: 9 };
+/** npm run fuzz counts it up; see a seed again with FLOE_FUZZ_SEED, or drawn, with npm run simulate -- --hosts 150 --days 9 --seed N. */
+const SEED = Math.abs(fc.readConfigureGlobal().seed ?? 1);
+
+describe('a fleet for days, with the real engine', () => {
+  test.each([SEED, SEED + 1])('keeps its invariants, and gets what is good (seed %d)', async (seed) => {
+    const simulation = new Simulation({ ...FLEET, seed });
+    await simulation.run();
+    const { bad, mostHit, timeTo50, directivesPerHost } = summarize(simulation);
+    expect(bad).toBeGreaterThan(0);
+    // The bound is the first ring that changes. Every host gets a directive for a revision once.
+    expect(mostHit).toBeLessThanOrEqual(FLEET.hosts / 10);
+    expect(timeTo50).toBeDefined();
+    expect(directivesPerHost).toBeLessThanOrEqual(simulation.stories.length);
+    expect(draw(simulation)).toMatch(/^<svg [\s\S]+<\/svg>\n$/);
+  });
+
+  test('is the same again with the same seed', async () => {
+    const [one, other] = [1, 2].map(() => new Simulation({ hosts: 40, days: 3, seed: SEED }));
+    await one?.run();
+    await other?.run();
+    expect(one?.samples).toEqual(other?.samples);
+  });
+
+  test('without an error gate, the bad revision is found in the second ring', async () => {
+    const policy = companyPolicy(FLEET.hosts);
+    const rings = policy.rings.map((ring) => ({ ...ring, errors: { percent: 100, minStarted: 1 }, successPercent: 0, minVerified: 0, soakMs: 0 }));
+    await expect(new Simulation({ ...FLEET, seed: SEED, policy: { ...policy, rings } }).run()).rejects.toThrow(/^O(?:9|4):/);
+  });
+});

@@ -1,0 +1,55 @@
+import type { RevisionStory, Simulation } from './simulation.ts';
+
+const MINUTE = 60_000;
+
+/** A duration for people. */
+export function describeMs(ms: number | undefined): string {
+  if (ms === undefined) return '–';
+  if (ms < 90 * MINUTE) return `${Math.round(ms / MINUTE)} min`;
+  const hours = ms / (60 * MINUTE);
+  return hours < 48 ? `${hours.toFixed(1)} h` : `${(hours / 24).toFixed(1)} d`;
+}
+
+/** How long it took until `percent` of the hosts that could be reached ran it; undefined: it was superseded before that. */
+export function timeTo({ at, reachable, arrived }: RevisionStory, percent: number): number | undefined {
+  const times = [...arrived].flatMap(([host, time]) => (reachable.has(host) ? [time - at] : [])).toSorted((one, other) => one - other);
+  const needed = Math.ceil((reachable.size * percent) / 100);
+  return needed === 0 ? undefined : times[needed - 1];
+}
+
+function middle(values: readonly (number | undefined)[]): number | undefined {
+  const known = values.filter((value) => value !== undefined).toSorted((one, other) => one - other);
+  return known[Math.floor(known.length / 2)];
+}
+
+export interface Summary {
+  /** Medians over the good revisions that completed. */
+  readonly timeTo50: number | undefined;
+  readonly timeTo90: number | undefined;
+  readonly timeTo99: number | undefined;
+  /** The most hosts that began with any one bad revision. */
+  readonly mostHit: number;
+  readonly bad: number;
+  readonly directivesPerHost: number;
+  readonly lines: readonly string[];
+}
+
+export function summarize(simulation: Simulation): Summary {
+  const { stories, hosts, options, ticks, events, pauses } = simulation;
+  const good = stories.filter(({ isBad, end }) => !isBad && end === 'COMPLETE');
+  const bad = stories.filter(({ isBad }) => isBad);
+  const [timeTo50, timeTo90, timeTo99] = [50, 90, 99].map((percent) => middle(good.map((story) => timeTo(story, percent))));
+  const mostHit = Math.max(0, ...bad.map(({ tried }) => tried.size));
+  const directivesPerHost = hosts.reduce((sum, { directives }) => sum + directives, 0) / hosts.length;
+  const reached = [50, 90, 99].map((percent) => {
+    const times = good.map((story) => timeTo(story, percent));
+    return `${percent} % in ${describeMs(middle(times))} (${times.filter((time) => time !== undefined).length} of ${good.length})`;
+  });
+  const lines = [
+    `${options.hosts} hosts, ${options.days} days, seed ${options.seed}: ${stories.length} revisions, ${bad.length} of them bad; ${ticks} ticks, ${events} events`,
+    `time to 50/90/99 % of the hosts that were there, median of the complete revisions that got so far: ${reached.join(', ')}`,
+    `hosts that began with a bad revision: at most ${mostHit} (all in the first ring that it changed); none ended with it`,
+    `directives per host: ${directivesPerHost.toFixed(1)}; pauses: ${pauses}`,
+  ];
+  return { timeTo50, timeTo90, timeTo99, mostHit, bad: bad.length, directivesPerHost, lines };
+}
