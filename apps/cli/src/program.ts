@@ -11,6 +11,7 @@ import { addLogin } from './commands/login.ts';
 import { addNotify } from './commands/notify.ts';
 import { addPolicy } from './commands/policy.ts';
 import { addRevisions } from './commands/revisions.ts';
+import { addRollout } from './commands/rollout.ts';
 import { addStatus } from './commands/status.ts';
 import { addSteering } from './commands/steer.ts';
 import { addToken } from './commands/token.ts';
@@ -73,7 +74,21 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     })
     .showHelpAfterError('(see: floe --help)')
     .exitOverride();
-  const adders = [addLogin, addStatus, addHosts, addHistory, addRevisions, addEvents, addEnrol, addSteering, addToken, addLog, addNotify, addPolicy];
+  const adders = [
+    addLogin,
+    addStatus,
+    addHosts,
+    addHistory,
+    addRevisions,
+    addRollout,
+    addEvents,
+    addEnrol,
+    addSteering,
+    addToken,
+    addLog,
+    addNotify,
+    addPolicy,
+  ];
   for (const add of adders) add(program, cli);
   for (const command of program.commands) {
     command.showHelpAfterError(`(see: floe ${command.name()} --help)`);

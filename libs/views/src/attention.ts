@@ -5,6 +5,7 @@ import { listNames } from './hosts-in-words.ts';
 import { presenceName } from './presence.ts';
 import { countsInWords, needsAttention, reasonOf, standingWords } from './standing.ts';
 import { failureWords, hasFailed, revisionWords } from './revision-words.ts';
+import { rolloutStateWords, todoOfRollout } from './rollout-words.ts';
 import { count, shortSha } from './text.ts';
 import { actionsToTake, todoOf, todoOfHeld } from './todo.ts';
 
@@ -85,15 +86,15 @@ function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[],
   }
   const { rollout } = revision;
   if (rollout?.state === 'PAUSED' || rollout?.state === 'WAITING_APPROVAL') {
-    const what = `the rollout of ${commit} ${rollout.state === 'PAUSED' ? 'is paused' : 'waits for approval'}`;
+    const what = `the rollout of ${commit} ${rolloutStateWords(rollout.state)}`;
     found.push({
       kind: 'rollout',
       subject: 'rollout',
       words: what,
       message: rollout.description,
-      todo: null,
+      todo: todoOfRollout(rollout),
       decisions: [],
-      since: rollout.startedAt,
+      since: rollout.pause?.since ?? rollout.startedAt,
     });
   }
   return found;

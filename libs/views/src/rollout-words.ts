@@ -1,4 +1,5 @@
-import type { MissingApprovals, RolloutState } from '@floe/model';
+import { mayDo, type Action, type MissingApprovals, type Role, type RolloutState } from '@floe/model';
+import type { RingView, RolloutView } from '@floe/protocol';
 import { count } from './text.ts';
 
 /** Said of a rollout: "the rollout of 3f9c2ab1d0 is paused". */
@@ -22,4 +23,60 @@ export function missingApprovalWords({ count: more, role, notAuthor, weaker }: M
   const who = role === 'administrator' ? role : `${role} or higher`;
   const people = more === 0 ? [] : [`${count(more, 'more approval')} (${who}${notAuthor ? ', not an author' : ''})`];
   return [...people, ...(weaker.length === 0 ? [] : ['an administrator who approves its weaker policy'])].join(', and ');
+}
+
+/** Where a ring is: "soaks", "waits for its window"; what has passed, and what is to come. */
+export function ringStateWords(ring: Pick<RingView, 'state'>, { state }: Pick<RolloutView, 'state'>): string {
+  if (ring.state === 'passed') return 'passed';
+  return ring.state === 'to-come' ? 'to come' : STATES[state];
+}
+
+/**
+ * What a ring waits for before the next one begins, in the order in which it is asked: "1 of 3 verified, 2 under way". Empty: nothing.
+ * `time` writes a time for whoever reads it.
+ */
+export function ringWaitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' | 'pause'>, time: (at: number) => string): string {
+  const { counts, needed, missingApprovals, opensAt, soakUntil, deadlineAt } = ring;
+  const approvals = missingApprovals === null ? [] : [missingApprovalWords(missingApprovals)];
+  const window = opensAt === null ? [] : [`its window at ${time(opensAt)}`];
+  if (ring.state === 'passed') return '';
+  if (ring.state === 'to-come') return counts.eligible === 0 ? 'nothing: no host of it changes' : ['the rings before it', ...approvals].join(', ');
+  switch (rollout.state) {
+    case 'WAITING_APPROVAL':
+      return [...approvals, ...window].join(', ');
+    case 'READY':
+      return window.length === 0 ? 'its window' : window.join('');
+    case 'ROLLING': {
+      const verified = `${counts.verified} of ${needed} verified`;
+      const busy = counts.inFlight + counts.toCome;
+      const deadline = deadlineAt === null ? [] : [`deadline ${time(deadlineAt)}`];
+      return [...(counts.verified < needed ? [verified] : []), ...(busy > 0 ? [`${count(busy, 'host')} under way`] : []), ...deadline].join(', ');
+    }
+    case 'SOAKING':
+      return soakUntil === null ? '' : `soak until ${time(soakUntil)}`;
+    case 'PAUSED':
+      return rollout.pause === null ? 'a person' : `a person: ${rollout.pause.description}`;
+    case 'COMPLETE':
+    case 'ABORTED':
+    case 'SUPERSEDED':
+      return '';
+  }
+}
+
+/** How a command is given by somebody of this role; undefined: by whoever may. */
+type Viewer = Role | undefined;
+
+function may(role: Viewer, action: Action): boolean {
+  return role === undefined || mayDo(role, action);
+}
+
+/** What helps a rollout that does not go on by itself, with the commands that the role allows; null: nothing is to be done. */
+export function todoOfRollout({ state, pause }: Pick<RolloutView, 'state' | 'pause'>, role?: Viewer): string | null {
+  const resume = may(role, 'resume-rollout') ? ['run: floe rollout resume --reason "…"'] : [];
+  if (state === 'WAITING_APPROVAL')
+    return may(role, 'approve-rollout') ? 'look at what it changes, and run: floe rollout approve --reason "…"' : 'ask an approver to approve it';
+  if (state !== 'PAUSED') return null;
+  const ways =
+    pause?.cause === 'failures' ? ['push a fix', ...resume, ...(may(role, 'abort-rollout') ? ['floe rollout abort --reason "…"'] : [])] : resume;
+  return ways.length === 0 ? 'ask an operator to resume it' : ways.join(', or ');
 }

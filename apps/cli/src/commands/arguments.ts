@@ -1,4 +1,4 @@
-import { CommitSha, HostName, Role, TargetName, TokenLifetime, TokenName } from '@floe/protocol';
+import { CommitSha, HostName, RingName, Role, TargetName, TokenLifetime, TokenName } from '@floe/protocol';
 import { InvalidArgumentError } from 'commander';
 import * as v from 'valibot';
 
@@ -75,4 +75,26 @@ export function limitArgument(text: string): number {
     ),
     text,
   );
+}
+
+/** A ring's name, or a usage error. */
+export function ringArgument(text: string): v.InferOutput<typeof RingName> {
+  return parsed(RingName, text);
+}
+
+/** A time, as seen from now. */
+export type Until = (now: number) => number;
+
+/** When something ends: in so long ("12h", "3d"), or at a date where the user is. Whether that is in the past, the server says by its clock. */
+export function untilArgument(text: string): Until {
+  const [, digits, unit = ''] = /^(\d{1,6})([mhdwy])$/.exec(text) ?? [];
+  if (digits !== undefined) {
+    const ms = Number(digits) * (UNIT_MS[unit] ?? 0);
+    return (now) => now + ms;
+  }
+  const at = /^\d{4}-\d{2}-\d{2}/.test(text)
+    ? Date.parse(text.length === '2027-01-04'.length ? `${text}T00:00` : text.replace(' ', 'T'))
+    : Number.NaN;
+  if (Number.isNaN(at)) throw new InvalidArgumentError('say for how long (90m, 12h, 3d, 2w), or a date: 2027-01-04T08:00');
+  return () => at;
 }

@@ -1,0 +1,190 @@
+import { isEndedRollout } from '@floe/model';
+import { ActorView, RevisionView, RolloutAnswer, type RingName } from '@floe/protocol';
+import { FloeError, isFloeError } from '@floe/runtime';
+import { duration, shortSha, todoOfRollout } from '@floe/views';
+import type { Command } from 'commander';
+import type * as v from 'valibot';
+import type { ApiClient } from '../api-client.ts';
+import { viewOf, type Cli } from '../cli.ts';
+import { EXIT_CODES } from '../exit-codes.ts';
+import { followFleet } from '../fleet-stream.ts';
+import { formatRollout, type RolledOut } from '../view/rollout.ts';
+import { commitPrefixArgument, reasonArgument, ringArgument, untilArgument, type Until } from './arguments.ts';
+
+const REASON = ['--reason <text>', 'why; kept in the history', reasonArgument] as const;
+const COMMIT = ['--commit <sha>', 'only if hosts still follow this commit, at least 7 digits of it', commitPrefixArgument] as const;
+
+interface Asked {
+  readonly reason: string;
+  readonly commit?: string;
+}
+
+/** How the newest commit reaches the fleet, and what people ask of it. */
+export function addRollout(program: Command, cli: Cli): void {
+  const rollout = program.command('rollout').description('how the newest commit reaches the fleet, ring by ring; pause, approve and abort it');
+
+  rollout
+    .command('status', { isDefault: true })
+    .description('the rings of the rollout that hosts follow, what each waits for, and what you can do')
+    .option('--watch', 'show each change, until the rollout is over')
+    .option('--exit-code', `end with ${EXIT_CODES.needsAttention} when it needs a person`)
+    .addHelpText(
+      'after',
+      `
+VERIFIED hosts run it, with a verdict. UNDER WAY are those that change or are about to. WAITING is for their policy, their user or a
+restart. FAILED counts failures that somebody acknowledged, too. Only hosts that the commit changes are counted.
+
+Examples:
+  $ floe rollout
+  $ floe rollout status --watch
+  $ floe rollout status --exit-code || mail -s "the rollout needs you" admin@example.org
+  $ floe rollout status --json | jq -r '.rollout.rings[] | [.name, .counts.verified, .counts.eligible] | @tsv'`,
+    )
+    .action((options: { watch?: true; exitCode?: true }) => showRollout(cli, options.watch === true, options.exitCode === true));
+
+  rollout
+    .command('approve')
+    .description('let a ring begin that waits for approval')
+    .requiredOption(...REASON)
+    .option('--ring <name>', 'the ring; by default the one that waits', ringArgument)
+    .option(...COMMIT)
+    .addHelpText(
+      'after',
+      `
+An approval is for one ring of one commit. The same person counts once.
+
+Example:
+  $ floe rollout approve --reason "tried it on my machine"`,
+    )
+    .action(async ({ ring, ...asked }: Asked & { ring?: v.InferOutput<typeof RingName> }) => {
+      await decide(cli, 'approve', asked, ({ sha, rollout: { rings } }) => ({
+        commit: sha,
+        ring: ring ?? rings.find(({ state }) => state === 'current')?.name ?? rings.at(-1)?.name ?? '',
+      }));
+    });
+
+  rollout
+    .command('pause')
+    .description('pause all rollouts, also those of commits to come')
+    .requiredOption(...REASON)
+    .option('--until <when>', 'when it ends by itself: 12h, 3d, or a date such as 2027-01-04T08:00', untilArgument)
+    .addHelpText(
+      'after',
+      `
+No host begins any more; those that have begun finish. It lasts until its end, or until: floe rollout resume. Pins still count.
+
+Examples:
+  $ floe rollout pause --reason "holidays" --until 2027-01-04T08:00
+  $ floe rollout pause --reason "the network is being moved" --until 4h`,
+    )
+    .action(async ({ until, ...asked }: Asked & { until?: Until }) => {
+      const at = until?.(cli.deps.clock.now());
+      await decide(cli, 'pause', asked, () => (at === undefined ? {} : { until: at }));
+    });
+
+  rollout
+    .command('resume')
+    .description("end a person's pause, or let a rollout go on that paused by itself")
+    .requiredOption(...REASON)
+    .addHelpText(
+      'after',
+      `
+Of a rollout that paused for failures, it acknowledges those: they count in no gate any more, and only other failures pause it again.
+
+Example:
+  $ floe rollout resume --reason "the printer of ada was broken before"`,
+    )
+    .action(async (asked: Asked) => {
+      await decide(cli, 'resume', asked, ({ rollout: { pause, freeze } }) => (pause === null || freeze !== null ? {} : { since: pause.since }));
+    });
+
+  rollout
+    .command('abort')
+    .description('end the rollout of the commit for good')
+    .requiredOption(...REASON)
+    .option(...COMMIT)
+    .addHelpText(
+      'after',
+      `
+Hosts that run it keep it, and no other host gets it. That is final for this commit; the next one is rolled out as usual. To bring back
+the hosts that run it, revert the commit and push.
+
+Example:
+  $ floe rollout abort --reason "it breaks the VPN"`,
+    )
+    .action(async (asked: Asked) => {
+      await decide(cli, 'abort', asked, ({ sha }) => ({ commit: sha }));
+    });
+
+  rollout
+    .command('hotfix')
+    .description('pass over soaks and windows: the fix of something urgent')
+    .requiredOption(...REASON)
+    .option(...COMMIT)
+    .addHelpText(
+      'after',
+      `
+Only of this commit. Approvals, gates and limits hold as before.
+
+Example:
+  $ floe rollout hotfix --reason "closes the hole in sshd"`,
+    )
+    .action(async (asked: Asked) => {
+      await decide(cli, 'hotfix', asked, ({ sha }) => ({ commit: sha }));
+    });
+}
+
+async function readRollout(api: ApiClient): Promise<RolledOut> {
+  const revision = await api.get('/api/rollout', RevisionView);
+  const { rollout } = revision;
+  if (rollout === null) throw new FloeError('NOT_FOUND', `${shortSha(revision.sha)} is evaluated again: its rollout goes on after that`);
+  return { ...revision, rollout };
+}
+
+async function decide(cli: Cli, what: string, { reason, commit }: Asked, bodyOf: (seen: RolledOut) => object): Promise<void> {
+  const api = await cli.api();
+  const seen = await readRollout(api);
+  if (commit !== undefined && !seen.sha.startsWith(commit))
+    throw new FloeError('REFUSED', `hosts do not follow ${shortSha(commit)}, but ${shortSha(seen.sha)}: see: floe rollout status`);
+  const answer = await api.post(`/api/rollout/${what}`, { reason, ...bodyOf(seen) }, RolloutAnswer);
+  if (cli.options().json === true) cli.out.json(answer);
+  else cli.out.print(answer.message.slice(0, 1).toUpperCase() + answer.message.slice(1));
+}
+
+async function showRollout(cli: Cli, isWatching: boolean, hasExitCode: boolean): Promise<void> {
+  const { deps, out } = cli;
+  const api = await cli.api();
+  const { role } = await api.get('/api/session', ActorView);
+  let shown = '';
+
+  /** True when it is over. */
+  async function show(): Promise<boolean> {
+    const seen = await readRollout(api);
+    const { rollout } = seen;
+    if (hasExitCode) cli.exitCode = todoOfRollout(rollout) === null ? EXIT_CODES.ok : EXIT_CODES.needsAttention;
+    // What time alone changes ("3 min ago") is no news.
+    const text = JSON.stringify([seen.sha, rollout]);
+    if (text !== shown) {
+      if (cli.options().json === true) out.json(seen, isWatching);
+      else out.print(`${shown === '' ? '' : '\n'}${formatRollout(seen, role, viewOf(cli))}`);
+    }
+    shown = text;
+    return isEndedRollout(rollout.state);
+  }
+
+  if ((await show()) || !isWatching) return;
+  const messages = followFleet({
+    ...deps,
+    api,
+    onLost: (reason, retryInMs) => out.note(`${reason}; trying again in ${duration(retryInMs)}`),
+  });
+  for await (const { type } of messages) {
+    if (type !== 'snapshot' && type !== 'revision') continue;
+    try {
+      if (await show()) return;
+    } catch (error) {
+      // The next connection brings a snapshot.
+      if (!isFloeError(error) || !error.retryable) throw error;
+    }
+  }
+}

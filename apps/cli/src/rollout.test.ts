@@ -1,0 +1,151 @@
+import type { RevisionView } from '@floe/protocol';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { fleetView, NOW, revisionView, SHA } from './test/fixtures.ts';
+import { makeHome, refusal, run, sendEvent, startServer, type Answer, type Run } from './test/harness.ts';
+
+let home: Awaited<ReturnType<typeof makeHome>>;
+let server: Awaited<ReturnType<typeof startServer>> | undefined;
+beforeEach(async () => {
+  home = await makeHome();
+});
+afterEach(async () => {
+  await server?.[Symbol.asyncDispose]();
+  server = undefined;
+  await home[Symbol.asyncDispose]();
+});
+
+const MINUTE = 60_000;
+const counts = { eligible: 3, verified: 2, failed: 0, acknowledged: 0, inFlight: 1, waiting: 0, toCome: 0, away: 0 };
+const ring = { needed: 2, soakMs: 30 * MINUTE, soakUntil: null, deadlineAt: null, opensAt: null, missingApprovals: null };
+const RINGS = [
+  { ...ring, name: 'canary', state: 'current' as const, counts },
+  { ...ring, name: 'all', state: 'to-come' as const, counts: { ...counts, verified: 0, inFlight: 0, toCome: 2, away: 1 } },
+];
+type Rollout = NonNullable<RevisionView['rollout']>;
+
+function rolledOut(over: Partial<Rollout>): RevisionView {
+  const { rollout, ...revision } = revisionView();
+  return revisionView({ ...revision, rollout: { ...(rollout as Rollout), rings: RINGS, ...over } });
+}
+const FAILED: Partial<Rollout> = {
+  state: 'PAUSED',
+  description: 'paused at ring canary: 1 host failed: ws2 (the check "printer" failed)',
+  pause: {
+    cause: 'failures',
+    description: '1 host failed: ws2 (the check "printer" failed)',
+    failures: [{ host: 'ws2' as never, reason: 'the check "printer" failed' }],
+    since: NOW - 5 * MINUTE,
+  },
+};
+
+async function serving(seen: RevisionView, more: Readonly<Record<string, Answer>> = {}): Promise<(...argv: string[]) => Promise<Run>> {
+  server = await startServer({ 'GET /api/rollout': { json: seen }, ...more });
+  const env = { XDG_CONFIG_HOME: home.folder, FLOE_SERVER_URL: server.url, FLOE_TOKEN_FILE: home.tokenFile };
+  return (...argv) => run(argv, env);
+}
+const as = (role: string): Readonly<Record<string, Answer>> => ({ 'GET /api/session': { json: { name: 'eve', role, kind: 'token' } } });
+const done = (message: string): Answer => ({ json: { outcome: 'done', message } });
+
+describe('floe rollout', () => {
+  test('shows the rings, and what each waits for', async () => {
+    const floe = await serving(rolledOut({ state: 'SOAKING', rings: [{ ...RINGS[0], soakUntil: NOW + 20 * MINUTE } as never, RINGS[1] as never] }));
+    const { code, stdout } = await floe('rollout');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/the rollout soaks, begun 3 min ago/);
+    expect(stdout).toMatch(/canary +soaks +2 +1 +– +– +– +soak until \d{4}-\d\d-\d\d \d\d:\d\d\n/);
+    expect(stdout).toMatch(/all +to come +– +2 +– +– +1 +the rings before it/);
+    expect(stdout).not.toContain('→');
+  });
+
+  test.each([
+    ['operator', 'push a fix, or run: floe rollout resume --reason "…", or floe rollout abort --reason "…"'],
+    ['viewer', 'push a fix'],
+  ])('names what failed, and what a %s can do', async (role, todo) => {
+    const floe = await serving(rolledOut(FAILED), as(role));
+    const { code, stdout } = await floe('rollout', 'status', '--exit-code');
+    expect(code).toBe(10);
+    expect(stdout).toContain('ws2\n  the check "printer" failed');
+    expect(stdout.trim().split('\n').at(-1)).toBe(`→ ${todo}`);
+  });
+
+  test('shows who asked what, and who paused it', async () => {
+    const freeze = { by: 'bob', reason: 'holidays', at: NOW - MINUTE, until: NOW + MINUTE };
+    const orders = [{ kind: 'approve' as const, by: 'ada', role: 'approver' as const, reason: 'tried it', at: NOW - 60 * MINUTE, ring: 'canary' }];
+    const { stdout } = await (await serving(rolledOut({ freeze, orders })))('rollout');
+    expect(stdout).toMatch(/Paused by bob 1 min ago, until .*\n {2}holidays/);
+    expect(stdout).toMatch(/1 h ago +ada +approve canary +tried it/);
+  });
+
+  test('watches until it is over, and prints only what changed', async () => {
+    const steps = [rolledOut({}), rolledOut({}), rolledOut({ state: 'COMPLETE' })];
+    let asked = 0;
+    const floe = await serving(revisionView(), {
+      'GET /api/rollout': (_request, response) => {
+        response.writeHead(200, { 'content-type': 'application/json' });
+        response.end(JSON.stringify(steps[Math.min(asked, 2)]));
+        asked += 1;
+      },
+      'GET /api/events': (_request, response) => {
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        sendEvent(response, 'snapshot', fleetView());
+        sendEvent(response, 'change', { type: 'revision', version: 41, at: NOW, revision: revisionView() });
+      },
+    });
+    const { code, stdout } = await floe('rollout', 'status', '--watch', '--json');
+    expect(code).toBe(0);
+    expect(
+      stdout
+        .trim()
+        .split('\n')
+        .map((line) => (JSON.parse(line) as RevisionView).rollout?.state),
+    ).toEqual(['ROLLING', 'COMPLETE']);
+  });
+
+  test('before the first rollout, and while the commit is evaluated again, says so', async () => {
+    const none = await serving(revisionView({ rollout: null }));
+    expect(await none('rollout')).toMatchObject({ code: 5, stderr: expect.stringContaining('is evaluated again') as string });
+    await server?.[Symbol.asyncDispose]();
+    const never = await serving(revisionView(), { 'GET /api/rollout': refusal(404, 'NO_ROLLOUT', 'nothing was rolled out yet') });
+    expect(await never('rollout', 'resume', '--reason', 'x')).toMatchObject({ code: 5, stderr: 'floe: nothing was rolled out yet\n' });
+  });
+});
+
+describe('what people ask of a rollout', () => {
+  test.each([
+    [['approve'], { commit: SHA, ring: 'canary' }],
+    [['approve', '--ring', 'all', '--commit', SHA.slice(0, 8)], { commit: SHA, ring: 'all' }],
+    [['pause'], {}],
+    [['pause', '--until', '2h'], { until: NOW + 120 * MINUTE }],
+    [['resume'], { since: NOW - 5 * MINUTE }],
+    [['abort'], { commit: SHA }],
+    [['hotfix'], { commit: SHA }],
+  ])('%j is asked of the commit, ring and pause that it saw', async ([what = '', ...more], body) => {
+    const floe = await serving(rolledOut(FAILED), { [`POST /api/rollout/${what}`]: done('it is so.') });
+    expect(await floe('rollout', what, ...more, '--reason', 'because')).toEqual({ code: 0, stdout: 'It is so.\n', stderr: '' });
+    expect(server?.seen.at(-1)).toMatchObject({ method: 'POST', path: `/api/rollout/${what}`, body: { reason: 'because', ...body } });
+  });
+
+  test('says what the server says against it', async () => {
+    const floe = await serving(rolledOut({}), { 'POST /api/rollout/abort': refusal(409, 'ROLLOUT_ENDED', 'it is complete') });
+    expect(await floe('rollout', 'abort', '--reason', 'x')).toEqual({ code: 1, stdout: '', stderr: 'floe: it is complete\n' });
+  });
+
+  test.each([
+    [['approve']],
+    [['approve', '--reason', ' ']],
+    [['approve', '--reason', 'x', '--ring', 'no such ring!']],
+    [['abort', '--reason', 'x', '--commit', 'HEAD']],
+    [['pause', '--reason', 'x', '--until', 'tomorrow']],
+    [['pause', '--reason', 'x', '--until', '2027-13-40']],
+  ])('%j is wrong usage, and asks nobody', async (argv) => {
+    const floe = await serving(rolledOut({}));
+    expect((await floe('rollout', ...argv)).code).toBe(2);
+    expect(server?.seen).toEqual([]);
+  });
+
+  test('of another commit than hosts follow is refused here', async () => {
+    const floe = await serving(rolledOut({}));
+    expect(await floe('rollout', 'abort', '--reason', 'x', '--commit', 'd'.repeat(40))).toMatchObject({ code: 1, stdout: '' });
+    expect(server?.seen.map(({ method }) => method)).toEqual(['GET']);
+  });
+});

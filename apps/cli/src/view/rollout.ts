@@ -1,0 +1,70 @@
+import { printableLine, type Role } from '@floe/model';
+import type { RevisionView, RingView } from '@floe/protocol';
+import { ago, ringStateWords, ringWaitsFor, rolloutStateWords, shortSha, todoOfRollout } from '@floe/views';
+import { clockTime } from './clock-time.ts';
+import { formatBlock, formatTable, type Cell, type Tone, type View } from './terminal.ts';
+
+/** A revision with its rollout. */
+export type RolledOut = RevisionView & { readonly rollout: NonNullable<RevisionView['rollout']> };
+
+/** To the minute: what a person waits for. */
+function time(at: number): string {
+  return clockTime(at).slice(0, -3);
+}
+
+const RING_TONES: Readonly<Record<RingView['state'], Tone>> = { passed: 'good', current: 'busy', 'to-come': 'quiet' };
+
+/** A rollout by its rings, what blocks it, and what helps. `role`: of whoever asks. */
+export function formatRollout({ sha, subject, rollout }: RolledOut, role: Role, view: View): string {
+  const { style, now } = view;
+  const { state, pause, freeze, orders, rings, startedAt, description } = rollout;
+  const isStopped = state === 'PAUSED' || state === 'ABORTED';
+  const title = [
+    style('strong', `${shortSha(sha)}  ${subject}`),
+    `the rollout ${style(isStopped ? 'bad' : state === 'COMPLETE' ? 'good' : 'busy', rolloutStateWords(state))}, begun ${ago(startedAt, now)}`,
+    printableLine(description),
+  ].join('\n');
+  const parts = [title];
+  if (rings.length > 0) parts.push(formatRings(rollout, view));
+  if (pause !== null && pause.failures.length > 0)
+    parts.push(
+      pause.failures.map(({ host, reason }) => `${style('bad', host)}\n${formatBlock(reason === '' ? 'no reason was reported' : reason)}`).join('\n'),
+    );
+  if (freeze !== null)
+    parts.push(
+      `${style('bad', `Paused by ${freeze.by}`)} ${style('quiet', ago(freeze.at, now))}${freeze.until === null ? '' : `, until ${time(freeze.until)}`}\n${formatBlock(freeze.reason)}`,
+    );
+  if (orders.length > 0) {
+    const rows = orders.map(({ at, by, kind, ring, reason }): Cell[] => [
+      { text: ago(at, now) },
+      { text: by },
+      { text: ring === null ? kind : `${kind} ${ring}` },
+      { text: reason },
+    ]);
+    parts.push(formatTable(['WHEN', 'WHO', 'WHAT', 'WHY'], rows, view));
+  }
+  const todo = todoOfRollout(rollout, role);
+  if (todo !== null) parts.push(formatBlock(`→ ${todo}`, ''));
+  return parts.join('\n\n');
+}
+
+function formatRings(rollout: RolledOut['rollout'], view: View): string {
+  const rows = rollout.rings.map((ring): Cell[] => {
+    const { verified, failed, acknowledged, inFlight, toCome, waiting, away } = ring.counts;
+    const some = (n: number, tone?: Tone): Cell => ({
+      text: n === 0 ? '–' : n.toLocaleString('en'),
+      ...(tone !== undefined && n > 0 ? { tone } : {}),
+    });
+    return [
+      { text: ring.name, tone: RING_TONES[ring.state] },
+      { text: ringStateWords(ring, rollout) },
+      some(verified, 'good'),
+      some(inFlight + toCome, 'busy'),
+      some(waiting),
+      some(failed + acknowledged, failed > 0 ? 'bad' : undefined),
+      some(away),
+      { text: ringWaitsFor(ring, rollout, time) },
+    ];
+  });
+  return formatTable(['RING', 'STATE', 'VERIFIED', 'UNDER WAY', 'WAITING', 'FAILED', 'AWAY', 'WAITS FOR'], rows, view, ['AWAY', 'WAITING']);
+}
