@@ -38,6 +38,8 @@ const SPOILT: Readonly<Record<TableName, string>> = {
   directives: `host = 'bad'`,
   reports: `host = 'bad'`,
   status_outbox: 'true',
+  notification_targets: 'true',
+  notification_outbox: 'true',
   repositories: 'true',
   webhook_deliveries: 'true',
   revisions: 'id = (select id from revisions order by sequence desc limit 1)',
@@ -88,6 +90,8 @@ async function furnish({ context: { store }, repository }: TestServer): Promise<
   await store.hosts.saveDirectives([{ host, epoch: 1, releaseId: latest!.id, mode: 'activate', issuedAt: 1 }]);
   const observed = { current: null, booted: null, profile: null };
   await store.reports.store([{ host, seq: 1, epoch: 1, state: 'IDLE', toplevel: null, observed, at: 1, receivedAt: 1 }]);
+  await store.notifications.ensure(['ops'], 1);
+  await store.notifications.put([{ target: 'ops', event: { kind: 'host-rolled-back', key: 'host-rolled-back:bad', since: 1, host } }], 1);
   await store.tokens.createApiToken({ name: 'other', role: 'viewer', token: 'o'.repeat(32), at: 1 });
   await store.tokens.createSession('session', 'o'.repeat(32), Date.now());
   await store.tokens.createEnrolmentToken(host, 'enrolment', Date.now());

@@ -1,5 +1,6 @@
 import { NOTIFICATION_KINDS } from '@floe/model';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { NOW } from './test/fixtures.ts';
 import { makeHome, refusal, run, startServer, type Answer, type Run } from './test/harness.ts';
 
 let home: Awaited<ReturnType<typeof makeHome>>;
@@ -19,15 +20,31 @@ async function floe(routes: Readonly<Record<string, Answer>>, ...argv: string[])
 }
 
 const TARGETS = [
-  { name: 'ops', kind: 'webhook', destination: 'https://hooks.example.org', events: [...NOTIFICATION_KINDS] },
-  { name: 'mail', kind: 'email', destination: 'ops@example.org', events: ['rollout-paused'] },
+  {
+    name: 'ops',
+    kind: 'webhook',
+    destination: 'https://hooks.example.org',
+    events: [...NOTIFICATION_KINDS],
+    lastSentAt: NOW - 120_000,
+    waiting: 0,
+    problem: null,
+  },
+  {
+    name: 'mail',
+    kind: 'email',
+    destination: 'ops@example.org',
+    events: ['rollout-paused'],
+    lastSentAt: null,
+    waiting: 2,
+    problem: { message: 'answered HTTP 500', since: NOW - 60_000 },
+  },
 ];
 
 test('floe notify list shows where notifications go, and what of', async () => {
   const { code, stdout } = await floe({ 'GET /api/notifications': { json: TARGETS } }, 'notify', 'list');
   expect(code).toBe(0);
-  expect(stdout).toMatch(/^ops +webhook +https:\/\/hooks\.example\.org +commit held, .*rollout complete$/m);
-  expect(stdout).toMatch(/^mail +email +ops@example\.org +rollout paused$/m);
+  expect(stdout).toMatch(/^ops +webhook +https:\/\/hooks\.example\.org +2 min ago +commit held, .*rollout complete$/m);
+  expect(stdout).toMatch(/^mail +email +ops@example\.org +failing for 1 min 0 s: answered HTTP 500 +rollout paused$/m);
 });
 
 test('floe notify list says what to set when there are none', async () => {

@@ -27,6 +27,8 @@ export interface AnnouncerDeps {
   readonly publicUrl: string;
   /** The sentences about unreadable rows, after each pass. */
   readonly onRead?: (leftOut: readonly string[]) => void;
+  /** What a look found, for those who tell people elsewhere. `hasHosts`: the hosts were read. */
+  readonly onSeen?: (snapshot: FleetSnapshot, seen: readonly RevisionSeen[], hasHosts: boolean) => Promise<void>;
   /** False: no forge is configured, and nothing is put into the outbox. */
   readonly hasForge: boolean;
 }
@@ -114,12 +116,14 @@ export class Announcer {
     // By what they are about, so that trouble with one is noted there, and ends when all of it went well.
     const wanted: { readonly subject: string; readonly statuses: readonly WantedStatus[] }[] = [];
     const told = new Map<string, string>();
+    const all: RevisionSeen[] = [];
     await troubles.each(
       'showing it',
       news,
       ({ revision }) => `revision ${revision.id}`,
       async ({ revision, newer, key }) => {
         const seen = await reader.see(snapshot, revision);
+        all.push(seen);
         wanted.push({ subject: `revision ${revision.id}`, statuses: this.#statusesOf(seen, newer) });
         if (newer.length === 0) feed.show({ type: 'revision', revision: viewSeen(seen) });
         told.set(revision.id, key);
@@ -138,6 +142,7 @@ export class Announcer {
         async (some) => await store.outbox.putAll(some.flatMap(({ statuses }) => statuses)),
       );
     }
+    await this.#deps.onSeen?.(snapshot, all, hosts === 'all' || hosts.size > 0);
     // Only now: what could not be put for want of the database is put by the next pass.
     for (const [id, key] of told) this.#told.set(id, key);
     for (const id of this.#told.keys()) if (!recent.some((revision) => revision.id === id)) this.#told.delete(id);

@@ -19,8 +19,8 @@ import { FleetReader } from './fleet-reader.ts';
 import { trustProxies, type ClientAddresses } from './http/client-address.ts';
 import { keepHouse } from './housekeeping.ts';
 import { FetchWatch } from './fetch-watch.ts';
-import { Notices } from './notices.ts';
-import { NotificationTargets } from './notifications/targets.ts';
+import { Notices, tellNotice } from './notices.ts';
+import { Notifications } from './notifications/notifications.ts';
 import { openStoreWhenReady } from './open-store.ts';
 import { claimDatabase, refuseForeignDatabase } from './server-identity.ts';
 import { ListeningClock } from './listening-clock.ts';
@@ -132,6 +132,15 @@ export async function createServerContext(
   });
   const fetches: FetchWatch = new FetchWatch(clock, () => announcer.mark(new Set()));
   const reader = new FleetReader({ store, clock, listening, feed, notices, fetches, repositoryId: repository.id, troubles });
+  const notifications = new Notifications({
+    targets: config.notify,
+    store: store.notifications,
+    clock,
+    random,
+    logger,
+    publicUrl: config.publicUrl,
+    onProblem: (code, problem) => tellNotice({ notices, clock, logger, onNews: () => announcer.mark(new Set()) }, code, problem),
+  });
   const announcer: Announcer = new Announcer({
     store,
     reader,
@@ -142,6 +151,7 @@ export async function createServerContext(
     repositoryId: repository.id,
     publicUrl: config.publicUrl,
     hasForge: config.forge !== undefined,
+    onSeen: async (snapshot, seen, hasHosts) => await notifications.look(snapshot, seen, { hasHosts, judgedUntil: reader.judgedUntil() }),
     onRead: (leftOut) => notices.tell('ROWS_UNREADABLE', leftOut.length === 0 ? undefined : leftOut.join('; '), clock.now()),
   });
   const outboxWake = createWake();
@@ -206,7 +216,7 @@ export async function createServerContext(
       forge: config.forge,
       nameSettings: config.nameSettings,
     },
-    notifications: new NotificationTargets({ targets: config.notify, clock, random, publicUrl: config.publicUrl }),
+    notifications,
     cacheDir: paths.cache,
     dashboardDir: join(rootDir, 'apps/dashboard/dist'),
     notReady: atMostEvery(
@@ -258,6 +268,7 @@ export async function createServerContext(
         hub.run(running),
         steering.run(running),
         announcer.run(running, () => outboxWake.wake()),
+        notifications.run(running),
         watchPresence({ clock, reader, announcer }, running),
         runPipeline(running),
         keepHouse({ store, clock, logger, troubles, historyMs: config.historyMs }, running),

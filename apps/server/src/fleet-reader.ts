@@ -103,7 +103,7 @@ export class FleetReader {
     const evaluations = finished === undefined ? [] : await snapshot.evaluations(finished.id);
     const byHost = new Map(evaluations.map((evaluation) => [evaluation.host, evaluation]));
     const limits = rollout?.policy.presence ?? DEFAULT_PRESENCE;
-    const now = this.#judgedUntil();
+    const now = this.judgedUntil();
     return ({ row, desired, quarantines, desiredCommit }) => {
       const evaluation = byHost.get(row.host);
       const { presence, changesAt } = presenceOf(presenceFactsOf(row), limits, now);
@@ -123,11 +123,12 @@ export class FleetReader {
 
   /** Hosts that have become stale or lost since they were last shown. */
   dueHosts(): ReadonlySet<HostName> {
-    const now = this.#judgedUntil();
+    const now = this.judgedUntil();
     return new Set([...this.#presenceChanges].filter(([, at]) => now >= at).map(([host]) => host));
   }
 
-  #judgedUntil(): number {
+  /** Up to when hosts were listened to: what was not heard by then is missed. */
+  judgedUntil(): number {
     const { listening, clock } = this.#deps;
     return (listening ?? clock).now();
   }

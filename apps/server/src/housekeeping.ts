@@ -75,6 +75,18 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
     isHistory: true,
     prune: async (store, before) => await store.outbox.prune(before),
   },
+  notification_targets: {
+    bound: '16 of each server, by its settings',
+    // What a server has is looked at every minute.
+    keepMs: 90 * DAY_MS,
+    prune: async (store, before) => await store.notifications.pruneTargets(before),
+  },
+  notification_outbox: {
+    bound: 'one of each target, and failure, pause, end or hold: each takes a commit, or a host that tries a release',
+    // Much longer than something is told: one that is forgotten sooner would be told again.
+    keepMs: 30 * DAY_MS,
+    prune: async (store, before) => await store.notifications.prune(before),
+  },
   repositories: { bound: 'a row per repository and branch in the settings' },
   webhook_deliveries: {
     bound: 'one of each body that the forge signed',

@@ -1,3 +1,7 @@
+import type { CommitSha, HostName, StorePath } from './brands.ts';
+import type { RevisionState } from './revision-state.ts';
+import type { RolloutState } from './rollout-state.ts';
+
 /** What administrators are told of. */
 export const NOTIFICATION_KINDS = [
   /** A commit waits for a person. */
@@ -16,3 +20,120 @@ export const NOTIFICATION_KINDS = [
   'rollout-complete',
 ] as const;
 export type NotificationKind = (typeof NOTIFICATION_KINDS)[number];
+
+/** Something that happened, to be told once to each target. Texts are the repository's and the hosts'. */
+export interface NotificationEvent {
+  readonly kind: NotificationKind;
+  /** The same for the same occurrence, whoever notices it and how often. ASCII. */
+  readonly key: string;
+  /** Since when it is so, ms. */
+  readonly since: number;
+  readonly commit?: CommitSha | undefined;
+  /** The commit's subject. */
+  readonly subject?: string | undefined;
+  readonly host?: HostName | undefined;
+  /** Of a commit that failed. */
+  readonly state?: RevisionState | undefined;
+  readonly reason?: string | undefined;
+}
+
+/** The facts that {@link eventsOf} looks at, as they are now. */
+export interface NotificationFacts {
+  readonly held?: { readonly commit: CommitSha; readonly reason: string; readonly since: number } | undefined;
+  readonly revisions: readonly {
+    readonly id: string;
+    readonly sha: CommitSha;
+    readonly subject: string;
+    readonly state: RevisionState;
+    readonly reason: string | undefined;
+    /** The last time that is known of it. */
+    readonly since: number;
+  }[];
+  readonly rollouts: readonly {
+    readonly id: string;
+    readonly sha: CommitSha;
+    readonly subject: string;
+    readonly state: RolloutState;
+    readonly since: number;
+    readonly reason: string;
+  }[];
+  readonly hosts: readonly {
+    readonly host: HostName;
+    readonly rollbacks: readonly { readonly toplevel: StorePath; readonly reason: string; readonly at: number }[];
+    /** It failed and did not recover. */
+    readonly failed?: { readonly since: number; readonly reason: string | undefined } | undefined;
+    /** It is lost. `seenAt`: when it was last heard of; `since`: when that was too long ago. */
+    readonly lost?: { readonly seenAt: number; readonly since: number; readonly reason: string } | undefined;
+  }[];
+}
+
+const FAILED: ReadonlySet<RevisionState> = new Set(['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED']);
+
+/** All to tell about these facts. Whoever asks again gets the same keys, and drops what was told. */
+export function eventsOf(facts: NotificationFacts): readonly NotificationEvent[] {
+  const events: NotificationEvent[] = [];
+  const { held } = facts;
+  if (held !== undefined) {
+    const { commit, reason, since } = held;
+    events.push({ kind: 'commit-held', key: `commit-held:${commit}:${since}`, since, commit, reason });
+  }
+  for (const { id, sha, subject, state, reason, since } of facts.revisions)
+    if (FAILED.has(state)) events.push({ kind: 'commit-failed', key: `commit-failed:${id}:${state}`, since, commit: sha, subject, state, reason });
+  for (const { id, sha, subject, state, since, reason } of facts.rollouts) {
+    // Each pause is told, and each rollout ends once.
+    if (state === 'PAUSED') events.push({ kind: 'rollout-paused', key: `rollout-paused:${id}:${since}`, since, commit: sha, subject, reason });
+    if (state === 'COMPLETE') events.push({ kind: 'rollout-complete', key: `rollout-complete:${id}`, since, commit: sha, subject, reason });
+  }
+  for (const { host, rollbacks, failed, lost } of facts.hosts) {
+    for (const { toplevel, reason, at } of rollbacks) {
+      const hash = toplevel.slice('/nix/store/'.length, '/nix/store/'.length + 32);
+      events.push({ kind: 'host-rolled-back', key: `host-rolled-back:${host}:${hash}:${at}`, since: at, host, reason });
+    }
+    if (failed !== undefined)
+      events.push({ kind: 'host-failed', key: `host-failed:${host}:${failed.since}`, since: failed.since, host, reason: failed.reason });
+    if (lost !== undefined) events.push({ kind: 'host-lost', key: `host-lost:${host}:${lost.seenAt}`, since: lost.since, host, reason: lost.reason });
+  }
+  return events;
+}
+
+/** So many messages go to one target within an hour; what is more is told together. */
+export const MAX_MESSAGES_PER_HOUR = 20;
+const HOUR_MS = 3_600_000;
+
+/** What to send to a target now. */
+export type SendingPlan =
+  | { readonly kind: 'nothing' }
+  /** The oldest event, alone. */
+  | { readonly kind: 'one' }
+  /** All that waits, as one message. */
+  | { readonly kind: 'summary' }
+  | { readonly kind: 'wait'; readonly until: number };
+
+/**
+ * A flood of events becomes {@link MAX_MESSAGES_PER_HOUR} messages an hour, of which the last summarizes what is left: nobody reads the
+ * hundredth message, and services block who sends it. `recent`: when messages were sent, in no order.
+ */
+export function planSending({
+  recent,
+  waiting,
+  now,
+}: {
+  readonly recent: readonly number[];
+  readonly waiting: number;
+  readonly now: number;
+}): SendingPlan {
+  if (waiting === 0) return { kind: 'nothing' };
+  // A time in the future is of a clock that was set back: it must not stop all messages until then.
+  const sent = recentMessages(recent, now);
+  const [oldest] = sent.slice(-MAX_MESSAGES_PER_HOUR);
+  if (oldest !== undefined && sent.length >= MAX_MESSAGES_PER_HOUR) return { kind: 'wait', until: oldest + HOUR_MS };
+  return { kind: sent.length === MAX_MESSAGES_PER_HOUR - 1 && waiting > 1 ? 'summary' : 'one' };
+}
+
+/** The times that still count, oldest first. */
+export function recentMessages(recent: readonly number[], now: number): readonly number[] {
+  return recent.filter((at) => at > now - HOUR_MS && at <= now).toSorted((left, right) => left - right);
+}
+
+/** After so long nobody needs to be told any more: the page says how it is. */
+export const NOTIFY_WITHIN_MS = 24 * HOUR_MS;

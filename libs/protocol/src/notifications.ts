@@ -1,6 +1,6 @@
 import { NOTIFICATION_KINDS } from '@floe/model';
 import * as v from 'valibot';
-import { DurationMs, list, prose, word } from './bounds.ts';
+import { Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
 
 const MAX_TARGETS = 64;
 const NAME_RULE = 'a name is 1 to 32 lower-case letters, digits and -, as in the settings of the server';
@@ -16,6 +16,12 @@ export const NotificationTargetView = v.object({
   destination: prose(16_384),
   /** What it is told of. */
   events: list(v.picklist(NOTIFICATION_KINDS), NOTIFICATION_KINDS.length),
+  /** When it last took a message. */
+  lastSentAt: v.nullable(Timestamp),
+  /** How many events it is still to be sent. */
+  waiting: Counter,
+  /** Why nothing can be sent to it. */
+  problem: v.nullable(v.object({ message: prose(), since: Timestamp })),
 });
 export type NotificationTargetView = v.InferOutput<typeof NotificationTargetView>;
 export const NotificationTargetViews = list(NotificationTargetView, MAX_TARGETS);

@@ -9,6 +9,7 @@ import { createHintChannel, newHintOrigin } from './hints.ts';
 import { createHostStore } from './hosts.ts';
 import { LeftOutRows } from './unreadable.ts';
 import { migrate } from './migrate.ts';
+import { createNotificationStore } from './notifications.ts';
 import { createOutboxStore } from './outbox.ts';
 import { createReleaseStore } from './releases.ts';
 import { createReportStore } from './reports.ts';
@@ -69,6 +70,7 @@ function composeStore(connection: Connection, { clock, logger }: StoreDeps): Sto
     reports: translating(createReportStore(db, origin), isClosed),
     tokens: translating(createTokenStore(db), isClosed),
     outbox: translating(createOutboxStore(db, origin), isClosed),
+    notifications: translating(createNotificationStore(db), isClosed),
     audit: translating(createAuditStore(db), isClosed),
     hints: translating(createHintChannel(connection, logger, origin), isClosed),
     async [Symbol.asyncDispose]() {

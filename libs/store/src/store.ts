@@ -33,6 +33,7 @@ import type {
   Timestamp,
   TokenHolder,
 } from './records.ts';
+import type { NotificationStore } from './notification-contract.ts';
 import type { OutboxStore } from './outbox-contract.ts';
 import type { ServerStore } from './server-contract.ts';
 
@@ -61,6 +62,7 @@ export interface Store extends AsyncDisposable {
   readonly reports: ReportStore;
   readonly tokens: TokenStore;
   readonly outbox: OutboxStore;
+  readonly notifications: NotificationStore;
   readonly audit: AuditStore;
   readonly hints: HintChannel;
 }

@@ -1,8 +1,9 @@
 import { NotificationTargetViews, NotificationTested } from '@floe/protocol';
-import { Secret, systemClock, type SecretSource } from '@floe/runtime';
+import { Secret, silentLogger, systemClock, type SecretSource } from '@floe/runtime';
+import type { NotificationTargetState } from '@floe/store';
 import { startHttpReceiver } from '@floe/testkit';
 import * as v from 'valibot';
-import { NotificationTargets } from '../notifications/targets.ts';
+import { Notifications } from '../notifications/notifications.ts';
 import type { NotifyTarget } from '../notifications/notify-config.ts';
 import { expect, test } from 'vitest';
 import { fakeApp } from '../test/fake-app.ts';
@@ -10,9 +11,20 @@ import { fakeApp } from '../test/fake-app.ts';
 const SECRET = 'a-secret-that-nobody-else-has';
 const secret: SecretSource = { setting: 'FLOE_NOTIFY_FILE', read: async () => await Promise.resolve(new Secret(SECRET)) };
 
-function appFor(targets: readonly NotifyTarget[]) {
+const unused = async () => await Promise.reject(new Error('not asked here'));
+const store = { ensure: unused, put: unused, claim: unused, markSent: unused, markFailed: unused };
+
+function appFor(targets: readonly NotifyTarget[], states: readonly NotificationTargetState[] = []) {
   return fakeApp({
-    notifications: new NotificationTargets({ targets, clock: systemClock, random: () => 0.5, publicUrl: 'https://floe.example.org' }),
+    notifications: new Notifications({
+      targets,
+      store: { ...store, states: async () => await Promise.resolve(states) },
+      clock: systemClock,
+      random: () => 0.5,
+      logger: silentLogger,
+      publicUrl: 'https://floe.example.org',
+      onProblem: () => undefined,
+    }),
   });
 }
 const webhook = (url: string): NotifyTarget => ({ name: 'ops', address: { kind: 'webhook', url, secret }, events: ['commit-held'] });
@@ -66,4 +78,16 @@ test('a target that does not exist is named', async () => {
   const { ask, audit } = appFor([]);
   expect(await ask('POST', '/api/notifications/ops/test')).toMatchObject({ status: 404, code: 'TARGET_UNKNOWN' });
   expect(audit).toEqual([]);
+});
+
+test('the list says how it goes with each', async () => {
+  const failing = { since: 5, failures: 3, error: 'answered HTTP 500' };
+  const { ask } = appFor(
+    [webhook('https://hooks.example.org/'), { ...webhook('https://hooks.example.org/'), name: 'new' }],
+    [{ name: 'ops', lastSentAt: 4, failing, waiting: 2 }],
+  );
+  expect((await ask('GET', '/api/notifications')).body).toMatchObject([
+    { name: 'ops', lastSentAt: 4, waiting: 2, problem: { since: 5, message: 'answered HTTP 500' } },
+    { name: 'new', lastSentAt: null, waiting: 0, problem: null },
+  ]);
 });

@@ -6,7 +6,7 @@ import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
 import { refuse } from '../http-error.ts';
-import type { NotificationTargets } from '../notifications/targets.ts';
+import type { Notifications } from '../notifications/notifications.ts';
 import { orRefuse } from './validation.ts';
 
 const Name = v.object({ name: TargetName });
@@ -15,7 +15,7 @@ export interface NotificationRouteDeps {
   readonly auth: Auth;
   readonly store: StorePart<{ audit: 'append' }>;
   readonly clock: Clock;
-  readonly notifications: Pick<NotificationTargets, 'list' | 'test'>;
+  readonly notifications: Pick<Notifications, 'list' | 'test'>;
 }
 
 /** Who is told what happens, and whether that arrives. */

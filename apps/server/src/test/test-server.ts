@@ -31,7 +31,13 @@ export interface TestServer extends AsyncDisposable {
 }
 
 export async function startTestServer(
-  options: ServerOverrides & { readonly clock?: Clock; readonly env?: Readonly<Record<string, string>>; readonly dataDir?: string } = {},
+  options: ServerOverrides & {
+    readonly clock?: Clock;
+    readonly env?: Readonly<Record<string, string>>;
+    readonly dataDir?: string;
+    /** What files of settings hold; others hold one secret. */
+    readonly files?: Readonly<Record<string, string>>;
+  } = {},
 ): Promise<TestServer> {
   await using stack = new AsyncDisposableStack();
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'floe-server-')));
@@ -49,7 +55,7 @@ export async function startTestServer(
       FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE: 'yes',
       ...options.env,
     },
-    () => 'test-secret',
+    (path) => options.files?.[path] ?? 'test-secret',
   );
   const system = { clock: options.clock ?? systemClock, random: Math.random, env: { ...process.env, HOME: dataDir }, rootDir: ROOT };
   const context = stack.use(await createServerContext(config, logger, system, stopping.signal, options));

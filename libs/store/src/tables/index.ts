@@ -1,5 +1,6 @@
 export * from './access.ts';
 export * from './hosts.ts';
+export * from './notifications.ts';
 export * from './outbox.ts';
 export * from './pipeline.ts';
 export * from './releases.ts';

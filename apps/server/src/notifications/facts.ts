@@ -1,0 +1,66 @@
+import { DEFAULT_PRESENCE, isEndedRevision, presenceOf, standingOfMachine, type NotificationFacts, type PresenceLimits } from '@floe/model';
+import { factsOf, type HostRow } from '@floe/store';
+import { lostWords } from '@floe/views';
+import { describeSeen } from '../fleet-reader.ts';
+import { presenceFactsOf } from '../fleet-view.ts';
+import type { FleetSnapshot, RevisionSeen } from '../fleet-snapshot.ts';
+
+/** What one look at the fleet has to be told about. */
+export interface SeenFacts {
+  readonly facts: NotificationFacts;
+  /** Revisions that are not finished, by id, and hosts that are not lost, by name: what comes of them later is new then. */
+  readonly open: ReadonlySet<string>;
+}
+
+export interface LookedAt {
+  /** The hosts were read. Reading them for this alone would cost as much as everything else. */
+  readonly hasHosts: boolean;
+  /** Up to when the server listened: what was not heard by then is missed. */
+  readonly judgedUntil: number;
+}
+
+/** The facts of a snapshot. */
+export async function factsFrom(snapshot: FleetSnapshot, seen: readonly RevisionSeen[], { hasHosts, judgedUntil }: LookedAt): Promise<SeenFacts> {
+  const { held } = snapshot.repository;
+  const { hosts, rollout: current } = hasHosts ? await snapshot.fleet() : { hosts: [], rollout: undefined };
+  const limits = current?.policy.presence ?? DEFAULT_PRESENCE;
+  const lost = new Map(hosts.flatMap(({ row }) => lostFacts(row, limits, judgedUntil) ?? []).map((each) => [each.host, each]));
+  const unfinished = snapshot.revisions.filter(({ state }) => !isEndedRevision(state)).map(({ id }) => id);
+  return {
+    open: new Set<string>([...unfinished, ...hosts.flatMap(({ row: { host } }) => (lost.has(host) ? [] : [host]))]),
+    facts: {
+      held,
+      revisions: snapshot.revisions.map(({ id, sha, subject, state, error, receivedAt, fetchedAt, verifiedAt, evaluatedAt, builtAt }) => ({
+        id,
+        sha,
+        subject,
+        state,
+        reason: error,
+        since: Math.max(receivedAt, fetchedAt ?? 0, verifiedAt ?? 0, evaluatedAt ?? 0, builtAt ?? 0),
+      })),
+      rollouts: seen.flatMap((each) => {
+        const { revision, rollout } = each;
+        if (rollout === undefined) return [];
+        const { id, state, course, completedAt } = rollout.row;
+        const since = state === 'COMPLETE' ? (completedAt ?? course.since) : course.since;
+        return [{ id, sha: revision.sha, subject: revision.subject, state, since, reason: describeSeen(each)?.description ?? '' }];
+      }),
+      hosts: hosts.map(({ row, desired, quarantines }) => {
+        const hasFailed = row.stateSince !== undefined && standingOfMachine(factsOf(row, desired, { kind: 'unknown' })) === 'failed';
+        return {
+          host: row.host,
+          rollbacks: quarantines,
+          failed: hasFailed ? { since: row.stateSince, reason: row.detail?.message } : undefined,
+          lost: lost.get(row.host),
+        };
+      }),
+    },
+  };
+}
+
+function lostFacts(row: HostRow, limits: PresenceLimits, now: number) {
+  const facts = presenceFactsOf(row);
+  if (presenceOf(facts, limits, now).presence !== 'lost') return undefined;
+  const seenAt = Math.max(facts.enrolledAt ?? 0, facts.lastSeenAt ?? 0);
+  return { host: row.host, seenAt, since: seenAt + limits.lostMs, reason: lostWords(facts.lastSeenAt ?? null) };
+}
