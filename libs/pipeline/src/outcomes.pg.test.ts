@@ -370,6 +370,8 @@ test('an administrator has the newest commit evaluated again: final errors are r
   expect(await world.released()).toEqual({ ada: 1 });
   world.commits[0] = { ada: { evaluates: 1 }, bob: { evaluates: 2 } };
   expect(await world.store.revisions.reopen(revision.id, systemClock.now())).toEqual({ kind: 'advanced', state: 'EVALUATING' });
+  // As the API does.
+  await world.store.repositories.wake(world.repository.id);
   await world.ended(revision.sha, 'PUBLISHED');
   expect(await world.released()).toEqual({ ada: 1, bob: 2 });
   expect((await world.store.revisions.get(revision.id))?.publishedAt).toBe(revision.publishedAt);
