@@ -23,7 +23,7 @@ class Machine {
 }
 
 describe('the time by which hosts are missed', () => {
-  test('after a server was off for weeks is that of before, until hosts had an hour to come back', () => {
+  test('after a server was off for weeks is the one from before, until hosts had an hour to come back', () => {
     const machine = new Machine();
     const listening = new ListeningClock(machine, NOW - 40 * DAY_MS);
     expect(listening.now()).toBe(NOW - 40 * DAY_MS);
@@ -41,7 +41,7 @@ describe('the time by which hosts are missed', () => {
     machine.time += 60 * DAY_MS;
     machine.pass(1_000);
     expect(listening.now()).toBe(before + 1_000);
-    // Set right again: the time of before the first jump still holds.
+    // Set right again: the time from before the first jump still holds.
     machine.time -= 60 * DAY_MS;
     expect(listening.now()).toBe(before + 1_000);
     machine.pass(HOUR_MS);

@@ -55,7 +55,7 @@ describe('presence', () => {
     expect(judge({}, Number.NaN)).toBe('away');
   });
 
-  test('a host that is enrolled anew starts anew', () => {
+  test('a host that is enrolled again starts again', () => {
     expect(judge({ lastSeenAt: NOW - 90 * DAY_MS, enrolledAt: NOW - 60_000 })).toBe('away');
   });
 

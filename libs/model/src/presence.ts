@@ -34,7 +34,7 @@ export interface JudgedPresence {
  */
 export function presenceOf({ isConnected, lastSeenAt, enrolledAt }: PresenceFacts, { staleMs, lostMs }: PresenceLimits, now: number): JudgedPresence {
   if (isConnected) return { presence: 'online', changesAt: undefined };
-  // Enrolled anew, it starts anew: what was before is not held against it.
+  // Enrolled again, it starts again: what was before is not held against it.
   const since = enrolledAt === undefined ? Number.NaN : Math.max(enrolledAt, lastSeenAt ?? enrolledAt);
   if (!Number.isFinite(since)) return { presence: 'away', changesAt: undefined };
   if (now >= since + lostMs) return { presence: 'lost', changesAt: undefined };

@@ -101,7 +101,7 @@ export function judgeAbort(asked: AskedRollout, commit: string): Judged {
   return {
     kind: 'order',
     order: { kind: 'abort' },
-    message: `the rollout of ${shortSha(commit)} is aborted, for good: hosts that run it keep it, and all others keep what they have. The next commit is rolled out as usual: to bring everybody back, revert ${shortSha(commit)} and push.`,
+    message: `the rollout of ${shortSha(commit)} is aborted permanently: hosts that run it keep it, and all others keep what they have. The next commit is rolled out as usual: to bring everybody back, revert ${shortSha(commit)} and push.`,
   };
 }
 

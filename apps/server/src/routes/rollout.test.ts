@@ -232,7 +232,7 @@ describe('a resume', () => {
 });
 
 describe.each([
-  ['abort', 'operator', /for good.*revert/],
+  ['abort', 'operator', /permanently.*revert/],
   ['hotfix', 'administrator', /passes over soaks and windows/],
 ] as const)('%s', (what, role, said) => {
   test('is stored, and says what comes of it', async () => {
