@@ -37,8 +37,6 @@ export const PROGRESS = [
 /** How far a host is with the system of a rollout. */
 export type HostProgress = (typeof PROGRESS)[number];
 
-export const LOST_AFTER_GO = 'lost after go';
-
 /** How far a host is. Only what it reported counts, and that it had a `go`: a host that was away before counts in no gate. */
 export function progressOf(facts: ProgressFacts, now: number): HostProgress {
   const { toplevel, state, subject, went } = facts;
