@@ -15,6 +15,7 @@ import { addRollout } from './commands/rollout.ts';
 import { addStatus } from './commands/status.ts';
 import { addSteering } from './commands/steer.ts';
 import { addToken } from './commands/token.ts';
+import { addWhy } from './commands/why.ts';
 import { connect } from './connect.ts';
 import { EXIT_CODES, exitCodeOf } from './exit-codes.ts';
 import { createOutput } from './output.ts';
@@ -78,6 +79,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     addLogin,
     addStatus,
     addHosts,
+    addWhy,
     addHistory,
     addRevisions,
     addRollout,

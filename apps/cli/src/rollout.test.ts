@@ -110,6 +110,24 @@ describe('floe rollout', () => {
   });
 });
 
+describe('floe why', () => {
+  test('names each rule that stands between the host and the newest commit, and what ends it', async () => {
+    const why = [
+      { rule: 'ring', text: 'ring all waits for canary: 2 of 3 verified', end: 'when canary has passed; see: floe rollout' },
+      { rule: 'away', text: 'it is not connected', end: 'when it comes back' },
+    ];
+    const floe = await serving(rolledOut({}), { 'GET /api/hosts/ws1/why': { json: why }, 'GET /api/hosts/ws2/why': { json: [] } });
+    expect(await floe('why', 'ws1')).toEqual({
+      code: 0,
+      stdout:
+        'ring all waits for canary: 2 of 3 verified\n  → when canary has passed; see: floe rollout\nit is not connected\n  → when it comes back\n',
+      stderr: '',
+    });
+    expect((await floe('why', 'ws2')).stdout).toBe('ws2 runs the newest commit.\n');
+    expect(JSON.parse((await floe('why', 'ws1', '--json')).stdout)).toEqual(why);
+  });
+});
+
 describe('what people ask of a rollout', () => {
   test.each([
     [['approve'], { commit: SHA, ring: 'canary' }],

@@ -1,5 +1,5 @@
 import { DEFAULT_PRESENCE, namesNeedingAttention, offerOf, presenceOf, type HostName, type Offer, type StatusText } from '@floe/model';
-import type { FleetView, HostView, Progress, RepositoryView, RevisionView } from '@floe/protocol';
+import type { FleetView, HostView, Progress, RepositoryView, RevisionView, WhyView } from '@floe/protocol';
 import type { Clock, Troubles } from '@floe/runtime';
 import type { Fleet, FleetHost, Repository, RevisionInList, Store } from '@floe/store';
 import { describeCourse, describeRollout, describeSuperseded } from '@floe/views';
@@ -9,6 +9,7 @@ import type { FleetFeed } from './feed.ts';
 import { FleetSnapshot, type RevisionPage, type RevisionSeen, type SnapshotStore } from './fleet-snapshot.ts';
 import { presenceFactsOf, troubleOf, viewHost, viewRepository, viewRevision } from './fleet-view.ts';
 import type { Notices } from './notices.ts';
+import { viewWhy } from './rollouts/why.ts';
 
 const UNKNOWN: Offer = { kind: 'unknown' };
 
@@ -91,6 +92,16 @@ export class FleetReader {
     const fleet = await this.#deps.store.hosts.fleet(this.#deps.repositoryId, [host]);
     const view = await this.#viewer(snapshot, fleet);
     return (await this.#commitNames.name(fleet.hosts.map(view)))[0];
+  }
+
+  /** What stands between the host and the newest commit; undefined: there is no host of that name. */
+  async why(host: HostName): Promise<WhyView | undefined> {
+    const snapshot = await this.snapshot({ limit: 1 });
+    const [newest] = snapshot.revisions;
+    const evaluations = newest === undefined ? [] : await snapshot.evaluations(newest.id);
+    const fleet = await snapshot.fleet();
+    const labelled = fleet.rollout === undefined ? [] : await snapshot.evaluations(fleet.rollout.revisionId);
+    return viewWhy(host, { fleet, newest, evaluations, labelled, now: this.#deps.clock.now() });
   }
 
   /** Views of hosts as the newest finished revision has them. */

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { DEFAULT_POLICY, defaultGates, type Role, type RolloutPolicy } from '@floe/model';
-import { RevisionView, RolloutAnswer } from '@floe/protocol';
+import { RevisionView, RolloutAnswer, WhyView } from '@floe/protocol';
 import { eventually } from '@floe/testkit';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -68,6 +68,14 @@ test('a rollout is paused, resumed, approved and aborted by those who may', asyn
     ['canary', 1, 1],
     ['all', 1, undefined],
   ]);
+
+  const { json: why } = await ask('viewer', 'GET', 'hosts/bob/why');
+  expect(v.parse(WhyView, why)).toMatchObject([
+    { rule: 'ring', text: 'ring all waits for canary: 0 of 1 verified' },
+    { rule: 'approval', text: 'ring canary waits for approval: 1 more approval (approver or higher)' },
+    { rule: 'away', end: 'when it comes back' },
+  ]);
+  expect((await ask('viewer', 'GET', 'hosts/nobody/why')).status).toBe(404);
 
   for (const what of ['pause', 'resume', 'abort', 'approve', 'hotfix'])
     expect((await ask('viewer', 'POST', `rollout/${what}`, { commit, ring: 'canary' })).status, what).toBe(403);

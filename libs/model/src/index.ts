@@ -39,4 +39,5 @@ export * from './rollout/policy.ts';
 export * from './rollout/progress.ts';
 export * from './rollout/table.ts';
 export * from './rollout/weaker.ts';
+export * from './rollout/why.ts';
 export * from './standing.ts';

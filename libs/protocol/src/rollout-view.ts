@@ -12,7 +12,7 @@ import {
   ROLLOUT_STATES,
 } from '@floe/model';
 import * as v from 'valibot';
-import { Counter, DurationMs, list, prose, Timestamp } from './bounds.ts';
+import { Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
 import { HostName } from './ids.ts';
 
 /** Orders are shown from the newest, so many. */
@@ -89,6 +89,10 @@ export type RolloutOrderView = v.InferOutput<typeof RolloutOrderView>;
 /** `POST /api/rollout/…`: what comes of it, in a sentence. `repeated`: it had been asked already, and nothing was stored. */
 export const RolloutAnswer = v.object({ outcome: v.picklist(['done', 'repeated']), message: prose() });
 export type RolloutAnswer = v.InferOutput<typeof RolloutAnswer>;
+
+/** `GET /api/hosts/:host/why`: the rules that stand between it and the newest commit, in the order in which they are asked; empty: it runs it. */
+export const WhyView = list(v.object({ rule: word(32), text: prose(), end: prose() }), 32);
+export type WhyView = v.InferOutput<typeof WhyView>;
 
 /** As people give it. */
 export const RingName = v.pipe(v.string(), v.maxLength(MAX_RING_NAME_CHARACTERS, RING_NAME_RULE), v.regex(RING_NAME_FORM, RING_NAME_RULE));

@@ -15,4 +15,5 @@ export * from './standing.ts';
 export * from './switches.ts';
 export * from './text.ts';
 export * from './todo.ts';
+export * from './why-words.ts';
 export { duration } from '@floe/model';

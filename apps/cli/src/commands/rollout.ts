@@ -100,7 +100,7 @@ Example:
 
   rollout
     .command('abort')
-    .description('end the rollout of the commit for good')
+    .description('end the rollout of the commit permanently')
     .requiredOption(...REASON)
     .option(...COMMIT)
     .addHelpText(

@@ -1,6 +1,6 @@
 import { admit, DEFAULT_POLICY, labelsOf, NO_ORDERS, progressOf, type AdmitAnswer, type HostName, type InFlight, type Went } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
-import { lastWordOf, type CurrentRollout, type HostRow, type SlotFacts, type StorePart } from '@floe/store';
+import { lastWordOf, type CurrentRollout, type Evaluation, type HostRow, type SlotFacts, type StorePart } from '@floe/store';
 import { ringIn } from './facts.ts';
 import { windowFacts } from './windows.ts';
 
@@ -60,8 +60,7 @@ export class Admission {
 
   async #readLabels({ revisionId, policy }: CurrentRollout): Promise<void> {
     const evaluations = await this.#deps.store.revisions.evaluations(revisionId);
-    const byHost = new Map(evaluations.map(({ host, labels }) => [host, labelsOf(policy, { host, labels: labels ?? [] })]));
-    this.#labels = { revisionId, byHost };
+    this.#labels = { revisionId, byHost: labelsByHost({ policy }, evaluations) };
   }
 }
 
@@ -72,6 +71,17 @@ interface Asked {
   readonly epoch: number;
   readonly labels: LabelsByHost;
   readonly now: number;
+}
+
+/** What `judge` would answer if the host asked with its newest directive now. */
+export function admittedNow(facts: SlotFacts, labels: LabelsByHost, now: number): AdmitAnswer | undefined {
+  const epoch = facts.asking?.row.desired?.epoch;
+  return epoch === undefined ? undefined : judge(facts, { epoch, labels, now });
+}
+
+/** The labels of all hosts, for the budgets. */
+export function labelsByHost({ policy }: Pick<CurrentRollout, 'policy'>, evaluations: readonly Evaluation[]): LabelsByHost {
+  return new Map(evaluations.map(({ host, labels }) => [host, labelsOf(policy, { host, labels: labels ?? [] })]));
 }
 
 /** Undefined: its directive is not the newest any more, or it is shut out. */

@@ -45,7 +45,7 @@ export interface FleetRouteDeps {
     audit: 'append';
   }>;
   readonly repository: Repository;
-  readonly reader: Pick<FleetReader, 'fleet' | 'host' | 'revisions' | 'revision'>;
+  readonly reader: Pick<FleetReader, 'fleet' | 'host' | 'why' | 'revisions' | 'revision'>;
   readonly feed: Pick<FleetFeed, 'subscribe'>;
   readonly clock: Clock;
 }
@@ -63,6 +63,11 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     const { host } = c.req.valid('param');
     const view = await reader.host(host);
     return view === undefined ? refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`) : c.json(view);
+  });
+  app.get('/hosts/:host/why', requireAction('read'), sValidator('param', Host, orRefuse), async (c) => {
+    const { host } = c.req.valid('param');
+    const why = await reader.why(host);
+    return why === undefined ? refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`) : c.json(why);
   });
   app.get(
     '/hosts/:host/reports',

@@ -117,6 +117,7 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
     reader: {
       fleet: async () => await Promise.resolve(fleet),
       host: async (host) => await Promise.resolve(fleet.hosts.find((each) => each.host === host)),
+      why: async () => await Promise.resolve(undefined),
       revisions: async () => await Promise.resolve([]),
       revision: async () => await Promise.resolve(undefined),
       rollout: async () => await Promise.resolve(undefined),

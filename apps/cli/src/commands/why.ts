@@ -1,0 +1,31 @@
+import { WhyView, type HostName } from '@floe/protocol';
+import type { Command } from 'commander';
+import type { Cli } from '../cli.ts';
+import { suggestingHosts } from '../host-suggestions.ts';
+import { formatBlock } from '../view/terminal.ts';
+import { hostArgument } from './arguments.ts';
+
+export function addWhy(program: Command, cli: Cli): void {
+  program
+    .command('why')
+    .description('why a host does not run the newest commit: each rule that stands in between, and what ends it')
+    .argument('<host>', 'a host as in nixosConfigurations', hostArgument)
+    .addHelpText(
+      'after',
+      `
+In the order in which the rules are asked; the server answers from what it decides by.
+
+Example:
+  $ floe why ws0001`,
+    )
+    .action((host: HostName) => showWhy(cli, host));
+}
+
+async function showWhy(cli: Cli, host: HostName): Promise<void> {
+  const { out } = cli;
+  const api = await cli.api();
+  const why = await suggestingHosts(api, host, () => api.get(`/api/hosts/${host}/why`, WhyView));
+  if (cli.options().json === true) out.json(why);
+  else if (why.length === 0) out.print(`${host} runs the newest commit.`);
+  else out.print(why.map(({ text, end }) => `${formatBlock(text, '')}\n${formatBlock(`→ ${end}`)}`).join('\n'));
+}

@@ -1,0 +1,55 @@
+import { isEndedRevision, offerOf, storableText, whyNot, type HostName, type WhyFacts } from '@floe/model';
+import type { WhyView } from '@floe/protocol';
+import { factsOf, type Evaluation, type Fleet, type FleetHost, type RevisionInList } from '@floe/store';
+import { whyWords } from '@floe/views';
+import { admittedNow, labelsByHost } from './admission.ts';
+import { ringIn, rolloutFacts } from './facts.ts';
+
+export interface WhyContext {
+  readonly fleet: Fleet;
+  /** The newest revision, and what its hosts came to. */
+  readonly newest: RevisionInList | undefined;
+  readonly evaluations: readonly Evaluation[];
+  /** Of the rollout's revision: for the labels. */
+  readonly labelled: readonly Evaluation[];
+  readonly now: number;
+}
+
+/** What stands between the host and the newest commit, from what the decisions are made from. Undefined: there is no such host. Pure. */
+export function viewWhy(host: HostName, context: WhyContext): WhyView | undefined {
+  const each = context.fleet.hosts.find(({ row }) => row.host === host);
+  if (each === undefined) return undefined;
+  const { row, quarantines } = each;
+  const evaluation = context.evaluations.find((some) => some.host === host);
+  const rolledBack = quarantines.find(({ toplevel }) => toplevel === evaluation?.toplevel)?.reason;
+  return whyNot(whyFactsOf(each, evaluation, context), context.now).map((reason) => {
+    const said = reason.rule === 'quarantined' ? (rolledBack ?? row.detail?.message) : row.detail?.message;
+    const { text, end } = whyWords(reason, { host, said, error: evaluation?.error, time });
+    return { rule: reason.rule, text: storableText(text), end };
+  });
+}
+
+function whyFactsOf(each: FleetHost, evaluation: Evaluation | undefined, { fleet, newest, labelled, now }: WhyContext): WhyFacts {
+  const { row, situation, desired } = each;
+  const { rollout } = fleet;
+  const gone = fleet.hosts.map((some) => some.row).filter(({ went }) => went !== undefined && went.until >= now);
+  const labels = rollout === undefined ? new Map() : labelsByHost(rollout, labelled);
+  return {
+    ...factsOf(row, desired, { kind: 'unknown' }),
+    newest: newestOf(newest, evaluation),
+    situation,
+    rollout:
+      rollout === undefined ? undefined : { course: rollout.course, facts: rolloutFacts(rollout, fleet.hosts, now), ring: ringIn(rollout)(row.host) },
+    admitted: admittedNow({ rollout, asking: each, gone }, labels, now),
+  };
+}
+
+function newestOf(newest: RevisionInList | undefined, evaluation: Evaluation | undefined): WhyFacts['newest'] {
+  if (newest === undefined) return { kind: 'none' };
+  return isEndedRevision(newest.state) ? { kind: 'ended', offer: offerOf(newest.state, evaluation) } : { kind: 'unfinished' };
+}
+
+/** "2026-11-28 14:20 UTC" */
+function time(at: number): string {
+  return `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+}

@@ -1,0 +1,151 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { AGENT_STATES } from '../agent/state.ts';
+import type { HostName, StorePath } from '../brands.ts';
+import { resolve, type HostSituation, type ReleaseRef } from '../resolve.ts';
+import { ROLLOUT_STATES } from '../rollout-state.ts';
+import { hasArrived, standingOf, type Offer } from '../standing.ts';
+import { factsOf, MINUTE, pathOf, policyOf } from '../test/rollout-facts.ts';
+import { beginRollout, type RolloutCourse, type RolloutPause } from './course.ts';
+import { promotedRings } from './table.ts';
+import { whyNot, type WhyFacts, type WhyNot } from './why.ts';
+
+const [old, newest, other] = ['old', 'newest', 'other'].map(pathOf) as [StorePath, StorePath, StorePath];
+const on = (toplevel: StorePath) => ({ current: toplevel, booted: toplevel, profile: { generation: 1, toplevel } });
+const release = (sequence: number, toplevel: StorePath): ReleaseRef => ({ id: String(sequence), host: 'ada' as HostName, sequence, toplevel });
+const POLICY = policyOf(2, [{}, { approvals: { count: 1, role: 'approver', notAuthor: false } }]);
+
+interface Given extends Partial<Omit<WhyFacts, 'situation' | 'desired' | 'rollout'>> {
+  readonly situation?: Partial<HostSituation>;
+  readonly course?: Partial<RolloutCourse>;
+  readonly ring?: number;
+  readonly freeze?: boolean;
+}
+
+/** A host of the second ring that was told the old release, while the newest one is at the first ring. */
+function facts({ situation, course: changes, ring = 1, freeze = false, ...rest }: Given = {}): WhyFacts {
+  const course: RolloutCourse = { ...beginRollout(0), state: 'ROLLING', ...changes };
+  const given: HostSituation = {
+    pin: undefined,
+    hold: undefined,
+    isRingPromoted: ring < promotedRings(course),
+    rollout: release(2, newest),
+    stable: release(1, old),
+    directed: release(1, old),
+    quarantined: new Set(),
+    ...situation,
+  };
+  const orders = freeze ? { freeze: { by: 'eve', reason: 'holidays', at: 0, until: undefined } } : {};
+  return {
+    enrolment: 'enrolled',
+    isConnected: true,
+    observed: on(old),
+    state: 'SUCCEEDED',
+    subject: old,
+    isOverridden: false,
+    isRetryPending: false,
+    newest: { kind: 'ended', offer: { kind: 'release', toplevel: newest } },
+    situation: given,
+    desired: resolve(given),
+    rollout: { course, facts: factsOf(POLICY, ['c:0 verified', 'd:0 in-flight', 'ada:1 to-come'], orders), ring },
+    admitted: undefined,
+    ...rest,
+  };
+}
+const rules = (given: Given): readonly WhyNot['rule'][] => whyNot(facts(given), MINUTE).map(({ rule }) => rule);
+const TOLD = { ring: 0, situation: { directed: release(2, newest) } };
+
+describe('why a host does not run the newest commit', () => {
+  test('nothing stands between them when it does', () => {
+    expect(rules({ observed: on(newest) })).toEqual([]);
+    expect(rules({ observed: on(newest), state: 'VERIFYING', subject: newest })).not.toEqual([]);
+  });
+
+  test('its ring waits for another one, with how far that is', () => {
+    expect(whyNot(facts(), MINUTE)).toMatchObject([
+      { rule: 'ring', ring: 'ring-1', before: { name: 'ring-0', needed: 1, counts: { verified: 1, inFlight: 1 } } },
+    ]);
+    expect(whyNot(facts({ course: { state: 'SOAKING' } }), MINUTE)).toMatchObject([{ before: { soakUntil: 30 * MINUTE } }]);
+  });
+
+  test('its ring waits for an approval or a window, or the rollout for a person', () => {
+    const pause: RolloutPause = { cause: 'failures', count: 1, failures: [{ host: 'c' as HostName, toplevel: newest, reason: 'no network' }] };
+    expect(whyNot(facts({ course: { state: 'WAITING_APPROVAL', ring: 1, provedRing: 0 } }), 1)).toMatchObject([
+      { rule: 'approval', ring: 'ring-1', missing: { count: 1 } },
+    ]);
+    expect(rules({ course: { state: 'READY', ring: 1, provedRing: 0 } })).toEqual(['window']);
+    expect(rules({ course: { state: 'PAUSED', pause } })).toEqual(['paused', 'ring']);
+    expect(rules({ course: { state: 'ABORTED' } })).toEqual(['aborted']);
+    expect(rules({ freeze: true, course: { state: 'PAUSED', ring: 1, pause: { cause: 'freeze', by: 'eve', reason: 'holidays' } } })).toEqual([
+      'freeze',
+    ]);
+  });
+
+  test('several rules stand in the order in which they are asked', () => {
+    expect(
+      rules({ enrolment: 'cloned', isConnected: false, freeze: true, situation: { pin: release(1, old), quarantined: new Set([newest]) } }),
+    ).toEqual(['cloned', 'pin', 'freeze', 'ring', 'quarantined']);
+  });
+
+  test('it was told, and its machine, its user or a limit waits', () => {
+    expect(rules({ ...TOLD, state: 'DEFERRED', subject: newest })).toEqual(['deferred']);
+    expect(rules({ ...TOLD, state: 'ROLLED_BACK', subject: newest })).toEqual(['failed']);
+    expect(rules({ ...TOLD, isConnected: false })).toEqual(['away']);
+    expect(rules({ ...TOLD, state: 'IDLE', isOverridden: true })).toEqual(['override']);
+    expect(rules({ ...TOLD, isRetryPending: true, state: 'ROLLED_BACK', subject: newest })).toEqual(['retry-pending']);
+    expect(rules({ ...TOLD, admitted: { kind: 'wait', for: 'in-flight', limit: 3, of: 'fleet' } })).toEqual(['in-flight']);
+    expect(rules({ ...TOLD, admitted: { kind: 'wait', for: 'window' } })).toEqual(['window']);
+    expect(rules({ ...TOLD, freeze: true })).toEqual(['freeze']);
+    expect(rules({ ...TOLD, state: 'DOWNLOADING', subject: newest })).toEqual(['under-way']);
+  });
+
+  test('it was told a newer release in a time that the database lost', () => {
+    expect(rules({ ring: 0, situation: { directed: release(9, other) } })).toEqual(['sequence']);
+  });
+
+  test('the newest commit has nothing for it', () => {
+    const because = (newestOf: WhyFacts['newest']) => rules({ newest: newestOf });
+    const offer = (some: Offer) => because({ kind: 'ended', offer: some });
+    expect(because({ kind: 'none' })).toEqual(['no-commit']);
+    expect(because({ kind: 'unfinished' })).toEqual(['unfinished']);
+    expect(offer({ kind: 'none', because: 'host' })).toEqual(['host-failed']);
+    expect(offer({ kind: 'none', because: 'revision' })).toEqual(['revision-failed']);
+    expect(offer({ kind: 'removed' })).toEqual(['removed']);
+  });
+
+  test('is empty exactly when it runs it, whatever the facts; and not "under way" where a person is needed', () => {
+    const toplevel = fc.constantFrom(old, newest, other);
+    const some = <Value>(value: Value) => fc.constantFrom(undefined, value);
+    const any = fc.record({
+      enrolment: fc.constantFrom('enrolled' as const, 'none' as const, 'revoked' as const, 'cloned' as const),
+      isConnected: fc.boolean(),
+      observed: toplevel.map(on),
+      state: fc.constantFrom(...AGENT_STATES),
+      subject: fc.option(toplevel, { nil: undefined }),
+      isOverridden: fc.boolean(),
+      isRetryPending: fc.boolean(),
+      freeze: fc.boolean(),
+      ring: fc.nat(1),
+      course: fc.record({ state: fc.constantFrom(...ROLLOUT_STATES), ring: fc.nat(1), provedRing: fc.constantFrom(undefined, 0) }),
+      situation: fc.record({
+        pin: some(release(1, old)),
+        hold: some(release(2, newest)),
+        directed: fc.constantFrom(undefined, release(1, old), release(2, newest), release(9, other)),
+        quarantined: fc.subarray([old, newest]).map((paths) => new Set(paths)),
+      }),
+      admitted: fc.constantFrom(undefined, { kind: 'go' as const }, { kind: 'wait' as const, for: 'window' as const }),
+    });
+    fc.assert(
+      fc.property(any, (given) => {
+        const seen = facts(given);
+        const why = whyNot(seen, MINUTE);
+        expect(why.length === 0).toBe(hasArrived(seen, newest));
+        const standing = standingOf({ ...seen, offer: { kind: 'release', toplevel: newest } });
+        if (why.some(({ rule }) => rule === 'under-way'))
+          expect(['under-way', 'no-release', 'in-sync', 'queued', 'waiting', 'drifted']).toContain(standing);
+        expect(new Set(why.map(({ rule }) => rule)).size).toBe(why.length);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});

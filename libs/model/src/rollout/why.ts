@@ -1,0 +1,165 @@
+import type { AgentState } from '../agent/state.ts';
+import type { StorePath } from '../brands.ts';
+import type { Desired, HostSituation } from '../resolve.ts';
+import { hasArrived, isWaiting, type HostFacts, type Offer, type ReportedState } from '../standing.ts';
+import type { AdmitAnswer } from './admit.ts';
+import type { MissingApprovals } from './approvals.ts';
+import { isFrozen, type Freeze, type RolloutCourse, type RolloutPause } from './course.ts';
+import type { RolloutFacts } from './facts.ts';
+import { overviewOfRings, type RingOverview } from './overview.ts';
+
+/** One rule that stands between a host and the newest revision. */
+export type WhyNot =
+  /** The revision has no release for it. */
+  | { readonly rule: 'no-commit' | 'unfinished' | 'revision-failed' | 'host-failed' | 'removed' }
+  | { readonly rule: 'not-enrolled' | 'revoked' | 'cloned' }
+  | { readonly rule: 'pin' | 'hold'; readonly sequence: number }
+  | { readonly rule: 'freeze'; readonly freeze: Freeze }
+  | { readonly rule: 'paused'; readonly ring: string; readonly pause: RolloutPause | undefined }
+  | { readonly rule: 'aborted' | 'superseded' }
+  /** Its ring's turn has not come: `before` is the ring that the rollout is at. */
+  | { readonly rule: 'ring'; readonly ring: string; readonly before: RingOverview }
+  | { readonly rule: 'approval'; readonly ring: string; readonly missing: MissingApprovals | undefined }
+  | { readonly rule: 'window'; readonly ring: string }
+  /** It was told a release of a higher sequence before: nothing falls back by itself. */
+  | { readonly rule: 'sequence'; readonly told: number }
+  | { readonly rule: 'quarantined' }
+  | { readonly rule: 'retry-pending' }
+  | { readonly rule: 'failed'; readonly state: AgentState }
+  | { readonly rule: 'override' | 'away' | 'drifted' }
+  | { readonly rule: 'deferred'; readonly state: AgentState }
+  | { readonly rule: 'in-flight'; readonly limit: number; readonly of: 'fleet' | 'ring' | { readonly label: string } }
+  /** Nothing: it is on its way. */
+  | { readonly rule: 'under-way'; readonly state: AgentState };
+export type WhyRule = WhyNot['rule'];
+
+/** The facts about one host, which `resolve()`, `decideRollout()` and `admit()` have, too. */
+export interface WhyFacts extends ReportedState {
+  readonly enrolment: HostFacts['enrolment'];
+  readonly isConnected: boolean;
+  /** What the newest revision has for it. */
+  readonly newest: { readonly kind: 'none' } | { readonly kind: 'unfinished' } | { readonly kind: 'ended'; readonly offer: Offer };
+  readonly situation: HostSituation;
+  /** The answer of `resolve()` for the situation. */
+  readonly desired: Desired;
+  /** The rollout that hosts follow, with the index of the host's ring. */
+  readonly rollout: { readonly course: RolloutCourse; readonly facts: RolloutFacts; readonly ring: number } | undefined;
+  /** What `admit()` would answer now; undefined: it has nothing to ask for. */
+  readonly admitted: AdmitAnswer | undefined;
+}
+
+/**
+ * The rules that stand between the host and the newest revision, in the order in which they are asked. Empty exactly when it runs that
+ * revision's system. Pure.
+ */
+export function whyNot(facts: WhyFacts, now: number): readonly WhyNot[] {
+  const { newest } = facts;
+  const toplevel = newest.kind === 'ended' && newest.offer.kind === 'release' ? newest.offer.toplevel : undefined;
+  if (toplevel !== undefined && hasArrived(facts, toplevel)) return [];
+  const found = [
+    ...ofCommit(newest),
+    ...ofEnrolment(facts),
+    ...ofPins(facts.situation, toplevel),
+    ...(toplevel === undefined ? [] : [...ofRollout(facts, toplevel, now), ...ofMachine(facts, toplevel)]),
+  ];
+  return found.length === 0 ? [{ rule: 'under-way', state: facts.state }] : found;
+}
+
+function ofCommit(newest: WhyFacts['newest']): readonly WhyNot[] {
+  if (newest.kind === 'none') return [{ rule: 'no-commit' }];
+  if (newest.kind === 'unfinished') return [{ rule: 'unfinished' }];
+  switch (newest.offer.kind) {
+    case 'release':
+      return [];
+    case 'none':
+      return [{ rule: newest.offer.because === 'host' ? 'host-failed' : 'revision-failed' }];
+    case 'removed':
+    case 'unknown':
+      return [{ rule: 'removed' }];
+  }
+}
+
+function ofEnrolment({ enrolment }: WhyFacts): readonly WhyNot[] {
+  switch (enrolment) {
+    case 'enrolled':
+      return [];
+    case 'none':
+      return [{ rule: 'not-enrolled' }];
+    case 'revoked':
+    case 'cloned':
+      return [{ rule: enrolment }];
+  }
+}
+
+/** Those that keep it on another system. */
+function ofPins({ pin, hold }: HostSituation, toplevel: StorePath | undefined): readonly WhyNot[] {
+  return [
+    ...(pin === undefined || pin.toplevel === toplevel ? [] : [{ rule: 'pin', sequence: pin.sequence } as const]),
+    // It counts when the pin has ended.
+    ...(hold === undefined || hold.toplevel === toplevel ? [] : [{ rule: 'hold', sequence: hold.sequence } as const]),
+  ];
+}
+
+function ofRollout({ rollout, situation, desired, admitted }: WhyFacts, toplevel: StorePath, now: number): readonly WhyNot[] {
+  if (rollout === undefined) return [];
+  const { course, facts, ring } = rollout;
+  const { freeze } = facts.orders;
+  const ofFreeze: readonly WhyNot[] = freeze !== undefined && isFrozen(facts.orders, now) ? [{ rule: 'freeze', freeze }] : [];
+  const directed = desired.kind === 'nothing' ? undefined : desired.release;
+  const isKept = desired.kind === 'release' && desired.because === 'kept';
+  // What it was told stays, even if that is the newest one: then its `go` is what waits.
+  const isTold = directed?.toplevel === toplevel && !isKept;
+  const own = nameOf(facts, ring);
+  if (isTold) return [...ofFreeze, ...(admitted?.kind === 'wait' && admitted.for === 'window' ? [{ rule: 'window', ring: own } as const] : [])];
+  const keptBy: readonly WhyNot[] =
+    situation.isRingPromoted && situation.pin === undefined && situation.hold === undefined && isKept
+      ? [{ rule: 'sequence', told: desired.release.sequence }]
+      : [];
+  return [...ofFreeze, ...(situation.isRingPromoted ? keptBy : ofCourse(course, facts, ring))];
+}
+
+function ofCourse(course: RolloutCourse, facts: RolloutFacts, ring: number): readonly WhyNot[] {
+  const current = nameOf(facts, course.ring);
+  const overviews = overviewOfRings(course, facts);
+  const before = overviews[course.ring];
+  const ofRing: readonly WhyNot[] = ring === course.ring || before === undefined ? [] : [{ rule: 'ring', ring: nameOf(facts, ring), before }];
+  switch (course.state) {
+    case 'PAUSED':
+      return course.pause?.cause === 'freeze' ? ofRing : [{ rule: 'paused', ring: current, pause: course.pause }, ...ofRing];
+    case 'ABORTED':
+      return [{ rule: 'aborted' }];
+    case 'SUPERSEDED':
+      return [{ rule: 'superseded' }];
+    case 'WAITING_APPROVAL':
+      return [...ofRing, { rule: 'approval', ring: current, missing: before?.missingApprovals }];
+    case 'READY':
+      return [...ofRing, { rule: 'window', ring: current }];
+    case 'ROLLING':
+    case 'SOAKING':
+    case 'COMPLETE':
+      return ofRing;
+  }
+}
+
+function nameOf({ policy }: RolloutFacts, ring: number): string {
+  return policy.rings[ring]?.name ?? policy.rings.at(-1)?.name ?? '';
+}
+
+/** What the machine, its agent or its user says about the system. */
+function ofMachine(facts: WhyFacts, toplevel: StorePath): readonly WhyNot[] {
+  const { situation, state, subject, isRetryPending, isOverridden, isConnected, admitted, enrolment } = facts;
+  const isAboutIt = subject === toplevel;
+  const said: WhyNot[] = [];
+  if (situation.quarantined.has(toplevel)) said.push({ rule: 'quarantined' });
+  if (isRetryPending) said.push({ rule: 'retry-pending' });
+  else {
+    const isFailure = state === 'ROLLED_BACK' || state === 'ROLLBACK_FAILED' || state === 'BLOCKED' || state === 'REJECTED';
+    if (isFailure && (isAboutIt || (state === 'REJECTED' && subject === undefined)) && said.length === 0) said.push({ rule: 'failed', state });
+    if (isOverridden) said.push({ rule: 'override' });
+    if (isAboutIt && state === 'SUCCEEDED') said.push({ rule: 'drifted' });
+  }
+  if (enrolment === 'enrolled' && !isConnected) said.push({ rule: 'away' });
+  if (!isRetryPending && isAboutIt && isWaiting(state)) said.push({ rule: 'deferred', state });
+  if (admitted?.kind === 'wait' && admitted.for === 'in-flight') said.push({ rule: 'in-flight', limit: admitted.limit, of: admitted.of });
+  return said;
+}

@@ -1,0 +1,114 @@
+import type { AgentState, WhyNot } from '@floe/model';
+import { describePause } from './describe-course.ts';
+import { missingApprovalWords } from './rollout-words.ts';
+import { words } from './text.ts';
+
+/** What the sentences about one host are made with. */
+export interface WhyContext {
+  readonly host: string;
+  /** What its agent last said, or why it was quarantined. */
+  readonly said: string | undefined;
+  /** What the newest commit failed with for it. */
+  readonly error: string | undefined;
+  /** Writes a time for whoever reads it. */
+  readonly time: (at: number) => string;
+}
+
+/** A rule that stands between a host and the newest commit, and what ends it. */
+export interface WhyWords {
+  readonly text: string;
+  readonly end: string;
+}
+
+function because(what: string, why: string | undefined): string {
+  return why === undefined || why === '' ? what : `${what}: ${why}`;
+}
+
+/** "ring all waits for canary: 2 of 3 verified, soak until 14:20" */
+export function whyWords(reason: WhyNot, { host, said, error, time }: WhyContext): WhyWords {
+  switch (reason.rule) {
+    case 'no-commit':
+      return { text: 'no commit was taken in yet', end: 'push one to the tracked branch' };
+    case 'unfinished':
+      return { text: 'the newest commit is still evaluated and built', end: 'nothing to do; see: floe revisions' };
+    case 'revision-failed':
+      return { text: 'the newest commit failed as a whole', end: 'push a fix' };
+    case 'host-failed':
+      return { text: because('the newest commit has no release for it', error), end: 'push a fix' };
+    case 'removed':
+      return { text: 'the newest commit does not have it', end: 'add it to the flake again' };
+    case 'not-enrolled':
+      return { text: 'no machine is enrolled for it', end: `floe enrol ${host}` };
+    case 'revoked':
+      return { text: 'its enrolment was revoked', end: `floe enrol ${host}` };
+    case 'cloned':
+      return { text: 'two machines used its key', end: `make sure that only the right one has it, then: floe retry ${host} --reason "…"` };
+    case 'pin':
+      return { text: `pinned to its release of revision #${reason.sequence}`, end: `its end, or: floe unpin ${host} --reason "…"` };
+    case 'hold':
+      return { text: `held on its release of revision #${reason.sequence}`, end: `its end, or: floe unpin ${host} --reason "…"` };
+    case 'freeze': {
+      const { by, reason: why, until } = reason.freeze;
+      const end = 'floe rollout resume --reason "…"';
+      return { text: `${by} paused all rollouts: ${why}`, end: until === undefined ? end : `by itself at ${time(until)}, or: ${end}` };
+    }
+    case 'paused': {
+      const why = reason.pause === undefined ? undefined : describePause(reason.pause);
+      return { text: because(`the rollout is paused at ring ${reason.ring}`, why), end: 'push a fix, or: floe rollout resume --reason "…"' };
+    }
+    case 'aborted':
+      return { text: 'the rollout of the newest commit was aborted', end: 'push another commit' };
+    case 'superseded':
+      return { text: 'its rollout was superseded', end: 'the rollout of the next commit, which begins by itself' };
+    case 'ring': {
+      const { name, counts, needed, soakUntil } = reason.before;
+      const soak = soakUntil === undefined ? '' : `, soak until ${time(soakUntil)}`;
+      return {
+        text: `ring ${reason.ring} waits for ${name}: ${counts.verified} of ${needed} verified${soak}`,
+        end: `when ${name} has passed; see: floe rollout`,
+      };
+    }
+    case 'approval': {
+      const missing = reason.missing === undefined ? undefined : missingApprovalWords(reason.missing);
+      return { text: because(`ring ${reason.ring} waits for approval`, missing), end: 'floe rollout approve --reason "…"' };
+    }
+    case 'window':
+      return { text: `the window of ring ${reason.ring} is closed`, end: 'when it opens; see: floe rollout' };
+    case 'sequence':
+      return { text: `it was told a release of revision #${reason.told} before, and never goes back by itself`, end: 'push another commit' };
+    case 'quarantined':
+      return { text: because('it rolled this system back', said), end: `push a fix, or: floe retry ${host} --reason "…"` };
+    case 'retry-pending':
+      return { text: 'it was told to try again, and has not answered yet', end: 'when its agent answers' };
+    case 'failed':
+      return { text: because(FAILED[reason.state] ?? 'it failed', said), end: `push a fix, or: floe retry ${host} --reason "…"` };
+    case 'override':
+      return {
+        text: because('its user keeps another system', said),
+        end: `its user says so (floe-agent resume), or: floe resume ${host} --reason "…"`,
+      };
+    case 'away':
+      return { text: 'it is not connected', end: 'when it comes back' };
+    case 'drifted':
+      return { text: 'it runs something else than it was told, though nothing is under way', end: `floe resume ${host} --reason "…"` };
+    case 'deferred':
+      return {
+        text: because('it has the system, and waits', said),
+        end: reason.state === 'BOOT_STAGED' ? 'its next start' : 'its policy or its user, by itself',
+      };
+    case 'in-flight': {
+      const { of, limit } = reason;
+      const whose = of === 'fleet' ? 'the fleet' : of === 'ring' ? 'its ring' : `the label ${of.label}`;
+      return { text: `${limit} of ${whose} change already, which is the limit`, end: 'when one of them has its verdict' };
+    }
+    case 'under-way':
+      return { text: `it is under way (${words(reason.state)})`, end: 'when it has its verdict' };
+  }
+}
+
+const FAILED: Readonly<Partial<Record<AgentState, string>>> = {
+  ROLLED_BACK: 'it rolled this system back',
+  ROLLBACK_FAILED: 'it could not go back to its previous system',
+  BLOCKED: 'it cannot take this system',
+  REJECTED: 'it refuses this system',
+};
