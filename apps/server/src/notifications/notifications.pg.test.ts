@@ -78,6 +78,13 @@ describe('a server with notification targets', () => {
     await store.hosts.quarantine('ada' as HostName, release, 'the check web did not pass', Date.now());
     await told('of the host', ({ kind, title, text }) => kind === 'host-rolled-back' && title === 'ada rolled back' && text.includes('check web'));
 
+    // Nobody who is enrolled gets anything of it, so it is complete at once.
+    await publishCommit(server, { bob: system('good') });
+    await told('of its end', ({ kind, title }) => kind === 'rollout-complete' && /^The rollout of commit \w+ is complete$/.test(title));
+    await store.rollouts.freeze(server.repository.id, { by: 'ada', reason: 'the holidays', at: Date.now(), until: undefined });
+    await publishCommit(server, { ada: system('other') });
+    await told('of the pause', ({ kind, text }) => kind === 'rollout-paused' && text.includes('ada froze the fleet: the holidays'));
+
     // The other one fails, and that is shown.
     await eventually(
       'it is shown',
@@ -170,6 +177,24 @@ describe('the loops', () => {
     stoppingLater.abort();
     await running;
     expect(toldTo(ops)[0]).toEqual(toldTo(ops)[1]);
+  });
+
+  test('tell of all others when the database refuses one', async () => {
+    const stopping = new AbortController();
+    const real = world.store.notifications;
+    const put: typeof real.put = async (events, now) => {
+      if (events.some(({ event }) => event.kind === 'commit-held')) throw new Error('it does not take this one');
+      await real.put(events, now);
+    };
+    const ensure = async (names: readonly string[]): Promise<void> => await real.ensure(names, 1);
+    const notifier = new Notifier({ ...deps(), store: { ensure, put }, targets: [targetOf(name, ops)], onPut: () => undefined });
+    const held = { commit: 'b'.repeat(40) as CommitSha, reason: 'a force-push', since: Date.now() };
+    const rollbacks = [{ toplevel: system('bad'), reason: 'why', at: Date.now() }];
+    notifier.look({ facts: { held, revisions: [], rollouts: [], hosts: [{ host: 'ada' as HostName, rollbacks }] }, open: new Set() }, true);
+    const running = notifier.run(stopping.signal);
+    await eventually('the other is put', async () => ((await waiting()) === 1 ? true : undefined));
+    stopping.abort();
+    await running;
   });
 
   test('put what was found while the database was away', async () => {

@@ -1,5 +1,5 @@
 import { eventsOf, type NotificationEvent } from '@floe/model';
-import { createWake, fullJitter, isAboutSubject, type BackoffOptions, type Clock, type Logger, type Wake } from '@floe/runtime';
+import { createWake, fullJitter, isAboutSubject, narrow, type BackoffOptions, type Clock, type Logger, type Wake } from '@floe/runtime';
 import type { NotificationStore } from '@floe/store';
 import type { SeenFacts } from './facts.ts';
 import type { NotifyTarget } from './notify-config.ts';
@@ -71,7 +71,12 @@ export class Notifier {
         if (ensuredAt === undefined || clock.monotonic() - ensuredAt >= ENSURE_MS) await store.ensure(names, clock.now());
         ensuredAt ??= clock.monotonic();
         const events = [...this.#pending.values()];
-        await store.put(this.#addressed(events), clock.now());
+        const addressed = this.#addressed(events);
+        const now = clock.now();
+        // One that the database refuses must not keep the others.
+        const culprits = await narrow(addressed, async (some) => await store.put(some, now), isAboutSubject, addressed.length);
+        for (const { item, error } of culprits)
+          logger.error('an event cannot be stored, and is not told', { target: item.target, key: item.event.key, error });
         for (const { key } of events) {
           this.#pending.delete(key);
           this.#put.add(key);
