@@ -80,6 +80,8 @@ export class MemoryStore {
       course,
       version: 0,
       policy: this.policy,
+      rings: undefined,
+      weaker: undefined,
       orders: { ...NO_ORDERS, ...orders },
     };
     return this.#sequence;
@@ -116,13 +118,15 @@ export class MemoryStore {
 
   readonly engine = {
     rollouts: {
-      save: async ({ id, version, course, rings }: RolloutDecided): Promise<boolean> => {
+      save: async ({ id, version, course, rings, weaker }: RolloutDecided): Promise<boolean> => {
         const { current } = this;
         if (current?.id !== id || current.version !== version) return await Promise.resolve(false);
-        this.current = { ...current, course, rings, state: course.state, version: version + 1 };
+        this.current = { ...current, course, rings, weaker, state: course.state, version: version + 1 };
         if (course.state === 'COMPLETE') for (const stored of this.hosts.values()) if (stored.rollout !== undefined) stored.stable = stored.rollout;
         return await Promise.resolve(true);
       },
+      // The policy of the simulated fleet does not change.
+      lastComplete: async (): Promise<undefined> => await Promise.resolve(undefined),
     },
     revisions: {
       evaluations: async (): Promise<Evaluation[]> =>

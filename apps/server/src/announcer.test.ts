@@ -29,7 +29,9 @@ interface Given {
 
 function rolloutIn(sequence: number, state: RolloutState): CurrentRollout {
   const course = { state, ring: 0, since: 1, ringSince: 1, pause: undefined, provedRing: undefined };
-  return { id: `rollout${sequence}`, revisionId: `r${sequence}`, state, startedAt: 1, course, policy: DEFAULT_POLICY, orders: NO_ORDERS, version: 0 };
+  const id = `rollout${sequence}`;
+  const rest = { policy: DEFAULT_POLICY, orders: NO_ORDERS, rings: undefined, weaker: [], version: 0 };
+  return { id, revisionId: `r${sequence}`, state, startedAt: 1, course, ...rest };
 }
 
 /** An announcer over one host, ada, and what comes of its passes. */
@@ -58,7 +60,7 @@ function announcerOf(first: Given, onAsked: () => Given | undefined = () => unde
     }));
   const current = (): CurrentRollout | undefined => {
     const rollout = listed().find((each) => each.rollout !== undefined)?.rollout;
-    return rollout === undefined ? undefined : { ...rollout, policy: DEFAULT_POLICY, orders: NO_ORDERS };
+    return rollout === undefined ? undefined : { ...rollout, rings: undefined, weaker: [], policy: DEFAULT_POLICY, orders: NO_ORDERS };
   };
   const evaluationOf = (id: string): Evaluation =>
     ({ host: ada, outcome: 'CHANGED', toplevel: system(Number(id.slice(1))), tries: 0 }) as unknown as Evaluation;

@@ -177,8 +177,6 @@ export interface Rollout {
   readonly startedAt: Timestamp;
   readonly completedAt?: Timestamp | undefined;
   readonly course: RolloutCourse;
-  /** The ring of each host, as it was when the rollout began; undefined: all hosts are in the first one. */
-  readonly rings?: ReadonlyMap<HostName, number> | undefined;
   /** Grows with each write. */
   readonly version: number;
   /** What of its row cannot be read: then it is PAUSED, and nothing is decided about it. */
@@ -188,6 +186,10 @@ export interface Rollout {
 /** The rollout that hosts follow, with the policy of its revision. */
 export interface CurrentRollout extends Rollout {
   readonly policy: RolloutPolicy;
+  /** The ring of each host, as it was when the rollout began; undefined: all hosts are in the first one. */
+  readonly rings: ReadonlyMap<HostName, number> | undefined;
+  /** How its policy is weaker than that of the last complete rollout, in words; undefined: not compared yet. */
+  readonly weaker: readonly string[] | undefined;
   /** What people asked of it, and of its fleet. */
   readonly orders: RolloutOrders;
 }
@@ -198,6 +200,13 @@ export interface RolloutDecided {
   readonly version: number;
   readonly course: RolloutCourse;
   readonly rings?: ReadonlyMap<HostName, number> | undefined;
+  readonly weaker?: readonly string[] | undefined;
+}
+
+/** The last rollout that was complete. */
+export interface CompleteRollout {
+  readonly revisionId: string;
+  readonly policy: RolloutPolicy;
 }
 
 /** What a person asks of a rollout. `subject`: the ring of an approval, the `since` of the pause that a resume ends. */

@@ -22,7 +22,7 @@ import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
 import type { ListedRevision, Revision, RevisionInList } from './records.ts';
 import { moveRevision, textOrNull } from './revision-moves.ts';
-import { readRollout } from './rollouts.ts';
+import { LISTED_ROLLOUT, readRollout, type ListedRolloutRow } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { Int8, WarningsColumn, withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
@@ -80,11 +80,11 @@ async function newestFirst(db: Database, where: SQL | undefined, limit: number):
   return (await newestRows(db, where, limit)).flatMap(toRevision);
 }
 
-type JoinedRow = { readonly revision: ListedRow; readonly rollout: typeof rollouts.$inferSelect | null };
+type JoinedRow = { readonly revision: ListedRow; readonly rollout: ListedRolloutRow | null };
 
 async function joinedRows(db: Database, repositoryId: string, where: SQL | undefined, limit: number): Promise<JoinedRow[]> {
   return await db
-    .select({ revision: LISTED_COLUMNS, rollout: rollouts })
+    .select({ revision: LISTED_COLUMNS, rollout: LISTED_ROLLOUT })
     .from(revisions)
     .leftJoin(rollouts, eq(rollouts.revisionId, revisions.id))
     .where(and(ofRepository(repositoryId), where, isReadableCounter(revisions.sequence)))

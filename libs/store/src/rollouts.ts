@@ -8,11 +8,11 @@ import {
   type RolloutCourse,
   type RolloutPause,
 } from '@floe/model';
-import { and, desc, eq, lt, sql, type SQL } from 'drizzle-orm';
+import { and, desc, eq, getTableColumns, lt, ne, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notify, type HintOrigin } from './hints.ts';
-import type { CurrentRollout, Rollout, RolloutDecided } from './records.ts';
+import type { CompleteRollout, CurrentRollout, Rollout, RolloutDecided } from './records.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
 import { createRolloutOrders } from './rollout-orders.ts';
 import { RowReader } from './row-reader.ts';
@@ -22,6 +22,8 @@ import { evaluations, hosts, releases, revisions, rollouts } from './tables/inde
 import { isUnfinishedRollout } from './tables/unfinished.ts';
 import { isReadableCounter } from './unreadable.ts';
 
+/** Further ones are not told. */
+const MAX_WEAKER = 50;
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000));
 const Failure = v.object({ host: HostNameText, toplevel: StorePathText, reason: storedText(2_000) });
 const PauseColumn = v.variant('cause', [
@@ -35,7 +37,13 @@ const RingsColumn = v.pipe(
   v.transform((rings): ReadonlyMap<HostName, number> => new Map(rings)),
 );
 
+const WeakerColumn = v.pipe(v.array(storedText(2_000)), v.maxLength(MAX_WEAKER));
+
 type Row = typeof rollouts.$inferSelect;
+/** {@link Row} without what may be large: lists do not read it. */
+const { rings: _rings, weaker: _weaker, ...listed } = getTableColumns(rollouts);
+export const LISTED_ROLLOUT = listed;
+export type ListedRolloutRow = Omit<Row, 'rings' | 'weaker'>;
 
 /** A rollout with the policy and the sequence of its revision. */
 export type RolloutOfRevision = Omit<CurrentRollout, 'orders'> & { readonly sequence: number };
@@ -54,11 +62,13 @@ export async function newestRollout(db: Database, where: SQL | undefined): Promi
   // The column is read strictly: a policy that cannot be read is not the default, which has no gates.
   const policy = row.policy === null ? DEFAULT_POLICY : (reader.json('policy', row.policy, PolicyColumn) ?? CLOSED_POLICY);
   const sequence = reader.counter('sequence', row.sequence);
-  return { ...readRollout(row.rollout, reader), policy, sequence };
+  const rings = reader.json('rings', row.rollout.rings, RingsColumn);
+  const weaker = reader.json('weaker', row.rollout.weaker, WeakerColumn);
+  return { ...readRollout(row.rollout, reader), policy, sequence, rings, weaker };
 }
 
 /** A rollout whose row cannot be read is left alone: it is PAUSED, and nobody is told to run it. */
-export function readRollout(row: Row, reader = new RowReader()): Rollout {
+export function readRollout(row: ListedRolloutRow, reader = new RowReader()): Rollout {
   const startedAt = reader.time('started_at', row.startedAt);
   const course: RolloutCourse = {
     state: reader.one('state', row.state, ROLLOUT_STATES, 'PAUSED'),
@@ -69,7 +79,6 @@ export function readRollout(row: Row, reader = new RowReader()): Rollout {
     pause: reader.json('pause', row.pause, PauseColumn),
     provedRing: reader.counterOrNone('proved_ring', row.provedRing),
   };
-  const rings = reader.json('rings', row.rings, RingsColumn);
   const version = reader.counter('version', row.version);
   const completedAt = reader.timeOrNone('completed_at', row.completedAt);
   const state = reader.problem === undefined ? course.state : 'PAUSED';
@@ -80,7 +89,6 @@ export function readRollout(row: Row, reader = new RowReader()): Rollout {
     completedAt,
     state,
     course: { ...course, state },
-    rings,
     version,
     unreadable: reader.problem,
   };
@@ -129,7 +137,7 @@ export async function supersedeRollouts(
 }
 
 /** Stores a decision about a rollout that nobody wrote to since: of two servers one succeeds, and the other gets `false`. */
-async function save(db: Database, origin: HintOrigin, { id, version, course, rings }: RolloutDecided, at: number): Promise<boolean> {
+async function save(db: Database, origin: HintOrigin, { id, version, course, rings, weaker }: RolloutDecided, at: number): Promise<boolean> {
   // Of a commit that is evaluated again nothing is decided: it has no hosts for now.
   const isOfPublished = sql`exists (select from ${revisions} where ${revisions.id} = ${rollouts.revisionId} and ${revisions.state} = 'PUBLISHED')`;
   return await db.transaction(async (tx) => {
@@ -140,6 +148,7 @@ async function save(db: Database, origin: HintOrigin, { id, version, course, rin
         completedAt: course.state === 'COMPLETE' ? at : null,
         version: version + 1,
         ...(rings === undefined ? {} : { rings: [...rings] }),
+        ...(weaker === undefined ? {} : { weaker: weaker.slice(0, MAX_WEAKER).map((text) => storableText(text, 2_000)) }),
       })
       .where(and(eq(rollouts.id, id), eq(rollouts.version, version), isOfPublished))
       .returning({ revisionId: rollouts.revisionId });
@@ -171,9 +180,17 @@ async function advanceStable(tx: Database, revisionId: string): Promise<void> {
       and not exists (select from ${releases} s where s.id = h.stable_release_id and s.sequence > r.sequence)`);
 }
 
+async function lastComplete(db: Database, revisionId: string): Promise<CompleteRollout | undefined> {
+  const repository = sql`(select r.repository_id from ${revisions} r where r.id = ${revisionId})`;
+  const isOther = and(eq(revisions.repositoryId, repository), eq(rollouts.state, 'COMPLETE'), ne(revisions.id, revisionId));
+  const found = await newestRollout(db, isOther);
+  return found === undefined ? undefined : { revisionId: found.revisionId, policy: found.policy };
+}
+
 export function createRolloutStore(db: Database, origin: HintOrigin): Omit<RolloutStore, 'stories'> {
   return {
     save: async (decided, at) => await save(db, origin, decided, at),
+    lastComplete: async (revisionId) => await lastComplete(db, revisionId),
     ...createRolloutOrders(db),
   };
 }

@@ -5,6 +5,7 @@ import type {
   BuildRow,
   CommitInfo,
   CommitOfSystem,
+  CompleteRollout,
   Delivery,
   DesiredRelease,
   DirectiveRow,
@@ -238,6 +239,8 @@ export interface RolloutStore {
    * or its revision is evaluated again, and nothing was stored.
    */
   save(decided: RolloutDecided, at: Timestamp): Promise<boolean>;
+  /** The newest other rollout of the revision's repository that is COMPLETE. */
+  lastComplete(revisionId: string): Promise<CompleteRollout | undefined>;
   /** Stores what a person asks. */
   order(order: NewRolloutOrder): Promise<void>;
   /** Stops all rollouts of a repository; a second freeze replaces the first. */

@@ -44,9 +44,9 @@ export function describeCourse(course: RolloutCourse, policy: RolloutPolicy, now
     case 'ABORTED':
       return { state: 'failure', description: `aborted: ${now.description}` };
     case 'WAITING_APPROVAL':
-      return isOne ? undefined : { state: 'pending', description: `ring ${ring} waits for approval: ${now.description}` };
+      return { state: 'pending', description: `${isOne ? '' : `ring ${ring} `}waits for approval: ${now.description}` };
     case 'READY':
-      return isOne ? undefined : { state: 'pending', description: `ring ${ring} waits for its window: ${now.description}` };
+      return { state: 'pending', description: `${isOne ? '' : `ring ${ring} `}waits for its window: ${now.description}` };
     case 'ROLLING':
       return isOne ? undefined : { ...now, state: now.state === 'success' ? 'pending' : now.state, description: `ring ${ring}: ${now.description}` };
     case 'SOAKING':

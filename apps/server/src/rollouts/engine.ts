@@ -1,11 +1,24 @@
-import { assignRings, decideRollout, gatesOf, isEndedRollout, promotedRings, resolve, type RolloutPolicy, type RolloutStep } from '@floe/model';
+import { isDeepStrictEqual } from 'node:util';
+import {
+  assignRings,
+  decideRollout,
+  DEFAULT_POLICY,
+  gatesOf,
+  isEndedRollout,
+  promotedRings,
+  resolve,
+  weakenings,
+  type PolicyInForce,
+  type RolloutPolicy,
+  type RolloutStep,
+} from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
 import type { CurrentRollout, Fleet, FleetHost, Rollout, StorePart } from '@floe/store';
 import { describeStep } from './describe-step.ts';
 import { ringIn, rolloutFacts } from './facts.ts';
 
 export interface RolloutEngineDeps {
-  readonly store: StorePart<{ rollouts: 'save'; revisions: 'evaluations'; audit: 'append' }>;
+  readonly store: StorePart<{ rollouts: 'save' | 'lastComplete'; revisions: 'evaluations'; audit: 'append' }>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Something happened to the current rollout. */
@@ -42,14 +55,15 @@ export class RolloutEngine {
     const now = clock.now();
     const { policy } = rollout;
     const rings = await this.#ringsOf(rollout, policy, fleet.hosts);
-    const { course, steps } = decideRollout(rollout.course, rolloutFacts({ ...rollout, rings }, fleet.hosts, now), now);
+    const weaker = rollout.weaker ?? (await this.#weakerThanBefore(rollout));
+    const { course, steps } = decideRollout(rollout.course, rolloutFacts({ ...rollout, rings, weaker }, fleet.hosts, now), now);
     const dueInMs = dueIn(course, policy, now);
-    const isGrown = rings !== rollout.rings;
+    const isGrown = rings !== rollout.rings || weaker !== rollout.weaker;
     if (steps.length === 0 && !isGrown) return { fleet, isMoved: false, dueInMs };
-    const decided = { id: rollout.id, version: rollout.version, course, rings };
+    const decided = { id: rollout.id, version: rollout.version, course, rings, weaker };
     // Another server decided at the same time, or the commit is evaluated again: the next look sees what came of that.
     if (!(await store.rollouts.save(decided, now))) return { fleet, isMoved: false, dueInMs };
-    const moved: CurrentRollout = { ...rollout, course, rings, state: course.state, version: rollout.version + 1 };
+    const moved: CurrentRollout = { ...rollout, course, rings, weaker, state: course.state, version: rollout.version + 1 };
     for (const step of steps) {
       const detail = describeStep(step, policy);
       logger.info('rollout', { rollout: rollout.id, event: step.event, state: step.to.state, ring: policy.rings[step.to.ring]?.name, detail });
@@ -59,11 +73,25 @@ export class RolloutEngine {
     return { fleet: { rollout: moved, hosts: fleet.hosts.map((each) => resolveAgain(each, moved)) }, isMoved: true, dueInMs };
   }
 
+  /** How the policy is weaker than that of the last complete rollout: a revision does not loosen its own gates. */
+  async #weakerThanBefore({ revisionId, policy }: CurrentRollout): Promise<readonly string[]> {
+    const last = await this.#deps.store.rollouts.lastComplete(revisionId);
+    if (last === undefined || areOpen(last.policy, policy)) return [];
+    const [before, after] = await Promise.all([this.#inForce(last.revisionId, last.policy), this.#inForce(revisionId, policy)]);
+    return weakenings(before, after);
+  }
+
+  async #inForce(revisionId: string, policy: RolloutPolicy): Promise<PolicyInForce> {
+    const evaluations = await this.#deps.store.revisions.evaluations(revisionId);
+    const hosts = evaluations.map(({ host, labels, ring }) => ({ host, labels: labels ?? [], ring }));
+    return { policy, hosts, assignment: assignRings(policy, hosts) };
+  }
+
   /**
    * The ring of each host, frozen when the rollout begins. A host that came later joins the first ring that has not passed yet, if its
    * own is one of those that have. Undefined: there is one ring.
    */
-  async #ringsOf(rollout: Rollout, policy: RolloutPolicy, hosts: readonly FleetHost[]): Promise<Rollout['rings']> {
+  async #ringsOf(rollout: CurrentRollout, policy: RolloutPolicy, hosts: readonly FleetHost[]): Promise<CurrentRollout['rings']> {
     const { rings, course } = rollout;
     if (policy.rings.length === 1) return rings;
     const missing = hosts.filter(({ row, situation }) => situation.rollout !== undefined && rings?.has(row.host) !== true);
@@ -74,6 +102,11 @@ export class RolloutEngine {
     const first = rings === undefined ? 0 : course.ring;
     return new Map([...(rings ?? []), ...[...ringOf].map(([host, ring]) => [host, Math.max(first, ring)] as const)]);
   }
+}
+
+/** Both policies put every host into one ring without a gate: there is nothing to compare. */
+function areOpen(...policies: readonly RolloutPolicy[]): boolean {
+  return policies.every((policy) => isDeepStrictEqual(policy, DEFAULT_POLICY));
 }
 
 function resolveAgain(each: FleetHost, rollout: CurrentRollout): FleetHost {

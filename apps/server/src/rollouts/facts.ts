@@ -5,14 +5,14 @@ import { windowFacts } from './windows.ts';
 
 /** All that a decision about the rollout is made from, and all that people are told about it. `hosts`: all of the repository. */
 export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[], now: number): RolloutFacts {
-  const { policy, course, orders } = rollout;
+  const { policy, course, orders, weaker = [] } = rollout;
   return {
     policy,
     hosts: ringHosts(hosts, ringIn(rollout), now),
     windows: windowFacts(policy, course, now),
     orders,
     authors: undefined,
-    weaker: [],
+    weaker,
   };
 }
 

@@ -106,6 +106,20 @@ async function reaches(state: string, at?: number): Promise<void> {
   );
 }
 
+async function approve(at: number, role: 'approver' | 'administrator' = 'administrator'): Promise<void> {
+  const current = await rollout();
+  if (current === undefined) throw new Error('no rollout');
+  await server.context.store.rollouts.order({
+    rolloutId: current.id,
+    kind: 'approve',
+    subject: at,
+    by: `ada-${role}`,
+    role,
+    reason: 'seen',
+    at: Date.now(),
+  });
+}
+
 describe('a rollout by rings', () => {
   test('reaches the next ring after the gate of the one before, and stable only when it is complete', async () => {
     const [canary, other] = [await Host.join('a-canary'), await Host.join('a-other')];
@@ -182,6 +196,8 @@ describe('a rollout by rings', () => {
   test('lets no more hosts at once through than its limit, and a verdict frees the slot', async () => {
     const hosts = [await Host.join('e-ada'), await Host.join('e-bob'), await Host.join('e-eve')] as const;
     await publishCommit(server, { 'e-ada': system('a'), 'e-bob': system('b'), 'e-eve': system('c') }, { ...DEFAULT_POLICY, maxInFlight: 1 });
+    // The tests before had stricter gates.
+    await approve(0);
     const [ada, bob] = hosts;
     const epoch = await ada.ready(system('a'));
     await ada.report(epoch, 'ACTIVATING', system('a'));
@@ -212,6 +228,26 @@ describe('a rollout by rings', () => {
     const back = await Host.join('f-other');
     await back.told(system('three2'));
     expect(back.agent.messages.filter(({ type }) => type === 'directive').length).toBeLessThanOrEqual(2);
+  });
+
+  test('a commit that loosens its own gates waits for an administrator, who sees what it loosens', async () => {
+    const [canary, other] = [await Host.join('i-canary'), await Host.join('i-other')];
+    await publishCommit(server, { 'i-canary': system('one1'), 'i-other': system('one2') }, rings(['i-canary'], []));
+    // The test before left other gates behind.
+    await approve(0);
+    await canary.run(system('one1'));
+    await other.run(system('one2'));
+    await reaches('COMPLETE');
+    await publishCommit(server, { 'i-canary': system('two1'), 'i-other': system('two2') });
+    const weaker = await eventually('it is compared', async () => (await rollout())?.weaker);
+    expect(weaker.join('; ')).toContain('ring-0');
+    expect(await rollout()).toMatchObject({ state: 'WAITING_APPROVAL' });
+    expect([await canary.isTold(system('two1')), await other.isTold(system('two2'))]).toEqual([false, false]);
+    await approve(0, 'approver');
+    await approve(0);
+    await canary.run(system('two1'));
+    await other.run(system('two2'));
+    await reaches('COMPLETE');
   });
 
   test('what it does by itself is in the audit log', async () => {

@@ -52,6 +52,7 @@ function withRollout(given: Given | undefined) {
     course,
     policy: given?.policy ?? POLICY,
     orders: { ...NO_ORDERS, ...given?.orders },
+    weaker: [],
     rings: new Map([[ada, 0]]),
     unreadable: given?.unreadable,
   } satisfies CurrentRollout;

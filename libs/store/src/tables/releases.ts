@@ -54,6 +54,8 @@ export const rollouts = pgTable(
     provedRing: count('proved_ring'),
     /** The ring of each host, as pairs, frozen when the rollout begins; null: all hosts are in the first one. */
     rings: jsonb('rings'),
+    /** How its policy is weaker than that of the last complete rollout, sentences for people; null: not compared yet. */
+    weaker: jsonb('weaker'),
     /** Grows with each write: of two servers that decide at the same time, one succeeds. */
     version: count('version').notNull().default(0),
   },
