@@ -4,6 +4,7 @@ import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createDeliveryStore } from './deliveries.ts';
 import { createHostStore } from './hosts.ts';
+import { createNotificationStore } from './notifications.ts';
 import { createOutboxStore } from './outbox.ts';
 import { createReleaseStore } from './releases.ts';
 import { createReportStore } from './reports.ts';
@@ -36,6 +37,7 @@ function open(db: CountedDatabase['db']) {
     hosts: createHostStore(db, { clock: systemClock, leftOut, origin: 'test' }),
     reports: createReportStore(db, 'test'),
     outbox: createOutboxStore(db, 'test'),
+    notifications: createNotificationStore(db),
     stories: async (id: string) => await readStories(db, [id]),
   };
 }
@@ -69,6 +71,8 @@ async function addCommits(db: CountedDatabase['db'], from: number, to: number): 
   await db.execute(sql`
     insert into status_outbox (repository_id, sha, context, state, description, target_url, updated_at)
     select 'fleet', ${sha}, 'floe/' || h, 'success', '', '', n from generate_series(${from}::int, ${to}::int) n, generate_series(1, 3) h`);
+  await db.execute(sql`
+    insert into notification_outbox (target, key, event, created_at, is_done) select 'ops', n, '{}', n, true from ${commits}`);
   await db.execute(sql`
     insert into webhook_deliveries (forge, id, event, repository_id, after, outcome, received_at)
     select 'github', n, 'push', 'fleet', ${sha}, 'accepted', n from ${commits}`);
@@ -111,6 +115,8 @@ const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<u
   'the log of a report': async ({ reports }, last) => await reports.log({ host: hostOf(7), series: 0, seq: last }),
   'the statuses that are due': async ({ outbox }) => await outbox.claimDue({ now: 1e9, limit: 10, leaseMs: 1 }),
   'the next due status': async ({ outbox }) => await outbox.nextDueAt(),
+  'what a notification target is sent': async ({ notifications }) => await notifications.claim('ops', 1e9, 1),
+  'how it goes with notification targets': async ({ notifications }) => await notifications.states(),
   'a host that connects': async ({ hosts }, last) => await hosts.connect(hostOf(7), presence({ epoch: last, sequence: last, reportSeq: last })),
   'a report': async ({ reports }, last) => await reports.store([report(hostOf(7), last + 1, { state: 'ROLLED_BACK', toplevel: path(String(last)) })]),
   'desired releases': async ({ hosts }, last) =>
@@ -170,6 +176,7 @@ describe.each(COUNTED_DATABASES)('on $name', (kind) => {
     await db.execute(
       sql`insert into hosts (host, repository_id, public_key, enrolled_at) select 'host' || n, 'fleet', 'key' || n, 1 from generate_series(1, ${HOSTS}::int) n`,
     );
+    await db.execute(sql`insert into notification_targets (name, since, seen_at) values ('ops', 1, 1)`);
     // The plans for tables that are too large to be read as a whole, which these are not.
     await db.execute(sql`set enable_seqscan = off`);
     await addCommits(db, 1, 1);

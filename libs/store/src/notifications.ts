@@ -100,7 +100,8 @@ async function claim(db: Database, target: string, now: number, leaseMs: number)
     if (heldUntil !== undefined && heldUntil > now) return { kind: 'wait', until: heldUntil };
     const pausedUntil = timeWithin(row.pausedUntil, now, MAX_PAUSE_MS);
     if (pausedUntil !== undefined && pausedUntil > now) return { kind: 'wait', until: pausedUntil };
-    const isWaiting = and(eq(notificationOutbox.target, target), eq(notificationOutbox.isDone, false));
+    // As the partial index has it: the planner cannot match a parameter with it.
+    const isWaiting = and(eq(notificationOutbox.target, target), sql`not ${notificationOutbox.isDone}`);
     await tx
       .update(notificationOutbox)
       .set({ isDone: true })
