@@ -9,6 +9,7 @@ import { addHosts } from './commands/hosts.ts';
 import { addLog } from './commands/log.ts';
 import { addLogin } from './commands/login.ts';
 import { addNotify } from './commands/notify.ts';
+import { addPins } from './commands/pins.ts';
 import { addPolicy } from './commands/policy.ts';
 import { addRevisions } from './commands/revisions.ts';
 import { addRollout } from './commands/rollout.ts';
@@ -80,6 +81,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     addStatus,
     addHosts,
     addWhy,
+    addPins,
     addHistory,
     addRevisions,
     addRollout,

@@ -128,6 +128,25 @@ describe('floe why', () => {
   });
 });
 
+describe('floe pin, hold and unpin', () => {
+  test.each([
+    [['pin', 'ws1', SHA.slice(0, 7)], 'POST', '/api/hosts/ws1/pin', { commit: SHA.slice(0, 7) }],
+    [['pin', 'ws1', '--until', '4h'], 'POST', '/api/hosts/ws1/pin', { until: NOW + 240 * MINUTE }],
+    [['hold', 'ws1'], 'POST', '/api/hosts/ws1/hold', {}],
+    [['unpin', 'ws1'], 'DELETE', '/api/hosts/ws1/pin', {}],
+  ] as const)('%j', async (argv, method, path, body) => {
+    const floe = await serving(rolledOut({}), { [`${method} ${path}`]: done('ws1 follows the fleet again.') });
+    expect(await floe(...argv, '--reason', 'why')).toEqual({ code: 0, stdout: 'ws1 follows the fleet again.\n', stderr: '' });
+    expect(server?.seen.at(-1)).toMatchObject({ method, path, body: { reason: 'why', ...body } });
+  });
+
+  test('a date without a time is its midnight where the user is', async () => {
+    const floe = await serving(rolledOut({}), { 'POST /api/hosts/ws1/hold': done('it is.') });
+    await floe('hold', 'ws1', '--reason', 'x', '--until', '2027-01-04');
+    expect(server?.seen.at(-1)?.body).toMatchObject({ until: new Date(2027, 0, 4).getTime() });
+  });
+});
+
 describe('what people ask of a rollout', () => {
   test.each([
     [['approve'], { commit: SHA, ring: 'canary' }],

@@ -12,6 +12,7 @@ import { enrolmentRoutes, type EnrolmentDeps } from './routes/enrolment.ts';
 import { fleetRoutes, type FleetRouteDeps } from './routes/fleet.ts';
 import { notificationRoutes, type NotificationRouteDeps } from './routes/notifications.ts';
 import { pageRoutes } from './routes/page.ts';
+import { pinRoutes, type PinDeps } from './routes/pins.ts';
 import { rolloutRoutes, type RolloutRouteDeps } from './routes/rollout.ts';
 import { serverRoutes, type ServerRouteDeps } from './routes/server.ts';
 import { sessionRoutes } from './routes/session.ts';
@@ -39,7 +40,15 @@ interface OwnDeps {
 /** All that the routes ask for together. */
 export type AppDeps = OwnDeps &
   Omit<
-    EnrolmentDeps & DecisionDeps & FleetRouteDeps & RolloutRouteDeps & ServerRouteDeps & TokenRouteDeps & AuditRouteDeps & NotificationRouteDeps,
+    EnrolmentDeps &
+      DecisionDeps &
+      PinDeps &
+      FleetRouteDeps &
+      RolloutRouteDeps &
+      ServerRouteDeps &
+      TokenRouteDeps &
+      AuditRouteDeps &
+      NotificationRouteDeps,
     Made
   >;
 
@@ -70,6 +79,7 @@ export function createApp(deps: AppDeps): Hono {
   api.route('/session', sessionRoutes(routes));
   api.route('/', enrolmentRoutes(routes));
   api.route('/', decisionRoutes(routes));
+  api.route('/', pinRoutes(routes));
   api.route('/rollout', rolloutRoutes(routes));
   api.route('/server', serverRoutes(routes));
   api.route('/tokens', tokenRoutes(routes));

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { DEFAULT_POLICY, defaultGates, type Role, type RolloutPolicy } from '@floe/model';
-import { RevisionView, RolloutAnswer, WhyView } from '@floe/protocol';
+import { HostView, RevisionView, RolloutAnswer, WhyView } from '@floe/protocol';
 import { eventually } from '@floe/testkit';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -117,5 +117,14 @@ test('a rollout is paused, resumed, approved and aborted by those who may', asyn
   });
   const { json: older } = await ask('viewer', 'GET', `revisions/${commit}`);
   expect(v.parse(RevisionView, older).rollout).toMatchObject({ state: 'ABORTED', rings: [], pause: null });
-  expect(next.sha).not.toBe(commit);
+
+  // A pin goes past the ring that waits, and never back down.
+  expect((await ask('operator', 'POST', 'hosts/ada/pin', { commit: next.sha })).status).toBe(200);
+  await eventually('ada is told what it is pinned to', async () => {
+    const { json } = await ask('viewer', 'GET', 'hosts/ada');
+    return v.parse(HostView, json).desired?.sequence === next.sequence ? true : undefined;
+  });
+  expect(await ask('operator', 'POST', 'hosts/ada/pin', { commit })).toMatchObject({ status: 409, json: { error: { code: 'SEQUENCE_LOWER' } } });
+  expect((await ask('operator', 'DELETE', 'hosts/ada/pin', {})).status).toBe(200);
+  expect(await ask('operator', 'DELETE', 'hosts/ada/pin', {})).toMatchObject({ status: 409, json: { error: { code: 'NOT_PINNED' } } });
 });

@@ -25,6 +25,7 @@ const LOWEST_ROLE = {
   'pause-rollout': 'operator',
   'resume-rollout': 'operator',
   'abort-rollout': 'operator',
+  pin: 'operator',
   accept: 'approver',
   'approve-rollout': 'approver',
   'hotfix-rollout': 'administrator',

@@ -86,7 +86,7 @@ export const RolloutOrderView = v.object({
 });
 export type RolloutOrderView = v.InferOutput<typeof RolloutOrderView>;
 
-/** `POST /api/rollout/…`: what comes of it, in a sentence. `repeated`: it had been asked already, and nothing was stored. */
+/** `POST /api/rollout/…` and of pins: what comes of it, in a sentence. `repeated`: it had been asked already, and nothing was stored. */
 export const RolloutAnswer = v.object({ outcome: v.picklist(['done', 'repeated']), message: prose() });
 export type RolloutAnswer = v.InferOutput<typeof RolloutAnswer>;
 

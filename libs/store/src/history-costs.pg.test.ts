@@ -89,6 +89,8 @@ async function addCommits(db: CountedDatabase['db'], from: number, to: number): 
 /** Everything that loops, sockets, the page and the commands ask of the store, and what a push and a report write. */
 const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<unknown>>> = {
   'the newest releases': async ({ releases }) => await releases.latest('fleet'),
+  'the release of a host in a revision': async ({ releases }, last) =>
+    await releases.ofRevision({ id: idOf(last - 1), repositoryId: 'fleet', sequence: last - 1 }, hostOf(7)),
   'the commits of systems': async ({ releases }, last) => await releases.commitsOf(ALL.map((host) => ({ host, toplevel: path(String(last)) }))),
   'the releases to offer': async ({ releases }, last) =>
     await releases.toOffer(

@@ -341,7 +341,7 @@ export interface SlotFacts {
 /** A host has at most one of each. A pin counts before a hold, which counts again when the pin has ended. */
 export type PinKind = 'pin' | 'hold';
 
-/** An administrator's order to keep a host on one release. There is no command for it yet: it is made by SQL. */
+/** A person's order to keep a host on one release. */
 export interface Pin {
   readonly host: HostName;
   readonly kind: PinKind;

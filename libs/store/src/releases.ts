@@ -6,7 +6,7 @@ import { notify, notifyHosts } from './hints.ts';
 import { pruneReleases } from './history.ts';
 import { publish } from './publish.ts';
 import { commitsOf } from './release-commits.ts';
-import { newestPerHost, toRelease } from './release-rows.ts';
+import { newestPerHost, releasesOfRollout, toRelease } from './release-rows.ts';
 import { Int8, isOneOf } from './rows.ts';
 import type { ReleaseStore } from './store.ts';
 import { freshness, hosts, releases, revisions } from './tables/index.ts';
@@ -56,6 +56,12 @@ export function createReleaseStore(db: Database, leftOut: LeftOutRows): ReleaseS
   return {
     publish: async (revisionId, news, at) => await publish(db, revisionId, news, at),
     importStatement: async (release) => await importStatement(db, release),
+    async ofRevision({ id: revisionId, repositoryId, sequence }, host) {
+      const [found] = await releasesOfRollout(db, repositoryId, { sequence, revisionId }, [host]);
+      // One that was restored from the statement log may be of a later time.
+      if (found === undefined || found.sequence > sequence) return undefined;
+      return { id: found.id, host, sequence: found.sequence, toplevel: found.toplevel };
+    },
     latest: async (repositoryId) => await newestPerHost(db, repositoryId, (bad) => leftOut.set('releases', bad)),
     async toOffer(repositoryId, ids) {
       const [row] = await db.select({ envelope: freshness.envelope }).from(freshness).where(eq(freshness.repositoryId, repositoryId));

@@ -1,4 +1,4 @@
-import type { CommitSha, Freeze, HostName, RevisionEvent, RevisionState, RolloutPolicy, StorePath, Went } from '@floe/model';
+import type { CommitSha, Freeze, HostName, ReleaseRef, RevisionEvent, RevisionState, RolloutPolicy, StorePath, Went } from '@floe/model';
 import type {
   ApiToken,
   AuditEntry,
@@ -208,6 +208,8 @@ export interface ReleaseStore {
   publish(revisionId: string, releases: readonly NewRelease[], at: Timestamp): Promise<Published>;
   /** Brings back a release from the statement log. False when it was there already, or its revision ended without being published. */
   importStatement(release: NewRelease & { readonly repositoryId: string }): Promise<boolean>;
+  /** The release that the host has in a revision: its own, or the one that the revision did not change. */
+  ofRevision(revision: Pick<Revision, 'id' | 'repositoryId' | 'sequence'>, host: HostName): Promise<ReleaseRef | undefined>;
   /** The newest release of each host. */
   latest(repositoryId: string): Promise<readonly Release[]>;
   /**
@@ -303,9 +305,8 @@ export interface HostStore {
    * the agent has accepted one of them (`HostRow.retryEpoch`). Returns the new epoch.
    */
   retry(host: HostName, toplevel: StorePath): Promise<number>;
-  /** @uncalled Pins are made by SQL until there is a command: resolve() follows them. */
+  /** A second one of its kind replaces the first. */
   pin(pin: Pin): Promise<void>;
-  /** @uncalled As {@link pin}. */
   unpin(host: HostName, kind: PinKind): Promise<void>;
   /** Does nothing when the toplevel is quarantined there already, or was never released to the host. */
   quarantine(host: HostName, toplevel: StorePath, reason: string, at: Timestamp): Promise<void>;

@@ -19,7 +19,7 @@ import {
   type AskedRollout,
   type Judged,
 } from '../rollouts/orders.ts';
-import { orRefuse, ReasonText } from './validation.ts';
+import { orRefuse, ReasonText, refuseIfPast } from './validation.ts';
 
 const Pause = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Timestamp) }));
 /** `since`: of the pause that the person saw. */
@@ -86,8 +86,8 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
   app.post('/pause', requireAction('pause-rollout'), sValidator('json', Pause, orRefuse), async (c) => {
     const { reason, until } = c.req.valid('json');
     const now = clock.now();
-    if (until !== undefined && until <= now)
-      return refuse(c, 400, 'UNTIL_PAST', `the end ${new Date(until).toISOString()} is in the past: it is ${new Date(now).toISOString()} here`);
+    const past = refuseIfPast(c, until, now);
+    if (past !== undefined) return past;
     const asked = await current();
     if (asked === undefined) return refuseNone(c);
     await store.rollouts.freeze(repository.id, { by: c.var.actor.name, reason, at: now, until });

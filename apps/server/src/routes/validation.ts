@@ -19,3 +19,9 @@ export function orRefuse(
   });
   return refuse(c, 400, 'REQUEST_INVALID', problems.join('; '));
 }
+
+/** An order that has ended before it began; undefined: it has not. */
+export function refuseIfPast(c: Context, until: number | undefined, now: number) {
+  if (until === undefined || until > now) return undefined;
+  return refuse(c, 400, 'UNTIL_PAST', `the end ${new Date(until).toISOString()} is in the past: it is ${new Date(now).toISOString()} here`);
+}

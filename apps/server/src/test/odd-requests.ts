@@ -56,7 +56,10 @@ const Path = fc.oneof(
     '/..%5c..%5cetc',
   ),
   fc
-    .tuple(Name, fc.constantFrom('', '/', '/reports', '/reports?limit=5', '/why', '/enrolment-tokens', '/quarantine', '/override', '/nothing'))
+    .tuple(
+      Name,
+      fc.constantFrom('', '/', '/reports', '/reports?limit=5', '/why', '/pin', '/hold', '/enrolment-tokens', '/quarantine', '/override', '/nothing'),
+    )
     .map(([name, rest]) => `/api/hosts/${name}${rest}`),
   fc.tuple(Name, Digits, Digits).map(([name, series, seq]) => `/api/hosts/${name}/reports/${series}/${seq}/log`),
   Name.map((name) => `/api/notifications/${name}/test`),

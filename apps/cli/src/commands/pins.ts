@@ -1,0 +1,72 @@
+import { RolloutAnswer, type HostName } from '@floe/protocol';
+import type { Command } from 'commander';
+import type { Cli } from '../cli.ts';
+import { suggestingHosts } from '../host-suggestions.ts';
+import { commitPrefixArgument, hostArgument, reasonArgument, untilArgument, type Until } from './arguments.ts';
+
+const REASON = ['--reason <text>', 'why; kept in the history', reasonArgument] as const;
+const UNTIL = ['--until <when>', 'when it ends by itself: 12h, 3d, or a date such as 2027-01-04T08:00', untilArgument] as const;
+const HOST = ['<host>', 'a host as in nixosConfigurations', hostArgument] as const;
+
+interface Options {
+  readonly reason: string;
+  readonly until?: Until;
+}
+
+/** The commands that keep a host on one release. */
+export function addPins(program: Command, cli: Cli): void {
+  program
+    .command('pin')
+    .description('keep a host on its release of a commit, whatever is rolled out')
+    .argument(...HOST)
+    .argument('[commit]', 'at least 7 digits of it; by default what the host was last told', commitPrefixArgument)
+    .requiredOption(...REASON)
+    .option(...UNTIL)
+    .addHelpText(
+      'after',
+      `
+A pin counts before rings, windows and pauses, and before a hold. It never brings a host back to an older release: revert the
+commit for that. A pinned host counts in no gate.
+
+Examples:
+  $ floe pin ws0001 --reason "demo at noon" --until 4h
+  $ floe pin ws0001 3f9c2ab --reason "tries it before the others"`,
+    )
+    .action(async (host: HostName, commit: string | undefined, options: Options) => {
+      await keep(cli, host, 'pin', commit === undefined ? {} : { commit }, options);
+    });
+
+  program
+    .command('hold')
+    .description('keep a host on what it was last told')
+    .argument(...HOST)
+    .requiredOption(...REASON)
+    .option(...UNTIL)
+    .addHelpText('after', '\nA hold counts when there is no pin.\n\nExample:\n  $ floe hold ws0001 --reason "Ada is on a trip" --until 2027-01-04')
+    .action(async (host: HostName, options: Options) => {
+      await keep(cli, host, 'hold', {}, options);
+    });
+
+  program
+    .command('unpin')
+    .description('end the pin and the hold of a host: it follows the fleet again')
+    .argument(...HOST)
+    .requiredOption(...REASON)
+    .addHelpText('after', '\nExample:\n  $ floe unpin ws0001 --reason "the demo is over"')
+    .action(async (host: HostName, { reason }: Options) => {
+      const api = await cli.api();
+      await suggestingHosts(api, host, () => api.send('DELETE', `/api/hosts/${host}/pin`, { reason }));
+      confirm(cli, { outcome: 'done', message: `${host} follows the fleet again.` });
+    });
+}
+
+async function keep(cli: Cli, host: HostName, what: 'pin' | 'hold', body: object, { reason, until }: Options): Promise<void> {
+  const api = await cli.api();
+  const end = until === undefined ? {} : { until: until(cli.deps.clock.now()) };
+  confirm(cli, await suggestingHosts(api, host, () => api.post(`/api/hosts/${host}/${what}`, { reason, ...body, ...end }, RolloutAnswer)));
+}
+
+function confirm(cli: Cli, answer: RolloutAnswer): void {
+  if (cli.options().json === true) cli.out.json(answer);
+  else cli.out.print(answer.message);
+}

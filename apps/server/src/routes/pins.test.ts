@@ -1,0 +1,93 @@
+import { NOTHING_OBSERVED, type ReleaseRef, type StorePath } from '@floe/model';
+import { HostName } from '@floe/protocol';
+import type { FleetHost, Revision } from '@floe/store';
+import * as v from 'valibot';
+import { describe, expect, test } from 'vitest';
+import { FAKE_REPOSITORY, fakeApp } from '../test/fake-app.ts';
+
+const ada = v.parse(HostName, 'ada');
+const toplevel = `/nix/store/${'a'.repeat(32)}-system` as StorePath;
+const release = (sequence: number): ReleaseRef => ({ id: `release${sequence}`, host: ada, sequence, toplevel });
+
+interface Given {
+  readonly situation?: Partial<FleetHost['situation']>;
+  readonly accepted?: number;
+  /** Of the commit that is named. */
+  readonly released?: ReleaseRef | undefined;
+  readonly shas?: readonly string[];
+}
+
+function withHost(given: Given = {}) {
+  const { situation = {}, accepted = 3, shas = ['c'.repeat(40)] } = given;
+  const released = 'released' in given ? given.released : release(3);
+  const written: unknown[] = [];
+  const each = {
+    row: { host: ada, repositoryId: FAKE_REPOSITORY.id, observed: NOTHING_OBSERVED, acceptedSequence: accepted, epoch: 1 },
+    situation: { pin: undefined, hold: undefined, directed: release(3), ...situation },
+  } as FleetHost;
+  const app = fakeApp({
+    store: {
+      hosts: {
+        fleet: async (_repository, [name] = []) => await Promise.resolve({ rollout: undefined, hosts: name === ada ? [each] : [] }),
+        pin: async (pin) => void (await Promise.resolve(written.push(pin))),
+        unpin: async (_host, kind) => void (await Promise.resolve(written.push(`unpin ${kind}`))),
+      },
+      revisions: { byShaPrefix: async () => await Promise.resolve(shas.map((sha, index) => ({ id: String(index), sha }) as Revision)) },
+      releases: { ofRevision: async () => await Promise.resolve(released) },
+    },
+  });
+  return { ...app, written };
+}
+const PIN = ['POST', '/api/hosts/ada/pin'] as const;
+const reason = 'why';
+
+describe('a pin', () => {
+  test('is to the release of a commit, with who, why and until', async () => {
+    const until = Date.now() + 60_000;
+    const { ask, written, audit } = withHost({ released: release(5) });
+    expect(await ask(...PIN, { reason, commit: 'ccccccc', until })).toMatchObject({
+      status: 200,
+      body: { outcome: 'done', message: expect.stringContaining('kept on its release of revision #5 until') as string },
+    });
+    expect(written).toMatchObject([{ host: 'ada', kind: 'pin', releaseId: 'release5', by: 'ada', reason, expiresAt: until }]);
+    expect(audit).toMatchObject([{ action: 'pin', subject: 'ada', detail: expect.stringContaining('why') as string }]);
+  });
+
+  test('without a commit, and a hold, are to what the host was last told', async () => {
+    const { ask, written } = withHost();
+    await ask(...PIN, { reason });
+    await ask('POST', '/api/hosts/ada/hold', { reason });
+    expect(written).toMatchObject([
+      { kind: 'pin', releaseId: 'release3' },
+      { kind: 'hold', releaseId: 'release3' },
+    ]);
+  });
+
+  test.each([
+    ['to a revision that has no release for the host', { released: undefined }, { commit: 'ccccccc' }, 409, 'NO_RELEASE'],
+    ['below what the host accepted', { accepted: 9, released: release(8) }, { commit: 'ccccccc' }, 409, 'SEQUENCE_LOWER'],
+    ['to no revision', { shas: [] }, { commit: 'ccccccc' }, 404, 'REVISION_UNKNOWN'],
+    ['to one of several', { shas: ['c'.repeat(40), `ccccccc${'d'.repeat(33)}`] }, { commit: 'ccccccc' }, 409, 'REVISION_AMBIGUOUS'],
+    ['to what a host was told that was told nothing', { situation: { directed: undefined } }, {}, 409, 'NO_RELEASE'],
+    ['until a time in the past', {}, { until: 1000 }, 400, 'UNTIL_PAST'],
+    ['to a word', {}, { commit: 'HEAD' }, 400, 'REQUEST_INVALID'],
+  ] as const)('%s is refused', async (_what, given, body, status, code) => {
+    const { ask, written, audit } = withHost(given);
+    expect(await ask(...PIN, { reason, ...body })).toMatchObject({ status, code });
+    expect([written, audit]).toEqual([[], []]);
+  });
+
+  test('below says what to do instead', async () => {
+    const { ask } = withHost({ accepted: 9 });
+    expect((await ask(...PIN, { reason, commit: 'ccccccc' })).message).toMatch(/never goes back to #3 by a pin: .*revert the commit and push/);
+  });
+
+  test('and a hold end together; where there is none, nothing ends', async () => {
+    const { ask, written, audit } = withHost({ situation: { hold: release(3) } });
+    expect((await ask('DELETE', '/api/hosts/ada/pin', { reason })).status).toBe(200);
+    expect([written, audit.length]).toEqual([['unpin pin', 'unpin hold'], 1]);
+    const free = withHost();
+    expect(await free.ask('DELETE', '/api/hosts/ada/pin', { reason })).toMatchObject({ status: 409, code: 'NOT_PINNED' });
+    expect(await free.ask('DELETE', '/api/hosts/bob/pin', { reason })).toMatchObject({ status: 404, code: 'HOST_UNKNOWN' });
+  });
+});

@@ -1,0 +1,128 @@
+import type { HostName as HostNameBrand, ReleaseRef } from '@floe/model';
+import { foreign, HostName, Timestamp, type RolloutAnswer } from '@floe/protocol';
+import type { Clock, Logger } from '@floe/runtime';
+import type { FleetHost, PinKind, Repository, Revision, StorePart } from '@floe/store';
+import { shortSha } from '@floe/views';
+import { sValidator } from '@hono/standard-validator';
+import { Hono, type Context } from 'hono';
+import * as v from 'valibot';
+import type { Auth, AuthEnv } from '../auth.ts';
+import { refuse } from '../http-error.ts';
+import { orRefuse, Reason, ReasonText, refuseIfPast } from './validation.ts';
+
+const Host = v.object({ host: HostName });
+const ShaPrefix = v.pipe(v.string(), v.regex(/^[0-9a-f]{7,40}$/, 'give at least 7 digits of the commit'));
+/** `commit`: undefined: what the host was last told. */
+const Pinned = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Timestamp), commit: v.optional(ShaPrefix) }));
+const Held = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Timestamp) }));
+
+export interface PinDeps {
+  readonly auth: Auth;
+  readonly store: StorePart<{ hosts: 'fleet' | 'pin' | 'unpin'; revisions: 'byShaPrefix'; releases: 'ofRevision'; audit: 'append' }>;
+  readonly repository: Repository;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+interface Asked {
+  readonly kind: PinKind;
+  readonly host: HostNameBrand;
+  readonly reason: string;
+  readonly until?: number | undefined;
+  readonly commit?: string | undefined;
+}
+
+/** People keep a host on one release. It never goes down by that: the agent takes no lower sequence than it was told. */
+export function pinRoutes({ auth, store, repository, clock, logger }: PinDeps): Hono<AuthEnv> {
+  const { requireAction } = auth;
+  const named = sValidator('param', Host, orRefuse);
+  const app = new Hono<AuthEnv>();
+
+  async function find(host: HostNameBrand): Promise<FleetHost | undefined> {
+    return (await store.hosts.fleet(repository.id, [host])).hosts[0];
+  }
+
+  async function note(c: Context<AuthEnv>, host: HostNameBrand, detail: string): Promise<void> {
+    const actor = c.var.actor.name;
+    await store.audit.append({ at: clock.now(), actor, action: 'pin', subject: host, detail });
+    logger.info('a decision about a host', { action: 'pin', actor, host, detail });
+  }
+
+  function answer(c: Context, message: string) {
+    const body: RolloutAnswer = { outcome: 'done', message };
+    return c.json(body);
+  }
+
+  async function keep(c: Context<AuthEnv>, asked: Asked) {
+    const { kind, host, reason, until, commit } = asked;
+    const now = clock.now();
+    const past = refuseIfPast(c, until, now);
+    if (past !== undefined) return past;
+    const each = await find(host);
+    if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
+    let wanted = each.situation.directed;
+    if (commit === undefined && wanted === undefined)
+      return refuse(
+        c,
+        409,
+        'NO_RELEASE',
+        `${host} was told nothing yet that it could be kept on: name a commit, or wait for the first one that builds it`,
+      );
+    if (commit !== undefined) {
+      const revisions = await store.revisions.byShaPrefix(repository.id, commit);
+      const [revision] = revisions;
+      if (revision === undefined) return refuse(c, 404, 'REVISION_UNKNOWN', `no revision starts with ${commit}`);
+      if (revisions.some(({ sha }) => sha !== revision.sha))
+        return refuse(c, 409, 'REVISION_AMBIGUOUS', `more than one revision starts with ${commit}: give more digits`);
+      wanted = await newestOf(revisions, host);
+      if (wanted === undefined) {
+        const short = shortSha(revision.sha);
+        return refuse(c, 409, 'NO_RELEASE', `${short} has no release for ${host}: see why with: floe revisions ${short}`);
+      }
+    }
+    if (wanted === undefined) throw new TypeError('one of both is there');
+    const told = Math.max(each.row.acceptedSequence, each.row.desired?.sequence ?? 0);
+    if (wanted.sequence < told)
+      return refuse(
+        c,
+        409,
+        'SEQUENCE_LOWER',
+        `${host} was told revision #${told} already, and never goes back to #${wanted.sequence} by a pin: to bring the older system back, revert the commit and push`,
+      );
+    await store.hosts.pin({ host, kind, releaseId: wanted.id, reason, by: c.var.actor.name, at: now, expiresAt: until });
+    const end = until === undefined ? '' : ` until ${new Date(until).toISOString()}`;
+    await note(c, host, `${kind} to revision #${wanted.sequence}${end}: ${reason}`);
+    const before = kind === 'hold' && each.situation.pin !== undefined ? ' Its pin counts first.' : '';
+    return answer(c, `${host} is kept on its release of revision #${wanted.sequence}${end}.${before}`);
+  }
+
+  /** The same commit can be taken in twice: the newest release of it. */
+  async function newestOf(revisions: readonly Revision[], host: HostNameBrand): Promise<ReleaseRef | undefined> {
+    for (const revision of revisions) {
+      const found = await store.releases.ofRevision(revision, host);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  app.post('/hosts/:host/pin', requireAction('pin'), named, sValidator('json', Pinned, orRefuse), async (c) =>
+    keep(c, { kind: 'pin', ...c.req.valid('param'), ...c.req.valid('json') }),
+  );
+
+  app.post('/hosts/:host/hold', requireAction('pin'), named, sValidator('json', Held, orRefuse), async (c) =>
+    keep(c, { kind: 'hold', ...c.req.valid('param'), ...c.req.valid('json') }),
+  );
+
+  app.delete('/hosts/:host/pin', requireAction('pin'), named, sValidator('json', Reason, orRefuse), async (c) => {
+    const { host } = c.req.valid('param');
+    const each = await find(host);
+    if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
+    const { pin, hold } = each.situation;
+    if (pin === undefined && hold === undefined) return refuse(c, 409, 'NOT_PINNED', `${host} is neither pinned nor held`);
+    await store.hosts.unpin(host, 'pin');
+    await store.hosts.unpin(host, 'hold');
+    await note(c, host, `ended: ${c.req.valid('json').reason}`);
+    return answer(c, `${host} follows the fleet again.`);
+  });
+  return app;
+}
