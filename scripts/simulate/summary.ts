@@ -10,8 +10,9 @@ export function describeMs(ms: number | undefined): string {
   return hours < 48 ? `${hours.toFixed(1)} h` : `${(hours / 24).toFixed(1)} d`;
 }
 
-/** How long it took until `percent` of the hosts that could be reached ran it; undefined: it was superseded before that. */
-export function timeTo({ at, reachable, arrived }: RevisionStory, percent: number): number | undefined {
+/** How long it took until `percent` of the hosts that were there, and did not fail, ran it; undefined: it was superseded before that. */
+export function timeTo({ at, reachable: online, arrived, tried }: RevisionStory, percent: number): number | undefined {
+  const reachable = new Set([...online].filter((host) => arrived.has(host) || !tried.has(host)));
   const times = [...arrived].flatMap(([host, time]) => (reachable.has(host) ? [time - at] : [])).toSorted((one, other) => one - other);
   const needed = Math.ceil((reachable.size * percent) / 100);
   return needed === 0 ? undefined : times[needed - 1];
@@ -47,7 +48,7 @@ export function summarize(simulation: Simulation): Summary {
   });
   const lines = [
     `${options.hosts} hosts, ${options.days} days, seed ${options.seed}: ${stories.length} revisions, ${bad.length} of them bad; ${ticks} ticks, ${events} events`,
-    `time to 50/90/99 % of the hosts that were there, median of the complete revisions that got so far: ${reached.join(', ')}`,
+    `time to 50/90/99 % of the hosts that were there and did not fail, median of the complete revisions that got so far: ${reached.join(', ')}`,
     `hosts that began with a bad revision: at most ${mostHit} (all in the first ring that it changed); none ended with it`,
     `directives per host: ${directivesPerHost.toFixed(1)}; pauses: ${pauses}`,
   ];

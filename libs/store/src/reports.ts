@@ -1,4 +1,4 @@
-import { AGENT_STATES, NOTHING_OBSERVED, storableText, type HostName } from '@floe/model';
+import { AGENT_STATES, NOTHING_OBSERVED, storableText, VERDICTS, type HostName } from '@floe/model';
 import { and, desc, eq, isNotNull, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import { deleteInBatches } from './batches.ts';
@@ -41,6 +41,7 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
   if (batch.length === 0) return new Map();
   const names = JSON.stringify([...new Set(batch.map(({ host }) => host))]);
   const rows = JSON.stringify(batch.map(toJson));
+  const verdicts = JSON.stringify(VERDICTS);
   // More than a batch adds, so that the rest shrinks with each batch.
   const most = KEEP_REPORTS + batch.length;
   return await db.transaction(async (tx) => {
@@ -67,6 +68,10 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
         on conflict do nothing
       ), newest as (
         select distinct on (host) * from added order by host, seq desc
+      ), judged as (
+        -- A verdict ends the go, whatever the host reports after it: under its next directive it would seem to be in flight.
+        select h.host from hosts h where h.went_toplevel is not null and exists (
+          select from added a where a.host = h.host and a.toplevel = h.went_toplevel and a.state = any(array(select jsonb_array_elements_text(${verdicts}::text::jsonb))))
       ), outdated as (
         delete from reports where ctid = any(array(
           select o.id from newest n cross join lateral (
@@ -91,6 +96,8 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
           detail = case when n.seq >= h.state_seq then n.detail else h.detail end,
           timings = case when n.seq >= h.state_seq then n.timings else h.timings end,
           retry_epoch = case when n.epoch >= h.retry_epoch then null else h.retry_epoch end,
+          went_toplevel = case when h.host in (select host from judged) then null else h.went_toplevel end,
+          went_until = case when h.host in (select host from judged) then null else h.went_until end,
           state_seq = greatest(h.state_seq, n.seq)
         from newest n where h.host = n.host
         returning h.host, h.report_seq

@@ -28,7 +28,7 @@ export interface HubDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly reports: Pick<ReportWriter, 'add'>;
+  readonly reports: Pick<ReportWriter, 'add' | 'settled'>;
   readonly troubles: Troubles;
   /** A host came, went, or said where it is: desired state and views are to be looked at again. */
   readonly onHostChanged: (host: HostName) => void;
@@ -184,6 +184,8 @@ export class AgentHub implements AsyncDisposable {
         break;
       }
       case 'ready':
+        // Behind its reports: a host that still counts as waiting for its user would hold no slot.
+        await reports.settled(session.host);
         if (await mayActivate(session.host, message.epoch)) wire.send({ type: 'go', epoch: message.epoch, leaseMs: GO_LEASE_MS });
         break;
       case 'progress':

@@ -37,6 +37,8 @@ export class ReportWriter implements AsyncDisposable {
   readonly #stopping = new AbortController();
   #queue: Waiting[] = [];
   #flushing: Promise<void> | undefined;
+  /** Called when a batch was stored, or the writer stops. */
+  #watchers: (() => void)[] = [];
 
   constructor(deps: { store: Store; clock: Clock; logger: Logger; onStored: (reports: readonly HostReport[]) => void }) {
     this.#store = deps.store;
@@ -55,6 +57,22 @@ export class ReportWriter implements AsyncDisposable {
     this.#flushing ??= this.#flushAll();
   }
 
+  /**
+   * Resolves when everything that came from this host before is stored: what it asks for then is decided by what it said. Not while the
+   * database is away: then nothing is decided.
+   */
+  async settled(host: HostName): Promise<void> {
+    const last = this.#queue.findLast((each) => each.host === host);
+    if (last === undefined) return;
+    while (this.#queue.includes(last) && !this.#stopping.signal.aborted) await new Promise<void>((resolve) => void this.#watchers.push(resolve));
+  }
+
+  #tellWatchers(): void {
+    const watchers = this.#watchers;
+    this.#watchers = [];
+    for (const tell of watchers) tell();
+  }
+
   async #flushAll(): Promise<void> {
     const signal = this.#stopping.signal;
     await this.#clock.sleep(GATHER_MS, signal);
@@ -63,6 +81,7 @@ export class ReportWriter implements AsyncDisposable {
       try {
         await this.#storeOrSetAside(batch);
         this.#queue.splice(0, batch.length);
+        this.#tellWatchers();
         this.#onStored(batch);
       } catch (error) {
         if (signal.aborted) break; // The agents send them again: none of these was acknowledged.
@@ -71,6 +90,7 @@ export class ReportWriter implements AsyncDisposable {
       }
     }
     this.#flushing = undefined;
+    this.#tellWatchers();
   }
 
   /** First the hosts are found of which something is refused, however many they are, then among the reports of each what it is. */

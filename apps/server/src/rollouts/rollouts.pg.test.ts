@@ -1,6 +1,6 @@
-import { DEFAULT_POLICY, defaultGates, type HostName, type RingPolicy, type RolloutPolicy, type StorePath } from '@floe/model';
+import { DEFAULT_POLICY, defaultGates, type AgentState, type HostName, type RingPolicy, type RolloutPolicy, type StorePath } from '@floe/model';
 import { eventually } from '@floe/testkit';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { publishCommit, system } from '../test/commits.ts';
 import { startTestServer, TestAgent, type TestHost, type TestServer } from '../test/test-server.ts';
 
@@ -73,7 +73,7 @@ class Host {
     await this.report(await this.ready(toplevel), 'ROLLED_BACK', toplevel);
   }
 
-  async report(epoch: number, state: 'SUCCEEDED' | 'ROLLED_BACK' | 'ACTIVATING', toplevel: StorePath): Promise<void> {
+  async report(epoch: number, state: AgentState, toplevel: StorePath): Promise<void> {
     this.#seq += 1;
     const seq = this.#seq;
     const observed = {
@@ -207,7 +207,41 @@ describe('a rollout by rings', () => {
     await bob.report(asked, 'ACTIVATING', system('b'));
     expect(bob.agent.messages.some(({ type }) => type === 'go')).toBe(false);
     await ada.report(epoch, 'ROLLED_BACK', system('a'));
-    await bob.ready(system('b'));
+    await bob.run(system('b'));
+  });
+
+  test('a host that rolled back holds no slot while it follows its next directive', async () => {
+    const [ada, bob] = [await Host.join('g-ada'), await Host.join('g-bob')];
+    const policy = { ...DEFAULT_POLICY, maxInFlight: 1 };
+    await publishCommit(server, { 'g-ada': system('ga'), 'g-bob': system('gb') }, policy);
+    await ada.fail(system('ga'));
+    await publishCommit(server, { 'g-ada': system('ga2'), 'g-bob': system('gb') }, policy);
+    await ada.report(await ada.told(system('ga2')), 'DOWNLOADING', system('ga2'));
+    await bob.run(system('gb'));
+  });
+
+  test('a host that waited for its user is asked by what it reported last, before it gets a slot', async () => {
+    const [ada, bob] = [await Host.join('h-ada'), await Host.join('h-bob')];
+    await publishCommit(server, { 'h-ada': system('ha'), 'h-bob': system('hb') }, DEFAULT_POLICY);
+    const epoch = await ada.told(system('ha'));
+    await ada.report(epoch, 'DEFERRED', system('ha'));
+    const { reports } = server.context.store;
+    const store = reports.store.bind(reports);
+    const held = Promise.withResolvers<undefined>();
+    let isHeld = true;
+    using _slow = vi.spyOn(reports, 'store').mockImplementation(async (batch) => {
+      await held.promise;
+      return await store(batch);
+    });
+    const reported = ada.report(epoch, 'STAGED', system('ha'));
+    ada.agent.send({ type: 'ready', epoch });
+    const wasHeld = ada.agent.next('go').then(() => isHeld);
+    // Who has nothing to report is answered meanwhile.
+    await bob.ready(system('hb'));
+    isHeld = false;
+    held.resolve(undefined);
+    await reported;
+    expect(await wasHeld).toBe(false);
   });
 
   test('a host that left before its ring keeps what it had, and takes the newest when it is back', async () => {

@@ -61,14 +61,15 @@ export function isLost({ went, toplevel, isConnected }: Pick<ProgressFacts, 'wen
   return went?.toplevel === toplevel && !isConnected && now > went.until;
 }
 
-const VERDICTS: ReadonlySet<AgentState> = new Set(['SUCCEEDED', 'ROLLED_BACK', 'ROLLBACK_FAILED', 'REJECTED', 'BLOCKED']);
+/** Reports with these states about the system of a `go` end it. */
+export const VERDICTS = ['SUCCEEDED', 'ROLLED_BACK', 'ROLLBACK_FAILED', 'REJECTED', 'BLOCKED'] as const satisfies readonly AgentState[];
 
 /**
  * What is left of a `go` after a report: a verdict about its system ends it. Nothing else does: a report from before the `go` may come
  * late, and a `go` that is on its way is followed. A host that waits again (DEFERRED) holds no place meanwhile, by {@link progressOf}.
  */
 export function wentAfter(went: Went | undefined, { state, subject }: Pick<ReportedState, 'state' | 'subject'>): Went | undefined {
-  return went !== undefined && subject === went.toplevel && VERDICTS.has(state) ? undefined : went;
+  return went !== undefined && subject === went.toplevel && (VERDICTS as readonly AgentState[]).includes(state) ? undefined : went;
 }
 
 /** A host of the rollout, as its gates see it. */
