@@ -11,6 +11,7 @@ import { decisionRoutes, type DecisionDeps } from './routes/decisions.ts';
 import { enrolmentRoutes, type EnrolmentDeps } from './routes/enrolment.ts';
 import { fleetRoutes, type FleetRouteDeps } from './routes/fleet.ts';
 import { notificationRoutes, type NotificationRouteDeps } from './routes/notifications.ts';
+import { openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
 import { pinRoutes, type PinDeps } from './routes/pins.ts';
 import { rolloutRoutes, type RolloutRouteDeps } from './routes/rollout.ts';
@@ -86,6 +87,7 @@ export function createApp(deps: AppDeps): Hono {
   api.route('/audit', auditRoutes(routes));
   api.route('/notifications', notificationRoutes(routes));
   api.route('/', fleetRoutes(routes));
+  api.route('/openapi.json', openapiRoutes({ auth, listed: () => app.routes }));
   app.route('/api', api);
 
   app.route('/', pageRoutes(deps.dashboardDir));

@@ -7,6 +7,7 @@ import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
 import { createMiddleware } from 'hono/factory';
 import { atMostEvery } from './at-most-every.ts';
 import { membersBody } from './http/bodies.ts';
+import { saying } from './openapi/described.ts';
 import type { ClientAddresses } from './http/client-address.ts';
 import { refuse } from './http-error.ts';
 import { LastUses } from './last-uses.ts';
@@ -165,15 +166,18 @@ export function createAuth({ store, clock, logger, publicUrl, addresses }: AuthD
 
   return {
     requireAction: (action) =>
-      createMiddleware<AuthEnv>(async (c, next) => {
-        const authentication = await authenticate(c);
-        if (authentication.kind === 'refused') return authentication.response;
-        const { actor, credential } = authentication;
-        if (!mayDo(actor.role, action)) return await refuseAction(c, actor, action);
-        c.set('actor', actor);
-        c.set('credential', credential);
-        return await membersBody(c, next);
-      }),
+      saying(
+        { kind: 'guard', action },
+        createMiddleware<AuthEnv>(async (c, next) => {
+          const authentication = await authenticate(c);
+          if (authentication.kind === 'refused') return authentication.response;
+          const { actor, credential } = authentication;
+          if (!mayDo(actor.role, action)) return await refuseAction(c, actor, action);
+          c.set('actor', actor);
+          c.set('credential', credential);
+          return await membersBody(c, next);
+        }),
+      ),
     // It was valid before, so it has to wait only when it was forgotten.
     isGood: async (credential) => (await find(credential, 'signed in before')) !== undefined,
     async signIn(c, token) {

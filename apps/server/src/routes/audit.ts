@@ -1,11 +1,10 @@
 import type { AuditEntryView } from '@floe/protocol';
-import { Counter, prose } from '@floe/protocol';
+import { AuditEntryViews, Counter, prose } from '@floe/protocol';
 import type { StorePart } from '@floe/store';
-import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
+import { answers, takes } from '../openapi/described.ts';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
-import { orRefuse } from './validation.ts';
 
 const numberOf = (digits: RegExp) => v.pipe(v.string(), v.regex(digits, 'a number'), v.transform(Number), Counter);
 const Query = v.object({
@@ -24,11 +23,17 @@ export interface AuditRouteDeps {
 /** Who decided what, and who was refused what. */
 export function auditRoutes({ auth, store }: AuditRouteDeps): Hono<AuthEnv> {
   const app = new Hono<AuthEnv>();
-  app.get('/', auth.requireAction('read'), sValidator('query', Query, orRefuse), async (c) => {
-    const { limit = USUAL_LIMIT, before, subject } = c.req.valid('query');
-    const entries = await store.audit.list({ limit, before, subject });
-    const body = entries.map(({ refused, ...entry }): AuditEntryView => ({ ...entry, refused: refused ?? null }));
-    return c.json(body);
-  });
+  app.get(
+    '/',
+    auth.requireAction('read'),
+    answers('who decided what, and who was refused what, newest first', AuditEntryViews),
+    takes('query', Query),
+    async (c) => {
+      const { limit = USUAL_LIMIT, before, subject } = c.req.valid('query');
+      const entries = await store.audit.list({ limit, before, subject });
+      const body = entries.map(({ refused, ...entry }): AuditEntryView => ({ ...entry, refused: refused ?? null }));
+      return c.json(body);
+    },
+  );
   return app;
 }

@@ -2,13 +2,13 @@ import { isEndedRevision, type Desired, type HostAction, type HostName as HostNa
 import { HostName } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { HostRow, Repository, StorePart } from '@floe/store';
-import { sValidator } from '@hono/standard-validator';
 import { Hono, type Context } from 'hono';
+import { answers, takes } from '../openapi/described.ts';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
 import { judgeResume, judgeRetry, refusalToForget, type Decision } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
-import { orRefuse, Reason } from './validation.ts';
+import { Reason } from './validation.ts';
 
 const Host = v.object({ host: HostName });
 
@@ -30,8 +30,8 @@ export interface DecisionDeps {
 export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
   const { store, repository, clock, logger, onHostChanged } = deps;
   const { requireAction } = deps.auth;
-  const named = sValidator('param', Host, orRefuse);
-  const reasoned = sValidator('json', Reason, orRefuse);
+  const named = takes('param', Host);
+  const reasoned = takes('json', Reason);
   const app = new Hono<AuthEnv>();
 
   /**
@@ -74,34 +74,52 @@ export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
     return false;
   }
 
-  app.delete('/hosts/:host/quarantine', requireAction('retry'), named, reasoned, async (c) =>
-    decide(c, 'retry', { ...c.req.valid('param'), ...c.req.valid('json') }, async (row) => {
-      const decision = judgeRetry(row, await desiredOf(row));
-      const isCloned = row.clonedAt !== undefined && row.revokedAt === undefined;
-      if (decision.kind === 'nothing' && !isCloned) return decision;
-      if (isCloned) await store.hosts.clearCloned(row.host);
-      if (decision.kind === 'retry') await store.hosts.retry(row.host, decision.toplevel);
-      return undefined;
-    }),
+  app.delete(
+    '/hosts/:host/quarantine',
+    requireAction('retry'),
+    answers('lets a host try again a system that it rolled back or refused'),
+    named,
+    reasoned,
+    async (c) =>
+      decide(c, 'retry', { ...c.req.valid('param'), ...c.req.valid('json') }, async (row) => {
+        const decision = judgeRetry(row, await desiredOf(row));
+        const isCloned = row.clonedAt !== undefined && row.revokedAt === undefined;
+        if (decision.kind === 'nothing' && !isCloned) return decision;
+        if (isCloned) await store.hosts.clearCloned(row.host);
+        if (decision.kind === 'retry') await store.hosts.retry(row.host, decision.toplevel);
+        return undefined;
+      }),
   );
 
-  app.delete('/hosts/:host/override', requireAction('resume'), named, reasoned, async (c) =>
-    decide(c, 'resume', { ...c.req.valid('param'), ...c.req.valid('json') }, async (row) => {
-      const decision = judgeResume(row, await desiredOf(row));
-      if (decision.kind === 'nothing') return decision;
-      await store.hosts.retry(row.host, decision.toplevel);
-      return undefined;
-    }),
+  app.delete(
+    '/hosts/:host/override',
+    requireAction('resume'),
+    answers('has a host follow the fleet again that its user keeps on another system'),
+    named,
+    reasoned,
+    async (c) =>
+      decide(c, 'resume', { ...c.req.valid('param'), ...c.req.valid('json') }, async (row) => {
+        const decision = judgeResume(row, await desiredOf(row));
+        if (decision.kind === 'nothing') return decision;
+        await store.hosts.retry(row.host, decision.toplevel);
+        return undefined;
+      }),
   );
 
-  app.delete('/hosts/:host', requireAction('forget'), named, reasoned, async (c) =>
-    decide(c, 'forget', { ...c.req.valid('param'), ...c.req.valid('json') }, async (row) => {
-      const { host } = row;
-      const refusal = refusalToForget(row, await isInFlake(host));
-      if (refusal !== undefined) return refusal;
-      await store.tokens.voidEnrolmentTokens(host);
-      return (await store.hosts.forget(host)) ? undefined : { code: 'HOST_ENROLLED', message: `${host} was enrolled just now: look at it again` };
-    }),
+  app.delete(
+    '/hosts/:host',
+    requireAction('forget'),
+    answers('removes a host that was revoked and is no longer in the flake'),
+    named,
+    reasoned,
+    async (c) =>
+      decide(c, 'forget', { ...c.req.valid('param'), ...c.req.valid('json') }, async (row) => {
+        const { host } = row;
+        const refusal = refusalToForget(row, await isInFlake(host));
+        if (refusal !== undefined) return refusal;
+        await store.tokens.voidEnrolmentTokens(host);
+        return (await store.hosts.forget(host)) ? undefined : { code: 'HOST_ENROLLED', message: `${host} was enrolled just now: look at it again` };
+      }),
   );
   return app;
 }

@@ -6,14 +6,15 @@ import {
   HostName,
   seal,
   type EnrolmentStatement,
-  type EnrolmentTokenResponse,
+  EnrolmentTokenResponse,
+  EnrolResponse,
   type RevocationStatement,
 } from '@floe/protocol';
 import type { StatementLog } from '@floe/pipeline';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
-import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
+import { answers, takes } from '../openapi/described.ts';
 import * as v from 'valibot';
 import type { AgentHub } from '../agents/hub.ts';
 import type { Auth, AuthEnv } from '../auth.ts';
@@ -21,7 +22,7 @@ import { strangersBody, type BodyBudget } from '../http/bodies.ts';
 import type { ClientAddresses } from '../http/client-address.ts';
 import { Tries } from '../http/tries.ts';
 import { refuse } from '../http-error.ts';
-import { orRefuse, Reason } from './validation.ts';
+import { Reason } from './validation.ts';
 
 const TOKEN_LIFETIME_MS = 15 * 60_000;
 const MAX_ENROL_BYTES = 4 * 1024;
@@ -73,46 +74,59 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
   const { requireAction } = deps.auth;
   const tries = new Tries(ENROLMENTS, clock);
 
-  app.post('/hosts/:host/enrolment-tokens', requireAction('enrol'), sValidator('param', Host, orRefuse), async (c) => {
-    const { host } = c.req.valid('param');
-    const token = randomBytes(24).toString('base64url');
-    const expiresAt = clock.now() + TOKEN_LIFETIME_MS;
-    await store.tokens.createEnrolmentToken(host, token, expiresAt);
-    await store.audit.append({ at: clock.now(), actor: c.var.actor.name, action: 'enrolment-token', subject: host, detail: '' });
-    const body: EnrolmentTokenResponse = { host, token, expiresAt, ...deps.trust };
-    return c.json(body, 201);
-  });
+  app.post(
+    '/hosts/:host/enrolment-tokens',
+    requireAction('enrol'),
+    answers('makes a one-time token with which the machine enrols', EnrolmentTokenResponse, { status: 201 }),
+    takes('param', Host),
+    async (c) => {
+      const { host } = c.req.valid('param');
+      const token = randomBytes(24).toString('base64url');
+      const expiresAt = clock.now() + TOKEN_LIFETIME_MS;
+      await store.tokens.createEnrolmentToken(host, token, expiresAt);
+      await store.audit.append({ at: clock.now(), actor: c.var.actor.name, action: 'enrolment-token', subject: host, detail: '' });
+      const body: EnrolmentTokenResponse = { host, token, expiresAt, ...deps.trust };
+      return c.json(body, 201);
+    },
+  );
 
-  app.post('/enrol', strangersBody(MAX_ENROL_BYTES, deps.bodies), sValidator('json', foreign(EnrolRequest), orRefuse), async (c) => {
-    const { token, host, machineId, publicKey } = c.req.valid('json');
-    const address = deps.addresses.ofRequest(c);
-    if (!tries.take(address)) {
-      c.header('retry-after', String(1 / ENROLMENTS.perSecond));
-      return refuse(c, 429, 'ENROLMENTS_TOO_MANY', `more than ${ENROLMENTS.burst} enrolments from one address were refused: try again in a while`);
-    }
-    const consumed = await store.tokens.consumeEnrolmentToken(token, host, clock.now());
-    if (consumed.kind !== 'consumed') {
-      const [code, message] = CONSUME_ERRORS[consumed.kind];
-      logger.warn('an enrolment was refused', { host, code });
-      return refuse(c, 403, code, message);
-    }
-    tries.giveBack(address);
-    const statement: EnrolmentStatement = { version: 1, host, machineId, publicKey, enrolledAt: clock.now() };
-    await statements.appendEnrolment(seal(deps.serverSigner, 'floe/enrolment', statement), statement);
-    await store.hosts.enrol({ host, repositoryId: deps.repository.id, machineId, publicKey, at: statement.enrolledAt });
-    await store.audit.append({ at: clock.now(), actor: host, action: 'enrol', subject: host, detail: machineId });
-    // Whoever was connected under this name with an older key is not this host any more.
-    hub.disconnect(host, CLOSE_CODES.unauthorized, 'enrolled again');
-    deps.onHostChanged(host);
-    logger.info('host enrolled', { host, machineId });
-    return c.json({ host }, 201);
-  });
+  app.post(
+    '/enrol',
+    answers('enrols a machine; its one-time token authenticates it', EnrolResponse, { status: 201 }),
+    strangersBody(MAX_ENROL_BYTES, deps.bodies),
+    takes('json', foreign(EnrolRequest)),
+    async (c) => {
+      const { token, host, machineId, publicKey } = c.req.valid('json');
+      const address = deps.addresses.ofRequest(c);
+      if (!tries.take(address)) {
+        c.header('retry-after', String(1 / ENROLMENTS.perSecond));
+        return refuse(c, 429, 'ENROLMENTS_TOO_MANY', `more than ${ENROLMENTS.burst} enrolments from one address were refused: try again in a while`);
+      }
+      const consumed = await store.tokens.consumeEnrolmentToken(token, host, clock.now());
+      if (consumed.kind !== 'consumed') {
+        const [code, message] = CONSUME_ERRORS[consumed.kind];
+        logger.warn('an enrolment was refused', { host, code });
+        return refuse(c, 403, code, message);
+      }
+      tries.giveBack(address);
+      const statement: EnrolmentStatement = { version: 1, host, machineId, publicKey, enrolledAt: clock.now() };
+      await statements.appendEnrolment(seal(deps.serverSigner, 'floe/enrolment', statement), statement);
+      await store.hosts.enrol({ host, repositoryId: deps.repository.id, machineId, publicKey, at: statement.enrolledAt });
+      await store.audit.append({ at: clock.now(), actor: host, action: 'enrol', subject: host, detail: machineId });
+      // Whoever was connected under this name with an older key is not this host any more.
+      hub.disconnect(host, CLOSE_CODES.unauthorized, 'enrolled again');
+      deps.onHostChanged(host);
+      logger.info('host enrolled', { host, machineId });
+      return c.json({ host }, 201);
+    },
+  );
 
   app.delete(
     '/hosts/:host/enrolment',
     requireAction('revoke'),
-    sValidator('param', Host, orRefuse),
-    sValidator('json', Reason, orRefuse),
+    answers("ends a host's enrolment: its key is refused from now on"),
+    takes('param', Host),
+    takes('json', Reason),
     async (c) => {
       const { host } = c.req.valid('param');
       const { reason } = c.req.valid('json');

@@ -1,4 +1,4 @@
-import type { CommitSha, RevisionState } from '@floe/model';
+import { NOTHING_OBSERVED, type CommitSha, type RevisionState } from '@floe/model';
 import { HostName, type RevisionView } from '@floe/protocol';
 import type { ListedReport, Repository, Revision } from '@floe/store';
 import { fleetView, revisionView, SHA } from '@floe/views/fixtures';
@@ -40,6 +40,7 @@ describe('reports of a host', () => {
     epoch: 2,
     state: 'SUCCEEDED',
     toplevel: null,
+    observed: NOTHING_OBSERVED,
     hasLog: true,
     at: 1,
     receivedAt: 2,

@@ -1,10 +1,23 @@
 import type { HttpBindings } from '@hono/node-server';
 import { isEndedRevision, type RevisionState } from '@floe/model';
-import { CommitSha, Counter, foreign, HostName, type EvaluateAccepted, type ReportLogView, type ReportView } from '@floe/protocol';
+import {
+  CommitSha,
+  Counter,
+  EvaluateAccepted,
+  FleetEvent,
+  FleetView,
+  foreign,
+  HostName,
+  HostView,
+  ReportLogView,
+  ReportView,
+  RevisionView,
+  WhyView,
+} from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
-import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
+import { answers, takes } from '../openapi/described.ts';
 import { streamSSE } from 'hono/streaming';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
@@ -14,7 +27,7 @@ import type { FleetReader } from '../fleet-reader.ts';
 import { refuse } from '../http-error.ts';
 import { StreamCount } from '../streams.ts';
 import { sendFleetEvents } from './fleet-events.ts';
-import { orRefuse, Reason, ReasonText } from './validation.ts';
+import { Reason, ReasonText } from './validation.ts';
 
 /** How often the credential of an event stream is looked at again. */
 const RECHECK_MS = 15_000;
@@ -57,23 +70,32 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
   const app = new Hono<AuthEnv>();
   const { requireAction } = auth;
 
-  app.get('/fleet', requireAction('read'), async (c) => c.json(await reader.fleet()));
-  app.get('/hosts', requireAction('read'), async (c) => c.json((await reader.fleet()).hosts));
-  app.get('/hosts/:host', requireAction('read'), sValidator('param', Host, orRefuse), async (c) => {
+  app.get('/fleet', requireAction('read'), answers('the whole fleet: repository, newest revision, hosts', FleetView), async (c) =>
+    c.json(await reader.fleet()),
+  );
+  app.get('/hosts', requireAction('read'), answers('all hosts', v.array(HostView)), async (c) => c.json((await reader.fleet()).hosts));
+  app.get('/hosts/:host', requireAction('read'), answers('one host', HostView), takes('param', Host), async (c) => {
     const { host } = c.req.valid('param');
     const view = await reader.host(host);
     return view === undefined ? refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`) : c.json(view);
   });
-  app.get('/hosts/:host/why', requireAction('read'), sValidator('param', Host, orRefuse), async (c) => {
-    const { host } = c.req.valid('param');
-    const why = await reader.why(host);
-    return why === undefined ? refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`) : c.json(why);
-  });
+  app.get(
+    '/hosts/:host/why',
+    requireAction('read'),
+    answers('what stands between a host and the newest commit', WhyView),
+    takes('param', Host),
+    async (c) => {
+      const { host } = c.req.valid('param');
+      const why = await reader.why(host);
+      return why === undefined ? refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`) : c.json(why);
+    },
+  );
   app.get(
     '/hosts/:host/reports',
     requireAction('read'),
-    sValidator('param', Host, orRefuse),
-    sValidator('query', ReportLimit, orRefuse),
+    answers('what a host reported, newest first', v.array(ReportView)),
+    takes('param', Host),
+    takes('query', ReportLimit),
     async (c) => {
       const { host } = c.req.valid('param');
       if ((await store.hosts.get(host)) === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
@@ -92,31 +114,44 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
       return c.json(reports);
     },
   );
-  app.get('/hosts/:host/reports/:series/:seq/log', requireAction('read'), sValidator('param', ReportName, orRefuse), async (c) => {
-    const named = c.req.valid('param');
-    const log = await store.reports.log(named);
-    if (log === undefined) return refuse(c, 404, 'LOG_UNKNOWN', `there is no log of this report of ${named.host} any more`);
-    const body: ReportLogView = { log };
-    return c.json(body);
-  });
-  app.get('/revisions', requireAction('read'), sValidator('query', RevisionLimit, orRefuse), async (c) =>
+  app.get(
+    '/hosts/:host/reports/:series/:seq/log',
+    requireAction('read'),
+    answers('the end of the log of a step that failed', ReportLogView),
+    takes('param', ReportName),
+    async (c) => {
+      const named = c.req.valid('param');
+      const log = await store.reports.log(named);
+      if (log === undefined) return refuse(c, 404, 'LOG_UNKNOWN', `there is no log of this report of ${named.host} any more`);
+      const body: ReportLogView = { log };
+      return c.json(body);
+    },
+  );
+  app.get('/revisions', requireAction('read'), answers('revisions, newest first', v.array(RevisionView)), takes('query', RevisionLimit), async (c) =>
     c.json(await reader.revisions({ limit: c.req.valid('query').limit ?? 20, before: c.req.valid('query').before })),
   );
-  app.get('/revisions/:sha', requireAction('read'), sValidator('param', ShaPrefix, orRefuse), async (c) => {
-    const { sha } = c.req.valid('param');
-    const [newest, ...others] = await store.revisions.byShaPrefix(repository.id, sha);
-    if (newest === undefined) return refuse(c, 404, 'REVISION_UNKNOWN', `no revision starts with ${sha}`);
-    if (others.some((other) => other.sha !== newest.sha))
-      return refuse(c, 409, 'REVISION_AMBIGUOUS', `more than one revision starts with ${sha}: give more digits`);
-    const view = await reader.revision(newest);
-    return view === undefined ? refuse(c, 404, 'REVISION_UNKNOWN', `revision ${sha} is not kept any more`) : c.json(view);
-  });
+  app.get(
+    '/revisions/:sha',
+    requireAction('read'),
+    answers('one revision, by the beginning of its commit', RevisionView),
+    takes('param', ShaPrefix),
+    async (c) => {
+      const { sha } = c.req.valid('param');
+      const [newest, ...others] = await store.revisions.byShaPrefix(repository.id, sha);
+      if (newest === undefined) return refuse(c, 404, 'REVISION_UNKNOWN', `no revision starts with ${sha}`);
+      if (others.some((other) => other.sha !== newest.sha))
+        return refuse(c, 409, 'REVISION_AMBIGUOUS', `more than one revision starts with ${sha}: give more digits`);
+      const view = await reader.revision(newest);
+      return view === undefined ? refuse(c, 404, 'REVISION_UNKNOWN', `revision ${sha} is not kept any more`) : c.json(view);
+    },
+  );
 
   app.post(
     '/revisions/:sha/evaluate',
     requireAction('evaluate'),
-    sValidator('param', ShaPrefix, orRefuse),
-    sValidator('json', Reason, orRefuse),
+    answers('evaluates the newest commit again', EvaluateAccepted),
+    takes('param', ShaPrefix),
+    takes('json', Reason),
     async (c) => {
       const { sha } = c.req.valid('param');
       const newest = await store.revisions.newest(repository.id);
@@ -155,7 +190,7 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     },
   );
 
-  app.post('/repository/accept', requireAction('accept'), sValidator('json', Accept, orRefuse), async (c) => {
+  app.post('/repository/accept', requireAction('accept'), answers('accepts a commit that is held'), takes('json', Accept), async (c) => {
     const { commit, reason } = c.req.valid('json');
     const { held } = await store.repositories.get(repository.id);
     if (held?.commit !== commit)
@@ -166,27 +201,34 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     return c.body(null, 204);
   });
 
-  app.get('/events', requireAction('read'), (c) => {
-    const { credential } = c.var;
-    const counted = streams.open(credential.secret);
-    if (typeof counted === 'string') {
-      c.header('retry-after', '30');
-      return refuse(c, 429, 'STREAMS_TOO_MANY', counted);
-    }
-    let lookedAt = clock.monotonic();
-    // Who signed out, or whose token was revoked, is told no more.
-    async function isAllowed(): Promise<boolean> {
-      if (clock.monotonic() - lookedAt < RECHECK_MS) return true;
-      lookedAt = clock.monotonic();
-      return await auth.isGood(credential);
-    }
-    return streamSSE(c, async (stream) => {
-      using _counted = counted;
-      // Under @hono/node-server the environment is Node's own request and response; in tests without a port it is not there.
-      const cut = (): void => void (c.env as Partial<HttpBindings> | undefined)?.outgoing?.destroy();
-      await sendFleetEvents(stream, { feed, snapshot: async () => await reader.fleet(), isAllowed, cut });
-    });
-  });
+  app.get(
+    '/events',
+    requireAction('read'),
+    answers('the fleet as it is, as the event `snapshot` (a FleetView), then each change as the event `change`', FleetEvent, {
+      mediaType: 'text/event-stream',
+    }),
+    (c) => {
+      const { credential } = c.var;
+      const counted = streams.open(credential.secret);
+      if (typeof counted === 'string') {
+        c.header('retry-after', '30');
+        return refuse(c, 429, 'STREAMS_TOO_MANY', counted);
+      }
+      let lookedAt = clock.monotonic();
+      // Who signed out, or whose token was revoked, is told no more.
+      async function isAllowed(): Promise<boolean> {
+        if (clock.monotonic() - lookedAt < RECHECK_MS) return true;
+        lookedAt = clock.monotonic();
+        return await auth.isGood(credential);
+      }
+      return streamSSE(c, async (stream) => {
+        using _counted = counted;
+        // Under @hono/node-server the environment is Node's own request and response; in tests without a port it is not there.
+        const cut = (): void => void (c.env as Partial<HttpBindings> | undefined)?.outgoing?.destroy();
+        await sendFleetEvents(stream, { feed, snapshot: async () => await reader.fleet(), isAllowed, cut });
+      });
+    },
+  );
   return app;
 }
 

@@ -1,14 +1,14 @@
 import type { HostName as HostNameBrand, ReleaseRef } from '@floe/model';
-import { foreign, HostName, Timestamp, type RolloutAnswer } from '@floe/protocol';
+import { foreign, HostName, Timestamp, RolloutAnswer } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { FleetHost, PinKind, Repository, Revision, StorePart } from '@floe/store';
 import { shortSha } from '@floe/views';
-import { sValidator } from '@hono/standard-validator';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
 import { refuse } from '../http-error.ts';
-import { orRefuse, Reason, ReasonText, refuseIfPast } from './validation.ts';
+import { answers, takes } from '../openapi/described.ts';
+import { Reason, ReasonText, refuseIfPast } from './validation.ts';
 
 const Host = v.object({ host: HostName });
 const ShaPrefix = v.pipe(v.string(), v.regex(/^[0-9a-f]{7,40}$/, 'give at least 7 digits of the commit'));
@@ -35,7 +35,7 @@ interface Asked {
 /** People keep a host on one release. It never goes down by that: the agent takes no lower sequence than it was told. */
 export function pinRoutes({ auth, store, repository, clock, logger }: PinDeps): Hono<AuthEnv> {
   const { requireAction } = auth;
-  const named = sValidator('param', Host, orRefuse);
+  const named = takes('param', Host);
   const app = new Hono<AuthEnv>();
 
   async function find(host: HostNameBrand): Promise<FleetHost | undefined> {
@@ -105,24 +105,41 @@ export function pinRoutes({ auth, store, repository, clock, logger }: PinDeps): 
     return undefined;
   }
 
-  app.post('/hosts/:host/pin', requireAction('pin'), named, sValidator('json', Pinned, orRefuse), async (c) =>
-    keep(c, { kind: 'pin', ...c.req.valid('param'), ...c.req.valid('json') }),
+  app.post(
+    '/hosts/:host/pin',
+    requireAction('pin'),
+    answers('keeps a host on the release of a commit', RolloutAnswer),
+    named,
+    takes('json', Pinned),
+    async (c) => keep(c, { kind: 'pin', ...c.req.valid('param'), ...c.req.valid('json') }),
   );
 
-  app.post('/hosts/:host/hold', requireAction('pin'), named, sValidator('json', Held, orRefuse), async (c) =>
-    keep(c, { kind: 'hold', ...c.req.valid('param'), ...c.req.valid('json') }),
+  app.post(
+    '/hosts/:host/hold',
+    requireAction('pin'),
+    answers('keeps a host on what it was last told', RolloutAnswer),
+    named,
+    takes('json', Held),
+    async (c) => keep(c, { kind: 'hold', ...c.req.valid('param'), ...c.req.valid('json') }),
   );
 
-  app.delete('/hosts/:host/pin', requireAction('pin'), named, sValidator('json', Reason, orRefuse), async (c) => {
-    const { host } = c.req.valid('param');
-    const each = await find(host);
-    if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
-    const { pin, hold } = each.situation;
-    if (pin === undefined && hold === undefined) return refuse(c, 409, 'NOT_PINNED', `${host} is neither pinned nor held`);
-    await store.hosts.unpin(host, 'pin');
-    await store.hosts.unpin(host, 'hold');
-    await note(c, host, `ended: ${c.req.valid('json').reason}`);
-    return answer(c, `${host} follows the fleet again.`);
-  });
+  app.delete(
+    '/hosts/:host/pin',
+    requireAction('pin'),
+    answers('ends the pin and the hold of a host', RolloutAnswer),
+    named,
+    takes('json', Reason),
+    async (c) => {
+      const { host } = c.req.valid('param');
+      const each = await find(host);
+      if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
+      const { pin, hold } = each.situation;
+      if (pin === undefined && hold === undefined) return refuse(c, 409, 'NOT_PINNED', `${host} is neither pinned nor held`);
+      await store.hosts.unpin(host, 'pin');
+      await store.hosts.unpin(host, 'hold');
+      await note(c, host, `ended: ${c.req.valid('json').reason}`);
+      return answer(c, `${host} follows the fleet again.`);
+    },
+  );
   return app;
 }

@@ -1,13 +1,13 @@
 import { isFrozen, type Action, type Order } from '@floe/model';
-import { CommitSha, foreign, RingName, Timestamp, type RolloutAnswer } from '@floe/protocol';
+import { CommitSha, foreign, RingName, Timestamp, RevisionView, RolloutAnswer } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
-import { sValidator } from '@hono/standard-validator';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
 import type { FleetReader } from '../fleet-reader.ts';
 import { refuse } from '../http-error.ts';
+import { answers, takes } from '../openapi/described.ts';
 import { rolloutFacts } from '../rollouts/facts.ts';
 import {
   freezeWords,
@@ -19,7 +19,7 @@ import {
   type AskedRollout,
   type Judged,
 } from '../rollouts/orders.ts';
-import { orRefuse, ReasonText, refuseIfPast } from './validation.ts';
+import { ReasonText, refuseIfPast } from './validation.ts';
 
 const Pause = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Timestamp) }));
 /** `since`: of the pause that the person saw. */
@@ -78,24 +78,30 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     return answer(c, judged.message);
   }
 
-  app.get('/', requireAction('read'), async (c) => {
+  app.get('/', requireAction('read'), answers('the rollout that hosts follow, with its commit', RevisionView), async (c) => {
     const view = await reader.rollout();
     return view === undefined ? refuseNone(c) : c.json(view);
   });
 
-  app.post('/pause', requireAction('pause-rollout'), sValidator('json', Pause, orRefuse), async (c) => {
-    const { reason, until } = c.req.valid('json');
-    const now = clock.now();
-    const past = refuseIfPast(c, until, now);
-    if (past !== undefined) return past;
-    const asked = await current();
-    if (asked === undefined) return refuseNone(c);
-    await store.rollouts.freeze(repository.id, { by: c.var.actor.name, reason, at: now, until });
-    await note(c, 'pause-rollout', asked.sha, reason);
-    return answer(c, freezeWords(asked, until, now));
-  });
+  app.post(
+    '/pause',
+    requireAction('pause-rollout'),
+    answers('freezes all rollouts, until a person resumes or `until`', RolloutAnswer),
+    takes('json', Pause),
+    async (c) => {
+      const { reason, until } = c.req.valid('json');
+      const now = clock.now();
+      const past = refuseIfPast(c, until, now);
+      if (past !== undefined) return past;
+      const asked = await current();
+      if (asked === undefined) return refuseNone(c);
+      await store.rollouts.freeze(repository.id, { by: c.var.actor.name, reason, at: now, until });
+      await note(c, 'pause-rollout', asked.sha, reason);
+      return answer(c, freezeWords(asked, until, now));
+    },
+  );
 
-  app.post('/resume', requireAction('resume-rollout'), sValidator('json', Resume, orRefuse), async (c) => {
+  app.post('/resume', requireAction('resume-rollout'), answers('ends a pause', RolloutAnswer), takes('json', Resume), async (c) => {
     const { reason, since } = c.req.valid('json');
     const asked = await current();
     const freeze = asked?.rollout.orders.freeze;
@@ -107,19 +113,37 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     return answer(c, unfrozenWords(asked));
   });
 
-  app.post('/abort', requireAction('abort-rollout'), sValidator('json', OfCommit, orRefuse), async (c) => {
-    const { reason, commit } = c.req.valid('json');
-    return await decide(c, 'abort-rollout', reason, (asked) => judgeAbort(asked, commit));
-  });
+  app.post(
+    '/abort',
+    requireAction('abort-rollout'),
+    answers('ends the rollout; hosts that it reached stay where they are', RolloutAnswer),
+    takes('json', OfCommit),
+    async (c) => {
+      const { reason, commit } = c.req.valid('json');
+      return await decide(c, 'abort-rollout', reason, (asked) => judgeAbort(asked, commit));
+    },
+  );
 
-  app.post('/approve', requireAction('approve-rollout'), sValidator('json', Approval, orRefuse), async (c) => {
-    const { reason, ...wanted } = c.req.valid('json');
-    return await decide(c, 'approve-rollout', reason, (asked, by) => judgeApproval(asked, wanted, by));
-  });
+  app.post(
+    '/approve',
+    requireAction('approve-rollout'),
+    answers('approves a ring of the rollout', RolloutAnswer),
+    takes('json', Approval),
+    async (c) => {
+      const { reason, ...wanted } = c.req.valid('json');
+      return await decide(c, 'approve-rollout', reason, (asked, by) => judgeApproval(asked, wanted, by));
+    },
+  );
 
-  app.post('/hotfix', requireAction('hotfix-rollout'), sValidator('json', OfCommit, orRefuse), async (c) => {
-    const { reason, commit } = c.req.valid('json');
-    return await decide(c, 'hotfix-rollout', reason, (asked) => judgeHotfix(asked, commit));
-  });
+  app.post(
+    '/hotfix',
+    requireAction('hotfix-rollout'),
+    answers('lets the rollout skip soaks and windows', RolloutAnswer),
+    takes('json', OfCommit),
+    async (c) => {
+      const { reason, commit } = c.req.valid('json');
+      return await decide(c, 'hotfix-rollout', reason, (asked) => judgeHotfix(asked, commit));
+    },
+  );
   return app;
 }

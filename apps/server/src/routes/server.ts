@@ -1,11 +1,11 @@
-import type { ClockAccepted } from '@floe/protocol';
+import { ClockAccepted } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
-import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
+import { answers, takes } from '../openapi/described.ts';
 import type { Auth, AuthEnv } from '../auth.ts';
 import { refuse } from '../http-error.ts';
-import { orRefuse, Reason } from './validation.ts';
+import { Reason } from './validation.ts';
 
 export interface ServerRouteDeps {
   readonly auth: Auth;
@@ -19,7 +19,7 @@ export interface ServerRouteDeps {
 export function serverRoutes({ auth, store, clock, acceptClock }: ServerRouteDeps): Hono<AuthEnv> {
   const app = new Hono<AuthEnv>();
 
-  app.post('/clock', auth.requireAction('accept-clock'), sValidator('json', Reason, orRefuse), async (c) => {
+  app.post('/clock', auth.requireAction('accept-clock'), answers("accepts the server's clock", ClockAccepted), takes('json', Reason), async (c) => {
     const accepted = await acceptClock();
     if (accepted === undefined) return refuse(c, 409, 'CLOCK_NOT_DOUBTED', 'the clock of this server is not doubted: there is nothing to accept');
     const at = clock.now();

@@ -1,13 +1,13 @@
-import { foreign, NewTokenRequest, TokenName, type NewTokenResponse, type TokenView } from '@floe/protocol';
+import { foreign, NewTokenRequest, NewTokenResponse, TokenName, TokenViews, type TokenView } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
-import { sValidator } from '@hono/standard-validator';
 import { Hono } from 'hono';
+import { answers, takes } from '../openapi/described.ts';
 import * as v from 'valibot';
 import { newApiToken } from '../admin-token.ts';
 import type { Auth, AuthEnv } from '../auth.ts';
 import { refuse } from '../http-error.ts';
-import { orRefuse, Reason } from './validation.ts';
+import { Reason } from './validation.ts';
 
 const Name = v.object({ name: TokenName });
 const Wanted = foreign(NewTokenRequest);
@@ -24,7 +24,7 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
   const { requireAction } = auth;
   const app = new Hono<AuthEnv>();
 
-  app.get('/', requireAction('manage-tokens'), async (c) => {
+  app.get('/', requireAction('manage-tokens'), answers('the API tokens', TokenViews), async (c) => {
     const tokens = await store.tokens.listApiTokens();
     const body = tokens.map(({ name, role, createdAt, createdBy, lastUsedAt, expiresAt }): TokenView => ({
       name,
@@ -37,29 +37,35 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
     return c.json(body);
   });
 
-  app.post('/', requireAction('manage-tokens'), sValidator('json', Wanted, orRefuse), async (c) => {
-    const { name, role, expiresInMs } = c.req.valid('json');
-    const { actor } = c.var;
-    const at = clock.now();
-    const token = newApiToken();
-    const expiresAt = expiresInMs === undefined ? undefined : at + expiresInMs;
-    const outcome = await store.tokens.createApiToken({ name, role, token, at, by: actor.name, expiresAt });
-    if (outcome === 'not-allowed') return refuse(c, 403, 'ROLE_TOO_LOW', `${actor.name} is no administrator any more`);
-    if (outcome === 'name-taken')
-      return refuse(
-        c,
-        409,
-        'TOKEN_NAME_TAKEN',
-        `there is a token ${name} already: choose another name, or first run: floe token revoke ${name} --reason "…"`,
-      );
-    const until = expiresAt === undefined ? '' : `, until ${new Date(expiresAt).toISOString()}`;
-    await store.audit.append({ at, actor: actor.name, action: 'create-token', subject: name, detail: `${role}${until}` });
-    logger.info('an API token was made', { token: name, role, by: actor.name });
-    const body: NewTokenResponse = { name, role, token, expiresAt: expiresAt ?? null };
-    return c.json(body, 201);
-  });
+  app.post(
+    '/',
+    requireAction('manage-tokens'),
+    answers('makes an API token, which is shown this once', NewTokenResponse, { status: 201 }),
+    takes('json', Wanted),
+    async (c) => {
+      const { name, role, expiresInMs } = c.req.valid('json');
+      const { actor } = c.var;
+      const at = clock.now();
+      const token = newApiToken();
+      const expiresAt = expiresInMs === undefined ? undefined : at + expiresInMs;
+      const outcome = await store.tokens.createApiToken({ name, role, token, at, by: actor.name, expiresAt });
+      if (outcome === 'not-allowed') return refuse(c, 403, 'ROLE_TOO_LOW', `${actor.name} is no administrator any more`);
+      if (outcome === 'name-taken')
+        return refuse(
+          c,
+          409,
+          'TOKEN_NAME_TAKEN',
+          `there is a token ${name} already: choose another name, or first run: floe token revoke ${name} --reason "…"`,
+        );
+      const until = expiresAt === undefined ? '' : `, until ${new Date(expiresAt).toISOString()}`;
+      await store.audit.append({ at, actor: actor.name, action: 'create-token', subject: name, detail: `${role}${until}` });
+      logger.info('an API token was made', { token: name, role, by: actor.name });
+      const body: NewTokenResponse = { name, role, token, expiresAt: expiresAt ?? null };
+      return c.json(body, 201);
+    },
+  );
 
-  app.delete('/:name', requireAction('manage-tokens'), sValidator('param', Name, orRefuse), sValidator('json', Reason, orRefuse), async (c) => {
+  app.delete('/:name', requireAction('manage-tokens'), answers('revokes an API token'), takes('param', Name), takes('json', Reason), async (c) => {
     const { name } = c.req.valid('param');
     const { actor } = c.var;
     const now = clock.now();

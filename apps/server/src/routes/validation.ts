@@ -7,19 +7,6 @@ import { refuse } from '../http-error.ts';
 export const ReasonText = v.pipe(prose(500), v.trim(), v.minLength(1, 'give a reason'));
 export const Reason = foreign(v.strictObject({ reason: ReasonText }));
 
-/** For `sValidator`: answers an invalid request with 400 and names the problem. */
-export function orRefuse(
-  result: { readonly success: boolean; readonly error?: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[] },
-  c: Context,
-) {
-  if (result.success) return undefined;
-  const problems = (result.error ?? []).map((issue) => {
-    const path = (issue.path ?? []).map((part) => String(typeof part === 'object' && part !== null && 'key' in part ? part.key : part)).join('.');
-    return path === '' ? issue.message : `${path}: ${issue.message}`;
-  });
-  return refuse(c, 400, 'REQUEST_INVALID', problems.join('; '));
-}
-
 /** An order that has ended before it began; undefined: it has not. */
 export function refuseIfPast(c: Context, until: number | undefined, now: number) {
   if (until === undefined || until > now) return undefined;

@@ -3,7 +3,9 @@ import { generateKeyPem, signerFromPem, silentLogger, systemClock } from '@floe/
 import type { AuditEntry, Repository, Store, TokenHolder } from '@floe/store';
 import { fleetView } from '@floe/views/fixtures';
 import type { Hono } from 'hono';
+import * as v from 'valibot';
 import { createApp, type AppDeps } from '../app.ts';
+import { describedRoutes, type DescribedRoute } from '../openapi/document.ts';
 import { trustProxies } from '../http/client-address.ts';
 
 /** Some methods of some groups of the store. */
@@ -140,10 +142,24 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
       const response = await app.request(path, request);
       const text = await response.text();
       const parsed: unknown = response.headers.get('content-type')?.startsWith('application/json') === true ? JSON.parse(text) : text;
+      if (response.ok) expectDescribed(describedRoutes(app.routes), { method, path, status: response.status, parsed });
       const error = (parsed as { error?: { code: string; message: string } } | null)?.error;
       return { status: response.status, headers: response.headers, code: error?.code, message: error?.message, body: parsed };
     },
   };
+}
+
+/** Whatever a test asks for, what it gets is what the document of the API says. */
+function expectDescribed(
+  routes: readonly DescribedRoute[],
+  { method, path, status, parsed }: { readonly method: string; readonly path: string; readonly status: number; readonly parsed: unknown },
+): void {
+  const [name = ''] = path.split('?');
+  const route = routes.find((each) => each.method === method && new RegExp(`^${each.path.replaceAll(/:\w+/g, '[^/]+')}$`).test(name));
+  const answer = route?.parts.find((part) => part.kind === 'answer')?.answer;
+  if (answer === undefined) return;
+  if (status !== answer.status) throw new Error(`${method} ${path} answers ${status}, and its description says ${answer.status}`);
+  if (answer.body !== undefined && answer.mediaType === 'application/json') v.parse(answer.body, parsed);
 }
 
 function notedStore(calls: string[], fakes: FakeStore): Store {
