@@ -4,7 +4,8 @@ import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import type { NewRolloutOrder } from './records.ts';
 import type { RolloutStore } from './store.ts';
-import { acknowledgements, freezes, rolloutOrders } from './tables/index.ts';
+import { isOneOf } from './rows.ts';
+import { acknowledgements, freezes, hosts, rolloutOrders } from './tables/index.ts';
 
 const MAX_REASON_CHARACTERS = 2_000;
 
@@ -52,11 +53,12 @@ async function order(db: Database, { rolloutId, kind, subject = 0, by, role, rea
   await db.transaction(async (tx) => {
     const said = { by, reason: storableText(reason, MAX_REASON_CHARACTERS), at };
     await tx.insert(rolloutOrders).values({ rolloutId, kind, subject, role, ...said });
-    if (acknowledged.length > 0)
-      await tx
-        .insert(acknowledgements)
-        .values(acknowledged.map(({ host, toplevel }) => ({ host, toplevel, ...said })))
-        .onConflictDoNothing();
+    // One that the pause names may have been forgotten meanwhile; the others are not forgotten before this is stored.
+    const names = acknowledged.map(({ host }) => host);
+    const there = names.length === 0 ? [] : await tx.select({ host: hosts.host }).from(hosts).where(isOneOf(hosts.host, names)).for('key share');
+    const known = new Set(there.map(({ host }) => host));
+    const seen = acknowledged.filter(({ host }) => known.has(host)).map(({ host, toplevel }) => ({ host, toplevel, ...said }));
+    if (seen.length > 0) await tx.insert(acknowledgements).values(seen).onConflictDoNothing();
     await notify(tx, { topic: 'host', host: '*' });
   });
 }

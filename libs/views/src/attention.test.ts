@@ -1,7 +1,8 @@
-import { HOST_ACTIONS, HOST_STANDINGS, needsAction } from '@floe/model';
+import { HOST_ACTIONS, HOST_STANDINGS, needsAction, ROLES } from '@floe/model';
 import { describe, expect, test } from 'vitest';
 import { attentionOf, sameAttention, verdictOf } from './attention.ts';
 import { fleetView, hostView, NOW, revisionView, SHA } from './fixtures.ts';
+import { todoOfRollout } from './rollout-words.ts';
 import { shortTodoOf, todoOf } from './todo.ts';
 
 const calm = { revision: revisionView({ rollout: null }) };
@@ -39,6 +40,20 @@ test('a commit with far fewer hosts and a rewritten branch are held alike, each 
     message: 'commit dddddddddd is held: why',
     todo: `push a commit that follows the accepted one, or run: floe accept ${'d'.repeat(40)} --reason "…"`,
   });
+});
+
+test.each([
+  ['PAUSED', 'the rollout of commit 3f9c2ab1d0 is paused', 'run: floe rollout resume --reason "…"'],
+  ['WAITING_APPROVAL', 'the rollout of commit 3f9c2ab1d0 waits for approval', 'look at what it changes, and run: floe rollout approve --reason "…"'],
+  ['ROLLING', undefined, undefined],
+  ['SOAKING', undefined, undefined],
+  ['READY', undefined, undefined],
+] as const)('a rollout that is %s needs a person exactly when it does not go on by itself', (state, words, todo) => {
+  const { rollout } = revisionView();
+  if (rollout === null) throw new Error('the fixture has a rollout');
+  const [item] = attentionOf(fleetView({ revision: revisionView({ rollout: { ...rollout, state } }) }));
+  expect([item?.words, item?.todo]).toEqual([words, todo]);
+  for (const role of ROLES) expect(todoOfRollout({ state, pause: null }, role) === null, role).toBe(words === undefined);
 });
 
 test('whoever needs a person is told what to do, and hosts with one trouble are told together', () => {
