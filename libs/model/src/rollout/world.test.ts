@@ -266,13 +266,18 @@ const anyStory = fc.tuple(anyPolicy, fc.array(anyStep, { maxLength: 120, size: '
 
 describe('rollouts of any fleet, by any people, at any time', () => {
   test('keep their invariants (SPEC O4, O9 to O18, D5, D6)', () => {
-    const reached = new Set<string>();
     fc.assert(
       fc.property(anyStory, ([policy, steps]) => {
-        play(policy, steps, reached);
+        play(policy, steps);
       }),
       { numRuns: runs(400) },
     );
+  });
+
+  test('come through every state, or the stories would show little', () => {
+    const reached = new Set<string>();
+    // The same stories each time: COMPLETE is rare in any of them.
+    for (const [policy, steps] of fc.sample(anyStory, { numRuns: 300, seed: 1 })) play(policy, steps, reached);
     for (const state of ['WAITING_APPROVAL', 'READY', 'ROLLING', 'SOAKING', 'COMPLETE', 'PAUSED', 'ABORTED']) expect([...reached]).toContain(state);
   });
 
