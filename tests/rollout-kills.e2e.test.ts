@@ -1,0 +1,85 @@
+import { ReportView } from '@floe/protocol';
+import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
+import * as v from 'valibot';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { randomFrom } from './campaign/random.ts';
+
+// The server is killed again and again during a rollout by three rings, at moments that nobody chose. It ends as if nothing had
+// happened: each host is changed once, and none before the ring in front of it has passed.
+
+const HOSTS = ['ada', 'bob', 'cyd'] as const;
+const POLICY = `{ rings = [ ${HOSTS.map((host) => `{ name = "${host}"; hosts = [ "${host}" ]; soak = "1s"; }`).join(' ')} ]; }\n`;
+/** `FLOE_KILLS=50` for a longer run; the seed replays it. */
+const KILLS = Number(process.env['FLOE_KILLS'] ?? '3');
+const SEED = Number(process.env['FLOE_FUZZ_SEED'] ?? Math.trunc(Math.random() * 1e9));
+
+let fleet: TestFleet;
+beforeAll(async () => {
+  fleet = await TestFleet.create({ files: { ...(await exampleFleetFiles()), 'floe.nix': POLICY }, nixConfig: testNixSettings, pollSeconds: 1 });
+  await fleet.startServer();
+  for (const host of HOSTS) await fleet.addMachine(host);
+  await fleet.settled(await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
+});
+afterAll(async () => await fleet[Symbol.asyncDispose]());
+
+/** What the hosts reported about a system, in the order of the machines' clock, which is one here: the server hears of some late. */
+async function reportsAbout(toplevels: ReadonlyMap<string, string>): Promise<readonly ReportView[]> {
+  const all = await Promise.all(
+    HOSTS.map(async (host) => v.parse(v.array(ReportView), await (await fleet.request(`/api/hosts/${host}/reports?limit=200`)).json())),
+  );
+  return all
+    .flat()
+    .filter(({ host, toplevel }) => toplevel === toplevels.get(host))
+    .toSorted((a, b) => a.at - b.at);
+}
+
+test(
+  `a rollout by three rings ends the same, however often the server is killed in it (seed ${SEED})`,
+  { timeout: 60_000 + KILLS * 15_000 },
+  async () => {
+    const random = randomFrom(SEED);
+    const base = (await exampleFleetFiles())['modules/base.nix'] ?? '';
+    let kills = 0;
+    for (let round = 1; kills < KILLS; round += 1) {
+      const end = base.lastIndexOf('}');
+      const text = `${base.slice(0, end)}  environment.etc."round" = "${round}";\n${base.slice(end)}`;
+      const sha = await fleet.push(`Round ${round}`, { 'modules/base.nix': text });
+      let isOver = false;
+      // While the server is down, nobody answers.
+      const isComplete = async () => ((await fleet.revision(sha).catch(() => undefined))?.rollout?.state === 'COMPLETE' ? true : undefined);
+      const over = eventually('the rollout is complete', isComplete, { timeoutMs: 60_000, explain: () => fleet.server.log() }).finally(
+        () => void (isOver = true),
+      );
+      // oxlint-disable-next-line no-unmodified-loop-condition
+      while (!isOver && kills < KILLS) {
+        await Promise.race([over, new Promise((resolve) => setTimeout(resolve, random.integer(300, 2_800)))]);
+        if (isOver) break;
+        await fleet.server.stop('SIGKILL');
+        kills += 1;
+        await fleet.startServer();
+      }
+      await over;
+      const revision = await fleet.settled(sha);
+      expect(revision.rollout).toMatchObject({ state: 'COMPLETE', counts: { 'in-sync': 3 } });
+      const toplevels = new Map<string, string>(revision.hosts.map(({ host, toplevel }) => [host, toplevel ?? '']));
+      const reports = await reportsAbout(toplevels);
+      for (const host of HOSTS) {
+        const own = reports.filter((report) => report.host === host);
+        expect(
+          own.filter(({ state }) => state === 'SUCCEEDED').map(({ epoch }) => epoch),
+          `${host} is changed once`,
+        ).toHaveLength(1);
+        expect(new Set(own.map(({ epoch }) => epoch)).size, `${host} was told once`).toBe(1);
+      }
+      const when = (host: string, state: string): number => reports.findIndex((report) => report.host === host && report.state === state);
+      for (const [before, after] of [
+        ['ada', 'bob'],
+        ['bob', 'cyd'],
+      ] as const)
+        expect(
+          when(after, 'ACTIVATING'),
+          `${after} begins after ${before}: ${reports.map((r) => `${r.host} ${r.state} ${r.at} ${r.receivedAt}`).join('; ')}`,
+        ).toBeGreaterThan(when(before, 'SUCCEEDED'));
+    }
+  },
+);
