@@ -129,6 +129,7 @@ export class MemoryStore {
       lastComplete: async (): Promise<undefined> => await Promise.resolve(undefined),
     },
     revisions: {
+      get: async (): Promise<undefined> => await Promise.resolve(undefined),
       evaluations: async (): Promise<Evaluation[]> =>
         await Promise.resolve([...this.hosts].map(([host, { labels }]): Evaluation => ({ host, outcome: 'CHANGED', labels }))),
     },

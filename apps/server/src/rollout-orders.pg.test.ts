@@ -107,7 +107,7 @@ test('a rollout is paused, resumed, approved and aborted by those who may', asyn
 
   const { json: log } = await ask('viewer', 'GET', `audit?subject=${commit}`);
   const entries = v.parse(v.array(v.object({ actor: v.string(), action: v.string() })), log).map(({ actor, action }) => `${actor} ${action}`);
-  expect(entries).toEqual(expect.arrayContaining(['the-operator abort-rollout', 'the-approver approve-rollout']));
+  expect(entries).toEqual(expect.arrayContaining(['the-operator abort-rollout', 'the-approver approve-rollout', 'floe rollout-aborted']));
   // It is superseded by the next commit all the same, and what was decided about it stays in its story.
   const next = await publishCommit(server, { ada: system('c'), bob: system('b') }, POLICY);
   await becomes('WAITING_APPROVAL', 'canary');

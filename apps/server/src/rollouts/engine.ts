@@ -13,12 +13,12 @@ import {
   type RolloutStep,
 } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
-import type { CurrentRollout, Fleet, FleetHost, Rollout, StorePart } from '@floe/store';
+import type { AuditEntry, CurrentRollout, Fleet, FleetHost, Rollout, StorePart } from '@floe/store';
 import { describeStep } from './describe-step.ts';
 import { ringIn, rolloutFacts } from './facts.ts';
 
 export interface RolloutEngineDeps {
-  readonly store: StorePart<{ rollouts: 'save' | 'lastComplete'; revisions: 'evaluations'; audit: 'append' }>;
+  readonly store: StorePart<{ rollouts: 'save' | 'lastComplete'; revisions: 'evaluations' | 'get'; audit: 'append' }>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Something happened to the current rollout. */
@@ -67,7 +67,7 @@ export class RolloutEngine {
     for (const step of steps) {
       const detail = describeStep(step, policy);
       logger.info('rollout', { rollout: rollout.id, event: step.event, state: step.to.state, ring: policy.rings[step.to.ring]?.name, detail });
-      if (detail !== undefined) await store.audit.append({ at: now, actor: 'floe', action: `rollout-${step.event}`, subject: rollout.id, detail });
+      if (detail !== undefined) await this.#writeDown({ at: now, actor: 'floe', action: `rollout-${step.event}`, detail }, rollout);
       onStep?.(moved, step, policy);
     }
     return { fleet: { rollout: moved, hosts: fleet.hosts.map((each) => resolveAgain(each, moved)) }, isMoved: true, dueInMs };
@@ -85,6 +85,13 @@ export class RolloutEngine {
     const evaluations = await this.#deps.store.revisions.evaluations(revisionId);
     const hosts = evaluations.map(({ host, labels, ring }) => ({ host, labels: labels ?? [], ring }));
     return { policy, hosts, assignment: assignRings(policy, hosts) };
+  }
+
+  /** Under the commit, as what people decide about it. */
+  async #writeDown(entry: Omit<AuditEntry, 'subject'>, { revisionId, id }: CurrentRollout): Promise<void> {
+    const { store } = this.#deps;
+    const revision = await store.revisions.get(revisionId);
+    await store.audit.append({ ...entry, subject: revision?.sha ?? id });
   }
 
   /**
