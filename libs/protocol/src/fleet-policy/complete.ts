@@ -64,7 +64,7 @@ function windowOf({ allow, deny, duration, timeZone }: Window): RingWindow[] {
 
 function approvalsOf(written: Ring['approvals']): Approvals | undefined {
   if (written === undefined || written === null) return undefined;
-  return { count: written.count ?? 1, role: written.role ?? 'approver', notAuthor: written.notAuthor ?? true };
+  return { count: written.count ?? 1, role: written.role ?? 'approver', notAuthor: written.notAuthor ?? false };
 }
 
 export function percentOf(written: Percent | undefined): number | undefined {
