@@ -117,6 +117,12 @@ export class FixtureServer implements AsyncDisposable {
       store: this.#store(),
     });
     const app = new Hono();
+    // The decision itself has its own tests, on a database: here counts what the page sends, and shows of the answer.
+    app.post('/api/rollout/*', async (c) => {
+      if (this.refusal !== undefined) return c.json({ error: { code: 'PAUSE_CHANGED', message: this.refusal } }, 409);
+      this.decisions.push(`${c.req.method} ${c.req.path} ${await c.req.text()}`);
+      return c.json({ outcome: 'done', message: 'the server says what comes of it.' });
+    });
     app.on(['POST', 'DELETE'], ['/api/hosts/*', '/api/repository/accept'], async (c, next) => {
       if (this.refusal !== undefined) return c.json({ error: { code: 'FORBIDDEN', message: this.refusal } }, 403);
       const decision = `${c.req.method} ${c.req.path} ${await c.req.raw.clone().text()}`;

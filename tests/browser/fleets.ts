@@ -1,6 +1,6 @@
 import { fleetView, hostView, reportView, revisionView, storePath } from '@floe/views/fixtures';
 import { countRollout } from '@floe/model';
-import type { FleetView, ReportView, RevisionView } from '@floe/protocol';
+import type { FleetView, HostView, ReportView, RevisionView } from '@floe/protocol';
 
 const HELD = '90ab12cd34ef567890ab12cd34ef567890ab12cd';
 const OLD = storePath('k3v9x1zq');
@@ -131,6 +131,45 @@ export function busyFleet(now: number): FleetView {
     },
     now,
   );
+}
+
+type Rollout = NonNullable<RevisionView['rollout']>;
+
+/** Three rings: one has passed, one is the rollout's, one is to come; `over` in place of what it names. */
+export function ringedRevision(now: number, over: Partial<Rollout> = {}): RevisionView {
+  const none = { eligible: 0, verified: 0, failed: 0, acknowledged: 0, inFlight: 0, waiting: 0, toCome: 0, away: 0 };
+  const ring = { needed: 2, soakMs: HOUR, soakUntil: null, deadlineAt: null, opensAt: null, missingApprovals: null };
+  const rings: Rollout['rings'] = [
+    { ...ring, name: 'canary', state: 'passed', counts: { ...none, eligible: 2, verified: 2 } },
+    {
+      ...ring,
+      name: 'office',
+      state: 'current',
+      counts: { eligible: 8, verified: 3, failed: 1, acknowledged: 0, inFlight: 1, toCome: 1, waiting: 1, away: 1 },
+      soakUntil: over.state === undefined ? now + HOUR : null,
+    },
+    {
+      ...ring,
+      name: 'servers',
+      state: 'to-come',
+      counts: { ...none, eligible: 4, toCome: 3, away: 1 },
+      missingApprovals: { count: 1, role: 'approver', notAuthor: true, weaker: [] },
+    },
+  ];
+  const { rollout, ...revision } = revisionView({}, now);
+  return { ...revision, rollout: { ...(rollout as Rollout), state: 'SOAKING', rings, ...over } };
+}
+
+/** A rollout that paused by itself, for one host. */
+export function pausedRevision(now: number): RevisionView {
+  const failure = { host: 'laptop-ken' as HostView['host'], reason: 'the check "printer" failed 3 times' };
+  const description = `1 host failed: ${failure.host} (${failure.reason})`;
+  return ringedRevision(now, {
+    state: 'PAUSED',
+    description: `paused at ring office: ${description}`,
+    pause: { cause: 'failures', description, failures: [failure], since: now - 300 * SECOND },
+    orders: [{ kind: 'approve', by: 'grace', role: 'approver', reason: 'tried it on my machine', at: now - HOUR, ring: 'canary' }],
+  });
 }
 
 /** Before the first push. */

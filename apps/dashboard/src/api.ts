@@ -1,5 +1,5 @@
 import { printable, printableValue } from '@floe/model';
-import { ActorView, ApiError, ReportLogView, ReportView, RevisionView } from '@floe/protocol';
+import { ActorView, ApiError, ReportLogView, ReportView, RevisionView, RolloutAnswer } from '@floe/protocol';
 import { decisionRequest, type Decision } from '@floe/views';
 import * as v from 'valibot';
 
@@ -24,8 +24,8 @@ export interface Api {
   revision(sha: string, signal: AbortSignal): Promise<Answer<RevisionView>>;
   /** The newest revisions with a sequence below `before`, newest first. */
   revisions(before: number | undefined, signal: AbortSignal): Promise<Answer<readonly RevisionView[]>>;
-  /** What an administrator decides, and why. */
-  decide(decision: Decision, reason: string): Promise<Answer<null>>;
+  /** What a person decides, and why; the value is the server's sentence on what comes of it, where it has one. */
+  decide(decision: Decision, reason: string): Promise<Answer<string | null>>;
   /** The live stream: a snapshot, then changes. */
   openEvents(signal: AbortSignal): Promise<Answer<ReadableStream<Uint8Array>>>;
 }
@@ -82,7 +82,10 @@ export function createApi(deps: ApiDeps): Api {
     decide: async (decision, reason) => {
       const { method, path, body } = decisionRequest(decision);
       const init = { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ ...body, reason }) };
-      return await request(path.slice(1), init, nothing);
+      return await request(path.slice(1), init, async (response) => {
+        const answer = v.safeParse(RolloutAnswer, await response.json().catch(() => null));
+        return answer.success ? printable(answer.output.message) : null;
+      });
     },
     openEvents: async (signal) =>
       await request('api/events', { signal, headers: { accept: 'text/event-stream' } }, async (response) => {

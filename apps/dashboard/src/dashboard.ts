@@ -1,6 +1,6 @@
 import { mayDo } from '@floe/model';
 import type { ActorView, FleetEvent, HostView } from '@floe/protocol';
-import { attentionOf, decisionWords, verdictOf, type Attention, type Decision, type Verdict, type WatchedFleet } from '@floe/views';
+import { attentionOf, capitalised, decisionWords, verdictOf, type Attention, type Decision, type Verdict, type WatchedFleet } from '@floe/views';
 import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { announce } from './announce.ts';
 import type { Answer, Api } from './api.ts';
@@ -97,9 +97,9 @@ export class Dashboard {
   }
 
   /** Tells the server what a person decided; what comes of it is seen on the page like every other change. */
-  async decide(decision: Decision, reason: string): Promise<Answer<null>> {
+  async decide(decision: Decision, reason: string): Promise<Answer<string | null>> {
     const answer = await this.api.decide(decision, reason);
-    if (answer.kind === 'ok') this.announcement.value = decisionWords(decision).done;
+    if (answer.kind === 'ok') this.announcement.value = decisionWords(decision).done ?? capitalised(answer.value ?? '');
     if (answer.kind === 'signed-out') this.#forget('The session has ended: sign in again.');
     return answer;
   }

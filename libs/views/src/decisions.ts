@@ -1,18 +1,27 @@
 import type { HostAction } from '@floe/model';
+import { isRolloutDecision, rolloutCommand, rolloutDecisionWords, rolloutRequest, type RolloutDecision } from './rollout-decisions.ts';
 import { shortSha } from './text.ts';
+import { commandOf } from './todo.ts';
 
-/** What an administrator decides, with a reason that is kept. */
-export type Decision = { readonly kind: HostAction; readonly host: string } | { readonly kind: 'accept'; readonly commit: string };
+/** What a person decides, with a reason that is kept. */
+export type Decision = { readonly kind: HostAction; readonly host: string } | { readonly kind: 'accept'; readonly commit: string } | RolloutDecision;
 
 /** How the server is told, in the routes of its API; the reason is added to the body. */
 export function decisionRequest(decision: Decision): {
   readonly method: 'POST' | 'DELETE';
   readonly path: `/api/${string}`;
-  readonly body: Readonly<Record<string, string>>;
+  readonly body: Readonly<Record<string, string | number | undefined>>;
 } {
+  if (isRolloutDecision(decision)) return rolloutRequest(decision);
   if (decision.kind === 'accept') return { method: 'POST', path: '/api/repository/accept', body: { commit: decision.commit } };
   const below = { retry: '/quarantine', resume: '/override', revoke: '/enrolment', forget: '' }[decision.kind];
   return { method: 'DELETE', path: `/api/hosts/${encodeURIComponent(decision.host)}${below}`, body: {} };
+}
+
+/** The command line that does the same. */
+export function decisionCommand(decision: Decision): string {
+  if (isRolloutDecision(decision)) return rolloutCommand(decision.kind);
+  return decision.kind === 'accept' ? `floe accept ${decision.commit} --reason "…"` : commandOf(decision.kind, decision.host);
 }
 
 export interface DecisionWords {
@@ -21,14 +30,17 @@ export interface DecisionWords {
   readonly question: string;
   /** What comes of it, before it is confirmed. */
   readonly effect: string;
-  /** When it is done; `floe` says the same. */
-  readonly done: string;
+  /** When it is done; `floe` says the same. Null: the server's answer says it. */
+  readonly done: string | null;
   /** It takes something away that does not come back by itself. */
   readonly isFinal: boolean;
 }
 
 /** A decision in words, for the page's dialog and for `floe`. */
+export function decisionWords(decision: Exclude<Decision, RolloutDecision>): DecisionWords & { readonly done: string };
+export function decisionWords(decision: Decision): DecisionWords;
 export function decisionWords(decision: Decision): DecisionWords {
+  if (isRolloutDecision(decision)) return { ...rolloutDecisionWords(decision), done: null };
   switch (decision.kind) {
     case 'retry':
       return {

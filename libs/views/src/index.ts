@@ -9,6 +9,7 @@ export * from './presence.ts';
 export * from './notification-words.ts';
 export * from './revision-words.ts';
 export * from './ring-words.ts';
+export * from './rollout-decisions.ts';
 export * from './rollout-words.ts';
 export * from './stages.ts';
 export * from './standing.ts';

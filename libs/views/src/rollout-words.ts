@@ -1,5 +1,6 @@
 import { mayDo, type Action, type MissingApprovals, type Role, type RolloutState } from '@floe/model';
 import type { RingView, RolloutView } from '@floe/protocol';
+import { rolloutCommand } from './rollout-decisions.ts';
 import { count } from './text.ts';
 
 /** Said of a rollout: "the rollout of 3f9c2ab1d0 is paused". */
@@ -25,10 +26,29 @@ export function missingApprovalWords({ count: more, role, notAuthor, weaker }: M
   return [...people, ...(weaker.length === 0 ? [] : ['an administrator who approves its weaker policy'])].join(', and ');
 }
 
-/** Where a ring is: "soaks", "waits for its window"; what has passed, and what is to come. */
+/** Where a ring is: "soaks", "paused"; what has passed, and what is to come. */
 export function ringStateWords(ring: Pick<RingView, 'state'>, { state }: Pick<RolloutView, 'state'>): string {
   if (ring.state === 'passed') return 'passed';
-  return ring.state === 'to-come' ? 'to come' : STATES[state];
+  return ring.state === 'to-come' ? 'to come' : STATES[state].replace(/^(?:is|was) /, '');
+}
+
+/** What the hosts of a ring do. */
+export type RingPart = 'verified' | 'under way' | 'waiting' | 'failed' | 'away' | 'to come';
+
+/** How many of a ring's hosts do what, without those of which there is none. */
+export function ringParts({ state, counts }: Pick<RingView, 'state' | 'counts'>): readonly { readonly part: RingPart; readonly count: number }[] {
+  const { verified, failed, acknowledged, inFlight, toCome, waiting, away } = counts;
+  // In the ring that is asked those hosts are about to begin.
+  const isAsked = state !== 'to-come';
+  const parts: readonly (readonly [RingPart, number])[] = [
+    ['verified', verified],
+    ['under way', isAsked ? inFlight + toCome : inFlight],
+    ['waiting', waiting],
+    ['failed', failed + acknowledged],
+    ['away', away],
+    ['to come', isAsked ? 0 : toCome],
+  ];
+  return parts.filter(([, number]) => number > 0).map(([part, number]) => ({ part, count: number }));
 }
 
 /**
@@ -72,11 +92,11 @@ function may(role: Viewer, action: Action): boolean {
 
 /** What helps a rollout that does not go on by itself, with the commands that the role allows; null: nothing is to be done. */
 export function todoOfRollout({ state, pause }: Pick<RolloutView, 'state' | 'pause'>, role?: Viewer): string | null {
-  const resume = may(role, 'resume-rollout') ? ['run: floe rollout resume --reason "…"'] : [];
+  const resume = may(role, 'resume-rollout') ? [`run: ${rolloutCommand('resume-rollout')}`] : [];
   if (state === 'WAITING_APPROVAL')
-    return may(role, 'approve-rollout') ? 'look at what it changes, and run: floe rollout approve --reason "…"' : 'ask an approver to approve it';
+    return may(role, 'approve-rollout') ? `look at what it changes, and run: ${rolloutCommand('approve-rollout')}` : 'ask an approver to approve it';
   if (state !== 'PAUSED') return null;
   const ways =
-    pause?.cause === 'failures' ? ['push a fix', ...resume, ...(may(role, 'abort-rollout') ? ['floe rollout abort --reason "…"'] : [])] : resume;
+    pause?.cause === 'failures' ? ['push a fix', ...resume, ...(may(role, 'abort-rollout') ? [rolloutCommand('abort-rollout')] : [])] : resume;
   return ways.length === 0 ? 'ask an operator to resume it' : ways.join(', or ');
 }

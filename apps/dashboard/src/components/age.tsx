@@ -19,7 +19,8 @@ export function Since({ at, now }: { readonly at: number; readonly now: Readonly
   );
 }
 
-function clockTime(at: number, now: number): string {
+/** With its day when that is not today. */
+export function clockTime(at: number, now: number): string {
   const then = new Date(at);
   const isToday = then.toDateString() === new Date(now).toDateString();
   return then.toLocaleString(undefined, { ...(isToday ? {} : { day: 'numeric', month: 'short' }), hour: '2-digit', minute: '2-digit' });

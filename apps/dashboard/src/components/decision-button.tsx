@@ -1,4 +1,4 @@
-import { decisionWords, type Decision } from '@floe/views';
+import { decisionCommand, decisionWords, type Decision } from '@floe/views';
 import { useSignal } from '@preact/signals';
 import { useId, useRef } from 'preact/hooks';
 import type { Dashboard } from '../dashboard.ts';
@@ -13,7 +13,10 @@ export interface DecisionButtonProps {
 
 /** A decision: its button, and a dialog that says what comes of it and asks why. */
 export function DecisionButton({ dashboard, decision }: DecisionButtonProps) {
-  const { verb, question, effect, isFinal } = decisionWords(decision);
+  // The page goes on while somebody writes: what is sent is what they were asked, not what is there by then.
+  const asked = useSignal(decision);
+  const { verb, isFinal } = decisionWords(decision);
+  const { question, effect, verb: askedVerb } = decisionWords(asked.value);
   const dialog = useRef<HTMLDialogElement>(null);
   const field = useRef<HTMLInputElement>(null);
   const id = useId();
@@ -30,13 +33,14 @@ export function DecisionButton({ dashboard, decision }: DecisionButtonProps) {
     }
     isBusy.value = true;
     message.value = '';
-    const answer = await dashboard.decide(decision, reason);
+    const answer = await dashboard.decide(asked.value, reason);
     isBusy.value = false;
     if (answer.kind === 'ok') dialog.current?.close();
     else message.value = answer.message;
   }
 
   function open(): void {
+    asked.value = decision;
     message.value = '';
     if (field.current !== null) field.current.value = '';
     dialog.current?.showModal();
@@ -70,7 +74,7 @@ export function DecisionButton({ dashboard, decision }: DecisionButtonProps) {
               Cancel
             </button>
             <button type="submit" class={`primary${isFinal ? ' final' : ''}`} disabled={isBusy.value}>
-              {isBusy.value ? 'One moment …' : verb}
+              {isBusy.value ? 'One moment …' : askedVerb}
             </button>
           </p>
         </form>
@@ -89,5 +93,21 @@ export function DecisionButtons({ dashboard, decisions }: { readonly dashboard: 
         <DecisionButton key={decision.kind} dashboard={dashboard} decision={decision} />
       ))}
     </div>
+  );
+}
+
+/** The same, each with the command that does it. */
+export function DecisionsWithCommands({ dashboard, decisions }: { readonly dashboard: Dashboard; readonly decisions: readonly Decision[] }) {
+  const allowed = decisions.filter((decision) => dashboard.mayDecide(decision));
+  if (allowed.length === 0) return null;
+  return (
+    <ul class="decisions-list" aria-label="What you can do">
+      {allowed.map((decision) => (
+        <li key={decision.kind}>
+          <DecisionButton dashboard={dashboard} decision={decision} />
+          <code>{decisionCommand(decision)}</code>
+        </li>
+      ))}
+    </ul>
   );
 }

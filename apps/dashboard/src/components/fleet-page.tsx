@@ -29,7 +29,7 @@ export function FleetPage({ dashboard, router, fleet }: FleetPageProps) {
         <NoRevision fleet={fleet} />
       ) : (
         <section class="panel revision" aria-labelledby="revision-title">
-          <Revision revision={revision} fleet={fleet} now={dashboard.now}>
+          <Revision revision={revision} fleet={fleet} dashboard={dashboard}>
             <h2 id="revision-title" class="overline">
               Newest revision
             </h2>

@@ -1,9 +1,10 @@
 import type { RevisionView } from '@floe/protocol';
 import { capitalised, duration, shortHash, shortSha, standingName, standingTone, words } from '@floe/views';
 import type { Dashboard } from '../dashboard.ts';
-import { hostOf, type LiveFleet } from '../live-fleet.ts';
+import type { LiveFleet } from '../live-fleet.ts';
 import { formatRoute } from '../route.ts';
 import { DecisionButtons } from './decision-button.tsx';
+import { HostLink } from './host-link.tsx';
 import { Icon } from './icon.tsx';
 import { Loaded, useAsked } from './loaded.tsx';
 import { PageTitle } from './page-title.tsx';
@@ -35,7 +36,7 @@ export function RevisionPage({ dashboard, fleet, sha }: RevisionPageProps) {
       <Loaded asked={newest === null ? asked : { ...asked, answer: { kind: 'ok', value: newest } }}>
         {(revision) => (
           <>
-            <Revision revision={revision} fleet={fleet} now={dashboard.now}>
+            <Revision revision={revision} fleet={fleet} dashboard={dashboard}>
               {revision.sha === newest?.sha ? <p class="overline">Newest revision</p> : null}
             </Revision>
             {revision.isHeld && <DecisionButtons dashboard={dashboard} decisions={[{ kind: 'accept', commit: revision.sha }]} />}
@@ -46,10 +47,6 @@ export function RevisionPage({ dashboard, fleet, sha }: RevisionPageProps) {
       </Loaded>
     </section>
   );
-}
-
-function HostLink({ fleet, name }: { readonly fleet: LiveFleet; readonly name: string }) {
-  return hostOf(fleet, name) !== undefined ? <a href={formatRoute({ kind: 'host', host: name })}>{name}</a> : <>{name}</>;
 }
 
 /** Who is not on it, or was not when it ended, and why. */

@@ -1,24 +1,26 @@
 import type { RevisionView } from '@floe/protocol';
 import { revisionWords } from '@floe/views';
-import type { ReadonlySignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
+import type { Dashboard } from '../dashboard.ts';
 import type { LiveFleet } from '../live-fleet.ts';
 import { Age } from './age.tsx';
 import { CommitLink, ForgeLink } from './commit-link.tsx';
 import { RevisionErrors } from './revision-errors.tsx';
+import { Rings } from './rings.tsx';
 import { RolloutProgress } from './rollout-progress.tsx';
 import { StageList } from './stage-list.tsx';
 
 export interface RevisionProps {
   readonly revision: RevisionView;
   readonly fleet: LiveFleet;
-  readonly now: ReadonlySignal<number>;
+  readonly dashboard: Dashboard;
   /** The heading. */
   readonly children: ComponentChildren;
 }
 
 /** A revision with its way from the push to the machines; what is on its page and on the fleet's. */
-export function Revision({ revision, fleet, now, children }: RevisionProps) {
+export function Revision({ revision, fleet, dashboard, children }: RevisionProps) {
+  const { now } = dashboard;
   return (
     <>
       {children}
@@ -41,6 +43,7 @@ export function Revision({ revision, fleet, now, children }: RevisionProps) {
       {revision.error !== null && <pre class="error">{revision.error}</pre>}
       <StageList revision={revision} now={now} />
       {revision.rollout !== null && <RolloutProgress rollout={revision.rollout} now={now} />}
+      <Rings revision={revision} fleet={fleet} dashboard={dashboard} />
       <RevisionErrors revision={revision} />
     </>
   );

@@ -1,0 +1,140 @@
+import type { RevisionView, RingView, RolloutView } from '@floe/protocol';
+import { capitalised, isRinged, ringParts, ringStateWords, ringWaitsFor, rolloutDecisions, type RingPart, type StandingTone } from '@floe/views';
+import type { ReadonlySignal } from '@preact/signals';
+import type { Dashboard } from '../dashboard.ts';
+import type { LiveFleet } from '../live-fleet.ts';
+import { Age, clockTime, Since } from './age.tsx';
+import { DecisionsWithCommands } from './decision-button.tsx';
+import { HostLink } from './host-link.tsx';
+import { Icon, type IconName } from './icon.tsx';
+
+type Now = ReadonlySignal<number>;
+interface Look {
+  readonly icon: IconName;
+  readonly tone: StandingTone;
+}
+
+const PARTS: Readonly<Record<RingPart, Look & { readonly fill: string }>> = {
+  verified: { icon: 'done', tone: 'good', fill: 'good' },
+  'under way': { icon: 'under-way', tone: 'busy', fill: 'busy' },
+  waiting: { icon: 'waiting', tone: 'busy', fill: 'waiting' },
+  failed: { icon: 'failed', tone: 'bad', fill: 'bad' },
+  away: { icon: 'away', tone: 'quiet', fill: 'quiet' },
+  'to come': { icon: 'to-come', tone: 'quiet', fill: 'to-come' },
+};
+
+/** What a rollout waits for, who stopped it, and what can be done about it; nothing where it is one ring that goes its way. */
+export function Rings({ revision, fleet, dashboard }: { readonly revision: RevisionView; readonly fleet: LiveFleet; readonly dashboard: Dashboard }) {
+  const { rollout } = revision;
+  if (rollout === null || !isRinged(rollout)) return null;
+  const { now } = dashboard;
+  return (
+    <section class="rings" aria-label="Rings">
+      <ol>
+        {rollout.rings.map((ring) => (
+          <Ring key={ring.name} ring={ring} rollout={rollout} now={now} />
+        ))}
+      </ol>
+      <Pause rollout={rollout} fleet={fleet} now={now} />
+      <Orders rollout={rollout} now={now} />
+      <DecisionsWithCommands dashboard={dashboard} decisions={rolloutDecisions(revision)} />
+    </section>
+  );
+}
+
+function lookOf(ring: RingView, { state }: RolloutView): Look {
+  if (ring.state === 'passed') return { icon: 'done', tone: 'good' };
+  if (ring.state === 'to-come') return { icon: 'to-come', tone: 'quiet' };
+  if (state === 'ABORTED') return { icon: 'failed', tone: 'bad' };
+  if (state === 'PAUSED') return { icon: 'held', tone: 'warn' };
+  return state === 'ROLLING' ? { icon: 'running', tone: 'busy' } : { icon: 'waiting', tone: 'busy' };
+}
+
+function Ring({ ring, rollout, now }: { readonly ring: RingView; readonly rollout: RolloutView; readonly now: Now }) {
+  const { icon, tone } = lookOf(ring, rollout);
+  const parts = ringParts(ring);
+  return (
+    <li class="ring">
+      <p class="ring-head">
+        <strong>{ring.name}</strong>
+        <span class={`mark tone-${tone}`}>
+          <Icon name={icon} />
+          <span>{capitalised(ringStateWords(ring, rollout))}</span>
+        </span>
+        <WaitsFor ring={ring} rollout={rollout} now={now} />
+      </p>
+      <div class="bar" aria-hidden="true">
+        {parts.map(({ part, count }) => (
+          <span key={part} class={`bar-part fill-${PARTS[part].fill}`} style={{ flexGrow: count }} />
+        ))}
+      </div>
+      <ul class="legend" aria-label={`Ring ${ring.name}: of ${ring.counts.eligible} hosts`}>
+        {parts.map(({ part, count }) => (
+          <li key={part} class={`mark tone-${PARTS[part].tone}`}>
+            <Icon name={PARTS[part].icon} />
+            <span>
+              <strong>{count.toLocaleString('en')}</strong> {part}
+            </span>
+          </li>
+        ))}
+        {parts.length === 0 && <li class="aside">no host of it changes</li>}
+      </ul>
+    </li>
+  );
+}
+
+/** By itself, since the day of a time changes at midnight. */
+function WaitsFor({ ring, rollout, now }: { readonly ring: RingView; readonly rollout: RolloutView; readonly now: Now }) {
+  const what = ringWaitsFor(ring, rollout, (at) => clockTime(at, now.value));
+  return what === '' ? null : <span class="ring-waits">waits for {what}</span>;
+}
+
+/** Who failed and why, or who stopped everything. */
+function Pause({ rollout: { pause, freeze }, fleet, now }: { readonly rollout: RolloutView; readonly fleet: LiveFleet; readonly now: Now }) {
+  return (
+    <>
+      {pause !== null && pause.failures.length > 0 && (
+        <ul class="failures" aria-label="What paused it">
+          {pause.failures.map(({ host, reason }) => (
+            <li key={host}>
+              <p class="who">
+                <HostLink fleet={fleet} name={host} />
+              </p>
+              <pre class="reason" tabIndex={reason.includes('\n') ? 0 : undefined}>
+                {reason === '' ? 'no reason was reported' : reason}
+              </pre>
+            </li>
+          ))}
+        </ul>
+      )}
+      {freeze !== null && (
+        <p class="freeze">
+          <strong class="tone-warn">Paused by {freeze.by}</strong>{' '}
+          <span class="aside">
+            <Age at={freeze.at} now={now} />
+          </span>
+          {freeze.until !== null && (
+            <>
+              , until <Since at={freeze.until} now={now} />
+            </>
+          )}
+          : {freeze.reason}
+        </p>
+      )}
+    </>
+  );
+}
+
+/** What people asked of it. */
+function Orders({ rollout: { orders }, now }: { readonly rollout: RolloutView; readonly now: Now }) {
+  if (orders.length === 0) return null;
+  return (
+    <ul class="orders" aria-label="What people asked of it">
+      {orders.map(({ kind, by, ring, at, reason }) => (
+        <li key={`${kind} ${by} ${at}`}>
+          <Age at={at} now={now} /> <strong>{by}</strong> {ring === null ? kind : `${kind} ${ring}`}: {reason}
+        </li>
+      ))}
+    </ul>
+  );
+}

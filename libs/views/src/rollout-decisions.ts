@@ -1,0 +1,109 @@
+import { isEndedRollout, type Action } from '@floe/model';
+import type { RevisionView, RingView, RolloutView } from '@floe/protocol';
+import { shortSha } from './text.ts';
+
+/** What a person asks of the rollout that hosts follow, named by what their role must allow. */
+export type RolloutDecision =
+  /** All rollouts, not only this one. */
+  | { readonly kind: 'pause-rollout' }
+  /** `since`: of the pause that the person saw, where the rollout paused by itself. */
+  | { readonly kind: 'resume-rollout'; readonly since: number | undefined }
+  | { readonly kind: 'approve-rollout'; readonly commit: string; readonly ring: string }
+  | { readonly kind: 'abort-rollout'; readonly commit: string }
+  | { readonly kind: 'hotfix-rollout'; readonly commit: string };
+
+type Kind = Extract<Action, RolloutDecision['kind']>;
+
+const VERBS = {
+  'pause-rollout': 'pause',
+  'resume-rollout': 'resume',
+  'approve-rollout': 'approve',
+  'abort-rollout': 'abort',
+  'hotfix-rollout': 'hotfix',
+} as const satisfies Readonly<Record<Kind, string>>;
+
+export function isRolloutDecision(decision: { readonly kind: string }): decision is RolloutDecision {
+  return decision.kind in VERBS;
+}
+
+/** The command line that does the same. */
+export function rolloutCommand(kind: Kind): string {
+  return `floe rollout ${VERBS[kind]} --reason "…"`;
+}
+
+export function rolloutRequest({ kind, ...about }: RolloutDecision) {
+  return { method: 'POST', path: `/api/rollout/${VERBS[kind]}`, body: about } as const;
+}
+
+/** What can be decided now about the rollout of a revision, whoever looks. */
+export function rolloutDecisions({ sha, rollout }: Pick<RevisionView, 'sha' | 'rollout'>): readonly RolloutDecision[] {
+  // Without rings it is not the one that hosts follow.
+  if (rollout === null || rollout.rings.length === 0) return [];
+  const { state, pause, freeze, rings, orders } = rollout;
+  const isOver = isEndedRollout(state);
+  const isAsked = (kind: 'abort' | 'hotfix'): boolean => orders.some((order) => order.kind === kind);
+  const current = rings.find((ring) => ring.state === 'current');
+  const decisions: RolloutDecision[] = [];
+  if (!isOver && current !== undefined && current.missingApprovals !== null)
+    decisions.push({ kind: 'approve-rollout', commit: sha, ring: current.name });
+  if (freeze !== null || (state === 'PAUSED' && pause !== null))
+    decisions.push({ kind: 'resume-rollout', since: freeze === null ? pause?.since : undefined });
+  if (freeze === null && !isOver) decisions.push({ kind: 'pause-rollout' });
+  if (!isOver && !isAsked('hotfix') && rings.some(hasToWait)) decisions.push({ kind: 'hotfix-rollout', commit: sha });
+  if (!isOver && !isAsked('abort')) decisions.push({ kind: 'abort-rollout', commit: sha });
+  return decisions;
+}
+
+/** For a soak or a window, which a hotfix passes over. */
+function hasToWait({ state, soakMs, opensAt }: RingView): boolean {
+  return state !== 'passed' && (soakMs > 0 || opensAt !== null);
+}
+
+/** Whether the rings say more than the counts of the whole rollout do: there are several, or something stops or delays the only one. */
+export function isRinged({ state, rings, pause, freeze }: RolloutView): boolean {
+  return rings.length > 1 || (rings.length === 1 && (pause !== null || freeze !== null || !['ROLLING', 'COMPLETE', 'SUPERSEDED'].includes(state)));
+}
+
+/** For the dialog that asks for the reason. What comes of it the server says, as to `floe`. */
+export function rolloutDecisionWords(decision: RolloutDecision) {
+  switch (decision.kind) {
+    case 'pause-rollout':
+      return {
+        verb: 'Pause',
+        question: 'Pause all rollouts?',
+        effect: 'No host begins any more, also for commits to come; those that have begun finish. It lasts until somebody resumes.',
+        isFinal: false,
+      };
+    case 'resume-rollout':
+      return {
+        verb: 'Resume',
+        question: 'Let the rollout go on?',
+        effect:
+          decision.since === undefined
+            ? 'The pause ends, for all commits. A rollout that has also paused by itself stays paused.'
+            : 'The failures that the pause names count no more, and only other failures pause it again.',
+        isFinal: false,
+      };
+    case 'approve-rollout':
+      return {
+        verb: `Approve ${decision.ring}`,
+        question: `Approve ring ${decision.ring} of ${shortSha(decision.commit)}?`,
+        effect: 'The ring begins when it has all the approvals that it needs. The same person counts once.',
+        isFinal: false,
+      };
+    case 'abort-rollout':
+      return {
+        verb: 'Abort',
+        question: `Abort the rollout of ${shortSha(decision.commit)}?`,
+        effect: 'Hosts that run it keep it, and no other host gets it. That is final for this commit; the next one is rolled out as usual.',
+        isFinal: true,
+      };
+    case 'hotfix-rollout':
+      return {
+        verb: 'Hotfix',
+        question: `Make ${shortSha(decision.commit)} a hotfix?`,
+        effect: 'Its rollout passes over soaks and windows. Approvals, gates and limits hold as before.',
+        isFinal: false,
+      };
+  }
+}
