@@ -109,7 +109,7 @@ const ROLE_RULE = `is not a role that can approve: these are ${APPROVING_ROLES.j
 const Approvals = v.strictObject({
   count: v.optional(wholeNumber(1, MAX_APPROVALS)),
   role: v.optional(v.picklist(APPROVING_ROLES, ROLE_RULE)),
-  /** Not yet: a rule that nobody can satisfy would hold every commit for ever. */
+  /** Not yet: a rule that nobody can satisfy would hold every commit forever. */
   notAuthor: v.optional(v.literal(false, 'is not supported yet: Floe does not know whose token belongs to the author of a commit; leave it out')),
 });
 
