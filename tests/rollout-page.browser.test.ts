@@ -50,6 +50,8 @@ test('a rollout is shown ring by ring, with what each waits for, and changes liv
   server.change({ type: 'revision', revision: pausedRevision(now) });
   const failures = page.getByRole('list', { name: 'What paused it' });
   await failures.waitFor();
+  // Said once, as the server says it.
+  expect(oneLine(await page.locator('.rollout .overline .aside').innerText())).toBe(server.fleet.revision?.rollout?.description);
   expect((await rings())[1]).toMatch(/^office Paused waits for a person: 1 host failed: laptop-ken/);
   expect(oneLine(await failures.innerText())).toBe('laptop-ken the check "printer" failed 3 times');
   expect(await failures.getByRole('link').getAttribute('href')).toBe('#/hosts/laptop-ken');

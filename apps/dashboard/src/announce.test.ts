@@ -1,3 +1,4 @@
+import type { RolloutState } from '@floe/model';
 import type { FleetEvent } from '@floe/protocol';
 import { expect, test } from 'vitest';
 import { announce } from './announce.ts';
@@ -33,4 +34,18 @@ test('a held commit and a new revision are', () => {
     { type: 'revision', version: 42, at: NOW, revision: revisionView({ sha: 'e'.repeat(40), sequence: 8, state: 'EVALUATING' }) },
   ]);
   expect(announce(before, after)).toBe(`Commit ${SHA.slice(0, 10)} is held. Revision eeeeeeeeee evaluating`);
+});
+
+test('so is a rollout that soaks, pauses or is complete, but not how many hosts it has reached', () => {
+  const at = (state: RolloutState, description: string) => {
+    const { rollout, ...revision } = revisionView();
+    const view = { ...revision, rollout: rollout === null ? null : { ...rollout, state, description } };
+    return applyEvents(before, [{ type: 'revision', version: 41, at: NOW, revision: view }]);
+  };
+  const rolling = at('ROLLING', 'ring canary: 1 of 3 hosts runs it');
+  const paused = at('PAUSED', 'paused at ring canary: 1 host failed: ws2');
+  expect(announce(rolling, at('ROLLING', 'ring canary: 2 of 3 hosts run it'))).toBe('');
+  expect(announce(rolling, paused)).toBe('Rollout: paused at ring canary: 1 host failed: ws2');
+  expect(announce(paused, at('SOAKING', 'ring canary soaks: 2 of 3 hosts run it'))).toBe('Rollout: ring canary soaks: 2 of 3 hosts run it');
+  expect(announce(paused, at('COMPLETE', 'all 3 hosts run it'))).toBe('Rollout complete: all 3 hosts run it');
 });

@@ -1,5 +1,5 @@
 import type { LiveFleet } from './live-fleet.ts';
-import { revisionWords, shortSha, standingWords } from '@floe/views';
+import { revisionWords, rolloutWords, shortSha, standingWords } from '@floe/views';
 
 /** More changes at once than this are counted, not read out. */
 const MAX_NAMED = 3;
@@ -18,6 +18,8 @@ export function announce(before: LiveFleet, after: LiveFleet): string {
     told.push(`Revision ${shortSha(revision.sha)} ${revisionWords(revision)}`);
   } else if (revision?.rollout?.state === 'COMPLETE' && before.revision?.rollout?.state !== 'COMPLETE') {
     told.push(`Rollout complete: ${revision.rollout.description}`);
+  } else if (revision?.rollout != null && before.revision?.rollout != null && revision.rollout.state !== before.revision.rollout.state) {
+    told.push(`Rollout: ${rolloutWords(revision.rollout)}`);
   }
   return [...told, ...announceHosts(before, after)].join('. ');
 }

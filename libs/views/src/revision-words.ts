@@ -1,5 +1,5 @@
-import type { EvaluationOutcome, RevisionState, RolloutState } from '@floe/model';
-import type { RevisionView } from '@floe/protocol';
+import type { EvaluationOutcome, RevisionState } from '@floe/model';
+import type { RevisionView, RolloutView } from '@floe/protocol';
 
 /** Said of a commit: "commit 3f9c2ab1d0 does not evaluate". */
 const STATES: Readonly<Record<RevisionState, string>> = {
@@ -14,27 +14,14 @@ const STATES: Readonly<Record<RevisionState, string>> = {
   SUPERSEDED: 'superseded',
 };
 
-/** Where a rollout is that the counts of its hosts do not tell by themselves. */
-const STOPPED: Readonly<Record<RolloutState, string | null>> = {
-  WAITING_APPROVAL: 'waits for approval',
-  READY: null,
-  ROLLING: null,
-  SOAKING: null,
-  PAUSED: 'paused',
-  ABORTED: 'aborted',
-  COMPLETE: null,
-  SUPERSEDED: null,
-};
-
 /** Where a revision is on its way to releases. */
 export function revisionWords({ state, isHeld }: Pick<RevisionView, 'state' | 'isHeld'>): string {
   return isHeld ? 'held' : STATES[state];
 }
 
-/** Where a revision's rollout is: how many hosts run it, and whether it was stopped. */
-export function rolloutWords({ state, description }: Pick<NonNullable<RevisionView['rollout']>, 'state' | 'description'>): string {
-  const stopped = STOPPED[state];
-  return stopped === null ? description : `${stopped}: ${description}`;
+/** Where a revision's rollout is. The current one says itself whether it was stopped; of an older one only its hosts were kept. */
+export function rolloutWords({ state, description, frozenAt }: Pick<RolloutView, 'state' | 'description' | 'frozenAt'>): string {
+  return frozenAt !== null && state === 'ABORTED' ? `aborted: ${description}` : description;
 }
 
 /** True when a commit failed as a whole. */
