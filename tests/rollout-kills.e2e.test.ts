@@ -11,6 +11,8 @@ const HOSTS = ['ada', 'bob', 'cyd'] as const;
 const POLICY = `{ rings = [ ${HOSTS.map((host) => `{ name = "${host}"; hosts = [ "${host}" ]; soak = "1s"; }`).join(' ')} ]; }\n`;
 /** `FLOE_KILLS=50` for a longer run; the seed replays it. */
 const KILLS = Number(process.env['FLOE_KILLS'] ?? '3');
+/** A server that is killed faster than agents come back makes no progress, which says nothing. */
+const KILLS_IN_ROUND = 3;
 const SEED = Number(process.env['FLOE_FUZZ_SEED'] ?? Math.trunc(Math.random() * 1e9));
 
 let fleet: TestFleet;
@@ -51,7 +53,7 @@ test(
         () => void (isOver = true),
       );
       // oxlint-disable-next-line no-unmodified-loop-condition
-      while (!isOver && kills < KILLS) {
+      for (let inRound = 0; !isOver && kills < KILLS && inRound < KILLS_IN_ROUND; inRound += 1) {
         await Promise.race([over, new Promise((resolve) => setTimeout(resolve, random.integer(300, 2_800)))]);
         if (isOver) break;
         await fleet.server.stop('SIGKILL');
@@ -76,10 +78,7 @@ test(
         ['ada', 'bob'],
         ['bob', 'cyd'],
       ] as const)
-        expect(
-          when(after, 'ACTIVATING'),
-          `${after} begins after ${before}: ${reports.map((r) => `${r.host} ${r.state} ${r.at} ${r.receivedAt}`).join('; ')}`,
-        ).toBeGreaterThan(when(before, 'SUCCEEDED'));
+        expect(when(after, 'ACTIVATING'), `${after} begins after ${before}`).toBeGreaterThan(when(before, 'SUCCEEDED'));
     }
   },
 );
