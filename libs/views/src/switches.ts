@@ -75,9 +75,10 @@ export interface Failure extends Pick<Switch, 'state' | 'toplevel' | 'commit' | 
 /** What went wrong with a switch; undefined: nothing. */
 export function failureOfSwitch({ state, isOver, toplevel, commit, at, detail, reports }: Switch): Failure | undefined {
   const logged = reports.find(({ hasLog }) => hasLog) ?? null;
-  if (!(isOver && state !== 'SUCCEEDED') && logged === null) return undefined;
+  const hasFailed = (isOver && state !== 'SUCCEEDED') || state === 'BLOCKED';
+  if (!hasFailed && logged === null) return undefined;
   // Of one that got over it, the step that failed.
-  const step = logged !== null && (state === 'SUCCEEDED' || !isOver) ? logged : undefined;
+  const step = hasFailed ? undefined : (logged ?? undefined);
   return {
     state: step?.state ?? state,
     toplevel,
