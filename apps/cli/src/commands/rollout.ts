@@ -51,7 +51,8 @@ Examples:
     .addHelpText(
       'after',
       `
-An approval is for one ring of one commit. The same person counts once.
+An approval is for one ring of one commit. It counts by the name of your token, and each name counts once: give each person one token.
+An administrator can make more, so several approvals protect against mistakes, not against an administrator.
 
 Example:
   $ floe rollout approve --reason "tried it on my machine"`,
@@ -71,7 +72,8 @@ Example:
     .addHelpText(
       'after',
       `
-No host begins any more; those that have begun finish. It lasts until its end, or until: floe rollout resume. Pins still count.
+No host begins any more; those that have begun finish. It lasts until its end, or until: floe rollout resume --reason "…".
+Pins still count.
 
 Examples:
   $ floe rollout pause --reason "holidays" --until 2027-01-04T08:00

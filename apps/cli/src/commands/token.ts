@@ -1,9 +1,36 @@
-import type { Role } from '@floe/model';
+import { ACTIONS, ROLES, roleFor, type Action, type Role } from '@floe/model';
 import { NewTokenResponse, TokenViews, type NewTokenRequest } from '@floe/protocol';
 import type { Command } from 'commander';
 import { viewOf, type Cli } from '../cli.ts';
 import { formatNewToken, formatTokens } from '../view/tokens.ts';
 import { lifetimeArgument, reasonArgument, roleArgument, tokenNameArgument } from './arguments.ts';
+
+/** An action without words does not compile: the help names all that a role may. */
+const ACTION_WORDS: Readonly<Record<Action, string>> = {
+  read: 'read everything: the fleet, its history, the log of decisions',
+  retry: 'retry',
+  resume: 'resume',
+  evaluate: 'evaluate',
+  pin: 'pin, hold',
+  'pause-rollout': 'pause rollouts',
+  'resume-rollout': 'resume rollouts',
+  'abort-rollout': 'abort rollouts',
+  accept: 'accept commits that are held',
+  'approve-rollout': 'approve rings',
+  'hotfix-rollout': 'hotfix',
+  enrol: 'enrol',
+  revoke: 'revoke',
+  forget: 'forget',
+  'accept-clock': 'accept clock',
+  'manage-tokens': 'token',
+  'test-notification': 'notify test',
+};
+const LEAD_WORDS: Readonly<Record<Role, string>> = { viewer: '', operator: 'also ', approver: 'also ', administrator: 'everything: also ' };
+
+function roleInWords(role: Role): string {
+  const actions = ACTIONS.filter((action) => roleFor(action) === role).map((action) => ACTION_WORDS[action]);
+  return `  ${role.padEnd(15)}${LEAD_WORDS[role]}${actions.join(', ')}`;
+}
 
 export function addToken(program: Command, cli: Cli): void {
   const token = program
@@ -13,10 +40,7 @@ export function addToken(program: Command, cli: Cli): void {
       'after',
       `
 A role may do all that the ones before it may:
-  viewer         read everything: the fleet, its history, the log of decisions
-  operator       also retry, resume, evaluate
-  approver       also accept commits that are held
-  administrator  everything: also enrol, revoke, forget, accept clock, token`,
+${ROLES.map(roleInWords).join('\n')}`,
     );
 
   token

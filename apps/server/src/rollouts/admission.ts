@@ -18,7 +18,7 @@ export interface AdmissionDeps {
 
 /**
  * True when the agent that is staged may activate: its directive is still the newest, and ring, window, limits and budgets allow it.
- * Then it has a slot until its verdict.
+ * Then it has a place until its verdict.
  */
 export class Admission {
   readonly #deps: AdmissionDeps;

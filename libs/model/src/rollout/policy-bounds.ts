@@ -17,7 +17,7 @@ export const MAX_POLICY_HOSTS = 10_000;
 export const MAX_CRON_CHARACTERS = 200;
 export const MAX_TIME_ZONE_CHARACTERS = 64;
 
-/** A ring's name: in commands, addresses and the names of commit statuses. */
+/** A ring's name: in commands and addresses. */
 export const RING_NAME_FORM = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,38}[A-Za-z0-9])?$/;
 export const RING_NAME_RULE = 'a ring name is 1 to 40 letters, digits, dots, - or _, and begins and ends with a letter or digit';
 export const MAX_RING_NAME_CHARACTERS = 40;

@@ -46,7 +46,7 @@ function twice(all: readonly Named[], what: string): readonly string[] {
   });
 }
 
-/** In addresses and statuses, upper and lower case are no difference. */
+/** In commands and addresses, upper and lower case are no difference. */
 function ringNames(rings: readonly Ring[]): readonly string[] {
   const named = rings.map(({ name }, index) => ({ path: ['rings', index, 'name'], value: name, key: name.toLowerCase(), of: `rings[${index}]` }));
   return twice(named, 'is the name of % already: each ring has its own');
