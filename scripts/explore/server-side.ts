@@ -129,8 +129,10 @@ export function answerReady(state: State, host: Host, epoch: number, scene: Scen
   const others = state.hosts.filter(({ name, row }) => name !== host.name && row.went !== undefined).filter((other) => isInFlight(other));
   const inFlight = { fleet: others.length, ring: 0, byLabel: new Map<string, number>() };
   const facts = { policy: scene.policy, course: state.course, orders: ordersOf(state), isWindowOpen: true, inFlight };
-  if (admit({ because: desired.because, ring: ringOf(state, host, scene), labels: [] }, facts, NOW).kind === 'wait') return state;
-  const went = { toplevel: desired.release.toplevel, isExpired: false };
+  const { toplevel } = desired.release;
+  const asking = { host: host.name, toplevel, because: desired.because, ring: ringOf(state, host, scene), labels: [] };
+  if (admit(asking, facts, NOW).kind === 'wait') return state;
+  const went = { toplevel, isExpired: false };
   const down = host.down.some((each) => each.type === 'go' && each.epoch === epoch) ? host.down : [...host.down, { type: 'go', epoch } as const];
   return withHost(state, { ...host, row: { ...host.row, went }, down });
 }

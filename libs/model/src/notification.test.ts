@@ -36,7 +36,7 @@ describe('what is told', () => {
       { toplevel: TOPLEVEL, reason: 'the check web', at: 1 },
       { toplevel: TOPLEVEL, reason: 'the check web', at: 2 },
     ];
-    const events = eventsOf({ ...NOTHING, hosts: [{ host: HOST, rollbacks, failed: { since: 3, reason: 'refused' } }] });
+    const events = eventsOf({ ...NOTHING, hosts: [{ host: HOST, rollbacks, failed: { about: 'hash', since: 3, reason: 'refused' } }] });
     expect(events.map(({ kind }) => kind)).toEqual(['host-rolled-back', 'host-rolled-back', 'host-failed']);
     expect(new Set(events.map(({ key }) => key)).size).toBe(3);
   });
@@ -52,7 +52,7 @@ describe('what is told', () => {
       held: { commit: SHA, reason: '\r\nx: y', since: 1 },
       revisions: [{ id: 'r', sha: SHA, subject: '\n', state: 'REJECTED', reason: 'ü\n', since: 1 }],
       rollouts: [{ id: 'r', sha: SHA, subject: '\n', state: 'PAUSED', reason: '\n', since: 1 }],
-      hosts: [{ host: HOST, rollbacks: [{ toplevel: TOPLEVEL, reason: '\n', at: 1 }], failed: { since: 1, reason: '\n' } }],
+      hosts: [{ host: HOST, rollbacks: [{ toplevel: TOPLEVEL, reason: '\n', at: 1 }], failed: { about: 'hash', since: 1, reason: '\n' } }],
     });
     expect(events).toHaveLength(5);
     for (const { key } of events) expect(key).toMatch(/^[\w:.-]{1,200}$/);

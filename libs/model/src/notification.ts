@@ -60,8 +60,8 @@ export interface NotificationFacts {
   readonly hosts: readonly {
     readonly host: HostName;
     readonly rollbacks: readonly { readonly toplevel: StorePath; readonly reason: string; readonly at: number }[];
-    /** It failed and did not recover. */
-    readonly failed?: { readonly since: number; readonly reason: string | undefined } | undefined;
+    /** It failed and did not recover. `about`: the hash of the system. */
+    readonly failed?: { readonly about: string; readonly since: number; readonly reason: string | undefined } | undefined;
     /** It is lost. `seenAt`: when it was last heard of; `since`: when that was too long ago. */
     readonly lost?: { readonly seenAt: number; readonly since: number; readonly reason: string } | undefined;
   }[];
@@ -90,7 +90,7 @@ export function eventsOf(facts: NotificationFacts): readonly NotificationEvent[]
       events.push({ kind: 'host-rolled-back', key: `host-rolled-back:${host}:${hash}:${at}`, since: at, host, reason });
     }
     if (failed !== undefined)
-      events.push({ kind: 'host-failed', key: `host-failed:${host}:${failed.since}`, since: failed.since, host, reason: failed.reason });
+      events.push({ kind: 'host-failed', key: `host-failed:${host}:${failed.about}`, since: failed.since, host, reason: failed.reason });
     if (lost !== undefined) events.push({ kind: 'host-lost', key: `host-lost:${host}:${lost.seenAt}`, since: lost.since, host, reason: lost.reason });
   }
   return events;

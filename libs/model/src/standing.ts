@@ -95,7 +95,8 @@ const QUEUES: Readonly<Record<MachineStanding, boolean>> = {
   waiting: true,
   'no-release': true,
   'local-override': false,
-  'rolled-back': false,
+  // From an older system: the newer one reaches it when its ring's turn comes.
+  'rolled-back': true,
   failed: false,
   drifted: false,
   away: false,
@@ -105,7 +106,7 @@ const QUEUES: Readonly<Record<MachineStanding, boolean>> = {
 function isQueued({ desired, offer }: HostFacts): boolean {
   if (offer.kind !== 'release') return false;
   if (desired.kind === 'nothing') return true;
-  const isOlder = desired.kind === 'release' && (desired.because === 'stable' || desired.because === 'kept');
+  const isOlder = desired.kind === 'quarantined' || desired.because === 'stable' || desired.because === 'kept';
   return isOlder && desired.release.toplevel !== offer.toplevel;
 }
 

@@ -148,6 +148,10 @@ class World {
     const agent = this.#agentOf(host);
     const { id } = await this.repository();
     await this.store.hosts.connect(host, presenceOf(agent));
+    // The server's engine begins a rollout.
+    const { rollout } = await this.store.hosts.fleet(id, []);
+    if (rollout?.state === 'WAITING_APPROVAL')
+      await this.store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'ROLLING' } }, 1);
     const { hosts } = await this.store.hosts.fleet(id, [host]);
     const wanted = hosts[0]?.desired;
     if (wanted === undefined) throw new Error('the host is not known');

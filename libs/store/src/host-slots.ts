@@ -1,5 +1,5 @@
 import type { HostName, Went } from '@floe/model';
-import { and, eq, gte, isNotNull } from 'drizzle-orm';
+import { and, eq, gte, isNotNull, isNull } from 'drizzle-orm';
 import type { Clock } from '@floe/runtime';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
@@ -28,7 +28,16 @@ export async function takeSlot(
     const gone = await tx
       .select()
       .from(hosts)
-      .where(and(eq(hosts.repositoryId, repositoryId), isNotNull(hosts.wentToplevel), gte(hosts.wentUntil, now)));
+
+      .where(
+        and(
+          eq(hosts.repositoryId, repositoryId),
+          isNotNull(hosts.wentToplevel),
+          gte(hosts.wentUntil, now),
+          isNull(hosts.revokedAt),
+          isNull(hosts.clonedAt),
+        ),
+      );
     const went = judge({ rollout: fleet.rollout, asking: fleet.hosts[0], gone: gone.map(toHostRow) });
     if (went === undefined) return undefined;
     await tx.update(hosts).set({ wentToplevel: went.toplevel, wentUntil: went.until }).where(eq(hosts.host, host));

@@ -23,7 +23,14 @@ export function rolloutStateWords(state: RolloutState): string {
 export function missingApprovalWords({ count: more, role, notAuthor, weaker }: MissingApprovals): string {
   const who = role === 'administrator' ? role : `${role} or higher`;
   const people = more === 0 ? [] : [`${count(more, 'more approval')} (${who}${notAuthor ? ', not an author' : ''})`];
-  return [...people, ...(weaker.length === 0 ? [] : ['an administrator who approves its weaker policy'])].join(', and ');
+  return [
+    ...people,
+    ...(weaker.length === 0
+      ? []
+      : [
+          `an administrator who approves its weaker policy (${weaker.slice(0, 3).join('; ')}${weaker.length > 3 ? `; and ${weaker.length - 3} more` : ''})`,
+        ]),
+  ].join(', and ');
 }
 
 /** Where a ring is: "soaks", "paused"; what has passed, and what is to come. */

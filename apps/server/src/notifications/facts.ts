@@ -1,4 +1,12 @@
-import { DEFAULT_PRESENCE, isEndedRevision, presenceOf, standingOfMachine, type NotificationFacts, type PresenceLimits } from '@floe/model';
+import {
+  DEFAULT_PRESENCE,
+  isEndedRevision,
+  presenceOf,
+  standingOfMachine,
+  type NotificationFacts,
+  type PresenceLimits,
+  type StorePath,
+} from '@floe/model';
 import { factsOf, type HostRow } from '@floe/store';
 import { lostWords } from '@floe/views';
 import { describeSeen } from '../fleet-reader.ts';
@@ -50,7 +58,8 @@ export async function factsFrom(snapshot: FleetSnapshot, seen: readonly Revision
         return {
           host: row.host,
           rollbacks: quarantines,
-          failed: hasFailed ? { since: row.stateSince, reason: row.detail?.message } : undefined,
+          // One event for each system that fails: a host that fails again and again, or says so, is told of once.
+          failed: hasFailed ? { about: hashOf(row.stateToplevel), since: row.stateSince, reason: row.detail?.message } : undefined,
           lost: lost.get(row.host),
         };
       }),
@@ -63,4 +72,9 @@ function lostFacts(row: HostRow, limits: PresenceLimits, now: number) {
   if (presenceOf(facts, limits, now).presence !== 'lost') return undefined;
   const seenAt = Math.max(facts.enrolledAt ?? 0, facts.lastSeenAt ?? 0);
   return { host: row.host, seenAt, since: seenAt + limits.lostMs, reason: lostWords(facts.lastSeenAt ?? null) };
+}
+
+/** The hash of a system's path; empty: it could not even be read. */
+function hashOf(toplevel: StorePath | undefined): string {
+  return toplevel?.slice('/nix/store/'.length, '/nix/store/'.length + 32) ?? '';
 }

@@ -40,7 +40,10 @@ export class Admission {
       }
       const answer = judge(facts, { epoch, labels, now: clock.now() });
       const toplevel = facts.asking?.row.desired?.toplevel;
-      if (answer?.kind === 'go' && toplevel !== undefined) return { toplevel, until: clock.now() + VERDICT_MS };
+      // Asking again takes no new time: a host that never comes to a verdict would hold its place forever.
+      const before = facts.asking?.row.went;
+      if (answer?.kind === 'go' && toplevel !== undefined)
+        return before?.toplevel === toplevel ? before : { toplevel, until: clock.now() + VERDICT_MS };
       waits = answer;
       return undefined;
     });
@@ -98,7 +101,7 @@ function judge({ asking, rollout, gone }: SlotFacts, { epoch, labels, now }: Ask
   );
   const ring = ringOf(row.host);
   return admit(
-    { because: desired.because, ring, labels: labels.get(row.host) ?? [] },
+    { host: row.host, toplevel: desired.release.toplevel, because: desired.because, ring, labels: labels.get(row.host) ?? [] },
     {
       policy,
       course: rollout?.course,

@@ -83,7 +83,9 @@ export class RolloutEngine {
 
   async #inForce(revisionId: string, policy: RolloutPolicy): Promise<PolicyInForce> {
     const evaluations = await this.#deps.store.revisions.evaluations(revisionId);
-    const hosts = evaluations.map(({ host, labels, ring }) => ({ host, labels: labels ?? [], ring }));
+    // A host that left, or whose configuration is broken, fills no ring.
+    const there = evaluations.filter(({ outcome }) => outcome !== 'REMOVED' && outcome !== 'EVAL_ERROR');
+    const hosts = there.map(({ host, labels, ring }) => ({ host, labels: labels ?? [], ring }));
     return { policy, hosts, assignment: assignRings(policy, hosts) };
   }
 
@@ -106,7 +108,8 @@ export class RolloutEngine {
     const evaluations = new Map((await this.#deps.store.revisions.evaluations(rollout.revisionId)).map((each) => [each.host, each]));
     const candidates = missing.map(({ row: { host } }) => ({ host, labels: evaluations.get(host)?.labels ?? [], ring: evaluations.get(host)?.ring }));
     const { ringOf } = assignRings(policy, candidates);
-    const first = rings === undefined ? 0 : course.ring;
+    // After the end each asks its own ring, and that one all that it asked of others.
+    const first = rings === undefined || course.state === 'COMPLETE' ? 0 : course.ring;
     return new Map([...(rings ?? []), ...[...ringOf].map(([host, ring]) => [host, Math.max(first, ring)] as const)]);
   }
 }

@@ -214,8 +214,10 @@ describe('a rollout by rings', () => {
     const [ada, bob] = [await Host.join('g-ada'), await Host.join('g-bob')];
     const policy = { ...DEFAULT_POLICY, maxInFlight: 1 };
     await publishCommit(server, { 'g-ada': system('ga'), 'g-bob': system('gb') }, policy);
+    await approve(0);
     await ada.fail(system('ga'));
     await publishCommit(server, { 'g-ada': system('ga2'), 'g-bob': system('gb') }, policy);
+    await approve(0);
     await ada.report(await ada.told(system('ga2')), 'DOWNLOADING', system('ga2'));
     await bob.run(system('gb'));
   });
@@ -223,6 +225,7 @@ describe('a rollout by rings', () => {
   test('a host that waited for its user is asked by what it reported last, before it gets a slot', async () => {
     const [ada, bob] = [await Host.join('h-ada'), await Host.join('h-bob')];
     await publishCommit(server, { 'h-ada': system('ha'), 'h-bob': system('hb') }, DEFAULT_POLICY);
+    await approve(0);
     const epoch = await ada.told(system('ha'));
     await ada.report(epoch, 'DEFERRED', system('ha'));
     const { reports } = server.context.store;
@@ -284,10 +287,72 @@ describe('a rollout by rings', () => {
     await reaches('COMPLETE');
   });
 
+  test('a commit that changes no host does not loosen the gates for the next one', async () => {
+    const [canary, other] = [await Host.join('k-canary'), await Host.join('k-other')];
+    const both = (round: string) => ({ 'k-canary': system(`${round}1`), 'k-other': system(`${round}2`) });
+    await publishCommit(server, both('one'), rings(['k-canary'], []));
+    await approve(0);
+    await canary.run(system('one1'));
+    await other.run(system('one2'));
+    await reaches('COMPLETE');
+    // The same systems, without the rings.
+    const loosened = await publishCommit(server, both('one'));
+    await eventually('it is compared', async () => {
+      const current = await rollout();
+      return current?.revisionId === loosened.id && current.weaker !== undefined ? true : undefined;
+    });
+    expect(await rollout()).toMatchObject({ state: 'WAITING_APPROVAL' });
+    await publishCommit(server, both('bad'));
+    await eventually('the next one is compared with the rings, too', async () => ((await rollout())?.weaker?.length ?? 0) > 0 || undefined);
+    expect(await rollout()).toMatchObject({ state: 'WAITING_APPROVAL' });
+    expect([await canary.isTold(system('bad1')), await other.isTold(system('bad2'))]).toEqual([false, false]);
+  });
+
+  test('a host that is built late passes its approvals and gates, although the rollout was complete without it', async () => {
+    const [canary, late] = [await Host.join('l-canary'), await Host.join('l-late')];
+    const policy = rings(['l-canary'], []);
+    const approved: RolloutPolicy = {
+      ...policy,
+      rings: policy.rings.map((each, index) => (index === 1 ? { ...each, approvals: { count: 1, role: 'approver', notAuthor: false } } : each)),
+    };
+    const first = { 'l-canary': system('one1'), 'l-late': system('one2') };
+    await publishCommit(server, first, approved);
+    await approve(0);
+    await canary.run(system('one1'));
+    await approve(1);
+    await late.run(system('one2'));
+    await reaches('COMPLETE');
+    // The canary does not change, and the other one cannot be built for now.
+    const revision = await publishCommit(server, { 'l-canary': system('one1'), 'l-late': 'BUILD_ERROR' }, approved);
+    await reaches('COMPLETE');
+    const { store } = server.context;
+    const { sequence, sha } = revision;
+    const built = { host: late.name, outcome: 'CHANGED', toplevel: system('bad2'), drvPath: 'x.drv', system: 'x86_64-linux' } as const;
+    await store.revisions.saveEvaluations(revision.id, [built]);
+    await store.releases.publish(revision.id, [{ host: late.name, sequence, toplevel: system('bad2'), commit: sha, issuedAt: 1, envelope: '{}' }], 1);
+    await reaches('WAITING_APPROVAL', 1);
+    expect(await late.isTold(system('bad2'))).toBe(false);
+  });
+
+  test('a host that asks again and again takes no new time for it', async () => {
+    const [liar] = [await Host.join('m-liar')];
+    await publishCommit(server, { 'm-liar': system('one1') }, DEFAULT_POLICY);
+    await approve(0);
+    await liar.ready(system('one1'));
+    const until = async () => (await server.context.store.hosts.get(liar.name))?.went?.until;
+    const first = await until();
+    const gos = () => liar.agent.messages.filter(({ type }) => type === 'go').length;
+    const before = gos();
+    liar.agent.send({ type: 'ready', epoch: await liar.told(system('one1')) });
+    await eventually('it is answered again', () => (gos() > before ? true : undefined));
+    expect(await until()).toBe(first);
+  });
+
   test('what it does by itself is in the audit log', async () => {
     const canary = await Host.join('g-canary');
     await Host.join('g-other');
     await publishCommit(server, { 'g-canary': system('bad1'), 'g-other': system('bad2') }, rings(['g-canary'], []));
+    await approve(0);
     await canary.fail(system('bad1'));
     await reaches('PAUSED');
     const entries = (await (await server.request('/api/audit')).json()) as { actor: string; action: string; detail: string }[];

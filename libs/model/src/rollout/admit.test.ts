@@ -1,3 +1,4 @@
+import type { HostName, StorePath } from '../brands.ts';
 import { describe, expect, test } from 'vitest';
 import { policyOf } from '../test/rollout-facts.ts';
 import { admit, type AdmitFacts, type Asking } from './admit.ts';
@@ -6,11 +7,23 @@ import { beginRollout, NO_ORDERS, type RolloutCourse } from './course.ts';
 const policy = policyOf(2, [{ maxInFlight: 2 }], { maxInFlight: 3, budgets: [{ label: 'dns', atMost: 1 }] });
 const rolling: RolloutCourse = { ...beginRollout(0), state: 'ROLLING' };
 const facts: AdmitFacts = { policy, course: rolling, orders: NO_ORDERS, isWindowOpen: true, inFlight: { fleet: 0, ring: 0, byLabel: new Map() } };
-const asking: Asking = { because: 'rollout', ring: 0, labels: [] };
+const [host, toplevel] = ['ada' as HostName, '/nix/store/bad' as StorePath];
+const asking: Asking = { host, toplevel, because: 'rollout', ring: 0, labels: [] };
 const freeze = { by: 'ada', reason: 'holidays', at: 0, until: 10 };
 const hotfix = { by: 'ada', role: 'administrator', reason: 'urgent', at: 0 } as const;
 
 describe('a host that asks for its go', () => {
+  test('gets it although the rollout is paused, when the pause is about its own failure: somebody had it try again', () => {
+    const pause = { cause: 'failures', count: 1, failures: [{ host, toplevel, reason: 'no network' }] } as const;
+    const paused: AdmitFacts = { ...facts, course: { ...rolling, state: 'PAUSED', pause } };
+    const kept = { ...asking, because: 'kept' } as const;
+    expect(admit(kept, paused, 0)).toEqual({ kind: 'go' });
+    expect(admit({ ...kept, host: 'bob' as HostName }, paused, 0)).toEqual({ kind: 'wait', for: 'pause' });
+    expect(admit({ ...kept, toplevel: '/nix/store/other' as StorePath }, paused, 0)).toEqual({ kind: 'wait', for: 'pause' });
+    expect(admit(kept, { ...paused, orders: { ...NO_ORDERS, freeze } }, 0)).toEqual({ kind: 'wait', for: 'freeze' });
+    expect(admit(kept, { ...paused, inFlight: { ...paused.inFlight, fleet: 9 } }, 0)).toMatchObject({ for: 'in-flight' });
+  });
+
   test('gets it in a ring that was reached, in a window', () => {
     expect(admit(asking, facts, 0)).toEqual({ kind: 'go' });
     expect(admit({ ...asking, ring: 1 }, facts, 0)).toEqual({ kind: 'wait', for: 'ring' });

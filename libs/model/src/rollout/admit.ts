@@ -1,9 +1,13 @@
+import type { HostName, StorePath } from '../brands.ts';
 import { isFrozen, type RolloutCourse, type RolloutOrders } from './course.ts';
 import type { RolloutPolicy } from './policy.ts';
 import { promotedRings } from './table.ts';
 
 /** A host that asks for its `go`. */
 export interface Asking {
+  readonly host: HostName;
+  /** What it is to activate. */
+  readonly toplevel: StorePath;
   /** What its directive came from. */
   readonly because: 'pin' | 'hold' | 'rollout' | 'stable' | 'kept';
   /** Its ring in the rollout, and its labels. */
@@ -42,12 +46,19 @@ export function admit(asking: Asking, facts: AdmitFacts, now: number): AdmitAnsw
   const { course, orders } = facts;
   if (asking.because === 'rollout' || asking.because === 'kept') {
     if (isFrozen(orders, now)) return { kind: 'wait', for: 'freeze' };
+    // Its failure paused the rollout, and somebody had it try again: nobody else is changed by that.
+    if (isNamedByPause(asking, course)) return withinLimits(asking, facts);
     // Of an older rollout, which has no ring that could let it pass any more.
     if (asking.because === 'kept') return { kind: 'wait', for: course?.state === 'PAUSED' ? 'pause' : 'newer' };
     if (course === undefined || asking.ring >= promotedRings(course)) return { kind: 'wait', for: 'ring' };
     if (!facts.isWindowOpen && orders.hotfix === undefined) return { kind: 'wait', for: 'window' };
   }
   return withinLimits(asking, facts);
+}
+
+function isNamedByPause({ host, toplevel }: Asking, course: RolloutCourse | undefined): boolean {
+  const { pause } = course ?? {};
+  return course?.state === 'PAUSED' && pause?.cause === 'failures' && pause.failures.some((each) => each.host === host && each.toplevel === toplevel);
 }
 
 function withinLimits({ ring, labels }: Asking, { policy, inFlight }: AdmitFacts): AdmitAnswer {

@@ -1,4 +1,4 @@
-import { missingApprovals } from './approvals.ts';
+import { missingApprovals, type MissingApprovals } from './approvals.ts';
 import { isFirstChanging, isFrozen, type RolloutCourse, type RolloutPause } from './course.ts';
 import type { RolloutFacts } from './facts.ts';
 import { countRing, isBroken, isPassed, neededVerified, pauseForFailures, type Gates, type RingCounts } from './gate.ts';
@@ -128,8 +128,7 @@ function progressOfRing(course: RolloutCourse, facts: RolloutFacts, now: number)
   switch (course.state) {
     case 'WAITING_APPROVAL':
       if (counts.eligible === 0 && !isLast) return { event: 'skipped', also: nextRing };
-      if (counts.eligible === 0 && !isUntried(course, facts)) return { event: 'finished' };
-      return missingApprovals(course, facts) === undefined ? { event: 'approved' } : undefined;
+      return afterApprovals(counts.eligible === 0 && !isUntried(course, facts) ? 'finished' : 'approved', missingApprovals(course, facts));
     case 'READY':
       return orders.hotfix !== undefined || windows[course.ring]?.isOpen !== false ? { event: 'opened', also: { ringSince: now } } : undefined;
     case 'ROLLING':
@@ -146,6 +145,12 @@ function progressOfRing(course: RolloutCourse, facts: RolloutFacts, now: number)
     case 'SUPERSEDED':
       return undefined;
   }
+}
+
+/** A rollout without a host to ask needs no approval, but what it loosens does: the next commit is compared with it. */
+function afterApprovals(event: 'finished' | 'approved', missing: MissingApprovals | undefined): Due | undefined {
+  const isHeld = event === 'finished' ? (missing?.weaker.length ?? 0) > 0 : missing !== undefined;
+  return isHeld ? undefined : { event };
 }
 
 /** Somebody should have verified it, and nobody has: each ring alone may pass so, when its failures were acknowledged. */

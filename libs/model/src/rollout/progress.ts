@@ -56,9 +56,16 @@ export function progressOf(facts: ProgressFacts, now: number): HostProgress {
   return facts.isConnected ? 'to-come' : 'away';
 }
 
-/** It was allowed to activate the system, and is silent past the time by which its watchdog has acted. */
-export function isLost({ went, toplevel, isConnected }: Pick<ProgressFacts, 'went' | 'toplevel' | 'isConnected'>, now: number): boolean {
-  return went?.toplevel === toplevel && !isConnected && now > went.until;
+/**
+ * It was allowed to activate the system, and past the time by which its watchdog has acted it is silent, or says that it is still at
+ * it.
+ */
+export function isLost(
+  { went, toplevel, isConnected, state, subject }: Pick<ProgressFacts, 'went' | 'toplevel' | 'isConnected' | 'state' | 'subject'>,
+  now: number,
+): boolean {
+  const isStill = subject === toplevel && isActivating(state);
+  return went?.toplevel === toplevel && now > went.until && (!isConnected || isStill);
 }
 
 /** Reports with these states about the system of a `go` end it. */

@@ -87,7 +87,8 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     superseded: 'SUPERSEDED',
     grown: 'ROLLING',
   },
-  // What is complete stays it when a newer one comes, and whatever happens to its hosts later.
+  // What is complete stays it when a newer one comes, and whatever happens to its hosts later. Hosts that are built late pass all that
+  // the others had to.
   COMPLETE: {
     skipped: null,
     approved: null,
@@ -100,7 +101,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     resumed: null,
     aborted: null,
     superseded: null,
-    grown: 'ROLLING',
+    grown: 'WAITING_APPROVAL',
   },
   // It enters its ring again, with the approvals that it has.
   PAUSED: {

@@ -207,7 +207,7 @@ export class RolloutWorld {
   askingOf(host: WorldHost): Asking | undefined {
     const desired = this.desiredOf(host);
     if (desired.kind !== 'release' || desired.release.toplevel !== host.is.subject) return undefined;
-    return { because: desired.because, ring: this.ringOf(host), labels: host.labels };
+    return { host: host.name, toplevel: desired.release.toplevel, because: desired.because, ring: this.ringOf(host), labels: host.labels };
   }
 
   /** The host's agent does what comes next. `isLost`: the network goes down with the change. */

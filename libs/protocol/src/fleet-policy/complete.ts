@@ -49,8 +49,10 @@ function orDefault(written: number | null | undefined, instead: number | undefin
 }
 
 function errorGate(written: Ring['errors'], gate: RingPolicy['errors']): RingPolicy['errors'] {
-  if (typeof written === 'object') return { percent: percentOf(written.percent) ?? gate.percent, minStarted: written.minStarted ?? gate.minStarted };
-  return { ...gate, percent: percentOf(written) ?? gate.percent };
+  const percent = percentOf(typeof written === 'object' ? written.percent : written) ?? gate.percent;
+  const minStarted = typeof written === 'object' ? written.minStarted : undefined;
+  // "No failure" is meant from the first host on, in whichever ring.
+  return { percent, minStarted: minStarted ?? (percent === 0 ? 1 : gate.minStarted) };
 }
 
 function windowOf({ allow, deny, duration, timeZone }: Window): RingWindow[] {
