@@ -277,6 +277,48 @@ test('whatever the database forgets, a host gets what is written for it, or is a
   );
 });
 
+test('everything is looked at from time to time, also when something wakes it all the time', async () => {
+  const looks: (readonly HostName[] | undefined)[] = [];
+  const stopping = new AbortController();
+  let now = 0;
+  const clock = Object.assign(Object.create(systemClock) as typeof systemClock, {
+    latest: () => 1,
+    monotonic: () => now,
+    sleep: async () => await new Promise<void>((resolve) => setImmediate(resolve)),
+  });
+  const steering: Steering = new Steering(
+    {
+      store: {
+        hosts: {
+          async fleet(_repository, hosts) {
+            looks.push(hosts);
+            return await Promise.resolve({ rollout: undefined, hosts: [] });
+          },
+          desire: async () => await Promise.resolve([]),
+          saveDirectives: async () => await Promise.resolve(),
+        },
+        releases: { toOffer: async () => await Promise.resolve({ releases: [], freshness: undefined }) },
+      },
+      hub: { session: () => undefined },
+      clock,
+      logger: silentLogger,
+      serverSigner: signer,
+      troubles: new Troubles({ clock: systemClock, logger: silentLogger }),
+      repositoryId: 'repository',
+      rollouts: { tick: async (fleet) => await Promise.resolve({ fleet, isMoved: false, dueInMs: undefined }) },
+    },
+    () => {
+      now += 1_000;
+      if (now < 100_000) steering.markNews([]);
+    },
+  );
+  const running = steering.run(stopping.signal);
+  await eventually('it looks at everything again', () => (looks.filter((hosts) => hosts === undefined).length >= 3 ? true : undefined));
+  expect(now).toBeLessThan(100_000);
+  stopping.abort();
+  await running;
+});
+
 test('a verdict, a wait and a start may move the rollout; a step of a download does not', () => {
   expect((['ROLLED_BACK', 'SUCCEEDED', 'DEFERRED', 'ACTIVATING', 'BLOCKED'] as const).map(movesRollout)).toEqual([true, true, true, true, true]);
   expect((['OFFERED', 'DOWNLOADING', 'STAGED', 'VERIFYING'] as const).map(movesRollout)).toEqual([false, false, false, false]);

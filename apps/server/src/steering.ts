@@ -88,8 +88,12 @@ export class Steering {
 
   async run(signal: AbortSignal): Promise<void> {
     const { clock, logger, troubles } = this.#deps;
+    let lastFullAt = Number.NEGATIVE_INFINITY;
+    // Also when something else wakes it all the time.
+    const untilFullMs = (): number => Math.max(0, lastFullAt + Math.min(FULL_PASS_MS, this.#dueInMs ?? FULL_PASS_MS) - clock.monotonic());
     while (!signal.aborted) {
       const startedAt = clock.monotonic();
+      if (untilFullMs() === 0) this.#isAllMarked = true;
       const hosts: ReadonlySet<HostName> | 'all' = this.#isAllMarked ? 'all' : this.#marked;
       const looked = this.#isRolloutMarked ? 'all' : hosts;
       const news = union(this.#news, hosts);
@@ -99,6 +103,7 @@ export class Steering {
       this.#news = undefined;
       try {
         const isMoved = await this.#pass(looked);
+        if (looked === 'all') lastFullAt = startedAt;
         troubles.end('steering', SERVER_SUBJECT);
         this.#afterPass(isMoved ? 'all' : news);
       } catch (error) {
@@ -111,8 +116,7 @@ export class Steering {
       }
       // Of thousands of hosts there is always news: others get as long as a pass takes.
       await clock.sleep(clock.monotonic() - startedAt, signal);
-      const isWoken = await this.#wake.wait(Math.min(FULL_PASS_MS, this.#dueInMs ?? FULL_PASS_MS), signal);
-      if (!isWoken) this.#isAllMarked = true;
+      await this.#wake.wait(untilFullMs(), signal);
     }
   }
 

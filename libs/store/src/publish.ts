@@ -85,6 +85,8 @@ export async function publish(db: Database, revisionId: string, news: readonly N
     await insertRollout(tx, revisionId, at);
     const superseded = await supersedeRollouts(tx, revision, at);
     await notify(tx, ...[revisionId, ...superseded].map((id) => ({ topic: 'revision' as const, id })));
+    // Without a release, too, a rollout begins: somebody has to decide about it.
+    if (news.length === 0) await notify(tx, { topic: 'host', host: '*' });
     await notifyHosts(
       tx,
       news.map(({ host }) => host),
