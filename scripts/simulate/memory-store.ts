@@ -4,7 +4,7 @@ import {
   defaultGates,
   NO_ORDERS,
   NOTHING_OBSERVED,
-  promotedRings,
+  promotedIn,
   resolve,
   wentAfter,
   type AgentState,
@@ -16,7 +16,6 @@ import {
   type StorePath,
 } from '@floe/model';
 import type { CurrentRollout, Evaluation, Fleet, FleetHost, HostRow, RolloutDecided, SlotFacts } from '@floe/store';
-import { ringIn } from '../../apps/server/src/rollouts/facts.ts';
 
 type Changeable<Row> = { -readonly [Key in keyof Row]: Row[Key] };
 
@@ -96,7 +95,7 @@ export class MemoryStore {
     const { current } = this;
     const { desired } = row;
     const directed = desired && { id: desired.releaseId, host: row.host, sequence: desired.sequence, toplevel: desired.toplevel };
-    const isRingPromoted = current !== undefined && ringIn(current)(row.host) < promotedRings(current.course);
+    const isRingPromoted = current !== undefined && promotedIn(current)(row.host);
     const situation = { pin: undefined, hold: undefined, isRingPromoted, rollout, stable, directed, quarantined };
     return { row, situation, desired: resolve(situation), quarantines: [], acknowledged, desiredCommit: undefined };
   }

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { WelcomedSession } from './agents/session.ts';
 import { offerDirectives } from './directives.ts';
-import { movesRollout, Steering } from './steering.ts';
+import { movesRollout, Steering, type AfterPass } from './steering.ts';
 
 const signer = signerFromPem('release-1', generateKeyPem());
 const name = (index: number): HostName => `ws${index}` as HostName;
@@ -184,11 +184,9 @@ describe('a pass', () => {
   });
 });
 
-test('what moves no host is told without a look at the store, and what a pass looks at is told with it, once', async () => {
-  const looks: (readonly HostName[] | undefined)[] = [];
-  const told: (ReadonlySet<HostName> | 'all')[] = [];
-  const stopping = new AbortController();
-  const steering = new Steering(
+/** A steering without hosts: it notes what it looks at, and asks `clock` for the time. */
+function emptySteering(looks: (readonly HostName[] | undefined)[], clock: typeof systemClock, afterPass: AfterPass): Steering {
+  return new Steering(
     {
       store: {
         hosts: {
@@ -202,15 +200,22 @@ test('what moves no host is told without a look at the store, and what a pass lo
         releases: { toOffer: async () => await Promise.resolve({ releases: [], freshness: undefined }) },
       },
       hub: { session: () => undefined },
-      clock: Object.assign(Object.create(systemClock) as typeof systemClock, { latest: () => 1 }),
+      clock: Object.assign(Object.create(clock) as typeof clock, { latest: () => 1 }),
       logger: silentLogger,
       serverSigner: signer,
       troubles: new Troubles({ clock: systemClock, logger: silentLogger }),
       repositoryId: 'repository',
       rollouts: { tick: async (fleet) => await Promise.resolve({ fleet, isMoved: false, dueInMs: undefined }) },
     },
-    (hosts) => told.push(hosts),
+    afterPass,
   );
+}
+
+test('what moves no host is told without a look at the store, and what a pass looks at is told with it, once', async () => {
+  const looks: (readonly HostName[] | undefined)[] = [];
+  const told: (ReadonlySet<HostName> | 'all')[] = [];
+  const stopping = new AbortController();
+  const steering = emptySteering(looks, systemClock, (hosts) => told.push(hosts));
   const running = steering.run(stopping.signal);
   const isTold = async (times: number): Promise<true> => await eventually('it is told', () => (told.length >= times ? true : undefined));
   await isTold(1);
@@ -282,36 +287,13 @@ test('everything is looked at from time to time, also when something wakes it al
   const stopping = new AbortController();
   let now = 0;
   const clock = Object.assign(Object.create(systemClock) as typeof systemClock, {
-    latest: () => 1,
     monotonic: () => now,
     sleep: async () => await new Promise<void>((resolve) => setImmediate(resolve)),
   });
-  const steering: Steering = new Steering(
-    {
-      store: {
-        hosts: {
-          async fleet(_repository, hosts) {
-            looks.push(hosts);
-            return await Promise.resolve({ rollout: undefined, hosts: [] });
-          },
-          desire: async () => await Promise.resolve([]),
-          saveDirectives: async () => await Promise.resolve(),
-        },
-        releases: { toOffer: async () => await Promise.resolve({ releases: [], freshness: undefined }) },
-      },
-      hub: { session: () => undefined },
-      clock,
-      logger: silentLogger,
-      serverSigner: signer,
-      troubles: new Troubles({ clock: systemClock, logger: silentLogger }),
-      repositoryId: 'repository',
-      rollouts: { tick: async (fleet) => await Promise.resolve({ fleet, isMoved: false, dueInMs: undefined }) },
-    },
-    () => {
-      now += 1_000;
-      if (now < 100_000) steering.markNews([]);
-    },
-  );
+  const steering: Steering = emptySteering(looks, clock, () => {
+    now += 1_000;
+    if (now < 100_000) steering.markNews([]);
+  });
   const running = steering.run(stopping.signal);
   await eventually('it was woken for a while', () => (now >= 100_000 ? true : undefined));
   expect(looks.filter((hosts) => hosts === undefined).length).toBeGreaterThanOrEqual(3);

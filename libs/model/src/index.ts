@@ -37,6 +37,7 @@ export * from './rollout/overview.ts';
 export * from './rollout/policy-bounds.ts';
 export * from './rollout/policy.ts';
 export * from './rollout/progress.ts';
+export * from './rollout/rings.ts';
 export * from './rollout/table.ts';
 export * from './rollout/weaker.ts';
 export * from './rollout/why.ts';

@@ -1,4 +1,4 @@
-import { boundedTime, promotedRings, resolve, storableText, type HostName, type HostSituation, type ReleaseRef, type StorePath } from '@floe/model';
+import { boundedTime, promotedIn, resolve, storableText, type HostName, type HostSituation, type ReleaseRef, type StorePath } from '@floe/model';
 import { and, asc, eq, gt, isNull, or } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { toHostRows } from './host-rows.ts';
@@ -63,14 +63,12 @@ async function readSituations(db: Database, { repositoryId, names, now }: FleetQ
   const current = await newestRollout(db, ofRepository);
   const stable = refsByHost(await stableReleases(db, repositoryId, names));
   const rolling = current === undefined ? new Map<HostName, ReleaseRef>() : refsByHost(await releasesOfRollout(db, repositoryId, current, names));
-  const promoted = current === undefined ? 0 : promotedRings(current.course);
-  // One that is not in the frozen list joined later: the next decision about the rollout gives it a ring.
-  const ringOf = (host: HostName): number => (current?.rings === undefined ? 0 : (current.rings.get(host) ?? Number.POSITIVE_INFINITY));
+  const isPromoted = current === undefined ? () => false : promotedIn(current);
   const pinnedTo = await readPins(db, repositoryId, names, now);
   const situationOf = (host: HostName, quarantined: readonly Quarantine[]): Omit<HostSituation, 'directed'> => ({
     pin: pinnedTo.get(keyOf(host, 'pin')),
     hold: pinnedTo.get(keyOf(host, 'hold')),
-    isRingPromoted: ringOf(host) < promoted,
+    isRingPromoted: isPromoted(host),
     rollout: rolling.get(host),
     stable: stable.get(host),
     quarantined: new Set(quarantined.map(({ toplevel }) => toplevel)),

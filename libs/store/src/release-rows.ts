@@ -72,6 +72,15 @@ function newestOf(db: Database, repositoryId: string, counts: SQL) {
     .limit(1);
 }
 
+/** The newer one of two releases of each host. */
+function newerOf(one: ReturnType<typeof newestOf>, other: ReturnType<typeof newestOf>) {
+  return unionAll(one, other).orderBy(desc(releases.sequence)).limit(1).as('newest');
+}
+
+function countedOf({ id, host, sequence, toplevel, commit, issuedAt }: ReturnType<typeof newerOf>) {
+  return { id, host, sequence, toplevel, commit, issuedAt };
+}
+
 function ofHosts(repositoryId: string, names: readonly HostName[] | undefined): SQL | undefined {
   return and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names));
 }
@@ -91,13 +100,9 @@ export async function releasesOfRollout(
   names: readonly HostName[] | undefined,
 ): Promise<readonly Counted[]> {
   const imported = isNull(releases.revisionId);
-  const newest = unionAll(newestOf(db, repositoryId, lte(releases.sequence, sequence)), newestOf(db, repositoryId, imported))
-    .orderBy(desc(releases.sequence))
-    .limit(1)
-    .as('newest');
-  const { id, host, toplevel, commit, issuedAt } = newest;
+  const newest = newerOf(newestOf(db, repositoryId, lte(releases.sequence, sequence)), newestOf(db, repositoryId, imported));
   const rows = await db
-    .select({ id, host, sequence: newest.sequence, toplevel, commit, issuedAt })
+    .select(countedOf(newest))
     .from(hosts)
     .crossJoinLateral(newest)
     .leftJoin(evaluations, and(eq(evaluations.revisionId, revisionId), eq(evaluations.host, hosts.host)))
@@ -124,15 +129,7 @@ export async function stableReleases(db: Database, repositoryId: string, names: 
     .from(releases)
     .where(and(eq(releases.id, hosts.stableReleaseId), isReadableCounter(releases.sequence)))
     .limit(1);
-  const newest = unionAll(stored, newestOf(db, repositoryId, sql`${releases.revisionId} is null`))
-    .orderBy(desc(releases.sequence))
-    .limit(1)
-    .as('newest');
-  const { id, host, toplevel, commit, issuedAt } = newest;
-  const rows = await db
-    .select({ id, host, sequence: newest.sequence, toplevel, commit, issuedAt })
-    .from(hosts)
-    .crossJoinLateral(newest)
-    .where(ofHosts(repositoryId, names));
+  const newest = newerOf(stored, newestOf(db, repositoryId, isNull(releases.revisionId)));
+  const rows = await db.select(countedOf(newest)).from(hosts).crossJoinLateral(newest).where(ofHosts(repositoryId, names));
   return rows.filter(isReadable);
 }

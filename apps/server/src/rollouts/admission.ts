@@ -1,7 +1,18 @@
-import { admit, DEFAULT_POLICY, labelsOf, NO_ORDERS, progressOf, type AdmitAnswer, type HostName, type InFlight, type Went } from '@floe/model';
+import {
+  admit,
+  DEFAULT_POLICY,
+  labelsOf,
+  NO_ORDERS,
+  progressOf,
+  ringIn,
+  type AdmitAnswer,
+  type HostName,
+  type InFlight,
+  type StorePath,
+  type Went,
+} from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
 import { lastWordOf, type CurrentRollout, type Evaluation, type HostRow, type SlotFacts, type StorePart } from '@floe/store';
-import { ringIn } from './facts.ts';
 import { windowFacts } from './windows.ts';
 
 /** How long the agent may take to begin after its `go`. */
@@ -40,10 +51,7 @@ export class Admission {
       }
       const answer = judge(facts, { epoch, labels, now: clock.now() });
       const toplevel = facts.asking?.row.desired?.toplevel;
-      // Asking again takes no new time: a host that never comes to a verdict would hold its place forever.
-      const before = facts.asking?.row.went;
-      if (answer?.kind === 'go' && toplevel !== undefined)
-        return before?.toplevel === toplevel ? before : { toplevel, until: clock.now() + VERDICT_MS };
+      if (answer?.kind === 'go' && toplevel !== undefined) return placeOf(facts.asking?.row.went, toplevel, clock.now());
       waits = answer;
       return undefined;
     });
@@ -65,6 +73,11 @@ export class Admission {
     const evaluations = await this.#deps.store.revisions.evaluations(revisionId);
     this.#labels = { revisionId, byHost: labelsByHost({ policy }, evaluations) };
   }
+}
+
+/** Asking again takes no new time while the place lasts. After that it may: its user made it wait, or it slept. */
+function placeOf(before: Went | undefined, toplevel: StorePath, now: number): Went {
+  return before?.toplevel === toplevel && now <= before.until ? before : { toplevel, until: now + VERDICT_MS };
 }
 
 type LabelsByHost = ReadonlyMap<HostName, readonly string[]>;

@@ -5,7 +5,7 @@ import {
   DEFAULT_POLICY,
   gatesOf,
   isEndedRollout,
-  promotedRings,
+  promotedIn,
   resolve,
   weakenings,
   type PolicyInForce,
@@ -15,7 +15,7 @@ import {
 import type { Clock, Logger } from '@floe/runtime';
 import type { AuditEntry, CurrentRollout, Fleet, FleetHost, Rollout, StorePart } from '@floe/store';
 import { describeStep } from './describe-step.ts';
-import { ringIn, rolloutFacts } from './facts.ts';
+import { rolloutFacts } from './facts.ts';
 
 export interface RolloutEngineDeps {
   readonly store: StorePart<{ rollouts: 'save' | 'lastComplete'; revisions: 'evaluations' | 'get'; audit: 'append' }>;
@@ -70,7 +70,7 @@ export class RolloutEngine {
       if (detail !== undefined) await this.#writeDown({ at: now, actor: 'floe', action: `rollout-${step.event}`, detail }, rollout);
       onStep?.(moved, step, policy);
     }
-    return { fleet: { rollout: moved, hosts: fleet.hosts.map((each) => resolveAgain(each, moved)) }, isMoved: true, dueInMs };
+    return { fleet: { rollout: moved, hosts: resolveAgain(fleet.hosts, moved) }, isMoved: true, dueInMs };
   }
 
   /** How the policy is weaker than that of the last complete rollout: a revision does not loosen its own gates. */
@@ -119,9 +119,12 @@ function areOpen(...policies: readonly RolloutPolicy[]): boolean {
   return policies.every((policy) => isDeepStrictEqual(policy, DEFAULT_POLICY));
 }
 
-function resolveAgain(each: FleetHost, rollout: CurrentRollout): FleetHost {
-  const situation = { ...each.situation, isRingPromoted: ringIn(rollout)(each.row.host) < promotedRings(rollout.course) };
-  return { ...each, situation, desired: resolve(situation) };
+function resolveAgain(hosts: readonly FleetHost[], rollout: CurrentRollout): readonly FleetHost[] {
+  const isPromoted = promotedIn(rollout);
+  return hosts.map((each) => {
+    const situation = { ...each.situation, isRingPromoted: isPromoted(each.row.host) };
+    return { ...each, situation, desired: resolve(situation) };
+  });
 }
 
 /** Hosts fall silent, windows open: such facts are looked at this often. */

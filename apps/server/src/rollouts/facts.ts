@@ -1,4 +1,4 @@
-import type { HostName, RolloutFacts } from '@floe/model';
+import { ringIn, type RolloutFacts } from '@floe/model';
 import type { CurrentRollout, FleetHost } from '@floe/store';
 import { ringHosts } from './ring-hosts.ts';
 import { windowFacts } from './windows.ts';
@@ -14,10 +14,4 @@ export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[
     authors: undefined,
     weaker,
   };
-}
-
-/** The ring of each host. Before the first decision, and after it for one that joined later, it is in none yet. */
-export function ringIn({ policy, rings }: Pick<CurrentRollout, 'policy' | 'rings'>): (host: HostName) => number {
-  const first = policy.rings.length === 1 ? 0 : Number.POSITIVE_INFINITY;
-  return (host) => (rings === undefined ? first : (rings.get(host) ?? Number.POSITIVE_INFINITY));
 }

@@ -28,7 +28,7 @@ function toRingHost({ row, situation, quarantines, acknowledged }: FleetHost, ri
       progress !== 'failed'
         ? undefined
         : isLost(facts, now)
-          ? 'was not heard of again after it began'
+          ? 'came to no verdict in time after it began'
           : (quarantines.find((some) => some.toplevel === toplevel)?.reason ?? said),
     isAcknowledged: acknowledged.has(toplevel),
   };

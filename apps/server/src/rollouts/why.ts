@@ -1,9 +1,9 @@
-import { isEndedRevision, offerOf, storableText, whyNot, type HostName, type WhyFacts } from '@floe/model';
+import { isEndedRevision, offerOf, ringIn, storableText, whyNot, type HostName, type WhyFacts } from '@floe/model';
 import type { WhyView } from '@floe/protocol';
 import { factsOf, type Evaluation, type Fleet, type FleetHost, type RevisionInList } from '@floe/store';
 import { whyWords } from '@floe/views';
 import { admittedNow, labelsByHost } from './admission.ts';
-import { ringIn, rolloutFacts } from './facts.ts';
+import { rolloutFacts } from './facts.ts';
 
 export interface WhyContext {
   readonly fleet: Fleet;
