@@ -5,10 +5,10 @@ import {
   NO_ORDERS,
   progressOf,
   ringIn,
+  wentAgain,
   type AdmitAnswer,
   type HostName,
   type InFlight,
-  type StorePath,
   type Went,
 } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
@@ -51,7 +51,7 @@ export class Admission {
       }
       const answer = judge(facts, { epoch, labels, now: clock.now() });
       const toplevel = facts.asking?.row.desired?.toplevel;
-      if (answer?.kind === 'go' && toplevel !== undefined) return placeOf(facts.asking?.row.went, toplevel, clock.now());
+      if (answer?.kind === 'go' && toplevel !== undefined) return wentAgain(facts.asking?.row.went, toplevel, clock.now(), VERDICT_MS);
       waits = answer;
       return undefined;
     });
@@ -73,11 +73,6 @@ export class Admission {
     const evaluations = await this.#deps.store.revisions.evaluations(revisionId);
     this.#labels = { revisionId, byHost: labelsByHost({ policy }, evaluations) };
   }
-}
-
-/** Asking again takes no new time while the place lasts. After that it may: its user made it wait, or it slept. */
-function placeOf(before: Went | undefined, toplevel: StorePath, now: number): Went {
-  return before?.toplevel === toplevel && now <= before.until ? before : { toplevel, until: now + VERDICT_MS };
 }
 
 type LabelsByHost = ReadonlyMap<HostName, readonly string[]>;

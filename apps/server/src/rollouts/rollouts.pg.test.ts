@@ -348,6 +348,18 @@ describe('a rollout by rings', () => {
     expect(await until()).toBe(first);
   });
 
+  test('goes on by itself when the host that failed is tried again, and works', async () => {
+    const [canary, other] = [await Host.join('n-canary'), await Host.join('n-other')];
+    await publishCommit(server, { 'n-canary': system('odd1'), 'n-other': system('odd2') }, rings(['n-canary'], []));
+    await approve(0);
+    await canary.fail(system('odd1'));
+    await reaches('PAUSED');
+    await server.context.store.hosts.retry(canary.name, system('odd1'));
+    await canary.run(system('odd1'));
+    await other.run(system('odd2'));
+    await reaches('COMPLETE');
+  });
+
   test('what it does by itself is in the audit log', async () => {
     const canary = await Host.join('g-canary');
     await Host.join('g-other');

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { AGENT_STATES, isActivating } from '../agent/state.ts';
 import { pathOf } from '../test/rollout-facts.ts';
-import { progressOf, type ProgressFacts } from './progress.ts';
+import { progressOf, wentAgain, type ProgressFacts } from './progress.ts';
 
 const T = pathOf('new');
 const OLD = pathOf('old');
@@ -57,4 +57,12 @@ describe('how far a host is', () => {
     expect(at({ state: 'SUCCEEDED' })).toBe('waiting');
     expect(at({ state: 'REJECTED', subject: undefined })).toBe('waiting');
   });
+});
+
+test('asking again takes no new time while a place lasts; a host that was made to wait for longer gets a new one', () => {
+  const went = { toplevel: T, until: 100 };
+  expect(wentAgain(undefined, T, 0, 100)).toEqual(went);
+  expect(wentAgain(went, T, 100, 100)).toEqual(went);
+  expect(wentAgain(went, T, 101, 100)).toEqual({ toplevel: T, until: 201 });
+  expect(wentAgain(went, OLD, 50, 100)).toEqual({ toplevel: OLD, until: 150 });
 });

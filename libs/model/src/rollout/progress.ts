@@ -79,6 +79,14 @@ export function wentAfter(went: Went | undefined, { state, subject }: Pick<Repor
   return went !== undefined && subject === went.toplevel && (VERDICTS as readonly AgentState[]).includes(state) ? undefined : went;
 }
 
+/**
+ * The place of a host that gets its `go`. Asking again takes no new time while the place lasts; after that it does, since its user made it
+ * wait, or it slept.
+ */
+export function wentAgain(before: Went | undefined, toplevel: StorePath, now: number, lastsMs: number): Went {
+  return before?.toplevel === toplevel && now <= before.until ? before : { toplevel, until: now + lastsMs };
+}
+
 /** A host of the rollout, as its gates see it. */
 export interface RingHost {
   readonly host: HostName;

@@ -1,0 +1,68 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { factsOf, policyOf } from '../test/rollout-facts.ts';
+import { missingApprovals } from './approvals.ts';
+import type { RolloutCourse } from './course.ts';
+import { decideRollout } from './decide.ts';
+import { PROGRESS } from './progress.ts';
+import { promotedRings } from './table.ts';
+import { ROLLOUT_STATES } from '../rollout-state.ts';
+
+// Nobody is changed, and nothing becomes the policy that later ones are compared with, without the approvals that it needs: in whatever
+// state a rollout is found, whoever left, came late or was never there.
+
+const RINGS = 3;
+const anyCourse: fc.Arbitrary<RolloutCourse> = fc.record({
+  state: fc.constantFrom(...ROLLOUT_STATES),
+  ring: fc.nat(RINGS - 1),
+  since: fc.nat(5),
+  ringSince: fc.nat(5),
+  pause: fc.constantFrom(undefined, { cause: 'after-ring' } as const),
+  provedRing: fc.option(fc.nat(RINGS - 1), { nil: undefined }),
+});
+const anyHost = fc
+  .tuple(fc.constantFrom('ada', 'bob', 'cyd'), fc.nat(RINGS - 1), fc.constantFrom(...PROGRESS), fc.constantFrom('', '-', '~', '!'))
+  .map(([host, ring, progress, mark]) => `${host}:${ring} ${progress}${mark}`);
+const anyApproval = fc.record({
+  ring: fc.nat(RINGS - 1),
+  by: fc.constantFrom('eve', 'ada', 'bob'),
+  role: fc.constantFrom('approver' as const, 'administrator' as const),
+  reason: fc.constant('seen'),
+  at: fc.constant(1),
+});
+const anyApprovals = fc.constantFrom(undefined, { count: 1, role: 'approver', notAuthor: false } as const);
+
+test('no ring begins, and no rollout ends, without its approvals: also of an empty or a late one', () => {
+  let decided = 0;
+  fc.assert(
+    fc.property(
+      anyCourse,
+      fc.array(anyHost, { maxLength: 4 }),
+      fc.array(anyApproval, { maxLength: 3 }),
+      fc.array(anyApprovals, { minLength: RINGS, maxLength: RINGS }),
+      fc.constantFrom([], ['ring-0: pauses later']),
+      (course, hosts, approvals, needed, weaker) => {
+        const policy = policyOf(
+          RINGS,
+          needed.map((each) => ({ approvals: each, soakMs: 0 })),
+        );
+        const facts = factsOf(policy, hosts, { approvals, resume: { by: 'ada', role: 'operator', reason: '', at: 1, of: course.since } }, { weaker });
+        const { steps } = decideRollout(course, facts, 9);
+        decided += steps.length;
+        for (const { event, from, to } of steps) {
+          const missing = missingApprovals(from, facts);
+          if (event === 'approved') expect(missing).toBeUndefined();
+          if (event === 'finished' && from.state === 'WAITING_APPROVAL') expect(missing?.weaker ?? []).toEqual([]);
+          // What begins has waited for its approvals: nothing else leads into a ring.
+          if (promotedRings(to) > promotedRings(from) && event !== 'finished') {
+            const isWaiting = from.state === 'READY' || event === 'skipped' || event === 'soaked' || event === 'resumed' || event === 'grown';
+            expect(isWaiting, `${from.state} ${event} ${to.state}`).toBe(true);
+            if (event !== 'opened' && from.state !== 'SOAKING') expect(to.state).toBe('WAITING_APPROVAL');
+          }
+        }
+      },
+    ),
+    { numRuns: Math.max(2_000, fc.readConfigureGlobal().numRuns ?? 0) },
+  );
+  expect(decided).toBeGreaterThan(500);
+});
