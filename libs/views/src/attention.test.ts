@@ -1,4 +1,4 @@
-import { HOST_ACTIONS, HOST_STANDINGS, needsAction, ROLES } from '@floe/model';
+import { HOST_ACTIONS, HOST_STANDINGS, needsAction, ROLES, type Role } from '@floe/model';
 import { describe, expect, test } from 'vitest';
 import { attentionOf, sameAttention, verdictOf } from './attention.ts';
 import { fleetView, hostView, NOW, revisionView, SHA } from './fixtures.ts';
@@ -53,7 +53,7 @@ test.each([
   if (rollout === null) throw new Error('the fixture has a rollout');
   const [item] = attentionOf(fleetView({ revision: revisionView({ rollout: { ...rollout, state } }) }));
   expect([item?.words, item?.todo]).toEqual([words, todo]);
-  for (const role of ROLES) expect(todoOfRollout({ state, pause: null }, role) === null, role).toBe(words === undefined);
+  for (const role of ROLES) expect(todoOfRollout({ state, pause: null, rings: [] }, role) === null, role).toBe(words === undefined);
 });
 
 test('whoever needs a person is told what to do, and hosts with one trouble are told together', () => {
@@ -66,4 +66,26 @@ test('whoever needs a person is told what to do, and hosts with one trouble are 
   expect(sameAttention(attentionOf(fleetView({ ...calm, hosts })))).toMatchObject([
     { subjects: ['ws0', 'ws1', 'ws2'], message: 'no printer', todo: 'push a fix, or run: floe retry HOST --reason "…"' },
   ]);
+});
+
+test('whoever is asked to approve may: an administrator where the policy became weaker', () => {
+  const counts = { eligible: 1, verified: 0, failed: 0, acknowledged: 0, inFlight: 0, waiting: 0, toCome: 1, away: 0 };
+  const rest = { counts, needed: 1, soakMs: 0, soakUntil: null, deadlineAt: null, opensAt: null };
+  const todo = (role: Role, missing: { readonly role: Role; readonly weaker: string[] }): string | null =>
+    todoOfRollout(
+      {
+        state: 'WAITING_APPROVAL',
+        pause: null,
+        rings: [{ name: 'canary', state: 'current', ...rest, missingApprovals: { count: 1, notAuthor: false, ...missing } }],
+      },
+      role,
+    );
+  for (const role of ROLES)
+    for (const needed of ['approver', 'administrator'] as const)
+      for (const weaker of [[], ['ring canary: pauses later']]) {
+        const lowest = weaker.length > 0 ? 'administrator' : needed;
+        const isAsked = todo(role, { role: needed, weaker })?.includes('floe rollout approve') === true;
+        expect(isAsked, `${role} ${needed} ${weaker.length}`).toBe(ROLES.indexOf(role) >= ROLES.indexOf(lowest));
+        if (!isAsked) expect(todo(role, { role: needed, weaker })).toBe(`ask an ${lowest} to approve it`);
+      }
 });

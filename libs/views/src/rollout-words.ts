@@ -1,4 +1,4 @@
-import { mayDo, type Action, type MissingApprovals, type Role, type RolloutState } from '@floe/model';
+import { mayDo, roleFor, ROLES, type Action, type MissingApprovals, type Role, type RolloutState } from '@floe/model';
 import type { RingView, RolloutView } from '@floe/protocol';
 import { rolloutCommand } from './rollout-decisions.ts';
 import { count } from './text.ts';
@@ -98,10 +98,14 @@ function may(role: Viewer, action: Action): boolean {
 }
 
 /** What helps a rollout that does not go on by itself, with the commands that the role allows; null: nothing is to be done. */
-export function todoOfRollout({ state, pause }: Pick<RolloutView, 'state' | 'pause'>, role?: Viewer): string | null {
+export function todoOfRollout({ state, pause, rings }: Pick<RolloutView, 'state' | 'pause' | 'rings'>, role?: Viewer): string | null {
   const resume = may(role, 'resume-rollout') ? [`run: ${rolloutCommand('resume-rollout')}`] : [];
-  if (state === 'WAITING_APPROVAL')
-    return may(role, 'approve-rollout') ? `look at what it changes, and run: ${rolloutCommand('approve-rollout')}` : 'ask an approver to approve it';
+  if (state === 'WAITING_APPROVAL') {
+    const missing = rings.find((ring) => ring.state === 'current')?.missingApprovals;
+    const needed: Role = (missing?.weaker.length ?? 0) > 0 ? 'administrator' : (missing?.role ?? roleFor('approve-rollout'));
+    const isEnough = role === undefined || ROLES.indexOf(role) >= ROLES.indexOf(needed);
+    return isEnough ? `look at what it changes, and run: ${rolloutCommand('approve-rollout')}` : `ask an ${needed} to approve it`;
+  }
   if (state !== 'PAUSED') return null;
   const ways =
     pause?.cause === 'failures' ? ['push a fix', ...resume, ...(may(role, 'abort-rollout') ? [rolloutCommand('abort-rollout')] : [])] : resume;

@@ -10,7 +10,7 @@ import {
   type RolloutOrders,
 } from '@floe/model';
 import type { CurrentRollout, NewRolloutOrder } from '@floe/store';
-import { describePause, missingApprovalWords, ringName, rolloutStateWords, shortSha } from '@floe/views';
+import { describePause, nameMany, missingApprovalWords, ringName, rolloutStateWords, shortSha } from '@floe/views';
 
 /** The rollout that hosts follow, as somebody asks something of it. */
 export interface AskedRollout {
@@ -74,7 +74,9 @@ export function judgeResume(asked: AskedRollout, since: number | undefined): Jud
   if (orders.resume?.of === course.since) return { kind: 'repeat', message: `${orders.resume.by} has resumed it already: ${orders.resume.reason}` };
   const acknowledged = acknowledgedBy(asked);
   const names =
-    acknowledged.length === 0 ? '' : ` What ${acknowledged.length} of its hosts failed with is acknowledged: only other failures pause it again.`;
+    acknowledged.length === 0
+      ? ''
+      : ` This commit's failure on ${nameMany(acknowledged.map(({ host }) => host))} counts no more: the next hosts get it, and only other failures pause it again.`;
   const next = course.pause.cause === 'after-ring' ? policy.rings[course.ring + 1]?.name : undefined;
   const where = next === undefined ? nameOf(asked) : `the rollout of ${shortSha(asked.sha)}, now with ring ${next},`;
   return {
