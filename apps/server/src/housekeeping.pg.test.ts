@@ -138,6 +138,8 @@ const history = fc.array(
     state: fc.constantFrom('PUBLISHED', 'PUBLISHED', 'PUBLISHED', 'EVAL_FAILED', 'SUPERSEDED', 'BUILDING'),
     rollout: fc.constantFrom('COMPLETE', 'ROLLING', 'SUPERSEDED'),
     released: fc.subarray([...HOSTS]),
+    /** Whose release became stable, when the rollout was complete. */
+    proved: fc.subarray([...HOSTS]),
     imported: fc.subarray([...HOSTS]),
     quarantined: fc.subarray([...HOSTS]),
     /** So many numbers further, of which so many are old commits that nothing came of: more than the commands list, or than a host may skip. */
@@ -156,7 +158,7 @@ test('whatever the history, what hosts are told stays the same without what is o
       const key = repository.id.slice(0, 8);
       const statements: string[] = [];
       let sequence = 0;
-      for (const { state, rollout, released, imported, quarantined, gap } of pushes) {
+      for (const { state, rollout, released, proved, imported, quarantined, gap } of pushes) {
         const fillers = gap === 900_000 ? 0 : gap - 1;
         statements.push(`insert into revisions (id, repository_id, sha, sequence, state, subject, author_name, author_email, committed_at, received_at)
           select '${key}-filler-' || n, '${repository.id}', lpad(n::text, 40, 'f'), n, 'SUPERSEDED', '', '', '', 1, 1 from generate_series(${sequence + 1}, ${sequence + fillers}) n`);
@@ -166,7 +168,9 @@ test('whatever the history, what hosts are told stays the same without what is o
         statements.push(`insert into revisions (id, repository_id, sha, sequence, state, subject, author_name, author_email, committed_at, received_at)
           values ('${id}', '${repository.id}', '${sha}', ${sequence}, '${state}', '', '', '', 1, 1)`);
         for (const host of named.values())
-          statements.push(`insert into evaluations (revision_id, host, outcome) values ('${id}', '${host}', 'CHANGED')`);
+          statements.push(
+            `insert into evaluations (revision_id, host, outcome, toplevel) values ('${id}', '${host}', 'UNCHANGED', '/nix/store/${'0'.repeat(32)}-${sequence % 3}')`,
+          );
         if (state !== 'PUBLISHED') continue;
         statements.push(`insert into rollouts (revision_id, state, started_at) values ('${id}', '${rollout}', 1)`);
         for (const name of HOSTS) {
@@ -175,6 +179,10 @@ test('whatever the history, what hosts are told stays the same without what is o
           const toplevel = `/nix/store/${'0'.repeat(32)}-${sequence % 3}`;
           statements.push(`insert into releases (repository_id, revision_id, host, sequence, toplevel, commit, issued_at, envelope)
             values ('${repository.id}', ${of}, '${named.get(name)}', ${sequence}, '${toplevel}', '${sha}', 1, '{}')`);
+          if (rollout === 'COMPLETE' && released.includes(name) && proved.includes(name))
+            statements.push(
+              `update hosts set stable_release_id = (select id from releases where host = '${named.get(name)}' and sequence = ${sequence}) where host = '${named.get(name)}'`,
+            );
           if (quarantined.includes(name))
             statements.push(
               `insert into quarantines (host, toplevel, reason, created_at) values ('${named.get(name)}', '${toplevel}', '', ${9.5 * YEAR_MS}) on conflict do nothing`,

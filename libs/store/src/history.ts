@@ -1,5 +1,5 @@
 import { isEndedRevision, MAX_COUNTER, REVISION_STATES } from '@floe/model';
-import { sql } from 'drizzle-orm';
+import { sql, type SQL } from 'drizzle-orm';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import type { Timestamp } from './records.ts';
@@ -12,23 +12,21 @@ const KEEP_REVISIONS = 200;
 const ENDED = JSON.stringify(REVISION_STATES.filter((state) => isEndedRevision(state)));
 
 /**
- * Of each host two releases count: its newest, and its newest as of the last rollout that was complete. A release that
- * came back from the statement log counts at every time (see `releasesAsOf`). Besides them stays what a row names,
- * what the host has now (people are told its commit), and what it rolled back from: the quarantine would end with it.
+ * Of each host these releases count: its newest; its newest as of the rollout that hosts follow; its newest that came back from the
+ * statement log (see `releasesOfRollout` and `stableReleases`); and its stable one. Besides them stays what a row names, what the host has
+ * now (people are told its commit), and what it rolled back from: the quarantine would end with it.
  */
 export async function pruneReleases(db: Database, before: Timestamp): Promise<number> {
-  const newer = sql`
+  const newer = (counts: SQL) => sql`exists (
     select from releases n where n.repository_id = releases.repository_id and n.host = releases.host
-      and n.sequence > releases.sequence and n.sequence <= ${MAX_COUNTER}::bigint`;
-  const stable = sql`(select s.sequence from stable s where s.repository_id = releases.repository_id)`;
+      and n.sequence > releases.sequence and n.sequence <= ${MAX_COUNTER}::bigint and ${counts})`;
+  const current = sql`(select c.sequence from current c where c.repository_id = releases.repository_id)`;
   return await deleteInBatches(
     db,
     releases,
-    sql`releases.issued_at < ${before} and exists (${newer})
-      and (
-        (releases.revision_id is not null and (releases.sequence <= ${stable}) is not true)
-        or exists (${newer} and (n.revision_id is null or n.sequence <= ${stable}))
-      )
+    sql`releases.issued_at < ${before} and ${newer(sql`true`)}
+      and (releases.revision_id is not null or ${newer(sql`n.revision_id is null`)})
+      and ((releases.sequence <= ${current}) is not true or ${newer(sql`n.sequence <= ${current}`)})
       and not exists (select from hosts h where h.desired_release_id = releases.id)
       and not exists (select from hosts h where h.stable_release_id = releases.id)
       and not exists (
@@ -37,9 +35,9 @@ export async function pruneReleases(db: Database, before: Timestamp): Promise<nu
       and not exists (select from pins p where p.release_id = releases.id)
       and not exists (select from directives d where d.release_id = releases.id)
       and not exists (select from quarantines q where q.host = releases.host and q.toplevel = releases.toplevel)`,
-    sql`stable as (
+    sql`current as (
       select v.repository_id, max(v.sequence) as sequence from rollouts o join revisions v on v.id = o.revision_id
-      where o.state = 'COMPLETE' group by v.repository_id
+      where v.sequence between 0 and ${MAX_COUNTER}::bigint group by v.repository_id
     )`,
   );
 }
