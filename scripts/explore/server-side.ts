@@ -60,6 +60,7 @@ export function factsOf(state: State, scene: Scene): RolloutFacts {
       host: host.name,
       ring,
       toplevel,
+      platform: undefined,
       isEligible: !row.isOverridden && systemOf(host.name, row.stable) !== toplevel,
       progress,
       isBrieflyAway: false,

@@ -51,6 +51,8 @@ export const RingView = v.object({
   counts: RingCountsView,
   /** So many hosts must be verified before the next ring. */
   needed: Counter,
+  /** Of the last ring: hosts with the same change none of which has run it, in words. Somebody of them has to; null: nobody else. */
+  untried: v.nullable(prose()),
   soakMs: DurationMs,
   /** When its soak ends, while it soaks. */
   soakUntil: v.nullable(Timestamp),

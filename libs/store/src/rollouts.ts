@@ -2,6 +2,8 @@ import {
   beginRollout,
   DEFAULT_POLICY,
   MAX_FAILURES,
+  MAX_GROUP_NAMES,
+  MAX_GROUPS,
   ROLLOUT_STATES,
   storableText,
   type HostName,
@@ -26,9 +28,16 @@ import { isReadableCounter } from './unreadable.ts';
 const MAX_WEAKER = 50;
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000));
 const Failure = v.object({ host: HostNameText, toplevel: StorePathText, reason: storedText(2_000) });
+const UntriedGroupColumn = v.object({ hosts: v.pipe(v.array(HostNameText), v.maxLength(MAX_GROUP_NAMES)), count: Count });
 const PauseColumn = v.variant('cause', [
   v.object({ cause: v.literal('failures'), failures: v.pipe(v.array(Failure), v.maxLength(MAX_FAILURES)), count: Count }),
-  v.object({ cause: v.literal('deadline'), missing: Count, present: Count, eligible: Count }),
+  v.object({
+    cause: v.literal('deadline'),
+    missing: Count,
+    present: Count,
+    eligible: Count,
+    untried: v.optional(v.pipe(v.array(UntriedGroupColumn), v.maxLength(MAX_GROUPS)), []),
+  }),
   v.object({ cause: v.literal('after-ring') }),
   v.object({ cause: v.literal('freeze'), by: storedText(200), reason: storedText(2_000) }),
 ]) satisfies v.GenericSchema<unknown, RolloutPause>;

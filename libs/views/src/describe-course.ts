@@ -1,9 +1,18 @@
-import type { RolloutCourse, RolloutPause, RolloutPolicy, StatusText } from '@floe/model';
+import type { RolloutCourse, RolloutPause, RolloutPolicy, StatusText, UntriedGroup } from '@floe/model';
 import { hosts, listNames } from './hosts-in-words.ts';
+import { count } from './text.ts';
 
 /** A ring by its name; where there is only one, it needs none. */
 export function ringName({ rings }: RolloutPolicy, ring: number): string {
   return rings[ring]?.name ?? `number ${ring + 1}`;
+}
+
+/** "none of the 2 hosts with the same change (pi-1, pi-2) has run it" */
+export function untriedWords(groups: readonly UntriedGroup[]): string {
+  const [first] = groups;
+  if (first === undefined) return '';
+  const more = groups.length === 1 ? '' : `, and of ${count(groups.length - 1, 'more group')} neither`;
+  return `none of the ${hosts(first.count)} with the same change (${listNames(first.hosts, first.count)}) has run it${more}`;
 }
 
 /** Why a rollout is paused: "2 hosts failed: ada, bob (the check web did not pass)". */
@@ -16,7 +25,8 @@ export function describePause(pause: RolloutPause): string {
       return `${hosts(pause.count)} failed: ${names}${why}`;
     }
     case 'deadline': {
-      const { missing, present, eligible } = pause;
+      const { missing, present, eligible, untried } = pause;
+      if (missing === 0 && untried.length > 0) return `its deadline has passed, and ${untriedWords(untried)}`;
       if (present === 0 && missing > 0) return `none of its ${hosts(eligible)} was there until its deadline`;
       return missing > 0
         ? `its deadline has passed, and ${hosts(missing)} more must be seen to run it`

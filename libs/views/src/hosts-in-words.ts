@@ -1,10 +1,11 @@
 const MAX_NAMES = 3;
 const MAX_MANY = 12;
 
-/** `alice, bob and 3 more` */
-export function listNames(names: readonly string[]): string {
-  if (names.length <= MAX_NAMES) return names.join(', ');
-  return `${names.slice(0, MAX_NAMES - 1).join(', ')} and ${names.length - MAX_NAMES + 1} more`;
+/** `alice, bob and 3 more`. `total`: so many there are, where only the first ones are given. */
+export function listNames(names: readonly string[], total = names.length): string {
+  if (total <= Math.min(MAX_NAMES, names.length)) return names.join(', ');
+  const named = names.slice(0, MAX_NAMES - 1);
+  return `${named.join(', ')} and ${total - named.length} more`;
 }
 
 /** The same where there is more room. */

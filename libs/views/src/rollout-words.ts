@@ -63,7 +63,7 @@ export function ringParts({ state, counts }: Pick<RingView, 'state' | 'counts'>)
  * `time` writes a time for whoever reads it.
  */
 export function ringWaitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' | 'pause'>, time: (at: number) => string): string {
-  const { counts, needed, missingApprovals, opensAt, soakUntil, deadlineAt } = ring;
+  const { counts, needed, untried, missingApprovals, opensAt, soakUntil, deadlineAt } = ring;
   const approvals = missingApprovals === null ? [] : [missingApprovalWords(missingApprovals)];
   const window = opensAt === null ? [] : [`its window at ${time(opensAt)}`];
   if (ring.state === 'passed') return '';
@@ -77,7 +77,13 @@ export function ringWaitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' 
       const verified = `${counts.verified} of ${needed} verified`;
       const busy = counts.inFlight + counts.toCome;
       const deadline = deadlineAt === null ? [] : [`deadline ${time(deadlineAt)}`];
-      return [...(counts.verified < needed ? [verified] : []), ...(busy > 0 ? [`${count(busy, 'host')} under way`] : []), ...deadline].join(', ');
+      const groups = untried === null || counts.verified < needed ? [] : [untried];
+      return [
+        ...(counts.verified < needed ? [verified] : []),
+        ...groups,
+        ...(busy > 0 ? [`${count(busy, 'host')} under way`] : []),
+        ...deadline,
+      ].join(', ');
     }
     case 'SOAKING':
       return soakUntil === null ? '' : `soak until ${time(soakUntil)}`;

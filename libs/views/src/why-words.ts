@@ -78,6 +78,8 @@ export function whyWords(reason: WhyNot, { host, said, error, time }: WhyContext
       return { text: `it was told a release of revision #${reason.told} before, and never goes back by itself`, end: 'push another commit' };
     case 'quarantined':
       return { text: because('it rolled this system back', said), end: `push a fix, or: floe retry ${host} --reason "…"` };
+    case 'failed-elsewhere':
+      return { text: because(`${reason.host} failed with this very system`, reason.why), end: 'push a fix' };
     case 'retry-pending':
       return { text: 'it was told to try again, and has not answered yet', end: 'when its agent answers' };
     case 'failed':

@@ -1,10 +1,10 @@
 import {
+  failuresOf,
   isEndedRollout,
   isFrozen,
   missingApprovals,
   ROLES,
   type Order,
-  type RingHost,
   type RolloutFacts,
   type RolloutFailure,
   type RolloutOrders,
@@ -88,10 +88,9 @@ export function judgeResume(asked: AskedRollout, since: number | undefined): Jud
 
 /** The failures that the person saw: those that the pause names, or else all that there are in the rings reached. */
 function acknowledgedBy({ rollout, facts }: AskedRollout): readonly Pick<RolloutFailure, 'host' | 'toplevel'>[] {
-  const { pause, ring } = rollout.course;
+  const { pause } = rollout.course;
   if (pause?.cause === 'failures' && pause.count <= pause.failures.length) return pause.failures.map(({ host, toplevel }) => ({ host, toplevel }));
-  const isSeen = (each: RingHost): boolean => each.ring <= ring && each.isEligible && each.progress === 'failed' && !each.isAcknowledged;
-  return facts.hosts.filter(isSeen).map(({ host, toplevel }) => ({ host, toplevel }));
+  return failuresOf(rollout.course, facts).map(({ host, toplevel }) => ({ host, toplevel }));
 }
 
 /** `floe rollout abort`. Pure. */

@@ -21,6 +21,7 @@ function toRingHost({ row, situation, quarantines, acknowledged }: FleetHost, ri
     host: row.host,
     ring,
     toplevel,
+    platform: row.system,
     isEligible: isIn && !isKeptElsewhere && toplevel !== stable?.toplevel,
     progress,
     isBrieflyAway: isBrieflyAway(row.lastSeenAt ?? row.enrolledAt, now),

@@ -14,7 +14,7 @@ import {
 import { MAX_ORDERS_SHOWN, MAX_WEAKER_SHOWN, type PauseView, type RingView, type RolloutOrderView, type RolloutView } from '@floe/protocol';
 import { ringWindowState, timeAfterOpenMs } from '@floe/runtime';
 import type { CurrentRollout } from '@floe/store';
-import { describePause } from '@floe/views';
+import { describePause, untriedWords } from '@floe/views';
 
 /** What is told of the rollout that hosts follow, besides where its hosts stand. */
 export type RolloutDetail = Pick<RolloutView, 'rings' | 'pause' | 'orders' | 'freeze'>;
@@ -40,7 +40,7 @@ interface At {
 }
 
 function viewRing(ring: RingOverview, index: number, { course, policy, now }: At): RingView {
-  const { name, state, counts, needed, soakMs, soakUntil } = ring;
+  const { name, state, counts, needed, untried, soakMs, soakUntil } = ring;
   const windows = policy.rings[index]?.windows ?? [];
   const { deadlineMs } = gatesOf(policy, course, index);
   const isChanging = state === 'current' && course.state === 'ROLLING';
@@ -50,6 +50,7 @@ function viewRing(ring: RingOverview, index: number, { course, policy, now }: At
     state,
     counts: { ...counts },
     needed,
+    untried: untried.length === 0 ? null : storableText(untriedWords(untried)),
     soakMs,
     soakUntil: soakUntil ?? null,
     deadlineAt: (isChanging && deadlineMs !== undefined ? timeAfterOpenMs(windows, course.ringSince, deadlineMs) : undefined) ?? null,

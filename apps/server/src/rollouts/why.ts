@@ -36,6 +36,7 @@ function whyFactsOf(each: FleetHost, evaluation: Evaluation | undefined, { fleet
   const labels = rollout === undefined ? new Map() : labelsByHost(rollout, labelled);
   return {
     ...factsOf(row, desired, { kind: 'unknown' }),
+    host: row.host,
     newest: newestOf(newest, evaluation),
     situation,
     rollout:

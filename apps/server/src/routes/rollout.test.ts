@@ -209,7 +209,7 @@ describe('a resume', () => {
   });
 
   test('acknowledges all failures that there are, where the pause does not name them', async () => {
-    for (const pause of [{ cause: 'deadline', missing: 1, present: 0, eligible: 1 } as const, { ...FAILED, count: 30 }]) {
+    for (const pause of [{ cause: 'deadline', missing: 1, present: 0, eligible: 1, untried: [] } as const, { ...FAILED, count: 30 }]) {
       const { as, stored } = withRollout({ course: { state: 'PAUSED', pause } });
       await as('operator', 'resume', {});
       expect(stored).toMatchObject([{ acknowledged: [{ host: 'ada', toplevel }] }]);

@@ -1,6 +1,7 @@
 import type { HostName, StorePath } from '../brands.ts';
 import type { Role } from '../roles.ts';
 import type { RolloutState } from '../rollout-state.ts';
+import type { UntriedGroup } from './groups.ts';
 
 /** A host that tried the rollout's system and failed. It belongs to the host and the system, whichever rollout contains them. */
 export interface RolloutFailure {
@@ -14,7 +15,14 @@ export type RolloutPause =
   /** Too many hosts of the ring failed. At most {@link MAX_FAILURES} are named. */
   | { readonly cause: 'failures'; readonly failures: readonly RolloutFailure[]; readonly count: number }
   /** The ring's deadline passed before its gate did. `missing`: verified hosts that the gate still needs. */
-  | { readonly cause: 'deadline'; readonly missing: number; readonly present: number; readonly eligible: number }
+  | {
+      readonly cause: 'deadline';
+      readonly missing: number;
+      readonly present: number;
+      readonly eligible: number;
+      /** In the last ring: hosts with the same change, none of which has run it. At most {@link MAX_GROUPS}. */
+      readonly untried: readonly UntriedGroup[];
+    }
   /** The policy wants a person to look after this ring. */
   | { readonly cause: 'after-ring' }
   /** A person froze the fleet. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { factsOf, HOUR, MINUTE, policyOf } from '../test/rollout-facts.ts';
+import { factsOf, HOUR, MINUTE, pathOf, policyOf } from '../test/rollout-facts.ts';
 import { beginRollout, type RolloutCourse, type RolloutOrders } from './course.ts';
-import { decideRollout } from './decide.ts';
+import { decideRollout, failuresOf } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
 import { promotedRings } from './table.ts';
 
@@ -59,6 +59,38 @@ describe('a rollout', () => {
     const quick = policyOf(2, [{ soakMs: 0 }, { soakMs: 0 }]);
     expect(decideRollout(beginRollout(0), factsOf(quick, ['a:0 failed!']), 1).course.state).not.toBe('COMPLETE');
     expect(decideRollout(beginRollout(0), factsOf(quick, ['a:0 failed!', 'b:1 verified']), 1).course.state).toBe('COMPLETE');
+  });
+
+  test('completes with one verified host of each group with the same change, and names the group that nobody tried', () => {
+    const policy = policyOf(1, [{ soakMs: 0, deadlineMs: HOUR }]);
+    const on = (hosts: readonly string[], platforms: Record<string, string>, openMs = 0): RolloutFacts => {
+      const facts = factsOf(policy, hosts, {}, { windows: [{ isOpen: true, openMs }] });
+      return { ...facts, hosts: facts.hosts.map((host) => ({ ...host, platform: platforms[host.host] ?? 'x86_64-linux' })) };
+    };
+    const pis = { p: 'aarch64-linux', q: 'aarch64-linux' };
+    const untried = on(['a:0 verified', 'b:0 verified', 'p:0 away', 'q:0 failed'], pis);
+    const rolling = decideRollout(beginRollout(0), untried, 1).course;
+    expect(rolling.state).toBe('ROLLING');
+    expect(decideRollout(rolling, on(['a:0 verified', 'p:0 away', 'q:0 failed'], pis, HOUR), HOUR + 1).course.pause).toEqual({
+      cause: 'deadline',
+      missing: 0,
+      present: 0,
+      eligible: 3,
+      untried: [{ hosts: ['p', 'q'], count: 2 }],
+    });
+    expect(decideRollout(rolling, on(['a:0 verified', 'b:0 verified', 'p:0 verified', 'q:0 failed'], pis), 2).course.state).toBe('COMPLETE');
+    // Alone with its change, it keeps nobody waiting, whether it is away or has failed.
+    for (const alone of ['away', 'failed', 'waiting'])
+      expect(decideRollout(rolling, on(['a:0 verified', `p:0 ${alone}`], pis), 2).course.state).toBe('COMPLETE');
+  });
+
+  test('pauses for a host of a later ring that failed with the very system that a ring reached is asked to run', () => {
+    const facts = factsOf(TWO, ['c:0 to-come', 'w:1 failed', 'v:1 to-come']);
+    const twins = { ...facts, hosts: facts.hosts.map((host) => ({ ...host, toplevel: pathOf('image') })) };
+    expect(decideRollout(beginRollout(0), facts, 1).course.state).toBe('ROLLING');
+    const { course } = decideRollout(beginRollout(0), twins, 1);
+    expect(course).toMatchObject({ state: 'PAUSED', ring: 0, pause: { cause: 'failures', failures: [{ host: 'w' }] } });
+    expect(failuresOf(course, twins).map(({ host }) => host)).toEqual(['w']);
   });
 
   test('whose only host was pinned when the gate passed asks the one that is there before the soak is over', () => {
@@ -203,7 +235,7 @@ describe('a deadline', () => {
   test('pauses a ring of which nobody is there, with that reason', () => {
     expect(decideRollout(rolling, asleep(23 * HOUR), 24 * HOUR).course.state).toBe('ROLLING');
     const { course } = decideRollout(rolling, asleep(24 * HOUR), 24 * HOUR);
-    expect(course.pause).toEqual({ cause: 'deadline', missing: 1, present: 0, eligible: 2 });
+    expect(course.pause).toEqual({ cause: 'deadline', missing: 1, present: 0, eligible: 2, untried: [] });
     // Only time in an open window counts.
     expect(decideRollout(rolling, asleep(2 * HOUR), 240 * HOUR).course.state).toBe('ROLLING');
   });

@@ -1,7 +1,8 @@
 import { missingApprovals, type MissingApprovals } from './approvals.ts';
 import { isFirstChanging, isFrozen, type RolloutCourse, type RolloutPause } from './course.ts';
 import type { RolloutFacts } from './facts.ts';
-import { countRing, isBroken, isPassed, neededVerified, pauseForFailures, type Gates, type RingCounts } from './gate.ts';
+import { countRing, isBroken, isPassed, isUnacknowledged, neededVerified, pauseForFailures, type Gates, type RingCounts } from './gate.ts';
+import { boundGroups, twinsThatFailed, untriedGroups, type UntriedGroup } from './groups.ts';
 import type { RingPolicy, RolloutPolicy } from './policy.ts';
 import type { RingHost } from './progress.ts';
 import { isEndedRollout, nextRolloutState, type RolloutEvent } from './table.ts';
@@ -111,13 +112,14 @@ function afterPause(course: RolloutCourse, facts: RolloutFacts, now: number): Du
   return { ring: isNext ? course.ring + 1 : course.ring, ringSince: now };
 }
 
-/** The hosts of the rings reached whose failures are too many for their ring. */
+/** The hosts of the rings reached whose failures are too many for their ring, and those of other rings that failed with the same system. */
 function brokenRings(course: RolloutCourse, { policy, hosts }: RolloutFacts): readonly RingHost[] {
-  const reached = Map.groupBy(
-    hosts.filter(({ ring }) => ring <= course.ring),
-    ({ ring }) => ring,
-  );
-  return [...reached].flatMap(([ring, some]) => (isBroken(gatesOf(policy, course, ring), countRing(some)) ? some : []));
+  const reached = hosts.filter(({ ring }) => ring <= course.ring);
+  const failedLater = hosts.filter((host) => host.ring > course.ring && isUnacknowledged(host));
+  return [...Map.groupBy(reached, ({ ring }) => ring)].flatMap(([ring, some]) => {
+    const all = failedLater.length === 0 ? some : [...some, ...twinsThatFailed(some, failedLater)];
+    return isBroken(gatesOf(policy, course, ring), countRing(all)) ? all : [];
+  });
 }
 
 function progressOfRing(course: RolloutCourse, facts: RolloutFacts, now: number): Due | undefined {
@@ -153,30 +155,42 @@ function afterApprovals(event: 'finished' | 'approved', missing: MissingApproval
   return isHeld ? undefined : { event };
 }
 
-/** Somebody should have verified it, and nobody has: each ring alone may pass so, when its failures were acknowledged. */
+/**
+ * Somebody should have verified it, and nobody has, of all hosts or of those with the same change: each ring alone may pass so, when its
+ * failures were acknowledged, or with hosts of another platform.
+ */
 function isUntried({ provedRing }: RolloutCourse, { hosts }: RolloutFacts): boolean {
   const eligible = hosts.filter(({ isEligible }) => isEligible);
-  return provedRing === undefined && eligible.length > 0 && !eligible.some(({ progress }) => progress === 'verified');
+  if (provedRing === undefined && eligible.length > 0 && !eligible.some(({ progress }) => progress === 'verified')) return true;
+  return untriedGroups(hosts).length > 0;
 }
 
 /** The gate passed because nobody was there to be asked, and now somebody is. */
 function isUnasked(course: RolloutCourse, facts: RolloutFacts, counts: RingCounts): boolean {
-  if (course.provedRing !== undefined) return false;
-  return counts.verified < neededVerified(gatesOf(facts.policy, course), counts) || (isLastRing(course, facts) && isUntried(course, facts));
+  if (isLastRing(course, facts) && isUntried(course, facts)) return true;
+  return course.provedRing === undefined && counts.verified < neededVerified(gatesOf(facts.policy, course), counts);
 }
 
 function gateEvent(course: RolloutCourse, facts: RolloutFacts, counts: RingCounts, now: number): Due | undefined {
   const gates = gatesOf(facts.policy, course);
   const openMs = Math.min(facts.windows[course.ring]?.openMs ?? 0, now - course.ringSince);
   const isOverdue = gates.deadlineMs !== undefined && openMs >= gates.deadlineMs;
-  const isTried = !isLastRing(course, facts) || !isUntried(course, facts);
-  if (isTried && isPassed(gates, counts, isOverdue)) {
+  const isLast = isLastRing(course, facts);
+  if ((!isLast || !isUntried(course, facts)) && isPassed(gates, counts, isOverdue)) {
     return { event: 'passed', also: { provedRing: course.provedRing ?? (counts.verified > 0 ? course.ring : undefined) } };
   }
-  return isOverdue ? { event: 'failed', also: { pause: pauseForDeadline(gates, counts) } } : undefined;
+  return isOverdue ? { event: 'failed', also: { pause: pauseForDeadline(gates, counts, isLast ? untriedGroups(facts.hosts) : []) } } : undefined;
 }
 
-function pauseForDeadline(gates: Gates, counts: RingCounts): RolloutPause {
+function pauseForDeadline(gates: Gates, counts: RingCounts, untried: readonly UntriedGroup[]): RolloutPause {
   const { eligible, verified, inFlight, toCome } = counts;
-  return { cause: 'deadline', missing: Math.max(0, neededVerified(gates, counts) - verified), present: inFlight + toCome, eligible };
+  const missing = Math.max(0, neededVerified(gates, counts) - verified);
+  return { cause: 'deadline', missing, present: inFlight + toCome, eligible, untried: boundGroups(untried) };
+}
+
+/** The failures that a pause is about: what a person who resumes it has seen. */
+export function failuresOf(course: RolloutCourse, { hosts }: Pick<RolloutFacts, 'hosts'>): readonly RingHost[] {
+  const reached = hosts.filter(({ ring }) => ring <= course.ring);
+  const failed = hosts.filter(isUnacknowledged);
+  return [...new Set([...failed.filter(({ ring }) => ring <= course.ring), ...twinsThatFailed(reached, failed)])];
 }

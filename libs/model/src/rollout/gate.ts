@@ -17,6 +17,11 @@ export interface RingCounts {
   readonly away: number;
 }
 
+/** It failed, and nobody resumed after it. */
+export function isUnacknowledged({ isEligible, progress, isAcknowledged }: RingHost): boolean {
+  return isEligible && progress === 'failed' && !isAcknowledged;
+}
+
 /** Counts the eligible hosts of a ring. */
 export function countRing(hosts: readonly RingHost[]): RingCounts {
   const eligible = hosts.filter(({ isEligible }) => isEligible);
@@ -64,9 +69,7 @@ export function isPassed(gates: Gates, counts: RingCounts, isOverdue = false): b
 
 /** The pause for a ring's failures, which names them: the same ones, in whatever order the hosts were read. */
 export function pauseForFailures(hosts: readonly RingHost[]): RolloutPause {
-  const failed = hosts
-    .filter(({ isEligible, progress, isAcknowledged }) => isEligible && progress === 'failed' && !isAcknowledged)
-    .toSorted((one, other) => (one.host < other.host ? -1 : 1));
+  const failed = [...new Set(hosts.filter(isUnacknowledged))].toSorted((one, other) => (one.host < other.host ? -1 : 1));
   return {
     cause: 'failures',
     count: failed.length,

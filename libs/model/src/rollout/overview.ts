@@ -3,6 +3,7 @@ import type { RolloutCourse } from './course.ts';
 import { gatesOf } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
 import { countRing, neededVerified, type RingCounts } from './gate.ts';
+import { boundGroups, untriedGroups, type UntriedGroup } from './groups.ts';
 
 /** `current`: where the rollout is, or where it ended. */
 export const RING_STATES = ['passed', 'current', 'to-come'] as const;
@@ -15,6 +16,8 @@ export interface RingOverview {
   readonly counts: RingCounts;
   /** So many hosts must be verified for its gate. */
   readonly needed: number;
+  /** Of the last ring: one host of each of these must be verified, too. */
+  readonly untried: readonly UntriedGroup[];
   readonly soakMs: number;
   /** While it soaks. */
   readonly soakUntil: number | undefined;
@@ -36,6 +39,7 @@ export function overviewOfRings(course: RolloutCourse, facts: RolloutFacts): rea
       state,
       counts,
       needed: neededVerified(gates, counts),
+      untried: state === 'passed' || ring + 1 < facts.policy.rings.length ? [] : boundGroups(untriedGroups(facts.hosts)),
       soakMs: gates.soakMs,
       soakUntil: state === 'current' && course.state === 'SOAKING' && facts.orders.hotfix === undefined ? course.since + gates.soakMs : undefined,
       missingApprovals: state === 'passed' ? undefined : missingApprovals(at, facts),

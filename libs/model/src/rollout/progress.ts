@@ -92,6 +92,8 @@ export interface RingHost {
   readonly host: HostName;
   readonly ring: number;
   readonly toplevel: StorePath;
+  /** As its agent says, e.g. `x86_64-linux`. */
+  readonly platform: string | undefined;
   /**
    * It is asked: it is enrolled, no pin, hold or user keeps it elsewhere, and the rollout's system is not the one that it had been
    * proved to run.

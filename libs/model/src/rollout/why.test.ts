@@ -37,6 +37,7 @@ function facts({ situation, course: changes, ring = 1, freeze = false, ...rest }
   };
   const orders = freeze ? { freeze: { by: 'eve', reason: 'holidays', at: 0, until: undefined } } : {};
   return {
+    host: 'ada' as HostName,
     enrolment: 'enrolled',
     isConnected: true,
     observed: on(old),

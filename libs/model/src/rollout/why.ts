@@ -1,5 +1,5 @@
 import type { AgentState } from '../agent/state.ts';
-import type { StorePath } from '../brands.ts';
+import type { HostName, StorePath } from '../brands.ts';
 import type { Desired, HostSituation } from '../resolve.ts';
 import { hasArrived, isWaiting, type HostFacts, type Offer, type ReportedState } from '../standing.ts';
 import type { AdmitAnswer } from './admit.ts';
@@ -7,6 +7,7 @@ import type { MissingApprovals } from './approvals.ts';
 import { isFrozen, type Freeze, type RolloutCourse, type RolloutPause } from './course.ts';
 import type { RolloutFacts } from './facts.ts';
 import { overviewOfRings, type RingOverview } from './overview.ts';
+import type { RingHost } from './progress.ts';
 
 /** One rule that stands between a host and the newest revision. */
 export type WhyNot =
@@ -24,6 +25,8 @@ export type WhyNot =
   /** It was told a release of a higher sequence before: nothing falls back by itself. */
   | { readonly rule: 'sequence'; readonly told: number }
   | { readonly rule: 'quarantined' }
+  /** Another host failed with the very same system. */
+  | { readonly rule: 'failed-elsewhere'; readonly host: HostName; readonly why: string | undefined }
   | { readonly rule: 'retry-pending' }
   | { readonly rule: 'failed'; readonly state: AgentState }
   | { readonly rule: 'override' | 'away' | 'drifted' }
@@ -35,6 +38,7 @@ export type WhyRule = WhyNot['rule'];
 
 /** The facts about one host, which `resolve()`, `decideRollout()` and `admit()` have, too. */
 export interface WhyFacts extends ReportedState {
+  readonly host: HostName;
   readonly enrolment: HostFacts['enrolment'];
   readonly isConnected: boolean;
   /** What the newest revision has for it. */
@@ -158,8 +162,14 @@ function ofMachine(facts: WhyFacts, toplevel: StorePath): readonly WhyNot[] {
     if (isOverridden) said.push({ rule: 'override' });
     if (isAboutIt && state === 'SUCCEEDED') said.push({ rule: 'drifted' });
   }
+  const twin = failedElsewhere(facts, toplevel);
+  if (twin !== undefined && said.length === 0) said.push({ rule: 'failed-elsewhere', host: twin.host, why: twin.failure });
   if (enrolment === 'enrolled' && !isConnected) said.push({ rule: 'away' });
   if (!isRetryPending && isAboutIt && isWaiting(state)) said.push({ rule: 'deferred', state });
   if (admitted?.kind === 'wait' && admitted.for === 'in-flight') said.push({ rule: 'in-flight', limit: admitted.limit, of: admitted.of });
   return said;
+}
+
+function failedElsewhere({ rollout, host }: WhyFacts, toplevel: StorePath): RingHost | undefined {
+  return rollout?.facts.hosts.find((each) => each.host !== host && each.toplevel === toplevel && each.progress === 'failed');
 }

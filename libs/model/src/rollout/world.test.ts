@@ -8,6 +8,7 @@ import { decideRollout, gatesOf, type RolloutDecision } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
 import { countRing, neededVerified } from './gate.ts';
 import type { RingPolicy, RolloutPolicy } from './policy.ts';
+import type { RingHost } from './progress.ts';
 import { isEndedRollout, promotedRings } from './table.ts';
 
 // A fleet with people, revisions and a clock, in which anything happens at any moment. SPEC.md, O4 to O18 and D5 to D6, hold after
@@ -112,14 +113,27 @@ function checkDecision({ course, steps }: RolloutDecision, facts: RolloutFacts, 
     // O4: no completion untried.
     if (event === 'finished') {
       const eligible = facts.hosts.filter(({ isEligible }) => isEligible);
+      expect(untriedOf(facts)).toEqual([]);
       const isTried = before.provedRing !== undefined || eligible.some(({ progress }) => progress === 'verified');
       expect(isTried || eligible.length === 0).toBe(true);
     }
   }
-  // O12: a canary that failed with this system has failed with it in this rollout, too.
+  // O12: a canary that failed with this system has failed with it in this rollout, too; and so has another host with its very system.
   const strict = gatesOf(facts.policy, { ...course, ring: 0 }, 0);
-  const isCarried = facts.hosts.some((host) => host.ring === 0 && host.isEligible && host.progress === 'failed' && !host.isAcknowledged);
+  const asked = new Set(facts.hosts.flatMap(({ ring, isEligible, toplevel }) => (ring === 0 && isEligible ? [toplevel] : [])));
+  const isCarried = facts.hosts.some((host) => asked.has(host.toplevel) && host.isEligible && host.progress === 'failed' && !host.isAcknowledged);
   if (isCarried && strict.errors.percent === 0 && strict.errors.minStarted === 1) expect(['PAUSED', 'ABORTED', 'COMPLETE']).toContain(course.state);
+}
+
+/** O4: groups of hosts with the same change, of which nobody was verified. */
+function untriedOf({ hosts }: RolloutFacts): readonly (readonly string[])[] {
+  const asked = hosts.filter(({ isEligible, progress, isAcknowledged }) => isEligible && (progress !== 'failed' || !isAcknowledged));
+  const isTried = ({ toplevel }: RingHost): boolean => asked.some((other) => other.toplevel === toplevel && other.progress === 'verified');
+  const groups = [
+    ...Map.groupBy(asked, ({ toplevel }) => toplevel).values(),
+    ...Map.groupBy(asked, (host) => `${host.ring}${host.platform}`).values(),
+  ];
+  return groups.filter((group) => group.length > 1 && !group.some(isTried)).map((group) => group.map(({ host }) => host));
 }
 
 /** Asserts what holds of the fleet after everything that happens. */
@@ -320,6 +334,30 @@ describe('rollouts of any fleet, by any people, at any time', () => {
         }
       }),
       { numRuns: runs(150) },
+    );
+  });
+
+  test('a good revision of which some hosts never hear completes exactly when somebody of each group has verified it (O4)', () => {
+    const gates = { minVerified: 0, successPercent: 0, soakMs: 0, deadlineMs: undefined };
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 3 }), fc.array(fc.boolean(), { minLength: 5, maxLength: 5 }), (rings, isThere) => {
+        const world = play(policyOf(rings, [gates, gates, gates]), []);
+        for (const [index, host] of world.hosts.entries()) if (isThere[index] === false) world.disconnect(host);
+        world.pass(10 * MINUTE);
+        world.publish(
+          () => true,
+          () => false,
+        );
+        for (let round = 0; round < 30; round += 1) {
+          world.tick();
+          for (const host of world.hosts) if (host.isConnected) world.advance(host, 'as-is');
+        }
+        const isUntried = untriedOf(world.facts()).length > 0 || !isThere.includes(true);
+        const eligible = world.facts().hosts.filter(({ isEligible }) => isEligible);
+        // When it completes, stable advances, and nobody is eligible any more.
+        expect(world.course?.state === 'COMPLETE', JSON.stringify(world.course)).toBe(eligible.length === 0 || !isUntried);
+        if (isUntried) expect(world.course?.state).toBe('ROLLING');
+      }),
     );
   });
 });

@@ -26,6 +26,7 @@ export function ringHost(text: string): RingHost {
     host: host as HostName,
     ring: Number(ring),
     toplevel: pathOf(host),
+    platform: undefined,
     isEligible: mark !== '-',
     progress: progress as HostProgress,
     isBrieflyAway: mark === '~',

@@ -24,6 +24,9 @@ export interface WorldHost {
   readonly name: HostName;
   readonly ring: number;
   readonly labels: readonly string[];
+  readonly platform: string;
+  /** Hosts with the same one have the same systems. */
+  readonly image: string | undefined;
   isEnrolled: boolean;
   isConnected: boolean;
   awaySince: number;
@@ -77,6 +80,8 @@ export class RolloutWorld {
       name: name as HostName,
       ring,
       labels,
+      platform: Number(name.slice(1)) % 2 === 1 ? 'aarch64-linux' : 'x86_64-linux',
+      image: name === 'h2' || name === 'h4' ? 'image' : undefined,
       isEnrolled,
       isConnected: isEnrolled,
       awaySince: this.now,
@@ -99,7 +104,8 @@ export class RolloutWorld {
     for (const host of this.hosts) {
       const before = this.newest?.toplevels.get(host.name);
       const isNew = before === undefined || changes(host);
-      toplevels.set(host.name, isNew ? pathOf(`${host.name}-${sequence}`) : before);
+      const toplevel = isNew ? pathOf(`${host.image ?? host.name}-${sequence}`) : before;
+      toplevels.set(host.name, toplevel);
       if (isNew ? isBad(host) : this.newest?.bad.has(host.name) === true) bad.add(host.name);
     }
     this.revisions.push({ sequence, toplevels, bad });
@@ -138,6 +144,7 @@ export class RolloutWorld {
           host: host.name,
           ring: this.ringOf(host),
           toplevel,
+          platform: host.platform,
           isEligible: host.isEnrolled && host.pin === undefined && !isOverridden && host.stable?.toplevel !== toplevel,
           progress,
           isBrieflyAway: !isConnected && this.now - host.awaySince < 90_000,
