@@ -39,6 +39,28 @@ export const FreshnessStatement = v.strictObject({
 });
 export type FreshnessStatement = v.InferOutput<typeof FreshnessStatement>;
 
+/**
+ * "Host H may go below the sequence F that it accepted, to this one release." Signed by the release key, so that a server without it cannot
+ * move a host back. It names a release by what no two releases of a host have in common: repository, ref and sequence, and its system.
+ */
+export const PermitStatement = v.strictObject({
+  version: v.literal(1),
+  repository: RepositoryUrl,
+  ref: GitRef,
+  host: HostName,
+  /** Of the release. */
+  sequence: Counter,
+  toplevel: StorePath,
+  /** An agent that accepted a higher sequence than this refuses it: the permit is from before that. */
+  floor: Counter,
+  /** Who wants it, and why: shown. */
+  actor: prose(200),
+  reason: prose(2_000),
+  issuedAt: Timestamp,
+  expiresAt: Timestamp,
+});
+export type PermitStatement = v.InferOutput<typeof PermitStatement>;
+
 export const DIRECTIVE_MODES = ['stage', 'activate', 'boot', 'hold'] as const;
 
 /** What one agent should run now. Signed by the server key, valid on one connection only. */
@@ -52,6 +74,8 @@ export const Directive = v.strictObject({
   /** An administrator retries a toplevel that this host rolled back: the host removes it from its quarantine. */
   isRetry: v.boolean(),
   release: Envelope,
+  /** A {@link PermitStatement} for the release. Only for agents with the capability `permit`. */
+  permit: v.optional(Envelope),
   freshness: v.optional(Envelope),
   issuedAt: Timestamp,
   expiresAt: Timestamp,

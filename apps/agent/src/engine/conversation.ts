@@ -74,7 +74,7 @@ export class Conversation implements ConnectionHandlers {
       epoch,
       sequence: Math.max(0, ...sequences.map(({ sequence }) => sequence)),
       reportSeq: nextReportSeq - 1,
-      capabilities: [],
+      capabilities: ['permit'],
     };
   }
 
@@ -156,13 +156,13 @@ export class Conversation implements ConnectionHandlers {
       if (detail.code === 'DIRECTIVE_EXPIRED') timeQuestion.ask();
       return;
     }
-    const { directive, freshness } = judgement;
+    const { directive, freshness, floor } = judgement;
     logger.info('directive accepted', { epoch: directive.epoch, mode: directive.mode, ...directive.release });
     if (freshness !== null && serverNow - freshness.asOf > STALE_MS) {
       logger.warn('the newest freshness statement of this branch is old: does the builder run?', { asOf: new Date(freshness.asOf).toISOString() });
     }
     // In any state: the report of this step makes what runs the expected system.
     await watch.lookForDrift();
-    await loop.step({ type: 'offered', directive, freshness });
+    await loop.step({ type: 'offered', directive, freshness, floor });
   }
 }

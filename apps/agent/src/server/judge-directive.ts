@@ -1,5 +1,4 @@
 import {
-  acceptedSequence,
   newestDirective,
   type AgentDetail,
   type AgentDirective,
@@ -18,6 +17,7 @@ import {
   type TrustedKey,
   type VerifySignature,
 } from '@floe/protocol';
+import { judgePermit, NO_PERMIT_NEEDED, WHY_CODES } from './judge-permit.ts';
 
 /** What {@link judgeDirective} needs to know. */
 export interface DirectiveContext {
@@ -43,7 +43,13 @@ export interface DirectiveContext {
 
 /** Whether a directive is to be followed. */
 export type DirectiveJudgement =
-  | { readonly kind: 'accepted'; readonly directive: AgentDirective; readonly freshness: AgentFreshness | null }
+  | {
+      readonly kind: 'accepted';
+      readonly directive: AgentDirective;
+      readonly freshness: AgentFreshness | null;
+      /** A permit lets it go below what was accepted, up to this sequence. */
+      readonly floor: number | undefined;
+    }
   /** It was accepted before: nothing changes. */
   | { readonly kind: 'known' }
   | { readonly kind: 'refused'; readonly epoch: number; readonly toplevel: StorePath | null; readonly detail: AgentDetail };
@@ -68,8 +74,6 @@ const PIN_MISMATCH_CODES: ReadonlySet<string> = new Set([
 export function isTrusted(admission: DirectiveJudgement): boolean {
   return admission.kind !== 'refused' || !PIN_MISMATCH_CODES.has(admission.detail.code);
 }
-
-const WHY_CODES = { 'wrong-type': 'WRONG_TYPE', 'unknown-key': 'KEY_UNKNOWN', 'bad-signature': 'SIGNATURE_WRONG', malformed: 'MALFORMED' } as const;
 
 /**
  * Whether a directive may be followed: it is signed by the pinned keys, meant for this machine and this connection, and neither
@@ -106,14 +110,10 @@ export function judgeDirective(envelope: Envelope, context: DirectiveContext): D
   const asOf = freshness.statement?.asOf ?? 0;
   if (expiresAt <= Math.max(context.serverNow, asOf)) return refuse('RELEASE_EXPIRED', expiredBy(expiresAt, asOf, context), toplevel);
 
-  const accepted = acceptedSequence(journal, repository, ref);
-  if (sequence < accepted) {
-    return refuse(
-      'SEQUENCE_LOWER',
-      `the release has the sequence ${sequence}, but ${accepted} was accepted before: the agent does not go back to an older release`,
-      toplevel,
-    );
-  }
+  // What it accepted before is not asked for its permit again: that may have expired since.
+  const isKnown = order.epoch === journal.epoch;
+  const permit = isKnown ? NO_PERMIT_NEEDED : judgePermit(order, release.statement, Math.max(context.serverNow, asOf), context);
+  if (permit.kind === 'refused') return refuse(permit.code, permit.message, toplevel);
   if (order.epoch < journal.epoch)
     return refuse('EPOCH_LOWER', `the directive has the epoch ${order.epoch}, but ${journal.epoch} was accepted before`, toplevel);
   if (order.epoch > journal.epoch + MAX_EPOCH_STEP) {
@@ -123,7 +123,7 @@ export function judgeDirective(envelope: Envelope, context: DirectiveContext): D
       toplevel,
     );
   }
-  if (order.epoch === journal.epoch) return sameEpoch(journal, toplevel, refuse);
+  if (isKnown) return sameEpoch(journal, toplevel, refuse);
   if (journal.quarantined.includes(toplevel) && !order.isRetry) {
     return refuse('QUARANTINED', 'this system was rolled back on this machine before: push another one, or ask for a retry', toplevel);
   }
@@ -134,7 +134,7 @@ export function judgeDirective(envelope: Envelope, context: DirectiveContext): D
     release: { repository, ref, commit, sequence, toplevel, closureSizeBytes },
     envelope: JSON.stringify(envelope),
   };
-  return { kind: 'accepted', directive, freshness: freshness.statement };
+  return { kind: 'accepted', directive, freshness: freshness.statement, floor: permit.floor };
 }
 
 /** Why a release counts as expired, and which clock says so. */

@@ -1,5 +1,5 @@
 import { emptyJournal, type AgentDirective, type AgentJournal, type AgentReport, type CommitSha, type HostName, type StorePath } from '@floe/model';
-import { seal, type Directive, type Envelope, type FreshnessStatement, type ReleaseStatement } from '@floe/protocol';
+import { seal, type Directive, type Envelope, type FreshnessStatement, type PermitStatement, type ReleaseStatement } from '@floe/protocol';
 import { generateKeyPem, signerFromPem, type Signer } from '@floe/runtime';
 
 export const HOST = 'ada' as HostName;
@@ -50,10 +50,30 @@ function freshnessStatement(changes: Partial<FreshnessStatement> = {}): Freshnes
   return { version: 1, repository: REPOSITORY, ref: REF, sequence: 7, asOf: NOW, ...changes };
 }
 
+function permitStatement(changes: Partial<PermitStatement> = {}): PermitStatement {
+  return {
+    version: 1,
+    repository: REPOSITORY,
+    ref: REF,
+    host: HOST,
+    sequence: 7,
+    toplevel: storePath('new'),
+    floor: 9,
+    actor: 'ada',
+    reason: 'it broke the printers',
+    issuedAt: NOW,
+    expiresAt: NOW + 24 * 3600_000,
+    ...changes,
+  };
+}
+
 export interface SealOptions {
   readonly directive?: Partial<Directive>;
   readonly release?: Partial<ReleaseStatement>;
   readonly freshness?: Partial<FreshnessStatement>;
+  /** By the release key, or by `permitBy`. */
+  readonly permit?: Partial<PermitStatement>;
+  readonly permitBy?: Signer;
   readonly signers?: Partial<Authorities>;
 }
 
@@ -69,6 +89,7 @@ export function sealDirective(keys: Authorities, options: SealOptions = {}): Env
     isRetry: false,
     release: seal(release, 'floe/release', releaseStatement(options.release)),
     ...(options.freshness === undefined ? {} : { freshness: seal(release, 'floe/freshness', freshnessStatement(options.freshness)) }),
+    ...(options.permit === undefined ? {} : { permit: seal(options.permitBy ?? release, 'floe/permit', permitStatement(options.permit)) }),
     issuedAt: NOW,
     expiresAt: NOW + 24 * 3600_000,
     nonce: NONCE,

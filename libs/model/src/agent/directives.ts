@@ -11,13 +11,14 @@ export const OVERRIDE_MIN_MS = 24 * 3600 * 1000;
 function accept(journal: AgentJournal, event: AgentEventOf<'offered'>): AgentJournal | undefined {
   const { epoch, isRetry, release } = event.directive;
   const { repository, ref, sequence, toplevel } = release;
-  if (epoch <= journal.epoch || sequence < acceptedSequence(journal, repository, ref)) return undefined;
+  const highest = acceptedSequence(journal, repository, ref);
+  if (epoch <= journal.epoch || (sequence < highest && (event.floor ?? -1) < highest)) return undefined;
   if (journal.quarantined.includes(toplevel) && !isRetry) return undefined;
   const others = journal.sequences.filter((each) => each.repository !== repository || each.ref !== ref);
   return {
     ...journal,
     epoch,
-    sequences: [...others, { repository, ref, sequence }].slice(-MAX_SEQUENCES),
+    sequences: [...others, { repository, ref, sequence: Math.max(sequence, highest) }].slice(-MAX_SEQUENCES),
     freshness: event.freshness ?? journal.freshness,
   };
 }

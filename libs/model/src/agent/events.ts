@@ -32,7 +32,13 @@ export type AgentEvent =
       readonly fellBack: boolean;
     }
   /** A directive passed every check. */
-  | { readonly type: 'offered'; readonly directive: AgentDirective; readonly freshness: AgentFreshness | null }
+  | {
+      readonly type: 'offered';
+      readonly directive: AgentDirective;
+      readonly freshness: AgentFreshness | null;
+      /** A permit lets its release go below what was accepted, up to this sequence; absent: it has none. */
+      readonly floor?: number | undefined;
+    }
   /** A directive failed a check. */
   | { readonly type: 'refused'; readonly epoch: number; readonly toplevel: StorePath | null; readonly detail: AgentDetail }
   /** What the machine has is not what was last reported. */

@@ -530,8 +530,11 @@ const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
       fc.boolean(),
       fc.constantFrom('activate' as const, 'boot' as const, 'stage' as const, 'hold' as const),
       fc.integer({ min: 1, max: 4 }),
+      fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
     )
-    .map(([epoch, toplevel, isRetry, mode, sequence]) => offered(epoch, toplevel, { isRetry, mode, sequence })),
+    .map(([epoch, toplevel, isRetry, mode, sequence, floor]): AgentEvent => {
+      return { ...offered(epoch, toplevel, { isRetry, mode, sequence }), floor } as AgentEvent;
+    }),
   record('refused', { epoch: anyEpoch, toplevel: fc.constant(null), detail: fc.constant(detail) }),
   record('drifted', {}),
   record('overridden', { override: fc.record({ toplevel: anyToplevel, since: fc.constant(1), by: fc.constant('switch' as const) }) }),
@@ -620,7 +623,7 @@ function choose(journal: AgentJournal, { job, wait }: UnderWay, candidates: read
   return 'epoch' in event && journal.directive !== null ? { ...event, epoch: journal.directive.epoch } : event;
 }
 
-test('SPEC A1 to A10 hold after every step of any sequence of events, by any clock', () => {
+test('SPEC A1 to A11 hold after every step of any sequence of events, by any clock', () => {
   const reached = new Set<AgentState>();
   fc.assert(
     fc.property(anyWalk, (walk) => {
@@ -650,6 +653,12 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
   // A1: accepted epochs and sequences never fall.
   expect(next.epoch, context).toBeGreaterThanOrEqual(journal.epoch);
   expect(acceptedSequence(next, 'r', 'refs/heads/main'), context).toBeGreaterThanOrEqual(acceptedSequence(journal, 'r', 'refs/heads/main'));
+  // A11: only a permit that reaches up to what was accepted lets a directive go below it.
+  if (event.type === 'offered' && next.epoch > journal.epoch) {
+    const { sequence } = event.directive.release;
+    const accepted = acceptedSequence(journal, 'r', 'refs/heads/main');
+    expect(sequence >= accepted || (event.floor ?? 0) >= accepted, context).toBe(true);
+  }
   // A2: one job at a time, and one report.
   expect(jobs.length, context).toBeLessThanOrEqual(1);
   expect(statesOf(effects).length, context).toBeLessThanOrEqual(1);
