@@ -11,7 +11,7 @@ export default defineConfig({
   test: {
     pool: 'forks',
     maxWorkers: 2,
-    globalSetup: ['tests/outcomes.ts'],
+    globalSetup: ['tests/outcomes.ts', 'tests/prepare.ts'],
     reporters: [printTables, 'default', printFailures],
     sequence: { sequencer: LongestFirst },
     projects: [
@@ -62,8 +62,8 @@ export default defineConfig({
           name: 'lab',
           include: ['tests/**/*.lab.test.ts'],
           setupFiles,
-          // Machines mostly wait for each other.
-          maxWorkers: 3,
+          // Machines mostly wait for each other: a file takes less than half a processor.
+          maxWorkers: 4,
           sequence: { groupOrder: 5 },
           // Each wait has a limit of its own, which a busy machine stretches.
           testTimeout: 1_800_000,

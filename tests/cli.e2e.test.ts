@@ -23,7 +23,7 @@ beforeAll(async () => {
   fleet = await TestFleet.create({ files: await exampleFleetFiles(), nixConfig: testNixSettings });
   await fleet.startServer();
   await fleet.addMachine('ada');
-  env = { PATH: process.env['PATH'], HOME: join(fleet.dir, 'home'), NO_COLOR: '1' };
+  env = { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], HOME: join(fleet.dir, 'home'), NO_COLOR: '1' };
   await fleet.settled(await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
 });
 afterAll(async () => {

@@ -49,7 +49,7 @@ beforeAll(async () => {
     .replace('system-${hostName}-', 'system-${builtins.substring 0 20 hostName}-');
   const flake = `{ outputs = { self }: let lib = import ./lib.nix; in { nixosConfigurations = { ${attributes.join('\n')} }; }; }\n`;
   fleet = await TestFleet.create({ files: { ...files, 'lib.nix': lib, 'flake.nix': flake }, nixConfig: testNixSettings });
-  env = { PATH: process.env['PATH'], HOME: join(fleet.dir, 'home'), NO_COLOR: '1' };
+  env = { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], HOME: join(fleet.dir, 'home'), NO_COLOR: '1' };
   await fleet.startServer();
 });
 afterAll(async () => {

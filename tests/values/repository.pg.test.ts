@@ -20,6 +20,7 @@ import { Notices } from '../../apps/server/src/notices.ts';
 import { parseCommit } from '../../libs/git/src/commit.ts';
 import { attributeNames, buildAnswer, commitBytes, nixAnswer, pathInfo, policyAnswer, type NixAnswer } from './from-outside.ts';
 import { CommandLine, expectReadable, overTheWire } from './shown.ts';
+import { preparedImage } from '../../libs/store/src/test/prepared-embedded.ts';
 
 // What a repository says through git and Nix can be stored, read back and shown, on both databases: the pipeline itself
 // works on commits of made-up bytes, whose hosts are evaluated by a Nix of which each answer is made up.
@@ -61,7 +62,7 @@ describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,',
     stack.defer(async () => await rm(folder, { recursive: true }));
     const target =
       database === 'PGlite'
-        ? ({ kind: 'pglite', dataDir: undefined } as const)
+        ? ({ kind: 'pglite', dataDir: undefined, image: await preparedImage() } as const)
         : ({ kind: 'postgres', url: stack.use(await startPostgres()).url } as const);
     store = stack.use(await openStore(target, { clock: systemClock, logger, migrationsDir: join(import.meta.dirname, '../../migrations') }));
     repository = await store.repositories.ensure({ url: 'https://forge.example/fleet.git', branch: 'main', now: systemClock.now() });

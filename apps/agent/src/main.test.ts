@@ -25,6 +25,7 @@ beforeEach(async () => {
   await writeFile(join(dir, 'token'), 'token-of-sixteen-characters');
   env = {
     PATH: process.env['PATH'] ?? '',
+    NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? '',
     HOME: dir,
     FLOE_SERVER_URL: server.url,
     FLOE_HOST: 'ada',

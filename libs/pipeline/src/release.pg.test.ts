@@ -9,6 +9,7 @@ import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FreshnessKeeper, releaseRevision, signFreshness, type ReleaseDeps } from './release.ts';
 import { openStatementLog } from './statement-log.ts';
+import { preparedImage } from '../../store/src/test/prepared-embedded.ts';
 
 const DAY = 24 * 3600_000;
 const HOST = 'ada' as HostName;
@@ -38,7 +39,7 @@ let deps: ReleaseDeps & { readonly logger: typeof silentLogger };
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'floe-release-'));
   const migrationsDir = join(import.meta.dirname, '../../../migrations');
-  store = await openStore({ kind: 'pglite', dataDir: undefined }, { clock, logger: silentLogger, migrationsDir });
+  store = await openStore({ kind: 'pglite', dataDir: undefined, image: await preparedImage() }, { clock, logger: silentLogger, migrationsDir });
   repository = await store.repositories.ensure({ url: 'https://forge.example/fleet.git', branch: 'main', now: 1 });
   await store.hosts.ensure(repository.id, [HOST]);
   deps = {

@@ -47,16 +47,16 @@ interface ConnectDeps {
 
 /** Opens the driver. Postgres connects with the first statement. */
 export async function connect(target: StoreTarget, deps: ConnectDeps): Promise<Connection> {
-  return target.kind === 'pglite' ? await openPglite(target.dataDir) : openPostgres(target.url, target.maxConnections ?? 10, deps);
+  return target.kind === 'pglite' ? await openPglite(target) : openPostgres(target.url, target.maxConnections ?? 10, deps);
 }
 
-async function openPglite(dataDir: string | undefined): Promise<Connection> {
+async function openPglite({ dataDir, image }: Extract<StoreTarget, { kind: 'pglite' }>): Promise<Connection> {
   await using opening = new AsyncDisposableStack();
   if (dataDir !== undefined) {
     await mkdir(dirname(dataDir), { recursive: true, mode: 0o700 });
     opening.use(await lockFolder(dataDir));
   }
-  const client = await (dataDir === undefined ? PGlite.create() : openEmbedded(dataDir));
+  const client = await (dataDir === undefined ? PGlite.create(image === undefined ? {} : { loadDataDir: image }) : openEmbedded(dataDir));
   opening.defer(async () => await client.close());
   const held = opening.move();
   const db = drizzlePglite({ client });

@@ -39,8 +39,8 @@ import type { OutboxStore } from './outbox-contract.ts';
 import type { ServerStore } from './server-contract.ts';
 
 export type StoreTarget =
-  /** `dataDir` undefined: in memory, gone with the process. */
-  | { readonly kind: 'pglite'; readonly dataDir: string | undefined }
+  /** `dataDir` undefined: in memory, gone with the process; `image`: what it begins with, as PGlite dumps it. */
+  | { readonly kind: 'pglite'; readonly dataDir: string | undefined; readonly image?: Blob | undefined }
   | { readonly kind: 'postgres'; readonly url: string; readonly maxConnections?: number | undefined };
 
 /**

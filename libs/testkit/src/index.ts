@@ -5,6 +5,7 @@ export * from './local-forge.ts';
 export * from './nix-fleet.ts';
 export * from './pg-bouncer.ts';
 export * from './pg-server.ts';
+export { placeEmbeddedDatabase, preparedFolder } from './prepared-databases.ts';
 export * from './receivers.ts';
 export * from './service-process.ts';
 export * from './test-fleet.ts';

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { execInTest } from '@floe/runtime';
+import { placeCluster } from './prepared-databases.ts';
 import { eventually } from './service-process.ts';
 
 /** The only role of the server. Connections are trusted, because they are possible only through the socket in its folder. */
@@ -55,7 +56,7 @@ export class PostgresServer implements AsyncDisposable {
     const server = new PostgresServer(binDir, dir, ids);
     try {
       if (ids.uid !== undefined && ids.gid !== undefined) await chown(dir, ids.uid, ids.gid);
-      await server.#initdb();
+      await placeCluster(join(binDir, 'initdb'), server.#dataDir, async () => await server.#initdb());
       await server.start();
       await server.#createDatabase('floe');
       return server;

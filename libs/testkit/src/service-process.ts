@@ -40,7 +40,8 @@ export class ServiceProcess implements AsyncDisposable {
   }
 
   get env(): NodeJS.ProcessEnv {
-    return this.#options.env;
+    // Starts cost less when what was compiled once is kept.
+    return { NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], ...this.#options.env };
   }
 
   /** The last lines of its log. */
@@ -51,7 +52,7 @@ export class ServiceProcess implements AsyncDisposable {
   start(env: NodeJS.ProcessEnv = {}): void {
     if (this.isRunning) throw new Error(`${this.#options.name} already runs`);
     const child = spawn(process.execPath, [...this.command], {
-      env: { ...this.#options.env, ...env },
+      env: { ...this.env, ...env },
       stdio: ['ignore', this.#options.onOutput === undefined ? 'ignore' : 'pipe', 'pipe'],
     });
     this.#child = child;

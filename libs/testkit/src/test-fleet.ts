@@ -7,6 +7,7 @@ import { execInTest } from '@floe/runtime';
 import * as v from 'valibot';
 import { ISOLATED_GIT_ENV } from './git-http-server.ts';
 import { LocalForge } from './local-forge.ts';
+import { placeEmbeddedDatabase } from './prepared-databases.ts';
 import { eventually, ServiceProcess } from './service-process.ts';
 
 const PROJECT = join(import.meta.dirname, '../../..');
@@ -101,6 +102,7 @@ export class TestFleet implements AsyncDisposable {
     await mkdir(join(dir, 'secrets'), { recursive: true, mode: 0o700 });
     await mkdir(repositories, { recursive: true });
     await mkdir(join(dir, 'home'), { recursive: true });
+    if (options.databaseUrl === undefined) await placeEmbeddedDatabase(join(dir, 'server/database'));
     await writeFile(join(dir, 'secrets/repository-token'), FORGE_TOKEN, { mode: 0o600 });
     await writeFile(join(dir, 'secrets/webhook-secret'), WEBHOOK_SECRET, { mode: 0o600 });
     const port = options.serverPort ?? (await freePort());

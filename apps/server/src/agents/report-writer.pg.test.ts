@@ -7,6 +7,7 @@ import { startPostgres } from '@floe/testkit';
 import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ReportWriter } from './report-writer.ts';
+import { preparedImage } from '../../../../libs/store/src/test/prepared-embedded.ts';
 
 const migrationsDir = join(import.meta.dirname, '../../../../migrations');
 const names = ['ada', 'bob', 'eve', 'zoe'].map((name) => v.parse(HostNameSchema, name));
@@ -26,7 +27,7 @@ describe.each(['PGlite', 'Postgres'] as const)('reports that %s does not take', 
   beforeAll(async () => {
     const target =
       database === 'PGlite'
-        ? ({ kind: 'pglite', dataDir: undefined } as const)
+        ? ({ kind: 'pglite', dataDir: undefined, image: await preparedImage() } as const)
         : ({ kind: 'postgres', url: stack.use(await startPostgres()).url } as const);
     store = stack.use(await openStore(target, { clock: systemClock, logger, migrationsDir }));
     repository = await store.repositories.ensure({ url: 'https://example.org/fleet.git', branch: 'main', now: 1 });

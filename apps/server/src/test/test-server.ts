@@ -6,9 +6,9 @@ import type { CommitSha, HostName, StorePath } from '@floe/model';
 import { seal, type Hello, type ServerMessage } from '@floe/protocol';
 import { createLogger, generateKeyPem, signerFromPem, systemClock, type Clock } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
-import { createHostIdentity, helloOf, type HostIdentity } from '@floe/testkit';
+import { createHostIdentity, helloOf, placeEmbeddedDatabase, type HostIdentity } from '@floe/testkit';
 import { WebSocket } from 'ws';
-import { parseConfig } from '../config.ts';
+import { dataPaths, parseConfig } from '../config.ts';
 import { createServerContext, type ServerContext, type ServerOverrides } from '../context.ts';
 import { listen } from '../listen.ts';
 
@@ -42,6 +42,7 @@ export async function startTestServer(
   await using stack = new AsyncDisposableStack();
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'floe-server-')));
   if (options.dataDir === undefined) stack.defer(async () => await rm(dataDir, { recursive: true, force: true }));
+  if (options.env?.['DATABASE_URL'] === undefined) await placeEmbeddedDatabase(dataPaths(dataDir).database);
   const stopping = new AbortController();
   const lines: string[] = [];
   const logger = createLogger({ level: 'debug', write: (line) => lines.push(line) });

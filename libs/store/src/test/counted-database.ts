@@ -9,6 +9,7 @@ import * as v from 'valibot';
 import type { Database } from '../database.ts';
 import { migrate } from '../migrate.ts';
 import { Int8, readRows } from '../rows.ts';
+import { preparedImage } from './prepared-embedded.ts';
 import { MIGRATIONS_DIR } from './test-store.ts';
 
 /** An empty database of this checkout's tables that says how many rows a call looked at: one connection, so that it counts them all. */
@@ -43,7 +44,8 @@ export const COUNTED_DATABASES = [
   {
     name: 'PGlite',
     async open() {
-      const client = await PGlite.create();
+      const image = await preparedImage();
+      const client = await PGlite.create(image === undefined ? {} : { loadDataDir: image });
       return await counted(drizzlePglite({ client }), async () => await client.close());
     },
   },

@@ -6,6 +6,7 @@ import postgres from 'postgres';
 import { openStore, type StoreDeps } from '../open.ts';
 import type { HostPresence, NewRelease, Quarantine, Release, Repository, Revision, Rollout, StoredReport } from '../records.ts';
 import type { Store } from '../store.ts';
+import { preparedImage } from './prepared-embedded.ts';
 
 /** The migrations of this checkout. */
 export const MIGRATIONS_DIR = fileURLToPath(new URL('../../../../migrations', import.meta.url));
@@ -41,7 +42,7 @@ export interface World extends AsyncDisposable {
 
 async function openPglite(): Promise<World> {
   const clock = new TestClock();
-  const store = await openStore({ kind: 'pglite', dataDir: undefined }, storeDeps(clock));
+  const store = await openStore({ kind: 'pglite', dataDir: undefined, image: await preparedImage() }, storeDeps(clock));
   return { store, clock, [Symbol.asyncDispose]: async () => await store[Symbol.asyncDispose]() };
 }
 
