@@ -154,7 +154,7 @@ describe('a second master of the machine', () => {
 describe('settings', () => {
   it('reach the agent, and % is none of systemd’s', async () => {
     const settings = agent(
-      'host = lib.mkForce "bob"; repository = "https://git.example/a%20b.git"; userGroup = "wheel"; switchTimeoutSeconds = 120; enrolmentTokenFile = null; minFreeMb = 512;',
+      'host = lib.mkForce "bob"; repository = "https://git.example/a%20b.git"; userGroup = "wheel"; switchTimeoutSeconds = 120; enrolmentTokenFile = null; minFreeMb = 512; download.maxRate = "2M";',
     );
     const { environment } = await unit(`${settings} users.groups.wheel = { };`, 'services.floe-agent');
     expect(environment['FLOE_REPOSITORY']).toBe('https://git.example/a%%20b.git');
@@ -164,6 +164,7 @@ describe('settings', () => {
       switchLimitMs: 120_000,
       enrolmentTokenFile: undefined,
       minFreeBytes: 512 * 1024 * 1024,
+      maxBytesPerSecond: 2 * 1024 * 1024,
     });
   });
 
@@ -330,6 +331,9 @@ describe('a mistake is named where it is made', () => {
     ['switchTimeoutSeconds', '5'],
     ['healthGraceSeconds', '1.5'],
     ['minFreeMb', '"64"'],
+    ['download.maxRate', '"fast"'],
+    ['download.maxRate', '"0"'],
+    ['download.maxRate', '"2 M"'],
     ['policy.metered', '"sometimes"'],
     ['policy.deadlineHours', '-1'],
     ['policy.later.maxCount', '1000'],

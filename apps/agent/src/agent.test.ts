@@ -66,6 +66,7 @@ const settings = (): AgentDeps['settings'] => ({
   agentVersion: 'test',
   substituters: [],
   cachePublicKeys: [],
+  maxBytesPerSecond: undefined,
   minFreeBytes: 1,
   healthGraceMs: 0,
   settleMs: 0,
@@ -144,7 +145,7 @@ test('a directive is downloaded, switched to, proved, made the default: in this 
   expect(server.reports.at(-1)).toMatchObject({ epoch: 3, toplevel: NEW, observed: { current: NEW, profile: { toplevel: NEW } } });
   expect(server.reports.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   expect(server.peers.flatMap((peer) => peer.of('progress'))).toMatchObject([{ epoch: 3, doneBytes: 5, expectedBytes: 10 }]);
-  expect(machine.kept.size).toBe(0);
+  expect(machine.roots.size).toBe(0);
 });
 
 test('nothing is switched before the server says go', async () => {

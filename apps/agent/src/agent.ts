@@ -48,7 +48,7 @@ export class Agent implements LocalAgent {
 
   /** Runs until `signal` aborts; throws on a bug. */
   async run(signal: AbortSignal): Promise<void> {
-    const { inbox, watch, scheduler } = this.#engine;
+    const { inbox, watch, scheduler, stager } = this.#engine;
     const stopping = this.#stopping.signal;
     signal.addEventListener('abort', () => this.#stopping.abort(), { once: true });
     if (signal.aborted) this.#stopping.abort();
@@ -58,7 +58,7 @@ export class Agent implements LocalAgent {
     inbox.add(async () => await takeFirstStep({ ...this.#deps, ...this.#engine }, stopping));
     // The connection stays until a change under way has its verdict, which needs contact with the server.
     const leaving = new AbortController();
-    const always = [this.#connect(leaving.signal), watch.run(stopping)];
+    const always = [this.#connect(leaving.signal), watch.run(stopping), stager.run(stopping)];
     try {
       if (!stopping.aborted) await Promise.race([stopped, ...always, events, this.#bugs.promise]);
       await scheduler.stop(STOP_GRACE_MS, () => this.journal.state !== 'PRECHECK' && isActivating(this.journal.state));

@@ -38,6 +38,8 @@ const Seconds = v.pipe(v.string(), v.regex(/^\d{1,5}$/), v.transform(Number));
 const SwitchSeconds = v.pipe(Seconds, v.minValue(1));
 const GroupName = v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/));
 const Megabytes = v.pipe(v.string(), v.regex(/^\d{1,7}$/), v.transform(Number));
+const Rate = v.pipe(v.string(), v.regex(/^\d{1,9}[kMG]?$/));
+const RATE_UNITS: Readonly<Record<string, number>> = { k: 1024, M: 1024 ** 2, G: 1024 ** 3 };
 const CachePublicKey = v.pipe(v.string(), v.regex(/^[^\s:]+:[A-Za-z0-9+/=]+$/));
 
 /** The agent's state folder. */
@@ -107,6 +109,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
     bootLimitMs: 1000 * checked('FLOE_BOOT_TIMEOUT_SECONDS', Seconds, 300, 'a whole number of seconds'),
     socketGroup: checked<string | undefined>('FLOE_SOCKET_GROUP', GroupName, undefined, 'the name of a group'),
     bootMountPoint: checked('FLOE_BOOT_MOUNT_POINT', v.pipe(v.string(), v.startsWith('/')), '/boot', 'an absolute path'),
+    maxBytesPerSecond: rateOf(checked('FLOE_DOWNLOAD_MAX_RATE', Rate, '0', 'bytes per second such as 500k or 2M, or 0 for no limit')),
     minFreeBytes: 1024 * 1024 * checked('FLOE_MIN_FREE_MB', Megabytes, 64, 'a whole number of megabytes'),
     slowRetryMs: 1000 * checked('FLOE_SLOW_RETRY_SECONDS', Seconds, 60, 'a whole number of seconds'),
     logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),
@@ -115,6 +118,12 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
     throw new FloeError('CONFIG_INVALID', `floe-agent cannot start with these settings:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
   }
   return Object.freeze({ ...config, host, serverUrl: withoutTrailingSlashes(serverUrl), proxy: proxyFor(serverUrl, env) });
+}
+
+/** `500k` or `2M`, in bytes per second; undefined: no limit. */
+function rateOf(text: string): number | undefined {
+  const bytes = Number.parseInt(text, 10) * (RATE_UNITS[text.at(-1) ?? ''] ?? 1);
+  return bytes === 0 ? undefined : bytes;
 }
 
 /** `keyId:base64`; the key id may contain colons. */

@@ -24,6 +24,8 @@ export interface RealiseOptions {
   readonly trustedPublicKeys: readonly string[];
   /** A connection without data for this long is given up. Default: 30. */
   readonly stalledAfterSeconds?: number | undefined;
+  /** Undefined: no limit. Nix knows one since 2.15; an older one ignores it. */
+  readonly maxBytesPerSecond?: number | undefined;
   /** Size of the closure in bytes: no more than that is written. */
   readonly maxBytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -78,6 +80,7 @@ async function tryRealise(command: NixCommand, path: StorePath, options: Realise
     'max-jobs': '0',
     builders: '',
     fallback: 'false',
+    ...speedLimit(options.maxBytesPerSecond),
   };
   const args = Object.entries(settings).flatMap(([name, value]) => ['--option', name, value]);
   const { result, log, isOk } = await command.run('nix-store', ['--realise', path, '--add-root', options.root, '--indirect', ...args], {
@@ -105,6 +108,12 @@ async function tryRealise(command: NixCommand, path: StorePath, options: Realise
   }
   if (options.signal?.aborted === true) throw stopped('downloading');
   throw new FloeError('STORE_PATH_NOT_AVAILABLE', `${path} cannot be downloaded: ${reason}`, { retryable: true });
+}
+
+/** Nix limits each transfer, not their sum: so there is one at a time. */
+function speedLimit(bytesPerSecond: number | undefined): Readonly<Record<string, string>> {
+  if (bytesPerSecond === undefined) return {};
+  return { 'download-speed': String(Math.max(1, Math.round(bytesPerSecond / 1024))), 'max-substitution-jobs': '1' };
 }
 
 /** Removes the downloaded paths: a fast cache may have sent a path completely before Nix was stopped. Paths that are in use stay. */

@@ -3,7 +3,16 @@ import { foreign, word } from './bounds.ts';
 
 /** A statement and its signature. The signature is over the bytes as they are, so checking it needs no canonical JSON. */
 export const Envelope = v.strictObject({
-  type: v.picklist(['floe/release', 'floe/freshness', 'floe/directive', 'floe/enrolment', 'floe/revocation', 'floe/report', 'floe/permit']),
+  type: v.picklist([
+    'floe/release',
+    'floe/freshness',
+    'floe/directive',
+    'floe/stage',
+    'floe/enrolment',
+    'floe/revocation',
+    'floe/report',
+    'floe/permit',
+  ]),
   /** The signed bytes, base64. */
   payload: v.pipe(v.string(), v.maxLength(64 * 1024), v.base64()),
   keyId: v.pipe(word(128), v.minLength(1)),

@@ -48,6 +48,9 @@ export type Welcome = v.InferOutput<typeof Welcome>;
 /** Carries a signed `Directive`. Replaces any earlier one of a lower epoch. */
 export const DirectiveMessage = v.strictObject({ type: v.literal('directive'), envelope: Envelope });
 export type DirectiveMessage = v.InferOutput<typeof DirectiveMessage>;
+/** Carries a signed `StageHint`. Only to agents with the capability `stage`. A newer one replaces it. */
+export const StageMessage = v.strictObject({ type: v.literal('stage'), envelope: Envelope });
+export type StageMessage = v.InferOutput<typeof StageMessage>;
 /** The agent may activate the directive of this epoch within `leaseMs`. Answer to `ready`. */
 export const Go = v.strictObject({ type: v.literal('go'), epoch: Counter, leaseMs: DurationMs });
 export type Go = v.InferOutput<typeof Go>;
@@ -58,7 +61,7 @@ export type Ack = v.InferOutput<typeof Ack>;
 export const Refusal = v.strictObject({ type: v.literal('refusal'), code: word(64), message: prose(4096) });
 export type Refusal = v.InferOutput<typeof Refusal>;
 
-export const ServerMessage = v.variant('type', [Challenge, Welcome, DirectiveMessage, Go, Ack, Refusal]);
+export const ServerMessage = v.variant('type', [Challenge, Welcome, DirectiveMessage, StageMessage, Go, Ack, Refusal]);
 export type ServerMessage = v.InferOutput<typeof ServerMessage>;
 
 // agent → server
@@ -118,7 +121,11 @@ export const Progress = v.strictObject({
 });
 export type Progress = v.InferOutput<typeof Progress>;
 
-export const AgentMessage = v.variant('type', [Hello, Report, Ready, Progress]);
+/** Answer to `stage`: the hinted system is in the machine's store. May be lost; it is said again after the next hint. */
+export const Staged = v.strictObject({ type: v.literal('staged'), toplevel: StorePath });
+export type Staged = v.InferOutput<typeof Staged>;
+
+export const AgentMessage = v.variant('type', [Hello, Report, Ready, Progress, Staged]);
 export type AgentMessage = v.InferOutput<typeof AgentMessage>;
 
 /** The bytes that an agent signs in its hello. They contain the nonce and the identity that the agent claims. */

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { ByteSize, Counter, prose, Timestamp, word } from './bounds.ts';
+import { ByteSize, Counter, DurationMs, prose, Timestamp, word } from './bounds.ts';
 import { Envelope } from './envelope.ts';
 import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
 
@@ -83,6 +83,23 @@ export const Directive = v.strictObject({
   nonce: word(64),
 });
 export type Directive = v.InferOutput<typeof Directive>;
+
+/**
+ * "Host H will probably run this release: it may download it." A hint beside the directive, signed by the server key, valid on one
+ * connection only. It changes nothing that the host runs.
+ */
+export const StageHint = v.strictObject({
+  version: v.literal(1),
+  host: HostName,
+  machineId: MachineId,
+  release: Envelope,
+  /** The downloads of a fleet are spread over so much time. */
+  spreadMs: DurationMs,
+  issuedAt: Timestamp,
+  expiresAt: Timestamp,
+  nonce: word(64),
+});
+export type StageHint = v.InferOutput<typeof StageHint>;
 
 /** "This machine with this key is host H." Stored beside the cache, so that a lost database can be rebuilt. Signed by the server key. */
 export const EnrolmentStatement = v.strictObject({

@@ -165,5 +165,16 @@ in
       default = 64;
       description = "With less free space than this for the store, the agent neither downloads nor switches.";
     };
+
+    download.maxRate = mkOption {
+      type = types.nullOr (types.strMatching "[1-9][0-9]{0,8}[kMG]?");
+      default = null;
+      example = "2M";
+      description = ''
+        How fast the agent downloads at most, in bytes per second, with `k`, `M` or `G` for multiples of 1024. Null: as fast as
+        it can. It holds for what a directive wants and for what is downloaded ahead; a user's `floe-agent now` and an administrator's
+        `floe retry` pass over it, as they do over a metered connection. It needs Nix 2.19 or later: an older one ignores it.
+      '';
+    };
   };
 }

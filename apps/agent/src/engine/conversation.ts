@@ -1,11 +1,13 @@
 import { withoutFuture } from '@floe/model';
 import { helloBytes, PROTOCOL_VERSION, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
 import { verifySignature, type Clock, type Logger } from '@floe/runtime';
+import type { Stager } from '../ahead/stager.ts';
 import type { Machine } from '../machines/machine.ts';
 import type { Connection, ConnectionHandlers } from '../server/connection.ts';
 import type { ContactCheck } from '../server/contact.ts';
 import type { Identity } from '../server/identity.ts';
-import { isTrusted, judgeDirective } from '../server/judge-directive.ts';
+import { isTrusted, judgeDirective, type DirectiveContext } from '../server/judge-directive.ts';
+import { judgeStage } from '../server/judge-stage.ts';
 import type { TimeQuestion } from '../server/time-question.ts';
 import type { ReportQueue } from '../state/report-queue.ts';
 import type { Inbox } from './inbox.ts';
@@ -38,6 +40,7 @@ export interface ConversationDeps {
   readonly connection: Connection;
   readonly contact: ContactCheck;
   readonly timeQuestion: TimeQuestion;
+  readonly stager: Stager;
   readonly reports: ReportQueue;
   readonly enrolAnew: (signal: AbortSignal) => Promise<boolean>;
   readonly stopping: AbortSignal;
@@ -74,7 +77,7 @@ export class Conversation implements ConnectionHandlers {
       epoch,
       sequence: Math.max(0, ...sequences.map(({ sequence }) => sequence)),
       reportSeq: nextReportSeq - 1,
-      capabilities: ['permit'],
+      capabilities: ['permit', 'stage'],
     };
   }
 
@@ -84,6 +87,10 @@ export class Conversation implements ConnectionHandlers {
 
   directive(envelope: Envelope, nonce: string): void {
     this.#deps.inbox.add(async () => await this.#judge(envelope, nonce));
+  }
+
+  stage(envelope: Envelope, nonce: string): void {
+    this.#deps.inbox.add(async () => await this.#judgeStage(envelope, nonce));
   }
 
   /** A `go` that waited past its lease, e.g. for a disk that hangs or while the machine slept, is dropped: the agent asks again. */
@@ -128,26 +135,34 @@ export class Conversation implements ConnectionHandlers {
     if (store.current.state === 'DOWNLOADING' || store.current.state === 'DEFERRED') scheduler.retryNow();
   }
 
-  async #judge(envelope: Envelope, nonce: string): Promise<void> {
-    const { settings, identity, logger, connection, clock, contact, loop, timeQuestion, watch } = this.#deps;
+  /** What orders and hints are judged by. Undefined: the connection ended meanwhile; the server says it again on the next. */
+  #judgedBy(nonce: string): DirectiveContext | undefined {
+    const { settings, identity, connection, clock, loop } = this.#deps;
     const { serverNow } = connection;
-    // The connection ended meanwhile. The directive was for that one alone; the server repeats it on the next.
-    if (serverNow === undefined) return;
+    if (serverNow === undefined) return undefined;
     const { host, machineId, system } = identity;
     const { releaseKeys, serverKeys, repository } = settings;
-    const judgement = judgeDirective(envelope, {
-      host,
-      machineId,
-      system,
-      nonce,
-      serverNow,
-      machineNow: clock.now(),
-      releaseKeys,
-      serverKeys,
-      repository,
-      journal: loop.journal,
-      verify: verifySignature,
-    });
+    const { journal } = loop;
+    const machineNow = clock.now();
+    return { host, machineId, system, nonce, serverNow, machineNow, releaseKeys, serverKeys, repository, journal, verify: verifySignature };
+  }
+
+  async #judgeStage(envelope: Envelope, nonce: string): Promise<void> {
+    const { logger, stager } = this.#deps;
+    const context = this.#judgedBy(nonce);
+    if (context === undefined) return;
+    const judgement = judgeStage(envelope, context);
+    if (judgement.kind === 'accepted') stager.hint(judgement.release, judgement.spreadMs);
+    else logger.warn('a hint is not followed', { code: judgement.detail.code, why: judgement.detail.message });
+    await Promise.resolve();
+  }
+
+  async #judge(envelope: Envelope, nonce: string): Promise<void> {
+    const { logger, contact, loop, timeQuestion, watch } = this.#deps;
+    const context = this.#judgedBy(nonce);
+    if (context === undefined) return;
+    const { serverNow } = context;
+    const judgement = judgeDirective(envelope, context);
     contact.noteJudgement(nonce, isTrusted(judgement));
     if (judgement.kind === 'known') return;
     if (judgement.kind === 'refused') {

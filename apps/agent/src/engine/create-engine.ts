@@ -2,6 +2,7 @@ import type { AgentJournal } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
 import type { Clock, Exec, Logger } from '@floe/runtime';
 import type { JobDeps, JobSettings } from '../jobs/job.ts';
+import { Stager } from '../ahead/stager.ts';
 import { runJob } from '../jobs/run-job.ts';
 import type { Machine } from '../machines/machine.ts';
 import { Connection } from '../server/connection.ts';
@@ -53,6 +54,7 @@ export interface Engine {
   readonly scheduler: Scheduler;
   readonly loop: Loop;
   readonly watch: MachineWatch;
+  readonly stager: Stager;
   readonly conversation: Conversation;
   /** The server's clock where it is known, ms: a deadline for users must not jump with the machine's clock. */
   readonly now: () => number;
@@ -78,11 +80,22 @@ export function createEngine(deps: EngineDeps, stopping: AbortSignal, onBug: (er
     assess: async (journal, directive, signal) => await conditions.assess(journal, directive, now(), signal),
     onProgress: (epoch, done) => progress.send(epoch, done),
   };
+  const stager = new Stager({
+    ...deps,
+    host: deps.identity.host,
+    now,
+    journal: () => store.current,
+    holdDownload: jobs.holdDownload,
+    onStaged: (toplevel) => connection.send({ type: 'staged', toplevel }),
+  });
   const scheduler = new Scheduler({
     ...deps,
     now,
     onBug,
-    runJob: async (job, journal, signal) => await runJob(job, jobs, journal, signal),
+    runJob: async (job, journal, signal) => {
+      if (job === 'download') await stager.yield();
+      return await runJob(job, jobs, journal, signal);
+    },
     mayReboot: async () => await conditions.mayReboot(store.current, now(), { isTimeKnown: connection.serverNow !== undefined }),
     sendReady: (epoch) => connection.send({ type: 'ready', epoch }),
     dispatch: (event) => inbox.dispatch(event),
@@ -90,6 +103,8 @@ export function createEngine(deps: EngineDeps, stopping: AbortSignal, onBug: (er
   });
   const effects = new Effects({ scheduler, inbox, machine, logger });
   const loop = new Loop({ ...deps, store, effects, now, sendReport: (report) => connection.send({ type: 'report', ...report }) });
+
+  loop.onStep(() => stager.looked());
 
   const missedServer = new MissedServer({
     machine,
@@ -100,6 +115,6 @@ export function createEngine(deps: EngineDeps, stopping: AbortSignal, onBug: (er
     isNetworkThere: async () => await isNetworkThere(substituters, stopping),
   });
   const watch = new MachineWatch({ ...deps, loop, inbox, scheduler, connection, missedServer, now });
-  const conversation = new Conversation({ ...deps, store, loop, inbox, scheduler, watch, connection, contact, timeQuestion, stopping });
-  return { connection, inbox, scheduler, loop, watch, conversation, now };
+  const conversation = new Conversation({ ...deps, store, loop, inbox, scheduler, watch, connection, contact, timeQuestion, stager, stopping });
+  return { connection, inbox, scheduler, loop, watch, stager, conversation, now };
 }

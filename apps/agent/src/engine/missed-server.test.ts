@@ -66,7 +66,7 @@ test('one that is missed for too long has the previous system tried, which is ke
   passed += 1;
   const event = await own.look(kept());
   expect(event).toMatchObject({ type: 'server-missed', detail: { code: 'SERVER_MISSED' } });
-  expect(machine.kept.get('before')).toBe(OLD);
+  expect(machine.roots.get('before')?.path).toBe(OLD);
   const { journal, effects } = decide(kept(), event ?? { type: 'drifted' }, NOW);
   expect(journal).toMatchObject({ state: 'ROLLING_BACK', verdict: 'no-contact' });
   expect(effects).toContainEqual({ type: 'start-job', job: 'roll-back' });

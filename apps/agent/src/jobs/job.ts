@@ -11,6 +11,8 @@ export interface JobSettings {
   readonly serverUrl: string;
   readonly substituters: readonly string[];
   readonly cachePublicKeys: readonly string[];
+  /** Of downloads; undefined: no limit. */
+  readonly maxBytesPerSecond: number | undefined;
   /** With less free space than this, in bytes, the agent neither downloads nor switches. */
   readonly minFreeBytes: number;
   /** How long a health check may fail after a switch before that counts, in ms. */

@@ -1,4 +1,4 @@
-import { isOn, rollbackTarget, type AgentEvent } from '@floe/model';
+import { isOn, rollbackTarget, type AgentEvent, type AgentJournal } from '@floe/model';
 import { cacheOf, NO_BOOT_GUARD, switchHeld, type Job } from './job.ts';
 import { lackOfRoom, megabytes } from './room.ts';
 
@@ -14,14 +14,22 @@ export const download: Job = async (deps, journal, { epoch, release }, signal) =
   const full = await lackOfRoom(deps, { ...release, signal });
   if (full !== null) return { type: 'download-failed', epoch, tookMs: 0, detail: full, isRetryable: true };
   await machine.download(release.toplevel, {
+    keptAs: 'next',
     substituters: settings.substituters,
     trustedPublicKeys: settings.cachePublicKeys,
     maxBytes: release.closureSizeBytes,
+    // Who overrules the machine's policy for downloads overrules its limit, too.
+    maxBytesPerSecond: isOverruled(journal) ? undefined : settings.maxBytesPerSecond,
     signal,
     onProgress: (progress) => deps.onProgress(epoch, progress),
   });
   return { type: 'downloaded', epoch, tookMs: 0 };
 };
+
+/** A user said "now", or an administrator had it try again. */
+function isOverruled({ deferral, directive }: AgentJournal): boolean {
+  return deferral?.isOverruled === true || directive?.isRetry === true;
+}
 
 /** How much the switch would disrupt, and what it waits for. */
 export const assess: Job = async (deps, journal, directive, signal) => {

@@ -39,6 +39,7 @@ function depsOf(machine: FakeMachine): JobDeps {
       serverUrl: 'http://x',
       substituters: [],
       cachePublicKeys: [],
+      maxBytesPerSecond: undefined,
       minFreeBytes: 1,
       healthGraceMs: 0,
       settleMs: 0,

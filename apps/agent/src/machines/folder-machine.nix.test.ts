@@ -7,6 +7,7 @@ import { exec, execInTest, silentLogger, systemClock } from '@floe/runtime';
 import { exampleFleetFiles, testNixSettings } from '@floe/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FolderMachine } from './folder-machine.ts';
+import type { DownloadOptions } from './machine.ts';
 import { checkHealth } from '../health/health-checks.ts';
 
 const signal = new AbortController().signal;
@@ -63,14 +64,20 @@ async function newMachine(): Promise<{ machine: FolderMachine; root: string }> {
   return { root, machine: new FolderMachine({ root, roots: join(root, 'roots'), exec, env, nix: async () => await Promise.resolve(nix) }) };
 }
 
-async function download(machine: FolderMachine, path: StorePath, publicKey = key.publicKey): Promise<void> {
-  await machine.download(path, {
+function options(publicKey = key.publicKey): DownloadOptions {
+  return {
+    keptAs: 'next',
+    maxBytesPerSecond: undefined,
     substituters: [`file://${dir}/cache`],
     trustedPublicKeys: [publicKey],
     signal,
     maxBytes: 1e9,
     onProgress: () => undefined,
-  });
+  };
+}
+
+async function download(machine: FolderMachine, path: StorePath, publicKey = key.publicKey): Promise<void> {
+  await machine.download(path, options(publicKey));
 }
 
 beforeAll(async () => {
@@ -123,9 +130,18 @@ test('what is kept survives the garbage collector, what is let go does not', asy
   await machine.letGo('next');
   await collect();
   expect(await machine.isValid(system)).toBe(true);
+  expect((await machine.kept('before'))?.path).toBe(system);
   await machine.letGo('before');
+  expect(await machine.kept('before')).toBeUndefined();
   await collect();
   expect(await machine.isValid(system)).toBe(false);
+
+  await machine.download(system, { ...options(), keptAs: 'ahead' });
+  await machine.download(system, { ...options(), keptAs: 'next' });
+  expect(Math.abs(Date.now() - ((await machine.kept('ahead'))?.since ?? 0))).toBeLessThan(600_000);
+  await machine.letGo('ahead');
+  await collect();
+  expect(await machine.isValid(system)).toBe(true);
 });
 
 test('a system signed by a key that is not trusted is refused', async () => {

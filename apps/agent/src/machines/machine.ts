@@ -78,16 +78,19 @@ export interface MachineBoot {
 }
 
 export interface DownloadOptions {
+  readonly keptAs: KeptPath;
   readonly substituters: readonly string[];
   readonly trustedPublicKeys: readonly string[];
   /** The size of the whole closure in bytes: no more is written. */
   readonly maxBytes: number;
+  /** Undefined: no limit. */
+  readonly maxBytesPerSecond: number | undefined;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: DownloadProgress) => void;
 }
 
 /** Store paths that the agent protects from the garbage collector. */
-export type KeptPath = 'next' | 'before';
+export type KeptPath = 'next' | 'before' | 'ahead';
 
 /** How a command of a system is run. */
 export interface CommandPlace {
@@ -102,7 +105,7 @@ export interface Machine {
   readonly switchesOutliveAgent: boolean;
   /** Reads which systems run, were booted, and are in the profile. Never throws: what cannot be read is null. */
   observe(): Promise<Observed>;
-  /** Downloads a closure and keeps it as 'next'. Throws FloeErrors of libs/nix. */
+  /** Downloads a closure and keeps it. Throws FloeErrors of libs/nix. */
   download(path: StorePath, options: DownloadOptions): Promise<void>;
   isValid(path: StorePath): Promise<boolean>;
   /** What the closure of `path` still needs in the store, in bytes; undefined when no cache says. */
@@ -111,6 +114,8 @@ export interface Machine {
   cacheTrust(path: StorePath, settings: Pick<DownloadOptions, 'substituters' | 'trustedPublicKeys' | 'signal'>): Promise<CacheTrust>;
   keep(as: KeptPath, path: StorePath): Promise<void>;
   letGo(as: KeptPath): Promise<void>;
+  /** What is kept, and since when, by the machine's clock in ms; undefined: nothing. Never throws. */
+  kept(as: KeptPath): Promise<{ readonly path: StorePath; readonly since: number } | undefined>;
   /** Free space for the store, in bytes. */
   freeBytes(): Promise<number>;
   /** How much space the boot partition lacks for `path`, in bytes; 0 or less: none, or there is no boot partition. */

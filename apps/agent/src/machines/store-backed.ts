@@ -1,6 +1,8 @@
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StorePath } from '@floe/model';
 import type { CacheTrust, Nix } from '@floe/nix';
+import { storePathBehind } from './links.ts';
 import type { DownloadOptions, KeptPath } from './machine.ts';
 
 export interface StoreBackedDeps {
@@ -18,9 +20,9 @@ export abstract class StoreBacked {
     this.#deps = deps;
   }
 
-  async download(path: StorePath, options: DownloadOptions): Promise<void> {
+  async download(path: StorePath, { keptAs, ...options }: DownloadOptions): Promise<void> {
     const nix = await this.#deps.nix();
-    await nix.realise(path, { root: this.rootOf('next'), ...options });
+    await nix.realise(path, { root: this.rootOf(keptAs), ...options });
   }
 
   async isValid(path: StorePath): Promise<boolean> {
@@ -41,6 +43,13 @@ export abstract class StoreBacked {
 
   async letGo(as: KeptPath): Promise<void> {
     await (await this.#deps.nix()).removeRoot(this.rootOf(as));
+  }
+
+  async kept(as: KeptPath): Promise<{ readonly path: StorePath; readonly since: number } | undefined> {
+    const link = this.rootOf(as);
+    const path = await storePathBehind(link);
+    const stats = path === null ? undefined : await lstat(link).catch(() => undefined);
+    return path === null || stats === undefined ? undefined : { path, since: stats.mtimeMs };
   }
 
   async dryActivate(_path: StorePath, _signal: AbortSignal): Promise<string | null> {

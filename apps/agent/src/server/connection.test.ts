@@ -51,6 +51,7 @@ function connect(changes: Partial<ConnectionHandlers> = {}, withClock = clock): 
     hello: async () => await Promise.resolve(hello),
     welcomed: () => void events.push('welcomed'),
     directive: (_envelope, nonce) => void events.push(`directive on ${nonce}`),
+    stage: (_envelope, nonce) => void events.push(`stage on ${nonce}`),
     go: (epoch) => void events.push(`go ${epoch}`),
     acknowledged: (seq) => void events.push(`ack ${seq}`),
     refused: async ({ code, message }) => {

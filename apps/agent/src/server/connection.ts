@@ -47,6 +47,8 @@ export interface ConnectionHandlers {
   hello(nonce: string): Promise<Hello>;
   welcomed(welcome: Welcome): void;
   directive(envelope: Envelope, nonce: string): void;
+  /** What the machine may download ahead. */
+  stage(envelope: Envelope, nonce: string): void;
   /** The server allows the switch, for `leaseMs` from now. */
   go(epoch: number, leaseMs: number): void;
   acknowledged(seq: number): void;
@@ -307,6 +309,8 @@ export class Connection {
         reject(`${message.type} before the welcome`);
       } else if (message.type === 'directive') {
         handlers.directive(message.envelope, nonce);
+      } else if (message.type === 'stage') {
+        handlers.stage(message.envelope, nonce);
       } else if (message.type === 'go') {
         handlers.go(message.epoch, message.leaseMs);
       } else {

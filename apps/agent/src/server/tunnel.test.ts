@@ -48,6 +48,7 @@ function connect(settings: Readonly<Record<string, string>>): Connection {
     hello: async () => await Promise.reject(new Error('stops here')),
     welcomed: () => undefined,
     directive: () => undefined,
+    stage: () => undefined,
     go: () => undefined,
     acknowledged: () => undefined,
     refused: async () => await Promise.resolve(false),

@@ -34,7 +34,9 @@ export class FakeMachine implements Machine {
   /** What was done, in order. */
   readonly log: string[] = [];
   readonly valid = new Set<StorePath>();
-  readonly kept = new Map<KeptPath, StorePath>();
+  readonly roots = new Map<KeptPath, { readonly path: StorePath; readonly since: number }>();
+  /** By which roots are dated. */
+  now: () => number = Date.now;
   /** Called before each download or switch; may throw or wait. */
   before: (what: string, signal: AbortSignal) => Promise<void> = async () => await Promise.resolve();
   /** How a switch ends; undefined: well. */
@@ -45,10 +47,10 @@ export class FakeMachine implements Machine {
   }
 
   async download(path: StorePath, options: DownloadOptions): Promise<void> {
-    await this.#note(`download ${path}`, options.signal);
+    await this.#note(`${options.keptAs === 'ahead' ? 'stage' : 'download'} ${path}`, options.signal);
     options.onProgress({ donePaths: 1, totalPaths: 1, doneBytes: 5, totalBytes: 10 });
     this.valid.add(path);
-    this.kept.set('next', path);
+    await this.keep(options.keptAs, path);
   }
 
   async isValid(path: StorePath): Promise<boolean> {
@@ -56,13 +58,17 @@ export class FakeMachine implements Machine {
   }
 
   async keep(as: KeptPath, path: StorePath): Promise<void> {
-    this.kept.set(as, path);
+    this.roots.set(as, { path, since: this.now() });
     return await Promise.resolve();
   }
 
   async letGo(as: KeptPath): Promise<void> {
-    this.kept.delete(as);
+    this.roots.delete(as);
     return await Promise.resolve();
+  }
+
+  async kept(as: KeptPath): Promise<{ readonly path: StorePath; readonly since: number } | undefined> {
+    return await Promise.resolve(this.roots.get(as));
   }
 
   async freeBytes(): Promise<number> {

@@ -1,5 +1,13 @@
 import { emptyJournal, type AgentDirective, type AgentJournal, type AgentReport, type CommitSha, type HostName, type StorePath } from '@floe/model';
-import { seal, type Directive, type Envelope, type FreshnessStatement, type PermitStatement, type ReleaseStatement } from '@floe/protocol';
+import {
+  seal,
+  type Directive,
+  type Envelope,
+  type FreshnessStatement,
+  type PermitStatement,
+  type ReleaseStatement,
+  type StageHint,
+} from '@floe/protocol';
 import { generateKeyPem, signerFromPem, type Signer } from '@floe/runtime';
 
 export const HOST = 'ada' as HostName;
@@ -96,6 +104,29 @@ export function sealDirective(keys: Authorities, options: SealOptions = {}): Env
     ...options.directive,
   };
   return seal(server, 'floe/directive', directive);
+}
+
+export interface SealHintOptions {
+  readonly hint?: Partial<StageHint>;
+  readonly release?: Partial<ReleaseStatement>;
+  readonly signers?: Partial<Authorities>;
+}
+
+/** A hint with its release, as a server would send it. */
+export function sealHint(keys: Authorities, options: SealHintOptions = {}): Envelope {
+  const { release, server } = { ...keys, ...options.signers };
+  const hint: StageHint = {
+    version: 1,
+    host: HOST,
+    machineId: MACHINE_ID,
+    release: seal(release, 'floe/release', releaseStatement(options.release)),
+    spreadMs: 0,
+    issuedAt: NOW,
+    expiresAt: NOW + 24 * 3600_000,
+    nonce: NONCE,
+    ...options.hint,
+  };
+  return seal(server, 'floe/stage', hint);
 }
 
 export function journalWith(changes: Partial<AgentJournal> = {}): AgentJournal {

@@ -191,6 +191,9 @@ export class AgentHub implements AsyncDisposable {
       case 'progress':
         onProgress(session.host, message);
         break;
+      case 'staged':
+        // Said only in answer to a hint, and this server sends none yet.
+        break;
     }
   }
 

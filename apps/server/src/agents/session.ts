@@ -13,6 +13,8 @@ export class WelcomedSession {
   readonly bootId: string;
   /** Of this connection's challenge; every directive sent on it carries it. */
   readonly nonce: string;
+  /** What the agent understands beyond the first version of the protocol. */
+  readonly capabilities: ReadonlySet<string>;
   readonly #socket: AgentSocket;
   #offered: { readonly epoch: number; readonly releaseId: string } | undefined;
 
@@ -22,6 +24,7 @@ export class WelcomedSession {
     this.machineId = hello.machineId;
     this.bootId = hello.bootId;
     this.nonce = nonce;
+    this.capabilities = new Set(hello.capabilities);
     this.#socket = socket;
   }
 

@@ -111,6 +111,8 @@ async function newMachine(env: Record<string, string>, options: { agent?: Partia
 async function download({ machine }: TestMachine, ...paths: StorePath[]): Promise<void> {
   for (const path of paths) {
     await machine.download(path, {
+      keptAs: 'next',
+      maxBytesPerSecond: undefined,
       substituters: [`file://${dir}/cache`],
       trustedPublicKeys: [key.publicKey],
       signal,
