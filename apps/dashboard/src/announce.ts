@@ -1,5 +1,5 @@
 import type { LiveFleet } from './live-fleet.ts';
-import { revisionWords, rolloutWords, shortSha, standingWords } from '@floe/views';
+import { revisionWords, shortSha, standingWords } from '@floe/views';
 
 /** More changes at once than this are counted, not read out. */
 const MAX_NAMED = 3;
@@ -19,7 +19,7 @@ export function announce(before: LiveFleet, after: LiveFleet): string {
   } else if (revision?.rollout?.state === 'COMPLETE' && before.revision?.rollout?.state !== 'COMPLETE') {
     told.push(`Rollout complete: ${revision.rollout.description}`);
   } else if (revision?.rollout != null && before.revision?.rollout != null && revision.rollout.state !== before.revision.rollout.state) {
-    told.push(`Rollout: ${rolloutWords(revision.rollout)}`);
+    told.push(`Rollout: ${revision.rollout.description}`);
   }
   return [...told, ...announceHosts(before, after)].join('. ');
 }

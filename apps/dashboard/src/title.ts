@@ -1,4 +1,4 @@
-import { revisionWords, rolloutWords, shortSha, standingWords, type Verdict } from '@floe/views';
+import { revisionWords, shortSha, standingWords, type Verdict } from '@floe/views';
 import type { Session } from './dashboard.ts';
 import { hostOf, type LiveFleet } from './live-fleet.ts';
 import type { Route } from './route.ts';
@@ -31,7 +31,7 @@ function subjectOf(route: Route, fleet: LiveFleet, verdict: Verdict): string {
       const { revision } = fleet;
       const commit = `Commit ${shortSha(route.sha)}`;
       if (revision?.sha.startsWith(route.sha) !== true) return commit;
-      return `${commit}: ${revision.rollout === null ? revisionWords(revision) : rolloutWords(revision.rollout)}`;
+      return `${commit}: ${revision.rollout === null ? revisionWords(revision) : revision.rollout.description}`;
     }
   }
 }

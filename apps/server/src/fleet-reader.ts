@@ -184,11 +184,11 @@ export function viewSeen(seen: RevisionSeen): RevisionView {
 /** What the commit says of its rollout: where it stands, or what had come of it; undefined when there is none. */
 export function describeSeen({ revision, rollout }: RevisionSeen): StatusText | undefined {
   if (rollout === undefined) return undefined;
-  const { row, policy, summary } = rollout;
+  const { row, policy, summary, detail } = rollout;
   const { supersededBy } = revision;
   if (summary === undefined) return describeSuperseded(supersededBy);
   const now = describeRollout(summary.counts, namesNeedingAttention(summary), { isComplete: row.state === 'COMPLETE', leaving: summary.leaving });
-  if (policy === undefined) return describeSuperseded(supersededBy, now);
+  if (policy === undefined) return describeSuperseded(supersededBy, describeCourse(row.course, detail, now) ?? now);
   const said = describeCourse(row.course, policy, now) ?? now;
   return { ...said, isUnderWay: summary.counts['under-way'] + summary.leaving > 0 };
 }

@@ -14,7 +14,7 @@ import {
 } from '@floe/store';
 import type { RolloutSeen } from './fleet-view.ts';
 import { rolloutFacts } from './rollouts/facts.ts';
-import { NO_DETAIL, viewDetail } from './rollouts/view.ts';
+import { viewDetail, viewStory } from './rollouts/view.ts';
 
 /** What a snapshot reads from. */
 export interface SnapshotStore {
@@ -135,7 +135,16 @@ export class FleetSnapshot {
     const current = fleet.rollout;
     if (current?.id !== row.id) {
       const story = (await this.#readStories()).get(revision.id);
-      return { ...known, rollout: { row, policy: undefined, summary: story, detail: NO_DETAIL, frozenAt: story?.at ?? revision.supersededAt } };
+      return {
+        ...known,
+        rollout: {
+          row,
+          policy: undefined,
+          summary: story,
+          detail: viewStory(row.course, story?.rings ?? []),
+          frozenAt: story?.at ?? revision.supersededAt,
+        },
+      };
     }
     const hosts = new Map(fleet.hosts.map((each) => [each.row.host, each]));
     const summary = summarizeRollout(rolloutHosts({ evaluations, hosts, now }));

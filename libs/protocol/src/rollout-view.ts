@@ -103,7 +103,10 @@ export const RingName = v.pipe(v.string(), v.maxLength(MAX_RING_NAME_CHARACTERS,
 export const FreezeView = v.object({ by: prose(200), reason: prose(), at: Timestamp, until: v.nullable(Timestamp) });
 export type FreezeView = v.InferOutput<typeof FreezeView>;
 
-/** How the releases of a revision reach the fleet. Rings, pause, orders and freeze: only of the rollout that hosts follow. */
+/**
+ * How the releases of a revision reach the fleet. Once frozen, rings and pause are as they were then, and of orders and freeze nothing is
+ * told.
+ */
 export const RolloutView = v.object({
   state: v.picklist(ROLLOUT_STATES),
   /** When it was superseded; null for revisions from before this was recorded. */

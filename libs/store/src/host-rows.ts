@@ -25,6 +25,7 @@ export function toHostRow(row: StoredHost): HostRow {
     enrolledAt: reader.timeOrNone('enrolled_at', row.enrolledAt),
     revokedAt: reader.timeOrNone('revoked_at', row.revokedAt),
     clonedAt: reader.timeOrNone('cloned_at', row.clonedAt),
+    stableBy: row.stableBy ?? undefined,
     epoch,
     acceptedSequence: reader.counter('accepted_sequence', row.acceptedSequence),
     retryEpoch: reader.counterOrNone('retry_epoch', row.retryEpoch),

@@ -10,6 +10,7 @@ import type {
   Order,
   ReleaseRef,
   RevisionState,
+  RingResult,
   RolloutCourse,
   RolloutOrderKind,
   RolloutOrders,
@@ -99,6 +100,8 @@ export interface Revision extends CommitInfo {
 export interface RolloutStory extends RolloutSummary {
   readonly revisionId: string;
   readonly at: Timestamp;
+  /** What had come of its rings; empty: that was not recorded. */
+  readonly rings: readonly RingResult[];
 }
 
 /** The result of evaluating one host. */
@@ -230,6 +233,8 @@ export interface HostRow {
   readonly desired?:
     | { readonly releaseId: string; readonly toplevel: StorePath; readonly sequence: number; readonly epoch: number; readonly since: Timestamp }
     | undefined;
+  /** The revision whose rollout made another system its stable one than before. */
+  readonly stableBy?: string | undefined;
   /** The directive counter. Equals `desired.epoch` while there is a desired release. */
   readonly epoch: number;
   /** The system of its last `go`, while there is no verdict about it. */

@@ -1,10 +1,23 @@
-import { countRollout, HOST_STANDINGS, summarizeRollout, MAX_COUNTER, storableText, type HostName, type HostStanding } from '@floe/model';
+import {
+  countRollout,
+  HOST_STANDINGS,
+  MAX_COUNTER,
+  MAX_RINGS,
+  resultsOfRings,
+  RING_STATES,
+  storableText,
+  summarizeRollout,
+  type HostName,
+  type HostStanding,
+  type RingResult,
+} from '@floe/model';
 import { and, eq, inArray, isNull, lt } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { readEvaluations } from './evaluations.ts';
 import { readFleet } from './fleet.ts';
 import type { RolloutStory } from './records.ts';
+import { ringHosts } from './ring-hosts.ts';
 import { rolloutHosts } from './rollout-hosts.ts';
 import { newestRollout } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
@@ -27,6 +40,13 @@ const HostsColumn = v.pipe(
     ),
   ),
 );
+const RingCountsColumn = v.object(
+  v.entriesFromList(['eligible', 'verified', 'failed', 'acknowledged', 'inFlight', 'waiting', 'toCome', 'away'], v.optional(Count, 0)),
+);
+const RingsColumn = v.pipe(
+  v.array(v.object({ name: text(100), state: v.picklist(RING_STATES), counts: RingCountsColumn })),
+  v.maxLength(MAX_RINGS),
+) satisfies v.GenericSchema<unknown, RingResult[]>;
 
 /** The revision that supersedes those before it. */
 export interface Successor {
@@ -62,7 +82,8 @@ export async function freezeRollout(tx: Database, successor: Successor, at: numb
       now: at,
     }),
   );
-  await tx.insert(rolloutStories).values({ revisionId: older.revisionId, at, counts, leaving, hosts: others }).onConflictDoNothing();
+  const rings = resultsOfRings(older.course, { policy: older.policy, hosts: ringHosts(older, fleet.hosts, at) });
+  await tx.insert(rolloutStories).values({ revisionId: older.revisionId, at, counts, leaving, hosts: others, rings }).onConflictDoNothing();
 }
 
 /** The recorded results of these revisions, if any. An unreadable row counts as none. */
@@ -80,6 +101,7 @@ export async function readStories(db: Database, revisionIds: readonly string[]):
       counts: reader.json('counts', row.counts, CountsColumn) ?? countRollout([]),
       leaving: reader.counter('leaving', row.leaving),
       hosts: reader.json('hosts', row.hosts, HostsColumn) ?? [],
+      rings: reader.json('rings', row.rings, RingsColumn) ?? [],
     };
     return reader.problem === undefined ? [story] : [];
   });

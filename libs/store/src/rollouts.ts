@@ -174,7 +174,8 @@ async function save(db: Database, origin: HintOrigin, { id, version, course, rin
  */
 async function advanceStable(tx: Database, revisionId: string): Promise<void> {
   await tx.execute(sql`
-    update ${hosts} as h set stable_release_id = r.id
+    update ${hosts} as h set stable_release_id = r.id,
+      stable_by = case when (select s.toplevel from ${releases} s where s.id = h.stable_release_id) is distinct from r.toplevel then v.id else h.stable_by end
     from ${revisions} v
     cross join lateral (select n.host from ${hosts} n where n.repository_id = v.repository_id) n
     cross join lateral (

@@ -1,9 +1,14 @@
-import type { RolloutCourse, RolloutPause, RolloutPolicy, StatusText, UntriedGroup } from '@floe/model';
+import type { RolloutCourse, RolloutPause, StatusText, UntriedGroup } from '@floe/model';
 import { hosts, listNames } from './hosts-in-words.ts';
 import { count } from './text.ts';
 
+/** The rings of a policy, or of a rollout's record. */
+interface NamedRings {
+  readonly rings: readonly { readonly name: string }[];
+}
+
 /** A ring by its name; where there is only one, it needs none. */
-export function ringName({ rings }: RolloutPolicy, ring: number): string {
+export function ringName({ rings }: NamedRings, ring: number): string {
   return rings[ring]?.name ?? `number ${ring + 1}`;
 }
 
@@ -43,7 +48,7 @@ export function describePause(pause: RolloutPause): string {
  * What the commit says of a rollout that does not go on by itself, or that goes ring by ring; `now`: where its hosts stand. Undefined:
  * that says it all.
  */
-export function describeCourse(course: RolloutCourse, policy: RolloutPolicy, now: StatusText): StatusText | undefined {
+export function describeCourse(course: RolloutCourse, policy: NamedRings, now: StatusText): StatusText | undefined {
   const ring = ringName(policy, course.ring);
   const isOne = policy.rings.length === 1;
   switch (course.state) {
@@ -64,7 +69,9 @@ export function describeCourse(course: RolloutCourse, policy: RolloutPolicy, now
         ? undefined
         : { ...now, state: now.state === 'success' ? 'pending' : now.state, description: `ring ${ring} soaks: ${now.description}` };
     case 'COMPLETE':
-    case 'SUPERSEDED':
       return undefined;
+    case 'SUPERSEDED':
+      // Its pause is kept: that it was paused is its result.
+      return course.pause === undefined ? undefined : describeCourse({ ...course, state: 'PAUSED' }, policy, now);
   }
 }

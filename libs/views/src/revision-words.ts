@@ -1,5 +1,5 @@
 import type { EvaluationOutcome, RevisionState } from '@floe/model';
-import type { RevisionView, RolloutView } from '@floe/protocol';
+import type { RevisionView } from '@floe/protocol';
 
 /** Said of a commit: "commit 3f9c2ab1d0 does not evaluate". */
 const STATES: Readonly<Record<RevisionState, string>> = {
@@ -17,11 +17,6 @@ const STATES: Readonly<Record<RevisionState, string>> = {
 /** Where a revision is on its way to releases. */
 export function revisionWords({ state, isHeld }: Pick<RevisionView, 'state' | 'isHeld'>): string {
   return isHeld ? 'held' : STATES[state];
-}
-
-/** Where a revision's rollout is. The current one says itself whether it was stopped; of an older one only its hosts were kept. */
-export function rolloutWords({ state, description, frozenAt }: Pick<RolloutView, 'state' | 'description' | 'frozenAt'>): string {
-  return frozenAt !== null && state === 'ABORTED' ? `aborted: ${description}` : description;
 }
 
 /** True when a commit failed as a whole. */

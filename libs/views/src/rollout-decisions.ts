@@ -37,8 +37,8 @@ export function rolloutRequest({ kind, ...about }: RolloutDecision) {
 
 /** What can be decided now about the rollout of a revision, whoever looks. */
 export function rolloutDecisions({ sha, rollout }: Pick<RevisionView, 'sha' | 'rollout'>): readonly RolloutDecision[] {
-  // Without rings it is not the one that hosts follow.
-  if (rollout === null || rollout.rings.length === 0) return [];
+  // A frozen one is not the one that hosts follow.
+  if (rollout === null || rollout.frozenAt !== null || rollout.rings.length === 0) return [];
   const { state, pause, freeze, rings, orders } = rollout;
   const isOver = isEndedRollout(state);
   const isAsked = (kind: 'abort' | 'hotfix'): boolean => orders.some((order) => order.kind === kind);

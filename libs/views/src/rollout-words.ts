@@ -1,4 +1,4 @@
-import { mayDo, roleFor, ROLES, type Action, type MissingApprovals, type Role, type RolloutState } from '@floe/model';
+import { isEndedRollout, mayDo, roleFor, ROLES, type Action, type MissingApprovals, type Role, type RolloutState } from '@floe/model';
 import type { RingView, RolloutView } from '@floe/protocol';
 import { rolloutCommand } from './rollout-decisions.ts';
 import { count } from './text.ts';
@@ -36,7 +36,8 @@ export function missingApprovalWords({ count: more, role, notAuthor, weaker }: M
 /** Where a ring is: "soaks", "paused"; what has passed, and what is to come. */
 export function ringStateWords(ring: Pick<RingView, 'state'>, { state }: Pick<RolloutView, 'state'>): string {
   if (ring.state === 'passed') return 'passed';
-  return ring.state === 'to-come' ? 'to come' : STATES[state].replace(/^(?:is|was) /, '');
+  if (ring.state === 'to-come') return isEndedRollout(state) ? 'not begun' : 'to come';
+  return STATES[state].replace(/^(?:is|was) /, '');
 }
 
 /** What the hosts of a ring do. */
@@ -66,7 +67,7 @@ export function ringWaitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' 
   const { counts, needed, untried, missingApprovals, opensAt, soakUntil, deadlineAt } = ring;
   const approvals = missingApprovals === null ? [] : [missingApprovalWords(missingApprovals)];
   const window = opensAt === null ? [] : [`its window at ${time(opensAt)}`];
-  if (ring.state === 'passed') return '';
+  if (ring.state === 'passed' || isEndedRollout(rollout.state)) return '';
   if (ring.state === 'to-come') return counts.eligible === 0 ? 'nothing: no host of it changes' : ['the rings before it', ...approvals].join(', ');
   switch (rollout.state) {
     case 'WAITING_APPROVAL':

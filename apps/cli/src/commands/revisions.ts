@@ -3,8 +3,9 @@ import type { Command } from 'commander';
 import * as v from 'valibot';
 import { viewOf, type Cli } from '../cli.ts';
 import { formatRevision } from '../view/revision.ts';
+import { formatRings } from '../view/rollout.ts';
 import { formatBlock, formatTable, type Cell, type View } from '../view/terminal.ts';
-import { ago, duration, hasFailed, revisionWords, rolloutWords, shortHash, shortSha, standingName, words } from '@floe/views';
+import { ago, duration, hasFailed, isRinged, revisionWords, shortHash, shortSha, standingName, words } from '@floe/views';
 import { commitPrefixArgument, limitArgument } from './arguments.ts';
 
 export function addRevisions(program: Command, cli: Cli): void {
@@ -44,7 +45,7 @@ async function listRevisions(cli: Cli, limit: number): Promise<void> {
     { text: ago(revision.receivedAt, view.now) },
     { text: revisionWords(revision), ...(hasFailed(revision) ? { tone: 'bad' as const } : {}) },
     { text: revision.publishedAt === null ? '' : duration(revision.publishedAt - revision.receivedAt) },
-    { text: revision.rollout === null ? '' : rolloutWords(revision.rollout) },
+    { text: revision.rollout === null ? '' : revision.rollout.description },
     { text: revision.subject },
   ]);
   out.print(
@@ -69,6 +70,7 @@ function formatRevisionInFull(revision: RevisionView, view: View): string {
   const parts = [formatRevision(revision, view), `${style('quiet', 'commit')} ${revision.sha}`];
   if (revision.error !== null) parts.push(`${style('bad', 'Error')}\n${formatBlock(revision.error)}`);
   if (revision.warnings.length > 0) parts.push(`${style('busy', 'Warnings')}\n${formatBlock(revision.warnings.join('\n'))}`);
+  if (revision.rollout !== null && isRinged(revision.rollout)) parts.push(formatRings(revision.rollout, view));
   if (revision.hosts.length > 0) parts.push(formatOutcomes(revision, view));
   for (const host of revision.hosts) {
     const again = host.retryAt === null ? '' : `  ${style('quiet', 'is retried automatically')}`;

@@ -1,7 +1,7 @@
 import type { FleetEvent, FleetView, HostView, RepositoryView, RevisionView } from '@floe/protocol';
 import { printableLine } from '@floe/model';
 import { stateText } from './hosts.ts';
-import { firstLine, needsAttention, revisionWords, rolloutWords, shortHash, shortSha, standingWords, todoOf, words } from '@floe/views';
+import { firstLine, needsAttention, revisionWords, shortHash, shortSha, standingWords, todoOf, words } from '@floe/views';
 
 /** One line about one thing that changed. */
 export interface EventLine {
@@ -65,7 +65,7 @@ function hostLine(host: HostView): string {
 }
 
 function revisionLine(revision: RevisionView): string {
-  const rollout = revision.rollout === null ? '' : `rollout: ${rolloutWords(revision.rollout)}`;
+  const rollout = revision.rollout === null ? '' : `rollout: ${revision.rollout.description}`;
   return ['revision', shortSha(revision.sha), revisionWords(revision), rollout, firstLine(revision.error ?? '')]
     .filter((part) => part !== '')
     .join('  ');

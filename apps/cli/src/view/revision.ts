@@ -2,7 +2,7 @@ import type { RevisionView } from '@floe/protocol';
 import { stageMs, stagesOf, type StageStatus } from '@floe/views';
 import { printableLine } from '@floe/model';
 import { type Tone, type View } from './terminal.ts';
-import { ago, duration, revisionWords, rolloutWords, shortSha, words } from '@floe/views';
+import { ago, duration, revisionWords, shortSha, words } from '@floe/views';
 
 const STAGE_TONES: Record<StageStatus, Tone> = {
   done: 'good',
@@ -25,7 +25,7 @@ export function formatRevision(revision: RevisionView, { now, style }: Pick<View
     const told = [
       stage.name === 'received' ? ago(revision.receivedAt, now) : took === null ? (isOpenRollout ? '' : words(stage.status)) : duration(took),
       stage.share !== null && stage.name !== 'rollout' ? stage.share : '',
-      revision.rollout !== null && isOpenRollout ? printableLine(rolloutWords(revision.rollout)) : '',
+      revision.rollout !== null && isOpenRollout ? printableLine(revision.rollout.description) : '',
     ].filter((text) => text !== '' && text !== 'done');
     return `  ${style(STAGE_TONES[stage.status], `${STAGE_MARKS[stage.status]} ${stage.name.padEnd(9)}`)}  ${told.join('  ')}`.trimEnd();
   });

@@ -48,7 +48,8 @@ export function formatRollout({ sha, subject, rollout }: RolledOut, role: Role, 
   return parts.join('\n\n');
 }
 
-function formatRings(rollout: RolledOut['rollout'], view: View): string {
+/** The rings of a rollout, one a line. */
+export function formatRings(rollout: RolledOut['rollout'], view: View): string {
   const rows = rollout.rings.map((ring): Cell[] => {
     const { verified, failed, acknowledged, inFlight, toCome, waiting, away } = ring.counts;
     const some = (n: number, tone?: Tone): Cell => ({

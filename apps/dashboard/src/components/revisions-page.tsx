@@ -1,5 +1,5 @@
 import type { RevisionView } from '@floe/protocol';
-import { capitalised, hasFailed, revisionWords, rolloutWords } from '@floe/views';
+import { capitalised, hasFailed, revisionWords } from '@floe/views';
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { Dashboard } from '../dashboard.ts';
@@ -74,7 +74,7 @@ function Revisions({ first, dashboard, fleet }: RevisionsPageProps & { readonly 
                 {capitalised(revisionWords(revision))}
               </td>
               <td role="cell" data-label="Rollout" class="detail">
-                {revision.rollout === null ? (revision.error?.split('\n', 1)[0] ?? '–') : rolloutWords(revision.rollout)}
+                {revision.rollout === null ? (revision.error?.split('\n', 1)[0] ?? '–') : revision.rollout.description}
               </td>
               <td role="cell" data-label="Forge">
                 <ForgeLink fleet={fleet} revision={revision} />

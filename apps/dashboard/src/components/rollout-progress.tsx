@@ -1,6 +1,6 @@
 import type { HostStanding } from '@floe/model';
 import type { RevisionView } from '@floe/protocol';
-import { rolloutWords, standingName, standingTone, COUNTED_STANDINGS } from '@floe/views';
+import { standingName, standingTone, COUNTED_STANDINGS } from '@floe/views';
 import type { ReadonlySignal } from '@preact/signals';
 import { Age } from './age.tsx';
 import { Icon } from './icon.tsx';
@@ -12,14 +12,14 @@ const PARTS: readonly HostStanding[] = ['in-sync', ...COUNTED_STANDINGS];
 /** How many hosts are where, as a bar and in words. */
 export function RolloutProgress({ rollout, now }: { readonly rollout: Rollout; readonly now: ReadonlySignal<number> }) {
   const { counts } = rollout;
-  if (counts === null) return <p class="aside">{rolloutWords(rollout)}</p>;
+  if (counts === null) return <p class="aside">{rollout.description}</p>;
   const parts = PARTS.filter((standing) => counts[standing] > 0);
   return (
     <div class="rollout">
       <h3 class="overline">
         Rollout{' '}
         <span class="aside">
-          {rolloutWords(rollout)}
+          {rollout.description}
           {rollout.frozenAt !== null && (
             <>
               {' '}

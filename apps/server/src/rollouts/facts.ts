@@ -1,6 +1,5 @@
-import { ringIn, type RolloutFacts } from '@floe/model';
-import type { CurrentRollout, FleetHost } from '@floe/store';
-import { ringHosts } from './ring-hosts.ts';
+import type { RolloutFacts } from '@floe/model';
+import { ringHosts, type CurrentRollout, type FleetHost } from '@floe/store';
 import { windowFacts } from './windows.ts';
 
 /** All that a decision about the rollout is made from, and all that people are told about it. `hosts`: all of the repository. */
@@ -8,7 +7,7 @@ export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[
   const { policy, course, orders, weaker = [] } = rollout;
   return {
     policy,
-    hosts: ringHosts(hosts, ringIn(rollout), now),
+    hosts: ringHosts(rollout, hosts, now),
     windows: windowFacts(policy, course, now),
     orders,
     authors: undefined,

@@ -1,5 +1,8 @@
 import { DEFAULT_POLICY, defaultGates, type AgentState, type HostName, type RingPolicy, type RolloutPolicy, type StorePath } from '@floe/model';
+import { RevisionView } from '@floe/protocol';
 import { eventually } from '@floe/testkit';
+import { ringStateWords, rolloutDecisions } from '@floe/views';
+import * as v from 'valibot';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { publishCommit, system } from '../test/commits.ts';
 import { startTestServer, TestAgent, type TestHost, type TestServer } from '../test/test-server.ts';
@@ -157,6 +160,57 @@ describe('a rollout by rings', () => {
     await other.run(system('fix2'));
     await reaches('COMPLETE');
     expect(other.agent.messages.filter(({ type }) => type === 'directive')).toHaveLength(1);
+  });
+
+  describe('what came of each ring', () => {
+    const view = async (sha: string) => {
+      const { rollout: seen } = v.parse(RevisionView, await (await server.request(`/api/revisions/${sha}`)).json());
+      if (seen === null) throw new Error('no rollout');
+      return seen;
+    };
+    const told = ({ rings: all }: Awaited<ReturnType<typeof view>>) =>
+      all.map(
+        ({ name, state, counts }) =>
+          `${name} ${state}: ${counts.verified} of ${counts.eligible} verified, ${counts.failed + counts.acknowledged} failed`,
+      );
+
+    test('says why it was paused, also after a newer commit took its place', async () => {
+      const canary = await Host.join('s-canary');
+      await Host.join('s-other');
+      const policy = rings(['s-canary'], []);
+      const { sha } = await publishCommit(server, { 's-canary': system('bad1'), 's-other': system('bad2') }, policy);
+      await canary.fail(system('bad1'));
+      await reaches('PAUSED');
+      await publishCommit(server, { 's-canary': system('fix1'), 's-other': system('fix2') }, policy);
+      const frozen = await view(sha);
+      expect(told(frozen)).toEqual(['ring-0 current: 0 of 1 verified, 1 failed', 'ring-1 to-come: 0 of 1 verified, 0 failed']);
+      expect(frozen.pause?.failures).toEqual([{ host: 's-canary', reason: 'the check web did not pass' }]);
+      expect(frozen.description).toBe('paused at ring ring-0: 1 host failed: s-canary (the check web did not pass)');
+      expect(frozen.rings.map((each) => ringStateWords(each, frozen))).toEqual(['superseded', 'not begun']);
+    });
+
+    test('stays when the rollout is complete, and when a newer commit follows', async () => {
+      const [canary, other] = [await Host.join('r-canary'), await Host.join('r-other')];
+      await server.enrol('r-gone');
+      const policy = {
+        ...DEFAULT_POLICY,
+        rings: [ring(0, 2, ['r-canary']), ring(1, 2, [], { successPercent: 50 })],
+      };
+      const { sha } = await publishCommit(server, { 'r-canary': system('one'), 'r-other': system('two'), 'r-gone': system('two') }, policy);
+      // It is weaker than the policy before.
+      await approve(0);
+      await canary.run(system('one'));
+      await other.run(system('two'));
+      await reaches('COMPLETE');
+      const came = ['ring-0 passed: 1 of 1 verified, 0 failed', 'ring-1 passed: 1 of 2 verified, 0 failed'];
+      expect(told(await view(sha))).toEqual(came);
+      await publishCommit(server, { 'r-canary': system('three'), 'r-other': system('two'), 'r-gone': system('two') }, policy);
+      await canary.run(system('three'));
+      const frozen = await view(sha);
+      expect(told(frozen)).toEqual(came);
+      expect(frozen.frozenAt).not.toBeNull();
+      expect(rolloutDecisions({ sha, rollout: frozen })).toEqual([]);
+    });
   });
 
   test('an unrelated commit on top of a paused one is paused by the same failure', async () => {

@@ -6,6 +6,7 @@ import {
   type MissingApprovals,
   type Order,
   type RingOverview,
+  type RingResult,
   type RolloutCourse,
   type RolloutFacts,
   type RolloutOrders,
@@ -19,8 +20,16 @@ import { describePause, untriedWords } from '@floe/views';
 /** What is told of the rollout that hosts follow, besides where its hosts stand. */
 export type RolloutDetail = Pick<RolloutView, 'rings' | 'pause' | 'orders' | 'freeze'>;
 
-/** Of a rollout that hosts do not follow any more nothing of this is told. */
-export const NO_DETAIL: RolloutDetail = { rings: [], pause: null, orders: [], freeze: null };
+/** Of a rollout that hosts do not follow any more: what had come of it. */
+export function viewStory(course: RolloutCourse, rings: readonly RingResult[]): RolloutDetail {
+  const over = { needed: 0, untried: null, soakMs: 0, soakUntil: null, deadlineAt: null, opensAt: null, missingApprovals: null };
+  return {
+    rings: rings.map(({ name, state, counts }) => ({ name, state, counts: { ...counts }, ...over })),
+    pause: viewPause(course),
+    orders: [],
+    freeze: null,
+  };
+}
 
 /** From the facts of its next decision. Pure. */
 export function viewDetail({ course, policy, orders }: CurrentRollout, facts: RolloutFacts, now: number): RolloutDetail {

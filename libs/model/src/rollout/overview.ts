@@ -25,12 +25,22 @@ export interface RingOverview {
   readonly missingApprovals: MissingApprovals | undefined;
 }
 
+/** What came of a ring: what is kept of it. */
+export type RingResult = Pick<RingOverview, 'name' | 'state' | 'counts'>;
+
+/** How far each ring is. In a ring that has passed those count whom the rollout proved: stable has advanced to its systems since. */
+export function resultsOfRings(course: RolloutCourse, { policy, hosts }: Pick<RolloutFacts, 'policy' | 'hosts'>): readonly RingResult[] {
+  const byRing = Map.groupBy(hosts, ({ ring }) => ring);
+  return policy.rings.map(({ name }, ring) => {
+    const state = stateOfRing(course, ring);
+    const asked = (byRing.get(ring) ?? []).map((host) => (state === 'passed' && host.wasAsked === true ? { ...host, isEligible: true } : host));
+    return { name, state, counts: countRing(asked) };
+  });
+}
+
 /** The rings of a rollout, from what its decisions are made from. */
 export function overviewOfRings(course: RolloutCourse, facts: RolloutFacts): readonly RingOverview[] {
-  const byRing = Map.groupBy(facts.hosts, ({ ring }) => ring);
-  return facts.policy.rings.map(({ name }, ring) => {
-    const state = stateOfRing(course, ring);
-    const counts = countRing(byRing.get(ring) ?? []);
+  return resultsOfRings(course, facts).map(({ name, state, counts }, ring) => {
     const gates = gatesOf(facts.policy, course, ring);
     // What is after the ring that it is at does not come first: somebody of that ring is expected to prove it.
     const at = { ring, provedRing: course.provedRing ?? course.ring };

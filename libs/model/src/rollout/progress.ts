@@ -99,6 +99,8 @@ export interface RingHost {
    * proved to run.
    */
   readonly isEligible: boolean;
+  /** It was asked: this rollout was complete, and so the system is its stable one. For people; a decision asks nobody again. */
+  readonly wasAsked?: boolean | undefined;
   readonly progress: HostProgress;
   /** Away, but not for long: it may come back any moment. */
   readonly isBrieflyAway: boolean;

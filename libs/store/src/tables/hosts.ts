@@ -26,6 +26,8 @@ export const hosts = pgTable(
     retryEpoch: count('retry_epoch'),
     /** Its release in the last rollout that was complete with it. */
     stableReleaseId: text('stable_release_id').references(() => releases.id),
+    /** The revision whose rollout made another system its stable one than before. */
+    stableBy: text('stable_by'),
     /** The system of its last `go`, and until when there must be a verdict about it. */
     wentToplevel: storePath('went_toplevel'),
     wentUntil: at('went_until'),

@@ -73,6 +73,8 @@ export const rolloutStories = pgTable('rollout_stories', {
   leaving: count('leaving').notNull(),
   /** Hosts that were not in sync, with standing and reason. */
   hosts: jsonb('hosts').notNull(),
+  /** What came of each ring, in order; null: recorded before there were any. */
+  rings: jsonb('rings'),
 });
 
 /** Append-only: what people asked of a rollout. */

@@ -1,12 +1,24 @@
-import { isBrieflyAway, isLost, progressOf, type HostName, type RingHost } from '@floe/model';
-import { lastWordOf, type FleetHost } from '@floe/store';
+import { isBrieflyAway, isLost, progressOf, ringIn, type RingHost } from '@floe/model';
+import { lastWordOf } from './host-facts.ts';
+import type { CurrentRollout, FleetHost } from './records.ts';
 
 /** The hosts of a rollout, as its gates see them: those with a release in it. */
-export function ringHosts(hosts: readonly FleetHost[], ringOf: (host: HostName) => number, now: number): readonly RingHost[] {
-  return hosts.flatMap((each) => toRingHost(each, ringOf(each.row.host), now) ?? []);
+export function ringHosts(
+  rollout: Pick<CurrentRollout, 'revisionId' | 'policy' | 'rings'>,
+  hosts: readonly FleetHost[],
+  now: number,
+): readonly RingHost[] {
+  const ringOf = ringIn(rollout);
+  return hosts.flatMap((each) => toRingHost(each, { ring: ringOf(each.row.host), revisionId: rollout.revisionId, now }) ?? []);
 }
 
-function toRingHost({ row, situation, quarantines, acknowledged }: FleetHost, ring: number, now: number): RingHost | undefined {
+interface In {
+  readonly ring: number;
+  readonly revisionId: string;
+  readonly now: number;
+}
+
+function toRingHost({ row, situation, quarantines, acknowledged }: FleetHost, { ring, revisionId, now }: In): RingHost | undefined {
   const { pin, hold, rollout, stable } = situation;
   if (rollout === undefined) return undefined;
   const { toplevel } = rollout;
@@ -23,6 +35,7 @@ function toRingHost({ row, situation, quarantines, acknowledged }: FleetHost, ri
     toplevel,
     platform: row.system,
     isEligible: isIn && !isKeptElsewhere && toplevel !== stable?.toplevel,
+    wasAsked: isIn && !isKeptElsewhere && row.stableBy === revisionId && toplevel === stable?.toplevel,
     progress,
     isBrieflyAway: isBrieflyAway(row.lastSeenAt ?? row.enrolledAt, now),
     failure:
