@@ -52,9 +52,10 @@ test(
       let isOver = false;
       // While the server is down, nobody answers.
       const isComplete = async () => ((await fleet.revision(sha).catch(() => undefined))?.rollout?.state === 'COMPLETE' ? true : undefined);
-      const over = eventually('the rollout is complete', isComplete, { timeoutMs: 60_000 + KILLS_IN_ROUND * KILL_MS, explain: () => fleet.server.log() }).finally(
-        () => void (isOver = true),
-      );
+      const over = eventually('the rollout is complete', isComplete, {
+        timeoutMs: 60_000 + KILLS_IN_ROUND * KILL_MS,
+        explain: () => fleet.server.log(),
+      }).finally(() => void (isOver = true));
       // oxlint-disable-next-line no-unmodified-loop-condition
       for (let inRound = 0; !isOver && kills < KILLS && inRound < KILLS_IN_ROUND; inRound += 1) {
         await Promise.race([over, new Promise((resolve) => setTimeout(resolve, random.integer(300, 2_800)))]);

@@ -19,14 +19,14 @@ export function isWorkday(day: number): boolean {
 export function planPresence(hosts: readonly SimulatedHost[], days: number, timeline: Timeline, random: Random): void {
   for (const host of hosts) {
     if (!host.isLaptop) {
-      timeline.at(START, () => host.connect());
+      timeline.at(START, () => host.wake());
       continue;
     }
     for (let day = 0; day < days; day += 1) {
       if (!random.chance(isWorkday(day) ? 0.9 : 0.03)) continue;
       const open = START + day * DAY + random.between(7.5, 10) * HOUR;
-      timeline.at(open, () => host.connect());
-      timeline.at(open + random.between(4, 9) * HOUR, () => host.disconnect());
+      timeline.at(open, () => host.wake());
+      timeline.at(open + random.between(4, 9) * HOUR, () => host.sleep());
     }
   }
 }

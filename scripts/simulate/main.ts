@@ -3,19 +3,21 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { draw } from './draw.ts';
+import { isStoreName, STORES } from './open-store.ts';
 import { Simulation } from './simulation.ts';
 import { summarize } from './summary.ts';
 
-const USAGE = `usage: npm run simulate -- [--hosts N] [--days N] [--seed N] [--svg FILE]
+const USAGE = `usage: npm run simulate -- [--hosts N] [--days N] [--seed N] [--store NAME] [--svg FILE]
 
 Laptops with office hours and holidays, and servers, get one or two revisions a workday: every tenth is bad, and most of those are followed
-by an urgent fix while they roll out. One change in fifty fails by itself, the server is killed, and hints are lost. The rollouts' engine and
-admission run as they are, over a store in memory and in virtual time. The invariants of libs/model/SPEC.md are checked after every event.
-Ends with 1 at the first that is broken, and prints the command that shows it again.
+by an urgent fix while they roll out. One change in fifty fails by itself, the server is killed between any two calls of its store, and hints are
+lost. The rollouts' engine, the admission and the store run as they are, and each host decides by the real agent's table, in virtual time. The
+invariants of libs/model/SPEC.md are checked after every event. Ends with 1 at the first that is broken, and prints the command that shows it again.
 
   --hosts N   how many hosts (default 1000)
   --days N    how many days (default 14)
   --seed N    the same seed gives the same days (default 1)
+  --store NAME  memory (default, which is fast), or the real store on an embedded or a separate database: pglite, postgres
   --svg FILE  where to draw what the fleet ran (default .tools/simulate/fleet.svg)
 `;
 
@@ -35,6 +37,7 @@ async function main(): Promise<number> {
       hosts: { type: 'string' },
       days: { type: 'string' },
       seed: { type: 'string' },
+      store: { type: 'string', default: 'memory' },
       svg: { type: 'string' },
       help: { type: 'boolean', short: 'h' },
     },
@@ -48,7 +51,10 @@ async function main(): Promise<number> {
     days: readNumber('days', values.days, 14),
     seed: readNumber('seed', values.seed, 1),
   };
-  const simulation = new Simulation(options);
+  const { store } = values;
+  if (!isStoreName(store)) throw new Error(`--store is "${store}": give one of ${Object.keys(STORES).join(', ')}`);
+  const openStore = STORES[store];
+  const simulation = new Simulation(openStore === undefined ? options : { ...options, openStore });
   const startedAt = performance.now();
   let broken: string | undefined;
   try {
@@ -62,7 +68,7 @@ async function main(): Promise<number> {
   writeFileSync(file, draw(simulation));
   print(`drawn in ${file}; took ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
   if (broken === undefined) return 0;
-  print(`\nBROKEN: ${broken}\nagain: npm run simulate -- --hosts ${options.hosts} --days ${options.days} --seed ${options.seed}`);
+  print(`\nBROKEN: ${broken}\nagain: npm run simulate -- --hosts ${options.hosts} --days ${options.days} --seed ${options.seed} --store ${store}`);
   return 1;
 }
 

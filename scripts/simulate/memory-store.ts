@@ -1,26 +1,21 @@
 import {
   beginRollout,
-  DEFAULT_PRESENCE,
-  defaultGates,
   NO_ORDERS,
   NOTHING_OBSERVED,
   promotedIn,
   resolve,
   wentAfter,
-  type AgentState,
   type HostName,
   type ReleaseRef,
-  type RingPolicy,
-  type RolloutOrders,
-  type RolloutPolicy,
   type StorePath,
 } from '@floe/model';
-import type { CurrentRollout, Evaluation, Fleet, FleetHost, HostRow, RolloutDecided, SlotFacts } from '@floe/store';
+import type { CurrentRollout, DesiredRelease, Evaluation, Fleet, FleetHost, HostPresence, HostRow, NewRolloutOrder, StoredReport } from '@floe/store';
+import type { FleetStore, FleetStoreOptions, NewHost, SimulatedStore } from './fleet-store.ts';
 
 type Changeable<Row> = { -readonly [Key in keyof Row]: Row[Key] };
 
 /** A host as the store has it. */
-export interface StoredHost {
+interface Stored {
   readonly row: Changeable<HostRow>;
   readonly labels: readonly string[];
   stable: ReleaseRef | undefined;
@@ -29,115 +24,136 @@ export interface StoredHost {
   readonly acknowledged: Set<StorePath>;
 }
 
-const REPOSITORY = 'fleet';
-
-/** What the engine and the admission ask of the store, kept in memory: 10,000 hosts for a month make millions of writes. */
-export class MemoryStore {
-  readonly hosts = new Map<HostName, StoredHost>();
-  readonly policy: RolloutPolicy;
-  current: CurrentRollout | undefined;
+/** Kept in memory: 10,000 hosts for a month make millions of writes. It does what the real store does, where the server can see it. */
+export class MemoryStore implements FleetStore {
+  readonly repositoryId = 'fleet';
+  readonly #options: FleetStoreOptions;
+  readonly #hosts = new Map<HostName, Stored>();
+  #current: CurrentRollout | undefined;
+  /** The last one that was complete. */
+  #complete: CurrentRollout | undefined;
   /** Hosts with a `go`. */
-  readonly #gone = new Set<StoredHost>();
+  readonly #gone = new Set<Stored>();
   #sequence = 0;
 
-  constructor(policy: RolloutPolicy) {
-    this.policy = policy;
+  constructor(options: FleetStoreOptions) {
+    this.#options = options;
   }
 
-  add(host: HostName, labels: readonly string[], enrolledAt: number): StoredHost {
-    const row: HostRow = {
-      host,
-      repositoryId: REPOSITORY,
-      publicKey: 'key',
-      enrolledAt,
-      epoch: 0,
-      observed: NOTHING_OBSERVED,
-      state: 'IDLE',
-      isConnected: false,
-      acceptedSequence: 0,
-      reportSeq: 0,
-    };
-    const stored = { row, labels, stable: undefined, rollout: undefined, quarantined: new Set<StorePath>(), acknowledged: new Set<StorePath>() };
-    this.hosts.set(host, stored);
-    return stored;
-  }
-
-  /** A revision that changes these hosts. It supersedes whatever there was. */
-  publish(changed: ReadonlyMap<HostName, StorePath>, orders: Partial<RolloutOrders>, now: number): number {
-    this.#sequence += 1;
-    for (const [host, toplevel] of changed) {
-      const stored = this.hosts.get(host);
-      if (stored !== undefined) stored.rollout = { id: `${host}@${this.#sequence}`, host, sequence: this.#sequence, toplevel };
+  async enrol(hosts: readonly NewHost[], at: number): Promise<void> {
+    // By name, as the database has them.
+    for (const { host, labels } of hosts.toSorted((one, other) => (one.host < other.host ? -1 : 1))) {
+      const row: HostRow = {
+        host,
+        repositoryId: this.repositoryId,
+        publicKey: 'key',
+        enrolledAt: at,
+        epoch: 0,
+        observed: NOTHING_OBSERVED,
+        state: 'IDLE',
+        isConnected: false,
+        acceptedSequence: 0,
+        reportSeq: 0,
+      };
+      this.#hosts.set(host, { row, labels, stable: undefined, rollout: undefined, quarantined: new Set(), acknowledged: new Set() });
     }
-    const id = `rollout-${this.#sequence}`;
-    const course = beginRollout(now);
-    this.current = {
-      id,
-      revisionId: id,
-      state: course.state,
-      startedAt: now,
-      course,
-      version: 0,
-      policy: this.policy,
-      rings: undefined,
-      weaker: undefined,
-      orders: { ...NO_ORDERS, ...orders },
-    };
-    return this.#sequence;
+    await Promise.resolve();
   }
 
-  order(orders: Partial<RolloutOrders>): void {
-    if (this.current !== undefined) this.current = { ...this.current, orders: { ...this.current.orders, ...orders } };
+  async publish(changed: ReadonlyMap<HostName, StorePath>, at: number): Promise<void> {
+    this.#sequence += 1;
+    const sequence = this.#sequence;
+    for (const [host, toplevel] of changed) {
+      const stored = this.#hosts.get(host);
+      if (stored !== undefined) stored.rollout = { id: `${host}@${sequence}`, host, sequence, toplevel };
+    }
+    const id = `rollout-${sequence}`;
+    const course = beginRollout(at);
+    const { policy } = this.#options;
+    const fixed = { id, revisionId: id, startedAt: at, policy, rings: undefined, weaker: undefined, orders: NO_ORDERS };
+    this.#current = { ...fixed, state: course.state, course, version: 0 };
+    await Promise.resolve();
   }
 
-  readHost(stored: StoredHost): FleetHost {
+  #read(stored: Stored): FleetHost {
     const { row, stable, rollout, quarantined, acknowledged } = stored;
-    const { current } = this;
-    const { desired } = row;
-    const directed = desired && { id: desired.releaseId, host: row.host, sequence: desired.sequence, toplevel: desired.toplevel };
-    const isRingPromoted = current !== undefined && promotedIn(current)(row.host);
+    const { desired, host } = row;
+    const directed = desired && { id: desired.releaseId, host, sequence: desired.sequence, toplevel: desired.toplevel };
+    const isRingPromoted = this.#current !== undefined && promotedIn(this.#current)(host);
     const situation = { pin: undefined, hold: undefined, isRingPromoted, rollout, stable, directed, quarantined };
     return { row, situation, desired: resolve(situation), quarantines: [], acknowledged, desiredCommit: undefined };
   }
 
-  readFleet(): Fleet {
-    return { rollout: this.current, hosts: [...this.hosts.values()].map((stored) => this.readHost(stored)) };
+  #readFleet(): Fleet {
+    const isPromoted = this.#current === undefined ? () => false : promotedIn(this.#current);
+    const hosts = [...this.#hosts.values()].map((stored): FleetHost => {
+      const { row, stable, rollout, quarantined, acknowledged } = stored;
+      const { desired, host } = row;
+      const directed = desired && { id: desired.releaseId, host, sequence: desired.sequence, toplevel: desired.toplevel };
+      const situation = { pin: undefined, hold: undefined, isRingPromoted: isPromoted(host), rollout, stable, directed, quarantined };
+      return { row, situation, desired: resolve(situation), quarantines: [], acknowledged, desiredCommit: undefined };
+    });
+    return { rollout: this.#current, hosts };
   }
 
-  /** A report, as the store takes it. */
-  report(stored: StoredHost, state: AgentState, subject: StorePath | undefined, runs: StorePath | undefined): void {
+  #connect(stored: Stored, { sessionId, system, observed, state, stateToplevel, at }: HostPresence): HostRow {
+    Object.assign(stored.row, { isConnected: true, sessionId, system, observed, lastSeenAt: at, state, stateToplevel });
+    return stored.row;
+  }
+
+  #disconnect(stored: Stored, at: number): void {
+    stored.row.isConnected = false;
+    stored.row.lastSeenAt = at;
+  }
+
+  #report({ host, seq, state, toplevel, observed, receivedAt }: StoredReport): void {
+    const stored = this.#hosts.get(host);
+    if (stored === undefined || seq <= stored.row.reportSeq) return;
     const { row } = stored;
-    row.state = state;
-    row.stateToplevel = subject;
-    row.observed = runs === undefined ? NOTHING_OBSERVED : { current: runs, booted: null, profile: { generation: 1, toplevel: runs } };
+    const subject = toplevel ?? undefined;
+    Object.assign(row, { reportSeq: seq, state, stateToplevel: subject, observed, lastSeenAt: receivedAt });
     row.went = wentAfter(row.went, { state, subject });
     if (row.went === undefined) this.#gone.delete(stored);
     if (state === 'ROLLED_BACK' && subject !== undefined) stored.quarantined.add(subject);
   }
 
-  readonly engine = {
-    rollouts: {
-      save: async ({ id, version, course, rings, weaker }: RolloutDecided): Promise<boolean> => {
-        const { current } = this;
-        if (current?.id !== id || current.version !== version) return await Promise.resolve(false);
-        this.current = { ...current, course, rings, weaker, state: course.state, version: version + 1 };
-        if (course.state === 'COMPLETE') for (const stored of this.hosts.values()) if (stored.rollout !== undefined) stored.stable = stored.rollout;
-        return await Promise.resolve(true);
-      },
-      // The policy of the simulated fleet does not change.
-      lastComplete: async (): Promise<undefined> => await Promise.resolve(undefined),
-    },
-    revisions: {
-      get: async (): Promise<undefined> => await Promise.resolve(undefined),
-      evaluations: async (): Promise<Evaluation[]> =>
-        await Promise.resolve([...this.hosts].map(([host, { labels }]): Evaluation => ({ host, outcome: 'CHANGED', labels }))),
-    },
-    audit: { append: async (): Promise<void> => await Promise.resolve() },
+  #desire(wanted: readonly DesiredRelease[], at: number): { host: HostName; epoch: number }[] {
+    return wanted.flatMap(({ host, id, toplevel, sequence }) => {
+      const row = this.#hosts.get(host)?.row;
+      if (row === undefined || row.desired?.releaseId === id) return [];
+      row.epoch += 1;
+      row.desired = { releaseId: id, toplevel, sequence, epoch: row.epoch, since: at };
+      return [{ host, epoch: row.epoch }];
+    });
+  }
+
+  #order({ kind, by, role, reason, at, subject, acknowledged = [] }: NewRolloutOrder): void {
+    if (this.#current === undefined) return;
+    const said = { by, role, reason, at };
+    const asked = kind === 'resume' ? { resume: { ...said, of: subject ?? 0 } } : kind === 'hotfix' ? { hotfix: said } : {};
+    this.#current = { ...this.#current, orders: { ...this.#current.orders, ...asked } };
+    for (const { host, toplevel } of acknowledged) this.#hosts.get(host)?.acknowledged.add(toplevel);
+  }
+
+  readonly store: SimulatedStore = {
     hosts: {
-      takeSlot: async (_: string, host: HostName, judge: (facts: SlotFacts) => HostRow['went']): Promise<HostRow['went']> => {
-        const stored = this.hosts.get(host);
-        if (stored === undefined) return await Promise.resolve(undefined);
-        const went = judge({ rollout: this.current, asking: this.readHost(stored), gone: [...this.#gone].map(({ row }) => row) });
+      fleet: async () => await Promise.resolve(this.#readFleet()),
+      desire: async (wanted, at) => await Promise.resolve(this.#desire(wanted, at)),
+      connect: async (host, presence) => await Promise.resolve(this.#connect(this.#get(host), presence)),
+      disconnect: async (host, sessionId, at) => {
+        const stored = this.#get(host);
+        const isCurrent = stored.row.sessionId === sessionId;
+        if (isCurrent) this.#disconnect(stored, at);
+        return await Promise.resolve(isCurrent);
+      },
+      disconnectAll: async (_, at) => {
+        const here = [...this.#hosts.values()].filter(({ row }) => row.isConnected);
+        for (const stored of here) this.#disconnect(stored, at);
+        return await Promise.resolve(here.length);
+      },
+      takeSlot: async (_, host, judge) => {
+        const stored = this.#get(host);
+        const went = judge({ rollout: this.#current, asking: this.#read(stored), gone: [...this.#gone].map(({ row }) => row) });
         if (went !== undefined) {
           stored.row.went = went;
           this.#gone.add(stored);
@@ -145,26 +161,41 @@ export class MemoryStore {
         return await Promise.resolve(went);
       },
     },
+    reports: {
+      store: async (batch) => {
+        for (const report of batch) this.#report(report);
+        return await Promise.resolve(new Map(batch.map(({ host, seq }) => [host, seq])));
+      },
+    },
+    rollouts: {
+      save: async ({ id, version, course, rings, weaker }) => {
+        const current = this.#current;
+        if (current?.id !== id || current.version !== version) return await Promise.resolve(false);
+        this.#current = { ...current, course, rings, weaker, state: course.state, version: version + 1 };
+        if (course.state === 'COMPLETE') {
+          this.#complete = this.#current;
+          for (const stored of this.#hosts.values()) stored.stable = stored.rollout ?? stored.stable;
+        }
+        return await Promise.resolve(true);
+      },
+      lastComplete: async () => await Promise.resolve(this.#complete),
+      order: async (asked) => await Promise.resolve(this.#order(asked)),
+    },
+    revisions: {
+      get: async () => await Promise.resolve(undefined),
+      evaluations: async () =>
+        await Promise.resolve([...this.#hosts].map(([host, { labels }]): Evaluation => ({ host, outcome: 'CHANGED', labels }))),
+    },
+    audit: { append: async () => await Promise.resolve() },
   };
-}
 
-/** A company: canaries by label, a tenth of the fleet by share, then everyone. */
-export function companyPolicy(hostCount: number): RolloutPolicy {
-  const ring = (index: number, name: string, members: Partial<RingPolicy['members']>): RingPolicy => ({
-    name,
-    members: { hosts: [], labels: [], share: undefined, ...members },
-    ...defaultGates(index, 3),
-    maxInFlight: undefined,
-    windows: [],
-    approvals: undefined,
-    pauseAfter: false,
-  });
-  return {
-    rings: [ring(0, 'canary', { labels: ['canary'] }), ring(1, 'early', { share: 10 }), ring(2, 'everyone', {})],
-    labels: {},
-    maxInFlight: Math.max(10, Math.round(hostCount / 50)),
-    budgets: [{ label: 'dns', atMost: 1 }],
-    checks: [],
-    presence: DEFAULT_PRESENCE,
-  };
+  #get(host: HostName): Stored {
+    const stored = this.#hosts.get(host);
+    if (stored === undefined) throw new Error(`there is no host ${host}`);
+    return stored;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.resolve();
+  }
 }

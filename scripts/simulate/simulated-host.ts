@@ -1,138 +1,264 @@
-import type { StorePath } from '@floe/model';
-import type { MemoryStore, StoredHost } from './memory-store.ts';
+import {
+  acceptedSequence,
+  decide,
+  emptyJournal,
+  type AgentDirective,
+  type AgentEffect,
+  type AgentEvent,
+  type AgentJob,
+  type AgentJournal,
+  type HostName,
+  type Observed,
+  type StorePath,
+} from '@floe/model';
+import type { StoredReport } from '@floe/store';
 import type { Random } from './random.ts';
 import type { Timeline } from './timeline.ts';
 
-const MINUTE = 60_000;
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
-/** The agent's watchdog rolls back when there is no verdict by then. */
-const WATCHDOG = 10 * MINUTE;
+/** So long an agent looks for its server, before it rolls back a system that lost it. */
+const CONTACT_MS = 10 * MINUTE;
+const REPOSITORY = { repository: 'fleet', ref: 'main' } as const;
 
 /** What happens to a host when it activates a system. */
 export type Fate = 'works' | 'fails' | 'loses-network';
 
+/** The server, as a host's connection reaches it. Everything arrives later, or is lost with the connection. */
+export interface HostsServer {
+  hello(host: SimulatedHost): void;
+  /** There are reports. */
+  said(host: SimulatedHost): void;
+  ready(host: SimulatedHost, epoch: number): void;
+  lost(host: SimulatedHost): void;
+}
+
 export interface HostDeps {
   readonly timeline: Timeline;
   readonly random: Random;
-  readonly store: MemoryStore;
-  readonly fateOf: (host: SimulatedHost, toplevel: StorePath) => Fate;
-  /** It asks for its `go` from now on. */
-  readonly onReady: (host: SimulatedHost) => void;
+  readonly server: HostsServer;
+  readonly fateOf: (toplevel: StorePath) => Fate;
   readonly onActivating: (host: SimulatedHost, toplevel: StorePath) => void;
-  readonly onReport: (host: SimulatedHost) => void;
+  readonly onSettled: (host: SimulatedHost) => void;
 }
 
-type Phase = 'rests' | 'downloads' | 'waits' | 'ready' | 'activates';
-type SaidState = 'DOWNLOADING' | 'DEFERRED' | 'STAGED' | 'ACTIVATING' | 'SUCCEEDED' | 'ROLLED_BACK';
-
 /**
- * A machine with a thin agent: the states and reports of the agent's table, without its journal and jobs (scripts/explore has those). A
- * change needs the machine awake; a directive replaces another before the change, and waits for the verdict after its begin.
+ * A machine with an agent: the real agent's decide() over its journal, jobs that take virtual time, and reports that are kept until the
+ * server has them. A job needs the machine awake.
  */
 export class SimulatedHost {
-  readonly stored: StoredHost;
+  readonly name: HostName;
   readonly isLaptop: boolean;
-  isOnline = false;
+  readonly labels: readonly string[];
+  isAwake = false;
+  hasNetwork = true;
+  /** The connection, while there is one. */
+  session: string | undefined;
   runs: StorePath | undefined;
-  phase: Phase = 'rests';
-  subject: StorePath | undefined;
-  directives = 0;
+  journal: AgentJournal;
+  readonly queue: StoredReport[] = [];
+  /** Epochs of the directives that came, each once. */
+  readonly directed = new Set<number>();
   readonly #deps: HostDeps;
-  #pending: StorePath | undefined;
-  #unreported = false;
-  /** What was scheduled for an older directive has no effect. */
+  #profile: StorePath | undefined;
+  #seq = 0;
+  #asks: number | undefined;
+  #fate: Fate = 'works';
+  #saidLater = false;
+  /** What was scheduled for a job that was stopped has no effect. */
   #turn = 0;
 
-  constructor(stored: StoredHost, isLaptop: boolean, deps: HostDeps) {
-    this.stored = stored;
+  constructor(name: HostName, { isLaptop, labels }: { readonly isLaptop: boolean; readonly labels: readonly string[] }, deps: HostDeps) {
+    this.name = name;
     this.isLaptop = isLaptop;
+    this.labels = labels;
     this.#deps = deps;
+    this.journal = emptyJournal(deps.timeline.now);
   }
 
-  connect(): void {
-    if (this.isOnline) return;
-    this.isOnline = true;
-    this.stored.row.isConnected = true;
-    this.stored.row.lastSeenAt = this.#deps.timeline.now;
-    if (this.#unreported) this.#report();
-    this.takeDirective();
-    if (this.phase === 'ready') this.#deps.onReady(this);
+  get isOnline(): boolean {
+    return this.isAwake && this.hasNetwork;
   }
 
-  disconnect(): void {
-    this.isOnline = false;
-    this.stored.row.isConnected = false;
-    this.stored.row.lastSeenAt = this.#deps.timeline.now;
+  /** Between the first change and the verdict. */
+  get isChanging(): boolean {
+    return this.journal.state === 'ACTIVATING' || this.journal.state === 'VERIFYING' || this.journal.state === 'ROLLING_BACK';
   }
 
-  /** The newest directive, when it is here. */
-  takeDirective(): void {
-    const toplevel = this.stored.row.desired?.toplevel;
-    if (!this.isOnline || toplevel === undefined || toplevel === this.subject) return;
-    if (this.phase === 'activates') {
-      this.#pending = toplevel;
-      return;
+  get seq(): number {
+    return this.#seq;
+  }
+
+  get acceptedSequence(): number {
+    return acceptedSequence(this.journal, REPOSITORY.repository, REPOSITORY.ref);
+  }
+
+  observe(): Observed {
+    const { runs } = this;
+    return { current: runs ?? null, booted: null, profile: this.#profile === undefined ? null : { generation: 1, toplevel: this.#profile } };
+  }
+
+  wake(): void {
+    this.isAwake = true;
+    this.#deps.server.hello(this);
+  }
+
+  sleep(): void {
+    this.isAwake = false;
+    this.#hangUp();
+  }
+
+  /** The server ended the connection: it tries again, at its own pace. */
+  dropped(): void {
+    this.session = undefined;
+    this.#deps.timeline.after(this.#deps.random.between(20, 80) * SECOND, () => this.#deps.server.hello(this));
+  }
+
+  #hangUp(): void {
+    this.#deps.server.lost(this);
+    this.session = undefined;
+  }
+
+  /** The welcome: what waits is said, and asked, again. */
+  welcomed(session: string): void {
+    this.session = session;
+    if (this.queue.length > 0) this.#deps.server.said(this);
+    if (this.#asks !== undefined) this.#deps.server.ready(this, this.#asks);
+  }
+
+  /** The server has everything up to this report. */
+  acknowledge(seq: number): void {
+    while ((this.queue[0]?.seq ?? Infinity) <= seq) this.queue.shift();
+  }
+
+  receive(directive: Pick<AgentDirective, 'epoch' | 'isRetry'> & { readonly sequence: number; readonly toplevel: StorePath }): void {
+    const { epoch, isRetry, sequence, toplevel } = directive;
+    this.directed.add(epoch);
+    const release = { ...REPOSITORY, commit: '0'.repeat(40) as AgentDirective['release']['commit'], sequence, toplevel, closureSizeBytes: 1 };
+    this.#dispatch({ type: 'offered', directive: { epoch, isRetry, mode: 'activate', release, envelope: '' }, freshness: null });
+  }
+
+  go(epoch: number): void {
+    this.#asks = undefined;
+    this.#dispatch({ type: 'go', epoch });
+  }
+
+  #dispatch(event: AgentEvent): void {
+    const before = this.journal.state;
+    const { journal, effects } = decide(this.journal, event, this.#deps.timeline.now);
+    this.journal = journal;
+    for (const effect of effects) this.#run(effect);
+    if (before !== this.journal.state && (this.journal.state === 'SUCCEEDED' || this.journal.state === 'ROLLED_BACK')) this.#deps.onSettled(this);
+  }
+
+  #run(effect: AgentEffect): void {
+    const { epoch } = this.journal.directive ?? { epoch: 0 };
+    switch (effect.type) {
+      case 'report':
+        return this.#report(effect);
+      case 'stop-job':
+        this.#turn += 1;
+        this.#asks = undefined;
+        return undefined;
+      case 'start-job':
+        return this.#start(effect.job, epoch);
+      case 'ask':
+        this.#asks = epoch;
+        if (this.session !== undefined) this.#deps.server.ready(this, epoch);
+        return undefined;
+      case 'retry-later':
+        return this.#whenAwake(effect.pace === 'soon' ? MINUTE : 10 * MINUTE, () => this.#dispatch({ type: 'retry-due', epoch }));
+      case 'look-again':
+        return this.#whenAwake((effect.until ?? 0) - this.#deps.timeline.now, () => this.#dispatch({ type: 'retry-due', epoch }));
+      case 'take-pending':
+        return this.#dispatch({ type: 'pending-due' });
+      case 'take-pending-at':
+        return this.#whenAwake(effect.at - this.#deps.timeline.now, () => this.#dispatch({ type: 'pending-due' }));
+      case 'tidy':
+      case 'await-reboot':
+        return undefined;
     }
-    this.#begin(toplevel);
   }
 
-  #begin(toplevel: StorePath): void {
+  #report({ state, epoch, toplevel, detail }: Extract<AgentEffect, { type: 'report' }>): void {
+    this.#seq += 1;
+    const at = this.#deps.timeline.now;
+    const report = { host: this.name, seq: this.#seq, epoch, state, toplevel, observed: this.observe(), at, receivedAt: at };
+    this.queue.push(detail === null ? report : { ...report, detail });
+    if (this.session !== undefined) this.#deps.server.said(this);
+  }
+
+  #start(job: AgentJob, epoch: number): void {
+    const { random, timeline } = this.#deps;
+    const toplevel = this.journal.directive?.release.toplevel;
+    if (toplevel === undefined) return;
     this.#turn += 1;
-    this.subject = toplevel;
-    this.#pending = undefined;
-    if (this.runs === toplevel) return this.#rest('SUCCEEDED');
-    this.phase = 'downloads';
-    this.#say('DOWNLOADING');
-    this.#whenAwake(this.#deps.random.between(1, 8) * MINUTE, () => this.#downloaded());
-  }
-
-  #downloaded(): void {
-    const { random } = this.#deps;
-    // One user in ten says "later".
-    if (this.isLaptop && random.chance(0.1)) {
-      this.phase = 'waits';
-      this.#say('DEFERRED');
-      this.#whenAwake(random.between(1, 4) * HOUR, () => this.#ask());
-      return;
+    const timed = { epoch, tookMs: 1 };
+    switch (job) {
+      case 'inspect':
+        this.#saidLater = false;
+        return this.#dispatch({ type: 'inspected', epoch, isOnTarget: this.runs === toplevel && this.#profile === toplevel });
+      case 'download':
+        return this.#whenAwake(random.between(1, 8) * MINUTE, () => this.#dispatch({ type: 'downloaded', ...timed }));
+      case 'assess': {
+        // One user in ten says "later", once.
+        const isLater = this.isLaptop && !this.#saidLater && random.chance(0.1);
+        this.#saidLater ||= isLater;
+        const detail = { code: 'LATER', message: 'a user said "later"' };
+        const wait = isLater ? { detail, until: timeline.now + random.between(1, 4) * HOUR } : null;
+        return this.#dispatch({ type: 'assessed', epoch, impact: 'units', wait });
+      }
+      case 'precheck': {
+        const before = { toplevel: this.runs ?? null, profile: this.#profile ?? null, failedUnits: [], serverUrl: null, cache: null };
+        return this.#dispatch({ type: 'cleared', epoch, how: 'switch', before });
+      }
+      case 'activate':
+        return this.#activate(toplevel, epoch);
+      case 'verify':
+        return this.#verify(epoch);
+      case 'commit':
+        this.#profile = toplevel;
+        return this.#dispatch({ type: 'committed', ...timed });
+      case 'roll-back':
+        this.runs = this.journal.before?.toplevel ?? undefined;
+        this.#profile = this.journal.before?.profile ?? undefined;
+        if (!this.hasNetwork) {
+          this.hasNetwork = true;
+          this.#deps.server.hello(this);
+        }
+        return this.#dispatch({ type: 'rolled-back', ...timed, hasContact: true });
+      case 'stage-boot':
+      case 'reboot':
+        return undefined;
     }
-    this.#ask();
   }
 
-  #ask(): void {
-    this.phase = 'ready';
-    this.#say('STAGED');
-    this.#deps.onReady(this);
-  }
-
-  /** The server's `go`. */
-  go(): void {
-    const { subject } = this;
-    if (subject === undefined || this.phase !== 'ready') return;
-    const { random, fateOf, onActivating, timeline } = this.#deps;
-    this.phase = 'activates';
-    this.#say('ACTIVATING');
-    onActivating(this, subject);
-    const fate = fateOf(this, subject);
-    const turn = this.#turn;
-    if (fate === 'loses-network') {
-      this.disconnect();
-      timeline.after(WATCHDOG, () => {
-        if (turn !== this.#turn) return;
-        this.#rest('ROLLED_BACK');
-        this.connect();
-      });
-      return;
-    }
-    this.#whenAwake(random.between(1, 3) * MINUTE, () => {
-      if (fate === 'works') this.runs = subject;
-      this.#rest(fate === 'works' ? 'SUCCEEDED' : 'ROLLED_BACK');
+  #activate(toplevel: StorePath, epoch: number): void {
+    const { random, fateOf, onActivating } = this.#deps;
+    this.#fate = fateOf(toplevel);
+    onActivating(this, toplevel);
+    this.#whenAwake(random.between(0.5, 1.5) * MINUTE, () => {
+      this.runs = toplevel;
+      if (this.#fate === 'loses-network') {
+        this.hasNetwork = false;
+        this.#hangUp();
+      }
+      this.#dispatch({ type: 'switched', epoch, tookMs: 1 });
     });
   }
 
-  #rest(state: 'SUCCEEDED' | 'ROLLED_BACK'): void {
-    this.phase = 'rests';
-    this.#say(state);
-    if (this.#pending !== undefined && this.#pending !== this.subject) this.#begin(this.#pending);
+  #verify(epoch: number): void {
+    const timed = { epoch, tookMs: 1 };
+    const detail = { code: 'HEALTH_CHECK_FAILED', message: 'it does not work' };
+    const isLost = this.#fate === 'loses-network';
+    this.#whenAwake(isLost ? CONTACT_MS : this.#deps.random.between(0.5, 1.5) * MINUTE, () =>
+      this.#dispatch(
+        this.#fate === 'works'
+          ? { type: 'verified', ...timed, note: null }
+          : { type: 'verify-failed', ...timed, isContactLost: isLost, detail: isLost ? { code: 'NO_CONTACT', message: 'no contact' } : detail },
+      ),
+    );
   }
 
   /** After so long, once the machine is awake: a laptop that is closed does nothing. */
@@ -140,23 +266,9 @@ export class SimulatedHost {
     const turn = this.#turn;
     const tryIt = (): void => {
       if (turn !== this.#turn) return;
-      if (this.isOnline) run();
+      if (this.isAwake) run();
       else this.#deps.timeline.after(10 * MINUTE, tryIt);
     };
     this.#deps.timeline.after(ms, tryIt);
-  }
-
-  #state: SaidState = 'SUCCEEDED';
-
-  #say(state: SaidState): void {
-    this.#state = state;
-    this.#unreported = true;
-    if (this.isOnline) this.#report();
-  }
-
-  #report(): void {
-    this.#unreported = false;
-    this.#deps.store.report(this.stored, this.#state, this.subject, this.runs);
-    this.#deps.onReport(this);
   }
 }

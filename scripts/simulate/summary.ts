@@ -36,12 +36,12 @@ export interface Summary {
 }
 
 export function summarize(simulation: Simulation): Summary {
-  const { stories, hosts, options, ticks, events, pauses } = simulation;
+  const { stories, hosts, options, ticks, events, pauses, kills } = simulation;
   const good = stories.filter(({ isBad, end }) => !isBad && end === 'COMPLETE');
   const bad = stories.filter(({ isBad }) => isBad);
   const [timeTo50, timeTo90, timeTo99] = [50, 90, 99].map((percent) => middle(good.map((story) => timeTo(story, percent))));
   const mostHit = Math.max(0, ...bad.map(({ tried }) => tried.size));
-  const directivesPerHost = hosts.reduce((sum, { directives }) => sum + directives, 0) / hosts.length;
+  const directivesPerHost = hosts.reduce((sum, { directed }) => sum + directed.size, 0) / hosts.length;
   const reached = [50, 90, 99].map((percent) => {
     const times = good.map((story) => timeTo(story, percent));
     return `${percent} % in ${describeMs(middle(times))} (${times.filter((time) => time !== undefined).length} of ${good.length})`;
@@ -50,7 +50,7 @@ export function summarize(simulation: Simulation): Summary {
     `${options.hosts} hosts, ${options.days} days, seed ${options.seed}: ${stories.length} revisions, ${bad.length} of them bad; ${ticks} ticks, ${events} events`,
     `time to 50/90/99 % of the hosts that were there and did not fail, median of the complete revisions that got so far: ${reached.join(', ')}`,
     `hosts that began with a bad revision: at most ${mostHit} (all in the first ring that it changed); none ended with it`,
-    `directives per host: ${directivesPerHost.toFixed(1)}; pauses: ${pauses}`,
+    `directives per host: ${directivesPerHost.toFixed(1)}; pauses: ${pauses}; the server was killed ${kills} times`,
   ];
   return { timeTo50, timeTo90, timeTo99, mostHit, bad: bad.length, directivesPerHost, lines };
 }

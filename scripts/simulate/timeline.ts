@@ -16,7 +16,8 @@ export class Timeline {
 
   at(time: number, run: Due['run']): void {
     this.#order += 1;
-    const due = { at: Math.max(time, this.now), order: this.#order, run };
+    // In whole milliseconds, as clocks tell it.
+    const due = { at: Math.max(Math.round(time), this.now), order: this.#order, run };
     let index = this.#heap.push(due) - 1;
     while (index > 0) {
       const parent = (index - 1) >> 1;

@@ -1,0 +1,22 @@
+import { DEFAULT_PRESENCE, defaultGates, type RingPolicy, type RolloutPolicy } from '@floe/model';
+
+/** A company: canaries by label, a tenth of the fleet by share, then everyone. */
+export function companyPolicy(hostCount: number): RolloutPolicy {
+  const ring = (index: number, name: string, members: Partial<RingPolicy['members']>): RingPolicy => ({
+    name,
+    members: { hosts: [], labels: [], share: undefined, ...members },
+    ...defaultGates(index, 3),
+    maxInFlight: undefined,
+    windows: [],
+    approvals: undefined,
+    pauseAfter: false,
+  });
+  return {
+    rings: [ring(0, 'canary', { labels: ['canary'] }), ring(1, 'early', { share: 10 }), ring(2, 'everyone', {})],
+    labels: {},
+    maxInFlight: Math.max(10, Math.round(hostCount / 50)),
+    budgets: [{ label: 'dns', atMost: 1 }],
+    checks: [],
+    presence: DEFAULT_PRESENCE,
+  };
+}

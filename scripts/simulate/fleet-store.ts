@@ -1,0 +1,52 @@
+import type { HostName, RolloutPolicy, StorePath } from '@floe/model';
+import type { StorePart } from '@floe/store';
+
+/** What the server asks of the store in a simulation: the very methods of the real one. */
+export type SimulatedStore = StorePart<{
+  hosts: 'fleet' | 'desire' | 'takeSlot' | 'connect' | 'disconnect' | 'disconnectAll';
+  reports: 'store';
+  rollouts: 'save' | 'lastComplete' | 'order';
+  revisions: 'evaluations' | 'get';
+  audit: 'append';
+}>;
+
+export interface NewHost {
+  readonly host: HostName;
+  readonly labels: readonly string[];
+}
+
+/** A store, and what others do to it: enrolments, and the pipeline that publishes revisions. */
+export interface FleetStore extends AsyncDisposable {
+  readonly store: SimulatedStore;
+  readonly repositoryId: string;
+  enrol(hosts: readonly NewHost[], at: number): Promise<void>;
+  /** A revision that changes these hosts, and no others. It supersedes whatever there was. */
+  publish(changed: ReadonlyMap<HostName, StorePath>, at: number): Promise<void>;
+}
+
+export interface FleetStoreOptions {
+  readonly policy: RolloutPolicy;
+  readonly now: () => number;
+}
+
+/** The server was killed between two calls of its store. */
+export class ServerKilled extends Error {}
+
+/** The same store for a server that may be killed before or after each call: what it had in mind to do next is not done. */
+export function killable(store: SimulatedStore, isKilled: () => boolean): SimulatedStore {
+  const group = <Group extends object>(methods: Group): Group =>
+    new Proxy(methods, {
+      get(target, name, receiver) {
+        const method: unknown = Reflect.get(target, name, receiver);
+        if (typeof method !== 'function') return method;
+        return async (...args: readonly unknown[]): Promise<unknown> => {
+          if (isKilled()) throw new ServerKilled();
+          const result: unknown = await Reflect.apply(method, target, args);
+          if (isKilled()) throw new ServerKilled();
+          return result;
+        };
+      },
+    });
+  const { hosts, reports, rollouts, revisions, audit } = store;
+  return { hosts: group(hosts), reports: group(reports), rollouts: group(rollouts), revisions: group(revisions), audit: group(audit) };
+}

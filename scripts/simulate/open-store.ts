@@ -1,0 +1,31 @@
+import { startPostgres } from '@floe/testkit';
+import { DatabaseStore } from './database-store.ts';
+import type { FleetStore, FleetStoreOptions } from './fleet-store.ts';
+
+type OpenStore = (options: FleetStoreOptions) => Promise<FleetStore>;
+
+/** By the name that `--store` takes; undefined: in memory, which is the fastest. */
+export const STORES = {
+  memory: undefined,
+  pglite: async (options) => await DatabaseStore.open({ kind: 'pglite', dataDir: undefined }, options),
+  postgres: async (options) => {
+    await using opening = new AsyncDisposableStack();
+    const server = opening.use(await startPostgres());
+    const store = opening.use(await DatabaseStore.open({ kind: 'postgres', url: server.url }, options));
+    const held = opening.move();
+    const { repositoryId } = store;
+    return {
+      store: store.store,
+      repositoryId,
+      enrol: async (hosts, at) => await store.enrol(hosts, at),
+      publish: async (changed, at) => await store.publish(changed, at),
+      [Symbol.asyncDispose]: async () => await held.disposeAsync(),
+    };
+  },
+} as const satisfies Readonly<Record<string, OpenStore | undefined>>;
+
+export type StoreName = keyof typeof STORES;
+
+export function isStoreName(name: string): name is StoreName {
+  return Object.hasOwn(STORES, name);
+}

@@ -1,0 +1,25 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { STORES } from './open-store.ts';
+import { Simulation } from './simulation.ts';
+import { summarize } from './summary.ts';
+
+/** npm run fuzz counts it up. A failure says how to see the seed again. */
+const SEED = Math.abs(fc.readConfigureGlobal().seed ?? 1);
+const RUNS = [
+  { store: 'postgres', hosts: 24, days: 2 },
+  { store: 'pglite', hosts: 12, days: 1 },
+] as const;
+
+// Thousands of calls of the database, on machines that may be busy.
+describe('a fleet for days, on a database', { timeout: 300_000 }, () => {
+  test.each(RUNS)('$hosts hosts on $store keep the invariants, and do what they do on the store in memory', async ({ store, hosts, days }) => {
+    const again = `npm run simulate -- --hosts ${hosts} --days ${days} --seed ${SEED} --store ${store}`;
+    const real = new Simulation({ hosts, days, seed: SEED, openStore: STORES[store] });
+    await expect(real.run(), again).resolves.toBeUndefined();
+    expect(summarize(real).timeTo50, again).toBeDefined();
+    const inMemory = new Simulation({ hosts, days, seed: SEED });
+    await inMemory.run();
+    expect(real.samples, again).toEqual(inMemory.samples);
+  });
+});
