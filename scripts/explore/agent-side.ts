@@ -122,7 +122,7 @@ export function receive(host: Host, message: Down, scene: Scene): Host {
     toplevel,
     closureSizeBytes: 1,
   };
-  const directive: AgentDirective = { epoch, mode: 'activate', isRetry, release, envelope: '' };
+  const directive: AgentDirective = { epoch, trial: null, mode: 'activate', isRetry, release, envelope: '' };
   return dispatch(host, { type: 'offered', directive, freshness: null }, scene);
 }
 

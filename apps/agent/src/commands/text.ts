@@ -31,6 +31,7 @@ const STATES: Readonly<Record<AgentState, string>> = {
   PRECHECK: 'about to switch',
   ACTIVATING: 'switching to the new system',
   VERIFYING: 'switched; running the checks',
+  TRYING: 'tries a system',
   COMMITTING: 'making the new system the boot default',
   SUCCEEDED: 'runs the desired system',
   BOOT_STAGED: 'the new system starts with the next restart',

@@ -18,6 +18,7 @@ afterEach(async () => await rm(dir, { recursive: true }));
 
 const clock = { ...systemClock, now: () => NOW };
 const directive: AgentDirective = {
+  trial: null,
   epoch: 1,
   mode: 'activate',
   isRetry: false,

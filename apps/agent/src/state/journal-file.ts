@@ -15,6 +15,7 @@ const Timings = v.object({
 });
 const StoredDirective = v.object({
   epoch: Counter,
+  trial: v.optional(v.nullable(v.object({ endsAt: Timestamp, endsAtUptimeMs: v.number(), bootId: v.string() })), null),
   mode: v.picklist(DIRECTIVE_MODES),
   isRetry: v.boolean(),
   release: v.object({ ...Sequence, commit: CommitSha, toplevel: StorePath, closureSizeBytes: Counter }),
@@ -57,7 +58,7 @@ const Journal: v.GenericSchema<unknown, AgentJournal> = v.object({
       cache: v.optional(v.nullable(v.string()), null),
     }),
   ),
-  verdict: v.nullable(v.picklist(['passed', 'failed', 'no-contact', 'unwanted', 'superseded'])),
+  verdict: v.nullable(v.picklist(['passed', 'failed', 'no-contact', 'unwanted', 'superseded', 'over'])),
   activation: v.optional(Counter, 0),
   impact: v.optional(v.nullable(v.picklist(IMPACTS)), null),
   deferral: v.optional(

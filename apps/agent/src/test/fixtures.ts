@@ -135,7 +135,7 @@ export function journalWith(changes: Partial<AgentJournal> = {}): AgentJournal {
 
 export function directiveWith(toplevel: StorePath): AgentDirective {
   const release = { repository: REPOSITORY, ref: REF, commit: 'c'.repeat(40) as CommitSha, sequence: 7, toplevel, closureSizeBytes: 10 };
-  return { epoch: 3, mode: 'activate', isRetry: false, release, envelope: '{}' };
+  return { epoch: 3, trial: null, mode: 'activate', isRetry: false, release, envelope: '{}' };
 }
 
 export function reportWith(seq: number, changes: Partial<AgentReport> = {}): AgentReport {

@@ -3,7 +3,7 @@ import type { AgentDetail, AgentJournal } from './journal.ts';
 import { startRollback, verifyAgain } from './changing.ts';
 import { keepWaiting } from './directives.ts';
 import { describeOverride } from './user-choices.ts';
-import { block, enter, reportOf, waitingForRestart, withoutOverruling, startJob, type AgentStep } from './step.ts';
+import { block, enter, TRIAL_NEEDS_RESTART, reportOf, waitingForRestart, withoutOverruling, startJob, type AgentStep } from './step.ts';
 
 /** After this many starts with another system, the staged system is rolled back. */
 const MAX_MISSES = 3;
@@ -16,6 +16,8 @@ function withDetail(journal: AgentJournal, detail: AgentDetail): AgentStep {
 
 /** The switch itself reported that the new system needs a restart of the machine. */
 export function restartNeeded(journal: AgentJournal, event: AgentEventOf<'restart-needed'>, now: number): AgentStep {
+  // A restart would end the trial.
+  if (journal.directive?.trial != null) return startRollback(journal, now, TRIAL_NEEDS_RESTART, { verdict: 'superseded' });
   return enter(journal, 'BOOT_STAGED', now, {
     detail: event.detail,
     changes: { ...waitingForRestart(journal, now), boot: { misses: 0 } },

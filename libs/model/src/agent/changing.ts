@@ -2,7 +2,7 @@ import type { AgentEffect, AgentEvent, AgentEventOf } from './events.ts';
 import type { AgentDetail, AgentJournal, AgentTimings } from './journal.ts';
 import { takePending } from './directives.ts';
 import { wentBack } from './user-choices.ts';
-import { end, enter, ignore, MAX_INTERRUPTIONS, reportOf, tryAgain, withQuarantined, startJob, type AgentStep } from './step.ts';
+import { end, enter, ignore, MAX_INTERRUPTIONS, reportOf, TRIAL_FAILED, TRIAL_OVER, tryAgain, withQuarantined, startJob, type AgentStep } from './step.ts';
 
 // ---- from the first change to the verdict ------------------------------------------------------------------------
 
@@ -11,12 +11,20 @@ export function switched(journal: AgentJournal, event: AgentEventOf<'switched'>,
 }
 
 export function verified(journal: AgentJournal, event: AgentEventOf<'verified'>, now: number): AgentStep {
+  if (journal.directive?.trial != null) return verifiedTrial(journal, event, now);
   return enter(journal, 'COMMITTING', now, {
     detail: event.note,
     changes: { verdict: 'passed' },
     timings: { verifyMs: event.tookMs },
     effects: [startJob('commit')],
   });
+}
+
+/** A trial that works runs until its end. It is not committed: the machine's next start brings the system before. */
+function verifiedTrial(journal: AgentJournal, { note, tookMs }: AgentEventOf<'verified'>, now: number): AgentStep {
+  const timings = { verifyMs: tookMs };
+  if (journal.pending === null) return enter(journal, 'TRYING', now, { detail: note, changes: { verdict: 'passed' }, timings });
+  return startRollback(journal, now, { code: TRIAL_OVER, message: 'another directive ended the trial' }, { verdict: 'over' }, timings);
 }
 
 export function committed(journal: AgentJournal, event: AgentEventOf<'committed'>, now: number): AgentStep {
@@ -126,8 +134,13 @@ export function rolledBack(journal: AgentJournal, event: AgentEventOf<'rolled-ba
   if (journal.verdict === 'unwanted') return wentBack(journal, now);
   if (journal.override !== null) return end(journal, 'IDLE', now, { detail: journal.detail, changes: { verdict: null } });
   const timings = { rollbackMs: event.tookMs };
+  if (journal.verdict === 'over') return end(journal, 'IDLE', now, { detail: journal.detail, changes: { verdict: null }, timings });
+  // Only a trial that needs a restart is given up like this: its switch changed nothing.
+  if (journal.verdict === 'superseded' && journal.directive?.trial != null) return end(journal, 'REJECTED', now, { detail: journal.detail, timings });
   const isAtFault = journal.verdict === 'failed' || (journal.verdict === 'no-contact' && event.hasContact);
   const isConclusive = isAtFault || journal.interruptions >= MAX_INTERRUPTIONS;
+  // In IDLE, since a trial proves nothing about the fleet's release of the same system.
+  if (isConclusive && journal.directive?.trial != null) return end(journal, 'IDLE', now, { detail: trialFailed(journal.detail), timings });
   if (isConclusive) return end(journal, 'ROLLED_BACK', now, { detail: journal.detail, changes: { quarantined: withQuarantined(journal) }, timings });
   return tryAgain(journal, now, journal.detail);
 }
@@ -135,7 +148,13 @@ export function rolledBack(journal: AgentJournal, event: AgentEventOf<'rolled-ba
 /** The rollback that failed was completed later, by the watchdog or by a user. */
 export function rollbackCompleted(journal: AgentJournal, event: AgentEventOf<'watchdog-rolled-back'>, now: number): AgentStep {
   const message = `${event.detail.message}; before that: ${journal.detail?.message ?? 'unknown'}`;
-  return end(journal, 'ROLLED_BACK', now, { detail: { code: event.detail.code, message } });
+  const detail = { code: event.detail.code, message };
+  if (journal.directive?.trial != null) return end(journal, 'IDLE', now, { detail: trialFailed(detail) });
+  return end(journal, 'ROLLED_BACK', now, { detail });
+}
+
+function trialFailed(why: AgentDetail | null): AgentDetail {
+  return { code: TRIAL_FAILED, message: why === null ? 'the trial failed' : `the trial failed: ${why.message} (${why.code})` };
 }
 
 /** Retry the rollback, as nothing else is left to try. When it is given up, the watchdog stays armed. */

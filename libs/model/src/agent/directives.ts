@@ -1,5 +1,5 @@
 import type { AgentEffect, AgentEvent, AgentEventOf } from './events.ts';
-import { acceptedSequence, type AgentJournal, type LocalOverride } from './journal.ts';
+import { acceptedSequence, type AgentDirective, type AgentJournal, type LocalOverride } from './journal.ts';
 import { begin, ignore, reportOf, type AgentStep } from './step.ts';
 
 /** Bound of the list in the journal. */
@@ -9,11 +9,13 @@ export const OVERRIDE_MIN_MS = 24 * 3600 * 1000;
 
 /** The journal with the directive's epoch and sequence accepted; undefined: it must not be accepted, whatever was checked before. */
 function accept(journal: AgentJournal, event: AgentEventOf<'offered'>): AgentJournal | undefined {
-  const { epoch, isRetry, release } = event.directive;
+  const { epoch, isRetry, release, trial } = event.directive;
   const { repository, ref, sequence, toplevel } = release;
   const highest = acceptedSequence(journal, repository, ref);
-  if (epoch <= journal.epoch || (sequence < highest && (event.floor ?? -1) < highest)) return undefined;
-  if (journal.quarantined.includes(toplevel) && !isRetry) return undefined;
+  if (epoch <= journal.epoch || (trial === null && sequence < highest && (event.floor ?? -1) < highest)) return undefined;
+  if (journal.quarantined.includes(toplevel) && (!isRetry || trial !== null)) return undefined;
+  // A trial says nothing about the branch that this machine follows: it accepts no sequence.
+  if (trial !== null) return { ...journal, epoch };
   const others = journal.sequences.filter((each) => each.repository !== repository || each.ref !== ref);
   return {
     ...journal,
@@ -28,14 +30,22 @@ export function takeOffered(journal: AgentJournal, event: AgentEventOf<'offered'
   if (accepted === undefined) return ignore(journal);
   const { directive } = event;
   const { override } = accepted;
+  if (override !== null && directive.trial !== null) return refuseTrial(accepted, directive);
   if (override === null || directive.isRetry) return begin(accepted, directive, now);
   return keepOverride({ ...accepted, pending: directive }, override, now) ?? begin(accepted, directive, now);
+}
+
+/** A system that a user chose is not replaced by one that is only tried. */
+function refuseTrial(journal: AgentJournal, { epoch, release }: AgentDirective): AgentStep {
+  const message = 'a user chose another system on this machine, and a trial does not replace it: run "floe-agent resume" first';
+  const detail = { code: 'LOCAL_OVERRIDE', message };
+  return { journal, effects: [{ type: 'report', state: 'REJECTED', epoch, toplevel: release.toplevel, detail }] };
 }
 
 /** Keeps the local override while the pending directive waits; undefined: the override has ended, and the directive's turn has come. */
 function keepOverride(journal: AgentJournal, override: LocalOverride, now: number): AgentStep | undefined {
   const { directive, pending } = journal;
-  if (pending !== null && pending.release.toplevel === directive?.release.toplevel) {
+  if (pending !== null && directive?.trial == null && pending.release.toplevel === directive?.release.toplevel) {
     // The same system that the user left, under a new epoch.
     const next = { ...journal, directive: pending, pending: null };
     return { journal: next, effects: [reportOf(next)] };
@@ -62,6 +72,7 @@ export function keepWaiting(journal: AgentJournal, event: AgentEventOf<'offered'
 export function takePending(journal: AgentJournal, _event: AgentEvent, now: number): AgentStep {
   const { pending, override } = journal;
   if (pending === null) return ignore(journal);
+  if (override !== null && pending.trial !== null) return refuseTrial({ ...journal, pending: null }, pending);
   const waiting = override === null || pending.isRetry ? undefined : keepOverride(journal, override, now);
   if (waiting !== undefined) return waiting;
   const { toplevel } = pending.release;

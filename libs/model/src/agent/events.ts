@@ -96,6 +96,10 @@ export type AgentEvent =
   | ({ readonly type: 'server-met' } & OfDirective)
   /** It has not answered for too long, although the network works. */
   | ({ readonly type: 'server-missed'; readonly detail: AgentDetail } & OfDirective)
+  /** The machine cannot try this system: it needs a restart, say. Nothing was changed. */
+  | ({ readonly type: 'trial-refused'; readonly detail: AgentDetail } & OfDirective)
+  /** The end of the trial has come, or the machine was restarted since it began. */
+  | ({ readonly type: 'trial-over'; readonly detail: AgentDetail } & OfDirective)
   | ({ readonly type: 'committed' } & Timed)
   | ({ readonly type: 'commit-failed' } & Failed)
   /** `hasContact`: the server answers the previous system. */

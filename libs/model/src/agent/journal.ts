@@ -16,9 +16,21 @@ export interface AgentRelease {
   readonly closureSizeBytes: number;
 }
 
+/** The end of a trial, by two clocks. */
+export interface AgentTrial {
+  /** As the release says, ms: for people. */
+  readonly endsAt: number;
+  /** The same by the machine's uptime, which never jumps and counts sleep, in ms. A restart ends the trial anyway. */
+  readonly endsAtUptimeMs: number;
+  /** The start of the machine that this uptime counts from. */
+  readonly bootId: string;
+}
+
 /** A directive that passed all checks. */
 export interface AgentDirective {
   readonly epoch: number;
+  /** Set: the system is only tried, until then. It never becomes the machine's default, and proves no sequence. */
+  readonly trial: AgentTrial | null;
   readonly mode: 'stage' | 'activate' | 'boot' | 'hold';
   /** An administrator asked to try a quarantined toplevel again. */
   readonly isRetry: boolean;
@@ -119,9 +131,9 @@ export interface AgentJournal {
   /**
    * Whether the activated system works; null until that is known. 'no-contact': it did not reach the server, which counts
    * against it only if the previous system does. 'unwanted': it works, but a user wants the previous one. 'superseded': not
-   * tried, because a newer one arrived.
+   * tried, because a newer one arrived. 'over': the trial of it has ended.
    */
-  readonly verdict: 'passed' | 'failed' | 'no-contact' | 'unwanted' | 'superseded' | null;
+  readonly verdict: 'passed' | 'failed' | 'no-contact' | 'unwanted' | 'superseded' | 'over' | null;
   /** Number of the newest activation. Its units and files have it in their names. */
   readonly activation: number;
   /** How much a switch would disrupt; null until that is known. */
@@ -193,12 +205,17 @@ export function isPreparing({ state, verdict }: AgentJournal): boolean {
   return PREPARING.has(state) && verdict !== 'passed';
 }
 
+/** A trial is under way: it is prepared, or its system runs. */
+export function isTrialOpen(journal: AgentJournal): boolean {
+  return journal.directive?.trial != null && (journal.state === 'TRYING' || isPreparing(journal));
+}
+
 /** The system that should run, as the agent left or last reported it; null when that is unknown. */
 export function expectedSystem(journal: AgentJournal): StorePath | null {
   const { state, directive, before, verdict } = journal;
   if (isPreparing(journal)) return journal.report?.observed.current ?? null;
   if (state === 'BOOT_STAGED') return before?.toplevel ?? null;
-  if (state === 'SUCCEEDED' || (state === 'BLOCKED' && verdict === 'passed')) return directive?.release.toplevel ?? null;
+  if (state === 'SUCCEEDED' || state === 'TRYING' || (state === 'BLOCKED' && verdict === 'passed')) return directive?.release.toplevel ?? null;
   return state === 'ROLLED_BACK' ? (before?.toplevel ?? null) : null;
 }
 

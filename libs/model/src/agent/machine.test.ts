@@ -9,6 +9,7 @@ import {
   emptyJournal,
   isActivating,
   isTerminalAgentState,
+  isTrialOpen,
   MAX_INTERRUPTIONS,
   OVERRIDE_MIN_MS,
   type AgentDirective,
@@ -29,12 +30,13 @@ const NEWER = path('newer');
 const detail = { code: 'TEST', message: 'because' };
 const HOUR = 3600_000;
 const YEAR = 365 * 24 * HOUR;
+const TRIAL = { endsAt: 2 * HOUR, endsAtUptimeMs: HOUR, bootId: 'boot' };
 const before = { toplevel: OLD, profile: OLD, failedUnits: [], serverUrl: null, cache: null };
 
 function directive(epoch: number, toplevel = NEW, more: Partial<AgentDirective> & { sequence?: number } = {}): AgentDirective {
   const { sequence = epoch, ...rest } = more;
   const release = { repository: 'r', ref: 'refs/heads/main', commit: 'c'.repeat(40) as CommitSha, sequence, toplevel, closureSizeBytes: 1 };
-  return { epoch, mode: 'activate', isRetry: false, release, envelope: '{}', ...rest };
+  return { epoch, trial: null, mode: 'activate', isRetry: false, release, envelope: '{}', ...rest };
 }
 
 function offered(epoch: number, toplevel = NEW, more: Partial<AgentDirective> & { sequence?: number } = {}): AgentEvent {
@@ -531,9 +533,12 @@ const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
       fc.constantFrom('activate' as const, 'boot' as const, 'stage' as const, 'hold' as const),
       fc.integer({ min: 1, max: 4 }),
       fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
+      fc.constantFrom(null, null, TRIAL),
     )
-    .map(([epoch, toplevel, isRetry, mode, sequence, floor]): AgentEvent => {
-      return { ...offered(epoch, toplevel, { isRetry, mode, sequence }), floor } as AgentEvent;
+    .map(([epoch, toplevel, isRetry, anyMode, sequence, floor, trial]): AgentEvent => {
+      // judgeDirective() accepts a trial only as a change that begins at once.
+      const mode = trial === null ? anyMode : 'activate';
+      return { ...offered(epoch, toplevel, { isRetry, mode, sequence, trial }), floor } as AgentEvent;
     }),
   record('refused', { epoch: anyEpoch, toplevel: fc.constant(null), detail: fc.constant(detail) }),
   record('drifted', {}),
@@ -577,6 +582,8 @@ const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
   record('reboot-failed', failing),
   record('server-met', { epoch: anyEpoch }),
   record('server-missed', { epoch: anyEpoch, detail: fc.constant(detail) }),
+  record('trial-refused', { epoch: anyEpoch, detail: fc.constant(detail) }),
+  record('trial-over', { epoch: anyEpoch, detail: fc.constant(detail) }),
   record('committed', timed),
   record('commit-failed', failing),
   record('rolled-back', { ...timed, hasContact: fc.boolean() }),
@@ -594,6 +601,7 @@ const AWAITED: Partial<Record<AgentState, readonly AgentEvent['type'][]>> = {
   BOOT_STAGED: ['boot-staged', 'reboot-due', 'reboot-failed', 'retry-due', 'restarted', 'boot-stage-failed'],
   BOOT_VERIFYING: ['verified', 'verify-failed', 'restarted'],
   VERIFYING: ['verified', 'verify-failed', 'switched'],
+  TRYING: ['trial-over', 'offered', 'restarted', 'overridden', 'resumed', 'rollback-asked'],
   COMMITTING: ['committed', 'commit-failed'],
   SUCCEEDED: ['offered', 'pending-due', 'server-missed'],
   ROLLING_BACK: ['rolled-back', 'rollback-failed'],
@@ -623,7 +631,7 @@ function choose(journal: AgentJournal, { job, wait }: UnderWay, candidates: read
   return 'epoch' in event && journal.directive !== null ? { ...event, epoch: journal.directive.epoch } : event;
 }
 
-test('SPEC A1 to A11 hold after every step of any sequence of events, by any clock', () => {
+test('SPEC A1 to A13 hold after every step of any sequence of events, by any clock', () => {
   const reached = new Set<AgentState>();
   fc.assert(
     fc.property(anyWalk, (walk) => {
@@ -637,6 +645,7 @@ test('SPEC A1 to A11 hold after every step of any sequence of events, by any clo
         reached.add(next.state);
         checkStep(journal, next, effects, event);
         checkOverride(journal, next, effects, event, now);
+        checkTrial(journal, next, effects, event);
         underWay = follow(underWay, journal, event, effects);
         checkLeadsOn(next, underWay, event);
         journal = next;
@@ -694,6 +703,27 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
   if (isEntered && jobOnEntry[next.state] !== undefined) expect(jobs, context).toEqual([jobOnEntry[next.state]]);
 }
 
+/** A12 and A13: a trial leaves nothing behind, and always ends. */
+function checkTrial(journal: AgentJournal, next: AgentJournal, effects: readonly AgentEffect[], event: AgentEvent): void {
+  const trial = next.directive?.trial ?? null;
+  const context = JSON.stringify({ from: journal.state, to: next.state, event, jobs: jobsOf(effects) });
+  if (next.state === 'TRYING') expect([trial === null, next.pending, next.before?.toplevel, next.verdict], context).toEqual([false, null, OLD, 'passed']);
+  if (trial === null) return;
+  // Never the default of the machine, nor of its next start.
+  expect(['COMMITTING', 'SUCCEEDED', 'BOOT_STAGED', 'BOOT_VERIFYING'], context).not.toContain(next.state);
+  expect(next.state, context).not.toBe('ROLLED_BACK');
+  for (const job of ['commit', 'stage-boot', 'reboot']) expect(jobsOf(effects), context).not.toContain(job);
+  if (event.type === 'offered' && event.directive === next.directive) expect(next.sequences, context).toBe(journal.sequences);
+  if (journal.directive === next.directive) expect(next.quarantined, context).toEqual(journal.quarantined);
+  // It does not replace what a user chose, and does not begin again once it has ended.
+  if (journal.override !== null && next.directive !== journal.directive) expect(next.override, context).toBe(journal.override);
+  const isEnd = (state: AgentState): boolean => isTerminalAgentState(state) || state === 'IDLE';
+  if (journal.directive === next.directive && isEnd(journal.state)) expect([true, 'ROLLING_BACK'], context).toContain(isEnd(next.state) || next.state);
+  // From every state of it, its end leads to a rest, or to the way back.
+  const over = decide(next, { type: 'trial-over', epoch: next.directive?.epoch ?? 0, detail }, 1).journal;
+  if (isTrialOpen(next)) expect(over.state, context).toBe(next.state === 'TRYING' ? 'ROLLING_BACK' : 'IDLE');
+}
+
 /** A9: a local override ends only by another system after a day, by a user or an administrator, or by the policy for drift. */
 function checkOverride(journal: AgentJournal, next: AgentJournal, effects: readonly AgentEffect[], event: AgentEvent, now: number): void {
   const { override } = journal;
@@ -701,7 +731,8 @@ function checkOverride(journal: AgentJournal, next: AgentJournal, effects: reado
   if (override !== null && next.override === null && event.type !== 'resumed') {
     expect(['offered', 'pending-due'], context).toContain(event.type);
     if (next.directive?.isRetry !== true) {
-      expect(next.directive?.release.toplevel, context).not.toBe(journal.directive?.release.toplevel);
+      // What was only tried, the fleet may bring later.
+      if (journal.directive?.trial == null) expect(next.directive?.release.toplevel, context).not.toBe(journal.directive?.release.toplevel);
       expect(now - override.since, context).toBeGreaterThanOrEqual(OVERRIDE_MIN_MS);
     }
   }
@@ -752,6 +783,8 @@ const LEADS_ON: Record<AgentState, readonly (AgentJob | Wait)[]> = {
   ACTIVATING: ['activate'],
   VERIFYING: ['verify'],
   COMMITTING: ['commit'],
+  // The agent looks every few seconds whether its end has come.
+  TRYING: [],
   SUCCEEDED: [],
   BOOT_STAGED: ['stage-boot', 'await-reboot', 'reboot', 'retry'],
   BOOT_VERIFYING: ['verify'],

@@ -1,6 +1,25 @@
 import type { AgentEffect, AgentEvent, AgentEventOf, AgentWait } from './events.ts';
-import type { AgentJournal } from './journal.ts';
-import { block, download, end, enter, ignore, reportOf, startOver, waitingForRestart, waitingSince, startJob, type AgentStep } from './step.ts';
+import type { AgentDetail, AgentJournal } from './journal.ts';
+import {
+  block,
+  download,
+  end,
+  enter,
+  ignore,
+  reportOf,
+  startJob,
+  startOver,
+  TRIAL_NEEDS_RESTART,
+  TRIAL_OVER,
+  waitingForRestart,
+  waitingSince,
+  type AgentStep,
+} from './step.ts';
+
+const TRIAL_HAS_NO_WAY_BACK: AgentDetail = {
+  code: 'TRIAL_HAS_NO_WAY_BACK',
+  message: 'this machine has no earlier system to return to at the end of a trial',
+};
 
 /** How often a download is tried that only an administrator can fix. */
 const MAX_DOWNLOADS = 3;
@@ -9,6 +28,8 @@ export function inspected(journal: AgentJournal, event: AgentEventOf<'inspected'
   if (journal.directive?.mode === 'hold') {
     return enter(journal, 'IDLE', now, { detail: { code: 'HELD', message: 'the directive is to change nothing' }, effects: [{ type: 'tidy' }] });
   }
+  if (event.isOnTarget && journal.directive?.trial != null)
+    return end(journal, 'IDLE', now, { detail: { code: TRIAL_OVER, message: 'the machine already runs and boots this system: there is nothing to try' } });
   // No switch: it would restart units of a system that runs already.
   if (event.isOnTarget)
     return end(journal, 'SUCCEEDED', now, { detail: { code: 'ALREADY_ON_IT', message: 'the machine already runs and boots this system' } });
@@ -94,6 +115,10 @@ export function notClear(journal: AgentJournal, event: AgentEventOf<'not-clear'>
 }
 
 export function cleared(journal: AgentJournal, event: AgentEventOf<'cleared'>, now: number): AgentStep {
+  if (journal.directive?.trial != null) {
+    if (event.how === 'boot') return end(journal, 'REJECTED', now, { detail: TRIAL_NEEDS_RESTART });
+    if (event.before.toplevel === null) return end(journal, 'REJECTED', now, { detail: TRIAL_HAS_NO_WAY_BACK });
+  }
   const changes = { before: event.before, verdict: null, activation: journal.activation + 1 };
   return event.how === 'boot'
     ? enter(journal, 'BOOT_STAGED', now, {

@@ -8,6 +8,7 @@ export const AGENT_STATES = [
   'PRECHECK',
   'ACTIVATING',
   'VERIFYING',
+  'TRYING',
   'COMMITTING',
   'SUCCEEDED',
   'BOOT_STAGED',

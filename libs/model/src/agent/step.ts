@@ -116,9 +116,26 @@ export function tryAgain(journal: AgentJournal, now: number, detail: AgentDetail
   return journal.pending === null ? startOver(journal, now, detail) : begin(journal, journal.pending, now);
 }
 
-/** The quarantine with the system of the directive. */
+/** The code of a trial that ended as it should. */
+export const TRIAL_OVER = 'TRIAL_OVER';
+/** The code of a trial whose system failed, and was rolled back. */
+export const TRIAL_FAILED = 'TRIAL_FAILED';
+
+/** Why a system whose kernel differs, say, is not tried. */
+export const TRIAL_NEEDS_RESTART: AgentDetail = {
+  code: 'TRIAL_NEEDS_RESTART',
+  message: 'this system takes effect only with a restart of the machine, and a restart ends a trial: it cannot be tried',
+};
+
+/** Ends a directive that changed nothing yet, without a verdict about its system. */
+export function endUntried(journal: AgentJournal, now: number, detail: AgentDetail): AgentStep {
+  const step = end(journal, 'IDLE', now, { detail });
+  return { ...step, effects: [{ type: 'stop-job' }, ...step.effects] };
+}
+
+/** The quarantine with the system of the directive. What only was tried is judged anew when the fleet brings it. */
 export function withQuarantined(journal: AgentJournal): AgentJournal['quarantined'] {
   const toplevel = journal.directive?.release.toplevel;
-  if (toplevel === undefined) return journal.quarantined;
+  if (toplevel === undefined || journal.directive?.trial != null) return journal.quarantined;
   return [...journal.quarantined.filter((each) => each !== toplevel), toplevel].slice(-MAX_QUARANTINED);
 }

@@ -52,6 +52,7 @@ import {
   prepareAgain,
 } from './preparing.ts';
 import type { AgentState } from './state.ts';
+import { leaveTrial, overriddenTrial, replaceTrial, restartedTrying, trialOver, trialOverUntried, trialRefused } from './trial.ts';
 import { ignore, type AgentStep } from './step.ts';
 
 export type Cell<Type extends AgentEventType> = (journal: AgentJournal, event: AgentEventOf<Type>, now: number) => AgentStep;
@@ -75,7 +76,7 @@ const AT_REST: Row = {
     'deferral-changed', 'retry-due', 'inspected', 'downloaded', 'download-failed', 'download-held', 'download-due', 'assessed',
     'go', 'cleared', 'not-clear', 'switched', 'switch-failed', 'restart-needed', 'verified', 'verify-failed',
     'watchdog-rolled-back', 'boot-staged', 'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met',
-    'server-missed', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
+    'server-missed', 'trial-refused', 'trial-over', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
   ),
 };
 
@@ -88,49 +89,49 @@ export const TABLE: Readonly<Record<AgentState, Row>> = {
   IDLE: AT_REST,
   OFFERED: {
     restarted: inspectAgain, offered: replace, refused: refuse, drifted: reportDrift, overridden: overriddenMidway,
-    'rollback-asked': goBack, inspected,
+    'rollback-asked': goBack, inspected, 'trial-over': trialOverUntried,
     ...ignoring(
       'resumed', 'deferral-changed', 'retry-due', 'pending-due', 'downloaded', 'download-failed', 'download-held', 'download-due',
       'assessed', 'go', 'cleared', 'not-clear', 'switched', 'switch-failed', 'restart-needed', 'verified', 'verify-failed',
       'watchdog-rolled-back', 'boot-staged', 'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met',
-      'server-missed', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
+      'server-missed', 'trial-refused', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
     ),
   },
   DOWNLOADING: {
     restarted: prepareAgain, offered: replace, refused: refuse, drifted: reportDrift, overridden: overriddenMidway,
     'rollback-asked': goBack, 'retry-due': downloadAgain, downloaded, 'download-failed': downloadFailed,
-    'download-held': downloadHeld,
+    'download-held': downloadHeld, 'trial-over': trialOverUntried,
     ...ignoring(
       'resumed', 'deferral-changed', 'pending-due', 'inspected', 'download-due', 'assessed', 'go', 'cleared', 'not-clear',
       'switched', 'switch-failed', 'restart-needed', 'verified', 'verify-failed', 'watchdog-rolled-back', 'boot-staged',
-      'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met', 'server-missed', 'committed',
-      'commit-failed', 'rolled-back', 'rollback-failed',
+      'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met', 'server-missed', 'trial-refused',
+      'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
     ),
   },
   STAGED: {
     restarted: prepareAgain, offered: replace, refused: refuse, drifted: reportDrift, overridden: overriddenMidway,
-    'rollback-asked': goBack, 'deferral-changed': changeDeferral, assessed, go: goAhead,
+    'rollback-asked': goBack, 'deferral-changed': changeDeferral, assessed, go: goAhead, 'trial-over': trialOverUntried,
     ...ignoring(
       'resumed', 'retry-due', 'pending-due', 'inspected', 'downloaded', 'download-failed', 'download-held', 'download-due',
       'cleared', 'not-clear', 'switched', 'switch-failed', 'restart-needed', 'verified', 'verify-failed', 'watchdog-rolled-back',
-      'boot-staged', 'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met', 'server-missed', 'committed',
-      'commit-failed', 'rolled-back', 'rollback-failed',
+      'boot-staged', 'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met', 'server-missed',
+      'trial-refused', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
     ),
   },
   DEFERRED: {
     restarted: prepareAgain, offered: replace, refused: refuse, drifted: reportDrift, overridden: overriddenMidway,
     'rollback-asked': goBack, 'deferral-changed': changeDeferral, 'retry-due': assessAgain, 'download-held': downloadHeld,
-    'download-due': downloadDue, assessed,
+    'download-due': downloadDue, assessed, 'trial-over': trialOverUntried,
     ...ignoring(
       'resumed', 'pending-due', 'inspected', 'downloaded', 'download-failed', 'go', 'cleared', 'not-clear', 'switched',
       'switch-failed', 'restart-needed', 'verified', 'verify-failed', 'watchdog-rolled-back', 'boot-staged', 'boot-stage-failed',
-      'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met', 'server-missed', 'committed', 'commit-failed', 'rolled-back',
-      'rollback-failed',
+      'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met', 'server-missed', 'trial-refused', 'committed', 'commit-failed',
+      'rolled-back', 'rollback-failed',
     ),
   },
   PRECHECK: {
     restarted: prepareAgain, offered: replace, refused: refuse, overridden: overriddenMidway, assessed, cleared,
-    'not-clear': notClear,
+    'not-clear': notClear, 'trial-over': trialOverUntried, 'trial-refused': trialRefused,
     ...ignoring(
       'drifted', 'resumed', 'rollback-asked', 'deferral-changed', 'retry-due', 'pending-due', 'inspected', 'downloaded',
       'download-failed', 'download-held', 'download-due', 'go', 'switched', 'switch-failed', 'restart-needed', 'verified',
@@ -144,8 +145,8 @@ export const TABLE: Readonly<Record<AgentState, Row>> = {
     ...ignoring(
       'drifted', 'resumed', 'rollback-asked', 'deferral-changed', 'retry-due', 'pending-due', 'inspected', 'downloaded',
       'download-failed', 'download-held', 'download-due', 'assessed', 'go', 'cleared', 'verify-failed', 'boot-staged',
-      'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met', 'server-missed', 'committed',
-      'commit-failed', 'rolled-back', 'rollback-failed',
+      'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met', 'server-missed', 'trial-refused',
+      'trial-over', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
     ),
   },
   VERIFYING: {
@@ -155,7 +156,17 @@ export const TABLE: Readonly<Record<AgentState, Row>> = {
       'drifted', 'resumed', 'rollback-asked', 'deferral-changed', 'retry-due', 'pending-due', 'inspected', 'downloaded',
       'download-failed', 'download-held', 'download-due', 'assessed', 'go', 'cleared', 'not-clear', 'switch-failed',
       'restart-needed', 'boot-staged', 'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met',
-      'server-missed', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
+      'server-missed', 'trial-refused', 'trial-over', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
+    ),
+  },
+  TRYING: {
+    restarted: restartedTrying, offered: replaceTrial, refused: refuse, drifted: reportDrift, overridden: overriddenTrial,
+    resumed: leaveTrial, 'rollback-asked': leaveTrial, 'trial-over': trialOver,
+    ...ignoring(
+      'deferral-changed', 'retry-due', 'pending-due', 'inspected', 'downloaded', 'download-failed', 'download-held',
+      'download-due', 'assessed', 'go', 'cleared', 'not-clear', 'switched', 'switch-failed', 'restart-needed', 'verified',
+      'verify-failed', 'watchdog-rolled-back', 'boot-staged', 'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed',
+      'server-met', 'server-missed', 'trial-refused', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
     ),
   },
   COMMITTING: {
@@ -165,7 +176,8 @@ export const TABLE: Readonly<Record<AgentState, Row>> = {
       'drifted', 'resumed', 'rollback-asked', 'deferral-changed', 'retry-due', 'pending-due', 'inspected', 'downloaded',
       'download-failed', 'download-held', 'download-due', 'assessed', 'go', 'cleared', 'not-clear', 'switched', 'switch-failed',
       'restart-needed', 'verified', 'verify-failed', 'watchdog-rolled-back', 'boot-staged', 'boot-stage-failed', 'reboot-due',
-      'reboot-waits', 'reboot-failed', 'server-met', 'server-missed', 'rolled-back', 'rollback-failed',
+      'reboot-waits', 'reboot-failed', 'server-met', 'server-missed', 'trial-refused', 'trial-over', 'rolled-back',
+      'rollback-failed',
     ),
   },
   SUCCEEDED: {
@@ -174,8 +186,8 @@ export const TABLE: Readonly<Record<AgentState, Row>> = {
     ...ignoring(
       'deferral-changed', 'retry-due', 'inspected', 'downloaded', 'download-failed', 'download-held', 'download-due', 'assessed',
       'go', 'cleared', 'not-clear', 'switched', 'switch-failed', 'restart-needed', 'verified', 'verify-failed',
-      'watchdog-rolled-back', 'boot-staged', 'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'committed',
-      'commit-failed', 'rolled-back', 'rollback-failed',
+      'watchdog-rolled-back', 'boot-staged', 'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'trial-refused',
+      'trial-over', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
     ),
   },
   BOOT_STAGED: {
@@ -185,8 +197,8 @@ export const TABLE: Readonly<Record<AgentState, Row>> = {
     'reboot-failed': rebootFailed,
     ...ignoring(
       'pending-due', 'inspected', 'downloaded', 'download-failed', 'download-held', 'download-due', 'assessed', 'go', 'cleared',
-      'not-clear', 'switched', 'switch-failed', 'restart-needed', 'verified', 'verify-failed', 'watchdog-rolled-back', 'server-met',
-      'server-missed', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
+      'not-clear', 'switched', 'switch-failed', 'restart-needed', 'verified', 'verify-failed', 'watchdog-rolled-back',
+      'server-met', 'server-missed', 'trial-refused', 'trial-over', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
     ),
   },
   BOOT_VERIFYING: {
@@ -196,7 +208,7 @@ export const TABLE: Readonly<Record<AgentState, Row>> = {
       'drifted', 'resumed', 'rollback-asked', 'deferral-changed', 'retry-due', 'pending-due', 'inspected', 'downloaded',
       'download-failed', 'download-held', 'download-due', 'assessed', 'go', 'cleared', 'not-clear', 'switched', 'switch-failed',
       'restart-needed', 'boot-staged', 'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met',
-      'server-missed', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
+      'server-missed', 'trial-refused', 'trial-over', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
     ),
   },
   ROLLING_BACK: {
@@ -206,7 +218,7 @@ export const TABLE: Readonly<Record<AgentState, Row>> = {
       'drifted', 'resumed', 'rollback-asked', 'deferral-changed', 'pending-due', 'inspected', 'downloaded', 'download-failed',
       'download-held', 'download-due', 'assessed', 'go', 'cleared', 'not-clear', 'switched', 'switch-failed', 'restart-needed',
       'verified', 'verify-failed', 'watchdog-rolled-back', 'boot-staged', 'boot-stage-failed', 'reboot-due', 'reboot-waits',
-      'reboot-failed', 'server-met', 'server-missed', 'committed', 'commit-failed',
+      'reboot-failed', 'server-met', 'server-missed', 'trial-refused', 'trial-over', 'committed', 'commit-failed',
     ),
   },
   ROLLED_BACK: AT_REST,
@@ -216,18 +228,18 @@ export const TABLE: Readonly<Record<AgentState, Row>> = {
     ...ignoring(
       'deferral-changed', 'retry-due', 'inspected', 'downloaded', 'download-failed', 'download-held', 'download-due', 'assessed',
       'go', 'cleared', 'not-clear', 'switched', 'switch-failed', 'restart-needed', 'verified', 'verify-failed', 'boot-staged',
-      'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met', 'server-missed', 'committed',
-      'commit-failed', 'rolled-back', 'rollback-failed',
+      'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met', 'server-missed', 'trial-refused',
+      'trial-over', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
     ),
   },
   BLOCKED: {
     restarted: resumeBlocked, offered: replace, refused: refuse, drifted: reportDrift, overridden: overriddenMidway,
-    resumed: resume, 'rollback-asked': goBack, 'retry-due': resumeBlocked, 'pending-due': takePending,
+    resumed: resume, 'rollback-asked': goBack, 'retry-due': resumeBlocked, 'pending-due': takePending, 'trial-over': trialOverUntried,
     ...ignoring(
       'deferral-changed', 'inspected', 'downloaded', 'download-failed', 'download-held', 'download-due', 'assessed', 'go',
       'cleared', 'not-clear', 'switched', 'switch-failed', 'restart-needed', 'verified', 'verify-failed', 'watchdog-rolled-back',
-      'boot-staged', 'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met', 'server-missed', 'committed',
-      'commit-failed', 'rolled-back', 'rollback-failed',
+      'boot-staged', 'boot-stage-failed', 'reboot-due', 'reboot-waits', 'reboot-failed', 'server-met', 'server-missed',
+      'trial-refused', 'committed', 'commit-failed', 'rolled-back', 'rollback-failed',
     ),
   },
   REJECTED: AT_REST,

@@ -1,7 +1,7 @@
 import type { AgentEvent, AgentEventOf } from './events.ts';
-import type { AgentDetail, AgentJournal, LocalOverride } from './journal.ts';
+import { isTrialOpen, type AgentDetail, type AgentJournal, type LocalOverride } from './journal.ts';
 import { takePending } from './directives.ts';
-import { end, enter, ignore, startOver, withQuarantined, startJob, type AgentStep } from './step.ts';
+import { end, endUntried, enter, ignore, startJob, startOver, TRIAL_OVER, withQuarantined, type AgentStep } from './step.ts';
 
 /** How a local override is reported. */
 export function describeOverride({ by, toplevel }: LocalOverride): AgentDetail {
@@ -42,6 +42,8 @@ export function resume(journal: AgentJournal, event: AgentEvent, now: number): A
   const { directive, quarantined, override } = journal;
   if (journal.pending !== null) return takePending({ ...journal, override: null }, event, now);
   if (directive === null) return ignore(journal);
+  // A trial that has ended does not begin again; what the fleet has, the server says.
+  if (directive.trial !== null) return override === null ? ignore(journal) : enter(journal, 'IDLE', now, { changes: { override: null } });
   if (!quarantined.includes(directive.release.toplevel)) return startOver(journal, now);
   if (override === null) return ignore(journal);
   const detail = {
@@ -55,6 +57,7 @@ export function resume(journal: AgentJournal, event: AgentEvent, now: number): A
 export function goBack(journal: AgentJournal, event: AgentEventOf<'rollback-asked'>, now: number): AgentStep {
   // A job's result names the epoch of its directive; without a directive it would be ignored.
   if (journal.directive === null) return ignore(journal);
+  if (isTrialOpen(journal)) return endUntried(journal, now, { code: TRIAL_OVER, message: 'a user ended the trial before it began' });
   const { target } = event;
   const detail = { code: 'ASKED', message: 'a user asked for the previous system' };
   const before = { toplevel: target, profile: target, failedUnits: journal.before?.failedUnits ?? null, serverUrl: null, cache: null };

@@ -69,7 +69,7 @@ export function isLost(
 }
 
 /** Reports with these states about the system of a `go` end it. */
-export const VERDICTS = ['SUCCEEDED', 'ROLLED_BACK', 'ROLLBACK_FAILED', 'REJECTED', 'BLOCKED'] as const satisfies readonly AgentState[];
+export const VERDICTS = ['SUCCEEDED', 'TRYING', 'ROLLED_BACK', 'ROLLBACK_FAILED', 'REJECTED', 'BLOCKED'] as const satisfies readonly AgentState[];
 
 /**
  * What is left of a `go` after a report: a verdict about its system ends it. Nothing else does: a report from before the `go` may come
