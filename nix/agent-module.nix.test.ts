@@ -154,12 +154,13 @@ describe('a second master of the machine', () => {
 describe('settings', () => {
   it('reach the agent, and % is none of systemd’s', async () => {
     const settings = agent(
-      'host = lib.mkForce "bob"; repository = "https://git.example/a%20b.git"; userGroup = "wheel"; switchTimeoutSeconds = 120; enrolmentTokenFile = null; minFreeMb = 512; download.maxRate = "2M";',
+      'host = lib.mkForce "bob"; repository = "https://git.example/a%20b.git"; ref = "refs/heads/main"; userGroup = "wheel"; switchTimeoutSeconds = 120; enrolmentTokenFile = null; minFreeMb = 512; download.maxRate = "2M";',
     );
     const { environment } = await unit(`${settings} users.groups.wheel = { };`, 'services.floe-agent');
     expect(environment['FLOE_REPOSITORY']).toBe('https://git.example/a%%20b.git');
     expect(parseConfig(environment)).toMatchObject({
       host: 'bob',
+      ref: 'refs/heads/main',
       socketGroup: 'wheel',
       switchLimitMs: 120_000,
       enrolmentTokenFile: undefined,
@@ -174,7 +175,7 @@ describe('settings', () => {
       minBatteryPercent = 55.5; metered = "wait"; session = "wait-if-units"; idleMinutes = 2;
       later = { maxCount = 1; maxMinutes = 30; }; deadlineHours = null;
       reboot = { when = "window"; deadlineHours = 48; }; drift = { action = "correct-later"; afterMinutes = 5; };
-    };`);
+    }; trials.enable = true;`);
     expect(await problems(settings)).toBe('');
     expect(v.parse(AgentPolicy, JSON.parse(await file(`${settings} time.timeZone = "Europe/Berlin";`, 'agent-policy.json')))).toEqual({
       version: 1,
@@ -190,7 +191,12 @@ describe('settings', () => {
       deadlineHours: null,
       reboot: { when: 'window', deadlineHours: 48 },
       drift: { action: 'correct-later', afterMinutes: 5 },
+      trials: { enable: true },
     });
+  });
+
+  it('of trials are in the file only where they are on: agents from before trials read it, too', async () => {
+    expect(JSON.parse(await file(LEAST, 'agent-policy.json'))).not.toHaveProperty('trials');
   });
 
   it('of health checks make the file that the agent reads, by either name', async () => {

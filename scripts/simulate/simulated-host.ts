@@ -136,7 +136,7 @@ export class SimulatedHost {
     const { epoch, isRetry, sequence, toplevel } = directive;
     this.directed.add(epoch);
     const release = { ...REPOSITORY, commit: '0'.repeat(40) as AgentDirective['release']['commit'], sequence, toplevel, closureSizeBytes: 1 };
-    this.#dispatch({ type: 'offered', directive: { epoch, isRetry, mode: 'activate', release, envelope: '' }, freshness: null });
+    this.#dispatch({ type: 'offered', directive: { epoch, trial: null, isRetry, mode: 'activate', release, envelope: '' }, freshness: null });
   }
 
   go(epoch: number): void {

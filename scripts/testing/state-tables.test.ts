@@ -19,7 +19,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 const ROOT = join(import.meta.dirname, '../..');
 const MODEL = join(ROOT, 'libs/model/src');
 
-const AGENT_EVENTS = 36;
+const AGENT_EVENTS = 38;
 
 interface StateTable {
   readonly file: string;

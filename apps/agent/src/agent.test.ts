@@ -61,6 +61,7 @@ const settings = (): AgentDeps['settings'] => ({
   releaseKeys: [keys.release],
   serverKeys: [keys.server],
   repository: undefined,
+  ref: undefined,
   slowRetryMs: 1_000,
   proxy: undefined,
   agentVersion: 'test',

@@ -41,6 +41,7 @@ Settings (environment)
   FLOE_SUBSTITUTERS           URLs of the Nix caches, separated by spaces
   FLOE_TRUSTED_PUBLIC_KEYS    NAME:BASE64 of the Nix caches' keys, separated by spaces
   FLOE_REPOSITORY             accept only releases of this repository (default: any that a release key signed)
+  FLOE_REF                    accept only releases of this branch, as refs/heads/NAME (default: any)
   FLOE_TARGET                 nixos (default), darwin, home-manager or profile; with FLOE_PROFILE, FLOE_USER, FLOE_HOME
   FLOE_STATE_DIR              default: /var/lib/floe-agent, below --root if there is one
   FLOE_SOCKET                 where these commands find the agent; default: /run/floe-agent/socket, below --root if there is one

@@ -20,6 +20,8 @@ export interface Config extends JobSettings {
   readonly serverKeys: readonly TrustedKey[];
   /** Only releases of this repository are accepted; undefined: of any that a release key signed. */
   readonly repository: string | undefined;
+  /** Only releases of this branch are accepted, as `refs/heads/…`, beside trials; undefined: of any. */
+  readonly ref: string | undefined;
   /** The group whose members may use the local socket, beside root; undefined: none. */
   readonly socketGroup: string | undefined;
   /** Mount point of the boot partition. */
@@ -36,6 +38,7 @@ const ROOT_ACCOUNT = { platform: 'linux', user: 'root', home: '/root' } as const
 const Seconds = v.pipe(v.string(), v.regex(/^\d{1,5}$/), v.transform(Number));
 /** No limit of 0: a switch that is ended half way does more harm than a slow one. */
 const SwitchSeconds = v.pipe(Seconds, v.minValue(1));
+const BranchRef = v.pipe(v.string(), v.regex(/^refs\/heads\/[^\s]{1,900}$/));
 const GroupName = v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/));
 const Megabytes = v.pipe(v.string(), v.regex(/^\d{1,7}$/), v.transform(Number));
 const Rate = v.pipe(v.string(), v.regex(/^\d{1,9}[kMG]?$/));
@@ -97,6 +100,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
     releaseKeys,
     serverKeys,
     repository: value('FLOE_REPOSITORY'),
+    ref: checked<string | undefined>('FLOE_REF', BranchRef, undefined, 'refs/heads/ and the branch'),
     substituters,
     cachePublicKeys,
     // A folder has no services that need time to start.

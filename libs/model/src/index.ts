@@ -5,7 +5,7 @@ export { CONTACT_UNKNOWN, SERVER_AWAY, SERVER_MISSED } from './agent/changing.ts
 export { OVERRIDE_MIN_MS } from './agent/directives.ts';
 export * from './agent/machine.ts';
 export * from './agent/state.ts';
-export { MAX_INTERRUPTIONS, TRIAL_FAILED, TRIAL_NEEDS_RESTART, TRIAL_OVER, type AgentStep } from './agent/step.ts';
+export { MAX_INTERRUPTIONS, TRIAL_OVER, type AgentStep } from './agent/step.ts';
 export * from './bounds.ts';
 export * from './brands.ts';
 export * from './commit-status.ts';

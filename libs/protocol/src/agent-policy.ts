@@ -51,6 +51,8 @@ export const AgentPolicy = v.strictObject({
     }),
     {},
   ),
+  /** Whether systems may be tried on this machine for some hours. Not written where it is off, which agents without it can read. */
+  trials: v.optional(v.strictObject({ enable: v.optional(v.boolean(), false) }), {}),
   drift: v.optional(
     v.strictObject({
       /** What happens when somebody switched the machine to another system by hand. */

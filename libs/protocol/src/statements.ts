@@ -24,6 +24,9 @@ export const ReleaseStatement = v.strictObject({
   closureSizeBytes: ByteSize,
   /** Nix platform, e.g. `x86_64-linux`. */
   system: word(64),
+  /** The system is only to be tried, until `endsAt`: 24 hours after `issuedAt` at most. Only for agents with the capability `trial`. */
+  purpose: v.optional(v.literal('test')),
+  endsAt: v.optional(Timestamp),
   issuedAt: Timestamp,
   expiresAt: Timestamp,
 });

@@ -103,6 +103,16 @@ in
       description = "Accept releases of this repository only, named as the server names it. Null: of any that a release key signed.";
     };
 
+    ref = mkOption {
+      type = types.nullOr (types.strMatching "refs/heads/[^[:space:]]+");
+      default = null;
+      example = "refs/heads/main";
+      description = ''
+        Accept releases of this branch only, beside those that are only tried (`trials.enable`). Null: of any that a release key
+        signed. To move to another branch, first deploy this option with the new name, or null.
+      '';
+    };
+
     userGroup = mkOption {
       type = types.nullOr (types.strMatching "[A-Za-z_][A-Za-z0-9_.-]{0,31}");
       default = null;

@@ -74,6 +74,16 @@ let
   isTimeZone = name: builtins.match "[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}" name != null;
 in
 {
+  options.services.floe.agent.trials.enable = lib.mkOption {
+    type = types.bool;
+    default = false;
+    description = ''
+      Whether a release that is signed as a test may run on this machine for some hours (`floe try`, a branch `testing/HOST`), 24 at
+      most. The machine then goes back by itself; a restart and `floe-agent rollback` end it, too. Such a release may be older than
+      what the machine runs, and of another branch. A system can be tried only if it sets this option as well.
+    '';
+  };
+
   options.services.floe.agent.policy = {
     windows = mkOption {
       type = types.listOf window;
@@ -207,19 +217,23 @@ in
         }
       ];
 
-    environment.etc."floe/agent-policy.json".text = builtins.toJSON {
-      version = 1;
-      inherit (policy)
-        windows
-        minBatteryPercent
-        metered
-        session
-        idleMinutes
-        later
-        deadlineHours
-        reboot
-        drift
-        ;
-    };
+    environment.etc."floe/agent-policy.json".text = builtins.toJSON (
+      {
+        version = 1;
+        inherit (policy)
+          windows
+          minBatteryPercent
+          metered
+          session
+          idleMinutes
+          later
+          deadlineHours
+          reboot
+          drift
+          ;
+      }
+      # Agents from before trials read this file, too.
+      // lib.optionalAttrs cfg.trials.enable { trials.enable = true; }
+    );
   };
 }

@@ -31,6 +31,7 @@ let
     FLOE_MIN_FREE_MB = toString cfg.minFreeMb;
   }
   // lib.optionalAttrs (cfg.repository != null) { FLOE_REPOSITORY = cfg.repository; }
+  // lib.optionalAttrs (cfg.ref != null) { FLOE_REF = cfg.ref; }
   // lib.optionalAttrs (cfg.download.maxRate != null) { FLOE_DOWNLOAD_MAX_RATE = cfg.download.maxRate; }
   // lib.optionalAttrs (cfg.userGroup != null) { FLOE_SOCKET_GROUP = cfg.userGroup; }
   # By its path and not as a systemd credential: the unit would not start once the file is gone.

@@ -82,6 +82,7 @@ async function follow(course: Course, hints: readonly Hint[]) {
         releaseKeys: [keys.release],
         serverKeys: [keys.server],
         repository: undefined,
+        ref: undefined,
         slowRetryMs: 1_000,
         proxy: undefined,
         agentVersion: 'test',

@@ -7,7 +7,20 @@ import { judgeDirective } from '../server/judge-directive.ts';
 import { forget } from './forget.ts';
 import { readJournal, saveJournal } from '../state/journal-file.ts';
 import { lockState, statePaths } from '../state/state-folder.ts';
-import { HOST, journalWith, MACHINE_ID, newAuthorities, NONCE, NOW, REF, REPOSITORY, sealDirective, storePath, SYSTEM } from '../test/fixtures.ts';
+import {
+  HOST,
+  journalWith,
+  MACHINE_ID,
+  newAuthorities,
+  NONCE,
+  NO_TRIALS,
+  NOW,
+  REF,
+  REPOSITORY,
+  sealDirective,
+  storePath,
+  SYSTEM,
+} from '../test/fixtures.ts';
 
 const YEAR_MS = 365 * 24 * 3600_000;
 const keys = newAuthorities();
@@ -35,6 +48,7 @@ async function verdict(): Promise<string> {
     repository: undefined,
     journal: reading.journal,
     verify: verifySignature,
+    ...NO_TRIALS,
   });
   return admission.kind === 'refused' ? admission.detail.code : admission.kind;
 }

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { emptyJournal } from '@floe/model';
+import { emptyJournal, isTrialOpen } from '@floe/model';
 import { FloeError, readFileIfPresent, signerFromPem, systemClock } from '@floe/runtime';
 import { readJournal } from '../state/journal-file.ts';
 import { statePaths } from '../state/state-folder.ts';
 import { observeLinks } from '../machines/links.ts';
-import { describeState, localTime, systemRows, table } from './text.ts';
+import { describeState, localTime, systemRows, table, trialRow } from './text.ts';
 
 export interface StatusOptions {
   readonly root: string | undefined;
@@ -31,10 +31,13 @@ export async function showStatus(options: StatusOptions): Promise<string> {
   if (options.isJson)
     return `${JSON.stringify({ isRunning: false, state, since, detail, desired, pending: pending?.release ?? null, quarantined, observed })}\n`;
   const { now = systemClock.now() } = options;
+  const endsAt = reading.kind === 'read' && isTrialOpen(reading.journal) ? directive?.trial?.endsAt : undefined;
+  const trialRows = endsAt === undefined || desired === null ? [] : [trialRow(desired.commit, endsAt, { now })];
   return table([
     ['agent', 'not running; this is its last state on disk (sudo systemctl start floe-agent)'],
     ['state', since === 0 ? `${state}: no directive received yet` : `${state}: ${describeState(state)}, since ${localTime(since, { now })}`],
     ...(detail === null ? [] : [['because', `${detail.message} (${detail.code})`] satisfies [string, string]]),
+    ...trialRows,
     ...systemRows({ desired, observed, quarantined }),
   ]);
 }

@@ -57,7 +57,7 @@ export function describeState(state: AgentState): string {
 
 /** The text of `floe-agent status`. */
 export function statusText(status: LocalStatus, time: LocalTime): string {
-  const { host, server, state, since, detail, waiting, laterLeft, desired, observed, quarantined, override, agentVersion } = status;
+  const { host, server, state, since, detail, waiting, laterLeft, desired, trial, observed, quarantined, override, agentVersion } = status;
   const at = (ms: number): string => localTime(ms, time);
   const rows: Row[] = [
     ['host', host],
@@ -71,6 +71,7 @@ export function statusText(status: LocalStatus, time: LocalTime): string {
       ['later', laterLeft === 0 ? 'not possible any more' : `${laterLeft} × left (floe-agent later)`],
     );
   }
+  if (trial !== null && desired !== null) rows.push(trialRow(desired.commit, trial.endsAt, time));
   if (override !== null) {
     const how = CHOSEN_BY[override.by ?? ''] ?? '';
     rows.push(['by hand', `a user chose another system${how} ${at(override.since)}; "floe-agent resume" follows the fleet again`]);
@@ -79,6 +80,11 @@ export function statusText(status: LocalStatus, time: LocalTime): string {
   const connection = server.since === null ? '' : ` since ${at(server.since)}`;
   rows.push(['server', `${server.url}, ${server.connected ? 'connected' : 'not connected'}${connection}`], ['agent', agentVersion]);
   return table(rows);
+}
+
+/** What users have to know of a trial: it ends by itself, or by them. */
+export function trialRow(commit: string, endsAt: number, time: LocalTime): Row {
+  return ['trial', `This computer tries ${commit.slice(0, 7)} until ${localTime(endsAt, time)}; floe-agent rollback ends it`];
 }
 
 /** The desired, the running and the next boot's system. */

@@ -1,5 +1,5 @@
 import { withoutFuture } from '@floe/model';
-import { helloBytes, PROTOCOL_VERSION, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
+import { helloBytes, PROTOCOL_VERSION, type AgentPolicy, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
 import { verifySignature, type Clock, type Logger } from '@floe/runtime';
 import type { Stager } from '../ahead/stager.ts';
 import type { Machine } from '../machines/machine.ts';
@@ -25,13 +25,14 @@ export interface ConversationSettings {
   readonly releaseKeys: readonly TrustedKey[];
   readonly serverKeys: readonly TrustedKey[];
   readonly repository: string | undefined;
+  readonly ref: string | undefined;
   readonly agentVersion: string;
 }
 
 export interface ConversationDeps {
   readonly settings: ConversationSettings;
   readonly identity: Identity;
-  readonly machine: Pick<Machine, 'observe'>;
+  readonly machine: Pick<Machine, 'observe' | 'canTry'>;
   readonly store: JournalStore;
   readonly loop: Loop;
   readonly inbox: Inbox;
@@ -42,6 +43,8 @@ export interface ConversationDeps {
   readonly timeQuestion: TimeQuestion;
   readonly stager: Stager;
   readonly reports: ReportQueue;
+  /** The policy of the system that runs. */
+  readonly readPolicy: () => Promise<AgentPolicy>;
   readonly enrolAnew: (signal: AbortSignal) => Promise<boolean>;
   readonly stopping: AbortSignal;
   readonly clock: Clock;
@@ -77,7 +80,7 @@ export class Conversation implements ConnectionHandlers {
       epoch,
       sequence: Math.max(0, ...sequences.map(({ sequence }) => sequence)),
       reportSeq: nextReportSeq - 1,
-      capabilities: ['permit', 'stage'],
+      capabilities: ['permit', 'stage', 'trial'],
     };
   }
 
@@ -136,30 +139,33 @@ export class Conversation implements ConnectionHandlers {
   }
 
   /** What orders and hints are judged by. Undefined: the connection ended meanwhile; the server says it again on the next. */
-  #judgedBy(nonce: string): DirectiveContext | undefined {
-    const { settings, identity, connection, clock, loop } = this.#deps;
+  async #judgedBy(nonce: string): Promise<DirectiveContext | undefined> {
+    const { settings, identity, machine, connection, clock, loop, readPolicy } = this.#deps;
+    const isEnabled = (await readPolicy()).trials.enable;
+    // Read last, since all of it may change meanwhile.
     const { serverNow } = connection;
     if (serverNow === undefined) return undefined;
-    const { host, machineId, system } = identity;
-    const { releaseKeys, serverKeys, repository } = settings;
+    const { host, machineId, bootId, system } = identity;
+    const { releaseKeys, serverKeys, repository, ref } = settings;
     const { journal } = loop;
     const machineNow = clock.now();
-    return { host, machineId, system, nonce, serverNow, machineNow, releaseKeys, serverKeys, repository, journal, verify: verifySignature };
+    const trials = !isEnabled ? 'not-enabled' : machine.canTry ? 'allowed' : 'not-here';
+    const pinned = { host, machineId, bootId, system, releaseKeys, serverKeys, repository, ref };
+    return { ...pinned, nonce, serverNow, machineNow, trials, uptimeMs: clock.sinceBoot(), journal, verify: verifySignature };
   }
 
   async #judgeStage(envelope: Envelope, nonce: string): Promise<void> {
     const { logger, stager } = this.#deps;
-    const context = this.#judgedBy(nonce);
+    const context = await this.#judgedBy(nonce);
     if (context === undefined) return;
     const judgement = judgeStage(envelope, context);
     if (judgement.kind === 'accepted') stager.hint(judgement.release, judgement.spreadMs);
     else logger.warn('a hint is not followed', { code: judgement.detail.code, why: judgement.detail.message });
-    await Promise.resolve();
   }
 
   async #judge(envelope: Envelope, nonce: string): Promise<void> {
     const { logger, contact, loop, timeQuestion, watch } = this.#deps;
-    const context = this.#judgedBy(nonce);
+    const context = await this.#judgedBy(nonce);
     if (context === undefined) return;
     const { serverNow } = context;
     const judgement = judgeDirective(envelope, context);

@@ -1,4 +1,4 @@
-import { expectedSystem, isPreparing, type AgentEvent, type AgentJournal, type Observed } from '@floe/model';
+import { expectedSystem, isPreparing, isTrialOpen, type AgentEvent, type AgentJournal, type Observed } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
 
 /** What the machine has, what the server was last told that it has, and the time. */
@@ -27,7 +27,9 @@ export function judgeDrift({ journal, observed, lastReported, policy, isFirstLoo
   const { current } = observed;
   const other: AgentEvent | null = isSame(observed, lastReported) ? null : { type: 'drifted' };
   // A quarantined system cannot be resumed to: the same event would come with every look.
-  const canResume = pending !== null || (directive !== null && !quarantined.includes(directive.release.toplevel));
+  // A trial that has ended does not begin again; one that runs is ended by it.
+  const isResumable = directive !== null && (directive.trial === null || isTrialOpen(journal));
+  const canResume = pending !== null || (isResumable && !quarantined.includes(directive.release.toplevel));
   if (override !== null) {
     if (current !== override.toplevel) {
       // The user switched back to the system of the directive.

@@ -3,11 +3,13 @@ import type { AgentPolicy } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
 import type { Connection } from '../server/connection.ts';
+import type { Identity } from '../server/identity.ts';
 import { isAsLeft, judgeDrift } from './drift.ts';
 import type { Inbox } from './inbox.ts';
 import type { Loop } from './loop.ts';
 import type { MissedServer } from './missed-server.ts';
 import type { Scheduler } from './scheduler.ts';
+import { trialEnd } from './trial-end.ts';
 
 const LOOK_EVERY_MS = 5_000;
 
@@ -17,6 +19,7 @@ export interface MachineWatchDeps {
   readonly scheduler: Scheduler;
   readonly connection: Connection;
   readonly missedServer: MissedServer;
+  readonly identity: Pick<Identity, 'bootId'>;
   readonly machine: Pick<Machine, 'observe' | 'switchHeldBy'>;
   readonly readPolicy: () => Promise<AgentPolicy>;
   /** ms */
@@ -25,7 +28,7 @@ export interface MachineWatchDeps {
   readonly logger: Logger;
 }
 
-/** Looks for what others do to the machine: users who switch it, switches that end, a server that stays away, sleep. */
+/** Looks for what others do to the machine: users who switch it, switches that end, a server that stays away, sleep, the end of a trial. */
 export class MachineWatch {
   readonly #deps: MachineWatchDeps;
   #wasHeld = false;
@@ -48,7 +51,7 @@ export class MachineWatch {
 
   /** From a task of the inbox only. */
   async look(isFirstLook = false): Promise<void> {
-    const { machine, scheduler, loop, missedServer } = this.#deps;
+    const { machine, scheduler, loop, missedServer, clock, identity } = this.#deps;
     const { state, detail, blocks } = loop.journal;
     // Asked with every look, so that a change that waits for another switch goes on when that ends, and a stuck switch is found.
     const waits = state === 'BLOCKED' && detail?.code === 'SWITCH_HELD';
@@ -56,7 +59,7 @@ export class MachineWatch {
     // After the first block only when the other switch was seen to end: a lock that is never seen would be retried with each look.
     if (waits && !isHeld && (this.#wasHeld || blocks === 1)) scheduler.retryNow();
     this.#wasHeld = isHeld;
-    const found = await missedServer.look(loop.journal);
+    const found = (await missedServer.look(loop.journal)) ?? trialEnd(loop.journal, { uptimeMs: clock.sinceBoot(), bootId: identity.bootId });
     if (found !== null) await loop.step(found);
     await this.lookForDrift(isFirstLook);
   }

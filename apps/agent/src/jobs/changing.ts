@@ -22,6 +22,9 @@ const NO_BASELINE: AgentDetail = {
   message: 'systemd did not list the failed units before the switch, so the units that fail now could not be compared',
 };
 
+/** The watchdog ends a trial this long after the agent should have, in ms. */
+const TRIAL_MARGIN_MS = 60_000;
+
 /** Switches with a watchdog armed. The change lasts until the next start of the machine. */
 export const activate: Job = async (deps, journal, { epoch, release }, signal) => {
   const { machine, logger } = deps;
@@ -56,7 +59,7 @@ export const activate: Job = async (deps, journal, { epoch, release }, signal) =
 };
 
 /** Whether the system works: its own checks, failed units, contact with server and caches. The verdict is on disk before it is reported. */
-export const verify: Job = async (deps, journal, { epoch, release }, signal) => {
+export const verify: Job = async (deps, journal, { epoch, release, trial }, signal) => {
   const { machine, settings, clock } = deps;
   const failed = (detail: AgentDetail, isContactLost = false): AgentEvent => ({ type: 'verify-failed', epoch, tookMs: 0, detail, isContactLost });
   const observed = await machine.observe();
@@ -101,6 +104,11 @@ export const verify: Job = async (deps, journal, { epoch, release }, signal) => 
   const last = (await machine.observe()).current;
   if (last !== release.toplevel && machine.watchdog !== null && !(await hasWatchdogDecided(deps, journal))) {
     return switchedByHand(deps, last);
+  }
+  if (trial !== null && machine.watchdog !== null) {
+    // Before the verdict: from then on the watchdog of the switch leaves it alone.
+    const plan = await planActivation(deps, journal, release.toplevel);
+    if (plan !== null) await machine.watchdog.endTrialIn(plan, Math.max(0, trial.endsAtUptimeMs - clock.sinceBoot()) + TRIAL_MARGIN_MS);
   }
   if (machine.watchdog !== null && (await claimPassed(deps, machine.watchdog, journal.activation, signal)) === 'undo') {
     await machine.watchdog.settled(journal.activation, signal);

@@ -89,7 +89,7 @@ export function contactLimitMs({ isStart }: { readonly isStart: boolean }, { con
 /** The paths and limits that the watchdog needs; null when there is no previous system to roll back to. */
 export async function planActivation(
   { machine, settings }: JobDeps,
-  { activation, before }: AgentJournal,
+  { activation, before, directive }: AgentJournal,
   toplevel: StorePath,
 ): Promise<ActivationPlan | null> {
   if (before === null || before.toplevel === null) return null;
@@ -100,7 +100,7 @@ export async function planActivation(
   const switchMs = switchLimitMs + WATCHDOG_MARGIN_MS;
   const verdictMs = untilVerdict(contactLimitMs({ isStart: false }, settings));
   const bootMs = bootLimitMs + untilVerdict(contactLimitMs({ isStart: true }, settings));
-  return { activation, toplevel, before: before.toplevel, beforeProfile, switchMs, verdictMs, bootMs };
+  return { activation, toplevel, before: before.toplevel, beforeProfile, isTrial: directive?.trial != null, switchMs, verdictMs, bootMs };
 }
 
 /** How often and for how long health checks are tried. */

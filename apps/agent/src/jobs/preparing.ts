@@ -1,4 +1,6 @@
-import { isOn, rollbackTarget, type AgentEvent, type AgentJournal } from '@floe/model';
+import { type AgentDetail, type AgentEvent, type AgentJournal, isOn, rollbackTarget } from '@floe/model';
+import { AGENT_POLICY_FILE } from '@floe/protocol';
+import { allowsTrials } from '../when/policy.ts';
 import { cacheOf, NO_BOOT_GUARD, switchHeld, type Job } from './job.ts';
 import { lackOfRoom, megabytes } from './room.ts';
 
@@ -42,10 +44,15 @@ export const assess: Job = async (deps, journal, directive, signal) => {
   return { type: 'assessed', epoch, ...(await deps.assess(journal, directive, signal)) };
 };
 
+const NOT_IN_TRIED: AgentDetail = {
+  code: 'TRIALS_NOT_ENABLED',
+  message: 'the system that is to be tried does not allow trials itself (services.floe.agent.trials.enable), so its agent would not end this one',
+};
+
 /** Checks what must hold before the first change, and records what a rollback needs. */
 export const precheck: Job = async (deps, journal, directive, signal) => {
   const { machine, settings } = deps;
-  const { epoch, release, mode } = directive;
+  const { epoch, release, mode, trial } = directive;
   const { toplevel } = release;
   const notClear = (code: string, message: string, isGone = false): AgentEvent => ({ type: 'not-clear', epoch, isGone, detail: { code, message } });
   const full = await lackOfRoom(deps);
@@ -68,6 +75,9 @@ export const precheck: Job = async (deps, journal, directive, signal) => {
   const misfit = isValid ? await machine.misfit(toplevel) : null;
   if (misfit !== null) return notClear(misfit.code, misfit.message);
   if (!isValid) return notClear('STORE_PATH_GONE', 'the downloaded system is no longer in the store', true);
+  // The tried system's agent must end the trial; an older one would commit it.
+  if (trial !== null && !allowsTrials(await machine.readSystemFile(toplevel, AGENT_POLICY_FILE)))
+    return { type: 'trial-refused', epoch, detail: NOT_IN_TRIED };
   const isForBoot = machine.boot !== null && before !== null && (mode === 'boot' || impact === 'reboot');
   if (isForBoot && !(await machine.boot.hasGuard(toplevel))) return notClear(NO_BOOT_GUARD.code, NO_BOOT_GUARD.message);
   return {

@@ -13,7 +13,10 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
   if (watchdog !== null) {
     // A switch of an earlier run or of the watchdog holds the lock, and may write the boot loader: wait for its end.
     await watchdog.settled(activation, signal);
-    if (plan !== null && verdict !== 'unwanted') {
+    if (plan !== null && verdict === 'over') {
+      // The verdict of a trial is "passed", with which the watchdog of a switch leaves it alone.
+      await watchdog.endTrialIn(plan, plan.switchMs).catch((error: unknown) => logger.warn('the rollback has no watchdog', { error }));
+    } else if (plan !== null && verdict !== 'unwanted') {
       // A full disk must not prevent the rollback.
       await watchdog.claim(activation, 'undo').catch((error: unknown) => logger.warn('the verdict cannot be written', { error }));
       // In case the agent stops here, the watchdog covers the rollback, too. After a restart the boot guard does.

@@ -25,6 +25,8 @@ export function noticeOf(journal: AgentJournal, now: number): Notice | null {
         body: because || 'All checks passed.',
         actions: ['rollback'],
       };
+    case 'TRYING':
+      return { id, kind: 'switched', title: 'This machine tries a new system', body: because || 'It goes back by itself.', actions: ['rollback'] };
     case 'ROLLED_BACK':
       return isNews ? { id, kind: 'put-back', title: 'A new system failed and was rolled back', body: because, actions: [] } : null;
     case 'ROLLBACK_FAILED':

@@ -54,6 +54,8 @@ export const LocalStatus = v.object({
   /** How often the waiting system can still be deferred. */
   laterLeft: Counter,
   desired: v.nullable(v.object({ toplevel: StorePath, commit: CommitSha, sequence: Counter })),
+  /** The system of `desired` is only tried, and the machine goes back at `endsAt`. Agents from before trials do not say. */
+  trial: v.optional(v.nullable(v.object({ endsAt: Timestamp })), null),
   observed: Observed,
   /** Systems that were rolled back on this machine. */
   quarantined: v.array(StorePath),

@@ -1,4 +1,4 @@
-import { isActivating, type AgentEvent, type AgentJournal, type StorePath } from '@floe/model';
+import { isActivating, isTrialOpen, type AgentEvent, type AgentJournal, type StorePath } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
 import type { ClosureChanges } from '@floe/nix';
 import type { Clock } from '@floe/runtime';
@@ -54,6 +54,14 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
     return Math.max(0, later.maxCount - (journal.deferral?.laterCount ?? 0));
   }
 
+  /** The machine goes back to what it had before the trial, or keeps it where the trial has not begun. */
+  async function endTrial({ before, state }: AgentJournal): ReturnType<UserRequests['rollback']> {
+    const back = state === 'TRYING' ? (before?.toplevel ?? null) : (await machine.observe()).current;
+    if (back === null) return refused('NO_PREVIOUS_SYSTEM', 'this agent has no record of an earlier system');
+    const isTaken = await agent.ask({ type: 'rollback-asked', target: back });
+    return isTaken ? { kind: 'ok', toplevel: back } : refused('BUSY', BUSY);
+  }
+
   return {
     async status() {
       const { journal, connection } = agent;
@@ -69,6 +77,7 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
         waiting: isWaiting && detail !== null ? { ...detail, until: deferral?.laterUntil ?? null } : null,
         laterLeft: await laterLeft(journal),
         desired: toplevel === undefined || commit === undefined || sequence === undefined ? null : { toplevel, commit, sequence },
+        trial: isTrialOpen(journal) && directive?.trial != null ? { endsAt: directive.trial.endsAt } : null,
         observed: await machine.observe(),
         quarantined: [...quarantined],
         override,
@@ -109,6 +118,7 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
       const { journal } = agent;
       const { previous, state } = journal;
       if (isActivating(state)) return refused('BUSY', BUSY);
+      if (isTrialOpen(journal)) return await endTrial(journal);
       if (previous === null) return refused('NO_PREVIOUS_SYSTEM', 'this agent has no record of an earlier system');
       if ((await machine.observe()).current === previous) return refused('ALREADY_BACK', 'the previous system runs already');
       if (!(await machine.isValid(previous))) {
@@ -120,8 +130,8 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
     },
 
     async resume() {
-      const { override, directive } = agent.journal;
-      if (override === null) return refused('NOT_OVERRIDDEN', 'this machine already follows its fleet');
+      const { override, directive, state } = agent.journal;
+      if (override === null && state !== 'TRYING') return refused('NOT_OVERRIDDEN', 'this machine already follows its fleet');
       if (!(await agent.ask({ type: 'resumed' }))) {
         if (agent.journal.override === null) return refused('NOT_OVERRIDDEN', 'this machine already follows its fleet');
         return refused('NOTHING_DESIRED', 'there is no system of the fleet that this machine could switch to');

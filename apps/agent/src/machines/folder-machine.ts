@@ -24,6 +24,7 @@ export interface FolderMachineDeps {
 /** A folder that plays a machine: with a store, a profile and a current system of its own, and no services. */
 export class FolderMachine extends StoreBacked implements Machine {
   readonly switchesOutliveAgent = false;
+  readonly canTry = true;
   readonly watchdog = null;
   readonly boot = null;
   readonly #deps: FolderMachineDeps;

@@ -36,6 +36,8 @@ export interface ActivationPlan {
   readonly before: StorePath;
   /** The profile's system before the activation, which the machine boots after a rollback. */
   readonly beforeProfile: StorePath;
+  /** The new system is only tried: nothing commits it. */
+  readonly isTrial: boolean;
   /** How long the switch may take, in ms. */
   readonly switchMs: number;
   /** How long the agent has from the end of the switch to its verdict, in ms. */
@@ -54,6 +56,8 @@ export interface MachineWatchdog {
   verdict(activation: number): Promise<'passed' | 'undo' | undefined>;
   /** Waits for the end of switches that the watchdog or an earlier run of the agent began. */
   settled(activation: number, signal: AbortSignal): Promise<void>;
+  /** In `ms`, with or without an agent: ends the trial of an activation whose system passed, and was only tried. */
+  endTrialIn(plan: ActivationPlan, ms: number): Promise<void>;
   /** Stops the watchdog: the verdict is on disk. */
   disarm(): Promise<void>;
   /** Removes all files of activations: the directive ended. */
@@ -103,6 +107,8 @@ export interface CommandPlace {
 export interface Machine {
   /** True: a switch goes on while the agent restarts, and its result can be read afterwards. */
   readonly switchesOutliveAgent: boolean;
+  /** A system can be switched to without being what the machine starts next, so that a restart alone brings the old one back. */
+  readonly canTry: boolean;
   /** Reads which systems run, were booted, and are in the profile. Never throws: what cannot be read is null. */
   observe(): Promise<Observed>;
   /** Downloads a closure and keeps it. Throws FloeErrors of libs/nix. */

@@ -9,6 +9,7 @@ import {
   newAuthorities,
   newSigner,
   NONCE,
+  NO_TRIALS,
   NOW,
   REF,
   REPOSITORY,
@@ -33,6 +34,7 @@ function judge(options: SealOptions = {}, changes: Partial<DirectiveContext> = {
     repository: undefined,
     journal: journalWith(),
     verify: verifySignature,
+    ...NO_TRIALS,
     releaseKeys: [keys.release],
     serverKeys: [keys.server],
     ...changes,
@@ -112,6 +114,7 @@ describe('a directive is refused when', () => {
       repository: undefined,
       journal: journalWith(),
       verify: verifySignature,
+      ...NO_TRIALS,
     };
     const changed = { ...envelope, payload: Buffer.from(payload).toString('base64') };
     expect(codeOf(judgeDirective(changed, { ...context, releaseKeys: [keys.release], serverKeys: [keys.server] }))).toBe('DIRECTIVE_SIGNATURE_WRONG');

@@ -1,10 +1,11 @@
 import { newestDirective, type AgentDetail, type AgentDirective, type AgentFreshness, type AgentJournal, type StorePath } from '@floe/model';
 import { Directive, FreshnessStatement, open, type Envelope, type Opened } from '@floe/protocol';
 import { judgePermit, NO_PERMIT_NEEDED, WHY_CODES } from './judge-permit.ts';
+import { judgeTrial, type TrialContext } from './judge-trial.ts';
 import { detailOf, openOrder, whyExpired, type OrderContext } from './open-order.ts';
 
 /** What {@link judgeDirective} needs to know. */
-export interface DirectiveContext extends OrderContext {
+export interface DirectiveContext extends OrderContext, TrialContext {
   readonly journal: AgentJournal;
 }
 
@@ -23,6 +24,8 @@ export type DirectiveJudgement =
 
 const DIRECTIVE = { type: 'floe/directive', code: 'DIRECTIVE', name: 'the directive' } as const;
 
+const NOT_TRIED = { kind: 'fine', trial: null } as const;
+
 /** How far an epoch may be ahead of the last one. It bounds how many epochs a stolen key or a wrong restore can use up. */
 const MAX_EPOCH_STEP = 1_000_000;
 /** Refusals because of what the system itself pins: every directive of this server would meet them. */
@@ -34,6 +37,7 @@ const PIN_MISMATCH_CODES: ReadonlySet<string> = new Set([
   'WRONG_HOST',
   'RELEASE_WRONG_HOST',
   'RELEASE_WRONG_REPOSITORY',
+  'RELEASE_WRONG_REF',
 ]);
 
 /** False: the system pins keys, a host or a repository with which it would refuse every directive of this server. */
@@ -62,7 +66,12 @@ export function judgeDirective(envelope: Envelope, context: DirectiveContext): D
 
   // What it accepted before is not asked for its permit again: that may have expired since.
   const isKnown = order.epoch === journal.epoch;
-  const permit = isKnown ? NO_PERMIT_NEEDED : judgePermit(order, opened.release, Math.max(context.serverNow, asOf), context);
+  const now = Math.max(context.serverNow, asOf);
+  const tried = isKnown ? NOT_TRIED : judgeTrial(order, opened.release, now, context);
+  if (tried.kind === 'refused') return refuse(tried.code, tried.message, toplevel);
+  const { trial } = tried;
+  // A trial accepts no sequence, so that it goes below none.
+  const permit = isKnown || trial !== null ? NO_PERMIT_NEEDED : judgePermit(order, opened.release, now, context);
   if (permit.kind === 'refused') return refuse(permit.code, permit.message, toplevel);
   if (order.epoch < journal.epoch)
     return refuse('EPOCH_LOWER', `the directive has the epoch ${order.epoch}, but ${journal.epoch} was accepted before`, toplevel);
@@ -74,11 +83,12 @@ export function judgeDirective(envelope: Envelope, context: DirectiveContext): D
     );
   }
   if (isKnown) return sameEpoch(journal, toplevel, refuse);
-  if (journal.quarantined.includes(toplevel) && !order.isRetry) {
+  if (journal.quarantined.includes(toplevel) && (!order.isRetry || trial !== null)) {
     return refuse('QUARANTINED', 'this system was rolled back on this machine before: push another one, or ask for a retry', toplevel);
   }
   const directive: AgentDirective = {
     epoch: order.epoch,
+    trial,
     mode: order.mode,
     isRetry: order.isRetry,
     release: { repository, ref, commit, sequence, toplevel, closureSizeBytes },

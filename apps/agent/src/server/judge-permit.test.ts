@@ -11,6 +11,7 @@ import {
   newAuthorities,
   newSigner,
   NONCE,
+  NO_TRIALS,
   NOW,
   REF,
   REPOSITORY,
@@ -26,7 +27,7 @@ const stranger = newSigner('stranger');
 const accepted9 = journalWith({ epoch: 2, sequences: [{ repository: REPOSITORY, ref: REF, sequence: 9 }] });
 
 function judge(options: SealOptions, journal: AgentJournal = accepted9, serverNow = NOW): DirectiveJudgement {
-  const by = { releaseKeys: [keys.release], serverKeys: [keys.server], repository: REPOSITORY, verify: verifySignature };
+  const by = { releaseKeys: [keys.release], serverKeys: [keys.server], repository: REPOSITORY, verify: verifySignature, ...NO_TRIALS };
   const here = { host: HOST, machineId: MACHINE_ID, system: SYSTEM, nonce: NONCE, serverNow, machineNow: NOW };
   return judgeDirective(sealDirective(keys, options), { ...by, ...here, journal });
 }

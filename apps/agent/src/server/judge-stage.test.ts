@@ -10,6 +10,7 @@ import {
   newAuthorities,
   newSigner,
   NONCE,
+  NO_TRIALS,
   NOW,
   REF,
   REPOSITORY,
@@ -33,6 +34,7 @@ const CONTEXT: DirectiveContext = {
   repository: undefined,
   journal: journalWith(),
   verify: verifySignature,
+  ...NO_TRIALS,
   releaseKeys: [keys.release],
   serverKeys: [keys.server],
 };

@@ -20,6 +20,7 @@ export function judgeStage(envelope: Envelope, context: OrderContext & { readonl
   if (opened.kind === 'refused') return { kind: 'refused', detail: opened.detail };
   const { journal } = context;
   const { repository, ref, commit, sequence, toplevel, closureSizeBytes, expiresAt } = opened.release;
+  if (opened.release.purpose !== undefined) return refuse('RELEASE_IS_TRIAL', 'a system that is only to be tried is not downloaded ahead');
   const { freshness } = journal;
   const asOf = freshness?.repository === repository && freshness.ref === ref ? freshness.asOf : 0;
   const expired = whyExpired(expiresAt, asOf, context);

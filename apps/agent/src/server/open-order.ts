@@ -21,6 +21,8 @@ export interface OrderContext {
   readonly releaseKeys: readonly TrustedKey[];
   readonly serverKeys: readonly TrustedKey[];
   readonly repository: string | undefined;
+  /** The branch that this machine follows, as `refs/heads/…`; undefined: any. */
+  readonly ref: string | undefined;
   readonly verify: VerifySignature;
 }
 
@@ -75,11 +77,15 @@ export function openOrder<T extends Order>(
   if (order.nonce !== context.nonce) return refuse(`${code}_REPLAYED`, `${name} was made for another connection`);
   const release = open(order.release, 'floe/release', ReleaseStatement, context.releaseKeys, context.verify);
   if (release.kind === 'refused') return refuse(`RELEASE_${WHY_CODES[release.why]}`, `the release: ${release.message}`);
-  const { repository, toplevel, host, system } = release.statement;
+  const { repository, ref, toplevel, host, system, purpose } = release.statement;
   if (host !== context.host) return refuse('RELEASE_WRONG_HOST', `the release is for ${host}, this is ${context.host}`, toplevel);
   if (system !== context.system) return refuse('RELEASE_WRONG_SYSTEM', `the release is for ${system}, this machine is ${context.system}`, toplevel);
   if (context.repository !== undefined && repository !== context.repository) {
     return refuse('RELEASE_WRONG_REPOSITORY', `the release is of ${repository}, this machine follows ${context.repository}`, toplevel);
+  }
+  // A system of another branch can be tried; it does not move this machine there.
+  if (context.ref !== undefined && ref !== context.ref && purpose !== 'test') {
+    return refuse('RELEASE_WRONG_REF', `the release is of ${ref}, this machine follows ${context.ref}`, toplevel);
   }
   // It was made for this connection: if it has expired, the server's clock was set.
   if (order.expiresAt <= context.serverNow) {

@@ -1,5 +1,6 @@
 import { NOTHING_OBSERVED, type Observed, type StorePath } from '@floe/model';
 import type { CacheTrust } from '@floe/nix';
+import { AGENT_POLICY_FILE } from '@floe/protocol';
 import type {
   CommandPlace,
   DownloadOptions,
@@ -16,6 +17,9 @@ import type {
 /** A machine in memory. What it is told to do fails or waits as a test says. */
 export class FakeMachine implements Machine {
   switchesOutliveAgent = false;
+  canTry = true;
+  /** The agent's policy in every system. */
+  policyFile: string | undefined;
   observed: Observed = NOTHING_OBSERVED;
   healthChecks: string | undefined;
   free = 1e12;
@@ -90,6 +94,7 @@ export class FakeMachine implements Machine {
       claim: async (_activation, verdict) => await Promise.resolve(verdict),
       settled: async () => await Promise.resolve(),
       verdict: async () => await Promise.resolve(undefined),
+      endTrialIn: async (_plan, ms) => void (await Promise.resolve(this.log.push(`end trial in ${ms}`))),
       disarm: async () => await Promise.resolve(),
       forget: async () => await Promise.resolve(),
       unfinished: async () => await Promise.resolve(unfinished),
@@ -136,8 +141,8 @@ export class FakeMachine implements Machine {
     return await Promise.resolve(this.units);
   }
 
-  async readSystemFile(): Promise<string | undefined> {
-    return await Promise.resolve(this.healthChecks);
+  async readSystemFile(_path: StorePath, file: string): Promise<string | undefined> {
+    return await Promise.resolve(file === AGENT_POLICY_FILE ? this.policyFile : this.healthChecks);
   }
 
   place(command: readonly [string, ...string[]]): CommandPlace {

@@ -15,6 +15,7 @@ export const STATUS: LocalStatus = {
   waiting: { code: 'ON_BATTERY', message: 'the battery is at 20 %', until: Date.UTC(2026, 2, 4, 12) },
   laterLeft: 2,
   desired: { toplevel: AFTER, commit: 'c'.repeat(40) as CommitSha, sequence: 17 },
+  trial: null,
   observed: { current: BEFORE, booted: BEFORE, profile: { generation: 41, toplevel: BEFORE } },
   quarantined: [],
   override: null,

@@ -18,6 +18,9 @@ export const REPOSITORY = 'https://git.example/fleet';
 export const REF = 'refs/heads/main';
 export const NOW = Date.UTC(2026, 10, 1);
 
+/** Of a machine that tries no systems and takes any branch. */
+export const NO_TRIALS = { ref: undefined, trials: 'not-enabled', uptimeMs: 0, bootId: 'boot' } as const;
+
 export function storePath(name: string): StorePath {
   return `/nix/store/${'a'.repeat(32)}-${name}` as StorePath;
 }

@@ -5,6 +5,12 @@ import type { Machine } from '../machines/machine.ts';
 
 const PolicyText = v.pipe(v.string(), v.parseJson(), AgentPolicy);
 
+/** Whether a system's own policy allows that systems are tried. */
+export function allowsTrials(text: string | undefined): boolean {
+  const parsed = v.safeParse(PolicyText, text);
+  return parsed.success && parsed.output.trials.enable;
+}
+
 /** The policy in the running system's own configuration. The default when it cannot be read. */
 export async function readPolicy({ machine, logger }: { readonly machine: Machine; readonly logger: Logger }): Promise<AgentPolicy> {
   const { current } = await machine.observe();

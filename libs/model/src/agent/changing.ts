@@ -2,7 +2,19 @@ import type { AgentEffect, AgentEvent, AgentEventOf } from './events.ts';
 import type { AgentDetail, AgentJournal, AgentTimings } from './journal.ts';
 import { takePending } from './directives.ts';
 import { wentBack } from './user-choices.ts';
-import { end, enter, ignore, MAX_INTERRUPTIONS, reportOf, TRIAL_FAILED, TRIAL_OVER, tryAgain, withQuarantined, startJob, type AgentStep } from './step.ts';
+import {
+  end,
+  enter,
+  ignore,
+  MAX_INTERRUPTIONS,
+  reportOf,
+  TRIAL_FAILED,
+  TRIAL_OVER,
+  tryAgain,
+  withQuarantined,
+  startJob,
+  type AgentStep,
+} from './step.ts';
 
 // ---- from the first change to the verdict ------------------------------------------------------------------------
 

@@ -662,8 +662,8 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
   // A1: accepted epochs and sequences never fall.
   expect(next.epoch, context).toBeGreaterThanOrEqual(journal.epoch);
   expect(acceptedSequence(next, 'r', 'refs/heads/main'), context).toBeGreaterThanOrEqual(acceptedSequence(journal, 'r', 'refs/heads/main'));
-  // A11: only a permit that reaches up to what was accepted lets a directive go below it.
-  if (event.type === 'offered' && next.epoch > journal.epoch) {
+  // A11: only a permit that reaches up to what was accepted lets a directive go below it. A trial accepts nothing (A12).
+  if (event.type === 'offered' && event.directive.trial === null && next.epoch > journal.epoch) {
     const { sequence } = event.directive.release;
     const accepted = acceptedSequence(journal, 'r', 'refs/heads/main');
     expect(sequence >= accepted || (event.floor ?? 0) >= accepted, context).toBe(true);
@@ -707,7 +707,8 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
 function checkTrial(journal: AgentJournal, next: AgentJournal, effects: readonly AgentEffect[], event: AgentEvent): void {
   const trial = next.directive?.trial ?? null;
   const context = JSON.stringify({ from: journal.state, to: next.state, event, jobs: jobsOf(effects) });
-  if (next.state === 'TRYING') expect([trial === null, next.pending, next.before?.toplevel, next.verdict], context).toEqual([false, null, OLD, 'passed']);
+  if (next.state === 'TRYING')
+    expect([trial === null, next.pending, next.before?.toplevel, next.verdict], context).toEqual([false, null, OLD, 'passed']);
   if (trial === null) return;
   // Never the default of the machine, nor of its next start.
   expect(['COMMITTING', 'SUCCEEDED', 'BOOT_STAGED', 'BOOT_VERIFYING'], context).not.toContain(next.state);
@@ -718,7 +719,8 @@ function checkTrial(journal: AgentJournal, next: AgentJournal, effects: readonly
   // It does not replace what a user chose, and does not begin again once it has ended.
   if (journal.override !== null && next.directive !== journal.directive) expect(next.override, context).toBe(journal.override);
   const isEnd = (state: AgentState): boolean => isTerminalAgentState(state) || state === 'IDLE';
-  if (journal.directive === next.directive && isEnd(journal.state)) expect([true, 'ROLLING_BACK'], context).toContain(isEnd(next.state) || next.state);
+  if (journal.directive === next.directive && isEnd(journal.state))
+    expect([true, 'ROLLING_BACK'], context).toContain(isEnd(next.state) || next.state);
   // From every state of it, its end leads to a rest, or to the way back.
   const over = decide(next, { type: 'trial-over', epoch: next.directive?.epoch ?? 0, detail }, 1).journal;
   if (isTrialOpen(next)) expect(over.state, context).toBe(next.state === 'TRYING' ? 'ROLLING_BACK' : 'IDLE');

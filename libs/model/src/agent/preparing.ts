@@ -29,7 +29,9 @@ export function inspected(journal: AgentJournal, event: AgentEventOf<'inspected'
     return enter(journal, 'IDLE', now, { detail: { code: 'HELD', message: 'the directive is to change nothing' }, effects: [{ type: 'tidy' }] });
   }
   if (event.isOnTarget && journal.directive?.trial != null)
-    return end(journal, 'IDLE', now, { detail: { code: TRIAL_OVER, message: 'the machine already runs and boots this system: there is nothing to try' } });
+    return end(journal, 'IDLE', now, {
+      detail: { code: TRIAL_OVER, message: 'the machine already runs and boots this system: there is nothing to try' },
+    });
   // No switch: it would restart units of a system that runs already.
   if (event.isOnTarget)
     return end(journal, 'SUCCEEDED', now, { detail: { code: 'ALREADY_ON_IT', message: 'the machine already runs and boots this system' } });

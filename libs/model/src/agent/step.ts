@@ -133,7 +133,7 @@ export function endUntried(journal: AgentJournal, now: number, detail: AgentDeta
   return { ...step, effects: [{ type: 'stop-job' }, ...step.effects] };
 }
 
-/** The quarantine with the system of the directive. What only was tried is judged anew when the fleet brings it. */
+/** The quarantine with the system of the directive. A system that was only tried is judged again when the fleet brings it. */
 export function withQuarantined(journal: AgentJournal): AgentJournal['quarantined'] {
   const toplevel = journal.directive?.release.toplevel;
   if (toplevel === undefined || journal.directive?.trial != null) return journal.quarantined;

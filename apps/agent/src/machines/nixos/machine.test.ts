@@ -59,7 +59,7 @@ function systemdBoot(limit: number): { machine: NixosMachine; calls: string[]; e
   return { machine, calls, entries: () => entries };
 }
 
-const plan = { activation: 1, toplevel: NEW, before: OLD, beforeProfile: OLD, switchMs: 1, verdictMs: 1, bootMs: 1 };
+const plan = { activation: 1, toplevel: NEW, before: OLD, beforeProfile: OLD, isTrial: false, switchMs: 1, verdictMs: 1, bootMs: 1 };
 
 test('a system is started once by its own entry, the one before stays the default', async () => {
   const { machine, calls } = systemdBoot(5);

@@ -24,7 +24,16 @@ import { readBelow, storeFilesBelow } from '../store-files.ts';
 import { bootBytesLacking } from './boot-space.ts';
 import { ActivationWatchdog } from './watchdog.ts';
 import { bootEntryOf, clearOneShot, setOneShot } from './one-shot.ts';
-import { AFTER_SWITCH_SCRIPT, GUARD_UNIT_FILE, REBOOTED_BACK, SYSTEM_PROFILE, switchUnits, postSwitchWatchdogUnit, watchdogUnit } from './scripts.ts';
+import {
+  AFTER_SWITCH_SCRIPT,
+  GUARD_UNIT_FILE,
+  REBOOTED_BACK,
+  SYSTEM_PROFILE,
+  switchUnits,
+  postSwitchWatchdogUnit,
+  trialUnit,
+  watchdogUnit,
+} from './scripts.ts';
 import { SwitchLock } from './switch-lock.ts';
 import { SYSTEMD_ANSWERS_MS, switchUnit, type SwitchUnit } from './switch-unit.ts';
 import { failedUnits, killStuckUnits, runningJobs } from './units.ts';
@@ -51,6 +60,7 @@ export interface NixosMachineDeps {
 /** The NixOS machine that the agent runs on, as root. */
 export class NixosMachine extends StoreBacked implements Machine {
   readonly switchesOutliveAgent = true;
+  readonly canTry = true;
   readonly watchdog: MachineWatchdog;
   readonly boot: MachineBoot;
   readonly #deps: NixosMachineDeps;
@@ -67,6 +77,7 @@ export class NixosMachine extends StoreBacked implements Machine {
       claim: async (activation, verdict) => await this.#watchdog.claim(activation, verdict),
       settled: async (_activation, signal) => await this.#watchdog.settled(signal),
       verdict: async (activation) => await this.#watchdog.verdict(activation),
+      endTrialIn: async (plan, ms) => await this.#watchdog.endTrialIn(plan, ms),
       disarm: async () => await this.#watchdog.disarm(),
       forget: async () => await this.#watchdog.forget(),
       unfinished: async (activation, path, signal) => await this.#unfinished(activation, path, signal),
@@ -222,9 +233,12 @@ export class NixosMachine extends StoreBacked implements Machine {
 
   override async activationLog(activation: number): Promise<string> {
     const { exec, env } = this.#deps;
-    const units = [switchUnits(activation), `${watchdogUnit(activation)}.service`, `${postSwitchWatchdogUnit(activation)}.service`].map(
-      (unit) => `--unit=${unit}`,
-    );
+    const units = [
+      switchUnits(activation),
+      `${watchdogUnit(activation)}.service`,
+      `${postSwitchWatchdogUnit(activation)}.service`,
+      `${trialUnit(activation)}.service`,
+    ].map((unit) => `--unit=${unit}`);
     const log = await exec('journalctl', ['--output=short-iso', '--no-pager', '--quiet', '--lines=150', ...units], { env, timeoutMs: 30_000 });
     return log.stdout;
   }

@@ -24,6 +24,7 @@ beforeEach(async () => {
     toplevel: path('target'),
     before: path('before'),
     beforeProfile: path('before'),
+    isTrial: false,
     switchMs: 1000,
     verdictMs: 1000,
     bootMs: 1000,

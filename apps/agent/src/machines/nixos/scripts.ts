@@ -2,6 +2,7 @@ import type { ActivationPlan } from '../machine.ts';
 
 export const SYSTEM_PROFILE = '/nix/var/nix/profiles/system';
 export const WATCHDOG_SCRIPT = 'watchdog.sh';
+export const TRIAL_SCRIPT = 'trial.sh';
 export const AFTER_SWITCH_SCRIPT = 'after-switch.sh';
 export const GUARD_SCRIPT = 'guard.sh';
 export const WATCHDOG_RESULT = 'watchdog.result';
@@ -23,6 +24,8 @@ export const GUARD_UNIT_FILE = 'etc/systemd/system/floe-boot-guard.service';
 export const watchdogUnit = (activation: number | '*'): string => `floe-watchdog-${activation}`;
 /** Started when the switch ends: the first watchdog's time includes the limit of the switch, and would end too late for the verdict. */
 export const postSwitchWatchdogUnit = (activation: number | '*'): string => `floe-verdict-${activation}`;
+/** Ends a trial. */
+export const trialUnit = (activation: number | '*'): string => `floe-trial-${activation}`;
 export const switchUnits = (activation: number): string => `floe-switch-${activation}-*`;
 
 /**
@@ -96,6 +99,14 @@ go_back() {
   done
   ${timeout} "$way_back/bin/switch-to-configuration" test
 }
+# Without an agent that could try again, restart the machine: it boots the old system.
+reboot_if_left_on_target() {
+  if [ "$1" -ne 0 ] && runs "$target" && ! systemctl --quiet is-active floe-agent.service && [ "$(readlink -f ${SYSTEM_PROFILE})" != "$target" ]; then
+    echo "the rollback failed, and no agent runs: restarting the machine" >&2
+    systemctl --no-block reboot
+    exit
+  fi
+}
 done_with() {
   echo "$1 $2" >"$dir/${WATCHDOG_RESULT}.tmp" && sync "$dir/${WATCHDOG_RESULT}.tmp"
   mv "$dir/${WATCHDOG_RESULT}.tmp" "$dir/${WATCHDOG_RESULT}"
@@ -103,13 +114,15 @@ done_with() {
 `;
 }
 
-/** Run at the deadline by a systemd timer: commits a system with a passed verdict, and rolls back any other. */
+/**
+ * Run at the deadline by a systemd timer: commits a system with a passed verdict, and rolls back any other. One that is only tried it
+ * leaves to {@link trialScript}.
+ */
 export function watchdogScript(plan: ActivationPlan, dir: string): string {
   return `${preamble(plan, dir)}
 claim_undo
 if has_passed; then
-  finish_commit
-  done_with committed $?
+  ${plan.isTrial ? 'exit' : 'finish_commit\n  done_with committed $?'}
 elif ! runs "$target" && ! runs "$before"; then
   echo "somebody switched to a third system by hand: leaving it in place" >&2
   done_with left 0
@@ -120,14 +133,21 @@ else
   go_back
   status=$?
   done_with undone "$status"
-  # Without an agent that could try again, restart the machine: it boots the old system.
-  if [ "$status" -ne 0 ] && runs "$target" && ! systemctl --quiet is-active floe-agent.service && [ "$(readlink -f ${SYSTEM_PROFILE})" != "$target" ]; then
-    echo "the rollback failed, and no agent runs: restarting the machine" >&2
-    systemctl --no-block reboot
-    exit
-  fi
+  reboot_if_left_on_target "$status"
 fi
 # In any case, the agent of the running system checks the result.
+systemctl --no-block restart floe-agent.service
+`;
+}
+
+/** Run by a systemd timer after the end of a trial that the agent should have ended: goes back, whatever the verdict was. */
+export function trialScript(plan: ActivationPlan, dir: string): string {
+  return `${preamble(plan, dir)}
+if runs "$target"; then
+  echo "the trial of $target is over: going back to $before" >&2
+  go_back
+  reboot_if_left_on_target $?
+fi
 systemctl --no-block restart floe-agent.service
 `;
 }

@@ -11,6 +11,7 @@ import {
   BOOT_ID,
   FELL_BACK,
   GUARD_SCRIPT,
+  TRIAL_SCRIPT,
   ONE_SHOT,
   RAN_BEFORE,
   REBOOTED_BACK,
@@ -18,6 +19,8 @@ import {
   UNDONE,
   guardScript,
   WATCHDOG_SCRIPT,
+  trialScript,
+  trialUnit,
   watchdogScript,
   postSwitchWatchdogUnit,
   rollbackLimitSeconds,
@@ -61,7 +64,20 @@ export class ActivationWatchdog {
     await folder.write(WATCHDOG_SCRIPT, watchdogScript(plan, folder.dir));
     await folder.write(AFTER_SWITCH_SCRIPT, afterSwitchScript(plan, folder.dir));
     await this.#stopTimers();
-    const unit = watchdogUnit(plan.activation);
+    await this.#runIn(plan, plan.switchMs + plan.verdictMs, { unit: watchdogUnit(plan.activation), script: folder.file(WATCHDOG_SCRIPT) });
+  }
+
+  /** Replaces the timer of the same trial. Throws `WATCHDOG_NOT_ARMED`. */
+  async endTrialIn(plan: ActivationPlan, ms: number): Promise<void> {
+    const folder = this.folder(plan.activation);
+    await folder.write(TRIAL_SCRIPT, trialScript(plan, folder.dir));
+    const unit = trialUnit(plan.activation);
+    const { exec, env } = this.#deps;
+    await exec('systemctl', ['stop', `${unit}.timer`], { env, timeoutMs: 60_000 });
+    await this.#runIn(plan, ms, { unit, script: folder.file(TRIAL_SCRIPT) });
+  }
+
+  async #runIn(plan: ActivationPlan, ms: number, { unit, script }: { readonly unit: string; readonly script: string }): Promise<void> {
     const { exec, env } = this.#deps;
     const armed = await exec(
       'systemd-run',
@@ -70,13 +86,13 @@ export class ActivationWatchdog {
         '--collect',
         '--no-ask-password',
         `--unit=${unit}`,
-        `--on-active=${Math.ceil((plan.switchMs + plan.verdictMs) / 1000)}`,
+        `--on-active=${Math.ceil(ms / 1000)}`,
         '--timer-property=AccuracySec=1s',
         '--property=Type=oneshot',
         `--property=TimeoutStartSec=${rollbackLimitSeconds(plan)}`,
         '--',
         '/bin/sh',
-        folder.file(WATCHDOG_SCRIPT),
+        script,
       ],
       { env, timeoutMs: 60_000 },
     );
@@ -136,7 +152,7 @@ export class ActivationWatchdog {
   /** Waits for the end of switches that the watchdog or an earlier run of the agent began. */
   async settled(signal: AbortSignal): Promise<void> {
     const { exec, env } = this.#deps;
-    const units = ['floe-watchdog-*.service', 'floe-verdict-*.service', 'floe-switch-*.service'];
+    const units = ['floe-watchdog-*.service', 'floe-verdict-*.service', 'floe-trial-*.service', 'floe-switch-*.service'];
     const states = '--state=activating,active,deactivating,reloading';
     for (;;) {
       const shown = await exec('systemctl', ['list-units', states, '--plain', '--no-legend', '--no-pager', ...units], { env, timeoutMs: 30_000 });
@@ -155,7 +171,7 @@ export class ActivationWatchdog {
   /** Of all activations: a late timer must not roll back in the middle of the next one. */
   async #stopTimers(): Promise<void> {
     const { exec, env } = this.#deps;
-    const units = [postSwitchWatchdogUnit('*'), watchdogUnit('*')].flatMap((name) => [`${name}.timer`, `${name}.service`]);
+    const units = [postSwitchWatchdogUnit('*'), watchdogUnit('*'), trialUnit('*')].flatMap((name) => [`${name}.timer`, `${name}.service`]);
     await exec('systemctl', ['stop', ...units], { env, timeoutMs: 60_000 });
   }
 

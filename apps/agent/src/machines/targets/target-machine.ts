@@ -64,6 +64,7 @@ export interface TargetRules {
 export class TargetMachine extends StoreBacked implements Machine {
   /** A restarted agent finds no result of an activation, and runs it again, which these activations allow. */
   readonly switchesOutliveAgent = false;
+  readonly canTry = false;
   readonly watchdog = null;
   readonly boot = null;
   readonly #deps: TargetDeps;
