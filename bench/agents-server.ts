@@ -133,6 +133,7 @@ async function floe(): Promise<void> {
     onHostChanged: () => undefined,
     mayActivate: async () => await Promise.resolve(true),
     onProgress: () => undefined,
+    onStaged: () => undefined,
   });
   const serverSigner = signerFromPem('server-1', generateKeyPem());
   const rollouts = new RolloutEngine({ store, clock, logger });

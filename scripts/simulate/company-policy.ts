@@ -1,4 +1,4 @@
-import { DEFAULT_PRESENCE, defaultGates, type RingPolicy, type RolloutPolicy } from '@floe/model';
+import { DEFAULT_DOWNLOADS, DEFAULT_PRESENCE, defaultGates, type RingPolicy, type RolloutPolicy } from '@floe/model';
 
 /** A company: canaries by label, a tenth of the fleet by share, then everyone. */
 export function companyPolicy(hostCount: number): RolloutPolicy {
@@ -18,5 +18,6 @@ export function companyPolicy(hostCount: number): RolloutPolicy {
     budgets: [{ label: 'dns', atMost: 1 }],
     checks: [],
     presence: DEFAULT_PRESENCE,
+    downloads: DEFAULT_DOWNLOADS,
   };
 }

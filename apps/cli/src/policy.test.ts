@@ -70,6 +70,7 @@ describe('floe policy check', () => {
       Fleet
         at most 10 at once
         at most 1 at once with the label role=dns
+        downloads ahead, spread over 10 min
 
       HOST         RING     LABELS    WHY
       ws1          canary   laptop    the policy names it

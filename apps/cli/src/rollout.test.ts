@@ -16,7 +16,16 @@ afterEach(async () => {
 
 const MINUTE = 60_000;
 const counts = { eligible: 3, verified: 2, failed: 0, acknowledged: 0, inFlight: 1, waiting: 0, toCome: 0, away: 0 };
-const ring = { needed: 2, untried: null, soakMs: 30 * MINUTE, soakUntil: null, deadlineAt: null, opensAt: null, missingApprovals: null };
+const ring = {
+  needed: 2,
+  downloaded: 0,
+  untried: null,
+  soakMs: 30 * MINUTE,
+  soakUntil: null,
+  deadlineAt: null,
+  opensAt: null,
+  missingApprovals: null,
+};
 const RINGS = [
   { ...ring, name: 'canary', state: 'current' as const, counts },
   { ...ring, name: 'all', state: 'to-come' as const, counts: { ...counts, verified: 0, inFlight: 0, toCome: 2, away: 1 } },

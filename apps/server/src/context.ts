@@ -178,6 +178,10 @@ export async function createServerContext(
         reader.noteProgress(host, progress);
         announcer.mark(new Set([host]));
       },
+      onStaged: (host, toplevel) => {
+        reader.noteStaged(host, toplevel);
+        announcer.mark(new Set([host]));
+      },
     }),
   );
   const rollouts = new RolloutEngine({ store, clock, logger });

@@ -1,4 +1,13 @@
-import { DEFAULT_PRESENCE, namesNeedingAttention, offerOf, presenceOf, type HostName, type Offer, type StatusText } from '@floe/model';
+import {
+  DEFAULT_PRESENCE,
+  namesNeedingAttention,
+  offerOf,
+  presenceOf,
+  type HostName,
+  type Offer,
+  type StatusText,
+  type StorePath,
+} from '@floe/model';
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView, WhyView } from '@floe/protocol';
 import type { Clock, Troubles } from '@floe/runtime';
 import type { Fleet, FleetHost, Repository, RevisionInList, Store } from '@floe/store';
@@ -30,6 +39,8 @@ export class FleetReader {
   readonly #deps: FleetReaderDeps;
   /** Downloads under way; memory only, since they are lossy. */
   readonly #progress = new Map<HostName, HostView['progress']>();
+  /** What hosts say that they have downloaded ahead; memory only: they say it again after each hint. */
+  readonly #staged = new Map<HostName, StorePath>();
 
   /** When a host becomes stale or lost, if it stays silent. */
   readonly #presenceChanges = new Map<HostName, number>();
@@ -43,6 +54,10 @@ export class FleetReader {
 
   noteProgress(host: HostName, progress: Progress): void {
     this.#progress.set(host, { doneBytes: progress.doneBytes, expectedBytes: progress.expectedBytes });
+  }
+
+  noteStaged(host: HostName, toplevel: StorePath): void {
+    this.#staged.set(host, toplevel);
   }
 
   async snapshot(page: RevisionPage): Promise<FleetSnapshot> {
@@ -101,7 +116,7 @@ export class FleetReader {
     const evaluations = newest === undefined ? [] : await snapshot.evaluations(newest.id);
     const fleet = await snapshot.fleet();
     const labelled = fleet.rollout === undefined ? [] : await snapshot.evaluations(fleet.rollout.revisionId);
-    return viewWhy(host, { fleet, newest, evaluations, labelled, now: this.#deps.clock.now() });
+    return viewWhy(host, { fleet, newest, evaluations, labelled, staged: this.#staged, now: this.#deps.clock.now() });
   }
 
   /** Views of hosts as the newest finished revision has them. */
@@ -169,7 +184,7 @@ export class FleetReader {
   }
 
   async see(snapshot: FleetSnapshot, revision: RevisionInList): Promise<RevisionSeen> {
-    return await snapshot.see(revision, this.#deps.troubles.of(`revision ${revision.id}`), this.#deps.clock.now());
+    return await snapshot.see(revision, this.#deps.troubles.of(`revision ${revision.id}`), { now: this.#deps.clock.now(), staged: this.#staged });
   }
 }
 

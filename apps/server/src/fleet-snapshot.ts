@@ -14,7 +14,7 @@ import {
 } from '@floe/store';
 import type { RolloutSeen } from './fleet-view.ts';
 import { rolloutFacts } from './rollouts/facts.ts';
-import { viewDetail, viewStory } from './rollouts/view.ts';
+import { viewDetail, viewStory, type Looked } from './rollouts/view.ts';
 
 /** What a snapshot reads from. */
 export interface SnapshotStore {
@@ -125,7 +125,7 @@ export class FleetSnapshot {
    * Where the revision and its rollout stand: now, while it is the current one, and else as it was when a newer one took its
    * place.
    */
-  async see(revision: RevisionInList, trouble: Trouble | undefined, now: number): Promise<RevisionSeen> {
+  async see(revision: RevisionInList, trouble: Trouble | undefined, { now, staged }: Looked): Promise<RevisionSeen> {
     const evaluations = await this.evaluations(revision.id);
     const known = { revision, evaluations, trouble, held: this.repository.held?.commit };
     const row = this.rolloutOf(revision.id);
@@ -148,7 +148,7 @@ export class FleetSnapshot {
     }
     const hosts = new Map(fleet.hosts.map((each) => [each.row.host, each]));
     const summary = summarizeRollout(rolloutHosts({ evaluations, hosts, now }));
-    const detail = viewDetail(current, rolloutFacts(current, fleet.hosts, now), now);
+    const detail = viewDetail(current, rolloutFacts(current, fleet.hosts, now), { now, staged });
     return { ...known, rollout: { row: current, policy: current.policy, summary, detail, frozenAt: undefined } };
   }
 

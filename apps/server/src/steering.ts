@@ -2,6 +2,7 @@ import { isTerminalAgentState, isWaiting, type AgentState, type HostName, type R
 import { createWake, isAboutSubject, type Clock, type Logger, type Signer, type Troubles } from '@floe/runtime';
 import type { Fleet, HostRow, StorePart } from '@floe/store';
 import type { AgentHub } from './agents/hub.ts';
+import { sendHints, toHint } from './hints.ts';
 import { offerDirectives, type Addressee, type DirectiveDeps } from './directives.ts';
 import type { RolloutEngine } from './rollouts/engine.ts';
 
@@ -166,6 +167,13 @@ export class Steering {
       async (some) => {
         for (const { host, epoch } of await offerDirectives(this.#deps, repositoryId, some)) logger.info('directive sent', { host, epoch });
       },
+    );
+    // After the directives: a hint is for what comes next.
+    await troubles.together(
+      'hinting at its next system',
+      toHint(fleet, ({ row }) => hub.session(row.host), clock.now()),
+      ({ session }) => session.host,
+      async (some) => await sendHints(this.#deps, repositoryId, some),
     );
   }
 }

@@ -25,6 +25,7 @@ export * from './revision-state.ts';
 export * from './roles.ts';
 export * from './rollout-state.ts';
 export * from './rollout/admit.ts';
+export * from './rollout/ahead.ts';
 export * from './rollout/approvals.ts';
 export * from './rollout/course.ts';
 export * from './rollout/decide.ts';

@@ -60,6 +60,8 @@ export const RingView = v.object({
   deadlineAt: v.nullable(Timestamp),
   /** When its window opens, while it is closed; null: it is open, or does not open within a year. */
   opensAt: v.nullable(Timestamp),
+  /** Before its turn: so many of its eligible hosts said that they have the system downloaded. */
+  downloaded: v.optional(Counter, 0),
   /** What it needs before its hosts are told; null: nothing. */
   missingApprovals: v.nullable(MissingApprovalsView),
 });

@@ -41,6 +41,7 @@ const POLICY: RolloutPolicy = {
   budgets: [{ label: 'role=dns', atMost: 1 }],
   checks: ['unit tests'],
   presence: { staleMs: 1, lostMs: 2 },
+  downloads: { ahead: false, spreadMs: 3 },
 };
 
 describe.each(WORLDS)('on $name', ({ open }) => {

@@ -1,5 +1,6 @@
 import {
   APPROVING_ROLES,
+  DEFAULT_DOWNLOADS,
   DEFAULT_POLICY,
   HOST_GLOB_FORM,
   HOST_NAME_FORM,
@@ -97,6 +98,8 @@ export const PolicyColumn = v.pipe(
     budgets: list(v.strictObject({ label: Label, atMost: Count }), MAX_BUDGETS),
     checks: list(Word(MAX_CHECK_CHARACTERS), MAX_CHECKS),
     presence: v.strictObject({ staleMs: DurationMs, lostMs: DurationMs }),
+    // Policies from before this said nothing of it.
+    downloads: v.optional(v.strictObject({ ahead: v.boolean(), spreadMs: DurationMs }), DEFAULT_DOWNLOADS),
   }),
   v.transform(({ labels, ...policy }): RolloutPolicy => ({ ...policy, labels: labels as RolloutPolicy['labels'], maxInFlight: policy.maxInFlight })),
 );

@@ -64,6 +64,13 @@ export function ringParts({ state, counts }: Pick<RingView, 'state' | 'counts'>)
  * `time` writes a time for whoever reads it.
  */
 export function ringWaitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' | 'pause'>, time: (at: number) => string): string {
+  const { downloaded, counts } = ring;
+  return [waitsFor(ring, rollout, time), ...(downloaded === 0 ? [] : [`${downloaded} of ${counts.eligible} have it downloaded`])]
+    .filter((text) => text !== '')
+    .join('; ');
+}
+
+function waitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' | 'pause'>, time: (at: number) => string): string {
   const { counts, needed, untried, missingApprovals, opensAt, soakUntil, deadlineAt } = ring;
   const approvals = missingApprovals === null ? [] : [missingApprovalWords(missingApprovals)];
   const window = opensAt === null ? [] : [`its window at ${time(opensAt)}`];

@@ -10,6 +10,8 @@ export interface WhyContext {
   readonly said: string | undefined;
   /** What the newest commit failed with for it. */
   readonly error: string | undefined;
+  /** It has the newest commit's system in its store, ahead of its turn. */
+  readonly isDownloaded: boolean;
   /** Writes a time for whoever reads it. */
   readonly time: (at: number) => string;
 }
@@ -25,7 +27,13 @@ function because(what: string, why: string | undefined): string {
 }
 
 /** "ring all waits for canary: 2 of 3 verified, soak until 14:20" */
-export function whyWords(reason: WhyNot, { host, said, error, time }: WhyContext): WhyWords {
+export function whyWords(reason: WhyNot, context: WhyContext): WhyWords {
+  const { text, end } = wordsOf(reason, context);
+  const waitsForItsTurn = reason.rule === 'ring' || reason.rule === 'approval' || reason.rule === 'window';
+  return { text: waitsForItsTurn && context.isDownloaded ? `${text}; it has the system downloaded` : text, end };
+}
+
+function wordsOf(reason: WhyNot, { host, said, error, time }: WhyContext): WhyWords {
   switch (reason.rule) {
     case 'no-commit':
       return { text: 'no commit was taken in yet', end: 'push one to the tracked branch' };

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
-import type { HostName } from '@floe/model';
+import type { HostName, StorePath } from '@floe/model';
 import { AgentMessage, CLOSE_CODES, HEARTBEAT_MS, MAX_FRAME_BYTES, MAX_HELLO_BYTES, parseFrame, type Progress } from '@floe/protocol';
 import { background, Crowd, isFloeError, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { Store } from '@floe/store';
@@ -35,6 +35,8 @@ export interface HubDeps {
   /** May this host activate the directive of this epoch now? */
   readonly mayActivate: (host: HostName, epoch: number) => Promise<boolean>;
   readonly onProgress: (host: HostName, progress: Progress) => void;
+  /** The host has this system in its store, ahead of its directive. */
+  readonly onStaged: (host: HostName, toplevel: StorePath) => void;
 }
 
 /** Where a WebSocket comes from. */
@@ -146,7 +148,7 @@ export class AgentHub implements AsyncDisposable {
 
   async #take(visit: Visit, frame: string | undefined): Promise<void> {
     const { wire, logger, session } = visit;
-    const { reports, mayActivate, onProgress } = this.#deps;
+    const { reports, mayActivate, onProgress, onStaged } = this.#deps;
     if (session !== undefined) await wire.sleep(this.#budgets.charge(session.host, frame?.length ?? 0));
     // A replaced one is heard no more: what it says is sent again by whoever is right.
     if (session !== undefined && this.#sessions.get(session.host) !== session) return;
@@ -192,7 +194,7 @@ export class AgentHub implements AsyncDisposable {
         onProgress(session.host, message);
         break;
       case 'staged':
-        // Said only in answer to a hint, and this server sends none yet.
+        onStaged(session.host, message.toplevel);
         break;
     }
   }

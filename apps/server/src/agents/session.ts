@@ -16,6 +16,7 @@ export class WelcomedSession {
   /** What the agent understands beyond the first version of the protocol. */
   readonly capabilities: ReadonlySet<string>;
   readonly #socket: AgentSocket;
+  #hinted: { readonly releaseId: string; readonly at: number } | undefined;
   #offered: { readonly epoch: number; readonly releaseId: string } | undefined;
 
   private constructor(id: string, socket: AgentSocket, nonce: string, hello: Hello) {
@@ -52,6 +53,17 @@ export class WelcomedSession {
     if (this.offered(epoch, releaseId) !== 'no') return false;
     this.#offered = { epoch, releaseId };
     return this.#socket.send({ type: 'directive', envelope });
+  }
+
+  /** Whether this was hinted at on this connection, after `since`. */
+  isHinted(releaseId: string, since: number): boolean {
+    return this.#hinted?.releaseId === releaseId && this.#hinted.at > since;
+  }
+
+  /** Sends a hint at what may be downloaded ahead. */
+  hint(releaseId: string, at: number, envelope: Envelope): void {
+    this.#hinted = { releaseId, at };
+    this.#socket.send({ type: 'stage', envelope });
   }
 
   close(code: number, reason: string): void {

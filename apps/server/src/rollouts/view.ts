@@ -3,6 +3,7 @@ import {
   isFrozen,
   overviewOfRings,
   storableText,
+  type HostName,
   type MissingApprovals,
   type Order,
   type RingOverview,
@@ -11,6 +12,7 @@ import {
   type RolloutFacts,
   type RolloutOrders,
   type RolloutPolicy,
+  type StorePath,
 } from '@floe/model';
 import { MAX_ORDERS_SHOWN, MAX_WEAKER_SHOWN, type PauseView, type RingView, type RolloutOrderView, type RolloutView } from '@floe/protocol';
 import { ringWindowState, timeAfterOpenMs } from '@floe/runtime';
@@ -22,7 +24,7 @@ export type RolloutDetail = Pick<RolloutView, 'rings' | 'pause' | 'orders' | 'fr
 
 /** Of a rollout that hosts do not follow any more: what had come of it. */
 export function viewStory(course: RolloutCourse, rings: readonly RingResult[]): RolloutDetail {
-  const over = { needed: 0, untried: null, soakMs: 0, soakUntil: null, deadlineAt: null, opensAt: null, missingApprovals: null };
+  const over = { needed: 0, untried: null, downloaded: 0, soakMs: 0, soakUntil: null, deadlineAt: null, opensAt: null, missingApprovals: null };
   return {
     rings: rings.map(({ name, state, counts }) => ({ name, state, counts: { ...counts }, ...over })),
     pause: viewPause(course),
@@ -31,15 +33,34 @@ export function viewStory(course: RolloutCourse, rings: readonly RingResult[]): 
   };
 }
 
+/** When a rollout is looked at, and what only this process knows then. */
+export interface Looked {
+  readonly now: number;
+  /** What hosts say that they have downloaded ahead. */
+  readonly staged: ReadonlyMap<HostName, StorePath>;
+}
+
 /** From the facts of its next decision. Pure. */
-export function viewDetail({ course, policy, orders }: CurrentRollout, facts: RolloutFacts, now: number): RolloutDetail {
+export function viewDetail({ course, policy, orders }: CurrentRollout, facts: RolloutFacts, { now, staged }: Looked): RolloutDetail {
   const freeze = isFrozen(orders, now) ? orders.freeze : undefined;
   return {
-    rings: overviewOfRings(course, facts).map((ring, index) => viewRing(ring, index, { course, policy, now })),
+    rings: overviewOfRings(course, facts).map((ring, index) => ({
+      ...viewRing(ring, index, { course, policy, now }),
+      downloaded: isToBegin(ring, course) ? countDownloaded(facts, index, staged) : 0,
+    })),
     pause: viewPause(course),
     orders: viewOrders(orders, policy),
     freeze: freeze === undefined ? null : { by: freeze.by, reason: freeze.reason, at: freeze.at, until: freeze.until ?? null },
   };
+}
+
+/** Its hosts are not told yet. */
+function isToBegin({ state }: RingOverview, course: RolloutCourse): boolean {
+  return state === 'to-come' || (state === 'current' && (course.state === 'WAITING_APPROVAL' || course.state === 'READY'));
+}
+
+function countDownloaded({ hosts }: RolloutFacts, index: number, staged: Looked['staged']): number {
+  return hosts.filter(({ host, ring, toplevel, isEligible }) => ring === index && isEligible && staged.get(host) === toplevel).length;
 }
 
 interface At {
@@ -48,7 +69,7 @@ interface At {
   readonly now: number;
 }
 
-function viewRing(ring: RingOverview, index: number, { course, policy, now }: At): RingView {
+function viewRing(ring: RingOverview, index: number, { course, policy, now }: At): Omit<RingView, 'downloaded'> {
   const { name, state, counts, needed, untried, soakMs, soakUntil } = ring;
   const windows = policy.rings[index]?.windows ?? [];
   const { deadlineMs } = gatesOf(policy, course, index);

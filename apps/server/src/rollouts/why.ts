@@ -1,4 +1,4 @@
-import { isEndedRevision, offerOf, ringIn, storableText, whyNot, type HostName, type WhyFacts } from '@floe/model';
+import { isEndedRevision, offerOf, ringIn, storableText, whyNot, type HostName, type StorePath, type WhyFacts } from '@floe/model';
 import type { WhyView } from '@floe/protocol';
 import { factsOf, type Evaluation, type Fleet, type FleetHost, type RevisionInList } from '@floe/store';
 import { whyWords } from '@floe/views';
@@ -12,6 +12,8 @@ export interface WhyContext {
   readonly evaluations: readonly Evaluation[];
   /** Of the rollout's revision: for the labels. */
   readonly labelled: readonly Evaluation[];
+  /** What hosts say that they have downloaded ahead. */
+  readonly staged: ReadonlyMap<HostName, StorePath>;
   readonly now: number;
 }
 
@@ -21,10 +23,11 @@ export function viewWhy(host: HostName, context: WhyContext): WhyView | undefine
   if (each === undefined) return undefined;
   const { row, quarantines } = each;
   const evaluation = context.evaluations.find((some) => some.host === host);
+  const isDownloaded = evaluation?.toplevel !== undefined && context.staged.get(host) === evaluation.toplevel;
   const rolledBack = quarantines.find(({ toplevel }) => toplevel === evaluation?.toplevel)?.reason;
   return whyNot(whyFactsOf(each, evaluation, context), context.now).map((reason) => {
     const said = reason.rule === 'quarantined' ? (rolledBack ?? row.detail?.message) : row.detail?.message;
-    const { text, end } = whyWords(reason, { host, said, error: evaluation?.error, time });
+    const { text, end } = whyWords(reason, { host, said, error: evaluation?.error, isDownloaded, time });
     return { rule: reason.rule, text: storableText(text), end };
   });
 }

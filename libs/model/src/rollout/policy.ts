@@ -69,6 +69,8 @@ export interface RolloutPolicy {
   readonly checks: readonly string[];
   /** A host that was not heard of for so long is stale, then lost. */
   readonly presence: { readonly staleMs: number; readonly lostMs: number };
+  /** Whether hosts download a release before their ring's turn; the downloads begin spread over `spreadMs`. */
+  readonly downloads: { readonly ahead: boolean; readonly spreadMs: number };
 }
 
 const MINUTE_MS = 60_000;
@@ -76,6 +78,7 @@ const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
 export const DEFAULT_PRESENCE = { staleMs: 7 * DAY_MS, lostMs: 30 * DAY_MS } as const;
+export const DEFAULT_DOWNLOADS = { ahead: true, spreadMs: 10 * MINUTE_MS } as const;
 export const DEFAULT_MAX_IN_FLIGHT = 10;
 export const DEFAULT_DEADLINE_MS = 24 * HOUR_MS;
 
@@ -113,4 +116,5 @@ export const DEFAULT_POLICY: RolloutPolicy = {
   budgets: [],
   checks: [],
   presence: DEFAULT_PRESENCE,
+  downloads: DEFAULT_DOWNLOADS,
 };

@@ -174,6 +174,14 @@ describe('the fleet', () => {
   });
 });
 
+test('downloads ahead make no policy weaker: what is only downloaded is not run', () => {
+  const before = inForce({ downloads: { ahead: false, spreadMs: 60_000 } });
+  expect(changes(before, inForce({ downloads: { ahead: true, spreadMs: 0 } }))).toEqual([
+    'other: downloads ahead, all at once instead of no downloads ahead',
+  ]);
+  expect(changes(before, inForce({ downloads: { ahead: false, spreadMs: 0 } }))).toEqual([]);
+});
+
 describe('any two policies', () => {
   const anyRing = (name: string) =>
     fc
@@ -197,6 +205,7 @@ describe('any two policies', () => {
       maxInFlight: fc.constantFrom(undefined, 1, 10),
       budgets: fc.uniqueArray(fc.record({ label: fc.constantFrom('a', 'b'), atMost: fc.constantFrom(1, 2) }), { selector: ({ label }) => label }),
       checks: fc.subarray(['unit', 'lint']),
+      downloads: fc.record({ ahead: fc.boolean(), spreadMs: fc.constantFrom(0, 60_000) }),
     })
     .map((over) => inForce(over));
 

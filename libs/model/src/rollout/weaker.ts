@@ -3,6 +3,7 @@ import { ROLES } from '../roles.ts';
 import { GATE_WORDS, type RingGate } from './gate-words.ts';
 import { labelsOf, type RingAssignment, type RingCandidate } from './membership.ts';
 import { compareRings, pairRings } from './moves.ts';
+import { timeLimit } from '../duration.ts';
 import type { Approvals, RingPolicy, RingWindow, RolloutPolicy } from './policy.ts';
 
 /** A policy, and the fleet that it holds for. */
@@ -59,7 +60,16 @@ const COMPARISONS: Readonly<Record<keyof RolloutPolicy, Compare>> = {
   ],
   presence: ({ policy: { presence: was } }, { policy: { presence: is } }) =>
     was.staleMs === is.staleMs && was.lostMs === is.lostMs ? [] : [changed('other', 'hosts count as stale or lost after another time')],
+  // What is downloaded only is not run: nothing reaches a host sooner.
+  downloads: ({ policy: { downloads: was } }, { policy: { downloads: is } }) =>
+    downloadWords(was) === downloadWords(is) ? [] : [changed('other', `${downloadWords(is)} instead of ${downloadWords(was)}`)],
 };
+
+/** "downloads ahead, spread over 10 min" */
+export function downloadWords({ ahead, spreadMs }: RolloutPolicy['downloads']): string {
+  if (!ahead) return 'no downloads ahead';
+  return `downloads ahead, ${spreadMs === 0 ? 'all at once' : `spread over ${timeLimit(spreadMs)}`}`;
+}
 
 function changed(direction: ChangeDirection, text: string): PolicyChange {
   return { direction, text };

@@ -12,7 +12,7 @@ import type { FleetPolicy, Percent, Ring, Window } from './schema.ts';
 
 /** The policy with every default filled in. */
 export function complete(written: FleetPolicy): RolloutPolicy {
-  const { rings, labels, budgets, checks, presence } = written;
+  const { rings, labels, budgets, checks, presence, downloads } = written;
   return {
     rings: rings?.map((ring, index) => ringPolicy(ring, index, rings.length)) ?? DEFAULT_POLICY.rings,
     labels: Object.fromEntries(Object.entries(labels ?? {}).map(([host, some]) => [host, [...new Set(some)]])),
@@ -23,6 +23,7 @@ export function complete(written: FleetPolicy): RolloutPolicy {
       staleMs: msOf(presence?.stale) ?? DEFAULT_POLICY.presence.staleMs,
       lostMs: msOf(presence?.lost) ?? DEFAULT_POLICY.presence.lostMs,
     },
+    downloads: { ahead: downloads?.ahead ?? DEFAULT_POLICY.downloads.ahead, spreadMs: msOf(downloads?.spread) ?? DEFAULT_POLICY.downloads.spreadMs },
   };
 }
 

@@ -45,6 +45,7 @@ describe('what people write', () => {
       budgets: { 'role=dns': 1 },
       checks: ['unit tests'],
       presence: { stale: '1d' },
+      downloads: { spread: '1h' },
     });
     expect(policy).toEqual({
       rings: [
@@ -90,6 +91,7 @@ describe('what people write', () => {
       budgets: [{ label: 'role=dns', atMost: 1 }],
       checks: ['unit tests'],
       presence: { ...DEFAULT_POLICY.presence, staleMs: 24 * HOUR_MS },
+      downloads: { ahead: true, spreadMs: HOUR_MS },
     });
   });
 
@@ -105,7 +107,7 @@ describe('mistakes, each with its path and its value', () => {
     [[], 'floe: [] is a list: write a set, { … }'],
     ['canary', 'floe: "canary" is not a set, { … }'],
     [{ ring: [] }, 'ring: unknown key; did you mean rings?'],
-    [{ toString: 1 }, 'toString: unknown key; the keys here are rings, labels, maxInFlight, budgets, checks, presence'],
+    [{ toString: 1 }, 'toString: unknown key; the keys here are rings, labels, maxInFlight, budgets, checks, presence, downloads'],
     [{ rings: [] }, 'rings: [] names no ring: add one, or leave "rings" out for a single ring with all hosts'],
     [{ rings: {} }, 'rings: {} is not a list of rings'],
     [{ rings: [{}] }, 'rings[0].name: is missing'],
@@ -163,6 +165,9 @@ describe('mistakes, each with its path and its value', () => {
     [JSON.parse('{ "labels": { "__proto__": ["x"] } }'), 'labels.__proto__: this name is not possible here'],
     [{ budgets: { 'role=dns': 0 } }, 'budgets."role=dns": 0 is not a whole number from 1 to 10000'],
     [{ checks: ['a', 'a'] }, 'checks[1]: "a" is named twice'],
+    [{ downloads: { ahead: 'yes' } }, 'downloads.ahead: "yes" is neither true nor false'],
+    [{ downloads: { spread: '2d' } }, 'downloads.spread: "2d" is out of range: it can be 0s to 1 d'],
+    [{ downloads: { jitter: '1h' } }, 'downloads.jitter: unknown key'],
     [{ presence: { stale: '31d' } }, 'presence: a host cannot be lost (after 30 d) before it is stale (after 31 d)'],
     [{ maxInFlight: 1.5 }, 'maxInFlight: 1.5 is not a whole number from 1 to 10000'],
   ])('%j', (data, sentence) => {
@@ -252,6 +257,7 @@ const written = optional({
   budgets: fc.dictionary(label, count, { maxKeys: 3, noNullPrototype: true }),
   checks: fc.uniqueArray(name, { maxLength: 3 }),
   presence: optional({ stale: duration, lost: fc.integer({ min: 8, max: 3_000 }).map((days) => `${days}d`) }),
+  downloads: optional({ ahead: fc.boolean(), spread: fc.constantFrom('0s', '10m', '1d') }),
 });
 
 type Place = readonly (string | number)[];

@@ -175,5 +175,11 @@ export const FleetPolicy = v.strictObject({
       lost: v.optional(durationText(MINUTE_MS, 3_650 * DAY_MS)),
     }),
   ),
+  downloads: v.optional(
+    v.strictObject({
+      ahead: v.optional(v.boolean('is neither true nor false')),
+      spread: v.optional(durationText(0, DAY_MS)),
+    }),
+  ),
 });
 export type FleetPolicy = v.InferOutput<typeof FleetPolicy>;
