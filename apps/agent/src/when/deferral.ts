@@ -1,6 +1,6 @@
 import type { Deferral } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
-import { HOUR_MS, MINUTE_MS } from './times.ts';
+import { minutesInMs } from './times.ts';
 
 /** The part of a deferral that decides: when the wait began, and a user's "later". Times in ms since 1970. */
 export type DeferralTimes = Pick<Deferral, 'since' | 'laterCount' | 'laterUntil'>;
@@ -16,7 +16,7 @@ export type LaterRefusal = 'LATER_NOT_OFFERED' | 'LATER_MALFORMED' | 'LATER_USED
  * would wait for a year.
  */
 export function correctDeferral({ policy, deferral, now }: { policy: AgentPolicy; deferral: DeferralTimes; now: number }): DeferralTimes {
-  const latest = now + policy.later.maxMinutes * MINUTE_MS;
+  const latest = now + minutesInMs(policy.later.maxMinutes);
   const since = Math.min(deferral.since, now);
   const laterUntil = deferral.laterUntil === null ? null : Math.min(deferral.laterUntil, latest);
   return since === deferral.since && laterUntil === deferral.laterUntil ? deferral : { ...deferral, since, laterUntil };
@@ -24,7 +24,7 @@ export function correctDeferral({ policy, deferral, now }: { policy: AgentPolicy
 
 /** When the wait ends whatever the conditions; null: never. `deadlineHours`: the policy's for an activation or a reboot. */
 export function deadlineOf(deferral: DeferralTimes, deadlineHours: number | null): number | null {
-  return deadlineHours === null ? null : deferral.since + deadlineHours * HOUR_MS;
+  return deadlineHours === null ? null : deferral.since + minutesInMs(deadlineHours * 60);
 }
 
 export interface LaterRequest {
@@ -53,6 +53,6 @@ export function grantLater(request: LaterRequest): LaterOutcome {
   if (deadline !== null && deadline <= now) {
     return refuse('LATER_PAST_DEADLINE', 'this system has waited as long as the configuration allows, and goes ahead now');
   }
-  const until = Math.min(now + Math.min(requestedMinutes, maxMinutes) * MINUTE_MS, deadline ?? Infinity);
+  const until = Math.min(now + minutesInMs(Math.min(requestedMinutes, maxMinutes)), deadline ?? Infinity);
   return { kind: 'granted', deferral: { ...deferral, laterCount: deferral.laterCount + 1, laterUntil: until }, until };
 }

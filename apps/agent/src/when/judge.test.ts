@@ -464,4 +464,15 @@ describe('whatever the policy and the machine', () => {
       ),
     );
   });
+
+  test('lengths of a policy may be fractions, and the times that come of them are whole', () => {
+    const fraction = fc.double({ min: 0.001, max: 100, noNaN: true });
+    fc.assert(
+      fc.property(fraction, fraction, fraction, (deadlineHours, maxMinutes, requestedMinutes) => {
+        const policy = policyOf({ deadlineHours, later: { maxCount: 1, maxMinutes } });
+        const outcome = grantLater({ policy, deferral: FRESH, requestedMinutes, now: NOW });
+        expect(outcome).toMatchObject({ kind: 'granted', until: expect.toSatisfy(Number.isInteger) });
+      }),
+    );
+  });
 });

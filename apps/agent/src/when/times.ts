@@ -2,6 +2,11 @@ export const MINUTE_MS = 60_000;
 export const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
+/** A length of a policy, which may be a fraction, in whole ms: times that are told are whole. */
+export function minutesInMs(minutes: number): number {
+  return Math.round(minutes * MINUTE_MS);
+}
+
 /**
  * One per zone and form: each takes tens of kilobytes outside of the heap, where the garbage collector of an idle process does not
  * see them pile up.
