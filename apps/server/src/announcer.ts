@@ -1,10 +1,10 @@
 import { fitDescription } from '@floe/forge';
-import { HELD_PREFIX, isEndedRevision, type CommitSha, type HostName, type StatusContext, type StatusText } from '@floe/model';
+import { HELD_PREFIX, isEndedRevision, RING_CONTEXT, type CommitSha, type HostName, type StatusContext, type StatusText } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { RevisionInList, Store, WantedStatus } from '@floe/store';
 import { describeBuild, describeEvaluation, describeNoRollout } from '@floe/views';
 import type { FleetFeed } from './feed.ts';
-import { describeSeen, viewSeen, type FleetReader } from './fleet-reader.ts';
+import { describeSeen, describeSeenRings, viewSeen, type FleetReader } from './fleet-reader.ts';
 import type { FleetSnapshot, RevisionSeen } from './fleet-snapshot.ts';
 
 /** Statuses of this many newest revisions are kept up to date, and of older ones those that hosts follow or that are pending. */
@@ -193,6 +193,11 @@ export class Announcer {
     const rollout = describeSeen(seen) ?? (isEnded ? describeNoRollout(facts) : undefined);
     // Without a recorded result, only a pending status is replaced.
     if (rollout !== undefined) statuses.push(this.#status(sha, 'floe/rollout', { ...rollout, onlyOverPending: seen.rollout?.summary === undefined }));
+    const rings = describeSeenRings(seen);
+    for (const { ring, status } of rings) statuses.push(this.#status(sha, `${RING_CONTEXT}${ring}`, status));
+    // Of rings that are not known any more, what is pending ends with the rollout.
+    if (rings.length === 0 && rollout !== undefined && rollout.state !== 'pending')
+      statuses.push(this.#status(sha, RING_CONTEXT, { ...rollout, onlyOverPending: true }));
     return statuses;
   }
 }

@@ -11,7 +11,7 @@ import {
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView, WhyView } from '@floe/protocol';
 import type { Clock, Troubles } from '@floe/runtime';
 import type { Fleet, FleetHost, Repository, RevisionInList, Store } from '@floe/store';
-import { describeCourse, describeRollout, describeSuperseded } from '@floe/views';
+import { describeCourse, describeRing, describeRollout, describeSuperseded } from '@floe/views';
 import { CommitNames } from './commit-names.ts';
 import type { FetchWatch } from './fetch-watch.ts';
 import type { FleetFeed } from './feed.ts';
@@ -194,6 +194,14 @@ export function viewSeen(seen: RevisionSeen): RevisionView {
   const revision = { ...stored, error: stored.error ?? trouble?.message };
   const description = describeSeen(seen)?.description ?? '';
   return viewRevision(revision, evaluations, rollout === undefined ? undefined : { ...rollout, description }, held);
+}
+
+/** What the commit says of each ring of its rollout, where there are several; empty, too, when they are not known. */
+export function describeSeenRings({ revision, rollout }: RevisionSeen): readonly { readonly ring: string; readonly status: StatusText }[] {
+  const { rings = [], pause = null } = rollout?.detail ?? {};
+  if (rollout === undefined || rings.length < 2) return [];
+  const { state } = rollout.row;
+  return rings.map((ring) => ({ ring: ring.name, status: describeRing(ring, { state, pause, rings }, revision.supersededBy) }));
 }
 
 /** What the commit says of its rollout: where it stands, or what had come of it; undefined when there is none. */

@@ -1,14 +1,25 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { HELD_PREFIX, isEndedRevision, type CommitSha, type HostName, type StatusContext, type StatusState } from '@floe/model';
+import {
+  DEFAULT_POLICY,
+  defaultGates,
+  HELD_PREFIX,
+  isEndedRevision,
+  RING_CONTEXT,
+  type CommitSha,
+  type HostName,
+  type RolloutPolicy,
+  type StatusContext,
+  type StatusState,
+} from '@floe/model';
 import { RevisionView } from '@floe/protocol';
 import type { RevisionInList } from '@floe/store';
 import { eventually, LocalForge } from '@floe/testkit';
-import { describeRollout } from '@floe/views';
+import { describeRing, describeRollout } from '@floe/views';
 import fc from 'fast-check';
 import * as v from 'valibot';
-import { afterAll, beforeAll, describe, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { publishCommit, receiveCommit, system, type Content } from './test/commits.ts';
 import { startTestServer, TestAgent, type TestHost, type TestServer } from './test/test-server.ts';
 
@@ -72,6 +83,10 @@ async function untruth(
   const isPassedOver = rank >= 5 && isEndedRevision(revision.state) && isVerdict;
   if (told('floe/evaluate') !== evaluate && !isPassedOver) return `floe/evaluate is ${told('floe/evaluate')} instead of ${evaluate}`;
   if (isEndedRevision(revision.state) && told('floe/build') === 'pending') return 'floe/build is pending, and nothing is built';
+  const ended = revision.state !== 'PUBLISHED' || revision.id !== current;
+  const left = forge.statuses.filter(({ sha, context }) => sha === revision.sha && context.startsWith(RING_CONTEXT)).map(({ context }) => context);
+  const pending = left.filter((context) => told(context as StatusContext) === 'pending');
+  if (ended && isEndedRevision(revision.state) && pending.length > 0) return `${pending.join(', ')} is pending, and hosts follow another one`;
   const isFollowed = revision.state === 'PUBLISHED' && revision.id === current;
   if (!isFollowed && isEndedRevision(revision.state) && told('floe/rollout') === 'pending')
     return 'floe/rollout is pending, and hosts follow another one';
@@ -79,6 +94,13 @@ async function untruth(
   const view = v.parse(RevisionView, await (await server.request(`/api/revisions/${revision.sha}`)).json());
   const { counts, state } = view.rollout ?? {};
   if (counts == null) return 'there is no rollout to be seen';
+  const { rollout } = view;
+  for (const ring of rollout === null || rollout.rings.length < 2 ? [] : rollout.rings) {
+    const is = told(`${RING_CONTEXT}${ring.name}`);
+    const should = rollout === null ? undefined : describeRing(ring, rollout).state;
+    if (is !== should) return `ring ${ring.name} is ${is} instead of ${should}`;
+  }
+  if (state !== undefined && state !== 'ROLLING' && state !== 'COMPLETE' && state !== 'SOAKING') return undefined;
   const wanted = describeRollout(
     counts,
     {},
@@ -125,6 +147,31 @@ async function advance(revision: RevisionInList, ...events: Parameters<TestServe
   for (const event of events) await server.context.store.revisions.advance(revision.id, event, Date.now(), `${event}, for a reason`);
 }
 
+/** With two rings; `soakMs` keeps it in the first. */
+function twoRings(soakMs: number): RolloutPolicy {
+  const rest = { soakMs, maxInFlight: undefined, windows: [], approvals: undefined, pauseAfter: false };
+  const ring = (index: number, names: readonly string[]) => ({
+    ...defaultGates(index, 2),
+    ...rest,
+    name: index === 0 ? 'canary' : 'all',
+    members: { hosts: names, labels: [], share: undefined },
+  });
+  return { ...DEFAULT_POLICY, rings: [ring(0, ['ada']), ring(1, [])] };
+}
+
+/** The host says what became of what it should run. */
+async function report(name: string, state: 'SUCCEEDED' | 'ROLLED_BACK'): Promise<void> {
+  const host = hosts.get(name) as TestHost;
+  const before = await server.context.store.hosts.get(name as HostName);
+  const toplevel = before?.desired?.toplevel;
+  if (before === undefined || toplevel === undefined || before.revokedAt !== undefined) return;
+  await using agent = await TestAgent.welcome(server.url, host, { reportSeq: before.reportSeq });
+  const observed = state === 'SUCCEEDED' ? { current: toplevel, booted: toplevel, profile: { generation: 1, toplevel } } : before.observed;
+  const seq = before.reportSeq + 1;
+  agent.send({ type: 'report', seq, epoch: before.epoch, state, toplevel, observed, at: 1 });
+  await agent.next('ack', (ack) => ack.seq === seq);
+}
+
 describe('no commit is told something false, or stays pending forever', () => {
   test('when five newer ones came and none of them was published', async () => {
     const followed = await publishCommit(server, { ada: system('first') });
@@ -157,6 +204,40 @@ describe('no commit is told something false, or stays pending forever', () => {
     await allTrue();
   });
 
+  test('when it reaches one ring after another, pauses there, and is superseded', async () => {
+    const ring = (sha: string, name: string) => {
+      const status = forge.statusOf(sha, `${RING_CONTEXT}${name}`);
+      return `${status?.state}: ${status?.description}`;
+    };
+    const first = await publishCommit(server, { ada: system('ringed'), bob: system('ringed') }, twoRings(0));
+    await allTrue();
+    expect(ring(first.sha, 'canary')).toMatch(/^pending: /);
+    expect(ring(first.sha, 'all')).toBe('pending: waits for ring canary');
+    await report('ada', 'SUCCEEDED');
+    await allTrue();
+    await eventually('the canary ring is green', () => ring(first.sha, 'canary') === 'success: 1 of 1 verified' || undefined, {
+      explain: () => ring(first.sha, 'canary'),
+    });
+    const second = await publishCommit(server, { ada: system('broken'), bob: system('broken') }, twoRings(0));
+    await allTrue();
+    expect(ring(first.sha, 'canary')).toBe('success: 1 of 1 verified');
+    expect(ring(first.sha, 'all')).toMatch(/^error: superseded by ccc.*of 1 verified/);
+    await eventually(
+      'ada is told',
+      async () => (await server.context.store.hosts.get('ada' as HostName))?.desired?.toplevel === system('broken') || undefined,
+    );
+    await report('ada', 'ROLLED_BACK');
+    await eventually('it is paused', () => ring(second.sha, 'canary').startsWith('failure: paused: 1 host failed: ada') || undefined, {
+      explain: () => ring(second.sha, 'canary'),
+    });
+    await allTrue();
+    const third = await publishCommit(server, { ada: system('ringed'), bob: system('ringed') }, twoRings(0));
+    await allTrue();
+    expect(ring(second.sha, 'canary')).toMatch(/^failure: paused: 1 host failed: ada/);
+    expect(ring(second.sha, 'all')).toMatch(/^error: superseded by /);
+    expect(forge.statuses.filter(({ sha }) => sha === third.sha).length).toBeLessThan(20);
+  });
+
   test('when it was held, and the branch was rolled back', async () => {
     const older = await publishCommit(server, { ada: system('first') });
     await publishCommit(server, { ada: system('second') });
@@ -183,6 +264,7 @@ describe('no commit is told something false, or stays pending forever', () => {
       weight: 3,
       arbitrary: fc.record({
         do: fc.constant('publish' as const),
+        policy: fc.constantFrom(undefined, twoRings(0), twoRings(3_600_000)),
         ada: fc.constantFrom('first', 'second', 'EVAL_ERROR', 'BUILD_ERROR', 'REMOVED'),
         bob: fc.constantFrom('first', 'second', 'EVAL_ERROR', 'BUILD_ERROR'),
       }),
@@ -197,6 +279,14 @@ describe('no commit is told something false, or stays pending forever', () => {
     {
       weight: 2,
       arbitrary: fc.record({ do: fc.constantFrom('reopen' as const, 'again' as const, 'hold' as const, 'unhold' as const), which: fc.nat(6) }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        do: fc.constant('report' as const),
+        host: fc.constantFrom('ada', 'bob'),
+        state: fc.constantFrom('SUCCEEDED' as const, 'ROLLED_BACK' as const),
+      }),
     },
     { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('revoke' as const, 'restart' as const), host: fc.constantFrom('ada', 'bob') }) },
   );
@@ -215,7 +305,7 @@ describe('no commit is told something false, or stays pending forever', () => {
               break;
             case 'publish': {
               const content = (word: string): Content => (/^[A-Z]/.test(word) ? (word as Content) : system(word));
-              await publishCommit(server, { ada: content(each.ada), bob: content(each.bob) });
+              await publishCommit(server, { ada: content(each.ada), bob: content(each.bob) }, each.policy);
               break;
             }
             case 'move':
@@ -230,6 +320,9 @@ describe('no commit is told something false, or stays pending forever', () => {
               if (some !== undefined) await (each.do === 'hold' ? hold(some.sha) : receiveAgain(some.sha));
               break;
             }
+            case 'report':
+              await report(each.host, each.state);
+              break;
             case 'unhold':
               await hold(undefined);
               break;

@@ -4,7 +4,10 @@ export type StatusState = (typeof STATUS_STATES)[number];
 
 /** The contexts of Floe's commit statuses, in the order of the stages. */
 export const STATUS_CONTEXTS = ['floe/evaluate', 'floe/build', 'floe/rollout'] as const;
-export type StatusContext = (typeof STATUS_CONTEXTS)[number];
+/** A rollout of several rings has a context for each: this, and the ring's name. */
+export const RING_CONTEXT = 'floe/rollout/';
+export type RingContext = `${typeof RING_CONTEXT}${string}`;
+export type StatusContext = (typeof STATUS_CONTEXTS)[number] | RingContext;
 
 /** A status without its context: the state, and the text beside it. */
 export interface StatusText {

@@ -9,6 +9,8 @@ export interface CommitStatus extends StatusWish {
 }
 
 export interface WantedStatus extends CommitStatus {
+  /** With `onlyOverPending`, `RING_CONTEXT` alone is every ring that the commit has a status of: which they are, need not be known. */
+  readonly context: string;
   readonly now: Timestamp;
   /** It ends what is pending, and does nothing else: for a commit of which no verdict will come. */
   readonly onlyOverPending?: boolean | undefined;

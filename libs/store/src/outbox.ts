@@ -7,6 +7,7 @@ import {
   newStatusEntry,
   postponeStatus,
   renewStatus,
+  RING_CONTEXT,
   settleStatus,
   storableText,
   wantStatus,
@@ -93,9 +94,11 @@ function keyOf({ repositoryId, sha, context }: Pick<WantedStatus, 'repositoryId'
 async function putAll(db: Database, origin: HintOrigin, statuses: readonly WantedStatus[]): Promise<void> {
   if (statuses.length === 0) return;
   const shas = [...new Set(statuses.map(({ sha }) => sha))];
-  const there = new Map((await db.select().from(statusOutbox).where(inArray(statusOutbox.sha, shas))).map((row) => [keyOf(row), row]));
+  const rows = await db.select().from(statusOutbox).where(inArray(statusOutbox.sha, shas));
+  const there = new Map(rows.map((row) => [keyOf(row), row]));
   // Most are repeats, and those take no lock. In one order, so that two servers do not wait for each other.
   const news = statuses
+    .flatMap((status) => (status.context === RING_CONTEXT ? ofEachRing(status, rows) : [status]))
     .filter((status) => {
       const row = there.get(keyOf(status));
       return row === undefined ? status.onlyOverPending !== true : wantedEntry(toEntry(row), status) !== undefined;
@@ -107,6 +110,13 @@ async function putAll(db: Database, origin: HintOrigin, statuses: readonly Wante
     for (const status of news) isChanged = (await put(tx, status)) || isChanged;
     if (isChanged) await notify(tx, { topic: 'outbox', origin });
   });
+}
+
+function ofEachRing(status: WantedStatus, rows: readonly Row[]): readonly WantedStatus[] {
+  const rings = rows.filter(
+    ({ repositoryId, sha, context }) => repositoryId === status.repositoryId && sha === status.sha && context.startsWith(RING_CONTEXT),
+  );
+  return rings.map(({ context }) => ({ ...status, context, onlyOverPending: true }));
 }
 
 function wantedEntry(entry: StatusEntry, status: WantedStatus): StatusEntry | undefined {

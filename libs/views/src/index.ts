@@ -2,6 +2,7 @@ export * from './attention.ts';
 export * from './decisions.ts';
 export * from './describe-course.ts';
 export * from './describe-revision.ts';
+export * from './describe-ring.ts';
 export * from './describe-rollout.ts';
 export * from './forge-pages.ts';
 export { nameMany } from './hosts-in-words.ts';

@@ -1,0 +1,61 @@
+import { ROLLOUT_STATES, RING_STATES } from '@floe/model';
+import type { PauseView, RingView } from '@floe/protocol';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { describeRing } from './describe-ring.ts';
+
+const count = fc.oneof(fc.constant(0), fc.nat(3), fc.nat(500));
+const rings = fc.record({
+  state: fc.constantFrom(...RING_STATES),
+  counts: fc
+    .record({ verified: count, failed: count, acknowledged: count, inFlight: count, waiting: count, toCome: count, away: count })
+    .map((counts) => ({ ...counts, eligible: Object.values(counts).reduce((sum, each) => sum + each, 0) })),
+  missingApprovals: fc.constantFrom<RingView['missingApprovals']>(null, { count: 1, role: 'approver', notAuthor: false, weaker: [] }),
+});
+const pauses = fc.constantFrom<PauseView | null>(
+  null,
+  { cause: 'failures', description: '1 host failed: ada', failures: [], since: 1 },
+  { cause: 'after-ring', description: 'a person looks', failures: [], since: 1 },
+);
+
+function ring(over: Partial<RingView>): RingView {
+  const none = { needed: 1, untried: null, soakMs: 0, soakUntil: null, deadlineAt: null, opensAt: null, missingApprovals: null };
+  const counts = { eligible: 3, verified: 1, failed: 0, acknowledged: 0, inFlight: 1, waiting: 0, toCome: 0, away: 1 };
+  return { name: 'canary', state: 'current', counts, ...none, ...over };
+}
+
+const said = (over: Partial<RingView>, state: (typeof ROLLOUT_STATES)[number], pause: Parameters<typeof describeRing>[1]['pause'] = null) => {
+  const each = ring(over);
+  const text = describeRing(each, { state, pause, rings: [ring({ state: each.state === 'to-come' ? 'current' : 'passed' }), each] }, 'abcdef0123');
+  return `${text.state}: ${text.description}`;
+};
+
+describe('the status of one ring', () => {
+  test('is green once its gate has passed, and stays so, whatever becomes of the rollout and whoever is away', () => {
+    fc.assert(
+      fc.property(rings, fc.constantFrom(...ROLLOUT_STATES), pauses, (each, state, pause) => {
+        const { state: is, description, isUnderWay } = describeRing(ring(each), { state, pause, rings: [ring(each)] }, 'abcdef0123');
+        expect(is === 'success').toBe(each.state === 'passed' || (each.state === 'current' && state === 'COMPLETE'));
+        // Nothing stays pending when nothing more comes of it.
+        if (state === 'SUPERSEDED' || state === 'ABORTED' || state === 'COMPLETE')
+          expect(is === 'pending').toBe(each.state === 'to-come' && state === 'COMPLETE');
+        expect(description.length).toBeLessThan(140);
+        if (is === 'pending' && state === 'ROLLING') expect(isUnderWay).toBe(true);
+      }),
+    );
+  });
+
+  test('says where its hosts are, and what it waits for', () => {
+    expect(said({}, 'ROLLING')).toBe('pending: 1 of 3 verified, 1 under way, 1 away');
+    expect(said({ state: 'passed' }, 'ROLLING')).toBe('success: 1 of 3 verified, 1 under way, 1 away');
+    expect(said({ state: 'to-come' }, 'ROLLING')).toBe('pending: waits for ring canary');
+    expect(said({ state: 'to-come' }, 'ABORTED')).toBe('error: not begun: the rollout was aborted');
+    expect(said({ state: 'to-come' }, 'SUPERSEDED')).toBe('error: superseded by abcdef0: waits for ring canary');
+    expect(said({}, 'PAUSED', { cause: 'failures', description: '1 host failed: ada', failures: [], since: 1 })).toBe(
+      'failure: paused: 1 host failed: ada',
+    );
+    expect(said({ missingApprovals: { count: 1, role: 'approver', notAuthor: false, weaker: [] } }, 'WAITING_APPROVAL')).toBe(
+      'pending: waits for approval: 1 more approval (approver or higher)',
+    );
+  });
+});
