@@ -148,7 +148,7 @@ export class Announcer {
     for (const id of this.#told.keys()) if (!recent.some((revision) => revision.id === id)) this.#told.delete(id);
     // Last: what was read by now is what the notices tell of.
     this.#deps.onRead?.(store.leftOut());
-    feed.show({ type: 'repository', repository: reader.repository(snapshot.repository) });
+    feed.show({ type: 'repository', repository: await reader.repository(snapshot) });
   }
 
   /**
@@ -196,8 +196,8 @@ export class Announcer {
     const rings = describeSeenRings(seen);
     for (const { ring, status } of rings) statuses.push(this.#status(sha, `${RING_CONTEXT}${ring}`, status));
     // Of rings that are not known any more, what is pending ends with the rollout.
-    if (rings.length === 0 && rollout !== undefined && rollout.state !== 'pending')
-      statuses.push(this.#status(sha, RING_CONTEXT, { ...rollout, onlyOverPending: true }));
+    const isOver = seen.rollout?.policy === undefined && rollout !== undefined && rollout.state !== 'pending';
+    if (rings.length === 0 && isOver) statuses.push(this.#status(sha, RING_CONTEXT, { ...rollout, onlyOverPending: true }));
     return statuses;
   }
 }

@@ -1,5 +1,6 @@
 import {
   DEFAULT_PRESENCE,
+  isEndedRollout,
   namesNeedingAttention,
   offerOf,
   presenceOf,
@@ -10,7 +11,7 @@ import {
 } from '@floe/model';
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView, WhyView } from '@floe/protocol';
 import type { Clock, Troubles } from '@floe/runtime';
-import type { Fleet, FleetHost, Repository, RevisionInList, Store } from '@floe/store';
+import type { Fleet, FleetHost, RevisionInList, Store } from '@floe/store';
 import { describeCourse, describeRing, describeRollout, describeSuperseded } from '@floe/views';
 import { CommitNames } from './commit-names.ts';
 import type { FetchWatch } from './fetch-watch.ts';
@@ -18,6 +19,7 @@ import type { FleetFeed } from './feed.ts';
 import { FleetSnapshot, type RevisionPage, type RevisionSeen, type SnapshotStore } from './fleet-snapshot.ts';
 import { presenceFactsOf, troubleOf, viewHost, viewRepository, viewRevision } from './fleet-view.ts';
 import type { Notices } from './notices.ts';
+import { viewFreeze } from './rollouts/view.ts';
 import { viewWhy } from './rollouts/why.ts';
 
 const UNKNOWN: Offer = { kind: 'unknown' };
@@ -73,14 +75,26 @@ export class FleetReader {
     return {
       version,
       serverTime: this.#deps.clock.now(),
-      repository: this.repository(snapshot.repository),
+      repository: await this.repository(snapshot),
       revision: revision === undefined ? null : viewSeen(await this.see(snapshot, revision)),
       hosts,
     };
   }
 
-  repository(repository: Repository): RepositoryView {
-    return viewRepository(repository, this.#deps.notices.list(), this.#deps.fetches.shown);
+  async repository(snapshot: FleetSnapshot): Promise<RepositoryView> {
+    const seen = { notices: this.#deps.notices.list(), fetching: this.#deps.fetches.shown };
+    return viewRepository(snapshot.repository, { ...seen, ...(await this.#followed(snapshot)) });
+  }
+
+  /** What hosts follow, besides the newest revision. */
+  async #followed(snapshot: FleetSnapshot): Promise<Pick<RepositoryView, 'followed' | 'freeze'>> {
+    if (snapshot.revisions.length === 0) return { followed: null, freeze: null };
+    const { rollout } = await snapshot.fleet();
+    const freeze = rollout === undefined ? null : viewFreeze(rollout.orders, this.#deps.clock.now());
+    if (rollout === undefined || rollout.revisionId === snapshot.revisions[0]?.id || isEndedRollout(rollout.state)) return { followed: null, freeze };
+    const older = snapshot.revisions.find(({ id }) => id === rollout.revisionId);
+    const view = older === undefined ? await this.rollout() : viewSeen(await this.see(snapshot, older));
+    return { followed: view?.rollout == null ? null : { sha: view.sha, subject: view.subject, rollout: view.rollout }, freeze };
   }
 
   /** To be shown to all who watch; {@link dueHosts} says when it has to be done again though nothing was written. */

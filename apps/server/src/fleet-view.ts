@@ -114,7 +114,12 @@ export function troubleOf(row: HostRow, noted: Trouble | undefined): HostView['t
   return { code: 'REPORTS_REFUSED', message: `${what} set aside, the last of them ${refused.why}`, since: refused.at };
 }
 
-export function viewRepository(repository: Repository, notices: readonly ServerNotice[], fetching: RepositoryView['fetching']): RepositoryView {
+/** What is told beside a repository's row. */
+export interface BesideRepository extends Pick<RepositoryView, 'fetching' | 'followed' | 'freeze'> {
+  readonly notices: readonly ServerNotice[];
+}
+
+export function viewRepository(repository: Repository, { notices, ...beside }: BesideRepository): RepositoryView {
   return {
     url: repository.url,
     branch: repository.branch,
@@ -122,7 +127,7 @@ export function viewRepository(repository: Repository, notices: readonly ServerN
     lastFetchAt: repository.lastFetchAt ?? null,
     problem: repository.problem ?? null,
     held: repository.held ?? null,
-    fetching,
+    ...beside,
     notices: [...notices],
   };
 }

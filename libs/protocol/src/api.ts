@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { ByteSize, Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
 import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
 import { AgentState, Detail, Observed, StageTimings } from './messages.ts';
-import { HostStanding, RolloutView } from './rollout-view.ts';
+import { FreezeView, HostStanding, RolloutView } from './rollout-view.ts';
 
 /** More hosts than any fleet has. An answer with more of them is invalid. */
 const MAX_HOSTS = 100_000;
@@ -145,6 +145,10 @@ export const RepositoryView = v.object({
   held: v.nullable(v.object({ commit: CommitSha, reason: prose(), since: Timestamp })),
   /** Progress of a fetch that takes more than two seconds. */
   fetching: v.optional(v.nullable(v.object({ message: prose(), since: Timestamp })), null),
+  /** The rollout that hosts follow, where it is an older commit's and not over; else null: `FleetView.revision` has it. */
+  followed: v.optional(v.nullable(v.object({ sha: CommitSha, subject: prose(), rollout: RolloutView })), null),
+  /** A person stopped all rollouts, also of commits to come. */
+  freeze: v.optional(v.nullable(FreezeView), null),
   /** Warnings of the server that follows the repository. */
   notices: v.optional(list(ServerNotice, 32), []),
 });

@@ -1,5 +1,5 @@
 import { needsAction } from '@floe/model';
-import type { FleetView, HostView, RepositoryView, RevisionView } from '@floe/protocol';
+import type { FleetView, HostView, RepositoryView, RevisionView, RolloutView } from '@floe/protocol';
 import type { Decision } from './decisions.ts';
 import { listNames } from './hosts-in-words.ts';
 import { presenceName } from './presence.ts';
@@ -43,6 +43,7 @@ export function attentionOf(fleet: WatchedFleet): readonly Attention[] {
     })),
     ...attentionOfRepository(repository),
     ...(revision === null ? [] : attentionOfRevision(revision, hosts, repository)),
+    ...(repository.followed === null ? [] : attentionOfRollout(repository.followed.sha, repository.followed.rollout)),
     ...hosts.map(attentionOfHost),
   ];
 }
@@ -84,20 +85,22 @@ function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[],
     const what = failureWords(host.outcome);
     found.push({ kind: 'host', subject: host.host, words: what, message: `${what}: ${host.error}`, todo, decisions: [], since: receivedAt });
   }
-  const { rollout } = revision;
-  if (rollout?.state === 'PAUSED' || rollout?.state === 'WAITING_APPROVAL') {
-    const what = `the rollout of ${commit} ${rolloutStateWords(rollout.state)}`;
-    found.push({
+  return revision.rollout === null ? found : [...found, ...attentionOfRollout(sha, revision.rollout)];
+}
+
+function attentionOfRollout(sha: string, rollout: RolloutView): readonly Attention[] {
+  if (rollout.state !== 'PAUSED' && rollout.state !== 'WAITING_APPROVAL') return [];
+  return [
+    {
       kind: 'rollout',
       subject: 'rollout',
-      words: what,
+      words: `the rollout of commit ${shortSha(sha)} ${rolloutStateWords(rollout.state)}`,
       message: rollout.description,
       todo: todoOfRollout(rollout),
       decisions: [],
       since: rollout.pause?.since ?? rollout.startedAt,
-    });
-  }
-  return found;
+    },
+  ];
 }
 
 function attentionOfHost(host: HostView): Attention {

@@ -24,6 +24,16 @@ export function decisionCommand(decision: Decision): string {
   return decision.kind === 'accept' ? `floe accept ${decision.commit} --reason "…"` : commandOf(decision.kind, decision.host);
 }
 
+/** It may have an end, at which it is over by itself. */
+export function mayEnd({ kind }: Decision): boolean {
+  return kind === 'pause-rollout';
+}
+
+/** The same with an end; undefined: it has none. */
+export function withEnd(decision: Decision, until: number | undefined): Decision {
+  return decision.kind === 'pause-rollout' ? { ...decision, until } : decision;
+}
+
 export interface DecisionWords {
   /** On its button. */
   readonly verb: string;

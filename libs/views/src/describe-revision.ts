@@ -72,6 +72,7 @@ export function describeBuild(facts: RevisionFacts): StatusText {
     case 'BUILD_FAILED':
       return text('failure', revision.error ?? 'nothing could be built');
     case 'REJECTED':
+      return text('error', 'nothing to build: the commit was refused');
     case 'EVAL_FAILED':
       return text('error', 'nothing to build: the evaluation failed');
     case 'SUPERSEDED':
@@ -86,6 +87,8 @@ export function describeNoRollout(facts: RevisionFacts): StatusText {
       return superseded('not rolled out', facts);
     case 'BUILD_FAILED':
       return text('error', 'not rolled out: the build failed');
+    case 'REJECTED':
+      return text('error', 'not rolled out: the commit was refused');
     default:
       return text('error', 'not rolled out: the evaluation failed');
   }

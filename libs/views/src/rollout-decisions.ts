@@ -5,7 +5,7 @@ import { shortSha } from './text.ts';
 /** What a person asks of the rollout that hosts follow, named by what their role must allow. */
 export type RolloutDecision =
   /** All rollouts, not only this one. */
-  | { readonly kind: 'pause-rollout' }
+  | { readonly kind: 'pause-rollout'; readonly until?: number | undefined }
   /** `since`: of the pause that the person saw, where the rollout paused by itself. */
   | { readonly kind: 'resume-rollout'; readonly since: number | undefined }
   | { readonly kind: 'approve-rollout'; readonly commit: string; readonly ring: string }

@@ -1,5 +1,5 @@
 import { isEndedRollout, mayDo, roleFor, ROLES, type Action, type MissingApprovals, type Role, type RolloutState } from '@floe/model';
-import type { RingView, RolloutView } from '@floe/protocol';
+import type { FreezeView, RingView, RolloutView } from '@floe/protocol';
 import { rolloutCommand } from './rollout-decisions.ts';
 import { count } from './text.ts';
 
@@ -17,6 +17,11 @@ const STATES: Readonly<Record<RolloutState, string>> = {
 
 export function rolloutStateWords(state: RolloutState): string {
   return STATES[state];
+}
+
+/** "by ada, until 2026-11-28 14:20: holidays". `time` writes a time for whoever reads it. */
+export function freezeInWords({ by, reason, until }: FreezeView, time: (at: number) => string): string {
+  return `by ${by}${until === null ? '' : `, until ${time(until)}`}: ${reason}`;
 }
 
 /** "1 more approval (approver or higher, not an author)" */

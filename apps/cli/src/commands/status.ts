@@ -1,16 +1,20 @@
+import { printableLine } from '@floe/model';
 import { FleetView } from '@floe/protocol';
 import type { Command } from 'commander';
 import { viewOf, type Cli } from '../cli.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
+import { minuteTime } from '../view/clock-time.ts';
 import { formatRevision } from '../view/revision.ts';
 import { formatBlock, formatFacts, type View } from '../view/terminal.ts';
 import {
   ago,
   attentionOf,
   countsInWords,
+  freezeInWords,
   nameMany,
   NEEDS_YOU,
   presenceInWords,
+  rolloutStateWords,
   sameAttention,
   shortSha,
   verdictOf,
@@ -49,6 +53,7 @@ async function showStatus(cli: Cli, hasExitCode: boolean): Promise<void> {
 function formatStatus(fleet: FleetView, attention: readonly Attention[], view: View): string {
   const { repository, revision } = fleet;
   const { now, style } = view;
+  const { followed } = repository;
   const presence = presenceInWords(fleet.hosts);
   const looked = repository.lastFetchAt === null ? 'not fetched yet' : `fetched ${ago(repository.lastFetchAt, now)}`;
   const facts: (readonly [string, string])[] = [
@@ -57,6 +62,15 @@ function formatStatus(fleet: FleetView, attention: readonly Attention[], view: V
       ? []
       : [['Under way', `${repository.fetching.message} (begun ${ago(repository.fetching.since, now)})`] as const]),
     ['Accepted', acceptedText(repository)],
+    ...(repository.freeze === null ? [] : [['Paused', `all rollouts, ${freezeInWords(repository.freeze, minuteTime)}`] as const]),
+    ...(followed === null
+      ? []
+      : [
+          [
+            'Rollout',
+            printableLine(`${shortSha(followed.sha)} ${rolloutStateWords(followed.rollout.state)}: ${followed.rollout.description}`),
+          ] as const,
+        ]),
     ['Hosts', fleet.hosts.length === 0 ? 'none yet' : countsInWords(fleet.hosts)],
     ...(presence === null ? [] : [['Connected', presence] as const]),
   ];

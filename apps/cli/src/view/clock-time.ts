@@ -8,3 +8,8 @@ export function clockTime(at: number): string {
 function twoDigits(value: number): string {
   return String(value).padStart(2, '0');
 }
+
+/** To the minute: what a person waits for. */
+export function minuteTime(at: number): string {
+  return clockTime(at).slice(0, -3);
+}

@@ -1,16 +1,11 @@
 import { printableLine, type Role } from '@floe/model';
 import type { RevisionView, RingView } from '@floe/protocol';
 import { ago, ringStateWords, ringWaitsFor, rolloutStateWords, shortSha, todoOfRollout } from '@floe/views';
-import { clockTime } from './clock-time.ts';
+import { minuteTime } from './clock-time.ts';
 import { formatBlock, formatTable, type Cell, type Tone, type View } from './terminal.ts';
 
 /** A revision with its rollout. */
 export type RolledOut = RevisionView & { readonly rollout: NonNullable<RevisionView['rollout']> };
-
-/** To the minute: what a person waits for. */
-function time(at: number): string {
-  return clockTime(at).slice(0, -3);
-}
 
 const RING_TONES: Readonly<Record<RingView['state'], Tone>> = { passed: 'good', current: 'busy', 'to-come': 'quiet' };
 
@@ -32,7 +27,7 @@ export function formatRollout({ sha, subject, rollout }: RolledOut, role: Role, 
     );
   if (freeze !== null)
     parts.push(
-      `${style('bad', `Paused by ${freeze.by}`)} ${style('quiet', ago(freeze.at, now))}${freeze.until === null ? '' : `, until ${time(freeze.until)}`}\n${formatBlock(freeze.reason)}`,
+      `${style('bad', `Paused by ${freeze.by}`)} ${style('quiet', ago(freeze.at, now))}${freeze.until === null ? '' : `, until ${minuteTime(freeze.until)}`}\n${formatBlock(freeze.reason)}`,
     );
   if (orders.length > 0) {
     const rows = orders.map(({ at, by, kind, ring, reason }): Cell[] => [
@@ -64,7 +59,7 @@ export function formatRings(rollout: RolledOut['rollout'], view: View): string {
       some(waiting),
       some(failed + acknowledged, failed > 0 ? 'bad' : undefined),
       some(away),
-      { text: ringWaitsFor(ring, rollout, time) },
+      { text: ringWaitsFor(ring, rollout, minuteTime) },
     ];
   });
   return formatTable(['RING', 'STATE', 'VERIFIED', 'UNDER WAY', 'WAITING', 'FAILED', 'AWAY', 'WAITS FOR'], rows, view, ['AWAY', 'WAITING']);

@@ -1,4 +1,4 @@
-import { decisionCommand, decisionWords, type Decision } from '@floe/views';
+import { decisionCommand, decisionWords, mayEnd, withEnd, type Decision } from '@floe/views';
 import { useSignal } from '@preact/signals';
 import { useId, useRef } from 'preact/hooks';
 import type { Dashboard } from '../dashboard.ts';
@@ -19,6 +19,7 @@ export function DecisionButton({ dashboard, decision }: DecisionButtonProps) {
   const { question, effect, verb: askedVerb } = decisionWords(asked.value);
   const dialog = useRef<HTMLDialogElement>(null);
   const field = useRef<HTMLInputElement>(null);
+  const end = useRef<HTMLInputElement>(null);
   const id = useId();
   const isBusy = useSignal(false);
   const message = useSignal('');
@@ -33,7 +34,9 @@ export function DecisionButton({ dashboard, decision }: DecisionButtonProps) {
     }
     isBusy.value = true;
     message.value = '';
-    const answer = await dashboard.decide(asked.value, reason);
+    // The browser gives a time of the machine's own time zone.
+    const until = Date.parse(end.current?.value ?? '');
+    const answer = await dashboard.decide(withEnd(asked.value, Number.isNaN(until) ? undefined : until), reason);
     isBusy.value = false;
     if (answer.kind === 'ok') dialog.current?.close();
     else message.value = answer.message;
@@ -43,6 +46,7 @@ export function DecisionButton({ dashboard, decision }: DecisionButtonProps) {
     asked.value = decision;
     message.value = '';
     if (field.current !== null) field.current.value = '';
+    if (end.current !== null) end.current.value = '';
     dialog.current?.showModal();
   }
 
@@ -66,6 +70,12 @@ export function DecisionButton({ dashboard, decision }: DecisionButtonProps) {
             aria-invalid={message.value !== ''}
             aria-describedby={`${id}-message`}
           />
+          {mayEnd(asked.value) && (
+            <>
+              <label for={`${id}-end`}>Ends by itself at (empty: never)</label>
+              <input ref={end} id={`${id}-end`} type="datetime-local" />
+            </>
+          )}
           <p id={`${id}-message`} class="message" role="alert">
             {message}
           </p>

@@ -8,7 +8,7 @@ import { FLEET, formatRoute } from '../route.ts';
 import { iconOf, toneOf } from '../standing.ts';
 import { Age, Since } from './age.tsx';
 import { CommitLink } from './commit-link.tsx';
-import { DecisionButtons } from './decision-button.tsx';
+import { DecisionsWithCommands } from './decision-button.tsx';
 import { Icon } from './icon.tsx';
 import { Loaded, useAsked } from './loaded.tsx';
 import { PageTitle } from './page-title.tsx';
@@ -66,7 +66,7 @@ function Host({ dashboard, host }: HostProps) {
       </p>
       {reason !== null && <pre class={host.problem === null ? 'reason' : 'error'}>{reason}</pre>}
       {todo !== null && <p class="todo">{todo}</p>}
-      <DecisionButtons dashboard={dashboard} decisions={host.actions.map((kind) => ({ kind, host: host.host }))} />
+      <DecisionsWithCommands dashboard={dashboard} decisions={host.actions.map((kind) => ({ kind, host: host.host }))} />
       <LastLog dashboard={dashboard} host={host} reports={asked.answer?.kind === 'ok' ? asked.answer.value : []} />
       <Facts dashboard={dashboard} host={host} />
       <h3 class="overline">Switches</h3>

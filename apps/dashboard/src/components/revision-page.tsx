@@ -3,7 +3,7 @@ import { capitalised, duration, shortHash, shortSha, standingName, standingTone,
 import type { Dashboard } from '../dashboard.ts';
 import type { LiveFleet } from '../live-fleet.ts';
 import { formatRoute } from '../route.ts';
-import { DecisionButtons } from './decision-button.tsx';
+import { DecisionsWithCommands } from './decision-button.tsx';
 import { HostLink } from './host-link.tsx';
 import { Icon } from './icon.tsx';
 import { Loaded, useAsked } from './loaded.tsx';
@@ -39,7 +39,7 @@ export function RevisionPage({ dashboard, fleet, sha }: RevisionPageProps) {
             <Revision revision={revision} fleet={fleet} dashboard={dashboard}>
               {revision.sha === newest?.sha ? <p class="overline">Newest revision</p> : null}
             </Revision>
-            {revision.isHeld && <DecisionButtons dashboard={dashboard} decisions={[{ kind: 'accept', commit: revision.sha }]} />}
+            {revision.isHeld && <DecisionsWithCommands dashboard={dashboard} decisions={[{ kind: 'accept', commit: revision.sha }]} />}
             <NotInSync revision={revision} fleet={fleet} />
             <Outcomes revision={revision} fleet={fleet} />
           </>

@@ -1,10 +1,10 @@
 import { DEFAULT_POLICY, defaultGates, type AgentState, type HostName, type RingPolicy, type RolloutPolicy, type StorePath } from '@floe/model';
-import { RevisionView } from '@floe/protocol';
+import { FleetView, RevisionView, WhyView } from '@floe/protocol';
 import { eventually } from '@floe/testkit';
-import { ringStateWords, rolloutDecisions } from '@floe/views';
+import { attentionOf, ringStateWords, rolloutDecisions } from '@floe/views';
 import * as v from 'valibot';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { publishCommit, system } from '../test/commits.ts';
+import { publishCommit, receiveCommit, system } from '../test/commits.ts';
 import { startTestServer, TestAgent, type TestHost, type TestServer } from '../test/test-server.ts';
 
 /** A ring of these hosts, by default without a soak. */
@@ -160,6 +160,28 @@ describe('a rollout by rings', () => {
     await other.run(system('fix2'));
     await reaches('COMPLETE');
     expect(other.agent.messages.filter(({ type }) => type === 'directive')).toHaveLength(1);
+  });
+
+  test('a refused commit on top hides neither the paused rollout below it nor a freeze', async () => {
+    const canary = await Host.join('t-canary');
+    await Host.join('t-other');
+    const { sha } = await publishCommit(server, { 't-canary': system('bad1'), 't-other': system('bad2') }, rings(['t-canary'], []));
+    await canary.fail(system('bad1'));
+    await reaches('PAUSED');
+    const refused = await receiveCommit(server);
+    await server.context.store.revisions.advance(refused.id, 'refused', Date.now(), 'its policy cannot be read');
+    const fleet = async () => v.parse(FleetView, await (await server.request('/api/fleet')).json());
+    const { repository, revision, hosts } = await fleet();
+    expect(revision?.sha).toBe(refused.sha);
+    expect(repository.followed).toMatchObject({ sha, rollout: { state: 'PAUSED' } });
+    expect(attentionOf({ repository, revision, hosts }).find(({ kind }) => kind === 'rollout')?.message).toContain('1 host failed: t-canary');
+    const why = v.parse(WhyView, await (await server.request('/api/hosts/t-other/why')).json());
+    expect(why.map(({ rule }) => rule)).toEqual(['revision-failed', 'paused', 'ring']);
+    const headers = { 'content-type': 'application/json' };
+    await server.request('/api/rollout/pause', { method: 'POST', headers, body: JSON.stringify({ reason: 'holidays' }) });
+    expect((await fleet()).repository.freeze).toMatchObject({ reason: 'holidays', until: null });
+    await server.request('/api/rollout/resume', { method: 'POST', headers, body: JSON.stringify({ reason: 'back' }) });
+    expect((await fleet()).repository.freeze).toBeNull();
   });
 
   describe('what came of each ring', () => {

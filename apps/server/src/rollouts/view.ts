@@ -42,7 +42,6 @@ export interface Looked {
 
 /** From the facts of its next decision. Pure. */
 export function viewDetail({ course, policy, orders }: CurrentRollout, facts: RolloutFacts, { now, staged }: Looked): RolloutDetail {
-  const freeze = isFrozen(orders, now) ? orders.freeze : undefined;
   return {
     rings: overviewOfRings(course, facts).map((ring, index) => ({
       ...viewRing(ring, index, { course, policy, now }),
@@ -50,7 +49,7 @@ export function viewDetail({ course, policy, orders }: CurrentRollout, facts: Ro
     })),
     pause: viewPause(course),
     orders: viewOrders(orders, policy),
-    freeze: freeze === undefined ? null : { by: freeze.by, reason: freeze.reason, at: freeze.at, until: freeze.until ?? null },
+    freeze: viewFreeze(orders, now),
   };
 }
 
@@ -61,6 +60,11 @@ function isToBegin({ state }: RingOverview, course: RolloutCourse): boolean {
 
 function countDownloaded({ hosts }: RolloutFacts, index: number, staged: Looked['staged']): number {
   return hosts.filter(({ host, ring, toplevel, isEligible }) => ring === index && isEligible && staged.get(host) === toplevel).length;
+}
+
+export function viewFreeze(orders: RolloutOrders, now: number): RolloutDetail['freeze'] {
+  const freeze = isFrozen(orders, now) ? orders.freeze : undefined;
+  return freeze === undefined ? null : { by: freeze.by, reason: freeze.reason, at: freeze.at, until: freeze.until ?? null };
 }
 
 interface At {

@@ -64,9 +64,21 @@ export function whyNot(facts: WhyFacts, now: number): readonly WhyNot[] {
     ...ofCommit(newest),
     ...ofEnrolment(facts),
     ...ofPins(facts.situation, toplevel),
-    ...(toplevel === undefined ? [] : [...ofRollout(facts, toplevel, now), ...ofMachine(facts, toplevel)]),
+    ...ofRelease(facts, toplevel ?? olderOf(facts), now),
   ];
   return found.length === 0 ? [{ rule: 'under-way', state: facts.state }] : found;
+}
+
+/** While the newest revision has no release for it, the host follows the rollout of an older one, which may stand still, too. */
+function olderOf(facts: WhyFacts): StorePath | undefined {
+  const { newest, situation, enrolment } = facts;
+  const hasNone = newest.kind === 'unfinished' || (newest.kind === 'ended' && newest.offer.kind === 'none');
+  const toplevel = hasNone && enrolment === 'enrolled' ? situation.rollout?.toplevel : undefined;
+  return toplevel === undefined || hasArrived(facts, toplevel) ? undefined : toplevel;
+}
+
+function ofRelease(facts: WhyFacts, toplevel: StorePath | undefined, now: number): readonly WhyNot[] {
+  return toplevel === undefined ? [] : [...ofRollout(facts, toplevel, now), ...ofMachine(facts, toplevel)];
 }
 
 function ofCommit(newest: WhyFacts['newest']): readonly WhyNot[] {
