@@ -573,6 +573,23 @@ test('a download that the policy holds waits as a system that is here does, and 
   await reached('SUCCEEDED');
 });
 
+test('an update that an administrator asks for passes over a window after its notice, and the next one waits for the window again', async () => {
+  const noticed: (number | null | undefined)[] = [];
+  const assess: AgentDeps['conditions']['assess'] = async (_journal, { urgent }) => {
+    noticed.push(urgent?.noticedAt);
+    const isClear = urgent?.noticedAt != null;
+    return await Promise.resolve({ impact: 'units', wait: isClear ? null : { detail: { code: 'WAITS', message: 'waits' }, until: null } });
+  };
+  await startAgent({ conditions: { ...NO_CONDITIONS, assess } });
+  await connected();
+  offer({ directive: { urgent: { level: 'soon', by: 'ada', reason: 'a hole in sshd', until: Date.now() + 3600_000 } } });
+  await reached('SUCCEEDED');
+  expect([noticed[0], noticed.at(-1)]).toEqual([null, expect.any(Number)]);
+  offer({ directive: { epoch: 4 }, release: { sequence: 8, toplevel: storePath('newer') } });
+  await until(() => server.reports.filter(({ state }) => state === 'DEFERRED').length > 1);
+  expect(noticed.at(-1)).toBeUndefined();
+});
+
 test('a system that waits is looked at again at once on a new connection: the machine may have slept over its time', async () => {
   let isOpen = false;
   const assess: AgentDeps['conditions']['assess'] = async () =>

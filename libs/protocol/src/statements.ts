@@ -1,3 +1,4 @@
+import { URGENCIES } from '@floe/model';
 import * as v from 'valibot';
 import { ByteSize, Counter, DurationMs, prose, Timestamp, word } from './bounds.ts';
 import { Envelope } from './envelope.ts';
@@ -64,6 +65,13 @@ export const PermitStatement = v.strictObject({
 });
 export type PermitStatement = v.InferOutput<typeof PermitStatement>;
 
+/**
+ * "An administrator asks for this now", `by` whom and why: over the machine's windows and its users' "later". `now`: without a notice before
+ * it. It belongs to this directive alone, and means nothing after `until`.
+ */
+export const Urgency = v.strictObject({ level: v.picklist(URGENCIES), by: prose(200), reason: prose(500), until: Timestamp });
+export type Urgency = v.InferOutput<typeof Urgency>;
+
 export const DIRECTIVE_MODES = ['stage', 'activate', 'boot', 'hold'] as const;
 
 /** What one agent should run now. Signed by the server key, valid on one connection only. */
@@ -80,6 +88,8 @@ export const Directive = v.strictObject({
   /** A {@link PermitStatement} for the release. Only for agents with the capability `permit`. */
   permit: v.optional(Envelope),
   freshness: v.optional(Envelope),
+  /** Only for agents with the capability `urgent`. */
+  urgent: v.optional(Urgency),
   issuedAt: Timestamp,
   expiresAt: Timestamp,
   /** The nonce of this connection's challenge. A directive of another connection is refused. */

@@ -72,6 +72,7 @@ export function statusText(status: LocalStatus, time: LocalTime): string {
     );
   }
   if (trial !== null && desired !== null) rows.push(trialRow(desired.commit, trial.endsAt, time));
+  if (status.urgent !== null) rows.push(['asked for', `by your administrator (${status.urgent.by}: ${status.urgent.reason})`]);
   if (override !== null) {
     const how = CHOSEN_BY[override.by ?? ''] ?? '';
     rows.push(['by hand', `a user chose another system${how} ${at(override.since)}; "floe-agent resume" follows the fleet again`]);

@@ -51,6 +51,8 @@ export const LocalStatus = v.object({
   since: Timestamp,
   detail: v.nullable(Detail),
   waiting: v.nullable(Waiting),
+  /** An administrator asks for the system now: until then it waits for no window and no "later". */
+  urgent: v.optional(v.nullable(v.object({ level: v.string(), by: v.string(), reason: v.string(), until: Timestamp })), null),
   /** How often the waiting system can still be deferred. */
   laterLeft: Counter,
   desired: v.nullable(v.object({ toplevel: StorePath, commit: CommitSha, sequence: Counter })),

@@ -61,6 +61,29 @@ test('"later" is granted within the policy, and no more often than it allows', a
   expect(await setUp({ state: 'SUCCEEDED' }).requests.later(10)).toMatchObject({ kind: 'refused', code: 'NOTHING_WAITS' });
 });
 
+test('what an administrator asks for cannot be deferred, only begun earlier; users are told by whom and why', async () => {
+  const urgent = { level: 'soon', by: 'ada', reason: 'a hole in sshd', until: NOW + 1, noticedAt: NOW } as const;
+  const waiting = {
+    state: 'DEFERRED',
+    deferral,
+    directive: { ...directiveWith(NEW), urgent },
+    detail: { code: 'ADMINISTRATOR_ASKS', message: 'x' },
+  } as const;
+  const { requests, asked, agent } = setUp(waiting);
+  expect(await requests.later(10)).toEqual({
+    kind: 'refused',
+    code: 'ADMINISTRATOR_ASKS',
+    message: 'it cannot be deferred: your administrator asks for this update now (ada: a hole in sshd)',
+  });
+  expect(await requests.status()).toMatchObject({ urgent: { level: 'soon', by: 'ada', until: NOW + 1 }, laterLeft: 0 });
+  expect(noticeOf(agent.journal, NOW)).toMatchObject({ title: 'Your administrator asks for this update now', actions: ['now'] });
+  expect(noticeOf({ ...agent.journal, state: 'ACTIVATING' }, NOW)).toMatchObject({ body: 'It begins (ada: a hole in sshd).', actions: [] });
+  expect(await requests.now()).toMatchObject({ kind: 'ok' });
+  expect(asked).toHaveLength(1);
+  const over = setUp({ ...waiting, directive: { ...directiveWith(NEW), urgent: { ...urgent, until: NOW } } });
+  expect(await over.requests.later(10)).toMatchObject({ kind: 'ok' });
+});
+
 test('"now" overrules what it waits for', async () => {
   const { requests, asked } = setUp({ state: 'BOOT_STAGED', deferral });
   expect(await requests.now()).toEqual({ kind: 'ok', toplevel: NEW });

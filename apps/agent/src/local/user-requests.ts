@@ -1,9 +1,10 @@
-import { isActivating, isTrialOpen, type AgentEvent, type AgentJournal, type StorePath } from '@floe/model';
+import { isActivating, isTrialOpen, urgencyOf, type AgentEvent, type AgentJournal, type StorePath } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
 import type { ClosureChanges } from '@floe/nix';
 import type { Clock } from '@floe/runtime';
 import type { HostName } from '@floe/protocol';
 import type { Machine } from '../machines/machine.ts';
+import { askedBy } from '../when/asked-by.ts';
 import { noticeOf } from './notice.ts';
 import type { Notice } from './protocol.ts';
 import type { Refused, UserRequests } from './requests.ts';
@@ -68,6 +69,7 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
       const { state, since, detail, directive, deferral, quarantined, override } = journal;
       const isWaiting = state === 'DEFERRED' || state === 'BOOT_STAGED';
       const { toplevel, commit, sequence } = directive?.release ?? {};
+      const urgent = WAITING.has(state) || isActivating(state) ? urgencyOf(journal, agent.now()) : undefined;
       return {
         host: deps.host,
         server: { url: deps.serverUrl, connected: connection.isConnected, since: connection.since },
@@ -75,7 +77,8 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
         since,
         detail,
         waiting: isWaiting && detail !== null ? { ...detail, until: deferral?.laterUntil ?? null } : null,
-        laterLeft: await laterLeft(journal),
+        urgent: urgent === undefined ? null : { level: urgent.level, by: urgent.by, reason: urgent.reason, until: urgent.until },
+        laterLeft: urgent === undefined ? await laterLeft(journal) : 0,
         desired: toplevel === undefined || commit === undefined || sequence === undefined ? null : { toplevel, commit, sequence },
         trial: isTrialOpen(journal) && directive?.trial != null ? { endsAt: directive.trial.endsAt } : null,
         observed: await machine.observe(),
@@ -91,6 +94,8 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
       // Read the journal last: from here to `ask` nothing is awaited.
       const { deferral, state, since } = agent.journal;
       if (!WAITING.has(state) || deferral === null) return refused('NOTHING_WAITS', 'no system waits, so there is nothing to defer');
+      const urgent = urgencyOf(agent.journal, agent.now());
+      if (urgent !== undefined) return refused('ADMINISTRATOR_ASKS', `it cannot be deferred: ${askedBy(urgent)}`);
       const isRestart = state === 'BOOT_STAGED';
       const granted = grantLater({
         policy,

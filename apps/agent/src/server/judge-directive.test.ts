@@ -121,6 +121,13 @@ describe('a directive is refused when', () => {
   });
 });
 
+test('what an administrator asks for comes with its directive, and nothing is noticed yet', () => {
+  const urgent = { level: 'soon', by: 'ada', reason: 'a hole in sshd', until: NOW + 1 } as const;
+  expect(judge({ directive: { urgent } })).toMatchObject({ directive: { urgent: { ...urgent, noticedAt: null } } });
+  const plain = judge();
+  expect(plain.kind === 'accepted' && 'urgent' in plain.directive).toBe(false);
+});
+
 test('a refusal names the epoch and the system only where they are known to be true', () => {
   expect(judge({ signers: { server: newSigner('stranger') } })).toMatchObject({ epoch: 0, toplevel: null });
   expect(judge({ signers: { release: newSigner('stranger') } })).toMatchObject({ epoch: 3, toplevel: null });

@@ -91,6 +91,7 @@ export function judgeDirective(envelope: Envelope, context: DirectiveContext): D
     trial,
     mode: order.mode,
     isRetry: order.isRetry,
+    ...(order.urgent === undefined ? {} : { urgent: { ...order.urgent, noticedAt: null } }),
     release: { repository, ref, commit, sequence, toplevel, closureSizeBytes },
     envelope: JSON.stringify(envelope),
   };

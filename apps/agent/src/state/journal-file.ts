@@ -1,5 +1,5 @@
 import { rename } from 'node:fs/promises';
-import { AGENT_JOURNAL_VERSION, emptyJournal, type AgentJournal } from '@floe/model';
+import { AGENT_JOURNAL_VERSION, emptyJournal, URGENCIES, type AgentJournal } from '@floe/model';
 import { AgentState, CommitSha, Counter, DIRECTIVE_MODES, IMPACTS, Observed, StorePath, Timestamp } from '@floe/protocol';
 import { readFileIfPresent, writeFileDurably, type Clock, type Logger } from '@floe/runtime';
 import * as v from 'valibot';
@@ -18,6 +18,9 @@ const StoredDirective = v.object({
   trial: v.optional(v.nullable(v.object({ endsAt: Timestamp, endsAtUptimeMs: v.number(), bootId: v.string() })), null),
   mode: v.picklist(DIRECTIVE_MODES),
   isRetry: v.boolean(),
+  urgent: v.optional(
+    v.object({ level: v.picklist(URGENCIES), by: v.string(), reason: v.string(), until: Timestamp, noticedAt: v.nullable(Timestamp) }),
+  ),
   release: v.object({ ...Sequence, commit: CommitSha, toplevel: StorePath, closureSizeBytes: Counter }),
   envelope: v.string(),
 });

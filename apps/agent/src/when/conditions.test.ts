@@ -396,6 +396,19 @@ describe('a restart', () => {
   });
 });
 
+test('what an administrator asks for now passes over windows, sessions and “later”, not over an empty battery', async () => {
+  const urgent = { level: 'now', by: 'ada', reason: 'a hole in sshd', until: NOW + HOUR, noticedAt: null } as const;
+  const policy: Policy = { windows: [CLOSED], session: 'wait-if-units', metered: 'wait', reboot: { when: 'window' } };
+  const journal = { deferral: { ...FRESH, laterCount: 1, laterUntil: NOW + HOUR }, directive: { ...DIRECTIVE, urgent } };
+  const waiting = await conditionsIn({ policy, session: ADA, isMetered: true });
+  expect(codeOf((await assess(waiting, journal)).wait)).toBe('LATER');
+  expect(codeOf((await assess(waiting, journal, journal.directive)).wait)).toBeNull();
+  expect(await waiting.holdDownload(journalWith(journal), NOW)).toBeNull();
+  expect((await waiting.mayReboot(journalWith(journal), NOW, { isTimeKnown: true })).detail.code).toBe('SESSION_ACTIVE');
+  const empty = await conditionsIn({ policy, battery: 5 });
+  expect(codeOf((await assess(empty, journal, journal.directive)).wait)).toBe('ON_BATTERY');
+});
+
 test.each<[string, Session | undefined, boolean]>([
   ['a person at work', ADA, true],
   ['a locked session', LOCKED, true],

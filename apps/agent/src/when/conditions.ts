@@ -93,7 +93,15 @@ export function createConditions(deps: ConditionsDeps): Conditions {
       const policy = await readPolicy();
       // Loaded when needed: an idle agent needs no calendar code.
       const { judgeActivation } = await import('./judge.ts');
-      const judgement = judgeActivation({ policy, impact, facts: await facts(signal), deferral, now, timeZone: timeZone() });
+      const judgement = judgeActivation({
+        policy,
+        impact,
+        facts: await facts(signal),
+        deferral,
+        now,
+        urgent: directive.urgent,
+        timeZone: timeZone(),
+      });
       if (judgement.kind === 'clear') {
         if (judgement.because !== null) logger.warn('going ahead', { because: judgement.because });
         return { impact, wait: null };
@@ -107,7 +115,14 @@ export function createConditions(deps: ConditionsDeps): Conditions {
       const { judgeDownload } = await import('./judge.ts');
       const since = deferral?.since ?? now;
       const waiting = { since, laterCount: 0, laterUntil: null };
-      const judgement = judgeDownload({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: waiting, now, timeZone: timeZone() });
+      const judgement = judgeDownload({
+        policy,
+        facts: await facts(AbortSignal.timeout(60_000)),
+        deferral: waiting,
+        now,
+        urgent: directive?.urgent,
+        timeZone: timeZone(),
+      });
       if (judgement.kind === 'wait') return { detail: { code: judgement.code, message: judgement.message }, until: judgement.until };
       if (judgement.because !== null) logger.warn('downloading', { because: judgement.because });
       return null;
@@ -115,12 +130,19 @@ export function createConditions(deps: ConditionsDeps): Conditions {
 
     async mayReboot(journal, now, { isTimeKnown }) {
       const policy = await readPolicy();
-      const { deferral, since } = journal;
+      const { deferral, since, directive } = journal;
       const due = (message: string): RebootJudgement => ({ isDue: true, detail: { code: 'RESTARTING', message }, until: null });
       if (deferral?.isOverruled === true) return due('a user wants the restart now');
       const staged = { since: deferral?.restartSince ?? since, laterCount: deferral?.laterCount ?? 0, laterUntil: deferral?.laterUntil ?? null };
       const { judgeReboot } = await import('./judge.ts');
-      const judgement = judgeReboot({ policy, facts: await facts(AbortSignal.timeout(60_000)), deferral: staged, now, timeZone: timeZone() });
+      const judgement = judgeReboot({
+        policy,
+        facts: await facts(AbortSignal.timeout(60_000)),
+        deferral: staged,
+        now,
+        urgent: directive?.urgent,
+        timeZone: timeZone(),
+      });
       if (judgement.kind === 'clear') {
         const { because } = judgement;
         if (because === null || isTimeKnown) return due(because ?? 'the policy of this machine allows it now');

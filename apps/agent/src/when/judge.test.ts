@@ -1,3 +1,4 @@
+import { URGENCIES, type Urgency } from '@floe/model';
 import { AgentPolicy, IMPACTS, type Impact, type MaintenanceWindow } from '@floe/protocol';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -205,6 +206,17 @@ describe('an activation', () => {
   });
 });
 
+test('what an administrator asks for begins after a notice; with nobody there to read it, or with files alone to change, at once', () => {
+  const urgent: Urgency = { level: 'soon', by: 'ada', reason: 'a hole in sshd', until: NOW + HOUR, noticedAt: null };
+  const each = { ...input({ policy: { windows: [TUESDAY_2] }, facts: { sessions: [session()] } }), impact: 'units', urgent } as const;
+  expect(judgeActivation(each)).toMatchObject({ kind: 'wait', code: 'ADMINISTRATOR_ASKS', until: NOW + 5 * MINUTE });
+  const noticed = { ...urgent, noticedAt: NOW - 5 * MINUTE };
+  expect(judgeActivation({ ...each, urgent: noticed })).toEqual(CLEAR);
+  expect(judgeActivation({ ...each, facts: { ...each.facts, sessions: [] } })).toEqual(CLEAR);
+  expect(judgeActivation({ ...each, impact: 'none' })).toEqual(CLEAR);
+  expect(judgeActivation({ ...each, urgent: { ...urgent, level: 'now' } })).toEqual(CLEAR);
+});
+
 describe('a download', () => {
   test('waits for an end of the metered connection, until the deadline, and for nothing else', () => {
     const busy: Case = {
@@ -365,7 +377,7 @@ describe('whatever the policy and the machine', () => {
     now: fc.constant(NOW),
   });
   type Some = typeof some extends fc.Arbitrary<infer T> ? T : never;
-  const judges: Record<string, (each: Some) => Judgement> = { judgeActivation, judgeReboot, judgeDownload };
+  const judges: Record<string, (each: Some & { readonly urgent?: Urgency }) => Judgement> = { judgeActivation, judgeReboot, judgeDownload };
 
   test.each(Object.entries(judges))('%s says why it waits and looks again at a time to come, by the deadline at the latest', (_name, judgeIt) => {
     fc.assert(
@@ -380,6 +392,52 @@ describe('whatever the policy and the machine', () => {
           expect(result.until).not.toBeNull();
           expect(result.until).toBeLessThanOrEqual(result.deadlineAt);
         }
+      }),
+    );
+  });
+
+  const someUrgency: fc.Arbitrary<Urgency> = fc.record({
+    level: fc.constantFrom(...URGENCIES),
+    by: fc.constant('ada'),
+    reason: fc.constant('a hole in sshd'),
+    until: fc.integer({ min: NOW + 1, max: NOW + 24 * HOUR }),
+    noticedAt: fc.option(fc.integer({ min: NOW - HOUR, max: NOW + 365 * 24 * HOUR })),
+  });
+
+  test('what an administrator asks for waits for a notice of minutes and a battery, and for nothing else', () => {
+    fc.assert(
+      fc.property(some, someUrgency, (each, urgent) => {
+        const result = judgeActivation({ ...each, urgent });
+        expect(judgeDownload({ ...each, urgent }).kind).toBe('clear');
+        if (result.kind === 'clear') return;
+        expect(['ADMINISTRATOR_ASKS', 'ON_BATTERY']).toContain(result.code);
+        expect(each.impact).not.toBe('none');
+        if (urgent.level === 'now') expect(result.code).toBe('ON_BATTERY');
+        if (result.code !== 'ADMINISTRATOR_ASKS') return;
+        expect(result.message).toContain('your administrator asks for this update now (ada: a hole in sshd)');
+        // However wrong a clock is or was.
+        const told = { ...urgent, noticedAt: urgent.noticedAt ?? NOW };
+        const inTenMinutes = judgeActivation({ ...each, facts: { ...each.facts, power: null }, urgent: told, now: NOW + 10 * MINUTE });
+        if (urgent.until > NOW + 10 * MINUTE) expect(inTenMinutes.kind).toBe('clear');
+      }),
+    );
+  });
+
+  test('what an administrator asked for counts until its end, and nothing of it is left then', () => {
+    fc.assert(
+      fc.property(some, someUrgency, (each, urgent) => {
+        for (const judgeIt of Object.values(judges)) expect(judgeIt({ ...each, urgent: { ...urgent, until: NOW } })).toEqual(judgeIt(each));
+      }),
+    );
+  });
+
+  test('a restart passes over windows and “later” when an administrator asks, and ends no session that the policy would not', () => {
+    fc.assert(
+      fc.property(some, someUrgency, (each, urgent) => {
+        const result = judgeReboot({ ...each, urgent });
+        const plain = judgeReboot(each);
+        if (plain.kind === 'clear') expect(result.kind).toBe('clear');
+        if (result.kind === 'wait') expect(['REBOOT_LEFT_TO_PEOPLE', 'ON_BATTERY', 'SESSIONS_UNKNOWN', 'SESSION_ACTIVE']).toContain(result.code);
       }),
     );
   });

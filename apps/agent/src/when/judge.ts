@@ -1,8 +1,10 @@
+import type { Urgency } from '@floe/model';
 import { DEFAULT_AGENT_POLICY, type AgentPolicy, type Impact } from '@floe/protocol';
 import {
   whileInUse,
   whileLater,
   whileMetered,
+  whileNoticed,
   whileOnBattery,
   whileSessionsUnknown,
   whileWindowClosed,
@@ -36,6 +38,8 @@ export interface JudgeInput {
   readonly facts: MachineFacts;
   readonly deferral: DeferralTimes;
   readonly now: number;
+  /** An administrator asks for it now: over windows, "later", metered connections and sessions; never over an empty battery. */
+  readonly urgent?: Urgency | undefined;
   /** IANA name, of the times in messages. Default: UTC. */
   readonly timeZone?: string;
 }
@@ -47,6 +51,11 @@ export interface JudgeInput {
 export function judgeActivation(input: JudgeInput & { readonly impact: Impact }): Judgement {
   const { policy, impact } = input;
   const here = circumstances(input);
+  const urgent = stillUrgent(input);
+  if (urgent !== undefined) {
+    const conditions = impact === 'none' ? [] : [...whileNoticed(here, urgent), ...whileOnBattery(here)];
+    return conclude(here, conditions, deadlineOf(here.deferral, policy.deadlineHours));
+  }
   const conditions = whileLater(here);
   if (impact !== 'none') conditions.push(...whileWindowClosed(here, unusableUntil(here)), ...whileOnBattery(here), ...whileMetered(here));
   if (impact === 'session' && policy.session !== 'ignore') {
@@ -60,7 +69,8 @@ export function judgeActivation(input: JudgeInput & { readonly impact: Impact })
 
 /**
  * Whether a machine may restart now to run the system that is staged for its next start; `deferral.since` is when it was staged.
- * Pure. With `never` a user has to restart it, until the deadline if there is one.
+ * Pure. With `never` a user has to restart it, until the deadline if there is one. An administrator who asks for the change now passes over
+ * windows and "later", but ends nobody's session that the policy would not end.
  */
 export function judgeReboot(input: JudgeInput): Judgement {
   const { policy } = input;
@@ -70,8 +80,9 @@ export function judgeReboot(input: JudgeInput): Judgement {
   if (when === 'never') {
     return conclude(here, [{ code: 'REBOOT_LEFT_TO_PEOPLE', text: 'for somebody to restart the machine', mayEndAt: null }], deadlineAt);
   }
-  const conditions = whileLater(here);
-  if (when === 'window') {
+  const isUrgent = stillUrgent(input) !== undefined;
+  const conditions = isUrgent ? [] : whileLater(here);
+  if (when === 'window' && !isUrgent) {
     if (policy.windows.length > 0) conditions.push(...whileWindowClosed(here, null));
     else conditions.push({ code: 'NO_WINDOWS', text: 'it restarts in maintenance windows only, and there are none', mayEndAt: null });
   }
@@ -84,7 +95,7 @@ export function judgeReboot(input: JudgeInput): Judgement {
 /** Whether a system may be downloaded now: only a metered connection delays it. Pure. */
 export function judgeDownload(input: JudgeInput): Judgement {
   const here = circumstances(input);
-  return conclude(here, whileMetered(here), deadlineOf(here.deferral, here.policy.deadlineHours));
+  return conclude(here, stillUrgent(input) === undefined ? whileMetered(here) : [], deadlineOf(here.deferral, here.policy.deadlineHours));
 }
 
 /**
@@ -93,6 +104,10 @@ export function judgeDownload(input: JudgeInput): Judgement {
  */
 function unusableUntil({ policy, deferral }: Circumstances): number | null {
   return policy.deadlineHours === null ? deadlineOf(deferral, DEFAULT_AGENT_POLICY.deadlineHours) : null;
+}
+
+function stillUrgent({ urgent, now }: JudgeInput): Urgency | undefined {
+  return urgent !== undefined && now < urgent.until ? urgent : undefined;
 }
 
 function circumstances(input: JudgeInput): Circumstances {

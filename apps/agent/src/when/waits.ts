@@ -1,4 +1,6 @@
+import type { Urgency } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
+import { askedBy } from './asked-by.ts';
 import type { UserSession } from './bus.ts';
 import type { DeferralTimes } from './deferral.ts';
 import type { MachineFacts } from './facts.ts';
@@ -7,6 +9,7 @@ import { readWindows } from './windows.ts';
 
 /** Why an activation, a download or a reboot waits. */
 export type WaitCode =
+  | 'ADMINISTRATOR_ASKS'
   | 'LATER'
   | 'WINDOW_CLOSED'
   | 'WINDOWS_INVALID'
@@ -39,6 +42,22 @@ export interface Circumstances {
 /** When to check a condition again that has no known end, e.g. battery power. */
 const LOOK_AGAIN_MS = MINUTE_MS;
 const GRAPHICAL = new Set(['x11', 'wayland', 'mir']);
+
+/** How long users are told of what an administrator asks for before it begins, in minutes. */
+const NOTICE_MINUTES = 5;
+
+/**
+ * Users are told that an administrator asks for the change. A notice that is dated further ahead than it lasts is from a clock that was ahead,
+ * and is over.
+ */
+export function whileNoticed({ facts, now }: Circumstances, { level, by, reason, noticedAt }: Urgency): Condition[] {
+  const noticeMs = NOTICE_MINUTES * MINUTE_MS;
+  const endsAt = (noticedAt ?? now) + noticeMs;
+  const isNobodyHere = facts.sessions?.length === 0;
+  if (level === 'now' || isNobodyHere || endsAt <= now || endsAt > now + 2 * noticeMs) return [];
+  const text = `${askedBy({ by, reason })}: it begins within ${NOTICE_MINUTES} minutes`;
+  return [{ code: 'ADMINISTRATOR_ASKS', text, mayEndAt: endsAt }];
+}
 
 /** A user said "later", within the policy's bounds. */
 export function whileLater({ policy, deferral, now, timeZone }: Circumstances): Condition[] {

@@ -26,6 +26,19 @@ export interface AgentTrial {
   readonly bootId: string;
 }
 
+/** How urgently an administrator asks for what a host should run: after a notice to its users, or without one. */
+export const URGENCIES = ['soon', 'now'] as const;
+
+/** An administrator asks for this directive: over windows and "later", until `until`, ms. */
+export interface Urgency {
+  readonly level: (typeof URGENCIES)[number];
+  readonly by: string;
+  readonly reason: string;
+  readonly until: number;
+  /** Since when the machine's users are told of it; null: not yet. */
+  readonly noticedAt: number | null;
+}
+
 /** A directive that passed all checks. */
 export interface AgentDirective {
   readonly epoch: number;
@@ -34,6 +47,7 @@ export interface AgentDirective {
   readonly mode: 'stage' | 'activate' | 'boot' | 'hold';
   /** An administrator asked to try a quarantined toplevel again. */
   readonly isRetry: boolean;
+  readonly urgent?: Urgency | undefined;
   readonly release: AgentRelease;
   /** The signed envelope as received, in JSON: the proof of why the machine changed. */
   readonly envelope: string;
@@ -191,6 +205,12 @@ export function emptyJournal(now: number): AgentJournal {
 /** The highest sequence accepted of this repository and ref; 0 when there is none. */
 export function acceptedSequence(journal: AgentJournal, repository: string, ref: string): number {
   return journal.sequences.find((each) => each.repository === repository && each.ref === ref)?.sequence ?? 0;
+}
+
+/** What an administrator asks of the directive under way, while it counts. */
+export function urgencyOf({ directive }: Pick<AgentJournal, 'directive'>, now: number): Urgency | undefined {
+  const urgent = directive?.urgent;
+  return urgent !== undefined && now < urgent.until ? urgent : undefined;
 }
 
 /** The newest directive that was accepted, whether it is under way or waits. */

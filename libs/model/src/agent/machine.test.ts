@@ -21,6 +21,7 @@ import {
   type AgentJob,
   type CommitSha,
   type StorePath,
+  type Urgency,
 } from '../index.ts';
 
 const path = (name: string): StorePath => `/nix/store/${'a'.repeat(32)}-${name}` as StorePath;
@@ -41,6 +42,11 @@ function directive(epoch: number, toplevel = NEW, more: Partial<AgentDirective> 
 
 function offered(epoch: number, toplevel = NEW, more: Partial<AgentDirective> & { sequence?: number } = {}): AgentEvent {
   return { type: 'offered', directive: directive(epoch, toplevel, more), freshness: null };
+}
+
+/** What an administrator asks of the directive of this epoch. */
+function urgentFor(epoch: number): Urgency {
+  return { level: 'soon', by: 'ada', reason: `for ${epoch}`, until: HOUR, noticedAt: null };
 }
 
 /** Feeds events one after another; effects are of the last one. */
@@ -253,6 +259,14 @@ test('a staged system waits while the conditions are not clear, and reports each
   const other = play([waits(1, 'on battery')], looked.journal);
   expect(statesOf(other.effects)).toEqual(['DEFERRED']);
   expect(play([clear(1)], other.journal)).toMatchObject({ journal: { state: 'STAGED' } });
+});
+
+test('users are told once of what an administrator asks for: the notice has one beginning, whatever is waited for and however often', () => {
+  const staged = play([offered(1, NEW, { urgent: urgentFor(1) }), ...toStaged().slice(1, 3)]);
+  const deferred = decide(staged.journal, waits(1), 7);
+  expect(deferred.journal.directive?.urgent?.noticedAt).toBe(7);
+  const looked = decide(decide(deferred.journal, { type: 'retry-due', epoch: 1 }, 8).journal, waits(1, 'on battery'), 9);
+  expect(looked.journal.directive?.urgent?.noticedAt).toBe(7);
 });
 
 test('a download that the policy delays is a deferral: with a start, checks, and an end', () => {
@@ -534,11 +548,13 @@ const anyEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
       fc.integer({ min: 1, max: 4 }),
       fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
       fc.constantFrom(null, null, TRIAL),
+      fc.boolean(),
     )
-    .map(([epoch, toplevel, isRetry, anyMode, sequence, floor, trial]): AgentEvent => {
+    .map(([epoch, toplevel, isRetry, anyMode, sequence, floor, trial, isUrgent]): AgentEvent => {
       // judgeDirective() accepts a trial only as a change that begins at once.
       const mode = trial === null ? anyMode : 'activate';
-      return { ...offered(epoch, toplevel, { isRetry, mode, sequence, trial }), floor } as AgentEvent;
+      const urgent = isUrgent ? { urgent: urgentFor(epoch) } : {};
+      return { ...offered(epoch, toplevel, { isRetry, mode, sequence, trial, ...urgent }), floor } as AgentEvent;
     }),
   record('refused', { epoch: anyEpoch, toplevel: fc.constant(null), detail: fc.constant(detail) }),
   record('drifted', {}),
@@ -688,6 +704,11 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
     expect(['BOOT_VERIFYING', 'ROLLING_BACK', 'BLOCKED', 'OFFERED', 'ROLLBACK_FAILED'], context).toContain(next.state);
   if (next.directive !== null && !next.directive.isRetry && !isTerminalAgentState(next.state) && next.state !== 'IDLE' && next.verdict !== 'unwanted')
     expect(next.quarantined, context).not.toContain(next.directive.release.toplevel);
+  // A14: nothing but its own directive makes a change urgent, and its notice has one beginning.
+  const urgent = next.directive?.urgent;
+  if (urgent !== undefined) expect(urgent.reason, context).toBe(`for ${next.directive?.epoch}`);
+  const noticedAt = journal.directive?.epoch === next.directive?.epoch ? journal.directive?.urgent?.noticedAt : undefined;
+  if (noticedAt != null && urgent !== undefined) expect(urgent.noticedAt, context).toBe(noticedAt);
   // A8: entering a state that is not an end starts its job.
   const isEntered = next.state !== journal.state || next.directive !== journal.directive;
   const jobOnEntry: Partial<Record<AgentState, AgentJob>> = {

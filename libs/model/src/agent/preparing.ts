@@ -91,7 +91,14 @@ export function assessed(journal: AgentJournal, event: AgentEventOf<'assessed'>,
       ? { journal: { ...journal, impact }, effects: ask }
       : enter(journal, 'STAGED', now, { changes: { impact }, effects: ask });
   }
-  return defer({ ...journal, impact }, wait, now);
+  return defer({ ...withNotice(journal, now), impact }, wait, now);
+}
+
+/** The users are told now what an administrator asks for: the time until it begins counts from here, whatever else is waited for. */
+function withNotice(journal: AgentJournal, now: number): AgentJournal {
+  const { directive } = journal;
+  if (directive?.urgent === undefined || directive.urgent.noticedAt !== null) return journal;
+  return { ...journal, directive: { ...directive, urgent: { ...directive.urgent, noticedAt: now } } };
 }
 
 function defer(journal: AgentJournal, wait: AgentWait, now: number): AgentStep {
