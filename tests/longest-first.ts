@@ -11,6 +11,7 @@ export const LONG = [
   'lab/circumstances',
   'lab/activation',
   'lab/people',
+  'lab/rollout',
   'campaign/campaign',
   'lab/states',
   'lab/keys',

@@ -1,0 +1,104 @@
+import type { RolloutView } from '@floe/protocol';
+import { eventually, isLabReady } from '@floe/testkit';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { another, pausedCheck, type LabHost } from './hosts.ts';
+import { LabFleet } from './lab-fleet.ts';
+import { noteOutcome } from './outcomes.ts';
+
+const { isReady, why } = await isLabReady();
+
+const CANARIES = ['can1', 'can2'] as const;
+const OTHERS = ['ada', 'bob', 'cyd', 'dan'] as const;
+const RINGS = {
+  rings: [
+    { name: 'canary', hosts: ['can*'], soak: '0s', minVerified: 2 },
+    { name: 'all', soak: '0s', minVerified: 2 },
+  ],
+};
+/** Opens for a minute a year. Its user may say "later" until the deadline, in seconds. */
+const patient = (seconds: number): LabHost => ({
+  policy: { windows: [{ cron: '0 0 29 2 *', durationMinutes: 1, timeZone: 'UTC' }], deadlineHours: seconds / 3600 },
+});
+
+describe.skipIf(!isReady)(`a rollout by two rings on six machines${isReady ? '' : ` (skipped: ${why})`}`, () => {
+  let lab: LabFleet;
+  beforeAll(async () => {
+    lab = await LabFleet.create(9, Object.fromEntries([...CANARIES, ...OTHERS].map((name) => [name, {}])));
+  });
+  afterEach(async () => {
+    await lab.restingAreTidy();
+  });
+  afterAll(async () => {
+    await lab[Symbol.asyncDispose]();
+  });
+
+  const rollout = async (sha: string, what: string, isSo: (view: RolloutView) => boolean): Promise<RolloutView> =>
+    await eventually(
+      `the rollout ${what}`,
+      async () => {
+        const view = (await lab.fleet.revision(sha))?.rollout ?? undefined;
+        return view !== undefined && isSo(view) ? view : undefined;
+      },
+      {
+        timeoutMs: 120_000,
+        everyMs: 100,
+        explain: async () => `${JSON.stringify((await lab.fleet.revision(sha))?.rollout, null, 1)}\n${lab.fleet.server.log().slice(-3_000)}`,
+      },
+    );
+  let wantedBefore = new Map<string, string>();
+  /** Changes all machines at once; gives what each is to run by this and by the push before. */
+  async function pushAll(hosts: Readonly<Record<string, LabHost>>): Promise<{ sha: string; old: Map<string, string>; wanted: Map<string, string> }> {
+    const old = wantedBefore;
+    const sha = await lab.push('Change all', hosts);
+    wantedBefore = await lab.published(sha);
+    return { sha, old, wanted: wantedBefore };
+  }
+  const all = (host: LabHost, more: Readonly<Record<string, LabHost>> = {}): Record<string, LabHost> =>
+    Object.fromEntries([...CANARIES, ...OTHERS].map((name) => [name, another({ ...host, ...more[name] })]));
+
+  test('canaries go first; who is off does not hold it, who says "later" goes at the deadline, and who returns catches up', async () => {
+    await lab.fleet.push('Two rings', { 'floe.json': JSON.stringify(RINGS) });
+    const first = await pushAll(all({}, { bob: patient(20) }));
+    for (const [name, toplevel] of first.wanted) await lab.runs(name, toplevel);
+    await rollout(first.sha, 'is complete', ({ state }) => state === 'COMPLETE');
+
+    await lab.guest('dan').cutPower();
+    await lab.pauseAt('can1', 'health');
+    const { sha, old, wanted } = await pushAll(all({}, { can1: { health: [pausedCheck('passes')] }, bob: patient(20) }));
+    await lab.isAt('can1', 'health');
+    await lab.runs('can2', wanted.get('can2') ?? '');
+    const waiting = await rollout(sha, 'is at the canaries', ({ rings }) => rings[0]?.counts.verified === 1);
+    expect(waiting.state).toBe('ROLLING');
+    for (const name of ['ada', 'bob', 'cyd']) {
+      expect((await lab.machine(name)).current, name).toBe(old.get(name));
+      expect((await lab.fleet.hostView(name)).standing, name).toBe('queued');
+    }
+    await lab.goOn('can1', 'health');
+    await lab.told('bob', 'waits for its window', ({ detail }) => detail?.code === 'WINDOW_CLOSED');
+    await lab.agentCommand('bob', 'later 30m');
+    await lab.told('bob', 'is put off', ({ detail }) => detail?.code === 'LATER');
+    const complete = await rollout(sha, 'is complete', ({ state }) => state === 'COMPLETE');
+    expect(complete.description).toMatch(/1 away/);
+    // The user's "later" ends at the deadline.
+    await lab.runs('bob', wanted.get('bob') ?? '');
+    await lab.guest('dan').start();
+    expect((await lab.machine('dan')).current).toBe(old.get('dan'));
+    await lab.runs('dan', wanted.get('dan') ?? '');
+    for (const [name, toplevel] of wanted) await lab.runs(name, toplevel);
+    noteOutcome({ fault: 'a machine is off during a rollout by rings', where: 'IDLE', outcome: 'complete without it; it catches up' });
+    noteOutcome({ fault: '"later" during a rollout by rings', where: 'DEFERRED', outcome: 'complete without it; new system at the deadline' });
+  });
+
+  test('a canary that fails stops it, and the others never see it', async () => {
+    const { sha, old, wanted } = await pushAll(
+      all({}, { can1: { health: [{ name: 'printer', command: ['/bin/sh', '-c', 'echo paper jam >&2; exit 1'] }] } }),
+    );
+    await lab.putBack('can1', old.get('can1') ?? '', 'HEALTH_CHECK_FAILED', /printer/);
+    const paused = await rollout(sha, 'is paused', ({ state }) => state === 'PAUSED');
+    expect(paused.pause?.failures.map(({ host }) => host)).toEqual(['can1']);
+    expect(paused.pause?.description).toMatch(/printer/);
+    await lab.runs('can2', wanted.get('can2') ?? '');
+    for (const name of OTHERS) expect((await lab.machine(name)).current, name).toBe(old.get(name));
+    noteOutcome({ fault: 'a canary fails', where: 'VERIFYING', outcome: 'rollout paused, the other ring never gets it' });
+  });
+});
