@@ -179,6 +179,7 @@ export class MemoryStore implements FleetStore {
         return await Promise.resolve(true);
       },
       lastComplete: async () => await Promise.resolve(this.#complete),
+      pushersOf: async () => await Promise.resolve(undefined),
       order: async (asked) => await Promise.resolve(this.#order(asked)),
     },
     revisions: {

@@ -39,7 +39,7 @@ export class FixtureServer implements AsyncDisposable {
   constructor(options: FixtureServerOptions) {
     this.fleet = options.fleet;
     this.token = options.token ?? 'floe-test-token';
-    this.#holder = { name: 'ada', role: options.role ?? 'administrator' };
+    this.#holder = { name: 'ada', role: options.role ?? 'administrator', person: 'ada' };
     this.#dashboardDir = options.dashboardDir;
   }
 

@@ -91,20 +91,43 @@ describe('floe token create', () => {
 test('floe token list shows each token with its role, last use and end', async () => {
   const token = { name: 'admin', role: 'administrator', createdAt: NOW - DAY_MS, createdBy: null, lastUsedAt: NOW - 120_000, expiresAt: null };
   const others = [
-    { ...token, name: 'ci', role: 'viewer', createdBy: 'admin', lastUsedAt: null, expiresAt: NOW + 5 * DAY_MS },
+    { ...token, name: 'ci', role: 'viewer', person: 'grace', forgeLogin: 'gh', createdBy: 'admin', lastUsedAt: null, expiresAt: NOW + 5 * DAY_MS },
     { ...token, name: 'old', role: null, expiresAt: NOW - DAY_MS },
   ];
   const floe = await serving({ 'GET /api/tokens': { json: [token, ...others] } });
   const { code, stdout } = await floe('token', 'list');
   expect(code).toBe(0);
   const [head = '', ...rows] = stdout.trimEnd().split('\n');
-  expect(head.split(/\s{2,}/)).toEqual(['NAME', 'ROLE', 'USED', 'ENDS', 'MADE']);
-  expect(rows.map((row) => row.split(/\s{2,}/).slice(0, 4))).toEqual([
-    ['admin', 'administrator', '2 min ago', 'never'],
-    ['ci', 'viewer', 'never', 'in 5 d 0 h'],
-    ['old', 'unreadable', '2 min ago', 'ended 24 h ago'],
+  expect(head.split(/\s{2,}/)).toEqual(['NAME', 'ROLE', 'PERSON', 'FORGE LOGIN', 'USED', 'ENDS', 'MADE']);
+  expect(rows.map((row) => row.split(/\s{2,}/).slice(0, 5))).toEqual([
+    ['admin', 'administrator', 'admin', '2 min ago', 'never'],
+    ['ci', 'viewer', 'grace', 'gh', 'never'],
+    ['old', 'unreadable', 'old', '2 min ago', 'ended 24 h ago'],
   ]);
   expect(rows[1]).toMatch(/ by admin$/);
+});
+
+describe('floe token set', () => {
+  test.each([
+    [['--person', 'grace'], { person: 'grace' }],
+    [['--forge-login', 'Renovate[bot]'], { forgeLogin: 'renovate[bot]' }],
+    [['--no-person', '--no-forge-login'], { person: null, forgeLogin: null }],
+  ])('%j says %j', async (argv, body) => {
+    const floe = await serving({ 'POST /api/tokens/ci': { status: 204 } });
+    expect(await floe('token', 'set', 'ci', '--reason', 'why', ...argv)).toEqual({ code: 0, stdout: 'The token ci is changed.\n', stderr: '' });
+    expect(server?.seen).toEqual([{ method: 'POST', path: '/api/tokens/ci', body: { reason: 'why', ...body } }]);
+  });
+
+  test.each([
+    ['nothing to say', [], /--person or --forge-login/],
+    ['a login that no forge has', ['--forge-login', 'ada lovelace'], /a login at a forge/],
+    ['a person in capitals', ['--person', 'Grace'], /lower-case/],
+  ])('refuses %s, and asks no server', async (_what, argv, message) => {
+    const floe = await serving({});
+    const { code, stderr } = await floe('token', 'set', 'ci', '--reason', 'why', ...argv);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(message)]);
+    expect(server?.seen).toEqual([]);
+  });
 });
 
 describe('floe token revoke', () => {

@@ -13,7 +13,7 @@ test('who was signed in before does not wait behind guesses, guesses do not wait
   const held: (() => void)[] = [];
   const tokens = {
     async findApiToken(token: string) {
-      if (token === 'good' || token === 'new') return { name: 'admin', role: 'viewer' as const };
+      if (token === 'good' || token === 'new') return { name: 'admin', role: 'viewer' as const, person: 'admin' };
       if (isGuessHeld) await new Promise<void>((resolve) => held.push(resolve));
       return undefined;
     },

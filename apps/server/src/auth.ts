@@ -37,6 +37,8 @@ export interface Actor {
   /** As the audit log names them. */
   readonly name: string;
   readonly role: Role;
+  /** Whose token it is: people approve, not tokens. */
+  readonly person: string;
   readonly kind: Credential['kind'];
 }
 

@@ -66,6 +66,7 @@ describe("GitHub's published examples", () => {
       after: example.deleted ? undefined : example.after,
       isDeleted: example.deleted,
       isForced: example.forced,
+      pusher: example.pusher.name.toLowerCase() === example.sender.login.toLowerCase() ? example.sender.login.toLowerCase() : undefined,
       repository: { fullName: example.repository.full_name, cloneUrl: example.repository.clone_url },
     });
   });
@@ -251,5 +252,41 @@ describe('a push', () => {
 
   it('cannot be checked without a secret', async () => {
     await expect(receive({ body: JSON.stringify(branchPush), secret: [] })).rejects.toMatchObject({ code: 'WEBHOOK_SECRET_MISSING' });
+  });
+});
+
+describe('who pushed', () => {
+  const pusherOf = async (body: object): Promise<string | undefined> => {
+    const outcome = await receive({ body: JSON.stringify({ ...branchPush, ...body }) });
+    if (outcome.kind !== 'push') throw new Error(outcome.kind);
+    return outcome.pusher;
+  };
+  const login = fc.stringMatching(/^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,20}[a-zA-Z0-9])?(?:\[bot\])?$/);
+
+  it('is one account, whatever the case of its name', async () => {
+    await fc.assert(
+      fc.asyncProperty(login, async (name) => {
+        expect(await pusherOf({ pusher: { name: name.toUpperCase().replace('[BOT]', '[bot]') }, sender: { login: name } })).toBe(name.toLowerCase());
+      }),
+    );
+  });
+
+  it('is nobody when GitHub names two accounts, as for a deploy key, or none', async () => {
+    const odd = fc.oneof(
+      fc.constant(undefined),
+      fc.constant(null),
+      fc.constant(''),
+      fc.string(),
+      fc.constantFrom('ada lovelace', 'ada\u0131', 'Ä', 'a'.repeat(200), '../ada'),
+    );
+    await fc.assert(
+      fc.asyncProperty(login, odd, fc.boolean(), async (name, other, isFirst) => {
+        fc.pre(other?.toLowerCase() !== name.toLowerCase());
+        const [pusher, sender] = isFirst ? [name, other] : [other, name];
+        expect(await pusherOf({ pusher: { name: pusher }, sender: { login: sender } })).toBeUndefined();
+        expect(await pusherOf(isFirst ? { pusher: { name } } : { sender: { login: name } })).toBeUndefined();
+      }),
+    );
+    expect(await pusherOf({ pusher: null, sender: null })).toBeUndefined();
   });
 });

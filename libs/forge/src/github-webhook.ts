@@ -1,3 +1,4 @@
+import { forgeLogin } from '@floe/model';
 import { CommitSha } from '@floe/protocol';
 import { FloeError, type Secret } from '@floe/runtime';
 import { Webhooks } from '@octokit/webhooks';
@@ -29,6 +30,8 @@ const PushPayload = v.object({
   after: CommitOrNone,
   deleted: v.boolean(),
   forced: v.boolean(),
+  pusher: v.optional(v.nullable(v.object({ name: v.optional(v.nullable(v.string())) }))),
+  sender: v.optional(v.nullable(v.object({ login: v.optional(v.nullable(v.string())) }))),
   repository: v.object({ full_name: v.string(), clone_url: v.string() }),
 });
 
@@ -110,7 +113,7 @@ function parsePush(body: string, deliveryId: string, contentType: string): Push 
       `the body is not a push as GitHub describes it: ${v.getDotPath(issue) ?? 'the whole'}: ${issue.message.slice(0, 200)}`,
     );
   }
-  const { ref, before, after, deleted, forced, repository } = parsed.output;
+  const { ref, before, after, deleted, forced, repository, pusher, sender } = parsed.output;
   const unusable =
     unusableText('ref', ref) ??
     unusableText('repository.full_name', repository.full_name) ??
@@ -124,8 +127,18 @@ function parsePush(body: string, deliveryId: string, contentType: string): Push 
     after,
     isDeleted: deleted || after === undefined,
     isForced: forced,
+    pusher: pusherOf(pusher?.name, sender?.login),
     repository: { fullName: repository.full_name, cloneUrl: repository.clone_url },
   };
+}
+
+/**
+ * GitHub names the account twice. With a deploy key it names the account that added the key, or none: whoever has the key pushed, and
+ * nobody knows who that is. So both names have to be there, and be the same.
+ */
+function pusherOf(name: string | null | undefined, login: string | null | undefined): string | undefined {
+  const [one, other] = [forgeLogin(name), forgeLogin(login)];
+  return one === other ? one : undefined;
 }
 
 /** Text that is stored, compared and shown must be valid: a signature proves who sent it, not that it is well-formed. */

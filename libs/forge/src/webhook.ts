@@ -21,6 +21,8 @@ export interface Push {
   readonly isDeleted: boolean;
   /** The forge's claim; libs/git checks it itself. */
   readonly isForced: boolean;
+  /** Who moved the ref, by the login at the forge ({@link forgeLogin}); undefined: it is not one account that can be named. */
+  readonly pusher: string | undefined;
   readonly repository: { readonly fullName: string; readonly cloneUrl: string };
 }
 

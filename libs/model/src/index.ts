@@ -12,6 +12,7 @@ export * from './commit-status.ts';
 export * from './status-entry.ts';
 export * from './duration.ts';
 export * from './evaluation.ts';
+export * from './forge-login.ts';
 export * from './host-action.ts';
 export * from './nearest.ts';
 export * from './notification.ts';

@@ -1,4 +1,13 @@
-import { MAX_DURATION_MS, RESERVED_TOKEN_NAMES, ROLES, TOKEN_NAME_FORM, TOKEN_NAME_RULE } from '@floe/model';
+import {
+  FORGE_LOGIN_RULE,
+  forgeLogin,
+  MAX_DURATION_MS,
+  MAX_FORGE_LOGIN_CHARACTERS,
+  RESERVED_TOKEN_NAMES,
+  ROLES,
+  TOKEN_NAME_FORM,
+  TOKEN_NAME_RULE,
+} from '@floe/model';
 import * as v from 'valibot';
 import { Counter, list, prose, Timestamp, word } from './bounds.ts';
 
@@ -18,6 +27,14 @@ export const TokenName = v.pipe(
   v.check((name) => !RESERVED_TOKEN_NAMES.includes(name), 'this is the name of the server in the audit log: choose another'),
 );
 
+/** A login at a forge, in lower case whatever the case that it was given in. */
+export const ForgeLogin = v.pipe(
+  v.string(),
+  v.maxLength(MAX_FORGE_LOGIN_CHARACTERS, FORGE_LOGIN_RULE),
+  v.check((text) => forgeLogin(text) !== undefined, FORGE_LOGIN_RULE),
+  v.transform((text) => forgeLogin(text) ?? text),
+);
+
 /** How long a token is good, in ms from now. */
 export const TokenLifetime = v.pipe(
   v.number(),
@@ -30,8 +47,14 @@ export const TokenLifetime = v.pipe(
 export const ActorView = v.object({ name: prose(64), role: Role, kind: v.picklist(['token', 'session']) });
 export type ActorView = v.InferOutput<typeof ActorView>;
 
-/** `POST /api/tokens`. Without `expiresInMs` it has no end. */
-export const NewTokenRequest = v.strictObject({ name: TokenName, role: Role, expiresInMs: v.optional(TokenLifetime) });
+/** `POST /api/tokens`. Without `expiresInMs` it has no end, and without `person` it belongs to a person of its own name. */
+export const NewTokenRequest = v.strictObject({
+  name: TokenName,
+  role: Role,
+  expiresInMs: v.optional(TokenLifetime),
+  person: v.optional(TokenName),
+  forgeLogin: v.optional(ForgeLogin),
+});
 export type NewTokenRequest = v.InferOutput<typeof NewTokenRequest>;
 
 /** Its answer: the only time that the token is shown. */
@@ -46,6 +69,10 @@ export const TokenView = v.object({
   createdAt: Timestamp,
   /** Null: the server itself, or it was not recorded. */
   createdBy: v.nullable(prose(64)),
+  /** Whose it is: several tokens of one person approve once. */
+  person: v.optional(v.nullable(prose(64)), null),
+  /** The person's login at the forge. */
+  forgeLogin: v.optional(v.nullable(prose(MAX_FORGE_LOGIN_CHARACTERS)), null),
   /** To the minute. */
   lastUsedAt: v.nullable(Timestamp),
   expiresAt: v.nullable(Timestamp),

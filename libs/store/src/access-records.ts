@@ -23,6 +23,8 @@ export interface TokenHolder {
   /** The token's name. */
   readonly name: string;
   readonly role: Role;
+  /** Whose it is. */
+  readonly person: string;
 }
 
 export interface NewApiToken {
@@ -32,7 +34,20 @@ export interface NewApiToken {
   readonly at: Timestamp;
   /** The token that asked for it; undefined: the server itself. */
   readonly by?: string | undefined;
+  /** Whose it is; undefined: a person of its own. */
+  readonly person?: string | undefined;
+  readonly forgeLogin?: string | undefined;
   readonly expiresAt?: Timestamp | undefined;
+}
+
+/** What is to change of a token's description; undefined stays, null is removed. */
+export interface TokenDescription {
+  readonly name: string;
+  /** The token that asks. */
+  readonly by: string;
+  readonly at: Timestamp;
+  readonly person?: string | null | undefined;
+  readonly forgeLogin?: string | null | undefined;
 }
 
 /** An API token without its secret. */
@@ -42,6 +57,8 @@ export interface ApiToken {
   readonly role: Role | undefined;
   readonly createdAt: Timestamp;
   readonly createdBy: string | undefined;
+  readonly person: string;
+  readonly forgeLogin: string | undefined;
   readonly lastUsedAt: Timestamp | undefined;
   readonly expiresAt: Timestamp | undefined;
 }

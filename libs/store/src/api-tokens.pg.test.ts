@@ -21,7 +21,7 @@ describe.each(WORLDS)('API tokens on $name', ({ open }) => {
   test.each(ROLES)('a token of the role %s is known by itself, until it is revoked', async (role) => {
     const { tokens } = world.store;
     const { name, token } = await make(role);
-    expect(await tokens.findApiToken(token, 2)).toEqual({ name, role });
+    expect(await tokens.findApiToken(token, 2)).toEqual({ name, role, person: name });
     expect(await tokens.createApiToken({ name, role, token: 'another', at: 2 })).toBe('name-taken');
     expect(await tokens.findApiToken('another', 2)).toBeUndefined();
     expect(await tokens.revokeApiToken({ name, by: 'admin', now: 2 })).toBe('revoked');
@@ -33,8 +33,8 @@ describe.each(WORLDS)('API tokens on $name', ({ open }) => {
     const { tokens } = world.store;
     const { name, token } = await make('operator', 1_000);
     expect(await tokens.createSession(`session ${name}`, token, 500)).toBe(true);
-    expect(await tokens.findApiToken(token, 999)).toEqual({ name, role: 'operator' });
-    expect(await tokens.findSession(`session ${name}`, 999)).toEqual({ name, role: 'operator' });
+    expect(await tokens.findApiToken(token, 999)).toEqual({ name, role: 'operator', person: name });
+    expect(await tokens.findSession(`session ${name}`, 999)).toEqual({ name, role: 'operator', person: name });
     expect(await tokens.findApiToken(token, 1_000)).toBeUndefined();
     expect(await tokens.findSession(`session ${name}`, 1_000)).toBeUndefined();
     expect(await tokens.createSession('late', token, 1_000)).toBe(false);
@@ -48,10 +48,10 @@ describe.each(WORLDS)('API tokens on $name', ({ open }) => {
     if (query === undefined) return;
     const { name, token } = await make('administrator');
     await store.tokens.createSession(`session ${name}`, token, 1);
-    expect(await store.tokens.findSession(`session ${name}`, 1)).toEqual({ name, role: 'administrator' });
+    expect(await store.tokens.findSession(`session ${name}`, 1)).toEqual({ name, role: 'administrator', person: name });
     await query(`update api_tokens set role = 'viewer' where name = '${name}'`);
     expect(await store.tokens.findSession(`session ${name}`, 1)).toBeUndefined();
-    expect(await store.tokens.findApiToken(token, 1)).toEqual({ name, role: 'viewer' });
+    expect(await store.tokens.findApiToken(token, 1)).toEqual({ name, role: 'viewer', person: name });
     for (const none of ['', 'Administrator', 'administrator ', '__proto__']) {
       await query(`update api_tokens set role = '${none}' where name = '${name}'`);
       await query(
@@ -68,7 +68,16 @@ describe.each(WORLDS)('API tokens on $name', ({ open }) => {
     const { tokens } = world.store;
     const name = unique('token');
     await tokens.createApiToken({ name, role: 'viewer', token: name, at: 5, by: 'admin', expiresAt: 900_000 });
-    const made = { name, role: 'viewer', createdAt: 5, createdBy: 'admin', lastUsedAt: undefined, expiresAt: 900_000 };
+    const made = {
+      name,
+      role: 'viewer',
+      person: name,
+      forgeLogin: undefined,
+      createdAt: 5,
+      createdBy: 'admin',
+      lastUsedAt: undefined,
+      expiresAt: 900_000,
+    };
     expect(await listed(name)).toEqual(made);
     await tokens.noteUse(name, 100_000);
     await tokens.noteUse(name, 130_000);

@@ -1,7 +1,7 @@
-import { ROLES, storableText, type Role } from '@floe/model';
+import { forgeLogin as readForgeLogin, ROLES, storableText, type Role } from '@floe/model';
 import { and, asc, eq, gt, isNull, lt, or, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
-import type { ApiToken, NewApiToken } from './records.ts';
+import type { ApiToken, NewApiToken, TokenDescription } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import type { TokenStore } from './store.ts';
 import { apiTokens } from './tables/index.ts';
@@ -17,22 +17,41 @@ export function isInForce(now: number): SQL | undefined {
   return or(isNull(apiTokens.expiresAt), gt(apiTokens.expiresAt, now));
 }
 
+/** Whose token it is: of the same person there may be several. */
+export function personOf({ name, person }: { readonly name: string; readonly person: string | null }): string {
+  return storableText(person ?? name, 64);
+}
+
 /** Undefined: no code of ours wrote it, and it may nothing. */
 export function readRole(text: string): Role | undefined {
   return ROLES.find((role) => role === text);
 }
 
-async function create(db: Database, { name, role, token, at, by, expiresAt }: NewApiToken): ReturnType<TokenStore['createApiToken']> {
+/** Locked, so that one whose token is being revoked does not leave another one behind. */
+async function isAdministrator(tx: Database, by: string, at: number): Promise<boolean> {
+  const isMaker = and(eq(apiTokens.name, by), eq(apiTokens.role, 'administrator'), isInForce(at));
+  const [maker] = await tx.select({ name: apiTokens.name }).from(apiTokens).where(isMaker).for('key share');
+  return maker !== undefined;
+}
+
+async function describe(db: Database, { name, by, at, person, forgeLogin }: TokenDescription): ReturnType<TokenStore['describeApiToken']> {
   return await db.transaction(async (tx) => {
-    if (by !== undefined) {
-      // Locked, so that one whose token is being revoked does not leave another one behind.
-      const isMaker = and(eq(apiTokens.name, by), eq(apiTokens.role, 'administrator'), isInForce(at));
-      const [maker] = await tx.select({ name: apiTokens.name }).from(apiTokens).where(isMaker).for('key share');
-      if (maker === undefined) return 'not-allowed';
-    }
+    if (!(await isAdministrator(tx, by, at))) return 'not-allowed';
+    const set = { ...(person === undefined ? {} : { person }), ...(forgeLogin === undefined ? {} : { forgeLogin }) };
+    const described = await tx.update(apiTokens).set(set).where(eq(apiTokens.name, name)).returning({ name: apiTokens.name });
+    return described.length > 0 ? 'described' : 'unknown';
+  });
+}
+
+async function create(
+  db: Database,
+  { name, role, token, at, by, person, forgeLogin, expiresAt }: NewApiToken,
+): ReturnType<TokenStore['createApiToken']> {
+  return await db.transaction(async (tx) => {
+    if (by !== undefined && !(await isAdministrator(tx, by, at))) return 'not-allowed';
     const created = await tx
       .insert(apiTokens)
-      .values({ hash: hashToken(token), name, role, createdAt: at, createdBy: by, expiresAt })
+      .values({ hash: hashToken(token), name, role, createdAt: at, createdBy: by, person, forgeLogin, expiresAt })
       .onConflictDoNothing({ target: apiTokens.name })
       .returning({ name: apiTokens.name });
     return created.length > 0 ? 'created' : 'name-taken';
@@ -68,27 +87,41 @@ function fromRow(row: Omit<typeof apiTokens.$inferSelect, 'hash'>): ApiToken {
     role: readRole(row.role),
     createdAt: reader.time('created_at', row.createdAt),
     createdBy: row.createdBy === null ? undefined : storableText(row.createdBy, 64),
+    person: personOf(row),
+    forgeLogin: readForgeLogin(row.forgeLogin),
     lastUsedAt: reader.timeOrNone('last_used_at', row.lastUsedAt),
     expiresAt: reader.timeOrNone('expires_at', row.expiresAt),
   };
 }
 
-type ApiTokenMethods = 'createApiToken' | 'findApiToken' | 'listApiTokens' | 'noteUse' | 'administrators' | 'revokeApiToken' | 'pruneApiTokens';
+type ApiTokenMethods =
+  | 'createApiToken'
+  | 'describeApiToken'
+  | 'findApiToken'
+  | 'listApiTokens'
+  | 'noteUse'
+  | 'administrators'
+  | 'revokeApiToken'
+  | 'pruneApiTokens';
 
 export function createApiTokens(db: Database): Pick<TokenStore, ApiTokenMethods> {
-  const { name, role, createdAt, createdBy, lastUsedAt, expiresAt } = apiTokens;
+  const { name, role, createdAt, createdBy, person, forgeLogin: login, lastUsedAt, expiresAt } = apiTokens;
   return {
     createApiToken: async (token) => await create(db, token),
+    describeApiToken: async (description) => await describe(db, description),
     async findApiToken(token, now) {
       const [row] = await db
-        .select({ name, role })
+        .select({ name, role, person })
         .from(apiTokens)
         .where(and(eq(apiTokens.hash, hashToken(token)), isInForce(now)));
       const known = row === undefined ? undefined : readRole(row.role);
-      return row === undefined || known === undefined ? undefined : { name: row.name, role: known };
+      return row === undefined || known === undefined ? undefined : { name: row.name, role: known, person: personOf(row) };
     },
     async listApiTokens() {
-      const rows = await db.select({ name, role, createdAt, createdBy, lastUsedAt, expiresAt }).from(apiTokens).orderBy(asc(name));
+      const rows = await db
+        .select({ name, role, createdAt, createdBy, person, forgeLogin: login, lastUsedAt, expiresAt })
+        .from(apiTokens)
+        .orderBy(asc(name));
       return rows.map(fromRow);
     },
     async noteUse(used, now) {

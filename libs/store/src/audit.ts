@@ -4,7 +4,7 @@ import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import type { AuditEntry, ListedAuditEntry } from './records.ts';
 import { RowReader } from './row-reader.ts';
-import type { AuditStore } from './store.ts';
+import type { AuditStore } from './audit-contract.ts';
 import { auditLog } from './tables/index.ts';
 import { readableCounter } from './unreadable.ts';
 

@@ -2,6 +2,7 @@ import { and, desc, eq, lt } from 'drizzle-orm';
 import { boundedTime, type CommitSha } from '@floe/model';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
+import { notify } from './hints.ts';
 import { wakeRepository } from './repositories.ts';
 import type { Delivery } from './records.ts';
 import type { DeliveryStore } from './store.ts';
@@ -32,6 +33,8 @@ export function createDeliveryStore(db: Database): DeliveryStore {
         // An administrator may ask the forge to deliver again because nothing happened. A recorded push can be sent again by
         // anyone who has it: it costs a look every five seconds at most.
         if (isHint && (isNew || (await isRenewed(tx, delivery)))) await wakeRepository(tx, delivery.repositoryId);
+        // Who pushed is known by it, which a rollout may wait for.
+        if (isHint && isNew && delivery.pusher !== undefined) await notify(tx, { topic: 'host', host: '*' });
         return isNew ? 'stored' : 'duplicate';
       }),
     async latestFor(repositoryId, commit) {

@@ -4,6 +4,7 @@ import type { Database } from './database.ts';
 import { toHostRows } from './host-rows.ts';
 import type { CurrentRollout, Fleet, FleetHost, HostRow, PinKind, Quarantine } from './records.ts';
 import { releasesOfRollout, stableReleases } from './release-rows.ts';
+import { readPeople } from './pushers.ts';
 import { readOrders } from './rollout-orders.ts';
 import { newestRollout, type RolloutOfRevision } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
@@ -58,7 +59,8 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
   };
 }
 
-async function readSituations(db: Database, { repositoryId, names, now }: FleetQuery) {
+async function readSituations(db: Database, query: FleetQuery) {
+  const { repositoryId, names, now } = query;
   const ofRepository = eq(revisions.repositoryId, repositoryId);
   const current = await newestRollout(db, ofRepository);
   const stable = refsByHost(await stableReleases(db, repositoryId, names));
@@ -73,12 +75,14 @@ async function readSituations(db: Database, { repositoryId, names, now }: FleetQ
     stable: stable.get(host),
     quarantined: new Set(quarantined.map(({ toplevel }) => toplevel)),
   });
-  return { current: current === undefined ? undefined : await withOrders(db, repositoryId, current), situationOf };
+  return { current: current === undefined ? undefined : await withOrders(db, query, current), situationOf };
 }
 
-async function withOrders(db: Database, repositoryId: string, current: RolloutOfRevision): Promise<CurrentRollout> {
+async function withOrders(db: Database, { repositoryId, now }: FleetQuery, current: RolloutOfRevision): Promise<CurrentRollout> {
   const { sequence: _, ...rollout } = current;
-  return { ...rollout, orders: await readOrders(db, repositoryId, rollout.id) };
+  const orders = await readOrders(db, repositoryId, rollout.id);
+  const people = rollout.pushers === undefined ? undefined : await readPeople(db, rollout.pushers, now);
+  return { ...rollout, orders, people };
 }
 
 function directedOf({ host, desired }: HostRow): ReleaseRef | undefined {

@@ -7,23 +7,20 @@ import type {
   HostName,
   HostSituation,
   Observed,
-  Order,
   ReleaseRef,
   RevisionState,
   RingResult,
-  RolloutCourse,
-  RolloutOrderKind,
-  RolloutOrders,
   RolloutPolicy,
-  RolloutState,
   RolloutSummary,
   StageTimings,
   StorePath,
   Went,
 } from '@floe/model';
+import type { CurrentRollout, Rollout } from './rollout-records.ts';
 import type { Timestamp } from './timestamp.ts';
 
 export type * from './access-records.ts';
+export type * from './rollout-records.ts';
 export type * from './timestamp.ts';
 
 /** A tracked branch of a git repository. */
@@ -56,8 +53,12 @@ export interface Delivery {
   readonly event: string;
   readonly repositoryId?: string | undefined;
   readonly ref?: string | undefined;
+  /** The commit that the branch was moved from; undefined: it was new. */
+  readonly before?: string | undefined;
   /** The commit that the branch was moved to. */
   readonly after?: string | undefined;
+  /** Who pushed, by the login at the forge; undefined: not known. */
+  readonly pusher?: string | undefined;
   /** 'accepted', or why the delivery is ignored. */
   readonly outcome: string;
   readonly receivedAt: Timestamp;
@@ -171,55 +172,6 @@ export interface CommitOfSystem extends SystemOfHost {
 }
 
 export type NewRelease = Omit<Release, 'id' | 'revisionId'>;
-
-export interface Rollout {
-  readonly id: string;
-  readonly revisionId: string;
-  /** The state of `course`. */
-  readonly state: RolloutState;
-  readonly startedAt: Timestamp;
-  readonly completedAt?: Timestamp | undefined;
-  readonly course: RolloutCourse;
-  /** Grows with each write. */
-  readonly version: number;
-  /** What of its row cannot be read: then it is PAUSED, and nothing is decided about it. */
-  readonly unreadable?: string | undefined;
-}
-
-/** The rollout that hosts follow, with the policy of its revision. */
-export interface CurrentRollout extends Rollout {
-  readonly policy: RolloutPolicy;
-  /** The ring of each host, as it was when the rollout began; undefined: all hosts are in the first one. */
-  readonly rings: ReadonlyMap<HostName, number> | undefined;
-  /** How its policy is weaker than that of the last complete rollout, in words; undefined: not compared yet. */
-  readonly weaker: readonly string[] | undefined;
-  /** What people asked of it, and of its fleet. */
-  readonly orders: RolloutOrders;
-}
-
-/** A decision about a rollout, to be stored if nobody wrote to it since `version`. */
-export interface RolloutDecided {
-  readonly id: string;
-  readonly version: number;
-  readonly course: RolloutCourse;
-  readonly rings?: ReadonlyMap<HostName, number> | undefined;
-  readonly weaker?: readonly string[] | undefined;
-}
-
-/** The last rollout that was complete. */
-export interface CompleteRollout {
-  readonly revisionId: string;
-  readonly policy: RolloutPolicy;
-}
-
-/** What a person asks of a rollout. `subject`: the ring of an approval, the `since` of the pause that a resume ends. */
-export interface NewRolloutOrder extends Order {
-  readonly rolloutId: string;
-  readonly kind: RolloutOrderKind;
-  readonly subject?: number | undefined;
-  /** With a resume: the failures that the person saw. */
-  readonly acknowledged?: readonly { readonly host: HostName; readonly toplevel: StorePath }[] | undefined;
-}
 
 export interface HostRow {
   readonly host: HostName;

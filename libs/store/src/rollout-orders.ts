@@ -1,4 +1,4 @@
-import { boundedTime, NO_ORDERS, ROLES, ROLLOUT_ORDERS, storableText, type Freeze, type Order, type RolloutOrders } from '@floe/model';
+import { boundedTime, NO_ORDERS, ROLES, ROLLOUT_ORDERS, storableText, type Approval, type Freeze, type Order, type RolloutOrders } from '@floe/model';
 import { and, asc, eq } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
@@ -14,6 +14,10 @@ type Row = typeof rolloutOrders.$inferSelect;
 /** Rows with an unknown kind or role are nobody's word. */
 function toOrder({ by, role, reason, at }: Row): Order {
   return { by: storableText(by, 200), role, reason: storableText(reason, MAX_REASON_CHARACTERS), at: boundedTime(at) };
+}
+
+function toApproval(row: Row): Approval {
+  return { ...toOrder(row), ring: row.subject, person: row.person === null ? undefined : storableText(row.person, 64) };
 }
 
 function isKnown({ kind, role }: Row): boolean {
@@ -45,14 +49,17 @@ export async function readOrders(db: Database, repositoryId: string, rolloutId: 
     resume: resume === undefined ? undefined : { ...toOrder(resume), of: resume.subject },
     abort: abort === undefined ? undefined : toOrder(abort),
     hotfix: hotfix === undefined ? undefined : toOrder(hotfix),
-    approvals: known.filter(({ kind }) => kind === 'approve').map((row) => ({ ...toOrder(row), ring: row.subject })),
+    approvals: known.filter(({ kind }) => kind === 'approve').map(toApproval),
   };
 }
 
-async function order(db: Database, { rolloutId, kind, subject = 0, by, role, reason, at, acknowledged = [] }: NewRolloutOrder): Promise<void> {
+async function order(
+  db: Database,
+  { rolloutId, kind, subject = 0, by, person, role, reason, at, acknowledged = [] }: NewRolloutOrder,
+): Promise<void> {
   await db.transaction(async (tx) => {
     const said = { by, reason: storableText(reason, MAX_REASON_CHARACTERS), at };
-    await tx.insert(rolloutOrders).values({ rolloutId, kind, subject, role, ...said });
+    await tx.insert(rolloutOrders).values({ rolloutId, kind, subject, role, person, ...said });
     // One that the pause names may have been forgotten meanwhile; the others are not forgotten before this is stored.
     const names = acknowledged.map(({ host }) => host);
     const there = names.length === 0 ? [] : await tx.select({ host: hosts.host }).from(hosts).where(isOneOf(hosts.host, names)).for('key share');

@@ -1,6 +1,7 @@
 import {
   beginRollout,
   DEFAULT_POLICY,
+  FORGE_LOGIN_FORM,
   MAX_FAILURES,
   MAX_GROUP_NAMES,
   MAX_GROUPS,
@@ -16,6 +17,7 @@ import type { Database } from './database.ts';
 import { notify, type HintOrigin } from './hints.ts';
 import type { CompleteRollout, CurrentRollout, Rollout, RolloutDecided } from './records.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
+import { pushersOf } from './pushers.ts';
 import { createRolloutOrders } from './rollout-orders.ts';
 import { RowReader } from './row-reader.ts';
 import { HostNameText, storedText, StorePathText } from './rows.ts';
@@ -48,14 +50,18 @@ const RingsColumn = v.pipe(
 
 const WeakerColumn = v.pipe(v.array(storedText(2_000)), v.maxLength(MAX_WEAKER));
 
+/** More than that is not read: then nobody is known to be somebody else. */
+const MAX_PUSHERS = 200;
+const PushersColumn = v.pipe(v.array(v.pipe(v.string(), v.regex(FORGE_LOGIN_FORM))), v.maxLength(MAX_PUSHERS));
+
 type Row = typeof rollouts.$inferSelect;
 /** {@link Row} without what may be large: lists do not read it. */
-const { rings: _rings, weaker: _weaker, ...listed } = getTableColumns(rollouts);
+const { rings: _rings, weaker: _weaker, pushers: _pushers, ...listed } = getTableColumns(rollouts);
 export const LISTED_ROLLOUT = listed;
-export type ListedRolloutRow = Omit<Row, 'rings' | 'weaker'>;
+export type ListedRolloutRow = Omit<Row, 'rings' | 'weaker' | 'pushers'>;
 
 /** A rollout with the policy and the sequence of its revision. */
-export type RolloutOfRevision = Omit<CurrentRollout, 'orders'> & { readonly sequence: number };
+export type RolloutOfRevision = Omit<CurrentRollout, 'orders' | 'people'> & { readonly sequence: number };
 
 /** The rollout of the newest matching revision. */
 export async function newestRollout(db: Database, where: SQL | undefined): Promise<RolloutOfRevision | undefined> {
@@ -73,7 +79,8 @@ export async function newestRollout(db: Database, where: SQL | undefined): Promi
   const sequence = reader.counter('sequence', row.sequence);
   const rings = reader.json('rings', row.rollout.rings, RingsColumn);
   const weaker = reader.json('weaker', row.rollout.weaker, WeakerColumn);
-  return { ...readRollout(row.rollout, reader), policy, sequence, rings, weaker };
+  const pushers = reader.json('pushers', row.rollout.pushers, PushersColumn);
+  return { ...readRollout(row.rollout, reader), policy, sequence, rings, weaker, pushers };
 }
 
 /** A rollout whose row cannot be read is left alone: it is PAUSED, and nobody is told to run it. */
@@ -146,7 +153,7 @@ export async function supersedeRollouts(
 }
 
 /** Stores a decision about a rollout that nobody wrote to since: of two servers one succeeds, and the other gets `false`. */
-async function save(db: Database, origin: HintOrigin, { id, version, course, rings, weaker }: RolloutDecided, at: number): Promise<boolean> {
+async function save(db: Database, origin: HintOrigin, { id, version, course, rings, weaker, pushers }: RolloutDecided, at: number): Promise<boolean> {
   // Of a commit that is evaluated again nothing is decided: it has no hosts for now.
   const isOfPublished = sql`exists (select from ${revisions} where ${revisions.id} = ${rollouts.revisionId} and ${revisions.state} = 'PUBLISHED')`;
   return await db.transaction(async (tx) => {
@@ -157,6 +164,7 @@ async function save(db: Database, origin: HintOrigin, { id, version, course, rin
         completedAt: course.state === 'COMPLETE' ? at : null,
         version: version + 1,
         ...(rings === undefined ? {} : { rings: [...rings] }),
+        ...(pushers === undefined ? {} : { pushers }),
         ...(weaker === undefined ? {} : { weaker: weaker.slice(0, MAX_WEAKER).map((text) => storableText(text, 2_000)) }),
       })
       .where(and(eq(rollouts.id, id), eq(rollouts.version, version), isOfPublished))
@@ -201,6 +209,7 @@ export function createRolloutStore(db: Database, origin: HintOrigin): Omit<Rollo
   return {
     save: async (decided, at) => await save(db, origin, decided, at),
     lastComplete: async (revisionId) => await lastComplete(db, revisionId),
+    pushersOf: async (revisionId) => await pushersOf(db, revisionId),
     ...createRolloutOrders(db),
   };
 }

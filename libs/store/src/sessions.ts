@@ -1,5 +1,5 @@
 import { and, desc, eq, gt, inArray, lt, lte, or } from 'drizzle-orm';
-import { isInForce, readRole } from './api-tokens.ts';
+import { isInForce, personOf, readRole } from './api-tokens.ts';
 import type { Database } from './database.ts';
 import type { TokenStore } from './store.ts';
 import { apiTokens, sessions } from './tables/index.ts';
@@ -40,7 +40,7 @@ async function create(db: Database, secret: string, token: string, now: number):
 async function find(db: Database, secret: string, now: number): ReturnType<TokenStore['findSession']> {
   const hash = hashToken(secret);
   const [row] = await db
-    .select({ name: apiTokens.name, role: apiTokens.role, lastUsedAt: sessions.lastUsedAt })
+    .select({ name: apiTokens.name, role: apiTokens.role, person: apiTokens.person, lastUsedAt: sessions.lastUsedAt })
     .from(sessions)
     .innerJoin(apiTokens, and(eq(apiTokens.hash, sessions.tokenHash), eq(apiTokens.role, sessions.role)))
     .where(and(eq(sessions.hash, hash), isInForce(now), gt(sessions.lastUsedAt, now - IDLE_MS), gt(sessions.createdAt, now - LIFETIME_MS)));
@@ -52,7 +52,7 @@ async function find(db: Database, secret: string, now: number): ReturnType<Token
       .set({ lastUsedAt: now })
       .where(and(eq(sessions.hash, hash), lt(sessions.lastUsedAt, now)));
   }
-  return { name: row.name, role };
+  return { name: row.name, role, person: personOf(row) };
 }
 
 /** Number of sessions. */

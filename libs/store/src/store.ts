@@ -1,7 +1,6 @@
 import type { CommitSha, Freeze, HostName, ReleaseRef, RevisionEvent, RevisionState, RolloutPolicy, StorePath, Went } from '@floe/model';
 import type {
   ApiToken,
-  AuditEntry,
   BuildRow,
   CommitInfo,
   CommitOfSystem,
@@ -15,7 +14,6 @@ import type {
   Fleet,
   HostPresence,
   HostRow,
-  ListedAuditEntry,
   ListedReport,
   ListedRevision,
   NewApiToken,
@@ -32,8 +30,10 @@ import type {
   StoredReport,
   SystemOfHost,
   Timestamp,
+  TokenDescription,
   TokenHolder,
 } from './records.ts';
+import type { AuditStore } from './audit-contract.ts';
 import type { NotificationStore } from './notification-contract.ts';
 import type { OutboxStore } from './outbox-contract.ts';
 import type { ServerStore } from './server-contract.ts';
@@ -243,6 +243,11 @@ export interface RolloutStore {
   save(decided: RolloutDecided, at: Timestamp): Promise<boolean>;
   /** The newest other rollout of the revision's repository that is COMPLETE. */
   lastComplete(revisionId: string): Promise<CompleteRollout | undefined>;
+  /**
+   * Who pushed the commits of the revision that the last other complete rollout of its repository did not have: logins at the forge. Undefined:
+   * the forge did not tell of each push, or there is no complete rollout.
+   */
+  pushersOf(revisionId: string): Promise<readonly string[] | undefined>;
   /** Stores what a person asks. */
   order(order: NewRolloutOrder): Promise<void>;
   /** Stops all rollouts of a repository; a second freeze replaces the first. */
@@ -345,6 +350,8 @@ export type ConsumedToken = { readonly kind: 'consumed' } | { readonly kind: 'un
 export interface TokenStore {
   /** 'not-allowed': `by` is no administrator any more. */
   createApiToken(token: NewApiToken): Promise<'created' | 'name-taken' | 'not-allowed'>;
+  /** Says whose token it is. 'not-allowed': `by` is no administrator any more. */
+  describeApiToken(description: TokenDescription): Promise<'described' | 'unknown' | 'not-allowed'>;
   /** Whose token it is, while it is neither revoked nor expired. */
   findApiToken(token: string, now: Timestamp): Promise<TokenHolder | undefined>;
   /** By name, those included that expired. */
@@ -379,18 +386,4 @@ export interface TokenStore {
   pruneEnrolmentTokens(before: Timestamp): Promise<number>;
   /** Of two requests with one token, one gets 'consumed'. */
   consumeEnrolmentToken(token: string, host: HostName, now: Timestamp): Promise<ConsumedToken>;
-}
-
-export interface AuditStore {
-  append(entry: AuditEntry): Promise<void>;
-  /** What somebody tried, `count` times, and may not do: one entry for each actor, action and day counts them. */
-  countRefusals(refusal: AuditEntry, count: number): Promise<void>;
-  /** Newest first, of those with an id below `before`, about `subject`: a host, or a commit or its first digits. */
-  list(query: {
-    readonly limit: number;
-    readonly before?: number | undefined;
-    readonly subject?: string | undefined;
-  }): Promise<readonly ListedAuditEntry[]>;
-  /** Deletes entries from before `before`. Returns the number. */
-  prune(before: Timestamp): Promise<number>;
 }

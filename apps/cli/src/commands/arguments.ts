@@ -1,4 +1,4 @@
-import { CommitSha, HostName, RingName, Role, TargetName, TokenLifetime, TokenName } from '@floe/protocol';
+import { CommitSha, ForgeLogin, HostName, RingName, Role, TargetName, TokenLifetime, TokenName } from '@floe/protocol';
 import { InvalidArgumentError } from 'commander';
 import * as v from 'valibot';
 
@@ -31,6 +31,11 @@ export function reasonArgument(text: string): string {
 /** A name that a token may have, or a usage error. */
 export function tokenNameArgument(text: string): string {
   return parsed(TokenName, text);
+}
+
+/** A login at a forge, or a usage error. */
+export function forgeLoginArgument(text: string): string {
+  return parsed(ForgeLogin, text);
 }
 
 /** The name of a notification target, or a usage error. */

@@ -51,8 +51,8 @@ Examples:
     .addHelpText(
       'after',
       `
-An approval is for one ring of one commit. It counts by the name of your token, and each name counts once: give each person one token.
-An administrator can make more, so several approvals protect against mistakes, not against an administrator.
+An approval is for one ring of one commit. It counts by person: several tokens of yours count once (see: floe token set --help). An
+administrator can make more tokens and people, so several approvals protect against mistakes, not against an administrator.
 
 Example:
   $ floe rollout approve --reason "tried it on my machine"`,

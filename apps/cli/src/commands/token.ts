@@ -1,9 +1,10 @@
 import { ACTIONS, ROLES, roleFor, type Action, type Role } from '@floe/model';
 import { NewTokenResponse, TokenViews, type NewTokenRequest } from '@floe/protocol';
+import { FloeError } from '@floe/runtime';
 import type { Command } from 'commander';
 import { viewOf, type Cli } from '../cli.ts';
 import { formatNewToken, formatTokens } from '../view/tokens.ts';
-import { lifetimeArgument, reasonArgument, roleArgument, tokenNameArgument } from './arguments.ts';
+import { forgeLoginArgument, lifetimeArgument, reasonArgument, roleArgument, tokenNameArgument } from './arguments.ts';
 
 /** An action without words does not compile: the help names all that a role may. */
 const ACTION_WORDS: Readonly<Record<Action, string>> = {
@@ -32,6 +33,16 @@ function roleInWords(role: Role): string {
   return `  ${role.padEnd(15)}${LEAD_WORDS[role]}${actions.join(', ')}`;
 }
 
+const PERSON = ['--person <name>', 'whose it is, if the person has several tokens: the same name for each', tokenNameArgument] as const;
+const FORGE_LOGIN = ['--forge-login <login>', "the person's login at the forge, to know who pushed a commit", forgeLoginArgument] as const;
+
+interface Whose {
+  readonly person?: string;
+  readonly forgeLogin?: string;
+}
+/** False: `--no-…` */
+type Changed<T> = { readonly [Key in keyof T]: T[Key] | false };
+
 export function addToken(program: Command, cli: Cli): void {
   const token = program
     .command('token')
@@ -48,6 +59,8 @@ ${ROLES.map(roleInWords).join('\n')}`,
     .description('make a token, and show it once')
     .argument('<name>', 'whose it is: a person or a program, as the log is to name them', tokenNameArgument)
     .requiredOption('--role <role>', 'viewer, operator, approver or administrator', roleArgument)
+    .option(...PERSON)
+    .option(...FORGE_LOGIN)
     .option('--expires <duration>', 'its end, from now on: 90m, 12h, 30d, 4w, 1y; it has none by default', lifetimeArgument)
     .addHelpText(
       'after',
@@ -59,7 +72,31 @@ Examples:
   $ floe token create ada --role administrator
   $ floe token create ci --role viewer --expires 30d --json | jq -r .token`,
     )
-    .action((name: string, options: { role: Role; expires?: number }) => create(cli, { name, role: options.role, expiresInMs: options.expires }));
+    .action((name: string, { role, expires, ...whose }: { role: Role; expires?: number } & Whose) =>
+      create(cli, { name, role, expiresInMs: expires, ...whose }),
+    );
+
+  token
+    .command('set')
+    .description('say whose a token is')
+    .argument('<name>', 'the name of the token', tokenNameArgument)
+    .option(...PERSON)
+    .option('--no-person', 'it belongs to a person of its own name')
+    .option(...FORGE_LOGIN)
+    .option('--no-forge-login', 'no login at the forge is known')
+    .requiredOption('--reason <text>', 'why; kept in the history', reasonArgument)
+    .addHelpText(
+      'after',
+      `
+Approvals count people: two tokens of one person count once. Who pushed a commit is known by the login at the forge, and approves nothing
+that the policy wants somebody else for (notAuthor). Case does not matter in a login.
+
+Examples:
+  $ floe token set ada-phone --person ada --reason "the same person"
+  $ floe token set ada --forge-login AdaL --reason "her account at GitHub"
+  $ floe token set renovate --forge-login "renovate[bot]" --reason "pushes updates"`,
+    )
+    .action((name: string, { reason, ...whose }: { reason: string } & Changed<Whose>) => set(cli, name, reason, whose));
 
   token
     .command('list')
@@ -97,6 +134,20 @@ async function create(cli: Cli, request: NewTokenRequest): Promise<void> {
   const made = await api.post('/api/tokens', request, NewTokenResponse);
   if (cli.options().json === true) out.json(made);
   else out.print(formatNewToken(made, api.serverUrl, viewOf(cli)));
+}
+
+async function set(cli: Cli, name: string, reason: string, { person, forgeLogin }: Changed<Whose>): Promise<void> {
+  const { out } = cli;
+  if (person === undefined && forgeLogin === undefined)
+    throw new FloeError('USAGE', 'say --person or --forge-login, or take one away with --no-person or --no-forge-login');
+  const body = {
+    reason,
+    ...(person === undefined ? {} : { person: person || null }),
+    ...(forgeLogin === undefined ? {} : { forgeLogin: forgeLogin || null }),
+  };
+  await (await cli.api()).send('POST', `/api/tokens/${encodeURIComponent(name)}`, body);
+  if (cli.options().json === true) out.json({ done: true });
+  else out.print(`The token ${name} is changed.`);
 }
 
 async function list(cli: Cli): Promise<void> {

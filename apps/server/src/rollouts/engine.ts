@@ -18,7 +18,7 @@ import { describeStep } from './describe-step.ts';
 import { rolloutFacts } from './facts.ts';
 
 export interface RolloutEngineDeps {
-  readonly store: StorePart<{ rollouts: 'save' | 'lastComplete'; revisions: 'evaluations' | 'get'; audit: 'append' }>;
+  readonly store: StorePart<{ rollouts: 'save' | 'lastComplete' | 'pushersOf'; revisions: 'evaluations' | 'get'; audit: 'append' }>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Something happened to the current rollout. */
@@ -57,13 +57,14 @@ export class RolloutEngine {
     const rings = await this.#ringsOf(rollout, policy, fleet.hosts);
     const weaker = rollout.weaker ?? (await this.#weakerThanBefore(rollout));
     const { course, steps } = decideRollout(rollout.course, rolloutFacts({ ...rollout, rings, weaker }, fleet.hosts, now), now);
+    const pushers = await this.#pushersOf(rollout, weaker);
     const dueInMs = dueIn(course, policy, now);
-    const isGrown = rings !== rollout.rings || weaker !== rollout.weaker;
+    const isGrown = rings !== rollout.rings || weaker !== rollout.weaker || pushers !== rollout.pushers;
     if (steps.length === 0 && !isGrown) return { fleet, isMoved: false, dueInMs };
-    const decided = { id: rollout.id, version: rollout.version, course, rings, weaker };
+    const decided = { id: rollout.id, version: rollout.version, course, rings, weaker, pushers };
     // Another server decided at the same time, or the commit is evaluated again: the next look sees what came of that.
     if (!(await store.rollouts.save(decided, now))) return { fleet, isMoved: false, dueInMs };
-    const moved: CurrentRollout = { ...rollout, course, rings, weaker, state: course.state, version: rollout.version + 1 };
+    const moved: CurrentRollout = { ...rollout, course, rings, weaker, pushers, state: course.state, version: rollout.version + 1 };
     for (const step of steps) {
       const detail = describeStep(step, policy);
       logger.info('rollout', { rollout: rollout.id, event: step.event, state: step.to.state, ring: policy.rings[step.to.ring]?.name, detail });
@@ -79,6 +80,16 @@ export class RolloutEngine {
     if (last === undefined || areOpen(last.policy, policy)) return [];
     const [before, after] = await Promise.all([this.#inForce(last.revisionId, last.policy), this.#inForce(revisionId, policy)]);
     return weakenings(before, after);
+  }
+
+  /**
+   * Only where somebody asks who the authors are. While that is not known it is looked at again: a webhook may come after the commit. What
+   * is known is used by the next decision, which reads whose logins those are.
+   */
+  async #pushersOf({ revisionId, policy, course, pushers }: CurrentRollout, weaker: readonly string[]): Promise<CurrentRollout['pushers']> {
+    const isAsked = weaker.length > 0 || policy.rings.some(({ approvals }) => approvals?.notAuthor === true);
+    if (pushers !== undefined || !isAsked || isEndedRollout(course.state)) return pushers;
+    return await this.#deps.store.rollouts.pushersOf(revisionId);
   }
 
   async #inForce(revisionId: string, policy: RolloutPolicy): Promise<PolicyInForce> {

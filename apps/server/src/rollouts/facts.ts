@@ -4,13 +4,14 @@ import { windowFacts } from './windows.ts';
 
 /** All that a decision about the rollout is made from, and all that people are told about it. `hosts`: all of the repository. */
 export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[], now: number): RolloutFacts {
-  const { policy, course, orders, weaker = [] } = rollout;
+  const { policy, course, orders, people, weaker = [] } = rollout;
   return {
     policy,
     hosts: ringHosts(rollout, hosts, now),
     windows: windowFacts(policy, course, now),
     orders,
-    authors: undefined,
+    authors: people?.unmapped.length === 0 ? people.authors : undefined,
+    hasOtherAdministrator: people?.hasOtherAdministrator === true,
     weaker,
   };
 }

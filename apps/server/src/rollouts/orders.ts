@@ -3,6 +3,7 @@ import {
   isEndedRollout,
   isFrozen,
   missingApprovals,
+  personOf,
   ROLES,
   type Order,
   type RolloutFacts,
@@ -19,9 +20,19 @@ export interface AskedRollout {
   readonly facts: RolloutFacts;
 }
 
+/** What somebody asks, with the person whose token it is. */
+export interface OrderOfPerson extends Order {
+  readonly person: string;
+}
+
 /** What comes of it, with the sentence for whoever asks. */
 export type Judged =
-  | { readonly kind: 'order'; readonly order: Pick<NewRolloutOrder, 'kind' | 'subject' | 'acknowledged'>; readonly message: string }
+  | {
+      readonly kind: 'order';
+      readonly order: Pick<NewRolloutOrder, 'kind' | 'subject' | 'acknowledged'>;
+      readonly message: string;
+      /** What the log of decisions says besides the reason. */ readonly openly?: string;
+    }
   /** It has been asked already: nothing is stored. */
   | { readonly kind: 'repeat'; readonly message: string }
   | { readonly kind: 'refused'; readonly code: string; readonly message: string };
@@ -120,7 +131,7 @@ export function judgeHotfix(asked: AskedRollout, commit: string): Judged {
 }
 
 /** `floe rollout approve`: one person's word for one ring of one commit. Pure. */
-export function judgeApproval(asked: AskedRollout, { commit, ring }: { readonly commit: string; readonly ring: string }, by: Order): Judged {
+export function judgeApproval(asked: AskedRollout, { commit, ring }: { readonly commit: string; readonly ring: string }, by: OrderOfPerson): Judged {
   const other = refusalOfOther(asked, commit) ?? refusalOfEnded(asked);
   if (other !== undefined) return other;
   const { rollout, facts } = asked;
@@ -136,35 +147,58 @@ export function judgeApproval(asked: AskedRollout, { commit, ring }: { readonly 
       `ring ${ring} ${index < course.ring ? 'has passed' : 'is not reached yet'}: the rollout is at ring ${ringName(policy, course.ring)}`,
     );
   const before = missingApprovals(course, facts);
-  const own = orders.approvals.find((each) => each.ring === index && each.by === by.by && each.role === by.role);
+  const own = orders.approvals.find(
+    (each) => each.ring === index && personOf(each) === by.person && ROLES.indexOf(each.role) >= ROLES.indexOf(by.role),
+  );
   if (own !== undefined) {
     const rest = before === undefined ? 'has all that it needs' : `still needs ${missingApprovalWords(before)}`;
-    return { kind: 'repeat', message: `${by.by} has approved ring ${ring} already, which counts once: it ${rest}` };
+    return { kind: 'repeat', message: `${by.person} has approved ring ${ring} already, which counts once: it ${rest}` };
   }
   if (before === undefined) return refused('NOT_WAITING', `ring ${ring} waits for no approval: ${nameOf(asked)} ${rolloutStateWords(course.state)}`);
   const after = missingApprovals(course, { ...facts, orders: withApproval(orders, by, index) });
   if (after !== undefined && after.count === before.count && after.weaker.length === before.weaker.length)
-    return refused('APPROVAL_DOES_NOT_COUNT', `the approval of ${by.by} does not count for ring ${ring}: ${whyNot(before, by, facts)}`);
+    return refused('APPROVAL_DOES_NOT_COUNT', `the approval of ${by.by} does not count for ring ${ring}: ${whyNot(before, by, asked)}`);
   const rest = after === undefined ? 'has all the approvals that it needs' : `still needs ${missingApprovalWords(after)}`;
+  const openly = before.weaker.length > 0 ? ownWeakening(asked, by) : '';
   return {
     kind: 'order',
     order: { kind: 'approve', subject: index },
-    message: `ring ${ring} of ${shortSha(commit)} is approved by ${by.by}: it ${rest}.`,
+    openly,
+    message: `ring ${ring} of ${shortSha(commit)} is approved by ${by.by}: it ${rest}.${openly}`,
   };
 }
 
-function withApproval(orders: RolloutOrders, by: Order, ring: number): RolloutOrders {
+function withApproval(orders: RolloutOrders, by: OrderOfPerson, ring: number): RolloutOrders {
   return { ...orders, approvals: [...orders.approvals, { ...by, ring }] };
 }
 
-function whyNot(missing: NonNullable<ReturnType<typeof missingApprovals>>, by: Order, { authors }: RolloutFacts): string {
+function whyNot(missing: NonNullable<ReturnType<typeof missingApprovals>>, by: OrderOfPerson, asked: AskedRollout): string {
+  const { authors, hasOtherAdministrator } = asked.facts;
   const needed = missingApprovalWords(missing);
+  const isAuthor = authors?.includes(by.person) === true;
+  if (missing.weaker.length > 0 && by.role === 'administrator' && hasOtherAdministrator && isAuthor)
+    return `${by.person} pushed its commits, and another administrator has to approve a policy that became weaker`;
   if (ROLES.indexOf(by.role) < ROLES.indexOf(missing.role)) return `it needs ${needed}`;
-  if (missing.notAuthor && missing.count > 0)
-    return authors === undefined
-      ? 'the policy wants somebody who is not an author, and who wrote its commits is not known'
-      : `${by.by} is an author of its commits, and it needs ${needed}`;
+  if (missing.notAuthor && missing.count > 0) {
+    if (isAuthor) return `${by.person} is an author of its commits, and it needs ${needed}`;
+    if (authors === undefined) return `the policy wants somebody who is not an author, and ${unknownAuthorWords(asked)}`;
+  }
   return `it needs ${needed}`;
+}
+
+/** Why nobody is known to be somebody else, and what helps. */
+function unknownAuthorWords({ rollout: { people } }: AskedRollout): string {
+  const [login] = people?.unmapped ?? [];
+  return login === undefined
+    ? 'who pushed its commits is not known: the forge did not tell of each push since the last complete rollout by a webhook'
+    : `whose login ${login} is, who pushed some of its commits, is not known: run: floe token set NAME --forge-login ${login}`;
+}
+
+/** Said openly, where nobody else could approve what makes the policy weaker: the log of decisions has it, too. */
+function ownWeakening({ facts: { authors } }: AskedRollout, { person, role }: OrderOfPerson): string {
+  if (role !== 'administrator') return '';
+  if (authors === undefined) return ' The policy becomes weaker, and who pushed that is not known.';
+  return authors.includes(person) ? ` The policy becomes weaker, and ${person} pushed that: there is no other administrator.` : '';
 }
 
 /** What a person's freeze comes to, in words. */

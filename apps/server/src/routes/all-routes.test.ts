@@ -51,7 +51,7 @@ describe.each(GUARDED)('$method $path', ({ method, path }) => {
 describe.each(GUARDED.filter(({ method }) => method !== 'GET'))('$method $path', ({ method, path }) => {
   test('from the page of another site changes nothing', async () => {
     const { ask, calls } = fakeApp({
-      store: { tokens: { findSession: async () => await Promise.resolve({ name: 'ada', role: 'administrator' as const }) } },
+      store: { tokens: { findSession: async () => await Promise.resolve({ name: 'ada', role: 'administrator' as const, person: 'ada' }) } },
     });
     const headers = { authorization: '', cookie: 'floe_session=good', 'sec-fetch-site': 'cross-site' };
     expect(await ask(method, fill(path, 'ada'), { reason: 'why' }, headers)).toMatchObject({ status: 403, code: 'FOREIGN_ORIGIN' });

@@ -1,4 +1,4 @@
-import { isFrozen, type Action, type Order } from '@floe/model';
+import { isFrozen, type Action } from '@floe/model';
 import { CommitSha, foreign, RingName, Timestamp, RevisionView, RolloutAnswer } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
@@ -18,6 +18,7 @@ import {
   unfrozenWords,
   type AskedRollout,
   type Judged,
+  type OrderOfPerson,
 } from '../rollouts/orders.ts';
 import { ReasonText, refuseIfPast } from './validation.ts';
 
@@ -65,16 +66,16 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
   }
 
   /** What all orders have in common: there is a rollout, the judge allows it, and it is written down. */
-  async function decide(c: Context<AuthEnv>, action: Action, reason: string, judge: (asked: AskedRollout, by: Order) => Judged) {
+  async function decide(c: Context<AuthEnv>, action: Action, reason: string, judge: (asked: AskedRollout, by: OrderOfPerson) => Judged) {
     const asked = await current();
     if (asked === undefined) return refuseNone(c);
-    const { name, role } = c.var.actor;
-    const by: Order = { by: name, role, reason, at: clock.now() };
+    const { name, role, person } = c.var.actor;
+    const by: OrderOfPerson = { by: name, person, role, reason, at: clock.now() };
     const judged = judge(asked, by);
     if (judged.kind === 'refused') return refuse(c, 409, judged.code, judged.message);
     if (judged.kind === 'repeat') return answer(c, judged.message, true);
     await store.rollouts.order({ rolloutId: asked.rollout.id, ...judged.order, ...by });
-    await note(c, action, asked.sha, reason);
+    await note(c, action, asked.sha, `${reason}${judged.openly ?? ''}`);
     return answer(c, judged.message);
   }
 

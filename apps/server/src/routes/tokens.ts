@@ -1,4 +1,4 @@
-import { foreign, NewTokenRequest, NewTokenResponse, TokenName, TokenViews, type TokenView } from '@floe/protocol';
+import { ForgeLogin, foreign, NewTokenRequest, NewTokenResponse, TokenName, TokenViews, type TokenView } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
 import { Hono } from 'hono';
@@ -7,14 +7,21 @@ import * as v from 'valibot';
 import { newApiToken } from '../admin-token.ts';
 import type { Auth, AuthEnv } from '../auth.ts';
 import { refuse } from '../http-error.ts';
-import { Reason } from './validation.ts';
+import { Reason, ReasonText } from './validation.ts';
 
 const Name = v.object({ name: TokenName });
 const Wanted = foreign(NewTokenRequest);
+/** Null removes it, and what is left out stays. */
+const Description = foreign(
+  v.pipe(
+    v.strictObject({ reason: ReasonText, person: v.optional(v.nullable(TokenName)), forgeLogin: v.optional(v.nullable(ForgeLogin)) }),
+    v.check(({ person, forgeLogin }) => person !== undefined || forgeLogin !== undefined, 'say person or forgeLogin'),
+  ),
+);
 
 export interface TokenRouteDeps {
   readonly auth: Auth;
-  readonly store: StorePart<{ tokens: 'createApiToken' | 'listApiTokens' | 'revokeApiToken'; audit: 'append' }>;
+  readonly store: StorePart<{ tokens: 'createApiToken' | 'describeApiToken' | 'listApiTokens' | 'revokeApiToken'; audit: 'append' }>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -26,11 +33,13 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
 
   app.get('/', requireAction('manage-tokens'), answers('the API tokens', TokenViews), async (c) => {
     const tokens = await store.tokens.listApiTokens();
-    const body = tokens.map(({ name, role, createdAt, createdBy, lastUsedAt, expiresAt }): TokenView => ({
+    const body = tokens.map(({ name, role, createdAt, createdBy, person, forgeLogin, lastUsedAt, expiresAt }): TokenView => ({
       name,
       role: role ?? null,
       createdAt,
       createdBy: createdBy ?? null,
+      person,
+      forgeLogin: forgeLogin ?? null,
       lastUsedAt: lastUsedAt ?? null,
       expiresAt: expiresAt ?? null,
     }));
@@ -43,12 +52,12 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
     answers('makes an API token, which is shown this once', NewTokenResponse, { status: 201 }),
     takes('json', Wanted),
     async (c) => {
-      const { name, role, expiresInMs } = c.req.valid('json');
+      const { name, role, expiresInMs, person, forgeLogin } = c.req.valid('json');
       const { actor } = c.var;
       const at = clock.now();
       const token = newApiToken();
       const expiresAt = expiresInMs === undefined ? undefined : at + expiresInMs;
-      const outcome = await store.tokens.createApiToken({ name, role, token, at, by: actor.name, expiresAt });
+      const outcome = await store.tokens.createApiToken({ name, role, token, at, by: actor.name, person, forgeLogin, expiresAt });
       if (outcome === 'not-allowed') return refuse(c, 403, 'ROLE_TOO_LOW', `${actor.name} is no administrator any more`);
       if (outcome === 'name-taken')
         return refuse(
@@ -58,10 +67,42 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
           `there is a token ${name} already: choose another name, or first run: floe token revoke ${name} --reason "…"`,
         );
       const until = expiresAt === undefined ? '' : `, until ${new Date(expiresAt).toISOString()}`;
-      await store.audit.append({ at, actor: actor.name, action: 'create-token', subject: name, detail: `${role}${until}` });
+      await store.audit.append({
+        at,
+        actor: actor.name,
+        action: 'create-token',
+        subject: name,
+        detail: `${role}${until}${whoseWords({ person, forgeLogin })}`,
+      });
       logger.info('an API token was made', { token: name, role, by: actor.name });
       const body: NewTokenResponse = { name, role, token, expiresAt: expiresAt ?? null };
       return c.json(body, 201);
+    },
+  );
+
+  app.post(
+    '/:name',
+    requireAction('manage-tokens'),
+    answers('says whose an API token is'),
+    takes('param', Name),
+    takes('json', Description),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const { reason, person, forgeLogin } = c.req.valid('json');
+      const { actor } = c.var;
+      const at = clock.now();
+      const outcome = await store.tokens.describeApiToken({ name, by: actor.name, at, person, forgeLogin });
+      if (outcome === 'not-allowed') return refuse(c, 403, 'ROLE_TOO_LOW', `${actor.name} is no administrator any more`);
+      if (outcome === 'unknown') return refuse(c, 404, 'TOKEN_UNKNOWN', `there is no token ${name}`);
+      await store.audit.append({
+        at,
+        actor: actor.name,
+        action: 'set-token',
+        subject: name,
+        detail: `${reason}${whoseWords({ person, forgeLogin })}`,
+      });
+      logger.info('an API token was described', { token: name, by: actor.name, person, forgeLogin });
+      return c.body(null, 204);
     },
   );
 
@@ -84,4 +125,16 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
     return c.body(null, 204);
   });
   return app;
+}
+
+/** For the log of decisions: approvals count by it. */
+function whoseWords({
+  person,
+  forgeLogin,
+}: {
+  readonly person?: string | null | undefined;
+  readonly forgeLogin?: string | null | undefined;
+}): string {
+  const whose = person === undefined ? '' : `; person: ${person ?? 'its own name'}`;
+  return `${whose}${forgeLogin === undefined ? '' : `; login at the forge: ${forgeLogin ?? 'none'}`}`;
 }

@@ -73,7 +73,9 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
             event: 'push',
             repositoryId: repository.id,
             ref: outcome.ref,
+            before: outcome.before,
             after: outcome.after,
+            pusher: outcome.pusher,
             outcome: isTracked ? 'accepted' : outcome.isDeleted ? 'branch-deleted' : 'other-branch',
             receivedAt: clock.now(),
           });

@@ -48,9 +48,9 @@ export function fakeTokenOf(role: Role): string {
   return `the-token-of-${role}`;
 }
 async function fakeHolder(token: string): Promise<TokenHolder | undefined> {
-  if (token === FAKE_TOKEN) return await Promise.resolve({ name: 'ada', role: 'administrator' });
+  if (token === FAKE_TOKEN) return await Promise.resolve({ name: 'ada', role: 'administrator', person: 'ada' });
   const role = ROLES.find((each) => token === fakeTokenOf(each));
-  return role === undefined ? undefined : { name: `a-${role}`, role };
+  return role === undefined ? undefined : { name: `a-${role}`, role, person: `a-${role}` };
 }
 export const FAKE_REPOSITORY: Repository = {
   id: 'repository',

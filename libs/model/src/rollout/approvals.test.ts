@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { factsOf, policyOf } from '../test/rollout-facts.ts';
-import { missingApprovals } from './approvals.ts';
+import { missingApprovals, personOf } from './approvals.ts';
 import type { RolloutCourse } from './course.ts';
 import { decideRollout } from './decide.ts';
 import { PROGRESS } from './progress.ts';
@@ -65,4 +65,60 @@ test('no ring begins, and no rollout ends, without its approvals: also of an emp
     { numRuns: Math.max(2_000, fc.readConfigureGlobal().numRuns ?? 0) },
   );
   expect(decided).toBeGreaterThan(500);
+});
+
+const PEOPLE = ['ada', 'bob', 'cyd'] as const;
+const anyToken = fc.record({
+  by: fc.constantFrom('ada', 'ada-phone', 'bob', 'cyd', 'cyd-ci'),
+  person: fc.constantFrom(undefined, ...PEOPLE),
+  role: fc.constantFrom('approver' as const, 'administrator' as const),
+  ring: fc.nat(1),
+  reason: fc.constant('seen'),
+  at: fc.constant(1),
+});
+const anyAuthors = fc.constantFrom(undefined, [], ['ada'], ['ada', 'bob'], [...PEOPLE]);
+
+test('people approve, not tokens; no author does where others are wanted, and where the authors are not known nobody does', () => {
+  fc.assert(
+    fc.property(
+      fc.array(anyToken, { maxLength: 5 }),
+      anyAuthors,
+      fc.record({
+        count: fc.integer({ min: 1, max: 3 }),
+        role: fc.constantFrom('approver' as const, 'administrator' as const),
+        notAuthor: fc.boolean(),
+      }),
+      (given, authors, wanted) => {
+        const facts = factsOf(policyOf(2, [{ approvals: wanted }]), ['ada:0 to-come'], { approvals: given }, { authors });
+        const missing = missingApprovals({ ring: 0, provedRing: undefined }, facts)?.count ?? 0;
+        const people = PEOPLE.filter((person) =>
+          given.some(
+            ({ by, person: whose = by, role, ring }) => whose === person && ring === 0 && (wanted.role === 'approver' || role === 'administrator'),
+          ),
+        );
+        const tokens = new Set(given.filter(({ by, person = by }) => !PEOPLE.some((each) => each === person)).map(({ by }) => by));
+        const others = wanted.notAuthor ? people.filter((person) => authors !== undefined && !authors.some((each) => each === person)) : people;
+        expect(missing).toBeGreaterThanOrEqual(Math.max(0, wanted.count - others.length - tokens.size));
+        if (wanted.notAuthor && authors === undefined) expect(missing).toBe(wanted.count);
+        // Another token of a person who has approved changes nothing.
+        const [first] = given;
+        if (first === undefined) return;
+        const twice = [...given, { ...first, by: 'another-token', person: personOf(first) }];
+        expect(missingApprovals({ ring: 0, provedRing: undefined }, { ...facts, orders: { ...facts.orders, approvals: twice } })?.count ?? 0).toBe(
+          missing,
+        );
+      },
+    ),
+    { numRuns: Math.max(1_000, fc.readConfigureGlobal().numRuns ?? 0) },
+  );
+});
+
+test('who made a policy weaker does not approve that, unless there is no other administrator or it is not known who did', () => {
+  const by = (person: string) => ({ approvals: [{ by: person, role: 'administrator' as const, reason: '', at: 1, ring: 0 }] });
+  const isHeld = (authors: readonly string[] | undefined, hasOtherAdministrator: boolean): boolean =>
+    missingApprovals(
+      { ring: 0, provedRing: undefined },
+      factsOf(policyOf(2), ['ada:0 to-come'], by('ada'), { authors, hasOtherAdministrator, weaker: ['no soak'] }),
+    ) !== undefined;
+  expect([isHeld(['ada'], true), isHeld(['ada'], false), isHeld(['bob'], true), isHeld(undefined, true)]).toEqual([true, false, false, false]);
 });

@@ -1,5 +1,5 @@
 import { ROLES, type Role } from '../roles.ts';
-import { isFirstChanging, type RolloutCourse } from './course.ts';
+import { isFirstChanging, type Approval, type RolloutCourse } from './course.ts';
 import type { RolloutFacts } from './facts.ts';
 import type { Approvals, RolloutPolicy } from './policy.ts';
 
@@ -8,6 +8,13 @@ const NO_APPROVALS: Approvals = { count: 0, role: 'approver', notAuthor: false }
 function isAtLeast(role: Role, lowest: Role): boolean {
   return ROLES.indexOf(role) >= ROLES.indexOf(lowest);
 }
+
+/** Who gave an approval: people count, not tokens. */
+export function personOf({ by, person }: Pick<Approval, 'by' | 'person'>): string {
+  return person ?? by;
+}
+
+export type ApprovalFacts = Pick<RolloutFacts, 'policy' | 'orders' | 'authors' | 'hasOtherAdministrator' | 'weaker'>;
 
 /** What still stands between a ring and its approvals. */
 export interface MissingApprovals {
@@ -33,14 +40,14 @@ function approvalsOf({ rings }: RolloutPolicy, course: Pick<RolloutCourse, 'ring
 /** The approvals that the ring of `course` still needs; undefined: none. */
 export function missingApprovals(
   course: Pick<RolloutCourse, 'ring' | 'provedRing'>,
-  { policy, orders, authors, weaker }: Pick<RolloutFacts, 'policy' | 'orders' | 'authors' | 'weaker'>,
+  { policy, orders, authors, hasOtherAdministrator, weaker }: ApprovalFacts,
 ): MissingApprovals | undefined {
   const given = orders.approvals.filter((each) => each.ring === course.ring);
-  const isOther = (by: string): boolean => authors !== undefined && !authors.includes(by);
+  const isOther = (person: string): boolean => authors !== undefined && !authors.includes(person);
   const { count, role, notAuthor } = approvalsOf(policy, course);
-  const people = new Set(given.filter((each) => isAtLeast(each.role, role) && (!notAuthor || isOther(each.by))).map(({ by }) => by));
+  const people = new Set(given.filter((each) => isAtLeast(each.role, role) && (!notAuthor || isOther(personOf(each)))).map(personOf));
   // Only before the first ring that changes: whoever lets the commit begin has seen what it changes.
-  const mayLoosen = given.some((each) => each.role === 'administrator' && authors?.includes(each.by) !== true);
+  const mayLoosen = given.some((each) => each.role === 'administrator' && (!hasOtherAdministrator || authors?.includes(personOf(each)) !== true));
   const isWeaker = weaker.length > 0 && isFirstChanging(course) && !mayLoosen;
   const missing = Math.max(0, count - people.size);
   return missing === 0 && !isWeaker ? undefined : { count: missing, role, notAuthor, weaker: isWeaker ? weaker : [] };

@@ -81,6 +81,8 @@ export interface Freeze {
 /** An approval of one ring. It is bound to its rollout, and so to a commit, its policy and its systems. */
 export interface Approval extends Order {
   readonly ring: number;
+  /** Whose token it was; undefined: a person with the name of the token. Several of one person count once. */
+  readonly person?: string | undefined;
 }
 
 /** What people asked of a rollout. */

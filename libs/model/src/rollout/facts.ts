@@ -13,8 +13,10 @@ export interface RolloutFacts {
    */
   readonly windows: readonly { readonly isOpen: boolean; readonly openMs: number }[];
   readonly orders: RolloutOrders;
-  /** Who wrote the commits since stable; undefined: not known, and then nobody is known to be somebody else. */
+  /** The people who pushed the commits since stable; undefined: not known, and then nobody is known to be somebody else. */
   readonly authors: readonly string[] | undefined;
+  /** There is an administrator who is none of the authors: only then does a weaker policy wait for one. */
+  readonly hasOtherAdministrator: boolean;
   /** How its policy is weaker than the one that the last complete rollout had. An administrator approves it. */
   readonly weaker: readonly string[];
 }

@@ -42,5 +42,14 @@ export function factsOf(
   more: Partial<RolloutFacts> = {},
 ): RolloutFacts {
   const windows = policy.rings.map(() => ({ isOpen: true, openMs: 0 }));
-  return { policy, hosts: hosts.map(ringHost), windows, orders: { ...NO_ORDERS, ...orders }, authors: [], weaker: [], ...more };
+  return {
+    policy,
+    hosts: hosts.map(ringHost),
+    windows,
+    orders: { ...NO_ORDERS, ...orders },
+    authors: [],
+    hasOtherAdministrator: true,
+    weaker: [],
+    ...more,
+  };
 }

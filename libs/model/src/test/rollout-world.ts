@@ -154,7 +154,7 @@ export class RolloutWorld {
       ];
     });
     const windows = policy.rings.map((_, ring) => ({ isOpen: this.isOpen[ring] ?? true, openMs: this.#openMs[ring] ?? 0 }));
-    return { policy, hosts, windows, orders: { ...this.orders, freeze: this.freeze }, authors: ['eve'], weaker: [] };
+    return { policy, hosts, windows, orders: { ...this.orders, freeze: this.freeze }, authors: ['eve'], hasOtherAdministrator: true, weaker: [] };
   }
 
   desiredOf(host: WorldHost): Desired {

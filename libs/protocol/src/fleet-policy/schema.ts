@@ -110,7 +110,7 @@ const Approvals = v.strictObject({
   count: v.optional(wholeNumber(1, MAX_APPROVALS)),
   role: v.optional(v.picklist(APPROVING_ROLES, ROLE_RULE)),
   /** Not yet: a rule that nobody can satisfy would hold every commit forever. */
-  notAuthor: v.optional(v.literal(false, 'is not supported yet: Floe does not know whose token belongs to the author of a commit; leave it out')),
+  notAuthor: v.optional(v.boolean('is true or false')),
 });
 
 const Errors = v.union(

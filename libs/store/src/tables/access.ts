@@ -12,6 +12,10 @@ export const apiTokens = pgTable('api_tokens', {
   /** The token or the server that made it; null: from before this was recorded. */
   createdBy: text('created_by'),
   lastUsedAt: at('last_used_at'),
+  /** Whose it is; null: a person of its own, with its name. */
+  person: text('person'),
+  /** The person's login at the forge; null: none is known. */
+  forgeLogin: text('forge_login'),
   /** From then on it is not accepted; null: it has no end. */
   expiresAt: at('expires_at'),
 });

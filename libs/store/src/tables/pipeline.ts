@@ -36,7 +36,11 @@ export const webhookDeliveries = pgTable(
     event: text('event').notNull(),
     repositoryId: text('repository_id').references(() => repositories.id),
     ref: text('ref'),
+    /** Null: the ref was new, or it is from before this was recorded. */
+    before: text('before'),
     after: text('after'),
+    /** Who pushed, by the login at the forge; null: not known. */
+    pusher: text('pusher'),
     outcome: text('outcome').notNull(),
     receivedAt: at('received_at').notNull(),
   },

@@ -56,6 +56,8 @@ export const rollouts = pgTable(
     rings: jsonb('rings'),
     /** How its policy is weaker than that of the last complete rollout, sentences for people; null: not compared yet. */
     weaker: jsonb('weaker'),
+    /** Who pushed its commits since the last complete rollout, logins at the forge; null: not known, or not asked. */
+    pushers: jsonb('pushers'),
     /** Grows with each write: of two servers that decide at the same time, one succeeds. */
     version: count('version').notNull().default(0),
   },
@@ -89,6 +91,8 @@ export const rolloutOrders = pgTable(
     /** Of an approval: the ring. Of a resume: the `since` of the pause that it ends. Else 0. */
     subject: at('subject').notNull().default(0),
     by: text('by').notNull(),
+    /** Whose token it was then; null: a person with the name of the token. */
+    person: text('person'),
     role: text('role').$type<Role>().notNull(),
     reason: text('reason').notNull(),
     at: at('at').notNull(),

@@ -1,0 +1,67 @@
+import type { HostName, Order, RolloutCourse, RolloutOrderKind, RolloutOrders, RolloutPolicy, RolloutState, StorePath } from '@floe/model';
+import type { Timestamp } from './timestamp.ts';
+
+export interface Rollout {
+  readonly id: string;
+  readonly revisionId: string;
+  /** The state of `course`. */
+  readonly state: RolloutState;
+  readonly startedAt: Timestamp;
+  readonly completedAt?: Timestamp | undefined;
+  readonly course: RolloutCourse;
+  /** Grows with each write. */
+  readonly version: number;
+  /** What of its row cannot be read: then it is PAUSED, and nothing is decided about it. */
+  readonly unreadable?: string | undefined;
+}
+
+/** The rollout that hosts follow, with the policy of its revision. */
+export interface CurrentRollout extends Rollout {
+  readonly policy: RolloutPolicy;
+  /** The ring of each host, as it was when the rollout began; undefined: all hosts are in the first one. */
+  readonly rings: ReadonlyMap<HostName, number> | undefined;
+  /** How its policy is weaker than that of the last complete rollout, in words; undefined: not compared yet. */
+  readonly weaker: readonly string[] | undefined;
+  /** Who pushed its commits since the last complete rollout, logins at the forge; undefined: not known, or not asked yet. */
+  readonly pushers?: readonly string[] | undefined;
+  /** What people asked of it, and of its fleet. */
+  readonly orders: RolloutOrders;
+  /** The people with the logins of `pushers`; undefined: not all are known. */
+  readonly people?: RolloutPeople | undefined;
+}
+
+/** Who wrote the commits of a rollout. */
+export interface RolloutPeople {
+  /** The people who pushed. */
+  readonly authors: readonly string[];
+  /** Logins that belong to no token: each may be anybody. */
+  readonly unmapped: readonly string[];
+  /** There is an administrator who is none of the authors. */
+  readonly hasOtherAdministrator: boolean;
+}
+
+/** A decision about a rollout, to be stored if nobody wrote to it since `version`. */
+export interface RolloutDecided {
+  readonly id: string;
+  readonly version: number;
+  readonly course: RolloutCourse;
+  readonly rings?: ReadonlyMap<HostName, number> | undefined;
+  readonly weaker?: readonly string[] | undefined;
+  readonly pushers?: readonly string[] | undefined;
+}
+
+/** The last rollout that was complete. */
+export interface CompleteRollout {
+  readonly revisionId: string;
+  readonly policy: RolloutPolicy;
+}
+
+/** What a person asks of a rollout. `subject`: the ring of an approval, the `since` of the pause that a resume ends. */
+export interface NewRolloutOrder extends Order {
+  readonly person?: string | undefined;
+  readonly rolloutId: string;
+  readonly kind: RolloutOrderKind;
+  readonly subject?: number | undefined;
+  /** With a resume: the failures that the person saw. */
+  readonly acknowledged?: readonly { readonly host: HostName; readonly toplevel: StorePath }[] | undefined;
+}
