@@ -64,21 +64,19 @@ export function whyNot(facts: WhyFacts, now: number): readonly WhyNot[] {
     ...ofCommit(newest),
     ...ofEnrolment(facts),
     ...ofPins(facts.situation, toplevel),
-    ...ofRelease(facts, toplevel ?? olderOf(facts), now),
+    ...(toplevel === undefined ? ofOlderRollout(facts, now) : [...ofRollout(facts, toplevel, now), ...ofMachine(facts, toplevel)]),
   ];
   return found.length === 0 ? [{ rule: 'under-way', state: facts.state }] : found;
 }
 
-/** While the newest revision has no release for it, the host follows the rollout of an older one, which may stand still, too. */
-function olderOf(facts: WhyFacts): StorePath | undefined {
-  const { newest, situation, enrolment } = facts;
+/** While the newest revision has no release for it, the host follows the rollout of an older one, which may wait for a person, too. */
+function ofOlderRollout(facts: WhyFacts, now: number): readonly WhyNot[] {
+  const { newest, situation, enrolment, rollout } = facts;
   const hasNone = newest.kind === 'unfinished' || (newest.kind === 'ended' && newest.offer.kind === 'none');
-  const toplevel = hasNone && enrolment === 'enrolled' ? situation.rollout?.toplevel : undefined;
-  return toplevel === undefined || hasArrived(facts, toplevel) ? undefined : toplevel;
-}
-
-function ofRelease(facts: WhyFacts, toplevel: StorePath | undefined, now: number): readonly WhyNot[] {
-  return toplevel === undefined ? [] : [...ofRollout(facts, toplevel, now), ...ofMachine(facts, toplevel)];
+  const older = situation.rollout?.toplevel;
+  if (rollout === undefined || older === undefined || !hasNone || enrolment !== 'enrolled' || hasArrived(facts, older)) return [];
+  const isWaiting = rollout.course.state === 'PAUSED' || rollout.course.state === 'WAITING_APPROVAL' || isFrozen(rollout.facts.orders, now);
+  return isWaiting ? ofRollout(facts, older, now) : [];
 }
 
 function ofCommit(newest: WhyFacts['newest']): readonly WhyNot[] {
