@@ -187,7 +187,7 @@ in
               ];
               description = "What it is.";
             };
-            events = orNull (types.listOf types.str) "What it is told of. Null: everything.";
+            events = orNull (types.listOf types.str) "What it is told of. Null: everything; `[ ]`: what the fleet's policy names it for.";
             url = orNull (types.strMatching "https?://.+") "Of a webhook.";
             secretFile = secretFile "Of a webhook: what it is signed with.";
             urlFile = secretFile "Of Slack and what takes the same: the URL of the incoming webhook, which is secret.";

@@ -19,5 +19,6 @@ export function companyPolicy(hostCount: number): RolloutPolicy {
     checks: [],
     presence: DEFAULT_PRESENCE,
     downloads: DEFAULT_DOWNLOADS,
+    notify: {},
   };
 }

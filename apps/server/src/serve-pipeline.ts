@@ -51,6 +51,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     rootsDir: paths.roots,
     pollMs: config.pollMs,
     nameSettings: config.nameSettings,
+    notifyTargets: config.notify.map(({ name }) => name),
     owner: await loadOrCreateInstanceId(paths.instanceId),
   };
   await runPipeline(pipeline, repositoryId, signal);

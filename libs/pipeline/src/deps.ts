@@ -42,6 +42,8 @@ export interface PipelineDeps {
   readonly rootsDir: string;
   /** How often the repository is fetched without a webhook, in ms; ± 20 % jitter. */
   readonly pollMs: number;
+  /** The notification targets that the server's settings have: a policy that names others gets a warning. Undefined: they are not known. */
+  readonly notifyTargets?: readonly string[];
   /** Rewrites an error's message to use the setting names of this installation. Default: unchanged. */
   readonly nameSettings?: (message: string) => string;
   /** The name of this server in leases; the same after a restart. */

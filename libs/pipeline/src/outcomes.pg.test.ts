@@ -63,6 +63,7 @@ class World {
         limits: { evaluations: 1, builds: 2, evaluationTimeoutMs: 1_000, evaluationMemoryBytes: 1, buildTimeoutMs: 1_000, buildMemoryBytes: 1 },
         rootsDir: join(folder, 'roots'),
         pollMs: 20,
+        notifyTargets: ['chat'],
         owner: 'test',
       },
       this.repository.id,
@@ -313,6 +314,14 @@ describe('a policy', () => {
     });
     expect(await world.released()).toEqual({ ada: 1, bob: 1 });
   });
+});
+
+test('a policy that has targets told which the server does not have is a warning on its commit', async () => {
+  world.policy = { notify: { 'rollout-paused': ['chat', 'pager'], 'commit-held': ['pager'] } };
+  world.commits.push({ ada: { evaluates: 1 } });
+  await world.start(dir);
+  const revision = await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+  expect(revision.warnings).toEqual(['the policy names notification targets that this server does not have: pager. It has chat']);
 });
 
 describe('a check that the policy names', () => {

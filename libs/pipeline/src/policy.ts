@@ -21,8 +21,21 @@ export async function takePolicy(deps: PipelineDeps, revision: Revision, hasPoli
     return { kind: 'policy', policy: DEFAULT_POLICY };
   }
   const read = await readPolicy(deps, revision, signal);
-  if (read.kind === 'policy') await store.revisions.savePolicy(revision.id, read.policy);
+  if (read.kind === 'policy') {
+    await store.revisions.savePolicy(revision.id, read.policy);
+    await warnOfTargets(deps, revision, read.policy);
+  }
   return read;
+}
+
+/** Not an error: whom a server tells is its settings, and the same fleet may have two servers. */
+async function warnOfTargets({ store, notifyTargets }: PipelineDeps, { id }: Revision, { notify }: RolloutPolicy): Promise<void> {
+  const named = [...new Set(Object.values(notify).flat())];
+  const unknown = notifyTargets === undefined ? [] : named.filter((name) => !notifyTargets.includes(name));
+  if (unknown.length === 0) return;
+  const warning = `the policy names notification targets that this server does not have: ${unknown.join(', ')}. It has ${notifyTargets?.join(', ') || 'none'}`;
+  const others = (await store.revisions.get(id))?.warnings ?? [];
+  if (!others.includes(warning)) await store.revisions.noteWarnings(id, [...others, warning]);
 }
 
 async function readPolicy(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<TakenPolicy> {

@@ -42,6 +42,7 @@ const POLICY: RolloutPolicy = {
   checks: ['unit tests'],
   presence: { staleMs: 1, lostMs: 2 },
   downloads: { ahead: false, spreadMs: 3 },
+  notify: { 'rollout-paused': ['chat'] },
 };
 
 describe.each(WORLDS)('on $name', ({ open }) => {

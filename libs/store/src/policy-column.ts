@@ -15,9 +15,12 @@ import {
   MAX_POLICY_HOSTS,
   MAX_RING_HOSTS,
   MAX_RINGS,
+  MAX_TARGETS,
   MAX_TIME_ZONE_CHARACTERS,
   MAX_WINDOWS,
+  NOTIFICATION_KINDS,
   RING_NAME_FORM,
+  TARGET_NAME_FORM,
   type HostName,
   type RingPolicy,
   type RolloutPolicy,
@@ -100,6 +103,7 @@ export const PolicyColumn = v.pipe(
     presence: v.strictObject({ staleMs: DurationMs, lostMs: DurationMs }),
     // Policies from before this said nothing of it.
     downloads: v.optional(v.strictObject({ ahead: v.boolean(), spreadMs: DurationMs }), DEFAULT_DOWNLOADS),
+    notify: v.optional(v.record(v.picklist(NOTIFICATION_KINDS), list(v.pipe(v.string(), v.regex(TARGET_NAME_FORM)), MAX_TARGETS)), {}),
   }),
   v.transform(({ labels, ...policy }): RolloutPolicy => ({ ...policy, labels: labels as RolloutPolicy['labels'], maxInFlight: policy.maxInFlight })),
 );

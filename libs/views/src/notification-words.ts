@@ -49,5 +49,6 @@ export function testWords(target: string, by: string): NotificationWords {
 
 /** Of what a target is told: "commit held, rollout paused". */
 export function kindsInWords(kinds: readonly NotificationKind[]): string {
+  if (kinds.length === 0) return 'what the policy names it for';
   return kinds.map(words).join(', ');
 }

@@ -1,4 +1,4 @@
-import { comparePolicies, compareRings, downloadWords, gatesInWords, labelsOf, type PolicyInForce } from '@floe/model';
+import { comparePolicies, compareRings, downloadWords, gatesInWords, labelsOf, notifyWords, type PolicyInForce } from '@floe/model';
 import { membershipWords } from '@floe/views';
 import { formatBlock, formatTable, type Cell, type Tone, type View } from './terminal.ts';
 
@@ -18,12 +18,14 @@ function hostCount(count: number): string {
   return count === 1 ? '1 host' : `${count} hosts`;
 }
 
-function fleetLines({ policy: { rings, maxInFlight, budgets, checks, downloads } }: PolicyInForce): readonly string[] {
+function fleetLines({ policy }: PolicyInForce): readonly string[] {
+  const { rings, maxInFlight, budgets, checks, downloads } = policy;
   return [
     ...(maxInFlight === undefined ? [] : [`at most ${maxInFlight} at once`]),
     ...budgets.map(({ label, atMost }) => `at most ${atMost} at once with the label ${label}`),
     ...(checks.length === 0 ? [] : [`built before a release: ${checks.join(', ')}`]),
     ...(rings.length === 1 ? [] : [downloadWords(downloads)]),
+    ...notifyWords(policy),
   ];
 }
 

@@ -5,6 +5,7 @@ import {
   standingOfMachine,
   type NotificationFacts,
   type PresenceLimits,
+  type RolloutPolicy,
   type StorePath,
 } from '@floe/model';
 import { factsOf, type HostRow } from '@floe/store';
@@ -18,6 +19,8 @@ export interface SeenFacts {
   readonly facts: NotificationFacts;
   /** Revisions that are not finished, by id, and hosts that are not lost, by name: what comes of them later is new then. */
   readonly open: ReadonlySet<string>;
+  /** Whom the policy names, besides the settings; undefined: that was not looked at. */
+  readonly notify: RolloutPolicy['notify'] | undefined;
 }
 
 export interface LookedAt {
@@ -35,6 +38,7 @@ export async function factsFrom(snapshot: FleetSnapshot, seen: readonly Revision
   const lost = new Map(hosts.flatMap(({ row }) => lostFacts(row, limits, judgedUntil) ?? []).map((each) => [each.host, each]));
   const unfinished = snapshot.revisions.filter(({ state }) => !isEndedRevision(state)).map(({ id }) => id);
   return {
+    notify: hasHosts ? (current?.policy.notify ?? {}) : undefined,
     open: new Set<string>([...unfinished, ...hosts.flatMap(({ row: { host } }) => (lost.has(host) ? [] : [host]))]),
     facts: {
       held,

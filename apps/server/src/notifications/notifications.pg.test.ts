@@ -190,9 +190,32 @@ describe('the loops', () => {
     const notifier = new Notifier({ ...deps(), store: { ensure, put }, targets: [targetOf(name, ops)], onPut: () => undefined });
     const held = { commit: 'b'.repeat(40) as CommitSha, reason: 'a force-push', since: Date.now() };
     const rollbacks = [{ toplevel: system('bad'), reason: 'why', at: Date.now() }];
-    notifier.look({ facts: { held, revisions: [], rollouts: [], hosts: [{ host: 'ada' as HostName, rollbacks }] }, open: new Set() }, true);
+    notifier.look(
+      { facts: { held, revisions: [], rollouts: [], hosts: [{ host: 'ada' as HostName, rollbacks }] }, open: new Set(), notify: {} },
+      true,
+    );
     const running = notifier.run(stopping.signal);
     await eventually('the other is put', async () => ((await waiting()) === 1 ? true : undefined));
+    stopping.abort();
+    await running;
+  });
+
+  test('tell a target that settings leave out what the policy names it for', async () => {
+    const stopping = new AbortController();
+    const real = world.store.notifications;
+    const ensure = async (names: readonly string[]): Promise<void> => await real.ensure(names, 1);
+    const target = { ...targetOf(name, ops), events: [] };
+    const notifier = new Notifier({ ...deps(), store: { ensure, put: real.put.bind(real) }, targets: [target], onPut: () => undefined });
+    const running = notifier.run(stopping.signal);
+    const held = { commit: 'c'.repeat(40) as CommitSha, reason: 'a force-push', since: Date.now() };
+    const rollbacks = [{ toplevel: system('bad'), reason: 'why', at: Date.now() }];
+    const facts = { held, revisions: [], rollouts: [], hosts: [{ host: 'ada' as HostName, rollbacks }] };
+    notifier.look({ facts, open: new Set(), notify: { 'commit-held': [name], 'host-rolled-back': ['another'] } }, true);
+    await eventually('it is told of the held commit alone', async () => ((await waiting()) === 1 ? true : undefined));
+    // The hosts were not read, and so the policy is the one from before.
+    const again = { ...held, since: held.since + 1 };
+    notifier.look({ facts: { ...facts, held: again }, open: new Set(), notify: undefined }, false);
+    await eventually('it is told of the next one, too', async () => ((await waiting()) === 2 ? true : undefined));
     stopping.abort();
     await running;
   });
@@ -219,7 +242,7 @@ describe('the loops', () => {
     const notifier = new Notifier({ ...deps(), store, targets: [targetOf(name, ops)], onPut: () => undefined });
     const running = notifier.run(stopping.signal);
     const held = { commit: 'a'.repeat(40) as CommitSha, reason: 'a force-push', since: Date.now() };
-    notifier.look({ facts: { held, revisions: [], rollouts: [], hosts: [] }, open: new Set() }, true);
+    notifier.look({ facts: { held, revisions: [], rollouts: [], hosts: [] }, open: new Set(), notify: {} }, true);
     await eventually('it is put', async () => ((await waiting()) === 1 ? true : undefined));
     stopping.abort();
     await running;

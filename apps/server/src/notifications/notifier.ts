@@ -1,4 +1,4 @@
-import { eventsOf, type NotificationEvent } from '@floe/model';
+import { eventsOf, type NotificationEvent, type RolloutPolicy } from '@floe/model';
 import { createWake, fullJitter, isAboutSubject, narrow, type BackoffOptions, type Clock, type Logger, type Wake } from '@floe/runtime';
 import type { NotificationStore } from '@floe/store';
 import type { SeenFacts } from './facts.ts';
@@ -33,13 +33,16 @@ export class Notifier {
   #put = new Set<string>();
   /** What this process saw that was not decided then: what has come out since is new, however long it took. */
   #open: Set<string> = new Set();
+  /** Whom the policy names: of the commit that hosts follow. */
+  #notify: RolloutPolicy['notify'] = {};
 
   constructor(deps: NotifierDeps) {
     this.#deps = deps;
   }
 
   /** What a look at the fleet found. `hasHosts`: it looked at the hosts, too. */
-  look({ facts, open }: SeenFacts, hasHosts: boolean): void {
+  look({ facts, open, notify }: SeenFacts, hasHosts: boolean): void {
+    this.#notify = notify ?? this.#notify;
     const now = this.#deps.clock.now();
     const revisions = facts.revisions.map((each) => (this.#open.has(each.id) ? { ...each, since: now } : each));
     const hosts = facts.hosts.map((each) =>
@@ -95,6 +98,8 @@ export class Notifier {
 
   #addressed(events: readonly NotificationEvent[]) {
     const { targets } = this.#deps;
-    return events.flatMap((event) => targets.filter((target) => target.events.includes(event.kind)).map(({ name }) => ({ target: name, event })));
+    const isTold = ({ name, events: some }: NotifyTarget, { kind }: NotificationEvent): boolean =>
+      some.includes(kind) || this.#notify[kind]?.includes(name) === true;
+    return events.flatMap((event) => targets.filter((target) => isTold(target, event)).map(({ name }) => ({ target: name, event })));
   }
 }

@@ -56,7 +56,6 @@ describe('the notification targets', () => {
     ['a name with spaces', { targets: [{ ...WEBHOOK, name: 'The Ops' }] }, 'targets.0.name: 1 to 32 lower-case letters'],
     ['a name twice', { targets: [WEBHOOK, { ...SLACK, name: 'ops' }] }, 'two targets are named ops'],
     ['an unknown event', { targets: [{ ...WEBHOOK, events: ['rollout-done'] }] }, 'one of commit-held'],
-    ['no event', { targets: [{ ...WEBHOOK, events: [] }] }, 'at least one'],
     ['a login in the URL', { targets: [{ ...WEBHOOK, url: 'https://ada:secret@hooks.example.org/' }] }, 'without a user name'],
     ['another scheme', { targets: [{ ...WEBHOOK, url: 'file:///etc/passwd' }] }, 'http:// or https://'],
     [

@@ -1,4 +1,4 @@
-import { NOTIFICATION_KINDS, type NotificationKind } from '@floe/model';
+import { MAX_TARGETS, NOTIFICATION_KINDS, TARGET_NAME_FORM, TARGET_NAME_RULE, type NotificationKind } from '@floe/model';
 import { TARGET_KINDS, type TargetAddress } from '@floe/notify';
 import { shortened, withoutTrailingSlashes, type SecretSource } from '@floe/runtime';
 import * as v from 'valibot';
@@ -12,8 +12,6 @@ export interface NotifyTarget {
   readonly events: readonly NotificationKind[];
 }
 
-/** More would be listed as notices than the page shows, and each costs a message an event. */
-const MAX_TARGETS = 16;
 const MAX_RECIPIENTS = 20;
 
 const Path = v.pipe(v.string(), v.maxLength(1000), v.startsWith('/', 'an absolute path'));
@@ -27,9 +25,10 @@ const Address = v.pipe(
 const MAIL_FORM = /^(?:[\p{L}\p{N}.' -]{1,64} )?<?[\w.+%-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?>?$/u;
 const Mail = v.pipe(v.string(), v.maxLength(400), v.regex(MAIL_FORM, 'an address, such as ops@example.org'));
 const common = {
-  name: v.pipe(v.string(), v.regex(/^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/, '1 to 32 lower-case letters, digits and -')),
+  name: v.pipe(v.string(), v.regex(TARGET_NAME_FORM, TARGET_NAME_RULE)),
   events: v.optional(
-    v.pipe(v.array(v.picklist(NOTIFICATION_KINDS, `one of ${NOTIFICATION_KINDS.join(', ')}`)), v.minLength(1, 'at least one; leave it out for all')),
+    // None: it is told what the fleet's policy names it for.
+    v.array(v.picklist(NOTIFICATION_KINDS, `one of ${NOTIFICATION_KINDS.join(', ')}`)),
     [...NOTIFICATION_KINDS],
   ),
 };

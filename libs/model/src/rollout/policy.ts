@@ -1,4 +1,5 @@
 import type { HostName } from '../brands.ts';
+import type { NotificationKind } from '../notification.ts';
 import type { Role } from '../roles.ts';
 
 /** When changes may begin: at each time that `cron` names in `timeZone`, for `durationMs`. `deny` wins over `allow`. */
@@ -71,6 +72,8 @@ export interface RolloutPolicy {
   readonly presence: { readonly staleMs: number; readonly lostMs: number };
   /** Whether hosts download a release before their ring's turn; the downloads begin spread over `spreadMs`. */
   readonly downloads: { readonly ahead: boolean; readonly spreadMs: number };
+  /** Notification targets that are told of an event, besides those that the server's settings have for it. */
+  readonly notify: Readonly<Partial<Record<NotificationKind, readonly string[]>>>;
 }
 
 const MINUTE_MS = 60_000;
@@ -117,4 +120,5 @@ export const DEFAULT_POLICY: RolloutPolicy = {
   checks: [],
   presence: DEFAULT_PRESENCE,
   downloads: DEFAULT_DOWNLOADS,
+  notify: {},
 };

@@ -174,6 +174,14 @@ describe('the fleet', () => {
   });
 });
 
+test('whom a policy has told makes it no weaker: it adds to those whom the settings name', () => {
+  const before = inForce({ notify: { 'rollout-paused': ['chat', 'mail'] } });
+  expect(changes(before, inForce({ notify: { 'rollout-paused': ['mail'], 'host-lost': ['chat'] } }))).toEqual([
+    'other: host-lost is also told to chat instead of nobody',
+    'other: rollout-paused is also told to mail instead of chat, mail',
+  ]);
+});
+
 test('downloads ahead make no policy weaker: what is only downloaded is not run', () => {
   const before = inForce({ downloads: { ahead: false, spreadMs: 60_000 } });
   expect(changes(before, inForce({ downloads: { ahead: true, spreadMs: 0 } }))).toEqual([
@@ -206,6 +214,7 @@ describe('any two policies', () => {
       budgets: fc.uniqueArray(fc.record({ label: fc.constantFrom('a', 'b'), atMost: fc.constantFrom(1, 2) }), { selector: ({ label }) => label }),
       checks: fc.subarray(['unit', 'lint']),
       downloads: fc.record({ ahead: fc.boolean(), spreadMs: fc.constantFrom(0, 60_000) }),
+      notify: fc.record({ 'rollout-paused': fc.subarray(['chat', 'mail']) }, { requiredKeys: [] }),
     })
     .map((over) => inForce(over));
 

@@ -1,4 +1,5 @@
 import type { HostName } from '../brands.ts';
+import { NOTIFICATION_KINDS, type NotificationKind } from '../notification.ts';
 import { ROLES } from '../roles.ts';
 import { GATE_WORDS, type RingGate } from './gate-words.ts';
 import { labelsOf, type RingAssignment, type RingCandidate } from './membership.ts';
@@ -63,7 +64,21 @@ const COMPARISONS: Readonly<Record<keyof RolloutPolicy, Compare>> = {
   // What is downloaded only is not run: nothing reaches a host sooner.
   downloads: ({ policy: { downloads: was } }, { policy: { downloads: is } }) =>
     downloadWords(was) === downloadWords(is) ? [] : [changed('other', `${downloadWords(is)} instead of ${downloadWords(was)}`)],
+  // Whoever is told or not, no host is reached sooner; and a policy takes nothing from those whom the server's settings name.
+  notify: ({ policy: was }, { policy: is }) =>
+    NOTIFICATION_KINDS.filter((kind) => toldOf(was, kind) !== toldOf(is, kind)).map((kind) =>
+      changed('other', `${kind} is also told to ${toldOf(is, kind) || 'nobody'} instead of ${toldOf(was, kind) || 'nobody'}`),
+    ),
 };
+
+function toldOf({ notify }: RolloutPolicy, kind: NotificationKind): string {
+  return [...new Set(notify[kind])].toSorted().join(', ');
+}
+
+/** "rollout-paused is also told to chat" */
+export function notifyWords(policy: RolloutPolicy): readonly string[] {
+  return NOTIFICATION_KINDS.filter((kind) => toldOf(policy, kind) !== '').map((kind) => `${kind} is also told to ${toldOf(policy, kind)}`);
+}
 
 /** "downloads ahead, spread over 10 min" */
 export function downloadWords({ ahead, spreadMs }: RolloutPolicy['downloads']): string {

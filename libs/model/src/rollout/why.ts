@@ -75,8 +75,8 @@ function ofOlderRollout(facts: WhyFacts, now: number): readonly WhyNot[] {
   const hasNone = newest.kind === 'unfinished' || (newest.kind === 'ended' && newest.offer.kind === 'none');
   const older = situation.rollout?.toplevel;
   if (rollout === undefined || older === undefined || !hasNone || enrolment !== 'enrolled' || hasArrived(facts, older)) return [];
-  const isWaiting = rollout.course.state === 'PAUSED' || rollout.course.state === 'WAITING_APPROVAL' || isFrozen(rollout.facts.orders, now);
-  return isWaiting ? ofRollout(facts, older, now) : [];
+  const isStopped = rollout.course.state === 'PAUSED' || rollout.course.state === 'WAITING_APPROVAL' || isFrozen(rollout.facts.orders, now);
+  return isStopped ? ofRollout(facts, older, now) : [];
 }
 
 function ofCommit(newest: WhyFacts['newest']): readonly WhyNot[] {

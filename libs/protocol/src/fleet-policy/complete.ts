@@ -23,6 +23,7 @@ export function complete(written: FleetPolicy): RolloutPolicy {
       staleMs: msOf(presence?.stale) ?? DEFAULT_POLICY.presence.staleMs,
       lostMs: msOf(presence?.lost) ?? DEFAULT_POLICY.presence.lostMs,
     },
+    notify: Object.fromEntries(Object.entries(written.notify ?? {}).map(([kind, names]) => [kind, [...new Set(names)]])),
     downloads: { ahead: downloads?.ahead ?? DEFAULT_POLICY.downloads.ahead, spreadMs: msOf(downloads?.spread) ?? DEFAULT_POLICY.downloads.spreadMs },
   };
 }

@@ -46,6 +46,7 @@ describe('what people write', () => {
       checks: ['unit tests'],
       presence: { stale: '1d' },
       downloads: { spread: '1h' },
+      notify: { 'rollout-paused': ['chat', 'chat', 'mail'], 'rollout-complete': [] },
     });
     expect(policy).toEqual({
       rings: [
@@ -92,6 +93,7 @@ describe('what people write', () => {
       checks: ['unit tests'],
       presence: { ...DEFAULT_POLICY.presence, staleMs: 24 * HOUR_MS },
       downloads: { ahead: true, spreadMs: HOUR_MS },
+      notify: { 'rollout-paused': ['chat', 'mail'], 'rollout-complete': [] },
     });
   });
 
@@ -107,7 +109,7 @@ describe('mistakes, each with its path and its value', () => {
     [[], 'floe: [] is a list: write a set, { … }'],
     ['canary', 'floe: "canary" is not a set, { … }'],
     [{ ring: [] }, 'ring: unknown key; did you mean rings?'],
-    [{ toString: 1 }, 'toString: unknown key; the keys here are rings, labels, maxInFlight, budgets, checks, presence, downloads'],
+    [{ toString: 1 }, 'toString: unknown key; the keys here are rings, labels, maxInFlight, budgets, checks, presence, downloads, notify'],
     [{ rings: [] }, 'rings: [] names no ring: add one, or leave "rings" out for a single ring with all hosts'],
     [{ rings: {} }, 'rings: {} is not a list of rings'],
     [{ rings: [{}] }, 'rings[0].name: is missing'],
@@ -168,6 +170,12 @@ describe('mistakes, each with its path and its value', () => {
     [{ downloads: { ahead: 'yes' } }, 'downloads.ahead: "yes" is neither true nor false'],
     [{ downloads: { spread: '2d' } }, 'downloads.spread: "2d" is out of range: it can be 0s to 1 d'],
     [{ downloads: { jitter: '1h' } }, 'downloads.jitter: unknown key'],
+    [{ notify: { 'rollout-pause': ['chat'] } }, 'notify.rollout-pause: unknown key; did you mean rollout-paused?'],
+    [{ notify: { 'rollout-paused': 'chat' } }, 'notify.rollout-paused: "chat" is not a list of names of notification targets'],
+    [
+      { notify: { 'rollout-paused': ['https://x'] } },
+      'notify.rollout-paused[0]: "https://x" is not possible as the name of a notification target: 1 to 32 lower-case letters, digits and -',
+    ],
     [{ presence: { stale: '31d' } }, 'presence: a host cannot be lost (after 30 d) before it is stale (after 31 d)'],
     [{ maxInFlight: 1.5 }, 'maxInFlight: 1.5 is not a whole number from 1 to 10000'],
   ])('%j', (data, sentence) => {
@@ -258,6 +266,7 @@ const written = optional({
   checks: fc.uniqueArray(name, { maxLength: 3 }),
   presence: optional({ stale: duration, lost: fc.integer({ min: 8, max: 3_000 }).map((days) => `${days}d`) }),
   downloads: optional({ ahead: fc.boolean(), spread: fc.constantFrom('0s', '10m', '1d') }),
+  notify: optional({ 'rollout-paused': fc.uniqueArray(fc.constantFrom('chat', 'mail'), { maxLength: 2 }) }),
 });
 
 type Place = readonly (string | number)[];

@@ -15,11 +15,15 @@ import {
   MAX_RING_HOSTS,
   MAX_RING_NAME_CHARACTERS,
   MAX_RINGS,
+  MAX_TARGETS,
   MAX_TIME_ZONE_CHARACTERS,
   MAX_WINDOWS,
+  NOTIFICATION_KINDS,
   parseDuration,
   RING_NAME_FORM,
   RING_NAME_RULE,
+  TARGET_NAME_FORM,
+  TARGET_NAME_RULE,
   timeLimit,
 } from '@floe/model';
 import * as v from 'valibot';
@@ -136,6 +140,11 @@ const Ring = v.strictObject({
 });
 export type Ring = v.InferOutput<typeof Ring>;
 
+const TargetName = v.pipe(
+  v.string(`is not a name: ${TARGET_NAME_RULE}`),
+  v.regex(TARGET_NAME_FORM, `is not possible as the name of a notification target: ${TARGET_NAME_RULE}`),
+);
+
 const CHECK_RULE = 'is not the name of a flake check';
 
 /** What the flake output `floe` may say. Plain data; every attribute has a default. */
@@ -180,6 +189,10 @@ export const FleetPolicy = v.strictObject({
       ahead: v.optional(v.boolean('is neither true nor false')),
       spread: v.optional(durationText(0, DAY_MS)),
     }),
+  ),
+  /** Secrets and addresses of the targets are the server's settings. */
+  notify: v.optional(
+    v.strictObject(v.entriesFromList(NOTIFICATION_KINDS, v.optional(listOf(TargetName, MAX_TARGETS, 'names of notification targets')))),
   ),
 });
 export type FleetPolicy = v.InferOutput<typeof FleetPolicy>;
