@@ -137,8 +137,9 @@ async function floe(): Promise<void> {
   });
   const serverSigner = signerFromPem('server-1', generateKeyPem());
   const rollouts = new RolloutEngine({ store, clock, logger });
-  const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, troubles, repositoryId: repository.id, rollouts }, (names) =>
-    announcer.mark(names),
+  const steering: Steering = new Steering(
+    { store, hub, clock, logger, serverSigner, releaseSigner: serverSigner, troubles, repositoryId: repository.id, rollouts },
+    (names) => announcer.mark(names),
   );
   const before = await listen((socket, raw) => hub.accept(socket, { address: '127.0.0.1', raw }));
   await until(() => hub.hosts().length === request.count);

@@ -1,3 +1,4 @@
+import { isEndedRollout } from '@floe/model';
 import { applyJob, crash, defer, disconnect, finishJob, follow, overrideByHand, proceed, receive, restart, watchdogActs } from './agent-side.ts';
 import { answerReady, expire, look, publish, resumePause, steer, storeReports } from './server-side.ts';
 import { NOW, SOAK_MS, withHost, type Host, type Limits, type Scene, type State } from './state.ts';
@@ -30,6 +31,9 @@ function ofFleet(state: State, scene: Scene): Action[] {
   else if (left.freezes > 0) add('a person freezes the fleet', { ...spend(state, 'freezes'), isFrozen: true });
   if (course?.state === 'PAUSED' && left.resumes > 0 && state.resumeOf !== course.since)
     add('a person resumes', resumePause(spend(state, 'resumes'), scene));
+  // Of the last one there is no newer that could be reached.
+  if (left.aborts > 0 && course !== undefined && !isEndedRollout(course.state) && state.newest + 1 < scene.revisions)
+    add('a person aborts, and wants the hosts back', { ...spend(state, 'aborts'), isReverted: true });
   if (left.serverCrashes > 0) {
     const killed = (from: State): State => ({ ...spend(from, 'serverCrashes'), hosts: from.hosts.map(disconnect) });
     add('the server is killed, and starts', killed(state));

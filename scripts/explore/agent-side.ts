@@ -112,7 +112,7 @@ function resultOf(host: Host, scene: Scene): AgentEvent | undefined {
 
 export function receive(host: Host, message: Down, scene: Scene): Host {
   if (message.type === 'go') return dispatch(host, { type: 'go', epoch: message.epoch }, scene);
-  const { epoch, revision, isRetry } = message;
+  const { epoch, revision, isRetry, floor } = message;
   const toplevel = systemOf(host.name, revision);
   const release = {
     repository: 'r',
@@ -123,7 +123,7 @@ export function receive(host: Host, message: Down, scene: Scene): Host {
     closureSizeBytes: 1,
   };
   const directive: AgentDirective = { epoch, trial: null, mode: 'activate', isRetry, release, envelope: '' };
-  return dispatch(host, { type: 'offered', directive, freshness: null }, scene);
+  return dispatch(host, { type: 'offered', directive, freshness: null, floor }, scene);
 }
 
 /** The agent is killed, or the machine loses power: what is only in memory is gone, the connection, too. */

@@ -54,6 +54,8 @@ function hostKey(host: Host): string {
   const key = [
     row.epoch,
     row.directed,
+    row.isPermitted,
+    row.told,
     row.isRetry,
     row.stable,
     seen.state,
@@ -70,7 +72,7 @@ function hostKey(host: Host): string {
     machine.watchdog,
     session?.offered ?? '-',
     down
-      .map((each) => (each.type === 'go' ? `g${each.epoch}` : `d${each.epoch}${each.isRetry}`))
+      .map((each) => (each.type === 'go' ? `g${each.epoch}` : `d${each.epoch}${each.isRetry}${each.floor ?? ''}`))
       .toSorted()
       .join('.'),
     up.toSorted((one, other) => one - other).join('.'),
@@ -80,7 +82,7 @@ function hostKey(host: Host): string {
   return key;
 }
 
-export function keyOf({ hosts: all, newest, course, isFrozen, resumeOf, left }: State): string {
+export function keyOf({ hosts: all, newest, course, isFrozen, resumeOf, isReverted, left }: State): string {
   const at =
     course &&
     [
@@ -91,7 +93,7 @@ export function keyOf({ hosts: all, newest, course, isFrozen, resumeOf, left }: 
       course.pause?.cause === 'failures' && course.pause.failures.map(({ host }) => host).join('.'),
       course.provedRing,
     ].join(',');
-  return `${all.map(hostKey).join('\n')}\n${newest} ${at} ${isFrozen} ${resumeOf} ${Object.values(left).join(',')}`;
+  return `${all.map(hostKey).join('\n')}\n${newest} ${at} ${isFrozen} ${resumeOf} ${isReverted} ${Object.values(left).join(',')}`;
 }
 
 /** 53 bits of a state's key. Among ten million states, two that differ have the same with a chance of 1 in 180. */

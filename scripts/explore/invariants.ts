@@ -50,7 +50,9 @@ export function wrongStep(before: State, after: State, scene: Scene): string | u
     if (was === undefined) continue;
     const { name, row, agent } = host;
     if (agent.journal.epoch < was.agent.journal.epoch || row.epoch < was.row.epoch) return `A1: an epoch of ${name} falls`;
-    if ((row.directed ?? -1) < (was.row.directed ?? -1)) return `D5: ${name} is told to go back`;
+    if ((row.directed ?? -1) < (was.row.directed ?? -1) && !(row.isPermitted && row.directed === row.stable && after.course?.state === 'ABORTED'))
+      return `D5: ${name} is told to go back`;
+    if (row.directed !== undefined && row.directed < row.told && !row.isPermitted) return `D7: ${name} is told what is below, without a permit`;
     if (row.directed !== was.row.directed) {
       if (row.epoch === was.row.epoch) return `D2: ${name} is told something else in the same epoch`;
       if (row.directed !== undefined && row.quarantined.includes(systemOf(name, row.directed)))

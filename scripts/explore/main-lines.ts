@@ -22,9 +22,10 @@ export interface LineStep {
   readonly choice: number;
 }
 
-/** The lines differ in what happens when nothing of {@link ORDER} does: the next revision comes, or a person resumes first. */
+/** The lines differ in what happens when nothing of {@link ORDER} does: the next revision comes, or a person resumes or aborts first. */
 export function mainLines(scene: Scene): readonly (readonly LineStep[])[] {
-  return [[/^revision \d is published$/], [/^a person resumes$/, /^revision \d is published$/]].map((turns) => {
+  const published = /^revision \d is published$/;
+  return [[published], [/^a person resumes$/, published], [/^a person aborts/, published]].map((turns) => {
     const line: LineStep[] = [{ state: initialState(scene), choice: -1 }];
     for (;;) {
       const actions = actionsOf(line.at(-1)?.state ?? initialState(scene), scene);

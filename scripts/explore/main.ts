@@ -5,8 +5,8 @@ import { SCENES } from './state.ts';
 
 const USAGE = `usage: npm run explore -- [--scene canary|together] [--seconds N] [--depth N]
 
-Two hosts, in two rings or in one, a bad revision and a good one, a user who switches by hand, another who says "later", a freeze, a resume, and
-crashes of agents and server, over a network that loses, repeats, delays and reorders. Every state within so many steps of what happens
+Two hosts, in two rings or in one, a bad revision and a good one, a user who switches by hand, another who says "later", a freeze, a resume, an abort
+with revert, and crashes of agents and server, over a network that loses, repeats, delays and reorders. Every state within so many steps of what happens
 when all goes well is visited, by the functions that run: the agent's decide(), decideRollout(), resolve() and admit(). In each the
 invariants of libs/model/SPEC.md hold, and from each the good revision reaches everyone once nothing is lost any more.
 Ends with 1 when that is not so, and prints the steps that lead there. They are a test: STORIES of scripts/explore/explore.test.ts.

@@ -6,6 +6,7 @@ import {
   progressOf,
   promotedRings,
   resolve,
+  revertOf,
   wentAfter,
   type Desired,
   type HostProgress,
@@ -29,10 +30,11 @@ function ringOf(state: State, host: Host, { rings }: Scene): number {
   return rings[state.hosts.findIndex(({ name }) => name === host.name)] ?? 0;
 }
 
-export function ordersOf({ isFrozen, resumeOf }: State): RolloutOrders {
+export function ordersOf({ isFrozen, resumeOf, isReverted }: State): RolloutOrders {
   return {
     ...NO_ORDERS,
     freeze: isFrozen ? { by: 'ada', reason: 'holidays', at: NOW, until: undefined } : undefined,
+    abort: isReverted ? { by: 'ada', role: 'operator', reason: 'it is bad', at: NOW, isRevert: true } : undefined,
     resume: resumeOf === undefined ? undefined : { by: 'ada', role: 'operator', reason: 'seen', at: NOW, of: resumeOf },
   };
 }
@@ -85,6 +87,8 @@ export function look(state: State, scene: Scene): State {
   return { ...state, course: decision.course, hosts };
 }
 
+const PERMIT = { kind: 'revert', by: 'ada', reason: 'it is bad' } as const;
+
 export function desiredOf(state: State, host: Host, scene: Scene): Desired {
   const { row } = host;
   return resolve({
@@ -93,7 +97,9 @@ export function desiredOf(state: State, host: Host, scene: Scene): Desired {
     isRingPromoted: state.course !== undefined && ringOf(state, host, scene) < promotedRings(state.course),
     rollout: state.course && releaseOf(host, state.newest),
     stable: releaseOf(host, row.stable),
-    directed: row.directed === undefined ? undefined : releaseOf(host, row.directed),
+    revert: state.course && revertOf({ course: state.course, orders: ordersOf(state) }),
+    directed: row.directed === undefined ? undefined : { ...releaseOf(host, row.directed), permit: row.isPermitted ? PERMIT : undefined },
+    floor: row.told + 1,
     quarantined: new Set(row.quarantined),
   });
 }
@@ -104,9 +110,11 @@ export function steer(state: State, host: Host, scene: Scene): Host {
   let { row, session, down } = host;
   if (desired.kind === 'release') {
     const revision = desired.release.sequence - 1;
-    if (revision !== row.directed) row = { ...row, directed: revision, epoch: row.epoch + 1 };
+    const isPermitted = desired.permit !== undefined;
+    if (revision !== row.directed || (isPermitted && !row.isPermitted))
+      row = { ...row, directed: revision, isPermitted, told: Math.max(row.told, revision), epoch: row.epoch + 1 };
     if (session !== undefined && session.offered !== row.epoch) {
-      down = [...down, { type: 'directive', epoch: row.epoch, revision, isRetry: row.isRetry }];
+      down = [...down, { type: 'directive', epoch: row.epoch, revision, isRetry: row.isRetry, floor: isPermitted ? row.told + 1 : undefined }];
       session = { offered: row.epoch };
     }
   }
@@ -165,7 +173,7 @@ function storeReport(row: Row, { epoch, isOverridden, ...seen }: Report): Row {
 
 /** A newer revision takes the place of the rollout that there is. */
 export function publish(state: State): State {
-  return { ...state, newest: state.newest + 1, course: startCourse(), resumeOf: undefined };
+  return { ...state, newest: state.newest + 1, course: startCourse(), resumeOf: undefined, isReverted: false };
 }
 
 /** A person resumes the pause, and so acknowledges every failure that is known. */

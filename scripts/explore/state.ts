@@ -41,6 +41,7 @@ export interface Limits {
   readonly laters: number;
   readonly freezes: number;
   readonly resumes: number;
+  readonly aborts: number;
 }
 
 /** Two rings with a soak, and one host at a time. */
@@ -65,7 +66,7 @@ const CANARY: Scene = {
   bad: new Set([1]),
   policy: policy(),
   isReadyBehindReports: true,
-  limits: { agentCrashes: 1, serverCrashes: 1, overrides: 1, laters: 1, freezes: 1, resumes: 1 },
+  limits: { agentCrashes: 1, serverCrashes: 1, overrides: 1, laters: 1, freezes: 1, resumes: 1, aborts: 1 },
 };
 
 export const SCENES = {
@@ -79,6 +80,9 @@ export const SCENES = {
 export interface Row {
   readonly epoch: number;
   readonly directed: Revision | undefined;
+  /** It may be below what it was told before: the highest revision that it ever was. */
+  readonly isPermitted: boolean;
+  readonly told: Revision;
   readonly isRetry: boolean;
   readonly stable: Revision;
   readonly seen: Seen;
@@ -120,7 +124,13 @@ export interface Agent {
 }
 
 export type Down =
-  | { readonly type: 'directive'; readonly epoch: number; readonly revision: Revision; readonly isRetry: boolean }
+  | {
+      readonly type: 'directive';
+      readonly epoch: number;
+      readonly revision: Revision;
+      readonly isRetry: boolean;
+      readonly floor?: number | undefined;
+    }
   | { readonly type: 'go'; readonly epoch: number };
 
 export interface Host {
@@ -144,6 +154,8 @@ export interface State {
   readonly course: RolloutCourse | undefined;
   readonly isFrozen: boolean;
   readonly resumeOf: number | undefined;
+  /** A person aborted the newest rollout, and wants its hosts back on stable. */
+  readonly isReverted: boolean;
   readonly left: Limits;
 }
 
@@ -163,6 +175,8 @@ export function initialState(scene: Scene): State {
     const row: Row = {
       epoch: 0,
       directed: undefined,
+      isPermitted: false,
+      told: -1,
       isRetry: false,
       stable: 0,
       seen,
@@ -175,7 +189,7 @@ export function initialState(scene: Scene): State {
     const machine: Machine = { runs: old, profile: old, watchdog: 'off' };
     return { name, row, agent, machine, session: { offered: 0 }, down: [], up: [], verified: [] };
   });
-  return { hosts, newest: 0, course: undefined, isFrozen: false, resumeOf: undefined, left: scene.limits };
+  return { hosts, newest: 0, course: undefined, isFrozen: false, resumeOf: undefined, isReverted: false, left: scene.limits };
 }
 
 export function withHost(state: State, host: Host): State {

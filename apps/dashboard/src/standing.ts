@@ -15,6 +15,7 @@ const RANKS: Record<HostStanding, number> = {
   'under-way': 5,
   waiting: 6,
   queued: 6,
+  'kept-back': 7,
   'local-override': 6,
   'in-sync': 7,
   pinned: 7,

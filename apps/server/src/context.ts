@@ -185,8 +185,9 @@ export async function createServerContext(
     }),
   );
   const rollouts = new RolloutEngine({ store, clock, logger });
-  const steering: Steering = new Steering({ store, hub, clock, logger, serverSigner, troubles, repositoryId: repository.id, rollouts }, (hosts) =>
-    announcer.mark(hosts),
+  const steering: Steering = new Steering(
+    { store, hub, clock, logger, serverSigner, releaseSigner, troubles, repositoryId: repository.id, rollouts },
+    (hosts) => announcer.mark(hosts),
   );
 
   const pinned = (signer: { keyId: string; publicKey: string }): string[] => [`${signer.keyId}:${signer.publicKey}`];

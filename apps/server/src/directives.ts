@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { CLOSE_CODES, Envelope, seal, type Directive } from '@floe/protocol';
+import { CLOSE_CODES, Envelope, FreshnessStatement, peek, ReleaseStatement, seal, type Directive, type PermitStatement } from '@floe/protocol';
 import type { Logger, Signer } from '@floe/runtime';
 import type { DirectiveRow, HostRow, StorePart } from '@floe/store';
 import * as v from 'valibot';
@@ -16,6 +16,8 @@ export interface DirectiveDeps {
   readonly store: StorePart<{ hosts: 'saveDirectives'; releases: 'toOffer' }>;
   readonly clock: Pick<ServerClock, 'now' | 'latest'>;
   readonly serverSigner: Signer;
+  /** Signs permits. */
+  readonly releaseSigner: Signer;
   readonly logger: Pick<Logger, 'warn'>;
 }
 
@@ -23,6 +25,8 @@ export interface DirectiveDeps {
 export interface Addressee {
   readonly session: WelcomedSession;
   readonly desired: NonNullable<HostRow['desired']>;
+  /** The highest sequence that it was told, or accepted. */
+  readonly floor: number;
   /** A person had the host try again what it rolled back or refused. */
   readonly isRetry: boolean;
 }
@@ -32,8 +36,8 @@ export interface Addressee {
  * was sent.
  */
 export async function offerDirectives(deps: DirectiveDeps, repositoryId: string, addressees: readonly Addressee[]): Promise<readonly DirectiveRow[]> {
-  const { store, clock, logger, serverSigner } = deps;
-  const untold = addressees.filter(({ session, desired }) => session.offered(desired.epoch, desired.releaseId) === 'no');
+  const { store, clock, logger, serverSigner, releaseSigner } = deps;
+  const untold = addressees.filter((each) => each.session.offered(each.desired.epoch, each.desired.releaseId) === 'no' && !isTooOld(each));
   for (const { session, desired } of addressees) {
     if (session.offered(desired.epoch, desired.releaseId) !== 'overtaken') continue;
     // The agent says in its next hello which epoch it accepted, and the database continues above it.
@@ -50,22 +54,27 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
   const freshnessEnvelope = v.safeParse(StoredEnvelope, freshness);
 
   const sent: DirectiveRow[] = [];
-  for (const { session, desired, isRetry } of untold) {
+  const asOf = freshnessEnvelope.success ? asOfIn(freshnessEnvelope.output) : 0;
+  for (const addressee of untold) {
+    const { session, desired, isRetry } = addressee;
     const release = releases.get(desired.releaseId);
     if (release === undefined) continue;
     const issuedAt = clock.now();
+    // By the time that the agent was told when it connected, however the clock was set since.
+    const expiresAt = clock.latest() + DIRECTIVE_LIFETIME_MS;
+    const permit = permitFor(addressee, release, { issuedAt, expiresAt: Math.max(expiresAt, asOf + DIRECTIVE_LIFETIME_MS) });
     const directive: Directive = {
       version: 1,
       host: session.host,
       machineId: session.machineId,
       epoch: desired.epoch,
-      mode: 'activate',
+      mode: desired.isOnlyStaged === true ? 'stage' : 'activate',
       isRetry,
       release,
+      ...(permit === undefined ? {} : { permit: seal(releaseSigner, 'floe/permit', permit) }),
       ...(freshnessEnvelope.success ? { freshness: freshnessEnvelope.output } : {}),
       issuedAt,
-      // By the time that the agent was told when it connected, however the clock was set since.
-      expiresAt: clock.latest() + DIRECTIVE_LIFETIME_MS,
+      expiresAt,
       nonce: session.nonce,
     };
     if (!session.offer(desired.epoch, desired.releaseId, seal(serverSigner, 'floe/directive', directive))) continue;
@@ -75,4 +84,32 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
   }
   await store.hosts.saveDirectives(sent);
   return sent;
+}
+
+/** It is to go below what it was told, and its agent would refuse that. */
+function isTooOld({ session, desired, floor }: Addressee): boolean {
+  return needsPermit(desired, floor) && !session.capabilities.has('permit');
+}
+
+function needsPermit({ permit, sequence }: Addressee['desired'], floor: number): boolean {
+  return permit !== undefined && sequence < floor;
+}
+
+/** Made again for each connection, from what is stored, so that none is about for long. It names the release by what the release says. */
+function permitFor(
+  { desired, floor }: Addressee,
+  release: Envelope,
+  times: Pick<PermitStatement, 'issuedAt' | 'expiresAt'>,
+): PermitStatement | undefined {
+  const { permit } = desired;
+  const opened = peek(release, ReleaseStatement);
+  if (permit === undefined || !needsPermit(desired, floor) || opened.kind !== 'opened') return undefined;
+  const { repository, ref, host, sequence, toplevel } = opened.statement;
+  return { version: 1, repository, ref, host, sequence, toplevel, floor, actor: permit.by, reason: permit.reason, ...times };
+}
+
+/** The agent judges by the newest date that the release key signed, if its clock and the server's are behind that. */
+function asOfIn(freshness: Envelope): number {
+  const opened = peek(freshness, FreshnessStatement);
+  return opened.kind === 'opened' ? opened.statement.asOf : 0;
 }

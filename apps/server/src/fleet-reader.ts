@@ -142,6 +142,7 @@ export class FleetReader {
     const finished = await snapshot.finished();
     const evaluations = finished === undefined ? [] : await snapshot.evaluations(finished.id);
     const byHost = new Map(evaluations.map((evaluation) => [evaluation.host, evaluation]));
+    const isAborted = rollout?.state === 'ABORTED' && rollout.revisionId === finished?.id;
     const limits = rollout?.policy.presence ?? DEFAULT_PRESENCE;
     const now = this.judgedUntil();
     return ({ row, desired, quarantines, desiredCommit }) => {
@@ -151,7 +152,7 @@ export class FleetReader {
       return viewHost(row, {
         presence,
         desired,
-        offer: finished === undefined ? UNKNOWN : offerOf(finished.state, evaluation),
+        offer: finished === undefined ? UNKNOWN : offerOf(finished.state, evaluation, isAborted),
         evaluation,
         quarantines,
         desiredCommit: desiredCommit ?? null,
@@ -226,6 +227,6 @@ export function describeSeen({ revision, rollout }: RevisionSeen): StatusText | 
   if (summary === undefined) return describeSuperseded(supersededBy);
   const now = describeRollout(summary.counts, namesNeedingAttention(summary), { isComplete: row.state === 'COMPLETE', leaving: summary.leaving });
   if (policy === undefined) return describeSuperseded(supersededBy, describeCourse(row.course, detail, now) ?? now);
-  const said = describeCourse(row.course, policy, now) ?? now;
+  const said = describeCourse(row.course, policy, now, detail.revert) ?? now;
   return { ...said, isUnderWay: summary.counts['under-way'] + summary.leaving > 0 };
 }

@@ -1,4 +1,4 @@
-import { needsAction, standingOf, standingOfMachine, type HostFacts, type HostStanding } from '@floe/model';
+import { hasArrived, needsAction, standingOf, standingOfMachine, type Desired, type HostFacts, type HostStanding } from '@floe/model';
 import type { Evaluation, HostRow, Quarantine } from '@floe/store';
 import { failureWords } from '@floe/views';
 
@@ -22,6 +22,7 @@ export function problemOf(problem: HostProblem): string | null {
   if (standing === 'cloned') reasons.push(reasonOf(standingOf({ ...facts, enrolment: 'enrolled' }), problem));
   if (isEnrolled && machine !== standing && needsAction(machine)) reasons.push(reasonOf(machine, problem));
   if (standing === 'under-way') reasons.push(obstacleOf(row, facts));
+  if (!isArrived(facts) && isTooOldToGoBack(row, facts.desired)) reasons.push(TOO_OLD);
   const told = [...new Set(reasons.filter((reason) => reason !== null))];
   return told.length === 0 ? null : told.join('\n');
 }
@@ -55,6 +56,7 @@ function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines 
     case 'under-way':
     case 'waiting':
     case 'queued':
+    case 'kept-back':
     case 'local-override':
     case 'pinned':
     case 'away':
@@ -67,6 +69,17 @@ function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines 
 /** Why the newest commit has nothing for the host. */
 export function failureOf(evaluation: HostProblem['evaluation']): string {
   return `${failureWords(evaluation?.outcome)}: ${evaluation?.error ?? 'Floe tries again'}`;
+}
+
+const TOO_OLD = 'its agent is too old to go back to an older release: push a commit that reverts, or update the agent first';
+
+/** It is to go below what it was told before, and its agent does not know permits: it is not told. */
+export function isTooOldToGoBack({ capabilities }: Pick<HostRow, 'capabilities'>, desired: Desired): boolean {
+  return desired.kind === 'release' && desired.permit !== undefined && capabilities !== undefined && !capabilities.includes('permit');
+}
+
+function isArrived(facts: HostFacts): boolean {
+  return facts.desired.kind === 'release' && hasArrived(facts, facts.desired.release.toplevel);
 }
 
 /** Something is in the way of a host that is under way, and it tries again by itself. What it said before a retry is not about this. */

@@ -113,6 +113,7 @@ async function pass(hosts: readonly GivenHost[]) {
       clock: Object.assign(Object.create(systemClock) as typeof systemClock, { latest: () => systemClock.now() }),
       logger: silentLogger,
       serverSigner: signer,
+      releaseSigner: signer,
       rollouts: { tick: async (fleet) => await Promise.resolve({ fleet, isMoved: false, dueInMs: undefined }) },
       troubles,
       repositoryId: 'repository',
@@ -203,6 +204,7 @@ function emptySteering(looks: (readonly HostName[] | undefined)[], clock: typeof
       clock: Object.assign(Object.create(clock) as typeof clock, { latest: () => 1 }),
       logger: silentLogger,
       serverSigner: signer,
+      releaseSigner: signer,
       troubles: new Troubles({ clock: systemClock, logger: silentLogger }),
       repositoryId: 'repository',
       rollouts: { tick: async (fleet) => await Promise.resolve({ fleet, isMoved: false, dueInMs: undefined }) },
@@ -270,10 +272,11 @@ test('whatever the database forgets, a host gets what is written for it, or is a
           },
           clock: { now: () => 1, latest: () => 1 },
           serverSigner: signer,
+          releaseSigner: signer,
           logger: silentLogger,
         };
         const desired = { releaseId, toplevel: system(1), sequence: 1, epoch, since: 1 };
-        const [sent] = await offerDirectives(deps, 'repository', [{ session, desired, isRetry: false }]);
+        const [sent] = await offerDirectives(deps, 'repository', [{ session, desired, floor: 1, isRetry: false }]);
         if (sent !== undefined) got = `${sent.releaseId} ${sent.epoch}`;
         // The agent has exactly this, or the connection ends, and the next hello says what it has.
         if (isOpen) expect(got).toBe(`${releaseId} ${epoch}`);

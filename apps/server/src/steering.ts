@@ -1,6 +1,15 @@
-import { isTerminalAgentState, isWaiting, type AgentState, type HostName, type ReleaseRef } from '@floe/model';
+import {
+  isTerminalAgentState,
+  isWaiting,
+  isWithdrawn,
+  type AgentState,
+  type Desired,
+  type HostName,
+  type PermitGrounds,
+  type ReleaseRef,
+} from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Signer, type Troubles } from '@floe/runtime';
-import type { Fleet, HostRow, StorePart } from '@floe/store';
+import type { CurrentRollout, DesiredRelease, Fleet, HostRow, StorePart } from '@floe/store';
 import type { AgentHub } from './agents/hub.ts';
 import { sendHints, toHint } from './hints.ts';
 import { offerDirectives, type Addressee, type DirectiveDeps } from './directives.ts';
@@ -28,6 +37,7 @@ export interface SteeringDeps {
   readonly clock: Clock & DirectiveDeps['clock'];
   readonly logger: Logger;
   readonly serverSigner: Signer;
+  readonly releaseSigner: Signer;
   readonly troubles: Troubles;
   readonly repositoryId: string;
   /** Takes the rollout further, before each host is looked at. */
@@ -138,7 +148,10 @@ export class Steering {
 
   async #steer(fleet: Fleet): Promise<void> {
     const { store, hub, clock, logger, troubles, repositoryId } = this.#deps;
-    const wanted = fleet.hosts.flatMap(({ row, desired }) => (desired.kind === 'release' ? [{ row, ...desired }] : []));
+    const now = clock.now();
+    const wanted = fleet.hosts.flatMap(({ row, desired }): Wanted[] =>
+      desired.kind === 'release' ? [{ row, ...desired, isOnlyStaged: isOnlyStaged(row, desired, fleet.rollout, now) }] : [],
+    );
     const moved = new Map<HostName, number>();
     await troubles.together(
       'deciding what it is to run',
@@ -147,18 +160,27 @@ export class Steering {
       async (some) => {
         const news = some.filter(isNews);
         if (news.length === 0) return;
-        const releases = news.map(({ row, release }) => ({ ...release, epoch: row.unreadable === undefined ? row.epoch : undefined }));
+        const releases = news.map(({ row, release, isOnlyStaged: isStaged, permit }): DesiredRelease => {
+          return { ...release, epoch: row.unreadable === undefined ? row.epoch : undefined, isOnlyStaged: isStaged, permit };
+        });
         for (const { host, epoch } of await store.hosts.desire(releases, clock.now())) moved.set(host, epoch);
-        for (const { row, release, because } of news)
+        for (const { row, release, because, isOnlyStaged: isStaged } of news)
           if (moved.has(row.host))
-            logger.info('desired state changed', { host: row.host, epoch: moved.get(row.host), toplevel: release.toplevel, because });
+            logger.info('desired state changed', {
+              host: row.host,
+              epoch: moved.get(row.host),
+              toplevel: release.toplevel,
+              because,
+              isOnlyStaged: isStaged,
+            });
       },
     );
 
     const addressees = wanted.flatMap((each): Addressee[] => {
       const session = hub.session(each.row.host);
       const desired = desiredNow(each, moved.get(each.row.host), clock.now());
-      return session === undefined || desired === undefined ? [] : [{ session, desired, isRetry: each.row.retryEpoch !== undefined }];
+      const floor = Math.max(each.row.acceptedSequence, each.row.toldSequence ?? 0, each.row.desired?.sequence ?? 0);
+      return session === undefined || desired === undefined ? [] : [{ session, desired, floor, isRetry: each.row.retryEpoch !== undefined }];
     });
     await troubles.together(
       'telling it',
@@ -181,11 +203,29 @@ export class Steering {
 interface Wanted {
   readonly row: HostRow;
   readonly release: ReleaseRef;
+  readonly because: Because;
+  readonly permit?: PermitGrounds | undefined;
+  /** It is to have the release, and not to activate it. */
+  readonly isOnlyStaged: boolean;
 }
+type Because = Extract<Desired, { kind: 'release' }>['because'];
 
 /** What should run is not what is written in the row. */
-function isNews({ row, release }: Wanted): boolean {
-  return row.desired?.releaseId !== release.id;
+function isNews({ row: { desired }, release, isOnlyStaged: isStaged, permit }: Wanted): boolean {
+  if (desired?.releaseId !== release.id) return true;
+  return (desired.isOnlyStaged ?? false) !== isStaged || (permit !== undefined && desired.permit === undefined);
+}
+
+/** A system that waits for a restart is taken back when it is not promoted any more (`isWithdrawn()`), until it is again. */
+function isOnlyStaged(
+  row: HostRow,
+  { release, because }: Extract<Desired, { kind: 'release' }>,
+  rollout: CurrentRollout | undefined,
+  now: number,
+): boolean {
+  const isStaged = row.desired?.releaseId === release.id && row.desired.isOnlyStaged === true;
+  const { state, stateToplevel: subject } = row;
+  return rollout !== undefined && isWithdrawn({ host: row.host, toplevel: release.toplevel, because, state, subject, isStaged }, rollout, now);
 }
 
 /**
@@ -197,5 +237,14 @@ function desiredNow(wanted: Wanted, movedTo: number | undefined, now: number): H
   if (row.unreadable !== undefined) return undefined;
   if (!isNews(wanted)) return row.desired;
   if (movedTo === undefined) return undefined;
-  return { releaseId: release.id, toplevel: release.toplevel, sequence: release.sequence, epoch: movedTo, since: now };
+  const { isOnlyStaged: isStaged, permit } = wanted;
+  return {
+    releaseId: release.id,
+    toplevel: release.toplevel,
+    sequence: release.sequence,
+    epoch: movedTo,
+    since: now,
+    isOnlyStaged: isStaged,
+    permit,
+  };
 }

@@ -44,4 +44,5 @@ export * from './rollout/rings.ts';
 export * from './rollout/table.ts';
 export * from './rollout/weaker.ts';
 export * from './rollout/why.ts';
+export * from './rollout/withdrawn.ts';
 export * from './standing.ts';

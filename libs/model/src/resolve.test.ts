@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { HostName, StorePath } from './brands.ts';
-import { resolve, type HostSituation, type ReleaseRef } from './resolve.ts';
+import fc from 'fast-check';
+import { resolve, type HostSituation, type PermittedRelease, type ReleaseRef } from './resolve.ts';
 
 function release(id: string): ReleaseRef {
   return { id, host: 'ada' as HostName, sequence: 1, toplevel: `/nix/store/${id}` as StorePath };
@@ -45,5 +46,79 @@ describe('the desired state of a host', () => {
     expect(resolve({ ...told, stable: undefined })).toMatchObject({ release: newer, because: 'kept' });
     expect(resolve({ ...told, stable: { ...release('old'), sequence: 9 } })).toMatchObject({ because: 'stable' });
     expect(resolve({ ...told, quarantined: new Set([newer.toplevel]) })).toEqual({ kind: 'quarantined', release: newer });
+  });
+});
+
+describe('below what the host was told', () => {
+  const at = (sequence: number): ReleaseRef => ({ ...release(`r${sequence}`), sequence });
+  const revert = { by: 'ada', reason: 'it broke the printers' };
+  /** Its ring ran 5, whose rollout is aborted; 3 is stable. */
+  const aborted: HostSituation = { ...situation, isRingPromoted: false, rollout: at(5), stable: at(3), directed: at(5), floor: 5, revert };
+  const back: PermittedRelease = { ...at(3), permit: { ...revert, kind: 'revert' } };
+
+  test('it goes only to stable, when the rollout that told it was aborted with that order', () => {
+    expect(resolve(aborted)).toEqual({ kind: 'release', release: at(3), because: 'revert', permit: back.permit });
+    expect(resolve({ ...aborted, revert: undefined })).toEqual({ kind: 'release', release: at(5), because: 'kept' });
+    expect(resolve({ ...aborted, stable: undefined })).toMatchObject({ release: at(5), because: 'kept' });
+    // Another rollout told it: that one is not what was aborted.
+    expect(resolve({ ...aborted, directed: at(4) })).toMatchObject({ release: at(4), because: 'kept' });
+    expect(resolve({ ...aborted, pin: at(5) })).toMatchObject({ release: at(5), because: 'pin' });
+    expect(resolve({ ...aborted, quarantined: new Set([at(3).toplevel]) })).toEqual({ kind: 'quarantined', release: at(3) });
+  });
+
+  test('on its way back it stays on that way, until something newer is its turn', () => {
+    const reverting = { ...aborted, directed: back };
+    expect(resolve(reverting)).toMatchObject({ release: at(3), because: 'revert', permit: back.permit });
+    const next = { ...reverting, revert: undefined, rollout: at(6) };
+    expect(resolve(next)).toMatchObject({ release: at(3), because: 'revert', permit: back.permit });
+    expect(resolve({ ...next, stable: undefined })).toMatchObject({ release: at(3), because: 'revert' });
+    expect(resolve({ ...next, isRingPromoted: true })).toEqual({ kind: 'release', release: at(6), because: 'rollout' });
+  });
+
+  test('a pin that an administrator made brings it there, and its end does not bring it anywhere else', () => {
+    const pin: PermittedRelease = { ...at(2), permit: { ...revert, kind: 'pin' } };
+    const told = { ...aborted, revert: undefined };
+    expect(resolve({ ...told, pin: at(2) })).toMatchObject({ release: at(5), because: 'kept' });
+    expect(resolve({ ...told, pin })).toEqual({ kind: 'release', release: at(2), because: 'pin', permit: pin.permit });
+    const unpinned = { ...told, directed: pin };
+    // Stable is above it, and still below what it was told once.
+    expect(resolve(unpinned)).toEqual({ kind: 'release', release: at(2), because: 'kept', permit: pin.permit });
+    expect(resolve({ ...unpinned, hold: at(2) })).toMatchObject({ release: at(2), because: 'hold', permit: pin.permit });
+    expect(resolve({ ...unpinned, isRingPromoted: true })).toEqual({ kind: 'release', release: at(5), because: 'rollout' });
+    expect(resolve({ ...unpinned, isRingPromoted: true, rollout: at(4) })).toMatchObject({ release: at(2), because: 'kept' });
+  });
+
+  test('whatever happens, nothing below the highest sequence is answered but what it has, or with a permit', () => {
+    const releases = fc.option(fc.integer({ min: 1, max: 6 }).map(at), { nil: undefined });
+    const grounds = fc.constantFrom({ ...revert, kind: 'revert' as const }, { ...revert, kind: 'pin' as const }, undefined);
+    const permitted = fc.tuple(releases, grounds).map(([some, permit]): PermittedRelease | undefined => some && { ...some, permit });
+    const situations = fc.record({
+      pin: permitted,
+      hold: releases,
+      isRingPromoted: fc.boolean(),
+      rollout: releases,
+      stable: releases,
+      revert: fc.constantFrom(revert, undefined),
+      directed: permitted,
+      floor: fc.nat(6),
+      quarantined: fc.constant(new Set<StorePath>()),
+    });
+    fc.assert(
+      fc.property(situations, (some) => {
+        const desired = resolve(some);
+        if (desired.kind !== 'release' || some.directed === undefined) return;
+        const { sequence, id } = desired.release;
+        const isBelow = sequence < Math.max(some.floor, some.directed.sequence);
+        const isByPin = some.pin?.id === id && some.pin.permit !== undefined;
+        const isByRevert = some.revert !== undefined && some.stable?.id === id && some.directed.id === some.rollout?.id;
+        if (isBelow && id !== some.directed.id) expect([desired.permit === undefined, isByPin || isByRevert]).toEqual([false, true]);
+        if (!isBelow) expect(desired.permit).toBeUndefined();
+        // Told so, it is answered the same again.
+        const told = { ...desired.release, permit: desired.permit };
+        const again = resolve({ ...some, directed: told, floor: Math.max(some.floor, some.directed.sequence) });
+        expect(again).toMatchObject({ kind: 'release', release: desired.release });
+        expect(again.kind === 'release' && again.permit?.kind).toBe(desired.permit?.kind);
+      }),
+    );
   });
 });

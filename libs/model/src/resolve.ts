@@ -8,10 +8,23 @@ export interface ReleaseRef {
   readonly toplevel: StorePath;
 }
 
+/** Who lets a host go below the sequence that it was told, and why. The server makes a signed permit of it for the agent. */
+export interface PermitGrounds {
+  /** The rollout of what it ran was aborted, with the order to go back; or a person pinned the host to an older release. */
+  readonly kind: 'revert' | 'pin';
+  readonly by: string;
+  readonly reason: string;
+}
+
+/** A release; `permit`: also below what the host was told. */
+export interface PermittedRelease extends ReleaseRef {
+  readonly permit?: PermitGrounds | undefined;
+}
+
 /** The inputs of {@link resolve} for one host. */
 export interface HostSituation {
   /** The release on which an administrator's pin keeps the host. It counts before a hold. */
-  readonly pin: ReleaseRef | undefined;
+  readonly pin: PermittedRelease | undefined;
   /** The release on which an administrator's hold keeps the host, when there is no pin. */
   readonly hold: ReleaseRef | undefined;
   /** The host's ring is told to run the current rollout. */
@@ -20,13 +33,23 @@ export interface HostSituation {
   readonly rollout: ReleaseRef | undefined;
   /** The host's release in the last rollout that was COMPLETE with it. */
   readonly stable: ReleaseRef | undefined;
+  /** Of an aborted rollout: who wants the hosts that were told its release back on their stable one. */
+  readonly revert?: Omit<PermitGrounds, 'kind'> | undefined;
   /** What it was last told to run. */
-  readonly directed: ReleaseRef | undefined;
+  readonly directed: PermittedRelease | undefined;
+  /** The highest sequence that it was ever told; absent: that of `directed`. */
+  readonly floor?: number | undefined;
   readonly quarantined: ReadonlySet<StorePath>;
 }
 
 export type Desired =
-  | { readonly kind: 'release'; readonly release: ReleaseRef; readonly because: 'pin' | 'hold' | 'rollout' | 'stable' | 'kept' }
+  | {
+      readonly kind: 'release';
+      readonly release: ReleaseRef;
+      readonly because: 'pin' | 'hold' | 'rollout' | 'revert' | 'stable' | 'kept';
+      /** Only below what the host was told before. */
+      readonly permit?: PermitGrounds | undefined;
+    }
   /** The host keeps what it has: it tried this toplevel and rolled back. */
   | { readonly kind: 'quarantined'; readonly release: ReleaseRef }
   /** There is no release for the host yet. */
@@ -34,16 +57,61 @@ export type Desired =
 
 /**
  * The desired state of a host: `pin ?? hold ?? (its ring is promoted ? the rollout's release : stable)`, but never of a lower
- * sequence than it was told before: then it keeps that, and nothing falls back by itself. A toplevel that is quarantined on the
- * host is not desired. A pure function without a queue: a host that was away for weeks gets one answer, the newest.
+ * sequence than it was ever told without a permit: then it keeps what it was told last, and nothing falls back by itself. There is a permit
+ * for a pin that an administrator made, and for stable where the rollout was aborted with the order to go back. A toplevel that is
+ * quarantined on the host is not desired. A pure function without a queue: a host that was away for weeks gets one answer, the newest.
  */
 export function resolve(situation: HostSituation): Desired {
-  const { pin, hold, isRingPromoted, rollout, stable, directed, quarantined } = situation;
-  const promoted = isRingPromoted && rollout !== undefined;
-  const wanted = pin ?? hold ?? (promoted ? rollout : stable);
-  const isKept = directed !== undefined && (wanted === undefined || wanted.sequence < directed.sequence);
-  const release = isKept ? directed : wanted;
-  if (release === undefined) return { kind: 'nothing' };
-  if (quarantined.has(release.toplevel)) return { kind: 'quarantined', release };
-  return { kind: 'release', release, because: isKept ? 'kept' : pin ? 'pin' : hold ? 'hold' : promoted ? 'rollout' : 'stable' };
+  const { directed, quarantined } = situation;
+  const floor = Math.max(situation.floor ?? 0, directed?.sequence ?? 0);
+  const wanted = wantedBy(situation);
+  const isKept = directed !== undefined && (wanted === undefined || (isBelow(wanted.release, floor) && wanted.release.id !== directed.id));
+  const answer =
+    isKept || wanted === undefined ? keeping(directed) : { ...wanted, permit: wanted.release.permit ?? permitOf(wanted.release, directed) };
+  if (answer === undefined) return { kind: 'nothing' };
+  const { permit, because } = answer;
+  const { id, host, sequence, toplevel } = answer.release;
+  const release = { id, host, sequence, toplevel };
+  if (quarantined.has(toplevel)) return { kind: 'quarantined', release };
+  // On its way back, until something newer is its turn: also when the aborted rollout is not the newest any more.
+  const isReverting = permit?.kind === 'revert' && (because === 'stable' || because === 'kept');
+  return { kind: 'release', release, because: isReverting ? 'revert' : because, ...(permit !== undefined && sequence < floor ? { permit } : {}) };
+}
+
+type Because = Extract<Desired, { kind: 'release' }>['because'];
+interface Wanted {
+  readonly release: PermittedRelease;
+  readonly because: Because;
+}
+
+function wantedBy(situation: HostSituation): Wanted | undefined {
+  const { pin, hold, isRingPromoted, rollout, stable } = situation;
+  const by = (release: PermittedRelease | undefined, because: Because): Wanted | undefined => release && { release, because };
+  return (
+    by(pin, 'pin') ??
+    by(hold, 'hold') ??
+    (isRingPromoted ? by(rollout, 'rollout') : undefined) ??
+    by(revertTo(situation), 'revert') ??
+    by(stable, 'stable')
+  );
+}
+
+/** Stable, for a host that was told the release of the aborted rollout. Without a stable one it keeps what it has. */
+function revertTo({ revert, rollout, stable, directed }: HostSituation): PermittedRelease | undefined {
+  const isTold = revert !== undefined && directed !== undefined && directed.id === rollout?.id;
+  if (!isTold || stable === undefined || stable.sequence >= directed.sequence) return undefined;
+  return { ...stable, permit: { ...revert, kind: 'revert' } };
+}
+
+function isBelow({ sequence, permit }: PermittedRelease, floor: number): boolean {
+  return sequence < floor && permit === undefined;
+}
+
+/** What was permitted once stays permitted for that release. */
+function permitOf({ id }: ReleaseRef, directed: PermittedRelease | undefined): PermitGrounds | undefined {
+  return directed?.id === id ? directed.permit : undefined;
+}
+
+function keeping(directed: PermittedRelease | undefined) {
+  return directed && { release: directed, because: 'kept' as const, permit: directed.permit };
 }

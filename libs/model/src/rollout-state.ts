@@ -20,6 +20,7 @@ const COULD_RUN_LATER: Readonly<Record<HostStanding, boolean>> = {
   'under-way': true,
   waiting: true,
   queued: true,
+  'kept-back': false,
   'local-override': true,
   'rolled-back': false,
   failed: false,

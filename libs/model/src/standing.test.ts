@@ -15,6 +15,7 @@ const release = { id: '1', host: 'ada' as HostName, sequence: 1, toplevel: wante
 const desired: Desired = { kind: 'release', release, because: 'rollout' };
 const quarantined: Desired = { kind: 'quarantined', release };
 const pinned: Desired = { kind: 'release', release, because: 'pin' };
+const reverting: Desired = { kind: 'release', release, because: 'revert' };
 const offered: Offer = { kind: 'release', toplevel: wanted };
 
 const host: HostFacts = {
@@ -106,6 +107,23 @@ describe('a host', () => {
     expect(of({ desired: pinned, observed: onWanted })).toBe('in-sync');
     expect(of({ desired: pinned, offer: { kind: 'release', toplevel: other } })).toBe('under-way');
   });
+  test('waits for no ring of an aborted rollout: it is kept back, or on its way back until it is there', () => {
+    const offer: Offer = { kind: 'release', toplevel: other, isAborted: true };
+    const kept: Desired = { kind: 'release', release, because: 'kept' };
+    for (const each of [kept, { ...kept, because: 'stable' } as const]) {
+      expect(of({ desired: each, offer: { ...offer, isAborted: false } })).toBe('queued');
+      expect(of({ desired: each, offer })).toBe('kept-back');
+      expect(of({ desired: each, offer, observed: onWanted })).toBe('kept-back');
+    }
+    expect(of({ desired: reverting, offer, observed: onWanted })).toBe('kept-back');
+    expect(of({ desired: reverting, offer })).toBe('under-way');
+    expect(of({ desired: reverting, offer, isConnected: false })).toBe('away');
+    expect(of({ desired: reverting, offer, state: 'ROLLED_BACK', subject: wanted })).toBe('rolled-back');
+    // What runs the aborted system, and keeps it.
+    expect(of({ desired: kept, offer: { ...offer, toplevel: wanted }, observed: onWanted })).toBe('in-sync');
+    // A newer one is rolled out: its turn comes.
+    expect(of({ desired: reverting, offer: { ...offer, isAborted: false }, observed: onWanted })).toBe('queued');
+  });
 });
 
 test('the offer of a revision follows from the evaluation of the host and the state of the revision', () => {
@@ -128,10 +146,11 @@ const VALUES = {
   subject: [wanted, other, undefined],
   isOverridden: [true, false],
   isRetryPending: [true, false],
-  desired: [{ kind: 'nothing' }, desired, quarantined, pinned],
+  desired: [{ kind: 'nothing' }, desired, quarantined, pinned, reverting],
   offer: [
     offered,
     { kind: 'release', toplevel: other },
+    { kind: 'release', toplevel: other, isAborted: true },
     { kind: 'none', because: 'host' },
     { kind: 'none', because: 'revision' },
     { kind: 'removed' },
@@ -139,7 +158,7 @@ const VALUES = {
   ],
 } as const satisfies { readonly [Fact in keyof HostFacts]: readonly HostFacts[Fact][] };
 
-/** Every combination of facts: 117,504. */
+/** Every combination of facts: 171,360. */
 function* allFacts(): Generator<HostFacts> {
   let all: Partial<HostFacts>[] = [{}];
   for (const [fact, values] of Object.entries(VALUES)) all = all.flatMap((facts) => values.map((value) => ({ ...facts, [fact]: value })));
@@ -159,7 +178,7 @@ test('no host without an offer is under way, and a quarantine is always visible 
     const isQuarantined = facts.enrolment === 'enrolled' && facts.desired.kind === 'quarantined' && facts.observed !== onWanted;
     // Another system of a newer revision is on its way.
     const isReplaced =
-      standing === 'queued' &&
+      (standing === 'queued' || standing === 'kept-back') &&
       facts.offer.kind === 'release' &&
       facts.desired.kind === 'quarantined' &&
       facts.offer.toplevel !== facts.desired.release.toplevel;

@@ -15,6 +15,8 @@ export const HOST_STANDINGS = [
   'waiting',
   /** Its ring's turn has not come: it keeps what it had. */
   'queued',
+  /** The revision's rollout was aborted: it keeps its system, or is back on its stable one. */
+  'kept-back',
   /** A user keeps another system. */
   'local-override',
   /** Tried the system and rolled back. It is not offered again until an administrator retries it. */
@@ -39,11 +41,12 @@ export const HOST_STANDINGS = [
 ] as const;
 export type HostStanding = (typeof HOST_STANDINGS)[number];
 /** The standings that follow from the machine and its desired release alone. */
-type MachineStanding = Exclude<HostStanding, 'behind' | 'removed' | 'pinned' | 'queued' | 'not-enrolled' | 'revoked' | 'cloned'>;
+type MachineStanding = Exclude<HostStanding, 'behind' | 'removed' | 'pinned' | 'queued' | 'kept-back' | 'not-enrolled' | 'revoked' | 'cloned'>;
 
 /** What a revision has for a host. `none`: no release, because of the host's own error, or because the whole revision failed. */
 export type Offer =
-  | { readonly kind: 'release'; readonly toplevel: StorePath }
+  /** `isAborted`: its rollout ended before the host's turn came. */
+  | { readonly kind: 'release'; readonly toplevel: StorePath; readonly isAborted?: boolean }
   | { readonly kind: 'none'; readonly because: 'host' | 'revision' }
   | { readonly kind: 'removed' }
   /** No revision has finished yet, or this one does not know the host. */
@@ -84,7 +87,9 @@ export function standingOf(facts: HostFacts): HostStanding {
   if (offer.kind === 'removed') return 'removed';
   const standing = standingOfMachine(facts);
   if (standing === 'in-sync' && isKeptElsewhere(facts)) return 'pinned';
-  if (!QUEUES[standing] || !isQueued(facts)) return standing;
+  if (!isOlder(facts)) return standing;
+  if (offer.kind === 'release' && offer.isAborted === true) return isKeptBack(standing, facts) ? 'kept-back' : standing;
+  if (!QUEUES[standing]) return standing;
   return standing === 'no-release' && !facts.isConnected ? 'away' : 'queued';
 }
 
@@ -102,12 +107,18 @@ const QUEUES: Readonly<Record<MachineStanding, boolean>> = {
   away: false,
 };
 
+/** One that is brought back is under way, away or waiting until it is there. */
+function isKeptBack(standing: MachineStanding, { desired }: HostFacts): boolean {
+  return standing === 'in-sync' || (QUEUES[standing] && !(desired.kind === 'release' && desired.because === 'revert'));
+}
+
 /** True when the revision has another system for the host than it is told to run, and no pin or hold is the reason. */
-function isQueued({ desired, offer }: HostFacts): boolean {
+function isOlder({ desired, offer }: HostFacts): boolean {
   if (offer.kind !== 'release') return false;
   if (desired.kind === 'nothing') return true;
-  const isOlder = desired.kind === 'quarantined' || desired.because === 'stable' || desired.because === 'kept';
-  return isOlder && desired.release.toplevel !== offer.toplevel;
+  const isByPerson = desired.kind === 'release' && (desired.because === 'pin' || desired.because === 'hold');
+  if (desired.kind === 'release' && desired.because === 'rollout') return false;
+  return !isByPerson && desired.release.toplevel !== offer.toplevel;
 }
 
 /** True when a pin or a hold keeps the host on another system than the revision's. */
@@ -137,10 +148,14 @@ export function standingOfMachine(facts: Omit<HostFacts, 'offer' | 'enrolment'>)
   return 'under-way';
 }
 
-/** What a revision in this state has for a host. `retryAt`: the host's error may be temporary; it has no release until the retry. */
+/**
+ * What a revision in this state has for a host. `retryAt`: the host's error may be temporary; it has no release until the retry.
+ * `isAborted`: its rollout was aborted.
+ */
 export function offerOf(
   state: RevisionState,
   evaluation: { readonly outcome: EvaluationOutcome; readonly toplevel?: StorePath | undefined; readonly retryAt?: number | undefined } | undefined,
+  isAborted = false,
 ): Offer {
   if (evaluation === undefined) return state === 'PUBLISHED' ? { kind: 'unknown' } : { kind: 'none', because: 'revision' };
   const { outcome, toplevel, retryAt } = evaluation;
@@ -151,12 +166,16 @@ export function offerOf(
     case 'BUILD_ERROR':
       return { kind: 'none', because: 'host' };
     case 'UNCHANGED':
-      return toplevel === undefined ? { kind: 'none', because: 'revision' } : { kind: 'release', toplevel };
+      return toplevel === undefined ? { kind: 'none', because: 'revision' } : released(toplevel, isAborted);
     case 'CHANGED':
     case 'NEW':
       if (state !== 'PUBLISHED' || toplevel === undefined) return { kind: 'none', because: 'revision' };
-      return retryAt === undefined ? { kind: 'release', toplevel } : { kind: 'none', because: 'host' };
+      return retryAt === undefined ? released(toplevel, isAborted) : { kind: 'none', because: 'host' };
   }
+}
+
+function released(toplevel: StorePath, isAborted: boolean): Offer {
+  return { kind: 'release', toplevel, ...(isAborted ? { isAborted } : {}) };
 }
 
 const NEEDS_ACTION: Readonly<Record<HostStanding, boolean>> = {
@@ -164,6 +183,7 @@ const NEEDS_ACTION: Readonly<Record<HostStanding, boolean>> = {
   'under-way': false,
   waiting: false,
   queued: false,
+  'kept-back': false,
   'local-override': false,
   'rolled-back': true,
   failed: true,

@@ -13,7 +13,7 @@ import {
 } from '@floe/model';
 import * as v from 'valibot';
 import { Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
-import { HostName } from './ids.ts';
+import { CommitSha, HostName } from './ids.ts';
 
 /** Orders are shown from the newest, so many. */
 export const MAX_ORDERS_SHOWN = 100;
@@ -85,6 +85,8 @@ export const RolloutOrderView = v.object({
   role: v.picklist(ROLES),
   reason: prose(),
   at: Timestamp,
+  /** Of an abort: its hosts go back to stable. */
+  isRevert: v.optional(v.boolean()),
   /** Of an approval. */
   ring: v.nullable(prose(MAX_RING_NAME_CHARACTERS)),
 });
@@ -105,9 +107,26 @@ export const RingName = v.pipe(v.string(), v.maxLength(MAX_RING_NAME_CHARACTERS,
 export const FreezeView = v.object({ by: prose(200), reason: prose(), at: Timestamp, until: v.nullable(Timestamp) });
 export type FreezeView = v.InferOutput<typeof FreezeView>;
 
+/** Hosts named in a revert; further ones are only counted. */
+export const MAX_REVERT_NAMES = 50;
+
+/** How far the hosts of an aborted rollout are on their way back to stable. */
+export const RevertView = v.object({
+  /** The hosts that go back. */
+  total: Counter,
+  back: Counter,
+  /** Where to, if that is one commit for all. */
+  commit: v.nullable(CommitSha),
+  /** Hosts that keep the aborted system, because no complete rollout gave them another. */
+  without: list(HostName, MAX_REVERT_NAMES),
+  /** Hosts whose agents are too old to go back. */
+  tooOld: list(HostName, MAX_REVERT_NAMES),
+});
+export type RevertView = v.InferOutput<typeof RevertView>;
+
 /**
- * How the releases of a revision reach the fleet. Once frozen, rings and pause are as they were then, and of orders and freeze nothing is
- * told.
+ * How the releases of a revision reach the fleet. Once frozen, rings and pause are as they were then, and of orders, freeze and
+ * revert nothing is told.
  */
 export const RolloutView = v.object({
   state: v.picklist(ROLLOUT_STATES),
@@ -124,6 +143,8 @@ export const RolloutView = v.object({
   /** Newest first. */
   orders: v.optional(list(RolloutOrderView, MAX_ORDERS_SHOWN), []),
   freeze: v.optional(v.nullable(FreezeView), null),
+  /** Of an aborted one whose hosts go back. */
+  revert: v.optional(v.nullable(RevertView), null),
   /** Hosts that are not in sync (or were not when it was superseded), those that need attention first. */
   hosts: v.optional(list(v.object({ host: prose(MAX_ATTRIBUTE_CHARACTERS), standing: HostStanding, reason: v.nullable(prose()) }), 200), []),
 });

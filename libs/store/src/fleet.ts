@@ -1,4 +1,16 @@
-import { boundedTime, promotedIn, resolve, storableText, type HostName, type HostSituation, type ReleaseRef, type StorePath } from '@floe/model';
+import {
+  boundedTime,
+  promotedIn,
+  resolve,
+  revertOf,
+  storableText,
+  type HostName,
+  type HostSituation,
+  type PermitGrounds,
+  type PermittedRelease,
+  type ReleaseRef,
+  type StorePath,
+} from '@floe/model';
 import { and, asc, eq, gt, isNull, or } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { toHostRows } from './host-rows.ts';
@@ -46,7 +58,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
     rollout: current,
     hosts: read.map((row): FleetHost => {
       const quarantinesOfHost = quarantinesByHost.get(row.host) ?? [];
-      const situation = { ...situationOf(row.host, quarantinesOfHost), directed: directedOf(row) };
+      const situation = { ...situationOf(row.host, quarantinesOfHost), directed: directedOf(row), floor: row.toldSequence ?? 0 };
       return {
         row,
         situation,
@@ -62,20 +74,23 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
 async function readSituations(db: Database, query: FleetQuery) {
   const { repositoryId, names, now } = query;
   const ofRepository = eq(revisions.repositoryId, repositoryId);
-  const current = await newestRollout(db, ofRepository);
+  const newest = await newestRollout(db, ofRepository);
+  const current = newest === undefined ? undefined : await withOrders(db, query, newest);
   const stable = refsByHost(await stableReleases(db, repositoryId, names));
-  const rolling = current === undefined ? new Map<HostName, ReleaseRef>() : refsByHost(await releasesOfRollout(db, repositoryId, current, names));
+  const rolling = newest === undefined ? new Map<HostName, ReleaseRef>() : refsByHost(await releasesOfRollout(db, repositoryId, newest, names));
   const isPromoted = current === undefined ? () => false : promotedIn(current);
+  const revert = current === undefined ? undefined : revertOf(current);
   const pinnedTo = await readPins(db, repositoryId, names, now);
-  const situationOf = (host: HostName, quarantined: readonly Quarantine[]): Omit<HostSituation, 'directed'> => ({
+  const situationOf = (host: HostName, quarantined: readonly Quarantine[]): Omit<HostSituation, 'directed' | 'floor'> => ({
     pin: pinnedTo.get(keyOf(host, 'pin')),
     hold: pinnedTo.get(keyOf(host, 'hold')),
     isRingPromoted: isPromoted(host),
     rollout: rolling.get(host),
     stable: stable.get(host),
+    revert,
     quarantined: new Set(quarantined.map(({ toplevel }) => toplevel)),
   });
-  return { current: current === undefined ? undefined : await withOrders(db, query, current), situationOf };
+  return { current, situationOf };
 }
 
 async function withOrders(db: Database, { repositoryId, now }: FleetQuery, current: RolloutOfRevision): Promise<CurrentRollout> {
@@ -85,8 +100,10 @@ async function withOrders(db: Database, { repositoryId, now }: FleetQuery, curre
   return { ...rollout, orders, people };
 }
 
-function directedOf({ host, desired }: HostRow): ReleaseRef | undefined {
-  return desired === undefined ? undefined : { id: desired.releaseId, host, sequence: desired.sequence, toplevel: desired.toplevel };
+function directedOf({ host, desired }: HostRow): PermittedRelease | undefined {
+  if (desired === undefined) return undefined;
+  const { releaseId, sequence, toplevel, permit } = desired;
+  return { id: releaseId, host, sequence, toplevel, ...(permit === undefined ? {} : { permit }) };
 }
 
 function refsByHost(rows: readonly ReleaseRef[]): ReadonlyMap<HostName, ReleaseRef> {
@@ -97,9 +114,18 @@ function keyOf(host: HostName, kind: PinKind): string {
   return `${kind} ${host}`;
 }
 
-async function readPins(db: Database, repositoryId: string, names: Hosts, now: number): Promise<ReadonlyMap<string, ReleaseRef>> {
+async function readPins(db: Database, repositoryId: string, names: Hosts, now: number): Promise<ReadonlyMap<string, PermittedRelease>> {
   const rows = await db
-    .select({ kind: pins.kind, id: releases.id, host: pins.host, sequence: releases.sequence, toplevel: releases.toplevel })
+    .select({
+      kind: pins.kind,
+      id: releases.id,
+      host: pins.host,
+      sequence: releases.sequence,
+      toplevel: releases.toplevel,
+      isPermitted: pins.isPermitted,
+      by: pins.by,
+      reason: pins.reason,
+    })
     .from(pins)
     .innerJoin(hosts, eq(hosts.host, pins.host))
     .innerJoin(releases, eq(releases.id, pins.releaseId))
@@ -111,7 +137,12 @@ async function readPins(db: Database, repositoryId: string, names: Hosts, now: n
         names === undefined ? undefined : isOneOf(pins.host, names),
       ),
     );
-  return new Map(rows.map(({ kind, ...release }) => [keyOf(release.host, kind), release]));
+  return new Map(
+    rows.map(({ kind, isPermitted, by, reason, ...release }) => {
+      const permit: PermitGrounds = { kind: 'pin', by: storableText(by, 200), reason: storableText(reason, 2_000) };
+      return [keyOf(release.host, kind), isPermitted ? { ...release, permit } : release];
+    }),
+  );
 }
 
 /** By host, the oldest first. */

@@ -1,4 +1,4 @@
-import type { HostName, StorePath } from '@floe/model';
+import { storableText, type HostName, type StorePath } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import { and, eq, sql } from 'drizzle-orm';
 import * as v from 'valibot';
@@ -18,13 +18,25 @@ const Desired = v.object({ host: HostNameText, epoch: Int8 });
 /** One statement for all hosts: of two servers that store the same release at the same time, only one takes a new epoch. */
 async function desire(db: Database, origin: HintOrigin, wanted: readonly DesiredRelease[], at: number): ReturnType<HostStore['desire']> {
   if (wanted.length === 0) return [];
-  const rows = JSON.stringify(wanted.map(({ host, id, toplevel, sequence, epoch }) => ({ host, id, toplevel, sequence, epoch })));
+  const rows = JSON.stringify(
+    wanted.map(({ host, id, toplevel, sequence, epoch, isOnlyStaged, permit }) => ({
+      host,
+      id,
+      toplevel,
+      sequence,
+      epoch,
+      mode: isOnlyStaged === true ? 'stage' : null,
+      permit: permit === undefined ? null : { ...permit, reason: storableText(permit.reason, 2_000) },
+    })),
+  );
   return await db.transaction(async (tx) => {
     const moved = await tx.execute(sql`
       update hosts h set
-        desired_release_id = w.id, desired_toplevel = w.toplevel, desired_sequence = w.sequence, desired_since = ${at}::bigint, epoch = h.epoch + 1
-      from jsonb_to_recordset(${rows}::text::jsonb) as w (host text, id text, toplevel text, sequence bigint, epoch bigint)
-      where h.host = w.host and h.desired_release_id is distinct from w.id and (w.epoch is null or w.epoch = h.epoch)
+        desired_release_id = w.id, desired_toplevel = w.toplevel, desired_sequence = w.sequence, desired_since = ${at}::bigint, epoch = h.epoch + 1,
+        desired_mode = w.mode, desired_permit = w.permit, told_sequence = greatest(h.told_sequence, h.desired_sequence, w.sequence)
+      from jsonb_to_recordset(${rows}::text::jsonb) as w (host text, id text, toplevel text, sequence bigint, epoch bigint, mode text, permit jsonb)
+      where h.host = w.host and (w.epoch is null or w.epoch = h.epoch)
+        and (h.desired_release_id is distinct from w.id or h.desired_mode is distinct from w.mode or (h.desired_permit is null and w.permit is not null))
       returning h.host, h.epoch`);
     const desired = readRows(Desired, moved);
     await notifyHosts(
@@ -45,7 +57,7 @@ async function retry(db: Database, host: HostName, toplevel: StorePath): Promise
     await tx.delete(quarantines).where(and(eq(quarantines.host, host), eq(quarantines.toplevel, toplevel)));
     const [row] = await tx
       .update(hosts)
-      .set({ epoch: sql`${hosts.epoch} + 1`, retryEpoch: sql`${hosts.epoch} + 1` })
+      .set({ epoch: sql`${hosts.epoch} + 1`, retryEpoch: sql`${hosts.epoch} + 1`, desiredMode: null })
       .where(eq(hosts.host, host))
       .returning({ epoch: hosts.epoch });
     if (row === undefined) throw missingRow('host', host);

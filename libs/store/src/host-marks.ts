@@ -28,9 +28,9 @@ export function createHostMarks(db: Database): Marks {
     });
   }
   return {
-    pin: async ({ host, kind, releaseId, reason, by, at, expiresAt }) =>
+    pin: async ({ host, kind, releaseId, reason, by, isPermitted = false, at, expiresAt }) =>
       await writeFor(host, async (tx) => {
-        const set = { releaseId, reason: storableText(reason), by, createdAt: at, expiresAt: expiresAt ?? null };
+        const set = { releaseId, reason: storableText(reason), by, isPermitted, createdAt: at, expiresAt: expiresAt ?? null };
         await tx
           .insert(pins)
           .values({ host, kind, ...set })

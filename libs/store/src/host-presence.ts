@@ -49,6 +49,7 @@ async function connect(db: Database, origin: HintOrigin, host: HostName, presenc
         bootId: presence.bootId,
         machineId: row.machineId ?? presence.machineId,
         agentVersion: presence.agentVersion,
+        capabilities: presence.capabilities ?? [],
         system: presence.system,
         lastSeenAt: presence.at,
         observed: presence.observed,

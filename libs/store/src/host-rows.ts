@@ -4,7 +4,7 @@ import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import type { HostRow } from './records.ts';
 import { RowReader } from './row-reader.ts';
-import { DetailColumn, ObservedColumn, TimingsColumn } from './rows.ts';
+import { CapabilitiesColumn, DetailColumn, ObservedColumn, PermitColumn, TimingsColumn } from './rows.ts';
 import { hosts } from './tables/index.ts';
 
 /** A row of the table `hosts`, as Drizzle gives it. */
@@ -17,6 +17,7 @@ export function toHostRow(row: StoredHost): HostRow {
   const toplevel = reader.path('desired_toplevel', row.desiredToplevel);
   const sequence = reader.counterOrNone('desired_sequence', row.desiredSequence);
   const since = reader.timeOrNone('desired_since', row.desiredSince) ?? 0;
+  const permit = reader.json('desired_permit', row.desiredPermit, PermitColumn);
   const read = {
     host: row.host,
     repositoryId: row.repositoryId,
@@ -27,6 +28,8 @@ export function toHostRow(row: StoredHost): HostRow {
     clonedAt: reader.timeOrNone('cloned_at', row.clonedAt),
     stableBy: row.stableBy ?? undefined,
     epoch,
+    toldSequence: reader.counter('told_sequence', row.toldSequence),
+    capabilities: reader.json('capabilities', row.capabilities, CapabilitiesColumn),
     acceptedSequence: reader.counter('accepted_sequence', row.acceptedSequence),
     retryEpoch: reader.counterOrNone('retry_epoch', row.retryEpoch),
     went: toWent(reader.path('went_toplevel', row.wentToplevel), reader.timeOrNone('went_until', row.wentUntil)),
@@ -51,7 +54,7 @@ export function toHostRow(row: StoredHost): HostRow {
   const hasDesired = releaseId !== null && toplevel !== undefined && sequence !== undefined && reader.problem === undefined;
   return {
     ...read,
-    desired: hasDesired ? { releaseId, toplevel, sequence, epoch, since } : undefined,
+    desired: hasDesired ? { releaseId, toplevel, sequence, epoch, since, isOnlyStaged: row.desiredMode === 'stage', permit } : undefined,
     unreadable: reader.problem,
   };
 }

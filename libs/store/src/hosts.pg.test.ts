@@ -288,6 +288,8 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         isRingPromoted: false,
         rollout: undefined,
         stable: undefined,
+        revert: undefined,
+        floor: 0,
         directed: undefined,
         quarantined: new Set(),
       });

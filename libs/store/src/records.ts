@@ -7,6 +7,7 @@ import type {
   HostName,
   HostSituation,
   Observed,
+  PermitGrounds,
   ReleaseRef,
   RevisionState,
   RingResult,
@@ -183,10 +184,23 @@ export interface HostRow {
   /** Since when the key is refused because two machines used it. */
   readonly clonedAt?: Timestamp | undefined;
   readonly desired?:
-    | { readonly releaseId: string; readonly toplevel: StorePath; readonly sequence: number; readonly epoch: number; readonly since: Timestamp }
+    | {
+        readonly releaseId: string;
+        readonly toplevel: StorePath;
+        readonly sequence: number;
+        readonly epoch: number;
+        readonly since: Timestamp;
+        /** It is to have the release, and not to activate it. */
+        readonly isOnlyStaged?: boolean | undefined;
+        readonly permit?: PermitGrounds | undefined;
+      }
     | undefined;
   /** The revision whose rollout made another system its stable one than before. */
   readonly stableBy?: string | undefined;
+  /** The highest sequence that it was ever told. */
+  readonly toldSequence?: number | undefined;
+  /** What its agent understands; undefined: it has not said yet. */
+  readonly capabilities?: readonly string[] | undefined;
   /** The directive counter. Equals `desired.epoch` while there is a desired release. */
   readonly epoch: number;
   /** The system of its last `go`, while there is no verdict about it. */
@@ -222,6 +236,7 @@ export interface HostPresence {
   readonly bootId: string;
   readonly machineId: string;
   readonly agentVersion: string;
+  readonly capabilities?: readonly string[] | undefined;
   readonly system: string;
   readonly observed: Observed;
   readonly state: AgentState;
@@ -256,6 +271,8 @@ export interface ListedRevision {
 export interface DesiredRelease extends ReleaseRef {
   /** The host's epoch when this was decided; one that was told something else since is left alone. Undefined: whatever it was told. */
   readonly epoch?: number | undefined;
+  readonly isOnlyStaged?: boolean | undefined;
+  readonly permit?: PermitGrounds | undefined;
 }
 
 /** What the hosts of a revision came to, and the revision's state, of one and the same moment. */
@@ -305,6 +322,8 @@ export interface Pin {
   readonly releaseId: string;
   readonly reason: string;
   readonly by: string;
+  /** It may bring the host below what it was told. */
+  readonly isPermitted?: boolean | undefined;
   readonly at: Timestamp;
   readonly expiresAt?: Timestamp | undefined;
 }

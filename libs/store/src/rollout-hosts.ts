@@ -17,6 +17,8 @@ export interface RolloutFacts {
   readonly evaluations: readonly Evaluation[];
   readonly hosts: ReadonlyMap<HostName, Pick<FleetHost, 'row' | 'desired' | 'quarantines'>>;
   readonly now: Timestamp;
+  /** The rollout was aborted: no host's turn comes any more. */
+  readonly isAborted?: boolean;
 }
 
 const NEVER_HEARD: Omit<HostFacts, 'offer' | 'desired'> = {
@@ -32,13 +34,13 @@ const NOT_THERE = { row: undefined, desired: { kind: 'nothing' }, quarantines: [
 const MAX_REASON_CHARACTERS = 500;
 
 /** The hosts of a published revision for its rollout, without those that it removed. Pure. */
-export function rolloutHosts({ evaluations, hosts, now }: RolloutFacts): readonly RolloutHost[] {
+export function rolloutHosts({ evaluations, hosts, now, isAborted }: RolloutFacts): readonly RolloutHost[] {
   return evaluations
     .filter(({ outcome }) => outcome !== 'REMOVED')
     .map((evaluation): RolloutHost => {
       const { host } = evaluation;
       const { row, desired, quarantines } = hosts.get(host) ?? NOT_THERE;
-      const offer = offerOf('PUBLISHED', evaluation);
+      const offer = offerOf('PUBLISHED', evaluation, isAborted);
       const standing = standingOf(row === undefined ? { ...NEVER_HEARD, desired, offer } : factsOf(row, desired, offer));
       const reason = reasonOf(standing, evaluation, row, quarantines.find(({ toplevel }) => toplevel === evaluation.toplevel)?.reason);
       return {
@@ -79,6 +81,7 @@ function reasonOf(
       return saidOfIt;
     case 'in-sync':
     case 'queued':
+    case 'kept-back':
     case 'away':
       return undefined;
   }

@@ -42,12 +42,13 @@ export async function readOrders(db: Database, repositoryId: string, rolloutId: 
   const rows = await db.select().from(rolloutOrders).where(eq(rolloutOrders.rolloutId, rolloutId)).orderBy(asc(rolloutOrders.id));
   const known = rows.filter(isKnown);
   const newest = (kind: Row['kind']): Row | undefined => known.findLast((row) => row.kind === kind);
+  // Whoever asks to go back is heard, also beside somebody who only ends it at the same moment.
   const [resume, abort, hotfix] = [newest('resume'), newest('abort'), newest('hotfix')];
   return {
     ...NO_ORDERS,
     freeze,
     resume: resume === undefined ? undefined : { ...toOrder(resume), of: resume.subject },
-    abort: abort === undefined ? undefined : toOrder(abort),
+    abort: abort === undefined ? undefined : { ...toOrder(abort), isRevert: known.some(({ kind, subject }) => kind === 'abort' && subject === 1) },
     hotfix: hotfix === undefined ? undefined : toOrder(hotfix),
     approvals: known.filter(({ kind }) => kind === 'approve').map(toApproval),
   };

@@ -56,7 +56,7 @@ export interface CompleteRollout {
   readonly policy: RolloutPolicy;
 }
 
-/** What a person asks of a rollout. `subject`: the ring of an approval, the `since` of the pause that a resume ends. */
+/** What a person asks of a rollout. `subject`: the ring of an approval, the `since` of the pause that a resume ends, 1 of an abort that reverts. */
 export interface NewRolloutOrder extends Order {
   readonly person?: string | undefined;
   readonly rolloutId: string;

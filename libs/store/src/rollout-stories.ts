@@ -80,6 +80,7 @@ export async function freezeRollout(tx: Database, successor: Successor, at: numb
       evaluations: await readEvaluations(tx, older.revisionId),
       hosts: new Map(fleet.hosts.map((each) => [each.row.host, each])),
       now: at,
+      isAborted: older.state === 'ABORTED',
     }),
   );
   const rings = resultsOfRings(older.course, { policy: older.policy, hosts: ringHosts(older, fleet.hosts, at) });

@@ -44,6 +44,8 @@ export const ObservedColumn = v.object({
   profile: v.nullable(v.object({ generation: Counter, toplevel: StorePathText })),
 });
 export const DetailColumn = v.object({ code: storedText(64), message: storedText(4096) });
+export const CapabilitiesColumn = v.pipe(v.array(storedText(64)), v.maxLength(64));
+export const PermitColumn = v.object({ kind: v.picklist(['revert', 'pin']), by: storedText(200), reason: storedText(2_000) });
 export const TimingsColumn = v.object({
   downloadMs: DurationMs,
   activateMs: DurationMs,

@@ -10,7 +10,7 @@ export type Decision = { readonly kind: HostAction; readonly host: string } | { 
 export function decisionRequest(decision: Decision): {
   readonly method: 'POST' | 'DELETE';
   readonly path: `/api/${string}`;
-  readonly body: Readonly<Record<string, string | number | undefined>>;
+  readonly body: Readonly<Record<string, string | number | boolean | undefined>>;
 } {
   if (isRolloutDecision(decision)) return rolloutRequest(decision);
   if (decision.kind === 'accept') return { method: 'POST', path: '/api/repository/accept', body: { commit: decision.commit } };
@@ -20,7 +20,7 @@ export function decisionRequest(decision: Decision): {
 
 /** The command line that does the same. */
 export function decisionCommand(decision: Decision): string {
-  if (isRolloutDecision(decision)) return rolloutCommand(decision.kind);
+  if (isRolloutDecision(decision)) return rolloutCommand(decision.kind, decision.kind === 'abort-rollout' && decision.revert);
   return decision.kind === 'accept' ? `floe accept ${decision.commit} --reason "…"` : commandOf(decision.kind, decision.host);
 }
 

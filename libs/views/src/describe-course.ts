@@ -1,5 +1,7 @@
 import type { RolloutCourse, RolloutPause, StatusText, UntriedGroup } from '@floe/model';
+import type { RevertView } from '@floe/protocol';
 import { hosts, listNames } from './hosts-in-words.ts';
+import { revertWords } from './revert-words.ts';
 import { count } from './text.ts';
 
 /** The rings of a policy, or of a rollout's record. */
@@ -45,10 +47,10 @@ export function describePause(pause: RolloutPause): string {
 }
 
 /**
- * What the commit says of a rollout that does not go on by itself, or that goes ring by ring; `now`: where its hosts stand. Undefined:
- * that says it all.
+ * What the commit says of a rollout that does not go on by itself, or that goes ring by ring; `now`: where its hosts stand; `revert`: how
+ * far those of an aborted one are back. Undefined: where they stand says it all.
  */
-export function describeCourse(course: RolloutCourse, policy: NamedRings, now: StatusText): StatusText | undefined {
+export function describeCourse(course: RolloutCourse, policy: NamedRings, now: StatusText, revert?: RevertView | null): StatusText | undefined {
   const ring = ringName(policy, course.ring);
   const isOne = policy.rings.length === 1;
   switch (course.state) {
@@ -57,7 +59,7 @@ export function describeCourse(course: RolloutCourse, policy: NamedRings, now: S
       return { state: course.pause?.cause === 'failures' ? 'failure' : 'pending', description: `paused${isOne ? '' : ` at ring ${ring}`}: ${why}` };
     }
     case 'ABORTED':
-      return { state: 'failure', description: `aborted: ${now.description}` };
+      return { state: 'failure', description: `aborted: ${revert == null ? now.description : revertWords(revert)}` };
     case 'WAITING_APPROVAL':
       return { state: 'pending', description: `${isOne ? '' : `ring ${ring} `}waits for approval: ${now.description}` };
     case 'READY':

@@ -22,6 +22,7 @@ export const COUNTED_STANDINGS = listAll([
   'behind',
   'waiting',
   'queued',
+  'kept-back',
   'local-override',
   'pinned',
   'away',

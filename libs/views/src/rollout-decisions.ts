@@ -9,7 +9,8 @@ export type RolloutDecision =
   /** `since`: of the pause that the person saw, where the rollout paused by itself. */
   | { readonly kind: 'resume-rollout'; readonly since: number | undefined }
   | { readonly kind: 'approve-rollout'; readonly commit: string; readonly ring: string }
-  | { readonly kind: 'abort-rollout'; readonly commit: string }
+  /** `revert`: hosts that were told it go back to stable. */
+  | { readonly kind: 'abort-rollout'; readonly commit: string; readonly revert: boolean }
   | { readonly kind: 'hotfix-rollout'; readonly commit: string };
 
 type Kind = Extract<Action, RolloutDecision['kind']>;
@@ -27,8 +28,8 @@ export function isRolloutDecision(decision: { readonly kind: string }): decision
 }
 
 /** The command line that does the same. */
-export function rolloutCommand(kind: Kind): string {
-  return `floe rollout ${VERBS[kind]} --reason "…"`;
+export function rolloutCommand(kind: Kind, isRevert = false): string {
+  return `floe rollout ${VERBS[kind]}${isRevert ? ' --revert' : ''} --reason "…"`;
 }
 
 export function rolloutRequest({ kind, ...about }: RolloutDecision) {
@@ -50,7 +51,9 @@ export function rolloutDecisions({ sha, rollout }: Pick<RevisionView, 'sha' | 'r
     decisions.push({ kind: 'resume-rollout', since: freeze === null ? pause?.since : undefined });
   if (freeze === null && !isOver) decisions.push({ kind: 'pause-rollout' });
   if (!isOver && !isAsked('hotfix') && rings.some(hasToWait)) decisions.push({ kind: 'hotfix-rollout', commit: sha });
-  if (!isOver && !isAsked('abort')) decisions.push({ kind: 'abort-rollout', commit: sha });
+  if (!isOver && !isAsked('abort')) decisions.push({ kind: 'abort-rollout', commit: sha, revert: false });
+  const isReverted = orders.some(({ kind, isRevert }) => kind === 'abort' && isRevert === true);
+  if ((!isOver || state === 'ABORTED') && !isReverted) decisions.push({ kind: 'abort-rollout', commit: sha, revert: true });
   return decisions;
 }
 
@@ -92,6 +95,14 @@ export function rolloutDecisionWords(decision: RolloutDecision) {
         isFinal: false,
       };
     case 'abort-rollout':
+      if (decision.revert)
+        return {
+          verb: 'Abort and revert',
+          question: `Bring the hosts back that run ${shortSha(decision.commit)}?`,
+          effect:
+            'Its rollout is aborted, and the hosts that were told it go back to what the last complete rollout gave them: within the limits, over windows, and when they return if they are away.',
+          isFinal: true,
+        };
       return {
         verb: 'Abort',
         question: `Abort the rollout of ${shortSha(decision.commit)}?`,

@@ -11,6 +11,7 @@ const LABELS: Readonly<Record<HostStanding, { readonly name: string; readonly te
   'under-way': { name: 'under way', tone: 'busy' },
   waiting: { name: 'waiting', tone: 'busy' },
   queued: { name: 'waiting for their ring', text: 'waiting for its ring', tone: 'quiet' },
+  'kept-back': { name: 'kept back', text: 'kept back: the rollout was aborted', tone: 'quiet' },
   'local-override': { name: 'kept by user', text: 'kept by its user', tone: 'quiet' },
   'rolled-back': { name: 'rolled back', tone: 'bad' },
   failed: { name: 'failed', tone: 'bad' },

@@ -65,7 +65,10 @@ function wordsOf(reason: WhyNot, { host, said, error, time }: WhyContext): WhyWo
       return { text: because(`the rollout is paused at ring ${reason.ring}`, why), end: 'push a fix, or: floe rollout resume --reason "…"' };
     }
     case 'aborted':
-      return { text: 'the rollout of the newest commit was aborted', end: 'push another commit' };
+      return {
+        text: `the rollout of the newest commit was aborted${reason.isRevert ? ', and hosts that were told it go back to the system they had before' : ''}`,
+        end: 'push another commit',
+      };
     case 'superseded':
       return { text: 'its rollout was superseded', end: 'the rollout of the next commit, which begins by itself' };
     case 'ring': {

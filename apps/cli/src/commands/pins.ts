@@ -25,8 +25,8 @@ export function addPins(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-A pin counts before rings, windows and pauses, and before a hold. It never brings a host back to an older release: revert the
-commit for that. A pinned host counts in no gate.
+A pin counts before rings, windows and pauses, and before a hold. A pinned host counts in no gate. Only an administrator may pin a host
+below what it was told: it goes back there, and stays when the pin ends, until something newer is its turn.
 
 Examples:
   $ floe pin ws0001 --reason "demo at noon" --until 4h

@@ -103,19 +103,27 @@ Example:
   rollout
     .command('abort')
     .description('end the rollout of the commit permanently')
+    .argument('[commit]', 'the same as --commit', commitPrefixArgument)
     .requiredOption(...REASON)
     .option(...COMMIT)
+    .option('--revert', 'bring the hosts back that were told this commit')
     .addHelpText(
       'after',
       `
-Hosts that run it keep it, and no other host gets it. That is final for this commit; the next one is rolled out as usual. To bring back
-the hosts that run it, revert the commit and push.
+Hosts that run it keep it, and no other host gets it. That is final for this commit; the next one is rolled out as usual.
 
-Example:
-  $ floe rollout abort --reason "it breaks the VPN"`,
+With --revert the hosts that were told this commit go back to what the last complete rollout gave them: at once, over windows, within
+the limits of the policy, and those that are away when they return. A paused fleet waits for its resume. It can be asked after an abort, too.
+A host that no complete rollout ever reached keeps what it has, and is named: for it, revert the commit and push.
+
+Examples:
+  $ floe rollout abort --reason "it breaks the VPN"
+  $ floe rollout abort 3f9c2ab --revert --reason "it breaks the VPN"`,
     )
-    .action(async (asked: Asked) => {
-      await decide(cli, 'abort', asked, ({ sha }) => ({ commit: sha }));
+    .action(async (named: string | undefined, { revert, ...asked }: Asked & { revert?: true }) => {
+      const commit = named ?? asked.commit;
+      const about = { reason: asked.reason, ...(commit === undefined ? {} : { commit }) };
+      await decide(cli, 'abort', about, ({ sha }) => (revert === true ? { commit: sha, revert } : { commit: sha }));
     });
 
   rollout

@@ -30,10 +30,10 @@ export function formatRollout({ sha, subject, rollout }: RolledOut, role: Role, 
       `${style('bad', `Paused by ${freeze.by}`)} ${style('quiet', ago(freeze.at, now))}${freeze.until === null ? '' : `, until ${minuteTime(freeze.until)}`}\n${formatBlock(freeze.reason)}`,
     );
   if (orders.length > 0) {
-    const rows = orders.map(({ at, by, kind, ring, reason }): Cell[] => [
+    const rows = orders.map(({ at, by, kind, ring, reason, isRevert }): Cell[] => [
       { text: ago(at, now) },
       { text: by },
-      { text: ring === null ? kind : `${kind} ${ring}` },
+      { text: ring === null ? `${kind}${isRevert === true ? ' --revert' : ''}` : `${kind} ${ring}` },
       { text: reason },
     ]);
     parts.push(formatTable(['WHEN', 'WHO', 'WHAT', 'WHY'], rows, view));

@@ -100,7 +100,7 @@ export function DecisionButtons({ dashboard, decisions }: { readonly dashboard: 
   return (
     <div class="decisions">
       {allowed.map((decision) => (
-        <DecisionButton key={decision.kind} dashboard={dashboard} decision={decision} />
+        <DecisionButton key={decisionCommand(decision)} dashboard={dashboard} decision={decision} />
       ))}
     </div>
   );
@@ -113,7 +113,7 @@ export function DecisionsWithCommands({ dashboard, decisions }: { readonly dashb
   return (
     <ul class="decisions-list" aria-label="What you can do">
       {allowed.map((decision) => (
-        <li key={decision.kind}>
+        <li key={decisionCommand(decision)}>
           <DecisionButton dashboard={dashboard} decision={decision} />
           <code>{decisionCommand(decision)}</code>
         </li>

@@ -27,6 +27,7 @@ const SHAPES: Record<IconName, string> = {
   'not-enrolled': RING,
   'to-come': RING,
   waiting: `${RING}M8 4.6V8l2.4 1.6`,
+  'kept-back': DASH,
   queued: 'M3 5h10M3 8h10M3 11h6',
   restart: 'M8 2v5.5M5 3.6a5.6 5.6 0 1 0 6 0',
   'local-override': 'M8 2.2a2.7 2.7 0 1 0 0 5.4a2.7 2.7 0 0 0 0-5.4M2.9 13.8a5.1 5.1 0 0 1 10.2 0',

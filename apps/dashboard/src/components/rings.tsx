@@ -130,9 +130,10 @@ function Orders({ rollout: { orders }, now }: { readonly rollout: RolloutView; r
   if (orders.length === 0) return null;
   return (
     <ul class="orders" aria-label="What people asked of it">
-      {orders.map(({ kind, by, ring, at, reason }) => (
+      {orders.map(({ kind, by, ring, at, reason, isRevert }) => (
         <li key={`${kind} ${by} ${at}`}>
-          <Age at={at} now={now} /> <strong>{by}</strong> {ring === null ? kind : `${kind} ${ring}`}: {reason}
+          <Age at={at} now={now} /> <strong>{by}</strong> {ring === null ? kind : `${kind} ${ring}`}
+          {isRevert === true && ' --revert'}: {reason}
         </li>
       ))}
     </ul>

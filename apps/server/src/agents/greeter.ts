@@ -116,6 +116,7 @@ export class Greeter {
       bootId: hello.bootId,
       machineId: hello.machineId,
       agentVersion: hello.agentVersion,
+      capabilities: hello.capabilities,
       system: hello.system,
       observed: hello.observed,
       state: hello.state,

@@ -7,6 +7,7 @@ import {
   isEndedRollout,
   promotedIn,
   resolve,
+  revertOf,
   weakenings,
   type PolicyInForce,
   type RolloutPolicy,
@@ -132,8 +133,9 @@ function areOpen(...policies: readonly RolloutPolicy[]): boolean {
 
 function resolveAgain(hosts: readonly FleetHost[], rollout: CurrentRollout): readonly FleetHost[] {
   const isPromoted = promotedIn(rollout);
+  const revert = revertOf(rollout);
   return hosts.map((each) => {
-    const situation = { ...each.situation, isRingPromoted: isPromoted(each.row.host) };
+    const situation = { ...each.situation, isRingPromoted: isPromoted(each.row.host), revert };
     return { ...each, situation, desired: resolve(situation) };
   });
 }

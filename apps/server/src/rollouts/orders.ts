@@ -5,6 +5,7 @@ import {
   missingApprovals,
   personOf,
   ROLES,
+  type HostName,
   type Order,
   type RolloutFacts,
   type RolloutFailure,
@@ -23,6 +24,20 @@ export interface AskedRollout {
 /** What somebody asks, with the person whose token it is. */
 export interface OrderOfPerson extends Order {
   readonly person: string;
+}
+
+/** Whom a revert is about. */
+export interface RevertScope {
+  /** So many hosts were told a release of the rollout, and go back. */
+  readonly count: number;
+  /** Those that have no stable release to go back to. */
+  readonly without: readonly HostName[];
+}
+
+function revertWords({ count, without }: RevertScope): string {
+  const back = `${count === 0 ? 'no host goes' : count === 1 ? '1 host goes' : `${count} hosts go`} back to what the last complete rollout gave them, within the limits and over windows.`;
+  if (without.length === 0) return back;
+  return `${back} ${nameMany(without)} ${without.length === 1 ? 'has' : 'have'} no such release, and ${without.length === 1 ? 'keeps' : 'keep'} this one: push a commit that reverts.`;
 }
 
 /** What comes of it, with the sentence for whoever asks. */
@@ -104,16 +119,24 @@ function acknowledgedBy({ rollout, facts }: AskedRollout): readonly Pick<Rollout
   return failuresOf(rollout.course, facts).map(({ host, toplevel }) => ({ host, toplevel }));
 }
 
-/** `floe rollout abort`. Pure. */
-export function judgeAbort(asked: AskedRollout, commit: string): Judged {
-  const other = refusalOfOther(asked, commit) ?? refusalOfEnded(asked);
+/**
+ * `floe rollout abort`. `revert`: the hosts that were told its releases are to go back to stable, which an aborted one can still be asked
+ * for; undefined: they keep them. Pure.
+ */
+export function judgeAbort(asked: AskedRollout, commit: string, revert?: RevertScope): Judged {
+  const { orders, course } = asked.rollout;
+  const isAbortedOnly = course.state === 'ABORTED' && orders.abort?.isRevert !== true;
+  const other = refusalOfOther(asked, commit) ?? (revert !== undefined && isAbortedOnly ? undefined : refusalOfEnded(asked));
   if (other !== undefined) return other;
-  const { orders } = asked.rollout;
+  if (revert !== undefined && orders.abort?.isRevert !== true) {
+    const order = { kind: 'abort', subject: 1 } as const;
+    return { kind: 'order', order, message: `the rollout of ${shortSha(commit)} is aborted permanently, and ${revertWords(revert)}` };
+  }
   if (orders.abort !== undefined) return { kind: 'repeat', message: `${orders.abort.by} has aborted it already: ${orders.abort.reason}` };
   return {
     kind: 'order',
     order: { kind: 'abort' },
-    message: `the rollout of ${shortSha(commit)} is aborted permanently: hosts that run it keep it, and all others keep what they have. The next commit is rolled out as usual: to bring everybody back, revert ${shortSha(commit)} and push.`,
+    message: `the rollout of ${shortSha(commit)} is aborted permanently: hosts that run it keep it, and all others keep what they have. The next commit is rolled out as usual: to bring back those that run it, add --revert, or revert ${shortSha(commit)} and push.`,
   };
 }
 

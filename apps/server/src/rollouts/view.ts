@@ -16,11 +16,12 @@ import {
 } from '@floe/model';
 import { MAX_ORDERS_SHOWN, MAX_WEAKER_SHOWN, type PauseView, type RingView, type RolloutOrderView, type RolloutView } from '@floe/protocol';
 import { ringWindowState, timeAfterOpenMs } from '@floe/runtime';
-import type { CurrentRollout } from '@floe/store';
+import type { CurrentRollout, FleetHost } from '@floe/store';
 import { describePause, untriedWords } from '@floe/views';
+import { viewRevert } from './revert.ts';
 
 /** What is told of the rollout that hosts follow, besides where its hosts stand. */
-export type RolloutDetail = Pick<RolloutView, 'rings' | 'pause' | 'orders' | 'freeze'>;
+export type RolloutDetail = Pick<RolloutView, 'rings' | 'pause' | 'orders' | 'freeze' | 'revert'>;
 
 /** Of a rollout that hosts do not follow any more: what had come of it. */
 export function viewStory(course: RolloutCourse, rings: readonly RingResult[]): RolloutDetail {
@@ -30,6 +31,7 @@ export function viewStory(course: RolloutCourse, rings: readonly RingResult[]): 
     pause: viewPause(course),
     orders: [],
     freeze: null,
+    revert: null,
   };
 }
 
@@ -38,10 +40,13 @@ export interface Looked {
   readonly now: number;
   /** What hosts say that they have downloaded ahead. */
   readonly staged: ReadonlyMap<HostName, StorePath>;
+  /** All hosts. */
+  readonly hosts: readonly FleetHost[];
 }
 
 /** From the facts of its next decision. Pure. */
-export function viewDetail({ course, policy, orders }: CurrentRollout, facts: RolloutFacts, { now, staged }: Looked): RolloutDetail {
+export function viewDetail(rollout: CurrentRollout, facts: RolloutFacts, { now, staged, hosts }: Looked): RolloutDetail {
+  const { course, policy, orders } = rollout;
   return {
     rings: overviewOfRings(course, facts).map((ring, index) => ({
       ...viewRing(ring, index, { course, policy, now }),
@@ -50,6 +55,7 @@ export function viewDetail({ course, policy, orders }: CurrentRollout, facts: Ro
     pause: viewPause(course),
     orders: viewOrders(orders, policy),
     freeze: viewFreeze(orders, now),
+    revert: viewRevert(rollout, hosts),
   };
 }
 
@@ -105,11 +111,11 @@ function viewPause({ pause, since }: RolloutCourse): PauseView | null {
 }
 
 function viewOrders({ resume, abort, hotfix, approvals }: RolloutOrders, { rings }: RolloutPolicy): RolloutOrderView[] {
-  const view = (kind: RolloutOrderView['kind'], order: Order | undefined, ring: string | null = null): RolloutOrderView[] =>
-    order === undefined ? [] : [{ kind, by: order.by, role: order.role, reason: order.reason, at: order.at, ring }];
+  const view = (kind: RolloutOrderView['kind'], order: Order | undefined, ring: string | null = null, isRevert = false): RolloutOrderView[] =>
+    order === undefined ? [] : [{ kind, by: order.by, role: order.role, reason: order.reason, at: order.at, isRevert, ring }];
   return [
     ...view('resume', resume),
-    ...view('abort', abort),
+    ...view('abort', abort, null, abort?.isRevert),
     ...view('hotfix', hotfix),
     ...approvals.flatMap((approval) => view('approve', approval, rings[approval.ring]?.name)),
   ]

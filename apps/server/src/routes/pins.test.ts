@@ -3,7 +3,7 @@ import { HostName } from '@floe/protocol';
 import type { FleetHost, Revision } from '@floe/store';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
-import { FAKE_REPOSITORY, fakeApp } from '../test/fake-app.ts';
+import { FAKE_REPOSITORY, fakeApp, fakeTokenOf } from '../test/fake-app.ts';
 
 const ada = v.parse(HostName, 'ada');
 const toplevel = `/nix/store/${'a'.repeat(32)}-system` as StorePath;
@@ -40,6 +40,7 @@ function withHost(given: Given = {}) {
 }
 const PIN = ['POST', '/api/hosts/ada/pin'] as const;
 const reason = 'why';
+const OPERATOR = { authorization: `Bearer ${fakeTokenOf('operator')}` };
 
 describe('a pin', () => {
   test('is to the release of a commit, with who, why and until', async () => {
@@ -65,7 +66,6 @@ describe('a pin', () => {
 
   test.each([
     ['to a revision that has no release for the host', { released: undefined }, { commit: 'ccccccc' }, 409, 'NO_RELEASE'],
-    ['below what the host accepted', { accepted: 9, released: release(8) }, { commit: 'ccccccc' }, 409, 'SEQUENCE_LOWER'],
     ['to no revision', { shas: [] }, { commit: 'ccccccc' }, 404, 'REVISION_UNKNOWN'],
     ['to one of several', { shas: ['c'.repeat(40), `ccccccc${'d'.repeat(33)}`] }, { commit: 'ccccccc' }, 409, 'REVISION_AMBIGUOUS'],
     ['to what a host was told that was told nothing', { situation: { directed: undefined } }, {}, 409, 'NO_RELEASE'],
@@ -77,9 +77,30 @@ describe('a pin', () => {
     expect([written, audit]).toEqual([[], []]);
   });
 
-  test('below says what to do instead', async () => {
-    const { ask } = withHost({ accepted: 9 });
-    expect((await ask(...PIN, { reason, commit: 'ccccccc' })).message).toMatch(/never goes back to #3 by a pin: .*revert the commit and push/);
+  test('below what the host was told is made by an administrator alone, and is permitted', async () => {
+    const given: Given = { accepted: 9, released: release(8), situation: { directed: release(9) } };
+    const { ask, written, audit } = withHost(given);
+    const answered = await ask(...PIN, { reason, commit: 'ccccccc' });
+    expect(answered).toMatchObject({
+      status: 200,
+      body: { message: expect.stringMatching(/goes back there from #9, and stays when the pin ends/) as string },
+    });
+    expect(written).toMatchObject([{ releaseId: 'release8', isPermitted: true }]);
+    expect(audit).toMatchObject([{ detail: expect.stringContaining('pin back to revision #8') as string }]);
+    const operator = withHost(given);
+    expect(await operator.ask(...PIN, { reason, commit: 'ccccccc' }, OPERATOR)).toMatchObject({
+      status: 403,
+      code: 'ROLE_TOO_LOW',
+      message: expect.stringMatching(/only an administrator may bring it back to #8 .*revert the commit and push/) as string,
+    });
+    expect(operator.written).toEqual([]);
+  });
+
+  test('to what the host was told last needs no more than any pin, also when that is below what it was told once', async () => {
+    const { ask, written } = withHost({ accepted: 9 });
+    expect((await ask(...PIN, { reason }, OPERATOR)).status).toBe(200);
+    expect((await ask(...PIN, { reason, commit: 'ccccccc' }, OPERATOR)).status).toBe(200);
+    expect(written).toMatchObject([{ isPermitted: false }, { isPermitted: false }]);
   });
 
   test('and a hold end together; where there is none, nothing ends', async () => {

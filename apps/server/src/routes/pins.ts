@@ -32,7 +32,7 @@ interface Asked {
   readonly commit?: string | undefined;
 }
 
-/** People keep a host on one release. It never goes down by that: the agent takes no lower sequence than it was told. */
+/** People keep a host on one release. Only an administrator brings it below what it was told by that: the server makes a permit for its agent. */
 export function pinRoutes({ auth, store, repository, clock, logger }: PinDeps): Hono<AuthEnv> {
   const { requireAction } = auth;
   const named = takes('param', Host);
@@ -81,19 +81,22 @@ export function pinRoutes({ auth, store, repository, clock, logger }: PinDeps): 
       }
     }
     if (wanted === undefined) throw new TypeError('one of both is there');
-    const told = Math.max(each.row.acceptedSequence, each.row.desired?.sequence ?? 0);
-    if (wanted.sequence < told)
+    const told = Math.max(each.row.acceptedSequence, each.row.toldSequence ?? 0, each.row.desired?.sequence ?? 0);
+    // What it was told last is no step back, also when that was one.
+    const isPermitted = wanted.sequence < told && wanted.id !== each.situation.directed?.id;
+    if (isPermitted && c.var.actor.role !== 'administrator')
       return refuse(
         c,
-        409,
-        'SEQUENCE_LOWER',
-        `${host} was told revision #${told} already, and never goes back to #${wanted.sequence} by a pin: to bring the older system back, revert the commit and push`,
+        403,
+        'ROLE_TOO_LOW',
+        `${host} was told revision #${told} already, and only an administrator may bring it back to #${wanted.sequence} by a pin: ask one, or revert the commit and push`,
       );
-    await store.hosts.pin({ host, kind, releaseId: wanted.id, reason, by: c.var.actor.name, at: now, expiresAt: until });
+    await store.hosts.pin({ host, kind, releaseId: wanted.id, reason, by: c.var.actor.name, isPermitted, at: now, expiresAt: until });
     const end = until === undefined ? '' : ` until ${new Date(until).toISOString()}`;
-    await note(c, host, `${kind} to revision #${wanted.sequence}${end}: ${reason}`);
+    await note(c, host, `${kind} ${isPermitted ? 'back ' : ''}to revision #${wanted.sequence}${end}: ${reason}`);
     const before = kind === 'hold' && each.situation.pin !== undefined ? ' Its pin counts first.' : '';
-    return answer(c, `${host} is kept on its release of revision #${wanted.sequence}${end}.${before}`);
+    const back = isPermitted ? ` It goes back there from #${told}, and stays when the pin ends, until something newer is its turn.` : '';
+    return answer(c, `${host} is kept on its release of revision #${wanted.sequence}${end}.${back}${before}`);
   }
 
   /** The same commit can be taken in twice: the newest release of it. */

@@ -20,6 +20,7 @@ import {
   type Judged,
   type OrderOfPerson,
 } from '../rollouts/orders.ts';
+import { revertScope } from '../rollouts/revert.ts';
 import { ReasonText, refuseIfPast } from './validation.ts';
 
 const Pause = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Timestamp) }));
@@ -27,6 +28,7 @@ const Pause = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Tim
 const Resume = foreign(v.strictObject({ reason: ReasonText, since: v.optional(Timestamp) }));
 /** Of which rollout: it may have been superseded since the person looked. */
 const OfCommit = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha }));
+const Abort = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, revert: v.optional(v.boolean(), false) }));
 const Approval = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, ring: RingName }));
 
 export interface RolloutRouteDeps {
@@ -66,7 +68,7 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
   }
 
   /** What all orders have in common: there is a rollout, the judge allows it, and it is written down. */
-  async function decide(c: Context<AuthEnv>, action: Action, reason: string, judge: (asked: AskedRollout, by: OrderOfPerson) => Judged) {
+  async function decide(c: Context<AuthEnv>, action: Action, reason: string, judge: (asked: AskedRollout, by: OrderOfPerson) => Judged, how = '') {
     const asked = await current();
     if (asked === undefined) return refuseNone(c);
     const { name, role, person } = c.var.actor;
@@ -75,7 +77,7 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     if (judged.kind === 'refused') return refuse(c, 409, judged.code, judged.message);
     if (judged.kind === 'repeat') return answer(c, judged.message, true);
     await store.rollouts.order({ rolloutId: asked.rollout.id, ...judged.order, ...by });
-    await note(c, action, asked.sha, `${reason}${judged.openly ?? ''}`);
+    await note(c, action, asked.sha, `${how}${reason}${judged.openly ?? ''}`);
     return answer(c, judged.message);
   }
 
@@ -117,11 +119,12 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
   app.post(
     '/abort',
     requireAction('abort-rollout'),
-    answers('ends the rollout; hosts that it reached stay where they are', RolloutAnswer),
-    takes('json', OfCommit),
+    answers('ends the rollout; hosts that it reached stay where they are, or with `revert` go back to stable', RolloutAnswer),
+    takes('json', Abort),
     async (c) => {
-      const { reason, commit } = c.req.valid('json');
-      return await decide(c, 'abort-rollout', reason, (asked) => judgeAbort(asked, commit));
+      const { reason, commit, revert } = c.req.valid('json');
+      const scope = revert ? revertScope((await store.hosts.fleet(repository.id)).hosts) : undefined;
+      return await decide(c, 'abort-rollout', reason, (asked) => judgeAbort(asked, commit, scope), revert ? 'with revert: ' : '');
     },
   );
 

@@ -1,5 +1,5 @@
 import type { CommitSha, EvaluationOutcome, HostName, RolloutPolicy, StorePath } from '@floe/model';
-import { seal } from '@floe/protocol';
+import { seal, type ReleaseStatement } from '@floe/protocol';
 import { generateKeyPem, signerFromPem } from '@floe/runtime';
 import type { Revision } from '@floe/store';
 import type { TestServer } from './test-server.ts';
@@ -35,7 +35,10 @@ export async function publishCommit(server: TestServer, hosts: Readonly<Record<s
     .filter(([, content]) => content.startsWith('/'))
     .map(([name, content]) => {
       const [host, toplevel] = [name as HostName, content as StorePath];
-      const envelope = JSON.stringify(seal(signer, 'floe/release', { host, toplevel }));
+      const [sequence, commit, issuedAt] = [revision.sequence, revision.sha, Date.now()];
+      const about = { repository: server.repository.url, ref: server.repository.ref, commit, sequence, host, toplevel };
+      const rest = { narHash: 'sha256:0', closureSizeBytes: 1, system: 'x86_64-linux', issuedAt, expiresAt: issuedAt + 1e9 };
+      const envelope = JSON.stringify(seal(signer, 'floe/release', { version: 1, ...about, ...rest } satisfies ReleaseStatement));
       return { host, sequence: revision.sequence, toplevel, commit: revision.sha, issuedAt: Date.now(), envelope };
     });
   await store.releases.publish(revision.id, releases, Date.now());

@@ -32,6 +32,17 @@ describe('a host that asks for its go', () => {
     expect(admit(asking, { ...facts, isWindowOpen: false, orders: { ...NO_ORDERS, hotfix } }, 0)).toEqual({ kind: 'go' });
   });
 
+  test('goes back whatever ring and window say; limits and a freeze hold it', () => {
+    const back = { ...asking, because: 'revert', ring: 9 } as const;
+    const aborted: AdmitFacts = { ...facts, course: { ...rolling, state: 'ABORTED' }, isWindowOpen: false };
+    expect(admit(back, aborted, 0)).toEqual({ kind: 'go' });
+    expect(admit(back, { ...aborted, inFlight: { ...facts.inFlight, fleet: 3 } }, 0)).toMatchObject({ for: 'in-flight', of: 'fleet' });
+    expect(admit({ ...back, labels: ['dns'] }, { ...aborted, inFlight: { ...facts.inFlight, byLabel: new Map([['dns', 1]]) } }, 0)).toMatchObject({
+      of: { label: 'dns' },
+    });
+    expect(admit(back, { ...aborted, orders: { ...NO_ORDERS, freeze } }, 9)).toEqual({ kind: 'wait', for: 'freeze' });
+  });
+
   test('waits under a freeze until its end, except for a pin or stable', () => {
     const frozen = { ...facts, orders: { ...NO_ORDERS, freeze } };
     expect(admit(asking, frozen, 9)).toEqual({ kind: 'wait', for: 'freeze' });

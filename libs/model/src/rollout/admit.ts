@@ -1,4 +1,5 @@
 import type { HostName, StorePath } from '../brands.ts';
+import type { Desired } from '../resolve.ts';
 import { isFrozen, type RolloutCourse, type RolloutOrders } from './course.ts';
 import type { RolloutPolicy } from './policy.ts';
 import { promotedRings } from './table.ts';
@@ -9,7 +10,7 @@ export interface Asking {
   /** What it is to activate. */
   readonly toplevel: StorePath;
   /** What its directive came from. */
-  readonly because: 'pin' | 'hold' | 'rollout' | 'stable' | 'kept';
+  readonly because: Extract<Desired, { kind: 'release' }>['because'];
   /** Its ring in the rollout, and its labels. */
   readonly ring: number;
   readonly labels: readonly string[];
@@ -44,6 +45,8 @@ const GO: AdmitAnswer = { kind: 'go' };
 /** Whether the host may activate what it was told to run. Limits hold for every change; rings and windows for those of a rollout. */
 export function admit(asking: Asking, facts: AdmitFacts, now: number): AdmitAnswer {
   const { course, orders } = facts;
+  // The way back has no ring, no gate and no window.
+  if (asking.because === 'revert' && isFrozen(orders, now)) return { kind: 'wait', for: 'freeze' };
   if (asking.because === 'rollout' || asking.because === 'kept') {
     if (isFrozen(orders, now)) return { kind: 'wait', for: 'freeze' };
     // Its failure paused the rollout, and somebody had it try again: nobody else is changed by that.
@@ -56,7 +59,8 @@ export function admit(asking: Asking, facts: AdmitFacts, now: number): AdmitAnsw
   return withinLimits(asking, facts);
 }
 
-function isNamedByPause({ host, toplevel }: Asking, course: RolloutCourse | undefined): boolean {
+/** Its failure is one of those for which the rollout is paused. */
+export function isNamedByPause({ host, toplevel }: Pick<Asking, 'host' | 'toplevel'>, course: RolloutCourse | undefined): boolean {
   const { pause } = course ?? {};
   return course?.state === 'PAUSED' && pause?.cause === 'failures' && pause.failures.some((each) => each.host === host && each.toplevel === toplevel);
 }

@@ -1,4 +1,5 @@
 import type { HostName, StorePath } from '../brands.ts';
+import type { HostSituation } from '../resolve.ts';
 import type { Role } from '../roles.ts';
 import type { RolloutState } from '../rollout-state.ts';
 import type { UntriedGroup } from './groups.ts';
@@ -90,7 +91,8 @@ export interface RolloutOrders {
   readonly freeze: Freeze | undefined;
   /** `of`: the `since` of the pause that it ends. The failures that were known then are acknowledged with it. */
   readonly resume: (Order & { readonly of: number }) | undefined;
-  readonly abort: Order | undefined;
+  /** `isRevert`: hosts that were told its releases are brought back to their stable ones. */
+  readonly abort: (Order & { readonly isRevert?: boolean }) | undefined;
   /** Soaks and windows are passed over; approvals, error gates and budgets are not. */
   readonly hotfix: Order | undefined;
   readonly approvals: readonly Approval[];
@@ -101,4 +103,10 @@ export const NO_ORDERS: RolloutOrders = { freeze: undefined, resume: undefined, 
 /** A person stopped all rollouts, and that has not ended. */
 export function isFrozen({ freeze }: RolloutOrders, now: number): boolean {
   return freeze !== undefined && (freeze.until === undefined || now < freeze.until);
+}
+
+/** Who wants the hosts back on stable that were told the rollout's releases; undefined: nobody, or it is not aborted yet. */
+export function revertOf({ course, orders }: { readonly course: RolloutCourse; readonly orders: RolloutOrders }): HostSituation['revert'] {
+  const { abort } = orders;
+  return course.state === 'ABORTED' && abort?.isRevert === true ? { by: abort.by, reason: abort.reason } : undefined;
 }

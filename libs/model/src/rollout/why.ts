@@ -17,7 +17,9 @@ export type WhyNot =
   | { readonly rule: 'pin' | 'hold'; readonly sequence: number }
   | { readonly rule: 'freeze'; readonly freeze: Freeze }
   | { readonly rule: 'paused'; readonly ring: string; readonly pause: RolloutPause | undefined }
-  | { readonly rule: 'aborted' | 'superseded' }
+  /** `isRevert`: hosts that were told it go back to stable. */
+  | { readonly rule: 'aborted'; readonly isRevert: boolean }
+  | { readonly rule: 'superseded' }
   /** Its ring's turn has not come: `before` is the ring that the rollout is at. */
   | { readonly rule: 'ring'; readonly ring: string; readonly before: RingOverview }
   | { readonly rule: 'approval'; readonly ring: string; readonly missing: MissingApprovals | undefined }
@@ -141,7 +143,7 @@ function ofCourse(course: RolloutCourse, facts: RolloutFacts, ring: number): rea
     case 'PAUSED':
       return course.pause?.cause === 'freeze' ? ofRing : [{ rule: 'paused', ring: current, pause: course.pause }, ...ofRing];
     case 'ABORTED':
-      return [{ rule: 'aborted' }];
+      return [{ rule: 'aborted', isRevert: facts.orders.abort?.isRevert === true }];
     case 'SUPERSEDED':
       return [{ rule: 'superseded' }];
     case 'WAITING_APPROVAL':

@@ -21,6 +21,12 @@ export const hosts = pgTable(
     desiredToplevel: storePath('desired_toplevel'),
     desiredSequence: count('desired_sequence'),
     desiredSince: at('desired_since'),
+    /** 'stage': it is to have the release, and not to activate it: it was promoted, and is not any more. Null: as a rule. */
+    desiredMode: text('desired_mode', { enum: ['stage'] }),
+    /** Who lets it go below what it was told before, and why: `PermitGrounds` of libs/model. */
+    desiredPermit: jsonb('desired_permit'),
+    /** The highest sequence that it was ever told. */
+    toldSequence: count('told_sequence').notNull().default(0),
     epoch: count('epoch').notNull().default(0),
     /** An administrator's retry: directives are marked as one until the agent has accepted this epoch or a later one. */
     retryEpoch: count('retry_epoch'),
@@ -46,6 +52,8 @@ export const hosts = pgTable(
     bootId: text('boot_id'),
     lastSeenAt: at('last_seen_at'),
     agentVersion: text('agent_version'),
+    /** What its agent says that it understands; null: it has not said yet. */
+    capabilities: jsonb('capabilities'),
     system: text('system'),
     /** Number of times that the agent's report numbers restarted at 1: by an enrolment, or by a disk that was restored to an older day. */
     reportSeries: count('report_series').notNull().default(0),
@@ -73,6 +81,8 @@ export const pins = pgTable(
       .references(() => releases.id),
     reason: text('reason').notNull(),
     by: text('by').notNull(),
+    /** It may bring the host below what it was told. */
+    isPermitted: boolean('is_permitted').notNull().default(false),
     createdAt: at('created_at').notNull(),
     expiresAt: at('expires_at'),
   },

@@ -88,7 +88,7 @@ export const rolloutOrders = pgTable(
       .notNull()
       .references(() => rollouts.id, { onDelete: 'cascade' }),
     kind: text('kind', { enum: ROLLOUT_ORDERS }).notNull(),
-    /** Of an approval: the ring. Of a resume: the `since` of the pause that it ends. Else 0. */
+    /** Of an approval: the ring. Of a resume: the `since` of the pause that it ends. Of an abort: 1 if it reverts. Else 0. */
     subject: at('subject').notNull().default(0),
     by: text('by').notNull(),
     /** Whose token it was then; null: a person with the name of the token. */

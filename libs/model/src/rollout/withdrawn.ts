@@ -1,0 +1,34 @@
+import type { AgentState } from '../agent/state.ts';
+import type { StorePath, HostName } from '../brands.ts';
+import { isNamedByPause, type Asking } from './admit.ts';
+import { isFrozen, type RolloutCourse, type RolloutOrders } from './course.ts';
+
+/** A host, and the release that it is to have. */
+export interface ToHave {
+  readonly host: HostName;
+  readonly toplevel: StorePath;
+  readonly because: Asking['because'];
+  /** What its agent last reported, and about which system. */
+  readonly state: AgentState;
+  readonly subject: StorePath | undefined;
+  /** It was withdrawn before, with this release. */
+  readonly isStaged: boolean;
+}
+
+/**
+ * Whether a host that was told the release is to have it only, and not to activate it: it waits for a restart, and its rollout was paused,
+ * aborted or frozen meanwhile. The agent then takes the staged system back, and waits for its `go` when the release is promoted again, with
+ * a new epoch. One that has been restarted into it has begun, and comes to its verdict. Pure.
+ */
+export function isWithdrawn(
+  to: ToHave,
+  { course, orders }: { readonly course: RolloutCourse; readonly orders: RolloutOrders },
+  now: number,
+): boolean {
+  const isStopped = isFrozen(orders, now) || course.state === 'PAUSED' || course.state === 'ABORTED';
+  const isOfRollout = to.because === 'kept' || (to.because === 'rollout' && isStopped);
+  // Its failure paused the rollout, and somebody had it try again.
+  if (!isOfRollout || isNamedByPause(to, course)) return false;
+  // Superseded meanwhile: it gets the newer one when its ring's turn comes, and has nothing staged until then.
+  return to.isStaged || (isStopped && to.state === 'BOOT_STAGED' && to.subject === to.toplevel);
+}
