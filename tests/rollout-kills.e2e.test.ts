@@ -1,3 +1,5 @@
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
 import { ReportView } from '@floe/protocol';
 import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
 import * as v from 'valibot';
@@ -8,7 +10,9 @@ import { randomFrom } from './campaign/random.ts';
 // happened: each host is changed once, and none before the ring in front of it has passed.
 
 const HOSTS = ['ada', 'bob', 'cyd'] as const;
-const POLICY = `{ rings = [ ${HOSTS.map((host) => `{ name = "${host}"; hosts = [ "${host}" ]; soak = "1s"; }`).join(' ')} ]; }\n`;
+/** `second`: what the second ring has besides. */
+const policy = (second = ''): string =>
+  `{ downloads.spread = "0s"; rings = [ ${HOSTS.map((host, index) => `{ name = "${host}"; hosts = [ "${host}" ]; soak = "1s"; ${index === 1 ? second : ''} }`).join(' ')} ]; }\n`;
 /** `FLOE_KILLS=50` for a longer run; the seed replays it. */
 const KILLS = Number(process.env['FLOE_KILLS'] ?? '3');
 /** A server that is killed faster than agents come back makes no progress, which says nothing. */
@@ -19,7 +23,7 @@ const SEED = Number(process.env['FLOE_FUZZ_SEED'] ?? Math.trunc(Math.random() * 
 
 let fleet: TestFleet;
 beforeAll(async () => {
-  fleet = await TestFleet.create({ files: { ...(await exampleFleetFiles()), 'floe.nix': POLICY }, nixConfig: testNixSettings, pollSeconds: 1 });
+  fleet = await TestFleet.create({ files: { ...(await exampleFleetFiles()), 'floe.nix': policy() }, nixConfig: testNixSettings, pollSeconds: 1 });
   await fleet.startServer();
   for (const host of HOSTS) await fleet.addMachine(host);
   await fleet.settled(await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
@@ -86,3 +90,34 @@ test(
     }
   },
 );
+
+test('the hosts of later rings have the system before their turn, and switch to it without a download', async () => {
+  const base = (await exampleFleetFiles())['modules/base.nix'] ?? '';
+  const end = base.lastIndexOf('}');
+  const sha = await fleet.push('Ask before the second ring', {
+    'modules/base.nix': `${base.slice(0, end)}  environment.etc."ahead" = "ahead";\n${base.slice(end)}`,
+    'floe.nix': policy('approvals.count = 1;'),
+  });
+  const rollout = async () => (await fleet.revision(sha))?.rollout;
+  await eventually(
+    'the second ring waits for its approval, and the hosts of both rings have the system',
+    async () => {
+      const { state, rings = [] } = (await rollout()) ?? {};
+      return state === 'WAITING_APPROVAL' && rings.map(({ downloaded }) => downloaded).join() === '0,1,1' ? true : undefined;
+    },
+    { timeoutMs: 120_000, explain: () => fleet.server.log() },
+  );
+  const toplevels = new Map(((await fleet.revision(sha))?.hosts ?? []).map(({ host, toplevel }) => [host, toplevel ?? '']));
+  // Neither told nor changed; and from here on nobody can download anything.
+  expect((await reportsAbout(toplevels)).filter(({ host }) => host !== 'ada')).toEqual([]);
+  const cache = join(fleet.dir, 'server/cache/nar');
+  await rename(cache, `${cache}-away`);
+  const approved = await fleet.request('/api/rollout/approve', {
+    method: 'POST',
+    body: JSON.stringify({ commit: sha, ring: 'bob', reason: 'seen' }),
+  });
+  expect(approved.status, await approved.text()).toBe(200);
+  const revision = await fleet.settled(sha);
+  await rename(`${cache}-away`, cache);
+  expect(revision.rollout).toMatchObject({ counts: { 'in-sync': 3 } });
+});

@@ -28,7 +28,7 @@ const ring = {
 };
 const RINGS = [
   { ...ring, name: 'canary', state: 'current' as const, counts },
-  { ...ring, name: 'all', state: 'to-come' as const, counts: { ...counts, verified: 0, inFlight: 0, toCome: 2, away: 1 } },
+  { ...ring, name: 'all', state: 'to-come' as const, downloaded: 2, counts: { ...counts, verified: 0, inFlight: 0, toCome: 2, away: 1 } },
 ];
 type Rollout = NonNullable<RevisionView['rollout']>;
 
@@ -62,7 +62,7 @@ describe('floe rollout', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/the rollout soaks, begun 3 min ago/);
     expect(stdout).toMatch(/canary +soaks +2 +1 +– +– +– +soak until \d{4}-\d\d-\d\d \d\d:\d\d\n/);
-    expect(stdout).toMatch(/all +to come +– +2 +– +– +1 +the rings before it/);
+    expect(stdout).toMatch(/all +to come +– +2 +– +– +1 +the rings before it; 2 of 3 have it downloaded/);
     expect(stdout).not.toContain('→');
   });
 

@@ -24,7 +24,7 @@ export interface RealiseOptions {
   readonly trustedPublicKeys: readonly string[];
   /** A connection without data for this long is given up. Default: 30. */
   readonly stalledAfterSeconds?: number | undefined;
-  /** Undefined: no limit. Nix knows one since 2.15; an older one ignores it. */
+  /** Undefined: no limit. Nix 2.26 keeps to it, alone and as a client of its daemon; 2.8 ignores it. */
   readonly maxBytesPerSecond?: number | undefined;
   /** Size of the closure in bytes: no more than that is written. */
   readonly maxBytes?: number | undefined;

@@ -183,7 +183,8 @@ in
       description = ''
         How fast the agent downloads at most, in bytes per second, with `k`, `M` or `G` for multiples of 1024. Null: as fast as
         it can. It holds for what a directive wants and for what is downloaded ahead; a user's `floe-agent now` and an administrator's
-        `floe retry` pass over it, as they do over a metered connection. It needs Nix 2.19 or later: an older one ignores it.
+        `floe retry` pass over it, as they do over a metered connection. Nix itself keeps to it, for HTTP and HTTPS: 2.26 does, while
+        2.8 does not know the setting and downloads without a limit.
       '';
     };
   };
