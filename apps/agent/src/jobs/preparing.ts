@@ -1,4 +1,4 @@
-import { type AgentDetail, type AgentEvent, type AgentJournal, isOn, rollbackTarget } from '@floe/model';
+import { type AgentDetail, type AgentEvent, type AgentJournal, urgencyOf, isOn, rollbackTarget } from '@floe/model';
 import { AGENT_POLICY_FILE } from '@floe/protocol';
 import { allowsTrials } from '../when/policy.ts';
 import { cacheOf, NO_BOOT_GUARD, switchHeld, type Job } from './job.ts';
@@ -21,16 +21,16 @@ export const download: Job = async (deps, journal, { epoch, release }, signal) =
     trustedPublicKeys: settings.cachePublicKeys,
     maxBytes: release.closureSizeBytes,
     // Who overrules the machine's policy for downloads overrules its limit, too.
-    maxBytesPerSecond: isOverruled(journal) ? undefined : settings.maxBytesPerSecond,
+    maxBytesPerSecond: isHurried(journal, deps.now()) ? undefined : settings.maxBytesPerSecond,
     signal,
     onProgress: (progress) => deps.onProgress(epoch, progress),
   });
   return { type: 'downloaded', epoch, tookMs: 0 };
 };
 
-/** A user said "now", or an administrator had it try again. */
-function isOverruled({ deferral, directive }: AgentJournal): boolean {
-  return deferral?.isOverruled === true || directive?.isRetry === true;
+/** A user said "now", or an administrator asks for it now or had it try again. */
+function isHurried(journal: AgentJournal, now: number): boolean {
+  return journal.deferral?.isOverruled === true || journal.directive?.isRetry === true || urgencyOf(journal, now) !== undefined;
 }
 
 /** How much the switch would disrupt, and what it waits for. */

@@ -63,6 +63,25 @@ const rolling = (changes: Partial<AgentJournal>): AgentJournal =>
     ...changes,
   });
 
+test('a download keeps to the limit of speed, unless somebody asks for it now', async () => {
+  const deferral = { since: NOW, restartSince: null, laterCount: 0, laterUntil: null, isOverruled: false };
+  const urgent = { level: 'soon', by: 'ada', reason: 'a leak', until: NOW + 1_000, noticedAt: null } as const;
+  const limitOf = async (changes: Partial<AgentJournal>): Promise<number | undefined> => {
+    const machine = new FakeMachine();
+    const deps = depsOf(machine);
+    const journal = journalWith({ state: 'DOWNLOADING', directive: directiveWith(NEW), ...changes });
+    expect(await runJob('download', { ...deps, settings: { ...deps.settings, maxBytesPerSecond: 5_000 } }, journal, signal)).toMatchObject({
+      type: 'downloaded',
+    });
+    return machine.maxBytesPerSecond;
+  };
+  expect(await limitOf({ deferral })).toBe(5_000);
+  expect(await limitOf({ directive: { ...directiveWith(NEW), urgent: { ...urgent, until: NOW } } })).toBe(5_000);
+  expect(await limitOf({ deferral: { ...deferral, isOverruled: true } })).toBeUndefined();
+  expect(await limitOf({ directive: { ...directiveWith(NEW), isRetry: true } })).toBeUndefined();
+  expect(await limitOf({ directive: { ...directiveWith(NEW), urgent } })).toBeUndefined();
+});
+
 test("a person's way back: the boot loader is told, also when that failed the first time", async () => {
   const machine = bootable({ ...on(NEW), booted: OLD });
   let failing = true;

@@ -38,6 +38,8 @@ export class FakeMachine implements Machine {
   /** What was done, in order. */
   readonly log: string[] = [];
   readonly valid = new Set<StorePath>();
+  /** What limits the newest download had. */
+  maxBytesPerSecond: number | undefined;
   readonly roots = new Map<KeptPath, { readonly path: StorePath; readonly since: number }>();
   /** By which roots are dated. */
   now: () => number = Date.now;
@@ -52,6 +54,7 @@ export class FakeMachine implements Machine {
 
   async download(path: StorePath, options: DownloadOptions): Promise<void> {
     await this.#note(`${options.keptAs === 'ahead' ? 'stage' : 'download'} ${path}`, options.signal);
+    this.maxBytesPerSecond = options.maxBytesPerSecond;
     options.onProgress({ donePaths: 1, totalPaths: 1, doneBytes: 5, totalBytes: 10 });
     this.valid.add(path);
     await this.keep(options.keptAs, path);
