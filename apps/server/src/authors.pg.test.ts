@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DEFAULT_POLICY, defaultGates, type CommitSha, type RolloutPolicy } from '@floe/model';
+import { DEFAULT_POLICY, defaultGates, type CommitSha, type HostName, type RolloutPolicy } from '@floe/model';
 import { AuditEntryViews, RevisionView, TokenViews } from '@floe/protocol';
 import { eventually } from '@floe/testkit';
 import * as v from 'valibot';
@@ -152,4 +152,23 @@ test('an author does not approve, by whatever token; others do, once each; and a
       ['bob', 'bob', 'bobby'],
     ]),
   );
+});
+
+test('what was approved is what is rolled out: a host that is built late waits until it is approved, too', async () => {
+  const { store } = server.context;
+  const strict = { ...DEFAULT_POLICY, rings: [{ ...canary, approvals: { count: 1, role: 'approver' as const, notAuthor: false } }, all] };
+  const commit = await publishCommit(server, { ws1: system('d'), ws2: system('d') }, strict);
+  await becomes('WAITING_APPROVAL', 1);
+  expect(await approve('cyd', commit.sha)).toMatchObject({ status: 200 });
+  await becomes('ROLLING');
+
+  const ws3 = 'ws3' as HostName;
+  await server.enrol(ws3);
+  const late = { host: ws3, sequence: commit.sequence, toplevel: system('d'), commit: commit.sha, issuedAt: 1, envelope: '{}' };
+  await store.releases.publish(commit.id, [late], Date.now());
+  await becomes('WAITING_APPROVAL', 1);
+  expect((await store.hosts.get(ws3))?.desired).toBeUndefined();
+  expect(await approve('cyd', commit.sha)).toMatchObject({ status: 200, message: expect.stringContaining('has all the approvals') as string });
+  await becomes('ROLLING');
+  expect(await approve('cyd', commit.sha)).toMatchObject({ status: 200, message: expect.stringContaining('counts once') as string });
 });

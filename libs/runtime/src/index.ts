@@ -7,6 +7,7 @@ export * from './exec-in-test.ts';
 export * from './files.ts';
 export * from './logger.ts';
 export * from './signing.ts';
+export * from './stable-json.ts';
 export * from './text.ts';
 export * from './wake.ts';
 export * from './background.ts';

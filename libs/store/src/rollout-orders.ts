@@ -17,7 +17,12 @@ function toOrder({ by, role, reason, at }: Row): Order {
 }
 
 function toApproval(row: Row): Approval {
-  return { ...toOrder(row), ring: row.subject, person: row.person === null ? undefined : storableText(row.person, 64) };
+  return {
+    ...toOrder(row),
+    ring: row.subject,
+    person: row.person === null ? undefined : storableText(row.person, 64),
+    binds: row.binds ?? undefined,
+  };
 }
 
 function isKnown({ kind, role }: Row): boolean {
@@ -56,11 +61,11 @@ export async function readOrders(db: Database, repositoryId: string, rolloutId: 
 
 async function order(
   db: Database,
-  { rolloutId, kind, subject = 0, by, person, role, reason, at, acknowledged = [] }: NewRolloutOrder,
+  { rolloutId, kind, subject = 0, by, person, binds, role, reason, at, acknowledged = [] }: NewRolloutOrder,
 ): Promise<void> {
   await db.transaction(async (tx) => {
     const said = { by, reason: storableText(reason, MAX_REASON_CHARACTERS), at };
-    await tx.insert(rolloutOrders).values({ rolloutId, kind, subject, role, person, ...said });
+    await tx.insert(rolloutOrders).values({ rolloutId, kind, subject, role, person, binds, ...said });
     // One that the pause names may have been forgotten meanwhile; the others are not forgotten before this is stored.
     const names = acknowledged.map(({ host }) => host);
     const there = names.length === 0 ? [] : await tx.select({ host: hosts.host }).from(hosts).where(isOneOf(hosts.host, names)).for('key share');

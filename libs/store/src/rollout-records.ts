@@ -58,7 +58,9 @@ export interface CompleteRollout {
 
 /** What a person asks of a rollout. `subject`: the ring of an approval, the `since` of the pause that a resume ends, 1 of an abort that reverts. */
 export interface NewRolloutOrder extends Order {
+  /** Of an approval: whose token it is, and what was approved. */
   readonly person?: string | undefined;
+  readonly binds?: string | undefined;
   readonly rolloutId: string;
   readonly kind: RolloutOrderKind;
   readonly subject?: number | undefined;

@@ -20,6 +20,8 @@ export function describeStep({ event, to, from }: RolloutStep, policy: RolloutPo
       return 'aborted';
     case 'grown':
       return 'a host was built late';
+    case 'changed':
+      return `waits again for its approvals at ${name(to.ring)}: a host was built late, and what was approved is not all`;
     case 'skipped':
     case 'opened':
     case 'approved':

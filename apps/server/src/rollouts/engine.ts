@@ -64,8 +64,10 @@ export class RolloutEngine {
     if (steps.length === 0 && !isGrown) return { fleet, isMoved: false, dueInMs };
     const decided = { id: rollout.id, version: rollout.version, course, rings, weaker, pushers };
     // Another server decided at the same time, or the commit is evaluated again: the next look sees what came of that.
-    if (!(await store.rollouts.save(decided, now))) return { fleet, isMoved: false, dueInMs };
+    const isSaved = await store.rollouts.save(decided, now);
     const moved: CurrentRollout = { ...rollout, course, rings, weaker, pushers, state: course.state, version: rollout.version + 1 };
+    // What was decided is not so, but what it holds back is not told either: the other server may have decided the same.
+    if (!isSaved) return { fleet: { rollout, hosts: heldBack(fleet.hosts, moved) }, isMoved: false, dueInMs };
     for (const step of steps) {
       const detail = describeStep(step, policy);
       logger.info('rollout', { rollout: rollout.id, event: step.event, state: step.to.state, ring: policy.rings[step.to.ring]?.name, detail });
@@ -129,6 +131,16 @@ export class RolloutEngine {
 /** Both policies put every host into one ring without a gate: there is nothing to compare. */
 function areOpen(...policies: readonly RolloutPolicy[]): boolean {
   return policies.every((policy) => isDeepStrictEqual(policy, DEFAULT_POLICY));
+}
+
+/** The hosts as they were read, but without the promotion of those that `moved` does not promote. */
+function heldBack(hosts: readonly FleetHost[], moved: CurrentRollout): readonly FleetHost[] {
+  const isPromoted = promotedIn(moved);
+  return hosts.map((each) => {
+    if (!each.situation.isRingPromoted || isPromoted(each.row.host)) return each;
+    const situation = { ...each.situation, isRingPromoted: false };
+    return { ...each, situation, desired: resolve(situation) };
+  });
 }
 
 function resolveAgain(hosts: readonly FleetHost[], rollout: CurrentRollout): readonly FleetHost[] {

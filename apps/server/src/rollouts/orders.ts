@@ -1,4 +1,5 @@
 import {
+  isBoundTo,
   failuresOf,
   isEndedRollout,
   isFrozen,
@@ -44,7 +45,7 @@ function revertWords({ count, without }: RevertScope): string {
 export type Judged =
   | {
       readonly kind: 'order';
-      readonly order: Pick<NewRolloutOrder, 'kind' | 'subject' | 'acknowledged'>;
+      readonly order: Pick<NewRolloutOrder, 'kind' | 'subject' | 'acknowledged' | 'binds'>;
       readonly message: string;
       /** What the log of decisions says besides the reason. */ readonly openly?: string;
     }
@@ -171,7 +172,8 @@ export function judgeApproval(asked: AskedRollout, { commit, ring }: { readonly 
     );
   const before = missingApprovals(course, facts);
   const own = orders.approvals.find(
-    (each) => each.ring === index && personOf(each) === by.person && ROLES.indexOf(each.role) >= ROLES.indexOf(by.role),
+    (each) =>
+      each.ring === index && personOf(each) === by.person && isBoundTo(each, facts.binds) && ROLES.indexOf(each.role) >= ROLES.indexOf(by.role),
   );
   if (own !== undefined) {
     const rest = before === undefined ? 'has all that it needs' : `still needs ${missingApprovalWords(before)}`;
@@ -185,7 +187,7 @@ export function judgeApproval(asked: AskedRollout, { commit, ring }: { readonly 
   const openly = before.weaker.length > 0 ? ownWeakening(asked, by) : '';
   return {
     kind: 'order',
-    order: { kind: 'approve', subject: index },
+    order: { kind: 'approve', subject: index, binds: facts.binds },
     openly,
     message: `ring ${ring} of ${shortSha(commit)} is approved by ${by.by}: it ${rest}.${openly}`,
   };

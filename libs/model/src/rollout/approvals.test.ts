@@ -55,7 +55,8 @@ test('no ring begins, and no rollout ends, without its approvals: also of an emp
           if (event === 'finished' && from.state === 'WAITING_APPROVAL') expect(missing?.weaker ?? []).toEqual([]);
           // What begins has waited for its approvals: nothing else leads into a ring.
           if (promotedRings(to) > promotedRings(from) && event !== 'finished') {
-            const isWaiting = from.state === 'READY' || event === 'skipped' || event === 'soaked' || event === 'resumed' || event === 'grown';
+            const isWaiting =
+              from.state === 'READY' || event === 'skipped' || event === 'soaked' || event === 'resumed' || event === 'grown' || event === 'changed';
             expect(isWaiting, `${from.state} ${event} ${to.state}`).toBe(true);
             if (event !== 'opened' && from.state !== 'SOAKING') expect(to.state).toBe('WAITING_APPROVAL');
           }
@@ -121,4 +122,42 @@ test('who made a policy weaker does not approve that, unless there is no other a
       factsOf(policyOf(2), ['ada:0 to-come'], by('ada'), { authors, hasOtherAdministrator, weaker: ['no soak'] }),
     ) !== undefined;
   expect([isHeld(['ada'], true), isHeld(['ada'], false), isHeld(['bob'], true), isHeld(undefined, true)]).toEqual([true, false, false, false]);
+});
+
+test('a ring that has begun waits for approval again when what was approved changed, and for nothing else', () => {
+  let again = 0;
+  fc.assert(
+    fc.property(
+      anyCourse,
+      fc.array(anyHost, { maxLength: 4 }),
+      fc.array(fc.tuple(anyToken, fc.constantFrom(undefined, 'before', 'now')), { maxLength: 3 }),
+      fc.array(anyApprovals, { minLength: RINGS, maxLength: RINGS }),
+      fc.constantFrom([], ['ring-0: pauses later']),
+      anyAuthors,
+      fc.boolean(),
+      (course, hosts, given, needed, weaker, authors, hasOtherAdministrator) => {
+        const policy = policyOf(
+          RINGS,
+          needed.map((approvals) => ({ approvals })),
+        );
+        const approvals = given.map(([approval, binds]) => ({ ...approval, binds }));
+        const facts = factsOf(policy, hosts, { approvals }, { weaker, authors, hasOtherAdministrator, binds: 'now' });
+        const [step] = decideRollout(course, facts, 9).steps;
+        const ofNow = approvals.filter(({ binds }) => binds !== 'before');
+        // What was given for something else counts for nothing.
+        expect(missingApprovals(course, facts)).toEqual(missingApprovals(course, { ...facts, orders: { ...facts.orders, approvals: ofNow } }));
+        if (step?.event === 'approved') expect(missingApprovals(course, { ...facts, orders: { ...facts.orders, approvals: ofNow } })).toBeUndefined();
+        if (step?.event !== 'changed') return;
+        again += 1;
+        expect(ofNow.length).toBeLessThan(approvals.length);
+        expect([step.to.state, promotedRings(step.to) > course.ring]).toEqual(['WAITING_APPROVAL', false]);
+        // Those who approve it again let it go on, whatever was approved before.
+        const renewed = approvals.map((each) => ({ ...each, binds: 'now' }));
+        const next = decideRollout(step.to, { ...facts, orders: { ...facts.orders, approvals: renewed } }, 10).steps[0];
+        expect(['approved', 'skipped', 'finished', 'failed']).toContain(next?.event ?? 'approved');
+      },
+    ),
+    { numRuns: Math.max(5_000, fc.readConfigureGlobal().numRuns ?? 0) },
+  );
+  expect(again).toBeGreaterThan(20);
 });

@@ -14,7 +14,12 @@ export function personOf({ by, person }: Pick<Approval, 'by' | 'person'>): strin
   return person ?? by;
 }
 
-export type ApprovalFacts = Pick<RolloutFacts, 'policy' | 'orders' | 'authors' | 'hasOtherAdministrator' | 'weaker'>;
+export type ApprovalFacts = Pick<RolloutFacts, 'policy' | 'orders' | 'authors' | 'hasOtherAdministrator' | 'weaker' | 'binds'>;
+
+/** It was given for what there is now. */
+export function isBoundTo(approval: Pick<Approval, 'binds'>, binds: string | undefined): boolean {
+  return binds === undefined || approval.binds === undefined || approval.binds === binds;
+}
 
 /** What still stands between a ring and its approvals. */
 export interface MissingApprovals {
@@ -40,9 +45,9 @@ function approvalsOf({ rings }: RolloutPolicy, course: Pick<RolloutCourse, 'ring
 /** The approvals that the ring of `course` still needs; undefined: none. */
 export function missingApprovals(
   course: Pick<RolloutCourse, 'ring' | 'provedRing'>,
-  { policy, orders, authors, hasOtherAdministrator, weaker }: ApprovalFacts,
+  { policy, orders, authors, hasOtherAdministrator, weaker, binds }: ApprovalFacts,
 ): MissingApprovals | undefined {
-  const given = orders.approvals.filter((each) => each.ring === course.ring);
+  const given = orders.approvals.filter((each) => each.ring === course.ring && isBoundTo(each, binds));
   const isOther = (person: string): boolean => authors !== undefined && !authors.includes(person);
   const { count, role, notAuthor } = approvalsOf(policy, course);
   const people = new Set(given.filter((each) => isAtLeast(each.role, role) && (!notAuthor || isOther(personOf(each)))).map(personOf));
@@ -51,4 +56,15 @@ export function missingApprovals(
   const isWeaker = weaker.length > 0 && isFirstChanging(course) && !mayLoosen;
   const missing = Math.max(0, count - people.size);
   return missing === 0 && !isWeaker ? undefined : { count: missing, role, notAuthor, weaker: isWeaker ? weaker : [] };
+}
+
+/**
+ * A ring that has begun had its approvals, for something else: then it waits for them again, and hosts that have not begun with it. Only
+ * what was approved counts here: that somebody became an author or an administrator meanwhile takes no approval back.
+ */
+export function isNotWhatWasApproved(course: Pick<RolloutCourse, 'state' | 'ring' | 'provedRing'>, facts: ApprovalFacts): boolean {
+  const hasBegun = course.state === 'READY' || course.state === 'ROLLING' || course.state === 'SOAKING';
+  const isOfNow = facts.orders.approvals.every((each) => each.ring !== course.ring || isBoundTo(each, facts.binds));
+  if (!hasBegun || isOfNow) return false;
+  return missingApprovals(course, facts) !== undefined && missingApprovals(course, { ...facts, binds: undefined }) === undefined;
 }

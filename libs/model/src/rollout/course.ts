@@ -79,11 +79,13 @@ export interface Freeze {
   readonly until: number | undefined;
 }
 
-/** An approval of one ring. It is bound to its rollout, and so to a commit, its policy and its systems. */
+/** An approval of one ring. It is bound to its rollout, and so to a commit; and to the policy and the systems of all hosts as they were then. */
 export interface Approval extends Order {
   readonly ring: number;
   /** Whose token it was; undefined: a person with the name of the token. Several of one person count once. */
   readonly person?: string | undefined;
+  /** What was approved: {@link RolloutFacts.binds} of then; undefined: it was not recorded. */
+  readonly binds?: string | undefined;
 }
 
 /** What people asked of a rollout. */

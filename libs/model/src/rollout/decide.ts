@@ -1,4 +1,4 @@
-import { missingApprovals, type MissingApprovals } from './approvals.ts';
+import { isNotWhatWasApproved, missingApprovals, type MissingApprovals } from './approvals.ts';
 import { isFirstChanging, isFrozen, type RolloutCourse, type RolloutPause } from './course.ts';
 import type { RolloutFacts } from './facts.ts';
 import { countRing, isBroken, isPassed, isUnacknowledged, neededVerified, pauseForFailures, type Gates, type RingCounts } from './gate.ts';
@@ -94,6 +94,7 @@ function nextEvent(course: RolloutCourse, facts: RolloutFacts, now: number): Due
   if (freeze !== undefined) return { event: 'paused', also: { pause: { cause: 'freeze', by: freeze.by, reason: freeze.reason } } };
   const broken = brokenRings(course, facts);
   if (broken.length > 0) return { event: 'failed', also: { pause: pauseForFailures(broken) } };
+  if (isNotWhatWasApproved(course, facts)) return { event: 'changed', also: { ringSince: now } };
   return progressOfRing(course, facts, now);
 }
 

@@ -13,6 +13,8 @@ export interface RolloutFacts {
    */
   readonly windows: readonly { readonly isOpen: boolean; readonly openMs: number }[];
   readonly orders: RolloutOrders;
+  /** Stands for the policy and the system of each host: an approval is for what it was given for. Undefined: nobody has to approve. */
+  readonly binds?: string | undefined;
   /** The people who pushed the commits since stable; undefined: not known, and then nobody is known to be somebody else. */
   readonly authors: readonly string[] | undefined;
   /** There is an administrator who is none of the authors: only then does a weaker policy wait for one. */

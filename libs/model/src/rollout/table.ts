@@ -25,6 +25,8 @@ export const ROLLOUT_EVENTS = [
   'superseded',
   /** Hosts are asked that were not there when the gate passed: one was built late, or the ring was empty then. */
   'grown',
+  /** What was approved is not what the ring would get any more: another host was built, or evaluated to another system. */
+  'changed',
 ] as const;
 export type RolloutEvent = (typeof ROLLOUT_EVENTS)[number];
 
@@ -44,6 +46,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: 'ABORTED',
     superseded: 'SUPERSEDED',
     grown: null,
+    changed: null,
   },
   READY: {
     skipped: null,
@@ -58,6 +61,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: 'ABORTED',
     superseded: 'SUPERSEDED',
     grown: null,
+    changed: 'WAITING_APPROVAL',
   },
   ROLLING: {
     skipped: null,
@@ -72,6 +76,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: 'ABORTED',
     superseded: 'SUPERSEDED',
     grown: null,
+    changed: 'WAITING_APPROVAL',
   },
   SOAKING: {
     skipped: null,
@@ -86,6 +91,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: 'ABORTED',
     superseded: 'SUPERSEDED',
     grown: 'ROLLING',
+    changed: 'WAITING_APPROVAL',
   },
   // What is complete stays it when a newer one comes, and whatever happens to its hosts later. Hosts that are built late pass all that
   // the others had to.
@@ -102,6 +108,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: null,
     superseded: null,
     grown: 'WAITING_APPROVAL',
+    changed: null,
   },
   // It enters its ring again, with the approvals that it has.
   PAUSED: {
@@ -117,6 +124,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: 'ABORTED',
     superseded: 'SUPERSEDED',
     grown: null,
+    changed: null,
   },
   ABORTED: {
     skipped: null,
@@ -131,6 +139,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: null,
     superseded: null,
     grown: null,
+    changed: null,
   },
   SUPERSEDED: {
     skipped: null,
@@ -145,6 +154,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: null,
     superseded: null,
     grown: null,
+    changed: null,
   },
 };
 

@@ -93,6 +93,8 @@ export const rolloutOrders = pgTable(
     by: text('by').notNull(),
     /** Whose token it was then; null: a person with the name of the token. */
     person: text('person'),
+    /** Of an approval: what was approved; null: from before this was recorded. */
+    binds: text('binds'),
     role: text('role').$type<Role>().notNull(),
     reason: text('reason').notNull(),
     at: at('at').notNull(),
