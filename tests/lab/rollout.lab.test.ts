@@ -1,14 +1,14 @@
 import type { RolloutView } from '@floe/protocol';
 import { eventually, isLabReady } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { another, pausedCheck, type LabHost } from './hosts.ts';
+import { another, newKernel, pausedCheck, type LabHost } from './hosts.ts';
 import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
 
 const { isReady, why } = await isLabReady();
 
-const CANARIES = ['can1', 'can2'] as const;
-const OTHERS = ['ada', 'bob', 'cyd', 'dan'] as const;
+const CANARIES = ['can1', 'can2', 'can3'] as const;
+const OTHERS = ['ada', 'bob', 'dan'] as const;
 const RINGS = {
   rings: [
     { name: 'canary', hosts: ['can*'], soak: '0s', minVerified: 2 },
@@ -67,9 +67,9 @@ describe.skipIf(!isReady)(`a rollout by two rings on six machines${isReady ? '' 
     const { sha, old, wanted } = await pushAll(all({}, { can1: { health: [pausedCheck('passes')] }, bob: patient(20) }));
     await lab.isAt('can1', 'health');
     await lab.runs('can2', wanted.get('can2') ?? '');
-    const waiting = await rollout(sha, 'is at the canaries', ({ rings }) => rings[0]?.counts.verified === 1);
+    const waiting = await rollout(sha, 'is at the canaries', ({ rings }) => rings[0]?.counts.verified === 2);
     expect(waiting.state).toBe('ROLLING');
-    for (const name of ['ada', 'bob', 'cyd']) {
+    for (const name of ['ada', 'bob']) {
       expect((await lab.machine(name)).current, name).toBe(old.get(name));
       expect((await lab.fleet.hostView(name)).standing, name).toBe('queued');
     }
@@ -89,16 +89,37 @@ describe.skipIf(!isReady)(`a rollout by two rings on six machines${isReady ? '' 
     noteOutcome({ fault: '"later" during a rollout by rings', where: 'DEFERRED', outcome: 'complete without it; new system at the deadline' });
   });
 
-  test('a canary that fails stops it, and the others never see it', async () => {
-    const { sha, old, wanted } = await pushAll(
-      all({}, { can1: { health: [{ name: 'printer', command: ['/bin/sh', '-c', 'echo paper jam >&2; exit 1'] }] } }),
-    );
-    await lab.putBack('can1', old.get('can1') ?? '', 'HEALTH_CHECK_FAILED', /printer/);
+  test('a canary that fails stops it, the others never see it, and an abort with revert brings the other canaries back', async () => {
+    const broken = { health: [{ name: 'printer', command: ['/bin/sh', '-c', 'echo paper jam >&2; exit 1'] }] };
+    const staged = newKernel({ policy: { reboot: { when: 'never' } } });
+    await lab.pauseAt('can1', 'test-start');
+    const { sha, old, wanted } = await pushAll({ ...all({}, { can1: broken }), can3: staged });
+    const before = (name: string): string => old.get(name) ?? '';
+    await lab.runs('can2', wanted.get('can2') ?? '');
+    await lab.reaches('can3', 'BOOT_STAGED');
+    await lab.goOn('can1', 'test-start');
+    await lab.putBack('can1', before('can1'), 'HEALTH_CHECK_FAILED', /printer/);
     const paused = await rollout(sha, 'is paused', ({ state }) => state === 'PAUSED');
     expect(paused.pause?.failures.map(({ host }) => host)).toEqual(['can1']);
     expect(paused.pause?.description).toMatch(/printer/);
-    await lab.runs('can2', wanted.get('can2') ?? '');
-    for (const name of OTHERS) expect((await lab.machine(name)).current, name).toBe(old.get(name));
+    for (const name of OTHERS) expect((await lab.machine(name)).current, name).toBe(before(name));
     noteOutcome({ fault: 'a canary fails', where: 'VERIFYING', outcome: 'rollout paused, the other ring never gets it' });
+    // What waits for a restart must not start it while the rollout is paused.
+    await lab.runs('can3', before('can3'));
+    await eventually('can3 starts what it had', async () => ((await lab.startsNext('can3')) === before('can3') ? true : undefined));
+    noteOutcome({ fault: 'the rollout is paused', where: 'BOOT_STAGED', outcome: 'taken back: the old system starts' });
+
+    const body = JSON.stringify({ commit: sha, reason: 'the printer', revert: true });
+    const aborted = await lab.fleet.request('/api/rollout/abort', { method: 'POST', body });
+    expect(aborted.ok, await aborted.clone().text()).toBe(true);
+    for (const name of lab.guests.keys()) await lab.runs(name, before(name));
+    const over = await rollout(sha, 'is reverted', ({ revert }) => revert?.back === revert?.total);
+    expect(over.state).toBe('ABORTED');
+    noteOutcome({ fault: 'abort with revert', where: 'SUCCEEDED', outcome: 'the system that was stable, by permit' });
+
+    // The next commit passes them all again.
+    const fixed = await pushAll(all({}));
+    for (const [name, toplevel] of fixed.wanted) await lab.runs(name, toplevel);
+    await rollout(fixed.sha, 'is complete', ({ state }) => state === 'COMPLETE');
   });
 });
