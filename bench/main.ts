@@ -7,8 +7,9 @@ import { benchHistory } from './history.ts';
 import { benchMemory } from './memory.ts';
 import { benchPush } from './push.ts';
 import { benchSandbox } from './sandbox.ts';
+import { benchTick } from './tick.ts';
 
-const USAGE = `npm run bench -- [--only a,b,c,d,e,f] [--quick] [--json]
+const USAGE = `npm run bench -- [--only a,b,c,d,e,f,g] [--quick] [--json]
 
 Measures Floe against the bare parts that do the same work in the same run.
   a  push → all hosts switched, against the bare commands
@@ -17,9 +18,10 @@ Measures Floe against the bare parts that do the same work in the same run.
   d  memory of an idle agent, against a bare ws client
   e  evaluation of one host in the sandbox, against one without it
   f  a look at 200 hosts after 500 commits, against the same after one
+  g  a look of the server at 10,000 hosts in a rollout, from the database to the decisions, against reading their rows
   --quick  small sizes: shows that it runs, not how fast`;
 
-const PARTS = ['a', 'b', 'c', 'd', 'e', 'f'] as const;
+const PARTS = ['a', 'b', 'c', 'd', 'e', 'f', 'g'] as const;
 
 const { only, quick, json, help } = readArguments();
 
@@ -83,6 +85,7 @@ if (help) {
     d: async () => await benchMemory(tell),
     e: async () => await benchSandbox(quick ? 3 : 25, tell),
     f: async () => await benchHistory(quick ? 20 : 500, 41, tell),
+    g: async () => await benchTick(quick ? 600 : 10_000, 15, tell),
   };
   const figures: Figure[] = [];
   for (const part of only) figures.push(...(await parts[part]()));

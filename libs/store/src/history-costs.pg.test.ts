@@ -3,6 +3,7 @@ import { systemClock } from '@floe/runtime';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createDeliveryStore } from './deliveries.ts';
+import { readMarks } from './fleet-marks.ts';
 import { createHostStore } from './hosts.ts';
 import { createNotificationStore } from './notifications.ts';
 import { createOutboxStore } from './outbox.ts';
@@ -38,6 +39,7 @@ function open(db: CountedDatabase['db']) {
     reports: createReportStore(db, 'test'),
     outbox: createOutboxStore(db, 'test'),
     notifications: createNotificationStore(db),
+    marks: async () => await readMarks(db, { repositoryId: 'fleet', now: 1 }),
     stories: async (id: string) => await readStories(db, [id]),
   };
 }
@@ -98,6 +100,7 @@ const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<u
       ALL.map((host) => `release${last}-${host.slice(4)}`),
     ),
   'the fleet': async ({ hosts }) => await hosts.fleet('fleet'),
+  'whether the fleet is as it was': async ({ marks }) => await marks(),
   'one host of the fleet': async ({ hosts }) => await hosts.fleet('fleet', [hostOf(7)]),
   'the hosts': async ({ hosts }) => await hosts.list('fleet'),
   'the story of a revision': async ({ stories }, last) => await stories(idOf(last)),

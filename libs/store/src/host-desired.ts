@@ -6,6 +6,7 @@ import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { readFleet } from './fleet.ts';
 import { notify, notifyHosts, type HintOrigin } from './hints.ts';
+import { KeptFleets } from './kept-fleets.ts';
 import { takeSlot } from './host-slots.ts';
 import { HostNameText, Int8, readRows } from './rows.ts';
 import type { DesiredRelease } from './records.ts';
@@ -71,8 +72,12 @@ export function createHostDesired(
   deps: { readonly clock: Clock; readonly leftOut: LeftOutRows; readonly origin: HintOrigin },
 ): Pick<HostStore, 'fleet' | 'desire' | 'takeSlot' | 'retry'> {
   const { clock, leftOut, origin } = deps;
+  const keptFleets = new KeptFleets();
   return {
-    fleet: async (repositoryId, names) => await readFleet(db, { repositoryId, names, now: clock.now() }, leftOut),
+    async fleet(repositoryId, names) {
+      const query = { repositoryId, now: clock.now() };
+      return names === undefined ? await keptFleets.read(db, query, leftOut) : await readFleet(db, { ...query, names }, leftOut);
+    },
     desire: async (wanted, at) => await desire(db, origin, wanted, at),
     takeSlot: async (repositoryId, host, judge) => await takeSlot(db, { clock, origin }, repositoryId, host, judge),
     retry: async (host, toplevel) => await retry(db, host, toplevel),

@@ -5,7 +5,7 @@ import { notify } from './hints.ts';
 import type { NewRolloutOrder } from './records.ts';
 import type { RolloutStore } from './store.ts';
 import { isOneOf } from './rows.ts';
-import { acknowledgements, freezes, hosts, rolloutOrders } from './tables/index.ts';
+import { acknowledgements, freezes, hosts, repositories, rolloutOrders } from './tables/index.ts';
 
 const MAX_REASON_CHARACTERS = 2_000;
 
@@ -29,10 +29,7 @@ function isKnown({ kind, role }: Row): boolean {
   return ROLLOUT_ORDERS.includes(kind) && ROLES.includes(role);
 }
 
-async function readFreeze(db: Database, repositoryId: string): Promise<Freeze | undefined> {
-  const [row] = await db.select().from(freezes).where(eq(freezes.repositoryId, repositoryId));
-  if (row === undefined) return undefined;
-  const { by, reason, at, until } = row;
+function toFreeze({ by, reason, at, until }: typeof freezes.$inferSelect): Freeze {
   return {
     by: storableText(by, 200),
     reason: storableText(reason, MAX_REASON_CHARACTERS),
@@ -43,15 +40,21 @@ async function readFreeze(db: Database, repositoryId: string): Promise<Freeze | 
 
 /** What people asked of a rollout, and of its fleet. */
 export async function readOrders(db: Database, repositoryId: string, rolloutId: string): Promise<RolloutOrders> {
-  const freeze = await readFreeze(db, repositoryId);
-  const rows = await db.select().from(rolloutOrders).where(eq(rolloutOrders.rolloutId, rolloutId)).orderBy(asc(rolloutOrders.id));
-  const known = rows.filter(isKnown);
+  const rows = await db
+    .select({ freeze: freezes, order: rolloutOrders })
+    .from(repositories)
+    .leftJoin(freezes, eq(freezes.repositoryId, repositories.id))
+    .leftJoin(rolloutOrders, eq(rolloutOrders.rolloutId, rolloutId))
+    .where(eq(repositories.id, repositoryId))
+    .orderBy(asc(rolloutOrders.id));
+  const known = rows.flatMap(({ order: row }) => (row !== null && isKnown(row) ? [row] : []));
+  const freeze = rows[0]?.freeze ?? undefined;
   const newest = (kind: Row['kind']): Row | undefined => known.findLast((row) => row.kind === kind);
   // Whoever asks to go back is heard, also beside somebody who only ends it at the same moment.
   const [resume, abort, hotfix] = [newest('resume'), newest('abort'), newest('hotfix')];
   return {
     ...NO_ORDERS,
-    freeze,
+    freeze: freeze && toFreeze(freeze),
     resume: resume === undefined ? undefined : { ...toOrder(resume), of: resume.subject },
     abort: abort === undefined ? undefined : { ...toOrder(abort), isRevert: known.some(({ kind, subject }) => kind === 'abort' && subject === 1) },
     hotfix: hotfix === undefined ? undefined : toOrder(hotfix),

@@ -17,11 +17,20 @@ export interface CountedDatabase extends AsyncDisposable {
   readonly db: Database;
   /** Rows of tables and entries of indexes that were read while `run` ran, also by foreign keys. */
   rowsRead(run: () => Promise<unknown>): Promise<number>;
+  /** How many statements `run` sent; begin and commit are not counted. */
+  statements(run: () => Promise<unknown>): Promise<number>;
 }
 
 const Read = v.object({ rows: Int8 });
 
-async function counted(db: Database, close: () => Promise<void>): Promise<CountedDatabase> {
+class StatementCount {
+  sent = 0;
+  logQuery(): void {
+    this.sent += 1;
+  }
+}
+
+async function counted(db: Database, logger: StatementCount, close: () => Promise<void>): Promise<CountedDatabase> {
   await migrate(db, { clock: systemClock, logger: silentLogger, migrationsDir: MIGRATIONS_DIR });
   async function readSoFar(): Promise<number> {
     await db.execute(sql`select pg_stat_force_next_flush()`);
@@ -36,6 +45,11 @@ async function counted(db: Database, close: () => Promise<void>): Promise<Counte
       await run();
       return (await readSoFar()) - before;
     },
+    async statements(run) {
+      const before = logger.sent;
+      await run();
+      return logger.sent - before;
+    },
     [Symbol.asyncDispose]: close,
   };
 }
@@ -46,7 +60,8 @@ export const COUNTED_DATABASES = [
     async open() {
       const image = await preparedImage();
       const client = await PGlite.create(image === undefined ? {} : { loadDataDir: image });
-      return await counted(drizzlePglite({ client }), async () => await client.close());
+      const logger = new StatementCount();
+      return await counted(drizzlePglite({ client, logger }), logger, async () => await client.close());
     },
   },
   {
@@ -55,7 +70,8 @@ export const COUNTED_DATABASES = [
       const server = await startPostgres();
       const url = new URL(server.url);
       const client = postgres({ host: url.searchParams.get('host') ?? '', user: url.username, database: url.pathname.slice(1), max: 1 });
-      return await counted(drizzlePostgres({ client }), async () => {
+      const logger = new StatementCount();
+      return await counted(drizzlePostgres({ client, logger }), logger, async () => {
         await client.end();
         await server[Symbol.asyncDispose]();
       });

@@ -1,0 +1,88 @@
+import { MAX_COUNTER } from '@floe/model';
+import { getTableColumns, is, sql, type SQL } from 'drizzle-orm';
+import { getTableConfig, PgTable } from 'drizzle-orm/pg-core';
+import * as v from 'valibot';
+import type { Database } from './database.ts';
+import { readRows } from './rows.ts';
+import * as tables from './tables/index.ts';
+
+/** A number for each host, and one for all that is not about one host. Another number: something is not as it was. */
+export interface FleetMarks {
+  readonly general: string;
+  /** By the host's name as it is stored, in the order of names. */
+  readonly byHost: ReadonlyMap<string, string>;
+}
+
+/** They only grow, and decide nothing. */
+const HISTORY: ReadonlySet<unknown> = new Set([tables.reports, tables.directives]);
+/** So many revisions, the newest ones, with their rollouts and what people asked of those. */
+const REVISIONS = 20;
+
+const ALL: readonly PgTable[] = Object.values(tables).filter((table) => is(table, PgTable));
+/** The tables with rows about a host, by their references to it: a new one is in the marks by itself. */
+const OF_HOSTS = ALL.filter(
+  (table) =>
+    table !== tables.hosts &&
+    !HISTORY.has(table) &&
+    getTableConfig(table).foreignKeys.some((key) => key.reference().foreignTable === tables.hosts) &&
+    'host' in getTableColumns(table),
+);
+
+/** Whether each of its times has passed: an end that comes changes no row. */
+function passed(table: PgTable, alias: string, now: number): SQL {
+  const times = Object.values(getTableColumns(table)).filter(({ name }) => /(?:^|_)(?:at|until)$/.test(name));
+  return sql.join(
+    times.map(({ name }) => sql`, ${sql.raw(`${alias}."${name}"`)} > ${now}::bigint`),
+    sql.empty(),
+  );
+}
+
+function rowsOf(table: PgTable, now: number): SQL {
+  return sql`, (select string_agg(concat_ws('|', t::text ${passed(table, 't', now)}), ',' order by t::text) from ${table} t where t.host = h.host)`;
+}
+
+const Row = v.object({ general: v.string(), hosts: v.string() });
+const Hosts = v.pipe(v.string(), v.parseJson(), v.array(v.tuple([v.string(), v.string()])));
+
+/**
+ * The marks of all hosts of a repository, by one statement that returns little: Postgres compares, and the server reads what changed.
+ */
+export async function readMarks(db: Database, { repositoryId, now }: { readonly repositoryId: string; readonly now: number }): Promise<FleetMarks> {
+  const ofHosts = OF_HOSTS.map((table) => rowsOf(table, now));
+  const newest = (which: SQL): SQL => sql`
+    left join lateral (
+      select to_jsonb(r) - 'envelope' as newest from releases r
+      where r.repository_id = ${repositoryId} and r.host = h.host and r.sequence between 0 and ${MAX_COUNTER}::bigint and ${which}
+      order by r.sequence desc limit 1
+    )`;
+  const found = await db.execute(sql`
+    with recent as (select v.id, v.sequence, v from revisions v where v.repository_id = ${repositoryId} order by v.sequence desc limit ${REVISIONS}),
+    rolling as (
+      select v.id, v.sequence from revisions v join rollouts o on o.revision_id = v.id
+      where v.repository_id = ${repositoryId} and v.sequence between 0 and ${MAX_COUNTER}::bigint order by v.sequence desc limit 1
+    )
+    select
+      (
+        select concat_ws('|',
+          (select hashtextextended(string_agg(concat_ws('|', c.v::text, o::text), ',' order by c.sequence, c.id), 0)
+            from recent c left join rollouts o on o.revision_id = c.id),
+          (select hashtextextended(string_agg(a::text, ',' order by a::text), 0)
+            from recent c join rollouts o on o.revision_id = c.id join rollout_orders a on a.rollout_id = o.id),
+          (select concat_ws('|', f::text ${passed(tables.freezes, 'f', now)}) from freezes f where f.repository_id = ${repositoryId})
+        )
+      ) as general,
+      (
+        select coalesce(json_agg(json_build_array(h.host, hashtextextended(concat_ws('|', h::text ${passed(tables.hosts, 'h', now)},
+            one.newest::text, imported.newest::text, e::text, to_jsonb(s)::text, d.commit ${sql.join(ofHosts, sql.empty())}
+          ), 0)::text) order by h.host), '[]')::text
+        from hosts h
+        ${newest(sql`r.sequence <= (select sequence from rolling)`)} as one on true
+        ${newest(sql`r.revision_id is null`)} as imported on true
+        left join evaluations e on e.revision_id = (select id from rolling) and e.host = h.host
+        left join releases s on s.id = h.stable_release_id
+        left join releases d on d.id = h.desired_release_id
+        where h.repository_id = ${repositoryId}
+      ) as hosts`);
+  const [row] = readRows(Row, found);
+  return { general: row?.general ?? '', byHost: new Map(v.parse(Hosts, row?.hosts ?? '[]')) };
+}

@@ -1,0 +1,186 @@
+import type { HostName } from '@floe/model';
+import { systemClock } from '@floe/runtime';
+import { getTableColumns, is, sql, type SQL } from 'drizzle-orm';
+import { getTableConfig, PgTable } from 'drizzle-orm/pg-core';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readFleet } from './fleet.ts';
+import { createHostStore } from './hosts.ts';
+import { KeptFleets } from './kept-fleets.ts';
+import { createReleaseStore } from './releases.ts';
+import { createReportStore } from './reports.ts';
+import { createRepositoryStore } from './repositories.ts';
+import { createRevisionStore } from './revisions.ts';
+import { createRolloutStore } from './rollouts.ts';
+import type { Store } from './store.ts';
+import * as tables from './tables/index.ts';
+import { COUNTED_DATABASES, type CountedDatabase } from './test/counted-database.ts';
+import { commit, newRelease, path, presence, receive, report, toBuilding } from './test/test-store.ts';
+import { LeftOutRows } from './unreadable.ts';
+
+const HOSTS = 6;
+const ALL = Array.from({ length: HOSTS }, (_, index) => `host${index}` as HostName);
+/** The budget of a look of the server, DESIGN's, is for all of it; each of these is a part. */
+const MOST_STATEMENTS = 10;
+
+/** Every column that there is, of rows that a look may depend on. Of all others a change is a change of nothing. */
+const COLUMNS = Object.values(tables)
+  .filter((table) => is(table, PgTable))
+  .flatMap((table) =>
+    Object.values(getTableColumns(table)).map((column) => ({ table: getTableConfig(table).name, column: column.name, type: column.getSQLType() })),
+  );
+
+type Step =
+  | { readonly kind: 'change'; readonly of: (typeof COLUMNS)[number]; readonly row: number; readonly value: number }
+  | { readonly kind: 'delete'; readonly table: string; readonly row: number }
+  | { readonly kind: 'pass'; readonly ms: number }
+  | { readonly kind: 'do'; readonly what: number; readonly host: number };
+
+const step = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('change' as const), of: fc.constantFrom(...COLUMNS), row: fc.nat(9), value: fc.nat(4) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('delete' as const),
+      table: fc.constantFrom(...new Set(COLUMNS.map(({ table }) => table))),
+      row: fc.nat(9),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.nat(300) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('do' as const), what: fc.nat(11), host: fc.nat(HOSTS - 1) }) },
+) satisfies fc.Arbitrary<Step>;
+
+describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name', (kind) => {
+  let database: CountedDatabase;
+  let store: Pick<Store, 'repositories' | 'revisions' | 'releases' | 'rollouts' | 'hosts' | 'reports'>;
+  let now = 1_000;
+  let rounds = 0;
+  beforeAll(async () => {
+    database = await kind.open();
+    const { db } = database;
+    await db.execute(sql`set client_min_messages = warning`);
+    const leftOut = new LeftOutRows();
+    const clock = { ...systemClock, now: () => now };
+    const rollouts = { ...createRolloutStore(db, 'test'), stories: async () => await Promise.resolve([]) } as unknown as Store['rollouts'];
+    store = {
+      repositories: createRepositoryStore(db, clock),
+      revisions: createRevisionStore(db, leftOut),
+      releases: createReleaseStore(db, leftOut),
+      rollouts,
+      hosts: createHostStore(db, { clock, leftOut, origin: 'test' }),
+      reports: createReportStore(db, 'test'),
+    };
+  });
+  afterAll(async () => await database[Symbol.asyncDispose]());
+
+  async function publish(repositoryId: string, hosts: readonly HostName[]): Promise<void> {
+    rounds += 1;
+    const repository = await store.repositories.get(repositoryId);
+    const revision = await receive(store as Store, repository, commit(String(rounds).padStart(40, '0')));
+    await toBuilding(store as Store, revision.id);
+    await store.revisions.saveEvaluations(
+      revision.id,
+      ALL.map((host) => ({
+        host,
+        outcome: hosts.includes(host) ? ('CHANGED' as const) : ('UNCHANGED' as const),
+        toplevel: path(`${host}-${rounds}`),
+      })),
+    );
+    await store.releases.publish(
+      revision.id,
+      hosts.map((host) => newRelease(revision, host, path(`${host}-${rounds}`))),
+      now,
+    );
+  }
+
+  async function act(repositoryId: string, what: number, host: HostName): Promise<unknown> {
+    const { hosts, rollouts } = store;
+    const { rollout, hosts: read } = await readFleet(database.db, { repositoryId, now });
+    const release = read.find(({ row }) => row.host === host)?.situation.rollout;
+    const said = { by: 'ada', reason: 'why', at: now } as const;
+    const acts: readonly (() => Promise<unknown>)[] = [
+      async () => await publish(repositoryId, [host]),
+      async () => await publish(repositoryId, ALL),
+      async () => release && (await hosts.desire([release], now)),
+      async () => await hosts.connect(host, presence({ at: now })),
+      async () => await store.reports.store([report(host, now, { state: 'ROLLED_BACK', toplevel: release?.toplevel ?? path('x') })]),
+      async () => release && (await hosts.pin({ host, kind: 'pin', releaseId: release.id, expiresAt: now + 100, createdAt: now, ...said } as never)),
+      async () => release && (await hosts.takeSlot(repositoryId, host, () => ({ toplevel: release.toplevel, until: now + 50 }))),
+      async () => release && (await hosts.retry(host, release.toplevel)),
+      async () => await rollouts.freeze(repositoryId, { ...said, until: now + 100 }),
+      async () =>
+        rollout &&
+        release &&
+        (await rollouts.order({ rolloutId: rollout.id, kind: 'resume', subject: 1, role: 'operator', acknowledged: [release], ...said })),
+      async () =>
+        rollout && (await rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'COMPLETE' } }, now)),
+      async () => await hosts.enrol({ host, repositoryId, machineId: host, publicKey: `${host}-${now}`, at: now }),
+    ];
+    return await acts[what]?.();
+  }
+
+  /** A row of any table gets another value in one column, if the database lets it. */
+  async function change(statement: SQL): Promise<void> {
+    await database.db.transaction(async (tx) => await tx.execute(statement)).catch(() => undefined);
+  }
+
+  const otherValue = (type: string, value: number): SQL => {
+    if (type === 'boolean') return sql.raw(value % 2 === 0 ? 'true' : 'false');
+    if (type === 'jsonb') return sql.raw(["'null'::jsonb", "'{}'::jsonb", 'null', "'[]'::jsonb", "'1'::jsonb"][value] ?? 'null');
+    if (type === 'bigint') return sql.raw(['null', '0', '7', '-1', String(now + 20)][value] ?? 'null');
+    return sql.raw(['null', "''", "'SUCCEEDED'", "'PAUSED'", `'${path('other')}'`][value] ?? 'null');
+  };
+
+  async function take(repositoryId: string, each: Step): Promise<void> {
+    if (each.kind === 'pass') now += each.ms;
+    else if (each.kind === 'do') await act(repositoryId, each.what, ALL[each.host] ?? ('host0' as HostName)).catch(() => undefined);
+    else {
+      const table = each.kind === 'delete' ? each.table : each.of.table;
+      const row = sql`ctid = (select ctid from ${sql.identifier(table)} order by ctid desc offset ${each.row}::int limit 1)`;
+      if (each.kind === 'delete') await change(sql`delete from ${sql.identifier(table)} where ${row}`);
+      else
+        await change(
+          sql`update ${sql.identifier(table)} set ${sql.identifier(each.of.column)} = ${otherValue(each.of.type, each.value)} where ${row}`,
+        );
+    }
+  }
+
+  test('is what the database has, whatever was changed in it, and however', async () => {
+    const numRuns = fc.readConfigureGlobal().numRuns ?? (kind.name === 'Postgres' ? 6 : 2);
+    let round = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 25 }), async (steps) => {
+        round += 1;
+        const { id } = await store.repositories.ensure({ url: `https://forge.example/${round}.git`, branch: 'main', now });
+        await database.db.execute(sql`truncate hosts, releases, revisions, rollouts, rollout_orders, freezes cascade`);
+        await store.hosts.ensure(id, ALL);
+        await publish(id, ALL);
+        const kept = new KeptFleets(0);
+        for (const each of steps) {
+          await kept.read(database.db, { repositoryId: id, now }, new LeftOutRows());
+          await take(id, each);
+          const looked = await kept.read(database.db, { repositoryId: id, now }, new LeftOutRows());
+          expect(looked, JSON.stringify(each)).toEqual(await readFleet(database.db, { repositoryId: id, now }));
+        }
+      }),
+      { numRuns, endOnFailure: true },
+    );
+  });
+
+  test(`costs one statement while nothing happens, and at most ${MOST_STATEMENTS} when hosts changed`, async () => {
+    await database.db.execute(sql`truncate hosts, releases, revisions, rollouts, rollout_orders, freezes cascade`);
+    const { id } = await store.repositories.ensure({ url: 'https://forge.example/counted.git', branch: 'main', now });
+    const many = Array.from({ length: 300 }, (_, index) => `host${index}` as HostName);
+    await store.hosts.ensure(id, many);
+    await publish(id, many);
+    const kept = new KeptFleets();
+    const look = async () => await kept.read(database.db, { repositoryId: id, now }, new LeftOutRows());
+    await look();
+    await look();
+    expect(await database.statements(look)).toBe(1);
+    await store.hosts.connect('host7' as HostName, presence({ at: now }));
+    expect(await database.statements(look)).toBeLessThanOrEqual(MOST_STATEMENTS);
+    expect(await look()).toEqual(await readFleet(database.db, { repositoryId: id, now }));
+    expect(await database.statements(look)).toBe(1);
+  });
+});
