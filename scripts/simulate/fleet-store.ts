@@ -5,7 +5,7 @@ import type { StorePart } from '@floe/store';
 export type SimulatedStore = StorePart<{
   hosts: 'fleet' | 'desire' | 'takeSlot' | 'connect' | 'disconnect' | 'disconnectAll';
   reports: 'store';
-  rollouts: 'save' | 'lastComplete' | 'pushersOf' | 'order';
+  rollouts: 'save' | 'begin' | 'lastComplete' | 'pushersOf' | 'order';
   revisions: 'evaluations' | 'get';
   audit: 'append';
 }>;
@@ -20,7 +20,7 @@ export interface FleetStore extends AsyncDisposable {
   readonly store: SimulatedStore;
   readonly repositoryId: string;
   enrol(hosts: readonly NewHost[], at: number): Promise<void>;
-  /** A revision that changes these hosts, and no others. It supersedes whatever there was. */
+  /** A revision that changes these hosts, and no others. It supersedes whatever there was, or waits for it. */
   publish(changed: ReadonlyMap<HostName, StorePath>, at: number): Promise<void>;
 }
 

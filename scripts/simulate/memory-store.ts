@@ -1,15 +1,28 @@
 import {
   beginRollout,
+  mayBeTrain,
   NO_ORDERS,
   NOTHING_OBSERVED,
   promotedIn,
   resolve,
   wentAfter,
+  type CommitSha,
   type HostName,
   type ReleaseRef,
   type StorePath,
 } from '@floe/model';
-import type { CurrentRollout, DesiredRelease, Evaluation, Fleet, FleetHost, HostPresence, HostRow, NewRolloutOrder, StoredReport } from '@floe/store';
+import type {
+  CurrentRollout,
+  DesiredRelease,
+  Evaluation,
+  Fleet,
+  FleetHost,
+  HostPresence,
+  HostRow,
+  NewRolloutOrder,
+  NextOfFleet,
+  StoredReport,
+} from '@floe/store';
 import type { FleetStore, FleetStoreOptions, NewHost, SimulatedStore } from './fleet-store.ts';
 
 type Changeable<Row> = { -readonly [Key in keyof Row]: Row[Key] };
@@ -30,6 +43,11 @@ export class MemoryStore implements FleetStore {
   readonly #options: FleetStoreOptions;
   readonly #hosts = new Map<HostName, Stored>();
   #current: CurrentRollout | undefined;
+  /** It waits, with what it and those before it that waited changed. */
+  #next: Omit<NextOfFleet, 'superseded'> | undefined;
+  readonly #pending = new Map<HostName, ReleaseRef>();
+  /** Rollouts in a row that were superseded: when each began. */
+  #superseded: number[] = [];
   /** The last one that was complete. */
   #complete: CurrentRollout | undefined;
   /** Hosts with a `go`. */
@@ -63,16 +81,34 @@ export class MemoryStore implements FleetStore {
   async publish(changed: ReadonlyMap<HostName, StorePath>, at: number): Promise<void> {
     this.#sequence += 1;
     const sequence = this.#sequence;
-    for (const [host, toplevel] of changed) {
-      const stored = this.#hosts.get(host);
-      if (stored !== undefined) stored.rollout = { id: `${host}@${sequence}`, host, sequence, toplevel };
-    }
+    for (const [host, toplevel] of changed) this.#pending.set(host, { id: `${host}@${sequence}`, host, sequence, toplevel });
     const id = `rollout-${sequence}`;
+    const sha = sequence.toString(16).padStart(40, '0') as CommitSha;
+    const wasNews = this.#next?.hasNews === true;
+    const since = wasNews ? (this.#next?.since ?? at) : at;
+    const hasNews = wasNews || changed.size > 0;
+    const state = this.#current?.state ?? 'COMPLETE';
+    const waits = state !== 'COMPLETE' && (!hasNews || mayBeTrain(state, this.#supersededInARow(), since));
+    this.#next = { id, version: 0, revisionId: id, sha, sequence, since, hasNews, isHotfix: false, orders: NO_ORDERS, after: undefined };
+    if (!waits) this.#begin(this.#next, at);
+    await Promise.resolve();
+  }
+
+  #supersededInARow(): NextOfFleet['superseded'] {
+    return { count: this.#superseded.length, since: Math.min(...this.#superseded, this.#current?.startedAt ?? Infinity) };
+  }
+
+  #begin({ id, revisionId, orders }: Pick<NextOfFleet, 'id' | 'revisionId' | 'orders'>, at: number): void {
+    const before = this.#current;
+    // One that came to an end of its own ends the row.
+    if (before !== undefined)
+      this.#superseded = before.state === 'COMPLETE' || before.state === 'ABORTED' ? [] : [...this.#superseded, before.startedAt];
+    for (const [host, release] of this.#pending) this.#get(host).rollout = release;
+    this.#pending.clear();
+    this.#next = undefined;
     const course = beginRollout(at);
     const { policy } = this.#options;
-    const fixed = { id, revisionId: id, startedAt: at, policy, rings: undefined, weaker: undefined, orders: NO_ORDERS };
-    this.#current = { ...fixed, state: course.state, course, version: 0 };
-    await Promise.resolve();
+    this.#current = { id, revisionId, startedAt: at, policy, rings: undefined, weaker: undefined, orders, state: course.state, course, version: 0 };
   }
 
   #read(stored: Stored): FleetHost {
@@ -93,7 +129,8 @@ export class MemoryStore implements FleetStore {
       const situation = { pin: undefined, hold: undefined, isRingPromoted: isPromoted(host), rollout, stable, directed, quarantined };
       return { row, situation, desired: resolve(situation), quarantines: [], acknowledged, desiredCommit: undefined };
     });
-    return { rollout: this.#current, hosts };
+    const next = this.#next && { ...this.#next, superseded: this.#supersededInARow() };
+    return { rollout: this.#current, next, hosts };
   }
 
   #connect(stored: Stored, { sessionId, system, observed, state, stateToplevel, at }: HostPresence): HostRow {
@@ -127,7 +164,11 @@ export class MemoryStore implements FleetStore {
     });
   }
 
-  #order({ kind, by, role, reason, at, subject, acknowledged = [] }: NewRolloutOrder): void {
+  #order({ rolloutId, kind, by, role, reason, at, subject, acknowledged = [] }: NewRolloutOrder): void {
+    if (this.#next?.id === rolloutId) {
+      this.#next = { ...this.#next, isHotfix: true, orders: { ...NO_ORDERS, hotfix: { by, role, reason, at } } };
+      return;
+    }
     if (this.#current === undefined) return;
     const said = { by, role, reason, at };
     const asked = kind === 'resume' ? { resume: { ...said, of: subject ?? 0 } } : kind === 'hotfix' ? { hotfix: said } : {};
@@ -176,6 +217,12 @@ export class MemoryStore implements FleetStore {
           this.#complete = this.#current;
           for (const stored of this.#hosts.values()) stored.stable = stored.rollout ?? stored.stable;
         }
+        return await Promise.resolve(true);
+      },
+      begin: async ({ id }, at) => {
+        const next = this.#next;
+        if (next?.id !== id) return await Promise.resolve(false);
+        this.#begin(next, at);
         return await Promise.resolve(true);
       },
       lastComplete: async () => await Promise.resolve(this.#complete),

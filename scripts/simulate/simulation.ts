@@ -1,4 +1,4 @@
-import { promotedRings, type HostName, type RolloutPolicy, type RolloutState, type StorePath } from '@floe/model';
+import { promotedRings, TRAIN, type HostName, type RolloutPolicy, type RolloutState, type StorePath } from '@floe/model';
 import type { Fleet, FleetHost } from '@floe/store';
 import { companyPolicy } from './company-policy.ts';
 import { DAY, isWorkday, planPresence, planPushes, START, type Push } from './fleet-days.ts';
@@ -67,6 +67,8 @@ export class Simulation {
   readonly #random: Random;
   readonly #timeline = new Timeline(START);
   readonly #storyOf = new Map<StorePath, RevisionStory>();
+  readonly #storyOfRollout = new Map<string, RevisionStory>();
+  #followed: RevisionStory | undefined;
   /** The newest system of each host. */
   readonly #newest = new Map<HostName, StorePath>();
   /** Hosts with a place, until when. */
@@ -124,7 +126,7 @@ export class Simulation {
     for (let at = START; at < START + days * DAY; at += SAMPLE_EVERY) timeline.at(at, () => this.#sample());
     for (let at = START; at < START + days * DAY; at += this.#random.between(4, 20) * HOUR) timeline.at(at, () => this.#server?.kill());
     await timeline.runUntil(START + days * DAY, () => this.#check());
-    this.#closeStory();
+    this.#follow();
   }
 
   #makeHost(index: number): SimulatedHost {
@@ -153,7 +155,6 @@ export class Simulation {
   }
 
   async #publish(push: Push): Promise<void> {
-    this.#closeStory();
     const sequence = this.stories.length + 1;
     for (const { name, isLaptop } of this.hosts) {
       const isReached = push.reach === 'all' || (push.reach === 'few' ? this.#random.chance(0.1) : isLaptop === (push.reach === 'laptops'));
@@ -168,17 +169,27 @@ export class Simulation {
     const { now } = this.#timeline;
     await this.#fleetStore.publish(changed, now);
     this.server.fleet = await store.hosts.fleet(repositoryId);
-    const { rollout } = this.server.fleet;
-    if (push.isHotfix && rollout !== undefined)
-      await store.rollouts.order({ rolloutId: rollout.id, kind: 'hotfix', by: 'ada', role: 'administrator', reason: 'the last one is bad', at: now });
+    const rolloutId = this.server.fleet.next?.id ?? this.server.fleet.rollout?.id;
+    if (rolloutId === undefined) return;
+    this.#storyOfRollout.set(rolloutId, story);
+    this.#follow();
+    if (push.isHotfix)
+      await store.rollouts.order({ rolloutId, kind: 'hotfix', by: 'ada', role: 'administrator', reason: 'the last one is bad', at: now });
     this.server.hint();
   }
 
-  #closeStory(): void {
-    const story = this.stories.at(-1);
-    if (story === undefined) return;
-    story.end = this.server.fleet.rollout?.state;
-    story.supersededAt = this.#timeline.now;
+  /** The story of the rollout that hosts follow. When that is another one than before, the one before is over. */
+  #follow(): RevisionStory | undefined {
+    const { rollout, next } = this.server.fleet;
+    const story = rollout && this.#storyOfRollout.get(rollout.id);
+    const before = this.#followed;
+    if (before !== undefined && before !== story) before.supersededAt = this.#timeline.now;
+    // Also when it is over by now.
+    if (story !== undefined) story.end = rollout?.state;
+    this.#followed = story;
+    const { now } = this.#timeline;
+    assert(next?.hasNews !== true || now <= next.since + TRAIN.ms + HOUR, `O13a: ${next?.id} waits for more than a day`);
+    return story;
   }
 
   #onActivating(host: SimulatedHost, toplevel: StorePath): void {
@@ -188,13 +199,15 @@ export class Simulation {
     const ring = rollout.rings?.get(host.name) ?? 0;
     story.tried.set(host.name, ring);
     // Stable is for everyone, and what was told before its rollout was superseded may be under way.
-    const isEarly = story === this.stories.at(-1) && ring >= promotedRings(rollout.course);
+    const followed = this.#follow();
+    assert(story.sequence <= (followed?.sequence ?? 0), `O13a: ${host.name} changes before the rollout of revision ${story.sequence} began`);
+    const isEarly = story === followed && ring >= promotedRings(rollout.course);
     const isStable = isEarly && hosts.find(({ row }) => row.host === host.name)?.situation.stable?.toplevel === toplevel;
     assert(!isEarly || isStable, `O9: ${host.name} changes before its ring`);
     const rings = new Set(story.tried.values());
     if (story.isBad) assert(rings.size === 1, `O9: the bad revision ${story.sequence} is tried in more than one ring`);
     // In the next rollout it is on its way with other changes; and a person may have acknowledged that all of its first hosts failed.
-    const isAlone = story === this.stories.at(-1) && rollout.orders.resume === undefined;
+    const isAlone = story === followed && rollout.orders.resume === undefined;
     if (isAlone && rings.size > 1) assert(story.arrived.size > 0, `O9: revision ${story.sequence} is in its second ring, and nobody has verified it`);
   }
 
@@ -206,7 +219,7 @@ export class Simulation {
 
   /** At office hours a person looks at a pause, some time after it began: resumes a good revision, leaves a bad one to the next. */
   async #administer({ rollout, hosts }: Fleet): Promise<void> {
-    const story = this.stories.at(-1);
+    const story = this.#follow();
     if (rollout?.state !== 'PAUSED' || story === undefined || story.isBad) return;
     const { now } = this.#timeline;
     const { since } = rollout.course;
@@ -226,7 +239,8 @@ export class Simulation {
     this.events += 1;
     const { now } = this.#timeline;
     const { rollout } = this.server.fleet;
-    if (rollout?.state === 'COMPLETE' && this.stories.at(-1)?.isBad === true) assert(false, 'O4: a bad revision is complete');
+    const story = this.#follow();
+    if (rollout?.state === 'COMPLETE' && story?.isBad === true) assert(false, 'O4: a bad revision is complete');
     // A laptop that was closed in the middle of its change loses its place when its time is over; awake again, it finishes.
     for (const [host, until] of this.#places) if (until < now) this.#places.delete(host);
     const { maxInFlight = Infinity } = this.policy;
@@ -237,7 +251,7 @@ export class Simulation {
 
   #sample(): void {
     const { rollout } = this.server.fleet;
-    const story = this.stories.at(-1);
+    const story = this.#follow();
     let [online, newest, changing, failed] = [0, 0, 0, 0];
     for (const { isOnline, isChanging, runs, name, journal } of this.hosts) {
       const target = this.#newest.get(name);

@@ -12,7 +12,7 @@ import {
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView, WhyView } from '@floe/protocol';
 import type { Clock, Troubles } from '@floe/runtime';
 import type { Fleet, FleetHost, RevisionInList, Store } from '@floe/store';
-import { describeCourse, describeRing, describeRollout, describeSuperseded } from '@floe/views';
+import { describeCourse, describeRing, describeRollout, describeSuperseded, nextWords, utcTime } from '@floe/views';
 import { CommitNames } from './commit-names.ts';
 import type { FetchWatch } from './fetch-watch.ts';
 import type { FleetFeed } from './feed.ts';
@@ -223,6 +223,7 @@ export function describeSeenRings({ revision, rollout }: RevisionSeen): readonly
 export function describeSeen({ revision, rollout }: RevisionSeen): StatusText | undefined {
   if (rollout === undefined) return undefined;
   const { row, policy, summary, detail } = rollout;
+  if (detail.waits !== null) return { state: 'pending', description: nextWords(detail.waits, utcTime) };
   const { supersededBy } = revision;
   if (summary === undefined) return describeSuperseded(supersededBy);
   const now = describeRollout(summary.counts, namesNeedingAttention(summary), { isComplete: row.state === 'COMPLETE', leaving: summary.leaving });

@@ -14,7 +14,8 @@ import {
 } from '@floe/store';
 import type { RolloutSeen } from './fleet-view.ts';
 import { rolloutFacts } from './rollouts/facts.ts';
-import { viewDetail, viewStory, type Looked } from './rollouts/view.ts';
+import { waitsOf } from './rollouts/next.ts';
+import { viewDetail, viewNext, viewStory, type Looked } from './rollouts/view.ts';
 
 /** What a snapshot reads from. */
 export interface SnapshotStore {
@@ -133,6 +134,12 @@ export class FleetSnapshot {
     if (row === undefined || revision.state !== 'PUBLISHED') return { ...known, rollout: undefined };
     const fleet = await this.fleet();
     const current = fleet.rollout;
+    const { next } = fleet;
+    if (next?.id === row.id) {
+      const facts = current && rolloutFacts(current, fleet.hosts, now);
+      const detail = viewNext(next, waitsOf(fleet, facts, now));
+      return { ...known, rollout: { row, policy: undefined, summary: undefined, detail, frozenAt: undefined } };
+    }
     if (current?.id !== row.id) {
       const story = (await this.#readStories()).get(revision.id);
       return {

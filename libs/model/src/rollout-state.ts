@@ -1,7 +1,7 @@
 import type { HostName } from './brands.ts';
 import { HOST_STANDINGS, needsAction, type HostStanding } from './standing.ts';
 
-export const ROLLOUT_STATES = ['WAITING_APPROVAL', 'READY', 'ROLLING', 'SOAKING', 'COMPLETE', 'PAUSED', 'ABORTED', 'SUPERSEDED'] as const;
+export const ROLLOUT_STATES = ['NEXT', 'WAITING_APPROVAL', 'READY', 'ROLLING', 'SOAKING', 'COMPLETE', 'PAUSED', 'ABORTED', 'SUPERSEDED'] as const;
 export type RolloutState = (typeof ROLLOUT_STATES)[number];
 
 /** The number of hosts by standing; they sum to `total`. Hosts that the revision removed are not counted. */

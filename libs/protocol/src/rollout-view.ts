@@ -124,6 +124,16 @@ export const RevertView = v.object({
 });
 export type RevertView = v.InferOutput<typeof RevertView>;
 
+/** A published revision whose rollout has not begun. */
+export const NextWaitsView = v.object({
+  /** `train`: an older rollout is finished first. `same`: it has no release that the older one does not have. */
+  for: v.picklist(['train', 'same']),
+  /** The commit of the older one. */
+  after: v.nullable(CommitSha),
+  /** It begins then at the latest. */
+  until: v.nullable(Timestamp),
+});
+
 /**
  * How the releases of a revision reach the fleet. Once frozen, rings and pause are as they were then, and of orders, freeze and
  * revert nothing is told.
@@ -145,6 +155,8 @@ export const RolloutView = v.object({
   freeze: v.optional(v.nullable(FreezeView), null),
   /** Of an aborted one whose hosts go back. */
   revert: v.optional(v.nullable(RevertView), null),
+  /** What it waits for before it begins; null: it has begun. */
+  waits: v.optional(v.nullable(NextWaitsView), null),
   /** Hosts that are not in sync (or were not when it was superseded), those that need attention first. */
   hosts: v.optional(list(v.object({ host: prose(MAX_ATTRIBUTE_CHARACTERS), standing: HostStanding, reason: v.nullable(prose()) }), 200), []),
 });

@@ -14,6 +14,7 @@ import {
 import { and, asc, eq, gt, isNull, or } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { toHostRows } from './host-rows.ts';
+import { readNext } from './next-rollouts.ts';
 import type { CurrentRollout, Fleet, FleetHost, HostRow, PinKind, Quarantine } from './records.ts';
 import { releasesOfRollout, stableReleases } from './release-rows.ts';
 import { readPeople } from './pushers.ts';
@@ -41,6 +42,7 @@ export interface FleetQuery {
 export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftOutRows): Promise<Fleet> {
   const { repositoryId, names } = query;
   const { current, situationOf } = await readSituations(db, query);
+  const next = names === undefined ? await readNext(db, repositoryId) : undefined;
   const quarantinesByHost = Map.groupBy(await readQuarantines(db, repositoryId, names), ({ host }) => host);
   const acknowledged = await readAcknowledgements(db, repositoryId, names);
   const rows = await db
@@ -56,6 +58,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
   );
   return {
     rollout: current,
+    next,
     hosts: read.map((row): FleetHost => {
       const quarantinesOfHost = quarantinesByHost.get(row.host) ?? [];
       const situation = { ...situationOf(row.host, quarantinesOfHost), directed: directedOf(row), floor: row.toldSequence ?? 0 };

@@ -37,7 +37,7 @@ export async function pruneReleases(db: Database, before: Timestamp): Promise<nu
       and not exists (select from quarantines q where q.host = releases.host and q.toplevel = releases.toplevel)`,
     sql`current as (
       select v.repository_id, max(v.sequence) as sequence from rollouts o join revisions v on v.id = o.revision_id
-      where v.sequence between 0 and ${MAX_COUNTER}::bigint group by v.repository_id
+      where o.waiting_since is null and v.sequence between 0 and ${MAX_COUNTER}::bigint group by v.repository_id
     )`,
   );
 }

@@ -323,7 +323,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await publishNext(store, repository, commit('2'), [host]);
       await moveRollout(store, repository.id, 'PAUSED', 70);
       // The third does not evaluate for the host, and is complete without it.
-      const third = await publishNext(store, repository, commit('3'), []);
+      const third = await publishNext(store, repository, commit('3'), [await enrolled(repository)]);
       await store.revisions.saveEvaluations(third.id, [{ host, outcome: 'EVAL_ERROR', error: 'broken' }]);
       await moveRollout(store, repository.id, 'COMPLETE', 80);
       expect(await situationOf(repository, host)).toMatchObject({ rollout: undefined, stable: { sequence: 1 } });

@@ -16,6 +16,8 @@ import { createReportStore } from './reports.ts';
 import { createRepositoryStore } from './repositories.ts';
 import { createRevisionStore } from './revisions.ts';
 import { readStories } from './rollout-stories.ts';
+import { beginNext } from './begin-next.ts';
+import type { NextOfFleet } from './records.ts';
 import { createRolloutStore } from './rollouts.ts';
 import { createServerStore } from './server-row.ts';
 import type { Store, StoreTarget } from './store.ts';
@@ -65,7 +67,14 @@ function composeStore(connection: Connection, { clock, logger }: StoreDeps): Sto
     deliveries: translating(createDeliveryStore(db), isClosed),
     revisions: translating(createRevisionStore(db, leftOut), isClosed),
     releases: translating(createReleaseStore(db, leftOut), isClosed),
-    rollouts: translating({ ...createRolloutStore(db, origin), stories: async (ids: readonly string[]) => await readStories(db, ids) }, isClosed),
+    rollouts: translating(
+      {
+        ...createRolloutStore(db, origin),
+        stories: async (ids: readonly string[]) => await readStories(db, ids),
+        begin: async (next: Pick<NextOfFleet, 'id' | 'version'>, at: number) => await beginNext(db, origin, next, at),
+      },
+      isClosed,
+    ),
     hosts: translating(createHostStore(db, { clock, leftOut, origin }), isClosed),
     reports: translating(createReportStore(db, origin), isClosed),
     tokens: translating(createTokenStore(db), isClosed),

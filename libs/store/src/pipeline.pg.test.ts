@@ -394,9 +394,9 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const { store } = world;
       const repository = await newRepository(store);
       const [one, two, three] = [
-        await publishNext(store, repository, commit('1'), []),
-        await publishNext(store, repository, commit('2'), []),
-        await publishNext(store, repository, commit('3'), []),
+        await publishNext(store, repository, commit('1'), [newHost()]),
+        await publishNext(store, repository, commit('2'), [newHost()]),
+        await publishNext(store, repository, commit('3'), [newHost()]),
       ];
       const four = await (async () => {
         expect(await moveRollout(store, repository.id, 'COMPLETE', 70)).toBe(true);
@@ -404,6 +404,50 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       })();
       const states = await Promise.all([one, two, three, four].map(async ({ id }) => (await rolloutOf(store, repository.id, id))?.state));
       expect(states).toEqual(['SUPERSEDED', 'SUPERSEDED', 'COMPLETE', 'WAITING_APPROVAL']);
+    });
+
+    test('supersedes nothing without a new release, and waits', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const one = await publishNext(store, repository, commit('1'), [newHost()]);
+      const two = await publishNext(store, repository, commit('2'), []);
+      const { rollout, next } = await store.hosts.fleet(repository.id);
+      expect(rollout).toMatchObject({ revisionId: one.id, state: 'WAITING_APPROVAL' });
+      expect(next).toMatchObject({ revisionId: two.id, hasNews: false, after: one.sha });
+      // Another one with nothing new takes its place; what a host is built for late is news.
+      const three = await publishNext(store, repository, commit('3'), []);
+      expect((await store.hosts.fleet(repository.id)).next).toMatchObject({ revisionId: three.id, hasNews: false });
+      expect(await store.revisions.get(two.id)).toMatchObject({ supersededBy: three.sha });
+      await store.releases.publish(three.id, [newRelease(three, newHost(), path('late'))], 80);
+      expect((await store.hosts.fleet(repository.id)).next).toMatchObject({ revisionId: three.id, hasNews: true });
+    });
+
+    test('waits for the train after three supersessions in a row, and begins once', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const ids: string[] = [];
+      for (const sha of ['1', '2', '3', '4']) {
+        ids.push((await publishNext(store, repository, commit(sha), [newHost()])).id);
+        await moveRollout(store, repository.id, 'ROLLING', 60);
+      }
+      expect((await store.hosts.fleet(repository.id)).rollout).toMatchObject({ revisionId: ids[3], state: 'ROLLING' });
+      const five = await publishNext(store, repository, commit('5'), [newHost()]);
+      const waiting = (await store.hosts.fleet(repository.id)).next;
+      expect(waiting).toMatchObject({ revisionId: five.id, hasNews: true, isHotfix: false, superseded: { count: 3 } });
+      // Of several that wait, only the newest; it has waited as long.
+      const six = await publishNext(store, repository, commit('6'), [newHost()]);
+      const { rollout, next } = await store.hosts.fleet(repository.id);
+      expect(rollout).toMatchObject({ revisionId: ids[3], state: 'ROLLING' });
+      expect(next).toMatchObject({ revisionId: six.id, since: waiting?.since });
+      expect(await store.revisions.get(five.id)).toMatchObject({ supersededBy: six.sha });
+      expect(await store.rollouts.stories([five.id])).toEqual([]);
+      if (next === undefined) throw new Error('nothing waits');
+      expect((await Promise.all([store.rollouts.begin(next, 90), store.rollouts.begin(next, 90)])).toSorted()).toEqual([false, true]);
+      const after = await store.hosts.fleet(repository.id);
+      expect(after.rollout).toMatchObject({ revisionId: six.id, state: 'WAITING_APPROVAL', startedAt: 90, course: { since: 90, ringSince: 90 } });
+      expect(after.next).toBeUndefined();
+      expect(await store.rollouts.stories([ids[3] ?? ''])).toMatchObject([{ at: 90 }]);
+      expect((await rolloutOf(store, repository.id, ids[3] ?? ''))?.state).toBe('SUPERSEDED');
     });
   });
 

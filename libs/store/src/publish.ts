@@ -7,9 +7,10 @@ import type { NewRelease, Release } from './records.ts';
 import { toRelease } from './release-rows.ts';
 import { moveRevision } from './revision-moves.ts';
 import { freezeRollout } from './rollout-stories.ts';
-import { insertRollout, supersedeRollouts } from './rollouts.ts';
+import { waitsSince } from './next-rollouts.ts';
+import { insertRollout, isWaiting, supersedeRollouts } from './rollouts.ts';
 import type { Published } from './store.ts';
-import { evaluations, releases, revisions } from './tables/index.ts';
+import { evaluations, releases, revisions, rollouts } from './tables/index.ts';
 
 /** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 8. */
 const ROWS_PER_INSERT = 5_000;
@@ -73,7 +74,10 @@ export async function publish(db: Database, revisionId: string, news: readonly N
       .select({ at: sql`max(${evaluations.builtAt})` })
       .from(evaluations)
       .where(eq(evaluations.revisionId, revisionId));
-    await freezeRollout(tx, revision, at);
+    const [own] = await tx.select({ waitingSince: rollouts.waitingSince }).from(rollouts).where(eq(rollouts.revisionId, revisionId));
+    const hasReleases = before.length + news.length > 0;
+    const waiting = own === undefined ? await waitsSince(tx, { ...revision, hasReleases }, at) : (own.waitingSince ?? undefined);
+    if (waiting === undefined) await freezeRollout(tx, revision, at);
     // Hosts that are built late do not change the state of a published revision.
     if (!isPublished) {
       const builtAt = sql`coalesce(${revisions.builtAt}, (${lastBuilt}), ${at})`;
@@ -82,8 +86,9 @@ export async function publish(db: Database, revisionId: string, news: readonly N
       await moveRevision(tx, revisionId, { event: 'built', at, also: { builtAt, publishedAt } });
     }
     await insertReleases(tx, revision.repositoryId, revisionId, news);
-    await insertRollout(tx, revisionId, at);
-    const superseded = await supersedeRollouts(tx, revision, at);
+    await insertRollout(tx, revisionId, at, waiting);
+    // One that waits takes the place of another one that waits.
+    const superseded = await supersedeRollouts(tx, revision, at, waiting === undefined ? undefined : isWaiting());
     await notify(tx, ...[revisionId, ...superseded].map((id) => ({ topic: 'revision' as const, id })));
     // Without a release, too, a rollout begins: somebody has to decide about it.
     if (news.length === 0) await notify(tx, { topic: 'host', host: '*' });

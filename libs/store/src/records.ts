@@ -17,7 +17,7 @@ import type {
   StorePath,
   Went,
 } from '@floe/model';
-import type { CurrentRollout, Rollout } from './rollout-records.ts';
+import type { CurrentRollout, NextOfFleet, Rollout } from './rollout-records.ts';
 import type { Timestamp } from './timestamp.ts';
 
 export type * from './access-records.ts';
@@ -298,8 +298,10 @@ export interface FleetHost {
 
 /** Hosts that were read together. */
 export interface Fleet {
-  /** The rollout of the newest published revision. */
+  /** The one that hosts follow: of the newest published revision that does not wait. */
   readonly rollout: CurrentRollout | undefined;
+  /** Only where all hosts are read. */
+  readonly next?: NextOfFleet | undefined;
   readonly hosts: readonly FleetHost[];
 }
 

@@ -22,7 +22,7 @@ import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
 import type { ListedRevision, Revision, RevisionInList } from './records.ts';
 import { moveRevision, textOrNull } from './revision-moves.ts';
-import { LISTED_ROLLOUT, readRollout, type ListedRolloutRow } from './rollouts.ts';
+import { isFollowed, LISTED_ROLLOUT, readRollout, type ListedRolloutRow } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { Int8, WarningsColumn, withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
@@ -128,7 +128,7 @@ async function listUnsettled(db: Database, repositoryId: string, below: number):
     .select({ sha: revisions.sha })
     .from(rollouts)
     .innerJoin(revisions, eq(revisions.id, rollouts.revisionId))
-    .where(and(ofRepository(repositoryId), isReadableCounter(revisions.sequence)))
+    .where(and(ofRepository(repositoryId), isFollowed(), isReadableCounter(revisions.sequence)))
     .orderBy(desc(revisions.sequence))
     .limit(1);
   const shas = [...unsettled, ...followed].map(({ sha }) => sha);

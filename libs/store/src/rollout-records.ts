@@ -1,4 +1,16 @@
-import type { HostName, Order, RolloutCourse, RolloutOrderKind, RolloutOrders, RolloutPolicy, RolloutState, StorePath } from '@floe/model';
+import type {
+  CommitSha,
+  HostName,
+  NextRollout,
+  Order,
+  RolloutCourse,
+  RolloutOrderKind,
+  RolloutOrders,
+  RolloutPolicy,
+  RolloutState,
+  StorePath,
+  SupersededInARow,
+} from '@floe/model';
 import type { Timestamp } from './timestamp.ts';
 
 export interface Rollout {
@@ -9,6 +21,8 @@ export interface Rollout {
   readonly startedAt: Timestamp;
   readonly completedAt?: Timestamp | undefined;
   readonly course: RolloutCourse;
+  /** Since when it waits for the rollout before it; also of one that was superseded before it began. */
+  readonly waitingSince?: Timestamp | undefined;
   /** Grows with each write. */
   readonly version: number;
   /** What of its row cannot be read: then it is PAUSED, and nothing is decided about it. */
@@ -38,6 +52,21 @@ export interface RolloutPeople {
   readonly unmapped: readonly string[];
   /** There is an administrator who is none of the authors. */
   readonly hasOtherAdministrator: boolean;
+}
+
+/** The newest revision that waits for the rollout that hosts follow. */
+export interface NextOfFleet extends NextRollout {
+  /** Of its rollout. */
+  readonly id: string;
+  readonly version: number;
+  readonly revisionId: string;
+  readonly sha: CommitSha;
+  readonly sequence: number;
+  readonly orders: RolloutOrders;
+  /** The commit whose rollout hosts follow; undefined: there is none. */
+  readonly after: CommitSha | undefined;
+  /** Before the rollout that hosts follow. */
+  readonly superseded: SupersededInARow;
 }
 
 /** A decision about a rollout, to be stored if nobody wrote to it since `version`. */

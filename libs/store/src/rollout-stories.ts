@@ -19,7 +19,7 @@ import { readFleet } from './fleet.ts';
 import type { RolloutStory } from './records.ts';
 import { ringHosts } from './ring-hosts.ts';
 import { rolloutHosts } from './rollout-hosts.ts';
-import { newestRollout } from './rollouts.ts';
+import { newestRollout, type Successor } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { revisions, rolloutStories } from './tables/index.ts';
 
@@ -47,13 +47,6 @@ const RingsColumn = v.pipe(
   v.array(v.object({ name: text(100), state: v.picklist(RING_STATES), counts: RingCountsColumn })),
   v.maxLength(MAX_RINGS),
 ) satisfies v.GenericSchema<unknown, RingResult[]>;
-
-/** The revision that supersedes those before it. */
-export interface Successor {
-  readonly repositoryId: string;
-  readonly sequence: number;
-  readonly sha: (typeof revisions.$inferSelect)['sha'];
-}
 
 /**
  * Records the result of the rollout that `successor` supersedes: from then on its hosts move to the newer one. In the transaction

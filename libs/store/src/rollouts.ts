@@ -11,7 +11,7 @@ import {
   type RolloutCourse,
   type RolloutPause,
 } from '@floe/model';
-import { and, desc, eq, getTableColumns, lt, ne, sql, type SQL } from 'drizzle-orm';
+import { and, desc, eq, getTableColumns, inArray, isNull, lt, ne, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notify, type HintOrigin } from './hints.ts';
@@ -63,13 +63,30 @@ export type ListedRolloutRow = Omit<Row, 'rings' | 'weaker' | 'pushers'>;
 /** A rollout with the policy and the sequence of its revision. */
 export type RolloutOfRevision = Omit<CurrentRollout, 'orders' | 'people'> & { readonly sequence: number };
 
-/** The rollout of the newest matching revision. */
+/** The revision that supersedes those before it. */
+export interface Successor {
+  readonly repositoryId: string;
+  readonly sequence: number;
+  readonly sha: (typeof revisions.$inferSelect)['sha'];
+}
+
+/** It is published, and has not begun. The state is written into the statement, for the partial index. */
+export function isWaiting(): SQL {
+  return sql`${rollouts.state} = 'NEXT'`;
+}
+
+/** Hosts follow it, or did: it is none that waits for the one before it. */
+export function isFollowed(): SQL {
+  return isNull(rollouts.waitingSince);
+}
+
+/** The rollout of the newest matching revision that hosts follow. */
 export async function newestRollout(db: Database, where: SQL | undefined): Promise<RolloutOfRevision | undefined> {
   const [row] = await db
     .select({ rollout: rollouts, sequence: revisions.sequence, policy: revisions.policy })
     .from(rollouts)
     .innerJoin(revisions, eq(revisions.id, rollouts.revisionId))
-    .where(and(where, isReadableCounter(revisions.sequence)))
+    .where(and(where, isFollowed(), isReadableCounter(revisions.sequence)))
     .orderBy(desc(revisions.sequence))
     .limit(1);
   if (row === undefined) return undefined;
@@ -105,6 +122,7 @@ export function readRollout(row: ListedRolloutRow, reader = new RowReader()): Ro
     completedAt,
     state,
     course: { ...course, state },
+    waitingSince: reader.timeOrNone('waiting_since', row.waitingSince),
     version,
     unreadable: reader.problem,
   };
@@ -120,21 +138,28 @@ function columnsOf({ state, ring, since, ringSince, pause, provedRing }: Rollout
 }
 
 /**
- * Begins the rollout of a revision, in the transaction that publishes it. One that it has goes on, but nothing that was decided from
- * before is stored any more: it has other releases now.
+ * Begins the rollout of a revision, in the transaction that publishes it, or has it wait. One that it has goes on, but nothing that was
+ * decided from before is stored any more: it has other releases now.
  */
-export async function insertRollout(tx: Database, revisionId: string, at: number): Promise<void> {
+export async function insertRollout(tx: Database, revisionId: string, at: number, waitingSince: number | undefined): Promise<void> {
+  const course = beginRollout(at);
   await tx
     .insert(rollouts)
-    .values({ revisionId, startedAt: at, ...columnsOf(beginRollout(at)) })
+    .values({
+      revisionId,
+      startedAt: at,
+      ...columnsOf(waitingSince === undefined ? course : { ...course, state: 'NEXT' }),
+      waitingSince: waitingSince ?? null,
+    })
     .onConflictDoUpdate({ target: rollouts.revisionId, set: { version: sql`${rollouts.version} + 1` } });
 }
 
-/** Ends the older rollouts, in the transaction that publishes a newer one. Returns the ids of their revisions. */
+/** Ends the older rollouts, in the transaction that begins a newer one. Returns the ids of their revisions. */
 export async function supersedeRollouts(
   tx: Database,
-  { repositoryId, sequence }: { readonly repositoryId: string; readonly sequence: number },
+  { repositoryId, sequence, sha }: Successor,
   at: number,
+  which?: SQL,
 ): Promise<readonly string[]> {
   const superseded = await tx
     .update(rollouts)
@@ -146,10 +171,18 @@ export async function supersedeRollouts(
         eq(revisions.id, rollouts.revisionId),
         eq(revisions.repositoryId, repositoryId),
         lt(revisions.sequence, sequence),
+        which,
       ),
     )
     .returning({ id: rollouts.revisionId });
-  return superseded.map(({ id }) => id);
+  const ids = superseded.map(({ id }) => id);
+  // One that waited never began, and has no story.
+  if (ids.length > 0)
+    await tx
+      .update(revisions)
+      .set({ supersededBy: sha, supersededAt: at })
+      .where(and(inArray(revisions.id, ids), isNull(revisions.supersededBy)));
+  return ids;
 }
 
 /** Stores a decision about a rollout that nobody wrote to since: of two servers one succeeds, and the other gets `false`. */
@@ -205,7 +238,7 @@ async function lastComplete(db: Database, revisionId: string): Promise<CompleteR
   return found === undefined ? undefined : { revisionId: found.revisionId, policy: found.policy };
 }
 
-export function createRolloutStore(db: Database, origin: HintOrigin): Omit<RolloutStore, 'stories'> {
+export function createRolloutStore(db: Database, origin: HintOrigin): Omit<RolloutStore, 'stories' | 'begin'> {
   return {
     save: async (decided, at) => await save(db, origin, decided, at),
     lastComplete: async (revisionId) => await lastComplete(db, revisionId),

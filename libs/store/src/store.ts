@@ -32,6 +32,7 @@ import type {
   Timestamp,
   TokenDescription,
   TokenHolder,
+  NextOfFleet,
 } from './records.ts';
 import type { AuditStore } from './audit-contract.ts';
 import type { NotificationStore } from './notification-contract.ts';
@@ -202,7 +203,7 @@ export type Published =
 export interface ReleaseStore {
   /**
    * Hands out a revision's releases: stores them, moves the revision to PUBLISHED, starts its rollout and supersedes
-   * unfinished older ones, all or nothing. On a revision that is published already, it adds those of hosts that come late.
+   * unfinished older ones, all or nothing. Where one of these is finished first, its own waits. On a revision that is published already, it adds those of hosts that come late.
    * A repeat returns the releases that are there.
    */
   publish(revisionId: string, releases: readonly NewRelease[], at: Timestamp): Promise<Published>;
@@ -241,6 +242,8 @@ export interface RolloutStore {
    * or its revision is evaluated again, and nothing was stored.
    */
   save(decided: RolloutDecided, at: Timestamp): Promise<boolean>;
+  /** Begins the rollout that waits, and ends the one that hosts follow. False: somebody else did, or it waits no more. */
+  begin(next: Pick<NextOfFleet, 'id' | 'version'>, at: Timestamp): Promise<boolean>;
   /** The newest other rollout of the revision's repository that is COMPLETE. */
   lastComplete(revisionId: string): Promise<CompleteRollout | undefined>;
   /**

@@ -70,6 +70,7 @@ export function describeCourse(course: RolloutCourse, policy: NamedRings, now: S
       return isOne
         ? undefined
         : { ...now, state: now.state === 'success' ? 'pending' : now.state, description: `ring ${ring} soaks: ${now.description}` };
+    case 'NEXT':
     case 'COMPLETE':
       return undefined;
     case 'SUPERSEDED':

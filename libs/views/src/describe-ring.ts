@@ -39,6 +39,8 @@ function describeOpenRing(ring: RingView, { state, pause, rings }: Pick<RolloutV
       return { state: 'pending', description: `waits for its window: ${where}` };
     case 'SOAKING':
       return { state: 'pending', description: `soaks: ${where}`, isUnderWay: true };
+    case 'NEXT':
+      return { state: 'pending', description: 'waits for the rollout before it', isUnderWay: true };
     case 'ROLLING':
       return { state: 'pending', description: where, isUnderWay: true };
     case 'COMPLETE':

@@ -6,6 +6,7 @@ export * from './describe-ring.ts';
 export * from './describe-rollout.ts';
 export * from './forge-pages.ts';
 export { nameMany } from './hosts-in-words.ts';
+export * from './next-words.ts';
 export * from './presence.ts';
 export * from './notification-words.ts';
 export * from './revision-words.ts';

@@ -5,6 +5,7 @@ import { count } from './text.ts';
 
 /** Said of a rollout: "the rollout of 3f9c2ab1d0 is paused". */
 const STATES: Readonly<Record<RolloutState, string>> = {
+  NEXT: 'waits for the one before it',
   WAITING_APPROVAL: 'waits for approval',
   READY: 'waits for its window',
   ROLLING: 'is under way',
@@ -102,6 +103,7 @@ function waitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' | 'pause'>,
       return soakUntil === null ? '' : `soak until ${time(soakUntil)}`;
     case 'PAUSED':
       return rollout.pause === null ? 'a person' : `a person: ${rollout.pause.description}`;
+    case 'NEXT':
     case 'COMPLETE':
     case 'ABORTED':
     case 'SUPERSEDED':

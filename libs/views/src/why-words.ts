@@ -1,5 +1,6 @@
 import type { AgentState, WhyNot } from '@floe/model';
 import { describePause } from './describe-course.ts';
+import { nextWords } from './next-words.ts';
 import { missingApprovalWords } from './rollout-words.ts';
 import { words } from './text.ts';
 
@@ -60,6 +61,11 @@ function wordsOf(reason: WhyNot, { host, said, error, time }: WhyContext): WhyWo
       const end = 'floe rollout resume --reason "…"';
       return { text: `${by} paused all rollouts: ${why}`, end: until === undefined ? end : `by itself at ${time(until)}, or: ${end}` };
     }
+    case 'train':
+      return {
+        text: `its rollout ${nextWords({ for: 'train', after: reason.after ?? null, until: reason.until }, time)}`,
+        end: 'by itself, or: floe rollout hotfix COMMIT --reason "…"',
+      };
     case 'paused': {
       const why = reason.pause === undefined ? undefined : describePause(reason.pause);
       return { text: because(`the rollout is paused at ring ${reason.ring}`, why), end: 'push a fix, or: floe rollout resume --reason "…"' };

@@ -22,6 +22,7 @@ export function describeStep({ event, to, from }: RolloutStep, policy: RolloutPo
       return 'a host was built late';
     case 'changed':
       return `waits again for its approvals at ${name(to.ring)}: a host was built late, and what was approved is not all`;
+    case 'begun':
     case 'skipped':
     case 'opened':
     case 'approved':

@@ -17,9 +17,10 @@ import type { Clock, Logger } from '@floe/runtime';
 import type { AuditEntry, CurrentRollout, Fleet, FleetHost, Rollout, StorePart } from '@floe/store';
 import { describeStep } from './describe-step.ts';
 import { rolloutFacts } from './facts.ts';
+import { judgeNext } from './next.ts';
 
 export interface RolloutEngineDeps {
-  readonly store: StorePart<{ rollouts: 'save' | 'lastComplete' | 'pushersOf'; revisions: 'evaluations' | 'get'; audit: 'append' }>;
+  readonly store: StorePart<{ rollouts: 'save' | 'begin' | 'lastComplete' | 'pushersOf'; revisions: 'evaluations' | 'get'; audit: 'append' }>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Something happened to the current rollout. */
@@ -51,6 +52,7 @@ export class RolloutEngine {
   async tick(fleet: Fleet): Promise<RolloutTick> {
     const { store, clock, logger, onStep } = this.#deps;
     const { rollout } = fleet;
+    if (await this.#beginNext(fleet)) return { fleet: { rollout: undefined, hosts: [] }, isMoved: true, dueInMs: 0 };
     // Of a row that cannot be read nothing is decided: it stands still until a newer revision comes.
     if (rollout === undefined || rollout.unreadable !== undefined) return { fleet, isMoved: false, dueInMs: undefined };
     const now = clock.now();
@@ -59,7 +61,8 @@ export class RolloutEngine {
     const weaker = rollout.weaker ?? (await this.#weakerThanBefore(rollout));
     const { course, steps } = decideRollout(rollout.course, rolloutFacts({ ...rollout, rings, weaker }, fleet.hosts, now), now);
     const pushers = await this.#pushersOf(rollout, weaker);
-    const dueInMs = dueIn(course, policy, now);
+    // Where it has come may be where it holds up no newer one any more.
+    const dueInMs = fleet.next !== undefined && steps.length > 0 ? 0 : dueIn(course, policy, now);
     const isGrown = rings !== rollout.rings || weaker !== rollout.weaker || pushers !== rollout.pushers;
     if (steps.length === 0 && !isGrown) return { fleet, isMoved: false, dueInMs };
     const decided = { id: rollout.id, version: rollout.version, course, rings, weaker, pushers };
@@ -75,6 +78,25 @@ export class RolloutEngine {
       onStep?.(moved, step, policy);
     }
     return { fleet: { rollout: moved, hosts: resolveAgain(fleet.hosts, moved) }, isMoved: true, dueInMs };
+  }
+
+  /** The revision that waits begins as soon as nothing is finished first: then all that was read is of the rollout before it. */
+  async #beginNext(fleet: Fleet): Promise<boolean> {
+    const { rollout, next } = fleet;
+    if (next === undefined) return false;
+    const { store, clock, logger } = this.#deps;
+    const now = clock.now();
+    const facts = rollout === undefined ? undefined : rolloutFacts(rollout, fleet.hosts, now);
+    if (judgeNext(rollout, facts, next, now).kind === 'waits' || !(await store.rollouts.begin(next, now))) return false;
+    logger.info('rollout', { rollout: next.id, event: 'begun', commit: next.sha });
+    await store.audit.append({
+      at: now,
+      actor: 'floe',
+      action: 'rollout-begun',
+      subject: next.sha,
+      detail: 'begins, after it waited for the rollout before it',
+    });
+    return true;
   }
 
   /** How the policy is weaker than that of the last complete rollout: a revision does not loosen its own gates. */

@@ -12,7 +12,7 @@ import {
   type RolloutFailure,
   type RolloutOrders,
 } from '@floe/model';
-import type { CurrentRollout, NewRolloutOrder } from '@floe/store';
+import type { CurrentRollout, NewRolloutOrder, NextOfFleet } from '@floe/store';
 import { describePause, nameMany, missingApprovalWords, ringName, rolloutStateWords, shortSha } from '@floe/views';
 
 /** The rollout that hosts follow, as somebody asks something of it. */
@@ -20,6 +20,8 @@ export interface AskedRollout {
   readonly sha: string;
   readonly rollout: CurrentRollout;
   readonly facts: RolloutFacts;
+  /** The revision that waits for it. */
+  readonly next?: NextOfFleet | undefined;
 }
 
 /** What somebody asks, with the person whose token it is. */
@@ -46,6 +48,8 @@ export type Judged =
   | {
       readonly kind: 'order';
       readonly order: Pick<NewRolloutOrder, 'kind' | 'subject' | 'acknowledged' | 'binds'>;
+      /** Undefined: of the rollout that hosts follow. */
+      readonly of?: Pick<NextOfFleet, 'id' | 'sha'>;
       readonly message: string;
       /** What the log of decisions says besides the reason. */ readonly openly?: string;
     }
@@ -80,6 +84,11 @@ function refusalOfEnded(asked: AskedRollout): Extract<Judged, { kind: 'refused' 
 
 /** What was asked is about the rollout that hosts follow; else undefined. */
 function refusalOfOther(asked: AskedRollout, commit: string): Extract<Judged, { kind: 'refused' }> | undefined {
+  if (commit === asked.next?.sha)
+    return refused(
+      'ROLLOUT_WAITS',
+      `the rollout of ${shortSha(commit)} has not begun: it waits for the one of ${shortSha(asked.sha)}. To begin with it now: floe rollout hotfix`,
+    );
   return commit === asked.sha
     ? undefined
     : refused('ROLLOUT_SUPERSEDED', `hosts do not follow ${shortSha(commit)}, but ${shortSha(asked.sha)}: look at that one, and decide again`);
@@ -143,6 +152,7 @@ export function judgeAbort(asked: AskedRollout, commit: string, revert?: RevertS
 
 /** `floe rollout hotfix`. Pure. */
 export function judgeHotfix(asked: AskedRollout, commit: string): Judged {
+  if (commit === asked.next?.sha) return judgeHotfixOfNext(asked, asked.next);
   const other = refusalOfOther(asked, commit) ?? refusalOfEnded(asked);
   if (other !== undefined) return other;
   const { orders } = asked.rollout;
@@ -151,6 +161,20 @@ export function judgeHotfix(asked: AskedRollout, commit: string): Judged {
     kind: 'order',
     order: { kind: 'hotfix' },
     message: `${shortSha(commit)} is a hotfix: its rollout passes over soaks and windows. Approvals, gates and limits hold as before.`,
+  };
+}
+
+function judgeHotfixOfNext({ sha }: AskedRollout, next: NextOfFleet): Judged {
+  const { hotfix } = next.orders;
+  if (hotfix !== undefined) return { kind: 'repeat', message: `${hotfix.by} has made it a hotfix already: ${hotfix.reason}` };
+  const begins = next.hasNews
+    ? `it begins now, before the rollout of ${shortSha(sha)} is finished, and passes over soaks and windows.`
+    : `it passes over soaks and windows. It has no release that ${shortSha(sha)} does not have, and does not supersede it.`;
+  return {
+    kind: 'order',
+    order: { kind: 'hotfix' },
+    of: next,
+    message: `${shortSha(next.sha)} is a hotfix: ${begins} Approvals, gates and limits hold as before.`,
   };
 }
 

@@ -4,7 +4,7 @@ import { eventually } from '@floe/testkit';
 import { attentionOf, ringStateWords, rolloutDecisions } from '@floe/views';
 import * as v from 'valibot';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { publishCommit, receiveCommit, system } from '../test/commits.ts';
+import { endRollout, publishCommit, receiveCommit, system } from '../test/commits.ts';
 import { startTestServer, TestAgent, type TestHost, type TestServer } from '../test/test-server.ts';
 
 /** A ring of these hosts, by default without a soak. */
@@ -29,7 +29,10 @@ beforeAll(async () => {
 });
 afterAll(async () => await server[Symbol.asyncDispose]());
 beforeEach(() => void (agents = new AsyncDisposableStack()));
-afterEach(async () => await agents.disposeAsync());
+afterEach(async () => {
+  await agents.disposeAsync();
+  await endRollout(server);
+});
 
 /** A host whose agent does what it is told, by reports alone. */
 class Host {

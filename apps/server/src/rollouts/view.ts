@@ -16,12 +16,13 @@ import {
 } from '@floe/model';
 import { MAX_ORDERS_SHOWN, MAX_WEAKER_SHOWN, type PauseView, type RingView, type RolloutOrderView, type RolloutView } from '@floe/protocol';
 import { ringWindowState, timeAfterOpenMs } from '@floe/runtime';
-import type { CurrentRollout, FleetHost } from '@floe/store';
+import type { CurrentRollout, FleetHost, NextOfFleet } from '@floe/store';
 import { describePause, untriedWords } from '@floe/views';
+import type { Waits } from './next.ts';
 import { viewRevert } from './revert.ts';
 
 /** What is told of the rollout that hosts follow, besides where its hosts stand. */
-export type RolloutDetail = Pick<RolloutView, 'rings' | 'pause' | 'orders' | 'freeze' | 'revert'>;
+export type RolloutDetail = Pick<RolloutView, 'rings' | 'pause' | 'orders' | 'freeze' | 'revert' | 'waits'>;
 
 /** Of a rollout that hosts do not follow any more: what had come of it. */
 export function viewStory(course: RolloutCourse, rings: readonly RingResult[]): RolloutDetail {
@@ -32,6 +33,7 @@ export function viewStory(course: RolloutCourse, rings: readonly RingResult[]): 
     orders: [],
     freeze: null,
     revert: null,
+    waits: null,
   };
 }
 
@@ -54,8 +56,21 @@ export function viewDetail(rollout: CurrentRollout, facts: RolloutFacts, { now, 
     })),
     pause: viewPause(course),
     orders: viewOrders(orders, policy),
+    waits: null,
     freeze: viewFreeze(orders, now),
     revert: viewRevert(rollout, hosts),
+  };
+}
+
+/** Of a revision that waits. Undefined: it is about to begin. Pure. */
+export function viewNext({ orders, after }: NextOfFleet, waits: Waits | undefined): RolloutDetail {
+  return {
+    rings: [],
+    pause: null,
+    freeze: null,
+    revert: null,
+    orders: viewOrders(orders, { rings: [] }),
+    waits: { for: waits?.for ?? 'train', after: after ?? null, until: waits?.for === 'train' ? waits.until : null },
   };
 }
 
@@ -110,7 +125,7 @@ function viewPause({ pause, since }: RolloutCourse): PauseView | null {
   return { cause: pause.cause, description: storableText(describePause(pause)), failures, since };
 }
 
-function viewOrders({ resume, abort, hotfix, approvals }: RolloutOrders, { rings }: RolloutPolicy): RolloutOrderView[] {
+function viewOrders({ resume, abort, hotfix, approvals }: RolloutOrders, { rings }: Pick<RolloutPolicy, 'rings'>): RolloutOrderView[] {
   const view = (kind: RolloutOrderView['kind'], order: Order | undefined, ring: string | null = null, isRevert = false): RolloutOrderView[] =>
     order === undefined ? [] : [{ kind, by: order.by, role: order.role, reason: order.reason, at: order.at, isRevert, ring }];
   return [

@@ -1,9 +1,10 @@
 import { isEndedRevision, offerOf, ringIn, storableText, whyNot, type HostName, type StorePath, type WhyFacts } from '@floe/model';
 import type { WhyView } from '@floe/protocol';
 import { factsOf, type Evaluation, type Fleet, type FleetHost, type RevisionInList } from '@floe/store';
-import { whyWords } from '@floe/views';
+import { utcTime, whyWords } from '@floe/views';
 import { admittedNow, labelsByHost } from './admission.ts';
 import { rolloutFacts } from './facts.ts';
+import { waitsOf } from './next.ts';
 
 export interface WhyContext {
   readonly fleet: Fleet;
@@ -27,14 +28,17 @@ export function viewWhy(host: HostName, context: WhyContext): WhyView | undefine
   const rolledBack = quarantines.find(({ toplevel }) => toplevel === evaluation?.toplevel)?.reason;
   return whyNot(whyFactsOf(each, evaluation, context), context.now).map((reason) => {
     const said = reason.rule === 'quarantined' ? (rolledBack ?? row.detail?.message) : row.detail?.message;
-    const { text, end } = whyWords(reason, { host, said, error: evaluation?.error, isDownloaded, time });
+    const { text, end } = whyWords(reason, { host, said, error: evaluation?.error, isDownloaded, time: utcTime });
     return { rule: reason.rule, text: storableText(text), end };
   });
 }
 
 function whyFactsOf(each: FleetHost, evaluation: Evaluation | undefined, { fleet, newest, labelled, now }: WhyContext): WhyFacts {
   const { row, situation, desired } = each;
-  const { rollout } = fleet;
+  const { rollout, next } = fleet;
+  const ring =
+    rollout === undefined ? undefined : { course: rollout.course, facts: rolloutFacts(rollout, fleet.hosts, now), ring: ringIn(rollout)(row.host) };
+  const waits = next !== undefined && next.revisionId === newest?.id ? waitsOf(fleet, ring?.facts, now) : undefined;
   const gone = fleet.hosts.map((some) => some.row).filter(({ went }) => went !== undefined && went.until >= now);
   const labels = rollout === undefined ? new Map() : labelsByHost(rollout, labelled);
   return {
@@ -42,8 +46,8 @@ function whyFactsOf(each: FleetHost, evaluation: Evaluation | undefined, { fleet
     host: row.host,
     newest: newestOf(newest, evaluation),
     situation,
-    rollout:
-      rollout === undefined ? undefined : { course: rollout.course, facts: rolloutFacts(rollout, fleet.hosts, now), ring: ringIn(rollout)(row.host) },
+    rollout: ring,
+    train: waits?.for === 'train' ? { after: next?.after, until: waits.until } : undefined,
     admitted: admittedNow({ rollout, asking: each, gone }, labels, now),
   };
 }
@@ -51,9 +55,4 @@ function whyFactsOf(each: FleetHost, evaluation: Evaluation | undefined, { fleet
 function newestOf(newest: RevisionInList | undefined, evaluation: Evaluation | undefined): WhyFacts['newest'] {
   if (newest === undefined) return { kind: 'none' };
   return isEndedRevision(newest.state) ? { kind: 'ended', offer: offerOf(newest.state, evaluation) } : { kind: 'unfinished' };
-}
-
-/** "2026-11-28 14:20 UTC" */
-function time(at: number): string {
-  return `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 }

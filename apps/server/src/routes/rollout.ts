@@ -46,10 +46,10 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
   const app = new Hono<AuthEnv>();
 
   async function current(): Promise<AskedRollout | undefined> {
-    const { rollout, hosts } = await store.hosts.fleet(repository.id);
+    const { rollout, hosts, next } = await store.hosts.fleet(repository.id);
     const revision = rollout === undefined ? undefined : await store.revisions.get(rollout.revisionId);
     if (rollout === undefined || revision === undefined) return undefined;
-    return { sha: revision.sha, rollout, facts: rolloutFacts(rollout, hosts, clock.now()) };
+    return { sha: revision.sha, rollout, facts: rolloutFacts(rollout, hosts, clock.now()), next };
   }
 
   function refuseNone(c: Context) {
@@ -76,8 +76,9 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     const judged = judge(asked, by);
     if (judged.kind === 'refused') return refuse(c, 409, judged.code, judged.message);
     if (judged.kind === 'repeat') return answer(c, judged.message, true);
-    await store.rollouts.order({ rolloutId: asked.rollout.id, ...judged.order, ...by });
-    await note(c, action, asked.sha, `${how}${reason}${judged.openly ?? ''}`);
+    const of = judged.of ?? { id: asked.rollout.id, sha: asked.sha };
+    await store.rollouts.order({ rolloutId: of.id, ...judged.order, ...by });
+    await note(c, action, of.sha, `${how}${reason}${judged.openly ?? ''}`);
     return answer(c, judged.message);
   }
 

@@ -1,4 +1,4 @@
-import type { CommitSha, EvaluationOutcome, HostName, RolloutPolicy, StorePath } from '@floe/model';
+import { isEndedRollout, type CommitSha, type EvaluationOutcome, type HostName, type RolloutPolicy, type StorePath } from '@floe/model';
 import { seal, type ReleaseStatement } from '@floe/protocol';
 import { generateKeyPem, signerFromPem } from '@floe/runtime';
 import type { Revision } from '@floe/store';
@@ -43,6 +43,15 @@ export async function publishCommit(server: TestServer, hosts: Readonly<Record<s
     });
   await store.releases.publish(revision.id, releases, Date.now());
   return revision;
+}
+
+/** The rollout that a test left is over, so that no later one waits for it. */
+export async function endRollout({ context: { store }, repository }: TestServer): Promise<void> {
+  for (;;) {
+    const { rollout } = await store.hosts.fleet(repository.id);
+    if (rollout === undefined || isEndedRollout(rollout.state)) return;
+    if (await store.rollouts.save({ ...rollout, course: { ...rollout.course, state: 'ABORTED', pause: undefined } }, Date.now())) return;
+  }
 }
 
 /** A commit that was only taken in. */

@@ -32,6 +32,7 @@ function isUnderWay(course: RolloutCourse, weaker: AheadFacts['weaker']): boolea
     case 'ROLLING':
     case 'SOAKING':
       return true;
+    case 'NEXT':
     case 'PAUSED':
     case 'COMPLETE':
     case 'ABORTED':

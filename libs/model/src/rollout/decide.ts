@@ -84,7 +84,7 @@ function nextEvent(course: RolloutCourse, facts: RolloutFacts, now: number): Due
     const late = facts.hosts.filter(({ isEligible }) => isEligible).map(({ ring }) => ring);
     return late.length > 0 ? { event: 'grown', also: { ring: Math.min(...late), ringSince: now } } : undefined;
   }
-  if (isEndedRollout(course.state)) return undefined;
+  if (isEndedRollout(course.state) || course.state === 'NEXT') return undefined;
   if (orders.abort !== undefined) return { event: 'aborted' };
   const freeze = isFrozen(orders, now) ? orders.freeze : undefined;
   if (course.state === 'PAUSED') {
@@ -142,6 +142,7 @@ function progressOfRing(course: RolloutCourse, facts: RolloutFacts, now: number)
       if (isLast) return { event: 'finished' };
       if (ringAt(policy, course.ring).pauseAfter) return { event: 'paused', also: { pause: { cause: 'after-ring' } } };
       return { event: 'soaked', also: nextRing };
+    case 'NEXT':
     case 'COMPLETE':
     case 'PAUSED':
     case 'ABORTED':

@@ -58,6 +58,7 @@ export function overviewOfRings(course: RolloutCourse, facts: RolloutFacts): rea
 }
 
 function stateOfRing({ state, ring: at }: RolloutCourse, ring: number): RingState {
+  if (state === 'NEXT') return 'to-come';
   if (state === 'COMPLETE' || ring < at) return 'passed';
   return ring === at ? 'current' : 'to-come';
 }

@@ -2,6 +2,8 @@ import type { RolloutState } from '../rollout-state.ts';
 import type { RolloutCourse } from './course.ts';
 
 export const ROLLOUT_EVENTS = [
+  /** Nothing is finished first any more: hosts follow it from now on. */
+  'begun',
   /** No host of the ring changes: the next one is asked at once. */
   'skipped',
   /** The ring has the approvals that it needs, or needs none. */
@@ -33,7 +35,25 @@ export type RolloutEvent = (typeof ROLLOUT_EVENTS)[number];
 type Row = Readonly<Record<RolloutEvent, RolloutState | null>>;
 /** `null`: the state ignores the event. Every cell is written out: a missing one does not compile. */
 const TABLE: Readonly<Record<RolloutState, Row>> = {
+  // Published, while an older rollout is finished first. Hosts do not follow it.
+  NEXT: {
+    begun: 'WAITING_APPROVAL',
+    skipped: null,
+    approved: null,
+    opened: null,
+    passed: null,
+    soaked: null,
+    finished: null,
+    failed: null,
+    paused: null,
+    resumed: null,
+    aborted: null,
+    superseded: 'SUPERSEDED',
+    grown: null,
+    changed: null,
+  },
   WAITING_APPROVAL: {
+    begun: null,
     skipped: 'WAITING_APPROVAL',
     approved: 'READY',
     opened: null,
@@ -49,6 +69,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     changed: null,
   },
   READY: {
+    begun: null,
     skipped: null,
     approved: null,
     opened: 'ROLLING',
@@ -64,6 +85,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     changed: 'WAITING_APPROVAL',
   },
   ROLLING: {
+    begun: null,
     skipped: null,
     approved: null,
     opened: null,
@@ -79,6 +101,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     changed: 'WAITING_APPROVAL',
   },
   SOAKING: {
+    begun: null,
     skipped: null,
     approved: null,
     opened: null,
@@ -96,6 +119,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
   // What is complete stays it when a newer one comes, and whatever happens to its hosts later. Hosts that are built late pass all that
   // the others had to.
   COMPLETE: {
+    begun: null,
     skipped: null,
     approved: null,
     opened: null,
@@ -112,6 +136,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
   },
   // It enters its ring again, with the approvals that it has.
   PAUSED: {
+    begun: null,
     skipped: null,
     approved: null,
     opened: null,
@@ -127,6 +152,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     changed: null,
   },
   ABORTED: {
+    begun: null,
     skipped: null,
     approved: null,
     opened: null,
@@ -142,6 +168,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     changed: null,
   },
   SUPERSEDED: {
+    begun: null,
     skipped: null,
     approved: null,
     opened: null,
@@ -172,6 +199,7 @@ export function isEndedRollout(state: RolloutState): boolean {
 
 /** Hosts of the rings that it has reached are told to run it. In the other states nobody else is told, and nobody goes back. */
 const PROMOTES: Readonly<Record<RolloutState, boolean>> = {
+  NEXT: false,
   WAITING_APPROVAL: true,
   READY: true,
   ROLLING: true,

@@ -49,6 +49,7 @@ function facts({ situation, course: changes, ring = 1, freeze = false, ...rest }
     situation: given,
     desired: resolve(given),
     rollout: { course, facts: factsOf(POLICY, ['c:0 verified', 'd:0 in-flight', 'ada:1 to-come'], orders), ring },
+    train: undefined,
     admitted: undefined,
     ...rest,
   };

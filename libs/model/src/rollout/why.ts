@@ -1,5 +1,5 @@
 import type { AgentState } from '../agent/state.ts';
-import type { HostName, StorePath } from '../brands.ts';
+import type { CommitSha, HostName, StorePath } from '../brands.ts';
 import type { Desired, HostSituation } from '../resolve.ts';
 import { hasArrived, isWaiting, type HostFacts, type Offer, type ReportedState } from '../standing.ts';
 import type { AdmitAnswer } from './admit.ts';
@@ -16,6 +16,8 @@ export type WhyNot =
   | { readonly rule: 'not-enrolled' | 'revoked' | 'cloned' }
   | { readonly rule: 'pin' | 'hold'; readonly sequence: number }
   | { readonly rule: 'freeze'; readonly freeze: Freeze }
+  /** Its rollout has not begun: the one of `after` is finished first. */
+  | { readonly rule: 'train'; readonly after: CommitSha | undefined; readonly until: number }
   | { readonly rule: 'paused'; readonly ring: string; readonly pause: RolloutPause | undefined }
   /** `isRevert`: hosts that were told it go back to stable. */
   | { readonly rule: 'aborted'; readonly isRevert: boolean }
@@ -50,6 +52,8 @@ export interface WhyFacts extends ReportedState {
   readonly desired: Desired;
   /** The rollout that hosts follow, with the index of the host's ring. */
   readonly rollout: { readonly course: RolloutCourse; readonly facts: RolloutFacts; readonly ring: number } | undefined;
+  /** The newest revision waits for that rollout; undefined: it does not, or it is no other one. */
+  readonly train: { readonly after: CommitSha | undefined; readonly until: number } | undefined;
   /** What `admit()` would answer now; undefined: it has nothing to ask for. */
   readonly admitted: AdmitAnswer | undefined;
 }
@@ -116,7 +120,9 @@ function ofPins({ pin, hold }: HostSituation, toplevel: StorePath | undefined): 
   ];
 }
 
-function ofRollout({ rollout, situation, desired, admitted }: WhyFacts, toplevel: StorePath, now: number): readonly WhyNot[] {
+function ofRollout({ rollout, train, situation, desired, admitted }: WhyFacts, toplevel: StorePath, now: number): readonly WhyNot[] {
+  // Where the rollout before it is says nothing of this one.
+  if (train !== undefined) return [{ rule: 'train', ...train }];
   if (rollout === undefined) return [];
   const { course, facts, ring } = rollout;
   const { freeze } = facts.orders;
@@ -150,6 +156,7 @@ function ofCourse(course: RolloutCourse, facts: RolloutFacts, ring: number): rea
       return [...ofRing, { rule: 'approval', ring: current, missing: before?.missingApprovals }];
     case 'READY':
       return [...ofRing, { rule: 'window', ring: current }];
+    case 'NEXT':
     case 'ROLLING':
     case 'SOAKING':
     case 'COMPLETE':

@@ -45,6 +45,8 @@ export const rollouts = pgTable(
     state: text('state', { enum: ROLLOUT_STATES }).notNull(),
     startedAt: at('started_at').notNull(),
     completedAt: at('completed_at'),
+    /** It waits for the rollout before it, or was superseded while it did: hosts never followed it. */
+    waitingSince: at('waiting_since'),
     /** The rest of its `RolloutCourse` in libs/model. */
     ring: count('ring').notNull().default(0),
     /** 0: from before this was recorded; then it is `startedAt`. */

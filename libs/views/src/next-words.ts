@@ -1,0 +1,22 @@
+import { shortSha } from './text.ts';
+
+/** What a published revision waits for before its rollout begins. */
+export interface NextWaits {
+  readonly for: 'train' | 'same';
+  /** The commit whose rollout hosts follow. */
+  readonly after: string | null;
+  /** Until then at the latest; null: until that one is over. */
+  readonly until: number | null;
+}
+
+/** "waits for the train of 1a2b3c4d5e, until 14:20 at the latest" */
+export function nextWords({ for: what, after, until }: NextWaits, time: (at: number) => string): string {
+  const of = after === null ? 'the one before it' : shortSha(after);
+  if (what === 'same') return `changes no host any further than ${of}, and is complete with it`;
+  return `waits for the train of ${of}${until === null ? '' : `, until ${time(until)} at the latest`}`;
+}
+
+/** "2026-11-28 14:20 UTC" */
+export function utcTime(at: number): string {
+  return `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+}
