@@ -121,3 +121,36 @@ test('the hosts of later rings have the system before their turn, and switch to 
   await rename(`${cache}-away`, cache);
   expect(revision.rollout).toMatchObject({ counts: { 'in-sync': 3 } });
 });
+
+test('an abort with revert brings back who has it, by a permit, though the server is killed after it; the next commit goes on from there', async () => {
+  const ada = fleet.machines.get('ada');
+  if (ada === undefined) throw new Error('no machine ada');
+  const before = await ada.observe();
+  const base = (await exampleFleetFiles())['modules/base.nix'] ?? '';
+  const end = base.lastIndexOf('}');
+  const withFile = (name: string): string => `${base.slice(0, end)}  environment.etc."${name}" = "${name}";\n${base.slice(end)}`;
+  const sha = await fleet.push('Break the printers', { 'modules/base.nix': withFile('broken'), 'floe.nix': policy('approvals.count = 1;') });
+  const seen = async () => await fleet.revision(sha).catch(() => undefined);
+  const wait = { timeoutMs: 120_000, explain: () => fleet.server.log() };
+  await eventually('the second ring waits', async () => (await seen())?.rollout?.state === 'WAITING_APPROVAL' || undefined, wait);
+  expect((await ada.observe()).current).not.toBe(before.current);
+  const body = JSON.stringify({ commit: sha, reason: 'they do not print', revert: true });
+  const aborted = await fleet.request('/api/rollout/abort', { method: 'POST', body });
+  expect(aborted.status, await aborted.text()).toBe(200);
+  await fleet.server.stop('SIGKILL');
+  await fleet.startServer();
+  await eventually('ada is back', async () => (await ada.observe()).profile === before.profile || undefined, wait);
+  await eventually(
+    'its commit says so',
+    async () => /aborted: 1 of 1 host is back on/.test((await seen())?.rollout?.description ?? '') || undefined,
+    wait,
+  );
+  expect((await ada.observe()).current).toBe(before.current);
+  expect((await fleet.hostView('ada')).standing).toBe('kept-back');
+  const fix = await fleet.push('Mend them', { 'modules/base.nix': withFile('mended') });
+  const state = async () => (await fleet.revision(fix).catch(() => undefined))?.rollout?.state;
+  await eventually('ada runs the next one', async () => (await state()) === 'WAITING_APPROVAL' || undefined, wait);
+  await fleet.request('/api/rollout/approve', { method: 'POST', body: JSON.stringify({ commit: fix, ring: 'bob', reason: 'seen' }) });
+  await eventually('it is complete', async () => (await state()) === 'COMPLETE' || undefined, wait);
+  expect((await fleet.revision(fix))?.rollout?.counts).toMatchObject({ 'in-sync': 3 });
+});

@@ -124,6 +124,36 @@ test('a system that cannot reach the server is quarantined only when the previou
   expect(spared).toMatchObject({ state: 'OFFERED', quarantined: [] });
 });
 
+test('a system that waits for a restart is taken back by a directive to have it only, and begins again by one to activate it', () => {
+  const staged = play([...toStaged(), { type: 'go', epoch: 1 }, { type: 'cleared', epoch: 1, before, how: 'boot' }]).journal;
+  expect(staged.state).toBe('BOOT_STAGED');
+  const taken = play([offered(2, NEW, { mode: 'stage', sequence: 1 })], staged);
+  expect([taken.journal.state, jobsOf(taken.effects)]).toEqual(['ROLLING_BACK', ['roll-back']]);
+  const rest: AgentEvent[] = [
+    { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true },
+    { type: 'inspected', epoch: 2, isOnTarget: false },
+    { type: 'downloaded', epoch: 2, tookMs: 1 },
+  ];
+  const idle = play(rest, taken.journal);
+  expect(idle.journal).toMatchObject({ state: 'STAGED', boot: null, quarantined: [], directive: { epoch: 2, mode: 'stage' } });
+  expect(idle.effects.map(({ type }) => type)).not.toContain('ask');
+  // A "go" that was on its way, and a restart of the agent, begin nothing.
+  expect(play([{ type: 'go', epoch: 2 }], idle.journal).journal).toBe(idle.journal);
+  expect(play([restarted, { type: 'downloaded', epoch: 2, tookMs: 1 }], idle.journal).journal.state).toBe('STAGED');
+  const again = play(
+    [offered(3, NEW, { sequence: 1 }), { type: 'inspected', epoch: 3, isOnTarget: false }, { type: 'downloaded', epoch: 3, tookMs: 1 }, clear(3)],
+    idle.journal,
+  );
+  expect(again.effects.map(({ type }) => type)).toContain('ask');
+});
+
+test('what was restarted into its system has begun: a directive to have it only waits for the verdict', () => {
+  const staged = play([...toStaged(), { type: 'go', epoch: 1 }, { type: 'cleared', epoch: 1, before, how: 'boot' }]).journal;
+  const started = play([rebooted(true)], staged).journal;
+  const waiting = play([offered(2, NEW, { mode: 'stage', sequence: 1 })], started).journal;
+  expect(waiting).toMatchObject({ state: 'BOOT_VERIFYING', pending: { epoch: 2 } });
+});
+
 test('a newer directive replaces one that changed nothing yet, and waits for the verdict about one that did', () => {
   const replaced = play([...toStaged(), offered(2, NEWER)]);
   expect(replaced.journal).toMatchObject({ state: 'OFFERED', epoch: 2 });

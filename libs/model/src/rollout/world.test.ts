@@ -11,7 +11,7 @@ import type { RingPolicy, RolloutPolicy } from './policy.ts';
 import type { RingHost } from './progress.ts';
 import { isEndedRollout, promotedRings } from './table.ts';
 
-// A fleet with people, revisions and a clock, in which anything happens at any moment. SPEC.md, O4 to O18 and D5 to D6, hold after
+// A fleet with people, revisions and a clock, in which anything happens at any moment. SPEC.md, O4 to O18, O22 and D5 to D7, hold after
 // everything that happens; and from wherever it led, a good revision reaches everyone who can be reached.
 
 const MINUTE = 60_000;
@@ -27,6 +27,7 @@ const STEPS = [
   'replace',
   'revoke',
   'pin',
+  'pin-back',
   'unpin',
   'override',
   'follow',
@@ -38,6 +39,7 @@ const STEPS = [
   'thaw',
   'resume',
   'abort',
+  'revert',
   'approve',
   'approve-own',
   'hotfix',
@@ -143,7 +145,12 @@ function checkFleet(world: RolloutWorld, before: ReadonlyMap<WorldHost, number>)
     const desired = world.desiredOf(host);
     // D6, D5.
     if (desired.kind === 'release') expect(host.quarantined).not.toContain(desired.release.toplevel);
-    expect(host.directed?.sequence ?? 0).toBeGreaterThanOrEqual(before.get(host) ?? 0);
+    const { directed } = host;
+    const isBack = (directed?.sequence ?? 0) < (before.get(host) ?? 0);
+    // D7: back only to stable, from an aborted rollout, or by an administrator's pin.
+    const isReverted = course?.state === 'ABORTED' && world.orders.abort?.isRevert === true && directed?.id === host.stable?.id;
+    if (isBack) expect([directed?.permit !== undefined, isReverted || directed?.id === host.pin?.id]).toEqual([true, true]);
+    if (directed !== undefined && directed.sequence < host.told) expect(directed.permit).toBeDefined();
     if (desired.kind === 'release' && desired.because === 'rollout' && course !== undefined)
       expect(world.ringOf(host)).toBeLessThan(promotedRings(course));
   }
@@ -179,6 +186,7 @@ function take(world: RolloutWorld, [what, who]: Step): void {
       // The machine is set up again under its name: it knows nothing of what it had.
       host.is = { state: 'IDLE', subject: undefined, runs: world.hosts[0]?.is.runs ?? host.is.runs };
       host.went = undefined;
+      host.accepted = 0;
       return world.report(host);
     case 'revoke':
       // It may be changing: its place is taken until the watchdog has acted.
@@ -188,6 +196,11 @@ function take(world: RolloutWorld, [what, who]: Step): void {
     case 'pin':
       host.pin = release && world.releaseOf(host, release);
       return;
+    case 'pin-back': {
+      const back = release && world.releaseOf(host, release);
+      host.pin = back && { ...back, permit: { ...order, kind: 'pin' } };
+      return;
+    }
     case 'unpin':
       host.pin = undefined;
       return;
@@ -232,6 +245,9 @@ function take(world: RolloutWorld, [what, who]: Step): void {
     case 'abort':
       // Rare: nothing more comes of the rollout.
       if (who === 0) world.orders = { ...world.orders, abort: order };
+      return;
+    case 'revert':
+      if (who < 2) world.orders = { ...world.orders, abort: { ...order, isRevert: true } };
       return;
     case 'approve':
       return world.approve('ada');
@@ -279,7 +295,7 @@ const runs = (atLeast: number): number => Math.max(atLeast, fc.readConfigureGlob
 const anyStory = fc.tuple(anyPolicy, fc.array(anyStep, { maxLength: 120, size: 'max' }));
 
 describe('rollouts of any fleet, by any people, at any time', () => {
-  test('keep their invariants (SPEC O4, O9 to O18, D5, D6)', () => {
+  test('keep their invariants (SPEC O4, O9 to O18, O22, D5 to D7)', () => {
     fc.assert(
       fc.property(anyStory, ([policy, steps]) => {
         play(policy, steps);

@@ -1,8 +1,8 @@
 import { isActivating, type AgentState } from '../agent/state.ts';
 import type { HostName, StorePath } from '../brands.ts';
-import { resolve, type Desired, type ReleaseRef } from '../resolve.ts';
+import { resolve, type Desired, type PermittedRelease, type ReleaseRef } from '../resolve.ts';
 import { admit, type Asking } from '../rollout/admit.ts';
-import { beginRollout, NO_ORDERS, type Freeze, type RolloutCourse, type RolloutOrders } from '../rollout/course.ts';
+import { beginRollout, NO_ORDERS, revertOf, type Freeze, type RolloutCourse, type RolloutOrders } from '../rollout/course.ts';
 import { decideRollout, type RolloutDecision } from '../rollout/decide.ts';
 import type { RolloutFacts } from '../rollout/facts.ts';
 import type { RolloutPolicy } from '../rollout/policy.ts';
@@ -35,9 +35,12 @@ export interface WorldHost {
   /** What the server knows of it. */
   seen: Told;
   went: Went | undefined;
-  directed: ReleaseRef | undefined;
+  directed: PermittedRelease | undefined;
+  /** The highest sequence that it was told, as the server knows, and that its agent accepted. */
+  told: number;
+  accepted: number;
   stable: ReleaseRef | undefined;
-  pin: ReleaseRef | undefined;
+  pin: PermittedRelease | undefined;
   isOverridden: boolean;
   quarantined: Set<StorePath>;
 }
@@ -75,7 +78,7 @@ export class RolloutWorld {
 
   addHost(name: string, ring: number, labels: readonly string[], isEnrolled = true): void {
     const is: Told = { state: 'IDLE', subject: undefined, runs: pathOf('factory') };
-    const none = { went: undefined, directed: undefined, stable: undefined, pin: undefined, quarantined: new Set<StorePath>() };
+    const none = { went: undefined, directed: undefined, told: 0, accepted: 0, stable: undefined, pin: undefined, quarantined: new Set<StorePath>() };
     this.hosts.push({
       name: name as HostName,
       ring,
@@ -166,6 +169,8 @@ export class RolloutWorld {
       rollout: newest === undefined ? undefined : this.releaseOf(host, newest),
       stable: host.stable,
       directed: host.directed,
+      revert: course && revertOf({ course, orders: this.orders }),
+      floor: host.told,
       quarantined: host.quarantined,
     });
   }
@@ -184,7 +189,10 @@ export class RolloutWorld {
     }
     for (const host of this.hosts.filter(({ isEnrolled }) => isEnrolled)) {
       const desired = this.desiredOf(host);
-      if (desired.kind === 'release') host.directed = desired.release;
+      if (desired.kind === 'release') {
+        host.directed = { ...desired.release, permit: desired.permit };
+        host.told = Math.max(host.told, desired.release.sequence);
+      }
       this.#offer(host);
     }
   }
@@ -194,6 +202,10 @@ export class RolloutWorld {
     const toplevel = host.directed?.toplevel;
     if (!host.isConnected || host.isOverridden || toplevel === undefined || isActivating(host.is.state)) return;
     if (host.is.subject === toplevel || host.quarantined.has(toplevel)) return;
+    // A11: it refuses what is below without a permit for that.
+    const { sequence, permit } = host.directed ?? { sequence: 0 };
+    if (sequence < host.accepted && (permit === undefined || host.told < host.accepted)) throw new Error(`${host.name} refuses ${sequence}`);
+    host.accepted = Math.max(host.accepted, sequence);
     host.is = { ...host.is, subject: toplevel, state: host.is.runs === toplevel ? 'SUCCEEDED' : 'STAGED' };
     this.report(host);
   }
