@@ -179,3 +179,19 @@ describe('floe log', () => {
     expect((await floe('log', '--subject', '')).code).toBe(2);
   });
 });
+
+describe('floe log --verify', () => {
+  const good = { entries: 3, heads: 1, head: { id: 7, at: NOW, hash: 'a'.repeat(64) }, broken: null, unsigned: [] };
+  test('says that the log holds, or which entry does not fit, with the exit status', async () => {
+    const floe = await serving({ 'GET /api/audit/verification': { json: good } });
+    expect(await floe('log', '--verify')).toMatchObject({ code: 0, stdout: expect.stringContaining(`its end is ${'a'.repeat(64)}`) as string });
+    await server?.[Symbol.asyncDispose]();
+    const broken = { ...good, broken: { id: 5, at: NOW, description: 'it was changed' } };
+    const other = await serving({ 'GET /api/audit/verification': { json: broken } });
+    expect(await other('log', '--verify')).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(/does not hold: the entry 5 .*it was changed/) as string,
+    });
+    expect(JSON.parse((await other('log', '--verify', '--json')).stdout)).toEqual(broken);
+  });
+});

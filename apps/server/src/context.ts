@@ -17,11 +17,12 @@ import { lockDataFolder } from './data-folder.ts';
 import { FleetFeed } from './feed.ts';
 import { FleetReader } from './fleet-reader.ts';
 import { trustProxies, type ClientAddresses } from './http/client-address.ts';
-import { keepHouse } from './housekeeping.ts';
+import { KEEP_AUDIT_MS, keepHouse } from './housekeeping.ts';
 import { FetchWatch } from './fetch-watch.ts';
 import { Notices, tellNotice } from './notices.ts';
 import { Notifications } from './notifications/notifications.ts';
 import { openStoreWhenReady } from './open-store.ts';
+import { AuditHeads } from './audit-heads.ts';
 import { claimDatabase, refuseForeignDatabase } from './server-identity.ts';
 import { ListeningClock } from './listening-clock.ts';
 import { watchPresence } from './presence-watch.ts';
@@ -190,6 +191,14 @@ export async function createServerContext(
     (hosts) => announcer.mark(hosts),
   );
 
+  const auditHeads = new AuditHeads({
+    store,
+    dir: join(paths.statements, 'audit'),
+    signer: releaseSigner,
+    clock,
+    logger,
+    keepMs: KEEP_AUDIT_MS,
+  });
   const pinned = (signer: { keyId: string; publicKey: string }): string[] => [`${signer.keyId}:${signer.publicKey}`];
   const addresses = trustProxies(config.trustedProxies);
   const app = createApp({
@@ -200,6 +209,7 @@ export async function createServerContext(
     clock,
     logger,
     statements,
+    auditHeads,
     hub,
     serverSigner,
     trust: {
@@ -276,6 +286,7 @@ export async function createServerContext(
         notifications.run(running),
         watchPresence({ clock, reader, announcer }, running),
         runPipeline(running),
+        auditHeads.run(running),
         keepHouse({ store, clock, logger, troubles, historyMs: config.historyMs }, running),
       ];
       if (config.forge !== undefined) loops.push(postStatuses(store, repository.id, config.forge, { clock, random, logger }, outboxWake, running));

@@ -16,6 +16,9 @@ export type Growth =
       readonly prune: (store: Store, before: number) => Promise<number>;
     };
 
+/** How long decisions are kept. */
+export const KEEP_AUDIT_MS = 2 * 365 * DAY_MS;
+
 /** Every table, with what keeps hosts, pushers and clients from filling it. A new table does not compile without an entry. */
 export const GROWTH: Readonly<Record<TableName, Growth>> = {
   api_tokens: {
@@ -37,7 +40,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   },
   audit_log: {
     bound: 'a row per decision, per enrolment that an administrator allowed, and per day, token and action that was refused',
-    keepMs: 2 * 365 * DAY_MS,
+    keepMs: KEEP_AUDIT_MS,
     prune: async (store, before) => await store.audit.prune(before),
   },
   hosts: {

@@ -11,6 +11,7 @@ export * from './brands.ts';
 export * from './commit-status.ts';
 export * from './status-entry.ts';
 export * from './duration.ts';
+export * from './audit-chain.ts';
 export * from './evaluation.ts';
 export * from './forge-login.ts';
 export * from './host-action.ts';

@@ -96,3 +96,18 @@ export const AuditEntryView = v.object({
 });
 export type AuditEntryView = v.InferOutput<typeof AuditEntryView>;
 export const AuditEntryViews = list(AuditEntryView, MAX_AUDIT_ENTRIES);
+
+/** `GET /api/audit/verification`: whether the chain of the audit log holds. */
+export const AuditVerificationView = v.object({
+  /** Entries that fit. */
+  entries: Counter,
+  /** Ends of the log that were signed in the statement log, and compared. */
+  heads: Counter,
+  /** The end of the chain; null: nothing is chained yet. */
+  head: v.nullable(v.object({ id: Counter, at: Timestamp, hash: word(64) })),
+  /** The first entry that does not fit, in words; null: all fit. */
+  broken: v.nullable(v.object({ id: Counter, at: Timestamp, description: prose() })),
+  /** Files of the statement log that should be signed ends, and are not. */
+  unsigned: list(prose(64), 1_000),
+});
+export type AuditVerificationView = v.InferOutput<typeof AuditVerificationView>;

@@ -20,8 +20,8 @@ export const Envelope = v.strictObject({
 });
 export type Envelope = v.InferOutput<typeof Envelope>;
 export type EnvelopeType = Envelope['type'];
-/** What is signed. A checkpoint of the statement log stays with the server, and is too large for an envelope. */
-export type SignedType = EnvelopeType | 'floe/checkpoint';
+/** What is signed. A checkpoint of the statement log, and the end of the audit log, stay with the server. */
+export type SignedType = EnvelopeType | 'floe/checkpoint' | 'floe/audit-head';
 
 /** Makes signatures: see `Signer` in libs/runtime. */
 export interface StatementSigner {

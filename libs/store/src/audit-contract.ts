@@ -1,5 +1,7 @@
+import type { AuditCheck, AuditHead } from '@floe/model';
 import type { AuditEntry, ListedAuditEntry, Timestamp } from './records.ts';
 
+/** Each entry is chained to the one before it by a hash, also when several servers append at once. */
 export interface AuditStore {
   append(entry: AuditEntry): Promise<void>;
   /** What somebody tried, `count` times, and may not do: one entry for each actor, action and day counts them. */
@@ -10,6 +12,10 @@ export interface AuditStore {
     readonly before?: number | undefined;
     readonly subject?: string | undefined;
   }): Promise<readonly ListedAuditEntry[]>;
-  /** Deletes entries from before `before`. Returns the number. */
+  /** The last chained entry; undefined: there is none. */
+  head(): Promise<AuditHead | undefined>;
+  /** Computes the chain again, and says which entry is the first that does not fit. `heads` were signed; see {@link AuditCheck}. */
+  check(query: { readonly prunedBefore: Timestamp; readonly heads: readonly AuditHead[] }): Promise<AuditCheck>;
+  /** Deletes entries from before `before`, from the beginning of the chain; the last one of these stays. Returns the number. */
   prune(before: Timestamp): Promise<number>;
 }

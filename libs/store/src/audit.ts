@@ -1,5 +1,7 @@
-import { storableText } from '@floe/model';
-import { and, desc, eq, like, lt, or, sql } from 'drizzle-orm';
+import { createHash } from 'node:crypto';
+import { AuditChainCheck, storableText, type AuditHead } from '@floe/model';
+import { stableJson } from '@floe/runtime';
+import { and, asc, desc, eq, gt, isNotNull, isNull, like, lt, or, sql } from 'drizzle-orm';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import type { AuditEntry, ListedAuditEntry } from './records.ts';
@@ -18,17 +20,85 @@ function toRow({ at, actor, action, subject, detail }: AuditEntry) {
   return { at, actor: storableText(actor), action, subject: storableText(subject, MAX_SUBJECT), detail: storableText(detail) };
 }
 
-/** An upsert, so that concurrent refusals, also of several servers, are all counted in one row. */
+/** An arbitrary fixed number: who appends holds this lock, so that each entry follows the one before it. */
+const APPEND_LOCK = 0x6c_6f67;
+const ROWS_PER_PAGE = 1_000;
+/** Later than any entry that a right clock made: such a time does not keep what is before it. */
+const TEN_YEARS_MS = 10 * 365 * DAY_MS;
+
+type Row = typeof auditLog.$inferSelect;
+type ChainedContent = Pick<Row, 'at' | 'actor' | 'action' | 'subject' | 'detail' | 'refusedOn'>;
+
+/** What is hashed. Refusals are counted in their entry, with the last one's subject and text: those are not. */
+function contentOf({ at, actor, action, subject, detail, refusedOn }: ChainedContent): string {
+  return stableJson(refusedOn === null ? { at, actor, action, subject, detail } : { at, actor, action, refusedOn });
+}
+
+function hashOf(previous: string, content: string): string {
+  return createHash('sha256').update(`${previous}\n${content}`).digest('hex');
+}
+
+async function headOf(db: Database): Promise<AuditHead | undefined> {
+  const [last] = await db
+    .select({ id: auditLog.id, at: auditLog.at, hash: auditLog.hash })
+    .from(auditLog)
+    .where(isNotNull(auditLog.hash))
+    .orderBy(desc(auditLog.id))
+    .limit(1);
+  return last === undefined ? undefined : { id: last.id, at: last.at, hash: last.hash ?? '' };
+}
+
+/** Of two that append at once, one waits: otherwise both would follow the same entry. */
+async function appendChained(tx: Database, row: ChainedContent, more: Pick<Row, 'count' | 'lastAt'>): Promise<void> {
+  const head = await headOf(tx);
+  await tx.insert(auditLog).values({ ...row, ...more, hash: hashOf(head?.hash ?? '', contentOf(row)) });
+}
+
+async function append(db: Database, entry: AuditEntry): Promise<void> {
+  await db.transaction(async (tx) => {
+    await tx.execute(sql`select pg_advisory_xact_lock(${APPEND_LOCK})`);
+    await appendChained(tx, { ...toRow(entry), refusedOn: null }, { count: 1, lastAt: null });
+  });
+}
+
+/** Concurrent refusals, also of several servers, are all counted in one row: the lock is taken before it is looked for. */
 async function countRefusals(db: Database, refusal: AuditEntry, count: number): Promise<void> {
   const row = toRow(refusal);
-  await db
-    .insert(auditLog)
-    .values({ ...row, refusedOn: Math.floor(refusal.at / DAY_MS), count, lastAt: refusal.at })
-    .onConflictDoUpdate({
-      target: [auditLog.actor, auditLog.action, auditLog.refusedOn],
-      targetWhere: sql`refused_on is not null`,
-      set: { count: sql`${readableCounter(auditLog.count)} + excluded.count`, lastAt: refusal.at, subject: row.subject, detail: row.detail },
-    });
+  const refusedOn = Math.floor(refusal.at / DAY_MS);
+  await db.transaction(async (tx) => {
+    await tx.execute(sql`select pg_advisory_xact_lock(${APPEND_LOCK})`);
+    const isSame = and(eq(auditLog.actor, row.actor), eq(auditLog.action, row.action), eq(auditLog.refusedOn, refusedOn));
+    const counted = await tx
+      .update(auditLog)
+      .set({ count: sql`${readableCounter(auditLog.count)} + ${count}`, lastAt: refusal.at, subject: row.subject, detail: row.detail })
+      .where(isSame)
+      .returning({ id: auditLog.id });
+    if (counted.length === 0) await appendChained(tx, { ...row, refusedOn }, { count, lastAt: refusal.at });
+  });
+}
+
+async function check(db: Database, { prunedBefore, heads }: Parameters<AuditStore['check']>[0]): ReturnType<AuditStore['check']> {
+  const chain = new AuditChainCheck({ hash: hashOf, prunedBefore, heads });
+  for (let after: number | undefined; ;) {
+    const rows = await db
+      .select()
+      .from(auditLog)
+      .where(after === undefined ? undefined : gt(auditLog.id, after))
+      .orderBy(asc(auditLog.id))
+      .limit(ROWS_PER_PAGE);
+    for (const row of rows) chain.take({ id: row.id, at: row.at, content: contentOf(row), hash: row.hash });
+    after = rows.at(-1)?.id;
+    if (rows.length < ROWS_PER_PAGE) return chain.end();
+  }
+}
+
+/** From the beginning of the chain, so that it has no gap; the last one of these stays, for the next is chained to it. */
+async function prune(db: Database, before: number): Promise<number> {
+  const { id, at, hash } = auditLog;
+  const recent = sql`select min(${id}) as id from ${auditLog} where ${hash} is not null and ${at} >= ${before} and ${at} < ${before + TEN_YEARS_MS}`;
+  const anchor = sql`select max(${id}) as id from ${auditLog}, recent where ${hash} is not null and (recent.id is null or ${id} < recent.id)`;
+  const isOld = or(and(isNull(hash), lt(at, before)), and(isNotNull(hash), sql`${id} < (select anchor.id from anchor)`));
+  return await deleteInBatches(db, auditLog, isOld ?? sql`false`, sql`recent as (${recent}), anchor as (${anchor})`);
 }
 
 function fromRow(row: typeof auditLog.$inferSelect): ListedAuditEntry {
@@ -46,9 +116,7 @@ function fromRow(row: typeof auditLog.$inferSelect): ListedAuditEntry {
 
 export function createAuditStore(db: Database): AuditStore {
   return {
-    async append(entry) {
-      await db.insert(auditLog).values(toRow(entry));
-    },
+    append: async (entry) => await append(db, entry),
     countRefusals: async (refusal, count) => await countRefusals(db, refusal, count),
     async list({ limit, before, subject }) {
       const isAbout =
@@ -63,6 +131,8 @@ export function createAuditStore(db: Database): AuditStore {
         .limit(limit);
       return rows.map(fromRow);
     },
-    prune: async (before) => await deleteInBatches(db, auditLog, lt(auditLog.at, before)),
+    head: async () => await headOf(db),
+    check: async (query) => await check(db, query),
+    prune: async (before) => await prune(db, before),
   };
 }

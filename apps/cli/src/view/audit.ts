@@ -1,5 +1,6 @@
-import type { AuditEntryView } from '@floe/protocol';
-import { firstLine, shortSha, words } from '@floe/views';
+import type { AuditEntryView, AuditVerificationView } from '@floe/protocol';
+import { printableLine } from '@floe/model';
+import { count, firstLine, shortSha, words } from '@floe/views';
 import { clockTime } from './clock-time.ts';
 import { formatTable, type Cell, type View } from './terminal.ts';
 
@@ -15,6 +16,17 @@ export function formatAudit(entries: readonly AuditEntryView[], view: View): str
   return formatTable(['WHEN', 'ACTOR', 'ACTION', 'SUBJECT', 'DETAIL'], rows, view, []);
 }
 
-function refusedWords(action: string, count: number): string {
-  return `${words(action)}: refused${count === 1 ? '' : ` ${count} times`}`;
+/** Whether the log is as it was written. */
+export function formatVerification({ entries, heads, head, broken, unsigned }: AuditVerificationView, { style }: View): string {
+  const compared = `${count(entries, 'entry', 'entries')}, ${count(heads, 'signed end')}`;
+  const bad = [
+    ...(broken === null ? [] : [`the entry ${broken.id} of ${clockTime(broken.at)} does not fit: ${printableLine(broken.description)}`]),
+    ...(unsigned.length === 0 ? [] : [`not signed in the statement log: ${unsigned.map(printableLine).join(', ')}`]),
+  ];
+  if (bad.length > 0) return `${style('bad', 'The log does not hold')}: ${bad.join('; ')} (${compared})`;
+  return head === null ? 'The log has no chained entries yet.' : `The log holds: ${compared}; its end is ${head.hash}`;
+}
+
+function refusedWords(action: string, times: number): string {
+  return `${words(action)}: refused${times === 1 ? '' : ` ${times} times`}`;
 }

@@ -1,9 +1,11 @@
+import { boundedTime, type BrokenChain } from '@floe/model';
 import type { AuditEntryView } from '@floe/protocol';
-import { AuditEntryViews, Counter, prose } from '@floe/protocol';
+import { AuditEntryViews, AuditVerificationView, Counter, prose } from '@floe/protocol';
 import type { StorePart } from '@floe/store';
 import { Hono } from 'hono';
 import { answers, takes } from '../openapi/described.ts';
 import * as v from 'valibot';
+import type { AuditHeads } from '../audit-heads.ts';
 import type { Auth, AuthEnv } from '../auth.ts';
 
 const numberOf = (digits: RegExp) => v.pipe(v.string(), v.regex(digits, 'a number'), v.transform(Number), Counter);
@@ -15,13 +17,22 @@ const Query = v.object({
 });
 const USUAL_LIMIT = 50;
 
+const BROKEN_WORDS: Readonly<Record<BrokenChain['why'], string>> = {
+  changed: 'it, or what was before it, was changed, removed, moved or put in',
+  'not-chained': 'it was put in beside Floe, or its hash was removed',
+  'beginning-missing': 'entries before it are missing that are not old enough to be removed',
+  'end-missing': 'it was signed as the end of the log, and is missing',
+  'not-as-signed': 'it is another one than was signed',
+};
+
 export interface AuditRouteDeps {
   readonly auth: Auth;
   readonly store: StorePart<{ audit: 'list' }>;
+  readonly auditHeads: Pick<AuditHeads, 'verify'>;
 }
 
 /** Who decided what, and who was refused what. */
-export function auditRoutes({ auth, store }: AuditRouteDeps): Hono<AuthEnv> {
+export function auditRoutes({ auth, store, auditHeads }: AuditRouteDeps): Hono<AuthEnv> {
   const app = new Hono<AuthEnv>();
   app.get(
     '/',
@@ -32,6 +43,22 @@ export function auditRoutes({ auth, store }: AuditRouteDeps): Hono<AuthEnv> {
       const { limit = USUAL_LIMIT, before, subject } = c.req.valid('query');
       const entries = await store.audit.list({ limit, before, subject });
       const body = entries.map(({ refused, ...entry }): AuditEntryView => ({ ...entry, refused: refused ?? null }));
+      return c.json(body);
+    },
+  );
+  app.get(
+    '/verification',
+    auth.requireAction('read'),
+    answers('whether the chain of the log holds, and the first entry that does not fit', AuditVerificationView),
+    async (c) => {
+      const { entries, heads, head, broken, unsigned } = await auditHeads.verify();
+      const body: AuditVerificationView = {
+        entries,
+        heads,
+        head: head === undefined ? null : { ...head, at: boundedTime(head.at) },
+        broken: broken === undefined ? null : { id: broken.id, at: boundedTime(broken.at), description: BROKEN_WORDS[broken.why] },
+        unsigned: [...unsigned],
+      };
       return c.json(body);
     },
   );

@@ -90,6 +90,7 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
     feed: { subscribe: () => ({ [Symbol.dispose]: () => undefined }) },
     clock: systemClock,
     logger: silentLogger,
+    auditHeads: { verify: async () => await Promise.resolve({ entries: 2, heads: 1, head: undefined, broken: undefined, unsigned: [] }) },
     statements: { appendEnrolment: async () => await Promise.resolve(), appendRevocation: async () => await Promise.resolve() },
     hub: { disconnect: (host, _code, reason) => void disconnected.push(`${host}: ${reason}`) },
     serverSigner: signerFromPem('server-1', generateKeyPem()),

@@ -59,6 +59,8 @@ export const auditLog = pgTable(
     count: count('count').notNull().default(1),
     /** When it was refused last. */
     lastAt: at('last_at'),
+    /** Over the hash of the entry before it, and all of this one that never changes; null: from before entries were chained. */
+    hash: text('hash'),
   },
   (table) => [
     // Also for the beginning of a commit.
