@@ -31,6 +31,16 @@ describe('what is told', () => {
     expect(key('COMPLETE', 1)).toBe(key('COMPLETE', 2));
   });
 
+  test('a ring that waits for approvals, each time that it does, and a hotfix once', () => {
+    const rollout = { id: 'r', sha: SHA, subject: '', reason: '', waits: { ring: 1, missing: '1 more approval' } };
+    const told = (state: (typeof ROLLOUT_STATES)[number], since: number, hotfix?: { at: number; reason: string }) =>
+      eventsOf({ ...NOTHING, rollouts: [{ ...rollout, state, since, hotfix }] }).map(({ kind, key }) => (kind === 'rollout-hotfix' ? kind : key));
+    expect(told('WAITING_APPROVAL', 1)).toEqual(['rollout-waits:r:1:1']);
+    expect(told('WAITING_APPROVAL', 2)).toEqual(['rollout-waits:r:1:2']);
+    expect(told('ROLLING', 2)).toEqual([]);
+    for (const state of ROLLOUT_STATES) expect(told(state, 3, { at: 3, reason: 'ada: a hole' })).toContain('rollout-hotfix');
+  });
+
   test('each rollback of a host, and a failure that it did not recover from', () => {
     const rollbacks = [
       { toplevel: TOPLEVEL, reason: 'the check web', at: 1 },

@@ -16,6 +16,10 @@ export const NOTIFICATION_KINDS = [
   'host-lost',
   /** A rollout stopped and waits for a person. */
   'rollout-paused',
+  /** A ring waits for approvals. */
+  'rollout-waits',
+  /** An administrator lets a commit pass over soaks and windows. */
+  'rollout-hotfix',
   /** A rollout reached its end. */
   'rollout-complete',
 ] as const;
@@ -56,6 +60,9 @@ export interface NotificationFacts {
     readonly state: RolloutState;
     readonly since: number;
     readonly reason: string;
+    /** The index of the ring whose hosts cannot begin without an approval, and what is missing. */
+    readonly waits?: { readonly ring: number; readonly missing: string } | undefined;
+    readonly hotfix?: { readonly at: number; readonly reason: string } | undefined;
   }[];
   readonly hosts: readonly {
     readonly host: HostName;
@@ -79,9 +86,13 @@ export function eventsOf(facts: NotificationFacts): readonly NotificationEvent[]
   }
   for (const { id, sha, subject, state, reason, since } of facts.revisions)
     if (FAILED.has(state)) events.push({ kind: 'commit-failed', key: `commit-failed:${id}:${state}`, since, commit: sha, subject, state, reason });
-  for (const { id, sha, subject, state, since, reason } of facts.rollouts) {
+  for (const { id, sha, subject, state, since, reason, waits, hotfix } of facts.rollouts) {
     // Each pause is told, and each rollout ends once.
     if (state === 'PAUSED') events.push({ kind: 'rollout-paused', key: `rollout-paused:${id}:${since}`, since, commit: sha, subject, reason });
+    if (state === 'WAITING_APPROVAL' && waits !== undefined)
+      events.push({ kind: 'rollout-waits', key: `rollout-waits:${id}:${waits.ring}:${since}`, since, commit: sha, subject, reason: waits.missing });
+    if (hotfix !== undefined)
+      events.push({ kind: 'rollout-hotfix', key: `rollout-hotfix:${id}`, since: hotfix.at, commit: sha, subject, reason: hotfix.reason });
     if (state === 'COMPLETE') events.push({ kind: 'rollout-complete', key: `rollout-complete:${id}`, since, commit: sha, subject, reason });
   }
   for (const { host, rollbacks, failed, lost } of facts.hosts) {

@@ -28,6 +28,10 @@ function titleOf({ kind, commit, host, state }: NotificationEvent): string {
       return `${host ?? 'A host'} is lost`;
     case 'rollout-paused':
       return `The rollout of ${sha} is paused`;
+    case 'rollout-waits':
+      return `The rollout of ${sha} waits for approval`;
+    case 'rollout-hotfix':
+      return `${capitalised(sha)} is a hotfix`;
     case 'rollout-complete':
       return `The rollout of ${sha} is complete`;
   }

@@ -9,9 +9,10 @@ import {
   type StorePath,
 } from '@floe/model';
 import { factsOf, type HostRow } from '@floe/store';
-import { lostWords } from '@floe/views';
+import { lostWords, missingApprovalWords } from '@floe/views';
 import { describeSeen } from '../fleet-reader.ts';
 import { presenceFactsOf } from '../fleet-view.ts';
+import type { RolloutDetail } from '../rollouts/view.ts';
 import type { FleetSnapshot, RevisionSeen } from '../fleet-snapshot.ts';
 
 /** What one look at the fleet has to be told about. */
@@ -55,7 +56,17 @@ export async function factsFrom(snapshot: FleetSnapshot, seen: readonly Revision
         if (rollout === undefined) return [];
         const { id, state, course, completedAt } = rollout.row;
         const since = state === 'COMPLETE' ? (completedAt ?? course.since) : course.since;
-        return [{ id, sha: revision.sha, subject: revision.subject, state, since, reason: describeSeen(each)?.description ?? '' }];
+        return [
+          {
+            id,
+            sha: revision.sha,
+            subject: revision.subject,
+            state,
+            since,
+            reason: describeSeen(each)?.description ?? '',
+            ...askedOf(rollout.detail),
+          },
+        ];
       }),
       hosts: hosts.map(({ row, desired, quarantines }) => {
         const hasFailed = row.stateSince !== undefined && standingOfMachine(factsOf(row, desired, { kind: 'unknown' })) === 'failed';
@@ -68,6 +79,20 @@ export async function factsFrom(snapshot: FleetSnapshot, seen: readonly Revision
         };
       }),
     },
+  };
+}
+
+/** What somebody has to approve, and what somebody decided that all are told of. */
+function askedOf({ rings, orders }: RolloutDetail): Pick<NotificationFacts['rollouts'][number], 'waits' | 'hotfix'> {
+  const index = rings.findIndex(({ state }) => state === 'current');
+  const ring = rings[index];
+  const missing = ring?.missingApprovals ?? null;
+  // A ring without a host to ask is skipped, whatever approvals it would need.
+  const isAsked = ring !== undefined && missing !== null && (ring.counts.eligible > 0 || missing.weaker.length > 0);
+  const hotfix = orders.find(({ kind }) => kind === 'hotfix');
+  return {
+    waits: isAsked ? { ring: index, missing: `ring ${ring.name} needs ${missingApprovalWords(missing)}` } : undefined,
+    hotfix: hotfix === undefined ? undefined : { at: hotfix.at, reason: `${hotfix.by}: ${hotfix.reason}` },
   };
 }
 

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { CommitSha, HostName, NotificationEvent, StorePath } from '@floe/model';
+import { DEFAULT_POLICY, type CommitSha, type HostName, type NotificationEvent, type StorePath } from '@floe/model';
 import { Secret, silentLogger, systemClock, type Clock, type SecretSource } from '@floe/runtime';
 import { eventually, startHttpReceiver, type HttpReceiver } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -81,6 +81,17 @@ describe('a server with notification targets', () => {
     // Nobody who is enrolled gets anything of it, so it is complete at once.
     await publishCommit(server, { bob: system('good') });
     await told('of its end', ({ kind, title }) => kind === 'rollout-complete' && /^The rollout of commit \w+ is complete$/.test(title));
+    const [ring] = DEFAULT_POLICY.rings;
+    const approvals = { count: 2, role: 'approver', notAuthor: false } as const;
+    await publishCommit(server, { ada: system('asked') }, { ...DEFAULT_POLICY, rings: [{ ...ring!, approvals }] });
+    await told('of the approval', ({ kind, text }) => kind === 'rollout-waits' && text.includes('ring all needs 2 more approvals'));
+    const { rollout } = await store.hosts.fleet(server.repository.id);
+    const by = { by: 'eve', role: 'administrator', reason: 'a hole in sshd', at: Date.now() } as const;
+    await store.rollouts.order({ rolloutId: rollout?.id ?? '', kind: 'hotfix', ...by });
+    await told(
+      'of the hotfix',
+      ({ kind, title, text }) => kind === 'rollout-hotfix' && title.endsWith('is a hotfix') && text.includes('eve: a hole'),
+    );
     await store.rollouts.freeze(server.repository.id, { by: 'ada', reason: 'the holidays', at: Date.now(), until: undefined });
     await publishCommit(server, { ada: system('other') });
     await told('of the pause', ({ kind, text }) => kind === 'rollout-paused' && text.includes('ada froze the fleet: the holidays'));
