@@ -370,7 +370,8 @@ export class LabFleet implements AsyncDisposable {
           "systemctl list-units --all --plain --no-legend 'floe-switch-*' 'floe-watchdog-*' 'floe-verdict-*' 'run-*.service' | awk '{ print $1 }'",
         );
         const roots = await readdir(guest.path('/var/lib/floe-agent/roots')).catch(() => []);
-        const left = [...(units === '' ? [] : units.split('\n')), ...roots];
+        // What was downloaded ahead belongs to no activation.
+        const left = [...(units === '' ? [] : units.split('\n')), ...roots.filter((root) => root !== 'ahead')];
         for (const path of ['/var/lib/floe-agent/activation', '/var/lib/floe-agent/boot-guard']) if (await guest.has(path)) left.push(path);
         if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
         return true;
