@@ -104,6 +104,7 @@ test('a decision says which pause and ring its reader saw, though the rollout go
     ['Hotfix', 'closes the hole'],
     ['Pause', 'holidays'],
     ['Abort', 'it breaks the VPN'],
+    ['Abort and revert', 'and the printers'],
   ] as const) {
     await page.getByRole('button', { name: `${button} …` }).click();
     await dialog.getByLabel('Reason').fill(reason);
@@ -115,7 +116,8 @@ test('a decision says which pause and ring its reader saw, though the rollout go
     `POST /api/rollout/approve {"commit":"${SHA}","ring":"servers","reason":"tried it"}`,
     `POST /api/rollout/hotfix {"commit":"${SHA}","reason":"closes the hole"}`,
     'POST /api/rollout/pause {"reason":"holidays"}',
-    `POST /api/rollout/abort {"commit":"${SHA}","reason":"it breaks the VPN"}`,
+    `POST /api/rollout/abort {"commit":"${SHA}","revert":false,"reason":"it breaks the VPN"}`,
+    `POST /api/rollout/abort {"commit":"${SHA}","revert":true,"reason":"and the printers"}`,
   ]);
   expect(opened.complaints.filter((complaint) => !complaint.includes('409'))).toEqual([]);
 });
@@ -126,7 +128,10 @@ test.each(['viewer', 'operator'] as const)('what a %s may not do is not offered,
   await using opened = await open(server);
   await opened.page.getByText(`ada (${role})`, { exact: true }).waitFor();
   const allowed = rolloutDecisions(revision).filter(({ kind }) => mayDo(role, kind));
-  const told = allowed.map(({ kind }) => `floe rollout ${kind.replace('-rollout', '')} --reason "…"`);
+  const told = allowed.map((decision) => {
+    const { kind } = decision;
+    return `floe rollout ${kind.replace('-rollout', '')}${kind === 'abort-rollout' && decision.revert ? ' --revert' : ''} --reason "…"`;
+  });
   expect(await opened.page.locator('.decisions-list code').allInnerTexts()).toEqual(told);
   expect(await opened.page.locator('.decisions-list > li > button').count()).toBe(told.length);
 });
