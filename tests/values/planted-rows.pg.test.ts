@@ -31,6 +31,7 @@ const SPOILT: Readonly<Record<TableName, string>> = {
   hosts: `host = 'bad'`,
   server_leases: 'true',
   pins: `host = 'bad'`,
+  trials: `host = 'bad'`,
   quarantines: `host = 'bad'`,
   acknowledgements: `host = 'bad'`,
   rollout_orders: 'true',

@@ -10,6 +10,7 @@ import { addLog } from './commands/log.ts';
 import { addLogin } from './commands/login.ts';
 import { addNotify } from './commands/notify.ts';
 import { addPins } from './commands/pins.ts';
+import { addTry } from './commands/try.ts';
 import { addPolicy } from './commands/policy.ts';
 import { addRevisions } from './commands/revisions.ts';
 import { addRollout } from './commands/rollout.ts';
@@ -82,6 +83,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     addHosts,
     addWhy,
     addPins,
+    addTry,
     addHistory,
     addRevisions,
     addRollout,

@@ -137,6 +137,27 @@ describe('floe why', () => {
   });
 });
 
+describe('floe try', () => {
+  test.each([
+    [['try', 'ws1', SHA.slice(0, 7), '--for', '30m'], 'POST', { commit: SHA.slice(0, 7), forMs: 30 * MINUTE }],
+    [['try', 'ws1', SHA.slice(0, 7)], 'POST', { commit: SHA.slice(0, 7) }],
+    [['try', 'ws1', '--end'], 'DELETE', {}],
+  ] as const)('%j', async (argv, method, body) => {
+    const floe = await serving(rolledOut({}), { [`${method} /api/hosts/ws1/trial`]: done('ws1 follows the fleet again.') });
+    expect(await floe(...argv, '--reason', 'why')).toEqual({ code: 0, stdout: 'ws1 follows the fleet again.\n', stderr: '' });
+    expect(server?.seen.at(-1)).toMatchObject({ method, path: '/api/hosts/ws1/trial', body: { reason: 'why', ...body } });
+  });
+
+  test('wants a commit, or its end', async () => {
+    const floe = await serving(rolledOut({}));
+    for (const argv of [
+      ['try', 'ws1'],
+      ['try', 'ws1', SHA.slice(0, 7), '--end'],
+    ])
+      expect(await floe(...argv, '--reason', 'x')).toMatchObject({ code: 2 });
+  });
+});
+
 describe('floe pin, hold and unpin', () => {
   test.each([
     [['pin', 'ws1', SHA.slice(0, 7)], 'POST', '/api/hosts/ws1/pin', { commit: SHA.slice(0, 7) }],

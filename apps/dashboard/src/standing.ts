@@ -17,6 +17,7 @@ const RANKS: Record<HostStanding, number> = {
   queued: 6,
   'kept-back': 7,
   'local-override': 6,
+  trial: 6,
   'in-sync': 7,
   pinned: 7,
   away: 7,

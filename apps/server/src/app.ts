@@ -17,6 +17,7 @@ import { pinRoutes, type PinDeps } from './routes/pins.ts';
 import { rolloutRoutes, type RolloutRouteDeps } from './routes/rollout.ts';
 import { serverRoutes, type ServerRouteDeps } from './routes/server.ts';
 import { sessionRoutes } from './routes/session.ts';
+import { trialRoutes, type TrialDeps } from './routes/trials.ts';
 import { tokenRoutes, type TokenRouteDeps } from './routes/tokens.ts';
 import { webhookRoutes, type WebhookDeps } from './routes/webhooks.ts';
 
@@ -44,6 +45,7 @@ export type AppDeps = OwnDeps &
     EnrolmentDeps &
       DecisionDeps &
       PinDeps &
+      TrialDeps &
       FleetRouteDeps &
       RolloutRouteDeps &
       ServerRouteDeps &
@@ -81,6 +83,7 @@ export function createApp(deps: AppDeps): Hono {
   api.route('/', enrolmentRoutes(routes));
   api.route('/', decisionRoutes(routes));
   api.route('/', pinRoutes(routes));
+  api.route('/', trialRoutes(routes));
   api.route('/rollout', rolloutRoutes(routes));
   api.route('/server', serverRoutes(routes));
   api.route('/tokens', tokenRoutes(routes));

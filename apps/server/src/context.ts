@@ -212,6 +212,7 @@ export async function createServerContext(
     auditHeads,
     hub,
     serverSigner,
+    releaseSigner,
     trust: {
       serverUrl: config.publicUrl,
       releaseKeys: pinned(releaseSigner),

@@ -14,6 +14,8 @@ function steerable(row: HostRow, desired: Desired): Decision {
   if (row.revokedAt !== undefined) return nothing('HOST_REVOKED', `the enrolment of ${host} was revoked: to bring it back, run: floe enrol ${host}`);
   if (row.publicKey === undefined) return nothing('HOST_NOT_ENROLLED', `no agent is enrolled for ${host}: run: floe enrol ${host}`);
   if (desired.kind === 'nothing') return nothing('NO_RELEASE', `${host} has no release yet: it gets one with the first commit that builds it`);
+  if (desired.kind === 'release' && desired.because === 'trial')
+    return nothing('ON_TRIAL', `${host} tries another system: to end that, run: floe try ${host} --end --reason "…"`);
   return { kind: 'retry', toplevel: desired.release.toplevel };
 }
 

@@ -27,6 +27,8 @@ export interface Addressee {
   readonly desired: NonNullable<HostRow['desired']>;
   /** The highest sequence that it was told, or accepted. */
   readonly floor: number;
+  /** The signed release, where it is none of the fleet's: a trial. */
+  readonly envelope?: string | undefined;
   /** A person had the host try again what it rolled back or refused. */
   readonly isRetry: boolean;
 }
@@ -47,7 +49,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
   if (untold.length === 0) return [];
   const { releases: stored, freshness } = await store.releases.toOffer(
     repositoryId,
-    untold.map(({ desired }) => desired.releaseId),
+    untold.flatMap(({ desired, envelope }) => (envelope === undefined ? [desired.releaseId] : [])),
   );
   const releases = new Map(stored.map((release) => [release.id, v.parse(StoredEnvelope, release.envelope)]));
   // Without it an agent only knows less of how old the news is; it is signed again every hour.
@@ -56,8 +58,8 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
   const sent: DirectiveRow[] = [];
   const asOf = freshnessEnvelope.success ? asOfIn(freshnessEnvelope.output) : 0;
   for (const addressee of untold) {
-    const { session, desired, isRetry } = addressee;
-    const release = releases.get(desired.releaseId);
+    const { session, desired, isRetry, envelope } = addressee;
+    const release = envelope === undefined ? releases.get(desired.releaseId) : v.parse(StoredEnvelope, envelope);
     if (release === undefined) continue;
     const issuedAt = clock.now();
     // By the time that the agent was told when it connected, however the clock was set since.
@@ -82,7 +84,8 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
     // Signing and sending to thousands takes seconds: heartbeats and reports go on meanwhile.
     if (sent.length % YIELD_EVERY === 0) await nextTurn();
   }
-  await store.hosts.saveDirectives(sent);
+  const tried = new Set(untold.flatMap(({ desired, envelope }) => (envelope === undefined ? [] : [desired.releaseId])));
+  await store.hosts.saveDirectives(sent.filter(({ releaseId }) => !tried.has(releaseId)));
   return sent;
 }
 

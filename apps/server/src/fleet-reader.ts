@@ -145,7 +145,7 @@ export class FleetReader {
     const isAborted = rollout?.state === 'ABORTED' && rollout.revisionId === finished?.id;
     const limits = rollout?.policy.presence ?? DEFAULT_PRESENCE;
     const now = this.judgedUntil();
-    return ({ row, desired, quarantines, desiredCommit }) => {
+    return ({ row, desired, quarantines, trial, desiredCommit }) => {
       const evaluation = byHost.get(row.host);
       const { presence, changesAt } = presenceOf(presenceFactsOf(row), limits, now);
       if (changesAt !== undefined) onPresence?.(row.host, changesAt);
@@ -155,6 +155,7 @@ export class FleetReader {
         offer: finished === undefined ? UNKNOWN : offerOf(finished.state, evaluation, isAborted),
         evaluation,
         quarantines,
+        trial,
         desiredCommit: desiredCommit ?? null,
         progress: this.#progress.get(row.host) ?? null,
         trouble: troubleOf(row, this.#deps.troubles.of(row.host)),

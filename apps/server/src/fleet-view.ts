@@ -12,7 +12,7 @@ import {
   type RolloutSummary,
 } from '@floe/model';
 import type { HostView, RepositoryView, RevisionView, ServerNotice } from '@floe/protocol';
-import { factsOf, type Evaluation, type HostRow, type Quarantine, type Repository, type RevisionInList, type Rollout } from '@floe/store';
+import { factsOf, type Evaluation, type HostRow, type Quarantine, type Repository, type RevisionInList, type Rollout, type Trial } from '@floe/store';
 import type { Trouble } from '@floe/runtime';
 import { actionsOn } from './decisions.ts';
 import { lostWords } from '@floe/views';
@@ -28,6 +28,7 @@ export interface HostContext {
   /** The host's evaluation at that revision. */
   readonly evaluation: Evaluation | undefined;
   readonly quarantines: readonly Quarantine[];
+  readonly trial?: Trial | undefined;
   readonly desiredCommit: HostView['desired'] extends infer D ? (D extends { commit: infer C } ? C : never) : never;
   readonly progress: HostView['progress'];
   readonly presence: Presence;
@@ -37,7 +38,7 @@ export interface HostContext {
 
 /** The view of a host. Pure. */
 export function viewHost(row: HostRow, context: HostContext): HostView {
-  const { desired, offer, evaluation, quarantines, presence } = context;
+  const { desired, offer, evaluation, quarantines, presence, trial } = context;
   const facts = factsOf(row, desired, offer);
   const standing = standingOf(facts);
   const trouble = context.trouble ?? brokenConfiguration(row, standing, evaluation);
@@ -65,6 +66,7 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
             epoch: row.desired.epoch,
             since: row.desired.since,
           },
+    trial: trial === undefined ? null : { commit: trial.commit, endsAt: trial.endsAt, by: trial.by, reason: trial.reason },
     observed: row.observed,
     runs: null,
     state: row.state,

@@ -59,6 +59,7 @@ function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines 
     case 'kept-back':
     case 'local-override':
     case 'pinned':
+    case 'trial':
     case 'away':
     case 'not-enrolled':
     case 'no-release':

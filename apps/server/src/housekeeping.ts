@@ -51,6 +51,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   },
   server_leases: { bound: 'a row per server that runs: each beat of a server removes those that ended' },
   pins: { bound: 'two of each host, by an administrator' },
+  trials: { bound: 'one of each host, by an operator; it goes with its host' },
   quarantines: {
     bound: 'one of each release of the host',
     keepMs: 365 * DAY_MS,

@@ -9,7 +9,7 @@ import {
   type ReleaseRef,
 } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Signer, type Troubles } from '@floe/runtime';
-import type { CurrentRollout, DesiredRelease, Fleet, HostRow, StorePart } from '@floe/store';
+import type { CurrentRollout, DesiredRelease, Fleet, FleetHost, HostRow, StorePart } from '@floe/store';
 import type { AgentHub } from './agents/hub.ts';
 import { sendHints, toHint } from './hints.ts';
 import { offerDirectives, type Addressee, type DirectiveDeps } from './directives.ts';
@@ -32,7 +32,7 @@ export function movesRollout(state: AgentState): boolean {
 }
 
 export interface SteeringDeps {
-  readonly store: StorePart<{ hosts: 'fleet' | 'desire' }> & DirectiveDeps['store'];
+  readonly store: StorePart<{ hosts: 'fleet' | 'desire' | 'endTrial' }> & DirectiveDeps['store'];
   readonly hub: Pick<AgentHub, 'session'>;
   readonly clock: Clock & DirectiveDeps['clock'];
   readonly logger: Logger;
@@ -148,9 +148,12 @@ export class Steering {
 
   async #steer(fleet: Fleet): Promise<void> {
     const { store, hub, clock, logger, troubles, repositoryId } = this.#deps;
+    await this.#endTrials(fleet);
     const now = clock.now();
     const wanted = fleet.hosts.flatMap(({ row, desired }): Wanted[] =>
-      desired.kind === 'release' ? [{ row, ...desired, isOnlyStaged: isOnlyStaged(row, desired, fleet.rollout, now) }] : [],
+      desired.kind === 'release' && desired.because !== 'trial'
+        ? [{ row, ...desired, isOnlyStaged: isOnlyStaged(row, desired, fleet.rollout, now) }]
+        : [],
     );
     const moved = new Map<HostName, number>();
     await troubles.together(
@@ -182,6 +185,7 @@ export class Steering {
       const floor = Math.max(each.row.acceptedSequence, each.row.toldSequence ?? 0, each.row.desired?.sequence ?? 0);
       return session === undefined || desired === undefined ? [] : [{ session, desired, floor, isRetry: each.row.retryEpoch !== undefined }];
     });
+    addressees.push(...fleet.hosts.flatMap((each) => this.#tryingOne(each)));
     await troubles.together(
       'telling it',
       addressees,
@@ -197,6 +201,32 @@ export class Steering {
       ({ session }) => session.host,
       async (some) => await sendHints(this.#deps, repositoryId, some),
     );
+  }
+
+  /** A trial whose time has come: the host hears of the fleet's release again, which ends it there, too. */
+  async #endTrials({ hosts }: Fleet): Promise<void> {
+    const { store, clock, logger, troubles } = this.#deps;
+    const over = hosts.flatMap(({ trial }) => (trial !== undefined && trial.endsAt <= clock.now() ? [trial] : []));
+    await troubles.each(
+      'ending its trial',
+      over,
+      ({ host }) => host,
+      async (trial) => {
+        const { host, commit } = trial;
+        if (await store.hosts.endTrial(trial, 'its time has come', clock.now())) logger.info('a trial is over', { host, commit });
+      },
+    );
+  }
+
+  /** Told beside what the fleet has for the host, which stays as it is written. An agent from before trials is told nothing meanwhile. */
+  #tryingOne({ row, desired, trial }: FleetHost): Addressee[] {
+    const { hub, clock } = this.#deps;
+    if (trial === undefined || trial.endsAt <= clock.now() || desired.kind !== 'release' || row.unreadable !== undefined) return [];
+    const session = hub.session(row.host);
+    if (session === undefined || !session.capabilities.has('trial')) return [];
+    const { id: releaseId, toplevel, sequence, envelope, at } = trial;
+    // It accepts no sequence, and so needs no permit, however old it is.
+    return [{ session, desired: { releaseId, toplevel, sequence, epoch: row.epoch, since: at }, floor: 0, envelope, isRetry: false }];
   }
 }
 

@@ -31,6 +31,13 @@ describe('the desired state of a host', () => {
     expect(resolve({ ...situation, hold: release('held') })).toMatchObject({ release: release('held'), because: 'hold' });
     expect(resolve({ ...situation, pin: release('pinned'), hold: release('held') })).toMatchObject({ because: 'pin' });
   });
+  test('is a trial before all else, also one of a lower sequence, and leaves what the host was told', () => {
+    const tried = { ...release('tried'), sequence: 0 };
+    const trial = { ...tried, endsAt: 5 };
+    const told = { ...situation, pin: release('pinned'), directed: { ...release('new'), sequence: 9 } };
+    expect(resolve({ ...told, trial })).toEqual({ kind: 'release', release: tried, because: 'trial' });
+    expect(resolve(told)).toMatchObject({ because: 'kept', release: { sequence: 9 } });
+  });
   test('is quarantined for a toplevel that the host rolled back', () => {
     expect(resolve({ ...situation, quarantined: new Set([release('new').toplevel]) })).toEqual({ kind: 'quarantined', release: release('new') });
   });

@@ -23,6 +23,8 @@ export interface PermittedRelease extends ReleaseRef {
 
 /** The inputs of {@link resolve} for one host. */
 export interface HostSituation {
+  /** A person has the host try this release until `endsAt`. It counts before all others, and is no release of the fleet. */
+  readonly trial?: (ReleaseRef & { readonly endsAt: number }) | undefined;
   /** The release on which an administrator's pin keeps the host. It counts before a hold. */
   readonly pin: PermittedRelease | undefined;
   /** The release on which an administrator's hold keeps the host, when there is no pin. */
@@ -46,7 +48,7 @@ export type Desired =
   | {
       readonly kind: 'release';
       readonly release: ReleaseRef;
-      readonly because: 'pin' | 'hold' | 'rollout' | 'revert' | 'stable' | 'kept';
+      readonly because: 'trial' | 'pin' | 'hold' | 'rollout' | 'revert' | 'stable' | 'kept';
       /** Only below what the host was told before. */
       readonly permit?: PermitGrounds | undefined;
     }
@@ -56,13 +58,17 @@ export type Desired =
   | { readonly kind: 'nothing' };
 
 /**
- * The desired state of a host: `pin ?? hold ?? (its ring is promoted ? the rollout's release : stable)`, but never of a lower
+ * The desired state of a host: `trial ?? pin ?? hold ?? (its ring is promoted ? the rollout's release : stable)`, but never of a lower
  * sequence than it was ever told without a permit: then it keeps what it was told last, and nothing falls back by itself. There is a permit
  * for a pin that an administrator made, and for stable where the rollout was aborted with the order to go back. A toplevel that is
  * quarantined on the host is not desired. A pure function without a queue: a host that was away for weeks gets one answer, the newest.
  */
 export function resolve(situation: HostSituation): Desired {
-  const { directed, quarantined } = situation;
+  const { trial, directed, quarantined } = situation;
+  if (trial !== undefined) {
+    const { id, host, sequence, toplevel } = trial;
+    return { kind: 'release', release: { id, host, sequence, toplevel }, because: 'trial' };
+  }
   const floor = Math.max(situation.floor ?? 0, directed?.sequence ?? 0);
   const wanted = wantedBy(situation);
   const isKept = directed !== undefined && (wanted === undefined || (isBelow(wanted.release, floor) && wanted.release.id !== directed.id));

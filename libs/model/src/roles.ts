@@ -26,6 +26,7 @@ const LOWEST_ROLE = {
   'resume-rollout': 'operator',
   'abort-rollout': 'operator',
   pin: 'operator',
+  try: 'operator',
   accept: 'approver',
   'approve-rollout': 'approver',
   'hotfix-rollout': 'administrator',

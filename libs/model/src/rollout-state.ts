@@ -28,6 +28,7 @@ const COULD_RUN_LATER: Readonly<Record<HostStanding, boolean>> = {
   behind: false,
   removed: false,
   pinned: false,
+  trial: false,
   away: true,
   'not-enrolled': false,
   'no-release': true,

@@ -14,6 +14,7 @@ const onOther = { current: other, booted: other, profile: { generation: 1, tople
 const release = { id: '1', host: 'ada' as HostName, sequence: 1, toplevel: wanted };
 const desired: Desired = { kind: 'release', release, because: 'rollout' };
 const quarantined: Desired = { kind: 'quarantined', release };
+const onTrial: Desired = { kind: 'release', release: { ...release, toplevel: other }, because: 'trial' };
 const pinned: Desired = { kind: 'release', release, because: 'pin' };
 const reverting: Desired = { kind: 'release', release, because: 'revert' };
 const offered: Offer = { kind: 'release', toplevel: wanted };
@@ -102,6 +103,10 @@ describe('a host', () => {
     expect(of({ offer, observed: onWanted })).toBe('behind');
     expect(of({ offer, enrolment: 'none' })).toBe('not-enrolled');
   });
+  test('is on trial whatever the host says about the tried system', () => {
+    for (const state of AGENT_STATES) expect(of({ desired: onTrial, state, subject: other, observed: onWanted })).toBe('trial');
+    expect(of({ desired: onTrial, isConnected: false })).toBe('trial');
+  });
   test('is pinned where a pin keeps it on another system than the revision offers', () => {
     expect(of({ desired: pinned, observed: onWanted, offer: { kind: 'release', toplevel: other } })).toBe('pinned');
     expect(of({ desired: pinned, observed: onWanted })).toBe('in-sync');
@@ -146,7 +151,7 @@ const VALUES = {
   subject: [wanted, other, undefined],
   isOverridden: [true, false],
   isRetryPending: [true, false],
-  desired: [{ kind: 'nothing' }, desired, quarantined, pinned, reverting],
+  desired: [{ kind: 'nothing' }, desired, quarantined, pinned, reverting, onTrial],
   offer: [
     offered,
     { kind: 'release', toplevel: other },

@@ -31,6 +31,8 @@ export const HOST_STANDINGS = [
   'removed',
   /** Runs what it should, which is not the revision's system: a pin or a hold keeps it there. */
   'pinned',
+  /** A person has it try another system until an end. */
+  'trial',
   /** Not connected, and not yet on the system that it should run. */
   'away',
   'not-enrolled',
@@ -41,7 +43,10 @@ export const HOST_STANDINGS = [
 ] as const;
 export type HostStanding = (typeof HOST_STANDINGS)[number];
 /** The standings that follow from the machine and its desired release alone. */
-type MachineStanding = Exclude<HostStanding, 'behind' | 'removed' | 'pinned' | 'queued' | 'kept-back' | 'not-enrolled' | 'revoked' | 'cloned'>;
+type MachineStanding = Exclude<
+  HostStanding,
+  'behind' | 'removed' | 'pinned' | 'trial' | 'queued' | 'kept-back' | 'not-enrolled' | 'revoked' | 'cloned'
+>;
 
 /** What a revision has for a host. `none`: no release, because of the host's own error, or because the whole revision failed. */
 export type Offer =
@@ -85,6 +90,7 @@ export function standingOf(facts: HostFacts): HostStanding {
   if (facts.enrolment === 'none') return 'not-enrolled';
   if (offer.kind === 'none') return 'behind';
   if (offer.kind === 'removed') return 'removed';
+  if (facts.desired.kind === 'release' && facts.desired.because === 'trial') return 'trial';
   const standing = standingOfMachine(facts);
   if (standing === 'in-sync' && isKeptElsewhere(facts)) return 'pinned';
   if (!isOlder(facts)) return standing;
@@ -191,6 +197,7 @@ const NEEDS_ACTION: Readonly<Record<HostStanding, boolean>> = {
   behind: true,
   removed: true,
   pinned: false,
+  trial: false,
   away: false,
   'not-enrolled': false,
   'no-release': false,

@@ -77,6 +77,8 @@ export const HostView = v.object({
       since: Timestamp,
     }),
   ),
+  /** What it tries, and until when; null: nothing. */
+  trial: v.optional(v.nullable(v.object({ commit: CommitSha, endsAt: Timestamp, by: prose(200), reason: prose() })), null),
   observed: Observed,
   /** What it runs, by its commit. Null: no release of that is known. */
   runs: v.optional(v.nullable(CommitName), null),

@@ -23,6 +23,7 @@ import { newestRollout, type RolloutOfRevision } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf } from './rows.ts';
 import { acknowledgements, hosts, pins, quarantines, releases, revisions } from './tables/index.ts';
+import { readTrials } from './trials.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
 
 type Hosts = readonly HostName[] | undefined;
@@ -45,6 +46,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
   const next = names === undefined ? await readNext(db, repositoryId) : undefined;
   const quarantinesByHost = Map.groupBy(await readQuarantines(db, repositoryId, names), ({ host }) => host);
   const acknowledged = await readAcknowledgements(db, repositoryId, names);
+  const trials = await readTrials(db, repositoryId, names);
   const rows = await db
     .select({ row: hosts, commit: releases.commit })
     .from(hosts)
@@ -61,11 +63,13 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
     next,
     hosts: read.map((row): FleetHost => {
       const quarantinesOfHost = quarantinesByHost.get(row.host) ?? [];
-      const situation = { ...situationOf(row.host, quarantinesOfHost), directed: directedOf(row), floor: row.toldSequence ?? 0 };
+      const trial = trials.get(row.host);
+      const situation = { ...situationOf(row.host, quarantinesOfHost), trial, directed: directedOf(row), floor: row.toldSequence ?? 0 };
       return {
         row,
         situation,
         desired: resolve(situation),
+        trial,
         quarantines: quarantinesOfHost,
         acknowledged: acknowledged.get(row.host) ?? NOTHING_ACKNOWLEDGED,
         desiredCommit: commits.get(row.host),

@@ -1,5 +1,5 @@
-import { and, eq, sql } from 'drizzle-orm';
-import type { HostName } from '@floe/model';
+import { and, eq, isNull, sql } from 'drizzle-orm';
+import type { HostName, StorePath } from '@floe/model';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { highestSequence } from './highest-sequence.ts';
@@ -7,16 +7,17 @@ import { notify, notifyHosts, type HintOrigin } from './hints.ts';
 import { lockHost, toHostRow, type StoredHost } from './host-rows.ts';
 import type { HostPresence, HostRow } from './records.ts';
 import type { HostStore } from './store.ts';
-import { hosts, repositories, serverLeases } from './tables/index.ts';
+import { hosts, repositories, serverLeases, trials } from './tables/index.ts';
 
 /**
  * The epoch to go on from. An agent that accepted a higher one, or this one for something else, was told by a database
  * that is gone: the desired release then gets an epoch that the agent has never seen, or it would take the directive
  * for one that it knows.
  */
-function epochAfter(row: StoredHost, presence: HostPresence): number {
+function epochAfter(row: StoredHost, presence: HostPresence, tried: StorePath | undefined): number {
   const isAhead = presence.epoch > row.epoch;
-  const isOther = presence.epoch === row.epoch && row.desiredToplevel !== null && presence.stateToplevel !== row.desiredToplevel;
+  const told = tried ?? row.desiredToplevel;
+  const isOther = presence.epoch === row.epoch && told !== null && presence.stateToplevel !== told;
   return isAhead || isOther ? presence.epoch + 1 : row.epoch;
 }
 
@@ -37,6 +38,10 @@ async function raiseSequence(db: Database, repositoryId: string, atLeast: number
 async function connect(db: Database, origin: HintOrigin, host: HostName, presence: HostPresence): Promise<HostRow> {
   return await db.transaction(async (tx) => {
     const row = await lockHost(tx, host);
+    const [trial] = await tx
+      .select({ toplevel: trials.toplevel })
+      .from(trials)
+      .where(and(eq(trials.host, host), isNull(trials.endedAt)));
     const stateToplevel = presence.stateToplevel ?? null;
     const isSameState = row.state === presence.state && row.stateToplevel === stateToplevel;
     // Fewer reports than are stored: the agent's disk was restored to an older day, and its numbers come again.
@@ -53,7 +58,7 @@ async function connect(db: Database, origin: HintOrigin, host: HostName, presenc
         system: presence.system,
         lastSeenAt: presence.at,
         observed: presence.observed,
-        epoch: epochAfter(row, presence),
+        epoch: epochAfter(row, presence, trial?.toplevel),
         acceptedSequence: presence.sequence,
         ...(row.retryEpoch !== null && presence.epoch >= row.retryEpoch ? { retryEpoch: null } : {}),
         ...(isSameState ? {} : { state: presence.state, stateToplevel, stateSince: presence.at, detail: null, timings: null }),

@@ -14,6 +14,7 @@ import type { HostRow } from './records.ts';
 import { isOneOf } from './rows.ts';
 import type { HostStore } from './store.ts';
 import { hosts } from './tables/index.ts';
+import { createTrialStore } from './trials.ts';
 
 /** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 2. */
 const ROWS_PER_INSERT = 10_000;
@@ -110,5 +111,6 @@ export function createHostStore(db: Database, deps: HostStoreDeps): HostStore {
     ...createHostPresence(db, origin),
     ...createHostDesired(db, deps),
     ...createHostMarks(db),
+    ...createTrialStore(db),
   };
 }

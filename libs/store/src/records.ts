@@ -288,6 +288,8 @@ export interface FleetHost {
   readonly situation: HostSituation;
   /** The answer of `resolve()` for the situation. The row has what was last stored, which is never a quarantined system. */
   readonly desired: Desired;
+  /** The trial that was not ended yet, also when its time has come. */
+  readonly trial?: Trial | undefined;
   /** The oldest first. */
   readonly quarantines: readonly Quarantine[];
   /** Systems whose failure on the host a person saw before resuming a rollout. */
@@ -328,6 +330,19 @@ export interface Pin {
   readonly isPermitted?: boolean | undefined;
   readonly at: Timestamp;
   readonly expiresAt?: Timestamp | undefined;
+}
+
+/** A host's trial: what it is asked to try, by whom, and until when. */
+export interface Trial extends ReleaseRef {
+  readonly commit: CommitSha;
+  /** The release, signed as a test, in JSON. */
+  readonly envelope: string;
+  readonly by: string;
+  readonly reason: string;
+  readonly at: Timestamp;
+  readonly endsAt: Timestamp;
+  /** The host's first epoch that is about it. */
+  readonly epoch: number;
 }
 
 export interface DirectiveRow {

@@ -68,8 +68,16 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
         on conflict do nothing
       ), newest as (
         select distinct on (host) * from added order by host, seq desc
+      ), tried as (
+        -- The agent's last word about a trial ends it: the host gets what the fleet has under a new epoch.
+        update trials t set ended_at = a.received_at, result = left(coalesce(a.detail ->> 'message', a.state), 1000)
+        from (select distinct on (host) * from added where state = any(array['IDLE', 'REJECTED', 'ROLLBACK_FAILED']) order by host, seq desc) a
+        where t.host = a.host and t.ended_at is null and a.epoch >= t.epoch and a.toplevel = t.toplevel
+        returning t.host, t.toplevel
       ), judged as (
         -- A verdict ends the go, whatever the host reports after it: under its next directive it would seem to be in flight.
+        select h.host from hosts h join tried t on t.host = h.host where h.went_toplevel = t.toplevel
+        union
         select h.host from hosts h where h.went_toplevel is not null and exists (
           select from added a where a.host = h.host and a.toplevel = h.went_toplevel and a.state = any(array(select jsonb_array_elements_text(${verdicts}::text::jsonb))))
       ), outdated as (
@@ -85,9 +93,12 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
       ), moved as (
         update hosts h set
           report_seq = greatest(h.report_seq, n.seq),
+          epoch = case when h.host in (select host from tried) then h.epoch + 1 else h.epoch end,
           last_seen_at = greatest(h.last_seen_at, n.received_at),
           observed = case when n.seq >= h.state_seq then n.observed else h.observed end,
-          state = case when n.seq >= h.state_seq then n.state else h.state end,
+          state = case
+            when n.seq < h.state_seq then h.state when n.state = 'REJECTED' and h.host in (select host from tried) then 'IDLE' else n.state
+          end,
           state_toplevel = case when n.seq >= h.state_seq then n.toplevel else h.state_toplevel end,
           state_since = case
             when n.seq < h.state_seq or (h.state_since is not null and n.state = h.state and n.toplevel is not distinct from h.state_toplevel)

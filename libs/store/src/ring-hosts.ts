@@ -19,14 +19,14 @@ interface In {
 }
 
 function toRingHost({ row, situation, quarantines, acknowledged }: FleetHost, { ring, revisionId, now }: In): RingHost | undefined {
-  const { pin, hold, rollout, stable } = situation;
+  const { trial, pin, hold, rollout, stable } = situation;
   if (rollout === undefined) return undefined;
   const { toplevel } = rollout;
   const lastWord = lastWordOf(row);
   const isQuarantined = situation.quarantined.has(toplevel);
   const facts = { ...lastWord, isConnected: row.isConnected, toplevel, isQuarantined, went: row.went };
   const isIn = row.publicKey !== undefined && row.revokedAt === undefined && row.clonedAt === undefined && row.unreadable === undefined;
-  const isKeptElsewhere = pin !== undefined || hold !== undefined || lastWord.isOverridden;
+  const isKeptElsewhere = trial !== undefined || pin !== undefined || hold !== undefined || lastWord.isOverridden;
   const progress = progressOf(facts, now);
   const said = row.stateToplevel === toplevel ? row.detail?.message : undefined;
   return {

@@ -74,6 +74,7 @@ function reasonOf(
     case 'drifted':
     case 'removed':
     case 'pinned':
+    case 'trial':
     case 'not-enrolled':
     case 'no-release':
     case 'revoked':

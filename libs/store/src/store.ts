@@ -33,6 +33,7 @@ import type {
   TokenDescription,
   TokenHolder,
   NextOfFleet,
+  Trial,
 } from './records.ts';
 import type { AuditStore } from './audit-contract.ts';
 import type { NotificationStore } from './notification-contract.ts';
@@ -316,6 +317,10 @@ export interface HostStore {
   /** A second one of its kind replaces the first. */
   pin(pin: Pin): Promise<void>;
   unpin(host: HostName, kind: PinKind): Promise<void>;
+  /** Has the host try a release, under a new epoch. It replaces the trial before. */
+  beginTrial(trial: Omit<Trial, 'id' | 'epoch'>): Promise<void>;
+  /** False: it was ended before. A report of the host's end of it does the same, in `reports.store`. */
+  endTrial(trial: Pick<Trial, 'host' | 'id'>, result: string, at: Timestamp): Promise<boolean>;
   /** Does nothing when the toplevel is quarantined there already, or was never released to the host. */
   quarantine(host: HostName, toplevel: StorePath, reason: string, at: Timestamp): Promise<void>;
   /**

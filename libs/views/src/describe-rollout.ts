@@ -25,6 +25,7 @@ export const COUNTED_STANDINGS = listAll([
   'kept-back',
   'local-override',
   'pinned',
+  'trial',
   'away',
   'not-enrolled',
   'no-release',

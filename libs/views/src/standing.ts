@@ -1,6 +1,6 @@
 import { HOST_STANDINGS, isTerminalAgentState, needsAction, type HostStanding } from '@floe/model';
 import type { HostView } from '@floe/protocol';
-import { count, percent, words } from './text.ts';
+import { count, percent, shortSha, words } from './text.ts';
 
 /** What a standing looks like: each tone has its own colour. */
 export type StandingTone = 'good' | 'busy' | 'warn' | 'bad' | 'quiet';
@@ -19,6 +19,7 @@ const LABELS: Readonly<Record<HostStanding, { readonly name: string; readonly te
   behind: { name: 'behind', tone: 'warn' },
   removed: { name: 'removed', tone: 'warn' },
   pinned: { name: 'pinned', tone: 'quiet' },
+  trial: { name: 'on trial', tone: 'busy' },
   away: { name: 'away', tone: 'quiet' },
   'not-enrolled': { name: 'not enrolled', tone: 'quiet' },
   'no-release': { name: 'no release', tone: 'quiet' },
@@ -58,10 +59,16 @@ export function reasonToWait({ standing, detail }: Pick<HostView, 'standing' | '
   return standing === 'waiting' || standing === 'local-override' ? (detail?.message ?? null) : null;
 }
 
+/** What a host tries, why, and until when. */
+function trialWords({ commit, endsAt, by, reason }: NonNullable<HostView['trial']>): string {
+  return `${by} has it try ${shortSha(commit)} until ${new Date(endsAt).toISOString().slice(0, 16).replace('T', ' ')} UTC: ${reason}`;
+}
+
 /** What is wrong with a host, or what it waits for, where the standing alone does not say it. What to do is in `todoOf()`. */
-export function reasonOf(host: Pick<HostView, 'standing' | 'problem' | 'detail'>): string | null {
+export function reasonOf(host: Pick<HostView, 'standing' | 'problem' | 'detail' | 'trial'>): string | null {
   if (host.problem !== null) return host.problem;
   if (host.standing === 'no-release') return 'no revision has a release for it yet';
+  if (host.standing === 'trial' && host.trial !== null) return trialWords(host.trial);
   if (host.standing === 'pinned') return "it is kept on another release than the newest commit's";
   return reasonToWait(host);
 }

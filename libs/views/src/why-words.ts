@@ -52,6 +52,8 @@ function wordsOf(reason: WhyNot, { host, said, error, time }: WhyContext): WhyWo
       return { text: 'its enrolment was revoked', end: `floe enrol ${host}` };
     case 'cloned':
       return { text: 'two machines used its key', end: `make sure that only the right one has it, then: floe retry ${host} --reason "…"` };
+    case 'trial':
+      return { text: 'it tries another system', end: `by itself at ${time(reason.endsAt)}, or: floe try ${host} --end --reason "…"` };
     case 'pin':
       return { text: `pinned to its release of revision #${reason.sequence}`, end: `its end, or: floe unpin ${host} --reason "…"` };
     case 'hold':

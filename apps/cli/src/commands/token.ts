@@ -13,6 +13,7 @@ const ACTION_WORDS: Readonly<Record<Action, string>> = {
   resume: 'resume',
   evaluate: 'evaluate',
   pin: 'pin, hold',
+  try: 'try',
   'pause-rollout': 'pause rollouts',
   'resume-rollout': 'resume rollouts',
   'abort-rollout': 'abort rollouts',

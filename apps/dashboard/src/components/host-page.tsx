@@ -121,6 +121,15 @@ function Facts({ dashboard, host }: HostProps) {
           </span>
         )}
       </Fact>
+      {host.trial !== null && (
+        <Fact name="Tries">
+          <CommitLink commit={host.trial.commit} subject={null} />
+          <span class="aside">
+            until <Since at={host.trial.endsAt} now={dashboard.now} />, by {host.trial.by}; to end it:
+          </span>
+          <code>{`floe try ${host.host} --end --reason "…"`}</code>
+        </Fact>
+      )}
       <Fact name="Starts next time">
         {observed.profile === null ? (
           'unknown'

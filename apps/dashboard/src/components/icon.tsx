@@ -33,6 +33,7 @@ const SHAPES: Record<IconName, string> = {
   'local-override': 'M8 2.2a2.7 2.7 0 1 0 0 5.4a2.7 2.7 0 0 0 0-5.4M2.9 13.8a5.1 5.1 0 0 1 10.2 0',
   removed: WARNING,
   pinned: `${RING}M8 4.4v3.6M5.6 8h4.8M8 8v3.6`,
+  trial: 'M6 2.2h4M6.8 2.2v4.4L3.2 13.6h9.6L9.2 6.6V2.2M5 10.2h6',
   'no-release': DASH,
   skipped: DASH,
   revoked: `${RING}M3.7 3.7l8.6 8.6`,

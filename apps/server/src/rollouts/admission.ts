@@ -12,7 +12,7 @@ import {
   type Went,
 } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
-import { lastWordOf, type CurrentRollout, type Evaluation, type HostRow, type SlotFacts, type StorePart } from '@floe/store';
+import { lastWordOf, type CurrentRollout, type Evaluation, type FleetHost, type HostRow, type SlotFacts, type StorePart } from '@floe/store';
 import { windowFacts } from './windows.ts';
 
 /** How long the agent may take to begin after its `go`. */
@@ -50,7 +50,8 @@ export class Admission {
         return undefined;
       }
       const answer = judge(facts, { epoch, labels, now: clock.now() });
-      const toplevel = facts.asking?.row.desired?.toplevel;
+      const { desired } = facts.asking ?? {};
+      const toplevel = desired?.kind === 'release' ? desired.release.toplevel : undefined;
       if (answer?.kind === 'go' && toplevel !== undefined) return wentAgain(facts.asking?.row.went, toplevel, clock.now(), VERDICT_MS);
       waits = answer;
       return undefined;
@@ -86,7 +87,7 @@ interface Asked {
 
 /** What `judge` would answer if the host asked with its newest directive now. */
 export function admittedNow(facts: SlotFacts, labels: LabelsByHost, now: number): AdmitAnswer | undefined {
-  const epoch = facts.asking?.row.desired?.epoch;
+  const epoch = facts.asking === undefined ? undefined : epochOf(facts.asking);
   return epoch === undefined ? undefined : judge(facts, { epoch, labels, now });
 }
 
@@ -95,12 +96,17 @@ export function labelsByHost({ policy }: Pick<CurrentRollout, 'policy'>, evaluat
   return new Map(evaluations.map(({ host, labels }) => [host, labelsOf(policy, { host, labels: labels ?? [] })]));
 }
 
+/** Of the directive that the host should have; a trial is none of those that are written in its row. */
+function epochOf({ row, desired }: FleetHost): number | undefined {
+  return desired.kind === 'release' && desired.because === 'trial' ? row.epoch : row.desired?.epoch;
+}
+
 /** Undefined: its directive is not the newest any more, or it is shut out. */
 function judge({ asking, rollout, gone }: SlotFacts, { epoch, labels, now }: Asked): AdmitAnswer | undefined {
   if (asking === undefined) return undefined;
   const { row, desired } = asking;
-  if (row.desired?.epoch !== epoch || row.revokedAt !== undefined || row.clonedAt !== undefined) return undefined;
-  if (desired.kind !== 'release' || desired.release.id !== row.desired.releaseId) return undefined;
+  if (epochOf(asking) !== epoch || row.revokedAt !== undefined || row.clonedAt !== undefined) return undefined;
+  if (desired.kind !== 'release' || (desired.because !== 'trial' && desired.release.id !== row.desired?.releaseId)) return undefined;
   const policy = rollout?.policy ?? DEFAULT_POLICY;
   const ringOf = rollout === undefined ? () => 0 : ringIn(rollout);
   const inFlight = countInFlight(

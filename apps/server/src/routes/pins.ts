@@ -8,10 +8,9 @@ import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
-import { Reason, ReasonText, refuseIfPast } from './validation.ts';
+import { Reason, ReasonText, refuseIfPast, ShaPrefix } from './validation.ts';
 
 const Host = v.object({ host: HostName });
-const ShaPrefix = v.pipe(v.string(), v.regex(/^[0-9a-f]{7,40}$/, 'give at least 7 digits of the commit'));
 /** `commit`: undefined: what the host was last told. */
 const Pinned = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Timestamp), commit: v.optional(ShaPrefix) }));
 const Held = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Timestamp) }));

@@ -7,6 +7,9 @@ import { refuse } from '../http-error.ts';
 export const ReasonText = v.pipe(prose(500), v.trim(), v.minLength(1, 'give a reason'));
 export const Reason = foreign(v.strictObject({ reason: ReasonText }));
 
+/** The beginning of a commit's id. */
+export const ShaPrefix = v.pipe(v.string(), v.regex(/^[0-9a-f]{7,40}$/, 'give at least 7 digits of the commit'));
+
 /** An order that has ended before it began; undefined: it has not. */
 export function refuseIfPast(c: Context, until: number | undefined, now: number) {
   if (until === undefined || until > now) return undefined;

@@ -63,6 +63,12 @@ describe('why a host does not run the newest commit', () => {
     expect(rules({ observed: on(newest), state: 'VERIFYING', subject: newest })).not.toEqual([]);
   });
 
+  test('it tries another system, or the newest one before its turn', () => {
+    const trial = { ...release(0, old), endsAt: 9 };
+    expect(whyNot(facts({ situation: { trial } }), MINUTE)[0]).toEqual({ rule: 'trial', endsAt: 9 });
+    expect(rules({ situation: { trial: { ...trial, toplevel: newest } } })).toContain('trial');
+  });
+
   test('its ring waits for another one, with how far that is', () => {
     expect(whyNot(facts(), MINUTE)).toMatchObject([
       { rule: 'ring', ring: 'ring-1', before: { name: 'ring-0', needed: 1, counts: { verified: 1, inFlight: 1 } } },

@@ -14,6 +14,7 @@ export type WhyNot =
   /** The revision has no release for it. */
   | { readonly rule: 'no-commit' | 'unfinished' | 'revision-failed' | 'host-failed' | 'removed' }
   | { readonly rule: 'not-enrolled' | 'revoked' | 'cloned' }
+  | { readonly rule: 'trial'; readonly endsAt: number }
   | { readonly rule: 'pin' | 'hold'; readonly sequence: number }
   | { readonly rule: 'freeze'; readonly freeze: Freeze }
   /** Its rollout has not begun: the one of `after` is finished first. */
@@ -112,8 +113,10 @@ function ofEnrolment({ enrolment }: WhyFacts): readonly WhyNot[] {
 }
 
 /** Those that keep it on another system. */
-function ofPins({ pin, hold }: HostSituation, toplevel: StorePath | undefined): readonly WhyNot[] {
+function ofPins({ trial, pin, hold }: HostSituation, toplevel: StorePath | undefined): readonly WhyNot[] {
   return [
+    // Also when it tries the newest system: that is not what it runs for the fleet.
+    ...(trial === undefined ? [] : [{ rule: 'trial', endsAt: trial.endsAt } as const]),
     ...(pin === undefined || pin.toplevel === toplevel ? [] : [{ rule: 'pin', sequence: pin.sequence } as const]),
     // It counts when the pin has ended.
     ...(hold === undefined || hold.toplevel === toplevel ? [] : [{ rule: 'hold', sequence: hold.sequence } as const]),

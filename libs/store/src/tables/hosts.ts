@@ -1,7 +1,7 @@
 import { AGENT_STATES } from '@floe/model';
 import { sql } from 'drizzle-orm';
 import { bigint, boolean, index, jsonb, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
-import { at, count, hostName, storePath } from './columns.ts';
+import { at, commitSha, count, hostName, storePath } from './columns.ts';
 import { repositories } from './pipeline.ts';
 import { releases } from './releases.ts';
 
@@ -88,6 +88,29 @@ export const pins = pgTable(
   },
   (table) => [primaryKey({ columns: [table.host, table.kind] })],
 );
+
+/** What a host was last asked to try: the newest trial of each host, also after its end. */
+export const trials = pgTable('trials', {
+  host: hostName('host')
+    .primaryKey()
+    .references(() => hosts.host, { onDelete: 'cascade' }),
+  /** New with each trial. */
+  id: text('id').notNull(),
+  /** Of the release that is tried. */
+  sequence: count('sequence').notNull(),
+  toplevel: storePath('toplevel').notNull(),
+  commit: commitSha('commit').notNull(),
+  /** The release, signed as a test. */
+  envelope: text('envelope').notNull(),
+  by: text('by').notNull(),
+  reason: text('reason').notNull(),
+  at: at('at').notNull(),
+  endsAt: at('ends_at').notNull(),
+  /** The host's first directive counter that is about it. */
+  epoch: count('epoch').notNull(),
+  endedAt: at('ended_at'),
+  result: text('result'),
+});
 
 export const quarantines = pgTable(
   'quarantines',

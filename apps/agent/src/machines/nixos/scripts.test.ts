@@ -8,7 +8,7 @@ import { execInTest } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { ActivationPlan } from '../machine.ts';
 import { ActivationWatchdog } from './watchdog.ts';
-import { guardScript, SWITCH_LOCK, watchdogScript } from './scripts.ts';
+import { guardScript, SWITCH_LOCK, trialScript, watchdogScript } from './scripts.ts';
 
 let root: string;
 let plan: ActivationPlan;
@@ -109,6 +109,41 @@ test('in a rollback it is still known in which start of the machine the activati
 test('the watchdog goes back from the new system, and leaves alone who switched to a third one by hand', async () => {
   expect(await play(watchdogScript(plan, folder()), 'third')).not.toContain('before test');
   expect(await play(watchdogScript(plan, folder()), 'target')).toContain('before test');
+});
+
+test('a trial that works is committed by nobody, and left at its end with or without an agent', async () => {
+  const trial = { ...plan, isTrial: true };
+  const commits = (calls: readonly string[]): readonly string[] => calls.filter((call) => call.startsWith('nix-env') || call.endsWith(' boot'));
+  expect(await play(watchdogScript(trial, folder()), 'target')).toContain('before test');
+  await writeFile(join(folder(), 'verdict.passed'), 'passed');
+  await rm(join(folder(), 'verdict'));
+  await symlink(join(folder(), 'verdict.passed'), join(folder(), 'verdict'));
+  // The very same verdict commits a system of the fleet.
+  expect(commits(await play(watchdogScript(plan, folder()), 'target'))).toContain('target boot');
+  expect(await play(watchdogScript(trial, folder()), 'target')).toEqual([]);
+  const ended = await play(trialScript(trial, folder()), 'target');
+  expect(ended).toEqual(expect.arrayContaining(['before test', 'systemctl --no-block restart floe-agent.service']));
+  expect(commits(ended)).toEqual([]);
+  for (const other of ['before', 'third']) expect(await play(trialScript(trial, folder()), other)).not.toContain('before test');
+});
+
+test('the end of a trial replaces its timer, and goes with everything else of the activation', async () => {
+  const calls: string[] = [];
+  const watchdog = new ActivationWatchdog({
+    stateDir: root,
+    env: {},
+    exec: async (file, args) => {
+      calls.push([file, ...args].join(' '));
+      return await Promise.resolve({ end: 'exited', exitCode: 0, signal: null, stdout: '', stderr: '', durationMs: 0 });
+    },
+  });
+  await watchdog.endTrialIn({ ...plan, isTrial: true }, 90_500);
+  expect(calls).toEqual([
+    'systemctl stop floe-trial-1.timer',
+    expect.stringMatching(/^systemd-run .*--unit=floe-trial-1 --on-active=91 .*trial\.sh$/),
+  ]);
+  await watchdog.forget();
+  expect(calls.at(-1)).toContain('floe-trial-*.timer');
 });
 
 test('the rollback leads to the specialisation that ran, if it is still one of the old system', async () => {

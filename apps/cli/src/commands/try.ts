@@ -1,0 +1,49 @@
+import { RolloutAnswer, type HostName } from '@floe/protocol';
+import { InvalidArgumentError, type Command } from 'commander';
+import type { Cli } from '../cli.ts';
+import { suggestingHosts } from '../host-suggestions.ts';
+import { commitPrefixArgument, hostArgument, lifetimeArgument, reasonArgument } from './arguments.ts';
+
+interface Options {
+  readonly reason: string;
+  readonly for?: number;
+  readonly end?: boolean;
+}
+
+/** The command that has one host try a system. */
+export function addTry(program: Command, cli: Cli): void {
+  program
+    .command('try')
+    .description('have one host try the system of a commit until an end, or end that')
+    .argument('<host>', 'a host as in nixosConfigurations', hostArgument)
+    .argument('[commit]', 'at least 7 digits of one that was built for the host; older ones too', commitPrefixArgument)
+    .requiredOption('--reason <text>', 'why; kept in the history', reasonArgument)
+    .option('--for <time>', 'how long, 24 hours at most: 30m, 2h (default: 2h)', lifetimeArgument)
+    .option('--end', 'end the trial of the host now')
+    .addHelpText(
+      'after',
+      `
+The host needs services.floe.agent.trials.enable, and so does the tried system. It goes back by itself at the end, connected or
+not, and with a restart. Its profile and boot default stay as they are, and it counts in no gate meanwhile.
+
+Examples:
+  $ floe try ws0001 3f9c2ab --for 30m --reason "is it the new driver?"
+  $ floe try ws0001 --end --reason "it is not"`,
+    )
+    .action(async (host: HostName, commit: string | undefined, { reason, for: forMs, end = false }: Options) => {
+      if (end === (commit !== undefined)) throw new InvalidArgumentError('name a commit to try, or give --end');
+      const api = await cli.api();
+      if (end) {
+        await suggestingHosts(api, host, () => api.send('DELETE', `/api/hosts/${host}/trial`, { reason }));
+        confirm(cli, { outcome: 'done', message: `${host} follows the fleet again.` });
+        return;
+      }
+      const body = { reason, commit, ...(forMs === undefined ? {} : { forMs }) };
+      confirm(cli, await suggestingHosts(api, host, () => api.post(`/api/hosts/${host}/trial`, body, RolloutAnswer)));
+    });
+}
+
+function confirm(cli: Cli, answer: RolloutAnswer): void {
+  if (cli.options().json === true) cli.out.json(answer);
+  else cli.out.print(answer.message);
+}

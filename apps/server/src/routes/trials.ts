@@ -1,0 +1,154 @@
+import { isOn, type HostName as HostNameBrand } from '@floe/model';
+import { Envelope, foreign, HostName, peek, ReleaseStatement, RolloutAnswer, seal } from '@floe/protocol';
+import type { Clock, Logger, Signer } from '@floe/runtime';
+import type { FleetHost, Repository, StorePart } from '@floe/store';
+import { shortSha } from '@floe/views';
+import { Hono, type Context } from 'hono';
+import * as v from 'valibot';
+import type { AgentHub } from '../agents/hub.ts';
+import type { Auth, AuthEnv } from '../auth.ts';
+import { refuse } from '../http-error.ts';
+import { answers, takes } from '../openapi/described.ts';
+import { Reason, ReasonText, ShaPrefix } from './validation.ts';
+
+const MINUTE_MS = 60_000;
+/** Agents refuse a release that says more. */
+const MAX_TRIAL_MS = 24 * 60 * MINUTE_MS;
+const DEFAULT_TRIAL_MS = 2 * 60 * MINUTE_MS;
+
+const Host = v.object({ host: HostName });
+const Tried = foreign(
+  v.strictObject({
+    reason: ReasonText,
+    commit: ShaPrefix,
+    forMs: v.optional(
+      v.pipe(
+        v.number(),
+        v.integer(),
+        v.minValue(MINUTE_MS, 'a trial lasts a minute at least'),
+        v.maxValue(MAX_TRIAL_MS, 'a trial lasts 24 hours at most'),
+      ),
+    ),
+  }),
+);
+const StoredEnvelope = v.pipe(v.string(), v.parseJson(), Envelope);
+
+export interface TrialDeps {
+  readonly auth: Auth;
+  readonly store: StorePart<{
+    hosts: 'fleet' | 'beginTrial' | 'endTrial';
+    revisions: 'byShaPrefix';
+    releases: 'ofRevision' | 'toOffer' | 'highestAsOf';
+    audit: 'append';
+  }>;
+  readonly repository: Repository;
+  readonly hub: Pick<AgentHub, 'session'>;
+  readonly releaseSigner: Signer;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** People have one host try a system that was built for it, until an end. */
+export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
+  const { auth, store, repository, hub, releaseSigner, clock, logger } = deps;
+  const named = takes('param', Host);
+  const app = new Hono<AuthEnv>();
+
+  async function find(host: HostNameBrand): Promise<FleetHost | undefined> {
+    return (await store.hosts.fleet(repository.id, [host])).hosts[0];
+  }
+
+  async function note(c: Context<AuthEnv>, host: HostNameBrand, detail: string): Promise<void> {
+    const actor = c.var.actor.name;
+    await store.audit.append({ at: clock.now(), actor, action: 'try', subject: host, detail });
+    logger.info('a decision about a host', { action: 'try', actor, host, detail });
+  }
+
+  /** The release statement of a commit for the host, as it was signed. */
+  async function releaseOf(commit: string, host: HostNameBrand): Promise<ReleaseStatement | { readonly code: string; readonly message: string }> {
+    const revisions = await store.revisions.byShaPrefix(repository.id, commit);
+    const [revision] = revisions;
+    if (revision === undefined) return { code: 'REVISION_UNKNOWN', message: `no revision starts with ${commit}` };
+    if (revisions.some(({ sha }) => sha !== revision.sha))
+      return { code: 'REVISION_AMBIGUOUS', message: `more than one revision starts with ${commit}: give more digits` };
+    for (const each of revisions) {
+      const ref = await store.releases.ofRevision(each, host);
+      if (ref === undefined) continue;
+      const [release] = (await store.releases.toOffer(repository.id, [ref.id])).releases;
+      const envelope = v.safeParse(StoredEnvelope, release?.envelope);
+      const opened = envelope.success ? peek(envelope.output, ReleaseStatement) : undefined;
+      if (opened?.kind === 'opened') return opened.statement;
+    }
+    const short = shortSha(revision.sha);
+    return { code: 'NO_RELEASE', message: `${short} has no release for ${host}: see why with: floe revisions ${short}` };
+  }
+
+  app.post(
+    '/hosts/:host/trial',
+    auth.requireAction('try'),
+    answers('has a host try the system of a commit until an end', RolloutAnswer),
+    named,
+    takes('json', Tried),
+    async (c) => {
+      const { host } = c.req.valid('param');
+      const { reason, commit, forMs = DEFAULT_TRIAL_MS } = c.req.valid('json');
+      const each = await find(host);
+      if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
+      const { row } = each;
+      if (row.publicKey === undefined || row.revokedAt !== undefined || row.clonedAt !== undefined)
+        return refuse(c, 409, 'HOST_NOT_ENROLLED', `no agent is enrolled for ${host}: run: floe enrol ${host}`);
+      const session = hub.session(host);
+      if (session !== undefined && !session.capabilities.has('trial'))
+        return refuse(c, 409, 'AGENT_TOO_OLD', `the agent of ${host} is from before trials: it gets a newer one with the fleet`);
+      const statement = await releaseOf(commit, host);
+      if ('code' in statement) return refuse(c, statement.code === 'REVISION_UNKNOWN' ? 404 : 409, statement.code, statement.message);
+      const { toplevel, sequence, commit: sha } = statement;
+      if (each.situation.quarantined.has(toplevel))
+        return refuse(c, 409, 'QUARANTINED', `${host} rolled this system back before: to have it judged again, run: floe retry ${host} --reason "…"`);
+      if (isOn(row.observed, toplevel)) return refuse(c, 409, 'NOTHING_TO_TRY', `${host} runs and boots this system already`);
+      const now = clock.now();
+      // Hosts judge by the latest date that was ever signed for them, which a clock that was ahead has left behind.
+      const issuedAt = Math.max(now, await store.releases.highestAsOf(repository.id));
+      const endsAt = issuedAt + forMs;
+      const envelope = seal(releaseSigner, 'floe/release', { ...statement, purpose: 'test', issuedAt, endsAt, expiresAt: endsAt });
+      const trial = {
+        host,
+        toplevel,
+        sequence,
+        commit: sha,
+        envelope: JSON.stringify(envelope),
+        by: c.var.actor.name,
+        reason,
+        at: now,
+        endsAt: now + forMs,
+      };
+      await store.hosts.beginTrial(trial);
+      const end = new Date(trial.endsAt).toISOString();
+      await note(c, host, `tries ${shortSha(sha)} (revision #${sequence}) until ${end}: ${reason}`);
+      const body: RolloutAnswer = { outcome: 'done', message: `${host} tries ${shortSha(sha)} until ${end}. It counts in no gate meanwhile.` };
+      return c.json(body);
+    },
+  );
+
+  app.delete(
+    '/hosts/:host/trial',
+    auth.requireAction('try'),
+    answers('ends the trial of a host', RolloutAnswer),
+    named,
+    takes('json', Reason),
+    async (c) => {
+      const { host } = c.req.valid('param');
+      const { reason } = c.req.valid('json');
+      const each = await find(host);
+      if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
+      const { trial } = each;
+      const by = c.var.actor.name;
+      if (trial === undefined || !(await store.hosts.endTrial(trial, `${by} ended it: ${reason}`, clock.now())))
+        return refuse(c, 409, 'NOT_ON_TRIAL', `${host} tries nothing`);
+      await note(c, host, `ended: ${reason}`);
+      const body: RolloutAnswer = { outcome: 'done', message: `${host} follows the fleet again.` };
+      return c.json(body);
+    },
+  );
+  return app;
+}
