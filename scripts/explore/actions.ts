@@ -1,6 +1,6 @@
 import { isEndedRollout } from '@floe/model';
 import { applyJob, crash, defer, disconnect, finishJob, follow, overrideByHand, proceed, receive, restart, watchdogActs } from './agent-side.ts';
-import { answerReady, expire, look, publish, resumePause, steer, storeReports } from './server-side.ts';
+import { answerReady, expire, look, publish, publishedIn, resumePause, steer, storeReports } from './server-side.ts';
 import { NOW, SOAK_MS, withHost, type Host, type Limits, type Scene, type State } from './state.ts';
 
 /** Something that may happen next, in words that tell a story. */
@@ -22,7 +22,8 @@ function ofFleet(state: State, scene: Scene): Action[] {
   const { course, left } = state;
   const actions: Action[] = [];
   const add = (label: string, to: State): void => void actions.push({ label, to });
-  if (state.newest + 1 < scene.revisions) add(`revision ${state.newest + 1} is published`, publish(state));
+  if (publishedIn(state) + 1 < scene.revisions) add(`revision ${publishedIn(state) + 1} is published`, publish(state, scene));
+  if (state.next?.isDue === false) add('the train has gone on for a day', { ...state, next: { ...state.next, isDue: true } });
   const looked = look(state, scene);
   const told = looked.hosts.reduce((next, host) => withHost(next, bounded(steer(next, host, scene))), looked);
   if (told.hosts.some((host, index) => host !== state.hosts[index]) || looked !== state) add('the server looks, and tells whoever is there', told);

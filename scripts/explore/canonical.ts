@@ -82,7 +82,7 @@ function hostKey(host: Host): string {
   return key;
 }
 
-export function keyOf({ hosts: all, newest, course, isFrozen, resumeOf, isReverted, left }: State): string {
+export function keyOf({ hosts: all, newest, next, course, isFrozen, resumeOf, isReverted, left }: State): string {
   const at =
     course &&
     [
@@ -93,7 +93,7 @@ export function keyOf({ hosts: all, newest, course, isFrozen, resumeOf, isRevert
       course.pause?.cause === 'failures' && course.pause.failures.map(({ host }) => host).join('.'),
       course.provedRing,
     ].join(',');
-  return `${all.map(hostKey).join('\n')}\n${newest} ${at} ${isFrozen} ${resumeOf} ${isReverted} ${Object.values(left).join(',')}`;
+  return `${all.map(hostKey).join('\n')}\n${newest} ${next?.revision}${next?.isDue} ${at} ${isFrozen} ${resumeOf} ${isReverted} ${Object.values(left).join(',')}`;
 }
 
 /** 53 bits of a state's key. Among ten million states, two that differ have the same with a chance of 1 in 180. */

@@ -1,13 +1,13 @@
 import { finishJob, follow, proceed, receive, restart, disconnect } from './agent-side.ts';
 import { fingerprint, keyOf } from './canonical.ts';
-import { answerReady, expire, look, publish, resumePause, retry, steer, storeReports } from './server-side.ts';
+import { answerReady, expire, look, publish, publishedIn, resumePause, retry, steer, storeReports } from './server-side.ts';
 import { NOW, SOAK_MS, systemOf, withHost, type Host, type Scene, type State } from './state.ts';
 
 const MAX_ROUNDS = 60;
 
 /** The newest revision is complete, and every host runs and boots it. */
-function isDone({ hosts, newest, course }: State, scene: Scene): boolean {
-  if (newest + 1 < scene.revisions || course?.state !== 'COMPLETE') return false;
+function isDone({ hosts, newest, next, course }: State, scene: Scene): boolean {
+  if (next !== undefined || newest + 1 < scene.revisions || course?.state !== 'COMPLETE') return false;
   return hosts.every(({ name, machine }) => machine.runs === systemOf(name, newest) && machine.profile === systemOf(name, newest));
 }
 
@@ -57,7 +57,7 @@ export function endsWell(from: State, scene: Scene, known: Set<number>): boolean
 }
 
 function oneRound(before: State, scene: Scene): State {
-  let state = before.newest + 1 < scene.revisions ? publish(before) : before;
+  let state = publishedIn(before) + 1 < scene.revisions ? publish(before, scene) : before;
   for (const { name } of state.hosts) state = advance(state, name, scene);
   // Whoever failed with the good revision, because its agent was killed, say, is retried by an administrator.
   for (const host of state.hosts) {
@@ -69,5 +69,6 @@ function oneRound(before: State, scene: Scene): State {
   const { course } = state;
   if (course?.state === 'SOAKING') state = { ...state, course: { ...course, since: NOW - SOAK_MS } };
   if (course?.state === 'PAUSED') state = resumePause(state, scene);
-  return state;
+  // What waits for a train that nobody can finish waits for a day.
+  return state.next === undefined ? state : { ...state, next: { ...state.next, isDue: true } };
 }

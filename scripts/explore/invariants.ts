@@ -18,6 +18,7 @@ export function wrongWith(state: State, scene: Scene): string | undefined {
   if (changing.length > (scene.policy.maxInFlight ?? Infinity))
     return `O17: ${changing.map(({ name }) => name).join(' and ')} change at the same time`;
   for (const { name, machine } of hosts) if (isBad(machine.profile)) return `A4: ${name} boots a system that was never verified`;
+  for (const { name, row } of hosts) if ((row.directed ?? 0) > newest) return `O13a: ${name} is told to run what waits for the train`;
   if (course === undefined) return undefined;
   const facts = factsOf(state, scene);
   for (const { host, progress, toplevel } of facts.hosts) {

@@ -14,6 +14,7 @@ const ORDER: readonly RegExp[] = [
   /asks for its "go"$/,
   /^the server looks, and tells whoever is there$/,
   /^the soak passes$/,
+  /^the train has gone on for a day$/,
 ];
 
 export interface LineStep {

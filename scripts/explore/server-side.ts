@@ -1,11 +1,14 @@
 import {
   admit,
   decideRollout,
+  failuresOf,
   isActivating,
+  nextRollout,
   NO_ORDERS,
   progressOf,
   promotedRings,
   resolve,
+  TRAIN,
   revertOf,
   wentAfter,
   type Desired,
@@ -80,6 +83,7 @@ export function decideNow(state: State, scene: Scene): RolloutDecision | undefin
 
 /** The engine's look at the rollout. When it completes, stable advances in the same transaction. */
 export function look(state: State, scene: Scene): State {
+  if (state.next !== undefined && !mustWait(state, state.next.isDue, scene)) return begin(state, state.next.revision);
   const decision = decideNow(state, scene);
   if (decision === undefined || decision.steps.length === 0) return state;
   const isComplete = decision.course.state === 'COMPLETE';
@@ -172,8 +176,27 @@ function storeReport(row: Row, { epoch, isOverridden, ...seen }: Report): Row {
 }
 
 /** A newer revision takes the place of the rollout that there is. */
-export function publish(state: State): State {
-  return { ...state, newest: state.newest + 1, course: startCourse(), resumeOf: undefined, isReverted: false };
+export function publish(state: State, scene: Scene): State {
+  const next = { revision: publishedIn(state) + 1, isDue: state.next?.isDue ?? false };
+  return mustWait(state, next.isDue, scene) ? { ...state, next } : begin(state, next.revision);
+}
+
+/** The newest revision that is published, whether its rollout has begun or not. */
+export function publishedIn({ newest, next }: State): Revision {
+  return next?.revision ?? newest;
+}
+
+function begin(state: State, revision: Revision): State {
+  return { ...state, newest: revision, next: undefined, course: startCourse(), resumeOf: undefined, isReverted: false };
+}
+
+/** Whether the rollout that hosts follow is finished before a newer one begins. */
+function mustWait(state: State, isDue: boolean, scene: Scene): boolean {
+  const { course } = state;
+  if (course === undefined) return false;
+  const hasFailures = failuresOf(course, factsOf(state, scene)).length > 0;
+  const running = { state: course.state, hasFailures, superseded: { count: scene.superseded, since: NOW } };
+  return nextRollout(running, { since: isDue ? NOW - TRAIN.ms : NOW, hasNews: true, isHotfix: false }, NOW).kind === 'waits';
 }
 
 /** A person resumes the pause, and so acknowledges every failure that is known. */

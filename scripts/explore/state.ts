@@ -30,6 +30,8 @@ export interface Scene {
   readonly rings: readonly number[];
   /** The server stores the reports that came before a `ready` on its connection before it answers. */
   readonly isReadyBehindReports: boolean;
+  /** So many rollouts in a row were superseded before: whatever is under way is finished first. */
+  readonly superseded: number;
   /** How often each of these may happen. */
   readonly limits: Limits;
 }
@@ -66,6 +68,7 @@ const CANARY: Scene = {
   bad: new Set([1]),
   policy: policy(),
   isReadyBehindReports: true,
+  superseded: 0,
   limits: { agentCrashes: 1, serverCrashes: 1, overrides: 1, laters: 1, freezes: 1, resumes: 1, aborts: 1 },
 };
 
@@ -74,6 +77,8 @@ export const SCENES = {
   canary: CANARY,
   /** Both in the first ring: they compete for one place. */
   together: { ...CANARY, rings: [0, 0] },
+  /** A newer revision waits for the train. */
+  train: { ...CANARY, superseded: 3 },
 } as const satisfies Record<string, Scene>;
 
 /** What the server has stored about a host. */
@@ -149,7 +154,10 @@ export interface Host {
 
 export interface State {
   readonly hosts: readonly Host[];
+  /** The one whose rollout hosts follow. */
   readonly newest: Revision;
+  /** It is published, and waits for the train. `isDue`: for a day. */
+  readonly next: { readonly revision: Revision; readonly isDue: boolean } | undefined;
   /** Undefined: nothing has been rolled out yet. */
   readonly course: RolloutCourse | undefined;
   readonly isFrozen: boolean;
@@ -189,7 +197,7 @@ export function initialState(scene: Scene): State {
     const machine: Machine = { runs: old, profile: old, watchdog: 'off' };
     return { name, row, agent, machine, session: { offered: 0 }, down: [], up: [], verified: [] };
   });
-  return { hosts, newest: 0, course: undefined, isFrozen: false, resumeOf: undefined, isReverted: false, left: scene.limits };
+  return { hosts, newest: 0, next: undefined, course: undefined, isFrozen: false, resumeOf: undefined, isReverted: false, left: scene.limits };
 }
 
 export function withHost(state: State, host: Host): State {
