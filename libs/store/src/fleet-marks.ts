@@ -17,6 +17,8 @@ export interface FleetMarks {
 const HISTORY: ReadonlySet<unknown> = new Set([tables.reports, tables.directives]);
 /** So many revisions, the newest ones, with their rollouts and what people asked of those. */
 const REVISIONS = 20;
+/** Of so many rollouts, the newest ones, what their revisions came to for each host: hosts may follow one that is not the newest. */
+const ROLLOUTS = 3;
 
 const ALL: readonly PgTable[] = Object.values(tables).filter((table) => is(table, PgTable));
 /** The tables with rows about a host, by their references to it: a new one is in the marks by itself. */
@@ -59,7 +61,7 @@ export async function readMarks(db: Database, { repositoryId, now }: { readonly 
     with recent as (select v.id, v.sequence, v from revisions v where v.repository_id = ${repositoryId} order by v.sequence desc limit ${REVISIONS}),
     rolling as (
       select v.id, v.sequence from revisions v join rollouts o on o.revision_id = v.id
-      where v.repository_id = ${repositoryId} and v.sequence between 0 and ${MAX_COUNTER}::bigint order by v.sequence desc limit 1
+      where v.repository_id = ${repositoryId} and v.sequence between 0 and ${MAX_COUNTER}::bigint order by v.sequence desc limit ${ROLLOUTS}
     )
     select
       (
@@ -68,17 +70,20 @@ export async function readMarks(db: Database, { repositoryId, now }: { readonly 
             from recent c left join rollouts o on o.revision_id = c.id),
           (select hashtextextended(string_agg(a::text, ',' order by a::text), 0)
             from recent c join rollouts o on o.revision_id = c.id join rollout_orders a on a.rollout_id = o.id),
+          (select hashtextextended(string_agg(concat_ws('|', (to_jsonb(k) - 'last_used_at')::text ${passed(tables.apiTokens, 'k', now)}), ',' order by k.hash), 0)
+            from api_tokens k),
           (select concat_ws('|', f::text ${passed(tables.freezes, 'f', now)}) from freezes f where f.repository_id = ${repositoryId})
         )
       ) as general,
       (
         select coalesce(json_agg(json_build_array(h.host, hashtextextended(concat_ws('|', h::text ${passed(tables.hosts, 'h', now)},
-            one.newest::text, imported.newest::text, e::text, to_jsonb(s)::text, d.commit ${sql.join(ofHosts, sql.empty())}
+            one.newest::text, imported.newest::text, to_jsonb(s)::text, d.commit, (
+              select string_agg(e::text, ',' order by e.revision_id) from evaluations e where e.host = h.host and e.revision_id in (select id from rolling)
+            ) ${sql.join(ofHosts, sql.empty())}
           ), 0)::text) order by h.host), '[]')::text
         from hosts h
-        ${newest(sql`r.sequence <= (select sequence from rolling)`)} as one on true
+        ${newest(sql`r.sequence <= (select max(sequence) from rolling)`)} as one on true
         ${newest(sql`r.revision_id is null`)} as imported on true
-        left join evaluations e on e.revision_id = (select id from rolling) and e.host = h.host
         left join releases s on s.id = h.stable_release_id
         left join releases d on d.id = h.desired_release_id
         where h.repository_id = ${repositoryId}
