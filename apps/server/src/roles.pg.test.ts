@@ -49,7 +49,7 @@ const log = async (query = '') => v.parse(AuditEntryViews, (await ask(server.tok
 describe('a token', () => {
   test('says who made it, its role, and when it was used; its secret is shown once', async () => {
     const token = await make('ci', 'operator', { expiresInMs: 30 * DAY_MS });
-    expect(v.parse(ActorView, (await ask(token, 'GET', '/api/session')).body)).toEqual({ name: 'ci', role: 'operator', kind: 'token' });
+    expect(v.parse(ActorView, (await ask(token, 'GET', '/api/session')).body)).toEqual({ name: 'ci', role: 'operator', person: 'ci', kind: 'token' });
     await expect
       .poll(
         async () => {
@@ -118,7 +118,7 @@ describe('a token', () => {
 describe('a session of the page', () => {
   test.each(ROLES)('of a token of the role %s has its role', async (role) => {
     const cookie = await signIn(await make(`page-${role}`, role));
-    expect(await whoIs(cookie)).toEqual({ status: 200, body: { name: `page-${role}`, role, kind: 'session' } });
+    expect(await whoIs(cookie)).toEqual({ status: 200, body: { name: `page-${role}`, role, person: `page-${role}`, kind: 'session' } });
   });
 
   test('ends when its token is revoked, and when it expires', async () => {

@@ -43,8 +43,8 @@ export const TokenLifetime = v.pipe(
   v.maxValue(MAX_DURATION_MS, 'the end of a token is at most ten years from now: leave it out for none'),
 );
 
-/** `GET /api/session`: who asks. `token`: by an API token; `session`: signed in on the page with one. */
-export const ActorView = v.object({ name: prose(64), role: Role, kind: v.picklist(['token', 'session']) });
+/** `GET /api/session`: who asks. `token`: by an API token; `session`: signed in on the page with one. `person`: whose token it is. */
+export const ActorView = v.object({ name: prose(64), role: Role, person: v.optional(prose(64)), kind: v.picklist(['token', 'session']) });
 export type ActorView = v.InferOutput<typeof ActorView>;
 
 /** `POST /api/tokens`. Without `expiresInMs` it has no end, and without `person` it belongs to a person of its own name. */

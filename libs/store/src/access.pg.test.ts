@@ -37,7 +37,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     test('stands for its token, and is worth nothing as one', async () => {
       const { tokens } = world.store;
       const { name, token, secret } = await signIn(1_000);
-      expect(await tokens.findSession(secret, 2_000)).toEqual({ name, role: 'operator' });
+      expect(await tokens.findSession(secret, 2_000)).toEqual({ name, role: 'operator', person: name });
       expect(await tokens.findSession(token, 2_000)).toBeUndefined();
       expect(await tokens.findApiToken(secret, 2_000)).toBeUndefined();
       expect(await tokens.createSession('another', 'unknown token', 1_000)).toBe(false);
@@ -49,7 +49,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await tokens.createSession(`${secret} b`, token, 1_000);
       await tokens.endSession(secret);
       expect(await tokens.findSession(secret, 1_000)).toBeUndefined();
-      expect(await tokens.findSession(`${secret} b`, 1_000)).toEqual({ name, role: 'operator' });
+      expect(await tokens.findSession(`${secret} b`, 1_000)).toEqual({ name, role: 'operator', person: name });
     });
 
     test('ends with its token', async () => {
@@ -64,7 +64,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     test('ends when it was not used for a week, and in any case after a month', async () => {
       const { tokens } = world.store;
       const { name, secret } = await signIn(0);
-      for (let day = 6; day < 30; day += 6) expect(await tokens.findSession(secret, day * DAY_MS)).toEqual({ name, role: 'operator' });
+      for (let day = 6; day < 30; day += 6) expect(await tokens.findSession(secret, day * DAY_MS)).toEqual({ name, role: 'operator', person: name });
       expect(await tokens.findSession(secret, 30 * DAY_MS)).toBeUndefined();
       const other = await signIn(0);
       expect(await tokens.findSession(other.secret, 7 * DAY_MS)).toBeUndefined();

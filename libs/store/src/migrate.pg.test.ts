@@ -153,7 +153,7 @@ describe('the migrations', () => {
       await connection.close();
     }
     await using store = await openStore({ kind: 'postgres', url }, storeDeps());
-    const admin = { name: 'admin', role: 'administrator' };
+    const admin = { name: 'admin', role: 'administrator', person: 'admin' };
     expect(await store.tokens.findApiToken('old', 2)).toEqual(admin);
     expect(await store.tokens.findSession('s', 2)).toEqual(admin);
     expect(await store.audit.list({ limit: 2 })).toMatchObject([{ actor: 'admin', subject: 'ada', refused: undefined }]);
