@@ -40,6 +40,37 @@ describe.skipIf(!isReady)(`activation on real systemd machines${isReady ? '' : `
     for (const file of ['/etc/probe', '/usr/probe', '/proc/sys/vm/drop_caches']) expect(await inside(`: >${file}`), file).toBe(false);
   });
 
+  test('a system is tried and becomes no default: its end comes without the network, and a restart ends it', async () => {
+    const guest = lab.guest('ada');
+    const before = await lab.change('ada', another({ trials: true }));
+    await lab.runs('ada', before.wanted);
+    const now = await lab.change('ada', another({ trials: true }));
+    await lab.runs('ada', now.wanted);
+    const tries = async (forMs: number): Promise<void> => {
+      const body = JSON.stringify({ reason: 'was it there before?', commit: before.sha, forMs });
+      const answer = await lab.fleet.request('/api/hosts/ada/trial', { method: 'POST', body });
+      expect(await answer.text()).toContain('counts in no gate');
+      await lab.reaches('ada', 'TRYING');
+      expect(await lab.machine('ada')).toEqual({ current: before.wanted, profile: now.wanted, default: now.wanted });
+    };
+    await tries(6_000);
+    await guest.unplug();
+    await lab.reaches('ada', 'IDLE');
+    expect(await lab.machine('ada')).toEqual({ current: now.wanted, profile: now.wanted, default: now.wanted });
+    await guest.plug();
+    await lab.told('ada', 'is on what the fleet has', ({ standing }) => standing === 'in-sync');
+    await lab.isTidy('ada');
+    noteOutcome({ fault: 'no network at the end of a trial', where: 'TRYING', outcome: 'old system, by the agent' });
+
+    await tries(3600_000);
+    await guest.cutPower();
+    await guest.start();
+    await lab.runs('ada', now.wanted);
+    await lab.told('ada', 'is on what the fleet has', ({ standing }) => standing === 'in-sync');
+    await lab.isTidy('ada');
+    noteOutcome({ fault: 'power cut', where: 'TRYING', outcome: 'old system, the trial is over' });
+  });
+
   // Each on its own machine, and most of each is waiting for the watchdog's time.
   describe('what no agent sees to, the watchdog or the boot guard does', { concurrent: true }, () => {
     test('an agent that cannot start', async () => {

@@ -5,6 +5,8 @@ export interface LabHost {
   readonly units?: Readonly<Record<string, string>>;
   readonly health?: readonly object[];
   readonly policy?: object;
+  /** Systems may be tried on it. */
+  readonly trials?: boolean;
   readonly etc?: Readonly<Record<string, string>>;
   readonly kernel?: string;
   readonly specialisations?: Readonly<Record<string, LabHost>>;

@@ -1,4 +1,4 @@
-# Hosts are sets { units, health, policy, etc, kernel, specialisations, env, agent }: what a test sets of a machine.
+# Hosts are sets { units, health, policy, trials, etc, kernel, specialisations, env, agent }: what a test sets of a machine.
 let
   inherit (builtins) attrNames concatStringsSep filter head listToAttrs match readDir toFile;
 
@@ -6,6 +6,7 @@ let
     units = { };
     health = [ ];
     policy = { };
+    trials = false;
     etc = { };
     kernel = "6.12.1";
     specialisations = { };

@@ -21,6 +21,7 @@ let
         trustedPublicKeys = words (setting "FLOE_TRUSTED_PUBLIC_KEYS" key);
         enrolmentTokenFile = "/var/lib/lab/token";
         inherit (host) policy;
+        trials.enable = host.trials;
         # At the pace of machines that switch in a third of a second.
         healthChecks = listToAttrs (map (check: {
           inherit (check) name;

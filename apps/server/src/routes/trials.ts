@@ -25,7 +25,7 @@ const Tried = foreign(
       v.pipe(
         v.number(),
         v.integer(),
-        v.minValue(MINUTE_MS, 'a trial lasts a minute at least'),
+        v.minValue(1_000, 'a trial lasts a second at least'),
         v.maxValue(MAX_TRIAL_MS, 'a trial lasts 24 hours at most'),
       ),
     ),
