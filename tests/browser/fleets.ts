@@ -162,12 +162,12 @@ export function ringedRevision(now: number, over: Partial<Rollout> = {}): Revisi
 
 /** A rollout that paused by itself, for one host. */
 export function pausedRevision(now: number): RevisionView {
-  const failure = { host: 'laptop-ken' as HostView['host'], reason: 'the check "printer" failed 3 times' };
+  const failure = { host: 'laptop-ken' as HostView['host'], reason: 'the check "printer" failed 3 times', log: 'lpstat: no route to printer\n' };
   const description = `1 host failed: ${failure.host} (${failure.reason})`;
   return ringedRevision(now, {
     state: 'PAUSED',
     description: `paused at ring office: ${description}`,
-    pause: { cause: 'failures', description, failures: [failure], since: now - 300 * SECOND },
+    pause: { cause: 'failures', description, failures: [failure], later: [], since: now - 300 * SECOND },
     orders: [{ kind: 'approve', by: 'grace', role: 'approver', reason: 'tried it on my machine', at: now - HOUR, ring: 'canary' }],
   });
 }

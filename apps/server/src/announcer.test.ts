@@ -117,6 +117,7 @@ function announcerOf(first: Given, onAsked: () => Given | undefined = () => unde
       fleet: async () => await asked(() => ({ rollout: current(), hosts: [host()] })),
     },
     releases: { commitsOf: async () => await asked(() => []) },
+    reports: { failureLogs: async () => await asked(() => new Map()) },
     outbox: {
       async putAll(statuses: readonly WantedStatus[]) {
         failures.shift()?.();

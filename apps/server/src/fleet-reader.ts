@@ -11,7 +11,7 @@ import {
 } from '@floe/model';
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView, WhyView } from '@floe/protocol';
 import type { Clock, Troubles } from '@floe/runtime';
-import type { Fleet, FleetHost, RevisionInList, Store } from '@floe/store';
+import type { Fleet, FleetHost, RevisionInList, Rollout, Store } from '@floe/store';
 import { describeCourse, describeRing, describeRollout, describeSuperseded, nextWords, utcTime } from '@floe/views';
 import { CommitNames } from './commit-names.ts';
 import type { FetchWatch } from './fetch-watch.ts';
@@ -25,7 +25,10 @@ import { viewWhy } from './rollouts/why.ts';
 const UNKNOWN: Offer = { kind: 'unknown' };
 
 export interface FleetReaderDeps {
-  readonly store: SnapshotStore & { readonly releases: Pick<Store['releases'], 'commitsOf'> };
+  readonly store: SnapshotStore & {
+    readonly releases: Pick<Store['releases'], 'commitsOf'>;
+    readonly reports: Pick<Store['reports'], 'failureLogs'>;
+  };
   readonly clock: Clock;
   /** By which hosts are judged to be silent; undefined: the clock. */
   readonly listening?: Pick<Clock, 'now'>;
@@ -43,6 +46,8 @@ export class FleetReader {
   readonly #progress = new Map<HostName, HostView['progress']>();
   /** What hosts say that they have downloaded ahead; memory only: they say it again after each hint. */
   readonly #staged = new Map<HostName, StorePath>();
+  /** Of the newest pause. */
+  #logs: { readonly key: string; readonly logs: ReadonlyMap<HostName, string> } | undefined;
 
   /** When a host becomes stale or lost, if it stays silent. */
   readonly #presenceChanges = new Map<HostName, number>();
@@ -200,7 +205,21 @@ export class FleetReader {
   }
 
   async see(snapshot: FleetSnapshot, revision: RevisionInList): Promise<RevisionSeen> {
-    return await snapshot.see(revision, this.#deps.troubles.of(`revision ${revision.id}`), { now: this.#deps.clock.now(), staged: this.#staged });
+    const logs = await this.#readLogs(snapshot.rolloutOf(revision.id));
+    return await snapshot.see(revision, this.#deps.troubles.of(`revision ${revision.id}`), {
+      now: this.#deps.clock.now(),
+      staged: this.#staged,
+      logs,
+    });
+  }
+
+  /** Once for each pause: the logs of its failures are there before it. */
+  async #readLogs(rollout: Rollout | undefined): Promise<ReadonlyMap<HostName, string> | undefined> {
+    const pause = rollout?.state === 'PAUSED' ? rollout.course.pause : undefined;
+    if (rollout === undefined || pause?.cause !== 'failures') return undefined;
+    const key = `${rollout.id} ${rollout.course.since}`;
+    if (this.#logs?.key !== key) this.#logs = { key, logs: await this.#deps.store.reports.failureLogs(pause.failures) };
+    return this.#logs.logs;
   }
 }
 

@@ -126,7 +126,8 @@ export class FleetSnapshot {
    * Where the revision and its rollout stand: now, while it is the current one, and else as it was when a newer one took its
    * place.
    */
-  async see(revision: RevisionInList, trouble: Trouble | undefined, { now, staged }: Omit<Looked, 'hosts'>): Promise<RevisionSeen> {
+  async see(revision: RevisionInList, trouble: Trouble | undefined, looked: Omit<Looked, 'hosts'>): Promise<RevisionSeen> {
+    const { now } = looked;
     const evaluations = await this.evaluations(revision.id);
     const known = { revision, evaluations, trouble, held: this.repository.held?.commit };
     const row = this.rolloutOf(revision.id);
@@ -155,7 +156,7 @@ export class FleetSnapshot {
     }
     const hosts = new Map(fleet.hosts.map((each) => [each.row.host, each]));
     const summary = summarizeRollout(rolloutHosts({ evaluations, hosts, now, isAborted: current.state === 'ABORTED' }));
-    const detail = viewDetail(current, rolloutFacts(current, fleet.hosts, now), { now, staged, hosts: fleet.hosts });
+    const detail = viewDetail(current, rolloutFacts(current, fleet.hosts, now), { ...looked, hosts: fleet.hosts });
     return { ...known, rollout: { row: current, policy: current.policy, summary, detail, frozenAt: undefined } };
   }
 

@@ -45,6 +45,7 @@ async function watchedFor(rows: Readonly<Record<string, Partial<FleetHost['row']
       rollouts: { stories: empty },
       hosts: { fleet: async () => await Promise.resolve({ rollout: FOLLOWED, hosts }) },
       releases: { commitsOf: empty },
+      reports: { failureLogs: async () => await Promise.resolve(new Map()) },
     },
     clock,
     feed: new FleetFeed(() => 1),

@@ -117,6 +117,7 @@ const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<u
   'the last delivery': async ({ deliveries }, last) => await deliveries.latestFor('fleet', String(last).padStart(40, '0') as CommitSha),
   'the newest pushes': async ({ deliveries }) => await deliveries.newestPushes('fleet'),
   'the reports of a host': async ({ reports }) => await reports.list(hostOf(7), LISTED),
+  'the logs of failures': async ({ reports }, last) => await reports.failureLogs([{ host: hostOf(7), toplevel: path(String(last)) }]),
   'the log of a report': async ({ reports }, last) => await reports.log({ host: hostOf(7), series: 0, seq: last }),
   'the statuses that are due': async ({ outbox }) => await outbox.claimDue({ now: 1e9, limit: 10, leaseMs: 1 }),
   'the next due status': async ({ outbox }) => await outbox.nextDueAt(),

@@ -4,6 +4,7 @@ export { rolloutHosts, type RolloutFacts } from './rollout-hosts.ts';
 export { openStore, type StoreDeps } from './open.ts';
 export type * from './notification-contract.ts';
 export type * from './outbox-contract.ts';
+export type * from './report-contract.ts';
 export type * from './records.ts';
 export type * from './server-contract.ts';
 export type * from './store.ts';

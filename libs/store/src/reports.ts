@@ -7,7 +7,7 @@ import { notifyHosts, type HintOrigin } from './hints.ts';
 import type { ListedReport, StoredReport, Timestamp } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { DetailColumn, HostNameText, Int8, ObservedColumn, readRows, TimingsColumn } from './rows.ts';
-import type { ReportStore } from './store.ts';
+import type { ReportStore } from './report-contract.ts';
 import { reports } from './tables/index.ts';
 
 const Acknowledged = v.object({ host: HostNameText, report_seq: Int8 });
@@ -168,6 +168,23 @@ async function readLog(db: Database, { host, series, seq }: Parameters<ReportSto
   return row?.log == null ? undefined : storableText(row.log);
 }
 
+/** Of a log, so much of its end is shown where several are. */
+const MAX_LOG_END = 1_500;
+const LogEnd = v.object({ host: HostNameText, log: v.string() });
+
+async function readFailureLogs(db: Database, failures: Parameters<ReportStore['failureLogs']>[0]): Promise<ReadonlyMap<HostName, string>> {
+  if (failures.length === 0) return new Map();
+  const rows = JSON.stringify(failures.map(({ host, toplevel }) => ({ host, toplevel })));
+  const found = await db.execute(sql`
+    select w.host, right(l.log, ${MAX_LOG_END}) as log
+    from jsonb_to_recordset(${rows}::text::jsonb) as w (host text, toplevel text)
+    cross join lateral (
+      select r.log from reports r where r.host = w.host and r.toplevel = w.toplevel and r.log is not null
+      order by r.series desc, r.seq desc limit 1
+    ) l`);
+  return new Map(readRows(LogEnd, found).map(({ host, log }) => [host, storableText(log)]));
+}
+
 async function prune(db: Database, before: Timestamp): Promise<number> {
   const isNewest = sql`not exists (
     select from reports newer where newer.host = reports.host and (newer.series, newer.seq) > (reports.series, reports.seq))`;
@@ -179,6 +196,7 @@ export function createReportStore(db: Database, origin: HintOrigin): ReportStore
     store: async (batch) => await storeBatch(db, origin, batch),
     list: async (host, limit) => await list(db, host, limit),
     log: async (report) => await readLog(db, report),
+    failureLogs: async (failures) => await readFailureLogs(db, failures),
     prune: async (before) => await prune(db, before),
   };
 }

@@ -14,7 +14,6 @@ import type {
   Fleet,
   HostPresence,
   HostRow,
-  ListedReport,
   ListedRevision,
   NewApiToken,
   NewRelease,
@@ -27,7 +26,6 @@ import type {
   RolloutDecided,
   RolloutStory,
   SlotFacts,
-  StoredReport,
   SystemOfHost,
   Timestamp,
   TokenDescription,
@@ -38,6 +36,7 @@ import type {
 import type { AuditStore } from './audit-contract.ts';
 import type { NotificationStore } from './notification-contract.ts';
 import type { OutboxStore } from './outbox-contract.ts';
+import type { ReportStore } from './report-contract.ts';
 import type { ServerStore } from './server-contract.ts';
 
 export type StoreTarget =
@@ -336,20 +335,6 @@ export interface HostStore {
   saveDirectives(directives: readonly DirectiveRow[]): Promise<void>;
   /** Deletes directives issued before `before`, except the newest of each host. Returns the number. */
   pruneDirectives(before: Timestamp): Promise<number>;
-}
-
-export interface ReportStore {
-  /**
-   * Stores a batch, each report once, and moves the host rows to their newest. Returns for each host the seq up to which
-   * it need not send again; hosts that are not known are left out. Costs a constant number of statements.
-   */
-  store(batch: readonly StoredReport[]): Promise<ReadonlyMap<HostName, number>>;
-  /** Newest first. */
-  list(host: HostName, limit: number): Promise<readonly ListedReport[]>;
-  /** The log of one report; undefined when it has none, or there is no such report. */
-  log(report: Pick<ListedReport, 'host' | 'series' | 'seq'>): Promise<string | undefined>;
-  /** Deletes reports received before `before`, except the newest of each host. Returns the number. */
-  prune(before: Timestamp): Promise<number>;
 }
 
 export type ConsumedToken = { readonly kind: 'consumed' } | { readonly kind: 'unknown' | 'expired' | 'used' | 'other-host' };

@@ -14,8 +14,8 @@ const rings = fc.record({
 });
 const pauses = fc.constantFrom<PauseView | null>(
   null,
-  { cause: 'failures', description: '1 host failed: ada', failures: [], since: 1 },
-  { cause: 'after-ring', description: 'a person looks', failures: [], since: 1 },
+  { cause: 'failures', description: '1 host failed: ada', failures: [], later: [], since: 1 },
+  { cause: 'after-ring', description: 'a person looks', failures: [], later: [], since: 1 },
 );
 
 function ring(over: Partial<RingView>): RingView {
@@ -51,7 +51,7 @@ describe('the status of one ring', () => {
     expect(said({ state: 'to-come' }, 'ROLLING')).toBe('pending: waits for ring canary');
     expect(said({ state: 'to-come' }, 'ABORTED')).toBe('error: not begun: the rollout was aborted');
     expect(said({ state: 'to-come' }, 'SUPERSEDED')).toBe('error: superseded by abcdef0: waits for ring canary');
-    expect(said({}, 'PAUSED', { cause: 'failures', description: '1 host failed: ada', failures: [], since: 1 })).toBe(
+    expect(said({}, 'PAUSED', { cause: 'failures', description: '1 host failed: ada', failures: [], later: [], since: 1 })).toBe(
       'failure: paused: 1 host failed: ada',
     );
     expect(said({ missingApprovals: { count: 1, role: 'approver', notAuthor: false, weaker: [] } }, 'WAITING_APPROVAL')).toBe(

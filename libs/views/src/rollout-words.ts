@@ -1,5 +1,5 @@
 import { isEndedRollout, mayDo, roleFor, ROLES, type Action, type MissingApprovals, type Role, type RolloutState } from '@floe/model';
-import type { FreezeView, RingView, RolloutView } from '@floe/protocol';
+import type { FreezeView, PauseView, RingView, RolloutView } from '@floe/protocol';
 import { rolloutCommand } from './rollout-decisions.ts';
 import { count } from './text.ts';
 
@@ -131,4 +131,31 @@ export function todoOfRollout({ state, pause, rings }: Pick<RolloutView, 'state'
   const ways =
     pause?.cause === 'failures' ? ['push a fix', ...resume, ...(may(role, 'abort-rollout') ? [rolloutCommand('abort-rollout')] : [])] : resume;
   return ways.length === 0 ? 'ask an operator to resume it' : ways.join(', or ');
+}
+
+/** What paused a rollout: each host, why it failed, and how its log ended. */
+export function pauseInWords({
+  failures,
+  later,
+}: Pick<PauseView, 'failures' | 'later'>): readonly { readonly host: string; readonly text: string }[] {
+  return [
+    ...failures.map(({ host, reason, log }) => ({
+      host,
+      text: [reason === '' ? 'no reason was reported' : reason, ...endOfLog(log, reason)].join('\n'),
+    })),
+    ...later.map(({ host, reason }) => ({ host, text: `failed since it was paused${reason === '' ? '' : `: ${reason}`}` })),
+  ];
+}
+
+const LOG_LINES = 10;
+
+/** Without what the reason says already. */
+function endOfLog(log: string | null, reason: string): readonly string[] {
+  const text = log?.trim() ?? '';
+  return text === '' || reason.includes(text)
+    ? []
+    : text
+        .split('\n')
+        .slice(-LOG_LINES)
+        .map((line) => `| ${line}`);
 }

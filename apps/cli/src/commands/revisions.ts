@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import * as v from 'valibot';
 import { viewOf, type Cli } from '../cli.ts';
 import { formatRevision } from '../view/revision.ts';
-import { formatRings } from '../view/rollout.ts';
+import { formatPause, formatRings } from '../view/rollout.ts';
 import { formatBlock, formatTable, type Cell, type View } from '../view/terminal.ts';
 import { ago, duration, hasFailed, isRinged, revisionWords, shortHash, shortSha, standingName, words } from '@floe/views';
 import { commitPrefixArgument, limitArgument } from './arguments.ts';
@@ -71,6 +71,8 @@ function formatRevisionInFull(revision: RevisionView, view: View): string {
   if (revision.error !== null) parts.push(`${style('bad', 'Error')}\n${formatBlock(revision.error)}`);
   if (revision.warnings.length > 0) parts.push(`${style('busy', 'Warnings')}\n${formatBlock(revision.warnings.join('\n'))}`);
   if (revision.rollout !== null && isRinged(revision.rollout)) parts.push(formatRings(revision.rollout, view));
+  const pause = revision.rollout?.pause ?? null;
+  if (pause !== null && pause.failures.length > 0) parts.push(formatPause(pause, view));
   if (revision.hosts.length > 0) parts.push(formatOutcomes(revision, view));
   for (const host of revision.hosts) {
     const again = host.retryAt === null ? '' : `  ${style('quiet', 'is retried automatically')}`;

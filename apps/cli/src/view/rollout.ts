@@ -1,6 +1,6 @@
 import { printableLine, type Role } from '@floe/model';
-import type { RevisionView, RingView } from '@floe/protocol';
-import { ago, ringStateWords, ringWaitsFor, rolloutStateWords, shortSha, todoOfRollout } from '@floe/views';
+import type { PauseView, RevisionView, RingView } from '@floe/protocol';
+import { ago, pauseInWords, ringStateWords, ringWaitsFor, rolloutStateWords, shortSha, todoOfRollout } from '@floe/views';
 import { minuteTime } from './clock-time.ts';
 import { formatBlock, formatTable, type Cell, type Tone, type View } from './terminal.ts';
 
@@ -21,10 +21,7 @@ export function formatRollout({ sha, subject, rollout }: RolledOut, role: Role, 
   ].join('\n');
   const parts = [title];
   if (rings.length > 0) parts.push(formatRings(rollout, view));
-  if (pause !== null && pause.failures.length > 0)
-    parts.push(
-      pause.failures.map(({ host, reason }) => `${style('bad', host)}\n${formatBlock(reason === '' ? 'no reason was reported' : reason)}`).join('\n'),
-    );
+  if (pause !== null && pause.failures.length > 0) parts.push(formatPause(pause, view));
   if (freeze !== null)
     parts.push(
       `${style('bad', `Paused by ${freeze.by}`)} ${style('quiet', ago(freeze.at, now))}${freeze.until === null ? '' : `, until ${minuteTime(freeze.until)}`}\n${formatBlock(freeze.reason)}`,
@@ -63,4 +60,11 @@ export function formatRings(rollout: RolledOut['rollout'], view: View): string {
     ];
   });
   return formatTable(['RING', 'STATE', 'VERIFIED', 'UNDER WAY', 'WAITING', 'FAILED', 'AWAY', 'WAITS FOR'], rows, view, ['AWAY', 'WAITING']);
+}
+
+/** Who failed, why, and how its log ended. */
+export function formatPause(pause: PauseView, { style }: Pick<View, 'style'>): string {
+  return pauseInWords(pause)
+    .map(({ host, text }) => `${style('bad', host)}\n${formatBlock(text)}`)
+    .join('\n');
 }

@@ -1,5 +1,15 @@
 import type { RevisionView, RingView, RolloutView } from '@floe/protocol';
-import { capitalised, isRinged, ringParts, ringStateWords, ringWaitsFor, rolloutDecisions, type RingPart, type StandingTone } from '@floe/views';
+import {
+  capitalised,
+  isRinged,
+  pauseInWords,
+  ringParts,
+  ringStateWords,
+  ringWaitsFor,
+  rolloutDecisions,
+  type RingPart,
+  type StandingTone,
+} from '@floe/views';
 import type { ReadonlySignal } from '@preact/signals';
 import type { Dashboard } from '../dashboard.ts';
 import type { LiveFleet } from '../live-fleet.ts';
@@ -95,13 +105,13 @@ function Pause({ rollout: { pause, freeze }, fleet, now }: { readonly rollout: R
     <>
       {pause !== null && pause.failures.length > 0 && (
         <ul class="failures" aria-label="What paused it">
-          {pause.failures.map(({ host, reason }) => (
+          {pauseInWords(pause).map(({ host, text }) => (
             <li key={host}>
               <p class="who">
                 <HostLink fleet={fleet} name={host} />
               </p>
-              <pre class="reason" tabIndex={reason.includes('\n') ? 0 : undefined}>
-                {reason === '' ? 'no reason was reported' : reason}
+              <pre class="reason" tabIndex={text.includes('\n') ? 0 : undefined}>
+                {text}
               </pre>
             </li>
           ))}

@@ -9,7 +9,8 @@ import {
   type StorePath,
 } from '@floe/model';
 import { factsOf, type HostRow } from '@floe/store';
-import { lostWords, missingApprovalWords } from '@floe/views';
+import type { PauseView } from '@floe/protocol';
+import { lostWords, missingApprovalWords, pauseInWords } from '@floe/views';
 import { describeSeen } from '../fleet-reader.ts';
 import { presenceFactsOf } from '../fleet-view.ts';
 import type { RolloutDetail } from '../rollouts/view.ts';
@@ -63,7 +64,7 @@ export async function factsFrom(snapshot: FleetSnapshot, seen: readonly Revision
             subject: revision.subject,
             state,
             since,
-            reason: describeSeen(each)?.description ?? '',
+            reason: [describeSeen(each)?.description ?? '', ...failuresInWords(rollout.detail.pause)].join('\n'),
             ...askedOf(rollout.detail),
           },
         ];
@@ -94,6 +95,16 @@ function askedOf({ rings, orders }: RolloutDetail): Pick<NotificationFacts['roll
     waits: isAsked ? { ring: index, missing: `ring ${ring.name} needs ${missingApprovalWords(missing)}` } : undefined,
     hotfix: hotfix === undefined ? undefined : { at: hotfix.at, reason: `${hotfix.by}: ${hotfix.reason}` },
   };
+}
+
+/** More are on the page. */
+const MAX_TOLD = 3;
+
+/** Who failed, with the ends of the logs. */
+function failuresInWords(pause: PauseView | null): readonly string[] {
+  return pause === null || pause.failures.length === 0
+    ? []
+    : pauseInWords({ failures: pause.failures.slice(0, MAX_TOLD), later: [] }).map(({ host, text }) => `${host}: ${text}`);
 }
 
 function lostFacts(row: HostRow, limits: PresenceLimits, now: number) {

@@ -1,6 +1,7 @@
 import {
   isBoundTo,
   failuresOf,
+  failuresSince,
   isEndedRollout,
   isFrozen,
   missingApprovals,
@@ -118,8 +119,14 @@ export function judgeResume(asked: AskedRollout, since: number | undefined): Jud
   return {
     kind: 'order',
     order: { kind: 'resume', subject: course.since, acknowledged },
-    message: `${where} goes on.${names}`,
+    message: `${where} goes on.${names}${laterWords(asked)}`,
   };
+}
+
+/** What the person did not see, and so does not acknowledge. */
+function laterWords({ rollout, facts }: AskedRollout): string {
+  const later = failuresSince(rollout.course, facts).map(({ host }) => host);
+  return later.length === 0 ? '' : ` ${nameMany(later)} failed since it was paused, which you may not have seen: that can pause it again.`;
 }
 
 /** The failures that the person saw: those that the pause names, or else all that there are in the rings reached. */

@@ -1,7 +1,7 @@
 import { DEFAULT_POLICY, defaultGates, type AgentState, type HostName, type RingPolicy, type RolloutPolicy, type StorePath } from '@floe/model';
 import { FleetView, RevisionView, WhyView } from '@floe/protocol';
 import { eventually } from '@floe/testkit';
-import { attentionOf, ringStateWords, rolloutDecisions } from '@floe/views';
+import { attentionOf, pauseInWords, ringStateWords, rolloutDecisions } from '@floe/views';
 import * as v from 'valibot';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { endRollout, publishCommit, receiveCommit, system } from '../test/commits.ts';
@@ -75,11 +75,11 @@ class Host {
     await this.report(epoch, 'SUCCEEDED', toplevel);
   }
 
-  async fail(toplevel: StorePath): Promise<void> {
-    await this.report(await this.ready(toplevel), 'ROLLED_BACK', toplevel);
+  async fail(toplevel: StorePath, log?: string): Promise<void> {
+    await this.report(await this.ready(toplevel), 'ROLLED_BACK', toplevel, log);
   }
 
-  async report(epoch: number, state: AgentState, toplevel: StorePath): Promise<void> {
+  async report(epoch: number, state: AgentState, toplevel: StorePath, log?: string): Promise<void> {
     this.#seq += 1;
     const seq = this.#seq;
     const observed = {
@@ -88,7 +88,17 @@ class Host {
       profile: this.#current === null ? null : { generation: seq, toplevel: this.#current },
     };
     const detail = state === 'ROLLED_BACK' ? { code: 'CHECK_FAILED', message: 'the check web did not pass' } : undefined;
-    this.agent.send({ type: 'report', seq, epoch, state, toplevel, observed, ...(detail === undefined ? {} : { detail }), at: 1 });
+    this.agent.send({
+      type: 'report',
+      seq,
+      epoch,
+      state,
+      toplevel,
+      observed,
+      ...(detail === undefined ? {} : { detail }),
+      ...(log === undefined ? {} : { log }),
+      at: 1,
+    });
     await this.agent.next('ack', (ack) => ack.seq === seq);
   }
 
@@ -185,6 +195,37 @@ describe('a rollout by rings', () => {
     expect((await fleet()).repository.freeze).toMatchObject({ reason: 'holidays', until: null });
     await server.request('/api/rollout/resume', { method: 'POST', headers, body: JSON.stringify({ reason: 'back' }) });
     expect((await fleet()).repository.freeze).toBeNull();
+  });
+
+  test('a pause shows the ends of the logs, and who failed since; a resume acknowledges only what it named', async () => {
+    const names = ['u-one', 'u-two', 'u-three'] as const;
+    const [one, two, three] = [await Host.join(names[0]), await Host.join(names[1]), await Host.join(names[2])];
+    const bad = (name: string): StorePath => system(`bad${name.length}`);
+    const { sha } = await publishCommit(server, Object.fromEntries(names.map((name) => [name, bad(name)])), rings([...names], []));
+    const epochs = [await two.ready(bad(names[1])), await three.ready(bad(names[2]))] as const;
+    await one.fail(bad(names[0]), 'curl: (7) refused\n'.repeat(200));
+    await reaches('PAUSED');
+    await two.report(epochs[0], 'ROLLED_BACK', bad(names[1]));
+    const seen = v.parse(RevisionView, await (await server.request('/api/rollout')).json());
+    expect(seen).toMatchObject({
+      sha,
+      rollout: { pause: { failures: [{ host: 'u-one' }], later: [{ host: 'u-two', reason: 'the check web did not pass' }] } },
+    });
+    const { pause } = seen.rollout ?? {};
+    expect(pause?.failures[0]?.log).toMatch(/^(?:.*\n)?(?:curl: \(7\) refused\n)+$/);
+    expect(pause?.failures[0]?.log?.length).toBeLessThanOrEqual(1_500);
+    expect(pauseInWords(pause ?? { failures: [], later: [] }).map(({ text }) => text.split('\n').length)).toEqual([11, 1]);
+    const resumed = await server.request('/api/rollout/resume', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ reason: 'seen', since: pause?.since }),
+    });
+    expect(((await resumed.json()) as { message: string }).message).toContain('u-two failed since it was paused');
+    await eventually('the other failure pauses it', async () => {
+      const named = (await rollout())?.course.pause;
+      return (named?.cause === 'failures' && named.failures.map(({ host }) => host).join() === 'u-two') || undefined;
+    });
+    await three.report(epochs[1], 'ROLLED_BACK', bad(names[2]));
   });
 
   describe('what came of each ring', () => {

@@ -1,6 +1,8 @@
 import {
+  failuresSince,
   gatesOf,
   isFrozen,
+  MAX_FAILURES,
   overviewOfRings,
   storableText,
   type HostName,
@@ -29,7 +31,7 @@ export function viewStory(course: RolloutCourse, rings: readonly RingResult[]): 
   const over = { needed: 0, untried: null, downloaded: 0, soakMs: 0, soakUntil: null, deadlineAt: null, opensAt: null, missingApprovals: null };
   return {
     rings: rings.map(({ name, state, counts }) => ({ name, state, counts: { ...counts }, ...over })),
-    pause: viewPause(course),
+    pause: viewPause(course, { later: [] }),
     orders: [],
     freeze: null,
     revert: null,
@@ -44,17 +46,19 @@ export interface Looked {
   readonly staged: ReadonlyMap<HostName, StorePath>;
   /** All hosts. */
   readonly hosts: readonly FleetHost[];
+  /** The ends of the logs of the failures that paused it. */
+  readonly logs?: ReadonlyMap<HostName, string> | undefined;
 }
 
 /** From the facts of its next decision. Pure. */
-export function viewDetail(rollout: CurrentRollout, facts: RolloutFacts, { now, staged, hosts }: Looked): RolloutDetail {
+export function viewDetail(rollout: CurrentRollout, facts: RolloutFacts, { now, staged, hosts, logs }: Looked): RolloutDetail {
   const { course, policy, orders } = rollout;
   return {
     rings: overviewOfRings(course, facts).map((ring, index) => ({
       ...viewRing(ring, index, { course, policy, now }),
       downloaded: isToBegin(ring, course) ? countDownloaded(facts, index, staged) : 0,
     })),
-    pause: viewPause(course),
+    pause: viewPause(course, { later: laterFailures(course, facts), logs }),
     orders: viewOrders(orders, policy),
     waits: null,
     freeze: viewFreeze(orders, now),
@@ -119,10 +123,16 @@ function viewMissing(missing: MissingApprovals | undefined): RingView['missingAp
   return { ...missing, weaker: missing.weaker.slice(0, MAX_WEAKER_SHOWN).map((text) => storableText(text)) };
 }
 
-function viewPause({ pause, since }: RolloutCourse): PauseView | null {
+function viewPause({ pause, since }: RolloutCourse, { later, logs }: { later: PauseView['later']; logs?: Looked['logs'] }): PauseView | null {
   if (pause === undefined) return null;
-  const failures = pause.cause === 'failures' ? pause.failures.map(({ host, reason }) => ({ host, reason })) : [];
-  return { cause: pause.cause, description: storableText(describePause(pause)), failures, since };
+  const failures = pause.cause === 'failures' ? pause.failures.map(({ host, reason }) => ({ host, reason, log: logs?.get(host) ?? null })) : [];
+  return { cause: pause.cause, description: storableText(describePause(pause)), failures, later, since };
+}
+
+function laterFailures(course: RolloutCourse, facts: RolloutFacts): PauseView['later'] {
+  return failuresSince(course, facts)
+    .slice(0, MAX_FAILURES)
+    .map(({ host, failure }) => ({ host, reason: storableText(failure ?? '') }));
 }
 
 function viewOrders({ resume, abort, hotfix, approvals }: RolloutOrders, { rings }: Pick<RolloutPolicy, 'rings'>): RolloutOrderView[] {

@@ -196,3 +196,11 @@ export function failuresOf(course: RolloutCourse, { hosts }: Pick<RolloutFacts, 
   const failed = hosts.filter(isUnacknowledged);
   return [...new Set([...failed.filter(({ ring }) => ring <= course.ring), ...twinsThatFailed(reached, failed)])];
 }
+
+/** The failures that a pause does not name, because they came after it. Of a pause that names only some of its own, nobody can tell. */
+export function failuresSince(course: RolloutCourse, facts: Pick<RolloutFacts, 'hosts'>): readonly RingHost[] {
+  const { pause } = course;
+  if (pause?.cause !== 'failures' || pause.count > pause.failures.length) return [];
+  const named = new Set(pause.failures.map(({ host, toplevel }) => `${host} ${toplevel}`));
+  return failuresOf(course, facts).filter(({ host, toplevel }) => !named.has(`${host} ${toplevel}`));
+}
