@@ -53,7 +53,7 @@ test('a rollout is shown ring by ring, with what each waits for, and changes liv
   // Said once, as the server says it.
   expect(oneLine(await page.locator('.rollout .overline .aside').innerText())).toBe(server.fleet.revision?.rollout?.description);
   expect((await rings())[1]).toMatch(/^office Paused waits for a person: 1 host failed: laptop-ken/);
-  expect(oneLine(await failures.innerText())).toBe('laptop-ken the check "printer" failed 3 times');
+  expect(oneLine(await failures.innerText())).toBe('laptop-ken the check "printer" failed 3 times | lpstat: no route to printer');
   expect(await failures.getByRole('link').getAttribute('href')).toBe('#/hosts/laptop-ken');
   expect(oneLine(await page.getByRole('list', { name: 'What people asked of it' }).innerText())).toBe(
     '1 h ago grace approve canary: tried it on my machine',

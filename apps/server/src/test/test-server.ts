@@ -37,6 +37,8 @@ export async function startTestServer(
     readonly dataDir?: string;
     /** What files of settings hold; others hold one secret. */
     readonly files?: Readonly<Record<string, string>>;
+    /** Where the migrations and the built page are. */
+    readonly rootDir?: string;
   } = {},
 ): Promise<TestServer> {
   await using stack = new AsyncDisposableStack();
@@ -58,7 +60,12 @@ export async function startTestServer(
     },
     (path) => options.files?.[path] ?? 'test-secret',
   );
-  const system = { clock: options.clock ?? systemClock, random: Math.random, env: { ...process.env, HOME: dataDir }, rootDir: ROOT };
+  const system = {
+    clock: options.clock ?? systemClock,
+    random: Math.random,
+    env: { ...process.env, HOME: dataDir },
+    rootDir: options.rootDir ?? ROOT,
+  };
   const context = stack.use(await createServerContext(config, logger, system, stopping.signal, options));
   const listening = stack.use(await listen(context, config, logger));
   const running = context.run(stopping.signal);
