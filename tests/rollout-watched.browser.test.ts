@@ -120,6 +120,7 @@ test('a rollout is watched to its end: paused by a canary, resumed, and approved
   const failures = administrator.page.getByRole('list', { name: 'What paused it' });
   expect(oneLine(await failures.innerText())).toBe('ada the check "web" did not pass | curl: (7) connection refused');
   expect(await administrator.audit()).toEqual([]);
+  expect(await administrator.page.evaluate('document.documentElement.scrollWidth')).toBe(390);
   await decide(administrator, 'Resume', 'the web server of ada was broken before');
 
   await sees(approver, 1, /^everyone Waits for approval waits for 2 more approvals/);
