@@ -74,7 +74,7 @@ export function rolloutDecisionWords(decision: RolloutDecision) {
       return {
         verb: 'Pause',
         question: 'Pause all rollouts?',
-        effect: 'No host begins any more, also for commits to come; those that have begun finish. It lasts until somebody resumes.',
+        effect: 'No host begins any more, also for commits to come; those that have begun finish. It lasts until its end, or until somebody resumes.',
         isFinal: false,
       };
     case 'resume-rollout':
