@@ -10,6 +10,7 @@ const { isReady, why } = await isLabReady();
 const CANARIES = ['can1', 'can2', 'can3'] as const;
 const OTHERS = ['ada', 'bob', 'dan'] as const;
 const RINGS = {
+  downloads: { spread: '0s' },
   rings: [
     { name: 'canary', hosts: ['can*'], soak: '0s', minVerified: 2 },
     { name: 'all', soak: '0s', minVerified: 2 },
