@@ -32,6 +32,7 @@ const SPOILT: Readonly<Record<TableName, string>> = {
   server_leases: 'true',
   pins: `host = 'bad'`,
   trials: `host = 'bad'`,
+  deploys: `host = 'bad'`,
   quarantines: `host = 'bad'`,
   acknowledgements: `host = 'bad'`,
   rollout_orders: 'true',

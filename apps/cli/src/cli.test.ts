@@ -284,6 +284,20 @@ ws10  away         succeeded    50 s ago   3f9c2ab1d0  Add the printer of the se
     expect(stdout).toContain('Running     /nix/store/aaaaaaaa');
     expect(stdout).toContain('download 2.1 s, activate 340 ms');
   });
+  test('says who ordered what of it: why, since and until when', async () => {
+    const orders = [
+      { kind: 'pin', sequence: 7, by: 'ada', reason: 'demo at noon', since: NOW, until: NOW + 3600_000 },
+      { kind: 'hold', sequence: 6, by: 'bob', reason: 'a trip', since: NOW, until: null },
+      { kind: 'deploy', sequence: 7, by: 'cyd', reason: 'sshd', since: NOW, until: NOW + 3600_000 },
+    ];
+    const floe = await serving({ ...ROUTES, 'GET /api/hosts/ws2': { json: { ...rolledBackHost('ws2'), orders } } });
+    const time = (at: number): string => `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+    expect((await floe('hosts', 'ws2')).stdout).toContain(
+      `\nOrdered\n  pinned to revision #7 by ada since ${time(NOW)}, until ${time(NOW + 3600_000)}: demo at noon\n` +
+        `  held on revision #6 by bob since ${time(NOW)}, until somebody ends it: a trip\n` +
+        `  asked to take, over windows and "later", revision #7 by cyd since ${time(NOW)}, until ${time(NOW + 3600_000)}: sshd\n`,
+    );
+  });
   test('says what a host waits for, since when it is away, and who keeps it', async () => {
     const waiting = hostView('ws1', { standing: 'waiting', state: 'DEFERRED', detail: { code: 'ON_BATTERY', message: 'on battery with 12 %' } });
     const staged = hostView('ws2', { standing: 'waiting', state: 'BOOT_STAGED' });

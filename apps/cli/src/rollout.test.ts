@@ -178,6 +178,27 @@ describe('floe pin, hold and unpin', () => {
   });
 });
 
+describe('floe deploy', () => {
+  test('asks for one host after another; what one is refused stops none of the others', async () => {
+    const floe = await serving(rolledOut({}), {
+      'POST /api/hosts/ws1/deploy': done('ws1 takes it.'),
+      'POST /api/hosts/ws2/deploy': refusal(409, 'NOT_ITS_TURN', 'ws2 waits for canary'),
+      'POST /api/hosts/ws3/deploy': done('ws3 takes it.'),
+    });
+    const argv = ['deploy', 'ws1', 'ws2', 'ws3', '--reason', 'sshd', '--until', '2h'];
+    expect(await floe(...argv)).toEqual({ code: 1, stdout: 'ws1 takes it.\nws3 takes it.\n', stderr: 'floe: ws2 waits for canary\n' });
+    expect(server?.seen.at(-1)).toMatchObject({ path: '/api/hosts/ws3/deploy', body: { reason: 'sshd', isNow: false, until: NOW + 120 * MINUTE } });
+    await floe('deploy', 'ws1', '--now', '--reason', 'x');
+    expect(server?.seen.at(-1)?.body).toEqual({ reason: 'x', isNow: true });
+  });
+
+  test.each([[[]], [['ws1']], [['a b', '--reason', 'x']], [['--reason', 'x']]])('%j is wrong usage, and asks nobody', async (argv) => {
+    const floe = await serving(rolledOut({}));
+    expect((await floe('deploy', ...argv)).code).toBe(2);
+    expect(server?.seen).toEqual([]);
+  });
+});
+
 describe('what people ask of a rollout', () => {
   test.each([
     [['approve'], { commit: SHA, ring: 'canary' }],

@@ -8,6 +8,7 @@ import type { ClientAddresses } from './http/client-address.ts';
 import { auditRoutes, type AuditRouteDeps } from './routes/audit.ts';
 import { cacheRoutes } from './routes/cache.ts';
 import { decisionRoutes, type DecisionDeps } from './routes/decisions.ts';
+import { deployRoutes, type DeployDeps } from './routes/deploys.ts';
 import { enrolmentRoutes, type EnrolmentDeps } from './routes/enrolment.ts';
 import { fleetRoutes, type FleetRouteDeps } from './routes/fleet.ts';
 import { notificationRoutes, type NotificationRouteDeps } from './routes/notifications.ts';
@@ -44,6 +45,7 @@ export type AppDeps = OwnDeps &
   Omit<
     EnrolmentDeps &
       DecisionDeps &
+      DeployDeps &
       PinDeps &
       TrialDeps &
       FleetRouteDeps &
@@ -82,6 +84,7 @@ export function createApp(deps: AppDeps): Hono {
   api.route('/session', sessionRoutes(routes));
   api.route('/', enrolmentRoutes(routes));
   api.route('/', decisionRoutes(routes));
+  api.route('/', deployRoutes(routes));
   api.route('/', pinRoutes(routes));
   api.route('/', trialRoutes(routes));
   api.route('/rollout', rolloutRoutes(routes));

@@ -1,4 +1,14 @@
-import { hasArrived, HOST_ACTIONS, standingOfMachine, type Desired, type HostAction, type StorePath } from '@floe/model';
+import {
+  hasArrived,
+  HOST_ACTIONS,
+  isActivating,
+  isTerminalAgentState,
+  standingOfMachine,
+  type Desired,
+  type HostAction,
+  type ReleaseRef,
+  type StorePath,
+} from '@floe/model';
 import { lastWordOf, type HostRow } from '@floe/store';
 
 /** What an administrator's word about a host comes to. */
@@ -32,6 +42,25 @@ export function judgeRetry(row: HostRow, desired: Desired): Decision {
   return nothing('NOTHING_TO_RETRY', `there is nothing to try again: ${describe(row, desired)}`);
 }
 
+/** `floe deploy`: what it was told, at once. Whether its ring and limits allow it is judged elsewhere. Pure. */
+export function judgeDeploy(
+  row: HostRow,
+  desired: Desired,
+): { readonly kind: 'deploy'; readonly release: ReleaseRef } | Extract<Decision, { kind: 'nothing' }> {
+  const decision = steerable(row, desired);
+  if (decision.kind === 'nothing') return decision;
+  if (desired.kind !== 'release')
+    return nothing('QUARANTINED', `${row.host} rolled that system back: push a fix, or run: floe retry ${row.host} --reason "…"`);
+  if (desired.because === 'trial') return nothing('ON_TRIAL', `${row.host} tries a commit just now: it takes what it should run when that ends`);
+  const said = lastWordOf(row);
+  const isAboutIt = said.subject === decision.toplevel;
+  if (hasArrived(said, decision.toplevel)) return nothing('NOTHING_TO_DEPLOY', `${row.host} runs what it should already`);
+  if (isAboutIt && isActivating(said.state)) return nothing('UNDER_WAY', `${row.host} changes to it just now`);
+  const isOver = isAboutIt && (isTerminalAgentState(said.state) || said.state === 'BLOCKED') && !said.isRetryPending;
+  if (said.isOverridden || isOver) return nothing('NOTHING_TO_DEPLOY', `there is nothing to ask for: ${describe(row, desired)}`);
+  return { kind: 'deploy', release: desired.release };
+}
+
 /** `floe resume`: back to what the fleet wants, over the head of whoever chose another system at the machine. Pure. */
 export function judgeResume(row: HostRow, desired: Desired): Decision {
   const decision = steerable(row, desired);
@@ -62,6 +91,7 @@ export function actionsOn(row: HostRow, desired: Desired, isInFlake: boolean): H
   const isPossible: Readonly<Record<HostAction, boolean>> = {
     retry: (isEnrolled && row.clonedAt !== undefined) || judgeRetry(row, desired).kind === 'retry',
     resume: judgeResume(row, desired).kind === 'retry',
+    deploy: desired.kind === 'release' && desired.because !== 'kept' && judgeDeploy(row, desired).kind === 'deploy',
     revoke: isEnrolled,
     forget: refusalToForget(row, isInFlake) === undefined,
   };

@@ -1,7 +1,17 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { CLOSE_CODES, Envelope, FreshnessStatement, peek, ReleaseStatement, seal, type Directive, type PermitStatement } from '@floe/protocol';
+import {
+  CLOSE_CODES,
+  Envelope,
+  FreshnessStatement,
+  peek,
+  ReleaseStatement,
+  seal,
+  type Directive,
+  type PermitStatement,
+  type Urgency,
+} from '@floe/protocol';
 import type { Logger, Signer } from '@floe/runtime';
-import type { DirectiveRow, HostRow, StorePart } from '@floe/store';
+import type { Deploy, DirectiveRow, HostRow, StorePart } from '@floe/store';
 import * as v from 'valibot';
 import type { WelcomedSession } from './agents/session.ts';
 import type { ServerClock } from './server-clock.ts';
@@ -31,6 +41,8 @@ export interface Addressee {
   readonly envelope?: string | undefined;
   /** A person had the host try again what it rolled back or refused. */
   readonly isRetry: boolean;
+  /** A person asks for it at once. */
+  readonly deploy?: Deploy | undefined;
 }
 
 /**
@@ -58,7 +70,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
   const sent: DirectiveRow[] = [];
   const asOf = freshnessEnvelope.success ? asOfIn(freshnessEnvelope.output) : 0;
   for (const addressee of untold) {
-    const { session, desired, isRetry, envelope } = addressee;
+    const { session, desired, isRetry, envelope, deploy } = addressee;
     const release = envelope === undefined ? releases.get(desired.releaseId) : v.parse(StoredEnvelope, envelope);
     if (release === undefined) continue;
     const issuedAt = clock.now();
@@ -72,6 +84,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
       epoch: desired.epoch,
       mode: desired.isOnlyStaged === true ? 'stage' : 'activate',
       isRetry,
+      ...(deploy?.epoch === desired.epoch && session.capabilities.has('urgent') ? { urgent: urgencyOf(deploy) } : {}),
       release,
       ...(permit === undefined ? {} : { permit: seal(releaseSigner, 'floe/permit', permit) }),
       ...(freshnessEnvelope.success ? { freshness: freshnessEnvelope.output } : {}),
@@ -115,4 +128,8 @@ function permitFor(
 function asOfIn(freshness: Envelope): number {
   const opened = peek(freshness, FreshnessStatement);
   return opened.kind === 'opened' ? opened.statement.asOf : 0;
+}
+
+function urgencyOf({ level, by, reason, expiresAt }: Deploy): Urgency {
+  return { level, by, reason, until: expiresAt };
 }

@@ -17,7 +17,7 @@ import { CommitNames } from './commit-names.ts';
 import type { FetchWatch } from './fetch-watch.ts';
 import type { FleetFeed } from './feed.ts';
 import { FleetSnapshot, type RevisionPage, type RevisionSeen, type SnapshotStore } from './fleet-snapshot.ts';
-import { presenceFactsOf, troubleOf, viewHost, viewRepository, viewRevision } from './fleet-view.ts';
+import { ordersOf, presenceFactsOf, troubleOf, viewHost, viewRepository, viewRevision } from './fleet-view.ts';
 import type { Notices } from './notices.ts';
 import { viewFreeze } from './rollouts/view.ts';
 import { viewWhy } from './rollouts/why.ts';
@@ -150,7 +150,8 @@ export class FleetReader {
     const isAborted = rollout?.state === 'ABORTED' && rollout.revisionId === finished?.id;
     const limits = rollout?.policy.presence ?? DEFAULT_PRESENCE;
     const now = this.judgedUntil();
-    return ({ row, desired, quarantines, trial, desiredCommit }) => {
+    return (each) => {
+      const { row, desired, quarantines, trial, desiredCommit } = each;
       const evaluation = byHost.get(row.host);
       const { presence, changesAt } = presenceOf(presenceFactsOf(row), limits, now);
       if (changesAt !== undefined) onPresence?.(row.host, changesAt);
@@ -163,6 +164,7 @@ export class FleetReader {
         trial,
         desiredCommit: desiredCommit ?? null,
         progress: this.#progress.get(row.host) ?? null,
+        orders: ordersOf(each),
         trouble: troubleOf(row, this.#deps.troubles.of(row.host)),
       });
     };

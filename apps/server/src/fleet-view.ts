@@ -12,7 +12,17 @@ import {
   type RolloutSummary,
 } from '@floe/model';
 import type { HostView, RepositoryView, RevisionView, ServerNotice } from '@floe/protocol';
-import { factsOf, type Evaluation, type HostRow, type Quarantine, type Repository, type RevisionInList, type Rollout, type Trial } from '@floe/store';
+import {
+  factsOf,
+  type Evaluation,
+  type FleetHost,
+  type HostRow,
+  type Quarantine,
+  type Repository,
+  type RevisionInList,
+  type Rollout,
+  type Trial,
+} from '@floe/store';
 import type { Trouble } from '@floe/runtime';
 import { actionsOn } from './decisions.ts';
 import { lostWords } from '@floe/views';
@@ -32,6 +42,8 @@ export interface HostContext {
   readonly desiredCommit: HostView['desired'] extends infer D ? (D extends { commit: infer C } ? C : never) : never;
   readonly progress: HostView['progress'];
   readonly presence: Presence;
+  /** What people ordered of it. */
+  readonly orders?: HostView['orders'];
   /** The server's own error with this host. */
   readonly trouble: HostView['trouble'];
 }
@@ -54,6 +66,7 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
       presence === 'lost' ? lostWords(row.lastSeenAt ?? null) : null,
     ]),
     actions: actionsOn(row, desired, offer.kind === 'release' || offer.kind === 'none'),
+    orders: context.orders ?? [],
     trouble,
     desired:
       row.desired === undefined
@@ -78,6 +91,21 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
     agentVersion: row.agentVersion ?? null,
     machineId: row.machineId ?? null,
   };
+}
+
+/** What people ordered of a host, in the order in which it counts. Pure. */
+export function ordersOf({ row, pins, deploy }: Pick<FleetHost, 'row' | 'pins' | 'deploy'>): HostView['orders'] {
+  const kept = (pins ?? []).map(({ kind, sequence, by, reason, at, expiresAt }) => ({
+    kind,
+    sequence,
+    by,
+    reason,
+    since: at,
+    until: expiresAt ?? null,
+  }));
+  if (deploy === undefined) return kept;
+  const { by, reason, at, expiresAt } = deploy;
+  return [...kept, { kind: 'deploy', sequence: row.desired?.sequence ?? 0, by, reason, since: at, until: expiresAt }];
 }
 
 function isEnrolled({ publicKey, revokedAt }: HostRow): boolean {

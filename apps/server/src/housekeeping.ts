@@ -50,6 +50,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
     prune: async (store, before) => await store.hosts.forgetRefusals(before),
   },
   server_leases: { bound: 'a row per server that runs: each beat of a server removes those that ended' },
+  deploys: { bound: 'one of each host, by whoever asked last' },
   pins: { bound: 'two of each host, by an administrator' },
   trials: { bound: 'one of each host, by an operator; it goes with its host' },
   quarantines: {

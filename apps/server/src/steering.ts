@@ -150,9 +150,9 @@ export class Steering {
     const { store, hub, clock, logger, troubles, repositoryId } = this.#deps;
     await this.#endTrials(fleet);
     const now = clock.now();
-    const wanted = fleet.hosts.flatMap(({ row, desired }): Wanted[] =>
+    const wanted = fleet.hosts.flatMap(({ row, desired, deploy }): Wanted[] =>
       desired.kind === 'release' && desired.because !== 'trial'
-        ? [{ row, ...desired, isOnlyStaged: isOnlyStaged(row, desired, fleet.rollout, now) }]
+        ? [{ row, deploy, ...desired, isOnlyStaged: isOnlyStaged(row, desired, fleet.rollout, now) }]
         : [],
     );
     const moved = new Map<HostName, number>();
@@ -183,7 +183,9 @@ export class Steering {
       const session = hub.session(each.row.host);
       const desired = desiredNow(each, moved.get(each.row.host), clock.now());
       const floor = Math.max(each.row.acceptedSequence, each.row.toldSequence ?? 0, each.row.desired?.sequence ?? 0);
-      return session === undefined || desired === undefined ? [] : [{ session, desired, floor, isRetry: each.row.retryEpoch !== undefined }];
+      return session === undefined || desired === undefined
+        ? []
+        : [{ session, desired, floor, isRetry: each.row.retryEpoch !== undefined, deploy: each.deploy }];
     });
     addressees.push(...fleet.hosts.flatMap((each) => this.#tryingOne(each)));
     await troubles.together(
@@ -233,6 +235,7 @@ export class Steering {
 interface Wanted {
   readonly row: HostRow;
   readonly release: ReleaseRef;
+  readonly deploy: FleetHost['deploy'];
   readonly because: Because;
   readonly permit?: PermitGrounds | undefined;
   /** It is to have the release, and not to activate it. */

@@ -4,6 +4,8 @@ export const HOST_ACTIONS = [
   'retry',
   /** Have it follow the fleet again, although somebody chose another system on the machine. */
   'resume',
+  /** Have it take what it was told to run at once, over its windows and its users' "later". */
+  'deploy',
   /** End its enrolment: its key is refused from now on. */
   'revoke',
   /** Remove it: it is out of the flake, and not enrolled. */

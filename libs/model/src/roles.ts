@@ -21,6 +21,7 @@ const LOWEST_ROLE = {
   read: 'viewer',
   retry: 'operator',
   resume: 'operator',
+  deploy: 'operator',
   evaluate: 'operator',
   'pause-rollout': 'operator',
   'resume-rollout': 'operator',

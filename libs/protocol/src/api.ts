@@ -54,6 +54,18 @@ export const CommitName = v.object({
 });
 export type CommitName = v.InferOutput<typeof CommitName>;
 
+/** A person's order about one host that counts now: what keeps it on a release, or has it take one at once. */
+export const HostOrderView = v.object({
+  kind: v.picklist(['pin', 'hold', 'deploy']),
+  /** Of the release. */
+  sequence: Counter,
+  by: prose(200),
+  reason: prose(),
+  since: Timestamp,
+  until: v.nullable(Timestamp),
+});
+export type HostOrderView = v.InferOutput<typeof HostOrderView>;
+
 export const HostView = v.object({
   host: HostName,
   standing: HostStanding,
@@ -65,6 +77,8 @@ export const HostView = v.object({
   problem: v.nullable(prose()),
   /** What an administrator can decide about it now. */
   actions: v.optional(list(v.picklist(HOST_ACTIONS), HOST_ACTIONS.length), []),
+  /** In the order in which they count. */
+  orders: v.optional(list(HostOrderView, 3), []),
   /** The server itself has an error with this host; `problem` says so, too. */
   trouble: v.optional(v.nullable(v.object({ code: word(64), message: prose(), since: Timestamp })), null),
   desired: v.nullable(

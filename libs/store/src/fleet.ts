@@ -1,12 +1,13 @@
 import {
   boundedTime,
+  isTerminalAgentState,
   promotedIn,
   resolve,
   revertOf,
   storableText,
+  URGENCIES,
   type HostName,
   type HostSituation,
-  type PermitGrounds,
   type PermittedRelease,
   type ReleaseRef,
   type StorePath,
@@ -15,14 +16,14 @@ import { and, asc, eq, gt, isNull, or } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { toHostRows } from './host-rows.ts';
 import { readNext } from './next-rollouts.ts';
-import type { CurrentRollout, Fleet, FleetHost, HostRow, PinKind, Quarantine } from './records.ts';
+import type { CurrentRollout, Deploy, Fleet, FleetHost, HostRow, PinKind, PinSeen, Quarantine } from './records.ts';
 import { releasesOfRollout, stableReleases } from './release-rows.ts';
 import { readPeople } from './pushers.ts';
 import { readOrders } from './rollout-orders.ts';
 import { newestRollout, type RolloutOfRevision } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf } from './rows.ts';
-import { acknowledgements, hosts, pins, quarantines, releases, revisions } from './tables/index.ts';
+import { acknowledgements, deploys, hosts, pins, quarantines, releases, revisions } from './tables/index.ts';
 import { readTrials } from './trials.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
 
@@ -42,18 +43,20 @@ export interface FleetQuery {
  */
 export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftOutRows): Promise<Fleet> {
   const { repositoryId, names } = query;
-  const { current, situationOf } = await readSituations(db, query);
+  const { current, situationOf, pinsOf } = await readSituations(db, query);
   const next = names === undefined ? await readNext(db, repositoryId) : undefined;
   const quarantinesByHost = Map.groupBy(await readQuarantines(db, repositoryId, names), ({ host }) => host);
   const acknowledged = await readAcknowledgements(db, repositoryId, names);
   const trials = await readTrials(db, repositoryId, names);
   const rows = await db
-    .select({ row: hosts, commit: releases.commit })
+    .select({ row: hosts, commit: releases.commit, deploy: deploys })
     .from(hosts)
     .leftJoin(releases, eq(releases.id, hosts.desiredReleaseId))
+    .leftJoin(deploys, and(eq(deploys.host, hosts.host), eq(deploys.epoch, hosts.epoch), gt(deploys.expiresAt, query.now)))
     .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names)))
     .orderBy(asc(hosts.host));
   const commits = new Map(rows.map(({ row, commit }) => [row.host, new RowReader().commit('commit', commit)]));
+  const deploysByHost = new Map(rows.flatMap(({ deploy }) => (deploy === null ? [] : [[deploy.host, deploy] as const])));
   const read = toHostRows(
     rows.map(({ row }) => row),
     (bad) => (names === undefined ? leftOut?.set('hosts', bad) : undefined),
@@ -73,8 +76,28 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
         quarantines: quarantinesOfHost,
         acknowledged: acknowledged.get(row.host) ?? NOTHING_ACKNOWLEDGED,
         desiredCommit: commits.get(row.host),
+        deploy: deployOf(row, deploysByHost.get(row.host)),
+        pins: pinsOf(row.host),
       };
     }),
+  };
+}
+
+/** Undefined also once the agent came to a verdict. */
+function deployOf({ desired, state, stateToplevel }: HostRow, stored: typeof deploys.$inferSelect | undefined): Deploy | undefined {
+  if (stored === undefined || desired === undefined) return undefined;
+  if (isTerminalAgentState(state) && stateToplevel === desired.toplevel) return undefined;
+  const { host, epoch, level, reason, by, createdAt, expiresAt } = stored;
+  // An agent refuses a directive with a word that it does not know.
+  if (!URGENCIES.includes(level)) return undefined;
+  return {
+    host,
+    epoch,
+    level,
+    reason: storableText(reason, 500),
+    by: storableText(by, 200),
+    at: boundedTime(createdAt),
+    expiresAt: boundedTime(expiresAt),
   };
 }
 
@@ -88,16 +111,17 @@ async function readSituations(db: Database, query: FleetQuery) {
   const isPromoted = current === undefined ? () => false : promotedIn(current);
   const revert = current === undefined ? undefined : revertOf(current);
   const pinnedTo = await readPins(db, repositoryId, names, now);
+  const pinsOf = (host: HostName): readonly PinSeen[] => PIN_KINDS.flatMap((kind) => pinnedTo.get(keyOf(host, kind))?.seen ?? []);
   const situationOf = (host: HostName, quarantined: readonly Quarantine[]): Omit<HostSituation, 'directed' | 'floor'> => ({
-    pin: pinnedTo.get(keyOf(host, 'pin')),
-    hold: pinnedTo.get(keyOf(host, 'hold')),
+    pin: pinnedTo.get(keyOf(host, 'pin'))?.release,
+    hold: pinnedTo.get(keyOf(host, 'hold'))?.release,
     isRingPromoted: isPromoted(host),
     rollout: rolling.get(host),
     stable: stable.get(host),
     revert,
     quarantined: new Set(quarantined.map(({ toplevel }) => toplevel)),
   });
-  return { current, situationOf };
+  return { current, situationOf, pinsOf };
 }
 
 async function withOrders(db: Database, { repositoryId, now }: FleetQuery, current: RolloutOfRevision): Promise<CurrentRollout> {
@@ -121,18 +145,16 @@ function keyOf(host: HostName, kind: PinKind): string {
   return `${kind} ${host}`;
 }
 
-async function readPins(db: Database, repositoryId: string, names: Hosts, now: number): Promise<ReadonlyMap<string, PermittedRelease>> {
+const PIN_KINDS = ['pin', 'hold'] as const satisfies readonly PinKind[];
+
+interface PinnedTo {
+  readonly release: PermittedRelease;
+  readonly seen: PinSeen;
+}
+
+async function readPins(db: Database, repositoryId: string, names: Hosts, now: number): Promise<ReadonlyMap<string, PinnedTo>> {
   const rows = await db
-    .select({
-      kind: pins.kind,
-      id: releases.id,
-      host: pins.host,
-      sequence: releases.sequence,
-      toplevel: releases.toplevel,
-      isPermitted: pins.isPermitted,
-      by: pins.by,
-      reason: pins.reason,
-    })
+    .select({ pin: pins, id: releases.id, sequence: releases.sequence, toplevel: releases.toplevel })
     .from(pins)
     .innerJoin(hosts, eq(hosts.host, pins.host))
     .innerJoin(releases, eq(releases.id, pins.releaseId))
@@ -145,9 +167,11 @@ async function readPins(db: Database, repositoryId: string, names: Hosts, now: n
       ),
     );
   return new Map(
-    rows.map(({ kind, isPermitted, by, reason, ...release }) => {
-      const permit: PermitGrounds = { kind: 'pin', by: storableText(by, 200), reason: storableText(reason, 2_000) };
-      return [keyOf(release.host, kind), isPermitted ? { ...release, permit } : release];
+    rows.map(({ pin: { host, kind, reason, by, createdAt, expiresAt, isPermitted }, ...ref }) => {
+      const said = { by: storableText(by, 200), reason: storableText(reason, 2_000) };
+      const until = expiresAt === null ? undefined : boundedTime(expiresAt);
+      const release = { ...ref, host, ...(isPermitted ? { permit: { kind: 'pin', ...said } as const } : {}) };
+      return [keyOf(host, kind), { release, seen: { kind, ...said, at: boundedTime(createdAt), expiresAt: until, sequence: ref.sequence } }];
     }),
   );
 }

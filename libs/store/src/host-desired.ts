@@ -1,4 +1,4 @@
-import { storableText, type HostName, type StorePath } from '@floe/model';
+import { storableText, type HostName, type ReleaseRef, type StorePath } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import { and, eq, sql } from 'drizzle-orm';
 import * as v from 'valibot';
@@ -9,9 +9,9 @@ import { notify, notifyHosts, type HintOrigin } from './hints.ts';
 import { KeptFleets } from './kept-fleets.ts';
 import { takeSlot } from './host-slots.ts';
 import { HostNameText, Int8, readRows } from './rows.ts';
-import type { DesiredRelease } from './records.ts';
+import type { Deploy, DesiredRelease } from './records.ts';
 import type { HostStore } from './store.ts';
-import { hosts, quarantines } from './tables/index.ts';
+import { deploys, hosts, quarantines } from './tables/index.ts';
 import type { LeftOutRows } from './unreadable.ts';
 
 const Desired = v.object({ host: HostNameText, epoch: Int8 });
@@ -67,10 +67,33 @@ async function retry(db: Database, host: HostName, toplevel: StorePath): Promise
   });
 }
 
+/** In one transaction: a pass that sees the new epoch also sees whose word it is. */
+async function deploy(
+  db: Database,
+  { host, level, reason, by, at, expiresAt }: Omit<Deploy, 'epoch'>,
+  release: Pick<ReleaseRef, 'id'>,
+): Promise<number | undefined> {
+  return await db.transaction(async (tx) => {
+    const [row] = await tx
+      .update(hosts)
+      .set({ epoch: sql`${hosts.epoch} + 1` })
+      .where(and(eq(hosts.host, host), eq(hosts.desiredReleaseId, release.id)))
+      .returning({ epoch: hosts.epoch });
+    if (row === undefined) return undefined;
+    const set = { epoch: row.epoch, level, reason: storableText(reason, 500), by, createdAt: at, expiresAt };
+    await tx
+      .insert(deploys)
+      .values({ host, ...set })
+      .onConflictDoUpdate({ target: deploys.host, set });
+    await notify(tx, { topic: 'host', host });
+    return row.epoch;
+  });
+}
+
 export function createHostDesired(
   db: Database,
   deps: { readonly clock: Clock; readonly leftOut: LeftOutRows; readonly origin: HintOrigin },
-): Pick<HostStore, 'fleet' | 'desire' | 'takeSlot' | 'retry'> {
+): Pick<HostStore, 'fleet' | 'desire' | 'takeSlot' | 'retry' | 'deploy'> {
   const { clock, leftOut, origin } = deps;
   const keptFleets = new KeptFleets();
   return {
@@ -81,5 +104,6 @@ export function createHostDesired(
     desire: async (wanted, at) => await desire(db, origin, wanted, at),
     takeSlot: async (repositoryId, host, judge) => await takeSlot(db, { clock, origin }, repositoryId, host, judge),
     retry: async (host, toplevel) => await retry(db, host, toplevel),
+    deploy: async (order, release) => await deploy(db, order, release),
   };
 }

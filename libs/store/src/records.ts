@@ -15,6 +15,7 @@ import type {
   RolloutSummary,
   StageTimings,
   StorePath,
+  Urgency,
   Went,
 } from '@floe/model';
 import type { CurrentRollout, NextOfFleet, Rollout } from './rollout-records.ts';
@@ -296,6 +297,10 @@ export interface FleetHost {
   readonly acknowledged: ReadonlySet<StorePath>;
   /** Of the release that `row.desired` names. */
   readonly desiredCommit: CommitSha | undefined;
+  /** While it counts: of the directive that the host has now, before its verdict and before its end. */
+  readonly deploy?: Deploy | undefined;
+  /** Those that count now, the pin first. */
+  readonly pins?: readonly PinSeen[];
 }
 
 /** Hosts that were read together. */
@@ -344,6 +349,20 @@ export interface Trial extends ReleaseRef {
   /** The host's first epoch that is about it. */
   readonly epoch: number;
 }
+
+/** A person's order that a host take what it was told under `epoch`, at once. */
+export interface Deploy {
+  readonly host: HostName;
+  readonly epoch: number;
+  readonly level: Urgency['level'];
+  readonly reason: string;
+  readonly by: string;
+  readonly at: Timestamp;
+  readonly expiresAt: Timestamp;
+}
+
+/** A pin or a hold that counts now. */
+export type PinSeen = Omit<Pin, 'host' | 'releaseId'> & { readonly sequence: number };
 
 export interface DirectiveRow {
   readonly host: HostName;

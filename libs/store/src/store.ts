@@ -6,6 +6,7 @@ import type {
   CommitOfSystem,
   CompleteRollout,
   Delivery,
+  Deploy,
   DesiredRelease,
   DirectiveRow,
   Evaluation,
@@ -313,6 +314,11 @@ export interface HostStore {
    * the agent has accepted one of them (`HostRow.retryEpoch`). Returns the new epoch.
    */
   retry(host: HostName, toplevel: StorePath): Promise<number>;
+  /**
+   * A person asks for what the host was told, at once: `release` gets a new epoch, and the order belongs to that. Returns the epoch;
+   * undefined: the host was told something else meanwhile.
+   */
+  deploy(order: Omit<Deploy, 'epoch'>, release: Pick<ReleaseRef, 'id'>): Promise<number | undefined>;
   /** A second one of its kind replaces the first. */
   pin(pin: Pin): Promise<void>;
   unpin(host: HostName, kind: PinKind): Promise<void>;

@@ -14,6 +14,7 @@ export function decisionRequest(decision: Decision): {
 } {
   if (isRolloutDecision(decision)) return rolloutRequest(decision);
   if (decision.kind === 'accept') return { method: 'POST', path: '/api/repository/accept', body: { commit: decision.commit } };
+  if (decision.kind === 'deploy') return { method: 'POST', path: `/api/hosts/${encodeURIComponent(decision.host)}/deploy`, body: {} };
   const below = { retry: '/quarantine', resume: '/override', revoke: '/enrolment', forget: '' }[decision.kind];
   return { method: 'DELETE', path: `/api/hosts/${encodeURIComponent(decision.host)}${below}`, body: {} };
 }
@@ -67,6 +68,15 @@ export function decisionWords(decision: Decision): DecisionWords {
         question: `Have ${decision.host} follow the fleet again?`,
         effect: 'It leaves the system that somebody chose on the machine, at once and against their choice: tell them first.',
         done: `${decision.host} is told to follow the fleet again.`,
+        isFinal: false,
+      };
+    case 'deploy':
+      return {
+        verb: 'Deploy now',
+        question: `Have ${decision.host} take its update now?`,
+        effect:
+          'It passes over windows and its users’ “later”, five minutes after they are told. Rings, pauses, limits and an empty battery still hold it.',
+        done: `${decision.host} is asked to take its update now.`,
         isFinal: false,
       };
     case 'revoke':

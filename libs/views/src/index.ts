@@ -20,3 +20,4 @@ export * from './text.ts';
 export * from './todo.ts';
 export * from './why-words.ts';
 export { duration } from '@floe/model';
+export * from './host-orders.ts';

@@ -39,9 +39,9 @@ function isBroken({ standing, trouble }: Pick<HostView, 'standing' | 'trouble'>)
   return !needsAction(standing) && (trouble?.code === 'EVAL_ERROR' || trouble?.code === 'BUILD_ERROR');
 }
 
-/** The decisions that mend what is wrong; a host that is well can be revoked, too. */
+/** The decisions that mend what is wrong; a host that is well can be revoked, or take its update earlier, too. */
 export function actionsToTake({ standing, actions, presence }: Pick<HostView, 'standing' | 'actions' | 'presence'>): readonly HostAction[] {
-  return actions.filter((action) => action !== 'revoke' || standing === 'removed' || presence === 'lost');
+  return actions.filter((action) => action !== 'deploy' && (action !== 'revoke' || standing === 'removed' || presence === 'lost'));
 }
 
 /** The command line of a decision about a host. */

@@ -1,6 +1,8 @@
-import { HostView, ReportView, type HostName } from '@floe/protocol';
+import { HostView, ReportView, RevisionView, type FreezeView, type HostName } from '@floe/protocol';
 import type { Command } from 'commander';
 import * as v from 'valibot';
+import { isFloeError } from '@floe/runtime';
+import type { ApiClient } from '../api-client.ts';
 import { viewOf, type Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
 import { needsAttention } from '@floe/views';
@@ -52,6 +54,17 @@ async function showHost(cli: Cli, name: HostName, limit: number): Promise<void> 
   const failed = host.standing === 'in-sync' ? undefined : reports.find(({ hasLog }) => hasLog);
   const log = failed === undefined ? null : await readReportLog(api, failed);
   const failure = failed === undefined || log === null ? null : { report: failed, log };
-  if (cli.options().json === true) out.json({ host, reports, log });
-  else out.print(formatHost(host, reports, failure, viewOf(cli)));
+  const freeze = await readFreeze(api);
+  if (cli.options().json === true) out.json({ host, reports, log, freeze });
+  else out.print(formatHost({ host, reports, failure, freeze }, viewOf(cli)));
+}
+
+/** A person's pause of all rollouts; null also where nothing was rolled out yet. */
+async function readFreeze(api: ApiClient): Promise<FreezeView | null> {
+  try {
+    return (await api.get('/api/rollout', RevisionView)).rollout?.freeze ?? null;
+  } catch (error) {
+    if (!isFloeError(error, 'NOT_FOUND')) throw error;
+    return null;
+  }
 }

@@ -1,4 +1,5 @@
 import { RolloutAnswer, type HostName } from '@floe/protocol';
+import { FloeError } from '@floe/runtime';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
@@ -48,6 +49,29 @@ Examples:
     });
 
   program
+    .command('deploy')
+    .description('have hosts take what they should run now, over windows and "later"')
+    .argument('<hosts...>', 'hosts as in nixosConfigurations', hostsArgument)
+    .option('--now', 'without the notice of five minutes to their users')
+    .requiredOption(...REASON)
+    .option('--until <when>', 'for a host that is away: when it ends; by default in 24 hours', untilArgument)
+    .addHelpText(
+      'after',
+      `
+It is for what the host should run now, and for no later commit. Its users are told five minutes before, and cannot defer it. It passes
+over the windows of the ring and of the machine; never over gates, approvals, pauses, limits or a quarantine, nor ahead of its
+ring: the command says what holds it. A low battery, a full disk or another switch still delay it. A host that is away takes it when it
+is back. When it ends, nothing falls back.
+
+Examples:
+  $ floe deploy ws0001 --reason "closes the hole in sshd"
+  $ floe deploy web1 web2 --now --reason "the certificate ends today"`,
+    )
+    .action(async (hosts: readonly HostName[], options: DeployOptions) => {
+      await deploy(cli, hosts, options);
+    });
+
+  program
     .command('unpin')
     .description('end the pin and the hold of a host: it follows the fleet again')
     .argument(...HOST)
@@ -58,6 +82,34 @@ Examples:
       await suggestingHosts(api, host, () => api.send('DELETE', `/api/hosts/${host}/pin`, { reason }));
       confirm(cli, { outcome: 'done', message: `${host} follows the fleet again.` });
     });
+}
+
+/** Commander begins with nothing. */
+function hostsArgument(host: string, before: readonly HostName[] | undefined): readonly HostName[] {
+  return [...(before ?? []), hostArgument(host)];
+}
+
+interface DeployOptions extends Options {
+  readonly now?: true;
+}
+
+/** One after another; what a host is refused stops none of the others. */
+async function deploy(cli: Cli, hosts: readonly HostName[], { reason, until, now }: DeployOptions): Promise<void> {
+  const api = await cli.api();
+  const body = { reason, isNow: now === true, ...(until === undefined ? {} : { until: until(cli.deps.clock.now()) }) };
+  const refused: FloeError[] = [];
+  for (const host of hosts) {
+    try {
+      confirm(cli, await suggestingHosts(api, host, () => api.post(`/api/hosts/${host}/deploy`, body, RolloutAnswer)));
+    } catch (error) {
+      if (!(error instanceof FloeError) || error.retryable) throw error;
+      refused.push(error);
+    }
+  }
+  const [first, ...rest] = refused;
+  if (first === undefined) return;
+  if (rest.length === 0) throw first;
+  throw new FloeError(first.code, refused.map(({ message }) => message).join('\n'), { cause: first });
 }
 
 async function keep(cli: Cli, host: HostName, what: 'pin' | 'hold', body: object, { reason, until }: Options): Promise<void> {

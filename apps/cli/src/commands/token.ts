@@ -11,6 +11,7 @@ const ACTION_WORDS: Readonly<Record<Action, string>> = {
   read: 'read everything: the fleet, its history, the log of decisions',
   retry: 'retry',
   resume: 'resume',
+  deploy: 'deploy',
   evaluate: 'evaluate',
   pin: 'pin, hold',
   try: 'try',

@@ -24,7 +24,11 @@ export type Answer = { readonly status?: number; readonly json?: unknown } | ((r
 /** A server on a port of its own that knows `METHOD /path` routes, asks for {@link TOKEN}, and keeps what it saw. Who asks is ada, an administrator. */
 export async function startServer(routes: Readonly<Record<string, Answer>>) {
   const seen: Seen[] = [];
-  const known: Readonly<Record<string, Answer>> = { 'GET /api/session': { json: { name: 'ada', role: 'administrator', kind: 'token' } }, ...routes };
+  const known: Readonly<Record<string, Answer>> = {
+    'GET /api/session': { json: { name: 'ada', role: 'administrator', kind: 'token' } },
+    'GET /api/rollout': refusal(404, 'NO_ROLLOUT', 'nothing was rolled out yet'),
+    ...routes,
+  };
   const server = createServer((request, response) => {
     void (async () => {
       let text = '';

@@ -1,9 +1,21 @@
-import type { HostView, ReportView } from '@floe/protocol';
+import type { FreezeView, HostView, ReportView } from '@floe/protocol';
 import { formatBlock, formatFacts, formatTable, indent, type Cell, type Tone, type View } from './terminal.ts';
 import { cutToWidth } from './width.ts';
 import { printableLine } from '@floe/model';
 import { clockTime } from './clock-time.ts';
-import { awayWords, needsAttention, presenceName, presenceTone, reasonOf, shortTodoOf, standingTone, standingWords, todoOf } from '@floe/views';
+import {
+  awayWords,
+  freezeWords,
+  needsAttention,
+  orderWords,
+  presenceName,
+  presenceTone,
+  reasonOf,
+  shortTodoOf,
+  standingTone,
+  standingWords,
+  todoOf,
+} from '@floe/views';
 import { ago, commitWords, firstLine, percent, shortHash, shortSha, timingsText, withShortPaths, words } from '@floe/views';
 
 /** A terminal has no tone between busy and bad: what warns is bad. */
@@ -56,8 +68,16 @@ export interface FailureLog {
   readonly log: string;
 }
 
+export interface HostSeen {
+  readonly host: HostView;
+  readonly reports: readonly ReportView[];
+  readonly failure: FailureLog | null;
+  /** A person's pause of all rollouts. */
+  readonly freeze: FreezeView | null;
+}
+
 /** Everything known of one host. */
-export function formatHost(host: HostView, reports: readonly ReportView[], failure: FailureLog | null, view: View): string {
+export function formatHost({ host, reports, failure, freeze }: HostSeen, view: View): string {
   const { desired, observed } = host;
   const { now, style } = view;
   const since = host.stateSince === null ? '' : `, ${ago(host.stateSince, now)}`;
@@ -88,6 +108,8 @@ export function formatHost(host: HostView, reports: readonly ReportView[], failu
     const title = host.problem !== null ? style('bad', 'Problem') : style('quiet', reasonOf(host) === null ? 'Last word' : 'Why');
     parts.push(`${title}\n${formatBlock(reason)}`);
   }
+  const orders = [...host.orders.map(orderWords), ...(freeze === null ? [] : [freezeWords(freeze)])];
+  if (orders.length > 0) parts.push(`${style('strong', 'Ordered')}\n${formatBlock(orders.join('\n'))}`);
   const todo = todoOf(host);
   if (todo !== null) parts.push(`${style('strong', 'What to do')}\n${formatBlock(todo)}`);
   if (failure !== null) {

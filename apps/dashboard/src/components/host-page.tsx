@@ -1,5 +1,5 @@
-import type { HostView, ReportView } from '@floe/protocol';
-import { capitalised, reasonOf, standingWords, stepWords, switchesOf, todoOf } from '@floe/views';
+import type { FreezeView, HostView, ReportView } from '@floe/protocol';
+import { capitalised, freezeWords, orderWords, reasonOf, standingWords, stepWords, switchesOf, todoOf } from '@floe/views';
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import type { Dashboard } from '../dashboard.ts';
@@ -34,7 +34,11 @@ export function HostPage({ dashboard, fleet, name }: HostPageProps) {
         <a href={formatRoute(FLEET)}>All hosts</a>
       </nav>
       <PageTitle>{name}</PageTitle>
-      {host === undefined ? <p>There is no host {name} in this fleet.</p> : <Host dashboard={dashboard} host={host} />}
+      {host === undefined ? (
+        <p>There is no host {name} in this fleet.</p>
+      ) : (
+        <Host dashboard={dashboard} host={host} freeze={fleet.revision?.rollout?.freeze ?? null} />
+      )}
     </section>
   );
 }
@@ -44,11 +48,12 @@ interface HostProps {
   readonly host: HostView;
 }
 
-function Host({ dashboard, host }: HostProps) {
+function Host({ dashboard, host, freeze }: HostProps & { readonly freeze: FreezeView | null }) {
   const limit = useSignal<number>(REPORTS.first);
   const asked = useAsked(async (signal) => await dashboard.api.reports(host.host, limit.value, signal), [host.state, host.stateSince, limit.value]);
   const reason = reasonOf(host) ?? host.detail?.message ?? null;
   const todo = todoOf(host);
+  const orders = [...host.orders.map(orderWords), ...(freeze === null ? [] : [freezeWords(freeze)])].map(capitalised);
   return (
     <>
       <p class="standing-line">
@@ -65,6 +70,13 @@ function Host({ dashboard, host }: HostProps) {
         <Presence dashboard={dashboard} host={host} />
       </p>
       {reason !== null && <pre class={host.problem === null ? 'reason' : 'error'}>{reason}</pre>}
+      {orders.length > 0 && (
+        <ul class="orders" aria-label="Ordered">
+          {orders.map((text) => (
+            <li key={text}>{text}</li>
+          ))}
+        </ul>
+      )}
       {todo !== null && <p class="todo">{todo}</p>}
       <DecisionsWithCommands dashboard={dashboard} decisions={host.actions.map((kind) => ({ kind, host: host.host }))} />
       <LastLog dashboard={dashboard} host={host} reports={asked.answer?.kind === 'ok' ? asked.answer.value : []} />

@@ -91,6 +91,25 @@ export function admittedNow(facts: SlotFacts, labels: LabelsByHost, now: number)
   return epoch === undefined ? undefined : judge(facts, { epoch, labels, now });
 }
 
+/** Why the host would get no `go` for what it was told, even if a person asked for it at once, limits apart. Undefined: it would. */
+export function admittedAtOnce(each: FleetHost, rollout: CurrentRollout | undefined, now: number): string | undefined {
+  const { row, desired } = each;
+  if (desired.kind !== 'release') return undefined;
+  const ring = rollout === undefined ? 0 : ringIn(rollout)(row.host);
+  const answer = admit(
+    { host: row.host, toplevel: desired.release.toplevel, because: desired.because, ring, labels: [], isUrgent: true },
+    {
+      policy: { ...(rollout?.policy ?? DEFAULT_POLICY), maxInFlight: undefined, budgets: [] },
+      course: rollout?.course,
+      orders: rollout?.orders ?? NO_ORDERS,
+      isWindowOpen: true,
+      inFlight: { fleet: 0, ring: 0, byLabel: new Map() },
+    },
+    now,
+  );
+  return answer.kind === 'go' ? undefined : answer.for;
+}
+
 /** The labels of all hosts, for the budgets. */
 export function labelsByHost({ policy }: Pick<CurrentRollout, 'policy'>, evaluations: readonly Evaluation[]): LabelsByHost {
   return new Map(evaluations.map(({ host, labels }) => [host, labelsOf(policy, { host, labels: labels ?? [] })]));
@@ -115,7 +134,14 @@ function judge({ asking, rollout, gone }: SlotFacts, { epoch, labels, now }: Ask
   );
   const ring = ringOf(row.host);
   return admit(
-    { host: row.host, toplevel: desired.release.toplevel, because: desired.because, ring, labels: labels.get(row.host) ?? [] },
+    {
+      host: row.host,
+      toplevel: desired.release.toplevel,
+      because: desired.because,
+      ring,
+      labels: labels.get(row.host) ?? [],
+      isUrgent: asking.deploy !== undefined,
+    },
     {
       policy,
       course: rollout?.course,

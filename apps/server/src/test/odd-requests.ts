@@ -58,7 +58,20 @@ const Path = fc.oneof(
   fc
     .tuple(
       Name,
-      fc.constantFrom('', '/', '/reports', '/reports?limit=5', '/why', '/pin', '/hold', '/enrolment-tokens', '/quarantine', '/override', '/nothing'),
+      fc.constantFrom(
+        '',
+        '/',
+        '/reports',
+        '/reports?limit=5',
+        '/why',
+        '/pin',
+        '/hold',
+        '/deploy',
+        '/enrolment-tokens',
+        '/quarantine',
+        '/override',
+        '/nothing',
+      ),
     )
     .map(([name, rest]) => `/api/hosts/${name}${rest}`),
   fc.tuple(Name, Digits, Digits).map(([name, series, seq]) => `/api/hosts/${name}/reports/${series}/${seq}/log`),

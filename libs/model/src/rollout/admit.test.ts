@@ -43,6 +43,21 @@ describe('a host that asks for its go', () => {
     expect(admit(back, { ...aborted, orders: { ...NO_ORDERS, freeze } }, 9)).toEqual({ kind: 'wait', for: 'freeze' });
   });
 
+  test('passes over the window when a person asks for it at once, and over nothing else', () => {
+    const urgent: Asking = { ...asking, isUrgent: true };
+    expect(admit(urgent, { ...facts, isWindowOpen: false }, 0)).toEqual({ kind: 'go' });
+    const states = ['WAITING_APPROVAL', 'READY', 'ROLLING', 'SOAKING', 'PAUSED', 'COMPLETE', 'ABORTED', 'SUPERSEDED'] as const;
+    for (const because of ['rollout', 'kept', 'pin', 'hold', 'stable'] as const)
+      for (const state of states)
+        for (const ring of [0, 1])
+          for (const orders of [NO_ORDERS, { ...NO_ORDERS, freeze }])
+            for (const fleet of [0, 9]) {
+              const open = { ...facts, course: { ...rolling, state }, orders, inFlight: { ...facts.inFlight, fleet } };
+              const plain = admit({ ...asking, because, ring }, open, 0);
+              expect(admit({ ...urgent, because, ring }, { ...open, isWindowOpen: false }, 0)).toEqual(plain);
+            }
+  });
+
   test('waits under a freeze until its end, except for a pin or stable', () => {
     const frozen = { ...facts, orders: { ...NO_ORDERS, freeze } };
     expect(admit(asking, frozen, 9)).toEqual({ kind: 'wait', for: 'freeze' });

@@ -14,6 +14,8 @@ export interface Asking {
   /** Its ring in the rollout, and its labels. */
   readonly ring: number;
   readonly labels: readonly string[];
+  /** A person asks for it at once: that passes over the window, and over nothing else. */
+  readonly isUrgent?: boolean;
 }
 
 /** How many hosts are between their `go` and the verdict. */
@@ -54,7 +56,7 @@ export function admit(asking: Asking, facts: AdmitFacts, now: number): AdmitAnsw
     // Of an older rollout, which has no ring that could let it pass any more.
     if (asking.because === 'kept') return { kind: 'wait', for: course?.state === 'PAUSED' ? 'pause' : 'newer' };
     if (course === undefined || asking.ring >= promotedRings(course)) return { kind: 'wait', for: 'ring' };
-    if (!facts.isWindowOpen && orders.hotfix === undefined) return { kind: 'wait', for: 'window' };
+    if (!facts.isWindowOpen && orders.hotfix === undefined && asking.isUrgent !== true) return { kind: 'wait', for: 'window' };
   }
   return withinLimits(asking, facts);
 }

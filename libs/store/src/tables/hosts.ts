@@ -1,4 +1,4 @@
-import { AGENT_STATES } from '@floe/model';
+import { AGENT_STATES, URGENCIES } from '@floe/model';
 import { sql } from 'drizzle-orm';
 import { bigint, boolean, index, jsonb, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
 import { at, commitSha, count, hostName, storePath } from './columns.ts';
@@ -110,6 +110,19 @@ export const trials = pgTable('trials', {
   epoch: count('epoch').notNull(),
   endedAt: at('ended_at'),
   result: text('result'),
+});
+
+/** A person asks that the host take what it was told under this epoch, at once. */
+export const deploys = pgTable('deploys', {
+  host: hostName('host')
+    .primaryKey()
+    .references(() => hosts.host, { onDelete: 'cascade' }),
+  epoch: count('epoch').notNull(),
+  level: text('level', { enum: URGENCIES }).notNull(),
+  reason: text('reason').notNull(),
+  by: text('by').notNull(),
+  createdAt: at('created_at').notNull(),
+  expiresAt: at('expires_at').notNull(),
 });
 
 export const quarantines = pgTable(

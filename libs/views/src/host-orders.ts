@@ -1,0 +1,33 @@
+import type { HostOrderView } from '@floe/protocol';
+
+const WHAT: Readonly<Record<HostOrderView['kind'], string>> = {
+  pin: 'pinned to',
+  hold: 'held on',
+  deploy: 'asked to take, over windows and "later",',
+};
+
+/** An order about a host: "pinned to revision #3 by ada since 2026-11-28 14:20 UTC, until 2026-11-29 08:00 UTC: demo at noon". */
+export function orderWords({ kind, sequence, by, reason, since, until }: HostOrderView): string {
+  const end = until === null ? (kind === 'deploy' ? '' : ', until somebody ends it') : `, until ${time(until)}`;
+  return `${WHAT[kind]} revision #${sequence} by ${by} since ${time(since)}${end}: ${reason}`;
+}
+
+/** A person's pause of all rollouts, which holds every host that is not pinned. */
+export function freezeWords({
+  by,
+  reason,
+  at,
+  until,
+}: {
+  readonly by: string;
+  readonly reason: string;
+  readonly at: number;
+  readonly until: number | null;
+}): string {
+  return `all rollouts are paused by ${by} since ${time(at)}${until === null ? '' : `, until ${time(until)}`}: ${reason}`;
+}
+
+/** "2026-11-28 14:20 UTC" */
+function time(at: number): string {
+  return `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+}
