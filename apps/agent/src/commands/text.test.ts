@@ -38,6 +38,12 @@ describe('times', () => {
   });
 });
 
+it('the status says what is tried, until when, and what ends it', () => {
+  const status = statusText({ ...STATUS, state: 'TRYING', waiting: null, trial: { endsAt: Date.UTC(2026, 2, 1, 15, 30) } }, time);
+  expect(status).toContain('This computer tries ccccccc until today 16:30; floe-agent rollback ends it');
+  expect(statusText(STATUS, time)).not.toContain('tries');
+});
+
 it.each([
   [0, '0.0 kB'],
   [3_100_000, '3.1 MB'],

@@ -52,6 +52,18 @@ function setUp(changes: Partial<AgentJournal> = {}, policy: object = {}) {
 
 const deferral = { since: NOW, restartSince: null, laterCount: 0, laterUntil: null, isOverruled: false };
 
+test('a rollback in a trial leads to the system before it, also where the agent knows no earlier one', async () => {
+  const trial = { endsAt: NOW + 1, endsAtUptimeMs: 1, bootId: 'boot' };
+  const before = { toplevel: OLD, profile: OLD, failedUnits: null, serverUrl: null, cache: null };
+  const { requests, asked } = setUp({ state: 'TRYING', directive: { ...directiveWith(NEW), trial }, before, verdict: 'passed' });
+  expect(await requests.status()).toMatchObject({ trial: { endsAt: NOW + 1 } });
+  expect(await requests.rollback()).toEqual({ kind: 'ok', toplevel: OLD });
+  expect(asked).toEqual([{ type: 'rollback-asked', target: OLD }]);
+  // Not begun yet: it keeps what it has.
+  const waiting = setUp({ state: 'DEFERRED', directive: { ...directiveWith(OLD), trial } });
+  expect(await waiting.requests.rollback()).toEqual({ kind: 'ok', toplevel: NEW });
+});
+
 test('"later" is granted within the policy, and no more often than it allows', async () => {
   const { requests, asked } = setUp({ state: 'DEFERRED', deferral }, { later: { maxCount: 1, maxMinutes: 60 } });
   expect(await requests.later(600)).toMatchObject({ kind: 'ok', until: NOW + 60 * 60_000 });
