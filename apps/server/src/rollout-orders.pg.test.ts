@@ -118,13 +118,13 @@ test('a rollout is paused, resumed, approved and aborted by those who may', asyn
   const { json: older } = await ask('viewer', 'GET', `revisions/${commit}`);
   expect(v.parse(RevisionView, older).rollout).toMatchObject({ state: 'ABORTED', pause: null });
 
-  // A pin goes past the ring that waits, and never back down.
+  // A pin goes past the ring that waits; back down only an administrator brings a host.
   expect((await ask('operator', 'POST', 'hosts/ada/pin', { commit: next.sha })).status).toBe(200);
   await eventually('ada is told what it is pinned to', async () => {
     const { json } = await ask('viewer', 'GET', 'hosts/ada');
     return v.parse(HostView, json).desired?.sequence === next.sequence ? true : undefined;
   });
-  expect(await ask('operator', 'POST', 'hosts/ada/pin', { commit })).toMatchObject({ status: 409, json: { error: { code: 'SEQUENCE_LOWER' } } });
+  expect(await ask('operator', 'POST', 'hosts/ada/pin', { commit })).toMatchObject({ status: 403, json: { error: { code: 'ROLE_TOO_LOW' } } });
   expect((await ask('operator', 'DELETE', 'hosts/ada/pin', {})).status).toBe(200);
   expect(await ask('operator', 'DELETE', 'hosts/ada/pin', {})).toMatchObject({ status: 409, json: { error: { code: 'NOT_PINNED' } } });
 });
