@@ -18,6 +18,7 @@ export const LONG = [
   'thieves',
   'server-identity',
   'lab/power',
+  'rollout-kills',
   'host-faults',
   'odd-repositories',
   'repository-faults',
