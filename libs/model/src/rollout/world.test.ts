@@ -295,7 +295,7 @@ const runs = (atLeast: number): number => Math.max(atLeast, fc.readConfigureGlob
 const anyStory = fc.tuple(anyPolicy, fc.array(anyStep, { maxLength: 120, size: 'max' }));
 
 describe('rollouts of any fleet, by any people, at any time', () => {
-  test('keep their invariants (SPEC O4, O9 to O18, O22, D5 to D7)', () => {
+  test('keep their invariants (SPEC O4, O9 to O18, O23, D5 to D7)', () => {
     fc.assert(
       fc.property(anyStory, ([policy, steps]) => {
         play(policy, steps);
