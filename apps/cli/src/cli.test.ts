@@ -27,6 +27,30 @@ async function serving(routes: Readonly<Record<string, Answer>>): Promise<(...ar
   return (...argv) => run(argv, env);
 }
 
+describe('a mistyped subcommand', () => {
+  test.each([
+    ['rollout resme', 'resume'],
+    ['rollout resme --reason x', 'resume'],
+    ['rollout aprove --ring canary --reason x', 'approve'],
+    ['--server https://floe.example.org rollout abrt 3f9c2ab', 'abort'],
+    ['token creat', 'create'],
+    ['notify tst', 'test'],
+    ['policy chek', 'check'],
+    ['sttus', 'status'],
+  ])('%s: the nearest is suggested, and the usage is wrong', async (line, meant) => {
+    const { code, stdout, stderr } = await run(line.split(' '), { XDG_CONFIG_HOME: home.folder });
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(/^floe: unknown command '/);
+    expect(stderr).toContain(`(Did you mean ${meant}?)`);
+  });
+
+  test('that is near none: all are listed', async () => {
+    const { code, stderr } = await run(['rollout', 'xyzzyx'], { XDG_CONFIG_HOME: home.folder });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/unknown command 'xyzzyx'\n\(The commands: status, approve, pause, resume, abort/);
+  });
+});
+
 describe('floe login', () => {
   test('tries the token, keeps it in a file that only the user can read, and other commands use it', async () => {
     server = await startServer({ 'GET /api/fleet': { json: fleetView() } });

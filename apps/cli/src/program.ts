@@ -1,3 +1,4 @@
+import { nearest } from '@floe/model';
 import { FloeError, describeError, isFloeError } from '@floe/runtime';
 import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
@@ -97,6 +98,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
   ];
   for (const add of adders) add(program, cli);
   for (const command of program.commands) {
+    refuseUnknownSubcommands(command);
     command.showHelpAfterError(`(see: floe ${command.name()} --help)`);
     for (const below of command.commands) below.showHelpAfterError(`(see: floe ${command.name()} ${below.name()} --help)`);
   }
@@ -114,4 +116,19 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     if (!(error instanceof FloeError && error.code === 'INTERRUPTED')) out.note(error instanceof FloeError ? error.message : describeError(error));
     return exitCodeOf(error);
   }
+}
+
+/**
+ * Where a group has a default subcommand, commander takes a mistyped one for that one's arguments: it then complains about their number or
+ * about an option, and suggests nothing. No default subcommand takes arguments.
+ */
+function refuseUnknownSubcommands(group: Command): void {
+  group.hook('preSubcommand', ({ args: [word], commands }, below) => {
+    if (word === undefined || word.startsWith('-')) return;
+    const names = [...commands.flatMap((each) => [each.name(), ...each.aliases()]), 'help'];
+    if (names.includes(word)) return;
+    const near = nearest(word, names);
+    const hint = near.length === 0 ? `(The commands: ${names.join(', ')})` : `(Did you mean ${near.join(' or ')}?)`;
+    below.parent?.error(`error: unknown command '${word}'\n${hint}`, { code: 'commander.unknownCommand' });
+  });
 }
