@@ -57,6 +57,42 @@ function findIn(file: string, text: string): readonly Finding[] {
   );
 }
 
+/** What people read: docs, and the texts in the code of the commands, the page, the API, the notifications and the statuses. */
+const FOR_PEOPLE =
+  /^(?:README|docs\/|examples\/|libs\/(?:views|notify)\/|apps\/(?:cli|dashboard|agent)\/src\/|apps\/server\/src\/(?:routes|rollouts|openapi|notifications)\/)/;
+const QUOTED = /'[^'\n]*'|"[^"\n]*"|`[^`\n]*`/g;
+
+/** Texts of a line: all of a line of Markdown; in code the quoted ones of more than one word, without what is inserted into them. */
+function textsOf(file: string, line: string): readonly string[] {
+  if (file.endsWith('.md')) return [line];
+  if (/^\s*(?:\/\*|\*|\/\/)/.test(line)) return [];
+  return [...line.matchAll(QUOTED)].map(([text]) => text.replaceAll(/\$\{[^}]*\}/g, '')).filter((text) => text.trim().includes(' '));
+}
+
+/** "freeze" is the code's name of a person's pause. */
+function freezesIn(file: string, text: string): readonly string[] {
+  return text
+    .split('\n')
+    .filter((line) => textsOf(file, line).some((each) => /\b(?:un)?fr(?:ee|o)z(?:e|es|en|ing)\b(?!\.[a-z])/i.test(each)))
+    .map((line) => `${file}: ${line.trim()}`);
+}
+
+describe('what people read', () => {
+  it('says pause and resume, never freeze', () => {
+    const files = [...FILES, 'README.md'].filter((file) => FOR_PEOPLE.test(file) && !file.includes('.test.'));
+    expect(files.length).toBeGreaterThan(200);
+    expect(files.flatMap((file) => freezesIn(file, readFileSync(join(ROOT, file), 'utf8')))).toEqual([]);
+  });
+
+  it.each([
+    ['a.ts', 'return `${pause.by} froze the fleet: ${pause.reason}`;'],
+    ['a.ts', "answers('freezes all rollouts', RolloutAnswer)"],
+    ['a.md', 'Nothing goes out while the fleet is frozen.'],
+  ])('the search finds it in %s: %s', (file, text) => {
+    expect(freezesIn(file, text)).toHaveLength(1);
+  });
+});
+
 describe('comments, names, messages and docs', () => {
   it('use plain words', () => {
     expect(FILES.length).toBeGreaterThan(500);

@@ -42,7 +42,7 @@ export function describePause(pause: RolloutPause): string {
     case 'after-ring':
       return 'the policy wants a person to look after this ring';
     case 'freeze':
-      return `${pause.by} froze the fleet: ${pause.reason}`;
+      return `${pause.by} paused all rollouts: ${pause.reason}`;
   }
 }
 

@@ -94,7 +94,7 @@ describe('a server with notification targets', () => {
     );
     await store.rollouts.freeze(server.repository.id, { by: 'ada', reason: 'the holidays', at: Date.now(), until: undefined });
     await publishCommit(server, { ada: system('other') });
-    await told('of the pause', ({ kind, text }) => kind === 'rollout-paused' && text.includes('ada froze the fleet: the holidays'));
+    await told('of the pause', ({ kind, text }) => kind === 'rollout-paused' && text.includes('ada paused all rollouts: the holidays'));
 
     // The other one fails, and that is shown.
     await eventually(

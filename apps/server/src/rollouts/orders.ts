@@ -95,7 +95,7 @@ function refusalOfOther(asked: AskedRollout, commit: string): Extract<Judged, { 
     : refused('ROLLOUT_SUPERSEDED', `hosts do not follow ${shortSha(commit)}, but ${shortSha(asked.sha)}: look at that one, and decide again`);
 }
 
-/** `floe rollout resume`, where nobody froze the fleet. `since`: the pause that the person saw. Pure. */
+/** `floe rollout resume`, where no person paused all rollouts. `since`: the pause that the person saw. Pure. */
 export function judgeResume(asked: AskedRollout, since: number | undefined): Judged {
   const ended = refusalOfEnded(asked);
   if (ended !== undefined) return ended;

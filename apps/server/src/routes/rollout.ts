@@ -90,7 +90,7 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
   app.post(
     '/pause',
     requireAction('pause-rollout'),
-    answers('freezes all rollouts, until a person resumes or `until`', RolloutAnswer),
+    answers('pauses all rollouts, until a person resumes or `until`', RolloutAnswer),
     takes('json', Pause),
     async (c) => {
       const { reason, until } = c.req.valid('json');

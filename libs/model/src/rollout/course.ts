@@ -26,7 +26,7 @@ export type RolloutPause =
     }
   /** The policy wants a person to look after this ring. */
   | { readonly cause: 'after-ring' }
-  /** A person froze the fleet. */
+  /** A person paused all rollouts. */
   | { readonly cause: 'freeze'; readonly by: string; readonly reason: string };
 
 export const MAX_FAILURES = 20;

@@ -18,7 +18,7 @@ export const ROLLOUT_EVENTS = [
   'finished',
   /** Too many hosts failed, or the ring's deadline has passed. */
   'failed',
-  /** The fleet is frozen, or the policy wants a person after this ring. */
+  /** A person paused all rollouts, or the policy wants a person after this ring. */
   'paused',
   /** The reason of the pause is gone, or a person resumed it. */
   'resumed',
