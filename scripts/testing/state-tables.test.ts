@@ -100,7 +100,7 @@ const ADDITIONS = {
 
 /** A copy of the model's sources, without tests. */
 async function copyModel(to: string): Promise<string> {
-  await cp(MODEL, to, { recursive: true, filter: (file) => !file.endsWith('.test.ts') });
+  await cp(MODEL, to, { recursive: true, filter: (file) => !file.endsWith('.test.ts') && file !== join(MODEL, 'test') });
   return to;
 }
 

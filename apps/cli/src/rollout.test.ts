@@ -120,6 +120,49 @@ describe('floe rollout', () => {
   });
 });
 
+describe('floe rollout plan', () => {
+  const known = { eligible: 2, connected: 2, gates: ['at least 1 verified', 'soak 30 min'], missingApprovals: null, isSkipped: false, held: null };
+  const rings = [
+    { ...known, name: 'canary', hosts: ['ws1', 'ws2'], beginsAt: NOW, passesAt: NOW + 30 * MINUTE },
+    { ...known, name: 'empty', hosts: [], eligible: 0, connected: 0, isSkipped: true, beginsAt: null, passesAt: null },
+    {
+      ...known,
+      name: 'all',
+      hosts: ['ws3', 'ws4'],
+      connected: 1,
+      missingApprovals: { count: 1, role: 'approver', notAuthor: false, weaker: [] },
+      beginsAt: null,
+      passesAt: null,
+      held: 'person',
+    },
+  ];
+  const plan = { sha: SHA, state: 'SOAKING', waits: null, rings };
+
+  test('says who, when and under which gates, and what the times assume', async () => {
+    const floe = await serving(rolledOut({}), { 'GET /api/rollout/plan': { json: plan } });
+    const { code, stdout } = await floe('rollout', 'plan');
+    expect(code).toBe(0);
+    expect(stdout).toContain('the earliest times: if hosts verify, and people approve, at once');
+    expect(stdout).toMatch(/canary +2 +– +\S.*\d\d:\d\d/);
+    expect(stdout).toMatch(/empty +– +– +skipped: no host of it changes/);
+    expect(stdout).toMatch(/all +2 +1 +after a person resumes it +1 more approval \(approver or higher\)/);
+    expect(stdout).toContain('Ring canary  ws1, ws2\n  at least 1 verified\n  soak 30 min');
+    expect(JSON.parse((await floe('rollout', 'plan', '--json')).stdout)).toEqual(plan);
+  });
+
+  test('of a commit that waits says what for, and of one that is over that nothing is to come', async () => {
+    const waits = { for: 'train', after: 'b'.repeat(40), until: null };
+    const waiting = { ...plan, state: 'NEXT', waits, rings: [{ ...rings[0], beginsAt: null, passesAt: null, held: 'train' }] };
+    const floe = await serving(rolledOut({}), { [`GET /api/rollout/plan?commit=${SHA.slice(0, 8)}`]: { json: waiting } });
+    const { stdout } = await floe('rollout', 'plan', SHA.slice(0, 8));
+    expect(stdout).toContain('the rollout waits for the train of bbbbbbbbbb');
+    expect(stdout).toMatch(/canary +2 +– +after the rollout before it/);
+    await server?.[Symbol.asyncDispose]();
+    const over = await serving(rolledOut({}), { 'GET /api/rollout/plan': { json: { ...plan, state: 'COMPLETE', rings: [] } } });
+    expect((await over('rollout', 'plan')).stdout).toContain('the rollout is complete\nNothing is to come.');
+  });
+});
+
 describe('floe why', () => {
   test('names each rule that stands between the host and the newest commit, and what ends it', async () => {
     const why = [

@@ -38,6 +38,7 @@ export * from './rollout/groups.ts';
 export * from './rollout/membership.ts';
 export * from './rollout/moves.ts';
 export * from './rollout/overview.ts';
+export * from './rollout/plan.ts';
 export * from './rollout/policy-bounds.ts';
 export * from './rollout/policy.ts';
 export * from './rollout/progress.ts';

@@ -8,6 +8,7 @@ export * from './fleet-policy/parse.ts';
 export { FleetPolicy } from './fleet-policy/schema.ts';
 export * from './ids.ts';
 export * from './messages.ts';
+export * from './plan-view.ts';
 export * from './rollout-view.ts';
 export * from './notifications.ts';
 export * from './statements.ts';

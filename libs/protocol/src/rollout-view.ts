@@ -33,7 +33,7 @@ const RingCountsView = v.object(
 );
 
 /** The approvals that a ring still needs. */
-const MissingApprovalsView = v.object({
+export const MissingApprovalsView = v.object({
   /** People who still have to approve. */
   count: Counter,
   /** The lowest role that counts. */

@@ -5,6 +5,7 @@ export * from './describe-revision.ts';
 export * from './describe-ring.ts';
 export * from './describe-rollout.ts';
 export * from './forge-pages.ts';
+export * from './plan-words.ts';
 export { nameMany } from './hosts-in-words.ts';
 export * from './next-words.ts';
 export * from './presence.ts';

@@ -1,5 +1,5 @@
 import { isEndedRollout } from '@floe/model';
-import { ActorView, RevisionView, RolloutAnswer, type RingName } from '@floe/protocol';
+import { ActorView, RevisionView, RolloutAnswer, RolloutPlanView, type RingName } from '@floe/protocol';
 import { FloeError, isFloeError } from '@floe/runtime';
 import { duration, shortSha, todoOfRollout } from '@floe/views';
 import type { Command } from 'commander';
@@ -8,6 +8,7 @@ import type { ApiClient } from '../api-client.ts';
 import { viewOf, type Cli } from '../cli.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
 import { followFleet } from '../fleet-stream.ts';
+import { formatPlan } from '../view/plan.ts';
 import { formatRollout, type RolledOut } from '../view/rollout.ts';
 import { commitPrefixArgument, reasonArgument, ringArgument, untilArgument, type Until } from './arguments.ts';
 
@@ -41,6 +42,27 @@ Examples:
   $ floe rollout status --json | jq -r '.rollout.rings[] | [.name, .counts.verified, .counts.eligible] | @tsv'`,
     )
     .action((options: { watch?: true; exitCode?: true }) => showRollout(cli, options.watch === true, options.exitCode === true));
+
+  rollout
+    .command('plan')
+    .description('who gets the commit when, and under which gates, before it goes on')
+    .argument('[commit]', 'the commit that hosts follow (the default), or the one that waits for it', commitPrefixArgument)
+    .addHelpText(
+      'after',
+      `
+The times are the earliest there can be: if hosts verify, and people approve, at once. Of a ring after a pause that a person ends, or of a
+commit that waits for the rollout before it, no time is known.
+
+Examples:
+  $ floe rollout plan
+  $ floe rollout plan --json | jq -r '.rings[] | [.name, .eligible, .beginsAt] | @tsv'`,
+    )
+    .action(async (commit: string | undefined) => {
+      const query = commit === undefined ? '' : `?commit=${commit}`;
+      const plan = await (await cli.api()).get(`/api/rollout/plan${query}`, RolloutPlanView);
+      if (cli.options().json === true) cli.out.json(plan);
+      else cli.out.print(formatPlan(plan, viewOf(cli)));
+    });
 
   rollout
     .command('approve')

@@ -1,3 +1,4 @@
+import { beginRollout, DEFAULT_POLICY, NO_ORDERS } from '@floe/model';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { reportView, revisionView } from '@floe/views/fixtures';
@@ -22,13 +23,20 @@ interface Document {
 }
 
 const REPORT = reportView('ws10');
+const ROLLOUT = { state: 'WAITING_APPROVAL', course: beginRollout(1), policy: DEFAULT_POLICY, orders: NO_ORDERS, weaker: [] };
 /** A server that has one of each thing. */
 const ANSWERING: FakeAppOptions = {
   store: {
-    hosts: { get: async () => await Promise.resolve({ host: 'ws10' } as never) },
+    hosts: {
+      get: async () => await Promise.resolve({ host: 'ws10' } as never),
+      fleet: async () => await Promise.resolve({ rollout: ROLLOUT as never, hosts: [] }),
+    },
     reports: { list: async () => await Promise.resolve([REPORT as never]), log: async () => await Promise.resolve('cups.service: failed') },
     releases: { commitsOf: async () => await Promise.resolve([]) },
-    revisions: { byShaPrefix: async () => await Promise.resolve([{ sha: revisionView().sha } as never]) },
+    revisions: {
+      get: async () => await Promise.resolve({ sha: revisionView().sha } as never),
+      byShaPrefix: async () => await Promise.resolve([{ sha: revisionView().sha } as never]),
+    },
     audit: {
       list: async () =>
         await Promise.resolve([

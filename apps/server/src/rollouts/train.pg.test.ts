@@ -1,5 +1,5 @@
 import { DEFAULT_POLICY, defaultGates, type HostName, type RolloutPolicy, type StorePath } from '@floe/model';
-import type { RevisionView, WhyView } from '@floe/protocol';
+import type { RevisionView, RolloutPlanView, WhyView } from '@floe/protocol';
 import type { Revision } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -94,6 +94,17 @@ test('a rollout after three that were superseded is finished first; the newest c
   const [rule] = await get<WhyView>('/api/hosts/canary/why');
   expect(rule).toMatchObject({ rule: 'train', text: expect.stringContaining('waits for the train of') as string });
   expect(await (await post('/api/rollout/abort', { commit: waiting.sha, reason: 'no' })).json()).toMatchObject({ error: { code: 'ROLLOUT_WAITS' } });
+  const underWay = await get<RolloutPlanView>('/api/rollout/plan');
+  expect(underWay).toMatchObject({ sha: running.sha, state: 'ROLLING', waits: null, rings: [{ name: 'other', hosts: ['other'], connected: 1 }] });
+  expect(underWay.rings[0]?.beginsAt).toBeLessThanOrEqual(underWay.rings[0]?.passesAt ?? 0);
+  expect(await get(`/api/rollout/plan?commit=${waiting.sha}`)).toMatchObject({
+    sha: waiting.sha,
+    waits: { for: 'train', after: running.sha },
+    rings: [
+      { name: 'canary', hosts: ['canary'], beginsAt: null, held: 'train' },
+      { name: 'other', hosts: ['other'], beginsAt: null, held: 'train' },
+    ],
+  });
   await answer('other', '1d', 'SUCCEEDED');
   await follows(waiting, 'ROLLING', 0);
   expect(await get<RevisionView>(`/api/revisions/${running.sha}`)).toMatchObject({ rollout: { state: 'COMPLETE' }, supersededBy: waiting.sha });

@@ -118,7 +118,7 @@ function viewRing(ring: RingOverview, index: number, { course, policy, now }: At
   };
 }
 
-function viewMissing(missing: MissingApprovals | undefined): RingView['missingApprovals'] {
+export function viewMissing(missing: MissingApprovals | undefined): RingView['missingApprovals'] {
   if (missing === undefined) return null;
   return { ...missing, weaker: missing.weaker.slice(0, MAX_WEAKER_SHOWN).map((text) => storableText(text)) };
 }

@@ -256,6 +256,26 @@ describe.each([
   });
 });
 
+test('the plan is of the commit that hosts follow, for every viewer; of another commit there is none', async () => {
+  const { ask } = withRollout({});
+  const viewer = { authorization: `Bearer ${fakeTokenOf('viewer')}` };
+  for (const query of ['', `?commit=${COMMIT.slice(0, 7)}`])
+    expect(await ask('GET', `/api/rollout/plan${query}`, undefined, viewer)).toMatchObject({
+      status: 200,
+      body: {
+        sha: COMMIT,
+        state: 'WAITING_APPROVAL',
+        waits: null,
+        rings: [
+          { name: 'canary', hosts: ['ada'], eligible: 1, connected: 1, missingApprovals: { count: 2 } },
+          { name: 'all', isSkipped: true, beginsAt: null },
+        ],
+      },
+    });
+  expect(await ask('GET', `/api/rollout/plan?commit=${'d'.repeat(7)}`)).toMatchObject({ status: 404, code: 'NO_PLAN' });
+  expect((await ask('GET', '/api/rollout/plan?commit=HEAD')).status).toBe(400);
+});
+
 test('before the first rollout there is nothing to decide', async () => {
   const { as, ask } = withRollout(undefined);
   for (const [what, body] of [
@@ -267,6 +287,7 @@ test('before the first rollout there is nothing to decide', async () => {
   ] as const)
     expect(await as('administrator', what, body), what).toMatchObject({ status: 404, code: 'NO_ROLLOUT' });
   expect(await ask('GET', '/api/rollout')).toMatchObject({ status: 404, code: 'NO_ROLLOUT' });
+  expect(await ask('GET', '/api/rollout/plan')).toMatchObject({ status: 404, code: 'NO_ROLLOUT' });
 });
 
 test.each(['pause', 'resume', 'abort', 'approve', 'hotfix'])('%s without a reason, or with what it does not know, is refused', async (what) => {

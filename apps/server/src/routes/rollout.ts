@@ -1,7 +1,8 @@
 import { isFrozen, type Action } from '@floe/model';
-import { CommitSha, foreign, RingName, Timestamp, RevisionView, RolloutAnswer } from '@floe/protocol';
+import { CommitSha, foreign, RingName, Timestamp, RevisionView, RolloutAnswer, RolloutPlanView } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
+import { shortSha } from '@floe/views';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
@@ -20,8 +21,9 @@ import {
   type Judged,
   type OrderOfPerson,
 } from '../rollouts/orders.ts';
+import { viewPlan, viewPlanOfNext } from '../rollouts/plan.ts';
 import { revertScope } from '../rollouts/revert.ts';
-import { ReasonText, refuseIfPast } from './validation.ts';
+import { ReasonText, refuseIfPast, ShaPrefix } from './validation.ts';
 
 const Pause = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Timestamp) }));
 /** `since`: of the pause that the person saw. */
@@ -29,11 +31,13 @@ const Resume = foreign(v.strictObject({ reason: ReasonText, since: v.optional(Ti
 /** Of which rollout: it may have been superseded since the person looked. */
 const OfCommit = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha }));
 const Abort = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, revert: v.optional(v.boolean(), false) }));
+/** Undefined: the one that hosts follow. */
+const Planned = v.object({ commit: v.optional(ShaPrefix) });
 const Approval = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, ring: RingName }));
 
 export interface RolloutRouteDeps {
   readonly auth: Auth;
-  readonly store: StorePart<{ hosts: 'fleet'; revisions: 'get'; rollouts: 'order' | 'freeze' | 'unfreeze'; audit: 'append' }>;
+  readonly store: StorePart<{ hosts: 'fleet'; revisions: 'get' | 'evaluations'; rollouts: 'order' | 'freeze' | 'unfreeze'; audit: 'append' }>;
   readonly repository: Repository;
   readonly reader: Pick<FleetReader, 'rollout'>;
   readonly clock: Clock;
@@ -86,6 +90,34 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     const view = await reader.rollout();
     return view === undefined ? refuseNone(c) : c.json(view);
   });
+
+  app.get(
+    '/plan',
+    requireAction('read'),
+    answers('what is to come of the rollout that hosts follow, or of the commit that waits for it', RolloutPlanView),
+    takes('query', Planned),
+    async (c) => {
+      const { commit = '' } = c.req.valid('query');
+      const fleet = await store.hosts.fleet(repository.id);
+      const { rollout, next } = fleet;
+      const now = clock.now();
+      const followed = rollout === undefined ? undefined : await store.revisions.get(rollout.revisionId);
+      const plan = viewPlan(fleet, now);
+      if (plan !== undefined && followed?.sha.startsWith(commit) === true) return c.json({ sha: followed.sha, ...plan } satisfies RolloutPlanView);
+      const waiting = next?.sha.startsWith(commit) === true ? await store.revisions.get(next.revisionId) : undefined;
+      if (next !== undefined && waiting !== undefined) {
+        const evaluations = await store.revisions.evaluations(waiting.id);
+        return c.json({ sha: waiting.sha, ...viewPlanOfNext(fleet, { next, policy: waiting.policy, evaluations }, now) } satisfies RolloutPlanView);
+      }
+      if (followed === undefined) return refuseNone(c);
+      return refuse(
+        c,
+        404,
+        'NO_PLAN',
+        `hosts follow ${shortSha(followed.sha)}, and ${shortSha(commit)} does not wait for it: only of those is there a plan`,
+      );
+    },
+  );
 
   app.post(
     '/pause',

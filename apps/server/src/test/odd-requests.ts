@@ -36,6 +36,7 @@ const Path = fc.oneof(
     '/api/repository/accept',
     '/api/notifications',
     '/api/rollout',
+    '/api/rollout/plan?commit=x',
     '/api/rollout/pause',
     '/api/rollout/approve',
     '/api/rollout/resume?since=x',

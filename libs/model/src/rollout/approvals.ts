@@ -32,7 +32,7 @@ export interface MissingApprovals {
 }
 
 /** The approvals that a ring needs. The first ring that changes needs those of the first ring, too: a commit must not get past them. */
-function approvalsOf({ rings }: RolloutPolicy, course: Pick<RolloutCourse, 'ring' | 'provedRing'>): Approvals {
+export function approvalsOf({ rings }: RolloutPolicy, course: Pick<RolloutCourse, 'ring' | 'provedRing'>): Approvals {
   const own = rings[course.ring]?.approvals ?? NO_APPROVALS;
   const first = (isFirstChanging(course) ? rings[0]?.approvals : undefined) ?? NO_APPROVALS;
   return {

@@ -2,12 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isActivating } from '../agent/state.ts';
 import { policyOf } from '../test/rollout-facts.ts';
+import { anyPolicy } from '../test/rollout-policies.ts';
 import { RolloutWorld, type WorldHost } from '../test/rollout-world.ts';
 import type { RolloutCourse } from './course.ts';
 import { decideRollout, gatesOf, type RolloutDecision } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
 import { countRing, neededVerified } from './gate.ts';
-import type { RingPolicy, RolloutPolicy } from './policy.ts';
+import type { RolloutPolicy } from './policy.ts';
 import type { RingHost } from './progress.ts';
 import { isEndedRollout, promotedRings } from './table.ts';
 
@@ -59,27 +60,6 @@ const anyStep: fc.Arbitrary<Step> = fc.tuple(
   ),
   fc.nat({ max: 7 }),
 );
-
-const anyRing: fc.Arbitrary<Partial<RingPolicy>> = fc.record(
-  {
-    successPercent: fc.constantFrom(0, 50, 80, 100),
-    errors: fc.constantFrom({ percent: 0, minStarted: 1 }, { percent: 40, minStarted: 2 }),
-    minVerified: fc.nat({ max: 3 }),
-    soakMs: fc.constantFrom(0, 10 * MINUTE),
-    deadlineMs: fc.constantFrom(undefined, 60 * MINUTE),
-    maxInFlight: fc.constantFrom(undefined, 1, 2),
-    approvals: fc.constantFrom(undefined, { count: 1, role: 'approver', notAuthor: true } as const),
-    pauseAfter: fc.boolean(),
-  },
-  { requiredKeys: [] },
-);
-const anyPolicy: fc.Arbitrary<RolloutPolicy> = fc
-  .record({
-    rings: fc.array(anyRing, { minLength: 1, maxLength: 3 }),
-    maxInFlight: fc.constantFrom(undefined, 1, 3),
-    budgets: fc.constantFrom([], [{ label: 'dns', atMost: 1 }]),
-  })
-  .map(({ rings, ...rest }) => policyOf(rings.length, rings, rest));
 
 /** Asserts what every decision has to keep. */
 function checkDecision({ course, steps }: RolloutDecision, facts: RolloutFacts, from: RolloutCourse, now: number): void {

@@ -1,0 +1,28 @@
+import type { RolloutPlanView } from '@floe/protocol';
+import { nameMany, nextWords, PLAN_ASSUMES, planBegins, planNeeds, planPasses, rolloutStateWords, shortSha } from '@floe/views';
+import { minuteTime } from './clock-time.ts';
+import { formatBlock, formatTable, type Cell, type View } from './terminal.ts';
+
+/** What is to come of a rollout: when, who, and under which gates. */
+export function formatPlan({ sha, state, waits, rings }: RolloutPlanView, view: View): string {
+  const { style, now } = view;
+  const title = `${style('strong', shortSha(sha))}  the rollout ${waits === null ? rolloutStateWords(state) : nextWords(waits, minuteTime)}`;
+  if (rings.length === 0) return `${title}\nNothing is to come.`;
+  const rows = rings.map((ring): Cell[] => [
+    { text: ring.name },
+    { text: ring.eligible === 0 ? '–' : String(ring.eligible) },
+    { text: ring.eligible === ring.connected ? '–' : String(ring.eligible - ring.connected) },
+    { text: planBegins(ring, now, minuteTime) },
+    { text: planPasses(ring, now, minuteTime) },
+    { text: planNeeds(ring) },
+  ]);
+  const table = formatTable(['RING', 'CHANGE', 'AWAY', 'BEGINS', 'PASSED', 'NEEDS'], rows, view, ['AWAY']);
+  const blocks = rings
+    .filter(({ isSkipped }) => !isSkipped)
+    .map(({ name, hosts, eligible, gates }) => {
+      // Those without a name are only counted.
+      const names = Array.from({ length: eligible }, (_, index) => hosts[index] ?? '');
+      return `${style('strong', `Ring ${name}`)}  ${nameMany(names)}\n${formatBlock(gates.join('\n'))}`;
+    });
+  return [`${title}\n${style('quiet', PLAN_ASSUMES)}`, table, ...blocks].join('\n\n');
+}

@@ -1,0 +1,76 @@
+import {
+  beginRollout,
+  DEFAULT_POLICY,
+  defaultGates,
+  NO_ORDERS,
+  NOTHING_OBSERVED,
+  type HostName,
+  type RingPolicy,
+  type RingWindow,
+  type StorePath,
+} from '@floe/model';
+import type { CurrentRollout, Fleet, FleetHost } from '@floe/store';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { viewPlan } from './plan.ts';
+
+const [only] = DEFAULT_POLICY.rings;
+if (only === undefined) throw new Error('the default policy has a ring');
+const ringOf = (index: number, more: Partial<RingPolicy>): RingPolicy => ({ ...only, ...defaultGates(index, 2), name: `ring-${index}`, ...more });
+
+function hostOf(name: string, isConnected: boolean): FleetHost {
+  const host = name as HostName;
+  const toplevel = `/nix/store/${'a'.repeat(32)}-${name}` as StorePath;
+  const row = { host, repositoryId: 'fleet', publicKey: 'key', epoch: 1, observed: NOTHING_OBSERVED, isConnected, acceptedSequence: 3, reportSeq: 1 };
+  const situation = { isRingPromoted: false, rollout: { id: 'r', host, sequence: 3, toplevel }, quarantined: new Set() };
+  return { row, situation, desired: { kind: 'nothing' }, quarantines: [], acknowledged: new Set() } as unknown as FleetHost;
+}
+
+/** Two hosts in the first ring, of which one is away, and one in a ring with windows. */
+function fleetWith(windows: readonly RingWindow[], now: number): Fleet {
+  const rings = [ringOf(0, { soakMs: 60_000 }), ringOf(1, { windows })];
+  const names: readonly (readonly [string, number])[] = [
+    ['ada', 0],
+    ['bob', 0],
+    ['eve', 1],
+  ];
+  const rollout: CurrentRollout = {
+    id: 'rollout',
+    revisionId: 'revision',
+    startedAt: now,
+    version: 1,
+    state: 'WAITING_APPROVAL',
+    course: beginRollout(now),
+    policy: { ...DEFAULT_POLICY, rings },
+    orders: NO_ORDERS,
+    weaker: [],
+    rings: new Map(names.map(([name, ring]) => [name as HostName, ring])),
+  };
+  return { rollout, hosts: names.map(([name]) => hostOf(name, name !== 'bob')) };
+}
+
+const NIGHT: RingWindow = { kind: 'allow', cron: '0 22 * * *', durationMs: 4 * 3_600_000, timeZone: 'Europe/Berlin' };
+const berlin = new Intl.DateTimeFormat('en-GB', { timeZone: 'Europe/Berlin', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+
+test('it names who is connected, and when a ring with a window begins, also across changes of the clock', () => {
+  // The days around both changes of the clock.
+  const days = fc.constantFrom(Date.UTC(2026, 2, 27), Date.UTC(2026, 9, 23));
+  fc.assert(
+    fc.property(days, fc.nat({ max: 4 * 24 * 60 }), (day, minute) => {
+      const now = day + minute * 60_000;
+      const [first, night] = viewPlan(fleetWith([NIGHT], now), now)?.rings ?? [];
+      expect(first).toMatchObject({ hosts: ['ada', 'bob'], eligible: 2, connected: 1, beginsAt: now, passesAt: now + 60_000 });
+      const ready = now + 60_000;
+      const beginsAt = night?.beginsAt ?? 0;
+      expect(night).toMatchObject({ passesAt: beginsAt + 10 * 60_000, held: null });
+      if (beginsAt === ready) expect(['22', '23', '00', '01', '02']).toContain(berlin.format(ready).slice(0, 2));
+      else expect([berlin.format(beginsAt), beginsAt > ready, beginsAt - ready <= 21 * 3_600_000]).toEqual(['22:00', true, true]);
+    }),
+  );
+});
+
+test('a window that never opens again has no time, and neither has what follows', () => {
+  const now = Date.UTC(2026, 0, 1);
+  const [, never] = viewPlan(fleetWith([{ ...NIGHT, cron: '0 22 30 2 *' }], now), now)?.rings ?? [];
+  expect(never).toMatchObject({ beginsAt: null, passesAt: null, held: 'window' });
+});

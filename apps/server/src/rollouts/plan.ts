@@ -1,0 +1,74 @@
+import { assignRings, planRollout, storableText, type RolloutCourse, type RolloutFacts, type RolloutPolicy } from '@floe/model';
+import { MAX_PLAN_HOSTS, type RolloutPlanView } from '@floe/protocol';
+import { ringWindowState } from '@floe/runtime';
+import { ringHosts, type Evaluation, type Fleet, type FleetHost, type NextOfFleet } from '@floe/store';
+import { rolloutFacts } from './facts.ts';
+import { waitsOf } from './next.ts';
+import { viewMissing, viewNext } from './view.ts';
+
+type Plan = Omit<RolloutPlanView, 'sha'>;
+
+/** What is to come of the rollout that hosts follow. Undefined: there is none. Pure. */
+export function viewPlan({ rollout, hosts }: Fleet, now: number): Plan | undefined {
+  if (rollout === undefined) return undefined;
+  return { state: rollout.state, waits: null, rings: viewRings(rollout.course, rolloutFacts(rollout, hosts, now), hosts, now) };
+}
+
+/** A published revision that waits, with its policy and what its hosts came to. */
+export interface Waiting {
+  readonly next: NextOfFleet;
+  readonly policy: RolloutPolicy;
+  readonly evaluations: readonly Evaluation[];
+}
+
+/** Of the revision that waits, from what it was built to: nothing is stored of its rings before it begins. Pure. */
+export function viewPlanOfNext(fleet: Fleet, { next, policy, evaluations }: Waiting, now: number): Plan {
+  const { rollout } = fleet;
+  const facts = rollout === undefined ? undefined : rolloutFacts(rollout, fleet.hosts, now);
+  const there = new Map(evaluations.map((each) => [each.host, each]));
+  const { ringOf } = assignRings(
+    policy,
+    evaluations.map(({ host, labels, ring }) => ({ host, labels: labels ?? [], ring })),
+  );
+  const hosts = fleet.hosts.map((each) => withRelease(each, there.get(each.row.host), next));
+  const begun: RolloutFacts = {
+    policy,
+    hosts: ringHosts({ revisionId: next.revisionId, policy, rings: ringOf }, hosts, now),
+    windows: [],
+    orders: { ...next.orders, freeze: rollout?.orders.freeze },
+    authors: undefined,
+    hasOtherAdministrator: true,
+    weaker: [],
+  };
+  const course: RolloutCourse = { state: 'NEXT', ring: 0, since: now, ringSince: now, pause: undefined, provedRing: undefined };
+  const { waits } = viewNext(next, waitsOf(fleet, facts, now));
+  return { state: 'NEXT', waits, rings: viewRings(course, begun, hosts, now) };
+}
+
+/** As it will be when the revision is the one that hosts follow; one that has nothing for the host leaves it with what it has. */
+function withRelease(each: FleetHost, evaluation: Evaluation | undefined, { sequence }: NextOfFleet): FleetHost {
+  const { host } = each.row;
+  const toplevel = evaluation?.toplevel;
+  if (toplevel === undefined || evaluation?.outcome === 'REMOVED') return each;
+  return { ...each, situation: { ...each.situation, rollout: { id: '', host, sequence, toplevel } } };
+}
+
+function viewRings(course: RolloutCourse, facts: RolloutFacts, hosts: readonly FleetHost[], now: number): Plan['rings'] {
+  const connected = new Set(hosts.filter(({ row }) => row.isConnected).map(({ row }) => row.host));
+  const opensAt = (ring: number, at: number): number | undefined => {
+    const { isOpen, changesAt } = ringWindowState(facts.policy.rings[ring]?.windows ?? [], at);
+    return isOpen ? at : changesAt;
+  };
+  return planRollout(course, facts, { now, opensAt }).map((ring) => ({
+    name: ring.name,
+    hosts: ring.hosts.slice(0, MAX_PLAN_HOSTS),
+    eligible: ring.hosts.length,
+    connected: ring.hosts.filter((host) => connected.has(host)).length,
+    gates: ring.gates.map((text) => storableText(text)),
+    missingApprovals: viewMissing(ring.missingApprovals),
+    isSkipped: ring.isSkipped,
+    beginsAt: ring.beginsAt ?? null,
+    passesAt: ring.passesAt ?? null,
+    held: ring.held ?? null,
+  }));
+}

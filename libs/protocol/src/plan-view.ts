@@ -1,0 +1,40 @@
+import { MAX_RING_NAME_CHARACTERS, MAX_RINGS, PLAN_HOLDS, ROLLOUT_STATES } from '@floe/model';
+import * as v from 'valibot';
+import { Counter, list, prose, Timestamp } from './bounds.ts';
+import { CommitSha, HostName } from './ids.ts';
+import { MissingApprovalsView, NextWaitsView } from './rollout-view.ts';
+
+/** Hosts of a ring that a plan names; further ones are only counted. */
+export const MAX_PLAN_HOSTS = 500;
+
+/** A ring that has not passed. The times are the earliest: if hosts verify, and people approve, at once. */
+const RingPlanView = v.object({
+  name: prose(MAX_RING_NAME_CHARACTERS),
+  /** Those that change, and how many of them are connected. */
+  hosts: list(HostName, MAX_PLAN_HOSTS),
+  eligible: Counter,
+  connected: Counter,
+  /** What it waits for, in words. */
+  gates: list(prose(), 16),
+  missingApprovals: v.nullable(MissingApprovalsView),
+  /** No host of it changes: it is passed over. */
+  isSkipped: v.boolean(),
+  /** When its hosts begin, or began. */
+  beginsAt: v.nullable(Timestamp),
+  /** When it has passed, soak included. */
+  passesAt: v.nullable(Timestamp),
+  /** Why one of the times is not known: the rollout before it, a person, or a window that does not open within a year. */
+  held: v.nullable(v.picklist(PLAN_HOLDS)),
+});
+export type RingPlanView = v.InferOutput<typeof RingPlanView>;
+
+/** `GET /api/rollout/plan`: what is to come of a rollout. */
+export const RolloutPlanView = v.object({
+  sha: CommitSha,
+  state: v.picklist(ROLLOUT_STATES),
+  /** What it waits for before it begins; null: it has begun. */
+  waits: v.nullable(NextWaitsView),
+  /** Those that have not passed, in the order in which they are asked. */
+  rings: list(RingPlanView, MAX_RINGS),
+});
+export type RolloutPlanView = v.InferOutput<typeof RolloutPlanView>;
