@@ -20,10 +20,13 @@ afterEach(async () => {
 /** Takes the lock at the time given by its input, prints the result, and holds the lock until its input ends. */
 const TAKER = `
 import { takeProcessLock } from ${JSON.stringify(join(import.meta.dirname, 'process-lock.ts'))};
+// What nobody refers to is closed by the garbage collector, and its lock released.
+const all = [];
 process.stdin.setEncoding('utf8').on('data', async (text) => {
   const [path, at] = text.trim().split(' ');
   while (Date.now() < Number(at));
   const taken = await takeProcessLock(path);
+  all.push(taken);
   console.log(taken.kind, taken.pid ?? '');
 });
 process.stdin.on('end', () => process.exit(0));

@@ -201,7 +201,10 @@ describe('a rollout by rings', () => {
     const names = ['u-one', 'u-two', 'u-three'] as const;
     const [one, two, three] = [await Host.join(names[0]), await Host.join(names[1]), await Host.join(names[2])];
     const bad = (name: string): StorePath => system(`bad${name.length}`);
-    const { sha } = await publishCommit(server, Object.fromEntries(names.map((name) => [name, bad(name)])), rings([...names], []));
+    // A last ring without hosts would be weaker than the policy before.
+    await server.enrol('u-other');
+    const systems = { ...Object.fromEntries(names.map((name) => [name, bad(name)])), 'u-other': system('other') };
+    const { sha } = await publishCommit(server, systems, rings([...names], []));
     const epochs = [await two.ready(bad(names[1])), await three.ready(bad(names[2]))] as const;
     await one.fail(bad(names[0]), 'curl: (7) refused\n'.repeat(200));
     await reaches('PAUSED');

@@ -32,6 +32,7 @@ export const HOST_GLOB_FORM = /^[A-Za-z0-9._*?-]{1,253}$/;
 export const HOST_GLOB_RULE = 'hosts are names, or patterns with * and ?, as in web* or dns?';
 
 /** The name of a notification target in the server's settings. */
+export const MAX_TARGET_NAME_CHARACTERS = 32;
 export const TARGET_NAME_FORM = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
 export const TARGET_NAME_RULE = '1 to 32 lower-case letters, digits and -';
 /** Notification targets of one server. Each costs a message an event. */

@@ -22,6 +22,7 @@ import {
   parseDuration,
   RING_NAME_FORM,
   RING_NAME_RULE,
+  MAX_TARGET_NAME_CHARACTERS,
   TARGET_NAME_FORM,
   TARGET_NAME_RULE,
   timeLimit,
@@ -142,6 +143,7 @@ export type Ring = v.InferOutput<typeof Ring>;
 
 const TargetName = v.pipe(
   v.string(`is not a name: ${TARGET_NAME_RULE}`),
+  v.maxLength(MAX_TARGET_NAME_CHARACTERS, `is not possible as the name of a notification target: ${TARGET_NAME_RULE}`),
   v.regex(TARGET_NAME_FORM, `is not possible as the name of a notification target: ${TARGET_NAME_RULE}`),
 );
 
