@@ -90,8 +90,9 @@ End of the log
   test('says that a log is not kept any more, and still why it failed', async () => {
     const gone = refusal(404, 'LOG_UNKNOWN', 'there is no log of this report any more');
     const floe = await serving({ [REPORTS]: { json: HISTORY }, 'GET /api/hosts/ws2/reports/0/8/log': gone });
-    const { code, stdout } = await floe('logs', 'ws2');
+    const { code, stdout, stderr } = await floe('logs', 'ws2');
     expect(code).toBe(0);
+    expect(stderr).toMatch(/last 200 reports.*floe history ws2.*journalctl -u floe-agent/);
     expect(stdout).toContain('the check "printer"');
     expect(stdout).toContain('No log of it is kept.');
   });
@@ -106,7 +107,10 @@ End of the log
 
   test('of a host that never failed says so', async () => {
     const floe = await serving({ [REPORTS]: { json: [reportView('ws2')] } });
-    expect(await floe('logs', 'ws2')).toEqual({ code: 0, stdout: '', stderr: 'floe: no switch of ws2 that is kept failed\n' });
+    const { code, stdout, stderr } = await floe('logs', 'ws2');
+    expect([code, stdout]).toEqual([0, '']);
+    expect(stderr).toMatch(/^floe: no log of ws2: none of its switches that the server keeps failed\n/);
+    expect(stderr).toMatch(/last 200 reports.*floe history ws2.*journalctl -u floe-agent/);
     expect((await floe('logs', 'ws2', '--json')).stdout.trim()).toBe('[]');
   });
 

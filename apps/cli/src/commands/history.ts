@@ -83,6 +83,13 @@ async function showLogs(cli: Cli, host: HostName, limit: number): Promise<void> 
   for (const failure of failed) failures.push({ ...failure, log: failure.logged === null ? null : await readReportLog(api, failure.logged) });
   if (cli.options().json === true)
     out.json(failures.map(({ state, toplevel, commit, at, reason, log }) => ({ state, toplevel, commit, at, reason, log })));
-  else if (failures.length === 0) out.note(`no switch of ${host} that is kept failed`);
-  else out.print(formatFailures(failures, viewOf(cli)));
+  else if (failures.length === 0) out.note(`no log of ${host}: none of its switches that the server keeps failed\n${whereElse(host)}`);
+  else {
+    out.print(formatFailures(failures, viewOf(cli)));
+    if (failures.some(({ log }) => log === null)) out.note(whereElse(host));
+  }
+}
+
+function whereElse(host: HostName): string {
+  return `logs of failed steps are kept with a host's last 200 reports. Its switches: floe history ${host}; on the machine: journalctl -u floe-agent`;
 }
