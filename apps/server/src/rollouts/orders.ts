@@ -119,8 +119,14 @@ export function judgeResume(asked: AskedRollout, since: number | undefined): Jud
   return {
     kind: 'order',
     order: { kind: 'resume', subject: course.since, acknowledged },
-    message: `${where} goes on.${names}${laterWords(asked)}`,
+    message: `${where} goes on.${next === undefined ? nextRingWords(asked) : ''}${names}${laterWords(asked)}`,
   };
+}
+
+/** Which ring gets it after the one that it is at. */
+function nextRingWords({ rollout: { course, policy } }: AskedRollout): string {
+  const next = policy.rings[course.ring + 1]?.name;
+  return next === undefined ? '' : ` Ring ${next} gets it next.`;
 }
 
 /** What the person did not see, and so does not acknowledge. */
@@ -266,8 +272,10 @@ export function freezeWords({ rollout }: Pick<AskedRollout, 'rollout'>, until: n
 }
 
 /** What is left when a freeze has ended. */
-export function unfrozenWords({ sha, rollout }: AskedRollout): string {
+export function unfrozenWords(asked: AskedRollout): string {
+  const { rollout } = asked;
   const { pause } = rollout.course;
   const other = pause === undefined || pause.cause === 'freeze' ? '' : `, where it is still paused: ${describePause(pause)}`;
-  return `The pause of ${rollout.orders.freeze?.by ?? 'somebody'} is over. The rollout of ${shortSha(sha)} goes on where it was${other}.`;
+  const next = other === '' && !isEndedRollout(rollout.course.state) ? nextRingWords(asked) : '';
+  return `The pause of ${rollout.orders.freeze?.by ?? 'somebody'} is over: ${nameOf(asked)} goes on where it was${other}.${next}`;
 }

@@ -200,6 +200,23 @@ describe('a resume', () => {
     expect(await over.as('operator', 'resume', {})).toMatchObject({ status: 409, code: 'NOT_PAUSED' });
   });
 
+  test('names the ring that gets the commit next, and none after the last', async () => {
+    const freeze = { by: 'eve', reason: 'holidays', at: 3, until: undefined };
+    for (const given of [
+      { course: { state: 'PAUSED', pause: FAILED } },
+      { course: { state: 'PAUSED', pause: { cause: 'freeze', by: 'eve', reason: 'holidays' } }, orders: { freeze } },
+      { course: { state: 'PAUSED', pause: { cause: 'deadline', missing: 1, present: 0, eligible: 1, untried: [] } } },
+    ] as const) {
+      const message = async (at: number) =>
+        JSON.stringify((await withRollout({ ...given, course: { ...given.course, ring: at } }).as('operator', 'resume', {})).body);
+      expect(await message(0)).toMatch(/at ring canary goes on.*Ring all gets it next\./);
+      expect(await message(1)).toMatch(/at ring all goes on/);
+      expect(await message(1)).not.toContain('next.');
+    }
+    const { as } = withRollout({ course: { state: 'PAUSED', ring: 0, pause: { cause: 'after-ring' } } });
+    expect((await as('operator', 'resume', {})).body).toMatchObject({ message: expect.stringContaining('now with ring all, goes on') as string });
+  });
+
   test('acknowledges what its pause names, and ends that pause only', async () => {
     const { as, stored, audit } = withRollout({ course: { state: 'PAUSED', pause: FAILED, since: 70 } });
     expect(await as('operator', 'resume', { since: 70 })).toMatchObject({ status: 200 });
