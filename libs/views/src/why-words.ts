@@ -1,4 +1,4 @@
-import type { AgentState, WhyNot } from '@floe/model';
+import type { AdmitAnswer, AgentState, WhyNot } from '@floe/model';
 import { describePause } from './describe-course.ts';
 import { nextWords } from './next-words.ts';
 import { missingApprovalWords } from './rollout-words.ts';
@@ -133,3 +133,17 @@ const FAILED: Readonly<Partial<Record<AgentState, string>>> = {
   BLOCKED: 'it cannot take this system',
   REJECTED: 'it refuses this system',
 };
+
+const HELD: Readonly<Record<Extract<AdmitAnswer, { kind: 'wait' }>['for'], string>> = {
+  freeze: 'a person paused all rollouts; to end that, run: floe rollout resume --reason "…"',
+  pause: 'its rollout is paused; to let it go on, run: floe rollout resume --reason "…"',
+  ring: 'its ring has not begun; floe rollout shows what it waits for',
+  window: 'the window of its ring is closed; it goes by itself when that opens',
+  newer: 'what it was told is of an older rollout that changes no host any more; it goes with the newest commit when its ring begins',
+  'in-flight': 'as many hosts change now as the policy allows; it goes by itself when one of them is done',
+};
+
+/** A sentence on what the server keeps a host waiting for, where the rules of the newest commit say nothing about it. */
+export function heldWords(held: Extract<AdmitAnswer, { kind: 'wait' }>['for']): string {
+  return HELD[held];
+}

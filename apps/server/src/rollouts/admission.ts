@@ -91,8 +91,11 @@ export function admittedNow(facts: SlotFacts, labels: LabelsByHost, now: number)
   return epoch === undefined ? undefined : judge(facts, { epoch, labels, now });
 }
 
+/** What a host without a `go` waits for. */
+type Held = Extract<AdmitAnswer, { kind: 'wait' }>['for'];
+
 /** Why the host would get no `go` for what it was told, even if a person asked for it at once, limits apart. Undefined: it would. */
-export function admittedAtOnce(each: FleetHost, rollout: CurrentRollout | undefined, now: number): string | undefined {
+export function admittedAtOnce(each: FleetHost, rollout: CurrentRollout | undefined, now: number): Held | undefined {
   const { row, desired } = each;
   if (desired.kind !== 'release') return undefined;
   const ring = rollout === undefined ? 0 : ringIn(rollout)(row.host);

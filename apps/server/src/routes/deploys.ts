@@ -2,6 +2,7 @@ import type { HostName as HostNameBrand } from '@floe/model';
 import { foreign, HostName, RolloutAnswer, Timestamp } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { FleetHost, Repository, StorePart } from '@floe/store';
+import { heldWords } from '@floe/views';
 import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { AgentHub } from '../agents/hub.ts';
@@ -65,7 +66,7 @@ export function deployRoutes({ auth, store, reader, hub, repository, clock, logg
       const { release } = decision;
       const held = admittedAtOnce(each, fleet.rollout, now);
       if (held !== undefined)
-        return refuse(c, 409, 'NOT_ITS_TURN', `${host} does not go ahead of its ring, a pause or a gate: ${(await why(host)) || held}`);
+        return refuse(c, 409, 'NOT_ITS_TURN', `${host} does not go ahead of its ring, a pause or a gate: ${(await why(host)) || heldWords(held)}`);
       if (each.row.desired?.releaseId !== release.id) return refuse(c, 409, 'TRY_AGAIN', `what ${host} should run changes just now: try again`);
       const session = hub.session(host);
       if (session?.capabilities.has('urgent') === false)
