@@ -111,9 +111,9 @@ function needsPermit({ permit, sequence }: Addressee['desired'], floor: number):
   return permit !== undefined && sequence < floor;
 }
 
-/** Made again for each connection, from what is stored, so that none is about for long. It names the release by what the release says. */
+/** Made again for each connection, from what is stored, and good on that one alone. It names the release by what the release says. */
 function permitFor(
-  { desired, floor }: Addressee,
+  { session, desired, floor }: Addressee,
   release: Envelope,
   times: Pick<PermitStatement, 'issuedAt' | 'expiresAt'>,
 ): PermitStatement | undefined {
@@ -121,7 +121,8 @@ function permitFor(
   const opened = peek(release, ReleaseStatement);
   if (permit === undefined || !needsPermit(desired, floor) || opened.kind !== 'opened') return undefined;
   const { repository, ref, host, sequence, toplevel } = opened.statement;
-  return { version: 1, repository, ref, host, sequence, toplevel, floor, actor: permit.by, reason: permit.reason, ...times };
+  const { machineId, nonce } = session;
+  return { version: 1, repository, ref, host, machineId, sequence, toplevel, floor, actor: permit.by, reason: permit.reason, ...times, nonce };
 }
 
 /** The agent judges by the newest date that the release key signed, if its clock and the server's are behind that. */

@@ -46,12 +46,14 @@ export type FreshnessStatement = v.InferOutput<typeof FreshnessStatement>;
 /**
  * "Host H may go below the sequence F that it accepted, to this one release." Signed by the release key, so that a server without it cannot
  * move a host back. It names a release by what no two releases of a host have in common: repository, ref and sequence, and its system.
+ * Valid on one connection only: a recorded one moves nobody back a second time.
  */
 export const PermitStatement = v.strictObject({
   version: v.literal(1),
   repository: RepositoryUrl,
   ref: GitRef,
   host: HostName,
+  machineId: MachineId,
   /** Of the release. */
   sequence: Counter,
   toplevel: StorePath,
@@ -62,6 +64,8 @@ export const PermitStatement = v.strictObject({
   reason: prose(2_000),
   issuedAt: Timestamp,
   expiresAt: Timestamp,
+  /** The nonce of this connection's challenge, as in the directive. */
+  nonce: word(64),
 });
 export type PermitStatement = v.InferOutput<typeof PermitStatement>;
 

@@ -26,9 +26,9 @@ const stranger = newSigner('stranger');
 /** The release has sequence 7. */
 const accepted9 = journalWith({ epoch: 2, sequences: [{ repository: REPOSITORY, ref: REF, sequence: 9 }] });
 
-function judge(options: SealOptions, journal: AgentJournal = accepted9, serverNow = NOW): DirectiveJudgement {
+function judge(options: SealOptions, journal: AgentJournal = accepted9, nonce = NONCE): DirectiveJudgement {
   const by = { releaseKeys: [keys.release], serverKeys: [keys.server], repository: REPOSITORY, verify: verifySignature, ...NO_TRIALS };
-  const here = { host: HOST, machineId: MACHINE_ID, system: SYSTEM, nonce: NONCE, serverNow, machineNow: NOW };
+  const here = { host: HOST, machineId: MACHINE_ID, system: SYSTEM, nonce, serverNow: NOW, machineNow: NOW };
   return judgeDirective(sealDirective(keys, options), { ...by, ...here, journal });
 }
 
@@ -55,6 +55,8 @@ describe('a release below what was accepted', () => {
 
   test.each<[string, SealOptions, string]>([
     ['of another host', { permit: { host: 'bob' as HostName } }, 'PERMIT_WRONG_HOST'],
+    ['of another machine of this name', { permit: { machineId: 'b'.repeat(32) } }, 'PERMIT_WRONG_MACHINE'],
+    ['of another connection', { permit: { nonce: 'another-connection' } }, 'PERMIT_REPLAYED'],
     ['for another sequence', { permit: { sequence: 6 } }, 'PERMIT_WRONG_RELEASE'],
     ['for another system', { permit: { toplevel: storePath('old') } }, 'PERMIT_WRONG_RELEASE'],
     ['of another repository', { permit: { repository: 'https://git.example/other' } }, 'PERMIT_WRONG_RELEASE'],
@@ -75,10 +77,20 @@ describe('a release below what was accepted', () => {
     expect(codeOf(judge({ directive: { permit: release } }))).toBe('PERMIT_WRONG_TYPE');
   });
 
+  test('that it has taken once takes it back no second time, in a directive of a later connection', () => {
+    const forward = taking({ directive: { epoch: 4 }, release: { sequence: 9 } }, taking({ permit: {} }));
+    expect(forward.epoch).toBe(4);
+    const later = { epoch: 5, nonce: 'a-later-connection' };
+    expect(codeOf(judge({ permit: {}, directive: later }, forward, later.nonce))).toBe('PERMIT_REPLAYED');
+    expect(codeOf(judge({ permit: { nonce: later.nonce }, directive: later }, forward, later.nonce))).toBe('accepted');
+  });
+
   test('that it has taken is known on the next connection, also when the permit has expired since', () => {
     const journal = taking({ permit: {} });
     expect(codeOf(judge({ permit: { expiresAt: NOW } }, journal))).toBe('known');
     expect(codeOf(judge({}, journal))).toBe('known');
+    const next = 'the-next-connection';
+    for (const permit of [{}, { nonce: next }]) expect(codeOf(judge({ permit, directive: { nonce: next } }, journal, next))).toBe('known');
     expect(codeOf(judge({ permit: {}, release: { toplevel: storePath('other') } }, journal))).toBe('EPOCH_REUSED');
   });
 
@@ -89,31 +101,36 @@ describe('a release below what was accepted', () => {
   });
 });
 
-test('no permit but one for this host, this release and this floor, in its time, by the release key, moves an agent down', () => {
-  const sequences = fc.constantFrom(6, 7, 8, 9, 10);
+test('no permit but one for this machine, connection, release and floor, in its time, by the release key, moves an agent down', () => {
+  // Often all but one are right: each is then what decides.
+  const mostly = <T>(right: T, ...wrong: readonly T[]) => fc.constantFrom(right, right, right, right, ...wrong);
   const permits = fc.record(
     {
-      host: fc.constantFrom(HOST, 'bob' as HostName),
-      repository: fc.constantFrom(REPOSITORY, 'https://git.example/other'),
-      ref: fc.constantFrom(REF, 'refs/heads/other'),
-      sequence: sequences,
-      toplevel: fc.constantFrom(storePath('new'), storePath('old')),
-      floor: sequences,
-      expiresAt: fc.constantFrom(NOW - 1, NOW, NOW + 1),
+      host: mostly(HOST, 'bob' as HostName),
+      machineId: mostly(MACHINE_ID, 'b'.repeat(32)),
+      nonce: mostly(NONCE, 'another-connection'),
+      repository: mostly(REPOSITORY, 'https://git.example/other'),
+      ref: mostly(REF, 'refs/heads/other'),
+      sequence: mostly(7, 6, 8, 9, 10),
+      toplevel: mostly(storePath('new'), storePath('old')),
+      floor: mostly(9, 6, 7, 8, 10),
+      expiresAt: mostly(NOW + 1, NOW, NOW - 1),
     },
     { requiredKeys: [] },
   );
   fc.assert(
     fc.property(
       fc.option(permits, { nil: undefined }),
-      fc.constantFrom(keys.release, keys.server, stranger),
-      sequences,
-      sequences,
+      mostly(keys.release, keys.server, stranger),
+      mostly(7, 6, 8, 9, 10),
+      mostly(9, 6, 7, 8, 10),
       (permit, permitBy, sequence, accepted) => {
         const journal = journalWith({ epoch: 2, sequences: [{ repository: REPOSITORY, ref: REF, sequence: accepted }] });
         const options: SealOptions = { release: { sequence }, permitBy, ...(permit === undefined ? {} : { permit: { sequence, ...permit } }) };
-        const named = { host: HOST, repository: REPOSITORY, ref: REF, toplevel: storePath('new'), sequence, floor: 9, expiresAt: NOW + 1, ...permit };
-        const isFor = named.host === HOST && named.repository === REPOSITORY && named.ref === REF && named.toplevel === storePath('new');
+        const here = { host: HOST, machineId: MACHINE_ID, nonce: NONCE };
+        const named = { ...here, repository: REPOSITORY, ref: REF, toplevel: storePath('new'), sequence, floor: 9, expiresAt: NOW + 1, ...permit };
+        const isHere = named.host === HOST && named.machineId === MACHINE_ID && named.nonce === NONCE;
+        const isFor = isHere && named.repository === REPOSITORY && named.ref === REF && named.toplevel === storePath('new');
         const isGood =
           permit !== undefined &&
           permitBy === keys.release &&
@@ -126,5 +143,6 @@ test('no permit but one for this host, this release and this floor, in its time,
         expect(after.sequences[0]?.sequence).toBe(Math.max(accepted, after === journal ? 0 : sequence));
       },
     ),
+    { numRuns: 500 },
   );
 });

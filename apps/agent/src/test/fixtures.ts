@@ -67,6 +67,7 @@ function permitStatement(changes: Partial<PermitStatement> = {}): PermitStatemen
     repository: REPOSITORY,
     ref: REF,
     host: HOST,
+    machineId: MACHINE_ID,
     sequence: 7,
     toplevel: storePath('new'),
     floor: 9,
@@ -74,6 +75,7 @@ function permitStatement(changes: Partial<PermitStatement> = {}): PermitStatemen
     reason: 'it broke the printers',
     issuedAt: NOW,
     expiresAt: NOW + 24 * 3600_000,
+    nonce: NONCE,
     ...changes,
   };
 }

@@ -200,7 +200,11 @@ describe('abort with revert', () => {
     // On every connection, with a permit of its own.
     await canary.leave();
     await canary.connect();
-    expect((await canary.directive(system('abad1'))).permit).toBeDefined();
+    const repeated = await canary.directive(system('abad1'));
+    if (repeated.permit === undefined) throw new Error('no permit');
+    const { machineId, nonce } = opened(repeated.permit, PermitStatement);
+    expect({ machineId, nonce }).toEqual({ machineId: repeated.machineId, nonce: repeated.nonce });
+    expect(nonce).not.toBe(permit.nonce);
     // And forward again, without one.
     const fix = { 'a-canary': system('fix1'), 'a-away': system('fix2'), 'a-other': system('fix3') };
     await publish(fix, canaryFirst('a-canary'));
