@@ -1,11 +1,12 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AuditVerificationView } from '@floe/protocol';
-import { generateKeyPem, signerFromPem, silentLogger, systemClock } from '@floe/runtime';
+import { createLogger, generateKeyPem, signerFromPem, silentLogger, systemClock } from '@floe/runtime';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { AuditHeads } from './audit-heads.ts';
+import { MovedClock } from './test/moved-clock.ts';
 import { startTestServer, type TestServer } from './test/test-server.ts';
 
 // The end of the audit log is signed beside the statements: who can write to the database alone cannot cut it off.
@@ -20,6 +21,9 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]();
   await rm(dir, { recursive: true, force: true });
 });
+
+const DAY_MS = 24 * 3600_000;
+const decided = (detail: string, at = Date.now()) => ({ at, actor: 'ada', action: 'pin', subject: 'ws1', detail });
 
 test('the log holds over the API, and what was cut off from its end is missed by its signed end', async () => {
   const { store } = server.context;
@@ -54,4 +58,66 @@ test('the log holds over the API, and what was cut off from its end is missed by
   expect(await before.verify()).toMatchObject({ heads: 0, unsigned: [name] });
   await writeFile(join(dir, name), '{}');
   expect((await before.verify()).unsigned).toEqual([name]);
+});
+
+test('a log that was rewritten since its end was signed is not signed: the signed end stays and is named, also after a restart', async () => {
+  const folder = join(dir, 'rewritten');
+  await using honest = await startTestServer();
+  await using forged = await startTestServer();
+  for (const detail of ['one', 'what eve wants gone', 'three']) await honest.context.store.audit.append(decided(detail));
+  const signedEnd = await honest.context.store.audit.head();
+  const lines: string[] = [];
+  const logger = createLogger({ level: 'error', write: (line) => lines.push(line) });
+  // The database behind one store, before and after somebody rewrote the chain in it.
+  let { audit } = honest.context.store;
+  const store = {
+    audit: { head: async () => await audit.head(), check: async (query: Parameters<typeof audit.check>[0]) => await audit.check(query) },
+  };
+  const deps = { dir: folder, signer: signerFromPem('release-1', generateKeyPem()), clock: systemClock, logger, keepMs: 1e12, store };
+  const running = new AuditHeads(deps);
+  await running.note();
+  const files = await readdir(folder);
+  const witness = await readFile(join(folder, files[0] ?? ''), 'utf8');
+
+  ({ audit } = forged.context.store);
+  // Emptied, cut off, as long as before, and longer by what the server itself appended.
+  for (const why of ['end-missing', 'end-missing', 'end-missing', 'not-as-signed', 'not-as-signed']) {
+    for (const heads of [running, new AuditHeads(deps)]) {
+      const before = lines.length;
+      await heads.note();
+      expect(lines.slice(before), why).toEqual([expect.stringContaining(why)]);
+      expect(await readdir(folder)).toEqual(files);
+      expect(await readFile(join(folder, files[0] ?? ''), 'utf8')).toBe(witness);
+      expect((await heads.verify()).broken).toMatchObject({ id: signedEnd?.id, why });
+    }
+    await audit.append(decided('forged'));
+  }
+  ({ audit } = honest.context.store);
+  await audit.append(decided('four'));
+  await running.note();
+  expect(await readFile(join(folder, files[0] ?? ''), 'utf8')).not.toBe(witness);
+});
+
+test('a signed end that was removed by age is not missed, and the next end is signed', async () => {
+  await using grown = await startTestServer();
+  const { audit } = grown.context.store;
+  const clock = new MovedClock();
+  const folder = join(dir, 'aged');
+  const keepMs = 10 * DAY_MS;
+  const heads = new AuditHeads({
+    dir: folder,
+    signer: signerFromPem('release-1', generateKeyPem()),
+    clock,
+    logger: silentLogger,
+    keepMs,
+    store: grown.context.store,
+  });
+  await audit.append(decided('one'));
+  await heads.note();
+  await audit.append(decided('two'));
+  clock.offsetMs = keepMs + 2 * DAY_MS;
+  await audit.append(decided('three', clock.now()));
+  expect(await audit.prune(clock.now() - keepMs)).toBe(1);
+  await heads.note();
+  expect(await heads.verify()).toMatchObject({ entries: 2, heads: 2, broken: undefined });
 });

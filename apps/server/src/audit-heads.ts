@@ -35,11 +35,12 @@ export interface AuditVerification extends AuditCheck {
 
 /**
  * Signs the end of the audit log's chain and writes it beside the statements, every ten minutes while it grows. Who can write to the database, and
- * not to that folder, cannot cut the log off, nor make another chain of it.
+ * not to that folder, cannot cut the log off, nor make another chain of it: a file is replaced only while the chain holds with all that is signed.
  */
 export class AuditHeads {
   readonly #deps: AuditHeadDeps;
-  #noted: number | undefined;
+  /** The hash of the last end that was signed. */
+  #noted: string | undefined;
   #running: Promise<AuditVerification> | undefined;
 
   constructor(deps: AuditHeadDeps) {
@@ -55,15 +56,20 @@ export class AuditHeads {
   }
 
   async note(): Promise<void> {
-    const { store, dir, signer, clock } = this.#deps;
-    const head = await store.audit.head();
-    if (head === undefined || head.id === this.#noted) return;
+    const { store, dir, signer, clock, logger } = this.#deps;
+    if (this.#noted !== undefined && (await store.audit.head())?.hash === this.#noted) return;
+    // Computed, not looked up: an end that is signed follows from all that were signed before, also by a server that ran before this one.
+    const { head, broken } = await this.verify();
+    if (broken !== undefined) {
+      logger.error('the audit log does not fit its signed ends: they are kept, and no new one is signed; see floe log --verify', { broken });
+      return;
+    }
+    if (head === undefined) return;
     const signed = JSON.stringify(head satisfies AuditHead);
     const signature = signer.sign(signedBytes('floe/audit-head', Buffer.from(signed)));
-    await mkdir(dir, { recursive: true });
     const day = String(Math.floor(clock.now() / DAY_MS)).padStart(6, '0');
     await writeFileDurably(join(dir, `${day}.json`), JSON.stringify({ keyId: signer.keyId, signature, signed }), 0o644);
-    this.#noted = head.id;
+    this.#noted = head.hash;
   }
 
   /** Reads all of the log: one check at a time, which all who ask meanwhile get. */
@@ -82,7 +88,9 @@ export class AuditHeads {
 
   async #read(): Promise<{ readonly heads: readonly AuditHead[]; readonly unsigned: readonly string[] }> {
     const { dir, signer } = this.#deps;
-    const names = (await readdir(dir).catch(() => [])).filter((name) => FILE_FORM.test(name)).toSorted();
+    // A folder that cannot be read is an error, never one without heads: they would be replaced unseen.
+    await mkdir(dir, { recursive: true });
+    const names = (await readdir(dir)).filter((name) => FILE_FORM.test(name)).toSorted();
     const heads: AuditHead[] = [];
     const unsigned: string[] = [];
     for (const name of names.slice(-MAX_FILES)) {
