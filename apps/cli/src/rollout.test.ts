@@ -257,6 +257,16 @@ describe('what people ask of a rollout', () => {
     expect(server?.seen.at(-1)).toMatchObject({ method: 'POST', path: `/api/rollout/${what}`, body: { reason: 'because', ...body } });
   });
 
+  test('a hotfix may be a newer commit that waits, by the first characters of its id', async () => {
+    const newer = 'b'.repeat(40);
+    const floe = await serving(rolledOut(FAILED), {
+      'GET /api/revisions/bbbbbbb': { json: { ...rolledOut(FAILED), sha: newer } },
+      'POST /api/rollout/hotfix': done('it is so.'),
+    });
+    expect(await floe('rollout', 'hotfix', 'bbbbbbb', '--reason', 'because')).toEqual({ code: 0, stdout: 'It is so.\n', stderr: '' });
+    expect(server?.seen.at(-1)).toMatchObject({ path: '/api/rollout/hotfix', body: { reason: 'because', commit: newer } });
+  });
+
   test('says what the server says against it', async () => {
     const floe = await serving(rolledOut({}), { 'POST /api/rollout/abort': refusal(409, 'ROLLOUT_ENDED', 'it is complete') });
     expect(await floe('rollout', 'abort', '--reason', 'x')).toEqual({ code: 1, stdout: '', stderr: 'floe: it is complete\n' });

@@ -113,7 +113,7 @@ export function rolloutDecisionWords(decision: RolloutDecision) {
       return {
         verb: 'Hotfix',
         question: `Make ${shortSha(decision.commit)} a hotfix?`,
-        effect: 'Its rollout passes over soaks and windows. Approvals, gates and limits hold as before.',
+        effect: 'Its rollout passes over soaks and windows. Approvals, gates, limits and pauses hold as before.',
         isFinal: false,
       };
   }

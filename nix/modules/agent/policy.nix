@@ -78,7 +78,7 @@ in
     type = types.bool;
     default = false;
     description = ''
-      Whether a release that is signed as a test may run on this machine for some hours (`floe try`, a branch `testing/HOST`), 24 at
+      Whether a release that is signed as a test may run on this machine for some hours (`floe try`), 24 at
       most. The machine then goes back by itself; a restart and `floe-agent rollback` end it, too. Such a release may be older than
       what the machine runs, and of another branch. A system can be tried only if it sets this option as well.
     '';

@@ -151,18 +151,24 @@ Examples:
   rollout
     .command('hotfix')
     .description('pass over soaks and windows: the fix of something urgent')
+    .argument('[commit]', 'the same as --commit', commitPrefixArgument)
     .requiredOption(...REASON)
     .option(...COMMIT)
     .addHelpText(
       'after',
       `
-Only of this commit. Approvals, gates and limits hold as before.
+Only of this commit. Approvals, gates, limits and pauses hold as before. Without a commit it is the one that hosts follow. A newer one
+that waits for it, named, begins at once.
 
-Example:
-  $ floe rollout hotfix --reason "closes the hole in sshd"`,
+Examples:
+  $ floe rollout hotfix --reason "closes the hole in sshd"
+  $ floe rollout hotfix 3f9c2ab --reason "closes the hole in sshd"`,
     )
-    .action(async (asked: Asked) => {
-      await decide(cli, 'hotfix', asked, ({ sha }) => ({ commit: sha }));
+    .action(async (named: string | undefined, asked: Asked) => {
+      const commit = named ?? asked.commit;
+      // The server knows whether it waits for the one that hosts follow.
+      const sha = commit === undefined ? undefined : (await (await cli.api()).get(`/api/revisions/${commit}`, RevisionView)).sha;
+      await decide(cli, 'hotfix', { reason: asked.reason }, (seen) => ({ commit: sha ?? seen.sha }));
     });
 }
 

@@ -88,7 +88,7 @@ function refusalOfOther(asked: AskedRollout, commit: string): Extract<Judged, { 
   if (commit === asked.next?.sha)
     return refused(
       'ROLLOUT_WAITS',
-      `the rollout of ${shortSha(commit)} has not begun: it waits for the one of ${shortSha(asked.sha)}. To begin with it now: floe rollout hotfix`,
+      `the rollout of ${shortSha(commit)} has not begun: it waits for the one of ${shortSha(asked.sha)}. To begin with it now: floe rollout hotfix ${shortSha(commit)}`,
     );
   return commit === asked.sha
     ? undefined
@@ -173,7 +173,7 @@ export function judgeHotfix(asked: AskedRollout, commit: string): Judged {
   return {
     kind: 'order',
     order: { kind: 'hotfix' },
-    message: `${shortSha(commit)} is a hotfix: its rollout passes over soaks and windows. Approvals, gates and limits hold as before.`,
+    message: `${shortSha(commit)} is a hotfix: its rollout passes over soaks and windows. Approvals, gates, limits and pauses hold as before.`,
   };
 }
 
@@ -187,7 +187,7 @@ function judgeHotfixOfNext({ sha }: AskedRollout, next: NextOfFleet): Judged {
     kind: 'order',
     order: { kind: 'hotfix' },
     of: next,
-    message: `${shortSha(next.sha)} is a hotfix: ${begins} Approvals, gates and limits hold as before.`,
+    message: `${shortSha(next.sha)} is a hotfix: ${begins} Approvals, gates, limits and pauses hold as before.`,
   };
 }
 
