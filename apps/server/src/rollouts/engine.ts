@@ -58,7 +58,9 @@ export class RolloutEngine {
     const now = clock.now();
     const { policy } = rollout;
     const rings = await this.#ringsOf(rollout, policy, fleet.hosts);
-    const weaker = rollout.weaker ?? (await this.#weakerThanBefore(rollout));
+    // A host that joins may have moved: what it loosens is asked for then.
+    const known = rings === rollout.rings ? rollout.weaker : undefined;
+    const weaker = known ?? (await this.#weakerThanBefore(rollout));
     const { course, steps } = decideRollout(rollout.course, rolloutFacts({ ...rollout, rings, weaker }, fleet.hosts, now), now);
     const pushers = await this.#pushersOf(rollout, weaker);
     // Where it has come may be where it holds up no newer one any more.

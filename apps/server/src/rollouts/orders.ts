@@ -180,9 +180,7 @@ export function judgeHotfix(asked: AskedRollout, commit: string): Judged {
 function judgeHotfixOfNext({ sha }: AskedRollout, next: NextOfFleet): Judged {
   const { hotfix } = next.orders;
   if (hotfix !== undefined) return { kind: 'repeat', message: `${hotfix.by} has made it a hotfix already: ${hotfix.reason}` };
-  const begins = next.hasNews
-    ? `it begins now, before the rollout of ${shortSha(sha)} is finished, and passes over soaks and windows.`
-    : `it passes over soaks and windows. It has no release that ${shortSha(sha)} does not have, and does not supersede it.`;
+  const begins = `it begins now, before the rollout of ${shortSha(sha)} is finished, and passes over soaks and windows.`;
   return {
     kind: 'order',
     order: { kind: 'hotfix' },

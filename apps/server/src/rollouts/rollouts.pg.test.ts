@@ -457,6 +457,33 @@ describe('a rollout by rings', () => {
     expect(await late.isTold(system('bad2'))).toBe(false);
   });
 
+  test('a host that is evaluated late in an earlier ring waits for an administrator, as any move does', async () => {
+    const [canary, late] = [await Host.join('v-canary'), await Host.join('v-late')];
+    const policy = rings(['v-canary'], []);
+    await publishCommit(server, { 'v-canary': system('one1'), 'v-late': system('one2'), 'v-other': system('one3') }, policy);
+    await approve(0);
+    await canary.run(system('one1'));
+    await late.run(system('one2'));
+    await reaches('COMPLETE');
+    const revision = await publishCommit(server, { 'v-canary': system('one1'), 'v-late': 'EVAL_ERROR', 'v-other': system('one3') }, policy);
+    await reaches('COMPLETE');
+    const { store } = server.context;
+    const { sequence, sha } = revision;
+    const evaluated = {
+      host: late.name,
+      outcome: 'CHANGED',
+      toplevel: system('bad2'),
+      drvPath: 'x.drv',
+      system: 'x86_64-linux',
+      ring: 'ring-0',
+    } as const;
+    await store.revisions.saveEvaluations(revision.id, [evaluated]);
+    await store.releases.publish(revision.id, [{ host: late.name, sequence, toplevel: system('bad2'), commit: sha, issuedAt: 1, envelope: '{}' }], 1);
+    await reaches('WAITING_APPROVAL', 0);
+    expect((await rollout())?.weaker?.join('; ')).toContain('v-late');
+    expect(await late.isTold(system('bad2'))).toBe(false);
+  });
+
   test('a host that asks again and again takes no new time for it', async () => {
     const [liar] = [await Host.join('m-liar')];
     await publishCommit(server, { 'm-liar': system('one1') }, DEFAULT_POLICY);

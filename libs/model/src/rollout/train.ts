@@ -39,11 +39,12 @@ export type NextAnswer =
 /**
  * Usually a newer revision begins at once. Where they come faster than rollouts end, nobody but the first ring would ever get one: then
  * the rollout that is under way is a train that runs to its end. It is protected only while it gets on, and for a day; a hotfix does not
- * wait. A revision without a new release supersedes nothing: nothing that was shown so far would be shown again by somebody else.
+ * wait. A revision without a new release supersedes nothing by itself: nothing that was shown so far would be shown again by somebody else.
  */
 export function nextRollout({ state, hasFailures, superseded }: RunningRollout, next: NextRollout, now: number): NextAnswer {
   if (state === 'COMPLETE' || state === 'SUPERSEDED') return { kind: 'begins' };
-  if (!next.hasNews) return { kind: 'waits', for: 'same' };
+  // What it loosens or tightens may be wanted at once: then an administrator says so.
+  if (!next.hasNews && !next.isHotfix) return { kind: 'waits', for: 'same' };
   if (!mayBeTrain(state, superseded, next.since) || hasFailures || next.isHotfix) return { kind: 'begins' };
   // A time from a clock that was ahead counts from now.
   const until = Math.min(next.since, now) + TRAIN.ms;
