@@ -284,7 +284,7 @@ describe('the fleet', () => {
     await using opened = await openFleet(server, { path: '#/hosts/laptop-ken' });
     const { page } = opened;
     await page.getByText(`ada (${role})`, { exact: true }).waitFor();
-    expect(await page.locator('.decisions > button').allInnerTexts()).toEqual(ofHost);
+    expect(await page.locator('.decisions-list > li > button').allInnerTexts()).toEqual(ofHost);
     await page.goto(new URL('#/', server.url).href);
     await page.locator('.attention').waitFor();
     expect(await page.getByRole('button', { name: 'Accept …' }).count()).toBe(isAcceptOffered ? 1 : 0);
