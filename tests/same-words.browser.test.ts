@@ -66,7 +66,7 @@ test('page and command line say word for word the same of hosts and commits, wha
         facts,
         isLong ? hosts.map((host) => ({ ...host, problem: host.problem === null ? null : `${host.problem}: ${LONG_REASON}` })) : hosts,
       );
-      const answers: Record<string, unknown> = { '/api/fleet': fleet, '/api/hosts': fleet.hosts };
+      const answers: Record<string, unknown> = { '/api/fleet': fleet, '/api/hosts': fleet.hosts, '/api/rollout': revisionView() };
       const fetch: typeof globalThis.fetch = async (url) =>
         await Promise.resolve(Response.json(answers[new URL(url instanceof Request ? url.url : url).pathname] ?? {}));
       const env = { XDG_CONFIG_HOME: home.folder, FLOE_SERVER_URL: server.url, FLOE_TOKEN_FILE: home.tokenFile };
