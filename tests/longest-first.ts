@@ -5,13 +5,13 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  * clone it starts with the largest files, and a slow one may start last, when all others are done.
  */
 export const LONG = [
+  'lab/rollout',
   'lab/faults',
   'outages',
   'lab/restart',
   'lab/circumstances',
   'lab/activation',
   'lab/people',
-  'lab/rollout',
   'campaign/campaign',
   'lab/states',
   'lab/keys',

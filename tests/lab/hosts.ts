@@ -43,7 +43,7 @@ export function newKernel(host: LabHost = {}): LabHost {
 }
 
 const UNTIL_GO_ON = 'touch /var/lib/lab/at-health; while [ -e /var/lib/lab/pause-health ]; do sleep 0.02; done';
-/** A health check that stops at the point `health`, as switches stop at theirs, and then passes or fails. */
-export function pausedCheck(then: 'passes' | 'fails'): object {
-  return { name: 'slow', command: ['/bin/sh', '-c', then === 'passes' ? UNTIL_GO_ON : `${UNTIL_GO_ON}; exit 1`], timeoutSeconds: 60 };
+/** A health check that stops at the point `health`, as switches stop at theirs, and then passes or fails. `timeoutSeconds`: 600 at most. */
+export function pausedCheck(then: 'passes' | 'fails', timeoutSeconds = 60): object {
+  return { name: 'slow', command: ['/bin/sh', '-c', then === 'passes' ? UNTIL_GO_ON : `${UNTIL_GO_ON}; exit 1`], timeoutSeconds };
 }

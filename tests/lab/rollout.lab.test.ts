@@ -16,6 +16,8 @@ const RINGS = {
     { name: 'all', soak: '0s', minVerified: 2 },
   ],
 };
+/** One machine waits until the others are where they should be: on a busy machine that takes longer than a switch may. */
+const LONG_SECONDS = 600;
 /** Opens for a minute a year. Its user may say "later" until the deadline, in seconds. */
 const patient = (seconds: number): LabHost => ({
   policy: { windows: [{ cron: '0 0 29 2 *', durationMinutes: 1, timeZone: 'UTC' }], deadlineHours: seconds / 3600 },
@@ -65,7 +67,7 @@ describe.skipIf(!isReady)(`a rollout by two rings on six machines${isReady ? '' 
 
     await lab.guest('dan').cutPower();
     await lab.pauseAt('can1', 'health');
-    const { sha, old, wanted } = await pushAll(all({}, { can1: { health: [pausedCheck('passes')] }, bob: patient(20) }));
+    const { sha, old, wanted } = await pushAll(all({}, { can1: { health: [pausedCheck('passes', LONG_SECONDS)] }, bob: patient(20) }));
     await lab.isAt('can1', 'health');
     await lab.runs('can2', wanted.get('can2') ?? '');
     const waiting = await rollout(sha, 'is at the canaries', ({ rings }) => rings[0]?.counts.verified === 2);
@@ -90,20 +92,19 @@ describe.skipIf(!isReady)(`a rollout by two rings on six machines${isReady ? '' 
     noteOutcome({ fault: '"later" during a rollout by rings', where: 'DEFERRED', outcome: 'complete without it; new system at the deadline' });
   });
 
-  // Ran out of time once in a whole run, for a reason that is not known yet; passed alone before. It is to be found before this runs again.
-  test.skip('a canary that fails stops it, the others never see it, and an abort with revert brings the other canaries back', async () => {
-    const broken = { health: [{ name: 'printer', command: ['/bin/sh', '-c', 'echo paper jam >&2; exit 1'] }] };
+  test('a canary that fails stops it, the others never see it, and an abort with revert brings the other canaries back', async () => {
+    const broken = { health: [pausedCheck('fails', LONG_SECONDS)] };
     const staged = newKernel({ policy: { reboot: { when: 'never' } } });
-    await lab.pauseAt('can1', 'test-start');
+    await lab.pauseAt('can1', 'health');
     const { sha, old, wanted } = await pushAll({ ...all({}, { can1: broken }), can3: staged });
     const before = (name: string): string => old.get(name) ?? '';
     await lab.runs('can2', wanted.get('can2') ?? '');
     await lab.reaches('can3', 'BOOT_STAGED');
-    await lab.goOn('can1', 'test-start');
-    await lab.putBack('can1', before('can1'), 'HEALTH_CHECK_FAILED', /printer/);
+    await lab.goOn('can1', 'health');
+    await lab.putBack('can1', before('can1'), 'HEALTH_CHECK_FAILED', /slow/);
     const paused = await rollout(sha, 'is paused', ({ state }) => state === 'PAUSED');
     expect(paused.pause?.failures.map(({ host }) => host)).toEqual(['can1']);
-    expect(paused.pause?.description).toMatch(/printer/);
+    expect(paused.pause?.description).toMatch(/slow/);
     for (const name of OTHERS) expect((await lab.machine(name)).current, name).toBe(before(name));
     noteOutcome({ fault: 'a canary fails', where: 'VERIFYING', outcome: 'rollout paused, the other ring never gets it' });
     // What waits for a restart must not start it while the rollout is paused.
@@ -111,7 +112,7 @@ describe.skipIf(!isReady)(`a rollout by two rings on six machines${isReady ? '' 
     await eventually('can3 starts what it had', async () => ((await lab.startsNext('can3')) === before('can3') ? true : undefined));
     noteOutcome({ fault: 'the rollout is paused', where: 'BOOT_STAGED', outcome: 'taken back: the old system starts' });
 
-    const body = JSON.stringify({ commit: sha, reason: 'the printer', revert: true });
+    const body = JSON.stringify({ commit: sha, reason: 'the check fails', revert: true });
     const aborted = await lab.fleet.request('/api/rollout/abort', { method: 'POST', body });
     expect(aborted.ok, await aborted.clone().text()).toBe(true);
     for (const name of lab.guests.keys()) await lab.runs(name, before(name));
