@@ -11,6 +11,7 @@ import { openJournal, readJournal, saveJournal } from './state/journal-file.ts';
 import { ReportQueue } from './state/report-queue.ts';
 import { FakeMachine } from './test/fake-machine.ts';
 import {
+  agentSettings,
   directiveWith,
   HOST,
   journalWith,
@@ -56,26 +57,7 @@ afterEach(async () => {
 /** Long waits are short here; the agent's logic does not look at how long they were. */
 const clock: Clock = { ...systemClock, sleep: async (ms, signal) => await systemClock.sleep(Math.min(ms, 20), signal) };
 
-const settings = (): AgentDeps['settings'] => ({
-  serverUrl: server.url,
-  releaseKeys: [keys.release],
-  serverKeys: [keys.server],
-  repository: undefined,
-  ref: undefined,
-  slowRetryMs: 1_000,
-  proxy: undefined,
-  agentVersion: 'test',
-  substituters: [],
-  cachePublicKeys: [],
-  maxBytesPerSecond: undefined,
-  minFreeBytes: 1,
-  healthGraceMs: 0,
-  settleMs: 0,
-  contactTimeoutMs: 400,
-  serverLimitMs: 0,
-  switchLimitMs: 60_000,
-  bootLimitMs: 60_000,
-});
+const settings = (): AgentDeps['settings'] => agentSettings(server.url, keys, { contactTimeoutMs: 400 });
 
 async function startAgent(changes: Partial<AgentDeps> = {}): Promise<void> {
   const journal = await openJournal(join(dir, 'journal.json'), { clock, logger: silentLogger });

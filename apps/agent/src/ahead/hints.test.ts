@@ -10,6 +10,7 @@ import { Agent } from '../agent.ts';
 import { ReportQueue } from '../state/report-queue.ts';
 import { FakeMachine } from '../test/fake-machine.ts';
 import {
+  agentSettings,
   HOST,
   journalWith,
   MACHINE_ID,
@@ -77,26 +78,7 @@ async function follow(course: Course, hints: readonly Hint[]) {
     const reports = await ReportQueue.open(join(dir, 'reports.jsonl'), journal.report, silentLogger);
     const stop = new AbortController();
     const agent = new Agent({
-      settings: {
-        serverUrl: server.url,
-        releaseKeys: [keys.release],
-        serverKeys: [keys.server],
-        repository: undefined,
-        ref: undefined,
-        slowRetryMs: 1_000,
-        proxy: undefined,
-        agentVersion: 'test',
-        substituters: [],
-        cachePublicKeys: [],
-        maxBytesPerSecond: undefined,
-        minFreeBytes: 1,
-        healthGraceMs: 0,
-        settleMs: 0,
-        contactTimeoutMs: 5_000,
-        serverLimitMs: 0,
-        switchLimitMs: 60_000,
-        bootLimitMs: 60_000,
-      },
+      settings: agentSettings(server.url, keys),
       identity: { host: HOST, machineId: MACHINE_ID, bootId: 'boot', system: SYSTEM, signer: newSigner('ada') },
       machine,
       journal,

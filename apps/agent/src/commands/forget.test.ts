@@ -1,26 +1,13 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { silentLogger, verifySignature } from '@floe/runtime';
+import { silentLogger } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { judgeDirective } from '../server/judge-directive.ts';
 import { forget } from './forget.ts';
 import { readJournal, saveJournal } from '../state/journal-file.ts';
 import { lockState, statePaths } from '../state/state-folder.ts';
-import {
-  HOST,
-  journalWith,
-  MACHINE_ID,
-  newAuthorities,
-  NONCE,
-  NO_TRIALS,
-  NOW,
-  REF,
-  REPOSITORY,
-  sealDirective,
-  storePath,
-  SYSTEM,
-} from '../test/fixtures.ts';
+import { directiveContext, journalWith, newAuthorities, NOW, REF, REPOSITORY, sealDirective, storePath } from '../test/fixtures.ts';
 
 const YEAR_MS = 365 * 24 * 3600_000;
 const keys = newAuthorities();
@@ -36,20 +23,10 @@ afterEach(async () => {
 async function verdict(): Promise<string> {
   const reading = await readJournal(statePaths(stateDir).journal);
   if (reading.kind !== 'read') throw new Error('there is no journal');
-  const admission = judgeDirective(sealDirective(keys, { release: { expiresAt: NOW + YEAR_MS } }), {
-    host: HOST,
-    machineId: MACHINE_ID,
-    system: SYSTEM,
-    nonce: NONCE,
-    serverNow: NOW,
-    machineNow: NOW,
-    releaseKeys: [keys.release],
-    serverKeys: [keys.server],
-    repository: undefined,
-    journal: reading.journal,
-    verify: verifySignature,
-    ...NO_TRIALS,
-  });
+  const admission = judgeDirective(
+    sealDirective(keys, { release: { expiresAt: NOW + YEAR_MS } }),
+    directiveContext(keys, { serverNow: NOW, journal: reading.journal }),
+  );
   return admission.kind === 'refused' ? admission.detail.code : admission.kind;
 }
 

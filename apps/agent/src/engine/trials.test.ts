@@ -8,7 +8,18 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Agent } from '../agent.ts';
 import { ReportQueue } from '../state/report-queue.ts';
 import { FakeMachine } from '../test/fake-machine.ts';
-import { HOST, journalWith, MACHINE_ID, newAuthorities, newSigner, sealDirective, storePath, SYSTEM, type SealOptions } from '../test/fixtures.ts';
+import {
+  agentSettings,
+  HOST,
+  journalWith,
+  MACHINE_ID,
+  newAuthorities,
+  newSigner,
+  sealDirective,
+  storePath,
+  SYSTEM,
+  type SealOptions,
+} from '../test/fixtures.ts';
 import { TestServer } from '../test/test-server.ts';
 import { until } from '../test/until.ts';
 import { NO_CONDITIONS } from '../when/conditions.ts';
@@ -64,26 +75,7 @@ async function startAgent(onSave: (saved: AgentJournal) => void = () => undefine
   const reports = await ReportQueue.open(join(dir, 'reports.jsonl'), journal.report, silentLogger);
   const stop = new AbortController();
   const agent = new Agent({
-    settings: {
-      serverUrl: server.url,
-      releaseKeys: [keys.release],
-      serverKeys: [keys.server],
-      repository: undefined,
-      ref: 'refs/heads/main',
-      slowRetryMs: 1_000,
-      proxy: undefined,
-      agentVersion: 'test',
-      substituters: [],
-      cachePublicKeys: [],
-      maxBytesPerSecond: undefined,
-      minFreeBytes: 1,
-      healthGraceMs: 0,
-      settleMs: 0,
-      contactTimeoutMs: 5_000,
-      serverLimitMs: 0,
-      switchLimitMs: 60_000,
-      bootLimitMs: 60_000,
-    },
+    settings: agentSettings(server.url, keys, { ref: 'refs/heads/main' }),
     identity: { host: HOST, machineId: MACHINE_ID, bootId, system: SYSTEM, signer },
     machine,
     journal,

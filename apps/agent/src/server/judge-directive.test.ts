@@ -1,21 +1,18 @@
-import { verifySignature, type Signer } from '@floe/runtime';
+import { type Signer } from '@floe/runtime';
 import { describe, expect, test } from 'vitest';
 import { isTrusted, judgeDirective, type DirectiveJudgement, type DirectiveContext } from './judge-directive.ts';
 import { parseConfig } from '../config.ts';
 import {
+  directiveContext,
   HOST,
   journalWith,
-  MACHINE_ID,
   newAuthorities,
   newSigner,
-  NONCE,
-  NO_TRIALS,
   NOW,
   REF,
   REPOSITORY,
   sealDirective,
   storePath,
-  SYSTEM,
   type SealOptions,
 } from '../test/fixtures.ts';
 import type { AgentDirective, HostName } from '@floe/model';
@@ -24,21 +21,7 @@ import { Directive, peek, type Envelope } from '@floe/protocol';
 const keys = newAuthorities();
 
 function judge(options: SealOptions = {}, changes: Partial<DirectiveContext> = {}): DirectiveJudgement {
-  return judgeDirective(sealDirective(keys, options), {
-    host: HOST,
-    machineId: MACHINE_ID,
-    system: SYSTEM,
-    nonce: NONCE,
-    serverNow: NOW + 1_000,
-    machineNow: NOW,
-    repository: undefined,
-    journal: journalWith(),
-    verify: verifySignature,
-    ...NO_TRIALS,
-    releaseKeys: [keys.release],
-    serverKeys: [keys.server],
-    ...changes,
-  });
+  return judgeDirective(sealDirective(keys, options), directiveContext(keys, changes));
 }
 
 function codeOf(admission: DirectiveJudgement): string {
@@ -104,20 +87,8 @@ describe('a directive is refused when', () => {
   test('its payload was changed', () => {
     const envelope = sealDirective(keys);
     const payload = Buffer.from(envelope.payload, 'base64').toString('utf8').replace('"epoch":3', '"epoch":4');
-    const context = {
-      host: HOST,
-      machineId: MACHINE_ID,
-      system: SYSTEM,
-      nonce: NONCE,
-      serverNow: NOW,
-      machineNow: NOW,
-      repository: undefined,
-      journal: journalWith(),
-      verify: verifySignature,
-      ...NO_TRIALS,
-    };
     const changed = { ...envelope, payload: Buffer.from(payload).toString('base64') };
-    expect(codeOf(judgeDirective(changed, { ...context, releaseKeys: [keys.release], serverKeys: [keys.server] }))).toBe('DIRECTIVE_SIGNATURE_WRONG');
+    expect(codeOf(judgeDirective(changed, directiveContext(keys)))).toBe('DIRECTIVE_SIGNATURE_WRONG');
   });
 });
 

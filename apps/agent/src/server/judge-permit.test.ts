@@ -1,9 +1,10 @@
 import { decide, type AgentJournal, type HostName } from '@floe/model';
-import { verifySignature } from '@floe/runtime';
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { judgeDirective, type DirectiveJudgement } from './judge-directive.ts';
 import {
+  directiveContext,
   directiveWith,
   HOST,
   journalWith,
@@ -11,13 +12,11 @@ import {
   newAuthorities,
   newSigner,
   NONCE,
-  NO_TRIALS,
   NOW,
   REF,
   REPOSITORY,
   sealDirective,
   storePath,
-  SYSTEM,
   type SealOptions,
 } from '../test/fixtures.ts';
 
@@ -27,9 +26,7 @@ const stranger = newSigner('stranger');
 const accepted9 = journalWith({ epoch: 2, sequences: [{ repository: REPOSITORY, ref: REF, sequence: 9 }] });
 
 function judge(options: SealOptions, journal: AgentJournal = accepted9, nonce = NONCE): DirectiveJudgement {
-  const by = { releaseKeys: [keys.release], serverKeys: [keys.server], repository: REPOSITORY, verify: verifySignature, ...NO_TRIALS };
-  const here = { host: HOST, machineId: MACHINE_ID, system: SYSTEM, nonce, serverNow: NOW, machineNow: NOW };
-  return judgeDirective(sealDirective(keys, options), { ...by, ...here, journal });
+  return judgeDirective(sealDirective(keys, options), directiveContext(keys, { repository: REPOSITORY, nonce, serverNow: NOW, journal }));
 }
 
 function codeOf(judgement: DirectiveJudgement): string {

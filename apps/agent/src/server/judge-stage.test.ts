@@ -1,16 +1,16 @@
 import { DIRECTIVE_MODES, type Directive, type Envelope, type StageHint } from '@floe/protocol';
-import { generateKeyPem, signerFromPem, verifySignature } from '@floe/runtime';
+import { generateKeyPem, signerFromPem } from '@floe/runtime';
 import type { HostName } from '@floe/model';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  directiveContext,
   HOST,
   journalWith,
   MACHINE_ID,
   newAuthorities,
   newSigner,
   NONCE,
-  NO_TRIALS,
   NOW,
   REF,
   REPOSITORY,
@@ -24,23 +24,8 @@ import { judgeDirective, type DirectiveContext } from './judge-directive.ts';
 import { judgeStage, type HintJudgement } from './judge-stage.ts';
 
 const keys = newAuthorities();
-const CONTEXT: DirectiveContext = {
-  host: HOST,
-  machineId: MACHINE_ID,
-  system: SYSTEM,
-  nonce: NONCE,
-  serverNow: NOW + 1_000,
-  machineNow: NOW,
-  repository: undefined,
-  journal: journalWith(),
-  verify: verifySignature,
-  ...NO_TRIALS,
-  releaseKeys: [keys.release],
-  serverKeys: [keys.server],
-};
-
 function judge(envelope: Envelope, changes: Partial<DirectiveContext> = {}): HintJudgement {
-  return judgeStage(envelope, { ...CONTEXT, ...changes });
+  return judgeStage(envelope, directiveContext(keys, changes));
 }
 
 function codeOf(judgement: HintJudgement): string {
@@ -126,7 +111,7 @@ test('whatever a release, a journal and a clock say, a hint reaches no system th
       const said = { host, machineId, nonce, expiresAt } satisfies Partial<Directive & StageHint>;
       const ofHint = judge(sealHint(keys, { hint: said, release, signers: { server: signer } }), context);
       const order: SealOptions = { directive: { ...said, mode }, release, signers: { server: signer } };
-      const ofDirective = judgeDirective(sealDirective(keys, order), { ...CONTEXT, ...context });
+      const ofDirective = judgeDirective(sealDirective(keys, order), directiveContext(keys, context));
       expect(ofHint.kind).toBe(ofDirective.kind);
       if (ofHint.kind === 'accepted') followed += 1;
     }),

@@ -8,7 +8,9 @@ import {
   type ReleaseStatement,
   type StageHint,
 } from '@floe/protocol';
-import { generateKeyPem, signerFromPem, type Signer } from '@floe/runtime';
+import { generateKeyPem, signerFromPem, verifySignature, type Signer } from '@floe/runtime';
+import type { AgentDeps } from '../agent.ts';
+import type { DirectiveContext } from '../server/judge-directive.ts';
 
 export const HOST = 'ada' as HostName;
 export const MACHINE_ID = 'a'.repeat(32);
@@ -19,7 +21,7 @@ export const REF = 'refs/heads/main';
 export const NOW = Date.UTC(2026, 10, 1);
 
 /** Of a machine that tries no systems and takes any branch. */
-export const NO_TRIALS = { ref: undefined, trials: 'not-enabled', uptimeMs: 0, bootId: 'boot' } as const;
+const NO_TRIALS = { ref: undefined, trials: 'not-enabled', uptimeMs: 0, bootId: 'boot' } as const;
 
 export function storePath(name: string): StorePath {
   return `/nix/store/${'a'.repeat(32)}-${name}` as StorePath;
@@ -37,6 +39,50 @@ export interface Authorities {
 
 export function newAuthorities(): Authorities {
   return { release: newSigner('release-1'), server: newSigner('server-1') };
+}
+
+/** A machine that trusts `keys` and has accepted nothing yet, a second after what {@link sealDirective} seals. */
+export function directiveContext(keys: Authorities, changes: Partial<DirectiveContext> = {}): DirectiveContext {
+  return {
+    host: HOST,
+    machineId: MACHINE_ID,
+    system: SYSTEM,
+    nonce: NONCE,
+    serverNow: NOW + 1_000,
+    machineNow: NOW,
+    repository: undefined,
+    journal: journalWith(),
+    verify: verifySignature,
+    ...NO_TRIALS,
+    releaseKeys: [keys.release],
+    serverKeys: [keys.server],
+    ...changes,
+  };
+}
+
+/** Settings of an agent whose machine is a fake one: nothing takes long. */
+export function agentSettings(serverUrl: string, keys: Authorities, changes: Partial<AgentDeps['settings']> = {}): AgentDeps['settings'] {
+  return {
+    serverUrl,
+    releaseKeys: [keys.release],
+    serverKeys: [keys.server],
+    repository: undefined,
+    ref: undefined,
+    slowRetryMs: 1_000,
+    proxy: undefined,
+    agentVersion: 'test',
+    substituters: [],
+    cachePublicKeys: [],
+    maxBytesPerSecond: undefined,
+    minFreeBytes: 1,
+    healthGraceMs: 0,
+    settleMs: 0,
+    contactTimeoutMs: 5_000,
+    serverLimitMs: 0,
+    switchLimitMs: 60_000,
+    bootLimitMs: 60_000,
+    ...changes,
+  };
 }
 
 function releaseStatement(changes: Partial<ReleaseStatement> = {}): ReleaseStatement {
