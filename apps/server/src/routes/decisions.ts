@@ -8,6 +8,7 @@ import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
 import { judgeResume, judgeRetry, refusalToForget, type Decision } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
+import { noteDecision } from './note-decision.ts';
 import { Reason } from './validation.ts';
 
 const Host = v.object({ host: HostName });
@@ -28,7 +29,7 @@ export interface DecisionDeps {
 
 /** What people decide about one host: to try again, to resume, and to forget it. */
 export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
-  const { store, repository, clock, logger, onHostChanged } = deps;
+  const { store, repository, onHostChanged } = deps;
   const { requireAction } = deps.auth;
   const named = takes('param', Host);
   const reasoned = takes('json', Reason);
@@ -48,9 +49,7 @@ export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
     if (row === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
     const refusal = await act(row);
     if (refusal !== undefined) return refuse(c, 409, refusal.code, refusal.message);
-    const actor = c.var.actor.name;
-    await store.audit.append({ at: clock.now(), actor, action, subject: host, detail: reason });
-    logger.info('a decision about a host', { action, actor, host, reason });
+    await noteDecision(deps, c, { action, host, detail: reason });
     onHostChanged(host);
     return c.body(null, 204);
   }

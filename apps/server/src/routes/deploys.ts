@@ -12,6 +12,7 @@ import type { FleetReader } from '../fleet-reader.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
 import { admittedAtOnce } from '../rollouts/admission.ts';
+import { noteDecision } from './note-decision.ts';
 import { ReasonText, refuseIfPast } from './validation.ts';
 
 /** A host that is away for longer takes it by its own policy. */
@@ -34,7 +35,8 @@ export interface DeployDeps {
 }
 
 /** A person asks that a host take what it should run at once: over windows and its users' "later", and over nothing else. */
-export function deployRoutes({ auth, store, reader, hub, repository, clock, logger, onHostChanged }: DeployDeps): Hono<AuthEnv> {
+export function deployRoutes(deps: DeployDeps): Hono<AuthEnv> {
+  const { auth, store, reader, hub, repository, clock, onHostChanged } = deps;
   const app = new Hono<AuthEnv>();
 
   /** What stands between the host and the newest commit, as `floe why` says it. */
@@ -77,8 +79,7 @@ export function deployRoutes({ auth, store, reader, hub, repository, clock, logg
       if (epoch === undefined) return refuse(c, 409, 'TRY_AGAIN', `what ${host} should run changed just now: try again`);
       const end = new Date(expiresAt).toISOString();
       const detail = `revision #${release.sequence}${isNow ? ' without a notice' : ''}, until ${end}: ${reason}`;
-      await store.audit.append({ at: now, actor: by, action: 'deploy', subject: host, detail });
-      logger.info('a decision about a host', { action: 'deploy', actor: by, host, detail });
+      await noteDecision(deps, c, { action: 'deploy', host, detail });
       onHostChanged(host);
       const body: RolloutAnswer = { outcome: 'done', message: whatComes(each, { isNow, sequence: release.sequence, end }) };
       return c.json(body);

@@ -27,6 +27,7 @@ import type { FleetReader } from '../fleet-reader.ts';
 import { refuse } from '../http-error.ts';
 import { StreamCount } from '../streams.ts';
 import { sendFleetEvents } from './fleet-events.ts';
+import { commitNamed } from './named-commit.ts';
 import { Reason, ReasonText } from './validation.ts';
 
 /** How often the credential of an event stream is looked at again. */
@@ -137,11 +138,9 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     takes('param', ShaPrefix),
     async (c) => {
       const { sha } = c.req.valid('param');
-      const [newest, ...others] = await store.revisions.byShaPrefix(repository.id, sha);
-      if (newest === undefined) return refuse(c, 404, 'REVISION_UNKNOWN', `no revision starts with ${sha}`);
-      if (others.some((other) => other.sha !== newest.sha))
-        return refuse(c, 409, 'REVISION_AMBIGUOUS', `more than one revision starts with ${sha}: give more digits`);
-      const view = await reader.revision(newest);
+      const named = await commitNamed({ store, repository }, sha);
+      if (named.kind === 'refused') return refuse(c, named.status, named.code, named.message);
+      const view = await reader.revision(named.newest);
       return view === undefined ? refuse(c, 404, 'REVISION_UNKNOWN', `revision ${sha} is not kept any more`) : c.json(view);
     },
   );

@@ -1,13 +1,14 @@
-import type { HostName as HostNameBrand, ReleaseRef } from '@floe/model';
+import type { HostName as HostNameBrand } from '@floe/model';
 import { foreign, HostName, Timestamp, RolloutAnswer } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
-import type { FleetHost, PinKind, Repository, Revision, StorePart } from '@floe/store';
-import { shortSha } from '@floe/views';
+import type { FleetHost, PinKind, Repository, StorePart } from '@floe/store';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
+import { releaseNamed } from './named-commit.ts';
+import { noteDecision } from './note-decision.ts';
 import { Reason, ReasonText, refuseIfPast, ShaPrefix } from './validation.ts';
 
 const Host = v.object({ host: HostName });
@@ -32,19 +33,14 @@ interface Asked {
 }
 
 /** People keep a host on one release. Only an administrator brings it below what it was told by that: the server makes a permit for its agent. */
-export function pinRoutes({ auth, store, repository, clock, logger }: PinDeps): Hono<AuthEnv> {
+export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
+  const { auth, store, repository, clock } = deps;
   const { requireAction } = auth;
-  const named = takes('param', Host);
+  const ofHost = takes('param', Host);
   const app = new Hono<AuthEnv>();
 
   async function find(host: HostNameBrand): Promise<FleetHost | undefined> {
     return (await store.hosts.fleet(repository.id, [host])).hosts[0];
-  }
-
-  async function note(c: Context<AuthEnv>, host: HostNameBrand, detail: string): Promise<void> {
-    const actor = c.var.actor.name;
-    await store.audit.append({ at: clock.now(), actor, action: 'pin', subject: host, detail });
-    logger.info('a decision about a host', { action: 'pin', actor, host, detail });
   }
 
   function answer(c: Context, message: string) {
@@ -68,16 +64,9 @@ export function pinRoutes({ auth, store, repository, clock, logger }: PinDeps): 
         `${host} was told nothing yet that it could be kept on: name a commit, or wait for the first one that builds it`,
       );
     if (commit !== undefined) {
-      const revisions = await store.revisions.byShaPrefix(repository.id, commit);
-      const [revision] = revisions;
-      if (revision === undefined) return refuse(c, 404, 'REVISION_UNKNOWN', `no revision starts with ${commit}`);
-      if (revisions.some(({ sha }) => sha !== revision.sha))
-        return refuse(c, 409, 'REVISION_AMBIGUOUS', `more than one revision starts with ${commit}: give more digits`);
-      wanted = await newestOf(revisions, host);
-      if (wanted === undefined) {
-        const short = shortSha(revision.sha);
-        return refuse(c, 409, 'NO_RELEASE', `${short} has no release for ${host}: see why with: floe revisions ${short}`);
-      }
+      const named = await releaseNamed(deps, commit, host);
+      if (named.kind === 'refused') return refuse(c, named.status, named.code, named.message);
+      wanted = named.release;
     }
     if (wanted === undefined) throw new TypeError('one of both is there');
     const told = Math.max(each.row.acceptedSequence, each.row.toldSequence ?? 0, each.row.desired?.sequence ?? 0);
@@ -92,26 +81,21 @@ export function pinRoutes({ auth, store, repository, clock, logger }: PinDeps): 
       );
     await store.hosts.pin({ host, kind, releaseId: wanted.id, reason, by: c.var.actor.name, isPermitted, at: now, expiresAt: until });
     const end = until === undefined ? '' : ` until ${new Date(until).toISOString()}`;
-    await note(c, host, `${kind} ${isPermitted ? 'back ' : ''}to revision #${wanted.sequence}${end}: ${reason}`);
+    await noteDecision(deps, c, {
+      action: 'pin',
+      host,
+      detail: `${kind} ${isPermitted ? 'back ' : ''}to revision #${wanted.sequence}${end}: ${reason}`,
+    });
     const before = kind === 'hold' && each.situation.pin !== undefined ? ' Its pin counts first.' : '';
     const back = isPermitted ? ` It goes back there from #${told}, and stays when the pin ends, until something newer is its turn.` : '';
     return answer(c, `${host} is kept on its release of revision #${wanted.sequence}${end}.${back}${before}`);
-  }
-
-  /** The same commit can be taken in twice: the newest release of it. */
-  async function newestOf(revisions: readonly Revision[], host: HostNameBrand): Promise<ReleaseRef | undefined> {
-    for (const revision of revisions) {
-      const found = await store.releases.ofRevision(revision, host);
-      if (found !== undefined) return found;
-    }
-    return undefined;
   }
 
   app.post(
     '/hosts/:host/pin',
     requireAction('pin'),
     answers('keeps a host on the release of a commit', RolloutAnswer),
-    named,
+    ofHost,
     takes('json', Pinned),
     async (c) => keep(c, { kind: 'pin', ...c.req.valid('param'), ...c.req.valid('json') }),
   );
@@ -120,7 +104,7 @@ export function pinRoutes({ auth, store, repository, clock, logger }: PinDeps): 
     '/hosts/:host/hold',
     requireAction('pin'),
     answers('keeps a host on what it was last told', RolloutAnswer),
-    named,
+    ofHost,
     takes('json', Held),
     async (c) => keep(c, { kind: 'hold', ...c.req.valid('param'), ...c.req.valid('json') }),
   );
@@ -129,7 +113,7 @@ export function pinRoutes({ auth, store, repository, clock, logger }: PinDeps): 
     '/hosts/:host/pin',
     requireAction('pin'),
     answers('ends the pin and the hold of a host', RolloutAnswer),
-    named,
+    ofHost,
     takes('json', Reason),
     async (c) => {
       const { host } = c.req.valid('param');
@@ -139,7 +123,7 @@ export function pinRoutes({ auth, store, repository, clock, logger }: PinDeps): 
       if (pin === undefined && hold === undefined) return refuse(c, 409, 'NOT_PINNED', `${host} is neither pinned nor held`);
       await store.hosts.unpin(host, 'pin');
       await store.hosts.unpin(host, 'hold');
-      await note(c, host, `ended: ${c.req.valid('json').reason}`);
+      await noteDecision(deps, c, { action: 'pin', host, detail: `ended: ${c.req.valid('json').reason}` });
       return answer(c, `${host} follows the fleet again.`);
     },
   );

@@ -1,14 +1,16 @@
-import { isOn, type HostName as HostNameBrand } from '@floe/model';
+import { isOn, type HostName as HostNameBrand, type ReleaseRef } from '@floe/model';
 import { Envelope, foreign, HostName, peek, ReleaseStatement, RolloutAnswer, seal } from '@floe/protocol';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { FleetHost, Repository, StorePart } from '@floe/store';
 import { shortSha } from '@floe/views';
-import { Hono, type Context } from 'hono';
+import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { AgentHub } from '../agents/hub.ts';
 import type { Auth, AuthEnv } from '../auth.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
+import { releaseNamed } from './named-commit.ts';
+import { noteDecision } from './note-decision.ts';
 import { Reason, ReasonText, ShaPrefix } from './validation.ts';
 
 const MINUTE_MS = 60_000;
@@ -50,44 +52,27 @@ export interface TrialDeps {
 
 /** People have one host try a system that was built for it, until an end. */
 export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
-  const { auth, store, repository, hub, releaseSigner, clock, logger } = deps;
-  const named = takes('param', Host);
+  const { auth, store, repository, hub, releaseSigner, clock } = deps;
+  const ofHost = takes('param', Host);
   const app = new Hono<AuthEnv>();
 
   async function find(host: HostNameBrand): Promise<FleetHost | undefined> {
     return (await store.hosts.fleet(repository.id, [host])).hosts[0];
   }
 
-  async function note(c: Context<AuthEnv>, host: HostNameBrand, detail: string): Promise<void> {
-    const actor = c.var.actor.name;
-    await store.audit.append({ at: clock.now(), actor, action: 'try', subject: host, detail });
-    logger.info('a decision about a host', { action: 'try', actor, host, detail });
-  }
-
-  /** The release statement of a commit for the host, as it was signed. */
-  async function releaseOf(commit: string, host: HostNameBrand): Promise<ReleaseStatement | { readonly code: string; readonly message: string }> {
-    const revisions = await store.revisions.byShaPrefix(repository.id, commit);
-    const [revision] = revisions;
-    if (revision === undefined) return { code: 'REVISION_UNKNOWN', message: `no revision starts with ${commit}` };
-    if (revisions.some(({ sha }) => sha !== revision.sha))
-      return { code: 'REVISION_AMBIGUOUS', message: `more than one revision starts with ${commit}: give more digits` };
-    for (const each of revisions) {
-      const ref = await store.releases.ofRevision(each, host);
-      if (ref === undefined) continue;
-      const [release] = (await store.releases.toOffer(repository.id, [ref.id])).releases;
-      const envelope = v.safeParse(StoredEnvelope, release?.envelope);
-      const opened = envelope.success ? peek(envelope.output, ReleaseStatement) : undefined;
-      if (opened?.kind === 'opened') return opened.statement;
-    }
-    const short = shortSha(revision.sha);
-    return { code: 'NO_RELEASE', message: `${short} has no release for ${host}: see why with: floe revisions ${short}` };
+  /** What was signed when the release was published. */
+  async function statementOf({ id }: ReleaseRef): Promise<ReleaseStatement | undefined> {
+    const [release] = (await store.releases.toOffer(repository.id, [id])).releases;
+    const envelope = v.safeParse(StoredEnvelope, release?.envelope);
+    const opened = envelope.success ? peek(envelope.output, ReleaseStatement) : undefined;
+    return opened?.kind === 'opened' ? opened.statement : undefined;
   }
 
   app.post(
     '/hosts/:host/trial',
     auth.requireAction('try'),
     answers('has a host try the system of a commit until an end', RolloutAnswer),
-    named,
+    ofHost,
     takes('json', Tried),
     async (c) => {
       const { host } = c.req.valid('param');
@@ -100,8 +85,11 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
       const session = hub.session(host);
       if (session !== undefined && !session.capabilities.has('trial'))
         return refuse(c, 409, 'AGENT_TOO_OLD', `the agent of ${host} is from before trials: it gets a newer one with the fleet`);
-      const statement = await releaseOf(commit, host);
-      if ('code' in statement) return refuse(c, statement.code === 'REVISION_UNKNOWN' ? 404 : 409, statement.code, statement.message);
+      const named = await releaseNamed(deps, commit, host);
+      if (named.kind === 'refused') return refuse(c, named.status, named.code, named.message);
+      const statement = await statementOf(named.release);
+      if (statement === undefined)
+        return refuse(c, 409, 'RELEASE_UNREADABLE', `what was signed for ${host} with ${commit} cannot be read: push another commit`);
       const { toplevel, sequence, commit: sha } = statement;
       if (each.situation.quarantined.has(toplevel))
         return refuse(c, 409, 'QUARANTINED', `${host} rolled this system back before: to have it judged again, run: floe retry ${host} --reason "…"`);
@@ -124,7 +112,7 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
       };
       await store.hosts.beginTrial(trial);
       const end = new Date(trial.endsAt).toISOString();
-      await note(c, host, `tries ${shortSha(sha)} (revision #${sequence}) until ${end}: ${reason}`);
+      await noteDecision(deps, c, { action: 'try', host, detail: `tries ${shortSha(sha)} (revision #${sequence}) until ${end}: ${reason}` });
       const body: RolloutAnswer = { outcome: 'done', message: `${host} tries ${shortSha(sha)} until ${end}. It counts in no gate meanwhile.` };
       return c.json(body);
     },
@@ -134,7 +122,7 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
     '/hosts/:host/trial',
     auth.requireAction('try'),
     answers('ends the trial of a host', RolloutAnswer),
-    named,
+    ofHost,
     takes('json', Reason),
     async (c) => {
       const { host } = c.req.valid('param');
@@ -145,7 +133,7 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
       const by = c.var.actor.name;
       if (trial === undefined || !(await store.hosts.endTrial(trial, `${by} ended it: ${reason}`, clock.now())))
         return refuse(c, 409, 'NOT_ON_TRIAL', `${host} tries nothing`);
-      await note(c, host, `ended: ${reason}`);
+      await noteDecision(deps, c, { action: 'try', host, detail: `ended: ${reason}` });
       const body: RolloutAnswer = { outcome: 'done', message: `${host} follows the fleet again.` };
       return c.json(body);
     },
