@@ -23,10 +23,13 @@ export function commitPrefixArgument(text: string): string {
   return parsed(v.pipe(v.string(), v.toLowerCase(), v.regex(/^[0-9a-f]{7,40}$/, 'a commit is given by 7 to 40 hex digits')), text);
 }
 
-/** Why an administrator does something: kept in the history, so it may not be empty. */
-export function reasonArgument(text: string): string {
+/** Why an administrator does something: kept in the audit log, so it may not be empty. */
+function reasonArgument(text: string): string {
   return parsed(v.pipe(v.string(), v.trim(), v.nonEmpty('say why in a few words')), text);
 }
+
+/** The option of each command that decides something. */
+export const REASON = ['--reason <text>', 'why (required); kept in the audit log', reasonArgument] as const;
 
 /** A name that a token may have, or a usage error. */
 export function tokenNameArgument(text: string): string {

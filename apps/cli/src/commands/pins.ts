@@ -3,9 +3,8 @@ import { FloeError } from '@floe/runtime';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
-import { commitPrefixArgument, hostArgument, reasonArgument, untilArgument, type Until } from './arguments.ts';
+import { commitPrefixArgument, hostArgument, REASON, untilArgument, type Until } from './arguments.ts';
 
-const REASON = ['--reason <text>', 'why; kept in the history', reasonArgument] as const;
 const UNTIL = ['--until <when>', 'when it ends by itself: 12h, 3d, or a date such as 2027-01-04T08:00', untilArgument] as const;
 const HOST = ['<host>', 'a host as in nixosConfigurations', hostArgument] as const;
 

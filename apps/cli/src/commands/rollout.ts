@@ -10,9 +10,8 @@ import { EXIT_CODES } from '../exit-codes.ts';
 import { followFleet } from '../fleet-stream.ts';
 import { formatPlan } from '../view/plan.ts';
 import { formatRollout, type RolledOut } from '../view/rollout.ts';
-import { commitPrefixArgument, reasonArgument, ringArgument, untilArgument, type Until } from './arguments.ts';
+import { commitPrefixArgument, REASON, ringArgument, untilArgument, type Until } from './arguments.ts';
 
-const REASON = ['--reason <text>', 'why; kept in the history', reasonArgument] as const;
 const COMMIT = ['--commit <sha>', 'only if hosts still follow this commit, at least 7 digits of it', commitPrefixArgument] as const;
 
 interface Asked {

@@ -4,13 +4,11 @@ import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
 import { decisionRequest, decisionWords, shortSha } from '@floe/views';
 import type { HostAction } from '@floe/model';
-import { acceptArgument, commitPrefixArgument, hostArgument, reasonArgument } from './arguments.ts';
+import { acceptArgument, commitPrefixArgument, hostArgument, REASON } from './arguments.ts';
 
 interface ReasonOption {
   readonly reason: string;
 }
-
-const REASON = ['--reason <text>', 'why; kept in the history', reasonArgument] as const;
 
 /** The commands by which an administrator decides something: each needs a reason. */
 export function addSteering(program: Command, cli: Cli): void {

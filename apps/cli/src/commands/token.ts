@@ -4,7 +4,7 @@ import { FloeError } from '@floe/runtime';
 import type { Command } from 'commander';
 import { viewOf, type Cli } from '../cli.ts';
 import { formatNewToken, formatTokens } from '../view/tokens.ts';
-import { forgeLoginArgument, lifetimeArgument, reasonArgument, roleArgument, tokenNameArgument } from './arguments.ts';
+import { forgeLoginArgument, lifetimeArgument, REASON, roleArgument, tokenNameArgument } from './arguments.ts';
 
 /** An action without words does not compile: the help names all that a role may. */
 const ACTION_WORDS: Readonly<Record<Action, string>> = {
@@ -86,7 +86,7 @@ Examples:
     .option('--no-person', 'it belongs to a person of its own name')
     .option(...FORGE_LOGIN)
     .option('--no-forge-login', 'no login at the forge is known')
-    .requiredOption('--reason <text>', 'why; kept in the history', reasonArgument)
+    .requiredOption(...REASON)
     .addHelpText(
       'after',
       `
@@ -117,7 +117,7 @@ Example:
     .command('revoke')
     .description('end a token, and all sessions that were made with it')
     .argument('<name>', 'the name of the token', tokenNameArgument)
-    .requiredOption('--reason <text>', 'why; kept in the history', reasonArgument)
+    .requiredOption(...REASON)
     .addHelpText(
       'after',
       `

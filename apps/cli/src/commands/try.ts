@@ -2,7 +2,7 @@ import { RolloutAnswer, type HostName } from '@floe/protocol';
 import { InvalidArgumentError, type Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
-import { commitPrefixArgument, hostArgument, lifetimeArgument, reasonArgument } from './arguments.ts';
+import { commitPrefixArgument, hostArgument, lifetimeArgument, REASON } from './arguments.ts';
 
 interface Options {
   readonly reason: string;
@@ -17,7 +17,7 @@ export function addTry(program: Command, cli: Cli): void {
     .description('have one host try the system of a commit until an end, or end that')
     .argument('<host>', 'a host as in nixosConfigurations', hostArgument)
     .argument('[commit]', 'at least 7 digits of one that was built for the host; older ones too', commitPrefixArgument)
-    .requiredOption('--reason <text>', 'why; kept in the history', reasonArgument)
+    .requiredOption(...REASON)
     .option('--for <time>', 'how long, 24 hours at most: 30m, 2h (default: 2h)', lifetimeArgument)
     .option('--end', 'end the trial of the host now')
     .addHelpText(

@@ -61,7 +61,7 @@ export function DecisionButton({ dashboard, decision }: DecisionButtonProps) {
             {question}
           </p>
           <p id={`${id}-effect`}>{effect}</p>
-          <label for={`${id}-reason`}>Reason, kept in the history</label>
+          <label for={`${id}-reason`}>Reason, kept in the audit log</label>
           <input
             ref={field}
             id={`${id}-reason`}
