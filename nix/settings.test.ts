@@ -30,6 +30,10 @@ describe.each([
   });
 });
 
+it('the help of floe-agent names every setting of the agent', async () => {
+  expect(await settingsIn('apps/agent/src/cli.ts')).toEqual(expect.arrayContaining(await settingsIn('apps/agent/src/config.ts')));
+});
+
 it('docs/configuration.md names no setting that nothing reads', async () => {
   const sources = [
     'apps/server/src/{config,repository-config}.ts',

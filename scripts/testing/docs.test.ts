@@ -1,18 +1,52 @@
 import { globSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '../..');
 const DOCS = ['README.md', 'CONTRIBUTING.md', 'libs/model/SPEC.md', ...globSync('docs/*.md', { cwd: ROOT })];
 /** A path from the root of the repository, in backticks; braces and `*` stand for several. */
 const PATH = /`((?:apps|libs|tests|scripts|nix|docs|examples|bench|migrations)\/[^`\s]*)`/g;
+/** A link of Markdown to a file of the repository or a heading; group 1 is its target. */
+const LINK = /\]\((?![a-z]+:|\[)([^)\s]+)\)/g;
+
+const read = (doc: string) => readFileSync(join(ROOT, doc), 'utf8');
+
+/** The anchors that forges make for the headings of a file: lower case, spaces as dashes, no punctuation; again with a number when repeated. */
+function anchorsOf(text: string): ReadonlySet<string> {
+  const seen = new Map<string, number>();
+  const isCode = (index: number) => (text.slice(0, index).match(/^```/gm) ?? []).length % 2 === 1;
+  const headings = [...text.matchAll(/^#{1,6} (.+)$/gm)].filter(({ index }) => !isCode(index));
+  return new Set(
+    headings.map(([, heading = '']) => {
+      const anchor = heading
+        .toLowerCase()
+        .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+        .replaceAll(' ', '-');
+      const times = seen.get(anchor) ?? 0;
+      seen.set(anchor, times + 1);
+      return times === 0 ? anchor : `${anchor}-${times}`;
+    }),
+  );
+}
 
 describe('the docs', () => {
   it('name files that exist', () => {
-    const named = DOCS.flatMap((doc) => [...readFileSync(join(ROOT, doc), 'utf8').matchAll(PATH)].map(([, path = '']) => ({ doc, path })));
+    const named = DOCS.flatMap((doc) => [...read(doc).matchAll(PATH)].map(([, path = '']) => ({ doc, path })));
     expect(named.length).toBeGreaterThan(100);
     // NAME stands for a name that the reader chooses; `nix/fleet` is a folder of the example in its sentence.
     const missing = named.filter(({ path }) => !path.includes('NAME') && path !== 'nix/fleet' && globSync(path, { cwd: ROOT }).length === 0);
     expect(missing.map(({ doc, path }) => `${doc}: ${path}`)).toEqual([]);
+  });
+
+  it('link to files and headings that exist', () => {
+    const links = DOCS.flatMap((doc) => [...read(doc).matchAll(LINK)].map(([, target = '']) => ({ doc, target })));
+    expect(links.length).toBeGreaterThan(50);
+    const broken = links.filter(({ doc, target }) => {
+      const [path = '', anchor] = target.split('#');
+      const file = path === '' ? doc : normalize(join(dirname(doc), path));
+      if (globSync(file, { cwd: ROOT }).length === 0) return true;
+      return anchor !== undefined && !anchorsOf(read(file)).has(anchor);
+    });
+    expect(broken.map(({ doc, target }) => `${doc}: ${target}`)).toEqual([]);
   });
 });

@@ -47,8 +47,8 @@ Settings (environment)
   FLOE_SOCKET                 where these commands find the agent; default: /run/floe-agent/socket, below --root if there is one
   FLOE_LOG_LEVEL              debug, info (default), warn or error
   FLOE_SOCKET_GROUP           the group whose members may use the commands for users
-  FLOE_SWITCH_TIMEOUT_SECONDS, FLOE_BOOT_TIMEOUT_SECONDS, FLOE_HEALTH_GRACE_SECONDS, FLOE_SETTLE_SECONDS, FLOE_CONTACT_TIMEOUT_SECONDS, FLOE_MIN_FREE_MB,
-  FLOE_DOWNLOAD_MAX_RATE, FLOE_SLOW_RETRY_SECONDS     see docs/configuration.md
+  FLOE_SWITCH_TIMEOUT_SECONDS, FLOE_BOOT_TIMEOUT_SECONDS, FLOE_HEALTH_GRACE_SECONDS, FLOE_SETTLE_SECONDS, FLOE_CONTACT_TIMEOUT_SECONDS, FLOE_SERVER_LIMIT_SECONDS,
+  FLOE_BOOT_MOUNT_POINT, FLOE_MIN_FREE_MB, FLOE_DOWNLOAD_MAX_RATE, FLOE_SLOW_RETRY_SECONDS     see docs/configuration.md
 
 Exit status: 0 stopped as asked, 1 a failure, 2 wrong usage or settings.
 `;

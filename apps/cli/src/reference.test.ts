@@ -16,7 +16,7 @@ async function helpOf(...argv: string[]): Promise<string> {
 /** The names of the commands, as the help of the whole lists them. */
 function commandsIn(help: string): string[] {
   const list = help.split('Commands:\n')[1]?.split('\n\n')[0] ?? '';
-  return [...list.matchAll(/^ {2}(\w+)/gm)].map(([, name = '']) => name).filter((name) => name !== 'help');
+  return [...list.matchAll(/^ {2}(\w[\w-]*)/gm)].map(([, name = '']) => name).filter((name) => name !== 'help');
 }
 
 /** What all commands share is told once. */
@@ -40,8 +40,11 @@ test('docs/cli.md holds the help of every command', async () => {
   const commands = commandsIn(whole);
   expect(commands).toContain('status');
   const sections = await Promise.all(commands.map(async (name) => await sectionOf(name)));
+  const contents = `Commands: ${commands.map((name) => `[${name}](#floe-${name})`).join(' · ')}\n`;
   const [prose = ''] = (await readFile(REFERENCE, 'utf8')).split(MARK);
-  await expect([`${prose}${MARK}\n`, `## floe\n\n\`\`\`text\n${whole.trim()}\n\`\`\`\n`, ...sections].join('\n')).toMatchFileSnapshot(REFERENCE);
+  await expect([`${prose}${MARK}\n`, contents, `## floe\n\n\`\`\`text\n${whole.trim()}\n\`\`\`\n`, ...sections].join('\n')).toMatchFileSnapshot(
+    REFERENCE,
+  );
 });
 
 test('the help names every exit status', async () => {
