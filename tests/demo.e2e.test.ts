@@ -3,7 +3,7 @@ import { exec } from '@floe/runtime';
 import { describe, expect, it } from 'vitest';
 
 describe('the demo', () => {
-  it('shows nine pushes, each as it should be, and sums up in JSON', async () => {
+  it('shows ten pushes, each as it should be, and sums up in JSON', async () => {
     const main = join(import.meta.dirname, '../scripts/demo/main.ts');
     const result = await exec(process.execPath, [main, '--once'], { timeoutMs: 500_000 });
     expect(result.exitCode, `${result.stdout}\n${result.stderr}`).toBe(0);
@@ -33,7 +33,9 @@ describe('the demo', () => {
       'ada switched, bob switched, cyd switched',
       'ada rolled-back, bob not-reached, cyd not-reached',
       'ada switched, bob switched, cyd switched',
+      'ada switched, bob switched, cyd switched',
     ]);
+    expect(result.stdout).toMatch(/\$ floe rollout hotfix \w{7} --reason "the hole in sshd is being used"\n.*hotfix/i);
     expect(summary.pushes.map(({ statuses }) => statuses.map(({ context, state }) => `${context} ${state}`).join(', '))).toEqual([
       'floe/evaluate success, floe/build success, floe/rollout success',
       'floe/evaluate success, floe/build success, floe/rollout success',
@@ -44,9 +46,10 @@ describe('the demo', () => {
       'floe/evaluate success, floe/build success, floe/rollout success',
       'floe/evaluate success, floe/build success, floe/rollout failure',
       'floe/evaluate success, floe/build success, floe/rollout success',
+      'floe/evaluate success, floe/build success, floe/rollout success',
     ]);
     // As it is told to whoever watches, below each push.
-    expect(result.stdout.match(/on the commit: floe\/rollout +(?:success|failure)/g)).toHaveLength(9);
+    expect(result.stdout.match(/on the commit: floe\/rollout +(?:success|failure)/g)).toHaveLength(10);
     expect(Object.keys(summary.pushes[0]?.stagesMs ?? {})).toEqual([
       'received',
       'fetched',

@@ -1,11 +1,12 @@
 import { parseArgs } from 'node:util';
 import { exec } from '@floe/runtime';
 import { exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
+import { hotfix } from './hotfix.ts';
 import { statusLine } from './final-statuses.ts';
 import { createNarrator } from './narrator.ts';
-import { observePush, type PushResult } from './observe-push.ts';
+import { observePush, type Before, type PushResult } from './observe-push.ts';
 import { watchPushes } from './watch-pushes.ts';
-import { DEMO_PUSHES, type Expected } from './pushes.ts';
+import { DEMO_PUSHES, type DemoPush } from './pushes.ts';
 
 const USAGE = `npm run demo -- [--once] [--verbose]
 
@@ -58,11 +59,16 @@ async function main(): Promise<void> {
   const results: PushResult[] = [];
   const first = await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD');
   results.push(
-    await tellPush('The first three machines', 'the first commit: three new systems', first, Date.now(), new Map(), {
-      ada: 'switched',
-      bob: 'switched',
-      cyd: 'switched',
-    }),
+    await tellPush(
+      {
+        message: 'The first three machines',
+        tells: 'the first commit: three new systems',
+        expected: { ada: 'switched', bob: 'switched', cyd: 'switched' },
+      },
+      first,
+      Date.now(),
+      new Map(),
+    ),
   );
 
   const now: Record<string, string> = { ...files };
@@ -72,7 +78,7 @@ async function main(): Promise<void> {
     Object.assign(now, change);
     const pushedAt = Date.now();
     const commit = await fleet.push(push.message, change);
-    results.push(await tellPush(push.message, push.tells, commit, pushedAt, before, push.expected));
+    results.push(await tellPush(push, commit, pushedAt, before));
   }
   const isOk = results.every((result) => Object.values(result.hosts).every((host) => host.isAsExpected));
 
@@ -92,14 +98,13 @@ async function main(): Promise<void> {
   if (!isOk) process.exitCode = 1;
 
   async function tellPush(
-    message: string,
-    tells: string,
+    { message, tells, expected, hotfix: reason }: Omit<DemoPush, 'change'>,
     commit: string,
     pushedAt: number,
-    before: Parameters<typeof observePush>[1]['before'],
-    expected: Readonly<Record<string, Expected>>,
+    before: Before,
   ): Promise<PushResult> {
     narrator.heading(`Push ${commit.slice(0, 7)} "${message}": ${tells}`);
+    if (reason !== undefined) narrator.say(await hotfix(fleet, commit, reason));
     const result = await observePush(fleet, { message, commit, pushedAt, before, expected });
     narrator.table(
       Object.entries(result.hosts).map(([host, { outcome, observed, isAsExpected }]) => [

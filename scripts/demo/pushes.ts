@@ -17,6 +17,8 @@ export interface DemoPush {
   /** From the present files to the changed files (null: removed). */
   change(files: Readonly<Record<string, string>>): Record<string, string>;
   readonly expected: Readonly<Record<'ada' | 'bob' | 'cyd', Expected>>;
+  /** Why its administrator does not wait for the soak of the first ring; undefined: nobody decides anything. */
+  readonly hotfix?: string;
 }
 
 /** Adds lines to the attribute set of a host or module, before its last brace. */
@@ -27,9 +29,9 @@ function withLines(text: string | undefined, lines: string): string {
 }
 
 /** Ada's machine is asked first. A real fleet lets each ring soak for a while. */
-const POLICY = `{
+const policyWith = (soak: string) => `{
   rings = [
-    { name = "canary"; hosts = [ "ada" ]; soak = "0s"; }
+    { name = "canary"; hosts = [ "ada" ]; soak = "${soak}"; }
     { name = "all"; soak = "0s"; }
   ];
 }
@@ -78,7 +80,7 @@ export const DEMO_PUSHES: readonly DemoPush[] = [
     message: 'Ask ada first',
     tells: 'a rollout policy: the ring canary, then all others; and a change for everybody, which goes ring by ring',
     change: (files) => ({
-      'floe.nix': POLICY,
+      'floe.nix': policyWith('0s'),
       'modules/base.nix': withLines(files['modules/base.nix'], 'environment.etc."canteen" = "Soup\\n";'),
     }),
     expected: { ada: 'switched', bob: 'switched', cyd: 'switched' },
@@ -96,5 +98,15 @@ export const DEMO_PUSHES: readonly DemoPush[] = [
       'modules/base.nix': (files['modules/base.nix'] ?? '').replace(`  ${HARMFUL}\n`, '  environment.etc."intranet" = "it answers\\n";\n'),
     }),
     expected: { ada: 'switched', bob: 'switched', cyd: 'switched' },
+  },
+  {
+    message: 'Let canaries soak; close a hole in sshd',
+    tells: 'a commit soaks for an hour at the canary from now on, but this one is urgent: a hotfix passes over the soak',
+    change: (files) => ({
+      'floe.nix': policyWith('1h'),
+      'modules/base.nix': withLines(files['modules/base.nix'], 'environment.etc."sshd" = "no passwords\\n";'),
+    }),
+    expected: { ada: 'switched', bob: 'switched', cyd: 'switched' },
+    hotfix: 'the hole in sshd is being used',
   },
 ];
