@@ -3,14 +3,16 @@ import {
   CLOSE_CODES,
   Envelope,
   FreshnessStatement,
+  open,
   peek,
   ReleaseStatement,
   seal,
   type Directive,
+  type OneDirective,
   type PermitStatement,
   type Urgency,
 } from '@floe/protocol';
-import type { Logger, Signer } from '@floe/runtime';
+import { verifySignature, type Logger, type Signer } from '@floe/runtime';
 import type { Deploy, DirectiveRow, HostRow, StorePart } from '@floe/store';
 import * as v from 'valibot';
 import type { WelcomedSession } from './agents/session.ts';
@@ -71,7 +73,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
   const asOf = freshnessEnvelope.success ? asOfIn(freshnessEnvelope.output) : 0;
   for (const addressee of untold) {
     const { session, desired, isRetry, envelope, deploy } = addressee;
-    const release = envelope === undefined ? releases.get(desired.releaseId) : v.parse(StoredEnvelope, envelope);
+    const release = envelope === undefined ? releases.get(desired.releaseId) : trialFor(addressee, v.parse(StoredEnvelope, envelope), releaseSigner);
     if (release === undefined) continue;
     const issuedAt = clock.now();
     // By the time that the agent was told when it connected, however the clock was set since.
@@ -111,18 +113,42 @@ function needsPermit({ permit, sequence }: Addressee['desired'], floor: number):
   return permit !== undefined && sequence < floor;
 }
 
+/** What the release key signs for one directive only. Undefined: its agent is from before that. */
+function onlyFor({ session, desired }: Addressee): { readonly onlyFor?: OneDirective } {
+  const { machineId, bootId, capabilities } = session;
+  return capabilities.has('once') ? { onlyFor: { machineId, bootId, epoch: desired.epoch } } : {};
+}
+
+/** A trial is signed again for each directive. Undefined: what is stored is not of this server's release key. */
+function trialFor(addressee: Addressee, stored: Envelope, releaseSigner: Signer): Envelope | undefined {
+  const trial = open(stored, 'floe/release', ReleaseStatement, [releaseSigner], verifySignature);
+  if (trial.kind !== 'opened') return undefined;
+  return seal(releaseSigner, 'floe/release', { ...trial.statement, ...onlyFor(addressee) } satisfies ReleaseStatement);
+}
+
 /** Made again for each connection, from what is stored, and good on that one alone. It names the release by what the release says. */
-function permitFor(
-  { session, desired, floor }: Addressee,
-  release: Envelope,
-  times: Pick<PermitStatement, 'issuedAt' | 'expiresAt'>,
-): PermitStatement | undefined {
+function permitFor(addressee: Addressee, release: Envelope, times: Pick<PermitStatement, 'issuedAt' | 'expiresAt'>): PermitStatement | undefined {
+  const { session, desired, floor } = addressee;
   const { permit } = desired;
   const opened = peek(release, ReleaseStatement);
   if (permit === undefined || !needsPermit(desired, floor) || opened.kind !== 'opened') return undefined;
   const { repository, ref, host, sequence, toplevel } = opened.statement;
   const { machineId, nonce } = session;
-  return { version: 1, repository, ref, host, machineId, sequence, toplevel, floor, actor: permit.by, reason: permit.reason, ...times, nonce };
+  return {
+    version: 1,
+    repository,
+    ref,
+    host,
+    machineId,
+    sequence,
+    toplevel,
+    floor,
+    actor: permit.by,
+    reason: permit.reason,
+    ...times,
+    nonce,
+    ...onlyFor(addressee),
+  };
 }
 
 /** The agent judges by the newest date that the release key signed, if its clock and the server's are behind that. */

@@ -79,7 +79,7 @@ class Host {
   }
 
   /** Enrolled, connected, and on the newest commit's system. */
-  static async on(name: string, toplevel: StorePath, capabilities = ['trial']): Promise<Host> {
+  static async on(name: string, toplevel: StorePath, capabilities = ['trial', 'once']): Promise<Host> {
     const identity = await server.enrol(name);
     await built(name, toplevel);
     const host = new Host(name, identity, await TestAgent.welcome(server.url, identity, { capabilities }), toplevel);
@@ -114,7 +114,7 @@ class Host {
 
   async reconnect(epoch: number, state: AgentState, toplevel: StorePath): Promise<void> {
     await this.agent[Symbol.asyncDispose]();
-    const hello = { capabilities: ['trial'], epoch, state, toplevel, observed: this.observed, reportSeq: this.#seq };
+    const hello = { capabilities: ['trial', 'once'], epoch, state, toplevel, observed: this.observed, reportSeq: this.#seq };
     this.agent = await TestAgent.welcome(server.url, this.identity, hello);
   }
 }
@@ -147,6 +147,8 @@ test('a host tries an older commit, counts in no gate meanwhile, and hears of th
   const trial = await ada.toldTrial();
   expect(trial.release).toMatchObject({ toplevel: old, sequence: earlier.sequence, purpose: 'test' });
   expect((trial.release.endsAt ?? 0) - trial.release.issuedAt).toBe(HOUR_MS);
+  // For this directive alone: who hears it cannot use it again.
+  expect(trial.release.onlyFor).toEqual({ machineId: ada.identity.machineId, bootId: expect.any(String) as string, epoch: trial.epoch });
   // Signed like every release, and gone with the trial.
   expect(trial.release.expiresAt).toBe(trial.release.endsAt);
   expect(await eligible('ada')).toBe(false);
@@ -178,6 +180,15 @@ test('a trial of a host that is away ends by itself on the server, and is not be
   const told = await bob.told(() => true);
   expect(told.release.purpose).toBeUndefined();
   expect(await shown('bob')).toMatchObject({ trial: null });
+});
+
+test('an agent from before trials were signed for one directive each gets one as it knows them', async () => {
+  const [tried, now] = [system('o1'), system('o2')];
+  const earlier = await built('old', tried);
+  const old = await Host.on('old', now, ['trial']);
+  expect(await ask('POST', 'old', { reason: 'r', commit: earlier.sha })).toMatchObject({ status: 200 });
+  expect((await old.toldTrial()).release).not.toHaveProperty('onlyFor');
+  expect(await ask('DELETE', 'old', { reason: 'enough' })).toMatchObject({ status: 200 });
 });
 
 test('somebody ends a trial early', async () => {

@@ -7,6 +7,13 @@ import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
 const RepositoryUrl = prose(4096);
 const GitRef = prose(1024);
 
+/**
+ * The one directive that a signed word is for. The server chooses the nonces of connections and numbers its directives, so who has stolen its key
+ * can repeat either; the machine takes a number once, and its `bootId` does not come back with a journal that is restored.
+ */
+export const OneDirective = v.strictObject({ machineId: MachineId, bootId: word(64), epoch: Counter });
+export type OneDirective = v.InferOutput<typeof OneDirective>;
+
 /** "Host H, at revision R with sequence N, should run toplevel T." Signed by the release key, which only the server has that builds. */
 export const ReleaseStatement = v.strictObject({
   version: v.literal(1),
@@ -28,6 +35,8 @@ export const ReleaseStatement = v.strictObject({
   /** The system is only to be tried, until `endsAt`: 24 hours after `issuedAt` at most. Only for agents with the capability `trial`. */
   purpose: v.optional(v.literal('test')),
   endsAt: v.optional(Timestamp),
+  /** Of a trial: signed for this directive alone. Only for agents with the capability `once`, which take no trial without it. */
+  onlyFor: v.optional(OneDirective),
   issuedAt: Timestamp,
   expiresAt: Timestamp,
 });
@@ -66,6 +75,8 @@ export const PermitStatement = v.strictObject({
   expiresAt: Timestamp,
   /** The nonce of this connection's challenge, as in the directive. */
   nonce: word(64),
+  /** Only for agents with the capability `once`, which take no permit without it. */
+  onlyFor: v.optional(OneDirective),
 });
 export type PermitStatement = v.InferOutput<typeof PermitStatement>;
 

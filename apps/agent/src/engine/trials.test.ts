@@ -120,7 +120,9 @@ function offerTrial(options: SealOptions = {}): void {
     endsAt: now + 2 * HOUR_MS,
     ...options.release,
   } as const;
-  server.offer((nonce) => sealDirective(keys, { directive: { expiresAt: now + HOUR_MS, ...options.directive, nonce }, release }));
+  server.offer((nonce) =>
+    sealDirective(keys, { directive: { expiresAt: now + HOUR_MS, ...options.directive, nonce }, release, onlyFor: { bootId } }),
+  );
 }
 
 const states = (): AgentState[] => server.reports.map(({ state }) => state);

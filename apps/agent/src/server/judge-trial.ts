@@ -1,5 +1,6 @@
 import type { AgentTrial } from '@floe/model';
 import type { Directive, ReleaseStatement } from '@floe/protocol';
+import { isForThisOrder } from './is-for-this-order.ts';
 
 /** What the agent asks of a release that is only to be tried. */
 export interface TrialContext {
@@ -27,6 +28,7 @@ const REFUSALS = {
   RELEASE_MALFORMED: 'the release: only a trial has an end, and a trial has one',
   TRIAL_TOO_LONG: 'the release is a trial of more than 24 hours',
   TRIAL_OVER: 'the release is a trial that is over',
+  TRIAL_REPLAYED: 'the trial was signed for another directive, or by a server from before trials were signed for one each',
 } as const;
 
 /**
@@ -34,12 +36,12 @@ const REFUSALS = {
  * the server's clock or a signed statement proves. The end is kept by the machine's uptime, since every other clock may be set. Pure.
  */
 export function judgeTrial(
-  order: Pick<Directive, 'mode'>,
-  { purpose, endsAt, issuedAt }: ReleaseStatement,
+  order: Pick<Directive, 'mode' | 'machineId' | 'epoch'>,
+  { purpose, endsAt, issuedAt, onlyFor }: ReleaseStatement,
   now: number,
   { trials, uptimeMs, bootId }: TrialContext,
 ): TrialJudgement {
-  if (purpose === undefined && endsAt === undefined) return { kind: 'fine', trial: null };
+  if (purpose === undefined && endsAt === undefined && onlyFor === undefined) return { kind: 'fine', trial: null };
   const refuse = (code: keyof typeof REFUSALS): TrialJudgement => ({ kind: 'refused', code, message: REFUSALS[code] });
   if (purpose === undefined || endsAt === undefined) return refuse('RELEASE_MALFORMED');
   if (trials === 'not-enabled') return refuse('TRIALS_NOT_ENABLED');
@@ -47,5 +49,6 @@ export function judgeTrial(
   if (order.mode !== 'activate') return refuse('TRIAL_MODE');
   if (endsAt - issuedAt > MAX_TRIAL_MS) return refuse('TRIAL_TOO_LONG');
   if (endsAt <= now) return refuse('TRIAL_OVER');
+  if (!isForThisOrder(onlyFor, order, bootId)) return refuse('TRIAL_REPLAYED');
   return { kind: 'fine', trial: { endsAt, endsAtUptimeMs: Math.round(uptimeMs + Math.min(endsAt - now, MAX_TRIAL_MS)), bootId } };
 }

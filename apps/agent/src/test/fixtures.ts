@@ -4,6 +4,7 @@ import {
   type Directive,
   type Envelope,
   type FreshnessStatement,
+  type OneDirective,
   type PermitStatement,
   type ReleaseStatement,
   type StageHint,
@@ -134,11 +135,15 @@ export interface SealOptions {
   readonly permit?: Partial<PermitStatement>;
   readonly permitBy?: Signer;
   readonly signers?: Partial<Authorities>;
+  /** What a trial and a permit were signed for, where it is not this directive. */
+  readonly onlyFor?: Partial<OneDirective>;
 }
 
 /** A directive with its release, as a server would send it. */
 export function sealDirective(keys: Authorities, options: SealOptions = {}): Envelope {
   const { release, server } = { ...keys, ...options.signers };
+  const { machineId = MACHINE_ID, epoch = 3 } = options.directive ?? {};
+  const onlyFor = { machineId, bootId: 'boot', epoch, ...options.onlyFor };
   const directive: Directive = {
     version: 1,
     host: HOST,
@@ -146,9 +151,11 @@ export function sealDirective(keys: Authorities, options: SealOptions = {}): Env
     epoch: 3,
     mode: 'activate',
     isRetry: false,
-    release: seal(release, 'floe/release', releaseStatement(options.release)),
+    release: seal(release, 'floe/release', releaseStatement({ ...(options.release?.purpose === undefined ? {} : { onlyFor }), ...options.release })),
     ...(options.freshness === undefined ? {} : { freshness: seal(release, 'floe/freshness', freshnessStatement(options.freshness)) }),
-    ...(options.permit === undefined ? {} : { permit: seal(options.permitBy ?? release, 'floe/permit', permitStatement(options.permit)) }),
+    ...(options.permit === undefined
+      ? {}
+      : { permit: seal(options.permitBy ?? release, 'floe/permit', permitStatement({ onlyFor, ...options.permit })) }),
     issuedAt: NOW,
     expiresAt: NOW + 24 * 3600_000,
     nonce: NONCE,

@@ -44,13 +44,13 @@ class Host {
     this.#identity = identity;
   }
 
-  static async join(name: string, capabilities: readonly string[] = ['permit']): Promise<Host> {
+  static async join(name: string, capabilities: readonly string[] = ['permit', 'once']): Promise<Host> {
     const host = new Host(name, await server.enrol(name));
     await host.connect(capabilities);
     return host;
   }
 
-  async connect(capabilities: readonly string[] = ['permit']): Promise<void> {
+  async connect(capabilities: readonly string[] = ['permit', 'once']): Promise<void> {
     const hello = { ...this.#accepted, ...this.#last, capabilities: [...capabilities], observed: this.#observed, reportSeq: this.#seq };
     this.agent = agents.use(await TestAgent.welcome(server.url, this.#identity, hello));
   }
@@ -191,6 +191,7 @@ describe('abort with revert', () => {
     if (directive.permit === undefined) throw new Error('no permit');
     const permit = opened(directive.permit, PermitStatement);
     expect(permit).toMatchObject({ host: 'a-canary', toplevel: system('abad1'), actor: 'admin', reason: 'it broke the printers' });
+    expect(permit.onlyFor).toMatchObject({ machineId: directive.machineId, epoch: directive.epoch });
     expect([permit.sequence > stable, permit.floor > permit.sequence]).toEqual([true, true]);
     await eventually('it is told to people', async () => {
       const { rollout: seen } = await api<Seen>('GET', '/api/rollout');
