@@ -1,4 +1,4 @@
-import { DEFAULT_DOWNLOADS, DEFAULT_PRESENCE, defaultGates, type RingPolicy, type RolloutPolicy } from '@floe/model';
+import { DEFAULT_DOWNLOADS, DEFAULT_PRESENCE, DEFAULT_SHRINK, defaultGates, type RingPolicy, type RolloutPolicy } from '@floe/model';
 
 /** A company: canaries by label, a tenth of the fleet by share, then everyone. */
 export function companyPolicy(hostCount: number): RolloutPolicy {
@@ -17,6 +17,7 @@ export function companyPolicy(hostCount: number): RolloutPolicy {
     maxInFlight: Math.max(10, Math.round(hostCount / 50)),
     budgets: [{ label: 'dns', atMost: 1 }],
     checks: [],
+    shrink: DEFAULT_SHRINK,
     presence: DEFAULT_PRESENCE,
     downloads: DEFAULT_DOWNLOADS,
     notify: {},

@@ -52,6 +52,7 @@ describe('floe policy check', () => {
         80 % of the started hosts verified
         soak 30 min
         deadline 1 d
+        no approval, at any time, no limit of its own, goes on by itself
 
       Ring laptops: 1 host
         pauses when more than 10 % of the started hosts failed, once 3 started
@@ -59,6 +60,7 @@ describe('floe policy check', () => {
         80 % of the started hosts verified
         soak 10 min
         deadline 1 d
+        no approval, at any time, no limit of its own, goes on by itself
 
       Ring all: 2 hosts
         pauses when more than 10 % of the started hosts failed, once 3 started
@@ -66,11 +68,15 @@ describe('floe policy check', () => {
         80 % of the started hosts verified
         soak 1 h
         deadline 1 d
+        no approval, at any time, no limit of its own, goes on by itself
 
       Fleet
         at most 10 at once
         at most 1 at once with the label role=dns
+        no checks before a release
         downloads ahead, spread over 10 min
+        a commit is held when more than 50 % of the hosts are gone, and at least 3
+        a host is stale after 7 d, lost after 30 d
 
       HOST         RING     LABELS    WHY
       ws1          canary   laptop    the policy names it
@@ -86,7 +92,20 @@ describe('floe policy check', () => {
     const { code, stdout } = await check({ floe: null, hosts: { ws1: {} } });
     expect({ code, stdout }).toEqual({
       code: 0,
-      stdout: 'Ring all: 1 host\n  at least 1 verified\n\nHOST  RING  WHY\nws1   all   no rule names it\n',
+      stdout: `Ring all: 1 host
+  at least 1 verified
+  no approval, at any time, no limit of its own, never pauses for failures, no percentage of verified hosts needed, no soak, no deadline, goes on by itself
+
+Fleet
+  no limit of hosts at once
+  no checks before a release
+  downloads ahead, spread over 10 min
+  a commit is held when more than 50 % of the hosts are gone, and at least 3
+  a host is stale after 7 d, lost after 30 d
+
+HOST  RING  WHY
+ws1   all   no rule names it
+`,
     });
   });
 
@@ -206,7 +225,12 @@ describe('floe policy check', () => {
     expect(JSON.parse(stdout)).toEqual({
       problems: [],
       notes: [],
-      rings: RINGS.map(({ name }) => ({ name, gates: expect.arrayContaining(['at least 1 verified']) })),
+      rings: RINGS.map(({ name }) => ({
+        name,
+        gates: expect.arrayContaining(['at least 1 verified']),
+        idle: expect.arrayContaining(['no approval']),
+      })),
+      fleet: expect.arrayContaining(['at most 10 at once', 'a host is stale after 7 d, lost after 30 d']),
       hosts: expect.arrayContaining([{ host: 'ws10', ring: 'canary', why: 'its own configuration names the ring', labels: [] }]),
       changes: expect.arrayContaining([{ direction: 'other', text: 'ring canary is new' }]),
       moved: [
@@ -220,6 +244,7 @@ describe('floe policy check', () => {
       problems: ['rings: 1 is not a list of rings'],
       notes: [],
       rings: [],
+      fleet: [],
       hosts: [],
     });
   });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { HostName, StorePath } from './brands.ts';
-import { diffFleet, isSuspiciousShrink } from './evaluation.ts';
+import { diffFleet } from './evaluation.ts';
 
 const name = (text: string): HostName => text as HostName;
 const path = (text: string): StorePath => text as StorePath;
@@ -20,19 +20,5 @@ describe('the diff of a revision', () => {
   });
   test('a host that does not evaluate is not removed', () => {
     expect(diffFleet([], [...released.keys()], released)).toEqual({ changed: [], unchanged: [], added: [], removed: [] });
-  });
-});
-
-describe('a host list that shrank', () => {
-  test.each([
-    [0, 0, false],
-    [3, 0, true],
-    [3, 1, false],
-    [4, 2, false],
-    [4, 1, true],
-    [1000, 499, true],
-    [1000, 500, false],
-  ])('from %i to %i hosts: suspicious is %s', (known, present, expected) => {
-    expect(isSuspiciousShrink(known, present)).toBe(expected);
   });
 });

@@ -37,12 +37,3 @@ export function diffFleet(evaluated: readonly EvaluatedHost[], failed: readonly 
   }
   return { changed, added, unchanged, removed: [...released.keys()].filter((host) => !present.has(host)) };
 }
-
-/**
- * True when so many hosts vanished with one revision that an administrator must confirm it: all hosts, or more than half of a
- * fleet of at least four. A broken generator of the host list has this effect.
- */
-export function isSuspiciousShrink(knownHosts: number, presentHosts: number): boolean {
-  if (knownHosts === 0) return false;
-  return presentHosts === 0 || (knownHosts >= 4 && presentHosts * 2 < knownHosts);
-}

@@ -48,4 +48,5 @@ export * from './rollout/train.ts';
 export * from './rollout/weaker.ts';
 export * from './rollout/why.ts';
 export * from './rollout/withdrawn.ts';
+export * from './shrink.ts';
 export * from './standing.ts';

@@ -1,4 +1,5 @@
 import {
+  DEFAULT_POLICY,
   diffFleet,
   HOST_NAME_RULE,
   isSuspiciousShrink,
@@ -58,7 +59,10 @@ export async function evaluateRevision(deps: PipelineDeps, received: Revision, s
   const revision = { ...received, policy: taken.policy };
   const isAllowed = (await store.repositories.get(revision.repositoryId)).allowedCommit === revision.sha;
   const before = await hostsBefore(deps, revision, released.size);
-  if (isSuspiciousShrink(before, hosts.length) && !isAllowed) {
+  // The list would loosen its own limit: it is the one in force that counts, and its own where that is stricter.
+  const inForce = (await store.rollouts.lastComplete(revision.id))?.policy ?? DEFAULT_POLICY;
+  const shrinkLimits = [inForce.shrink, revision.policy.shrink];
+  if (shrinkLimits.some((limit) => isSuspiciousShrink(before, hosts.length, limit)) && !isAllowed) {
     const reason = `only ${hosts.length} of ${before} hosts are left in the flake`;
     return { kind: 'held', reason };
   }

@@ -296,6 +296,31 @@ describe('a policy', () => {
     expect(await world.released()).toEqual({ ada: 1 });
   });
 
+  test('holds a commit with far fewer hosts by the limit in force, and by its own where that is stricter', async () => {
+    const hosts = (count: number): Record<string, Host> =>
+      Object.fromEntries(Array.from({ length: count }, (_, index) => [`host${index}`, { evaluates: 1 }]));
+    const isHeld = async (sha: CommitSha, reason: string): Promise<unknown> =>
+      await eventually('it is held', async () => {
+        const { held } = await world.store.repositories.get(world.repository.id);
+        return held?.commit === sha && held.reason === reason ? true : undefined;
+      });
+    world.policy = { shrink: { percent: 10, hosts: 2 } };
+    world.commits.push(hosts(10));
+    await world.start(dir);
+    await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    const { rollout } = await world.store.hosts.fleet(world.repository.id);
+    if (rollout === undefined) throw new Error('there is no rollout');
+    await world.store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'COMPLETE' } }, 5);
+    // It would loosen the limit for itself.
+    world.policy = { shrink: { percent: 100 } };
+    const loosened = await world.push(hosts(8));
+    await isHeld(loosened, 'only 8 of 10 hosts are left in the flake');
+    const one = await world.ended(await world.push(hosts(9)), 'PUBLISHED');
+    expect(one.policy.shrink).toEqual({ percent: 100, hosts: 3 });
+    world.policy = { shrink: { percent: 0, hosts: 1 } };
+    await isHeld(await world.push(hosts(8)), 'only 8 of 9 hosts are left in the flake');
+  });
+
   test('is kept with its commit, once it can be read; and with each host its labels and its ring', async () => {
     world.policy = new FloeError('INPUT_AWAY', 'waiting for input base', { retryable: true });
     world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1, ring: 'canary' }, cyd: { evaluates: 1, ring: 'canari' } });

@@ -175,9 +175,9 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
     case 'EVALUATING': {
       const outcome = await evaluateRevision(deps, revision, signal);
       if (outcome.kind === 'held') {
-        await store.repositories.recordFetch(repository.id, { now: clock.now(), held: { commit: revision.sha, reason: outcome.reason } });
-        // An error marks it as stuck, so that a newer commit does not wait for it.
+        // An error marks it as stuck, so that a newer commit does not wait for it: also one that comes as soon as it is seen to be held.
         await store.revisions.noteError(revision.id, `held: ${outcome.reason}`);
+        await store.repositories.recordFetch(repository.id, { now: clock.now(), held: { commit: revision.sha, reason: outcome.reason } });
         return true;
       }
       if (outcome.kind === 'evaluated') await record('evaluated');

@@ -2,6 +2,7 @@ import {
   APPROVING_ROLES,
   DEFAULT_DOWNLOADS,
   DEFAULT_POLICY,
+  DEFAULT_SHRINK,
   HOST_GLOB_FORM,
   HOST_NAME_FORM,
   LABEL_FORM,
@@ -100,6 +101,7 @@ export const PolicyColumn = v.pipe(
     maxInFlight: v.optional(Count),
     budgets: list(v.strictObject({ label: Label, atMost: Count }), MAX_BUDGETS),
     checks: list(Word(MAX_CHECK_CHARACTERS), MAX_CHECKS),
+    shrink: v.optional(v.strictObject({ percent: Percent, hosts: Count }), DEFAULT_SHRINK),
     presence: v.strictObject({ staleMs: DurationMs, lostMs: DurationMs }),
     // Policies from before this said nothing of it.
     downloads: v.optional(v.strictObject({ ahead: v.boolean(), spreadMs: DurationMs }), DEFAULT_DOWNLOADS),

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { comparePolicies, gatesInWords } from '@floe/model';
+import { comparePolicies, gatesInWords, idleGatesInWords } from '@floe/model';
 import { FloeError, isFloeError } from '@floe/runtime';
 import type { Command } from 'commander';
 import { viewOf, type Cli, type Output } from '../cli.ts';
@@ -8,7 +8,7 @@ import { checkPolicy, type PolicyCheck } from '../policy/check.ts';
 import type { FleetSource } from '../policy/fleet-source.ts';
 import { readFleetFile } from '../policy/read-file.ts';
 import { readFlake } from '../policy/read-flake.ts';
-import { formatPolicy, formatPolicyChanges, membersInOrder, movedHosts } from '../view/policy.ts';
+import { fleetLines, formatPolicy, formatPolicyChanges, membersInOrder, movedHosts } from '../view/policy.ts';
 import { formatBlock } from '../view/terminal.ts';
 
 interface CheckOptions {
@@ -113,7 +113,8 @@ function asJson({ problems, notes, read }: PolicyCheck, before: PolicyCheck | un
   return {
     problems,
     notes,
-    rings: read?.policy.rings.map((ring) => ({ name: ring.name, gates: gatesInWords(ring) })) ?? [],
+    rings: read?.policy.rings.map((ring) => ({ name: ring.name, gates: gatesInWords(ring), idle: idleGatesInWords(ring) })) ?? [],
+    fleet: read === undefined ? [] : fleetLines(read),
     hosts: read === undefined ? [] : membersInOrder(read),
     ...changes,
   };

@@ -1,4 +1,15 @@
-import { comparePolicies, compareRings, downloadWords, gatesInWords, labelsOf, notifyWords, type PolicyInForce } from '@floe/model';
+import {
+  comparePolicies,
+  compareRings,
+  downloadWords,
+  gatesInWords,
+  idleGatesInWords,
+  labelsOf,
+  notifyWords,
+  presenceLimitWords,
+  shrinkWords,
+  type PolicyInForce,
+} from '@floe/model';
 import { membershipWords } from '@floe/views';
 import { formatBlock, formatTable, type Cell, type Tone, type View } from './terminal.ts';
 
@@ -6,10 +17,9 @@ import { formatBlock, formatTable, type Cell, type Tone, type View } from './ter
 export function formatPolicy(read: PolicyInForce, knowsHosts: boolean, view: View): string {
   const parts = read.policy.rings.map((ring, index) => {
     const title = knowsHosts ? `${ring.name}: ${hostCount(membersOf(read, index).length)}` : ring.name;
-    return `${view.style('strong', `Ring ${title}`)}\n${formatBlock(gatesInWords(ring).join('\n'))}`;
+    return `${view.style('strong', `Ring ${title}`)}\n${formatBlock([...gatesInWords(ring), idleGatesInWords(ring).join(', ')].join('\n').trimEnd())}`;
   });
-  const fleet = fleetLines(read);
-  if (fleet.length > 0) parts.push(`${view.style('strong', 'Fleet')}\n${formatBlock(fleet.join('\n'))}`);
+  parts.push(`${view.style('strong', 'Fleet')}\n${formatBlock(fleetLines(read).join('\n'))}`);
   if (read.hosts.length > 0) parts.push(formatMembers(read, view));
   return parts.join('\n\n');
 }
@@ -18,13 +28,16 @@ function hostCount(count: number): string {
   return count === 1 ? '1 host' : `${count} hosts`;
 }
 
-function fleetLines({ policy }: PolicyInForce): readonly string[] {
-  const { rings, maxInFlight, budgets, checks, downloads } = policy;
+/** What each field of the policy comes to, also where it is the default. */
+export function fleetLines({ policy }: Pick<PolicyInForce, 'policy'>): readonly string[] {
+  const { maxInFlight, budgets, checks, shrink, presence, downloads } = policy;
   return [
-    ...(maxInFlight === undefined ? [] : [`at most ${maxInFlight} at once`]),
+    maxInFlight === undefined ? 'no limit of hosts at once' : `at most ${maxInFlight} at once`,
     ...budgets.map(({ label, atMost }) => `at most ${atMost} at once with the label ${label}`),
-    ...(checks.length === 0 ? [] : [`built before a release: ${checks.join(', ')}`]),
-    ...(rings.length === 1 ? [] : [downloadWords(downloads)]),
+    checks.length === 0 ? 'no checks before a release' : `built before a release: ${checks.join(', ')}`,
+    downloadWords(downloads),
+    `a commit is ${shrinkWords(shrink)}`,
+    presenceLimitWords(presence),
     ...notifyWords(policy),
   ];
 }

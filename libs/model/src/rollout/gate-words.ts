@@ -6,7 +6,8 @@ export type RingGate = Exclude<keyof RingPolicy, 'name' | 'members'>;
 
 /** Each gate of a ring in words, short enough for a list: "soak 30 min". */
 export const GATE_WORDS: Readonly<Record<RingGate, (ring: RingPolicy) => string>> = {
-  successPercent: ({ successPercent }) => `${successPercent} % of the started hosts verified`,
+  successPercent: ({ successPercent }) =>
+    successPercent === 0 ? 'no percentage of verified hosts needed' : `${successPercent} % of the started hosts verified`,
   errors: ({ errors: { percent, minStarted } }) => {
     if (percent >= 100) return 'never pauses for failures';
     const when = percent === 0 ? 'any host failed' : `more than ${percent} % of the started hosts failed`;
@@ -30,18 +31,29 @@ function approvalWords({ count, role, notAuthor }: Approvals): string {
   return `${count} ${count === 1 ? 'approval' : 'approvals'} (${who}${notAuthor ? ', not an author' : ''})`;
 }
 
-/** What a ring waits for, in the order in which it does: before its hosts begin, while they change, and before the next ring. Gates that do nothing are left out. */
+/** Whether a gate does nothing. In the order in which a ring waits: before its hosts begin, while they change, and before the next ring. */
+const IS_IDLE: Readonly<Record<RingGate, (ring: RingPolicy) => boolean>> = {
+  approvals: ({ approvals }) => approvals === undefined,
+  windows: ({ windows }) => windows.length === 0,
+  maxInFlight: ({ maxInFlight }) => maxInFlight === undefined,
+  errors: ({ errors }) => errors.percent >= 100,
+  minVerified: () => false,
+  successPercent: ({ successPercent }) => successPercent === 0,
+  soakMs: ({ soakMs }) => soakMs === 0,
+  deadlineMs: ({ deadlineMs }) => deadlineMs === undefined,
+  pauseAfter: ({ pauseAfter }) => !pauseAfter,
+};
+
+/** What a ring waits for. Gates that do nothing are left out. */
 export function gatesInWords(ring: RingPolicy): readonly string[] {
-  const words = (gate: RingGate): string => GATE_WORDS[gate](ring);
-  return [
-    ...(ring.approvals === undefined ? [] : [words('approvals')]),
-    ...(ring.windows.length === 0 ? [] : [words('windows')]),
-    ...(ring.maxInFlight === undefined ? [] : [words('maxInFlight')]),
-    ...(ring.errors.percent >= 100 ? [] : [words('errors')]),
-    words('minVerified'),
-    ...(ring.successPercent === 0 ? [] : [words('successPercent')]),
-    ...(ring.soakMs === 0 ? [] : [words('soakMs')]),
-    ...(ring.deadlineMs === undefined ? [] : [words('deadlineMs')]),
-    ...(ring.pauseAfter ? [words('pauseAfter')] : []),
-  ];
+  return wordsOf(ring, false);
+}
+
+/** The gates of a ring that do nothing: "no approval", "no deadline". */
+export function idleGatesInWords(ring: RingPolicy): readonly string[] {
+  return wordsOf(ring, true);
+}
+
+function wordsOf(ring: RingPolicy, isIdle: boolean): readonly string[] {
+  return (Object.keys(IS_IDLE) as RingGate[]).filter((gate) => IS_IDLE[gate](ring) === isIdle).map((gate) => GATE_WORDS[gate](ring));
 }

@@ -1,6 +1,7 @@
 import type { HostName } from '../brands.ts';
 import type { NotificationKind } from '../notification.ts';
 import type { Role } from '../roles.ts';
+import { DEFAULT_SHRINK, type ShrinkLimit } from '../shrink.ts';
 
 /** When changes may begin: at each time that `cron` names in `timeZone`, for `durationMs`. `deny` wins over `allow`. */
 export interface RingWindow {
@@ -68,6 +69,8 @@ export interface RolloutPolicy {
   readonly budgets: readonly LabelBudget[];
   /** Flake checks that must build before anything is released: `<name>` below `checks.<system>`. */
   readonly checks: readonly string[];
+  /** A revision is held when more than `percent` of the hosts are gone from its flake, and at least `hosts` of them; always when all are. */
+  readonly shrink: ShrinkLimit;
   /** A host that was not heard of for so long is stale, then lost. */
   readonly presence: { readonly staleMs: number; readonly lostMs: number };
   /** Whether hosts download a release before their ring's turn; the downloads begin spread over `spreadMs`. */
@@ -118,6 +121,7 @@ export const DEFAULT_POLICY: RolloutPolicy = {
   maxInFlight: undefined,
   budgets: [],
   checks: [],
+  shrink: DEFAULT_SHRINK,
   presence: DEFAULT_PRESENCE,
   downloads: DEFAULT_DOWNLOADS,
   notify: {},

@@ -174,6 +174,17 @@ describe('the fleet', () => {
   });
 });
 
+test.each([
+  [{ percent: 50, hosts: 3 }, { percent: 60, hosts: 3 }, 'weaker: a commit is held when more than 60 % of the hosts are gone, and at least 3'],
+  [{ percent: 50, hosts: 3 }, { percent: 50, hosts: 4 }, 'weaker: a commit is held when more than 50 % of the hosts are gone, and at least 4'],
+  [{ percent: 50, hosts: 3 }, { percent: 10, hosts: 30 }, 'weaker: a commit is held when more than 10 % of the hosts are gone, and at least 30'],
+  [{ percent: 50, hosts: 3 }, { percent: 100, hosts: 1 }, 'weaker: a commit is held only when all hosts are gone instead of'],
+  [{ percent: 100, hosts: 1 }, { percent: 50, hosts: 3 }, 'stronger: a commit is held when more than 50 % of the hosts are gone, and at least 3'],
+  [{ percent: 50, hosts: 3 }, { percent: 0, hosts: 1 }, 'stronger: a commit is held when any host is gone instead of'],
+])('a host list that may shrink more is weaker: from %o to %o', (was, is, text) => {
+  expect(changes(inForce({ shrink: was }), inForce({ shrink: is }))).toEqual([expect.stringContaining(text)]);
+});
+
 test('whom a policy has told makes it no weaker: it adds to those whom the settings name', () => {
   const before = inForce({ notify: { 'rollout-paused': ['chat', 'mail'] } });
   expect(changes(before, inForce({ notify: { 'rollout-paused': ['mail'], 'host-lost': ['chat'] } }))).toEqual([
@@ -213,15 +224,17 @@ describe('any two policies', () => {
       maxInFlight: fc.constantFrom(undefined, 1, 10),
       budgets: fc.uniqueArray(fc.record({ label: fc.constantFrom('a', 'b'), atMost: fc.constantFrom(1, 2) }), { selector: ({ label }) => label }),
       checks: fc.subarray(['unit', 'lint']),
+      shrink: fc.record({ percent: fc.constantFrom(0, 50, 100), hosts: fc.constantFrom(1, 3) }),
       downloads: fc.record({ ahead: fc.boolean(), spreadMs: fc.constantFrom(0, 60_000) }),
       notify: fc.record({ 'rollout-paused': fc.subarray(['chat', 'mail']) }, { requiredKeys: [] }),
     })
     .map((over) => inForce(over));
+  const notWeakerShrink = (policy: PolicyInForce): PolicyInForce => ({ ...policy, policy: { ...policy.policy, shrink: { percent: 0, hosts: 1 } } });
 
   test('is not weaker than none', () => {
     fc.assert(
       fc.property(anyPolicy, (policy) => {
-        expect(weakenings(inForce(DEFAULT_POLICY), policy)).toEqual([]);
+        expect(weakenings(inForce(DEFAULT_POLICY), notWeakerShrink(policy))).toEqual([]);
       }),
     );
   });

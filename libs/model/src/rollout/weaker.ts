@@ -5,6 +5,7 @@ import { GATE_WORDS, type RingGate } from './gate-words.ts';
 import { labelsOf, type RingAssignment, type RingCandidate } from './membership.ts';
 import { compareRings, pairRings } from './moves.ts';
 import { timeLimit } from '../duration.ts';
+import { shrinkWords, type ShrinkLimit } from '../shrink.ts';
 import type { Approvals, RingPolicy, RingWindow, RolloutPolicy } from './policy.ts';
 
 /** A policy, and the fleet that it holds for. */
@@ -59,8 +60,14 @@ const COMPARISONS: Readonly<Record<keyof RolloutPolicy, Compare>> = {
       .filter((check) => !was.checks.includes(check))
       .map((check) => changed('stronger', `the check "${check}" must build before a release`)),
   ],
+  shrink: ({ policy: { shrink: was } }, { policy: { shrink: is } }) => {
+    const direction = worst(lessIsWeaker(is.percent, was.percent), lessIsWeaker(goneFrom(is), goneFrom(was)));
+    return direction === undefined ? [] : [changed(direction, `a commit is ${shrinkWords(is)} instead of ${shrinkWords(was)}`)];
+  },
   presence: ({ policy: { presence: was } }, { policy: { presence: is } }) =>
-    was.staleMs === is.staleMs && was.lostMs === is.lostMs ? [] : [changed('other', 'hosts count as stale or lost after another time')],
+    was.staleMs === is.staleMs && was.lostMs === is.lostMs
+      ? []
+      : [changed('other', `${presenceLimitWords(is)} instead of ${presenceLimitWords(was)}`)],
   // What is downloaded only is not run: nothing reaches a host sooner.
   downloads: ({ policy: { downloads: was } }, { policy: { downloads: is } }) =>
     downloadWords(was) === downloadWords(is) ? [] : [changed('other', `${downloadWords(is)} instead of ${downloadWords(was)}`)],
@@ -78,6 +85,16 @@ function toldOf({ notify }: RolloutPolicy, kind: NotificationKind): string {
 /** "rollout-paused is also told to chat" */
 export function notifyWords(policy: RolloutPolicy): readonly string[] {
   return NOTIFICATION_KINDS.filter((kind) => toldOf(policy, kind) !== '').map((kind) => `${kind} is also told to ${toldOf(policy, kind)}`);
+}
+
+/** "a host is stale after 7 d, lost after 30 d" */
+export function presenceLimitWords({ staleMs, lostMs }: RolloutPolicy['presence']): string {
+  return `a host is stale after ${timeLimit(staleMs)}, lost after ${timeLimit(lostMs)}`;
+}
+
+/** From how many missing hosts on a host list may be held, before all are gone. */
+function goneFrom({ percent, hosts }: ShrinkLimit): number {
+  return percent >= 100 ? Number.POSITIVE_INFINITY : hosts;
 }
 
 /** "downloads ahead, spread over 10 min" */

@@ -12,13 +12,14 @@ import type { FleetPolicy, Percent, Ring, Window } from './schema.ts';
 
 /** The policy with every default filled in. */
 export function complete(written: FleetPolicy): RolloutPolicy {
-  const { rings, labels, budgets, checks, presence, downloads } = written;
+  const { rings, labels, budgets, checks, shrink, presence, downloads } = written;
   return {
     rings: rings?.map((ring, index) => ringPolicy(ring, index, rings.length)) ?? DEFAULT_POLICY.rings,
     labels: Object.fromEntries(Object.entries(labels ?? {}).map(([host, some]) => [host, [...new Set(some)]])),
     maxInFlight: orDefault(written.maxInFlight, rings === undefined ? undefined : DEFAULT_MAX_IN_FLIGHT),
     budgets: Object.entries(budgets ?? {}).map(([label, atMost]) => ({ label, atMost })),
     checks: checks ?? [],
+    shrink: { percent: percentOf(shrink?.percent) ?? DEFAULT_POLICY.shrink.percent, hosts: shrink?.hosts ?? DEFAULT_POLICY.shrink.hosts },
     presence: {
       staleMs: msOf(presence?.stale) ?? DEFAULT_POLICY.presence.staleMs,
       lostMs: msOf(presence?.lost) ?? DEFAULT_POLICY.presence.lostMs,

@@ -180,6 +180,7 @@ export const FleetPolicy = v.strictObject({
       'names of flake checks',
     ),
   ),
+  shrink: v.optional(v.strictObject({ percent: v.optional(Percent), hosts: v.optional(wholeNumber(1, MAX_POLICY_HOSTS)) })),
   presence: v.optional(
     v.strictObject({
       stale: v.optional(durationText(MINUTE_MS, 365 * DAY_MS)),
