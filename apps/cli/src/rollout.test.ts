@@ -251,6 +251,7 @@ describe('what people ask of a rollout', () => {
     [['resume'], { since: NOW - 5 * MINUTE }],
     [['abort'], { commit: SHA }],
     [['hotfix'], { commit: SHA }],
+    [['hotfix', '--now'], { commit: SHA, now: true }],
   ])('%j is asked of the commit, ring and pause that it saw', async ([what = '', ...more], body) => {
     const floe = await serving(rolledOut(FAILED), { [`POST /api/rollout/${what}`]: done('it is so.') });
     expect(await floe('rollout', what, ...more, '--reason', 'because')).toEqual({ code: 0, stdout: 'It is so.\n', stderr: '' });

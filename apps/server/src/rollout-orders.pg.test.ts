@@ -128,3 +128,36 @@ test('a rollout is paused, resumed, approved and aborted by those who may', asyn
   expect((await ask('operator', 'DELETE', 'hosts/ada/pin', {})).status).toBe(200);
   expect(await ask('operator', 'DELETE', 'hosts/ada/pin', {})).toMatchObject({ status: 409, json: { error: { code: 'NOT_PINNED' } } });
 });
+
+test('a hotfix --now takes two administrators where the policy has approvals, and is refused to an operator', async () => {
+  const again = await server.request('/api/tokens', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ name: 'second', role: 'administrator' }),
+  });
+  const { token } = v.parse(v.object({ token: v.string() }), await again.json());
+  const late: RolloutPolicy = {
+    ...POLICY,
+    rings: POLICY.rings.map((ring, index) => ({ ...ring, approvals: index === 0 ? undefined : approvals })),
+  };
+  const { sha: commit } = await publishCommit(server, { ada: system('d'), bob: system('e') }, late);
+  const asked = { commit, now: true };
+  expect(await ask('operator', 'POST', 'rollout/hotfix', asked)).toMatchObject({ status: 403, json: { error: { code: 'ROLE_TOO_LOW' } } });
+  const one = await ask('administrator', 'POST', 'rollout/hotfix', asked);
+  expect(one).toMatchObject({ status: 200, json: { outcome: 'done', message: expect.stringContaining('until a second administrator') as string } });
+  expect(await ask('administrator', 'POST', 'rollout/hotfix', asked)).toMatchObject({ status: 200, json: { outcome: 'repeated' } });
+  expect((await rollout()).orders).toMatchObject([{ kind: 'hotfix', by: 'the-administrator', now: 'waits' }]);
+  tokens.set('administrator', token);
+  const two = await ask('administrator', 'POST', 'rollout/hotfix', asked);
+  expect(two).toMatchObject({ status: 200, json: { outcome: 'done', message: expect.stringContaining('does not wait for verified') as string } });
+  // Nobody has verified it, and the next ring is asked for its approvals.
+  const waiting = await becomes('WAITING_APPROVAL', 'all');
+  expect(waiting.orders.map(({ by, now }) => [by, now])).toEqual(
+    expect.arrayContaining([
+      ['second', 'counts'],
+      ['the-administrator', 'counts'],
+    ]),
+  );
+  const { json: log } = await ask('viewer', 'GET', `audit?subject=${commit}`);
+  expect(JSON.stringify(log)).toContain('now: because');
+});

@@ -35,6 +35,7 @@ export * from './rollout/facts.ts';
 export * from './rollout/gate.ts';
 export * from './rollout/gate-words.ts';
 export * from './rollout/groups.ts';
+export * from './rollout/hotfix-now.ts';
 export * from './rollout/membership.ts';
 export * from './rollout/moves.ts';
 export * from './rollout/overview.ts';

@@ -62,7 +62,8 @@ export interface NotificationFacts {
     readonly reason: string;
     /** The index of the ring whose hosts cannot begin without an approval, and what is missing. */
     readonly waits?: { readonly ring: number; readonly missing: string } | undefined;
-    readonly hotfix?: { readonly at: number; readonly reason: string } | undefined;
+    /** `now`: so many asked that it does not wait for verified hosts either. Each word is told. */
+    readonly hotfix?: { readonly at: number; readonly reason: string; readonly now?: number } | undefined;
   }[];
   readonly hosts: readonly {
     readonly host: HostName;
@@ -92,7 +93,14 @@ export function eventsOf(facts: NotificationFacts): readonly NotificationEvent[]
     if (state === 'WAITING_APPROVAL' && waits !== undefined)
       events.push({ kind: 'rollout-waits', key: `rollout-waits:${id}:${waits.ring}:${since}`, since, commit: sha, subject, reason: waits.missing });
     if (hotfix !== undefined)
-      events.push({ kind: 'rollout-hotfix', key: `rollout-hotfix:${id}`, since: hotfix.at, commit: sha, subject, reason: hotfix.reason });
+      events.push({
+        kind: 'rollout-hotfix',
+        key: `rollout-hotfix:${id}${hotfix.now === undefined || hotfix.now === 0 ? '' : `:now-${hotfix.now}`}`,
+        since: hotfix.at,
+        commit: sha,
+        subject,
+        reason: hotfix.reason,
+      });
     if (state === 'COMPLETE') events.push({ kind: 'rollout-complete', key: `rollout-complete:${id}`, since, commit: sha, subject, reason });
   }
   for (const { host, rollbacks, failed, lost } of facts.hosts) {

@@ -89,6 +89,8 @@ export const RolloutOrderView = v.object({
   at: Timestamp,
   /** Of an abort: its hosts go back to stable. */
   isRevert: v.optional(v.boolean()),
+  /** Of a hotfix that does not wait for verified hosts either: whether that counts, or waits for a second person. */
+  now: v.optional(v.picklist(['counts', 'waits'])),
   /** Of an approval. */
   ring: v.nullable(prose(MAX_RING_NAME_CHARACTERS)),
 });

@@ -51,13 +51,16 @@ export async function readOrders(db: Database, repositoryId: string, rolloutId: 
   const freeze = rows[0]?.freeze ?? undefined;
   const newest = (kind: Row['kind']): Row | undefined => known.findLast((row) => row.kind === kind);
   // Whoever asks to go back is heard, also beside somebody who only ends it at the same moment.
-  const [resume, abort, hotfix] = [newest('resume'), newest('abort'), newest('hotfix')];
+  const [resume, abort] = [newest('resume'), newest('abort')];
+  const hotfixes = known.filter(({ kind }) => kind === 'hotfix');
+  const hotfix = hotfixes[0];
+  const now = hotfixes.filter(({ subject }) => subject === 1).map((row) => ({ ...toOrder(row), person: toApproval(row).person }));
   return {
     ...NO_ORDERS,
     freeze: freeze && toFreeze(freeze),
     resume: resume === undefined ? undefined : { ...toOrder(resume), of: resume.subject },
     abort: abort === undefined ? undefined : { ...toOrder(abort), isRevert: known.some(({ kind, subject }) => kind === 'abort' && subject === 1) },
-    hotfix: hotfix === undefined ? undefined : toOrder(hotfix),
+    hotfix: hotfix === undefined ? undefined : { ...toOrder(hotfix), now },
     approvals: known.filter(({ kind }) => kind === 'approve').map(toApproval),
   };
 }

@@ -21,7 +21,7 @@ export function decisionRequest(decision: Decision): {
 
 /** The command line that does the same. */
 export function decisionCommand(decision: Decision): string {
-  if (isRolloutDecision(decision)) return rolloutCommand(decision.kind, decision.kind === 'abort-rollout' && decision.revert);
+  if (isRolloutDecision(decision)) return rolloutCommand(decision);
   return decision.kind === 'accept' ? `floe accept ${decision.commit} --reason "…"` : commandOf(decision.kind, decision.host);
 }
 

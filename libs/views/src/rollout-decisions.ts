@@ -1,5 +1,5 @@
 import { isEndedRollout, type Action } from '@floe/model';
-import type { RevisionView, RingView, RolloutView } from '@floe/protocol';
+import type { RevisionView, RingView, RolloutOrderView, RolloutView } from '@floe/protocol';
 import { shortSha } from './text.ts';
 
 /** What a person asks of the rollout that hosts follow, named by what their role must allow. */
@@ -11,7 +11,8 @@ export type RolloutDecision =
   | { readonly kind: 'approve-rollout'; readonly commit: string; readonly ring: string }
   /** `revert`: hosts that were told it go back to stable. */
   | { readonly kind: 'abort-rollout'; readonly commit: string; readonly revert: boolean }
-  | { readonly kind: 'hotfix-rollout'; readonly commit: string };
+  /** `now`: it does not wait for verified hosts either. */
+  | { readonly kind: 'hotfix-rollout'; readonly commit: string; readonly now?: true };
 
 type Kind = Extract<Action, RolloutDecision['kind']>;
 
@@ -28,8 +29,8 @@ export function isRolloutDecision(decision: { readonly kind: string }): decision
 }
 
 /** The command line that does the same. */
-export function rolloutCommand(kind: Kind, isRevert = false): string {
-  return `floe rollout ${VERBS[kind]}${isRevert ? ' --revert' : ''} --reason "…"`;
+export function rolloutCommand(decision: { readonly kind: Kind; readonly revert?: boolean; readonly now?: true }): string {
+  return `floe rollout ${VERBS[decision.kind]}${decision.revert === true ? ' --revert' : ''}${decision.now === true ? ' --now' : ''} --reason "…"`;
 }
 
 export function rolloutRequest({ kind, ...about }: RolloutDecision) {
@@ -51,15 +52,29 @@ export function rolloutDecisions({ sha, rollout }: Pick<RevisionView, 'sha' | 'r
     decisions.push({ kind: 'resume-rollout', since: freeze === null ? pause?.since : undefined });
   if (freeze === null && !isOver) decisions.push({ kind: 'pause-rollout' });
   if (!isOver && !isAsked('hotfix') && rings.some(hasToWait)) decisions.push({ kind: 'hotfix-rollout', commit: sha });
+  if (!isOver && isUnproved(rings) && !orders.some(({ now }) => now === 'counts')) decisions.push({ kind: 'hotfix-rollout', commit: sha, now: true });
   if (!isOver && !isAsked('abort')) decisions.push({ kind: 'abort-rollout', commit: sha, revert: false });
   const isReverted = orders.some(({ kind, isRevert }) => kind === 'abort' && isRevert === true);
   if ((!isOver || state === 'ABORTED') && !isReverted) decisions.push({ kind: 'abort-rollout', commit: sha, revert: true });
   return decisions;
 }
 
+/** What somebody asked of a rollout. */
+export function rolloutOrderWords({ kind, ring, isRevert, now }: Pick<RolloutOrderView, 'kind' | 'ring' | 'isRevert' | 'now'>): string {
+  if (ring !== null) return `${kind} ${ring}`;
+  const second = now === 'waits' ? ' (waits for a second person)' : '';
+  return `${kind}${isRevert === true ? ' --revert' : ''}${now === undefined ? '' : ' --now'}${second}`;
+}
+
 /** For a soak or a window, which a hotfix passes over. */
 function hasToWait({ state, soakMs, opensAt }: RingView): boolean {
   return state !== 'passed' && (soakMs > 0 || opensAt !== null);
+}
+
+/** No ring has verified hosts yet, and one before the last is asked for them, which a hotfix --now passes over. */
+function isUnproved(rings: readonly RingView[]): boolean {
+  const current = rings.findIndex(({ state }) => state === 'current');
+  return current >= 0 && current < rings.length - 1 && rings.slice(0, current).every(({ counts }) => counts.verified === 0);
 }
 
 /** Whether the rings say more than the counts of the whole rollout do: there are several, or something stops or delays the only one. */
@@ -110,6 +125,14 @@ export function rolloutDecisionWords(decision: RolloutDecision) {
         isFinal: true,
       };
     case 'hotfix-rollout':
+      if (decision.now === true)
+        return {
+          verb: 'Hotfix now',
+          question: `Begin ${shortSha(decision.commit)} in all rings at once?`,
+          effect:
+            'Its rollout passes over soaks, windows and the wait for verified hosts. Approvals, error gates, limits and pauses hold as before. Where the policy has approvals, a second administrator, another person, has to ask for the same.',
+          isFinal: true,
+        };
       return {
         verb: 'Hotfix',
         question: `Make ${shortSha(decision.commit)} a hotfix?`,

@@ -120,16 +120,18 @@ function may(role: Viewer, action: Action): boolean {
 
 /** What helps a rollout that does not go on by itself, with the commands that the role allows; null: nothing is to be done. */
 export function todoOfRollout({ state, pause, rings }: Pick<RolloutView, 'state' | 'pause' | 'rings'>, role?: Viewer): string | null {
-  const resume = may(role, 'resume-rollout') ? [`run: ${rolloutCommand('resume-rollout')}`] : [];
+  const resume = may(role, 'resume-rollout') ? [`run: ${rolloutCommand({ kind: 'resume-rollout' })}`] : [];
   if (state === 'WAITING_APPROVAL') {
     const missing = rings.find((ring) => ring.state === 'current')?.missingApprovals;
     const needed: Role = (missing?.weaker.length ?? 0) > 0 ? 'administrator' : (missing?.role ?? roleFor('approve-rollout'));
     const isEnough = role === undefined || ROLES.indexOf(role) >= ROLES.indexOf(needed);
-    return isEnough ? `look at what it changes, and run: ${rolloutCommand('approve-rollout')}` : `ask an ${needed} to approve it`;
+    return isEnough ? `look at what it changes, and run: ${rolloutCommand({ kind: 'approve-rollout' })}` : `ask an ${needed} to approve it`;
   }
   if (state !== 'PAUSED') return null;
   const ways =
-    pause?.cause === 'failures' ? ['push a fix', ...resume, ...(may(role, 'abort-rollout') ? [rolloutCommand('abort-rollout')] : [])] : resume;
+    pause?.cause === 'failures'
+      ? ['push a fix', ...resume, ...(may(role, 'abort-rollout') ? [rolloutCommand({ kind: 'abort-rollout' })] : [])]
+      : resume;
   return ways.length === 0 ? 'ask an operator to resume it' : ways.join(', or ');
 }
 

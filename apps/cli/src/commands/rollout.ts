@@ -153,21 +153,25 @@ Examples:
     .argument('[commit]', 'the same as --commit', commitPrefixArgument)
     .requiredOption(...REASON)
     .option(...COMMIT)
+    .option('--now', 'do not wait for verified hosts of the first ring either')
     .addHelpText(
       'after',
       `
 Only of this commit. Approvals, gates, limits and pauses hold as before. Without a commit it is the one that hosts follow. A newer one
 that waits for it, named, begins at once.
 
+With --now each ring but the last begins the next one at once, before anybody has verified the commit. Too many failures pause it as
+before. Where the policy has approvals, that counts only when a second administrator, another person, asks for the same.
+
 Examples:
   $ floe rollout hotfix --reason "closes the hole in sshd"
-  $ floe rollout hotfix 3f9c2ab --reason "closes the hole in sshd"`,
+  $ floe rollout hotfix 3f9c2ab --now --reason "the hole in sshd is used"`,
     )
-    .action(async (named: string | undefined, asked: Asked) => {
+    .action(async (named: string | undefined, { now, ...asked }: Asked & { now?: true }) => {
       const commit = named ?? asked.commit;
       // The server knows whether it waits for the one that hosts follow.
       const sha = commit === undefined ? undefined : (await (await cli.api()).get(`/api/revisions/${commit}`, RevisionView)).sha;
-      await decide(cli, 'hotfix', { reason: asked.reason }, (seen) => ({ commit: sha ?? seen.sha }));
+      await decide(cli, 'hotfix', { reason: asked.reason }, (seen) => ({ commit: sha ?? seen.sha, ...(now === true ? { now } : {}) }));
     });
 }
 

@@ -1,6 +1,6 @@
 import { printableLine, type Role } from '@floe/model';
 import type { PauseView, RevisionView, RingView } from '@floe/protocol';
-import { ago, pauseInWords, ringStateWords, ringWaitsFor, rolloutStateWords, shortSha, todoOfRollout } from '@floe/views';
+import { ago, pauseInWords, ringStateWords, ringWaitsFor, rolloutOrderWords, rolloutStateWords, shortSha, todoOfRollout } from '@floe/views';
 import { minuteTime } from './clock-time.ts';
 import { formatBlock, formatTable, type Cell, type Tone, type View } from './terminal.ts';
 
@@ -27,10 +27,10 @@ export function formatRollout({ sha, subject, rollout }: RolledOut, role: Role, 
       `${style('bad', `Paused by ${freeze.by}`)} ${style('quiet', ago(freeze.at, now))}${freeze.until === null ? '' : `, until ${minuteTime(freeze.until)}`}\n${formatBlock(freeze.reason)}`,
     );
   if (orders.length > 0) {
-    const rows = orders.map(({ at, by, kind, ring, reason, isRevert }): Cell[] => [
+    const rows = orders.map(({ at, by, reason, ...order }): Cell[] => [
       { text: ago(at, now) },
       { text: by },
-      { text: ring === null ? `${kind}${isRevert === true ? ' --revert' : ''}` : `${kind} ${ring}` },
+      { text: rolloutOrderWords(order) },
       { text: reason },
     ]);
     parts.push(formatTable(['WHEN', 'WHO', 'WHAT', 'WHY'], rows, view));

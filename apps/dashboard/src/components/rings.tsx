@@ -7,6 +7,7 @@ import {
   ringStateWords,
   ringWaitsFor,
   rolloutDecisions,
+  rolloutOrderWords,
   type RingPart,
   type StandingTone,
 } from '@floe/views';
@@ -140,10 +141,9 @@ function Orders({ rollout: { orders }, now }: { readonly rollout: RolloutView; r
   if (orders.length === 0) return null;
   return (
     <ul class="orders" aria-label="What people asked of it">
-      {orders.map(({ kind, by, ring, at, reason, isRevert }) => (
-        <li key={`${kind} ${by} ${at}`}>
-          <Age at={at} now={now} /> <strong>{by}</strong> {ring === null ? kind : `${kind} ${ring}`}
-          {isRevert === true && ' --revert'}: {reason}
+      {orders.map(({ by, at, reason, ...order }) => (
+        <li key={`${order.kind} ${by} ${at}`}>
+          <Age at={at} now={now} /> <strong>{by}</strong> {rolloutOrderWords(order)}: {reason}
         </li>
       ))}
     </ul>

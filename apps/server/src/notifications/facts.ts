@@ -10,7 +10,7 @@ import {
 } from '@floe/model';
 import { factsOf, type HostRow } from '@floe/store';
 import type { PauseView } from '@floe/protocol';
-import { lostWords, missingApprovalWords, pauseInWords } from '@floe/views';
+import { lostWords, missingApprovalWords, pauseInWords, rolloutOrderWords } from '@floe/views';
 import { describeSeen } from '../fleet-reader.ts';
 import { presenceFactsOf } from '../fleet-view.ts';
 import type { RolloutDetail } from '../rollouts/view.ts';
@@ -90,10 +90,18 @@ function askedOf({ rings, orders }: RolloutDetail): Pick<NotificationFacts['roll
   const missing = ring?.missingApprovals ?? null;
   // A ring without a host to ask is skipped, whatever approvals it would need.
   const isAsked = ring !== undefined && missing !== null && (ring.counts.eligible > 0 || missing.weaker.length > 0);
-  const hotfix = orders.find(({ kind }) => kind === 'hotfix');
+  const hotfixes = orders.filter(({ kind }) => kind === 'hotfix');
+  const hotfix = hotfixes[0];
   return {
     waits: isAsked ? { ring: index, missing: `ring ${ring.name} needs ${missingApprovalWords(missing)}` } : undefined,
-    hotfix: hotfix === undefined ? undefined : { at: hotfix.at, reason: `${hotfix.by}: ${hotfix.reason}` },
+    hotfix:
+      hotfix === undefined
+        ? undefined
+        : {
+            at: hotfix.at,
+            reason: `${hotfix.by}, ${rolloutOrderWords(hotfix)}: ${hotfix.reason}`,
+            now: hotfixes.filter(({ now }) => now !== undefined).length,
+          },
   };
 }
 

@@ -90,8 +90,16 @@ describe('a server with notification targets', () => {
     await store.rollouts.order({ rolloutId: rollout?.id ?? '', kind: 'hotfix', ...by });
     await told(
       'of the hotfix',
-      ({ kind, title, text }) => kind === 'rollout-hotfix' && title.endsWith('is a hotfix') && text.includes('eve: a hole'),
+      ({ kind, title, text }) => kind === 'rollout-hotfix' && title.endsWith('is a hotfix') && text.includes('eve, hotfix: a hole'),
     );
+    // Nobody alone: the second person's word is told, too, or nobody would look at what they confirm.
+    for (const [person, words] of [
+      ['eve', 'eve, hotfix --now (waits for a second person): used'],
+      ['bob', 'bob, hotfix --now: used'],
+    ] as const) {
+      await store.rollouts.order({ rolloutId: rollout?.id ?? '', kind: 'hotfix', subject: 1, ...by, by: person, reason: 'used', at: Date.now() });
+      await told(`of the word of ${person}`, ({ kind, text }) => kind === 'rollout-hotfix' && text.includes(words));
+    }
     await store.rollouts.freeze(server.repository.id, { by: 'ada', reason: 'the holidays', at: Date.now(), until: undefined });
     await publishCommit(server, { ada: system('other') });
     await told('of the pause', ({ kind, text }) => kind === 'rollout-paused' && text.includes('ada paused all rollouts: the holidays'));

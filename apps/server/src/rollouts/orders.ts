@@ -5,9 +5,11 @@ import {
   isEndedRollout,
   isFrozen,
   missingApprovals,
+  missingForNow,
   personOf,
   ROLES,
   type HostName,
+  type HotfixNow,
   type Order,
   type RolloutFacts,
   type RolloutFailure,
@@ -163,30 +165,36 @@ export function judgeAbort(asked: AskedRollout, commit: string, revert?: RevertS
   };
 }
 
-/** `floe rollout hotfix`. Pure. */
-export function judgeHotfix(asked: AskedRollout, commit: string): Judged {
-  if (commit === asked.next?.sha) return judgeHotfixOfNext(asked, asked.next);
-  const other = refusalOfOther(asked, commit) ?? refusalOfEnded(asked);
+/** `floe rollout hotfix`. `isNow`: it does not wait for verifications either, for which it may take two people. Pure. */
+export function judgeHotfix(asked: AskedRollout, commit: string, by: OrderOfPerson, isNow = false): Judged {
+  const next = commit === asked.next?.sha ? asked.next : undefined;
+  const other = next === undefined ? (refusalOfOther(asked, commit) ?? refusalOfEnded(asked)) : undefined;
   if (other !== undefined) return other;
-  const { orders } = asked.rollout;
-  if (orders.hotfix !== undefined) return { kind: 'repeat', message: `${orders.hotfix.by} has made it a hotfix already: ${orders.hotfix.reason}` };
-  return {
-    kind: 'order',
-    order: { kind: 'hotfix' },
-    message: `${shortSha(commit)} is a hotfix: its rollout passes over soaks and windows. Approvals, gates, limits and pauses hold as before.`,
-  };
+  const { hotfix } = next?.orders ?? asked.rollout.orders;
+  const said = hotfix?.now ?? [];
+  if (!isNow && hotfix !== undefined) return { kind: 'repeat', message: `${hotfix.by} has made it a hotfix already: ${hotfix.reason}` };
+  const isRepeat = isNow && said.some((each) => personOf(each) === personOf(by));
+  const now = isNow ? nowWords(asked, next === undefined, isRepeat ? said : [...said, by]) : '';
+  if (isRepeat) return { kind: 'repeat', message: `you have asked for that already.${now}` };
+  const of = next === undefined ? {} : { of: next };
+  const order = isNow ? ({ kind: 'hotfix', subject: 1 } as const) : ({ kind: 'hotfix' } as const);
+  const how = next === undefined ? 'its rollout passes over soaks and windows.' : beginsWords(asked);
+  const holds = isNow ? 'Approvals, error gates, limits and pauses hold as before.' : 'Approvals, gates, limits and pauses hold as before.';
+  return { kind: 'order', order, ...of, message: `${shortSha(commit)} is a hotfix: ${how}${now} ${holds}` };
 }
 
-function judgeHotfixOfNext({ sha }: AskedRollout, next: NextOfFleet): Judged {
-  const { hotfix } = next.orders;
-  if (hotfix !== undefined) return { kind: 'repeat', message: `${hotfix.by} has made it a hotfix already: ${hotfix.reason}` };
-  const begins = `it begins now, before the rollout of ${shortSha(sha)} is finished, and passes over soaks and windows.`;
-  return {
-    kind: 'order',
-    order: { kind: 'hotfix' },
-    of: next,
-    message: `${shortSha(next.sha)} is a hotfix: ${begins} Approvals, gates, limits and pauses hold as before.`,
-  };
+function beginsWords({ sha }: AskedRollout): string {
+  return `it begins now, before the rollout of ${shortSha(sha)} is finished, and passes over soaks and windows.`;
+}
+
+function nowWords({ facts }: AskedRollout, isFollowed: boolean, now: readonly HotfixNow[]): string {
+  const [first] = now;
+  if (!isFollowed || first === undefined)
+    return ' It does not wait for verified hosts either; where its policy has approvals, as soon as a second administrator asks for the same.';
+  const missing = missingForNow({ ...facts, orders: { ...facts.orders, hotfix: { ...first, now } } });
+  return missing === 0
+    ? ' It does not wait for verified hosts either.'
+    : ' It waits for verified hosts until a second administrator, another person, asks for the same: the policy has approvals.';
 }
 
 /** `floe rollout approve`: one person's word for one ring of one commit. Pure. */

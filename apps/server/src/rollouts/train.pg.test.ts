@@ -125,6 +125,23 @@ test('a hotfix does not wait for it', async () => {
   await follows(urgent, 'COMPLETE', 1);
 });
 
+test('a hotfix --now of a commit that waits begins it at once, in all rings', async () => {
+  await train('4');
+  const urgent = await publish('4x');
+  const response = await post('/api/rollout/hotfix', { commit: urgent.sha, reason: 'the hole is used', now: true });
+  expect(await response.json()).toMatchObject({
+    outcome: 'done',
+    message: expect.stringMatching(/it begins now.*does not wait for verified hosts/) as string,
+  });
+  await follows(urgent, 'ROLLING', 1);
+  expect(await get<RevisionView>(`/api/revisions/${urgent.sha}`)).toMatchObject({
+    rollout: { rings: [{ counts: { verified: 0 } }, {}], orders: [{ kind: 'hotfix', now: 'counts' }] },
+  });
+  await answer('canary', '4x', 'SUCCEEDED');
+  await answer('other', '4x', 'SUCCEEDED');
+  await follows(urgent, 'COMPLETE', 1);
+});
+
 test('a failure ends its protection at once', async () => {
   await train('3');
   const fix = await publish('3x');

@@ -2,6 +2,7 @@ import {
   failuresSince,
   gatesOf,
   isFrozen,
+  missingForNow,
   MAX_FAILURES,
   overviewOfRings,
   storableText,
@@ -59,7 +60,7 @@ export function viewDetail(rollout: CurrentRollout, facts: RolloutFacts, { now, 
       downloaded: isToBegin(ring, course) ? countDownloaded(facts, index, staged) : 0,
     })),
     pause: viewPause(course, { later: laterFailures(course, facts), logs }),
-    orders: viewOrders(orders, policy),
+    orders: viewOrders(orders, policy, missingForNow(facts)),
     waits: null,
     freeze: viewFreeze(orders, now),
     revert: viewRevert(rollout, hosts),
@@ -135,13 +136,22 @@ function laterFailures(course: RolloutCourse, facts: RolloutFacts): PauseView['l
     .map(({ host, failure }) => ({ host, reason: storableText(failure ?? '') }));
 }
 
-function viewOrders({ resume, abort, hotfix, approvals }: RolloutOrders, { rings }: Pick<RolloutPolicy, 'rings'>): RolloutOrderView[] {
+/** `missing`: people who still have to ask for `--now`; undefined: not known yet. */
+function viewOrders(
+  { resume, abort, hotfix, approvals }: RolloutOrders,
+  { rings }: Pick<RolloutPolicy, 'rings'>,
+  missing?: number,
+): RolloutOrderView[] {
   const view = (kind: RolloutOrderView['kind'], order: Order | undefined, ring: string | null = null, isRevert = false): RolloutOrderView[] =>
     order === undefined ? [] : [{ kind, by: order.by, role: order.role, reason: order.reason, at: order.at, isRevert, ring }];
   return [
     ...view('resume', resume),
     ...view('abort', abort, null, abort?.isRevert),
-    ...view('hotfix', hotfix),
+    // Whoever asked for `--now` first may be the one who made it a hotfix.
+    ...(hotfix?.now?.some(({ at, by }) => at === hotfix.at && by === hotfix.by) === true ? [] : view('hotfix', hotfix)),
+    ...(hotfix?.now ?? []).flatMap((word) =>
+      view('hotfix', word).map((each) => ({ ...each, now: missing === 0 ? ('counts' as const) : ('waits' as const) })),
+    ),
     ...approvals.flatMap((approval) => view('approve', approval, rings[approval.ring]?.name)),
   ]
     .toSorted((one, other) => other.at - one.at)

@@ -28,11 +28,12 @@ import { ReasonText, refuseIfPast, ShaPrefix } from './validation.ts';
 const Pause = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Timestamp) }));
 /** `since`: of the pause that the person saw. */
 const Resume = foreign(v.strictObject({ reason: ReasonText, since: v.optional(Timestamp) }));
-/** Of which rollout: it may have been superseded since the person looked. */
-const OfCommit = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha }));
+/** `commit`: of which rollout; it may have been superseded since the person looked. */
 const Abort = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, revert: v.optional(v.boolean(), false) }));
 /** Undefined: the one that hosts follow. */
 const Planned = v.object({ commit: v.optional(ShaPrefix) });
+/** `now`: it does not wait for verified hosts either. */
+const Hotfix = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, now: v.optional(v.boolean(), false) }));
 const Approval = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, ring: RingName }));
 
 export interface RolloutRouteDeps {
@@ -175,11 +176,11 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
   app.post(
     '/hotfix',
     requireAction('hotfix-rollout'),
-    answers('lets the rollout skip soaks and windows', RolloutAnswer),
-    takes('json', OfCommit),
+    answers('lets the rollout skip soaks and windows; with `now` the wait for verified hosts, too, if enough people ask', RolloutAnswer),
+    takes('json', Hotfix),
     async (c) => {
-      const { reason, commit } = c.req.valid('json');
-      return await decide(c, 'hotfix-rollout', reason, (asked) => judgeHotfix(asked, commit));
+      const { reason, commit, now } = c.req.valid('json');
+      return await decide(c, 'hotfix-rollout', reason, (asked, by) => judgeHotfix(asked, commit, by, now), now ? 'now: ' : '');
     },
   );
   return app;

@@ -88,6 +88,11 @@ export interface Approval extends Order {
   readonly binds?: string | undefined;
 }
 
+/** An administrator's word that a hotfix does not wait for verifications either. Several of one person count once. */
+export interface HotfixNow extends Order {
+  readonly person?: string | undefined;
+}
+
 /** What people asked of a rollout. */
 export interface RolloutOrders {
   readonly freeze: Freeze | undefined;
@@ -95,8 +100,8 @@ export interface RolloutOrders {
   readonly resume: (Order & { readonly of: number }) | undefined;
   /** `isRevert`: hosts that were told its releases are brought back to their stable ones. */
   readonly abort: (Order & { readonly isRevert?: boolean }) | undefined;
-  /** Soaks and windows are passed over; approvals, error gates and budgets are not. */
-  readonly hotfix: Order | undefined;
+  /** Soaks and windows are passed over; approvals, error gates and budgets are not. `now`: see `missingForNow()`. */
+  readonly hotfix: (Order & { readonly now?: readonly HotfixNow[] }) | undefined;
   readonly approvals: readonly Approval[];
 }
 

@@ -266,6 +266,43 @@ describe('a hotfix', () => {
   });
 });
 
+describe('a hotfix --now', () => {
+  const approvals = { count: 1, role: 'approver', notAuthor: false } as const;
+  const words = (...people: string[]) => ({ hotfix: { ...order, now: people.map((person) => ({ ...order, by: `token of ${person}`, person })) } });
+  const at = (policy: typeof TWO, hosts: string[], orders: Partial<RolloutOrders>) =>
+    decideRollout(beginRollout(0), factsOf(policy, hosts, orders), 1).course;
+  const fresh = ['c:0 to-come', 'w:1 to-come'];
+
+  test('of one administrator promotes the next ring at once where nobody has to approve', () => {
+    expect(at(TWO, fresh, words('ada'))).toMatchObject({ state: 'ROLLING', ring: 1, provedRing: undefined });
+    expect(at(TWO, fresh, { hotfix: order })).toMatchObject({ state: 'ROLLING', ring: 0 });
+    expect(at(TWO, ['c:0 in-flight', 'w:1 to-come'], words('ada'))).toMatchObject({ state: 'ROLLING', ring: 1 });
+  });
+
+  test('takes two people where any ring has approvals, and passes over none of them', () => {
+    const late = policyOf(3, [{}, {}, { approvals }]);
+    const hosts = [...fresh, 'x:2 to-come'];
+    for (const people of [['ada'], ['ada', 'ada']]) expect(at(late, hosts, words(...people))).toMatchObject({ state: 'ROLLING', ring: 0 });
+    expect(at(late, hosts, words('ada', 'bob'))).toMatchObject({ state: 'WAITING_APPROVAL', ring: 2 });
+    const first = policyOf(2, [{ approvals }]);
+    expect(at(first, fresh, words('ada', 'bob'))).toMatchObject({ state: 'WAITING_APPROVAL', ring: 0 });
+    const given = { ...words('ada', 'bob'), approvals: [{ ...order, ring: 0 }] };
+    expect(at(first, fresh, given)).toMatchObject({ state: 'WAITING_APPROVAL', ring: 1 });
+  });
+
+  test('passes over no error gate, and completes nothing untried', () => {
+    expect(at(TWO, ['c:0 failed', 'w:1 to-come'], words('ada'))).toMatchObject({ state: 'PAUSED', ring: 0 });
+    const reached = at(TWO, fresh, words('ada'));
+    expect(decideRollout(reached, factsOf(TWO, ['c:0 failed', 'w:1 to-come'], words('ada')), 2).course).toMatchObject({ state: 'PAUSED', ring: 1 });
+    expect(decideRollout(reached, factsOf(TWO, fresh, words('ada')), HOUR).course.state).toBe('ROLLING');
+  });
+
+  test('of somebody who is no administrator counts for nothing', () => {
+    const low = { hotfix: { ...order, now: [{ ...order, role: 'operator' as const }] } };
+    expect(at(TWO, fresh, low)).toMatchObject({ state: 'ROLLING', ring: 0 });
+  });
+});
+
 test('a soak that began under a clock that was a year ahead lasts as long as any other', () => {
   const year = 365 * 24 * HOUR;
   const soaking = decideRollout(beginRollout(year), factsOf(TWO, ['c:0 verified', 'w:1 to-come']), year).course;

@@ -3,6 +3,7 @@ import { isFirstChanging, isFrozen, type RolloutCourse, type RolloutPause } from
 import type { RolloutFacts } from './facts.ts';
 import { countRing, isBroken, isPassed, isUnacknowledged, neededVerified, pauseForFailures, type Gates, type RingCounts } from './gate.ts';
 import { boundGroups, twinsThatFailed, untriedGroups, type UntriedGroup } from './groups.ts';
+import { isPassedNow } from './hotfix-now.ts';
 import type { RingPolicy, RolloutPolicy } from './policy.ts';
 import type { RingHost } from './progress.ts';
 import { isEndedRollout, nextRolloutState, type RolloutEvent } from './table.ts';
@@ -170,6 +171,7 @@ function isUntried({ provedRing }: RolloutCourse, { hosts }: RolloutFacts): bool
 /** The gate passed because nobody was there to be asked, and now somebody is. */
 function isUnasked(course: RolloutCourse, facts: RolloutFacts, counts: RingCounts): boolean {
   if (isLastRing(course, facts) && isUntried(course, facts)) return true;
+  if (isPassedNow(course, facts)) return false;
   return course.provedRing === undefined && counts.verified < neededVerified(gatesOf(facts.policy, course), counts);
 }
 
@@ -181,6 +183,7 @@ function gateEvent(course: RolloutCourse, facts: RolloutFacts, counts: RingCount
   if ((!isLast || !isUntried(course, facts)) && isPassed(gates, counts, isOverdue)) {
     return { event: 'passed', also: { provedRing: course.provedRing ?? (counts.verified > 0 ? course.ring : undefined) } };
   }
+  if (isPassedNow(course, facts)) return { event: 'passed' };
   return isOverdue ? { event: 'failed', also: { pause: pauseForDeadline(gates, counts, isLast ? untriedGroups(facts.hosts) : []) } } : undefined;
 }
 
