@@ -1,6 +1,7 @@
 import type { RevisionView } from '@floe/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { fleetView, NOW, revisionView, SHA } from './test/fixtures.ts';
+import { storePath } from '@floe/views/fixtures';
+import { fleetView, hostView, NOW, revisionView, SHA } from './test/fixtures.ts';
 import { makeHome, refusal, run, sendEvent, startServer, type Answer, type Run } from './test/harness.ts';
 
 let home: Awaited<ReturnType<typeof makeHome>>;
@@ -169,14 +170,22 @@ describe('floe why', () => {
       { rule: 'ring', text: 'ring all waits for canary: 2 of 3 verified', end: 'when canary has passed; see: floe rollout' },
       { rule: 'away', text: 'it is not connected', end: 'when it comes back' },
     ];
-    const floe = await serving(rolledOut({}), { 'GET /api/hosts/ws1/why': { json: why }, 'GET /api/hosts/ws2/why': { json: [] } });
+    const lastTrial = { id: 't1', commit: SHA, by: 'ada', endedAt: NOW - MINUTE, result: 'this machine tries no systems', hasFailed: true };
+    const floe = await serving(rolledOut({}), {
+      'GET /api/hosts/ws1/why': { json: why },
+      'GET /api/hosts/ws1': { json: hostView('ws1') },
+      'GET /api/hosts/ws2/why': { json: [] },
+      'GET /api/hosts/ws2': { json: hostView('ws2', { lastTrial }) },
+    });
     expect(await floe('why', 'ws1')).toEqual({
       code: 0,
       stdout:
         'ring all waits for canary: 2 of 3 verified\n  → when canary has passed; see: floe rollout\nit is not connected\n  → when it comes back\n',
       stderr: '',
     });
-    expect((await floe('why', 'ws2')).stdout).toBe('ws2 runs the newest commit.\n');
+    expect((await floe('why', 'ws2')).stdout).toBe(
+      `ws2 runs the newest commit.\nthe trial of ${SHA.slice(0, 10)}, which ada asked for, failed: this machine tries no systems (1 min ago)\n`,
+    );
     expect(JSON.parse((await floe('why', 'ws1', '--json')).stdout)).toEqual(why);
   });
 });
@@ -190,6 +199,39 @@ describe('floe try', () => {
     const floe = await serving(rolledOut({}), { [`${method} /api/hosts/ws1/trial`]: done('ws1 follows the fleet again.') });
     expect(await floe(...argv, '--reason', 'why')).toEqual({ code: 0, stdout: 'ws1 follows the fleet again.\n', stderr: '' });
     expect(server?.seen.at(-1)).toMatchObject({ method, path: '/api/hosts/ws1/trial', body: { reason: 'why', ...body } });
+  });
+
+  test.each([
+    ['runs', { state: 'TRYING' }, 0, 'ws1 runs it now\n'],
+    ['failed', { lastTrial: { hasFailed: true } }, 1, 'failed: this machine tries no systems\n'],
+    ['ended', { lastTrial: { hasFailed: false } }, 0, 'is over: this machine tries no systems\n'],
+    ['waiting', { isConnected: false }, 0, 'ws1 is not connected: it begins when it comes back, if that is before the end\n'],
+  ] as const)('prints what the machine answers: %s', async (kind, seen, code, text) => {
+    const lastTrial = { id: 't1', commit: SHA, by: 'ada', endedAt: NOW, result: 'this machine tries no systems' };
+    const trial = { id: 't1', commit: SHA, toplevel: storePath('aaaaaaaa'), endsAt: NOW + MINUTE, by: 'ada', reason: 'why' };
+    const view = hostView('ws1', {
+      stateToplevel: trial.toplevel,
+      ...('lastTrial' in seen ? { trial: null, lastTrial: { ...lastTrial, ...seen.lastTrial } } : { trial, ...seen }),
+    });
+    const answer = { outcome: 'done', message: 'ws1 is asked to try it.', trial: 't1' };
+    const floe = await serving(rolledOut({}), {
+      'POST /api/hosts/ws1/trial': { json: answer },
+      'GET /api/hosts/ws1': { json: view },
+    });
+    const printed = await floe('try', 'ws1', SHA.slice(0, 7), '--reason', 'why');
+    expect(printed).toMatchObject({ code, stdout: expect.stringContaining(text) as string });
+    expect(printed.stdout).toContain('ws1 is asked to try it.\n');
+    const asJson = await floe('try', 'ws1', SHA.slice(0, 7), '--reason', 'why', '--json');
+    expect(JSON.parse(asJson.stdout)).toMatchObject({ ...answer, host: { kind } });
+    expect((await floe('try', 'ws1', SHA.slice(0, 7), '--reason', 'why', '--no-wait')).stdout).toBe('ws1 is asked to try it.\n');
+  });
+
+  test('a time that is too long is refused by the name of its option', async () => {
+    const { code, stderr } = await (await serving(rolledOut({})))('try', 'ws1', SHA.slice(0, 7), '--for', '48h', '--reason', 'x');
+    expect(code).toBe(2);
+    expect(stderr).toContain('--for <time>');
+    expect(stderr).toContain('a trial lasts 24 hours at most');
+    expect(stderr).not.toContain('forMs');
   });
 
   test('wants a commit, or its end', async () => {

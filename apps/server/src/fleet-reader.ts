@@ -39,6 +39,9 @@ export interface FleetReaderDeps {
   readonly troubles: Pick<Troubles, 'of'>;
 }
 
+/** A week: how a trial ended is asked for soon after it, and stays in the log of decisions. */
+const SHOW_TRIAL_END_MS = 7 * 24 * 3600_000;
+
 /** Puts views together: of what the store has, and of what only this process knows. */
 export class FleetReader {
   readonly #deps: FleetReaderDeps;
@@ -151,7 +154,7 @@ export class FleetReader {
     const limits = rollout?.policy.presence ?? DEFAULT_PRESENCE;
     const now = this.judgedUntil();
     return (each) => {
-      const { row, desired, quarantines, trial, desiredCommit } = each;
+      const { row, desired, quarantines, trial, endedTrial, desiredCommit } = each;
       const evaluation = byHost.get(row.host);
       const { presence, changesAt } = presenceOf(presenceFactsOf(row), limits, now);
       if (changesAt !== undefined) onPresence?.(row.host, changesAt);
@@ -162,6 +165,7 @@ export class FleetReader {
         evaluation,
         quarantines,
         trial,
+        endedTrial: endedTrial !== undefined && now - endedTrial.endedAt < SHOW_TRIAL_END_MS ? endedTrial : undefined,
         desiredCommit: desiredCommit ?? null,
         progress: this.#progress.get(row.host) ?? null,
         orders: ordersOf(each),

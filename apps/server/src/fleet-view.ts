@@ -21,6 +21,7 @@ import {
   type Repository,
   type RevisionInList,
   type Rollout,
+  type EndedTrial,
   type Trial,
 } from '@floe/store';
 import type { Trouble } from '@floe/runtime';
@@ -39,6 +40,7 @@ export interface HostContext {
   readonly evaluation: Evaluation | undefined;
   readonly quarantines: readonly Quarantine[];
   readonly trial?: Trial | undefined;
+  readonly endedTrial?: EndedTrial | undefined;
   readonly desiredCommit: HostView['desired'] extends infer D ? (D extends { commit: infer C } ? C : never) : never;
   readonly progress: HostView['progress'];
   readonly presence: Presence;
@@ -50,7 +52,7 @@ export interface HostContext {
 
 /** The view of a host. Pure. */
 export function viewHost(row: HostRow, context: HostContext): HostView {
-  const { desired, offer, evaluation, quarantines, presence, trial } = context;
+  const { desired, offer, evaluation, quarantines, presence, trial, endedTrial } = context;
   const facts = factsOf(row, desired, offer);
   const standing = standingOf(facts);
   const trouble = context.trouble ?? brokenConfiguration(row, standing, evaluation);
@@ -79,7 +81,28 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
             epoch: row.desired.epoch,
             since: row.desired.since,
           },
-    trial: trial === undefined ? null : { commit: trial.commit, endsAt: trial.endsAt, by: trial.by, reason: trial.reason },
+    trial:
+      trial === undefined
+        ? null
+        : {
+            id: storableText(trial.id, 64),
+            commit: trial.commit,
+            toplevel: trial.toplevel,
+            endsAt: trial.endsAt,
+            by: trial.by,
+            reason: trial.reason,
+          },
+    lastTrial:
+      endedTrial === undefined
+        ? null
+        : {
+            id: endedTrial.id,
+            commit: endedTrial.commit,
+            by: endedTrial.by,
+            endedAt: endedTrial.endedAt,
+            result: endedTrial.result,
+            hasFailed: endedTrial.hasFailed,
+          },
     observed: row.observed,
     runs: null,
     state: row.state,

@@ -76,6 +76,7 @@ async function pass(hosts: readonly GivenHost[]) {
             return await Promise.resolve({ rollout: undefined, hosts: hosts.map(toFleetHost) });
           },
           endTrial: async () => await Promise.resolve(false),
+          logTrialEnd: async () => await Promise.resolve(false),
           async desire(wanted) {
             calls.push('desire');
             if (wanted.some(({ host }) => byName.get(host)?.isRefused === true)) throw new FloeError('STORE_DATA_REFUSED', 'the row is not taken');
@@ -193,6 +194,7 @@ function emptySteering(looks: (readonly HostName[] | undefined)[], clock: typeof
       store: {
         hosts: {
           endTrial: async () => await Promise.resolve(false),
+          logTrialEnd: async () => await Promise.resolve(false),
           async fleet(_repository, hosts) {
             looks.push(hosts);
             return await Promise.resolve({ rollout: undefined, hosts: [] });

@@ -9,6 +9,7 @@ import {
   type ReleaseRef,
 } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Signer, type Troubles } from '@floe/runtime';
+import { trialEndWords } from '@floe/views';
 import type { CurrentRollout, DesiredRelease, Fleet, FleetHost, HostRow, StorePart } from '@floe/store';
 import type { AgentHub } from './agents/hub.ts';
 import { sendHints, toHint } from './hints.ts';
@@ -32,7 +33,7 @@ export function movesRollout(state: AgentState): boolean {
 }
 
 export interface SteeringDeps {
-  readonly store: StorePart<{ hosts: 'fleet' | 'desire' | 'endTrial' }> & DirectiveDeps['store'];
+  readonly store: StorePart<{ hosts: 'fleet' | 'desire' | 'endTrial' | 'logTrialEnd' }> & DirectiveDeps['store'];
   readonly hub: Pick<AgentHub, 'session'>;
   readonly clock: Clock & DirectiveDeps['clock'];
   readonly logger: Logger;
@@ -149,6 +150,7 @@ export class Steering {
   async #steer(fleet: Fleet): Promise<void> {
     const { store, hub, clock, logger, troubles, repositoryId } = this.#deps;
     await this.#endTrials(fleet);
+    await this.#logEndedTrials(fleet);
     const now = clock.now();
     const wanted = fleet.hosts.flatMap(({ row, desired, deploy }): Wanted[] =>
       desired.kind === 'release' && desired.because !== 'trial'
@@ -202,6 +204,20 @@ export class Steering {
       toHint(fleet, ({ row }) => hub.session(row.host), clock.now()),
       ({ session }) => session.host,
       async (some) => await sendHints(this.#deps, repositoryId, some),
+    );
+  }
+
+  /** What came of a trial stands in the log of decisions, beside who asked for it. */
+  async #logEndedTrials({ hosts }: Fleet): Promise<void> {
+    const { store, troubles } = this.#deps;
+    await troubles.each(
+      'writing down the end of its trial',
+      hosts.flatMap(({ endedTrial }) => (endedTrial === undefined || endedTrial.isEndLogged ? [] : [endedTrial])),
+      ({ host }) => host,
+      async (ended) => {
+        const entry = { at: ended.endedAt, actor: 'floe', action: 'try', subject: ended.host, detail: trialEndWords(ended) };
+        await store.hosts.logTrialEnd(ended, entry);
+      },
     );
   }
 

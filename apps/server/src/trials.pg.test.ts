@@ -1,5 +1,6 @@
 import { type AgentState, type CommitSha, type HostName, type StorePath } from '@floe/model';
 import { Directive, HostView, peek, ReleaseStatement, seal, WhyView, type ServerMessage } from '@floe/protocol';
+import { trialEndWords } from '@floe/views';
 import { eventually } from '@floe/testkit';
 import { generateKeyPem, signerFromPem } from '@floe/runtime';
 import * as v from 'valibot';
@@ -103,12 +104,21 @@ class Host {
     return await this.told(({ release }) => release.purpose === 'test');
   }
 
-  async report(epoch: number, state: AgentState, toplevel: StorePath, detail?: { readonly code: string; readonly message: string }): Promise<void> {
-    if (state === 'TRYING') this.#runs = toplevel;
+  async report(epoch: number, state: AgentState, toplevel?: StorePath, detail?: { readonly code: string; readonly message: string }): Promise<void> {
+    if (state === 'TRYING' && toplevel !== undefined) this.#runs = toplevel;
     if (state === 'IDLE') this.#runs = this.#boots;
     this.#seq += 1;
     const seq = this.#seq;
-    this.agent.send({ type: 'report', seq, epoch, state, toplevel, observed: this.observed, ...(detail === undefined ? {} : { detail }), at: 1 });
+    this.agent.send({
+      type: 'report',
+      seq,
+      epoch,
+      state,
+      toplevel: toplevel ?? null,
+      observed: this.observed,
+      ...(detail === undefined ? {} : { detail }),
+      at: 1,
+    });
     await this.agent.next('ack', (ack) => ack.seq === seq);
   }
 
@@ -225,6 +235,24 @@ test.each([
   const { hosts } = await server.context.store.hosts.fleet(server.repository.id, [name as HostName]);
   expect(hosts[0]?.quarantines).toEqual([]);
   expect(['failed', 'rolled-back']).not.toContain((await shown(name)).standing);
+});
+
+test('what the machine answers to a trial is shown on the host and in the log, also a refusal that names no system', async () => {
+  const [now, tried] = [system('j1'), system('j2')];
+  const jo = await Host.on('jo', now);
+  const next = await built('jo', tried);
+  const answer = await ask('POST', 'jo', { reason: 'try', commit: next.sha });
+  const id = (JSON.parse(answer.text) as { trial: string }).trial;
+  const trial = await jo.toldTrial();
+  expect(await shown('jo')).toMatchObject({ trial: { id, toplevel: tried }, lastTrial: null });
+  const said = 'the release is of the branch x, and this machine follows main';
+  await jo.report(trial.epoch, 'REJECTED', undefined, { code: 'RELEASE_WRONG_REF', message: said });
+  await eventually('the end is shown', async () => ((await shown('jo')).trial === null ? true : undefined));
+  expect((await shown('jo')).lastTrial).toMatchObject({ id, commit: next.sha, by: 'admin', result: said, hasFailed: true });
+  const entry = await eventually('it is in the log', async () =>
+    (await server.context.store.audit.list({ limit: 50 })).find(({ actor, subject }) => actor === 'floe' && subject === 'jo'),
+  );
+  expect(entry.detail).toBe(trialEndWords({ commit: next.sha, by: 'admin', result: said, hasFailed: true }));
 });
 
 test('what cannot be tried is refused with its reason', async () => {

@@ -92,7 +92,24 @@ export const HostView = v.object({
     }),
   ),
   /** What it tries, and until when; null: nothing. */
-  trial: v.optional(v.nullable(v.object({ commit: CommitSha, endsAt: Timestamp, by: prose(200), reason: prose() })), null),
+  trial: v.optional(
+    v.nullable(
+      v.object({
+        id: v.optional(word(64), ''),
+        commit: CommitSha,
+        toplevel: v.optional(v.nullable(StorePath), null),
+        endsAt: Timestamp,
+        by: prose(200),
+        reason: prose(),
+      }),
+    ),
+    null,
+  ),
+  /** The end of its newest trial, for a week. `hasFailed`: the machine refused it, or it failed there. */
+  lastTrial: v.optional(
+    v.nullable(v.object({ id: word(64), commit: CommitSha, by: prose(200), endedAt: Timestamp, result: prose(), hasFailed: v.boolean() })),
+    null,
+  ),
   observed: Observed,
   /** What it runs, by its commit. Null: no release of that is known. */
   runs: v.optional(v.nullable(CommitName), null),

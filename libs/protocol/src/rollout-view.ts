@@ -100,6 +100,10 @@ export type RolloutOrderView = v.InferOutput<typeof RolloutOrderView>;
 export const RolloutAnswer = v.object({ outcome: v.picklist(['done', 'repeated']), message: prose() });
 export type RolloutAnswer = v.InferOutput<typeof RolloutAnswer>;
 
+/** `POST /api/hosts/:host/trial`; `trial`: its id, which the host's view has. */
+export const TrialAnswer = v.object({ ...RolloutAnswer.entries, trial: v.optional(word(64)) });
+export type TrialAnswer = v.InferOutput<typeof TrialAnswer>;
+
 /** `GET /api/hosts/:host/why`: the rules that stand between it and the newest commit, in the order in which they are asked; empty: it runs it. */
 export const WhyView = list(v.object({ rule: word(32), text: prose(), end: prose() }), 32);
 export type WhyView = v.InferOutput<typeof WhyView>;

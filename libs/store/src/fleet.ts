@@ -66,13 +66,14 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
     next,
     hosts: read.map((row): FleetHost => {
       const quarantinesOfHost = quarantinesByHost.get(row.host) ?? [];
-      const trial = trials.get(row.host);
+      const trial = trials.open.get(row.host);
       const situation = { ...situationOf(row.host, quarantinesOfHost), trial, directed: directedOf(row), floor: row.toldSequence ?? 0 };
       return {
         row,
         situation,
         desired: resolve(situation),
         trial,
+        endedTrial: trials.ended.get(row.host),
         quarantines: quarantinesOfHost,
         acknowledged: acknowledged.get(row.host) ?? NOTHING_ACKNOWLEDGED,
         desiredCommit: commits.get(row.host),

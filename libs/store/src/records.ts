@@ -20,10 +20,12 @@ import type {
 } from '@floe/model';
 import type { CurrentRollout, NextOfFleet, Rollout } from './rollout-records.ts';
 import type { Timestamp } from './timestamp.ts';
+import type { EndedTrial, Trial } from './trial-records.ts';
 
 export type * from './access-records.ts';
 export type * from './rollout-records.ts';
 export type * from './timestamp.ts';
+export type * from './trial-records.ts';
 
 /** A tracked branch of a git repository. */
 export interface Repository {
@@ -291,6 +293,8 @@ export interface FleetHost {
   readonly desired: Desired;
   /** The trial that was not ended yet, also when its time has come. */
   readonly trial?: Trial | undefined;
+  /** The newest one, if it was. */
+  readonly endedTrial?: EndedTrial | undefined;
   /** The oldest first. */
   readonly quarantines: readonly Quarantine[];
   /** Systems whose failure on the host a person saw before resuming a rollout. */
@@ -335,19 +339,6 @@ export interface Pin {
   readonly isPermitted?: boolean | undefined;
   readonly at: Timestamp;
   readonly expiresAt?: Timestamp | undefined;
-}
-
-/** A host's trial: what it is asked to try, by whom, and until when. */
-export interface Trial extends ReleaseRef {
-  readonly commit: CommitSha;
-  /** The release, signed as a test, in JSON. */
-  readonly envelope: string;
-  readonly by: string;
-  readonly reason: string;
-  readonly at: Timestamp;
-  readonly endsAt: Timestamp;
-  /** The host's first epoch that is about it. */
-  readonly epoch: number;
 }
 
 /** A person's order that a host take what it was told under `epoch`, at once. */

@@ -1,4 +1,4 @@
-import { AGENT_STATES, NOTHING_OBSERVED, storableText, VERDICTS, type HostName } from '@floe/model';
+import { AGENT_STATES, NOTHING_OBSERVED, storableText, TRIAL_OVER, VERDICTS, type HostName } from '@floe/model';
 import { and, desc, eq, isNotNull, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import { deleteInBatches } from './batches.ts';
@@ -70,9 +70,12 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
         select distinct on (host) * from added order by host, seq desc
       ), tried as (
         -- The agent's last word about a trial ends it: the host gets what the fleet has under a new epoch.
-        update trials t set ended_at = a.received_at, result = left(coalesce(a.detail ->> 'message', a.state), 1000)
+        update trials t set ended_at = a.received_at, result = left(coalesce(a.detail ->> 'message', a.state), 1000),
+          has_failed = a.state <> 'IDLE' or coalesce(a.detail ->> 'code' <> ${TRIAL_OVER}, false)
         from (select distinct on (host) * from added where state = any(array['IDLE', 'REJECTED', 'ROLLBACK_FAILED']) order by host, seq desc) a
-        where t.host = a.host and t.ended_at is null and a.epoch >= t.epoch and a.toplevel = t.toplevel
+        where t.host = a.host and t.ended_at is null and a.epoch >= t.epoch
+          -- A refusal may come before the system in it was read.
+          and (a.toplevel = t.toplevel or (a.toplevel is null and a.state = 'REJECTED'))
         returning t.host, t.toplevel
       ), judged as (
         -- A verdict ends the go, whatever the host reports after it: under its next directive it would seem to be in flight.

@@ -33,6 +33,7 @@ import type {
   TokenHolder,
   NextOfFleet,
   Trial,
+  AuditEntry,
 } from './records.ts';
 import type { AuditStore } from './audit-contract.ts';
 import type { NotificationStore } from './notification-contract.ts';
@@ -323,9 +324,11 @@ export interface HostStore {
   pin(pin: Pin): Promise<void>;
   unpin(host: HostName, kind: PinKind): Promise<void>;
   /** Has the host try a release, under a new epoch. It replaces the trial before. */
-  beginTrial(trial: Omit<Trial, 'id' | 'epoch'>): Promise<void>;
+  beginTrial(trial: Omit<Trial, 'id' | 'epoch'>): Promise<Trial['id']>;
   /** False: it was ended before. A report of the host's end of it does the same, in `reports.store`. */
-  endTrial(trial: Pick<Trial, 'host' | 'id'>, result: string, at: Timestamp): Promise<boolean>;
+  endTrial(trial: Pick<Trial, 'host' | 'id'>, result: string, at: Timestamp, how?: { readonly isLogged: boolean }): Promise<boolean>;
+  /** Writes into the log how a trial ended, once. False: it is there already. */
+  logTrialEnd(trial: Pick<Trial, 'host' | 'id'>, entry: AuditEntry): Promise<boolean>;
   /** Does nothing when the toplevel is quarantined there already, or was never released to the host. */
   quarantine(host: HostName, toplevel: StorePath, reason: string, at: Timestamp): Promise<void>;
   /**

@@ -1,9 +1,10 @@
 import { boundedTime, storableText, type HostName } from '@floe/model';
 import { and, eq, isNull, sql } from 'drizzle-orm';
+import { createAuditStore } from './audit.ts';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify } from './hints.ts';
-import type { Trial } from './records.ts';
+import type { AuditEntry, EndedTrial, Trial } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf } from './rows.ts';
 import type { HostStore } from './store.ts';
@@ -11,17 +12,44 @@ import { hosts, trials } from './tables/index.ts';
 
 const MAX_RESULT_CHARACTERS = 1_000;
 
+/** By host. */
+export interface Trials {
+  readonly open: ReadonlyMap<HostName, Trial>;
+  readonly ended: ReadonlyMap<HostName, EndedTrial>;
+}
+
 /**
- * The trials that were not ended yet. One whose time has come counts until it is ended: only that gives the host a new epoch, by which
+ * The newest trial of each host, open or ended. One whose time has come counts until it is ended: only that gives the host a new epoch, by which
  * its agent hears of the fleet's release again. A row that cannot be read is no trial, and is replaced by the next.
  */
-export async function readTrials(db: Database, repositoryId: string, names: readonly HostName[] | undefined): Promise<ReadonlyMap<HostName, Trial>> {
+export async function readTrials(db: Database, repositoryId: string, names: readonly HostName[] | undefined): Promise<Trials> {
   const rows = await db
     .select({ trial: trials })
     .from(trials)
     .innerJoin(hosts, eq(hosts.host, trials.host))
-    .where(and(eq(hosts.repositoryId, repositoryId), isNull(trials.endedAt), names === undefined ? undefined : isOneOf(trials.host, names)));
-  return new Map(rows.flatMap(({ trial }) => toTrial(trial)).map((trial) => [trial.host, trial]));
+    .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(trials.host, names)));
+  return {
+    open: new Map(rows.flatMap(({ trial }) => (trial.endedAt === null ? toTrial(trial) : [])).map((trial) => [trial.host, trial])),
+    ended: new Map(rows.flatMap(({ trial }) => (trial.endedAt === null ? [] : toEnded(trial, trial.endedAt))).map((trial) => [trial.host, trial])),
+  };
+}
+
+function toEnded({ id, host, by, at, result, hasFailed, isEndLogged, ...row }: typeof trials.$inferSelect, endedAt: number): EndedTrial[] {
+  const commit = new RowReader().commit('commit', row.commit);
+  if (commit === undefined) return [];
+  return [
+    {
+      id: storableText(id, 64),
+      host,
+      commit,
+      by: storableText(by, 200),
+      at: boundedTime(at),
+      endedAt: boundedTime(endedAt),
+      result: storableText(result ?? '', MAX_RESULT_CHARACTERS),
+      hasFailed,
+      isEndLogged,
+    },
+  ];
 }
 
 function toTrial(row: typeof trials.$inferSelect): Trial[] {
@@ -43,31 +71,36 @@ function toTrial(row: typeof trials.$inferSelect): Trial[] {
   return reader.problem === undefined && toplevel !== undefined && commit !== undefined ? [{ ...trial, toplevel, commit }] : [];
 }
 
+const UNENDED = { endedAt: null, result: null, hasFailed: false, isEndLogged: false };
+
 /** The epoch is new, so that the agent takes the trial for what it is: another directive. */
-async function begin(db: Database, trial: Omit<Trial, 'id' | 'epoch'>): Promise<void> {
+async function begin(db: Database, trial: Omit<Trial, 'id' | 'epoch'>): Promise<Trial['id']> {
   const { host, reason, ...rest } = trial;
-  await db.transaction(async (tx) => {
+  return await db.transaction(async (tx) => {
     const [row] = await tx
       .update(hosts)
       .set({ epoch: sql`${hosts.epoch} + 1` })
       .where(eq(hosts.host, host))
       .returning({ epoch: hosts.epoch });
     if (row === undefined) throw missingRow('host', host);
-    const set = { ...rest, reason: storableText(reason, 2_000), epoch: row.epoch, id: sql`gen_random_uuid()::text`, endedAt: null, result: null };
-    await tx
+    const set = { ...rest, reason: storableText(reason, 2_000), epoch: row.epoch, id: sql`gen_random_uuid()::text`, ...UNENDED };
+    const [begun] = await tx
       .insert(trials)
       .values({ host, ...set })
-      .onConflictDoUpdate({ target: trials.host, set });
+      .onConflictDoUpdate({ target: trials.host, set })
+      .returning({ id: trials.id });
     await notify(tx, { topic: 'host', host });
+    if (begun === undefined) throw missingRow('trial', host);
+    return begun.id;
   });
 }
 
 /** Of two who end it at once, one succeeds. The host gets what the fleet has under a new epoch, and nothing of the trial counts any more. */
-async function end(db: Database, { host, id }: Pick<Trial, 'host' | 'id'>, result: string, at: number): Promise<boolean> {
+async function end(db: Database, { host, id }: Pick<Trial, 'host' | 'id'>, result: string, at: number, isEndLogged: boolean): Promise<boolean> {
   return await db.transaction(async (tx) => {
     const [ended] = await tx
       .update(trials)
-      .set({ endedAt: at, result: storableText(result, MAX_RESULT_CHARACTERS) })
+      .set({ endedAt: at, result: storableText(result, MAX_RESULT_CHARACTERS), isEndLogged })
       .where(and(eq(trials.host, host), eq(trials.id, id), isNull(trials.endedAt)))
       .returning({ toplevel: trials.toplevel });
     if (ended === undefined) return false;
@@ -85,9 +118,24 @@ async function end(db: Database, { host, id }: Pick<Trial, 'host' | 'id'>, resul
   });
 }
 
-export function createTrialStore(db: Database): Pick<HostStore, 'beginTrial' | 'endTrial'> {
+/** Of two servers that log it at once, one does. */
+async function logEnd(db: Database, { host, id }: Pick<Trial, 'host' | 'id'>, entry: AuditEntry): Promise<boolean> {
+  return await db.transaction(async (tx) => {
+    const marked = await tx
+      .update(trials)
+      .set({ isEndLogged: true })
+      .where(and(eq(trials.host, host), eq(trials.id, id), eq(trials.isEndLogged, false)))
+      .returning({ host: trials.host });
+    if (marked.length === 0) return false;
+    await createAuditStore(tx).append(entry);
+    return true;
+  });
+}
+
+export function createTrialStore(db: Database): Pick<HostStore, 'beginTrial' | 'endTrial' | 'logTrialEnd'> {
   return {
     beginTrial: async (trial) => await begin(db, trial),
-    endTrial: async (trial, result, at) => await end(db, trial, result, at),
+    endTrial: async (trial, result, at, how) => await end(db, trial, result, at, how?.isLogged === true),
+    logTrialEnd: async (trial, entry) => await logEnd(db, trial, entry),
   };
 }

@@ -19,6 +19,7 @@ export * from './standing.ts';
 export * from './switches.ts';
 export * from './text.ts';
 export * from './todo.ts';
+export * from './trial-words.ts';
 export * from './why-words.ts';
 export { duration } from '@floe/model';
 export * from './host-orders.ts';

@@ -67,6 +67,15 @@ export function lifetimeArgument(text: string): number {
   return parsed(TokenLifetime, Number(digits) * (UNIT_MS[unit] ?? 0));
 }
 
+const MAX_TRIAL_MS = 24 * 3600_000;
+
+/** How long a trial lasts. */
+export function trialTimeArgument(text: string): number {
+  const ms = lifetimeArgument(text);
+  if (ms > MAX_TRIAL_MS) throw new InvalidArgumentError('a trial lasts 24 hours at most');
+  return ms;
+}
+
 /** What entries of the log are about: a host, a commit or a token. */
 export function subjectArgument(text: string): string {
   const subject = parsed(v.pipe(v.string(), v.trim(), v.nonEmpty('name a host, a commit or a token'), v.maxLength(256)), text);

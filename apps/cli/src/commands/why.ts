@@ -1,4 +1,5 @@
-import { WhyView, type HostName } from '@floe/protocol';
+import { HostView, WhyView, type HostName } from '@floe/protocol';
+import { ago, trialEndWords } from '@floe/views';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
@@ -13,7 +14,7 @@ export function addWhy(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-In the order in which the rules are asked; the server answers from what it decides by.
+In the order in which the rules are asked; the server answers from what it decides by. For a week it also says how a trial ended.
 
 Example:
   $ floe why ws0001`,
@@ -25,7 +26,13 @@ async function showWhy(cli: Cli, host: HostName): Promise<void> {
   const { out } = cli;
   const api = await cli.api();
   const why = await suggestingHosts(api, host, () => api.get(`/api/hosts/${host}/why`, WhyView));
-  if (cli.options().json === true) out.json(why);
-  else if (why.length === 0) out.print(`${host} runs the newest commit.`);
+  if (cli.options().json === true) {
+    out.json(why);
+    return;
+  }
+  const { lastTrial } = await api.get(`/api/hosts/${host}`, HostView);
+  if (why.length === 0) out.print(`${host} runs the newest commit.`);
   else out.print(why.map(({ text, end }) => `${formatBlock(text, '')}\n${formatBlock(`→ ${end}`)}`).join('\n'));
+  // It stands in the way of nothing, but is what who asked for a trial wants to know.
+  if (lastTrial !== null) out.print(formatBlock(`${trialEndWords(lastTrial)} (${ago(lastTrial.endedAt, cli.deps.clock.now())})`, ''));
 }

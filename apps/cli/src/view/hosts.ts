@@ -15,6 +15,7 @@ import {
   standingTone,
   standingWords,
   todoOf,
+  trialEndWords,
 } from '@floe/views';
 import { ago, commitWords, firstLine, percent, shortHash, shortSha, timingsText, withShortPaths, words } from '@floe/views';
 
@@ -110,6 +111,8 @@ export function formatHost({ host, reports, failure, freeze }: HostSeen, view: V
   }
   const orders = [...host.orders.map(orderWords), ...(freeze === null ? [] : [freezeWords(freeze)])];
   if (orders.length > 0) parts.push(`${style('strong', 'Ordered')}\n${formatBlock(orders.join('\n'))}`);
+  if (host.lastTrial !== null)
+    parts.push(`${style('strong', 'Last trial')} ${style('quiet', ago(host.lastTrial.endedAt, now))}\n${formatBlock(trialEndWords(host.lastTrial))}`);
   const todo = todoOf(host);
   if (todo !== null) parts.push(`${style('strong', 'What to do')}\n${formatBlock(todo)}`);
   if (failure !== null) {

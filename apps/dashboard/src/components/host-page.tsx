@@ -1,5 +1,5 @@
 import type { FreezeView, HostView, ReportView } from '@floe/protocol';
-import { capitalised, freezeWords, orderWords, reasonOf, standingWords, stepWords, switchesOf, todoOf } from '@floe/views';
+import { capitalised, freezeWords, orderWords, reasonOf, standingWords, stepWords, switchesOf, todoOf, trialEndWords } from '@floe/views';
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import type { Dashboard } from '../dashboard.ts';
@@ -140,6 +140,14 @@ function Facts({ dashboard, host }: HostProps) {
             until <Since at={host.trial.endsAt} now={dashboard.now} />, by {host.trial.by}; to end it:
           </span>
           <code>{`floe try ${host.host} --end --reason "…"`}</code>
+        </Fact>
+      )}
+      {host.lastTrial !== null && (
+        <Fact name="Last trial">
+          {trialEndWords(host.lastTrial)}
+          <span class="aside">
+            <Age at={host.lastTrial.endedAt} now={dashboard.now} />
+          </span>
         </Fact>
       )}
       <Fact name="Starts next time">

@@ -1,5 +1,5 @@
 import { isOn, type HostName as HostNameBrand, type ReleaseRef } from '@floe/model';
-import { Envelope, foreign, HostName, peek, ReleaseStatement, RolloutAnswer, seal } from '@floe/protocol';
+import { Envelope, foreign, HostName, peek, ReleaseStatement, RolloutAnswer, seal, TrialAnswer } from '@floe/protocol';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { FleetHost, Repository, StorePart } from '@floe/store';
 import { shortSha } from '@floe/views';
@@ -71,7 +71,7 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
   app.post(
     '/hosts/:host/trial',
     auth.requireAction('try'),
-    answers('has a host try the system of a commit until an end', RolloutAnswer),
+    answers('has a host try the system of a commit until an end', TrialAnswer),
     ofHost,
     takes('json', Tried),
     async (c) => {
@@ -110,10 +110,11 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
         at: now,
         endsAt: now + forMs,
       };
-      await store.hosts.beginTrial(trial);
+      const id = await store.hosts.beginTrial(trial);
       const end = new Date(trial.endsAt).toISOString();
       await noteDecision(deps, c, { action: 'try', host, detail: `tries ${shortSha(sha)} (revision #${sequence}) until ${end}: ${reason}` });
-      const body: RolloutAnswer = { outcome: 'done', message: `${host} tries ${shortSha(sha)} until ${end}. It counts in no gate meanwhile.` };
+      const message = `${host} is asked to try ${shortSha(sha)} until ${end}. It counts in no gate meanwhile.`;
+      const body: TrialAnswer = { outcome: 'done', message, trial: id };
       return c.json(body);
     },
   );
@@ -131,7 +132,7 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
       if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
       const { trial } = each;
       const by = c.var.actor.name;
-      if (trial === undefined || !(await store.hosts.endTrial(trial, `${by} ended it: ${reason}`, clock.now())))
+      if (trial === undefined || !(await store.hosts.endTrial(trial, `${by} ended it: ${reason}`, clock.now(), { isLogged: true })))
         return refuse(c, 409, 'NOT_ON_TRIAL', `${host} tries nothing`);
       await noteDecision(deps, c, { action: 'try', host, detail: `ended: ${reason}` });
       const body: RolloutAnswer = { outcome: 'done', message: `${host} follows the fleet again.` };

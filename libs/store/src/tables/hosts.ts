@@ -110,6 +110,10 @@ export const trials = pgTable('trials', {
   epoch: count('epoch').notNull(),
   endedAt: at('ended_at'),
   result: text('result'),
+  /** The machine refused it, or it failed there. */
+  hasFailed: boolean('has_failed').notNull().default(false),
+  /** The log of decisions says how it ended. */
+  isEndLogged: boolean('is_end_logged').notNull().default(true),
 });
 
 /** A person asks that the host take what it was told under this epoch, at once. */
