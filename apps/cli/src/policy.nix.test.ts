@@ -25,7 +25,7 @@ const RINGS = 'floe = import ./policy.nix;';
 const HOSTS = `
   ws1.config.services.floe.agent = { labels = [ "laptop" ]; ring = null; };
   ws2.config.services.floe.agent.ring = "canary";
-  ws3 = { };
+  ws3.config.time.timeZone = "Asia/Tokyo";
   ws4 = throw "ws4 is broken";
   ws5.config.services.floe.agent.labels = [ "laptop" ];
 `;

@@ -154,6 +154,22 @@ ws1   all   no rule names it
     expect(stdout).toMatch(/^ws2 +all +no rule names it$/m);
   });
 
+  test('windows by each host’s time are looked at in the time zone of each host of the ring', async () => {
+    const windows = [
+      { allow: '0 2 * * *', duration: '1h', timeZone: 'host' },
+      { deny: '0 16 * * *', duration: '4h', timeZone: 'UTC' },
+    ];
+    const hosts = { ws1: {}, ws2: { timeZone: 'Asia/Tokyo' }, ws3: { timeZone: 'Asia/Toyko' }, ws4: { timeZone: null } };
+    const { code, stdout, stderr } = await check({ floe: { rings: [{ name: 'all', windows }] }, hosts });
+    expect(code).toBe(1);
+    expect(stderr.split('\n')).toEqual([
+      'floe: ws3: time.timeZone: "Asia/Toyko" is not a time zone, and windows of ring all go by it',
+      'floe: rings[0].windows: together they never open within a year for hosts in Asia/Tokyo, which get no changes',
+      '',
+    ]);
+    expect(stdout).toContain('only from "0 2 * * *" for 1 h (the time zone of each host)');
+  });
+
   test('what is probably not meant is a note, and no failure', async () => {
     const { code, stdout } = await check({
       floe: {

@@ -45,6 +45,7 @@ export * from './rollout/policy.ts';
 export * from './rollout/progress.ts';
 export * from './rollout/rings.ts';
 export * from './rollout/table.ts';
+export * from './rollout/time-zones.ts';
 export * from './rollout/train.ts';
 export * from './rollout/weaker.ts';
 export * from './rollout/why.ts';

@@ -31,8 +31,8 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
   describe.skipIf(isDaemon)('a host whose evaluation fails', () => {
     const THROWN = ['No space left on device', 'type sqlite', "program 'git' failed", 'cannot connect to socket', 'out of memory'];
     const toplevel = (expression: string): string => `{ config.system.build.toplevel = ${expression}; }`;
-    const labelled = (agent: string): string =>
-      `{ config = { system.build.toplevel = derivation { name = "x"; system = "${SYSTEM}"; builder = "/bin/sh"; }; services.floe.agent = ${agent}; }; }`;
+    const labelled = (agent: string, more = ''): string =>
+      `{ config = { ${more} system.build.toplevel = derivation { name = "x"; system = "${SYSTEM}"; builder = "/bin/sh"; }; services.floe.agent = ${agent}; }; }`;
     const AGENTS = {
       labelled: '{ labels = [ "role=dns" "laptop" "role=dns" ]; ring = "canary"; }',
       label: '{ labels = [ "a" "a b" ]; }',
@@ -54,6 +54,9 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
           `derivation { name = "x"; system = "${SYSTEM}"; builder = "/bin/sh"; __contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256"; }`,
         ),
         number: toplevel('{ drvPath = 1; outPath = "x"; system = "y"; }'),
+        tokyo: labelled('{ }', 'time.timeZone = "Asia/Tokyo";'),
+        nowhere: labelled('{ }', 'time.timeZone = null;'),
+        oddly: labelled('{ }', 'time.timeZone = { };'),
         ...Object.fromEntries(Object.entries(AGENTS).map(([name, agent]) => [name, labelled(agent)])),
       };
       const outputs = Object.entries(all).map(([name, value]) => `nixosConfigurations.${name} = ${value};`);
@@ -78,6 +81,14 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
       });
       expect(results.get('number')).toMatchObject({ code: 'EVALUATION_UNSUPPORTED' });
       expect(results.get('good')).toMatchObject({ labels: [], ring: undefined });
+      expect(
+        ['good', 'tokyo', 'nowhere', 'oddly'].map((name) => [results.get(name)?.kind, Reflect.get(results.get(name) ?? {}, 'timeZone')]),
+      ).toEqual([
+        ['evaluated', undefined],
+        ['evaluated', 'Asia/Tokyo'],
+        ['evaluated', undefined],
+        ['evaluated', 'a value of the type set'],
+      ]);
       expect(results.get('labelled')).toMatchObject({ kind: 'evaluated', labels: ['role=dns', 'laptop'], ring: 'canary' });
       const own = (name: string): unknown => ({ ...results.get(name), warnings: undefined, durationMs: undefined });
       const failed = { kind: 'failed', code: 'EVALUATION_FAILED', isRetryable: false };

@@ -1,8 +1,8 @@
-import { LABEL_FORM, LABEL_RULE, MAX_LABELS, oneLine, RING_NAME_FORM, RING_NAME_RULE, storableText } from '@floe/model';
+import { LABEL_FORM, LABEL_RULE, MAX_LABELS, MAX_TIME_ZONE_CHARACTERS, oneLine, RING_NAME_FORM, RING_NAME_RULE, storableText } from '@floe/model';
 import * as v from 'valibot';
 
 /**
- * A Nix function from a host's `config` to the labels and the ring that it gives itself. Only texts are passed on: JSON has no functions,
+ * A Nix function from a host's `config` to the labels and the ring that it gives itself, and its time zone. Only texts are passed on: JSON has no functions,
  * and a path would be copied to the store.
  */
 export const OWN_SETTINGS = `(config:
@@ -11,15 +11,17 @@ export const OWN_SETTINGS = `(config:
       text = value: if builtins.isString value then value else { type = builtins.typeOf value; };
       labels = agent.labels or [ ];
       ring = agent.ring or null;
+      timeZone = config.time.timeZone or null;
     in
     {
       labels = if builtins.isList labels then map text labels else text labels;
       ring = if ring == null then null else text ring;
+      timeZone = if timeZone == null then null else text timeZone;
     })`;
 
 /** What {@link OWN_SETTINGS} yielded. A mistake is this host's error. */
 export type OwnSettings =
-  | { readonly kind: 'own'; readonly labels: readonly string[]; readonly ring: string | undefined }
+  | { readonly kind: 'own'; readonly labels: readonly string[]; readonly ring: string | undefined; readonly timeZone: string | undefined }
   | { readonly kind: 'bad'; readonly error: string };
 
 const MAX_SHOWN_CHARACTERS = 80;
@@ -27,10 +29,24 @@ const MAX_SHOWN_CHARACTERS = 80;
 const OtherValue = v.object({ type: v.picklist(['lambda', 'set', 'list', 'int', 'float', 'bool', 'null', 'path']) });
 
 /** Reads it. One that cannot be used is this host's error: nothing else is known to be wrong. */
-export function readOwnSettings({ labels, ring }: { readonly labels: unknown; readonly ring: unknown }): OwnSettings {
+export function readOwnSettings({
+  labels,
+  ring,
+  timeZone,
+}: {
+  readonly labels: unknown;
+  readonly ring: unknown;
+  readonly timeZone: unknown;
+}): OwnSettings {
   const problem = labelsProblem(labels) ?? ringProblem(ring);
   if (problem !== undefined) return { kind: 'bad', error: `services.floe.agent.${problem}` };
-  return { kind: 'own', labels: [...new Set(labels as string[])], ring: (ring as string | null) ?? undefined };
+  return { kind: 'own', labels: [...new Set(labels as string[])], ring: (ring as string | null) ?? undefined, timeZone: zoneOf(timeZone) };
+}
+
+/** Not checked here: only a fleet with windows that go by it needs a time zone that exists. */
+function zoneOf(timeZone: unknown): string | undefined {
+  if (timeZone === null || timeZone === undefined) return undefined;
+  return typeof timeZone === 'string' ? storableText(oneLine(timeZone), MAX_TIME_ZONE_CHARACTERS) : shown(timeZone);
 }
 
 function labelsProblem(labels: unknown): string | undefined {

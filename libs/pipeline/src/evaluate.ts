@@ -15,7 +15,7 @@ import type { EvaluationRow, Revision } from '@floe/store';
 import { bestEffort } from './best-effort.ts';
 import type { PipelineDeps } from './deps.ts';
 import { explainOpaque, usersOfOpaqueFiles } from './opaque-files.ts';
-import { takePolicy, unknownRing } from './policy.ts';
+import { takePolicy, unknownRing, unknownZone } from './policy.ts';
 import { saveEvaluations } from './save-evaluations.ts';
 
 export type EvaluateOutcome =
@@ -115,9 +115,9 @@ export async function evaluateHosts(
     const { host, warnings, kind } = result;
     const evaluateMs = Math.round(result.durationMs);
     if (kind === 'evaluated') {
-      const { drvPath, toplevel, system, labels, ring } = result;
-      const own = { host, warnings, labels, ring, evaluateMs };
-      const problem = unknownRing(revision.policy, result);
+      const { drvPath, toplevel, system, labels, ring, timeZone } = result;
+      const own = { host, warnings, labels, ring, timeZone, evaluateMs };
+      const problem = unknownRing(revision.policy, result) ?? unknownZone(revision.policy, result);
       if (problem !== undefined) return { ...own, outcome: 'EVAL_ERROR', error: problem };
       const outcome = outcomeOf(result, released);
       // Keeps `retryAt` until it is released: if this process is killed before, nothing else would retry a host of an ended
@@ -184,9 +184,9 @@ async function keptRows(
 ): Promise<readonly EvaluationRow[]> {
   const listed = new Set(hosts);
   return (await store.revisions.evaluations(revision.id)).flatMap((row): EvaluationRow[] => {
-    const { host, drvPath, toplevel, system, error, warnings, labels, ring, tries, evaluateMs } = row;
+    const { host, drvPath, toplevel, system, error, warnings, labels, ring, timeZone, tries, evaluateMs } = row;
     if (!listed.has(host)) return [];
-    const known = { host, warnings, labels, ring, tries, evaluateMs };
+    const known = { host, warnings, labels, ring, timeZone, tries, evaluateMs };
     if (drvPath !== undefined && toplevel !== undefined && system !== undefined) {
       return [{ ...known, outcome: outcomeOf({ host, drvPath, toplevel }, released), drvPath, toplevel, system }];
     }

@@ -20,6 +20,7 @@ interface Host {
   readonly evaluates: Evaluated;
   readonly builds?: Built;
   readonly ring?: string;
+  readonly timeZone?: string;
 }
 
 /** Stands in for git and Nix: a commit is given by the results of its hosts. */
@@ -180,12 +181,12 @@ class World {
     };
   }
 
-  #evaluation(host: HostName, { evaluates, ring }: Host): HostEvaluation {
+  #evaluation(host: HostName, { evaluates, ring, timeZone }: Host): HostEvaluation {
     const common = { host, durationMs: 1, warnings: [`${host} warns`] };
     if (typeof evaluates === 'number') {
       const name = `${'0'.repeat(32)}-${host}-${evaluates}`;
       const paths = { drvPath: `/nix/store/${name}.drv`, toplevel: `/nix/store/${name}` as StorePath };
-      return { ...common, kind: 'evaluated', ...paths, system: 'x86_64-linux', labels: [`site=${host}`], ring };
+      return { ...common, kind: 'evaluated', ...paths, system: 'x86_64-linux', labels: [`site=${host}`], ring, timeZone };
     }
     const isRetryable = evaluates === 'waits';
     return { ...common, kind: 'failed', code: isRetryable ? 'INPUT_AWAY' : 'EVALUATION_FAILED', error: evaluates, isRetryable };
@@ -319,6 +320,33 @@ describe('a policy', () => {
     expect(one.policy.shrink).toEqual({ percent: 100, hosts: 3 });
     world.policy = { shrink: { percent: 0, hosts: 1 } };
     await isHeld(await world.push(hosts(8)), 'only 8 of 9 hosts are left in the flake');
+  });
+
+  test('with windows by each host’s time: a time zone that does not exist is the error of the hosts that go by it, and of no other', async () => {
+    const windows = [
+      { allow: '0 2 * * *', duration: '1h', timeZone: 'host' },
+      { deny: '0 2 * * *', duration: '1h', timeZone: 'UTC' },
+    ];
+    world.policy = {
+      rings: [
+        { name: 'canary', hosts: ['ada'] },
+        { name: 'all', windows },
+      ],
+    };
+    const timeZone = 'Europe/Berlyn';
+    world.commits.push({ ada: { evaluates: 1, timeZone }, bob: { evaluates: 1, timeZone }, cyd: { evaluates: 1, timeZone: 'Asia/Tokyo' } });
+    await world.start(dir);
+    const revision = await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    expect(await world.row(revision, 'cyd')).toMatchObject({ outcome: 'NEW', timeZone: 'Asia/Tokyo' });
+    expect(await world.row(revision, 'ada')).toMatchObject({ outcome: 'NEW', timeZone });
+    expect(await world.row(revision, 'bob')).toMatchObject({
+      outcome: 'EVAL_ERROR',
+      error: expect.stringContaining(
+        'time.timeZone: "Europe/Berlyn" is not a time zone that this server knows, and windows of ring all go by it',
+      ) as string,
+    });
+    const { hosts } = await world.store.hosts.fleet(world.repository.id);
+    expect(hosts.map((each) => each.timeZone)).toEqual([timeZone, undefined, 'Asia/Tokyo']);
   });
 
   test('is kept with its commit, once it can be read; and with each host its labels and its ring', async () => {

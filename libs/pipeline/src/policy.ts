@@ -1,5 +1,14 @@
-import { assignRings, DEFAULT_POLICY, type RingCandidate, type RolloutPolicy } from '@floe/model';
-import { parseFleetPolicy } from '@floe/protocol';
+import {
+  assignRings,
+  DEFAULT_POLICY,
+  goByHostTime,
+  HOST_TIME_ZONE,
+  windowsIn,
+  type RingCandidate,
+  type RingWindow,
+  type RolloutPolicy,
+} from '@floe/model';
+import { isTimeZone, parseFleetPolicy } from '@floe/protocol';
 import { describeError, isFloeError, neverOpens } from '@floe/runtime';
 import type { Revision } from '@floe/store';
 import type { PipelineDeps } from './deps.ts';
@@ -55,9 +64,29 @@ async function readPolicy(deps: PipelineDeps, revision: Revision, signal: AbortS
   if (parsed.kind === 'problems') return refused(parsed.problems);
   // What never opens would keep the fleet where it is, and say so only when it is too late.
   const closed = parsed.policy.rings.flatMap(({ windows }, index) =>
-    neverOpens(windows, clock.now()) ? [`rings[${index}].windows: they allow no change within a year`] : [],
+    neverOpens(windowsAnywhere(windows), clock.now()) ? [`rings[${index}].windows: they allow no change within a year`] : [],
   );
   return closed.length > 0 ? refused(closed) : parsed;
+}
+
+/** Which zones its hosts have is not known yet: a ring is closed only if it is so all over the world. */
+function windowsAnywhere(windows: readonly RingWindow[]): readonly (readonly RingWindow[])[] {
+  if (!goByHostTime(windows)) return [windows];
+  const isMixed = windows.some(({ timeZone }) => timeZone !== HOST_TIME_ZONE);
+  return isMixed ? ZONES_OF_THE_WORLD.map((zone) => windowsIn(windows, zone)) : [windowsIn(windows, undefined)];
+}
+
+/** Every whole hour from 12 hours behind UTC to 14 ahead; the sign in the names is the other way round. */
+const ZONES_OF_THE_WORLD = Array.from({ length: 27 }, (_, index) => `Etc/GMT${index - 14 < 0 ? '' : '+'}${index - 14}`);
+
+/** What is wrong with the time zone of a host's own configuration, if windows of its ring go by that. */
+export function unknownZone(policy: RolloutPolicy, host: RingCandidate): string | undefined {
+  const { timeZone } = host;
+  if (timeZone === undefined || isTimeZone(timeZone)) return undefined;
+  const ring = assignRings(policy, [host]).ringOf.get(host.host) ?? 0;
+  if (!goByHostTime(policy.rings[ring]?.windows ?? [])) return undefined;
+  const why = `windows of ring ${policy.rings[ring]?.name} go by it`;
+  return `time.timeZone: "${timeZone}" is not a time zone that this server knows, and ${why}: give a name such as "Europe/Berlin"`;
 }
 
 /** What is wrong with the ring that a host's own configuration names: the policy has no such ring. */

@@ -16,17 +16,17 @@ const deny = (cron: string, hours: number, timeZone = 'UTC'): RingWindow => ({ .
 
 /** "open until TIME", "closed until TIME", or without a time when nothing changes. */
 function read(windows: readonly RingWindow[], now: string): string {
-  const { isOpen, changesAt } = ringWindowState(windows, at(now));
+  const { isOpen, changesAt } = ringWindowState([windows], at(now));
   const until = changesAt === undefined ? '' : ` until ${new Date(changesAt).toISOString().replace(':00.000Z', 'Z')}`;
   return `${isOpen ? 'open' : 'closed'}${until}`;
 }
 
 describe('a ring’s windows', () => {
   test('without any, changes may always begin', () => {
-    expect(ringWindowState([], 0)).toEqual({ isOpen: true });
-    expect(openMsBetween([], 5, 25)).toBe(20);
-    expect(openMsBetween([], 25, 5)).toBe(0);
-    expect(neverOpens([], 0)).toBe(false);
+    expect(ringWindowState([[]], 0)).toEqual({ isOpen: true });
+    expect(openMsBetween([[]], 5, 25)).toBe(20);
+    expect(openMsBetween([[]], 25, 5)).toBe(0);
+    expect(neverOpens([[]], 0)).toBe(false);
   });
 
   test('one that allows is open from its start to just before its end', () => {
@@ -48,20 +48,20 @@ describe('a ring’s windows', () => {
     expect(read(windows, '2026-11-02T01:00Z')).toBe('open until 2026-11-02T04:00Z');
     expect(read(windows, '2026-11-02T04:30Z')).toBe('closed until 2026-11-02T05:00Z');
     expect(read(windows, '2026-11-02T06:00Z')).toBe('open until 2026-11-02T10:00Z');
-    expect(openMsBetween(windows, at('2026-11-02T00:00Z'), at('2026-11-04T00:00Z'))).toBe(18 * HOUR_MS);
+    expect(openMsBetween([windows], at('2026-11-02T00:00Z'), at('2026-11-04T00:00Z'))).toBe(18 * HOUR_MS);
   });
 
   test('a deadline counts open time only, as the time that has passed does', () => {
     const from = at('2026-11-02T00:00Z');
-    expect(timeAfterOpenMs([], from, 5)).toBe(from + 5);
-    expect(timeAfterOpenMs([allow('0 25 * * *', 1)], from, 5)).toBeUndefined();
-    expect(timeAfterOpenMs([allow('0 0 * * *', 24), deny('0 0 * * *', 24)], from, 5)).toBeUndefined();
+    expect(timeAfterOpenMs([[]], from, 5)).toBe(from + 5);
+    expect(timeAfterOpenMs([[allow('0 25 * * *', 1)]], from, 5)).toBeUndefined();
+    expect(timeAfterOpenMs([[allow('0 0 * * *', 24), deny('0 0 * * *', 24)]], from, 5)).toBeUndefined();
     const windows = [allow('0 2 * * *', 2), deny('0 3 * * tue', 1)];
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 7 * DAY_MS }), fc.integer({ min: 1, max: 60 * HOUR_MS }), (later, openMs) => {
-        const reached = timeAfterOpenMs(windows, from + later, openMs) ?? 0;
-        expect(openMsBetween(windows, from + later, reached)).toBe(openMs);
-        expect(openMsBetween(windows, from + later, reached - 1)).toBe(openMs - 1);
+        const reached = timeAfterOpenMs([windows], from + later, openMs) ?? 0;
+        expect(openMsBetween([windows], from + later, reached)).toBe(openMs);
+        expect(openMsBetween([windows], from + later, reached - 1)).toBe(openMs - 1);
       }),
       { numRuns: 30 },
     );
@@ -82,19 +82,19 @@ describe('a ring’s windows', () => {
   test('one that cannot be read keeps the ring closed, whichever kind it is', () => {
     for (const broken of [allow('0 25 * * *', 1), deny('0 25 * * *', 1), deny('0 2 * *', 1), allow('0 2 * * *', 1, 'Europe/Berln')]) {
       const windows = [allow('* * * * *', 1), broken];
-      expect(ringWindowState(windows, 0)).toEqual({ isOpen: false, problem: expect.stringContaining(`"${broken.cron}" in ${broken.timeZone}`) });
-      expect(openMsBetween(windows, 0, DAY_MS)).toBe(0);
-      expect(neverOpens(windows, 0)).toBe(true);
+      expect(ringWindowState([windows], 0)).toEqual({ isOpen: false, problem: expect.stringContaining(`"${broken.cron}" in ${broken.timeZone}`) });
+      expect(openMsBetween([windows], 0, DAY_MS)).toBe(0);
+      expect(neverOpens([windows], 0)).toBe(true);
     }
   });
 
   test('a clock that jumps counts nothing backwards, and takes no time forwards', () => {
     const night = [allow('0 2 * * *', 2)];
-    expect(openMsBetween(night, at('2026-11-02T00:00Z'), at('2020-01-01T00:00Z'))).toBe(0);
+    expect(openMsBetween([night], at('2026-11-02T00:00Z'), at('2020-01-01T00:00Z'))).toBe(0);
     const start = performance.now();
-    expect(openMsBetween(night, 0, at('2026-11-02T00:00Z'))).toBe(800 * 2 * HOUR_MS);
+    expect(openMsBetween([night], 0, at('2026-11-02T00:00Z'))).toBe(800 * 2 * HOUR_MS);
     for (const now of [0, at('1980-01-01T00:00Z'), at('2106-01-01T00:00Z'), at('2199-12-31T00:00Z')]) {
-      expect(ringWindowState(night, now)).toMatchObject({ isOpen: false, changesAt: now + 2 * HOUR_MS });
+      expect(ringWindowState([night], now)).toMatchObject({ isOpen: false, changesAt: now + 2 * HOUR_MS });
     }
     expect(performance.now() - start).toBeLessThan(2000);
   });
@@ -118,14 +118,14 @@ describe('a change of the clocks', () => {
   ])('%s: a window of an hour opens once, and for an hour', (_, timeZone, cron, from, opens) => {
     const windows = [allow(cron, 1, timeZone)];
     expect(read(windows, from)).toBe(`closed until ${opens}`);
-    expect(ringWindowState(windows, at(opens))).toEqual({ isOpen: true, changesAt: at(opens) + HOUR_MS });
+    expect(ringWindowState([windows], at(opens))).toEqual({ isOpen: true, changesAt: at(opens) + HOUR_MS });
     // The day of the change and the next one.
-    expect(openMsBetween(windows, at(opens), at(opens) + 20 * HOUR_MS)).toBe(HOUR_MS);
+    expect(openMsBetween([windows], at(opens), at(opens) + 20 * HOUR_MS)).toBe(HOUR_MS);
   });
 
   test('one that begins each half hour goes on through the hour that is repeated, and leaves out the one that is skipped', () => {
     const windows = [{ ...allow('*/30 2 * * *', 0.5, BERLIN) }];
-    const night = (day: string): number => openMsBetween(windows, at(`${day}T00:00Z`) - 2 * HOUR_MS, at(`${day}T12:00Z`));
+    const night = (day: string): number => openMsBetween([windows], at(`${day}T00:00Z`) - 2 * HOUR_MS, at(`${day}T12:00Z`));
     expect(night('2026-10-24')).toBe(HOUR_MS);
     expect(night('2026-10-25')).toBe(2 * HOUR_MS);
     expect(night('2026-03-29')).toBe(0);
@@ -154,10 +154,10 @@ describe('a year', () => {
   });
 
   test('shows a ring that never opens', () => {
-    expect(neverOpens([allow('0 2 30 2 *', 1)], NOW)).toBe(true);
-    expect(neverOpens([allow('0 2 * * *', 1), deny('0 0 * * *', 24)], NOW)).toBe(true);
-    expect(neverOpens([allow('0 2 1 10 *', 1), deny('0 0 1-30 * *', 24)], NOW)).toBe(true);
-    expect(neverOpens([allow('0 2 31 10 *', 1), deny('0 0 1-30 * *', 24)], NOW)).toBe(false);
+    expect(neverOpens([[allow('0 2 30 2 *', 1)]], NOW)).toBe(true);
+    expect(neverOpens([[allow('0 2 * * *', 1), deny('0 0 * * *', 24)]], NOW)).toBe(true);
+    expect(neverOpens([[allow('0 2 1 10 *', 1), deny('0 0 1-30 * *', 24)]], NOW)).toBe(true);
+    expect(neverOpens([[allow('0 2 31 10 *', 1), deny('0 0 1-30 * *', 24)]], NOW)).toBe(false);
     expect(windowProblems([allow('0 2 * * *', 1), deny('0 12 * * *', 1)], NOW)).toEqual([]);
   });
 
@@ -169,10 +169,10 @@ describe('a year', () => {
       deny('* * * * *', 1 / 60, BERLIN),
     ];
     const start = performance.now();
-    expect(neverOpens(windows, NOW)).toBe(true);
-    expect(ringWindowState(windows, NOW)).toEqual({ isOpen: false });
-    expect(ringWindowState([allow('* * * * *', 1 / 60, BERLIN)], NOW)).toEqual({ isOpen: true });
-    expect(openMsBetween(windows.slice(0, 1), NOW, NOW + 365 * DAY_MS)).toBe(365 * 4 * HOUR_MS);
+    expect(neverOpens([windows], NOW)).toBe(true);
+    expect(ringWindowState([windows], NOW)).toEqual({ isOpen: false });
+    expect(ringWindowState([[allow('* * * * *', 1 / 60, BERLIN)]], NOW)).toEqual({ isOpen: true });
+    expect(openMsBetween([windows.slice(0, 1)], NOW, NOW + 365 * DAY_MS)).toBe(365 * 4 * HOUR_MS);
     // 1.5 s on a machine with two cores. Asking for each time takes minutes.
     expect(performance.now() - start).toBeLessThan(60_000);
   });
@@ -180,9 +180,9 @@ describe('a year', () => {
   test('of as many windows as a policy can have, each as often as possible, takes no longer than some seconds', () => {
     const windows = Array.from({ length: 50 }, (_, index) => ({ ...deny(`${index % 2}-59/2 * * * *`, 1 / 60, BERLIN), durationMs: 60_001 }));
     const start = performance.now();
-    expect(ringWindowState(windows, NOW).isOpen).toBe(false);
-    expect(neverOpens(windows, NOW)).toBe(true);
-    expect(openMsBetween(windows, 0, NOW)).toBe(0);
+    expect(ringWindowState([windows], NOW).isOpen).toBe(false);
+    expect(neverOpens([windows], NOW)).toBe(true);
+    expect(openMsBetween([windows], 0, NOW)).toBe(0);
     // 1 s on a machine with two cores.
     expect(performance.now() - start).toBeLessThan(60_000);
   });
@@ -282,16 +282,16 @@ describe('any window', () => {
   test('changes when it says, and not before', () => {
     fc.assert(
       fc.property(someWindows, anyTime, fc.double({ min: 0, max: 1, noNaN: true }), (windows, now, part) => {
-        const { isOpen, changesAt } = ringWindowState(windows, now);
+        const { isOpen, changesAt } = ringWindowState([windows], now);
         if (changesAt === undefined) {
-          expect(openMsBetween(windows, now, now + 90 * DAY_MS)).toBe(isOpen ? 90 * DAY_MS : 0);
+          expect(openMsBetween([windows], now, now + 90 * DAY_MS)).toBe(isOpen ? 90 * DAY_MS : 0);
           return;
         }
         expect(changesAt).toBeGreaterThan(now);
-        expect(ringWindowState(windows, changesAt).isOpen).toBe(!isOpen);
+        expect(ringWindowState([windows], changesAt).isOpen).toBe(!isOpen);
         const between = now + Math.floor((changesAt - now) * part * 0.999);
-        expect(ringWindowState(windows, between).isOpen).toBe(isOpen);
-        expect(openMsBetween(windows, now, changesAt)).toBe(isOpen ? changesAt - now : 0);
+        expect(ringWindowState([windows], between).isOpen).toBe(isOpen);
+        expect(openMsBetween([windows], now, changesAt)).toBe(isOpen ? changesAt - now : 0);
       }),
     );
   });
@@ -300,7 +300,52 @@ describe('any window', () => {
     fc.assert(
       fc.property(someWindows, anyTime, fc.nat(10 * DAY_MS), fc.nat(10 * DAY_MS), (windows, from, first, second) => {
         const [middle, to] = [from + first, from + first + second];
-        expect(openMsBetween(windows, from, middle) + openMsBetween(windows, middle, to)).toBe(openMsBetween(windows, from, to));
+        expect(openMsBetween([windows], from, middle) + openMsBetween([windows], middle, to)).toBe(openMsBetween([windows], from, to));
+      }),
+    );
+  });
+});
+
+describe('windows that go by the time of each host', () => {
+  const night = (zone: string): readonly RingWindow[] => [allow('0 2 * * *', 2, zone), deny('0 2 * * sun', 2, zone)];
+
+  test('are open while they are for some host, and a deadline counts that time once', () => {
+    const given = [night('UTC'), night('Asia/Tokyo'), night('Europe/Paris')];
+    const noon = at('2026-11-02T12:00Z');
+    expect(ringWindowState(given, noon)).toEqual({ isOpen: false, changesAt: at('2026-11-02T17:00Z') });
+    // Paris begins when Tokyo is over for long, and UTC while Paris is open.
+    expect(ringWindowState(given, at('2026-11-03T01:00Z'))).toEqual({ isOpen: true, changesAt: at('2026-11-03T04:00Z') });
+    expect(openMsBetween(given, noon, noon + DAY_MS)).toBe(5 * HOUR_MS);
+    expect(timeAfterOpenMs(given, noon, 3 * HOUR_MS)).toBe(at('2026-11-03T02:00Z'));
+    expect(neverOpens(given, noon)).toBe(false);
+  });
+
+  test('in a time zone that does not exist keep only its own hosts from changing', () => {
+    const [known, both] = [[night('UTC')], [night('UTC'), night('Mars/Phobos')]];
+    const noon = at('2026-11-02T12:00Z');
+    expect(ringWindowState(both, noon)).toEqual(ringWindowState(known, noon));
+    expect(ringWindowState([night('Mars/Phobos'), night('host')], noon)).toMatchObject({
+      isOpen: false,
+      problem: expect.stringContaining('Mars/Phobos'),
+    });
+  });
+
+  test('are those of each host together, at any time', () => {
+    const zone = fc.constantFrom('UTC', 'Asia/Tokyo', 'America/New_York', 'Australia/Lord_Howe', 'Etc/GMT+12');
+    const cron = fc.constantFrom('0 2 * * *', '30 1 * * mon-fri', '0 */6 * * *');
+    const minute = fc.integer({ min: 0, max: 400 * 24 * 60 });
+    fc.assert(
+      fc.property(fc.uniqueArray(zone, { minLength: 1, maxLength: 4 }), cron, minute, (zones, text, minutes) => {
+        const now = at('2026-01-01T00:00Z') + minutes * MINUTE_MS;
+        const each = zones.map((name) => [allow(text, 3, name), deny('0 3 * * *', 1, name)]);
+        const alone = each.map((windows) => ringWindowState([windows], now));
+        const { isOpen, changesAt } = ringWindowState(each, now);
+        expect(isOpen).toBe(alone.some((state) => state.isOpen));
+        if (!isOpen) expect(changesAt).toBe(Math.min(...alone.map((state) => state.changesAt ?? Infinity)));
+        const open = each.map((windows) => openMsBetween([windows], now, now + 3 * DAY_MS));
+        const all = openMsBetween(each, now, now + 3 * DAY_MS);
+        expect(all).toBeGreaterThanOrEqual(Math.max(...open));
+        expect(all).toBeLessThanOrEqual(open.reduce((sum, ms) => sum + ms, 0));
       }),
     );
   });

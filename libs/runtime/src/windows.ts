@@ -13,6 +13,12 @@ export interface RingWindowState {
   readonly problem?: string;
 }
 
+/**
+ * The windows of a ring, once for each time zone that they go by: changes may begin while any of these lists allows it. A window that goes
+ * by each host's own time zone is a mistake here: `windowsOfRing()` comes before.
+ */
+export type GivenWindows = readonly (readonly RingWindow[])[];
+
 /** How far ahead a change is looked for: a window that opens once a year is found. */
 export const LOOK_AHEAD_DAYS = 400;
 const STEPS_DAYS = [2, 16, 100] as const;
@@ -28,9 +34,9 @@ const MAX_PROBLEMS = 3;
  * Whether changes may begin at `now`: a window allows it, or there is none that allows, and none denies it. A window that cannot be read
  * keeps the ring closed: it might be one that denies.
  */
-export function ringWindowState(windows: readonly RingWindow[], now: number): RingWindowState {
-  if (windows.length === 0) return { isOpen: true };
-  const read = readRingWindows(windows);
+export function ringWindowState(given: GivenWindows, now: number): RingWindowState {
+  if (isUnlimited(given)) return { isOpen: true };
+  const read = readGiven(given);
   if (read.kind === 'mistakes') return { isOpen: false, problem: read.problems.slice(0, MAX_PROBLEMS).join('; ') };
   let isOpen = false;
   for (const days of stepsUpTo(LOOK_AHEAD_DAYS, read)) {
@@ -44,19 +50,19 @@ export function ringWindowState(windows: readonly RingWindow[], now: number): Ri
 }
 
 /** For how long changes could begin between two times. A clock that went back counts nothing. */
-export function openMsBetween(windows: readonly RingWindow[], from: number, to: number): number {
+export function openMsBetween(given: GivenWindows, from: number, to: number): number {
   if (to <= from) return 0;
-  if (windows.length === 0) return to - from;
-  const read = readRingWindows(windows);
+  if (isUnlimited(given)) return to - from;
+  const read = readGiven(given);
   if (read.kind === 'mistakes') return 0;
   const spans = read.openWithin({ from: Math.max(from, to - daysUpTo(MAX_COUNTED_DAYS, read) * DAY_MS), to });
   return spans.reduce((sum, span) => sum + span.to - span.from, 0);
 }
 
 /** When changes could have begun for `openMs` since `from`; undefined: not within {@link LOOK_AHEAD_DAYS}. */
-export function timeAfterOpenMs(windows: readonly RingWindow[], from: number, openMs: number): number | undefined {
-  if (windows.length === 0) return from + openMs;
-  const read = readRingWindows(windows);
+export function timeAfterOpenMs(given: GivenWindows, from: number, openMs: number): number | undefined {
+  if (isUnlimited(given)) return from + openMs;
+  const read = readGiven(given);
   if (read.kind === 'mistakes') return undefined;
   for (const days of STEPS_DAYS) {
     let left = openMs;
@@ -72,9 +78,9 @@ export function timeAfterOpenMs(windows: readonly RingWindow[], from: number, op
 const YEAR_DAYS = 366;
 
 /** True when changes cannot begin within the year after `from`, as far as was looked. */
-export function neverOpens(windows: readonly RingWindow[], from: number): boolean {
-  if (windows.length === 0) return false;
-  const read = readRingWindows(windows);
+export function neverOpens(given: GivenWindows, from: number): boolean {
+  if (isUnlimited(given)) return false;
+  const read = readGiven(given);
   if (read.kind === 'mistakes') return true;
   return stepsUpTo(YEAR_DAYS, read).every((days) => read.openWithin({ from, to: from + days * DAY_MS }).length === 0);
 }
@@ -126,6 +132,28 @@ interface ReadSpans {
 }
 
 type ReadRing = ReadSpans | { readonly kind: 'mistakes'; readonly problems: readonly string[] };
+
+function isUnlimited(given: GivenWindows): boolean {
+  return given.some((windows) => windows.length === 0);
+}
+
+/** A list that cannot be read keeps only its own hosts from changing. */
+function readGiven(given: GivenWindows): ReadRing {
+  const read = given.map(readRingWindows);
+  const spans = read.filter((each) => each.kind === 'spans');
+  const [first] = spans;
+  if (first === undefined) return { kind: 'mistakes', problems: read.flatMap((each) => (each.kind === 'mistakes' ? each.problems : [])) };
+  if (spans.length === 1) return first;
+  return {
+    kind: 'spans',
+    piecesPerDay: spans.reduce((sum, each) => sum + each.piecesPerDay, 0),
+    openWithin: (span) =>
+      uniteSpans(
+        spans.map((each) => each.openWithin(span)),
+        span,
+      ),
+  };
+}
 
 function readRingWindows(windows: readonly RingWindow[]): ReadRing {
   const read = windows.map((window) => ({ window, result: readWindowSpans(window) }));

@@ -2,6 +2,7 @@ import {
   EVALUATION_OUTCOMES,
   MAX_ATTRIBUTE_CHARACTERS,
   MAX_TIME_MS,
+  MAX_TIME_ZONE_CHARACTERS,
   REVISION_STATES,
   RING_NAME_FORM,
   storableText,
@@ -19,8 +20,8 @@ import { Int8, WarningsColumn } from './rows.ts';
 import type { RevisionStore } from './store.ts';
 import { evaluations, revisions } from './tables/index.ts';
 
-/** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 13. */
-const ROWS_PER_INSERT = 5_000;
+/** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 14. */
+const ROWS_PER_INSERT = 4_500;
 
 /**
  * An evaluation replaces an earlier one completely, including the result of an interrupted build. Of two of one host the later
@@ -31,7 +32,7 @@ async function saveEvaluations(db: Database, revisionId: string, given: readonly
   for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
     const values = rows
       .slice(start, start + ROWS_PER_INSERT)
-      .map(({ host, outcome, drvPath, toplevel, system, error, warnings, labels, ring, retryAt, tries, evaluateMs }) => ({
+      .map(({ host, outcome, drvPath, toplevel, system, error, warnings, labels, ring, timeZone, retryAt, tries, evaluateMs }) => ({
         revisionId,
         host,
         outcome,
@@ -42,6 +43,7 @@ async function saveEvaluations(db: Database, revisionId: string, given: readonly
         warnings: warnings === undefined || warnings.length === 0 ? null : warnings.map((warning) => storableText(warning)),
         labels: labels === undefined || labels.length === 0 ? null : labels,
         ring: ring ?? null,
+        timeZone: timeZone ?? null,
         retryAt: retryAt ?? null,
         tries: tries ?? 0,
         evaluateMs: evaluateMs ?? null,
@@ -60,6 +62,7 @@ async function saveEvaluations(db: Database, revisionId: string, given: readonly
           warnings: sql`excluded.warnings`,
           labels: sql`excluded.labels`,
           ring: sql`excluded.ring`,
+          timeZone: sql`excluded.time_zone`,
           retryAt: sql`excluded.retry_at`,
           tries: sql`excluded.tries`,
           evaluateMs: sql`excluded.evaluate_ms`,
@@ -104,6 +107,7 @@ function toEvaluation(row: Row): Evaluation {
     warnings: reader.json('warnings', row.warnings, WarningsColumn) ?? [],
     labels: reader.json('labels', row.labels, LabelsColumn) ?? [],
     ring: reader.form('ring', row.ring, RING_NAME_FORM),
+    timeZone: row.timeZone === null ? undefined : storableText(row.timeZone, MAX_TIME_ZONE_CHARACTERS),
     retryAt: reader.timeOrNone('retry_at', row.retryAt),
     tries: reader.counter('tries', row.tries),
     evaluateMs: reader.durationOrNone('evaluate_ms', row.evaluateMs),

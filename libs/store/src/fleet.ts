@@ -1,6 +1,7 @@
 import {
   boundedTime,
   isTerminalAgentState,
+  MAX_TIME_ZONE_CHARACTERS,
   promotedIn,
   resolve,
   revertOf,
@@ -43,7 +44,7 @@ export interface FleetQuery {
  */
 export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftOutRows): Promise<Fleet> {
   const { repositoryId, names } = query;
-  const { current, situationOf, pinsOf } = await readSituations(db, query);
+  const { current, situationOf, pinsOf, timeZoneOf } = await readSituations(db, query);
   const next = names === undefined ? await readNext(db, repositoryId) : undefined;
   const quarantinesByHost = Map.groupBy(await readQuarantines(db, repositoryId, names), ({ host }) => host);
   const acknowledged = await readAcknowledgements(db, repositoryId, names);
@@ -79,6 +80,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
         desiredCommit: commits.get(row.host),
         deploy: deployOf(row, deploysByHost.get(row.host)),
         pins: pinsOf(row.host),
+        timeZone: timeZoneOf(row.host),
       };
     }),
   };
@@ -108,7 +110,11 @@ async function readSituations(db: Database, query: FleetQuery) {
   const newest = await newestRollout(db, ofRepository);
   const current = newest === undefined ? undefined : await withOrders(db, query, newest);
   const stable = refsByHost(await stableReleases(db, repositoryId, names));
-  const rolling = newest === undefined ? new Map<HostName, ReleaseRef>() : refsByHost(await releasesOfRollout(db, repositoryId, newest, names));
+  const inRollout = newest === undefined ? [] : await releasesOfRollout(db, repositoryId, newest, names);
+  const rolling = refsByHost(inRollout);
+  const zones = new Map(
+    inRollout.flatMap(({ host, timeZone }) => (timeZone === null ? [] : [[host, storableText(timeZone, MAX_TIME_ZONE_CHARACTERS)]])),
+  );
   const isPromoted = current === undefined ? () => false : promotedIn(current);
   const revert = current === undefined ? undefined : revertOf(current);
   const pinnedTo = await readPins(db, repositoryId, names, now);
@@ -122,7 +128,7 @@ async function readSituations(db: Database, query: FleetQuery) {
     revert,
     quarantined: new Set(quarantined.map(({ toplevel }) => toplevel)),
   });
-  return { current, situationOf, pinsOf };
+  return { current, situationOf, pinsOf, timeZoneOf: (host: HostName): string | undefined => zones.get(host) };
 }
 
 async function withOrders(db: Database, { repositoryId, now }: FleetQuery, current: RolloutOfRevision): Promise<CurrentRollout> {

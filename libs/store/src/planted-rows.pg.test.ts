@@ -86,7 +86,7 @@ test('a policy that cannot be read lets no change begin, and is said on its revi
     await query?.(`update revisions set policy = ${change} where id = '${id}'`);
     const revision = await store.revisions.newestPublished(repository.id);
     expect(revision?.error, change).toBe('its row in the database cannot be read: policy');
-    expect(ringWindowState(revision?.policy.rings[0]?.windows ?? [], 1_790_000_000_000), change).toEqual({ isOpen: false });
+    expect(ringWindowState([revision?.policy.rings[0]?.windows ?? []], 1_790_000_000_000), change).toEqual({ isOpen: false });
     await store.revisions.savePolicy(id, DEFAULT_POLICY);
   }
 });

@@ -123,6 +123,8 @@ export interface EvaluationRow {
   readonly labels?: readonly string[] | undefined;
   /** The ring that the host's own configuration names. */
   readonly ring?: string | undefined;
+  /** The time zone of its own configuration. */
+  readonly timeZone?: string | undefined;
   /** When the host is retried, if its error may be temporary. */
   readonly retryAt?: Timestamp | undefined;
   /** How often it was tried. */
@@ -303,6 +305,8 @@ export interface FleetHost {
   readonly desiredCommit: CommitSha | undefined;
   /** While it counts: of the directive that the host has now, before its verdict and before its end. */
   readonly deploy?: Deploy | undefined;
+  /** The time zone of its own configuration, in the rollout's revision. */
+  readonly timeZone?: string | undefined;
   /** Those that count now, the pin first. */
   readonly pins?: readonly PinSeen[];
 }

@@ -63,6 +63,9 @@ export async function newestPerHost(db: Database, repositoryId: string, onLeftOu
 
 type Counted = Omit<ShortRow, 'commit' | 'issuedAt'>;
 
+/** `timeZone`: of the host's configuration in the rollout's revision. */
+type CountedInRollout = Counted & { readonly timeZone: string | null };
+
 function newestOf(db: Database, repositoryId: string, counts: SQL) {
   return db
     .select({ ...SHORT, revisionId: releases.revisionId })
@@ -98,11 +101,11 @@ export async function releasesOfRollout(
   repositoryId: string,
   { sequence, revisionId }: { readonly sequence: number; readonly revisionId: string },
   names: readonly HostName[] | undefined,
-): Promise<readonly Counted[]> {
+): Promise<readonly CountedInRollout[]> {
   const imported = isNull(releases.revisionId);
   const newest = newerOf(newestOf(db, repositoryId, lte(releases.sequence, sequence)), newestOf(db, repositoryId, imported));
   const rows = await db
-    .select(countedOf(newest))
+    .select({ ...countedOf(newest), timeZone: evaluations.timeZone })
     .from(hosts)
     .crossJoinLateral(newest)
     .leftJoin(evaluations, and(eq(evaluations.revisionId, revisionId), eq(evaluations.host, hosts.host)))

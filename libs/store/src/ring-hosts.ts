@@ -18,7 +18,7 @@ interface In {
   readonly now: number;
 }
 
-function toRingHost({ row, situation, quarantines, acknowledged }: FleetHost, { ring, revisionId, now }: In): RingHost | undefined {
+function toRingHost({ row, timeZone, situation, quarantines, acknowledged }: FleetHost, { ring, revisionId, now }: In): RingHost | undefined {
   const { trial, pin, hold, rollout, stable } = situation;
   if (rollout === undefined) return undefined;
   const { toplevel } = rollout;
@@ -34,6 +34,7 @@ function toRingHost({ row, situation, quarantines, acknowledged }: FleetHost, { 
     ring,
     toplevel,
     platform: row.system,
+    timeZone,
     isEligible: isIn && !isKeptElsewhere && toplevel !== stable?.toplevel,
     wasAsked: isIn && !isKeptElsewhere && row.stableBy === revisionId && toplevel === stable?.toplevel,
     progress,

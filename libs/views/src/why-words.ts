@@ -23,6 +23,13 @@ export interface WhyWords {
   readonly end: string;
 }
 
+/** "the window of ring all is closed until 28 Nov 22:00 UTC, by its own time zone (Asia/Tokyo)" */
+function windowWords({ ring, opensAt, timeZone }: Extract<WhyNot, { rule: 'window' }>, time: WhyContext['time']): WhyWords {
+  const until = opensAt === undefined ? '' : ` until ${time(opensAt)}`;
+  const own = timeZone === undefined ? '' : `, by its own time zone (${timeZone})`;
+  return { text: `the window of ring ${ring} is closed${until}${own}`, end: 'when it opens; see: floe rollout' };
+}
+
 function because(what: string, why: string | undefined): string {
   return why === undefined || why === '' ? what : `${what}: ${why}`;
 }
@@ -92,7 +99,7 @@ function wordsOf(reason: WhyNot, { host, said, error, time }: WhyContext): WhyWo
       return { text: because(`ring ${reason.ring} waits for approval`, missing), end: 'floe rollout approve --reason "…"' };
     }
     case 'window':
-      return { text: `the window of ring ${reason.ring} is closed`, end: 'when it opens; see: floe rollout' };
+      return windowWords(reason, time);
     case 'sequence':
       return { text: `it was told a release of revision #${reason.told} before, and never goes back by itself`, end: 'push another commit' };
     case 'quarantined':

@@ -34,7 +34,8 @@ Where there is no Nix, check a file that was made elsewhere, in the folder of th
   $ nix eval --json --impure --expr 'let flake = builtins.getFlake (toString ./.); in {
       floe = flake.floe or null;
       hosts = builtins.mapAttrs (_: host: let agent = host.config.services.floe.agent or { }; in
-        { labels = agent.labels or [ ]; ring = agent.ring or null; }) flake.nixosConfigurations;
+        { labels = agent.labels or [ ]; ring = agent.ring or null;
+          timeZone = host.config.time.timeZone or null; }) flake.nixosConfigurations;
     }' > fleet.json
 
 Examples:

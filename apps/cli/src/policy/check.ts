@@ -1,5 +1,5 @@
-import { assignRings, labelsOf, nearest, type PolicyInForce, type RolloutPolicy } from '@floe/model';
-import { parseFleetPolicy } from '@floe/protocol';
+import { assignRings, DEFAULT_TIME_ZONE, goByHostTime, labelsOf, windowsIn, nearest, type PolicyInForce, type RolloutPolicy } from '@floe/model';
+import { isTimeZone, parseFleetPolicy } from '@floe/protocol';
 import { neverOpens, windowProblems } from '@floe/runtime';
 import type { FleetSource } from './fleet-source.ts';
 
@@ -23,11 +23,12 @@ export function checkPolicy(source: FleetSource, now: number): PolicyCheck {
   const { policy } = parsed;
   const hosts = source.hosts ?? [];
   const read: PolicyInForce = { policy, hosts, assignment: assignRings(policy, hosts) };
-  const windows = windowsOf(policy, now);
+  const windows = windowsOf(read, now);
   return {
     problems: [
       ...source.problems,
       ...read.assignment.problems.map(({ host, message }) => `${host}: ${message}`),
+      ...unknownZones(read),
       ...windows.filter(({ isClosed }) => isClosed).map(({ message }) => message),
       ...missingChecks(policy, source.checks),
     ],
@@ -41,13 +42,43 @@ export function checkPolicy(source: FleetSource, now: number): PolicyCheck {
   };
 }
 
-/** Rings whose changes can never begin, and windows without effect. */
-function windowsOf({ rings }: RolloutPolicy, now: number): readonly { readonly isClosed: boolean; readonly message: string }[] {
-  return rings.flatMap(({ windows }, index) => {
+interface WindowFinding {
+  readonly isClosed: boolean;
+  readonly message: string;
+}
+
+/** Rings whose changes can never begin, or not for hosts of some time zone, and windows without effect. */
+function windowsOf(read: PolicyInForce, now: number): readonly WindowFinding[] {
+  return read.policy.rings.flatMap(({ windows }, index) => {
     const path = `rings[${index}].windows`;
-    const found = windowProblems(windows, now).map((each) => ({ isClosed: false, message: `${path}[${each.index}]: ${each.message}` }));
-    if (!neverOpens(windows, now)) return found;
-    return [{ isClosed: true, message: `${path}: together they never open within a year, so the ring and those after it get no changes` }, ...found];
+    const byZone = goByHostTime(windows)
+      ? zonesOf(read, index).map((zone) => ({ zone, windows: windowsIn(windows, zone) }))
+      : [{ zone: '', windows }];
+    const found = byZone.flatMap((each) => windowProblems(each.windows, now)).map((each) => `${path}[${each.index}]: ${each.message}`);
+    const notes = [...new Set(found)].map((message) => ({ isClosed: false, message }));
+    const closed = byZone.filter((each) => neverOpens([each.windows], now));
+    if (closed.length === 0) return notes;
+    const message =
+      closed.length === byZone.length
+        ? `${path}: together they never open within a year, so the ring and those after it get no changes`
+        : `${path}: together they never open within a year for hosts in ${closed.map(({ zone }) => zone).join(', ')}, which get no changes`;
+    return [{ isClosed: true, message }, ...notes];
+  });
+}
+
+/** The time zones of the hosts in a ring. */
+function zonesOf({ hosts, assignment }: PolicyInForce, ring: number): readonly string[] {
+  const zones = hosts.filter(({ host }) => assignment.ringOf.get(host) === ring).map(({ timeZone }) => timeZone ?? DEFAULT_TIME_ZONE);
+  const known = [...new Set(zones)].filter(isTimeZone).toSorted();
+  return known.length === 0 ? [DEFAULT_TIME_ZONE] : known;
+}
+
+/** Hosts whose windows go by a time zone that does not exist. */
+function unknownZones({ policy, hosts, assignment }: PolicyInForce): readonly string[] {
+  return hosts.flatMap(({ host, timeZone }) => {
+    const ring = policy.rings[assignment.ringOf.get(host) ?? -1];
+    if (timeZone === undefined || isTimeZone(timeZone) || !goByHostTime(ring?.windows ?? [])) return [];
+    return [`${host}: time.timeZone: "${timeZone}" is not a time zone, and windows of ring ${ring?.name} go by it`];
   });
 }
 

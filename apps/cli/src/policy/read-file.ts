@@ -14,7 +14,7 @@ const FromElsewhere = v.strictObject({
 const MAX_CHARACTERS = 64 * 1024 * 1024;
 
 /**
- * Reads a fleet from JSON that Nix printed elsewhere: `{ "floe": …, "hosts": { NAME: { "labels": […], "ring": … } } }`, or only what
+ * Reads a fleet from JSON that Nix printed elsewhere: `{ "floe": …, "hosts": { NAME: { "labels": […], "ring": …, "timeZone": … } } }`, or only what
  * `nix eval --json .#floe` prints. `-` is stdin.
  */
 export async function readFleetFile(file: string, stdin: TextSource): Promise<FleetSource> {

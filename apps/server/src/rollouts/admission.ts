@@ -13,7 +13,7 @@ import {
 } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
 import { lastWordOf, type CurrentRollout, type Evaluation, type FleetHost, type HostRow, type SlotFacts, type StorePart } from '@floe/store';
-import { windowFacts } from './windows.ts';
+import { hostWindowState } from './windows.ts';
 
 /** How long the agent may take to begin after its `go`. */
 export const GO_LEASE_MS = 30 * 60_000;
@@ -149,7 +149,7 @@ function judge({ asking, rollout, gone }: SlotFacts, { epoch, labels, now }: Ask
       policy,
       course: rollout?.course,
       orders: rollout?.orders ?? NO_ORDERS,
-      isWindowOpen: rollout === undefined || windowFacts(policy, rollout.course, now)[ring]?.isOpen !== false,
+      isWindowOpen: hostWindowState(policy, ring, asking.timeZone, now).isOpen,
       inFlight,
     },
     now,

@@ -8,10 +8,11 @@ import { windowFacts } from './windows.ts';
 export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[], now: number): RolloutFacts {
   const { policy, course, orders, people, weaker = [] } = rollout;
   const needsApproval = weaker.length > 0 || policy.rings.some(({ approvals }) => approvals !== undefined);
+  const asked = ringHosts(rollout, hosts, now);
   return {
     policy,
-    hosts: ringHosts(rollout, hosts, now),
-    windows: windowFacts(policy, course, now),
+    hosts: asked,
+    windows: windowFacts(policy, course, asked, now),
     orders,
     binds: needsApproval ? bindsOf(rollout, hosts) : undefined,
     authors: people?.unmapped.length === 0 ? people.authors : undefined,

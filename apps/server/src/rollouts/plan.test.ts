@@ -18,12 +18,12 @@ const [only] = DEFAULT_POLICY.rings;
 if (only === undefined) throw new Error('the default policy has a ring');
 const ringOf = (index: number, more: Partial<RingPolicy>): RingPolicy => ({ ...only, ...defaultGates(index, 2), name: `ring-${index}`, ...more });
 
-function hostOf(name: string, isConnected: boolean): FleetHost {
+function hostOf(name: string, isConnected: boolean, timeZone?: string): FleetHost {
   const host = name as HostName;
   const toplevel = `/nix/store/${'a'.repeat(32)}-${name}` as StorePath;
   const row = { host, repositoryId: 'fleet', publicKey: 'key', epoch: 1, observed: NOTHING_OBSERVED, isConnected, acceptedSequence: 3, reportSeq: 1 };
   const situation = { isRingPromoted: false, rollout: { id: 'r', host, sequence: 3, toplevel }, quarantined: new Set() };
-  return { row, situation, desired: { kind: 'nothing' }, quarantines: [], acknowledged: new Set() } as unknown as FleetHost;
+  return { row, timeZone, situation, desired: { kind: 'nothing' }, quarantines: [], acknowledged: new Set() } as unknown as FleetHost;
 }
 
 /** Two hosts in the first ring, of which one is away, and one in a ring with windows. */
@@ -73,4 +73,16 @@ test('a window that never opens again has no time, and neither has what follows'
   const now = Date.UTC(2026, 0, 1);
   const [, never] = viewPlan(fleetWith([{ ...NIGHT, cron: '0 22 30 2 *' }], now), now)?.rings ?? [];
   expect(never).toMatchObject({ beginsAt: null, passesAt: null, held: 'window' });
+});
+
+test('a window by each host’s time begins with the first host that the ring asks', () => {
+  const now = Date.UTC(2026, 10, 2, 12);
+  const fleet = fleetWith([{ ...NIGHT, timeZone: 'host' }], now);
+  const eve = (timeZone?: string): Fleet => ({ ...fleet, hosts: [...fleet.hosts.slice(0, 2), hostOf('eve', true, timeZone)] });
+  const beginsAt = (given: Fleet): unknown => viewPlan(given, now)?.rings[1]?.beginsAt;
+  expect(beginsAt(eve())).toBe(Date.UTC(2026, 10, 2, 22));
+  expect(beginsAt(eve('Asia/Tokyo'))).toBe(Date.UTC(2026, 10, 2, 13));
+  const two = [...eve('America/New_York').hosts, hostOf('fox', true, 'Asia/Tokyo')];
+  const rollout = fleet.rollout && { ...fleet.rollout, rings: new Map([...(fleet.rollout.rings ?? []), ['fox' as HostName, 1]]) };
+  expect(beginsAt({ ...fleet, rollout, hosts: two })).toBe(Date.UTC(2026, 10, 2, 13));
 });

@@ -1,4 +1,4 @@
-import { assignRings, planRollout, storableText, type RolloutCourse, type RolloutFacts, type RolloutPolicy } from '@floe/model';
+import { assignRings, planRollout, storableText, windowsOfRing, type RolloutCourse, type RolloutFacts, type RolloutPolicy } from '@floe/model';
 import { MAX_PLAN_HOSTS, type RolloutPlanView } from '@floe/protocol';
 import { ringWindowState } from '@floe/runtime';
 import { ringHosts, type Evaluation, type Fleet, type FleetHost, type NextOfFleet } from '@floe/store';
@@ -50,13 +50,14 @@ function withRelease(each: FleetHost, evaluation: Evaluation | undefined, { sequ
   const { host } = each.row;
   const toplevel = evaluation?.toplevel;
   if (toplevel === undefined || evaluation?.outcome === 'REMOVED') return each;
-  return { ...each, situation: { ...each.situation, rollout: { id: '', host, sequence, toplevel } } };
+  return { ...each, timeZone: evaluation?.timeZone, situation: { ...each.situation, rollout: { id: '', host, sequence, toplevel } } };
 }
 
 function viewRings(course: RolloutCourse, facts: RolloutFacts, hosts: readonly FleetHost[], now: number): Plan['rings'] {
   const connected = new Set(hosts.filter(({ row }) => row.isConnected).map(({ row }) => row.host));
+  const hostsOf = (ring: number): RolloutFacts['hosts'] => facts.hosts.filter((host) => host.ring === ring);
   const opensAt = (ring: number, at: number): number | undefined => {
-    const { isOpen, changesAt } = ringWindowState(facts.policy.rings[ring]?.windows ?? [], at);
+    const { isOpen, changesAt } = ringWindowState(windowsOfRing(facts.policy.rings[ring]?.windows ?? [], hostsOf(ring)), at);
     return isOpen ? at : changesAt;
   };
   return planRollout(course, facts, { now, opensAt }).map((ring) => ({

@@ -156,6 +156,32 @@ describe('a rollout by rings', () => {
     expect(await stable()).toEqual([system('one'), system('two')]);
   });
 
+  test('with a window by each host’s time: its ring begins with the first host, and each changes in its own window', async () => {
+    const [here, there] = [await Host.join('z-here'), await Host.join('z-there')];
+    const hour = new Date().getUTCHours();
+    const timeZones = { 'z-here': 'UTC', 'z-there': 'Etc/GMT-8' };
+    const open = { kind: 'allow', cron: `0 ${(hour + 23) % 24} * * *`, durationMs: 3 * 3_600_000, timeZone: 'host' } as const;
+    // A last ring without hosts would be weaker than the policy before.
+    const policy = { ...DEFAULT_POLICY, rings: [ring(0, 2, ['z-here', 'z-there'], { windows: [open] }), ring(1, 2, [])] };
+    await publishCommit(server, { 'z-here': system('one'), 'z-there': system('two'), 'z-other': system('x') }, policy, timeZones);
+    await here.run(system('one'));
+    const epoch = await there.told(system('two'));
+    there.agent.send({ type: 'ready', epoch });
+    const why = await eventually('it waits for its own window', async () => {
+      const [reason] = v.parse(WhyView, await (await server.request('/api/hosts/z-there/why')).json());
+      return reason?.rule === 'window' ? reason : undefined;
+    });
+    expect(why.text).toMatch(/^the window of ring ring-0 is closed until .*, by its own time zone \(Etc\/GMT-8\)$/);
+    expect(there.agent.messages.some(({ type }) => type === 'go')).toBe(false);
+    // Its configuration moves it here, and nothing else changes: the window is open for it then.
+    await publishCommit(server, { 'z-here': system('one'), 'z-there': system('three'), 'z-other': system('x') }, policy, {
+      ...timeZones,
+      'z-there': 'UTC',
+    });
+    await there.run(system('three'));
+    await reaches('COMPLETE');
+  });
+
   test('pauses at a failing canary, and nobody else ever hears of it; a fix goes through', async () => {
     const [canary, other] = [await Host.join('b-canary'), await Host.join('b-other')];
     const policy = rings(['b-canary'], []);

@@ -6,6 +6,7 @@ import {
   MAX_FAILURES,
   overviewOfRings,
   storableText,
+  windowsOfRing,
   type HostName,
   type MissingApprovals,
   type Order,
@@ -56,7 +57,7 @@ export function viewDetail(rollout: CurrentRollout, facts: RolloutFacts, { now, 
   const { course, policy, orders } = rollout;
   return {
     rings: overviewOfRings(course, facts).map((ring, index) => ({
-      ...viewRing(ring, index, { course, policy, now }),
+      ...viewRing(ring, index, { course, policy, hosts: facts.hosts, now }),
       downloaded: isToBegin(ring, course) ? countDownloaded(facts, index, staged) : 0,
     })),
     pause: viewPause(course, { later: laterFailures(course, facts), logs }),
@@ -96,12 +97,16 @@ export function viewFreeze(orders: RolloutOrders, now: number): RolloutDetail['f
 interface At {
   readonly course: RolloutCourse;
   readonly policy: RolloutPolicy;
+  readonly hosts: RolloutFacts['hosts'];
   readonly now: number;
 }
 
-function viewRing(ring: RingOverview, index: number, { course, policy, now }: At): Omit<RingView, 'downloaded'> {
+function viewRing(ring: RingOverview, index: number, { course, policy, hosts, now }: At): Omit<RingView, 'downloaded'> {
   const { name, state, counts, needed, untried, soakMs, soakUntil } = ring;
-  const windows = policy.rings[index]?.windows ?? [];
+  const windows = windowsOfRing(
+    policy.rings[index]?.windows ?? [],
+    hosts.filter((host) => host.ring === index),
+  );
   const { deadlineMs } = gatesOf(policy, course, index);
   const isChanging = state === 'current' && course.state === 'ROLLING';
   const window = state === 'passed' ? { isOpen: true } : ringWindowState(windows, now);

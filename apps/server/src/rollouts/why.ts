@@ -1,9 +1,21 @@
-import { isEndedRevision, offerOf, ringIn, storableText, whyNot, type HostName, type StorePath, type WhyFacts } from '@floe/model';
+import {
+  DEFAULT_TIME_ZONE,
+  goByHostTime,
+  isEndedRevision,
+  offerOf,
+  ringIn,
+  storableText,
+  whyNot,
+  type HostName,
+  type StorePath,
+  type WhyFacts,
+} from '@floe/model';
 import type { WhyView } from '@floe/protocol';
-import { factsOf, type Evaluation, type Fleet, type FleetHost, type RevisionInList } from '@floe/store';
+import { factsOf, type CurrentRollout, type Evaluation, type Fleet, type FleetHost, type RevisionInList } from '@floe/store';
 import { utcTime, whyWords } from '@floe/views';
 import { admittedNow, labelsByHost } from './admission.ts';
 import { rolloutFacts } from './facts.ts';
+import { hostWindowState } from './windows.ts';
 import { waitsOf } from './next.ts';
 
 export interface WhyContext {
@@ -48,8 +60,16 @@ function whyFactsOf(each: FleetHost, evaluation: Evaluation | undefined, { fleet
     situation,
     rollout: ring,
     train: waits?.for === 'train' ? { after: next?.after, until: waits.until } : undefined,
+    window: rollout === undefined ? undefined : windowOf(rollout, each, now),
     admitted: admittedNow({ rollout, asking: each, gone }, labels, now),
   };
+}
+
+function windowOf(rollout: CurrentRollout, { row, timeZone }: FleetHost, now: number): WhyFacts['window'] {
+  const ring = ringIn(rollout)(row.host);
+  const { isOpen, changesAt } = hostWindowState(rollout.policy, ring, timeZone, now);
+  const isByHost = goByHostTime(rollout.policy.rings[ring]?.windows ?? []);
+  return isOpen ? undefined : { opensAt: changesAt, timeZone: isByHost ? (timeZone ?? DEFAULT_TIME_ZONE) : undefined };
 }
 
 function newestOf(newest: RevisionInList | undefined, evaluation: Evaluation | undefined): WhyFacts['newest'] {

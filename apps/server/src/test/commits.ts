@@ -15,7 +15,12 @@ export function system(name: string): StorePath {
 let pushed = 0;
 
 /** A commit as the pipeline would take it in: received, evaluated to `hosts`, built and published. */
-export async function publishCommit(server: TestServer, hosts: Readonly<Record<string, Content>>, policy?: RolloutPolicy): Promise<Revision> {
+export async function publishCommit(
+  server: TestServer,
+  hosts: Readonly<Record<string, Content>>,
+  policy?: RolloutPolicy,
+  timeZones: Readonly<Record<string, string>> = {},
+): Promise<Revision> {
   const { store } = server.context;
   const revision = await receiveCommit(server);
   await store.revisions.savePolicy(revision.id, policy);
@@ -25,7 +30,14 @@ export async function publishCommit(server: TestServer, hosts: Readonly<Record<s
     revision.id,
     Object.entries(hosts).map(([host, content]) =>
       content.startsWith('/')
-        ? { host: host as HostName, outcome: 'CHANGED' as const, toplevel: content as StorePath, drvPath: `${content}.drv`, system: 'x86_64-linux' }
+        ? {
+            host: host as HostName,
+            outcome: 'CHANGED' as const,
+            toplevel: content as StorePath,
+            drvPath: `${content}.drv`,
+            system: 'x86_64-linux',
+            timeZone: timeZones[host],
+          }
         : { host: host as HostName, outcome: content as EvaluationOutcome, ...(content === 'REMOVED' ? {} : { error: `${host} is broken` }) },
     ),
   );

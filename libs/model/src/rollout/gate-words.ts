@@ -1,4 +1,5 @@
 import { timeLimit } from '../duration.ts';
+import { HOST_TIME_ZONE } from './time-zones.ts';
 import type { Approvals, RingPolicy, RingWindow } from './policy.ts';
 
 /** Everything of a ring that holds a rollout up: all but its name and its hosts. */
@@ -23,7 +24,7 @@ export const GATE_WORDS: Readonly<Record<RingGate, (ring: RingPolicy) => string>
 };
 
 function windowWords({ kind, cron, durationMs, timeZone }: RingWindow): string {
-  return `${kind === 'allow' ? 'only' : 'never'} from "${cron}" for ${timeLimit(durationMs)} (${timeZone})`;
+  return `${kind === 'allow' ? 'only' : 'never'} from "${cron}" for ${timeLimit(durationMs)} (${timeZone === HOST_TIME_ZONE ? 'the time zone of each host' : timeZone})`;
 }
 
 function approvalWords({ count, role, notAuthor }: Approvals): string {

@@ -9,7 +9,7 @@ export interface RingWindow {
   /** Five fields. */
   readonly cron: string;
   readonly durationMs: number;
-  /** IANA name, e.g. `Europe/Berlin`. */
+  /** IANA name, e.g. `Europe/Berlin`; or `host`: see {@link HOST_TIME_ZONE}. */
   readonly timeZone: string;
 }
 

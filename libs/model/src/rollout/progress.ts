@@ -94,6 +94,8 @@ export interface RingHost {
   readonly toplevel: StorePath;
   /** As its agent says, e.g. `x86_64-linux`. */
   readonly platform: string | undefined;
+  /** Of its configuration, an IANA name; undefined: it has none. */
+  readonly timeZone?: string | undefined;
   /**
    * It is asked: it is enrolled, no pin, hold or user keeps it elsewhere, and the rollout's system is not the one that it had been
    * proved to run.

@@ -154,6 +154,23 @@ describe('hosts', () => {
     expect(weakenings(inForce(budget, own), inForce(budget))).toHaveLength(1);
   });
 
+  test('whose windows go by their own time zone weaken them with another one', () => {
+    const own: RingWindow = { ...night, timeZone: 'host' };
+    const rings = [{ ...CANARY, windows: [own] }, ALL];
+    const inZone = (timeZone: string | undefined) => HOSTS.map((each) => ({ ...each, timeZone }));
+    const berlin = inForce({ rings }, inZone('Europe/Berlin'));
+    expect(weakenings(berlin, inForce({ rings }, inZone('Asia/Tokyo')))).toEqual([
+      '1 host with windows in another time zone, by its own configuration: ws1',
+    ]);
+    expect(changes(berlin, berlin)).toEqual([]);
+    // None is UTC.
+    expect(changes(inForce({ rings }, inZone('UTC')), inForce({ rings }, inZone(undefined)))).toEqual([]);
+    expect(changes(inForce({}, inZone('Europe/Berlin')), inForce({}, inZone('Asia/Tokyo')))).toEqual([]);
+    expect(weakenings(inForce({ rings: [{ ...CANARY, windows: [night] }, ALL] }), berlin)).toEqual([
+      'ring canary: only from "0 2 * * *" for 1 h (the time zone of each host) instead of only from "0 2 * * *" for 1 h (UTC)',
+    ]);
+  });
+
   test('of a large fleet are counted, and some are named', () => {
     const fleet = Array.from({ length: 5000 }, (_, index) => ({ host: `h${index}` as HostName, labels: [] }));
     const [text, ...more] = weakenings(inForce({}, fleet), inForce({ rings: [ring('canary', hosts('h*')), ALL] }, fleet));
@@ -211,7 +228,7 @@ describe('any two policies', () => {
         soakMs: fc.constantFrom(0, 60_000),
         deadlineMs: fc.constantFrom(undefined, 60_000),
         maxInFlight: fc.constantFrom(undefined, 1, 2),
-        windows: fc.subarray([night, office, { ...night, durationMs: 7_200_000 }, { ...night, cron: '0 4 * * *' }]),
+        windows: fc.subarray([night, office, { ...night, timeZone: 'host' }, { ...night, durationMs: 7_200_000 }, { ...night, cron: '0 4 * * *' }]),
         approvals: fc.option(fc.record({ count: fc.constantFrom(1, 2), role: fc.constantFrom(...ROLES), notAuthor: fc.boolean() }), {
           nil: undefined,
         }),

@@ -6,6 +6,7 @@ import { labelsOf, type RingAssignment, type RingCandidate } from './membership.
 import { compareRings, pairRings } from './moves.ts';
 import { timeLimit } from '../duration.ts';
 import { shrinkWords, type ShrinkLimit } from '../shrink.ts';
+import { DEFAULT_TIME_ZONE, goByHostTime } from './time-zones.ts';
 import type { Approvals, RingPolicy, RingWindow, RolloutPolicy } from './policy.ts';
 
 /** A policy, and the fleet that it holds for. */
@@ -47,7 +48,12 @@ type Compare = (before: PolicyInForce, after: PolicyInForce) => readonly PolicyC
 
 /** A field of the policy without an entry does not compile: a gate that nobody compares could be loosened in silence. */
 const COMPARISONS: Readonly<Record<keyof RolloutPolicy, Compare>> = {
-  rings: (before, after) => [...ringsThemselves(before, after), ...gatesOfRings(before, after), ...hostsOfRings(before, after)],
+  rings: (before, after) => [
+    ...ringsThemselves(before, after),
+    ...gatesOfRings(before, after),
+    ...hostsOfRings(before, after),
+    ...zonesOfHosts(before, after),
+  ],
   labels: hostsOfBudgets,
   maxInFlight: ({ policy: { maxInFlight: was } }, { policy: { maxInFlight: is } }) =>
     was === is ? [] : [{ direction: byLimit(was, is), text: `the fleet: ${fleetLimit(is)} instead of ${fleetLimit(was)}` }],
@@ -248,6 +254,19 @@ function hostsOfRings(before: PolicyInForce, after: PolicyInForce): readonly Pol
       : [],
   );
   return [...moved, ...emptied];
+}
+
+/** Hosts whose windows are at another time than before, because their own time zone is another one. */
+function zonesOfHosts(before: PolicyInForce, after: PolicyInForce): readonly PolicyChange[] {
+  const was = new Map(before.hosts.map((each) => [each.host, each]));
+  const goesByOwn = ({ policy, assignment }: PolicyInForce, host: HostName): boolean =>
+    goByHostTime(policy.rings[assignment.ringOf.get(host) ?? -1]?.windows ?? []);
+  const moved = after.hosts.filter(({ host, timeZone = DEFAULT_TIME_ZONE }) => {
+    const old = was.get(host);
+    return old !== undefined && (old.timeZone ?? DEFAULT_TIME_ZONE) !== timeZone && goesByOwn(before, host) && goesByOwn(after, host);
+  });
+  const hosts = moved.map(({ host }) => host);
+  return moved.length === 0 ? [] : [changed('weaker', `${count(hosts)} with windows in another time zone, by its own configuration: ${some(hosts)}`)];
 }
 
 function count(hosts: readonly HostName[]): string {

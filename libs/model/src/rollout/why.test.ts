@@ -82,6 +82,11 @@ describe('why a host does not run the newest commit', () => {
       { rule: 'approval', ring: 'ring-1', missing: { count: 1 } },
     ]);
     expect(rules({ course: { state: 'READY', ring: 1, provedRing: 0 } })).toEqual(['window']);
+    const window = { opensAt: 7, timeZone: 'Asia/Tokyo' };
+    expect(whyNot(facts({ course: { state: 'READY', ring: 1, provedRing: 0 }, window }), 1)).toEqual([{ rule: 'window', ring: 'ring-1', ...window }]);
+    // Its own says nothing of the ring that is asked.
+    expect(whyNot(facts({ course: { state: 'READY', ring: 0 }, window }), 1)).toMatchObject([{ rule: 'ring' }, { rule: 'window', ring: 'ring-0' }]);
+    expect(whyNot(facts({ course: { state: 'READY', ring: 0 }, window }), 1)[1]).not.toHaveProperty('opensAt');
     expect(rules({ course: { state: 'PAUSED', pause } })).toEqual(['paused', 'ring']);
     expect(rules({ course: { state: 'ABORTED' } })).toEqual(['aborted']);
     expect(rules({ freeze: true, course: { state: 'PAUSED', ring: 1, pause: { cause: 'freeze', by: 'eve', reason: 'holidays' } } })).toEqual([

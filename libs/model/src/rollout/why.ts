@@ -26,7 +26,8 @@ export type WhyNot =
   /** Its ring's turn has not come: `before` is the ring that the rollout is at. */
   | { readonly rule: 'ring'; readonly ring: string; readonly before: RingOverview }
   | { readonly rule: 'approval'; readonly ring: string; readonly missing: MissingApprovals | undefined }
-  | { readonly rule: 'window'; readonly ring: string }
+  /** `opensAt`: next for this host; undefined: not in sight, or its own ring's turn has not come. `timeZone`: the one that the host goes by. */
+  | { readonly rule: 'window'; readonly ring: string; readonly opensAt?: number | undefined; readonly timeZone?: string | undefined }
   /** It was told a release of a higher sequence before: nothing falls back by itself. */
   | { readonly rule: 'sequence'; readonly told: number }
   | { readonly rule: 'quarantined' }
@@ -55,6 +56,8 @@ export interface WhyFacts extends ReportedState {
   readonly rollout: { readonly course: RolloutCourse; readonly facts: RolloutFacts; readonly ring: number } | undefined;
   /** The newest revision waits for that rollout; undefined: it does not, or it is no other one. */
   readonly train: { readonly after: CommitSha | undefined; readonly until: number } | undefined;
+  /** The next opening of its ring's windows, in its own time zone where they go by that. */
+  readonly window?: { readonly opensAt: number | undefined; readonly timeZone: string | undefined } | undefined;
   /** What `admit()` would answer now; undefined: it has nothing to ask for. */
   readonly admitted: AdmitAnswer | undefined;
 }
@@ -123,7 +126,7 @@ function ofPins({ trial, pin, hold }: HostSituation, toplevel: StorePath | undef
   ];
 }
 
-function ofRollout({ rollout, train, situation, desired, admitted }: WhyFacts, toplevel: StorePath, now: number): readonly WhyNot[] {
+function ofRollout({ rollout, train, situation, desired, admitted, window }: WhyFacts, toplevel: StorePath, now: number): readonly WhyNot[] {
   // Where the rollout before it is says nothing of this one.
   if (train !== undefined) return [{ rule: 'train', ...train }];
   if (rollout === undefined) return [];
@@ -135,15 +138,20 @@ function ofRollout({ rollout, train, situation, desired, admitted }: WhyFacts, t
   // What it was told stays, even if that is the newest one: then its `go` is what waits.
   const isTold = directed?.toplevel === toplevel && !isKept;
   const own = nameOf(facts, ring);
-  if (isTold) return [...ofFreeze, ...(admitted?.kind === 'wait' && admitted.for === 'window' ? [{ rule: 'window', ring: own } as const] : [])];
+  if (isTold)
+    return [...ofFreeze, ...(admitted?.kind === 'wait' && admitted.for === 'window' ? [{ rule: 'window', ring: own, ...window } as const] : [])];
   const keptBy: readonly WhyNot[] =
     situation.isRingPromoted && situation.pin === undefined && situation.hold === undefined && isKept
       ? [{ rule: 'sequence', told: desired.release.sequence }]
       : [];
-  return [...ofFreeze, ...(situation.isRingPromoted ? keptBy : ofCourse(course, facts, ring))];
+  return [...ofFreeze, ...(situation.isRingPromoted ? keptBy : ofCourse(course, facts, { ring, window }))];
 }
 
-function ofCourse(course: RolloutCourse, facts: RolloutFacts, ring: number): readonly WhyNot[] {
+function ofCourse(
+  course: RolloutCourse,
+  facts: RolloutFacts,
+  { ring, window }: { readonly ring: number; readonly window: WhyFacts['window'] },
+): readonly WhyNot[] {
   const current = nameOf(facts, course.ring);
   const overviews = overviewOfRings(course, facts);
   const before = overviews[course.ring];
@@ -158,7 +166,7 @@ function ofCourse(course: RolloutCourse, facts: RolloutFacts, ring: number): rea
     case 'WAITING_APPROVAL':
       return [...ofRing, { rule: 'approval', ring: current, missing: before?.missingApprovals }];
     case 'READY':
-      return [...ofRing, { rule: 'window', ring: current }];
+      return [...ofRing, { rule: 'window', ring: current, ...(ring === course.ring ? window : undefined) }];
     case 'NEXT':
     case 'ROLLING':
     case 'SOAKING':

@@ -129,8 +129,13 @@ function untriedOf({ hosts }: RolloutFacts): readonly (readonly string[])[] {
   return groups.filter((group) => group.length > 1 && !group.some(isTried)).map((group) => group.map(({ host }) => host));
 }
 
+function isNamed({ course }: RolloutWorld, { name }: WorldHost): boolean {
+  const { pause } = course ?? {};
+  return pause?.cause === 'failures' && pause.failures.some(({ host }) => host === name);
+}
+
 /** Asserts what holds of the fleet after everything that happens. */
-function checkFleet(world: RolloutWorld, before: ReadonlyMap<WorldHost, number>): void {
+function checkFleet(world: RolloutWorld, before: ReadonlyMap<WorldHost, number>, activating: ReadonlySet<WorldHost>): void {
   const { course, policy } = world;
   for (const host of world.hosts) {
     const desired = world.desiredOf(host);
@@ -144,6 +149,12 @@ function checkFleet(world: RolloutWorld, before: ReadonlyMap<WorldHost, number>)
     if (directed !== undefined && directed.sequence < host.told) expect(directed.permit).toBeDefined();
     if (desired.kind === 'release' && desired.because === 'rollout' && course !== undefined)
       expect(world.ringOf(host)).toBeLessThan(promotedRings(course));
+  }
+  // O18: nobody begins outside of its own window.
+  for (const host of world.hosts) {
+    const hasBegun = host.is.state === 'ACTIVATING' && !activating.has(host);
+    const isOfRollout = host.is.subject === world.newest?.toplevels.get(host.name) && host.pin === undefined && world.orders.abort === undefined;
+    if (hasBegun && isOfRollout && world.orders.hotfix === undefined && !isNamed(world, host)) expect(world.isOpenFor(host)).toBe(true);
   }
   // O17: of those that change in fact. A place that ended by time may seem taken again when the clock is set back.
   const inFlight = world.hosts.filter(({ is }) => isActivating(is.state));
@@ -253,9 +264,13 @@ function take(world: RolloutWorld, [what, who]: Step): void {
       world.orders = { ...world.orders, hotfix: { ...(hotfix ?? order), now } };
       return;
     }
-    case 'window':
-      world.isOpen[who % world.isOpen.length] = who % 2 === 0;
+    case 'window': {
+      const zone = who % 2 === 0 ? 'near' : 'far';
+      const open = world.isOpen[who % world.isOpen.length];
+      if (who < 4) open?.delete(zone);
+      else open?.add(zone);
       return;
+    }
     case 'minutes':
       return world.pass(MINUTE * (who + 1));
     case 'hours':
@@ -279,8 +294,9 @@ function play(policy: RolloutPolicy, steps: readonly Step[], reached = new Set<s
   });
   for (const step of steps) {
     const before = new Map(world.hosts.map((host) => [host, host.directed?.sequence ?? 0]));
+    const activating = new Set(world.hosts.filter(({ is }) => is.state === 'ACTIVATING'));
     take(world, step);
-    checkFleet(world, before);
+    checkFleet(world, before, activating);
     reached.add(world.course?.state ?? 'none');
   }
   return world;
@@ -321,7 +337,7 @@ describe('rollouts of any fleet, by any people, at any time', () => {
           host.pin = undefined;
           host.isOverridden = false;
         }
-        world.isOpen.fill(true);
+        for (const open of world.isOpen) for (const { timeZone } of world.hosts) open.add(timeZone);
         world.publish(
           () => true,
           () => false,

@@ -5,13 +5,16 @@ import { admit, type Asking } from '../rollout/admit.ts';
 import { beginRollout, NO_ORDERS, revertOf, type Freeze, type RolloutCourse, type RolloutOrders } from '../rollout/course.ts';
 import { decideRollout, type RolloutDecision } from '../rollout/decide.ts';
 import type { RolloutFacts } from '../rollout/facts.ts';
-import type { RolloutPolicy } from '../rollout/policy.ts';
+import type { RingWindow, RolloutPolicy } from '../rollout/policy.ts';
 import { progressOf, type RingHost, type Went } from '../rollout/progress.ts';
 import { isEndedRollout, promotedRings } from '../rollout/table.ts';
+import { DEFAULT_TIME_ZONE, HOST_TIME_ZONE, windowsOfRing } from '../rollout/time-zones.ts';
 import { pathOf } from './rollout-facts.ts';
 
 /** After a `go` the watchdog has acted by then. */
 const WATCHDOG_MS = 15 * 60_000;
+
+const ZONES = ['near', 'far'] as const;
 
 /** What a host last reported, and what it would report now. */
 interface Told {
@@ -25,6 +28,7 @@ export interface WorldHost {
   readonly ring: number;
   readonly labels: readonly string[];
   readonly platform: string;
+  readonly timeZone: string;
   /** Hosts with the same one have the same systems. */
   readonly image: string | undefined;
   isEnrolled: boolean;
@@ -62,7 +66,8 @@ export class RolloutWorld {
   orders: RolloutOrders = NO_ORDERS;
   freeze: Freeze | undefined;
   readonly acknowledged = new Set<string>();
-  readonly isOpen: boolean[];
+  /** Of each ring, the time zones in which its windows are open. */
+  readonly isOpen: Set<string>[];
   readonly #openMs: number[];
   #rings = new Map<HostName, number>();
   /** Called with every decision. */
@@ -70,7 +75,7 @@ export class RolloutWorld {
 
   constructor(policy: RolloutPolicy, hosts: number, onDecision: RolloutWorld['onDecision']) {
     this.policy = policy;
-    this.isOpen = policy.rings.map(() => true);
+    this.isOpen = policy.rings.map(() => new Set(ZONES));
     this.#openMs = policy.rings.map(() => 0);
     this.onDecision = onDecision;
     for (let index = 0; index < hosts; index += 1) this.addHost(`h${index}`, index % policy.rings.length, index % 2 === 0 ? ['dns'] : []);
@@ -83,6 +88,7 @@ export class RolloutWorld {
       name: name as HostName,
       ring,
       labels,
+      timeZone: Number(name.slice(1)) % 3 === 1 ? 'far' : 'near',
       platform: Number(name.slice(1)) % 2 === 1 ? 'aarch64-linux' : 'x86_64-linux',
       image: name === 'h2' || name === 'h4' ? 'image' : undefined,
       isEnrolled,
@@ -148,6 +154,7 @@ export class RolloutWorld {
           ring: this.ringOf(host),
           toplevel,
           platform: host.platform,
+          timeZone: host.timeZone,
           isEligible: host.isEnrolled && host.pin === undefined && !isOverridden && host.stable?.toplevel !== toplevel,
           progress,
           isBrieflyAway: !isConnected && this.now - host.awaySince < 90_000,
@@ -156,8 +163,23 @@ export class RolloutWorld {
         },
       ];
     });
-    const windows = policy.rings.map((_, ring) => ({ isOpen: this.isOpen[ring] ?? true, openMs: this.#openMs[ring] ?? 0 }));
+    const windows = policy.rings.map((_, ring) => ({ isOpen: this.#isRingOpen(ring, hosts), openMs: this.#openMs[ring] ?? 0 }));
     return { policy, hosts, windows, orders: { ...this.orders, freeze: this.freeze }, authors: ['eve'], hasOtherAdministrator: true, weaker: [] };
+  }
+
+  /** As the server has it: for some of the hosts that the ring asks. */
+  #isRingOpen(ring: number, hosts: readonly RingHost[]): boolean {
+    const own: RingWindow = { kind: 'allow', cron: '', durationMs: 0, timeZone: HOST_TIME_ZONE };
+    const given = windowsOfRing(
+      [own],
+      hosts.filter((host) => host.ring === ring),
+    );
+    return given.flat().some(({ timeZone }) => this.isOpen[ring]?.has(timeZone) === true || timeZone === DEFAULT_TIME_ZONE);
+  }
+
+  /** Changes of the host may begin. */
+  isOpenFor(host: WorldHost): boolean {
+    return this.isOpen[this.ringOf(host)]?.has(host.timeZone) ?? true;
   }
 
   desiredOf(host: WorldHost): Desired {
@@ -256,7 +278,7 @@ export class RolloutWorld {
     const byLabel = new Map(host.labels.map((label) => [label, others.filter(({ labels }) => labels.includes(label)).length]));
     const inFlight = { fleet: others.length, ring: others.filter((other) => this.ringOf(other) === asking.ring).length, byLabel };
     const { policy, course } = this;
-    const isWindowOpen = this.isOpen[asking.ring] ?? true;
+    const isWindowOpen = this.isOpenFor(host);
     return admit(asking, { policy, course, orders: { ...this.orders, freeze: this.freeze }, isWindowOpen, inFlight }, this.now).kind === 'go';
   }
 
@@ -289,7 +311,8 @@ export class RolloutWorld {
   /** Time passes; whoever has waited too long for a verdict is rolled back by its watchdog. */
   pass(ms: number): void {
     this.now += ms;
-    if (ms > 0) for (const ring of this.#openMs.keys()) if (this.isOpen[ring] === true) this.#openMs[ring] = (this.#openMs[ring] ?? 0) + ms;
+    const { windows } = this.facts();
+    if (ms > 0) for (const ring of this.#openMs.keys()) if (windows[ring]?.isOpen === true) this.#openMs[ring] = (this.#openMs[ring] ?? 0) + ms;
     for (const host of this.hosts) {
       if (isActivating(host.is.state) && host.went !== undefined && this.now > host.went.until) {
         host.is = { ...host.is, state: 'ROLLED_BACK' };

@@ -1,4 +1,4 @@
-import { timeLimit, type RolloutPolicy } from '@floe/model';
+import { HOST_TIME_ZONE, timeLimit, type RolloutPolicy } from '@floe/model';
 import { percentOf } from './complete.ts';
 import { isCron, isTimeZone } from './cron-form.ts';
 import { problem, type Path } from './problems.ts';
@@ -79,7 +79,7 @@ function windows(ring: Ring, index: number): readonly string[] {
 function windowProblems({ allow, deny, timeZone }: Window, path: Path): readonly string[] {
   const crons = Object.entries({ allow, deny }).flatMap(([kind, cron]) => (cron === undefined ? [] : [{ path: [...path, kind], cron }]));
   const found = crons.flatMap((each) => (isCron(each.cron) ? [] : [problem(each.path, each.cron, CRON_RULE)]));
-  if (!isTimeZone(timeZone)) found.push(problem([...path, 'timeZone'], timeZone, TIME_ZONE_RULE));
+  if (timeZone !== HOST_TIME_ZONE && !isTimeZone(timeZone)) found.push(problem([...path, 'timeZone'], timeZone, TIME_ZONE_RULE));
   if (crons.length === 1) return found;
   const is = crons.length === 0 ? 'says neither when it allows changes nor when it denies them' : 'both allows and denies changes';
   return [...found, problem(path, { allow, deny }, `${is}: give "allow" or "deny", with a cron expression`)];

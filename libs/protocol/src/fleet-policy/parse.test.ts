@@ -237,7 +237,7 @@ function optional<T extends object>(keys: { [Key in keyof T]: fc.Arbitrary<T[Key
   return fc.record(keys, { requiredKeys, noNullPrototype: true });
 }
 const cron = fc.constantFrom('* * * * *', '0 22 * * mon-fri', '*/15 2-4 1,15 jan-jun 7', '59 23 31 12 0');
-const timeZone = fc.constantFrom('UTC', 'Europe/Berlin', 'America/Argentina/Buenos_Aires');
+const timeZone = fc.constantFrom('UTC', 'host', 'Europe/Berlin', 'America/Argentina/Buenos_Aires');
 const window = fc
   .tuple(fc.constantFrom('allow', 'deny'), cron, duration, timeZone)
   .map(([kind, at, long, zone]) => ({ [kind]: at, duration: long, timeZone: zone }));

@@ -98,7 +98,7 @@ const HostGlob = v.pipe(
 
 export const CRON_RULE = 'is not a cron expression of five fields, as in "0 22 * * mon-fri"';
 const Cron = v.pipe(v.string(CRON_RULE), v.maxLength(MAX_CRON_CHARACTERS, CRON_RULE), v.regex(/^[\x20-\x7E]*$/, CRON_RULE));
-export const TIME_ZONE_RULE = 'is not a time zone: give a name such as "Europe/Berlin" or "UTC"';
+export const TIME_ZONE_RULE = 'is not a time zone: give a name such as "Europe/Berlin" or "UTC", or "host" for the one of each host';
 const TimeZone = v.pipe(v.string(TIME_ZONE_RULE), v.maxLength(MAX_TIME_ZONE_CHARACTERS, TIME_ZONE_RULE), v.regex(/^[\x20-\x7E]*$/, TIME_ZONE_RULE));
 
 /** One of `allow` and `deny`. */

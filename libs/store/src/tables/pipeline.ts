@@ -106,6 +106,8 @@ export const evaluations = pgTable(
     labels: jsonb('labels'),
     /** The ring that the host's own configuration names. */
     ring: text('ring'),
+    /** The time zone of the host's own configuration. */
+    timeZone: text('time_zone'),
     /** When the host is retried, if its error may be temporary. */
     retryAt: at('retry_at'),
     tries: count('tries').notNull().default(0),
