@@ -77,6 +77,9 @@ test('a rollout is paused, resumed, approved and aborted by those who may', asyn
   ]);
   expect((await ask('viewer', 'GET', 'hosts/nobody/why')).status).toBe(404);
 
+  // A pin is no way past the approvals, also in a later ring.
+  for (const host of ['ada', 'bob']) expect(await ask('operator', 'POST', `hosts/${host}/pin`, { commit })).toMatchObject({ status: 403 });
+
   for (const what of ['pause', 'resume', 'abort', 'approve', 'hotfix'])
     expect((await ask('viewer', 'POST', `rollout/${what}`, { commit, ring: 'canary' })).status, what).toBe(403);
 
@@ -119,7 +122,7 @@ test('a rollout is paused, resumed, approved and aborted by those who may', asyn
   expect(v.parse(RevisionView, older).rollout).toMatchObject({ state: 'ABORTED', pause: null });
 
   // A pin goes past the ring that waits; back down only an administrator brings a host.
-  expect((await ask('operator', 'POST', 'hosts/ada/pin', { commit: next.sha })).status).toBe(200);
+  expect((await ask('administrator', 'POST', 'hosts/ada/pin', { commit: next.sha })).status).toBe(200);
   await eventually('ada is told what it is pinned to', async () => {
     const { json } = await ask('viewer', 'GET', 'hosts/ada');
     return v.parse(HostView, json).desired?.sequence === next.sequence ? true : undefined;

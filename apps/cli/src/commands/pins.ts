@@ -26,7 +26,8 @@ export function addPins(program: Command, cli: Cli): void {
       'after',
       `
 A pin counts before rings, windows and pauses, and before a hold. A pinned host counts in no gate. Only an administrator may pin a host
-below what it was told: it goes back there, and stays when the pin ends, until something newer is its turn.
+below what it was told: it goes back there, and stays when the pin ends, until something newer is its turn. Nor may anybody else pin
+it to a commit that the policy wants approved first, unless it was told that commit, or a complete rollout gave it.
 
 Examples:
   $ floe pin ws0001 --reason "demo at noon" --until 4h

@@ -1,6 +1,6 @@
-import { NOTHING_OBSERVED, type ReleaseRef, type StorePath } from '@floe/model';
+import { DEFAULT_POLICY, NOTHING_OBSERVED, type ReleaseRef, type RolloutPolicy, type StorePath } from '@floe/model';
 import { HostName } from '@floe/protocol';
-import type { FleetHost, Revision } from '@floe/store';
+import type { CurrentRollout, FleetHost, Revision } from '@floe/store';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { FAKE_REPOSITORY, fakeApp, fakeTokenOf } from '../test/fake-app.ts';
@@ -15,6 +15,9 @@ interface Given {
   /** Of the commit that is named. */
   readonly released?: ReleaseRef | undefined;
   readonly shas?: readonly string[];
+  readonly rollout?: Partial<CurrentRollout>;
+  /** Of the last complete rollout. */
+  readonly before?: RolloutPolicy;
 }
 
 function withHost(given: Given = {}) {
@@ -28,10 +31,12 @@ function withHost(given: Given = {}) {
   const app = fakeApp({
     store: {
       hosts: {
-        fleet: async (_repository, [name] = []) => await Promise.resolve({ rollout: undefined, hosts: name === ada ? [each] : [] }),
+        fleet: async (_repository, [name] = []) =>
+          await Promise.resolve({ rollout: given.rollout as CurrentRollout | undefined, hosts: name === ada ? [each] : [] }),
         pin: async (pin) => void (await Promise.resolve(written.push(pin))),
         unpin: async (_host, kind) => void (await Promise.resolve(written.push(`unpin ${kind}`))),
       },
+      rollouts: { lastComplete: async () => await Promise.resolve(given.before && { revisionId: 'before', policy: given.before }) },
       revisions: { byShaPrefix: async () => await Promise.resolve(shas.map((sha, index) => ({ id: String(index), sha }) as Revision)) },
       releases: { ofRevision: async () => await Promise.resolve(released) },
     },
@@ -101,6 +106,46 @@ describe('a pin', () => {
     expect((await ask(...PIN, { reason }, OPERATOR)).status).toBe(200);
     expect((await ask(...PIN, { reason, commit: 'ccccccc' }, OPERATOR)).status).toBe(200);
     expect(written).toMatchObject([{ isPermitted: false }, { isPermitted: false }]);
+  });
+
+  describe('past an approval', () => {
+    const { rings } = DEFAULT_POLICY;
+    const approvals = { count: 1, role: 'approver', notAuthor: false } as const;
+    /** Rings of which some have approvals. */
+    const policyWith = (...has: readonly boolean[]): RolloutPolicy => ({
+      ...DEFAULT_POLICY,
+      rings: has.flatMap((isAsked) => rings.map((each) => ({ ...each, approvals: isAsked ? approvals : undefined }))),
+    });
+    const going = (policy: RolloutPolicy, ring: number, state: CurrentRollout['state'] = 'ROLLING', weaker?: readonly string[]) => ({
+      revisionId: 'now',
+      policy,
+      rings: new Map([[ada, ring]]),
+      state,
+      weaker: weaker ?? [],
+    });
+    const open = policyWith(false, false);
+
+    test.each<[string, Given, boolean]>([
+      ['in a ring with approvals', { rollout: going(policyWith(true, false), 0) }, true],
+      ['after a ring with approvals', { rollout: going(policyWith(true, false), 1) }, true],
+      ['before a ring with approvals', { rollout: going(policyWith(false, true), 0) }, false],
+      ['before it is in a ring', { rollout: { ...going(policyWith(false, true), 0), rings: undefined } }, true],
+      ['without approvals', { rollout: going(open, 1), before: policyWith(true) }, false],
+      ['by a policy that drops them', { rollout: going(open, 1, 'WAITING_APPROVAL', ['ring all: no approvals']), before: policyWith(true) }, true],
+      ['by a policy that is not compared yet', { rollout: { ...going(open, 1), weaker: undefined }, before: policyWith(true) }, true],
+      ['by a policy that dropped them, and is in force', { rollout: going(open, 1, 'COMPLETE', ['no approvals']), before: policyWith(true) }, false],
+      ['of what it was told', { rollout: going(policyWith(true), 0), situation: { directed: release(5) } }, false],
+      ['of what is stable', { rollout: going(policyWith(true), 0), situation: { stable: release(5) } }, false],
+      ['of what it is told now', { rollout: going(policyWith(true), 0), situation: { rollout: release(5), isRingPromoted: true } }, false],
+      ['of what waits', { rollout: going(policyWith(true), 0), situation: { rollout: release(5), isRingPromoted: false } }, true],
+    ])('%s', async (_what, given, needsAdministrator) => {
+      const { ask, written } = withHost({ released: release(5), ...given });
+      const asked = await ask(...PIN, { reason, commit: 'ccccccc' }, OPERATOR);
+      const refused = { status: 403, code: 'ROLE_TOO_LOW', message: expect.stringContaining('needs approvals before it reaches ada') as string };
+      expect(asked).toMatchObject(needsAdministrator ? refused : { status: 200 });
+      expect(written.length).toBe(needsAdministrator ? 0 : 1);
+      expect(await ask(...PIN, { reason, commit: 'ccccccc' })).toMatchObject({ status: 200 });
+    });
   });
 
   test('and a hold end together; where there is none, nothing ends', async () => {

@@ -1,7 +1,7 @@
-import type { HostName as HostNameBrand } from '@floe/model';
+import { hasApprovals, ringIn, type HostName as HostNameBrand, type ReleaseRef } from '@floe/model';
 import { foreign, HostName, Timestamp, RolloutAnswer } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
-import type { FleetHost, PinKind, Repository, StorePart } from '@floe/store';
+import type { CurrentRollout, FleetHost, PinKind, Repository, StorePart } from '@floe/store';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
@@ -18,7 +18,13 @@ const Held = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Time
 
 export interface PinDeps {
   readonly auth: Auth;
-  readonly store: StorePart<{ hosts: 'fleet' | 'pin' | 'unpin'; revisions: 'byShaPrefix'; releases: 'ofRevision'; audit: 'append' }>;
+  readonly store: StorePart<{
+    hosts: 'fleet' | 'pin' | 'unpin';
+    rollouts: 'lastComplete';
+    revisions: 'byShaPrefix';
+    releases: 'ofRevision';
+    audit: 'append';
+  }>;
   readonly repository: Repository;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -32,7 +38,10 @@ interface Asked {
   readonly commit?: string | undefined;
 }
 
-/** People keep a host on one release. Only an administrator brings it below what it was told by that: the server makes a permit for its agent. */
+/**
+ * People keep a host on one release. Only an administrator brings it below what it was told by that: the server makes a permit for its agent.
+ * Nor does anybody else bring it past an approval.
+ */
 export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
   const { auth, store, repository, clock } = deps;
   const { requireAction } = auth;
@@ -41,6 +50,15 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
 
   async function find(host: HostNameBrand): Promise<FleetHost | undefined> {
     return (await store.hosts.fleet(repository.id, [host])).hosts[0];
+  }
+
+  /** The policy lets nothing reach the host without an approval; of two policies while the newer one is not known to be no weaker. */
+  async function isApprovedFirst(host: HostNameBrand, rollout: CurrentRollout | undefined): Promise<boolean> {
+    if (rollout === undefined) return false;
+    if (hasApprovals(rollout.policy, ringIn(rollout)(host))) return true;
+    if (rollout.state === 'COMPLETE' || rollout.weaker?.length === 0) return false;
+    const before = await store.rollouts.lastComplete(rollout.revisionId);
+    return before !== undefined && hasApprovals(before.policy);
   }
 
   function answer(c: Context, message: string) {
@@ -53,7 +71,8 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
     const now = clock.now();
     const past = refuseIfPast(c, until, now);
     if (past !== undefined) return past;
-    const each = await find(host);
+    const { hosts, rollout } = await store.hosts.fleet(repository.id, [host]);
+    const [each] = hosts;
     if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
     let wanted = each.situation.directed;
     if (commit === undefined && wanted === undefined)
@@ -78,6 +97,13 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
         403,
         'ROLE_TOO_LOW',
         `${host} was told revision #${told} already, and only an administrator may bring it back to #${wanted.sequence} by a pin: ask one, or revert the commit and push`,
+      );
+    if (c.var.actor.role !== 'administrator' && !wasGiven(each, wanted) && (await isApprovedFirst(host, rollout)))
+      return refuse(
+        c,
+        403,
+        'ROLE_TOO_LOW',
+        `revision #${wanted.sequence} needs approvals before it reaches ${host}, and only an administrator may pass over them by a pin: ask one, or wait for its ring`,
       );
     await store.hosts.pin({ host, kind, releaseId: wanted.id, reason, by: c.var.actor.name, isPermitted, at: now, expiresAt: until });
     const end = until === undefined ? '' : ` until ${new Date(until).toISOString()}`;
@@ -128,4 +154,10 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
     },
   );
   return app;
+}
+
+/** The host was told it, or is told it now, or a complete rollout gave it: it passed the approvals that it needed. */
+function wasGiven({ situation }: FleetHost, { id }: Pick<ReleaseRef, 'id'>): boolean {
+  const { directed, stable, rollout, isRingPromoted } = situation;
+  return id === directed?.id || id === stable?.id || (isRingPromoted && id === rollout?.id);
 }

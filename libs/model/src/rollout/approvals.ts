@@ -42,6 +42,11 @@ export function approvalsOf({ rings }: RolloutPolicy, course: Pick<RolloutCourse
   };
 }
 
+/** Somebody has to approve before a commit reaches the ring, there or in a ring before it. */
+export function hasApprovals({ rings }: Pick<RolloutPolicy, 'rings'>, ring = rings.length): boolean {
+  return rings.slice(0, ring + 1).some(({ approvals }) => (approvals?.count ?? 0) > 0);
+}
+
 /** The approvals that the ring of `course` still needs; undefined: none. */
 export function missingApprovals(
   course: Pick<RolloutCourse, 'ring' | 'provedRing'>,
