@@ -65,6 +65,7 @@ function policy(count: number): RolloutPolicy {
     maxInFlight: undefined,
     windows: [],
     approvals: undefined,
+    probes: [],
     pauseAfter: false,
   });
   return { ...DEFAULT_POLICY, rings: [ring(0, 10), ring(1, undefined)], maxInFlight: Math.round(count / 50) };

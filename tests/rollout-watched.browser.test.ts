@@ -51,6 +51,7 @@ function policy(): RolloutPolicy {
     maxInFlight: undefined,
     windows: [],
     approvals: index === 0 ? undefined : ({ count: 2, role: 'approver', notAuthor: false } as const),
+    probes: [],
     pauseAfter: false,
   });
   return { ...DEFAULT_POLICY, rings: [ring(0, 'canary', ['ada', 'eve']), ring(1, 'everyone', [])] };

@@ -74,7 +74,7 @@ export function factsOf(state: State, scene: Scene): RolloutFacts {
     };
   });
   const windows = scene.policy.rings.map(() => ({ isOpen: true, openMs: 0 }));
-  return { policy: scene.policy, hosts, windows, orders: ordersOf(state), authors: [], hasOtherAdministrator: true, weaker: [] };
+  return { policy: scene.policy, hosts, windows, orders: ordersOf(state), probes: [], authors: [], hasOtherAdministrator: true, weaker: [] };
 }
 
 export function decideNow(state: State, scene: Scene): RolloutDecision | undefined {

@@ -57,6 +57,7 @@ function policy(): RolloutPolicy {
     maxInFlight: undefined,
     windows: [],
     approvals: undefined,
+    probes: [],
     pauseAfter: false,
   });
   return { ...DEFAULT_POLICY, rings: [ring(0), ring(1)], maxInFlight: 1 };

@@ -9,6 +9,7 @@ export function companyPolicy(hostCount: number): RolloutPolicy {
     maxInFlight: undefined,
     windows: [],
     approvals: undefined,
+    probes: [],
     pauseAfter: false,
   });
   return {

@@ -138,7 +138,17 @@ type Rollout = NonNullable<RevisionView['rollout']>;
 /** Three rings: one has passed, one is the rollout's, one is to come; `over` in place of what it names. */
 export function ringedRevision(now: number, over: Partial<Rollout> = {}): RevisionView {
   const none = { eligible: 0, verified: 0, failed: 0, acknowledged: 0, inFlight: 0, waiting: 0, toCome: 0, away: 0 };
-  const ring = { needed: 2, downloaded: 0, untried: null, soakMs: HOUR, soakUntil: null, deadlineAt: null, opensAt: null, missingApprovals: null };
+  const ring = {
+    needed: 2,
+    downloaded: 0,
+    untried: null,
+    soakMs: HOUR,
+    soakUntil: null,
+    deadlineAt: null,
+    opensAt: null,
+    probes: [],
+    missingApprovals: null,
+  };
   const rings: Rollout['rings'] = [
     { ...ring, name: 'canary', state: 'passed', counts: { ...none, eligible: 2, verified: 2 } },
     {

@@ -17,6 +17,7 @@ import { enrolHost, startTestServer, TestAgent, type TestHost, type TestServer }
 const PLANTED: Readonly<Record<string, readonly string[]>> = {
   bigint: ['-1', '9007199254740993', '9223372036854775806', '-9223372036854775808', 'null'],
   integer: ['-1', '2147483647', 'null'],
+  'double precision': ['-1', "'NaN'", "'Infinity'", '1e308', 'null'],
   boolean: ['true', 'false'],
   text: ["''", "'?'", "repeat('x', 20000)", "E'\\u202e\\u0007'", "'__proto__'", 'null'],
   jsonb: ["'null'", "'5'", `'"x"'`, "'[]'", `'{"current": 5}'`, `'{"code": 1}'`, `'{"downloadMs": 1e300}'`, 'null'],
@@ -36,6 +37,7 @@ const SPOILT: Readonly<Record<TableName, string>> = {
   quarantines: `host = 'bad'`,
   acknowledgements: `host = 'bad'`,
   rollout_orders: 'true',
+  probe_answers: 'true',
   freezes: 'true',
   directives: `host = 'bad'`,
   reports: `host = 'bad'`,

@@ -52,7 +52,7 @@ describe('floe policy check', () => {
         80 % of the started hosts verified
         soak 30 min
         deadline 1 d
-        no approval, at any time, no limit of its own, goes on by itself
+        no approval, at any time, no limit of its own, no probe, goes on by itself
 
       Ring laptops: 1 host
         pauses when more than 10 % of the started hosts failed, once 3 started
@@ -60,7 +60,7 @@ describe('floe policy check', () => {
         80 % of the started hosts verified
         soak 10 min
         deadline 1 d
-        no approval, at any time, no limit of its own, goes on by itself
+        no approval, at any time, no limit of its own, no probe, goes on by itself
 
       Ring all: 2 hosts
         pauses when more than 10 % of the started hosts failed, once 3 started
@@ -68,7 +68,7 @@ describe('floe policy check', () => {
         80 % of the started hosts verified
         soak 1 h
         deadline 1 d
-        no approval, at any time, no limit of its own, goes on by itself
+        no approval, at any time, no limit of its own, no probe, goes on by itself
 
       Fleet
         at most 10 at once
@@ -94,7 +94,7 @@ describe('floe policy check', () => {
       code: 0,
       stdout: `Ring all: 1 host
   at least 1 verified
-  no approval, at any time, no limit of its own, never pauses for failures, no percentage of verified hosts needed, no soak, no deadline, goes on by itself
+  no approval, at any time, no limit of its own, never pauses for failures, no percentage of verified hosts needed, no probe, no soak, no deadline, goes on by itself
 
 Fleet
   no limit of hosts at once

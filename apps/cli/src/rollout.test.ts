@@ -25,6 +25,7 @@ const ring = {
   soakUntil: null,
   deadlineAt: null,
   opensAt: null,
+  probes: [],
   missingApprovals: null,
 };
 const RINGS = [

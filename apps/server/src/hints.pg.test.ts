@@ -20,7 +20,7 @@ beforeEach(() => void (agents = new AsyncDisposableStack()));
 afterEach(async () => await agents.disposeAsync());
 
 function policyOf(groups: readonly (readonly string[])[], changes: readonly Partial<RingPolicy>[] = []): RolloutPolicy {
-  const rest = { soakMs: 0, maxInFlight: undefined, windows: [], approvals: undefined, pauseAfter: false };
+  const rest = { soakMs: 0, maxInFlight: undefined, windows: [], approvals: undefined, probes: [], pauseAfter: false };
   const rings = groups.map((hosts, index): RingPolicy => ({
     name: `ring-${index}`,
     members: { hosts, labels: [], share: undefined },

@@ -60,6 +60,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   },
   acknowledgements: { bound: 'one of each system that failed on a host, by whoever resumed; they go with their host' },
   rollout_orders: { bound: 'a row per decision of a person about a rollout; they go with it' },
+  probe_answers: { bound: 'one of each ring and probe of a rollout; they go with it' },
   freezes: { bound: 'one of each repository' },
   directives: {
     bound: '200 of each host',

@@ -149,7 +149,7 @@ async function advance(revision: RevisionInList, ...events: Parameters<TestServe
 
 /** With two rings; `soakMs` keeps it in the first. */
 function twoRings(soakMs: number): RolloutPolicy {
-  const rest = { soakMs, maxInFlight: undefined, windows: [], approvals: undefined, pauseAfter: false };
+  const rest = { soakMs, maxInFlight: undefined, windows: [], approvals: undefined, probes: [], pauseAfter: false };
   const ring = (index: number, names: readonly string[]) => ({
     ...defaultGates(index, 2),
     ...rest,

@@ -42,6 +42,8 @@ export * from './rollout/overview.ts';
 export * from './rollout/plan.ts';
 export * from './rollout/policy-bounds.ts';
 export * from './rollout/policy.ts';
+export * from './rollout/probe-answer.ts';
+export * from './rollout/probes.ts';
 export * from './rollout/progress.ts';
 export * from './rollout/rings.ts';
 export * from './rollout/table.ts';

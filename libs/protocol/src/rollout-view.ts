@@ -2,8 +2,11 @@ import {
   HOST_STANDINGS,
   MAX_ATTRIBUTE_CHARACTERS,
   MAX_FAILURES,
+  MAX_PROBES,
   MAX_RING_NAME_CHARACTERS,
   MAX_RINGS,
+  MAX_TARGET_NAME_CHARACTERS,
+  PROBE_VERDICTS,
   RING_NAME_FORM,
   RING_NAME_RULE,
   RING_STATES,
@@ -44,6 +47,15 @@ export const MissingApprovalsView = v.object({
   weaker: list(prose(), MAX_WEAKER_SHOWN),
 });
 
+/** A probe of a ring. */
+const ProbeView = v.object({
+  name: prose(MAX_TARGET_NAME_CHARACTERS),
+  /** Of its last answer that counts; null: there is none yet. */
+  verdict: v.nullable(v.picklist(PROBE_VERDICTS)),
+  /** The answer in words. */
+  text: prose(),
+});
+
 export const RingView = v.object({
   name: prose(MAX_RING_NAME_CHARACTERS),
   /** `current`: the rollout is there, or ended there. */
@@ -62,6 +74,8 @@ export const RingView = v.object({
   opensAt: v.nullable(Timestamp),
   /** Before its turn: so many of its eligible hosts said that they have the system downloaded. */
   downloaded: v.optional(Counter, 0),
+  /** Its probes, while they are asked. */
+  probes: v.optional(list(ProbeView, 2 * MAX_PROBES), []),
   /** What it needs before its hosts are told; null: nothing. */
   missingApprovals: v.nullable(MissingApprovalsView),
 });
@@ -69,7 +83,7 @@ export type RingView = v.InferOutput<typeof RingView>;
 
 /** Why a rollout is paused. */
 export const PauseView = v.object({
-  cause: v.picklist(['failures', 'deadline', 'after-ring', 'freeze']),
+  cause: v.picklist(['failures', 'deadline', 'probe', 'after-ring', 'freeze']),
   /** The same in words. */
   description: prose(),
   failures: list(v.object({ host: HostName, reason: prose(), log: v.optional(v.nullable(prose()), null) }), MAX_FAILURES),

@@ -70,6 +70,8 @@ export async function readMarks(db: Database, { repositoryId, now }: { readonly 
             from recent c left join rollouts o on o.revision_id = c.id),
           (select hashtextextended(string_agg(a::text, ',' order by a::text), 0)
             from recent c join rollouts o on o.revision_id = c.id join rollout_orders a on a.rollout_id = o.id),
+          (select hashtextextended(string_agg(p::text, ',' order by p.rollout_id, p.ring, p.name), 0)
+            from recent c join rollouts o on o.revision_id = c.id join probe_answers p on p.rollout_id = o.id),
           (select hashtextextended(string_agg(concat_ws('|', (to_jsonb(k) - 'last_used_at')::text ${passed(tables.apiTokens, 'k', now)}), ',' order by k.hash), 0)
             from api_tokens k),
           (select concat_ws('|', f::text ${passed(tables.freezes, 'f', now)}) from freezes f where f.repository_id = ${repositoryId})

@@ -20,7 +20,7 @@ import { readNext } from './next-rollouts.ts';
 import type { CurrentRollout, Deploy, Fleet, FleetHost, HostRow, PinKind, PinSeen, Quarantine } from './records.ts';
 import { releasesOfRollout, stableReleases } from './release-rows.ts';
 import { readPeople } from './pushers.ts';
-import { readOrders } from './rollout-orders.ts';
+import { readSaid } from './rollout-orders.ts';
 import { newestRollout, type RolloutOfRevision } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf } from './rows.ts';
@@ -133,9 +133,9 @@ async function readSituations(db: Database, query: FleetQuery) {
 
 async function withOrders(db: Database, { repositoryId, now }: FleetQuery, current: RolloutOfRevision): Promise<CurrentRollout> {
   const { sequence: _, ...rollout } = current;
-  const orders = await readOrders(db, repositoryId, rollout.id);
+  const { orders, probes } = await readSaid(db, repositoryId, rollout.id);
   const people = rollout.pushers === undefined ? undefined : await readPeople(db, rollout.pushers, now);
-  return { ...rollout, orders, people };
+  return { ...rollout, orders, people, probes };
 }
 
 function directedOf({ host, desired }: HostRow): PermittedRelease | undefined {

@@ -1,4 +1,4 @@
-import type { HostName } from '@floe/model';
+import { DEFAULT_POLICY, type HostName } from '@floe/model';
 import { systemClock } from '@floe/runtime';
 import { getTableColumns, is, sql, type SQL } from 'drizzle-orm';
 import { getTableConfig, PgTable } from 'drizzle-orm/pg-core';
@@ -22,6 +22,8 @@ const HOSTS = 6;
 const ALL = Array.from({ length: HOSTS }, (_, index) => `host${index}` as HostName);
 /** The budget of a look of the server, DESIGN's, is for all of it; each of these is a part. */
 const MOST_STATEMENTS = 10;
+
+const PROBE = { name: 'errors', everyMs: 60_000 };
 
 /** Every column that there is, of rows that a look may depend on. Of all others a change is a change of nothing. */
 const COLUMNS = Object.values(tables)
@@ -47,7 +49,7 @@ const step = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.nat(300) }) },
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('do' as const), what: fc.nat(11), host: fc.nat(HOSTS - 1) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('do' as const), what: fc.nat(12), host: fc.nat(HOSTS - 1) }) },
 ) satisfies fc.Arbitrary<Step>;
 
 describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name', (kind) => {
@@ -78,6 +80,7 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
     const repository = await store.repositories.get(repositoryId);
     const revision = await receive(store as Store, repository, commit(String(rounds).padStart(40, '0')));
     await toBuilding(store as Store, revision.id);
+    await store.revisions.savePolicy(revision.id, { ...DEFAULT_POLICY, rings: DEFAULT_POLICY.rings.map((ring) => ({ ...ring, probes: [PROBE] })) });
     await store.revisions.saveEvaluations(
       revision.id,
       ALL.map((host) => ({
@@ -114,6 +117,12 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
         (await rollouts.order({ rolloutId: rollout.id, kind: 'resume', subject: 1, role: 'operator', acknowledged: [release], ...said })),
       async () =>
         rollout && (await rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'COMPLETE' } }, now)),
+      async () => {
+        const probe = rollout && { rolloutId: rollout.id, ring: 0, name: PROBE.name };
+        const claim = probe && (await rollouts.claimProbe(probe, now, 100));
+        const measured = { value: '1', max: 0, min: undefined, detail: 'why' };
+        if (probe && claim !== undefined) await rollouts.answerProbe(probe, claim, { ...measured, verdict: 'bad', askedAt: now });
+      },
       async () => await hosts.enrol({ host, repositoryId, machineId: host, publicKey: `${host}-${now}`, at: now }),
     ];
     return await acts[what]?.();

@@ -32,6 +32,7 @@ const POLICY: RolloutPolicy = {
       maxInFlight: 3,
       windows: [{ kind: 'allow', cron: '0 22 * * mon-fri', durationMs: 3_600_000, timeZone: 'Europe/Berlin' }],
       approvals: { count: 1, role: 'approver', notAuthor: true },
+      probes: [{ name: 'errors', everyMs: 60_000 }],
       pauseAfter: true,
     },
     ...DEFAULT_POLICY.rings,

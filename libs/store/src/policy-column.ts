@@ -14,6 +14,7 @@ import {
   MAX_DURATION_MS,
   MAX_LABELS,
   MAX_POLICY_HOSTS,
+  MAX_PROBES,
   MAX_RING_HOSTS,
   MAX_RINGS,
   MAX_TARGETS,
@@ -83,6 +84,8 @@ const Ring = v.pipe(
         notAuthor: v.boolean(),
       }),
     ),
+    // Policies from before there were any.
+    probes: v.optional(list(v.strictObject({ name: v.pipe(v.string(), v.regex(TARGET_NAME_FORM)), everyMs: DurationMs }), MAX_PROBES), []),
     pauseAfter: v.boolean(),
   }),
   v.transform((ring): RingPolicy => ({

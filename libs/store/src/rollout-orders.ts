@@ -1,7 +1,19 @@
-import { boundedTime, NO_ORDERS, ROLES, ROLLOUT_ORDERS, storableText, type Approval, type Freeze, type Order, type RolloutOrders } from '@floe/model';
+import {
+  boundedTime,
+  NO_ORDERS,
+  ROLES,
+  ROLLOUT_ORDERS,
+  storableText,
+  type Approval,
+  type Freeze,
+  type Order,
+  type RolloutOrders,
+  type StoredAnswer,
+} from '@floe/model';
 import { and, asc, eq } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
+import { acknowledgeAnswers, answersColumn, toAnswers } from './probe-answers.ts';
 import type { NewRolloutOrder } from './records.ts';
 import type { RolloutStore } from './store.ts';
 import { isOneOf } from './rows.ts';
@@ -40,8 +52,17 @@ function toFreeze({ by, reason, at, until }: typeof freezes.$inferSelect): Freez
 
 /** What people asked of a rollout, and of its fleet. */
 export async function readOrders(db: Database, repositoryId: string, rolloutId: string): Promise<RolloutOrders> {
+  return (await readSaid(db, repositoryId, rolloutId)).orders;
+}
+
+/** What people asked of a rollout, and what its probes answered last. */
+export async function readSaid(
+  db: Database,
+  repositoryId: string,
+  rolloutId: string,
+): Promise<{ readonly orders: RolloutOrders; readonly probes: readonly StoredAnswer[] }> {
   const rows = await db
-    .select({ freeze: freezes, order: rolloutOrders })
+    .select({ freeze: freezes, order: rolloutOrders, answers: answersColumn(rolloutId) })
     .from(repositories)
     .leftJoin(freezes, eq(freezes.repositoryId, repositories.id))
     .leftJoin(rolloutOrders, eq(rolloutOrders.rolloutId, rolloutId))
@@ -55,7 +76,7 @@ export async function readOrders(db: Database, repositoryId: string, rolloutId: 
   const hotfixes = known.filter(({ kind }) => kind === 'hotfix');
   const hotfix = hotfixes[0];
   const now = hotfixes.filter(({ subject }) => subject === 1).map((row) => ({ ...toOrder(row), person: toApproval(row).person }));
-  return {
+  const orders = {
     ...NO_ORDERS,
     freeze: freeze && toFreeze(freeze),
     resume: resume === undefined ? undefined : { ...toOrder(resume), of: resume.subject },
@@ -63,11 +84,12 @@ export async function readOrders(db: Database, repositoryId: string, rolloutId: 
     hotfix: hotfix === undefined ? undefined : { ...toOrder(hotfix), now },
     approvals: known.filter(({ kind }) => kind === 'approve').map(toApproval),
   };
+  return { orders, probes: toAnswers(rows[0]?.answers) };
 }
 
 async function order(
   db: Database,
-  { rolloutId, kind, subject = 0, by, person, binds, role, reason, at, acknowledged = [] }: NewRolloutOrder,
+  { rolloutId, kind, subject = 0, by, person, binds, role, reason, at, acknowledged = [], answers = [] }: NewRolloutOrder,
 ): Promise<void> {
   await db.transaction(async (tx) => {
     const said = { by, reason: storableText(reason, MAX_REASON_CHARACTERS), at };
@@ -78,6 +100,10 @@ async function order(
     const known = new Set(there.map(({ host }) => host));
     const seen = acknowledged.filter(({ host }) => known.has(host)).map(({ host, toplevel }) => ({ host, toplevel, ...said }));
     if (seen.length > 0) await tx.insert(acknowledgements).values(seen).onConflictDoNothing();
+    await acknowledgeAnswers(
+      tx,
+      answers.map((each) => ({ ...each, rolloutId })),
+    );
     await notify(tx, { topic: 'host', host: '*' });
   });
 }

@@ -3,11 +3,13 @@ import type {
   HostName,
   NextRollout,
   Order,
+  ProbeResult,
   RolloutCourse,
   RolloutOrderKind,
   RolloutOrders,
   RolloutPolicy,
   RolloutState,
+  StoredAnswer,
   StorePath,
   SupersededInARow,
 } from '@floe/model';
@@ -40,6 +42,8 @@ export interface CurrentRollout extends Rollout {
   readonly pushers?: readonly string[] | undefined;
   /** What people asked of it, and of its fleet. */
   readonly orders: RolloutOrders;
+  /** What its probes answered last; undefined: nothing. */
+  readonly probes?: readonly StoredAnswer[] | undefined;
   /** The people with the logins of `pushers`; undefined: not all are known. */
   readonly people?: RolloutPeople | undefined;
 }
@@ -85,6 +89,18 @@ export interface CompleteRollout {
   readonly policy: RolloutPolicy;
 }
 
+/** A probe of a ring of a rollout. */
+export interface ProbeOfRing {
+  readonly rolloutId: string;
+  readonly ring: number;
+  readonly name: string;
+}
+
+/** What a probe came to, and when it was asked. */
+export interface AskedAnswer extends ProbeResult {
+  readonly askedAt: number;
+}
+
 /** What a person asks of a rollout. `subject`: the ring of an approval, the `since` of the pause that a resume ends, 1 of an abort that reverts. */
 export interface NewRolloutOrder extends Order {
   /** Of an approval: whose token it is, and what was approved. */
@@ -95,4 +111,6 @@ export interface NewRolloutOrder extends Order {
   readonly subject?: number | undefined;
   /** With a resume: the failures that the person saw. */
   readonly acknowledged?: readonly { readonly host: HostName; readonly toplevel: StorePath }[] | undefined;
+  /** With a resume: the answers of probes that the person saw. */
+  readonly answers?: readonly (Omit<ProbeOfRing, 'rolloutId'> & { readonly number: number })[] | undefined;
 }

@@ -5,9 +5,13 @@ import {
   MAX_FAILURES,
   MAX_GROUP_NAMES,
   MAX_GROUPS,
+  MAX_PROBES,
+  PROBE_VERDICTS,
   ROLLOUT_STATES,
   storableText,
+  TARGET_NAME_FORM,
   type HostName,
+  type ProbeAnswer,
   type RolloutCourse,
   type RolloutPause,
 } from '@floe/model';
@@ -17,6 +21,7 @@ import type { Database } from './database.ts';
 import { notify, type HintOrigin } from './hints.ts';
 import type { CompleteRollout, CurrentRollout, Rollout, RolloutDecided } from './records.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
+import { createProbeAnswers } from './probe-answers.ts';
 import { pushersOf } from './pushers.ts';
 import { createRolloutOrders } from './rollout-orders.ts';
 import { RowReader } from './row-reader.ts';
@@ -31,6 +36,20 @@ const MAX_WEAKER = 50;
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000));
 const Failure = v.object({ host: HostNameText, toplevel: StorePathText, reason: storedText(2_000) });
 const UntriedGroupColumn = v.object({ hosts: v.pipe(v.array(HostNameText), v.maxLength(MAX_GROUP_NAMES)), count: Count });
+const Bound = v.optional(v.pipe(v.number(), v.finite()));
+const ProbeAnswerColumn = v.pipe(
+  v.object({
+    name: v.pipe(v.string(), v.regex(TARGET_NAME_FORM)),
+    number: v.pipe(v.number(), v.integer(), v.minValue(0)),
+    verdict: v.picklist(PROBE_VERDICTS),
+    value: v.optional(storedText(64)),
+    max: Bound,
+    min: Bound,
+    detail: storedText(1_000),
+  }),
+  // JSON leaves out what is undefined.
+  v.transform((answer): ProbeAnswer => ({ ...answer, value: answer.value, max: answer.max, min: answer.min })),
+);
 const PauseColumn = v.variant('cause', [
   v.object({ cause: v.literal('failures'), failures: v.pipe(v.array(Failure), v.maxLength(MAX_FAILURES)), count: Count }),
   v.object({
@@ -40,6 +59,7 @@ const PauseColumn = v.variant('cause', [
     eligible: Count,
     untried: v.optional(v.pipe(v.array(UntriedGroupColumn), v.maxLength(MAX_GROUPS)), []),
   }),
+  v.object({ cause: v.literal('probe'), answers: v.pipe(v.array(ProbeAnswerColumn), v.maxLength(2 * MAX_PROBES)) }),
   v.object({ cause: v.literal('after-ring') }),
   v.object({ cause: v.literal('freeze'), by: storedText(200), reason: storedText(2_000) }),
 ]) satisfies v.GenericSchema<unknown, RolloutPause>;
@@ -61,7 +81,7 @@ export const LISTED_ROLLOUT = listed;
 export type ListedRolloutRow = Omit<Row, 'rings' | 'weaker' | 'pushers'>;
 
 /** A rollout with the policy and the sequence of its revision. */
-export type RolloutOfRevision = Omit<CurrentRollout, 'orders' | 'people'> & { readonly sequence: number };
+export type RolloutOfRevision = Omit<CurrentRollout, 'orders' | 'people' | 'probes'> & { readonly sequence: number };
 
 /** The revision that supersedes those before it. */
 export interface Successor {
@@ -244,5 +264,6 @@ export function createRolloutStore(db: Database, origin: HintOrigin): Omit<Rollo
     lastComplete: async (revisionId) => await lastComplete(db, revisionId),
     pushersOf: async (revisionId) => await pushersOf(db, revisionId),
     ...createRolloutOrders(db),
+    ...createProbeAnswers(db),
   };
 }

@@ -1,6 +1,7 @@
 import type { CommitSha, Freeze, HostName, ReleaseRef, RevisionEvent, RevisionState, RolloutPolicy, StorePath, Went } from '@floe/model';
 import type {
   ApiToken,
+  AskedAnswer,
   BuildRow,
   CommitInfo,
   CommitOfSystem,
@@ -20,6 +21,7 @@ import type {
   NewRelease,
   Pin,
   PinKind,
+  ProbeOfRing,
   Release,
   Repository,
   Revision,
@@ -255,6 +257,10 @@ export interface RolloutStore {
   pushersOf(revisionId: string): Promise<readonly string[] | undefined>;
   /** Stores what a person asks. */
   order(order: NewRolloutOrder): Promise<void>;
+  /** Of the servers that want to ask a probe, one gets a claim until `now + leaseMs`. Undefined: somebody else asks it. @uncalled Nothing asks yet. */
+  claimProbe(probe: ProbeOfRing, now: Timestamp, leaseMs: number): Promise<number | undefined>;
+  /** Stores what a probe came to. False: the claim was over. @uncalled Nothing asks yet. */
+  answerProbe(probe: ProbeOfRing, claim: number, answer: AskedAnswer): Promise<boolean>;
   /** Stops all rollouts of a repository; a second freeze replaces the first. */
   freeze(repositoryId: string, freeze: Freeze): Promise<void>;
   /** Ends this freeze. False: it was ended or replaced meanwhile, and a freeze that the person did not see stays. */

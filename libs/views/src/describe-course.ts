@@ -1,6 +1,7 @@
 import type { RolloutCourse, RolloutPause, StatusText, UntriedGroup } from '@floe/model';
 import type { RevertView } from '@floe/protocol';
 import { hosts, listNames } from './hosts-in-words.ts';
+import { probeAnswerWords } from './probe-words.ts';
 import { revertWords } from './revert-words.ts';
 import { count } from './text.ts';
 
@@ -39,6 +40,8 @@ export function describePause(pause: RolloutPause): string {
         ? `its deadline has passed, and ${hosts(missing)} more must be seen to run it`
         : 'its deadline has passed before enough of its hosts were seen to run it';
     }
+    case 'probe':
+      return pause.answers.map(probeAnswerWords).join('; ');
     case 'after-ring':
       return 'the policy wants a person to look after this ring';
     case 'freeze':

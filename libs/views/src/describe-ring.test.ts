@@ -19,7 +19,17 @@ const pauses = fc.constantFrom<PauseView | null>(
 );
 
 function ring(over: Partial<RingView>): RingView {
-  const none = { needed: 1, untried: null, downloaded: 0, soakMs: 0, soakUntil: null, deadlineAt: null, opensAt: null, missingApprovals: null };
+  const none = {
+    needed: 1,
+    untried: null,
+    downloaded: 0,
+    soakMs: 0,
+    soakUntil: null,
+    deadlineAt: null,
+    opensAt: null,
+    probes: [],
+    missingApprovals: null,
+  };
   const counts = { eligible: 3, verified: 1, failed: 0, acknowledged: 0, inFlight: 1, waiting: 0, toCome: 0, away: 1 };
   return { name: 'canary', state: 'current', counts, ...none, ...over };
 }

@@ -10,6 +10,7 @@ export { nameMany } from './hosts-in-words.ts';
 export * from './next-words.ts';
 export * from './presence.ts';
 export * from './notification-words.ts';
+export * from './probe-words.ts';
 export * from './revision-words.ts';
 export * from './ring-words.ts';
 export * from './rollout-decisions.ts';

@@ -77,7 +77,8 @@ export function ringWaitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' 
 }
 
 function waitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' | 'pause'>, time: (at: number) => string): string {
-  const { counts, needed, untried, missingApprovals, opensAt, soakUntil, deadlineAt } = ring;
+  const { counts, needed, untried, missingApprovals, opensAt, soakUntil, deadlineAt, probes } = ring;
+  const notGood = probes.filter(({ verdict }) => verdict !== 'good').map(({ text }) => text);
   const approvals = missingApprovals === null ? [] : [missingApprovalWords(missingApprovals)];
   const window = opensAt === null ? [] : [`its window at ${time(opensAt)}`];
   if (ring.state === 'passed' || isEndedRollout(rollout.state)) return '';
@@ -96,11 +97,12 @@ function waitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' | 'pause'>,
         ...(counts.verified < needed ? [verified] : []),
         ...groups,
         ...(busy > 0 ? [`${count(busy, 'host')} under way`] : []),
+        ...notGood,
         ...deadline,
       ].join(', ');
     }
     case 'SOAKING':
-      return soakUntil === null ? '' : `soak until ${time(soakUntil)}`;
+      return [...(soakUntil === null ? [] : [`soak until ${time(soakUntil)}`]), ...notGood].join(', ');
     case 'PAUSED':
       return rollout.pause === null ? 'a person' : `a person: ${rollout.pause.description}`;
     case 'NEXT':

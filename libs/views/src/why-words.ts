@@ -1,6 +1,7 @@
 import type { AdmitAnswer, AgentState, WhyNot } from '@floe/model';
 import { describePause } from './describe-course.ts';
 import { nextWords } from './next-words.ts';
+import { probeWords } from './probe-words.ts';
 import { missingApprovalWords } from './rollout-words.ts';
 import { words } from './text.ts';
 
@@ -87,10 +88,10 @@ function wordsOf(reason: WhyNot, { host, said, error, time }: WhyContext): WhyWo
     case 'superseded':
       return { text: 'its rollout was superseded', end: 'the rollout of the next commit, which begins by itself' };
     case 'ring': {
-      const { name, counts, needed, soakUntil } = reason.before;
+      const { name, counts, needed, soakUntil, probes } = reason.before;
       const soak = soakUntil === undefined ? '' : `, soak until ${time(soakUntil)}`;
       return {
-        text: `ring ${reason.ring} waits for ${name}: ${counts.verified} of ${needed} verified${soak}`,
+        text: `ring ${reason.ring} waits for ${name}: ${[`${counts.verified} of ${needed} verified${soak}`, ...probes.flatMap((each) => (each.answer?.verdict === 'good' ? [] : [probeWords(each.name, each.answer)]))].join(', ')}`,
         end: `when ${name} has passed; see: floe rollout`,
       };
     }

@@ -6,7 +6,7 @@ import { windowFacts } from './windows.ts';
 
 /** All that a decision about the rollout is made from, and all that people are told about it. `hosts`: all of the repository. */
 export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[], now: number): RolloutFacts {
-  const { policy, course, orders, people, weaker = [] } = rollout;
+  const { policy, course, orders, probes = [], people, weaker = [] } = rollout;
   const needsApproval = weaker.length > 0 || policy.rings.some(({ approvals }) => approvals !== undefined);
   const asked = ringHosts(rollout, hosts, now);
   return {
@@ -14,6 +14,7 @@ export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[
     hosts: asked,
     windows: windowFacts(policy, course, asked, now),
     orders,
+    probes,
     binds: needsApproval ? bindsOf(rollout, hosts) : undefined,
     authors: people?.unmapped.length === 0 ? people.authors : undefined,
     hasOtherAdministrator: people?.hasOtherAdministrator === true,

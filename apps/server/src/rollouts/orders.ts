@@ -11,6 +11,7 @@ import {
   type HostName,
   type HotfixNow,
   type Order,
+  type RolloutCourse,
   type RolloutFacts,
   type RolloutFailure,
   type RolloutOrders,
@@ -50,7 +51,7 @@ function revertWords({ count, without }: RevertScope): string {
 export type Judged =
   | {
       readonly kind: 'order';
-      readonly order: Pick<NewRolloutOrder, 'kind' | 'subject' | 'acknowledged' | 'binds'>;
+      readonly order: Pick<NewRolloutOrder, 'kind' | 'subject' | 'acknowledged' | 'answers' | 'binds'>;
       /** Undefined: of the rollout that hosts follow. */
       readonly of?: Pick<NextOfFleet, 'id' | 'sha'>;
       readonly message: string;
@@ -120,9 +121,20 @@ export function judgeResume(asked: AskedRollout, since: number | undefined): Jud
   const where = next === undefined ? nameOf(asked) : `the rollout of ${shortSha(asked.sha)}, now with ring ${next},`;
   return {
     kind: 'order',
-    order: { kind: 'resume', subject: course.since, acknowledged },
-    message: `${where} goes on.${next === undefined ? nextRingWords(asked) : ''}${names}${laterWords(asked)}`,
+    order: { kind: 'resume', subject: course.since, acknowledged, answers: answersOf(course) },
+    message: `${where} goes on.${next === undefined ? nextRingWords(asked) : ''}${names}${answersWords(course)}${laterWords(asked)}`,
   };
+}
+
+/** The answers of probes that the person saw. */
+function answersOf({ pause, ring }: RolloutCourse): NonNullable<NewRolloutOrder['answers']> {
+  return pause?.cause === 'probe' ? pause.answers.map(({ name, number }) => ({ ring, name, number })) : [];
+}
+
+function answersWords({ pause }: RolloutCourse): string {
+  const names = pause?.cause === 'probe' ? pause.answers.map(({ name }) => name) : [];
+  if (names.length === 0) return '';
+  return ` What ${nameMany(names)} answered counts no more: ${names.length === 1 ? 'it is' : 'they are'} asked again, and another answer like it pauses it again.`;
 }
 
 /** Which ring gets it after the one that it is at. */

@@ -36,6 +36,7 @@ export function viewPlanOfNext(fleet: Fleet, { next, policy, evaluations }: Wait
     hosts: ringHosts({ revisionId: next.revisionId, policy, rings: ringOf }, hosts, now),
     windows: [],
     orders: { ...next.orders, freeze: rollout?.orders.freeze },
+    probes: [],
     authors: undefined,
     hasOtherAdministrator: true,
     weaker: [],

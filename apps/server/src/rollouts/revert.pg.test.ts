@@ -19,7 +19,7 @@ afterEach(async () => await agents.disposeAsync());
 
 /** One ring, the first host's canary ring before it, and no soak. */
 function canaryFirst(canary: string, changes: Partial<RolloutPolicy> = {}): RolloutPolicy {
-  const rest = { soakMs: 0, maxInFlight: undefined, windows: [], approvals: undefined, pauseAfter: false };
+  const rest = { soakMs: 0, maxInFlight: undefined, windows: [], approvals: undefined, probes: [], pauseAfter: false };
   const ring = (name: string, index: number, hosts: readonly string[]) => ({
     name,
     members: { hosts, labels: [], share: undefined },

@@ -10,7 +10,7 @@ import { startTestServer, TestAgent, type TestHost, type TestServer } from '../t
 /** A ring of these hosts, by default without a soak. */
 function ring(index: number, count: number, hosts: readonly string[], changes: Partial<RingPolicy> = {}): RingPolicy {
   const members = { hosts, labels: [], share: undefined };
-  const rest = { maxInFlight: undefined, windows: [], approvals: undefined, pauseAfter: false };
+  const rest = { maxInFlight: undefined, windows: [], approvals: undefined, probes: [], pauseAfter: false };
   return { name: `ring-${index}`, members, ...defaultGates(index, count), soakMs: 0, ...rest, ...changes };
 }
 

@@ -16,6 +16,7 @@ const RINGS: RolloutPolicy = {
     maxInFlight: undefined,
     windows: [],
     approvals: undefined,
+    probes: [],
     pauseAfter: false,
   })),
 };

@@ -21,7 +21,7 @@ import {
 import { MAX_ORDERS_SHOWN, MAX_WEAKER_SHOWN, type PauseView, type RingView, type RolloutOrderView, type RolloutView } from '@floe/protocol';
 import { ringWindowState, timeAfterOpenMs } from '@floe/runtime';
 import type { CurrentRollout, FleetHost, NextOfFleet } from '@floe/store';
-import { describePause, untriedWords } from '@floe/views';
+import { describePause, probeWords, untriedWords } from '@floe/views';
 import type { Waits } from './next.ts';
 import { viewRevert } from './revert.ts';
 
@@ -30,7 +30,17 @@ export type RolloutDetail = Pick<RolloutView, 'rings' | 'pause' | 'orders' | 'fr
 
 /** Of a rollout that hosts do not follow any more: what had come of it. */
 export function viewStory(course: RolloutCourse, rings: readonly RingResult[]): RolloutDetail {
-  const over = { needed: 0, untried: null, downloaded: 0, soakMs: 0, soakUntil: null, deadlineAt: null, opensAt: null, missingApprovals: null };
+  const over = {
+    needed: 0,
+    untried: null,
+    downloaded: 0,
+    soakMs: 0,
+    soakUntil: null,
+    deadlineAt: null,
+    opensAt: null,
+    probes: [],
+    missingApprovals: null,
+  };
   return {
     rings: rings.map(({ name, state, counts }) => ({ name, state, counts: { ...counts }, ...over })),
     pause: viewPause(course, { later: [] }),
@@ -102,7 +112,7 @@ interface At {
 }
 
 function viewRing(ring: RingOverview, index: number, { course, policy, hosts, now }: At): Omit<RingView, 'downloaded'> {
-  const { name, state, counts, needed, untried, soakMs, soakUntil } = ring;
+  const { name, state, counts, needed, untried, soakMs, soakUntil, probes } = ring;
   const windows = windowsOfRing(
     policy.rings[index]?.windows ?? [],
     hosts.filter((host) => host.ring === index),
@@ -120,8 +130,13 @@ function viewRing(ring: RingOverview, index: number, { course, policy, hosts, no
     soakUntil: soakUntil ?? null,
     deadlineAt: (isChanging && deadlineMs !== undefined ? timeAfterOpenMs(windows, course.ringSince, deadlineMs) : undefined) ?? null,
     opensAt: (window.isOpen ? undefined : window.changesAt) ?? null,
+    probes: probes.map(viewProbe),
     missingApprovals: viewMissing(ring.missingApprovals),
   };
+}
+
+function viewProbe({ name, answer }: RingOverview['probes'][number]): RingView['probes'][number] {
+  return { name, verdict: answer?.verdict ?? null, text: storableText(probeWords(name, answer)) };
 }
 
 export function viewMissing(missing: MissingApprovals | undefined): RingView['missingApprovals'] {

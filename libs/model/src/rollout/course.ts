@@ -3,6 +3,7 @@ import type { HostSituation } from '../resolve.ts';
 import type { Role } from '../roles.ts';
 import type { RolloutState } from '../rollout-state.ts';
 import type { UntriedGroup } from './groups.ts';
+import type { ProbeAnswer } from './probe-answer.ts';
 
 /** A host that tried the rollout's system and failed. It belongs to the host and the system, whichever rollout contains them. */
 export interface RolloutFailure {
@@ -24,6 +25,8 @@ export type RolloutPause =
       /** In the last ring: hosts with the same change, none of which has run it. At most {@link MAX_GROUPS}. */
       readonly untried: readonly UntriedGroup[];
     }
+  /** Probes said that something is wrong, or did not answer for long. */
+  | { readonly cause: 'probe'; readonly answers: readonly ProbeAnswer[] }
   /** The policy wants a person to look after this ring. */
   | { readonly cause: 'after-ring' }
   /** A person paused all rollouts. */

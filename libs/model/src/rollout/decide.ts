@@ -5,6 +5,7 @@ import { countRing, isBroken, isPassed, isUnacknowledged, neededVerified, pauseF
 import { boundGroups, twinsThatFailed, untriedGroups, type UntriedGroup } from './groups.ts';
 import { isPassedNow } from './hotfix-now.ts';
 import type { RingPolicy, RolloutPolicy } from './policy.ts';
+import { hasGoodAnswers, probesOf, stoppingAnswers } from './probes.ts';
 import type { RingHost } from './progress.ts';
 import { isEndedRollout, nextRolloutState, type RolloutEvent } from './table.ts';
 
@@ -23,7 +24,7 @@ export interface RolloutDecision {
 
 /** The gates of the ring at `of`: those of the first ring, up to the first ring that was proved; then its own. */
 export function gatesOf(policy: RolloutPolicy, course: Pick<RolloutCourse, 'ring' | 'provedRing'>, of = course.ring): RingPolicy {
-  return ringAt(policy, isFirstChanging(course, of) ? 0 : of);
+  return { ...ringAt(policy, isFirstChanging(course, of) ? 0 : of), probes: probesOf(policy, course, of) };
 }
 
 function ringAt({ rings }: RolloutPolicy, index: number): RingPolicy {
@@ -95,6 +96,8 @@ function nextEvent(course: RolloutCourse, facts: RolloutFacts, now: number): Due
   if (freeze !== undefined) return { event: 'paused', also: { pause: { cause: 'freeze', by: freeze.by, reason: freeze.reason } } };
   const broken = brokenRings(course, facts);
   if (broken.length > 0) return { event: 'failed', also: { pause: pauseForFailures(broken) } };
+  const stopping = stoppingAnswers(course, facts);
+  if (stopping.length > 0) return { event: 'failed', also: { pause: { cause: 'probe', answers: stopping } } };
   if (isNotWhatWasApproved(course, facts)) return { event: 'changed', also: { ringSince: now } };
   return progressOfRing(course, facts, now);
 }
@@ -139,7 +142,7 @@ function progressOfRing(course: RolloutCourse, facts: RolloutFacts, now: number)
       return gateEvent(course, facts, counts, now);
     case 'SOAKING':
       if (isUnasked(course, facts, counts)) return { event: 'grown', also: { ringSince: now } };
-      if (orders.hotfix === undefined && now - course.since < gatesOf(policy, course).soakMs) return undefined;
+      if (now < soakEnd(course, facts) || !hasGoodAnswers(course, facts, soakEnd(course, facts), now)) return undefined;
       if (isLast) return { event: 'finished' };
       if (ringAt(policy, course.ring).pauseAfter) return { event: 'paused', also: { pause: { cause: 'after-ring' } } };
       return { event: 'soaked', also: nextRing };
@@ -150,6 +153,11 @@ function progressOfRing(course: RolloutCourse, facts: RolloutFacts, now: number)
     case 'SUPERSEDED':
       return undefined;
   }
+}
+
+/** When the soak of the ring is over: at once in a hotfix. Its probes are asked once more then. */
+export function soakEnd(course: RolloutCourse, { policy, orders }: Pick<RolloutFacts, 'policy' | 'orders'>): number {
+  return course.since + (orders.hotfix === undefined ? gatesOf(policy, course).soakMs : 0);
 }
 
 /** A rollout without a host to ask needs no approval, but what it loosens does: the next commit is compared with it. */

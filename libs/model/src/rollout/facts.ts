@@ -1,5 +1,6 @@
 import type { RolloutOrders } from './course.ts';
 import type { RolloutPolicy } from './policy.ts';
+import type { StoredAnswer } from './probe-answer.ts';
 import type { RingHost } from './progress.ts';
 
 /** All that a decision depends on, besides the course so far and the time. */
@@ -13,6 +14,8 @@ export interface RolloutFacts {
    */
   readonly windows: readonly { readonly isOpen: boolean; readonly openMs: number }[];
   readonly orders: RolloutOrders;
+  /** What the probes of its rings answered last. */
+  readonly probes: readonly StoredAnswer[];
   /** Stands for the policy and the system of each host: an approval is for what it was given for. Undefined: nobody has to approve. */
   readonly binds?: string | undefined;
   /** The people who pushed the commits since stable; undefined: not known, and then nobody is known to be somebody else. */

@@ -20,6 +20,8 @@ export const GATE_WORDS: Readonly<Record<RingGate, (ring: RingPolicy) => string>
   maxInFlight: ({ maxInFlight }) => (maxInFlight === undefined ? 'no limit of its own' : `at most ${maxInFlight} at once`),
   windows: ({ windows }) => (windows.length === 0 ? 'at any time' : windows.map(windowWords).join(', ')),
   approvals: ({ approvals }) => (approvals === undefined ? 'no approval' : approvalWords(approvals)),
+  probes: ({ probes }) =>
+    probes.length === 0 ? 'no probe' : `probes ${probes.map(({ name, everyMs }) => `${name} every ${timeLimit(everyMs)}`).join(', ')}`,
   pauseAfter: ({ pauseAfter }) => (pauseAfter ? 'a person resumes after it' : 'goes on by itself'),
 };
 
@@ -40,6 +42,7 @@ const IS_IDLE: Readonly<Record<RingGate, (ring: RingPolicy) => boolean>> = {
   errors: ({ errors }) => errors.percent >= 100,
   minVerified: () => false,
   successPercent: ({ successPercent }) => successPercent === 0,
+  probes: ({ probes }) => probes.length === 0,
   soakMs: ({ soakMs }) => soakMs === 0,
   deadlineMs: ({ deadlineMs }) => deadlineMs === undefined,
   pauseAfter: ({ pauseAfter }) => !pauseAfter,

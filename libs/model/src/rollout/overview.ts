@@ -1,9 +1,11 @@
 import { missingApprovals, type MissingApprovals } from './approvals.ts';
 import type { RolloutCourse } from './course.ts';
-import { gatesOf } from './decide.ts';
+import { gatesOf, soakEnd } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
 import { countRing, neededVerified, type RingCounts } from './gate.ts';
 import { boundGroups, untriedGroups, type UntriedGroup } from './groups.ts';
+import type { StoredAnswer } from './probe-answer.ts';
+import { answerOf, isProbing, probesOf } from './probes.ts';
 
 /** `current`: where the rollout is, or where it ended. */
 export const RING_STATES = ['passed', 'current', 'to-come'] as const;
@@ -21,6 +23,8 @@ export interface RingOverview {
   readonly soakMs: number;
   /** While it soaks. */
   readonly soakUntil: number | undefined;
+  /** While its probes are asked: each, with its last answer that counts. */
+  readonly probes: readonly { readonly name: string; readonly answer: StoredAnswer | undefined }[];
   /** The approvals that it still needs, or will need. */
   readonly missingApprovals: MissingApprovals | undefined;
 }
@@ -51,7 +55,11 @@ export function overviewOfRings(course: RolloutCourse, facts: RolloutFacts): rea
       needed: neededVerified(gates, counts),
       untried: state === 'passed' || ring + 1 < facts.policy.rings.length ? [] : boundGroups(untriedGroups(facts.hosts)),
       soakMs: gates.soakMs,
-      soakUntil: state === 'current' && course.state === 'SOAKING' && facts.orders.hotfix === undefined ? course.since + gates.soakMs : undefined,
+      soakUntil: state === 'current' && course.state === 'SOAKING' && facts.orders.hotfix === undefined ? soakEnd(course, facts) : undefined,
+      probes:
+        state === 'current' && isProbing(course)
+          ? probesOf(facts.policy, course).map((probe) => ({ name: probe.name, answer: answerOf(course, facts, probe.name) }))
+          : [],
       missingApprovals: state === 'passed' ? undefined : missingApprovals(at, facts),
     };
   });

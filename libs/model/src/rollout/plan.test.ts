@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { factsOf, HOUR, MINUTE, policyOf } from '../test/rollout-facts.ts';
+import { answer, factsOf, HOUR, MINUTE, policyOf } from '../test/rollout-facts.ts';
 import { anyPolicy } from '../test/rollout-policies.ts';
 import { beginRollout, type Approval, type RolloutCourse } from './course.ts';
 import { decideRollout } from './decide.ts';
@@ -119,13 +119,19 @@ function follow(given: RolloutFacts, now: number, opensAt: (ring: number, at: nu
   let course = beginRollout(now);
   let { hosts } = given;
   const approvals: Approval[] = [];
+  const goodAt = (askedAt: number) =>
+    given.policy.rings.flatMap((_, ring) => ['errors', 'latency'].map((name) => answer({ ring, name, verdict: 'good', askedAt })));
   let resume: RolloutFacts['orders']['resume'];
   let verified = -1;
   for (let at = now; at < now + 24 * HOUR; at += MINUTE) {
     // Several looks in the same minute: hosts and people answer between them.
     for (let isAnswered = true; isAnswered;) {
       const windows = given.policy.rings.map((_, ring) => ({ isOpen: ring <= verified && opensAt(ring, at) === at, openMs: 0 }));
-      const { course: next, steps } = decideRollout(course, { ...given, hosts, windows, orders: { ...given.orders, approvals, resume } }, at);
+      const { course: next, steps } = decideRollout(
+        course,
+        { ...given, hosts, windows, probes: goodAt(at), orders: { ...given.orders, approvals, resume } },
+        at,
+      );
       for (const { event, from, to } of steps) {
         if (event === 'opened') came.set(nameOf(from.ring), { beginsAt: at });
         const hasPassed = event === 'soaked' || (event === 'finished' && from.state === 'SOAKING') || to.pause?.cause === 'after-ring';

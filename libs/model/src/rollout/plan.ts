@@ -1,7 +1,7 @@
 import type { HostName } from '../brands.ts';
 import { approvalsOf, missingApprovals, type MissingApprovals } from './approvals.ts';
 import { beginRollout, isFrozen, type RolloutCourse } from './course.ts';
-import { decideRollout, gatesOf, type RolloutStep } from './decide.ts';
+import { decideRollout, gatesOf, soakEnd, type RolloutStep } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
 import { gatesInWords } from './gate-words.ts';
 import type { RingPolicy } from './policy.ts';
@@ -74,15 +74,15 @@ export function planRollout(course: RolloutCourse, facts: RolloutFacts, clock: P
 
 /** The first ring that changes has the gates of the first ring, and its own windows and limits. */
 function gatesThatHold(ring: RingPolicy, at: Pick<RolloutCourse, 'ring' | 'provedRing'>, { policy }: RolloutFacts): RingPolicy {
-  const { successPercent, errors, minVerified, soakMs, deadlineMs } = gatesOf(policy, at);
+  const { successPercent, errors, minVerified, soakMs, deadlineMs, probes } = gatesOf(policy, at);
   const approvals = approvalsOf(policy, at);
-  return { ...ring, successPercent, errors, minVerified, soakMs, deadlineMs, approvals: approvals.count === 0 ? undefined : approvals };
+  return { ...ring, successPercent, errors, minVerified, soakMs, deadlineMs, probes, approvals: approvals.count === 0 ? undefined : approvals };
 }
 
 function foresee(course: RolloutCourse, facts: RolloutFacts, { now, opensAt }: PlanClock): readonly Found[] {
   const found = facts.policy.rings.map((): Found => ({}));
   const hosts = facts.hosts.map((host) => (host.isEligible ? { ...host, progress: 'verified' as const } : host));
-  const rings = facts.policy.rings.map((ring) => ({ ...ring, approvals: undefined }));
+  const rings = facts.policy.rings.map((ring) => ({ ...ring, approvals: undefined, probes: [] }));
   const neverOpens = new Set<number>();
   let { freeze } = facts.orders;
   let resume: RolloutFacts['orders']['resume'];
@@ -116,7 +116,7 @@ function foresee(course: RolloutCourse, facts: RolloutFacts, { now, opensAt }: P
         break;
       }
       case 'SOAKING':
-        at = Math.max(at, current.since + gatesOf(facts.policy, current).soakMs);
+        at = Math.max(at, soakEnd(current, { ...facts, orders }));
         break;
       case 'PAUSED': {
         const until = isFrozen(orders, at) ? orders.freeze?.until : undefined;

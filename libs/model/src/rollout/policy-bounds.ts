@@ -12,6 +12,8 @@ export const MAX_BUDGETS = 50;
 export const MAX_CHECKS = 100;
 export const MAX_CHECK_CHARACTERS = 200;
 export const MAX_APPROVALS = 20;
+/** Probes of one ring, and of one server. Each costs a request at a time. */
+export const MAX_PROBES = 16;
 /** The largest number of hosts that a limit or a gate names. */
 export const MAX_POLICY_HOSTS = 10_000;
 export const MAX_CRON_CHARACTERS = 200;
@@ -31,7 +33,7 @@ export const MAX_LABEL_CHARACTERS = 64;
 export const HOST_GLOB_FORM = /^[A-Za-z0-9._*?-]{1,253}$/;
 export const HOST_GLOB_RULE = 'hosts are names, or patterns with * and ?, as in web* or dns?';
 
-/** The name of a notification target in the server's settings. */
+/** The name of a notification target, or of a probe, in the server's settings. */
 export const MAX_TARGET_NAME_CHARACTERS = 32;
 export const TARGET_NAME_FORM = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
 export const TARGET_NAME_RULE = '1 to 32 lower-case letters, digits and -';

@@ -30,6 +30,12 @@ export interface Approvals {
   readonly notAuthor: boolean;
 }
 
+/** Something outside that is asked while a ring rolls and soaks. What it is and where is the server's configuration, by this name. */
+export interface RingProbe {
+  readonly name: string;
+  readonly everyMs: number;
+}
+
 /** An ordered group of hosts, and what must hold before the next group begins. Complete: every default is filled in. */
 export interface RingPolicy {
   readonly name: string;
@@ -48,6 +54,8 @@ export interface RingPolicy {
   readonly maxInFlight: number | undefined;
   readonly windows: readonly RingWindow[];
   readonly approvals: Approvals | undefined;
+  /** Each must answer that all is well before the next ring begins; one that says otherwise pauses. Their names differ. */
+  readonly probes: readonly RingProbe[];
   /** A person resumes the rollout after this ring. */
   readonly pauseAfter: boolean;
 }
@@ -114,6 +122,7 @@ export const DEFAULT_POLICY: RolloutPolicy = {
       maxInFlight: undefined,
       windows: [],
       approvals: undefined,
+      probes: [],
       pauseAfter: false,
     },
   ],

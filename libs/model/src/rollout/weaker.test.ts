@@ -17,6 +17,7 @@ function ring(name: string, more: Partial<RingPolicy> = {}): RingPolicy {
     maxInFlight: undefined,
     windows: [],
     approvals: undefined,
+    probes: [],
     pauseAfter: false,
     ...more,
   };
@@ -232,6 +233,10 @@ describe('any two policies', () => {
         approvals: fc.option(fc.record({ count: fc.constantFrom(1, 2), role: fc.constantFrom(...ROLES), notAuthor: fc.boolean() }), {
           nil: undefined,
         }),
+        probes: fc.subarray([
+          { name: 'errors', everyMs: 60_000 },
+          { name: 'latency', everyMs: 60_000 },
+        ]),
         pauseAfter: fc.boolean(),
       })
       .map((gates): RingPolicy => ({ name, ...hosts('ws1'), ...gates }));
@@ -277,7 +282,7 @@ describe('any two policies', () => {
 
   test('two steps that are not weaker are not weaker together: no gate is loosened little by little', () => {
     // Each gate on its own, so that two random steps are not weaker often enough.
-    for (const gate of ['errors', 'windows', 'approvals', 'maxInFlight', 'soakMs'] as const) {
+    for (const gate of ['errors', 'windows', 'approvals', 'maxInFlight', 'soakMs', 'probes'] as const) {
       fc.assert(
         fc.property(fc.tuple(anyRing('canary'), anyRing('canary'), anyRing('canary')), (three) => {
           const [a, b, c] = three.map((each) => inForce({ rings: [{ ...CANARY, [gate]: each[gate] }, ALL] })) as [

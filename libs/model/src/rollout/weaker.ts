@@ -7,7 +7,7 @@ import { compareRings, pairRings } from './moves.ts';
 import { timeLimit } from '../duration.ts';
 import { shrinkWords, type ShrinkLimit } from '../shrink.ts';
 import { DEFAULT_TIME_ZONE, goByHostTime } from './time-zones.ts';
-import type { Approvals, RingPolicy, RingWindow, RolloutPolicy } from './policy.ts';
+import type { Approvals, RingPolicy, RingProbe, RingWindow, RolloutPolicy } from './policy.ts';
 
 /** A policy, and the fleet that it holds for. */
 export interface PolicyInForce {
@@ -204,8 +204,16 @@ const GATES: Readonly<Record<RingGate, (was: RingPolicy, is: RingPolicy) => Chan
       lessIsWeaker(ROLES.indexOf(was.role), ROLES.indexOf(is.role)),
       lessIsWeaker(Number(was.notAuthor), Number(is.notAuthor)),
     ),
+  probes: (was, is) => compareProbes(was.probes, is.probes),
   pauseAfter: (was, is) => lessIsWeaker(Number(was.pauseAfter), Number(is.pauseAfter)),
 };
+
+/** One that is gone sees nothing any more, and one that is asked less often sees it later. */
+function compareProbes(was: readonly RingProbe[], is: readonly RingProbe[]): ChangeDirection | undefined {
+  const isWithout = (probes: readonly RingProbe[], others: readonly RingProbe[]): boolean =>
+    probes.some(({ name, everyMs }) => !others.some((other) => other.name === name && other.everyMs <= everyMs));
+  return isWithout(was, is) ? 'weaker' : isWithout(is, was) ? 'stronger' : undefined;
+}
 
 /** From how many started hosts on failures pause. */
 function errorsFrom({ errors: { percent, minStarted } }: RingPolicy): number {

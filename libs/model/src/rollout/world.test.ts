@@ -9,6 +9,7 @@ import { decideRollout, gatesOf, type RolloutDecision } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
 import { countRing, neededVerified } from './gate.ts';
 import type { RolloutPolicy } from './policy.ts';
+import { MAX_PROBE_TRIES } from './probes.ts';
 import type { RingHost } from './progress.ts';
 import { isEndedRollout, promotedRings } from './table.ts';
 
@@ -46,6 +47,9 @@ const STEPS = [
   'hotfix',
   'now',
   'window',
+  'probe-good',
+  'probe-bad',
+  'probe-silent',
   'minutes',
   'hours',
   'clock-back',
@@ -56,7 +60,7 @@ type Step = readonly [what: (typeof STEPS)[number], who: number];
 const anyStep: fc.Arbitrary<Step> = fc.tuple(
   // What moves a rollout on comes more often than what stops it.
   fc.oneof(
-    { arbitrary: fc.constantFrom<(typeof STEPS)[number]>('tick', 'advance', 'minutes', 'approve'), weight: 3 },
+    { arbitrary: fc.constantFrom<(typeof STEPS)[number]>('tick', 'advance', 'minutes', 'approve', 'probe-good'), weight: 3 },
     { arbitrary: fc.constantFrom(...STEPS), weight: 2 },
   ),
   fc.nat({ max: 7 }),
@@ -87,6 +91,24 @@ function checkDecision({ course, steps }: RolloutDecision, facts: RolloutFacts, 
     if (to.ring > before.ring) expect(['skipped', 'soaked', 'resumed']).toContain(event);
     if (event === 'soaked' && facts.orders.hotfix === undefined) expect(now - before.since).toBeGreaterThanOrEqual(gates.soakMs);
     if (event === 'resumed' && to.ring > before.ring) expect(before.pause?.cause).toBe('after-ring');
+    // O25: with each probe of the ring asked once more after the soak, also in a hotfix; what pauses is bad, or long without an answer.
+    const isLeft = before.state === 'SOAKING' && (event === 'soaked' || event === 'finished' || to.pause?.cause === 'after-ring');
+    if (isLeft)
+      for (const { name } of [...(facts.policy.rings[before.ring]?.probes ?? []), ...gates.probes]) {
+        const answer = facts.probes.find((each) => each.ring === before.ring && each.name === name);
+        expect(answer).toMatchObject({ verdict: 'good', isAcknowledged: false });
+        const after = facts.orders.hotfix === undefined ? before.since + gates.soakMs : before.since;
+        expect(answer?.askedAt).toBeGreaterThanOrEqual(after);
+        expect(answer?.askedAt).toBeLessThanOrEqual(now);
+      }
+    if (to.pause?.cause === 'probe') {
+      expect(to.pause.answers.length).toBeGreaterThan(0);
+      for (const { name, number } of to.pause.answers) {
+        const answer = facts.probes.find((each) => each.ring === before.ring && each.name === name);
+        expect(answer).toMatchObject({ number, isAcknowledged: false });
+        expect(answer?.verdict === 'bad' || (answer?.verdict === 'unknown' && answer.tries >= MAX_PROBE_TRIES)).toBe(true);
+      }
+    }
     // O10: before anybody changes, the approvals of the first ring are there.
     if (event === 'approved' && before.provedRing === undefined && facts.policy.rings[0]?.approvals !== undefined)
       expect(facts.orders.approvals.some((each) => each.ring === before.ring && each.by !== 'eve')).toBe(true);
@@ -111,6 +133,11 @@ function checkDecision({ course, steps }: RolloutDecision, facts: RolloutFacts, 
       expect(isTried || eligible.length === 0).toBe(true);
     }
   }
+  // O25: nobody else is asked while a probe says no.
+  const isBad = facts.probes.some(({ ring, name, verdict, isAcknowledged }) => {
+    return ring === course.ring && verdict === 'bad' && !isAcknowledged && gatesOf(facts.policy, course).probes.some((probe) => probe.name === name);
+  });
+  if (isBad) expect(['ROLLING', 'SOAKING']).not.toContain(course.state);
   // O12: a canary that failed with this system has failed with it in this rollout, too; and so has another host with its very system.
   const strict = gatesOf(facts.policy, { ...course, ring: 0 }, 0);
   const asked = new Set(facts.hosts.flatMap(({ ring, isEligible, toplevel }) => (ring === 0 && isEligible ? [toplevel] : [])));
@@ -264,6 +291,12 @@ function take(world: RolloutWorld, [what, who]: Step): void {
       world.orders = { ...world.orders, hotfix: { ...(hotfix ?? order), now } };
       return;
     }
+    case 'probe-good':
+      return world.ask('good');
+    case 'probe-bad':
+      return world.ask('bad');
+    case 'probe-silent':
+      return world.ask('unknown', 2 * who + 1);
     case 'window': {
       const zone = who % 2 === 0 ? 'near' : 'far';
       const open = world.isOpen[who % world.isOpen.length];
@@ -348,6 +381,7 @@ describe('rollouts of any fleet, by any people, at any time', () => {
             world.advance(host, 'as-is');
           }
           world.pass(MINUTE);
+          world.ask('good');
           world.tick();
           if (world.course?.state === 'WAITING_APPROVAL') world.approve('ada');
           if (world.course?.pause?.cause === 'after-ring') world.resume();

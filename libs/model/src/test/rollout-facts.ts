@@ -2,6 +2,7 @@ import type { HostName, StorePath } from '../brands.ts';
 import { NO_ORDERS, type RolloutOrders } from '../rollout/course.ts';
 import type { RolloutFacts } from '../rollout/facts.ts';
 import { DEFAULT_POLICY, defaultGates, type RingPolicy, type RolloutPolicy } from '../rollout/policy.ts';
+import type { StoredAnswer } from '../rollout/probe-answer.ts';
 import type { HostProgress, RingHost } from '../rollout/progress.ts';
 
 export const MINUTE = 60_000;
@@ -13,7 +14,7 @@ export const pathOf = (name: string): StorePath => `/nix/store/${'a'.repeat(32)}
 export function policyOf(ringCount: number, changes: readonly Partial<RingPolicy>[] = [], rest: Partial<RolloutPolicy> = {}): RolloutPolicy {
   const rings = Array.from({ length: ringCount }, (_, index): RingPolicy => {
     const members = { hosts: [], labels: [], share: undefined };
-    const optional = { maxInFlight: undefined, windows: [], approvals: undefined, pauseAfter: false };
+    const optional = { maxInFlight: undefined, windows: [], approvals: undefined, probes: [], pauseAfter: false };
     return { name: `ring-${index}`, members, ...defaultGates(index, ringCount), ...optional, ...changes[index] };
   });
   return { ...DEFAULT_POLICY, ...rest, rings };
@@ -35,6 +36,13 @@ export function ringHost(text: string): RingHost {
   };
 }
 
+/** An answer of the probe `errors` about the first ring. */
+export function answer(changes: Partial<StoredAnswer> & Pick<StoredAnswer, 'verdict' | 'askedAt'>): StoredAnswer {
+  const tries = changes.verdict === 'unknown' ? 1 : 0;
+  const nothing = { value: undefined, max: undefined, min: undefined, detail: '' };
+  return { ring: 0, name: 'errors', number: 1, tries, isAcknowledged: false, ...nothing, ...changes };
+}
+
 export function factsOf(
   policy: RolloutPolicy,
   hosts: readonly string[],
@@ -47,6 +55,7 @@ export function factsOf(
     hosts: hosts.map(ringHost),
     windows,
     orders: { ...NO_ORDERS, ...orders },
+    probes: [],
     authors: [],
     hasOtherAdministrator: true,
     weaker: [],

@@ -11,6 +11,17 @@ const anyRing: fc.Arbitrary<Partial<RingPolicy>> = fc.record(
     deadlineMs: fc.constantFrom(undefined, 60 * MINUTE),
     maxInFlight: fc.constantFrom(undefined, 1, 2),
     approvals: fc.constantFrom(undefined, { count: 1, role: 'approver', notAuthor: true } as const),
+    // Rare: a rollout that is complete in spite of them is rarer.
+    probes: fc.oneof(
+      { weight: 3, arbitrary: fc.constant([]) },
+      {
+        weight: 1,
+        arbitrary: fc.subarray([
+          { name: 'errors', everyMs: MINUTE },
+          { name: 'latency', everyMs: 5 * MINUTE },
+        ]),
+      },
+    ),
     pauseAfter: fc.boolean(),
   },
   { requiredKeys: [] },

@@ -3,9 +3,11 @@ import type { HostName, StorePath } from '../brands.ts';
 import { resolve, type Desired, type PermittedRelease, type ReleaseRef } from '../resolve.ts';
 import { admit, type Asking } from '../rollout/admit.ts';
 import { beginRollout, NO_ORDERS, revertOf, type Freeze, type RolloutCourse, type RolloutOrders } from '../rollout/course.ts';
-import { decideRollout, type RolloutDecision } from '../rollout/decide.ts';
+import { decideRollout, soakEnd, type RolloutDecision } from '../rollout/decide.ts';
 import type { RolloutFacts } from '../rollout/facts.ts';
 import type { RingWindow, RolloutPolicy } from '../rollout/policy.ts';
+import type { ProbeVerdict, StoredAnswer } from '../rollout/probe-answer.ts';
+import { dueProbes } from '../rollout/probes.ts';
 import { progressOf, type RingHost, type Went } from '../rollout/progress.ts';
 import { isEndedRollout, promotedRings } from '../rollout/table.ts';
 import { DEFAULT_TIME_ZONE, HOST_TIME_ZONE, windowsOfRing } from '../rollout/time-zones.ts';
@@ -66,6 +68,8 @@ export class RolloutWorld {
   orders: RolloutOrders = NO_ORDERS;
   freeze: Freeze | undefined;
   readonly acknowledged = new Set<string>();
+  /** What each probe of a ring answered last. */
+  readonly answers = new Map<string, StoredAnswer>();
   /** Of each ring, the time zones in which its windows are open. */
   readonly isOpen: Set<string>[];
   readonly #openMs: number[];
@@ -120,6 +124,7 @@ export class RolloutWorld {
     this.revisions.push({ sequence, toplevels, bad });
     this.course = beginRollout(this.now);
     this.orders = NO_ORDERS;
+    this.answers.clear();
     this.#rings = new Map(this.hosts.map(({ name, ring }) => [name, ring]));
     this.#openMs.fill(0);
   }
@@ -164,7 +169,8 @@ export class RolloutWorld {
       ];
     });
     const windows = policy.rings.map((_, ring) => ({ isOpen: this.#isRingOpen(ring, hosts), openMs: this.#openMs[ring] ?? 0 }));
-    return { policy, hosts, windows, orders: { ...this.orders, freeze: this.freeze }, authors: ['eve'], hasOtherAdministrator: true, weaker: [] };
+    const orders = { ...this.orders, freeze: this.freeze };
+    return { policy, hosts, windows, orders, probes: [...this.answers.values()], authors: ['eve'], hasOtherAdministrator: true, weaker: [] };
   }
 
   /** As the server has it: for some of the hosts that the ring asks. */
@@ -298,7 +304,27 @@ export class RolloutWorld {
     const { course } = this;
     if (course?.state !== 'PAUSED') return;
     for (const { host, toplevel, progress } of this.facts().hosts) if (progress === 'failed') this.acknowledged.add(`${host} ${toplevel}`);
+    const { ring, pause } = course;
+    for (const { name, number } of pause?.cause === 'probe' ? pause.answers : []) {
+      const answer = this.answers.get(`${ring} ${name}`);
+      if (answer?.number === number) this.answers.set(`${ring} ${name}`, { ...answer, isAcknowledged: true });
+    }
     this.orders = { ...this.orders, resume: { by: 'ada', role: 'operator', reason: 'seen', at: this.now, of: course.since } };
+  }
+
+  /** The probes that are due are asked, those that give no answer so often. */
+  ask(verdict: ProbeVerdict, times = 1): void {
+    const { course } = this;
+    if (course === undefined) return;
+    const facts = this.facts();
+    for (const { name, at } of dueProbes(course, facts, soakEnd(course, facts), this.now)) {
+      if (at > this.now) continue;
+      const key = `${course.ring} ${name}`;
+      const before = this.answers.get(key);
+      const tries = verdict === 'unknown' ? (before === undefined || before.isAcknowledged ? 0 : before.tries) + times : 0;
+      const about = { ring: course.ring, name, number: (before?.number ?? 0) + 1, askedAt: this.now };
+      this.answers.set(key, { ...about, verdict, value: undefined, max: undefined, min: undefined, detail: '', tries, isAcknowledged: false });
+    }
   }
 
   approve(by: string): void {

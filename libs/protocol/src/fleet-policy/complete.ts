@@ -42,6 +42,7 @@ function ringPolicy(ring: Ring, index: number, ringCount: number): RingPolicy {
     maxInFlight: ring.maxInFlight ?? undefined,
     windows: ring.windows?.flatMap(windowOf) ?? [],
     approvals: approvalsOf(ring.approvals),
+    probes: [],
     pauseAfter: ring.pauseAfter ?? false,
   };
 }

@@ -61,6 +61,7 @@ describe('what people write', () => {
           maxInFlight: undefined,
           windows: [],
           approvals: undefined,
+          probes: [],
           pauseAfter: false,
         },
         {
@@ -76,6 +77,7 @@ describe('what people write', () => {
             { kind: 'deny', cron: '0 0 24 12 *', durationMs: 72 * HOUR_MS, timeZone: 'UTC' },
           ],
           approvals: { count: 1, role: 'administrator', notAuthor: false },
+          probes: [],
           pauseAfter: true,
         },
         {
@@ -85,6 +87,7 @@ describe('what people write', () => {
           maxInFlight: undefined,
           windows: [],
           approvals: { count: 1, role: 'approver', notAuthor: false },
+          probes: [],
           pauseAfter: false,
         },
       ],

@@ -1,6 +1,6 @@
-import { ROLLOUT_ORDERS, ROLLOUT_STATES, type Role } from '@floe/model';
+import { PROBE_VERDICTS, ROLLOUT_ORDERS, ROLLOUT_STATES, type Role } from '@floe/model';
 import { sql } from 'drizzle-orm';
-import { bigint, index, jsonb, pgTable, text, unique } from 'drizzle-orm/pg-core';
+import { bigint, doublePrecision, index, jsonb, pgTable, primaryKey, text, unique } from 'drizzle-orm/pg-core';
 import { at, commitSha, count, hostName, id, storePath } from './columns.ts';
 import { repositories, revisions } from './pipeline.ts';
 import { isUnfinishedRollout } from './unfinished.ts';
@@ -102,6 +102,34 @@ export const rolloutOrders = pgTable(
     at: at('at').notNull(),
   },
   (table) => [index('rollout_orders_rollout').on(table.rolloutId)],
+);
+
+/** What a probe last answered about a ring of a rollout. */
+export const probeAnswers = pgTable(
+  'probe_answers',
+  {
+    rolloutId: text('rollout_id')
+      .notNull()
+      .references(() => rollouts.id, { onDelete: 'cascade' }),
+    ring: count('ring').notNull(),
+    name: text('name').notNull(),
+    /** Numbers the claims, of which one at a time may ask. */
+    claim: count('claim').notNull().default(0),
+    claimedUntil: at('claimed_until'),
+    /** Of the answer; 0: there is none yet. */
+    number: count('number').notNull().default(0),
+    /** The number of the answer that a person saw, and resumed. */
+    acknowledged: count('acknowledged').notNull().default(0),
+    askedAt: at('asked_at').notNull().default(0),
+    verdict: text('verdict', { enum: PROBE_VERDICTS }).notNull().default('unknown'),
+    value: text('value'),
+    max: doublePrecision('max'),
+    min: doublePrecision('min'),
+    detail: text('detail').notNull().default(''),
+    /** How often in a row it gave no answer. */
+    tries: count('tries').notNull().default(0),
+  },
+  (table) => [primaryKey({ columns: [table.rolloutId, table.ring, table.name] })],
 );
 
 /** A person stopped all rollouts of a repository. */
