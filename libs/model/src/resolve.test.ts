@@ -68,7 +68,7 @@ describe('below what the host was told', () => {
     expect(resolve({ ...aborted, revert: undefined })).toEqual({ kind: 'release', release: at(5), because: 'kept' });
     expect(resolve({ ...aborted, stable: undefined })).toMatchObject({ release: at(5), because: 'kept' });
     // Another rollout told it: that one is not what was aborted.
-    expect(resolve({ ...aborted, directed: at(4) })).toMatchObject({ release: at(4), because: 'kept' });
+    expect(resolve({ ...aborted, directed: at(4), floor: 4 })).toMatchObject({ release: at(4), because: 'kept' });
     expect(resolve({ ...aborted, pin: at(5) })).toMatchObject({ release: at(5), because: 'pin' });
     expect(resolve({ ...aborted, quarantined: new Set([at(3).toplevel]) })).toEqual({ kind: 'quarantined', release: at(3) });
   });
@@ -95,7 +95,15 @@ describe('below what the host was told', () => {
     expect(resolve({ ...unpinned, isRingPromoted: true, rollout: at(4) })).toMatchObject({ release: at(2), because: 'kept' });
   });
 
-  test('whatever happens, nothing below the highest sequence is answered but what it has, or with a permit', () => {
+  test('what a database that is gone told it stays, also where this one knows only older releases', () => {
+    const restored: HostSituation = { ...aborted, revert: undefined, directed: undefined };
+    expect(resolve(restored)).toEqual({ kind: 'nothing' });
+    expect(resolve({ ...restored, directed: at(3) })).toEqual({ kind: 'nothing' });
+    expect(resolve({ ...restored, directed: at(2), pin: at(4) })).toEqual({ kind: 'nothing' });
+    expect(resolve({ ...restored, isRingPromoted: true, rollout: at(6) })).toMatchObject({ release: at(6), because: 'rollout' });
+  });
+
+  test('whatever happens, nothing below the highest sequence is answered but with a permit', () => {
     const releases = fc.option(fc.integer({ min: 1, max: 6 }).map(at), { nil: undefined });
     const grounds = fc.constantFrom({ ...revert, kind: 'revert' as const }, { ...revert, kind: 'pin' as const }, undefined);
     const permitted = fc.tuple(releases, grounds).map(([some, permit]): PermittedRelease | undefined => some && { ...some, permit });
@@ -113,13 +121,14 @@ describe('below what the host was told', () => {
     fc.assert(
       fc.property(situations, (some) => {
         const desired = resolve(some);
-        if (desired.kind !== 'release' || some.directed === undefined) return;
+        if (desired.kind !== 'release') return;
         const { sequence, id } = desired.release;
-        const isBelow = sequence < Math.max(some.floor, some.directed.sequence);
+        const isBelow = sequence < Math.max(some.floor, some.directed?.sequence ?? 0);
+        expect(isBelow).toBe(desired.permit !== undefined);
+        if (some.directed === undefined) return;
         const isByPin = some.pin?.id === id && some.pin.permit !== undefined;
         const isByRevert = some.revert !== undefined && some.stable?.id === id && some.directed.id === some.rollout?.id;
         if (isBelow && id !== some.directed.id) expect([desired.permit === undefined, isByPin || isByRevert]).toEqual([false, true]);
-        if (!isBelow) expect(desired.permit).toBeUndefined();
         // Told so, it is answered the same again.
         const told = { ...desired.release, permit: desired.permit };
         const again = resolve({ ...some, directed: told, floor: Math.max(some.floor, some.directed.sequence) });

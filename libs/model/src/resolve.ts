@@ -54,7 +54,7 @@ export type Desired =
     }
   /** The host keeps what it has: it tried this toplevel and rolled back. */
   | { readonly kind: 'quarantined'; readonly release: ReleaseRef }
-  /** There is no release for the host yet. */
+  /** There is no release for the host yet, or none that it would take. */
   | { readonly kind: 'nothing' };
 
 /**
@@ -77,6 +77,8 @@ export function resolve(situation: HostSituation): Desired {
   if (answer === undefined) return { kind: 'nothing' };
   const { permit, because } = answer;
   const { id, host, sequence, toplevel } = answer.release;
+  // Told by a database that is gone, it would refuse what this one knows: it keeps what it has until there is something newer.
+  if (sequence < floor && permit === undefined) return { kind: 'nothing' };
   const release = { id, host, sequence, toplevel };
   if (quarantined.has(toplevel)) return { kind: 'quarantined', release };
   // On its way back, until something newer is its turn: also when the aborted rollout is not the newest any more.

@@ -6,6 +6,7 @@ import type { PipelineDeps } from './deps.ts';
 import { evaluateRevision } from './evaluate.ts';
 import { tryLateHosts } from './late-hosts.ts';
 import { FreshnessKeeper, releaseRevision } from './release.ts';
+import { logStable } from './stable-statements.ts';
 import { takeIn } from './take-in.ts';
 import { refusalOf } from './verify.ts';
 
@@ -134,6 +135,23 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
     }
   }
 
+  /** Apart from the work, which may take an hour: what became stable is to survive the database. */
+  async function keepStableLogged(): Promise<void> {
+    let attempt = 0;
+    while (!inner.aborted) {
+      try {
+        const count = await logStable(deps, repositoryId);
+        if (count > 0) logger.info('what is stable was written to the statement log', { hosts: count });
+        attempt = 0;
+      } catch (error) {
+        if (inner.aborted) return;
+        logger.warn('what is stable could not be written to the statement log; trying again', { error });
+        attempt += 1;
+      }
+      await clock.sleep(HINT_POLL_MS + (attempt === 0 ? 0 : fullJitter(attempt, RETRY, deps.random)), inner);
+    }
+  }
+
   /** The work while no revision is under way. Resolves to true when there was none. */
   async function workWhileIdle(repository: Repository, step: AbortSignal): Promise<boolean> {
     const newest = await store.revisions.newest(repositoryId);
@@ -146,7 +164,7 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
   }
 
   try {
-    await Promise.all([keepLease(), look(), work()]);
+    await Promise.all([keepLease(), look(), work(), keepStableLogged()]);
   } finally {
     lost.abort();
   }

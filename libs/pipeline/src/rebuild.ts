@@ -3,11 +3,12 @@ import { open, EnrolmentStatement, RevocationStatement, type TrustedKey } from '
 import { describeError, isFloeError, verifySignature, type Logger, type Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import { readCovered, readHistory, writeCheckpoint, type LogHistory, type NewestRelease } from './newest-releases.ts';
+import { restoreStable } from './stable-statements.ts';
 import type { LoggedRelease, LoggedStatements, StatementLog } from './statement-log.ts';
 
 /**
  * Completes a database that lost rows (restored from a backup, or empty) from the statement log: the newest release of every
- * host, the sequence and the accepted commit, and who is enrolled or revoked. Does nothing when the database is complete. Runs at
+ * host and its stable one, the sequence and the accepted commit, and who is enrolled or revoked. Does nothing when the database is complete. Runs at
  * every start, before any evaluation, so that the next revision continues above every signed sequence and no machine is moved
  * back. A statement that the database rejects is skipped. What a checkpoint covers is not read again, unless the database lacks it.
  */
@@ -103,6 +104,8 @@ export async function rebuildFromStatements(
     history = await readHistory(deps, { isWhole: true });
     await restoreReleases(history);
   }
+  const restoreRelease = async (logged: LoggedRelease): Promise<void> => await apart(logged.statement.host, async () => void (await restore(logged)));
+  const unusable = [...history.logged.unusable, ...(await restoreStable({ ...deps, restoreRelease }, repository))];
   const highest = history.newest
     .of(repository.url, repository.ref)
     .reduce<NewestRelease | undefined>((most, [first]) => (first !== undefined && first.sequence > (most?.sequence ?? -1) ? first : most), undefined);
@@ -114,5 +117,5 @@ export async function rebuildFromStatements(
   }
   if (releases + enrolments > 0) logger.info('the database was rebuilt from the statement log', { releases, enrolments });
   if (deps.checkpointSigner !== undefined) await writeCheckpoint(deps, deps.checkpointSigner, history);
-  return { releases, enrolments, unusable: history.logged.unusable };
+  return { releases, enrolments, unusable };
 }

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { EnrolmentStatement, peek, ReleaseStatement, RevocationStatement, type Envelope } from '@floe/protocol';
+import { EnrolmentStatement, peek, ReleaseStatement, RevocationStatement, StableStatement, type Envelope } from '@floe/protocol';
 import { readFileIfPresent, writeFileDurably, type Logger } from '@floe/runtime';
+import type { HostName } from '@floe/model';
 import * as v from 'valibot';
 import { keepAside, listStatements, readStatement, readText, statementName, writeStatement } from './statement-files.ts';
 
@@ -15,6 +17,9 @@ export interface StatementLog {
   renewRelease(envelope: Envelope, statement: ReleaseStatement): Promise<void>;
   appendEnrolment(envelope: Envelope, statement: EnrolmentStatement): Promise<void>;
   appendRevocation(envelope: Envelope, statement: RevocationStatement): Promise<void>;
+  appendStable(envelope: Envelope, statement: StableStatement): Promise<void>;
+  /** The statements about stable releases with a higher number than `above`, and the highest number that there is; 0: none. */
+  readStable(above: number): Promise<LoggedStable>;
   /** Stores the highest sequence that was ever used, so that a restored database uses none twice. */
   noteSequence(sequence: number): Promise<void>;
   /** The names of the files with releases. */
@@ -24,6 +29,8 @@ export interface StatementLog {
    * that are not statements are moved aside and counted.
    */
   read(releaseFiles?: readonly string[]): Promise<LoggedStatements>;
+  /** The release of a host with this sequence. */
+  readRelease(release: { readonly host: HostName; readonly sequence: number }): Promise<LoggedRelease | undefined>;
   /** The text of the checkpoint (checkpoint.ts), as it lies there; undefined: there is none. */
   readCheckpoint(): Promise<string | undefined>;
   writeCheckpoint(text: string): Promise<void>;
@@ -32,6 +39,13 @@ export interface StatementLog {
 export interface LoggedRelease {
   readonly envelope: Envelope;
   readonly statement: ReleaseStatement;
+}
+
+export interface LoggedStable {
+  readonly statements: readonly { readonly envelope: Envelope; readonly statement: StableStatement }[];
+  readonly highest: number;
+  /** Files that were skipped. */
+  readonly unusable: readonly string[];
 }
 
 export interface LoggedStatements {
@@ -55,11 +69,12 @@ const SequenceText = v.pipe(v.string(), v.trim(), v.regex(/^\d{1,16}$/), v.trans
 export function openStatementLog(dir: string, logger: Logger): StatementLog {
   const releases = join(dir, 'releases');
   const access = join(dir, 'access');
+  const stable = join(dir, 'stable');
   const highest = join(dir, 'sequence');
   // Beside the folders: versions that know no checkpoints do not see it.
   const checkpoint = join(dir, 'checkpoint');
 
-  function releasePath({ sequence, host }: ReleaseStatement): string {
+  function releasePath({ sequence, host }: Pick<ReleaseStatement, 'sequence' | 'host'>): string {
     return join(releases, statementName(sequence, host, ''));
   }
 
@@ -112,6 +127,31 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
     renewRelease: async (envelope, statement) => await writeStatement(releasePath(statement), envelope),
     appendEnrolment: async (envelope, { enrolledAt, host }) => await append(join(access, statementName(enrolledAt, host, '-enrolment')), envelope),
     appendRevocation: async (envelope, { revokedAt, host }) => await append(join(access, statementName(revokedAt, host, '-revocation')), envelope),
+    async appendStable(envelope, { number }) {
+      // By their content, too: two servers that use a number at once replace nothing.
+      const digest = createHash('sha256').update(envelope.payload).digest('hex').slice(0, 16);
+      await append(join(stable, `${numbered(number)}-${digest}.json`), envelope);
+    },
+    async readStable(above) {
+      const names = await listStatements(stable);
+      const statements: LoggedStable['statements'][number][] = [];
+      const unusable = await readFiles(
+        stable,
+        names.filter((name) => numberOf(name) === 0 || numberOf(name) > above),
+        (envelope) => {
+          const opened = peek(envelope, StableStatement);
+          if (opened.kind !== 'opened') return opened.message;
+          statements.push({ envelope, statement: opened.statement });
+          return undefined;
+        },
+      );
+      return { statements, highest: names.reduce((most, name) => Math.max(most, numberOf(name)), 0), unusable };
+    },
+    async readRelease(release) {
+      const found = await readStatement(releasePath(release));
+      const opened = found.kind === 'statement' ? peek(found.envelope, ReleaseStatement) : undefined;
+      return found.kind === 'statement' && opened?.kind === 'opened' ? { envelope: found.envelope, statement: opened.statement } : undefined;
+    },
     async noteSequence(sequence) {
       if (sequence > (await readSequence())) await writeStatement(highest, sequence);
     },
@@ -147,6 +187,15 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
       };
     },
   };
+}
+
+function numbered(number: number): string {
+  return String(number).padStart(15, '0');
+}
+
+/** Of a file that is not named so, 0. */
+function numberOf(name: string): number {
+  return Number(/^(\d{15,16})-/.exec(name)?.[1] ?? 0);
 }
 
 function timeOf(entry: LoggedStatements['access'][number]): number {

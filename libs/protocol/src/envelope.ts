@@ -12,6 +12,7 @@ export const Envelope = v.strictObject({
     'floe/revocation',
     'floe/report',
     'floe/permit',
+    'floe/stable',
   ]),
   /** The signed bytes, base64. */
   payload: v.pipe(v.string(), v.maxLength(64 * 1024), v.base64()),

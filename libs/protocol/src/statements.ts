@@ -1,6 +1,6 @@
 import { URGENCIES } from '@floe/model';
 import * as v from 'valibot';
-import { ByteSize, Counter, DurationMs, prose, Timestamp, word } from './bounds.ts';
+import { ByteSize, Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
 import { Envelope } from './envelope.ts';
 import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
 
@@ -151,3 +151,18 @@ export const RevocationStatement = v.strictObject({
   reason: prose(4096),
 });
 export type RevocationStatement = v.InferOutput<typeof RevocationStatement>;
+
+/**
+ * "These releases are the stable ones of their hosts: a rollout was complete with them." Stored beside the cache by the release key, so that a
+ * database that is rebuilt knows what was proved. Of two that name a host the one with the higher sequence counts.
+ */
+export const StableStatement = v.strictObject({
+  version: v.literal(1),
+  repository: RepositoryUrl,
+  ref: GitRef,
+  /** Grows with each statement: one that is missing is seen. */
+  number: Counter,
+  hosts: list(v.strictObject({ host: HostName, sequence: Counter, toplevel: StorePath }), 1_000),
+  issuedAt: Timestamp,
+});
+export type StableStatement = v.InferOutput<typeof StableStatement>;

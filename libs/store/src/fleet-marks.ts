@@ -79,13 +79,12 @@ export async function readMarks(db: Database, { repositoryId, now }: { readonly 
       ) as general,
       (
         select coalesce(json_agg(json_build_array(h.host, hashtextextended(concat_ws('|', h::text ${passed(tables.hosts, 'h', now)},
-            one.newest::text, imported.newest::text, to_jsonb(s)::text, d.commit, (
+            one.newest::text, to_jsonb(s)::text, d.commit, (
               select string_agg(e::text, ',' order by e.revision_id) from evaluations e where e.host = h.host and e.revision_id in (select id from rolling)
             ) ${sql.join(ofHosts, sql.empty())}
           ), 0)::text) order by h.host), '[]')::text
         from hosts h
         ${newest(sql`r.sequence <= (select max(sequence) from rolling)`)} as one on true
-        ${newest(sql`r.revision_id is null`)} as imported on true
         left join releases s on s.id = h.stable_release_id
         left join releases d on d.id = h.desired_release_id
         where h.repository_id = ${repositoryId}

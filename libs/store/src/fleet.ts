@@ -123,12 +123,17 @@ async function readSituations(db: Database, query: FleetQuery) {
     pin: pinnedTo.get(keyOf(host, 'pin'))?.release,
     hold: pinnedTo.get(keyOf(host, 'hold'))?.release,
     isRingPromoted: isPromoted(host),
-    rollout: rolling.get(host),
+    rollout: notBefore(stable.get(host), rolling.get(host)),
     stable: stable.get(host),
     revert,
     quarantined: new Set(quarantined.map(({ toplevel }) => toplevel)),
   });
   return { current, situationOf, pinsOf, timeZoneOf: (host: HostName): string | undefined => zones.get(host) };
+}
+
+/** In a database from an older backup a later rollout, which is lost, was complete with the host: this one is over for it. */
+function notBefore(stable: ReleaseRef | undefined, rolling: ReleaseRef | undefined): ReleaseRef | undefined {
+  return stable !== undefined && rolling !== undefined && rolling.sequence < stable.sequence ? undefined : rolling;
 }
 
 async function withOrders(db: Database, { repositoryId, now }: FleetQuery, current: RolloutOfRevision): Promise<CurrentRollout> {

@@ -12,8 +12,7 @@ const KEEP_REVISIONS = 200;
 const ENDED = JSON.stringify(REVISION_STATES.filter((state) => isEndedRevision(state)));
 
 /**
- * Of each host these releases count: its newest; its newest as of the rollout that hosts follow; its newest that came back from the
- * statement log (see `releasesOfRollout` and `stableReleases`); and its stable one. Besides them stays what a row names, what the host has
+ * Of each host these releases count: its newest; its newest as of the rollout that hosts follow (see `releasesOfRollout`); and its stable one. Besides them stays what a row names, what the host has
  * now (people are told its commit), and what it rolled back from: the quarantine would end with it.
  */
 export async function pruneReleases(db: Database, before: Timestamp): Promise<number> {
@@ -25,7 +24,6 @@ export async function pruneReleases(db: Database, before: Timestamp): Promise<nu
     db,
     releases,
     sql`releases.issued_at < ${before} and ${newer(sql`true`)}
-      and (releases.revision_id is not null or ${newer(sql`n.revision_id is null`)})
       and ((releases.sequence <= ${current}) is not true or ${newer(sql`n.sequence <= ${current}`)})
       and not exists (select from hosts h where h.desired_release_id = releases.id)
       and not exists (select from hosts h where h.stable_release_id = releases.id)

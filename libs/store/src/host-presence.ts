@@ -4,6 +4,7 @@ import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { highestSequence } from './highest-sequence.ts';
 import { notify, notifyHosts, type HintOrigin } from './hints.ts';
+import { handedBefore } from './host-handed.ts';
 import { lockHost, toHostRow, type StoredHost } from './host-rows.ts';
 import type { HostPresence, HostRow } from './records.ts';
 import type { HostStore } from './store.ts';
@@ -42,6 +43,7 @@ async function connect(db: Database, origin: HintOrigin, host: HostName, presenc
       .select({ toplevel: trials.toplevel })
       .from(trials)
       .where(and(eq(trials.host, host), isNull(trials.endedAt)));
+    const handed = await handedBefore(tx, row, presence);
     const stateToplevel = presence.stateToplevel ?? null;
     const isSameState = row.state === presence.state && row.stateToplevel === stateToplevel;
     // Fewer reports than are stored: the agent's disk was restored to an older day, and its numbers come again.
@@ -58,7 +60,8 @@ async function connect(db: Database, origin: HintOrigin, host: HostName, presenc
         system: presence.system,
         lastSeenAt: presence.at,
         observed: presence.observed,
-        epoch: epochAfter(row, presence, trial?.toplevel),
+        ...handed,
+        epoch: epochAfter({ ...row, ...handed }, presence, trial?.toplevel),
         acceptedSequence: presence.sequence,
         ...(row.retryEpoch !== null && presence.epoch >= row.retryEpoch ? { retryEpoch: null } : {}),
         ...(isSameState ? {} : { state: presence.state, stateToplevel, stateSince: presence.at, detail: null, timings: null }),

@@ -340,7 +340,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await situationOf(repository, bob)).toMatchObject({ isRingPromoted: true, rollout: { host: bob, sequence: 1 }, stable: undefined });
     });
 
-    test('never falls behind what came back from the statement log', async () => {
+    test('has as stable what the statement log calls so, and no release that only came back from there', async () => {
       const { store } = world;
       const repository = await newRepository(store);
       const host = await enrolled(repository);
@@ -348,9 +348,68 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const lost = { repositoryId: repository.id, host, sequence: 7, toplevel: path('seven'), commit: commit('7'), issuedAt: 1, envelope: '{}' };
       await store.releases.importStatement(lost);
       await store.repositories.raiseSequence(repository.id, 7);
-      expect(await situationOf(repository, host)).toMatchObject({ rollout: { sequence: 7 }, stable: { sequence: 7 } });
+      expect(await situationOf(repository, host)).toMatchObject({ rollout: { sequence: 1 }, stable: undefined });
+      const told = { host, sequence: 7, toplevel: path('seven') };
+      const strange = { ...told, toplevel: path('eight') };
+      expect(await store.stable.restore(repository.id, [strange])).toEqual([strange]);
+      expect(await store.stable.restore(repository.id, [told])).toEqual([]);
+      // The rollout before it is over for the host.
+      expect(await situationOf(repository, host)).toMatchObject({ rollout: undefined, stable: { sequence: 7 } });
+      await store.stable.restore(repository.id, [{ host, sequence: 1, toplevel: path(`${host}-1`) }]);
+      expect(await situationOf(repository, host)).toMatchObject({ stable: { sequence: 7 } });
+      expect((await store.stable.unlogged(repository.id)).hosts).toEqual([]);
       await publishNext(store, repository, commit('8'), [host]);
       expect(await situationOf(repository, host)).toMatchObject({ rollout: { sequence: 8 }, stable: { sequence: 7 } });
+    });
+
+    test('is told to the statement log once, and again when it moved meanwhile', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const host = await enrolled(repository);
+      await publishNext(store, repository, commit('1'), [host]);
+      expect(await store.stable.unlogged(repository.id)).toEqual({ number: 0, hosts: [] });
+      await moveRollout(store, repository.id, 'COMPLETE', 60);
+      const { hosts } = await store.stable.unlogged(repository.id);
+      expect(hosts).toEqual([{ host, sequence: 1, toplevel: path(`${host}-1`) }]);
+      await publishNext(store, repository, commit('2'), [host]);
+      await moveRollout(store, repository.id, 'COMPLETE', 70);
+      await store.stable.noteLogged(repository.id, 4, hosts);
+      expect(await store.stable.unlogged(repository.id)).toMatchObject({ number: 4, hosts: [{ sequence: 2 }] });
+      await store.stable.noteLogged(repository.id, 3, [{ host, sequence: 2, toplevel: path(`${host}-2`) }]);
+      expect(await store.stable.unlogged(repository.id)).toEqual({ number: 4, hosts: [] });
+      await store.stable.relog(repository.id);
+      expect((await store.stable.unlogged(repository.id)).hosts).toHaveLength(1);
+    });
+
+    test('keeps what a database that is gone told, as far as a hello and the log prove it', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const host = await enrolled(repository);
+      await publishNext(store, repository, commit('1'), [host]);
+      const lost = { repositoryId: repository.id, host, sequence: 7, toplevel: path('seven'), commit: commit('7'), issuedAt: 1, envelope: '{}' };
+      await store.releases.importStatement(lost);
+      const hello = async (sequence: number, stateToplevel: ReturnType<typeof path>): Promise<unknown> => {
+        await store.hosts.connect(host, presence({ sequence, stateToplevel, state: 'SUCCEEDED' }));
+        return await situationOf(repository, host);
+      };
+      // Of another repository, or a lie: the log has nothing like it.
+      expect(await hello(8, path('seven'))).toMatchObject({ floor: 0, directed: undefined });
+      // It went back by a permit since, or is about something else.
+      expect(await hello(6, path('six'))).toMatchObject({ floor: 6, directed: undefined });
+      expect(await hello(7, path('one'))).toMatchObject({ floor: 7, directed: undefined });
+      expect((await store.hosts.fleet(repository.id, [host])).hosts[0]?.desired).toEqual({ kind: 'nothing' });
+    });
+
+    test('is what it was told last, when the database that told it is gone', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const host = await enrolled(repository);
+      const lost = { repositoryId: repository.id, host, sequence: 7, toplevel: path('seven'), commit: commit('7'), issuedAt: 1, envelope: '{}' };
+      await store.releases.importStatement(lost);
+      await store.hosts.connect(host, presence({ sequence: 7, stateToplevel: path('seven'), state: 'SUCCEEDED', epoch: 5 }));
+      const [each] = (await store.hosts.fleet(repository.id, [host])).hosts;
+      expect(each).toMatchObject({ situation: { floor: 7, directed: { sequence: 7 } }, desired: { kind: 'release', because: 'kept' } });
+      expect(each?.row.epoch).toBeGreaterThan(5);
     });
 
     test('ignores the logged releases of a revision that was superseded before it was published', async () => {

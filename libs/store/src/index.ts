@@ -7,5 +7,6 @@ export type * from './outbox-contract.ts';
 export type * from './report-contract.ts';
 export type * from './records.ts';
 export type * from './server-contract.ts';
+export type * from './stable-contract.ts';
 export type * from './store.ts';
 export { TABLE_NAMES, type TableName } from './table-names.ts';

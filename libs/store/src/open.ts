@@ -20,6 +20,7 @@ import { beginNext } from './begin-next.ts';
 import type { NextOfFleet } from './records.ts';
 import { createRolloutStore } from './rollouts.ts';
 import { createServerStore } from './server-row.ts';
+import { createStableStore } from './stable.ts';
 import type { Store, StoreTarget } from './store.ts';
 import { createTokenStore } from './tokens.ts';
 
@@ -75,6 +76,7 @@ function composeStore(connection: Connection, { clock, logger }: StoreDeps): Sto
       },
       isClosed,
     ),
+    stable: translating(createStableStore(db), isClosed),
     hosts: translating(createHostStore(db, { clock, leftOut, origin }), isClosed),
     reports: translating(createReportStore(db, origin), isClosed),
     tokens: translating(createTokenStore(db), isClosed),

@@ -1,6 +1,5 @@
 import { MAX_COUNTER, storableText, type EvaluationOutcome, type HostName } from '@floe/model';
-import { and, asc, desc, eq, inArray, isNull, lte, or, sql, type SQL } from 'drizzle-orm';
-import { unionAll } from 'drizzle-orm/pg-core';
+import { and, asc, desc, eq, inArray, lte, or, sql, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import type { Release } from './records.ts';
 import { RowReader } from './row-reader.ts';
@@ -66,24 +65,6 @@ type Counted = Omit<ShortRow, 'commit' | 'issuedAt'>;
 /** `timeZone`: of the host's configuration in the rollout's revision. */
 type CountedInRollout = Counted & { readonly timeZone: string | null };
 
-function newestOf(db: Database, repositoryId: string, counts: SQL) {
-  return db
-    .select({ ...SHORT, revisionId: releases.revisionId })
-    .from(releases)
-    .where(and(eq(releases.repositoryId, repositoryId), eq(releases.host, hosts.host), isReadableCounter(releases.sequence), counts))
-    .orderBy(desc(releases.sequence))
-    .limit(1);
-}
-
-/** The newer one of two releases of each host. */
-function newerOf(one: ReturnType<typeof newestOf>, other: ReturnType<typeof newestOf>) {
-  return unionAll(one, other).orderBy(desc(releases.sequence)).limit(1).as('newest');
-}
-
-function countedOf({ id, host, sequence, toplevel, commit, issuedAt }: ReturnType<typeof newerOf>) {
-  return { id, host, sequence, toplevel, commit, issuedAt };
-}
-
 function ofHosts(repositoryId: string, names: readonly HostName[] | undefined): SQL | undefined {
   return and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names));
 }
@@ -92,9 +73,8 @@ function ofHosts(repositoryId: string, names: readonly HostName[] | undefined): 
 const RELEASED = ['CHANGED', 'NEW', 'UNCHANGED'] as const satisfies readonly EvaluationOutcome[];
 
 /**
- * The releases of a rollout. A host that its revision does not change keeps the release that it has, which counts too; one that the
- * revision has no release for is not in it. A release that was restored from the statement log always counts: it was handed out in a
- * time that the database lost. Two index rows per host, however many releases it has.
+ * The releases of a rollout. A host that its revision does not change keeps the release that it has, which counts too, also where it was
+ * restored from the statement log; one that the revision has no release for is not in it. One index row per host, however many releases it has.
  */
 export async function releasesOfRollout(
   db: Database,
@@ -102,37 +82,44 @@ export async function releasesOfRollout(
   { sequence, revisionId }: { readonly sequence: number; readonly revisionId: string },
   names: readonly HostName[] | undefined,
 ): Promise<readonly CountedInRollout[]> {
-  const imported = isNull(releases.revisionId);
-  const newest = newerOf(newestOf(db, repositoryId, lte(releases.sequence, sequence)), newestOf(db, repositoryId, imported));
+  const newest = db
+    .select({ ...SHORT, revisionId: releases.revisionId })
+    .from(releases)
+    .where(
+      and(
+        eq(releases.repositoryId, repositoryId),
+        eq(releases.host, hosts.host),
+        isReadableCounter(releases.sequence),
+        lte(releases.sequence, sequence),
+      ),
+    )
+    .orderBy(desc(releases.sequence))
+    .limit(1)
+    .as('newest');
+  const { id, host, toplevel, commit, issuedAt } = newest;
   const rows = await db
-    .select({ ...countedOf(newest), timeZone: evaluations.timeZone })
+    .select({ id, host, sequence: newest.sequence, toplevel, commit, issuedAt, timeZone: evaluations.timeZone })
     .from(hosts)
     .crossJoinLateral(newest)
     .leftJoin(evaluations, and(eq(evaluations.revisionId, revisionId), eq(evaluations.host, hosts.host)))
     .where(
       and(
         ofHosts(repositoryId, names),
-        or(
-          isNull(newest.revisionId),
-          eq(newest.revisionId, revisionId),
-          and(inArray(evaluations.outcome, [...RELEASED]), eq(evaluations.toplevel, newest.toplevel)),
-        ),
+        or(eq(newest.revisionId, revisionId), and(inArray(evaluations.outcome, [...RELEASED]), eq(evaluations.toplevel, newest.toplevel))),
       ),
     );
   return rows.filter(isReadable);
 }
 
 /**
- * The stable release of each host: of the last rollout that was complete with it, or restored from the statement log after that, since
- * no machine may be moved behind what it was given in a time that the database lost.
+ * The stable release of each host: of the last rollout that was complete with it. One that was only restored from the statement log is none:
+ * whether hosts proved it is not known, and a rollout of the newest commit tells.
  */
 export async function stableReleases(db: Database, repositoryId: string, names: readonly HostName[] | undefined): Promise<readonly Counted[]> {
-  const stored = db
-    .select({ ...SHORT, revisionId: releases.revisionId })
-    .from(releases)
-    .where(and(eq(releases.id, hosts.stableReleaseId), isReadableCounter(releases.sequence)))
-    .limit(1);
-  const newest = newerOf(stored, newestOf(db, repositoryId, isNull(releases.revisionId)));
-  const rows = await db.select(countedOf(newest)).from(hosts).crossJoinLateral(newest).where(ofHosts(repositoryId, names));
+  const rows = await db
+    .select(SHORT)
+    .from(hosts)
+    .innerJoin(releases, and(eq(releases.id, hosts.stableReleaseId), isReadableCounter(releases.sequence)))
+    .where(ofHosts(repositoryId, names));
   return rows.filter(isReadable);
 }

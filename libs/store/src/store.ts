@@ -42,6 +42,7 @@ import type { NotificationStore } from './notification-contract.ts';
 import type { OutboxStore } from './outbox-contract.ts';
 import type { ReportStore } from './report-contract.ts';
 import type { ServerStore } from './server-contract.ts';
+import type { StableStore } from './stable-contract.ts';
 
 export type StoreTarget =
   /** `dataDir` undefined: in memory, gone with the process; `image`: what it begins with, as PGlite dumps it. */
@@ -64,6 +65,7 @@ export interface Store extends AsyncDisposable {
   readonly revisions: RevisionStore;
   readonly releases: ReleaseStore;
   readonly rollouts: RolloutStore;
+  readonly stable: StableStore;
   readonly hosts: HostStore;
   readonly reports: ReportStore;
   readonly tokens: TokenStore;

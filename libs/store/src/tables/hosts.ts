@@ -32,6 +32,8 @@ export const hosts = pgTable(
     retryEpoch: count('retry_epoch'),
     /** Its release in the last rollout that was complete with it. */
     stableReleaseId: text('stable_release_id').references(() => releases.id),
+    /** The one that the statement log tells: of any other it is still to be told. It may be gone. */
+    loggedStableId: text('logged_stable_id'),
     /** The revision whose rollout made another system its stable one than before. */
     stableBy: text('stable_by'),
     /** The system of its last `go`, and until when there must be a verdict about it. */
@@ -63,7 +65,14 @@ export const hosts = pgTable(
     refusedAt: at('refused_at'),
     refusedWhy: text('refused_why'),
   },
-  (table) => [index('hosts_repository').on(table.repositoryId), index('hosts_public_key').on(table.publicKey)],
+  (table) => [
+    index('hosts_repository').on(table.repositoryId),
+    index('hosts_public_key').on(table.publicKey),
+    // Looked for every few seconds.
+    index('hosts_stable_unlogged')
+      .on(table.repositoryId)
+      .where(sql`${table.stableReleaseId} is distinct from ${table.loggedStableId}`),
+  ],
 );
 
 /** Running servers. The presence of a host is valid as long as the lease of the server that stored it. */

@@ -12,6 +12,8 @@ export const repositories = pgTable(
     createdAt: at('created_at').notNull(),
     acceptedCommit: commitSha('accepted_commit'),
     sequence: count('sequence').notNull().default(0),
+    /** The number of the newest statement about stable releases in the statement log. */
+    stableNumber: count('stable_number').notNull().default(0),
     hintCount: count('hint_count').notNull().default(0),
     lastFetchAt: at('last_fetch_at'),
     problemCode: text('problem_code'),

@@ -1,5 +1,4 @@
 import { PROBE_VERDICTS, ROLLOUT_ORDERS, ROLLOUT_STATES, type Role } from '@floe/model';
-import { sql } from 'drizzle-orm';
 import { bigint, doublePrecision, index, jsonb, pgTable, primaryKey, text, unique } from 'drizzle-orm/pg-core';
 import { at, commitSha, count, hostName, id, storePath } from './columns.ts';
 import { repositories, revisions } from './pipeline.ts';
@@ -27,10 +26,6 @@ export const releases = pgTable(
     index('releases_repository').on(table.repositoryId, table.host, table.sequence),
     index('releases_revision').on(table.revisionId),
     index('releases_of_system').on(table.host, table.toplevel, table.sequence),
-    // Releases that were restored from the statement log.
-    index('releases_imported')
-      .on(table.repositoryId, table.host, table.sequence)
-      .where(sql`${table.revisionId} is null`),
   ],
 );
 
