@@ -310,14 +310,14 @@ ws10  away         succeeded    50 s ago   3f9c2ab1d0  Add the printer of the se
   });
   test('says who ordered what of it: why, since and until when', async () => {
     const orders = [
-      { kind: 'pin', sequence: 7, by: 'ada', reason: 'demo at noon', since: NOW, until: NOW + 3600_000 },
+      { kind: 'pin', sequence: 7, commit: 'c'.repeat(40), by: 'ada', reason: 'demo at noon', since: NOW, until: NOW + 3600_000 },
       { kind: 'hold', sequence: 6, by: 'bob', reason: 'a trip', since: NOW, until: null },
       { kind: 'deploy', sequence: 7, by: 'cyd', reason: 'sshd', since: NOW, until: NOW + 3600_000 },
     ];
     const floe = await serving({ ...ROUTES, 'GET /api/hosts/ws2': { json: { ...rolledBackHost('ws2'), orders } } });
     const time = (at: number): string => `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
     expect((await floe('hosts', 'ws2')).stdout).toContain(
-      `\nOrdered\n  pinned to revision #7 by ada since ${time(NOW)}, until ${time(NOW + 3600_000)}: demo at noon\n` +
+      `\nOrdered\n  pinned to cccccccccc (revision #7) by ada since ${time(NOW)}, until ${time(NOW + 3600_000)}: demo at noon\n` +
         `  held on revision #6 by bob since ${time(NOW)}, until somebody ends it: a trip\n` +
         `  asked to take, over windows and "later", revision #7 by cyd since ${time(NOW)}, until ${time(NOW + 3600_000)}: sshd\n`,
     );

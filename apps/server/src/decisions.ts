@@ -18,11 +18,23 @@ export type Decision =
   /** There is nothing to decide: the host is as `message` says, and stays so. */
   | { readonly kind: 'nothing'; readonly code: string; readonly message: string };
 
+/** Why nothing can be ordered of a host: no machine is there that would follow it. Every order asks this first. Pure. */
+export function refusalToOrder({ host, publicKey, revokedAt, clonedAt }: HostRow): Extract<Decision, { kind: 'nothing' }> | undefined {
+  if (revokedAt !== undefined) return nothing('HOST_REVOKED', `the enrolment of ${host} was revoked: to bring it back, run: floe enrol ${host}`);
+  if (publicKey === undefined) return nothing('HOST_NOT_ENROLLED', `no agent is enrolled for ${host}: run: floe enrol ${host}`);
+  if (clonedAt !== undefined)
+    return nothing(
+      'HOST_CLONED',
+      `two machines used the key of ${host}, and both are refused: make sure that only the right one has it, then run: floe retry ${host} --reason "…"`,
+    );
+  return undefined;
+}
+
 /** What `desired` is about, for a host that can be told anything. */
 function steerable(row: HostRow, desired: Desired): Decision {
   const { host } = row;
-  if (row.revokedAt !== undefined) return nothing('HOST_REVOKED', `the enrolment of ${host} was revoked: to bring it back, run: floe enrol ${host}`);
-  if (row.publicKey === undefined) return nothing('HOST_NOT_ENROLLED', `no agent is enrolled for ${host}: run: floe enrol ${host}`);
+  const refusal = refusalToOrder(row);
+  if (refusal !== undefined) return refusal;
   if (desired.kind === 'nothing') return nothing('NO_RELEASE', `${host} has no release yet: it gets one with the first commit that builds it`);
   if (desired.kind === 'release' && desired.because === 'trial')
     return nothing('ON_TRIAL', `${host} tries another system: to end that, run: floe try ${host} --end --reason "…"`);

@@ -133,13 +133,13 @@ test('nobody goes ahead of its ring, a pause or a quarantine, and the answer say
 
 test('pins and holds are seen with who, why, since and until', async () => {
   await server.enrol('fay');
-  await publishCommit(server, { fay: system('f1') });
+  const { sha } = await publishCommit(server, { fay: system('f1') });
   await eventually('fay has a directive', async () => ((await hostView('fay')).desired === null ? undefined : true));
   const until = Date.now() + 3600_000;
   await ask('POST', 'hosts/fay/hold', { reason: 'a trip' });
   await ask('POST', 'hosts/fay/pin', { reason: 'demo at noon', until });
   expect((await hostView('fay')).orders).toMatchObject([
-    { kind: 'pin', by: 'admin', reason: 'demo at noon', until },
+    { kind: 'pin', commit: sha, by: 'admin', reason: 'demo at noon', until },
     { kind: 'hold', reason: 'a trip', until: null },
   ]);
   await ask('DELETE', 'hosts/fay/pin', { reason: 'over' });

@@ -117,10 +117,11 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
 }
 
 /** What people ordered of a host, in the order in which it counts. Pure. */
-export function ordersOf({ row, pins, deploy }: Pick<FleetHost, 'row' | 'pins' | 'deploy'>): HostView['orders'] {
-  const kept = (pins ?? []).map(({ kind, sequence, by, reason, at, expiresAt }) => ({
+export function ordersOf({ row, pins, deploy, desiredCommit }: Pick<FleetHost, 'row' | 'pins' | 'deploy' | 'desiredCommit'>): HostView['orders'] {
+  const kept = (pins ?? []).map(({ kind, sequence, commit, by, reason, at, expiresAt }) => ({
     kind,
     sequence,
+    commit: commit ?? null,
     by,
     reason,
     since: at,
@@ -128,7 +129,7 @@ export function ordersOf({ row, pins, deploy }: Pick<FleetHost, 'row' | 'pins' |
   }));
   if (deploy === undefined) return kept;
   const { by, reason, at, expiresAt } = deploy;
-  return [...kept, { kind: 'deploy', sequence: row.desired?.sequence ?? 0, by, reason, since: at, until: expiresAt }];
+  return [...kept, { kind: 'deploy', sequence: row.desired?.sequence ?? 0, commit: desiredCommit ?? null, by, reason, since: at, until: expiresAt }];
 }
 
 function isEnrolled({ publicKey, revokedAt }: HostRow): boolean {

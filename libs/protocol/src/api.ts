@@ -59,6 +59,7 @@ export const HostOrderView = v.object({
   kind: v.picklist(['pin', 'hold', 'deploy']),
   /** Of the release. */
   sequence: Counter,
+  commit: v.optional(v.nullable(CommitSha), null),
   by: prose(200),
   reason: prose(),
   since: Timestamp,

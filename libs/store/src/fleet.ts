@@ -166,7 +166,7 @@ interface PinnedTo {
 
 async function readPins(db: Database, repositoryId: string, names: Hosts, now: number): Promise<ReadonlyMap<string, PinnedTo>> {
   const rows = await db
-    .select({ pin: pins, id: releases.id, sequence: releases.sequence, toplevel: releases.toplevel })
+    .select({ pin: pins, commit: releases.commit, id: releases.id, sequence: releases.sequence, toplevel: releases.toplevel })
     .from(pins)
     .innerJoin(hosts, eq(hosts.host, pins.host))
     .innerJoin(releases, eq(releases.id, pins.releaseId))
@@ -179,11 +179,12 @@ async function readPins(db: Database, repositoryId: string, names: Hosts, now: n
       ),
     );
   return new Map(
-    rows.map(({ pin: { host, kind, reason, by, createdAt, expiresAt, isPermitted }, ...ref }) => {
+    rows.map(({ pin: { host, kind, reason, by, createdAt, expiresAt, isPermitted }, commit: sha, ...ref }) => {
       const said = { by: storableText(by, 200), reason: storableText(reason, 2_000) };
       const until = expiresAt === null ? undefined : boundedTime(expiresAt);
       const release = { ...ref, host, ...(isPermitted ? { permit: { kind: 'pin', ...said } as const } : {}) };
-      return [keyOf(host, kind), { release, seen: { kind, ...said, at: boundedTime(createdAt), expiresAt: until, sequence: ref.sequence } }];
+      const commit = new RowReader().commit('commit', sha);
+      return [keyOf(host, kind), { release, seen: { kind, ...said, at: boundedTime(createdAt), expiresAt: until, sequence: ref.sequence, commit } }];
     }),
   );
 }

@@ -357,7 +357,7 @@ export interface Deploy {
 }
 
 /** A pin or a hold that counts now. */
-export type PinSeen = Omit<Pin, 'host' | 'releaseId'> & { readonly sequence: number };
+export type PinSeen = Omit<Pin, 'host' | 'releaseId'> & { readonly sequence: number; readonly commit?: CommitSha | undefined };
 
 export interface DirectiveRow {
   readonly host: HostName;

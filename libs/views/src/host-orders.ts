@@ -1,4 +1,5 @@
 import type { HostOrderView } from '@floe/protocol';
+import { shortSha } from './text.ts';
 
 const WHAT: Readonly<Record<HostOrderView['kind'], string>> = {
   pin: 'pinned to',
@@ -6,10 +7,11 @@ const WHAT: Readonly<Record<HostOrderView['kind'], string>> = {
   deploy: 'asked to take, over windows and "later",',
 };
 
-/** An order about a host: "pinned to revision #3 by ada since 2026-11-28 14:20 UTC, until 2026-11-29 08:00 UTC: demo at noon". */
-export function orderWords({ kind, sequence, by, reason, since, until }: HostOrderView): string {
+/** An order about a host: "pinned to 3f9c2ab1d0 (revision #3) by ada since 2026-11-28 14:20 UTC, until 2026-11-29 08:00 UTC: demo at noon". */
+export function orderWords({ kind, sequence, commit, by, reason, since, until }: HostOrderView): string {
   const end = until === null ? (kind === 'deploy' ? '' : ', until somebody ends it') : `, until ${time(until)}`;
-  return `${WHAT[kind]} revision #${sequence} by ${by} since ${time(since)}${end}: ${reason}`;
+  const what = commit === null ? `revision #${sequence}` : `${shortSha(commit)} (revision #${sequence})`;
+  return `${WHAT[kind]} ${what} by ${by} since ${time(since)}${end}: ${reason}`;
 }
 
 /** A person's pause of all rollouts, which holds every host that is not pinned. */

@@ -25,7 +25,7 @@ function withHost(given: Given = {}) {
   const released = 'released' in given ? given.released : release(3);
   const written: unknown[] = [];
   const each = {
-    row: { host: ada, repositoryId: FAKE_REPOSITORY.id, observed: NOTHING_OBSERVED, acceptedSequence: accepted, epoch: 1 },
+    row: { host: ada, repositoryId: FAKE_REPOSITORY.id, publicKey: 'key', observed: NOTHING_OBSERVED, acceptedSequence: accepted, epoch: 1 },
     situation: { pin: undefined, hold: undefined, directed: release(3), ...situation },
   } as FleetHost;
   const app = fakeApp({

@@ -5,6 +5,7 @@ import type { CurrentRollout, FleetHost, PinKind, Repository, StorePart } from '
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
+import { refusalToOrder } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
 import { releaseNamed } from './named-commit.ts';
@@ -74,6 +75,8 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
     const { hosts, rollout } = await store.hosts.fleet(repository.id, [host]);
     const [each] = hosts;
     if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
+    const refusal = refusalToOrder(each.row);
+    if (refusal !== undefined) return refuse(c, 409, refusal.code, refusal.message);
     let wanted = each.situation.directed;
     if (commit === undefined && wanted === undefined)
       return refuse(

@@ -7,6 +7,7 @@ import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { AgentHub } from '../agents/hub.ts';
 import type { Auth, AuthEnv } from '../auth.ts';
+import { refusalToOrder } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
 import { releaseNamed } from './named-commit.ts';
@@ -80,8 +81,8 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
       const each = await find(host);
       if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
       const { row } = each;
-      if (row.publicKey === undefined || row.revokedAt !== undefined || row.clonedAt !== undefined)
-        return refuse(c, 409, 'HOST_NOT_ENROLLED', `no agent is enrolled for ${host}: run: floe enrol ${host}`);
+      const refusal = refusalToOrder(row);
+      if (refusal !== undefined) return refuse(c, 409, refusal.code, refusal.message);
       const session = hub.session(host);
       if (session !== undefined && !session.capabilities.has('trial'))
         return refuse(c, 409, 'AGENT_TOO_OLD', `the agent of ${host} is from before trials: it gets a newer one with the fleet`);

@@ -64,12 +64,12 @@ export interface WhyFacts extends ReportedState {
 
 /**
  * The rules that stand between the host and the newest revision, in the order in which they are asked. Empty exactly when it runs that
- * revision's system. Pure.
+ * revision's system, and its enrolment holds. Pure.
  */
 export function whyNot(facts: WhyFacts, now: number): readonly WhyNot[] {
   const { newest } = facts;
   const toplevel = newest.kind === 'ended' && newest.offer.kind === 'release' ? newest.offer.toplevel : undefined;
-  if (toplevel !== undefined && hasArrived(facts, toplevel)) return [];
+  if (toplevel !== undefined && hasArrived(facts, toplevel)) return ofEnrolment(facts);
   const found = [
     ...ofCommit(newest),
     ...ofEnrolment(facts),
