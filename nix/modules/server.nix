@@ -66,6 +66,7 @@ let
     FLOE_TRUSTED_PROXIES = if cfg.trustedProxies == [ ] then null else lib.concatStringsSep "," cfg.trustedProxies;
     FLOE_DATA_DIR = "/var/lib/floe";
     FLOE_NOTIFY_FILE = if cfg.notifications == { } then null else "/etc/floe/notify.json";
+    FLOE_POLICY_FLOOR = if cfg.policyFloor == { } then null else builtins.toJSON cfg.policyFloor;
     FLOE_TAKE_OVER_FROM = cfg.takeOverFrom;
     FLOE_CACHE_URL = cfg.cacheUrl;
     FLOE_GITHUB_REPOSITORY = cfg.github.repository;
@@ -163,6 +164,22 @@ in
       appId = orNull types.str "The App's id.";
       appKeyFile = secretFile "The App's private key, PEM.";
       installationId = orNull types.ints.positive "The id of the App's installation.";
+    };
+
+    policyFloor = mkOption {
+      type = types.attrsOf types.anything;
+      default = { };
+      example = {
+        firstRing = {
+          soak = "1h";
+          approvals.count = 1;
+        };
+        checks = [ "unit" ];
+      };
+      description = ''
+        What every rollout policy of the fleet must have at least (docs/policy.md, "A floor"). A commit whose policy is below it is refused,
+        unless administrators let that one through.
+      '';
     };
 
     notifications = mkOption {

@@ -311,6 +311,19 @@ describe('what people ask of a rollout', () => {
     expect(server?.seen.at(-1)).toMatchObject({ path: '/api/rollout/hotfix', body: { reason: 'because', commit: newer } });
   });
 
+  test('the glass is broken for the newest commit, or for one by the first characters of its id', async () => {
+    const newer = 'b'.repeat(40);
+    const floe = await serving(rolledOut(FAILED), {
+      'GET /api/revisions/bbbbbbb': { json: { ...rolledOut(FAILED), sha: newer } },
+      'GET /api/revisions?limit=1': { json: [{ ...rolledOut(FAILED), sha: newer }] },
+      'POST /api/rollout/break-glass': done('it passes.'),
+    });
+    for (const named of [['bbbbbbb'], []]) {
+      expect(await floe('rollout', 'break-glass', ...named, '--reason', 'because')).toEqual({ code: 0, stdout: 'It passes.\n', stderr: '' });
+      expect(server?.seen.at(-1)).toMatchObject({ path: '/api/rollout/break-glass', body: { reason: 'because', commit: newer } });
+    }
+  });
+
   test('says what the server says against it', async () => {
     const floe = await serving(rolledOut({}), { 'POST /api/rollout/abort': refusal(409, 'ROLLOUT_ENDED', 'it is complete') });
     expect(await floe('rollout', 'abort', '--reason', 'x')).toEqual({ code: 1, stdout: '', stderr: 'floe: it is complete\n' });

@@ -55,6 +55,12 @@ describe('the configuration', () => {
       expect(message).toContain(part);
     }
   });
+  test('a floor of the policy is read, and what is wrong with it is told with its path', () => {
+    const floorOf = (text: string) => parseConfig({ ...minimal, FLOE_POLICY_FLOOR: text }, readFile).policyFloor;
+    expect(floorOf('{"firstRing":{"soak":"1h"}}')).toMatchObject({ firstRing: { soakMs: 3_600_000 } });
+    expect(parseConfig(minimal, readFile).policyFloor).toBeUndefined();
+    expect(problemsOf({ ...minimal, FLOE_POLICY_FLOOR: '{"firstRing":{"sok":"1h"}}' })).toContain('FLOE_POLICY_FLOOR: firstRing.sok: unknown key');
+  });
   test('a secret is called as its reader set it', () => {
     const env = { ...minimal, FLOE_REPOSITORY_TOKEN_FILE: '/run/token', FLOE_CONFIGURED_BY: 'nixos' };
     expect(parseConfig(env, readFile).repository.token?.setting).toBe('services.floe.server.repository.tokenFile');

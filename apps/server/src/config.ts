@@ -2,7 +2,8 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { FORGES, type ForgeKind, type GithubAuth } from '@floe/forge';
-import { PublicKey } from '@floe/protocol';
+import type { PolicyFloor } from '@floe/model';
+import { parsePolicyFloor, PublicKey } from '@floe/protocol';
 import {
   FloeError,
   LOG_LEVELS,
@@ -58,6 +59,8 @@ export interface Config {
   readonly forge: ForgeConfig | undefined;
   /** Who is told what happens to the fleet. */
   readonly notify: readonly NotifyTarget[];
+  /** What every policy of the fleet must have at least; undefined: nothing. */
+  readonly policyFloor: PolicyFloor | undefined;
   /** The substituter for agents. */
   readonly substituter: string;
   readonly pollMs: number;
@@ -171,6 +174,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     webhookSecrets: [webhookSecret, previousSecret].filter((secret) => secret !== undefined),
     forge,
     notify: notifyText === undefined ? [] : parseNotifyTargets('FLOE_NOTIFY_FILE', notifyText, read),
+    policyFloor: parseFloor(read),
     substituter: checked('FLOE_CACHE_URL', Url, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),
     pollMs: 1000 * count('FLOE_POLL_SECONDS', 180, 'seconds'),
     historyMs: 24 * 3600 * 1000 * count('FLOE_HISTORY_DAYS', 90, 'days'),
@@ -191,6 +195,15 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     throw new FloeError('CONFIG_INVALID', `floe-server cannot start with this configuration:\n${found.map((each) => `  - ${each}`).join('\n')}`);
   }
   return Object.freeze(config);
+}
+
+function parseFloor(read: Pick<SecretSettingsReader, 'value' | 'problem'>): PolicyFloor | undefined {
+  const text = read.value('FLOE_POLICY_FLOOR');
+  if (text === undefined) return undefined;
+  const parsed = parsePolicyFloor(text);
+  if (parsed.kind === 'floor') return parsed.floor;
+  for (const problem of parsed.problems) read.problem(`FLOE_POLICY_FLOOR: ${problem}`);
+  return undefined;
 }
 
 function isAddressOrNetwork(text: string): boolean {

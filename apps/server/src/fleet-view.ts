@@ -26,7 +26,7 @@ import {
 } from '@floe/store';
 import type { Trouble } from '@floe/runtime';
 import { actionsOn } from './decisions.ts';
-import { lostWords } from '@floe/views';
+import { lostWords, shortSha } from '@floe/views';
 import { failureOf, problemOf } from './host-problem.ts';
 import type { RolloutDetail } from './rollouts/view.ts';
 
@@ -195,6 +195,13 @@ export interface RolloutSeen {
   readonly frozenAt: number | undefined;
 }
 
+/** Who asked to let it pass below the floor, while that is not enough. */
+function askedGlassWords({ sha, glass = [], glassAt }: RevisionInList): readonly string[] {
+  if (glassAt !== undefined) return [];
+  const second = `a second administrator, another person, has to run: floe rollout break-glass ${shortSha(sha)} --reason "…"`;
+  return glass.map(({ by, reason }) => `${by} asks to let it pass below the floor of the server's settings: ${reason}; ${second}`);
+}
+
 export function viewRevision(
   revision: RevisionInList,
   evaluations: readonly Evaluation[],
@@ -207,7 +214,7 @@ export function viewRevision(
     sequence: revision.sequence,
     state: revision.state,
     error: revision.error ?? null,
-    warnings: [...(revision.warnings ?? [])],
+    warnings: [...(revision.warnings ?? []), ...askedGlassWords(revision)],
     subject: revision.subject,
     author: revision.authorName,
     receivedAt: revision.receivedAt,

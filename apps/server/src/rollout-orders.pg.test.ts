@@ -4,7 +4,7 @@ import { HostView, RevisionView, RolloutAnswer, WhyView } from '@floe/protocol';
 import { eventually } from '@floe/testkit';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { publishCommit, system } from './test/commits.ts';
+import { publishCommit, receiveCommit, system } from './test/commits.ts';
 import { startTestServer, type TestServer } from './test/test-server.ts';
 
 // What people ask of a rollout reaches the engine, over the real server and store.
@@ -130,6 +130,38 @@ test('a rollout is paused, resumed, approved and aborted by those who may', asyn
   expect(await ask('operator', 'POST', 'hosts/ada/pin', { commit })).toMatchObject({ status: 403, json: { error: { code: 'ROLE_TOO_LOW' } } });
   expect((await ask('operator', 'DELETE', 'hosts/ada/pin', {})).status).toBe(200);
   expect(await ask('operator', 'DELETE', 'hosts/ada/pin', {})).toMatchObject({ status: 409, json: { error: { code: 'NOT_PINNED' } } });
+});
+
+test('the glass is broken by two administrators, for the newest commit alone, which was refused for the floor', async () => {
+  const { revisions } = server.context.store;
+  const revision = await receiveCommit(server);
+  const asked = { commit: revision.sha };
+  expect(await ask('operator', 'POST', 'rollout/break-glass', asked)).toMatchObject({ status: 403, json: { error: { code: 'ROLE_TOO_LOW' } } });
+  expect(await ask('administrator', 'POST', 'rollout/break-glass', asked)).toMatchObject({
+    status: 409,
+    json: { error: { code: 'NOT_BELOW_FLOOR' } },
+  });
+  await revisions.noteBelowFloor(revision.id);
+  await revisions.advance(revision.id, 'refused', Date.now(), 'below the floor');
+  // The token of the first start belongs to another administrator.
+  const one = await ask('administrator', 'POST', 'rollout/break-glass', asked);
+  expect(one).toMatchObject({ status: 200, json: { outcome: 'done', message: expect.stringContaining('when a second administrator') as string } });
+  expect(await ask('administrator', 'POST', 'rollout/break-glass', asked)).toMatchObject({ json: { outcome: 'repeated' } });
+  const seen = v.parse(RevisionView, (await ask('viewer', 'GET', `revisions/${revision.sha}`)).json);
+  expect(seen).toMatchObject({ state: 'REJECTED', warnings: [expect.stringContaining('the-administrator asks to let it pass')] });
+  const response = await server.request('/api/rollout/break-glass', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ ...asked, reason: 'so do I' }),
+  });
+  expect(await response.json()).toMatchObject({ outcome: 'done', message: expect.stringContaining('looked at again from the start') as string });
+  expect(await revisions.get(revision.id)).toMatchObject({ state: 'VERIFYING', error: undefined });
+  expect(JSON.stringify((await ask('viewer', 'GET', `audit?subject=${revision.sha}`)).json)).toContain('a second person is needed: because');
+  await receiveCommit(server);
+  expect(await ask('administrator', 'POST', 'rollout/break-glass', asked)).toMatchObject({
+    status: 409,
+    json: { error: { code: 'REVISION_NOT_NEWEST' } },
+  });
 });
 
 test('a hotfix --now takes two administrators where the policy has approvals, and is refused to an operator', async () => {

@@ -52,6 +52,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     pollMs: config.pollMs,
     nameSettings: config.nameSettings,
     notifyTargets: config.notify.map(({ name }) => name),
+    policyFloor: config.policyFloor,
     owner: await loadOrCreateInstanceId(paths.instanceId),
   };
   await runPipeline(pipeline, repositoryId, signal);

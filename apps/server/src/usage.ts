@@ -22,6 +22,7 @@ Settings (environment; files hold one secret each)
   DATABASE_URL                     postgres:// URL, or FLOE_DATABASE_URL_FILE; default: embedded, in the data folder
   FLOE_TAKE_OVER_FROM              release key of another server whose database this one is to take over with its own keys
   FLOE_CACHE_URL                   Nix cache that agents download from; default: the server's own, FLOE_PUBLIC_URL/cache
+  FLOE_POLICY_FLOOR                what every rollout policy must have at least, as JSON; default: nothing
   FLOE_POLL_SECONDS                how often to look without a webhook; default: 180
   FLOE_EVALUATION_TIMEOUT_SECONDS  of one host; default: 600
   FLOE_EVALUATION_MEMORY_MIB       of one host; default: 8192

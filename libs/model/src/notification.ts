@@ -1,5 +1,6 @@
 import type { CommitSha, HostName, StorePath } from './brands.ts';
 import type { RevisionState } from './revision-state.ts';
+import type { Word } from './rollout/course.ts';
 import type { RolloutState } from './rollout-state.ts';
 
 /** What administrators are told of. */
@@ -20,6 +21,8 @@ export const NOTIFICATION_KINDS = [
   'rollout-waits',
   /** An administrator lets a commit pass over soaks and windows. */
   'rollout-hotfix',
+  /** An administrator lets a commit pass below the floor of the server's settings, or asks for it. */
+  'break-glass',
   /** A rollout reached its end. */
   'rollout-complete',
 ] as const;
@@ -52,6 +55,8 @@ export interface NotificationFacts {
     readonly reason: string | undefined;
     /** The last time that is known of it. */
     readonly since: number;
+    /** Those who asked to let it pass below the floor. Each word is told. */
+    readonly glass?: readonly Word[] | undefined;
   }[];
   readonly rollouts: readonly {
     readonly id: string;
@@ -85,8 +90,18 @@ export function eventsOf(facts: NotificationFacts): readonly NotificationEvent[]
     const { commit, reason, since } = held;
     events.push({ kind: 'commit-held', key: `commit-held:${commit}:${since}`, since, commit, reason });
   }
-  for (const { id, sha, subject, state, reason, since } of facts.revisions)
+  for (const { id, sha, subject, state, reason, since, glass } of facts.revisions) {
     if (FAILED.has(state)) events.push({ kind: 'commit-failed', key: `commit-failed:${id}:${state}`, since, commit: sha, subject, state, reason });
+    for (const [index, word] of (glass ?? []).entries())
+      events.push({
+        kind: 'break-glass',
+        key: `break-glass:${id}:${index}`,
+        since: word.at,
+        commit: sha,
+        subject,
+        reason: `${word.by}: ${word.reason}`,
+      });
+  }
   for (const { id, sha, subject, state, since, reason, waits, hotfix } of facts.rollouts) {
     // Each pause is told, and each rollout ends once.
     if (state === 'PAUSED') events.push({ kind: 'rollout-paused', key: `rollout-paused:${id}:${since}`, since, commit: sha, subject, reason });

@@ -16,10 +16,14 @@ describe('a revision', () => {
   test('leaves a final state only when an administrator reopens it, or one of its hosts is built late', () => {
     for (const state of REVISION_STATES.filter(isEndedRevision)) {
       const left = REVISION_EVENTS.filter((event) => nextRevisionState(state, event) !== null);
-      expect(left.every((event) => event === 'reopened' || (event === 'built' && state === 'BUILD_FAILED'))).toBe(true);
+      const isLate = (event: string): boolean => event === 'built' && state === 'BUILD_FAILED';
+      // A refused one is checked from the start: its signatures, too.
+      const isBroken = (event: string): boolean => event === 'glass-broken' && state === 'REJECTED';
+      expect(left.every((event) => event === 'reopened' || isLate(event) || isBroken(event))).toBe(true);
     }
     expect(nextRevisionState('SUPERSEDED', 'reopened')).toBeNull();
     expect(nextRevisionState('REJECTED', 'reopened')).toBeNull();
+    expect(nextRevisionState('REJECTED', 'glass-broken')).toBe('VERIFYING');
   });
   test('never returns to an earlier state, unless an administrator reopens it', () => {
     fc.assert(
@@ -29,7 +33,7 @@ describe('a revision', () => {
         for (const event of events) {
           const next = nextRevisionState(state, event);
           if (next === null) continue;
-          if (event === 'reopened') seen = new Set();
+          if (event === 'reopened' || event === 'glass-broken') seen = new Set();
           expect(seen.has(next)).toBe(false);
           seen.add(next);
           state = next;

@@ -23,6 +23,8 @@ export const REVISION_EVENTS = [
   'superseded',
   /** An administrator asks for another evaluation. */
   'reopened',
+  /** Administrators let it pass below the floor that the server's settings set. */
+  'glass-broken',
 ] as const;
 export type RevisionEvent = (typeof REVISION_EVENTS)[number];
 
@@ -39,6 +41,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     'build-failed': null,
     superseded: 'SUPERSEDED',
     reopened: null,
+    'glass-broken': null,
   },
   VERIFYING: {
     accepted: null,
@@ -50,6 +53,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     'build-failed': null,
     superseded: 'SUPERSEDED',
     reopened: null,
+    'glass-broken': null,
   },
   EVALUATING: {
     accepted: null,
@@ -61,6 +65,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     'build-failed': null,
     superseded: 'SUPERSEDED',
     reopened: null,
+    'glass-broken': null,
   },
   BUILDING: {
     accepted: null,
@@ -72,6 +77,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     'build-failed': 'BUILD_FAILED',
     superseded: 'SUPERSEDED',
     reopened: null,
+    'glass-broken': null,
   },
   PUBLISHED: {
     accepted: null,
@@ -83,6 +89,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     'build-failed': null,
     superseded: null,
     reopened: 'EVALUATING',
+    'glass-broken': null,
   },
   REJECTED: {
     accepted: null,
@@ -94,6 +101,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     'build-failed': null,
     superseded: null,
     reopened: null,
+    'glass-broken': 'VERIFYING',
   },
   EVAL_FAILED: {
     accepted: null,
@@ -105,6 +113,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     'build-failed': null,
     superseded: null,
     reopened: 'EVALUATING',
+    'glass-broken': null,
   },
   // A host whose download failed is retried, and may be built late.
   BUILD_FAILED: {
@@ -117,6 +126,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     'build-failed': null,
     superseded: null,
     reopened: 'EVALUATING',
+    'glass-broken': null,
   },
   SUPERSEDED: {
     accepted: null,
@@ -128,6 +138,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     'build-failed': null,
     superseded: null,
     reopened: null,
+    'glass-broken': null,
   },
 };
 const ENDS: ReadonlySet<RevisionState> = new Set(['PUBLISHED', 'REJECTED', 'EVAL_FAILED', 'BUILD_FAILED', 'SUPERSEDED']);

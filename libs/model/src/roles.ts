@@ -31,6 +31,7 @@ const LOWEST_ROLE = {
   accept: 'approver',
   'approve-rollout': 'approver',
   'hotfix-rollout': 'administrator',
+  'break-glass': 'administrator',
   enrol: 'administrator',
   revoke: 'administrator',
   forget: 'administrator',

@@ -1,5 +1,6 @@
 import type { GitMirror } from '@floe/git';
 import type { Nix, RepositoryNix } from '@floe/nix';
+import type { PolicyFloor } from '@floe/model';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { StatementLog } from './statement-log.ts';
@@ -44,6 +45,8 @@ export interface PipelineDeps {
   readonly pollMs: number;
   /** The notification targets that the server's settings have: a policy that names others gets a warning. Undefined: they are not known. */
   readonly notifyTargets?: readonly string[];
+  /** What every policy must have at least, by the server's settings; undefined: nothing. */
+  readonly policyFloor?: PolicyFloor | undefined;
   /** Rewrites an error's message to use the setting names of this installation. Default: unchanged. */
   readonly nameSettings?: (message: string) => string;
   /** The name of this server in leases; the same after a restart. */

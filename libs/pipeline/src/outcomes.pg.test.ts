@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GitMirror } from '@floe/git';
-import { DEFAULT_POLICY, type CommitSha, type HostName, type StorePath } from '@floe/model';
+import { DEFAULT_POLICY, OPEN_RING, type PolicyFloor, type CommitSha, type HostName, type StorePath } from '@floe/model';
 import type { BuildResult, HostEvaluation, Nix, RepositoryNix } from '@floe/nix';
 import { FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, type Clock } from '@floe/runtime';
 import { openStore, type Evaluation, type Repository, type Revision, type Store } from '@floe/store';
@@ -34,6 +34,7 @@ class World {
   readonly fetchedAt: number[] = [];
   /** The flake output `floe`, or why it cannot be read. */
   policy: unknown;
+  policyFloor: PolicyFloor | undefined;
   refuse: () => void = () => undefined;
   onEvaluate: () => void = () => undefined;
   changedPaths: () => Promise<never[]> = async () => [];
@@ -65,6 +66,7 @@ class World {
         rootsDir: join(folder, 'roots'),
         pollMs: 20,
         notifyTargets: ['chat'],
+        policyFloor: this.policyFloor,
         owner: 'test',
       },
       this.repository.id,
@@ -347,6 +349,39 @@ describe('a policy', () => {
     });
     const { hosts } = await world.store.hosts.fleet(world.repository.id);
     expect(hosts.map((each) => each.timeZone)).toEqual([timeZone, undefined, 'Asia/Tokyo']);
+  });
+
+  test('below the floor of the settings refuses its commit, unless two people let this one pass; the next is held to it again', async () => {
+    world.policyFloor = { rings: 1, firstRing: { ...OPEN_RING, soakMs: 3_600_000 }, maxInFlight: undefined, checks: ['unit'] };
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(dir);
+    const sha = '1'.padStart(40, '0') as CommitSha;
+    // It has no policy at all.
+    const refused = await world.ended(sha, 'REJECTED');
+    expect(refused.error?.split('\n')).toEqual([
+      "the rollout policy is below the floor of this server's settings (FLOE_POLICY_FLOOR):",
+      'rings[0].soak: no soak; the floor is soak 1 h',
+      'checks: "unit" is not among them; the floor names it',
+      'Push a commit whose policy keeps the floor.',
+      expect.stringContaining('floe rollout break-glass 0000000000 --reason "…"'),
+    ]);
+    const word = (by: string) => ({ by, role: 'administrator', person: by, reason: 'a hole', at: 5 }) as const;
+    const { revisions } = world.store;
+    for (const [by, outcome] of [
+      ['ada', 'waits'],
+      ['ada', 'repeated'],
+      ['bob', 'broken'],
+      ['bob', 'stale'],
+    ] as const)
+      expect(await revisions.breakGlass(refused.id, word(by), 2)).toBe(outcome);
+    const passed = await world.ended(sha, 'PUBLISHED');
+    expect(passed.warnings).toEqual([expect.stringContaining('passes by the word of ada (a hole) and bob (a hole): rings[0].soak: no soak')]);
+    expect(await world.released()).toEqual({ ada: 1 });
+    const next = await world.ended(await world.push({ ada: { evaluates: 2 } }), 'REJECTED');
+    world.policy = { rings: [{ name: 'all', sok: 1 }] };
+    const invalid = await world.ended(await world.push({ ada: { evaluates: 2 } }), 'REJECTED');
+    expect(await revisions.breakGlass(invalid.id, word('ada'), 1)).toBe('stale');
+    expect(next.glass).toEqual([]);
   });
 
   test('is kept with its commit, once it can be read; and with each host its labels and its ring', async () => {

@@ -1,6 +1,8 @@
 import {
   assignRings,
+  belowFloor,
   DEFAULT_POLICY,
+  glassWords,
   goByHostTime,
   HOST_TIME_ZONE,
   windowsIn,
@@ -25,16 +27,34 @@ export type TakenPolicy =
  */
 export async function takePolicy(deps: PipelineDeps, revision: Revision, hasPolicy: boolean, signal: AbortSignal): Promise<TakenPolicy> {
   const { store } = deps;
-  if (!hasPolicy) {
-    if (revision.policy !== DEFAULT_POLICY) await store.revisions.savePolicy(revision.id, undefined);
-    return { kind: 'policy', policy: DEFAULT_POLICY };
-  }
-  const read = await readPolicy(deps, revision, signal);
-  if (read.kind === 'policy') {
-    await store.revisions.savePolicy(revision.id, read.policy);
-    await warnOfTargets(deps, revision, read.policy);
-  }
+  const read: TakenPolicy = hasPolicy ? await readPolicy(deps, revision, signal) : { kind: 'policy', policy: DEFAULT_POLICY };
+  if (read.kind === 'refused') return read;
+  const below = await refusalBelowFloor(deps, revision, read.policy);
+  if (below !== undefined) return below;
+  if (hasPolicy || revision.policy !== DEFAULT_POLICY) await store.revisions.savePolicy(revision.id, hasPolicy ? read.policy : undefined);
+  await warnOfTargets(deps, revision, read.policy);
   return read;
+}
+
+/** The floor of the server's settings holds for every policy, but that of a commit for which administrators broke the glass. */
+async function refusalBelowFloor(
+  { store, policyFloor, nameSettings = (message) => message }: PipelineDeps,
+  { id, sha, glassAt, glass = [] }: Revision,
+  policy: RolloutPolicy,
+): Promise<TakenPolicy | undefined> {
+  const below = policyFloor === undefined ? [] : belowFloor(policyFloor, policy);
+  if (below.length === 0) return undefined;
+  if (glassAt !== undefined) {
+    await warn(store, id, glassWords(glass, below));
+    return undefined;
+  }
+  await store.revisions.noteBelowFloor(id);
+  const ways = [
+    'Push a commit whose policy keeps the floor.',
+    `An administrator lets this one commit pass under its own policy with: floe rollout break-glass ${sha.slice(0, 10)} --reason "…" (where there is another administrator, a second one has to ask for the same).`,
+  ];
+  const title = nameSettings("the rollout policy is below the floor of this server's settings (FLOE_POLICY_FLOOR):");
+  return { kind: 'refused', error: [title, ...below, ...ways].join('\n') };
 }
 
 /** Not an error: whom a server tells is its settings, and the same fleet may have two servers. */
@@ -43,6 +63,10 @@ async function warnOfTargets({ store, notifyTargets }: PipelineDeps, { id }: Rev
   const unknown = notifyTargets === undefined ? [] : named.filter((name) => !notifyTargets.includes(name));
   if (unknown.length === 0) return;
   const warning = `the policy names notification targets that this server does not have: ${unknown.join(', ')}. It has ${notifyTargets?.join(', ') || 'none'}`;
+  await warn(store, id, warning);
+}
+
+async function warn(store: PipelineDeps['store'], id: string, warning: string): Promise<void> {
   const others = (await store.revisions.get(id))?.warnings ?? [];
   if (!others.includes(warning)) await store.revisions.noteWarnings(id, [...others, warning]);
 }

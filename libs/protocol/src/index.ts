@@ -5,6 +5,7 @@ export * from './bounds.ts';
 export * from './envelope.ts';
 export * from './event-stream.ts';
 export { isTimeZone } from './fleet-policy/cron-form.ts';
+export * from './fleet-policy/floor.ts';
 export * from './fleet-policy/parse.ts';
 export { FleetPolicy } from './fleet-policy/schema.ts';
 export * from './ids.ts';

@@ -17,6 +17,7 @@ import type {
   StorePath,
   Urgency,
   Went,
+  Word,
 } from '@floe/model';
 import type { CurrentRollout, NextOfFleet, Rollout } from './rollout-records.ts';
 import type { Timestamp } from './timestamp.ts';
@@ -96,6 +97,10 @@ export interface Revision extends CommitInfo {
   readonly publishedAt?: Timestamp | undefined;
   /** When an administrator accepted it, if it was held. */
   readonly allowedAt?: Timestamp | undefined;
+  /** Its policy is below the floor of the server's settings: who asked to let it pass. Undefined: it is not, or was not looked at. */
+  readonly glass?: readonly Word[] | undefined;
+  /** When enough of them had asked. */
+  readonly glassAt?: Timestamp | undefined;
   /** The commit that superseded it, and when, before or after it was published. */
   readonly supersededBy?: CommitSha | undefined;
   readonly supersededAt?: Timestamp | undefined;

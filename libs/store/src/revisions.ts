@@ -14,6 +14,7 @@ import { unionAll } from 'drizzle-orm/pg-core';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
+import { breakGlass, noteBelowFloor } from './break-glass.ts';
 import { createEvaluationStore } from './evaluations.ts';
 import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
@@ -24,7 +25,7 @@ import type { ListedRevision, Revision, RevisionInList } from './records.ts';
 import { moveRevision, textOrNull } from './revision-moves.ts';
 import { isFollowed, LISTED_ROLLOUT, readRollout, type ListedRolloutRow } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
-import { Int8, WarningsColumn, withoutNulls } from './rows.ts';
+import { GlassColumn, Int8, WarningsColumn, withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
 import { evaluations, repositories, revisions, rollouts, statusOutbox } from './tables/index.ts';
 import { isUnfinishedRevision, isUnsettledStatus } from './tables/unfinished.ts';
@@ -54,6 +55,8 @@ function toRevisionInList(row: ListedRow, reader = new RowReader()): RevisionInL
     state: reader.one('state', row.state, REVISION_STATES, 'REJECTED'),
     error: reader.text(row.error),
     warnings: reader.json('warnings', row.warnings, WarningsColumn) ?? [],
+    glass: row.glass === null ? undefined : reader.json('glass', row.glass, GlassColumn),
+    glassAt: reader.timeOrNone('glass_at', row.glassAt),
     subject: storableText(row.subject),
     authorName: storableText(row.authorName),
     authorEmail: storableText(row.authorEmail),
@@ -187,7 +190,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
       .returning();
     if (row === undefined) throw missingRow('revision', sha);
     await notify(tx, { topic: 'repository', id: repositoryId }, { topic: 'revision', id: row.id });
-    return { ...withoutNulls(row), warnings: [], policy: DEFAULT_POLICY };
+    return { ...withoutNulls(row), warnings: [], glass: undefined, policy: DEFAULT_POLICY };
   });
 }
 
@@ -265,6 +268,8 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
         if (result.kind === 'advanced') await tx.delete(evaluations).where(eq(evaluations.revisionId, id));
         return result;
       }),
+    noteBelowFloor: async (id) => await noteBelowFloor(db, id),
+    breakGlass: async (id, word, needed) => await breakGlass(db, id, word, needed),
     noteError: async (id, error) => await noteError(db, id, error),
     savePolicy: async (id, policy) => await savePolicy(db, id, policy),
     noteWarnings: async (id, warnings) => await noteWarnings(db, id, warnings),

@@ -3,6 +3,7 @@ import {
   MAX_DURATION_MS,
   MAX_STORE_PATH_CHARACTERS,
   MAX_TEXT_CHARACTERS,
+  ROLES,
   STORE_PATH_FORM,
   storableText,
   type HostName,
@@ -56,6 +57,20 @@ export const TimingsColumn = v.object({
 
 /** The jsonb column `warnings`. */
 export const WarningsColumn = v.pipe(v.array(storedText(MAX_TEXT_CHARACTERS)), v.maxLength(1_000));
+
+/** Who asked to let a revision pass below the floor of the settings. */
+export const GlassColumn = v.pipe(
+  v.array(
+    v.object({
+      by: storedText(MAX_TEXT_CHARACTERS),
+      person: v.optional(storedText(MAX_TEXT_CHARACTERS)),
+      role: v.picklist(ROLES),
+      reason: storedText(MAX_TEXT_CHARACTERS),
+      at: Int8,
+    }),
+  ),
+  v.maxLength(100),
+);
 
 const Result = v.union([
   v.array(v.unknown()),

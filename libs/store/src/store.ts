@@ -38,6 +38,7 @@ import type {
   AuditEntry,
 } from './records.ts';
 import type { AuditStore } from './audit-contract.ts';
+import type { GlassStore } from './glass-contract.ts';
 import type { NotificationStore } from './notification-contract.ts';
 import type { OutboxStore } from './outbox-contract.ts';
 import type { ReportStore } from './report-contract.ts';
@@ -152,7 +153,7 @@ export type Advanced =
   /** The event means nothing in `state`, or someone else moved the revision there first. */
   | { readonly kind: 'stale'; readonly state: RevisionState };
 
-export interface RevisionStore {
+export interface RevisionStore extends GlassStore {
   /**
    * Takes a commit in as the repository's newest revision, supersedes unfinished older ones (but one that is to be finished
    * first, SPEC R7) and sets the accepted commit. When the newest revision is of this commit already, it is returned as it is.

@@ -3,7 +3,7 @@ import { hosts, listNames, progressOf } from './hosts-in-words.ts';
 
 /** What the descriptions of a revision are made from. */
 export interface RevisionFacts {
-  readonly revision: { readonly state: RevisionState; readonly error?: string | undefined };
+  readonly revision: { readonly state: RevisionState; readonly error?: string | undefined; readonly glassAt?: number | undefined };
   readonly evaluations: readonly {
     readonly host: string;
     readonly outcome: EvaluationOutcome;
@@ -34,8 +34,13 @@ export function describeEvaluation(facts: RevisionFacts): StatusText {
     case 'BUILDING':
     case 'PUBLISHED':
     case 'BUILD_FAILED':
-      return evaluated(facts);
+      return withGlass(evaluated(facts), facts);
   }
+}
+
+/** Whoever looks at the commit sees that it did not keep the floor. */
+function withGlass({ state, description, ...rest }: StatusText, { revision: { glassAt } }: RevisionFacts): StatusText {
+  return { state, description: glassAt === undefined ? description : `below the policy floor, by an administrator: ${description}`, ...rest };
 }
 
 function evaluated({ evaluations }: RevisionFacts): StatusText {

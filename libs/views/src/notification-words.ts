@@ -32,6 +32,8 @@ function titleOf({ kind, commit, host, state }: NotificationEvent): string {
       return `The rollout of ${sha} waits for approval`;
     case 'rollout-hotfix':
       return `${capitalised(sha)} is a hotfix`;
+    case 'break-glass':
+      return `${capitalised(sha)} is to pass below the policy floor`;
     case 'rollout-complete':
       return `The rollout of ${sha} is complete`;
   }

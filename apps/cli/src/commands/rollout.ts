@@ -3,7 +3,7 @@ import { ActorView, RevisionView, RolloutAnswer, RolloutPlanView, type RingName 
 import { FloeError, isFloeError } from '@floe/runtime';
 import { duration, shortSha, todoOfRollout } from '@floe/views';
 import type { Command } from 'commander';
-import type * as v from 'valibot';
+import * as v from 'valibot';
 import type { ApiClient } from '../api-client.ts';
 import { viewOf, type Cli } from '../cli.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
@@ -173,6 +173,26 @@ Examples:
       const sha = commit === undefined ? undefined : (await (await cli.api()).get(`/api/revisions/${commit}`, RevisionView)).sha;
       await decide(cli, 'hotfix', { reason: asked.reason }, (seen) => ({ commit: sha ?? seen.sha, ...(now === true ? { now } : {}) }));
     });
+
+  rollout
+    .command('break-glass')
+    .description("let one commit pass below the policy floor of the server's settings")
+    .argument('[commit]', 'the newest one; at least 7 digits of it', commitPrefixArgument)
+    .requiredOption(...REASON)
+    .addHelpText(
+      'after',
+      `
+For administrators. Where there is another one, a second person has to ask for the same. The gates of the commit's own policy hold.
+
+Example:
+  $ floe rollout break-glass 3f9c2ab --reason "the check of the floor cannot build today"`,
+    )
+    .action(async (named: string | undefined, { reason }: Asked) => {
+      const api = await cli.api();
+      const [newest] = named === undefined ? await api.get('/api/revisions?limit=1', v.array(RevisionView)) : [];
+      const { sha } = newest ?? (await api.get(`/api/revisions/${named ?? ''}`, RevisionView));
+      say(cli, await api.post('/api/rollout/break-glass', { commit: sha, reason }, RolloutAnswer));
+    });
 }
 
 async function readRollout(api: ApiClient): Promise<RolledOut> {
@@ -187,7 +207,10 @@ async function decide(cli: Cli, what: string, { reason, commit }: Asked, bodyOf:
   const seen = await readRollout(api);
   if (commit !== undefined && !seen.sha.startsWith(commit))
     throw new FloeError('REFUSED', `hosts do not follow ${shortSha(commit)}, but ${shortSha(seen.sha)}: see: floe rollout status`);
-  const answer = await api.post(`/api/rollout/${what}`, { reason, ...bodyOf(seen) }, RolloutAnswer);
+  say(cli, await api.post(`/api/rollout/${what}`, { reason, ...bodyOf(seen) }, RolloutAnswer));
+}
+
+function say(cli: Cli, answer: RolloutAnswer): void {
   if (cli.options().json === true) cli.out.json(answer);
   else cli.out.print(answer.message.slice(0, 1).toUpperCase() + answer.message.slice(1));
 }

@@ -21,6 +21,7 @@ const ACTION_WORDS: Readonly<Record<Action, string>> = {
   accept: 'accept commits that are held',
   'approve-rollout': 'approve rings',
   'hotfix-rollout': 'hotfix',
+  'break-glass': 'break the glass',
   enrol: 'enrol',
   revoke: 'revoke',
   forget: 'forget',

@@ -44,12 +44,13 @@ export async function factsFrom(snapshot: FleetSnapshot, seen: readonly Revision
     open: new Set<string>([...unfinished, ...hosts.flatMap(({ row: { host } }) => (lost.has(host) ? [] : [host]))]),
     facts: {
       held,
-      revisions: snapshot.revisions.map(({ id, sha, subject, state, error, receivedAt, fetchedAt, verifiedAt, evaluatedAt, builtAt }) => ({
+      revisions: snapshot.revisions.map(({ id, sha, subject, state, error, glass, receivedAt, fetchedAt, verifiedAt, evaluatedAt, builtAt }) => ({
         id,
         sha,
         subject,
         state,
         reason: error,
+        glass,
         since: Math.max(receivedAt, fetchedAt ?? 0, verifiedAt ?? 0, evaluatedAt ?? 0, builtAt ?? 0),
       })),
       rollouts: seen.flatMap((each) => {

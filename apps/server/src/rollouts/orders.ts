@@ -2,6 +2,7 @@ import {
   isBoundTo,
   failuresOf,
   failuresSince,
+  hasAsked,
   isEndedRollout,
   isFrozen,
   missingApprovals,
@@ -9,12 +10,12 @@ import {
   personOf,
   ROLES,
   type HostName,
-  type HotfixNow,
   type Order,
   type RolloutCourse,
   type RolloutFacts,
   type RolloutFailure,
   type RolloutOrders,
+  type Word,
 } from '@floe/model';
 import type { CurrentRollout, NewRolloutOrder, NextOfFleet } from '@floe/store';
 import { describePause, nameMany, missingApprovalWords, ringName, rolloutStateWords, shortSha } from '@floe/views';
@@ -185,7 +186,7 @@ export function judgeHotfix(asked: AskedRollout, commit: string, by: OrderOfPers
   const { hotfix } = next?.orders ?? asked.rollout.orders;
   const said = hotfix?.now ?? [];
   if (!isNow && hotfix !== undefined) return { kind: 'repeat', message: `${hotfix.by} has made it a hotfix already: ${hotfix.reason}` };
-  const isRepeat = isNow && said.some((each) => personOf(each) === personOf(by));
+  const isRepeat = isNow && hasAsked(said, by);
   const now = isNow ? nowWords(asked, next === undefined, isRepeat ? said : [...said, by]) : '';
   if (isRepeat) return { kind: 'repeat', message: `you have asked for that already.${now}` };
   const of = next === undefined ? {} : { of: next };
@@ -199,7 +200,7 @@ function beginsWords({ sha }: AskedRollout): string {
   return `it begins now, before the rollout of ${shortSha(sha)} is finished, and passes over soaks and windows.`;
 }
 
-function nowWords({ facts }: AskedRollout, isFollowed: boolean, now: readonly HotfixNow[]): string {
+function nowWords({ facts }: AskedRollout, isFollowed: boolean, now: readonly Word[]): string {
   const [first] = now;
   if (!isFollowed || first === undefined)
     return ' It does not wait for verified hosts either; where its policy has approvals, as soon as a second administrator asks for the same.';

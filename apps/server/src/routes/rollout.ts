@@ -21,6 +21,7 @@ import {
   type Judged,
   type OrderOfPerson,
 } from '../rollouts/orders.ts';
+import { glassAnswer, neededForGlass } from '../rollouts/glass.ts';
 import { viewPlan, viewPlanOfNext } from '../rollouts/plan.ts';
 import { revertScope } from '../rollouts/revert.ts';
 import { ReasonText, refuseIfPast, ShaPrefix } from './validation.ts';
@@ -34,11 +35,19 @@ const Abort = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, re
 const Planned = v.object({ commit: v.optional(ShaPrefix) });
 /** `now`: it does not wait for verified hosts either. */
 const Hotfix = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, now: v.optional(v.boolean(), false) }));
+const Glass = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha }));
 const Approval = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, ring: RingName }));
 
 export interface RolloutRouteDeps {
   readonly auth: Auth;
-  readonly store: StorePart<{ hosts: 'fleet'; revisions: 'get' | 'evaluations'; rollouts: 'order' | 'freeze' | 'unfreeze'; audit: 'append' }>;
+  readonly store: StorePart<{
+    hosts: 'fleet';
+    revisions: 'get' | 'newest' | 'breakGlass' | 'evaluations';
+    repositories: 'wake';
+    tokens: 'listApiTokens';
+    rollouts: 'order' | 'freeze' | 'unfreeze';
+    audit: 'append';
+  }>;
   readonly repository: Repository;
   readonly reader: Pick<FleetReader, 'rollout'>;
   readonly clock: Clock;
@@ -181,6 +190,32 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     async (c) => {
       const { reason, commit, now } = c.req.valid('json');
       return await decide(c, 'hotfix-rollout', reason, (asked, by) => judgeHotfix(asked, commit, by, now), now ? 'now: ' : '');
+    },
+  );
+  app.post(
+    '/break-glass',
+    requireAction('break-glass'),
+    answers("lets the newest commit pass below the policy floor of the server's settings, if enough people ask", RolloutAnswer),
+    takes('json', Glass),
+    async (c) => {
+      const { reason, commit } = c.req.valid('json');
+      const newest = await store.revisions.newest(repository.id);
+      if (newest?.sha !== commit)
+        return refuse(
+          c,
+          409,
+          'REVISION_NOT_NEWEST',
+          `only the newest commit can pass, which is ${newest === undefined ? 'none yet' : shortSha(newest.sha)}`,
+        );
+      const { name: by, role, person } = c.var.actor;
+      const at = clock.now();
+      const needed = neededForGlass(await store.tokens.listApiTokens(), person, at);
+      const outcome = await store.revisions.breakGlass(newest.id, { by, role, person, reason, at }, needed);
+      if (outcome === 'stale')
+        return refuse(c, 409, 'NOT_BELOW_FLOOR', `${shortSha(commit)} was not refused for a policy below the floor of the server's settings`);
+      if (outcome !== 'repeated') await note(c, 'break-glass', commit, outcome === 'waits' ? `a second person is needed: ${reason}` : reason);
+      if (outcome === 'broken') await store.repositories.wake(repository.id);
+      return answer(c, glassAnswer(commit, outcome), outcome === 'repeated');
     },
   );
   return app;

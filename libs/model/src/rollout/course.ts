@@ -91,8 +91,8 @@ export interface Approval extends Order {
   readonly binds?: string | undefined;
 }
 
-/** An administrator's word that a hotfix does not wait for verifications either. Several of one person count once. */
-export interface HotfixNow extends Order {
+/** An administrator's word for something that one person alone may not decide. Several of one person count once. */
+export interface Word extends Order {
   readonly person?: string | undefined;
 }
 
@@ -104,7 +104,7 @@ export interface RolloutOrders {
   /** `isRevert`: hosts that were told its releases are brought back to their stable ones. */
   readonly abort: (Order & { readonly isRevert?: boolean }) | undefined;
   /** Soaks and windows are passed over; approvals, error gates and budgets are not. `now`: see `missingForNow()`. */
-  readonly hotfix: (Order & { readonly now?: readonly HotfixNow[] }) | undefined;
+  readonly hotfix: (Order & { readonly now?: readonly Word[] }) | undefined;
   readonly approvals: readonly Approval[];
 }
 

@@ -1,6 +1,6 @@
-import { personOf } from './approvals.ts';
 import type { RolloutCourse } from './course.ts';
 import type { RolloutFacts } from './facts.ts';
+import { missingPeople } from './second-person.ts';
 
 export type NowFacts = Pick<RolloutFacts, 'policy' | 'orders' | 'weaker'>;
 
@@ -11,9 +11,8 @@ export type NowFacts = Pick<RolloutFacts, 'policy' | 'orders' | 'weaker'>;
 export function missingForNow({ policy, orders, weaker }: NowFacts): number | undefined {
   const asked = orders.hotfix?.now ?? [];
   if (asked.length === 0) return undefined;
-  const people = new Set(asked.filter(({ role }) => role === 'administrator').map(personOf));
   const hasApprovals = weaker.length > 0 || policy.rings.some(({ approvals }) => (approvals?.count ?? 0) > 0);
-  return Math.max(0, (hasApprovals ? 2 : 1) - people.size);
+  return missingPeople(asked, hasApprovals ? 2 : 1);
 }
 
 /** The ring at `course` is left without its success gate. Never the last one: its gate is what completes the rollout. */

@@ -183,6 +183,11 @@ function gatesOfRing(before: RingPolicy | undefined, after: RingPolicy | undefin
   });
 }
 
+/** The gates of a ring that are weaker than those of another. */
+export function weakerGates(was: RingPolicy, is: RingPolicy): readonly RingGate[] {
+  return (Object.keys(GATES) as RingGate[]).filter((gate) => GATES[gate](was, is) === 'weaker');
+}
+
 function lessIsWeaker(was: number, is: number): ChangeDirection | undefined {
   if (was === is) return undefined;
   return is < was ? 'weaker' : 'stronger';

@@ -34,15 +34,27 @@ function ringPolicy(ring: Ring, index: number, ringCount: number): RingPolicy {
   return {
     name: ring.name,
     members: { hosts: ring.hosts ?? [], labels: ring.labels ?? [], share: percentOf(ring.share ?? undefined) },
+    ...gatesWritten(ring, gates),
+    deadlineMs: ring.deadline === null ? undefined : (msOf(ring.deadline) ?? gates.deadlineMs),
+    windows: ring.windows?.flatMap(windowOf) ?? [],
+    probes: [],
+  };
+}
+
+type Gates = Omit<RingPolicy, 'name' | 'members' | 'deadlineMs' | 'windows' | 'probes'>;
+
+/** The gates that somebody wrote, and `gates` where they wrote none. */
+export function gatesWritten(
+  ring: Pick<Ring, 'success' | 'errors' | 'minVerified' | 'soak' | 'maxInFlight' | 'approvals' | 'pauseAfter'>,
+  gates: Pick<Gates, 'successPercent' | 'errors' | 'minVerified' | 'soakMs'>,
+): Gates {
+  return {
     successPercent: percentOf(ring.success) ?? gates.successPercent,
     errors: errorGate(ring.errors, gates.errors),
     minVerified: ring.minVerified ?? gates.minVerified,
     soakMs: msOf(ring.soak) ?? gates.soakMs,
-    deadlineMs: ring.deadline === null ? undefined : (msOf(ring.deadline) ?? gates.deadlineMs),
     maxInFlight: ring.maxInFlight ?? undefined,
-    windows: ring.windows?.flatMap(windowOf) ?? [],
     approvals: approvalsOf(ring.approvals),
-    probes: [],
     pauseAfter: ring.pauseAfter ?? false,
   };
 }

@@ -148,6 +148,16 @@ const TargetName = v.pipe(
 );
 
 const CHECK_RULE = 'is not the name of a flake check';
+const Checks = listOf(
+  v.pipe(
+    v.string(CHECK_RULE),
+    v.minLength(1, CHECK_RULE),
+    v.maxLength(MAX_CHECK_CHARACTERS, CHECK_RULE),
+    v.regex(/^[\x21-\x7E](?:[\x20-\x7E]*[\x21-\x7E])?$/, CHECK_RULE),
+  ),
+  MAX_CHECKS,
+  'names of flake checks',
+);
 
 /** What the flake output `floe` may say. Plain data; every attribute has a default. */
 export const FleetPolicy = v.strictObject({
@@ -168,18 +178,7 @@ export const FleetPolicy = v.strictObject({
       v.maxEntries(MAX_BUDGETS, atMost(MAX_BUDGETS)),
     ),
   ),
-  checks: v.optional(
-    listOf(
-      v.pipe(
-        v.string(CHECK_RULE),
-        v.minLength(1, CHECK_RULE),
-        v.maxLength(MAX_CHECK_CHARACTERS, CHECK_RULE),
-        v.regex(/^[\x21-\x7E](?:[\x20-\x7E]*[\x21-\x7E])?$/, CHECK_RULE),
-      ),
-      MAX_CHECKS,
-      'names of flake checks',
-    ),
-  ),
+  checks: v.optional(Checks),
   shrink: v.optional(v.strictObject({ percent: v.optional(Percent), hosts: v.optional(wholeNumber(1, MAX_POLICY_HOSTS)) })),
   presence: v.optional(
     v.strictObject({
@@ -199,3 +198,12 @@ export const FleetPolicy = v.strictObject({
   ),
 });
 export type FleetPolicy = v.InferOutput<typeof FleetPolicy>;
+
+/** What the server's settings ask of every policy, with the names and values that a policy has. */
+export const Floor = v.strictObject({
+  rings: v.optional(wholeNumber(1, MAX_RINGS)),
+  firstRing: v.optional(v.omit(Ring, ['name', 'hosts', 'labels', 'share', 'deadline', 'windows'])),
+  maxInFlight: v.optional(wholeNumber(1, MAX_POLICY_HOSTS)),
+  checks: v.optional(Checks),
+});
+export type Floor = v.InferOutput<typeof Floor>;

@@ -79,6 +79,10 @@ export const revisions = pgTable(
     publishedAt: at('published_at'),
     /** When an administrator accepted it, if it was held. */
     allowedAt: at('allowed_at'),
+    /** Its policy is below the floor of the settings: who asked to let it pass; null: it is not, or was not looked at. */
+    glass: jsonb('glass'),
+    /** When enough of them had asked. */
+    glassAt: at('glass_at'),
     /** The commit that superseded it, before or after it was published. */
     supersededBy: commitSha('superseded_by'),
     supersededAt: at('superseded_at'),
