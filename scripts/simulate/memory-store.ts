@@ -225,7 +225,8 @@ export class MemoryStore implements FleetStore {
         this.#begin(next, at);
         return await Promise.resolve(true);
       },
-      lastComplete: async () => await Promise.resolve(this.#complete),
+      // No host leaves the fleet.
+      lastComplete: async () => await Promise.resolve(this.#complete && { ...this.#complete, known: [] }),
       pushersOf: async () => await Promise.resolve(undefined),
       order: async (asked) => await Promise.resolve(this.#order(asked)),
     },

@@ -58,13 +58,19 @@ async function enrol(db: Database, clock: Clock, enrolment: Parameters<HostStore
     refusedWhy: null,
     ...(isRestored ? { lastSeenAt: clock.now() } : {}),
   } as const;
+  // An administrator shut it out, and lets another one in under its name.
+  const newAfterRevocation = {
+    lastRing: sql`case when ${hosts.revokedAt} is null then ${hosts.lastRing} end`,
+    lastTimeZone: sql`case when ${hosts.revokedAt} is null then ${hosts.lastTimeZone} end`,
+    lastLabels: sql`case when ${hosts.revokedAt} is null then ${hosts.lastLabels} end`,
+  };
   return await db.transaction(async (tx) => {
     const [row] = await tx
       .insert(hosts)
       .values({ host, repositoryId, ...fresh })
       .onConflictDoUpdate({
         target: hosts.host,
-        set: { ...fresh, epoch: readableCounter(hosts.epoch), reportSeries: sql`${readableCounter(hosts.reportSeries)} + 1` },
+        set: { ...fresh, ...newAfterRevocation, epoch: readableCounter(hosts.epoch), reportSeries: sql`${readableCounter(hosts.reportSeries)} + 1` },
       })
       .returning();
     if (row === undefined) throw missingRow('host', host);

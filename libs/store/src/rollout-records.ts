@@ -1,6 +1,7 @@
 import type {
   CommitSha,
   HostName,
+  KnownHost,
   NextRollout,
   Order,
   ProbeResult,
@@ -81,12 +82,23 @@ export interface RolloutDecided {
   readonly rings?: ReadonlyMap<HostName, number> | undefined;
   readonly weaker?: readonly string[] | undefined;
   readonly pushers?: readonly string[] | undefined;
+  /** Only when it completes. */
+  readonly left?: LeftHosts | undefined;
 }
 
 /** The last rollout that was complete. */
 export interface CompleteRollout {
   readonly revisionId: string;
   readonly policy: RolloutPolicy;
+  /** Each host as the last complete rollout that had it left it, which may be an older one. */
+  readonly known: readonly KnownHost[];
+}
+
+/** What a rollout that completes leaves of the hosts of its commit. */
+export interface LeftHosts {
+  readonly hosts: readonly KnownHost[];
+  /** Of the complete rollout before it: the names of its rings, with the names that they have now. One without a new name is gone. */
+  readonly renamed: ReadonlyMap<string, string>;
 }
 
 /** A probe of a ring of a rollout. */

@@ -21,6 +21,7 @@ import type { Database } from './database.ts';
 import { notify, type HintOrigin } from './hints.ts';
 import type { CompleteRollout, CurrentRollout, Rollout, RolloutDecided } from './records.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
+import { leaveHosts, readKnownHosts } from './known-hosts.ts';
 import { createProbeAnswers } from './probe-answers.ts';
 import { pushersOf } from './pushers.ts';
 import { createRolloutOrders } from './rollout-orders.ts';
@@ -206,7 +207,12 @@ export async function supersedeRollouts(
 }
 
 /** Stores a decision about a rollout that nobody wrote to since: of two servers one succeeds, and the other gets `false`. */
-async function save(db: Database, origin: HintOrigin, { id, version, course, rings, weaker, pushers }: RolloutDecided, at: number): Promise<boolean> {
+async function save(
+  db: Database,
+  origin: HintOrigin,
+  { id, version, course, rings, weaker, pushers, left }: RolloutDecided,
+  at: number,
+): Promise<boolean> {
   // Of a commit that is evaluated again nothing is decided: it has no hosts for now.
   const isOfPublished = sql`exists (select from ${revisions} where ${revisions.id} = ${rollouts.revisionId} and ${revisions.state} = 'PUBLISHED')`;
   return await db.transaction(async (tx) => {
@@ -224,6 +230,7 @@ async function save(db: Database, origin: HintOrigin, { id, version, course, rin
       .returning({ revisionId: rollouts.revisionId });
     if (moved === undefined) return false;
     if (course.state === 'COMPLETE') await advanceStable(tx, moved.revisionId);
+    if (left !== undefined) await leaveHosts(tx, moved.revisionId, left);
     await notify(tx, { topic: 'revision', id: moved.revisionId, origin }, { topic: 'host', host: '*', origin });
     return true;
   });
@@ -255,7 +262,7 @@ async function lastComplete(db: Database, revisionId: string): Promise<CompleteR
   const repository = sql`(select r.repository_id from ${revisions} r where r.id = ${revisionId})`;
   const isOther = and(eq(revisions.repositoryId, repository), eq(rollouts.state, 'COMPLETE'), ne(revisions.id, revisionId));
   const found = await newestRollout(db, isOther);
-  return found === undefined ? undefined : { revisionId: found.revisionId, policy: found.policy };
+  return found === undefined ? undefined : { revisionId: found.revisionId, policy: found.policy, known: await readKnownHosts(db, revisionId) };
 }
 
 export function createRolloutStore(db: Database, origin: HintOrigin): Omit<RolloutStore, 'stories' | 'begin'> {

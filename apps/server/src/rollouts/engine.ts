@@ -4,17 +4,20 @@ import {
   decideRollout,
   DEFAULT_POLICY,
   gatesOf,
+  hostsAsLeft,
   isEndedRollout,
   promotedIn,
   resolve,
   revertOf,
+  renamedRings,
   weakenings,
+  withKnownHosts,
   type PolicyInForce,
   type RolloutPolicy,
   type RolloutStep,
 } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
-import type { AuditEntry, CurrentRollout, Fleet, FleetHost, Rollout, StorePart } from '@floe/store';
+import type { AuditEntry, CurrentRollout, Fleet, FleetHost, LeftHosts, Rollout, StorePart } from '@floe/store';
 import { describeStep } from './describe-step.ts';
 import { rolloutFacts } from './facts.ts';
 import { judgeNext } from './next.ts';
@@ -67,7 +70,8 @@ export class RolloutEngine {
     const dueInMs = fleet.next !== undefined && steps.length > 0 ? 0 : dueIn(course, policy, now);
     const isGrown = rings !== rollout.rings || weaker !== rollout.weaker || pushers !== rollout.pushers;
     if (steps.length === 0 && !isGrown) return { fleet, isMoved: false, dueInMs };
-    const decided = { id: rollout.id, version: rollout.version, course, rings, weaker, pushers };
+    const left = course.state === 'COMPLETE' && steps.length > 0 ? await this.#leftBy(rollout) : undefined;
+    const decided = { id: rollout.id, version: rollout.version, course, rings, weaker, pushers, left };
     // Another server decided at the same time, or the commit is evaluated again: the next look sees what came of that.
     const isSaved = await store.rollouts.save(decided, now);
     const moved: CurrentRollout = { ...rollout, course, rings, weaker, pushers, state: course.state, version: rollout.version + 1 };
@@ -106,7 +110,7 @@ export class RolloutEngine {
     const last = await this.#deps.store.rollouts.lastComplete(revisionId);
     if (last === undefined || areOpen(last.policy, policy)) return [];
     const [before, after] = await Promise.all([this.#inForce(last.revisionId, last.policy), this.#inForce(revisionId, policy)]);
-    return weakenings(before, after);
+    return weakenings(withKnownHosts(before, after, last.known), after);
   }
 
   /**
@@ -125,6 +129,12 @@ export class RolloutEngine {
     const there = evaluations.filter(({ outcome }) => outcome !== 'REMOVED' && outcome !== 'EVAL_ERROR');
     const hosts = there.map(({ host, labels, ring, timeZone }) => ({ host, labels: labels ?? [], ring, timeZone }));
     return { policy, hosts, assignment: assignRings(policy, hosts) };
+  }
+
+  /** What stays with its hosts when it completes, for the commits to come. */
+  async #leftBy({ revisionId, policy }: CurrentRollout): Promise<LeftHosts> {
+    const [own, last] = await Promise.all([this.#inForce(revisionId, policy), this.#deps.store.rollouts.lastComplete(revisionId)]);
+    return { hosts: hostsAsLeft(own), renamed: renamedRings(last?.policy ?? policy, policy) };
   }
 
   /** Under the commit, as what people decide about it. */

@@ -1,17 +1,65 @@
 import type { HostName } from '../brands.ts';
-import type { MembershipRule, RingAssignment } from './membership.ts';
+import { labelsOf, type MembershipRule, type RingAssignment, type RingCandidate } from './membership.ts';
 import type { RolloutPolicy } from './policy.ts';
 
 /** A policy with the hosts that it puts into its rings. */
 export interface FilledRings {
-  readonly policy: Pick<RolloutPolicy, 'rings'>;
+  readonly policy: Pick<RolloutPolicy, 'rings' | 'labels'>;
   readonly assignment: Pick<RingAssignment, 'ringOf' | 'because'>;
+}
+
+/** A host as the last complete rollout that had it left it. */
+export interface KnownHost {
+  readonly host: HostName;
+  /** The name that its ring has now; undefined: that ring is gone. */
+  readonly ring: string | undefined;
+  readonly labels: readonly string[];
+  /** As its own configuration says. */
+  readonly timeZone?: string | undefined;
+}
+
+/** The hosts of a complete rollout as it leaves them. */
+export function hostsAsLeft({ policy, hosts, assignment }: FilledRings & { readonly hosts: readonly RingCandidate[] }): readonly KnownHost[] {
+  return hosts.map((each) => ({
+    host: each.host,
+    ring: policy.rings[assignment.ringOf.get(each.host) ?? policy.rings.length]?.name,
+    labels: labelsOf(policy, each),
+    timeZone: each.timeZone,
+  }));
+}
+
+/**
+ * `before`, with the hosts of `after` as they were in the last complete rollout that had them. One that left the flake, or did not evaluate,
+ * is no new one when it is back.
+ */
+export function withKnownHosts<Before extends FilledRings & { readonly hosts: readonly RingCandidate[] }>(
+  before: Before,
+  after: Pick<FilledRings, 'assignment'>,
+  known: readonly KnownHost[],
+): Before {
+  const back = known.filter(({ host }) => after.assignment.ringOf.has(host));
+  const names = new Set(back.map(({ host }) => host));
+  const { policy, hosts, assignment } = before;
+  // -1 for a ring that is gone.
+  const indexOf = (name: string | undefined): number => policy.rings.findIndex((ring) => ring.name === name);
+  const ringOf = new Map([...assignment.ringOf, ...back.map(({ host, ring }) => [host, indexOf(ring)] as const)]);
+  return { ...before, hosts: [...hosts.filter(({ host }) => !names.has(host)), ...back], assignment: { ...assignment, ringOf } };
+}
+
+/** The names of the rings of `after`, by those that the same rings had before. */
+export function renamedRings(before: Pick<RolloutPolicy, 'rings'>, after: Pick<RolloutPolicy, 'rings'>): ReadonlyMap<string, string> {
+  return new Map(
+    [...pairRings(before, after)].flatMap(([to, from]) => {
+      const [was, is] = [before.rings[from]?.name, after.rings[to]?.name];
+      return was === undefined || is === undefined ? [] : [[was, is] as const];
+    }),
+  );
 }
 
 /** A host that is in another ring than before. */
 export interface RingMove {
   readonly host: HostName;
-  /** Indices in the rings from before and after. */
+  /** Indices in the rings from before and after; `from` is -1 when its ring is gone. */
   readonly from: number;
   readonly to: number;
   /** The rule that puts it there now. */

@@ -255,9 +255,12 @@ function hostsOfRings(before: PolicyInForce, after: PolicyInForce): readonly Pol
   const moves = Map.groupBy(compareRings(before, after), ({ from, to }) => `${from} ${to}`);
   const moved = [...moves.values()].map((each) => {
     const hosts = each.map(({ host }) => host);
-    const [from, to] = [before.policy.rings[each[0]?.from ?? 0]?.name, after.policy.rings[each[0]?.to ?? 0]?.name];
+    const [was, is] = [before.policy.rings[each[0]?.from ?? 0], after.policy.rings[each[0]?.to ?? 0]];
     // Earlier, they are asked before others were; later, fewer are asked before the others.
-    return changed(isSingle(before.policy) ? 'other' : 'weaker', `${count(hosts)} from ring ${from} to ring ${to}: ${some(hosts)}`);
+    return changed(
+      isSingle(before.policy) ? 'other' : 'weaker',
+      `${count(hosts)} from ${was === undefined ? 'a ring that is gone' : `ring ${was.name}`} to ring ${is?.name}: ${some(hosts)}`,
+    );
   });
   if (isSingle(before.policy)) return moved;
   const [filledBefore, filledAfter] = [before, after].map(({ assignment }) => new Set(assignment.ringOf.values()));

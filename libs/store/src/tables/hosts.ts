@@ -36,6 +36,13 @@ export const hosts = pgTable(
     loggedStableId: text('logged_stable_id'),
     /** The revision whose rollout made another system its stable one than before. */
     stableBy: text('stable_by'),
+    /**
+     * Of the last complete rollout that had it: its labels (null: there was none), its time zone, and the name that its ring has now in the
+     * policy in force (null: that ring is gone). The next commits are compared with that, however many passed without the host.
+     */
+    lastLabels: jsonb('last_labels'),
+    lastTimeZone: text('last_time_zone'),
+    lastRing: text('last_ring'),
     /** The system of its last `go`, and until when there must be a verdict about it. */
     wentToplevel: storePath('went_toplevel'),
     wentUntil: at('went_until'),
