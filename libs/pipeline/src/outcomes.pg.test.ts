@@ -29,6 +29,7 @@ class World {
   /** Added to the clock. */
   laterMs = 0;
   evaluationMs = 0;
+  longestSleepMs = Infinity;
   evaluations: string[] = [];
   /** Duration of each fetch. */
   readonly fetchedAt: number[] = [];
@@ -48,7 +49,8 @@ class World {
   }
 
   async start(folder: string): Promise<void> {
-    const clock: Clock = { ...systemClock, now: () => systemClock.now() + this.laterMs };
+    const sleep: Clock['sleep'] = async (ms, signal) => await systemClock.sleep(Math.min(ms, this.longestSleepMs), signal);
+    const clock: Clock = { ...systemClock, sleep, now: () => systemClock.now() + this.laterMs };
     this.repository = await this.store.repositories.ensure({ url: 'https://forge.example/fleet.git', branch: 'main', now: clock.now() });
     this.#running = runPipeline(
       {
@@ -225,6 +227,31 @@ beforeEach(async () => {
 afterEach(async () => {
   await world.stop();
   await rm(dir, { recursive: true, force: true });
+});
+
+test('what a rollout proves is in the statement log soon, also while a commit is evaluated for hours', async () => {
+  world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 } });
+  world.longestSleepMs = 50;
+  await world.start(dir);
+  await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+  world.evaluationMs = 3600_000;
+  await world.push({ ada: { evaluates: 2 }, bob: { evaluates: 2 } });
+  await eventually('it is evaluated', async () =>
+    (await world.store.revisions.nextUnfinished(world.repository.id))?.state === 'EVALUATING' ? true : undefined,
+  );
+  const { rollout } = await world.store.hosts.fleet(world.repository.id);
+  if (rollout === undefined) throw new Error('there is no rollout');
+  expect(await world.store.rollouts.save({ ...rollout, course: { ...rollout.course, state: 'COMPLETE' } }, 1)).toBe(true);
+  const log = openStatementLog(join(dir, 'statements'), silentLogger);
+  const told = await eventually('it is in the log', async () => (await log.readStable(0)).statements[0]?.statement);
+  expect(told).toMatchObject({
+    number: 1,
+    hosts: [
+      { host: 'ada', sequence: 1 },
+      { host: 'bob', sequence: 1 },
+    ],
+  });
+  await eventually('that is noted', async () => ((await world.store.stable.unlogged(world.repository.id)).hosts.length === 0 ? true : undefined));
 });
 
 describe('a host with a temporary error', () => {
