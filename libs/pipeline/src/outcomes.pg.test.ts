@@ -243,7 +243,7 @@ test('what a rollout proves is in the statement log soon, also while a commit is
   if (rollout === undefined) throw new Error('there is no rollout');
   expect(await world.store.rollouts.save({ ...rollout, course: { ...rollout.course, state: 'COMPLETE' } }, 1)).toBe(true);
   const log = openStatementLog(join(dir, 'statements'), silentLogger);
-  const told = await eventually('it is in the log', async () => (await log.readStable(0)).statements[0]?.statement);
+  const told = await eventually('it is in the log', async () => (await log.readStable(0, [signer])).statements[0]);
   expect(told).toMatchObject({
     number: 1,
     hosts: [

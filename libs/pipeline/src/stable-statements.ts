@@ -1,5 +1,5 @@
 import type { HostName } from '@floe/model';
-import { open, ReleaseStatement, seal, StableStatement, type TrustedKey } from '@floe/protocol';
+import { open, ReleaseStatement, seal, type StableStatement, type TrustedKey } from '@floe/protocol';
 import { verifySignature, type Clock, type Logger, type Signer } from '@floe/runtime';
 import type { Repository, StableRelease, StorePart } from '@floe/store';
 import type { LoggedRelease, StatementLog } from './statement-log.ts';
@@ -45,7 +45,7 @@ export async function logStable(
   const { number: noted, hosts } = await store.stable.unlogged(repositoryId);
   if (hosts.length === 0) return 0;
   const { url: repository, ref } = await store.repositories.get(repositoryId);
-  let number = Math.max(noted, (await statements.readStable(Infinity)).highest);
+  let number = Math.max(noted, await statements.highestStable());
   for (const batch of batchesOf(hosts)) {
     number += 1;
     const statement: StableStatement = { version: 1, repository, ref, number, hosts: batch, issuedAt: clock.now() };
@@ -71,8 +71,9 @@ export interface StableRestoreDeps {
 export async function restoreStable(deps: StableRestoreDeps, repository: Pick<Repository, 'id' | 'url' | 'ref'>): Promise<readonly string[]> {
   const { store, statements, logger } = deps;
   const { number } = await store.stable.unlogged(repository.id);
-  const read = await statements.readStable(number);
-  if (read.highest < number) await store.stable.relog(repository.id);
+  const highest = await statements.highestStable();
+  const read = await statements.readStable(number, deps.releaseKeys);
+  if (highest < number) await store.stable.relog(repository.id);
   const byHost = candidates(deps, repository, read.statements);
   // The next of a host, where the release of one is not there.
   for (let round = 0; round < KEEP_OF_HOST; round += 1) {
@@ -84,25 +85,19 @@ export async function restoreStable(deps: StableRestoreDeps, repository: Pick<Re
     const left = new Set(gone.map(({ host }) => host));
     for (const host of byHost.keys()) if (!left.has(host)) byHost.delete(host);
   }
-  await store.stable.noteLogged(repository.id, read.highest, []);
+  await store.stable.noteLogged(repository.id, highest, []);
   return read.unusable;
 }
 
 /** The releases that trusted statements call stable: of each host the highest few, the highest first. */
 function candidates(
-  { releaseKeys, logger }: StableRestoreDeps,
+  { logger }: StableRestoreDeps,
   repository: Pick<Repository, 'url' | 'ref'>,
-  logged: Awaited<ReturnType<StatementLog['readStable']>>['statements'],
+  logged: readonly StableStatement[],
 ): Map<HostName, readonly StableRelease[]> {
   const byHost = new Map<HostName, readonly StableRelease[]>();
   const numbers = new Set<number>();
-  for (const { envelope } of logged) {
-    const opened = open(envelope, 'floe/stable', StableStatement, releaseKeys, verifySignature);
-    if (opened.kind !== 'opened') {
-      logger.warn('a statement about stable releases in the statement log is not trusted', { why: opened.message });
-      continue;
-    }
-    const { statement } = opened;
+  for (const statement of logged) {
     numbers.add(statement.number);
     if (statement.repository !== repository.url || statement.ref !== repository.ref) continue;
     for (const each of statement.hosts) {

@@ -1,7 +1,16 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { EnrolmentStatement, peek, ReleaseStatement, RevocationStatement, StableStatement, type Envelope } from '@floe/protocol';
-import { readFileIfPresent, writeFileDurably, type Logger } from '@floe/runtime';
+import {
+  EnrolmentStatement,
+  open,
+  peek,
+  ReleaseStatement,
+  RevocationStatement,
+  StableStatement,
+  type Envelope,
+  type TrustedKey,
+} from '@floe/protocol';
+import { readFileIfPresent, verifySignature, writeFileDurably, type Logger } from '@floe/runtime';
 import type { HostName } from '@floe/model';
 import * as v from 'valibot';
 import { keepAside, listStatements, readStatement, readText, statementName, writeStatement } from './statement-files.ts';
@@ -18,8 +27,10 @@ export interface StatementLog {
   appendEnrolment(envelope: Envelope, statement: EnrolmentStatement): Promise<void>;
   appendRevocation(envelope: Envelope, statement: RevocationStatement): Promise<void>;
   appendStable(envelope: Envelope, statement: StableStatement): Promise<void>;
-  /** The statements about stable releases with a higher number than `above`, and the highest number that there is; 0: none. */
-  readStable(above: number): Promise<LoggedStable>;
+  /** The highest number of a statement about stable releases; 0: there is none. */
+  highestStable(): Promise<number>;
+  /** The statements about stable releases with a higher number than `above` that one of these keys signed. */
+  readStable(above: number, trusted: readonly TrustedKey[]): Promise<LoggedStable>;
   /** Stores the highest sequence that was ever used, so that a restored database uses none twice. */
   noteSequence(sequence: number): Promise<void>;
   /** The names of the files with releases. */
@@ -42,8 +53,7 @@ export interface LoggedRelease {
 }
 
 export interface LoggedStable {
-  readonly statements: readonly { readonly envelope: Envelope; readonly statement: StableStatement }[];
-  readonly highest: number;
+  readonly statements: readonly StableStatement[];
   /** Files that were skipped. */
   readonly unusable: readonly string[];
 }
@@ -132,20 +142,22 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
       const digest = createHash('sha256').update(envelope.payload).digest('hex').slice(0, 16);
       await append(join(stable, `${numbered(number)}-${digest}.json`), envelope);
     },
-    async readStable(above) {
+    highestStable: async () => (await listStatements(stable)).reduce((most, name) => Math.max(most, numberOf(name)), 0),
+    async readStable(above, trusted) {
       const names = await listStatements(stable);
       const statements: LoggedStable['statements'][number][] = [];
       const unusable = await readFiles(
         stable,
         names.filter((name) => numberOf(name) === 0 || numberOf(name) > above),
-        (envelope) => {
-          const opened = peek(envelope, StableStatement);
-          if (opened.kind !== 'opened') return opened.message;
-          statements.push({ envelope, statement: opened.statement });
+        (envelope, file) => {
+          const opened = open(envelope, 'floe/stable', StableStatement, trusted, verifySignature);
+          if (opened.kind === 'opened') statements.push(opened.statement);
+          else if (opened.why === 'malformed' || opened.why === 'wrong-type') return opened.message;
+          else logger.warn('a statement about stable releases in the statement log is not trusted', { file, why: opened.message });
           return undefined;
         },
       );
-      return { statements, highest: names.reduce((most, name) => Math.max(most, numberOf(name)), 0), unusable };
+      return { statements, unusable };
     },
     async readRelease(release) {
       const found = await readStatement(releasePath(release));
