@@ -55,7 +55,7 @@ describe('floe policy check', () => {
         no approval, at any time, no limit of its own, no probe, goes on by itself
 
       Ring laptops: 1 host
-        pauses when more than 10 % of the started hosts failed, once 3 started
+        pauses when more than 10 % of the started hosts failed, once 3 started, or all of fewer
         at least 1 verified
         80 % of the started hosts verified
         soak 10 min
@@ -63,7 +63,7 @@ describe('floe policy check', () => {
         no approval, at any time, no limit of its own, no probe, goes on by itself
 
       Ring all: 2 hosts
-        pauses when more than 10 % of the started hosts failed, once 3 started
+        pauses when more than 10 % of the started hosts failed, once 3 started, or all of fewer
         at least 1 verified
         80 % of the started hosts verified
         soak 1 h

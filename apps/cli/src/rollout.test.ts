@@ -65,13 +65,16 @@ describe('floe rollout', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/the rollout soaks, begun 3 min ago/);
     expect(stdout).toMatch(/canary +soaks +2 +1 +– +– +– +soak until \d{4}-\d\d-\d\d \d\d:\d\d\n/);
-    expect(stdout).toMatch(/all +to come +– +2 +– +– +1 +the rings before it; 2 of 3 have it downloaded/);
+    expect(stdout).toMatch(/all +to come +– +– +2 +– +1 +the rings before it; 2 of 3 have it downloaded/);
     expect(stdout).not.toContain('→');
   });
 
   test.each([
-    ['operator', 'push a fix, or run: floe rollout resume --reason "…", or floe rollout abort --reason "…"'],
-    ['viewer', 'push a fix'],
+    [
+      'operator',
+      'push a fix, or run: floe rollout resume --reason "…", or floe rollout abort --reason "…", or floe rollout abort --revert --reason "…", or floe retry ws2 --reason "…"',
+    ],
+    ['viewer', 'push a fix, or ask an operator to resume or abort it'],
   ])('names what failed, and what a %s can do', async (role, todo) => {
     const floe = await serving(rolledOut(FAILED), as(role));
     const { code, stdout } = await floe('rollout', 'status', '--exit-code');

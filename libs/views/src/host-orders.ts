@@ -1,4 +1,5 @@
 import type { HostOrderView } from '@floe/protocol';
+import { utcTime } from './text.ts';
 import { shortSha } from './text.ts';
 
 const WHAT: Readonly<Record<HostOrderView['kind'], string>> = {
@@ -9,9 +10,9 @@ const WHAT: Readonly<Record<HostOrderView['kind'], string>> = {
 
 /** An order about a host: "pinned to 3f9c2ab1d0 (revision #3) by ada since 2026-11-28 14:20 UTC, until 2026-11-29 08:00 UTC: demo at noon". */
 export function orderWords({ kind, sequence, commit, by, reason, since, until }: HostOrderView): string {
-  const end = until === null ? (kind === 'deploy' ? '' : ', until somebody ends it') : `, until ${time(until)}`;
+  const end = until === null ? (kind === 'deploy' ? '' : ', until somebody ends it') : `, until ${utcTime(until)}`;
   const what = commit === null ? `revision #${sequence}` : `${shortSha(commit)} (revision #${sequence})`;
-  return `${WHAT[kind]} ${what} by ${by} since ${time(since)}${end}: ${reason}`;
+  return `${WHAT[kind]} ${what} by ${by} since ${utcTime(since)}${end}: ${reason}`;
 }
 
 /** A person's pause of all rollouts, which holds every host that is not pinned. */
@@ -26,10 +27,5 @@ export function freezeWords({
   readonly at: number;
   readonly until: number | null;
 }): string {
-  return `all rollouts are paused by ${by} since ${time(at)}${until === null ? '' : `, until ${time(until)}`}: ${reason}`;
-}
-
-/** "2026-11-28 14:20 UTC" */
-function time(at: number): string {
-  return `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+  return `all rollouts are paused by ${by} since ${utcTime(at)}${until === null ? '' : `, until ${utcTime(until)}`}: ${reason}`;
 }

@@ -15,8 +15,3 @@ export function nextWords({ for: what, after, until }: NextWaits, time: (at: num
   if (what === 'same') return `changes no host any further than ${of}, and is complete with it`;
   return `waits for the train of ${of}${until === null ? '' : `, until ${time(until)} at the latest`}`;
 }
-
-/** "2026-11-28 14:20 UTC" */
-export function utcTime(at: number): string {
-  return `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
-}

@@ -130,11 +130,14 @@ export function todoOfRollout({ state, pause, rings }: Pick<RolloutView, 'state'
     return isEnough ? `look at what it changes, and run: ${rolloutCommand({ kind: 'approve-rollout' })}` : `ask an ${needed} to approve it`;
   }
   if (state !== 'PAUSED') return null;
-  const ways =
-    pause?.cause === 'failures'
-      ? ['push a fix', ...resume, ...(may(role, 'abort-rollout') ? [rolloutCommand({ kind: 'abort-rollout' })] : [])]
-      : resume;
-  return ways.length === 0 ? 'ask an operator to resume it' : ways.join(', or ');
+  const ask = may(role, 'resume-rollout')
+    ? []
+    : [`ask an ${roleFor('resume-rollout')} to resume${pause?.cause === 'failures' ? ' or abort' : ''} it`];
+  if (pause?.cause !== 'failures') return [...resume, ...ask].join(', or ');
+  const [failed] = pause.failures;
+  const abort = may(role, 'abort-rollout') ? [false, true].map((revert) => rolloutCommand({ kind: 'abort-rollout', revert })) : [];
+  const retry = failed !== undefined && may(role, 'retry') ? [`floe retry ${pause.failures.length === 1 ? failed.host : 'HOST'} --reason "…"`] : [];
+  return ['push a fix', ...resume, ...abort, ...retry, ...ask].join(', or ');
 }
 
 /** What paused a rollout: each host, why it failed, and how its log ended. */

@@ -1,6 +1,6 @@
 import { HOST_STANDINGS, isTerminalAgentState, needsAction, type HostStanding } from '@floe/model';
 import type { HostView } from '@floe/protocol';
-import { count, percent, shortSha, words } from './text.ts';
+import { count, percent, shortSha, utcTime, words } from './text.ts';
 
 /** What a standing looks like: each tone has its own colour. */
 export type StandingTone = 'good' | 'busy' | 'warn' | 'bad' | 'quiet';
@@ -61,7 +61,7 @@ export function reasonToWait({ standing, detail }: Pick<HostView, 'standing' | '
 
 /** What a host tries, why, and until when. */
 function trialWords({ commit, endsAt, by, reason }: NonNullable<HostView['trial']>): string {
-  return `${by} has it try ${shortSha(commit)} until ${new Date(endsAt).toISOString().slice(0, 16).replace('T', ' ')} UTC: ${reason}`;
+  return `${by} has it try ${shortSha(commit)} until ${utcTime(endsAt)}: ${reason}`;
 }
 
 /** What is wrong with a host, or what it waits for, where the standing alone does not say it. What to do is in `todoOf()`. */

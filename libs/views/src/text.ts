@@ -79,3 +79,13 @@ export function timingsText(timings: ReportView['timings']): string {
   const parts = Object.entries(timings ?? {}).flatMap(([name, ms]) => (ms === undefined ? [] : [`${name.replace(/Ms$/, '')} ${duration(ms)}`]));
   return parts.join(', ');
 }
+
+/** "2026-11-28 14:20 UTC": where nobody knows the reader's time zone. */
+export function utcTime(at: number): string {
+  return `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+}
+
+/** "2026-11-28 14:20:05 UTC" */
+export function utcSeconds(at: number): string {
+  return `${new Date(at).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+}

@@ -31,8 +31,8 @@ export function addRollout(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-VERIFIED hosts run it, with a verdict. UNDER WAY are those that change or are about to. WAITING is for their policy, their user or a
-restart. FAILED counts failures that somebody acknowledged, too. Only hosts that the commit changes are counted.
+VERIFIED hosts run it, with a verdict. UNDER WAY are those that change or are about to. WAITING is for their ring's turn, their policy,
+their user or a restart. FAILED counts failures that somebody acknowledged, too. Only hosts that the commit changes are counted.
 
 Examples:
   $ floe rollout

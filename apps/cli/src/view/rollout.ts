@@ -43,6 +43,7 @@ export function formatRollout({ sha, subject, rollout }: RolledOut, role: Role, 
 /** The rings of a rollout, one a line. */
 export function formatRings(rollout: RolledOut['rollout'], view: View): string {
   const rows = rollout.rings.map((ring): Cell[] => {
+    const isTurn = ring.state !== 'to-come';
     const { verified, failed, acknowledged, inFlight, toCome, waiting, away } = ring.counts;
     const some = (n: number, tone?: Tone): Cell => ({
       text: n === 0 ? '–' : n.toLocaleString('en'),
@@ -52,8 +53,9 @@ export function formatRings(rollout: RolledOut['rollout'], view: View): string {
       { text: ring.name, tone: RING_TONES[ring.state] },
       { text: ringStateWords(ring, rollout) },
       some(verified, 'good'),
-      some(inFlight + toCome, 'busy'),
-      some(waiting),
+      // Before their ring's turn those are to come, not about to begin.
+      some(isTurn ? inFlight + toCome : inFlight, 'busy'),
+      some(isTurn ? waiting : waiting + toCome),
       some(failed + acknowledged, failed > 0 ? 'bad' : undefined),
       some(away),
       { text: ringWaitsFor(ring, rollout, minuteTime) },

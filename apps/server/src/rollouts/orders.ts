@@ -18,7 +18,8 @@ import {
   type Word,
 } from '@floe/model';
 import type { CurrentRollout, NewRolloutOrder, NextOfFleet } from '@floe/store';
-import { describePause, nameMany, missingApprovalWords, ringName, rolloutStateWords, shortSha } from '@floe/views';
+import { describePause, nameMany, missingApprovalWords, ringName, rolloutStateWords, shortSha, utcTime } from '@floe/views';
+import { deadEndWords } from './dead-end.ts';
 
 /** The rollout that hosts follow, as somebody asks something of it. */
 export interface AskedRollout {
@@ -123,7 +124,7 @@ export function judgeResume(asked: AskedRollout, since: number | undefined): Jud
   return {
     kind: 'order',
     order: { kind: 'resume', subject: course.since, acknowledged, answers: answersOf(course) },
-    message: `${where} goes on.${next === undefined ? nextRingWords(asked) : ''}${names}${answersWords(course)}${laterWords(asked)}`,
+    message: `${where} goes on.${next === undefined ? nextRingWords(asked) : ''}${names}${answersWords(course)}${laterWords(asked)}${deadEndWords(asked, acknowledged)}`,
   };
 }
 
@@ -164,7 +165,7 @@ function acknowledgedBy({ rollout, facts }: AskedRollout): readonly Pick<Rollout
 export function judgeAbort(asked: AskedRollout, commit: string, revert?: RevertScope): Judged {
   const { orders, course } = asked.rollout;
   const isAbortedOnly = course.state === 'ABORTED' && orders.abort?.isRevert !== true;
-  const other = refusalOfOther(asked, commit) ?? (revert !== undefined && isAbortedOnly ? undefined : refusalOfEnded(asked));
+  const other = refusalOfOther(asked, commit) ?? (revert !== undefined && isAbortedOnly ? undefined : refusalToAbort(asked));
   if (other !== undefined) return other;
   if (revert !== undefined && orders.abort?.isRevert !== true) {
     const order = { kind: 'abort', subject: 1 } as const;
@@ -176,6 +177,26 @@ export function judgeAbort(asked: AskedRollout, commit: string, revert?: RevertS
     order: { kind: 'abort' },
     message: `the rollout of ${shortSha(commit)} is aborted permanently: hosts that run it keep it, and all others keep what they have. The next commit is rolled out as usual: to bring back those that run it, add --revert, or revert ${shortSha(commit)} and push.`,
   };
+}
+
+/** What helps instead, where the rollout is over. */
+function refusalToAbort(asked: AskedRollout): Extract<Judged, { kind: 'refused' }> | undefined {
+  const ended = refusalOfEnded(asked);
+  if (ended === undefined) return undefined;
+  const short = shortSha(asked.sha);
+  const { state } = asked.rollout.course;
+  const ways = `revert ${short} and push; to bring one host to another release, or keep it where it is: floe pin HOST COMMIT --reason "…", or: floe hold HOST --reason "…"`;
+  if (state === 'COMPLETE')
+    return refused(
+      ended.code,
+      `the rollout of ${short} is complete, so that there is nothing to abort: to bring back the hosts that run it, ${ways}`,
+    );
+  if (state === 'ABORTED')
+    return refused(
+      ended.code,
+      `the rollout of ${short} was aborted already, and hosts that run it keep it: to bring them back, run: floe rollout abort --revert --reason "…", or ${ways}`,
+    );
+  return ended;
 }
 
 /** `floe rollout hotfix`. `isNow`: it does not wait for verifications either, for which it may take two people. Pure. */
@@ -193,7 +214,16 @@ export function judgeHotfix(asked: AskedRollout, commit: string, by: OrderOfPers
   const order = isNow ? ({ kind: 'hotfix', subject: 1 } as const) : ({ kind: 'hotfix' } as const);
   const how = next === undefined ? 'its rollout passes over soaks and windows.' : beginsWords(asked);
   const holds = isNow ? 'Approvals, error gates, limits and pauses hold as before.' : 'Approvals, gates, limits and pauses hold as before.';
-  return { kind: 'order', order, ...of, message: `${shortSha(commit)} is a hotfix: ${how}${now} ${holds}` };
+  return { kind: 'order', order, ...of, message: `${shortSha(commit)} is a hotfix: ${how}${now} ${holds}${pausedWords(asked, next, by.at)}` };
+}
+
+/** A pause holds a hotfix, too. */
+function pausedWords({ rollout, facts }: AskedRollout, next: NextOfFleet | undefined, now: number): string {
+  const end = 'to end that, run: floe rollout resume --reason "…"';
+  const { freeze } = facts.orders;
+  if (freeze !== undefined && isFrozen(facts.orders, now)) return ` It stays paused, as ${freeze.by} paused all rollouts (${freeze.reason}): ${end}`;
+  const { pause } = rollout.course;
+  return next !== undefined || rollout.course.state !== 'PAUSED' || pause === undefined ? '' : ` It stays paused (${describePause(pause)}): ${end}`;
 }
 
 function beginsWords({ sha }: AskedRollout): string {
@@ -284,7 +314,7 @@ function ownWeakening({ facts: { authors } }: AskedRollout, { person, role }: Or
 
 /** What a person's freeze comes to, in words. */
 export function freezeWords({ rollout }: Pick<AskedRollout, 'rollout'>, until: number | undefined, now: number): string {
-  const end = until === undefined ? 'until somebody runs: floe rollout resume --reason "…"' : `until ${new Date(until).toISOString()}`;
+  const end = until === undefined ? 'until somebody runs: floe rollout resume --reason "…"' : `until ${utcTime(until)}`;
   const { freeze } = rollout.orders;
   const replaced = freeze !== undefined && isFrozen(rollout.orders, now) ? ` This replaces the pause of ${freeze.by}: ${freeze.reason}` : '';
   return `All rollouts are paused ${end}, also those of commits to come. Hosts that have begun finish.${replaced}`;

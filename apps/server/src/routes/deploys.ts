@@ -2,7 +2,7 @@ import type { HostName as HostNameBrand } from '@floe/model';
 import { foreign, HostName, RolloutAnswer, Timestamp } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { FleetHost, Repository, StorePart } from '@floe/store';
-import { heldWords } from '@floe/views';
+import { heldWords, utcTime } from '@floe/views';
 import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { AgentHub } from '../agents/hub.ts';
@@ -77,7 +77,7 @@ export function deployRoutes(deps: DeployDeps): Hono<AuthEnv> {
       const by = c.var.actor.name;
       const epoch = await store.hosts.deploy({ host, level: isNow ? 'now' : 'soon', reason, by, at: now, expiresAt }, release);
       if (epoch === undefined) return refuse(c, 409, 'TRY_AGAIN', `what ${host} should run changed just now: try again`);
-      const end = new Date(expiresAt).toISOString();
+      const end = utcTime(expiresAt);
       const detail = `revision #${release.sequence}${isNow ? ' without a notice' : ''}, until ${end}: ${reason}`;
       await noteDecision(deps, c, { action: 'deploy', host, detail });
       onHostChanged(host);

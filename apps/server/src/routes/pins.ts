@@ -2,6 +2,7 @@ import { hasApprovals, ringIn, type HostName as HostNameBrand, type ReleaseRef }
 import { foreign, HostName, Timestamp, RolloutAnswer } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { CurrentRollout, FleetHost, PinKind, Repository, StorePart } from '@floe/store';
+import { utcTime } from '@floe/views';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
@@ -109,7 +110,7 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
         `revision #${wanted.sequence} needs approvals before it reaches ${host}, and only an administrator may pass over them by a pin: ask one, or wait for its ring`,
       );
     await store.hosts.pin({ host, kind, releaseId: wanted.id, reason, by: c.var.actor.name, isPermitted, at: now, expiresAt: until });
-    const end = until === undefined ? '' : ` until ${new Date(until).toISOString()}`;
+    const end = until === undefined ? '' : ` until ${utcTime(until)}`;
     await noteDecision(deps, c, {
       action: 'pin',
       host,

@@ -1,6 +1,7 @@
 import { ForgeLogin, foreign, NewTokenRequest, NewTokenResponse, TokenName, TokenViews, type TokenView } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
+import { utcTime } from '@floe/views';
 import { Hono } from 'hono';
 import { answers, takes } from '../openapi/described.ts';
 import * as v from 'valibot';
@@ -66,7 +67,7 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
           'TOKEN_NAME_TAKEN',
           `there is a token ${name} already: choose another name, or first run: floe token revoke ${name} --reason "…"`,
         );
-      const until = expiresAt === undefined ? '' : `, until ${new Date(expiresAt).toISOString()}`;
+      const until = expiresAt === undefined ? '' : `, until ${utcTime(expiresAt)}`;
       await store.audit.append({
         at,
         actor: actor.name,

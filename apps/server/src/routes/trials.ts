@@ -2,7 +2,7 @@ import { isOn, type HostName as HostNameBrand, type ReleaseRef } from '@floe/mod
 import { Envelope, foreign, HostName, peek, ReleaseStatement, RolloutAnswer, seal, TrialAnswer } from '@floe/protocol';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { FleetHost, Repository, StorePart } from '@floe/store';
-import { shortSha } from '@floe/views';
+import { shortSha, utcTime } from '@floe/views';
 import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { AgentHub } from '../agents/hub.ts';
@@ -112,7 +112,7 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
         endsAt: now + forMs,
       };
       const id = await store.hosts.beginTrial(trial);
-      const end = new Date(trial.endsAt).toISOString();
+      const end = utcTime(trial.endsAt);
       await noteDecision(deps, c, { action: 'try', host, detail: `tries ${shortSha(sha)} (revision #${sequence}) until ${end}: ${reason}` });
       const message = `${host} is asked to try ${shortSha(sha)} until ${end}. It counts in no gate meanwhile.`;
       const body: TrialAnswer = { outcome: 'done', message, trial: id };

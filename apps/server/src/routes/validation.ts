@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
 import { foreign, prose } from '@floe/protocol';
+import { utcSeconds } from '@floe/views';
 import * as v from 'valibot';
 import { refuse } from '../http-error.ts';
 
@@ -13,5 +14,5 @@ export const ShaPrefix = v.pipe(v.string(), v.regex(/^[0-9a-f]{7,40}$/, 'give at
 /** An order that has ended before it began; undefined: it has not. */
 export function refuseIfPast(c: Context, until: number | undefined, now: number) {
   if (until === undefined || until > now) return undefined;
-  return refuse(c, 400, 'UNTIL_PAST', `the end ${new Date(until).toISOString()} is in the past: it is ${new Date(now).toISOString()} here`);
+  return refuse(c, 400, 'UNTIL_PAST', `the end ${utcSeconds(until)} is in the past: it is ${utcSeconds(now)} here`);
 }

@@ -12,7 +12,7 @@ export const GATE_WORDS: Readonly<Record<RingGate, (ring: RingPolicy) => string>
   errors: ({ errors: { percent, minStarted } }) => {
     if (percent >= 100) return 'never pauses for failures';
     const when = percent === 0 ? 'any host failed' : `more than ${percent} % of the started hosts failed`;
-    return minStarted <= 1 ? `pauses when ${when}` : `pauses when ${when}, once ${minStarted} started`;
+    return minStarted <= 1 ? `pauses when ${when}` : `pauses when ${when}, once ${minStarted} started, or all of fewer`;
   },
   minVerified: ({ minVerified }) => `at least ${minVerified} verified`,
   soakMs: ({ soakMs }) => (soakMs === 0 ? 'no soak' : `soak ${timeLimit(soakMs)}`),

@@ -49,7 +49,7 @@ describe('a ring', () => {
       { errors: { percent: 10, minStarted: 1 } },
       'pauses when more than 10 % of the started hosts failed instead of pauses when any host failed',
     ],
-    ['errors once more have started', {}, { errors: { percent: 0, minStarted: 3 } }, 'pauses when any host failed, once 3 started'],
+    ['errors once more have started', {}, { errors: { percent: 0, minStarted: 3 } }, 'pauses when any host failed, once 3 started, or all of fewer'],
     ['no error gate', {}, { errors: { percent: 100, minStarted: 1 } }, 'ring canary: never pauses for failures instead of'],
     ['verified', { minVerified: 2 }, {}, 'ring canary: at least 1 verified instead of at least 2 verified'],
     ['soak', {}, { soakMs: 0 }, 'ring canary: no soak instead of soak 30 min'],
