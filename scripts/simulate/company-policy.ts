@@ -18,6 +18,7 @@ export function companyPolicy(hostCount: number): RolloutPolicy {
     maxInFlight: Math.max(10, Math.round(hostCount / 50)),
     budgets: [{ label: 'dns', atMost: 1 }],
     checks: [],
+    steppingStones: [],
     shrink: DEFAULT_SHRINK,
     presence: DEFAULT_PRESENCE,
     downloads: DEFAULT_DOWNLOADS,

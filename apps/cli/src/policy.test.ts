@@ -74,6 +74,7 @@ describe('floe policy check', () => {
         at most 10 at once
         at most 1 at once with the label role=dns
         no checks before a release
+        no stepping stones
         downloads ahead, spread over 10 min
         a commit is held when more than 50 % of the hosts are gone, and at least 3
         a host is stale after 7 d, lost after 30 d
@@ -99,6 +100,7 @@ describe('floe policy check', () => {
 Fleet
   no limit of hosts at once
   no checks before a release
+  no stepping stones
   downloads ahead, spread over 10 min
   a commit is held when more than 50 % of the hosts are gone, and at least 3
   a host is stale after 7 d, lost after 30 d

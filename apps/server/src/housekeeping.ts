@@ -52,6 +52,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   server_leases: { bound: 'a row per server that runs: each beat of a server removes those that ended' },
   deploys: { bound: 'one of each host, by whoever asked last' },
   pins: { bound: 'two of each host, by an administrator' },
+  stepping_stones: { bound: 'one of each host and name in the policy, 20 at most' },
   trials: { bound: 'one of each host, by an operator; it goes with its host' },
   quarantines: {
     bound: 'one of each release of the host',

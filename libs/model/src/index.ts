@@ -18,6 +18,7 @@ export * from './host-action.ts';
 export * from './nearest.ts';
 export * from './notification.ts';
 export * from './observed.ts';
+export * from './stepping-stone.ts';
 export * from './supersession.ts';
 export * from './presence.ts';
 export * from './printable.ts';

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { HostName, StorePath } from './brands.ts';
 import fc from 'fast-check';
+import { pendingStone } from './stepping-stone.ts';
 import { resolve, type HostSituation, type PermittedRelease, type ReleaseRef } from './resolve.ts';
 
 function release(id: string): ReleaseRef {
@@ -53,6 +54,35 @@ describe('the desired state of a host', () => {
     expect(resolve({ ...told, stable: undefined })).toMatchObject({ release: newer, because: 'kept' });
     expect(resolve({ ...told, stable: { ...release('old'), sequence: 9 } })).toMatchObject({ because: 'stable' });
     expect(resolve({ ...told, quarantined: new Set([newer.toplevel]) })).toEqual({ kind: 'quarantined', release: newer });
+  });
+});
+
+describe('a stepping stone that the host has not run', () => {
+  const at = (sequence: number): ReleaseRef => ({ ...release(`r${sequence}`), sequence });
+  const stone = { ...at(3), name: 'agent-2' };
+  const back: HostSituation = { ...situation, rollout: at(6), stable: at(5), stone, directed: at(2) };
+
+  test('comes before all that is newer of the fleet, and before nothing else', () => {
+    const told = { kind: 'release', release: at(3), because: 'stable' };
+    expect(resolve(back)).toEqual(told);
+    expect(resolve({ ...back, isRingPromoted: false })).toEqual(told);
+    expect(resolve({ ...back, rollout: undefined, stable: at(3) })).toEqual(told);
+    expect(resolve({ ...back, rollout: { ...at(6), toplevel: stone.toplevel } })).toMatchObject({ release: { sequence: 6 }, because: 'rollout' });
+    expect(resolve({ ...back, stable: at(2), rollout: undefined })).toMatchObject({ release: at(2), because: 'stable' });
+    expect(resolve({ ...back, pin: at(6) })).toMatchObject({ release: at(6), because: 'pin' });
+    expect(resolve({ ...back, hold: at(4) })).toMatchObject({ release: at(4), because: 'hold' });
+    expect(resolve({ ...back, trial: { ...at(9), endsAt: 1 } })).toMatchObject({ release: at(9), because: 'trial' });
+  });
+
+  test('that it rolled back is not desired, and neither is what comes after it', () => {
+    expect(resolve({ ...back, quarantined: new Set([stone.toplevel]) })).toEqual({ kind: 'quarantined', release: at(3) });
+  });
+
+  test('is the first one that it has not passed: it runs it, or was told or took something newer', () => {
+    const stones = [7, 3, 5].map((sequence) => ({ ...at(sequence), name: `s${sequence}` }));
+    const next = (floor: number, runs = 0) => pendingStone(stones, { floor, hasArrived: (toplevel) => toplevel === at(runs).toplevel })?.name;
+    expect([0, 3, 4, 5, 6, 7, 8].map((floor) => next(floor))).toEqual(['s3', 's3', 's5', 's5', 's7', 's7', undefined]);
+    expect([3, 5, 7].map((runs) => next(2, runs))).toEqual(['s5', 's7', undefined]);
   });
 });
 

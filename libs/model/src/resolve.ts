@@ -35,6 +35,8 @@ export interface HostSituation {
   readonly rollout: ReleaseRef | undefined;
   /** The host's release in the last rollout that was COMPLETE with it. */
   readonly stable: ReleaseRef | undefined;
+  /** The next release that the host has to run before any newer one of the fleet. */
+  readonly stone?: (ReleaseRef & { readonly name: string }) | undefined;
   /** Of an aborted rollout: who wants the hosts that were told its release back on their stable one. */
   readonly revert?: Omit<PermitGrounds, 'kind'> | undefined;
   /** What it was last told to run. */
@@ -70,7 +72,7 @@ export function resolve(situation: HostSituation): Desired {
     return { kind: 'release', release: { id, host, sequence, toplevel }, because: 'trial' };
   }
   const floor = Math.max(situation.floor ?? 0, directed?.sequence ?? 0);
-  const wanted = wantedBy(situation);
+  const wanted = byWayOf(situation.stone, wantedBy(situation));
   const isKept = directed !== undefined && (wanted === undefined || (isBelow(wanted.release, floor) && wanted.release.id !== directed.id));
   const answer =
     isKept || wanted === undefined ? keeping(directed) : { ...wanted, permit: wanted.release.permit ?? permitOf(wanted.release, directed) };
@@ -90,6 +92,13 @@ type Because = Extract<Desired, { kind: 'release' }>['because'];
 interface Wanted {
   readonly release: PermittedRelease;
   readonly because: Because;
+}
+
+/** A stone that the host has not run yet comes before what the fleet has for it. It was complete: it is an older stable release. What a person ordered does not wait for it. */
+function byWayOf(stone: ReleaseRef | undefined, wanted: Wanted | undefined): Wanted | undefined {
+  if (stone === undefined || wanted === undefined || (wanted.because !== 'rollout' && wanted.because !== 'stable')) return wanted;
+  const isBeyond = wanted.release.sequence > stone.sequence && wanted.release.toplevel !== stone.toplevel;
+  return isBeyond ? { release: stone, because: 'stable' } : wanted;
 }
 
 function wantedBy(situation: HostSituation): Wanted | undefined {

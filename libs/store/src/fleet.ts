@@ -1,7 +1,9 @@
 import {
   boundedTime,
+  hasArrived,
   isTerminalAgentState,
   MAX_TIME_ZONE_CHARACTERS,
+  pendingStone,
   promotedIn,
   resolve,
   revertOf,
@@ -11,10 +13,12 @@ import {
   type HostSituation,
   type PermittedRelease,
   type ReleaseRef,
+  type SteppingStone,
   type StorePath,
 } from '@floe/model';
 import { and, asc, eq, gt, isNull, or } from 'drizzle-orm';
 import type { Database } from './database.ts';
+import { lastWordOf } from './host-facts.ts';
 import { toHostRows } from './host-rows.ts';
 import { readNext } from './next-rollouts.ts';
 import type { CurrentRollout, Deploy, Fleet, FleetHost, HostRow, PinKind, PinSeen, Quarantine } from './records.ts';
@@ -25,6 +29,7 @@ import { newestRollout, type RolloutOfRevision } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf } from './rows.ts';
 import { acknowledgements, deploys, hosts, pins, quarantines, releases, revisions } from './tables/index.ts';
+import { stonesByHost, toSteppingStones } from './stepping-stones.ts';
 import { readTrials } from './trials.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
 
@@ -49,13 +54,16 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
   const quarantinesByHost = Map.groupBy(await readQuarantines(db, repositoryId, names), ({ host }) => host);
   const acknowledged = await readAcknowledgements(db, repositoryId, names);
   const trials = await readTrials(db, repositoryId, names);
+  const stones = stonesByHost(db);
   const rows = await db
-    .select({ row: hosts, commit: releases.commit, deploy: deploys })
+    .select({ row: hosts, commit: releases.commit, deploy: deploys, stones: stones.list })
     .from(hosts)
+    .leftJoin(stones, eq(stones.host, hosts.host))
     .leftJoin(releases, eq(releases.id, hosts.desiredReleaseId))
     .leftJoin(deploys, and(eq(deploys.host, hosts.host), eq(deploys.epoch, hosts.epoch), gt(deploys.expiresAt, query.now)))
     .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names)))
     .orderBy(asc(hosts.host));
+  const stonesOf = new Map(rows.flatMap((each) => (each.stones === null ? [] : [[each.row.host, toSteppingStones(each.row.host, each.stones)]])));
   const commits = new Map(rows.map(({ row, commit }) => [row.host, new RowReader().commit('commit', commit)]));
   const deploysByHost = new Map(rows.flatMap(({ deploy }) => (deploy === null ? [] : [[deploy.host, deploy] as const])));
   const read = toHostRows(
@@ -68,7 +76,9 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
     hosts: read.map((row): FleetHost => {
       const quarantinesOfHost = quarantinesByHost.get(row.host) ?? [];
       const trial = trials.open.get(row.host);
-      const situation = { ...situationOf(row.host, quarantinesOfHost), trial, directed: directedOf(row), floor: row.toldSequence ?? 0 };
+      const floor = row.toldSequence ?? 0;
+      const stone = stoneOf(row, stonesOf.get(row.host));
+      const situation = { ...situationOf(row.host, quarantinesOfHost), trial, stone, directed: directedOf(row), floor };
       return {
         row,
         situation,
@@ -84,6 +94,14 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
       };
     }),
   };
+}
+
+function stoneOf(row: HostRow, stones: readonly SteppingStone[] = []): SteppingStone | undefined {
+  if (stones.length === 0) return undefined;
+  const lastWord = lastWordOf(row);
+  const floor = Math.max(row.toldSequence ?? 0, row.acceptedSequence);
+  // What it was told last it may not have run: the stone itself is passed when it has arrived there.
+  return pendingStone(stones, { floor, hasArrived: (toplevel) => hasArrived(lastWord, toplevel) });
 }
 
 /** Undefined also once the agent came to a verdict. */

@@ -12,7 +12,7 @@ const KEEP_REVISIONS = 200;
 const ENDED = JSON.stringify(REVISION_STATES.filter((state) => isEndedRevision(state)));
 
 /**
- * Of each host these releases count: its newest; its newest as of the rollout that hosts follow (see `releasesOfRollout`); and its stable one. Besides them stays what a row names, what the host has
+ * Of each host these releases count: its newest; its newest as of the rollout that hosts follow (see `releasesOfRollout`); its stable one; and its stepping stones. Besides them stays what a row names, what the host has
  * now (people are told its commit), and what it rolled back from: the quarantine would end with it.
  */
 export async function pruneReleases(db: Database, before: Timestamp): Promise<number> {
@@ -30,6 +30,7 @@ export async function pruneReleases(db: Database, before: Timestamp): Promise<nu
       and not exists (
         select from hosts h where h.host = releases.host and releases.toplevel in (
           h.state_toplevel, h.observed ->> 'current', h.observed ->> 'booted', h.observed -> 'profile' ->> 'toplevel'))
+      and not exists (select from stepping_stones t where t.release_id = releases.id)
       and not exists (select from pins p where p.release_id = releases.id)
       and not exists (select from directives d where d.release_id = releases.id)
       and not exists (select from quarantines q where q.host = releases.host and q.toplevel = releases.toplevel)`,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { HostName, ReleaseRef } from '@floe/model';
+import { DEFAULT_POLICY, type HostName, type ReleaseRef, type RolloutState } from '@floe/model';
 import type { HostRow, Repository } from './records.ts';
 import {
   commit,
@@ -312,6 +312,44 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       // Not changed by the revision: its release stays the one that it has.
       await store.revisions.saveEvaluations(second.id, [{ host: bob, outcome: 'UNCHANGED', toplevel: path(`${bob}-1`) }]);
       expect(await situationOf(repository, bob)).toMatchObject({ rollout: { sequence: 1 }, stable: { sequence: 1 } });
+    });
+
+    test('has a stepping stone from the first complete rollout of its name, while policies have the name', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const [ada, bob] = [await enrolled(repository), await enrolled(repository)];
+      let at = 60;
+      const complete = async (digit: string, steppingStones: readonly string[], hosts: readonly HostName[], state: RolloutState = 'COMPLETE') => {
+        const revision = await publishNext(store, repository, commit(digit), hosts);
+        await store.revisions.savePolicy(revision.id, { ...DEFAULT_POLICY, steppingStones });
+        await moveRollout(store, repository.id, state, (at += 10));
+        return revision;
+      };
+      const stoneOf = async (host: HostName) => {
+        const { stone } = await situationOf(repository, host);
+        return stone && `${stone.name} ${stone.sequence}`;
+      };
+      // What did not complete is none.
+      await complete('1', ['agent'], [ada, bob], 'PAUSED');
+      expect(await stoneOf(ada)).toBeUndefined();
+      const second = await complete('2', ['agent'], [ada]);
+      // It has nothing for bob.
+      await store.revisions.saveEvaluations(second.id, [{ host: bob, outcome: 'EVAL_ERROR', error: 'broken' }]);
+      expect([await stoneOf(ada), await stoneOf(bob)]).toEqual(['agent 2', undefined]);
+      await complete('3', ['agent', 'keys'], [ada, bob]);
+      await complete('4', ['agent', 'keys'], [ada, bob]);
+      expect([await stoneOf(ada), await stoneOf(bob)]).toEqual(['agent 2', 'keys 3']);
+      // Old ones stay, for as long as somebody has to run them.
+      await store.releases.prune(1_000);
+      expect([await stoneOf(ada), await stoneOf(bob)]).toEqual(['agent 2', 'keys 3']);
+      const [wanted] = (await store.hosts.fleet(repository.id, [ada])).hosts;
+      expect(wanted?.desired).toMatchObject({ kind: 'release', release: { sequence: 2 }, because: 'stable' });
+      await complete('5', ['keys'], [ada, bob], 'PAUSED');
+      expect(await stoneOf(ada)).toBe('agent 2');
+      await complete('6', ['keys'], [ada, bob]);
+      expect([await stoneOf(ada), await stoneOf(bob)]).toEqual(['keys 3', 'keys 3']);
+      await complete('7', [], [ada, bob]);
+      expect([await stoneOf(ada), await stoneOf(bob)]).toEqual([undefined, undefined]);
     });
 
     test('stable is what a complete rollout proved, not what a later one failed with', async () => {

@@ -41,6 +41,7 @@ const POLICY: RolloutPolicy = {
   maxInFlight: 10,
   budgets: [{ label: 'role=dns', atMost: 1 }],
   checks: ['unit tests'],
+  steppingStones: ['agent-2'],
   shrink: { percent: 20, hosts: 4 },
   presence: { staleMs: 1, lostMs: 2 },
   downloads: { ahead: false, spreadMs: 3 },

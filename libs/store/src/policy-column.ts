@@ -17,6 +17,7 @@ import {
   MAX_PROBES,
   MAX_RING_HOSTS,
   MAX_RINGS,
+  MAX_STEPPING_STONES,
   MAX_TARGETS,
   MAX_TIME_ZONE_CHARACTERS,
   MAX_WINDOWS,
@@ -104,6 +105,7 @@ export const PolicyColumn = v.pipe(
     maxInFlight: v.optional(Count),
     budgets: list(v.strictObject({ label: Label, atMost: Count }), MAX_BUDGETS),
     checks: list(Word(MAX_CHECK_CHARACTERS), MAX_CHECKS),
+    steppingStones: v.optional(list(v.pipe(v.string(), v.regex(RING_NAME_FORM)), MAX_STEPPING_STONES), []),
     shrink: v.optional(v.strictObject({ percent: Percent, hosts: Count }), DEFAULT_SHRINK),
     presence: v.strictObject({ staleMs: DurationMs, lostMs: DurationMs }),
     // Policies from before this said nothing of it.

@@ -26,7 +26,10 @@ function toRingHost({ row, timeZone, situation, quarantines, acknowledged }: Fle
   const isQuarantined = situation.quarantined.has(toplevel);
   const facts = { ...lastWord, isConnected: row.isConnected, toplevel, isQuarantined, went: row.went };
   const isIn = row.publicKey !== undefined && row.revokedAt === undefined && row.clonedAt === undefined && row.unreadable === undefined;
-  const isKeptElsewhere = trial !== undefined || pin !== undefined || hold !== undefined || lastWord.isOverridden;
+  // Nobody gets past a stone that failed on it.
+  const { stone } = situation;
+  const isStuck = stone !== undefined && stone.toplevel !== toplevel && situation.quarantined.has(stone.toplevel);
+  const isKeptElsewhere = isStuck || trial !== undefined || pin !== undefined || hold !== undefined || lastWord.isOverridden;
   const progress = progressOf(facts, now);
   const said = row.stateToplevel === toplevel ? row.detail?.message : undefined;
   return {

@@ -26,6 +26,7 @@ import { createProbeAnswers } from './probe-answers.ts';
 import { pushersOf } from './pushers.ts';
 import { createRolloutOrders } from './rollout-orders.ts';
 import { RowReader } from './row-reader.ts';
+import { noteSteppingStones } from './stepping-stones.ts';
 import { HostNameText, storedText, StorePathText } from './rows.ts';
 import type { RolloutStore } from './store.ts';
 import { evaluations, hosts, releases, revisions, rollouts } from './tables/index.ts';
@@ -229,7 +230,10 @@ async function save(
       .where(and(eq(rollouts.id, id), eq(rollouts.version, version), isOfPublished))
       .returning({ revisionId: rollouts.revisionId });
     if (moved === undefined) return false;
-    if (course.state === 'COMPLETE') await advanceStable(tx, moved.revisionId);
+    if (course.state === 'COMPLETE') {
+      await advanceStable(tx, moved.revisionId);
+      await noteSteppingStones(tx, moved.revisionId);
+    }
     if (left !== undefined) await leaveHosts(tx, moved.revisionId, left);
     await notify(tx, { topic: 'revision', id: moved.revisionId, origin }, { topic: 'host', host: '*', origin });
     return true;

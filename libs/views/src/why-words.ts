@@ -66,6 +66,12 @@ function wordsOf(reason: WhyNot, { host, said, error, time }: WhyContext): WhyWo
       return { text: `pinned to its release of revision #${reason.sequence}`, end: `its end, or: floe unpin ${host} --reason "…"` };
     case 'hold':
       return { text: `held on its release of revision #${reason.sequence}`, end: `its end, or: floe unpin ${host} --reason "…"` };
+    case 'stepping-stone': {
+      const stone = `the stepping stone ${reason.name} (revision #${reason.sequence})`;
+      if (!reason.isQuarantined) return { text: `it has to run ${stone} first, which hosts do not skip`, end: 'when it has run it' };
+      const end = `floe retry ${host} --reason "…"; or pin it to a newer revision; or take the name out of steppingStones`;
+      return { text: `it rolled back ${stone}, which hosts do not skip`, end };
+    }
     case 'freeze': {
       const { by, reason: why, until } = reason.freeze;
       const end = 'floe rollout resume --reason "…"';

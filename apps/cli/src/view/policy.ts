@@ -30,11 +30,12 @@ function hostCount(count: number): string {
 
 /** What each field of the policy comes to, also where it is the default. */
 export function fleetLines({ policy }: Pick<PolicyInForce, 'policy'>): readonly string[] {
-  const { maxInFlight, budgets, checks, shrink, presence, downloads } = policy;
+  const { maxInFlight, budgets, checks, steppingStones, shrink, presence, downloads } = policy;
   return [
     maxInFlight === undefined ? 'no limit of hosts at once' : `at most ${maxInFlight} at once`,
     ...budgets.map(({ label, atMost }) => `at most ${atMost} at once with the label ${label}`),
     checks.length === 0 ? 'no checks before a release' : `built before a release: ${checks.join(', ')}`,
+    steppingStones.length === 0 ? 'no stepping stones' : `run before anything newer: ${steppingStones.join(', ')}`,
     downloadWords(downloads),
     `a commit is ${shrinkWords(shrink)}`,
     presenceLimitWords(presence),

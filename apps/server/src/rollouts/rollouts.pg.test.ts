@@ -156,6 +156,43 @@ describe('a rollout by rings', () => {
     expect(await stable()).toEqual([system('one'), system('two')]);
   });
 
+  test('has a host that was away run its stepping stone first', async () => {
+    // One that was enrolled just now may come back any moment: nobody waits for it.
+    const policy = {
+      ...DEFAULT_POLICY,
+      rings: [ring(0, 2, ['x-one']), ring(1, 2, [], { successPercent: 50 })],
+      steppingStones: ['agent-2'],
+    };
+    const names = ['x-one', 'x-two', 'x-away'] as const;
+    const systems = (prefix: string) => Object.fromEntries(names.map((name, index) => [name, system(`${prefix}${index}`)]));
+    const [one, two] = [await Host.join('x-one'), await Host.join('x-two')];
+    identities.set('x-away', await server.enrol('x-away'));
+    const complete = async (prefix: string, given: RolloutPolicy): Promise<void> => {
+      await publishCommit(server, systems(prefix), given);
+      // Of the test before, hosts were waited for.
+      await approve(0);
+      await one.run(system(`${prefix}0`));
+      await two.run(system(`${prefix}1`));
+      await reaches('COMPLETE');
+    };
+    await complete('stone', policy);
+    await complete('next', policy);
+    const away = await Host.join('x-away');
+    await away.told(system('stone2'));
+    const why = v.parse(WhyView, await (await server.request('/api/hosts/x-away/why')).json());
+    expect(why[0]?.text).toMatch(/^it has to run the stepping stone agent-2 \(revision #\d+\) first, which hosts do not skip$/);
+    await away.run(system('stone2'));
+    await away.run(system('next2'));
+    // A name that the policy does not have any more is no stone any more; nor does one come back for hosts that are beyond it.
+    await publishCommit(server, systems('last'), { ...policy, steppingStones: ['keys'] });
+    await reaches('WAITING_APPROVAL', 0);
+    await approve(0);
+    await one.run(system('last0'));
+    await two.run(system('last1'));
+    await away.run(system('last2'));
+    await reaches('COMPLETE');
+  });
+
   test('with a window by each host’s time: its ring begins with the first host, and each changes in its own window', async () => {
     const [here, there] = [await Host.join('z-here'), await Host.join('z-there')];
     const hour = new Date().getUTCHours();

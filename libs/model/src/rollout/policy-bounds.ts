@@ -10,6 +10,8 @@ export const MAX_LABELS = 50;
 export const MAX_WINDOWS = 50;
 export const MAX_BUDGETS = 50;
 export const MAX_CHECKS = 100;
+/** Each is a row per host. */
+export const MAX_STEPPING_STONES = 20;
 export const MAX_CHECK_CHARACTERS = 200;
 export const MAX_APPROVALS = 20;
 /** Probes of one ring, and of one server. Each costs a request at a time. */

@@ -77,6 +77,8 @@ export interface RolloutPolicy {
   readonly budgets: readonly LabelBudget[];
   /** Flake checks that must build before anything is released: `<name>` below `checks.<system>`. */
   readonly checks: readonly string[];
+  /** Names of releases that each host has to run before anything newer: the first complete one whose policy has the name. */
+  readonly steppingStones: readonly string[];
   /** A revision is held when more than `percent` of the hosts are gone from its flake, and at least `hosts` of them; always when all are. */
   readonly shrink: ShrinkLimit;
   /** A host that was not heard of for so long is stale, then lost. */
@@ -130,6 +132,7 @@ export const DEFAULT_POLICY: RolloutPolicy = {
   maxInFlight: undefined,
   budgets: [],
   checks: [],
+  steppingStones: [],
   shrink: DEFAULT_SHRINK,
   presence: DEFAULT_PRESENCE,
   downloads: DEFAULT_DOWNLOADS,

@@ -192,6 +192,12 @@ describe('the fleet', () => {
   });
 });
 
+test('a stepping stone that is gone is weaker', () => {
+  const before = inForce({ steppingStones: ['agent-2'] });
+  expect(weakenings(before, inForce())).toEqual(['hosts need not run the stepping stone agent-2 any more']);
+  expect(changes(inForce(), before)).toEqual(['stronger: hosts have to run the stepping stone agent-2 before anything newer']);
+});
+
 test.each([
   [{ percent: 50, hosts: 3 }, { percent: 60, hosts: 3 }, 'weaker: a commit is held when more than 60 % of the hosts are gone, and at least 3'],
   [{ percent: 50, hosts: 3 }, { percent: 50, hosts: 4 }, 'weaker: a commit is held when more than 50 % of the hosts are gone, and at least 4'],
@@ -246,6 +252,7 @@ describe('any two policies', () => {
       maxInFlight: fc.constantFrom(undefined, 1, 10),
       budgets: fc.uniqueArray(fc.record({ label: fc.constantFrom('a', 'b'), atMost: fc.constantFrom(1, 2) }), { selector: ({ label }) => label }),
       checks: fc.subarray(['unit', 'lint']),
+      steppingStones: fc.subarray(['agent-2', 'keys-2027']),
       shrink: fc.record({ percent: fc.constantFrom(0, 50, 100), hosts: fc.constantFrom(1, 3) }),
       downloads: fc.record({ ahead: fc.boolean(), spreadMs: fc.constantFrom(0, 60_000) }),
       notify: fc.record({ 'rollout-paused': fc.subarray(['chat', 'mail']) }, { requiredKeys: [] }),

@@ -66,6 +66,12 @@ const COMPARISONS: Readonly<Record<keyof RolloutPolicy, Compare>> = {
       .filter((check) => !was.checks.includes(check))
       .map((check) => changed('stronger', `the check "${check}" must build before a release`)),
   ],
+  steppingStones: ({ policy: { steppingStones: was } }, { policy: { steppingStones: is } }) => [
+    ...was.filter((name) => !is.includes(name)).map((name) => changed('weaker', `hosts need not run the stepping stone ${name} any more`)),
+    ...is
+      .filter((name) => !was.includes(name))
+      .map((name) => changed('stronger', `hosts have to run the stepping stone ${name} before anything newer`)),
+  ],
   shrink: ({ policy: { shrink: was } }, { policy: { shrink: is } }) => {
     const direction = worst(lessIsWeaker(is.percent, was.percent), lessIsWeaker(goneFrom(is), goneFrom(was)));
     return direction === undefined ? [] : [changed(direction, `a commit is ${shrinkWords(is)} instead of ${shrinkWords(was)}`)];

@@ -69,6 +69,18 @@ describe('why a host does not run the newest commit', () => {
     expect(rules({ situation: { trial: { ...trial, toplevel: newest } } })).toContain('trial');
   });
 
+  test('a stepping stone comes first, and one that failed on it holds it', () => {
+    const stone = { ...release(4, other), name: 'agent-2' };
+    expect(whyNot(facts({ situation: { stone } }), MINUTE)[0]).toEqual({
+      rule: 'stepping-stone',
+      name: 'agent-2',
+      sequence: 4,
+      isQuarantined: false,
+    });
+    expect(whyNot(facts({ situation: { stone, quarantined: new Set([other]) } }), MINUTE)[0]).toMatchObject({ isQuarantined: true });
+    expect(rules({ situation: { stone: { ...stone, toplevel: newest } } })).not.toContain('stepping-stone');
+  });
+
   test('its ring waits for another one, with how far that is', () => {
     expect(whyNot(facts(), MINUTE)).toMatchObject([
       { rule: 'ring', ring: 'ring-1', before: { name: 'ring-0', needed: 1, counts: { verified: 1, inFlight: 1 } } },

@@ -16,6 +16,8 @@ export type WhyNot =
   | { readonly rule: 'not-enrolled' | 'revoked' | 'cloned' }
   | { readonly rule: 'trial'; readonly endsAt: number }
   | { readonly rule: 'pin' | 'hold'; readonly sequence: number }
+  /** It has not run this release yet, which comes before anything newer. */
+  | { readonly rule: 'stepping-stone'; readonly name: string; readonly sequence: number; readonly isQuarantined: boolean }
   | { readonly rule: 'freeze'; readonly freeze: Freeze }
   /** Its rollout has not begun: the one of `after` is finished first. */
   | { readonly rule: 'train'; readonly after: CommitSha | undefined; readonly until: number }
@@ -74,6 +76,7 @@ export function whyNot(facts: WhyFacts, now: number): readonly WhyNot[] {
     ...ofCommit(newest),
     ...ofEnrolment(facts),
     ...ofPins(facts.situation, toplevel),
+    ...ofStone(facts, toplevel),
     ...(toplevel === undefined ? ofOlderRollout(facts, now) : [...ofRollout(facts, toplevel, now), ...ofMachine(facts, toplevel)]),
   ];
   return found.length === 0 ? [{ rule: 'under-way', state: facts.state }] : found;
@@ -124,6 +127,11 @@ function ofPins({ trial, pin, hold }: HostSituation, toplevel: StorePath | undef
     // It counts when the pin has ended.
     ...(hold === undefined || hold.toplevel === toplevel ? [] : [{ rule: 'hold', sequence: hold.sequence } as const]),
   ];
+}
+
+function ofStone({ situation: { stone, quarantined } }: WhyFacts, toplevel: StorePath | undefined): readonly WhyNot[] {
+  if (stone === undefined || toplevel === undefined || stone.toplevel === toplevel) return [];
+  return [{ rule: 'stepping-stone', name: stone.name, sequence: stone.sequence, isQuarantined: quarantined.has(stone.toplevel) }];
 }
 
 function ofRollout({ rollout, train, situation, desired, admitted, window }: WhyFacts, toplevel: StorePath, now: number): readonly WhyNot[] {

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { isActivating } from '../agent/state.ts';
 import { policyOf } from '../test/rollout-facts.ts';
 import { anyPolicy } from '../test/rollout-policies.ts';
+import type { SteppingStone } from '../stepping-stone.ts';
 import { RolloutWorld, type WorldHost } from '../test/rollout-world.ts';
 import type { RolloutCourse } from './course.ts';
 import { decideRollout, gatesOf, type RolloutDecision } from './decide.ts';
@@ -37,6 +38,7 @@ const STEPS = [
   'good',
   'bad',
   'partly',
+  'stone',
   'freeze',
   'thaw',
   'resume',
@@ -156,13 +158,24 @@ function untriedOf({ hosts }: RolloutFacts): readonly (readonly string[])[] {
   return groups.filter((group) => group.length > 1 && !group.some(isTried)).map((group) => group.map(({ host }) => host));
 }
 
+/** An administrator takes the stones that failed on a host out of the policy. */
+function removeStones(world: RolloutWorld): void {
+  for (const host of world.hosts) if (world.isStuck(host, host.is.runs)) host.stones = [];
+}
+
+/** What was so before a step: who was changing, and which stones were before whom. */
+interface Began {
+  readonly activating: ReadonlySet<WorldHost>;
+  readonly stones: ReadonlyMap<WorldHost, SteppingStone | undefined>;
+}
+
 function isNamed({ course }: RolloutWorld, { name }: WorldHost): boolean {
   const { pause } = course ?? {};
   return pause?.cause === 'failures' && pause.failures.some(({ host }) => host === name);
 }
 
 /** Asserts what holds of the fleet after everything that happens. */
-function checkFleet(world: RolloutWorld, before: ReadonlyMap<WorldHost, number>, activating: ReadonlySet<WorldHost>): void {
+function checkFleet(world: RolloutWorld, before: ReadonlyMap<WorldHost, number>, { activating, stones }: Began): void {
   const { course, policy } = world;
   for (const host of world.hosts) {
     const desired = world.desiredOf(host);
@@ -182,6 +195,14 @@ function checkFleet(world: RolloutWorld, before: ReadonlyMap<WorldHost, number>,
     const hasBegun = host.is.state === 'ACTIVATING' && !activating.has(host);
     const isOfRollout = host.is.subject === world.newest?.toplevels.get(host.name) && host.pin === undefined && world.orders.abort === undefined;
     if (hasBegun && isOfRollout && world.orders.hotfix === undefined && !isNamed(world, host)) expect(world.isOpenFor(host)).toBe(true);
+  }
+  // D9: nobody of the fleet begins with what is beyond a stone that it has not run.
+  for (const host of world.hosts) {
+    const subject = host.is.state === 'ACTIVATING' && !activating.has(host) ? host.is.subject : undefined;
+    const stone = stones.get(host);
+    if (subject === undefined || stone === undefined || host.pin?.toplevel === subject) continue;
+    const sequences = world.revisions.filter(({ toplevels }) => toplevels.get(host.name) === subject).map(({ sequence }) => sequence);
+    expect(Math.min(...sequences), `${host.name} skips ${stone.id}`).toBeLessThanOrEqual(stone.sequence);
   }
   // O17: of those that change in fact. A place that ended by time may seem taken again when the clock is set back.
   const inFlight = world.hosts.filter(({ is }) => isActivating(is.state));
@@ -258,6 +279,12 @@ function take(world: RolloutWorld, [what, who]: Step): void {
         () => true,
         ({ name }) => name !== 'h1',
       );
+    case 'stone':
+      return world.publish(
+        () => true,
+        ({ name }) => who === 0 && name === 'h3',
+        true,
+      );
     case 'partly':
       return world.publish(
         ({ name }) => Number(name.slice(1)) % 3 === who % 3,
@@ -328,8 +355,9 @@ function play(policy: RolloutPolicy, steps: readonly Step[], reached = new Set<s
   for (const step of steps) {
     const before = new Map(world.hosts.map((host) => [host, host.directed?.sequence ?? 0]));
     const activating = new Set(world.hosts.filter(({ is }) => is.state === 'ACTIVATING'));
+    const stones = new Map(world.hosts.map((host) => [host, world.stoneOf(host)]));
     take(world, step);
-    checkFleet(world, before, activating);
+    checkFleet(world, before, { activating, stones });
     reached.add(world.course?.state ?? 'none');
   }
   return world;
@@ -341,7 +369,7 @@ const runs = (atLeast: number): number => Math.max(atLeast, fc.readConfigureGlob
 const anyStory = fc.tuple(anyPolicy, fc.array(anyStep, { maxLength: 120, size: 'max' }));
 
 describe('rollouts of any fleet, by any people, at any time', () => {
-  test('keep their invariants (SPEC O4, O9 to O18, O23, D5 to D7)', () => {
+  test('keep their invariants (SPEC O4, O9 to O18, O23, D5 to D7, D9)', () => {
     fc.assert(
       fc.property(anyStory, ([policy, steps]) => {
         play(policy, steps);
@@ -376,6 +404,7 @@ describe('rollouts of any fleet, by any people, at any time', () => {
           () => false,
         );
         for (let round = 0; round < 150 && world.course?.state !== 'COMPLETE'; round += 1) {
+          removeStones(world);
           for (const host of world.hosts) {
             world.connect(host);
             world.advance(host, 'as-is');
@@ -390,6 +419,7 @@ describe('rollouts of any fleet, by any people, at any time', () => {
         const { newest } = world;
         for (const host of world.hosts.filter(({ isEnrolled }) => isEnrolled)) {
           for (let round = 0; round < 9 && host.is.runs !== newest?.toplevels.get(host.name); round += 1) {
+            removeStones(world);
             for (const each of world.hosts) world.advance(each, 'as-is');
             world.tick();
           }
@@ -420,6 +450,44 @@ describe('rollouts of any fleet, by any people, at any time', () => {
         // When it completes, stable advances, and nobody is eligible any more.
         expect(world.course?.state === 'COMPLETE', JSON.stringify(world.course)).toBe(eligible.length === 0 || !isUntried);
         if (isUntried) expect(world.course?.state).toBe('ROLLING');
+      }),
+    );
+  });
+
+  test('a host that was away runs each stepping stone, in order, before anything newer (D9)', () => {
+    const gates = { minVerified: 0, successPercent: 0, soakMs: 0, deadlineMs: undefined };
+    const commits = fc.array(fc.boolean(), { minLength: 1, maxLength: 5 });
+    fc.assert(
+      fc.property(commits, fc.constantFrom(1, 2, 3), fc.boolean(), (stones, who, isBackEarly) => {
+        const world = play(policyOf(1, [gates]), []);
+        const host = world.hosts[who];
+        if (host === undefined) return;
+        const ran: string[] = [];
+        const step = (): void => {
+          const began = { activating: new Set<WorldHost>(), stones: new Map(world.hosts.map((each) => [each, world.stoneOf(each)])) };
+          world.tick();
+          checkFleet(world, new Map(), began);
+          for (const each of world.hosts) if (each.isConnected) world.advance(each, 'as-is');
+          checkFleet(world, new Map(), began);
+          if (ran.at(-1) !== host.is.runs) ran.push(host.is.runs);
+        };
+        world.disconnect(host);
+        world.pass(10 * MINUTE);
+        for (const [index, isStone] of stones.entries()) {
+          world.publish(
+            () => true,
+            () => false,
+            isStone,
+          );
+          // Back in the middle of a rollout: what was a stone by then still comes first.
+          if (isBackEarly && index === stones.length - 1) world.connect(host);
+          for (let round = 0; round < 12 && world.course?.state !== 'COMPLETE'; round += 1) step();
+          expect(world.course?.state).toBe('COMPLETE');
+        }
+        world.connect(host);
+        for (let round = 0; round < 30; round += 1) step();
+        const needed = world.revisions.filter(({ isStone, sequence }) => isStone || sequence === world.revisions.length);
+        expect(ran.slice(1)).toEqual(needed.map(({ toplevels }) => toplevels.get(host.name)));
       }),
     );
   });

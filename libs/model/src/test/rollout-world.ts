@@ -9,6 +9,8 @@ import type { RingWindow, RolloutPolicy } from '../rollout/policy.ts';
 import type { ProbeVerdict, StoredAnswer } from '../rollout/probe-answer.ts';
 import { dueProbes } from '../rollout/probes.ts';
 import { progressOf, type RingHost, type Went } from '../rollout/progress.ts';
+import { hasArrived } from '../standing.ts';
+import { pendingStone, type SteppingStone } from '../stepping-stone.ts';
 import { isEndedRollout, promotedRings } from '../rollout/table.ts';
 import { DEFAULT_TIME_ZONE, HOST_TIME_ZONE, windowsOfRing } from '../rollout/time-zones.ts';
 import { pathOf } from './rollout-facts.ts';
@@ -46,6 +48,7 @@ export interface WorldHost {
   told: number;
   accepted: number;
   stable: ReleaseRef | undefined;
+  stones: readonly SteppingStone[];
   pin: PermittedRelease | undefined;
   isOverridden: boolean;
   quarantined: Set<StorePath>;
@@ -54,6 +57,8 @@ export interface WorldHost {
 export interface WorldRevision {
   readonly sequence: number;
   readonly toplevels: ReadonlyMap<HostName, StorePath>;
+  /** Hosts have to run it before anything newer, once it was complete. */
+  readonly isStone: boolean;
   /** Hosts on which it does not work. */
   readonly bad: ReadonlySet<HostName>;
 }
@@ -87,7 +92,16 @@ export class RolloutWorld {
 
   addHost(name: string, ring: number, labels: readonly string[], isEnrolled = true): void {
     const is: Told = { state: 'IDLE', subject: undefined, runs: pathOf('factory') };
-    const none = { went: undefined, directed: undefined, told: 0, accepted: 0, stable: undefined, pin: undefined, quarantined: new Set<StorePath>() };
+    const none = {
+      went: undefined,
+      directed: undefined,
+      told: 0,
+      accepted: 0,
+      stable: undefined,
+      stones: [],
+      pin: undefined,
+      quarantined: new Set<StorePath>(),
+    };
     this.hosts.push({
       name: name as HostName,
       ring,
@@ -110,7 +124,7 @@ export class RolloutWorld {
   }
 
   /** A commit that changes some hosts. What came before is superseded. */
-  publish(changes: (host: WorldHost) => boolean, isBad: (host: WorldHost) => boolean): void {
+  publish(changes: (host: WorldHost) => boolean, isBad: (host: WorldHost) => boolean, isStone = false): void {
     const sequence = this.revisions.length + 1;
     const toplevels = new Map<HostName, StorePath>();
     const bad = new Set<HostName>();
@@ -121,7 +135,7 @@ export class RolloutWorld {
       toplevels.set(host.name, toplevel);
       if (isNew ? isBad(host) : this.newest?.bad.has(host.name) === true) bad.add(host.name);
     }
-    this.revisions.push({ sequence, toplevels, bad });
+    this.revisions.push({ sequence, toplevels, bad, isStone });
     this.course = beginRollout(this.now);
     this.orders = NO_ORDERS;
     this.answers.clear();
@@ -160,7 +174,8 @@ export class RolloutWorld {
           toplevel,
           platform: host.platform,
           timeZone: host.timeZone,
-          isEligible: host.isEnrolled && host.pin === undefined && !isOverridden && host.stable?.toplevel !== toplevel,
+          isEligible:
+            host.isEnrolled && host.pin === undefined && !isOverridden && !this.isStuck(host, toplevel) && host.stable?.toplevel !== toplevel,
           progress,
           isBrieflyAway: !isConnected && this.now - host.awaySince < 90_000,
           failure: progress === 'failed' ? host.seen.state : undefined,
@@ -196,6 +211,7 @@ export class RolloutWorld {
       isRingPromoted: course !== undefined && this.ringOf(host) < promotedRings(course),
       rollout: newest === undefined ? undefined : this.releaseOf(host, newest),
       stable: host.stable,
+      stone: this.stoneOf(host),
       directed: host.directed,
       revert: course && revertOf({ course, orders: this.orders }),
       floor: host.told,
@@ -212,8 +228,7 @@ export class RolloutWorld {
       this.onDecision(decision, facts, course);
       if (decision.course.ringSince !== course.ringSince) this.#openMs.fill(0);
       this.course = decision.course;
-      if (decision.course.state === 'COMPLETE' && course.state !== 'COMPLETE')
-        for (const host of this.hosts) host.stable = this.releaseOf(host, newest) ?? host.stable;
+      if (decision.course.state === 'COMPLETE' && course.state !== 'COMPLETE') for (const host of this.hosts) this.#becomesStable(host, newest);
     }
     for (const host of this.hosts.filter(({ isEnrolled }) => isEnrolled)) {
       const desired = this.desiredOf(host);
@@ -223,6 +238,25 @@ export class RolloutWorld {
       }
       this.#offer(host);
     }
+  }
+
+  #becomesStable(host: WorldHost, newest: WorldRevision): void {
+    const release = this.releaseOf(host, newest);
+    if (release === undefined) return;
+    host.stable = release;
+    if (newest.isStone && host.stones.every(({ id }) => id !== release.id)) host.stones = [...host.stones, { ...release, name: release.id }];
+  }
+
+  /** The stone before this system failed on it. */
+  isStuck(host: WorldHost, toplevel: StorePath): boolean {
+    const stone = this.stoneOf(host);
+    return stone !== undefined && stone.toplevel !== toplevel && host.quarantined.has(stone.toplevel);
+  }
+
+  stoneOf(host: WorldHost): SteppingStone | undefined {
+    const observed = { current: host.seen.runs, booted: null, profile: { generation: 1, toplevel: host.seen.runs } };
+    const arrived = (toplevel: StorePath): boolean => hasArrived({ ...host.seen, observed }, toplevel);
+    return pendingStone(host.stones, { floor: Math.max(host.told, host.accepted), hasArrived: arrived });
   }
 
   /** A connected agent takes its newest directive, unless an activation is under way or it must not. */

@@ -19,6 +19,7 @@ export function complete(written: FleetPolicy): RolloutPolicy {
     maxInFlight: orDefault(written.maxInFlight, rings === undefined ? undefined : DEFAULT_MAX_IN_FLIGHT),
     budgets: Object.entries(budgets ?? {}).map(([label, atMost]) => ({ label, atMost })),
     checks: checks ?? [],
+    steppingStones: written.steppingStones ?? [],
     shrink: { percent: percentOf(shrink?.percent) ?? DEFAULT_POLICY.shrink.percent, hosts: shrink?.hosts ?? DEFAULT_POLICY.shrink.hosts },
     presence: {
       staleMs: msOf(presence?.stale) ?? DEFAULT_POLICY.presence.staleMs,

@@ -20,6 +20,10 @@ export function meaningProblems(written: FleetPolicy, { presence }: RolloutPolic
       (written.checks ?? []).map((check, index) => ({ path: ['checks', index], value: check, key: check, of: 'the list' })),
       'is named twice',
     ),
+    ...twice(
+      (written.steppingStones ?? []).map((name, index) => ({ path: ['steppingStones', index], value: name, key: name, of: 'the list' })),
+      'is named twice',
+    ),
     ...(presence.staleMs < presence.lostMs
       ? []
       : [

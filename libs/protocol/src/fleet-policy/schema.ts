@@ -15,6 +15,7 @@ import {
   MAX_RING_HOSTS,
   MAX_RING_NAME_CHARACTERS,
   MAX_RINGS,
+  MAX_STEPPING_STONES,
   MAX_TARGETS,
   MAX_TIME_ZONE_CHARACTERS,
   MAX_WINDOWS,
@@ -147,6 +148,7 @@ const TargetName = v.pipe(
   v.regex(TARGET_NAME_FORM, `is not possible as the name of a notification target: ${TARGET_NAME_RULE}`),
 );
 
+const STONE_RULE = 'is not the name of a stepping stone: 1 to 40 letters, digits, dots, - or _';
 const CHECK_RULE = 'is not the name of a flake check';
 const Checks = listOf(
   v.pipe(
@@ -179,6 +181,13 @@ export const FleetPolicy = v.strictObject({
     ),
   ),
   checks: v.optional(Checks),
+  steppingStones: v.optional(
+    listOf(
+      v.pipe(v.string(STONE_RULE), v.maxLength(MAX_RING_NAME_CHARACTERS, STONE_RULE), v.regex(RING_NAME_FORM, STONE_RULE)),
+      MAX_STEPPING_STONES,
+      'names of stepping stones',
+    ),
+  ),
   shrink: v.optional(v.strictObject({ percent: v.optional(Percent), hosts: v.optional(wholeNumber(1, MAX_POLICY_HOSTS)) })),
   presence: v.optional(
     v.strictObject({

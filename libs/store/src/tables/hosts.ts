@@ -105,6 +105,24 @@ export const pins = pgTable(
   (table) => [primaryKey({ columns: [table.host, table.kind] })],
 );
 
+/** Releases that a host has to run before anything newer: of the first complete rollout whose policy had the name. */
+export const steppingStones = pgTable(
+  'stepping_stones',
+  {
+    host: hostName('host')
+      .notNull()
+      .references(() => hosts.host, { onDelete: 'cascade', onUpdate: 'cascade' }),
+    name: text('name').notNull(),
+    releaseId: text('release_id')
+      .notNull()
+      .references(() => releases.id),
+    /** Of the release: a look at a fleet reads no releases for it. */
+    sequence: count('sequence').notNull(),
+    toplevel: storePath('toplevel').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.host, table.name] }), index('stepping_stones_release').on(table.releaseId)],
+);
+
 /** What a host was last asked to try: the newest trial of each host, also after its end. */
 export const trials = pgTable('trials', {
   host: hostName('host')
