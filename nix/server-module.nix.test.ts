@@ -54,6 +54,23 @@ it('bounds what builds may use, and lets the daemon go on when one of them is en
   expect(await evaluate(settings, 'unit.environment.FLOE_BUILD_MEMORY_MIB')).toBe('4096');
 });
 
+it('tells the server its probes, and hands it their secrets alone', async () => {
+  const settings = `services.floe.server.probes = {
+    errors = { kind = "prometheus"; url = "https://prometheus.example.org"; query = "up"; max = 0.5; user = "floe"; passwordFile = "/run/secrets/p"; };
+    shop = { kind = "webhook"; url = "https://probes.example.org/"; secretFile = "/run/secrets/shop"; };
+  };`;
+  const file = JSON.parse(await evaluate<string>(settings, 'etc."floe/probes.json".text')) as { probes: unknown[] };
+  const credentials = '/run/credentials/floe-server.service';
+  const errors = { kind: 'prometheus', url: 'https://prometheus.example.org', query: 'up', max: 0.5, user: 'floe' };
+  expect(file.probes).toEqual([
+    { name: 'errors', ...errors, passwordFile: `${credentials}/probe-errors` },
+    { name: 'shop', kind: 'webhook', url: 'https://probes.example.org/', secretFile: `${credentials}/probe-shop` },
+  ]);
+  expect(await evaluate(settings, 'unit.serviceConfig.LoadCredential')).toEqual(['probe-errors:/run/secrets/p', 'probe-shop:/run/secrets/shop']);
+  expect(await evaluate(settings, 'unit.environment.FLOE_PROBES_FILE')).toBe('/etc/floe/probes.json');
+  expect(await evaluate('', 'unit.environment.FLOE_PROBES_FILE or "unset"')).toBe('unset');
+});
+
 it('tells the server its notification targets, and hands it their secrets alone', async () => {
   const settings = `services.floe.server.notifications = {
     ops = { kind = "webhook"; url = "https://hooks.example.org/"; secretFile = "/run/secrets/ops"; events = [ "commit-held" ]; };

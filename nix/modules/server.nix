@@ -42,6 +42,20 @@ let
     ) notifySecrets
   ) (builtins.attrNames cfg.notifications);
 
+  probeSecrets = [ "secretFile" "passwordFile" ];
+  probesFile = builtins.toJSON {
+    probes = lib.mapAttrsToList (
+      name: probe:
+      lib.mapAttrs (option: value: if lib.elem option probeSecrets then "/run/credentials/floe-server.service/probe-${name}" else value) (
+        isSet probe
+      )
+      // { inherit name; }
+    ) cfg.probes;
+  };
+  probeCredentials = lib.concatMap (
+    name: lib.concatMap (option: lib.optional (cfg.probes.${name}.${option} != null) "probe-${name}:${cfg.probes.${name}.${option}}") probeSecrets
+  ) (builtins.attrNames cfg.probes);
+
   # Setting → file. systemd hands each to the service alone, as a credential.
   secrets = lib.filterAttrs (_: file: file != null) {
     FLOE_REPOSITORY_TOKEN_FILE = cfg.repository.tokenFile;
@@ -67,6 +81,7 @@ let
     FLOE_DATA_DIR = "/var/lib/floe";
     FLOE_NOTIFY_FILE = if cfg.notifications == { } then null else "/etc/floe/notify.json";
     FLOE_POLICY_FLOOR = if cfg.policyFloor == { } then null else builtins.toJSON cfg.policyFloor;
+    FLOE_PROBES_FILE = if cfg.probes == { } then null else "/etc/floe/probes.json";
     FLOE_TAKE_OVER_FROM = cfg.takeOverFrom;
     FLOE_CACHE_URL = cfg.cacheUrl;
     FLOE_GITHUB_REPOSITORY = cfg.github.repository;
@@ -227,6 +242,42 @@ in
       );
     };
 
+    probes = mkOption {
+      default = { };
+      example = {
+        errors-of-the-shop = {
+          kind = "prometheus";
+          url = "https://prometheus.example.org";
+          query = "sum(rate(http_requests_total{code=~'5..'}[5m]))";
+          max = 0.1;
+        };
+      };
+      description = "What is asked outside while a ring changes and soaks, by the name that the policy uses (docs/probes.md).";
+      type = types.attrsOf (
+        types.submodule {
+          options = {
+            kind = mkOption {
+              type = types.enum [
+                "webhook"
+                "prometheus"
+              ];
+              description = "What it is.";
+            };
+            url = mkOption {
+              type = types.strMatching "https?://.+";
+              description = "Where it is; of Prometheus without /api/v1.";
+            };
+            secretFile = secretFile "Of a webhook: what it is signed with.";
+            query = orNull types.str "Of Prometheus: a query of PromQL.";
+            max = orNull types.number "Of Prometheus: the largest good value.";
+            min = orNull types.number "Of Prometheus: the smallest good value.";
+            user = orNull types.str "Of Prometheus: the login, if there is one.";
+            passwordFile = secretFile "Of Prometheus: the login's password.";
+          };
+        }
+      );
+    };
+
     database = {
       createLocally = lib.mkEnableOption "Postgres on this machine, with a database for Floe, instead of the embedded one";
       urlFile = secretFile "postgres:// URL of a database elsewhere.";
@@ -334,7 +385,10 @@ in
     };
     users.groups.floe = { };
 
-    environment.etc = lib.mkIf (cfg.notifications != { }) { "floe/notify.json".text = notifyFile; };
+    environment.etc = lib.mkMerge [
+      (lib.mkIf (cfg.notifications != { }) { "floe/notify.json".text = notifyFile; })
+      (lib.mkIf (cfg.probes != { }) { "floe/probes.json".text = probesFile; })
+    ];
 
     services.postgresql = lib.mkIf cfg.database.createLocally {
       enable = true;
@@ -366,7 +420,7 @@ in
       ++ lib.optional cfg.database.createLocally "postgresql.service";
 
       path = [ config.nix.package ];
-      restartTriggers = lib.optional (cfg.notifications != { }) notifyFile;
+      restartTriggers = lib.optional (cfg.notifications != { }) notifyFile ++ lib.optional (cfg.probes != { }) probesFile;
 
       environment =
         lib.mapAttrs (_: escape) (settings // cfg.environment)
@@ -382,7 +436,7 @@ in
         StateDirectory = "floe";
         StateDirectoryMode = "0700";
         UMask = "0077";
-        LoadCredential = lib.mapAttrsToList (name: file: "${name}:${file}") secrets ++ notifyCredentials;
+        LoadCredential = lib.mapAttrsToList (name: file: "${name}:${file}") secrets ++ notifyCredentials ++ probeCredentials;
 
         # Nix's daemon builds, in its own sandbox; here only evaluations run, each in a sandbox of bubblewrap. It needs user
         # namespaces with mounts in them, and a /proc on which nothing is mounted: ProtectKernelTunables and ProtectKernelLogs

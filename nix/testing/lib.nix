@@ -186,6 +186,7 @@ let
     enum = values: simple "one of ${concatStringsSep ", " (map toJSON values)}" (value: elem value values);
     ints.between = low: high: simple "integer between ${toString low} and ${toString high} (both inclusive)" (value: isInt value && value >= low && value <= high);
     ints.positive = simple "positive integer, meaning >0" (value: isInt value && value > 0);
+    number = simple "integer or floating point number" isNumber;
     numbers.between = low: high: simple "integer or floating point number between ${toJSON low} and ${toJSON high} (both inclusive)" (value: isNumber value && value >= low && value <= high);
 
     addCheck = type: check: type // { check = value: type.check value && check value; };

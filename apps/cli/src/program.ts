@@ -10,6 +10,7 @@ import { addHosts } from './commands/hosts.ts';
 import { addLog } from './commands/log.ts';
 import { addLogin } from './commands/login.ts';
 import { addNotify } from './commands/notify.ts';
+import { addProbe } from './commands/probe.ts';
 import { addPins } from './commands/pins.ts';
 import { addTry } from './commands/try.ts';
 import { addPolicy } from './commands/policy.ts';
@@ -94,6 +95,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     addToken,
     addLog,
     addNotify,
+    addProbe,
     addPolicy,
   ];
   for (const add of adders) add(program, cli);

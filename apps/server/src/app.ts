@@ -12,6 +12,7 @@ import { deployRoutes, type DeployDeps } from './routes/deploys.ts';
 import { enrolmentRoutes, type EnrolmentDeps } from './routes/enrolment.ts';
 import { fleetRoutes, type FleetRouteDeps } from './routes/fleet.ts';
 import { notificationRoutes, type NotificationRouteDeps } from './routes/notifications.ts';
+import { probeRoutes, type ProbeRouteDeps } from './routes/probes.ts';
 import { openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
 import { pinRoutes, type PinDeps } from './routes/pins.ts';
@@ -53,7 +54,8 @@ export type AppDeps = OwnDeps &
       ServerRouteDeps &
       TokenRouteDeps &
       AuditRouteDeps &
-      NotificationRouteDeps,
+      NotificationRouteDeps &
+      ProbeRouteDeps,
     Made
   >;
 
@@ -92,6 +94,7 @@ export function createApp(deps: AppDeps): Hono {
   api.route('/tokens', tokenRoutes(routes));
   api.route('/audit', auditRoutes(routes));
   api.route('/notifications', notificationRoutes(routes));
+  api.route('/probes', probeRoutes(routes));
   api.route('/', fleetRoutes(routes));
   api.route('/openapi.json', openapiRoutes({ auth, listed: () => app.routes }));
   app.route('/api', api);

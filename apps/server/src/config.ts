@@ -20,6 +20,7 @@ import {
 import * as v from 'valibot';
 import { parseRepositoryConfig, type RepositoryConfig, type SecretSettingsReader } from './repository-config.ts';
 import { parseNotifyTargets, type NotifyTarget } from './notifications/notify-config.ts';
+import { parseProbes, type ConfiguredProbe } from './probes/probes-config.ts';
 import { nameSettings } from './setting-names.ts';
 
 export interface GithubConfig {
@@ -61,6 +62,8 @@ export interface Config {
   readonly notify: readonly NotifyTarget[];
   /** What every policy of the fleet must have at least; undefined: nothing. */
   readonly policyFloor: PolicyFloor | undefined;
+  /** What rings may be asked about outside, by the names that policies use. */
+  readonly probes: readonly ConfiguredProbe[];
   /** The substituter for agents. */
   readonly substituter: string;
   readonly pollMs: number;
@@ -161,6 +164,8 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
   const webhookSecret = secretSource('FLOE_WEBHOOK_SECRET_FILE');
   const notifyFile = value('FLOE_NOTIFY_FILE');
   const notifyText = notifyFile === undefined ? undefined : readText('FLOE_NOTIFY_FILE', notifyFile);
+  const probesFile = value('FLOE_PROBES_FILE');
+  const probesText = probesFile === undefined ? undefined : readText('FLOE_PROBES_FILE', probesFile);
   const previousSecret = secretSource('FLOE_WEBHOOK_PREVIOUS_SECRET_FILE');
   const config: Config = {
     listenHost,
@@ -175,6 +180,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     forge,
     notify: notifyText === undefined ? [] : parseNotifyTargets('FLOE_NOTIFY_FILE', notifyText, read),
     policyFloor: parseFloor(read),
+    probes: probesText === undefined ? [] : parseProbes('FLOE_PROBES_FILE', probesText, read),
     substituter: checked('FLOE_CACHE_URL', Url, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),
     pollMs: 1000 * count('FLOE_POLL_SECONDS', 180, 'seconds'),
     historyMs: 24 * 3600 * 1000 * count('FLOE_HISTORY_DAYS', 90, 'days'),

@@ -33,6 +33,7 @@ import { servePipeline } from './serve-pipeline.ts';
 import { openRepositorySandbox } from './repository-sandbox.ts';
 import { postStatuses } from './post-statuses.ts';
 import { SANDBOX_BROKEN, watchSandbox } from './sandbox-watch.ts';
+import { Probes } from './probes/probes.ts';
 import { Admission } from './rollouts/admission.ts';
 import { RolloutEngine } from './rollouts/engine.ts';
 import { movesRollout, Steering } from './steering.ts';
@@ -185,7 +186,8 @@ export async function createServerContext(
       },
     }),
   );
-  const rollouts = new RolloutEngine({ store, clock, logger });
+  const probes = new Probes({ probes: config.probes, store, clock, random, logger });
+  const rollouts = new RolloutEngine({ store, clock, logger, probes });
   const steering: Steering = new Steering(
     { store, hub, clock, logger, serverSigner, releaseSigner, troubles, repositoryId: repository.id, rollouts },
     (hosts) => announcer.mark(hosts),
@@ -233,6 +235,7 @@ export async function createServerContext(
       nameSettings: config.nameSettings,
     },
     notifications,
+    probes,
     cacheDir: paths.cache,
     dashboardDir: join(rootDir, 'apps/dashboard/dist'),
     notReady: atMostEvery(
@@ -285,6 +288,7 @@ export async function createServerContext(
         steering.run(running),
         announcer.run(running, () => outboxWake.wake()),
         notifications.run(running),
+        probes.run(running),
         watchPresence({ clock, reader, announcer }, running),
         runPipeline(running),
         auditHeads.run(running),

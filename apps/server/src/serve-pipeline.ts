@@ -53,6 +53,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     nameSettings: config.nameSettings,
     notifyTargets: config.notify.map(({ name }) => name),
     policyFloor: config.policyFloor,
+    probes: config.probes.map(({ name }) => name),
     owner: await loadOrCreateInstanceId(paths.instanceId),
   };
   await runPipeline(pipeline, repositoryId, signal);

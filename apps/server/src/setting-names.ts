@@ -18,6 +18,7 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_DATABASE_URL_FILE', 'database.urlFile'],
   ['FLOE_NOTIFY_FILE', 'notifications'],
   ['FLOE_POLICY_FLOOR', 'policyFloor'],
+  ['FLOE_PROBES_FILE', 'probes'],
   ['FLOE_LISTEN', 'listen'],
   ['FLOE_PUBLIC_URL', 'publicUrl'],
   ['FLOE_TRUSTED_PROXIES', 'trustedProxies'],

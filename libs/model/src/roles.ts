@@ -38,6 +38,7 @@ const LOWEST_ROLE = {
   'accept-clock': 'administrator',
   'manage-tokens': 'administrator',
   'test-notification': 'administrator',
+  'test-probe': 'administrator',
 } as const satisfies Readonly<Record<HostAction, Role>> & Readonly<Record<string, Role>>;
 export type Action = keyof typeof LOWEST_ROLE;
 export const ACTIONS = Object.keys(LOWEST_ROLE) as readonly Action[];

@@ -56,12 +56,13 @@ function retryAfterMs(header: string | null): number | undefined {
   return header !== null && /^\d{1,6}$/.test(header) ? Math.min(MAX_AFTER_MS, Number(header) * 1000) : undefined;
 }
 
-function isTimeout(error: unknown): boolean {
+/** The request ran out of its time, or was cut off. */
+export function isTimeout(error: unknown): boolean {
   return isAbort(error) || (error instanceof Error && error.name === 'TimeoutError');
 }
 
 /** `fetch` says "fetch failed"; the reason is behind it. It names no path: that may be a secret. */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   const { cause } = error as { readonly cause?: unknown };
   return cause instanceof Error ? describeError(cause) : 'the address cannot be used';
 }

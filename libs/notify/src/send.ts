@@ -1,5 +1,6 @@
 import { describeError, reveal, type SecretSource } from '@floe/runtime';
 import { sendEmail } from './email.ts';
+import { hideSecrets } from './hide-secrets.ts';
 import { sendMatrix } from './matrix.ts';
 import { prepare, type Message, type SendOutcome } from './message.ts';
 import { sendSlack } from './slack.ts';
@@ -53,8 +54,7 @@ function secretsOf(target: TargetAddress): readonly SecretSource[] {
   }
 }
 
-/** A target may repeat what it was sent: its answer is shown to everyone who may read. */
 function shown(text: string, secrets: readonly string[]): string {
-  const hidden = secrets.reduce((before, secret) => before.replaceAll(secret, '[redacted]'), text);
+  const hidden = hideSecrets(text, secrets);
   return hidden.length <= MAX_REASON_CHARACTERS ? hidden : `${hidden.slice(0, MAX_REASON_CHARACTERS - 1).replace(/[\uD800-\uDBFF]$/, '')}…`;
 }

@@ -47,6 +47,8 @@ export interface PipelineDeps {
   readonly notifyTargets?: readonly string[];
   /** What every policy must have at least, by the server's settings; undefined: nothing. */
   readonly policyFloor?: PolicyFloor | undefined;
+  /** The probes that the server's settings have: the same. */
+  readonly probes?: readonly string[];
   /** Rewrites an error's message to use the setting names of this installation. Default: unchanged. */
   readonly nameSettings?: (message: string) => string;
   /** The name of this server in leases; the same after a restart. */

@@ -32,7 +32,7 @@ export async function takePolicy(deps: PipelineDeps, revision: Revision, hasPoli
   const below = await refusalBelowFloor(deps, revision, read.policy);
   if (below !== undefined) return below;
   if (hasPolicy || revision.policy !== DEFAULT_POLICY) await store.revisions.savePolicy(revision.id, hasPolicy ? read.policy : undefined);
-  await warnOfTargets(deps, revision, read.policy);
+  await warnOfSettings(deps, revision, read.policy);
   return read;
 }
 
@@ -57,18 +57,26 @@ async function refusalBelowFloor(
   return { kind: 'refused', error: [title, ...below, ...ways].join('\n') };
 }
 
-/** Not an error: whom a server tells is its settings, and the same fleet may have two servers. */
-async function warnOfTargets({ store, notifyTargets }: PipelineDeps, { id }: Revision, { notify }: RolloutPolicy): Promise<void> {
-  const named = [...new Set(Object.values(notify).flat())];
-  const unknown = notifyTargets === undefined ? [] : named.filter((name) => !notifyTargets.includes(name));
-  if (unknown.length === 0) return;
-  const warning = `the policy names notification targets that this server does not have: ${unknown.join(', ')}. It has ${notifyTargets?.join(', ') || 'none'}`;
-  await warn(store, id, warning);
+/** Not an error: whom a server tells and asks is its settings, and the same fleet may have two servers. */
+async function warnOfSettings({ store, notifyTargets, probes }: PipelineDeps, { id }: Revision, { notify, rings }: RolloutPolicy): Promise<void> {
+  const asked = rings.flatMap((ring) => ring.probes.map(({ name }) => name));
+  const warnings = [
+    ...missing('notification targets', Object.values(notify).flat(), notifyTargets),
+    ...missing('probes', asked, probes).map((warning) => `${warning}. A ring with a probe that gives no answer pauses`),
+  ];
+  for (const warning of warnings) await warn(store, id, warning);
 }
 
 async function warn(store: PipelineDeps['store'], id: string, warning: string): Promise<void> {
   const others = (await store.revisions.get(id))?.warnings ?? [];
   if (!others.includes(warning)) await store.revisions.noteWarnings(id, [...others, warning]);
+}
+
+function missing(what: string, named: readonly string[], known: readonly string[] | undefined): readonly string[] {
+  const unknown = known === undefined ? [] : [...new Set(named)].filter((name) => !known.includes(name));
+  return unknown.length === 0
+    ? []
+    : [`the policy names ${what} that this server does not have: ${unknown.join(', ')}. It has ${known?.join(', ') || 'none'}`];
 }
 
 async function readPolicy(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<TakenPolicy> {

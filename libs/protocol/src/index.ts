@@ -13,5 +13,6 @@ export * from './messages.ts';
 export * from './plan-view.ts';
 export * from './rollout-view.ts';
 export * from './notifications.ts';
+export * from './probes.ts';
 export * from './statements.ts';
 export * from './version.ts';

@@ -260,9 +260,9 @@ export interface RolloutStore {
   pushersOf(revisionId: string): Promise<readonly string[] | undefined>;
   /** Stores what a person asks. */
   order(order: NewRolloutOrder): Promise<void>;
-  /** Of the servers that want to ask a probe, one gets a claim until `now + leaseMs`. Undefined: somebody else asks it. @uncalled Nothing asks yet. */
+  /** Of the servers that want to ask a probe, one gets a claim until `now + leaseMs`. Undefined: somebody else asks it. */
   claimProbe(probe: ProbeOfRing, now: Timestamp, leaseMs: number): Promise<number | undefined>;
-  /** Stores what a probe came to. False: the claim was over. @uncalled Nothing asks yet. */
+  /** Stores what a probe came to. False: the claim was over. */
   answerProbe(probe: ProbeOfRing, claim: number, answer: AskedAnswer): Promise<boolean>;
   /** Stops all rollouts of a repository; a second freeze replaces the first. */
   freeze(repositoryId: string, freeze: Freeze): Promise<void>;

@@ -11,7 +11,8 @@ export function probeAnswerWords({ name, verdict, value, max, min, detail }: Ans
   return `probe ${name}: ${value} is not ${boundWords({ max, min })}${detail === '' ? '' : ` (${detail})`}`;
 }
 
-function boundWords({ max, min }: Pick<Answer, 'max' | 'min'>): string {
+/** "at most 0.01" */
+export function boundWords({ max, min }: Pick<Answer, 'max' | 'min'>): string {
   const bounds = [...(min === undefined ? [] : [`at least ${min}`]), ...(max === undefined ? [] : [`at most ${max}`])];
   return bounds.length === 0 ? 'good' : bounds.join(' and ');
 }

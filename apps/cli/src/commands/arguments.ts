@@ -1,4 +1,4 @@
-import { CommitSha, ForgeLogin, HostName, RingName, Role, TargetName, TokenLifetime, TokenName } from '@floe/protocol';
+import { CommitSha, ForgeLogin, HostName, ProbeName, RingName, Role, TargetName, TokenLifetime, TokenName } from '@floe/protocol';
 import { InvalidArgumentError } from 'commander';
 import * as v from 'valibot';
 
@@ -44,6 +44,11 @@ export function forgeLoginArgument(text: string): string {
 /** The name of a notification target, or a usage error. */
 export function targetNameArgument(text: string): string {
   return parsed(TargetName, text);
+}
+
+/** The name of a probe in the server's settings. */
+export function probeNameArgument(text: string): string {
+  return parsed(ProbeName, text);
 }
 
 /** A role, or a usage error that names them all. */

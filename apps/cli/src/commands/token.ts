@@ -28,6 +28,7 @@ const ACTION_WORDS: Readonly<Record<Action, string>> = {
   'accept-clock': 'accept clock',
   'manage-tokens': 'token',
   'test-notification': 'notify test',
+  'test-probe': 'probe test',
 };
 const LEAD_WORDS: Readonly<Record<Role, string>> = { viewer: '', operator: 'also ', approver: 'also ', administrator: 'everything: also ' };
 

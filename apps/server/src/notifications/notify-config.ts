@@ -1,8 +1,9 @@
 import { MAX_TARGETS, NOTIFICATION_KINDS, TARGET_NAME_FORM, TARGET_NAME_RULE, type NotificationKind } from '@floe/model';
 import { TARGET_KINDS, type TargetAddress } from '@floe/notify';
-import { shortened, withoutTrailingSlashes, type SecretSource } from '@floe/runtime';
+import { withoutTrailingSlashes, type SecretSource } from '@floe/runtime';
 import * as v from 'valibot';
 import type { SecretSettingsReader } from '../repository-config.ts';
+import { Address, Path, readSettingsFile } from '../settings-file.ts';
 
 /** A target of notifications, as the administrator configured it. */
 export interface NotifyTarget {
@@ -14,13 +15,6 @@ export interface NotifyTarget {
 
 const MAX_RECIPIENTS = 20;
 
-const Path = v.pipe(v.string(), v.maxLength(1000), v.startsWith('/', 'an absolute path'));
-/** No login in it: that would be shown. */
-const Address = v.pipe(
-  v.string(),
-  v.maxLength(2048),
-  v.check((text) => isHttpUrl(text), 'an http:// or https:// URL without a user name and password'),
-);
 /** What goes into a header is one address, with a name in plain letters before it at most. */
 const MAIL_FORM = /^(?:[\p{L}\p{N}.' -]{1,64} )?<?[\w.+%-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?>?$/u;
 const Mail = v.pipe(v.string(), v.maxLength(400), v.regex(MAIL_FORM, 'an address, such as ops@example.org'));
@@ -59,11 +53,7 @@ const Target = v.variant(
   `kind: one of ${TARGET_KINDS.join(', ')}`,
 );
 type Target = v.InferOutput<typeof Target>;
-const File = v.pipe(
-  v.string(),
-  v.parseJson(undefined, 'not JSON'),
-  v.strictObject({ targets: v.pipe(v.array(Target), v.maxLength(MAX_TARGETS, `at most ${MAX_TARGETS}`)) }),
-);
+const File = v.strictObject({ targets: v.pipe(v.array(Target), v.maxLength(MAX_TARGETS, `at most ${MAX_TARGETS}`)) });
 
 const DEFAULT_PORTS = { tls: 465, starttls: 587, none: 25 } as const;
 
@@ -73,17 +63,10 @@ export function parseNotifyTargets(
   text: string,
   read: Pick<SecretSettingsReader, 'problem' | 'secretSource'>,
 ): readonly NotifyTarget[] {
-  const parsed = v.safeParse(File, text);
-  if (!parsed.success) {
-    for (const issue of parsed.issues) {
-      const path = (issue.path ?? []).map(({ key }) => String(key)).join('.');
-      read.problem(`${setting}: ${path === '' ? '' : `${shortened(path)}: `}${issue.message}`);
-    }
-    return [];
-  }
-  const names = parsed.output.targets.map(({ name }) => name);
+  const targets = readSettingsFile(setting, text, File, read)?.targets ?? [];
+  const names = targets.map(({ name }) => name);
   for (const name of new Set(names.filter((each, index) => names.indexOf(each) !== index))) read.problem(`${setting}: two targets are named ${name}`);
-  return parsed.output.targets.flatMap((target) => {
+  return targets.flatMap((target) => {
     const address = addressOf(setting, target, read);
     return address === undefined ? [] : [{ name: target.name, address, events: [...new Set(target.events)] }];
   });
@@ -117,12 +100,6 @@ function addressOf(setting: string, target: Target, read: Pick<SecretSettingsRea
       return { kind: 'email', host, port: target.port ?? DEFAULT_PORTS[security], security, from, to, login };
     }
   }
-}
-
-function isHttpUrl(text: string): boolean {
-  if (!/^https?:\/\//i.test(text) || /\s/.test(text) || !URL.canParse(text)) return false;
-  const { username, password } = new URL(text);
-  return username === '' && password === '';
 }
 
 /** Where it goes, as everybody may read it: paths and queries of URLs are secrets at many services. */

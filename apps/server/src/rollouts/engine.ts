@@ -20,12 +20,15 @@ import type { Clock, Logger } from '@floe/runtime';
 import type { AuditEntry, CurrentRollout, Fleet, FleetHost, LeftHosts, Rollout, StorePart } from '@floe/store';
 import { describeStep } from './describe-step.ts';
 import { rolloutFacts } from './facts.ts';
+import type { Probes } from '../probes/probes.ts';
 import { judgeNext } from './next.ts';
 
 export interface RolloutEngineDeps {
   readonly store: StorePart<{ rollouts: 'save' | 'begin' | 'lastComplete' | 'pushersOf'; revisions: 'evaluations' | 'get'; audit: 'append' }>;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Asks what is due, and says in how many ms more is. */
+  readonly probes?: Pick<Probes, 'look'> | undefined;
   /** Something happened to the current rollout. */
   readonly onStep?: (rollout: Rollout, step: RolloutStep, policy: RolloutPolicy) => void;
 }
@@ -53,7 +56,7 @@ export class RolloutEngine {
 
   /** `fleet`: all hosts of the repository. */
   async tick(fleet: Fleet): Promise<RolloutTick> {
-    const { store, clock, logger, onStep } = this.#deps;
+    const { store, clock, logger, probes, onStep } = this.#deps;
     const { rollout } = fleet;
     if (await this.#beginNext(fleet)) return { fleet: { rollout: undefined, hosts: [] }, isMoved: true, dueInMs: 0 };
     // Of a row that cannot be read nothing is decided: it stands still until a newer revision comes.
@@ -64,10 +67,12 @@ export class RolloutEngine {
     // A host that joins may have moved: what it loosens is asked for then.
     const known = rings === rollout.rings ? rollout.weaker : undefined;
     const weaker = known ?? (await this.#weakerThanBefore(rollout));
-    const { course, steps } = decideRollout(rollout.course, rolloutFacts({ ...rollout, rings, weaker }, fleet.hosts, now), now);
+    const facts = rolloutFacts({ ...rollout, rings, weaker }, fleet.hosts, now);
+    const { course, steps } = decideRollout(rollout.course, facts, now);
     const pushers = await this.#pushersOf(rollout, weaker);
     // Where it has come may be where it holds up no newer one any more.
-    const dueInMs = fleet.next !== undefined && steps.length > 0 ? 0 : dueIn(course, policy, now);
+    const dueInMs =
+      fleet.next !== undefined && steps.length > 0 ? 0 : earliest(dueIn(course, policy, now), probes?.look({ ...rollout, course }, facts, now));
     const isGrown = rings !== rollout.rings || weaker !== rollout.weaker || pushers !== rollout.pushers;
     if (steps.length === 0 && !isGrown) return { fleet, isMoved: false, dueInMs };
     const left = course.state === 'COMPLETE' && steps.length > 0 ? await this.#leftBy(rollout) : undefined;
@@ -186,11 +191,18 @@ function resolveAgain(hosts: readonly FleetHost[], rollout: CurrentRollout): rea
   });
 }
 
+function earliest(...dues: readonly (number | undefined)[]): number | undefined {
+  const times = dues.filter((due) => due !== undefined);
+  return times.length === 0 ? undefined : Math.min(...times);
+}
+
 /** Hosts fall silent, windows open: such facts are looked at this often. */
 const LOOK_MS = 15_000;
 
 function dueIn(course: Rollout['course'], policy: RolloutPolicy, now: number): number | undefined {
   if (isEndedRollout(course.state)) return undefined;
   if (course.state !== 'SOAKING') return LOOK_MS;
-  return Math.min(LOOK_MS, Math.max(0, course.since + gatesOf(policy, course).soakMs - now));
+  const leftMs = course.since + gatesOf(policy, course).soakMs - now;
+  // After the soak it waits for a probe, whose answer brings the next look.
+  return leftMs > 0 ? Math.min(LOOK_MS, leftMs) : LOOK_MS;
 }

@@ -1,6 +1,6 @@
 import { DEFAULT_POLICY, defaultGates, type AgentState, type HostName, type RingPolicy, type RolloutPolicy, type StorePath } from '@floe/model';
 import { FleetView, RevisionView, WhyView } from '@floe/protocol';
-import { eventually } from '@floe/testkit';
+import { eventually, startHttpReceiver, type HttpReceiver } from '@floe/testkit';
 import { attentionOf, pauseInWords, ringStateWords, rolloutDecisions } from '@floe/views';
 import * as v from 'valibot';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -19,15 +19,27 @@ function rings(...groups: readonly (readonly string[])[]): RolloutPolicy {
 }
 
 let server: TestServer;
+/** Answers as Prometheus does. */
+let prometheus: HttpReceiver;
+let errors = 'NaN';
 let agents: AsyncDisposableStack;
 const identities = new Map<string, TestHost>();
 
 beforeAll(async () => {
+  prometheus = await startHttpReceiver();
+  prometheus.answer = (response) =>
+    void response.end(JSON.stringify({ status: 'success', data: { resultType: 'vector', result: [{ metric: {}, value: [1, errors] }] } }));
+  const probe = { name: 'errors', kind: 'prometheus', url: prometheus.url, query: 'errors', max: 0.1 };
   server = await startTestServer({
+    env: { FLOE_PROBES_FILE: '/probes.json' },
+    files: { '/probes.json': JSON.stringify({ probes: [probe] }) },
     runPipeline: async (signal) => await new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
   });
 });
-afterAll(async () => await server[Symbol.asyncDispose]());
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+  await prometheus[Symbol.asyncDispose]();
+});
 beforeEach(() => void (agents = new AsyncDisposableStack()));
 afterEach(async () => {
   await agents.disposeAsync();
@@ -137,6 +149,39 @@ async function approve(at: number, role: 'approver' | 'administrator' = 'adminis
 }
 
 describe('a rollout by rings', () => {
+  test('waits until a probe outside says yes, pauses when it says no, and goes on after a resume only when it says yes', async () => {
+    const probes = [{ name: 'errors', everyMs: 1_000 }];
+    const policy: RolloutPolicy = { ...DEFAULT_POLICY, rings: [ring(0, 2, ['gil'], { probes }), ring(1, 2, ['hal'])] };
+    const [gil, hal] = [await Host.join('gil'), await Host.join('hal')];
+    errors = 'NaN';
+    await publishCommit(server, { gil: system('aprobe'), hal: system('bprobe') }, policy);
+    await gil.run(system('aprobe'));
+    await reaches('SOAKING', 0);
+    const waits = async () => (await server.context.store.hosts.fleet(server.repository.id)).rollout?.probes?.[0];
+    await eventually('it was asked in vain, twice', async () => ((await waits())?.tries === 2 ? true : undefined));
+    const shown = async () => {
+      const { hosts, repository: _, ...fleet } = v.parse(FleetView, await (await server.request('/api/fleet')).json());
+      return JSON.stringify([fleet, hosts.length]);
+    };
+    await eventually('people see what it waits for', async () => (await shown()).includes('probe errors gives no answer') || undefined);
+    expect(v.parse(WhyView, await (await server.request('/api/hosts/hal/why')).json())[0]?.text).toContain('probe errors gives no answer');
+
+    errors = '7';
+    await reaches('PAUSED', 0);
+    expect((await rollout())?.course.pause).toMatchObject({ cause: 'probe', answers: [{ name: 'errors', verdict: 'bad', value: '7', max: 0.1 }] });
+    await eventually('people see why', async () => (await shown()).includes('probe errors: 7 is not at most 0.1') || undefined);
+    const asked = prometheus.received.length;
+    errors = '0';
+    const resumed = await server.request('/api/rollout/resume', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ reason: 'seen' }),
+    });
+    expect(await resumed.text()).toContain('What errors answered counts no more');
+    await hal.told(system('bprobe'));
+    expect(prometheus.received.length).toBeGreaterThan(asked);
+  });
+
   test('reaches the next ring after the gate of the one before, and stable only when it is complete', async () => {
     const [canary, other] = [await Host.join('a-canary'), await Host.join('a-other')];
     await publishCommit(server, { 'a-canary': system('one'), 'a-other': system('two') }, rings(['a-canary'], []));

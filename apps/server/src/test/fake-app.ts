@@ -115,6 +115,7 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
     notReady: async () => await Promise.resolve([]),
     notices: () => [],
     notifications: { list: async () => await Promise.resolve([]), test: async () => await Promise.resolve(undefined) },
+    probes: { list: () => [], test: async () => await Promise.resolve(undefined) },
     acceptClock: async () => await Promise.resolve(undefined),
     ...rest,
     store,

@@ -35,6 +35,7 @@ const Path = fc.oneof(
     '/api/session',
     '/api/repository/accept',
     '/api/notifications',
+    '/api/probes',
     '/api/rollout',
     '/api/rollout/plan?commit=x',
     '/api/rollout/pause',
@@ -77,6 +78,7 @@ const Path = fc.oneof(
     .map(([name, rest]) => `/api/hosts/${name}${rest}`),
   fc.tuple(Name, Digits, Digits).map(([name, series, seq]) => `/api/hosts/${name}/reports/${series}/${seq}/log`),
   Name.map((name) => `/api/notifications/${name}/test`),
+  Name.map((name) => `/api/probes/${name}/test`),
   Digits.map((digits) => `/api/revisions?limit=${digits}`),
   fc.tuple(Name, Name).map(([sha, value]) => `/api/revisions/${sha}?limit[]=${value}&__proto__=1`),
 );

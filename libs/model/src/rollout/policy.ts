@@ -97,6 +97,7 @@ export const DEFAULT_PRESENCE = { staleMs: 7 * DAY_MS, lostMs: 30 * DAY_MS } as 
 export const DEFAULT_DOWNLOADS = { ahead: true, spreadMs: 10 * MINUTE_MS } as const;
 export const DEFAULT_MAX_IN_FLIGHT = 10;
 export const DEFAULT_DEADLINE_MS = 24 * HOUR_MS;
+export const DEFAULT_PROBE_EVERY_MS = MINUTE_MS;
 
 /** The gates of a ring that names none of its own. The first of several rings is the strictest; a single ring has no gates. */
 export function defaultGates(

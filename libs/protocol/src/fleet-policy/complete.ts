@@ -1,6 +1,7 @@
 import {
   DEFAULT_MAX_IN_FLIGHT,
   DEFAULT_POLICY,
+  DEFAULT_PROBE_EVERY_MS,
   defaultGates,
   parseDuration,
   type Approvals,
@@ -38,7 +39,7 @@ function ringPolicy(ring: Ring, index: number, ringCount: number): RingPolicy {
     ...gatesWritten(ring, gates),
     deadlineMs: ring.deadline === null ? undefined : (msOf(ring.deadline) ?? gates.deadlineMs),
     windows: ring.windows?.flatMap(windowOf) ?? [],
-    probes: [],
+    probes: (ring.probes ?? []).map(({ name, every }) => ({ name, everyMs: msOf(every) ?? DEFAULT_PROBE_EVERY_MS })),
   };
 }
 

@@ -16,6 +16,7 @@ export function meaningProblems(written: FleetPolicy, { presence }: RolloutPolic
     ...members(rings, 'labels'),
     ...shares(rings),
     ...rings.flatMap(windows),
+    ...rings.flatMap(probes),
     ...twice(
       (written.checks ?? []).map((check, index) => ({ path: ['checks', index], value: check, key: check, of: 'the list' })),
       'is named twice',
@@ -54,6 +55,16 @@ function twice(all: readonly Named[], what: string): readonly string[] {
 function ringNames(rings: readonly Ring[]): readonly string[] {
   const named = rings.map(({ name }, index) => ({ path: ['rings', index, 'name'], value: name, key: name.toLowerCase(), of: `rings[${index}]` }));
   return twice(named, 'is the name of % already: each ring has its own');
+}
+
+function probes(ring: Ring, index: number): readonly string[] {
+  const named = (ring.probes ?? []).map(({ name }, position) => ({
+    path: ['rings', index, 'probes', position, 'name'],
+    value: name,
+    key: name,
+    of: '',
+  }));
+  return twice(named, 'is a probe of this ring already');
 }
 
 /** The same name or label in two rings: it would be a guess which was meant. */

@@ -12,6 +12,7 @@ import {
   MAX_LABEL_CHARACTERS,
   MAX_LABELS,
   MAX_POLICY_HOSTS,
+  MAX_PROBES,
   MAX_RING_HOSTS,
   MAX_RING_NAME_CHARACTERS,
   MAX_RINGS,
@@ -124,6 +125,14 @@ const Errors = v.union(
   'is not a percentage such as "10%", nor { percent = 10; minStarted = 3; }',
 );
 
+const ProbeName = v.pipe(
+  v.string(`is not a name: ${TARGET_NAME_RULE}`),
+  v.maxLength(MAX_TARGET_NAME_CHARACTERS, `is not possible as the name of a probe: ${TARGET_NAME_RULE}`),
+  v.regex(TARGET_NAME_FORM, `is not possible as the name of a probe: ${TARGET_NAME_RULE}`),
+);
+/** What it asks, where, and which answer is good: the server's settings. A commit must not make the server ask any address. */
+const Probe = v.strictObject({ name: ProbeName, every: v.optional(durationText(10_000, DAY_MS)) });
+
 const Ring = v.strictObject({
   name: RingName,
   hosts: v.optional(listOf(HostGlob, MAX_RING_HOSTS, 'host names')),
@@ -138,6 +147,7 @@ const Ring = v.strictObject({
   maxInFlight: v.optional(v.nullable(wholeNumber(1, MAX_POLICY_HOSTS))),
   windows: v.optional(listOf(Window, MAX_WINDOWS, 'windows')),
   approvals: v.optional(v.nullable(Approvals)),
+  probes: v.optional(listOf(Probe, MAX_PROBES, 'probes')),
   pauseAfter: v.optional(v.boolean('is neither true nor false')),
 });
 export type Ring = v.InferOutput<typeof Ring>;
