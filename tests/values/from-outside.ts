@@ -117,6 +117,7 @@ const evaluated = fc.record({
     fc.jsonValue({ maxDepth: 1 }),
   ),
   ring: fc.oneof({ weight: 6, arbitrary: fc.constantFrom(null, 'all') }, fc.stringMatching(RING_NAME_FORM), oddText),
+  timeZone: fc.oneof({ weight: 6, arbitrary: fc.constantFrom(null, 'Asia/Tokyo') }, oddText, fc.jsonValue({ maxDepth: 1 })),
 });
 
 /** What Nix prints of the output `floe`; undefined: there is none. */
