@@ -110,6 +110,11 @@ export function actionsOn(row: HostRow, desired: Desired, isInFlake: boolean): H
   return HOST_ACTIONS.filter((action) => isPossible[action]);
 }
 
+/** It runs what it should, whatever that is. */
+export function isInSync(row: HostRow, desired: Desired): boolean {
+  return standingOfMachine({ ...lastWordOf(row), isConnected: row.isConnected, desired }) === 'in-sync';
+}
+
 /** The host as it is, for the sentence that refuses. */
 function describe(row: HostRow, desired: Desired): string {
   const { host } = row;

@@ -4,6 +4,7 @@ import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { shortSha } from '@floe/views';
 import { publishCommit, system } from './test/commits.ts';
 import { startTestServer, TestAgent, type TestServer } from './test/test-server.ts';
 
@@ -51,13 +52,16 @@ const URGENT = { capabilities: ['urgent'] };
 test('a host that waits is told at once by whom and why, until it came to a verdict; the next commit comes as usual', async () => {
   const ada = await server.enrol('ada');
   await using agent = await TestAgent.welcome(server.url, ada, URGENT);
-  await publishCommit(server, { ada: system('a1') });
+  const first = await publishCommit(server, { ada: system('a1') });
   const plain = await directive(agent, () => true);
   expect(plain).not.toHaveProperty('urgent');
   await say(agent, plain.epoch, 'DEFERRED', system('a1'), system('a0'));
 
   const until = Date.now() + 3600_000;
-  expect(await deploy('ada', { until })).toMatchObject({ status: 200, text: expect.stringContaining('ada takes revision #') as string });
+  expect(await deploy('ada', { until })).toMatchObject({
+    status: 200,
+    text: expect.stringContaining(`ada takes ${shortSha(first.sha)} now`) as string,
+  });
   const urgent = await directive(agent, ({ epoch }) => epoch > plain.epoch);
   expect(urgent.urgent).toEqual({ level: 'soon', by: 'admin', reason: 'a hole in sshd', until });
   expect(urgent.release).toEqual(plain.release);
@@ -86,7 +90,7 @@ test('a host that is away takes it when it is back, and an agent that is too old
   const bob = await server.enrol('bob');
   await publishCommit(server, { bob: system('b1') });
   await eventually('bob has a directive', async () => ((await hostView('bob')).desired === null ? undefined : true));
-  expect((await deploy('bob')).text).toMatch(/bob is away: it takes revision #\d+ when it is back before/);
+  expect((await deploy('bob')).text).toMatch(/bob is away: it takes [0-9a-f]{10} when it is back before \d{4}-\d\d-\d\d \d\d:\d\d UTC,/);
   await using agent = await TestAgent.welcome(server.url, bob, URGENT);
   expect((await directive(agent, () => true)).urgent).toMatchObject({ level: 'soon', reason: 'a hole in sshd' });
   agent.socket.terminate();
@@ -107,7 +111,7 @@ const POLICY: RolloutPolicy = {
 
 test('nobody goes ahead of its ring, a pause or a quarantine, and the answer says what holds it', async () => {
   const [eve, dan] = [await server.enrol('eve'), await server.enrol('dan')];
-  await publishCommit(server, { eve: system('e1'), dan: system('d1') });
+  const before = await publishCommit(server, { eve: system('e1'), dan: system('d1') });
   await using canary = await TestAgent.welcome(server.url, eve, URGENT);
   await using other = await TestAgent.welcome(server.url, dan, URGENT);
   for (const [agent, first] of [
@@ -120,6 +124,15 @@ test('nobody goes ahead of its ring, a pause or a quarantine, and the answer say
   const early = await deploy('dan');
   expect(early.status).toBe(409);
   expect(early.text).toContain('ring all waits for canary');
+  // Whoever is kept back is in sync with what it should run: that is not all that there is to say.
+  for (const [what, code] of [
+    ['quarantine', 'NOTHING_TO_RETRY'],
+    ['override', 'NOTHING_TO_RESUME'],
+  ] as const) {
+    const { status, text } = await ask('DELETE', `hosts/dan/${what}`, { reason: 'why does it not take it?' });
+    expect([status, text]).toEqual([409, expect.stringContaining(code)]);
+    expect(text).toContain(`dan is in sync with ${shortSha(before.sha)}, but kept from the newest commit:\\nring all waits for canary`);
+  }
 
   expect((await ask('POST', 'rollout/pause', { reason: 'holidays' })).status).toBe(200);
   const paused = await deploy('eve');

@@ -6,8 +6,9 @@ import { Hono, type Context } from 'hono';
 import { answers, takes } from '../openapi/described.ts';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
-import { judgeResume, judgeRetry, refusalToForget, type Decision } from '../decisions.ts';
+import { isInSync, judgeResume, judgeRetry, refusalToForget, type Decision } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
+import { withWhatKeepsIt, type KeptBackDeps } from './kept-back.ts';
 import { noteDecision } from './note-decision.ts';
 import { Reason } from './validation.ts';
 
@@ -18,9 +19,11 @@ export interface DecisionDeps {
   readonly store: StorePart<{
     hosts: 'get' | 'fleet' | 'clearCloned' | 'retry' | 'forget';
     revisions: 'newest' | 'newestPublished' | 'evaluations';
+    releases: 'commitsOf';
     tokens: 'voidEnrolmentTokens';
     audit: 'append';
   }>;
+  readonly reader: KeptBackDeps['reader'];
   readonly repository: Repository;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -59,6 +62,11 @@ export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
     return hosts[0]?.desired ?? { kind: 'nothing' };
   }
 
+  /** "In sync" alone would leave whoever asks alone with a host that is kept back. */
+  async function refusalOf(row: HostRow, desired: Desired, { code, message }: Refusal): Promise<Refusal> {
+    return isInSync(row, desired) ? { code, message: await withWhatKeepsIt(deps, row.host, message, desired) } : { code, message };
+  }
+
   /** The newest revision, and the one whose releases are in force, have the last word on who is in the flake. */
   async function isInFlake(host: HostNameBrand): Promise<boolean> {
     const [newest, published] = await Promise.all([store.revisions.newest(repository.id), store.revisions.newestPublished(repository.id)]);
@@ -81,9 +89,10 @@ export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
     reasoned,
     async (c) =>
       decide(c, 'retry', { ...c.req.valid('param'), ...c.req.valid('json') }, async (row) => {
-        const decision = judgeRetry(row, await desiredOf(row));
+        const desired = await desiredOf(row);
+        const decision = judgeRetry(row, desired);
         const isCloned = row.clonedAt !== undefined && row.revokedAt === undefined;
-        if (decision.kind === 'nothing' && !isCloned) return decision;
+        if (decision.kind === 'nothing' && !isCloned) return await refusalOf(row, desired, decision);
         if (isCloned) await store.hosts.clearCloned(row.host);
         if (decision.kind === 'retry') await store.hosts.retry(row.host, decision.toplevel);
         return undefined;
@@ -98,8 +107,9 @@ export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
     reasoned,
     async (c) =>
       decide(c, 'resume', { ...c.req.valid('param'), ...c.req.valid('json') }, async (row) => {
-        const decision = judgeResume(row, await desiredOf(row));
-        if (decision.kind === 'nothing') return decision;
+        const desired = await desiredOf(row);
+        const decision = judgeResume(row, desired);
+        if (decision.kind === 'nothing') return await refusalOf(row, desired, decision);
         await store.hosts.retry(row.host, decision.toplevel);
         return undefined;
       }),

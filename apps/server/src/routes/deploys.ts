@@ -12,6 +12,7 @@ import type { FleetReader } from '../fleet-reader.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
 import { admittedAtOnce } from '../rollouts/admission.ts';
+import { nameOfRelease, whyLines, withWhatKeepsIt } from './kept-back.ts';
 import { noteDecision } from './note-decision.ts';
 import { ReasonText, refuseIfPast } from './validation.ts';
 
@@ -24,7 +25,7 @@ const Deployed = foreign(v.strictObject({ reason: ReasonText, isNow: v.optional(
 
 export interface DeployDeps {
   readonly auth: Auth;
-  readonly store: StorePart<{ hosts: 'fleet' | 'deploy'; audit: 'append' }>;
+  readonly store: StorePart<{ hosts: 'fleet' | 'deploy'; releases: 'commitsOf'; audit: 'append' }>;
   readonly reader: Pick<FleetReader, 'why'>;
   /** The connected agents. */
   readonly hub: Pick<AgentHub, 'session'>;
@@ -36,14 +37,8 @@ export interface DeployDeps {
 
 /** A person asks that a host take what it should run at once: over windows and its users' "later", and over nothing else. */
 export function deployRoutes(deps: DeployDeps): Hono<AuthEnv> {
-  const { auth, store, reader, hub, repository, clock, onHostChanged } = deps;
+  const { auth, store, hub, repository, clock, onHostChanged } = deps;
   const app = new Hono<AuthEnv>();
-
-  /** What stands between the host and the newest commit, as `floe why` says it. */
-  async function why(host: HostNameBrand): Promise<string> {
-    const rules = (await reader.why(host)) ?? [];
-    return rules.map(({ text, end }) => `${text}; ${end}`).join('. ');
-  }
 
   app.post(
     '/hosts/:host/deploy',
@@ -62,13 +57,16 @@ export function deployRoutes(deps: DeployDeps): Hono<AuthEnv> {
       if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
       const decision = judgeDeploy(each.row, each.desired);
       if (decision.kind === 'nothing') {
-        const rest = decision.code === 'NOTHING_TO_DEPLOY' ? await why(host) : '';
-        return refuse(c, 409, decision.code, rest === '' ? decision.message : `${decision.message}. For the newest commit: ${rest}`);
+        const { code, message } = decision;
+        return refuse(c, 409, code, code === 'NOTHING_TO_DEPLOY' ? await withWhatKeepsIt(deps, host, message, each.desired) : message);
       }
       const { release } = decision;
       const held = admittedAtOnce(each, fleet.rollout, now);
-      if (held !== undefined)
-        return refuse(c, 409, 'NOT_ITS_TURN', `${host} does not go ahead of its ring, a pause or a gate: ${(await why(host)) || heldWords(held)}`);
+      if (held !== undefined) {
+        const lines = await whyLines(deps, host);
+        const rest = lines.length === 0 ? [heldWords(held)] : lines;
+        return refuse(c, 409, 'NOT_ITS_TURN', [`${host} does not go ahead of its ring, a pause or a gate:`, ...rest].join('\n'));
+      }
       if (each.row.desired?.releaseId !== release.id) return refuse(c, 409, 'TRY_AGAIN', `what ${host} should run changes just now: try again`);
       const session = hub.session(host);
       if (session?.capabilities.has('urgent') === false)
@@ -78,22 +76,20 @@ export function deployRoutes(deps: DeployDeps): Hono<AuthEnv> {
       const epoch = await store.hosts.deploy({ host, level: isNow ? 'now' : 'soon', reason, by, at: now, expiresAt }, release);
       if (epoch === undefined) return refuse(c, 409, 'TRY_AGAIN', `what ${host} should run changed just now: try again`);
       const end = utcTime(expiresAt);
-      const detail = `revision #${release.sequence}${isNow ? ' without a notice' : ''}, until ${end}: ${reason}`;
+      const name = await nameOfRelease(deps, release);
+      const detail = `${name}${isNow ? ' without a notice' : ''}, until ${end}: ${reason}`;
       await noteDecision(deps, c, { action: 'deploy', host, detail });
       onHostChanged(host);
-      const body: RolloutAnswer = { outcome: 'done', message: whatComes(each, { isNow, sequence: release.sequence, end }) };
+      const body: RolloutAnswer = { outcome: 'done', message: whatComes(each, { isNow, name, end }) };
       return c.json(body);
     },
   );
   return app;
 }
 
-function whatComes(
-  { row }: FleetHost,
-  { isNow, sequence, end }: { readonly isNow: boolean; readonly sequence: number; readonly end: string },
-): string {
+function whatComes({ row }: FleetHost, { isNow, name, end }: { readonly isNow: boolean; readonly name: string; readonly end: string }): string {
   const { host } = row;
   const notice = isNow ? '' : ', 5 minutes after its users are told';
-  if (!row.isConnected) return `${host} is away: it takes revision #${sequence} when it is back before ${end}${notice}.`;
-  return `${host} takes revision #${sequence} now${notice}: over windows and "later", not over limits, a low battery or another switch.`;
+  if (!row.isConnected) return `${host} is away: it takes ${name} when it is back before ${end}${notice}.`;
+  return `${host} takes ${name} now${notice}: over windows and "later", not over limits, a low battery or another switch.`;
 }

@@ -1,4 +1,4 @@
-import { DEFAULT_POLICY, NOTHING_OBSERVED, type ReleaseRef, type RolloutPolicy, type StorePath } from '@floe/model';
+import { DEFAULT_POLICY, NOTHING_OBSERVED, type CommitSha, type ReleaseRef, type RolloutPolicy, type StorePath } from '@floe/model';
 import { HostName } from '@floe/protocol';
 import type { CurrentRollout, FleetHost, Revision } from '@floe/store';
 import * as v from 'valibot';
@@ -38,7 +38,12 @@ function withHost(given: Given = {}) {
       },
       rollouts: { lastComplete: async () => await Promise.resolve(given.before && { revisionId: 'before', policy: given.before, known: [] }) },
       revisions: { byShaPrefix: async () => await Promise.resolve(shas.map((sha, index) => ({ id: String(index), sha }) as Revision)) },
-      releases: { ofRevision: async () => await Promise.resolve(released) },
+      releases: {
+        ofRevision: async () => await Promise.resolve(released),
+        // As it was released last: another one may have the same system.
+        commitsOf: async (systems) =>
+          await Promise.resolve(systems.map((system) => ({ ...system, commit: 'c'.repeat(40) as CommitSha, sequence: 5, subject: 'x' }))),
+      },
     },
   });
   return { ...app, written };
@@ -53,7 +58,7 @@ describe('a pin', () => {
     const { ask, written, audit } = withHost({ released: release(5) });
     expect(await ask(...PIN, { reason, commit: 'ccccccc', until })).toMatchObject({
       status: 200,
-      body: { outcome: 'done', message: expect.stringContaining('kept on its release of revision #5 until') as string },
+      body: { outcome: 'done', message: expect.stringContaining('kept on its release of cccccccccc until') as string },
     });
     expect(written).toMatchObject([{ host: 'ada', kind: 'pin', releaseId: 'release5', by: 'ada', reason, expiresAt: until }]);
     expect(audit).toMatchObject([{ action: 'pin', subject: 'ada', detail: expect.stringContaining('why') as string }]);
@@ -88,7 +93,7 @@ describe('a pin', () => {
     const answered = await ask(...PIN, { reason, commit: 'ccccccc' });
     expect(answered).toMatchObject({
       status: 200,
-      body: { message: expect.stringMatching(/goes back there from #9, and stays when the pin ends/) as string },
+      body: { message: expect.stringMatching(/goes back there from revision #9, and stays when the pin ends/) as string },
     });
     expect(written).toMatchObject([{ releaseId: 'release8', isPermitted: true }]);
     expect(audit).toMatchObject([{ detail: expect.stringContaining('pin back to revision #8') as string }]);
@@ -96,7 +101,7 @@ describe('a pin', () => {
     expect(await operator.ask(...PIN, { reason, commit: 'ccccccc' }, OPERATOR)).toMatchObject({
       status: 403,
       code: 'ROLE_TOO_LOW',
-      message: expect.stringMatching(/only an administrator may bring it back to #8 .*revert the commit and push/) as string,
+      message: expect.stringMatching(/only an administrator may bring it back to revision #8 .*revert the commit and push/) as string,
     });
     expect(operator.written).toEqual([]);
   });

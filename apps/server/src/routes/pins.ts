@@ -10,6 +10,7 @@ import { refusalToOrder } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
 import { releaseNamed } from './named-commit.ts';
+import { nameOfRelease } from './kept-back.ts';
 import { noteDecision } from './note-decision.ts';
 import { Reason, ReasonText, refuseIfPast, ShaPrefix } from './validation.ts';
 
@@ -24,7 +25,7 @@ export interface PinDeps {
     hosts: 'fleet' | 'pin' | 'unpin';
     rollouts: 'lastComplete';
     revisions: 'byShaPrefix';
-    releases: 'ofRevision';
+    releases: 'ofRevision' | 'commitsOf';
     audit: 'append';
   }>;
   readonly repository: Repository;
@@ -92,6 +93,7 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
       wanted = named.release;
     }
     if (wanted === undefined) throw new TypeError('one of both is there');
+    const name = await nameOfRelease(deps, wanted);
     const told = Math.max(each.row.acceptedSequence, each.row.toldSequence ?? 0, each.row.desired?.sequence ?? 0);
     // What it was told last is no step back, also when that was one.
     const isPermitted = wanted.sequence < told && wanted.id !== each.situation.directed?.id;
@@ -100,25 +102,25 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
         c,
         403,
         'ROLE_TOO_LOW',
-        `${host} was told revision #${told} already, and only an administrator may bring it back to #${wanted.sequence} by a pin: ask one, or revert the commit and push`,
+        `${host} was told revision #${told} already, and only an administrator may bring it back to ${name} by a pin: ask one, or revert the commit and push`,
       );
     if (c.var.actor.role !== 'administrator' && !wasGiven(each, wanted) && (await isApprovedFirst(host, rollout)))
       return refuse(
         c,
         403,
         'ROLE_TOO_LOW',
-        `revision #${wanted.sequence} needs approvals before it reaches ${host}, and only an administrator may pass over them by a pin: ask one, or wait for its ring`,
+        `${name} needs approvals before it reaches ${host}, and only an administrator may pass over them by a pin: ask one, or wait for its ring`,
       );
     await store.hosts.pin({ host, kind, releaseId: wanted.id, reason, by: c.var.actor.name, isPermitted, at: now, expiresAt: until });
     const end = until === undefined ? '' : ` until ${utcTime(until)}`;
     await noteDecision(deps, c, {
       action: 'pin',
       host,
-      detail: `${kind} ${isPermitted ? 'back ' : ''}to revision #${wanted.sequence}${end}: ${reason}`,
+      detail: `${kind} ${isPermitted ? 'back ' : ''}to ${name}${end}: ${reason}`,
     });
     const before = kind === 'hold' && each.situation.pin !== undefined ? ' Its pin counts first.' : '';
-    const back = isPermitted ? ` It goes back there from #${told}, and stays when the pin ends, until something newer is its turn.` : '';
-    return answer(c, `${host} is kept on its release of revision #${wanted.sequence}${end}.${back}${before}`);
+    const back = isPermitted ? ` It goes back there from revision #${told}, and stays when the pin ends, until something newer is its turn.` : '';
+    return answer(c, `${host} is kept on its release of ${name}${end}.${back}${before}`);
   }
 
   app.post(
