@@ -2,7 +2,6 @@ import { CLOSE_CODES, MAX_FRAME_BYTES, type Hello } from '@floe/protocol';
 import { createLogger, systemClock, type Clock } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Connection, endingOf, type ConnectionHandlers } from './connection.ts';
-import { isNetworkThere } from './network.ts';
 import { HOST, MACHINE_ID } from '../test/fixtures.ts';
 import { TestServer } from '../test/test-server.ts';
 import { until } from '../test/until.ts';
@@ -232,12 +231,6 @@ test('no connection is waited for that a server would take at once, however ofte
   await until(() => connection.isWelcomed);
   for (let renewal = 0; renewal < 3; renewal += 1) expect(await connection.renew(5_000, stop.signal)).toBe('welcomed');
   expect(pauses).toEqual([]);
-});
-
-test('a network is there when a cache answers; a folder says nothing about that', async () => {
-  const { signal } = new AbortController();
-  expect(await isNetworkThere([server.url], signal)).toBe(true);
-  expect(await isNetworkThere(['http://127.0.0.1:1', 'file:///cache'], signal)).toBe(false);
 });
 
 test('every close code that needs a person has a sentence of its own', () => {
