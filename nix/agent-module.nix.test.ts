@@ -174,7 +174,7 @@ describe('settings', () => {
       windows = [ { cron = "0,30 3-5 * * mon-fri"; durationMinutes = 90; } { cron = "*/15 0 1 1 7"; durationMinutes = 5; timeZone = "America/Argentina/Buenos_Aires"; } ];
       minBatteryPercent = 55.5; metered = "wait"; session = "wait-if-units"; idleMinutes = 2;
       later = { maxCount = 1; maxMinutes = 30; }; deadlineHours = null;
-      reboot = { when = "window"; deadlineHours = 48; }; drift = { action = "correct-later"; afterMinutes = 5; };
+      reboot = { when = "window"; deadlineHours = 48; respectInhibitors = true; }; drift = { action = "correct-later"; afterMinutes = 5; };
     }; trials.enable = true;`);
     expect(await problems(settings)).toBe('');
     expect(v.parse(AgentPolicy, JSON.parse(await file(`${settings} time.timeZone = "Europe/Berlin";`, 'agent-policy.json')))).toEqual({
@@ -189,14 +189,16 @@ describe('settings', () => {
       idleMinutes: 2,
       later: { maxCount: 1, maxMinutes: 30 },
       deadlineHours: null,
-      reboot: { when: 'window', deadlineHours: 48 },
+      reboot: { when: 'window', deadlineHours: 48, respectInhibitors: true },
       drift: { action: 'correct-later', afterMinutes: 5 },
       trials: { enable: true },
     });
   });
 
-  it('of trials are in the file only where they are on: agents from before trials read it, too', async () => {
-    expect(JSON.parse(await file(LEAST, 'agent-policy.json'))).not.toHaveProperty('trials');
+  it('that came later are in the file only where they are on: agents from before read it, too', async () => {
+    const text = await file(LEAST, 'agent-policy.json');
+    expect(JSON.parse(text)).not.toHaveProperty('trials');
+    expect(text).not.toContain('respectInhibitors');
   });
 
   it('of health checks make the file that the agent reads, by either name', async () => {

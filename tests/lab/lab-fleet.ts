@@ -367,7 +367,7 @@ export class LabFleet implements AsyncDisposable {
       async () => {
         const guest = this.guest(name);
         const units = await guest.sh(
-          "systemctl list-units --all --plain --no-legend 'floe-switch-*' 'floe-watchdog-*' 'floe-verdict-*' 'floe-trial-*' 'run-*.service' | awk '{ print $1 }'",
+          "systemctl list-units --all --plain --no-legend 'floe-switch-*' 'floe-watchdog-*' 'floe-verdict-*' 'floe-trial-*' 'floe-hold-*' 'run-*.service' | awk '{ print $1 }'",
         );
         const roots = await readdir(guest.path('/var/lib/floe-agent/roots')).catch(() => []);
         // What was downloaded ahead belongs to no activation.

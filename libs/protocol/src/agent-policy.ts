@@ -48,6 +48,8 @@ export const AgentPolicy = v.strictObject({
       when: v.optional(v.picklist(['never', 'idle', 'window']), 'never'),
       /** After waiting this long it restarts, whatever the conditions; null: never. */
       deadlineHours: v.optional(v.nullable(Hours), null),
+      /** Whether the deadline waits for programs that block a restart (a backup). Not written where it does not. */
+      respectInhibitors: v.optional(v.boolean(), false),
     }),
     {},
   ),

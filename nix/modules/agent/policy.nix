@@ -174,6 +174,14 @@ in
         example = 168;
         description = "After this time the machine restarts, whatever it waits for, also with `when = \"never\"`. Null: it waits forever.";
       };
+      respectInhibitors = mkOption {
+        type = types.bool;
+        default = false;
+        description = ''
+          Whether a restart waits for programs that block it (`systemd-inhibit --what=shutdown`, such as a backup) beyond
+          `deadlineHours`, too. Before the deadline it always does. A rollback never waits for them.
+        '';
+      };
     };
 
     drift = {
@@ -228,11 +236,14 @@ in
           idleMinutes
           later
           deadlineHours
-          reboot
           drift
           ;
+        # Agents from before an option read this file, too: without it where it is off.
+        reboot = {
+          inherit (policy.reboot) when deadlineHours;
+        }
+        // lib.optionalAttrs policy.reboot.respectInhibitors { respectInhibitors = true; };
       }
-      # Agents from before trials read this file, too.
       // lib.optionalAttrs cfg.trials.enable { trials.enable = true; }
     );
   };

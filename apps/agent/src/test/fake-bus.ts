@@ -9,6 +9,9 @@ export const METERED = 'org.freedesktop.NetworkManager Metered';
 /** `ListSessions` of logind. */
 export const LIST = 'org.freedesktop.login1.Manager ListSessions';
 
+/** `ListInhibitors` of logind. */
+export const INHIBITORS = 'org.freedesktop.login1.Manager ListInhibitors';
+
 /** A bus on which each method or property, by its last words, has an answer in JSON; all else fails. */
 export function busWith(answers: BusAnswers): Exec {
   return async (file, args) => {

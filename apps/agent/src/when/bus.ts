@@ -1,5 +1,7 @@
+import { printableLine } from '@floe/model';
 import type { Exec } from '@floe/runtime';
 import * as v from 'valibot';
+import { INHIBITOR_NAME } from '../machines/nixos/scripts.ts';
 
 /** A user's session, as logind reports it. */
 export interface UserSession {
@@ -14,6 +16,17 @@ export interface UserSession {
   readonly isLocked: boolean;
   /** Since when there was no input, by the machine's clock in ms; null: there is input, or the desktop does not report it. */
   readonly idleSince: number | null;
+}
+
+/** What a program keeps the machine from, by logind (`systemd-inhibit`, a desktop's "do not sleep"). */
+export interface Inhibitor {
+  /** `shutdown`, `sleep`, `idle`, `handle-lid-switch`, … */
+  readonly what: readonly string[];
+  /** The program's name for itself, and its reason. */
+  readonly who: string;
+  readonly why: string;
+  /** `block`, `block-weak` (does not bind root) or `delay` (for a few seconds). */
+  readonly mode: string;
 }
 
 export interface BusDeps {
@@ -62,6 +75,9 @@ const SessionAnswer = answer(
   ]),
 );
 
+/** What, who, why, mode, user id, process id. */
+const InhibitorsAnswer = answer('a(ssssuu)', v.tuple([v.array(v.tuple([v.string(), v.string(), v.string(), v.string(), v.number(), v.number()]))]));
+
 /** Session classes of users; others are greeters, lock screens, managers and background jobs. */
 const USER_CLASSES = new Set(['user', 'user-early', 'user-light', 'user-early-light']);
 
@@ -81,6 +97,21 @@ export async function readSessions(deps: BusDeps): Promise<readonly UserSession[
   // A session that cannot be read may be a user's.
   if (sessions.includes('unreadable')) return null;
   return sessions.filter((each) => each !== 'unreadable' && each !== null);
+}
+
+/** What programs keep the machine from, but for the agent's own; null when logind does not answer. */
+export async function readInhibitors(deps: BusDeps): Promise<readonly Inhibitor[] | null> {
+  const listed = v.safeParse(InhibitorsAnswer, await busctl(deps, ['call', LOGIN, '/org/freedesktop/login1', `${LOGIN}.Manager`, 'ListInhibitors']));
+  if (!listed.success) return null;
+  const [rows] = listed.output.data;
+  return rows
+    .filter(([, who, , , userId]) => who !== INHIBITOR_NAME || userId !== 0)
+    .map(([what, who, why, mode]) => ({ what: what.split(':'), who: shown(who, 60), why: shown(why, 120), mode }));
+}
+
+/** Any user may choose these words, and others read them. */
+function shown(text: string, length: number): string {
+  return printableLine(text.slice(0, length)).trim();
 }
 
 /** Null for a session that is not a user's, or that has ended. */

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { allOf, busWith, LIST, METERED, sessionList, sessionProperties, type SessionChanges } from '../test/fake-bus.ts';
+import { allOf, busWith, INHIBITORS, LIST, METERED, sessionList, sessionProperties, type SessionChanges } from '../test/fake-bus.ts';
 import { addPowerSupply } from '../test/power-supply.ts';
 import { gatherFacts, type MachineFacts } from './facts.ts';
 
@@ -128,11 +128,37 @@ describe('sessions', () => {
   });
 });
 
+describe('inhibitors', () => {
+  const listed = (...rows: unknown[]) => ({ type: 'a(ssssuu)', data: [rows] });
+  const of = async (value: unknown) => (await gather(busWith({ [INHIBITORS]: value }))).inhibitors;
+
+  test('are read, but for the agent’s own', async () => {
+    const own = ['shutdown:sleep:handle-lid-switch', 'floe-agent', 'This computer is being updated', 'block', 0, 77];
+    const feigned = ['shutdown', 'floe-agent', 'somebody else says so', 'block', 1000, 78];
+    const backup = ['shutdown:sleep', 'Backup', 'the disk', 'block', 0, 79];
+    expect(await of(listed(own, feigned, backup))).toEqual([
+      { what: ['shutdown'], who: 'floe-agent', why: 'somebody else says so', mode: 'block' },
+      { what: ['shutdown', 'sleep'], who: 'Backup', why: 'the disk', mode: 'block' },
+    ]);
+    expect(await of(listed())).toEqual([]);
+  });
+
+  test('whose words would control a terminal or fill a page are cut', async () => {
+    const [first] = (await of(listed(['idle', 'a\u001b[2Jb\nc', 'x'.repeat(5000), 'block', 1000, 1]))) ?? [];
+    expect([...(first?.who ?? '\n')].every((character) => character >= ' ')).toBe(true);
+    expect(first?.why).toHaveLength(120);
+  });
+
+  test.each(['', '{', '{"type":"a(ssssuu)","data":[[["idle"]]]}'])('an answer of another form is none: %s', async (text) => {
+    expect(await of(text)).toBeNull();
+  });
+});
+
 describe('each fact on its own', () => {
   test('without busctl there is still the power', async () => {
     await addPowerSupply(root, 'BAT0', { type: 'Battery', status: 'Discharging', capacity: '42' });
     const facts = await gather(async () => await Promise.reject(new Error('no such program')));
-    expect(facts).toEqual({ power: { isOnBattery: true, chargePercent: 42 }, isMetered: null, sessions: null });
+    expect(facts).toEqual({ power: { isOnBattery: true, chargePercent: 42 }, isMetered: null, sessions: null, inhibitors: null });
   });
 
   test('a bus that never answers takes no longer than the limit', async () => {
@@ -146,7 +172,7 @@ describe('each fact on its own', () => {
     };
     const facts = await gather(async () => await new Promise<never>(() => undefined), { clock: impatient, timeoutMs: 1234 });
     expect(facts).toMatchObject({ isMetered: null, sessions: null });
-    expect(limits).toEqual([1234, 1234, 1234]);
+    expect(limits).toEqual([1234, 1234, 1234, 1234]);
   });
 
   test('what still runs is ended with the limit, or with the agent', async () => {
@@ -161,6 +187,6 @@ describe('each fact on its own', () => {
     );
     stopped.abort();
     expect(await facts).toMatchObject({ isMetered: null, sessions: null });
-    expect(seen.map((signal) => signal?.aborted)).toEqual([true, true]);
+    expect(seen.map((signal) => signal?.aborted)).toEqual([true, true, true]);
   });
 });

@@ -1,5 +1,5 @@
 import type { Clock, Exec } from '@floe/runtime';
-import { readMetered, readSessions, type UserSession } from './bus.ts';
+import { readInhibitors, readMetered, readSessions, type Inhibitor, type UserSession } from './bus.ts';
 import { readPower, type Power } from './power.ts';
 
 /** The machine's power, network and sessions now. An unknown fact is null. */
@@ -8,6 +8,8 @@ export interface MachineFacts {
   readonly isMetered: boolean | null;
   /** Of users, not of services or the login screen. */
   readonly sessions: readonly UserSession[] | null;
+  /** What other programs keep the machine from now. */
+  readonly inhibitors: readonly Inhibitor[] | null;
 }
 
 export interface FactsDeps {
@@ -24,12 +26,13 @@ export interface FactsDeps {
 
 /** Gathers all facts. Never throws, and takes about `timeoutMs` at most. */
 export async function gatherFacts(deps: FactsDeps): Promise<MachineFacts> {
-  const [power, isMetered, sessions] = await Promise.all([
+  const [power, isMetered, sessions, inhibitors] = await Promise.all([
     within(deps, async () => await readPower(deps.root)),
     within(deps, async (signal) => await readMetered({ ...deps, signal })),
     within(deps, async (signal) => await readSessions({ ...deps, signal })),
+    within(deps, async (signal) => await readInhibitors({ ...deps, signal })),
   ]);
-  return { power, isMetered, sessions };
+  return { power, isMetered, sessions, inhibitors };
 }
 
 /**

@@ -3,7 +3,7 @@ import { AgentPolicy, IMPACTS, type Impact, type MaintenanceWindow } from '@floe
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import * as v from 'valibot';
-import type { UserSession } from './bus.ts';
+import type { Inhibitor, UserSession } from './bus.ts';
 import { correctDeferral, grantLater, type DeferralTimes } from './deferral.ts';
 import type { MachineFacts } from './facts.ts';
 import { judgeActivation, judgeDownload, judgeReboot, type Judgement } from './judge.ts';
@@ -13,7 +13,7 @@ const HOUR = 60 * MINUTE;
 /** A Monday. */
 const NOW = Date.UTC(2026, 10, 2, 12);
 
-const NOTHING_KNOWN: MachineFacts = { power: null, isMetered: null, sessions: null };
+const NOTHING_KNOWN: MachineFacts = { power: null, isMetered: null, sessions: null, inhibitors: null };
 const FRESH: DeferralTimes = { since: NOW, laterCount: 0, laterUntil: null };
 
 function policyOf(changes: v.InferInput<typeof AgentPolicy> = {}): AgentPolicy {
@@ -347,6 +347,7 @@ describe('whatever the policy and the machine', () => {
       reboot: fc.record({
         when: fc.constantFrom('never' as const, 'idle' as const, 'window' as const),
         deadlineHours: fc.option(fc.integer({ min: 0, max: 100 })),
+        respectInhibitors: fc.boolean(),
       }),
     })
     .map(policyOf);
@@ -359,10 +360,17 @@ describe('whatever the policy and the machine', () => {
     isLocked: fc.boolean(),
     idleSince: fc.option(fc.integer({ min: NOW - 2 * HOUR, max: NOW + HOUR })),
   });
+  const someInhibitor = fc.record({
+    what: fc.subarray(['shutdown', 'sleep', 'idle', 'handle-lid-switch']),
+    who: fc.constantFrom('Backup', 'Firefox'),
+    why: fc.constantFrom('', 'busy'),
+    mode: fc.constantFrom('block', 'block-weak', 'delay'),
+  });
   const someFacts: fc.Arbitrary<MachineFacts> = fc.record({
     power: fc.option(fc.record({ isOnBattery: fc.boolean(), chargePercent: fc.option(fc.integer({ min: 0, max: 100 })) })),
     isMetered: fc.option(fc.boolean()),
     sessions: fc.option(fc.array(someSession, { maxLength: 3 })),
+    inhibitors: fc.option(fc.array(someInhibitor, { maxLength: 3 })),
   });
   const someDeferral: fc.Arbitrary<DeferralTimes> = fc.record({
     since: fc.integer({ min: NOW - 200 * HOUR, max: NOW + 200 * HOUR }),
@@ -437,7 +445,8 @@ describe('whatever the policy and the machine', () => {
         const result = judgeReboot({ ...each, urgent });
         const plain = judgeReboot(each);
         if (plain.kind === 'clear') expect(result.kind).toBe('clear');
-        if (result.kind === 'wait') expect(['REBOOT_LEFT_TO_PEOPLE', 'ON_BATTERY', 'SESSIONS_UNKNOWN', 'SESSION_ACTIVE']).toContain(result.code);
+        if (result.kind === 'wait')
+          expect(['REBOOT_LEFT_TO_PEOPLE', 'ON_BATTERY', 'SESSIONS_UNKNOWN', 'SESSION_ACTIVE', 'INHIBITED']).toContain(result.code);
       }),
     );
   });
@@ -532,5 +541,48 @@ describe('whatever the policy and the machine', () => {
         expect(outcome).toMatchObject({ kind: 'granted', until: expect.toSatisfy(Number.isInteger) });
       }),
     );
+  });
+});
+
+describe('what other programs block', () => {
+  const backup: Inhibitor = { what: ['shutdown', 'sleep'], who: 'Backup', why: 'backup of the disk is running', mode: 'block' };
+  const call: Inhibitor = { what: ['idle'], who: 'Firefox', why: '', mode: 'block' };
+
+  test.each([
+    ['a backup', backup, 'waits: Backup: backup of the disk is running'],
+    ['a video call', call, 'waits: Firefox is running'],
+    ['a weak block, which counts for people, too', { ...backup, mode: 'block-weak' }, 'waits: Backup: backup of the disk is running'],
+    ['what only delays it for seconds', { ...backup, mode: 'delay' }, null],
+    ['what only keeps the lid from doing anything', { ...backup, what: ['handle-lid-switch', 'sleep'] }, null],
+  ])('%s holds up a restart, and says so', (_what, inhibitor, message) => {
+    const restart = judgeReboot(input({ policy: { reboot: { when: 'idle' } }, facts: { sessions: [], inhibitors: [inhibitor] } }));
+    expect(restart).toMatchObject(message === null ? CLEAR : { kind: 'wait', code: 'INHIBITED', message, until: NOW + MINUTE });
+  });
+
+  test('a switch that would end the session waits for a call, one that restarts units does not', () => {
+    const facts = { sessions: [], inhibitors: [call] };
+    expect(judge({ facts, policy: { deadlineHours: null } })).toMatchObject({ kind: 'wait', code: 'INHIBITED' });
+    expect(judge({ facts, impact: 'units' })).toEqual(CLEAR);
+    expect(judge({ facts, policy: { session: 'ignore' } })).toEqual(CLEAR);
+  });
+
+  test('a restart that spares no session does not wait for a call, but for a backup', () => {
+    const policy = policyOf({ session: 'ignore', windows: [{ ...TUESDAY_2, cron: '0 12 * * *', timeZone: 'UTC' }], reboot: { when: 'window' } });
+    expect(judgeReboot(input({ policy, facts: { inhibitors: [call] } }))).toEqual(CLEAR);
+    expect(judgeReboot(input({ policy, facts: { inhibitors: [backup] } }))).toMatchObject({ code: 'INHIBITED' });
+  });
+
+  test('the deadline passes over a block, unless the policy respects it', () => {
+    const waited = { deferral: { since: NOW - 2 * HOUR }, facts: { sessions: [session()], inhibitors: [backup] } };
+    const at = (respectInhibitors: boolean) =>
+      judgeReboot(input({ ...waited, policy: { reboot: { when: 'idle', deadlineHours: 1, respectInhibitors } } }));
+    expect(at(false)).toMatchObject({ kind: 'clear', because: expect.stringContaining('backup of the disk') as string });
+    expect(at(true)).toEqual({
+      kind: 'wait',
+      code: 'INHIBITED',
+      message: 'waits: Backup: backup of the disk is running',
+      until: NOW + MINUTE,
+      deadlineAt: null,
+    });
   });
 });

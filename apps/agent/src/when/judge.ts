@@ -1,6 +1,7 @@
 import type { Urgency } from '@floe/model';
 import { DEFAULT_AGENT_POLICY, type AgentPolicy, type Impact } from '@floe/protocol';
 import {
+  whileInhibited,
   whileInUse,
   whileLater,
   whileMetered,
@@ -59,10 +60,13 @@ export function judgeActivation(input: JudgeInput & { readonly impact: Impact })
   const conditions = whileLater(here);
   if (impact !== 'none') conditions.push(...whileWindowClosed(here, unusableUntil(here)), ...whileOnBattery(here), ...whileMetered(here));
   if (impact === 'session' && policy.session !== 'ignore') {
-    conditions.push(...whileInUse(here, 'at-machine', (name) => `${name}'s session would end`));
+    conditions.push(...whileInUse(here, 'at-machine', (name) => `${name}'s session would end`), ...whileInhibited(here, ['idle', 'shutdown']));
   }
   if (impact === 'units' && policy.session === 'wait-if-units') {
-    conditions.push(...whileInUse(here, 'at-machine', (name) => `services would restart under ${name}`));
+    conditions.push(
+      ...whileInUse(here, 'at-machine', (name) => `services would restart under ${name}`),
+      ...whileInhibited(here, ['idle', 'shutdown']),
+    );
   }
   return conclude(here, conditions, deadlineOf(here.deferral, policy.deadlineHours));
 }
@@ -70,7 +74,8 @@ export function judgeActivation(input: JudgeInput & { readonly impact: Impact })
 /**
  * Whether a machine may restart now to run the system that is staged for its next start; `deferral.since` is when it was staged.
  * Pure. With `never` a user has to restart it, until the deadline if there is one. An administrator who asks for the change now passes over
- * windows and "later", but ends nobody's session that the policy would not end.
+ * windows and "later", but ends nobody's session that the policy would not end. What other programs keep it from (a backup, a video call) is
+ * waited for until the deadline.
  */
 export function judgeReboot(input: JudgeInput): Judgement {
   const { policy } = input;
@@ -88,7 +93,11 @@ export function judgeReboot(input: JudgeInput): Judgement {
   }
   conditions.push(...whileOnBattery(here));
   if (when === 'idle') conditions.push(...whileSessionsUnknown(here));
-  if (when === 'idle' || policy.session !== 'ignore') conditions.push(...whileInUse(here, 'all', (name) => `${name}'s session would end`));
+  const sparesUsers = when === 'idle' || policy.session !== 'ignore';
+  if (sparesUsers) conditions.push(...whileInUse(here, 'all', (name) => `${name}'s session would end`));
+  if (sparesUsers) conditions.push(...whileInhibited(here, ['idle']));
+  const blocked = whileInhibited(here, ['shutdown']);
+  conditions.push(...blocked.map((each) => ({ ...each, outlivesDeadline: policy.reboot.respectInhibitors })));
   return conclude(here, conditions, deadlineAt);
 }
 
@@ -114,16 +123,20 @@ function circumstances(input: JudgeInput): Circumstances {
   return { timeZone: 'UTC', ...input, deferral: correctDeferral(input) };
 }
 
-function conclude({ now, timeZone }: Circumstances, conditions: readonly Condition[], deadlineAt: number | null): Judgement {
+function conclude(here: Circumstances, conditions: readonly Condition[], deadlineAt: number | null): Judgement {
+  const { now, timeZone } = here;
   const [first] = conditions;
   if (first === undefined) return { kind: 'clear', because: null };
-  const texts = conditions.map(({ text }) => text).join('; ');
   if (deadlineAt !== null && deadlineAt <= now) {
-    return { kind: 'clear', because: `it waited until the deadline (${describeTime(deadlineAt, now, timeZone)}), although: ${texts}` };
+    const firm = conditions.filter(({ outlivesDeadline }) => outlivesDeadline === true);
+    if (firm.length > 0) return conclude(here, firm, null);
+    return { kind: 'clear', because: `it waited until the deadline (${describeTime(deadlineAt, now, timeZone)}), although: ${textOf(conditions)}` };
   }
+  const texts = textOf(conditions);
   // All conditions must end, or the deadline must pass.
   const ends = Math.min(Math.max(...conditions.map(({ mayEndAt }) => mayEndAt ?? Infinity)), deadlineAt ?? Infinity);
-  const latest = deadlineAt === null ? '' : `; goes ahead ${describeTime(deadlineAt, now, timeZone)} at the latest`;
+  const isCertain = conditions.every(({ outlivesDeadline }) => outlivesDeadline !== true);
+  const latest = deadlineAt === null || !isCertain ? '' : `; goes ahead ${describeTime(deadlineAt, now, timeZone)} at the latest`;
   return {
     kind: 'wait',
     code: first.code,
@@ -131,4 +144,8 @@ function conclude({ now, timeZone }: Circumstances, conditions: readonly Conditi
     until: Number.isFinite(ends) ? ends : null,
     deadlineAt,
   };
+}
+
+function textOf(conditions: readonly Condition[]): string {
+  return conditions.map(({ text }) => text).join('; ');
 }

@@ -17,6 +17,7 @@ export type WaitCode =
   | 'METERED'
   | 'SESSION_ACTIVE'
   | 'SESSIONS_UNKNOWN'
+  | 'INHIBITED'
   | 'NO_WINDOWS'
   | 'REBOOT_LEFT_TO_PEOPLE';
 
@@ -27,6 +28,8 @@ export interface Condition {
   readonly text: string;
   /** The earliest time at which it may end; null: it does not end by time alone. */
   readonly mayEndAt: number | null;
+  /** It is waited for beyond the deadline. */
+  readonly outlivesDeadline?: boolean;
 }
 
 /** What the conditions depend on. */
@@ -108,6 +111,17 @@ export function whileInUse({ policy, facts, now }: Circumstances, whose: 'at-mac
   if (sessions.length === 0) return [];
   const texts = sessions.map((session) => `${what(session.user)} (active ${session.seat === null ? describePlace(session) : `on ${session.seat}`})`);
   return [{ code: 'SESSION_ACTIVE', text: [...new Set(texts)].slice(0, 3).join(', '), mayEndAt: now + LOOK_AGAIN_MS }];
+}
+
+/**
+ * Programs keep the machine from `what` (a video call from going idle, a backup from shutting down). Those that only delay it for some
+ * seconds are logind's matter.
+ */
+export function whileInhibited({ facts, now }: Circumstances, what: readonly ('idle' | 'shutdown')[]): Condition[] {
+  const blocking = (facts.inhibitors ?? []).filter((each) => each.mode !== 'delay' && what.some((one) => each.what.includes(one)));
+  if (blocking.length === 0) return [];
+  const texts = blocking.map(({ who, why }) => (why === '' ? `${who} is running` : `${who}: ${why}`));
+  return [{ code: 'INHIBITED', text: [...new Set(texts)].slice(0, 3).join(', '), mayEndAt: now + LOOK_AGAIN_MS }];
 }
 
 /** A reboot must not guess, unlike an activation: it could cost a user's unsaved work. */

@@ -27,6 +27,7 @@ import { bootEntryOf, clearOneShot, setOneShot } from './one-shot.ts';
 import {
   AFTER_SWITCH_SCRIPT,
   GUARD_UNIT_FILE,
+  REBOOT,
   REBOOTED_BACK,
   SYSTEM_PROFILE,
   switchUnits,
@@ -100,7 +101,7 @@ export class NixosMachine extends StoreBacked implements Machine {
 
   async #reboot(): Promise<void> {
     const { exec, env } = this.#deps;
-    const result = await exec('systemctl', ['--no-block', 'reboot'], { env, timeoutMs: 60_000 });
+    const result = await exec('/bin/sh', ['-c', REBOOT], { env, timeoutMs: 60_000 });
     if (result.exitCode !== 0) throw new FloeError('REBOOT_FAILED', `systemd did not restart the machine: ${result.stderr.trim().slice(-300)}`);
   }
 

@@ -72,12 +72,12 @@ test('a system that was started twice in vain is left by a restart, once; then b
   await stagedInBoot('an earlier one');
   const script = guardScript(plan, folder());
   for (let start = 1; start <= 2; start += 1) await play(script, 'target');
-  expect(await play(script, 'target')).toEqual(expect.arrayContaining(['before boot', 'systemctl --no-block reboot']));
+  expect(await play(script, 'target')).toEqual(expect.arrayContaining(['before boot', 'systemctl --no-block --check-inhibitors=no reboot']));
   // The boot loader starts the new system whatever it is told.
   for (let start = 1; start <= 3; start += 1) {
     const called = await play(script, 'target');
     expect(called).toContain('before test');
-    expect(called).not.toContain('systemctl --no-block reboot');
+    expect(called).not.toContain('systemctl --no-block --check-inhibitors=no reboot');
   }
 });
 
@@ -86,7 +86,7 @@ test('a guard that cannot write its folder goes back all the same', async () => 
   // For root nothing is forbidden: a folder is no file, for anybody.
   for (const name of ['fell-back', 'undone.tmp', 'verdict.script']) await mkdir(join(folder(), name));
   const script = guardScript(plan, folder()).replace('"${1:-}"', 'undo');
-  expect(await play(script, 'target')).toEqual(expect.arrayContaining(['before boot', 'systemctl --no-block reboot']));
+  expect(await play(script, 'target')).toEqual(expect.arrayContaining(['before boot', 'systemctl --no-block --check-inhibitors=no reboot']));
 });
 
 test('an early way back that failed is tried again later in the same start', async () => {
@@ -212,9 +212,9 @@ test('where the rollback fails and there is no agent, the machine is restarted; 
   };
   await failing('before');
   await agentIs(3);
-  expect(await play(watchdogScript(plan, folder()), 'target')).toContain('systemctl --no-block reboot');
+  expect(await play(watchdogScript(plan, folder()), 'target')).toContain('systemctl --no-block --check-inhibitors=no reboot');
   await agentIs(0);
-  expect(await play(watchdogScript(plan, folder()), 'target')).not.toContain('systemctl --no-block reboot');
+  expect(await play(watchdogScript(plan, folder()), 'target')).not.toContain('systemctl --no-block --check-inhibitors=no reboot');
 });
 
 test('arming stops the timers of every other activation: one that is over is not undone in the middle of the next', async () => {

@@ -3,6 +3,7 @@ import type { ActivationPlan } from '../machine.ts';
 export const SYSTEM_PROFILE = '/nix/var/nix/profiles/system';
 export const WATCHDOG_SCRIPT = 'watchdog.sh';
 export const TRIAL_SCRIPT = 'trial.sh';
+export const HOLD_SCRIPT = 'hold.sh';
 export const AFTER_SWITCH_SCRIPT = 'after-switch.sh';
 export const GUARD_SCRIPT = 'guard.sh';
 export const WATCHDOG_RESULT = 'watchdog.result';
@@ -15,17 +16,27 @@ export const UNDONE = 'undone';
 export const ONE_SHOT = 'one-shot';
 export const BOOT_ID = 'boot-id';
 export const RAN_BEFORE = 'ran-before';
+/** The agent's name in the list of what blocks a shutdown. */
+export const INHIBITOR_NAME = 'floe-agent';
 /** The lock of NixOS's `switch-to-configuration`. */
 export const SWITCH_LOCK = '/run/nixos/switch-to-configuration.lock';
 export const REBOOTED_BACK = 'rebooted-back';
 /** The boot guard's unit in a system (nix/modules/agent/boot-guard.nix). */
 export const GUARD_UNIT_FILE = 'etc/systemd/system/floe-boot-guard.service';
 
+/**
+ * Restarts the machine, also where a program blocks that (`systemd-inhibit`): a restart that may wait for those has waited before, and a way
+ * back waits for nobody. Since systemd 257 logind refuses root, too, unless polkit is there to allow it; systemd itself never does.
+ */
+export const REBOOT = 'systemctl --no-block --check-inhibitors=no reboot || systemctl --no-block --job-mode=replace-irreversibly start reboot.target';
+
 export const watchdogUnit = (activation: number | '*'): string => `floe-watchdog-${activation}`;
 /** Started when the switch ends: the first watchdog's time includes the limit of the switch, and would end too late for the verdict. */
 export const postSwitchWatchdogUnit = (activation: number | '*'): string => `floe-verdict-${activation}`;
 /** Ends a trial. */
 export const trialUnit = (activation: number | '*'): string => `floe-trial-${activation}`;
+/** Keeps the machine from shutting down and sleeping in the middle of a change. */
+export const holdUnit = (activation: number | '*'): string => `floe-hold-${activation}`;
 export const switchUnits = (activation: number): string => `floe-switch-${activation}-*`;
 
 /**
@@ -103,7 +114,7 @@ go_back() {
 reboot_if_left_on_target() {
   if [ "$1" -ne 0 ] && runs "$target" && ! systemctl --quiet is-active floe-agent.service && [ "$(readlink -f ${SYSTEM_PROFILE})" != "$target" ]; then
     echo "the rollback failed, and no agent runs: restarting the machine" >&2
-    systemctl --no-block reboot
+    ${REBOOT}
     exit
   fi
 }
@@ -152,6 +163,15 @@ systemctl --no-block restart floe-agent.service
 `;
 }
 
+/** Run from the beginning of a change to its verdict, for so long at most. Without logind it does nothing. */
+export function holdScript(plan: ActivationPlan, dir: string): string {
+  const seconds = Math.ceil((plan.switchMs + plan.verdictMs) / 1000);
+  return `${preamble(plan, dir)}
+systemd-inhibit --what=shutdown:sleep:handle-lid-switch --mode=block --who=${INHIBITOR_NAME} --why="This computer is being updated" sleep ${seconds} ||
+  echo "nothing keeps the machine from shutting down in the middle of the change" >&2
+`;
+}
+
 /** Run when the switch has ended in any way: starts the time for the agent's verdict. */
 export function afterSwitchScript(plan: ActivationPlan, dir: string): string {
   return `${preamble(plan, dir)}
@@ -182,7 +202,7 @@ undo() {
   # A full disk may prevent setting the profile; the boot loader decides what starts.
   nix-env --profile ${SYSTEM_PROFILE} --set "$before_profile"
   if ${timeout} "$before_profile/bin/switch-to-configuration" boot && [ "$undone" -lt 1 ]; then
-    systemctl --no-block reboot
+    ${REBOOT}
   else
     # Another restart would bring the same system again: switch to the old one on this kernel.
     go_back

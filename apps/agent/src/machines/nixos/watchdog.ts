@@ -11,6 +11,7 @@ import {
   BOOT_ID,
   FELL_BACK,
   GUARD_SCRIPT,
+  HOLD_SCRIPT,
   TRIAL_SCRIPT,
   ONE_SHOT,
   RAN_BEFORE,
@@ -18,6 +19,8 @@ import {
   TRIES,
   UNDONE,
   guardScript,
+  holdScript,
+  holdUnit,
   WATCHDOG_SCRIPT,
   trialScript,
   trialUnit,
@@ -65,6 +68,20 @@ export class ActivationWatchdog {
     await folder.write(AFTER_SWITCH_SCRIPT, afterSwitchScript(plan, folder.dir));
     await this.#stopTimers();
     await this.#runIn(plan, plan.switchMs + plan.verdictMs, { unit: watchdogUnit(plan.activation), script: folder.file(WATCHDOG_SCRIPT) });
+    await this.#hold(plan, folder);
+  }
+
+  /** Closing a lid, or a user who shuts down, must not cut the change in half. The watchdog is there where this does not succeed. */
+  async #hold(plan: ActivationPlan, folder: ActivationFolder): Promise<void> {
+    const { exec, env } = this.#deps;
+    await folder.write(HOLD_SCRIPT, holdScript(plan, folder.dir));
+    const options = ['--quiet', '--collect', '--no-ask-password', `--unit=${holdUnit(plan.activation)}`];
+    await exec('systemd-run', [...options, '--', '/bin/sh', folder.file(HOLD_SCRIPT)], { env, timeoutMs: 60_000 });
+  }
+
+  async #letGo(): Promise<void> {
+    const { exec, env } = this.#deps;
+    await exec('systemctl', ['stop', `${holdUnit('*')}.service`], { env, timeoutMs: 60_000 });
   }
 
   /** Replaces the timer of the same trial. Throws `WATCHDOG_NOT_ARMED`. */
@@ -146,7 +163,10 @@ export class ActivationWatchdog {
   }
 
   async claim(activation: number, verdict: Verdict): Promise<Verdict> {
-    return await this.folder(activation).claim(verdict);
+    const claimed = await this.folder(activation).claim(verdict);
+    // A rollback is a change, too: it is over when the watchdog is disarmed.
+    if (claimed === 'passed') await this.#letGo();
+    return claimed;
   }
 
   /** Waits for the end of switches that the watchdog or an earlier run of the agent began. */
@@ -172,7 +192,7 @@ export class ActivationWatchdog {
   async #stopTimers(): Promise<void> {
     const { exec, env } = this.#deps;
     const units = [postSwitchWatchdogUnit('*'), watchdogUnit('*'), trialUnit('*')].flatMap((name) => [`${name}.timer`, `${name}.service`]);
-    await exec('systemctl', ['stop', ...units], { env, timeoutMs: 60_000 });
+    await exec('systemctl', ['stop', ...units, `${holdUnit('*')}.service`], { env, timeoutMs: 60_000 });
   }
 
   /** Removes all files of activations: the directive ended. */
