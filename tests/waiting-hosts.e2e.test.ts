@@ -1,4 +1,6 @@
-import { Directive, ReportView, type StorePath } from '@floe/protocol';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Directive, ReleaseStatement, ReportView, type StorePath } from '@floe/protocol';
 import { createHostIdentity, eventually, exampleFleetFiles, TestFleet, testNixSettings, type HostIdentity } from '@floe/testkit';
 import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -71,7 +73,11 @@ async function decide(path: string): Promise<[number, string]> {
 }
 
 beforeAll(async () => {
-  fleet = await TestFleet.create({ files: await exampleFleetFiles(), nixConfig: testNixSettings });
+  fleet = await TestFleet.create({
+    files: await exampleFleetFiles(),
+    nixConfig: testNixSettings,
+    serverEnv: { FLOE_REPOSITORY_TESTING_BRANCHES: '5' },
+  });
   await fleet.startServer();
   sha = await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD');
   await enrol(ada);
@@ -165,5 +171,71 @@ describe('a host that put a system back', () => {
     expect(await decide('/api/hosts/bob/quarantine')).toEqual([409, expect.stringContaining('floe enrol bob') as string]);
     expect(await decide('/api/hosts/cyd/quarantine')).toEqual([409, expect.stringContaining('HOST_NOT_ENROLLED') as string]);
     expect(await decide('/api/hosts/zoe/override')).toEqual([404, expect.stringContaining('HOST_UNKNOWN') as string]);
+  });
+});
+
+describe('a branch testing/<host>', () => {
+  /** Commits on top of the tracked branch, and pushes that to the host's branch alone. */
+  async function pushFor(host: string, files: Readonly<Record<string, string>>): Promise<string> {
+    await fleet.git('-C', fleet.workTree, 'checkout', '-q', '--detach', 'main');
+    for (const [path, text] of Object.entries(files)) await writeFile(join(fleet.workTree, path), text);
+    await fleet.git('-C', fleet.workTree, 'add', '-A');
+    await fleet.git('-C', fleet.workTree, 'commit', '-q', '-m', `For ${host} alone`);
+    await fleet.git('-C', fleet.workTree, 'push', '-q', '--force', 'origin', `HEAD:refs/heads/testing/${host}`);
+    return await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD');
+  }
+
+  async function trialStatus(head: string, description: RegExp): Promise<string> {
+    return await eventually(
+      `the commit says ${description}`,
+      () => {
+        const found = fleet.forge.statusOf(head, 'floe/trial');
+        return found !== undefined && description.test(found.description) ? found.state : undefined;
+      },
+      { explain: () => `${JSON.stringify(fleet.forge.statusOf(head, 'floe/trial'))}\n${fleet.server.log()}` },
+    );
+  }
+
+  function releaseOf(directive: Directive): ReleaseStatement {
+    return v.parse(ReleaseStatement, JSON.parse(Buffer.from(directive.release.payload, 'base64').toString('utf8')));
+  }
+
+  it('has that host alone try its head, whatever policy is in it, and ends with the branch', async () => {
+    const capabilities = ['permit', 'stage', 'trial', 'urgent', 'once'];
+    await using agent = await connect(ada, { epoch: 10, observed: on(old), capabilities });
+    const before = await told(agent);
+    const host = await readFile(join(fleet.workTree, 'hosts/ada.nix'), 'utf8');
+    const head = await pushFor('ada', { 'hosts/ada.nix': host.replace('"laptop', '"tried'), 'floe.nix': '{ rings = 7; }' });
+    expect(await trialStatus(head, /^ada is asked to try it until .* UTC; the rollout policy in it is not used$/)).toBe('pending');
+    const trial = await told(agent, before.epoch + 1);
+    expect(releaseOf(trial)).toMatchObject({ purpose: 'test', commit: head, ref: 'refs/heads/testing/ada', host: 'ada' });
+    await say(agent, ada, trial, { state: 'TRYING', observed: on(trial.toplevel) });
+    expect(await fleet.hostView('ada')).toMatchObject({ standing: 'trial', trial: { commit: head } });
+    // It is no revision, and has no other status.
+    expect(await fleet.revision(head)).toBeUndefined();
+    expect(new Set(fleet.forge.statuses.filter((status) => status.sha === head).map(({ context }) => context))).toEqual(new Set(['floe/trial']));
+
+    await fleet.git('-C', fleet.workTree, 'push', '-q', 'origin', ':refs/heads/testing/ada');
+    expect(await trialStatus(head, /^the trial on ada is over: its branch was deleted$/)).toBe('success');
+    const after = await told(agent, trial.epoch + 1);
+    expect(releaseOf(after).purpose).toBeUndefined();
+  });
+
+  it('says on its commit why nothing is tried: another history, a broken configuration, or what the machine itself answers', async () => {
+    await fleet.addMachine('cyd');
+    await eventually('cyd has its release', async () => ((await fleet.hostView('cyd')).standing === 'in-sync' ? true : undefined), {
+      timeoutMs: 60_000,
+      explain: () => fleet.server.log(),
+    });
+    const broken = await pushFor('cyd', { 'hosts/cyd.nix': '{ ' });
+    expect(await trialStatus(broken, /^cyd: .*syntax error/s)).toBe('failure');
+    const tree = await fleet.git('-C', fleet.workTree, 'rev-parse', 'main^{tree}');
+    const unrelated = await fleet.git('-C', fleet.workTree, 'commit-tree', tree, '-m', 'Another history');
+    await fleet.git('-C', fleet.workTree, 'push', '-q', '--force', 'origin', `${unrelated}:refs/heads/testing/cyd`);
+    expect(await trialStatus(unrelated, new RegExp(`^it does not contain ${sha.slice(0, 10)} of main`))).toBe('failure');
+    // A real agent: it finds the release in order, and its machine does not allow trials.
+    const host = await fleet.git('-C', fleet.workTree, 'show', 'main:hosts/cyd.nix');
+    const head = await pushFor('cyd', { 'hosts/cyd.nix': host.replace('"print', '"tried') });
+    expect(await trialStatus(head, /^the trial on cyd failed: this machine tries no systems/)).toBe('failure');
   });
 });

@@ -73,6 +73,7 @@ let
     FLOE_REPOSITORY_MAX_MIB = cfg.repository.maxMib;
     FLOE_REPOSITORY_MAX_FILE_MIB = cfg.repository.maxFileMib;
     FLOE_REPOSITORY_SILENCE_SECONDS = cfg.repository.silenceSeconds;
+    FLOE_REPOSITORY_TESTING_BRANCHES = cfg.repository.testingBranches;
     # Messages then name these options instead of variables.
     FLOE_CONFIGURED_BY = "nixos";
     FLOE_LISTEN = cfg.listen;
@@ -162,6 +163,14 @@ in
         type = types.ints.between 1 86400;
         default = 120;
         description = "How long the git server may be silent.";
+      };
+      testingBranches = mkOption {
+        type = types.ints.between 0 100;
+        default = 0;
+        description = ''
+          How many branches testing/HOST are followed; 0: none. The host of such a branch is asked to try its head for 24 hours at most,
+          if it has services.floe.agent.trials.enable. Whoever may push to such a branch chooses that system: protect testing/* at the forge.
+        '';
       };
     };
 

@@ -99,6 +99,7 @@ describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,',
     return {
       fetch: async (accepted) =>
         await Promise.resolve({ kind: accepted === head() ? 'unchanged' : 'advanced', head: head(), from: accepted, count: 1 }),
+      branches: async () => await Promise.resolve({ branches: [], isComplete: true }),
       accept: async () => await Promise.resolve(),
       commit: async (sha) => await Promise.resolve(parseCommit(sha, told.now!.commit)),
       changedPaths: async () => await Promise.resolve('unknown' as const),

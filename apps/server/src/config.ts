@@ -296,6 +296,7 @@ export function dataPaths(dataDir: string) {
   return {
     database: join(dataDir, 'database'),
     mirror: join(dataDir, 'mirror.git'),
+    testingMirror: join(dataDir, 'mirror-testing.git'),
     cache: join(dataDir, 'cache'),
     statements: join(dataDir, 'statements'),
     roots: join(dataDir, 'roots'),

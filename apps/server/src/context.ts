@@ -233,6 +233,7 @@ export async function createServerContext(
       logger,
       forge: config.forge,
       nameSettings: config.nameSettings,
+      followsTesting: config.repository.testingBranches > 0,
     },
     notifications,
     probes,

@@ -89,7 +89,9 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
       ...(deploy?.epoch === desired.epoch && session.capabilities.has('urgent') ? { urgent: urgencyOf(deploy) } : {}),
       release,
       ...(permit === undefined ? {} : { permit: seal(releaseSigner, 'floe/permit', permit) }),
-      ...(freshnessEnvelope.success ? { freshness: freshnessEnvelope.output } : {}),
+      ...(freshnessEnvelope.success && (envelope === undefined || isOfBranch(release, freshnessEnvelope.output))
+        ? { freshness: freshnessEnvelope.output }
+        : {}),
       issuedAt,
       expiresAt,
       nonce: session.nonce,
@@ -155,6 +157,12 @@ function permitFor(addressee: Addressee, release: Envelope, times: Pick<PermitSt
 function asOfIn(freshness: Envelope): number {
   const opened = peek(freshness, FreshnessStatement);
   return opened.kind === 'opened' ? opened.statement.asOf : 0;
+}
+
+/** Agents refuse a statement that is of another branch than the release: that of the tracked one says nothing of a testing branch. */
+function isOfBranch(release: Envelope, freshness: Envelope): boolean {
+  const [opened, stated] = [peek(release, ReleaseStatement), peek(freshness, FreshnessStatement)];
+  return opened.kind === 'opened' && stated.kind === 'opened' && opened.statement.ref === stated.statement.ref;
 }
 
 function urgencyOf({ level, by, reason, expiresAt }: Deploy): Urgency {

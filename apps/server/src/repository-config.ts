@@ -12,6 +12,8 @@ export interface RepositoryConfig {
   readonly limits: RepositoryLimits;
   /** How long its server may be silent. */
   readonly silenceMs: number;
+  /** How many branches `testing/<host>` are followed; 0: none. */
+  readonly testingBranches: number;
 }
 
 /** The reader that {@link parseConfig} passes; it collects problems. */
@@ -26,6 +28,8 @@ export interface SecretSettingsReader extends SettingsReader {
 const MAX_URL_CHARACTERS = 2048;
 const MAX_BRANCH_CHARACTERS = 200;
 const MIB = 1024 ** 2;
+
+const TestingBranches = v.pipe(v.string(), v.regex(/^\d{1,3}$/), v.transform(Number), v.maxValue(100));
 
 function noteProblem(read: SecretSettingsReader, name: string, parse: () => void): void {
   try {
@@ -71,6 +75,7 @@ export function parseRepositoryConfig(read: SecretSettingsReader): RepositoryCon
       downloadBytes: MIB * read.count('FLOE_REPOSITORY_MAX_MIB', DEFAULT_REPOSITORY_LIMITS.downloadBytes / MIB, 'MiB'),
       objectBytes: MIB * read.count('FLOE_REPOSITORY_MAX_FILE_MIB', DEFAULT_REPOSITORY_LIMITS.objectBytes / MIB, 'MiB'),
     },
+    testingBranches: read.checked('FLOE_REPOSITORY_TESTING_BRANCHES', TestingBranches, 0, 'how many branches testing/HOST are followed: 0 to 100'),
     silenceMs: 1000 * read.count('FLOE_REPOSITORY_SILENCE_SECONDS', 120, 'seconds'),
   };
 }

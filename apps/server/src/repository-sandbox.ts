@@ -18,7 +18,7 @@ export async function openRepositorySandbox(
   const paths = dataPaths(config.dataDir);
   await mkdir(paths.sandbox, { recursive: true, mode: 0o700 });
   await chmod(paths.sandbox, 0o700);
-  const options = { exec, env: deps.env, dir: paths.sandbox, readable: [paths.mirror] };
+  const options = { exec, env: deps.env, dir: paths.sandbox, readable: [paths.mirror, paths.testingMirror] };
   if (config.isRepositoryCodeUnconfined) {
     deps.logger.warn("repository code runs with access to the server's keys: whoever may push can read them", { setting: UNSAFE_SETTING });
     return await openUnsafeSandbox(options);

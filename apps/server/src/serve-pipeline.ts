@@ -6,6 +6,7 @@ import { createNix, createRepositoryNix, estimateConcurrency, type CacheKey, typ
 import { runPipeline, type PipelineDeps } from '@floe/pipeline';
 import { exec } from '@floe/runtime';
 import { dataPaths, type Config } from './config.ts';
+import { openTesting } from './testing-mirror.ts';
 import { loadOrCreateInstanceId } from './data-folder.ts';
 import type { FetchWatch } from './fetch-watch.ts';
 
@@ -33,12 +34,14 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     logger,
     onProgress: (progress) => deps.fetches.noteProgress(progress),
   });
+  await using testing = await openTesting(deps, repositoryId);
   const cores = cpus().length;
   // A home to which untrusted code never writes.
   const nix = createNix({ exec, logger, env: { ...deps.env, HOME: paths.home, XDG_CACHE_HOME: join(paths.home, 'cache') } });
   const pipeline: PipelineDeps = {
     ...deps,
     mirror: deps.fetches.watching(mirror),
+    testing,
     nix,
     repositoryNix: createRepositoryNix({ exec, logger, sandbox }, nix),
     cache: { url: `file://${paths.cache}`, secretKeyFile: cacheKey.secretKeyFile, publicKey: cacheKey.publicKey },

@@ -10,10 +10,15 @@ export interface Advertisement {
   /** Some of the branches, for an error message. */
   readonly branches: readonly string[];
   readonly branchCount: number;
+  /** The branches in the folder that was asked for; `isComplete` false: there are more. */
+  readonly under: { readonly branches: readonly { readonly name: string; readonly head: string }[]; readonly isComplete: boolean };
   readonly capabilities: ReadonlySet<string>;
 }
 
 const BRANCHES_KEPT = 50;
+/** Of one folder. Their names are long at most as a line of the protocol is: 64 KiB. */
+const LISTED_BRANCHES = 1_000;
+const LONGEST_LISTED_NAME = 300;
 /** Lines that are not refs: the service's name and the protocol's version. */
 const MAX_COMMENTS = 10;
 const HEADS = 'refs/heads/';
@@ -29,10 +34,12 @@ async function* counted(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Ar
 }
 
 /** Reads the answer to `/info/refs?service=git-upload-pack` (git: gitprotocol-http, gitprotocol-pack, version 0). */
-export async function readAdvertisement(body: AsyncIterable<Uint8Array>, url: string, branch: string): Promise<Advertisement> {
+export async function readAdvertisement(body: AsyncIterable<Uint8Array>, url: string, branch: string, folder?: string): Promise<Advertisement> {
   const packets = new PacketReader(counted(body));
   let capabilities: ReadonlySet<string> | undefined;
   const branches: string[] = [];
+  const listed: Advertisement['under']['branches'][number][] = [];
+  let isListComplete = true;
   let branchCount = 0;
   let head: string | undefined;
   let flushes = 0;
@@ -71,8 +78,12 @@ export async function readAdvertisement(body: AsyncIterable<Uint8Array>, url: st
     branchCount += 1;
     if (branches.length < BRANCHES_KEPT) branches.push(name);
     if (name === branch) head = oid;
+    if (folder === undefined || !name.startsWith(folder)) continue;
+    if (listed.length < LISTED_BRANCHES) listed.push({ name: name.slice(0, LONGEST_LISTED_NAME), head: oid });
+    else isListComplete = false;
   }
-  return { head, branches, branchCount, capabilities: capabilities ?? new Set() };
+  const under = { branches: listed, isComplete: isListComplete };
+  return { head, branches, branchCount, under, capabilities: capabilities ?? new Set() };
 }
 
 function split(line: string): [string, string] {

@@ -2,7 +2,7 @@ export type { GitError, GitErrorCode } from './errors.ts';
 export { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from './limits.ts';
 export * from './mirror.ts';
 export { opaqueKind } from './opaque-kind.ts';
-export type { CommitInfo, FetchOutcome, FetchProgress, OpaqueFile, OpaqueKind, TreeReport } from './mirror-types.ts';
+export type { BranchList, CommitInfo, FetchOutcome, FetchProgress, OpaqueFile, OpaqueKind, TreeReport } from './mirror-types.ts';
 export { shownText } from './text.ts';
 export type { PathChange } from './path-changes.ts';
 export { parseBranchName, parseRepositoryUrl } from './repository-url.ts';

@@ -128,11 +128,18 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
   }
 
   async function discover(http: GitHttp): Promise<{ head: CommitSha; advertisement: Advertisement }> {
+    const advertisement = await advertised(http);
+    const { head } = advertisement;
+    if (head === undefined) throw branchNotFound(url, branch, advertisement);
+    return { head: toCommitSha(head), advertisement };
+  }
+
+  async function advertised(http: GitHttp, within?: string): Promise<Advertisement> {
     try {
-      const advertisement = await readAdvertisement(await http.discover(), url, branch);
-      const { head } = advertisement;
-      if (head === undefined) throw branchNotFound(url, branch, advertisement);
-      return { head: toCommitSha(head), advertisement };
+      const advertisement = await readAdvertisement(await http.discover(), url, branch, within);
+      // Here, where an id that is none means that no git server answered.
+      for (const { head } of [advertisement, ...advertisement.under.branches]) if (head !== undefined) toCommitSha(head);
+      return advertisement;
     } catch (error) {
       if (isTranslated(error)) throw error;
       if (error instanceof PacketError && error.isCutShort) throw incompleteTransfer(url, error);
@@ -234,6 +241,16 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
       };
       try {
         return await reading(signal, take);
+      } catch (error) {
+        if (token !== undefined) hideToken(error, token);
+        throw error;
+      }
+    },
+    async branches(signal, within, token) {
+      try {
+        const secret = token === undefined ? undefined : new Secret(token);
+        const { under } = await advertised(createGitHttp({ url, token: secret, tokenSetting: options.tokenSetting, signal }), within);
+        return { isComplete: under.isComplete, branches: under.branches.map(({ name, head }) => ({ name, head: toCommitSha(head) })) };
       } catch (error) {
         if (token !== undefined) hideToken(error, token);
         throw error;

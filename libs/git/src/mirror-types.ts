@@ -54,9 +54,17 @@ export interface FetchProgress {
   readonly totalObjects: number;
 }
 
+/** The branches in a folder of the repository's branches, as its server lists them. */
+export interface BranchList {
+  readonly branches: readonly { readonly name: string; readonly head: CommitSha }[];
+  /** False: there are more. */
+  readonly isComplete: boolean;
+}
+
 /** The operations of a mirror that run in the worker thread, by name. */
 export interface MirrorOperations {
   fetch(accepted: CommitSha | undefined, token: string | undefined): Promise<FetchOutcome>;
+  branches(folder: string, token: string | undefined): Promise<BranchList>;
   accept(sha: CommitSha): Promise<void>;
   commit(sha: CommitSha): Promise<CommitInfo>;
   changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[] | 'unknown'>;

@@ -12,6 +12,8 @@ function perform(mirror: LocalMirror, call: Call, signal: AbortSignal): Promise<
   switch (call.name) {
     case 'fetch':
       return mirror.fetch(signal, ...call.args);
+    case 'branches':
+      return mirror.branches(signal, ...call.args);
     case 'accept':
       return mirror.accept(signal, ...call.args);
     case 'commit':

@@ -3,7 +3,7 @@ import type { CommitSha } from '@floe/model';
 import { isSentInClear, reveal, type Logger, type Secret, type SecretSource } from '@floe/runtime';
 import { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from './limits.ts';
 import { MirrorThread } from './mirror-thread.ts';
-import type { CommitInfo, FetchOutcome, FetchProgress, TreeReport } from './mirror-types.ts';
+import type { BranchList, CommitInfo, FetchOutcome, FetchProgress, TreeReport } from './mirror-types.ts';
 import type { PathChange } from './path-changes.ts';
 import { VARIANT_BRANCH } from './variant.ts';
 import { flakeUrl, parseBranchName, parseRepositoryUrl } from './repository-url.ts';
@@ -37,6 +37,8 @@ export interface MirrorOptions {
 export interface GitMirror extends AsyncDisposable {
   /** Looks at the branch and fetches new commits. The argument is the last accepted commit. */
   fetch(accepted: CommitSha | undefined, signal?: AbortSignal): Promise<FetchOutcome>;
+  /** Lists the branches whose names begin with `folder`; fetches nothing. */
+  branches(folder: string, signal?: AbortSignal): Promise<BranchList>;
   /** Moves the mirror's branch to a commit that was fetched, also backwards or sideways. Nix only sees commits of that branch. */
   accept(sha: CommitSha): Promise<void>;
   commit(sha: CommitSha): Promise<CommitInfo>;
@@ -77,6 +79,7 @@ export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
     fetch: async (accepted, signal) => {
       return await thread.call('fetch', [accepted, token && (await reveal(token))], signal);
     },
+    branches: async (folder, signal) => await thread.call('branches', [folder, token && (await reveal(token))], signal),
     accept: (sha) => thread.call('accept', [sha]),
     commit: (sha) => thread.call('commit', [sha]),
     changedPaths: (from, to) => thread.call('changedPaths', [from, to]),

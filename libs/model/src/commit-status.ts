@@ -7,7 +7,9 @@ export const STATUS_CONTEXTS = ['floe/evaluate', 'floe/build', 'floe/rollout'] a
 /** A rollout of several rings has a context for each: this, and the ring's name. */
 export const RING_CONTEXT = 'floe/rollout/';
 export type RingContext = `${typeof RING_CONTEXT}${string}`;
-export type StatusContext = (typeof STATUS_CONTEXTS)[number] | RingContext;
+/** Of the head of a branch `testing/<host>`, which one host tries. */
+export const TRIAL_CONTEXT = 'floe/trial';
+export type StatusContext = (typeof STATUS_CONTEXTS)[number] | RingContext | typeof TRIAL_CONTEXT;
 
 /** A status without its context: the state, and the text beside it. */
 export interface StatusText {

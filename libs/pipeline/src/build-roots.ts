@@ -21,6 +21,11 @@ export function checkRoot(rootsDir: string, output: StorePath): string {
   return join(rootsDir, CHECKS_FOLDER, basename(output));
 }
 
+/** The folder of the systems that hosts only try; no host can have its name. They do not count with those of the fleet. */
+export function trialRootsDir(rootsDir: string): string {
+  return join(rootsDir, '.trials');
+}
+
 /** Removes the GC roots of a host's older systems. The cache still has them. */
 export async function tidyBuildRoots(rootsDir: string, host: HostName): Promise<void> {
   await tidyRoots(join(rootsDir, host), KEPT_PER_HOST);

@@ -3,6 +3,7 @@ import type { Nix, RepositoryNix } from '@floe/nix';
 import type { PolicyFloor } from '@floe/model';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
+import type { TestingDeps } from './trial-branches/testing-deps.ts';
 import type { StatementLog } from './statement-log.ts';
 
 export interface PipelineLimits {
@@ -51,6 +52,8 @@ export interface PipelineDeps {
   readonly probes?: readonly string[];
   /** Rewrites an error's message to use the setting names of this installation. Default: unchanged. */
   readonly nameSettings?: (message: string) => string;
+  /** Follows the branches `testing/<host>`. Undefined: there is nothing of them to end either. */
+  readonly testing?: TestingDeps;
   /** The name of this server in leases; the same after a restart. */
   readonly owner: string;
 }

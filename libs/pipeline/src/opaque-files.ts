@@ -26,8 +26,8 @@ const KINDS: Record<OpaqueKind, string> = {
  * fleet that only stores such files is not affected.
  */
 export async function usersOfOpaqueFiles(
-  deps: PipelineDeps,
-  revision: Revision,
+  deps: Pick<PipelineDeps, 'mirror' | 'nix' | 'repositoryNix' | 'limits'>,
+  revision: Pick<Revision, 'sha'>,
   hosts: readonly Candidate[],
   signal: AbortSignal,
 ): Promise<ReadonlyMap<HostName, string>> {
@@ -71,7 +71,7 @@ export async function usersOfOpaqueFiles(
 }
 
 /** Extends an error that names such a file or a submodule by the reason why its content is not as expected. */
-export async function explainOpaque({ mirror }: PipelineDeps, { sha }: Revision, error: string): Promise<string> {
+export async function explainOpaque({ mirror }: Pick<PipelineDeps, 'mirror'>, { sha }: Pick<Revision, 'sha'>, error: string): Promise<string> {
   const { opaque, submodules } = await mirror.inspect(sha);
   const submodule = submodules.find((path) => hasPath(error, path) || folderSpellings(path).some((spelling) => error.includes(spelling)));
   if (submodule !== undefined) {

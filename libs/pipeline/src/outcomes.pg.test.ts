@@ -125,6 +125,7 @@ class World {
         this.refuse();
         return { kind: accepted === this.#head() ? 'unchanged' : 'advanced', head: this.#head(), accepted } as never;
       },
+      branches: async () => await Promise.resolve({ branches: [], isComplete: true }),
       accept: async () => undefined,
       commit: async () => ({ subject: 's', authorName: 'a', authorEmail: 'a@b', committedAt: 1 }) as never,
       changedPaths: async () => await this.changedPaths(),

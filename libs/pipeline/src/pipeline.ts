@@ -8,6 +8,7 @@ import { tryLateHosts } from './late-hosts.ts';
 import { FreshnessKeeper, releaseRevision } from './release.ts';
 import { logStable } from './stable-statements.ts';
 import { takeIn } from './take-in.ts';
+import { TestingBranches } from './trial-branches/testing-branches.ts';
 import { refusalOf } from './verify.ts';
 
 const LEASE_MS = 30_000;
@@ -41,6 +42,7 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
   const inner = AbortSignal.any([signal, lost.signal]);
   const looking = createWake();
   const working = createWake();
+  const testing = createWake();
   /** The revision being processed. The controller stops it when a newer commit supersedes it. */
   const running: { id?: string | undefined; controller: AbortController } = { controller: new AbortController() };
   looking.wake();
@@ -81,7 +83,10 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
         if (hintCount === seenHints && clock.monotonic() < nextPollAt) continue;
         const outcome = await takeIn(deps, repositoryId, inner);
         // An administrator or a webhook asks for a retry, also of a commit that waits for something.
-        if (seenHints !== hintCount) working.wake();
+        if (seenHints !== hintCount) {
+          working.wake();
+          testing.wake();
+        }
         seenHints = hintCount;
         const isRetry = outcome.kind === 'failed' && outcome.isRetryable;
         attempt = isRetry ? attempt + 1 : 0;
@@ -152,6 +157,23 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
     }
   }
 
+  /** Testing branches have the time that the tracked branch leaves them: a revision that is received stops what they do, and comes first. */
+  async function tryBranches({ testing: branches, ...others }: PipelineDeps): Promise<void> {
+    if (branches === undefined) return;
+    const followed = new TestingBranches({ ...others, testing: branches }, repositoryId);
+    while (!inner.aborted) {
+      const step = AbortSignal.any([inner, running.controller.signal]);
+      try {
+        const isBusy = (await store.revisions.nextUnfinished(repositoryId)) !== undefined;
+        if (!isBusy && !(await followed.turn(step))) return;
+      } catch (error) {
+        if (inner.aborted) return;
+        if (!step.aborted) logger.warn('looking at the testing branches failed', { error });
+      }
+      await testing.wait(HINT_POLL_MS, inner);
+    }
+  }
+
   /** The work while no revision is under way. Resolves to true when there was none. */
   async function workWhileIdle(repository: Repository, step: AbortSignal): Promise<boolean> {
     const newest = await store.revisions.newest(repositoryId);
@@ -164,7 +186,7 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
   }
 
   try {
-    await Promise.all([keepLease(), look(), work(), keepStableLogged()]);
+    await Promise.all([keepLease(), look(), work(), keepStableLogged(), tryBranches(deps)]);
   } finally {
     lost.abort();
   }

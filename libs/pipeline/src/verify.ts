@@ -1,4 +1,5 @@
 import { shownText } from '@floe/git';
+import type { CommitSha } from '@floe/model';
 import { isFloeError } from '@floe/runtime';
 import type { Revision } from '@floe/store';
 import type { PipelineDeps } from './deps.ts';
@@ -11,13 +12,25 @@ const REFUSALS: ReadonlySet<string> = new Set(['COMMIT_UNREADABLE', 'REPOSITORY_
  * checked out, a name that no file can have. Missing content (Git LFS, git-crypt) is judged per host, by the hosts that use it.
  * Submodules, which Floe does not fetch, are noted on the revision as a warning.
  */
-export async function refusalOf(deps: Pick<PipelineDeps, 'mirror' | 'store'>, revision: Revision): Promise<string | undefined> {
-  const { mirror, store } = deps;
+export async function refusalOf({ mirror, store }: Pick<PipelineDeps, 'mirror' | 'store'>, revision: Revision): Promise<string | undefined> {
+  return await refusalOfCommit(
+    mirror,
+    revision.sha,
+    async (submodules) => await store.revisions.noteWarnings(revision.id, [submoduleWarning(submodules)]),
+  );
+}
+
+/** The same of any commit. */
+export async function refusalOfCommit(
+  mirror: PipelineDeps['mirror'],
+  sha: CommitSha,
+  onSubmodules: (paths: readonly string[]) => Promise<void> = async () => await Promise.resolve(),
+): Promise<string | undefined> {
   try {
-    const { problem } = await mirror.commit(revision.sha);
+    const { problem } = await mirror.commit(sha);
     if (problem !== undefined) return problem;
-    const report = await mirror.inspect(revision.sha);
-    if (report.submodules.length > 0) await store.revisions.noteWarnings(revision.id, [submoduleWarning(report.submodules)]);
+    const report = await mirror.inspect(sha);
+    if (report.submodules.length > 0) await onSubmodules(report.submodules);
     return report.problem;
   } catch (error) {
     if (isFloeError(error) && REFUSALS.has(error.code)) return error.message;

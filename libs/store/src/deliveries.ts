@@ -1,11 +1,11 @@
 import { and, desc, eq, lt } from 'drizzle-orm';
-import { boundedTime, type CommitSha } from '@floe/model';
+import { boundedTime, FORGE_LOGIN_FORM, type CommitSha } from '@floe/model';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import { wakeRepository } from './repositories.ts';
 import type { Delivery } from './records.ts';
-import type { DeliveryStore } from './store.ts';
+import type { DeliveryStore } from './delivery-contract.ts';
 import { webhookDeliveries } from './tables/index.ts';
 
 /** A repeated delivery triggers a look at most this often. */
@@ -29,12 +29,13 @@ export function createDeliveryStore(db: Database): DeliveryStore {
       await db.transaction(async (tx) => {
         const stored = await tx.insert(webhookDeliveries).values(delivery).onConflictDoNothing().returning({ id: webhookDeliveries.id });
         const isNew = stored.length > 0;
-        const isHint = delivery.repositoryId !== undefined && delivery.outcome === 'accepted';
+        const isTracked = delivery.repositoryId !== undefined && delivery.outcome === 'accepted';
+        const isHint = isTracked || (delivery.repositoryId !== undefined && delivery.outcome === 'testing-branch');
         // An administrator may ask the forge to deliver again because nothing happened. A recorded push can be sent again by
         // anyone who has it: it costs a look every five seconds at most.
         if (isHint && (isNew || (await isRenewed(tx, delivery)))) await wakeRepository(tx, delivery.repositoryId);
         // Who pushed is known by it, which a rollout may wait for.
-        if (isHint && isNew && delivery.pusher !== undefined) await notify(tx, { topic: 'host', host: '*' });
+        if (isTracked && isNew && delivery.pusher !== undefined) await notify(tx, { topic: 'host', host: '*' });
         return isNew ? 'stored' : 'duplicate';
       }),
     async latestFor(repositoryId, commit) {
@@ -45,6 +46,16 @@ export function createDeliveryStore(db: Database): DeliveryStore {
         .orderBy(desc(webhookDeliveries.receivedAt))
         .limit(1);
       return row === undefined || row.receivedAt !== boundedTime(row.receivedAt) ? undefined : row.receivedAt;
+    },
+    async pusherOf(repositoryId, ref, commit) {
+      const { repositoryId: id, ref: moved, after, pusher, receivedAt } = webhookDeliveries;
+      const [row] = await db
+        .select({ pusher })
+        .from(webhookDeliveries)
+        .where(and(eq(id, repositoryId), eq(after, commit), eq(moved, ref)))
+        .orderBy(desc(receivedAt))
+        .limit(1);
+      return row?.pusher != null && FORGE_LOGIN_FORM.test(row.pusher) ? row.pusher : undefined;
     },
     async newestPushes(repositoryId) {
       const rows = await db

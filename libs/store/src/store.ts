@@ -6,7 +6,6 @@ import type {
   CommitInfo,
   CommitOfSystem,
   CompleteRollout,
-  Delivery,
   Deploy,
   DesiredRelease,
   DirectiveRow,
@@ -37,11 +36,13 @@ import type {
   Trial,
   AuditEntry,
 } from './records.ts';
+import type { DeliveryStore } from './delivery-contract.ts';
 import type { AuditStore } from './audit-contract.ts';
 import type { GlassStore } from './glass-contract.ts';
 import type { NotificationStore } from './notification-contract.ts';
 import type { OutboxStore } from './outbox-contract.ts';
 import type { ReportStore } from './report-contract.ts';
+import type { TestingStore } from './testing-contract.ts';
 import type { ServerStore } from './server-contract.ts';
 import type { StableStore } from './stable-contract.ts';
 
@@ -68,6 +69,7 @@ export interface Store extends AsyncDisposable {
   readonly rollouts: RolloutStore;
   readonly stable: StableStore;
   readonly hosts: HostStore;
+  readonly testing: TestingStore;
   readonly reports: ReportStore;
   readonly tokens: TokenStore;
   readonly outbox: OutboxStore;
@@ -132,20 +134,6 @@ export interface RepositoryStore {
   accept(id: string, commit: CommitSha): Promise<void>;
   /** The sequence becomes at least this. */
   raiseSequence(id: string, atLeast: number): Promise<void>;
-}
-
-export interface DeliveryStore {
-  /**
-   * Stores a delivery once. One that is 'accepted' for a repository wakes it, in the same transaction; so does a repeat
-   * that comes some seconds later, which then counts as received now.
-   */
-  record(delivery: Delivery): Promise<'stored' | 'duplicate'>;
-  /** When the last delivery came that moved the repository to `commit`. */
-  latestFor(repositoryId: string, commit: CommitSha): Promise<Timestamp | undefined>;
-  /** The last pushes to the tracked branch that a forge told of, newest first. */
-  newestPushes(repositoryId: string): Promise<readonly { readonly after: CommitSha | undefined; readonly receivedAt: Timestamp }[]>;
-  /** Deletes deliveries received before `before`. Returns the number. */
-  prune(before: Timestamp): Promise<number>;
 }
 
 export type Advanced =

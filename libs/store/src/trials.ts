@@ -74,7 +74,7 @@ function toTrial(row: typeof trials.$inferSelect): Trial[] {
 const UNENDED = { endedAt: null, result: null, hasFailed: false, isEndLogged: false };
 
 /** The epoch is new, so that the agent takes the trial for what it is: another directive. */
-async function begin(db: Database, trial: Omit<Trial, 'id' | 'epoch'>): Promise<Trial['id']> {
+export async function beginTrial(db: Database, trial: Omit<Trial, 'id' | 'epoch'>): Promise<Trial['id']> {
   const { host, reason, ...rest } = trial;
   return await db.transaction(async (tx) => {
     const [row] = await tx
@@ -134,7 +134,7 @@ async function logEnd(db: Database, { host, id }: Pick<Trial, 'host' | 'id'>, en
 
 export function createTrialStore(db: Database): Pick<HostStore, 'beginTrial' | 'endTrial' | 'logTrialEnd'> {
   return {
-    beginTrial: async (trial) => await begin(db, trial),
+    beginTrial: async (trial) => await beginTrial(db, trial),
     endTrial: async (trial, result, at, how) => await end(db, trial, result, at, how?.isLogged === true),
     logTrialEnd: async (trial, entry) => await logEnd(db, trial, entry),
   };

@@ -1,8 +1,9 @@
-import { isOn, type HostName as HostNameBrand, type ReleaseRef } from '@floe/model';
-import { Envelope, foreign, HostName, peek, ReleaseStatement, RolloutAnswer, seal, TrialAnswer } from '@floe/protocol';
+import { whyNoTrial, type HostName as HostNameBrand, type ReleaseRef } from '@floe/model';
+import { MAX_TRIAL_MS, sealTrial, trialFactsOf } from '@floe/pipeline';
+import { Envelope, foreign, HostName, peek, ReleaseStatement, RolloutAnswer, TrialAnswer } from '@floe/protocol';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { FleetHost, Repository, StorePart } from '@floe/store';
-import { shortSha, utcTime } from '@floe/views';
+import { noTrialWords, shortSha, utcTime } from '@floe/views';
 import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { AgentHub } from '../agents/hub.ts';
@@ -15,8 +16,6 @@ import { noteDecision } from './note-decision.ts';
 import { Reason, ReasonText, ShaPrefix } from './validation.ts';
 
 const MINUTE_MS = 60_000;
-/** Agents refuse a release that says more. */
-const MAX_TRIAL_MS = 24 * 60 * MINUTE_MS;
 const DEFAULT_TRIAL_MS = 2 * 60 * MINUTE_MS;
 
 const Host = v.object({ host: HostName });
@@ -80,26 +79,23 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
       const { reason, commit, forMs = DEFAULT_TRIAL_MS } = c.req.valid('json');
       const each = await find(host);
       if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
-      const { row } = each;
-      const refusal = refusalToOrder(row);
+      const refusal = refusalToOrder(each.row);
       if (refusal !== undefined) return refuse(c, 409, refusal.code, refusal.message);
       const session = hub.session(host);
-      if (session !== undefined && !session.capabilities.has('trial'))
-        return refuse(c, 409, 'AGENT_TOO_OLD', `the agent of ${host} is from before trials: it gets a newer one with the fleet`);
+      const facts = { ...trialFactsOf(each), knowsTrials: session?.capabilities.has('trial') };
+      // Before a commit is looked for, which says less.
+      const unable = whyNoTrial(facts, undefined);
+      if (unable !== undefined) return refuse(c, 409, unable, noTrialWords(unable, host));
       const named = await releaseNamed(deps, commit, host);
       if (named.kind === 'refused') return refuse(c, named.status, named.code, named.message);
       const statement = await statementOf(named.release);
       if (statement === undefined)
         return refuse(c, 409, 'RELEASE_UNREADABLE', `what was signed for ${host} with ${commit} cannot be read: push another commit`);
       const { toplevel, sequence, commit: sha } = statement;
-      if (each.situation.quarantined.has(toplevel))
-        return refuse(c, 409, 'QUARANTINED', `${host} rolled this system back before: to have it judged again, run: floe retry ${host} --reason "…"`);
-      if (isOn(row.observed, toplevel)) return refuse(c, 409, 'NOTHING_TO_TRY', `${host} runs and boots this system already`);
+      const because = whyNoTrial(facts, toplevel);
+      if (because !== undefined) return refuse(c, 409, because, noTrialWords(because, host));
       const now = clock.now();
-      // Hosts judge by the latest date that was ever signed for them, which a clock that was ahead has left behind.
-      const issuedAt = Math.max(now, await store.releases.highestAsOf(repository.id));
-      const endsAt = issuedAt + forMs;
-      const envelope = seal(releaseSigner, 'floe/release', { ...statement, purpose: 'test', issuedAt, endsAt, expiresAt: endsAt });
+      const envelope = sealTrial(releaseSigner, statement, { now, latest: await store.releases.highestAsOf(repository.id), forMs });
       const trial = {
         host,
         toplevel,

@@ -30,7 +30,7 @@ function headersOf(body: string, changes: Record<string, string> = {}) {
 }
 
 /** The app with a secret, and the deliveries that were stored. */
-function withSecret(recorded: 'stored' | 'duplicate' = 'stored', secrets = [SECRET]) {
+function withSecret(recorded: 'stored' | 'duplicate' = 'stored', secrets = [SECRET], followsTesting = false) {
   const stored: Delivery[] = [];
   const store = {
     deliveries: {
@@ -50,6 +50,7 @@ function withSecret(recorded: 'stored' | 'duplicate' = 'stored', secrets = [SECR
       clock: systemClock,
       logger: silentLogger,
       forge: undefined,
+      followsTesting,
     },
   });
   const deliver = async (payload: unknown, headers: Record<string, string> = {}) => {
@@ -80,6 +81,18 @@ describe('a push', () => {
     const { deliver, stored } = withSecret();
     expect((await deliver(payload)).status).toBe(202);
     expect(stored).toMatchObject([{ outcome }]);
+  });
+
+  test('to a branch testing/HOST wakes the pipeline, also when it deletes it, where such branches are followed', async () => {
+    const pushes = [pushed({ ref: 'refs/heads/testing/ada' }), pushed({ ref: 'refs/heads/testing/ada', deleted: true, after: '0'.repeat(40) })];
+    for (const payload of pushes) {
+      const { deliver, stored } = withSecret('stored', [SECRET], true);
+      expect(await deliver(payload)).toMatchObject({ status: 202, body: { message: 'taken' } });
+      expect(stored).toMatchObject([{ outcome: 'testing-branch', ref: 'refs/heads/testing/ada' }]);
+      const off = withSecret();
+      await off.deliver(payload);
+      expect(off.stored.map(({ outcome }) => outcome)).not.toContain('testing-branch');
+    }
   });
 
   test.each([

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { FORGES, WEBHOOKS, type ForgeKind } from '@floe/forge';
+import { TESTING_FOLDER } from '@floe/pipeline';
 import { withoutTrailingSlashes, type Clock, type Logger, type SecretSource } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
 import { Hono } from 'hono';
@@ -15,6 +16,8 @@ export interface WebhookDeps {
   readonly repository: Repository;
   readonly secrets: readonly SecretSource[];
   readonly nameSettings: (message: string) => string;
+  /** Whether branches `testing/<host>` are followed. */
+  readonly followsTesting: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   /** The forge and the name of the repository there; undefined: it is known by the clone URL only. */
@@ -66,6 +69,8 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
             return refuse(c, 404, 'REPOSITORY_UNKNOWN', `this server does not track ${outcome.repository.fullName}; it tracks ${repository.url}`);
           }
           const isTracked = outcome.ref === repository.ref && !outcome.isDeleted;
+          // Also of a deletion: that ends what the host tries.
+          const isTesting = deps.followsTesting && outcome.ref.startsWith(`refs/heads/${TESTING_FOLDER}`);
           const stored = await store.deliveries.record({
             // By what is signed: the id of a delivery is not, so a recorded one could come under any number of them.
             id: createHash('sha256').update(rawBody).digest('hex'),
@@ -76,11 +81,11 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
             before: outcome.before,
             after: outcome.after,
             pusher: outcome.pusher,
-            outcome: isTracked ? 'accepted' : outcome.isDeleted ? 'branch-deleted' : 'other-branch',
+            outcome: isTracked ? 'accepted' : isTesting ? 'testing-branch' : outcome.isDeleted ? 'branch-deleted' : 'other-branch',
             receivedAt: clock.now(),
           });
           if (stored === 'duplicate') return c.json({ message: 'this delivery was already taken; the repository is looked at again' });
-          if (!isTracked) {
+          if (!isTracked && !isTesting) {
             if (outcome.isDeleted && outcome.ref === repository.ref) logger.warn('the tracked branch was deleted at the forge', { ref: outcome.ref });
             const why = outcome.isDeleted ? `${outcome.ref} was deleted` : `this server tracks ${repository.ref}`;
             return c.json({ message: `nothing to do: ${why}` }, 202);

@@ -108,6 +108,7 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
       clock: systemClock,
       logger: silentLogger,
       forge: undefined,
+      followsTesting: false,
     },
     cacheDir: undefined,
     // Any folder without a page.

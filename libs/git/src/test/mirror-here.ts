@@ -25,6 +25,7 @@ export function mirrorHere(options: MirrorOptions & { readonly maxPacks?: number
   return {
     dir,
     fetch: async (accepted, signal = never) => await mirror.fetch(signal, accepted, token && (await reveal(token))),
+    branches: async (folder, signal = never) => await mirror.branches(signal, folder, token && (await reveal(token))),
     accept: async (sha) => await mirror.accept(never, sha),
     commit: async (sha) => await mirror.commit(never, sha),
     changedPaths: async (from, to) => await mirror.changedPaths(never, from, to),

@@ -1,6 +1,7 @@
 import { AGENT_STATES, URGENCIES } from '@floe/model';
 import { sql } from 'drizzle-orm';
 import { bigint, boolean, index, jsonb, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
+import { TESTING_STATES } from '../testing-contract.ts';
 import { at, commitSha, count, hostName, storePath } from './columns.ts';
 import { repositories } from './pipeline.ts';
 import { releases } from './releases.ts';
@@ -149,6 +150,24 @@ export const trials = pgTable('trials', {
   /** The log of decisions says how it ended. */
   isEndLogged: boolean('is_end_logged').notNull().default(true),
 });
+
+/** The branches `testing/<host>` that are followed. */
+export const testingBranches = pgTable(
+  'testing_branches',
+  {
+    repositoryId: text('repository_id')
+      .notNull()
+      .references(() => repositories.id),
+    host: hostName('host')
+      .notNull()
+      .references(() => hosts.host, { onDelete: 'cascade' }),
+    head: commitSha('head').notNull(),
+    seenAt: at('seen_at').notNull(),
+    state: text('state', { enum: TESTING_STATES }).notNull(),
+    trialId: text('trial_id'),
+  },
+  (table) => [primaryKey({ columns: [table.repositoryId, table.host] })],
+);
 
 /** A person asks that the host take what it was told under this epoch, at once. */
 export const deploys = pgTable('deploys', {

@@ -1,0 +1,40 @@
+import { fitDescription } from '@floe/forge';
+import { openMirror, type GitMirror } from '@floe/git';
+import { TRIAL_CONTEXT } from '@floe/model';
+import type { TestingDeps } from '@floe/pipeline';
+import type { Clock, Logger } from '@floe/runtime';
+import type { StorePart } from '@floe/store';
+import { describeTesting } from '@floe/views';
+import { dataPaths, type Config } from './config.ts';
+
+export interface TestingMirrorDeps {
+  readonly config: Config;
+  readonly store: StorePart<{ outbox: 'putAll' }>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * Git and the forge for testing branches. Their objects are in a mirror of their own: whoever may push to such a branch can neither damage
+ * nor hold up the tracked one's.
+ */
+export async function openTesting({ config, store, clock, logger }: TestingMirrorDeps, repositoryId: string): Promise<TestingDeps & AsyncDisposable> {
+  const { repository, publicUrl, forge } = config;
+  const open = async (branch: string): Promise<GitMirror> =>
+    await openMirror({ ...repository, branch, dir: dataPaths(config.dataDir).testingMirror, logger });
+  // Starts its thread with the first call.
+  const listing = await open(repository.branch);
+  return {
+    limit: repository.testingBranches,
+    branches: async (folder, signal) => await listing.branches(folder, signal),
+    open,
+    async tell(sha, status) {
+      if (forge === undefined) return;
+      const { state, description } = describeTesting(status);
+      const targetUrl = status.kind === 'no-host' ? publicUrl : `${publicUrl}/#/hosts/${status.host}`;
+      const wanted = { repositoryId, sha, context: TRIAL_CONTEXT, state, description: fitDescription(description), targetUrl, now: clock.now() };
+      await store.outbox.putAll([wanted]);
+    },
+    [Symbol.asyncDispose]: async () => await listing[Symbol.asyncDispose](),
+  };
+}
