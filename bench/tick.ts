@@ -7,23 +7,28 @@ import postgres from 'postgres';
 import { RolloutEngine } from '../apps/server/src/rollouts/engine.ts';
 import { median, type Figure, type Progress } from './measure.ts';
 
+/** Steering looks about this often. */
+const LOOK_SECONDS = 15;
+
 /** A look at all hosts in the middle of a rollout, from the database to the decisions: the rollout's, and what each host should run. */
 export async function benchTick(count: number, looks: number, progress: Progress): Promise<Figure[]> {
   await using opening = new AsyncDisposableStack();
   const { url } = opening.use(await startPostgres());
   const migrationsDir = join(import.meta.dirname, '../migrations');
-  const store = opening.use(await openStore({ kind: 'postgres', url }, { clock: systemClock, logger: silentLogger, migrationsDir }));
+  let ahead = 0;
+  const clock = { ...systemClock, now: () => systemClock.now() + ahead };
+  const store = opening.use(await openStore({ kind: 'postgres', url }, { clock, logger: silentLogger, migrationsDir }));
   const { id: repositoryId } = await store.repositories.ensure({ url: 'https://forge.example/fleet.git', branch: 'main', now: 1 });
   const hosts = Array.from({ length: count }, (_, index) => `host${index}` as HostName);
   await store.hosts.ensure(repositoryId, hosts);
   for (const host of hosts) await store.hosts.enrol({ host, repositoryId, machineId: host, publicKey: `key of ${host}`, at: 1 });
-  const engine = new RolloutEngine({ store, clock: systemClock, logger: silentLogger });
+  const engine = new RolloutEngine({ store, clock, logger: silentLogger });
   const look = async (): Promise<void> => {
     const { fleet } = await engine.tick(await store.hosts.fleet(repositoryId));
     const news = fleet.hosts.flatMap(({ row, desired }) =>
       desired.kind === 'release' && row.desired?.releaseId !== desired.release.id ? [desired.release] : [],
     );
-    await store.hosts.desire(news, systemClock.now());
+    await store.hosts.desire(news, clock.now());
   };
   for (const commit of [1, 2]) {
     await publish(store, repositoryId, hosts, commit);
@@ -35,18 +40,35 @@ export async function benchTick(count: number, looks: number, progress: Progress
   const address = new URL(url);
   const bare = postgres({ host: address.searchParams.get('host') ?? '', user: address.username, database: address.pathname.slice(1), max: 1 });
   opening.defer(async () => await bare.end());
-  const [quiet, busy, floor]: [number[], number[], number[]] = [[], [], []];
+  const [quiet, busy, moved, minute, floor]: [number[], number[], number[], number[], number[]] = [[], [], [], [], []];
   for (let done = 0; done < looks; done += 1) {
     quiet.push(await cpuOf(look));
     floor.push(await cpuOf(async () => await bare`select * from hosts`));
     await report(store, repositoryId, hosts.slice(done * (count / 200), (done + 1) * (count / 200)), 3 + done);
     busy.push(await cpuOf(look));
+    await move(store, repositoryId);
+    moved.push(await cpuOf(look));
+    let ofMinute = 0;
+    for (let second = 0; second < 60; second += LOOK_SECONDS) {
+      ahead += LOOK_SECONDS * 1_000;
+      ofMinute = Math.max(ofMinute, await cpuOf(look));
+    }
+    minute.push(ofMinute);
   }
   const figure = { unit: 'ms', floor: median(floor), compare: 'ratio', aim: 1 } as const;
   return [
     { what: `(g) CPU of a look at ${count} hosts in a rollout`, floe: median(quiet), ...figure },
     { what: `(g) the same after ${count / 200} of them reported`, floe: median(busy), ...figure },
+    { what: `(g) the same after the rollout moved`, floe: median(moved), ...figure },
+    { what: `(g) the longest look of a quiet minute`, floe: median(minute), ...figure },
   ];
+}
+
+/** What was decided is stored again, as if the rollout had come somewhere. */
+async function move(store: Store, repositoryId: string): Promise<void> {
+  const { rollout } = await store.hosts.fleet(repositoryId);
+  if (rollout === undefined) throw new Error('there is no rollout');
+  await store.rollouts.save({ ...rollout, left: undefined }, systemClock.now());
 }
 
 async function cpuOf(work: () => Promise<unknown>): Promise<number> {

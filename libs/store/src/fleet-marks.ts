@@ -6,8 +6,10 @@ import type { Database } from './database.ts';
 import { readRows } from './rows.ts';
 import * as tables from './tables/index.ts';
 
-/** A number for each host, and one for all that is not about one host. Another number: something is not as it was. */
+/** A number for each host, and others for all that is not about one host. Another number: something is not as it was. */
 export interface FleetMarks {
+  /** Which rollout hosts follow, wherever it is. */
+  readonly followed: string;
   readonly general: string;
   /** By the host's name as it is stored, in the order of names. */
   readonly byHost: ReadonlyMap<string, string>;
@@ -43,7 +45,7 @@ function rowsOf(table: PgTable, now: number): SQL {
   return sql`, (select string_agg(concat_ws('|', t::text ${passed(table, 't', now)}), ',' order by t::text) from ${table} t where t.host = h.host)`;
 }
 
-const Row = v.object({ general: v.string(), hosts: v.string() });
+const Row = v.object({ followed: v.string(), general: v.string(), hosts: v.string() });
 const Hosts = v.pipe(v.string(), v.parseJson(), v.array(v.tuple([v.string(), v.string()])));
 
 /**
@@ -64,6 +66,11 @@ export async function readMarks(db: Database, { repositoryId, now }: { readonly 
       where v.repository_id = ${repositoryId} and v.sequence between 0 and ${MAX_COUNTER}::bigint order by v.sequence desc limit ${ROLLOUTS}
     )
     select
+      coalesce((
+        select concat_ws('|', o.id, v.id, v.sequence) from revisions v join rollouts o on o.revision_id = v.id
+        where v.repository_id = ${repositoryId} and v.sequence between 0 and ${MAX_COUNTER}::bigint and o.waiting_since is null
+        order by v.sequence desc limit 1
+      ), '') as followed,
       (
         select concat_ws('|',
           (select hashtextextended(string_agg(concat_ws('|', c.v::text, o::text), ',' order by c.sequence, c.id), 0)
@@ -90,5 +97,5 @@ export async function readMarks(db: Database, { repositoryId, now }: { readonly 
         where h.repository_id = ${repositoryId}
       ) as hosts`);
   const [row] = readRows(Row, found);
-  return { general: row?.general ?? '', byHost: new Map(v.parse(Hosts, row?.hosts ?? '[]')) };
+  return { followed: row?.followed ?? '', general: row?.general ?? '', byHost: new Map(v.parse(Hosts, row?.hosts ?? '[]')) };
 }

@@ -16,7 +16,8 @@ import {
   type SteppingStone,
   type StorePath,
 } from '@floe/model';
-import { and, asc, eq, gt, isNull, or } from 'drizzle-orm';
+import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
+import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { lastWordOf } from './host-facts.ts';
 import { toHostRows } from './host-rows.ts';
@@ -51,12 +52,10 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
   const { repositoryId, names } = query;
   const { current, situationOf, pinsOf, timeZoneOf } = await readSituations(db, query);
   const next = names === undefined ? await readNext(db, repositoryId) : undefined;
-  const quarantinesByHost = Map.groupBy(await readQuarantines(db, repositoryId, names), ({ host }) => host);
-  const acknowledged = await readAcknowledgements(db, repositoryId, names);
   const trials = await readTrials(db, repositoryId, names);
   const stones = stonesByHost(db);
   const rows = await db
-    .select({ row: hosts, commit: releases.commit, deploy: deploys, stones: stones.list })
+    .select({ row: hosts, commit: releases.commit, deploy: deploys, stones: stones.list, ...OF_HOST })
     .from(hosts)
     .leftJoin(stones, eq(stones.host, hosts.host))
     .leftJoin(releases, eq(releases.id, hosts.desiredReleaseId))
@@ -64,6 +63,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
     .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names)))
     .orderBy(asc(hosts.host));
   const stonesOf = new Map(rows.flatMap((each) => (each.stones === null ? [] : [[each.row.host, toSteppingStones(each.row.host, each.stones)]])));
+  const ofHost = new Map(rows.map((each) => [each.row.host, each]));
   const commits = new Map(rows.map(({ row, commit }) => [row.host, new RowReader().commit('commit', commit)]));
   const deploysByHost = new Map(rows.flatMap(({ deploy }) => (deploy === null ? [] : [[deploy.host, deploy] as const])));
   const read = toHostRows(
@@ -74,7 +74,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
     rollout: current,
     next,
     hosts: read.map((row): FleetHost => {
-      const quarantinesOfHost = quarantinesByHost.get(row.host) ?? [];
+      const quarantinesOfHost = toQuarantines(row.host, ofHost.get(row.host)?.quarantines);
       const trial = trials.open.get(row.host);
       const floor = row.toldSequence ?? 0;
       const stone = stoneOf(row, stonesOf.get(row.host));
@@ -86,7 +86,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
         trial,
         endedTrial: trials.ended.get(row.host),
         quarantines: quarantinesOfHost,
-        acknowledged: acknowledged.get(row.host) ?? NOTHING_ACKNOWLEDGED,
+        acknowledged: toAcknowledged(ofHost.get(row.host)?.acknowledged),
         desiredCommit: commits.get(row.host),
         deploy: deployOf(row, deploysByHost.get(row.host)),
         pins: pinsOf(row.host),
@@ -122,10 +122,15 @@ function deployOf({ desired, state, stateToplevel }: HostRow, stored: typeof dep
   };
 }
 
+/** The rollout that hosts follow. */
+export async function readCurrent(db: Database, query: FleetQuery): Promise<CurrentRollout | undefined> {
+  const newest = await newestRollout(db, eq(revisions.repositoryId, query.repositoryId));
+  return newest === undefined ? undefined : await withOrders(db, query, newest);
+}
+
 async function readSituations(db: Database, query: FleetQuery) {
   const { repositoryId, names, now } = query;
-  const ofRepository = eq(revisions.repositoryId, repositoryId);
-  const newest = await newestRollout(db, ofRepository);
+  const newest = await newestRollout(db, eq(revisions.repositoryId, repositoryId));
   const current = newest === undefined ? undefined : await withOrders(db, query, newest);
   const stable = refsByHost(await stableReleases(db, repositoryId, names));
   const inRollout = newest === undefined ? [] : await releasesOfRollout(db, repositoryId, newest, names);
@@ -207,25 +212,28 @@ async function readPins(db: Database, repositoryId: string, names: Hosts, now: n
   );
 }
 
-/** By host, the oldest first. */
-async function readQuarantines(db: Database, repositoryId: string, names: Hosts): Promise<Quarantine[]> {
-  const rows = await db
-    .select({ host: quarantines.host, toplevel: quarantines.toplevel, reason: quarantines.reason, at: quarantines.createdAt })
-    .from(quarantines)
-    .innerJoin(hosts, eq(hosts.host, quarantines.host))
-    .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(quarantines.host, names)))
-    .orderBy(asc(quarantines.host), asc(quarantines.createdAt));
-  return rows.map(({ reason, at, ...row }) => ({ ...row, reason: storableText(reason), at: boundedTime(at) }));
+/** What belongs to each host, read with its row: a statement of its own for each would cost as much again. */
+const OF_HOST = {
+  quarantines: sql<unknown>`(
+    select json_agg(json_build_array(${quarantines.toplevel}, ${quarantines.reason}, ${quarantines.createdAt}) order by ${quarantines.createdAt})
+    from ${quarantines} where ${quarantines.host} = ${hosts.host})`,
+  acknowledged: sql<unknown>`(select json_agg(${acknowledgements.toplevel}) from ${acknowledgements} where ${acknowledgements.host} = ${hosts.host})`,
+};
+const Path = v.pipe(
+  v.string(),
+  v.transform((text) => text as StorePath),
+);
+const Quarantines = v.array(v.tuple([Path, v.string(), v.number()]));
+const Acknowledged = v.array(Path);
+
+/** The oldest first. */
+function toQuarantines(host: HostName, stored: unknown): readonly Quarantine[] {
+  if (stored === null || stored === undefined) return [];
+  return v.parse(Quarantines, stored).map(([toplevel, reason, at]) => ({ host, toplevel, reason: storableText(reason), at: boundedTime(at) }));
+}
+
+function toAcknowledged(stored: unknown): ReadonlySet<StorePath> {
+  return stored === null || stored === undefined ? NOTHING_ACKNOWLEDGED : new Set(v.parse(Acknowledged, stored));
 }
 
 const NOTHING_ACKNOWLEDGED: ReadonlySet<StorePath> = new Set();
-
-async function readAcknowledgements(db: Database, repositoryId: string, names: Hosts): Promise<ReadonlyMap<HostName, ReadonlySet<StorePath>>> {
-  const rows = await db
-    .select({ host: acknowledgements.host, toplevel: acknowledgements.toplevel })
-    .from(acknowledgements)
-    .innerJoin(hosts, eq(hosts.host, acknowledgements.host))
-    .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(acknowledgements.host, names)));
-  const byHost = Map.groupBy(rows, ({ host }) => host);
-  return new Map([...byHost].map(([host, some]) => [host, new Set(some.map(({ toplevel }) => toplevel))]));
-}

@@ -1,4 +1,5 @@
 export { factsOf, lastWordOf } from './host-facts.ts';
+export { resolveAgain } from './resolve-again.ts';
 export { ringHosts } from './ring-hosts.ts';
 export { rolloutHosts, type RolloutFacts } from './rollout-hosts.ts';
 export { openStore, type StoreDeps } from './open.ts';

@@ -12,6 +12,7 @@ import { createReportStore } from './reports.ts';
 import { createRepositoryStore } from './repositories.ts';
 import { createRevisionStore } from './revisions.ts';
 import { createRolloutStore } from './rollouts.ts';
+import type { Fleet } from './records.ts';
 import type { Store } from './store.ts';
 import * as tables from './tables/index.ts';
 import { COUNTED_DATABASES, type CountedDatabase } from './test/counted-database.ts';
@@ -48,7 +49,7 @@ const step = fc.oneof(
       row: fc.nat(9),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.nat(300) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.oneof(fc.nat(300), fc.nat(4_000)) }) },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('do' as const), what: fc.nat(12), host: fc.nat(HOSTS - 1) }) },
 ) satisfies fc.Arbitrary<Step>;
 
@@ -191,5 +192,32 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
     expect(await database.statements(look)).toBeLessThanOrEqual(MOST_STATEMENTS);
     expect(await look()).toEqual(await readFleet(database.db, { repositoryId: id, now }));
     expect(await database.statements(look)).toBe(1);
+  });
+
+  test('is read again part by part though nothing happens, and none of a host is read because the rollout moved', async () => {
+    await database.db.execute(sql`truncate hosts, releases, revisions, rollouts, rollout_orders, freezes cascade`);
+    const { id } = await store.repositories.ensure({ url: 'https://forge.example/parts.git', branch: 'main', now });
+    const many = Array.from({ length: 300 }, (_, index) => `host${index}` as HostName);
+    await store.hosts.ensure(id, many);
+    await publish(id, many);
+    const kept = new KeptFleets();
+    const look = async () => await kept.read(database.db, { repositoryId: id, now }, new LeftOutRows());
+    const first = await look();
+    const keptOf = ({ hosts }: Fleet): number => hosts.filter((host, index) => host === first.hosts[index]).length;
+    const { rollout } = first;
+    if (rollout === undefined) throw new Error('there is no rollout');
+    await store.rollouts.save({ ...rollout, left: undefined }, now);
+    expect(await database.statements(look)).toBeLessThanOrEqual(MOST_STATEMENTS);
+    const moved = await look();
+    expect(moved).toEqual(await readFleet(database.db, { repositoryId: id, now }));
+    expect(keptOf(moved)).toBe(300);
+    for (let left = 285; left >= 0; left -= 15) {
+      now += 4_000;
+      const statements = await database.statements(async () => {
+        expect(keptOf(await look())).toBe(left);
+      });
+      expect(statements).toBeLessThanOrEqual(MOST_STATEMENTS);
+    }
+    expect(await look()).toEqual(await readFleet(database.db, { repositoryId: id, now }));
   });
 });

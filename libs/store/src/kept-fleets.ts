@@ -1,19 +1,31 @@
 import { HOST_NAME_FORM, type HostName } from '@floe/model';
 import type { Database } from './database.ts';
-import { readFleet } from './fleet.ts';
+import { readCurrent, readFleet } from './fleet.ts';
 import { readMarks, type FleetMarks } from './fleet-marks.ts';
+import { readNext } from './next-rollouts.ts';
 import type { Fleet, FleetHost } from './records.ts';
+import { resolveAgain } from './resolve-again.ts';
 import type { LeftOutRows } from './unreadable.ts';
 
 /** A smaller fleet is read sooner than it is compared. */
 const WORTH_HOSTS = 200;
-/** Whatever the marks say, all is read again this often: what decides and is in none of them is at most so old. */
-const FULL_MS = 60_000;
+/**
+ * Whatever the marks say, a look reads the next one of so many parts of the hosts again, when the last part is so old: what decides and
+ * is in none of the marks is at most so many looks old. All at once would take as long as all other looks of a minute together.
+ */
+const PARTS = 20;
+const PART_MS = 3_000;
 
 interface Kept {
-  readonly readAt: number;
   readonly marks: FleetMarks;
   readonly fleet: Fleet;
+  /** The part that was read last, and when. */
+  readonly part: { readonly index: number; readonly readAt: number };
+}
+
+interface Query {
+  readonly repositoryId: string;
+  readonly now: number;
 }
 
 /**
@@ -29,7 +41,7 @@ export class KeptFleets {
   }
 
   /** All hosts of the repository. */
-  async read(db: Database, query: { readonly repositoryId: string; readonly now: number }, leftOut: LeftOutRows): Promise<Fleet> {
+  async read(db: Database, query: Query, leftOut: LeftOutRows): Promise<Fleet> {
     const { repositoryId, now } = query;
     const kept = this.#kept.get(repositoryId);
     if (kept === undefined && this.#worthHosts > 0) {
@@ -37,36 +49,51 @@ export class KeptFleets {
       if (fleet.hosts.length < this.#worthHosts) return fleet;
     }
     const marks = await readMarks(db, query);
-    const age = kept === undefined ? Infinity : now - kept.readAt;
-    const some = kept !== undefined && age >= 0 && age < FULL_MS ? await updated(db, { kept, marks, query }) : undefined;
-    const fleet = some ?? (await readFleet(db, query, leftOut));
-    if (fleet.hosts.length < this.#worthHosts) this.#kept.delete(repositoryId);
-    else this.#kept.set(repositoryId, { readAt: some === undefined ? now : (kept?.readAt ?? now), marks, fleet });
-    return fleet;
+    const known = kept === undefined ? undefined : await updated(db, { kept, marks, query });
+    const next = known ?? { marks, fleet: await readFleet(db, query, leftOut), part: { index: 0, readAt: now } };
+    if (next.fleet.hosts.length < this.#worthHosts) this.#kept.delete(repositoryId);
+    else this.#kept.set(repositoryId, next);
+    return next.fleet;
   }
 }
 
-interface Update {
-  readonly kept: Kept;
-  readonly marks: FleetMarks;
-  readonly query: { readonly repositoryId: string; readonly now: number };
-}
-
-/** What was kept, with the hosts that changed read again; undefined: more has changed than some hosts. */
-async function updated(db: Database, { kept, marks, query }: Update): Promise<Fleet | undefined> {
-  if (kept.marks.general !== marks.general || kept.marks.byHost.size !== marks.byHost.size) return undefined;
-  const names: HostName[] = [];
-  for (const [host, mark] of marks.byHost) {
-    const before = kept.marks.byHost.get(host);
-    if (before === mark) continue;
-    if (before === undefined || !HOST_NAME_FORM.test(host)) return undefined;
-    names.push(host as HostName);
-  }
-  if (names.length === 0) return kept.fleet;
-  if (names.length > marks.byHost.size / 2) return undefined;
-  const { rollout, hosts } = await readFleet(db, { ...query, names });
+/** What was kept, with the hosts that changed read again; undefined: more has changed than some hosts, and where the rollout is. */
+async function updated(db: Database, of: { readonly kept: Kept; readonly marks: FleetMarks; readonly query: Query }): Promise<Kept | undefined> {
+  const { kept, marks, query } = of;
+  if (kept.marks.followed !== marks.followed || kept.marks.byHost.size !== marks.byHost.size) return undefined;
+  const names = changedHosts(kept.marks, marks);
+  if (names === undefined || names.size > marks.byHost.size / 2) return undefined;
+  const part = partAt(kept, query.now);
+  if (part !== kept.part) for (const name of hostsOf(kept.fleet, part.index)) names.add(name);
+  else if (names.size === 0 && kept.marks.general === marks.general) return { ...kept, marks };
+  const fresh = names.size === 0 ? { rollout: await readCurrent(db, query), hosts: [] } : await readFleet(db, { ...query, names: [...names] });
+  const { rollout } = fresh;
   // Something happened since the marks were taken.
-  if (rollout?.id !== kept.fleet.rollout?.id || rollout?.version !== kept.fleet.rollout?.version || hosts.length !== names.length) return undefined;
-  const fresh = new Map<HostName, FleetHost>(hosts.map((each) => [each.row.host, each]));
-  return { ...kept.fleet, hosts: kept.fleet.hosts.map((each) => fresh.get(each.row.host) ?? each) };
+  if (rollout?.id !== kept.fleet.rollout?.id || fresh.hosts.length !== names.size) return undefined;
+  const isMoved = kept.marks.general !== marks.general || part !== kept.part || rollout?.version !== kept.fleet.rollout?.version;
+  const next = isMoved ? await readNext(db, query.repositoryId) : kept.fleet.next;
+  const byName = new Map<HostName, FleetHost>(fresh.hosts.map((each) => [each.row.host, each]));
+  const hosts = kept.fleet.hosts.map((each) => byName.get(each.row.host) ?? each);
+  return { marks, part, fleet: { rollout, next, hosts: rollout === undefined ? hosts : resolveAgain(hosts, rollout) } };
+}
+
+/** Undefined: another host, or one that cannot be asked for by name. */
+function changedHosts(before: FleetMarks, { byHost }: FleetMarks): Set<HostName> | undefined {
+  const names = new Set<HostName>();
+  for (const [host, mark] of byHost) {
+    const last = before.byHost.get(host);
+    if (last === mark) continue;
+    if (last === undefined || !HOST_NAME_FORM.test(host)) return undefined;
+    names.add(host as HostName);
+  }
+  return names;
+}
+
+/** The same object: none is due. A clock that was set back does not hold it up. */
+function partAt({ part }: Kept, now: number): Kept['part'] {
+  return Math.abs(now - part.readAt) < PART_MS ? part : { index: (part.index + 1) % PARTS, readAt: now };
+}
+
+function hostsOf({ hosts }: Fleet, part: number): readonly HostName[] {
+  return hosts.filter((_, index) => index % PARTS === part).map(({ row }) => row.host);
 }

@@ -8,7 +8,6 @@ import {
   isEndedRollout,
   promotedIn,
   resolve,
-  revertOf,
   renamedRings,
   weakenings,
   withKnownHosts,
@@ -17,7 +16,16 @@ import {
   type RolloutStep,
 } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
-import type { AuditEntry, CurrentRollout, Fleet, FleetHost, LeftHosts, Rollout, StorePart } from '@floe/store';
+import {
+  resolveAgain,
+  type AuditEntry,
+  type CurrentRollout,
+  type Fleet,
+  type FleetHost,
+  type LeftHosts,
+  type Rollout,
+  type StorePart,
+} from '@floe/store';
 import { describeStep } from './describe-step.ts';
 import { rolloutFacts } from './facts.ts';
 import type { Probes } from '../probes/probes.ts';
@@ -178,15 +186,6 @@ function heldBack(hosts: readonly FleetHost[], moved: CurrentRollout): readonly 
   return hosts.map((each) => {
     if (!each.situation.isRingPromoted || isPromoted(each.row.host)) return each;
     const situation = { ...each.situation, isRingPromoted: false };
-    return { ...each, situation, desired: resolve(situation) };
-  });
-}
-
-function resolveAgain(hosts: readonly FleetHost[], rollout: CurrentRollout): readonly FleetHost[] {
-  const isPromoted = promotedIn(rollout);
-  const revert = revertOf(rollout);
-  return hosts.map((each) => {
-    const situation = { ...each.situation, isRingPromoted: isPromoted(each.row.host), revert };
     return { ...each, situation, desired: resolve(situation) };
   });
 }
