@@ -6,7 +6,7 @@ import {
   nextRollout,
   NO_ORDERS,
   progressOf,
-  promotedRings,
+  isRingPromoted,
   resolve,
   TRAIN,
   revertOf,
@@ -98,7 +98,7 @@ export function desiredOf(state: State, host: Host, scene: Scene): Desired {
   return resolve({
     pin: undefined,
     hold: undefined,
-    isRingPromoted: state.course !== undefined && ringOf(state, host, scene) < promotedRings(state.course),
+    isRingPromoted: state.course !== undefined && isRingPromoted(state.course, ringOf(state, host, scene)),
     rollout: state.course && releaseOf(host, state.newest),
     stable: releaseOf(host, row.stable),
     revert: state.course && revertOf({ course: state.course, orders: ordersOf(state) }),

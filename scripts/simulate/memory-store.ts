@@ -209,13 +209,14 @@ export class MemoryStore implements FleetStore {
       },
     },
     rollouts: {
-      save: async ({ id, version, course, rings, weaker }) => {
+      save: async ({ id, version, course, rings, weaker, unasked = [] }) => {
         const current = this.#current;
         if (current?.id !== id || current.version !== version) return await Promise.resolve(false);
         this.#current = { ...current, course, rings, weaker, state: course.state, version: version + 1 };
         if (course.state === 'COMPLETE') {
           this.#complete = this.#current;
-          for (const stored of this.#hosts.values()) stored.stable = stored.rollout ?? stored.stable;
+          const left = new Set(unasked);
+          for (const [host, stored] of this.#hosts) if (!left.has(host)) stored.stable = stored.rollout ?? stored.stable;
         }
         return await Promise.resolve(true);
       },

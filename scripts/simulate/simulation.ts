@@ -1,4 +1,4 @@
-import { promotedRings, TRAIN, type HostName, type RolloutPolicy, type RolloutState, type StorePath } from '@floe/model';
+import { isRingPromoted, TRAIN, type HostName, type RolloutPolicy, type RolloutState, type StorePath } from '@floe/model';
 import type { Fleet, FleetHost } from '@floe/store';
 import { companyPolicy } from './company-policy.ts';
 import { DAY, isWorkday, planPresence, planPushes, START, type Push } from './fleet-days.ts';
@@ -201,7 +201,7 @@ export class Simulation {
     // Stable is for everyone, and what was told before its rollout was superseded may be under way.
     const followed = this.#follow();
     assert(story.sequence <= (followed?.sequence ?? 0), `O13a: ${host.name} changes before the rollout of revision ${story.sequence} began`);
-    const isEarly = story === followed && ring >= promotedRings(rollout.course);
+    const isEarly = story === followed && !isRingPromoted(rollout.course, ring);
     const isStable = isEarly && hosts.find(({ row }) => row.host === host.name)?.situation.stable?.toplevel === toplevel;
     assert(!isEarly || isStable, `O9: ${host.name} changes before its ring`);
     const rings = new Set(story.tried.values());

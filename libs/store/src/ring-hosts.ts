@@ -39,6 +39,7 @@ function toRingHost({ row, timeZone, situation, quarantines, acknowledged }: Fle
     platform: row.system,
     timeZone,
     isEligible: isIn && !isKeptElsewhere && toplevel !== stable?.toplevel,
+    isKept: isKeptElsewhere && toplevel !== stable?.toplevel,
     wasAsked: isIn && !isKeptElsewhere && row.stableBy === revisionId && toplevel === stable?.toplevel,
     progress,
     isBrieflyAway: isBrieflyAway(row.lastSeenAt ?? row.enrolledAt, now),

@@ -82,6 +82,8 @@ export interface RolloutDecided {
   readonly rings?: ReadonlyMap<HostName, number> | undefined;
   readonly weaker?: readonly string[] | undefined;
   readonly pushers?: readonly string[] | undefined;
+  /** Hosts that were not asked: what it has for them is not their stable release when it is complete. */
+  readonly unasked?: readonly HostName[] | undefined;
   /** Only when it completes. */
   readonly left?: LeftHosts | undefined;
 }

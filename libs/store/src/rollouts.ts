@@ -70,6 +70,7 @@ const RingsColumn = v.pipe(
   v.transform((rings): ReadonlyMap<HostName, number> => new Map(rings)),
 );
 
+const UnapprovedColumn = v.pipe(v.array(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000))), v.maxLength(1_000));
 const WeakerColumn = v.pipe(v.array(storedText(2_000)), v.maxLength(MAX_WEAKER));
 
 /** More than that is not read: then nobody is known to be somebody else. */
@@ -133,6 +134,7 @@ export function readRollout(row: ListedRolloutRow, reader = new RowReader()): Ro
     ringSince: reader.time('ring_since', row.ringSince) || startedAt,
     pause: reader.json('pause', row.pause, PauseColumn),
     provedRing: reader.counterOrNone('proved_ring', row.provedRing),
+    unapproved: reader.json('unapproved', row.unapproved, UnapprovedColumn),
   };
   const version = reader.counter('version', row.version);
   const completedAt = reader.timeOrNone('completed_at', row.completedAt);
@@ -151,12 +153,20 @@ export function readRollout(row: ListedRolloutRow, reader = new RowReader()): Ro
 }
 
 /** The columns of a course. */
-function columnsOf({ state, ring, since, ringSince, pause, provedRing }: RolloutCourse) {
+function columnsOf({ state, ring, since, ringSince, pause, provedRing, unapproved = [] }: RolloutCourse) {
   const cleaned =
     pause?.cause === 'failures'
       ? { ...pause, failures: pause.failures.map((failure) => ({ ...failure, reason: storableText(failure.reason, 2_000) })) }
       : (pause ?? null);
-  return { state, ring, since, ringSince, pause: cleaned, provedRing: provedRing ?? null };
+  return {
+    state,
+    ring,
+    since,
+    ringSince,
+    pause: cleaned,
+    provedRing: provedRing ?? null,
+    unapproved: unapproved.length === 0 ? null : [...unapproved],
+  };
 }
 
 /**
@@ -211,7 +221,7 @@ export async function supersedeRollouts(
 async function save(
   db: Database,
   origin: HintOrigin,
-  { id, version, course, rings, weaker, pushers, left }: RolloutDecided,
+  { id, version, course, rings, weaker, pushers, unasked, left }: RolloutDecided,
   at: number,
 ): Promise<boolean> {
   // Of a commit that is evaluated again nothing is decided: it has no hosts for now.
@@ -231,7 +241,7 @@ async function save(
       .returning({ revisionId: rollouts.revisionId });
     if (moved === undefined) return false;
     if (course.state === 'COMPLETE') {
-      await advanceStable(tx, moved.revisionId);
+      await advanceStable(tx, moved.revisionId, unasked);
       await noteSteppingStones(tx, moved.revisionId);
     }
     if (left !== undefined) await leaveHosts(tx, moved.revisionId, left);
@@ -241,10 +251,10 @@ async function save(
 }
 
 /**
- * The releases of a complete rollout become the stable ones of its hosts, also those of hosts that the revision did not change. A
- * stable release never gets a lower sequence.
+ * The releases of a complete rollout become the stable ones of its hosts, also those of hosts that the revision did not change, but
+ * not those of hosts that were not asked. A stable release never gets a lower sequence.
  */
-async function advanceStable(tx: Database, revisionId: string): Promise<void> {
+async function advanceStable(tx: Database, revisionId: string, unasked: readonly HostName[] = []): Promise<void> {
   await tx.execute(sql`
     update ${hosts} as h set stable_release_id = r.id,
       stable_by = case when (select s.toplevel from ${releases} s where s.id = h.stable_release_id) is distinct from r.toplevel then v.id else h.stable_by end
@@ -256,7 +266,7 @@ async function advanceStable(tx: Database, revisionId: string): Promise<void> {
       order by c.sequence desc limit 1
     ) r
     left join ${evaluations} e on e.revision_id = v.id and e.host = n.host
-    where v.id = ${revisionId} and h.host = n.host
+    where v.id = ${revisionId} and h.host = n.host and n.host not in (select jsonb_array_elements_text(${JSON.stringify(unasked)}::text::jsonb))
       and (r.revision_id = v.id or (e.outcome in ('CHANGED', 'NEW', 'UNCHANGED') and e.toplevel = r.toplevel))
       and h.stable_release_id is distinct from r.id
       and not exists (select from ${releases} s where s.id = h.stable_release_id and s.sequence > r.sequence)`);

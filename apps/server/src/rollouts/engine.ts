@@ -8,6 +8,7 @@ import {
   isEndedRollout,
   promotedIn,
   resolve,
+  unaskedIn,
   renamedRings,
   weakenings,
   withKnownHosts,
@@ -84,7 +85,7 @@ export class RolloutEngine {
     const isGrown = rings !== rollout.rings || weaker !== rollout.weaker || pushers !== rollout.pushers;
     if (steps.length === 0 && !isGrown) return { fleet, isMoved: false, dueInMs };
     const left = course.state === 'COMPLETE' && steps.length > 0 ? await this.#leftBy(rollout) : undefined;
-    const decided = { id: rollout.id, version: rollout.version, course, rings, weaker, pushers, left };
+    const decided = { id: rollout.id, version: rollout.version, course, rings, weaker, pushers, unasked: unaskedIn(course, facts), left };
     // Another server decided at the same time, or the commit is evaluated again: the next look sees what came of that.
     const isSaved = await store.rollouts.save(decided, now);
     const moved: CurrentRollout = { ...rollout, course, rings, weaker, pushers, state: course.state, version: rollout.version + 1 };
@@ -171,7 +172,9 @@ export class RolloutEngine {
     const { ringOf } = assignRings(policy, candidates);
     // After the end each asks its own ring, and that one all that it asked of others.
     const first = rings === undefined || course.state === 'COMPLETE' ? 0 : course.ring;
-    return new Map([...(rings ?? []), ...[...ringOf].map(([host, ring]) => [host, Math.max(first, ring)] as const)]);
+    // A ring that was passed over without its approvals is asked yet.
+    const joins = (ring: number): number => (course.unapproved?.includes(ring) === true ? ring : Math.max(first, ring));
+    return new Map([...(rings ?? []), ...[...ringOf].map(([host, ring]) => [host, joins(ring)] as const)]);
   }
 }
 

@@ -603,6 +603,36 @@ describe('a rollout by rings', () => {
     expect(await late.isTold(system('bad2'))).toBe(false);
   });
 
+  test('a host that was held while its ring was asked gets nothing by the end of that without the approvals of its ring', async () => {
+    const [canary, held] = [await Host.join('q-canary'), await Host.join('q-held')];
+    const { store } = server.context;
+    const policy = rings(['q-canary'], []);
+    const approved: RolloutPolicy = {
+      ...policy,
+      rings: policy.rings.map((each, index) => (index === 1 ? { ...each, approvals: { count: 1, role: 'approver', notAuthor: false } } : each)),
+    };
+    const stable = async () => (await store.hosts.fleet(server.repository.id, [held.name])).hosts[0]?.situation.stable?.toplevel;
+    await publishCommit(server, { 'q-canary': system('one1'), 'q-held': system('one2') }, approved);
+    await approve(0);
+    await canary.run(system('one1'));
+    await approve(1);
+    await held.run(system('one2'));
+    await reaches('COMPLETE');
+    const releaseId = (await store.hosts.get(held.name))?.desired?.releaseId ?? '';
+    await store.hosts.pin({ host: held.name, kind: 'hold', releaseId, reason: 'a trip', by: 'oscar', at: 1 });
+    await publishCommit(server, { 'q-canary': system('two1'), 'q-held': system('two2') }, approved);
+    await canary.run(system('two1'));
+    await reaches('COMPLETE');
+    expect([await stable(), (await rollout())?.course.unapproved]).toEqual([system('one2'), [1]]);
+    await store.hosts.unpin(held.name, 'hold');
+    await reaches('WAITING_APPROVAL', 1);
+    expect(await held.isTold(system('two2'))).toBe(false);
+    await approve(1);
+    await held.run(system('two2'));
+    await reaches('COMPLETE');
+    expect(await stable()).toBe(system('two2'));
+  });
+
   test('a host that is evaluated late in an earlier ring waits for an administrator, as any move does', async () => {
     const [canary, late] = [await Host.join('v-canary'), await Host.join('v-late')];
     const policy = rings(['v-canary'], []);

@@ -2,7 +2,7 @@ import type { HostName, StorePath } from '../brands.ts';
 import type { Desired } from '../resolve.ts';
 import { isFrozen, type RolloutCourse, type RolloutOrders } from './course.ts';
 import type { RolloutPolicy } from './policy.ts';
-import { promotedRings } from './table.ts';
+import { isRingPromoted } from './table.ts';
 
 /** A host that asks for its `go`. */
 export interface Asking {
@@ -55,7 +55,7 @@ export function admit(asking: Asking, facts: AdmitFacts, now: number): AdmitAnsw
     if (isNamedByPause(asking, course)) return withinLimits(asking, facts);
     // Of an older rollout, which has no ring that could let it pass any more.
     if (asking.because === 'kept') return { kind: 'wait', for: course?.state === 'PAUSED' ? 'pause' : 'newer' };
-    if (course === undefined || asking.ring >= promotedRings(course)) return { kind: 'wait', for: 'ring' };
+    if (course === undefined || !isRingPromoted(course, asking.ring)) return { kind: 'wait', for: 'ring' };
     if (!facts.isWindowOpen && orders.hotfix === undefined && asking.isUrgent !== true) return { kind: 'wait', for: 'window' };
   }
   return withinLimits(asking, facts);

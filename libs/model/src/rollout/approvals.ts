@@ -53,14 +53,28 @@ export function missingApprovals(
   { policy, orders, authors, hasOtherAdministrator, weaker, binds }: ApprovalFacts,
 ): MissingApprovals | undefined {
   const given = orders.approvals.filter((each) => each.ring === course.ring && isBoundTo(each, binds));
-  const isOther = (person: string): boolean => authors !== undefined && !authors.includes(person);
-  const { count, role, notAuthor } = approvalsOf(policy, course);
-  const people = new Set(given.filter((each) => isAtLeast(each.role, role) && (!notAuthor || isOther(personOf(each)))).map(personOf));
+  const needed = approvalsOf(policy, course);
+  const { count, role, notAuthor } = needed;
+  const people = peopleFor(needed, given, authors);
   // Only before the first ring that changes: whoever lets the commit begin has seen what it changes.
   const mayLoosen = given.some((each) => each.role === 'administrator' && (!hasOtherAdministrator || authors?.includes(personOf(each)) !== true));
   const isWeaker = weaker.length > 0 && isFirstChanging(course) && !mayLoosen;
   const missing = Math.max(0, count - people.size);
   return missing === 0 && !isWeaker ? undefined : { count: missing, role, notAuthor, weaker: isWeaker ? weaker : [] };
+}
+
+/** Its own approvals, apart from those of the first ring and of a weaker policy. */
+export function isApproved(ring: number, { policy, orders, authors, binds }: ApprovalFacts): boolean {
+  const own = policy.rings[ring]?.approvals;
+  if (own === undefined) return true;
+  const given = orders.approvals.filter((each) => each.ring === ring && isBoundTo(each, binds));
+  return peopleFor(own, given, authors).size >= own.count;
+}
+
+/** Who of those who approved counts. */
+function peopleFor({ role, notAuthor }: Approvals, given: readonly Approval[], authors: ApprovalFacts['authors']): ReadonlySet<string> {
+  const isOther = (person: string): boolean => authors !== undefined && !authors.includes(person);
+  return new Set(given.filter((each) => isAtLeast(each.role, role) && (!notAuthor || isOther(personOf(each)))).map(personOf));
 }
 
 /**

@@ -50,6 +50,8 @@ export interface RolloutCourse {
    * own. Undefined: not yet.
    */
   readonly provedRing: number | undefined;
+  /** Rings that were passed over without their approvals, because nobody in them was asked. None of their hosts is told until they have them. */
+  readonly unapproved?: readonly number[] | undefined;
 }
 
 /** The course of a rollout that begins. */

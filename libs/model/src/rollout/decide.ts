@@ -1,4 +1,4 @@
-import { isNotWhatWasApproved, missingApprovals, type MissingApprovals } from './approvals.ts';
+import { isApproved, isNotWhatWasApproved, missingApprovals, type MissingApprovals } from './approvals.ts';
 import { isFirstChanging, isFrozen, type RolloutCourse, type RolloutPause } from './course.ts';
 import type { RolloutFacts } from './facts.ts';
 import { countRing, isBroken, isPassed, isUnacknowledged, neededVerified, pauseForFailures, type Gates, type RingCounts } from './gate.ts';
@@ -40,7 +40,7 @@ function isLastRing({ ring }: RolloutCourse, { policy }: RolloutFacts): boolean 
 /**
  * Where a rollout goes from here. Pure, and level-triggered: the same course, facts and time give the same answer on any server, and
  * deciding again changes nothing. Supersession is not its to decide: the publication of the newer revision is. When it completes,
- * stable advances with it, so that no host of the next facts is eligible.
+ * stable advances with it, for the hosts that were asked.
  */
 export function decideRollout(course: RolloutCourse, facts: RolloutFacts, now: number): RolloutDecision {
   const steps: RolloutStep[] = [];
@@ -65,13 +65,29 @@ function withoutFuture(course: RolloutCourse, now: number): RolloutCourse {
 }
 
 function takeStep(course: RolloutCourse, facts: RolloutFacts, now: number): RolloutStep | undefined {
-  const due = nextEvent(course, facts, now);
+  const due = nextEvent(course, course.state === 'COMPLETE' ? facts : askedOf(course, facts), now);
   if (due === undefined) return undefined;
   const state = nextRolloutState(course.state, due.event);
   if (state === null) return undefined;
   // A pause is named by its time: the order that ended the previous one must not end this one, too, however the clock was set.
   const since = state === 'PAUSED' && facts.orders.resume?.of === now ? now + 1 : now;
-  return { event: due.event, from: course, to: { ...course, pause: undefined, ...due.also, state, since } };
+  const unapproved = unapprovedAfter(due.event, course, facts);
+  return { event: due.event, from: course, to: { ...course, pause: undefined, ...due.also, ...(unapproved && { unapproved }), state, since } };
+}
+
+/** Hosts of a ring that was passed over without its approvals are asked when the rollout is complete: meanwhile nobody waits for them. */
+function askedOf(course: RolloutCourse, facts: RolloutFacts): RolloutFacts {
+  const { unapproved = [], ring } = course;
+  if (unapproved.length === 0) return facts;
+  const isPassedOver = (host: RingHost): boolean => host.ring !== ring && unapproved.includes(host.ring);
+  return { ...facts, hosts: facts.hosts.map((host) => (host.isEligible && isPassedOver(host) ? { ...host, isEligible: false } : host)) };
+}
+
+/** Undefined: as before. */
+function unapprovedAfter(event: RolloutEvent, { state, ring, unapproved = [] }: RolloutCourse, facts: RolloutFacts): readonly number[] | undefined {
+  const isPassedOver = event === 'skipped' || (event === 'finished' && state === 'WAITING_APPROVAL');
+  if (isPassedOver && !unapproved.includes(ring) && !isApproved(ring, facts)) return [...unapproved, ring].toSorted((one, other) => one - other);
+  return event === 'approved' && unapproved.includes(ring) ? unapproved.filter((each) => each !== ring) : undefined;
 }
 
 /** An event that is due, with what it changes besides the state. */
@@ -83,7 +99,7 @@ interface Due {
 function nextEvent(course: RolloutCourse, facts: RolloutFacts, now: number): Due | undefined {
   const { orders } = facts;
   if (course.state === 'COMPLETE') {
-    const late = facts.hosts.filter(({ isEligible }) => isEligible).map(({ ring }) => ring);
+    const late = facts.hosts.filter((host) => isLate(host, course, facts)).map(({ ring }) => ring);
     return late.length > 0 ? { event: 'grown', also: { ring: Math.min(...late), ringSince: now } } : undefined;
   }
   if (isEndedRollout(course.state) || course.state === 'NEXT') return undefined;
@@ -100,6 +116,12 @@ function nextEvent(course: RolloutCourse, facts: RolloutFacts, now: number): Due
   if (stopping.length > 0) return { event: 'failed', also: { pause: { cause: 'probe', answers: stopping } } };
   if (isNotWhatWasApproved(course, facts)) return { event: 'changed', also: { ringSince: now } };
   return progressOfRing(course, facts, now);
+}
+
+/** It was not asked with the others: it was built late, or a pin, a hold or its user kept it. One that is away is asked when it is back. */
+function isLate({ isEligible, progress, ring }: RingHost, { provedRing }: RolloutCourse, facts: RolloutFacts): boolean {
+  if (!isEligible || progress === 'verified') return false;
+  return progress !== 'away' || missingApprovals({ ring, provedRing }, facts) !== undefined;
 }
 
 function isPauseOver({ pause, since }: RolloutCourse, { orders, hosts }: RolloutFacts): boolean {

@@ -101,6 +101,8 @@ export interface RingHost {
    * proved to run.
    */
   readonly isEligible: boolean;
+  /** A trial, a pin, a hold or its user keeps it on another system, so that it is not asked. */
+  readonly isKept?: boolean | undefined;
   /** It was asked: this rollout was complete, and so the system is its stable one. For people; a decision asks nobody again. */
   readonly wasAsked?: boolean | undefined;
   readonly progress: HostProgress;

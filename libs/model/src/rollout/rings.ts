@@ -1,7 +1,8 @@
 import type { HostName } from '../brands.ts';
 import type { RolloutCourse } from './course.ts';
+import type { RolloutFacts } from './facts.ts';
 import type { RolloutPolicy } from './policy.ts';
-import { promotedRings } from './table.ts';
+import { isRingPromoted } from './table.ts';
 
 /** The rings of a rollout, with the hosts in them. */
 export interface FrozenRings {
@@ -16,9 +17,23 @@ export function ringIn({ policy, rings }: FrozenRings): (host: HostName) => numb
   return (host) => (rings === undefined ? first : (rings.get(host) ?? Number.POSITIVE_INFINITY));
 }
 
+/**
+ * The hosts that were not asked by a rollout that is complete: what it has for them is not proved, and they pass their ring's gates later. One
+ * ring without approvals has nothing that they could pass over.
+ */
+export function unaskedIn(
+  { unapproved = [] }: Pick<RolloutCourse, 'unapproved'>,
+  { policy, hosts }: Pick<RolloutFacts, 'policy' | 'hosts'>,
+): readonly HostName[] {
+  const isOpen = policy.rings.length === 1 && policy.rings[0]?.approvals === undefined;
+  if (isOpen) return [];
+  return hosts.flatMap(({ host, ring, progress, isKept }) =>
+    progress !== 'verified' && (isKept === true || unapproved.includes(ring)) ? [host] : [],
+  );
+}
+
 /** Whether hosts are told to run the rollout's release: their ring is promoted. */
 export function promotedIn(rollout: FrozenRings & { readonly course: RolloutCourse }): (host: HostName) => boolean {
   const ringOf = ringIn(rollout);
-  const promoted = promotedRings(rollout.course);
-  return (host) => ringOf(host) < promoted;
+  return (host) => isRingPromoted(rollout.course, ringOf(host));
 }

@@ -220,3 +220,8 @@ export function promotedRings({ state, ring, provedRing }: Pick<RolloutCourse, '
   if (state !== 'WAITING_APPROVAL' && state !== 'READY') return ring + 1;
   return provedRing === undefined ? 0 : ring;
 }
+
+/** Hosts of the ring are told to run the rollout's releases: not those of a ring that was passed over without its approvals. */
+export function isRingPromoted(course: Pick<RolloutCourse, 'state' | 'ring' | 'provedRing' | 'unapproved'>, ring: number): boolean {
+  return ring < promotedRings(course) && course.unapproved?.includes(ring) !== true;
+}

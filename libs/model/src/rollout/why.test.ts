@@ -7,7 +7,7 @@ import { ROLLOUT_STATES } from '../rollout-state.ts';
 import { hasArrived, standingOf, type Offer } from '../standing.ts';
 import { factsOf, MINUTE, pathOf, policyOf } from '../test/rollout-facts.ts';
 import { beginRollout, type RolloutCourse, type RolloutPause } from './course.ts';
-import { promotedRings } from './table.ts';
+import { isRingPromoted } from './table.ts';
 import { whyNot, type WhyFacts, type WhyNot } from './why.ts';
 
 const [old, newest, other] = ['old', 'newest', 'other'].map(pathOf) as [StorePath, StorePath, StorePath];
@@ -28,7 +28,7 @@ function facts({ situation, course: changes, ring = 1, freeze = false, ...rest }
   const given: HostSituation = {
     pin: undefined,
     hold: undefined,
-    isRingPromoted: ring < promotedRings(course),
+    isRingPromoted: isRingPromoted(course, ring),
     rollout: release(2, newest),
     stable: release(1, old),
     directed: release(1, old),

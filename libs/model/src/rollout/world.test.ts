@@ -12,7 +12,7 @@ import { countRing, neededVerified } from './gate.ts';
 import type { RolloutPolicy } from './policy.ts';
 import { MAX_PROBE_TRIES } from './probes.ts';
 import type { RingHost } from './progress.ts';
-import { isEndedRollout, promotedRings } from './table.ts';
+import { isEndedRollout, isRingPromoted } from './table.ts';
 
 // A fleet with people, revisions and a clock, in which anything happens at any moment. SPEC.md, O4 to O18, O22 and D5 to D7, hold after
 // everything that happens; and from wherever it led, a good revision reaches everyone who can be reached.
@@ -31,6 +31,7 @@ const STEPS = [
   'revoke',
   'pin',
   'pin-back',
+  'hold',
   'unpin',
   'override',
   'follow',
@@ -129,8 +130,9 @@ function checkDecision({ course, steps }: RolloutDecision, facts: RolloutFacts, 
         });
     // O4: no completion untried.
     if (event === 'finished') {
-      const eligible = facts.hosts.filter(({ isEligible }) => isEligible);
-      expect(untriedOf(facts)).toEqual([]);
+      const asked = facts.hosts.filter(({ ring: of }) => of === before.ring || before.unapproved?.includes(of) !== true);
+      const eligible = asked.filter(({ isEligible }) => isEligible);
+      expect(untriedOf({ hosts: asked })).toEqual([]);
       const isTried = before.provedRing !== undefined || eligible.some(({ progress }) => progress === 'verified');
       expect(isTried || eligible.length === 0).toBe(true);
     }
@@ -142,13 +144,14 @@ function checkDecision({ course, steps }: RolloutDecision, facts: RolloutFacts, 
   if (isBad) expect(['ROLLING', 'SOAKING']).not.toContain(course.state);
   // O12: a canary that failed with this system has failed with it in this rollout, too; and so has another host with its very system.
   const strict = gatesOf(facts.policy, { ...course, ring: 0 }, 0);
-  const asked = new Set(facts.hosts.flatMap(({ ring, isEligible, toplevel }) => (ring === 0 && isEligible ? [toplevel] : [])));
+  const isPassedOver = (ring: number): boolean => ring !== course.ring && course.unapproved?.includes(ring) === true;
+  const asked = new Set(facts.hosts.flatMap(({ ring, isEligible, toplevel }) => (ring === 0 && isEligible && !isPassedOver(0) ? [toplevel] : [])));
   const isCarried = facts.hosts.some((host) => asked.has(host.toplevel) && host.isEligible && host.progress === 'failed' && !host.isAcknowledged);
   if (isCarried && strict.errors.percent === 0 && strict.errors.minStarted === 1) expect(['PAUSED', 'ABORTED', 'COMPLETE']).toContain(course.state);
 }
 
 /** O4: groups of hosts with the same change, of which nobody was verified. */
-function untriedOf({ hosts }: RolloutFacts): readonly (readonly string[])[] {
+function untriedOf({ hosts }: Pick<RolloutFacts, 'hosts'>): readonly (readonly string[])[] {
   const asked = hosts.filter(({ isEligible, progress, isAcknowledged }) => isEligible && (progress !== 'failed' || !isAcknowledged));
   const isTried = ({ toplevel }: RingHost): boolean => asked.some((other) => other.toplevel === toplevel && other.progress === 'verified');
   const groups = [
@@ -188,7 +191,8 @@ function checkFleet(world: RolloutWorld, before: ReadonlyMap<WorldHost, number>,
     if (isBack) expect([directed?.permit !== undefined, isReverted || directed?.id === host.pin?.id]).toEqual([true, true]);
     if (directed !== undefined && directed.sequence < host.told) expect(directed.permit).toBeDefined();
     if (desired.kind === 'release' && desired.because === 'rollout' && course !== undefined)
-      expect(world.ringOf(host)).toBeLessThan(promotedRings(course));
+      expect(isRingPromoted(course, world.ringOf(host))).toBe(true);
+    checkApprovals(world, host);
   }
   // O18: nobody begins outside of its own window.
   for (const host of world.hosts) {
@@ -208,6 +212,17 @@ function checkFleet(world: RolloutWorld, before: ReadonlyMap<WorldHost, number>,
   const inFlight = world.hosts.filter(({ is }) => isActivating(is.state));
   expect(inFlight.length).toBeLessThanOrEqual(policy.maxInFlight ?? Infinity);
   for (const { label, atMost } of policy.budgets) expect(inFlight.filter(({ labels }) => labels.includes(label)).length).toBeLessThanOrEqual(atMost);
+}
+
+/** O26: what a host is told by a rollout, or is stable for it, had the approvals of its ring, unless a pin brought it there. */
+function checkApprovals(world: RolloutWorld, host: WorldHost): void {
+  const desired = world.desiredOf(host);
+  if (desired.kind !== 'release' || (desired.because !== 'rollout' && desired.because !== 'stable')) return;
+  if (world.policy.rings[host.ring]?.approvals === undefined) return;
+  const { toplevel } = desired.release;
+  const isSame = world.revisions.filter(({ toplevels }) => toplevels.get(host.name) === toplevel);
+  const isApproved = isSame.some(({ sequence }) => world.approved.has(`${sequence} ${host.ring}`));
+  expect(isApproved || host.tried.has(toplevel), `${host.name} is told ${toplevel} without approvals of ring ${host.ring}`).toBe(true);
 }
 
 function take(world: RolloutWorld, [what, who]: Step): void {
@@ -251,6 +266,11 @@ function take(world: RolloutWorld, [what, who]: Step): void {
       host.pin = back && { ...back, permit: { ...order, kind: 'pin' } };
       return;
     }
+    case 'hold':
+      // Of what it was told; until somebody ends it, or by itself.
+      host.pin = host.directed;
+      host.pinnedUntil = who % 2 === 0 ? Infinity : world.now + 20 * MINUTE;
+      return;
     case 'unpin':
       host.pin = undefined;
       return;
@@ -369,7 +389,7 @@ const runs = (atLeast: number): number => Math.max(atLeast, fc.readConfigureGlob
 const anyStory = fc.tuple(anyPolicy, fc.array(anyStep, { maxLength: 120, size: 'max' }));
 
 describe('rollouts of any fleet, by any people, at any time', () => {
-  test('keep their invariants (SPEC O4, O9 to O18, O23, D5 to D7, D9)', () => {
+  test('keep their invariants (SPEC O4, O9 to O18, O23, O26, D5 to D7, D9)', () => {
     fc.assert(
       fc.property(anyStory, ([policy, steps]) => {
         play(policy, steps);

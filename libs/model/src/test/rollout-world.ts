@@ -8,10 +8,11 @@ import type { RolloutFacts } from '../rollout/facts.ts';
 import type { RingWindow, RolloutPolicy } from '../rollout/policy.ts';
 import type { ProbeVerdict, StoredAnswer } from '../rollout/probe-answer.ts';
 import { dueProbes } from '../rollout/probes.ts';
+import { unaskedIn } from '../rollout/rings.ts';
 import { progressOf, type RingHost, type Went } from '../rollout/progress.ts';
 import { hasArrived } from '../standing.ts';
 import { pendingStone, type SteppingStone } from '../stepping-stone.ts';
-import { isEndedRollout, promotedRings } from '../rollout/table.ts';
+import { isEndedRollout, isRingPromoted } from '../rollout/table.ts';
 import { DEFAULT_TIME_ZONE, HOST_TIME_ZONE, windowsOfRing } from '../rollout/time-zones.ts';
 import { pathOf } from './rollout-facts.ts';
 
@@ -50,8 +51,11 @@ export interface WorldHost {
   stable: ReleaseRef | undefined;
   stones: readonly SteppingStone[];
   pin: PermittedRelease | undefined;
+  pinnedUntil: number;
   isOverridden: boolean;
   quarantined: Set<StorePath>;
+  /** What it ever ran: a pin may have brought it there. */
+  readonly tried: Set<StorePath>;
 }
 
 export interface WorldRevision {
@@ -73,6 +77,8 @@ export class RolloutWorld {
   orders: RolloutOrders = NO_ORDERS;
   freeze: Freeze | undefined;
   readonly acknowledged = new Set<string>();
+  /** "SEQUENCE RING": rings that had all their approvals. */
+  readonly approved = new Set<string>();
   /** What each probe of a ring answered last. */
   readonly answers = new Map<string, StoredAnswer>();
   /** Of each ring, the time zones in which its windows are open. */
@@ -100,7 +106,9 @@ export class RolloutWorld {
       stable: undefined,
       stones: [],
       pin: undefined,
+      pinnedUntil: Infinity,
       quarantined: new Set<StorePath>(),
+      tried: new Set<StorePath>(),
     };
     this.hosts.push({
       name: name as HostName,
@@ -149,7 +157,8 @@ export class RolloutWorld {
   }
 
   ringOf(host: WorldHost): number {
-    const ring = this.#rings.get(host.name) ?? Math.max(host.ring, this.course?.ring ?? 0);
+    const isPassedOver = this.course?.unapproved?.includes(host.ring) === true;
+    const ring = this.#rings.get(host.name) ?? (isPassedOver ? host.ring : Math.max(host.ring, this.course?.ring ?? 0));
     this.#rings.set(host.name, ring);
     return ring;
   }
@@ -174,6 +183,7 @@ export class RolloutWorld {
           toplevel,
           platform: host.platform,
           timeZone: host.timeZone,
+          isKept: (host.pin !== undefined || isOverridden) && host.stable?.toplevel !== toplevel,
           isEligible:
             host.isEnrolled && host.pin === undefined && !isOverridden && !this.isStuck(host, toplevel) && host.stable?.toplevel !== toplevel,
           progress,
@@ -208,7 +218,7 @@ export class RolloutWorld {
     return resolve({
       pin: host.pin,
       hold: undefined,
-      isRingPromoted: course !== undefined && this.ringOf(host) < promotedRings(course),
+      isRingPromoted: course !== undefined && isRingPromoted(course, this.ringOf(host)),
       rollout: newest === undefined ? undefined : this.releaseOf(host, newest),
       stable: host.stable,
       stone: this.stoneOf(host),
@@ -228,7 +238,10 @@ export class RolloutWorld {
       this.onDecision(decision, facts, course);
       if (decision.course.ringSince !== course.ringSince) this.#openMs.fill(0);
       this.course = decision.course;
-      if (decision.course.state === 'COMPLETE' && course.state !== 'COMPLETE') for (const host of this.hosts) this.#becomesStable(host, newest);
+      this.#noteApproved(newest);
+      const unasked = new Set(unaskedIn(decision.course, facts));
+      if (decision.course.state === 'COMPLETE' && course.state !== 'COMPLETE')
+        for (const host of this.hosts) if (!unasked.has(host.name)) this.#becomesStable(host, newest);
     }
     for (const host of this.hosts.filter(({ isEnrolled }) => isEnrolled)) {
       const desired = this.desiredOf(host);
@@ -237,6 +250,13 @@ export class RolloutWorld {
         host.told = Math.max(host.told, desired.release.sequence);
       }
       this.#offer(host);
+    }
+  }
+
+  #noteApproved({ sequence }: WorldRevision): void {
+    for (const [ring, { approvals }] of this.policy.rings.entries()) {
+      const given = this.orders.approvals.filter((each) => each.ring === ring && (approvals?.notAuthor !== true || each.by !== 'eve'));
+      if (new Set(given.map(({ by }) => by)).size >= (approvals?.count ?? 0)) this.approved.add(`${sequence} ${ring}`);
     }
   }
 
@@ -276,6 +296,7 @@ export class RolloutWorld {
   report(host: WorldHost): void {
     if (!host.isConnected) return;
     host.seen = host.is;
+    host.tried.add(host.is.runs);
     if (host.is.state === 'ROLLED_BACK' && host.is.subject !== undefined) host.quarantined.add(host.is.subject);
     if (!isActivating(host.is.state)) host.went = undefined;
   }
@@ -374,6 +395,7 @@ export class RolloutWorld {
     const { windows } = this.facts();
     if (ms > 0) for (const ring of this.#openMs.keys()) if (windows[ring]?.isOpen === true) this.#openMs[ring] = (this.#openMs[ring] ?? 0) + ms;
     for (const host of this.hosts) {
+      if (host.pinnedUntil <= this.now) host.pin = undefined;
       if (isActivating(host.is.state) && host.went !== undefined && this.now > host.went.until) {
         host.is = { ...host.is, state: 'ROLLED_BACK' };
         this.report(host);

@@ -49,6 +49,8 @@ export const rollouts = pgTable(
     ringSince: at('ring_since').notNull().default(0),
     pause: jsonb('pause'),
     provedRing: count('proved_ring'),
+    /** Rings that were passed over without their approvals; null: none. */
+    unapproved: jsonb('unapproved'),
     /** The ring of each host, as pairs, frozen when the rollout begins; null: all hosts are in the first one. */
     rings: jsonb('rings'),
     /** How its policy is weaker than that of the last complete rollout, sentences for people; null: not compared yet. */
