@@ -12,7 +12,6 @@ const ROOT = join(import.meta.dirname, '../../..');
 const ALLOWED: Readonly<Record<string, string>> = {
   'libs/nix/src/failure.ts': 'only for people: leaves out a sentence that has no information of its own',
   'libs/nix/src/internal-json.ts': 'the format itself: the prefix that Nix adds to a text, which no repository can suppress',
-  'apps/agent/src/when/judge.ts': 'a text that the agent itself wrote',
   'libs/views/src/rollout-words.ts': 'only for people: leaves out a log that the reason quotes whole',
 };
 

@@ -1,9 +1,13 @@
-import { MAX_PROBES, PROBE_VERDICTS, TARGET_NAME_FORM, TARGET_NAME_RULE } from '@floe/model';
+import { MAX_PROBES, MAX_TARGET_NAME_CHARACTERS, PROBE_VERDICTS, TARGET_NAME_FORM, TARGET_NAME_RULE } from '@floe/model';
 import * as v from 'valibot';
 import { DurationMs, list, prose, word } from './bounds.ts';
 
 /** A probe in the server's settings, as people give its name. */
-export const ProbeName = v.pipe(v.string(), v.regex(TARGET_NAME_FORM, `the name of a probe is ${TARGET_NAME_RULE}`));
+export const ProbeName = v.pipe(
+  v.string(),
+  v.maxLength(MAX_TARGET_NAME_CHARACTERS),
+  v.regex(TARGET_NAME_FORM, `the name of a probe is ${TARGET_NAME_RULE}`),
+);
 
 /** `GET /api/probes`: what rings may be asked about outside. */
 export const ProbeConfigView = v.object({

@@ -83,7 +83,9 @@ export class RolloutEngine {
     const dueInMs =
       fleet.next !== undefined && steps.length > 0 ? 0 : earliest(dueIn(course, policy, now), probes?.look({ ...rollout, course }, facts, now));
     const isGrown = rings !== rollout.rings || weaker !== rollout.weaker || pushers !== rollout.pushers;
-    if (steps.length === 0 && !isGrown) return { fleet, isMoved: false, dueInMs };
+    // Times from a clock that was ahead are stored as they are now: else they would be now at each look.
+    const isCorrected = course !== rollout.course;
+    if (steps.length === 0 && !isGrown && !isCorrected) return { fleet, isMoved: false, dueInMs };
     const left = course.state === 'COMPLETE' && steps.length > 0 ? await this.#leftBy(rollout) : undefined;
     const decided = { id: rollout.id, version: rollout.version, course, rings, weaker, pushers, unasked: unaskedIn(course, facts), left };
     // Another server decided at the same time, or the commit is evaluated again: the next look sees what came of that.

@@ -182,6 +182,20 @@ describe('a rollout by rings', () => {
     expect(prometheus.received.length).toBeGreaterThan(asked);
   });
 
+  test('whose soak began by a clock that was a day ahead soaks as long as it should', async () => {
+    const policy: RolloutPolicy = { ...DEFAULT_POLICY, rings: [ring(0, 2, ['ivy'], { soakMs: 2_000 }), ring(1, 2, [])] };
+    const ivy = await Host.join('ivy');
+    await publishCommit(server, { ivy: system('ahead') }, policy);
+    await ivy.run(system('ahead'));
+    await eventually('the clock was ahead when its soak began', async () => {
+      const current = await rollout();
+      if (current?.course.state !== 'SOAKING') return undefined;
+      const course = { ...current.course, since: Date.now() + 86_400_000 };
+      return (await server.context.store.rollouts.save({ ...current, course }, Date.now())) || undefined;
+    });
+    await reaches('COMPLETE');
+  });
+
   test('reaches the next ring after the gate of the one before, and stable only when it is complete', async () => {
     const [canary, other] = [await Host.join('a-canary'), await Host.join('a-other')];
     await publishCommit(server, { 'a-canary': system('one'), 'a-other': system('two') }, rings(['a-canary'], []));
