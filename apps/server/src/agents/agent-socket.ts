@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as afterOthers, setTimeout as delay } from 'node:timers/promises';
 import { CLOSE_CODES, type ServerMessage } from '@floe/protocol';
 import { background, TokenBucket, type Clock } from '@floe/runtime';
 import type { WebSocket } from 'ws';
@@ -172,11 +172,17 @@ export class AgentSocket {
     background(this.#takeAll(), this.#failed);
   }
 
-  /** The messages of one packet are handled one by one; then the socket is read again. */
+  /**
+   * The messages of one packet are handled one by one; then the socket is read again. Between two of them everything else has its turn: with
+   * the embedded database a message may be handled without one wait for the kernel, and thousands of them fit into one packet.
+   */
   async #takeAll(): Promise<void> {
     this.#isTaking = true;
     try {
-      while (this.isOpen && this.#frames.length > 0) await this.#take(this.#frames.shift());
+      while (this.isOpen && this.#frames.length > 0) {
+        await this.#take(this.#frames.shift());
+        if (this.#frames.length > 0) await afterOthers();
+      }
     } finally {
       this.#isTaking = false;
       this.#frames.length = 0;

@@ -232,7 +232,7 @@ describe('a host that floods', () => {
     expect(largest).toBeLessThanOrEqual(64);
   });
 
-  test('with ready has one of them looked at at a time, and others are served meanwhile', async () => {
+  test('with ready has one of them looked at at a time, and others have their turns between them', async () => {
     const [gus, hal] = [await server.enrol('noisy'), await server.enrol('quiet')];
     const { hosts } = server.context.store;
     const real = hosts.takeSlot.bind(hosts);
@@ -253,7 +253,8 @@ describe('a host that floods', () => {
     await quiet.next('ack');
     expect((await server.request('/api/fleet')).status).toBe(200);
     expect(most).toBe(1);
-    expect(looks).toBeLessThan(5_000);
+    // Others are not served after it, but between its messages.
+    expect(looks).toBeLessThan(200);
   });
 });
 
