@@ -211,7 +211,7 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
     const moved = await look();
     expect(moved).toEqual(await readFleet(database.db, { repositoryId: id, now }));
     expect(keptOf(moved)).toBe(300);
-    for (let left = 285; left >= 0; left -= 15) {
+    for (let left = 294; left >= 0; left -= 6) {
       now += 4_000;
       const statements = await database.statements(async () => {
         expect(keptOf(await look())).toBe(left);

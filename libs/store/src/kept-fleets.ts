@@ -13,7 +13,7 @@ const WORTH_HOSTS = 200;
  * Whatever the marks say, a look reads the next one of so many parts of the hosts again, when the last part is so old: what decides and
  * is in none of the marks is at most so many looks old. All at once would take as long as all other looks of a minute together.
  */
-const PARTS = 20;
+const PARTS = 50;
 const PART_MS = 3_000;
 
 interface Kept {
