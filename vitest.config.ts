@@ -6,7 +6,8 @@ const everywhere = '{apps,libs,nix,scripts,bench}';
 const setupFiles = ['scripts/testing/setup.ts'];
 
 // The suffix of a test file names the world that it needs. Groups run one after another, so that tests that start many
-// processes do not starve those with tight time limits; two files at a time suit a machine with two cores.
+// processes do not starve those with tight time limits; two files at a time suit a machine with two cores. Those that start programs are one
+// group, so that no slow file runs alone at its end.
 export default defineConfig({
   test: {
     pool: 'forks',
@@ -51,7 +52,7 @@ export default defineConfig({
           name: 'e2e',
           include: ['tests/**/*.e2e.test.ts'],
           setupFiles,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 2 },
           // Above what a wait may be stretched to on a busy machine: its own words say more than a timeout.
           testTimeout: 600_000,
           hookTimeout: 600_000,
@@ -64,7 +65,7 @@ export default defineConfig({
           setupFiles,
           // Machines mostly wait for each other: a file takes less than half a processor.
           maxWorkers: 4,
-          sequence: { groupOrder: 5 },
+          sequence: { groupOrder: 3 },
           // Each wait has a limit of its own, which a busy machine stretches.
           testTimeout: 1_800_000,
           hookTimeout: 1_800_000,
@@ -74,8 +75,9 @@ export default defineConfig({
         test: {
           name: 'browser',
           include: ['tests/**/*.browser.test.ts'],
+          globalSetup: ['tests/browser/dashboard.ts'],
           setupFiles,
-          sequence: { groupOrder: 4 },
+          sequence: { groupOrder: 2 },
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },

@@ -3,25 +3,24 @@ import type { FleetView } from '@floe/protocol';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hostView, reportView, revisionView, SHA } from '@floe/views/fixtures';
-import { buildDashboard, type Dashboard } from './browser/build-dashboard.ts';
 import { launchBrowser, openPage, type OpenedPage } from './browser/browser.ts';
+import { DASHBOARD_DIR } from './browser/dashboard.ts';
 import { FixtureServer } from './browser/fixture-server.ts';
 import { busyFleet, emptyFleet, historyOf, largeFleet, manyRevisions } from './browser/fleets.ts';
 
 const WIDE = { width: 1280, height: 900 };
 const NARROW = { width: 360, height: 740 };
 
-let dashboard: Dashboard;
 let browser: Browser;
 beforeAll(async () => {
-  [dashboard, browser] = await Promise.all([buildDashboard(), launchBrowser()]);
+  browser = await launchBrowser();
 });
 afterAll(async () => {
-  await Promise.all([browser.close(), dashboard[Symbol.asyncDispose]()]);
+  await browser.close();
 });
 
 async function startServer(fleet: FleetView, role?: Role): Promise<FixtureServer> {
-  return await new FixtureServer({ dashboardDir: dashboard.dir, fleet, ...(role === undefined ? {} : { role }) }).start();
+  return await new FixtureServer({ dashboardDir: DASHBOARD_DIR, fleet, ...(role === undefined ? {} : { role }) }).start();
 }
 
 async function signIn(page: Page, token: string): Promise<void> {

@@ -20,11 +20,16 @@ export const LONG = [
   'lab/power',
   'rollout-kills',
   'host-faults',
+  'waiting-hosts',
   'odd-repositories',
   'repository-faults',
   'nix/src/nix',
   'embedded-damage',
   'nix/src/outcomes',
+  'same-words',
+  'dashboard',
+  'pipeline/src/stable',
+  'testing-branches',
   'pipeline/src/outcomes',
 ];
 

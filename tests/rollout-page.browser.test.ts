@@ -4,22 +4,21 @@ import { rolloutDecisions } from '@floe/views';
 import { SHA } from '@floe/views/fixtures';
 import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { buildDashboard, type Dashboard } from './browser/build-dashboard.ts';
 import { launchBrowser, openPage, type OpenedPage } from './browser/browser.ts';
+import { DASHBOARD_DIR } from './browser/dashboard.ts';
 import { FixtureServer } from './browser/fixture-server.ts';
 import { busyFleet, pausedRevision, ringedRevision } from './browser/fleets.ts';
 
-let dashboard: Dashboard;
 let browser: Browser;
 beforeAll(async () => {
-  [dashboard, browser] = await Promise.all([buildDashboard(), launchBrowser()]);
+  browser = await launchBrowser();
 });
 afterAll(async () => {
-  await Promise.all([browser.close(), dashboard[Symbol.asyncDispose]()]);
+  await browser.close();
 });
 
 async function startServer(revision: RevisionView, role: Role = 'administrator'): Promise<FixtureServer> {
-  return await new FixtureServer({ dashboardDir: dashboard.dir, fleet: { ...busyFleet(Date.now()), revision }, role }).start();
+  return await new FixtureServer({ dashboardDir: DASHBOARD_DIR, fleet: { ...busyFleet(Date.now()), revision }, role }).start();
 }
 
 async function open(server: FixtureServer, path = '', options: BrowserContextOptions = {}): Promise<OpenedPage> {

@@ -1,8 +1,4 @@
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { DEFAULT_POLICY, defaultGates, type HostName, type Role, type RolloutPolicy, type StorePath } from '@floe/model';
 import { eventually } from '@floe/testkit';
 import type { Browser } from 'playwright-core';
@@ -10,7 +6,6 @@ import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { publishCommit, system } from '../apps/server/src/test/commits.ts';
 import { startTestServer, TestAgent, type TestServer } from '../apps/server/src/test/test-server.ts';
-import { buildDashboard } from './browser/build-dashboard.ts';
 import { launchBrowser, openPage, type OpenedPage } from './browser/browser.ts';
 
 // A rollout from the commit to its end, on the real server, in the browsers of three people. Agents are those of the server's tests.
@@ -21,17 +16,9 @@ let server: TestServer;
 const tokens = new Map<Role, string>();
 const agents = new Map<string, TestAgent>();
 beforeAll(async () => {
-  const [dashboard, launched] = await Promise.all([buildDashboard(), launchBrowser()]);
-  stack.use(dashboard);
-  browser = launched;
+  browser = await launchBrowser();
   stack.defer(async () => await browser.close());
-  const rootDir = await mkdtemp(join(tmpdir(), 'floe-root-'));
-  stack.defer(async () => await rm(rootDir, { recursive: true, force: true }));
-  await symlink(fileURLToPath(new URL('../migrations', import.meta.url)), join(rootDir, 'migrations'));
-  const page = join(rootDir, 'apps/dashboard/dist');
-  await mkdir(dirname(page), { recursive: true });
-  await symlink(dashboard.dir, page);
-  server = stack.use(await startTestServer({ rootDir, runPipeline: async (signal) => void (await once(signal, 'abort')) }));
+  server = stack.use(await startTestServer({ runPipeline: async (signal) => void (await once(signal, 'abort')) }));
   for (const role of ['viewer', 'approver', 'administrator'] as const) {
     const body = JSON.stringify({ name: `the-${role}`, role });
     const response = await server.request('/api/tokens', { method: 'POST', headers: { 'content-type': 'application/json' }, body });

@@ -7,18 +7,17 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { makeHome, run, TOKEN } from '../apps/cli/src/test/harness.ts';
 import { anyHost, toHost, viewOf } from '../apps/server/src/test/any-fleet.ts';
-import { buildDashboard, type Dashboard } from './browser/build-dashboard.ts';
 import { launchBrowser, openPage } from './browser/browser.ts';
+import { DASHBOARD_DIR } from './browser/dashboard.ts';
 import { FixtureServer } from './browser/fixture-server.ts';
 
-let dashboard: Dashboard;
 let browser: Browser;
 let home: Awaited<ReturnType<typeof makeHome>>;
 beforeAll(async () => {
-  [dashboard, browser, home] = await Promise.all([buildDashboard(), launchBrowser(), makeHome()]);
+  [browser, home] = await Promise.all([launchBrowser(), makeHome()]);
 });
 afterAll(async () => {
-  await Promise.all([dashboard[Symbol.asyncDispose](), browser.close(), home[Symbol.asyncDispose]()]);
+  await Promise.all([browser.close(), home[Symbol.asyncDispose]()]);
 });
 
 const LONG_REASON = Array.from({ length: 9 }, (_, line) => `line ${line} of what went wrong`).join('\n');
@@ -51,7 +50,7 @@ function toFleet(facts: typeof anyRepository extends fc.Arbitrary<infer Facts> ?
 }
 
 test('page and command line say word for word the same of hosts and commits, whatever they are', async () => {
-  await using server = await new FixtureServer({ dashboardDir: dashboard.dir, fleet: fleetView(), token: TOKEN }).start();
+  await using server = await new FixtureServer({ dashboardDir: DASHBOARD_DIR, fleet: fleetView(), token: TOKEN }).start();
   await using opened = await openPage(browser, server.url);
   const { page } = opened;
   await page.getByLabel('API token').fill(TOKEN);

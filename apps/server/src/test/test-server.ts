@@ -37,8 +37,6 @@ export async function startTestServer(
     readonly dataDir?: string;
     /** What files of settings hold; others hold one secret. */
     readonly files?: Readonly<Record<string, string>>;
-    /** Where the migrations and the built page are. */
-    readonly rootDir?: string;
   } = {},
 ): Promise<TestServer> {
   await using stack = new AsyncDisposableStack();
@@ -64,7 +62,7 @@ export async function startTestServer(
     clock: options.clock ?? systemClock,
     random: Math.random,
     env: { ...process.env, HOME: dataDir },
-    rootDir: options.rootDir ?? ROOT,
+    rootDir: ROOT,
   };
   const context = stack.use(await createServerContext(config, logger, system, stopping.signal, options));
   const listening = stack.use(await listen(context, config, logger));
