@@ -3,6 +3,7 @@ import type { PauseView, RingView } from '@floe/protocol';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { describeRing } from './describe-ring.ts';
+import { ringParts } from './rollout-words.ts';
 
 const count = fc.oneof(fc.constant(0), fc.nat(3), fc.nat(500));
 const rings = fc.record({
@@ -53,6 +54,19 @@ describe('the status of one ring', () => {
         if (is === 'pending' && state === 'ROLLING') expect(isUnderWay).toBe(true);
       }),
     );
+  });
+
+  test('counts as under way only hosts that began, or that are told to', () => {
+    fc.assert(
+      fc.property(rings, fc.constantFrom(...ROLLOUT_STATES), (each, state) => {
+        const parts = new Map(ringParts(each, { state }).map(({ part, count: hosts }) => [part, hosts]));
+        const areTold = each.state === 'passed' || (each.state === 'current' && ['ROLLING', 'SOAKING', 'COMPLETE'].includes(state));
+        expect(parts.get('under way') ?? 0).toBe(each.counts.inFlight + (areTold ? each.counts.toCome : 0));
+        expect([...parts.values()].reduce((sum, hosts) => sum + hosts, 0)).toBe(each.counts.eligible);
+      }),
+    );
+    const counts = { ...ring({}).counts, inFlight: 0, toCome: 1 };
+    expect(said({ counts }, 'READY')).toBe('pending: waits for its window: 1 of 3 verified, 1 away, 1 to come');
   });
 
   test('says where its hosts are, and what it waits for', () => {

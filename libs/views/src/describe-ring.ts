@@ -13,10 +13,11 @@ export function describeRing(ring: RingView, rollout: Pick<RolloutView, 'state' 
   return rollout.state === 'SUPERSEDED' ? describeSuperseded(supersededBy, now) : now;
 }
 
-function describeOpenRing(ring: RingView, { state, pause, rings }: Pick<RolloutView, 'state' | 'pause' | 'rings'>): StatusText {
+function describeOpenRing(ring: RingView, rollout: Pick<RolloutView, 'state' | 'pause' | 'rings'>): StatusText {
+  const { state, pause, rings } = rollout;
   const { counts } = ring;
   const isUnderWay = counts.inFlight + counts.toCome > 0;
-  const where = whereItsHostsAre(ring);
+  const where = whereItsHostsAre(ring, rollout);
   if (ring.state === 'passed') return { state: 'success', description: where, isUnderWay };
   if (ring.state === 'to-come') {
     if (state === 'ABORTED') return { state: 'error', description: 'not begun: the rollout was aborted' };
@@ -49,11 +50,12 @@ function describeOpenRing(ring: RingView, { state, pause, rings }: Pick<RolloutV
 }
 
 /** "2 of 3 verified, 1 away" */
-function whereItsHostsAre({ state, counts }: RingView): string {
+function whereItsHostsAre(ring: RingView, rollout: Pick<RolloutView, 'state'>): string {
+  const { counts } = ring;
   if (counts.eligible === 0) return 'no host of it changes';
   // Of many, what changes with every host is left out, as in the description of the whole rollout.
   const isRough = isLargeFleet(counts.eligible) && counts.inFlight + counts.toCome > 0;
-  const rest = ringParts({ state, counts }).filter(({ part }) => part !== 'verified' && !(isRough && (part === 'under way' || part === 'waiting')));
+  const rest = ringParts(ring, rollout).filter(({ part }) => part !== 'verified' && !(isRough && (part === 'under way' || part === 'waiting')));
   const verified = `${isRough ? progressOf(counts.verified, counts.eligible) : `${counts.verified} of ${counts.eligible}`} verified`;
   return [verified, ...rest.map(({ part, count }) => `${count} ${part}`)].join(', ');
 }

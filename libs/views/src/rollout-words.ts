@@ -49,11 +49,17 @@ export function ringStateWords(ring: Pick<RingView, 'state'>, { state }: Pick<Ro
 /** What the hosts of a ring do. */
 export type RingPart = 'verified' | 'under way' | 'waiting' | 'failed' | 'away' | 'to come';
 
+/** The hosts of a ring that has not passed are told of the commit in these states. */
+const TELLS: ReadonlySet<RolloutState> = new Set<RolloutState>(['ROLLING', 'SOAKING', 'COMPLETE']);
+
 /** How many of a ring's hosts do what, without those of which there is none. */
-export function ringParts({ state, counts }: Pick<RingView, 'state' | 'counts'>): readonly { readonly part: RingPart; readonly count: number }[] {
+export function ringParts(
+  { state, counts }: Pick<RingView, 'state' | 'counts'>,
+  rollout: Pick<RolloutView, 'state'>,
+): readonly { readonly part: RingPart; readonly count: number }[] {
   const { verified, failed, acknowledged, inFlight, toCome, waiting, away } = counts;
-  // In the ring that is asked those hosts are about to begin.
-  const isAsked = state !== 'to-come';
+  // In a ring that is told those hosts are about to begin; in one that waits for approval nobody is.
+  const isAsked = state === 'passed' || (state === 'current' && TELLS.has(rollout.state));
   const parts: readonly (readonly [RingPart, number])[] = [
     ['verified', verified],
     ['under way', isAsked ? inFlight + toCome : inFlight],

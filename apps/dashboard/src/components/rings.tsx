@@ -63,7 +63,7 @@ function lookOf(ring: RingView, { state }: RolloutView): Look {
 
 function Ring({ ring, rollout, now }: { readonly ring: RingView; readonly rollout: RolloutView; readonly now: Now }) {
   const { icon, tone } = lookOf(ring, rollout);
-  const parts = ringParts(ring);
+  const parts = ringParts(ring, rollout);
   return (
     <li class="ring">
       <p class="ring-head">
